@@ -1,0 +1,1 @@
+//! What users and connectors write against: sources, sinks, operators, windows.

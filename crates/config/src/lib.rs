@@ -1,0 +1,1 @@
+//! Every option: key, type, default, doc, Flink aliases.

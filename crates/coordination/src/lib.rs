@@ -1,0 +1,1 @@
+//! Pure state machines: scheduler, checkpoints, slots, restart strategies.

@@ -1,0 +1,1 @@
+//! Derives Key for users' key types.

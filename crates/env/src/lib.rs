@@ -1,0 +1,1 @@
+//! The seam to the outside world: clock, transport, storage, processes.

@@ -1,0 +1,1 @@
+//! The logical graph, its vertices and edges, and the execution graph. Pure.

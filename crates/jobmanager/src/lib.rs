@@ -1,0 +1,1 @@
+//! The JobManager process: drives coordination on real input and output.

@@ -1,0 +1,1 @@
+//! Channels, partitioning, framing, credits.

@@ -1,0 +1,1 @@
+//! Write streaming jobs that grow and shrink with their cluster.

@@ -1,0 +1,1 @@
+//! Flink's monitoring REST API, and the status page.

@@ -1,0 +1,1 @@
+//! Slots, tasks, alignment, watermarks, timers, window operators.

@@ -1,0 +1,1 @@
+//! The typed streaming interface: builds the graph and the tasks of a job.

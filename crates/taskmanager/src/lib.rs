@@ -1,0 +1,1 @@
+//! The TaskManager process and the task executor.

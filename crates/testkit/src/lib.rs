@@ -1,0 +1,1 @@
+//! The operator harness: snapshot, repartition, restore.
