@@ -1,1 +1,24 @@
 //! Plain values that every layer shares: ids, key groups, ownership, time.
+//!
+//! Nothing here does I/O, reads a clock or knows what a process is. Reading order: [`time`], [`id`],
+//! [`parallelism`], [`key`] (how a key becomes a hash), [`key_group`] (how a hash becomes a group),
+//! [`ownership`] (which subtask owns which group).
+
+extern crate self as reflow; // what the derived code names
+
+pub mod id;
+pub mod key;
+pub mod key_group;
+pub mod ownership;
+pub mod parallelism;
+pub mod time;
+
+pub use id::{
+    AttemptNumber, CheckpointId, ExecutorId, JobId, LeaderEpoch, SlotId, SubtaskId, SubtaskIndex,
+    TaskManagerId, VertexId,
+};
+pub use key::{Key, KeyWriter};
+pub use key_group::{KeyGroup, KeyGroupSet, KeyHash};
+pub use ownership::OwnershipTable;
+pub use parallelism::MaxParallelism;
+pub use time::{Instant, MAX_WATERMARK, MIN_WATERMARK, NO_TIMESTAMP, Timestamp};

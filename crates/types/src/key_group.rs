@@ -1,0 +1,165 @@
+//! Key groups: the unit of ownership, of snapshot and of movement.
+
+use crate::MaxParallelism;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// The stable 64-bit hash of a key ([`crate::key::Key::key_hash`]).
+///
+/// Bits 24–55 choose the key group; the others are left to tables in memory, so that keys of one group still
+/// spread over a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct KeyHash(pub u64);
+
+impl KeyHash {
+    /// The key group of a key with this hash.
+    #[inline]
+    pub fn group(self, max: MaxParallelism) -> KeyGroup {
+        KeyGroup(((u64::from((self.0 >> 24) as u32) * u64::from(max.get())) >> 32) as u16)
+    }
+}
+
+/// A key group, 0 … max parallelism − 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct KeyGroup(pub u16);
+
+impl fmt::Display for KeyGroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A set of key groups, as sorted, disjoint, non-adjacent inclusive ranges.
+///
+/// # Invariants
+/// For each pair of neighbours: `a.last + 1 < b.first`; within each: `first <= last`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyGroupSet {
+    ranges: Vec<(u16, u16)>,
+}
+
+impl KeyGroupSet {
+    /// All groups of a vertex.
+    pub fn all(max: MaxParallelism) -> Self {
+        Self { ranges: vec![(0, (max.get() - 1) as u16)] }
+    }
+
+    /// Whether `group` is in the set.
+    pub fn contains(&self, group: KeyGroup) -> bool {
+        let next = self.ranges.partition_point(|&(first, _)| first <= group.0);
+        next > 0 && group.0 <= self.ranges[next - 1].1
+    }
+
+    /// How many groups are in the set.
+    pub fn len(&self) -> usize {
+        self.ranges.iter().map(|&(first, last)| usize::from(last - first) + 1).sum()
+    }
+
+    /// Whether no group is in the set.
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    /// The groups in ascending order.
+    pub fn iter(&self) -> impl Iterator<Item = KeyGroup> + '_ {
+        self.ranges.iter().flat_map(|&(first, last)| (first..=last).map(KeyGroup))
+    }
+
+    /// Sorted, disjoint, inclusive ranges.
+    pub fn ranges(&self) -> &[(u16, u16)] {
+        &self.ranges
+    }
+
+    /// The groups in both sets.
+    #[must_use]
+    pub fn intersection(&self, other: &Self) -> Self {
+        let mut ranges = Vec::new();
+        let (mut i, mut j) = (0, 0);
+        while let (Some(&(a, b)), Some(&(c, d))) = (self.ranges.get(i), other.ranges.get(j)) {
+            let (first, last) = (a.max(c), b.min(d));
+            if first <= last {
+                ranges.push((first, last));
+            }
+            if b < d { i += 1 } else { j += 1 }
+        }
+        Self { ranges }
+    }
+
+    /// Whether some group within `first ..= last` is in the set.
+    pub fn intersects(&self, first: KeyGroup, last: KeyGroup) -> bool {
+        let next = self.ranges.partition_point(|&(start, _)| start <= last.0);
+        next > 0 && self.ranges[next - 1].1 >= first.0
+    }
+
+    /// Panics if the ranges break the type's invariants.
+    pub fn check_invariants(&self) {
+        assert!(self.ranges.iter().all(|(first, last)| first <= last), "a range is reversed: {self:?}");
+        let gaps = self.ranges.windows(2).all(|w| u32::from(w[0].1) + 1 < u32::from(w[1].0));
+        assert!(gaps, "ranges touch or are out of order: {self:?}");
+    }
+}
+
+impl FromIterator<KeyGroup> for KeyGroupSet {
+    fn from_iter<I: IntoIterator<Item = KeyGroup>>(groups: I) -> Self {
+        let mut all: Vec<u16> = groups.into_iter().map(|g| g.0).collect();
+        all.sort_unstable();
+        let mut ranges: Vec<(u16, u16)> = Vec::new();
+        for group in all {
+            match ranges.last_mut() {
+                Some((_, last)) if group <= last.saturating_add(1) => *last = group.max(*last),
+                _ => ranges.push((group, group)),
+            }
+        }
+        Self { ranges }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn set(groups: &[u16]) -> KeyGroupSet {
+        groups.iter().copied().map(KeyGroup).collect()
+    }
+
+    #[test]
+    fn sets_behave_like_sets() {
+        let cases: [&[u16]; 6] = [&[], &[0], &[0, 1, 2], &[5, 1, 3, 1], &[0, 2, 4, 5, 6], &[7, 8, 32767]];
+        for a in cases {
+            let sa = set(a);
+            sa.check_invariants();
+            let ma: BTreeSet<u16> = a.iter().copied().collect();
+            assert_eq!(sa.iter().map(|g| g.0).collect::<BTreeSet<_>>(), ma);
+            assert_eq!(sa.len(), ma.len());
+            for g in 0..10 {
+                assert_eq!(sa.contains(KeyGroup(g)), ma.contains(&g));
+            }
+            for b in cases {
+                let both = sa.intersection(&set(b));
+                both.check_invariants();
+                let model: Vec<u16> = ma.iter().copied().filter(|g| b.contains(g)).collect();
+                assert_eq!(both.iter().map(|g| g.0).collect::<Vec<_>>(), model);
+            }
+            for first in 0..8 {
+                for last in first..8 {
+                    let model = ma.range(first..=last).next().is_some();
+                    assert_eq!(sa.intersects(KeyGroup(first), KeyGroup(last)), model);
+                }
+            }
+        }
+    }
+
+    /// Pinned: the group of a hash may never change between releases.
+    #[test]
+    fn groups_of_hashes_are_pinned() {
+        let max = |n| MaxParallelism::new(n).unwrap();
+        assert_eq!(KeyHash(0).group(max(128)), KeyGroup(0));
+        assert_eq!(KeyHash(u64::MAX).group(max(128)), KeyGroup(127));
+        assert_eq!(KeyHash(u64::MAX).group(max(32768)), KeyGroup(32767));
+        assert_eq!(KeyHash(0x0080_0000_0000_0000 >> 1).group(max(128)), KeyGroup(32));
+        assert_eq!(KeyHash(0x1234_5678_9abc_def0).group(max(4096)), KeyGroup(0x345));
+    }
+}

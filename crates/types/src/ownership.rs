@@ -1,0 +1,186 @@
+//! The ownership table: which subtask of a vertex owns which key group.
+
+use crate::{KeyGroup, KeyGroupSet, KeyHash, MaxParallelism, SubtaskIndex};
+use serde::{Deserialize, Serialize};
+
+/// Key group → subtask index, for one vertex and one version.
+///
+/// # Invariants
+/// - As many owners as the vertex has key groups, each below `parallelism`.
+/// - No subtask owns two groups more than another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnershipTable {
+    version: u64,
+    parallelism: u32,
+    owners: Vec<u16>,
+}
+
+impl OwnershipTable {
+    /// The first table of a vertex: contiguous ranges.
+    ///
+    /// # Panics
+    /// If `parallelism` is 0 or above the number of groups.
+    pub fn initial(max: MaxParallelism, parallelism: u32) -> Self {
+        assert!((1..=max.get()).contains(&parallelism), "parallelism {parallelism} is not in 1..={max}");
+        let owners = (0..max.get()).map(|g| (g * parallelism / max.get()) as u16).collect();
+        Self { version: 1, parallelism, owners }
+    }
+
+    /// The table for another parallelism with the fewest groups that change owner.
+    ///
+    /// `kept[i]` is the new index of the subtask that has index `i` in this table, or `None` if it leaves.
+    /// New indices that no old subtask takes are new subtasks.
+    ///
+    /// The minimum: with `m = q·p + r` groups over `p` subtasks, `r` of them get `q + 1`; those are the `r`
+    /// that own the most now. Only groups above a subtask's share, and those of subtasks that leave, move.
+    #[must_use]
+    pub fn rebalanced(&self, parallelism: u32, kept: &[Option<SubtaskIndex>]) -> Self {
+        let groups = self.owners.len();
+        assert!(
+            (1..=groups as u32).contains(&parallelism),
+            "parallelism {parallelism} is not in 1..={groups}"
+        );
+        let p = parallelism as usize;
+        const NOBODY: u16 = u16::MAX;
+        let mut owners: Vec<u16> = Vec::with_capacity(groups);
+        let mut owned = vec![0usize; p];
+        for &old in &self.owners {
+            match kept.get(usize::from(old)).copied().flatten() {
+                Some(new) if new.0 < parallelism => {
+                    owned[new.0 as usize] += 1;
+                    owners.push(new.0 as u16);
+                }
+                _ => owners.push(NOBODY),
+            }
+        }
+        let (share, extra) = (groups / p, groups % p);
+        let mut by_size: Vec<usize> = (0..p).collect();
+        by_size.sort_by_key(|&i| (std::cmp::Reverse(owned[i]), i));
+        let mut target = vec![share; p];
+        for &i in by_size.iter().take(extra) {
+            target[i] += 1;
+        }
+        // Take what is above the share from the end of each subtask's groups, so that ranges stay ranges.
+        for owner in owners.iter_mut().rev() {
+            if *owner != NOBODY && owned[usize::from(*owner)] > target[usize::from(*owner)] {
+                owned[usize::from(*owner)] -= 1;
+                *owner = NOBODY;
+            }
+        }
+        let mut taker = 0;
+        for owner in owners.iter_mut().filter(|owner| **owner == NOBODY) {
+            while owned[taker] == target[taker] {
+                taker += 1;
+            }
+            *owner = taker as u16;
+            owned[taker] += 1;
+        }
+        let table = Self { version: self.version + 1, parallelism, owners };
+        table.check_invariants();
+        table
+    }
+
+    /// Grows by one with each new table of the vertex.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// How many subtasks share the groups.
+    pub fn parallelism(&self) -> u32 {
+        self.parallelism
+    }
+
+    /// The number of key groups.
+    pub fn max_parallelism(&self) -> MaxParallelism {
+        MaxParallelism::new(self.owners.len() as u32).expect("a table is built from a max parallelism")
+    }
+
+    /// Who owns `group`.
+    #[inline]
+    pub fn owner(&self, group: KeyGroup) -> SubtaskIndex {
+        SubtaskIndex(u32::from(self.owners[usize::from(group.0)]))
+    }
+
+    /// Who owns the key with `hash`.
+    #[inline]
+    pub fn owner_of(&self, hash: KeyHash) -> SubtaskIndex {
+        let group = (u64::from((hash.0 >> 24) as u32) * self.owners.len() as u64) >> 32;
+        SubtaskIndex(u32::from(self.owners[group as usize]))
+    }
+
+    /// The groups of one subtask.
+    pub fn groups_of(&self, subtask: SubtaskIndex) -> KeyGroupSet {
+        let owned = |&(_, &owner): &(usize, &u16)| u32::from(owner) == subtask.0;
+        self.owners.iter().enumerate().filter(owned).map(|(group, _)| KeyGroup(group as u16)).collect()
+    }
+
+    /// Panics if the table breaks the type's invariants.
+    pub fn check_invariants(&self) {
+        let mut owned = vec![0usize; self.parallelism as usize];
+        for &owner in &self.owners {
+            owned[usize::from(owner)] += 1;
+        }
+        let (least, most) = (owned.iter().min(), owned.iter().max());
+        let (Some(least), Some(most)) = (least, most) else { panic!("a table without subtasks") };
+        assert!(most - least <= 1, "subtasks own from {least} to {most} groups");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn moved(a: &OwnershipTable, b: &OwnershipTable, kept: &[Option<SubtaskIndex>]) -> usize {
+        let stays = |old: u16, new: u16| kept[usize::from(old)] == Some(SubtaskIndex(u32::from(new)));
+        a.owners.iter().zip(&b.owners).filter(|&(&old, &new)| !stays(old, new)).count()
+    }
+
+    fn identity(old: u32, new: u32) -> Vec<Option<SubtaskIndex>> {
+        (0..old).map(|i| (i < new).then_some(SubtaskIndex(i))).collect()
+    }
+
+    #[test]
+    fn growing_and_shrinking_moves_the_minimum() {
+        for (max, from, to) in [
+            (720, 2, 3),
+            (720, 4, 5),
+            (720, 8, 9),
+            (720, 16, 24),
+            (720, 8, 4),
+            (128, 1, 2),
+            (128, 3, 3),
+            (7, 7, 5),
+        ] {
+            let a = OwnershipTable::initial(MaxParallelism::new(max).unwrap(), from);
+            let kept = identity(from, to);
+            let b = a.rebalanced(to, &kept);
+            let minimum: u32 = if to > from {
+                (from..to).map(|i| max / to + u32::from(i >= to - (to - from) && i < max % to)).sum()
+            } else {
+                (to..from).map(|i| a.groups_of(SubtaskIndex(i)).len() as u32).sum()
+            };
+            assert_eq!(moved(&a, &b, &kept) as u32, minimum, "{max}: {from} -> {to}");
+            assert_eq!(b.version(), a.version() + 1);
+        }
+    }
+
+    #[test]
+    fn walks_stay_balanced() {
+        let mut table = OwnershipTable::initial(MaxParallelism::new(32768).unwrap(), 1);
+        for to in [2, 3, 7, 6, 1, 50, 49, 1000, 13] {
+            table = table.rebalanced(to, &identity(table.parallelism(), to));
+            table.check_invariants();
+            let total: usize = (0..to).map(|i| table.groups_of(SubtaskIndex(i)).len()).sum();
+            assert_eq!(total, 32768);
+        }
+    }
+
+    #[test]
+    fn a_middle_subtask_may_leave() {
+        let a = OwnershipTable::initial(MaxParallelism::new(9).unwrap(), 3);
+        let kept = [Some(SubtaskIndex(0)), None, Some(SubtaskIndex(1))];
+        let b = a.rebalanced(2, &kept);
+        assert_eq!(moved(&a, &b, &kept), 3);
+        b.check_invariants();
+    }
+}
