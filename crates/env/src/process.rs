@@ -1,8 +1,8 @@
 //! What a process of Reflow is to its driver.
 
+use crate::Signal;
 use crate::slot::SlotLoop;
 use crate::store::{StoreOp, StoreResult, Ticket};
-use crate::Signal;
 use bytes::Bytes;
 use reflow_types::Instant;
 

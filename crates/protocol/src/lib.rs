@@ -1,1 +1,61 @@
-//! Messages between processes, data frames, versions.
+//! What processes say to each other.
+//!
+//! All connections carry frames ([`reflow_types`] ids, postcard encoding); the first frame in each direction is a
+//! [`hello::Hello`], so that another program, another release or a stranger is told apart before anything else
+//! is read. [`control`] holds the messages between JobManager, TaskManager and task executor, [`data`] the
+//! frames between task executors.
+//!
+//! Rejected: gRPC for the control plane. It brings a second transport beside the data plane's, generated code
+//! and an HTTP/2 stack into every process and into the simulator; what it would give (framing, deadlines,
+//! keep-alive) the drivers and the heartbeats give already.
+
+pub mod control;
+pub mod data;
+pub mod deployment;
+pub mod hello;
+pub mod snapshot;
+
+use bytes::Bytes;
+use serde::{Serialize, de::DeserializeOwned};
+
+/// A frame that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProtocolError {
+    /// Not a message of the expected type.
+    #[error("cannot read a {expected} from a frame of {len} bytes: {reason}")]
+    Malformed {
+        /// The message's type.
+        expected: &'static str,
+        /// The frame's length.
+        len: usize,
+        /// The decoder's words.
+        reason: String,
+    },
+    /// Not Reflow at the other end.
+    #[error("the peer does not speak Reflow's protocol")]
+    NotReflow,
+    /// Another protocol version.
+    #[error("the peer speaks protocol version {theirs}, this process version {ours}: run the same release")]
+    Version {
+        /// The peer's.
+        theirs: u16,
+        /// This build's.
+        ours: u16,
+    },
+}
+
+/// Encodes a message into a frame.
+pub fn encode<M: Serialize>(message: &M) -> Bytes {
+    let bytes =
+        postcard::to_stdvec(message).expect("messages are plain data, which postcard can always encode");
+    Bytes::from(bytes)
+}
+
+/// Decodes a frame.
+pub fn decode<M: DeserializeOwned>(frame: &[u8]) -> Result<M, ProtocolError> {
+    postcard::from_bytes(frame).map_err(|error| ProtocolError::Malformed {
+        expected: std::any::type_name::<M>().rsplit("::").next().unwrap_or("message"),
+        len: frame.len(),
+        reason: error.to_string(),
+    })
+}

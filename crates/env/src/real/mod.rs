@@ -1,0 +1,1 @@
+//! The real driver: threads, TCP, object stores, child processes.

@@ -1,0 +1,177 @@
+//! The job graph: vertices (chains of operators) and the edges between them.
+
+use reflow_types::{MaxParallelism, VertexId};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A vertex's place in [`JobGraph::vertices`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct VertexIndex(pub u16);
+
+/// An edge's place in [`JobGraph::edges`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EdgeId(pub u16);
+
+/// A job as its job function built it. The same in every process of the job.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobGraph {
+    /// The job's name.
+    pub name: String,
+    /// In topological order: edges lead from lower to higher indices.
+    pub vertices: Vec<Vertex>,
+    /// In the order in which they were added.
+    pub edges: Vec<Edge>,
+}
+
+/// A chain of operators that run as one task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vertex {
+    /// The hash of the head operator's uid.
+    pub id: VertexId,
+    /// The operators' names, joined by `" -> "`.
+    pub name: String,
+    /// From the head to the tail.
+    pub operators: Vec<Operator>,
+    /// A fixed parallelism. Ignored in reactive mode.
+    pub parallelism: Option<u32>,
+    /// As set in the job; otherwise the mode's default applies.
+    pub max_parallelism: Option<MaxParallelism>,
+    /// Vertices of one slot sharing group may share a slot.
+    pub slot_sharing_group: String,
+    /// Whether the head reads splits.
+    pub source: bool,
+    /// Whether the vertex has keyed state, and so an ownership table.
+    pub keyed: bool,
+}
+
+/// An operator of a chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Operator {
+    /// By which a savepoint finds it: set by the user, or made from its kind and its place.
+    pub uid: String,
+    /// As shown to people.
+    pub name: String,
+}
+
+/// How an edge's records find their receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Shipping {
+    /// To the subtask with the same index; to all in turn where parallelisms differ.
+    Forward,
+    /// To the owner of the key's group.
+    Hash,
+    /// To all in turn.
+    Rebalance,
+    /// To every subtask.
+    Broadcast,
+}
+
+impl Shipping {
+    /// Flink's name for it.
+    pub fn flink_name(self) -> &'static str {
+        match self {
+            Shipping::Forward => "FORWARD",
+            Shipping::Hash => "HASH",
+            Shipping::Rebalance => "REBALANCE",
+            Shipping::Broadcast => "BROADCAST",
+        }
+    }
+}
+
+/// Leads the output of one vertex into an input of another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Edge {
+    /// The sender.
+    pub from: VertexIndex,
+    /// The receiver.
+    pub to: VertexIndex,
+    /// How records are shared out.
+    pub shipping: Shipping,
+}
+
+/// A job graph that cannot run.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GraphError {
+    /// Nothing to run.
+    #[error("the job has no operators: end the job function with at least one source and one sink")]
+    Empty,
+    /// Two operators would be one in a savepoint.
+    #[error("two operators have the uid '{0}': give each its own by .uid(\"…\")")]
+    DuplicateUid(String),
+    /// A fixed parallelism that the key groups do not allow.
+    #[error("operator '{vertex}' has parallelism {parallelism}, above its max parallelism {max}")]
+    AboveMaxParallelism {
+        /// The vertex's name.
+        vertex: String,
+        /// As asked for.
+        parallelism: u32,
+        /// Its bound.
+        max: MaxParallelism,
+    },
+    /// A fixed parallelism of 0.
+    #[error("operator '{0}' has parallelism 0: it must be at least 1")]
+    NoParallelism(String),
+    /// A stream that nothing reads.
+    #[error("the output of '{0}' goes nowhere: end it with a sink")]
+    Dangling(String),
+}
+
+impl JobGraph {
+    /// Checks what the builder cannot see from one operator alone.
+    pub fn validate(&self) -> Result<(), GraphError> {
+        if self.vertices.is_empty() {
+            return Err(GraphError::Empty);
+        }
+        let mut uids = BTreeMap::new();
+        for vertex in &self.vertices {
+            for operator in &vertex.operators {
+                if uids.insert(operator.uid.as_str(), ()).is_some() {
+                    return Err(GraphError::DuplicateUid(operator.uid.clone()));
+                }
+            }
+            match (vertex.parallelism, vertex.max_parallelism) {
+                (Some(0), _) => return Err(GraphError::NoParallelism(vertex.name.clone())),
+                (Some(parallelism), Some(max)) if parallelism > max.get() => {
+                    return Err(GraphError::AboveMaxParallelism {
+                        vertex: vertex.name.clone(),
+                        parallelism,
+                        max,
+                    });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The edges into a vertex, in order.
+    pub fn inputs(&self, to: VertexIndex) -> impl Iterator<Item = (EdgeId, &Edge)> {
+        self.numbered_edges().filter(move |(_, edge)| edge.to == to)
+    }
+
+    /// The edges out of a vertex, in order.
+    pub fn outputs(&self, from: VertexIndex) -> impl Iterator<Item = (EdgeId, &Edge)> {
+        self.numbered_edges().filter(move |(_, edge)| edge.from == from)
+    }
+
+    fn numbered_edges(&self) -> impl Iterator<Item = (EdgeId, &Edge)> {
+        self.edges.iter().enumerate().map(|(i, edge)| (EdgeId(i as u16), edge))
+    }
+
+    /// The vertices with their indices.
+    pub fn numbered_vertices(&self) -> impl Iterator<Item = (VertexIndex, &Vertex)> {
+        self.vertices.iter().enumerate().map(|(i, vertex)| (VertexIndex(i as u16), vertex))
+    }
+
+    /// A vertex by its index.
+    pub fn vertex(&self, index: VertexIndex) -> &Vertex {
+        &self.vertices[usize::from(index.0)]
+    }
+
+    /// A vertex by its id.
+    pub fn find(&self, id: VertexId) -> Option<(VertexIndex, &Vertex)> {
+        self.numbered_vertices().find(|(_, vertex)| vertex.id == id)
+    }
+}

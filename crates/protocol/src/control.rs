@@ -1,0 +1,352 @@
+//! Messages between JobManager, TaskManager and task executor.
+//!
+//! Facts are named in the past tense, requests in the imperative. On one connection they arrive in order:
+//! splits that are assigned before a trigger belong to that checkpoint.
+
+use crate::deployment::{Attempt, Deployment};
+use crate::snapshot::{Codec, SubtaskState};
+use bytes::Bytes;
+use reflow_types::{CheckpointId, ExecutorId, JobId, SubtaskId, TaskManagerId, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// The machine under a TaskManager.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Hardware {
+    /// Processors that the process may use.
+    pub cpu_cores: u32,
+    /// Physical memory in bytes.
+    pub physical_memory: u64,
+    /// `taskmanager.memory.process.size` in bytes.
+    pub process_memory: u64,
+}
+
+/// From a TaskManager to the JobManager.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum FromTaskManager {
+    /// Its first message after the hello.
+    Register {
+        /// Its id, new with each start.
+        id: TaskManagerId,
+        /// The name of its host, for people and for data connections.
+        host: String,
+        /// How many slots it offers.
+        slots: u32,
+        /// Reflow's release, e.g. `0.1.0`.
+        release: String,
+        /// The platform that it can run, e.g. `x86_64-unknown-linux-gnu`.
+        target: String,
+        /// Its process id, for people.
+        pid: u32,
+        /// The machine.
+        hardware: Hardware,
+    },
+    /// Sent each heartbeat interval.
+    Heartbeat {
+        /// Resident memory of the TaskManager and its executors, in bytes.
+        memory_bytes: u64,
+    },
+    /// Asks for a part of the job's executable.
+    FetchArtifact {
+        /// Its SHA-256 in hexadecimal.
+        sha256: String,
+        /// From this byte on.
+        offset: u64,
+    },
+    /// An executor is gone.
+    ExecutorExited {
+        /// Which one.
+        executor: ExecutorId,
+        /// "exit code 101", "killed by signal 9", "cannot be started: …".
+        reason: String,
+    },
+    /// It got SIGTERM and wants to leave; answered by [`ToTaskManager::Release`].
+    Draining,
+}
+
+/// From the JobManager to a TaskManager.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ToTaskManager {
+    /// It belongs to the cluster now.
+    Registered {
+        /// How often it sends a heartbeat.
+        heartbeat_interval: Duration,
+        /// After how long a silence either side gives up the other.
+        heartbeat_timeout: Duration,
+    },
+    /// It may not take part; it says so and ends.
+    Refused {
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// Answers a heartbeat.
+    Heartbeat,
+    /// Start an executor of a job.
+    StartExecutor(StartExecutor),
+    /// End an executor at once.
+    StopExecutor {
+        /// Which one.
+        executor: ExecutorId,
+    },
+    /// A part of an artifact.
+    ArtifactChunk {
+        /// Which artifact.
+        sha256: String,
+        /// Where the part begins.
+        offset: u64,
+        /// The artifact's length.
+        total: u64,
+        /// The part: 1 MiB, less at the end.
+        bytes: Bytes,
+    },
+    /// Nothing of a job is on it any more: it may end.
+    Release,
+}
+
+/// How to start an executor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StartExecutor {
+    /// Its id.
+    pub executor: ExecutorId,
+    /// The job.
+    pub job: JobId,
+    /// The job's name: the executable's name in `lib/` and in the cache.
+    pub job_name: String,
+    /// The SHA-256 of the job's executable in hexadecimal.
+    pub sha256: String,
+    /// The job's own arguments.
+    pub job_args: Vec<String>,
+    /// Opens the JobManager and the other executors to it.
+    pub token: u128,
+    /// How many slots it runs.
+    pub slots: u32,
+}
+
+/// From a task executor to the JobManager.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum FromExecutor {
+    /// Its first message after the hello.
+    Register {
+        /// Its id.
+        id: ExecutorId,
+        /// Where it listens for data connections.
+        data_address: String,
+        /// The job graph's fingerprint, as the job function built it here.
+        fingerprint: u64,
+        /// Its process id, for people.
+        pid: u32,
+    },
+    /// Sent each heartbeat interval, with what was counted.
+    Heartbeat {
+        /// Resident memory in bytes.
+        memory_bytes: u64,
+        /// Of the subtasks that run.
+        subtasks: Vec<SubtaskMetrics>,
+    },
+    /// A subtask has its state and its channels, and runs.
+    SubtaskRunning {
+        /// The attempt.
+        attempt: Attempt,
+        /// The subtask.
+        subtask: SubtaskId,
+    },
+    /// A subtask has reached the end of its inputs and waits for the final checkpoint.
+    SubtaskEnded {
+        /// The attempt.
+        attempt: Attempt,
+        /// The subtask.
+        subtask: SubtaskId,
+    },
+    /// A subtask has nothing more to do: ended, and its last transactions are committed.
+    SubtaskFinished {
+        /// The attempt.
+        attempt: Attempt,
+        /// The subtask.
+        subtask: SubtaskId,
+    },
+    /// A subtask failed; the executor has stopped the attempt's other subtasks in it as well.
+    SubtaskFailed {
+        /// The attempt.
+        attempt: Attempt,
+        /// The subtask.
+        subtask: SubtaskId,
+        /// Whose fault it is and what was said.
+        failure: Failure,
+    },
+    /// Everything of an attempt is gone from the executor.
+    AttemptCanceled {
+        /// The attempt.
+        attempt: Attempt,
+    },
+    /// A subtask's part of a checkpoint is in storage.
+    Acknowledged {
+        /// The attempt.
+        attempt: Attempt,
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// The subtask.
+        subtask: SubtaskId,
+        /// What it wrote.
+        state: SubtaskState,
+        /// How long it took.
+        timing: SnapshotTiming,
+    },
+    /// A subtask cannot take part in a checkpoint: its state could not be written.
+    Declined {
+        /// The attempt.
+        attempt: Attempt,
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// The subtask.
+        subtask: SubtaskId,
+        /// What went wrong.
+        reason: String,
+    },
+}
+
+/// From the JobManager to a task executor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ToExecutor {
+    /// It belongs to the job now.
+    Registered {
+        /// How often it sends a heartbeat.
+        heartbeat_interval: Duration,
+        /// After how long a silence it gives up the JobManager and ends.
+        heartbeat_timeout: Duration,
+    },
+    /// It may not take part; it says so and ends.
+    Refused {
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// Answers a heartbeat.
+    Heartbeat,
+    /// Run these subtasks. Ends whatever of an earlier attempt is left.
+    Deploy(Box<Deployment>),
+    /// End the attempt's subtasks. Answered by [`FromExecutor::AttemptCanceled`].
+    CancelAttempt {
+        /// The attempt.
+        attempt: Attempt,
+    },
+    /// Begin a checkpoint at the sources, and at subtasks whose inputs have ended.
+    TriggerCheckpoint {
+        /// The attempt.
+        attempt: Attempt,
+        /// Its id.
+        checkpoint: CheckpointId,
+        /// What kind.
+        kind: SnapshotKind,
+    },
+    /// The checkpoint is complete: commit what belongs to it.
+    CheckpointCompleted {
+        /// The attempt.
+        attempt: Attempt,
+        /// Its id.
+        checkpoint: CheckpointId,
+    },
+    /// The checkpoint failed. Sources that paused for it go on.
+    CheckpointAborted {
+        /// The attempt.
+        attempt: Attempt,
+        /// Its id.
+        checkpoint: CheckpointId,
+    },
+    /// Read these splits, too.
+    AssignSplits {
+        /// The attempt.
+        attempt: Attempt,
+        /// The source's subtask.
+        subtask: SubtaskId,
+        /// Encoded by the source.
+        splits: Vec<Bytes>,
+        /// Whether no more will come.
+        last: bool,
+    },
+}
+
+/// What a checkpoint is for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotKind {
+    /// In which codec. The savepoint codec means all state, not the changes.
+    pub codec: Codec,
+    /// Below which directory data objects are written.
+    pub directory: String,
+    /// What sources do after the barrier.
+    pub then: AfterBarrier,
+}
+
+/// What sources do after a barrier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AfterBarrier {
+    /// They go on.
+    Continue,
+    /// They emit nothing until the checkpoint is aborted: the attempt ends with it, and nothing is
+    /// processed twice.
+    Pause,
+    /// They end their output after it (stop with `--drain`): windows and timers fire.
+    Drain,
+}
+
+/// How long a subtask's part of a checkpoint took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotTiming {
+    /// From the first barrier to the last.
+    pub alignment: Duration,
+    /// From the last barrier to the acknowledgement.
+    pub writing: Duration,
+}
+
+/// Why a task failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Whose fault it is.
+    pub fault: Fault,
+    /// The operator's name.
+    pub operator: String,
+    /// What was said; several lines for a panic with its place.
+    pub message: String,
+}
+
+/// Whose fault a failure is; decides what happens next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fault {
+    /// The user's code panicked or returned an error: the restart strategy decides.
+    User,
+    /// An outside system failed: the restart strategy decides.
+    External,
+    /// A connection to another executor broke: the restart strategy decides.
+    Connection,
+    /// Reflow's own state or protocol is broken: the restart strategy decides.
+    Engine,
+    /// A restart cannot help (a savepoint that does not fit): the job fails.
+    Permanent,
+}
+
+/// What a subtask has counted since it was deployed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SubtaskMetrics {
+    /// The subtask.
+    pub subtask: SubtaskId,
+    /// Records taken from its inputs, or read by its source.
+    pub records_in: u64,
+    /// Records handed to its outputs.
+    pub records_out: u64,
+    /// Bytes that came over the network.
+    pub bytes_in: u64,
+    /// Bytes that left over the network.
+    pub bytes_out: u64,
+    /// Time spent working.
+    pub busy: Duration,
+    /// Time in which it had input but no room in its outputs.
+    pub backpressured: Duration,
+    /// Time in which it had no input.
+    pub idle: Duration,
+    /// Its current watermark.
+    pub watermark: Timestamp,
+    /// Records that its splits are known to hold and that are not read yet; `None` if unknown.
+    pub pending_records: Option<u64>,
+    /// Bytes of keyed state in memory.
+    pub state_bytes: u64,
+    /// Records dropped because they came too late.
+    pub late_records: u64,
+}

@@ -1,0 +1,159 @@
+//! Frames between task executors.
+//!
+//! A data connection is opened by the executor that receives records. It opens channels with
+//! [`ToSender::Open`] and grants credit; the sender answers with [`Header`]s, each followed by its payload. What
+//! a channel carries is in order; what belongs to a channel that is not known is dropped: its attempt has ended.
+
+use crate::ProtocolError;
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use reflow_graph::EdgeId;
+use reflow_types::{CheckpointId, SubtaskId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// A channel: one sender and one receiver on one edge. Subtask ids are never reused, so neither are channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ChannelId {
+    /// The edge.
+    pub edge: EdgeId,
+    /// The sender.
+    pub from: SubtaskId,
+    /// The receiver.
+    pub to: SubtaskId,
+}
+
+/// From the receiving executor to the sending one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToSender {
+    /// The receiver is there: the sender may begin.
+    Open {
+        /// The channel.
+        channel: ChannelId,
+        /// As in `Credit`.
+        limit: u64,
+    },
+    /// The sender may send until it has sent this many records since the channel was opened.
+    Credit {
+        /// The channel.
+        channel: ChannelId,
+        /// Grows only.
+        limit: u64,
+    },
+}
+
+/// What a data frame holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Payload {
+    /// Encoded records.
+    Records {
+        /// How many.
+        count: u32,
+        /// Encoded by the edge's codec.
+        bytes: Bytes,
+    },
+    /// No record with a lower timestamp follows, but for late ones.
+    Watermark(Timestamp),
+    /// Whether the sender is idle: its watermark does not count while it is.
+    Idle(bool),
+    /// What follows belongs to the next checkpoint.
+    Barrier(CheckpointId),
+    /// Nothing follows.
+    End,
+}
+
+/// A data frame: its channel and what it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataFrame {
+    /// The channel.
+    pub channel: ChannelId,
+    /// What it carries.
+    pub payload: Payload,
+}
+
+impl DataFrame {
+    /// The frame: edge u16, from u64, to u64, kind u8, then the payload; all little-endian.
+    pub fn encode(&self) -> Bytes {
+        let records = if let Payload::Records { bytes, .. } = &self.payload { bytes.len() } else { 0 };
+        let mut out = BytesMut::with_capacity(32 + records);
+        out.put_u16_le(self.channel.edge.0);
+        out.put_u64_le(self.channel.from.0);
+        out.put_u64_le(self.channel.to.0);
+        match &self.payload {
+            Payload::Records { count, bytes } => {
+                out.put_u8(0);
+                out.put_u32_le(*count);
+                out.put_slice(bytes);
+            }
+            Payload::Watermark(time) => {
+                out.put_u8(1);
+                out.put_i64_le(*time);
+            }
+            Payload::Idle(idle) => out.put_u8(if *idle { 3 } else { 2 }),
+            Payload::Barrier(checkpoint) => {
+                out.put_u8(4);
+                out.put_u64_le(checkpoint.0);
+            }
+            Payload::End => out.put_u8(5),
+        }
+        out.freeze()
+    }
+
+    /// Reads a frame; its records share the frame's memory.
+    pub fn decode(mut frame: Bytes) -> Result<Self, ProtocolError> {
+        let len = frame.len();
+        let malformed =
+            |reason: &str| ProtocolError::Malformed { expected: "DataFrame", len, reason: reason.to_owned() };
+        if len < 19 {
+            return Err(malformed("it is shorter than a header"));
+        }
+        let channel = ChannelId {
+            edge: EdgeId(frame.get_u16_le()),
+            from: SubtaskId(frame.get_u64_le()),
+            to: SubtaskId(frame.get_u64_le()),
+        };
+        let kind = frame.get_u8();
+        let needed =
+            [4, 8, 0, 0, 8, 0].get(usize::from(kind)).ok_or_else(|| malformed("its kind is unknown"))?;
+        if frame.remaining() < *needed {
+            return Err(malformed("it ends too early"));
+        }
+        let payload = match kind {
+            0 => Payload::Records { count: frame.get_u32_le(), bytes: frame.split_off(0) },
+            1 => Payload::Watermark(frame.get_i64_le()),
+            2 | 3 => Payload::Idle(kind == 3),
+            4 => Payload::Barrier(CheckpointId(frame.get_u64_le())),
+            _ => Payload::End,
+        };
+        if frame.has_remaining() {
+            return Err(malformed("bytes follow its end"));
+        }
+        Ok(Self { channel, payload })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_survive_the_wire_and_garbage_is_named() {
+        let channel = ChannelId { edge: EdgeId(3), from: SubtaskId(1), to: SubtaskId(u64::MAX) };
+        for payload in [
+            Payload::Records { count: 2, bytes: Bytes::from_static(b"abc") },
+            Payload::Watermark(-5),
+            Payload::Idle(true),
+            Payload::Idle(false),
+            Payload::Barrier(CheckpointId(9)),
+            Payload::End,
+        ] {
+            let frame = DataFrame { channel, payload };
+            let bytes = frame.encode();
+            assert_eq!(DataFrame::decode(bytes.clone()), Ok(frame.clone()));
+            for cut in 0..bytes.len() {
+                let decoded = DataFrame::decode(bytes.slice(..cut));
+                let still_records = matches!(frame.payload, Payload::Records { .. }) && cut >= 23;
+                assert!(decoded.is_err() || still_records, "cut to {cut}: {decoded:?}");
+            }
+        }
+        assert!(DataFrame::decode(Bytes::from_static(&[9; 40])).is_err());
+    }
+}

@@ -1,0 +1,106 @@
+//! What a subtask's snapshot is to the control plane: handles, not contents.
+
+use bytes::Bytes;
+use reflow_types::{KeyGroupSet, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// Which codec a snapshot's values are written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Codec {
+    /// Fast, private to one build: checkpoints.
+    Exchange,
+    /// Self-describing, stable over releases: savepoints.
+    Savepoint,
+}
+
+/// A subtask's part of a checkpoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubtaskState {
+    /// Keyed state, if the subtask has any.
+    pub keyed: Option<KeyedState>,
+    /// Operator state: small, so it travels in the message.
+    pub operator: Vec<OperatorState>,
+    /// The subtask's watermark at the barrier.
+    pub watermark: Timestamp,
+}
+
+/// The keyed state that a subtask wrote for one checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyedState {
+    /// The groups that the subtask owns.
+    pub groups: KeyGroupSet,
+    /// The object's name below the job's directory. No object if nothing changed.
+    pub object: Option<String>,
+    /// What stands where in the object, in ascending order of offset.
+    pub runs: Vec<Run>,
+    /// The object's length.
+    pub bytes: u64,
+}
+
+/// A stretch of a data object: the blocks of one segment of adjacent key groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// Which segment.
+    pub segment: u16,
+    /// Whether it holds all of the segment (of the groups owned): earlier runs of it are then not needed.
+    pub full: bool,
+    /// Where it begins in the object.
+    pub offset: u64,
+    /// Its length in bytes.
+    pub len: u32,
+}
+
+/// How list-shaped operator state is shared out over another number of subtasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Redistribution {
+    /// Each item goes to one subtask.
+    Split,
+    /// Each item goes to every subtask.
+    Union,
+    /// Every subtask holds the same items and gets one copy.
+    Broadcast,
+}
+
+/// A list of items that an operator keeps outside any key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperatorState {
+    /// The operator's uid.
+    pub operator: String,
+    /// The state's name within the operator.
+    pub name: String,
+    /// What happens to it at another parallelism.
+    pub redistribution: Redistribution,
+    /// Its items, encoded.
+    pub items: Vec<Bytes>,
+}
+
+/// What a subtask gets back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restore {
+    /// Keyed state: per former owner, its runs in the order in which they are applied.
+    pub keyed: Vec<RestorePart>,
+    /// Operator state after redistribution.
+    pub operator: Vec<OperatorState>,
+    /// The lowest watermark of the vertex's subtasks at the barrier.
+    pub watermark: Option<Timestamp>,
+}
+
+/// Runs that are to be read for some groups.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestorePart {
+    /// Only blocks of these groups count: owned now by the subtask, and then by the runs' writer.
+    pub groups: KeyGroupSet,
+    /// In the order of their checkpoints.
+    pub runs: Vec<RunRef>,
+}
+
+/// A run in its object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunRef {
+    /// The object's name: absolute, or below the directory of the checkpoint that it is restored from.
+    pub object: String,
+    /// Where it begins.
+    pub offset: u64,
+    /// Its length in bytes.
+    pub len: u32,
+}
