@@ -1,0 +1,113 @@
+//! What the scheduler of a job wants done.
+
+use crate::event::RequestId;
+use crate::manifest::Manifest;
+use reflow_graph::ExecutionGraph;
+use reflow_protocol::control::SnapshotKind;
+use reflow_protocol::deployment::Attempt;
+use reflow_protocol::snapshot::{Codec, Restore};
+use reflow_types::{CheckpointId, ExecutorId, SubtaskId};
+
+/// How a job has ended, in Flink's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndState {
+    /// All inputs have ended and all output is committed, or it was stopped with a savepoint.
+    Finished,
+    /// By a user.
+    Canceled,
+    /// The restart strategy gave up, or a restart could not help.
+    Failed,
+    /// The JobManager was stopped; the next one resumes the job.
+    Suspended,
+}
+
+/// Something to be done, in order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Deploy an attempt: to each executor of the graph its subtasks.
+    Deploy {
+        /// The attempt.
+        attempt: Attempt,
+        /// Its subtasks and their slots.
+        graph: ExecutionGraph,
+        /// The state of each subtask that gets some.
+        restore: Vec<(SubtaskId, Restore)>,
+        /// In which codec it is written.
+        restore_codec: Codec,
+        /// The checkpoint that is restored.
+        checkpoint: Option<CheckpointId>,
+        /// For each source vertex its enumerator's state in that checkpoint: `(operator uid, state)`.
+        enumerators: Vec<(String, bytes::Bytes)>,
+    },
+    /// End an attempt on these executors.
+    CancelAttempt {
+        /// The attempt.
+        attempt: Attempt,
+        /// Those that run some of it.
+        executors: Vec<ExecutorId>,
+    },
+    /// Begin a checkpoint: take the enumerators' states now (answer by
+    /// [`Scheduler::set_enumerators`](crate::scheduler::Scheduler::set_enumerators)), then tell all executors.
+    TriggerCheckpoint {
+        /// The attempt.
+        attempt: Attempt,
+        /// Its id.
+        checkpoint: CheckpointId,
+        /// What for.
+        kind: SnapshotKind,
+    },
+    /// Create the checkpoint's deciding name with this content.
+    StoreManifest {
+        /// Its id.
+        checkpoint: CheckpointId,
+        /// Full name of the object.
+        at: String,
+        /// What it holds.
+        manifest: Box<Manifest>,
+    },
+    /// Create the checkpoint's deciding name as abandoned.
+    StoreAbandoned {
+        /// Its id.
+        checkpoint: CheckpointId,
+        /// Full name of the object.
+        at: String,
+    },
+    /// Tell all executors that a checkpoint is complete.
+    NotifyCompleted {
+        /// The attempt.
+        attempt: Attempt,
+        /// Its id.
+        checkpoint: CheckpointId,
+    },
+    /// Tell all executors that a checkpoint failed.
+    NotifyAborted {
+        /// The attempt.
+        attempt: Attempt,
+        /// Its id.
+        checkpoint: CheckpointId,
+    },
+    /// Remove objects that nothing refers to any more. Failures are logged, not retried for ever.
+    DeleteObjects {
+        /// Full names.
+        objects: Vec<String>,
+    },
+    /// The job has left this executor: its TaskManager may end.
+    Release {
+        /// The executor.
+        executor: ExecutorId,
+    },
+    /// A savepoint, checkpoint or stop that was asked for has ended.
+    Answer {
+        /// As in the request.
+        request: RequestId,
+        /// Where the savepoint or checkpoint is, or why there is none.
+        result: Result<String, String>,
+    },
+    /// The job has reached its end. The last action.
+    End {
+        /// How.
+        state: EndState,
+        /// Why, if it failed.
+        reason: Option<String>,
+    },
+}

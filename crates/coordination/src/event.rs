@@ -1,0 +1,173 @@
+//! What the scheduler of a job is told.
+
+use reflow_protocol::control::{Failure, SnapshotTiming};
+use reflow_protocol::deployment::Attempt;
+use reflow_protocol::snapshot::SubtaskState;
+use reflow_types::{CheckpointId, ExecutorId, SubtaskId, TaskManagerId, VertexId};
+use std::collections::BTreeMap;
+
+/// Names a request whose answer comes later: a savepoint, a stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u128);
+
+/// Bounds on the parallelism of one vertex.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParallelismBounds {
+    /// The job does not run with less.
+    pub lower: u32,
+    /// The job does not use more.
+    pub upper: u32,
+}
+
+/// Something that happened to a job. Events that name an ended attempt change nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// Time has passed: the moment of [`next_wakeup`](crate::scheduler::Scheduler::next_wakeup) has come.
+    Tick,
+    /// An executor of the job has registered and offers its slots.
+    ExecutorAdded {
+        /// The executor.
+        executor: ExecutorId,
+        /// Whose child it is.
+        task_manager: TaskManagerId,
+        /// How many slots it runs.
+        slots: u32,
+    },
+    /// An executor is gone: process ended, connection closed, heartbeat missed.
+    ExecutorLost {
+        /// The executor.
+        executor: ExecutorId,
+        /// What was seen.
+        reason: String,
+    },
+    /// An executor's TaskManager wants to leave: its slots are not to be used any more, and once the job has
+    /// moved off them, after a fresh checkpoint, [`Action::Release`](crate::action::Action::Release) lets it go.
+    ExecutorDraining {
+        /// The executor.
+        executor: ExecutorId,
+    },
+    /// As the executor said.
+    SubtaskRunning {
+        /// The attempt.
+        attempt: Attempt,
+        /// The subtask.
+        subtask: SubtaskId,
+    },
+    /// As the executor said: its inputs have ended.
+    SubtaskEnded {
+        /// The attempt.
+        attempt: Attempt,
+        /// The subtask.
+        subtask: SubtaskId,
+    },
+    /// As the executor said: nothing more to do.
+    SubtaskFinished {
+        /// The attempt.
+        attempt: Attempt,
+        /// The subtask.
+        subtask: SubtaskId,
+    },
+    /// As the executor said.
+    SubtaskFailed {
+        /// The attempt.
+        attempt: Attempt,
+        /// The subtask.
+        subtask: SubtaskId,
+        /// Why.
+        failure: Failure,
+    },
+    /// An executor has ended all of an attempt.
+    AttemptCanceled {
+        /// The attempt.
+        attempt: Attempt,
+        /// The executor.
+        executor: ExecutorId,
+    },
+    /// A failure that belongs to no subtask: a split enumerator's, for one.
+    JobFailed {
+        /// Why.
+        failure: Failure,
+    },
+    /// A subtask's part of a checkpoint is in storage.
+    Acknowledged {
+        /// The attempt.
+        attempt: Attempt,
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// The subtask.
+        subtask: SubtaskId,
+        /// What it wrote.
+        state: SubtaskState,
+        /// How long it took.
+        timing: SnapshotTiming,
+    },
+    /// A subtask could not write its part.
+    Declined {
+        /// The attempt.
+        attempt: Attempt,
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// The subtask.
+        subtask: SubtaskId,
+        /// What went wrong.
+        reason: String,
+    },
+    /// Answers [`Action::StoreManifest`](crate::action::Action::StoreManifest).
+    ManifestStored {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// What came of it.
+        outcome: StoreOutcome,
+    },
+    /// Answers [`Action::StoreAbandoned`](crate::action::Action::StoreAbandoned).
+    AbandonedStored {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// What came of it.
+        outcome: StoreOutcome,
+    },
+    /// `PATCH /jobs/:id?mode=cancel`.
+    Cancel,
+    /// A savepoint is wanted.
+    TriggerSavepoint {
+        /// To be named in the answer.
+        request: RequestId,
+        /// Below which directory.
+        directory: String,
+        /// Cancel the job once the savepoint is complete.
+        cancel_job: bool,
+    },
+    /// A checkpoint is wanted now.
+    TriggerCheckpoint {
+        /// To be named in the answer.
+        request: RequestId,
+    },
+    /// Stop with a savepoint.
+    StopWithSavepoint {
+        /// To be named in the answer.
+        request: RequestId,
+        /// Below which directory.
+        directory: String,
+        /// Fire all windows and timers first.
+        drain: bool,
+    },
+    /// `PUT /jobs/:id/resource-requirements`, checked.
+    UpdateRequirements {
+        /// For every vertex.
+        bounds: BTreeMap<VertexId, ParallelismBounds>,
+    },
+    /// The JobManager got SIGTERM: take a checkpoint, end the attempt, keep the job for the next JobManager.
+    Suspend,
+}
+
+/// What came of a create-only put of a checkpoint's deciding name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreOutcome {
+    /// This JobManager decided it.
+    Won,
+    /// The name was there already. For a manifest: the checkpoint was abandoned by another leader. For an
+    /// abandonment: the checkpoint is complete after all.
+    Lost,
+    /// Unknown: the store failed. The name may or may not be there.
+    Failed(String),
+}
