@@ -1,0 +1,62 @@
+"""Turns the package's table into the input of the job.
+
+The rows keep their text; only two things change. Columns that nobody reads are left out. And the months, which
+the package has in the order of their names (1, 10, 11, 12, 2 ...), come in the order of the calendar: the file
+is sorted by date, and within a date it stays as it was, by the actual departure, with cancelled flights last.
+So the rows come about as an airport would report them, out of order by the scheduled departure.
+
+Usage: prepare.py PACKAGE_ZIP OUTPUT_CSV
+"""
+
+import csv
+import datetime
+import io
+import os
+import sys
+import zipfile
+
+COLUMNS = [
+    "year", "month", "day", "sched_dep_time", "dep_delay", "carrier", "flight", "tailnum", "origin", "dest",
+]
+ROWS = 336_776
+"""The number of flights in the table, stated by the package's documentation."""
+
+
+def scheduled_departure(row):
+    """The wall-clock time of the scheduled departure; sched_dep_time is hours * 100 + minutes."""
+    hour, minute = divmod(int(row["sched_dep_time"]), 100)
+    return datetime.datetime(int(row["year"]), int(row["month"]), int(row["day"]), hour, minute)
+
+
+def main(package_zip, output_csv):
+    with zipfile.ZipFile(package_zip) as archive, archive.open("flights.csv") as file:
+        rows = list(csv.DictReader(io.TextIOWrapper(file, "utf-8")))
+    if len(rows) != ROWS:
+        sys.exit(f"{package_zip} has {len(rows):,} flights instead of {ROWS:,}: delete it and fetch again")
+    rows.sort(key=lambda row: (int(row["year"]), int(row["month"]), int(row["day"])))
+
+    unfinished = output_csv + ".new"
+    with open(unfinished, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    os.replace(unfinished, output_csv)
+
+    describe(output_csv, rows)
+
+
+def describe(output_csv, rows):
+    """Prints what the job has to reckon with."""
+    latest, lateness, late, cancelled = datetime.datetime.min, datetime.timedelta(), 0, 0
+    for row in rows:
+        time = scheduled_departure(row)
+        latest = max(latest, time)
+        lateness = max(lateness, latest - time)
+        late += time < latest
+        cancelled += row["dep_delay"] == "NA"
+    print(f"{output_csv}: {len(rows):,} flights, {cancelled:,} without a departure delay, "
+          f"{late:,} out of order by scheduled departure, by {lateness} at most")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
