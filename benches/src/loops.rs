@@ -60,16 +60,21 @@ struct OpenWindows {
 }
 
 impl OpenWindows {
+    #[inline]
     fn sums(&mut self, end_ms: i64) -> &mut Map<u64> {
-        let place = match self.windows.iter().rposition(|&(end, _)| end <= end_ms) {
-            Some(at) if self.windows[at].0 == end_ms => at,
-            before => {
-                let place = before.map_or(0, |at| at + 1);
-                self.windows.insert(place, (end_ms, std::mem::take(&mut self.spare)));
-                place
-            }
+        let place = match self.windows.back() {
+            Some(&(end, _)) if end == end_ms => self.windows.len() - 1,
+            _ => self.find_or_open(end_ms),
         };
         &mut self.windows[place].1
+    }
+
+    #[cold]
+    fn find_or_open(&mut self, end_ms: i64) -> usize {
+        self.windows.binary_search_by_key(&end_ms, |&(end, _)| end).unwrap_or_else(|place| {
+            self.windows.insert(place, (end_ms, std::mem::take(&mut self.spare)));
+            place
+        })
     }
 
     fn fire_up_to(&mut self, watermark_ms: i64, outcome: &mut Outcome) {
