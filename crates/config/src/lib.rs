@@ -1,1 +1,51 @@
-//! Every option: key, type, default, doc, Flink aliases.
+//! Every option of Reflow: key, type, default, meaning, and the Flink keys it is also read under.
+//!
+//! The decision: options are one static table ([`options`]) of typed entries, and a [`Config`] exists only
+//! once every value in it has been parsed and checked. So a getter cannot fail, an unknown key or a bad
+//! value is reported once, at start-up, with the place it came from, and the reference page
+//! (`docs/configuration.md`) is printed from the same table and cannot drift from it. Rejected: a `serde`
+//! struct (loses Flink's flat keys, the source of each value, and the aliases).
+//!
+//! ```
+//! use reflow_config::{Config, options};
+//! use std::time::Duration;
+//!
+//! let config = Config::from_pairs([("scheduler-mode", "reactive"), ("heartbeat.timeout", "8 s")]).unwrap();
+//! assert_eq!(options::HEARTBEAT_TIMEOUT.get(&config), Duration::from_secs(8));
+//! assert_eq!(options::MAX_PARALLELISM.get(&config), 32768); // a default that reactive mode changes
+//!
+//! let error = Config::from_pairs([("heartbeat.timeot", "8 s")]).unwrap_err();
+//! assert!(error.to_string().contains("did you mean `heartbeat.timeout`?"));
+//! ```
+//!
+//! Where values come from, a later one winning: `conf/config.yaml` (nested or flat keys), the environment
+//! variable `REFLOW_PROPERTIES` (lines of `key: value`), `-Dkey=value`. [`Loader`] takes them in that order.
+//!
+//! Reading order: [`options`] (the table), [`option`] (what an entry is), [`value`], [`duration`],
+//! [`memory`] and [`choice`] (the types and how their texts are read), [`load`] (from texts to a
+//! [`Config`]), [`source`], [`unsupported`] (Flink's keys without a meaning here), [`page`] (the reference
+//! page). Nothing here runs on a thread of its own; only [`Loader::file`] does I/O.
+
+pub mod choice;
+mod config;
+mod consistency;
+pub mod duration;
+mod error;
+pub mod load;
+pub mod memory;
+pub mod option;
+pub mod options;
+pub mod page;
+pub mod source;
+mod suggest;
+pub mod unsupported;
+pub mod value;
+mod yaml;
+
+pub use choice::{CheckpointingMode, RestartStrategy, Scheduler, SchedulerMode};
+pub use config::{Config, Effective};
+pub use error::ConfigError;
+pub use load::{Loaded, Loader, PROPERTIES_VARIABLE};
+pub use memory::MemorySize;
+pub use option::ConfigOption;
+pub use source::Source;

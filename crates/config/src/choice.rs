@@ -1,0 +1,95 @@
+//! The options that take one of a few names, as enums.
+//!
+//! Names are compared without regard to case, and `_` is the same as `-`: Flink writes some of its enums as
+//! `EXACTLY_ONCE`, others as `fixed-delay`.
+
+/// An enum whose variants an option can name.
+pub trait Choice: Copy + Sized + 'static {
+    /// Each variant's names, the one to print first. Several variants never share a name.
+    const NAMES: &'static [&'static [&'static str]];
+    /// The variants, in the order of [`Choice::NAMES`].
+    const VARIANTS: &'static [Self];
+}
+
+/// The index in `names` of the variant that `text` names.
+pub(crate) fn find(names: &[&[&str]], text: &str) -> Option<usize> {
+    let plain = |name: &str| name.trim().to_ascii_lowercase().replace('_', "-");
+    let wanted = plain(text);
+    names.iter().position(|of_one| of_one.iter().any(|name| plain(name) == wanted))
+}
+
+/// Declares an enum and the names of its variants, so that neither list can miss one of the other.
+macro_rules! choice {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = [$($text:literal),+],)+ }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$variant_doc])* $variant,)+ }
+
+        impl Choice for $name {
+            const NAMES: &'static [&'static [&'static str]] = &[$(&[$($text),+]),+];
+            const VARIANTS: &'static [Self] = &[$(Self::$variant),+];
+        }
+
+        impl $name {
+            /// The name as configuration files write it.
+            pub fn name(self) -> &'static str {
+                Self::NAMES[self as usize][0]
+            }
+        }
+    };
+}
+
+choice! {
+    /// Which scheduler runs the job. Reflow has one, the adaptive scheduler.
+    Scheduler {
+        /// Decides parallelism from the slots that there are.
+        Adaptive = ["adaptive"],
+        /// Flink's name for its older scheduler, accepted so that its files work: the adaptive scheduler.
+        Default = ["default"],
+    }
+}
+
+choice! {
+    /// How the scheduler picks the parallelism.
+    SchedulerMode {
+        /// The job always uses all slots; only max parallelism bounds it.
+        Reactive = ["reactive"],
+    }
+}
+
+choice! {
+    /// What happens when a job fails.
+    RestartStrategy {
+        /// The job is not restarted.
+        None = ["none", "off", "disable"],
+        /// A number of restarts with the same delay before each.
+        FixedDelay = ["fixed-delay", "fixeddelay"],
+        /// The delay grows with each failure and is reset by a quiet time.
+        ExponentialDelay = ["exponential-delay", "exponentialdelay"],
+        /// Restarted unless failures come too often.
+        FailureRate = ["failure-rate", "failurerate"],
+    }
+}
+
+choice! {
+    /// What a checkpoint guarantees.
+    CheckpointingMode {
+        /// After a failure state is as if each record had been processed once.
+        ExactlyOnce = ["EXACTLY_ONCE"],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_ignore_case_and_underscores() {
+        let found = |text| find(RestartStrategy::NAMES, text).map(|index| RestartStrategy::VARIANTS[index]);
+        assert_eq!(found("FixedDelay"), Some(RestartStrategy::FixedDelay));
+        assert_eq!(found("FIXED_DELAY"), Some(RestartStrategy::FixedDelay));
+        assert_eq!(found("off"), Some(RestartStrategy::None));
+        assert_eq!(found("sometimes"), None);
+        assert_eq!(RestartStrategy::ExponentialDelay.name(), "exponential-delay");
+    }
+}

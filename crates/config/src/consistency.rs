@@ -1,0 +1,65 @@
+//! What must hold between options, beyond each by itself.
+
+use crate::config::Config;
+use crate::error::ConfigError;
+use crate::option::ConfigOption;
+use crate::options::{
+    DEFAULT_PARALLELISM, EXPONENTIAL_DELAY_INITIAL_BACKOFF, EXPONENTIAL_DELAY_MAX_BACKOFF,
+    HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT, MAX_PARALLELISM, S3_ACCESS_KEY, S3_SECRET_KEY,
+};
+use crate::value::OptionType;
+
+/// Every contradiction in `config`.
+pub(crate) fn check(config: &Config) -> Vec<ConfigError> {
+    let mut problems = Vec::new();
+    let mut require = |holds: bool, problem: ConfigError| {
+        if !holds {
+            problems.push(problem);
+        }
+    };
+    require(
+        HEARTBEAT_TIMEOUT.get(config) > HEARTBEAT_INTERVAL.get(config),
+        contradiction(config, &HEARTBEAT_TIMEOUT, &HEARTBEAT_INTERVAL, "the timeout must be longer"),
+    );
+    require(
+        EXPONENTIAL_DELAY_MAX_BACKOFF.get(config) >= EXPONENTIAL_DELAY_INITIAL_BACKOFF.get(config),
+        contradiction(
+            config,
+            &EXPONENTIAL_DELAY_MAX_BACKOFF,
+            &EXPONENTIAL_DELAY_INITIAL_BACKOFF,
+            "the longest time cannot be shorter than the first",
+        ),
+    );
+    require(
+        DEFAULT_PARALLELISM.get(config) <= MAX_PARALLELISM.get(config),
+        contradiction(config, &DEFAULT_PARALLELISM, &MAX_PARALLELISM, "it cannot exceed the max parallelism"),
+    );
+    require(
+        S3_ACCESS_KEY.get(config).is_some() == S3_SECRET_KEY.get(config).is_some(),
+        contradiction(config, &S3_ACCESS_KEY, &S3_SECRET_KEY, "set both or neither"),
+    );
+    problems
+}
+
+fn contradiction<A: OptionType, B: OptionType>(
+    config: &Config,
+    one: &'static ConfigOption<A>,
+    other: &'static ConfigOption<B>,
+    rule: &'static str,
+) -> ConfigError {
+    ConfigError::Contradiction {
+        key: one.key(),
+        value: shown(config, one),
+        other_key: other.key(),
+        other_value: shown(config, other),
+        rule,
+    }
+}
+
+fn shown<T: OptionType>(config: &Config, option: &'static ConfigOption<T>) -> String {
+    match config.text(option.key()) {
+        "" => "not set".to_owned(),
+        _ if option.spec().secret => "set".to_owned(),
+        text => text.to_owned(),
+    }
+}

@@ -1,0 +1,334 @@
+//! From texts to a [`Config`]: collects what the file, the environment and the command line say, then
+//! checks it all at once and reports everything that is wrong.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use crate::config::{Config, Entry};
+use crate::consistency;
+use crate::duration;
+use crate::error::ConfigError;
+use crate::option::{Default, Off, Spec};
+use crate::options::{self, SCHEDULER_MODE};
+use crate::source::Source;
+use crate::suggest;
+use crate::unsupported::{self, Stance};
+use crate::value::{Kind, Value};
+use crate::yaml;
+
+/// The environment variable whose lines of `key: value` override the file, as `FLINK_PROPERTIES` does in
+/// Flink's images.
+pub const PROPERTIES_VARIABLE: &str = "REFLOW_PROPERTIES";
+
+/// The name of the file in the configuration directory.
+const FILE_NAME: &str = "config.yaml";
+
+/// What [`Loader::load`] gives.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration, all of it checked.
+    pub config: Config,
+    /// What was ignored, for the log.
+    pub warnings: Vec<Warning>,
+}
+
+/// A key of Flink's that was ignored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// The key.
+    pub key: String,
+    /// Where it stands.
+    pub origin: Source,
+    /// Why it has no meaning here.
+    pub reason: &'static str,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ignored `{}` ({}): {}", self.key, self.origin, self.reason)
+    }
+}
+
+/// Collects settings from their sources; call them in the order of precedence, the strongest last.
+///
+/// ```
+/// use reflow_config::{Loader, options};
+///
+/// let loaded = Loader::new()
+///     .yaml("conf/config.yaml", "rest:\n  port: 8082\nparallelism.default: 2\n")?
+///     .properties("parallelism.default: 3")?
+///     .define("rest.port=8083")?
+///     .load()?;
+/// assert_eq!(options::REST_PORT.get(&loaded.config), 8083);
+/// assert_eq!(options::DEFAULT_PARALLELISM.get(&loaded.config), 3);
+/// # Ok::<(), reflow_config::ConfigError>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct Loader {
+    settings: Vec<Setting>,
+    home: Option<PathBuf>,
+}
+
+/// A key and a text that somebody wrote.
+#[derive(Debug)]
+struct Setting {
+    key: String,
+    text: String,
+    origin: Source,
+}
+
+impl Config {
+    /// The usual way of a process: `config.yaml` in `directory` (if one is given), the environment, then
+    /// `definitions`, the texts after each `-D`.
+    ///
+    /// # Errors
+    /// Everything that is wrong, in one error.
+    pub fn load(directory: Option<&Path>, definitions: &[String]) -> Result<Loaded, ConfigError> {
+        let mut loader = Loader::new();
+        if let Some(directory) = directory {
+            loader = loader.file(&directory.join(FILE_NAME))?.home(&directory.join(".."));
+        }
+        if let Ok(properties) = std::env::var(PROPERTIES_VARIABLE) {
+            loader = loader.properties(&properties)?;
+        }
+        definitions.iter().try_fold(loader, |loader, definition| loader.define(definition))?.load()
+    }
+
+    /// A configuration made by a program or a test.
+    ///
+    /// # Errors
+    /// As [`Loader::load`].
+    pub fn from_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, ConfigError> {
+        let mut loader = Loader::new();
+        for (key, text) in pairs {
+            loader.set(key, text, Source::Program);
+        }
+        loader.load().map(|loaded| loaded.config)
+    }
+}
+
+impl Loader {
+    /// Without any setting.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The directory of the distribution, where checkpoints and logs go by default. Without one they go to
+    /// the system's temporary directory.
+    pub fn home(mut self, directory: &Path) -> Self {
+        self.home = Some(directory.canonicalize().unwrap_or_else(|_| directory.to_owned()));
+        self
+    }
+
+    /// Adds a YAML file.
+    ///
+    /// # Errors
+    /// If it cannot be read or is not YAML.
+    pub fn file(self, path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
+        self.yaml(path, &text)
+    }
+
+    /// Adds the text of a YAML file; `path` is its name in error texts.
+    ///
+    /// # Errors
+    /// If it is not YAML.
+    pub fn yaml(mut self, path: impl AsRef<Path>, text: &str) -> Result<Self, ConfigError> {
+        let path = path.as_ref();
+        for line in yaml::read(path, text)? {
+            self.set(&line.key, &line.text, Source::File { path: path.to_owned(), line: line.number });
+        }
+        Ok(self)
+    }
+
+    /// Adds the text of [`PROPERTIES_VARIABLE`]: lines of `key: value`, empty ones, and `#` comments.
+    ///
+    /// # Errors
+    /// If a line is none of these.
+    pub fn properties(mut self, text: &str) -> Result<Self, ConfigError> {
+        for (line, number) in text.lines().zip(1..) {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let origin = Source::Environment { line: number };
+            let Some((key, value)) = line.split_once(':') else {
+                return Err(ConfigError::NotAnOption { text: line.to_owned(), form: "key: value", origin });
+            };
+            self.set(key.trim(), value.trim(), origin);
+        }
+        Ok(self)
+    }
+
+    /// Adds one `key=value` of the command line, with or without its `-D`.
+    ///
+    /// # Errors
+    /// If there is no `=`.
+    pub fn define(mut self, definition: &str) -> Result<Self, ConfigError> {
+        let definition = definition.strip_prefix("-D").unwrap_or(definition);
+        let Some((key, value)) = definition.split_once('=') else {
+            let text = definition.to_owned();
+            return Err(ConfigError::NotAnOption { text, form: "-Dkey=value", origin: Source::Argument });
+        };
+        self.set(key.trim(), value.trim(), Source::Argument);
+        Ok(self)
+    }
+
+    fn set(&mut self, key: &str, text: &str, origin: Source) {
+        self.settings.push(Setting { key: key.to_owned(), text: text.to_owned(), origin });
+    }
+
+    /// Checks everything.
+    ///
+    /// # Errors
+    /// All of: unknown keys, bad values, options set twice in one place, keys of Flink's that would be
+    /// missed, and options that contradict each other.
+    pub fn load(self) -> Result<Loaded, ConfigError> {
+        let mut problems = Vec::new();
+        let mut warnings = Vec::new();
+        let mut chosen: BTreeMap<&'static str, Setting> = BTreeMap::new();
+        for setting in self.settings {
+            match recognise(&setting, &mut warnings) {
+                Ok(Some(spec)) => {
+                    choose(&mut chosen, spec, setting).unwrap_or_else(|problem| problems.push(problem))
+                }
+                Ok(None) => {}
+                Err(problem) => problems.push(problem),
+            }
+        }
+
+        let mut entries = BTreeMap::new();
+        for (key, setting) in chosen {
+            let spec = options::find(key).expect("chosen holds keys of the table");
+            match parse(spec, &setting.text) {
+                Some(value) => {
+                    entries.insert(key, Entry { value, text: setting.text, source: setting.origin });
+                }
+                None => problems.push(bad_value(spec, setting)),
+            }
+        }
+        ConfigError::check(problems)?;
+
+        fill_in_defaults(&mut entries, self.home.as_deref());
+        let config = Config::new(entries);
+        ConfigError::check(consistency::check(&config))?;
+        Ok(Loaded { config, warnings })
+    }
+}
+
+/// The option that a setting is for; `None` if it is one of Flink's that has no meaning here.
+fn recognise(setting: &Setting, warnings: &mut Vec<Warning>) -> Result<Option<&'static Spec>, ConfigError> {
+    let Setting { key, text, origin } = setting;
+    if let Some(spec) = options::find(key) {
+        return Ok(Some(spec));
+    }
+    let unknown = || ConfigError::UnknownKey {
+        key: key.clone(),
+        suggestion: suggest::nearest(key).map(str::to_owned),
+        origin: origin.clone(),
+    };
+    let entry = unsupported::find(key).ok_or_else(unknown)?;
+    if entry.key != key && suggest::is_misspelled(key) {
+        return Err(unknown());
+    }
+    let plain = |value: &str| value.to_ascii_lowercase().replace('-', "_");
+    match entry.stance {
+        Stance::Ignored => {
+            warnings.push(Warning { key: key.clone(), origin: origin.clone(), reason: entry.reason });
+            Ok(None)
+        }
+        Stance::BuiltIn(values) if values.iter().any(|value| plain(value) == plain(text)) => Ok(None),
+        Stance::BuiltIn(_) | Stance::Refused => Err(ConfigError::Unsupported {
+            key: key.clone(),
+            value: text.clone(),
+            reason: entry.reason,
+            origin: origin.clone(),
+        }),
+    }
+}
+
+/// Keeps `setting` as the one for `spec`, in place of one from a weaker source. On the command line the
+/// last one counts, so that scripts can append; elsewhere, and by two names anywhere, twice is a mistake.
+fn choose(
+    chosen: &mut BTreeMap<&'static str, Setting>,
+    spec: &'static Spec,
+    setting: Setting,
+) -> Result<(), ConfigError> {
+    if let Some(earlier) = chosen.get(spec.key) {
+        let may_repeat = setting.origin == Source::Argument && earlier.key == setting.key;
+        if earlier.origin.is_beside(&setting.origin) && !may_repeat {
+            return Err(ConfigError::SetTwice {
+                first: earlier.key.clone(),
+                first_origin: earlier.origin.clone(),
+                second: setting.key,
+                second_origin: setting.origin,
+            });
+        }
+    }
+    chosen.insert(spec.key, setting);
+    Ok(())
+}
+
+fn parse(spec: &Spec, text: &str) -> Option<Value> {
+    let text = text.trim();
+    let is_choice = matches!(spec.kind, Kind::Choice(_)); // whose names may include `none`
+    let says_none = text.is_empty() || (text.eq_ignore_ascii_case("none") && !is_choice);
+    if spec.optional && says_none {
+        return Some(Value::None);
+    }
+    match (spec.off, text.strip_prefix('-')) {
+        (Off::WhenNegative, Some(positive)) => duration::parse(positive).map(|_| Value::None),
+        (Off::AtZero, _) => match spec.kind.parse(text)? {
+            Value::Duration(duration) if duration.is_zero() => Some(Value::None),
+            value => Some(value),
+        },
+        _ => spec.kind.parse(text),
+    }
+}
+
+fn bad_value(spec: &Spec, setting: Setting) -> ConfigError {
+    let value = if spec.secret { crate::config::HIDDEN.to_owned() } else { setting.text };
+    let or = match spec.off {
+        Off::Never => "",
+        Off::AtZero => ", or `0` for none",
+        Off::WhenNegative => ", or `-1` for no limit",
+    };
+    let expected = format!("{}{or}", spec.kind.expected());
+    ConfigError::BadValue { key: setting.key, value, expected, origin: setting.origin }
+}
+
+/// Gives every option that nobody set its default, in the order that [`Default::SameAs`] needs.
+fn fill_in_defaults(entries: &mut BTreeMap<&'static str, Entry>, home: Option<&Path>) {
+    let mode = entries.get(SCHEDULER_MODE.key()).map(|entry| &entry.value);
+    let is_reactive = mode.is_some_and(|mode| *mode != Value::None);
+    let default_of = |spec: &Spec| match spec.reactive_default {
+        Some(default) if is_reactive => default,
+        _ => spec.default,
+    };
+    let (copies, plain): (Vec<&Spec>, Vec<&Spec>) =
+        options::all().partition(|spec| matches!(default_of(spec), Default::SameAs(_)));
+    for spec in plain.into_iter().chain(copies) {
+        if entries.contains_key(spec.key) {
+            continue;
+        }
+        let text = match default_of(spec) {
+            Default::Absent => String::new(),
+            Default::Text(text) => text.to_owned(),
+            Default::SameAs(other) => entries[other].text.clone(),
+            Default::InHome(name) => in_home(home, name),
+            Default::TemporaryDirectory => std::env::temp_dir().display().to_string(),
+        };
+        let value = parse(spec, &text).expect("a default is a valid value, as a test of the table checks");
+        entries.insert(spec.key, Entry { value, text, source: Source::Default });
+    }
+}
+
+fn in_home(home: Option<&Path>, name: &str) -> String {
+    let home = home.map_or_else(|| std::env::temp_dir().join("reflow"), Path::to_owned);
+    home.join(name).display().to_string()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+//! What an entry of the table is: [`Spec`], the facts as data, and [`ConfigOption`], the same with its type.
+//!
+//! Options are declared with [`options!`](crate::options), which turns the doc comment of each into its
+//! description, so that there is one text for rustdoc, for the reference page and for nobody to forget.
+
+use std::marker::PhantomData;
+
+use crate::config::Config;
+use crate::value::{Kind, OptionType};
+
+/// The value an option has when nobody sets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Default {
+    /// None; the getter gives `None`.
+    Absent,
+    /// A text, read like any other.
+    Text(&'static str),
+    /// Whatever the option with this key has.
+    SameAs(&'static str),
+    /// A directory of this name in the distribution (beside `conf/`), or, without a distribution, in
+    /// Reflow's directory under the system's temporary one.
+    InHome(&'static str),
+    /// The system's temporary directory.
+    TemporaryDirectory,
+}
+
+/// Which value of a duration means that there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Off {
+    /// Every value is a duration.
+    Never,
+    /// 0 switches it off.
+    AtZero,
+    /// A negative value, such as `-1`, switches it off.
+    WhenNegative,
+}
+
+/// Everything that is known of an option, as data.
+///
+/// # Invariants
+/// - `key` and `aliases` occur once in the whole table.
+/// - Every default is a valid value, and an option whose type is not optional has one.
+/// - No `SameAs` names an option whose default is `SameAs`.
+#[derive(Debug, Clone, Copy)]
+pub struct Spec {
+    /// The key, Flink's where Flink has one.
+    pub key: &'static str,
+    /// Older or Flink-specific keys that mean the same.
+    pub aliases: &'static [&'static str],
+    /// The type of the value.
+    pub kind: Kind,
+    /// Whether it may be without a value; `none` then says so.
+    pub optional: bool,
+    /// Which value of a duration means that there is none.
+    pub off: Off,
+    /// The default.
+    pub default: Default,
+    /// The default with `scheduler-mode: reactive`, where it differs.
+    pub reactive_default: Option<Default>,
+    /// Whether the value is never to be shown.
+    pub secret: bool,
+    /// What it does, in Markdown.
+    pub doc: &'static str,
+}
+
+/// An option whose value has type `T`.
+#[derive(Debug)]
+pub struct ConfigOption<T> {
+    spec: Spec,
+    value: PhantomData<fn() -> T>,
+}
+
+impl<T: OptionType> ConfigOption<T> {
+    /// The option's value in `config`.
+    pub fn get(&self, config: &Config) -> T {
+        T::from_value(config.value(self.spec.key)).expect("a Config holds a value of each option's type")
+    }
+
+    /// The option's facts.
+    pub const fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    /// The option's key.
+    pub const fn key(&self) -> &'static str {
+        self.spec.key
+    }
+}
+
+/// Begins the declaration of an option; what it is besides follows by the methods below.
+pub(crate) const fn option<T: OptionType>(key: &'static str) -> ConfigOption<T> {
+    let spec = Spec {
+        key,
+        aliases: &[],
+        kind: T::KIND,
+        optional: T::OPTIONAL,
+        off: Off::Never,
+        default: Default::Absent,
+        reactive_default: None,
+        secret: false,
+        doc: "",
+    };
+    ConfigOption { spec, value: PhantomData }
+}
+
+impl<T> ConfigOption<T> {
+    pub(crate) const fn default(mut self, text: &'static str) -> Self {
+        self.spec.default = Default::Text(text);
+        self
+    }
+
+    pub(crate) const fn default_from(mut self, default: Default) -> Self {
+        self.spec.default = default;
+        self
+    }
+
+    pub(crate) const fn in_reactive_mode(mut self, text: &'static str) -> Self {
+        self.spec.reactive_default = Some(Default::Text(text));
+        self
+    }
+
+    pub(crate) const fn aliases(mut self, aliases: &'static [&'static str]) -> Self {
+        self.spec.aliases = aliases;
+        self
+    }
+
+    pub(crate) const fn off(mut self, off: Off) -> Self {
+        self.spec.off = off;
+        self
+    }
+
+    pub(crate) const fn between(mut self, min: i64, max: i64) -> Self {
+        self.spec.kind = Kind::Int { min, max };
+        self
+    }
+
+    pub(crate) const fn between_floats(mut self, min: f64, max: f64) -> Self {
+        self.spec.kind = Kind::Float { min, max };
+        self
+    }
+
+    pub(crate) const fn secret(mut self) -> Self {
+        self.spec.secret = true;
+        self
+    }
+
+    pub(crate) const fn doc(mut self, doc: &'static str) -> Self {
+        self.spec.doc = doc;
+        self
+    }
+}

@@ -1,0 +1,38 @@
+//! Where processes listen and how they notice each other's end.
+
+use std::time::Duration;
+
+use super::{Section, section};
+use crate::option::{ConfigOption, option};
+
+section! { "Network and failure detection" {
+    /// The host at which TaskManagers reach the JobManager.
+    JOB_MANAGER_ADDRESS: String = option("jobmanager.rpc.address").default("localhost");
+
+    /// The port at which TaskManagers reach the JobManager.
+    JOB_MANAGER_PORT: u16 = option("jobmanager.rpc.port").default("6123");
+
+    /// The interface that the JobManager listens on. The default admits this machine only; `0.0.0.0` admits
+    /// everybody.
+    JOB_MANAGER_BIND_HOST: String = option("jobmanager.bind-host").default("localhost");
+
+    /// The host at which others reach this TaskManager. Unset: the address that its connection to the
+    /// JobManager comes from.
+    TASK_MANAGER_HOST: Option<String> = option("taskmanager.host");
+
+    /// The interface that a TaskManager listens on. The default admits this machine only; `0.0.0.0` admits
+    /// everybody.
+    TASK_MANAGER_BIND_HOST: String = option("taskmanager.bind-host").default("localhost");
+
+    /// The port for records between TaskManagers. 0: any free one.
+    TASK_MANAGER_DATA_PORT: u16 = option("taskmanager.data.port").default("0");
+
+    /// The time between two heartbeats of a JobManager and a TaskManager.
+    HEARTBEAT_INTERVAL: Duration = option("heartbeat.interval").default("1 s");
+
+    /// How long a process may be silent before it is taken for lost. A closed connection counts at once.
+    HEARTBEAT_TIMEOUT: Duration = option("heartbeat.timeout").default("5 s");
+
+    /// The name under which a JobManager finds its job again on the same storage.
+    CLUSTER_ID: String = option("high-availability.cluster-id").default("default");
+}}

@@ -1,0 +1,38 @@
+//! REST and the web interface.
+
+use std::time::Duration;
+
+use super::{Section, section};
+use crate::option::{ConfigOption, Default, option};
+
+section! { "REST and web interface" {
+    /// The port of REST and of the web interface. 0: any free one, which the log names.
+    REST_PORT: u16 = option("rest.port").aliases(&["web.port"]).default("8081");
+
+    /// The host at which clients reach REST.
+    REST_ADDRESS: String =
+        option("rest.address").aliases(&["web.address"]).default_from(Default::SameAs("jobmanager.rpc.address"));
+
+    /// The interface that REST listens on. The default admits this machine only; `0.0.0.0` admits everybody.
+    REST_BIND_ADDRESS: String = option("rest.bind-address").default("localhost");
+
+    /// Whether jobs can be cancelled from the web interface.
+    WEB_CANCEL_ENABLE: bool = option("web.cancel.enable").default("true");
+
+    /// Whether jobs can be rescaled from the web interface.
+    WEB_RESCALE_ENABLE: bool = option("web.rescale.enable").default("true");
+
+    /// How often the web interface asks for news.
+    WEB_REFRESH_INTERVAL: Duration = option("web.refresh-interval").default("3 s");
+
+    /// How many exceptions of a job are kept.
+    WEB_EXCEPTION_HISTORY_SIZE: u32 = option("web.exception-history-size").default("16").between(1, 10_000);
+
+    /// How many finished checkpoints of a job are kept for display.
+    WEB_CHECKPOINT_HISTORY_SIZE: u32 =
+        option("web.checkpoints.history").aliases(&["jobmanager.web.checkpoints.history"]).default("10").between(0, 10_000);
+
+    /// How many rescales of a job are kept for display. 0: none.
+    WEB_RESCALE_HISTORY_SIZE: u32 =
+        option("web.adaptive-scheduler.rescale-history.size").default("100").between(0, 10_000);
+}}

@@ -1,0 +1,197 @@
+//! Keys that Flink has and Reflow does not, so that a Flink configuration gets a true answer.
+//!
+//! The rule, key by key: what only tunes the JVM or Flink's inner workings is ignored with a warning; what
+//! would change the meaning, the guarantees or the safety of a job is refused; and a key whose Reflow has
+//! one of Flink's values built in takes that value silently.
+
+/// What happens to a key of Flink's that is no option here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stance {
+    /// Ignored, with a warning.
+    Ignored,
+    /// Refused unless it has one of these values, which is how Reflow works anyway.
+    BuiltIn(&'static [&'static str]),
+    /// Refused.
+    Refused,
+}
+
+/// One key, or all keys below one, and what happens to it.
+#[derive(Debug)]
+pub struct Unsupported {
+    /// The key; if it ends with `.`, every key that begins with it.
+    pub key: &'static str,
+    /// What happens to it.
+    pub stance: Stance,
+    /// Why, and what to use instead.
+    pub reason: &'static str,
+}
+
+/// The entry for `key`, if Flink is known to have it: an exact one, or else the longest prefix.
+pub fn find(key: &str) -> Option<&'static Unsupported> {
+    let fits =
+        |entry: &&Unsupported| entry.key == key || (entry.key.ends_with('.') && key.starts_with(entry.key));
+    TABLE.iter().filter(fits).max_by_key(|entry| entry.key.len())
+}
+
+const JVM: &str = "there is no JVM to tune";
+const SCHEDULER: &str = "the scheduler works without it";
+const BATCHES: &str = "batches leave when they are full or their source pauses; nothing to set";
+const MEMORY: &str = "memory has one limit: taskmanager.memory.process.size";
+const ALIGNED: &str = "checkpoints are aligned, with little data under way";
+const INCREMENTAL: &str = "checkpoints are always incremental, with objects of the right size";
+const LOCAL: &str = "state that is already on a machine is used from there whenever it can be";
+const LEADER: &str = "a JobManager that is started again resumes its job from its own storage";
+const SECURITY: &str = "connections cannot be secured yet; remove it and keep the ports on a trusted network";
+const CLUSTERS: &str = "only standalone clusters can be run";
+
+/// A row whose key is ignored with a warning.
+const fn ignored(key: &'static str, reason: &'static str) -> Unsupported {
+    Unsupported { key, stance: Stance::Ignored, reason }
+}
+
+/// A row whose key is refused.
+const fn refused(key: &'static str, reason: &'static str) -> Unsupported {
+    Unsupported { key, stance: Stance::Refused, reason }
+}
+
+/// A row whose key may have only the values that describe how Reflow works.
+const fn built_in(key: &'static str, values: &'static [&'static str], reason: &'static str) -> Unsupported {
+    Unsupported { key, stance: Stance::BuiltIn(values), reason }
+}
+
+static TABLE: &[Unsupported] = &[
+    // What tunes the JVM, the RPC library or the class loader.
+    ignored("akka.", JVM),
+    ignored("classloader.", JVM),
+    ignored("env.hadoop.conf.dir", JVM),
+    ignored("env.hbase.conf.dir", JVM),
+    ignored("env.java.", JVM),
+    ignored("env.log.level", "set RUST_LOG instead"),
+    ignored("env.ssh.opts", "the scripts use no ssh"),
+    ignored("env.stdout-err.redirect-to-file", "the .out file is always written"),
+    ignored("jobmanager.memory.", "the JobManager takes what it needs"),
+    ignored("jobmanager.future-pool.size", JVM),
+    ignored("jobmanager.io-pool.size", JVM),
+    ignored("pekko.", JVM),
+    ignored("taskmanager.jvm-exit-on-oom", "a task executor out of memory always ends, with the reason"),
+    ignored("taskmanager.memory.", MEMORY),
+    // What tunes inner workings that are different here.
+    ignored("blob.", "executables are fetched from the JobManager's RPC port"),
+    ignored("cluster.", SCHEDULER),
+    ignored("execution.attached", "the scripts say whether a process runs in the foreground"),
+    ignored("execution.buffer-timeout", BATCHES),
+    ignored("execution.buffer-timeout.", BATCHES),
+    ignored("execution.checkpointing.aligned-checkpoint-timeout", ALIGNED),
+    ignored("execution.checkpointing.cleaner.parallel-mode", INCREMENTAL),
+    ignored(
+        "execution.checkpointing.create-subdir",
+        "names hold the job, so that jobs can share a directory",
+    ),
+    ignored("execution.checkpointing.data-inline-threshold", INCREMENTAL),
+    ignored("execution.checkpointing.file-merging.", INCREMENTAL),
+    ignored("execution.checkpointing.incremental", INCREMENTAL),
+    ignored("execution.checkpointing.snapshot-compression", INCREMENTAL),
+    ignored("execution.checkpointing.write-buffer-size", INCREMENTAL),
+    ignored("execution.checkpointing.local-backup.", LOCAL),
+    ignored("execution.state-recovery.from-local", LOCAL),
+    ignored("heartbeat.rpc-failure-threshold", "a closed connection counts at once"),
+    ignored("jobmanager.adaptive-scheduler.min-parallelism-increase", "Flink no longer uses it either"),
+    ignored("jobmanager.adaptive-scheduler.scaling-interval.max", "Flink no longer uses it either"),
+    ignored("jobmanager.execution.attempts-history-size", SCHEDULER),
+    ignored("metrics.", "metrics are served by REST"),
+    ignored("pipeline.auto-watermark-interval", "watermarks move with the records"),
+    ignored("pipeline.generic-types", "types are known to the compiler"),
+    ignored("pipeline.object-reuse", "records are moved, never copied"),
+    ignored("process.", "the directories are io.tmp.dirs and execution.checkpointing.dir"),
+    ignored("resourcemanager.", SCHEDULER),
+    ignored("slot.request.", SCHEDULER),
+    ignored("slotmanager.", SCHEDULER),
+    ignored("state.backend.incremental", INCREMENTAL),
+    ignored("state.backend.local-recovery", LOCAL),
+    ignored("state.storage.", INCREMENTAL),
+    ignored("task.cancellation.interval", "subtasks stop at the end of their step"),
+    ignored("task.cancellation.timers.timeout", "subtasks stop at the end of their step"),
+    ignored("taskmanager.log.path", "see env.log.dir"),
+    ignored("taskmanager.network.", BATCHES),
+    ignored("taskmanager.runtime.", BATCHES),
+    ignored("taskmanager.slot.timeout", SCHEDULER),
+    ignored("web.log.path", "see env.log.dir"),
+    ignored("web.submit.enable", "the job is the JobManager's own executable"),
+    ignored("web.timeout", SCHEDULER),
+    ignored("web.tmpdir", "the web interface is in the executable"),
+    ignored("web.upload.dir", "the job is the JobManager's own executable"),
+    // What has one of Flink's values built in.
+    built_in("execution.checkpointing.checkpoints-after-tasks-finish", &["true"], "checkpoints always go on"),
+    built_in(
+        "execution.checkpointing.externalized-checkpoint-retention",
+        &["retain_on_cancellation"],
+        "checkpoints are kept by number, see execution.checkpointing.num-retained",
+    ),
+    built_in("execution.checkpointing.max-concurrent-checkpoints", &["1"], "one checkpoint at a time"),
+    built_in(
+        "execution.checkpointing.storage",
+        &["filesystem"],
+        "checkpoints go to execution.checkpointing.dir",
+    ),
+    built_in("execution.checkpointing.unaligned", &["false"], ALIGNED),
+    built_in("execution.checkpointing.unaligned.enabled", &["false"], ALIGNED),
+    built_in("execution.checkpointing.unaligned.forced", &["false"], ALIGNED),
+    built_in("execution.runtime-mode", &["streaming"], "bounded jobs run as streams that end"),
+    built_in("execution.savepoint-restore-mode", &["no_claim"], "what a job starts from is never deleted"),
+    built_in("execution.state-recovery.claim-mode", &["no_claim"], "what a job starts from is never deleted"),
+    built_in("high-availability", &["none"], LEADER),
+    built_in("high-availability.type", &["none"], LEADER),
+    built_in(
+        "jobmanager.execution.failover-strategy",
+        &["region"],
+        "a failure restarts the connected region",
+    ),
+    built_in("pipeline.operator-chaining", &["true"], "operators that can be chained are"),
+    built_in("pipeline.operator-chaining.enabled", &["true"], "operators that can be chained are"),
+    built_in("rest.bind-port", &["8081"], "set rest.port"),
+    built_in("state.backend", &["hashmap"], "state is kept in memory"),
+    built_in("state.backend.type", &["hashmap"], "state is kept in memory"),
+    built_in("state.checkpoint-storage", &["filesystem"], "checkpoints go to execution.checkpointing.dir"),
+    built_in("taskmanager.load-balance.mode", &["none"], SCHEDULER),
+    // What would change what a job means, or how safe it is.
+    refused("execution.batch.", "bounded jobs run as streams that end"),
+    refused("execution.checkpointing.interval-during-backlog", "the interval is always the same"),
+    refused("fs.", "object stores are set by s3.*"),
+    refused("high-availability.", LEADER),
+    refused("job.autoscaler.", "there is no autoscaler; parallelism follows the slots or REST"),
+    refused("jobmanager.rpc.bind-port", "set jobmanager.rpc.port"),
+    refused("kubernetes.", CLUSTERS),
+    refused("pipeline.jobvertex-parallelism-overrides", "set the parallelism of a running job by REST"),
+    refused("security.", SECURITY),
+    refused("state.backend.changelog.", "state is kept in memory"),
+    refused("state.backend.forst.", "state is kept in memory"),
+    refused("state.backend.rocksdb.", "state is kept in memory"),
+    refused("state.changelog.", "state is kept in memory"),
+    refused("table.", "there is no table API"),
+    refused("taskmanager.resource-id", "TaskManagers choose their ids, which are never used twice"),
+    refused(
+        "taskmanager.rpc.port",
+        "TaskManagers connect to the JobManager and need no port of their own for it",
+    ),
+    refused("yarn.", CLUSTERS),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(key: &str, expected: Option<Stance>) {
+        assert_eq!(find(key).map(|entry| entry.stance), expected, "{key}");
+    }
+
+    #[test]
+    fn stances() {
+        check("env.java.opts.taskmanager", Some(Stance::Ignored));
+        check("taskmanager.memory.managed.fraction", Some(Stance::Ignored));
+        check("security.ssl.internal.enabled", Some(Stance::Refused));
+        check("state.backend.type", Some(Stance::BuiltIn(&["hashmap"])));
+        check("state.backend.rocksdb.block.cache-size", Some(Stance::Refused));
+        check("no.such.thing", None);
+    }
+}
