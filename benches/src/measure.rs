@@ -5,6 +5,7 @@
 //! strikes all alike, and a report keeps minimum, median and maximum.
 
 mod cpu;
+mod instructions;
 mod processes;
 mod repeat;
 mod report;
@@ -12,6 +13,7 @@ mod report;
 use std::{io, path::PathBuf, process::ExitStatus};
 
 pub use cpu::{cpu_of_children, own_cpu, per_event_ns};
+pub use instructions::instructions;
 pub use processes::{figure, run_together};
 pub use repeat::{Contender, Series, interleave};
 pub use report::{Report, Summary, summary_table};
@@ -20,7 +22,7 @@ pub use report::{Report, Summary, summary_table};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The program could not be started at all.
-    #[error("cannot start `{program}`: check that it is built and executable")]
+    #[error("cannot start `{program}`: check that it is there and executable")]
     Start {
         /// The program's path or name.
         program: String,
@@ -53,10 +55,19 @@ pub enum Error {
         /// What it printed instead.
         output: String,
     },
-    /// The report could not be written.
-    #[error("cannot write the report to {}", path.display())]
+    /// What a measuring tool wrote could not be read.
+    #[error("cannot read what was measured from {}", path.display())]
+    Read {
+        /// The tool's output.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A report, or the place for a tool's output, could not be written.
+    #[error("cannot write to {}: make room or choose another place", path.display())]
     Write {
-        /// The report's file.
+        /// The file or directory.
         path: PathBuf,
         /// What the system said.
         #[source]
