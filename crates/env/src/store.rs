@@ -91,6 +91,12 @@ pub enum StoreOp {
         /// The target.
         to: Location,
     },
+    /// Let a file be run as a program (mode 0755). Only for files of the local file system; fails with
+    /// [`StoreError::NotFound`] if it is not there.
+    MakeExecutable {
+        /// The file.
+        at: Location,
+    },
 }
 
 /// An object in a listing.

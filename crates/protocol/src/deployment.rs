@@ -1,8 +1,11 @@
-//! What an executor needs to run its share of an attempt.
+//! What an executor needs: to start, and to run its share of an attempt.
 
+use crate::ProtocolError;
+use crate::control::StartExecutor;
 use crate::snapshot::{Codec, Restore};
+use bytes::Bytes;
 use reflow_graph::ExecutionGraph;
-use reflow_types::{AttemptNumber, CheckpointId, ExecutorId, LeaderEpoch, SubtaskId};
+use reflow_types::{AttemptNumber, CheckpointId, ExecutorId, LeaderEpoch, SubtaskId, TaskManagerId};
 use serde::{Deserialize, Serialize};
 
 /// Names one deployment of a job over all leaderships. Whatever arrives with another one is refused.
@@ -37,4 +40,80 @@ pub struct Deployment {
     pub checkpoint: Option<CheckpointId>,
     /// The directory below which data objects of checkpoints are named.
     pub checkpoint_dir: String,
+}
+
+/// What a TaskManager tells the executor that it starts (`ARTIFACT executor`), through its standard input.
+///
+/// The pipe stays open while the TaskManager lives, so the message is framed: its length in bytes (u32,
+/// little-endian), then the message.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExecutorStart {
+    /// As the JobManager said.
+    pub start: StartExecutor,
+    /// Where the JobManager listens (`host:port`).
+    pub job_manager: String,
+    /// The parent.
+    pub task_manager: TaskManagerId,
+    /// The name of this machine for data connections of other executors.
+    pub host: String,
+    /// The interface that data connections come in at.
+    pub bind_host: String,
+    /// The port for data connections; 0 for any.
+    pub data_port: u16,
+    /// What the process may use, in bytes: the TaskManager's limit less the TaskManager's own share.
+    pub memory_limit: Option<u64>,
+    /// The TaskManager's options as keys and values, secrets in clear: never to be logged.
+    pub config: Vec<(String, String)>,
+}
+
+impl ExecutorStart {
+    /// The length, then the message.
+    pub fn encode(&self) -> Bytes {
+        let message = crate::encode(self);
+        let len = u32::try_from(message.len()).expect("options are short");
+        Bytes::from([&len.to_le_bytes()[..], &message].concat())
+    }
+
+    /// The number of bytes of the message, from the first four bytes.
+    pub fn message_len(prefix: [u8; 4]) -> usize {
+        u32::from_le_bytes(prefix) as usize
+    }
+
+    /// Reads the message, without its length.
+    pub fn decode(message: &[u8]) -> Result<Self, ProtocolError> {
+        crate::decode(message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_start_message_says_how_long_it_is() {
+        let start = StartExecutor {
+            executor: ExecutorId(1),
+            job: reflow_types::JobId(2),
+            job_name: "flights".into(),
+            sha256: "ab".into(),
+            job_args: vec!["--rate".into()],
+            token: 3,
+            slots: 4,
+        };
+        let start = ExecutorStart {
+            start,
+            job_manager: "localhost:6123".into(),
+            task_manager: TaskManagerId(5),
+            host: "localhost".into(),
+            bind_host: "localhost".into(),
+            data_port: 0,
+            memory_limit: None,
+            config: vec![("heartbeat.interval".into(), "1 s".into())],
+        };
+        let bytes = start.encode();
+        let (prefix, message) = bytes.split_first_chunk::<4>().unwrap();
+        assert_eq!(ExecutorStart::message_len(*prefix), message.len());
+        assert_eq!(ExecutorStart::decode(message), Ok(start));
+        assert!(ExecutorStart::decode(&message[..3]).is_err());
+    }
 }
