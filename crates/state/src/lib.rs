@@ -1,1 +1,42 @@
-//! Keyed and operator state, timers, snapshots, restore.
+//! Keyed state: tables by key, timers, incremental snapshots that do not stop the slot, restore.
+//!
+//! Reading order: [`layout`](SegmentLayout) (where a key lives), `slots` (one segment's entries), `mark` (when an
+//! entry changed), `table` (the calls that records make), `snapshot`, `account` (when a segment is rewritten),
+//! `load`, `timer`. Why it is as it is: docs/design/state.md.
+//!
+//! Everything here runs on the slot's thread, which owns the tables, and does no I/O: snapshots leave through a
+//! [`ChunkSink`], and a restore is given bytes.
+
+mod account;
+mod block;
+mod chain;
+mod codec;
+mod error;
+mod key;
+mod layout;
+mod load;
+mod mark;
+mod pending;
+mod slots;
+mod snapshot;
+mod table;
+mod visit;
+mod writer;
+
+use serde::{Deserialize, Serialize};
+
+pub use chain::{Link, RunChain};
+pub use codec::Codec;
+pub use error::{Site, StateError};
+pub use key::{Scoped, StateKey};
+pub use layout::{MAX_SEGMENTS, SegmentLayout};
+pub use load::{Origin, Restore};
+pub use snapshot::{Progress, SnapshotKind};
+pub use table::{KeyedTable, StateValue};
+pub use visit::SnapshotTable;
+pub use writer::{CHUNK_BYTES, ChunkSink, Run, RunKind, RunWriter, SnapshotWriter};
+
+/// The number of a table within its operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TableId(pub u16);

@@ -1,0 +1,61 @@
+//! W1 of the performance page against a plain hashbrown loop: a count per key, 1,000,000 keys in batches.
+//!
+//! `cargo run --release -p reflow-state --example w1 [max parallelism] [million events]`
+//!
+//! Prints nanoseconds per event for both, interleaved, and their ratio. Hashing is timed apart: in a job the
+//! sender does it.
+#![expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
+
+use reflow_state::{KeyedTable, TableId};
+use reflow_types::{Key, KeyHash, MaxParallelism};
+use std::time::Instant;
+
+const KEYS: u64 = 1_000_000;
+const BATCH: usize = 1024;
+
+fn splitmix64(i: u64) -> u64 {
+    let z = i.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+fn main() {
+    let mut args = std::env::args().skip(1).map(|arg| arg.parse::<u32>().expect("a number"));
+    let max = MaxParallelism::new(args.next().unwrap_or(32768)).expect("in range");
+    let batches = u64::from(args.next().unwrap_or(20)) * 1_000_000 / BATCH as u64;
+
+    let mut table = KeyedTable::<u64, u64>::new(TableId(0), "counts", max);
+    let mut map = hashbrown::HashMap::<u64, u64, foldhash::fast::RandomState>::default();
+    let (mut in_table, mut in_map, mut in_hash) = (0, 0, 0);
+    for batch in 0..batches {
+        let at = |i: usize| splitmix64(batch * BATCH as u64 + i as u64) % KEYS;
+        let keys: [u64; BATCH] = std::array::from_fn(at);
+        let start = Instant::now();
+        let hashes: [KeyHash; BATCH] = std::array::from_fn(|i| keys[i].key_hash());
+        in_hash += start.elapsed().as_nanos();
+
+        let start = Instant::now();
+        for key in keys {
+            *map.entry(key).or_insert(0) += 1;
+        }
+        in_map += start.elapsed().as_nanos();
+
+        let start = Instant::now();
+        for (key, hash) in keys.iter().zip(hashes) {
+            *table.upsert(hash, key, || 0) += 1;
+        }
+        in_table += start.elapsed().as_nanos();
+    }
+    assert_eq!(table.iter().map(|(_, count)| count).sum::<u64>(), batches * BATCH as u64);
+    assert_eq!(map.values().sum::<u64>(), batches * BATCH as u64);
+    let per_event = |nanos: u128| nanos as f64 / (batches * BATCH as u64) as f64;
+    println!(
+        "max parallelism {max}: table {:.1} ns, hashbrown {:.1} ns, ratio {:.2}; hashing {:.1} ns; {} MB",
+        per_event(in_table),
+        per_event(in_map),
+        in_table as f64 / in_map as f64,
+        per_event(in_hash),
+        table.memory_bytes() >> 20
+    );
+}

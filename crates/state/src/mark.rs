@@ -1,0 +1,88 @@
+//! When an entry last changed, and whether a snapshot has it: one number, so that a change is one compare.
+//!
+//! Each snapshot ends an epoch. A change after snapshot `k − 1` froze the table and before snapshot `k` does
+//! carries epoch `k`. Marks order as follows, which is all that the compares rely on:
+//!
+//! ```text
+//! clean(0) < clean(1) < … < changed(1) < fresh(1) < written(1) < changed(2) < …
+//! ```
+//!
+//! - `changed(k)`: changed in epoch `k`.
+//! - `fresh(k)`: inserted in epoch `k`; if removed within it, no snapshot can know the key, and nothing remains.
+//! - `written(k)`: was `changed` or `fresh` with an epoch up to `k`, and snapshot `k` has written it. Should
+//!   `k` fail, the mark still lies above the last complete epoch, so that the next snapshot writes it again.
+//! - `clean(k)`: belongs to a complete checkpoint; a rewrite in full by snapshot `k` has written it too.
+
+use std::num::NonZeroU32;
+
+const DIRTY: u32 = 1 << 31;
+
+/// The number of a snapshot of one table, from 1, and of the epoch that it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Epoch(pub(crate) u32);
+
+impl Epoch {
+    pub(crate) const FIRST: Epoch = Epoch(1);
+    /// Before every change: what has been loaded as part of a complete checkpoint.
+    pub(crate) const LOADED: Epoch = Epoch(0);
+
+    pub(crate) fn next(self) -> Self {
+        assert!(self.0 < (DIRTY >> 2) - 2, "a table takes at most 2^29 snapshots between two restores");
+        Self(self.0 + 1)
+    }
+}
+
+/// See the module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Mark(NonZeroU32);
+
+impl Mark {
+    const fn of(value: u32) -> Self {
+        match NonZeroU32::new(value) {
+            Some(value) => Self(value),
+            None => Self(NonZeroU32::MIN),
+        }
+    }
+
+    pub(crate) const fn clean(epoch: Epoch) -> Self {
+        Self::of(epoch.0 + 1)
+    }
+
+    pub(crate) const fn changed(epoch: Epoch) -> Self {
+        Self::of(DIRTY + 4 * epoch.0)
+    }
+
+    pub(crate) const fn fresh(epoch: Epoch) -> Self {
+        Self::of(DIRTY + 4 * epoch.0 + 1)
+    }
+
+    pub(crate) const fn written(epoch: Epoch) -> Self {
+        Self::of(DIRTY + 4 * epoch.0 + 2)
+    }
+
+    /// What snapshot `epoch` leaves on an entry that it has written, given the last complete epoch.
+    pub(crate) fn after_write(self, epoch: Epoch, base: Epoch) -> Self {
+        if self > Self::written(base) { Self::written(epoch) } else { Self::clean(epoch) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_order_as_documented() {
+        let (a, b) = (Epoch(1), Epoch(2));
+        let order = [
+            Mark::clean(Epoch::LOADED),
+            Mark::clean(a),
+            Mark::clean(b),
+            Mark::changed(a),
+            Mark::fresh(a),
+            Mark::written(a),
+            Mark::changed(b),
+        ];
+        assert!(order.windows(2).all(|pair| pair[0] < pair[1]));
+        assert_eq!(size_of::<Option<Mark>>(), 4);
+    }
+}

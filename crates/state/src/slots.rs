@@ -1,0 +1,226 @@
+//! One segment's entries: an open-addressing array with linear probing, entries inline.
+//!
+//! The ideal position of an entry is *monotone* in its tag: `tag · capacity / 2^32`. So the array is ordered by
+//! tag but for the order within a run of occupied slots; growing is one linear pass without hashing, and a walk
+//! can remember where it is as a tag, which means the same after the array has grown. Nothing wraps around:
+//! slots beyond the capacity take what overflows at the end.
+//!
+//! # Invariants
+//! - All slots from an entry's ideal position up to the entry are occupied.
+//! - `len` entries are occupied, at most three quarters of `capacity`.
+
+use crate::mark::Mark;
+
+/// Bits of a tag, as the length of its range.
+pub(crate) const TAGS: u64 = 1 << 32;
+
+const SPARE: usize = 16;
+const SMALLEST: u32 = 8;
+
+pub(crate) struct Entry<K, V> {
+    pub(crate) mark: Mark,
+    pub(crate) tag: u32,
+    pub(crate) key: K,
+    pub(crate) value: V,
+}
+
+pub(crate) struct Slots<K, V> {
+    /// `capacity` ideal positions and the spare slots behind them, or nothing at all.
+    slots: Vec<Option<Entry<K, V>>>,
+    capacity: u32,
+    len: u32,
+}
+
+impl<K, V> Default for Slots<K, V> {
+    fn default() -> Self {
+        Self { slots: Vec::new(), capacity: 0, len: 0 }
+    }
+}
+
+impl<K: Eq, V> Slots<K, V> {
+    pub(crate) fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    /// The number of slots, spare ones included: positions are below it.
+    pub(crate) fn positions(&self) -> usize {
+        self.slots.len()
+    }
+
+    #[inline]
+    pub(crate) fn home(&self, tag: u64) -> usize {
+        ((tag * u64::from(self.capacity)) >> 32) as usize
+    }
+
+    /// The lowest tag whose ideal position is `position` or beyond; [`TAGS`] if there is none.
+    pub(crate) fn lowest_tag(&self, position: usize) -> u64 {
+        match u64::from(self.capacity) {
+            0 => TAGS,
+            capacity => ((position as u64) << 32).div_ceil(capacity).min(TAGS),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn find(&self, tag: u32, key: &K) -> Option<usize> {
+        let mut position = self.home(u64::from(tag));
+        while let Some(Some(entry)) = self.slots.get(position) {
+            if entry.tag == tag && entry.key == *key {
+                return Some(position);
+            }
+            position += 1;
+        }
+        None
+    }
+
+    #[inline]
+    pub(crate) fn at(&self, position: usize) -> Option<&Entry<K, V>> {
+        self.slots.get(position)?.as_ref()
+    }
+
+    #[inline]
+    pub(crate) fn at_mut(&mut self, position: usize) -> Option<&mut Entry<K, V>> {
+        self.slots.get_mut(position)?.as_mut()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry<K, V>> {
+        self.slots.iter().flatten()
+    }
+
+    /// Inserts an entry whose key is not there, and says where.
+    pub(crate) fn insert(&mut self, entry: Entry<K, V>) -> usize {
+        if (self.len + 1) * 4 > self.capacity * 3 {
+            self.resize((self.capacity + self.capacity / 2).max(SMALLEST));
+        }
+        self.len += 1;
+        self.place(entry)
+    }
+
+    /// Takes the entry at an occupied position out and closes the gap.
+    pub(crate) fn remove(&mut self, position: usize) -> Entry<K, V> {
+        let entry = self.slots[position].take().expect("the caller found an entry here");
+        self.len -= 1;
+        self.close(position);
+        if self.len * 8 < self.capacity && self.capacity > SMALLEST {
+            self.resize(if self.len == 0 { 0 } else { (self.capacity / 2).max(SMALLEST) });
+        }
+        entry
+    }
+
+    /// Removes each entry that `leaves` wants gone.
+    pub(crate) fn remove_if(&mut self, mut leaves: impl FnMut(&Entry<K, V>) -> bool) {
+        for slot in &mut self.slots {
+            if slot.as_ref().is_some_and(&mut leaves) {
+                *slot = None;
+                self.len -= 1;
+            }
+        }
+        let fitting = if self.len == 0 { 0 } else { (self.len * 2).max(SMALLEST) };
+        self.resize(fitting);
+    }
+
+    /// Moves the entries behind a hole back to where a search will find them.
+    fn close(&mut self, mut hole: usize) {
+        for position in hole + 1..self.slots.len() {
+            let Some(entry) = &self.slots[position] else { return };
+            if self.home(u64::from(entry.tag)) <= hole {
+                self.slots.swap(hole, position);
+                hole = position;
+            }
+        }
+    }
+
+    fn resize(&mut self, capacity: u32) {
+        let spare = if capacity == 0 { 0 } else { SPARE };
+        let mut slots = Vec::with_capacity(capacity as usize + spare);
+        slots.resize_with(capacity as usize + spare, || None);
+        let old = std::mem::replace(&mut self.slots, slots);
+        self.capacity = capacity;
+        for entry in old.into_iter().flatten() {
+            self.place(entry);
+        }
+    }
+
+    fn place(&mut self, entry: Entry<K, V>) -> usize {
+        let mut position = self.home(u64::from(entry.tag));
+        while self.at(position).is_some() {
+            position += 1;
+        }
+        if position == self.slots.len() {
+            // More spare slots, not more capacity: keys with equal tags would not spread by that.
+            self.slots.resize_with(position + SPARE, || None);
+        }
+        self.slots[position] = Some(entry);
+        position
+    }
+
+    /// Panics if the type's invariants are broken.
+    pub(crate) fn check_invariants(&self) {
+        assert_eq!(self.iter().count(), self.len());
+        assert!(self.len * 4 <= self.capacity * 3, "{} entries in {} slots", self.len, self.capacity);
+        for (position, entry) in self.slots.iter().enumerate().filter_map(|(i, e)| Some((i, e.as_ref()?))) {
+            let home = self.home(u64::from(entry.tag));
+            let reachable = home <= position && self.slots[home..position].iter().all(Option::is_some);
+            assert!(reachable, "tag {:x} at {position} cannot be reached from {home}", entry.tag);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mark::Epoch;
+
+    fn entry(tag: u32, key: u32) -> Entry<u32, u32> {
+        Entry { mark: Mark::changed(Epoch::FIRST), tag, key, value: key }
+    }
+
+    #[test]
+    fn an_entry_of_two_words_takes_three() {
+        assert_eq!(size_of::<Option<Entry<u64, u64>>>(), 24);
+        assert_eq!(size_of::<Slots<u64, u64>>(), 32);
+    }
+
+    #[test]
+    fn equal_tags_and_the_last_tag_find_room() {
+        for tag in [0, 7, u32::MAX] {
+            let mut slots = Slots::default();
+            (0..300).for_each(|key| {
+                slots.insert(entry(tag, key));
+            });
+            slots.check_invariants();
+            for key in (0..300).step_by(3) {
+                slots.remove(slots.find(tag, &key).unwrap());
+                slots.check_invariants();
+            }
+            assert_eq!((0..300).filter(|key| slots.find(tag, key).is_some()).count(), 200);
+        }
+    }
+
+    #[test]
+    fn an_emptied_array_frees_its_memory() {
+        let mut slots = Slots::default();
+        let tag = |key: u32| key.wrapping_mul(0x9e37_79b9);
+        (0..1000).for_each(|key| {
+            slots.insert(entry(tag(key), key));
+        });
+        for key in 0..1000 {
+            slots.remove(slots.find(tag(key), &key).unwrap());
+            slots.check_invariants();
+        }
+        assert_eq!(slots.positions(), SMALLEST as usize + SPARE);
+    }
+
+    #[test]
+    fn a_position_and_its_lowest_tag_agree() {
+        for capacity in [8u32, 12, 18, 1000, 77777] {
+            let mut slots = Slots::<u32, u32>::default();
+            slots.resize(capacity);
+            for position in (0..capacity as usize).step_by(7) {
+                let tag = slots.lowest_tag(position);
+                assert_eq!(slots.home(tag), position);
+                assert!(tag == 0 || slots.home(tag - 1) < position);
+            }
+            assert_eq!(slots.lowest_tag(capacity as usize), TAGS);
+        }
+    }
+}

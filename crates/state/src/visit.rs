@@ -1,0 +1,100 @@
+//! Tables as the runtime sees them, whatever their types: all but the calls that records make.
+
+use crate::error::StateError;
+use crate::load::Restore;
+use crate::snapshot::{Progress, SnapshotKind};
+use crate::table::StateValue;
+use crate::writer::RunWriter;
+use crate::{KeyedTable, StateKey, TableId};
+use reflow_types::{CheckpointId, KeyGroupSet};
+
+/// A table of any types. Operators own their tables; the runtime visits them.
+///
+/// The order of calls: `load` (any number), then for each checkpoint `freeze` at the barrier and
+/// `snapshot_step` until it is done, later `complete` or `abort`. A snapshot may be aborted at any point, and
+/// several may await completion. One snapshot is written at a time, and tables that share a writer take turns:
+/// each to its end.
+pub trait SnapshotTable: Send {
+    /// The table's number within its operator.
+    fn id(&self) -> TableId;
+    /// The table's name within its operator.
+    fn name(&self) -> &str;
+    /// The types of key and value, for messages.
+    fn type_name(&self) -> String;
+    /// See [`KeyedTable::freeze`].
+    fn freeze(&mut self, checkpoint: CheckpointId, kind: SnapshotKind);
+    /// See [`KeyedTable::snapshot_step`].
+    fn snapshot_step(&mut self, budget_bytes: usize, out: &mut dyn RunWriter)
+    -> Result<Progress, StateError>;
+    /// See [`KeyedTable::complete`].
+    fn complete(&mut self, checkpoint: CheckpointId);
+    /// See [`KeyedTable::abort`].
+    fn abort(&mut self, checkpoint: CheckpointId);
+    /// See [`KeyedTable::load`].
+    fn load(&mut self, bytes: &[u8], restore: Restore<'_>) -> Result<(), StateError>;
+    /// See [`KeyedTable::reset`].
+    fn reset(&mut self);
+    /// See [`KeyedTable::clear_groups`].
+    fn clear_groups(&mut self, groups: &KeyGroupSet);
+    /// The number of entries.
+    fn len(&self) -> usize;
+    /// Whether there are no entries.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// See [`KeyedTable::live_bytes`].
+    fn live_bytes(&self) -> u64;
+    /// See [`KeyedTable::memory_bytes`].
+    fn memory_bytes(&self) -> usize;
+    /// Panics if an invariant of the table is broken. Looks at every entry.
+    fn check_invariants(&self);
+}
+
+impl<K: StateKey, V: StateValue> SnapshotTable for KeyedTable<K, V> {
+    fn id(&self) -> TableId {
+        self.id()
+    }
+    fn name(&self) -> &str {
+        self.name()
+    }
+    fn type_name(&self) -> String {
+        format!("{} -> {}", std::any::type_name::<K>(), std::any::type_name::<V>())
+    }
+    fn freeze(&mut self, checkpoint: CheckpointId, kind: SnapshotKind) {
+        self.freeze(checkpoint, kind);
+    }
+    fn snapshot_step(
+        &mut self,
+        budget_bytes: usize,
+        out: &mut dyn RunWriter,
+    ) -> Result<Progress, StateError> {
+        self.snapshot_step(budget_bytes, out)
+    }
+    fn complete(&mut self, checkpoint: CheckpointId) {
+        self.complete(checkpoint);
+    }
+    fn abort(&mut self, checkpoint: CheckpointId) {
+        self.abort(checkpoint);
+    }
+    fn load(&mut self, bytes: &[u8], restore: Restore<'_>) -> Result<(), StateError> {
+        self.load(bytes, restore)
+    }
+    fn reset(&mut self) {
+        self.reset();
+    }
+    fn clear_groups(&mut self, groups: &KeyGroupSet) {
+        self.clear_groups(groups);
+    }
+    fn len(&self) -> usize {
+        self.len()
+    }
+    fn live_bytes(&self) -> u64 {
+        self.live_bytes()
+    }
+    fn memory_bytes(&self) -> usize {
+        self.memory_bytes()
+    }
+    fn check_invariants(&self) {
+        self.check_invariants();
+    }
+}

@@ -1,0 +1,144 @@
+//! The stream of bytes that one subtask writes for one checkpoint, across all its tables.
+
+use crate::TableId;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+/// No chunk is larger than this.
+pub const CHUNK_BYTES: usize = 1 << 20;
+
+/// Takes the chunks of a snapshot in order.
+///
+/// It must not block: it hands the chunk to whoever uploads it. An upload that fails makes the checkpoint fail
+/// by its own way; chunks may then be dropped.
+pub trait ChunkSink: Send {
+    /// Takes the next chunk, of 1 … [`CHUNK_BYTES`] bytes.
+    fn write(&mut self, chunk: Bytes);
+}
+
+impl ChunkSink for Vec<Bytes> {
+    fn write(&mut self, chunk: Bytes) {
+        self.push(chunk);
+    }
+}
+
+/// What a run says of its segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum RunKind {
+    /// All live entries: earlier runs of the segment's groups are not needed any more.
+    Full,
+    /// Changes and tombstones since the last complete checkpoint.
+    Increment,
+}
+
+/// A stretch of the stream that holds one segment of one table.
+///
+/// Runs go into the acknowledgement. The JobManager keeps them per table and segment (see
+/// [`RunChain`](crate::RunChain)) and gives them back, in order, at restore.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Run {
+    /// The table.
+    pub table: TableId,
+    /// The segment, as in the table's [`SegmentLayout`](crate::SegmentLayout).
+    pub segment: u16,
+    /// What earlier runs are still good for.
+    pub kind: RunKind,
+    /// Where it starts in the stream, in bytes.
+    pub offset: u64,
+    /// Its length in bytes. A full run of an empty segment has none.
+    pub len: u64,
+}
+
+/// Cuts what tables append into chunks, and notes where each run is.
+pub struct SnapshotWriter<S> {
+    sink: S,
+    chunk: Vec<u8>,
+    offset: u64,
+    runs: Vec<Run>,
+    /// The run that is being written, `len` unknown.
+    open: Option<Run>,
+}
+
+impl<S: ChunkSink> SnapshotWriter<S> {
+    /// A stream that starts at offset 0.
+    pub fn new(sink: S) -> Self {
+        Self { sink, chunk: Vec::new(), offset: 0, runs: Vec::new(), open: None }
+    }
+
+    /// Bytes so far.
+    pub fn len(&self) -> u64 {
+        self.offset
+    }
+
+    /// Whether nothing has been written.
+    pub fn is_empty(&self) -> bool {
+        self.offset == 0
+    }
+
+    /// The sink.
+    pub fn sink(&self) -> &S {
+        &self.sink
+    }
+
+    /// Appends bytes that belong to no run (operator state, say) and returns their offset.
+    ///
+    /// # Panics
+    /// If a table is within a run.
+    pub fn append(&mut self, bytes: &[u8]) -> u64 {
+        assert!(self.open.is_none(), "a table must reach the end of its snapshot before others write");
+        let offset = self.offset;
+        self.push(bytes);
+        offset
+    }
+
+    /// Hands over the last chunk; returns the sink and all runs in the order of the stream.
+    pub fn finish(mut self) -> (S, Vec<Run>) {
+        assert!(self.open.is_none(), "a table must reach the end of its snapshot before the stream ends");
+        if !self.chunk.is_empty() {
+            self.sink.write(Bytes::from(std::mem::take(&mut self.chunk)));
+        }
+        (self.sink, self.runs)
+    }
+
+    fn push(&mut self, mut bytes: &[u8]) {
+        self.offset += bytes.len() as u64;
+        while !bytes.is_empty() {
+            let (fits, rest) = bytes.split_at(bytes.len().min(CHUNK_BYTES - self.chunk.len()));
+            self.chunk.extend_from_slice(fits);
+            bytes = rest;
+            if self.chunk.len() == CHUNK_BYTES {
+                self.sink.write(Bytes::from(std::mem::take(&mut self.chunk)));
+            }
+        }
+    }
+}
+
+/// The side of a [`SnapshotWriter`] that tables see, whatever the sink.
+pub trait RunWriter {
+    /// Opens the run of a segment.
+    fn begin_run(&mut self, table: TableId, segment: u16, kind: RunKind);
+    /// Appends to the open run.
+    fn write(&mut self, bytes: &[u8]);
+    /// Closes the open run; one that adds nothing to an earlier run is not noted.
+    fn end_run(&mut self);
+}
+
+impl<S: ChunkSink> RunWriter for SnapshotWriter<S> {
+    fn begin_run(&mut self, table: TableId, segment: u16, kind: RunKind) {
+        assert!(self.open.is_none(), "tables take turns: each snapshot to its end before the next");
+        self.open = Some(Run { table, segment, kind, offset: self.offset, len: 0 });
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        assert!(self.open.is_some(), "bytes of a table belong to a run");
+        self.push(bytes);
+    }
+
+    fn end_run(&mut self) {
+        let mut run = self.open.take().expect("a run is closed once");
+        run.len = self.offset - run.offset;
+        if run.len > 0 || run.kind == RunKind::Full {
+            self.runs.push(run);
+        }
+    }
+}
