@@ -1,0 +1,72 @@
+//! Sinks with two-phase commit.
+//!
+//! A [`Writer`] takes records. At each barrier it closes what it has written so far into a [`Transaction`]:
+//! prepared, in storage, but not visible. The transaction becomes part of the checkpoint, and is committed when
+//! that checkpoint is complete: by the same subtask, or after a restore by any other, again and again without
+//! harm.
+
+use crate::{Io, UserError};
+use bytes::Bytes;
+use reflow_env::{StoreError, StoreOp, Ticket};
+use reflow_types::{SubtaskId, SubtaskIndex, Timestamp};
+
+/// Where records leave the job.
+pub trait Sink: Clone + Send + 'static {
+    /// What it takes.
+    type Item;
+    /// Writes on a slot's thread.
+    type Writer: Writer<Item = Self::Item>;
+
+    /// A writer for one subtask.
+    fn writer(&self, context: &WriterContext) -> Result<Self::Writer, UserError>;
+}
+
+/// Where a writer runs.
+#[derive(Clone)]
+pub struct WriterContext {
+    /// The subtask: a name that is never used again, for names of objects.
+    pub subtask: SubtaskId,
+    /// The subtask's index.
+    pub index: SubtaskIndex,
+    /// The slot's storage.
+    pub io: Io,
+}
+
+/// Writes records. All calls come from one thread, none may block.
+pub trait Writer: Send + 'static {
+    /// What it takes.
+    type Item;
+
+    /// Takes a record.
+    fn write(&mut self, value: Self::Item, time: Timestamp) -> Result<(), UserError>;
+
+    /// Everything written so far is to be prepared. Submits what must be in storage before the checkpoint can
+    /// be complete, and says how it is committed; `None` if there is nothing.
+    fn prepare(&mut self) -> Result<Option<Prepared>, UserError>;
+
+    /// What makes a prepared transaction visible. Must be harmless when it was done before, wholly or in part.
+    fn commit(&self, transaction: &Transaction) -> Result<StoreOp, UserError>;
+
+    /// Whether a commit that was answered with this error was done before.
+    fn was_committed(&self, error: &StoreError) -> bool {
+        matches!(error, StoreError::NotFound(_))
+    }
+
+    /// Passes on what need not wait for a checkpoint. Called when the input pauses.
+    fn flush(&mut self) -> Result<(), UserError> {
+        Ok(())
+    }
+}
+
+/// A transaction, and what must be in storage before it counts.
+#[derive(Debug)]
+pub struct Prepared {
+    /// How it is committed.
+    pub transaction: Transaction,
+    /// Requests that must succeed before the checkpoint can be complete.
+    pub wait_for: Vec<Ticket>,
+}
+
+/// What a commit needs to know, encoded by the writer; part of the checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transaction(pub Bytes);

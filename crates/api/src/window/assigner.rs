@@ -1,0 +1,131 @@
+//! Which windows a record belongs to.
+
+use super::Window;
+use reflow_types::Timestamp;
+use std::time::Duration;
+
+/// Assigns windows to timestamps.
+pub trait Assigner: Clone + Send + 'static {
+    /// Calls `each` with every window of a record with this timestamp.
+    fn assign(&self, time: Timestamp, each: impl FnMut(Window));
+}
+
+/// Window sizes that make no sense.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WindowError {
+    /// Below a millisecond.
+    #[error("a window's {what} must be at least 1 ms")]
+    TooShort {
+        /// Size or slide.
+        what: &'static str,
+    },
+}
+
+/// Windows of a fixed size that do not overlap, aligned to the Unix epoch (plus an offset).
+#[derive(Clone, Copy, Debug)]
+pub struct TumblingWindows {
+    size: i64,
+    offset: i64,
+}
+
+impl TumblingWindows {
+    /// Windows of this size.
+    ///
+    /// # Panics
+    /// If `size` is below 1 ms: a mistake in the job, found when it is built.
+    pub fn of(size: Duration) -> Self {
+        Self { size: millis(size, "size"), offset: 0 }
+    }
+
+    /// Moves all windows by `offset`: a day's windows in another time zone.
+    #[must_use]
+    pub fn with_offset(mut self, offset: Duration) -> Self {
+        self.offset = (offset.as_millis() as i64) % self.size;
+        self
+    }
+}
+
+impl Assigner for TumblingWindows {
+    #[inline]
+    fn assign(&self, time: Timestamp, mut each: impl FnMut(Window)) {
+        let start = window_start(time, self.offset, self.size);
+        each(Window { start, end: start + self.size });
+    }
+}
+
+/// Windows of a fixed size that begin every `slide`, and so overlap.
+#[derive(Clone, Copy, Debug)]
+pub struct SlidingWindows {
+    size: i64,
+    slide: i64,
+}
+
+impl SlidingWindows {
+    /// Windows of `size`, one each `slide`.
+    ///
+    /// # Panics
+    /// If either is below 1 ms.
+    pub fn of(size: Duration, slide: Duration) -> Self {
+        Self { size: millis(size, "size"), slide: millis(slide, "slide") }
+    }
+}
+
+impl Assigner for SlidingWindows {
+    #[inline]
+    fn assign(&self, time: Timestamp, mut each: impl FnMut(Window)) {
+        let mut start = window_start(time, 0, self.slide);
+        while start > time - self.size {
+            each(Window { start, end: start + self.size });
+            start -= self.slide;
+        }
+    }
+}
+
+/// One window for each key, without end. Its results come from a trigger.
+#[derive(Clone, Copy, Debug)]
+pub struct GlobalWindows;
+
+impl Assigner for GlobalWindows {
+    #[inline]
+    fn assign(&self, _: Timestamp, mut each: impl FnMut(Window)) {
+        each(Window::GLOBAL);
+    }
+}
+
+fn millis(duration: Duration, what: &'static str) -> i64 {
+    let ms = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+    if ms < 1 {
+        panic!("{}", WindowError::TooShort { what });
+    }
+    ms
+}
+
+#[inline]
+fn window_start(time: Timestamp, offset: i64, size: i64) -> i64 {
+    time - (time - offset).rem_euclid(size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn windows(assigner: &impl Assigner, time: Timestamp) -> Vec<(i64, i64)> {
+        let mut all = Vec::new();
+        assigner.assign(time, |w| all.push((w.start, w.end)));
+        all
+    }
+
+    #[test]
+    fn windows_are_aligned_to_the_epoch() {
+        let tumbling = TumblingWindows::of(Duration::from_millis(10));
+        for (time, start) in [(0, 0), (9, 0), (10, 10), (-1, -10), (-10, -10)] {
+            assert_eq!(windows(&tumbling, time), [(start, start + 10)]);
+        }
+        let shifted = tumbling.with_offset(Duration::from_millis(3));
+        assert_eq!(windows(&shifted, 2), [(-7, 3)]);
+        let sliding = SlidingWindows::of(Duration::from_millis(10), Duration::from_millis(4));
+        assert_eq!(windows(&sliding, 9), [(8, 18), (4, 14), (0, 10)]);
+        assert_eq!(windows(&sliding, -1), [(-4, 6), (-8, 2)]);
+        assert_eq!(windows(&GlobalWindows, 5), [(i64::MIN, i64::MAX)]);
+    }
+}

@@ -1,0 +1,42 @@
+//! Windows: which records belong together, when a result is due, what is kept.
+
+pub mod assigner;
+pub mod evictor;
+pub mod trigger;
+
+pub use assigner::{Assigner, GlobalWindows, SlidingWindows, TumblingWindows, WindowError};
+pub use evictor::{CountEvictor, Evictor, TimeEvictor};
+pub use trigger::{CountTrigger, DeltaTrigger, EventTimeTrigger, Trigger, TriggerResult};
+
+use reflow_types::{MAX_WATERMARK, MIN_WATERMARK, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// A window in event time: `start ..  end`, in milliseconds since the Unix epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Window {
+    /// The first moment in it.
+    pub start: Timestamp,
+    /// The first moment after it.
+    pub end: Timestamp,
+}
+
+impl Window {
+    /// The one window of [`GlobalWindows`].
+    pub const GLOBAL: Window = Window { start: MIN_WATERMARK, end: MAX_WATERMARK };
+
+    /// The watermark at which the window is over.
+    pub fn max_timestamp(&self) -> Timestamp {
+        if self.end == MAX_WATERMARK { MAX_WATERMARK } else { self.end - 1 }
+    }
+}
+
+/// The result of a window.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Windowed<K, R> {
+    /// The key.
+    pub key: K,
+    /// The window.
+    pub window: Window,
+    /// What was computed.
+    pub value: R,
+}

@@ -1,0 +1,211 @@
+//! A task's inputs: its channels, read fairly, aligned at barriers, with one watermark.
+//!
+//! # Invariants
+//! - From a channel that has delivered barrier *n*, nothing is read until all that have not ended have.
+//! - The gate's watermark never goes back. It is the lowest of the channels that are neither idle nor ended.
+
+use crate::batch::{Batch, Element};
+use crate::codec::CodecError;
+use crate::receiver::Receiver;
+use reflow_types::{CheckpointId, Instant, MAX_WATERMARK, MIN_WATERMARK, Timestamp};
+use serde::de::DeserializeOwned;
+use std::time::Duration;
+
+/// How much work may wait in all channels of a gate together.
+const QUEUED_WORK: Duration = Duration::from_millis(20);
+const MAX_WINDOW: u64 = 16 * 1024;
+
+/// What comes out of a gate.
+#[derive(Debug)]
+pub enum GateEvent<T> {
+    /// Records. When they are processed, [`Gate::consumed`] is due.
+    Batch(Batch<T>),
+    /// The watermark has risen.
+    Watermark(Timestamp),
+    /// Whether all inputs are idle.
+    Idle(bool),
+    /// All inputs have reached the barrier of this checkpoint.
+    Barrier {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// Since the first input reached it.
+        alignment: Duration,
+    },
+    /// All inputs have ended.
+    End,
+}
+
+/// A task's inputs.
+pub struct Gate<T> {
+    channels: Vec<Input<T>>,
+    next: usize,
+    aligning: Option<(CheckpointId, Instant)>,
+    watermark: Timestamp,
+    idle: bool,
+    ended: bool,
+    last_from: usize,
+    nanos_per_record: f64,
+}
+
+struct Input<T> {
+    receiver: Receiver<T>,
+    watermark: Timestamp,
+    idle: bool,
+    ended: bool,
+    blocked: bool,
+}
+
+impl<T: DeserializeOwned + Send + 'static> Gate<T> {
+    /// A gate over these channels, with the watermark that was restored.
+    pub fn new(receivers: Vec<Receiver<T>>, watermark: Timestamp) -> Self {
+        let input = |receiver| Input {
+            receiver,
+            watermark: MIN_WATERMARK,
+            idle: false,
+            ended: false,
+            blocked: false,
+        };
+        Self {
+            channels: receivers.into_iter().map(input).collect(),
+            next: 0,
+            aligning: None,
+            watermark,
+            idle: false,
+            ended: false,
+            last_from: 0,
+            nanos_per_record: 0.0,
+        }
+    }
+
+    /// The next thing, if there is any now.
+    pub fn poll(&mut self, now: Instant) -> Result<Option<GateEvent<T>>, CodecError> {
+        let count = self.channels.len();
+        for _ in 0..count {
+            let at = self.next;
+            self.next = if at + 1 == count { 0 } else { at + 1 };
+            while !self.channels[at].blocked && !self.channels[at].ended {
+                let Some(element) = self.channels[at].receiver.pop() else { break };
+                if let Some(event) = self.take(at, element, now)? {
+                    return Ok(Some(event));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn take(
+        &mut self,
+        at: usize,
+        element: Element<T>,
+        now: Instant,
+    ) -> Result<Option<GateEvent<T>>, CodecError> {
+        self.last_from = at;
+        let input = &mut self.channels[at];
+        Ok(match element {
+            Element::Batch(batch) => Some(GateEvent::Batch(batch)),
+            Element::Encoded { count, bytes } => {
+                Some(GateEvent::Batch(input.receiver.decode(count, &bytes)?))
+            }
+            Element::Watermark(time) => {
+                input.watermark = input.watermark.max(time);
+                self.advance()
+            }
+            Element::Idle(idle) => {
+                input.idle = idle;
+                self.advance()
+            }
+            Element::Barrier(checkpoint) => {
+                // A barrier of a later checkpoint overtakes one that was given up.
+                if self.aligning.is_some_and(|(aligning, _)| checkpoint > aligning) {
+                    self.unblock();
+                }
+                if self.aligning.is_some_and(|(aligning, _)| checkpoint < aligning) {
+                    return Ok(None);
+                }
+                self.channels[at].blocked = true;
+                let since = self.aligning.map_or(now, |(_, since)| since);
+                self.aligning = Some((checkpoint, since));
+                self.try_align(now)
+            }
+            Element::End => {
+                input.ended = true;
+                if self.channels.iter().all(|input| input.ended) {
+                    self.ended = true;
+                    self.watermark = MAX_WATERMARK;
+                    return Ok(Some(GateEvent::End));
+                }
+                // An ended channel is past every barrier and every watermark. Both may be due now; the
+                // watermark follows with the next poll that moves it.
+                match self.try_align(now) {
+                    Some(barrier) => Some(barrier),
+                    None => self.advance(),
+                }
+            }
+        })
+    }
+
+    fn try_align(&mut self, now: Instant) -> Option<GateEvent<T>> {
+        let (checkpoint, since) = self.aligning?;
+        if self.channels.iter().any(|input| !input.blocked && !input.ended && !skips_alignment()) {
+            return None;
+        }
+        self.unblock();
+        Some(GateEvent::Barrier { checkpoint, alignment: now.since(since) })
+    }
+
+    fn unblock(&mut self) {
+        self.aligning = None;
+        self.channels.iter_mut().for_each(|input| input.blocked = false);
+    }
+
+    fn advance(&mut self) -> Option<GateEvent<T>> {
+        let live = || self.channels.iter().filter(|input| !input.ended);
+        let idle = live().all(|input| input.idle);
+        if idle != self.idle {
+            self.idle = idle;
+            return Some(GateEvent::Idle(idle));
+        }
+        let lowest = live().filter(|input| !input.idle).map(|input| input.watermark).min()?;
+        if lowest <= self.watermark {
+            return None;
+        }
+        self.watermark = lowest;
+        Some(GateEvent::Watermark(lowest))
+    }
+
+    /// The last batch is processed: it had `records` records and took `busy`. Grants new credit to its channel.
+    pub fn consumed(&mut self, records: u64, busy: Duration) {
+        let cost = busy.as_nanos() as f64 / records.max(1) as f64;
+        self.nanos_per_record =
+            if self.nanos_per_record == 0.0 { cost } else { self.nanos_per_record * 0.8 + cost * 0.2 };
+        let share = QUEUED_WORK.as_nanos() as f64 / self.channels.len() as f64;
+        let window = (share / self.nanos_per_record.max(1.0)) as u64;
+        self.channels[self.last_from].receiver.consumed(records, window.clamp(1, MAX_WINDOW));
+    }
+
+    /// Whether something can be read now.
+    pub fn has_input(&self) -> bool {
+        self.channels.iter().any(|input| !input.blocked && !input.ended && input.receiver.has_input())
+    }
+
+    /// The gate's watermark.
+    pub fn watermark(&self) -> Timestamp {
+        self.watermark
+    }
+
+    /// Whether all inputs have ended.
+    pub fn is_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Bytes that came from other processes.
+    pub fn bytes(&self) -> u64 {
+        self.channels.iter().map(|input| input.receiver.bytes()).sum()
+    }
+}
+
+/// The canary `barrier-not-awaited`: compiled in by a test flag, it makes a gate take the first barrier for
+/// all. The simulator must notice.
+const fn skips_alignment() -> bool {
+    cfg!(reflow_canary = "barrier_not_awaited")
+}

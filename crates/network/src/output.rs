@@ -1,0 +1,196 @@
+//! A task's output on one edge: records are shared out over the edge's channels and leave in batches.
+
+use crate::batch::{BATCH_ROWS, Batch, Row};
+use crate::sender::Sender;
+use reflow_types::{CheckpointId, Key, KeyHash, OwnershipTable, Timestamp};
+use serde::Serialize;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// How an output chooses the channel of a record.
+pub enum Partitioner<T, F> {
+    /// All to the only channel.
+    Forward,
+    /// To the channels in turn.
+    Rebalance {
+        /// Whose turn it is.
+        next: usize,
+    },
+    /// To the owner of the key's group.
+    Hash {
+        /// The record's key.
+        key: F,
+        /// Group to subtask index, and so to channel.
+        table: Arc<OwnershipTable>,
+    },
+    /// To every channel.
+    Broadcast {
+        /// How a record is copied: only types that are broadcast need to be `Clone`.
+        copy: fn(&T) -> T,
+    },
+}
+
+/// Names a record's key.
+pub trait KeySelector<T>: Clone + Send + 'static {
+    /// By what the stream is keyed.
+    type Key: Key;
+    /// The record's key.
+    fn key(&self, value: &T) -> Self::Key;
+}
+
+impl<T, K: Key, F: Fn(&T) -> K + Clone + Send + 'static> KeySelector<T> for F {
+    type Key = K;
+    #[inline]
+    fn key(&self, value: &T) -> K {
+        self(value)
+    }
+}
+
+/// For edges without a key.
+#[derive(Clone, Copy, Debug)]
+pub struct NoKey;
+
+impl<T> KeySelector<T> for NoKey {
+    type Key = ();
+    fn key(&self, _: &T) {}
+}
+
+/// One edge's output of one subtask.
+pub struct Output<T, F = NoKey> {
+    channels: Vec<OutputChannel<T>>,
+    partitioner: Partitioner<T, F>,
+}
+
+struct OutputChannel<T> {
+    sender: Sender<T>,
+    filling: Batch<T>,
+    /// Full batches beyond the credit: at most what one step emits.
+    overflow: VecDeque<Batch<T>>,
+}
+
+impl<T: Serialize + Send + 'static, F: KeySelector<T>> Output<T, F> {
+    /// An output over these channels, in the order of the receivers' indices.
+    pub fn new(senders: Vec<Sender<T>>, partitioner: Partitioner<T, F>) -> Self {
+        let channel = |sender| OutputChannel {
+            sender,
+            filling: Batch::with_capacity(BATCH_ROWS),
+            overflow: VecDeque::new(),
+        };
+        Self { channels: senders.into_iter().map(channel).collect(), partitioner }
+    }
+
+    /// Takes a record.
+    #[inline]
+    pub fn push(&mut self, value: T, time: Timestamp) {
+        match &mut self.partitioner {
+            Partitioner::Hash { key, table } => {
+                let hash = key.key(&value).key_hash();
+                let owner = table.owner_of(hash).0 as usize;
+                self.channels[owner].push(Row { hash, time, value });
+            }
+            Partitioner::Forward => self.channels[0].push(Row { hash: KeyHash(0), time, value }),
+            Partitioner::Rebalance { next } => {
+                *next = if *next + 1 >= self.channels.len() { 0 } else { *next + 1 };
+                self.channels[*next].push(Row { hash: KeyHash(0), time, value });
+            }
+            Partitioner::Broadcast { copy } => {
+                for channel in &mut self.channels {
+                    channel.push(Row { hash: KeyHash(0), time, value: copy(&value) });
+                }
+            }
+        }
+    }
+
+    /// Whether every channel could take a batch.
+    pub fn has_room(&mut self) -> bool {
+        self.channels.iter_mut().all(OutputChannel::drain_overflow)
+    }
+
+    /// Sends what has been collected, as far as the credit reaches.
+    pub fn flush(&mut self) {
+        self.channels.iter_mut().for_each(OutputChannel::flush);
+    }
+
+    /// Sends a watermark after all records.
+    pub fn watermark(&mut self, time: Timestamp) {
+        self.control(|sender| sender.watermark(time));
+    }
+
+    /// Says whether this task is idle.
+    pub fn idle(&mut self, idle: bool) {
+        self.control(|sender| sender.idle(idle));
+    }
+
+    /// Sends a barrier after all records.
+    pub fn barrier(&mut self, checkpoint: CheckpointId) {
+        self.control(|sender| sender.barrier(checkpoint));
+    }
+
+    /// Says that nothing follows.
+    pub fn end(&mut self) {
+        self.control(|sender| sender.end());
+    }
+
+    /// Records sent, and bytes sent to other processes.
+    pub fn sent(&self) -> (u64, u64) {
+        let sum = |f: fn(&Sender<T>) -> u64| self.channels.iter().map(|c| f(&c.sender)).sum();
+        (sum(Sender::sent), sum(Sender::bytes))
+    }
+
+    /// What stands between records needs no credit, but stays behind the records before it.
+    fn control(&mut self, tell: impl Fn(&mut Sender<T>)) {
+        for channel in &mut self.channels {
+            channel.send_all();
+            tell(&mut channel.sender);
+        }
+    }
+}
+
+impl<T: Serialize + Send + 'static> OutputChannel<T> {
+    #[inline]
+    fn push(&mut self, row: Row<T>) {
+        self.filling.push(row);
+        if self.filling.len() >= BATCH_ROWS {
+            self.full();
+        }
+    }
+
+    #[cold]
+    fn full(&mut self) {
+        let batch = std::mem::replace(&mut self.filling, Batch::with_capacity(BATCH_ROWS));
+        if self.overflow.is_empty() && self.sender.has_room() {
+            self.sender.send(batch);
+        } else {
+            self.overflow.push_back(batch);
+        }
+    }
+
+    /// Sends overflow while there is credit, and says whether all of it is gone and a batch could follow.
+    fn drain_overflow(&mut self) -> bool {
+        while self.sender.has_room() {
+            match self.overflow.pop_front() {
+                Some(batch) => self.sender.send(batch),
+                None => return true,
+            }
+        }
+        false
+    }
+
+    fn flush(&mut self) {
+        if !self.filling.is_empty() && self.drain_overflow() {
+            let capacity = self.filling.len().next_power_of_two().min(BATCH_ROWS);
+            let batch = std::mem::replace(&mut self.filling, Batch::with_capacity(capacity));
+            self.sender.send(batch);
+        }
+    }
+
+    fn send_all(&mut self) {
+        while let Some(batch) = self.overflow.pop_front() {
+            self.sender.send(batch);
+        }
+        if !self.filling.is_empty() {
+            let batch = std::mem::replace(&mut self.filling, Batch::with_capacity(BATCH_ROWS));
+            self.sender.send(batch);
+        }
+    }
+}
