@@ -62,8 +62,8 @@ pub struct ExecutorStart {
     pub data_port: u16,
     /// What the process may use, in bytes: the TaskManager's limit less the TaskManager's own share.
     pub memory_limit: Option<u64>,
-    /// The TaskManager's options as keys and values, secrets in clear: never to be logged.
-    pub config: Vec<(String, String)>,
+    /// The TaskManager's options, as lines of `key: value`, secrets in clear: never to be logged.
+    pub properties: String,
 }
 
 impl ExecutorStart {
@@ -108,7 +108,7 @@ mod tests {
             bind_host: "localhost".into(),
             data_port: 0,
             memory_limit: None,
-            config: vec![("heartbeat.interval".into(), "1 s".into())],
+            properties: "heartbeat.interval: 1 s\n".into(),
         };
         let bytes = start.encode();
         let (prefix, message) = bytes.split_first_chunk::<4>().unwrap();
