@@ -29,7 +29,8 @@ pub struct SubtaskState {
 pub struct KeyedState {
     /// The groups that the subtask owns.
     pub groups: KeyGroupSet,
-    /// The object's name below the job's directory. No object if nothing changed.
+    /// The object's name: absolute, or below the directory of the checkpoint's
+    /// [`SnapshotKind`](crate::control::SnapshotKind). No object if nothing changed.
     pub object: Option<String>,
     /// What stands where in the object, in ascending order of offset.
     pub runs: Vec<Run>,
@@ -37,16 +38,19 @@ pub struct KeyedState {
     pub bytes: u64,
 }
 
-/// A stretch of a data object: the blocks of one segment of adjacent key groups.
+/// A stretch of a data object: the blocks of one table's segment of adjacent key groups
+/// ([`reflow_types::key_group::segment_groups`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
-    /// Which segment.
+    /// Which of the subtask's tables (windows, timers, values are tables of their own).
+    pub table: u16,
+    /// Which segment of the table.
     pub segment: u16,
     /// Whether it holds all of the segment (of the groups owned): earlier runs of it are then not needed.
     pub full: bool,
     /// Where it begins in the object.
     pub offset: u64,
-    /// Its length in bytes.
+    /// Its length in bytes. A full run of an empty segment has none.
     pub len: u32,
 }
 
@@ -77,7 +81,7 @@ pub struct OperatorState {
 /// What a subtask gets back.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Restore {
-    /// Keyed state: per former owner, its runs in the order in which they are applied.
+    /// Keyed state. The parts' groups are disjoint: parts may be read in any order.
     pub keyed: Vec<RestorePart>,
     /// Operator state after redistribution.
     pub operator: Vec<OperatorState>,
@@ -88,17 +92,19 @@ pub struct Restore {
 /// Runs that are to be read for some groups.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RestorePart {
-    /// Only blocks of these groups count: owned now by the subtask, and then by the runs' writer.
+    /// Only what is in these groups counts: owned now by the subtask, and then by each run's writer.
     pub groups: KeyGroupSet,
-    /// In the order of their checkpoints.
+    /// In the order in which they are applied, oldest first.
     pub runs: Vec<RunRef>,
 }
 
 /// A run in its object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunRef {
-    /// The object's name: absolute, or below the directory of the checkpoint that it is restored from.
+    /// The object's name: absolute, or below the directory of the savepoint that it belongs to.
     pub object: String,
+    /// Which table's blocks it holds.
+    pub table: u16,
     /// Where it begins.
     pub offset: u64,
     /// Its length in bytes.

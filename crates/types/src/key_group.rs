@@ -116,6 +116,24 @@ impl FromIterator<KeyGroup> for KeyGroupSet {
     }
 }
 
+/// No table of keyed state has more segments than this.
+pub const MAX_SEGMENTS: u32 = 512;
+
+/// The first and the last key group of a segment.
+///
+/// A table of keyed state is written in at most [`MAX_SEGMENTS`] segments, whatever the max parallelism: adjacent
+/// groups share a segment where there are more groups than that, and a group is cut into several where there are
+/// fewer. It depends on the max parallelism only, so that a segment's number means the same in every process, and
+/// is part of the format of checkpoints. `None` for a number that no segment has.
+pub fn segment_groups(max: MaxParallelism, segment: u16) -> Option<(KeyGroup, KeyGroup)> {
+    let groups = max.get();
+    let split = (MAX_SEGMENTS / groups).checked_ilog2().unwrap_or(0);
+    let join = groups.div_ceil(MAX_SEGMENTS).next_power_of_two().ilog2();
+    let (first, last) = (u32::from(segment) << join, (u32::from(segment) << join) + (1 << join) - 1);
+    let (first, last) = (first >> split, (last >> split).min(groups - 1));
+    (first < groups).then_some((KeyGroup(first as u16), KeyGroup(last as u16)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,5 +179,22 @@ mod tests {
         assert_eq!(KeyHash(u64::MAX).group(max(32768)), KeyGroup(32767));
         assert_eq!(KeyHash(0x0080_0000_0000_0000 >> 1).group(max(128)), KeyGroup(32));
         assert_eq!(KeyHash(0x1234_5678_9abc_def0).group(max(4096)), KeyGroup(0x345));
+    }
+
+    #[test]
+    fn segments_cover_the_groups_in_order() {
+        for (groups, segments, third) in [
+            (1, 512, (0, 0)),
+            (128, 512, (0, 0)),
+            (512, 512, (2, 2)),
+            (720, 360, (4, 5)),
+            (32768, 512, (128, 191)),
+        ] {
+            let max = MaxParallelism::new(groups).unwrap();
+            assert_eq!(segment_groups(max, 2), Some((KeyGroup(third.0), KeyGroup(third.1))), "{groups}");
+            assert_eq!(segment_groups(max, segments), None, "{groups}");
+            let (_, last) = segment_groups(max, segments - 1).unwrap();
+            assert_eq!(u32::from(last.0), groups - 1);
+        }
     }
 }
