@@ -1,2 +1,87 @@
-//! The project's own commands.
-fn main() {}
+//! The project's own commands, run as `cargo xtask NAME`: what CI checks, and what is longer to type than
+//! to name.
+//!
+//! Only the standard library: `cargo xtask` must build in seconds on a fresh machine. One file a command;
+//! [`tidy`] holds the rules that no other tool checks.
+
+mod bench;
+mod ci;
+mod dist;
+mod docs;
+mod process;
+mod sim;
+mod tidy;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask COMMAND: the project's own commands
+
+  ci      everything that must hold before a change lands, one step after the other:
+          formatting, clippy, tidy, documentation, tests, doc tests, simulation, canaries
+  tidy    the rules that no other tool checks: which crate may use which, that the paths
+          in ARCHITECTURE.md and docs/ exist, length and headers of files, forbidden words
+  docs    writes docs/configuration.md from the options in crates/config
+  dist    builds the distribution and lays it out under target/dist/reflow
+  bench   runs a benchmark: cargo xtask bench NAME [ARGUMENT]...
+  sim     simulates whole clusters from seeds: cargo xtask sim [--seeds N] [--seed S]...
+
+A first hour: `cargo xtask tidy` takes a second, `cargo test -p CRATE` tests one crate,
+`cargo xtask ci` takes minutes and is what CI runs. Each command answers --help.
+";
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let command = arguments.next().unwrap_or_default();
+    let rest: Vec<String> = arguments.collect();
+    match run(&command, &rest) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("xtask {command}: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Why a command failed, as a text for people.
+pub(crate) type Failure = String;
+
+fn run(command: &str, arguments: &[String]) -> Result<(), Failure> {
+    let help = match command {
+        "ci" => ci::HELP,
+        "tidy" => tidy::HELP,
+        "docs" => docs::HELP,
+        "dist" => dist::HELP,
+        "bench" => bench::HELP,
+        "sim" => sim::HELP,
+        _ => HELP,
+    };
+    if arguments
+        .iter()
+        .take_while(|argument| *argument != "--")
+        .any(|argument| argument == "--help" || argument == "-h")
+    {
+        print!("{help}");
+        return Ok(());
+    }
+    match command {
+        "ci" => no_arguments(arguments).and_then(|()| ci::run()),
+        "tidy" => no_arguments(arguments).and_then(|()| tidy::run()),
+        "docs" => no_arguments(arguments).and_then(|()| docs::write()),
+        "dist" => no_arguments(arguments).and_then(|()| dist::run()),
+        "bench" => bench::run(arguments),
+        "sim" => sim::run(arguments),
+        "" | "help" | "--help" | "-h" => {
+            print!("{HELP}");
+            Ok(())
+        }
+        _ => Err(format!("no such command\n\n{HELP}")),
+    }
+}
+
+fn no_arguments(arguments: &[String]) -> Result<(), Failure> {
+    match arguments {
+        [] => Ok(()),
+        [first, ..] => Err(format!("unknown argument `{first}`; see --help")),
+    }
+}

@@ -1,0 +1,94 @@
+//! `cargo xtask dist`: the distribution, as users unpack it.
+//!
+//! What it lays out is replaced at each run; what a user may have put beside it (`lib/`, `log/`,
+//! `checkpoints/`) is left alone.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use crate::Failure;
+use crate::process::{cargo, root, succeed, target_directory};
+
+pub(crate) const HELP: &str = "\
+cargo xtask dist: builds the distribution and lays it out under target/dist/reflow
+
+  bin/                 the scripts of dist/bin and the `reflow` executable
+  conf/                dist/conf
+  lib/                 where a job's executable goes
+  examples/streaming/  the examples as jobs
+  LICENSE README.md
+
+Builds into CARGO_TARGET_DIR if it is set. lib/, log/ and checkpoints/ of an earlier run are kept.
+";
+
+/// The command line: its package and its executable.
+const COMMAND_LINE: Executable = Executable { package: "reflow-cli", name: "reflow" };
+
+/// The examples that the distribution holds.
+const EXAMPLES: &[Executable] = &[
+    Executable { package: "reflow-examples", name: "top_speed_windowing" },
+    Executable { package: "reflow-examples", name: "flights" },
+];
+
+struct Executable {
+    package: &'static str,
+    name: &'static str,
+}
+
+/// Builds and lays out.
+pub(crate) fn run() -> Result<(), Failure> {
+    build()?;
+    let home = root().join("target/dist/reflow");
+    lay_out(&home).map_err(|error| format!("cannot lay out {}: {error}", home.display()))?;
+    eprintln!("the distribution is in {}", home.display());
+    Ok(())
+}
+
+fn executables() -> impl Iterator<Item = &'static Executable> {
+    std::iter::once(&COMMAND_LINE).chain(EXAMPLES)
+}
+
+fn build() -> Result<(), Failure> {
+    let mut arguments = vec!["build", "--release"];
+    for executable in executables() {
+        arguments.extend(["--package", executable.package, "--bin", executable.name]);
+    }
+    succeed(&mut cargo(arguments))
+}
+
+fn lay_out(home: &Path) -> io::Result<()> {
+    let built = target_directory().join("release");
+    for replaced in ["bin", "conf", "examples"] {
+        remove(&home.join(replaced))?;
+    }
+    for directory in ["bin", "conf", "lib", "examples/streaming"] {
+        fs::create_dir_all(home.join(directory))?;
+    }
+    copy_files(&root().join("dist/bin"), &home.join("bin"))?;
+    copy_files(&root().join("dist/conf"), &home.join("conf"))?;
+    fs::copy(built.join(COMMAND_LINE.name), home.join("bin").join(COMMAND_LINE.name))?;
+    for example in EXAMPLES {
+        fs::copy(built.join(example.name), home.join("examples/streaming").join(example.name))?;
+    }
+    fs::copy(root().join("LICENSE"), home.join("LICENSE"))?;
+    fs::copy(root().join("dist/README.md"), home.join("README.md"))?;
+    Ok(())
+}
+
+/// Removes a directory; that there is none is fine.
+fn remove(directory: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Copies the files of a directory, with their permissions.
+fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        fs::copy(entry.path(), to.join(entry.file_name()))?;
+    }
+    Ok(())
+}

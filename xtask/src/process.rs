@@ -1,0 +1,45 @@
+//! Running cargo, and where the repository is.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::Failure;
+
+/// The root of the repository.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a directory of the repository")
+}
+
+/// The directory that cargo builds into.
+pub(crate) fn target_directory() -> PathBuf {
+    let configured = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    root().join(configured.unwrap_or_else(|| PathBuf::from("target")))
+}
+
+/// A cargo command with these arguments, in the root of the repository.
+pub(crate) fn cargo<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(arguments).current_dir(root());
+    command
+}
+
+/// Runs `command` to its end with this process's input and output.
+///
+/// # Errors
+/// If it cannot be started or does not succeed.
+pub(crate) fn succeed(command: &mut Command) -> Result<(), Failure> {
+    let status = command.status().map_err(|error| format!("cannot run {}: {error}", text_of(command)))?;
+    if status.success() { Ok(()) } else { Err(format!("`{}` ended with {status}", text_of(command))) }
+}
+
+/// Whether `tool --version` can be run.
+pub(crate) fn is_installed(tool: &str) -> bool {
+    Command::new(tool).arg("--version").output().is_ok_and(|output| output.status.success())
+}
+
+fn text_of(command: &Command) -> String {
+    let program = Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy();
+    let arguments = command.get_args().map(|argument| argument.to_string_lossy());
+    std::iter::once(program).chain(arguments).collect::<Vec<_>>().join(" ")
+}

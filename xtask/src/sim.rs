@@ -1,0 +1,31 @@
+//! `cargo xtask sim`: the simulator, built with optimisation.
+
+use crate::Failure;
+use crate::process::{cargo, succeed};
+
+pub(crate) const HELP: &str = "\
+cargo xtask sim [ARGUMENT]...: simulates whole clusters from seeds
+
+  --seeds N   runs N seeds, from SIM_SEED or 0 on
+  --seed S    runs one seed, as a failed run printed it
+  --canaries  builds the simulator with each known fault in turn and fails unless it is found
+
+Everything else goes to the simulator: cargo xtask sim -- --help lists it.
+";
+
+/// Runs the simulator with `arguments`.
+pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
+    if arguments.iter().any(|argument| argument == "--canaries") {
+        return canaries();
+    }
+    let arguments = arguments.strip_prefix(&["--".to_owned()]).unwrap_or(arguments);
+    let simulator = ["run", "--release", "--quiet", "--package", "reflow-sim", "--"];
+    succeed(&mut cargo(simulator.into_iter().chain(arguments.iter().map(String::as_str))))
+}
+
+/// Checks that the simulator finds the faults that its feature `canaries` compiles in.
+pub(crate) fn canaries() -> Result<(), Failure> {
+    let simulator =
+        ["run", "--release", "--quiet", "--package", "reflow-sim", "--features", "canaries", "--"];
+    succeed(&mut cargo(simulator.into_iter().chain(["--canaries"])))
+}
