@@ -1,0 +1,306 @@
+//! Finding a job's executable: in `lib/`, in the cache, or at the JobManager.
+//!
+//! An executable is known by its SHA-256 and is never run before its bytes were seen to have it: a file in
+//! `lib/` may be of another build, and one in the cache may be torn. What comes from the JobManager is checked,
+//! written to the cache as a whole, and made executable. Nothing here does I/O: it says what it wants
+//! ([`Step`]), and is told what came of it.
+
+use reflow_env::{Location, StoreOp, StoreReply, StoreResult};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// No executable is larger, in bytes: more is a JobManager gone mad.
+const MAX_ARTIFACT_BYTES: u64 = 2 << 30;
+
+/// What a search wants next.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Carry out a storage request; the answer goes to [`Artifacts::stored`].
+    Store(StoreOp),
+    /// Ask the JobManager for what follows this offset; the answer goes to [`Artifacts::chunk`].
+    Fetch {
+        /// From here on, in bytes.
+        offset: u64,
+    },
+    /// The executable is there.
+    Found(PathBuf),
+    /// It cannot be had, and why.
+    Missing(String),
+}
+
+/// A part of an executable from the JobManager.
+pub(super) struct Chunk<'a> {
+    pub(super) offset: u64,
+    pub(super) total: u64,
+    pub(super) bytes: &'a [u8],
+}
+
+/// Where a search is.
+enum Stage {
+    InLib(PathBuf),
+    InCache,
+    Fetching(Vec<u8>),
+    Writing,
+    Marking,
+}
+
+struct Search {
+    stage: Stage,
+    /// Whether a download had the wrong hash before.
+    mismatched: bool,
+}
+
+/// The searches under way, by SHA-256 in hexadecimal.
+pub(super) struct Artifacts {
+    lib: Option<PathBuf>,
+    cache: PathBuf,
+    searches: BTreeMap<String, Search>,
+}
+
+impl Artifacts {
+    pub(super) fn new(lib: Option<PathBuf>, cache: PathBuf) -> Self {
+        Self { lib, cache, searches: BTreeMap::new() }
+    }
+
+    /// Begins a search; `None` if one for the same executable is under way.
+    pub(super) fn search(&mut self, sha256: &str, job_name: &str) -> Option<Step> {
+        if self.searches.contains_key(sha256) {
+            return None;
+        }
+        if sha256.len() != 64 || !sha256.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Some(Step::Missing(format!("'{sha256}' is not a SHA-256 in hexadecimal")));
+        }
+        let in_lib = self.lib.as_deref().filter(|_| is_file_name(job_name)).map(|lib| lib.join(job_name));
+        let (stage, path) = match in_lib {
+            Some(path) => (Stage::InLib(path.clone()), path),
+            None => (Stage::InCache, self.cached(sha256)),
+        };
+        self.searches.insert(sha256.to_owned(), Search { stage, mismatched: false });
+        Some(Step::Store(read(&path)))
+    }
+
+    /// The answer to a storage request of the search for `sha256`.
+    pub(super) fn stored(&mut self, sha256: &str, result: StoreResult) -> Option<Step> {
+        let cached = self.cached(sha256);
+        let search = self.searches.get_mut(sha256)?;
+        let step = match (&search.stage, result) {
+            (Stage::InLib(path), Ok(StoreReply::Bytes(bytes))) if digest(&bytes) == sha256 => {
+                Step::Found(path.clone())
+            }
+            (Stage::InLib(path), result) => {
+                if result.is_ok() {
+                    let path = path.display();
+                    tracing::warn!(%path, sha256, "is of another build than the JobManager's: it is not used");
+                }
+                search.stage = Stage::InCache;
+                Step::Store(read(&cached))
+            }
+            (Stage::InCache, Ok(StoreReply::Bytes(bytes))) if digest(&bytes) == sha256 => {
+                search.stage = Stage::Marking;
+                Step::Store(StoreOp::MakeExecutable { at: location(&cached) })
+            }
+            (Stage::InCache, _) => {
+                search.stage = Stage::Fetching(Vec::new());
+                Step::Fetch { offset: 0 }
+            }
+            (Stage::Writing, Ok(_)) => {
+                search.stage = Stage::Marking;
+                Step::Store(StoreOp::MakeExecutable { at: location(&cached) })
+            }
+            (Stage::Marking, Ok(_)) => Step::Found(cached),
+            (Stage::Writing | Stage::Marking, Err(error)) => Step::Missing(format!(
+                "the job's executable cannot be kept: {error}; check the space and the rights of io.tmp.dirs"
+            )),
+            (Stage::Fetching(_), _) => return None,
+        };
+        self.end_if_over(sha256, step)
+    }
+
+    /// A part from the JobManager.
+    pub(super) fn chunk(&mut self, sha256: &str, chunk: &Chunk<'_>) -> Option<Step> {
+        let cached = self.cached(sha256);
+        let search = self.searches.get_mut(sha256)?;
+        let Stage::Fetching(bytes) = &mut search.stage else { return None };
+        if chunk.offset != bytes.len() as u64 {
+            return None; // a part that was asked for before the search began anew
+        }
+        let whole = chunk.offset + chunk.bytes.len() as u64;
+        let step = if chunk.total > MAX_ARTIFACT_BYTES || whole > chunk.total || chunk.bytes.is_empty() {
+            let (total, got) = (chunk.total, chunk.bytes.len());
+            Step::Missing(format!(
+                "the JobManager's parts of the job's executable do not fit: {got} bytes at {} of {total}",
+                chunk.offset
+            ))
+        } else {
+            bytes.extend_from_slice(chunk.bytes);
+            if whole < chunk.total { Step::Fetch { offset: whole } } else { search.check(sha256, &cached) }
+        };
+        self.end_if_over(sha256, step)
+    }
+
+    /// Gives up all searches: the JobManager is gone, and with it whoever wanted them.
+    pub(super) fn give_up(&mut self) {
+        self.searches.clear();
+    }
+
+    fn end_if_over(&mut self, sha256: &str, step: Step) -> Option<Step> {
+        if matches!(step, Step::Found(_) | Step::Missing(_)) {
+            self.searches.remove(sha256);
+        }
+        Some(step)
+    }
+
+    fn cached(&self, sha256: &str) -> PathBuf {
+        self.cache.join(sha256)
+    }
+}
+
+impl Search {
+    /// All parts are there: keeps them if they are what was asked for, and asks again once if not.
+    fn check(&mut self, sha256: &str, cached: &Path) -> Step {
+        let Stage::Fetching(bytes) = std::mem::replace(&mut self.stage, Stage::Writing) else {
+            unreachable!("only a download is checked")
+        };
+        let found = digest(&bytes);
+        if found == sha256 {
+            let mode = reflow_env::PutMode::Overwrite;
+            return Step::Store(StoreOp::Put { at: location(cached), body: bytes.into(), mode });
+        }
+        if self.mismatched {
+            return Step::Missing(format!(
+                "the job's executable came twice with SHA-256 {found} instead of {sha256}: it was replaced \
+                 under the running JobManager; restart the JobManager"
+            ));
+        }
+        tracing::warn!(
+            expected = sha256,
+            found,
+            "the job's executable has another SHA-256: fetching it again"
+        );
+        self.mismatched = true;
+        self.stage = Stage::Fetching(Vec::new());
+        Step::Fetch { offset: 0 }
+    }
+}
+
+fn read(path: &Path) -> StoreOp {
+    StoreOp::Get { at: location(path), range: None }
+}
+
+fn location(path: &Path) -> Location {
+    Location(path.display().to_string())
+}
+
+/// Whether a job's name can be the name of a file, and of nothing outside its directory.
+fn is_file_name(name: &str) -> bool {
+    let mut components = Path::new(name).components();
+    matches!((components.next(), components.next()), (Some(std::path::Component::Normal(_)), None))
+}
+
+/// The SHA-256 in lower-case hexadecimal.
+fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use reflow_env::StoreError;
+
+    const BODY: &[u8] = b"#!/bin/sh\n";
+
+    fn artifacts() -> (Artifacts, String) {
+        (Artifacts::new(Some("/opt/lib".into()), "/tmp/cache".into()), digest(BODY))
+    }
+
+    fn absent(path: &str) -> StoreResult {
+        Err(StoreError::NotFound(Location(path.into())))
+    }
+
+    fn bytes(bytes: &'static [u8]) -> StoreResult {
+        Ok(StoreReply::Bytes(Bytes::from_static(bytes)))
+    }
+
+    fn get(path: &str) -> Option<Step> {
+        Some(Step::Store(read(Path::new(path))))
+    }
+
+    fn whole(bytes: &[u8]) -> Chunk<'_> {
+        Chunk { offset: 0, total: bytes.len() as u64, bytes }
+    }
+
+    #[test]
+    fn the_same_build_in_lib_is_used_as_it_is() {
+        let (mut artifacts, sha) = artifacts();
+        assert_eq!(artifacts.search(&sha, "job"), get("/opt/lib/job"));
+        assert_eq!(artifacts.search(&sha, "job"), None, "one search serves all");
+        assert_eq!(artifacts.stored(&sha, bytes(BODY)), Some(Step::Found("/opt/lib/job".into())));
+        assert!(artifacts.searches.is_empty());
+    }
+
+    #[test]
+    fn another_build_in_lib_and_a_torn_file_in_the_cache_are_passed_over() {
+        let (mut artifacts, sha) = artifacts();
+        artifacts.search(&sha, "job");
+        assert_eq!(artifacts.stored(&sha, bytes(b"other")), get(&format!("/tmp/cache/{sha}")));
+        assert_eq!(artifacts.stored(&sha, bytes(b"torn")), Some(Step::Fetch { offset: 0 }));
+    }
+
+    #[test]
+    fn a_download_is_checked_kept_and_made_executable() {
+        let (mut artifacts, sha) = artifacts();
+        assert_eq!(artifacts.search(&sha, "../job"), get(&format!("/tmp/cache/{sha}")), "no way out of lib/");
+        artifacts.stored(&sha, absent("cache"));
+        let total = BODY.len() as u64;
+        let first = Chunk { offset: 0, total, bytes: &BODY[..4] };
+        assert_eq!(artifacts.chunk(&sha, &first), Some(Step::Fetch { offset: 4 }));
+        assert_eq!(artifacts.chunk(&sha, &first), None, "a part that came before");
+        let last = Chunk { offset: 4, total, bytes: &BODY[4..] };
+        assert!(matches!(artifacts.chunk(&sha, &last), Some(Step::Store(StoreOp::Put { .. }))));
+        let made = artifacts.stored(&sha, Ok(StoreReply::Done));
+        assert!(matches!(made, Some(Step::Store(StoreOp::MakeExecutable { .. }))), "{made:?}");
+        let found = artifacts.stored(&sha, Ok(StoreReply::Done));
+        assert_eq!(found, Some(Step::Found(format!("/tmp/cache/{sha}").into())));
+    }
+
+    #[test]
+    fn a_wrong_hash_is_fetched_again_once() {
+        let (mut artifacts, sha) = artifacts();
+        artifacts.search(&sha, "job");
+        artifacts.stored(&sha, absent("lib"));
+        artifacts.stored(&sha, absent("cache"));
+        assert_eq!(artifacts.chunk(&sha, &whole(b"wrong")), Some(Step::Fetch { offset: 0 }));
+        let missing = artifacts.chunk(&sha, &whole(b"wrong"));
+        assert!(
+            matches!(&missing, Some(Step::Missing(why)) if why.contains("restart the JobManager")),
+            "{missing:?}"
+        );
+    }
+
+    #[test]
+    fn parts_that_do_not_fit_and_disks_that_are_full_are_named() {
+        for chunk in [
+            Chunk { offset: 0, total: u64::MAX, bytes: b"x" },
+            Chunk { offset: 0, total: 3, bytes: b"longer" },
+            Chunk { offset: 0, total: 3, bytes: b"" },
+        ] {
+            let (mut artifacts, sha) = artifacts();
+            artifacts.search(&sha, "job");
+            artifacts.stored(&sha, absent("lib"));
+            artifacts.stored(&sha, absent("cache"));
+            assert!(matches!(artifacts.chunk(&sha, &chunk), Some(Step::Missing(_))));
+        }
+        let (mut artifacts, sha) = artifacts();
+        assert!(matches!(artifacts.search("../../etc", "job"), Some(Step::Missing(_))));
+        artifacts.search(&sha, "job");
+        artifacts.stored(&sha, absent("lib"));
+        artifacts.stored(&sha, absent("cache"));
+        artifacts.chunk(&sha, &whole(BODY));
+        let reason = "No space left on device".to_owned();
+        let full = Err(StoreError::Failed { at: Location("/tmp".into()), reason });
+        let missing = artifacts.stored(&sha, full);
+        assert!(matches!(&missing, Some(Step::Missing(why)) if why.contains("No space left")), "{missing:?}");
+    }
+}

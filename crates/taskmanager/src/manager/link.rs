@@ -1,0 +1,142 @@
+//! The connection to the JobManager: made, registered, kept up by heartbeats, made again when it is gone.
+
+use reflow_env::ConnId;
+use reflow_types::Instant;
+use std::time::Duration;
+
+/// How long a connection and a registration may each take.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+const FIRST_RETRY: Duration = Duration::from_millis(50);
+const LAST_RETRY: Duration = Duration::from_secs(1);
+/// The time between two warnings that nobody is there.
+const WARN_EVERY: Duration = Duration::from_secs(5);
+
+/// Where the connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// There is none; the next attempt is made then.
+    Down { retry_at: Instant },
+    /// Being made.
+    Connecting { conn: ConnId, since: Instant },
+    /// It stands, and the registration is not answered yet.
+    Registering { conn: ConnId, since: Instant },
+    /// It belongs to the cluster.
+    Up { conn: ConnId, heard_at: Instant, heartbeat_at: Instant, interval: Duration, timeout: Duration },
+}
+
+/// What the passing of time asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    Connect,
+    Heartbeat(ConnId),
+    /// The peer is silent for too long.
+    Lost(&'static str),
+    /// No JobManager for too long.
+    GiveUp,
+}
+
+/// The connection and how long there has been none.
+pub(super) struct Link {
+    pub(super) stage: Stage,
+    give_up_after: Duration,
+    /// Since when the TaskManager belongs to no cluster.
+    alone_since: Instant,
+    retry: Duration,
+    warned_at: Option<Instant>,
+    /// What came of the last attempt.
+    pub(super) last_problem: String,
+}
+
+impl Link {
+    pub(super) fn new(give_up_after: Duration) -> Self {
+        Self {
+            stage: Stage::Down { retry_at: Instant(0) },
+            give_up_after,
+            alone_since: Instant(0),
+            retry: FIRST_RETRY,
+            warned_at: None,
+            last_problem: "not tried yet".to_owned(),
+        }
+    }
+
+    /// The process begins: the first attempt is due.
+    pub(super) fn start(&mut self, now: Instant) {
+        self.alone_since = now;
+        self.stage = Stage::Down { retry_at: now };
+    }
+
+    pub(super) fn conn(&self) -> Option<ConnId> {
+        match self.stage {
+            Stage::Down { .. } => None,
+            Stage::Connecting { conn, .. } | Stage::Registering { conn, .. } | Stage::Up { conn, .. } => {
+                Some(conn)
+            }
+        }
+    }
+
+    /// The connection, if the JobManager has taken the TaskManager in.
+    pub(super) fn registered(&self) -> Option<ConnId> {
+        if let Stage::Up { conn, .. } = self.stage { Some(conn) } else { None }
+    }
+
+    pub(super) fn up(&mut self, now: Instant, conn: ConnId, interval: Duration, timeout: Duration) {
+        self.stage = Stage::Up { conn, heard_at: now, heartbeat_at: now + interval, interval, timeout };
+        self.retry = FIRST_RETRY;
+        self.warned_at = None;
+    }
+
+    /// A message came in.
+    pub(super) fn heard(&mut self, now: Instant) {
+        if let Stage::Up { heard_at, .. } = &mut self.stage {
+            *heard_at = now;
+        }
+    }
+
+    /// The connection is gone, or could not be made. Says whether to warn about it.
+    pub(super) fn down(&mut self, now: Instant, problem: &str) -> bool {
+        let was_up = self.registered().is_some();
+        if was_up {
+            self.alone_since = now;
+        }
+        self.stage = Stage::Down { retry_at: now + self.retry };
+        self.retry = (self.retry * 2).min(LAST_RETRY);
+        self.last_problem = problem.to_owned();
+        let warn = was_up || self.warned_at.is_none_or(|at| now.since(at) >= WARN_EVERY);
+        if warn {
+            self.warned_at = Some(now);
+        }
+        warn
+    }
+
+    /// What is due now, if anything. Moves the next heartbeat on.
+    pub(super) fn due(&mut self, now: Instant) -> Option<Due> {
+        if self.registered().is_none() && now >= self.alone_since + self.give_up_after {
+            return Some(Due::GiveUp);
+        }
+        match &mut self.stage {
+            Stage::Down { retry_at } => (now >= *retry_at).then_some(Due::Connect),
+            Stage::Connecting { since, .. } | Stage::Registering { since, .. } => {
+                (now >= *since + ANSWER_TIMEOUT).then_some(Due::Lost("no answer in 10 s"))
+            }
+            Stage::Up { heard_at, timeout, .. } if now >= *heard_at + *timeout => {
+                Some(Due::Lost("no heartbeat within heartbeat.timeout"))
+            }
+            Stage::Up { conn, heartbeat_at, interval, .. } => (now >= *heartbeat_at).then(|| {
+                *heartbeat_at = now + *interval;
+                Due::Heartbeat(*conn)
+            }),
+        }
+    }
+
+    /// When something is due next.
+    pub(super) fn next_wakeup(&self) -> Instant {
+        let give_up_at = self.alone_since + self.give_up_after;
+        match self.stage {
+            Stage::Down { retry_at } => retry_at.min(give_up_at),
+            Stage::Connecting { since, .. } | Stage::Registering { since, .. } => {
+                (since + ANSWER_TIMEOUT).min(give_up_at)
+            }
+            Stage::Up { heard_at, heartbeat_at, timeout, .. } => heartbeat_at.min(heard_at + timeout),
+        }
+    }
+}

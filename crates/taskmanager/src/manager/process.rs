@@ -1,0 +1,338 @@
+//! The TaskManager as a [`Process`]: inputs in, outputs out, on one thread.
+
+use super::artifact::{Artifacts, Chunk, Step};
+use super::error::TaskManagerError;
+use super::link::{Due, Link, Stage};
+use super::settings::Settings;
+use bytes::Bytes;
+use reflow_env::{ChildCommand, ChildId, ConnId, Input, Output, Process, StoreResult, Ticket};
+use reflow_protocol::control::{FromTaskManager, StartExecutor, ToTaskManager};
+use reflow_protocol::deployment::ExecutorStart;
+use reflow_protocol::hello::Hello;
+use reflow_types::{ExecutorId, Instant, TaskManagerId};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// A TaskManager.
+///
+/// It registers with the JobManager under one id for all of its life, starts an executor when told to, and says
+/// when one is gone. Without its JobManager its executors have no purpose: they are killed, and it registers
+/// again. On SIGTERM it asks the JobManager to move the job off it, and ends when that is done.
+///
+/// # Invariants
+/// - Every executor in `executors` waits for its executable or runs as one child; a child that is not in there
+///   was killed, and nobody asks how it ended.
+/// - After `ended`, nothing is put out.
+pub struct TaskManager {
+    id: TaskManagerId,
+    settings: Settings,
+    link: Link,
+    executors: BTreeMap<ExecutorId, Executor>,
+    artifacts: Artifacts,
+    /// For which executable a storage request is.
+    requests: BTreeMap<Ticket, String>,
+    /// Until when it waits for the job to leave.
+    drain_until: Option<Instant>,
+    ended: bool,
+    next_conn: u64,
+    next_ticket: u64,
+    next_child: u64,
+}
+
+struct Executor {
+    start: StartExecutor,
+    /// Unset while the executable is being fetched.
+    child: Option<ChildId>,
+}
+
+impl TaskManager {
+    /// A TaskManager with this id: a new one each start.
+    pub fn new(id: TaskManagerId, settings: Settings) -> Self {
+        Self {
+            id,
+            link: Link::new(settings.registration_timeout),
+            artifacts: Artifacts::new(settings.lib.clone(), settings.cache.clone()),
+            settings,
+            executors: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            drain_until: None,
+            ended: false,
+            next_conn: 0,
+            next_ticket: 0,
+            next_child: 0,
+        }
+    }
+
+    fn on_time(&mut self, now: Instant, out: &mut Vec<Output>) {
+        if self.drain_until.is_some_and(|until| now >= until) {
+            let waited = self.settings.drain_timeout.as_secs_f64();
+            tracing::warn!(
+                "the job has not left within {waited} s (taskmanager.drain.timeout): ending all the same"
+            );
+            return self.end(out);
+        }
+        match self.link.due(now) {
+            None => {}
+            Some(Due::Connect) => self.connect(now, out),
+            Some(Due::Heartbeat(conn)) => {
+                send(
+                    conn,
+                    &FromTaskManager::Heartbeat { memory_bytes: (self.settings.memory_in_use)() },
+                    out,
+                );
+            }
+            Some(Due::Lost(problem)) => {
+                out.extend(self.link.conn().map(|conn| Output::Close { conn }));
+                self.on_lost(now, problem, out);
+            }
+            Some(Due::GiveUp) => {
+                let address = self.settings.job_manager.clone();
+                let last = self.link.last_problem.clone();
+                let timeout = self.settings.registration_timeout;
+                self.fail(&TaskManagerError::Unreachable { address, timeout, last }, out);
+            }
+        }
+    }
+
+    fn connect(&mut self, now: Instant, out: &mut Vec<Output>) {
+        let conn = ConnId(self.next_conn);
+        self.next_conn += 1;
+        self.link.stage = Stage::Connecting { conn, since: now };
+        out.push(Output::Connect { conn, address: self.settings.job_manager.clone() });
+    }
+
+    fn register(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Output>) {
+        self.link.stage = Stage::Registering { conn, since: now };
+        out.push(Output::Send { conn, frame: Hello::TaskManager { id: self.id }.encode() });
+        let register = FromTaskManager::Register {
+            id: self.id,
+            host: self.settings.host.clone(),
+            slots: self.settings.slots,
+            release: env!("CARGO_PKG_VERSION").to_owned(),
+            target: self.settings.target.clone(),
+            pid: self.settings.pid,
+            hardware: self.settings.hardware.clone(),
+        };
+        send(conn, &register, out);
+    }
+
+    /// The JobManager is gone, or was not there.
+    fn on_lost(&mut self, now: Instant, problem: &str, out: &mut Vec<Output>) {
+        self.stop_executors(out);
+        self.artifacts.give_up();
+        if self.drain_until.is_some() {
+            tracing::info!(problem, "the JobManager is gone: nothing is left to wait for");
+            return self.end(out);
+        }
+        if self.link.down(now, problem) {
+            let address = &self.settings.job_manager;
+            tracing::warn!(%address, problem, "no connection to the JobManager, trying again");
+        }
+    }
+
+    fn on_frame(&mut self, now: Instant, conn: ConnId, frame: &[u8], out: &mut Vec<Output>) {
+        let message = match reflow_protocol::decode(frame) {
+            Ok(message) => message,
+            Err(error) => {
+                out.push(Output::Close { conn });
+                return self.on_lost(now, &error.to_string(), out);
+            }
+        };
+        self.link.heard(now);
+        match message {
+            ToTaskManager::Registered { heartbeat_interval, heartbeat_timeout } => {
+                tracing::info!(id = %self.id, address = %self.settings.job_manager, "registered");
+                self.link.up(now, conn, heartbeat_interval, heartbeat_timeout);
+            }
+            ToTaskManager::Refused { reason } => {
+                let address = self.settings.job_manager.clone();
+                self.fail(&TaskManagerError::Refused { address, reason }, out);
+            }
+            ToTaskManager::Heartbeat => {}
+            ToTaskManager::StartExecutor(start) => self.start_executor(start, out),
+            ToTaskManager::StopExecutor { executor } => {
+                if let Some(executor) = self.executors.remove(&executor) {
+                    out.extend(executor.child.map(|child| Output::KillChild { child }));
+                }
+            }
+            ToTaskManager::ArtifactChunk { sha256, offset, total, bytes } => {
+                let step = self.artifacts.chunk(&sha256, &Chunk { offset, total, bytes: &bytes });
+                self.take(&sha256, step, out);
+            }
+            ToTaskManager::Release if self.drain_until.is_some() => {
+                tracing::info!("the job has left: ending");
+                self.end(out);
+            }
+            ToTaskManager::Release => {}
+        }
+    }
+
+    fn start_executor(&mut self, start: StartExecutor, out: &mut Vec<Output>) {
+        if self.drain_until.is_some() {
+            return; // the JobManager hears of the draining as we hear of this
+        }
+        let (sha256, step) = (start.sha256.clone(), self.artifacts.search(&start.sha256, &start.job_name));
+        tracing::info!(executor = %start.executor, job = %start.job, name = start.job_name, "starting an executor");
+        self.executors.insert(start.executor, Executor { start, child: None });
+        self.take(&sha256, step, out);
+    }
+
+    /// Carries out what the search for an executable wants.
+    fn take(&mut self, sha256: &str, step: Option<Step>, out: &mut Vec<Output>) {
+        match step {
+            None => {}
+            Some(Step::Store(op)) => {
+                let ticket = Ticket(self.next_ticket);
+                self.next_ticket += 1;
+                self.requests.insert(ticket, sha256.to_owned());
+                out.push(Output::Store { ticket, op });
+            }
+            Some(Step::Fetch { offset }) => {
+                if let Some(conn) = self.link.registered() {
+                    send(conn, &FromTaskManager::FetchArtifact { sha256: sha256.to_owned(), offset }, out);
+                }
+            }
+            Some(Step::Found(path)) => {
+                for executor in self.waiting_for(sha256) {
+                    self.run(executor, path.clone(), out);
+                }
+            }
+            Some(Step::Missing(reason)) => {
+                for executor in self.waiting_for(sha256) {
+                    self.executors.remove(&executor);
+                    self.report_exit(executor, format!("cannot be started: {reason}"), out);
+                }
+            }
+        }
+    }
+
+    fn waiting_for(&self, sha256: &str) -> Vec<ExecutorId> {
+        let waiting = |executor: &&Executor| executor.child.is_none() && executor.start.sha256 == sha256;
+        self.executors.values().filter(waiting).map(|executor| executor.start.executor).collect()
+    }
+
+    fn run(&mut self, executor: ExecutorId, program: PathBuf, out: &mut Vec<Output>) {
+        let executor = self.executors.get_mut(&executor).expect("only executors that wait are run");
+        let child = ChildId(self.next_child);
+        self.next_child += 1;
+        executor.child = Some(child);
+        let start = ExecutorStart {
+            start: executor.start.clone(),
+            job_manager: self.settings.job_manager.clone(),
+            task_manager: self.id,
+            host: self.settings.host.clone(),
+            bind_host: self.settings.bind_host.clone(),
+            data_port: self.settings.data_port,
+            memory_limit: self.settings.executor_memory,
+            properties: self.settings.properties.clone(),
+        };
+        let args = vec!["executor".to_owned()];
+        out.push(Output::StartChild {
+            child,
+            command: ChildCommand { program, args, stdin: start.encode() },
+        });
+    }
+
+    fn on_child_exited(&mut self, child: ChildId, status: &str, out: &mut Vec<Output>) {
+        let gone = self.executors.values().find(|executor| executor.child == Some(child));
+        let Some(executor) = gone.map(|executor| executor.start.executor) else { return };
+        self.executors.remove(&executor);
+        tracing::warn!(%executor, status, "an executor is gone");
+        self.report_exit(executor, status.to_owned(), out);
+    }
+
+    fn report_exit(&self, executor: ExecutorId, reason: String, out: &mut Vec<Output>) {
+        if let Some(conn) = self.link.registered() {
+            send(conn, &FromTaskManager::ExecutorExited { executor, reason }, out);
+        }
+    }
+
+    fn on_stored(&mut self, ticket: Ticket, result: StoreResult, out: &mut Vec<Output>) {
+        if let Some(sha256) = self.requests.remove(&ticket) {
+            let step = self.artifacts.stored(&sha256, result);
+            self.take(&sha256, step, out);
+        }
+    }
+
+    fn on_terminate(&mut self, now: Instant, out: &mut Vec<Output>) {
+        match self.link.registered() {
+            Some(_) if self.drain_until.is_some() => {
+                tracing::warn!("told to end for the second time: not waiting for the job to leave");
+                self.end(out);
+            }
+            Some(conn) => {
+                tracing::info!("told to end: asking the JobManager to move the job off this TaskManager");
+                self.drain_until = Some(now + self.settings.drain_timeout);
+                send(conn, &FromTaskManager::Draining, out);
+            }
+            None => self.end(out),
+        }
+    }
+
+    fn stop_executors(&mut self, out: &mut Vec<Output>) {
+        let children =
+            std::mem::take(&mut self.executors).into_values().filter_map(|executor| executor.child);
+        out.extend(children.map(|child| Output::KillChild { child }));
+    }
+
+    fn end(&mut self, out: &mut Vec<Output>) {
+        self.exit(0, String::new(), out);
+    }
+
+    fn fail(&mut self, error: &TaskManagerError, out: &mut Vec<Output>) {
+        self.exit(1, error.to_string(), out);
+    }
+
+    fn exit(&mut self, code: i32, reason: String, out: &mut Vec<Output>) {
+        self.stop_executors(out);
+        out.extend(self.link.conn().map(|conn| Output::Close { conn }));
+        out.push(Output::Exit { code, reason });
+        self.ended = true;
+    }
+}
+
+impl Process for TaskManager {
+    fn handle(&mut self, now: Instant, input: Input, out: &mut Vec<Output>) {
+        if self.ended {
+            return;
+        }
+        match input {
+            Input::Start => {
+                self.link.start(now);
+                self.on_time(now, out);
+            }
+            Input::Wakeup => self.on_time(now, out),
+            Input::Connected { conn } if self.link.conn() == Some(conn) => self.register(now, conn, out),
+            Input::Received { conn, frame } if self.link.conn() == Some(conn) => {
+                self.on_frame(now, conn, &frame, out);
+            }
+            Input::Closed { conn, reason } if self.link.conn() == Some(conn) => {
+                self.on_lost(now, &reason, out)
+            }
+            Input::Stored { ticket, result } => self.on_stored(ticket, result, out),
+            Input::ChildExited { child, status } => self.on_child_exited(child, &status, out),
+            Input::Terminate => self.on_terminate(now, out),
+            // What is still under way from a former connection; and it never listens.
+            Input::Connected { .. }
+            | Input::Received { .. }
+            | Input::Closed { .. }
+            | Input::Listening { .. }
+            | Input::ListenFailed { .. }
+            | Input::Accepted { .. } => {}
+        }
+    }
+
+    fn next_wakeup(&self) -> Option<Instant> {
+        let link = self.link.next_wakeup();
+        (!self.ended).then(|| self.drain_until.map_or(link, |until| link.min(until)))
+    }
+}
+
+fn send(conn: ConnId, message: &FromTaskManager, out: &mut Vec<Output>) {
+    let frame: Bytes = reflow_protocol::encode(message);
+    out.push(Output::Send { conn, frame });
+}
+
+#[cfg(test)]
+#[path = "process_tests.rs"]
+mod tests;

@@ -1,0 +1,260 @@
+use super::*;
+use crate::manager::Machine;
+use reflow_config::Config;
+use reflow_env::{Location, StoreError, StoreOp, StoreReply};
+use reflow_types::JobId;
+use std::time::Duration;
+
+const CONN: ConnId = ConnId(0);
+
+/// A TaskManager with the outputs that it gave last.
+struct Driven {
+    process: TaskManager,
+    now: Instant,
+    out: Vec<Output>,
+}
+
+fn start() -> Driven {
+    let machine = Machine {
+        target: "x86_64-unknown-linux-gnu".into(),
+        host: "here".into(),
+        user: "flink".into(),
+        pid: 7,
+        cpu_cores: 1,
+        physical_memory: 1 << 30,
+        lib: Some("/opt/lib".into()),
+        memory_in_use: || 42,
+    };
+    let settings = Settings::new(&Config::default(), machine);
+    let mut driven = Driven {
+        process: TaskManager::new(TaskManagerId(5), settings),
+        now: Instant(1_000_000),
+        out: vec![],
+    };
+    driven.feed(Input::Start);
+    driven
+}
+
+fn registered() -> Driven {
+    let mut driven = start();
+    driven.feed(Input::Connected { conn: CONN });
+    driven.receive(&ToTaskManager::Registered {
+        heartbeat_interval: Duration::from_secs(1),
+        heartbeat_timeout: Duration::from_secs(5),
+    });
+    driven
+}
+
+fn start_message() -> StartExecutor {
+    StartExecutor {
+        executor: ExecutorId(9),
+        job: JobId(3),
+        job_name: "job".into(),
+        sha256: "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855".into(),
+        job_args: vec![],
+        token: 77,
+        slots: 1,
+    }
+}
+
+/// With executor 9 running as child 0.
+fn running() -> Driven {
+    let mut driven = registered();
+    driven.receive(&ToTaskManager::StartExecutor(start_message()));
+    driven.feed(Input::Stored { ticket: Ticket(0), result: Ok(StoreReply::Bytes(Bytes::new())) });
+    driven
+}
+
+impl Driven {
+    fn feed(&mut self, input: Input) {
+        self.out.clear();
+        self.process.handle(self.now, input, &mut self.out);
+    }
+
+    fn receive(&mut self, message: &ToTaskManager) {
+        self.feed(Input::Received { conn: CONN, frame: reflow_protocol::encode(message) });
+    }
+
+    /// Lets time pass, with wakeups as asked for, and gathers what is put out.
+    fn pass(&mut self, time: Duration) {
+        let until = self.now + time;
+        let mut all = Vec::new();
+        while let Some(at) = self.process.next_wakeup().filter(|at| *at <= until) {
+            self.now = self.now.max(at);
+            self.feed(Input::Wakeup);
+            all.append(&mut self.out);
+        }
+        self.now = until;
+        self.out = all;
+    }
+
+    fn sent(&self) -> Vec<FromTaskManager> {
+        let frames = self.out.iter().filter_map(|output| match output {
+            Output::Send { frame, .. } => reflow_protocol::decode(frame).ok(),
+            _ => None,
+        });
+        frames.collect()
+    }
+
+    fn exit(&self) -> Option<(i32, &str)> {
+        match self.out.last() {
+            Some(Output::Exit { code, reason }) => Some((*code, reason)),
+            _ => None,
+        }
+    }
+
+    fn killed(&self) -> Vec<ChildId> {
+        let killed =
+            |output: &Output| if let Output::KillChild { child } = output { Some(*child) } else { None };
+        self.out.iter().filter_map(killed).collect()
+    }
+}
+
+#[test]
+fn it_registers_and_beats() {
+    let mut driven = start();
+    assert!(matches!(&driven.out[..], [Output::Connect { address, .. }] if address == "localhost:6123"));
+    driven.feed(Input::Connected { conn: CONN });
+    let Output::Send { frame, .. } = &driven.out[0] else { panic!("a hello comes first") };
+    assert_eq!(Hello::decode(frame), Ok(Hello::TaskManager { id: TaskManagerId(5) }));
+    let Output::Send { frame, .. } = &driven.out[1] else { panic!("then the registration") };
+    let register = reflow_protocol::decode(frame).unwrap();
+    assert!(matches!(register, FromTaskManager::Register { slots: 1, pid: 7, .. }), "{register:?}");
+    let mut driven = registered();
+    driven.pass(Duration::from_millis(2_500));
+    assert_eq!(driven.sent(), vec![FromTaskManager::Heartbeat { memory_bytes: 42 }; 2]);
+}
+
+#[test]
+fn it_keeps_trying_and_gives_up_with_a_reason() {
+    let mut driven = start();
+    let mut attempts = 1;
+    while driven.exit().is_none() {
+        driven.feed(Input::Closed { conn: ConnId(attempts - 1), reason: "connection refused".into() });
+        driven.pass(Duration::from_secs(1));
+        attempts += 1;
+    }
+    assert!(attempts >= 299, "{attempts} attempts in five minutes");
+    let (code, reason) = driven.exit().unwrap();
+    assert_eq!(code, 1);
+    for part in ["localhost:6123", "300 s", "connection refused", "jobmanager.rpc.address"] {
+        assert!(reason.contains(part), "{reason}");
+    }
+    driven.feed(Input::Wakeup);
+    assert!(driven.out.is_empty(), "an ended process is silent");
+}
+
+#[test]
+fn silence_counts_as_no_answer() {
+    let mut driven = start();
+    driven.pass(Duration::from_secs(11));
+    let closes = |output: &Output| matches!(output, Output::Close { conn: CONN });
+    assert!(driven.out.iter().any(closes));
+    assert!(matches!(driven.out.last(), Some(Output::Connect { conn: ConnId(1), .. })));
+}
+
+#[test]
+fn a_refusal_ends_it_with_the_reason() {
+    let mut driven = start();
+    driven.feed(Input::Connected { conn: CONN });
+    driven.receive(&ToTaskManager::Refused { reason: "release 0.0.9, this is 0.1.0".into() });
+    let (code, reason) = driven.exit().unwrap();
+    assert!(code == 1 && reason.contains("release 0.0.9"), "{reason}");
+}
+
+#[test]
+fn it_starts_an_executor_and_passes_secrets_by_standard_input() {
+    let mut driven = registered();
+    driven.receive(&ToTaskManager::StartExecutor(start_message()));
+    let lib = StoreOp::Get { at: Location("/opt/lib/job".into()), range: None };
+    assert!(matches!(&driven.out[..], [Output::Store { op, .. }] if *op == lib));
+    let driven = running();
+    let [Output::StartChild { command, .. }] = &driven.out[..] else { panic!("an executor is started") };
+    assert_eq!(
+        (command.program.to_str(), &command.args[..]),
+        (Some("/opt/lib/job"), &["executor".to_owned()][..])
+    );
+    let start = ExecutorStart::decode(&command.stdin[4..]).unwrap();
+    assert_eq!((start.start.token, start.task_manager), (77, TaskManagerId(5)));
+}
+
+#[test]
+fn it_fetches_what_it_does_not_have() {
+    let mut driven = registered();
+    driven.receive(&ToTaskManager::StartExecutor(start_message()));
+    let absent = |at: &str| Err(StoreError::NotFound(Location(at.into())));
+    driven.feed(Input::Stored { ticket: Ticket(0), result: absent("lib") });
+    driven.feed(Input::Stored { ticket: Ticket(1), result: absent("cache") });
+    assert!(matches!(&driven.sent()[..], [FromTaskManager::FetchArtifact { offset: 0, .. }]));
+    let sha256 = start_message().sha256;
+    driven.receive(&ToTaskManager::ArtifactChunk { sha256, offset: 0, total: 1, bytes: Bytes::new() });
+    let sent = driven.sent();
+    assert!(
+        matches!(&sent[..], [FromTaskManager::ExecutorExited { reason, .. }] if reason.contains("do not fit"))
+    );
+}
+
+#[test]
+fn an_executors_end_is_reported_unless_it_was_asked_for() {
+    let mut driven = running();
+    driven.feed(Input::ChildExited { child: ChildId(0), status: "killed by signal 9".into() });
+    let reason = "killed by signal 9".to_owned();
+    assert_eq!(driven.sent(), [FromTaskManager::ExecutorExited { executor: ExecutorId(9), reason }]);
+    let mut driven = running();
+    driven.receive(&ToTaskManager::StopExecutor { executor: ExecutorId(9) });
+    assert_eq!(driven.killed(), [ChildId(0)]);
+    driven.feed(Input::ChildExited { child: ChildId(0), status: "killed by signal 9".into() });
+    assert!(driven.sent().is_empty());
+}
+
+#[test]
+fn without_its_job_manager_it_stops_executors_and_registers_again() {
+    let garbage = Input::Received { conn: CONN, frame: Bytes::from_static(&[0xff; 9]) };
+    for input in [Input::Closed { conn: CONN, reason: "reset".into() }, garbage] {
+        let mut driven = running();
+        driven.feed(input);
+        assert_eq!(driven.killed(), [ChildId(0)]);
+        driven.pass(Duration::from_millis(100));
+        assert!(matches!(driven.out.last(), Some(Output::Connect { conn: ConnId(1), .. })));
+    }
+    let mut driven = running();
+    driven.pass(Duration::from_secs(5));
+    assert_eq!(driven.killed(), [ChildId(0)], "silence counts as gone");
+}
+
+#[test]
+fn told_to_end_it_waits_for_the_job_to_leave() {
+    let mut driven = running();
+    driven.feed(Input::Terminate);
+    assert_eq!(driven.sent(), [FromTaskManager::Draining]);
+    driven.receive(&ToTaskManager::StartExecutor(start_message()));
+    assert!(driven.out.is_empty(), "it starts nothing any more");
+    driven.receive(&ToTaskManager::Release);
+    assert_eq!((driven.killed(), driven.exit()), (vec![ChildId(0)], Some((0, ""))));
+}
+
+#[test]
+fn told_to_end_it_does_not_wait_for_ever() {
+    let ends: [fn(&mut Driven); 3] = [
+        |driven| {
+            (0..60).for_each(|_| {
+                if driven.exit().is_none() {
+                    driven.receive(&ToTaskManager::Heartbeat);
+                    driven.pass(Duration::from_secs(1));
+                }
+            })
+        },
+        |driven| driven.feed(Input::Terminate),
+        |driven| driven.feed(Input::Closed { conn: CONN, reason: "reset".into() }),
+    ];
+    for end in ends {
+        let mut driven = running();
+        driven.feed(Input::Terminate);
+        assert_eq!(driven.exit(), None);
+        end(&mut driven);
+        assert_eq!(driven.exit().map(|(code, _)| code), Some(0));
+    }
+    let mut driven = start();
+    driven.feed(Input::Terminate);
+    assert_eq!(driven.exit().map(|(code, _)| code), Some(0), "nobody to ask");
+}

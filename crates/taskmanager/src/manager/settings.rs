@@ -1,0 +1,151 @@
+//! What a TaskManager knows when it starts: its options and the machine under it.
+
+use reflow_config::{Config, options};
+use reflow_protocol::control::Hardware;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What the TaskManager keeps of its memory limit for itself; the executor gets the rest.
+const OWN_MEMORY_BYTES: u64 = 32 << 20;
+
+/// The machine and the distribution, as whoever starts the process found them.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    /// The platform that this build runs on, e.g. `x86_64-unknown-linux-gnu`.
+    pub target: String,
+    /// The name by which others reach this machine, used where `taskmanager.host` is not set and the
+    /// TaskManager does not listen on loopback only.
+    pub host: String,
+    /// Who runs the process: the cache of executables is not shared between users.
+    pub user: String,
+    /// The process id.
+    pub pid: u32,
+    /// Processors that the process may use.
+    pub cpu_cores: u32,
+    /// Physical memory in bytes.
+    pub physical_memory: u64,
+    /// The distribution's `lib/`, if there is one: executables of jobs lie there.
+    pub lib: Option<PathBuf>,
+    /// Reads how much memory the process and its children use, in bytes.
+    pub memory_in_use: fn() -> u64,
+}
+
+/// Everything that a TaskManager goes by.
+#[derive(Clone)]
+pub struct Settings {
+    /// Where the JobManager listens (`host:port`).
+    pub job_manager: String,
+    /// The name of this machine for data connections.
+    pub host: String,
+    /// The interface on which executors listen.
+    pub bind_host: String,
+    /// Their port; 0 for any.
+    pub data_port: u16,
+    /// How many slots it offers.
+    pub slots: u32,
+    /// How long it tries to reach a JobManager.
+    pub registration_timeout: Duration,
+    /// How long it waits for the job to move off it.
+    pub drain_timeout: Duration,
+    /// The memory limit of an executor in bytes.
+    pub executor_memory: Option<u64>,
+    /// What it says of the machine.
+    pub hardware: Hardware,
+    /// The distribution's `lib/`.
+    pub lib: Option<PathBuf>,
+    /// Where it keeps executables.
+    pub cache: PathBuf,
+    /// Its options as lines of `key: value`, for its executors.
+    pub properties: String,
+    /// As in [`Machine`].
+    pub target: String,
+    /// As in [`Machine`].
+    pub pid: u32,
+    /// As in [`Machine`].
+    pub memory_in_use: fn() -> u64,
+}
+
+impl Settings {
+    /// Puts options and machine together.
+    pub fn new(config: &Config, machine: Machine) -> Self {
+        let bind_host = options::TASK_MANAGER_BIND_HOST.get(config);
+        let loopback = matches!(bind_host.as_str(), "localhost" | "127.0.0.1" | "::1");
+        let default_host = if loopback { bind_host.clone() } else { machine.host };
+        let memory = options::TASK_MANAGER_MEMORY.get(config).map(|size| size.as_bytes());
+        let tmp = options::TMP_DIRS.get(config).into_iter().next().unwrap_or_else(|| "/tmp".to_owned());
+        Self {
+            job_manager: join_host_port(
+                &options::JOB_MANAGER_ADDRESS.get(config),
+                options::JOB_MANAGER_PORT.get(config),
+            ),
+            host: options::TASK_MANAGER_HOST.get(config).unwrap_or(default_host),
+            bind_host,
+            data_port: options::TASK_MANAGER_DATA_PORT.get(config),
+            slots: options::NUM_TASK_SLOTS.get(config),
+            registration_timeout: options::REGISTRATION_TIMEOUT.get(config),
+            drain_timeout: options::DRAIN_TIMEOUT.get(config),
+            executor_memory: memory.map(|limit| limit - OWN_MEMORY_BYTES.min(limit / 2)),
+            hardware: Hardware {
+                cpu_cores: machine.cpu_cores,
+                physical_memory: machine.physical_memory,
+                process_memory: memory.unwrap_or(machine.physical_memory),
+            },
+            lib: machine.lib,
+            cache: PathBuf::from(tmp).join(format!("reflow-artifacts-{}", machine.user)),
+            properties: config.to_properties(),
+            target: machine.target,
+            pid: machine.pid,
+            memory_in_use: machine.memory_in_use,
+        }
+    }
+}
+
+/// `host:port`, with the brackets that an IPv6 address needs.
+fn join_host_port(host: &str, port: u16) -> String {
+    if host.contains(':') && !host.starts_with('[') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machine() -> Machine {
+        Machine {
+            target: "x86_64-unknown-linux-gnu".into(),
+            host: "worker-7".into(),
+            user: "flink".into(),
+            pid: 1,
+            cpu_cores: 4,
+            physical_memory: 8 << 30,
+            lib: None,
+            memory_in_use: || 0,
+        }
+    }
+
+    #[track_caller]
+    fn check(pairs: &[(&str, &str)], expected: impl Fn(&Settings) -> bool) {
+        let config = Config::from_pairs(pairs.iter().copied()).unwrap();
+        assert!(expected(&Settings::new(&config, machine())), "{pairs:?}");
+    }
+
+    #[test]
+    fn others_reach_the_machine_by_name_unless_it_listens_on_loopback() {
+        check(&[], |s| s.host == "localhost");
+        check(&[("taskmanager.bind-host", "0.0.0.0")], |s| s.host == "worker-7");
+        check(&[("taskmanager.host", "10.0.0.7")], |s| s.host == "10.0.0.7");
+        check(&[("jobmanager.rpc.address", "::1")], |s| s.job_manager == "[::1]:6123");
+    }
+
+    #[test]
+    fn the_executor_gets_the_limit_less_the_task_managers_share() {
+        check(&[], |s| s.executor_memory.is_none() && s.hardware.process_memory == 8 << 30);
+        check(&[("taskmanager.memory.process.size", "1g")], |s| {
+            s.executor_memory == Some((1 << 30) - (32 << 20))
+        });
+        check(&[("taskmanager.memory.process.size", "10m")], |s| s.executor_memory == Some(5 << 20));
+    }
+}
