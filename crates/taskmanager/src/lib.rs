@@ -1,1 +1,3 @@
 //! The TaskManager process and the task executor.
+
+pub mod manager;
