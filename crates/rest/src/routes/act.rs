@@ -1,0 +1,199 @@
+//! Requests that change something, and how they stand: each becomes one [`Command`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::http::{StatusCode, Uri};
+use axum::response::Response;
+use reflow_types::{JobId, VertexId};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::MAX_BODY_BYTES;
+use super::ask::{PathParameters, query};
+use super::failure::Failure;
+use super::read::{json, respond};
+use crate::json::job::VertexRequirements;
+use crate::json::operation::{Progress, Triggered};
+use crate::view::SavepointFormat;
+use crate::{Cluster, Command, Reply, RequestId};
+
+type Outcome = Result<Response, Failure>;
+type Body = Result<Bytes, BytesRejection>;
+
+/// `PATCH /jobs/:id?mode=cancel`
+pub(super) async fn terminate<C: Cluster>(
+    State(cluster): State<Arc<C>>,
+    path: PathParameters,
+    uri: Uri,
+) -> Outcome {
+    let job = job(&path)?;
+    match query(&uri)?.get("mode").map_or("cancel", String::as_str) {
+        "cancel" => {}
+        "stop" => {
+            let text = "mode 'stop' was removed from Flink: use POST /jobs/:jobid/stop, with a savepoint";
+            return Err(Failure::new(StatusCode::PERMANENT_REDIRECT, text));
+        }
+        other => return Err(Failure::bad_request(format!("query parameter mode: '{other}' is not cancel"))),
+    }
+    accept(cluster, Command::Cancel { job }, StatusCode::ACCEPTED).await
+}
+
+/// `PUT /jobs/:id/resource-requirements`
+pub(super) async fn update_requirements<C: Cluster>(
+    State(cluster): State<Arc<C>>,
+    path: PathParameters,
+    body: Body,
+) -> Outcome {
+    let job = job(&path)?;
+    let vertices: BTreeMap<VertexId, VertexRequirements> = parse_present(&bytes(body)?)?;
+    let bounds = |(id, requirements): (VertexId, VertexRequirements)| {
+        let bounds = requirements.bounds();
+        bounds.map(|bounds| (id, bounds)).map_err(|text| Failure::bad_request(format!("vertex {id}: {text}")))
+    };
+    let requirements = vertices.into_iter().map(bounds).collect::<Result<_, _>>()?;
+    accept(cluster, Command::UpdateRequirements { job, requirements }, StatusCode::OK).await
+}
+
+/// `POST /jobs/:id/checkpoints`
+pub(super) async fn trigger_checkpoint<C: Cluster>(
+    State(cluster): State<Arc<C>>,
+    path: PathParameters,
+    body: Body,
+) -> Outcome {
+    let job = job(&path)?;
+    let CheckpointRequest { trigger_id, .. } = parse(&bytes(body)?)?;
+    trigger(cluster, Command::TriggerCheckpoint { job, request: request(trigger_id)? }).await
+}
+
+/// `POST /jobs/:id/savepoints`
+pub(super) async fn trigger_savepoint<C: Cluster>(
+    State(cluster): State<Arc<C>>,
+    path: PathParameters,
+    body: Body,
+) -> Outcome {
+    let job = job(&path)?;
+    let SavepointRequest { target_directory, cancel_job, format_type, trigger_id } = parse(&bytes(body)?)?;
+    let command = Command::TriggerSavepoint {
+        job,
+        request: request(trigger_id)?,
+        target_directory,
+        cancel_job: cancel_job.unwrap_or(false),
+        format: format_type.unwrap_or_default(),
+    };
+    trigger(cluster, command).await
+}
+
+/// `POST /jobs/:id/stop`
+pub(super) async fn stop_with_savepoint<C: Cluster>(
+    State(cluster): State<Arc<C>>,
+    path: PathParameters,
+    body: Body,
+) -> Outcome {
+    let job = job(&path)?;
+    let StopRequest { target_directory, drain, format_type, trigger_id } = parse(&bytes(body)?)?;
+    let command = Command::StopWithSavepoint {
+        job,
+        request: request(trigger_id)?,
+        target_directory,
+        drain: drain.unwrap_or(false),
+        format: format_type.unwrap_or_default(),
+    };
+    trigger(cluster, command).await
+}
+
+/// `GET /jobs/:id/savepoints/:trigger`, `GET /jobs/:id/checkpoints/:trigger`
+pub(super) async fn operation<C: Cluster>(State(cluster): State<Arc<C>>, path: PathParameters) -> Outcome {
+    let job = job(&path)?;
+    let request: RequestId = path.get("trigger", "triggerid")?;
+    match cluster.command(Command::QueryOperation { job, request }).await? {
+        Reply::Operation(status) => Ok(respond(StatusCode::OK, json(&Progress::of(&status))?)),
+        Reply::Accepted | Reply::Triggered(_) => Err(Failure::unexpected_reply()),
+    }
+}
+
+/// The body of `POST /jobs/:id/checkpoints`. The type is not ours to choose: checkpoints are incremental.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct CheckpointRequest {
+    #[serde(rename = "checkpointType")]
+    _checkpoint_type: Option<CheckpointType>,
+    trigger_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+enum CheckpointType {
+    Configured,
+    Full,
+    Incremental,
+}
+
+/// The body of `POST /jobs/:id/savepoints`
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct SavepointRequest {
+    #[serde(rename = "target-directory")]
+    target_directory: Option<String>,
+    #[serde(rename = "cancel-job")]
+    cancel_job: Option<bool>,
+    format_type: Option<SavepointFormat>,
+    trigger_id: Option<String>,
+}
+
+/// The body of `POST /jobs/:id/stop`
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct StopRequest {
+    target_directory: Option<String>,
+    drain: Option<bool>,
+    format_type: Option<SavepointFormat>,
+    trigger_id: Option<String>,
+}
+
+async fn accept<C: Cluster>(cluster: Arc<C>, command: Command, status: StatusCode) -> Outcome {
+    match cluster.command(command).await? {
+        Reply::Accepted => Ok(respond(status, b"{}".to_vec())),
+        Reply::Triggered(_) | Reply::Operation(_) => Err(Failure::unexpected_reply()),
+    }
+}
+
+async fn trigger<C: Cluster>(cluster: Arc<C>, command: Command) -> Outcome {
+    match cluster.command(command).await? {
+        Reply::Triggered(request_id) => Ok(respond(StatusCode::ACCEPTED, json(&Triggered { request_id })?)),
+        Reply::Accepted | Reply::Operation(_) => Err(Failure::unexpected_reply()),
+    }
+}
+
+fn job(path: &PathParameters) -> Result<JobId, Failure> {
+    path.get("job", "jobid")
+}
+
+fn request(trigger_id: Option<String>) -> Result<Option<RequestId>, Failure> {
+    let parse =
+        |text: String| text.parse().map_err(|error| Failure::bad_request(format!("triggerId: {error}")));
+    trigger_id.map(parse).transpose()
+}
+
+fn bytes(body: Body) -> Result<Bytes, Failure> {
+    body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Failure::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("the request body is longer than {MAX_BODY_BYTES} bytes"),
+        ),
+        status => Failure::new(status, rejection.body_text()),
+    })
+}
+
+/// A body of JSON; an empty one is `{}`.
+fn parse<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, Failure> {
+    if body.is_empty() { Ok(T::default()) } else { parse_present(body) }
+}
+
+fn parse_present<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(body)
+        .map_err(|error| Failure::bad_request(format!("the request body is not what it should be: {error}")))
+}

@@ -1,0 +1,149 @@
+//! A request for information, taken apart: the snapshot it is answered from, its path and its query.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::str::FromStr;
+
+use axum::extract::{FromRequestParts, Query, RawPathParams};
+use axum::http::Uri;
+use axum::http::request::Parts;
+use reflow_types::{CheckpointId, JobId, SubtaskIndex, TaskManagerId, VertexId};
+
+use super::failure::Failure;
+use crate::id::RescaleId;
+use crate::json::metrics::Aggregations;
+use crate::view::{
+    CheckpointView, CheckpointsView, ClusterView, JobView, RescaleView, TaskManagerView, VertexView,
+};
+
+/// A request for information.
+pub(crate) struct Ask<'a> {
+    pub(crate) view: &'a ClusterView,
+    path: &'a PathParameters,
+    query: BTreeMap<String, String>,
+}
+
+impl<'a> Ask<'a> {
+    pub(crate) fn new(view: &'a ClusterView, path: &'a PathParameters, uri: &Uri) -> Result<Self, Failure> {
+        Ok(Self { view, path, query: query(uri)? })
+    }
+
+    pub(crate) fn job(&self) -> Result<&'a JobView, Failure> {
+        let id: JobId = self.path.get("job", "jobid")?;
+        self.view.job(id).ok_or_else(|| Failure::not_found(format!("Job {id} not found")))
+    }
+
+    pub(crate) fn vertex(&self) -> Result<&'a VertexView, Failure> {
+        let job = self.job()?;
+        let id = self.vertex_id()?;
+        job.vertex(id).ok_or_else(|| Failure::not_found(format!("job {} has no vertex {id}", job.id)))
+    }
+
+    pub(crate) fn vertex_id(&self) -> Result<VertexId, Failure> {
+        self.path.get("vertex", "vertexid")
+    }
+
+    pub(crate) fn checkpoints(&self) -> Result<&'a CheckpointsView, Failure> {
+        let job = self.job()?;
+        let off = || Failure::not_found(format!("checkpointing is not enabled for job {}", job.id));
+        job.checkpoints.as_ref().ok_or_else(off)
+    }
+
+    pub(crate) fn checkpoint(&self) -> Result<&'a CheckpointView, Failure> {
+        let checkpoints = self.checkpoints()?;
+        let id = CheckpointId(self.path.get("checkpoint", "checkpointid")?);
+        let gone = || Failure::not_found(format!("checkpoint {id} is unknown, or too old to be remembered"));
+        checkpoints.checkpoint(id).ok_or_else(gone)
+    }
+
+    pub(crate) fn rescale(&self) -> Result<&'a RescaleView, Failure> {
+        let job = self.job()?;
+        let id: RescaleId = self.path.get("rescale", "rescaleuuid")?;
+        let gone = || Failure::not_found(format!("rescale {id} is unknown, or too old to be remembered"));
+        job.rescales.history.iter().find(|rescale| rescale.id == id).ok_or_else(gone)
+    }
+
+    /// Flink's ids of TaskManagers are any text, so one that cannot be ours is not malformed, but unknown.
+    pub(crate) fn task_manager(&self) -> Result<&'a TaskManagerView, Failure> {
+        let text = self.path.text("taskmanager");
+        let found = text.parse::<TaskManagerId>().ok().and_then(|id| self.view.task_manager(id));
+        found.ok_or_else(|| Failure::not_found(format!("TaskManager {text} not found")))
+    }
+
+    /// `?maxExceptions=`, or `default`.
+    pub(crate) fn max_exceptions(&self, default: usize) -> Result<usize, Failure> {
+        let Some(text) = self.query.get("maxExceptions") else { return Ok(default) };
+        text.parse().map_err(|_| bad_query("maxExceptions", text, "a number"))
+    }
+
+    /// The names in `?get=`; `None` where there is no such parameter.
+    pub(crate) fn wanted_metrics(&self) -> Option<BTreeSet<&str>> {
+        self.query.get("get").map(|names| names.split(',').collect())
+    }
+
+    /// The aggregates in `?agg=`; all where there is no such parameter.
+    pub(crate) fn aggregations(&self) -> Result<Aggregations, Failure> {
+        let Some(names) = self.query.get("agg") else {
+            return Ok(Aggregations { min: true, max: true, avg: true, sum: true, skew: true });
+        };
+        let mut wanted = Aggregations { min: false, max: false, avg: false, sum: false, skew: false };
+        for name in names.split(',') {
+            match name.to_ascii_lowercase().as_str() {
+                "min" => wanted.min = true,
+                "max" => wanted.max = true,
+                "avg" => wanted.avg = true,
+                "sum" => wanted.sum = true,
+                "skew" => wanted.skew = true,
+                _ => return Err(bad_query("agg", name, "one of min, max, avg, sum, skew")),
+            }
+        }
+        Ok(wanted)
+    }
+
+    /// The subtasks in `?subtasks=0,2-4`, first and last of each range; `None` where all are meant.
+    pub(crate) fn subtask_ranges(&self) -> Result<Option<Vec<[SubtaskIndex; 2]>>, Failure> {
+        let Some(text) = self.query.get("subtasks") else { return Ok(None) };
+        let index = |text: &str| text.trim().parse().ok().map(SubtaskIndex);
+        let range = |text: &str| {
+            let (first, last) = text.split_once('-').unwrap_or((text, text));
+            let bounds = index(first).zip(index(last)).map(<[SubtaskIndex; 2]>::from);
+            bounds.ok_or_else(|| bad_query("subtasks", text, "an index, or a range as 2-4"))
+        };
+        text.split(',').map(range).collect::<Result<_, _>>().map(Some)
+    }
+}
+
+/// The variable parts of the path.
+pub(crate) struct PathParameters(RawPathParams);
+
+impl PathParameters {
+    /// The part that the route calls `name`, and Flink `flink_name`.
+    pub(crate) fn get<T: FromStr>(&self, name: &str, flink_name: &str) -> Result<T, Failure> {
+        let text = self.text(name);
+        text.parse().map_err(|_| Failure::bad_path_parameter(flink_name, text))
+    }
+
+    fn text(&self, name: &str) -> &str {
+        self.0.iter().find(|(key, _)| *key == name).map_or("", |(_, value)| value)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for PathParameters {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let parameters = RawPathParams::from_request_parts(parts, state).await;
+        parameters.map(Self).map_err(|rejection| Failure::bad_request(rejection.body_text()))
+    }
+}
+
+/// The query of a request by name. Of a name that occurs twice, the last counts.
+pub(crate) fn query(uri: &Uri) -> Result<BTreeMap<String, String>, Failure> {
+    let pairs = Query::<Vec<(Cow<'_, str>, Cow<'_, str>)>>::try_from_uri(uri);
+    let Query(pairs) = pairs.map_err(|error| Failure::bad_request(format!("malformed query: {error}")))?;
+    Ok(pairs.into_iter().map(|(key, value)| (key.into_owned(), value.into_owned())).collect())
+}
+
+fn bad_query(name: &str, value: &str, expected: &str) -> Failure {
+    Failure::bad_request(format!("query parameter {name}: '{value}' is not {expected}"))
+}

@@ -1,0 +1,184 @@
+//! Requests for information. Each is answered from one snapshot, without waiting for anything.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get};
+use serde::Serialize;
+
+use super::ask::{Ask, PathParameters};
+use super::failure::Failure;
+use crate::Cluster;
+use crate::json::checkpoint::{Checkpoint, CheckpointConfig, Checkpoints};
+use crate::json::checkpoint_detail::VertexCheckpoint;
+use crate::json::cluster::{
+    DashboardConfig, Jobs, JobsOverview, Overview, jobmanager_config as configuration,
+};
+use crate::json::exception::{DEFAULT_MAX_EXCEPTIONS, Exceptions};
+use crate::json::job::{self, JobConfig, JobDetails, Status};
+use crate::json::metrics;
+use crate::json::plan::{JobPlan, Plan};
+use crate::json::rescale::{self, Rescale};
+use crate::json::task_manager::{TaskManagerDetails, TaskManagers};
+use crate::json::vertex::{Backpressure, VertexDetails};
+
+/// JSON, or why there is none.
+type Answer = Result<Vec<u8>, Failure>;
+
+/// A `GET` that is answered from the snapshot by `answer`.
+pub(super) fn read<C: Cluster>(answer: fn(&Ask<'_>) -> Answer) -> MethodRouter<Arc<C>> {
+    get(
+        async move |State(cluster): State<Arc<C>>,
+                    path: PathParameters,
+                    uri: Uri|
+                    -> Result<Response, Failure> {
+            let view = cluster.view();
+            let body = answer(&Ask::new(&view, &path, &uri)?)?;
+            Ok(respond(StatusCode::OK, body))
+        },
+    )
+}
+
+/// A response of JSON.
+pub(super) fn respond(status: StatusCode, body: Vec<u8>) -> Response {
+    (status, [(CONTENT_TYPE, "application/json; charset=UTF-8")], body).into_response()
+}
+
+/// `value` as JSON.
+pub(super) fn json(value: &impl Serialize) -> Answer {
+    serde_json::to_vec(value).map_err(|error| {
+        Failure::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("the answer cannot be written as JSON: {error}"),
+        )
+    })
+}
+
+pub(super) fn dashboard_config(ask: &Ask<'_>) -> Answer {
+    json(&DashboardConfig::of(ask.view))
+}
+
+pub(super) fn overview(ask: &Ask<'_>) -> Answer {
+    json(&Overview::of(ask.view))
+}
+
+pub(super) fn jobmanager_config(ask: &Ask<'_>) -> Answer {
+    json(&configuration(ask.view))
+}
+
+pub(super) fn jobmanager_metrics(ask: &Ask<'_>) -> Answer {
+    json(&metrics::select(&metrics::of_jobmanager(ask.view), ask.wanted_metrics().as_ref()))
+}
+
+pub(super) fn task_managers(ask: &Ask<'_>) -> Answer {
+    json(&TaskManagers::of(ask.view))
+}
+
+pub(super) fn task_manager(ask: &Ask<'_>) -> Answer {
+    json(&TaskManagerDetails::of(ask.task_manager()?))
+}
+
+pub(super) fn jobs(ask: &Ask<'_>) -> Answer {
+    json(&Jobs::of(ask.view))
+}
+
+pub(super) fn jobs_overview(ask: &Ask<'_>) -> Answer {
+    json(&JobsOverview::of(ask.view))
+}
+
+pub(super) fn job(ask: &Ask<'_>) -> Answer {
+    json(&JobDetails::of(ask.job()?, ask.view.now_ms))
+}
+
+pub(super) fn plan(ask: &Ask<'_>) -> Answer {
+    json(&JobPlan { plan: Plan::of(ask.job()?) })
+}
+
+pub(super) fn job_config(ask: &Ask<'_>) -> Answer {
+    json(&JobConfig::of(ask.job()?))
+}
+
+pub(super) fn status(ask: &Ask<'_>) -> Answer {
+    json(&Status { status: ask.job()?.status })
+}
+
+pub(super) fn exceptions(ask: &Ask<'_>) -> Answer {
+    json(&Exceptions::of(ask.job()?, ask.max_exceptions(DEFAULT_MAX_EXCEPTIONS)?))
+}
+
+pub(super) fn job_metrics(ask: &Ask<'_>) -> Answer {
+    json(&metrics::select(&metrics::of_job(ask.job()?, ask.view.now_ms), ask.wanted_metrics().as_ref()))
+}
+
+pub(super) fn requirements(ask: &Ask<'_>) -> Answer {
+    json(&job::requirements(ask.job()?))
+}
+
+pub(super) fn vertex(ask: &Ask<'_>) -> Answer {
+    json(&VertexDetails::of(ask.vertex()?, ask.view.now_ms))
+}
+
+pub(super) fn backpressure(ask: &Ask<'_>) -> Answer {
+    json(&Backpressure::of(ask.vertex()?, ask.view.now_ms))
+}
+
+pub(super) fn vertex_metrics(ask: &Ask<'_>) -> Answer {
+    json(&metrics::select(&metrics::of_vertex(ask.vertex()?), ask.wanted_metrics().as_ref()))
+}
+
+pub(super) fn watermarks(ask: &Ask<'_>) -> Answer {
+    let watermarks = metrics::watermarks(ask.vertex()?);
+    let all = watermarks.keys().map(String::as_str).collect();
+    json(&metrics::select(&watermarks, Some(&all)))
+}
+
+pub(super) fn subtask_metrics(ask: &Ask<'_>) -> Answer {
+    let ranges = ask.subtask_ranges()?;
+    let includes = |index| match &ranges {
+        Some(ranges) => ranges.iter().any(|&[first, last]| first <= index && index <= last),
+        None => true,
+    };
+    let wanted = ask.wanted_metrics();
+    json(&metrics::over_subtasks(ask.vertex()?, wanted.as_ref(), includes, ask.aggregations()?))
+}
+
+pub(super) fn checkpoints(ask: &Ask<'_>) -> Answer {
+    json(&Checkpoints::of(ask.checkpoints()?))
+}
+
+pub(super) fn checkpoint_config(ask: &Ask<'_>) -> Answer {
+    json(&CheckpointConfig::of(&ask.checkpoints()?.config))
+}
+
+pub(super) fn checkpoint(ask: &Ask<'_>) -> Answer {
+    json(&Checkpoint::in_detail(ask.checkpoint()?))
+}
+
+pub(super) fn vertex_checkpoint(ask: &Ask<'_>) -> Answer {
+    let (checkpoint, id) = (ask.checkpoint()?, ask.vertex_id()?);
+    let absent = || Failure::not_found(format!("vertex {id} has no part in checkpoint {}", checkpoint.id));
+    json(&VertexCheckpoint::of(checkpoint, checkpoint.vertex(id).ok_or_else(absent)?))
+}
+
+pub(super) fn rescales_overview(ask: &Ask<'_>) -> Answer {
+    json(&rescale::Overview::of(&ask.job()?.rescales))
+}
+
+pub(super) fn rescales_history(ask: &Ask<'_>) -> Answer {
+    json(&rescale::history(&ask.job()?.rescales))
+}
+
+pub(super) fn rescale(ask: &Ask<'_>) -> Answer {
+    json(&Rescale::in_detail(ask.rescale()?))
+}
+
+pub(super) fn rescales_summary(ask: &Ask<'_>) -> Answer {
+    json(&rescale::Summary::of(&ask.job()?.rescales))
+}
+
+pub(super) fn rescales_config(ask: &Ask<'_>) -> Answer {
+    json(&rescale::Config::from(ask.job()?.rescales.config))
+}

@@ -1,0 +1,74 @@
+//! A server on a free port, and the least client that can talk to it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::fixture::FakeCluster;
+
+/// A server that ends when it is told to, or with the test.
+pub(crate) struct Server {
+    address: SocketAddr,
+    pub(crate) cluster: Arc<FakeCluster>,
+    end: oneshot::Sender<()>,
+    serving: JoinHandle<Result<(), reflow_rest::ServeError>>,
+}
+
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Response {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
+    }
+
+    pub(crate) fn error(&self) -> String {
+        let errors = self.json();
+        assert_eq!(errors["errors"].as_array().map(Vec::len), Some(1), "{errors}");
+        errors["errors"][0].as_str().unwrap().to_owned()
+    }
+}
+
+impl Server {
+    pub(crate) async fn start(cluster: FakeCluster) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let cluster = Arc::new(cluster);
+        let (end, ended) = oneshot::channel();
+        let until = async move { drop(ended.await) };
+        let serving = tokio::spawn(reflow_rest::serve(listener, Arc::clone(&cluster), until));
+        Self { address, cluster, end, serving }
+    }
+
+    pub(crate) async fn stop(self) -> Result<(), reflow_rest::ServeError> {
+        self.end.send(()).unwrap();
+        self.serving.await.unwrap()
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Response {
+        self.request("GET", path, "").await
+    }
+
+    pub(crate) async fn request(&self, method: &str, path: &str, body: &str) -> Response {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let length = body.len();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(body.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Response { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+    }
+}

@@ -1,0 +1,8 @@
+//! The REST API over real connections.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod client;
+mod fixture;
+mod requests;
+mod shape;

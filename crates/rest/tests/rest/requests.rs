@@ -1,0 +1,235 @@
+//! What requests become, and what bad ones get.
+
+use crate::client::Server;
+use crate::fixture::{self, FakeCluster, JOB, REQUEST, SOURCE};
+use reflow_rest::view::{ParallelismBounds, SavepointFormat};
+use reflow_rest::{Command, CommandError, OperationStatus, Reply};
+use reflow_types::{CheckpointId, JobId};
+use serde_json::json;
+
+async fn obedient() -> Server {
+    Server::start(FakeCluster::obedient(fixture::cluster())).await
+}
+
+async fn answering(answer: Result<Reply, CommandError>) -> Server {
+    Server::start(FakeCluster::new(fixture::cluster(), move |_| answer.clone())).await
+}
+
+/// The request becomes this command, and is answered so.
+async fn check(request: (&str, &str, &str), command: Command, status: u16, answer: serde_json::Value) {
+    let server = obedient().await;
+    let (method, path, body) = request;
+    let response = server.request(method, &format!("/jobs/{JOB}{path}"), body).await;
+    assert_eq!((response.status, response.json()), (status, answer), "{request:?}");
+    assert_eq!(*server.cluster.commands.lock().unwrap(), [command], "{request:?}");
+}
+
+#[tokio::test]
+async fn requests_become_commands() {
+    let triggered = json!({"request-id": REQUEST.to_string()});
+    let savepoint = |target: Option<&str>, cancel_job, format| Command::TriggerSavepoint {
+        job: JOB,
+        request: None,
+        target_directory: target.map(str::to_owned),
+        cancel_job,
+        format,
+    };
+    let stop = |target: Option<&str>, drain| Command::StopWithSavepoint {
+        job: JOB,
+        request: None,
+        target_directory: target.map(str::to_owned),
+        drain,
+        format: SavepointFormat::Canonical,
+    };
+    check(("PATCH", "", ""), Command::Cancel { job: JOB }, 202, json!({})).await;
+    check(("PATCH", "?mode=cancel", ""), Command::Cancel { job: JOB }, 202, json!({})).await;
+    check(
+        (
+            "POST",
+            "/savepoints",
+            r#"{"target-directory": "file:///sp", "cancel-job": true, "formatType": "NATIVE"}"#,
+        ),
+        savepoint(Some("file:///sp"), true, SavepointFormat::Native),
+        202,
+        triggered.clone(),
+    )
+    .await;
+    check(
+        ("POST", "/savepoints", ""),
+        savepoint(None, false, SavepointFormat::Canonical),
+        202,
+        triggered.clone(),
+    )
+    .await;
+    check(
+        ("POST", "/stop", r#"{"targetDirectory": "s3://b/sp", "drain": true}"#),
+        stop(Some("s3://b/sp"), true),
+        202,
+        triggered.clone(),
+    )
+    .await;
+    check(("POST", "/stop", "{}"), stop(None, false), 202, triggered.clone()).await;
+    check(
+        ("POST", "/checkpoints", &format!(r#"{{"checkpointType": "FULL", "triggerId": "{REQUEST}"}}"#)),
+        Command::TriggerCheckpoint { job: JOB, request: Some(REQUEST) },
+        202,
+        triggered,
+    )
+    .await;
+    check(
+        (
+            "PUT",
+            "/resource-requirements",
+            &format!(r#"{{"{SOURCE}": {{"parallelism": {{"lowerBound": 1, "upperBound": 3}}}}}}"#),
+        ),
+        Command::UpdateRequirements {
+            job: JOB,
+            requirements: [(SOURCE, ParallelismBounds { lower: 1, upper: 3 })].into(),
+        },
+        200,
+        json!({}),
+    )
+    .await;
+    check(
+        ("GET", &format!("/savepoints/{REQUEST}"), ""),
+        Command::QueryOperation { job: JOB, request: REQUEST },
+        200,
+        json!({"status": {"id": "COMPLETED"},
+            "operation": {"location": "file:/flink/sp/savepoint-9cb9b5-1c1985471f60"}}),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn operations_stand_as_flink_says_it() {
+    let check = async |status: OperationStatus, expected: serde_json::Value| {
+        let server = answering(Ok(Reply::Operation(status))).await;
+        let response = server.get(&format!("/jobs/{JOB}/checkpoints/{REQUEST}")).await;
+        assert_eq!((response.status, response.json()), (200, expected));
+    };
+    check(OperationStatus::InProgress, json!({"status": {"id": "IN_PROGRESS"}, "operation": null})).await;
+    check(
+        OperationStatus::CheckpointCompleted { checkpoint: CheckpointId(36) },
+        json!({"status": {"id": "COMPLETED"}, "operation": {"checkpointId": 36}}),
+    )
+    .await;
+    check(
+        OperationStatus::Failed { cause: "disk full".to_owned() },
+        json!({"status": {"id": "COMPLETED"},
+            "operation": {"failure-cause": {"class": "reflow::CheckpointFailed", "stack-trace": "disk full"}}}),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn refusals_have_a_status_and_a_text() {
+    let reactive = "Cannot change the parallelism of a job running in reactive mode.";
+    let check = async |error: CommandError, status: u16, text: &str| {
+        let server = answering(Err(error)).await;
+        let path = format!("/v1/jobs/{JOB}/resource-requirements");
+        let body = format!(r#"{{"{SOURCE}": {{"parallelism": {{"lowerBound": 1, "upperBound": 1}}}}}}"#);
+        let response = server.request("PUT", &path, &body).await;
+        assert_eq!((response.status, response.error()), (status, text.to_owned()));
+    };
+    check(CommandError::Unsupported(reactive.to_owned()), 500, reactive).await;
+    check(CommandError::UnknownJob(JobId(5)), 404, "Job 00000000000000000000000000000005 not found").await;
+    check(CommandError::Invalid("no".to_owned()), 400, "no").await;
+    check(CommandError::Conflict("the job has ended".to_owned()), 409, "the job has ended").await;
+    check(CommandError::Unavailable("starting".to_owned()), 503, "starting").await;
+    check(CommandError::Failed("disk full".to_owned()), 500, "disk full").await;
+}
+
+#[tokio::test]
+async fn bad_requests_are_refused_before_they_are_commands() {
+    let server = obedient().await;
+    let requirements = format!("/jobs/{JOB}/resource-requirements");
+    let savepoints = format!("/jobs/{JOB}/savepoints");
+    let bounds = |lower, upper| {
+        format!(r#"{{"{SOURCE}": {{"parallelism": {{"lowerBound": {lower}, "upperBound": {upper}}}}}}}"#)
+    };
+    let long = " ".repeat((1 << 20) + 1);
+    let unknown_job = "/jobs/00000000000000000000000000000000";
+    let cases: &[(&str, &str, &str, u16, &str)] = &[
+        ("GET", "/nonexistent", "", 404, "Unable to load requested file /nonexistent."),
+        ("GET", "/v2/jobs", "", 404, "Unable to load"),
+        ("GET", unknown_job, "", 404, "Job 00000000000000000000000000000000 not found"),
+        ("GET", "/jobs/xyz", "", 400, "Cannot resolve path parameter (jobid) from value \"xyz\"."),
+        ("GET", "/jobs/%22%3Cscript%3E", "", 400, "Cannot resolve path parameter (jobid)"),
+        ("GET", "/jobs/%ff", "", 400, ""),
+        ("GET", &format!("/jobs/{JOB}/vertices/{REQUEST}"), "", 404, "has no vertex"),
+        ("GET", &format!("/jobs/{JOB}/vertices/0"), "", 400, "(vertexid)"),
+        ("GET", &format!("/jobs/{JOB}/checkpoints/details/99"), "", 404, "checkpoint 99"),
+        ("GET", &format!("/jobs/{JOB}/checkpoints/details/-1"), "", 400, "(checkpointid)"),
+        ("GET", &format!("/jobs/{JOB}/checkpoints/1"), "", 400, "(triggerid)"),
+        ("GET", &format!("/jobs/{JOB}/rescales/details/{REQUEST}"), "", 404, "rescale"),
+        ("GET", &format!("/jobs/{JOB}/exceptions?maxExceptions=many"), "", 400, "maxExceptions"),
+        ("GET", &format!("/jobs/{JOB}/vertices/{SOURCE}/subtasks/metrics?agg=mode"), "", 400, "agg"),
+        ("GET", &format!("/jobs/{JOB}/vertices/{SOURCE}/subtasks/metrics?subtasks=1-x"), "", 400, "subtasks"),
+        ("GET", "/taskmanagers/localhost:1", "", 404, "TaskManager localhost:1 not found"),
+        ("PATCH", &format!("/jobs/{JOB}?mode=stop"), "", 308, "use POST /jobs/:jobid/stop"),
+        ("PATCH", &format!("/jobs/{JOB}?mode=explode"), "", 400, "explode"),
+        ("DELETE", "/jobs", "", 405, "/jobs does not take DELETE"),
+        ("POST", "/overview", "", 405, "does not take POST"),
+        ("PUT", &requirements, "", 400, "request body"),
+        ("PUT", &requirements, "{", 400, "request body"),
+        ("PUT", &requirements, "[]", 400, "request body"),
+        ("PUT", &requirements, r#"{"xyz": {"parallelism": {"lowerBound": 1, "upperBound": 1}}}"#, 400, "xyz"),
+        ("PUT", &requirements, &bounds(0, 1), 400, "lower bound"),
+        ("PUT", &requirements, &bounds(3, 2), 400, "lower bound"),
+        ("PUT", &requirements, &bounds(1, 9_999_999_999_i64), 400, "bounds"),
+        ("POST", &savepoints, r#"{"targetDirectory": "/x"}"#, 400, "targetDirectory"),
+        ("POST", &savepoints, r#"{"cancel-job": "yes"}"#, 400, "request body"),
+        ("POST", &savepoints, r#"{"triggerId": "1"}"#, 400, "triggerId"),
+        ("POST", &savepoints, "\u{0}\u{1}", 400, "request body"),
+        ("POST", &savepoints, &long, 413, "longer than 1048576 bytes"),
+    ];
+    for &(method, path, body, status, text) in cases {
+        let response = server.request(method, path, body).await;
+        assert_eq!(response.status, status, "{method} {path}: {}", response.body);
+        let json = response.json();
+        assert!(response.error().contains(text), "{method} {path}: {json}");
+    }
+    assert_eq!(*server.cluster.commands.lock().unwrap(), []);
+}
+
+#[tokio::test]
+async fn every_answer_may_be_read_from_anywhere() {
+    let server = obedient().await;
+    for path in ["/overview", "/v1/jobs", "/nonexistent", "/", "/status.js"] {
+        let response = server.get(path).await;
+        assert!(response.head.contains("\r\naccess-control-allow-origin: *"), "{path}: {}", response.head);
+    }
+    let wrong_method = server.request("DELETE", &format!("/jobs/{JOB}"), "").await;
+    assert!(wrong_method.head.contains("\r\nallow: "), "{}", wrong_method.head);
+}
+
+#[tokio::test]
+async fn metrics_without_names_are_listed_and_unknown_names_left_out() {
+    let server = obedient().await;
+    let vertex = format!("/jobs/{JOB}/vertices/{SOURCE}");
+    let names = server.get(&format!("{vertex}/subtasks/metrics")).await.json();
+    assert!(names.as_array().unwrap().contains(&json!({"id": "numRecordsOut"})));
+    let listed =
+        server.get(&format!("{vertex}/metrics?get=1.numRecordsOut,9.numRecordsOut,none")).await.json();
+    assert_eq!(listed, json!([{"id": "1.numRecordsOut", "value": "28723"}]));
+    let some =
+        server.get(&format!("{vertex}/subtasks/metrics?get=numRecordsOut&agg=max,sum&subtasks=1")).await;
+    assert_eq!(some.json(), json!([{"id": "numRecordsOut", "max": 28723.0, "sum": 28723.0}]));
+}
+
+#[tokio::test]
+async fn checkpoints_of_a_job_without_them_are_not_found() {
+    let mut cluster = fixture::cluster();
+    cluster.jobs[0].checkpoints = None;
+    let server = Server::start(FakeCluster::obedient(cluster)).await;
+    let response = server.get(&format!("/jobs/{JOB}/checkpoints")).await;
+    assert_eq!(response.status, 404);
+    assert!(response.error().starts_with("checkpointing is not enabled"));
+}
+
+#[tokio::test]
+async fn the_server_ends_when_told_to() {
+    let server = obedient().await;
+    assert_eq!(server.get("/overview").await.status, 200);
+    server.stop().await.unwrap();
+}

@@ -1,0 +1,162 @@
+//! Reflow's answers beside Flink's: the same fields, of the same JSON types, and where the fixture holds what
+//! Flink's cluster did, the same values.
+
+use crate::client::Server;
+use crate::fixture::{self, FakeCluster};
+use reflow_rest::view::{CheckpointOutcome, CheckpointView, ExceptionView, SubtaskCheckpointView};
+use serde_json::Value;
+
+/// Path, Flink's answer, and whether ours is to be equal in value too.
+const ANSWERS: &[(&str, &str, Compare)] = &[
+    ("/config", "config", Compare::Shape),
+    ("/overview", "overview", Compare::Value),
+    ("/jobs", "jobs", Compare::Value),
+    ("/jobs/overview", "jobs_overview", Compare::Shape),
+    ("/jobs/JOB", "job", Compare::Shape),
+    ("/jobs/JOB/plan", "job_plan", Compare::Value),
+    ("/jobs/JOB/config", "job_config", Compare::Value),
+    ("/jobs/JOB/status", "job_status", Compare::Value),
+    ("/jobs/JOB/exceptions", "job_exceptions", Compare::Value),
+    ("/jobs/JOB/resource-requirements", "job_resource-requirements", Compare::Value),
+    ("/jobs/JOB/checkpoints", "job_checkpoints", Compare::Shape),
+    ("/jobs/JOB/checkpoints/config", "job_checkpoints_config", Compare::Shape),
+    ("/jobs/JOB/checkpoints/details/28", "job_checkpoint_details", Compare::Value),
+    ("/jobs/JOB/checkpoints/details/28/subtasks/COUNT", "job_checkpoint_details_vertex", Compare::Shape),
+    ("/jobs/JOB/rescales/overview", "job_rescales_overview", Compare::Value),
+    ("/jobs/JOB/rescales/history", "job_rescales_history", Compare::Value),
+    ("/jobs/JOB/rescales/summary", "job_rescales_summary", Compare::Value),
+    ("/jobs/JOB/rescales/config", "job_rescales_config", Compare::Value),
+    ("/jobs/JOB/rescales/details/2b8b98b65ec94d442122dda5429ebc46", "job_rescale_details", Compare::Value),
+    ("/jobs/JOB/vertices/SOURCE", "vertex0", Compare::Shape),
+    ("/jobs/JOB/vertices/COUNT", "vertex1", Compare::Shape),
+    ("/jobs/JOB/vertices/SOURCE/backpressure", "vertex0_backpressure", Compare::Shape),
+    ("/jobs/JOB/vertices/SOURCE/watermarks", "vertex0_watermarks", Compare::Value),
+    ("/jobs/JOB/vertices/COUNT/watermarks", "vertex1_watermarks", Compare::Value),
+    (
+        "/jobs/JOB/vertices/SOURCE/subtasks/metrics?get=numRecordsIn,numRecordsOut,busyTimeMsPerSecond,\
+         backPressuredTimeMsPerSecond,idleTimeMsPerSecond",
+        "vertex0_subtasks_metrics_get",
+        Compare::Shape,
+    ),
+    ("/jobs/JOB/metrics?get=numberOfCompletedCheckpoints,numRestarts", "job_metrics_get", Compare::Shape),
+    ("/jobmanager/metrics?get=numRunningJobs,taskSlotsTotal", "jobmanager_metrics_get", Compare::Shape),
+    ("/jobmanager/config", "jobmanager_config", Compare::Shape),
+    ("/taskmanagers", "taskmanagers", Compare::Shape),
+    ("/taskmanagers/00000000000000000000000000148842", "taskmanager", Compare::Shape),
+];
+
+#[derive(Clone, Copy, PartialEq)]
+enum Compare {
+    Shape,
+    Value,
+}
+
+fn flink(name: &str) -> Value {
+    let path = format!("{}/tests/flink/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap()
+}
+
+fn path(template: &str) -> String {
+    let names = [
+        ("JOB", fixture::JOB.to_string()),
+        ("SOURCE", fixture::SOURCE.to_string()),
+        ("COUNT", fixture::COUNT.to_string()),
+    ];
+    names.iter().fold(template.to_owned(), |path, (name, id)| path.replace(name, id))
+}
+
+/// Where `ours` has other fields or types than `flinks`.
+fn differences(at: &str, flinks: &Value, ours: &Value) -> Vec<String> {
+    let nan = |value: &Value| value == "NaN";
+    match (flinks, ours) {
+        // Nothing is known of the type; or there is no value in Flink's run.
+        (Value::Null, _) => vec![],
+        (Value::Object(flinks), Value::Object(ours)) => {
+            let of_flink = flinks.iter().flat_map(|(key, value)| match ours.get(key) {
+                Some(our_value) => differences(&format!("{at}.{key}"), value, our_value),
+                None => vec![format!("{at}.{key} is missing")],
+            });
+            let only_ours = ours.keys().filter(|key| !flinks.contains_key(*key));
+            of_flink.chain(only_ours.map(|key| format!("{at}.{key} is not Flink's"))).collect()
+        }
+        (Value::Array(flinks), Value::Array(ours)) => {
+            let pairs = ours
+                .iter()
+                .enumerate()
+                .filter_map(|(index, our)| Some((index, flinks.get(index).or(flinks.first())?, our)));
+            pairs.flat_map(|(index, flink, our)| differences(&format!("{at}[{index}]"), flink, our)).collect()
+        }
+        (Value::Number(flink), Value::Number(our)) if flink.is_f64() != our.is_f64() => {
+            vec![format!("{at}: Flink has {flink}, we have {our}")]
+        }
+        // A percentile of nothing is the string "NaN".
+        (flink, our) if (nan(flink) && our.is_number()) || (flink.is_number() && nan(our)) => vec![],
+        (flink, our) if std::mem::discriminant(flink) == std::mem::discriminant(our) => vec![],
+        (flink, our) => vec![format!("{at}: Flink has {flink}, we have {our}")],
+    }
+}
+
+#[tokio::test]
+async fn answers_have_flinks_fields_and_types() {
+    let server = Server::start(FakeCluster::obedient(fixture::cluster())).await;
+    for &(template, name, compare) in ANSWERS {
+        let response = server.get(&path(template)).await;
+        assert_eq!(response.status, 200, "{template}: {}", response.body);
+        let (flinks, ours) = (flink(name), response.json());
+        assert_eq!(differences(name, &flinks, &ours), Vec::<String>::new(), "{template}");
+        if compare == Compare::Value {
+            assert_eq!(ours, flinks, "{template}");
+        }
+        let versioned = server.get(&format!("/v1{}", path(template))).await;
+        assert_eq!(versioned.body, response.body, "/v1{template}");
+    }
+}
+
+#[tokio::test]
+async fn a_failure_has_flinks_fields() {
+    let mut cluster = fixture::cluster();
+    let failure = ExceptionView { name: "TaskManagerLost".to_owned(), at_ms: 5, ..Default::default() };
+    cluster.jobs[0].exceptions =
+        vec![ExceptionView { concurrent: vec![failure.clone()], ..failure.clone() }, failure];
+    let server = Server::start(FakeCluster::obedient(cluster)).await;
+    let ours = server.get(&path("/jobs/JOB/exceptions")).await.json();
+    assert_eq!(differences("exceptions", &flink("job_exceptions_after_kill"), &ours), Vec::<String>::new());
+    assert_eq!(ours["exceptionHistory"]["truncated"], false);
+
+    let newest = server.get(&path("/jobs/JOB/exceptions?maxExceptions=1")).await.json();
+    assert_eq!(newest["exceptionHistory"]["entries"].as_array().map(Vec::len), Some(1));
+    assert_eq!(newest["exceptionHistory"]["truncated"], true);
+}
+
+#[tokio::test]
+async fn a_checkpoint_under_way_and_a_failed_one() {
+    let mut cluster = fixture::cluster();
+    let checkpoints = cluster.jobs[0].checkpoints.as_mut().unwrap();
+    let mut vertices = fixture::checkpoint().vertices;
+    vertices[1].subtasks[1] = SubtaskCheckpointView { ack: None, ..vertices[1].subtasks[1] };
+    let under_way =
+        CheckpointView { outcome: CheckpointOutcome::InProgress, vertices, ..fixture::checkpoint() };
+    let outcome = CheckpointOutcome::Failed { at_ms: 1_795_330_416_934, reason: "disk full".to_owned() };
+    let failed = CheckpointView { outcome, ..fixture::checkpoint() };
+    checkpoints.history = vec![under_way.into(), failed.into()];
+    let server = Server::start(FakeCluster::obedient(cluster)).await;
+
+    let history = server.get(&path("/jobs/JOB/checkpoints")).await.json()["history"].clone();
+    assert_eq!(history[0]["status"], "IN_PROGRESS");
+    assert_eq!(
+        (&history[0]["num_subtasks"], &history[0]["num_acknowledged_subtasks"]),
+        (&4.into(), &3.into())
+    );
+    assert_eq!(history[1]["status"], "FAILED");
+    assert_eq!(history[1]["failure_message"], "disk full");
+    assert_eq!(history[1]["end_to_end_duration"], 300);
+
+    let vertex = server.get(&path("/jobs/JOB/checkpoints/details/28/subtasks/COUNT")).await.json();
+    assert_eq!(vertex["subtasks"][0]["className"], "completed");
+    assert_eq!(
+        vertex["subtasks"][1],
+        serde_json::json!({
+            "className": "pending", "index": 1, "status": "pending_or_failed"
+        })
+    );
+}
