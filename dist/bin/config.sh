@@ -34,11 +34,13 @@ read_config() {
     awk -v wanted="$*" '
         /^[ ]*(#|$)/ { next }
         match($0, /^[ ]*[A-Za-z0-9._-]+:/) {
+            colon = RLENGTH
             indent = match($0, /[^ ]/) - 1
-            key = substr($0, indent + 1, RLENGTH - indent - 1)
-            value = substr($0, RLENGTH + 1)
+            key = substr($0, indent + 1, colon - indent - 1)
+            value = substr($0, colon + 1)
             sub(/[ ]+#.*$/, "", value)
             gsub(/^[ ]+|[ ]+$/, "", value)
+            if (value ~ /^#/) value = ""
             if (value ~ /^".*"$/ || value ~ /^\047.*\047$/) value = substr(value, 2, length(value) - 2)
             while (depth > 0 && indents[depth] >= indent) depth--
             path = depth > 0 ? paths[depth] "." key : key
@@ -64,6 +66,7 @@ export REFLOW_HOME REFLOW_LIB_DIR REFLOW_CONF_DIR
 REFLOW_LOG_DIR=${REFLOW_LOG_DIR:-${configured_log_dir:-$REFLOW_HOME/log}}
 REFLOW_PID_DIR=${REFLOW_PID_DIR:-${configured_pid_dir:-/tmp}}
 REFLOW_LOG_MAX=${configured_log_max:-10}
+[[ $REFLOW_LOG_MAX =~ ^[0-9]+$ ]] || fail "'$REFLOW_LOG_MAX' is no value for env.log.max; expected a whole number"
 REFLOW_IDENT_STRING=${REFLOW_IDENT_STRING:-${USER:-$(id -un)}}
 REFLOW_STOP_TIMEOUT=${REFLOW_STOP_TIMEOUT:-120}
 export REFLOW_LOG_DIR

@@ -25,7 +25,7 @@ const STEPS: &[Step] = &[
     Step { name: "format", check: || succeed(&mut cargo(["fmt", "--all", "--check"])) },
     Step { name: "tidy", check: tidy::run },
     Step { name: "scripts", check: scripts },
-    Step { name: "licences and advisories", check: dependencies },
+    Step { name: "dependencies", check: dependencies },
     Step {
         name: "clippy",
         check: || succeed(&mut cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])),
@@ -74,6 +74,8 @@ fn scripts() -> Result<(), Failure> {
     succeed(&mut command)
 }
 
+/// Licences, banned crates and sources. Advisories change without a change here and need the network, so
+/// they are looked at by `cargo deny check advisories`, each night, and not before each change.
 fn dependencies() -> Result<(), Failure> {
     if !is_installed("cargo-deny") {
         eprintln!("  skipped: cargo-deny is not installed; `cargo install cargo-deny`");

@@ -325,8 +325,10 @@ fn fill_in_defaults(entries: &mut BTreeMap<&'static str, Entry>, home: Option<&P
     }
 }
 
+/// The directory `name` of the distribution; without one, of this user's own under the temporary directory.
 fn in_home(home: Option<&Path>, name: &str) -> String {
-    let home = home.map_or_else(|| std::env::temp_dir().join("reflow"), Path::to_owned);
+    let user = || std::env::var("USER").unwrap_or_else(|_| "user".to_owned());
+    let home = home.map_or_else(|| std::env::temp_dir().join(format!("reflow-{}", user())), Path::to_owned);
     home.join(name).display().to_string()
 }
 

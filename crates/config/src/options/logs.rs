@@ -1,4 +1,4 @@
-//! Files that the scripts in `bin/` write. They read these options too, before a process starts.
+//! Files that the scripts in `bin/` write, before a process starts: so they read these from the file only.
 
 use std::path::PathBuf;
 
@@ -6,12 +6,14 @@ use super::{Section, section};
 use crate::option::{ConfigOption, Default, option};
 
 section! { "Logs and pid files" {
-    /// The directory of log files.
+    /// The directory of log files. The scripts read it from `conf/config.yaml` only; `REFLOW_LOG_DIR` in the
+    /// environment overrides it.
     LOG_DIR: PathBuf = option("env.log.dir").default_from(Default::InHome("log"));
 
-    /// How many older log files of a process are kept.
+    /// How many older log files of a process are kept. The scripts read it from `conf/config.yaml` only.
     LOG_MAX_FILES: u32 = option("env.log.max").default("10").between(0, 10_000);
 
-    /// The directory of the files that name the running processes.
+    /// The directory of the files that name the running processes. The scripts read it from
+    /// `conf/config.yaml` only; `REFLOW_PID_DIR` in the environment overrides it.
     PID_DIR: PathBuf = option("env.pid.dir").default("/tmp");
 }}
