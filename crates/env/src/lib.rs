@@ -12,6 +12,7 @@
 //!
 //! Reading order: [`process`], [`store`], [`slot`], [`signal`], [`real`].
 
+pub mod clock;
 pub mod process;
 #[cfg(feature = "real")]
 pub mod real;
@@ -19,6 +20,7 @@ pub mod signal;
 pub mod slot;
 pub mod store;
 
+pub use clock::Clock;
 pub use process::{ChildCommand, ChildId, ConnId, Input, ListenerId, Output, Process};
 pub use signal::Signal;
 pub use slot::{SlotLoop, SlotStep};

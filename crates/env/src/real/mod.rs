@@ -1,1 +1,30 @@
-//! The real driver: threads, TCP, object stores, child processes.
+//! The driver on real threads, sockets, object stores and child processes.
+//!
+//! A process is driven on the thread that calls [`run`]: it takes one input after another from its inbox and
+//! carries out the outputs in order. A tokio runtime with few threads does sockets, storage and child processes
+//! and puts what happens into the inbox; slots run on threads of their own. Nothing here decides anything:
+//! whatever can go wrong outside becomes an [`Input`](crate::Input).
+//!
+//! Every queue is bounded. What a peer sends waits in the socket once its share of the inbox is used up
+//! ([`Options::read_bytes`]), so that a slow process pushes back on its peers; what is sent to a peer that does
+//! not read is bounded per connection ([`Options::write_bytes`]), and then the connection is closed.
+//!
+//! Reading order: `driver` (the loop), `options`, `clock`, `inbox`, `connection`, `storage`, `child`, `parent`
+//! (the child's side), `slot`, `interrupt`.
+
+mod child;
+mod clock;
+mod connection;
+mod driver;
+mod inbox;
+mod interrupt;
+mod options;
+mod parent;
+mod slot;
+mod storage;
+
+pub use clock::Clock;
+pub use driver::{Exit, Handle, run, spawn};
+pub use options::{ChildFactory, ChildMode, Options};
+pub use parent::{end_when_stdin_closes, read_stdin};
+pub use storage::{Storage, StorageOptions};

@@ -1,0 +1,41 @@
+//! The only place that reads a real clock.
+
+use reflow_types::Instant;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The wall clock at the start of the process, plus monotonic time: it never goes back, even if somebody sets
+/// the machine's clock. Copies are the same clock.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    wall: Instant,
+    monotonic: std::time::Instant,
+}
+
+impl Clock {
+    /// Reads the wall clock, for the only time.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the clock that everybody else is given")]
+    pub fn start() -> Self {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        Self { wall: Instant::default() + since_epoch, monotonic: std::time::Instant::now() }
+    }
+
+    /// The present moment.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.wall + self.monotonic.elapsed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_after_2020_and_never_go_back() {
+        let clock = Clock::start();
+        let first = clock.now();
+        assert!(first > Instant::from_millis(1_577_836_800_000));
+        assert!(clock.now() >= first);
+    }
+}

@@ -1,0 +1,372 @@
+//! TCP connections: frames with a `u32` little-endian length before each.
+//!
+//! One task a connection reads and writes. It gives up when the peer closes, sends what is no frame, or does not
+//! read what is sent to it; it then puts [`Input::Closed`] into the inbox, which is the last of the connection.
+//! When the process closes, the task sends what is queued, tells the peer, and waits for it a bounded time,
+//! since a socket that is closed with unread bytes in it destroys what is still under way to the peer.
+
+use super::Options;
+use super::driver::Alive;
+use super::inbox::{Event, Inbox};
+use crate::process::MAX_FRAME_BYTES;
+use crate::{ConnId, Input, ListenerId};
+use bytes::{Buf, Bytes, BytesMut};
+use std::collections::VecDeque;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::timeout;
+
+/// Bytes that are read at a time, if no large frame is under way.
+const READ_CHUNK: usize = 64 << 10;
+/// Frames below this size are copied together, so that one system call sends many of them.
+const SMALL_FRAME: usize = 16 << 10;
+/// Bytes copied together before they are sent.
+const WRITE_CHUNK: usize = 256 << 10;
+/// How long a listener rests when the system refuses it a socket.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long a peer may take to see that the connection was closed.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// The process's side of a connection: where frames are left to be sent. Dropped, it cuts the connection off.
+pub(super) struct Outlet {
+    shared: Arc<Shared>,
+    max_bytes: usize,
+}
+
+#[derive(Default)]
+struct Shared {
+    queue: Mutex<Queue>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct Queue {
+    frames: VecDeque<Bytes>,
+    bytes: usize,
+    state: State,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Open,
+    /// Send what is queued, then close.
+    Closing,
+    /// Close at once, and say so to the process.
+    Broken(String),
+    /// Close at once: nobody is there to be told.
+    Dropped,
+}
+
+impl Outlet {
+    fn new(options: &Options) -> (Self, Arc<Shared>) {
+        let shared = Arc::<Shared>::default();
+        (Self { shared: shared.clone(), max_bytes: options.write_bytes }, shared)
+    }
+
+    /// Queues a frame. A peer that does not read loses its connection.
+    pub(super) fn send(&self, frame: Bytes) {
+        let mut queue = self.shared.lock();
+        if queue.state != State::Open {
+            return;
+        }
+        if frame.len() > MAX_FRAME_BYTES {
+            let reason = format!("a frame of {} bytes is above the limit of {MAX_FRAME_BYTES}", frame.len());
+            queue.give_up(State::Broken(reason));
+        } else if queue.bytes + frame.len() > self.max_bytes {
+            let reason = format!("the peer does not read: {} bytes wait to be sent", queue.bytes);
+            queue.give_up(State::Broken(reason));
+        } else {
+            queue.bytes += frame.len();
+            queue.frames.push_back(frame);
+            if queue.frames.len() > 1 {
+                return;
+            }
+        }
+        drop(queue);
+        self.shared.changed.notify_one();
+    }
+
+    /// Sends what is queued, then closes.
+    pub(super) fn close(self) {
+        let mut queue = self.shared.lock();
+        if queue.state == State::Open {
+            queue.state = State::Closing;
+        }
+    }
+}
+
+impl Drop for Outlet {
+    fn drop(&mut self) {
+        let mut queue = self.shared.lock();
+        if queue.state == State::Open {
+            queue.give_up(State::Dropped);
+        }
+        drop(queue);
+        self.shared.changed.notify_one();
+    }
+}
+
+impl Queue {
+    fn give_up(&mut self, state: State) {
+        self.frames.clear();
+        self.state = state;
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the tasks of all connections of a process share.
+#[derive(Clone)]
+pub(super) struct Network {
+    pub(super) options: Options,
+    pub(super) inbox: Inbox,
+    /// Ids of accepted connections.
+    next_accepted: Arc<AtomicU64>,
+    accepted: Arc<Semaphore>,
+    runtime: Handle,
+}
+
+impl Network {
+    pub(super) fn new(options: Options, inbox: Inbox, runtime: Handle) -> Self {
+        let accepted = Arc::new(Semaphore::new(options.max_accepted));
+        Self { options, inbox, runtime, next_accepted: Arc::new(AtomicU64::new(ConnId::ACCEPTED)), accepted }
+    }
+
+    /// Connects to `address`, on a task of its own.
+    pub(super) fn connect(&self, conn: ConnId, address: String, alive: Alive) -> Outlet {
+        let (outlet, shared) = Outlet::new(&self.options);
+        let network = self.clone();
+        self.runtime.spawn(async move {
+            let _alive = alive;
+            let connecting = timeout(network.options.connect_timeout, TcpStream::connect(&address));
+            let stream = tokio::select! {
+                stream = connecting => match stream {
+                    Ok(stream) => stream.map_err(|e| format!("cannot connect to {address}: {e}")),
+                    Err(_) => {
+                        let waited = network.options.connect_timeout;
+                        Err(format!("cannot connect to {address}: no answer within {waited:?}"))
+                    }
+                },
+                state = shared.given_up(network.options.flush_timeout) => match state {
+                    State::Broken(reason) => Err(reason),
+                    _ => return,
+                },
+            };
+            match stream {
+                Ok(stream) => {
+                    network.inbox.push_input(Input::Connected { conn });
+                    network.serve(conn, stream, &shared).await;
+                }
+                Err(reason) => network.inbox.push_input(Input::Closed { conn, reason }),
+            }
+        });
+        outlet
+    }
+
+    /// Accepts connections at `address` until the task is aborted.
+    pub(super) async fn listen(self, listener: ListenerId, address: String, alive: Alive) {
+        let bound = async {
+            let socket = TcpListener::bind(&address).await?;
+            let port = socket.local_addr()?.port();
+            io::Result::Ok((socket, port))
+        };
+        let (socket, port) = match bound.await {
+            Ok(bound) => bound,
+            Err(e) => {
+                let error = format!("cannot listen on {address}: {e}");
+                return self.inbox.push_input(Input::ListenFailed { listener, error });
+            }
+        };
+        let host = address.rsplit_once(':').map_or(address.as_str(), |(host, _)| host);
+        self.inbox.push_input(Input::Listening { listener, address: format!("{host}:{port}") });
+        loop {
+            let Ok(place) = self.accepted.clone().acquire_owned().await else { return };
+            let stream = match socket.accept().await {
+                Ok((stream, _)) => stream,
+                Err(e) => {
+                    tracing::warn!("cannot accept a connection on {host}:{port}: {e}");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            let conn = ConnId(self.next_accepted.fetch_add(1, Ordering::Relaxed));
+            let (outlet, shared) = Outlet::new(&self.options);
+            self.inbox.push(Event::Accepted { conn, listener, outlet });
+            let (network, alive) = (self.clone(), alive.clone());
+            self.runtime.spawn(async move {
+                network.serve(conn, stream, &shared).await;
+                drop((place, alive));
+            });
+        }
+    }
+
+    async fn serve(&self, conn: ConnId, stream: TcpStream, shared: &Shared) {
+        if let Err(e) = stream.set_nodelay(true) {
+            tracing::debug!("cannot set TCP_NODELAY: {e}");
+        }
+        let (mut from_peer, mut to_peer) = stream.into_split();
+        let end = tokio::select! {
+            reason = self.read_frames(conn, &mut from_peer) => End::Lost(reason),
+            end = self.write_frames(&mut to_peer, shared) => end,
+        };
+        match end {
+            End::Lost(reason) => self.inbox.push_input(Input::Closed { conn, reason }),
+            End::Dropped => {}
+            End::Closed => {
+                let mut ignored = [0; 4096];
+                let peer_sees =
+                    async { while matches!(from_peer.read(&mut ignored).await, Ok(n) if n > 0) {} };
+                drop(timeout(LINGER, peer_sees).await);
+            }
+        }
+    }
+
+    /// Puts frames into the inbox until the connection ends, and says why it did.
+    async fn read_frames(&self, conn: ConnId, from_peer: &mut OwnedReadHalf) -> String {
+        let (max_bytes, max_frames) = (self.options.read_bytes.max(1), self.options.read_frames.max(1));
+        let budget = Arc::new(Semaphore::new(max_bytes as usize));
+        let least = max_bytes.div_ceil(max_frames);
+        let mut buffer = BytesMut::with_capacity(READ_CHUNK);
+        loop {
+            match fill(from_peer, &mut buffer, 4).await {
+                Ok(true) => {}
+                Ok(false) if buffer.is_empty() => return "the peer closed the connection".into(),
+                Ok(false) => return "the peer closed the connection within a frame".into(),
+                Err(e) => return e.to_string(),
+            }
+            let len = buffer.get_u32_le() as usize;
+            if len > MAX_FRAME_BYTES {
+                return format!(
+                    "the peer announced a frame of {len} bytes, above the limit of {MAX_FRAME_BYTES}: it does not speak Reflow"
+                );
+            }
+            let cost = u32::try_from(len).unwrap_or(u32::MAX).clamp(least, max_bytes);
+            let permit = budget.clone().acquire_many_owned(cost).await.expect("the budget is never closed");
+            match fill(from_peer, &mut buffer, len).await {
+                Ok(true) => {}
+                Ok(false) => return "the peer closed the connection within a frame".into(),
+                Err(e) => return e.to_string(),
+            }
+            let frame = buffer.split_to(len).freeze();
+            self.inbox.push(Event::Frame { conn, frame, permit });
+        }
+    }
+
+    /// Sends what is queued until the connection ends.
+    async fn write_frames(&self, to_peer: &mut OwnedWriteHalf, shared: &Shared) -> End {
+        let mut frames = VecDeque::new();
+        let mut together = BytesMut::new();
+        loop {
+            let state = {
+                let mut queue = shared.lock();
+                std::mem::swap(&mut queue.frames, &mut frames);
+                queue.state.clone()
+            };
+            match state {
+                State::Open if frames.is_empty() => {
+                    shared.changed.notified().await;
+                    continue;
+                }
+                State::Closing if frames.is_empty() => {
+                    drop(to_peer.shutdown().await);
+                    return End::Closed;
+                }
+                State::Broken(reason) => return End::Lost(reason),
+                State::Dropped => return End::Dropped,
+                State::Open | State::Closing => {}
+            }
+            let sending = send_all(to_peer, &mut frames, &mut together, shared);
+            let sent = tokio::select! {
+                sent = sending => sent,
+                state = shared.given_up(self.options.flush_timeout) => match state {
+                    State::Broken(reason) => return End::Lost(reason),
+                    _ => return End::Dropped,
+                },
+            };
+            if let Err(e) = sent {
+                return End::Lost(e.to_string());
+            }
+        }
+    }
+}
+
+/// How a connection ended.
+enum End {
+    /// The process is to be told.
+    Lost(String),
+    /// The process closed it, and everything is sent.
+    Closed,
+    /// The process is gone, or the peer did not take what was sent before the close.
+    Dropped,
+}
+
+impl Shared {
+    /// Comes back when there is no use in sending on: broken, dropped, or closing for longer than `patience`.
+    async fn given_up(&self, patience: Duration) -> State {
+        loop {
+            let state = self.lock().state.clone();
+            match state {
+                State::Open => self.changed.notified().await,
+                State::Closing => {
+                    tokio::time::sleep(patience).await;
+                    return State::Dropped;
+                }
+                state => return state,
+            }
+        }
+    }
+}
+
+/// Reads until `buffer` holds `len` bytes. False if the stream ended before.
+async fn fill(from_peer: &mut OwnedReadHalf, buffer: &mut BytesMut, len: usize) -> io::Result<bool> {
+    if buffer.len() >= len {
+        return Ok(true);
+    }
+    buffer.reserve((len - buffer.len()).max(READ_CHUNK));
+    while buffer.len() < len {
+        if from_peer.read_buf(buffer).await? == 0 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Sends `frames` with their lengths, small ones together.
+async fn send_all(
+    to_peer: &mut OwnedWriteHalf,
+    frames: &mut VecDeque<Bytes>,
+    together: &mut BytesMut,
+    shared: &Shared,
+) -> io::Result<()> {
+    let mut sent = 0;
+    while let Some(frame) = frames.pop_front() {
+        sent += frame.len();
+        let len = u32::try_from(frame.len()).expect("the outlet takes no frame above MAX_FRAME_BYTES");
+        together.extend_from_slice(&len.to_le_bytes());
+        let large = frame.len() > SMALL_FRAME;
+        if !large {
+            together.extend_from_slice(&frame);
+        }
+        if large || together.len() >= WRITE_CHUNK || frames.is_empty() {
+            to_peer.write_all(together).await?;
+            together.clear();
+            if large {
+                to_peer.write_all(&frame).await?;
+            }
+            shared.lock().bytes -= std::mem::take(&mut sent);
+        }
+    }
+    Ok(())
+}

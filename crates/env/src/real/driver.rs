@@ -1,0 +1,328 @@
+//! The loop that drives a process.
+
+use super::child::Children;
+use super::connection::{Network, Outlet};
+use super::inbox::{Event, Inbox};
+use super::slot::{Slots, panic_text};
+use super::storage::{Part, Uploads};
+use super::{Options, interrupt};
+use crate::store::StoreOp;
+use crate::{ConnId, Input, Output, Process, Signal};
+use std::collections::{HashMap, VecDeque};
+use std::convert::Infallible;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::AbortHandle;
+
+/// How a process ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exit {
+    /// 0 if all is well.
+    pub code: i32,
+    /// Why, if the code is not 0.
+    pub reason: String,
+}
+
+impl Exit {
+    /// The code of a process that was killed, as shells have it.
+    pub const KILLED: i32 = 137;
+    /// The code of a process whose own code failed: a slot's thread or the process itself panicked.
+    pub const PANICKED: i32 = 101;
+    /// The code of a process that the system gave no threads.
+    pub const NOT_STARTED: i32 = 71;
+
+    fn panicked(reason: String) -> Self {
+        Self { code: Self::PANICKED, reason }
+    }
+}
+
+/// Drives `process` on this thread until it exits. `signal` is what the process raises, from any thread, to be
+/// given [`Input::Wakeup`]; the driver raises it too, so a wakeup may come without need.
+///
+/// Connections are flushed, slots stopped and children killed before this returns, for at most
+/// [`Options::flush_timeout`].
+pub fn run(process: Box<dyn Process>, signal: Signal, options: Options) -> Exit {
+    drive(process, Inbox::new(signal), options)
+}
+
+/// Drives `process` on a thread of its own. Signals of the OS are left to the first thread.
+///
+/// # Errors
+/// If the system refuses the thread.
+pub fn spawn(
+    name: String,
+    process: Box<dyn Process>,
+    signal: Signal,
+    options: Options,
+) -> std::io::Result<Handle> {
+    spawn_with(name, process, signal, Options { signals: false, ..options }, |_| ())
+}
+
+/// A process on a thread of its own. Dropping the handle leaves it running.
+pub struct Handle {
+    killer: Killer,
+    thread: JoinHandle<Exit>,
+}
+
+/// Ends a process from outside.
+#[derive(Clone)]
+pub(super) struct Killer(Inbox);
+
+impl Handle {
+    /// Ends the process at once, as SIGKILL would: nothing is flushed.
+    pub fn kill(&self) {
+        self.killer.kill();
+    }
+
+    /// Asks the process to end, as SIGTERM would.
+    pub fn terminate(&self) {
+        self.killer.0.push_input(Input::Terminate);
+    }
+
+    /// Waits until the process has ended.
+    pub fn join(self) -> Exit {
+        self.thread.join().unwrap_or_else(|panic| Exit::panicked(panic_text(&*panic).to_owned()))
+    }
+
+    pub(super) fn killer(&self) -> Killer {
+        self.killer.clone()
+    }
+}
+
+impl Killer {
+    pub(super) fn kill(&self) {
+        self.0.push(Event::Kill);
+    }
+}
+
+/// As [`spawn`], calling `ended` on the thread when the process has ended or panicked.
+pub(super) fn spawn_with(
+    name: String,
+    process: Box<dyn Process>,
+    signal: Signal,
+    options: Options,
+    ended: impl FnOnce(Exit) + Send + 'static,
+) -> std::io::Result<Handle> {
+    let inbox = Inbox::new(signal);
+    let killer = Killer(inbox.clone());
+    let body = move || {
+        let exit = catch_unwind(AssertUnwindSafe(|| drive(process, inbox, options)))
+            .unwrap_or_else(|panic| Exit::panicked(format!("panicked: {}", panic_text(&*panic))));
+        ended(exit.clone());
+        exit
+    };
+    let thread = std::thread::Builder::new().name(name).spawn(body)?;
+    Ok(Handle { killer, thread })
+}
+
+/// Held by everything that the exit waits for.
+#[derive(Clone)]
+pub(super) struct Alive {
+    _sender: mpsc::Sender<Infallible>,
+}
+
+struct Driver {
+    process: Box<dyn Process>,
+    inbox: Inbox,
+    network: Network,
+    outlets: HashMap<ConnId, Outlet>,
+    tasks: Vec<AbortHandle>,
+    children: Children,
+    slots: Slots,
+    uploads: Uploads,
+    options: Options,
+    runtime: tokio::runtime::Handle,
+    alive: Alive,
+    all_ended: mpsc::Receiver<Infallible>,
+    outputs: Vec<Output>,
+}
+
+fn drive(process: Box<dyn Process>, inbox: Inbox, mut options: Options) -> Exit {
+    let own = match &options.runtime {
+        Some(_) => None,
+        None => match start_runtime(options.io_threads) {
+            Ok(runtime) => {
+                options.runtime = Some(runtime.handle().clone());
+                Some(runtime)
+            }
+            Err(e) => {
+                let reason = format!("cannot start the I/O threads: {e}");
+                return Exit { code: Exit::NOT_STARTED, reason };
+            }
+        },
+    };
+    let exit = Driver::new(process, inbox, options).run();
+    if let Some(runtime) = own {
+        runtime.shutdown_background();
+    }
+    exit
+}
+
+fn start_runtime(threads: usize) -> std::io::Result<Runtime> {
+    Builder::new_multi_thread().worker_threads(threads.max(1)).thread_name("io").enable_all().build()
+}
+
+impl Driver {
+    fn new(process: Box<dyn Process>, inbox: Inbox, options: Options) -> Self {
+        let runtime = options.runtime.clone().expect("the caller has set the runtime");
+        let (sender, all_ended) = mpsc::channel();
+        Self {
+            process,
+            network: Network::new(options.clone(), inbox.clone(), runtime.clone()),
+            outlets: HashMap::new(),
+            tasks: Vec::new(),
+            children: Children::new(options.clone(), inbox.clone()),
+            slots: Slots::new(options.clock, inbox.clone()),
+            uploads: Uploads::default(),
+            inbox,
+            options,
+            runtime,
+            alive: Alive { _sender: sender },
+            all_ended,
+            outputs: Vec::new(),
+        }
+    }
+
+    fn run(mut self) -> Exit {
+        if self.options.signals {
+            let watch = self.runtime.spawn(interrupt::watch(self.inbox.clone()));
+            self.tasks.push(watch.abort_handle());
+        }
+        let exit = self.turn_until_exit();
+        self.end(exit.code != Exit::KILLED);
+        exit
+    }
+
+    fn turn_until_exit(&mut self) -> Exit {
+        if let Some(exit) = self.step(Input::Start) {
+            return exit;
+        }
+        let mut batch = VecDeque::new();
+        loop {
+            self.inbox.take(&mut batch);
+            let mut raised = self.inbox.signal().take();
+            if batch.is_empty() && !raised {
+                raised = self.inbox.signal().wait(self.time_to_wakeup());
+                self.inbox.take(&mut batch);
+            }
+            for event in batch.drain(..) {
+                if let Some(exit) = self.on_event(event) {
+                    return exit;
+                }
+            }
+            let due = self.time_to_wakeup().is_some_and(|wait| wait.is_zero());
+            if (raised || due)
+                && let Some(exit) = self.step(Input::Wakeup)
+            {
+                return exit;
+            }
+        }
+    }
+
+    fn time_to_wakeup(&self) -> Option<Duration> {
+        self.process.next_wakeup().map(|at| at.since(self.options.clock.now()))
+    }
+
+    fn on_event(&mut self, event: Event) -> Option<Exit> {
+        let input = match event {
+            Event::Input(input) => input,
+            Event::Accepted { conn, listener, outlet } => {
+                self.outlets.insert(conn, outlet);
+                Input::Accepted { conn, listener }
+            }
+            Event::Frame { conn, frame, permit } => {
+                let exit =
+                    self.outlets.contains_key(&conn).then(|| self.step(Input::Received { conn, frame }));
+                drop(permit);
+                return exit.flatten();
+            }
+            Event::SlotLost { reason } => return Some(Exit::panicked(reason)),
+            Event::Kill => return Some(Exit { code: Exit::KILLED, reason: "killed".into() }),
+        };
+        match &input {
+            Input::Connected { conn } if !self.outlets.contains_key(conn) => return None,
+            Input::Closed { conn, .. } => drop(self.outlets.remove(conn)?),
+            Input::ChildExited { child, .. } => self.children.ended(*child),
+            _ => {}
+        }
+        self.step(input)
+    }
+
+    /// Gives the process one input and carries out what it answers.
+    fn step(&mut self, input: Input) -> Option<Exit> {
+        let mut outputs = std::mem::take(&mut self.outputs);
+        self.process.handle(self.options.clock.now(), input, &mut outputs);
+        let exit = outputs.drain(..).find_map(|output| self.carry_out(output));
+        self.outputs = outputs;
+        exit
+    }
+
+    fn carry_out(&mut self, output: Output) -> Option<Exit> {
+        match output {
+            Output::Listen { listener, address } => {
+                let task = self.network.clone().listen(listener, address, self.alive.clone());
+                self.tasks.push(self.runtime.spawn(task).abort_handle());
+            }
+            Output::Connect { conn, address } => {
+                debug_assert!(conn.0 < ConnId::ACCEPTED, "outgoing connections have ids below ACCEPTED");
+                self.outlets.insert(conn, self.network.connect(conn, address, self.alive.clone()));
+            }
+            Output::Send { conn, frame } => {
+                if let Some(outlet) = self.outlets.get(&conn) {
+                    outlet.send(frame);
+                }
+            }
+            Output::Close { conn } => {
+                if let Some(outlet) = self.outlets.remove(&conn) {
+                    outlet.close();
+                }
+            }
+            Output::Store { ticket, op: StoreOp::Upload { upload, at, part, last } } => {
+                let part = Part { ticket, at, bytes: part, last };
+                self.uploads.add(upload, part, &self.options.storage, &self.inbox, &self.runtime);
+            }
+            Output::Store { ticket, op: StoreOp::CancelUpload { upload } } => {
+                self.uploads.cancel(upload);
+                let result = Ok(crate::StoreReply::Done);
+                self.inbox.push_input(Input::Stored { ticket, result });
+            }
+            Output::Store { ticket, op } => {
+                let (storage, inbox) = (self.options.storage.clone(), self.inbox.clone());
+                self.runtime.spawn(async move {
+                    let result = storage.carry_out(op).await;
+                    inbox.push_input(Input::Stored { ticket, result });
+                });
+            }
+            Output::StartChild { child, command } => {
+                self.children.start(child, command, &self.runtime, self.alive.clone());
+            }
+            Output::KillChild { child } => self.children.kill(child),
+            Output::RunSlot { slot, signal, name } => self.slots.run(slot, signal, name, self.alive.clone()),
+            Output::Exit { code, reason } => return Some(Exit { code, reason }),
+        }
+        None
+    }
+
+    /// Lets go of everything that the process holds outside; `orderly`, what was sent goes out before.
+    fn end(mut self, orderly: bool) {
+        self.tasks.iter().for_each(AbortHandle::abort);
+        self.children.kill_all();
+        self.slots.stop();
+        for (_, outlet) in self.outlets.drain() {
+            if orderly {
+                outlet.close();
+            }
+        }
+        self.inbox.close();
+        drop((self.process, self.network, self.uploads, self.alive));
+        if self.all_ended.recv_timeout(self.options.flush_timeout) == Err(mpsc::RecvTimeoutError::Timeout) {
+            tracing::warn!(
+                "a connection, slot or child has not ended after {:?}",
+                self.options.flush_timeout
+            );
+        }
+    }
+}

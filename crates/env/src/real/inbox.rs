@@ -1,0 +1,92 @@
+//! What waits for a process: filled by the driver's I/O tasks, emptied by the process's thread.
+//!
+//! Bounded by its sources: a connection holds a permit for each frame in here ([`Event::Frame`]), and of
+//! everything else there is at most one event per connection, request or child that the process asked for.
+
+use super::connection::Outlet;
+use crate::{ConnId, Input, ListenerId, Signal};
+use bytes::Bytes;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::OwnedSemaphorePermit;
+
+/// Something for the driver.
+pub(super) enum Event {
+    /// Goes to the process as it is.
+    Input(Input),
+    /// A frame came in; the permit is given back when the process has handled it.
+    Frame { conn: ConnId, frame: Bytes, permit: OwnedSemaphorePermit },
+    /// A peer connected.
+    Accepted { conn: ConnId, listener: ListenerId, outlet: Outlet },
+    /// A slot's thread is lost: the process cannot go on.
+    SlotLost { reason: String },
+    /// End without ado, as SIGKILL would.
+    Kill,
+}
+
+/// The queue. Clones are the same inbox.
+#[derive(Clone)]
+pub(super) struct Inbox(Arc<Shared>);
+
+struct Shared {
+    queue: Mutex<Queue>,
+    signal: Signal,
+}
+
+#[derive(Default)]
+struct Queue {
+    events: VecDeque<Event>,
+    closed: bool,
+}
+
+impl Inbox {
+    /// An empty inbox that raises `signal` for each event.
+    pub(super) fn new(signal: Signal) -> Self {
+        Self(Arc::new(Shared { queue: Mutex::default(), signal }))
+    }
+
+    /// Adds an event, or drops it if the driver has ended.
+    pub(super) fn push(&self, event: Event) {
+        let refused = {
+            let mut queue = self.lock();
+            if queue.closed {
+                Some(event)
+            } else {
+                queue.events.push_back(event);
+                None
+            }
+        };
+        drop(refused);
+        self.0.signal.raise();
+    }
+
+    /// Adds an input.
+    pub(super) fn push_input(&self, input: Input) {
+        self.push(Event::Input(input));
+    }
+
+    /// Moves all events to `into`, which must be empty.
+    pub(super) fn take(&self, into: &mut VecDeque<Event>) {
+        debug_assert!(into.is_empty());
+        std::mem::swap(&mut self.lock().events, into);
+    }
+
+    /// Refuses events from now on and drops those that wait.
+    pub(super) fn close(&self) {
+        let waiting = {
+            let mut queue = self.lock();
+            queue.closed = true;
+            std::mem::take(&mut queue.events)
+        };
+        drop(waiting);
+    }
+
+    /// The signal that is raised for each event.
+    pub(super) fn signal(&self) -> &Signal {
+        &self.0.signal
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,67 @@
+//! The driver's settings.
+
+use super::{Clock, Storage};
+use crate::{ChildCommand, Process, Signal};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How a process is driven. Clones share the clock, the storage and the runtime, if one is set.
+#[derive(Clone)]
+pub struct Options {
+    /// The clock that the process sees.
+    pub clock: Clock,
+    /// Object storage.
+    pub storage: Storage,
+    /// How child processes are run.
+    pub child: ChildMode,
+    /// The runtime for sockets, storage and children; without one, the driver starts its own.
+    pub runtime: Option<tokio::runtime::Handle>,
+    /// Threads of the driver's own runtime.
+    pub io_threads: usize,
+    /// Whether SIGTERM and SIGINT become [`Input::Terminate`](crate::Input::Terminate). Off for processes that
+    /// share an OS process with others.
+    pub signals: bool,
+    /// How long connecting may take.
+    pub connect_timeout: Duration,
+    /// How long a closed connection may take to send what is queued, and the exit for all of them.
+    pub flush_timeout: Duration,
+    /// Bytes of received frames that a connection may have in the inbox.
+    pub read_bytes: u32,
+    /// Received frames that a connection may have in the inbox, at least 1.
+    pub read_frames: u32,
+    /// Bytes that may be queued for sending on one connection.
+    pub write_bytes: usize,
+    /// Accepted connections at one time; further peers wait until one closes.
+    pub max_accepted: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            clock: Clock::start(),
+            storage: Storage::default(),
+            child: ChildMode::Process,
+            runtime: None,
+            io_threads: 1,
+            signals: false,
+            connect_timeout: Duration::from_secs(10),
+            flush_timeout: Duration::from_secs(10),
+            read_bytes: 64 << 20,
+            read_frames: 4096,
+            write_bytes: 256 << 20,
+            max_accepted: 4096,
+        }
+    }
+}
+
+/// The process that takes the place of an OS process, and the signal that wakes it.
+pub type ChildFactory = dyn Fn(ChildCommand) -> (Box<dyn Process>, Signal) + Send + Sync;
+
+/// How [`Output::StartChild`](crate::Output::StartChild) is carried out.
+#[derive(Clone)]
+pub enum ChildMode {
+    /// As an OS process with a process group of its own.
+    Process,
+    /// As a thread of this OS process, for clusters in one process.
+    InProcess(Arc<ChildFactory>),
+}

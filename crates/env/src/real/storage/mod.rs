@@ -1,0 +1,131 @@
+//! Object storage: requests carried out on `object_store`.
+//!
+//! A [`Location`] names its store by scheme: a plain path or `file://` is the local file system, `memory://` the
+//! one store in memory that all clones of a [`Storage`] share, `s3://bucket/key` (feature `s3`) a bucket. The text
+//! after `file://` is the path as it is, without percent decoding. Local files are written beside their
+//! place and moved or linked into it, so readers see whole objects only; what a crashed writer leaves behind is
+//! named `object#1` and is never listed.
+
+mod error;
+mod place;
+mod upload;
+
+pub use place::StorageOptions;
+pub(super) use upload::{Part, Uploads};
+
+use crate::store::{Location, ObjectMeta, PutMode, StoreError, StoreOp, StoreReply, StoreResult};
+use bytes::Bytes;
+use error::{failed, store_error};
+use futures::TryStreamExt;
+use object_store::memory::InMemory;
+use object_store::{ObjectStore, ObjectStoreExt};
+use place::{Place, Places};
+use std::ops::Range;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+/// Object storage. Clones share their stores, above all the one in memory.
+#[derive(Clone)]
+pub struct Storage {
+    places: Arc<Places>,
+    under_way: Arc<Semaphore>,
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self::new(StorageOptions::default())
+    }
+}
+
+impl Storage {
+    /// Storage with an empty store in memory.
+    #[must_use]
+    pub fn new(options: StorageOptions) -> Self {
+        let under_way = Arc::new(Semaphore::new(options.requests_under_way));
+        Self { places: Arc::new(Places::new(options, Arc::new(InMemory::new()))), under_way }
+    }
+
+    /// Carries out a request, on a tokio runtime. Parts of uploads have a state and go to the driver.
+    pub(super) async fn carry_out(&self, op: StoreOp) -> StoreResult {
+        let _permit = self.under_way.acquire().await;
+        match op {
+            StoreOp::Put { at, body, mode } => self.put(&at, body, mode).await.map(|()| StoreReply::Done),
+            StoreOp::Get { at, range } => self.get(&at, range).await.map(StoreReply::Bytes),
+            StoreOp::List { below } => self.list(&below).await.map(StoreReply::Objects),
+            StoreOp::Delete { at } => self.delete(&at).await.map(|()| StoreReply::Done),
+            StoreOp::Rename { from, to } => self.rename(&from, &to).await.map(|()| StoreReply::Done),
+            StoreOp::MakeExecutable { at } => self.make_executable(&at).await.map(|()| StoreReply::Done),
+            StoreOp::Upload { .. } | StoreOp::CancelUpload { .. } => {
+                unreachable!("the driver keeps the parts of an upload in order")
+            }
+        }
+    }
+
+    async fn put(&self, at: &Location, body: Bytes, mode: PutMode) -> Result<(), StoreError> {
+        let Place { store, path } = self.places.find(at)?;
+        let mode = match mode {
+            PutMode::Create => object_store::PutMode::Create,
+            PutMode::Overwrite => object_store::PutMode::Overwrite,
+        };
+        let put = store.put_opts(&path, body.into(), mode.into()).await;
+        put.map(drop).map_err(|e| store_error(at, &e))
+    }
+
+    async fn get(&self, at: &Location, range: Option<Range<u64>>) -> Result<Bytes, StoreError> {
+        let Place { store, path } = self.places.find(at)?;
+        let Some(range) = range else {
+            let found = store.get(&path).await.map_err(|e| store_error(at, &e))?;
+            return found.bytes().await.map_err(|e| store_error(at, &e));
+        };
+        let len = store.head(&path).await.map_err(|e| store_error(at, &e))?.size;
+        if range.start > range.end || range.end > len {
+            let reason = format!("bytes {} to {} are not within its {len} bytes", range.start, range.end);
+            return Err(failed(at, reason));
+        }
+        if range.is_empty() {
+            return Ok(Bytes::new());
+        }
+        store.get_range(&path, range).await.map_err(|e| store_error(at, &e))
+    }
+
+    async fn list(&self, below: &Location) -> Result<Vec<ObjectMeta>, StoreError> {
+        let Place { store, path } = self.places.find(below)?;
+        let name = |object: object_store::ObjectMeta| {
+            let parts = object.location.prefix_match(&path)?;
+            let relative: Vec<_> = parts.map(|part| part.as_ref().to_owned()).collect();
+            Some(ObjectMeta { at: below.join(&relative.join("/")), len: object.size })
+        };
+        let found: Vec<_> =
+            store.list(Some(&path)).try_collect().await.map_err(|e| store_error(below, &e))?;
+        let mut objects: Vec<_> = found.into_iter().filter_map(name).collect();
+        objects.sort_unstable_by(|a, b| a.at.cmp(&b.at));
+        Ok(objects)
+    }
+
+    async fn delete(&self, at: &Location) -> Result<(), StoreError> {
+        let Place { store, path } = self.places.find(at)?;
+        match store.delete(&path).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(e) => Err(store_error(at, &e)),
+        }
+    }
+
+    async fn rename(&self, from: &Location, to: &Location) -> Result<(), StoreError> {
+        let (source, target) = (self.places.find(from)?, self.places.find(to)?);
+        if !Arc::ptr_eq(&source.store, &target.store) {
+            return Err(failed(from, format!("cannot be moved to {to}, which is in another store")));
+        }
+        source.store.rename(&source.path, &target.path).await.map_err(|e| store_error(from, &e))
+    }
+
+    async fn make_executable(&self, at: &Location) -> Result<(), StoreError> {
+        let file = self.places.file(at)?;
+        let mode = std::fs::Permissions::from_mode(0o755);
+        let changed = tokio::task::spawn_blocking(move || std::fs::set_permissions(file, mode)).await;
+        match changed.map_err(|e| failed(at, e.to_string()))? {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(StoreError::NotFound(at.clone())),
+            result => result.map_err(|e| failed(at, e.to_string())),
+        }
+    }
+}

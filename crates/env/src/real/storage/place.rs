@@ -1,0 +1,133 @@
+//! From a location to a store and a path in it.
+
+use super::error::failed;
+use crate::store::{Location, StoreError};
+use object_store::ObjectStore;
+use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// How storage is set up.
+#[derive(Clone, Debug)]
+pub struct StorageOptions {
+    /// Whether a local file is on disk, not only in the system's memory, when its request is answered. Off, an
+    /// object survives every crash of a process, but not one of the machine.
+    pub fsync: bool,
+    /// Requests that run at one time; further ones wait.
+    pub requests_under_way: usize,
+    /// Settings of S3 by their names in `object_store` (`aws_access_key_id`, `aws_endpoint`, …). They come from
+    /// the configuration, never from arguments.
+    pub s3: BTreeMap<String, String>,
+}
+
+impl Default for StorageOptions {
+    fn default() -> Self {
+        Self { fsync: false, requests_under_way: 64, s3: BTreeMap::new() }
+    }
+}
+
+/// An object, or a directory of them, in its store.
+pub(super) struct Place {
+    pub(super) store: Arc<dyn ObjectStore>,
+    pub(super) path: Path,
+}
+
+/// The stores by scheme.
+pub(super) struct Places {
+    local: Arc<dyn ObjectStore>,
+    memory: Arc<dyn ObjectStore>,
+    #[cfg(feature = "s3")]
+    s3: s3::Buckets,
+}
+
+impl Places {
+    pub(super) fn new(options: StorageOptions, memory: Arc<InMemory>) -> Self {
+        let local = Arc::new(LocalFileSystem::new().with_fsync(options.fsync));
+        Self {
+            local,
+            memory,
+            #[cfg(feature = "s3")]
+            s3: s3::Buckets::new(options.s3),
+        }
+    }
+
+    /// The place of `at`.
+    pub(super) fn find(&self, at: &Location) -> Result<Place, StoreError> {
+        match at.0.split_once("://") {
+            None => self.local(at, &at.0),
+            Some(("file", path)) => self.local(at, path),
+            Some(("memory", path)) => Ok(Place { store: self.memory.clone(), path: parse(at, path)? }),
+            #[cfg(feature = "s3")]
+            Some(("s3", rest)) => {
+                let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
+                Ok(Place { store: self.s3.bucket(at, bucket)?, path: parse(at, key)? })
+            }
+            #[cfg(not(feature = "s3"))]
+            Some(("s3", _)) => Err(failed(at, "this build has no S3: build with the feature `s3`")),
+            Some((scheme, _)) => {
+                Err(failed(at, format!("unknown scheme {scheme}: use a path, file://, memory:// or s3://")))
+            }
+        }
+    }
+
+    /// The local file `at`.
+    pub(super) fn file(&self, at: &Location) -> Result<PathBuf, StoreError> {
+        match at.0.split_once("://") {
+            None => absolute(at, &at.0),
+            Some(("file", path)) => absolute(at, path),
+            Some((scheme, _)) => Err(failed(at, format!("{scheme} has no files that can be run"))),
+        }
+    }
+
+    fn local(&self, at: &Location, path: &str) -> Result<Place, StoreError> {
+        let path = Path::from_absolute_path(absolute(at, path)?).map_err(|e| failed(at, e.to_string()))?;
+        Ok(Place { store: self.local.clone(), path })
+    }
+}
+
+fn absolute(at: &Location, path: &str) -> Result<PathBuf, StoreError> {
+    std::path::absolute(path).map_err(|e| failed(at, e.to_string()))
+}
+
+fn parse(at: &Location, path: &str) -> Result<Path, StoreError> {
+    Path::parse(path.trim_matches('/')).map_err(|e| failed(at, e.to_string()))
+}
+
+#[cfg(feature = "s3")]
+mod s3 {
+    //! Buckets, each with its own client, made when it is first named.
+
+    use super::*;
+    use object_store::aws::AmazonS3Builder;
+    use std::sync::{Mutex, PoisonError};
+
+    pub(super) struct Buckets {
+        settings: BTreeMap<String, String>,
+        clients: Mutex<BTreeMap<String, Arc<dyn ObjectStore>>>,
+    }
+
+    impl Buckets {
+        pub(super) fn new(settings: BTreeMap<String, String>) -> Self {
+            Self { settings, clients: Mutex::default() }
+        }
+
+        pub(super) fn bucket(&self, at: &Location, name: &str) -> Result<Arc<dyn ObjectStore>, StoreError> {
+            let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(client) = clients.get(name) {
+                return Ok(client.clone());
+            }
+            let mut builder = AmazonS3Builder::from_env().with_bucket_name(name);
+            for (key, value) in &self.settings {
+                let key = key.parse().map_err(|_| failed(at, format!("unknown S3 setting {key}")))?;
+                builder = builder.with_config(key, value);
+            }
+            let client: Arc<dyn ObjectStore> =
+                Arc::new(builder.build().map_err(|e| failed(at, e.to_string()))?);
+            clients.insert(name.to_owned(), client.clone());
+            Ok(client)
+        }
+    }
+}

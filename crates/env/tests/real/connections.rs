@@ -1,0 +1,110 @@
+//! Connections between processes.
+
+use crate::probe::{Probe, pair};
+use reflow_env::real::Options;
+use reflow_env::{ConnId, Input, Output};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+#[test]
+fn frames_of_all_sizes_arrive_in_order() {
+    let ((server, to_client), (client, to_server)) = pair(&Options::default());
+    let sizes = [0, 1, 5, 1000, 16 << 10, (16 << 10) + 1, 1 << 20, 3, 20 << 20, 7];
+    for (at, size) in sizes.iter().enumerate() {
+        client.send(to_server, vec![at as u8; *size]);
+    }
+    for (at, size) in sizes.iter().enumerate() {
+        assert!(server.received(to_client) == vec![at as u8; *size], "frame {at}");
+    }
+    server.send(to_client, "pong");
+    assert_eq!(client.received(to_server), "pong");
+}
+
+#[test]
+fn close_sends_what_is_queued_and_is_the_last_of_a_connection() {
+    let ((server, to_client), (client, to_server)) = pair(&Options::default());
+    server.send(to_client, vec![1; 8 << 20]);
+    for _ in 0..100 {
+        client.send(to_server, vec![2; 100_000]);
+    }
+    client.ask(Output::Close { conn: to_server });
+    for _ in 0..100 {
+        assert_eq!(server.received(to_client).len(), 100_000);
+    }
+    assert_eq!(server.closed(to_client), "the peer closed the connection");
+    server.send(to_client, "to nobody");
+    assert!(server.exit().1.is_empty(), "nothing comes after Closed");
+    let inputs = client.exit().1;
+    assert!(!inputs.iter().any(|input| matches!(input, Input::Closed { .. })), "whoever closes is not told");
+}
+
+#[test]
+fn exit_flushes_connections() {
+    let ((server, to_client), (client, to_server)) = pair(&Options::default());
+    client.send(to_server, vec![3; 30 << 20]);
+    assert_eq!(client.exit().0.code, 0);
+    assert_eq!(server.received(to_client).len(), 30 << 20);
+}
+
+#[test]
+fn a_killed_process_loses_its_connections() {
+    let ((server, to_client), (client, _)) = pair(&Options::default());
+    client.handle.kill();
+    server.closed(to_client);
+    assert_eq!(client.handle.join().code, 137);
+}
+
+#[test]
+fn a_connection_that_cannot_be_made_is_closed_once() {
+    let probe = Probe::start(Options::default());
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let reason = probe.connect(7, &free.to_string()).unwrap_err();
+    assert_eq!(reason, format!("cannot connect to {free}: Connection refused (os error 111)"));
+    let reason = probe.connect(8, "no port").unwrap_err();
+    assert!(reason.starts_with("cannot connect to no port: "), "{reason}");
+    assert!(probe.exit().1.is_empty());
+}
+
+#[test]
+fn a_taken_port_is_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let error = Probe::start(Options::default()).listen(&address).unwrap_err();
+    assert_eq!(error, format!("cannot listen on {address}: Address already in use (os error 98)"));
+}
+
+#[test]
+fn a_process_that_does_not_read_pushes_back() {
+    let narrow = Options { read_bytes: 1 << 20, read_frames: 16, ..Options::default() };
+    let gate = Arc::new(Mutex::new(()));
+    let server = Probe::start_gated(narrow.clone(), gate.clone());
+    let address = server.listen("127.0.0.1:0").unwrap();
+    let impatient = Options { flush_timeout: Duration::from_millis(300), ..Options::default() };
+    let client = Probe::start(impatient);
+    let to_server = client.connect(1, &address).unwrap();
+    let to_client = server.accepted();
+
+    let closed_gate = gate.lock().unwrap();
+    let sent = 1000;
+    for _ in 0..sent {
+        client.send(to_server, vec![0; 64 << 10]);
+    }
+    client.exit();
+    drop(closed_gate);
+    server.closed(to_client);
+    let arrived = server.exit().1.len();
+    assert!(arrived < sent, "{arrived} of {sent} frames were taken from a process that reads none");
+}
+
+#[test]
+fn a_peer_that_does_not_read_loses_its_connection() {
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = Probe::start(Options { write_bytes: 1 << 20, ..Options::default() });
+    let conn: ConnId = client.connect(1, &server.local_addr().unwrap().to_string()).unwrap();
+    let _silent = server.accept().unwrap();
+    for _ in 0..1000 {
+        client.send(conn, vec![0; 64 << 10]);
+    }
+    let reason = client.closed(conn);
+    assert!(reason.starts_with("the peer does not read: "), "{reason}");
+}

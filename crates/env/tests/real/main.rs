@@ -1,0 +1,9 @@
+//! The real driver on real sockets, files and children, through the border of a process: outputs go in, inputs
+//! come back.
+
+mod children;
+mod connections;
+mod garbage;
+mod probe;
+mod slots;
+mod storage;

@@ -1,0 +1,205 @@
+//! What every store promises, checked for each.
+
+use crate::probe::Probe;
+use bytes::Bytes;
+use reflow_env::real::Options;
+use reflow_env::{Location, ObjectMeta, PutMode, StoreError, StoreOp, StoreReply, StoreResult};
+
+/// Runs `test` against each store, with a fresh directory of it.
+fn each_store(test: impl Fn(&Probe, Location)) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().to_str().unwrap();
+    let file = Location(format!("file://{path}/as url"));
+    for base in [Location("memory:///base".into()), Location(format!("{path}/as path/")), file] {
+        test(&Probe::start(Options::default()), base);
+    }
+}
+
+fn put(at: &Location, body: &'static str, mode: PutMode) -> StoreOp {
+    StoreOp::Put { at: at.clone(), body: Bytes::from_static(body.as_bytes()), mode }
+}
+
+fn get(at: &Location) -> StoreOp {
+    StoreOp::Get { at: at.clone(), range: None }
+}
+
+fn part(upload: u64, at: &Location, part: Vec<u8>, last: bool) -> StoreOp {
+    StoreOp::Upload { upload, at: at.clone(), part: part.into(), last }
+}
+
+fn bytes(body: &'static str) -> StoreResult {
+    Ok(StoreReply::Bytes(body.into()))
+}
+
+fn names(probe: &Probe, below: &Location) -> Vec<String> {
+    match probe.store(StoreOp::List { below: below.clone() }) {
+        Ok(StoreReply::Objects(objects)) => objects.into_iter().map(|object| object.at.0).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_put_is_read_back_and_replaced() {
+    each_store(|probe, base| {
+        let at = base.join("chk-1/_metadata");
+        assert_eq!(probe.store(get(&at)), Err(StoreError::NotFound(at.clone())));
+        assert_eq!(probe.store(put(&at, "one", PutMode::Overwrite)), Ok(StoreReply::Done));
+        assert_eq!(probe.store(get(&at)), bytes("one"));
+        assert_eq!(probe.store(put(&at, "two", PutMode::Overwrite)), Ok(StoreReply::Done));
+        assert_eq!(probe.store(get(&at)), bytes("two"));
+    });
+}
+
+#[test]
+fn of_many_who_create_an_object_one_wins() {
+    each_store(|probe, base| {
+        let at = base.join("epoch-1");
+        let bodies = ["0", "1", "2", "3", "4", "5", "6", "7"];
+        let tickets = bodies.map(|body| probe.begin(put(&at, body, PutMode::Create)));
+        let results = tickets.map(|ticket| probe.stored(ticket));
+        let winners: Vec<_> = (0..8).filter(|&i| results[i] == Ok(StoreReply::Done)).collect();
+        let [winner] = winners[..] else { panic!("{results:?}") };
+        let lost = results.iter().filter(|result| **result == Err(StoreError::AlreadyExists(at.clone())));
+        assert_eq!(lost.count(), 7, "{results:?}");
+        assert_eq!(probe.store(get(&at)), bytes(bodies[winner]));
+        assert_eq!(names(probe, &base).len(), 1);
+    });
+}
+
+#[test]
+fn an_upload_appears_with_its_last_part() {
+    each_store(|probe, base| {
+        let at = base.join("state/big");
+        let chunk = 5 << 20;
+        let first = probe.begin(part(1, &at, vec![1; chunk], false));
+        let second = probe.begin(part(1, &at, vec![2; chunk], false));
+        assert_eq!(probe.stored(first), Ok(StoreReply::Done));
+        assert_eq!(probe.stored(second), Ok(StoreReply::Done));
+        assert_eq!(probe.store(get(&at)), Err(StoreError::NotFound(at.clone())));
+        assert!(names(probe, &base).is_empty());
+        assert_eq!(probe.store(part(1, &at, vec![3; 3], true)), Ok(StoreReply::Done));
+        let Ok(StoreReply::Bytes(body)) = probe.store(get(&at)) else { panic!("it is there") };
+        let expected = [vec![1; chunk], vec![2; chunk], vec![3; 3]].concat();
+        assert!(body == expected);
+    });
+}
+
+#[test]
+fn an_upload_of_one_part_is_a_put() {
+    each_store(|probe, base| {
+        let at = base.join("small");
+        assert_eq!(probe.store(part(1, &at, b"all of it".to_vec(), true)), Ok(StoreReply::Done));
+        assert_eq!(probe.store(get(&at)), bytes("all of it"));
+    });
+}
+
+#[test]
+fn a_cancelled_upload_leaves_nothing() {
+    each_store(|probe, base| {
+        let at = base.join("big");
+        assert_eq!(probe.store(part(9, &at, vec![1; 5 << 20], false)), Ok(StoreReply::Done));
+        assert_eq!(probe.store(StoreOp::CancelUpload { upload: 9 }), Ok(StoreReply::Done));
+        assert_eq!(probe.store(get(&at)), Err(StoreError::NotFound(at.clone())));
+        assert_eq!(probe.store(StoreOp::CancelUpload { upload: 9 }), Ok(StoreReply::Done));
+        assert!(names(probe, &base).is_empty());
+    });
+}
+
+#[test]
+fn a_range_is_read_whole_or_not_at_all() {
+    each_store(|probe, base| {
+        let at = base.join("ten");
+        probe.store(put(&at, "0123456789", PutMode::Overwrite)).unwrap();
+        let range = |range| probe.store(StoreOp::Get { at: at.clone(), range: Some(range) });
+        assert_eq!(range(0..10), bytes("0123456789"));
+        assert_eq!(range(3..5), bytes("34"));
+        assert_eq!(range(10..10), bytes(""));
+        let past = "bytes 8 to 11 are not within its 10 bytes";
+        assert_eq!(range(8..11), Err(StoreError::Failed { at: at.clone(), reason: past.into() }));
+    });
+}
+
+#[test]
+fn a_listing_is_sorted_and_has_full_names() {
+    each_store(|probe, base| {
+        assert!(names(probe, &base).is_empty());
+        for name in ["b/2", "a", "b/10", "b c/x", "c/d/e"] {
+            probe.store(put(&base.join(name), "12345", PutMode::Overwrite)).unwrap();
+        }
+        let expected: Vec<_> = ["a", "b c/x", "b/10", "b/2", "c/d/e"].map(|name| base.join(name)).into();
+        let objects: Vec<_> = expected.iter().map(|at| ObjectMeta { at: at.clone(), len: 5 }).collect();
+        assert_eq!(probe.store(StoreOp::List { below: base.clone() }), Ok(StoreReply::Objects(objects)));
+        for at in expected {
+            assert_eq!(probe.store(get(&at)), bytes("12345"));
+        }
+        assert_eq!(names(probe, &base.join("b")), [base.join("b/10").0, base.join("b/2").0]);
+    });
+}
+
+#[test]
+fn deleting_what_is_not_there_succeeds() {
+    each_store(|probe, base| {
+        let at = base.join("gone");
+        probe.store(put(&at, "", PutMode::Overwrite)).unwrap();
+        for _ in 0..2 {
+            assert_eq!(probe.store(StoreOp::Delete { at: at.clone() }), Ok(StoreReply::Done));
+            assert_eq!(probe.store(get(&at)), Err(StoreError::NotFound(at.clone())));
+        }
+    });
+}
+
+#[test]
+fn a_rename_replaces() {
+    each_store(|probe, base| {
+        let (from, to) = (base.join("from"), base.join("below/to"));
+        let rename = || probe.store(StoreOp::Rename { from: from.clone(), to: to.clone() });
+        assert_eq!(rename(), Err(StoreError::NotFound(from.clone())));
+        for body in ["first", "second"] {
+            probe.store(put(&from, body, PutMode::Overwrite)).unwrap();
+            assert_eq!(rename(), Ok(StoreReply::Done));
+            assert_eq!(probe.store(get(&to)), bytes(body));
+        }
+        assert_eq!(names(probe, &base), [to.0.clone()]);
+    });
+}
+
+#[test]
+fn what_a_crashed_writer_left_is_not_listed() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("_metadata#1"), "half").unwrap();
+    let probe = Probe::start(Options::default());
+    let base = Location(dir.path().to_str().unwrap().into());
+    let at = base.join("_metadata");
+    assert!(names(&probe, &base).is_empty());
+    assert_eq!(probe.store(put(&at, "whole", PutMode::Create)), Ok(StoreReply::Done));
+    assert_eq!(names(&probe, &base), [at.0]);
+}
+
+#[test]
+fn a_failure_names_the_object_and_the_systems_words() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("file"), "").unwrap();
+    let at = Location(dir.path().join("file/below").to_str().unwrap().into());
+    let error = Probe::start(Options::default()).store(put(&at, "", PutMode::Overwrite)).unwrap_err();
+    assert_eq!(error.to_string(), format!("{at}: Not a directory (os error 20)"));
+}
+
+#[test]
+fn an_unknown_scheme_is_named() {
+    let at = Location("ftp://host/x".into());
+    let error = Probe::start(Options::default()).store(get(&at)).unwrap_err();
+    let text = "ftp://host/x: unknown scheme ftp: use a path, file://, memory:// or s3://";
+    assert_eq!(error.to_string(), text);
+}
+
+#[test]
+fn a_file_becomes_a_program() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = Location(dir.path().join("program").to_str().unwrap().into());
+    let probe = Probe::start(Options::default());
+    let make = || probe.store(StoreOp::MakeExecutable { at: at.clone() });
+    assert_eq!(make(), Err(StoreError::NotFound(at.clone())));
+    probe.store(put(&at, "#!/bin/sh\nexit 4\n", PutMode::Create)).unwrap();
+    assert_eq!(make(), Ok(StoreReply::Done));
+    assert_eq!(std::process::Command::new(&at.0).status().unwrap().code(), Some(4));
+}
