@@ -41,7 +41,9 @@ read_config() {
             sub(/[ ]+#.*$/, "", value)
             gsub(/^[ ]+|[ ]+$/, "", value)
             if (value ~ /^#/) value = ""
-            if (value ~ /^".*"$/ || value ~ /^\047.*\047$/) value = substr(value, 2, length(value) - 2)
+            if (value ~ /^".*"$/ || value ~ /^\047.*\047$/) {
+                value = substr(value, 2, length(value) - 2)
+            }
             while (depth > 0 && indents[depth] >= indent) depth--
             path = depth > 0 ? paths[depth] "." key : key
             if (value == "") { depth++; indents[depth] = indent; paths[depth] = path }
@@ -81,7 +83,8 @@ pid_file() {
 
 # Starts and stops of one service take turns, so that no pid is lost.
 lock_service() {
-    mkdir -p "$REFLOW_PID_DIR" || fail "cannot make the directory of pid files $REFLOW_PID_DIR; see env.pid.dir"
+    mkdir -p "$REFLOW_PID_DIR" ||
+        fail "cannot make the directory of pid files $REFLOW_PID_DIR; see env.pid.dir"
     if command -v flock >/dev/null; then
         exec 9>"$(pid_file "$1").lock" || fail "cannot write to $REFLOW_PID_DIR; see env.pid.dir"
         flock 9

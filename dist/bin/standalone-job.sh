@@ -54,7 +54,7 @@ read_arguments() {
 # What is in lib/, for error texts.
 jobs_there() {
     local names
-    names=$(cd "$REFLOW_LIB_DIR" 2>/dev/null && find . -maxdepth 1 ! -type d | sed 's,^\./,,' | sort | paste -sd ' ' -)
+    names=$(find "$REFLOW_LIB_DIR/" -maxdepth 1 ! -type d 2>/dev/null | sed 's,.*/,,' | sort | paste -sd ' ' -)
     echo "${names:-nothing}"
 }
 
@@ -71,7 +71,8 @@ only_job() {
 check_job() {
     case $job in */*) fail "-j takes the name of an executable in $REFLOW_LIB_DIR, not a path: $job" ;; esac
     local path=$REFLOW_LIB_DIR/$job answer
-    [ -f "$path" ] || fail "there is no job '$job' in $REFLOW_LIB_DIR (there is: $(jobs_there)); copy its executable there"
+    [ -f "$path" ] ||
+        fail "there is no job '$job' in $REFLOW_LIB_DIR (there is: $(jobs_there)); copy its executable there"
     [ -x "$path" ] || fail "$path is not executable; chmod +x it"
     answer=$("$path" --describe </dev/null 2>/dev/null) && [[ $answer == '{"reflow":'* ]] ||
         fail "$path is not a Reflow job: it does not answer --describe; its main must be reflow::main!"

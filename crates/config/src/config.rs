@@ -26,7 +26,7 @@ pub struct Config {
     entries: BTreeMap<&'static str, Entry>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Entry {
     pub(crate) value: Value,
     pub(crate) text: String,

@@ -29,6 +29,7 @@
 pub mod choice;
 mod config;
 mod consistency;
+mod defaults;
 pub mod duration;
 mod error;
 pub mod load;

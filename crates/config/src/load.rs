@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{Config, Entry};
 use crate::consistency;
+use crate::defaults;
 use crate::duration;
 use crate::error::ConfigError;
-use crate::option::{Default, Off, Spec};
-use crate::options::{self, SCHEDULER_MODE};
+use crate::option::{Off, Spec};
+use crate::options;
 use crate::source::Source;
 use crate::suggest;
 use crate::unsupported::{self, Stance};
@@ -71,11 +72,17 @@ pub struct Loader {
 }
 
 /// A key and a text that somebody wrote.
-#[derive(Debug)]
 struct Setting {
     key: String,
     text: String,
     origin: Source,
+}
+
+impl fmt::Debug for Setting {
+    /// Without the text, which may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.key, self.origin)
+    }
 }
 
 impl Config {
@@ -211,7 +218,7 @@ impl Loader {
         }
         ConfigError::check(problems)?;
 
-        fill_in_defaults(&mut entries, self.home.as_deref());
+        defaults::fill_in(&mut entries, self.home.as_deref());
         let config = Config::new(entries);
         ConfigError::check(consistency::check(&config))?;
         Ok(Loaded { config, warnings })
@@ -271,7 +278,8 @@ fn choose(
     Ok(())
 }
 
-fn parse(spec: &Spec, text: &str) -> Option<Value> {
+/// Reads `text` as a value of the option; `None` if it is not one.
+pub(crate) fn parse(spec: &Spec, text: &str) -> Option<Value> {
     let text = text.trim();
     let is_choice = matches!(spec.kind, Kind::Choice(_)); // whose names may include `none`
     let says_none = text.is_empty() || (text.eq_ignore_ascii_case("none") && !is_choice);
@@ -297,39 +305,6 @@ fn bad_value(spec: &Spec, setting: Setting) -> ConfigError {
     };
     let expected = format!("{}{or}", spec.kind.expected());
     ConfigError::BadValue { key: setting.key, value, expected, origin: setting.origin }
-}
-
-/// Gives every option that nobody set its default, in the order that [`Default::SameAs`] needs.
-fn fill_in_defaults(entries: &mut BTreeMap<&'static str, Entry>, home: Option<&Path>) {
-    let mode = entries.get(SCHEDULER_MODE.key()).map(|entry| &entry.value);
-    let is_reactive = mode.is_some_and(|mode| *mode != Value::None);
-    let default_of = |spec: &Spec| match spec.reactive_default {
-        Some(default) if is_reactive => default,
-        _ => spec.default,
-    };
-    let (copies, plain): (Vec<&Spec>, Vec<&Spec>) =
-        options::all().partition(|spec| matches!(default_of(spec), Default::SameAs(_)));
-    for spec in plain.into_iter().chain(copies) {
-        if entries.contains_key(spec.key) {
-            continue;
-        }
-        let text = match default_of(spec) {
-            Default::Absent => String::new(),
-            Default::Text(text) => text.to_owned(),
-            Default::SameAs(other) => entries[other].text.clone(),
-            Default::InHome(name) => in_home(home, name),
-            Default::TemporaryDirectory => std::env::temp_dir().display().to_string(),
-        };
-        let value = parse(spec, &text).expect("a default is a valid value, as a test of the table checks");
-        entries.insert(spec.key, Entry { value, text, source: Source::Default });
-    }
-}
-
-/// The directory `name` of the distribution; without one, of this user's own under the temporary directory.
-fn in_home(home: Option<&Path>, name: &str) -> String {
-    let user = || std::env::var("USER").unwrap_or_else(|_| "user".to_owned());
-    let home = home.map_or_else(|| std::env::temp_dir().join(format!("reflow-{}", user())), Path::to_owned);
-    home.join(name).display().to_string()
 }
 
 #[cfg(test)]

@@ -21,7 +21,9 @@ section! { "Checkpoints and savepoints" {
     /// How many checkpoints may fail one after the other before the job is taken to have failed. The default
     /// lets the job go on while its storage is away or full, and try the next checkpoint.
     CHECKPOINT_TOLERABLE_FAILURES: u32 =
-        option("execution.checkpointing.tolerable-failed-checkpoints").default("2147483647").between(0, i32::MAX as i64);
+        option("execution.checkpointing.tolerable-failed-checkpoints")
+            .default("2147483647")
+            .between(0, i32::MAX as i64);
 
     /// How many complete checkpoints are kept; the newest is the one that a job recovers from, and an older
     /// one is tried if it is damaged.

@@ -16,7 +16,9 @@ section! { "TaskManager" {
 
     /// How long a TaskManager tries to reach the JobManager before it gives up and exits.
     REGISTRATION_TIMEOUT: Duration =
-        option("taskmanager.registration.timeout").aliases(&["taskmanager.maxRegistrationDuration"]).default("5 min");
+        option("taskmanager.registration.timeout")
+            .aliases(&["taskmanager.maxRegistrationDuration"])
+            .default("5 min");
 
     /// How long a TaskManager that is told to end (SIGTERM) waits for the job to move off it. After that it
     /// ends all the same, and the job recovers from its last checkpoint.

@@ -11,7 +11,9 @@ section! { "REST and web interface" {
 
     /// The host at which clients reach REST.
     REST_ADDRESS: String =
-        option("rest.address").aliases(&["web.address"]).default_from(Default::SameAs("jobmanager.rpc.address"));
+        option("rest.address")
+            .aliases(&["web.address"])
+            .default_from(Default::SameAs("jobmanager.rpc.address"));
 
     /// The interface that REST listens on. The default admits this machine only; `0.0.0.0` admits everybody.
     REST_BIND_ADDRESS: String = option("rest.bind-address").default("localhost");
@@ -30,7 +32,10 @@ section! { "REST and web interface" {
 
     /// How many finished checkpoints of a job are kept for display.
     WEB_CHECKPOINT_HISTORY_SIZE: u32 =
-        option("web.checkpoints.history").aliases(&["jobmanager.web.checkpoints.history"]).default("10").between(0, 10_000);
+        option("web.checkpoints.history")
+            .aliases(&["jobmanager.web.checkpoints.history"])
+            .default("10")
+            .between(0, 10_000);
 
     /// How many rescales of a job are kept for display. 0: none.
     WEB_RESCALE_HISTORY_SIZE: u32 =
