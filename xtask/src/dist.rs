@@ -40,7 +40,8 @@ struct Executable {
 pub(crate) fn run() -> Result<(), Failure> {
     build()?;
     let home = root().join("target/dist/reflow");
-    lay_out(&home).map_err(|error| format!("cannot lay out {}: {error}", home.display()))?;
+    lay_out(&target_directory().join("release"), &home)
+        .map_err(|error| format!("cannot lay out {}: {error}", home.display()))?;
     eprintln!("the distribution is in {}", home.display());
     Ok(())
 }
@@ -57,8 +58,8 @@ fn build() -> Result<(), Failure> {
     succeed(&mut cargo(arguments))
 }
 
-fn lay_out(home: &Path) -> io::Result<()> {
-    let built = target_directory().join("release");
+/// Lays out the executables in `built` and the files of the repository under `home`.
+fn lay_out(built: &Path, home: &Path) -> io::Result<()> {
     for replaced in ["bin", "conf", "examples"] {
         remove(&home.join(replaced))?;
     }
@@ -91,4 +92,35 @@ fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
         fs::copy(entry.path(), to.join(entry.file_name()))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_run_replaces_its_own_and_keeps_the_rest() {
+        let directory = target_directory().join("tmp/dist");
+        let (built, home) = (directory.join("release"), directory.join("reflow"));
+        remove(&directory).unwrap();
+        fs::create_dir_all(&built).unwrap();
+        for executable in executables() {
+            fs::write(built.join(executable.name), "old").unwrap();
+        }
+        lay_out(&built, &home).unwrap();
+        fs::write(home.join("lib/job"), "a user's").unwrap();
+        fs::write(home.join("bin/gone.sh"), "of an older release").unwrap();
+        fs::write(built.join("reflow"), "new").unwrap();
+        lay_out(&built, &home).unwrap();
+
+        assert_eq!(fs::read_to_string(home.join("bin/reflow")).unwrap(), "new");
+        assert_eq!(fs::read_to_string(home.join("lib/job")).unwrap(), "a user's");
+        assert!(!home.join("bin/gone.sh").exists());
+        for there in
+            ["bin/taskmanager.sh", "bin/standalone-job.sh", "conf/config.yaml", "LICENSE", "README.md"]
+        {
+            assert!(home.join(there).is_file(), "{there}");
+        }
+        assert!(home.join("examples/streaming").join(EXAMPLES[0].name).is_file());
+    }
 }
