@@ -1,0 +1,76 @@
+//! Random numbers from a seed: the same on every machine, in every release (splitmix64).
+
+use std::ops::RangeInclusive;
+
+/// A stream of random numbers.
+#[derive(Clone, Debug)]
+pub struct Rng(u64);
+
+impl Rng {
+    /// The stream of a seed.
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// A stream of its own for one purpose, so that drawing more for one thing changes nothing elsewhere.
+    pub fn fork(&self, purpose: &str) -> Self {
+        Self(self.0 ^ xxhash_rust::xxh3::xxh3_64(purpose.as_bytes()))
+    }
+
+    /// The next 64 bits.
+    pub fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bits ^ (bits >> 31)
+    }
+
+    /// A number of the range, each as likely as another.
+    pub fn within(&mut self, range: RangeInclusive<u64>) -> u64 {
+        let (low, high) = range.into_inner();
+        debug_assert!(low <= high, "an empty range has no number");
+        match (high - low).checked_add(1) {
+            Some(count) => low + ((u128::from(self.bits()) * u128::from(count)) >> 64) as u64,
+            None => self.bits(),
+        }
+    }
+
+    /// A number of the range whose order of magnitude is uniform: mostly small, sometimes large.
+    pub fn skewed(&mut self, range: RangeInclusive<u64>) -> u64 {
+        let (low, high) = (range.start().max(&1), *range.end());
+        let magnitude = self.within(u64::from(low.ilog2())..=u64::from(high.ilog2()));
+        self.within(1 << magnitude..=(2 << magnitude) - 1).clamp(*range.start(), high)
+    }
+
+    /// True with this probability.
+    pub fn chance(&mut self, probability: f64) -> bool {
+        ((self.bits() >> 11) as f64) < probability * (1u64 << 53) as f64
+    }
+
+    /// One of these.
+    pub fn pick<'a, T>(&mut self, from: &'a [T]) -> Option<&'a T> {
+        let last = from.len().checked_sub(1)?;
+        from.get(self.within(0..=last as u64) as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stream_is_pinned() {
+        let mut rng = Rng::new(1);
+        assert_eq!([rng.bits(), rng.bits()], [0x910a_2dec_8902_5cc1, 0xbeeb_8da1_658e_ec67]);
+    }
+
+    #[test]
+    fn numbers_stay_within_and_reach_both_ends() {
+        let mut rng = Rng::new(7);
+        let drawn: Vec<u64> = (0..1000).map(|_| rng.within(3..=5)).collect();
+        assert_eq!((drawn.iter().min(), drawn.iter().max()), (Some(&3), Some(&5)));
+        assert!((0..1000).all(|_| (1..=32768).contains(&rng.skewed(1..=32768))));
+        assert!(!rng.chance(0.0) && rng.chance(1.0));
+    }
+}

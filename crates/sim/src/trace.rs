@@ -1,0 +1,104 @@
+//! What happened, as one number to compare and, if asked for, as lines to read.
+
+use reflow_env::{Input, SlotStep, StoreReply, StoreResult};
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+
+/// Takes the lines of a verbose run.
+pub type Lines = Box<dyn FnMut(String)>;
+
+/// Tells people what is in a frame.
+pub type ReadFrame = fn(&[u8]) -> String;
+
+/// The trace of a run. Two runs with one hash have handled the same inputs at the same times.
+pub struct Trace {
+    hash: Xxh3,
+    lines: Option<Lines>,
+    read_frame: ReadFrame,
+    /// How many inputs were handled and steps made.
+    pub events: u64,
+}
+
+impl Trace {
+    /// An empty trace; `lines` gets each event as text.
+    pub fn new(lines: Option<Lines>, read_frame: ReadFrame) -> Self {
+        Self { hash: Xxh3::new(), lines, read_frame, events: 0 }
+    }
+
+    /// The hash of everything so far.
+    pub fn hash(&self) -> u64 {
+        self.hash.digest()
+    }
+
+    /// A process handles an input.
+    pub fn input(&mut self, now: u64, process: &str, input: &Input) {
+        let (kind, digest) = digest(input);
+        self.add(now, process, kind, digest);
+        if self.lines.is_some() {
+            let text = describe(input, self.read_frame);
+            self.line(now, process, &text);
+        }
+    }
+
+    /// A slot has made a step.
+    pub fn step(&mut self, now: u64, process: &str, slot: usize, step: SlotStep) {
+        let digest = match step {
+            SlotStep::Ready => 1,
+            SlotStep::Wait(until) => 2 + until.map_or(0, |until| until.0),
+            SlotStep::Ended => 0,
+        };
+        self.add(now, process, 100 + slot as u64, digest);
+    }
+
+    /// Something that the simulator did: a fault, for one.
+    pub fn note(&mut self, now: u64, process: &str, text: &str) {
+        self.add(now, process, 99, xxh3_64(text.as_bytes()));
+        self.line(now, process, text);
+    }
+
+    fn add(&mut self, now: u64, process: &str, kind: u64, digest: u64) {
+        self.events += 1;
+        for number in [now, xxh3_64(process.as_bytes()), kind, digest] {
+            self.hash.update(&number.to_le_bytes());
+        }
+    }
+
+    fn line(&mut self, now: u64, process: &str, text: &str) {
+        if let Some(lines) = &mut self.lines {
+            let (seconds, micros) = (now / 1_000_000 % 100_000, now % 1_000_000);
+            lines(format!("{seconds:5}.{micros:06} {process:<12} {text}"));
+        }
+    }
+}
+
+fn digest(input: &Input) -> (u64, u64) {
+    match input {
+        Input::Start => (0, 0),
+        Input::Wakeup => (1, 0),
+        Input::Listening { address, .. } => (2, xxh3_64(address.as_bytes())),
+        Input::ListenFailed { error, .. } => (3, xxh3_64(error.as_bytes())),
+        Input::Accepted { conn, .. } => (4, conn.0),
+        Input::Connected { conn } => (5, conn.0),
+        Input::Received { conn, frame } => (6, conn.0 ^ xxh3_64(frame)),
+        Input::Closed { conn, .. } => (7, conn.0),
+        Input::Stored { ticket, result } => (8, ticket.0 ^ xxh3_64(stored(result).as_bytes())),
+        Input::ChildExited { child, .. } => (9, child.0),
+        Input::Terminate => (10, 0),
+    }
+}
+
+fn describe(input: &Input, read_frame: ReadFrame) -> String {
+    match input {
+        Input::Received { conn, frame } => format!("conn {:x}: {}", conn.0, read_frame(frame)),
+        Input::Stored { ticket, result } => format!("ticket {}: {}", ticket.0, stored(result)),
+        other => format!("{other:?}"),
+    }
+}
+
+fn stored(result: &StoreResult) -> String {
+    match result {
+        Ok(StoreReply::Done) => "done".to_owned(),
+        Ok(StoreReply::Bytes(bytes)) => format!("{} bytes, {:016x}", bytes.len(), xxh3_64(bytes)),
+        Ok(StoreReply::Objects(objects)) => format!("{} objects", objects.len()),
+        Err(error) => error.to_string(),
+    }
+}

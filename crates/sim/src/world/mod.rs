@@ -1,0 +1,436 @@
+//! The simulated world: processes, network and storage under one clock, on one thread, from one seed.
+//!
+//! Whatever happens is an event with a time; events are handled in order of time, and everything that takes time
+//! takes a random one. A process takes its inputs one by one from an inbox, each some time after the last, so
+//! that what is concurrent outside is interleaved in every way. Its slots step at random moments between.
+//!
+//! The world decides nothing about a cluster: what runs is given by [`World::start`] and the [`Spawner`], what
+//! goes wrong by [`Faults`] and the calls that kill, freeze and cut off.
+
+mod network;
+mod outputs;
+mod process;
+mod queue;
+mod storage;
+
+pub use process::{Ended, Program};
+pub use queue::Time;
+pub use storage::{Change, Storage};
+
+use crate::faults::{FaultKind, Faults, Strikes};
+use crate::rng::Rng;
+use crate::trace::Trace;
+use network::{Arrival, Arrived, Network, Parcel};
+use process::{Body, Running};
+use queue::{Event, Queue};
+use reflow_env::{ChildCommand, ChildId, ConnId, Input, SlotStep};
+use std::time::Duration;
+
+/// A process of the world; never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProcessId(pub usize);
+
+/// Makes the process that a command starts.
+pub trait Spawner {
+    /// The program, or why it cannot be started. `host` is where the parent runs.
+    fn spawn(&mut self, host: &str, command: &ChildCommand) -> Result<Program, String>;
+}
+
+/// A world without child processes.
+pub struct NoChildren;
+
+impl Spawner for NoChildren {
+    fn spawn(&mut self, _: &str, command: &ChildCommand) -> Result<Program, String> {
+        Err(format!("{}: no such file", command.program.display()))
+    }
+}
+
+struct ChildStart {
+    parent: ProcessId,
+    child: ChildId,
+    command: ChildCommand,
+}
+
+/// When the world begins, in microseconds since the Unix epoch.
+pub const BEGIN: Time = 1_800_000_000_000_000;
+
+/// The world.
+pub struct World {
+    now: Time,
+    rng: Rng,
+    queue: Queue,
+    processes: Vec<Running>,
+    network: Network,
+    spawner: Box<dyn Spawner>,
+    /// Objects below this prefix may be read with a bit flipped.
+    damageable: String,
+    /// All objects.
+    pub storage: Storage,
+    /// The chances of faults.
+    pub faults: Faults,
+    /// The faults so far.
+    pub strikes: Strikes,
+    /// What has happened.
+    pub trace: Trace,
+}
+
+impl World {
+    /// An empty world.
+    pub fn new(seed: u64, spawner: Box<dyn Spawner>, strikes: Strikes, trace: Trace) -> Self {
+        Self {
+            now: BEGIN,
+            rng: Rng::new(seed).fork("world"),
+            queue: Queue::default(),
+            processes: Vec::new(),
+            network: Network::default(),
+            spawner,
+            damageable: "/checkpoints/".to_owned(),
+            storage: Storage::default(),
+            faults: Faults::default(),
+            strikes,
+            trace,
+        }
+    }
+
+    /// The present moment.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// Starts a process on a host.
+    pub fn start(&mut self, host: &str, program: Program) -> ProcessId {
+        self.add(host, program, None)
+    }
+
+    fn add(&mut self, host: &str, program: Program, parent: Option<(ProcessId, ChildId)>) -> ProcessId {
+        let id = ProcessId(self.processes.len());
+        let skew = self.rng.within(0..=20_000_000) as i64 - 10_000_000;
+        let body = Some(Body::new(program.process, program.signal, skew));
+        let name = program.name;
+        self.trace.note(self.now, &name, "starts");
+        self.processes.push(Running { name, host: host.to_owned(), parent, body, ended: None });
+        self.schedule_turn(id);
+        id
+    }
+
+    /// How a process ended, if it has.
+    pub fn ended(&self, id: ProcessId) -> Option<&Ended> {
+        self.processes[id.0].ended.as_ref()
+    }
+
+    /// The processes that run, in the order of their start, with their names.
+    pub fn running(&self) -> impl Iterator<Item = (ProcessId, &str)> {
+        let numbered = self.processes.iter().enumerate();
+        numbered.filter(|(_, p)| p.body.is_some()).map(|(number, p)| (ProcessId(number), p.name.as_str()))
+    }
+
+    /// The children of a process that run.
+    pub fn children(&self, id: ProcessId) -> Vec<ProcessId> {
+        self.processes[id.0]
+            .body
+            .as_ref()
+            .map_or(Vec::new(), |body| body.children.values().copied().collect())
+    }
+
+    /// Where a process runs.
+    pub fn host(&self, id: ProcessId) -> &str {
+        &self.processes[id.0].host
+    }
+
+    /// SIGTERM.
+    pub fn terminate(&mut self, id: ProcessId) {
+        self.deliver(id, Input::Terminate);
+    }
+
+    /// SIGKILL: the process is gone at once, its children with it or a moment later.
+    pub fn kill(&mut self, id: ProcessId) {
+        self.trace.note(self.now, &self.processes[id.0].name, "is killed");
+        self.end(id, Ended { code: None, reason: "killed by signal 9".to_owned() });
+    }
+
+    /// The process does nothing for a while; its connections stay.
+    pub fn freeze(&mut self, id: ProcessId, pause: Duration) {
+        let until = self.now + pause.as_micros() as Time;
+        if let Some(body) = &mut self.processes[id.0].body {
+            body.frozen_until = body.frozen_until.max(until);
+            self.trace.note(self.now, &self.processes[id.0].name, "freezes");
+        }
+    }
+
+    /// Cuts two hosts off from each other. Some connections between them break, others last.
+    pub fn partition(&mut self, a: &str, b: &str) {
+        self.trace.note(self.now, a, &format!("is cut off from {b}"));
+        for link in self.network.partition(a, b) {
+            if self.rng.chance(0.5) {
+                self.network.break_link(link);
+                for side in [0, 1] {
+                    let at = self.now + self.rng.skewed(1_000..=20_000_000);
+                    self.queue.push(at, Event::Noticed { link, side });
+                }
+            }
+        }
+    }
+
+    /// Ends a partition.
+    pub fn heal(&mut self, a: &str, b: &str) {
+        self.trace.note(self.now, a, &format!("reaches {b} again"));
+        for arrival in self.network.heal(a, b) {
+            self.arrive(arrival);
+        }
+    }
+
+    /// Handles the next event that is due at `until` or before. If there is none, it is `until`, and the answer
+    /// is false.
+    pub fn advance(&mut self, until: Time) -> bool {
+        match self.queue.pop(until) {
+            Some((at, event)) => {
+                self.now = at;
+                self.handle(event);
+                true
+            }
+            None => {
+                self.now = self.now.max(until);
+                false
+            }
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Turn(id) => self.turn(id),
+            Event::Timer(id) => {
+                if let Some(body) = &mut self.processes[id.0].body {
+                    body.timer = None;
+                    self.schedule_turn(id);
+                }
+            }
+            Event::Step { process, slot, version } => self.step(process, slot, version),
+            Event::Input(id, input) => self.deliver(id, input),
+            Event::Arrival(arrival) => self.arrive(arrival),
+            Event::ConnectTimeout(link) => {
+                if let Some((process, conn)) = self.network.give_up_connecting(link) {
+                    self.tell_closed(process, conn, "connection timed out".to_owned());
+                }
+            }
+            Event::Noticed { link, side } => {
+                if self.network.close(link, side)
+                    && let Some((process, conn)) = self.network.links[link].ends[side].owner
+                {
+                    self.tell_closed(process, conn, "no route to host".to_owned());
+                }
+            }
+            Event::Store(request) => self.carry_out(*request),
+            Event::ChildStart(start) => self.start_child(*start),
+            Event::Kill(id, reason) => self.end(id, Ended { code: None, reason }),
+        }
+    }
+
+    /// Puts an input into a process's inbox.
+    fn deliver(&mut self, id: ProcessId, input: Input) {
+        if let Some(body) = &mut self.processes[id.0].body {
+            body.inbox.push_back(input);
+            self.schedule_turn(id);
+        }
+    }
+
+    fn tell_closed(&mut self, process: ProcessId, conn: ConnId, reason: String) {
+        if let Some(body) = &mut self.processes[process.0].body {
+            body.connections.remove(&conn);
+        }
+        self.deliver(process, Input::Closed { conn, reason });
+    }
+
+    fn schedule_turn(&mut self, id: ProcessId) {
+        let Some(body) = &mut self.processes[id.0].body else { return };
+        if !body.turn_scheduled {
+            body.turn_scheduled = true;
+            let at = (self.now + self.rng.skewed(1..=500)).max(body.frozen_until);
+            self.queue.push(at, Event::Turn(id));
+        }
+    }
+
+    /// A process takes an input, or a wakeup.
+    fn turn(&mut self, id: ProcessId) {
+        let Some(body) = &mut self.processes[id.0].body else { return };
+        body.turn_scheduled = false;
+        if body.frozen_until > self.now {
+            return self.schedule_turn(id);
+        }
+        let clock = body.clock(self.now);
+        let wakeup = body.raised || body.process.next_wakeup().is_some_and(|at| at <= clock);
+        let input = if wakeup && (body.inbox.is_empty() || self.rng.chance(0.5)) {
+            body.raised = false;
+            Input::Wakeup
+        } else {
+            match body.inbox.pop_front() {
+                // What came before the process closed the connection is not told any more.
+                Some(Input::Received { conn, .. }) if !body.is_open(conn) => return self.settle(id),
+                Some(input) => input,
+                None => return self.settle(id),
+            }
+        };
+        self.trace.input(self.now, &self.processes[id.0].name, &input);
+        let Some(body) = &mut self.processes[id.0].body else { return };
+        let mut out = Vec::new();
+        body.process.handle(clock, input, &mut out);
+        for output in out {
+            self.carry_out_output(id, output);
+        }
+        self.settle(id);
+    }
+
+    /// A slot makes a step.
+    fn step(&mut self, id: ProcessId, number: usize, version: u64) {
+        let Some(body) = &mut self.processes[id.0].body else { return };
+        let (clock, frozen_until) = (body.clock(self.now), body.frozen_until);
+        let Some(slot) = &mut body.slots[number] else { return };
+        if slot.version != version {
+            return;
+        }
+        if frozen_until > self.now {
+            self.queue.push(frozen_until, Event::Step { process: id, slot: number, version });
+            return;
+        }
+        slot.version += 1;
+        let step = slot.slot.step(clock);
+        self.trace.step(self.now, &self.processes[id.0].name, number, step);
+        let Some(body) = &mut self.processes[id.0].body else { return };
+        let wait = |until| body.world_time(until).max(self.now + 1);
+        let again = match step {
+            SlotStep::Ready => Some(self.now + self.rng.skewed(20..=2_000)),
+            SlotStep::Wait(until) => until.map(wait),
+            SlotStep::Ended => None,
+        };
+        if step == SlotStep::Ended {
+            body.slots[number] = None;
+            body.inbox.push_back(Input::Wakeup);
+        } else if let Some(slot) = &mut body.slots[number] {
+            slot.waiting = step != SlotStep::Ready;
+            if let Some(at) = again {
+                let version = slot.version;
+                self.queue.push(at, Event::Step { process: id, slot: number, version });
+            }
+        }
+        self.settle(id);
+    }
+
+    /// Schedules what a process's activity has brought about: only its own code can raise its signals.
+    fn settle(&mut self, id: ProcessId) {
+        let Some(body) = &mut self.processes[id.0].body else { return };
+        body.raised |= body.signal.take();
+        let turn = body.raised || !body.inbox.is_empty();
+        for (number, slot) in body.slots.iter_mut().enumerate() {
+            let Some(slot) = slot else { continue };
+            if slot.waiting && slot.signal.take() {
+                slot.waiting = false;
+                slot.version += 1;
+                let at = self.now + self.rng.skewed(1..=300);
+                self.queue.push(at, Event::Step { process: id, slot: number, version: slot.version });
+            }
+        }
+        if let Some(at) = body.process.next_wakeup() {
+            let at = body.world_time(at).max(self.now);
+            if body.timer.is_none_or(|timer| at < timer) {
+                body.timer = Some(at);
+                self.queue.push(at, Event::Timer(id));
+            }
+        }
+        if turn {
+            self.schedule_turn(id);
+        }
+    }
+
+    /// A process is gone, and all that it had.
+    fn end(&mut self, id: ProcessId, ended: Ended) {
+        let running = &mut self.processes[id.0];
+        let Some(body) = running.body.take() else { return };
+        let killed = ended.code.is_none();
+        running.ended = Some(ended.clone());
+        let parent = running.parent;
+        self.network.stop_listening(id);
+        for &(link, side) in body.connections.values() {
+            if killed {
+                let lost = self.network.lose(link, side, |under_way| self.rng.within(0..=under_way));
+                if lost > 0 {
+                    self.strikes.strike(FaultKind::FramesLost);
+                }
+            }
+            self.close(link, side, "connection reset by peer");
+        }
+        self.storage.forget(id);
+        for &child in body.children.values() {
+            let at = self.now + if self.rng.chance(0.5) { 0 } else { self.rng.skewed(1..=20_000) };
+            self.queue.push(at, Event::Kill(child, "its parent is gone".to_owned()));
+        }
+        if let Some((parent, child)) = parent {
+            let status = ended.code.map_or(ended.reason, |code| format!("exit code {code}"));
+            if let Some(body) = &mut self.processes[parent.0].body {
+                body.children.remove(&child);
+            }
+            let at = self.now + self.rng.skewed(10..=5_000);
+            self.queue.push(at, Event::Input(parent, Input::ChildExited { child, status }));
+        }
+    }
+
+    fn arrive(&mut self, arrival: Arrival) {
+        let link = arrival.link;
+        match self.network.arrive(arrival) {
+            Arrived::Nothing => {}
+            Arrived::ToAccept(process, listener) => {
+                let Some(body) = &mut self.processes[process.0].body else { return };
+                let conn = ConnId(ConnId::ACCEPTED + body.accepted);
+                body.accepted += 1;
+                body.connections.insert(conn, (link, 1));
+                self.network.accept(link, (process, conn));
+                self.deliver(process, Input::Accepted { conn, listener });
+                self.send(link, 0, Parcel::Accepted);
+            }
+            Arrived::Refused(reason) => self.send(link, 0, Parcel::Closed(reason)),
+            Arrived::ToTell(process, conn, what) => match what {
+                Parcel::Accepted => self.deliver(process, Input::Connected { conn }),
+                Parcel::Frame(frame) => self.deliver(process, Input::Received { conn, frame }),
+                Parcel::Closed(reason) => self.tell_closed(process, conn, reason),
+                Parcel::Open => {}
+            },
+        }
+    }
+
+    /// Puts something on its way over a connection.
+    fn send(&mut self, link: usize, to: usize, what: Parcel) {
+        let [a, b] = &self.network.links[link].hosts;
+        let mut delay = if a == b { self.rng.skewed(5..=200) } else { self.rng.skewed(50..=5_000) };
+        if self.rng.chance(self.faults.frame_slow) {
+            self.strikes.strike(FaultKind::FrameSlow);
+            delay = self.rng.skewed(10_000..=1_000_000);
+        }
+        let (at, arrival) = self.network.send(self.now, delay, link, to, what);
+        self.queue.push(at, Event::Arrival(arrival));
+    }
+
+    fn close(&mut self, link: usize, side: usize, reason: &str) {
+        if self.network.close(link, side) {
+            self.send(link, 1 - side, Parcel::Closed(reason.to_owned()));
+        }
+    }
+
+    fn start_child(&mut self, start: ChildStart) {
+        let ChildStart { parent, child, command } = start;
+        let Some(body) = &mut self.processes[parent.0].body else { return };
+        if !body.starting.remove(&child) {
+            return;
+        }
+        let host = self.processes[parent.0].host.clone();
+        match self.spawner.spawn(&host, &command) {
+            Ok(program) => {
+                let id = self.add(&host, program, Some((parent, child)));
+                if let Some(body) = &mut self.processes[parent.0].body {
+                    body.children.insert(child, id);
+                }
+            }
+            Err(reason) => {
+                let status = format!("cannot be started: {reason}");
+                self.deliver(parent, Input::ChildExited { child, status });
+            }
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! A simulated process.
+
+use super::ProcessId;
+use super::queue::Time;
+use reflow_env::{ChildId, ConnId, Input, Process, Signal, SlotLoop};
+use reflow_types::Instant;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// What the world needs to run a process.
+pub struct Program {
+    /// For the trace.
+    pub name: String,
+    /// The process itself.
+    pub process: Box<dyn Process>,
+    /// By which it asks for a wakeup.
+    pub signal: Signal,
+}
+
+/// How a process ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// `None` if it was killed.
+    pub code: Option<i32>,
+    /// What it said.
+    pub reason: String,
+}
+
+/// A process of the world; it stays in the table when it has ended.
+pub(super) struct Running {
+    pub(super) name: String,
+    pub(super) host: String,
+    pub(super) parent: Option<(ProcessId, ChildId)>,
+    /// `None` once it has ended.
+    pub(super) body: Option<Body>,
+    pub(super) ended: Option<Ended>,
+}
+
+/// What dies with a process.
+pub(super) struct Body {
+    pub(super) process: Box<dyn Process>,
+    pub(super) signal: Signal,
+    /// Whether the signal was raised since the last wakeup.
+    pub(super) raised: bool,
+    pub(super) inbox: VecDeque<Input>,
+    pub(super) turn_scheduled: bool,
+    pub(super) timer: Option<Time>,
+    pub(super) frozen_until: Time,
+    /// By how much its clock differs from the world's, in microseconds.
+    pub(super) skew: i64,
+    pub(super) slots: Vec<Option<Slot>>,
+    /// Link and side of each connection.
+    pub(super) connections: BTreeMap<ConnId, (usize, usize)>,
+    pub(super) accepted: u64,
+    /// Children that are on their way.
+    pub(super) starting: BTreeSet<ChildId>,
+    pub(super) children: BTreeMap<ChildId, ProcessId>,
+    /// When the last part of each upload takes effect: the next one comes after it.
+    pub(super) uploads: BTreeMap<u64, Time>,
+}
+
+/// A slot and when it runs.
+pub(super) struct Slot {
+    pub(super) slot: Box<dyn SlotLoop>,
+    pub(super) signal: Signal,
+    pub(super) waiting: bool,
+    pub(super) version: u64,
+}
+
+impl Body {
+    pub(super) fn new(process: Box<dyn Process>, signal: Signal, skew: i64) -> Self {
+        Self {
+            process,
+            signal,
+            raised: false,
+            inbox: VecDeque::from([Input::Start]),
+            turn_scheduled: false,
+            timer: None,
+            frozen_until: 0,
+            skew,
+            slots: Vec::new(),
+            connections: BTreeMap::new(),
+            accepted: 0,
+            starting: BTreeSet::new(),
+            children: BTreeMap::new(),
+            uploads: BTreeMap::new(),
+        }
+    }
+
+    /// The process's clock.
+    pub(super) fn clock(&self, now: Time) -> Instant {
+        Instant(now.saturating_add_signed(self.skew))
+    }
+
+    /// The moment of the world at which the process's clock shows `at`.
+    pub(super) fn world_time(&self, at: Instant) -> Time {
+        at.0.saturating_add_signed(-self.skew)
+    }
+}

@@ -1,0 +1,216 @@
+//! The simulated object store: shared by all hosts, slow, forgetful and now and then wrong.
+
+use super::ProcessId;
+use bytes::{Bytes, BytesMut};
+use reflow_env::{Location, ObjectMeta, PutMode, StoreError, StoreOp, StoreReply, StoreResult, Ticket};
+use std::collections::BTreeMap;
+
+/// A request under way.
+pub(super) struct Request {
+    pub(super) process: ProcessId,
+    pub(super) ticket: Ticket,
+    pub(super) op: StoreOp,
+    pub(super) fate: Fate,
+    /// The time from the effect to the answer.
+    pub(super) answer_after: u64,
+}
+
+/// What becomes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It is carried out.
+    Done,
+    /// It fails, and has done nothing.
+    Failed(&'static str),
+    /// It is carried out, but answered with an error.
+    FailedAlthoughDone,
+    /// What it reads has a bit flipped, which one follows from this number.
+    BitFlipped(u64),
+}
+
+/// A change of what is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// An object appeared or was replaced.
+    Written {
+        /// Its name.
+        name: String,
+        /// Whether it was there before, with another content.
+        replaced: bool,
+    },
+    /// An object is gone.
+    Deleted {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// All objects.
+#[derive(Default)]
+pub struct Storage {
+    objects: BTreeMap<String, Bytes>,
+    /// What has come of the objects that are uploaded; `None` once a part has failed.
+    uploads: BTreeMap<(ProcessId, u64), Option<BytesMut>>,
+    changes: Vec<Change>,
+}
+
+impl Storage {
+    /// An object, by its path without scheme.
+    pub fn get(&self, name: &str) -> Option<&Bytes> {
+        self.objects.get(name)
+    }
+
+    /// Puts an object there from outside.
+    pub fn put(&mut self, name: &str, body: Bytes) {
+        self.write(name.to_owned(), body);
+    }
+
+    /// All objects whose names begin so.
+    pub fn below<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a Bytes)> {
+        let from = self.objects.range(prefix.to_owned()..);
+        from.take_while(move |(name, _)| name.starts_with(prefix)).map(|(name, body)| (name.as_str(), body))
+    }
+
+    /// Takes the changes since the last call.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// Flips a bit of an object, as a failing disk would. False if it is not there, or empty.
+    pub fn damage(&mut self, name: &str, number: u64) -> bool {
+        let Some(body) = self.objects.get_mut(name).filter(|body| !body.is_empty()) else { return false };
+        *body = flipped(body, number);
+        true
+    }
+
+    /// A killed process's uploads are gone.
+    pub(super) fn forget(&mut self, process: ProcessId) {
+        self.uploads.retain(|(owner, _), _| *owner != process);
+    }
+
+    /// Carries out a request as its fate has it.
+    pub(super) fn carry_out(&mut self, process: ProcessId, op: StoreOp, fate: Fate) -> StoreResult {
+        let at = location(&op);
+        let failed = |reason: &str| Err(StoreError::Failed { at, reason: reason.to_owned() });
+        if let (StoreOp::Upload { upload, last, .. }, true) = (&op, fate != Fate::Done)
+            && !(*last && fate == Fate::FailedAlthoughDone)
+        {
+            self.uploads.insert((process, *upload), None);
+        }
+        match fate {
+            Fate::Done => self.apply(process, op),
+            Fate::Failed(reason) => failed(reason),
+            Fate::FailedAlthoughDone => {
+                // The error of a request that could not be done at all is the store's own.
+                self.apply(process, op)?;
+                failed("the connection was lost before the answer came")
+            }
+            Fate::BitFlipped(number) => Ok(match self.apply(process, op)? {
+                StoreReply::Bytes(bytes) if !bytes.is_empty() => StoreReply::Bytes(flipped(&bytes, number)),
+                reply => reply,
+            }),
+        }
+    }
+
+    fn apply(&mut self, process: ProcessId, op: StoreOp) -> StoreResult {
+        match op {
+            StoreOp::Put { at, body, mode } => {
+                let name = path(&at).to_owned();
+                if mode == PutMode::Create && self.objects.contains_key(&name) {
+                    return Err(StoreError::AlreadyExists(at));
+                }
+                self.write(name, body);
+            }
+            StoreOp::Upload { upload, at, part, last } => {
+                let name = path(&at).to_owned();
+                let Some(body) =
+                    self.uploads.entry((process, upload)).or_insert_with(|| Some(BytesMut::new()))
+                else {
+                    let reason = "an earlier part of the upload failed".to_owned();
+                    return Err(StoreError::Failed { at, reason });
+                };
+                body.extend_from_slice(&part);
+                if last && let Some(Some(body)) = self.uploads.remove(&(process, upload)) {
+                    self.write(name, body.freeze());
+                }
+            }
+            StoreOp::CancelUpload { upload } => drop(self.uploads.remove(&(process, upload))),
+            StoreOp::Get { at, range } => return self.read(at, range),
+            StoreOp::List { below } => return Ok(StoreReply::Objects(self.list(&below))),
+            StoreOp::Delete { at } => self.delete(path(&at)),
+            StoreOp::Rename { from, to } => match self.objects.get(path(&from)).cloned() {
+                Some(body) => {
+                    self.delete(path(&from));
+                    self.write(path(&to).to_owned(), body);
+                }
+                None => return Err(StoreError::NotFound(from)),
+            },
+            StoreOp::MakeExecutable { at } => {
+                if !self.objects.contains_key(path(&at)) {
+                    return Err(StoreError::NotFound(at));
+                }
+            }
+        }
+        Ok(StoreReply::Done)
+    }
+
+    fn read(&self, at: Location, range: Option<std::ops::Range<u64>>) -> StoreResult {
+        let Some(body) = self.objects.get(path(&at)) else { return Err(StoreError::NotFound(at)) };
+        match range {
+            None => Ok(StoreReply::Bytes(body.clone())),
+            Some(range) if range.start <= range.end && range.end <= body.len() as u64 => {
+                Ok(StoreReply::Bytes(body.slice(range.start as usize..range.end as usize)))
+            }
+            Some(range) => {
+                let reason = format!("bytes {range:?} are past its end at {}", body.len());
+                Err(StoreError::Failed { at, reason })
+            }
+        }
+    }
+
+    fn list(&self, below: &Location) -> Vec<ObjectMeta> {
+        let prefix = format!("{}/", path(below).trim_end_matches('/'));
+        let found = self.below(&prefix);
+        found
+            .map(|(name, body)| ObjectMeta { at: below.join(&name[prefix.len()..]), len: body.len() as u64 })
+            .collect()
+    }
+
+    fn write(&mut self, name: String, body: Bytes) {
+        let replaced = self.objects.get(&name).is_some_and(|before| *before != body);
+        self.objects.insert(name.clone(), body);
+        self.changes.push(Change::Written { name, replaced });
+    }
+
+    fn delete(&mut self, name: &str) {
+        if self.objects.remove(name).is_some() {
+            self.changes.push(Change::Deleted { name: name.to_owned() });
+        }
+    }
+}
+
+/// The object that a request is about.
+fn location(op: &StoreOp) -> Location {
+    match op {
+        StoreOp::Put { at, .. }
+        | StoreOp::Upload { at, .. }
+        | StoreOp::Get { at, .. }
+        | StoreOp::Delete { at }
+        | StoreOp::MakeExecutable { at } => at.clone(),
+        StoreOp::List { below } => below.clone(),
+        StoreOp::Rename { from, .. } => from.clone(),
+        StoreOp::CancelUpload { upload } => Location(format!("upload {upload}")),
+    }
+}
+
+/// A location without its scheme.
+fn path(at: &Location) -> &str {
+    at.0.strip_prefix("file://").unwrap_or(&at.0)
+}
+
+fn flipped(body: &Bytes, number: u64) -> Bytes {
+    let mut body = BytesMut::from(&body[..]);
+    let bit = (number % (body.len() as u64 * 8)) as usize;
+    body[bit / 8] ^= 1 << (bit % 8);
+    body.freeze()
+}
