@@ -39,7 +39,8 @@ pub enum Action {
         /// For each source vertex its enumerator's state in that checkpoint: `(operator uid, state)`.
         enumerators: Vec<(String, bytes::Bytes)>,
     },
-    /// End an attempt on these executors.
+    /// End an attempt on these executors. Each first commits what [`Action::NotifyCompleted`] told it to, then
+    /// answers by [`Event::AttemptCanceled`](crate::event::Event::AttemptCanceled).
     CancelAttempt {
         /// The attempt.
         attempt: Attempt,
@@ -90,6 +91,12 @@ pub enum Action {
     DeleteObjects {
         /// Full names.
         objects: Vec<String>,
+    },
+    /// End this executor's process: it did not end an attempt in time. The job does not use it any more; another
+    /// one may take its place.
+    StopExecutor {
+        /// The executor.
+        executor: ExecutorId,
     },
     /// The job has left this executor: its TaskManager may end.
     Release {

@@ -8,8 +8,18 @@
 //! (when a rescale happens), [`slots`] (who gets which slot), [`checkpoint`] (when a checkpoint begins, is
 //! complete, is given up, is deleted), [`manifest`] and [`restore`] (what a checkpoint holds and how it is
 //! shared out over another parallelism), [`restart`] (whether and when a failed job starts again),
-//! [`requirements`] (bounds on parallelism), [`rescale`] (the record of every rescale).
+//! [`requirements`] (bounds on parallelism), [`rescale`] (the record of every rescale), [`exceptions`] (of every
+//! failure).
 
 pub mod action;
+pub mod checkpoint;
 pub mod event;
+pub mod exceptions;
 pub mod manifest;
+pub mod requirements;
+pub mod rescale;
+pub mod restart;
+pub mod restore;
+pub mod scheduler;
+pub mod slots;
+pub mod transition;

@@ -1,0 +1,115 @@
+//! The exception history: the last failures of a job, each with those that came with it.
+
+use reflow_protocol::control::Fault;
+use reflow_types::{ExecutorId, Instant, SubtaskIndex, TaskManagerId, VertexId};
+use std::collections::VecDeque;
+
+/// A failure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exception {
+    /// When it was reported.
+    pub at: Instant,
+    /// Whose fault it was; `None` for a lost executor.
+    pub fault: Option<Fault>,
+    /// The operator's name, if one is to blame.
+    pub operator: String,
+    /// What was said.
+    pub message: String,
+    /// Which subtask failed; `None` for a failure of the whole job.
+    pub subtask: Option<(VertexId, SubtaskIndex)>,
+    /// Where it ran.
+    pub executor: Option<(ExecutorId, TaskManagerId)>,
+}
+
+/// A failure and those that followed before the job had started again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The first.
+    pub root: Exception,
+    /// What it drew along, in order.
+    pub concurrent: Vec<Exception>,
+}
+
+/// The history, bounded.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    entries: VecDeque<Entry>,
+    capacity: usize,
+    truncated: bool,
+}
+
+/// How many failures are kept beside one root: more say nothing new.
+const MAX_CONCURRENT: usize = 16;
+
+impl History {
+    /// Keeps `capacity` entries.
+    pub fn new(capacity: usize) -> Self {
+        Self { capacity, ..Self::default() }
+    }
+
+    /// A failure that makes the job restart or fail.
+    pub fn record(&mut self, root: Exception) {
+        self.entries.push_front(Entry { root, concurrent: Vec::new() });
+        if self.entries.len() > self.capacity {
+            self.entries.truncate(self.capacity);
+            self.truncated = true;
+        }
+    }
+
+    /// A failure while the job is already on its way down.
+    pub fn record_concurrent(&mut self, exception: Exception) {
+        match self.entries.front_mut() {
+            Some(entry) if entry.concurrent.len() < MAX_CONCURRENT => entry.concurrent.push(exception),
+            _ => {}
+        }
+    }
+
+    /// Newest first.
+    pub fn entries(&self) -> impl ExactSizeIterator<Item = &Entry> {
+        self.entries.iter()
+    }
+
+    /// Whether older entries were dropped.
+    pub fn truncated(&self) -> bool {
+        self.truncated
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exception(message: &str) -> Exception {
+        let message = message.to_owned();
+        Exception {
+            at: Instant(0),
+            fault: None,
+            operator: String::new(),
+            message,
+            subtask: None,
+            executor: None,
+        }
+    }
+
+    #[test]
+    fn keeps_the_newest_with_what_came_with_them() {
+        let mut history = History::new(2);
+        for name in ["a", "b", "c"] {
+            history.record(exception(name));
+            history.record_concurrent(exception("beside"));
+        }
+        let shown: Vec<_> =
+            history.entries().map(|e| (e.root.message.as_str(), e.concurrent.len())).collect();
+        assert_eq!(shown, [("c", 1), ("b", 1)]);
+        assert!(history.truncated());
+    }
+
+    #[test]
+    fn concurrent_failures_are_bounded() {
+        let mut history = History::new(1);
+        history.record_concurrent(exception("without a root: dropped"));
+        history.record(exception("root"));
+        (0..100).for_each(|_| history.record_concurrent(exception("more")));
+        assert_eq!(history.entries().next().unwrap().concurrent.len(), MAX_CONCURRENT);
+    }
+}

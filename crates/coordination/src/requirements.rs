@@ -1,0 +1,106 @@
+//! Resource requirements: between which bounds the parallelism of each vertex may be chosen.
+//!
+//! The rules and the words are those of Flink's `JobResourceRequirements`: all vertices must be named, −1 asks
+//! for a default, and a request is refused with all that is wrong with it at once.
+
+use crate::event::ParallelismBounds;
+use reflow_graph::JobGraph;
+use reflow_types::{MaxParallelism, VertexId};
+use std::collections::BTreeMap;
+
+/// Bounds as a user asked for them, not checked; −1 stands for the default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestedBounds {
+    /// The job does not run with less. Default: 1.
+    pub lower: i64,
+    /// The job does not use more. Default: the vertex's max parallelism.
+    pub upper: i64,
+}
+
+/// Why requirements are refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RequirementsError {
+    /// In reactive mode the slots decide.
+    #[error("Cannot change the parallelism of a job running in reactive mode.")]
+    Reactive,
+    /// One line for each thing that is wrong.
+    #[error("{}", .0.join("\n"))]
+    Invalid(Vec<String>),
+}
+
+/// Checks requested bounds against the job.
+pub fn validate(
+    job: &JobGraph,
+    max_parallelism: &[MaxParallelism],
+    reactive: bool,
+    requested: &BTreeMap<VertexId, RequestedBounds>,
+) -> Result<BTreeMap<VertexId, ParallelismBounds>, RequirementsError> {
+    if reactive {
+        return Err(RequirementsError::Reactive);
+    }
+    let mut wrong = Vec::new();
+    let mut accepted = BTreeMap::new();
+    for (vertex, max) in job.vertices.iter().zip(max_parallelism) {
+        let name = format!("job vertex [{}] ({})", vertex.id, vertex.name);
+        match requested.get(&vertex.id) {
+            None => wrong.push(format!("The request is incomplete, missing {name} resource requirements.")),
+            Some(&bounds) => match check(bounds, *max) {
+                Ok(bounds) => {
+                    accepted.insert(vertex.id, bounds);
+                }
+                Err(reasons) => wrong.extend(reasons.iter().map(|why| format!("{why} for {name}."))),
+            },
+        }
+    }
+    let strangers = requested.keys().filter(|id| job.find(**id).is_none());
+    wrong.extend(strangers.map(|id| format!("Job vertex [{id}] was not found in the JobGraph.")));
+    if wrong.is_empty() { Ok(accepted) } else { Err(RequirementsError::Invalid(wrong)) }
+}
+
+fn check(requested: RequestedBounds, max: MaxParallelism) -> Result<ParallelismBounds, Vec<String>> {
+    const DEFAULT: i64 = -1;
+    let max = i64::from(max.get());
+    let lower = if requested.lower == DEFAULT { 1 } else { requested.lower };
+    let upper = if requested.upper == DEFAULT { max } else { requested.upper };
+    let mut wrong = Vec::new();
+    if lower < 1 {
+        wrong.push(format!("Lower bound ({lower}) must be, at least, 1"));
+    }
+    if upper < 1 {
+        wrong.push(format!("Upper bound ({upper}) must be, at least, 1"));
+    }
+    if lower > upper {
+        wrong.push(format!("Upper bound ({upper}) must be larger or equal to the lower bound ({lower})"));
+    }
+    if upper > max {
+        wrong.push(format!("The requested parallelism ({upper}) is higher than max parallelism ({max})"));
+    }
+    match (wrong.is_empty(), u32::try_from(lower), u32::try_from(upper)) {
+        (true, Ok(lower), Ok(upper)) => Ok(ParallelismBounds { lower, upper }),
+        _ => Err(wrong),
+    }
+}
+
+/// The bounds of a job for which nobody declared any, by vertex.
+///
+/// In reactive mode from 1 to the max parallelism, whatever the job says; otherwise up to the vertex's own or
+/// the default parallelism.
+pub fn defaults(
+    job: &JobGraph,
+    max_parallelism: &[MaxParallelism],
+    reactive: bool,
+    default_parallelism: u32,
+) -> Vec<ParallelismBounds> {
+    let upper = |own: Option<u32>, max: u32| {
+        if reactive { max } else { own.unwrap_or(default_parallelism).clamp(1, max) }
+    };
+    job.vertices
+        .iter()
+        .zip(max_parallelism)
+        .map(|(vertex, max)| ParallelismBounds { lower: 1, upper: upper(vertex.parallelism, max.get()) })
+        .collect()
+}
+
+#[cfg(test)]
+#[path = "requirements_tests.rs"]
+mod tests;

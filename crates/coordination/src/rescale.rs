@@ -1,0 +1,296 @@
+//! The rescale timeline: the record of every change of parallelism, with its cause, its states and its outcome.
+//!
+//! The shape and the two enums are Flink's (`scheduler/adaptive/timeline`). At most one rescale is under way. What
+//! sets off a rescale while another is under way is merged into it, with two exceptions: new requirements end
+//! it and begin another, and so does a failure, unless the rescale is itself the restart after a failure.
+
+use reflow_types::{Instant, VertexId};
+use std::collections::VecDeque;
+
+/// What set a rescale off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TriggerCause {
+    /// The job's first deployment.
+    InitialSchedule,
+    /// The resource requirements changed.
+    UpdateRequirement,
+    /// Slots came, or a TaskManager asked to leave: Flink has no name for the latter.
+    NewResourceAvailable,
+    /// A failure, after which the job starts again.
+    RecoverableFailover,
+}
+
+/// How a rescale ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TerminalState {
+    /// The job runs at the new parallelism.
+    Completed,
+    /// An error ended it.
+    Failed,
+    /// It became pointless.
+    Ignored,
+}
+
+/// Why a rescale ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TerminatedReason {
+    /// All subtasks run at the new parallelism.
+    Succeeded,
+    /// An error.
+    ExceptionOccurred,
+    /// New requirements replaced those it served.
+    ResourceRequirementsUpdated,
+    /// The slots allow nothing other than what runs.
+    NoResourcesOrParallelismsChange,
+    /// The job finished first.
+    JobFinished,
+    /// The job failed for good first.
+    JobFailed,
+    /// The user cancelled first.
+    JobCanceled,
+    /// A failure made the job restart first.
+    JobFailoverRestarting,
+}
+
+impl TerminatedReason {
+    /// The terminal state that the reason belongs to.
+    pub fn terminal_state(self) -> TerminalState {
+        match self {
+            Self::Succeeded => TerminalState::Completed,
+            Self::ExceptionOccurred => TerminalState::Failed,
+            Self::ResourceRequirementsUpdated
+            | Self::NoResourcesOrParallelismsChange
+            | Self::JobFinished
+            | Self::JobFailed
+            | Self::JobCanceled
+            | Self::JobFailoverRestarting => TerminalState::Ignored,
+        }
+    }
+}
+
+/// A vertex in a rescale.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VertexChange {
+    /// The vertex.
+    pub vertex: VertexId,
+    /// Its name.
+    pub name: String,
+    /// Its slot sharing group.
+    pub slot_sharing_group: String,
+    /// The upper bound.
+    pub desired: u32,
+    /// The lower bound.
+    pub sufficient: u32,
+    /// Parallelism before; `None` for the first deployment.
+    pub before: Option<u32>,
+    /// Parallelism after; `None` until it is decided.
+    pub after: Option<u32>,
+}
+
+/// The slots of a slot sharing group in a rescale.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlotChange {
+    /// The group's name.
+    pub slot_sharing_group: String,
+    /// Slots for the upper bounds.
+    pub desired: u32,
+    /// Slots for the lower bounds.
+    pub sufficient: u32,
+    /// Slots before; `None` for the first deployment.
+    pub before: Option<u32>,
+    /// Slots after; `None` until it is decided.
+    pub after: Option<u32>,
+}
+
+/// A state that the scheduler was in during a rescale.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateSpan {
+    /// The state's name, as Flink has it.
+    pub state: &'static str,
+    /// When it was entered.
+    pub entered: Instant,
+    /// When it was left; `None` if it is the current one.
+    pub left: Option<Instant>,
+    /// The error that led into it.
+    pub error: Option<String>,
+}
+
+/// One rescale.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rescale {
+    /// Its id.
+    pub id: u128,
+    /// The id of the requirements that it served.
+    pub requirements: u128,
+    /// Counts the rescales under those requirements, from 1.
+    pub attempt: u64,
+    /// What set it off.
+    pub cause: TriggerCause,
+    /// When it began.
+    pub started: Instant,
+    /// When it ended, and how; `None` while under way.
+    pub ended: Option<(Instant, TerminatedReason)>,
+    /// The vertices, in the job graph's order.
+    pub vertices: Vec<VertexChange>,
+    /// The slots, by group.
+    pub slots: Vec<SlotChange>,
+    /// The scheduler's states, in order.
+    pub states: Vec<StateSpan>,
+}
+
+/// How many rescales there were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Given up because something made them pointless.
+    pub ignored: u64,
+    /// Under way.
+    pub in_progress: u64,
+    /// Done.
+    pub completed: u64,
+    /// Ended by an error.
+    pub failed: u64,
+}
+
+/// What a rescale starts from: the present vertices and slots, with nothing decided.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Start {
+    /// As in [`Rescale::vertices`].
+    pub vertices: Vec<VertexChange>,
+    /// As in [`Rescale::slots`].
+    pub slots: Vec<SlotChange>,
+}
+
+/// A job's rescales.
+#[derive(Clone, Debug)]
+pub struct Timeline {
+    capacity: usize,
+    id_base: u128,
+    begun: u64,
+    requirements: u128,
+    requirement_changes: u64,
+    attempts: u64,
+    current: Option<Rescale>,
+    ended: VecDeque<Rescale>,
+    counts: Counts,
+    state: Option<StateSpan>,
+}
+
+impl Timeline {
+    /// Keeps `capacity` ended rescales. Ids are made from `id_base`: the job's id and the leader's epoch.
+    pub fn new(capacity: usize, id_base: u128) -> Self {
+        let mut timeline = Self {
+            capacity,
+            id_base,
+            begun: 0,
+            requirements: 0,
+            requirement_changes: 0,
+            attempts: 0,
+            current: None,
+            ended: VecDeque::new(),
+            counts: Counts::default(),
+            state: None,
+        };
+        timeline.requirements = timeline.make_id(b'q', 0);
+        timeline
+    }
+
+    /// Something sets off a rescale. Merged into the one under way where the module's rules say so.
+    pub fn begin(&mut self, now: Instant, cause: TriggerCause, start: Start) {
+        if let Some(current) = &self.current {
+            match cause {
+                TriggerCause::InitialSchedule | TriggerCause::NewResourceAvailable => return,
+                TriggerCause::RecoverableFailover if current.cause == cause => return,
+                TriggerCause::RecoverableFailover => self.end(now, TerminatedReason::JobFailoverRestarting),
+                TriggerCause::UpdateRequirement => {
+                    self.end(now, TerminatedReason::ResourceRequirementsUpdated);
+                }
+            }
+        }
+        if cause == TriggerCause::UpdateRequirement {
+            self.requirement_changes += 1;
+            self.requirements = self.make_id(b'q', self.requirement_changes);
+            self.attempts = 0;
+        }
+        self.begun += 1;
+        self.attempts += 1;
+        self.counts.in_progress = 1;
+        let Start { vertices, slots } = start;
+        let (id, requirements, attempt) = (self.make_id(b'r', self.begun), self.requirements, self.attempts);
+        let states = self.state.iter().cloned().collect();
+        let started = now;
+        self.current =
+            Some(Rescale { id, requirements, attempt, cause, started, ended: None, vertices, slots, states });
+    }
+
+    /// The scheduler has entered a state.
+    pub fn enter_state(&mut self, now: Instant, state: &'static str, error: Option<String>) {
+        let span = StateSpan { state, entered: now, left: None, error };
+        self.state = Some(span.clone());
+        if let Some(current) = &mut self.current {
+            if let Some(last) = current.states.last_mut() {
+                last.left = Some(now);
+            }
+            current.states.push(span);
+        }
+    }
+
+    /// The parallelism of each vertex and the slots of each group are decided: in the order of the record.
+    pub fn decide(&mut self, parallelism: &[u32], slots: &[u32]) {
+        let Some(current) = &mut self.current else { return };
+        for (vertex, after) in current.vertices.iter_mut().zip(parallelism) {
+            vertex.after = Some(*after);
+        }
+        for (group, after) in current.slots.iter_mut().zip(slots) {
+            group.after = Some(*after);
+        }
+    }
+
+    /// The rescale under way, if any, ends.
+    pub fn end(&mut self, now: Instant, reason: TerminatedReason) {
+        let Some(mut rescale) = self.current.take() else { return };
+        rescale.ended = Some((now, reason));
+        if let Some(last) = rescale.states.last_mut() {
+            last.left.get_or_insert(now);
+        }
+        self.counts.in_progress = 0;
+        match reason.terminal_state() {
+            TerminalState::Completed => self.counts.completed += 1,
+            TerminalState::Failed => self.counts.failed += 1,
+            TerminalState::Ignored => self.counts.ignored += 1,
+        }
+        self.ended.push_front(rescale);
+        self.ended.truncate(self.capacity);
+    }
+
+    /// The rescale under way.
+    pub fn current(&self) -> Option<&Rescale> {
+        self.current.as_ref()
+    }
+
+    /// The rescale under way and the ended ones that are kept, newest first. Empty if none is kept at all.
+    pub fn history(&self) -> impl Iterator<Item = &Rescale> {
+        self.current.iter().filter(|_| self.capacity > 0).chain(&self.ended)
+    }
+
+    /// All that ever were.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// The id of the present requirements.
+    pub fn requirements(&self) -> u128 {
+        self.requirements
+    }
+
+    /// An id that is unlike all others of this and other jobs (FNV-1a over what names it).
+    fn make_id(&self, kind: u8, number: u64) -> u128 {
+        const OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+        const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
+        let bytes = self.id_base.to_le_bytes().into_iter().chain([kind]).chain(number.to_le_bytes());
+        bytes.fold(OFFSET, |hash, byte| (hash ^ u128::from(byte)).wrapping_mul(PRIME))
+    }
+}
+
+#[cfg(test)]
+#[path = "rescale_tests.rs"]
+mod tests;

@@ -1,0 +1,112 @@
+//! The deployed attempt: its graph, how far each subtask is, and which executors still hold any of it.
+
+use reflow_graph::{ExecutionGraph, VertexIndex};
+use reflow_protocol::deployment::Attempt;
+use reflow_types::{CheckpointId, ExecutorId, Instant, SlotId, SubtaskId, SubtaskIndex, TaskManagerId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How far a subtask is. Only ever grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SubtaskStatus {
+    /// Its deployment was sent; it restores its state and opens its channels.
+    Deploying,
+    /// It processes records.
+    Running,
+    /// Its inputs have ended; it waits for the final checkpoint. Shown as running.
+    Ended,
+    /// It has nothing more to do.
+    Finished,
+    /// It was told to end.
+    Canceling,
+    /// It ended because it was told to.
+    Canceled,
+    /// It ended with an error, or its executor is gone.
+    Failed,
+}
+
+/// A subtask of the attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubtaskRecord {
+    /// Its vertex.
+    pub vertex: VertexIndex,
+    /// Its index.
+    pub index: SubtaskIndex,
+    /// Its slot.
+    pub slot: SlotId,
+    /// How far it is.
+    pub status: SubtaskStatus,
+    /// When it entered each status that it was in.
+    pub entered: BTreeMap<SubtaskStatus, Instant>,
+}
+
+/// An attempt, from its deployment until the next one's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeployedAttempt {
+    /// Its name.
+    pub attempt: Attempt,
+    /// Where its subtasks are.
+    pub graph: ExecutionGraph,
+    /// The subtasks.
+    pub subtasks: BTreeMap<SubtaskId, SubtaskRecord>,
+    /// The executors that may still run some of it.
+    pub holders: BTreeSet<ExecutorId>,
+    /// The TaskManagers of all executors that ever did.
+    pub task_managers: BTreeMap<ExecutorId, TaskManagerId>,
+    /// The checkpoint that it started from.
+    pub restored: Option<CheckpointId>,
+}
+
+impl DeployedAttempt {
+    /// All subtasks are being deployed. The executors' TaskManagers and the restored checkpoint come from the
+    /// caller.
+    pub(super) fn new(now: Instant, attempt: Attempt, graph: ExecutionGraph) -> Self {
+        let record = |(vertex, index, subtask): (VertexIndex, SubtaskIndex, &reflow_graph::Subtask)| {
+            let (slot, status) = (subtask.slot, SubtaskStatus::Deploying);
+            let entered = BTreeMap::from([(status, now)]);
+            (subtask.id, SubtaskRecord { vertex, index, slot, status, entered })
+        };
+        let subtasks: BTreeMap<_, _> = graph.subtasks().map(record).collect();
+        let holders = subtasks.values().map(|subtask| subtask.slot.executor).collect();
+        Self { attempt, graph, subtasks, holders, task_managers: BTreeMap::new(), restored: None }
+    }
+
+    /// The number of subtasks of each vertex.
+    pub fn parallelism(&self) -> Vec<u32> {
+        self.graph.vertices.iter().map(|vertex| vertex.parallelism()).collect()
+    }
+
+    /// Whether every subtask has come so far.
+    pub(super) fn all_at_least(&self, status: SubtaskStatus) -> bool {
+        self.subtasks.values().all(|subtask| subtask.status >= status)
+    }
+
+    /// A subtask has come further. Returns whether that is news.
+    pub(super) fn advance(&mut self, now: Instant, subtask: SubtaskId, status: SubtaskStatus) -> bool {
+        match self.subtasks.get_mut(&subtask) {
+            Some(record) if record.status < status => {
+                record.status = status;
+                record.entered.insert(status, now);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Moves all subtasks on an executor that have not ended by themselves.
+    pub(super) fn advance_all(&mut self, now: Instant, on: Option<ExecutorId>, status: SubtaskStatus) {
+        let of_executor = |slot: SlotId| on.is_none_or(|executor| slot.executor == executor);
+        for record in self.subtasks.values_mut().filter(|record| of_executor(record.slot)) {
+            if record.status != SubtaskStatus::Finished && record.status < status {
+                record.status = status;
+                record.entered.insert(status, now);
+            }
+        }
+    }
+
+    /// Whether an executor still has work to do for the attempt.
+    pub(super) fn needs(&self, executor: ExecutorId) -> bool {
+        let unfinished = |subtask: &&SubtaskRecord| subtask.status != SubtaskStatus::Finished;
+        let mut here = self.subtasks.values().filter(|subtask| subtask.slot.executor == executor);
+        here.any(|subtask| unfinished(&subtask))
+    }
+}

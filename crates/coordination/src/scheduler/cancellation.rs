@@ -1,0 +1,48 @@
+//! The end of an attempt: every executor that holds some of it is told, and waited for.
+//!
+//! An executor that does not answer within `task.cancellation.timeout` costs its process.
+
+use super::attempt::SubtaskStatus;
+use super::context::Context;
+use crate::action::Action;
+use reflow_types::Instant;
+
+/// An attempt that is being cancelled.
+pub(super) struct Cancellation {
+    deadline: Option<Instant>,
+}
+
+impl Cancellation {
+    /// Ends the current attempt, if there is one: no checkpoint of it completes from here on.
+    pub(super) fn begin(ctx: &mut Context, now: Instant) -> Self {
+        let effects = ctx.coordinator.end_attempt(now);
+        ctx.apply(effects);
+        if let Some(attempt) = &mut ctx.attempt {
+            attempt.advance_all(now, None, SubtaskStatus::Canceling);
+            let executors: Vec<_> = attempt.holders.iter().copied().collect();
+            if !executors.is_empty() {
+                ctx.actions.push(Action::CancelAttempt { attempt: attempt.attempt, executors });
+            }
+        }
+        Self { deadline: ctx.settings.cancellation_timeout.map(|timeout| now + timeout) }
+    }
+
+    /// Gives up executors whose time is over. Returns whether nothing of the attempt is left.
+    pub(super) fn advance(&mut self, ctx: &mut Context, now: Instant) -> bool {
+        let Some(attempt) = &mut ctx.attempt else { return true };
+        if self.deadline.is_some_and(|deadline| deadline <= now) {
+            for executor in std::mem::take(&mut attempt.holders) {
+                attempt.advance_all(now, Some(executor), SubtaskStatus::Failed);
+                ctx.executors.remove(&executor);
+                ctx.actions.push(Action::StopExecutor { executor });
+            }
+        }
+        attempt.holders.is_empty()
+    }
+
+    /// When executors are given up, if any is still waited for.
+    pub(super) fn next_wakeup(&self, ctx: &Context) -> Option<Instant> {
+        let waits = ctx.attempt.as_ref().is_some_and(|attempt| !attempt.holders.is_empty());
+        self.deadline.filter(|_| waits)
+    }
+}

@@ -1,0 +1,378 @@
+//! What outlives the states of a scheduler: the job, the cluster, the attempt, the checkpoints, the records.
+//!
+//! The states decide; what they do, they do through the methods here, which collect the actions.
+
+use super::attempt::{DeployedAttempt, SubtaskStatus};
+use super::fit;
+use super::settings::{Identity, Settings};
+use crate::action::Action;
+use crate::checkpoint::{self, Coordinator, Effect, Purpose, Recovered, Request};
+use crate::event::{Event, ParallelismBounds, RequestId};
+use crate::exceptions::{self, Exception};
+use crate::requirements;
+use crate::rescale::{self, Timeline, TriggerCause};
+use crate::restart::Restarts;
+use crate::slots::{self, Offer, Parallelism};
+use crate::transition::Resources;
+use reflow_graph::JobGraph;
+use reflow_protocol::control::{AfterBarrier, Failure};
+use reflow_protocol::deployment::Attempt;
+use reflow_types::{
+    AttemptNumber, ExecutorId, Instant, MaxParallelism, OwnershipTable, SlotId, SubtaskId, TaskManagerId,
+    VertexId,
+};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// An executor of the job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Executor {
+    /// Whose child it is.
+    pub task_manager: TaskManagerId,
+    /// How many slots it runs.
+    pub slots: u32,
+    /// Whether its TaskManager wants to leave.
+    pub draining: bool,
+}
+
+/// What became of a checkpoint, for the states.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Completed(Purpose),
+    Failed { purpose: Purpose, reason: String },
+    TooManyFailures { reason: String },
+}
+
+pub(super) struct Context {
+    pub(super) settings: Settings,
+    pub(super) identity: Identity,
+    pub(super) job: Arc<JobGraph>,
+    pub(super) max_parallelism: Vec<MaxParallelism>,
+    pub(super) bounds: Vec<ParallelismBounds>,
+    pub(super) executors: BTreeMap<ExecutorId, Executor>,
+    pub(super) coordinator: Coordinator,
+    pub(super) outcomes: VecDeque<Outcome>,
+    pub(super) attempt: Option<DeployedAttempt>,
+    pub(super) last_attempt: AttemptNumber,
+    pub(super) next_subtask: SubtaskId,
+    pub(super) tables: Vec<Option<OwnershipTable>>,
+    pub(super) restarts: Restarts,
+    pub(super) restart_count: u64,
+    pub(super) rescale_count: u64,
+    pub(super) timeline: Timeline,
+    pub(super) exceptions: exceptions::History,
+    pub(super) warnings: Vec<String>,
+    /// Requests that wait for the job to run again.
+    pub(super) deferred: VecDeque<Event>,
+    pub(super) actions: Vec<Action>,
+}
+
+impl Context {
+    /// A scheduler's context before anything has happened.
+    pub(super) fn new(
+        settings: Settings,
+        job: Arc<JobGraph>,
+        identity: Identity,
+        recovered: Option<Recovered>,
+        now: Instant,
+    ) -> Self {
+        let manifest = recovered.as_ref().and_then(Recovered::latest).map(|latest| &latest.manifest);
+        let max_parallelism = fit::max_parallelism(&job, &settings, manifest);
+        let default_bounds =
+            requirements::defaults(&job, &max_parallelism, settings.reactive, settings.default_parallelism);
+        let id_base = identity.job.0 ^ (u128::from(identity.epoch.0) << 64);
+        let checkpoint_identity = checkpoint::Identity {
+            job: identity.job,
+            name: job.name.clone(),
+            epoch: identity.epoch,
+            build: identity.build.clone(),
+        };
+        Self {
+            restarts: Restarts::new(
+                settings.restart,
+                settings.restart_delay_configured,
+                settings.restart_seed,
+            ),
+            timeline: Timeline::new(settings.rescale_history_size, id_base),
+            exceptions: exceptions::History::new(settings.exception_history_size),
+            warnings: fit::warnings(&job, &settings),
+            tables: fit::tables(&job, manifest),
+            next_subtask: recovered.as_ref().map_or(SubtaskId(0), |recovered| recovered.next_subtask),
+            bounds: default_bounds,
+            max_parallelism,
+            executors: BTreeMap::new(),
+            outcomes: VecDeque::new(),
+            attempt: None,
+            last_attempt: AttemptNumber(0),
+            restart_count: 0,
+            rescale_count: 0,
+            deferred: VecDeque::new(),
+            actions: Vec::new(),
+            coordinator: Coordinator::new(settings.checkpoints.clone(), checkpoint_identity, recovered, now),
+            settings,
+            identity,
+            job,
+        }
+    }
+
+    /// Takes note of what an event says about the cluster and the attempt, whatever the state.
+    pub(super) fn observe(&mut self, now: Instant, event: &Event) {
+        match event {
+            Event::ExecutorAdded { executor, task_manager, slots } => {
+                let (task_manager, slots) = (*task_manager, *slots);
+                self.executors.insert(*executor, Executor { task_manager, slots, draining: false });
+            }
+            Event::ExecutorDraining { executor } => {
+                if let Some(executor) = self.executors.get_mut(executor) {
+                    executor.draining = true;
+                }
+            }
+            Event::ExecutorLost { executor, .. } => {
+                self.executors.remove(executor);
+            }
+            Event::AttemptCanceled { attempt, executor } => {
+                if let Some(current) = self.attempt_named(*attempt) {
+                    current.holders.remove(executor);
+                    current.advance_all(now, Some(*executor), SubtaskStatus::Canceled);
+                }
+            }
+            Event::SubtaskRunning { attempt, subtask } => {
+                self.subtask_is(now, *attempt, *subtask, SubtaskStatus::Running);
+            }
+            Event::SubtaskEnded { attempt, subtask } => {
+                self.subtask_is(now, *attempt, *subtask, SubtaskStatus::Ended);
+            }
+            Event::SubtaskFinished { attempt, subtask } => {
+                self.subtask_is(now, *attempt, *subtask, SubtaskStatus::Finished);
+            }
+            _ => {}
+        }
+    }
+
+    fn subtask_is(&mut self, now: Instant, attempt: Attempt, subtask: SubtaskId, status: SubtaskStatus) {
+        if let Some(current) = self.attempt_named(attempt) {
+            current.advance(now, subtask, status);
+        }
+    }
+
+    /// Hands an event about a checkpoint to the coordinator, and the time.
+    pub(super) fn coordinate(&mut self, now: Instant, event: Event) {
+        let effects = match event {
+            Event::Acknowledged { attempt, checkpoint, subtask, state, timing } => {
+                self.coordinator.on_acknowledged(now, attempt, checkpoint, subtask, state, timing)
+            }
+            Event::Declined { attempt, checkpoint, subtask, reason } => {
+                self.coordinator.on_declined(now, attempt, checkpoint, subtask, reason)
+            }
+            Event::ManifestStored { checkpoint, outcome } => {
+                self.coordinator.on_manifest_stored(now, checkpoint, outcome)
+            }
+            Event::AbandonedStored { checkpoint, outcome } => {
+                self.coordinator.on_abandoned_stored(now, checkpoint, outcome)
+            }
+            _ => Vec::new(),
+        };
+        self.apply(effects);
+        if self.coordinator.next_wakeup().is_some_and(|due| due <= now) {
+            let effects = self.coordinator.on_tick(now);
+            self.apply(effects);
+        }
+    }
+
+    /// New requirements, checked.
+    pub(super) fn update_bounds(&mut self, bounds: &BTreeMap<VertexId, ParallelismBounds>) {
+        for (vertex, own) in self.job.vertices.iter().zip(&mut self.bounds) {
+            if let Some(new) = bounds.get(&vertex.id) {
+                *own = *new;
+            }
+        }
+    }
+
+    /// The current attempt, if that is its name.
+    pub(super) fn attempt_named(&mut self, attempt: Attempt) -> Option<&mut DeployedAttempt> {
+        self.attempt.as_mut().filter(|current| current.attempt == attempt)
+    }
+
+    /// An executor is gone: the attempt has nothing on it any more. Returns whether it had work left.
+    pub(super) fn lose_holder(&mut self, now: Instant, executor: ExecutorId) -> bool {
+        let Some(attempt) = &mut self.attempt else { return false };
+        let needed = attempt.holders.remove(&executor) && attempt.needs(executor);
+        attempt.advance_all(now, Some(executor), SubtaskStatus::Failed);
+        needed
+    }
+
+    /// The slots that may be planned with: those of executors that stay.
+    pub(super) fn offers(&self) -> Vec<Offer> {
+        let staying = self.executors.iter().filter(|(_, executor)| !executor.draining);
+        staying
+            .flat_map(|(&id, executor)| {
+                let slot = move |index| SlotId { executor: id, index };
+                (0..executor.slots).map(move |index| (slot(index), executor.task_manager))
+            })
+            .map(|(slot, task_manager)| Offer { slot, task_manager })
+            .collect()
+    }
+
+    /// How many slots those are.
+    pub(super) fn slots(&self) -> u32 {
+        self.executors.values().filter(|executor| !executor.draining).map(|executor| executor.slots).sum()
+    }
+
+    /// The parallelism that the slots allow; `None` if they are too few.
+    pub(super) fn plan(&self) -> Option<Parallelism> {
+        slots::parallelism(&self.job, &self.bounds, self.slots())
+    }
+
+    /// Slots without which the job cannot run, and slots that it asks for. In reactive mode it asks for those
+    /// that there are.
+    pub(super) fn slots_asked_for(&self) -> (u32, u32) {
+        let groups = slots::sharing_groups(&self.job, &self.bounds);
+        let lower: u32 = groups.iter().map(|group| group.lower).sum();
+        let upper: u32 = groups.iter().map(|group| group.upper).sum();
+        (lower, if self.settings.reactive { upper.min(self.slots().max(lower)) } else { upper })
+    }
+
+    /// What a deployment now would get.
+    pub(super) fn resources(&self) -> Resources {
+        let (lower, upper) = self.slots_asked_for();
+        let slots = self.slots();
+        Resources { desired: slots >= upper, sufficient: slots >= lower }
+    }
+
+    /// What a rescale now would get: nothing, if the parallelism would stay as it is.
+    pub(super) fn rescale_resources(&self) -> Resources {
+        if self.parallelism_would_change() { self.resources() } else { Resources::default() }
+    }
+
+    fn parallelism_would_change(&self) -> bool {
+        match (&self.attempt, self.plan()) {
+            (Some(attempt), Some(plan)) => attempt.parallelism() != plan.vertices,
+            _ => false,
+        }
+    }
+
+    /// Whether the attempt has subtasks on an executor that wants to leave.
+    pub(super) fn drains(&self) -> bool {
+        let Some(attempt) = &self.attempt else { return false };
+        let draining = |id: &ExecutorId| self.executors.get(id).is_some_and(|executor| executor.draining);
+        attempt.holders.iter().any(draining)
+    }
+
+    /// Lets go of executors that want to leave and on which nothing of the job is left.
+    pub(super) fn release_drained(&mut self) {
+        let holds = |id: &ExecutorId| self.attempt.as_ref().is_some_and(|a| a.holders.contains(id));
+        let free = |(id, executor): &(&ExecutorId, &Executor)| executor.draining && !holds(id);
+        let leaving: Vec<ExecutorId> = self.executors.iter().filter(free).map(|(id, _)| *id).collect();
+        for executor in leaving {
+            self.executors.remove(&executor);
+            self.actions.push(Action::Release { executor });
+        }
+    }
+
+    /// Whether checkpoints are taken regularly.
+    pub(super) fn checkpointing(&self) -> bool {
+        self.settings.checkpoints.interval.is_some()
+    }
+
+    /// Asks the coordinator for a checkpoint.
+    pub(super) fn request_checkpoint(
+        &mut self,
+        now: Instant,
+        purpose: Purpose,
+        then: AfterBarrier,
+        request: Option<RequestId>,
+        directory: Option<String>,
+    ) {
+        let effects = self.coordinator.request(now, Request { purpose, then, request, directory });
+        self.apply(effects);
+    }
+
+    /// Hands actions on and keeps outcomes for the state.
+    pub(super) fn apply(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Act(action) => self.actions.push(action),
+                Effect::Completed { purpose, .. } => self.outcomes.push_back(Outcome::Completed(purpose)),
+                Effect::Failed { purpose, reason, .. } => {
+                    self.outcomes.push_back(Outcome::Failed { purpose, reason });
+                }
+                Effect::TooManyFailures { reason } => {
+                    self.outcomes.push_back(Outcome::TooManyFailures { reason });
+                }
+            }
+        }
+    }
+
+    /// What a rescale record starts from.
+    pub(super) fn rescale_start(&self) -> rescale::Start {
+        let before = self.attempt.as_ref().map(DeployedAttempt::parallelism);
+        let of_vertex = |index: usize| before.as_ref().map(|parallelism| parallelism[index]);
+        let vertices = self.job.vertices.iter().zip(&self.bounds).enumerate();
+        let vertices = vertices.map(|(index, (vertex, bounds))| rescale::VertexChange {
+            vertex: vertex.id,
+            name: vertex.name.clone(),
+            slot_sharing_group: vertex.slot_sharing_group.clone(),
+            desired: bounds.upper,
+            sufficient: bounds.lower,
+            before: of_vertex(index),
+            after: None,
+        });
+        let groups = slots::sharing_groups(&self.job, &self.bounds);
+        let slots = groups.iter().map(|group| rescale::SlotChange {
+            slot_sharing_group: group.name.to_owned(),
+            desired: group.upper,
+            sufficient: group.lower,
+            before: group.vertices.iter().filter_map(|v| of_vertex(usize::from(v.0))).max(),
+            after: None,
+        });
+        rescale::Start { vertices: vertices.collect(), slots: slots.collect() }
+    }
+
+    /// Begins a rescale record, or merges into the one under way.
+    pub(super) fn begin_rescale_record(&mut self, now: Instant, cause: TriggerCause) {
+        let start = self.rescale_start();
+        self.timeline.begin(now, cause, start);
+    }
+
+    /// A failure as the history keeps it.
+    pub(super) fn exception(&self, now: Instant, subtask: Option<SubtaskId>, failure: &Failure) -> Exception {
+        let record = subtask.and_then(|id| self.attempt.as_ref()?.subtasks.get(&id));
+        let executor = record.map(|record| record.slot.executor);
+        Exception {
+            at: now,
+            fault: Some(failure.fault),
+            operator: failure.operator.clone(),
+            message: failure.message.clone(),
+            subtask: record.map(|record| (self.job.vertex(record.vertex).id, record.index)),
+            executor: executor.and_then(|id| Some((id, *self.attempt.as_ref()?.task_managers.get(&id)?))),
+        }
+    }
+
+    /// Answers a request that cannot be served.
+    pub(super) fn refuse(&mut self, event: &Event, why: &str) {
+        let request = match event {
+            Event::TriggerSavepoint { request, .. }
+            | Event::TriggerCheckpoint { request }
+            | Event::StopWithSavepoint { request, .. } => *request,
+            _ => return,
+        };
+        self.actions.push(Action::Answer { request, result: Err(why.to_owned()) });
+    }
+
+    /// Answers all requests that waited for the job to run again.
+    pub(super) fn refuse_deferred(&mut self, why: &str) {
+        for event in std::mem::take(&mut self.deferred) {
+            self.refuse(&event, why);
+        }
+    }
+
+    /// Whether some executor may still run some of the attempt.
+    pub(super) fn is_held(&self) -> bool {
+        self.attempt.as_ref().is_some_and(|attempt| !attempt.holders.is_empty())
+    }
+
+    /// Whether every subtask of the attempt has come so far.
+    pub(super) fn all_at_least(&self, status: SubtaskStatus) -> bool {
+        self.attempt.as_ref().is_some_and(|attempt| attempt.all_at_least(status))
+    }
+}

@@ -1,0 +1,35 @@
+//! Created: nothing has happened yet. What can be wrong with a job from the start is found here.
+
+use super::context::Context;
+use super::finished::Finished;
+use super::waiting_for_resources::WaitingForResources;
+use super::{Next, fit};
+use crate::action::EndState;
+use crate::event::Event;
+use crate::rescale::TriggerCause;
+use reflow_types::Instant;
+
+pub(super) struct Created {
+    pub(super) since: Instant,
+}
+
+impl Created {
+    pub(super) fn on_event(&mut self, ctx: &mut Context, now: Instant, event: &Event) -> Next {
+        match event {
+            Event::Cancel => Finished::enter(ctx, now, EndState::Canceled, None),
+            Event::Suspend => Finished::enter(ctx, now, EndState::Suspended, None),
+            _ => {
+                ctx.refuse(event, "the job has not started yet");
+                Next::Stay
+            }
+        }
+    }
+
+    pub(super) fn advance(&mut self, ctx: &mut Context, now: Instant) -> Next {
+        ctx.begin_rescale_record(now, TriggerCause::InitialSchedule);
+        match fit::check(ctx) {
+            Ok(()) => WaitingForResources::enter(ctx, now),
+            Err(reason) => Finished::enter(ctx, now, EndState::Failed, Some(reason)),
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! Executing: an attempt is deployed. Reacts to changes of the cluster by rescaling, to failures by restarting.
+//!
+//! A rescale goes through a restart: a checkpoint after whose barrier the sources pause, then the next attempt
+//! from exactly there, so that nothing is processed twice. This is the seam for the live path: it would leave
+//! this state for one of its own where [`Executing::rescale`] requests the checkpoint.
+//!
+//! The transition manager says when to go, after Flink's rules; since a rescale takes its own checkpoint, the
+//! manager's wish for one is answered by a trigger at once (unless active checkpoints are switched off). Slots
+//! that are about to leave are not a matter of taste: the manager is not asked.
+
+use super::attempt::SubtaskStatus;
+use super::canceling::Canceling;
+use super::context::{Context, Outcome};
+use super::ending::Ending;
+use super::finished::Finished;
+use super::restarting::Restarting;
+use super::stop_with_savepoint::{Goal, StopWithSavepoint};
+use super::{Next, State, failure};
+use crate::action::EndState;
+use crate::checkpoint::Purpose;
+use crate::event::Event;
+use crate::rescale::{TerminatedReason, TriggerCause};
+use crate::transition::{Manager, Output, PhaseName, Timeouts};
+use reflow_protocol::control::AfterBarrier;
+use reflow_types::Instant;
+use std::time::Duration;
+
+/// The time until a rescale whose checkpoint failed takes another.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+
+/// How far the attempt is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Some subtask does not run yet.
+    Starting,
+    /// All run.
+    Running,
+    /// The checkpoint of a rescale is under way; sources pause after its barrier.
+    Checkpointing,
+    /// It failed; the next one is taken then.
+    RetryAt(Instant),
+}
+
+pub(super) struct Executing {
+    manager: Manager,
+    phase: Phase,
+    ending: Ending,
+    /// Failed checkpoints, one after the other, while a rescale is wanted.
+    failed_checkpoints: u32,
+    /// Whether slots or requirements have changed since the manager was last told.
+    changed: bool,
+    /// Whether the manager wants to go, and waits for all subtasks to run.
+    go: bool,
+}
+
+impl Executing {
+    /// An attempt was just deployed.
+    pub(super) fn enter(ctx: &mut Context, now: Instant) -> Next {
+        Self::begin(ctx, now, Phase::Starting, ctx.settings.cooldown)
+    }
+
+    /// The attempt goes on after a stop that came to nothing.
+    pub(super) fn resume(ctx: &mut Context, now: Instant) -> Next {
+        Self::begin(ctx, now, Phase::Running, Duration::ZERO)
+    }
+
+    fn begin(ctx: &mut Context, now: Instant, phase: Phase, cooldown: Duration) -> Next {
+        let manager = Manager::new(timeouts(ctx, cooldown), now);
+        let (ending, changed, go) = (Ending::NotYet, true, false);
+        Next::to(State::Executing(Self { manager, phase, ending, failed_checkpoints: 0, changed, go }))
+    }
+
+    pub(super) fn on_event(&mut self, ctx: &mut Context, now: Instant, event: &Event) -> Next {
+        if let Some(failed) = failure::of_event(ctx, now, event) {
+            return failure::handle(ctx, now, failed);
+        }
+        match event {
+            Event::ExecutorAdded { .. }
+            | Event::ExecutorLost { .. }
+            | Event::ExecutorDraining { .. }
+            | Event::UpdateRequirements { .. } => self.changed = true,
+            Event::Cancel => return Canceling::enter(ctx, now, None),
+            Event::Suspend => return self.suspend(ctx, now),
+            Event::TriggerSavepoint { .. }
+            | Event::TriggerCheckpoint { .. }
+            | Event::StopWithSavepoint { .. } => match self.phase {
+                Phase::Running => return self.serve(ctx, now, event),
+                _ => ctx.deferred.push_back(event.clone()),
+            },
+            _ => {}
+        }
+        Next::Stay
+    }
+
+    pub(super) fn on_outcome(&mut self, ctx: &mut Context, now: Instant, outcome: &Outcome) -> Next {
+        self.ending.on_outcome(now, outcome);
+        match outcome {
+            Outcome::TooManyFailures { reason } => {
+                let failed = failure::of_checkpoints(ctx, now, reason);
+                return failure::handle(ctx, now, failed);
+            }
+            Outcome::Completed(Purpose::Rescale) if self.phase == Phase::Checkpointing => {
+                return Restarting::to_rescale(ctx, now);
+            }
+            Outcome::Failed { purpose: Purpose::Rescale, .. } if self.phase == Phase::Checkpointing => {
+                self.failed_checkpoints += 1;
+                if self.failed_checkpoints >= ctx.settings.max_checkpoint_failures {
+                    return Restarting::to_rescale(ctx, now);
+                }
+                self.phase = Phase::RetryAt(now + RETRY_DELAY);
+            }
+            Outcome::Completed(_) => {
+                self.failed_checkpoints = 0;
+                self.trigger(ctx, now);
+            }
+            Outcome::Failed { .. } => self.on_failed_checkpoint(ctx, now),
+        }
+        Next::Stay
+    }
+
+    pub(super) fn advance(&mut self, ctx: &mut Context, now: Instant) -> Next {
+        if self.phase == Phase::Starting && ctx.all_at_least(SubtaskStatus::Running) {
+            self.phase = Phase::Running;
+            ctx.timeline.end(now, TerminatedReason::Succeeded);
+            let effects = ctx.coordinator.set_running(now);
+            ctx.apply(effects);
+            self.changed = true;
+        }
+        if !matches!(self.phase, Phase::Starting | Phase::Checkpointing) && self.ending.advance(ctx, now) {
+            return Finished::enter(ctx, now, EndState::Finished, None);
+        }
+        self.ask_manager(ctx, now);
+        match self.phase {
+            Phase::Running => {
+                if let Some(event) = ctx.deferred.pop_front() {
+                    return self.serve(ctx, now, &event);
+                }
+                if !self.ending.begun() && (self.go || ctx.drains()) {
+                    return self.rescale(ctx, now);
+                }
+            }
+            Phase::RetryAt(at) if at <= now => {
+                self.phase = Phase::Running;
+                if !self.ending.begun() && self.is_wanted(ctx) {
+                    return self.rescale(ctx, now);
+                }
+            }
+            _ => {}
+        }
+        Next::Stay
+    }
+
+    pub(super) fn next_wakeup(&self) -> Option<Instant> {
+        let retry = match self.phase {
+            Phase::RetryAt(at) => Some(at),
+            _ => None,
+        };
+        self.manager.next_wakeup().into_iter().chain(retry).chain(self.ending.next_wakeup()).min()
+    }
+
+    /// Takes the checkpoint of a rescale; without checkpointing there is none to take.
+    fn rescale(&mut self, ctx: &mut Context, now: Instant) -> Next {
+        self.go = false;
+        if !self.is_wanted(ctx) {
+            self.settle(ctx, now);
+            return Next::Stay;
+        }
+        ctx.begin_rescale_record(now, TriggerCause::NewResourceAvailable);
+        if !ctx.checkpointing() {
+            return Restarting::to_rescale(ctx, now);
+        }
+        self.phase = Phase::Checkpointing;
+        ctx.request_checkpoint(now, Purpose::Rescale, AfterBarrier::Pause, None, None);
+        Next::Stay
+    }
+
+    fn is_wanted(&self, ctx: &Context) -> bool {
+        ctx.drains() || ctx.rescale_resources().sufficient
+    }
+
+    /// Tells the manager what is new, and hears whether it wants to go.
+    fn ask_manager(&mut self, ctx: &mut Context, now: Instant) {
+        let resources = ctx.rescale_resources();
+        let outputs = match std::mem::take(&mut self.changed) {
+            true => {
+                if resources.sufficient && self.phase != Phase::Starting {
+                    ctx.begin_rescale_record(now, TriggerCause::NewResourceAvailable);
+                }
+                self.manager.on_change(now, resources)
+            }
+            false => self.manager.on_tick(now, resources),
+        };
+        self.follow(ctx, now, outputs);
+        if self.manager.phase() == PhaseName::Idling && self.phase == Phase::Running && !ctx.drains() {
+            ctx.timeline.end(now, TerminatedReason::NoResourcesOrParallelismsChange);
+        }
+    }
+
+    fn trigger(&mut self, ctx: &mut Context, now: Instant) {
+        let outputs = self.manager.on_trigger(now, ctx.rescale_resources());
+        self.follow(ctx, now, outputs);
+    }
+
+    fn follow(&mut self, ctx: &mut Context, now: Instant, outputs: Vec<Output>) {
+        for output in outputs {
+            match output {
+                Output::Transition => self.go = true,
+                Output::RequestCheckpoint if ctx.settings.active_checkpoint && ctx.checkpointing() => {
+                    self.trigger(ctx, now);
+                }
+                Output::RequestCheckpoint => {}
+            }
+        }
+    }
+
+    /// A checkpoint other than the rescale's own failed: after so many a rescale waits no longer for one.
+    fn on_failed_checkpoint(&mut self, ctx: &mut Context, now: Instant) {
+        if !matches!(self.manager.phase(), PhaseName::Stabilizing | PhaseName::Stabilized) {
+            return;
+        }
+        self.failed_checkpoints += 1;
+        if self.failed_checkpoints >= ctx.settings.max_checkpoint_failures {
+            self.failed_checkpoints = 0;
+            self.trigger(ctx, now);
+        }
+    }
+
+    /// The change that set off a rescale is gone: waits for the next.
+    fn settle(&mut self, ctx: &mut Context, now: Instant) {
+        self.manager = Manager::new(timeouts(ctx, Duration::ZERO), now);
+        self.failed_checkpoints = 0;
+        ctx.timeline.end(now, TerminatedReason::NoResourcesOrParallelismsChange);
+    }
+
+    /// A savepoint, a checkpoint or a stop, while all subtasks run.
+    fn serve(&mut self, ctx: &mut Context, now: Instant, event: &Event) -> Next {
+        match event {
+            Event::TriggerSavepoint { request, directory, cancel_job: false } => {
+                let (request, directory) = (Some(*request), Some(directory.clone()));
+                ctx.request_checkpoint(now, Purpose::Savepoint, AfterBarrier::Continue, request, directory);
+            }
+            Event::TriggerCheckpoint { request } => {
+                ctx.request_checkpoint(now, Purpose::User, AfterBarrier::Continue, Some(*request), None);
+            }
+            Event::TriggerSavepoint { request, directory, cancel_job: true } => {
+                return StopWithSavepoint::enter(ctx, now, Goal::Cancel, Some((*request, directory.clone())));
+            }
+            Event::StopWithSavepoint { request, directory, drain } => {
+                let goal = if *drain { Goal::Drain } else { Goal::Stop };
+                return StopWithSavepoint::enter(ctx, now, goal, Some((*request, directory.clone())));
+            }
+            _ => {}
+        }
+        Next::Stay
+    }
+
+    fn suspend(&mut self, ctx: &mut Context, now: Instant) -> Next {
+        match self.phase {
+            Phase::Checkpointing => StopWithSavepoint::await_paused_checkpoint(ctx, now),
+            Phase::Running if ctx.checkpointing() => StopWithSavepoint::enter(ctx, now, Goal::Suspend, None),
+            Phase::RetryAt(_) if ctx.checkpointing() => {
+                StopWithSavepoint::enter(ctx, now, Goal::Suspend, None)
+            }
+            _ => StopWithSavepoint::suspend_at_once(ctx, now),
+        }
+    }
+}
+
+fn timeouts(ctx: &Context, cooldown: Duration) -> Timeouts {
+    Timeouts {
+        cooldown,
+        stabilization: ctx.settings.executing_stabilization_timeout,
+        max_trigger_delay: ctx.settings.trigger_delay(),
+    }
+}

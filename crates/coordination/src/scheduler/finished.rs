@@ -1,0 +1,28 @@
+//! Finished: the job has reached its end. Nothing changes any more.
+
+use super::context::Context;
+use super::{Next, State};
+use crate::action::{Action, EndState};
+use crate::rescale::TerminatedReason;
+use reflow_types::Instant;
+
+pub(super) struct Finished {
+    pub(super) end: EndState,
+    pub(super) reason: Option<String>,
+}
+
+impl Finished {
+    pub(super) fn enter(ctx: &mut Context, now: Instant, end: EndState, reason: Option<String>) -> Next {
+        let terminated = match end {
+            EndState::Finished => TerminatedReason::JobFinished,
+            EndState::Canceled => TerminatedReason::JobCanceled,
+            EndState::Failed => TerminatedReason::JobFailed,
+            EndState::Suspended => TerminatedReason::NoResourcesOrParallelismsChange,
+        };
+        ctx.timeline.end(now, terminated);
+        ctx.refuse_deferred("the job has ended");
+        ctx.release_drained();
+        ctx.actions.push(Action::End { state: end, reason: reason.clone() });
+        Next::to(State::Finished(Self { end, reason }))
+    }
+}

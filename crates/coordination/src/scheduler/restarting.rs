@@ -1,0 +1,72 @@
+//! Restarting: the attempt is being cancelled, to be followed by another, from the last complete checkpoint.
+
+use super::canceling::Canceling;
+use super::cancellation::Cancellation;
+use super::context::Context;
+use super::creating_execution_graph::CreatingExecutionGraph;
+use super::finished::Finished;
+use super::waiting_for_resources::WaitingForResources;
+use super::{Next, State, failure};
+use crate::action::EndState;
+use crate::event::Event;
+use reflow_types::Instant;
+use std::time::Duration;
+
+pub(super) struct Restarting {
+    cancellation: Option<Cancellation>,
+    not_before: Instant,
+    /// The parallelism for which a rescale gave up the attempt; it is deployed without waiting for more.
+    target: Option<Vec<u32>>,
+}
+
+impl Restarting {
+    /// After a failure, with the strategy's backoff.
+    pub(super) fn after_failure(ctx: &mut Context, now: Instant, backoff: Duration, error: String) -> Next {
+        ctx.restart_count += 1;
+        Self::enter(ctx, now, backoff, None).because(error)
+    }
+
+    /// To run at the parallelism that the present slots allow.
+    pub(super) fn to_rescale(ctx: &mut Context, now: Instant) -> Next {
+        ctx.rescale_count += 1;
+        let target = ctx.plan().map(|plan| plan.vertices);
+        Self::enter(ctx, now, Duration::ZERO, target)
+    }
+
+    fn enter(ctx: &mut Context, now: Instant, backoff: Duration, target: Option<Vec<u32>>) -> Next {
+        let cancellation = Some(Cancellation::begin(ctx, now));
+        Next::to(State::Restarting(Self { cancellation, not_before: now + backoff, target }))
+    }
+
+    pub(super) fn on_event(&mut self, ctx: &mut Context, now: Instant, event: &Event) -> Next {
+        match event {
+            Event::Cancel => return Canceling::enter(ctx, now, self.cancellation.take()),
+            Event::Suspend => return Finished::enter(ctx, now, EndState::Suspended, None),
+            Event::TriggerSavepoint { .. }
+            | Event::TriggerCheckpoint { .. }
+            | Event::StopWithSavepoint { .. } => ctx.deferred.push_back(event.clone()),
+            _ => failure::note_concurrent(ctx, now, event),
+        }
+        Next::Stay
+    }
+
+    pub(super) fn advance(&mut self, ctx: &mut Context, now: Instant) -> Next {
+        let canceled = self.cancellation.as_mut().is_none_or(|cancellation| cancellation.advance(ctx, now));
+        if !canceled || now < self.not_before {
+            return Next::Stay;
+        }
+        let plan = ctx.plan().map(|plan| plan.vertices);
+        let as_planned = plan.is_some() && plan == self.target;
+        match as_planned || ctx.resources().desired {
+            true => CreatingExecutionGraph::enter(),
+            false => WaitingForResources::enter(ctx, now),
+        }
+    }
+
+    pub(super) fn next_wakeup(&self, ctx: &Context) -> Option<Instant> {
+        match &self.cancellation {
+            Some(cancellation) if ctx.is_held() => cancellation.next_wakeup(ctx),
+            _ => Some(self.not_before),
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! What a scheduler is given: its settings and who it is. Plain values; the JobManager makes them from options.
+
+use crate::{checkpoint, restart};
+use reflow_types::{JobId, LeaderEpoch, MaxParallelism};
+use std::time::Duration;
+
+/// How a job is scheduled. Each field names the option that it comes from.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `scheduler-mode: reactive`.
+    pub reactive: bool,
+    /// `parallelism.default`: of vertices that set none.
+    pub default_parallelism: u32,
+    /// The max parallelism of vertices that set none.
+    pub default_max_parallelism: MaxParallelism,
+    /// `…submission.resource-wait-timeout`; `None` waits for ever.
+    pub resource_wait_timeout: Option<Duration>,
+    /// `…submission.resource-stabilization-timeout`.
+    pub resource_stabilization_timeout: Duration,
+    /// `…executing.cooldown-after-rescaling`.
+    pub cooldown: Duration,
+    /// `…executing.resource-stabilization-timeout`.
+    pub executing_stabilization_timeout: Duration,
+    /// `…rescale-trigger.max-checkpoint-failures`, at least 1.
+    pub max_checkpoint_failures: u32,
+    /// `…rescale-trigger.max-delay`; `None` takes the default of [`Settings::trigger_delay`].
+    pub max_trigger_delay: Option<Duration>,
+    /// `…rescale-trigger.active-checkpoint.enabled`.
+    pub active_checkpoint: bool,
+    /// `task.cancellation.timeout`: an executor that has not ended an attempt by then is ended itself; `None`
+    /// waits for ever.
+    pub cancellation_timeout: Option<Duration>,
+    /// `restart-strategy.*`.
+    pub restart: restart::Strategy,
+    /// Whether the user set the strategy's delay.
+    pub restart_delay_configured: bool,
+    /// From which the jitter of the exponential delay follows.
+    pub restart_seed: u64,
+    /// `web.exception-history-size`.
+    pub exception_history_size: usize,
+    /// `web.adaptive-scheduler.rescale-history.size`.
+    pub rescale_history_size: usize,
+    /// Whether state that belongs to no operator of the job is dropped; otherwise the job does not start.
+    pub ignore_unclaimed_state: bool,
+    /// `execution.checkpointing.*`.
+    pub checkpoints: checkpoint::Settings,
+}
+
+impl Settings {
+    /// How long a rescale waits for a checkpoint: as configured, or none without checkpoints, or long enough for
+    /// the checkpoints that may fail and one more.
+    pub fn trigger_delay(&self) -> Duration {
+        let default = |interval: Duration| interval.saturating_mul(self.max_checkpoint_failures + 1);
+        self.max_trigger_delay.unwrap_or(self.checkpoints.interval.map_or(Duration::ZERO, default))
+    }
+}
+
+/// Which job a scheduler runs, under whose leadership.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The job.
+    pub job: JobId,
+    /// The leadership: fences attempts.
+    pub epoch: LeaderEpoch,
+    /// The SHA-256 of the job's executable, in hexadecimal.
+    pub build: String,
+}

@@ -1,0 +1,108 @@
+//! The names of the scheduler's states, the table of legal transitions, and what of it the outside sees.
+
+use crate::action::EndState;
+
+/// A state of the scheduler, as Flink's adaptive scheduler has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum StateName {
+    /// Nothing has happened yet.
+    Created,
+    /// Not enough slots, or not long enough.
+    WaitingForResources,
+    /// The execution graph is made, and deployed. Takes no time.
+    CreatingExecutionGraph,
+    /// An attempt is deployed.
+    Executing,
+    /// An attempt is being cancelled, to be followed by another.
+    Restarting,
+    /// The user cancelled; the attempt is being cancelled.
+    Canceling,
+    /// The job failed for good; the attempt is being cancelled.
+    Failing,
+    /// A last snapshot is taken, after which the job ends.
+    StopWithSavepoint,
+    /// The end.
+    Finished,
+}
+
+impl StateName {
+    /// Flink's name of it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            StateName::Created => "Created",
+            StateName::WaitingForResources => "WaitingForResources",
+            StateName::CreatingExecutionGraph => "CreatingExecutionGraph",
+            StateName::Executing => "Executing",
+            StateName::Restarting => "Restarting",
+            StateName::Canceling => "Canceling",
+            StateName::Failing => "Failing",
+            StateName::StopWithSavepoint => "StopWithSavepoint",
+            StateName::Finished => "Finished",
+        }
+    }
+
+    /// The states that may follow: the whole table.
+    pub fn successors(self) -> &'static [StateName] {
+        use StateName::*;
+        match self {
+            Created => &[WaitingForResources, Finished],
+            WaitingForResources => &[CreatingExecutionGraph, Finished],
+            CreatingExecutionGraph => &[Executing, WaitingForResources, Finished],
+            Executing => &[Restarting, Canceling, Failing, StopWithSavepoint, Finished],
+            Restarting => &[CreatingExecutionGraph, WaitingForResources, Canceling, Finished],
+            Canceling => &[Finished],
+            Failing => &[Canceling, Finished],
+            StopWithSavepoint => &[Executing, Restarting, Canceling, Failing, Finished],
+            Finished => &[],
+        }
+    }
+}
+
+impl std::fmt::Display for StateName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The state of a job as shown to the outside, as Flink names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum JobStatus {
+    /// Not scheduled yet.
+    Initializing,
+    /// Waits for slots.
+    Created,
+    /// An attempt is deployed.
+    Running,
+    /// Failed for good; the attempt is being cancelled.
+    Failing,
+    /// Failed for good.
+    Failed,
+    /// The user cancelled; the attempt is being cancelled.
+    Cancelling,
+    /// The user cancelled.
+    Canceled,
+    /// Ended by itself, or stopped with a savepoint.
+    Finished,
+    /// An attempt is being cancelled, to be followed by another.
+    Restarting,
+    /// Given up by this JobManager; another may resume it.
+    Suspended,
+}
+
+impl JobStatus {
+    /// What the outside sees of a state. `end` is how the job ended, if it has.
+    pub fn of(state: StateName, end: Option<EndState>) -> Self {
+        match (state, end) {
+            (StateName::Created, _) => JobStatus::Initializing,
+            (StateName::WaitingForResources | StateName::CreatingExecutionGraph, _) => JobStatus::Created,
+            (StateName::Executing | StateName::StopWithSavepoint, _) => JobStatus::Running,
+            (StateName::Restarting, _) => JobStatus::Restarting,
+            (StateName::Canceling, _) => JobStatus::Cancelling,
+            (StateName::Failing, _) => JobStatus::Failing,
+            (StateName::Finished, Some(EndState::Canceled)) => JobStatus::Canceled,
+            (StateName::Finished, Some(EndState::Failed)) => JobStatus::Failed,
+            (StateName::Finished, Some(EndState::Suspended)) => JobStatus::Suspended,
+            (StateName::Finished, Some(EndState::Finished) | None) => JobStatus::Finished,
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! StopWithSavepoint: a last snapshot is taken, after whose barrier sources emit nothing, and the job ends.
+//!
+//! The same path serves all that end a job after a snapshot: stopping with a savepoint, cancelling with one, and
+//! the suspension by a JobManager that stops (whose snapshot is a checkpoint). With drain, sources end their
+//! output instead, and the job runs to its natural end.
+
+use super::canceling::Canceling;
+use super::cancellation::Cancellation;
+use super::context::{Context, Outcome};
+use super::ending::Ending;
+use super::executing::Executing;
+use super::finished::Finished;
+use super::{Next, State, failure};
+use crate::action::EndState;
+use crate::checkpoint::Purpose;
+use crate::event::{Event, RequestId};
+use reflow_protocol::control::AfterBarrier;
+use reflow_types::Instant;
+
+/// What the snapshot is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Goal {
+    /// Stop with a savepoint.
+    Stop,
+    /// Stop with a savepoint, and let windows and timers fire.
+    Drain,
+    /// Cancel with a savepoint.
+    Cancel,
+    /// End here, for the next JobManager to go on.
+    Suspend,
+}
+
+impl Goal {
+    fn purpose(self) -> Purpose {
+        match self {
+            Goal::Stop | Goal::Cancel => Purpose::Stop { drain: false },
+            Goal::Drain => Purpose::Stop { drain: true },
+            Goal::Suspend => Purpose::Suspend,
+        }
+    }
+
+    fn end(self) -> EndState {
+        match self {
+            Goal::Stop | Goal::Drain => EndState::Finished,
+            Goal::Cancel => EndState::Canceled,
+            Goal::Suspend => EndState::Suspended,
+        }
+    }
+}
+
+/// How far the stop is.
+enum Phase {
+    /// The snapshot is under way.
+    Snapshot(Purpose),
+    /// It is complete; the attempt is being cancelled.
+    Leaving(Cancellation),
+    /// It is complete; the job runs to its end.
+    Draining(Ending),
+}
+
+pub(super) struct StopWithSavepoint {
+    goal: Goal,
+    phase: Phase,
+    /// How the job ends.
+    end: EndState,
+    /// The JobManager stops: if the stop fails, the job does not go on.
+    suspend: bool,
+}
+
+impl StopWithSavepoint {
+    /// Takes the snapshot: for a request, with the directory of the savepoint, or a checkpoint.
+    pub(super) fn enter(
+        ctx: &mut Context,
+        now: Instant,
+        goal: Goal,
+        request: Option<(RequestId, String)>,
+    ) -> Next {
+        let then = if goal == Goal::Drain { AfterBarrier::Drain } else { AfterBarrier::Pause };
+        let (request, directory) = request.unzip();
+        ctx.request_checkpoint(now, goal.purpose(), then, request, directory);
+        Self::begin(goal, Phase::Snapshot(goal.purpose()))
+    }
+
+    /// Suspends the job with the checkpoint that a rescale has under way.
+    pub(super) fn await_paused_checkpoint(_ctx: &mut Context, _now: Instant) -> Next {
+        Self::begin(Goal::Suspend, Phase::Snapshot(Purpose::Rescale))
+    }
+
+    /// Suspends the job where no checkpoint can be had.
+    pub(super) fn suspend_at_once(ctx: &mut Context, now: Instant) -> Next {
+        let phase = Phase::Leaving(Cancellation::begin(ctx, now));
+        Self::begin(Goal::Suspend, phase)
+    }
+
+    fn begin(goal: Goal, phase: Phase) -> Next {
+        let (end, suspend) = (goal.end(), goal == Goal::Suspend);
+        Next::to(State::StopWithSavepoint(Self { goal, phase, end, suspend }))
+    }
+
+    pub(super) fn on_event(&mut self, ctx: &mut Context, now: Instant, event: &Event) -> Next {
+        match event {
+            Event::Cancel => return Canceling::enter(ctx, now, self.take_cancellation()),
+            Event::Suspend => self.suspend = true,
+            _ => ctx.refuse(event, "the job is being stopped"),
+        }
+        let Some(failed) = failure::of_event(ctx, now, event) else { return Next::Stay };
+        if !self.suspend {
+            return failure::handle(ctx, now, failed);
+        }
+        failure::record(ctx, failed);
+        self.end = EndState::Suspended;
+        self.leave(ctx, now);
+        Next::Stay
+    }
+
+    pub(super) fn on_outcome(&mut self, ctx: &mut Context, now: Instant, outcome: &Outcome) -> Next {
+        if let Phase::Draining(ending) = &mut self.phase {
+            ending.on_outcome(now, outcome);
+        }
+        let Phase::Snapshot(expected) = &self.phase else { return Next::Stay };
+        match outcome {
+            Outcome::Completed(purpose) if purpose == expected => match self.goal {
+                Goal::Drain => self.phase = Phase::Draining(Ending::NotYet),
+                _ => self.leave(ctx, now),
+            },
+            Outcome::Failed { purpose, .. } if purpose == expected => match self.suspend {
+                true => {
+                    self.end = EndState::Suspended;
+                    self.leave(ctx, now);
+                }
+                false => return Executing::resume(ctx, now),
+            },
+            Outcome::TooManyFailures { reason } if !self.suspend => {
+                let failed = failure::of_checkpoints(ctx, now, reason);
+                return failure::handle(ctx, now, failed);
+            }
+            _ => {}
+        }
+        Next::Stay
+    }
+
+    pub(super) fn advance(&mut self, ctx: &mut Context, now: Instant) -> Next {
+        let ended = match &mut self.phase {
+            Phase::Snapshot(_) => false,
+            Phase::Leaving(cancellation) => cancellation.advance(ctx, now),
+            Phase::Draining(ending) => ending.advance(ctx, now),
+        };
+        if ended { Finished::enter(ctx, now, self.end, None) } else { Next::Stay }
+    }
+
+    pub(super) fn next_wakeup(&self, ctx: &Context) -> Option<Instant> {
+        match &self.phase {
+            Phase::Snapshot(_) => None,
+            Phase::Leaving(cancellation) => cancellation.next_wakeup(ctx),
+            Phase::Draining(ending) => ending.next_wakeup(),
+        }
+    }
+
+    /// Ends the attempt.
+    fn leave(&mut self, ctx: &mut Context, now: Instant) {
+        if !matches!(self.phase, Phase::Leaving(_)) {
+            self.phase = Phase::Leaving(Cancellation::begin(ctx, now));
+        }
+    }
+
+    fn take_cancellation(&mut self) -> Option<Cancellation> {
+        let phase = std::mem::replace(&mut self.phase, Phase::Draining(Ending::NotYet));
+        match phase {
+            Phase::Leaving(cancellation) => Some(cancellation),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! What may be seen of a scheduler: by REST, by the logs, by tests.
+
+use super::attempt::DeployedAttempt;
+use super::context::{Context, Executor};
+use super::settings::Settings;
+use super::state::{JobStatus, StateName};
+use crate::action::EndState;
+use crate::checkpoint::{Completed, Stats};
+use crate::event::ParallelismBounds;
+use crate::exceptions::History;
+use crate::rescale::Timeline;
+use crate::transition::Resources;
+use reflow_graph::{JobGraph, Vertex};
+use reflow_types::{ExecutorId, Instant, MaxParallelism};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// When a job was in which status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatusTimes {
+    current: JobStatus,
+    /// When it last entered each status that it was in.
+    pub entered: BTreeMap<JobStatus, Instant>,
+    /// How long it was in each status before, the present stay left out.
+    pub spent: BTreeMap<JobStatus, Duration>,
+}
+
+impl StatusTimes {
+    pub(super) fn new(now: Instant, status: JobStatus) -> Self {
+        Self { current: status, entered: BTreeMap::from([(status, now)]), spent: BTreeMap::new() }
+    }
+
+    pub(super) fn enter(&mut self, now: Instant, status: JobStatus) {
+        if status == self.current {
+            return;
+        }
+        let stay = now.since(self.entered[&self.current]);
+        *self.spent.entry(self.current).or_default() += stay;
+        self.entered.insert(status, now);
+        self.current = status;
+    }
+}
+
+/// A vertex with what the scheduler has decided for it.
+#[derive(Clone, Copy, Debug)]
+pub struct VertexView<'a> {
+    /// The vertex.
+    pub vertex: &'a Vertex,
+    /// Subtasks of the current attempt; until there is one, what the job asks for.
+    pub parallelism: u32,
+    /// The number of its key groups.
+    pub max_parallelism: MaxParallelism,
+    /// Its requirements.
+    pub bounds: ParallelismBounds,
+}
+
+/// A scheduler at one moment.
+#[derive(Clone, Debug)]
+pub struct View<'a> {
+    /// Its state.
+    pub state: StateName,
+    /// The same, as the outside sees it.
+    pub status: JobStatus,
+    /// When it was in which status.
+    pub times: &'a StatusTimes,
+    /// How the job ended, and why, if it has.
+    pub end: Option<(EndState, Option<&'a str>)>,
+    /// The job.
+    pub job: &'a JobGraph,
+    /// Its settings.
+    pub settings: &'a Settings,
+    /// The current attempt, or the last one.
+    pub attempt: Option<&'a DeployedAttempt>,
+    /// The executors whose slots it knows.
+    pub executors: &'a BTreeMap<ExecutorId, Executor>,
+    /// Rescales.
+    pub rescales: &'a Timeline,
+    /// Failures.
+    pub exceptions: &'a History,
+    /// Checkpoints.
+    pub checkpoints: &'a Stats,
+    /// The checkpoint from which the next attempt would start.
+    pub latest: Option<&'a Completed>,
+    /// Restarts after failures.
+    pub restarts: u64,
+    /// Restarts for a rescale.
+    pub rescaled: u64,
+    /// What the user asked for and does not get.
+    pub warnings: &'a [String],
+    /// By vertex.
+    max_parallelism: &'a [MaxParallelism],
+    bounds: &'a [ParallelismBounds],
+    resources: Resources,
+    slots_needed: u32,
+}
+
+impl<'a> View<'a> {
+    pub(super) fn new(
+        ctx: &'a Context,
+        state: StateName,
+        end: Option<(EndState, Option<&'a str>)>,
+        times: &'a StatusTimes,
+    ) -> Self {
+        Self {
+            state,
+            status: JobStatus::of(state, end.map(|(end, _)| end)),
+            times,
+            end,
+            job: &ctx.job,
+            settings: &ctx.settings,
+            attempt: ctx.attempt.as_ref(),
+            executors: &ctx.executors,
+            rescales: &ctx.timeline,
+            exceptions: &ctx.exceptions,
+            checkpoints: ctx.coordinator.stats(),
+            latest: ctx.coordinator.latest(),
+            restarts: ctx.restart_count,
+            rescaled: ctx.rescale_count,
+            warnings: &ctx.warnings,
+            max_parallelism: &ctx.max_parallelism,
+            bounds: &ctx.bounds,
+            resources: ctx.resources(),
+            slots_needed: ctx.slots_asked_for().0,
+        }
+    }
+
+    /// The vertices, in the job graph's order.
+    pub fn vertices(&self) -> impl Iterator<Item = VertexView<'a>> + '_ {
+        let of_attempt = self.attempt.map(DeployedAttempt::parallelism);
+        self.job.vertices.iter().enumerate().map(move |(index, vertex)| VertexView {
+            vertex,
+            parallelism: of_attempt.as_ref().map_or(self.bounds[index].upper, |p| p[index]),
+            max_parallelism: self.max_parallelism[index],
+            bounds: self.bounds[index],
+        })
+    }
+
+    /// Whether the slots that are there now are as many as the job asks for, or as it needs.
+    pub fn resources(&self) -> Resources {
+        self.resources
+    }
+
+    /// Slots without which the job does not run.
+    pub fn slots_needed(&self) -> u32 {
+        self.slots_needed
+    }
+}

@@ -1,0 +1,74 @@
+//! WaitingForResources: there are not enough slots yet, or not long enough to be sure that no more come.
+
+use super::context::Context;
+use super::creating_execution_graph::CreatingExecutionGraph;
+use super::finished::Finished;
+use super::{Next, State};
+use crate::action::EndState;
+use crate::event::Event;
+use crate::transition::{Manager, Output, Timeouts};
+use reflow_types::Instant;
+use std::time::Duration;
+
+pub(super) struct WaitingForResources {
+    manager: Manager,
+    deadline: Option<Instant>,
+    changed: bool,
+}
+
+impl WaitingForResources {
+    pub(super) fn enter(ctx: &mut Context, now: Instant) -> Next {
+        ctx.refuse_deferred("the job does not run: it waits for slots");
+        let timeouts = Timeouts {
+            cooldown: Duration::ZERO,
+            stabilization: ctx.settings.resource_stabilization_timeout,
+            max_trigger_delay: Duration::ZERO,
+        };
+        Next::to(State::WaitingForResources(Self {
+            manager: Manager::new(timeouts, now),
+            deadline: ctx.settings.resource_wait_timeout.map(|timeout| now + timeout),
+            changed: true,
+        }))
+    }
+
+    pub(super) fn on_event(&mut self, ctx: &mut Context, now: Instant, event: &Event) -> Next {
+        match event {
+            Event::Cancel => return Finished::enter(ctx, now, EndState::Canceled, None),
+            Event::Suspend => return Finished::enter(ctx, now, EndState::Suspended, None),
+            Event::ExecutorAdded { .. }
+            | Event::ExecutorLost { .. }
+            | Event::ExecutorDraining { .. }
+            | Event::UpdateRequirements { .. } => self.changed = true,
+            _ => ctx.refuse(event, "the job does not run: it waits for slots"),
+        }
+        Next::Stay
+    }
+
+    pub(super) fn advance(&mut self, ctx: &mut Context, now: Instant) -> Next {
+        let resources = ctx.resources();
+        let mut outputs = self.manager.on_tick(now, resources);
+        if std::mem::take(&mut self.changed) {
+            outputs.extend(self.manager.on_change(now, resources));
+            outputs.extend(self.manager.on_trigger(now, resources));
+        }
+        if outputs.contains(&Output::Transition) {
+            return CreatingExecutionGraph::enter();
+        }
+        match self.deadline {
+            Some(deadline) if deadline <= now && resources.sufficient => CreatingExecutionGraph::enter(),
+            Some(deadline) if deadline <= now => {
+                let (needed, slots) = (ctx.slots_asked_for().0, ctx.slots());
+                let reason = format!(
+                    "not enough slots: the job needs at least {needed}, and {slots} came within \
+                     jobmanager.adaptive-scheduler.submission.resource-wait-timeout; start more TaskManagers"
+                );
+                Finished::enter(ctx, now, EndState::Failed, Some(reason))
+            }
+            _ => Next::Stay,
+        }
+    }
+
+    pub(super) fn next_wakeup(&self) -> Option<Instant> {
+        self.manager.next_wakeup().into_iter().chain(self.deadline).min()
+    }
+}

@@ -1,0 +1,201 @@
+//! When a rescale happens: the phases between a change of resources and the restart that uses it.
+//!
+//! The phases, their timers and what each event does in them are those of Flink's
+//! `DefaultStateTransitionManager`: `Cooldown → (Idling | Stabilizing)`, `Idling → Stabilizing`,
+//! `Stabilizing → (Stabilized | Transitioning)`, `Stabilized → (Idling | Transitioning)`. The states that own a
+//! manager say what resources there are ([`Resources`]); it says when to go. A timer belongs to its phase: when
+//! the phase changes, it is gone.
+
+use reflow_types::Instant;
+use std::time::Duration;
+
+/// How long the phases last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timeouts {
+    /// After a rescale, changes are only remembered for this long.
+    pub cooldown: Duration,
+    /// How long merely sufficient resources must be there before they are used.
+    pub stabilization: Duration,
+    /// How long a change waits for a trigger (a complete checkpoint) at most.
+    pub max_trigger_delay: Duration,
+}
+
+/// What a transition at this moment would get.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Resources {
+    /// Something would change, and the job would get all that it asks for.
+    pub desired: bool,
+    /// Something would change, and the job would get as much as it needs.
+    pub sufficient: bool,
+}
+
+/// What the owner is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// See to it that a checkpoint comes soon; its completion is a trigger.
+    RequestCheckpoint,
+    /// Go. The last output of a manager.
+    Transition,
+}
+
+/// The name of a phase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PhaseName {
+    /// Just after a rescale: changes are remembered.
+    Cooldown,
+    /// Nothing to do.
+    Idling,
+    /// A change was seen; goes for the desired resources only.
+    Stabilizing,
+    /// The change is old enough: goes for sufficient resources.
+    Stabilized,
+    /// Gone.
+    Transitioning,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    Cooldown { until: Instant, first_change: Option<Instant> },
+    Idling,
+    Stabilizing { first_change: Instant, evaluate_at: Option<Instant> },
+    Stabilized { evaluate_at: Instant },
+    Transitioning,
+}
+
+/// The phases of one state of the scheduler.
+#[derive(Clone, Debug)]
+pub struct Manager {
+    timeouts: Timeouts,
+    phase: Phase,
+}
+
+impl Manager {
+    /// Begins with the cooldown, which may be none.
+    pub fn new(timeouts: Timeouts, now: Instant) -> Self {
+        let phase = if timeouts.cooldown.is_zero() {
+            Phase::Idling
+        } else {
+            Phase::Cooldown { until: now + timeouts.cooldown, first_change: None }
+        };
+        Self { timeouts, phase }
+    }
+
+    /// The current phase.
+    pub fn phase(&self) -> PhaseName {
+        match self.phase {
+            Phase::Cooldown { .. } => PhaseName::Cooldown,
+            Phase::Idling => PhaseName::Idling,
+            Phase::Stabilizing { .. } => PhaseName::Stabilizing,
+            Phase::Stabilized { .. } => PhaseName::Stabilized,
+            Phase::Transitioning => PhaseName::Transitioning,
+        }
+    }
+
+    /// Resources or requirements have changed; `resources` is how they are now.
+    pub fn on_change(&mut self, now: Instant, resources: Resources) -> Vec<Output> {
+        let mut outputs = self.on_tick(now, resources);
+        match &mut self.phase {
+            Phase::Cooldown { first_change, .. } => {
+                if resources.sufficient {
+                    first_change.get_or_insert(now);
+                }
+            }
+            Phase::Idling => {
+                if resources.sufficient {
+                    self.stabilize(now, now, &mut outputs);
+                }
+            }
+            Phase::Stabilizing { evaluate_at, .. } => {
+                evaluate_at.get_or_insert(now + self.timeouts.max_trigger_delay);
+                outputs.push(Output::RequestCheckpoint);
+            }
+            Phase::Stabilized { .. } | Phase::Transitioning => {}
+        }
+        outputs
+    }
+
+    /// A good moment: a checkpoint is complete, or there is nothing to wait for.
+    pub fn on_trigger(&mut self, now: Instant, resources: Resources) -> Vec<Output> {
+        let mut outputs = self.on_tick(now, resources);
+        match &mut self.phase {
+            Phase::Stabilizing { evaluate_at, .. } => {
+                *evaluate_at = None;
+                if resources.desired {
+                    self.transition(&mut outputs);
+                }
+            }
+            Phase::Stabilized { .. } => self.evaluate_stabilized(resources, &mut outputs),
+            Phase::Cooldown { .. } | Phase::Idling | Phase::Transitioning => {}
+        }
+        outputs
+    }
+
+    /// Lets every timer act that is due.
+    pub fn on_tick(&mut self, now: Instant, resources: Resources) -> Vec<Output> {
+        let mut outputs = Vec::new();
+        while self.next_wakeup().is_some_and(|due| due <= now) {
+            self.expire(now, resources, &mut outputs);
+        }
+        outputs
+    }
+
+    /// When the next timer is due.
+    pub fn next_wakeup(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Cooldown { until, .. } => Some(until),
+            Phase::Stabilizing { first_change, evaluate_at } => {
+                let stabilized = first_change + self.timeouts.stabilization;
+                Some(evaluate_at.map_or(stabilized, |at| at.min(stabilized)))
+            }
+            Phase::Stabilized { evaluate_at } => Some(evaluate_at),
+            Phase::Idling | Phase::Transitioning => None,
+        }
+    }
+
+    /// One timer of the current phase is due.
+    fn expire(&mut self, now: Instant, resources: Resources, outputs: &mut Vec<Output>) {
+        match &mut self.phase {
+            Phase::Cooldown { first_change: None, .. } => self.phase = Phase::Idling,
+            Phase::Cooldown { first_change: Some(first), .. } => {
+                let first = *first;
+                self.stabilize(first, now, outputs);
+            }
+            Phase::Stabilizing { evaluate_at, .. } if evaluate_at.is_some_and(|at| at <= now) => {
+                *evaluate_at = None;
+                if resources.desired {
+                    self.transition(outputs);
+                }
+            }
+            Phase::Stabilizing { first_change, .. } => {
+                let evaluate_at = *first_change + self.timeouts.max_trigger_delay;
+                self.phase = Phase::Stabilized { evaluate_at };
+                outputs.push(Output::RequestCheckpoint);
+            }
+            Phase::Stabilized { .. } => self.evaluate_stabilized(resources, outputs),
+            Phase::Idling | Phase::Transitioning => {}
+        }
+    }
+
+    fn stabilize(&mut self, first_change: Instant, now: Instant, outputs: &mut Vec<Output>) {
+        let evaluate_at = Some(now + self.timeouts.max_trigger_delay);
+        self.phase = Phase::Stabilizing { first_change, evaluate_at };
+        outputs.push(Output::RequestCheckpoint);
+    }
+
+    fn evaluate_stabilized(&mut self, resources: Resources, outputs: &mut Vec<Output>) {
+        if resources.sufficient {
+            self.transition(outputs);
+        } else {
+            self.phase = Phase::Idling;
+        }
+    }
+
+    fn transition(&mut self, outputs: &mut Vec<Output>) {
+        self.phase = Phase::Transitioning;
+        outputs.push(Output::Transition);
+    }
+}
+
+#[cfg(test)]
+#[path = "transition_tests.rs"]
+mod tests;
