@@ -1,9 +1,20 @@
 //! The manifest: what a complete checkpoint or savepoint holds.
+//!
+//! A checkpoint's manifest names its data objects absolutely; a savepoint's names them below the savepoint's own
+//! directory, so that the directory can be moved. Whoever reads a manifest calls [`Manifest::rebase`] first, and
+//! from then on all names are absolute. [`wire`] is its form as bytes.
+
+pub mod wire;
 
 use bytes::Bytes;
 use reflow_protocol::snapshot::{Codec, OperatorState, RunRef};
-use reflow_types::{CheckpointId, JobId, KeyGroupSet, MaxParallelism, OwnershipTable, SubtaskId, Timestamp, VertexId};
+use reflow_types::{
+    CheckpointId, JobId, KeyGroupSet, MaxParallelism, OwnershipTable, SubtaskId, Timestamp, VertexId,
+};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+pub use wire::{ManifestError, decode, encode};
 
 /// A checkpoint's content, written last under its deciding name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,7 +56,7 @@ pub struct VertexState {
     pub table: Option<OwnershipTable>,
     /// The lowest watermark of its subtasks at the barrier.
     pub watermark: Timestamp,
-    /// Keyed state by owner.
+    /// Keyed state by owner. The groups of the entries are disjoint.
     pub keyed: Vec<OwnedRuns>,
     /// Operator state of all subtasks, one entry for each subtask and state.
     pub operator: Vec<OperatorState>,
@@ -54,10 +65,21 @@ pub struct VertexState {
 /// The runs that hold the state of some groups.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OwnedRuns {
-    /// The groups, all of one owner.
+    /// The groups, all of one owner. Of the runs' blocks only those of these groups count.
     pub groups: KeyGroupSet,
-    /// For each segment that holds anything: its runs, from the last full one on, in order of their checkpoints.
-    pub segments: Vec<(u16, Vec<RunRef>)>,
+    /// For each segment of each table that holds anything, in ascending order of segment and table.
+    pub segments: Vec<SegmentRuns>,
+}
+
+/// The runs that hold one segment of one table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SegmentRuns {
+    /// Which segment ([`reflow_types::key_group::segment_groups`]).
+    pub segment: u16,
+    /// Which table.
+    pub table: u16,
+    /// From the last full one on, in order of their checkpoints.
+    pub runs: Vec<RunRef>,
 }
 
 /// What stands under a checkpoint's deciding name.
@@ -67,4 +89,74 @@ pub enum Decision {
     Complete(Box<Manifest>),
     /// The checkpoint will never be complete.
     Abandoned,
+}
+
+/// Whether a name is absolute: it has a scheme, or begins at the root.
+pub(crate) fn is_absolute(object: &str) -> bool {
+    object.contains("://") || object.starts_with('/')
+}
+
+/// `object` as seen from outside `directory`.
+pub(crate) fn below(directory: &str, object: &str) -> String {
+    if is_absolute(object) { object.to_owned() } else { format!("{directory}/{object}") }
+}
+
+impl Manifest {
+    /// Makes the names that are relative absolute: `directory` is the manifest's own, without a slash at the end.
+    pub fn rebase(&mut self, directory: &str) {
+        for run in self.vertices.iter_mut().flat_map(VertexState::runs_mut) {
+            if !is_absolute(&run.object) {
+                run.object = below(directory, &run.object);
+            }
+        }
+    }
+
+    /// The data objects that it names.
+    pub fn objects(&self) -> BTreeSet<&str> {
+        self.vertices.iter().flat_map(VertexState::runs).map(|run| run.object.as_str()).collect()
+    }
+
+    /// The bytes of state that it stands for.
+    pub fn state_bytes(&self) -> u64 {
+        self.vertices.iter().map(|vertex| vertex.keyed_bytes() + vertex.operator_bytes()).sum()
+    }
+}
+
+impl VertexState {
+    /// All runs.
+    pub fn runs(&self) -> impl Iterator<Item = &RunRef> {
+        self.keyed.iter().flat_map(OwnedRuns::runs)
+    }
+
+    fn runs_mut(&mut self) -> impl Iterator<Item = &mut RunRef> {
+        self.keyed
+            .iter_mut()
+            .flat_map(|part| part.segments.iter_mut())
+            .flat_map(|segment| segment.runs.iter_mut())
+    }
+
+    fn keyed_bytes(&self) -> u64 {
+        self.runs().map(|run| u64::from(run.len)).sum()
+    }
+
+    fn operator_bytes(&self) -> u64 {
+        self.operator.iter().map(operator_bytes).sum()
+    }
+
+    /// Whether a restore without this vertex would lose anything.
+    pub fn holds_state(&self) -> bool {
+        self.runs().next().is_some() || self.operator.iter().any(|state| !state.items.is_empty())
+    }
+}
+
+impl OwnedRuns {
+    /// All runs.
+    pub fn runs(&self) -> impl Iterator<Item = &RunRef> {
+        self.segments.iter().flat_map(|segment| &segment.runs)
+    }
+}
+
+/// The bytes of an operator's items.
+pub(crate) fn operator_bytes(state: &OperatorState) -> u64 {
+    state.items.iter().map(|item| item.len() as u64).sum()
 }

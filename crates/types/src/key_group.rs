@@ -36,8 +36,24 @@ impl fmt::Display for KeyGroup {
 /// # Invariants
 /// For each pair of neighbours: `a.last + 1 < b.first`; within each: `first <= last`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Unchecked")]
 pub struct KeyGroupSet {
     ranges: Vec<(u16, u16)>,
+}
+
+/// A set as it comes from a file or a peer.
+#[derive(Deserialize)]
+struct Unchecked {
+    ranges: Vec<(u16, u16)>,
+}
+
+impl TryFrom<Unchecked> for KeyGroupSet {
+    type Error = &'static str;
+    fn try_from(Unchecked { ranges }: Unchecked) -> Result<Self, Self::Error> {
+        let ordered = ranges.iter().all(|(first, last)| first <= last)
+            && ranges.windows(2).all(|w| u32::from(w[0].1) + 1 < u32::from(w[1].0));
+        if ordered { Ok(Self { ranges }) } else { Err("a set of key groups whose ranges are out of order") }
+    }
 }
 
 impl KeyGroupSet {

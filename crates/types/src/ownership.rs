@@ -9,10 +9,33 @@ use serde::{Deserialize, Serialize};
 /// - As many owners as the vertex has key groups, each below `parallelism`.
 /// - No subtask owns two groups more than another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Unchecked")]
 pub struct OwnershipTable {
     version: u64,
     parallelism: u32,
     owners: Vec<u16>,
+}
+
+/// A table as it comes from a file or a peer.
+#[derive(Deserialize)]
+struct Unchecked {
+    version: u64,
+    parallelism: u32,
+    owners: Vec<u16>,
+}
+
+impl TryFrom<Unchecked> for OwnershipTable {
+    type Error = &'static str;
+    fn try_from(Unchecked { version, parallelism, owners }: Unchecked) -> Result<Self, Self::Error> {
+        let groups = u32::try_from(owners.len()).unwrap_or(u32::MAX);
+        if MaxParallelism::new(groups).is_err() || !(1..=groups).contains(&parallelism) {
+            return Err("an ownership table of an impossible size");
+        }
+        if owners.iter().any(|&owner| u32::from(owner) >= parallelism) {
+            return Err("an ownership table with an owner that does not exist");
+        }
+        Ok(Self { version, parallelism, owners })
+    }
 }
 
 impl OwnershipTable {

@@ -1,0 +1,152 @@
+//! Checkpoints of one job: when one begins, is complete, is given up, is deleted. Pure.
+//!
+//! [`Coordinator`] is told what was asked for ([`Request`]), what subtasks wrote and what storage answered, and
+//! says what is to be done ([`Effect`]). It promises:
+//!
+//! - One checkpoint or savepoint at a time; ids only grow.
+//! - Checkpoint *n* is complete when its manifest stands under its deciding name, and not before. A checkpoint
+//!   whose manifest may stand there fails only once the name is taken by an abandonment; so none fails and is
+//!   complete later.
+//! - What a retained checkpoint, the restored one or one under way names is not deleted.
+//!
+//! Reading order: [`coordinator`] (what it is told), `decision` (how a checkpoint ends), `pending` (the checkpoint
+//! under way), `deployed` (the attempt), `queue` (requests that wait), [`chain`] (which runs hold which groups),
+//! [`retention`] (what is kept and what goes), [`recovery`] (what a new
+//! JobManager finds), [`stats`] (what people see). The design is told in `docs/design/checkpoints.md`.
+
+pub mod chain;
+pub mod coordinator;
+mod decision;
+mod deployed;
+mod pending;
+mod queue;
+pub mod recovery;
+pub mod retention;
+pub mod stats;
+
+pub use coordinator::Coordinator;
+pub use recovery::{Recovered, TAKEOVER_IDS, recover};
+pub use retention::Completed;
+pub use stats::Stats;
+
+use crate::action::Action;
+use crate::event::RequestId;
+use reflow_graph::VertexIndex;
+use reflow_protocol::control::AfterBarrier;
+use reflow_types::{CheckpointId, JobId, LeaderEpoch, SubtaskId, SubtaskIndex};
+use std::time::Duration;
+
+/// What governs checkpoints.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// From the beginning of one periodic checkpoint to that of the next; `None`: no periodic ones.
+    pub interval: Option<Duration>,
+    /// From trigger to stored manifest; what takes longer is given up.
+    pub timeout: Duration,
+    /// From the end of a checkpoint to the beginning of the next periodic one.
+    pub min_pause: Duration,
+    /// How many periodic checkpoints may fail in a row.
+    pub tolerable_failures: u32,
+    /// How many complete checkpoints are kept. At least 1.
+    pub retained: usize,
+    /// Full name of the job's directory, e.g. `file:///checkpoints/<job id>`, without a slash at the end.
+    pub job_dir: String,
+    /// Whether the checkpoints of a job outlive its cancellation (`RETAIN_ON_CANCELLATION`).
+    pub keep_on_cancellation: bool,
+}
+
+/// Whose checkpoints they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The job.
+    pub job: JobId,
+    /// Its name.
+    pub name: String,
+    /// This leadership.
+    pub epoch: LeaderEpoch,
+    /// The fingerprint of the job's executable (SHA-256).
+    pub build: String,
+}
+
+/// What a checkpoint is for. Later ones go first where several wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Purpose {
+    /// The interval has passed.
+    Periodic,
+    /// A user asked for a checkpoint.
+    User,
+    /// A user asked for a savepoint.
+    Savepoint,
+    /// The attempt ends with it, and the next begins from it at another parallelism.
+    Rescale,
+    /// Stop with a savepoint.
+    Stop {
+        /// Whether windows and timers fire first.
+        drain: bool,
+    },
+    /// The JobManager is to end, the job to be resumed.
+    Suspend,
+    /// All inputs have ended: what is still to be committed.
+    Final,
+}
+
+impl Purpose {
+    /// Whether it is the user's, complete in itself, in the savepoint codec and in a directory of its own.
+    pub fn is_savepoint(self) -> bool {
+        matches!(self, Purpose::Savepoint | Purpose::Stop { .. })
+    }
+}
+
+/// A checkpoint that is wanted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    /// What for.
+    pub purpose: Purpose,
+    /// What sources do after the barrier.
+    pub then: AfterBarrier,
+    /// Who is to be answered.
+    pub request: Option<RequestId>,
+    /// Below which directory a savepoint gets its own. Savepoints must have one, others have none.
+    pub directory: Option<String>,
+}
+
+/// A subtask of the attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Participant {
+    /// Its id.
+    pub subtask: SubtaskId,
+    /// Its vertex.
+    pub vertex: VertexIndex,
+    /// Its index.
+    pub index: SubtaskIndex,
+}
+
+/// What the coordinator wants, in order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// To be done.
+    Act(Action),
+    /// A checkpoint is complete.
+    Completed {
+        /// Its id.
+        checkpoint: CheckpointId,
+        /// What it was for.
+        purpose: Purpose,
+        /// Its directory.
+        at: String,
+    },
+    /// A checkpoint has failed, and will never be complete.
+    Failed {
+        /// Its id.
+        checkpoint: CheckpointId,
+        /// What it was for.
+        purpose: Purpose,
+        /// Why.
+        reason: String,
+    },
+    /// The attempt should fail: checkpoints fail again and again, or storage does not tell what became of one.
+    TooManyFailures {
+        /// What happened last.
+        reason: String,
+    },
+}

@@ -1,0 +1,253 @@
+//! Chains: which runs hold the state of one owner's groups.
+//!
+//! A checkpoint writes, per table and segment, either a full run or an increment; what restores a segment is its
+//! last full run and the increments since. A segment may hold several key groups, and after a rescale those may
+//! come from several former owners with different runs. So a segment is kept as *strands*: disjoint sets of groups,
+//! each with its runs per table. A run of the present owner is added to all strands of the segment; a full run
+//! makes the strands equal, and they become one.
+//!
+//! Rejected: one list of runs for each former owner, in front of the owner's own. Its order would bind readers
+//! across parts, and it would grow with each rescale. Strands keep parts independent of each other, at the price
+//! of reading a segment at the border of two former owners once for each of them until it is written in full.
+
+use crate::manifest::{OwnedRuns, SegmentRuns};
+use reflow_protocol::snapshot::{Run, RunRef};
+use reflow_types::key_group::segment_groups;
+use reflow_types::{KeyGroup, KeyGroupSet, MaxParallelism};
+use std::collections::BTreeMap;
+
+/// The runs of one owner.
+///
+/// # Invariants
+/// - The strands of a segment are disjoint, not empty, and no two have the same runs.
+/// - All groups of a segment's strands are the owner's, and of that segment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Chain {
+    owned: KeyGroupSet,
+    max: MaxParallelism,
+    segments: BTreeMap<u16, Vec<Strand>>,
+}
+
+/// Groups of a segment that have the same history.
+#[derive(Clone, Debug, PartialEq)]
+struct Strand {
+    groups: KeyGroupSet,
+    tables: BTreeMap<u16, Vec<RunRef>>,
+}
+
+impl Chain {
+    /// Nothing is written yet.
+    pub fn new(owned: KeyGroupSet, max: MaxParallelism) -> Self {
+        Self { owned, max, segments: BTreeMap::new() }
+    }
+
+    /// What `former` owners' runs hold of the groups `owned`. Segments that the max parallelism does not have are
+    /// passed over: [`restore::plan`](crate::restore::plan) refuses them.
+    pub fn inherit(owned: KeyGroupSet, max: MaxParallelism, former: &[OwnedRuns]) -> Self {
+        let mut chain = Self::new(owned, max);
+        for part in former {
+            let shared = part.groups.intersection(&chain.owned);
+            if shared.is_empty() {
+                continue;
+            }
+            let mut strands: BTreeMap<u16, Strand> = BTreeMap::new();
+            for piece in &part.segments {
+                let Some(groups) = within(&shared, max, piece.segment) else { continue };
+                let strand = Strand { groups, tables: BTreeMap::new() };
+                let strand = strands.entry(piece.segment).or_insert(strand);
+                strand.tables.entry(piece.table).or_default().extend(piece.runs.iter().cloned());
+            }
+            for (segment, strand) in strands {
+                chain.segments.entry(segment).or_default().push(strand);
+            }
+        }
+        chain.segments.values_mut().for_each(unify);
+        chain
+    }
+
+    /// The same groups without any state.
+    pub fn cleared(&self) -> Self {
+        Self::new(self.owned.clone(), self.max)
+    }
+
+    /// The groups whose state it holds.
+    pub fn owned(&self) -> &KeyGroupSet {
+        &self.owned
+    }
+
+    /// Adds what the owner wrote into `object` for one checkpoint. A run of the same segment and table follows the
+    /// one before it.
+    pub fn append(&mut self, object: &str, runs: &[Run]) {
+        for run in runs {
+            let Some(groups) = within(&self.owned, self.max, run.segment) else { continue };
+            let strands = self.segments.entry(run.segment).or_default();
+            let rest: KeyGroupSet =
+                groups.iter().filter(|&group| !strands.iter().any(|s| s.groups.contains(group))).collect();
+            if !rest.is_empty() {
+                strands.push(Strand { groups: rest, tables: BTreeMap::new() });
+            }
+            for strand in strands.iter_mut() {
+                let chain = strand.tables.entry(run.table).or_default();
+                if run.full {
+                    chain.clear();
+                }
+                if run.len > 0 {
+                    let (offset, len) = (run.offset, run.len);
+                    chain.push(RunRef { object: object.to_owned(), table: run.table, offset, len });
+                }
+            }
+            unify(strands);
+        }
+    }
+
+    /// The chain as a manifest holds it: as few parts as there are strands in one segment. The parts' groups are
+    /// disjoint and together the owner's.
+    pub fn parts(&self) -> Vec<OwnedRuns> {
+        let count = self.segments.values().map(Vec::len).max().unwrap_or(0).max(1);
+        let mut parts: Vec<(Vec<KeyGroup>, Vec<SegmentRuns>)> = vec![Default::default(); count];
+        for (&segment, strands) in &self.segments {
+            for (i, strand) in strands.iter().enumerate() {
+                let (groups, segments) = &mut parts[i];
+                groups.extend(strand.groups.iter());
+                segments.extend(strand.tables.iter().map(|(&table, runs)| SegmentRuns {
+                    segment,
+                    table,
+                    runs: runs.clone(),
+                }));
+            }
+        }
+        let others: KeyGroupSet =
+            parts.iter().skip(1).flat_map(|(groups, _)| groups.iter().copied()).collect();
+        let first: KeyGroupSet = self.owned.iter().filter(|&group| !others.contains(group)).collect();
+        let part = |(i, (groups, segments)): (usize, (Vec<KeyGroup>, Vec<SegmentRuns>))| OwnedRuns {
+            groups: if i == 0 { first.clone() } else { groups.into_iter().collect() },
+            segments,
+        };
+        parts.into_iter().enumerate().map(part).collect()
+    }
+
+    /// The bytes that a restore reads.
+    pub fn bytes(&self) -> u64 {
+        let runs = self.segments.values().flatten().flat_map(|strand| strand.tables.values()).flatten();
+        runs.map(|run| u64::from(run.len)).sum()
+    }
+
+    /// Panics if the chain breaks the type's invariants.
+    pub fn check_invariants(&self) {
+        for (&segment, strands) in &self.segments {
+            let groups =
+                within(&self.owned, self.max, segment).expect("only segments of the owner have strands");
+            for (i, strand) in strands.iter().enumerate() {
+                assert!(!strand.groups.is_empty(), "segment {segment} has a strand without groups");
+                assert_eq!(
+                    strand.groups.intersection(&groups),
+                    strand.groups,
+                    "groups outside segment {segment}"
+                );
+                for other in &strands[..i] {
+                    assert!(
+                        strand.groups.intersection(&other.groups).is_empty(),
+                        "strands of {segment} overlap"
+                    );
+                    assert_ne!(strand.tables, other.tables, "two strands of segment {segment} are one");
+                }
+            }
+        }
+    }
+}
+
+/// The groups of `set` in a segment, if any.
+fn within(set: &KeyGroupSet, max: MaxParallelism, segment: u16) -> Option<KeyGroupSet> {
+    let (first, last) = segment_groups(max, segment)?;
+    let range: KeyGroupSet = (first.0..=last.0).map(KeyGroup).collect();
+    Some(set.intersection(&range)).filter(|groups| !groups.is_empty())
+}
+
+/// Joins strands with the same runs, and drops what holds nothing.
+fn unify(strands: &mut Vec<Strand>) {
+    let mut unified: Vec<Strand> = Vec::with_capacity(strands.len());
+    for mut strand in strands.drain(..) {
+        strand.tables.retain(|_, runs| !runs.is_empty());
+        match unified.iter_mut().find(|other| other.tables == strand.tables) {
+            Some(other) => other.groups = other.groups.iter().chain(strand.groups.iter()).collect(),
+            None => unified.push(strand),
+        }
+    }
+    unified.retain(|strand| !strand.tables.is_empty());
+    unified.sort_by_key(|strand| strand.groups.ranges()[0]);
+    *strands = unified;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn groups(first: u16, last: u16) -> KeyGroupSet {
+        (first..=last).map(KeyGroup).collect()
+    }
+
+    fn run(table: u16, segment: u16, full: bool, len: u32) -> Run {
+        Run { table, segment, full, offset: 0, len }
+    }
+
+    /// 32768 groups: segment 0 is groups 0 ... 63.
+    fn check(chain: &Chain, expect: &str) {
+        chain.check_invariants();
+        let runs = |segment: &SegmentRuns| {
+            let names: Vec<&str> = segment.runs.iter().map(|run| run.object.as_str()).collect();
+            format!(" {}/{}:{}", segment.segment, segment.table, names.join("+"))
+        };
+        let text = chain.parts().into_iter().map(|part| {
+            format!("{:?}{}", part.groups.ranges(), part.segments.iter().map(runs).collect::<String>())
+        });
+        assert_eq!(text.collect::<Vec<_>>().join(" | "), expect);
+    }
+
+    #[test]
+    fn increments_follow_the_last_full_run_of_their_table() {
+        let mut chain = Chain::new(groups(0, 127), MaxParallelism::UPPER_BOUND);
+        check(&chain, "[(0, 127)]");
+        chain.append("a", &[run(0, 0, true, 9), run(0, 1, true, 9), run(1, 0, true, 9)]);
+        chain.append("b", &[run(0, 0, false, 1), run(1, 0, false, 1)]);
+        check(&chain, "[(0, 127)] 0/0:a+b 0/1:a+b 1/0:a");
+        chain.append("c", &[run(0, 0, true, 8)]);
+        check(&chain, "[(0, 127)] 0/0:c 0/1:a+b 1/0:a");
+        chain.append("d", &[run(0, 0, true, 0), run(0, 1, false, 0)]);
+        check(&chain, "[(0, 127)] 0/1:a+b 1/0:a");
+    }
+
+    #[test]
+    fn a_segment_of_two_former_owners_has_two_strands_until_it_is_written_in_full() {
+        let max = MaxParallelism::UPPER_BOUND;
+        let (mut a, mut b) = (Chain::new(groups(0, 31), max), Chain::new(groups(32, 127), max));
+        a.append("a", &[run(0, 0, true, 9)]);
+        b.append("b", &[run(0, 0, true, 9), run(0, 1, true, 9)]);
+        let former: Vec<OwnedRuns> = a.parts().into_iter().chain(b.parts()).collect();
+        let mut chain = Chain::inherit(groups(16, 100), max, &former);
+        check(&chain, "[(16, 31), (64, 100)] 0/0:a 1/0:b | [(32, 63)] 0/0:b");
+        chain.append("c", &[run(0, 0, false, 1)]);
+        check(&chain, "[(16, 31), (64, 100)] 0/0:a+c 1/0:b | [(32, 63)] 0/0:b+c");
+        let again = Chain::inherit(groups(16, 100), max, &chain.parts());
+        assert_eq!(again, chain);
+        chain.append("d", &[run(0, 0, true, 9)]);
+        check(&chain, "[(16, 100)] 0/0:d 1/0:b");
+        check(&Chain::inherit(groups(0, 15), max, &chain.parts()), "[(0, 15)]");
+    }
+
+    #[test]
+    fn an_increment_covers_groups_that_held_nothing() {
+        let max = MaxParallelism::UPPER_BOUND;
+        let mut a = Chain::new(groups(0, 31), max);
+        a.append("a", &[run(0, 0, false, 9)]);
+        let mut chain = Chain::inherit(groups(0, 63), max, &a.parts());
+        chain.append("b", &[run(0, 0, false, 9)]);
+        check(&chain, "[(0, 31)] 0/0:a+b | [(32, 63)] 0/0:b");
+    }
+
+    #[test]
+    fn groups_of_few_key_groups_span_segments() {
+        let mut chain = Chain::new(groups(1, 1), MaxParallelism::new(128).unwrap());
+        chain.append("a", &[run(0, 3, true, 9), run(0, 4, true, 9), run(0, 7, true, 9), run(0, 8, true, 9)]);
+        check(&chain, "[(1, 1)] 4/0:a 7/0:a");
+    }
+}

@@ -1,0 +1,409 @@
+//! The coordinator: what it is told, and when it begins a checkpoint. How one ends is in `decision`.
+
+use super::deployed::Deployed;
+use super::pending::{Abandoning, Pending};
+use super::queue::{Queue, Queued};
+use super::recovery::{Recovered, TAKEOVER_IDS};
+use super::retention::{Completed, Retention, checkpoint_dir, data_dir, deciding_name};
+use super::stats::{Acknowledgement, Entry, Restored, Stats, Status, VertexStats};
+use super::{Effect, Identity, Participant, Purpose, Request, Settings};
+use crate::action::{Action, EndState};
+use crate::event::RequestId;
+use crate::manifest::{below, operator_bytes};
+use bytes::Bytes;
+use reflow_graph::{ExecutionGraph, JobGraph};
+use reflow_protocol::control::{AfterBarrier, SnapshotKind, SnapshotTiming};
+use reflow_protocol::deployment::Attempt;
+use reflow_protocol::snapshot::{Codec, SubtaskState};
+use reflow_types::{CheckpointId, Instant, SubtaskId};
+use std::collections::BTreeMap;
+
+/// The checkpoints of one job under one leadership.
+///
+/// # Invariants
+/// - At most one checkpoint is under way, and it is of the attempt that runs, or being given up.
+/// - Ids grow by one; none runs further than [`TAKEOVER_IDS`] ahead of the highest name that stands.
+#[derive(Debug)]
+pub struct Coordinator {
+    pub(super) settings: Settings,
+    pub(super) identity: Identity,
+    pub(super) next_id: CheckpointId,
+    /// The highest id whose deciding name is known to stand in the job's directory.
+    pub(super) highest_named: CheckpointId,
+    /// A name that is being created only so that ids do not run ahead.
+    pub(super) marker: Option<(CheckpointId, Abandoning)>,
+    next_subtask: SubtaskId,
+    pub(super) deployed: Option<Deployed>,
+    pub(super) pending: Option<Pending>,
+    queue: Queue,
+    pub(super) retention: Retention,
+    pub(super) stats: Stats,
+    /// When a checkpoint last ended, well or not.
+    pub(super) last_ended: Option<Instant>,
+    /// Periodic ones, in a row.
+    pub(super) failures: u32,
+}
+
+impl Coordinator {
+    /// A coordinator that goes on from `recovered`.
+    pub fn new(settings: Settings, identity: Identity, recovered: Option<Recovered>, _now: Instant) -> Self {
+        let recovered = recovered.unwrap_or_default();
+        let mut retention = Retention::new(settings.retained, settings.job_dir.clone());
+        recovered.objects.into_iter().for_each(|object| retention.know_object(object));
+        recovered.abandoned.into_iter().for_each(|id| retention.know_abandoned(id));
+        recovered.completed.into_iter().for_each(|completed| retention.add(completed));
+        Self {
+            settings,
+            identity,
+            next_id: recovered.highest.next(),
+            highest_named: recovered.highest_named,
+            marker: None,
+            next_subtask: recovered.next_subtask,
+            deployed: None,
+            pending: None,
+            queue: Queue::default(),
+            retention,
+            stats: Stats::default(),
+            last_ended: None,
+            failures: 0,
+        }
+    }
+
+    /// An attempt is deployed, with the state of [`latest`](Self::latest).
+    ///
+    /// # Panics
+    /// If the former attempt's last checkpoint [is not settled](Self::is_settled): what was restored may not be the
+    /// latest.
+    pub fn begin_attempt(
+        &mut self,
+        now: Instant,
+        attempt: Attempt,
+        participants: Vec<Participant>,
+        job: &JobGraph,
+        graph: &ExecutionGraph,
+    ) {
+        assert!(
+            self.pending.is_none(),
+            "an attempt begins while checkpoint {} is undecided",
+            self.next_id.0 - 1
+        );
+        let restored = self.retention.latest();
+        let deployed = Deployed::new(attempt, participants, job, graph, restored);
+        if let Some(Completed { checkpoint, at, manifest, .. }) = restored {
+            let (savepoint, path) = (manifest.codec == Codec::Savepoint, at.clone());
+            self.stats.restored(Restored { checkpoint: *checkpoint, at: now.as_millis(), savepoint, path });
+        }
+        self.next_subtask = self.next_subtask.max(deployed.next_subtask);
+        self.deployed = Some(deployed);
+        self.failures = 0;
+    }
+
+    /// All subtasks of the attempt run: checkpoints may begin, the first periodic one after an interval.
+    pub fn set_running(&mut self, now: Instant) -> Vec<Effect> {
+        let mut out = Vec::new();
+        if let Some(deployed) = &mut self.deployed {
+            deployed.running = true;
+            deployed.next_periodic = self.settings.interval.map(|interval| now + interval);
+        }
+        self.advance(now, &mut out);
+        out
+    }
+
+    /// The attempt is over. Its checkpoint under way is given up, and what waited is refused. Before another attempt
+    /// begins, await [`is_settled`](Self::is_settled).
+    pub fn end_attempt(&mut self, now: Instant) -> Vec<Effect> {
+        let mut out = Vec::new();
+        self.deployed = None;
+        for queued in self.queue.drain() {
+            let reason = "the attempt has ended before it could begin";
+            out.extend(answers(queued.requests, Err(reason.to_owned())));
+        }
+        self.give_up(now, "the attempt has ended".to_owned(), &mut out);
+        out
+    }
+
+    /// Whether no checkpoint's outcome is open, so that [`latest`](Self::latest) is what an attempt begins from.
+    pub fn is_settled(&self) -> bool {
+        self.pending.is_none()
+    }
+
+    /// The enumerators' states, taken when the checkpoint was triggered.
+    pub fn set_enumerators(&mut self, checkpoint: CheckpointId, states: Vec<(String, Bytes)>) {
+        if let Some(pending) = self.pending.as_mut().filter(|pending| pending.id == checkpoint) {
+            pending.enumerators.get_or_insert(states);
+        }
+    }
+
+    /// A checkpoint is wanted: it begins now, or when the one under way has ended.
+    pub fn request(&mut self, now: Instant, request: Request) -> Vec<Effect> {
+        let mut out = Vec::new();
+        let Request { purpose, then, request, directory } = request;
+        let wanted = Queued { purpose, then, requests: Vec::from_iter(request), directory };
+        let refusal = if self.deployed.is_none() {
+            Some((wanted, "the job does not run"))
+        } else if purpose.is_savepoint() && wanted.directory.is_none() {
+            Some((
+                wanted,
+                "a savepoint needs a directory: name one, or set execution.checkpointing.savepoint-dir",
+            ))
+        } else {
+            self.queue.push(wanted).err().map(|wanted| (wanted, "too many savepoints wait: try again later"))
+        };
+        if let Some((refused, reason)) = refusal {
+            out.extend(answers(refused.requests, Err(reason.to_owned())));
+        }
+        self.advance(now, &mut out);
+        out
+    }
+
+    /// A subtask's part of a checkpoint is in storage.
+    pub fn on_acknowledged(
+        &mut self,
+        now: Instant,
+        attempt: Attempt,
+        checkpoint: CheckpointId,
+        subtask: SubtaskId,
+        state: SubtaskState,
+        timing: SnapshotTiming,
+    ) -> Vec<Effect> {
+        let mut out = Vec::new();
+        let current = |p: &&mut Pending| p.id == checkpoint && p.attempt == attempt && p.is_collecting();
+        let (pending, deployed) = match (self.pending.as_mut().filter(current), &self.deployed) {
+            (Some(pending), Some(deployed)) => (pending, deployed),
+            _ => {
+                // Too late. The object is there all the same, and is to be collected one day.
+                let object = state.keyed.and_then(|keyed| keyed.object);
+                object.into_iter().for_each(|o| self.retention.know_object(below(&self.data_dir(), &o)));
+                return out;
+            }
+        };
+        let Some(participant) = deployed.participants.get(&subtask) else { return out };
+        if pending.acknowledged.contains_key(&subtask) {
+            return out;
+        }
+        if let Some(object) = state.keyed.as_ref().and_then(|keyed| keyed.object.as_ref()) {
+            self.retention.know_object(below(&pending.data, object));
+        }
+        if let Some(fault) = deployed.fault(subtask, &state) {
+            self.give_up(now, format!("subtask {subtask}: {fault}"), &mut out);
+            self.advance(now, &mut out);
+            return out;
+        }
+        let keyed_bytes = state.keyed.as_ref().map_or(0, |keyed| keyed.bytes);
+        let bytes = keyed_bytes + state.operator.iter().map(operator_bytes).sum::<u64>();
+        let SnapshotTiming { alignment, writing } = timing;
+        let ack =
+            Acknowledgement { at: now, checkpointed_bytes: bytes, state_bytes: bytes, alignment, writing };
+        self.stats.acknowledged(checkpoint, usize::from(participant.vertex.0), participant.index, ack);
+        pending.acknowledged.insert(subtask, state);
+        self.seal_if_complete(&mut out);
+        out
+    }
+
+    /// A subtask could not write its part.
+    pub fn on_declined(
+        &mut self,
+        now: Instant,
+        attempt: Attempt,
+        checkpoint: CheckpointId,
+        subtask: SubtaskId,
+        reason: String,
+    ) -> Vec<Effect> {
+        let mut out = Vec::new();
+        let current = |p: &Pending| p.id == checkpoint && p.attempt == attempt && p.is_collecting();
+        let known = self.deployed.as_ref().is_some_and(|d| d.participants.contains_key(&subtask));
+        if known && self.pending.as_ref().is_some_and(current) {
+            self.give_up(now, format!("subtask {subtask} could not write its part: {reason}"), &mut out);
+            self.advance(now, &mut out);
+        }
+        out
+    }
+
+    /// A subtask has nothing more to do, and takes part in no more checkpoints: what it acknowledged for the last
+    /// complete one stands for it.
+    pub fn subtask_finished(&mut self, attempt: Attempt, subtask: SubtaskId) -> Vec<Effect> {
+        let mut out = Vec::new();
+        let Some(deployed) = self.deployed.as_mut().filter(|deployed| deployed.attempt == attempt) else {
+            return out;
+        };
+        if deployed.participants.contains_key(&subtask) && deployed.finished.insert(subtask) {
+            let last = deployed.last_of(subtask);
+            if let Some(pending) = self.pending.as_mut().filter(|pending| pending.is_collecting()) {
+                pending.acknowledged.entry(subtask).or_insert(last);
+            }
+            self.seal_if_complete(&mut out);
+        }
+        out
+    }
+
+    /// Time has passed.
+    pub fn on_tick(&mut self, now: Instant) -> Vec<Effect> {
+        let mut out = Vec::new();
+        self.seal_if_complete(&mut out);
+        let timeout = self.settings.timeout;
+        if self.pending.as_ref().is_some_and(|pending| now >= pending.triggered_at + timeout) {
+            self.give_up(now, format!("it was not complete after {timeout:?}"), &mut out);
+        }
+        self.retry_abandonments(now, &mut out);
+        self.advance(now, &mut out);
+        out
+    }
+
+    /// When [`on_tick`](Self::on_tick) has something to do.
+    pub fn next_wakeup(&self) -> Option<Instant> {
+        let pending = self.pending.as_ref().and_then(|pending| match &pending.abandoning {
+            Some(abandoning) => abandoning.retry_at,
+            None if self.is_ready_to_seal() => Some(Instant::default()),
+            None => Some(pending.triggered_at + self.settings.timeout),
+        });
+        let marker = self.marker.as_ref().and_then(|(_, abandoning)| abandoning.retry_at);
+        let free = self.pending.is_none() && self.marker.is_none();
+        let periodic = self.next_periodic().filter(|_| free);
+        [pending, marker, periodic].into_iter().flatten().min()
+    }
+
+    /// The checkpoint to begin from: the last complete one that is not damaged.
+    pub fn latest(&self) -> Option<&Completed> {
+        self.retention.latest()
+    }
+
+    /// The latest one cannot be read: it is set aside, and the next older one is the latest. If there is none, the
+    /// job's state is lost, and it must not begin anew by itself. Gives what was set aside.
+    pub fn reject_latest(&mut self, reason: &str) -> Option<&Completed> {
+        let rejected = self.retention.reject_latest()?;
+        self.stats.rejected.push((rejected.checkpoint, reason.to_owned()));
+        Some(rejected)
+    }
+
+    /// What people see.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// One past the highest subtask id that the job has used.
+    pub fn next_subtask(&self) -> SubtaskId {
+        self.next_subtask
+    }
+
+    /// The job has reached its end: its checkpoints go, unless they are to outlive it.
+    pub fn end_job(&mut self, now: Instant, state: EndState) -> Vec<Effect> {
+        let mut out = self.end_attempt(now);
+        let kept = match state {
+            EndState::Finished => false,
+            EndState::Canceled => self.settings.keep_on_cancellation,
+            EndState::Failed | EndState::Suspended => true,
+        };
+        if !kept {
+            let collected = self.retention.clear();
+            self.delete(collected, &mut out);
+        }
+        out
+    }
+
+    pub(super) fn data_dir(&self) -> String {
+        data_dir(&self.settings.job_dir)
+    }
+
+    /// When the next periodic checkpoint is due, if one ever is.
+    fn next_periodic(&self) -> Option<Instant> {
+        let deployed = self.deployed.as_ref().filter(|deployed| deployed.running && !deployed.ending)?;
+        let pause_over = self.last_ended.map_or(Instant::default(), |ended| ended + self.settings.min_pause);
+        deployed.next_periodic.map(|due| due.max(pause_over))
+    }
+
+    /// Begins what may begin now.
+    pub(super) fn advance(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        if self.pending.is_some()
+            || self.marker.is_some()
+            || !self.deployed.as_ref().is_some_and(|d| d.running)
+        {
+            return;
+        }
+        let due = self.next_periodic().is_some_and(|due| due <= now);
+        if self.queue.is_empty() && !due {
+            return;
+        }
+        if self.next_id.0 - self.highest_named.0 > TAKEOVER_IDS {
+            let id = CheckpointId(self.next_id.0 - 1);
+            self.marker = Some((id, Abandoning::new("its id was passed over".to_owned())));
+            let at = deciding_name(&self.settings.job_dir, id);
+            out.push(Effect::Act(Action::StoreAbandoned { checkpoint: id, at }));
+            return;
+        }
+        let periodic = Queued {
+            purpose: Purpose::Periodic,
+            then: AfterBarrier::Continue,
+            requests: Vec::new(),
+            directory: None,
+        };
+        let wanted = self.queue.pop().unwrap_or(periodic);
+        self.trigger(now, wanted, out);
+    }
+
+    fn trigger(&mut self, now: Instant, wanted: Queued, out: &mut Vec<Effect>) {
+        let id = self.next_id;
+        self.next_id = id.next();
+        let deployed = self.deployed.as_mut().expect("checkpoints are triggered in an attempt only");
+        if wanted.purpose == Purpose::Periodic {
+            deployed.next_periodic = self.settings.interval.map(|interval| now + interval);
+        }
+        let (codec, at, data) = match &wanted.directory {
+            Some(directory) => {
+                let at = savepoint_dir(directory, &self.identity, id);
+                (Codec::Savepoint, at.clone(), at)
+            }
+            None => {
+                let job_dir = &self.settings.job_dir;
+                (Codec::Exchange, checkpoint_dir(job_dir, id), data_dir(job_dir))
+            }
+        };
+        let finished = deployed.finished.iter();
+        let acknowledged: BTreeMap<_, _> = finished.map(|&id| (id, deployed.last_of(id))).collect();
+        let attempt = deployed.attempt;
+        self.stats.triggered(entry(id, wanted.purpose, now, deployed));
+        let kind = SnapshotKind { codec, directory: data.clone(), then: wanted.then };
+        out.push(Effect::Act(Action::TriggerCheckpoint { attempt, checkpoint: id, kind }));
+        self.pending = Some(Pending {
+            id,
+            attempt,
+            purpose: wanted.purpose,
+            then: wanted.then,
+            requests: wanted.requests,
+            codec,
+            at,
+            data,
+            triggered_at: now,
+            enumerators: None,
+            acknowledged,
+            sealed: None,
+            abandoning: None,
+        });
+    }
+}
+
+/// One answer for each request.
+pub(super) fn answers(
+    requests: Vec<RequestId>,
+    result: Result<String, String>,
+) -> impl Iterator<Item = Effect> {
+    requests.into_iter().map(move |request| Effect::Act(Action::Answer { request, result: result.clone() }))
+}
+
+/// As Flink names it: the job's first digits, and twelve that make it unique.
+fn savepoint_dir(directory: &str, identity: &Identity, id: CheckpointId) -> String {
+    let seed = format!("{} {} {id}", identity.job, identity.epoch);
+    let unique = reflow_types::key::hash_bytes(seed.as_bytes()).0 & 0xffff_ffff_ffff;
+    let job = identity.job.to_string();
+    format!("{}/savepoint-{}-{unique:012x}", directory.trim_end_matches('/'), &job[..6])
+}
+
+fn entry(checkpoint: CheckpointId, purpose: Purpose, now: Instant, deployed: &Deployed) -> Entry {
+    let mut vertices: Vec<VertexStats> = Vec::new();
+    for (index, vertex) in deployed.vertices().iter().enumerate() {
+        let members = deployed.participants.values().filter(|p| usize::from(p.vertex.0) == index);
+        let mut subtasks: Vec<_> = members.map(|p| (p.index, None)).collect();
+        subtasks.sort_by_key(|(index, _)| *index);
+        vertices.push(VertexStats { vertex: vertex.vertex, subtasks });
+    }
+    Entry { checkpoint, purpose, triggered_at: now, status: Status::InProgress, vertices }
+}

@@ -1,0 +1,288 @@
+//! How a checkpoint ends: by the one create of its deciding name.
+//!
+//! ```text
+//! collecting --all acknowledged--> sealed --manifest: won--------------------> complete
+//!     |                              |----- manifest: lost-------------------> failed
+//!     |                              `----- unknown, too late, attempt over--> abandoning
+//!     `--declined, too late, attempt over--> failed       abandoning --won---> failed
+//!                                                         abandoning --lost--> complete
+//!                                                         abandoning --unknown--> again, after a while
+//! ```
+//!
+//! While subtasks are still awaited nobody can have put the manifest, so the checkpoint fails at once; its name is
+//! created as abandoned all the same, for a successor to find, but nothing waits for that: storage that is full or
+//! slow does not hold up a restart.
+
+use super::Effect;
+use super::Purpose;
+use super::coordinator::{Coordinator, answers};
+use super::pending::{Abandoning, Pending, Sealed};
+use super::retention::{Collected, Completed, deciding_name};
+use crate::action::Action;
+use crate::event::StoreOutcome;
+use crate::manifest::below;
+use reflow_protocol::control::AfterBarrier;
+use reflow_protocol::snapshot::{Codec, SubtaskState};
+use reflow_types::{CheckpointId, Instant};
+use std::time::Duration;
+
+/// After so many failures in a row to create a name the attempt is failed, so that it is seen.
+const STORE_FAILURES: u32 = 5;
+const RETRY_DELAY: Duration = Duration::from_millis(200);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(10);
+
+impl Abandoning {
+    pub(super) fn new(reason: String) -> Self {
+        Self { reason, failures: 0, retry_at: None }
+    }
+
+    /// Storage did not say what became of it. Whether that is to be told.
+    fn failed(&mut self, now: Instant) -> bool {
+        let delay = RETRY_DELAY.saturating_mul(1 << self.failures.min(10)).min(MAX_RETRY_DELAY);
+        self.failures = self.failures.saturating_add(1);
+        self.retry_at = Some(now + delay);
+        self.failures.is_multiple_of(STORE_FAILURES)
+    }
+}
+
+impl Coordinator {
+    /// What came of [`Action::StoreManifest`].
+    pub fn on_manifest_stored(
+        &mut self,
+        now: Instant,
+        checkpoint: CheckpointId,
+        outcome: StoreOutcome,
+    ) -> Vec<Effect> {
+        let mut out = Vec::new();
+        let sealed = self.pending.as_ref().filter(|p| p.id == checkpoint && p.sealed.is_some());
+        let Some(abandoning) = sealed.map(|pending| pending.abandoning.is_some()) else { return out };
+        match outcome {
+            StoreOutcome::Won => self.complete(now, &mut out),
+            StoreOutcome::Lost => {
+                self.fail(now, "another JobManager has abandoned it".to_owned(), &mut out);
+            }
+            StoreOutcome::Failed(_) if abandoning => {}
+            StoreOutcome::Failed(reason) => {
+                self.give_up(now, format!("its manifest could not be stored: {reason}"), &mut out);
+            }
+        }
+        self.advance(now, &mut out);
+        out
+    }
+
+    /// What came of [`Action::StoreAbandoned`]. `Lost` says that a manifest stands there, not an abandonment.
+    pub fn on_abandoned_stored(
+        &mut self,
+        now: Instant,
+        checkpoint: CheckpointId,
+        outcome: StoreOutcome,
+    ) -> Vec<Effect> {
+        let mut out = Vec::new();
+        if self.marker.as_ref().is_some_and(|(id, _)| *id == checkpoint) {
+            self.marker_stored(now, checkpoint, outcome, &mut out);
+        } else if self.pending.as_ref().is_some_and(|p| p.id == checkpoint && p.abandoning.is_some()) {
+            self.abandonment_stored(now, outcome, &mut out);
+        } else if outcome == StoreOutcome::Won {
+            self.stands(checkpoint);
+            self.retention.know_abandoned(checkpoint);
+        }
+        self.advance(now, &mut out);
+        out
+    }
+
+    fn abandonment_stored(&mut self, now: Instant, outcome: StoreOutcome, out: &mut Vec<Effect>) {
+        let pending = self.pending.as_mut().expect("the caller has looked");
+        let abandoning = pending.abandoning.as_mut().expect("the caller has looked");
+        match outcome {
+            StoreOutcome::Won => {
+                let (id, reason) = (pending.id, abandoning.reason.clone());
+                if !pending.purpose.is_savepoint() {
+                    self.stands(id);
+                    self.retention.know_abandoned(id);
+                }
+                self.fail(now, reason, out);
+            }
+            StoreOutcome::Lost => self.complete(now, out),
+            StoreOutcome::Failed(why) => {
+                if abandoning.failed(now) {
+                    let (id, given_up) = (pending.id, &abandoning.reason);
+                    let reason = format!(
+                        "storage does not tell whether checkpoint {id} is complete ({why}), which was given up: \
+                         {given_up}"
+                    );
+                    out.push(Effect::TooManyFailures { reason });
+                }
+            }
+        }
+    }
+
+    fn marker_stored(
+        &mut self,
+        now: Instant,
+        id: CheckpointId,
+        outcome: StoreOutcome,
+        out: &mut Vec<Effect>,
+    ) {
+        match (outcome, &mut self.marker) {
+            (StoreOutcome::Failed(why), Some((_, abandoning))) => {
+                if abandoning.failed(now) {
+                    let reason = format!("no checkpoint can begin, as storage takes no names: {why}");
+                    out.push(Effect::TooManyFailures { reason });
+                }
+            }
+            _ => {
+                self.marker = None;
+                self.stands(id);
+                self.retention.know_abandoned(id);
+            }
+        }
+    }
+
+    /// Tries again what storage has not told.
+    pub(super) fn retry_abandonments(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        let due = |abandoning: &Abandoning| abandoning.retry_at.is_some_and(|at| at <= now);
+        if let Some(pending) = &mut self.pending {
+            let (checkpoint, at) = (pending.id, pending.name());
+            if let Some(abandoning) = pending.abandoning.as_mut().filter(|a| due(a)) {
+                abandoning.retry_at = None;
+                out.push(Effect::Act(Action::StoreAbandoned { checkpoint, at }));
+            }
+        }
+        if let Some((id, abandoning)) = self.marker.as_mut().filter(|(_, a)| due(a)) {
+            abandoning.retry_at = None;
+            let (checkpoint, at) = (*id, deciding_name(&self.settings.job_dir, *id));
+            out.push(Effect::Act(Action::StoreAbandoned { checkpoint, at }));
+        }
+    }
+
+    /// Whether all that a manifest holds is there.
+    pub(super) fn is_ready_to_seal(&self) -> bool {
+        let (Some(pending), Some(deployed)) = (&self.pending, &self.deployed) else { return false };
+        let enumerated = pending.enumerators.is_some() || !deployed.has_sources;
+        pending.is_collecting() && enumerated && pending.acknowledged.len() == deployed.participants.len()
+    }
+
+    /// Sends the manifest to storage once everything is acknowledged.
+    pub(super) fn seal_if_complete(&mut self, out: &mut Vec<Effect>) {
+        if !self.is_ready_to_seal() {
+            return;
+        }
+        let next_subtask = self.next_subtask();
+        let (Some(pending), Some(deployed)) = (&mut self.pending, &self.deployed) else { return };
+        let chains = deployed.extended(pending);
+        for (subtask, chain) in &chains {
+            let participant = &deployed.participants[subtask];
+            let bytes = chain.bytes() + state_bytes(&pending.acknowledged[subtask]);
+            self.stats.holds(pending.id, usize::from(participant.vertex.0), participant.index, bytes);
+        }
+        let mut manifest = deployed.manifest(&self.identity, pending, &chains, next_subtask);
+        let (checkpoint, at) = (pending.id, pending.name());
+        let stored = Box::new(manifest.clone());
+        manifest.rebase(&pending.at);
+        pending.sealed = Some(Sealed { manifest, chains });
+        out.push(Effect::Act(Action::StoreManifest { checkpoint, at, manifest: stored }));
+    }
+
+    /// The checkpoint under way, if any, is not to be completed any more.
+    pub(super) fn give_up(&mut self, now: Instant, reason: String, out: &mut Vec<Effect>) {
+        let Some(pending) = self.pending.as_mut().filter(|pending| pending.abandoning.is_none()) else {
+            return;
+        };
+        let (checkpoint, at) = (pending.id, pending.name());
+        if pending.sealed.is_some() {
+            pending.abandoning = Some(Abandoning::new(reason));
+            out.push(Effect::Act(Action::StoreAbandoned { checkpoint, at }));
+        } else {
+            if !pending.purpose.is_savepoint() {
+                out.push(Effect::Act(Action::StoreAbandoned { checkpoint, at }));
+            }
+            self.fail(now, reason, out);
+        }
+    }
+
+    fn complete(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        let Some(Pending { id, attempt, purpose, then, requests, codec, at, sealed, acknowledged, .. }) =
+            self.pending.take()
+        else {
+            return;
+        };
+        let Sealed { manifest, chains } = sealed.expect("only a sealed checkpoint can be complete");
+        self.last_ended = Some(now);
+        self.failures = 0;
+        self.stats.completed(id, now, at.clone());
+        if let Some(deployed) = self.deployed.as_mut().filter(|deployed| deployed.attempt == attempt) {
+            out.push(Effect::Act(Action::NotifyCompleted { attempt, checkpoint: id }));
+            deployed.ending |= then != AfterBarrier::Continue || purpose == Purpose::Final;
+            if codec == Codec::Exchange {
+                deployed.chains = chains;
+            }
+            let without_keyed = |state: SubtaskState| SubtaskState { keyed: None, ..state };
+            deployed.last = acknowledged.into_iter().map(|(s, state)| (s, without_keyed(state))).collect();
+        }
+        out.extend(answers(requests, Ok(at.clone())));
+        let owned = !purpose.is_savepoint();
+        if owned {
+            self.stands(id);
+        }
+        // A savepoint that goes on is the user's alone: it may be deleted at any time. One that stops the job is
+        // where the job stands, until it has ended.
+        if purpose != Purpose::Savepoint {
+            self.retention.add(Completed { checkpoint: id, at: at.clone(), owned, manifest });
+            let collected = self.retention.collect();
+            out.push(Effect::Completed { checkpoint: id, purpose, at });
+            self.delete(collected, out);
+        } else {
+            out.push(Effect::Completed { checkpoint: id, purpose, at });
+        }
+    }
+
+    fn fail(&mut self, now: Instant, reason: String, out: &mut Vec<Effect>) {
+        let Some(Pending { id, attempt, purpose, requests, data, acknowledged, .. }) = self.pending.take()
+        else {
+            return;
+        };
+        self.last_ended = Some(now);
+        self.stats.failed(id, now, reason.clone());
+        let active = self.deployed.as_ref().is_some_and(|deployed| deployed.attempt == attempt);
+        if active {
+            out.push(Effect::Act(Action::NotifyAborted { attempt, checkpoint: id }));
+        }
+        out.extend(answers(requests, Err(reason.clone())));
+        out.push(Effect::Failed { checkpoint: id, purpose, reason: reason.clone() });
+        if purpose.is_savepoint() {
+            let objects = acknowledged.into_values().filter_map(|state| state.keyed?.object);
+            let objects: Vec<String> = objects.map(|object| below(&data, &object)).collect();
+            if !objects.is_empty() {
+                out.push(Effect::Act(Action::DeleteObjects { objects }));
+            }
+        }
+        if active && purpose == Purpose::Periodic {
+            self.failures += 1;
+            if self.failures > self.settings.tolerable_failures {
+                let reason = format!(
+                    "{} checkpoints in a row have failed, {} are tolerated; the last one, {id}: {reason}",
+                    self.failures, self.settings.tolerable_failures
+                );
+                out.push(Effect::TooManyFailures { reason });
+            }
+        }
+    }
+
+    pub(super) fn delete(&mut self, collected: Collected, out: &mut Vec<Effect>) {
+        collected.subsumed.iter().for_each(|id| self.stats.discarded(*id));
+        for objects in [collected.manifests, collected.objects] {
+            if !objects.is_empty() {
+                out.push(Effect::Act(Action::DeleteObjects { objects }));
+            }
+        }
+    }
+
+    /// A deciding name stands in the job's directory.
+    fn stands(&mut self, checkpoint: CheckpointId) {
+        self.highest_named = self.highest_named.max(checkpoint);
+    }
+}
+
+fn state_bytes(state: &SubtaskState) -> u64 {
+    state.operator.iter().map(crate::manifest::operator_bytes).sum()
+}

@@ -1,0 +1,178 @@
+//! The attempt that takes checkpoints: its subtasks, and what their state builds on.
+
+use super::chain::Chain;
+use super::pending::Pending;
+use super::retention::Completed;
+use super::{Identity, Participant};
+use crate::manifest::{Manifest, OwnedRuns, VertexState, below};
+use reflow_graph::{ExecutionGraph, JobGraph, Vertex};
+use reflow_protocol::deployment::Attempt;
+use reflow_protocol::snapshot::{Codec, KeyedState, SubtaskState};
+use reflow_types::{Instant, MAX_WATERMARK, MaxParallelism, OwnershipTable, SubtaskId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What the coordinator knows of an attempt.
+#[derive(Debug)]
+pub(super) struct Deployed {
+    pub(super) attempt: Attempt,
+    pub(super) participants: BTreeMap<SubtaskId, Participant>,
+    /// Each vertex without its state.
+    vertices: Vec<VertexState>,
+    /// Whether there are enumerators whose state belongs to a checkpoint.
+    pub(super) has_sources: bool,
+    /// Of each subtask of a keyed vertex: what the last complete checkpoint holds.
+    pub(super) chains: BTreeMap<SubtaskId, Chain>,
+    /// What the subtasks acknowledged for the last complete checkpoint, without keyed state.
+    pub(super) last: BTreeMap<SubtaskId, SubtaskState>,
+    /// They take part no more; what they acknowledged last stands for them.
+    pub(super) finished: BTreeSet<SubtaskId>,
+    /// All subtasks run.
+    pub(super) running: bool,
+    /// Its sources have paused or ended for good: no more periodic checkpoints.
+    pub(super) ending: bool,
+    pub(super) next_periodic: Option<Instant>,
+    /// One past the highest subtask id.
+    pub(super) next_subtask: SubtaskId,
+}
+
+impl Deployed {
+    /// An attempt that begins from `restored`.
+    pub(super) fn new(
+        attempt: Attempt,
+        participants: Vec<Participant>,
+        job: &JobGraph,
+        graph: &ExecutionGraph,
+        restored: Option<&Completed>,
+    ) -> Self {
+        let vertices: Vec<VertexState> = job
+            .numbered_vertices()
+            .map(|(index, vertex)| (vertex, graph.vertex(index).table.clone()))
+            .map(|(vertex, table)| VertexState {
+                vertex: vertex.id,
+                name: vertex.name.clone(),
+                operators: vertex.operators.iter().map(|operator| operator.uid.clone()).collect(),
+                max_parallelism: max_parallelism(vertex, table.as_ref()),
+                table,
+                watermark: MAX_WATERMARK,
+                keyed: Vec::new(),
+                operator: Vec::new(),
+            })
+            .collect();
+        let participants: BTreeMap<_, _> = participants.into_iter().map(|p| (p.subtask, p)).collect();
+        let mut chains = BTreeMap::new();
+        for (&subtask, participant) in &participants {
+            let vertex = &vertices[usize::from(participant.vertex.0)];
+            if let Some(table) = &vertex.table {
+                let (owned, max) = (table.groups_of(participant.index), vertex.max_parallelism);
+                chains.insert(subtask, Chain::inherit(owned, max, inherited(restored, vertex)));
+            }
+        }
+        let next_subtask = participants.keys().last().map_or(SubtaskId(0), |id| id.next());
+        Self {
+            attempt,
+            participants,
+            vertices,
+            has_sources: job.vertices.iter().any(|vertex| vertex.source),
+            chains,
+            last: BTreeMap::new(),
+            finished: BTreeSet::new(),
+            running: false,
+            ending: false,
+            next_periodic: None,
+            next_subtask,
+        }
+    }
+
+    /// The vertices, without their state.
+    pub(super) fn vertices(&self) -> &[VertexState] {
+        &self.vertices
+    }
+
+    /// What is wrong with an acknowledgement, if anything.
+    pub(super) fn fault(&self, subtask: SubtaskId, state: &SubtaskState) -> Option<String> {
+        let (chain, keyed) = match (self.chains.get(&subtask), &state.keyed) {
+            (Some(chain), Some(keyed)) => (chain, keyed),
+            (_, None) => return None,
+            (None, Some(_)) => return Some("it wrote keyed state, but its vertex is not keyed".into()),
+        };
+        let KeyedState { groups, object, runs, bytes } = keyed;
+        if groups != chain.owned() {
+            return Some("it wrote the state of other key groups than it owns".into());
+        }
+        if object.is_none() && runs.iter().any(|run| run.len > 0) {
+            return Some("it wrote runs without an object".into());
+        }
+        let beyond = runs.iter().find(|run| run.offset.saturating_add(u64::from(run.len)) > *bytes);
+        beyond.map(|run| format!("a run ends at {} + {} of {bytes} bytes", run.offset, run.len))
+    }
+
+    /// What a subtask that takes part no more had acknowledged.
+    pub(super) fn last_of(&self, subtask: SubtaskId) -> SubtaskState {
+        let nothing = || SubtaskState { watermark: MAX_WATERMARK, ..SubtaskState::default() };
+        self.last.get(&subtask).cloned().unwrap_or_else(nothing)
+    }
+
+    /// The chains once `pending` is complete. A savepoint's begin from nothing, and hold names below its directory.
+    pub(super) fn extended(&self, pending: &Pending) -> BTreeMap<SubtaskId, Chain> {
+        let savepoint = pending.purpose.is_savepoint();
+        let extended = |(&subtask, chain): (&SubtaskId, &Chain)| {
+            let mut chain = if savepoint { chain.cleared() } else { chain.clone() };
+            if let Some(keyed) = pending.acknowledged.get(&subtask).and_then(|state| state.keyed.as_ref()) {
+                let object = keyed.object.as_deref().unwrap_or_default();
+                let object = if savepoint { object.to_owned() } else { below(&pending.data, object) };
+                chain.append(&object, &keyed.runs);
+            }
+            (subtask, chain)
+        };
+        self.chains.iter().map(extended).collect()
+    }
+
+    /// What `pending` holds, all subtasks having acknowledged it.
+    pub(super) fn manifest(
+        &self,
+        identity: &Identity,
+        pending: &Pending,
+        chains: &BTreeMap<SubtaskId, Chain>,
+        next_subtask: SubtaskId,
+    ) -> Manifest {
+        let mut vertices = self.vertices.clone();
+        for (subtask, participant) in &self.participants {
+            let vertex = &mut vertices[usize::from(participant.vertex.0)];
+            let state = &pending.acknowledged[subtask];
+            vertex.watermark = vertex.watermark.min(state.watermark);
+            vertex.operator.extend(state.operator.iter().cloned());
+            vertex.keyed.extend(chains.get(subtask).map(Chain::parts).unwrap_or_default());
+        }
+        Manifest {
+            checkpoint: pending.id,
+            job: identity.job,
+            job_name: identity.name.clone(),
+            codec: pending.codec,
+            key_encoding: reflow_types::key::ENCODING,
+            build: identity.build.clone(),
+            triggered_at: pending.triggered_at.as_millis(),
+            next_subtask,
+            vertices,
+            enumerators: pending.enumerators.clone().unwrap_or_default(),
+        }
+    }
+}
+
+/// Only that of a keyed vertex says anything about its state.
+fn max_parallelism(vertex: &Vertex, table: Option<&OwnershipTable>) -> MaxParallelism {
+    let of_table = table.map(OwnershipTable::max_parallelism);
+    of_table.or(vertex.max_parallelism).unwrap_or(MaxParallelism::DEFAULT)
+}
+
+/// What a vertex's chains begin with. Checkpoints build on checkpoints only: subtasks that are restored from the
+/// savepoint codec write everything anew.
+fn inherited<'a>(restored: Option<&'a Completed>, vertex: &VertexState) -> &'a [OwnedRuns] {
+    let restored = restored.filter(|restored| restored.manifest.codec == Codec::Exchange);
+    let former = restored.and_then(|restored| {
+        let same = |former: &&VertexState| {
+            former.vertex == vertex.vertex && former.max_parallelism == vertex.max_parallelism
+        };
+        restored.manifest.vertices.iter().find(same)
+    });
+    former.map_or(&[], |former| &former.keyed)
+}

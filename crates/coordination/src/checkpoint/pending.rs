@@ -1,0 +1,64 @@
+//! The checkpoint under way: who has acknowledged, and how far its deciding name is decided.
+
+use super::Purpose;
+use super::chain::Chain;
+use crate::event::RequestId;
+use crate::manifest::Manifest;
+use bytes::Bytes;
+use reflow_protocol::control::AfterBarrier;
+use reflow_protocol::deployment::Attempt;
+use reflow_protocol::snapshot::{Codec, SubtaskState};
+use reflow_types::{CheckpointId, Instant, SubtaskId};
+use std::collections::BTreeMap;
+
+/// A checkpoint that is neither complete nor failed.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) id: CheckpointId,
+    pub(super) attempt: Attempt,
+    pub(super) purpose: Purpose,
+    pub(super) then: AfterBarrier,
+    pub(super) requests: Vec<RequestId>,
+    pub(super) codec: Codec,
+    /// The manifest's directory: the checkpoint's full name.
+    pub(super) at: String,
+    /// Below which data objects are written.
+    pub(super) data: String,
+    pub(super) triggered_at: Instant,
+    pub(super) enumerators: Option<Vec<(String, Bytes)>>,
+    pub(super) acknowledged: BTreeMap<SubtaskId, SubtaskState>,
+    pub(super) sealed: Option<Sealed>,
+    pub(super) abandoning: Option<Abandoning>,
+}
+
+/// A checkpoint whose manifest has been sent to storage.
+#[derive(Debug)]
+pub(super) struct Sealed {
+    /// With absolute names.
+    pub(super) manifest: Manifest,
+    /// What the next checkpoint builds on, if this one is complete.
+    pub(super) chains: BTreeMap<SubtaskId, Chain>,
+}
+
+/// The deciding name is to be taken by an abandonment.
+#[derive(Debug)]
+pub(super) struct Abandoning {
+    /// Why the checkpoint is given up.
+    pub(super) reason: String,
+    /// How often storage has not said what became of it.
+    pub(super) failures: u32,
+    /// When to try again; `None` while an attempt is under way.
+    pub(super) retry_at: Option<Instant>,
+}
+
+impl Pending {
+    /// Whether acknowledgements are still awaited.
+    pub(super) fn is_collecting(&self) -> bool {
+        self.sealed.is_none() && self.abandoning.is_none()
+    }
+
+    /// The deciding name.
+    pub(super) fn name(&self) -> String {
+        format!("{}/_metadata", self.at)
+    }
+}

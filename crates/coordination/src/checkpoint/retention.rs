@@ -1,0 +1,145 @@
+//! What is kept and what is deleted.
+//!
+//! The last complete checkpoints are retained, as many as configured; older ones are *subsumed*: their manifests
+//! go first, then the data objects that nothing names any more, so that a reader never finds a manifest whose
+//! objects are gone. Savepoints and checkpoints of other jobs are never deleted. An object is known from the
+//! moment in which a subtask acknowledges it, or a new JobManager finds it; so objects of failed checkpoints go,
+//! too.
+
+use crate::manifest::Manifest;
+use reflow_types::CheckpointId;
+use std::collections::BTreeSet;
+
+/// A complete checkpoint from which the job can start.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Completed {
+    /// Its id.
+    pub checkpoint: CheckpointId,
+    /// Its directory: the full name of the manifest is `<at>/_metadata`.
+    pub at: String,
+    /// Whether it is this job's own, and may be deleted when it is superseded.
+    pub owned: bool,
+    /// What it holds, with absolute names.
+    pub manifest: Manifest,
+}
+
+/// The checkpoints that are retained, and the objects that are known.
+#[derive(Debug)]
+pub(super) struct Retention {
+    retained: usize,
+    job_dir: String,
+    /// In ascending order of ids.
+    completed: Vec<Completed>,
+    /// Found damaged. Kept until a new one is complete.
+    rejected: Vec<Completed>,
+    /// Abandoned names, in ascending order of ids.
+    abandoned: BTreeSet<CheckpointId>,
+    /// Data objects of the job's own checkpoints that have not been deleted.
+    objects: BTreeSet<String>,
+}
+
+impl Retention {
+    pub(super) fn new(retained: usize, job_dir: String) -> Self {
+        let (completed, rejected, abandoned) = Default::default();
+        Self { retained: retained.max(1), job_dir, completed, rejected, abandoned, objects: BTreeSet::new() }
+    }
+
+    /// Takes note of a data object of the job's own.
+    pub(super) fn know_object(&mut self, object: String) {
+        if object.starts_with(&self.job_dir) {
+            self.objects.insert(object);
+        }
+    }
+
+    /// Takes note of an abandoned name.
+    pub(super) fn know_abandoned(&mut self, checkpoint: CheckpointId) {
+        self.abandoned.insert(checkpoint);
+    }
+
+    /// Takes in a complete checkpoint, newer than all others.
+    pub(super) fn add(&mut self, completed: Completed) {
+        if completed.owned {
+            completed.manifest.objects().into_iter().for_each(|object| self.know_object(object.to_owned()));
+        }
+        self.completed.push(completed);
+    }
+
+    /// The newest one that is not damaged.
+    pub(super) fn latest(&self) -> Option<&Completed> {
+        self.completed.last()
+    }
+
+    /// Sets the newest one aside as damaged.
+    pub(super) fn reject_latest(&mut self) -> Option<&Completed> {
+        self.rejected.extend(self.completed.pop());
+        self.rejected.last()
+    }
+
+    /// Once a new checkpoint is complete, and none is under way: what is not retained any more. The chains of the
+    /// attempt are those of the newest checkpoint, so what retained manifests name is all that is needed.
+    pub(super) fn collect(&mut self) -> Collected {
+        let mut gone: Vec<Completed> = std::mem::take(&mut self.rejected);
+        let owned = self.completed.iter().filter(|c| c.owned).count();
+        let mut surplus = owned.saturating_sub(self.retained);
+        let newest_is_owned = self.completed.last().is_some_and(|c| c.owned);
+        let mut kept = Vec::new();
+        for completed in self.completed.drain(..) {
+            let superseded = if completed.owned { surplus > 0 } else { newest_is_owned };
+            surplus -= usize::from(completed.owned && surplus > 0);
+            if superseded { gone.push(completed) } else { kept.push(completed) }
+        }
+        self.completed = kept;
+        let oldest = self.completed.first().map(|completed| completed.checkpoint);
+        let kept_marks = oldest.map(|oldest| self.abandoned.split_off(&oldest)).unwrap_or_default();
+        let old_marks = std::mem::replace(&mut self.abandoned, kept_marks);
+        let subsumed: Vec<CheckpointId> = gone.iter().filter(|c| c.owned).map(|c| c.checkpoint).collect();
+        let manifests = gone.iter().filter(|c| c.owned).map(|c| format!("{}/_metadata", c.at));
+        let marks = old_marks.iter().map(|id| deciding_name(&self.job_dir, *id));
+        let manifests = manifests.chain(marks).collect();
+        let named: BTreeSet<&str> = self.completed.iter().flat_map(|c| c.manifest.objects()).collect();
+        let objects = std::mem::take(&mut self.objects);
+        let (kept, objects): (Vec<_>, Vec<_>) = objects.into_iter().partition(|o| named.contains(o.as_str()));
+        self.objects = BTreeSet::from_iter(kept);
+        Collected { subsumed, manifests, objects }
+    }
+
+    /// All of the job's own, when it has ended.
+    pub(super) fn clear(&mut self) -> Collected {
+        self.retained = 0;
+        let mut all: Vec<Completed> = self.completed.drain(..).chain(self.rejected.drain(..)).collect();
+        all.retain(|completed| completed.owned);
+        let marks = std::mem::take(&mut self.abandoned);
+        let marks = marks.iter().map(|id| deciding_name(&self.job_dir, *id));
+        Collected {
+            subsumed: all.iter().map(|c| c.checkpoint).collect(),
+            manifests: all.iter().map(|c| format!("{}/_metadata", c.at)).chain(marks).collect(),
+            objects: std::mem::take(&mut self.objects).into_iter().collect(),
+        }
+    }
+}
+
+/// What is to be deleted.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Collected {
+    /// Checkpoints that are gone.
+    pub(super) subsumed: Vec<CheckpointId>,
+    /// Full names of manifests and marks, to be deleted first.
+    pub(super) manifests: Vec<String>,
+    /// Full names of data objects.
+    pub(super) objects: Vec<String>,
+}
+
+/// The directory of a checkpoint.
+pub fn checkpoint_dir(job_dir: &str, checkpoint: CheckpointId) -> String {
+    format!("{job_dir}/chk-{checkpoint}")
+}
+
+/// The name whose creation decides a checkpoint.
+pub fn deciding_name(job_dir: &str, checkpoint: CheckpointId) -> String {
+    format!("{}/_metadata", checkpoint_dir(job_dir, checkpoint))
+}
+
+/// Below which directory the data objects of a job's checkpoints are written.
+pub fn data_dir(job_dir: &str) -> String {
+    format!("{job_dir}/data")
+}

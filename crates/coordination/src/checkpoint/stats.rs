@@ -1,0 +1,205 @@
+//! What people see of checkpoints: counts, the last ten, and what each subtask did.
+
+use super::Purpose;
+use reflow_types::{CheckpointId, Instant, SubtaskIndex, Timestamp, VertexId};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// How many checkpoints the history holds (Flink's `web.checkpoints.history`).
+pub const HISTORY: usize = 10;
+
+/// All that is known of a job's checkpoints since the JobManager's start.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stats {
+    /// How many there were.
+    pub counts: Counts,
+    /// Newest first, those under way among them.
+    pub history: VecDeque<Entry>,
+    /// The last complete one that is no savepoint.
+    pub latest_completed: Option<Entry>,
+    /// The last complete savepoint.
+    pub latest_savepoint: Option<Entry>,
+    /// The last one that failed.
+    pub latest_failed: Option<Entry>,
+    /// What was restored last.
+    pub restored: Option<Restored>,
+    /// Found damaged at a restore, and why.
+    pub rejected: Vec<(CheckpointId, String)>,
+}
+
+/// How many checkpoints there were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Attempts that began from one.
+    pub restored: u64,
+    /// Triggered.
+    pub total: u64,
+    /// Under way: 0 or 1.
+    pub in_progress: u64,
+    /// Complete.
+    pub completed: u64,
+    /// Failed.
+    pub failed: u64,
+}
+
+/// One checkpoint or savepoint.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// Its id.
+    pub checkpoint: CheckpointId,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// When it was triggered.
+    pub triggered_at: Instant,
+    /// How it stands.
+    pub status: Status,
+    /// By vertex, in the order of the job graph.
+    pub vertices: Vec<VertexStats>,
+}
+
+/// How a checkpoint stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Not decided.
+    InProgress,
+    /// Complete.
+    Completed {
+        /// When.
+        at: Instant,
+        /// Its directory.
+        path: String,
+        /// Whether it has been deleted since.
+        discarded: bool,
+    },
+    /// Failed.
+    Failed {
+        /// When.
+        at: Instant,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What a vertex did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VertexStats {
+    /// The vertex.
+    pub vertex: VertexId,
+    /// By subtask index.
+    pub subtasks: Vec<(SubtaskIndex, Option<Acknowledgement>)>,
+}
+
+/// What a subtask did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Acknowledgement {
+    /// When its acknowledgement came.
+    pub at: Instant,
+    /// Bytes that it wrote.
+    pub checkpointed_bytes: u64,
+    /// Bytes that its state takes in the checkpoint, earlier ones' objects included.
+    pub state_bytes: u64,
+    /// From the first barrier to the last.
+    pub alignment: Duration,
+    /// From the last barrier to the acknowledgement.
+    pub writing: Duration,
+}
+
+/// A restore.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restored {
+    /// What was restored.
+    pub checkpoint: CheckpointId,
+    /// When, in milliseconds since the Unix epoch.
+    pub at: Timestamp,
+    /// Whether it was a savepoint.
+    pub savepoint: bool,
+    /// Its directory.
+    pub path: String,
+}
+
+impl Entry {
+    /// All acknowledgements.
+    pub fn acknowledgements(&self) -> impl Iterator<Item = &Acknowledgement> {
+        self.vertices.iter().flat_map(|vertex| vertex.subtasks.iter().filter_map(|(_, ack)| ack.as_ref()))
+    }
+
+    /// When the last acknowledgement came.
+    pub fn latest_acknowledgement(&self) -> Option<Instant> {
+        self.acknowledgements().map(|ack| ack.at).max()
+    }
+}
+
+impl Stats {
+    pub(super) fn triggered(&mut self, entry: Entry) {
+        self.counts.total += 1;
+        self.counts.in_progress += 1;
+        self.history.push_front(entry);
+        self.history.truncate(HISTORY);
+    }
+
+    /// The one under way is always the newest.
+    fn current(&mut self, checkpoint: CheckpointId) -> Option<&mut Entry> {
+        self.history.front_mut().filter(|entry| entry.checkpoint == checkpoint)
+    }
+
+    pub(super) fn acknowledged(
+        &mut self,
+        checkpoint: CheckpointId,
+        vertex: usize,
+        index: SubtaskIndex,
+        ack: Acknowledgement,
+    ) {
+        let entry = self.current(checkpoint);
+        let vertex = entry.and_then(|entry| entry.vertices.get_mut(vertex));
+        let subtask = vertex.and_then(|vertex| vertex.subtasks.iter_mut().find(|(i, _)| *i == index));
+        if let Some((_, slot)) = subtask {
+            *slot = Some(ack);
+        }
+    }
+
+    /// How much state a subtask's part stands for is known only once its chain is.
+    pub(super) fn holds(&mut self, checkpoint: CheckpointId, vertex: usize, index: SubtaskIndex, bytes: u64) {
+        let entry = self.current(checkpoint);
+        let vertex = entry.and_then(|entry| entry.vertices.get_mut(vertex));
+        let subtask = vertex.and_then(|vertex| vertex.subtasks.iter_mut().find(|(i, _)| *i == index));
+        if let Some((_, Some(ack))) = subtask {
+            ack.state_bytes = bytes;
+        }
+    }
+
+    pub(super) fn completed(&mut self, checkpoint: CheckpointId, at: Instant, path: String) {
+        self.counts.in_progress -= 1;
+        self.counts.completed += 1;
+        let Some(entry) = self.current(checkpoint) else { return };
+        entry.status = Status::Completed { at, path, discarded: false };
+        let entry = entry.clone();
+        let latest = if entry.purpose.is_savepoint() {
+            &mut self.latest_savepoint
+        } else {
+            &mut self.latest_completed
+        };
+        *latest = Some(entry);
+    }
+
+    pub(super) fn failed(&mut self, checkpoint: CheckpointId, at: Instant, reason: String) {
+        self.counts.in_progress -= 1;
+        self.counts.failed += 1;
+        let Some(entry) = self.current(checkpoint) else { return };
+        entry.status = Status::Failed { at, reason };
+        self.latest_failed = Some(entry.clone());
+    }
+
+    pub(super) fn discarded(&mut self, checkpoint: CheckpointId) {
+        let latest = self.latest_completed.iter_mut();
+        for entry in self.history.iter_mut().chain(latest).filter(|entry| entry.checkpoint == checkpoint) {
+            if let Status::Completed { discarded, .. } = &mut entry.status {
+                *discarded = true;
+            }
+        }
+    }
+
+    pub(super) fn restored(&mut self, restored: Restored) {
+        self.counts.restored += 1;
+        self.restored = Some(restored);
+    }
+}

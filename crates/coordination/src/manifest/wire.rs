@@ -1,0 +1,207 @@
+//! A decision as bytes: what stands in `_metadata`.
+//!
+//! ```text
+//! magic (8 bytes) | format version (u16, little-endian) | content (postcard) | CRC-32 of all before (u32, LE)
+//! ```
+//!
+//! Hundreds of segments with some twenty runs each name few objects, so objects are written once, in a table, and
+//! runs by their place in it: some 8 bytes for a run instead of some 80.
+//!
+//! A reader trusts nothing: length, magic, version and checksum come first, then every index and every set.
+
+use super::{Decision, Manifest, OwnedRuns, SegmentRuns, VertexState};
+use bytes::Bytes;
+use reflow_protocol::snapshot::RunRef;
+use reflow_types::key_group::segment_groups;
+use reflow_types::{KeyGroupSet, MaxParallelism};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+const MAGIC: [u8; 8] = *b"REFLOWCP";
+/// The version of this format.
+pub const FORMAT: u16 = 1;
+const HEADER: usize = MAGIC.len() + 2;
+const TRAILER: usize = 4;
+
+/// Bytes that are not a decision.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ManifestError {
+    /// Something else, or less than its header.
+    #[error("{len} bytes that do not begin as a Reflow manifest does: not a checkpoint or savepoint")]
+    NotAManifest {
+        /// How many there are.
+        len: usize,
+    },
+    /// Of another release.
+    #[error("manifest format {found}, this release reads {FORMAT}: use the release that wrote it")]
+    Format {
+        /// What it says.
+        found: u16,
+    },
+    /// Cut short, or with flipped bits.
+    #[error(
+        "a manifest of {len} bytes is damaged: its checksum is {found:08x}, its content gives {computed:08x}"
+    )]
+    Damaged {
+        /// How many there are.
+        len: usize,
+        /// As written at its end.
+        found: u32,
+        /// As computed.
+        computed: u32,
+    },
+    /// The checksum holds, the content does not.
+    #[error("a manifest cannot be read: {0}")]
+    Malformed(String),
+}
+
+/// `(object, offset, length)`; the object by its place in [`Content::objects`].
+type WireRun = (u32, u64, u32);
+/// `(segment, table, runs)`.
+type WireSegment = (u16, u16, Vec<WireRun>);
+/// `(groups, segments)`.
+type WirePart = (KeyGroupSet, Vec<WireSegment>);
+
+#[derive(Serialize, Deserialize)]
+enum Content {
+    Abandoned,
+    Complete {
+        objects: Vec<String>,
+        /// By vertex.
+        keyed: Vec<Vec<WirePart>>,
+        /// Without keyed state.
+        rest: Box<Manifest>,
+    },
+}
+
+/// The bytes of a decision.
+pub fn encode(decision: &Decision) -> Bytes {
+    let content = match decision {
+        Decision::Abandoned => Content::Abandoned,
+        Decision::Complete(manifest) => pack(manifest),
+    };
+    let mut out = Vec::new();
+    out.extend_from_slice(&MAGIC);
+    out.extend_from_slice(&FORMAT.to_le_bytes());
+    out = postcard::to_extend(&content, out)
+        .expect("a manifest is plain data, which postcard can always encode");
+    let checksum = crc32fast::hash(&out);
+    out.extend_from_slice(&checksum.to_le_bytes());
+    Bytes::from(out)
+}
+
+/// Reads the bytes of a decision.
+pub fn decode(bytes: &[u8]) -> Result<Decision, ManifestError> {
+    let len = bytes.len();
+    if len < HEADER + TRAILER || bytes[..MAGIC.len()] != MAGIC {
+        return Err(ManifestError::NotAManifest { len });
+    }
+    let (signed, checksum) = bytes.split_at(len - TRAILER);
+    let version = &signed[MAGIC.len()..HEADER];
+    let version = u16::from_le_bytes(version.try_into().expect("a slice of two bytes"));
+    let found = u32::from_le_bytes(checksum.try_into().expect("a slice of four bytes"));
+    let computed = crc32fast::hash(signed);
+    if found != computed {
+        return Err(ManifestError::Damaged { len, found, computed });
+    }
+    if version != FORMAT {
+        return Err(ManifestError::Format { found: version });
+    }
+    let content = postcard::take_from_bytes(&signed[HEADER..]);
+    match content.map_err(|error| ManifestError::Malformed(error.to_string()))? {
+        (_, rest) if !rest.is_empty() => {
+            Err(ManifestError::Malformed(format!("{} bytes too many", rest.len())))
+        }
+        (Content::Abandoned, _) => Ok(Decision::Abandoned),
+        (Content::Complete { objects, keyed, rest }, _) => {
+            unpack(&objects, keyed, rest).map(Decision::Complete).map_err(ManifestError::Malformed)
+        }
+    }
+}
+
+fn pack(manifest: &Manifest) -> Content {
+    let mut places: BTreeMap<&str, u32> = BTreeMap::new();
+    let mut objects = Vec::new();
+    for run in manifest.vertices.iter().flat_map(VertexState::runs) {
+        places.entry(&run.object).or_insert_with(|| {
+            objects.push(run.object.clone());
+            (objects.len() - 1) as u32
+        });
+    }
+    let run = |run: &RunRef| -> WireRun { (places[run.object.as_str()], run.offset, run.len) };
+    let segment = |s: &SegmentRuns| -> WireSegment { (s.segment, s.table, s.runs.iter().map(run).collect()) };
+    let part = |p: &OwnedRuns| -> WirePart { (p.groups.clone(), p.segments.iter().map(segment).collect()) };
+    let keyed = manifest.vertices.iter().map(|vertex| vertex.keyed.iter().map(part).collect()).collect();
+    let vertices = manifest.vertices.iter().map(VertexState::shallow).collect();
+    Content::Complete { objects, keyed, rest: Box::new(Manifest { vertices, ..manifest.shallow() }) }
+}
+
+fn unpack(
+    objects: &[String],
+    keyed: Vec<Vec<WirePart>>,
+    mut rest: Box<Manifest>,
+) -> Result<Box<Manifest>, String> {
+    if keyed.len() != rest.vertices.len() {
+        return Err(format!("keyed state of {} vertices, but {} vertices", keyed.len(), rest.vertices.len()));
+    }
+    for (vertex, parts) in rest.vertices.iter_mut().zip(keyed) {
+        let (name, max) = (&vertex.name, vertex.max_parallelism);
+        if vertex.table.as_ref().is_some_and(|table| table.max_parallelism() != max) {
+            return Err(format!("the ownership table of '{name}' is not of its max parallelism {max}"));
+        }
+        let parts = parts.into_iter().map(|part| unpack_part(objects, max, part));
+        vertex.keyed = parts.collect::<Result<_, _>>().map_err(|reason| format!("'{name}': {reason}"))?;
+    }
+    Ok(rest)
+}
+
+fn unpack_part(
+    objects: &[String],
+    max: MaxParallelism,
+    (groups, segments): WirePart,
+) -> Result<OwnedRuns, String> {
+    if groups.ranges().last().is_some_and(|&(_, last)| u32::from(last) >= max.get()) {
+        return Err(format!("key groups {:?} at max parallelism {max}", groups.ranges()));
+    }
+    let run = |table: u16| {
+        move |(object, offset, len): WireRun| match objects.get(object as usize) {
+            Some(object) => Ok(RunRef { object: object.clone(), table, offset, len }),
+            None => Err(format!("object {object} of {}", objects.len())),
+        }
+    };
+    let segment = |(segment, table, runs): WireSegment| {
+        if segment_groups(max, segment).is_none() {
+            return Err(format!("segment {segment} at max parallelism {max}"));
+        }
+        let runs = runs.into_iter().map(run(table)).collect::<Result<_, _>>()?;
+        Ok(SegmentRuns { segment, table, runs })
+    };
+    Ok(OwnedRuns { groups, segments: segments.into_iter().map(segment).collect::<Result<_, _>>()? })
+}
+
+impl Manifest {
+    /// All but the vertices.
+    fn shallow(&self) -> Self {
+        Self {
+            job_name: self.job_name.clone(),
+            build: self.build.clone(),
+            vertices: Vec::new(),
+            enumerators: self.enumerators.clone(),
+            ..*self
+        }
+    }
+}
+
+impl VertexState {
+    /// All but keyed state.
+    fn shallow(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            operators: self.operators.clone(),
+            table: self.table.clone(),
+            keyed: Vec::new(),
+            operator: self.operator.clone(),
+            ..*self
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! Restore: how the state of a checkpoint is shared out over another parallelism.
+//!
+//! Keyed state follows its key groups: each new subtask gets, of every former owner's runs, those of the groups
+//! that it owns now. Operator state is redistributed as each state asks for: items split over the subtasks in
+//! turn, given to all, or copied. All of it is handles; the subtasks read the objects.
+
+use crate::checkpoint::chain::Chain;
+use crate::manifest::{Manifest, OwnedRuns, VertexState};
+use reflow_graph::{ExecutionGraph, ExecutionVertex, JobGraph, Vertex};
+use reflow_protocol::snapshot::{OperatorState, Redistribution, Restore, RestorePart, RunRef};
+use reflow_types::{MaxParallelism, SubtaskId, SubtaskIndex};
+use std::collections::BTreeMap;
+
+/// A checkpoint that does not fit the job.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RestoreError {
+    /// State that nothing in the job claims.
+    #[error(
+        "the checkpoint holds state of operators that the job does not have: {}: give them their former uids, \
+         or allow state to be dropped (--allow-non-restored-state)", .0.join(", ")
+    )]
+    Unclaimed(Vec<String>),
+    /// Keys would be in other groups.
+    #[error(
+        "operator '{vertex}' has max parallelism {job}, its state in the checkpoint {checkpoint}: set \
+         .max_parallelism({checkpoint})"
+    )]
+    MaxParallelism {
+        /// The vertex's name.
+        vertex: String,
+        /// In the job.
+        job: MaxParallelism,
+        /// In the checkpoint.
+        checkpoint: MaxParallelism,
+    },
+    /// The vertex was keyed and is not any more.
+    #[error("operator '{0}' is not keyed, its state in the checkpoint is: give it another uid to begin anew")]
+    NotKeyed(String),
+    /// The vertex is keyed and was not.
+    #[error("operator '{0}' is keyed, its state in the checkpoint is not: give it another uid to begin anew")]
+    Keyed(String),
+    /// Keys would hash to other groups.
+    #[error("the checkpoint has key encoding {checkpoint}, this release {release}: it cannot be restored")]
+    KeyEncoding {
+        /// In the checkpoint.
+        checkpoint: u32,
+        /// In this release.
+        release: u32,
+    },
+}
+
+/// The state of each subtask of `graph` that gets some, by subtask id. The manifest's names must be absolute
+/// ([`Manifest::rebase`]). `ignore_unclaimed` drops the state of operators that the job does not have.
+///
+/// Operators are found by uid, vertices by the uids of their operators, so that a chain may be cut or joined
+/// elsewhere; keyed state goes where its vertex's first operator went.
+pub fn plan(
+    job: &JobGraph,
+    manifest: &Manifest,
+    graph: &ExecutionGraph,
+    ignore_unclaimed: bool,
+) -> Result<Vec<(SubtaskId, Restore)>, RestoreError> {
+    let (checkpoint, release) = (manifest.key_encoding, reflow_types::key::ENCODING);
+    if checkpoint != release {
+        return Err(RestoreError::KeyEncoding { checkpoint, release });
+    }
+    let unclaimed = unclaimed(job, manifest);
+    if !unclaimed.is_empty() && !ignore_unclaimed {
+        return Err(RestoreError::Unclaimed(unclaimed));
+    }
+    let mut restores: BTreeMap<SubtaskId, Restore> = BTreeMap::new();
+    for (index, vertex) in job.numbered_vertices() {
+        let placed = graph.vertex(index);
+        for former in manifest.vertices.iter().filter(|former| keyed_home(former, vertex)) {
+            share_keyed(vertex, former, placed, &mut restores)?;
+        }
+        share_operator(vertex, manifest, placed, &mut restores);
+        share_watermark(vertex, manifest, placed, &mut restores);
+    }
+    Ok(restores.into_iter().filter(|(_, restore)| *restore != Restore::default()).collect())
+}
+
+/// Whether `former`'s keyed state belongs to `vertex`.
+fn keyed_home(former: &VertexState, vertex: &Vertex) -> bool {
+    former.vertex == vertex.id
+}
+
+fn has(vertex: &Vertex, uid: &str) -> bool {
+    vertex.operators.iter().any(|operator| operator.uid == uid)
+}
+
+/// The uids of operators with state that the job does not have, in order.
+fn unclaimed(job: &JobGraph, manifest: &Manifest) -> Vec<String> {
+    let mut unclaimed = Vec::new();
+    for former in &manifest.vertices {
+        if former.runs().next().is_some() && job.find(former.vertex).is_none() {
+            unclaimed.push(format!("'{}'", former.operators.first().unwrap_or(&former.name)));
+        }
+        let stateful = former.operator.iter().filter(|state| !state.items.is_empty());
+        for uid in stateful.map(|state| &state.operator) {
+            if !job.vertices.iter().any(|vertex| has(vertex, uid)) {
+                unclaimed.push(format!("'{uid}'"));
+            }
+        }
+    }
+    for (uid, state) in &manifest.enumerators {
+        if !state.is_empty() && !job.vertices.iter().any(|vertex| has(vertex, uid)) {
+            unclaimed.push(format!("'{uid}'"));
+        }
+    }
+    unclaimed.sort();
+    unclaimed.dedup();
+    unclaimed
+}
+
+fn share_keyed(
+    vertex: &Vertex,
+    former: &VertexState,
+    placed: &ExecutionVertex,
+    restores: &mut BTreeMap<SubtaskId, Restore>,
+) -> Result<(), RestoreError> {
+    let table = match (&placed.table, &former.table) {
+        (Some(table), Some(_)) => table,
+        (None, None) => return Ok(()),
+        (None, Some(_)) if former.runs().next().is_none() => return Ok(()),
+        (Some(_), None) if !former.holds_state() => return Ok(()),
+        (None, Some(_)) => return Err(RestoreError::NotKeyed(vertex.name.clone())),
+        (Some(_), None) => return Err(RestoreError::Keyed(vertex.name.clone())),
+    };
+    let (job, checkpoint) = (table.max_parallelism(), former.max_parallelism);
+    if job != checkpoint {
+        return Err(RestoreError::MaxParallelism { vertex: vertex.name.clone(), job, checkpoint });
+    }
+    let ranks = Ranks::of(&former.keyed);
+    for (index, subtask) in placed.numbered() {
+        let chain = Chain::inherit(table.groups_of(index), job, &former.keyed);
+        let parts = chain.parts().into_iter().filter(|part| !part.segments.is_empty());
+        let parts = parts.map(|part| RestorePart { runs: ranks.in_order(&part), groups: part.groups });
+        restores.entry(subtask.id).or_default().keyed.extend(parts);
+    }
+    Ok(())
+}
+
+/// In which order objects were written, as far as runs tell. So that a reader goes through a part's objects one
+/// after the other, and through each from its beginning to its end.
+struct Ranks<'a>(BTreeMap<&'a str, usize>);
+
+impl<'a> Ranks<'a> {
+    /// An object's rank is above the rank of each that some segment names before it.
+    fn of(parts: &'a [OwnedRuns]) -> Self {
+        let mut ranks: BTreeMap<&str, usize> = BTreeMap::new();
+        let chains = || parts.iter().flat_map(|part| part.segments.iter().map(|segment| &segment.runs));
+        for run in chains().flatten() {
+            ranks.insert(&run.object, 0);
+        }
+        // The longest path has as many steps as there are objects; a circle (which no coordinator writes) ends too.
+        for _ in 0..ranks.len() {
+            let mut settled = true;
+            for pair in
+                chains().flat_map(|runs| runs.windows(2)).filter(|pair| pair[0].object != pair[1].object)
+            {
+                let least = ranks[pair[0].object.as_str()] + 1;
+                let rank = ranks.entry(&pair[1].object).or_default();
+                settled &= *rank >= least;
+                *rank = least.max(*rank);
+            }
+            if settled {
+                break;
+            }
+        }
+        Self(ranks)
+    }
+
+    /// All runs of a part; those of one segment stay in their order.
+    fn in_order(&self, part: &OwnedRuns) -> Vec<RunRef> {
+        let mut runs: Vec<RunRef> = part.runs().cloned().collect();
+        runs.sort_by_key(|run| (self.0.get(run.object.as_str()).copied(), run.object.clone(), run.offset));
+        runs
+    }
+}
+
+/// Operator state, by uid: items of one state of all former subtasks together, in order.
+fn share_operator(
+    vertex: &Vertex,
+    manifest: &Manifest,
+    placed: &ExecutionVertex,
+    restores: &mut BTreeMap<SubtaskId, Restore>,
+) {
+    let mut states: BTreeMap<(&str, &str), Vec<&OperatorState>> = BTreeMap::new();
+    for state in manifest.vertices.iter().flat_map(|former| &former.operator) {
+        if has(vertex, &state.operator) {
+            states.entry((&state.operator, &state.name)).or_default().push(state);
+        }
+    }
+    // Where the next split item goes: on over all states, so that small ones do not all end at the first subtask.
+    let mut next = 0;
+    for former in states.into_values() {
+        for (SubtaskIndex(index), subtask) in placed.numbered() {
+            let items = match former[0].redistribution {
+                Redistribution::Split => {
+                    let p = placed.subtasks.len();
+                    let items = former.iter().flat_map(|state| &state.items).enumerate();
+                    items
+                        .filter(|(i, _)| (i + next) % p == index as usize)
+                        .map(|(_, item)| item.clone())
+                        .collect()
+                }
+                Redistribution::Union => {
+                    former.iter().flat_map(|state| state.items.iter().cloned()).collect()
+                }
+                Redistribution::Broadcast => former[0].items.clone(),
+            };
+            let state = OperatorState { items, ..former[0].clone() };
+            restores.entry(subtask.id).or_default().operator.push(state);
+        }
+        if former[0].redistribution == Redistribution::Split {
+            next =
+                (next + former.iter().map(|state| state.items.len()).sum::<usize>()) % placed.subtasks.len();
+        }
+    }
+}
+
+fn share_watermark(
+    vertex: &Vertex,
+    manifest: &Manifest,
+    placed: &ExecutionVertex,
+    restores: &mut BTreeMap<SubtaskId, Restore>,
+) {
+    if let Some(former) = manifest.vertices.iter().find(|former| former.vertex == vertex.id) {
+        for subtask in &placed.subtasks {
+            restores.entry(subtask.id).or_default().watermark = Some(former.watermark);
+        }
+    }
+}
