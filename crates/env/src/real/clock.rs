@@ -27,6 +27,12 @@ impl Clock {
     }
 }
 
+impl crate::Clock for Clock {
+    fn now(&self) -> Instant {
+        Clock::now(self)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -84,7 +84,7 @@ impl Handle {
 
     /// Waits until the process has ended.
     pub fn join(self) -> Exit {
-        self.thread.join().unwrap_or_else(|panic| Exit::panicked(panic_text(&*panic).to_owned()))
+        self.thread.join().expect("a panic of the process is its exit")
     }
 
     pub(super) fn killer(&self) -> Killer {
@@ -98,7 +98,7 @@ impl Killer {
     }
 }
 
-/// As [`spawn`], calling `ended` on the thread when the process has ended or panicked.
+/// As [`spawn`], calling `ended` on the thread when the process has ended.
 pub(super) fn spawn_with(
     name: String,
     process: Box<dyn Process>,
@@ -109,8 +109,7 @@ pub(super) fn spawn_with(
     let inbox = Inbox::new(signal);
     let killer = Killer(inbox.clone());
     let body = move || {
-        let exit = catch_unwind(AssertUnwindSafe(|| drive(process, inbox, options)))
-            .unwrap_or_else(|panic| Exit::panicked(format!("panicked: {}", panic_text(&*panic))));
+        let exit = drive(process, inbox, options);
         ended(exit.clone());
         exit
     };
@@ -191,7 +190,8 @@ impl Driver {
             let watch = self.runtime.spawn(interrupt::watch(self.inbox.clone()));
             self.tasks.push(watch.abort_handle());
         }
-        let exit = self.turn_until_exit();
+        let exit = catch_unwind(AssertUnwindSafe(|| self.turn_until_exit()))
+            .unwrap_or_else(|panic| Exit::panicked(format!("panicked: {}", panic_text(&*panic))));
         self.end(exit.code != Exit::KILLED);
         exit
     }

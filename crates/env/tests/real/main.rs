@@ -1,6 +1,8 @@
 //! The real driver on real sockets, files and children, through the border of a process: outputs go in, inputs
 //! come back.
 
+#![expect(clippy::unwrap_used, reason = "a test that fails says where")]
+
 mod children;
 mod connections;
 mod garbage;

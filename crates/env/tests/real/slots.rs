@@ -15,9 +15,10 @@ struct Slot {
 
 impl SlotLoop for Slot {
     fn step(&mut self, _now: Instant) -> SlotStep {
+        let order = self.orders.try_recv();
         let name = std::thread::current().name().unwrap().to_owned();
         self.steps.send(name).unwrap();
-        match self.orders.try_recv() {
+        match order {
             Ok("end") => SlotStep::Ended,
             Ok(order) => panic!("{order}"),
             Err(_) => SlotStep::Wait(None),

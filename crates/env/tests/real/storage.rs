@@ -159,7 +159,7 @@ fn a_rename_replaces() {
             assert_eq!(rename(), Ok(StoreReply::Done));
             assert_eq!(probe.store(get(&to)), bytes(body));
         }
-        assert_eq!(names(probe, &base), [to.0.clone()]);
+        assert_eq!(names(probe, &base), vec![to.0.clone()]);
     });
 }
 

@@ -21,10 +21,10 @@ pub(super) fn failed(at: &Location, reason: impl Into<String>) -> StoreError {
 fn system_words(error: &object_store::Error) -> String {
     let mut cause: &(dyn Error + 'static) = error;
     loop {
-        if let Some(io) = cause.downcast_ref::<std::io::Error>() {
-            if io.raw_os_error().is_some() {
-                return io.to_string();
-            }
+        if let Some(io) = cause.downcast_ref::<std::io::Error>()
+            && io.raw_os_error().is_some()
+        {
+            return io.to_string();
         }
         match cause.source() {
             Some(deeper) => cause = deeper,
