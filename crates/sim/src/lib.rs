@@ -15,4 +15,4 @@ pub mod world;
 pub use faults::{Count, FaultKind, Faults, Probe, Strikes};
 pub use rng::Rng;
 pub use trace::Trace;
-pub use world::{ProcessId, Program, Spawner, World};
+pub use world::{Context, ProcessId, Program, Spawner, World};

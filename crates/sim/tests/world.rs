@@ -6,7 +6,7 @@ use reflow_env::{
     SlotStep, StoreError, StoreOp, Ticket,
 };
 use reflow_sim::world::{BEGIN, Spawner};
-use reflow_sim::{Faults, Probe, Program, Rng, Strikes, Trace, World};
+use reflow_sim::{Context, Faults, Probe, Program, Rng, Strikes, Trace, World};
 use reflow_types::Instant;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -28,14 +28,14 @@ impl<F: FnMut(Input, &mut Vec<Output>) + Send> Process for Toy<F> {
 }
 
 fn toy(name: &str, handle: impl FnMut(Input, &mut Vec<Output>) + Send + 'static) -> Program {
-    Program { name: name.to_owned(), process: Box::new(Toy(handle)), signal: Signal::default() }
+    Program { name: name.to_owned(), process: Box::new(Toy(handle)) }
 }
 
 /// Starts `sleeper` children, whatever the command.
 struct Sleepers;
 
 impl Spawner for Sleepers {
-    fn spawn(&mut self, _: &str, _: &ChildCommand) -> Result<Program, String> {
+    fn spawn(&mut self, _: &Context, _: &ChildCommand) -> Result<Program, String> {
         Ok(toy("sleeper", |_, _| ()))
     }
 }
@@ -84,8 +84,8 @@ fn one_seed_is_one_run_and_another_seed_another() {
     let hash = |seed| {
         let mut world = world(seed);
         world.faults = Faults { frame_slow: 0.1, ..Faults::default() };
-        world.start("a", echo());
-        world.start("b", caller(&Log::default()));
+        world.start("a", |_| echo());
+        world.start("b", |_| caller(&Log::default()));
         run(&mut world, 30 * SECOND);
         assert!(world.trace.events > 100);
         world.trace.hash()
@@ -100,13 +100,13 @@ fn frames_come_in_order_or_nothing_listens() {
         let mut world = world(seed);
         let log = Log::default();
         world.faults = Faults { frame_slow: 0.1, ..Faults::default() };
-        let echo = world.start("a", echo());
+        let echo = world.start("a", |_| echo());
         run(&mut world, SECOND);
-        world.start("b", caller(&log));
+        world.start("b", |_| caller(&log));
         run(&mut world, 200 * SECOND);
         assert_eq!(*log.lock().unwrap(), numbers(100));
         world.kill(echo);
-        world.start("b", caller(&log));
+        world.start("b", |_| caller(&log));
         run(&mut world, 300 * SECOND);
         let mut tail = log.lock().unwrap()[100..].to_vec();
         tail.sort();
@@ -120,9 +120,9 @@ fn a_killed_peer_leaves_a_prefix() {
     for seed in 0..50 {
         let mut world = world(seed);
         let log = Log::default();
-        let echo = world.start("a", echo());
+        let echo = world.start("a", |_| echo());
         run(&mut world, SECOND);
-        world.start("b", caller(&log));
+        world.start("b", |_| caller(&log));
         run(&mut world, SECOND + 20_000);
         world.kill(echo);
         run(&mut world, 20 * SECOND);
@@ -140,9 +140,9 @@ fn a_partition_holds_frames_or_breaks_connections_and_ends() {
     for seed in 0..50 {
         let mut world = world(seed);
         let log = Log::default();
-        world.start("a", echo());
+        world.start("a", |_| echo());
         run(&mut world, SECOND);
-        world.start("b", caller(&log));
+        world.start("b", |_| caller(&log));
         run(&mut world, SECOND + 5_000);
         world.partition("a", "b");
         // What has come through already is still handled.
@@ -179,7 +179,7 @@ fn of_many_who_create_one_wins() {
                 Input::Stored { result: Err(e), .. } => assert!(matches!(e, StoreError::AlreadyExists(_))),
                 _ => {}
             });
-            world.start(name, program);
+            world.start(name, |_| program);
         }
         run(&mut world, SECOND);
         assert_eq!(won.load(Ordering::Relaxed), 1);
@@ -201,14 +201,13 @@ fn an_upload_appears_with_its_last_part_or_not_at_all() {
                 last: n == 4,
             },
         };
-        let writer = world.start(
-            "a",
+        let writer = world.start("a", |_| {
             toy("writer", move |input, out| {
                 if matches!(input, Input::Start) {
                     out.extend((0..5).map(part));
                 }
-            }),
-        );
+            })
+        });
         run(&mut world, 8_000);
         if Rng::new(seed).chance(0.3) {
             world.kill(writer);
@@ -238,7 +237,7 @@ fn children_die_with_their_parent_and_are_reported_to_it() {
         _ => {}
     });
     let mut world = world(3);
-    let parent = world.start("a", parent);
+    let parent = world.start("a", |_| parent);
     run(&mut world, SECOND);
     assert_eq!(world.children(parent).len(), 2);
     let first = world.children(parent)[0];
@@ -270,16 +269,15 @@ fn a_slot_steps_when_it_wants_and_a_frozen_process_does_nothing() {
     let steps = Arc::new(AtomicU64::new(0));
     let counted = steps.clone();
     let mut world = world(4);
-    let id = world.start(
-        "a",
+    let id = world.start("a", |_| {
         toy("slots", move |input, out| {
             if matches!(input, Input::Start) {
                 let signal = Signal::default();
                 let slot = Box::new(Counting(counted.clone(), signal.clone()));
                 out.push(Output::RunSlot { slot, signal, name: "slot".into() });
             }
-        }),
-    );
+        })
+    });
     run(&mut world, SECOND);
     assert_eq!(steps.load(Ordering::Relaxed), 21);
     world.freeze(id, Duration::from_secs(100));

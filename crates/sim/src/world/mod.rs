@@ -7,23 +7,28 @@
 //! The world decides nothing about a cluster: what runs is given by [`World::start`] and the [`Spawner`], what
 //! goes wrong by [`Faults`] and the calls that kill, freeze and cut off.
 
+mod clock;
 mod network;
 mod outputs;
 mod process;
 mod queue;
 mod storage;
 
-pub use process::{Ended, Program};
+pub use process::{Context, Ended, Program};
 pub use queue::Time;
 pub use storage::{Change, Storage};
 
 use crate::faults::{FaultKind, Faults, Strikes};
 use crate::rng::Rng;
 use crate::trace::Trace;
+use clock::SimClock;
 use network::{Arrival, Arrived, Network, Parcel};
 use process::{Body, Running};
 use queue::{Event, Queue};
-use reflow_env::{ChildCommand, ChildId, ConnId, Input, SlotStep};
+use reflow_env::{ChildCommand, ChildId, ConnId, Input, Signal, SlotStep};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// A process of the world; never used again.
@@ -32,15 +37,15 @@ pub struct ProcessId(pub usize);
 
 /// Makes the process that a command starts.
 pub trait Spawner {
-    /// The program, or why it cannot be started. `host` is where the parent runs.
-    fn spawn(&mut self, host: &str, command: &ChildCommand) -> Result<Program, String>;
+    /// The program, or why it cannot be started.
+    fn spawn(&mut self, context: &Context, command: &ChildCommand) -> Result<Program, String>;
 }
 
 /// A world without child processes.
 pub struct NoChildren;
 
 impl Spawner for NoChildren {
-    fn spawn(&mut self, _: &str, command: &ChildCommand) -> Result<Program, String> {
+    fn spawn(&mut self, _: &Context, command: &ChildCommand) -> Result<Program, String> {
         Err(format!("{}: no such file", command.program.display()))
     }
 }
@@ -57,11 +62,15 @@ pub const BEGIN: Time = 1_800_000_000_000_000;
 /// The world.
 pub struct World {
     now: Time,
+    /// The same, for the clocks of processes.
+    shared_now: Arc<AtomicU64>,
     rng: Rng,
     queue: Queue,
     processes: Vec<Running>,
     network: Network,
     spawner: Box<dyn Spawner>,
+    /// How long a look at the clock takes, in microseconds: what work costs.
+    pub look_cost_us: RangeInclusive<u64>,
     /// Objects below this prefix may be read with a bit flipped.
     damageable: String,
     /// All objects.
@@ -79,11 +88,13 @@ impl World {
     pub fn new(seed: u64, spawner: Box<dyn Spawner>, strikes: Strikes, trace: Trace) -> Self {
         Self {
             now: BEGIN,
+            shared_now: Arc::new(AtomicU64::new(BEGIN)),
             rng: Rng::new(seed).fork("world"),
             queue: Queue::default(),
             processes: Vec::new(),
             network: Network::default(),
             spawner,
+            look_cost_us: 1..=50,
             damageable: "/checkpoints/".to_owned(),
             storage: Storage::default(),
             faults: Faults::default(),
@@ -98,17 +109,32 @@ impl World {
     }
 
     /// Starts a process on a host.
-    pub fn start(&mut self, host: &str, program: Program) -> ProcessId {
-        self.add(host, program, None)
+    pub fn start(&mut self, host: &str, make: impl FnOnce(&Context) -> Program) -> ProcessId {
+        let (context, clock) = self.context(host);
+        let program = make(&context);
+        self.add(context, clock, program, None)
     }
 
-    fn add(&mut self, host: &str, program: Program, parent: Option<(ProcessId, ChildId)>) -> ProcessId {
+    fn context(&mut self, host: &str) -> (Context, Arc<SimClock>) {
+        let seed = self.rng.bits();
+        let clock = SimClock::new(self.shared_now.clone(), self.look_cost_us.clone(), Rng::new(seed));
+        let clock = Arc::new(clock);
+        let signal = Signal::default();
+        (Context { host: host.to_owned(), clock: clock.clone(), signal, seed }, clock)
+    }
+
+    fn add(
+        &mut self,
+        context: Context,
+        clock: Arc<SimClock>,
+        program: Program,
+        parent: Option<(ProcessId, ChildId)>,
+    ) -> ProcessId {
         let id = ProcessId(self.processes.len());
-        let skew = self.rng.within(0..=20_000_000) as i64 - 10_000_000;
-        let body = Some(Body::new(program.process, program.signal, skew));
-        let name = program.name;
+        let Program { name, process } = program;
         self.trace.note(self.now, &name, "starts");
-        self.processes.push(Running { name, host: host.to_owned(), parent, body, ended: None });
+        let body = Some(Body::new(process, context.signal, clock));
+        self.processes.push(Running { name, host: context.host, parent, body, ended: None });
         self.schedule_turn(id);
         id
     }
@@ -184,15 +210,20 @@ impl World {
     pub fn advance(&mut self, until: Time) -> bool {
         match self.queue.pop(until) {
             Some((at, event)) => {
-                self.now = at;
+                self.set_now(at);
                 self.handle(event);
                 true
             }
             None => {
-                self.now = self.now.max(until);
+                self.set_now(self.now.max(until));
                 false
             }
         }
+    }
+
+    fn set_now(&mut self, now: Time) {
+        self.now = now;
+        self.shared_now.store(now, Ordering::Relaxed);
     }
 
     fn handle(&mut self, event: Event) {
@@ -256,7 +287,7 @@ impl World {
         if body.frozen_until > self.now {
             return self.schedule_turn(id);
         }
-        let clock = body.clock(self.now);
+        let clock = body.clock.read();
         let wakeup = body.raised || body.process.next_wakeup().is_some_and(|at| at <= clock);
         let input = if wakeup && (body.inbox.is_empty() || self.rng.chance(0.5)) {
             body.raised = false;
@@ -282,7 +313,7 @@ impl World {
     /// A slot makes a step.
     fn step(&mut self, id: ProcessId, number: usize, version: u64) {
         let Some(body) = &mut self.processes[id.0].body else { return };
-        let (clock, frozen_until) = (body.clock(self.now), body.frozen_until);
+        let (clock, frozen_until) = (body.clock.read(), body.frozen_until);
         let Some(slot) = &mut body.slots[number] else { return };
         if slot.version != version {
             return;
@@ -295,9 +326,10 @@ impl World {
         let step = slot.slot.step(clock);
         self.trace.step(self.now, &self.processes[id.0].name, number, step);
         let Some(body) = &mut self.processes[id.0].body else { return };
-        let wait = |until| body.world_time(until).max(self.now + 1);
+        let spent_to = body.clock.spent_to();
+        let wait = |until| body.clock.world_time(until).max(spent_to + 1);
         let again = match step {
-            SlotStep::Ready => Some(self.now + self.rng.skewed(20..=2_000)),
+            SlotStep::Ready => Some(spent_to + self.rng.skewed(20..=2_000)),
             SlotStep::Wait(until) => until.map(wait),
             SlotStep::Ended => None,
         };
@@ -329,7 +361,7 @@ impl World {
             }
         }
         if let Some(at) = body.process.next_wakeup() {
-            let at = body.world_time(at).max(self.now);
+            let at = body.clock.world_time(at).max(self.now);
             if body.timer.is_none_or(|timer| at < timer) {
                 body.timer = Some(at);
                 self.queue.push(at, Event::Timer(id));
@@ -419,10 +451,10 @@ impl World {
         if !body.starting.remove(&child) {
             return;
         }
-        let host = self.processes[parent.0].host.clone();
-        match self.spawner.spawn(&host, &command) {
+        let (context, clock) = self.context(&self.processes[parent.0].host.clone());
+        match self.spawner.spawn(&context, &command) {
             Ok(program) => {
-                let id = self.add(&host, program, Some((parent, child)));
+                let id = self.add(context, clock, program, Some((parent, child)));
                 if let Some(body) = &mut self.processes[parent.0].body {
                     body.children.insert(child, id);
                 }

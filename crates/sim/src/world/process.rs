@@ -1,19 +1,30 @@
 //! A simulated process.
 
 use super::ProcessId;
+use super::clock::SimClock;
 use super::queue::Time;
-use reflow_env::{ChildId, ConnId, Input, Process, Signal, SlotLoop};
-use reflow_types::Instant;
+use reflow_env::{ChildId, Clock, ConnId, Input, Process, Signal, SlotLoop};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
-/// What the world needs to run a process.
+/// What a process is given when it is made.
+pub struct Context {
+    /// Where it runs.
+    pub host: String,
+    /// Its clock: slots need one.
+    pub clock: Arc<dyn Clock>,
+    /// By which it asks for a wakeup.
+    pub signal: Signal,
+    /// For ids and the like: another one for each process.
+    pub seed: u64,
+}
+
+/// A process for the world to run.
 pub struct Program {
     /// For the trace.
     pub name: String,
     /// The process itself.
     pub process: Box<dyn Process>,
-    /// By which it asks for a wakeup.
-    pub signal: Signal,
 }
 
 /// How a process ended.
@@ -45,8 +56,7 @@ pub(super) struct Body {
     pub(super) turn_scheduled: bool,
     pub(super) timer: Option<Time>,
     pub(super) frozen_until: Time,
-    /// By how much its clock differs from the world's, in microseconds.
-    pub(super) skew: i64,
+    pub(super) clock: Arc<SimClock>,
     pub(super) slots: Vec<Option<Slot>>,
     /// Link and side of each connection.
     pub(super) connections: BTreeMap<ConnId, (usize, usize)>,
@@ -67,7 +77,7 @@ pub(super) struct Slot {
 }
 
 impl Body {
-    pub(super) fn new(process: Box<dyn Process>, signal: Signal, skew: i64) -> Self {
+    pub(super) fn new(process: Box<dyn Process>, signal: Signal, clock: Arc<SimClock>) -> Self {
         Self {
             process,
             signal,
@@ -76,7 +86,7 @@ impl Body {
             turn_scheduled: false,
             timer: None,
             frozen_until: 0,
-            skew,
+            clock,
             slots: Vec::new(),
             connections: BTreeMap::new(),
             accepted: 0,
@@ -84,15 +94,5 @@ impl Body {
             children: BTreeMap::new(),
             uploads: BTreeMap::new(),
         }
-    }
-
-    /// The process's clock.
-    pub(super) fn clock(&self, now: Time) -> Instant {
-        Instant(now.saturating_add_signed(self.skew))
-    }
-
-    /// The moment of the world at which the process's clock shows `at`.
-    pub(super) fn world_time(&self, at: Instant) -> Time {
-        at.0.saturating_add_signed(-self.skew)
     }
 }

@@ -1,0 +1,60 @@
+//! The clock of a simulated process.
+
+use super::queue::Time;
+use crate::rng::Rng;
+use reflow_env::Clock;
+use reflow_types::Instant;
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The world's time, off by a constant as machines' clocks are. While a slot steps, the world stands still; each
+/// look at the clock then costs a little time, so that work takes some and slots that measure it see different
+/// speeds.
+pub(super) struct SimClock {
+    world: Arc<AtomicU64>,
+    /// By how much it differs from the world's, in microseconds.
+    skew: i64,
+    cost_us: RangeInclusive<u64>,
+    state: Mutex<State>,
+}
+
+struct State {
+    ahead_to: Time,
+    rng: Rng,
+}
+
+impl SimClock {
+    pub(super) fn new(world: Arc<AtomicU64>, cost_us: RangeInclusive<u64>, mut rng: Rng) -> Self {
+        let skew = rng.within(0..=20_000_000) as i64 - 10_000_000;
+        Self { world, skew, cost_us, state: Mutex::new(State { ahead_to: 0, rng }) }
+    }
+
+    /// The moment of the world up to which the process has spent its time.
+    pub(super) fn spent_to(&self) -> Time {
+        self.lock().ahead_to.max(self.world.load(Ordering::Relaxed))
+    }
+
+    /// What the clock shows, without a cost.
+    pub(super) fn read(&self) -> Instant {
+        Instant(self.spent_to().saturating_add_signed(self.skew))
+    }
+
+    /// The moment of the world at which the clock shows `at`.
+    pub(super) fn world_time(&self, at: Instant) -> Time {
+        at.0.saturating_add_signed(-self.skew)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Clock for SimClock {
+    fn now(&self) -> Instant {
+        let now = self.spent_to();
+        let mut state = self.lock();
+        state.ahead_to = now + state.rng.skewed(self.cost_us.clone());
+        Instant(now.saturating_add_signed(self.skew))
+    }
+}
