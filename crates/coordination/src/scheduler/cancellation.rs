@@ -27,9 +27,11 @@ impl Cancellation {
         Self { deadline: ctx.settings.cancellation_timeout.map(|timeout| now + timeout) }
     }
 
-    /// Gives up executors whose time is over. Returns whether nothing of the attempt is left.
+    /// Gives up executors whose time is over. Returns whether nothing of the attempt is left, and it is known which
+    /// checkpoint is its last: storage may yet have to tell.
     pub(super) fn advance(&mut self, ctx: &mut Context, now: Instant) -> bool {
-        let Some(attempt) = &mut ctx.attempt else { return true };
+        let settled = ctx.coordinator.is_settled();
+        let Some(attempt) = &mut ctx.attempt else { return settled };
         if self.deadline.is_some_and(|deadline| deadline <= now) {
             for executor in std::mem::take(&mut attempt.holders) {
                 attempt.advance_all(now, Some(executor), SubtaskStatus::Failed);
@@ -37,7 +39,7 @@ impl Cancellation {
                 ctx.actions.push(Action::StopExecutor { executor });
             }
         }
-        attempt.holders.is_empty()
+        attempt.holders.is_empty() && settled
     }
 
     /// When executors are given up, if any is still waited for.

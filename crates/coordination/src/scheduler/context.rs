@@ -170,6 +170,9 @@ impl Context {
             Event::AbandonedStored { checkpoint, outcome } => {
                 self.coordinator.on_abandoned_stored(now, checkpoint, outcome)
             }
+            Event::SubtaskFinished { attempt, subtask } => {
+                self.coordinator.subtask_finished(attempt, subtask)
+            }
             _ => Vec::new(),
         };
         self.apply(effects);

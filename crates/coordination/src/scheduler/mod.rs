@@ -195,7 +195,9 @@ impl Scheduler {
     pub fn next_wakeup(&self) -> Option<Instant> {
         let of_state = self.state.next_wakeup(&self.ctx);
         let runs = matches!(self.state, State::Executing(_) | State::StopWithSavepoint(_));
-        let of_checkpoints = self.ctx.coordinator.next_wakeup().filter(|_| runs || of_state.is_some());
+        let undecided = !self.ctx.coordinator.is_settled() && !matches!(self.state, State::Finished(_));
+        let coordinates = runs || undecided || of_state.is_some();
+        let of_checkpoints = self.ctx.coordinator.next_wakeup().filter(|_| coordinates);
         of_state.into_iter().chain(of_checkpoints).min()
     }
 

@@ -65,7 +65,9 @@ impl Restarting {
 
     pub(super) fn next_wakeup(&self, ctx: &Context) -> Option<Instant> {
         match &self.cancellation {
-            Some(cancellation) if ctx.is_held() => cancellation.next_wakeup(ctx),
+            Some(cancellation) if ctx.is_held() || !ctx.coordinator.is_settled() => {
+                cancellation.next_wakeup(ctx)
+            }
             _ => Some(self.not_before),
         }
     }
