@@ -2,11 +2,17 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 
 use crate::Cluster;
 use crate::routes::router;
+
+/// How long answers under way may take once the server is to end: a client that never finishes its request
+/// must not keep the JobManager alive.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Why serving ended.
 #[derive(Debug, thiserror::Error)]
@@ -17,7 +23,7 @@ pub enum ServeError {
 }
 
 /// Serves the REST API and the status page of `cluster` on `listener` until `shutdown` is ready; answers under
-/// way are finished first.
+/// way then have a second to be finished.
 pub async fn serve<C: Cluster>(
     listener: TcpListener,
     cluster: Arc<C>,
@@ -26,6 +32,18 @@ pub async fn serve<C: Cluster>(
     if let Ok(address) = listener.local_addr() {
         tracing::info!("REST API and status page on http://{address}");
     }
-    axum::serve(listener, router(cluster)).with_graceful_shutdown(shutdown).await?;
-    Ok(())
+    let (begin_end, end_begun) = oneshot::channel();
+    let ending = async move {
+        shutdown.await;
+        // Nobody listens if serving has failed already.
+        let _ = begin_end.send(());
+    };
+    let overdue = async {
+        drop(end_begun.await);
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        ended = axum::serve(listener, router(cluster)).with_graceful_shutdown(ending) => Ok(ended?),
+        () = overdue => Ok(()),
+    }
 }

@@ -57,13 +57,19 @@ impl Server {
         self.request("GET", path, "").await
     }
 
-    pub(crate) async fn request(&self, method: &str, path: &str, body: &str) -> Response {
+    /// A connection on which `text` was sent.
+    pub(crate) async fn connect(&self, text: &str) -> TcpStream {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
+        stream.write_all(text.as_bytes()).await.unwrap();
+        stream
+    }
+
+    pub(crate) async fn request(&self, method: &str, path: &str, body: &str) -> Response {
         let length = body.len();
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
         );
-        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut stream = self.connect(&head).await;
         stream.write_all(body.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();

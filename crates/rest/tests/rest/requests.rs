@@ -228,8 +228,11 @@ async fn checkpoints_of_a_job_without_them_are_not_found() {
 }
 
 #[tokio::test]
-async fn the_server_ends_when_told_to() {
+async fn the_server_ends_when_told_to_whatever_its_clients_do() {
     let server = obedient().await;
+    let silent = server.connect("").await;
+    let halfway = server.connect("GET /overview HTTP/1.1\r\nHost:").await;
     assert_eq!(server.get("/overview").await.status, 200);
     server.stop().await.unwrap();
+    drop((silent, halfway));
 }
