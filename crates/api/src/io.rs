@@ -4,7 +4,7 @@
 //! step. The slot carries requests out of the process and brings the answers.
 
 use reflow_env::{StoreOp, StoreResult, Ticket};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A slot's storage requests and their answers. Clones share them; used from the slot's thread.
@@ -15,6 +15,7 @@ pub struct Io(Arc<Mutex<Inner>>);
 struct Inner {
     next: u64,
     submitted: Vec<(Ticket, StoreOp)>,
+    forgotten: BTreeSet<Ticket>,
     answered: BTreeMap<Ticket, StoreResult>,
 }
 
@@ -40,6 +41,20 @@ impl Io {
         self.lock().answered.remove(&ticket)
     }
 
+    /// Submits a request whose answer nobody needs.
+    pub fn submit_and_forget(&self, op: StoreOp) {
+        let ticket = self.submit(op);
+        self.forget(ticket);
+    }
+
+    /// Gives up a request's answer.
+    pub fn forget(&self, ticket: Ticket) {
+        let mut inner = self.lock();
+        if inner.answered.remove(&ticket).is_none() {
+            inner.forgotten.insert(ticket);
+        }
+    }
+
     /// For the slot: takes what was submitted since the last call.
     pub fn drain_submitted(&self) -> Vec<(Ticket, StoreOp)> {
         std::mem::take(&mut self.lock().submitted)
@@ -47,7 +62,10 @@ impl Io {
 
     /// For the slot: brings an answer.
     pub fn answer(&self, ticket: Ticket, result: StoreResult) {
-        self.lock().answered.insert(ticket, result);
+        let mut inner = self.lock();
+        if !inner.forgotten.remove(&ticket) {
+            inner.answered.insert(ticket, result);
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {

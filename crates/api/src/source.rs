@@ -45,8 +45,9 @@ pub trait Reader: Send {
     /// As in [`Source::Split`].
     type Split;
 
-    /// Gives it a split: a new one, or one with a position from a snapshot.
-    fn add_split(&mut self, split: Self::Split);
+    /// Gives it a split: a new one, or one with a position from a snapshot. Returns the number by which the
+    /// reader will name it to [`Emit::split`]; until it ends, the split holds the watermark back.
+    fn add_split(&mut self, split: Self::Split) -> u64;
 
     /// No further split will come. Called once, also before any split.
     fn no_more_splits(&mut self);
@@ -76,8 +77,8 @@ pub enum Polled {
 
 /// Takes a reader's records.
 pub trait Emit<T> {
-    /// What follows belongs to this split: any number that differs between the reader's splits and stays the
-    /// same for one split over restarts.
+    /// What follows belongs to this split, as [`Reader::add_split`] numbered it: any number that differs between
+    /// a source's splits and stays the same for one split over restarts.
     fn split(&mut self, split: u64);
 
     /// A split is finished: its watermark does not count any more.

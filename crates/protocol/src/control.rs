@@ -283,6 +283,9 @@ pub enum AfterBarrier {
     /// They emit nothing until the checkpoint is aborted: the attempt ends with it, and nothing is
     /// processed twice.
     Pause,
+    /// As `Pause`; once the checkpoint is complete and everything that it contains is committed, every subtask
+    /// reports that it has finished: the end of a bounded job, stop with a savepoint, suspension.
+    Finish,
     /// They end their output after it (stop with `--drain`): windows and timers fire.
     Drain,
 }

@@ -1,1 +1,22 @@
-//! Slots, tasks, alignment, watermarks, timers, window operators.
+//! Runs subtasks: slots, tasks, operators.
+//!
+//! A *slot* is one thread. It runs *tasks*, one per subtask, in turn, in bounded steps. A task is a head (a
+//! source's reader, or a gate over channels) and a chain of [`Stage`](stage::Stage)s, which are composed by type:
+//! a record passes from one to the next by a call that the compiler can see through.
+//!
+//! Reading order: [`stage`] (what a stage is), [`stages`] (those without key), [`keyed`] (operators with keyed
+//! state), [`task`] (steps, barriers, snapshots), [`slot`] (the thread), [`build`] (what a task is made from).
+
+pub mod build;
+pub mod failure;
+pub mod keyed;
+pub mod slot;
+pub mod stage;
+pub mod stages;
+pub mod task;
+
+pub use build::BuildContext;
+pub use failure::fail;
+pub use slot::{Slot, SlotCommand, SlotEvent, SlotPort};
+pub use stage::{Control, OpenContext, SnapshotContext, Stage};
+pub use task::{Task, TaskEvent, TaskStep};

@@ -76,6 +76,11 @@ impl<S: ChunkSink> SnapshotWriter<S> {
     }
 
     /// The sink.
+    pub fn sink_mut(&mut self) -> &mut S {
+        &mut self.sink
+    }
+
+    /// The sink.
     pub fn sink(&self) -> &S {
         &self.sink
     }

@@ -95,6 +95,14 @@ hex_id!(
     ExecutorId
 );
 
+impl VertexId {
+    /// The id of the vertex whose head operator has this uid.
+    pub fn of_uid(uid: &str) -> Self {
+        let half = |salt: &str| u128::from(crate::key::hash_bytes(format!("{salt}{uid}").as_bytes()).0);
+        Self(half("vertex") << 64 | half("uid"))
+    }
+}
+
 number_id!(
     /// A subtask's name in channels, objects and transactions. Never reused within a job.
     SubtaskId(u64)

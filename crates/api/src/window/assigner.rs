@@ -8,6 +8,9 @@ use std::time::Duration;
 pub trait Assigner: Clone + Send + 'static {
     /// Calls `each` with every window of a record with this timestamp.
     fn assign(&self, time: Timestamp, each: impl FnMut(Window));
+
+    /// The window that has this end.
+    fn ending_at(&self, end: Timestamp) -> Window;
 }
 
 /// Window sizes that make no sense.
@@ -51,6 +54,10 @@ impl Assigner for TumblingWindows {
         let start = window_start(time, self.offset, self.size);
         each(Window { start, end: start + self.size });
     }
+
+    fn ending_at(&self, end: Timestamp) -> Window {
+        Window { start: end - self.size, end }
+    }
 }
 
 /// Windows of a fixed size that begin every `slide`, and so overlap.
@@ -79,6 +86,10 @@ impl Assigner for SlidingWindows {
             start -= self.slide;
         }
     }
+
+    fn ending_at(&self, end: Timestamp) -> Window {
+        Window { start: end - self.size, end }
+    }
 }
 
 /// One window for each key, without end. Its results come from a trigger.
@@ -89,6 +100,10 @@ impl Assigner for GlobalWindows {
     #[inline]
     fn assign(&self, _: Timestamp, mut each: impl FnMut(Window)) {
         each(Window::GLOBAL);
+    }
+
+    fn ending_at(&self, _: Timestamp) -> Window {
+        Window::GLOBAL
     }
 }
 

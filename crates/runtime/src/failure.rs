@@ -1,0 +1,35 @@
+//! How user code's failures reach the edge of the task.
+//!
+//! A record's way returns nothing, so that it costs nothing: a stage that cannot go on unwinds, as a panic in
+//! user code does, and the task's edge catches both. No checkpoint can complete in between, so nothing that the
+//! failed step did is ever seen.
+
+use reflow_protocol::control::{Failure, Fault};
+use std::any::Any;
+use std::fmt::Display;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+/// Ends the step with a failure.
+#[cold]
+pub fn fail(fault: Fault, operator: &str, error: impl Display) -> ! {
+    resume_unwind(Box::new(Failure { fault, operator: operator.to_owned(), message: error.to_string() }))
+}
+
+/// Runs a step of the task named `task`; a failure or a panic in it becomes an error.
+pub(crate) fn catch<R>(task: &str, step: impl FnOnce() -> R) -> Result<R, Failure> {
+    catch_unwind(AssertUnwindSafe(step)).map_err(|payload| match payload.downcast::<Failure>() {
+        Ok(failure) => *failure,
+        Err(panic) => {
+            let message = format!("panicked: {}", panic_text(&*panic));
+            Failure { fault: Fault::User, operator: task.to_owned(), message }
+        }
+    })
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("a value that is not a text")
+}

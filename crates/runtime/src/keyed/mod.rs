@@ -1,0 +1,42 @@
+//! Operators with keyed state, one a file. Each is the head of its task: it gets rows with the hash that the
+//! sender made.
+
+mod process;
+mod rolling;
+mod window;
+
+pub use process::Process;
+pub use rolling::Rolling;
+pub use window::{Aggregated, Buffered, Contents, WindowOperator};
+
+use crate::stage::{Control, Stage};
+use reflow_network::Row;
+
+/// The head of a task that reads a gate.
+pub trait Head<T>: Control {
+    /// Takes a record.
+    fn row(&mut self, row: Row<T>);
+}
+
+/// A head without key: hands records to the first stage.
+pub struct Unkeyed<D> {
+    pub(crate) next: D,
+}
+
+impl<D> Unkeyed<D> {
+    /// Hands records to `next`.
+    pub fn new(next: D) -> Self {
+        Self { next }
+    }
+}
+
+impl<T, D: Stage<T>> Head<T> for Unkeyed<D> {
+    #[inline]
+    fn row(&mut self, row: Row<T>) {
+        self.next.push(row.value, row.time);
+    }
+}
+
+impl<D: Control> Control for Unkeyed<D> {
+    crate::stage::pass_on!(except {});
+}

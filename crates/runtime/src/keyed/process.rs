@@ -1,0 +1,2 @@
+//! Process functions (stub until timers are there).
+pub struct Process;

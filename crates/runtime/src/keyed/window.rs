@@ -1,0 +1,302 @@
+//! Windows: one pane for each key and window that has records.
+//!
+//! Panes stand in one table, by key and window end. An index from window end to keys, rebuilt at restore, says
+//! which panes are due, so that a watermark wakes only those: a pane costs nothing while it waits. When many are
+//! due at once, they fire a step at a time; meanwhile no record is taken and the watermark is not passed on.
+
+use super::Head;
+use crate::stage::{Control, OpenContext, Stage, pass_on};
+use reflow_api::Aggregate;
+use reflow_api::window::{Assigner, Evictor, Trigger, Window, Windowed};
+use reflow_network::Row;
+use reflow_network::output::KeySelector;
+use reflow_protocol::control::SubtaskMetrics;
+use reflow_state::{KeyedTable, Scoped, SnapshotTable, TableId};
+use reflow_types::{Key, KeyHash, MAX_WATERMARK, MIN_WATERMARK, MaxParallelism, Timestamp};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::collections::{BTreeMap, VecDeque};
+
+/// How many panes fire in one step.
+const FIRE_AT_ONCE: usize = 1024;
+
+/// What a window keeps of its records, and what it makes of them.
+pub trait Contents<K, T>: Clone + Send + 'static {
+    /// Kept per key and window.
+    type Acc: Serialize + DeserializeOwned + Send + 'static;
+    /// Emitted when it fires.
+    type Out;
+    /// What is kept before the first record.
+    fn create(&self) -> Self::Acc;
+    /// Takes a record.
+    fn add(&self, acc: &mut Self::Acc, value: T, time: Timestamp);
+    /// The result; may drop what is not needed any more.
+    fn fire(&self, key: &K, window: Window, acc: &mut Self::Acc) -> Option<Self::Out>;
+}
+
+/// Keeps an aggregate.
+#[derive(Clone)]
+pub struct Aggregated<A>(pub A);
+
+impl<K: Clone, T, A: Aggregate<In = T>> Contents<K, T> for Aggregated<A> {
+    type Acc = A::Acc;
+    type Out = Windowed<K, A::Out>;
+
+    #[inline]
+    fn create(&self) -> A::Acc {
+        self.0.create()
+    }
+
+    #[inline]
+    fn add(&self, acc: &mut A::Acc, value: T, _: Timestamp) {
+        self.0.add(acc, value);
+    }
+
+    fn fire(&self, key: &K, window: Window, acc: &mut A::Acc) -> Option<Self::Out> {
+        Some(Windowed { key: key.clone(), window, value: self.0.result(acc) })
+    }
+}
+
+/// Keeps the records themselves, evicts, then applies a function to those that are left.
+#[derive(Clone)]
+pub struct Buffered<E, F> {
+    /// Says what to drop.
+    pub evictor: E,
+    /// Makes the result.
+    pub function: F,
+}
+
+impl<K, T, U, E, F> Contents<K, T> for Buffered<E, F>
+where
+    T: Serialize + DeserializeOwned + Send + 'static,
+    E: Evictor<T>,
+    F: Fn(&K, Window, &VecDeque<(Timestamp, T)>) -> Option<U> + Clone + Send + 'static,
+{
+    type Acc = VecDeque<(Timestamp, T)>;
+    type Out = U;
+
+    fn create(&self) -> Self::Acc {
+        VecDeque::new()
+    }
+
+    #[inline]
+    fn add(&self, acc: &mut Self::Acc, value: T, time: Timestamp) {
+        acc.push_back((time, value));
+    }
+
+    fn fire(&self, key: &K, window: Window, acc: &mut Self::Acc) -> Option<U> {
+        self.evictor.evict(acc);
+        (self.function)(key, window, acc)
+    }
+}
+
+/// What a key has in one window.
+#[derive(Serialize, Deserialize)]
+struct Pane<A, S> {
+    acc: A,
+    trigger: S,
+}
+
+/// The window operator.
+pub struct WindowOperator<T, F: KeySelector<T>, W, G: Trigger<T>, C: Contents<F::Key, T>, D> {
+    key: F,
+    assigner: W,
+    trigger: G,
+    contents: C,
+    panes: KeyedTable<Scoped<F::Key, Timestamp>, Pane<C::Acc, G::State>>,
+    /// The keys of the panes that end there; not for windows without end.
+    due: BTreeMap<Timestamp, Vec<(KeyHash, F::Key)>>,
+    firing: Option<Firing<F::Key>>,
+    watermark: Timestamp,
+    late: u64,
+    next: D,
+}
+
+/// Panes that are due and have not fired yet.
+struct Firing<K> {
+    watermark: Timestamp,
+    end: Timestamp,
+    keys: std::vec::IntoIter<(KeyHash, K)>,
+    /// The watermark was the last one, and the input has ended.
+    then_end: bool,
+}
+
+impl<T, F, W, G, C, D> WindowOperator<T, F, W, G, C, D>
+where
+    F: KeySelector<T>,
+    W: Assigner,
+    G: Trigger<T>,
+    C: Contents<F::Key, T>,
+    D: Stage<C::Out>,
+{
+    /// An operator with empty windows.
+    pub fn new(key: F, (assigner, trigger, contents): (W, G, C), max: MaxParallelism, next: D) -> Self {
+        Self {
+            key,
+            assigner,
+            trigger,
+            contents,
+            panes: KeyedTable::new(TableId(0), "panes", max),
+            due: BTreeMap::new(),
+            firing: None,
+            watermark: MIN_WATERMARK,
+            late: 0,
+            next,
+        }
+    }
+
+    /// Takes the panes that are due next, and says whether there are any.
+    fn begin_firing(&mut self, watermark: Timestamp) -> bool {
+        let due = self.due.first_key_value().map(|(end, _)| *end);
+        let (end, keys) = match due {
+            Some(end) if self.assigner.ending_at(end).max_timestamp() <= watermark => {
+                (end, self.due.remove(&end).unwrap_or_default())
+            }
+            _ if watermark == MAX_WATERMARK && !self.panes.is_empty() => {
+                let end = Window::GLOBAL.end;
+                let keys = self.panes.iter().map(|(at, _)| (at.key.key_hash(), at.key.clone())).collect();
+                (end, keys)
+            }
+            _ => return false,
+        };
+        self.firing = Some(Firing { watermark, end, keys: keys.into_iter(), then_end: false });
+        true
+    }
+
+    fn fire(&mut self, hash: KeyHash, key: F::Key, end: Timestamp) {
+        let window = self.assigner.ending_at(end);
+        let scoped = Scoped { key, scope: end };
+        let hash = Scoped::<F::Key, Timestamp>::hash(hash, &end);
+        let Some(mut pane) = self.panes.remove(hash, &scoped) else { return };
+        if self.trigger.on_end(&window, &mut pane.trigger).fires()
+            && let Some(out) = self.contents.fire(&scoped.key, window, &mut pane.acc)
+        {
+            self.next.push(out, window.max_timestamp());
+        }
+    }
+
+    /// Fires what is due, as much as one step may; then passes the watermark on. Says whether more is due.
+    fn continue_firing(&mut self) -> bool {
+        let mut left = FIRE_AT_ONCE;
+        while let Some(mut firing) = self.firing.take() {
+            while left > 0
+                && let Some((hash, key)) = firing.keys.next()
+            {
+                self.fire(hash, key, firing.end);
+                left -= 1;
+            }
+            if left == 0 {
+                self.firing = Some(firing);
+                return true;
+            }
+            let then_end = firing.then_end;
+            if self.begin_firing(firing.watermark) {
+                self.firing.as_mut().expect("it has just begun").then_end = then_end;
+            } else {
+                self.next.watermark(firing.watermark);
+                if then_end {
+                    self.next.end();
+                }
+            }
+        }
+        false
+    }
+}
+
+impl<T, F, W, G, C, D> Head<T> for WindowOperator<T, F, W, G, C, D>
+where
+    T: Clone + Send + 'static,
+    F: KeySelector<T>,
+    W: Assigner,
+    G: Trigger<T>,
+    C: Contents<F::Key, T>,
+    D: Stage<C::Out>,
+{
+    #[inline]
+    fn row(&mut self, row: Row<T>) {
+        let key = self.key.key(&row.value);
+        let Self { assigner, trigger, contents, panes, due, next, late, watermark, .. } = self;
+        assigner.assign(row.time, |window| {
+            if window.max_timestamp() <= *watermark {
+                *late += 1;
+                return;
+            }
+            let end = window.end;
+            let scoped = Scoped { key: key.clone(), scope: end };
+            let hash = Scoped::<F::Key, Timestamp>::hash(row.hash, &end);
+            let pane = panes.upsert(hash, &scoped, || {
+                if end != MAX_WATERMARK {
+                    due.entry(end).or_default().push((row.hash, key.clone()));
+                }
+                Pane { acc: contents.create(), trigger: G::State::default() }
+            });
+            let result = trigger.on_element(&row.value, row.time, &window, &mut pane.trigger);
+            contents.add(&mut pane.acc, row.value.clone(), row.time);
+            if result.fires()
+                && let Some(out) = contents.fire(&key, window, &mut pane.acc)
+            {
+                let time = if end == MAX_WATERMARK { row.time } else { window.max_timestamp() };
+                next.push(out, time);
+            }
+            if result.purges() {
+                pane.acc = contents.create();
+            }
+        });
+    }
+}
+
+impl<T, F, W, G, C, D> Control for WindowOperator<T, F, W, G, C, D>
+where
+    T: Send + 'static,
+    F: KeySelector<T>,
+    W: Assigner,
+    G: Trigger<T>,
+    C: Contents<F::Key, T>,
+    D: Stage<C::Out>,
+{
+    pass_on!(except { open watermark resume end tables loaded count });
+
+    fn open(&mut self, context: &mut OpenContext<'_>) {
+        self.watermark = context.watermark;
+        self.next.open(context);
+    }
+
+    fn watermark(&mut self, time: Timestamp) {
+        self.watermark = time;
+        if self.begin_firing(time) {
+            self.continue_firing();
+        } else {
+            self.next.watermark(time);
+        }
+    }
+
+    fn resume(&mut self) -> bool {
+        let more = self.firing.is_some() && self.continue_firing();
+        self.next.resume() || more
+    }
+
+    fn end(&mut self) {
+        match &mut self.firing {
+            Some(firing) => firing.then_end = true,
+            None => self.next.end(),
+        }
+    }
+
+    fn tables(&mut self, visit: &mut dyn FnMut(&mut dyn SnapshotTable)) {
+        visit(&mut self.panes);
+        self.next.tables(visit);
+    }
+
+    fn loaded(&mut self) {
+        self.due.clear();
+        for (at, _) in self.panes.iter().filter(|(at, _)| at.scope != MAX_WATERMARK) {
+            self.due.entry(at.scope).or_default().push((at.key.key_hash(), at.key.clone()));
+        }
+        self.next.loaded();
+    }
+
+    fn count(&self, metrics: &mut SubtaskMetrics) {
+        metrics.late_records += self.late;
+        metrics.state_bytes += self.panes.memory_bytes() as u64;
+        self.next.count(metrics);
+    }
+}

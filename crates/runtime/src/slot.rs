@@ -1,0 +1,303 @@
+//! A slot: one thread that runs its tasks in turn, most downstream first.
+//!
+//! The executor talks to it through a [`SlotPort`]: commands in, events and storage requests out. Nothing in
+//! here waits; when no task can move, the slot's thread sleeps until its signal is raised.
+
+use crate::failure::catch;
+use crate::task::{Task, TaskEvent, TaskStep};
+use bytes::Bytes;
+use reflow_api::Io;
+use reflow_env::{Clock, Signal, SlotLoop, SlotStep, StoreOp, StoreResult, Ticket};
+use reflow_protocol::control::{Failure, SnapshotKind, SubtaskMetrics};
+use reflow_protocol::deployment::Attempt;
+use reflow_types::{CheckpointId, Instant, SubtaskId};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// A subtask with the task that runs it.
+pub struct DeployedTask {
+    /// The subtask.
+    pub subtask: SubtaskId,
+    /// The vertex's name, for messages.
+    pub name: String,
+    /// Runs it.
+    pub task: Box<dyn Task>,
+}
+
+/// What a slot is told.
+pub enum SlotCommand {
+    /// Run these tasks, in topological order, instead of those that it has.
+    Deploy {
+        /// The attempt that they belong to.
+        attempt: Attempt,
+        /// The tasks.
+        tasks: Vec<DeployedTask>,
+    },
+    /// Drop all tasks. Answered by [`SlotEvent::Cleared`].
+    Clear,
+    /// See [`Task::trigger`].
+    Trigger(CheckpointId, SnapshotKind),
+    /// See [`Task::completed`].
+    Completed(CheckpointId),
+    /// See [`Task::aborted`].
+    Aborted(CheckpointId),
+    /// See [`Task::assign_splits`].
+    AssignSplits {
+        /// The source's subtask.
+        subtask: SubtaskId,
+        /// Encoded by the source.
+        splits: Vec<Bytes>,
+        /// No more will come.
+        last: bool,
+    },
+    /// An answer from storage.
+    Answer(Ticket, StoreResult),
+    /// Report metrics.
+    Measure,
+    /// End the thread.
+    Stop,
+}
+
+/// What a slot has to say.
+pub enum SlotEvent {
+    /// A task said something.
+    Task {
+        /// Of this attempt.
+        attempt: Attempt,
+        /// Of this subtask.
+        subtask: SubtaskId,
+        /// This.
+        event: TaskEvent,
+    },
+    /// A storage request.
+    Store(Ticket, StoreOp),
+    /// What was counted.
+    Metrics(Vec<SubtaskMetrics>),
+    /// All tasks are dropped.
+    Cleared,
+}
+
+/// Between a slot and its executor: bounded by what is outstanding.
+#[derive(Clone)]
+pub struct SlotPort {
+    inner: Arc<Mutex<Port>>,
+    slot: Signal,
+    executor: Signal,
+}
+
+#[derive(Default)]
+struct Port {
+    commands: VecDeque<SlotCommand>,
+    events: Vec<SlotEvent>,
+}
+
+impl SlotPort {
+    /// A port between a slot that `slot` wakes and an executor that `executor` wakes.
+    pub fn new(slot: Signal, executor: Signal) -> Self {
+        Self { inner: Arc::default(), slot, executor }
+    }
+
+    /// For the executor: tells the slot something.
+    pub fn tell(&self, command: SlotCommand) {
+        self.lock().commands.push_back(command);
+        self.slot.raise();
+    }
+
+    /// For the executor: takes what the slot has said.
+    pub fn take_events(&self) -> Vec<SlotEvent> {
+        std::mem::take(&mut self.lock().events)
+    }
+
+    fn take_commands(&self) -> VecDeque<SlotCommand> {
+        std::mem::take(&mut self.lock().commands)
+    }
+
+    fn say(&self, events: &mut Vec<SlotEvent>) {
+        if !events.is_empty() {
+            self.lock().events.append(events);
+            self.executor.raise();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Port> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The loop of a slot.
+pub struct Slot {
+    port: SlotPort,
+    io: Io,
+    clock: Arc<dyn Clock>,
+    attempt: Attempt,
+    /// Most downstream first.
+    tasks: Vec<Running>,
+    events: Vec<SlotEvent>,
+    said: Vec<TaskEvent>,
+}
+
+struct Running {
+    subtask: SubtaskId,
+    name: String,
+    /// `None` once it has failed.
+    task: Option<Box<dyn Task>>,
+    time: TimeSpent,
+}
+
+/// How a task has spent its time, by the state in which each stretch of it ended.
+#[derive(Default)]
+struct TimeSpent {
+    since: Instant,
+    busy: Duration,
+    backpressured: Duration,
+    idle: Duration,
+}
+
+impl TimeSpent {
+    /// The time up to `before` belongs to the wait that ended, that up to `after` to the step.
+    fn book(&mut self, before: Instant, after: Instant, step: TaskStep) {
+        let waited = before.since(self.since);
+        match step {
+            TaskStep::Backpressured(_) => self.backpressured += waited,
+            TaskStep::Idle(_) | TaskStep::Finished => self.idle += waited,
+            TaskStep::Worked => {}
+        }
+        if step == TaskStep::Worked {
+            self.busy += after.since(before);
+        }
+        self.since = after;
+    }
+}
+
+impl Slot {
+    /// A slot without tasks. `io` is shared with the tasks that it will get.
+    pub fn new(port: SlotPort, io: Io, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            port,
+            io,
+            clock,
+            attempt: Attempt::default(),
+            tasks: Vec::new(),
+            events: Vec::new(),
+            said: Vec::new(),
+        }
+    }
+
+    /// Carries out one command; says whether the slot ends.
+    fn obey(&mut self, now: Instant, command: SlotCommand) -> bool {
+        match command {
+            SlotCommand::Deploy { attempt, tasks } => {
+                self.attempt = attempt;
+                let running = |task: DeployedTask| Running {
+                    subtask: task.subtask,
+                    name: task.name,
+                    task: Some(task.task),
+                    time: TimeSpent { since: now, ..Default::default() },
+                };
+                self.tasks = tasks.into_iter().rev().map(running).collect();
+            }
+            SlotCommand::Clear => {
+                self.tasks.clear();
+                self.events.push(SlotEvent::Cleared);
+            }
+            SlotCommand::Trigger(checkpoint, kind) => {
+                self.each(|task| task.trigger(now, checkpoint, &kind));
+            }
+            SlotCommand::Completed(checkpoint) => self.each(|task| task.completed(checkpoint)),
+            SlotCommand::Aborted(checkpoint) => self.each(|task| task.aborted(checkpoint)),
+            SlotCommand::AssignSplits { subtask, splits, last } => {
+                self.those(|id| id == subtask, |task| task.assign_splits(&splits, last));
+            }
+            SlotCommand::Answer(ticket, result) => self.io.answer(ticket, result),
+            SlotCommand::Measure => {
+                let metrics = self.tasks.iter().map(Running::measure).collect();
+                self.events.push(SlotEvent::Metrics(metrics));
+            }
+            SlotCommand::Stop => return true,
+        }
+        false
+    }
+
+    fn each(&mut self, call: impl FnMut(&mut dyn Task)) {
+        self.those(|_| true, call);
+    }
+
+    fn those(&mut self, which: impl Fn(SubtaskId) -> bool, mut call: impl FnMut(&mut dyn Task)) {
+        for running in self.tasks.iter_mut().filter(|running| which(running.subtask)) {
+            if let Some(Err(failure)) = running.run(|task| call(task)) {
+                self.events.push(failed(self.attempt, running.subtask, failure));
+            }
+        }
+    }
+
+    /// Gives each task a step. Says whether one moved, and when the earliest of the others wants to be woken.
+    fn step_tasks(&mut self) -> (bool, Option<Instant>) {
+        let (mut moved, mut wake) = (false, None);
+        for running in &mut self.tasks {
+            let (said, clock) = (&mut self.said, &self.clock);
+            let before = clock.now();
+            let step = match running.run(|task| task.step(before, said)) {
+                None => continue,
+                Some(Ok(step)) => step,
+                Some(Err(failure)) => {
+                    self.events.push(failed(self.attempt, running.subtask, failure));
+                    moved = true;
+                    continue;
+                }
+            };
+            running.time.book(before, clock.now(), step);
+            match step {
+                TaskStep::Worked => moved = true,
+                TaskStep::Idle(at) | TaskStep::Backpressured(at) => wake = wake.into_iter().chain(at).min(),
+                TaskStep::Finished => {}
+            }
+            let (attempt, subtask) = (self.attempt, running.subtask);
+            let event = |event| SlotEvent::Task { attempt, subtask, event };
+            self.events.extend(self.said.drain(..).map(event));
+        }
+        (moved, wake)
+    }
+}
+
+fn failed(attempt: Attempt, subtask: SubtaskId, failure: Failure) -> SlotEvent {
+    SlotEvent::Task { attempt, subtask, event: TaskEvent::Failed(failure) }
+}
+
+impl Running {
+    /// Calls the task, if it has not failed; a failure is its last call.
+    fn run<R>(&mut self, call: impl FnOnce(&mut dyn Task) -> R) -> Option<Result<R, Failure>> {
+        let task = self.task.as_mut()?;
+        let result = catch(&self.name, || call(task.as_mut()));
+        if result.is_err() {
+            self.task = None;
+        }
+        Some(result)
+    }
+
+    fn measure(&self) -> SubtaskMetrics {
+        let counted = self.task.as_ref().map(|task| task.metrics()).unwrap_or_default();
+        SubtaskMetrics {
+            subtask: self.subtask,
+            busy: self.time.busy,
+            backpressured: self.time.backpressured,
+            idle: self.time.idle,
+            ..counted
+        }
+    }
+}
+
+impl SlotLoop for Slot {
+    fn step(&mut self, now: Instant) -> SlotStep {
+        for command in self.port.take_commands() {
+            if self.obey(now, command) {
+                return SlotStep::Ended;
+            }
+        }
+        let (moved, wake) = self.step_tasks();
+        let requests = self.io.drain_submitted();
+        self.events.extend(requests.into_iter().map(|(ticket, op)| SlotEvent::Store(ticket, op)));
+        self.port.say(&mut self.events);
+        if moved { SlotStep::Ready } else { SlotStep::Wait(wake) }
+    }
+}

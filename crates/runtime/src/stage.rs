@@ -1,0 +1,196 @@
+//! What a stage of a chain is.
+
+use reflow_api::Io;
+use reflow_env::Ticket;
+use reflow_protocol::control::SubtaskMetrics;
+use reflow_protocol::snapshot::{OperatorState, Redistribution};
+use reflow_state::{SnapshotKind, SnapshotTable};
+use reflow_types::{CheckpointId, Instant, MaxParallelism, SubtaskId, SubtaskIndex, Timestamp};
+use serde::{Serialize, de::DeserializeOwned};
+
+/// A stage of a chain, and with it all that follows: takes records.
+pub trait Stage<T>: Control {
+    /// Takes a record. On a record's way: inlined into the stage before.
+    fn push(&mut self, value: T, time: Timestamp);
+}
+
+/// What happens to a chain besides records. Each stage does its share and passes the call on; rare, so it may
+/// cost something.
+///
+/// The order of calls: `open`; then any; `end` after the last record and the last watermark. `snapshot` comes
+/// between records, `completed` and `aborted` at any time after it.
+pub trait Control: Send {
+    /// Before the first record: takes back operator state.
+    fn open(&mut self, context: &mut OpenContext<'_>);
+    /// The source has a further split.
+    fn split_added(&mut self, split: u64);
+    /// The records that follow are of this split.
+    fn split(&mut self, split: u64);
+    /// The source has finished a split.
+    fn split_ended(&mut self, split: u64);
+    /// Event time has come this far.
+    fn watermark(&mut self, time: Timestamp);
+    /// Whether all inputs are idle.
+    fn idle(&mut self, idle: bool);
+    /// Once before each step: the wall clock, answers from storage.
+    fn tick(&mut self, now: Instant);
+    /// Goes on with work that was too much for one step; says whether some is left. While it is, no record
+    /// comes.
+    fn resume(&mut self) -> bool;
+    /// When `tick` is next needed.
+    fn next_wakeup(&self) -> Option<Instant>;
+    /// The barrier of a checkpoint has come: hands out operator state, freezes tables, passes the barrier on.
+    fn snapshot(&mut self, context: &mut SnapshotContext<'_>);
+    /// A barrier whose checkpoint has been given up: passes it on.
+    fn barrier(&mut self, checkpoint: CheckpointId);
+    /// A checkpoint is complete.
+    fn completed(&mut self, checkpoint: CheckpointId);
+    /// A checkpoint has failed.
+    fn aborted(&mut self, checkpoint: CheckpointId);
+    /// The input has ended.
+    fn end(&mut self);
+    /// Whether all commits that were due are done.
+    fn is_settled(&self) -> bool;
+    /// Whether the outputs have room for what a step emits.
+    fn has_room(&mut self) -> bool;
+    /// The input pauses: passes on what waits for more.
+    fn flush(&mut self);
+    /// Shows every keyed table.
+    fn tables(&mut self, visit: &mut dyn FnMut(&mut dyn SnapshotTable));
+    /// Keyed state was loaded into the tables: rebuilds what is derived from it.
+    fn loaded(&mut self);
+    /// Adds what was counted.
+    fn count(&self, metrics: &mut SubtaskMetrics);
+}
+
+/// What a stage gets before the first record.
+pub struct OpenContext<'a> {
+    /// The subtask.
+    pub subtask: SubtaskId,
+    /// Its index.
+    pub index: SubtaskIndex,
+    /// The number of key groups of the vertex.
+    pub max_parallelism: MaxParallelism,
+    /// The slot's storage.
+    pub io: &'a Io,
+    /// The watermark of the checkpoint that is restored, or the lowest one.
+    pub watermark: Timestamp,
+    /// The wall clock.
+    pub now: Instant,
+    pub(crate) operator: &'a mut Vec<OperatorState>,
+}
+
+impl OpenContext<'_> {
+    /// Takes the items of an operator's list state. Empty if there are none.
+    pub fn take_list<I: DeserializeOwned>(&mut self, operator: &str, name: &str) -> Vec<I> {
+        let mut items = Vec::new();
+        let ours = |state: &OperatorState| state.operator == operator && state.name == name;
+        for state in self.operator.extract_if(.., |state| ours(state)) {
+            for item in &state.items {
+                match postcard::from_bytes(item) {
+                    Ok(item) => items.push(item),
+                    Err(error) => crate::fail(
+                        reflow_protocol::control::Fault::Permanent,
+                        operator,
+                        format!(
+                            "its restored state '{name}' cannot be decoded as {}: {error}",
+                            std::any::type_name::<I>()
+                        ),
+                    ),
+                }
+            }
+        }
+        items
+    }
+}
+
+/// What a stage hands over at a barrier.
+pub struct SnapshotContext<'a> {
+    /// The checkpoint.
+    pub checkpoint: CheckpointId,
+    /// Checkpoint or savepoint.
+    pub kind: SnapshotKind,
+    pub(crate) operator: &'a mut Vec<OperatorState>,
+    pub(crate) wait_for: &'a mut Vec<Ticket>,
+}
+
+impl SnapshotContext<'_> {
+    /// Hands over an operator's list state.
+    pub fn put_list<I: Serialize>(
+        &mut self,
+        operator: &str,
+        name: &str,
+        redistribution: Redistribution,
+        items: impl IntoIterator<Item = I>,
+    ) {
+        let encode = |item: I| reflow_api::source::encode_split(&item);
+        let items = items.into_iter().map(encode).collect();
+        let (operator, name) = (operator.to_owned(), name.to_owned());
+        self.operator.push(OperatorState { operator, name, redistribution, items });
+    }
+
+    /// The checkpoint cannot be complete before these requests have succeeded.
+    pub fn wait_for(&mut self, tickets: impl IntoIterator<Item = Ticket>) {
+        self.wait_for.extend(tickets);
+    }
+}
+
+/// Passes every control call to the field `next`; a stage writes only those that concern it. Names of calls to
+/// leave out stand in braces.
+macro_rules! pass_on {
+    (except { $($own:ident)* }) => {
+        $crate::stage::pass_on!(@one [$($own)*] open(context: &mut $crate::stage::OpenContext<'_>));
+        $crate::stage::pass_on!(@one [$($own)*] split_added(split: u64));
+        $crate::stage::pass_on!(@one [$($own)*] split(split: u64));
+        $crate::stage::pass_on!(@one [$($own)*] split_ended(split: u64));
+        $crate::stage::pass_on!(@one [$($own)*] watermark(time: reflow_types::Timestamp));
+        $crate::stage::pass_on!(@one [$($own)*] idle(idle: bool));
+        $crate::stage::pass_on!(@one [$($own)*] tick(now: reflow_types::Instant));
+        $crate::stage::pass_on!(@one [$($own)*] snapshot(context: &mut $crate::stage::SnapshotContext<'_>));
+        $crate::stage::pass_on!(@one [$($own)*] barrier(checkpoint: reflow_types::CheckpointId));
+        $crate::stage::pass_on!(@one [$($own)*] completed(checkpoint: reflow_types::CheckpointId));
+        $crate::stage::pass_on!(@one [$($own)*] aborted(checkpoint: reflow_types::CheckpointId));
+        $crate::stage::pass_on!(@one [$($own)*] end());
+        $crate::stage::pass_on!(@one [$($own)*] flush());
+        $crate::stage::pass_on!(@one [$($own)*] loaded());
+        $crate::stage::pass_on!(@one [$($own)*] resume() -> bool);
+        $crate::stage::pass_on!(@one [$($own)*] has_room() -> bool);
+        $crate::stage::pass_on!(@one [$($own)*] tables(visit: &mut dyn FnMut(&mut dyn reflow_state::SnapshotTable)));
+        $crate::stage::pass_on!(@shared [$($own)*] next_wakeup() -> Option<reflow_types::Instant>);
+        $crate::stage::pass_on!(@shared [$($own)*] is_settled() -> bool);
+        $crate::stage::pass_on!(@shared [$($own)*] count(metrics: &mut reflow_protocol::control::SubtaskMetrics));
+    };
+    (@one [$($own:ident)*] $name:ident($($arg:ident: $type:ty),*) $(-> $out:ty)?) => {
+        $crate::stage::pass_on!(@unless $name [$($own)*] {
+            fn $name(&mut self, $($arg: $type),*) $(-> $out)? { self.next.$name($($arg),*) }
+        });
+    };
+    (@shared [$($own:ident)*] $name:ident($($arg:ident: $type:ty),*) $(-> $out:ty)?) => {
+        $crate::stage::pass_on!(@unless $name [$($own)*] {
+            fn $name(&self, $($arg: $type),*) $(-> $out)? { self.next.$name($($arg),*) }
+        });
+    };
+    (@unless open [open $($rest:ident)*] { $($item:tt)* }) => {};
+    (@unless split_added [split_added $($rest:ident)*] { $($item:tt)* }) => {};
+    (@unless split [split $($rest:ident)*] { $($item:tt)* }) => {};
+    (@unless split_ended [split_ended $($rest:ident)*] { $($item:tt)* }) => {};
+    (@unless watermark [watermark $($rest:ident)*] { $($item:tt)* }) => {};
+    (@unless idle [idle $($rest:ident)*] { $($item:tt)* }) => {};
+    (@unless tick [tick $($rest:ident)*] { $($item:tt)* }) => {};
+    (@unless snapshot [snapshot $($rest:ident)*] { $($item:tt)* }) => {};
+    (@unless completed [completed $($rest:ident)*] { $($item:tt)* }) => {};
+    (@unless aborted [aborted $($rest:ident)*] { $($item:tt)* }) => {};
+    (@unless end [end $($rest:ident)*] { $($item:tt)* }) => {};
+    (@unless flush [flush $($rest:ident)*] { $($item:tt)* }) => {};
+    (@unless loaded [loaded $($rest:ident)*] { $($item:tt)* }) => {};
+    (@unless resume [resume $($rest:ident)*] { $($item:tt)* }) => {};
+    (@unless tables [tables $($rest:ident)*] { $($item:tt)* }) => {};
+    (@unless next_wakeup [next_wakeup $($rest:ident)*] { $($item:tt)* }) => {};
+    (@unless is_settled [is_settled $($rest:ident)*] { $($item:tt)* }) => {};
+    (@unless count [count $($rest:ident)*] { $($item:tt)* }) => {};
+    (@unless $name:ident [] { $($item:tt)* }) => { $($item)* };
+    (@unless $name:ident [$other:ident $($rest:ident)*] { $($item:tt)* }) => {
+        $crate::stage::pass_on!(@unless $name [$($rest)*] { $($item)* });
+    };
+}
+pub(crate) use pass_on;

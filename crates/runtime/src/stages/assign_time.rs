@@ -1,0 +1,204 @@
+//! Event time: takes each record's time from it, and makes watermarks, one a split.
+//!
+//! The watermark is the lowest of the splits that are not idle. A split holds it back from the moment that the
+//! reader has it, also before its first record; otherwise a file that is read first would make all others late.
+//! What a split has reached is kept over restarts (union state: wherever the split goes, its watermark is).
+
+use crate::stage::{Control, OpenContext, SnapshotContext, Stage, pass_on};
+use reflow_api::Watermarks;
+use reflow_protocol::control::Fault;
+use reflow_protocol::snapshot::Redistribution;
+use reflow_types::{Instant, MAX_WATERMARK, MIN_WATERMARK, Timestamp};
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+
+/// Timestamps beyond these are a mistake, most often of units: years −9999 … 9999 in milliseconds.
+const TIME_RANGE: std::ops::RangeInclusive<Timestamp> = -377_705_116_800_000..=253_402_300_799_999;
+
+/// Names a record's time.
+pub trait TimeSelector<T>: Clone + Send + 'static {
+    /// Milliseconds since the Unix epoch.
+    fn time(&self, value: &T) -> Timestamp;
+}
+
+impl<T, F: Fn(&T) -> Timestamp + Clone + Send + 'static> TimeSelector<T> for F {
+    #[inline]
+    fn time(&self, value: &T) -> Timestamp {
+        self(value)
+    }
+}
+
+/// Assigns event time.
+pub struct AssignTime<T, F, D> {
+    operator: String,
+    time: F,
+    watermarks: Watermarks,
+    splits: BTreeMap<u64, Split>,
+    /// What splits had reached that are not here (any more).
+    restored: BTreeMap<u64, Timestamp>,
+    current: u64,
+    /// Of the records since the last look at the current split.
+    highest: Timestamp,
+    now: Instant,
+    emitted: Timestamp,
+    idle: bool,
+    next: D,
+    takes: PhantomData<fn(&T)>,
+}
+
+struct Split {
+    highest: Timestamp,
+    active: Instant,
+}
+
+/// Records that come from another task belong to no split.
+const NO_SPLIT: u64 = u64::MAX;
+
+impl<T, F, D: Control> AssignTime<T, F, D> {
+    /// Takes times by `time`.
+    pub fn new(operator: String, time: F, watermarks: Watermarks, next: D) -> Self {
+        Self {
+            operator,
+            time,
+            watermarks,
+            splits: BTreeMap::new(),
+            restored: BTreeMap::new(),
+            current: NO_SPLIT,
+            highest: MIN_WATERMARK,
+            now: Instant::default(),
+            emitted: MIN_WATERMARK,
+            idle: false,
+            next,
+            takes: PhantomData,
+        }
+    }
+
+    /// Books the records since the last look to the current split.
+    fn settle(&mut self) {
+        if self.highest == MIN_WATERMARK {
+            return;
+        }
+        let now = self.now;
+        let split = self.splits.entry(self.current).or_insert(Split { highest: MIN_WATERMARK, active: now });
+        split.highest = split.highest.max(self.highest);
+        split.active = now;
+        self.highest = MIN_WATERMARK;
+    }
+
+    fn advance(&mut self) {
+        self.settle();
+        let timeout = self.watermarks.idleness();
+        let active = |split: &&Split| timeout.is_none_or(|timeout| self.now.since(split.active) < timeout);
+        let lowest = self.splits.values().filter(active).map(|split| split.highest).min();
+        let idle = lowest.is_none();
+        if idle != self.idle {
+            self.idle = idle;
+            self.next.idle(idle);
+        }
+        // As in Flink: a record with the highest time seen may still come.
+        let watermark =
+            lowest.unwrap_or(MIN_WATERMARK).saturating_sub(self.watermarks.delay_ms()).saturating_sub(1);
+        if watermark > self.emitted {
+            self.emitted = watermark;
+            self.next.watermark(watermark);
+        }
+    }
+}
+
+impl<T, F: TimeSelector<T>, D: Stage<T>> Stage<T> for AssignTime<T, F, D> {
+    #[inline]
+    fn push(&mut self, value: T, _: Timestamp) {
+        let time = self.time.time(&value);
+        if time > self.highest {
+            self.highest = time;
+        }
+        if !TIME_RANGE.contains(&time) {
+            out_of_range(&self.operator, time);
+        }
+        self.next.push(value, time);
+    }
+}
+
+#[cold]
+fn out_of_range(operator: &str, time: Timestamp) -> ! {
+    let hint = "event time is in milliseconds since the Unix epoch, within the years -9999 to 9999";
+    crate::fail(Fault::User, operator, format!("the timestamp {time} is out of range: {hint}"))
+}
+
+impl<T, F: Send, D: Control> Control for AssignTime<T, F, D> {
+    pass_on!(except { open split_added split split_ended watermark idle tick snapshot end next_wakeup });
+
+    fn open(&mut self, context: &mut OpenContext<'_>) {
+        self.now = context.now;
+        self.emitted = context.watermark;
+        for (split, reached) in context.take_list::<(u64, Timestamp)>(&self.operator, "watermarks") {
+            let known = self.restored.entry(split).or_insert(reached);
+            *known = reached.max(*known);
+        }
+        if let Some(&reached) = self.restored.get(&NO_SPLIT) {
+            self.splits.insert(NO_SPLIT, Split { highest: reached, active: self.now });
+        }
+        self.next.open(context);
+    }
+
+    fn split_added(&mut self, split: u64) {
+        let highest = self.restored.get(&split).copied().unwrap_or(MIN_WATERMARK);
+        self.splits.insert(split, Split { highest, active: self.now });
+    }
+
+    fn split(&mut self, split: u64) {
+        self.settle();
+        self.current = split;
+    }
+
+    fn split_ended(&mut self, split: u64) {
+        self.settle();
+        if let Some(ended) = self.splits.remove(&split) {
+            // The last split's watermark is still due.
+            if self.splits.is_empty() && ended.highest > MIN_WATERMARK {
+                let watermark = ended.highest.saturating_sub(self.watermarks.delay_ms()).saturating_sub(1);
+                if watermark > self.emitted {
+                    self.emitted = watermark;
+                    self.next.watermark(watermark);
+                }
+            }
+        }
+        self.restored.remove(&split);
+    }
+
+    /// Watermarks from before do not count: this stage makes its own. Only the end of the input passes.
+    fn watermark(&mut self, time: Timestamp) {
+        if time == MAX_WATERMARK {
+            self.settle();
+            self.next.watermark(time);
+        }
+    }
+
+    fn idle(&mut self, _: bool) {}
+
+    fn tick(&mut self, now: Instant) {
+        self.now = now;
+        self.advance();
+        self.next.tick(now);
+    }
+
+    fn next_wakeup(&self) -> Option<Instant> {
+        let own = self.watermarks.idleness().and_then(|timeout| {
+            let dues = self.splits.values().map(|split| split.active + timeout);
+            dues.filter(|due| *due > self.now).min()
+        });
+        own.into_iter().chain(self.next.next_wakeup()).min()
+    }
+
+    fn snapshot(&mut self, context: &mut SnapshotContext<'_>) {
+        // The watermark that belongs to the records so far goes before the barrier, so that it is not lost.
+        self.advance();
+        let reached = self.splits.iter().map(|(split, state)| (*split, state.highest));
+        context.put_list(&self.operator, "watermarks", Redistribution::Union, reached);
+        self.next.snapshot(context);
+    }
+
+    fn end(&mut self) {
+        self.next.end();
+    }
+}

@@ -1,0 +1,11 @@
+//! Stages without keyed state, one a file.
+
+mod assign_time;
+mod flat_map;
+mod sink;
+mod tail;
+
+pub use assign_time::{AssignTime, TimeSelector};
+pub use flat_map::{Filter, FlatMap, Inspect, Map};
+pub use sink::SinkStage;
+pub use tail::{Edge, SharedTail, Tail};

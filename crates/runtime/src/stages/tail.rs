@@ -1,0 +1,193 @@
+//! The end of a chain whose records go to other tasks.
+
+use crate::stage::{Control, OpenContext, SnapshotContext, Stage};
+use reflow_network::output::KeySelector;
+use reflow_network::{Output, Row};
+use reflow_protocol::control::SubtaskMetrics;
+use reflow_state::SnapshotTable;
+use reflow_types::{CheckpointId, Instant, KeyHash, Timestamp};
+use serde::Serialize;
+
+/// One edge: the common case, without a detour.
+pub struct Tail<T, F> {
+    output: Output<T, F>,
+}
+
+impl<T, F> Tail<T, F> {
+    /// Sends to `output`.
+    pub fn new(output: Output<T, F>) -> Self {
+        Self { output }
+    }
+}
+
+impl<T: Serialize + Send + 'static, F: KeySelector<T>> Stage<T> for Tail<T, F> {
+    #[inline]
+    fn push(&mut self, value: T, time: Timestamp) {
+        self.output.push(value, time);
+    }
+}
+
+/// What a tail's outputs do, whatever their types; called a batch or a control call at a time.
+pub trait Edge<T>: Send {
+    /// Takes records: copies them if it is not the last to get them.
+    fn push_all(&mut self, rows: &[Row<T>]);
+    /// See [`Output::has_room`].
+    fn has_room(&mut self) -> bool;
+    /// See [`Output::flush`].
+    fn flush(&mut self);
+    /// See [`Output::watermark`].
+    fn watermark(&mut self, time: Timestamp);
+    /// See [`Output::idle`].
+    fn idle(&mut self, idle: bool);
+    /// See [`Output::barrier`].
+    fn barrier(&mut self, checkpoint: CheckpointId);
+    /// See [`Output::end`].
+    fn end(&mut self);
+    /// See [`Output::sent`].
+    fn sent(&self) -> (u64, u64);
+}
+
+impl<T: Serialize + Clone + Send + Sync + 'static, F: KeySelector<T>> Edge<T> for Output<T, F> {
+    fn push_all(&mut self, rows: &[Row<T>]) {
+        rows.iter().for_each(|row| self.push(row.value.clone(), row.time));
+    }
+    fn has_room(&mut self) -> bool {
+        self.has_room()
+    }
+    fn flush(&mut self) {
+        self.flush();
+    }
+    fn watermark(&mut self, time: Timestamp) {
+        self.watermark(time);
+    }
+    fn idle(&mut self, idle: bool) {
+        self.idle(idle);
+    }
+    fn barrier(&mut self, checkpoint: CheckpointId) {
+        self.barrier(checkpoint);
+    }
+    fn end(&mut self) {
+        self.end();
+    }
+    fn sent(&self) -> (u64, u64) {
+        self.sent()
+    }
+}
+
+/// Several edges: each gets every record. Records are collected first, so that an edge is called a batch at a
+/// time.
+pub struct SharedTail<T> {
+    rows: Vec<Row<T>>,
+    edges: Vec<Box<dyn Edge<T>>>,
+}
+
+impl<T> SharedTail<T> {
+    /// Sends to all of `edges`.
+    pub fn new(edges: Vec<Box<dyn Edge<T>>>) -> Self {
+        Self { rows: Vec::with_capacity(reflow_network::batch::BATCH_ROWS), edges }
+    }
+
+    fn hand_over(&mut self) {
+        for edge in &mut self.edges {
+            edge.push_all(&self.rows);
+        }
+        self.rows.clear();
+    }
+
+    fn control(&mut self, tell: impl Fn(&mut dyn Edge<T>)) {
+        self.hand_over();
+        self.edges.iter_mut().for_each(|edge| tell(edge.as_mut()));
+    }
+}
+
+impl<T: Send> Stage<T> for SharedTail<T> {
+    #[inline]
+    fn push(&mut self, value: T, time: Timestamp) {
+        self.rows.push(Row { hash: KeyHash(0), time, value });
+        if self.rows.len() == reflow_network::batch::BATCH_ROWS {
+            self.hand_over();
+        }
+    }
+}
+
+/// What both tails share: they end the chain, and have nothing but outputs.
+macro_rules! end_of_chain {
+    () => {
+        fn open(&mut self, _: &mut OpenContext<'_>) {}
+        fn split_added(&mut self, _: u64) {}
+        fn split(&mut self, _: u64) {}
+        fn split_ended(&mut self, _: u64) {}
+        fn tick(&mut self, _: Instant) {}
+        fn resume(&mut self) -> bool {
+            false
+        }
+        fn next_wakeup(&self) -> Option<Instant> {
+            None
+        }
+        fn snapshot(&mut self, context: &mut SnapshotContext<'_>) {
+            self.barrier(context.checkpoint);
+        }
+        fn completed(&mut self, _: CheckpointId) {}
+        fn aborted(&mut self, _: CheckpointId) {}
+        fn is_settled(&self) -> bool {
+            true
+        }
+        fn tables(&mut self, _: &mut dyn FnMut(&mut dyn SnapshotTable)) {}
+        fn loaded(&mut self) {}
+    };
+}
+
+impl<T: Serialize + Send + 'static, F: KeySelector<T>> Control for Tail<T, F> {
+    end_of_chain!();
+    fn watermark(&mut self, time: Timestamp) {
+        self.output.watermark(time);
+    }
+    fn idle(&mut self, idle: bool) {
+        self.output.idle(idle);
+    }
+    fn barrier(&mut self, checkpoint: CheckpointId) {
+        self.output.barrier(checkpoint);
+    }
+    fn end(&mut self) {
+        self.output.end();
+    }
+    fn has_room(&mut self) -> bool {
+        self.output.has_room()
+    }
+    fn flush(&mut self) {
+        self.output.flush();
+    }
+    fn count(&self, metrics: &mut SubtaskMetrics) {
+        let (records, bytes) = self.output.sent();
+        metrics.records_out += records;
+        metrics.bytes_out += bytes;
+    }
+}
+
+impl<T: Send> Control for SharedTail<T> {
+    end_of_chain!();
+    fn watermark(&mut self, time: Timestamp) {
+        self.control(|edge| edge.watermark(time));
+    }
+    fn idle(&mut self, idle: bool) {
+        self.control(|edge| edge.idle(idle));
+    }
+    fn barrier(&mut self, checkpoint: CheckpointId) {
+        self.control(|edge| edge.barrier(checkpoint));
+    }
+    fn end(&mut self) {
+        self.control(|edge| edge.end());
+    }
+    fn has_room(&mut self) -> bool {
+        self.edges.iter_mut().all(|edge| edge.has_room())
+    }
+    fn flush(&mut self) {
+        self.control(|edge| edge.flush());
+    }
+    fn count(&self, metrics: &mut SubtaskMetrics) {
+        for (records, bytes) in self.edges.iter().map(|edge| edge.sent()) {
+            metrics.records_out += records;
+            metrics.bytes_out += bytes;
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! A task whose head is a source's reader.
+
+use super::restore::Restoring;
+use super::snapshot::{AtBarrier, Identity, Snapshots};
+use super::{Task, TaskEvent, TaskStep};
+use crate::build::BuildContext;
+use crate::stage::{OpenContext, Stage};
+use bytes::Bytes;
+use reflow_api::source::encode_split;
+use reflow_api::{Emit, Polled, Reader};
+use reflow_env::Clock;
+use reflow_protocol::control::{AfterBarrier, Fault, SnapshotKind, SubtaskMetrics};
+use reflow_protocol::snapshot::{OperatorState, Redistribution};
+use reflow_types::{CheckpointId, Instant, MAX_WATERMARK, Timestamp};
+use serde::{Serialize, de::DeserializeOwned};
+use std::sync::Arc;
+use std::time::Duration;
+
+const STEP: Duration = Duration::from_millis(1);
+const LINGER: Duration = Duration::from_millis(2);
+/// The name of a source's state: its unfinished splits.
+const SPLITS: &str = "splits";
+
+/// A task whose head is a source's reader.
+pub struct SourceTask<R, C> {
+    name: String,
+    /// The source's uid.
+    operator: String,
+    clock: Arc<dyn Clock>,
+    phase: Phase,
+    restoring: Restoring,
+    reader: R,
+    chain: C,
+    snapshots: Snapshots,
+    /// The checkpoint for which the source has paused.
+    paused: Option<CheckpointId>,
+    watermark: Timestamp,
+    records: u64,
+    chunk: u64,
+    last_flush: Instant,
+    unflushed: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Restoring,
+    Running,
+    Ended,
+    Finished,
+}
+
+impl<R, C> SourceTask<R, C>
+where
+    R: Reader,
+    R::Split: Serialize + DeserializeOwned,
+    C: Stage<R::Item>,
+{
+    /// Makes the task, opens its chain and gives the reader its restored splits.
+    pub fn new(operator: String, reader: R, mut chain: C, context: &mut BuildContext<'_>) -> Self {
+        let restoring = Restoring::new(context.io.clone(), &context.restore, context.restore_codec);
+        let watermark = context.restore.watermark.unwrap_or(reflow_types::MIN_WATERMARK);
+        let mut open = OpenContext {
+            subtask: context.subtask,
+            index: context.index,
+            max_parallelism: context.max_parallelism,
+            io: &context.io,
+            watermark,
+            now: context.clock.now(),
+            operator: &mut context.restore.operator,
+        };
+        let splits = open.take_list::<R::Split>(&operator, SPLITS);
+        chain.open(&mut open);
+        let identity = Identity {
+            subtask: context.subtask,
+            attempt: context.attempt,
+            groups: None,
+            io: context.io.clone(),
+        };
+        let mut task = Self {
+            name: context.name.clone(),
+            operator,
+            clock: context.clock.clone(),
+            phase: Phase::Restoring,
+            restoring,
+            reader,
+            chain,
+            snapshots: Snapshots::new(identity),
+            paused: None,
+            watermark,
+            records: 0,
+            chunk: 64,
+            last_flush: Instant::default(),
+            unflushed: false,
+        };
+        splits.into_iter().for_each(|split| task.add_split(split));
+        task
+    }
+
+    fn add_split(&mut self, split: R::Split) {
+        let number = self.reader.add_split(split);
+        self.chain.split_added(number);
+    }
+
+    fn end(&mut self, events: &mut Vec<TaskEvent>) {
+        self.chain.watermark(MAX_WATERMARK);
+        self.chain.end();
+        self.watermark = MAX_WATERMARK;
+        self.phase = Phase::Ended;
+        events.push(TaskEvent::Ended);
+    }
+
+    fn snapshot(&mut self, now: Instant, checkpoint: CheckpointId, kind: SnapshotKind) {
+        let splits = self.reader.snapshot();
+        let state = OperatorState {
+            operator: self.operator.clone(),
+            name: SPLITS.to_owned(),
+            redistribution: Redistribution::Split,
+            items: splits.iter().map(encode_split).collect(),
+        };
+        match kind.then {
+            AfterBarrier::Continue => {}
+            AfterBarrier::Pause | AfterBarrier::Finish => self.paused = Some(checkpoint),
+            AfterBarrier::Drain => self.reader_is_drained(),
+        }
+        let moment = (now, Duration::ZERO, self.watermark);
+        self.snapshots.begin(moment, (checkpoint, kind), vec![state], &mut self.chain);
+        self.unflushed = false;
+    }
+
+    /// After a drain the reader is not asked again: its input counts as ended.
+    fn reader_is_drained(&mut self) {
+        self.phase = Phase::Ended;
+    }
+
+    fn poll(&mut self, now: Instant) -> Polled {
+        let mut out = Emitter { chain: &mut self.chain, left: self.chunk, emitted: 0 };
+        let polled = match self.reader.poll(now, &mut out) {
+            Ok(polled) => polled,
+            Err(error) => crate::fail(Fault::External, &self.name, error),
+        };
+        let emitted = out.emitted;
+        if emitted > 0 {
+            self.records += emitted;
+            self.unflushed = true;
+            let busy = self.clock.now().since(now);
+            let ideal = (emitted as f64 * STEP.as_secs_f64() / busy.as_secs_f64().max(1e-9)) as u64;
+            self.chunk = ideal.clamp((self.chunk / 2).max(1), self.chunk * 2).min(MAX_CHUNK);
+        }
+        polled
+    }
+
+    fn flush_if_due(&mut self, now: Instant, idle: bool) {
+        if self.unflushed && (idle || now.since(self.last_flush) >= LINGER) {
+            self.chain.flush();
+            self.unflushed = false;
+            self.last_flush = now;
+        }
+    }
+}
+
+/// The most records of a step.
+const MAX_CHUNK: u64 = reflow_network::batch::BATCH_ROWS as u64;
+
+impl<R, C> Task for SourceTask<R, C>
+where
+    R: Reader,
+    R::Split: Serialize + DeserializeOwned,
+    C: Stage<R::Item>,
+{
+    fn step(&mut self, now: Instant, events: &mut Vec<TaskEvent>) -> TaskStep {
+        match self.phase {
+            Phase::Restoring => {
+                if self.restoring.step(&self.name, &mut self.chain) {
+                    self.phase = Phase::Running;
+                    events.push(TaskEvent::Running);
+                } else if self.restoring.is_waiting() {
+                    return TaskStep::Idle(None);
+                }
+                return TaskStep::Worked;
+            }
+            Phase::Finished => return TaskStep::Finished,
+            Phase::Running | Phase::Ended => {}
+        }
+        self.chain.tick(now);
+        let wrote = self.snapshots.step(now, &mut self.chain, events);
+        let rest = |wrote, wake| if wrote { TaskStep::Worked } else { TaskStep::Idle(wake) };
+        if !self.chain.has_room() {
+            self.flush_if_due(now, false);
+            return if wrote { TaskStep::Worked } else { TaskStep::Backpressured(self.chain.next_wakeup()) };
+        }
+        if self.chain.resume() {
+            return TaskStep::Worked;
+        }
+        if self.snapshots.may_finish() {
+            if self.chain.is_settled() {
+                self.phase = Phase::Finished;
+                events.push(TaskEvent::Finished);
+                return TaskStep::Worked;
+            }
+            return rest(wrote, self.chain.next_wakeup());
+        }
+        if self.phase == Phase::Ended {
+            if self.watermark != MAX_WATERMARK && self.paused.is_none() {
+                self.end(events);
+                return TaskStep::Worked;
+            }
+            self.flush_if_due(now, true);
+            return rest(wrote, self.chain.next_wakeup());
+        }
+        if self.paused.is_some() {
+            self.flush_if_due(now, true);
+            return rest(wrote, self.chain.next_wakeup());
+        }
+        match self.poll(now) {
+            Polled::More => {
+                self.flush_if_due(now, false);
+                TaskStep::Worked
+            }
+            Polled::Wait(wake) => {
+                // Watermarks of what was just emitted go out now, not at the next record.
+                self.chain.tick(now);
+                self.flush_if_due(now, true);
+                rest(wrote, wake.into_iter().chain(self.chain.next_wakeup()).min())
+            }
+            Polled::End => {
+                self.end(events);
+                TaskStep::Worked
+            }
+        }
+    }
+
+    fn trigger(&mut self, now: Instant, checkpoint: CheckpointId, kind: &SnapshotKind) {
+        if matches!(self.phase, Phase::Restoring | Phase::Finished) {
+            return;
+        }
+        self.snapshots.triggered(checkpoint, kind);
+        if let AtBarrier::Begin(kind) = self.snapshots.at_barrier(checkpoint) {
+            if cfg!(reflow_canary = "offset_after_barrier") && self.phase == Phase::Running {
+                self.chain.barrier(checkpoint);
+                self.poll(now);
+            }
+            self.snapshot(now, checkpoint, kind);
+        }
+    }
+
+    fn completed(&mut self, checkpoint: CheckpointId) {
+        self.snapshots.completed(checkpoint, &mut self.chain);
+    }
+
+    fn aborted(&mut self, checkpoint: CheckpointId) {
+        if self.paused == Some(checkpoint) {
+            self.paused = None;
+        }
+        self.snapshots.aborted(checkpoint, &mut self.chain);
+    }
+
+    fn assign_splits(&mut self, splits: &[Bytes], last: bool) {
+        for split in splits {
+            match postcard::from_bytes(split) {
+                Ok(split) => self.add_split(split),
+                Err(error) => {
+                    crate::fail(Fault::Engine, &self.name, format!("cannot decode a split: {error}"))
+                }
+            }
+        }
+        if last {
+            self.reader.no_more_splits();
+        }
+    }
+
+    fn metrics(&self) -> SubtaskMetrics {
+        let mut metrics = SubtaskMetrics {
+            records_in: self.records,
+            watermark: self.watermark,
+            pending_records: self.reader.pending_records(),
+            ..Default::default()
+        };
+        self.chain.count(&mut metrics);
+        metrics
+    }
+}
+
+/// Hands a reader's records to the chain.
+struct Emitter<'a, C> {
+    chain: &'a mut C,
+    left: u64,
+    emitted: u64,
+}
+
+impl<T, C: Stage<T>> Emit<T> for Emitter<'_, C> {
+    fn split(&mut self, split: u64) {
+        self.chain.split(split);
+    }
+
+    fn end_split(&mut self, split: u64) {
+        self.chain.split_ended(split);
+    }
+
+    #[inline]
+    fn emit(&mut self, value: T, time: Timestamp) {
+        self.emitted += 1;
+        self.chain.push(value, time);
+    }
+
+    #[inline]
+    fn is_full(&self) -> bool {
+        self.emitted >= self.left
+    }
+}

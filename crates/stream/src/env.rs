@@ -1,0 +1,124 @@
+//! Where a job function begins.
+
+use crate::job::{EnumeratorFactory, Job, JobError, TaskFactory};
+use crate::pipeline::SourceHead;
+use crate::stream::{Stream, VertexDraft};
+use reflow_api::{Source, UserError};
+use reflow_graph::{Edge, EdgeId, JobGraph, Operator, Shipping, Vertex, VertexIndex};
+use reflow_types::VertexId;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Builds a job. Given to the job function.
+pub struct StreamEnv {
+    pub(crate) inner: Shared,
+}
+
+pub(crate) type Shared = Rc<RefCell<Inner>>;
+
+#[derive(Default)]
+pub(crate) struct Inner {
+    graph: JobGraph,
+    factories: Vec<TaskFactory>,
+    enumerators: Vec<(usize, EnumeratorFactory)>,
+    /// How often each kind of operator was added: names those without uid.
+    kinds: BTreeMap<&'static str, usize>,
+    /// Streams that were begun and not ended.
+    open: BTreeMap<usize, String>,
+    next_open: usize,
+}
+
+impl StreamEnv {
+    /// Calls a job function and takes what it built.
+    pub fn build(
+        name: &str,
+        function: impl FnOnce(&mut StreamEnv) -> Result<(), UserError>,
+    ) -> Result<Job, JobError> {
+        let mut env = StreamEnv { inner: Rc::default() };
+        env.inner.borrow_mut().graph.name = name.to_owned();
+        function(&mut env).map_err(JobError::Function)?;
+        let inner = env.inner.take();
+        if let Some(name) = inner.open.into_values().next() {
+            return Err(reflow_graph::GraphError::Dangling(name).into());
+        }
+        inner.graph.validate()?;
+        let uid = |vertex: usize| inner.graph.vertices[vertex].operators[0].uid.clone();
+        let enumerators = inner.enumerators.into_iter().map(|(vertex, make)| (uid(vertex), make)).collect();
+        Ok(Job { graph: Arc::new(inner.graph), factories: inner.factories, enumerators })
+    }
+
+    /// Names the job. Without it, it has its executable's name.
+    pub fn name(&mut self, name: &str) {
+        self.inner.borrow_mut().graph.name = name.to_owned();
+    }
+
+    /// Reads a source.
+    pub fn source<S: Source>(&mut self, name: &str, source: S) -> Stream<SourceHead<S>> {
+        let enumerated = source.clone();
+        let mut draft = VertexDraft::default();
+        draft.enumerator = Some(Box::new(move || enumerated.enumerator()));
+        Stream::begin(self.inner.clone(), "source", format!("Source: {name}"), draft, SourceHead(source))
+    }
+}
+
+impl Inner {
+    /// A uid for an operator that was given none: the same as long as no operator of its kind is added before.
+    pub(crate) fn operator(&mut self, kind: &'static str, name: String) -> Operator {
+        let count = self.kinds.entry(kind).or_default();
+        *count += 1;
+        Operator { uid: format!("{kind}-{count}"), name }
+    }
+
+    pub(crate) fn begin(&mut self, name: &str) -> usize {
+        self.next_open += 1;
+        self.open.insert(self.next_open, name.to_owned());
+        self.next_open
+    }
+
+    /// Ends a chain: it becomes a vertex. The factory is given later, when the edges out of it are known.
+    pub(crate) fn add_vertex(&mut self, draft: VertexDraft) -> VertexIndex {
+        self.open.remove(&draft.open);
+        let index = VertexIndex(self.graph.vertices.len() as u16);
+        let name = draft.operators.iter().map(|o| o.name.as_str()).collect::<Vec<_>>().join(" -> ");
+        self.graph.vertices.push(Vertex {
+            id: VertexId::of_uid(&draft.operators[0].uid),
+            name,
+            operators: draft.operators,
+            parallelism: draft.parallelism,
+            max_parallelism: draft.max_parallelism,
+            slot_sharing_group: draft.slot_sharing_group.unwrap_or_else(|| "default".to_owned()),
+            source: draft.enumerator.is_some(),
+            keyed: draft.keyed,
+        });
+        for (from, shipping, reserved) in draft.inputs {
+            let edge = &mut self.graph.edges[usize::from(reserved.0)];
+            *edge = Edge { from, to: index, shipping };
+        }
+        if let Some(enumerator) = draft.enumerator {
+            self.enumerators.push((usize::from(index.0), enumerator));
+        }
+        index
+    }
+
+    /// An edge whose receiver is not known yet.
+    pub(crate) fn reserve_edge(&mut self, from: VertexIndex, shipping: Shipping) -> EdgeId {
+        let id = EdgeId(self.graph.edges.len() as u16);
+        self.graph.edges.push(Edge { from, to: from, shipping });
+        id
+    }
+
+    pub(crate) fn add_factory(&mut self, factory: TaskFactory) {
+        self.factories.push(factory);
+    }
+
+    pub(crate) fn operator_mut(&mut self, vertex: VertexIndex, place: usize) -> &mut Operator {
+        &mut self.graph.vertices[usize::from(vertex.0)].operators[place]
+    }
+
+    pub(crate) fn rename(&mut self, vertex: VertexIndex) {
+        let vertex = &mut self.graph.vertices[usize::from(vertex.0)];
+        vertex.name = vertex.operators.iter().map(|o| o.name.as_str()).collect::<Vec<_>>().join(" -> ");
+    }
+}

@@ -1,0 +1,115 @@
+//! Streams by key.
+
+use crate::pipeline::{Pipeline, RollingHead, WindowHead};
+use crate::stream::{Stream, VertexDraft};
+use crate::windowed::WindowedStream;
+use reflow_api::window::Trigger;
+use reflow_api::window::{Assigner, EventTimeTrigger};
+use reflow_api::{Aggregate, Data};
+use reflow_graph::Shipping;
+use reflow_network::output::KeySelector;
+use reflow_runtime::keyed::Contents;
+use serde::{Serialize, de::DeserializeOwned};
+use std::marker::PhantomData;
+
+/// A stream whose records are together by key. All operators on it have their state by key.
+#[must_use = "a stream does nothing until it ends in a sink"]
+pub struct KeyedStream<P: Pipeline, F> {
+    pub(crate) stream: Stream<P>,
+    pub(crate) key: F,
+}
+
+impl<P: Pipeline<Out: Data>, F: KeySelector<P::Out>> KeyedStream<P, F> {
+    /// The state of `aggregate` after each record.
+    pub fn aggregate<A>(self, aggregate: A) -> Stream<RollingHead<P::Out, F, A>>
+    where
+        A: Aggregate<In = P::Out>,
+        A::Out: Send + 'static,
+    {
+        let key = self.key.clone();
+        let head = RollingHead { key, aggregate, takes: PhantomData };
+        self.keyed("aggregate", "Aggregate", head)
+    }
+
+    /// After each record, all records of its key so far, combined by `function`.
+    pub fn reduce<G>(self, function: G) -> Stream<RollingHead<P::Out, F, Reduce<P::Out, G>>>
+    where
+        P::Out: Clone,
+        G: Fn(P::Out, P::Out) -> P::Out + Clone + Send + 'static,
+    {
+        let key = self.key.clone();
+        let head = RollingHead { key, aggregate: Reduce::new(function), takes: PhantomData };
+        self.keyed("reduce", "Reduce", head)
+    }
+
+    /// Groups each key's records into windows.
+    pub fn window<W: Assigner>(self, assigner: W) -> WindowedStream<P, F, W, EventTimeTrigger> {
+        WindowedStream { keyed: self, assigner, trigger: EventTimeTrigger }
+    }
+
+    pub(crate) fn windowed<W, G, C>(
+        self,
+        window: (W, G, C),
+        name: &str,
+    ) -> Stream<WindowHead<P::Out, F, W, G, C>>
+    where
+        P::Out: Clone,
+        W: Assigner,
+        G: Trigger<P::Out>,
+        C: Contents<F::Key, P::Out>,
+        C::Out: Send + 'static,
+    {
+        let head = WindowHead { key: self.key.clone(), window, takes: PhantomData };
+        self.keyed("window", name, head)
+    }
+
+    /// Ends the chain before with an exchange by key, and begins one with `head`.
+    pub(crate) fn keyed<H: Pipeline>(self, kind: &'static str, name: &str, head: H) -> Stream<H> {
+        let (env, input) = self.stream.ship(Shipping::Hash, self.key, None);
+        let draft = VertexDraft { inputs: vec![input], keyed: true, ..Default::default() };
+        Stream::begin(env, kind, name.to_owned(), draft, head)
+    }
+}
+
+/// The aggregate of [`KeyedStream::reduce`].
+pub struct Reduce<T, G> {
+    function: G,
+    takes: PhantomData<fn(T)>,
+}
+
+impl<T, G> Reduce<T, G> {
+    pub(crate) fn new(function: G) -> Self {
+        Self { function, takes: PhantomData }
+    }
+}
+
+impl<T, G: Clone> Clone for Reduce<T, G> {
+    fn clone(&self) -> Self {
+        Self { function: self.function.clone(), takes: PhantomData }
+    }
+}
+
+impl<T, G> Aggregate for Reduce<T, G>
+where
+    T: Clone + Serialize + DeserializeOwned + Send + 'static,
+    G: Fn(T, T) -> T + Clone + Send + 'static,
+{
+    type In = T;
+    type Acc = Option<T>;
+    type Out = T;
+
+    fn create(&self) -> Option<T> {
+        None
+    }
+
+    fn add(&self, acc: &mut Option<T>, value: T) {
+        *acc = Some(match acc.take() {
+            Some(so_far) => (self.function)(so_far, value),
+            None => value,
+        });
+    }
+
+    fn result(&self, acc: &Option<T>) -> T {
+        acc.clone().expect("a result is asked for after a record")
+    }
+}

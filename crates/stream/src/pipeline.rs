@@ -1,0 +1,187 @@
+//! Chains of operators as types.
+
+use reflow_api::window::{Assigner, Trigger};
+use reflow_api::{Aggregate, Source, Watermarks, source::ReaderContext};
+use reflow_network::output::KeySelector;
+use reflow_runtime::keyed::{Contents, Rolling, Unkeyed, WindowOperator};
+use reflow_runtime::stages::{AssignTime, Filter, FlatMap, Inspect, Map, TimeSelector};
+use reflow_runtime::task::{InputTask, SourceTask};
+use reflow_runtime::{BuildContext, Stage, Task};
+use serde::de::DeserializeOwned;
+use std::marker::PhantomData;
+
+/// The head of a task and the operators chained to it.
+pub trait Pipeline: Send + 'static {
+    /// What comes out at its end.
+    type Out: Send + 'static;
+    /// Makes a task whose records end in `down`.
+    fn build<D: Stage<Self::Out> + 'static>(&self, down: D, context: &mut BuildContext<'_>) -> Box<dyn Task>;
+}
+
+/// An operator within a chain.
+pub trait Link<T>: Send + 'static {
+    /// What it makes of records.
+    type Out: Send + 'static;
+    /// The stage that runs it.
+    type Stage<D: Stage<Self::Out> + 'static>: Stage<T> + 'static;
+    /// The stage, before `next`.
+    fn attach<D: Stage<Self::Out> + 'static>(&self, next: D, context: &BuildContext<'_>) -> Self::Stage<D>;
+}
+
+/// A chain with one more operator.
+pub struct Then<P, L> {
+    pub(crate) before: P,
+    pub(crate) link: L,
+}
+
+impl<P: Pipeline, L: Link<P::Out>> Pipeline for Then<P, L> {
+    type Out = L::Out;
+    fn build<D: Stage<L::Out> + 'static>(&self, down: D, context: &mut BuildContext<'_>) -> Box<dyn Task> {
+        self.before.build(self.link.attach(down, context), context)
+    }
+}
+
+/// The uid of the operator at a place in the chain of the vertex that is being built.
+pub(crate) fn uid(context: &BuildContext<'_>, place: usize) -> String {
+    context.job.vertex(context.vertex).operators[place].uid.clone()
+}
+
+/// Reads a source.
+pub struct SourceHead<S>(pub(crate) S);
+
+impl<S: Source> Pipeline for SourceHead<S> {
+    type Out = S::Item;
+    fn build<D: Stage<S::Item> + 'static>(&self, down: D, context: &mut BuildContext<'_>) -> Box<dyn Task> {
+        let reader = self.0.reader(&ReaderContext {
+            index: context.index,
+            parallelism: context.graph.vertex(context.vertex).parallelism(),
+            io: context.io.clone(),
+        });
+        Box::new(SourceTask::new(uid(context, 0), reader, down, context))
+    }
+}
+
+/// Reads what other tasks send.
+pub struct GateHead<T>(pub(crate) PhantomData<fn() -> T>);
+
+impl<T: DeserializeOwned + Send + 'static> Pipeline for GateHead<T> {
+    type Out = T;
+    fn build<D: Stage<T> + 'static>(&self, down: D, context: &mut BuildContext<'_>) -> Box<dyn Task> {
+        Box::new(InputTask::new(context.gate::<T>(), Unkeyed::new(down), context))
+    }
+}
+
+/// Aggregates by key, a result a record.
+pub struct RollingHead<T, F, A> {
+    pub(crate) key: F,
+    pub(crate) aggregate: A,
+    pub(crate) takes: PhantomData<fn(T)>,
+}
+
+impl<T, F, A> Pipeline for RollingHead<T, F, A>
+where
+    T: DeserializeOwned + Send + 'static,
+    F: KeySelector<T>,
+    A: Aggregate<In = T>,
+    A::Out: Send + 'static,
+{
+    type Out = A::Out;
+    fn build<D: Stage<A::Out> + 'static>(&self, down: D, context: &mut BuildContext<'_>) -> Box<dyn Task> {
+        let head = Rolling::new(self.key.clone(), self.aggregate.clone(), context.max_parallelism, down);
+        Box::new(InputTask::new(context.gate::<T>(), head, context))
+    }
+}
+
+/// Windows by key.
+pub struct WindowHead<T, F, W, G, C> {
+    pub(crate) key: F,
+    pub(crate) window: (W, G, C),
+    pub(crate) takes: PhantomData<fn(T)>,
+}
+
+impl<T, F, W, G, C> Pipeline for WindowHead<T, F, W, G, C>
+where
+    T: Clone + DeserializeOwned + Send + 'static,
+    F: KeySelector<T>,
+    W: Assigner,
+    G: Trigger<T>,
+    C: Contents<F::Key, T>,
+    C::Out: Send + 'static,
+{
+    type Out = C::Out;
+    fn build<D: Stage<C::Out> + 'static>(&self, down: D, context: &mut BuildContext<'_>) -> Box<dyn Task> {
+        let head = WindowOperator::new(self.key.clone(), self.window.clone(), context.max_parallelism, down);
+        Box::new(InputTask::new(context.gate::<T>(), head, context))
+    }
+}
+
+/// See [`Stream::map`](crate::Stream::map).
+pub struct MapLink<F, U>(pub(crate) F, pub(crate) PhantomData<fn() -> U>);
+
+impl<T, U, F> Link<T> for MapLink<F, U>
+where
+    T: 'static,
+    U: Send + 'static,
+    F: FnMut(T) -> U + Clone + Send + 'static,
+{
+    type Out = U;
+    type Stage<D: Stage<U> + 'static> = Map<F, U, D>;
+    fn attach<D: Stage<U> + 'static>(&self, next: D, _: &BuildContext<'_>) -> Map<F, U, D> {
+        Map::new(self.0.clone(), next)
+    }
+}
+
+/// See [`Stream::flat_map`](crate::Stream::flat_map).
+pub struct FlatMapLink<F, I>(pub(crate) F, pub(crate) PhantomData<fn() -> I>);
+
+impl<T, I, F> Link<T> for FlatMapLink<F, I>
+where
+    T: 'static,
+    I: IntoIterator + 'static,
+    I::Item: Send + 'static,
+    F: FnMut(T) -> I + Clone + Send + 'static,
+{
+    type Out = I::Item;
+    type Stage<D: Stage<I::Item> + 'static> = FlatMap<F, I, D>;
+    fn attach<D: Stage<I::Item> + 'static>(&self, next: D, _: &BuildContext<'_>) -> FlatMap<F, I, D> {
+        FlatMap::new(self.0.clone(), next)
+    }
+}
+
+/// See [`Stream::filter`](crate::Stream::filter).
+pub struct FilterLink<F>(pub(crate) F);
+
+impl<T: Send + 'static, F: FnMut(&T) -> bool + Clone + Send + 'static> Link<T> for FilterLink<F> {
+    type Out = T;
+    type Stage<D: Stage<T> + 'static> = Filter<F, D>;
+    fn attach<D: Stage<T> + 'static>(&self, next: D, _: &BuildContext<'_>) -> Filter<F, D> {
+        Filter::new(self.0.clone(), next)
+    }
+}
+
+/// See [`Stream::inspect`](crate::Stream::inspect).
+pub struct InspectLink<F>(pub(crate) F);
+
+impl<T: Send + 'static, F: FnMut(&T) + Clone + Send + 'static> Link<T> for InspectLink<F> {
+    type Out = T;
+    type Stage<D: Stage<T> + 'static> = Inspect<F, D>;
+    fn attach<D: Stage<T> + 'static>(&self, next: D, _: &BuildContext<'_>) -> Inspect<F, D> {
+        Inspect::new(self.0.clone(), next)
+    }
+}
+
+/// See [`Stream::assign_event_time`](crate::Stream::assign_event_time).
+pub struct TimeLink<F> {
+    pub(crate) time: F,
+    pub(crate) watermarks: Watermarks,
+    /// Which operator of the chain it is.
+    pub(crate) place: usize,
+}
+
+impl<T: Send + 'static, F: TimeSelector<T>> Link<T> for TimeLink<F> {
+    type Out = T;
+    type Stage<D: Stage<T> + 'static> = AssignTime<T, F, D>;
+    fn attach<D: Stage<T> + 'static>(&self, next: D, context: &BuildContext<'_>) -> AssignTime<T, F, D> {
+        AssignTime::new(uid(context, self.place), self.time.clone(), self.watermarks, next)
+    }
+}

@@ -1,0 +1,298 @@
+//! Streams without key.
+
+use crate::env::Shared;
+use crate::job::EnumeratorFactory;
+use crate::keyed::KeyedStream;
+use crate::pipeline::{
+    FilterLink, FlatMapLink, GateHead, InspectLink, Link, MapLink, Pipeline, Then, TimeLink,
+};
+use reflow_api::{Data, Sink, Watermarks};
+use reflow_graph::{EdgeId, Operator, Shipping, VertexIndex};
+use reflow_network::output::{KeySelector, NoKey};
+use reflow_runtime::BuildContext;
+use reflow_runtime::stages::{Edge, SharedTail, SinkStage, Tail, TimeSelector};
+use reflow_types::MaxParallelism;
+use std::marker::PhantomData;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A stream of records: the end of a chain that is being built.
+///
+/// Settings ([`uid`](Stream::uid), [`name`](Stream::name)) concern the last operator; those of parallelism the whole
+/// chain, as a chain runs as one task.
+#[must_use = "a stream does nothing until it ends in a sink"]
+pub struct Stream<P: Pipeline> {
+    pub(crate) env: Shared,
+    pub(crate) pipeline: P,
+    pub(crate) draft: VertexDraft,
+}
+
+/// A vertex whose chain is being built.
+#[derive(Default)]
+pub(crate) struct VertexDraft {
+    pub(crate) open: usize,
+    pub(crate) operators: Vec<Operator>,
+    pub(crate) parallelism: Option<u32>,
+    pub(crate) max_parallelism: Option<MaxParallelism>,
+    pub(crate) slot_sharing_group: Option<String>,
+    pub(crate) enumerator: Option<EnumeratorFactory>,
+    pub(crate) keyed: bool,
+    pub(crate) inputs: Vec<(VertexIndex, Shipping, EdgeId)>,
+}
+
+impl<P: Pipeline> Stream<P> {
+    pub(crate) fn begin(
+        env: Shared,
+        kind: &'static str,
+        name: String,
+        mut draft: VertexDraft,
+        pipeline: P,
+    ) -> Self {
+        draft.open = env.borrow_mut().begin(&name);
+        let operator = env.borrow_mut().operator(kind, name);
+        draft.operators.push(operator);
+        Self { env, pipeline, draft }
+    }
+
+    fn then<L: Link<P::Out>>(mut self, kind: &'static str, name: &str, link: L) -> Stream<Then<P, L>> {
+        let operator = self.env.borrow_mut().operator(kind, name.to_owned());
+        self.draft.operators.push(operator);
+        Stream { env: self.env, pipeline: Then { before: self.pipeline, link }, draft: self.draft }
+    }
+
+    /// Makes one record of each.
+    pub fn map<U, F>(self, function: F) -> Stream<Then<P, MapLink<F, U>>>
+    where
+        U: Send + 'static,
+        F: FnMut(P::Out) -> U + Clone + Send + 'static,
+    {
+        self.then("map", "Map", MapLink(function, PhantomData))
+    }
+
+    /// Keeps the records for which `condition` holds.
+    pub fn filter<F>(self, condition: F) -> Stream<Then<P, FilterLink<F>>>
+    where
+        F: FnMut(&P::Out) -> bool + Clone + Send + 'static,
+    {
+        self.then("filter", "Filter", FilterLink(condition))
+    }
+
+    /// Makes any number of records of each.
+    pub fn flat_map<I, F>(self, function: F) -> Stream<Then<P, FlatMapLink<F, I>>>
+    where
+        I: IntoIterator + 'static,
+        I::Item: Send + 'static,
+        F: FnMut(P::Out) -> I + Clone + Send + 'static,
+    {
+        self.then("flat-map", "FlatMap", FlatMapLink(function, PhantomData))
+    }
+
+    /// Looks at each record.
+    pub fn inspect<F>(self, function: F) -> Stream<Then<P, InspectLink<F>>>
+    where
+        F: FnMut(&P::Out) + Clone + Send + 'static,
+    {
+        self.then("inspect", "Inspect", InspectLink(function))
+    }
+
+    /// Takes each record's event time from it (milliseconds since the Unix epoch) and makes watermarks. Best right
+    /// behind the source, where each split has a watermark of its own.
+    pub fn assign_event_time<F>(self, time: F, watermarks: Watermarks) -> Stream<Then<P, TimeLink<F>>>
+    where
+        F: TimeSelector<P::Out>,
+    {
+        let place = self.draft.operators.len();
+        self.then("event-time", "EventTime", TimeLink { time, watermarks, place })
+    }
+
+    /// The last operator's uid: by which its state is found in a savepoint. Unique in the job.
+    pub fn uid(mut self, uid: &str) -> Self {
+        self.last_operator().uid = uid.to_owned();
+        self
+    }
+
+    /// The last operator's name, as shown to people.
+    pub fn name(mut self, name: &str) -> Self {
+        self.last_operator().name = name.to_owned();
+        self
+    }
+
+    fn last_operator(&mut self) -> &mut Operator {
+        self.draft.operators.last_mut().expect("a chain has a head")
+    }
+
+    /// Fixes the number of the chain's subtasks. Ignored in reactive mode.
+    pub fn parallelism(mut self, parallelism: u32) -> Self {
+        self.draft.parallelism = Some(parallelism);
+        self
+    }
+
+    /// Bounds the number of the chain's subtasks, and fixes the number of its key groups: 1 … 32768.
+    ///
+    /// # Panics
+    /// If it is out of range: a mistake in the job, found when it is built.
+    pub fn max_parallelism(mut self, max: u32) -> Self {
+        match MaxParallelism::new(max) {
+            Ok(max) => self.draft.max_parallelism = Some(max),
+            Err(error) => panic!("{error}"),
+        }
+        self
+    }
+
+    /// Chains of different groups share no slot.
+    pub fn slot_sharing_group(mut self, group: &str) -> Self {
+        self.draft.slot_sharing_group = Some(group.to_owned());
+        self
+    }
+
+    /// Ends the chain with a sink.
+    pub fn sink<S>(mut self, name: &str, sink: S) -> SinkHandle
+    where
+        S: Sink<Item = P::Out>,
+        P::Out: 'static,
+    {
+        let operator = self.env.borrow_mut().operator("sink", format!("Sink: {name}"));
+        let place = self.draft.operators.len();
+        self.draft.operators.push(operator);
+        let mut env = self.env.borrow_mut();
+        let vertex = env.add_vertex(self.draft);
+        let pipeline = self.pipeline;
+        env.add_factory(Box::new(move |context| {
+            let stage = SinkStage::new(crate::pipeline::uid(context, place), sink.clone());
+            pipeline.build(stage, context)
+        }));
+        drop(env);
+        SinkHandle { env: self.env, vertex, place }
+    }
+}
+
+impl<P: Pipeline<Out: Data>> Stream<P> {
+    /// Ends the chain with an edge: its records go to another task.
+    pub(crate) fn ship<F: KeySelector<P::Out>>(
+        self,
+        shipping: Shipping,
+        key: F,
+        copy: Option<fn(&P::Out) -> P::Out>,
+    ) -> (Shared, (VertexIndex, Shipping, EdgeId)) {
+        let mut env = self.env.borrow_mut();
+        let vertex = env.add_vertex(self.draft);
+        let edge = env.reserve_edge(vertex, shipping);
+        let pipeline = self.pipeline;
+        env.add_factory(Box::new(move |context| {
+            let output = context.output::<P::Out, F>(edge, key.clone(), copy);
+            pipeline.build(Tail::new(output), context)
+        }));
+        drop(env);
+        (self.env, (vertex, shipping, edge))
+    }
+
+    fn reship(
+        self,
+        kind: &'static str,
+        name: &str,
+        shipping: Shipping,
+        copy: Option<fn(&P::Out) -> P::Out>,
+    ) -> Stream<GateHead<P::Out>> {
+        let (env, input) = self.ship(shipping, NoKey, copy);
+        let draft = VertexDraft { inputs: vec![input], ..Default::default() };
+        Stream::begin(env, kind, name.to_owned(), draft, GateHead(PhantomData))
+    }
+
+    /// Gives each record to the next subtask in turn.
+    pub fn rebalance(self) -> Stream<GateHead<P::Out>> {
+        self.reship("rebalance", "Rebalance", Shipping::Rebalance, None)
+    }
+
+    /// Gives each record to every subtask.
+    pub fn broadcast(self) -> Stream<GateHead<P::Out>>
+    where
+        P::Out: Clone,
+    {
+        self.reship("broadcast", "Broadcast", Shipping::Broadcast, Some(Clone::clone))
+    }
+
+    /// Ends the chain: what follows runs as a task of its own, and may have another parallelism.
+    pub fn start_new_chain(self) -> Stream<GateHead<P::Out>> {
+        self.reship("chain", "Chain", Shipping::Forward, None)
+    }
+
+    /// This stream's records and another's.
+    pub fn union<Q: Pipeline<Out = P::Out>>(self, other: Stream<Q>) -> Stream<GateHead<P::Out>> {
+        let (env, first) = self.ship(Shipping::Forward, NoKey, None);
+        let (_, second) = other.ship(Shipping::Forward, NoKey, None);
+        let draft = VertexDraft { inputs: vec![first, second], ..Default::default() };
+        Stream::begin(env, "union", "Union".to_owned(), draft, GateHead(PhantomData))
+    }
+
+    /// Gives all records of a key to one subtask, which keeps that key's state.
+    pub fn key_by<F: KeySelector<P::Out>>(self, key: F) -> KeyedStream<P, F> {
+        KeyedStream { stream: self, key }
+    }
+
+    /// Lets several streams go on from here; each gets every record.
+    pub fn share(self) -> SharedStream<P::Out>
+    where
+        P::Out: Clone + Sync,
+    {
+        let edges: EdgeMakers<P::Out> = Arc::default();
+        let made = edges.clone();
+        let mut env = self.env.borrow_mut();
+        let vertex = env.add_vertex(self.draft);
+        let pipeline = self.pipeline;
+        env.add_factory(Box::new(move |context| {
+            let makers = made.lock().unwrap_or_else(PoisonError::into_inner);
+            let edges = makers.iter().map(|make| make(context)).collect();
+            drop(makers);
+            pipeline.build(SharedTail::new(edges), context)
+        }));
+        drop(env);
+        SharedStream { env: self.env, vertex, edges }
+    }
+}
+
+type EdgeMaker<T> = Box<dyn Fn(&BuildContext<'_>) -> Box<dyn Edge<T>> + Send>;
+type EdgeMakers<T> = Arc<Mutex<Vec<EdgeMaker<T>>>>;
+
+/// A stream from which several others go on.
+pub struct SharedStream<T> {
+    env: Shared,
+    vertex: VertexIndex,
+    edges: EdgeMakers<T>,
+}
+
+impl<T: Data + Clone + Sync> SharedStream<T> {
+    /// A stream that goes on from here.
+    pub fn stream(&self) -> Stream<GateHead<T>> {
+        let edge = self.env.borrow_mut().reserve_edge(self.vertex, Shipping::Forward);
+        let make = move |context: &BuildContext<'_>| -> Box<dyn Edge<T>> {
+            Box::new(context.output::<T, NoKey>(edge, NoKey, None))
+        };
+        self.edges.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(make));
+        let draft =
+            VertexDraft { inputs: vec![(self.vertex, Shipping::Forward, edge)], ..Default::default() };
+        Stream::begin(self.env.clone(), "shared", "Shared".to_owned(), draft, GateHead(PhantomData))
+    }
+}
+
+/// A sink that was added; its settings.
+pub struct SinkHandle {
+    env: Shared,
+    vertex: VertexIndex,
+    place: usize,
+}
+
+impl SinkHandle {
+    /// The sink's uid: by which its open transactions are found in a savepoint.
+    pub fn uid(self, uid: &str) -> Self {
+        self.env.borrow_mut().operator_mut(self.vertex, self.place).uid = uid.to_owned();
+        self
+    }
+
+    /// The sink's name, as shown to people.
+    pub fn name(self, name: &str) -> Self {
+        let mut env = self.env.borrow_mut();
+        env.operator_mut(self.vertex, self.place).name = name.to_owned();
+        env.rename(self.vertex);
+        drop(env);
+        self
+    }
+}

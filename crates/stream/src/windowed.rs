@@ -1,0 +1,118 @@
+//! Streams by key and window.
+
+use crate::keyed::{KeyedStream, Reduce};
+use crate::pipeline::{Pipeline, WindowHead};
+use crate::stream::Stream;
+use reflow_api::window::{Assigner, Evictor, Trigger, Window};
+use reflow_api::{Aggregate, Data};
+use reflow_network::output::KeySelector;
+use reflow_runtime::keyed::{Aggregated, Buffered};
+use reflow_types::Timestamp;
+use std::collections::VecDeque;
+use std::marker::PhantomData;
+
+/// A keyed stream whose records are grouped into windows.
+#[must_use = "a stream does nothing until it ends in a sink"]
+pub struct WindowedStream<P: Pipeline, F, W, G> {
+    pub(crate) keyed: KeyedStream<P, F>,
+    pub(crate) assigner: W,
+    pub(crate) trigger: G,
+}
+
+type Windows<P, F, W, G, C> = Stream<WindowHead<<P as Pipeline>::Out, F, W, G, C>>;
+
+impl<P, F, W, G> WindowedStream<P, F, W, G>
+where
+    P: Pipeline<Out: Data + Clone>,
+    F: KeySelector<P::Out>,
+    W: Assigner,
+    G: Trigger<P::Out>,
+{
+    /// Says when a window's result is due, instead of at its end.
+    pub fn trigger<H: Trigger<P::Out>>(self, trigger: H) -> WindowedStream<P, F, W, H> {
+        WindowedStream { keyed: self.keyed, assigner: self.assigner, trigger }
+    }
+
+    /// Keeps the records themselves, and drops some before a result is computed.
+    pub fn evict<E: Evictor<P::Out>>(self, evictor: E) -> EvictingStream<P, F, W, G, E> {
+        EvictingStream { windowed: self, evictor }
+    }
+
+    /// A window's result: the state of `aggregate` over its records, with key and window.
+    pub fn aggregate<A>(self, aggregate: A) -> Windows<P, F, W, G, Aggregated<A>>
+    where
+        A: Aggregate<In = P::Out>,
+        A::Out: Send + 'static,
+    {
+        self.keyed.windowed((self.assigner, self.trigger, Aggregated(aggregate)), "Window")
+    }
+
+    /// A window's result: its records combined by `function`, with key and window.
+    pub fn reduce<H>(self, function: H) -> Windows<P, F, W, G, Aggregated<Reduce<P::Out, H>>>
+    where
+        H: Fn(P::Out, P::Out) -> P::Out + Clone + Send + 'static,
+    {
+        self.aggregate(Reduce::new(function))
+    }
+
+    /// A window's result: how many records it has, with key and window.
+    pub fn count(self) -> Windows<P, F, W, G, Aggregated<Count<P::Out>>> {
+        self.aggregate(Count(PhantomData))
+    }
+}
+
+/// Windows that keep their records.
+#[must_use = "a stream does nothing until it ends in a sink"]
+pub struct EvictingStream<P: Pipeline, F, W, G, E> {
+    windowed: WindowedStream<P, F, W, G>,
+    evictor: E,
+}
+
+impl<P, F, W, G, E> EvictingStream<P, F, W, G, E>
+where
+    P: Pipeline<Out: Data + Clone>,
+    F: KeySelector<P::Out>,
+    W: Assigner,
+    G: Trigger<P::Out>,
+    E: Evictor<P::Out>,
+{
+    /// Says when a window's result is due, instead of at its end.
+    pub fn trigger<H: Trigger<P::Out>>(self, trigger: H) -> EvictingStream<P, F, W, H, E> {
+        EvictingStream { windowed: self.windowed.trigger(trigger), evictor: self.evictor }
+    }
+
+    /// Applies `function` to a window's records, in the order in which they came.
+    pub fn apply<U, A>(self, function: A) -> Windows<P, F, W, G, Buffered<E, A>>
+    where
+        U: Send + 'static,
+        A: Fn(&F::Key, Window, &VecDeque<(Timestamp, P::Out)>) -> Option<U> + Clone + Send + 'static,
+    {
+        let WindowedStream { keyed, assigner, trigger } = self.windowed;
+        keyed.windowed((assigner, trigger, Buffered { evictor: self.evictor, function }), "Window")
+    }
+}
+
+/// Counts records.
+pub struct Count<T>(PhantomData<fn(T)>);
+
+impl<T> Clone for Count<T> {
+    fn clone(&self) -> Self {
+        Count(PhantomData)
+    }
+}
+
+impl<T: 'static> Aggregate for Count<T> {
+    type In = T;
+    type Acc = u64;
+    type Out = u64;
+    fn create(&self) -> u64 {
+        0
+    }
+    #[inline]
+    fn add(&self, acc: &mut u64, _: T) {
+        *acc += 1;
+    }
+    fn result(&self, acc: &u64) -> u64 {
+        *acc
+    }
+}
