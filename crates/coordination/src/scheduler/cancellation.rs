@@ -28,11 +28,12 @@ impl Cancellation {
     }
 
     /// Gives up executors whose time is over. Returns whether nothing of the attempt is left, and it is known which
-    /// checkpoint is its last: storage may yet have to tell.
+    /// checkpoint is its last. Storage may yet have to tell; it is not waited for longer than executors are.
     pub(super) fn advance(&mut self, ctx: &mut Context, now: Instant) -> bool {
-        let settled = ctx.coordinator.is_settled();
+        let overdue = self.deadline.is_some_and(|deadline| deadline <= now);
+        let settled = ctx.coordinator.is_settled() || overdue;
         let Some(attempt) = &mut ctx.attempt else { return settled };
-        if self.deadline.is_some_and(|deadline| deadline <= now) {
+        if overdue {
             for executor in std::mem::take(&mut attempt.holders) {
                 attempt.advance_all(now, Some(executor), SubtaskStatus::Failed);
                 ctx.executors.remove(&executor);
@@ -42,9 +43,8 @@ impl Cancellation {
         attempt.holders.is_empty() && settled
     }
 
-    /// When executors are given up, if any is still waited for.
+    /// When the waiting is over, if anything is still waited for.
     pub(super) fn next_wakeup(&self, ctx: &Context) -> Option<Instant> {
-        let waits = ctx.attempt.as_ref().is_some_and(|attempt| !attempt.holders.is_empty());
-        self.deadline.filter(|_| waits)
+        self.deadline.filter(|_| ctx.is_held() || !ctx.coordinator.is_settled())
     }
 }

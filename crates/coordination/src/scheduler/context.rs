@@ -62,6 +62,8 @@ pub(super) struct Context {
     pub(super) timeline: Timeline,
     pub(super) exceptions: exceptions::History,
     pub(super) warnings: Vec<String>,
+    /// Why the job's state cannot be had, if there was some.
+    pub(super) lost_state: Option<String>,
     /// Requests that wait for the job to run again.
     pub(super) deferred: VecDeque<Event>,
     pub(super) actions: Vec<Action>,
@@ -102,6 +104,7 @@ impl Context {
             max_parallelism,
             executors: BTreeMap::new(),
             outcomes: VecDeque::new(),
+            lost_state: recovered.as_ref().filter(|recovered| recovered.is_lost()).map(fit::lost_state),
             attempt: None,
             last_attempt: AttemptNumber(0),
             restart_count: 0,

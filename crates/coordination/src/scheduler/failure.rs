@@ -26,11 +26,11 @@ pub(super) fn of_event(ctx: &mut Context, now: Instant, event: &Event) -> Option
         Event::SubtaskFailed { attempt, subtask, failure } => {
             ctx.attempt_named(*attempt)?;
             let exception = ctx.exception(now, Some(*subtask), failure);
-            reject_damaged(ctx, *subtask, failure);
+            let lost = reject_damaged(ctx, *subtask, failure);
             if let Some(attempt) = &mut ctx.attempt {
                 attempt.advance(now, *subtask, SubtaskStatus::Failed);
             }
-            let permanent = failure.fault == Fault::Permanent;
+            let permanent = lost || failure.fault == Fault::Permanent;
             Some(Failed { exception, cause: Cause::Failure, permanent })
         }
         Event::JobFailed { failure } => Some(of_job(ctx, now, failure)),
@@ -87,14 +87,17 @@ pub(super) fn note_concurrent(ctx: &mut Context, now: Instant, event: &Event) {
 
 /// A subtask that failed by the engine's fault before it ran could not read its state: the object is damaged, or
 /// gone. The next attempt takes an older checkpoint, if there is one. Storage that is only away is an outside
-/// system's fault, and the same checkpoint is tried again.
-fn reject_damaged(ctx: &mut Context, subtask: SubtaskId, failure: &Failure) {
-    let Some(attempt) = &ctx.attempt else { return };
+/// system's fault, and the same checkpoint is tried again. Returns whether none is left: such a job must not begin
+/// anew by itself.
+fn reject_damaged(ctx: &mut Context, subtask: SubtaskId, failure: &Failure) -> bool {
+    let Some(attempt) = &ctx.attempt else { return false };
     let restoring = attempt.subtasks.get(&subtask).is_some_and(|s| s.status == SubtaskStatus::Deploying);
     let latest = ctx.coordinator.latest().map(|latest| latest.checkpoint);
-    if restoring && failure.fault == Fault::Engine && latest.is_some() && attempt.restored == latest {
-        ctx.coordinator.reject_latest(&failure.message);
+    if !restoring || failure.fault != Fault::Engine || latest.is_none() || attempt.restored != latest {
+        return false;
     }
+    ctx.coordinator.reject_latest(&failure.message);
+    ctx.coordinator.latest().is_none()
 }
 
 fn lost(ctx: &Context, now: Instant, executor: ExecutorId, reason: &str) -> Exception {

@@ -21,9 +21,9 @@ impl Finished {
         };
         ctx.timeline.end(now, terminated);
         ctx.refuse_deferred("the job has ended");
-        ctx.release_drained();
         let effects = ctx.coordinator.end_job(now, end);
         ctx.apply(effects);
+        ctx.release_drained();
         ctx.actions.push(Action::End { state: end, reason: reason.clone() });
         Next::to(State::Finished(Self { end, reason }))
     }

@@ -2,6 +2,7 @@
 
 use super::context::Context;
 use super::settings::Settings;
+use crate::checkpoint::Recovered;
 use crate::manifest::{Manifest, VertexState};
 use reflow_graph::{JobGraph, Vertex};
 use reflow_types::{MaxParallelism, OwnershipTable};
@@ -43,10 +44,24 @@ pub(super) fn warnings(job: &JobGraph, settings: &Settings) -> Vec<String> {
     job.vertices.iter().filter_map(fixed).collect()
 }
 
+/// What to say of checkpoints none of which can be read: a job with state must not begin anew by itself.
+pub(super) fn lost_state(recovered: &Recovered) -> String {
+    let damages =
+        recovered.damaged.iter().map(|(checkpoint, damage)| format!("checkpoint {checkpoint}: {damage}"));
+    let damages: Vec<String> = damages.collect();
+    format!(
+        "no checkpoint of the job can be read; --fresh begins anew without its state ({})",
+        damages.join("; ")
+    )
+}
+
 /// Why the job cannot run, if it cannot.
 pub(super) fn check(ctx: &Context) -> Result<(), String> {
     let (job, settings) = (&ctx.job, &ctx.settings);
     job.validate().map_err(|error| error.to_string())?;
+    if let Some(lost) = &ctx.lost_state {
+        return Err(lost.clone());
+    }
     let manifest = ctx.coordinator.latest().map(|latest| &latest.manifest);
     for (vertex, max) in job.vertices.iter().zip(&ctx.max_parallelism) {
         if let (Some(state), Some(own)) = (keyed_state(vertex, manifest), vertex.max_parallelism)

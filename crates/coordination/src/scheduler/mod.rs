@@ -193,12 +193,11 @@ impl Scheduler {
 
     /// The next moment at which something is due: an [`Event::Tick`] then does it.
     pub fn next_wakeup(&self) -> Option<Instant> {
+        if let State::Finished(_) = self.state {
+            return None;
+        }
         let of_state = self.state.next_wakeup(&self.ctx);
-        let runs = matches!(self.state, State::Executing(_) | State::StopWithSavepoint(_));
-        let undecided = !self.ctx.coordinator.is_settled() && !matches!(self.state, State::Finished(_));
-        let coordinates = runs || undecided || of_state.is_some();
-        let of_checkpoints = self.ctx.coordinator.next_wakeup().filter(|_| coordinates);
-        of_state.into_iter().chain(of_checkpoints).min()
+        of_state.into_iter().chain(self.ctx.coordinator.next_wakeup()).min()
     }
 
     /// The enumerators' states of a checkpoint, `(operator uid, state)`, taken while the driver carries out

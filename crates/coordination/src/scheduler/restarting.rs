@@ -1,4 +1,7 @@
 //! Restarting: the attempt is being cancelled, to be followed by another, from the last complete checkpoint.
+//!
+//! The next attempt waits for the backoff, for all executors of this one, and for storage to say what became of
+//! the checkpoint that was under way: it may be the last complete one.
 
 use super::canceling::Canceling;
 use super::cancellation::Cancellation;
@@ -52,7 +55,7 @@ impl Restarting {
 
     pub(super) fn advance(&mut self, ctx: &mut Context, now: Instant) -> Next {
         let canceled = self.cancellation.as_mut().is_none_or(|cancellation| cancellation.advance(ctx, now));
-        if !canceled || now < self.not_before {
+        if !canceled || !ctx.coordinator.is_settled() || now < self.not_before {
             return Next::Stay;
         }
         let plan = ctx.plan().map(|plan| plan.vertices);
@@ -65,10 +68,8 @@ impl Restarting {
 
     pub(super) fn next_wakeup(&self, ctx: &Context) -> Option<Instant> {
         match &self.cancellation {
-            Some(cancellation) if ctx.is_held() || !ctx.coordinator.is_settled() => {
-                cancellation.next_wakeup(ctx)
-            }
-            _ => Some(self.not_before),
+            Some(cancellation) if ctx.is_held() => cancellation.next_wakeup(ctx),
+            _ => Some(self.not_before).filter(|_| ctx.coordinator.is_settled()),
         }
     }
 }
