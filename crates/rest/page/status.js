@@ -349,8 +349,7 @@ async function poll() {
   byId("jobs").hidden = jobs.length < 2;
   show("jobs", { jobs: jobs.map(({ jid, name, state }) => ({ jid, name, state })), current: entry?.jid }, jobTabs);
   const job = entry ? await ask(`jobs/${entry.jid}`) : null;
-  const managers = taskmanagers.map((it) => ({ ...it }));
-  show("taskmanagers", { managers, now: job?.now ?? Date.now() }, taskManagers);
+  show("taskmanagers", { managers: taskmanagers, now: job?.now ?? Date.now() }, taskManagers);
   if (job) await showJob(job);
   else showNoJob();
   for (const card of document.querySelectorAll(".of-job")) card.hidden = !job;
@@ -380,7 +379,8 @@ async function showJob(job) {
   byId("checkpoint-counts").textContent = counts ? `${counts.completed} completed, ${counts.failed} failed` : "";
   byId("rescale-counts").textContent = full.length ? `last ${full.length}` : "";
   const { entries, truncated } = failures.exceptionHistory;
-  show("exceptions", { entries, truncated, day: new Date(now).toDateString(), now: 0 }, (it) => exceptions({ ...it, now }));
+  const day = new Date(now).toDateString();
+  show("exceptions", { entries, truncated, day }, () => exceptions({ entries, truncated, now }));
   document.title = `${job.name} · ${words(job.state)} · Reflow`;
 }
 

@@ -14,6 +14,25 @@ use crate::view::{ClusterView, ParallelismBounds, SavepointFormat};
 /// must answer soon; work that takes longer (a savepoint) goes on behind a [`RequestId`], which it answers at
 /// once and must know from then on, also after the job has ended. A command that is sent may be carried out
 /// even if the client is gone before the answer.
+///
+/// ```
+/// use std::sync::Arc;
+/// use reflow_rest::view::ClusterView;
+/// use reflow_rest::{Cluster, Command, CommandError, Reply};
+///
+/// /// A cluster in which nothing happens.
+/// struct Idle;
+///
+/// impl Cluster for Idle {
+///     fn view(&self) -> Arc<ClusterView> {
+///         Arc::default()
+///     }
+///
+///     async fn command(&self, _: Command) -> Result<Reply, CommandError> {
+///         Err(CommandError::Unavailable("nothing happens here".to_owned()))
+///     }
+/// }
+/// ```
 pub trait Cluster: Send + Sync + 'static {
     /// The snapshot published last.
     fn view(&self) -> Arc<ClusterView>;

@@ -1,6 +1,7 @@
 //! Checkpoints: `/jobs/:id/checkpoints` and its `config`. One in detail is `checkpoint_detail`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use reflow_types::{CheckpointId, VertexId};
 use serde::Serialize;
@@ -84,9 +85,8 @@ enum Ending<'a> {
 
 impl<'a> Checkpoints<'a> {
     pub(crate) fn of(view: &'a CheckpointsView) -> Self {
-        let latest = |checkpoint: &'a Option<std::sync::Arc<CheckpointView>>| {
-            checkpoint.as_deref().map(Checkpoint::in_list)
-        };
+        let latest =
+            |checkpoint: &'a Option<Arc<CheckpointView>>| checkpoint.as_deref().map(Checkpoint::in_list);
         Self {
             counts: view.counts,
             summary: SummaryFigures::of(&view.summary),

@@ -1,10 +1,13 @@
 //! The cluster: `/config`, `/overview`, `/jobs`, `/jobs/overview`, `/jobmanager/config`.
 
+use std::collections::BTreeMap;
+
 use reflow_types::JobId;
 use serde::Serialize;
 
-use super::{UNSET, job::lower_case_counts};
-use crate::view::{ClusterView, JobStatus};
+use super::UNSET;
+use super::job::{SCHEDULER_TYPE, job_type, lower_case_counts};
+use crate::view::{ClusterView, JobStatus, JobView};
 
 /// How often Flink's dashboard is to ask, in milliseconds.
 const REFRESH_INTERVAL_MS: i64 = 1000;
@@ -118,21 +121,21 @@ struct JobOverview<'a> {
     duration: i64,
     state: JobStatus,
     last_modification: i64,
-    tasks: std::collections::BTreeMap<&'static str, usize>,
+    tasks: BTreeMap<&'static str, usize>,
     pending_operators: u32,
 }
 
 impl<'a> JobsOverview<'a> {
     pub(crate) fn of(view: &'a ClusterView) -> Self {
-        let overview = |job: &'a crate::view::JobView| {
+        let overview = |job: &'a JobView| {
             let subtasks = job.vertices.iter().flat_map(|vertex| &vertex.subtasks);
             let subtask_changes = subtasks.flat_map(|subtask| subtask.entered_at_ms.values());
             let changes = job.entered_at_ms.values().chain(subtask_changes);
             JobOverview {
                 jid: job.id,
                 name: &job.name,
-                job_type: super::job::job_type(job),
-                scheduler_type: super::job::SCHEDULER_TYPE,
+                job_type: job_type(job),
+                scheduler_type: SCHEDULER_TYPE,
                 start_time: job.started_at_ms,
                 end_time: job.ended_at_ms.unwrap_or(UNSET),
                 duration: job.ended_at_ms.unwrap_or(view.now_ms) - job.started_at_ms,

@@ -9,7 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use reflow_types::SubtaskIndex;
 use serde::Serialize;
 
-use crate::view::{CheckpointView, ClusterView, JobStatus, JobView, SubtaskView, VertexView};
+use crate::view::{
+    CheckpointOutcome, CheckpointView, ClusterView, JobStatus, JobView, SubtaskView, VertexView,
+};
 
 /// Metrics of one scope: name → value.
 pub(crate) type Metrics = BTreeMap<String, String>;
@@ -77,7 +79,7 @@ fn of_checkpoints(job: &JobView) -> impl Iterator<Item = (&'static str, String)>
     let last = checkpoints.and_then(|checkpoints| checkpoints.latest_completed.as_deref());
     let of_last = |figure: fn(&CheckpointView) -> i64| last.map_or(-1, figure).to_string();
     let location = last.and_then(|checkpoint| match &checkpoint.outcome {
-        crate::view::CheckpointOutcome::Completed { location, .. } => Some(location.clone()),
+        CheckpointOutcome::Completed { location, .. } => Some(location.clone()),
         _ => None,
     });
     let restored = checkpoints.and_then(|checkpoints| checkpoints.latest_restored.as_ref());

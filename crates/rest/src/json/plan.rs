@@ -3,7 +3,8 @@
 use reflow_types::{JobId, VertexId};
 use serde::Serialize;
 
-use crate::view::{JobView, VertexView};
+use super::job::job_type;
+use crate::view::{InputView, JobView, VertexView};
 
 /// `GET /jobs/:id/plan`
 #[derive(Serialize)]
@@ -47,7 +48,7 @@ impl<'a> Plan<'a> {
         Self {
             jid: job.id,
             name: &job.name,
-            r#type: super::job::job_type(job),
+            r#type: job_type(job),
             nodes: job.vertices.iter().map(Node::of).collect(),
         }
     }
@@ -55,7 +56,7 @@ impl<'a> Plan<'a> {
 
 impl<'a> Node<'a> {
     fn of(vertex: &'a VertexView) -> Self {
-        let input = |(num, input): (usize, &'a crate::view::InputView)| Input {
+        let input = |(num, input): (usize, &'a InputView)| Input {
             id: input.from,
             num,
             exchange: "pipelined_bounded",

@@ -228,6 +228,14 @@ async fn checkpoints_of_a_job_without_them_are_not_found() {
 }
 
 #[tokio::test]
+async fn garbage_harms_nobody_else() {
+    let server = obedient().await;
+    let garbage = server.connect("\u{16}\u{3}\u{1}\0\u{7f} hello\r\n\r\n").await;
+    assert_eq!(server.get("/overview").await.status, 200);
+    drop(garbage);
+}
+
+#[tokio::test]
 async fn the_server_ends_when_told_to_whatever_its_clients_do() {
     let server = obedient().await;
     let silent = server.connect("").await;
