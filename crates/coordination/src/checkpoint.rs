@@ -18,6 +18,8 @@ pub mod chain;
 pub mod coordinator;
 mod decision;
 mod deployed;
+#[cfg(test)]
+mod model_tests;
 mod pending;
 mod queue;
 pub mod recovery;
