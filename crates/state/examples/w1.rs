@@ -1,6 +1,6 @@
 //! W1 of the performance page against a plain hashbrown loop: a count per key, 1,000,000 keys in batches.
 //!
-//! `cargo run --release -p reflow-state --example w1 [max parallelism] [million events]`
+//! `cargo run --release -p reflow-state --example w1 [max parallelism] [million events] [keys]`
 //!
 //! Prints nanoseconds per event for both, interleaved, and their ratio. Hashing is timed apart: in a job the
 //! sender does it.
@@ -10,8 +10,12 @@ use reflow_state::{KeyedTable, TableId};
 use reflow_types::{Key, KeyHash, MaxParallelism};
 use std::time::Instant;
 
-const KEYS: u64 = 1_000_000;
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const BATCH: usize = 1024;
+/// Records whose state is brought into the cache together.
+const AHEAD: usize = 64;
 
 fn splitmix64(i: u64) -> u64 {
     let z = i.wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -25,11 +29,16 @@ fn main() {
     let max = MaxParallelism::new(args.next().unwrap_or(32768)).expect("in range");
     let batches = u64::from(args.next().unwrap_or(20)) * 1_000_000 / BATCH as u64;
 
+    let keys_in_all = u64::from(args.next().unwrap_or(1_000_000));
     let mut table = KeyedTable::<u64, u64>::new(TableId(0), "counts", max);
     let mut map = hashbrown::HashMap::<u64, u64, foldhash::fast::RandomState>::default();
     let (mut in_table, mut in_map, mut in_hash) = (0, 0, 0);
     for batch in 0..batches {
-        let at = |i: usize| splitmix64(batch * BATCH as u64 + i as u64) % KEYS;
+        if batch == batches / 4 {
+            println!("first: table {} ms map {} ms", in_table / 1_000_000, in_map / 1_000_000);
+            (in_table, in_map, in_hash) = (0, 0, 0);
+        }
+        let at = |i: usize| splitmix64(batch * BATCH as u64 + i as u64) % keys_in_all;
         let keys: [u64; BATCH] = std::array::from_fn(at);
         let start = Instant::now();
         let hashes: [KeyHash; BATCH] = std::array::from_fn(|i| keys[i].key_hash());
@@ -42,8 +51,11 @@ fn main() {
         in_map += start.elapsed().as_nanos();
 
         let start = Instant::now();
-        for (key, hash) in keys.iter().zip(hashes) {
-            *table.upsert(hash, key, || 0) += 1;
+        for (keys, hashes) in keys.chunks(AHEAD).zip(hashes.chunks(AHEAD)) {
+            table.prefetch(hashes.iter().copied());
+            for (key, &hash) in keys.iter().zip(hashes) {
+                *table.upsert(hash, key, || 0) += 1;
+            }
         }
         in_table += start.elapsed().as_nanos();
     }

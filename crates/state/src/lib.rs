@@ -20,6 +20,7 @@ mod pending;
 mod slots;
 mod snapshot;
 mod table;
+mod timer;
 mod visit;
 mod writer;
 
@@ -33,6 +34,7 @@ pub use layout::{MAX_SEGMENTS, SegmentLayout};
 pub use load::{Origin, Restore};
 pub use snapshot::{Progress, SnapshotKind};
 pub use table::{KeyedTable, StateValue};
+pub use timer::{Timer, TimerTable};
 pub use visit::SnapshotTable;
 pub use writer::{CHUNK_BYTES, ChunkSink, Run, RunKind, RunWriter, SnapshotWriter};
 

@@ -60,6 +60,11 @@ impl Mark {
         Self::of(DIRTY + 4 * epoch.0 + 2)
     }
 
+    /// Whether this is `written(k)` for some `k`.
+    pub(crate) fn is_written(self) -> bool {
+        self.0.get() >= DIRTY && self.0.get() % 4 == 2
+    }
+
     /// What snapshot `epoch` leaves on an entry that it has written, given the last complete epoch.
     pub(crate) fn after_write(self, epoch: Epoch, base: Epoch) -> Self {
         if self > Self::written(base) { Self::written(epoch) } else { Self::clean(epoch) }

@@ -14,9 +14,11 @@ use crate::mark::Mark;
 /// Bits of a tag, as the length of its range.
 pub(crate) const TAGS: u64 = 1 << 32;
 
-const SPARE: usize = 16;
+const SPARE: usize = 24;
 const SMALLEST: u32 = 8;
 
+/// In this order, so that a look-up mostly stays in one cache line.
+#[repr(C)]
 pub(crate) struct Entry<K, V> {
     pub(crate) mark: Mark,
     pub(crate) tag: u32,
@@ -26,14 +28,14 @@ pub(crate) struct Entry<K, V> {
 
 pub(crate) struct Slots<K, V> {
     /// `capacity` ideal positions and the spare slots behind them, or nothing at all.
-    slots: Vec<Option<Entry<K, V>>>,
+    slots: Box<[Option<Entry<K, V>>]>,
     capacity: u32,
     len: u32,
 }
 
 impl<K, V> Default for Slots<K, V> {
     fn default() -> Self {
-        Self { slots: Vec::new(), capacity: 0, len: 0 }
+        Self { slots: Box::default(), capacity: 0, len: 0 }
     }
 }
 
@@ -72,6 +74,14 @@ impl<K: Eq, V> Slots<K, V> {
         None
     }
 
+    /// Reads where a search for `tag` will go.
+    #[inline]
+    pub(crate) fn touch(&self, tag: u32) -> u32 {
+        let home = self.home(u64::from(tag));
+        let first = self.at(home).map_or(0, |entry| entry.tag);
+        first ^ self.at(home + 2).map_or(0, |entry| entry.tag)
+    }
+
     #[inline]
     pub(crate) fn at(&self, position: usize) -> Option<&Entry<K, V>> {
         self.slots.get(position)?.as_ref()
@@ -88,7 +98,7 @@ impl<K: Eq, V> Slots<K, V> {
 
     /// Inserts an entry whose key is not there, and says where.
     pub(crate) fn insert(&mut self, entry: Entry<K, V>) -> usize {
-        if (self.len + 1) * 4 > self.capacity * 3 {
+        if (u64::from(self.len) + 1) * 4 > u64::from(self.capacity) * 3 {
             self.resize((self.capacity + self.capacity / 2).max(SMALLEST));
         }
         self.len += 1;
@@ -100,13 +110,13 @@ impl<K: Eq, V> Slots<K, V> {
         let entry = self.slots[position].take().expect("the caller found an entry here");
         self.len -= 1;
         self.close(position);
-        if self.len * 8 < self.capacity && self.capacity > SMALLEST {
-            self.resize(if self.len == 0 { 0 } else { (self.capacity / 2).max(SMALLEST) });
+        if self.len < self.capacity / 8 && self.capacity > SMALLEST {
+            self.resize((self.capacity / 2).max(SMALLEST));
         }
         entry
     }
 
-    /// Removes each entry that `leaves` wants gone.
+    /// Removes each entry that `leaves` wants gone, and the memory they took.
     pub(crate) fn remove_if(&mut self, mut leaves: impl FnMut(&Entry<K, V>) -> bool) {
         for slot in &mut self.slots {
             if slot.as_ref().is_some_and(&mut leaves) {
@@ -114,8 +124,7 @@ impl<K: Eq, V> Slots<K, V> {
                 self.len -= 1;
             }
         }
-        let fitting = if self.len == 0 { 0 } else { (self.len * 2).max(SMALLEST) };
-        self.resize(fitting);
+        self.resize(if self.len == 0 { 0 } else { (self.len * 2).max(SMALLEST) });
     }
 
     /// Moves the entries behind a hole back to where a search will find them.
@@ -130,10 +139,8 @@ impl<K: Eq, V> Slots<K, V> {
     }
 
     fn resize(&mut self, capacity: u32) {
-        let spare = if capacity == 0 { 0 } else { SPARE };
-        let mut slots = Vec::with_capacity(capacity as usize + spare);
-        slots.resize_with(capacity as usize + spare, || None);
-        let old = std::mem::replace(&mut self.slots, slots);
+        let positions = if capacity == 0 { 0 } else { capacity as usize + SPARE };
+        let old = std::mem::replace(&mut self.slots, (0..positions).map(|_| None).collect());
         self.capacity = capacity;
         for entry in old.into_iter().flatten() {
             self.place(entry);
@@ -146,11 +153,19 @@ impl<K: Eq, V> Slots<K, V> {
             position += 1;
         }
         if position == self.slots.len() {
-            // More spare slots, not more capacity: keys with equal tags would not spread by that.
-            self.slots.resize_with(position + SPARE, || None);
+            self.add_spare();
         }
         self.slots[position] = Some(entry);
         position
+    }
+
+    /// More slots, but no more capacity: keys with equal tags would not spread by that.
+    #[cold]
+    fn add_spare(&mut self) {
+        let positions = self.slots.len() + self.slots.len() / 2;
+        let mut slots = std::mem::take(&mut self.slots).into_vec();
+        slots.resize_with(positions, || None);
+        self.slots = slots.into_boxed_slice();
     }
 
     /// Panics if the type's invariants are broken.
@@ -177,7 +192,7 @@ mod tests {
     #[test]
     fn an_entry_of_two_words_takes_three() {
         assert_eq!(size_of::<Option<Entry<u64, u64>>>(), 24);
-        assert_eq!(size_of::<Slots<u64, u64>>(), 32);
+        assert_eq!(size_of::<Slots<u64, u64>>(), 24);
     }
 
     #[test]

@@ -1,0 +1,255 @@
+//! Timers: persistent, by key group, and found by time.
+//!
+//! The timers are a [`KeyedTable`] of their own, so that they are snapshotted and moved like any state; what is
+//! registered and fires within one epoch leaves nothing behind. An index by time beside it says which are due. It
+//! is not persistent: a restore fills it again. It may name timers that are gone; the table decides.
+
+use crate::error::StateError;
+use crate::load::Restore;
+use crate::snapshot::{Progress, SnapshotKind};
+use crate::writer::RunWriter;
+use crate::{KeyedTable, Scoped, SnapshotTable, TableId};
+use reflow_types::{CheckpointId, Key, KeyGroupSet, KeyHash, MaxParallelism, Timestamp};
+use std::collections::BTreeMap;
+
+/// The time of a timer, and which of the key's timers of that time it is (the operator's choice).
+type Scope = (i64, u32);
+
+/// A timer that has become due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timer<K> {
+    /// The hash of the key.
+    pub hash: KeyHash,
+    /// The key that registered it.
+    pub key: K,
+    /// The time that it was registered for.
+    pub time: Timestamp,
+    /// The operator's mark, from the registration.
+    pub tag: u32,
+}
+
+/// The timers of one operator in one notion of time.
+///
+/// ```
+/// use reflow_state::{TableId, TimerTable};
+/// use reflow_types::{Key, MaxParallelism};
+/// let mut timers = TimerTable::<u64>::new(TableId(1), "event-time timers", MaxParallelism::DEFAULT);
+/// timers.register(7u64.key_hash(), &7, 1_000, 0);
+/// timers.register(7u64.key_hash(), &7, 1_000, 0); // the same again: nothing happens
+/// assert_eq!(timers.pop_due(999), None);
+/// assert_eq!(timers.pop_due(1_000).map(|timer| timer.key), Some(7));
+/// assert_eq!(timers.pop_due(1_000), None);
+/// ```
+pub struct TimerTable<K: Key> {
+    table: KeyedTable<Scoped<K, Scope>, ()>,
+    index: BTreeMap<i64, Moment<K>>,
+}
+
+/// The timers of one time.
+struct Moment<K> {
+    timers: Vec<(KeyHash, K, u32)>,
+    /// How many of them have been deleted since.
+    deleted: usize,
+}
+
+impl<K: Key> TimerTable<K> {
+    /// No timers. `id` and `name` must each be the table's alone within its operator.
+    pub fn new(id: TableId, name: &str, max: MaxParallelism) -> Self {
+        Self { table: KeyedTable::new(id, name, max), index: BTreeMap::new() }
+    }
+
+    /// Registers a timer, unless it is registered already; says whether it was not. `hash` is the key's.
+    pub fn register(&mut self, hash: KeyHash, key: &K, time: Timestamp, tag: u32) -> bool {
+        let timer = Scoped { key: key.clone(), scope: (time, tag) };
+        let before = self.table.len();
+        self.table.upsert(Scoped::<K, Scope>::hash(hash, &timer.scope), &timer, || ());
+        let new = self.table.len() > before;
+        if new {
+            enter(&mut self.index, hash, timer);
+        }
+        new
+    }
+
+    /// Deletes a timer; says whether there was one.
+    pub fn delete(&mut self, hash: KeyHash, key: &K, time: Timestamp, tag: u32) -> bool {
+        let timer = Scoped { key: key.clone(), scope: (time, tag) };
+        let found = self.table.remove(Scoped::<K, Scope>::hash(hash, &timer.scope), &timer).is_some();
+        if found && let Some(moment) = self.index.get_mut(&time) {
+            moment.deleted += 1;
+            if moment.deleted >= moment.timers.len() {
+                self.index.remove(&time);
+            } else if moment.deleted > 32 && moment.deleted > moment.timers.len() / 2 {
+                let table = &self.table;
+                moment.timers.retain(|(hash, key, tag)| is_registered(table, *hash, key, time, *tag));
+                moment.deleted = 0;
+            }
+        }
+        found
+    }
+
+    /// Takes the earliest timer whose time is at or before `until`, in no particular order among equal times.
+    /// A caller may stop between two timers, and register or delete any.
+    pub fn pop_due(&mut self, until: Timestamp) -> Option<Timer<K>> {
+        while let Some(mut first) = self.index.first_entry().filter(|first| *first.key() <= until) {
+            let time = *first.key();
+            let Some((hash, key, tag)) = first.get_mut().timers.pop() else {
+                first.remove();
+                continue;
+            };
+            let timer = Scoped { key, scope: (time, tag) };
+            if self.table.remove(Scoped::<K, Scope>::hash(hash, &timer.scope), &timer).is_some() {
+                return Some(Timer { hash, key: timer.key, time, tag });
+            }
+            first.get_mut().deleted = first.get().deleted.saturating_sub(1);
+        }
+        None
+    }
+
+    /// A time before which no timer is due; `None` if there are no timers.
+    pub fn next_time(&self) -> Option<Timestamp> {
+        self.index.iter().find(|(_, moment)| !moment.timers.is_empty()).map(|(time, _)| *time)
+    }
+}
+
+fn is_registered<K: Key>(
+    table: &KeyedTable<Scoped<K, Scope>, ()>,
+    hash: KeyHash,
+    key: &K,
+    time: i64,
+    tag: u32,
+) -> bool {
+    let timer = Scoped { key: key.clone(), scope: (time, tag) };
+    table.get(Scoped::<K, Scope>::hash(hash, &timer.scope), &timer).is_some()
+}
+
+fn enter<K>(index: &mut BTreeMap<i64, Moment<K>>, hash: KeyHash, timer: Scoped<K, Scope>) {
+    let (time, tag) = timer.scope;
+    let moment = index.entry(time).or_insert_with(|| Moment { timers: Vec::new(), deleted: 0 });
+    moment.timers.push((hash, timer.key, tag));
+}
+
+impl<K: Key> SnapshotTable for TimerTable<K> {
+    fn id(&self) -> TableId {
+        self.table.id()
+    }
+    fn name(&self) -> &str {
+        self.table.name()
+    }
+    fn type_name(&self) -> String {
+        format!("timers of {}", std::any::type_name::<K>())
+    }
+    fn freeze(&mut self, checkpoint: CheckpointId, kind: SnapshotKind) {
+        self.table.freeze(checkpoint, kind);
+    }
+    fn snapshot_step(
+        &mut self,
+        budget_bytes: usize,
+        out: &mut dyn RunWriter,
+    ) -> Result<Progress, StateError> {
+        self.table.snapshot_step(budget_bytes, out)
+    }
+    fn complete(&mut self, checkpoint: CheckpointId) {
+        self.table.complete(checkpoint);
+    }
+    fn abort(&mut self, checkpoint: CheckpointId) {
+        self.table.abort(checkpoint);
+    }
+    fn load(&mut self, bytes: &[u8], restore: Restore<'_>) -> Result<(), StateError> {
+        let index = &mut self.index;
+        self.table.load_each(bytes, restore, |timer| enter(index, timer.key.key_hash(), timer.clone()))
+    }
+    fn reset(&mut self) {
+        self.table.reset();
+        self.index.clear();
+    }
+    fn clear_groups(&mut self, groups: &KeyGroupSet) {
+        let max = self.table.layout().max_parallelism();
+        self.table.clear_groups(groups);
+        for moment in self.index.values_mut() {
+            moment.timers.retain(|(hash, _, _)| !groups.contains(hash.group(max)));
+            // As far as is known: this may only be too low, or timers that remain would be dropped.
+            moment.deleted = 0;
+        }
+    }
+    fn len(&self) -> usize {
+        self.table.len()
+    }
+    fn live_bytes(&self) -> u64 {
+        self.table.live_bytes()
+    }
+    fn memory_bytes(&self) -> usize {
+        self.table.memory_bytes() + self.table.len() * size_of::<(KeyHash, K, u32)>()
+    }
+    fn check_invariants(&self) {
+        self.table.check_invariants();
+        let indexed = |timer: &Scoped<K, Scope>| {
+            let moment = self.index.get(&timer.scope.0);
+            moment.is_some_and(|m| {
+                m.timers.iter().any(|(_, key, tag)| (key, *tag) == (&timer.key, timer.scope.1))
+            })
+        };
+        assert!(self.table.iter().all(|(timer, ())| indexed(timer)), "a timer is missing from the index");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn timers() -> TimerTable<u64> {
+        TimerTable::new(TableId(0), "timers", MaxParallelism::DEFAULT)
+    }
+
+    fn fired(timers: &mut TimerTable<u64>, until: i64) -> Vec<(i64, u64)> {
+        let mut fired: Vec<_> =
+            std::iter::from_fn(|| timers.pop_due(until)).map(|t| (t.time, t.key)).collect();
+        assert!(fired.is_sorted_by_key(|(time, _)| *time));
+        fired.sort_unstable();
+        fired
+    }
+
+    #[test]
+    fn timers_fire_once_in_order_of_time() {
+        let mut timers = timers();
+        for key in 0..100u64 {
+            assert!(timers.register(key.key_hash(), &key, 50 - (key as i64 % 10), 0));
+            assert!(!timers.register(key.key_hash(), &key, 50 - (key as i64 % 10), 0));
+        }
+        timers.check_invariants();
+        assert_eq!(timers.next_time(), Some(41));
+        assert_eq!(fired(&mut timers, 42).len(), 20);
+        assert_eq!(fired(&mut timers, i64::MAX).len(), 80);
+        assert!(timers.is_empty());
+        assert_eq!(timers.next_time(), None);
+    }
+
+    #[test]
+    fn deleted_timers_do_not_fire_and_may_be_registered_again() {
+        let mut timers = timers();
+        for key in 0..100u64 {
+            timers.register(key.key_hash(), &key, 5, 1);
+        }
+        for key in 0..90u64 {
+            assert!(timers.delete(key.key_hash(), &key, 5, 1));
+            assert!(!timers.delete(key.key_hash(), &key, 5, 1));
+        }
+        timers.register(3u64.key_hash(), &3, 5, 1);
+        timers.check_invariants();
+        let keys: Vec<u64> = fired(&mut timers, 5).into_iter().map(|(_, key)| key).collect();
+        assert_eq!(keys, std::iter::once(3).chain(90..100).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_timer_that_fires_within_its_epoch_leaves_nothing_to_write() {
+        let mut timers = timers();
+        for key in 0..100u64 {
+            timers.register(key.key_hash(), &key, 5, 0);
+        }
+        fired(&mut timers, 5);
+        timers.freeze(CheckpointId(1), SnapshotKind::Checkpoint);
+        let mut writer = crate::SnapshotWriter::new(Vec::new());
+        assert_eq!(timers.snapshot_step(1 << 20, &mut writer), Ok(Progress::Done));
+        let (_, runs) = writer.finish();
+        assert_eq!(runs, []);
+    }
+}

@@ -1,0 +1,171 @@
+//! Bytes that are not what was written: always an error that names the table, never a panic.
+
+use proptest::prelude::*;
+use reflow_state::{
+    KeyedTable, Origin, Progress, Restore, SnapshotKind, SnapshotWriter, StateError, StateValue, TableId,
+};
+use reflow_types::{CheckpointId, Key, KeyGroupSet, MaxParallelism};
+use serde::{Deserialize, Serialize};
+
+const TABLE: TableId = TableId(1);
+
+fn max() -> MaxParallelism {
+    MaxParallelism::new(4).unwrap()
+}
+
+fn snapshot<V: StateValue + Clone>(value: &V, kind: SnapshotKind) -> Vec<u8> {
+    let mut table = KeyedTable::<String, V>::new(TABLE, "carts", max());
+    for key in 0..20u64 {
+        let key = format!("key {key}");
+        table.upsert(key.key_hash(), &key, || value.clone());
+    }
+    table.freeze(CheckpointId(1), kind);
+    let mut writer = SnapshotWriter::new(Vec::new());
+    assert_eq!(table.snapshot_step(usize::MAX, &mut writer), Ok(Progress::Done));
+    writer.finish().0.concat()
+}
+
+fn load<V: StateValue>(bytes: &[u8]) -> Result<KeyedTable<String, V>, StateError> {
+    let mut table = KeyedTable::new(TABLE, "carts", max());
+    let owned = &KeyGroupSet::all(max());
+    table.load(bytes, Restore { table: TABLE, owned, origin: Origin::Own }).map(|()| table)
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Cart {
+    items: Vec<Item>,
+    total: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Item {
+    name: String,
+    count: u32,
+}
+
+fn cart() -> Cart {
+    Cart { items: vec![Item { name: "pear".into(), count: 3 }], total: 12 }
+}
+
+proptest! {
+    #[test]
+    fn a_flipped_bit_or_a_cut_is_found(at in any::<proptest::sample::Index>(), bit in 0..8, cut in any::<bool>()) {
+        for kind in [SnapshotKind::Checkpoint, SnapshotKind::Savepoint] {
+            let mut bytes = snapshot(&cart(), kind);
+            let at = at.index(bytes.len());
+            if cut {
+                bytes.truncate(at);
+                match load::<Cart>(&bytes) {
+                    Ok(table) => assert!(table.len() < 20, "the cut fell between two blocks"),
+                    Err(error) => assert!(error.to_string().contains("table 'carts'"), "{error}"),
+                }
+            } else {
+                bytes[at] ^= 1u8 << bit;
+                let error = load::<Cart>(&bytes).err().expect("each bit is covered by the checksum");
+                assert!(error.to_string().contains("table 'carts'"), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn garbage_is_refused(bytes in proptest::collection::vec(any::<u8>(), 1..200)) {
+        assert!(load::<Cart>(&bytes).is_err());
+    }
+
+    /// Whole blocks of other types: the checksum is right, the entries are not.
+    #[test]
+    fn other_types_do_not_panic(value in any::<Vec<Option<(i32, String)>>>()) {
+        for kind in [SnapshotKind::Checkpoint, SnapshotKind::Savepoint] {
+            let _ = load::<Cart>(&snapshot(&value, kind));
+        }
+    }
+}
+
+#[test]
+fn errors_say_where_and_what() {
+    let error = |bytes: &[u8]| load::<Cart>(bytes).err().unwrap().to_string();
+    let bytes = snapshot(&cart(), SnapshotKind::Checkpoint);
+    assert_eq!(
+        error(&bytes[..5]),
+        "table 'carts': the state is truncated: 5 bytes are too few for a block's header"
+    );
+    let at_group_0 = "table 'carts', key group 0: the state is ";
+    assert!(error(&bytes[..30]).starts_with(&format!("{at_group_0}truncated: a block of ")));
+    let mut damaged = bytes.clone();
+    damaged[25] ^= 4;
+    assert!(error(&damaged).starts_with(&format!("{at_group_0}damaged: checksum ")));
+}
+
+#[test]
+fn a_savepoint_survives_added_and_dropped_fields() {
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct NewCart {
+        #[serde(default)]
+        currency: String,
+        items: Vec<NewItem>,
+    }
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct NewItem {
+        count: u64,
+        name: String,
+    }
+    let table = load::<NewCart>(&snapshot(&cart(), SnapshotKind::Savepoint)).unwrap();
+    let expected =
+        NewCart { currency: String::new(), items: vec![NewItem { count: 3, name: "pear".into() }] };
+    assert_eq!(table.len(), 20);
+    assert!(table.iter().all(|(_, cart)| *cart == expected));
+}
+
+#[test]
+fn an_incompatible_savepoint_names_the_field() {
+    #[derive(Clone, Debug, Serialize, Deserialize)]
+    struct Retyped {
+        items: Vec<RetypedItem>,
+    }
+    #[derive(Clone, Debug, Serialize, Deserialize)]
+    struct RetypedItem {
+        count: String,
+    }
+    let bytes = snapshot(&cart(), SnapshotKind::Savepoint);
+    let error = load::<Retyped>(&bytes).err().unwrap().to_string();
+    assert!(
+        error.contains("table 'carts', key group 0: entry 0 does not fit 'value.items[0].count'"),
+        "{error}"
+    );
+
+    #[derive(Clone, Debug, Serialize, Deserialize)]
+    struct Extended {
+        owner: String,
+    }
+    let error = load::<Extended>(&bytes).err().unwrap().to_string();
+    assert!(error.contains("'value': missing field `owner`"), "{error}");
+}
+
+#[test]
+fn a_value_that_cannot_be_encoded_fails_the_snapshot_only() {
+    #[derive(Clone)]
+    struct Stubborn;
+    impl Serialize for Stubborn {
+        fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+            Err(serde::ser::Error::custom("no"))
+        }
+    }
+    impl<'de> Deserialize<'de> for Stubborn {
+        fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+            Ok(Stubborn)
+        }
+    }
+    let mut table = KeyedTable::<u64, Stubborn>::new(TABLE, "stubborn", max());
+    table.upsert(1u64.key_hash(), &1, || Stubborn);
+    for (checkpoint, changes_first) in [(1, false), (2, true)] {
+        table.freeze(CheckpointId(checkpoint), SnapshotKind::Savepoint);
+        if changes_first {
+            table.get_mut(1u64.key_hash(), &1).unwrap();
+        }
+        let mut writer = SnapshotWriter::new(Vec::new());
+        let error = table.snapshot_step(1 << 20, &mut writer).unwrap_err().to_string();
+        assert!(error.contains("table 'stubborn', key group") && error.ends_with("no"), "{error}");
+        table.abort(CheckpointId(checkpoint));
+    }
+    assert_eq!(table.len(), 1);
+}
