@@ -16,7 +16,7 @@ pub fn fail(fault: Fault, operator: &str, error: impl Display) -> ! {
 }
 
 /// Runs a step of the task named `task`; a failure or a panic in it becomes an error.
-pub(crate) fn catch<R>(task: &str, step: impl FnOnce() -> R) -> Result<R, Failure> {
+pub fn catch<R>(task: &str, step: impl FnOnce() -> R) -> Result<R, Failure> {
     catch_unwind(AssertUnwindSafe(step)).map_err(|payload| match payload.downcast::<Failure>() {
         Ok(failure) => *failure,
         Err(panic) => {

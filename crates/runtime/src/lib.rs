@@ -16,7 +16,7 @@ pub mod stages;
 pub mod task;
 
 pub use build::BuildContext;
-pub use failure::fail;
-pub use slot::{Slot, SlotCommand, SlotEvent, SlotPort};
+pub use failure::{catch, fail};
+pub use slot::{DeployedTask, Slot, SlotCommand, SlotEvent, SlotPort};
 pub use stage::{Control, OpenContext, SnapshotContext, Stage};
 pub use task::{Task, TaskEvent, TaskStep};

@@ -1,11 +1,11 @@
 //! Streams by key.
 
-use crate::pipeline::{Pipeline, RollingHead, WindowHead};
+use crate::pipeline::{Pipeline, ProcessHead, RollingHead, WindowHead};
 use crate::stream::{Stream, VertexDraft};
 use crate::windowed::WindowedStream;
 use reflow_api::window::Trigger;
 use reflow_api::window::{Assigner, EventTimeTrigger};
-use reflow_api::{Aggregate, Data};
+use reflow_api::{Aggregate, Data, ProcessFunction};
 use reflow_graph::Shipping;
 use reflow_network::output::KeySelector;
 use reflow_runtime::keyed::Contents;
@@ -40,6 +40,17 @@ impl<P: Pipeline<Out: Data>, F: KeySelector<P::Out>> KeyedStream<P, F> {
         let key = self.key.clone();
         let head = RollingHead { key, aggregate: Reduce::new(function), takes: PhantomData };
         self.keyed("reduce", "Reduce", head)
+    }
+
+    /// Runs a function with state and timers.
+    pub fn process<Q>(self, function: Q) -> Stream<ProcessHead<P::Out, F, Q>>
+    where
+        Q: ProcessFunction<Key = F::Key, In = P::Out>,
+        Q::Out: Send + 'static,
+    {
+        let key = self.key.clone();
+        let head = ProcessHead { key, function, takes: PhantomData };
+        self.keyed("process", "Process", head)
     }
 
     /// Groups each key's records into windows.

@@ -1,9 +1,9 @@
 //! Chains of operators as types.
 
 use reflow_api::window::{Assigner, Trigger};
-use reflow_api::{Aggregate, Source, Watermarks, source::ReaderContext};
+use reflow_api::{Aggregate, ProcessFunction, Source, Watermarks, source::ReaderContext};
 use reflow_network::output::KeySelector;
-use reflow_runtime::keyed::{Contents, Rolling, Unkeyed, WindowOperator};
+use reflow_runtime::keyed::{Contents, Process, Rolling, Unkeyed, WindowOperator};
 use reflow_runtime::stages::{AssignTime, Filter, FlatMap, Inspect, Map, TimeSelector};
 use reflow_runtime::task::{InputTask, SourceTask};
 use reflow_runtime::{BuildContext, Stage, Task};
@@ -88,6 +88,28 @@ where
     type Out = A::Out;
     fn build<D: Stage<A::Out> + 'static>(&self, down: D, context: &mut BuildContext<'_>) -> Box<dyn Task> {
         let head = Rolling::new(self.key.clone(), self.aggregate.clone(), context.max_parallelism, down);
+        Box::new(InputTask::new(context.gate::<T>(), head, context))
+    }
+}
+
+/// Runs a process function by key.
+pub struct ProcessHead<T, F, P> {
+    pub(crate) key: F,
+    pub(crate) function: P,
+    pub(crate) takes: PhantomData<fn(T)>,
+}
+
+impl<T, F, P> Pipeline for ProcessHead<T, F, P>
+where
+    T: DeserializeOwned + Send + 'static,
+    F: KeySelector<T>,
+    P: ProcessFunction<Key = F::Key, In = T>,
+    P::Out: Send + 'static,
+{
+    type Out = P::Out;
+    fn build<D: Stage<P::Out> + 'static>(&self, down: D, context: &mut BuildContext<'_>) -> Box<dyn Task> {
+        let (key, function) = (self.key.clone(), self.function.clone());
+        let head = Process::new(uid(context, 0), key, function, context.max_parallelism, down);
         Box::new(InputTask::new(context.gate::<T>(), head, context))
     }
 }

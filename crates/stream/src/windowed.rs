@@ -90,6 +90,22 @@ where
         let WindowedStream { keyed, assigner, trigger } = self.windowed;
         keyed.windowed((assigner, trigger, Buffered { evictor: self.evictor, function }), "Window")
     }
+
+    /// Of a window's records the one with the highest measure, the earliest among equals.
+    pub fn max_by<M>(
+        self,
+        measure: impl Fn(&P::Out) -> M + Clone + Send + 'static,
+    ) -> Stream<impl Pipeline<Out = P::Out>>
+    where
+        M: PartialOrd,
+    {
+        self.apply(move |_: &F::Key, _: Window, records: &VecDeque<(Timestamp, P::Out)>| {
+            let mut highest = records.iter().map(|(_, record)| record);
+            let first = highest.next()?;
+            let better = |best, next| if measure(next) > measure(best) { next } else { best };
+            Some(highest.fold(first, better).clone())
+        })
+    }
 }
 
 /// Counts records.

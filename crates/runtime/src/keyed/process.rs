@@ -1,2 +1,232 @@
-//! Process functions (stub until timers are there).
-pub struct Process;
+//! Process functions: one state value per key, and timers in event and processing time.
+
+use super::Head;
+use crate::stage::{Control, OpenContext, Stage, pass_on};
+use reflow_api::{Context, ProcessFunction, TimeDomain};
+use reflow_network::Row;
+use reflow_network::output::KeySelector;
+use reflow_protocol::control::{Fault, SubtaskMetrics};
+use reflow_state::{KeyedTable, SnapshotTable, TableId, TimerTable};
+use reflow_types::{Instant, Key, KeyHash, MIN_WATERMARK, MaxParallelism, Timestamp};
+
+/// How many timers fire in one step.
+const FIRE_AT_ONCE: usize = 1024;
+
+/// Runs a process function.
+pub struct Process<T, F: KeySelector<T>, P: ProcessFunction<Key = F::Key, In = T>, D> {
+    operator: String,
+    key: F,
+    function: P,
+    keyed: Keyed<F::Key, P::State>,
+    /// The watermark that is passed on once all its timers have fired.
+    firing: Option<Timestamp>,
+    /// The input has ended: passed on after the last watermark.
+    then_end: bool,
+    next: D,
+}
+
+/// What belongs to keys.
+struct Keyed<K: Key, S> {
+    state: KeyedTable<K, S>,
+    event_timers: TimerTable<K>,
+    processing_timers: TimerTable<K>,
+    watermark: Timestamp,
+    /// Never goes back, not after a restore either.
+    processing_time: Timestamp,
+}
+
+impl<T, F, P, D> Process<T, F, P, D>
+where
+    F: KeySelector<T>,
+    P: ProcessFunction<Key = F::Key, In = T>,
+    D: Stage<P::Out>,
+{
+    /// Runs `function` by `key`.
+    pub fn new(operator: String, key: F, function: P, max: MaxParallelism, next: D) -> Self {
+        let keyed = Keyed {
+            state: KeyedTable::new(TableId(0), "state", max),
+            event_timers: TimerTable::new(TableId(1), "event-time timers", max),
+            processing_timers: TimerTable::new(TableId(2), "processing-time timers", max),
+            watermark: MIN_WATERMARK,
+            processing_time: MIN_WATERMARK,
+        };
+        Self { operator, key, function, keyed, firing: None, then_end: false, next }
+    }
+
+    /// Fires due timers of one domain, as many as one step may; says whether more are due.
+    fn fire(&mut self, domain: TimeDomain, until: Timestamp) -> bool {
+        for _ in 0..FIRE_AT_ONCE {
+            let timers = self.keyed.timers(domain);
+            let Some(timer) = timers.pop_due(until) else { return false };
+            let Self { function, keyed, next, operator, .. } = self;
+            let mut at = At { key: &timer.key, hash: timer.hash, time: timer.time, keyed, next };
+            if let Err(error) = function.on_timer(&mut at, timer.time, domain) {
+                crate::fail(Fault::User, operator, error);
+            }
+        }
+        true
+    }
+
+    /// Fires what the watermark makes due, then passes it on; says whether more is due.
+    fn continue_firing(&mut self) -> bool {
+        let Some(watermark) = self.firing else { return false };
+        if self.fire(TimeDomain::Event, watermark) {
+            return true;
+        }
+        self.firing = None;
+        self.next.watermark(watermark);
+        if std::mem::take(&mut self.then_end) {
+            self.next.end();
+        }
+        false
+    }
+}
+
+impl<K: Key, S> Keyed<K, S> {
+    fn timers(&mut self, domain: TimeDomain) -> &mut TimerTable<K> {
+        match domain {
+            TimeDomain::Event => &mut self.event_timers,
+            TimeDomain::Processing => &mut self.processing_timers,
+        }
+    }
+}
+
+/// A function's view of one key at one moment.
+struct At<'a, K: Key, S, D> {
+    key: &'a K,
+    hash: KeyHash,
+    time: Timestamp,
+    keyed: &'a mut Keyed<K, S>,
+    next: &'a mut D,
+}
+
+impl<K, S, Out, D> Context<K, S, Out> for At<'_, K, S, D>
+where
+    K: Key,
+    S: Default + serde::Serialize + serde::de::DeserializeOwned + Send + 'static,
+    D: Stage<Out>,
+{
+    fn key(&self) -> &K {
+        self.key
+    }
+
+    #[inline]
+    fn state(&self) -> Option<&S> {
+        self.keyed.state.get(self.hash, self.key)
+    }
+
+    #[inline]
+    fn state_mut(&mut self) -> &mut S {
+        self.keyed.state.upsert(self.hash, self.key, S::default)
+    }
+
+    fn clear_state(&mut self) {
+        self.keyed.state.remove(self.hash, self.key);
+    }
+
+    fn timestamp(&self) -> Timestamp {
+        self.time
+    }
+
+    fn watermark(&self) -> Timestamp {
+        self.keyed.watermark
+    }
+
+    fn processing_time(&self) -> Timestamp {
+        self.keyed.processing_time
+    }
+
+    fn register_timer(&mut self, domain: TimeDomain, time: Timestamp) {
+        self.keyed.timers(domain).register(self.hash, self.key, time, 0);
+    }
+
+    fn delete_timer(&mut self, domain: TimeDomain, time: Timestamp) {
+        self.keyed.timers(domain).delete(self.hash, self.key, time, 0);
+    }
+
+    #[inline]
+    fn emit(&mut self, value: Out) {
+        self.next.push(value, self.time);
+    }
+}
+
+impl<T, F, P, D> Head<T> for Process<T, F, P, D>
+where
+    T: Send + 'static,
+    F: KeySelector<T>,
+    P: ProcessFunction<Key = F::Key, In = T>,
+    D: Stage<P::Out>,
+{
+    #[inline]
+    fn row(&mut self, row: Row<T>) {
+        let key = self.key.key(&row.value);
+        let Self { function, keyed, next, operator, .. } = self;
+        let mut at = At { key: &key, hash: row.hash, time: row.time, keyed, next };
+        if let Err(error) = function.process(&mut at, row.value) {
+            crate::fail(Fault::User, operator, error);
+        }
+    }
+}
+
+impl<T, F, P, D> Control for Process<T, F, P, D>
+where
+    T: Send + 'static,
+    F: KeySelector<T>,
+    P: ProcessFunction<Key = F::Key, In = T>,
+    D: Stage<P::Out>,
+{
+    pass_on!(except { open watermark tick resume next_wakeup end tables count });
+
+    fn open(&mut self, context: &mut OpenContext<'_>) {
+        self.keyed.watermark = context.watermark;
+        self.keyed.processing_time = context.now.as_millis();
+        self.next.open(context);
+    }
+
+    fn watermark(&mut self, time: Timestamp) {
+        self.keyed.watermark = time;
+        self.firing = Some(time);
+        self.continue_firing();
+    }
+
+    fn tick(&mut self, now: Instant) {
+        self.keyed.processing_time = self.keyed.processing_time.max(now.as_millis());
+        self.next.tick(now);
+    }
+
+    fn resume(&mut self) -> bool {
+        let until = self.keyed.processing_time;
+        let more = self.keyed.processing_timers.next_time().is_some_and(|time| time <= until)
+            && self.fire(TimeDomain::Processing, until);
+        let more = self.continue_firing() || more;
+        self.next.resume() || more
+    }
+
+    fn next_wakeup(&self) -> Option<Instant> {
+        let own = self.keyed.processing_timers.next_time();
+        let own = own.map(|time| Instant::from_millis(u64::try_from(time).unwrap_or(0)));
+        own.into_iter().chain(self.next.next_wakeup()).min()
+    }
+
+    fn end(&mut self) {
+        if self.firing.is_some() {
+            self.then_end = true;
+        } else {
+            self.next.end();
+        }
+    }
+
+    fn tables(&mut self, visit: &mut dyn FnMut(&mut dyn SnapshotTable)) {
+        visit(&mut self.keyed.state);
+        visit(&mut self.keyed.event_timers);
+        visit(&mut self.keyed.processing_timers);
+        self.next.tables(visit);
+    }
+
+    fn count(&self, metrics: &mut SubtaskMetrics) {
+        let keyed = &self.keyed;
+        let timers = keyed.event_timers.memory_bytes() + keyed.processing_timers.memory_bytes();
+        metrics.state_bytes += (keyed.state.memory_bytes() + timers) as u64;
+        self.next.count(metrics);
+    }
+}

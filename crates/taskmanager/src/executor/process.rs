@@ -1,0 +1,396 @@
+//! The executor as a process.
+
+use super::attempt::{Builder, Running};
+use super::peers::{Credentials, Peer, Peers};
+use super::slots::Slots;
+use bytes::Bytes;
+use reflow_env::{Clock, ConnId, Input, ListenerId, Output, Process, Signal};
+use reflow_network::{Hub, Outgoing};
+use reflow_protocol::control::{Failure, Fault, FromExecutor, ToExecutor};
+use reflow_protocol::data::{DataFrame, ToSender};
+use reflow_protocol::deployment::{Attempt, Deployment, ExecutorStart};
+use reflow_protocol::hello::Hello;
+use reflow_runtime::{SlotCommand, SlotEvent, TaskEvent};
+use reflow_stream::Job;
+use reflow_types::{Instant, SubtaskId};
+use std::sync::Arc;
+use std::time::Duration;
+use tracing::{debug, info, warn};
+
+const JOB_MANAGER: ConnId = ConnId(0);
+const DATA: ListenerId = ListenerId(0);
+/// How often memory is looked at.
+const WATCH_INTERVAL: Duration = Duration::from_millis(200);
+
+/// What an executor needs from its surroundings.
+pub struct ExecutorOptions {
+    /// What its TaskManager told it.
+    pub start: ExecutorStart,
+    /// The job, as the job function built it in this process.
+    pub job: Job,
+    /// For slots, which measure their own work.
+    pub clock: Arc<dyn Clock>,
+    /// Raised when a slot has something to say.
+    pub signal: Signal,
+    /// Resident memory of this process in bytes.
+    pub memory: Box<dyn Fn() -> u64 + Send>,
+    /// The process id, for people.
+    pub pid: u32,
+}
+
+/// A task executor.
+pub struct Executor {
+    options: ExecutorOptions,
+    credentials: Credentials,
+    hub: Hub,
+    slots: Option<Slots>,
+    peers: Peers,
+    data_address: Option<String>,
+    job_manager: Link,
+    running: Option<Running>,
+    /// Waits until the slots have dropped the attempt before.
+    deploying: Option<Box<Deployment>>,
+    /// What came for the attempt that is being deployed.
+    held: Vec<ToExecutor>,
+    /// Is answered once the slots have dropped the attempt.
+    canceling: Option<Attempt>,
+    next_watch: Instant,
+}
+
+/// The connection to the JobManager.
+struct Link {
+    connected: bool,
+    registered: bool,
+    heartbeat_interval: Duration,
+    heartbeat_timeout: Duration,
+    next_heartbeat: Option<Instant>,
+    heard: Instant,
+}
+
+impl Executor {
+    /// An executor that has not begun.
+    pub fn new(options: ExecutorOptions) -> Self {
+        let start = &options.start.start;
+        Self {
+            credentials: Credentials { id: start.executor, job: start.job, token: start.token },
+            hub: Hub::new(options.signal.clone()),
+            slots: None,
+            peers: Peers::default(),
+            data_address: None,
+            job_manager: Link {
+                connected: false,
+                registered: false,
+                heartbeat_interval: Duration::from_secs(1),
+                heartbeat_timeout: Duration::from_secs(60),
+                next_heartbeat: None,
+                heard: Instant::default(),
+            },
+            running: None,
+            deploying: None,
+            held: Vec::new(),
+            canceling: None,
+            next_watch: Instant::default(),
+            options,
+        }
+    }
+
+    fn slots(&mut self) -> &mut Slots {
+        self.slots.as_mut().expect("slots are made with the first input")
+    }
+
+    fn start(&mut self, now: Instant, out: &mut Vec<Output>) {
+        let ExecutorOptions { start, signal, clock, .. } = &self.options;
+        self.slots = Some(Slots::start(start.start.slots, signal, clock, out));
+        let address = format!("{}:{}", start.bind_host, start.data_port);
+        out.push(Output::Listen { listener: DATA, address });
+        out.push(Output::Connect { conn: JOB_MANAGER, address: start.job_manager.clone() });
+        self.job_manager.heard = now;
+        self.next_watch = now + WATCH_INTERVAL;
+    }
+
+    fn register(&mut self, out: &mut Vec<Output>) {
+        let Some(data_address) = self.data_address.clone() else { return };
+        if !self.job_manager.connected || self.job_manager.registered {
+            return;
+        }
+        self.job_manager.registered = true;
+        let Credentials { id, job, token } = self.credentials;
+        out.push(Output::Send { conn: JOB_MANAGER, frame: Hello::Executor { id, job, token }.encode() });
+        let fingerprint = self.options.job.fingerprint();
+        say(out, &FromExecutor::Register { id, data_address, fingerprint, pid: self.options.pid });
+    }
+
+    fn obey(&mut self, now: Instant, message: ToExecutor, out: &mut Vec<Output>) {
+        self.job_manager.heard = now;
+        // What belongs to an attempt whose tasks are not there yet waits for them.
+        if self.deploying.is_some() && !matches!(message, ToExecutor::Deploy(_) | ToExecutor::Heartbeat) {
+            if let ToExecutor::CancelAttempt { attempt } = message {
+                self.cancel(attempt, out);
+            } else {
+                self.held.push(message);
+            }
+            return;
+        }
+        let current = self.running.as_ref().filter(|running| !running.failed).map(|running| running.attempt);
+        match message {
+            ToExecutor::Registered { heartbeat_interval, heartbeat_timeout } => {
+                self.job_manager.heartbeat_interval = heartbeat_interval;
+                self.job_manager.heartbeat_timeout = heartbeat_timeout;
+                self.job_manager.next_heartbeat = Some(now);
+            }
+            ToExecutor::Refused { reason } => out.push(Output::Exit { code: 1, reason }),
+            ToExecutor::Heartbeat => {}
+            ToExecutor::Deploy(deployment) => {
+                info!(attempt = %deployment.attempt, "deploying");
+                self.held.clear();
+                self.deploying = Some(deployment);
+                self.running = None;
+                self.slots().clear();
+            }
+            ToExecutor::CancelAttempt { attempt } => self.cancel(attempt, out),
+            ToExecutor::TriggerCheckpoint { attempt, checkpoint, kind } if current == Some(attempt) => {
+                self.slots().tell_all(|| SlotCommand::Trigger(checkpoint, kind.clone()));
+            }
+            ToExecutor::CheckpointCompleted { attempt, checkpoint } if current == Some(attempt) => {
+                self.slots().tell_all(|| SlotCommand::Completed(checkpoint));
+            }
+            ToExecutor::CheckpointAborted { attempt, checkpoint } if current == Some(attempt) => {
+                self.slots().tell_all(|| SlotCommand::Aborted(checkpoint));
+            }
+            ToExecutor::AssignSplits { attempt, subtask, splits, last } if current == Some(attempt) => {
+                let slot = self.running.as_ref().and_then(|running| running.subtasks.get(&subtask).copied());
+                if let Some(slot) = slot {
+                    self.slots().tell(slot, SlotCommand::AssignSplits { subtask, splits, last });
+                }
+            }
+            ToExecutor::TriggerCheckpoint { attempt, .. }
+            | ToExecutor::CheckpointCompleted { attempt, .. }
+            | ToExecutor::CheckpointAborted { attempt, .. }
+            | ToExecutor::AssignSplits { attempt, .. } => {
+                debug!(%attempt, "a message for an attempt that does not run here is dropped");
+            }
+        }
+    }
+
+    fn cancel(&mut self, attempt: Attempt, out: &mut Vec<Output>) {
+        if self.deploying.as_ref().is_some_and(|deployment| deployment.attempt == attempt) {
+            self.deploying = None;
+            self.held.clear();
+        }
+        self.canceling = Some(attempt);
+        self.running = None;
+        self.slots().clear();
+        self.after_clearing(out);
+    }
+
+    /// Goes on with what had to wait until the slots were empty.
+    fn after_clearing(&mut self, out: &mut Vec<Output>) {
+        if self.slots().is_clearing() {
+            return;
+        }
+        if let Some(attempt) = self.canceling.take() {
+            self.hub.clear(reflow_types::SubtaskId(u64::MAX));
+            say(out, &FromExecutor::AttemptCanceled { attempt });
+        }
+        let Some(deployment) = self.deploying.take() else { return };
+        let first = deployment.graph.subtasks().map(|(_, _, subtask)| subtask.id).min();
+        self.hub.clear(first.unwrap_or(SubtaskId(0)));
+        self.peers.set_addresses(&deployment.executors, out);
+        let builder = Builder {
+            executor: self.credentials.id,
+            job: &self.options.job,
+            hub: &self.hub,
+            clock: &self.options.clock,
+        };
+        let slots = self.slots.as_ref().expect("slots are made with the first input");
+        let (running, failures) = builder.deploy(&deployment, slots);
+        self.running = Some(running);
+        for (subtask, failure) in failures {
+            self.fail(subtask, failure, out);
+        }
+    }
+
+    /// Reports a failure and drops the attempt's tasks here: nothing that they could still do counts.
+    fn fail(&mut self, subtask: SubtaskId, failure: Failure, out: &mut Vec<Output>) {
+        let Some(running) = self.running.as_mut().filter(|running| !running.failed) else { return };
+        running.failed = true;
+        let attempt = running.attempt;
+        warn!(%attempt, %subtask, operator = failure.operator, "subtask failed: {}", failure.message);
+        say(out, &FromExecutor::SubtaskFailed { attempt, subtask, failure });
+        self.slots().clear();
+    }
+
+    /// A peer with which subtasks exchange records is gone.
+    fn lost_peer(&mut self, peer: Peer, reason: &str, out: &mut Vec<Output>) {
+        let (Peer::Sender(id) | Peer::Receiver(id)) = peer else { return };
+        let Some(running) = self.running.as_ref().filter(|running| running.peers.contains(&id)) else { return };
+        let Some(&subtask) = running.subtasks.keys().next() else { return };
+        let message = format!("the data connection to executor {id} is gone: {reason}");
+        self.fail(subtask, Failure { fault: Fault::Connection, operator: "network".to_owned(), message }, out);
+    }
+
+    fn received(&mut self, now: Instant, conn: ConnId, frame: Bytes, out: &mut Vec<Output>) {
+        if conn == JOB_MANAGER {
+            match reflow_protocol::decode(&frame) {
+                Ok(message) => self.obey(now, message, out),
+                Err(error) => out.push(Output::Exit { code: 1, reason: format!("from the JobManager: {error}") }),
+            }
+            return;
+        }
+        let refused = match self.peers.get(conn) {
+            Some(Peer::Sender(_)) => DataFrame::decode(frame).map(|frame| self.hub.deliver(frame)),
+            Some(Peer::Receiver(_)) => {
+                reflow_protocol::decode::<ToSender>(&frame).map(|message| self.hub.credit(message))
+            }
+            Some(Peer::Unknown) => Hello::decode(&frame).map(|hello| self.greeted(conn, hello, out)),
+            None => return,
+        };
+        if let Err(error) = refused {
+            warn!("a data connection is closed: {error}");
+            out.push(Output::Close { conn });
+            self.peers.closed(conn);
+        }
+    }
+
+    fn greeted(&mut self, conn: ConnId, hello: Hello, out: &mut Vec<Output>) {
+        match hello {
+            Hello::Receiver { id, job, token }
+                if job == self.credentials.job && token == self.credentials.token =>
+            {
+                self.peers.identified(conn, id);
+            }
+            other => {
+                warn!(?other, "a data connection is refused: it is not of this job");
+                out.push(Output::Close { conn });
+                self.peers.closed(conn);
+            }
+        }
+    }
+
+    /// Moves everything that the slots have produced.
+    fn pump(&mut self, out: &mut Vec<Output>) {
+        for event in self.slots().take_events(out) {
+            if let SlotEvent::Task { attempt, subtask, event } = event {
+                self.heard_from(attempt, subtask, event, out);
+            }
+        }
+        for outgoing in self.hub.take_outgoing() {
+            match outgoing {
+                Outgoing::Data(to, frame) => self.peers.to_receiver(to, frame, out),
+                Outgoing::Credit(to, message) => self.peers.to_sender(to, &message, &self.credentials, out),
+            }
+        }
+        self.after_clearing(out);
+    }
+
+    fn heard_from(&mut self, attempt: Attempt, subtask: SubtaskId, event: TaskEvent, out: &mut Vec<Output>) {
+        if self.running.as_ref().is_none_or(|running| running.attempt != attempt || running.failed) {
+            return;
+        }
+        let message = match event {
+            TaskEvent::Running => FromExecutor::SubtaskRunning { attempt, subtask },
+            TaskEvent::Ended => FromExecutor::SubtaskEnded { attempt, subtask },
+            TaskEvent::Finished => FromExecutor::SubtaskFinished { attempt, subtask },
+            TaskEvent::Acknowledged { checkpoint, state, timing } => {
+                FromExecutor::Acknowledged { attempt, checkpoint, subtask, state, timing }
+            }
+            TaskEvent::Declined { checkpoint, reason } => {
+                FromExecutor::Declined { attempt, checkpoint, subtask, reason }
+            }
+            TaskEvent::Failed(failure) => return self.fail(subtask, failure, out),
+        };
+        say(out, &message);
+    }
+
+    fn tick(&mut self, now: Instant, out: &mut Vec<Output>) {
+        let silence = now.since(self.job_manager.heard);
+        if silence >= self.job_manager.heartbeat_timeout {
+            let reason = format!("the JobManager has been silent for {} ms", silence.as_millis());
+            out.push(Output::Exit { code: 1, reason });
+            return;
+        }
+        if now >= self.next_watch {
+            self.next_watch = now + WATCH_INTERVAL;
+            self.watch_memory(out);
+        }
+        if self.job_manager.next_heartbeat.is_some_and(|due| now >= due) {
+            self.job_manager.next_heartbeat = Some(now + self.job_manager.heartbeat_interval);
+            let memory_bytes = (self.options.memory)();
+            let subtasks = if self.running.is_some() { self.slots().metrics() } else { Vec::new() };
+            say(out, &FromExecutor::Heartbeat { memory_bytes, subtasks });
+            self.slots().tell_all(|| SlotCommand::Measure);
+        }
+    }
+
+    /// Fails with a reason before the kernel ends the process without one.
+    fn watch_memory(&mut self, out: &mut Vec<Output>) {
+        let Some(limit) = self.options.start.memory_limit else { return };
+        let used = (self.options.memory)();
+        if used <= limit {
+            return;
+        }
+        let metrics = self.slots().metrics();
+        let Some(largest) = metrics.iter().max_by_key(|subtask| subtask.state_bytes) else { return };
+        let (mib, subtask) = (1 << 20, largest.subtask);
+        let message = format!(
+            "the process uses {} MiB of memory, its limit is {} MiB; the subtask's state takes {} MiB of it: raise \
+             taskmanager.memory.process.size or add TaskManagers",
+            used / mib,
+            limit / mib,
+            largest.state_bytes / mib
+        );
+        let failure = Failure { fault: Fault::External, operator: "memory".to_owned(), message: message.clone() };
+        self.fail(subtask, failure, out);
+        out.push(Output::Exit { code: 1, reason: message });
+    }
+}
+
+fn say(out: &mut Vec<Output>, message: &FromExecutor) {
+    out.push(Output::Send { conn: JOB_MANAGER, frame: reflow_protocol::encode(message) });
+}
+
+impl Process for Executor {
+    fn handle(&mut self, now: Instant, input: Input, out: &mut Vec<Output>) {
+        match input {
+            Input::Start => self.start(now, out),
+            Input::Wakeup => {}
+            Input::Listening { address, .. } => {
+                let port = address.rsplit(':').next().unwrap_or_default();
+                self.data_address = Some(format!("{}:{port}", self.options.start.host));
+                self.register(out);
+            }
+            Input::ListenFailed { error, .. } => {
+                let port = self.options.start.data_port;
+                let reason = format!("cannot listen for data connections on port {port}: {error}; set taskmanager.data.port");
+                out.push(Output::Exit { code: 1, reason });
+            }
+            Input::Accepted { conn, .. } => self.peers.accepted(conn),
+            Input::Connected { conn: JOB_MANAGER } => {
+                self.job_manager.connected = true;
+                self.job_manager.heard = now;
+                self.register(out);
+            }
+            Input::Connected { conn } => self.peers.connected(conn, out),
+            Input::Received { conn, frame } => self.received(now, conn, frame, out),
+            Input::Closed { conn: JOB_MANAGER, reason } => {
+                let reason = format!("the connection to the JobManager is gone: {reason}");
+                out.push(Output::Exit { code: 1, reason });
+            }
+            Input::Closed { conn, reason } => {
+                if let Some(peer) = self.peers.closed(conn) {
+                    self.lost_peer(peer, &reason, out);
+                }
+            }
+            Input::Stored { ticket, result } => self.slots().answer(ticket, result),
+            Input::ChildExited { .. } => {}
+            Input::Terminate => out.push(Output::Exit { code: 0, reason: String::new() }),
+        }
+        self.pump(out);
+        self.tick(now, out);
+    }
+
+    fn next_wakeup(&self) -> Option<Instant> {
+        let silence = self.job_manager.heard + self.job_manager.heartbeat_timeout;
+        [Some(silence), self.job_manager.next_heartbeat, Some(self.next_watch)].into_iter().flatten().min()
+    }
+}

@@ -1,0 +1,119 @@
+//! The executor's slots, and their storage requests.
+
+use reflow_api::Io;
+use reflow_env::{Clock, Output, Signal, StoreOp, StoreResult, Ticket};
+use reflow_protocol::control::SubtaskMetrics;
+use reflow_runtime::{Slot, SlotCommand, SlotEvent, SlotPort};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The executor's slots.
+pub(super) struct Slots {
+    all: Vec<SlotHandle>,
+    signals: Vec<Signal>,
+    /// Storage requests under way: whose they are.
+    requests: BTreeMap<Ticket, (usize, Ticket)>,
+    next_ticket: u64,
+    metrics: BTreeMap<usize, Vec<SubtaskMetrics>>,
+    /// How many have yet to drop their tasks.
+    clearing: usize,
+}
+
+struct SlotHandle {
+    port: SlotPort,
+    io: Io,
+}
+
+impl Slots {
+    /// Makes the slots, and the outputs that start their threads.
+    pub(super) fn start(count: u32, executor: &Signal, clock: &Arc<dyn Clock>, out: &mut Vec<Output>) -> Self {
+        let signals: Vec<Signal> = (0..count).map(|_| Signal::default()).collect();
+        let all = signals.iter().enumerate().map(|(index, signal)| {
+            let port = SlotPort::new(signal.clone(), executor.clone());
+            let io = Io::default();
+            let slot = Box::new(Slot::new(port.clone(), io.clone(), clock.clone()));
+            out.push(Output::RunSlot { slot, signal: signal.clone(), name: format!("slot-{index}") });
+            SlotHandle { port, io }
+        });
+        let all = all.collect();
+        Self { all, signals, requests: BTreeMap::new(), next_ticket: 0, metrics: BTreeMap::new(), clearing: 0 }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub(super) fn signals(&self) -> &[Signal] {
+        &self.signals
+    }
+
+    pub(super) fn io(&self, slot: usize) -> Io {
+        self.all[slot].io.clone()
+    }
+
+    pub(super) fn tell(&self, slot: usize, command: SlotCommand) {
+        self.all[slot].port.tell(command);
+    }
+
+    pub(super) fn tell_all(&self, command: impl Fn() -> SlotCommand) {
+        self.all.iter().for_each(|slot| slot.port.tell(command()));
+    }
+
+    /// Begins to drop all tasks.
+    pub(super) fn clear(&mut self) {
+        if self.clearing == 0 {
+            self.clearing = self.all.len();
+            self.metrics.clear();
+            self.tell_all(|| SlotCommand::Clear);
+        }
+    }
+
+    pub(super) fn is_clearing(&self) -> bool {
+        self.clearing > 0
+    }
+
+    /// Takes what the slots have said; storage requests go out, the rest is returned.
+    pub(super) fn take_events(&mut self, out: &mut Vec<Output>) -> Vec<SlotEvent> {
+        let mut rest = Vec::new();
+        for slot in 0..self.all.len() {
+            for event in self.all[slot].port.take_events() {
+                match event {
+                    SlotEvent::Store(ticket, op) => {
+                        self.next_ticket += 1;
+                        let ours = Ticket(self.next_ticket);
+                        self.requests.insert(ours, (slot, ticket));
+                        out.push(Output::Store { ticket: ours, op: rename_upload(slot, op) });
+                    }
+                    SlotEvent::Metrics(metrics) => {
+                        self.metrics.insert(slot, metrics);
+                    }
+                    SlotEvent::Cleared => self.clearing = self.clearing.saturating_sub(1),
+                    other => rest.push(other),
+                }
+            }
+        }
+        rest
+    }
+
+    /// Brings an answer from storage to its slot.
+    pub(super) fn answer(&mut self, ticket: Ticket, result: StoreResult) {
+        if let Some((slot, theirs)) = self.requests.remove(&ticket) {
+            self.tell(slot, SlotCommand::Answer(theirs, result));
+        }
+    }
+
+    /// What the subtasks had counted when they were last asked.
+    pub(super) fn metrics(&self) -> Vec<SubtaskMetrics> {
+        self.metrics.values().flatten().copied().collect()
+    }
+}
+
+/// Uploads are numbered by slot; for the driver their numbers must differ between slots.
+fn rename_upload(slot: usize, op: StoreOp) -> StoreOp {
+    let unique = |upload: u64| (slot as u64) << 48 | upload;
+    match op {
+        StoreOp::Upload { upload, at, part, last } => StoreOp::Upload { upload: unique(upload), at, part, last },
+        StoreOp::CancelUpload { upload } => StoreOp::CancelUpload { upload: unique(upload) },
+        other => other,
+    }
+}
