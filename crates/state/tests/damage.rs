@@ -1,5 +1,7 @@
 //! Bytes that are not what was written: always an error that names the table, never a panic.
 
+#![expect(clippy::unwrap_used, reason = "a test")]
+
 use proptest::prelude::*;
 use reflow_state::{
     KeyedTable, Origin, Progress, Restore, SnapshotKind, SnapshotWriter, StateError, StateValue, TableId,

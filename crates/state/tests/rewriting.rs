@@ -1,8 +1,9 @@
 //! Bytes: what checkpoints write for what changes, and what a restore reads for what lives.
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 use reflow_state::{
-    KeyedTable, Progress, Restore, Run, RunChain, RunKind, SegmentLayout, SnapshotKind, SnapshotTable,
-    SnapshotWriter, TableId,
+    KeyedTable, Progress, Restore, Run, RunChain, RunKind, SegmentLayout, SnapshotKind, SnapshotWriter,
+    TableId,
 };
 use reflow_types::{CheckpointId, Key, KeyGroup, KeyGroupSet, MaxParallelism};
 use std::collections::BTreeMap;
