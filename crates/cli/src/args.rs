@@ -1,0 +1,219 @@
+//! What can be asked on the command line.
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Watch and steer Reflow jobs, and run TaskManagers.
+#[derive(Debug, Parser)]
+#[command(name = "reflow", version, arg_required_else_help = true, after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  reflow list                                   what runs here
+  reflow info                                   the only job, vertex by vertex
+  reflow savepoint 9cb9 s3://bucket/savepoints  a savepoint of the job whose id begins with 9cb9
+  reflow stop orders --savepoint-path /data/sp  end the job named orders; nothing is lost
+  reflow list --jobmanager host:8081            ask another JobManager
+
+To run a job, start its own executable: `lib/NAME run`, or `reflow run NAME`. To offer slots to a cluster,
+`reflow taskmanager --config-dir conf`; bin/taskmanager.sh does that in the background.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List jobs: id, name, state, running tasks.
+    List(List),
+    /// Show a job: its state, and each vertex with its parallelism and what it has read and written.
+    Info(Info),
+    /// Cancel a job at once, without a savepoint.
+    ///
+    /// What it wrote since its last checkpoint does not appear. To end a job and keep its state, use `stop`.
+    Cancel(Cancel),
+    /// End a job with a savepoint: its sources stop, what is under way is finished, state is kept.
+    ///
+    /// Prints where the savepoint is, once it is complete. Start the job from there with `-s LOCATION`, at any
+    /// parallelism.
+    Stop(Stop),
+    /// Take a savepoint of a job; the job goes on.
+    ///
+    /// Prints where the savepoint is, once it is complete. Start the job from there with `-s LOCATION`, at any
+    /// parallelism. Reflow never deletes a savepoint.
+    Savepoint(Savepoint),
+    /// Run the job NAME in one process: shorthand for `lib/NAME run`.
+    Run(Run),
+    /// Run a TaskManager in the foreground: it offers slots to the JobManager of the configuration.
+    ///
+    /// SIGTERM ends it in an orderly way: the job takes a checkpoint and moves off it first. It logs to
+    /// standard error; RUST_LOG chooses how much (default: info).
+    Taskmanager(Taskmanager),
+}
+
+/// Which JobManager is asked, and how the answer is shown.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Connection {
+    /// Where the JobManager serves REST [default: rest.address and rest.port of the configuration, or
+    /// localhost:8081].
+    #[arg(short = 'm', long, value_name = "HOST:PORT", value_parser = address)]
+    pub(crate) jobmanager: Option<String>,
+    /// The directory of config.yaml [default: the one beside this executable's directory, if there is one].
+    #[arg(long, value_name = "DIR", env = "REFLOW_CONF_DIR")]
+    pub(crate) config_dir: Option<PathBuf>,
+    /// Print JSON, for programs.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct List {
+    /// Also list jobs that have ended.
+    #[arg(short, long)]
+    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Info {
+    /// The job: its id, the beginning of it, or its name. May be left out if there is only one.
+    pub(crate) job: Option<String>,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Cancel {
+    /// The job: its id, the beginning of it, or its name. May be left out if there is only one.
+    pub(crate) job: Option<String>,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Stop {
+    /// The job: its id, the beginning of it, or its name. May be left out if there is only one.
+    pub(crate) job: Option<String>,
+    /// Where the savepoint goes [default: execution.checkpointing.savepoint-dir of the JobManager].
+    #[arg(short = 'p', long, alias = "savepointPath", value_name = "DIR")]
+    pub(crate) savepoint_path: Option<String>,
+    /// Fire all timers and windows first, as at the end of all input. For jobs that will not come back.
+    #[arg(short, long)]
+    pub(crate) drain: bool,
+    /// How long to wait for the savepoint.
+    #[arg(long, value_name = "DURATION", default_value = "10 min", value_parser = duration)]
+    pub(crate) timeout: Duration,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Savepoint {
+    /// The job: its id, the beginning of it, or its name. May be left out if there is only one.
+    pub(crate) job: Option<String>,
+    /// Where the savepoint goes [default: execution.checkpointing.savepoint-dir of the JobManager].
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: Option<String>,
+    /// How long to wait for the savepoint.
+    #[arg(long, value_name = "DURATION", default_value = "10 min", value_parser = duration)]
+    pub(crate) timeout: Duration,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Run {
+    /// The executable in lib/.
+    pub(crate) name: String,
+    /// What it is given after `run`.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) args: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Taskmanager {
+    /// The directory of config.yaml; without it, options come from REFLOW_PROPERTIES and -D only.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) config_dir: Option<PathBuf>,
+    /// Set an option; wins over the file. Can be given many times.
+    #[arg(short = 'D', value_name = "KEY=VALUE")]
+    pub(crate) definitions: Vec<String>,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    reflow_config::duration::parse(text).ok_or_else(|| "use a duration such as `30 s` or `10 min`".into())
+}
+
+fn address(text: &str) -> Result<String, String> {
+    let address = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
+    match address.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => Ok(address.to_owned()),
+        _ => Err("use HOST:PORT, such as localhost:8081".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(line: &str) -> Result<Command, String> {
+        let words = std::iter::once("reflow").chain(line.split_whitespace());
+        Args::try_parse_from(words).map(|args| args.command).map_err(|e| e.to_string())
+    }
+
+    #[track_caller]
+    fn refused(line: &str, why: &str) {
+        let text = parse(line).unwrap_err();
+        assert!(text.contains(why), "{text}");
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_savepoint_takes_a_job_and_a_directory() {
+        let Command::Savepoint(savepoint) = parse("savepoint 9cb9 s3://b/sp --json").unwrap() else {
+            panic!()
+        };
+        assert_eq!(savepoint.job.as_deref(), Some("9cb9"));
+        assert_eq!(savepoint.directory.as_deref(), Some("s3://b/sp"));
+        assert_eq!(savepoint.timeout, Duration::from_secs(600));
+        assert!(savepoint.connection.json);
+    }
+
+    #[test]
+    fn stop_is_spelled_as_in_flink() {
+        let Command::Stop(stop) = parse("stop -p /data/sp -d -m host:9091").unwrap() else { panic!() };
+        assert_eq!((stop.savepoint_path.as_deref(), stop.drain, stop.job), (Some("/data/sp"), true, None));
+        assert_eq!(stop.connection.jobmanager.as_deref(), Some("host:9091"));
+        let Command::Stop(stop) = parse("stop orders --savepointPath /sp").unwrap() else { panic!() };
+        assert_eq!(stop.savepoint_path.as_deref(), Some("/sp"));
+    }
+
+    #[test]
+    fn a_taskmanager_takes_definitions() {
+        let line = "taskmanager --config-dir conf -Drest.port=1 -Da=b=c";
+        let Command::Taskmanager(start) = parse(line).unwrap() else { panic!() };
+        assert_eq!(start.definitions, ["rest.port=1", "a=b=c"]);
+    }
+
+    #[test]
+    fn run_passes_everything_on() {
+        let Command::Run(run) = parse("run top_speed --cars 3 -Dx=y --help").unwrap() else { panic!() };
+        assert_eq!((run.name.as_str(), run.args.len()), ("top_speed", 4));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        refused("lst", "some similar subcommands exist: 'stop', 'list'");
+        refused("list --jobmanager localhost", "use HOST:PORT, such as localhost:8081");
+        refused("list --jobmanager :8081", "use HOST:PORT, such as localhost:8081");
+        refused("stop --timeout soon", "use a duration such as `30 s` or `10 min`");
+        refused("list orders", "unexpected argument 'orders'");
+    }
+}

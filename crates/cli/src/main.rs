@@ -1,0 +1,49 @@
+//! The command line `reflow`.
+//!
+//! It watches and steers jobs over the JobManager's REST API, and runs TaskManagers. It knows no job: a job's own
+//! executable runs it (`JOB run`) and is its JobManager; `reflow run NAME` is a shorthand for the one in `lib/`.
+//!
+//! Exit codes: 0 all is well, 1 it failed (the text says why and what to do), 2 the command line is wrong.
+//!
+//! Reading order: [`args`] (what can be asked), [`command`] (what is done), [`client`] (REST), [`selection`]
+//! (which job is meant), [`wait`] (operations that take their time), [`output`], [`error`]; [`task_manager`],
+//! [`machine`], [`logging`].
+
+mod args;
+mod client;
+mod command;
+mod error;
+mod logging;
+mod machine;
+mod output;
+mod selection;
+mod task_manager;
+mod wait;
+
+use args::{Args, Command};
+use clap::Parser;
+use error::CliError;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match carry_out(Args::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            output::complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn carry_out(args: Args) -> Result<ExitCode, CliError> {
+    match args.command {
+        Command::List(list) => command::list::run(&list)?,
+        Command::Info(info) => command::info::run(&info)?,
+        Command::Cancel(cancel) => command::cancel::run(&cancel)?,
+        Command::Stop(stop) => command::savepoint::stop(&stop)?,
+        Command::Savepoint(savepoint) => command::savepoint::take(&savepoint)?,
+        Command::Run(run) => command::run::run(&run)?,
+        Command::Taskmanager(start) => return task_manager::run(&start),
+    }
+    Ok(ExitCode::SUCCESS)
+}

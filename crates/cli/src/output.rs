@@ -1,0 +1,88 @@
+//! What is printed. Answers go to standard output, everything else to standard error.
+
+use crate::client::JobOverview;
+use crate::error::CliError;
+use serde_json::Value;
+use std::io::{self, ErrorKind, Write};
+use std::time::Duration;
+
+/// Prints an answer. That nobody reads it to its end (`reflow list | head -1`) is fine.
+pub(crate) fn print(text: &str) -> Result<(), CliError> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(CliError::Output(e)),
+        _ => Ok(()),
+    }
+}
+
+/// Prints an answer for programs.
+pub(crate) fn print_json(json: &Value) -> Result<(), CliError> {
+    print(&format!("{json:#}\n"))
+}
+
+/// Prints why it failed.
+pub(crate) fn complain(error: &CliError) {
+    drop(writeln!(io::stderr(), "reflow: {error}"));
+}
+
+/// Jobs, one a line.
+pub(crate) fn job_table(jobs: &[JobOverview]) -> String {
+    let mut rows = vec![["JOB", "NAME", "STATE", "TASKS", "FOR"].map(str::to_owned)];
+    rows.extend(jobs.iter().map(|job| {
+        let tasks = format!("{}/{}", job.tasks.running, job.tasks.total);
+        let age = duration(Duration::from_millis(job.duration));
+        [job.jid.clone(), job.name.clone(), job.state.clone(), tasks, age]
+    }));
+    table(&rows)
+}
+
+/// Columns, aligned to the left.
+pub(crate) fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<_> = (0..N).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}"));
+        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// A duration for people, in its two largest units: `3 d 4 h`, `41 s`.
+pub(crate) fn duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let parts = [
+        (seconds / 86_400, "d"),
+        (seconds / 3600 % 24, "h"),
+        (seconds / 60 % 60, "min"),
+        (seconds % 60, "s"),
+    ];
+    let shown: Vec<_> = parts.into_iter().skip_while(|&(count, _)| count == 0).take(2).collect();
+    match shown[..] {
+        [] => "0 s".to_owned(),
+        [(count, unit)] | [(count, unit), (0, _)] => format!("{count} {unit}"),
+        _ => shown.iter().map(|(count, unit)| format!("{count} {unit}")).collect::<Vec<_>>().join(" "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_two_units() {
+        let check = |seconds, expected| assert_eq!(duration(Duration::from_secs(seconds)), expected);
+        check(0, "0 s");
+        check(41, "41 s");
+        check(60, "1 min");
+        check(3 * 3600 + 5 * 60 + 7, "3 h 5 min");
+        check(86_400 * 12 + 59, "12 d");
+    }
+
+    #[test]
+    fn columns_are_aligned() {
+        let rows = [["a", "long name", "x"], ["bbb", "n", "y"]].map(|row| row.map(str::to_owned));
+        assert_eq!(table(&rows), "a    long name  x\nbbb  n          y\n");
+    }
+}

@@ -1,0 +1,126 @@
+//! Which job is meant.
+
+use crate::client::{Client, JobOverview};
+use crate::error::CliError;
+
+/// Which jobs can be meant if several match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Among {
+    /// Only those that have not ended.
+    Live,
+    /// All, preferring those that have not ended.
+    All,
+}
+
+/// The job that `wanted` names.
+pub(crate) fn find(client: &Client, wanted: Option<&str>, among: Among) -> Result<JobOverview, CliError> {
+    choose(client.jobs()?, wanted, among, client.address())
+}
+
+/// By id, by the beginning of the id, or by name; without any of these, the only one. An id wins over a name;
+/// of several with one name, the one that has not ended is meant.
+fn choose(
+    jobs: Vec<JobOverview>,
+    wanted: Option<&str>,
+    among: Among,
+    address: &str,
+) -> Result<JobOverview, CliError> {
+    let (live, ended): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| !job.has_ended());
+    let groups = match among {
+        Among::Live => vec![live],
+        Among::All => vec![live, ended],
+    };
+    let Some(wanted) = wanted else {
+        let first = groups.into_iter().find(|group| !group.is_empty()).unwrap_or_default();
+        return match <[_; 1]>::try_from(first) {
+            Ok([job]) => Ok(job),
+            Err(jobs) if jobs.is_empty() => Err(CliError::NoJob { address: address.to_owned() }),
+            Err(jobs) => Err(CliError::WhichJob { jobs }),
+        };
+    };
+    let by_prefix = |job: &JobOverview| job.jid.starts_with(&wanted.to_ascii_lowercase());
+    let by_name = |job: &JobOverview| job.name == wanted;
+    let rules: [&dyn Fn(&JobOverview) -> bool; 2] = [&by_prefix, &by_name];
+    for rule in rules {
+        for group in &groups {
+            let found: Vec<_> = group.iter().filter(|job| rule(job)).cloned().collect();
+            match <[_; 1]>::try_from(found) {
+                Ok([job]) => return Ok(job),
+                Err(none) if none.is_empty() => {}
+                Err(jobs) => return Err(CliError::Ambiguous { wanted: wanted.to_owned(), jobs }),
+            }
+        }
+    }
+    let jobs = groups.into_iter().flatten().collect();
+    Err(CliError::UnknownJob { wanted: wanted.to_owned(), address: address.to_owned(), jobs })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::Tasks;
+
+    fn job(jid: &str, name: &str, state: &str) -> JobOverview {
+        let tasks = Tasks { running: 1, total: 1 };
+        JobOverview {
+            jid: jid.into(),
+            name: name.into(),
+            state: state.into(),
+            start_time: 0,
+            duration: 0,
+            tasks,
+        }
+    }
+
+    fn jobs() -> Vec<JobOverview> {
+        vec![
+            job("aa11", "orders", "RUNNING"),
+            job("aa22", "clicks", "RESTARTING"),
+            job("ab33", "orders", "FINISHED"),
+            job("cc44", "aa11x", "CANCELED"),
+        ]
+    }
+
+    #[track_caller]
+    fn check(wanted: &str, among: Among, expected: Result<&str, &str>) {
+        let found =
+            choose(jobs(), Some(wanted), among, "here:1").map(|job| job.jid).map_err(|e| e.to_string());
+        match expected {
+            Ok(jid) => assert_eq!(found.as_deref(), Ok(jid)),
+            Err(begin) => {
+                let text = found.unwrap_err();
+                assert!(text.starts_with(begin), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_job_is_named_by_id_prefix_or_name() {
+        check("aa11", Among::Live, Ok("aa11"));
+        check("AA2", Among::Live, Ok("aa22"));
+        check("clicks", Among::Live, Ok("aa22"));
+        check("orders", Among::All, Ok("aa11"));
+        check("ab", Among::All, Ok("ab33"));
+        check("aa11x", Among::All, Ok("cc44"));
+    }
+
+    #[test]
+    fn what_is_not_one_job_is_an_error_that_lists_them() {
+        check("aa", Among::Live, Err("aa is more than one job; give more of the id; there are:\n"));
+        check("ab33", Among::Live, Err("no job ab33 at here:1; there are:\n"));
+        check("nope", Among::All, Err("no job nope at here:1; there are:\n"));
+    }
+
+    #[test]
+    fn the_only_job_needs_no_name() {
+        let alone = |states: &[&str], among| {
+            let jobs = states.iter().zip(["a", "b", "c"]).map(|(state, id)| job(id, "x", state)).collect();
+            choose(jobs, None, among, "here:1").map(|job| job.jid).map_err(|e| e.to_string())
+        };
+        assert_eq!(alone(&["RUNNING"], Among::Live).as_deref(), Ok("a"));
+        assert_eq!(alone(&["FAILED", "RUNNING"], Among::All).as_deref(), Ok("b"));
+        assert_eq!(alone(&["FAILED"], Among::All).as_deref(), Ok("a"));
+        assert_eq!(alone(&["FAILED"], Among::Live).unwrap_err(), "no job runs at here:1");
+        assert!(alone(&["RUNNING", "RUNNING"], Among::All).unwrap_err().starts_with("which job?"));
+    }
+}

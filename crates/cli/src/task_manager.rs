@@ -1,0 +1,34 @@
+//! `reflow taskmanager`
+
+use crate::args::Taskmanager;
+use crate::error::CliError;
+use crate::{logging, machine};
+use reflow_config::Config;
+use reflow_env::Signal;
+use reflow_env::real::{self, Options};
+use reflow_taskmanager::manager::{Settings, TaskManager};
+use std::process::ExitCode;
+
+pub(crate) fn run(start: &Taskmanager) -> Result<ExitCode, CliError> {
+    let loaded = Config::load(start.config_dir.as_deref(), &start.definitions)?;
+    logging::start();
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let settings = Settings::new(&loaded.config, machine::inspect()?);
+    let id = machine::random_id().map_err(CliError::Machine)?;
+    tracing::info!(
+        "TaskManager {id}: {} slots on {} for the JobManager at {}",
+        settings.slots,
+        settings.host,
+        settings.job_manager
+    );
+    let process = Box::new(TaskManager::new(id, settings));
+    let exit = real::run(process, Signal::default(), Options { signals: true, ..Options::default() });
+    if exit.code == 0 {
+        tracing::info!("TaskManager {id} ended");
+    } else {
+        tracing::error!("TaskManager {id} ended: {}", exit.reason);
+    }
+    Ok(ExitCode::from(u8::try_from(exit.code).unwrap_or(1)))
+}
