@@ -10,6 +10,7 @@
 //! - `len` entries are occupied, at most three quarters of `capacity`.
 
 use crate::mark::Mark;
+use crate::prefetch::prefetch;
 
 /// Bits of a tag, as the length of its range.
 pub(crate) const TAGS: u64 = 1 << 32;
@@ -74,12 +75,12 @@ impl<K: Eq, V> Slots<K, V> {
         None
     }
 
-    /// Reads where a search for `tag` will go.
+    /// Asks for the memory that a search for `tag` will read first.
     #[inline]
-    pub(crate) fn touch(&self, tag: u32) -> u32 {
+    pub(crate) fn prefetch(&self, tag: u32) {
         let home = self.home(u64::from(tag));
-        let first = self.at(home).map_or(0, |entry| entry.tag);
-        first ^ self.at(home + 2).map_or(0, |entry| entry.tag)
+        prefetch(&self.slots, home);
+        prefetch(&self.slots, home + 2);
     }
 
     #[inline]
