@@ -8,7 +8,7 @@
 use crate::{Io, UserError};
 use bytes::Bytes;
 use reflow_env::{StoreError, StoreOp, Ticket};
-use reflow_types::{SubtaskId, SubtaskIndex, Timestamp};
+use reflow_types::{Instant, SubtaskId, SubtaskIndex, Timestamp};
 
 /// Where records leave the job.
 pub trait Sink: Clone + Send + 'static {
@@ -28,6 +28,10 @@ pub struct WriterContext {
     pub subtask: SubtaskId,
     /// The subtask's index.
     pub index: SubtaskIndex,
+    /// How many subtasks write to this sink.
+    pub parallelism: u32,
+    /// When the writer is made: keeps names of objects apart from those of other jobs.
+    pub opened: Instant,
     /// The slot's storage.
     pub io: Io,
 }
@@ -39,6 +43,11 @@ pub trait Writer: Send + 'static {
 
     /// Takes a record.
     fn write(&mut self, value: Self::Item, time: Timestamp) -> Result<(), UserError>;
+
+    /// Whether it takes more records now. If not, the slot asks again when storage has answered.
+    fn has_room(&mut self) -> bool {
+        true
+    }
 
     /// Everything written so far is to be prepared. Submits what must be in storage before the checkpoint can
     /// be complete, and says how it is committed; `None` if there is nothing.

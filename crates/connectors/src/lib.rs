@@ -1,1 +1,25 @@
 //! Sources and sinks, one module each.
+//!
+//! Connectors implement the traits of `reflow-api` and know nothing else of the engine. They run on slots'
+//! threads and never wait: storage is reached by requests ([`Io`](reflow_api::Io)), whose answers they find in
+//! a later call.
+//!
+//! Reading order: [`generator`], [`collection`], [`print`], [`format`](mod@format) (how records become bytes),
+//! [`file_sink`].
+
+pub mod collection;
+pub mod error;
+pub mod file_sink;
+pub mod format;
+pub mod generator;
+pub mod print;
+
+#[cfg(test)]
+mod testing;
+
+pub use collection::Collection;
+pub use error::ConnectorError;
+pub use file_sink::FileSink;
+pub use format::{Csv, Format, JsonLines, Lines};
+pub use generator::Generator;
+pub use print::Print;

@@ -69,6 +69,8 @@ pub struct OpenContext<'a> {
     pub subtask: SubtaskId,
     /// Its index.
     pub index: SubtaskIndex,
+    /// How many subtasks its vertex has.
+    pub parallelism: u32,
     /// The number of key groups of the vertex.
     pub max_parallelism: MaxParallelism,
     /// The slot's storage.

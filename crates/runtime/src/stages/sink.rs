@@ -106,8 +106,13 @@ impl<S: Sink> Stage<S::Item> for SinkStage<S> {
 
 impl<S: Sink> Control for SinkStage<S> {
     fn open(&mut self, context: &mut OpenContext<'_>) {
-        let writer_context =
-            WriterContext { subtask: context.subtask, index: context.index, io: context.io.clone() };
+        let writer_context = WriterContext {
+            subtask: context.subtask,
+            index: context.index,
+            parallelism: context.parallelism,
+            opened: context.now,
+            io: context.io.clone(),
+        };
         match self.sink.writer(&writer_context) {
             Ok(writer) => {
                 self.opened = Some(Opened { writer, io: context.io.clone(), now: context.now });
@@ -197,7 +202,7 @@ impl<S: Sink> Control for SinkStage<S> {
     }
 
     fn has_room(&mut self) -> bool {
-        true
+        self.writer().has_room()
     }
 
     fn flush(&mut self) {

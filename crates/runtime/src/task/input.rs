@@ -68,6 +68,7 @@ where
         head.open(&mut OpenContext {
             subtask: context.subtask,
             index: context.index,
+            parallelism: context.graph.vertex(context.vertex).parallelism(),
             max_parallelism: context.max_parallelism,
             io: &context.io,
             watermark,

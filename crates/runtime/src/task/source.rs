@@ -62,6 +62,7 @@ where
         let mut open = OpenContext {
             subtask: context.subtask,
             index: context.index,
+            parallelism: context.graph.vertex(context.vertex).parallelism(),
             max_parallelism: context.max_parallelism,
             io: &context.io,
             watermark,

@@ -1,0 +1,218 @@
+//! A sink that writes files, exactly once.
+//!
+//! What a subtask writes between two checkpoints becomes a file. It is stored under a hidden name before the
+//! checkpoint can be complete, and moved to its final name when it is; the move may be repeated by anybody. So
+//! whoever lists the directory sees whole files only, and each record in exactly one of them.
+//!
+//! A file's name holds the moment at which its subtask began to write, the subtask's id and a counter. Ids are
+//! never reused within a job, and the moment keeps apart jobs that write to the same directory.
+//!
+//! What an attempt that failed leaves under hidden names is not removed.
+
+use crate::{ConnectorError, Format};
+use bytes::Bytes;
+use reflow_api::sink::{Prepared, WriterContext};
+use reflow_api::{Io, Sink, Transaction, UserError, Writer};
+use reflow_env::{Location, PutMode, StoreError, StoreOp, Ticket};
+use reflow_types::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::marker::PhantomData;
+
+/// More than this is uploaded in parts of this size.
+const PART_BYTES: usize = 8 << 20;
+/// So many parts may be under way before the writer takes no more records.
+const MAX_PARTS: usize = 4;
+/// Where files are until they are committed.
+const PENDING: &str = ".pending";
+
+/// Writes records to files in a directory. A file appears when the checkpoint that covers its records is
+/// complete; its name begins with `part-`. Hidden files (`.pending/…`) are not yet, or never, part of the output.
+///
+/// ```
+/// use reflow_connectors::{Csv, FileSink, JsonLines, Lines};
+///
+/// let lines = FileSink::<String, _>::new("/data/words", Lines);
+/// let table = FileSink::<(String, u64), _>::new("s3://bucket/counts", Csv::rows());
+/// let json = FileSink::<Vec<u8>, _>::new("file:///data/blobs", JsonLines).extension("json");
+/// ```
+#[derive(Debug)]
+pub struct FileSink<T, F> {
+    directory: Location,
+    format: F,
+    extension: Option<String>,
+    takes: PhantomData<fn(T)>,
+}
+
+impl<T, F: Format<T>> FileSink<T, F> {
+    /// Writes below `directory`: an absolute path, or a URL such as `s3://bucket/prefix`. All TaskManagers must
+    /// reach it.
+    pub fn new(directory: impl Into<String>, format: F) -> Self {
+        Self { directory: Location(directory.into()), format, extension: None, takes: PhantomData }
+    }
+
+    /// Lets the files' names end so, instead of as the format has it. Without the dot; empty for none.
+    #[must_use]
+    pub fn extension(mut self, extension: impl Into<String>) -> Self {
+        self.extension = Some(extension.into());
+        self
+    }
+}
+
+impl<T, F: Clone> Clone for FileSink<T, F> {
+    fn clone(&self) -> Self {
+        Self {
+            directory: self.directory.clone(),
+            format: self.format.clone(),
+            extension: self.extension.clone(),
+            takes: PhantomData,
+        }
+    }
+}
+
+impl<T: 'static, F: Format<T>> Sink for FileSink<T, F> {
+    type Item = T;
+    type Writer = FileWriter<T, F>;
+
+    fn writer(&self, context: &WriterContext) -> Result<FileWriter<T, F>, UserError> {
+        let extension = self.extension.as_deref().unwrap_or(self.format.extension());
+        Ok(FileWriter {
+            format: self.format.clone(),
+            directory: self.directory.clone(),
+            prefix: format!("part-{:x}-{}", context.opened.0, context.subtask),
+            suffix: if extension.is_empty() { String::new() } else { format!(".{extension}") },
+            files: 0,
+            io: context.io.clone(),
+            buffer: Vec::new(),
+            upload: None,
+            takes: PhantomData,
+        })
+    }
+}
+
+/// A file that is to be moved.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Move {
+    from: Location,
+    to: Location,
+}
+
+/// Writes one subtask's files.
+pub struct FileWriter<T, F> {
+    format: F,
+    directory: Location,
+    prefix: String,
+    suffix: String,
+    /// How many files are prepared.
+    files: u64,
+    io: Io,
+    /// What is written and not yet on its way to the store.
+    buffer: Vec<u8>,
+    upload: Option<Upload>,
+    takes: PhantomData<fn(T)>,
+}
+
+/// The parts of the current file that have left.
+struct Upload {
+    id: u64,
+    unanswered: Vec<Ticket>,
+    failed: Option<StoreError>,
+}
+
+impl<T: 'static, F: Format<T>> Writer for FileWriter<T, F> {
+    type Item = T;
+
+    fn write(&mut self, value: T, _: Timestamp) -> Result<(), UserError> {
+        self.format.encode(&value, &mut self.buffer)?;
+        while self.buffer.len() > PART_BYTES {
+            self.send_part()?;
+        }
+        Ok(())
+    }
+
+    fn has_room(&mut self) -> bool {
+        let Some(upload) = &mut self.upload else { return true };
+        upload.collect(&self.io);
+        upload.unanswered.len() < MAX_PARTS
+    }
+
+    fn prepare(&mut self) -> Result<Option<Prepared>, UserError> {
+        if self.buffer.is_empty() {
+            return Ok(None);
+        }
+        let file = self.file();
+        let at = file.from.clone();
+        let body = Bytes::from(std::mem::take(&mut self.buffer));
+        let wait_for = match self.upload.take() {
+            None => vec![self.io.submit(StoreOp::Put { at, body, mode: PutMode::Overwrite })],
+            Some(mut upload) => {
+                upload.send(&self.io, at, body, true)?;
+                upload.unanswered
+            }
+        };
+        self.files += 1;
+        self.format.begin_file();
+        let transaction = postcard::to_stdvec(&file).expect("two names are plain data");
+        Ok(Some(Prepared { transaction: Transaction(transaction.into()), wait_for }))
+    }
+
+    fn commit(&self, transaction: &Transaction) -> Result<StoreOp, UserError> {
+        let Move { from, to } = postcard::from_bytes(&transaction.0)
+            .map_err(|error| ConnectorError::Transaction(error.to_string()))?;
+        Ok(StoreOp::Rename { from, to })
+    }
+}
+
+impl<T, F> FileWriter<T, F> {
+    /// The current file's names.
+    fn file(&self) -> Move {
+        let name = format!("{}-{}{}", self.prefix, self.files, self.suffix);
+        Move { from: self.directory.join(PENDING).join(&name), to: self.directory.join(&name) }
+    }
+
+    /// Sends off the first part of the buffer, of which something is left: an upload must not end with an
+    /// empty part.
+    fn send_part(&mut self) -> Result<(), ConnectorError> {
+        let at = self.file().from;
+        let rest = self.buffer.split_off(PART_BYTES);
+        let part = Bytes::from(std::mem::replace(&mut self.buffer, rest));
+        let new = || Upload { id: self.io.new_upload(), unanswered: Vec::new(), failed: None };
+        self.upload.get_or_insert_with(new).send(&self.io, at, part, false)
+    }
+}
+
+impl Upload {
+    fn send(&mut self, io: &Io, at: Location, part: Bytes, last: bool) -> Result<(), ConnectorError> {
+        self.collect(io);
+        if let Some(source) = self.failed.take() {
+            return Err(ConnectorError::Write { at, source });
+        }
+        self.unanswered.push(io.submit(StoreOp::Upload { upload: self.id, at, part, last }));
+        Ok(())
+    }
+
+    /// Takes the answers that have come.
+    fn collect(&mut self, io: &Io) {
+        self.unanswered.retain(|ticket| match io.take(*ticket) {
+            None => true,
+            Some(Ok(_)) => false,
+            Some(Err(error)) => {
+                self.failed.get_or_insert(error);
+                false
+            }
+        });
+    }
+}
+
+impl<T, F> Drop for FileWriter<T, F> {
+    /// The parts of a file that will not be prepared.
+    fn drop(&mut self) {
+        if let Some(upload) = &self.upload {
+            self.io.submit_and_forget(StoreOp::CancelUpload { upload: upload.id });
+            upload.unanswered.iter().for_each(|ticket| self.io.forget(*ticket));
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "file_sink_tests.rs"]
+mod tests;

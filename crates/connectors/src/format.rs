@@ -1,0 +1,149 @@
+//! How a sink's records become bytes.
+
+use reflow_api::UserError;
+use serde::Serialize;
+use std::fmt::Display;
+use std::io::Write;
+
+/// Encodes records into files. A function `Fn(&T, &mut Vec<u8>)` is one, too.
+///
+/// ```
+/// use reflow_connectors::FileSink;
+///
+/// // Big-endian numbers, without anything between them.
+/// let sink = FileSink::new("/data/numbers", |n: &u32, out: &mut Vec<u8>| out.extend(n.to_be_bytes()));
+/// ```
+pub trait Format<T>: Clone + Send + 'static {
+    /// How the names of its files end, without the dot; empty for none.
+    fn extension(&self) -> &'static str {
+        ""
+    }
+
+    /// A new file begins.
+    fn begin_file(&mut self) {}
+
+    /// Appends a record to `out`.
+    ///
+    /// # Errors
+    /// If the record cannot be written in this format.
+    fn encode(&mut self, value: &T, out: &mut Vec<u8>) -> Result<(), UserError>;
+}
+
+impl<T, F> Format<T> for F
+where
+    F: Fn(&T, &mut Vec<u8>) + Clone + Send + 'static,
+{
+    fn encode(&mut self, value: &T, out: &mut Vec<u8>) -> Result<(), UserError> {
+        self(value, out);
+        Ok(())
+    }
+}
+
+/// Each record as its text ([`Display`]) and a line feed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Lines;
+
+impl<T: Display> Format<T> for Lines {
+    fn extension(&self) -> &'static str {
+        "txt"
+    }
+
+    fn encode(&mut self, value: &T, out: &mut Vec<u8>) -> Result<(), UserError> {
+        writeln!(out, "{value}")?;
+        Ok(())
+    }
+}
+
+/// Each record as a line of JSON.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct JsonLines;
+
+impl<T: Serialize> Format<T> for JsonLines {
+    fn extension(&self) -> &'static str {
+        "jsonl"
+    }
+
+    fn encode(&mut self, value: &T, out: &mut Vec<u8>) -> Result<(), UserError> {
+        serde_json::to_writer(&mut *out, value)?;
+        out.push(b'\n');
+        Ok(())
+    }
+}
+
+/// Each record as a row of comma-separated values: its fields in their order, quoted where necessary.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Csv {
+    header: bool,
+    header_due: bool,
+}
+
+/// A row's buffer; larger rows are written in pieces.
+const ROW_BYTES: usize = 512;
+
+impl Csv {
+    /// Rows only.
+    #[must_use]
+    pub const fn rows() -> Self {
+        Self { header: false, header_due: false }
+    }
+
+    /// Each file begins with the names of the record's fields.
+    #[must_use]
+    pub const fn with_header() -> Self {
+        Self { header: true, header_due: true }
+    }
+}
+
+impl<T: Serialize> Format<T> for Csv {
+    fn extension(&self) -> &'static str {
+        "csv"
+    }
+
+    fn begin_file(&mut self) {
+        self.header_due = self.header;
+    }
+
+    fn encode(&mut self, value: &T, out: &mut Vec<u8>) -> Result<(), UserError> {
+        let mut builder = csv::WriterBuilder::new();
+        let mut row = builder.has_headers(self.header_due).buffer_capacity(ROW_BYTES).from_writer(out);
+        row.serialize(value)?;
+        row.flush()?;
+        self.header_due = false;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Serialize)]
+    struct Reading {
+        name: &'static str,
+        value: Option<f64>,
+    }
+
+    fn check(mut format: impl Format<Reading>, expected: &str) {
+        let mut out = Vec::new();
+        format.encode(&Reading { name: "a \"b\", c", value: Some(1.5) }, &mut out).unwrap();
+        format.encode(&Reading { name: "d", value: None }, &mut out).unwrap();
+        format.begin_file();
+        format.encode(&Reading { name: "e", value: None }, &mut out).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    #[test]
+    fn csv_quotes_where_necessary_and_begins_each_file_with_a_header_if_asked() {
+        check(Csv::rows(), "\"a \"\"b\"\", c\",1.5\nd,\ne,\n");
+        check(Csv::with_header(), "name,value\n\"a \"\"b\"\", c\",1.5\nd,\nname,value\ne,\n");
+    }
+
+    #[test]
+    fn json_is_one_line_a_record() {
+        let expected = r#"{"name":"a \"b\", c","value":1.5}
+{"name":"d","value":null}
+{"name":"e","value":null}
+"#;
+        check(JsonLines, expected);
+    }
+}
