@@ -1,1 +1,35 @@
-//! The JobManager process: drives coordination on real input and output.
+//! The JobManager process of one job: it leads the job, keeps its members, and carries out what the scheduler decides.
+//!
+//! All decisions are in `reflow-coordination`; all I/O is in the driver of the [`Process`](reflow_env::Process). What
+//! is here connects the two. Why it is as it is: `docs/design/processes.md`.
+//!
+//! Reading order: `process` (from start to end), `settings` (what it is given), `layout` and `leadership` (how
+//! it takes over the job), `leader` (how it runs it), `members` with `task_manager` and `executor` (who belongs
+//! to the cluster), `enumerators` (who reads which split), `ending` (how it leaves), `commands` and
+//! `operations` (what users ask), `metrics` and `view` (what they see), `handle` (from which thread).
+
+mod commands;
+mod ending;
+mod enumerators;
+mod error;
+mod executor;
+mod handle;
+mod ids;
+mod layout;
+mod leader;
+mod leadership;
+mod members;
+mod metrics;
+mod operations;
+mod process;
+mod schedule;
+mod settings;
+mod storage;
+mod task_manager;
+mod view;
+
+pub use error::JobManagerError;
+pub use handle::Handle;
+pub use leadership::LeadershipError;
+pub use process::JobManager;
+pub use settings::{Artifact, JobSpec, StartMode};

@@ -38,7 +38,7 @@ const TABLE: &[(&str, May)] = &[
     // 4: processes; jobmanager and taskmanager never use each other
     ("crates/stream", Use(&["types", "config", "graph", "state", "network", "api", "runtime"])),
     ("crates/rest", Use(&["types"])),
-    ("crates/jobmanager", Use(&["types", "env", "config", "graph", "protocol", "coordination", "rest"])),
+    ("crates/jobmanager", Use(&["types", "env", "config", "graph", "protocol", "coordination", "api", "rest"])),
     (
         "crates/taskmanager",
         Use(&["types", "env", "config", "graph", "protocol", "state", "network", "runtime", "stream"]),

@@ -1,0 +1,154 @@
+//! Users' commands: checked, handed to the scheduler, answered.
+
+use crate::leader::Leader;
+use crate::operations::Kind;
+use reflow_coordination::event::{self, Event};
+use reflow_coordination::requirements::{RequestedBounds, RequirementsError};
+use reflow_env::Output;
+use reflow_rest::view::{ParallelismBounds, SavepointFormat};
+use reflow_rest::{Command, CommandError, Reply, RequestId};
+use reflow_types::{Instant, JobId, VertexId};
+use std::collections::BTreeMap;
+
+/// What a command is carried out with.
+pub(crate) struct Desk<'a> {
+    pub(crate) job: JobId,
+    pub(crate) leader: &'a mut Leader,
+    /// `execution.checkpointing.savepoint-dir`.
+    pub(crate) savepoint_dir: Option<&'a str>,
+    /// For requests without an id of their own.
+    pub(crate) new_request: u128,
+}
+
+/// A savepoint that is asked for.
+struct Savepoint {
+    request: Option<RequestId>,
+    directory: Option<String>,
+    format: SavepointFormat,
+}
+
+impl Desk<'_> {
+    pub(crate) fn carry_out(
+        &mut self,
+        now: Instant,
+        command: Command,
+        out: &mut Vec<Output>,
+    ) -> Result<Reply, CommandError> {
+        self.check_job(&command)?;
+        match command {
+            Command::QueryOperation { request, .. } => {
+                let status = self.leader.operations.query(event::RequestId(request.0));
+                status.map(Reply::Operation).ok_or(CommandError::UnknownRequest(request, self.job))
+            }
+            Command::Cancel { .. } => {
+                self.check_running()?;
+                self.leader.tell(now, Event::Cancel, out);
+                Ok(Reply::Accepted)
+            }
+            Command::TriggerSavepoint {
+                request, target_directory: directory, cancel_job, format, ..
+            } => {
+                let savepoint = Savepoint { request, directory, format };
+                self.savepoint(now, savepoint, out, |request, directory| Event::TriggerSavepoint {
+                    request,
+                    directory,
+                    cancel_job,
+                })
+            }
+            Command::StopWithSavepoint { request, target_directory: directory, drain, format, .. } => {
+                let savepoint = Savepoint { request, directory, format };
+                self.savepoint(now, savepoint, out, |request, directory| Event::StopWithSavepoint {
+                    request,
+                    directory,
+                    drain,
+                })
+            }
+            Command::TriggerCheckpoint { request, .. } => {
+                let event = |request| Event::TriggerCheckpoint { request };
+                self.begin(now, request, Kind::Checkpoint, out, event)
+            }
+            Command::UpdateRequirements { requirements, .. } => {
+                self.update_requirements(now, &requirements, out)
+            }
+        }
+    }
+
+    fn check_job(&self, command: &Command) -> Result<(), CommandError> {
+        let job = match command {
+            Command::Cancel { job }
+            | Command::TriggerSavepoint { job, .. }
+            | Command::StopWithSavepoint { job, .. }
+            | Command::TriggerCheckpoint { job, .. }
+            | Command::QueryOperation { job, .. }
+            | Command::UpdateRequirements { job, .. } => *job,
+        };
+        if job == self.job { Ok(()) } else { Err(CommandError::UnknownJob(job)) }
+    }
+
+    fn check_running(&self) -> Result<(), CommandError> {
+        match self.leader.end {
+            None => Ok(()),
+            Some(_) => Err(CommandError::Conflict(format!("job {} has ended", self.job))),
+        }
+    }
+
+    fn savepoint(
+        &mut self,
+        now: Instant,
+        savepoint: Savepoint,
+        out: &mut Vec<Output>,
+        event: impl FnOnce(event::RequestId, String) -> Event,
+    ) -> Result<Reply, CommandError> {
+        if savepoint.format == SavepointFormat::Native {
+            let text = "savepoints in NATIVE format do not exist: leave out formatType, or use CANONICAL";
+            return Err(CommandError::Invalid(text.to_owned()));
+        }
+        let Some(directory) = savepoint.directory.or(self.savepoint_dir.map(str::to_owned)) else {
+            let text = "no directory for the savepoint: give one with the request, or set \
+                        execution.checkpointing.savepoint-dir";
+            return Err(CommandError::Invalid(text.to_owned()));
+        };
+        self.begin(now, savepoint.request, Kind::Savepoint, out, |request| event(request, directory))
+    }
+
+    /// Begins an operation, unless it is under way already.
+    fn begin(
+        &mut self,
+        now: Instant,
+        request: Option<RequestId>,
+        kind: Kind,
+        out: &mut Vec<Output>,
+        event: impl FnOnce(event::RequestId) -> Event,
+    ) -> Result<Reply, CommandError> {
+        let request = request.unwrap_or(RequestId(self.new_request));
+        let id = event::RequestId(request.0);
+        if self.leader.operations.query(id).is_none() {
+            self.check_running()?;
+            self.leader.operations.begin(id, kind);
+            self.leader.tell(now, event(id), out);
+        }
+        Ok(Reply::Triggered(request))
+    }
+
+    fn update_requirements(
+        &mut self,
+        now: Instant,
+        requirements: &BTreeMap<VertexId, ParallelismBounds>,
+        out: &mut Vec<Output>,
+    ) -> Result<Reply, CommandError> {
+        self.check_running()?;
+        let requested = |bounds: &ParallelismBounds| RequestedBounds {
+            lower: i64::from(bounds.lower),
+            upper: i64::from(bounds.upper),
+        };
+        let requested = requirements.iter().map(|(vertex, bounds)| (*vertex, requested(bounds))).collect();
+        match self.leader.scheduler.check_requirements(&requested) {
+            Ok(bounds) => {
+                self.leader.tell(now, Event::UpdateRequirements { bounds }, out);
+                Ok(Reply::Accepted)
+            }
+            Err(error @ RequirementsError::Reactive) => Err(CommandError::Unsupported(error.to_string())),
+            Err(error @ RequirementsError::Invalid(_)) => Err(CommandError::Invalid(error.to_string())),
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Runs the sources' split enumerators: asks for their listings, hands their splits to readers, keeps their state.
+//!
+//! A split that was handed out belongs to its reader: assignments and triggers reach a reader in order, so what
+//! was assigned before a trigger is in the reader's part of that checkpoint, and what was not is in the
+//! enumerator's. From the trigger of a checkpoint after which sources emit nothing to the end of the attempt,
+//! nothing is handed out.
+
+use bytes::Bytes;
+use reflow_api::Enumerator;
+use reflow_env::{Location, StoreResult};
+use reflow_graph::{ExecutionGraph, JobGraph, VertexIndex};
+use reflow_protocol::control::{Failure, Fault};
+use reflow_protocol::snapshot::Restore;
+use reflow_types::{CheckpointId, Instant, SubtaskId};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, VecDeque};
+
+/// No message carries more splits: a frame has a largest size.
+const MAX_SPLITS_A_MESSAGE: usize = 1_000;
+
+/// Splits for one reader.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Assignment {
+    pub(crate) subtask: SubtaskId,
+    pub(crate) splits: Vec<Bytes>,
+    /// Whether no more will come.
+    pub(crate) last: bool,
+}
+
+/// A listing that an enumerator asked for. A listing asked for before the last deployment is of no use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Listing {
+    source: usize,
+    deployment: u64,
+}
+
+/// What is to be done for the enumerators.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Work {
+    pub(crate) listings: Vec<(Listing, Location)>,
+    pub(crate) assignments: Vec<Assignment>,
+}
+
+/// A source's state in a checkpoint.
+#[derive(Serialize, Deserialize)]
+struct Snapshot {
+    /// Found, and handed to nobody.
+    unassigned: Vec<Bytes>,
+    enumerator: Bytes,
+}
+
+struct Source {
+    uid: String,
+    vertex: Option<VertexIndex>,
+    enumerator: Box<dyn Enumerator>,
+    /// The enumerator's state before it did anything: a job that starts anew starts from it.
+    pristine: Bytes,
+    unassigned: VecDeque<Bytes>,
+    /// How many splits each reader has.
+    load: BTreeMap<SubtaskId, usize>,
+    told_last: bool,
+    listing: bool,
+    /// When it is asked what it wants.
+    poll_at: Option<Instant>,
+}
+
+/// The enumerators of a job.
+pub(crate) struct Enumerators {
+    sources: Vec<Source>,
+    /// Counts deployments.
+    deployment: u64,
+    running: bool,
+    /// The checkpoint after which sources emit nothing.
+    paused_by: Option<CheckpointId>,
+}
+
+impl Enumerators {
+    pub(crate) fn new(job: &JobGraph, enumerators: Vec<(String, Box<dyn Enumerator>)>) -> Self {
+        let vertex_of = |uid: &str| {
+            let mut vertices = job.numbered_vertices();
+            vertices
+                .find(|(_, vertex)| vertex.operators.iter().any(|op| op.uid == uid))
+                .map(|(index, _)| index)
+        };
+        let source = |(uid, enumerator): (String, Box<dyn Enumerator>)| Source {
+            vertex: vertex_of(&uid),
+            uid,
+            pristine: enumerator.snapshot(),
+            enumerator,
+            unassigned: VecDeque::new(),
+            load: BTreeMap::new(),
+            told_last: false,
+            listing: false,
+            poll_at: None,
+        };
+        let sources = enumerators.into_iter().map(source).collect();
+        Self { sources, deployment: 0, running: false, paused_by: None }
+    }
+
+    /// An attempt is deployed: the enumerators go on from `states`, `(operator uid, state)`, or start anew.
+    pub(crate) fn deploy(
+        &mut self,
+        now: Instant,
+        graph: &ExecutionGraph,
+        restore: &[(SubtaskId, Restore)],
+        states: &[(String, Bytes)],
+    ) -> Result<(), Failure> {
+        self.deployment += 1;
+        self.running = true;
+        self.paused_by = None;
+        for source in &mut self.sources {
+            let state = states.iter().find(|(uid, _)| *uid == source.uid).map(|(_, state)| state);
+            source.restore(now, state)?;
+            let readers =
+                source.vertex.map(|vertex| graph.vertex(vertex).subtasks.as_slice()).unwrap_or_default();
+            source.load =
+                readers.iter().map(|reader| (reader.id, restored(restore, reader.id, &source.uid))).collect();
+        }
+        Ok(())
+    }
+
+    /// The attempt has ended.
+    pub(crate) fn stop(&mut self) {
+        self.running = false;
+    }
+
+    /// A checkpoint begins after which sources emit nothing.
+    pub(crate) fn pause(&mut self, checkpoint: CheckpointId) {
+        self.paused_by = Some(checkpoint);
+    }
+
+    /// A checkpoint has failed: what paused for it goes on.
+    pub(crate) fn resume(&mut self, checkpoint: CheckpointId) {
+        if self.paused_by == Some(checkpoint) {
+            self.paused_by = None;
+        }
+    }
+
+    /// The sources' states, `(operator uid, state)`.
+    pub(crate) fn snapshot(&self) -> Vec<(String, Bytes)> {
+        self.sources.iter().map(|source| (source.uid.clone(), source.snapshot())).collect()
+    }
+
+    /// Lets the enumerators go on.
+    pub(crate) fn advance(&mut self, now: Instant) -> Work {
+        let mut work = Work::default();
+        if !self.is_active() {
+            return work;
+        }
+        let deployment = self.deployment;
+        for (index, source) in self.sources.iter_mut().enumerate() {
+            if source.poll_at.is_some_and(|at| at <= now) && !source.listing {
+                let poll = source.enumerator.poll(now);
+                source.poll_at = poll.wake;
+                source.listing = poll.list.is_some();
+                let listing = Listing { source: index, deployment };
+                work.listings.extend(poll.list.map(|location| (listing, location)));
+            }
+            source.unassigned.extend(source.enumerator.take_splits());
+            source.assign(&mut work.assignments);
+        }
+        work
+    }
+
+    /// A listing has come.
+    pub(crate) fn listed(
+        &mut self,
+        now: Instant,
+        listing: Listing,
+        result: StoreResult,
+    ) -> Result<(), Failure> {
+        if listing.deployment != self.deployment {
+            return Ok(());
+        }
+        let Some(source) = self.sources.get_mut(listing.source) else { return Ok(()) };
+        source.listing = false;
+        source.poll_at = Some(now);
+        source
+            .enumerator
+            .listed(now, result)
+            .map_err(|error| source.failure(Fault::External, &error.to_string()))
+    }
+
+    /// When an enumerator wants to be asked again.
+    pub(crate) fn next_wakeup(&self) -> Option<Instant> {
+        let waiting = self.sources.iter().filter(|source| !source.listing);
+        waiting.filter_map(|source| source.poll_at).min().filter(|_| self.is_active())
+    }
+
+    fn is_active(&self) -> bool {
+        self.running && self.paused_by.is_none()
+    }
+}
+
+impl Source {
+    fn restore(&mut self, now: Instant, state: Option<&Bytes>) -> Result<(), Failure> {
+        let snapshot = match state {
+            Some(state) => postcard::from_bytes(state).map_err(|error| {
+                self.failure(
+                    Fault::Permanent,
+                    &format!("the state of its enumerator cannot be read: {error}"),
+                )
+            })?,
+            None => Snapshot { unassigned: Vec::new(), enumerator: self.pristine.clone() },
+        };
+        self.enumerator.restore(&snapshot.enumerator).map_err(|error| {
+            self.failure(Fault::Permanent, &format!("its enumerator cannot be restored: {error}"))
+        })?;
+        self.unassigned = snapshot.unassigned.into();
+        self.told_last = false;
+        self.listing = false;
+        self.poll_at = Some(now);
+        Ok(())
+    }
+
+    fn snapshot(&self) -> Bytes {
+        let unassigned = self.unassigned.iter().cloned().collect();
+        let snapshot = Snapshot { unassigned, enumerator: self.enumerator.snapshot() };
+        postcard::to_stdvec(&snapshot).expect("a snapshot is plain data").into()
+    }
+
+    /// Hands out all splits, each to the reader that has the fewest.
+    fn assign(&mut self, assignments: &mut Vec<Assignment>) {
+        if self.load.is_empty() {
+            return;
+        }
+        let mut of_reader: BTreeMap<SubtaskId, Vec<Bytes>> = BTreeMap::new();
+        for split in self.unassigned.drain(..) {
+            let (reader, load) =
+                self.load.iter_mut().min_by_key(|(_, load)| **load).expect("there are readers");
+            *load += 1;
+            of_reader.entry(*reader).or_default().push(split);
+        }
+        for (subtask, splits) in of_reader {
+            let parts = splits.chunks(MAX_SPLITS_A_MESSAGE);
+            assignments.extend(parts.map(|part| Assignment { subtask, splits: part.to_vec(), last: false }));
+        }
+        if self.enumerator.is_done() && !self.told_last {
+            self.told_last = true;
+            let readers = self.load.keys();
+            assignments.extend(readers.map(|&subtask| Assignment {
+                subtask,
+                splits: Vec::new(),
+                last: true,
+            }));
+        }
+    }
+
+    fn failure(&self, fault: Fault, message: &str) -> Failure {
+        Failure { fault, operator: self.uid.clone(), message: message.to_owned() }
+    }
+}
+
+/// How many items of a source's state a reader gets back: its splits.
+fn restored(restore: &[(SubtaskId, Restore)], reader: SubtaskId, uid: &str) -> usize {
+    let of_reader = restore.iter().filter(|(subtask, _)| *subtask == reader);
+    let states = of_reader.flat_map(|(_, restore)| &restore.operator).filter(|state| state.operator == uid);
+    states.map(|state| state.items.len()).sum()
+}
+
+#[cfg(test)]
+#[path = "enumerators_tests.rs"]
+mod tests;

@@ -1,0 +1,174 @@
+use super::*;
+use reflow_api::EnumeratorPoll;
+use reflow_api::source::FixedSplits;
+use reflow_env::StoreReply;
+use reflow_graph::{ExecutionVertex, Operator, Subtask, Vertex};
+use reflow_types::{ExecutorId, SlotId, VertexId};
+
+const NOW: Instant = Instant(1_000);
+
+fn job() -> JobGraph {
+    let vertex = Vertex {
+        id: VertexId(1),
+        name: "source".into(),
+        operators: vec![Operator { uid: "cars".into(), name: "cars".into() }],
+        parallelism: None,
+        max_parallelism: None,
+        slot_sharing_group: "default".into(),
+        source: true,
+        keyed: false,
+    };
+    JobGraph { name: "job".into(), vertices: vec![vertex], edges: vec![] }
+}
+
+/// Readers with these ids.
+fn readers(ids: &[u64]) -> ExecutionGraph {
+    let slot = SlotId { executor: ExecutorId(1), index: 0 };
+    let subtasks = ids.iter().map(|id| Subtask { id: SubtaskId(*id), slot }).collect();
+    ExecutionGraph { vertices: vec![ExecutionVertex { subtasks, table: None }] }
+}
+
+fn fixed(splits: u32) -> Enumerators {
+    Enumerators::new(&job(), vec![("cars".into(), Box::new(FixedSplits::new(0..splits)))])
+}
+
+/// How many splits each reader got, and how many readers were told that it was the last.
+fn handed_out(work: &Work) -> (BTreeMap<u64, usize>, usize) {
+    let mut counts = BTreeMap::new();
+    for assignment in &work.assignments {
+        *counts.entry(assignment.subtask.0).or_default() += assignment.splits.len();
+    }
+    (counts, work.assignments.iter().filter(|assignment| assignment.last).count())
+}
+
+#[test]
+fn fixed_splits_are_handed_out_once_and_evenly() {
+    let mut host = fixed(5);
+    host.deploy(NOW, &readers(&[7, 8]), &[], &[]).unwrap();
+    assert_eq!(handed_out(&host.advance(NOW)), (BTreeMap::from([(7, 3), (8, 2)]), 2));
+    assert_eq!(host.advance(NOW), Work::default());
+}
+
+#[test]
+fn what_was_handed_out_before_a_checkpoint_is_not_handed_out_again_after_it() {
+    let mut host = fixed(5);
+    host.deploy(NOW, &readers(&[7, 8]), &[], &[]).unwrap();
+    let before = host.snapshot();
+    host.advance(NOW);
+    let after = host.snapshot();
+    host.deploy(NOW, &readers(&[9]), &[], &after).unwrap();
+    assert_eq!(
+        handed_out(&host.advance(NOW)),
+        (BTreeMap::from([(9, 0)]), 1),
+        "the readers' states hold them"
+    );
+    host.deploy(NOW, &readers(&[10]), &[], &before).unwrap();
+    assert_eq!(handed_out(&host.advance(NOW)), (BTreeMap::from([(10, 5)]), 1));
+    host.deploy(NOW, &readers(&[11]), &[], &[]).unwrap();
+    assert_eq!(
+        handed_out(&host.advance(NOW)),
+        (BTreeMap::from([(11, 5)]), 1),
+        "a job without state starts anew"
+    );
+}
+
+#[test]
+fn readers_that_were_given_back_splits_get_fewer() {
+    let mut host = fixed(2);
+    let item = Bytes::from_static(b"split");
+    let state = reflow_protocol::snapshot::OperatorState {
+        operator: "cars".into(),
+        name: "splits".into(),
+        redistribution: reflow_protocol::snapshot::Redistribution::Split,
+        items: vec![item.clone(), item],
+    };
+    let restore = vec![(SubtaskId(7), Restore { operator: vec![state], ..Restore::default() })];
+    host.deploy(NOW, &readers(&[7, 8]), &restore, &[]).unwrap();
+    assert_eq!(handed_out(&host.advance(NOW)).0, BTreeMap::from([(7, 0), (8, 2)]));
+}
+
+#[test]
+fn between_a_pause_and_the_end_of_the_attempt_nothing_is_handed_out() {
+    let mut host = fixed(2);
+    host.deploy(NOW, &readers(&[7]), &[], &[]).unwrap();
+    host.pause(CheckpointId(3));
+    assert_eq!(host.advance(NOW), Work::default());
+    assert_eq!(host.next_wakeup(), None);
+    host.resume(CheckpointId(2));
+    assert_eq!(host.advance(NOW), Work::default(), "another checkpoint's end means nothing");
+    host.resume(CheckpointId(3));
+    assert_eq!(handed_out(&host.advance(NOW)).0, BTreeMap::from([(7, 2)]));
+    host.stop();
+    assert_eq!(host.advance(NOW), Work::default());
+}
+
+/// Lists a directory each second and takes each object for a split.
+struct Watcher {
+    wake: Option<Instant>,
+    splits: Vec<Bytes>,
+}
+
+impl Enumerator for Watcher {
+    fn poll(&mut self, now: Instant) -> EnumeratorPoll {
+        if self.wake.is_some_and(|wake| now < wake) {
+            return EnumeratorPoll { list: None, wake: self.wake };
+        }
+        EnumeratorPoll { list: Some(Location("/in".into())), wake: None }
+    }
+
+    fn listed(&mut self, now: Instant, listing: StoreResult) -> Result<(), reflow_api::UserError> {
+        self.wake = Some(now + std::time::Duration::from_secs(1));
+        match listing? {
+            StoreReply::Objects(objects) => {
+                self.splits.extend(objects.iter().map(|object| Bytes::from(object.at.0.clone())));
+                Ok(())
+            }
+            _ => Err("no listing".into()),
+        }
+    }
+
+    fn take_splits(&mut self) -> Vec<Bytes> {
+        std::mem::take(&mut self.splits)
+    }
+
+    fn is_done(&self) -> bool {
+        false
+    }
+
+    fn snapshot(&self) -> Bytes {
+        Bytes::new()
+    }
+
+    fn restore(&mut self, _: &[u8]) -> Result<(), reflow_api::UserError> {
+        self.wake = None;
+        Ok(())
+    }
+}
+
+#[test]
+fn listings_are_asked_for_one_at_a_time_and_forgotten_by_a_deployment() {
+    let watcher = Box::new(Watcher { wake: None, splits: vec![] });
+    let mut host = Enumerators::new(&job(), vec![("cars".into(), watcher)]);
+    host.deploy(NOW, &readers(&[7]), &[], &[]).unwrap();
+    let [(first, _)] = host.advance(NOW).listings[..] else { panic!("it lists") };
+    assert_eq!(host.advance(NOW), Work::default());
+    host.deploy(NOW, &readers(&[8]), &[], &[]).unwrap();
+    let object = reflow_env::ObjectMeta { at: Location("/in/a".into()), len: 1 };
+    let listing = || Ok(StoreReply::Objects(vec![object.clone()]));
+    host.listed(NOW, first, listing()).unwrap();
+    let [(second, _)] = host.advance(NOW).listings[..] else { panic!("it lists again") };
+    host.listed(NOW, second, listing()).unwrap();
+    assert_eq!(handed_out(&host.advance(NOW)), (BTreeMap::from([(8, 1)]), 0));
+    assert_eq!(host.next_wakeup(), Some(NOW + std::time::Duration::from_secs(1)));
+    let broken = Err(reflow_env::StoreError::NotFound(Location("/in".into())));
+    let [(third, _)] = host.advance(NOW + std::time::Duration::from_secs(1)).listings[..] else { panic!() };
+    assert_eq!(host.listed(NOW, third, broken).unwrap_err().fault, Fault::External);
+}
+
+#[test]
+fn damaged_states_are_permanent_failures() {
+    let mut host = fixed(1);
+    let states = [("cars".to_owned(), Bytes::from_static(&[0xff; 3]))];
+    let failure = host.deploy(NOW, &readers(&[7]), &[], &states).unwrap_err();
+    assert_eq!((failure.fault, failure.operator.as_str()), (Fault::Permanent, "cars"));
+}

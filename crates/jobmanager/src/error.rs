@@ -1,0 +1,30 @@
+//! Why a JobManager ends with an exit code other than 0.
+
+use crate::leadership::LeadershipError;
+
+/// Why a JobManager ends with an exit code other than 0. The text is for whoever started it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum JobManagerError {
+    /// Its port cannot be had.
+    #[error(
+        "cannot listen on {address} for TaskManagers: {error}; is another JobManager running there? Otherwise \
+         set jobmanager.rpc.port or jobmanager.bind-host"
+    )]
+    Listen {
+        /// Where.
+        address: String,
+        /// In the system's words.
+        error: String,
+    },
+    /// It could not take over the job.
+    #[error(transparent)]
+    Leadership(#[from] LeadershipError),
+    /// The job failed.
+    #[error("job {name} has failed: {reason}")]
+    JobFailed {
+        /// Its name.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+}

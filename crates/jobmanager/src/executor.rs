@@ -1,0 +1,61 @@
+//! An executor of the job, as the JobManager knows it.
+
+use reflow_env::ConnId;
+use reflow_types::{Instant, TaskManagerId};
+use std::time::Duration;
+
+/// An executor.
+#[derive(Clone, Debug)]
+pub(crate) struct Executor {
+    /// Whose child it is.
+    pub(crate) task_manager: TaskManagerId,
+    pub(crate) slots: u32,
+    /// When its TaskManager was told to start it.
+    pub(crate) started_at: Instant,
+    pub(crate) stage: Stage,
+    /// Its resident memory.
+    pub(crate) memory_bytes: u64,
+}
+
+/// How far it is.
+#[derive(Clone, Debug)]
+pub(crate) enum Stage {
+    /// Its TaskManager was told to start it.
+    Starting,
+    /// It is there.
+    Registered {
+        conn: ConnId,
+        /// Where it listens for data connections.
+        data_address: String,
+        heard_at: Instant,
+    },
+}
+
+impl Executor {
+    pub(crate) fn new(now: Instant, task_manager: TaskManagerId, slots: u32) -> Self {
+        Self { task_manager, slots, started_at: now, stage: Stage::Starting, memory_bytes: 0 }
+    }
+
+    pub(crate) fn register(&mut self, now: Instant, conn: ConnId, data_address: String) {
+        self.stage = Stage::Registered { conn, data_address, heard_at: now };
+    }
+
+    pub(crate) fn heard(&mut self, now: Instant) {
+        if let Stage::Registered { heard_at, .. } = &mut self.stage {
+            *heard_at = now;
+        }
+    }
+
+    pub(crate) fn conn(&self) -> Option<ConnId> {
+        if let Stage::Registered { conn, .. } = self.stage { Some(conn) } else { None }
+    }
+
+    pub(crate) fn data_address(&self) -> Option<&str> {
+        if let Stage::Registered { data_address, .. } = &self.stage { Some(data_address) } else { None }
+    }
+
+    /// How long it has lived.
+    pub(crate) fn lifetime(&self, now: Instant) -> Duration {
+        now.since(self.started_at)
+    }
+}

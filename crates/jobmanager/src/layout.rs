@@ -1,0 +1,144 @@
+//! Where a job's leaderships and checkpoints lie in storage.
+//!
+//! ```text
+//! <execution.checkpointing.dir>/<cluster-id>/<job name>/
+//!     epochs/<20 digits>          one for each start of a JobManager; whoever creates it leads
+//!     ended/<job id>              the job is over: the next start begins another
+//!     <job id>/chk-<n>/_metadata  the decision about checkpoint n
+//!     <job id>/data/…             what checkpoints consist of
+//! ```
+
+use reflow_coordination::checkpoint::retention::deciding_name;
+use reflow_env::{Location, ObjectMeta};
+use reflow_types::{CheckpointId, JobId, LeaderEpoch};
+use std::fmt::Write;
+
+/// The names below a job's directory.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    root: Location,
+}
+
+/// What lies below the directory of one job id.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// Checkpoints about which something was decided, in ascending order.
+    pub(crate) decided: Vec<CheckpointId>,
+    /// Full names of data objects.
+    pub(crate) objects: Vec<String>,
+}
+
+impl Layout {
+    pub(crate) fn new(checkpoint_dir: &Location, cluster_id: &str, job_name: &str) -> Self {
+        Self { root: checkpoint_dir.join(&file_name(cluster_id)).join(&file_name(job_name)) }
+    }
+
+    pub(crate) fn root(&self) -> &Location {
+        &self.root
+    }
+
+    pub(crate) fn epochs(&self) -> Location {
+        self.root.join("epochs")
+    }
+
+    pub(crate) fn epoch(&self, epoch: LeaderEpoch) -> Location {
+        self.epochs().join(&format!("{:020}", epoch.0))
+    }
+
+    pub(crate) fn ended(&self, job: JobId) -> Location {
+        self.root.join(&format!("ended/{job}"))
+    }
+
+    /// The directory of a job's checkpoints.
+    pub(crate) fn job_dir(&self, job: JobId) -> Location {
+        self.root.join(&job.to_string())
+    }
+
+    pub(crate) fn decision(&self, job: JobId, checkpoint: CheckpointId) -> Location {
+        Location(deciding_name(&self.job_dir(job).0, checkpoint))
+    }
+
+    /// Sorts a listing of a job's directory.
+    ///
+    /// Stores spell the beginning of names in their own ways, so only what follows the job's id counts.
+    pub(crate) fn found(&self, job: JobId, objects: &[ObjectMeta]) -> Found {
+        let mut found = Found::default();
+        let marker = format!("/{job}/");
+        for object in objects {
+            let Some((_, name)) = object.at.0.rsplit_once(&marker) else { continue };
+            if name.starts_with("data/") {
+                found.objects.push(self.job_dir(job).join(name).0);
+            } else if let Some(id) =
+                name.strip_prefix("chk-").and_then(|rest| rest.strip_suffix("/_metadata"))
+            {
+                found.decided.extend(id.parse().map(CheckpointId));
+            }
+        }
+        found.decided.sort_unstable();
+        found
+    }
+}
+
+/// The epochs in a listing, in ascending order.
+pub(crate) fn epochs_in(objects: &[ObjectMeta]) -> Vec<LeaderEpoch> {
+    let name = |object: &ObjectMeta| object.at.0.rsplit('/').next().map(str::to_owned);
+    let names = objects.iter().filter_map(name).filter(|name| name.len() == 20);
+    let mut epochs: Vec<LeaderEpoch> = names.filter_map(|name| name.parse().ok().map(LeaderEpoch)).collect();
+    epochs.sort_unstable();
+    epochs
+}
+
+/// A name as one component of a path: whatever is not a letter, a digit or one of `._-` is percent-encoded.
+fn file_name(name: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    let only_dots = name.bytes().all(|byte| byte == b'.');
+    name.bytes().fold(String::new(), |mut out, byte| {
+        if plain(byte) || (byte == b'.' && !only_dots) {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02x}");
+        }
+        out
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn objects(names: &[&str]) -> Vec<ObjectMeta> {
+        names.iter().map(|name| ObjectMeta { at: Location((*name).to_owned()), len: 1 }).collect()
+    }
+
+    #[test]
+    fn names_stay_below_the_directory() {
+        for (name, expected) in
+            [("flights", "flights"), ("..", "%2e%2e"), ("a/b c", "a%2fb%20c"), ("v1.2", "v1.2")]
+        {
+            let layout = Layout::new(&Location("/c/".into()), "default", name);
+            assert_eq!(layout.root().0, format!("/c/default/{expected}"));
+        }
+    }
+
+    #[test]
+    fn listings_are_sorted_by_what_follows_the_job() {
+        let layout = Layout::new(&Location("file:///c".into()), "default", "j");
+        let job = JobId(5);
+        let listing = objects(&[
+            &format!("/c/default/j/{job}/chk-10/_metadata"),
+            &format!("/c/default/j/{job}/chk-9/_metadata"),
+            &format!("/c/default/j/{job}/chk-x/_metadata"),
+            &format!("/c/default/j/{job}/data/1-2-3"),
+            &format!("/c/default/j/{}/chk-11/_metadata", JobId(6)),
+        ]);
+        let found = layout.found(job, &listing);
+        assert_eq!(found.decided, [CheckpointId(9), CheckpointId(10)]);
+        assert_eq!(found.objects, [format!("file:///c/default/j/{job}/data/1-2-3")]);
+    }
+
+    #[test]
+    fn only_epochs_count() {
+        let listing = objects(&["e/00000000000000000010", "e/00000000000000000009", "e/tmp", "e/9"]);
+        assert_eq!(epochs_in(&listing), [LeaderEpoch(9), LeaderEpoch(10)]);
+    }
+}

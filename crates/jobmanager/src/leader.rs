@@ -1,0 +1,382 @@
+//! The JobManager once it leads: what members, storage and users say goes to the scheduler, and what the scheduler
+//! wants is carried out.
+//!
+//! Nothing is decided here. Events are handed over one by one; the actions of each are carried out, in order, before
+//! the next.
+
+use crate::enumerators::{Enumerators, Listing};
+use crate::members::{Members, Said};
+use crate::metrics::Metrics;
+use crate::operations::Operations;
+use crate::settings::Artifact;
+use crate::storage::{Storage, Tickets};
+use bytes::Bytes;
+use reflow_coordination::action::{Action, EndState};
+use reflow_coordination::event::{Event, StoreOutcome};
+use reflow_coordination::manifest::{self, Decision};
+use reflow_coordination::scheduler::{JobStatus, Scheduler};
+use reflow_env::{ConnId, Location, Output, PutMode, StoreError, StoreOp, StoreReply, StoreResult, Ticket};
+use reflow_graph::ExecutionGraph;
+use reflow_protocol::control::{AfterBarrier, SnapshotKind, ToExecutor, ToTaskManager};
+use reflow_protocol::deployment::{Attempt, Deployment};
+use reflow_protocol::snapshot::{Codec, Restore};
+use reflow_types::{CheckpointId, ExecutorId, Instant, SubtaskId};
+use std::collections::VecDeque;
+
+/// The parts in which the executable is sent, in bytes.
+const CHUNK_BYTES: u64 = 1 << 20;
+/// How many deletions are under way at a time.
+const MAX_DELETIONS: usize = 32;
+
+/// What a storage request is for.
+#[derive(Debug)]
+enum For {
+    Manifest(CheckpointId),
+    Abandonment(CheckpointId),
+    Deletion(String),
+    Chunk { conn: ConnId, offset: u64 },
+    Listing(Listing),
+}
+
+/// How the job has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct End {
+    pub(crate) state: EndState,
+    pub(crate) reason: Option<String>,
+}
+
+/// The leader of a job.
+pub(crate) struct Leader {
+    pub(crate) scheduler: Scheduler,
+    pub(crate) members: Members,
+    pub(crate) metrics: Metrics,
+    pub(crate) operations: Operations,
+    enumerators: Enumerators,
+    artifact: Artifact,
+    /// Where data objects of checkpoints are.
+    data_dir: String,
+    /// The executors of the last deployment.
+    deployed: Vec<ExecutorId>,
+    requests: Storage<For>,
+    /// Objects to be deleted.
+    doomed: VecDeque<String>,
+    deletions: usize,
+    /// Events that carrying out actions has led to.
+    events: VecDeque<Event>,
+    pub(crate) end: Option<End>,
+    /// The status, and how many warnings and damaged checkpoints, were logged last.
+    logged: (JobStatus, usize, usize),
+}
+
+/// What a leader is made of.
+pub(crate) struct Parts {
+    pub(crate) scheduler: Scheduler,
+    pub(crate) members: Members,
+    pub(crate) enumerators: Enumerators,
+    pub(crate) artifact: Artifact,
+    pub(crate) data_dir: String,
+    pub(crate) tickets: Tickets,
+}
+
+impl Leader {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts { scheduler, members, enumerators, artifact, data_dir, tickets } = parts;
+        Self {
+            scheduler,
+            members,
+            metrics: Metrics::default(),
+            operations: Operations::default(),
+            enumerators,
+            artifact,
+            data_dir,
+            deployed: Vec::new(),
+            requests: Storage::new(tickets),
+            doomed: VecDeque::new(),
+            deletions: 0,
+            events: VecDeque::new(),
+            end: None,
+            logged: (JobStatus::Initializing, 0, 0),
+        }
+    }
+
+    /// Something happened to the job.
+    pub(crate) fn tell(&mut self, now: Instant, event: Event, out: &mut Vec<Output>) {
+        self.events.push_back(event);
+        self.settle(now, out);
+    }
+
+    /// Hands over what members have said, and goes on until nothing is left to do.
+    pub(crate) fn settle(&mut self, now: Instant, out: &mut Vec<Output>) {
+        loop {
+            for said in self.members.take_said() {
+                match said {
+                    Said::Event(event) => self.events.push_back(event),
+                    Said::Metrics(metrics) => self.metrics.take(now, &metrics),
+                    Said::Fetch { conn, offset } => self.send_chunk(conn, offset, out),
+                }
+            }
+            let Some(event) = self.events.pop_front() else { break };
+            for action in self.scheduler.on_event(now, event) {
+                self.carry_out(now, action, out);
+            }
+        }
+        self.advance_enumerators(now, out);
+        if self.end.is_none() {
+            self.delete(out);
+        }
+        self.log_changes();
+    }
+
+    /// Time has passed.
+    pub(crate) fn on_time(&mut self, now: Instant, out: &mut Vec<Output>) {
+        self.members.on_time(now, out);
+        if self.scheduler.next_wakeup().is_some_and(|at| at <= now) {
+            self.events.push_back(Event::Tick);
+        }
+        self.settle(now, out);
+    }
+
+    pub(crate) fn next_wakeup(&self) -> Option<Instant> {
+        let wakeups =
+            [self.scheduler.next_wakeup(), self.members.next_wakeup(), self.enumerators.next_wakeup()];
+        wakeups.into_iter().flatten().min()
+    }
+
+    /// Deletes what waits to be deleted; after the job's end only when that is recorded.
+    pub(crate) fn delete(&mut self, out: &mut Vec<Output>) {
+        while self.deletions < MAX_DELETIONS {
+            let Some(object) = self.doomed.pop_front() else { break };
+            self.deletions += 1;
+            let op = StoreOp::Delete { at: Location(object.clone()) };
+            out.push(self.requests.ask(For::Deletion(object), op));
+        }
+    }
+
+    /// Whether something is still to be deleted.
+    pub(crate) fn deletes(&self) -> bool {
+        self.deletions > 0 || !self.doomed.is_empty()
+    }
+
+    /// An answer from storage.
+    pub(crate) fn stored(
+        &mut self,
+        now: Instant,
+        ticket: Ticket,
+        result: StoreResult,
+        out: &mut Vec<Output>,
+    ) {
+        let event = match self.requests.take(ticket) {
+            None => return,
+            Some(For::Manifest(checkpoint)) => {
+                Event::ManifestStored { checkpoint, outcome: outcome(checkpoint, result) }
+            }
+            Some(For::Abandonment(checkpoint)) => {
+                Event::AbandonedStored { checkpoint, outcome: outcome(checkpoint, result) }
+            }
+            Some(For::Deletion(object)) => {
+                self.deletions -= 1;
+                if let Err(error) = result {
+                    tracing::warn!(object, %error, "an object that nothing needs any more cannot be deleted");
+                }
+                if self.end.is_some() {
+                    self.delete(out);
+                }
+                return self.settle(now, out);
+            }
+            Some(For::Chunk { conn, offset }) => return self.on_chunk(conn, offset, result, out),
+            Some(For::Listing(listing)) => match self.enumerators.listed(now, listing, result) {
+                Ok(()) => return self.settle(now, out),
+                Err(failure) => Event::JobFailed { failure },
+            },
+        };
+        self.tell(now, event, out);
+    }
+
+    fn carry_out(&mut self, now: Instant, action: Action, out: &mut Vec<Output>) {
+        match action {
+            Action::Deploy { attempt, graph, restore, restore_codec, checkpoint, enumerators } => {
+                let parallelism: Vec<u32> = graph.vertices.iter().map(|v| v.parallelism()).collect();
+                tracing::info!(%attempt, ?parallelism, ?checkpoint, "deploying");
+                if let Err(failure) = self.enumerators.deploy(now, &graph, &restore, &enumerators) {
+                    self.events.push_back(Event::JobFailed { failure });
+                }
+                self.metrics.deploy(&graph);
+                let share = Share { attempt, graph: &graph, restore: &restore, restore_codec, checkpoint };
+                self.deploy(&share, out);
+            }
+            Action::CancelAttempt { attempt, executors } => {
+                self.enumerators.stop();
+                for executor in executors {
+                    self.members.send(executor, &ToExecutor::CancelAttempt { attempt }, out);
+                }
+            }
+            Action::TriggerCheckpoint { attempt, checkpoint, kind } => {
+                self.trigger(attempt, checkpoint, kind, out)
+            }
+            Action::StoreManifest { checkpoint, at, manifest } => {
+                let body = manifest::encode(&Decision::Complete(manifest));
+                out.push(self.requests.ask(For::Manifest(checkpoint), create(at, body)));
+            }
+            Action::StoreAbandoned { checkpoint, at } => {
+                let body = manifest::encode(&Decision::Abandoned);
+                out.push(self.requests.ask(For::Abandonment(checkpoint), create(at, body)));
+            }
+            Action::NotifyCompleted { attempt, checkpoint } => {
+                tracing::debug!(%checkpoint, "complete");
+                self.send_deployed(&ToExecutor::CheckpointCompleted { attempt, checkpoint }, out);
+            }
+            Action::NotifyAborted { attempt, checkpoint } => {
+                self.enumerators.resume(checkpoint);
+                self.send_deployed(&ToExecutor::CheckpointAborted { attempt, checkpoint }, out);
+            }
+            Action::DeleteObjects { objects } => self.doomed.extend(objects),
+            Action::StopExecutor { executor } => {
+                let reason = "it did not end its subtasks within task.cancellation.timeout";
+                self.members.stop_executor(now, executor, reason, out);
+            }
+            Action::Release { executor } => self.members.release(executor, out),
+            Action::Answer { request, result } => self.operations.end(request, result),
+            Action::End { state, reason } => {
+                self.enumerators.stop();
+                self.members.stop_all(out);
+                self.end = Some(End { state, reason });
+            }
+        }
+    }
+
+    fn deploy(&mut self, share: &Share<'_>, out: &mut Vec<Output>) {
+        let mut executors: Vec<ExecutorId> =
+            share.graph.subtasks().map(|(_, _, subtask)| subtask.slot.executor).collect();
+        executors.sort_unstable();
+        executors.dedup();
+        let address = |id: &ExecutorId| Some((*id, self.members.executor(*id)?.data_address()?.to_owned()));
+        let addresses: Vec<_> = executors.iter().filter_map(address).collect();
+        for executor in &executors {
+            let deployment = share.of(*executor, &addresses, &self.data_dir);
+            self.members.send(*executor, &ToExecutor::Deploy(Box::new(deployment)), out);
+        }
+        self.deployed = executors;
+    }
+
+    /// The enumerators' states come first: what they hand out later does not belong to the checkpoint.
+    fn trigger(
+        &mut self,
+        attempt: Attempt,
+        checkpoint: CheckpointId,
+        kind: SnapshotKind,
+        out: &mut Vec<Output>,
+    ) {
+        self.scheduler.set_enumerators(checkpoint, self.enumerators.snapshot());
+        if kind.then != AfterBarrier::Continue {
+            self.enumerators.pause(checkpoint);
+        }
+        self.send_deployed(&ToExecutor::TriggerCheckpoint { attempt, checkpoint, kind }, out);
+    }
+
+    fn send_deployed(&self, message: &ToExecutor, out: &mut Vec<Output>) {
+        for executor in &self.deployed {
+            self.members.send(*executor, message, out);
+        }
+    }
+
+    fn advance_enumerators(&mut self, now: Instant, out: &mut Vec<Output>) {
+        let work = self.enumerators.advance(now);
+        for (listing, below) in work.listings {
+            out.push(self.requests.ask(For::Listing(listing), StoreOp::List { below }));
+        }
+        for assignment in work.assignments {
+            let view = self.scheduler.view();
+            let Some(deployed) = view.attempt else { continue };
+            let Some(record) = deployed.subtasks.get(&assignment.subtask) else { continue };
+            let message = ToExecutor::AssignSplits {
+                attempt: deployed.attempt,
+                subtask: assignment.subtask,
+                splits: assignment.splits,
+                last: assignment.last,
+            };
+            self.members.send(record.slot.executor, &message, out);
+        }
+    }
+
+    /// Reads a part of the executable for a TaskManager.
+    fn send_chunk(&mut self, conn: ConnId, offset: u64, out: &mut Vec<Output>) {
+        let Artifact { at, len, .. } = &self.artifact;
+        let (at, end) = (at.clone(), len.min(&offset.saturating_add(CHUNK_BYTES)).to_owned());
+        if offset >= end {
+            return self.on_chunk(conn, offset, Ok(StoreReply::Bytes(Bytes::new())), out);
+        }
+        let op = StoreOp::Get { at, range: Some(offset..end) };
+        out.push(self.requests.ask(For::Chunk { conn, offset }, op));
+    }
+
+    /// A part that cannot be read is sent as an empty one: the TaskManager then gives up, and says so.
+    fn on_chunk(&self, conn: ConnId, offset: u64, result: StoreResult, out: &mut Vec<Output>) {
+        let bytes = match result {
+            Ok(StoreReply::Bytes(bytes)) => bytes,
+            Ok(_) => Bytes::new(),
+            Err(error) => {
+                tracing::error!(%error, "the job's executable cannot be read");
+                Bytes::new()
+            }
+        };
+        let Artifact { sha256, len, .. } = &self.artifact;
+        let chunk = ToTaskManager::ArtifactChunk { sha256: sha256.clone(), offset, total: *len, bytes };
+        out.push(Output::Send { conn, frame: reflow_protocol::encode(&chunk) });
+    }
+
+    fn log_changes(&mut self) {
+        let view = self.scheduler.view();
+        let (status, warnings, rejected) = self.logged;
+        for warning in view.warnings.iter().skip(warnings) {
+            tracing::warn!("{warning}");
+        }
+        for (checkpoint, damage) in view.checkpoints.rejected.iter().skip(rejected) {
+            tracing::error!(%checkpoint, damage, "a checkpoint is damaged: an older one is tried");
+        }
+        if view.status != status {
+            tracing::info!(from = ?status, to = ?view.status, state = %view.state, "job status");
+        }
+        self.logged = (view.status, view.warnings.len(), view.checkpoints.rejected.len());
+    }
+}
+
+/// A deployment, to be cut into executors' shares.
+struct Share<'a> {
+    attempt: Attempt,
+    graph: &'a ExecutionGraph,
+    restore: &'a [(SubtaskId, Restore)],
+    restore_codec: Codec,
+    checkpoint: Option<CheckpointId>,
+}
+
+impl Share<'_> {
+    fn of(&self, executor: ExecutorId, addresses: &[(ExecutorId, String)], data_dir: &str) -> Deployment {
+        let subtasks = self.graph.subtasks().filter(|(_, _, subtask)| subtask.slot.executor == executor);
+        let own: std::collections::BTreeSet<SubtaskId> = subtasks.map(|(_, _, subtask)| subtask.id).collect();
+        let restore = self.restore.iter().filter(|(subtask, _)| own.contains(subtask));
+        Deployment {
+            attempt: self.attempt,
+            graph: self.graph.clone(),
+            executors: addresses.to_vec(),
+            restore: restore.cloned().collect(),
+            restore_codec: self.restore_codec,
+            checkpoint: self.checkpoint,
+            checkpoint_dir: data_dir.to_owned(),
+        }
+    }
+}
+
+fn create(at: String, body: Bytes) -> StoreOp {
+    StoreOp::Put { at: Location(at), body, mode: PutMode::Create }
+}
+
+fn outcome(checkpoint: CheckpointId, result: StoreResult) -> StoreOutcome {
+    match result {
+        Ok(_) => StoreOutcome::Won,
+        Err(StoreError::AlreadyExists(_)) => StoreOutcome::Lost,
+        Err(error) => {
+            tracing::warn!(%checkpoint, %error, "the decision about a checkpoint cannot be stored");
+            StoreOutcome::Failed(error.to_string())
+        }
+    }
+}

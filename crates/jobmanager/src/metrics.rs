@@ -1,0 +1,220 @@
+//! What subtasks have counted: the latest figures, rates over the last seconds, and totals that outlive restarts.
+//!
+//! A subtask counts from its deployment. Users want counters that go on when the job restarts, so what an attempt
+//! had counted is carried over to the subtasks of the next one with the same vertex and index; what belonged to
+//! indices that are gone goes to the first.
+
+use reflow_graph::{ExecutionGraph, VertexIndex};
+use reflow_protocol::control::SubtaskMetrics;
+use reflow_types::{Instant, SubtaskId};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+/// Over how much time rates are taken.
+const WINDOW: Duration = Duration::from_secs(5);
+/// No more samples than this are kept for a subtask.
+const MAX_SAMPLES: usize = 32;
+
+/// Counters, without rates.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Totals {
+    pub(crate) records_in: u64,
+    pub(crate) records_out: u64,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+    pub(crate) busy: Duration,
+    pub(crate) backpressured: Duration,
+    pub(crate) idle: Duration,
+    pub(crate) late_records: u64,
+}
+
+impl Totals {
+    fn of(metrics: &SubtaskMetrics) -> Self {
+        Self {
+            records_in: metrics.records_in,
+            records_out: metrics.records_out,
+            bytes_in: metrics.bytes_in,
+            bytes_out: metrics.bytes_out,
+            busy: metrics.busy,
+            backpressured: metrics.backpressured,
+            idle: metrics.idle,
+            late_records: metrics.late_records,
+        }
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self {
+            records_in: self.records_in.saturating_add(other.records_in),
+            records_out: self.records_out.saturating_add(other.records_out),
+            bytes_in: self.bytes_in.saturating_add(other.bytes_in),
+            bytes_out: self.bytes_out.saturating_add(other.bytes_out),
+            busy: self.busy.saturating_add(other.busy),
+            backpressured: self.backpressured.saturating_add(other.backpressured),
+            idle: self.idle.saturating_add(other.idle),
+            late_records: self.late_records.saturating_add(other.late_records),
+        }
+    }
+}
+
+/// Changes per second, and shares of time (0 … 1).
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Rates {
+    pub(crate) records_in: f64,
+    pub(crate) records_out: f64,
+    pub(crate) bytes_in: f64,
+    pub(crate) bytes_out: f64,
+    pub(crate) busy: f64,
+    pub(crate) backpressured: f64,
+    pub(crate) idle: f64,
+}
+
+/// A subtask's figures.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Figures {
+    /// With what former attempts had counted.
+    pub(crate) totals: Totals,
+    pub(crate) rates: Rates,
+    /// As it was sent last; `None` if nothing was sent yet.
+    pub(crate) latest: Option<SubtaskMetrics>,
+}
+
+#[derive(Default)]
+struct Series {
+    /// Oldest first.
+    samples: VecDeque<(Instant, SubtaskMetrics)>,
+    carried: Totals,
+}
+
+/// The figures of the current attempt's subtasks.
+#[derive(Default)]
+pub(crate) struct Metrics {
+    subtasks: BTreeMap<SubtaskId, Series>,
+    /// Where each of them is.
+    places: BTreeMap<SubtaskId, (VertexIndex, u32)>,
+}
+
+impl Metrics {
+    /// A new attempt: the counters go on in it.
+    pub(crate) fn deploy(&mut self, graph: &ExecutionGraph) {
+        let mut carried: BTreeMap<(VertexIndex, u32), Totals> = BTreeMap::new();
+        for (subtask, (vertex, index)) in std::mem::take(&mut self.places) {
+            let totals = self.subtasks.get(&subtask).map(Series::totals).unwrap_or_default();
+            let index = if index < graph.vertex(vertex).parallelism() { index } else { 0 };
+            let sum = carried.entry((vertex, index)).or_default();
+            *sum = sum.plus(totals);
+        }
+        self.subtasks.clear();
+        for (vertex, index, subtask) in graph.subtasks() {
+            let place = (vertex, index.0);
+            let carried = carried.get(&place).copied().unwrap_or_default();
+            self.subtasks.insert(subtask.id, Series { carried, ..Series::default() });
+            self.places.insert(subtask.id, place);
+        }
+    }
+
+    /// What an executor sent. Figures of subtasks that are not of the current attempt are dropped.
+    pub(crate) fn take(&mut self, now: Instant, metrics: &[SubtaskMetrics]) {
+        for of_subtask in metrics {
+            if let Some(series) = self.subtasks.get_mut(&of_subtask.subtask) {
+                series.add(now, *of_subtask);
+            }
+        }
+    }
+
+    /// A subtask's figures.
+    pub(crate) fn of(&self, subtask: SubtaskId) -> Figures {
+        self.subtasks.get(&subtask).map(Series::figures).unwrap_or_default()
+    }
+}
+
+impl Series {
+    fn add(&mut self, now: Instant, metrics: SubtaskMetrics) {
+        self.samples.push_back((now, metrics));
+        // The first sample is the newest one outside the window.
+        while self.samples.len() > MAX_SAMPLES
+            || self.samples.get(1).is_some_and(|(at, _)| now.since(*at) >= WINDOW)
+        {
+            self.samples.pop_front();
+        }
+    }
+
+    fn totals(&self) -> Totals {
+        let latest = self.samples.back().map(|(_, metrics)| Totals::of(metrics)).unwrap_or_default();
+        self.carried.plus(latest)
+    }
+
+    fn figures(&self) -> Figures {
+        let latest = self.samples.back().map(|(_, metrics)| *metrics);
+        Figures { totals: self.totals(), rates: self.rates(), latest }
+    }
+
+    fn rates(&self) -> Rates {
+        let (Some((from, first)), Some((to, last))) = (self.samples.front(), self.samples.back()) else {
+            return Rates::default();
+        };
+        let seconds = to.since(*from).as_secs_f64();
+        if seconds == 0.0 {
+            return Rates::default();
+        }
+        let per_second =
+            |count: fn(&SubtaskMetrics) -> u64| count(last).saturating_sub(count(first)) as f64 / seconds;
+        let share = |time: fn(&SubtaskMetrics) -> Duration| {
+            (time(last).saturating_sub(time(first)).as_secs_f64() / seconds).min(1.0)
+        };
+        Rates {
+            records_in: per_second(|m| m.records_in),
+            records_out: per_second(|m| m.records_out),
+            bytes_in: per_second(|m| m.bytes_in),
+            bytes_out: per_second(|m| m.bytes_out),
+            busy: share(|m| m.busy),
+            backpressured: share(|m| m.backpressured),
+            idle: share(|m| m.idle),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reflow_graph::{ExecutionVertex, Subtask};
+    use reflow_types::{ExecutorId, SlotId};
+
+    fn graph(ids: &[u64]) -> ExecutionGraph {
+        let slot = SlotId { executor: ExecutorId(1), index: 0 };
+        let subtasks = ids.iter().map(|id| Subtask { id: SubtaskId(*id), slot }).collect();
+        ExecutionGraph { vertices: vec![ExecutionVertex { subtasks, table: None }] }
+    }
+
+    fn counted(subtask: u64, records_in: u64, busy: Duration) -> SubtaskMetrics {
+        SubtaskMetrics { subtask: SubtaskId(subtask), records_in, busy, ..SubtaskMetrics::default() }
+    }
+
+    #[test]
+    fn rates_are_of_the_last_seconds() {
+        let mut metrics = Metrics::default();
+        metrics.deploy(&graph(&[1]));
+        for second in 0..20u64 {
+            // 100 records a second at first, 10 from second 10 on
+            let records = if second < 10 { second * 100 } else { 1_000 + (second - 10) * 10 };
+            let now = Instant::from_millis(second * 1_000);
+            metrics.take(now, &[counted(1, records, Duration::from_millis(second * 250))]);
+        }
+        let figures = metrics.of(SubtaskId(1));
+        assert_eq!((figures.rates.records_in, figures.rates.busy), (10.0, 0.25));
+        assert_eq!(figures.totals.records_in, 1_090);
+        assert_eq!(metrics.of(SubtaskId(2)).latest, None);
+    }
+
+    #[test]
+    fn counters_go_on_over_attempts() {
+        let mut metrics = Metrics::default();
+        metrics.deploy(&graph(&[1, 2]));
+        metrics.take(Instant(0), &[counted(1, 10, Duration::ZERO), counted(2, 5, Duration::ZERO)]);
+        metrics.deploy(&graph(&[3]));
+        metrics.take(Instant(1), &[counted(1, 99, Duration::ZERO), counted(3, 1, Duration::ZERO)]);
+        assert_eq!(metrics.of(SubtaskId(3)).totals.records_in, 16);
+        metrics.deploy(&graph(&[4, 5]));
+        assert_eq!(metrics.of(SubtaskId(4)).totals.records_in, 16);
+        assert_eq!(metrics.of(SubtaskId(5)).totals.records_in, 0);
+    }
+}

@@ -1,0 +1,107 @@
+//! Savepoints, checkpoints and stops that users asked for: what became of them.
+
+use reflow_coordination::event::RequestId;
+use reflow_rest::OperationStatus;
+use std::collections::{BTreeMap, VecDeque};
+
+/// How many are remembered; the oldest is forgotten first.
+const MAX_REMEMBERED: usize = 1_000;
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Savepoint,
+    Checkpoint,
+}
+
+struct Operation {
+    kind: Kind,
+    status: OperationStatus,
+    /// Whether the one who asked has seen how it ended.
+    seen: bool,
+}
+
+/// The requests by id.
+#[derive(Default)]
+pub(crate) struct Operations {
+    by_id: BTreeMap<RequestId, Operation>,
+    order: VecDeque<RequestId>,
+}
+
+impl Operations {
+    /// A request begins. `false` if it is known: the same id is the same request.
+    pub(crate) fn begin(&mut self, request: RequestId, kind: Kind) -> bool {
+        if self.by_id.contains_key(&request) {
+            return false;
+        }
+        if self.order.len() == MAX_REMEMBERED {
+            self.order.pop_front().map(|oldest| self.by_id.remove(&oldest));
+        }
+        self.order.push_back(request);
+        self.by_id.insert(request, Operation { kind, status: OperationStatus::InProgress, seen: false });
+        true
+    }
+
+    /// A request has ended: with where the savepoint or checkpoint is, or why there is none.
+    pub(crate) fn end(&mut self, request: RequestId, result: Result<String, String>) {
+        let Some(operation) = self.by_id.get_mut(&request) else { return };
+        operation.status = match (result, operation.kind) {
+            (Ok(location), Kind::Savepoint) => OperationStatus::SavepointCompleted { location },
+            (Ok(location), Kind::Checkpoint) => match checkpoint_of(&location) {
+                Some(checkpoint) => OperationStatus::CheckpointCompleted { checkpoint },
+                None => OperationStatus::SavepointCompleted { location },
+            },
+            (Err(cause), _) => OperationStatus::Failed { cause },
+        };
+    }
+
+    /// How a request stands.
+    pub(crate) fn query(&mut self, request: RequestId) -> Option<OperationStatus> {
+        let operation = self.by_id.get_mut(&request)?;
+        operation.seen |= operation.status != OperationStatus::InProgress;
+        Some(operation.status.clone())
+    }
+
+    /// Whether somebody has still to learn how a request ended.
+    pub(crate) fn unseen(&self) -> bool {
+        self.by_id.values().any(|operation| !operation.seen)
+    }
+}
+
+/// The checkpoint that lies at `…/chk-<id>`.
+fn checkpoint_of(location: &str) -> Option<reflow_types::CheckpointId> {
+    let name = location.trim_end_matches("/_metadata").rsplit('/').next()?;
+    name.strip_prefix("chk-")?.parse().ok().map(reflow_types::CheckpointId)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reflow_types::CheckpointId;
+
+    #[test]
+    fn a_request_is_told_how_it_ended() {
+        let mut operations = Operations::default();
+        let (savepoint, checkpoint) = (RequestId(1), RequestId(2));
+        assert!(operations.begin(savepoint, Kind::Savepoint));
+        assert!(!operations.begin(savepoint, Kind::Savepoint));
+        assert!(operations.begin(checkpoint, Kind::Checkpoint));
+        assert_eq!(operations.query(savepoint), Some(OperationStatus::InProgress));
+        operations.end(savepoint, Err("full disk".into()));
+        operations.end(checkpoint, Ok("/c/chk-7/_metadata".into()));
+        assert!(operations.unseen());
+        assert_eq!(operations.query(savepoint), Some(OperationStatus::Failed { cause: "full disk".into() }));
+        let complete = OperationStatus::CheckpointCompleted { checkpoint: CheckpointId(7) };
+        assert_eq!(operations.query(checkpoint), Some(complete));
+        assert!(!operations.unseen());
+        assert_eq!(operations.query(RequestId(3)), None);
+    }
+
+    #[test]
+    fn only_so_many_are_remembered() {
+        let mut operations = Operations::default();
+        assert!((0..=MAX_REMEMBERED as u128).all(|id| operations.begin(RequestId(id), Kind::Savepoint)));
+        assert_eq!(operations.query(RequestId(0)), None);
+        assert!(operations.query(RequestId(1)).is_some());
+    }
+}

@@ -1,0 +1,338 @@
+//! The JobManager as a [`Process`]: inputs in, outputs out, on one thread.
+
+use crate::commands::Desk;
+use crate::ending::Ending;
+use crate::enumerators::Enumerators;
+use crate::error::JobManagerError;
+use crate::handle::Handle;
+use crate::ids::Ids;
+use crate::layout::Layout;
+use crate::leader::{Leader, Parts};
+use crate::leadership::{Claim, Claimant, EndedRecord, Leadership, Question};
+use crate::members::{Members, Terms};
+use crate::schedule;
+use crate::settings::{JobSpec, Settings};
+use crate::storage::{Storage, Tickets};
+use crate::view::Frame;
+use reflow_config::Config;
+use reflow_coordination::checkpoint::{Recovered, retention};
+use reflow_coordination::event::Event;
+use reflow_coordination::scheduler::{Identity, Scheduler};
+use reflow_env::{Input, ListenerId, Location, Output, Process, Signal, StoreResult, Ticket};
+use reflow_rest::CommandError;
+use reflow_types::{Instant, JobId, LeaderEpoch};
+use std::time::Duration;
+
+const LISTENER: ListenerId = ListenerId(0);
+/// The view is made anew at most this often, …
+const VIEW_EVERY: Duration = Duration::from_millis(200);
+/// … and at least this often: durations in it grow.
+const VIEW_AT_LEAST_EVERY: Duration = Duration::from_secs(1);
+
+/// A JobManager for one job, whose executable it is part of.
+///
+/// It listens first, so that of two started on one machine by mistake the second ends before it touches the
+/// job. Then it becomes the leader of the job, and from there on runs it, until the job ends or it is told to end.
+pub struct JobManager {
+    config: Config,
+    settings: Settings,
+    layout: Layout,
+    /// Until the job is taken over.
+    spec: Option<JobSpec>,
+    ids: Ids,
+    tickets: Tickets,
+    handle: Handle,
+    frame: Frame,
+    view_at: Instant,
+    changed: bool,
+    phase: Phase,
+}
+
+enum Phase {
+    /// Until it listens.
+    Opening,
+    Claiming(Box<Claim>, Storage<Question>),
+    Leading(Box<Led>),
+    Ending(Box<Led>, Box<Ending>),
+    Ended,
+}
+
+/// A job and its leader.
+struct Led {
+    job: JobId,
+    epoch: LeaderEpoch,
+    name: String,
+    leader: Leader,
+    suspending: bool,
+}
+
+impl JobManager {
+    /// A JobManager and what other threads see of it. `seed` is random: ids and tokens are made of it. The driver
+    /// wakes the process when `signal` is raised.
+    pub fn new(config: &Config, spec: JobSpec, seed: [u8; 32], signal: Signal) -> (Self, Handle) {
+        let settings = Settings::new(config);
+        let frame = Frame::new(config, &spec.args);
+        let handle = Handle::new(signal, frame.starting(Instant(0)));
+        let job_manager = Self {
+            layout: Layout::new(&settings.checkpoint_dir, &settings.cluster_id, &spec.name),
+            config: config.clone(),
+            settings,
+            spec: Some(spec),
+            ids: Ids::new(seed),
+            tickets: Tickets::default(),
+            handle: handle.clone(),
+            frame,
+            view_at: Instant(0),
+            changed: true,
+            phase: Phase::Opening,
+        };
+        (job_manager, handle)
+    }
+
+    fn claim(&mut self, now: Instant, address: &str, out: &mut Vec<Output>) {
+        tracing::info!(address, root = %self.layout.root(), "listening for TaskManagers");
+        let spec = self.spec.as_ref().expect("the job is there until it is taken over");
+        let start_from = self.settings.start_from.as_deref();
+        let directory =
+            start_from.map(|at| at.trim_end_matches("_metadata").trim_end_matches('/').to_owned());
+        let claim = Claim::new(Claimant {
+            layout: self.layout.clone(),
+            new_job: JobId(self.ids.next()),
+            fresh: spec.start.fresh,
+            allow_other_build: spec.start.allow_other_build,
+            build: spec.artifact.sha256.clone(),
+            start_from: directory.map(Location),
+            started_at: now.as_millis(),
+        });
+        self.phase = Phase::Claiming(Box::new(claim), Storage::new(self.tickets.clone()));
+        self.on_time(now, out);
+    }
+
+    fn lead(&mut self, now: Instant, leadership: Leadership, out: &mut Vec<Output>) {
+        let Leadership { epoch, job, resumed, recovered } = leadership;
+        tell_start(job, epoch, resumed, &recovered);
+        let spec = self.spec.take().expect("the job is taken over once");
+        let scheduler_settings = schedule::settings(&self.config, &self.layout, job, epoch);
+        let data_dir = retention::data_dir(&scheduler_settings.checkpoints.job_dir);
+        let identity = Identity { job, epoch, build: spec.artifact.sha256.clone() };
+        let terms = Terms {
+            job,
+            job_name: spec.name.clone(),
+            job_args: spec.args,
+            fingerprint: spec.fingerprint,
+            sha256: spec.artifact.sha256.clone(),
+            target: spec.target,
+            token: self.ids.next(),
+            heartbeat_interval: self.settings.heartbeat_interval,
+            heartbeat_timeout: self.settings.heartbeat_timeout,
+            executor_start_timeout: self.settings.executor_start_timeout,
+        };
+        let enumerators = Enumerators::new(&spec.graph, spec.enumerators);
+        let recovered = (resumed || recovered.latest().is_some()).then_some(recovered);
+        let leader = Leader::new(Parts {
+            scheduler: Scheduler::new(scheduler_settings, spec.graph, identity, recovered, now),
+            members: Members::new(terms, self.ids.split()),
+            enumerators,
+            artifact: spec.artifact,
+            data_dir,
+            tickets: self.tickets.clone(),
+        });
+        let led = Led { job, epoch, name: spec.name, leader, suspending: false };
+        self.phase = Phase::Leading(Box::new(led));
+        self.tell(now, Event::Tick, out);
+    }
+
+    fn tell(&mut self, now: Instant, event: Event, out: &mut Vec<Output>) {
+        if let Phase::Leading(led) = &mut self.phase {
+            led.leader.tell(now, event, out);
+        }
+    }
+
+    fn on_time(&mut self, now: Instant, out: &mut Vec<Output>) {
+        match &mut self.phase {
+            Phase::Opening | Phase::Ended => {}
+            Phase::Claiming(claim, requests) => {
+                out.extend(claim.ask(now).into_iter().map(|(question, op)| requests.ask(question, op)));
+            }
+            Phase::Leading(led) => led.leader.on_time(now, out),
+            Phase::Ending(_, ending) => ending.on_time(now, out),
+        }
+    }
+
+    fn on_stored(&mut self, now: Instant, ticket: Ticket, result: StoreResult, out: &mut Vec<Output>) {
+        match &mut self.phase {
+            Phase::Opening | Phase::Ended => {}
+            Phase::Claiming(claim, requests) => {
+                let Some(question) = requests.take(ticket) else { return };
+                match claim.answered(now, question, result) {
+                    Ok(None) => self.on_time(now, out),
+                    Ok(Some(leadership)) => self.lead(now, leadership, out),
+                    Err(error) => self.fail(&error.into(), out),
+                }
+            }
+            Phase::Leading(led) => led.leader.stored(now, ticket, result, out),
+            Phase::Ending(led, ending) => ending.stored(now, ticket, result, &mut led.leader, out),
+        }
+    }
+
+    fn on_terminate(&mut self, now: Instant, out: &mut Vec<Output>) {
+        match &mut self.phase {
+            Phase::Leading(led) if !led.suspending => {
+                tracing::info!("told to end: suspending the job after a checkpoint");
+                led.suspending = true;
+                led.leader.tell(now, Event::Suspend, out);
+            }
+            Phase::Leading(_) => {
+                tracing::warn!(
+                    "told to end for the second time: the next start resumes from the last checkpoint"
+                );
+                self.exit(0, String::new(), out);
+            }
+            Phase::Ended => {}
+            Phase::Opening | Phase::Claiming(..) | Phase::Ending(..) => self.exit(0, String::new(), out),
+        }
+    }
+
+    /// What members say is taken only while the job runs: before and after, they are to come again.
+    fn on_connection(&mut self, now: Instant, input: Input, out: &mut Vec<Output>) {
+        let Phase::Leading(led) = &mut self.phase else {
+            if let Input::Accepted { conn, .. } = input {
+                out.push(Output::Close { conn });
+            }
+            return;
+        };
+        let members = &mut led.leader.members;
+        match input {
+            Input::Accepted { conn, .. } => members.accepted(now, conn, out),
+            Input::Received { conn, frame } => members.received(now, conn, &frame, out),
+            Input::Closed { conn, reason } => members.closed(now, conn, &reason, out),
+            _ => {}
+        }
+        led.leader.settle(now, out);
+    }
+
+    /// Answers what users have asked since the last time.
+    fn take_commands(&mut self, now: Instant, out: &mut Vec<Output>) {
+        for asked in self.handle.take_commands() {
+            self.changed = true;
+            let new_request = self.ids.next();
+            let result = match &mut self.phase {
+                Phase::Leading(led) | Phase::Ending(led, _) => {
+                    let savepoint_dir = self.settings.savepoint_dir.as_deref();
+                    let mut desk = Desk { job: led.job, leader: &mut led.leader, savepoint_dir, new_request };
+                    desk.carry_out(now, asked.command.clone(), out)
+                }
+                _ => Err(CommandError::Unavailable("the JobManager is starting: try again".to_owned())),
+            };
+            asked.answer(result);
+        }
+    }
+
+    /// Goes on to the next phase, if the present one is over.
+    fn follow(&mut self, now: Instant, out: &mut Vec<Output>) {
+        if let Phase::Leading(led) = &self.phase
+            && let Some(end) = led.leader.end.clone()
+        {
+            let at = self.layout.ended(led.job);
+            let record = EndedRecord { state: String::new(), epoch: led.epoch, ended_at: now.as_millis() };
+            let requests = Storage::new(self.tickets.clone());
+            let ending = Box::new(Ending::new(now, end, led.name.clone(), at, record, requests));
+            let Phase::Leading(led) = std::mem::replace(&mut self.phase, Phase::Ended) else { return };
+            self.phase = Phase::Ending(led, ending);
+            self.changed = true;
+            self.on_time(now, out);
+        }
+        if let Phase::Ending(led, ending) = &self.phase
+            && ending.is_over(now, &led.leader)
+        {
+            let (code, reason) = ending.exit();
+            self.publish(now);
+            self.exit(code, reason, out);
+        }
+    }
+
+    fn publish(&mut self, now: Instant) {
+        let view = match &self.phase {
+            Phase::Leading(led) | Phase::Ending(led, _) => self.frame.leading(now, led.job, &led.leader),
+            Phase::Ended => return,
+            Phase::Opening | Phase::Claiming(..) => self.frame.starting(now),
+        };
+        self.handle.publish(view);
+        self.view_at = now;
+        self.changed = false;
+    }
+
+    fn next_view(&self) -> Instant {
+        self.view_at + if self.changed { VIEW_EVERY } else { VIEW_AT_LEAST_EVERY }
+    }
+
+    fn fail(&mut self, error: &JobManagerError, out: &mut Vec<Output>) {
+        self.exit(1, error.to_string(), out);
+    }
+
+    fn exit(&mut self, code: i32, reason: String, out: &mut Vec<Output>) {
+        out.push(Output::Exit { code, reason });
+        self.phase = Phase::Ended;
+    }
+}
+
+impl Process for JobManager {
+    fn handle(&mut self, now: Instant, input: Input, out: &mut Vec<Output>) {
+        if matches!(self.phase, Phase::Ended) {
+            return;
+        }
+        self.changed |= !matches!(input, Input::Wakeup);
+        match input {
+            Input::Start => {
+                out.push(Output::Listen { listener: LISTENER, address: self.settings.listen.clone() });
+            }
+            Input::Listening { address, .. } => self.claim(now, &address, out),
+            Input::ListenFailed { error, .. } => {
+                let address = self.settings.listen.clone();
+                self.fail(&JobManagerError::Listen { address, error }, out);
+            }
+            Input::Wakeup => self.on_time(now, out),
+            Input::Accepted { .. } | Input::Received { .. } | Input::Closed { .. } => {
+                self.on_connection(now, input, out);
+            }
+            Input::Stored { ticket, result } => self.on_stored(now, ticket, result, out),
+            Input::Terminate => self.on_terminate(now, out),
+            // It connects to nobody and has no children.
+            Input::Connected { .. } | Input::ChildExited { .. } => {}
+        }
+        self.take_commands(now, out);
+        self.follow(now, out);
+        if now >= self.next_view() {
+            self.publish(now);
+        }
+    }
+
+    fn next_wakeup(&self) -> Option<Instant> {
+        let of_phase = match &self.phase {
+            Phase::Ended => return None,
+            Phase::Opening => None,
+            Phase::Claiming(claim, _) => claim.next_wakeup(),
+            Phase::Leading(led) => led.leader.next_wakeup(),
+            Phase::Ending(_, ending) => Some(ending.next_wakeup()),
+        };
+        Some(of_phase.map_or(self.next_view(), |at| at.min(self.next_view())))
+    }
+}
+
+/// Says what the job goes on from.
+fn tell_start(job: JobId, epoch: LeaderEpoch, resumed: bool, recovered: &Recovered) {
+    match (resumed, recovered.latest()) {
+        (true, Some(latest)) => {
+            tracing::info!(%job, %epoch, checkpoint = %latest.checkpoint, at = latest.at, "resuming the job");
+        }
+        (true, None) => {
+            tracing::info!(%job, %epoch, "resuming the job, which has no checkpoint: it begins anew")
+        }
+        (false, Some(latest)) => tracing::info!(%job, %epoch, at = latest.at, "a new job, from a savepoint"),
+        (false, None) => tracing::info!(%job, %epoch, "a new job"),
+    }
+}
+
+#[cfg(test)]
+#[path = "process_tests.rs"]
+mod tests;

@@ -1,0 +1,132 @@
+//! The scheduler's settings, from options.
+
+use crate::layout::Layout;
+use reflow_config::{Config, RestartStrategy, Source, options};
+use reflow_coordination::{checkpoint, restart, scheduler};
+use reflow_types::{JobId, LeaderEpoch, MaxParallelism};
+
+/// The scheduler's settings for a job.
+pub(crate) fn settings(
+    config: &Config,
+    layout: &Layout,
+    job: JobId,
+    epoch: LeaderEpoch,
+) -> scheduler::Settings {
+    let max_parallelism = MaxParallelism::new(options::MAX_PARALLELISM.get(config));
+    let (restart, delay_key) = strategy(config);
+    scheduler::Settings {
+        reactive: config.is_reactive(),
+        default_parallelism: options::DEFAULT_PARALLELISM.get(config),
+        default_max_parallelism: max_parallelism.expect("the option has the bounds of a max parallelism"),
+        resource_wait_timeout: options::RESOURCE_WAIT_TIMEOUT.get(config),
+        resource_stabilization_timeout: options::RESOURCE_STABILIZATION_TIMEOUT.get(config),
+        cooldown: options::EXECUTING_COOLDOWN_AFTER_RESCALING.get(config),
+        executing_stabilization_timeout: options::EXECUTING_RESOURCE_STABILIZATION_TIMEOUT.get(config),
+        max_checkpoint_failures: options::RESCALE_TRIGGER_MAX_CHECKPOINT_FAILURES.get(config),
+        max_trigger_delay: options::RESCALE_TRIGGER_MAX_DELAY.get(config),
+        active_checkpoint: options::RESCALE_TRIGGER_ACTIVE_CHECKPOINT.get(config),
+        cancellation_timeout: options::TASK_CANCELLATION_TIMEOUT.get(config),
+        restart,
+        restart_delay_configured: delay_key.is_some_and(|key| *config.source(key) != Source::Default),
+        restart_seed: job.0 as u64 ^ epoch.0,
+        exception_history_size: options::WEB_EXCEPTION_HISTORY_SIZE.get(config) as usize,
+        rescale_history_size: options::WEB_RESCALE_HISTORY_SIZE.get(config) as usize,
+        ignore_unclaimed_state: options::STATE_RECOVERY_IGNORE_UNCLAIMED.get(config),
+        checkpoints: checkpoint::Settings {
+            interval: options::CHECKPOINT_INTERVAL.get(config),
+            timeout: options::CHECKPOINT_TIMEOUT.get(config),
+            min_pause: options::CHECKPOINT_MIN_PAUSE.get(config),
+            tolerable_failures: options::CHECKPOINT_TOLERABLE_FAILURES.get(config),
+            retained: options::CHECKPOINT_NUM_RETAINED.get(config) as usize,
+            job_dir: layout.job_dir(job).0,
+            keep_on_cancellation: false,
+        },
+    }
+}
+
+/// The restart strategy, and the key of its delay.
+fn strategy(config: &Config) -> (restart::Strategy, Option<&'static str>) {
+    match config.restart_strategy() {
+        RestartStrategy::None => (restart::Strategy::None, None),
+        RestartStrategy::FixedDelay => {
+            let attempts = options::FIXED_DELAY_ATTEMPTS.get(config);
+            let delay = options::FIXED_DELAY.get(config);
+            (restart::Strategy::FixedDelay { attempts, delay }, Some(options::FIXED_DELAY.key()))
+        }
+        RestartStrategy::ExponentialDelay => {
+            let strategy = restart::Strategy::ExponentialDelay {
+                initial: options::EXPONENTIAL_DELAY_INITIAL_BACKOFF.get(config),
+                max: options::EXPONENTIAL_DELAY_MAX_BACKOFF.get(config),
+                multiplier: options::EXPONENTIAL_DELAY_MULTIPLIER.get(config),
+                reset_threshold: options::EXPONENTIAL_DELAY_RESET_THRESHOLD.get(config),
+                jitter: options::EXPONENTIAL_DELAY_JITTER.get(config),
+                attempts: options::EXPONENTIAL_DELAY_ATTEMPTS.get(config),
+            };
+            (strategy, Some(options::EXPONENTIAL_DELAY_INITIAL_BACKOFF.key()))
+        }
+        RestartStrategy::FailureRate => {
+            let strategy = restart::Strategy::FailureRate {
+                max_failures: options::FAILURE_RATE_MAX_FAILURES.get(config),
+                interval: options::FAILURE_RATE_INTERVAL.get(config),
+                delay: options::FAILURE_RATE_DELAY.get(config),
+            };
+            (strategy, Some(options::FAILURE_RATE_DELAY.key()))
+        }
+    }
+}
+
+/// The restart strategy in words, as Flink's REST has it.
+pub(crate) fn strategy_in_words(strategy: &restart::Strategy) -> String {
+    let ms = |duration: &std::time::Duration| duration.as_millis();
+    match strategy {
+        restart::Strategy::None => "Restart deactivated.".to_owned(),
+        restart::Strategy::FixedDelay { attempts, delay } => {
+            format!("Restart with fixed delay ({} ms). #{attempts} restart attempts.", ms(delay))
+        }
+        restart::Strategy::ExponentialDelay { initial, max, multiplier, .. } => format!(
+            "Restart with exponential delay: initial backoff {} ms, at most {} ms, multiplier {multiplier}.",
+            ms(initial),
+            ms(max)
+        ),
+        restart::Strategy::FailureRate { max_failures, interval, delay } => format!(
+            "Restart with failure rate: at most {max_failures} failures within {} ms, delay {} ms.",
+            ms(interval),
+            ms(delay)
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn of(pairs: &[(&str, &str)]) -> scheduler::Settings {
+        let config = Config::from_pairs(pairs.iter().copied()).unwrap();
+        let layout = Layout::new(&reflow_env::Location("/c".into()), "default", "job");
+        settings(&config, &layout, JobId(1), LeaderEpoch(2))
+    }
+
+    #[test]
+    fn the_quick_starts_options_arrive() {
+        let settings = of(&[
+            ("restart-strategy", "fixeddelay"),
+            ("restart-strategy.fixed-delay.attempts", "100000"),
+            ("jobmanager.scheduler", "adaptive"),
+            ("scheduler-mode", "reactive"),
+        ]);
+        let delay = Duration::from_secs(1);
+        assert_eq!(settings.restart, restart::Strategy::FixedDelay { attempts: 100_000, delay });
+        assert!(settings.reactive && !settings.restart_delay_configured);
+        assert_eq!(settings.default_max_parallelism.get(), 32_768);
+        assert_eq!(settings.checkpoints.interval, Some(Duration::from_secs(1)));
+        assert_eq!(settings.checkpoints.job_dir, format!("/c/default/job/{}", JobId(1)));
+    }
+
+    #[test]
+    fn a_delay_that_the_user_set_is_known_as_such() {
+        let settings =
+            of(&[("restart-strategy", "fixeddelay"), ("restart-strategy.fixed-delay.delay", "1 s")]);
+        assert!(settings.restart_delay_configured);
+    }
+}

@@ -1,0 +1,319 @@
+//! The job: its vertices and subtasks, its failures, its checkpoints.
+
+use super::rescales::{self, millis, sharing_group};
+use crate::leader::Leader;
+use crate::metrics::Figures;
+use reflow_coordination::checkpoint::{Purpose, Stats, stats};
+use reflow_coordination::exceptions::{Entry, Exception};
+use reflow_coordination::scheduler::{self, SubtaskRecord, SubtaskStatus, View};
+use reflow_graph::{ExecutionVertex, JobGraph, Vertex, VertexIndex};
+use reflow_protocol::control::Fault;
+use reflow_rest::view::{
+    AckView, CheckpointConfigView, CheckpointCounts, CheckpointKind, CheckpointOutcome, CheckpointSamples,
+    CheckpointView, CheckpointsView, ExceptionView, ExecutionConfigView, ExecutionState, InputView, IoView,
+    JobStatus, JobView, ParallelismBounds, PlacementView, RestoredView, SavepointFormat,
+    SubtaskCheckpointView, SubtaskView, VertexCheckpointView, VertexView,
+};
+use reflow_types::{ExecutorId, Instant, JobId, MIN_WATERMARK, SubtaskIndex, TaskManagerId};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub(super) fn view(now: Instant, id: JobId, leader: &Leader, config: ExecutionConfigView) -> JobView {
+    let scheduler = leader.scheduler.view();
+    let times = scheduler.times;
+    let current = status(scheduler.status);
+    let entered_at_ms: BTreeMap<_, _> =
+        times.entered.iter().map(|(of, at)| (status(*of), at.as_millis())).collect();
+    let mut spent_ms: BTreeMap<_, _> =
+        times.spent.iter().map(|(of, time)| (status(*of), time.as_millis() as i64)).collect();
+    if let Some(entered) = times.entered.get(&scheduler.status).filter(|_| !current.is_terminal()) {
+        *spent_ms.entry(current).or_default() += now.since(*entered).as_millis() as i64;
+    }
+    JobView {
+        id,
+        name: scheduler.job.name.clone(),
+        status: current,
+        streaming: true,
+        started_at_ms: times.entered.values().min().map_or(0, |at| at.as_millis()),
+        ended_at_ms: entered_at_ms.get(&current).copied().filter(|_| current.is_terminal()),
+        entered_at_ms,
+        spent_ms,
+        max_parallelism: None,
+        vertices: vertices(leader, &scheduler),
+        config,
+        exceptions: scheduler
+            .exceptions
+            .entries()
+            .map(|entry| exception(leader, &scheduler, entry))
+            .collect(),
+        exceptions_truncated: scheduler.exceptions.truncated(),
+        checkpoints: Some(checkpoints(&scheduler)),
+        rescales: rescales::view(scheduler.rescales, scheduler.settings),
+        restarts: scheduler.restarts,
+        metrics: BTreeMap::new(),
+    }
+}
+
+fn status(status: scheduler::JobStatus) -> JobStatus {
+    use scheduler::JobStatus as Its;
+    match status {
+        Its::Initializing => JobStatus::Initializing,
+        Its::Created => JobStatus::Created,
+        Its::Running => JobStatus::Running,
+        Its::Failing => JobStatus::Failing,
+        Its::Failed => JobStatus::Failed,
+        Its::Cancelling => JobStatus::Cancelling,
+        Its::Canceled => JobStatus::Canceled,
+        Its::Finished => JobStatus::Finished,
+        Its::Restarting => JobStatus::Restarting,
+        Its::Suspended => JobStatus::Suspended,
+    }
+}
+
+fn vertices(leader: &Leader, scheduler: &View<'_>) -> Vec<VertexView> {
+    let of_one = |(index, decided): (usize, scheduler::VertexView<'_>)| {
+        let index = VertexIndex(index as u16);
+        let placed = scheduler.attempt.map(|attempt| attempt.graph.vertex(index));
+        VertexView {
+            id: decided.vertex.id,
+            operators: decided.vertex.operators.iter().map(|operator| operator.name.clone()).collect(),
+            sharing_group: sharing_group(&decided.vertex.slot_sharing_group),
+            parallelism: decided.parallelism,
+            max_parallelism: decided.max_parallelism.get(),
+            bounds: ParallelismBounds { lower: decided.bounds.lower, upper: decided.bounds.upper },
+            inputs: inputs(scheduler.job, index),
+            subtasks: placed
+                .map(|placed| subtasks(leader, scheduler, decided.vertex, placed))
+                .unwrap_or_default(),
+        }
+    };
+    scheduler.vertices().enumerate().map(of_one).collect()
+}
+
+fn inputs(job: &JobGraph, vertex: VertexIndex) -> Vec<InputView> {
+    let edges = job.inputs(vertex);
+    edges
+        .map(|(_, edge)| InputView {
+            from: job.vertex(edge.from).id,
+            ship_strategy: edge.shipping.flink_name().to_owned(),
+        })
+        .collect()
+}
+
+fn subtasks(
+    leader: &Leader,
+    scheduler: &View<'_>,
+    vertex: &Vertex,
+    placed: &ExecutionVertex,
+) -> Vec<SubtaskView> {
+    let Some(attempt) = scheduler.attempt else { return Vec::new() };
+    let of_one = |(index, subtask): (SubtaskIndex, &reflow_graph::Subtask)| {
+        let record = attempt.subtasks.get(&subtask.id)?;
+        let figures = leader.metrics.of(subtask.id);
+        Some(SubtaskView {
+            index,
+            attempt: attempt.attempt.number,
+            state: state(record.status),
+            placement: placement(leader, record.slot.executor),
+            entered_at_ms: entered(record),
+            io: io(&figures),
+            input_watermark_ms: watermark(vertex, &figures),
+            metrics: metrics(&figures),
+        })
+    };
+    placed.numbered().filter_map(of_one).collect()
+}
+
+fn state(status: SubtaskStatus) -> ExecutionState {
+    match status {
+        SubtaskStatus::Deploying => ExecutionState::Deploying,
+        SubtaskStatus::Running | SubtaskStatus::Ended => ExecutionState::Running,
+        SubtaskStatus::Finished => ExecutionState::Finished,
+        SubtaskStatus::Canceling => ExecutionState::Canceling,
+        SubtaskStatus::Canceled => ExecutionState::Canceled,
+        SubtaskStatus::Failed => ExecutionState::Failed,
+    }
+}
+
+/// A subtask is created, scheduled and deployed in one go.
+fn entered(record: &SubtaskRecord) -> BTreeMap<ExecutionState, i64> {
+    let mut entered = BTreeMap::new();
+    for (status, at) in &record.entered {
+        let at = at.as_millis();
+        if *status == SubtaskStatus::Deploying {
+            entered.extend([(ExecutionState::Created, at), (ExecutionState::Scheduled, at)]);
+        }
+        entered.entry(state(*status)).or_insert(at);
+    }
+    entered
+}
+
+fn placement(leader: &Leader, executor: ExecutorId) -> Option<PlacementView> {
+    let executor = leader.members.executor(executor)?;
+    Some(PlacementView { task_manager: executor.task_manager, endpoint: executor.data_address()?.to_owned() })
+}
+
+fn io(figures: &Figures) -> IoView {
+    let Figures { totals, rates, .. } = figures;
+    IoView {
+        bytes_in: totals.bytes_in,
+        bytes_out: totals.bytes_out,
+        records_in: totals.records_in,
+        records_out: totals.records_out,
+        bytes_in_per_second: rates.bytes_in,
+        bytes_out_per_second: rates.bytes_out,
+        records_in_per_second: rates.records_in,
+        records_out_per_second: rates.records_out,
+        busy: rates.busy,
+        backpressured: rates.backpressured,
+        idle: rates.idle,
+        busy_ms: millis(totals.busy),
+        backpressured_ms: millis(totals.backpressured),
+        idle_ms: millis(totals.idle),
+    }
+}
+
+fn watermark(vertex: &Vertex, figures: &Figures) -> Option<i64> {
+    figures
+        .latest
+        .map(|latest| latest.watermark)
+        .filter(|watermark| !vertex.source && *watermark != MIN_WATERMARK)
+}
+
+fn metrics(figures: &Figures) -> BTreeMap<String, f64> {
+    let mut metrics =
+        BTreeMap::from([("numLateRecordsDropped".to_owned(), figures.totals.late_records as f64)]);
+    if let Some(latest) = figures.latest {
+        metrics.insert("stateSizeBytes".to_owned(), latest.state_bytes as f64);
+        metrics.extend(latest.pending_records.map(|pending| ("pendingRecords".to_owned(), pending as f64)));
+    }
+    metrics
+}
+
+fn exception(leader: &Leader, scheduler: &View<'_>, entry: &Entry) -> ExceptionView {
+    let concurrent = entry.concurrent.iter().map(|exception| one_exception(leader, scheduler, exception));
+    ExceptionView { concurrent: concurrent.collect(), ..one_exception(leader, scheduler, &entry.root) }
+}
+
+fn one_exception(leader: &Leader, scheduler: &View<'_>, exception: &Exception) -> ExceptionView {
+    let name = match exception.fault {
+        None => "ExecutorLost",
+        Some(Fault::User) => "UserError",
+        Some(Fault::External) => "ExternalError",
+        Some(Fault::Connection) => "ConnectionLost",
+        Some(Fault::Engine) => "EngineError",
+        Some(Fault::Permanent) => "PermanentError",
+    };
+    let task_name = exception.subtask.and_then(|(vertex, index)| {
+        let (place, vertex) = scheduler.job.find(vertex)?;
+        let parallelism = scheduler.attempt.map_or(0, |attempt| attempt.graph.vertex(place).parallelism());
+        Some(format!("{} ({}/{parallelism})", vertex.name, index.0 + 1))
+    });
+    let operator = &exception.operator;
+    let message = if operator.is_empty() {
+        exception.message.clone()
+    } else {
+        format!("{operator}: {}", exception.message)
+    };
+    ExceptionView {
+        name: name.to_owned(),
+        message,
+        at_ms: exception.at.as_millis(),
+        task_name,
+        endpoint: exception.executor.and_then(|(id, _)| Some(placement(leader, id)?.endpoint)),
+        task_manager: exception.executor.map(|(_, task_manager): (_, TaskManagerId)| task_manager),
+        labels: BTreeMap::new(),
+        concurrent: Vec::new(),
+    }
+}
+
+fn checkpoints(scheduler: &View<'_>) -> CheckpointsView {
+    let Stats { counts, history, latest_completed, latest_savepoint, latest_failed, restored, .. } =
+        scheduler.checkpoints;
+    let history: Vec<_> = history.iter().map(|entry| Arc::new(checkpoint(entry))).collect();
+    let mut samples = CheckpointSamples::default();
+    let completed =
+        |entry: &&Arc<CheckpointView>| matches!(entry.outcome, CheckpointOutcome::Completed { .. });
+    history.iter().filter(completed).for_each(|entry| samples.add(entry));
+    let shown = |entry: &Option<stats::Entry>| entry.as_ref().map(|entry| Arc::new(checkpoint(entry)));
+    CheckpointsView {
+        counts: CheckpointCounts {
+            restored: counts.restored,
+            total: counts.total,
+            in_progress: counts.in_progress,
+            completed: counts.completed,
+            failed: counts.failed,
+        },
+        summary: samples.summarize(),
+        history,
+        latest_completed: shown(latest_completed),
+        latest_savepoint: shown(latest_savepoint),
+        latest_failed: shown(latest_failed),
+        latest_restored: restored.as_ref().map(|restored| RestoredView {
+            id: restored.checkpoint,
+            at_ms: restored.at,
+            is_savepoint: restored.savepoint,
+            location: restored.path.clone(),
+        }),
+        config: checkpoint_config(scheduler),
+    }
+}
+
+fn checkpoint(entry: &stats::Entry) -> CheckpointView {
+    let outcome = match &entry.status {
+        stats::Status::InProgress => CheckpointOutcome::InProgress,
+        stats::Status::Completed { path, discarded, .. } => {
+            CheckpointOutcome::Completed { location: path.clone(), discarded: *discarded }
+        }
+        stats::Status::Failed { at, reason } => {
+            CheckpointOutcome::Failed { at_ms: at.as_millis(), reason: reason.clone() }
+        }
+    };
+    let vertex = |vertex: &stats::VertexStats| VertexCheckpointView {
+        id: vertex.vertex,
+        subtasks: vertex
+            .subtasks
+            .iter()
+            .map(|(index, ack)| subtask_checkpoint(*index, ack.as_ref()))
+            .collect(),
+    };
+    CheckpointView {
+        id: entry.checkpoint,
+        kind: match entry.purpose {
+            Purpose::Savepoint => CheckpointKind::Savepoint(SavepointFormat::Canonical),
+            Purpose::Stop { .. } => CheckpointKind::StopSavepoint(SavepointFormat::Canonical),
+            Purpose::Periodic | Purpose::User | Purpose::Rescale | Purpose::Suspend | Purpose::Final => {
+                CheckpointKind::Checkpoint
+            }
+        },
+        triggered_at_ms: entry.triggered_at.as_millis(),
+        outcome,
+        vertices: entry.vertices.iter().map(vertex).collect(),
+    }
+}
+
+fn subtask_checkpoint(index: SubtaskIndex, ack: Option<&stats::Acknowledgement>) -> SubtaskCheckpointView {
+    let ack = ack.map(|ack| AckView {
+        at_ms: ack.at.as_millis(),
+        checkpointed_size: ack.checkpointed_bytes,
+        state_size: ack.state_bytes,
+        async_ms: millis(ack.writing),
+        alignment_ms: millis(ack.alignment),
+        ..AckView::default()
+    });
+    SubtaskCheckpointView { index, ack }
+}
+
+fn checkpoint_config(scheduler: &View<'_>) -> CheckpointConfigView {
+    let settings = &scheduler.settings.checkpoints;
+    CheckpointConfigView {
+        interval_ms: settings.interval.map(millis),
+        timeout_ms: millis(settings.timeout),
+        min_pause_ms: millis(settings.min_pause),
+        max_concurrent: 1,
+        tolerable_failures: settings.tolerable_failures,
+        retained_on_cancellation: settings.keep_on_cancellation,
+        state_backend: "memory".to_owned(),
+        storage: settings.job_dir.clone(),
+    }
+}

@@ -1,0 +1,106 @@
+//! Rescales: the scheduler's timeline in REST's words.
+
+use reflow_coordination::rescale::{self, Rescale, Timeline};
+use reflow_coordination::scheduler::Settings;
+use reflow_rest::RescaleId;
+use reflow_rest::view::{
+    RescaleConfigView, RescaleCounts, RescaleView, RescalesView, SchedulerStateView, SharingGroup,
+    SlotRescaleView, TerminatedReason, TriggerCause, VertexRescaleView,
+};
+use std::time::Duration;
+
+pub(super) fn view(timeline: &Timeline, settings: &Settings) -> RescalesView {
+    let rescale::Counts { ignored, in_progress, completed, failed } = timeline.counts();
+    RescalesView {
+        counts: RescaleCounts { ignored, in_progress, completed, failed },
+        history: timeline.history().map(one).collect(),
+        config: config(settings),
+    }
+}
+
+/// A slot sharing group by its name; the id is made of the name.
+pub(super) fn sharing_group(name: &str) -> SharingGroup {
+    use sha2::{Digest, Sha256};
+    let hash = Sha256::digest(name);
+    let id = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    SharingGroup { id, name: name.to_owned() }
+}
+
+fn one(rescale: &Rescale) -> RescaleView {
+    let vertex = |change: &rescale::VertexChange| VertexRescaleView {
+        id: change.vertex,
+        name: change.name.clone(),
+        sharing_group: sharing_group(&change.slot_sharing_group),
+        desired: change.desired,
+        sufficient: change.sufficient,
+        before: change.before,
+        after: change.after,
+    };
+    let slot = |change: &rescale::SlotChange| SlotRescaleView {
+        sharing_group: sharing_group(&change.slot_sharing_group),
+        desired: change.desired,
+        sufficient: change.sufficient,
+        before: change.before,
+        after: change.after,
+        requested: None,
+        acquired: None,
+    };
+    let state = |span: &rescale::StateSpan| SchedulerStateView {
+        state: span.state.to_owned(),
+        entered_at_ms: span.entered.as_millis(),
+        left_at_ms: span.left.map(|at| at.as_millis()),
+        error: span.error.clone(),
+    };
+    RescaleView {
+        id: RescaleId(rescale.id),
+        requirements: RescaleId(rescale.requirements),
+        attempt: rescale.attempt,
+        cause: cause(rescale.cause),
+        started_at_ms: rescale.started.as_millis(),
+        ended: rescale.ended.map(|(at, reason)| (at.as_millis(), terminated(reason))),
+        vertices: rescale.vertices.iter().map(vertex).collect(),
+        slots: rescale.slots.iter().map(slot).collect(),
+        states: rescale.states.iter().map(state).collect(),
+    }
+}
+
+fn cause(cause: rescale::TriggerCause) -> TriggerCause {
+    match cause {
+        rescale::TriggerCause::InitialSchedule => TriggerCause::InitialSchedule,
+        rescale::TriggerCause::UpdateRequirement => TriggerCause::UpdateRequirement,
+        rescale::TriggerCause::NewResourceAvailable => TriggerCause::NewResourceAvailable,
+        rescale::TriggerCause::RecoverableFailover => TriggerCause::RecoverableFailover,
+    }
+}
+
+fn terminated(reason: rescale::TerminatedReason) -> TerminatedReason {
+    use rescale::TerminatedReason as Its;
+    match reason {
+        Its::Succeeded => TerminatedReason::Succeeded,
+        Its::ExceptionOccurred => TerminatedReason::ExceptionOccurred,
+        Its::ResourceRequirementsUpdated => TerminatedReason::ResourceRequirementsUpdated,
+        Its::NoResourcesOrParallelismsChange => TerminatedReason::NoResourcesOrParallelismsChange,
+        Its::JobFinished => TerminatedReason::JobFinished,
+        Its::JobFailed => TerminatedReason::JobFailed,
+        Its::JobCanceled => TerminatedReason::JobCanceled,
+        Its::JobFailoverRestarting => TerminatedReason::JobFailoverRestarting,
+    }
+}
+
+fn config(settings: &Settings) -> RescaleConfigView {
+    RescaleConfigView {
+        history_max: u32::try_from(settings.rescale_history_size).unwrap_or(u32::MAX),
+        reactive: settings.reactive,
+        submission_wait_ms: settings.resource_wait_timeout.map(millis),
+        submission_stabilization_ms: millis(settings.resource_stabilization_timeout),
+        slot_idle_ms: 0,
+        cooldown_ms: millis(settings.cooldown),
+        stabilization_ms: millis(settings.executing_stabilization_timeout),
+        max_trigger_delay_ms: millis(settings.trigger_delay()),
+        on_failed_checkpoints: settings.max_checkpoint_failures,
+    }
+}
+
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
