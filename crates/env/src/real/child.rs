@@ -133,10 +133,7 @@ async fn run_process(command: ChildCommand, kill: &Notify) -> String {
 
 /// Writes the child's first input and keeps the pipe open.
 async fn feed(mut stdin: ChildStdin, bytes: &[u8]) {
-    let len = u32::try_from(bytes.len()).expect("a child's first input is far below 4 GiB");
-    let mut message = len.to_le_bytes().to_vec();
-    message.extend_from_slice(bytes);
-    if let Err(e) = stdin.write_all(&message).await {
+    if let Err(e) = stdin.write_all(bytes).await {
         tracing::debug!("a child did not read its standard input: {e}");
     }
     std::future::pending::<()>().await;

@@ -1,12 +1,13 @@
 //! The child's side of the pipe to its parent.
 //!
-//! Standard input carries what must not stand in arguments, with a `u32` little-endian length before it, and
-//! is then left open: its end means that the parent is gone.
+//! Standard input carries what must not stand in arguments and is then left open: its end means that the parent
+//! is gone. So a parent whose child is to use [`read_stdin`] begins what it sends with its length, a `u32` in
+//! little-endian order.
 
 use bytes::Bytes;
 use std::io::{self, Read};
 
-/// Reads what the parent sent in [`ChildCommand::stdin`](crate::ChildCommand::stdin).
+/// Reads what the parent sent in [`ChildCommand::stdin`](crate::ChildCommand::stdin), without its length.
 ///
 /// # Errors
 /// If standard input ends too early: the program was not started by a driver, or its parent is gone.
