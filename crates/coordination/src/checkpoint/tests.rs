@@ -1,0 +1,552 @@
+//! What the coordinator does, step by step. Effects are written as short lines.
+
+use super::*;
+use crate::action::EndState;
+use crate::event::StoreOutcome::{self, Failed, Lost, Won};
+use crate::manifest::{Decision, Manifest};
+use reflow_graph::{ExecutionGraph, ExecutionVertex, JobGraph, Operator, Subtask, Vertex};
+use reflow_protocol::deployment::Attempt;
+use reflow_protocol::snapshot::{Codec, KeyedState, Run, SubtaskState};
+use reflow_types::{
+    AttemptNumber, ExecutorId, Instant, KeyGroupSet, MaxParallelism, OwnershipTable, SlotId, VertexId,
+};
+
+const DIR: &str = "mem://c/job";
+const READER: SubtaskId = SubtaskId(1);
+const COUNTER: SubtaskId = SubtaskId(2);
+
+fn settings() -> Settings {
+    Settings {
+        interval: None,
+        timeout: Duration::from_secs(60),
+        min_pause: Duration::ZERO,
+        tolerable_failures: 0,
+        retained: 1,
+        job_dir: DIR.into(),
+        keep_on_cancellation: false,
+    }
+}
+
+fn max() -> MaxParallelism {
+    MaxParallelism::new(512).unwrap()
+}
+
+/// A source and a keyed vertex, each with one subtask.
+fn job() -> (JobGraph, ExecutionGraph) {
+    let vertex = |id: u128, name: &str, source: bool| Vertex {
+        id: VertexId(id),
+        name: name.into(),
+        operators: vec![Operator { uid: name.into(), name: name.into() }],
+        parallelism: None,
+        max_parallelism: Some(max()),
+        slot_sharing_group: "default".into(),
+        source,
+        keyed: !source,
+    };
+    let slot = SlotId { executor: ExecutorId(1), index: 0 };
+    let placed =
+        |id, table: Option<OwnershipTable>| ExecutionVertex { subtasks: vec![Subtask { id, slot }], table };
+    let vertices = vec![placed(READER, None), placed(COUNTER, Some(OwnershipTable::initial(max(), 1)))];
+    let vertices_of_job = vec![vertex(1, "read", true), vertex(2, "count", false)];
+    (
+        JobGraph { name: "job".into(), vertices: vertices_of_job, edges: Vec::new() },
+        ExecutionGraph { vertices },
+    )
+}
+
+struct Fixture {
+    coordinator: Coordinator,
+    now: Instant,
+    attempt: Attempt,
+}
+
+impl Fixture {
+    fn new(settings: Settings) -> Self {
+        Self::from(settings, None)
+    }
+
+    /// An attempt that runs, at 0 s.
+    fn from(settings: Settings, recovered: Option<Recovered>) -> Self {
+        let identity = Identity {
+            job: JobId(0xabc << 116),
+            name: "job".into(),
+            epoch: LeaderEpoch(3),
+            build: "b".into(),
+        };
+        let now = Instant::default();
+        let coordinator = Coordinator::new(settings, identity, recovered, now);
+        let attempt = Attempt { epoch: LeaderEpoch(3), number: AttemptNumber(0) };
+        let mut fixture = Self { coordinator, now, attempt };
+        fixture.begin();
+        fixture
+    }
+
+    fn begin(&mut self) {
+        self.attempt.number = self.attempt.number.next();
+        let (job, graph) = job();
+        let participants =
+            graph.subtasks().map(|(vertex, index, s)| Participant { subtask: s.id, vertex, index });
+        self.coordinator.begin_attempt(self.now, self.attempt, participants.collect(), &job, &graph);
+        assert_eq!(self.coordinator.set_running(self.now), []);
+    }
+
+    fn at(&mut self, ms: u64) -> &mut Self {
+        self.now = Instant::from_millis(ms);
+        self
+    }
+
+    fn tick(&mut self) -> String {
+        let effects = self.coordinator.on_tick(self.now);
+        self.show(effects)
+    }
+
+    fn request(&mut self, purpose: Purpose, id: u128) -> String {
+        let directory = purpose.is_savepoint().then(|| "mem://s".to_owned());
+        let request =
+            Request { purpose, then: AfterBarrier::Continue, request: Some(RequestId(id)), directory };
+        let effects = self.coordinator.request(self.now, request);
+        self.show(effects)
+    }
+
+    fn acknowledge(&mut self, n: u64, subtask: SubtaskId) -> String {
+        let object = |n: u64| KeyedState {
+            groups: KeyGroupSet::all(max()),
+            object: Some(format!("o{n}")),
+            runs: vec![Run { table: 0, segment: 3, full: true, offset: 0, len: 10 }],
+            bytes: 10,
+        };
+        self.acknowledge_with(n, subtask, (subtask == COUNTER).then(|| object(n)))
+    }
+
+    fn acknowledge_with(&mut self, n: u64, subtask: SubtaskId, keyed: Option<KeyedState>) -> String {
+        let state = SubtaskState { keyed, operator: Vec::new(), watermark: 7 };
+        let (now, attempt) = (self.now, self.attempt);
+        let effects = self.coordinator.on_acknowledged(
+            now,
+            attempt,
+            CheckpointId(n),
+            subtask,
+            state,
+            Default::default(),
+        );
+        self.show(effects)
+    }
+
+    fn acknowledge_all(&mut self, n: u64) -> String {
+        assert_eq!(self.acknowledge(n, READER), "");
+        self.acknowledge(n, COUNTER)
+    }
+
+    fn decline(&mut self, n: u64) -> String {
+        let effects =
+            self.coordinator.on_declined(self.now, self.attempt, CheckpointId(n), COUNTER, "no room".into());
+        self.show(effects)
+    }
+
+    fn stored(&mut self, n: u64, outcome: StoreOutcome) -> String {
+        let effects = self.coordinator.on_manifest_stored(self.now, CheckpointId(n), outcome);
+        self.show(effects)
+    }
+
+    fn abandoned(&mut self, n: u64, outcome: StoreOutcome) -> String {
+        let effects = self.coordinator.on_abandoned_stored(self.now, CheckpointId(n), outcome);
+        self.show(effects)
+    }
+
+    fn end_attempt(&mut self) -> String {
+        let effects = self.coordinator.end_attempt(self.now);
+        self.show(effects)
+    }
+
+    /// From trigger to completion.
+    fn complete(&mut self, n: u64) -> String {
+        self.acknowledge_all(n);
+        self.stored(n, Won)
+    }
+
+    /// One line for each effect. Enumerators answer each trigger at once, as the driver makes them.
+    fn show(&mut self, effects: Vec<Effect>) -> String {
+        let short = |name: &str| name.replace(DIR, "").replace("mem://s", "S");
+        let mut lines = Vec::new();
+        for effect in effects {
+            lines.push(match effect {
+                Effect::Act(Action::TriggerCheckpoint { checkpoint, kind, .. }) => {
+                    self.coordinator.set_enumerators(checkpoint, Vec::new());
+                    format!("trigger {checkpoint} into {}", short(&kind.directory))
+                }
+                Effect::Act(Action::StoreManifest { checkpoint, at, .. }) => {
+                    format!("store {checkpoint} at {}", short(&at))
+                }
+                Effect::Act(Action::StoreAbandoned { checkpoint, at }) => {
+                    format!("abandon {checkpoint} at {}", short(&at))
+                }
+                Effect::Act(Action::NotifyCompleted { checkpoint, .. }) => format!("tell {checkpoint}"),
+                Effect::Act(Action::NotifyAborted { checkpoint, .. }) => format!("abort {checkpoint}"),
+                Effect::Act(Action::DeleteObjects { objects }) => {
+                    format!("delete {}", short(&objects.join(" ")))
+                }
+                Effect::Act(Action::Answer { request, result }) => {
+                    let (Ok(text) | Err(text)) = result.as_ref();
+                    format!("answer {}: {}", request.0, short(text))
+                }
+                Effect::Act(other) => panic!("not the coordinator's: {other:?}"),
+                Effect::Completed { checkpoint, .. } => format!("completed {checkpoint}"),
+                Effect::Failed { checkpoint, reason, .. } => format!("failed {checkpoint}: {reason}"),
+                Effect::TooManyFailures { reason } => format!("too many: {reason}"),
+            });
+        }
+        lines.join("\n")
+    }
+}
+
+fn unknown() -> StoreOutcome {
+    Failed("reset".into())
+}
+
+#[test]
+fn periodic_ones_keep_interval_and_pause() {
+    // (min pause, first complete at, second begins at)
+    for (min_pause, ended, second) in
+        [(0, 150, 200), (0, 230, 230), (30, 150, 200), (80, 150, 230), (80, 230, 310)]
+    {
+        let interval = Some(Duration::from_millis(100));
+        let min_pause = Duration::from_millis(min_pause);
+        let mut f = Fixture::new(Settings { interval, min_pause, ..settings() });
+        assert_eq!(f.at(99).tick(), "");
+        assert_eq!(f.coordinator.next_wakeup(), Some(Instant::from_millis(100)));
+        assert_eq!(f.at(100).tick(), "trigger 1 into /data");
+        assert_eq!(f.coordinator.next_wakeup(), Some(Instant::from_millis(60_100)));
+        assert_eq!(f.at(ended).acknowledge_all(1), "store 1 at /chk-1/_metadata");
+        let done = f.stored(1, Won);
+        if second == ended {
+            assert_eq!(done, "tell 1\ncompleted 1\ntrigger 2 into /data");
+        } else {
+            assert_eq!(done, "tell 1\ncompleted 1");
+            assert_eq!(f.coordinator.next_wakeup(), Some(Instant::from_millis(second)));
+            assert_eq!(f.at(second - 1).tick(), "");
+            assert_eq!(f.at(second).tick(), "trigger 2 into /data");
+        }
+    }
+}
+
+#[test]
+fn requests_wait_for_the_one_under_way_and_the_most_pressing_goes_first() {
+    let mut f = Fixture::new(settings());
+    assert_eq!(f.request(Purpose::User, 1), "trigger 1 into /data");
+    assert_eq!(f.request(Purpose::User, 2), "");
+    assert_eq!(f.request(Purpose::Savepoint, 3), "");
+    assert_eq!(f.request(Purpose::Suspend, 4), "");
+    assert_eq!(f.request(Purpose::User, 5), "");
+    assert_eq!(f.complete(1), "tell 1\nanswer 1: /chk-1\ncompleted 1\ntrigger 2 into /data");
+    let savepoint = "S/savepoint-abc000-d765881e724b";
+    let (done, rest) = ("tell 2\nanswer 4: /chk-2\ncompleted 2\ndelete /chk-1/_metadata", "delete /data/o1");
+    assert_eq!(f.complete(2), format!("{done}\n{rest}\ntrigger 3 into {savepoint}"));
+    assert_eq!(f.acknowledge_all(3), format!("store 3 at {savepoint}/_metadata"));
+    assert_eq!(f.stored(3, Won), format!("tell 3\nanswer 3: {savepoint}\ncompleted 3\ntrigger 4 into /data"));
+    let done = "tell 4\nanswer 2: /chk-4\nanswer 5: /chk-4\ncompleted 4";
+    assert_eq!(f.complete(4), format!("{done}\ndelete /chk-2/_metadata\ndelete /data/o2"));
+}
+
+#[test]
+fn a_checkpoint_that_is_declined_or_late_fails_and_the_next_is_tried() {
+    let mut f = Fixture::new(settings());
+    f.request(Purpose::User, 1);
+    let reason = "subtask 2 could not write its part: no room";
+    let failed = |n, reason: &str| {
+        format!("abandon {n} at /chk-{n}/_metadata\nabort {n}\nanswer {n}: {reason}\nfailed {n}: {reason}")
+    };
+    assert_eq!(f.decline(1), failed(1, reason));
+    assert_eq!(f.decline(1), "");
+    assert_eq!(f.request(Purpose::User, 2), "trigger 2 into /data");
+    assert_eq!(f.acknowledge(2, READER), "");
+    assert_eq!(f.at(59_999).tick(), "");
+    assert_eq!(f.at(60_000).tick(), failed(2, "it was not complete after 60s"));
+    assert_eq!(f.acknowledge(2, COUNTER), "");
+    assert_eq!(f.abandoned(2, Won), "");
+    // Objects of the failed ones go, as no chain names them.
+    f.request(Purpose::User, 3);
+    let done = "tell 3\nanswer 3: /chk-3\ncompleted 3\ndelete /chk-2/_metadata\ndelete /data/o2";
+    assert_eq!(f.complete(3), done);
+}
+
+#[test]
+fn a_manifest_whose_fate_is_unknown_fails_only_once_its_name_is_taken() {
+    let reason = "its manifest could not be stored: reset";
+    for (outcome, expect) in [
+        (Won, format!("abort 1\nanswer 9: {reason}\nfailed 1: {reason}")),
+        (Lost, "tell 1\nanswer 9: /chk-1\ncompleted 1".to_owned()),
+    ] {
+        let mut f = Fixture::new(settings());
+        f.request(Purpose::User, 9);
+        f.acknowledge_all(1);
+        assert_eq!(f.stored(1, unknown()), "abandon 1 at /chk-1/_metadata");
+        let mut delay = 200;
+        for failures in 1..=6 {
+            let told = f.abandoned(1, unknown());
+            assert_eq!(told.starts_with("too many: storage does not tell"), failures == 5, "{told}");
+            let due = f.now + Duration::from_millis(delay);
+            assert_eq!(f.coordinator.next_wakeup(), Some(due));
+            f.now = due;
+            assert_eq!(f.tick(), "abandon 1 at /chk-1/_metadata");
+            delay *= 2;
+        }
+        assert_eq!(f.abandoned(1, outcome), expect);
+        assert_eq!(f.abandoned(1, Won), "");
+        assert_eq!(f.stored(1, Won), "");
+    }
+}
+
+#[test]
+fn a_manifest_that_comes_through_while_it_is_given_up_completes() {
+    let mut f = Fixture::new(settings());
+    f.request(Purpose::User, 9);
+    f.acknowledge_all(1);
+    assert_eq!(f.at(60_000).tick(), "abandon 1 at /chk-1/_metadata");
+    assert_eq!(f.stored(1, Won), "tell 1\nanswer 9: /chk-1\ncompleted 1");
+    assert_eq!(f.abandoned(1, Lost), "");
+}
+
+#[test]
+fn another_job_manager_may_have_abandoned_it() {
+    let mut f = Fixture::new(settings());
+    f.request(Purpose::User, 9);
+    f.acknowledge_all(1);
+    let reason = "another JobManager has abandoned it";
+    assert_eq!(f.stored(1, Lost), format!("abort 1\nanswer 9: {reason}\nfailed 1: {reason}"));
+}
+
+#[test]
+fn an_attempt_that_ends_leaves_nothing_undecided() {
+    let mut f = Fixture::new(settings());
+    f.request(Purpose::User, 9);
+    f.request(Purpose::Savepoint, 8);
+    let waited = "answer 8: the attempt has ended before it could begin";
+    let failed = "answer 9: the attempt has ended\nfailed 1: the attempt has ended";
+    assert_eq!(f.end_attempt(), format!("{waited}\nabandon 1 at /chk-1/_metadata\n{failed}"));
+    assert!(f.coordinator.is_settled());
+    assert_eq!(f.request(Purpose::User, 7), "answer 7: the job does not run");
+
+    f.begin();
+    f.request(Purpose::User, 9);
+    f.acknowledge_all(2);
+    assert_eq!(f.end_attempt(), "abandon 2 at /chk-2/_metadata");
+    assert!(!f.coordinator.is_settled());
+    assert_eq!(
+        f.abandoned(2, Lost),
+        "answer 9: /chk-2\ncompleted 2"
+    );
+    assert_eq!(f.coordinator.latest().unwrap().checkpoint, CheckpointId(2));
+    f.begin();
+    assert_eq!(f.coordinator.stats().restored.as_ref().unwrap().checkpoint, CheckpointId(2));
+}
+
+#[test]
+fn only_periodic_failures_in_a_row_are_too_many() {
+    let interval = Some(Duration::from_millis(100));
+    let mut f = Fixture::new(Settings { interval, tolerable_failures: 1, ..settings() });
+    let failed = |f: &mut Fixture, n: u64| {
+        let text = f.decline(n);
+        let told = text.split_once("too many: ").map(|(_, told)| told.to_owned());
+        assert!(text.contains(&format!("failed {n}")), "{text}");
+        told
+    };
+    f.at(100).tick();
+    assert_eq!(failed(&mut f, 1), None);
+    f.request(Purpose::Savepoint, 1);
+    assert_eq!(failed(&mut f, 2), None);
+    f.at(200).tick();
+    let reason = "subtask 2 could not write its part: no room";
+    let told = format!("2 checkpoints in a row have failed, 1 are tolerated; the last one, 3: {reason}");
+    assert_eq!(failed(&mut f, 3), Some(told));
+    f.at(300).tick();
+    f.complete(4);
+    f.at(400).tick();
+    assert_eq!(failed(&mut f, 5), None);
+}
+
+#[test]
+fn what_does_not_belong_changes_nothing() {
+    let mut f = Fixture::new(settings());
+    f.request(Purpose::User, 1);
+    assert_eq!(f.acknowledge(1, SubtaskId(99)), "");
+    assert_eq!(f.acknowledge(2, READER), "");
+    f.attempt.number = AttemptNumber(0);
+    assert_eq!(f.acknowledge_all(1), "");
+    assert_eq!(f.decline(1), "");
+    f.attempt.number = AttemptNumber(1);
+    assert_eq!(f.stored(1, Won), "");
+    assert_eq!(f.abandoned(1, Lost), "");
+    assert_eq!(f.acknowledge(1, READER), "");
+    assert_eq!(f.acknowledge(1, READER), "");
+    assert_eq!(f.acknowledge(1, COUNTER), "store 1 at /chk-1/_metadata");
+    assert_eq!(f.acknowledge(1, COUNTER), "");
+}
+
+#[test]
+fn an_acknowledgement_that_cannot_be_is_refused() {
+    let run = |offset, len| Run { table: 0, segment: 3, full: true, offset, len };
+    let keyed =
+        |runs| KeyedState { groups: KeyGroupSet::all(max()), object: Some("o".into()), runs, bytes: 10 };
+    for (subtask, keyed, reason) in [
+        (COUNTER, keyed(vec![run(1, 10)]), "a run ends at 1 + 10 of 10 bytes"),
+        (COUNTER, keyed(vec![run(u64::MAX, 10)]), "a run ends at 18446744073709551615 + 10 of 10 bytes"),
+        (COUNTER, KeyedState { object: None, ..keyed(vec![run(0, 10)]) }, "it wrote runs without an object"),
+        (
+            COUNTER,
+            KeyedState { groups: KeyGroupSet::default(), ..keyed(vec![]) },
+            "it wrote the state of other key groups than it owns",
+        ),
+        (READER, keyed(vec![]), "it wrote keyed state, but its vertex is not keyed"),
+    ] {
+        let mut f = Fixture::new(settings());
+        f.request(Purpose::User, 1);
+        let text = f.acknowledge_with(1, subtask, Some(keyed));
+        assert!(text.ends_with(&format!("failed 1: subtask {subtask}: {reason}")), "{text}");
+    }
+}
+
+#[test]
+fn as_many_as_configured_are_kept_and_manifests_go_before_objects() {
+    let mut f = Fixture::new(Settings { retained: 2, ..settings() });
+    for n in 1..=2 {
+        f.request(Purpose::User, n);
+        assert!(!f.complete(n as u64).contains("delete"));
+    }
+    f.request(Purpose::User, 3);
+    assert!(f.complete(3).ends_with("completed 3\ndelete /chk-1/_metadata\ndelete /data/o1"));
+    assert_eq!(f.coordinator.reject_latest("flipped").unwrap().checkpoint, CheckpointId(3));
+    assert_eq!(f.coordinator.latest().unwrap().checkpoint, CheckpointId(2));
+    f.end_attempt();
+    f.begin();
+    f.request(Purpose::User, 4);
+    assert!(f.complete(4).ends_with("completed 4\ndelete /chk-3/_metadata\ndelete /data/o3"));
+    let stats = f.coordinator.stats();
+    let discarded =
+        |entry: &stats::Entry| matches!(entry.status, stats::Status::Completed { discarded: true, .. });
+    assert_eq!(stats.history.iter().map(discarded).collect::<Vec<_>>(), [false, true, false, true]);
+}
+
+#[test]
+fn a_job_that_ends_lets_its_checkpoints_go_unless_they_are_needed() {
+    let all = "delete /chk-1/_metadata\ndelete /data/o1";
+    for (state, keep_on_cancellation, expect) in [
+        (EndState::Finished, false, all),
+        (EndState::Finished, true, all),
+        (EndState::Canceled, false, all),
+        (EndState::Canceled, true, ""),
+        (EndState::Failed, false, ""),
+        (EndState::Suspended, false, ""),
+    ] {
+        let mut f = Fixture::new(Settings { keep_on_cancellation, ..settings() });
+        f.request(Purpose::User, 1);
+        f.complete(1);
+        f.end_attempt();
+        let effects = f.coordinator.end_job(f.now, state);
+        assert_eq!(f.show(effects), expect, "{state:?}");
+    }
+}
+
+#[test]
+fn a_savepoint_is_restored_from_and_left_alone() {
+    let mut f = Fixture::new(settings());
+    f.request(Purpose::Stop { drain: false }, 1);
+    f.acknowledge_all(1);
+    f.stored(1, Won);
+    let savepoint = f.coordinator.latest().unwrap().clone();
+    assert!(!savepoint.owned);
+    let mut moved = savepoint.manifest.clone();
+    for run in moved.vertices.iter_mut().flat_map(|v| &mut v.keyed).flat_map(|k| &mut k.segments) {
+        assert_eq!(run.runs[0].object, format!("{}/o1", savepoint.at));
+        run.runs[0].object = "o1".into();
+    }
+    let recovered = Recovered::from_savepoint("mem://moved/", moved);
+    assert_eq!(
+        recovered.latest().unwrap().manifest.objects().into_iter().collect::<Vec<_>>(),
+        ["mem://moved/o1"]
+    );
+    let mut f = Fixture::from(settings(), Some(recovered));
+    f.request(Purpose::User, 1);
+    let text = f.complete(2);
+    assert_eq!(text, "tell 2\nanswer 1: /chk-2\ncompleted 2");
+    let objects = |f: &Fixture| f.coordinator.latest().unwrap().manifest.objects().len();
+    assert_eq!((f.coordinator.latest().unwrap().checkpoint, objects(&f)), (CheckpointId(2), 1));
+}
+
+#[test]
+fn ids_do_not_run_further_ahead_of_the_names_that_stand_than_a_successor_looks() {
+    let mut f = Fixture::new(settings());
+    for n in 1..=TAKEOVER_IDS {
+        assert!(f.request(Purpose::Savepoint, 1).starts_with("trigger"));
+        f.complete(n);
+    }
+    assert_eq!(f.request(Purpose::User, 1), "abandon 8 at /chk-8/_metadata");
+    assert_eq!(f.abandoned(8, unknown()), "");
+    assert_eq!(f.at(200).tick(), "abandon 8 at /chk-8/_metadata");
+    assert_eq!(f.abandoned(8, Lost), "trigger 9 into /data");
+}
+
+#[test]
+fn a_successor_goes_on_above_all_ids_and_passes_over_damage() {
+    let manifest = |n| {
+        let mut f = Fixture::new(settings());
+        f.request(Purpose::User, 1);
+        f.complete(1);
+        let latest = f.coordinator.latest().unwrap().manifest.clone();
+        Ok(Decision::Complete(Box::new(Manifest { checkpoint: CheckpointId(n), ..latest })))
+    };
+    let damage = || Err("its checksum is wrong".to_owned());
+    let decisions = [(6, damage()), (5, manifest(5)), (4, manifest(4)), (9, Ok(Decision::Abandoned))];
+    let recovered = recover(DIR, decisions.map(|(n, decision)| (CheckpointId(n), decision)));
+    assert_eq!(recovered.latest().unwrap().checkpoint, CheckpointId(5));
+    assert_eq!(recovered.damaged, [(CheckpointId(6), "its checksum is wrong".to_owned())]);
+    assert_eq!((recovered.highest, recovered.next_subtask), (CheckpointId(9), SubtaskId(3)));
+    assert!(!recovered.is_lost());
+    let mut f = Fixture::from(settings(), Some(recovered));
+    assert_eq!(f.request(Purpose::User, 1), "trigger 10 into /data");
+    assert!(recover(DIR, [(CheckpointId(1), damage())]).is_lost());
+    assert!(!recover(DIR, []).is_lost());
+}
+
+#[test]
+fn what_a_finished_subtask_acknowledged_last_stands_for_it() {
+    let mut f = Fixture::new(settings());
+    f.request(Purpose::User, 1);
+    f.complete(1);
+    f.request(Purpose::User, 2);
+    let effects = f.coordinator.subtask_finished(f.attempt, COUNTER);
+    assert_eq!(f.show(effects), "");
+    assert_eq!(f.acknowledge(2, READER), "store 2 at /chk-2/_metadata");
+    f.stored(2, Won);
+    let latest = f.coordinator.latest().unwrap();
+    let object = latest.manifest.objects().into_iter().next().map(str::to_owned);
+    assert_eq!((latest.manifest.vertices[1].watermark, object), (7, Some(format!("{DIR}/data/o1"))));
+    assert_eq!(latest.manifest.codec, Codec::Exchange);
+}
+
+#[test]
+fn people_see_what_each_subtask_did() {
+    let mut f = Fixture::new(settings());
+    f.at(1_000).request(Purpose::User, 1);
+    f.at(1_005).acknowledge(1, READER);
+    let stats = f.coordinator.stats();
+    assert_eq!(stats.history[0].acknowledgements().count(), 1);
+    assert_eq!((stats.counts.total, stats.counts.in_progress), (1, 1));
+    f.at(1_009).acknowledge(1, COUNTER);
+    f.at(1_010).stored(1, Won);
+    let stats = f.coordinator.stats();
+    let entry = stats.latest_completed.as_ref().unwrap();
+    assert_eq!(stats.history.front(), Some(entry));
+    assert_eq!(entry.latest_acknowledgement(), Some(Instant::from_millis(1_009)));
+    let bytes = entry.acknowledgements().map(|ack| (ack.checkpointed_bytes, ack.state_bytes));
+    assert_eq!(bytes.collect::<Vec<_>>(), [(0, 0), (10, 10)]);
+    let path = format!("{DIR}/chk-1");
+    assert_eq!(
+        entry.status,
+        stats::Status::Completed { at: Instant::from_millis(1_010), path, discarded: false }
+    );
+    f.request(Purpose::User, 2);
+    f.decline(2);
+    let stats = f.coordinator.stats();
+    assert_eq!((stats.counts.completed, stats.counts.failed, stats.counts.in_progress), (1, 1, 0));
+    assert!(matches!(stats.latest_failed.as_ref().unwrap().status, stats::Status::Failed { .. }));
+}
