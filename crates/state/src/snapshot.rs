@@ -17,7 +17,7 @@ use crate::codec::Codec;
 use crate::error::StateError;
 use crate::mark::{Epoch, Mark};
 use crate::pending::Batch;
-use crate::slots::Entry;
+use crate::slots::{Entry, TAGS};
 use crate::table::StateValue;
 use crate::writer::{RunKind, RunWriter};
 use crate::{KeyedTable, StateKey};
@@ -280,7 +280,11 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
         for position in start..self.slots[walk.segment].positions() {
             // Stopping before anything is gained would only look at the same slots again.
             if *left <= 0 && (wrote || behind_empty > start) {
-                return Ok(Stage::Puts { tag: self.slots[walk.segment].lowest_tag(behind_empty) });
+                match self.slots[walk.segment].lowest_tag(behind_empty) {
+                    // Behind an empty spare slot there is nothing.
+                    TAGS => break,
+                    tag => return Ok(Stage::Puts { tag }),
+                }
             }
             *left -= pass_bytes;
             let Some(entry) = self.slots[walk.segment].at_mut(position) else {

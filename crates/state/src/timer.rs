@@ -252,4 +252,30 @@ mod tests {
         let (_, runs) = writer.finish();
         assert_eq!(runs, []);
     }
+
+    #[test]
+    fn timers_come_back_to_whoever_owns_their_key() {
+        let max = MaxParallelism::DEFAULT;
+        let mut before = timers();
+        for key in 0..100u64 {
+            before.register(key.key_hash(), &key, key as i64 % 7, key as u32);
+        }
+        before.freeze(CheckpointId(1), SnapshotKind::Checkpoint);
+        fired(&mut before, 3);
+        let mut writer = crate::SnapshotWriter::new(Vec::new());
+        while before.snapshot_step(10, &mut writer) == Ok(Progress::More) {}
+        let bytes = writer.finish().0.concat();
+        let (low, high) = KeyGroupSet::all(max).iter().partition::<Vec<_>, _>(|group| group.0 < 1000);
+        let mut keys = Vec::new();
+        for owned in [low, high] {
+            let owned: KeyGroupSet = owned.into_iter().collect();
+            let mut after = timers();
+            let restore = Restore { table: TableId(0), owned: &owned, origin: crate::Origin::Own };
+            after.load(&bytes, restore).unwrap();
+            after.check_invariants();
+            keys.extend(fired(&mut after, i64::MAX).into_iter().map(|(_, key)| key));
+        }
+        keys.sort_unstable();
+        assert_eq!(keys, (0..100).collect::<Vec<_>>());
+    }
 }
