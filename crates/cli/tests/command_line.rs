@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 
 const ORDERS: &str = "9cb9b50e6b54f532c72a685bb021e65b";
@@ -258,6 +258,29 @@ fn a_taskmanager_with_a_bad_option_does_not_start() {
     let ran = reflow("taskmanager -Dtaskmanager.numberOfTaskSlot=2");
     assert_eq!(ran.code, Some(1));
     assert!(ran.err.contains("did you mean `taskmanager.numberOfTaskSlots`?"), "{}", ran.err);
+}
+
+#[test]
+fn a_taskmanager_gives_up_by_its_bound_and_says_whom_it_did_not_reach() {
+    let ran = reflow("taskmanager -Djobmanager.rpc.port=1 -Dtaskmanager.registration.timeout=50ms");
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.err.contains("no JobManager at localhost:1 for "), "{}", ran.err);
+}
+
+#[test]
+fn sigterm_ends_a_taskmanager_in_good_order() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_reflow"));
+    command.args(["taskmanager", "-Djobmanager.rpc.port=1"]).stderr(Stdio::piped()).env("RUST_LOG", "info");
+    let mut child = command.spawn().unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    let mut text = String::new();
+    while !text.contains("trying again") {
+        assert!(log.read_line(&mut text).unwrap() > 0, "{text}");
+    }
+    let killed = Command::new("kill").arg(child.id().to_string()).status().unwrap();
+    assert!(killed.success());
+    log.read_to_string(&mut text).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{text}");
 }
 
 #[test]
