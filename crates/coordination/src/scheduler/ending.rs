@@ -34,7 +34,7 @@ impl Ending {
         };
         if due {
             *self = Ending::Committing;
-            ctx.request_checkpoint(now, Purpose::Final, AfterBarrier::Continue, None, None);
+            ctx.request_checkpoint(now, Purpose::Final, AfterBarrier::Finish, None, None);
         }
         ctx.all_at_least(SubtaskStatus::Finished)
     }

@@ -141,7 +141,7 @@ impl Executing {
             }
             Phase::RetryAt(at) if at <= now => {
                 self.phase = Phase::Running;
-                if !self.ending.begun() && self.is_wanted(ctx) {
+                if !self.ending.begun() {
                     return self.rescale(ctx, now);
                 }
             }

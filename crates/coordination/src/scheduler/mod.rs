@@ -230,14 +230,14 @@ impl Scheduler {
     /// Lets the states go on until none does.
     fn settle(&mut self, now: Instant) {
         loop {
-            let next = match self.ctx.outcomes.pop_front() {
-                Some(outcome) => self.state.on_outcome(&mut self.ctx, now, &outcome),
-                None => self.state.advance(&mut self.ctx, now),
-            };
-            let stays = matches!(next, Next::Stay);
-            self.follow(now, next);
-            if stays && self.ctx.outcomes.is_empty() {
-                break;
+            if let Some(outcome) = self.ctx.outcomes.pop_front() {
+                let next = self.state.on_outcome(&mut self.ctx, now, &outcome);
+                self.follow(now, next);
+                continue;
+            }
+            match self.state.advance(&mut self.ctx, now) {
+                Next::Stay if self.ctx.outcomes.is_empty() => break,
+                next => self.follow(now, next),
             }
         }
     }
@@ -251,3 +251,6 @@ impl Scheduler {
         self.times.enter(now, JobStatus::of(to, self.end().map(|(end, _)| end)));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,9 @@
 //! StopWithSavepoint: a last snapshot is taken, after whose barrier sources emit nothing, and the job ends.
 //!
 //! The same path serves all that end a job after a snapshot: stopping with a savepoint, cancelling with one, and
-//! the suspension by a JobManager that stops (whose snapshot is a checkpoint). With drain, sources end their
-//! output instead, and the job runs to its natural end.
+//! the suspension by a JobManager that stops (whose snapshot is a checkpoint). Once the snapshot is complete the
+//! subtasks commit what belongs to it and finish. With drain, sources end their output instead, and the job runs
+//! to its natural end.
 
 use super::canceling::Canceling;
 use super::cancellation::Cancellation;
@@ -52,10 +53,10 @@ impl Goal {
 enum Phase {
     /// The snapshot is under way.
     Snapshot(Purpose),
-    /// It is complete; the attempt is being cancelled.
+    /// It is complete; subtasks finish, after drain at the end of their inputs.
+    Ending(Ending),
+    /// The attempt is being cancelled.
     Leaving(Cancellation),
-    /// It is complete; the job runs to its end.
-    Draining(Ending),
 }
 
 pub(super) struct StopWithSavepoint {
@@ -75,7 +76,7 @@ impl StopWithSavepoint {
         goal: Goal,
         request: Option<(RequestId, String)>,
     ) -> Next {
-        let then = if goal == Goal::Drain { AfterBarrier::Drain } else { AfterBarrier::Pause };
+        let then = if goal == Goal::Drain { AfterBarrier::Drain } else { AfterBarrier::Finish };
         let (request, directory) = request.unzip();
         ctx.request_checkpoint(now, goal.purpose(), then, request, directory);
         Self::begin(goal, Phase::Snapshot(goal.purpose()))
@@ -114,14 +115,15 @@ impl StopWithSavepoint {
     }
 
     pub(super) fn on_outcome(&mut self, ctx: &mut Context, now: Instant, outcome: &Outcome) -> Next {
-        if let Phase::Draining(ending) = &mut self.phase {
+        if let Phase::Ending(ending) = &mut self.phase {
             ending.on_outcome(now, outcome);
         }
         let Phase::Snapshot(expected) = &self.phase else { return Next::Stay };
         match outcome {
-            Outcome::Completed(purpose) if purpose == expected => match self.goal {
-                Goal::Drain => self.phase = Phase::Draining(Ending::NotYet),
-                _ => self.leave(ctx, now),
+            Outcome::Completed(purpose) if purpose == expected => match (self.goal, purpose) {
+                (Goal::Drain, _) => self.phase = Phase::Ending(Ending::NotYet),
+                (_, Purpose::Rescale) => self.leave(ctx, now),
+                _ => self.phase = Phase::Ending(Ending::Committed),
             },
             Outcome::Failed { purpose, .. } if purpose == expected => match self.suspend {
                 true => {
@@ -130,7 +132,11 @@ impl StopWithSavepoint {
                 }
                 false => return Executing::resume(ctx, now),
             },
-            Outcome::TooManyFailures { reason } if !self.suspend => {
+            Outcome::TooManyFailures { .. } if self.suspend => {
+                self.end = EndState::Suspended;
+                self.leave(ctx, now);
+            }
+            Outcome::TooManyFailures { reason } => {
                 let failed = failure::of_checkpoints(ctx, now, reason);
                 return failure::handle(ctx, now, failed);
             }
@@ -143,7 +149,7 @@ impl StopWithSavepoint {
         let ended = match &mut self.phase {
             Phase::Snapshot(_) => false,
             Phase::Leaving(cancellation) => cancellation.advance(ctx, now),
-            Phase::Draining(ending) => ending.advance(ctx, now),
+            Phase::Ending(ending) => ending.advance(ctx, now),
         };
         if ended { Finished::enter(ctx, now, self.end, None) } else { Next::Stay }
     }
@@ -152,7 +158,7 @@ impl StopWithSavepoint {
         match &self.phase {
             Phase::Snapshot(_) => None,
             Phase::Leaving(cancellation) => cancellation.next_wakeup(ctx),
-            Phase::Draining(ending) => ending.next_wakeup(),
+            Phase::Ending(ending) => ending.next_wakeup(),
         }
     }
 
@@ -164,7 +170,7 @@ impl StopWithSavepoint {
     }
 
     fn take_cancellation(&mut self) -> Option<Cancellation> {
-        let phase = std::mem::replace(&mut self.phase, Phase::Draining(Ending::NotYet));
+        let phase = std::mem::replace(&mut self.phase, Phase::Ending(Ending::NotYet));
         match phase {
             Phase::Leaving(cancellation) => Some(cancellation),
             _ => None,

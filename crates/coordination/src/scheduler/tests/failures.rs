@@ -1,0 +1,206 @@
+//! Failures, and Restarting and Failing that follow from them.
+
+use super::world::{World, failure, fixed, reactive, seconds};
+use crate::action::EndState;
+use crate::event::Event;
+use crate::restart::Strategy;
+use crate::scheduler::{JobStatus, StateName};
+use reflow_protocol::control::Fault;
+
+#[test]
+fn a_lost_executor_restarts_the_job_at_once_on_what_is_left() {
+    let (mut world, first) = World::running(reactive(), 1);
+    world.add(1);
+    world.run();
+    world.pass(seconds(1));
+    world.take_log();
+    world.kill(first);
+    world.run();
+    world.expect(&["cancel 2 on e2", "deploy 3 at [1, 1, 1] from checkpoint 2"]);
+    assert_eq!(world.scheduler.view().restarts, 1);
+}
+
+#[test]
+fn a_failed_subtask_restarts_the_job_after_the_delay() {
+    let (mut world, _) = World::running(reactive(), 1);
+    world.fail_subtask(Fault::User);
+    world.run();
+    world.expect(&["cancel 1 on e1"]);
+    assert_eq!(world.status(), JobStatus::Restarting);
+    world.pass(seconds(1));
+    world.expect(&["deploy 2 at [1, 1, 1] from nothing"]);
+    let view = world.scheduler.view();
+    let entry = view.exceptions.entries().next().unwrap();
+    assert_eq!((entry.root.message.as_str(), entry.root.operator.as_str()), ("it broke", "count"));
+    assert!(entry.root.executor.is_some() && entry.root.subtask.is_some());
+}
+
+#[test]
+fn an_unused_executor_may_die() {
+    let (mut world, _) = World::running(fixed(1), 1);
+    let second = world.add(1);
+    world.kill(second);
+    world.run();
+    world.expect(&[]);
+    assert_eq!(world.state(), StateName::Executing);
+}
+
+#[test]
+fn a_job_that_may_not_restart_fails() {
+    let mut settings = reactive();
+    settings.restart = Strategy::None;
+    let (mut world, _) = World::running(settings, 1);
+    world.fail_subtask(Fault::User);
+    assert_eq!(world.status(), JobStatus::Failing);
+    world.run();
+    world.expect(&["cancel 1 on e1", "end Failed: it broke (no restart: restart-strategy.type is none)"]);
+}
+
+#[test]
+fn a_permanent_fault_fails_the_job_whatever_the_strategy() {
+    let (mut world, _) = World::running(reactive(), 1);
+    world.fail_subtask(Fault::Permanent);
+    world.run();
+    assert_eq!(world.end, Some(EndState::Failed));
+    let (mut world, _) = World::running(reactive(), 1);
+    world.send(Event::JobFailed { failure: failure(Fault::Permanent) });
+    world.run();
+    assert_eq!(world.end, Some(EndState::Failed));
+}
+
+#[test]
+fn restarts_are_counted() {
+    let mut settings = reactive();
+    settings.restart = Strategy::FixedDelay { attempts: 1, delay: seconds(0) };
+    let (mut world, _) = World::running(settings, 1);
+    world.send(Event::JobFailed { failure: failure(Fault::External) });
+    world.run();
+    assert_eq!(world.status(), JobStatus::Running);
+    world.fail_subtask(Fault::User);
+    world.run();
+    assert_eq!(world.end, Some(EndState::Failed));
+}
+
+#[test]
+fn what_ended_attempts_say_changes_nothing() {
+    let (mut world, _) = World::running(reactive(), 1);
+    let (attempt, subtask) = (world.attempt(), world.first_subtask());
+    world.fail_subtask(Fault::User);
+    world.pass(seconds(2));
+    world.take_log();
+    for event in [
+        Event::SubtaskFailed { attempt, subtask, failure: failure(Fault::Permanent) },
+        Event::SubtaskEnded { attempt, subtask },
+        Event::SubtaskFinished { attempt, subtask },
+        Event::AttemptCanceled { attempt, executor: reflow_types::ExecutorId(1) },
+    ] {
+        world.send(event);
+        world.run();
+    }
+    assert_eq!(world.status(), JobStatus::Running);
+    assert_eq!(world.scheduler.view().restarts, 1);
+}
+
+#[test]
+fn failures_during_a_restart_are_kept_beside_the_first() {
+    let (mut world, _) = World::running(reactive(), 1);
+    world.fail_subtask(Fault::User);
+    world.fail_subtask(Fault::Permanent);
+    world.pass(seconds(1));
+    assert_eq!(world.status(), JobStatus::Running);
+    let view = world.scheduler.view();
+    let entries: Vec<_> = view.exceptions.entries().map(|entry| entry.concurrent.len()).collect();
+    assert_eq!(entries, [1]);
+}
+
+#[test]
+fn an_executor_that_does_not_answer_costs_its_process() {
+    let (mut world, _) = World::running(reactive(), 1);
+    world.add(1);
+    world.run();
+    world.take_log();
+    world.faults.ignore_cancel = true;
+    world.fail_subtask(Fault::User);
+    world.pass(seconds(179));
+    world.expect(&["cancel 2 on e1 e2"]);
+    world.pass(seconds(1));
+    world.expect(&["kill e1", "kill e2"]);
+    assert_eq!(world.state(), StateName::WaitingForResources);
+    world.faults.ignore_cancel = false;
+    world.add(1);
+    assert!(world.take_log().starts_with("deploy 3"));
+}
+
+#[test]
+fn a_restart_does_not_wait_for_executors_that_die_meanwhile() {
+    let (mut world, first) = World::running(reactive(), 1);
+    world.add(1);
+    world.run();
+    world.take_log();
+    world.faults.ignore_cancel = true;
+    world.fail_subtask(Fault::User);
+    let second = reflow_types::ExecutorId(2);
+    world.kill(first);
+    world.kill(second);
+    world.add(1);
+    world.pass(seconds(1));
+    world.expect(&["cancel 2 on e1 e2", "deploy 3 at [1, 1, 1] from checkpoint 1"]);
+}
+
+#[test]
+fn without_enough_slots_a_restart_waits_for_them() {
+    let mut settings = fixed(2);
+    settings.resource_stabilization_timeout = seconds(0);
+    let (mut world, first) = World::running(settings, 1);
+    assert_eq!(world.parallelism(), [1, 1, 1]);
+    world.kill(first);
+    world.run();
+    assert_eq!(world.state(), StateName::WaitingForResources);
+    world.add(2);
+    world.run();
+    assert_eq!(world.parallelism(), [2, 2, 2]);
+}
+
+#[test]
+fn cancel_and_suspend_reach_a_restart() {
+    let (mut world, _) = World::running(reactive(), 1);
+    world.fail_subtask(Fault::User);
+    world.send(Event::Cancel);
+    assert_eq!(world.status(), JobStatus::Cancelling);
+    world.run();
+    assert_eq!(world.end, Some(EndState::Canceled));
+
+    let (mut world, _) = World::running(reactive(), 1);
+    world.fail_subtask(Fault::User);
+    world.send(Event::Suspend);
+    world.run();
+    assert_eq!(world.end, Some(EndState::Suspended));
+}
+
+#[test]
+fn cancel_reaches_a_job_that_fails() {
+    let (mut world, _) = World::running(reactive(), 1);
+    world.fail_subtask(Fault::Permanent);
+    world.send(Event::Cancel);
+    world.run();
+    assert_eq!(world.end, Some(EndState::Canceled));
+}
+
+#[test]
+fn a_damaged_checkpoint_is_passed_over() {
+    let (mut world, _) = World::running(reactive(), 1);
+    world.pass(seconds(2));
+    world.faults.never_run = true;
+    world.fail_subtask(Fault::User);
+    world.pass(seconds(1));
+    assert!(world.take_log().ends_with("deploy 2 at [1, 1, 1] from checkpoint 2"));
+    world.fail_subtask(Fault::External);
+    world.pass(seconds(1));
+    assert!(world.take_log().ends_with("deploy 3 at [1, 1, 1] from checkpoint 2"), "storage was away");
+    world.fail_subtask(Fault::Engine);
+    world.pass(seconds(1));
+    assert!(world.take_log().ends_with("deploy 4 at [1, 1, 1] from checkpoint 1"), "the object is damaged");
+    world.fail_subtask(Fault::Engine);
+    world.run();
+    assert_eq!(world.end, Some(EndState::Failed), "none is left, and the job does not begin anew by itself");
+}

@@ -1,0 +1,9 @@
+//! The scheduler against a small world: executors that obey, storage that stores, and what a test makes of them.
+
+mod ending;
+mod failures;
+mod random;
+mod rescaling;
+mod stopping;
+mod waiting;
+mod world;

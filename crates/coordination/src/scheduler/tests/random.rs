@@ -1,0 +1,231 @@
+//! Thousands of random lives of a job, in a cluster that dies, stalls, leaves and comes back, on storage that fails
+//! and forgets to answer. The world checks its invariants after each event; when everything calms down, the job must
+//! run on all slots.
+
+use super::world::{Faults, World, failure, fixed, reactive, seconds};
+use crate::event::{Event, RequestId, StoreOutcome};
+use crate::scheduler::{JobStatus, Settings, StateName};
+use reflow_protocol::control::Fault;
+use reflow_types::ExecutorId;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Numbers that follow from a seed (splitmix64).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut x = self.0;
+        x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        x ^ (x >> 31)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    fn chance(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+}
+
+/// What struck in all lives together: a run in which something never happens proves nothing of it.
+#[derive(Default, Debug)]
+struct Struck(BTreeMap<&'static str, u64>);
+
+impl Struck {
+    fn count(&mut self, what: &'static str) {
+        *self.0.entry(what).or_default() += 1;
+    }
+}
+
+fn settings(random: &mut Random) -> Settings {
+    let mut settings = if random.chance(70) { reactive() } else { fixed(1 + random.below(6) as u32) };
+    settings.resource_wait_timeout = None;
+    settings.checkpoints.interval = random.chance(85).then(|| seconds(1 + random.below(20)));
+    settings.active_checkpoint = random.chance(80);
+    settings.cancellation_timeout = Some(seconds(1 + random.below(30)));
+    settings.restart_delay_configured = random.chance(30);
+    settings
+}
+
+/// One of the executors that live.
+fn pick(world: &World, random: &mut Random) -> Option<ExecutorId> {
+    let count = world.executors.len() as u64;
+    let nth = (count > 0).then(|| random.below(count))?;
+    world.executors.keys().nth(nth as usize).copied()
+}
+
+/// Delivers one of the answers under way: in order for each sender, which is why only few are overtaken; or loses
+/// what storage said, which then says that it does not know.
+fn deliver(world: &mut World, random: &mut Random, struck: &mut Struck) {
+    let Some(event) = world.events.pop_front() else { return };
+    let lost = random.chance(3);
+    let unknown = || StoreOutcome::Failed("connection reset".into());
+    match event {
+        Event::ManifestStored { checkpoint, .. } if lost => {
+            struck.count("manifest unknown");
+            world.send(Event::ManifestStored { checkpoint, outcome: unknown() });
+        }
+        Event::AbandonedStored { checkpoint, .. } if lost => {
+            struck.count("abandonment unknown");
+            world.send(Event::AbandonedStored { checkpoint, outcome: unknown() });
+        }
+        Event::SubtaskRunning { attempt, subtask } if lost => {
+            struck.count("restore failed");
+            let fault = if random.chance(90) { Fault::External } else { Fault::Engine };
+            world.send(Event::SubtaskFailed { attempt, subtask, failure: failure(fault) });
+        }
+        event => world.send(event),
+    }
+}
+
+/// Something happens to the cluster, to the job, or to time.
+fn strike(world: &mut World, random: &mut Random, struck: &mut Struck) {
+    let in_mid_checkpoint = !world.events.is_empty();
+    match random.below(100) {
+        0..40 => world.pass(Duration::from_millis(random.below(3000))),
+        40..58 if world.executors.len() < 6 => {
+            struck.count("executor added");
+            world.add(1 + random.below(3) as u32);
+        }
+        58..70 => {
+            let Some(executor) = pick(world, random) else { return };
+            struck.count(if in_mid_checkpoint { "killed with answers under way" } else { "killed" });
+            world.kill(executor);
+        }
+        70..78 => {
+            let Some(executor) = pick(world, random) else { return };
+            struck.count("drained");
+            world.send(Event::ExecutorDraining { executor });
+        }
+        78..82 if world.deployed.is_some() => {
+            struck.count("subtask failed");
+            world.fail_subtask(Fault::User);
+        }
+        82..88 => {
+            let (lower, upper) = (1 + random.below(3) as u32, 3 + random.below(8) as u32);
+            if !world.scheduler.view().settings.reactive {
+                struck.count("requirements");
+                world.require(lower, upper);
+            }
+        }
+        88..92 => {
+            let (request, directory) = (RequestId(1), "mem:/savepoints".into());
+            world.send(Event::TriggerSavepoint { request, directory, cancel_job: false });
+        }
+        92..98 => {
+            let mut one_in_three = || random.chance(33);
+            world.faults = Faults {
+                decline: one_in_three(),
+                ignore_cancel: one_in_three(),
+                never_run: one_in_three(),
+                never_acknowledge: one_in_three(),
+                never_finish: false,
+            };
+        }
+        _ => world.faults = Faults::default(),
+    }
+}
+
+fn live(seed: u64, struck: &mut Struck) {
+    let mut random = Random(seed);
+    let mut world = World::new(settings(&mut random));
+    for _ in 0..60 {
+        strike(&mut world, &mut random, struck);
+        for _ in 0..random.below(20) {
+            deliver(&mut world, &mut random, struck);
+        }
+        if world.end.is_some() {
+            // Only checkpoints none of which can be read end such a life.
+            struck.count("state lost");
+            return;
+        }
+    }
+    calm_down(&mut world, seed);
+    if random.chance(50) {
+        finish(&mut world, &mut random, seed, struck);
+    }
+}
+
+/// No more faults: after a while the job runs on what there is.
+fn calm_down(world: &mut World, seed: u64) {
+    world.faults = Faults::default();
+    if world.scheduler.view().settings.reactive {
+        world.add(2);
+    } else {
+        world.add(8);
+        world.require(1, 4);
+    }
+    // Subtasks that were deployed while nothing could run do not run by themselves.
+    if let Some((attempt, graph)) = world.deployed.clone() {
+        graph.subtasks().for_each(|(_, _, subtask)| {
+            world.events.push_back(Event::SubtaskRunning { attempt, subtask: subtask.id });
+        });
+    }
+    world.pass(seconds(400));
+    if world.end.is_some() {
+        return;
+    }
+    let view = world.scheduler.view();
+    assert_eq!(view.state, StateName::Executing, "seed {seed}");
+    let slots: u32 = view.executors.values().map(|executor| executor.slots).sum();
+    let expected = if view.settings.reactive { slots.min(16) } else { 4 };
+    assert_eq!(world.parallelism(), [expected; 3], "seed {seed}");
+    assert!(view.executors.values().all(|executor| !executor.draining), "seed {seed}");
+    let open = view.rescales.current();
+    assert_eq!(open, None, "seed {seed}");
+    let known: Vec<_> = view.executors.keys().collect();
+    assert_eq!(known, world.executors.keys().collect::<Vec<_>>(), "seed {seed}");
+}
+
+/// And it ends as it is told.
+fn finish(world: &mut World, random: &mut Random, seed: u64, struck: &mut Struck) {
+    if world.end.is_some() {
+        return;
+    }
+    let (how, expected) = match random.below(4) {
+        0 => (Event::Cancel, JobStatus::Canceled),
+        1 => (Event::Suspend, JobStatus::Suspended),
+        2 => {
+            let (request, directory) = (RequestId(2), "mem:/savepoints".into());
+            (Event::StopWithSavepoint { request, directory, drain: true }, JobStatus::Finished)
+        }
+        _ => {
+            world.end_inputs();
+            (Event::Tick, JobStatus::Finished)
+        }
+    };
+    world.send(how);
+    world.pass(seconds(200));
+    assert_eq!(world.status(), expected, "seed {seed}");
+    struck.count("ended");
+}
+
+#[test]
+fn whatever_happens_the_job_comes_back() {
+    let mut struck = Struck::default();
+    for seed in 0..1000 {
+        live(seed, &mut struck);
+    }
+    for what in [
+        "executor added",
+        "killed",
+        "killed with answers under way",
+        "drained",
+        "subtask failed",
+        "requirements",
+        "restore failed",
+        "manifest unknown",
+        "abandonment unknown",
+        "ended",
+    ] {
+        assert!(struck.0.get(what).is_some_and(|count| *count > 10), "{what} hardly struck: {struck:?}");
+    }
+    assert!(
+        struck.0.get("state lost").is_none_or(|lost| *lost < 400),
+        "too many lives ended early: {struck:?}"
+    );
+}

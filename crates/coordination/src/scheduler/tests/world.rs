@@ -1,0 +1,445 @@
+//! A cluster with one job: carries out actions, answers them, keeps a log of them, and checks what must always hold.
+
+use crate::action::{Action, EndState};
+use crate::checkpoint::{self, Recovered};
+use crate::event::{Event, ParallelismBounds, RequestId, StoreOutcome};
+use crate::restart;
+use crate::scheduler::{Identity, JobStatus, Scheduler, Settings, StateName};
+use reflow_graph::{Edge, ExecutionGraph, JobGraph, Operator, Shipping, Vertex, VertexIndex};
+use reflow_protocol::control::{AfterBarrier, Failure, Fault, SnapshotTiming};
+use reflow_protocol::deployment::Attempt;
+use reflow_protocol::snapshot::{KeyedState, SubtaskState};
+use reflow_types::{
+    CheckpointId, ExecutorId, Instant, JobId, LeaderEpoch, MaxParallelism, SlotId, SubtaskId, TaskManagerId,
+    VertexId,
+};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A job of a source, a keyed vertex and a sink, in one slot sharing group.
+pub(super) fn job() -> JobGraph {
+    let vertex = |id: u128, name: &str| Vertex {
+        id: VertexId(id),
+        name: name.into(),
+        operators: vec![Operator { uid: name.into(), name: name.into() }],
+        parallelism: None,
+        max_parallelism: None,
+        slot_sharing_group: "default".into(),
+        source: name == "source",
+        keyed: name == "count",
+    };
+    let edge = |from, to, shipping| Edge { from: VertexIndex(from), to: VertexIndex(to), shipping };
+    JobGraph {
+        name: "job".into(),
+        vertices: vec![vertex(1, "source"), vertex(2, "count"), vertex(3, "sink")],
+        edges: vec![edge(0, 1, Shipping::Hash), edge(1, 2, Shipping::Forward)],
+    }
+}
+
+/// Reactive, with checkpoints each second, and restarts without end after one.
+pub(super) fn reactive() -> Settings {
+    Settings {
+        reactive: true,
+        default_parallelism: 1,
+        default_max_parallelism: MaxParallelism::new(16).unwrap(),
+        resource_wait_timeout: None,
+        resource_stabilization_timeout: Duration::ZERO,
+        cooldown: Duration::ZERO,
+        executing_stabilization_timeout: Duration::ZERO,
+        max_checkpoint_failures: 2,
+        max_trigger_delay: None,
+        active_checkpoint: true,
+        cancellation_timeout: Some(seconds(180)),
+        restart: restart::Strategy::FixedDelay { attempts: 1_000_000, delay: seconds(1) },
+        restart_delay_configured: false,
+        restart_seed: 0,
+        exception_history_size: 16,
+        rescale_history_size: 16,
+        ignore_unclaimed_state: false,
+        checkpoints: checkpoint::Settings {
+            interval: Some(seconds(1)),
+            timeout: seconds(60),
+            min_pause: Duration::ZERO,
+            tolerable_failures: 100,
+            retained: 3,
+            job_dir: "mem:/job".into(),
+            keep_on_cancellation: true,
+        },
+    }
+}
+
+/// Asks for a parallelism, with Flink's defaults; no periodic checkpoint comes by itself within a day.
+pub(super) fn fixed(parallelism: u32) -> Settings {
+    let mut settings = reactive();
+    settings.reactive = false;
+    settings.default_parallelism = parallelism;
+    settings.resource_wait_timeout = Some(seconds(300));
+    settings.resource_stabilization_timeout = seconds(10);
+    settings.cooldown = seconds(30);
+    settings.executing_stabilization_timeout = seconds(60);
+    settings.checkpoints.interval = Some(seconds(86_400));
+    settings
+}
+
+pub(super) fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// What the world does with requests of the scheduler; all is obeyed unless said otherwise.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Faults {
+    /// Subtasks decline checkpoints.
+    pub(super) decline: bool,
+    /// Executors do not answer when an attempt is cancelled.
+    pub(super) ignore_cancel: bool,
+    /// Subtasks are deployed and never run.
+    pub(super) never_run: bool,
+    /// Subtasks do not acknowledge checkpoints.
+    pub(super) never_acknowledge: bool,
+    /// Subtasks do not commit and finish.
+    pub(super) never_finish: bool,
+}
+
+pub(super) struct World {
+    pub(super) scheduler: Scheduler,
+    pub(super) now: Instant,
+    pub(super) faults: Faults,
+    /// Answers under way.
+    pub(super) events: VecDeque<Event>,
+    /// What was done, in words, since it was last taken.
+    log: Vec<String>,
+    /// Executors that live, with their slots.
+    pub(super) executors: BTreeMap<ExecutorId, u32>,
+    next_executor: u128,
+    pub(super) deployed: Option<(Attempt, ExecutionGraph)>,
+    /// The attempts that were cancelled: nothing else may be asked of them.
+    ended: BTreeSet<Attempt>,
+    used_subtasks: BTreeSet<SubtaskId>,
+    /// What sources do after the barriers of the checkpoints so far.
+    then: BTreeMap<CheckpointId, AfterBarrier>,
+    /// What stands under deciding names: whether it is a manifest.
+    pub(super) names: BTreeMap<String, bool>,
+    pub(super) end: Option<EndState>,
+}
+
+impl World {
+    pub(super) fn new(settings: Settings) -> Self {
+        Self::with_job(settings, job(), None)
+    }
+
+    pub(super) fn with_job(settings: Settings, job: JobGraph, recovered: Option<Recovered>) -> Self {
+        let now = Instant::from_millis(1_000_000);
+        let identity = Identity { job: JobId(7), epoch: LeaderEpoch(1), build: "build".into() };
+        Self {
+            scheduler: Scheduler::new(settings, Arc::new(job), identity, recovered, now),
+            now,
+            faults: Faults::default(),
+            events: VecDeque::new(),
+            log: Vec::new(),
+            executors: BTreeMap::new(),
+            next_executor: 1,
+            deployed: None,
+            ended: BTreeSet::new(),
+            used_subtasks: BTreeSet::new(),
+            then: BTreeMap::new(),
+            names: BTreeMap::new(),
+            end: None,
+        }
+    }
+
+    /// A world in which the job runs on one executor with `slots` slots; the log is empty.
+    pub(super) fn running(settings: Settings, slots: u32) -> (Self, ExecutorId) {
+        let mut world = Self::new(settings);
+        let executor = world.add(slots);
+        world.run();
+        assert_eq!(world.status(), JobStatus::Running);
+        world.take_log();
+        (world, executor)
+    }
+
+    /// An executor registers.
+    pub(super) fn add(&mut self, slots: u32) -> ExecutorId {
+        let executor = ExecutorId(self.next_executor);
+        let task_manager = TaskManagerId(self.next_executor + 1000);
+        self.next_executor += 1;
+        self.executors.insert(executor, slots);
+        self.send(Event::ExecutorAdded { executor, task_manager, slots });
+        executor
+    }
+
+    /// An executor dies.
+    pub(super) fn kill(&mut self, executor: ExecutorId) {
+        self.executors.remove(&executor);
+        self.send(Event::ExecutorLost { executor, reason: "killed by signal 9".into() });
+    }
+
+    /// Tells the scheduler and carries out what it wants; the answers wait.
+    pub(super) fn send(&mut self, event: Event) {
+        let actions = self.scheduler.on_event(self.now, event);
+        actions.into_iter().for_each(|action| self.carry_out(action));
+        self.check_invariants();
+    }
+
+    /// Delivers answers until there are no more. No time passes.
+    pub(super) fn run(&mut self) {
+        for _ in 0..10_000 {
+            match self.events.pop_front() {
+                Some(event) => self.send(event),
+                None if self.is_due(self.now) => self.send(Event::Tick),
+                None => return,
+            }
+        }
+        panic!("the world does not come to rest: {:?} {:?}", self.scheduler.view().state, self.log);
+    }
+
+    /// Lets time pass, with all that falls due and all answers.
+    pub(super) fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        self.run();
+        while let Some(due) = self.scheduler.next_wakeup().filter(|due| *due <= end) {
+            self.now = self.now.max(due);
+            self.run();
+        }
+        self.now = end;
+    }
+
+    fn is_due(&self, at: Instant) -> bool {
+        self.scheduler.next_wakeup().is_some_and(|due| due <= at)
+    }
+
+    pub(super) fn state(&self) -> StateName {
+        self.scheduler.view().state
+    }
+
+    pub(super) fn status(&self) -> JobStatus {
+        self.scheduler.view().status
+    }
+
+    /// Of the vertices of the current or last attempt.
+    pub(super) fn parallelism(&self) -> Vec<u32> {
+        self.scheduler.view().vertices().map(|vertex| vertex.parallelism).collect()
+    }
+
+    /// The log since the last time, one action a line.
+    pub(super) fn take_log(&mut self) -> String {
+        std::mem::take(&mut self.log).join("\n")
+    }
+
+    /// Expects these actions since the last time. Notices of complete checkpoints and deletions are left out.
+    pub(super) fn expect(&mut self, lines: &[&str]) {
+        assert_eq!(self.take_log(), lines.join("\n"));
+    }
+
+    pub(super) fn attempt(&self) -> Attempt {
+        self.deployed.as_ref().expect("the test has deployed").0
+    }
+
+    pub(super) fn first_subtask(&self) -> SubtaskId {
+        self.deployed.as_ref().expect("the test has deployed").1.vertices[0].subtasks[0].id
+    }
+
+    pub(super) fn fail_subtask(&mut self, fault: Fault) {
+        let failure = failure(fault);
+        let (attempt, subtask) = (self.attempt(), self.first_subtask());
+        self.send(Event::SubtaskFailed { attempt, subtask, failure });
+    }
+
+    /// All subtasks' inputs end.
+    pub(super) fn end_inputs(&mut self) {
+        let (attempt, graph) = self.deployed.clone().expect("the test has deployed");
+        for (_, _, subtask) in graph.subtasks() {
+            self.send(Event::SubtaskEnded { attempt, subtask: subtask.id });
+        }
+    }
+
+    pub(super) fn stop(&mut self, drain: bool) {
+        let (request, directory) = (RequestId(9), "mem:/savepoints".into());
+        self.send(Event::StopWithSavepoint { request, directory, drain });
+    }
+
+    pub(super) fn require(&mut self, lower: u32, upper: u32) {
+        let ids = [1, 2, 3].map(VertexId);
+        let bounds = ids.map(|id| (id, ParallelismBounds { lower, upper })).into_iter().collect();
+        self.send(Event::UpdateRequirements { bounds });
+    }
+
+    fn carry_out(&mut self, action: Action) {
+        assert_eq!(self.end, None, "{action:?} after the end");
+        match &action {
+            Action::Deploy { attempt, graph, checkpoint, .. } => {
+                let parallelism: Vec<_> = graph.vertices.iter().map(|vertex| vertex.parallelism()).collect();
+                let from = checkpoint.map_or("nothing".to_owned(), |id| format!("checkpoint {id}"));
+                self.log.push(format!("deploy {} at {parallelism:?} from {from}", attempt.number));
+                self.deploy(*attempt, graph.clone());
+            }
+            Action::CancelAttempt { attempt, executors } => {
+                self.log.push(format!("cancel {} on {}", attempt.number, names(executors)));
+                self.ended.insert(*attempt);
+                for &executor in executors {
+                    if self.executors.contains_key(&executor) && !self.faults.ignore_cancel {
+                        self.events.push_back(Event::AttemptCanceled { attempt: *attempt, executor });
+                    }
+                }
+            }
+            Action::TriggerCheckpoint { attempt, checkpoint, kind } => {
+                let then = match kind.then {
+                    AfterBarrier::Continue => "",
+                    AfterBarrier::Pause => " and pause",
+                    AfterBarrier::Drain => " and drain",
+                    AfterBarrier::Finish => " and finish",
+                };
+                self.log.push(format!("trigger {checkpoint}{then}"));
+                self.demand_current(*attempt);
+                self.scheduler.set_enumerators(*checkpoint, Vec::new());
+                self.snapshot(*attempt, *checkpoint);
+                self.then.insert(*checkpoint, kind.then);
+            }
+            Action::StoreManifest { checkpoint, at, .. } => {
+                let checkpoint = *checkpoint;
+                let outcome = self.create(at, true);
+                self.events.push_back(Event::ManifestStored { checkpoint, outcome });
+            }
+            Action::StoreAbandoned { checkpoint, at } => {
+                let checkpoint = *checkpoint;
+                let outcome = self.create(at, false);
+                self.events.push_back(Event::AbandonedStored { checkpoint, outcome });
+            }
+            Action::NotifyCompleted { attempt, checkpoint } => {
+                self.demand_current(*attempt);
+                self.completed(*attempt, *checkpoint);
+            }
+            Action::NotifyAborted { attempt, checkpoint } => {
+                self.log.push(format!("abort {checkpoint}"));
+                self.demand_current(*attempt);
+            }
+            Action::DeleteObjects { .. } => {}
+            Action::StopExecutor { executor } => {
+                self.log.push(format!("kill {}", names(&[*executor])));
+                if self.executors.remove(executor).is_some() {
+                    let reason = "killed by signal 9".into();
+                    self.events.push_back(Event::ExecutorLost { executor: *executor, reason });
+                }
+            }
+            Action::Release { executor } => {
+                self.log.push(format!("release {}", names(&[*executor])));
+                if self.executors.remove(executor).is_some() {
+                    let reason = "exit code 0".into();
+                    self.events.push_back(Event::ExecutorLost { executor: *executor, reason });
+                }
+            }
+            Action::Answer { request, result } => {
+                let result = if result.is_ok() { "done" } else { "refused" };
+                self.log.push(format!("answer {}: {result}", request.0));
+            }
+            Action::End { state, reason } => {
+                let why = reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
+                self.log.push(format!("end {state:?}{why}"));
+                self.end = Some(*state);
+            }
+        }
+    }
+
+    /// Creates a deciding name, unless it stands. Lost means that the other kind stands there.
+    fn create(&mut self, name: &str, manifest: bool) -> StoreOutcome {
+        let stands = *self.names.entry(name.to_owned()).or_insert(manifest);
+        if stands == manifest { StoreOutcome::Won } else { StoreOutcome::Lost }
+    }
+
+    fn demand_current(&self, attempt: Attempt) {
+        assert!(!self.ended.contains(&attempt), "attempt {attempt} has ended");
+        assert_eq!(self.attempt(), attempt, "another attempt runs");
+    }
+
+    fn deploy(&mut self, attempt: Attempt, graph: ExecutionGraph) {
+        if let Some((former, graph)) = self.deployed.take() {
+            assert!(former < attempt, "attempt {attempt} follows {former}");
+            let lives = graph.subtasks().any(|(_, _, s)| self.executors.contains_key(&s.slot.executor));
+            assert!(self.ended.contains(&former) || !lives, "attempt {former} was not cancelled");
+            self.ended.insert(former);
+        }
+        for vertex in &graph.vertices {
+            let slots: BTreeSet<SlotId> = vertex.subtasks.iter().map(|subtask| subtask.slot).collect();
+            assert_eq!(slots.len(), vertex.subtasks.len(), "two subtasks of a vertex share a slot");
+            vertex.table.iter().for_each(|table| {
+                table.check_invariants();
+                assert_eq!(table.parallelism(), vertex.parallelism());
+            });
+        }
+        for (_, _, subtask) in graph.subtasks() {
+            assert!(self.used_subtasks.insert(subtask.id), "subtask id {} is used again", subtask.id);
+            if let Some(slots) = self.executors.get(&subtask.slot.executor) {
+                assert!(subtask.slot.index < *slots, "slot {} does not exist", subtask.slot);
+                if !self.faults.never_run {
+                    self.events.push_back(Event::SubtaskRunning { attempt, subtask: subtask.id });
+                }
+            }
+        }
+        self.deployed = Some((attempt, graph));
+    }
+
+    /// What executors do once a checkpoint is complete, as its kind says.
+    fn completed(&mut self, attempt: Attempt, checkpoint: CheckpointId) {
+        let Some((_, graph)) = self.deployed.clone() else { return };
+        for (_, _, subtask) in graph.subtasks() {
+            if !self.executors.contains_key(&subtask.slot.executor) || self.faults.never_finish {
+                continue;
+            }
+            let subtask = subtask.id;
+            match self.then.get(&checkpoint) {
+                Some(AfterBarrier::Finish) => {
+                    self.events.push_back(Event::SubtaskFinished { attempt, subtask });
+                }
+                Some(AfterBarrier::Drain) => self.events.push_back(Event::SubtaskEnded { attempt, subtask }),
+                _ => {}
+            }
+        }
+    }
+
+    fn snapshot(&mut self, attempt: Attempt, checkpoint: CheckpointId) {
+        let Some((_, graph)) = self.deployed.clone() else { return };
+        for (vertex, index, subtask) in graph.subtasks() {
+            if !self.executors.contains_key(&subtask.slot.executor) || self.faults.never_acknowledge {
+                continue;
+            }
+            let (subtask, reason) = (subtask.id, "disk full".to_owned());
+            if self.faults.decline {
+                self.events.push_back(Event::Declined { attempt, checkpoint, subtask, reason });
+                continue;
+            }
+            let keyed = graph.vertex(vertex).table.as_ref().map(|table| KeyedState {
+                groups: table.groups_of(index),
+                object: None,
+                runs: Vec::new(),
+                bytes: 0,
+            });
+            let state = SubtaskState { keyed, ..SubtaskState::default() };
+            let timing = SnapshotTiming::default();
+            self.events.push_back(Event::Acknowledged { attempt, checkpoint, subtask, state, timing });
+        }
+    }
+
+    /// What holds between any two events.
+    fn check_invariants(&self) {
+        let view = self.scheduler.view();
+        if let (StateName::Executing, Some(attempt)) = (view.state, view.attempt) {
+            assert!(!self.ended.contains(&attempt.attempt), "executing a cancelled attempt");
+        }
+        assert_eq!(view.end.map(|(state, _)| state), self.end);
+        assert_eq!(view.state == StateName::Finished, self.end.is_some());
+        if self.end.is_some() {
+            assert_eq!(self.scheduler.next_wakeup(), None);
+        }
+        let open = view.rescales.history().filter(|rescale| rescale.ended.is_none()).count();
+        assert!(open <= 1, "{open} rescales under way");
+    }
+}
+
+pub(super) fn failure(fault: Fault) -> Failure {
+    Failure { fault, operator: "count".into(), message: "it broke".into() }
+}
+
+fn names(executors: &[ExecutorId]) -> String {
+    let names: Vec<String> = executors.iter().map(|executor| format!("e{}", executor.0)).collect();
+    names.join(" ")
+}
