@@ -26,6 +26,8 @@ mod schedule;
 mod settings;
 mod storage;
 mod task_manager;
+#[cfg(test)]
+mod test_store;
 mod view;
 
 pub use error::JobManagerError;

@@ -1,0 +1,62 @@
+//! An object store in memory, for tests: answers requests at once.
+
+use bytes::Bytes;
+use reflow_env::{Location, ObjectMeta, PutMode, StoreError, StoreOp, StoreReply, StoreResult};
+use std::collections::BTreeMap;
+
+#[derive(Clone, Default)]
+pub(crate) struct MemoryStore {
+    pub(crate) objects: BTreeMap<String, Bytes>,
+    /// Fails everything with these words.
+    pub(crate) broken: Option<&'static str>,
+}
+
+impl MemoryStore {
+    pub(crate) fn answer(&mut self, op: StoreOp) -> StoreResult {
+        let (StoreOp::Put { at, .. }
+        | StoreOp::Get { at, .. }
+        | StoreOp::Delete { at }
+        | StoreOp::List { below: at }) = &op
+        else {
+            panic!("the JobManager does not ask for {op:?}")
+        };
+        if let Some(reason) = self.broken {
+            return Err(StoreError::Failed { at: at.clone(), reason: reason.to_owned() });
+        }
+        match op {
+            StoreOp::Put { at, mode: PutMode::Create, .. } if self.objects.contains_key(&at.0) => {
+                Err(StoreError::AlreadyExists(at))
+            }
+            StoreOp::Put { at, body, .. } => {
+                self.objects.insert(at.0, body);
+                Ok(StoreReply::Done)
+            }
+            StoreOp::Get { at, range } => match self.objects.get(&at.0) {
+                None => Err(StoreError::NotFound(at)),
+                Some(body) => {
+                    let range = range.unwrap_or(0..body.len() as u64);
+                    Ok(StoreReply::Bytes(body.slice(range.start as usize..range.end as usize)))
+                }
+            },
+            StoreOp::Delete { at } => {
+                self.objects.remove(&at.0);
+                Ok(StoreReply::Done)
+            }
+            StoreOp::List { below } => {
+                let prefix = format!("{below}/");
+                let found = self.objects.iter().filter(|(name, _)| name.starts_with(&prefix));
+                let meta = |(name, body): (&String, &Bytes)| ObjectMeta {
+                    at: Location(name.clone()),
+                    len: body.len() as u64,
+                };
+                Ok(StoreReply::Objects(found.map(meta).collect()))
+            }
+            _ => unreachable!("refused above"),
+        }
+    }
+
+    /// The names that contain `part`.
+    pub(crate) fn names(&self, part: &str) -> Vec<&str> {
+        self.objects.keys().map(String::as_str).filter(|name| name.contains(part)).collect()
+    }
+}
