@@ -343,7 +343,7 @@ async fn fill(from_peer: &mut OwnedReadHalf, buffer: &mut BytesMut, len: usize) 
     Ok(true)
 }
 
-/// Sends `frames` with their lengths, small ones together.
+/// Sends `frames` with their lengths: small ones together, a large one in the same system call as its length.
 async fn send_all(
     to_peer: &mut OwnedWriteHalf,
     frames: &mut VecDeque<Bytes>,
@@ -360,11 +360,9 @@ async fn send_all(
             together.extend_from_slice(&frame);
         }
         if large || together.len() >= WRITE_CHUNK || frames.is_empty() {
-            to_peer.write_all(together).await?;
+            let rest = if large { &frame[..] } else { &[] };
+            to_peer.write_all_buf(&mut Buf::chain(together.as_ref(), rest)).await?;
             together.clear();
-            if large {
-                to_peer.write_all(&frame).await?;
-            }
             shared.lock().bytes -= std::mem::take(&mut sent);
         }
     }
