@@ -8,19 +8,20 @@
 use super::Options;
 use super::driver::Alive;
 use super::inbox::{Event, Inbox};
+use super::outlet::{Outlet, Shared, State};
 use crate::process::MAX_FRAME_BYTES;
 use crate::{ConnId, Input, ListenerId};
 use bytes::{Buf, Bytes, BytesMut};
 use std::collections::VecDeque;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 /// Bytes that are read at a time, if no large frame is under way.
@@ -33,99 +34,6 @@ const WRITE_CHUNK: usize = 256 << 10;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a peer may take to see that the connection was closed.
 const LINGER: Duration = Duration::from_secs(1);
-
-/// The process's side of a connection: where frames are left to be sent. Dropped, it cuts the connection off.
-pub(super) struct Outlet {
-    shared: Arc<Shared>,
-    max_bytes: usize,
-}
-
-#[derive(Default)]
-struct Shared {
-    queue: Mutex<Queue>,
-    changed: Notify,
-}
-
-#[derive(Default)]
-struct Queue {
-    frames: VecDeque<Bytes>,
-    bytes: usize,
-    state: State,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-enum State {
-    #[default]
-    Open,
-    /// Send what is queued, then close.
-    Closing,
-    /// Close at once, and say so to the process.
-    Broken(String),
-    /// Close at once: nobody is there to be told.
-    Dropped,
-}
-
-impl Outlet {
-    fn new(options: &Options) -> (Self, Arc<Shared>) {
-        let shared = Arc::<Shared>::default();
-        (Self { shared: shared.clone(), max_bytes: options.write_bytes }, shared)
-    }
-
-    /// Queues a frame. A peer that does not read loses its connection.
-    pub(super) fn send(&self, frame: Bytes) {
-        let mut queue = self.shared.lock();
-        if queue.state != State::Open {
-            return;
-        }
-        if frame.len() > MAX_FRAME_BYTES {
-            let reason = format!("a frame of {} bytes is above the limit of {MAX_FRAME_BYTES}", frame.len());
-            queue.give_up(State::Broken(reason));
-        } else if queue.bytes + frame.len() > self.max_bytes {
-            let reason = format!("the peer does not read: {} bytes wait to be sent", queue.bytes);
-            queue.give_up(State::Broken(reason));
-        } else {
-            queue.bytes += frame.len();
-            queue.frames.push_back(frame);
-            if queue.frames.len() > 1 {
-                return;
-            }
-        }
-        drop(queue);
-        self.shared.changed.notify_one();
-    }
-
-    /// Sends what is queued, then closes.
-    pub(super) fn close(self) {
-        let mut queue = self.shared.lock();
-        if queue.state == State::Open {
-            queue.state = State::Closing;
-        }
-    }
-}
-
-impl Drop for Outlet {
-    fn drop(&mut self) {
-        let mut queue = self.shared.lock();
-        if queue.state == State::Open {
-            queue.give_up(State::Dropped);
-        }
-        drop(queue);
-        self.shared.changed.notify_one();
-    }
-}
-
-impl Queue {
-    fn give_up(&mut self, state: State) {
-        self.frames.clear();
-        self.state = state;
-    }
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// What the tasks of all connections of a process share.
 #[derive(Clone)]
@@ -310,23 +218,6 @@ enum End {
     Closed,
     /// The process is gone, or the peer did not take what was sent before the close.
     Dropped,
-}
-
-impl Shared {
-    /// Comes back when there is no use in sending on: broken, dropped, or closing for longer than `patience`.
-    async fn given_up(&self, patience: Duration) -> State {
-        loop {
-            let state = self.lock().state.clone();
-            match state {
-                State::Open => self.changed.notified().await,
-                State::Closing => {
-                    tokio::time::sleep(patience).await;
-                    return State::Dropped;
-                }
-                state => return state,
-            }
-        }
-    }
 }
 
 /// Reads until `buffer` holds `len` bytes. False if the stream ended before.

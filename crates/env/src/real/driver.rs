@@ -1,8 +1,9 @@
 //! The loop that drives a process.
 
 use super::child::Children;
-use super::connection::{Network, Outlet};
+use super::connection::Network;
 use super::inbox::{Event, Inbox};
+use super::outlet::Outlet;
 use super::slot::{Slots, panic_text};
 use super::storage::{Part, Uploads};
 use super::{Options, interrupt};

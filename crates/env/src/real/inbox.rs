@@ -3,7 +3,7 @@
 //! Bounded by its sources: a connection holds a permit for each frame in here ([`Event::Frame`]), and of
 //! everything else there is at most one event per connection, request or child that the process asked for.
 
-use super::connection::Outlet;
+use super::outlet::Outlet;
 use crate::{ConnId, Input, ListenerId, Signal};
 use bytes::Bytes;
 use std::collections::VecDeque;

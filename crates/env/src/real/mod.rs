@@ -9,7 +9,7 @@
 //! ([`Options::read_bytes`]), so that a slow process pushes back on its peers; what is sent to a peer that does
 //! not read is bounded per connection ([`Options::write_bytes`]), and then the connection is closed.
 //!
-//! Reading order: `driver` (the loop), `options`, `clock`, `inbox`, `connection`, `storage`, `child`, `parent`
+//! Reading order: `driver` (the loop), `options`, `clock`, `inbox`, `connection`, `outlet`, `storage`, `child`, `parent`
 //! (the child's side), `slot`, `interrupt`.
 
 mod child;
@@ -19,6 +19,7 @@ mod driver;
 mod inbox;
 mod interrupt;
 mod options;
+mod outlet;
 mod parent;
 mod slot;
 mod storage;
