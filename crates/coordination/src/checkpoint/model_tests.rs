@@ -46,6 +46,8 @@ impl Random {
 /// `(group, key within the group)`.
 type Key = (u16, u8);
 type Entries = Vec<(Key, Option<u64>)>;
+/// Keyed state of all groups, and the offset of each split.
+type State = (BTreeMap<Key, u64>, BTreeMap<u64, u64>);
 
 /// Which table and segment a key is in.
 fn place(max: MaxParallelism, (group, key): Key) -> (u16, u16) {
@@ -111,7 +113,7 @@ struct World {
     names: BTreeMap<String, Decision>,
     objects: BTreeMap<String, BTreeMap<u64, Entries>>,
     /// As of each checkpoint's barrier: keyed state, and splits.
-    models: BTreeMap<CheckpointId, (BTreeMap<Key, u64>, BTreeMap<u64, u64>)>,
+    models: BTreeMap<CheckpointId, State>,
     completed: BTreeSet<CheckpointId>,
     failed: BTreeSet<CheckpointId>,
     last_id: CheckpointId,
@@ -258,7 +260,7 @@ impl World {
     }
 
     /// What all tasks hold together.
-    fn union(&self) -> (BTreeMap<Key, u64>, BTreeMap<u64, u64>) {
+    fn union(&self) -> State {
         let keyed = self.tasks.values().flat_map(|task| task.state.clone()).collect();
         let splits: Vec<(u64, u64)> = self.tasks.values().flat_map(|task| task.splits.clone()).collect();
         assert_eq!(splits.len() as u64, SPLITS, "each split has one reader");

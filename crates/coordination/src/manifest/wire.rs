@@ -205,3 +205,93 @@ impl VertexState {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reflow_protocol::snapshot::Codec;
+    use reflow_types::{CheckpointId, JobId, KeyGroup, OwnershipTable, SubtaskId, VertexId};
+
+    /// One keyed vertex of 4096 groups: 512 segments with 20 runs each.
+    fn manifest() -> Manifest {
+        let max = MaxParallelism::DEFAULT;
+        let run = |segment: u16| {
+            move |n: u64| RunRef {
+                object: format!("s3://bucket/checkpoints/0123456789abcdef/data/1-{n}-7-1"),
+                table: 0,
+                offset: u64::from(segment) * 1_000_000,
+                len: 9_000,
+            }
+        };
+        let segment = |segment| SegmentRuns { segment, table: 0, runs: (0..20).map(run(segment)).collect() };
+        let keyed =
+            vec![OwnedRuns { groups: KeyGroupSet::all(max), segments: (0..512).map(segment).collect() }];
+        let vertex = VertexState {
+            vertex: VertexId(2),
+            name: "count".into(),
+            operators: vec!["count".into()],
+            max_parallelism: max,
+            table: Some(OwnershipTable::initial(max, 3)),
+            watermark: 5,
+            keyed,
+            operator: Vec::new(),
+        };
+        Manifest {
+            checkpoint: CheckpointId(9),
+            job: JobId(1),
+            job_name: "job".into(),
+            codec: Codec::Exchange,
+            key_encoding: 1,
+            build: "b".into(),
+            triggered_at: 1,
+            next_subtask: SubtaskId(8),
+            vertices: vec![vertex],
+            enumerators: vec![("source".into(), Bytes::from_static(b"x"))],
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_small() {
+        for decision in [Decision::Abandoned, Decision::Complete(Box::new(manifest()))] {
+            let bytes = encode(&decision);
+            assert_eq!(decode(&bytes), Ok(decision));
+            assert!(bytes.len() < 130_000, "{} bytes", bytes.len());
+        }
+    }
+
+    #[test]
+    fn damage_is_told_and_never_panics() {
+        let mut small = manifest();
+        small.vertices[0].keyed[0].segments.truncate(2);
+        let bytes = encode(&Decision::Complete(Box::new(small))).to_vec();
+        for len in 0..bytes.len() {
+            assert!(decode(&bytes[..len]).is_err(), "{len}");
+        }
+        for i in (0..bytes.len()).step_by(7) {
+            let mut flipped = bytes.clone();
+            flipped[i] ^= 1 << (i % 8);
+            assert!(decode(&flipped).is_err(), "{i}");
+            // Whoever makes the checksum fit gets an error or another manifest, not a panic.
+            let end = flipped.len() - TRAILER;
+            let checksum = crc32fast::hash(&flipped[..end]).to_le_bytes();
+            flipped[end..].copy_from_slice(&checksum);
+            let _ = decode(&flipped);
+        }
+        let mut newer = bytes[..bytes.len() - TRAILER].to_vec();
+        newer[MAGIC.len()] = 2;
+        let checksum = crc32fast::hash(&newer).to_le_bytes();
+        newer.extend(checksum);
+        assert_eq!(decode(&newer), Err(ManifestError::Format { found: 2 }));
+    }
+
+    #[test]
+    fn impossible_groups_and_segments_are_refused() {
+        for (segment, group) in [(512, 0), (0, 4096)] {
+            let mut manifest = manifest();
+            manifest.vertices[0].keyed[0].segments[0].segment = segment;
+            manifest.vertices[0].keyed[0].groups = KeyGroupSet::from_iter([KeyGroup(group)]);
+            let refused = decode(&encode(&Decision::Complete(Box::new(manifest))));
+            assert!(matches!(refused, Err(ManifestError::Malformed(_))), "{refused:?}");
+        }
+    }
+}
