@@ -280,7 +280,7 @@ impl Context {
         self.settings.checkpoints.interval.is_some()
     }
 
-    /// Asks the coordinator for a checkpoint.
+    /// Asks the coordinator for a checkpoint. Returns whether one will be tried; if not, the request is answered.
     pub(super) fn request_checkpoint(
         &mut self,
         now: Instant,
@@ -288,9 +288,17 @@ impl Context {
         then: AfterBarrier,
         request: Option<RequestId>,
         directory: Option<String>,
-    ) {
+    ) -> bool {
         let effects = self.coordinator.request(now, Request { purpose, then, request, directory });
+        let refusal = |effect: &Effect| match effect {
+            Effect::Act(Action::Answer { request: answered, result }) => {
+                request == Some(*answered) && result.is_err()
+            }
+            _ => false,
+        };
+        let refused = effects.iter().any(refusal);
         self.apply(effects);
+        !refused
     }
 
     /// Hands actions on and keeps outcomes for the state.

@@ -17,6 +17,9 @@ pub(super) struct Failed {
     exception: Exception,
     cause: Cause,
     permanent: bool,
+    /// A connection broke in an attempt that ran: most likely the process at its other end is gone, and the
+    /// JobManager is about to hear of it.
+    foreboding: bool,
 }
 
 /// Whether an event is a failure of the current attempt. Takes note of it in the attempt, and refuses the
@@ -25,20 +28,23 @@ pub(super) fn of_event(ctx: &mut Context, now: Instant, event: &Event) -> Option
     match event {
         Event::SubtaskFailed { attempt, subtask, failure } => {
             ctx.attempt_named(*attempt)?;
+            let ran = ctx.all_at_least(SubtaskStatus::Running);
             let exception = ctx.exception(now, Some(*subtask), failure);
             let lost = reject_damaged(ctx, *subtask, failure);
             if let Some(attempt) = &mut ctx.attempt {
                 attempt.advance(now, *subtask, SubtaskStatus::Failed);
             }
             let permanent = lost || failure.fault == Fault::Permanent;
-            Some(Failed { exception, cause: Cause::Failure, permanent })
+            let foreboding = failure.fault == Fault::Connection && ran;
+            Some(Failed { exception, cause: Cause::Failure, permanent, foreboding })
         }
         Event::JobFailed { failure } => Some(of_job(ctx, now, failure)),
         Event::ExecutorLost { executor, reason } => {
             let ran = ctx.all_at_least(SubtaskStatus::Running);
             let exception = lost(ctx, now, *executor, reason);
             let cause = if ran { Cause::LostExecutor } else { Cause::Failure };
-            ctx.lose_holder(now, *executor).then_some(Failed { exception, cause, permanent: false })
+            let failed = Failed { exception, cause, permanent: false, foreboding: false };
+            ctx.lose_holder(now, *executor).then_some(failed)
         }
         _ => None,
     }
@@ -47,7 +53,8 @@ pub(super) fn of_event(ctx: &mut Context, now: Instant, event: &Event) -> Option
 /// A failure that belongs to no subtask.
 pub(super) fn of_job(ctx: &Context, now: Instant, failure: &Failure) -> Failed {
     let exception = ctx.exception(now, None, failure);
-    Failed { exception, cause: Cause::Failure, permanent: failure.fault == Fault::Permanent }
+    let permanent = failure.fault == Fault::Permanent;
+    Failed { exception, cause: Cause::Failure, permanent, foreboding: false }
 }
 
 /// Too many checkpoints failed one after the other.
@@ -58,7 +65,7 @@ pub(super) fn of_checkpoints(ctx: &Context, now: Instant, reason: &str) -> Faile
 
 /// Asks the restart strategy what follows.
 pub(super) fn handle(ctx: &mut Context, now: Instant, failed: Failed) -> Next {
-    let Failed { exception, cause, permanent } = failed;
+    let Failed { exception, cause, permanent, foreboding } = failed;
     let message = exception.message.clone();
     ctx.exceptions.record(exception);
     if permanent {
@@ -67,7 +74,8 @@ pub(super) fn handle(ctx: &mut Context, now: Instant, failed: Failed) -> Next {
     match ctx.restarts.on_failure(now, cause) {
         Verdict::Restart { after } => {
             ctx.begin_rescale_record(now, TriggerCause::RecoverableFailover);
-            Restarting::after_failure(ctx, now, after, message)
+            let waits_for_loss = foreboding && !ctx.settings.restart_delay_configured;
+            Restarting::after_failure(ctx, now, after, waits_for_loss, message)
         }
         Verdict::GiveUp { rule } => Failing::enter(ctx, now, format!("{message} (no restart: {rule})")),
     }
@@ -78,11 +86,15 @@ pub(super) fn record(ctx: &mut Context, failed: Failed) {
     ctx.exceptions.record(failed.exception);
 }
 
-/// Keeps a failure that comes while the attempt is being cancelled anyway: it changes nothing.
-pub(super) fn note_concurrent(ctx: &mut Context, now: Instant, event: &Event) {
-    if let Some(failed) = of_event(ctx, now, event) {
+/// Keeps a failure that comes while the attempt is being cancelled anyway: it changes nothing. Returns whether a
+/// process was lost.
+pub(super) fn note_concurrent(ctx: &mut Context, now: Instant, event: &Event) -> bool {
+    let failed = of_event(ctx, now, event);
+    let lost = failed.is_some() && matches!(event, Event::ExecutorLost { .. });
+    if let Some(failed) = failed {
         ctx.exceptions.record_concurrent(failed.exception);
     }
+    lost
 }
 
 /// A subtask that failed by the engine's fault before it ran could not read its state: the object is damaged, or

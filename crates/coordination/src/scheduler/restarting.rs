@@ -18,27 +18,41 @@ use std::time::Duration;
 pub(super) struct Restarting {
     cancellation: Option<Cancellation>,
     not_before: Instant,
+    /// What failed is likely the shadow of a lost process: when the loss is reported, the backoff is over.
+    waits_for_loss: bool,
     /// The parallelism for which a rescale gave up the attempt; it is deployed without waiting for more.
     target: Option<Vec<u32>>,
 }
 
 impl Restarting {
     /// After a failure, with the strategy's backoff.
-    pub(super) fn after_failure(ctx: &mut Context, now: Instant, backoff: Duration, error: String) -> Next {
+    pub(super) fn after_failure(
+        ctx: &mut Context,
+        now: Instant,
+        backoff: Duration,
+        waits_for_loss: bool,
+        error: String,
+    ) -> Next {
         ctx.restart_count += 1;
-        Self::enter(ctx, now, backoff, None).because(error)
+        Self::enter(ctx, now, backoff, waits_for_loss, None).because(error)
     }
 
     /// To run at the parallelism that the present slots allow.
     pub(super) fn to_rescale(ctx: &mut Context, now: Instant) -> Next {
         ctx.rescale_count += 1;
         let target = ctx.plan().map(|plan| plan.vertices);
-        Self::enter(ctx, now, Duration::ZERO, target)
+        Self::enter(ctx, now, Duration::ZERO, false, target)
     }
 
-    fn enter(ctx: &mut Context, now: Instant, backoff: Duration, target: Option<Vec<u32>>) -> Next {
-        let cancellation = Some(Cancellation::begin(ctx, now));
-        Next::to(State::Restarting(Self { cancellation, not_before: now + backoff, target }))
+    fn enter(
+        ctx: &mut Context,
+        now: Instant,
+        backoff: Duration,
+        waits_for_loss: bool,
+        target: Option<Vec<u32>>,
+    ) -> Next {
+        let (cancellation, not_before) = (Some(Cancellation::begin(ctx, now)), now + backoff);
+        Next::to(State::Restarting(Self { cancellation, not_before, waits_for_loss, target }))
     }
 
     pub(super) fn on_event(&mut self, ctx: &mut Context, now: Instant, event: &Event) -> Next {
@@ -48,7 +62,12 @@ impl Restarting {
             Event::TriggerSavepoint { .. }
             | Event::TriggerCheckpoint { .. }
             | Event::StopWithSavepoint { .. } => ctx.deferred.push_back(event.clone()),
-            _ => failure::note_concurrent(ctx, now, event),
+            _ => {
+                let lost = failure::note_concurrent(ctx, now, event);
+                if lost && self.waits_for_loss {
+                    self.not_before = now;
+                }
+            }
         }
         Next::Stay
     }

@@ -78,8 +78,10 @@ impl StopWithSavepoint {
     ) -> Next {
         let then = if goal == Goal::Drain { AfterBarrier::Drain } else { AfterBarrier::Finish };
         let (request, directory) = request.unzip();
-        ctx.request_checkpoint(now, goal.purpose(), then, request, directory);
-        Self::begin(goal, Phase::Snapshot(goal.purpose()))
+        match ctx.request_checkpoint(now, goal.purpose(), then, request, directory) {
+            true => Self::begin(goal, Phase::Snapshot(goal.purpose())),
+            false => Next::Stay,
+        }
     }
 
     /// Suspends the job with the checkpoint that a rescale has under way.

@@ -36,6 +36,30 @@ fn a_failed_subtask_restarts_the_job_after_the_delay() {
 }
 
 #[test]
+fn a_broken_connection_is_the_shadow_of_a_lost_executor() {
+    let (mut world, first) = World::running(reactive(), 1);
+    world.add(1);
+    world.run();
+    world.take_log();
+    world.fail_subtask(Fault::Connection);
+    world.run();
+    world.expect(&["cancel 2 on e1 e2"]);
+    world.kill(first);
+    world.run();
+    world.expect(&[]);
+    assert_eq!(world.status(), JobStatus::Restarting, "it had answered, so nothing was lost");
+
+    let (mut world, first) = World::running(reactive(), 1);
+    world.add(1);
+    world.run();
+    world.take_log();
+    world.fail_subtask(Fault::Connection);
+    world.kill(first);
+    world.run();
+    world.expect(&["cancel 2 on e1 e2", "deploy 3 at [1, 1, 1] from checkpoint 1"]);
+}
+
+#[test]
 fn an_unused_executor_may_die() {
     let (mut world, _) = World::running(fixed(1), 1);
     let second = world.add(1);
