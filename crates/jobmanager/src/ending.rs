@@ -117,10 +117,11 @@ impl Ending {
         recorded && (!leader.operations.unseen() || now >= self.deadline)
     }
 
-    pub(crate) fn next_wakeup(&self) -> Instant {
+    /// When something is due. Nothing is while the record is under way, however long storage takes.
+    pub(crate) fn next_wakeup(&self) -> Option<Instant> {
         match self.record {
-            Record::Writing { retry_at: Some(at), .. } => at,
-            _ => self.deadline,
+            Record::Writing { retry_at, .. } => retry_at,
+            Record::Unwanted | Record::Written | Record::Failed(_) => Some(self.deadline),
         }
     }
 

@@ -14,9 +14,12 @@ use reflow_protocol::snapshot::Restore;
 use reflow_types::{CheckpointId, Instant, SubtaskId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 /// No message carries more splits: a frame has a largest size.
 const MAX_SPLITS_A_MESSAGE: usize = 1_000;
+/// An enumerator that always wants to be asked at once is not asked all the time.
+const MIN_POLL_PAUSE: Duration = Duration::from_millis(1);
 
 /// Splits for one reader.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,7 +154,7 @@ impl Enumerators {
         for (index, source) in self.sources.iter_mut().enumerate() {
             if source.poll_at.is_some_and(|at| at <= now) && !source.listing {
                 let poll = source.enumerator.poll(now);
-                source.poll_at = poll.wake;
+                source.poll_at = poll.wake.map(|at| at.max(now + MIN_POLL_PAUSE));
                 source.listing = poll.list.is_some();
                 let listing = Listing { source: index, deployment };
                 work.listings.extend(poll.list.map(|location| (listing, location)));

@@ -117,7 +117,7 @@ impl Enumerator for Watcher {
     }
 
     fn listed(&mut self, now: Instant, listing: StoreResult) -> Result<(), reflow_api::UserError> {
-        self.wake = Some(now + std::time::Duration::from_secs(1));
+        self.wake = Some(now + Duration::from_secs(1));
         match listing? {
             StoreReply::Objects(objects) => {
                 self.splits.extend(objects.iter().map(|object| Bytes::from(object.at.0.clone())));
@@ -159,9 +159,9 @@ fn listings_are_asked_for_one_at_a_time_and_forgotten_by_a_deployment() {
     let [(second, _)] = host.advance(NOW).listings[..] else { panic!("it lists again") };
     host.listed(NOW, second, listing()).unwrap();
     assert_eq!(handed_out(&host.advance(NOW)), (BTreeMap::from([(8, 1)]), 0));
-    assert_eq!(host.next_wakeup(), Some(NOW + std::time::Duration::from_secs(1)));
+    assert_eq!(host.next_wakeup(), Some(NOW + Duration::from_secs(1)));
     let broken = Err(reflow_env::StoreError::NotFound(Location("/in".into())));
-    let [(third, _)] = host.advance(NOW + std::time::Duration::from_secs(1)).listings[..] else { panic!() };
+    let [(third, _)] = host.advance(NOW + Duration::from_secs(1)).listings[..] else { panic!() };
     assert_eq!(host.listed(NOW, third, broken).unwrap_err().fault, Fault::External);
 }
 

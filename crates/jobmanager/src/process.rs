@@ -313,7 +313,7 @@ impl Process for JobManager {
             Phase::Opening => None,
             Phase::Claiming(claim, _) => claim.next_wakeup(),
             Phase::Leading(led) => led.leader.next_wakeup(),
-            Phase::Ending(_, ending) => Some(ending.next_wakeup()),
+            Phase::Ending(_, ending) => ending.next_wakeup(),
         };
         Some(of_phase.map_or(self.next_view(), |at| at.min(self.next_view())))
     }
