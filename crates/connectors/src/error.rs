@@ -22,4 +22,55 @@ pub enum ConnectorError {
         /// Why.
         source: StoreError,
     },
+    /// A file source has nothing to read.
+    #[error("there is no file {0}, and no directory {0} with files in it")]
+    Missing(Location),
+    /// A file source has a directory in which it ignores every file.
+    #[error("there is nothing to read in {0}: the names of all its files begin with '.' or '_'")]
+    AllIgnored(Location),
+    /// The files to read could not be listed.
+    #[error("cannot list the files in {at}: {source}")]
+    List {
+        /// The directory.
+        at: Location,
+        /// Why.
+        source: StoreError,
+    },
+    /// A file could not be read.
+    #[error("cannot read {at} at byte {offset}: {source}")]
+    Read {
+        /// The file.
+        at: Location,
+        /// Where the read began.
+        offset: u64,
+        /// Why.
+        source: StoreError,
+    },
+    /// A record is not what the source reads.
+    #[error("{0}")]
+    Malformed(Box<MalformedRecord>),
+    /// A record has no end within reason.
+    #[error("{at}, byte {offset}: the record is longer than {most} bytes; is a quote not closed?")]
+    TooLong {
+        /// The file.
+        at: Location,
+        /// Where the record begins.
+        offset: u64,
+        /// The most that is read.
+        most: usize,
+    },
+}
+
+/// A record that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{at}, {line}byte {offset}: {reason}", line = .line.map(|line| format!("line {line}, ")).unwrap_or_default())]
+pub struct MalformedRecord {
+    /// The file.
+    pub at: Location,
+    /// The line, from 1 on, on which the record begins; unknown if the file is read in several parts.
+    pub line: Option<u64>,
+    /// The byte at which the record begins.
+    pub offset: u64,
+    /// What is wrong with it.
+    pub reason: String,
 }

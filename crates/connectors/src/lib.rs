@@ -5,11 +5,12 @@
 //! a later call.
 //!
 //! Reading order: [`generator`], [`collection`], [`print`], [`format`](mod@format) (how records become bytes),
-//! [`file_sink`].
+//! [`file_sink`], [`file_source`].
 
 pub mod collection;
 pub mod error;
 pub mod file_sink;
+pub mod file_source;
 pub mod format;
 pub mod generator;
 pub mod print;
@@ -20,6 +21,7 @@ mod testing;
 pub use collection::Collection;
 pub use error::ConnectorError;
 pub use file_sink::FileSink;
+pub use file_source::{FileSource, Malformed};
 pub use format::{Csv, Format, JsonLines, Lines};
 pub use generator::Generator;
 pub use print::Print;

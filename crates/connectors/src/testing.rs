@@ -88,12 +88,14 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    #[expect(dead_code, reason = "for the file source")]
-    pub(crate) fn with(objects: impl IntoIterator<Item = (&'static str, Bytes)>) -> Self {
-        Self {
-            objects: objects.into_iter().map(|(name, body)| (name.to_owned(), body)).collect(),
-            ..Self::default()
-        }
+    pub(crate) fn with<'a>(objects: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let object = |(name, text): (&str, &str)| (name.to_owned(), Bytes::from(text.to_owned()));
+        Self { objects: objects.into_iter().map(object).collect(), ..Self::default() }
+    }
+
+    /// A store with the same objects.
+    pub(crate) fn copy(&self) -> Self {
+        Self { objects: self.objects.clone(), ..Self::default() }
     }
 
     pub(crate) fn text(&self, name: &str) -> &str {
@@ -119,6 +121,16 @@ impl Store {
         let result = self.carry_out(op);
         io.answer(ticket, result);
         true
+    }
+
+    /// Answers one of the waiting requests with a failure.
+    pub(crate) fn fail_one(&mut self, io: &Io, choice: usize) {
+        self.waiting.extend(io.drain_submitted());
+        if !self.waiting.is_empty() {
+            let (ticket, _) = self.waiting.remove(choice % self.waiting.len());
+            let at = Location("the store".to_owned());
+            io.answer(ticket, Err(StoreError::Failed { at, reason: "no connection".to_owned() }));
+        }
     }
 
     /// Answers all waiting requests with failures.

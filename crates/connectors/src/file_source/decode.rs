@@ -1,0 +1,229 @@
+//! From a record's bytes to a value.
+
+pub use super::framing::Framing;
+use csv::ByteRecord;
+use csv_core::ReadRecordResult;
+use serde::de::DeserializeOwned;
+use std::marker::PhantomData;
+
+/// Decodes the records of a file source. Each file has a decoder of its own, cloned from that of the source.
+pub trait Decoder: Clone + Send + 'static {
+    /// What it makes of a record.
+    type Item: Send + 'static;
+
+    /// Where records end.
+    fn framing(&self) -> Framing;
+
+    /// Whether the first record of each file is a header.
+    fn has_header(&self) -> bool {
+        false
+    }
+
+    /// Takes the file's header, before any record.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    fn header(&mut self, _record: &[u8]) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Decodes a record, which comes without its line end. `None` if it is nothing, like an empty line.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    fn decode(&mut self, record: &[u8]) -> Result<Option<Self::Item>, String>;
+}
+
+/// Lines of UTF-8 text.
+#[derive(Clone, Copy, Debug)]
+pub struct LineDecoder;
+
+impl Decoder for LineDecoder {
+    type Item = String;
+
+    fn framing(&self) -> Framing {
+        Framing::Lines
+    }
+
+    fn decode(&mut self, record: &[u8]) -> Result<Option<String>, String> {
+        let text = std::str::from_utf8(record).map_err(|error| format!("not UTF-8: {error}"))?;
+        Ok(Some(text.to_owned()))
+    }
+}
+
+/// JSON values, one a line. Empty lines are nothing.
+#[derive(Debug)]
+pub struct JsonDecoder<T>(PhantomData<fn() -> T>);
+
+impl<T> JsonDecoder<T> {
+    pub(super) fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<T> Clone for JsonDecoder<T> {
+    fn clone(&self) -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<T: DeserializeOwned + Send + 'static> Decoder for JsonDecoder<T> {
+    type Item = T;
+
+    fn framing(&self) -> Framing {
+        Framing::Lines
+    }
+
+    fn decode(&mut self, record: &[u8]) -> Result<Option<T>, String> {
+        if record.trim_ascii().is_empty() {
+            return Ok(None);
+        }
+        serde_json::from_slice(record).map(Some).map_err(|error| format!("not the JSON expected: {error}"))
+    }
+}
+
+/// Rows of comma-separated values. Empty lines are nothing.
+#[derive(Debug)]
+pub struct CsvDecoder<T> {
+    pub(super) header: bool,
+    /// Whether no field holds a line break.
+    pub(super) one_line: bool,
+    pub(super) delimiter: u8,
+    columns: Option<ByteRecord>,
+    row: ByteRecord,
+    /// The fields' text, one after the other, and where each ends.
+    fields: (Vec<u8>, Vec<usize>),
+    makes: PhantomData<fn() -> T>,
+}
+
+impl<T> CsvDecoder<T> {
+    pub(super) fn new() -> Self {
+        Self {
+            header: true,
+            one_line: false,
+            delimiter: b',',
+            columns: None,
+            row: ByteRecord::new(),
+            fields: (vec![0; 1 << 10], vec![0; 64]),
+            makes: PhantomData,
+        }
+    }
+
+    /// Takes a row apart.
+    fn parse(&mut self, mut record: &[u8]) {
+        let mut parser = csv_core::ReaderBuilder::new().delimiter(self.delimiter).build();
+        let (text, ends) = &mut self.fields;
+        let (mut text_len, mut ends_len) = (0, 0);
+        loop {
+            let (result, read, written, fields) =
+                parser.read_record(record, &mut text[text_len..], &mut ends[ends_len..]);
+            record = &record[read..];
+            text_len += written;
+            ends_len += fields;
+            match result {
+                ReadRecordResult::OutputFull => text.resize(text.len() * 2, 0),
+                ReadRecordResult::OutputEndsFull => ends.resize(ends.len() * 2, 0),
+                // The record comes without its end, which is then that of the input: an empty one.
+                ReadRecordResult::InputEmpty => {}
+                ReadRecordResult::Record | ReadRecordResult::End => break,
+            }
+        }
+        self.row.clear();
+        let mut start = 0;
+        for &end in &ends[..ends_len] {
+            self.row.push_field(&text[start..end]);
+            start = end;
+        }
+    }
+}
+
+impl<T> Clone for CsvDecoder<T> {
+    fn clone(&self) -> Self {
+        Self {
+            columns: self.columns.clone(),
+            row: ByteRecord::new(),
+            fields: self.fields.clone(),
+            makes: PhantomData,
+            ..*self
+        }
+    }
+}
+
+impl<T: DeserializeOwned + Send + 'static> Decoder for CsvDecoder<T> {
+    type Item = T;
+
+    fn framing(&self) -> Framing {
+        if self.one_line { Framing::Lines } else { Framing::Quoted { delimiter: self.delimiter } }
+    }
+
+    fn has_header(&self) -> bool {
+        self.header
+    }
+
+    fn header(&mut self, record: &[u8]) -> Result<(), String> {
+        self.parse(record);
+        self.columns = Some(self.row.clone());
+        Ok(())
+    }
+
+    fn decode(&mut self, record: &[u8]) -> Result<Option<T>, String> {
+        if record.is_empty() {
+            return Ok(None);
+        }
+        self.parse(record);
+        let columns = self.columns.as_ref();
+        if let Some(columns) = columns
+            && columns.len() != self.row.len()
+        {
+            return Err(format!("the row has {} fields, the header {}", self.row.len(), columns.len()));
+        }
+        self.row.deserialize(columns).map(Some).map_err(|error| reason(&error, columns))
+    }
+}
+
+/// Why a row is not what was expected, with the column's name.
+fn reason(error: &csv::Error, columns: Option<&ByteRecord>) -> String {
+    let csv::ErrorKind::Deserialize { err, .. } = error.kind() else { return error.to_string() };
+    let Some(field) = err.field() else { return err.kind().to_string() };
+    let name = columns.and_then(|columns| columns.get(field as usize)).map(String::from_utf8_lossy);
+    match name {
+        Some(name) => format!("column '{name}': {}", err.kind()),
+        None => format!("column {}: {}", field + 1, err.kind()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Row {
+        b: Option<u32>,
+        a: String,
+    }
+
+    fn check(record: &str, expected: Result<Option<(&str, Option<u32>)>, &str>) {
+        let mut decoder = CsvDecoder::<Row>::new();
+        decoder.header(b"a,b").unwrap();
+        let expected = expected.map(|row| row.map(|(a, b)| Row { a: a.to_owned(), b }));
+        assert_eq!(decoder.decode(record.as_bytes()), expected.map_err(str::to_owned), "{record:?}");
+    }
+
+    #[test]
+    fn rows_become_values_by_the_names_of_columns() {
+        check("x,1", Ok(Some(("x", Some(1)))));
+        check("\"x \"\"y\"\"\nz\",", Ok(Some(("x \"y\"\nz", None))));
+        check(",", Ok(Some(("", None))));
+        check("", Ok(None));
+        check("x", Err("the row has 1 fields, the header 2"));
+        check("x,y", Err("column 'b': invalid digit found in string"));
+    }
+
+    #[test]
+    fn rows_of_any_size_are_parsed() {
+        let mut decoder = CsvDecoder::<Vec<String>>::new();
+        let fields: Vec<String> = (0..300).map(|n| "x".repeat(n)).collect();
+        assert_eq!(decoder.decode(fields.join(",").as_bytes()), Ok(Some(fields)));
+    }
+}

@@ -1,0 +1,116 @@
+//! Finds files and divides them into splits.
+
+use super::split::FileSplit;
+use crate::ConnectorError;
+use bytes::Bytes;
+use reflow_api::source::encode_split;
+use reflow_api::{Enumerator, EnumeratorPoll, UserError};
+use reflow_env::{Location, ObjectMeta, StoreReply, StoreResult};
+use reflow_types::Instant;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// Lists files, once or again and again.
+pub(super) struct FileEnumerator {
+    location: Location,
+    /// `None`: each file is one split.
+    split_size: Option<u64>,
+    watch: Option<Duration>,
+    /// When it lists next.
+    due: Option<Instant>,
+    state: State,
+}
+
+/// What it has found.
+#[derive(Clone, Default, Serialize, Deserialize)]
+struct State {
+    /// The names of all files found.
+    files: BTreeSet<String>,
+    /// How many splits they have given.
+    splits: u64,
+    /// Found, and not yet taken.
+    new: Vec<FileSplit>,
+    /// Whether all has been found, if the source is bounded.
+    done: bool,
+}
+
+impl FileEnumerator {
+    pub(super) fn new(location: Location, split_size: Option<u64>, watch: Option<Duration>) -> Self {
+        Self { location, split_size, watch, due: Some(Instant::default()), state: State::default() }
+    }
+
+    /// Whether an object is to be read: none of the names below the source's location is hidden.
+    fn is_read(&self, object: &ObjectMeta) -> bool {
+        let below = object.at.0.strip_prefix(self.location.0.trim_end_matches('/'));
+        below.is_none_or(|path| !path.split('/').any(|name| name.starts_with(['.', '_'])))
+    }
+
+    fn add(&mut self, file: ObjectMeta) {
+        if !self.state.files.insert(file.at.0.clone()) {
+            return;
+        }
+        let size = self.split_size.unwrap_or(u64::MAX);
+        let mut start = 0;
+        while start < file.len {
+            let end = start.saturating_add(size).min(file.len);
+            let split = FileSplit::new(self.state.splits, file.at.clone(), file.len, start, end);
+            self.state.new.push(split);
+            self.state.splits += 1;
+            start = end;
+        }
+    }
+}
+
+impl Enumerator for FileEnumerator {
+    fn poll(&mut self, now: Instant) -> EnumeratorPoll {
+        match self.due {
+            Some(due) if due <= now => EnumeratorPoll { list: Some(self.location.clone()), wake: None },
+            wake => EnumeratorPoll { list: None, wake },
+        }
+    }
+
+    fn listed(&mut self, now: Instant, listing: StoreResult) -> Result<(), UserError> {
+        let at = || self.location.clone();
+        let objects = match listing {
+            Ok(StoreReply::Objects(objects)) => objects,
+            Ok(_) => Vec::new(),
+            Err(source) => return Err(ConnectorError::List { at: at(), source }.into()),
+        };
+        self.due = self.watch.map(|interval| now + interval);
+        if self.watch.is_none() {
+            if objects.is_empty() {
+                return Err(ConnectorError::Missing(at()).into());
+            }
+            if !objects.iter().any(|object| self.is_read(object)) {
+                return Err(ConnectorError::AllIgnored(at()).into());
+            }
+            self.state.done = true;
+        }
+        for object in objects {
+            if self.is_read(&object) {
+                self.add(object);
+            }
+        }
+        Ok(())
+    }
+
+    fn take_splits(&mut self) -> Vec<Bytes> {
+        self.state.new.drain(..).map(|split| encode_split(&split)).collect()
+    }
+
+    fn is_done(&self) -> bool {
+        self.state.done
+    }
+
+    fn snapshot(&self) -> Bytes {
+        encode_split(&self.state)
+    }
+
+    fn restore(&mut self, snapshot: &[u8]) -> Result<(), UserError> {
+        self.state = postcard::from_bytes(snapshot)?;
+        self.state.done &= self.watch.is_none();
+        self.due = (!self.state.done).then(Instant::default);
+        Ok(())
+    }
+}

@@ -1,0 +1,88 @@
+//! Where a record ends.
+
+/// What a record's end looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// A line feed ends it.
+    Lines,
+    /// A line feed outside quotes ends it; `delimiter` ends a field.
+    Quoted {
+        /// What separates fields.
+        delimiter: u8,
+    },
+}
+
+impl Framing {
+    /// Whether a record's beginning can be found from any place in a file.
+    pub(super) fn is_splittable(self) -> bool {
+        self == Framing::Lines
+    }
+
+    /// The length of the record at the beginning of `bytes`, with the line feed that ends it, if it ends here.
+    pub(super) fn record_len(self, bytes: &[u8]) -> Option<usize> {
+        let line = memchr::memchr(b'\n', bytes)? + 1;
+        match self {
+            Framing::Quoted { delimiter } if memchr::memchr(b'"', &bytes[..line]).is_some() => {
+                quoted_record_len(bytes, delimiter)
+            }
+            _ => Some(line),
+        }
+    }
+}
+
+/// Goes through fields as `csv` does: quotes count only at a field's beginning, and doubled within it.
+fn quoted_record_len(bytes: &[u8], delimiter: u8) -> Option<usize> {
+    enum At {
+        FieldStart,
+        Plain,
+        Quoted,
+        QuoteInQuoted,
+    }
+    let mut at = At::FieldStart;
+    for (index, &byte) in bytes.iter().enumerate() {
+        at = match (at, byte) {
+            (At::Quoted, b'"') => At::QuoteInQuoted,
+            (At::Quoted, _) | (At::QuoteInQuoted | At::FieldStart, b'"') => At::Quoted,
+            (_, b'\n') => return Some(index + 1),
+            (_, byte) if byte == delimiter => At::FieldStart,
+            _ => At::Plain,
+        };
+    }
+    None
+}
+
+/// A record without what ends it.
+pub(super) fn without_line_end(record: &[u8]) -> &[u8] {
+    let record = record.strip_suffix(b"\n").unwrap_or(record);
+    record.strip_suffix(b"\r").unwrap_or(record)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: Option<usize>) {
+        let framing = Framing::Quoted { delimiter: b',' };
+        assert_eq!(framing.record_len(text.as_bytes()), expected, "{text:?}");
+    }
+
+    #[test]
+    fn line_feeds_within_quotes_do_not_end_a_record() {
+        check("a,b\nc", Some(4));
+        check("a,\"b\nc\"\nd", Some(8));
+        check("a,\"b\"\"\nc\"\nd", Some(10));
+        check("\"a\nb\"", None);
+        check("a\"b\nc\"\n", Some(4));
+        check("\"a\"b\nc", Some(5));
+        check("", None);
+        check("\r\n", Some(2));
+    }
+
+    #[test]
+    fn line_feeds_end_lines() {
+        assert_eq!(Framing::Lines.record_len(b"\"a\nb\"\n"), Some(3));
+        assert_eq!(without_line_end(b"a\r\n"), b"a");
+        assert_eq!(without_line_end(b"a\n"), b"a");
+        assert_eq!(without_line_end(b"a"), b"a");
+    }
+}

@@ -1,0 +1,130 @@
+//! Reads splits of files in turn.
+
+use super::Malformed;
+use super::active::{Active, Turn};
+use super::decode::Decoder;
+use super::split::FileSplit;
+use crate::error::{ConnectorError, MalformedRecord};
+use reflow_api::{Emit, Io, Polled, Reader, UserError};
+use reflow_types::Instant;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// So many splits are read in turn: each holds about 2 MiB.
+const MAX_ACTIVE: usize = 32;
+/// Skipped records are logged no more often.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Reads one subtask's splits.
+pub struct FileReader<D> {
+    decoder: D,
+    malformed: Malformed,
+    io: Io,
+    /// Splits that wait, by number.
+    waiting: BTreeMap<u64, FileSplit>,
+    active: Vec<Active<D>>,
+    /// Whose turn it is: an index into `active`.
+    turn: usize,
+    complete: bool,
+    skipped: u64,
+    last_logged: Option<Instant>,
+}
+
+impl<D: Decoder> FileReader<D> {
+    pub(super) fn new(decoder: D, malformed: Malformed, io: Io) -> Self {
+        Self {
+            decoder,
+            malformed,
+            io,
+            waiting: BTreeMap::new(),
+            active: Vec::new(),
+            turn: 0,
+            complete: false,
+            skipped: 0,
+            last_logged: None,
+        }
+    }
+
+    /// How many malformed records this reader has left out.
+    pub fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
+    /// Begins to read splits that wait, the first first.
+    fn activate(&mut self) {
+        while self.active.len() < MAX_ACTIVE
+            && let Some((_, split)) = self.waiting.pop_first()
+        {
+            self.active.push(Active::new(split, self.decoder.clone(), &self.io));
+        }
+    }
+
+    fn take_malformed(&mut self, now: Instant, record: MalformedRecord) -> Result<(), ConnectorError> {
+        if self.malformed == Malformed::Fail {
+            return Err(ConnectorError::Malformed(Box::new(record)));
+        }
+        self.skipped += 1;
+        if self.last_logged.is_none_or(|last| now.since(last) >= LOG_INTERVAL) {
+            self.last_logged = Some(now);
+            tracing::warn!(skipped = self.skipped, "left out a malformed record: {record}");
+        }
+        Ok(())
+    }
+}
+
+impl<D: Decoder> Reader for FileReader<D> {
+    type Item = D::Item;
+    type Split = FileSplit;
+
+    fn add_split(&mut self, split: FileSplit) -> u64 {
+        let number = split.number;
+        self.waiting.insert(number, split);
+        number
+    }
+
+    fn no_more_splits(&mut self) {
+        self.complete = true;
+    }
+
+    fn poll(&mut self, now: Instant, out: &mut impl Emit<D::Item>) -> Result<Polled, UserError> {
+        let mut wake = None;
+        let mut starved = 0; // so many splits in a row had nothing
+        self.activate();
+        while starved < self.active.len() {
+            if out.is_full() {
+                return Ok(Polled::More);
+            }
+            self.turn %= self.active.len();
+            let active = &mut self.active[self.turn];
+            let again = active.advance(now)?;
+            out.split(active.split.number);
+            match active.turn(out)? {
+                Turn::More => starved = 0,
+                Turn::Starved => {
+                    starved += 1;
+                    // What it lacks is asked for now: nothing else would wake the reader.
+                    wake = active.advance(now)?.into_iter().chain(again).chain(wake).min();
+                }
+                Turn::Malformed(record) => {
+                    self.take_malformed(now, record)?;
+                    starved = 0;
+                    continue;
+                }
+                Turn::Ended => {
+                    out.end_split(active.split.number);
+                    self.active.remove(self.turn);
+                    self.activate();
+                    starved = 0;
+                    continue;
+                }
+            }
+            self.turn += 1;
+        }
+        let ended = self.active.is_empty() && self.complete;
+        Ok(if ended { Polled::End } else { Polled::Wait(wake) })
+    }
+
+    fn snapshot(&self) -> Vec<FileSplit> {
+        self.active.iter().map(|active| &active.split).chain(self.waiting.values()).cloned().collect()
+    }
+}

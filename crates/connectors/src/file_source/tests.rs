@@ -1,0 +1,367 @@
+//! Files are read from a store that answers late, in any order and now and then with an error.
+
+use super::*;
+use crate::testing::{Collected, Store, reader_context};
+use bytes::Bytes;
+use proptest::prelude::*;
+use reflow_api::{Emit as _, EnumeratorPoll, Io, Polled, Reader};
+use reflow_env::{StoreError, StoreReply};
+use reflow_types::Instant;
+use serde::Deserialize;
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+struct Row {
+    n: u32,
+    text: String,
+}
+
+/// What a store's answers depend on; repeated as long as needed.
+#[derive(Clone, Debug)]
+struct Whims {
+    choices: Vec<u8>,
+    next: usize,
+}
+
+impl Whims {
+    fn none() -> Self {
+        Self { choices: vec![1], next: 0 }
+    }
+
+    fn next(&mut self) -> usize {
+        self.next += 1;
+        self.choices[self.next % self.choices.len()].into()
+    }
+}
+
+/// Lists the store for an enumerator until that has nothing to ask, and takes its splits.
+fn list(enumerator: &mut dyn Enumerator, store: &mut Store, now: Instant) -> Vec<FileSplit> {
+    while let EnumeratorPoll { list: Some(below), .. } = enumerator.poll(now) {
+        enumerator.listed(now, store.carry_out(reflow_env::StoreOp::List { below })).unwrap();
+    }
+    enumerator.take_splits().iter().map(|split| postcard::from_bytes(split).unwrap()).collect()
+}
+
+fn splits<D: Decoder>(source: &FileSource<D>, store: &mut Store) -> Vec<FileSplit> {
+    list(&mut *source.enumerator(), store, Instant(0))
+}
+
+struct Run<D> {
+    reader: FileReader<D>,
+    io: Io,
+    now: Instant,
+}
+
+impl<D: Decoder> Run<D> {
+    fn new(source: &FileSource<D>, splits: Vec<FileSplit>) -> Self {
+        let context = reader_context();
+        let mut reader = source.reader(&context);
+        for split in splits {
+            reader.add_split(split);
+        }
+        reader.no_more_splits();
+        Self { reader, io: context.io, now: Instant(1) }
+    }
+
+    /// Polls once, and lets the store do something. Says whether the end was reached.
+    fn step(
+        &mut self,
+        store: &mut Store,
+        whims: &mut Whims,
+        out: &mut Collected<D::Item>,
+    ) -> Result<bool, String> {
+        match self.reader.poll(self.now, out).map_err(|error| error.to_string())? {
+            Polled::End => return Ok(true),
+            Polled::More => assert!(out.is_full()),
+            Polled::Wait(wake) => {
+                let whim = whims.next();
+                if whim.is_multiple_of(16) {
+                    store.fail_one(&self.io, whim);
+                } else if !store.answer_one(&self.io, whim) {
+                    self.now = wake.expect("with no request under way, only time can wake the reader");
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    fn into_records(mut self, store: &mut Store, whims: &mut Whims) -> Result<Vec<D::Item>, String> {
+        let mut out = Collected::with_room(0);
+        loop {
+            out.make_room(7);
+            if self.step(store, whims, &mut out)? {
+                return Ok(out.records);
+            }
+        }
+    }
+}
+
+fn read<D: Decoder>(source: &FileSource<D>, store: &mut Store) -> Result<Vec<D::Item>, String> {
+    let splits = splits(source, store);
+    Run::new(source, splits).into_records(store, &mut Whims::none())
+}
+
+/// Reads all, and at each pause also what a reader restored from there reads: together each record once.
+fn check_restores<D: Decoder>(
+    source: &FileSource<D>,
+    store: &mut Store,
+    mut whims: Whims,
+    expected: &[D::Item],
+) where
+    D::Item: Clone + PartialEq + std::fmt::Debug,
+{
+    let in_any_order = |records: Vec<D::Item>| {
+        let mut texts: Vec<_> = records.iter().map(|record| format!("{record:?}")).collect();
+        texts.sort_unstable();
+        texts
+    };
+    let expected = in_any_order(expected.to_vec());
+    let mut run = Run::new(source, splits(source, store));
+    let mut out = Collected::with_room(0);
+    loop {
+        out.make_room(1 + whims.next() % 5);
+        let ended = run.step(store, &mut whims, &mut out).unwrap();
+        let mut all = out.records.clone();
+        let rest = Run::new(source, run.reader.snapshot());
+        all.extend(rest.into_records(&mut store.copy(), &mut whims.clone()).unwrap());
+        assert_eq!(in_any_order(all), expected);
+        if ended {
+            return assert_eq!(in_any_order(out.records), expected);
+        }
+    }
+}
+
+fn field() -> impl Strategy<Value = String> {
+    prop_oneof!["[a-zäß ]{0,12}", "[a\",\r\n]{0,6}"]
+}
+
+fn whims() -> impl Strategy<Value = Whims> {
+    prop::collection::vec(any::<u8>(), 5..40).prop_map(|mut choices| {
+        // Not all may be failures.
+        choices.extend([1, 2, 3]);
+        Whims { choices, next: 0 }
+    })
+}
+
+/// Rows as a CSV file.
+fn csv_text(rows: &[Row], end: &str, last_end: bool, one_line: bool) -> (String, Vec<Row>) {
+    let mut text = format!("n,text{end}");
+    let mut expected = Vec::new();
+    for row in rows {
+        let field = if one_line { row.text.replace(['\r', '\n'], "") } else { row.text.clone() };
+        text.push_str(&format!("{},\"{}\"{end}", row.n, field.replace('"', "\"\"")));
+        expected.push(Row { n: row.n, text: field });
+    }
+    if !last_end {
+        text.truncate(text.len() - end.len());
+    }
+    (text, expected)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn csv_is_read_once_over_restores(
+        texts in prop::collection::vec(prop::collection::vec(field(), 0..12), 1..4),
+        crlf: bool, last_end: bool, one_line: bool, byte_order_mark: bool, split_size in 1_u64..60, whims in whims(),
+    ) {
+        let mut store = Store::default();
+        let mut expected = Vec::new();
+        for (file, texts) in texts.into_iter().enumerate() {
+            let row = |(n, text)| Row { n: (100 * file + n) as u32, text };
+            let rows: Vec<Row> = texts.into_iter().enumerate().map(row).collect();
+            let (text, rows) = csv_text(&rows, if crlf { "\r\n" } else { "\n" }, last_end, one_line);
+            let text = if byte_order_mark { format!("\u{feff}{text}") } else { text };
+            store.objects.insert(format!("/in/{file}.csv"), Bytes::from(text));
+            expected.extend(rows);
+        }
+        store.objects.insert("/in/empty.csv".to_owned(), Bytes::new());
+        let source = FileSource::csv::<Row>("/in").splittable(one_line).split_size(split_size);
+        check_restores(&source, &mut store, whims, &expected);
+    }
+
+    #[test]
+    fn lines_are_read_once_over_restores(
+        lines in prop::collection::vec("[a-cß\r]{0,9}[a-c]?", 0..30),
+        last_end: bool, split_size in 1_u64..40, whims in whims(),
+    ) {
+        let lines: Vec<String> = lines.iter().map(|line| line.trim_end_matches('\r').to_owned()).collect();
+        let mut text = lines.join("\n");
+        let mut expected = lines.clone();
+        if last_end && !lines.is_empty() {
+            text.push('\n');
+        } else if expected.last().is_some_and(String::is_empty) {
+            expected.pop(); // without a line end it is no line
+        }
+        let mut store = Store::with([("/in/lines", text.as_str())]);
+        check_restores(&FileSource::lines("/in/lines").split_size(split_size), &mut store, whims, &expected);
+    }
+}
+
+#[test]
+fn json_lines_are_read() {
+    let text = "{\"n\":1,\"text\":\"a\"}\n\n  \r\n{\"text\":\"b\\n\",\"n\":2}";
+    let mut store = Store::with([("/in/a.jsonl", text)]);
+    let rows = read(&FileSource::json_lines::<Row>("/in/a.jsonl"), &mut store).unwrap();
+    assert_eq!(rows, [Row { n: 1, text: "a".into() }, Row { n: 2, text: "b\n".into() }]);
+}
+
+#[test]
+fn columns_are_taken_by_order_without_a_header() {
+    let mut store = Store::with([("/in/a", "1;x\n2;\"y;z\"\n")]);
+    let source = FileSource::csv::<Row>("/in").without_header().delimiter(b';');
+    assert_eq!(read(&source, &mut store).unwrap()[1], Row { n: 2, text: "y;z".into() });
+}
+
+#[test]
+fn records_longer_than_a_read_are_put_together() {
+    let (long, last) = ("x".repeat(5 << 20), "y".repeat(3 << 20));
+    let mut store = Store::with([("/in/a", format!("{long}\nb\n{last}").as_str())]);
+    for split_size in [1 << 20, 5 << 20, 64 << 20] {
+        let mut lines = read(&FileSource::lines("/in").split_size(split_size), &mut store).unwrap();
+        lines.sort_unstable();
+        assert_eq!(lines.len(), 3);
+        assert!(lines == ["b", &long, &last]);
+    }
+}
+
+#[test]
+fn a_record_without_an_end_is_refused() {
+    let mut store = Store::with([("/in/a", format!("n,text\n1,\"{}", "x".repeat(17 << 20)).as_str())]);
+    let error = read(&FileSource::csv::<Row>("/in"), &mut store).unwrap_err();
+    assert_eq!(error, "/in/a, byte 7: the record is longer than 16777216 bytes; is a quote not closed?");
+}
+
+const WITH_ERRORS: &str = "n,text\n1,\"a\nb\"\nx,c\n3\n4,d\n";
+
+#[test]
+fn a_malformed_record_fails_with_its_place() {
+    let mut store = Store::with([("/in/a", WITH_ERRORS)]);
+    let error = read(&FileSource::csv::<Row>("/in"), &mut store).unwrap_err();
+    assert_eq!(error, "/in/a, line 4, byte 15: column 'n': invalid digit found in string");
+
+    let mut store = Store::with([("/in/a", "a\nb\n\u{fffd}\n")]);
+    store.objects.insert("/in/a".to_owned(), Bytes::from_static(b"a\nb\n\xff\n"));
+    let error = read(&FileSource::lines("/in").split_size(3), &mut store).unwrap_err();
+    assert!(error.starts_with("/in/a, byte 4: not UTF-8"), "{error}");
+}
+
+#[test]
+fn malformed_records_are_skipped_and_counted_if_asked() {
+    let mut store = Store::with([("/in/a", WITH_ERRORS)]);
+    let source = FileSource::csv::<Row>("/in").on_malformed(Malformed::Skip);
+    let mut run = Run::new(&source, splits(&source, &mut store));
+    let mut out = Collected::with_room(100);
+    while !run.step(&mut store, &mut Whims::none(), &mut out).unwrap() {}
+    assert_eq!(out.records, [Row { n: 1, text: "a\nb".into() }, Row { n: 4, text: "d".into() }]);
+    assert_eq!(run.reader.skipped(), 2);
+}
+
+#[test]
+fn a_store_that_keeps_failing_fails_the_reader() {
+    let mut store = Store::with([("/in/a", "a\n")]);
+    let source = FileSource::lines("/in");
+    let mut run = Run::new(&source, splits(&source, &mut store));
+    let always = &mut Whims { choices: vec![0], next: 0 };
+    let mut out = Collected::with_room(1);
+    let error = loop {
+        match run.step(&mut store, always, &mut out) {
+            Ok(_) => run.now = run.now + Duration::from_secs(5),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error, "cannot read /in/a at byte 0: the store: no connection");
+}
+
+#[test]
+fn a_file_that_has_gone_is_named() {
+    let mut store = Store::with([("/in/a", "a\n")]);
+    let source = FileSource::lines("/in");
+    let splits = splits(&source, &mut store);
+    store.objects.clear();
+    let error = Run::new(&source, splits).into_records(&mut store, &mut Whims::none()).unwrap_err();
+    assert_eq!(error, "cannot read /in/a at byte 0: /in/a does not exist");
+}
+
+fn listing_error(at: &str, store: &mut Store) -> String {
+    let mut enumerator = FileSource::lines(at).enumerator();
+    let below = enumerator.poll(Instant(0)).list.unwrap();
+    let listing = store.carry_out(reflow_env::StoreOp::List { below });
+    enumerator.listed(Instant(0), listing).unwrap_err().to_string()
+}
+
+#[test]
+fn nothing_to_read_is_an_error() {
+    let mut store = Store::with([("/in/_a", "a"), ("/in/.b/c", "c")]);
+    assert_eq!(
+        listing_error("/inn", &mut store),
+        "there is no file /inn, and no directory /inn with files in it"
+    );
+    let expected = "there is nothing to read in /in/: the names of all its files begin with '.' or '_'";
+    assert_eq!(listing_error("/in/", &mut store), expected);
+    assert_eq!(read(&FileSource::lines("/in/_a"), &mut store).unwrap(), ["a"]);
+}
+
+#[test]
+fn large_files_are_divided_if_they_can_be() {
+    let mut store = Store::with([("/in/a", "0123456789"), ("/in/b", "01")]);
+    let ends =
+        |splits: Vec<FileSplit>| splits.iter().map(|split| (split.number, split.end)).collect::<Vec<_>>();
+    let lines = FileSource::lines("/in").split_size(4);
+    assert_eq!(ends(splits(&lines, &mut store)), [(0, 4), (1, 8), (2, 10), (3, 2)]);
+    let csv = FileSource::csv::<Row>("/in").split_size(4);
+    assert_eq!(ends(splits(&csv, &mut store)), [(0, 10), (1, 2)]);
+    assert_eq!(splits(&csv.splittable(true), &mut store).len(), 4);
+}
+
+#[test]
+fn a_watching_source_finds_each_new_file_once() {
+    let mut store = Store::default();
+    let source = FileSource::lines("/in").watch(Duration::from_secs(10));
+    let mut enumerator = source.enumerator();
+    let names = |splits: Vec<FileSplit>| {
+        splits.iter().map(|split| (split.number, split.file.0.clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(list(&mut *enumerator, &mut store, Instant::from_millis(0)), []);
+    assert!(!enumerator.is_done());
+    store.objects.insert("/in/b".to_owned(), Bytes::from_static(b"b"));
+    let due = enumerator.poll(Instant::from_millis(5_000)).wake;
+    assert_eq!(due, Some(Instant::from_millis(10_000)));
+    assert_eq!(
+        names(list(&mut *enumerator, &mut store, Instant::from_millis(10_000))),
+        [(0, "/in/b".to_owned())]
+    );
+
+    let snapshot = enumerator.snapshot();
+    let mut enumerator = source.enumerator();
+    enumerator.restore(&snapshot).unwrap();
+    store.objects.insert("/in/a".to_owned(), Bytes::from_static(b"a"));
+    assert_eq!(
+        names(list(&mut *enumerator, &mut store, Instant::from_millis(11_000))),
+        [(1, "/in/a".to_owned())]
+    );
+}
+
+#[test]
+fn a_bounded_source_lists_once_over_restores() {
+    let mut store = Store::with([("/in/a", "a")]);
+    let source = FileSource::lines("/in");
+    let mut enumerator = source.enumerator();
+    let pristine = enumerator.snapshot();
+    let listing =
+        store.carry_out(reflow_env::StoreOp::List { below: enumerator.poll(Instant(0)).list.unwrap() });
+    enumerator.listed(Instant(0), listing).unwrap();
+    let found = enumerator.snapshot();
+
+    let mut enumerator = source.enumerator();
+    enumerator.restore(&found).unwrap();
+    assert_eq!(enumerator.poll(Instant(0)), EnumeratorPoll::default());
+    assert!(enumerator.is_done());
+    assert_eq!(enumerator.take_splits().len(), 1);
+
+    enumerator.restore(&pristine).unwrap();
+    assert_eq!(list(&mut *enumerator, &mut store, Instant(0)).len(), 1);
+    let failed = enumerator.listed(Instant(0), Err(StoreError::NotFound(Location("/in".into()))));
+    assert_eq!(failed.unwrap_err().to_string(), "cannot list the files in /in: /in does not exist");
+    assert!(enumerator.listed(Instant(0), Ok(StoreReply::Done)).is_err());
+}

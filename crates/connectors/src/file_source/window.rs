@@ -1,0 +1,138 @@
+//! The part of a file that is in memory: what was read and not yet consumed, and the read under way.
+
+use crate::ConnectorError;
+use bytes::Bytes;
+use reflow_api::Io;
+use reflow_env::{Location, StoreError, StoreOp, StoreReply, Ticket};
+use reflow_types::Instant;
+use std::time::Duration;
+
+/// So much is read at once, and so much is kept ahead.
+pub(super) const CHUNK_BYTES: u64 = 1 << 20;
+/// How often a read is tried.
+const MAX_TRIES: u32 = 5;
+/// The time to the second try; it doubles each time.
+const RETRY_AFTER: Duration = Duration::from_millis(200);
+
+/// Reads a file ahead, from an offset on.
+pub(super) struct Window {
+    io: Io,
+    file: Location,
+    /// Read, and not yet consumed from `at` on.
+    buffer: Vec<u8>,
+    at: usize,
+    /// How many bytes from `at` on were looked through in vain.
+    scanned: usize,
+    /// One past the last byte read.
+    fetched: u64,
+    /// How far to read.
+    limit: u64,
+    /// The file's length.
+    len: u64,
+    read: Read,
+}
+
+enum Read {
+    None,
+    UnderWay { ticket: Ticket, tries: u32 },
+    Again { tries: u32, at: Instant },
+}
+
+impl Window {
+    /// Reads `from..limit` ahead, and more of the file if asked.
+    pub(super) fn new(io: Io, file: Location, from: u64, limit: u64, len: u64) -> Self {
+        Self { io, file, buffer: Vec::new(), at: 0, scanned: 0, fetched: from, limit, len, read: Read::None }
+    }
+
+    /// What is there.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.buffer[self.at..]
+    }
+
+    /// Whether nothing follows in the file.
+    pub(super) fn is_last(&self) -> bool {
+        self.fetched >= self.len
+    }
+
+    pub(super) fn consume(&mut self, len: usize) {
+        self.at += len;
+        self.scanned = 0;
+    }
+
+    /// Whether all that is there was looked through in vain.
+    pub(super) fn is_scanned(&self) -> bool {
+        self.scanned == self.bytes().len() && !self.is_last()
+    }
+
+    /// What is there was looked through in vain: more is needed.
+    pub(super) fn want_more(&mut self) {
+        self.scanned = self.bytes().len();
+        if self.fetched >= self.limit {
+            self.limit = (self.limit + CHUNK_BYTES).min(self.len);
+        }
+    }
+
+    /// Takes what has come and asks for more. Returns when it wants to be called again, if not by an answer.
+    pub(super) fn advance(&mut self, now: Instant) -> Result<Option<Instant>, ConnectorError> {
+        if let Read::UnderWay { ticket, tries } = self.read
+            && let Some(answer) = self.io.take(ticket)
+        {
+            self.read = Read::None;
+            match answer {
+                Ok(StoreReply::Bytes(bytes)) => self.append(&bytes)?,
+                Ok(_) => return Err(self.error(failed(&self.file, "the store answers a read with no bytes"))),
+                Err(error @ StoreError::NotFound(_)) => return Err(self.error(error)),
+                Err(error) if tries >= MAX_TRIES => return Err(self.error(error)),
+                Err(_) => self.read = Read::Again { tries, at: now + RETRY_AFTER * (1 << (tries - 1)) },
+            }
+        }
+        match self.read {
+            Read::UnderWay { .. } => Ok(None),
+            Read::Again { at, .. } if at > now => Ok(Some(at)),
+            Read::Again { tries, .. } => {
+                self.submit(tries + 1);
+                Ok(None)
+            }
+            Read::None => {
+                let ahead = self.bytes().len() as u64 >= CHUNK_BYTES && self.scanned < self.bytes().len();
+                if self.fetched < self.limit && !ahead {
+                    self.submit(1);
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    fn submit(&mut self, tries: u32) {
+        let range = self.fetched..self.limit.min(self.fetched + CHUNK_BYTES);
+        let ticket = self.io.submit(StoreOp::Get { at: self.file.clone(), range: Some(range) });
+        self.read = Read::UnderWay { ticket, tries };
+    }
+
+    fn append(&mut self, bytes: &Bytes) -> Result<(), ConnectorError> {
+        if bytes.is_empty() {
+            return Err(self.error(failed(&self.file, "the file is shorter than when it was found")));
+        }
+        self.buffer.drain(..self.at);
+        self.at = 0;
+        self.buffer.extend_from_slice(bytes);
+        self.fetched += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn error(&self, source: StoreError) -> ConnectorError {
+        ConnectorError::Read { at: self.file.clone(), offset: self.fetched, source }
+    }
+}
+
+fn failed(at: &Location, reason: &str) -> StoreError {
+    StoreError::Failed { at: at.clone(), reason: reason.to_owned() }
+}
+
+impl Drop for Window {
+    fn drop(&mut self) {
+        if let Read::UnderWay { ticket, .. } = self.read {
+            self.io.forget(ticket);
+        }
+    }
+}
