@@ -3,6 +3,7 @@
 mod ending;
 mod failures;
 mod random;
+mod recovery;
 mod rescaling;
 mod stopping;
 mod waiting;

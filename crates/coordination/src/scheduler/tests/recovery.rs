@@ -1,0 +1,99 @@
+//! A new JobManager goes on where the last one was.
+
+use super::world::{World, job, reactive, seconds};
+use crate::checkpoint::{Recovered, recover};
+use crate::event::Event;
+use crate::manifest::{Decision, Manifest};
+use crate::scheduler::Settings;
+use reflow_types::{CheckpointId, MaxParallelism};
+
+/// The last manifest of a job that ran on `slots` slots and was suspended.
+fn suspended(slots: u32) -> Manifest {
+    let (mut world, _) = World::running(reactive(), slots);
+    world.send(Event::Suspend);
+    world.run();
+    world.scheduler.view().latest.unwrap().manifest.clone()
+}
+
+fn recovered(decisions: Vec<(u64, Result<Decision, String>)>) -> Option<Recovered> {
+    Some(recover("mem:/job", decisions.into_iter().map(|(id, decision)| (CheckpointId(id), decision))))
+}
+
+fn complete(manifest: &Manifest) -> Result<Decision, String> {
+    Ok(Decision::Complete(Box::new(manifest.clone())))
+}
+
+/// Starts the job from a suspended one's checkpoint, changed as told, and shows what happens on two slots.
+fn check(settings: Settings, change: impl Fn(&mut reflow_graph::JobGraph, &mut Manifest), expected: &str) {
+    let (mut job, mut manifest) = (job(), suspended(1));
+    change(&mut job, &mut manifest);
+    let mut world = World::with_job(settings, job, recovered(vec![(1, complete(&manifest))]));
+    world.run();
+    world.add(2);
+    let log = world.take_log();
+    assert!(log.contains(expected), "{log}");
+}
+
+#[test]
+fn the_job_goes_on_at_another_parallelism() {
+    check(reactive(), |_, _| {}, "deploy 1 at [2, 2, 2] from checkpoint 1");
+}
+
+#[test]
+fn subtask_ids_go_on_and_tables_keep_what_they_can() {
+    let manifest = suspended(3);
+    let mut world = World::with_job(reactive(), job(), recovered(vec![(1, complete(&manifest))]));
+    world.add(4);
+    let (_, graph) = world.deployed.clone().unwrap();
+    assert!(graph.subtasks().all(|(_, _, subtask)| subtask.id >= manifest.next_subtask));
+    let count = manifest.vertices.iter().find(|vertex| vertex.table.is_some()).unwrap();
+    let (old, new) = (count.table.as_ref().unwrap(), graph.vertices[1].table.as_ref().unwrap());
+    let moved = (0..16).map(reflow_types::KeyGroup).filter(|group| old.owner(*group) != new.owner(*group));
+    assert_eq!(moved.count(), 4, "16 groups from 3 to 4 subtasks");
+}
+
+#[test]
+fn checkpoint_ids_go_on() {
+    let manifest = suspended(1);
+    let mut world = World::with_job(reactive(), job(), recovered(vec![(1, complete(&manifest))]));
+    world.add(1);
+    world.pass(seconds(1));
+    world.expect(&["deploy 1 at [1, 1, 1] from checkpoint 1", "trigger 2"]);
+}
+
+#[test]
+fn max_parallelism_is_the_states() {
+    let mut settings = reactive();
+    settings.default_max_parallelism = MaxParallelism::new(64).unwrap();
+    check(settings, |_, _| {}, "deploy 1 at [2, 2, 2] from checkpoint 1");
+    check(
+        reactive(),
+        |job, _| job.vertices[1].max_parallelism = MaxParallelism::new(8).ok(),
+        "operator 'count' has max parallelism 8, but its state was written with 16",
+    );
+}
+
+#[test]
+fn state_without_an_operator_is_refused_unless_it_is_to_be_dropped() {
+    let stray = |_: &mut reflow_graph::JobGraph, manifest: &mut Manifest| {
+        manifest.enumerators.push(("gone".into(), bytes::Bytes::from_static(b"splits")));
+    };
+    check(reactive(), stray, "end Failed");
+    let mut settings = reactive();
+    settings.ignore_unclaimed_state = true;
+    check(settings, stray, "deploy 1");
+}
+
+#[test]
+fn a_job_whose_state_cannot_be_read_does_not_begin_anew() {
+    let mut world = World::with_job(reactive(), job(), recovered(vec![(4, Err("truncated".into()))]));
+    world.run();
+    let log = world.take_log();
+    assert!(log.contains("end Failed") && log.contains("checkpoint 4: truncated"), "{log}");
+
+    let manifest = suspended(1);
+    let decisions = vec![(1, complete(&manifest)), (4, Err("truncated".into()))];
+    let mut world = World::with_job(reactive(), job(), recovered(decisions));
+    world.add(1);
+    world.expect(&["deploy 1 at [1, 1, 1] from checkpoint 1"]);
+}
