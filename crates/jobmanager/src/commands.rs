@@ -1,5 +1,6 @@
 //! Users' commands: checked, handed to the scheduler, answered.
 
+use crate::layout::is_absolute;
 use crate::leader::Leader;
 use crate::operations::Kind;
 use reflow_coordination::event::{self, Event};
@@ -108,6 +109,10 @@ impl Desk<'_> {
                         execution.checkpointing.savepoint-dir";
             return Err(CommandError::Invalid(text.to_owned()));
         };
+        if !is_absolute(&directory) {
+            let text = format!("savepoint directory '{directory}': give a path from the root, or a URL");
+            return Err(CommandError::Invalid(text));
+        }
         self.begin(now, savepoint.request, Kind::Savepoint, out, |request| event(request, directory))
     }
 

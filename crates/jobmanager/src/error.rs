@@ -16,6 +16,16 @@ pub enum JobManagerError {
         /// In the system's words.
         error: String,
     },
+    /// A directory that each process would look for elsewhere.
+    #[error(
+        "{key} is `{value}`: give a path from the root, or a URL; all processes of the cluster must find it"
+    )]
+    RelativeDirectory {
+        /// The option.
+        key: &'static str,
+        /// Its value.
+        value: String,
+    },
     /// It could not take over the job.
     #[error(transparent)]
     Leadership(#[from] LeadershipError),

@@ -88,6 +88,11 @@ pub(crate) fn epochs_in(objects: &[ObjectMeta]) -> Vec<LeaderEpoch> {
     epochs
 }
 
+/// Whether a directory means the same in each process: a URL, or a path from the root.
+pub(crate) fn is_absolute(directory: &str) -> bool {
+    directory.contains("://") || directory.starts_with('/')
+}
+
 /// A name as one component of a path: whatever is not a letter, a digit or one of `._-` is percent-encoded.
 fn file_name(name: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');

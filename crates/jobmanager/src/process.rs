@@ -89,6 +89,16 @@ impl JobManager {
         (job_manager, handle)
     }
 
+    fn start(&mut self, out: &mut Vec<Output>) {
+        match self.settings.relative_directory() {
+            Some((key, value)) => {
+                let value = value.to_owned();
+                self.fail(&JobManagerError::RelativeDirectory { key, value }, out);
+            }
+            None => out.push(Output::Listen { listener: LISTENER, address: self.settings.listen.clone() }),
+        }
+    }
+
     fn claim(&mut self, now: Instant, address: &str, out: &mut Vec<Output>) {
         tracing::info!(address, root = %self.layout.root(), "listening for TaskManagers");
         let spec = self.spec.as_ref().expect("the job is there until it is taken over");
@@ -283,9 +293,7 @@ impl Process for JobManager {
         }
         self.changed |= !matches!(input, Input::Wakeup);
         match input {
-            Input::Start => {
-                out.push(Output::Listen { listener: LISTENER, address: self.settings.listen.clone() });
-            }
+            Input::Start => self.start(out),
             Input::Listening { address, .. } => self.claim(now, &address, out),
             Input::ListenFailed { error, .. } => {
                 let address = self.settings.listen.clone();

@@ -1,5 +1,6 @@
 //! What a JobManager is given: its job, how it is to start, and its options.
 
+use crate::layout::is_absolute;
 use reflow_api::Enumerator;
 use reflow_config::{Config, options};
 use reflow_env::Location;
@@ -66,6 +67,17 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// A directory that is relative, and the option that names it.
+    pub(crate) fn relative_directory(&self) -> Option<(&'static str, &str)> {
+        let directories = [
+            (options::CHECKPOINT_DIRECTORY.key(), Some(self.checkpoint_dir.0.as_str())),
+            (options::SAVEPOINT_DIRECTORY.key(), self.savepoint_dir.as_deref()),
+            (options::STATE_RECOVERY_PATH.key(), self.start_from.as_deref()),
+        ];
+        let set = directories.into_iter().filter_map(|(key, directory)| Some((key, directory?)));
+        set.into_iter().find(|(_, directory)| !is_absolute(directory))
+    }
+
     pub(crate) fn new(config: &Config) -> Self {
         let host = options::JOB_MANAGER_BIND_HOST.get(config);
         let port = options::JOB_MANAGER_PORT.get(config);
