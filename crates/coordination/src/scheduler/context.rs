@@ -3,6 +3,7 @@
 //! The states decide; what they do, they do through the methods here, which collect the actions.
 
 use super::attempt::{DeployedAttempt, SubtaskStatus};
+use super::cluster::Executor;
 use super::fit;
 use super::settings::{Identity, Settings};
 use crate::action::Action;
@@ -12,28 +13,13 @@ use crate::exceptions::{self, Exception};
 use crate::requirements;
 use crate::rescale::{self, Timeline, TriggerCause};
 use crate::restart::Restarts;
-use crate::slots::{self, Offer, Parallelism};
-use crate::transition::Resources;
+use crate::slots;
 use reflow_graph::JobGraph;
 use reflow_protocol::control::{AfterBarrier, Failure};
 use reflow_protocol::deployment::Attempt;
-use reflow_types::{
-    AttemptNumber, ExecutorId, Instant, MaxParallelism, OwnershipTable, SlotId, SubtaskId, TaskManagerId,
-    VertexId,
-};
+use reflow_types::{AttemptNumber, ExecutorId, Instant, MaxParallelism, OwnershipTable, SubtaskId, VertexId};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-
-/// An executor of the job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Executor {
-    /// Whose child it is.
-    pub task_manager: TaskManagerId,
-    /// How many slots it runs.
-    pub slots: u32,
-    /// Whether its TaskManager wants to leave.
-    pub draining: bool,
-}
 
 /// What became of a checkpoint, for the states.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -205,74 +191,6 @@ impl Context {
         let needed = attempt.holders.remove(&executor) && attempt.needs(executor);
         attempt.advance_all(now, Some(executor), SubtaskStatus::Failed);
         needed
-    }
-
-    /// The slots that may be planned with: those of executors that stay.
-    pub(super) fn offers(&self) -> Vec<Offer> {
-        let staying = self.executors.iter().filter(|(_, executor)| !executor.draining);
-        staying
-            .flat_map(|(&id, executor)| {
-                let slot = move |index| SlotId { executor: id, index };
-                (0..executor.slots).map(move |index| (slot(index), executor.task_manager))
-            })
-            .map(|(slot, task_manager)| Offer { slot, task_manager })
-            .collect()
-    }
-
-    /// How many slots those are.
-    pub(super) fn slots(&self) -> u32 {
-        self.executors.values().filter(|executor| !executor.draining).map(|executor| executor.slots).sum()
-    }
-
-    /// The parallelism that the slots allow; `None` if they are too few.
-    pub(super) fn plan(&self) -> Option<Parallelism> {
-        slots::parallelism(&self.job, &self.bounds, self.slots())
-    }
-
-    /// Slots without which the job cannot run, and slots that it asks for. In reactive mode it asks for those
-    /// that there are.
-    pub(super) fn slots_asked_for(&self) -> (u32, u32) {
-        let groups = slots::sharing_groups(&self.job, &self.bounds);
-        let lower: u32 = groups.iter().map(|group| group.lower).sum();
-        let upper: u32 = groups.iter().map(|group| group.upper).sum();
-        (lower, if self.settings.reactive { upper.min(self.slots().max(lower)) } else { upper })
-    }
-
-    /// What a deployment now would get.
-    pub(super) fn resources(&self) -> Resources {
-        let (lower, upper) = self.slots_asked_for();
-        let slots = self.slots();
-        Resources { desired: slots >= upper, sufficient: slots >= lower }
-    }
-
-    /// What a rescale now would get: nothing, if the parallelism would stay as it is.
-    pub(super) fn rescale_resources(&self) -> Resources {
-        if self.parallelism_would_change() { self.resources() } else { Resources::default() }
-    }
-
-    fn parallelism_would_change(&self) -> bool {
-        match (&self.attempt, self.plan()) {
-            (Some(attempt), Some(plan)) => attempt.parallelism() != plan.vertices,
-            _ => false,
-        }
-    }
-
-    /// Whether the attempt has subtasks on an executor that wants to leave.
-    pub(super) fn drains(&self) -> bool {
-        let Some(attempt) = &self.attempt else { return false };
-        let draining = |id: &ExecutorId| self.executors.get(id).is_some_and(|executor| executor.draining);
-        attempt.holders.iter().any(draining)
-    }
-
-    /// Lets go of executors that want to leave and on which nothing of the job is left.
-    pub(super) fn release_drained(&mut self) {
-        let holds = |id: &ExecutorId| self.attempt.as_ref().is_some_and(|a| a.holders.contains(id));
-        let free = |(id, executor): &(&ExecutorId, &Executor)| executor.draining && !holds(id);
-        let leaving: Vec<ExecutorId> = self.executors.iter().filter(free).map(|(id, _)| *id).collect();
-        for executor in leaving {
-            self.executors.remove(&executor);
-            self.actions.push(Action::Release { executor });
-        }
     }
 
     /// Whether checkpoints are taken regularly.

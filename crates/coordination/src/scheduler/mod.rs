@@ -14,6 +14,7 @@
 mod attempt;
 mod canceling;
 mod cancellation;
+mod cluster;
 mod context;
 mod created;
 mod creating_execution_graph;
@@ -31,7 +32,7 @@ mod view;
 mod waiting_for_resources;
 
 pub use attempt::{DeployedAttempt, SubtaskRecord, SubtaskStatus};
-pub use context::Executor;
+pub use cluster::Executor;
 pub use settings::{Identity, Settings};
 pub use state::{JobStatus, StateName};
 pub use view::{StatusTimes, VertexView, View};

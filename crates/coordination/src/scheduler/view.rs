@@ -1,7 +1,8 @@
 //! What may be seen of a scheduler: by REST, by the logs, by tests.
 
 use super::attempt::DeployedAttempt;
-use super::context::{Context, Executor};
+use super::cluster::Executor;
+use super::context::Context;
 use super::settings::Settings;
 use super::state::{JobStatus, StateName};
 use crate::action::EndState;
