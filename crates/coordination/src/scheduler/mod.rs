@@ -1,7 +1,7 @@
 //! The scheduler of one job: events in, actions out, time as a parameter.
 //!
 //! [`Scheduler`] is always in one of Flink's states, one file each; [`StateName::successors`] is the table of legal
-//! transitions. A state sees the [`Context`](context::Context) that outlives it and answers each event with the
+//! transitions. A state sees the `Context` that outlives it and answers each event with the
 //! state that follows. After each event the states are given the chance to go on by themselves until none does:
 //! so a state says in `advance` what it waits for, and no event is awaited that has come already. A timer is a
 //! moment at which `advance` finds something due; it is gone with its state.
