@@ -74,9 +74,10 @@ pub enum StoreOp {
         /// Which bytes; all if `None`. A range past the end is an error.
         range: Option<Range<u64>>,
     },
-    /// All objects below a prefix, by name in ascending order. A prefix without objects gives an empty list.
+    /// All objects below a prefix, by name in ascending order. A prefix without objects gives an empty list; the
+    /// name of an object gives that object.
     List {
-        /// A directory, not a partial name.
+        /// A directory or an object, not a partial name.
         below: Location,
     },
     /// Remove an object. Removing what is not there succeeds.

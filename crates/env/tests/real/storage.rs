@@ -133,6 +133,8 @@ fn a_listing_is_sorted_and_has_full_names() {
             assert_eq!(probe.store(get(&at)), bytes("12345"));
         }
         assert_eq!(names(probe, &base.join("b")), [base.join("b/10").0, base.join("b/2").0]);
+        assert_eq!(names(probe, &base.join("b/2")), [base.join("b/2").0]);
+        assert!(names(probe, &base.join("b/1")).is_empty());
     });
 }
 

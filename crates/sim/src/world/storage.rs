@@ -170,6 +170,9 @@ impl Storage {
 
     fn list(&self, below: &Location) -> Vec<ObjectMeta> {
         let prefix = format!("{}/", path(below).trim_end_matches('/'));
+        if let Some(body) = self.objects.get(path(below)) {
+            return vec![ObjectMeta { at: below.clone(), len: body.len() as u64 }];
+        }
         let found = self.below(&prefix);
         found
             .map(|(name, body)| ObjectMeta { at: below.join(&name[prefix.len()..]), len: body.len() as u64 })

@@ -94,12 +94,20 @@ impl Storage {
         let name = |object: object_store::ObjectMeta| {
             let parts = object.location.prefix_match(&path)?;
             let relative: Vec<_> = parts.map(|part| part.as_ref().to_owned()).collect();
+            if relative.is_empty() {
+                return None; // the object of the prefix's own name, which only some stores list
+            }
             Some(ObjectMeta { at: below.join(&relative.join("/")), len: object.size })
         };
         let found: Vec<_> =
             store.list(Some(&path)).try_collect().await.map_err(|e| store_error(below, &e))?;
         let mut objects: Vec<_> = found.into_iter().filter_map(name).collect();
         objects.sort_unstable_by(|a, b| a.at.cmp(&b.at));
+        if objects.is_empty()
+            && let Ok(object) = store.head(&path).await
+        {
+            objects.push(ObjectMeta { at: below.clone(), len: object.size });
+        }
         Ok(objects)
     }
 
