@@ -4,14 +4,23 @@
 //! simulated clock, network and storage. From one number follow the workload, the shape of the cluster, every
 //! latency and every fault, so that a failure found once can be run again and looked at.
 //!
-//! Reading order: [`world`] (processes, network, storage, time), [`faults`] (what goes wrong), [`trace`] (what
-//! happened), [`rng`].
+//! Reading order: [`world`] (processes, network, storage, time), [`faults`] (what may go wrong in it),
+//! [`workload`] (jobs and what they must write), [`chaos`] (what is done to a cluster), [`cluster`] (a run),
+//! [`check`] and [`watch`] (invariants), [`report`] (many runs), [`trace`] (what happened), [`rng`].
 
+pub mod chaos;
+pub mod check;
+pub mod cluster;
 pub mod faults;
+pub mod report;
 pub mod rng;
 pub mod trace;
+pub mod watch;
+pub mod workload;
 pub mod world;
 
+pub use chaos::Chaos;
+pub use cluster::{Cluster, Outcome};
 pub use faults::{Count, FaultKind, Faults, Probe, Strikes};
 pub use rng::Rng;
 pub use trace::Trace;

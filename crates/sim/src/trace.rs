@@ -1,27 +1,24 @@
 //! What happened, as one number to compare and, if asked for, as lines to read.
 
+use crate::watch::read_frame;
 use reflow_env::{Input, SlotStep, StoreReply, StoreResult};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 /// Takes the lines of a verbose run.
 pub type Lines = Box<dyn FnMut(String)>;
 
-/// Tells people what is in a frame.
-pub type ReadFrame = fn(&[u8]) -> String;
-
 /// The trace of a run. Two runs with one hash have handled the same inputs at the same times.
 pub struct Trace {
     hash: Xxh3,
     lines: Option<Lines>,
-    read_frame: ReadFrame,
     /// How many inputs were handled and steps made.
     pub events: u64,
 }
 
 impl Trace {
     /// An empty trace; `lines` gets each event as text.
-    pub fn new(lines: Option<Lines>, read_frame: ReadFrame) -> Self {
-        Self { hash: Xxh3::new(), lines, read_frame, events: 0 }
+    pub fn new(lines: Option<Lines>) -> Self {
+        Self { hash: Xxh3::new(), lines, events: 0 }
     }
 
     /// The hash of everything so far.
@@ -34,7 +31,7 @@ impl Trace {
         let (kind, digest) = digest(input);
         self.add(now, process, kind, digest);
         if self.lines.is_some() {
-            let text = describe(input, self.read_frame);
+            let text = describe(process, input);
             self.line(now, process, &text);
         }
     }
@@ -86,9 +83,11 @@ fn digest(input: &Input) -> (u64, u64) {
     }
 }
 
-fn describe(input: &Input, read_frame: ReadFrame) -> String {
+fn describe(process: &str, input: &Input) -> String {
     match input {
-        Input::Received { conn, frame } => format!("conn {:x}: {}", conn.0, read_frame(frame)),
+        Input::Received { conn, frame } => {
+            format!("conn {:x}: {}", conn.0, read_frame(process, *conn, frame))
+        }
         Input::Stored { ticket, result } => format!("ticket {}: {}", ticket.0, stored(result)),
         other => format!("{other:?}"),
     }

@@ -41,7 +41,7 @@ impl Spawner for Sleepers {
 }
 
 fn world(seed: u64) -> World {
-    World::new(seed, Box::new(Sleepers), Strikes::new(Probe::default()), Trace::new(None, |_| String::new()))
+    World::new(seed, Box::new(Sleepers), Strikes::new(Probe::default()), Trace::new(None))
 }
 
 fn run(world: &mut World, until: u64) {

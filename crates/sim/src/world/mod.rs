@@ -21,6 +21,7 @@ pub use storage::{Change, Storage};
 use crate::faults::{FaultKind, Faults, Strikes};
 use crate::rng::Rng;
 use crate::trace::Trace;
+use bytes::Bytes;
 use clock::SimClock;
 use network::{Arrival, Arrived, Network, Parcel};
 use process::{Body, Running};
@@ -30,6 +31,17 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+/// A frame that a process has handled.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// The process's name.
+    pub process: String,
+    /// Over which of its connections.
+    pub conn: ConnId,
+    /// What came.
+    pub frame: Bytes,
+}
 
 /// A process of the world; never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -81,6 +93,7 @@ pub struct World {
     pub strikes: Strikes,
     /// What has happened.
     pub trace: Trace,
+    seen: Option<Seen>,
 }
 
 impl World {
@@ -100,6 +113,7 @@ impl World {
             faults: Faults::default(),
             strikes,
             trace,
+            seen: None,
         }
     }
 
@@ -205,6 +219,11 @@ impl World {
         }
     }
 
+    /// Takes the frame that the last event brought to a process, if it did.
+    pub fn take_seen(&mut self) -> Option<Seen> {
+        self.seen.take()
+    }
+
     /// Handles the next event that is due at `until` or before. If there is none, it is `until`, and the answer
     /// is false.
     pub fn advance(&mut self, until: Time) -> bool {
@@ -289,7 +308,8 @@ impl World {
         }
         let clock = body.clock.read();
         let wakeup = body.raised || body.process.next_wakeup().is_some_and(|at| at <= clock);
-        let input = if wakeup && (body.inbox.is_empty() || self.rng.chance(0.5)) {
+        let first = matches!(body.inbox.front(), Some(Input::Start));
+        let input = if wakeup && !first && (body.inbox.is_empty() || self.rng.chance(0.5)) {
             body.raised = false;
             Input::Wakeup
         } else {
@@ -301,6 +321,10 @@ impl World {
             }
         };
         self.trace.input(self.now, &self.processes[id.0].name, &input);
+        if let Input::Received { conn, frame } = &input {
+            let process = self.processes[id.0].name.clone();
+            self.seen = Some(Seen { process, conn: *conn, frame: frame.clone() });
+        }
         let Some(body) = &mut self.processes[id.0].body else { return };
         let mut out = Vec::new();
         body.process.handle(clock, input, &mut out);

@@ -1,0 +1,113 @@
+//! Invariants that can be seen from outside: in what is stored, after each event.
+//!
+//! - A committed file never changes and never goes.
+//! - A checkpoint is decided once.
+//! - The objects that a retained manifest names are there.
+//! - At the end, what was committed is what the model expects, each line as often.
+
+use crate::workload::{Lines, committed, sink};
+use crate::world::{Change, Storage};
+use reflow_coordination::manifest::{self, Decision};
+use reflow_types::CheckpointId;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Watches the storage.
+#[derive(Default)]
+pub struct Checker {
+    /// The manifests of complete checkpoints and what they name.
+    manifests: BTreeMap<String, BTreeSet<String>>,
+    /// How many checkpoints were completed.
+    pub checkpoints: u64,
+    /// The highest complete checkpoint.
+    pub highest: Option<CheckpointId>,
+    violations: Vec<String>,
+}
+
+/// How many differing lines are shown.
+const SHOWN: usize = 8;
+
+impl Checker {
+    /// Looks at what has changed; says whether something was committed.
+    pub fn look(&mut self, storage: &mut Storage) -> bool {
+        let mut newly_committed = false;
+        for change in storage.take_changes() {
+            match &change {
+                Change::Written { name, replaced } if name.starts_with(sink::COMMITTED) => {
+                    newly_committed = true;
+                    if *replaced {
+                        self.violate(format!("{name} was committed with another content before"));
+                    }
+                }
+                Change::Deleted { name } if name.starts_with(sink::COMMITTED) => {
+                    self.violate(format!("{name} was committed and is gone"));
+                }
+                Change::Written { name, replaced } if name.ends_with("/_metadata") => {
+                    if *replaced {
+                        self.violate(format!("{name} was decided twice"));
+                    }
+                    self.decided(name, storage);
+                }
+                Change::Deleted { name } if name.ends_with("/_metadata") => drop(self.manifests.remove(name)),
+                Change::Deleted { name } => self.deleted(name),
+                Change::Written { .. } => {}
+            }
+        }
+        newly_committed
+    }
+
+    fn decided(&mut self, name: &str, storage: &Storage) {
+        let Some(body) = storage.get(name) else { return };
+        match manifest::decode(body) {
+            Ok(Decision::Complete(mut manifest)) => {
+                manifest.rebase(name.trim_end_matches("/_metadata"));
+                let objects: BTreeSet<String> = manifest.objects().into_iter().map(path).collect();
+                for missing in objects.iter().filter(|object| storage.get(object).is_none()) {
+                    self.violations.push(format!("{name} names {missing}, which is not there"));
+                }
+                self.manifests.insert(name.to_owned(), objects);
+                self.checkpoints += 1;
+                self.highest = self.highest.max(Some(manifest.checkpoint));
+            }
+            Ok(Decision::Abandoned) => {}
+            Err(error) => self.violate(format!("{name} cannot be read: {error}")),
+        }
+    }
+
+    fn deleted(&mut self, name: &str) {
+        let users = self.manifests.iter().filter(|(_, objects)| objects.contains(name));
+        let users: Vec<&String> = users.map(|(manifest, _)| manifest).collect();
+        if !users.is_empty() {
+            self.violations.push(format!("{name} was deleted, but {users:?} name it"));
+        }
+    }
+
+    /// Compares what was committed with what is expected.
+    pub fn compare(&mut self, storage: &Storage, expected: &Lines) {
+        let found = committed(storage);
+        let all: BTreeSet<&String> = found.keys().chain(expected.keys()).collect();
+        let often = |lines: &Lines, line: &String| lines.get(line).copied().unwrap_or(0);
+        let differ = |line: &&&String| often(&found, line) != often(expected, line);
+        let wrong: Vec<&&String> = all.iter().filter(differ).collect();
+        for line in wrong.iter().take(SHOWN) {
+            let (found, expected) = (often(&found, line), often(expected, line));
+            self.violations.push(format!("'{line}' is committed {found} times instead of {expected}"));
+        }
+        if wrong.len() > SHOWN {
+            self.violations.push(format!("{} more lines are wrong", wrong.len() - SHOWN));
+        }
+    }
+
+    /// Something that must not be.
+    pub fn violate(&mut self, what: String) {
+        self.violations.push(what);
+    }
+
+    /// What was found wrong so far.
+    pub fn violations(&self) -> &[String] {
+        &self.violations
+    }
+}
+
+fn path(object: &str) -> String {
+    object.strip_prefix("file://").unwrap_or(object).to_owned()
+}

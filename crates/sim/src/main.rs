@@ -1,0 +1,64 @@
+//! Runs the simulator: many seeds with a table, or one with its trace.
+
+use clap::Parser;
+use reflow_env::real::Clock;
+use reflow_sim::report::{Report, run_seed};
+use std::process::ExitCode;
+
+/// Runs whole clusters on simulated machines, from seeds.
+#[derive(Parser)]
+struct Args {
+    /// How many seeds.
+    #[arg(long, default_value_t = 100)]
+    seeds: u64,
+    /// The first of them.
+    #[arg(long, default_value_t = 1)]
+    from: u64,
+    /// Runs this seed alone and prints what happens.
+    #[arg(long, env = "SIM_SEED")]
+    seed: Option<u64>,
+    /// Prints no trace.
+    #[arg(long)]
+    quiet: bool,
+    /// Ends with the first violation.
+    #[arg(long)]
+    fail_fast: bool,
+    /// Prints the report as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let clock = Clock::start();
+    let begin = clock.now();
+    let mut report = Report::default();
+    match args.seed {
+        Some(seed) => {
+            let trace = |line: String| println!("{line}");
+            let outcome = run_seed(seed, (!args.quiet).then(|| Box::new(trace) as _));
+            println!("{}\nhash {:016x}", outcome.about, outcome.hash);
+            report.add(outcome);
+        }
+        None => {
+            for seed in args.from..args.from + args.seeds {
+                let outcome = run_seed(seed, None);
+                for violation in &outcome.violations {
+                    eprintln!("SIM_SEED={seed} ({}): {violation}", outcome.about);
+                }
+                let stop = args.fail_fast && !outcome.violations.is_empty();
+                report.add(outcome);
+                if stop {
+                    break;
+                }
+            }
+        }
+    }
+    let wall_seconds = clock.now().since(begin).as_secs_f64();
+    if args.json {
+        println!("{}", report.to_json(wall_seconds));
+    } else {
+        println!("{report}\n{wall_seconds:.1} s");
+    }
+    if report.passes() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

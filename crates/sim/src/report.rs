@@ -1,0 +1,120 @@
+//! Many runs: one after another, and a table of what struck and what was found.
+
+use crate::cluster::{Cluster, Outcome};
+use crate::faults::{Count, FaultKind};
+use crate::trace::Lines;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Runs one seed; a panic of a process is a violation.
+pub fn run_seed(seed: u64, lines: Option<Lines>) -> Outcome {
+    let (mut cluster, workload) = Cluster::new(seed, lines);
+    let ran = catch_unwind(AssertUnwindSafe(|| cluster.run(&workload)));
+    let mut outcome = cluster.outcome(seed, &workload);
+    if let Err(panic) = ran {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+        outcome.violations.push(format!("a process panicked: {text}"));
+    }
+    outcome
+}
+
+/// What came of many runs.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// How many runs there were.
+    pub runs: u64,
+    /// How often each kind of fault struck.
+    pub strikes: BTreeMap<FaultKind, Count>,
+    /// Seeds with what was wrong.
+    pub violations: Vec<(u64, Vec<String>)>,
+    /// Runs in which no fault struck with records in flight.
+    pub vacuous: Vec<u64>,
+    /// See [`Outcome`].
+    pub restarts: u64,
+    /// See [`Outcome`].
+    pub rescales: u64,
+    /// See [`Outcome`].
+    pub checkpoints: u64,
+    /// See [`Outcome`].
+    pub records: u64,
+    /// See [`Outcome`].
+    pub events: u64,
+    /// Simulated seconds.
+    pub simulated_seconds: f64,
+}
+
+impl Report {
+    /// Adds a run.
+    pub fn add(&mut self, outcome: Outcome) {
+        self.runs += 1;
+        let mut in_flight = 0;
+        for (kind, count) in outcome.strikes.counts() {
+            let sum = self.strikes.entry(*kind).or_default();
+            sum.total += count.total;
+            sum.in_flight += count.in_flight;
+            in_flight += count.in_flight;
+        }
+        if in_flight == 0 && outcome.violations.is_empty() {
+            self.vacuous.push(outcome.seed);
+        }
+        if !outcome.violations.is_empty() {
+            self.violations.push((outcome.seed, outcome.violations));
+        }
+        self.restarts += outcome.restarts;
+        self.rescales += outcome.rescales;
+        self.checkpoints += outcome.checkpoints;
+        self.records += outcome.records;
+        self.events += outcome.events;
+        self.simulated_seconds += outcome.simulated.as_secs_f64();
+    }
+
+    /// Whether all is well. A single run without a fault in flight proves nothing; of many, nearly all must have
+    /// had one.
+    pub fn passes(&self) -> bool {
+        self.violations.is_empty() && (self.vacuous.len() as u64) * 20 <= self.runs
+    }
+
+    /// As JSON.
+    pub fn to_json(&self, wall_seconds: f64) -> serde_json::Value {
+        let strikes = self.strikes.iter().map(|(kind, count)| {
+            let count = serde_json::json!({ "total": count.total, "in_flight": count.in_flight });
+            (format!("{kind:?}"), count)
+        });
+        serde_json::json!({
+            "runs": self.runs,
+            "faults": serde_json::Map::from_iter(strikes),
+            "violations": self.violations,
+            "vacuous": self.vacuous,
+            "restarts": self.restarts,
+            "rescales": self.rescales,
+            "checkpoints": self.checkpoints,
+            "records": self.records,
+            "events": self.events,
+            "simulated_seconds": self.simulated_seconds,
+            "wall_seconds": wall_seconds,
+        })
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{:<28}{:>10}{:>22}", "fault", "struck", "with records in flight")?;
+        for (kind, Count { total, in_flight }) in &self.strikes {
+            writeln!(f, "{:<28}{total:>10}{in_flight:>22}", format!("{kind:?}"))?;
+        }
+        let Self { runs, restarts, rescales, checkpoints, records, events, simulated_seconds, .. } = self;
+        writeln!(f, "{runs} runs, {simulated_seconds:.0} s simulated, {events} events, {records} records")?;
+        writeln!(f, "{restarts} restarts, {rescales} of them rescales; {checkpoints} checkpoints")?;
+        writeln!(f, "{} runs without a fault in flight", self.vacuous.len())?;
+        write!(f, "{} runs with violations", self.violations.len())?;
+        for (seed, violations) in &self.violations {
+            write!(f, "\n\nSIM_SEED={seed}")?;
+            for violation in violations {
+                write!(f, "\n  {violation}")?;
+            }
+        }
+        Ok(())
+    }
+}

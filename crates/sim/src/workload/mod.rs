@@ -1,0 +1,133 @@
+//! Jobs to run in the world, and what they must have written at the end.
+//!
+//! The expectation is computed from the readings alone, by code that shares nothing with the engine. Readings
+//! of different splits may come in any order, so what a job writes must not depend on it; those of one split
+//! must come in theirs, which the jobs check themselves and write down as `disorder`, a line that no
+//! expectation holds.
+
+pub mod counts;
+pub mod reading;
+pub mod sink;
+pub mod source;
+pub mod windows;
+
+use crate::faults::Probe;
+use crate::rng::Rng;
+use crate::world::Storage;
+use reading::Readings;
+use reflow_api::UserError;
+use reflow_stream::StreamEnv;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Lines, and how often each stands in the output.
+pub type Lines = BTreeMap<String, u64>;
+
+/// A job with all that it reads.
+#[derive(Clone, Debug)]
+pub struct Workload {
+    shape: Shape,
+    readings: Arc<Readings>,
+    probe: Probe,
+    max_parallelism: [u32; 2],
+    /// The size of windows.
+    window: Duration,
+}
+
+/// What kind of job it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Source → count by key → sink.
+    Counts,
+    /// Source → rebalanced → count by key → count by another → sink.
+    CountsOfCounts,
+    /// Source → sum by key and tumbling window → sink.
+    Windows,
+    /// Two sources in one → sum by key and sliding window → sink.
+    SlidingUnion,
+}
+
+impl Shape {
+    /// All of them.
+    pub const ALL: [Shape; 4] = [Shape::Counts, Shape::CountsOfCounts, Shape::Windows, Shape::SlidingUnion];
+}
+
+impl Workload {
+    /// A workload that keeps a cluster busy for about this long.
+    pub fn random(rng: &mut Rng, probe: Probe, busy: Duration) -> Self {
+        let shape = *rng.pick(&Shape::ALL).expect("there are shapes");
+        Self {
+            shape,
+            readings: Arc::new(Readings::random(rng, busy)),
+            probe,
+            max_parallelism: [rng.skewed(1..=32_768) as u32, rng.skewed(1..=32_768) as u32],
+            window: Duration::from_millis(rng.skewed(100..=20_000)),
+        }
+    }
+
+    /// The job function.
+    ///
+    /// # Errors
+    /// None: the signature is that of job functions.
+    pub fn build(&self, env: &mut StreamEnv) -> Result<(), UserError> {
+        match self.shape {
+            Shape::Counts => counts::build(env, self),
+            Shape::CountsOfCounts => counts::build_twice(env, self),
+            Shape::Windows => windows::build_tumbling(env, self),
+            Shape::SlidingUnion => windows::build_sliding_union(env, self),
+        }
+        Ok(())
+    }
+
+    /// What must have been committed at the end.
+    pub fn expected(&self) -> Lines {
+        match self.shape {
+            Shape::Counts => counts::expected(&self.readings),
+            Shape::CountsOfCounts => counts::expected_twice(&self.readings),
+            Shape::Windows => windows::expected_tumbling(self),
+            Shape::SlidingUnion => windows::expected_sliding_union(self),
+        }
+    }
+
+    fn source(&self) -> source::ReadingSource {
+        source::ReadingSource::new(self.readings.clone(), self.probe.clone())
+    }
+
+    /// How many records it reads.
+    pub fn records(&self) -> u64 {
+        self.readings.count()
+    }
+}
+
+impl fmt::Display for Workload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Readings { splits, per_split, keys, interval, burst, .. } = &*self.readings;
+        let (shape, max) = (self.shape, self.max_parallelism);
+        write!(
+            f,
+            "{shape:?}: {splits} splits of {per_split}, {burst} each {interval:?}, {keys} keys, max {max:?}"
+        )
+    }
+}
+
+/// What has been committed so far.
+pub fn committed(storage: &Storage) -> Lines {
+    let mut lines = Lines::new();
+    for (_, body) in storage.below(sink::COMMITTED) {
+        for line in String::from_utf8_lossy(body).lines() {
+            *lines.entry(line.to_owned()).or_default() += 1;
+        }
+    }
+    lines
+}
+
+/// Counts lines.
+fn lines(of: impl IntoIterator<Item = String>) -> Lines {
+    let mut lines = Lines::new();
+    for line in of {
+        *lines.entry(line).or_default() += 1;
+    }
+    lines
+}

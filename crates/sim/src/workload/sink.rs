@@ -1,0 +1,61 @@
+//! A sink that commits lines to the world's storage: a file appears below `/out` when its checkpoint is complete.
+
+use bytes::Bytes;
+use reflow_api::sink::{Prepared, WriterContext};
+use reflow_api::{Io, Sink, Transaction, UserError, Writer};
+use reflow_env::{Location, PutMode, StoreOp};
+use reflow_types::{SubtaskId, Timestamp};
+
+/// Where committed files are.
+pub const COMMITTED: &str = "/out/";
+const PENDING: &str = "/pending/";
+
+/// The sink.
+#[derive(Clone, Copy, Debug)]
+pub struct LineSink;
+
+/// Writes lines.
+pub struct LineWriter {
+    subtask: SubtaskId,
+    io: Io,
+    files: u64,
+    lines: String,
+}
+
+impl Sink for LineSink {
+    type Item = String;
+    type Writer = LineWriter;
+
+    fn writer(&self, context: &WriterContext) -> Result<LineWriter, UserError> {
+        Ok(LineWriter { subtask: context.subtask, io: context.io.clone(), files: 0, lines: String::new() })
+    }
+}
+
+impl Writer for LineWriter {
+    type Item = String;
+
+    fn write(&mut self, line: String, _: Timestamp) -> Result<(), UserError> {
+        self.lines.push_str(&line);
+        self.lines.push('\n');
+        Ok(())
+    }
+
+    fn prepare(&mut self) -> Result<Option<Prepared>, UserError> {
+        if self.lines.is_empty() {
+            return Ok(None);
+        }
+        let name = format!("{}-{}", self.subtask, self.files);
+        self.files += 1;
+        let at = Location(format!("{PENDING}{name}"));
+        // Subtask ids are never used again, so neither are names: what is there is another's.
+        let body = Bytes::from(std::mem::take(&mut self.lines));
+        let ticket = self.io.submit(StoreOp::Put { at, body, mode: PutMode::Overwrite });
+        Ok(Some(Prepared { transaction: Transaction(Bytes::from(name)), wait_for: vec![ticket] }))
+    }
+
+    fn commit(&self, transaction: &Transaction) -> Result<StoreOp, UserError> {
+        let name = std::str::from_utf8(&transaction.0)?;
+        let (from, to) = (format!("{PENDING}{name}"), format!("{COMMITTED}{name}"));
+        Ok(StoreOp::Rename { from: Location(from), to: Location(to) })
+    }
+}

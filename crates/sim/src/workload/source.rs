@@ -1,0 +1,102 @@
+//! A source of readings, split by split, in bursts.
+
+use super::reading::{Reading, Readings};
+use crate::faults::Probe;
+use reflow_api::source::{FixedSplits, ReaderContext};
+use reflow_api::{Emit, Enumerator, Polled, Reader, Source, UserError};
+use reflow_types::Instant;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// The source.
+#[derive(Clone)]
+pub struct ReadingSource {
+    readings: Arc<Readings>,
+    probe: Probe,
+}
+
+impl ReadingSource {
+    /// Reads these; the probe counts what has left.
+    pub fn new(readings: Arc<Readings>, probe: Probe) -> Self {
+        Self { readings, probe }
+    }
+}
+
+/// A split and how far it was read.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Split {
+    number: u32,
+    next: u64,
+}
+
+/// Reads splits.
+pub struct ReadingReader {
+    source: ReadingSource,
+    splits: Vec<(Split, Instant)>,
+    complete: bool,
+}
+
+impl Source for ReadingSource {
+    type Item = Reading;
+    type Split = Split;
+    type Reader = ReadingReader;
+
+    fn enumerator(&self) -> Box<dyn Enumerator> {
+        Box::new(FixedSplits::new((0..self.readings.splits).map(|number| Split { number, next: 0 })))
+    }
+
+    fn reader(&self, _: &ReaderContext) -> ReadingReader {
+        ReadingReader { source: self.clone(), splits: Vec::new(), complete: false }
+    }
+}
+
+impl Reader for ReadingReader {
+    type Item = Reading;
+    type Split = Split;
+
+    fn add_split(&mut self, split: Split) -> u64 {
+        self.splits.push((split, Instant::default()));
+        u64::from(split.number)
+    }
+
+    fn no_more_splits(&mut self) {
+        self.complete = true;
+    }
+
+    fn poll(&mut self, now: Instant, out: &mut impl Emit<Reading>) -> Result<Polled, UserError> {
+        let readings = &self.source.readings;
+        for (split, due) in &mut self.splits {
+            if *due > now || out.is_full() {
+                continue;
+            }
+            out.split(split.number.into());
+            let end = (split.next / readings.burst * readings.burst + readings.burst).min(readings.per_split);
+            while split.next < end && !out.is_full() {
+                let reading = readings.reading(split.number, split.next);
+                split.next += 1;
+                out.emit(reading, reading.time);
+                self.source.probe.emitted(1);
+            }
+            if split.next == readings.per_split {
+                out.end_split(split.number.into());
+            } else if split.next == end {
+                *due = now + readings.interval;
+            }
+        }
+        self.splits.retain(|(split, _)| split.next < readings.per_split);
+        Ok(match self.splits.iter().map(|(_, due)| *due).min() {
+            Some(due) if due <= now => Polled::More,
+            None if self.complete => Polled::End,
+            due => Polled::Wait(due),
+        })
+    }
+
+    fn snapshot(&self) -> Vec<Split> {
+        self.splits.iter().map(|(split, _)| *split).collect()
+    }
+
+    fn pending_records(&self) -> Option<u64> {
+        let left = |(split, _): &(Split, Instant)| self.source.readings.per_split - split.next;
+        Some(self.splits.iter().map(left).sum())
+    }
+}

@@ -1,0 +1,97 @@
+//! Sums by key and window in event time. No record is late: watermarks stay behind by the readings' disorder.
+
+use super::reading::Reading;
+use super::sink::LineSink;
+use super::{Lines, Workload};
+use reflow_api::window::{SlidingWindows, TumblingWindows, Windowed};
+use reflow_api::{Aggregate, Watermarks};
+use reflow_stream::StreamEnv;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How many slides a sliding window spans.
+const SLIDES: u32 = 3;
+
+fn watermarks(workload: &Workload) -> Watermarks {
+    Watermarks::bounded_out_of_orderness(Duration::from_millis(workload.readings.disorder_ms))
+}
+
+fn line(windowed: &Windowed<u64, (u64, i64)>) -> String {
+    let Windowed { key, window, value: (count, sum) } = windowed;
+    format!("{key} {}..{} {count} {sum}", window.start, window.end)
+}
+
+pub(super) fn build_tumbling(env: &mut StreamEnv, workload: &Workload) {
+    env.source("readings", workload.source())
+        .assign_event_time(|reading: &Reading| reading.time, watermarks(workload))
+        .key_by(|reading: &Reading| reading.key)
+        .window(TumblingWindows::of(workload.window))
+        .aggregate(Sum)
+        .max_parallelism(workload.max_parallelism[0])
+        .map(|windowed: Windowed<u64, (u64, i64)>| line(&windowed))
+        .sink("lines", LineSink);
+}
+
+pub(super) fn expected_tumbling(workload: &Workload) -> Lines {
+    let size = workload.window.as_millis() as i64;
+    sums(workload, size, size, 1)
+}
+
+pub(super) fn build_sliding_union(env: &mut StreamEnv, workload: &Workload) {
+    let of = |env: &mut StreamEnv, name| {
+        let source = env.source(name, workload.source());
+        source.assign_event_time(|reading: &Reading| reading.time, watermarks(workload))
+    };
+    let (one, other) = (of(env, "readings"), of(env, "the same again"));
+    one.union(other)
+        .key_by(|reading: &Reading| reading.key)
+        .window(SlidingWindows::of(workload.window * SLIDES, workload.window))
+        .aggregate(Sum)
+        .max_parallelism(workload.max_parallelism[1])
+        .map(|windowed: Windowed<u64, (u64, i64)>| line(&windowed))
+        .sink("lines", LineSink);
+}
+
+pub(super) fn expected_sliding_union(workload: &Workload) -> Lines {
+    let slide = workload.window.as_millis() as i64;
+    sums(workload, slide * i64::from(SLIDES), slide, 2)
+}
+
+/// Sums of all windows of a size that begin at multiples of `slide`, each record `times` over.
+fn sums(workload: &Workload, size: i64, slide: i64, times: u64) -> Lines {
+    let mut sums: BTreeMap<(u64, i64), (u64, i64)> = BTreeMap::new();
+    for reading in workload.readings.all() {
+        let mut start = reading.time.div_euclid(slide) * slide;
+        while start + size > reading.time {
+            let (count, sum) = sums.entry((reading.key, start)).or_default();
+            *count += times;
+            *sum += reading.amount * times as i64;
+            start -= slide;
+        }
+    }
+    let line = |((key, start), (count, sum))| format!("{key} {start}..{} {count} {sum}", start + size);
+    super::lines(sums.into_iter().map(line))
+}
+
+/// Counts and adds up.
+#[derive(Clone, Copy, Debug)]
+struct Sum;
+
+impl Aggregate for Sum {
+    type In = Reading;
+    type Acc = (u64, i64);
+    type Out = (u64, i64);
+
+    fn create(&self) -> (u64, i64) {
+        (0, 0)
+    }
+
+    fn add(&self, (count, sum): &mut (u64, i64), reading: Reading) {
+        *count += 1;
+        *sum += reading.amount;
+    }
+
+    fn result(&self, acc: &(u64, i64)) -> (u64, i64) {
+        *acc
+    }
+}
