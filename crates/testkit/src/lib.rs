@@ -1,1 +1,43 @@
-//! The operator harness: snapshot, repartition, restore.
+//! The operator harness: runs a job in the test's own thread, and makes rescaling a unit test.
+//!
+//! A [`Harness`] deploys a job's tasks into slots, over one executor or several, and steps them one at a time,
+//! in turn or in an order drawn from a seed. Nothing happens that the test did not ask for: records come from a
+//! [`Feed`], time from a [`ManualClock`], objects go to a [`MemoryStore`], output to a [`Collect`]. Checkpoints are
+//! coordinated, and state is shared out over another parallelism, by the code that does so in production; only
+//! processes, threads and sockets are left out.
+//!
+//! ```
+//! use reflow_testkit::{Collect, Feed, Harness};
+//! let (feed, out) = (Feed::new(1), Collect::new("out"));
+//! let (source, sink) = (feed.clone(), out.clone());
+//! let mut job = Harness::new(move |env| {
+//!     env.source("in", source.clone()).key_by(|n: &u64| *n % 2).reduce(|a, b| a + b).sink("out", sink.clone());
+//! });
+//! job.start(1);
+//! feed.push(0, [1, 2, 3]);
+//! job.rescale(2);
+//! feed.push(0, [4, 5]);
+//! feed.end();
+//! assert!(job.finish());
+//! assert_eq!(out.committed(&job), [1, 2, 4, 6, 9]);
+//! ```
+//!
+//! Reading order: [`harness`] (the calls of a test), [`feed`] and [`collect`] (its ends), [`scenario`] (one check for
+//! every stateful operator), `attempt` and `executor` (what runs), [`store`], [`clock`], `order`.
+
+mod attempt;
+pub mod clock;
+pub mod collect;
+mod executor;
+pub mod feed;
+pub mod harness;
+mod order;
+pub mod scenario;
+pub mod store;
+
+pub use clock::ManualClock;
+pub use collect::Collect;
+pub use feed::Feed;
+pub use harness::Harness;
+pub use scenario::check_rescales;
+pub use store::MemoryStore;

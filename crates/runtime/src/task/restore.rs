@@ -19,6 +19,8 @@ pub(super) struct Restoring {
     /// In the order in which they are applied.
     to_read: VecDeque<Read>,
     reading: VecDeque<(Ticket, Read)>,
+    /// The next answer has not come.
+    waiting: bool,
 }
 
 struct Read {
@@ -40,7 +42,7 @@ impl Restoring {
             offset: run.offset,
             len: run.len,
         });
-        Self { io, origin, to_read: to_read.collect(), reading: VecDeque::new() }
+        Self { io, origin, to_read: to_read.collect(), reading: VecDeque::new(), waiting: false }
     }
 
     /// Loads what has been read; says whether all is loaded.
@@ -56,7 +58,9 @@ impl Restoring {
             chain.loaded();
             return true;
         };
-        let Some(answer) = self.io.take(*ticket) else { return false };
+        let answer = self.io.take(*ticket);
+        self.waiting = answer.is_none();
+        let Some(answer) = answer else { return false };
         let bytes = match answer {
             Ok(StoreReply::Bytes(bytes)) => bytes,
             Ok(_) => crate::fail(Fault::Engine, task, "the store answered a read with something else"),
@@ -83,6 +87,6 @@ impl Restoring {
 
     /// Whether an answer is awaited, and nothing can be done before it.
     pub(super) fn is_waiting(&self) -> bool {
-        !self.reading.is_empty()
+        self.waiting
     }
 }

@@ -1,0 +1,142 @@
+//! One deployment of the job: where its subtasks are, how they are built, what they have reported.
+
+use crate::clock::ManualClock;
+use crate::executor::Machines;
+use bytes::Bytes;
+use reflow_coordination::checkpoint::Participant;
+use reflow_coordination::manifest::Manifest;
+use reflow_env::Clock;
+use reflow_graph::{ExecutionGraph, ExecutionVertex, Subtask, Vertex};
+use reflow_protocol::control::Failure;
+use reflow_protocol::deployment::Attempt as AttemptId;
+use reflow_protocol::snapshot::{Codec, Restore};
+use reflow_runtime::{BuildContext, DeployedTask, SlotCommand};
+use reflow_stream::Job;
+use reflow_types::{MaxParallelism, OwnershipTable, SlotId, SubtaskId, SubtaskIndex};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// An attempt that runs.
+pub(crate) struct Attempt {
+    pub(crate) id: AttemptId,
+    pub(crate) machines: Machines,
+    pub(crate) participants: Vec<Participant>,
+    pub(crate) running: BTreeSet<SubtaskId>,
+    pub(crate) ended: BTreeSet<SubtaskId>,
+    pub(crate) finished: BTreeSet<SubtaskId>,
+}
+
+/// How many subtasks a vertex gets.
+pub(crate) struct Sizes {
+    pub(crate) parallelism: u32,
+    pub(crate) max_parallelism: MaxParallelism,
+    pub(crate) executors: usize,
+}
+
+impl Sizes {
+    fn of(&self, vertex: &Vertex) -> (u32, MaxParallelism) {
+        let max = vertex.max_parallelism.unwrap_or(self.max_parallelism);
+        (vertex.parallelism.unwrap_or(self.parallelism).min(max.get()), max)
+    }
+
+    /// Places subtask i of each vertex into slot i. The tables of `former` change as little as they can.
+    pub(crate) fn place(&self, job: &Job, first: SubtaskId, former: Option<&Manifest>) -> ExecutionGraph {
+        let mut next = first.0;
+        let mut subtask = |index: u32| {
+            next += 1;
+            let executors = self.executors as u32;
+            let executor = reflow_types::ExecutorId(u128::from(index % executors) + 1);
+            Subtask { id: SubtaskId(next - 1), slot: SlotId { executor, index: index / executors } }
+        };
+        let place = |vertex: &Vertex| {
+            let (parallelism, max) = self.of(vertex);
+            let table = || {
+                let same = |state: &&reflow_coordination::manifest::VertexState| state.vertex == vertex.id;
+                let former = former.and_then(|manifest| manifest.vertices.iter().find(same));
+                let former = former.and_then(|state| state.table.as_ref());
+                match former.filter(|table| table.max_parallelism() == max) {
+                    Some(table) => {
+                        let kept = |i| (i < parallelism).then_some(SubtaskIndex(i));
+                        let kept: Vec<_> = (0..table.parallelism()).map(kept).collect();
+                        table.rebalanced(parallelism, &kept)
+                    }
+                    None => OwnershipTable::initial(max, parallelism),
+                }
+            };
+            ExecutionVertex {
+                subtasks: (0..parallelism).map(&mut subtask).collect(),
+                table: vertex.keyed.then(table),
+            }
+        };
+        ExecutionGraph { vertices: job.graph.vertices.iter().map(place).collect() }
+    }
+}
+
+impl Attempt {
+    /// Builds and deploys the tasks. What cannot be built is a failure.
+    pub(crate) fn deploy(
+        id: AttemptId,
+        job: &Job,
+        graph: &ExecutionGraph,
+        clock: &ManualClock,
+        executors: usize,
+        (restore, restore_codec): (Vec<(SubtaskId, Restore)>, Codec),
+    ) -> (Self, Vec<Failure>) {
+        let slots = graph.vertices.iter().map(|vertex| vertex.subtasks.len()).max().unwrap_or(1);
+        let machines = Machines::new(executors, slots, clock);
+        let mut restore: BTreeMap<SubtaskId, Restore> = restore.into_iter().collect();
+        let mut tasks: Vec<Vec<DeployedTask>> = (0..slots).map(|_| Vec::new()).collect();
+        let (mut participants, mut failures) = (Vec::new(), Vec::new());
+        for (vertex, index, subtask) in graph.subtasks() {
+            let slot = index.0 as usize;
+            let executor = &machines.executors[slot % executors];
+            let table = graph.vertex(vertex).table.as_ref();
+            let name = job.graph.vertex(vertex).name.clone();
+            participants.push(Participant { subtask: subtask.id, vertex, index });
+            let mut context = BuildContext {
+                job: &job.graph,
+                graph,
+                attempt: id,
+                vertex,
+                subtask: subtask.id,
+                index,
+                name: name.clone(),
+                max_parallelism: table.map_or(MaxParallelism::DEFAULT, OwnershipTable::max_parallelism),
+                groups: table.map(|table| table.groups_of(index)),
+                executor: executor.id,
+                slots: &executor.signals,
+                hub: &executor.hub,
+                io: machines.slots[slot].io.clone(),
+                clock: Arc::new(clock.clone()) as Arc<dyn Clock>,
+                restore: restore.remove(&subtask.id).unwrap_or_default(),
+                restore_codec,
+            };
+            match reflow_runtime::catch(&name, || job.factories[usize::from(vertex.0)](&mut context)) {
+                Ok(task) => tasks[slot].push(DeployedTask { subtask: subtask.id, name, task }),
+                Err(failure) => failures.push(failure),
+            }
+        }
+        for (slot, tasks) in machines.slots.iter().zip(tasks) {
+            slot.port.tell(SlotCommand::Deploy { attempt: id, tasks });
+        }
+        let (running, ended, finished) = Default::default();
+        (Self { id, machines, participants, running, ended, finished }, failures)
+    }
+
+    /// Hands a source's splits out in turn, and says that no more will come.
+    pub(crate) fn assign(&self, readers: &[Subtask], splits: Vec<Bytes>) {
+        let mut of_reader: Vec<Vec<Bytes>> = vec![Vec::new(); readers.len()];
+        for (number, split) in splits.into_iter().enumerate() {
+            of_reader[number % readers.len()].push(split);
+        }
+        for ((index, reader), splits) in readers.iter().enumerate().zip(of_reader) {
+            let command = SlotCommand::AssignSplits { subtask: reader.id, splits, last: true };
+            self.machines.slots[index].port.tell(command);
+        }
+    }
+
+    /// Whether all subtasks are in `set`.
+    pub(crate) fn all(&self, set: &BTreeSet<SubtaskId>) -> bool {
+        self.participants.iter().all(|participant| set.contains(&participant.subtask))
+    }
+}

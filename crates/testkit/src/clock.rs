@@ -1,0 +1,36 @@
+//! A clock that stands still until the test moves it.
+
+use reflow_env::Clock;
+use reflow_types::Instant;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Clones show the same time. Moved by the test, or by a function under test that plays a slow one.
+#[derive(Clone, Debug)]
+pub struct ManualClock(Arc<AtomicU64>);
+
+impl Default for ManualClock {
+    /// A round moment, so that a test can name absolute times: 1 000 000 s after the Unix epoch.
+    fn default() -> Self {
+        Self(Arc::new(AtomicU64::new(1_000_000_000_000)))
+    }
+}
+
+impl ManualClock {
+    /// Moves on by `duration`.
+    pub fn advance(&self, duration: Duration) {
+        self.0.fetch_add(duration.as_micros() as u64, Ordering::Relaxed);
+    }
+
+    /// Moves on to `moment`, if that is later.
+    pub fn advance_to(&self, moment: Instant) {
+        self.0.fetch_max(moment.0, Ordering::Relaxed);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Instant {
+        Instant(self.0.load(Ordering::Relaxed))
+    }
+}

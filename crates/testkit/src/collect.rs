@@ -1,0 +1,123 @@
+//! A sink with two-phase commit that shows what it was given and what was committed.
+
+use crate::Harness;
+use bytes::Bytes;
+use reflow_api::sink::{Prepared, WriterContext};
+use reflow_api::{Io, Sink, Transaction, UserError, Writer};
+use reflow_env::{Location, PutMode, StoreOp};
+use reflow_types::{SubtaskId, Timestamp};
+use serde::{Serialize, de::DeserializeOwned};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A sink. Clones are the same sink.
+pub struct Collect<T> {
+    name: String,
+    shared: Arc<Mutex<Shared<T>>>,
+}
+
+struct Shared<T> {
+    written: Vec<(T, Timestamp)>,
+    refusing: Option<String>,
+    full: bool,
+}
+
+impl<T> Clone for Collect<T> {
+    fn clone(&self) -> Self {
+        Self { name: self.name.clone(), shared: self.shared.clone() }
+    }
+}
+
+impl<T> Collect<T> {
+    /// A sink whose objects are below `name`: each sink of a job needs its own.
+    pub fn new(name: &str) -> Self {
+        let shared = Shared { written: Vec::new(), refusing: None, full: false };
+        Self { name: name.to_owned(), shared: Arc::new(Mutex::new(shared)) }
+    }
+
+    /// Takes what was written since the last call, with its times, committed or not.
+    pub fn written(&self) -> Vec<(T, Timestamp)> {
+        std::mem::take(&mut self.lock().written)
+    }
+
+    /// From now on each write is an error of the sink.
+    pub fn refuse(&self, error: &str) {
+        self.lock().refusing = Some(error.to_owned());
+    }
+
+    /// Whether it has no room: then its task takes no input.
+    pub fn set_full(&self, full: bool) {
+        self.lock().full = full;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared<T>> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T: DeserializeOwned + Ord> Collect<T> {
+    /// All records that are committed, in ascending order.
+    pub fn committed(&self, job: &Harness) -> Vec<T> {
+        let prefix = format!("{}/committed/", self.name);
+        let decode = |(name, body): (&str, &Bytes)| -> Vec<T> {
+            postcard::from_bytes(body).unwrap_or_else(|error| panic!("{name} is damaged: {error}"))
+        };
+        let mut records: Vec<T> = job.store().below(&prefix).flat_map(decode).collect();
+        records.sort();
+        records
+    }
+}
+
+impl<T: Serialize + Clone + Send + 'static> Sink for Collect<T> {
+    type Item = T;
+    type Writer = CollectWriter<T>;
+
+    fn writer(&self, context: &WriterContext) -> Result<CollectWriter<T>, UserError> {
+        let (subtask, io) = (context.subtask, context.io.clone());
+        Ok(CollectWriter { sink: self.clone(), subtask, io, open: Vec::new(), transactions: 0 })
+    }
+}
+
+/// Writes to a [`Collect`].
+pub struct CollectWriter<T> {
+    sink: Collect<T>,
+    subtask: SubtaskId,
+    io: Io,
+    open: Vec<T>,
+    transactions: u64,
+}
+
+impl<T: Serialize + Clone + Send + 'static> Writer for CollectWriter<T> {
+    type Item = T;
+
+    fn write(&mut self, value: T, time: Timestamp) -> Result<(), UserError> {
+        let mut shared = self.sink.lock();
+        if let Some(error) = &shared.refusing {
+            return Err(error.clone().into());
+        }
+        shared.written.push((value.clone(), time));
+        self.open.push(value);
+        Ok(())
+    }
+
+    fn prepare(&mut self) -> Result<Option<Prepared>, UserError> {
+        if self.open.is_empty() {
+            return Ok(None);
+        }
+        self.transactions += 1;
+        let name = format!("{:06}-{:06}", self.subtask.0, self.transactions);
+        let at = Location(format!("{}/prepared/{name}", self.sink.name));
+        let body = Bytes::from(postcard::to_stdvec(&std::mem::take(&mut self.open))?);
+        let put = self.io.submit(StoreOp::Put { at, body, mode: PutMode::Create });
+        Ok(Some(Prepared { transaction: Transaction(Bytes::from(name)), wait_for: vec![put] }))
+    }
+
+    fn commit(&self, transaction: &Transaction) -> Result<StoreOp, UserError> {
+        let name = std::str::from_utf8(&transaction.0)?;
+        let at = |state: &str| Location(format!("{}/{state}/{name}", self.sink.name));
+        Ok(StoreOp::Rename { from: at("prepared"), to: at("committed") })
+    }
+
+    fn has_room(&mut self) -> bool {
+        !self.sink.lock().full
+    }
+}

@@ -1,0 +1,170 @@
+//! Executors without processes: slots that are stepped one at a time, and what lies on the way between them.
+
+use crate::clock::ManualClock;
+use crate::order::Order;
+use crate::store::MemoryStore;
+use reflow_api::Io;
+use reflow_env::{Clock, Signal, SlotLoop, SlotStep, StoreResult, Ticket};
+use reflow_network::{Hub, Outgoing};
+use reflow_protocol::control::SubtaskMetrics;
+use reflow_protocol::data::{DataFrame, ToSender};
+use reflow_runtime::{Slot, SlotCommand, SlotEvent, SlotPort, TaskEvent};
+use reflow_types::{ExecutorId, Instant, SubtaskId};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// One executor: its slots and its end of the network.
+pub(crate) struct Executor {
+    pub(crate) id: ExecutorId,
+    pub(crate) hub: Hub,
+    pub(crate) signals: Vec<Signal>,
+}
+
+/// A slot. As on its thread, it is stepped when it said that there is more, when its signal was raised, and when
+/// its time has come; so a wakeup that is lost is seen.
+pub(crate) struct SteppedSlot {
+    slot: Slot,
+    pub(crate) port: SlotPort,
+    pub(crate) io: Io,
+    signal: Signal,
+    ready: bool,
+    wake: Option<Instant>,
+}
+
+/// All executors of an attempt. Slot `s` of executor `e` has the number `e + s * executors`.
+pub(crate) struct Machines {
+    pub(crate) executors: Vec<Executor>,
+    pub(crate) slots: Vec<SteppedSlot>,
+    /// Frames under way, by sender and receiver; in order.
+    links: BTreeMap<(ExecutorId, ExecutorId), VecDeque<Frame>>,
+    answers: VecDeque<(usize, Ticket, StoreResult)>,
+    /// While set, storage does not answer.
+    pub(crate) storage_held: bool,
+    pub(crate) said: Vec<(SubtaskId, TaskEvent)>,
+    pub(crate) metrics: Vec<SubtaskMetrics>,
+}
+
+enum Frame {
+    Data(DataFrame),
+    Credit(ToSender),
+}
+
+/// What can happen next.
+enum Next {
+    Slot(usize),
+    Link((ExecutorId, ExecutorId)),
+    Answer,
+}
+
+impl Machines {
+    pub(crate) fn new(executors: usize, slots: usize, clock: &ManualClock) -> Self {
+        let executor = |number: usize| Executor {
+            id: ExecutorId(number as u128 + 1),
+            hub: Hub::new(Signal::default()),
+            signals: Vec::new(),
+        };
+        let mut executors: Vec<Executor> = (0..executors).map(executor).collect();
+        let count = executors.len();
+        let slot = |number: usize| {
+            let (signal, io) = (Signal::default(), Io::default());
+            executors[number % count].signals.push(signal.clone());
+            let port = SlotPort::new(signal.clone(), Signal::default());
+            let slot = Slot::new(port.clone(), io.clone(), Arc::new(clock.clone()));
+            SteppedSlot { slot, port, io, signal, ready: false, wake: None }
+        };
+        let slots = (0..slots).map(slot).collect();
+        Self {
+            executors,
+            slots,
+            links: BTreeMap::new(),
+            answers: VecDeque::new(),
+            storage_held: false,
+            said: Vec::new(),
+            metrics: Vec::new(),
+        }
+    }
+
+    pub(crate) fn tell_all(&self, command: impl Fn() -> SlotCommand) {
+        self.slots.iter().for_each(|slot| slot.port.tell(command()));
+    }
+
+    /// Has every slot look for itself: something outside of the job has changed.
+    pub(crate) fn wake_all(&mut self) {
+        self.slots.iter_mut().for_each(|slot| slot.ready = true);
+    }
+
+    /// When the first slot that sleeps wants to be woken.
+    pub(crate) fn next_wake(&self) -> Option<Instant> {
+        self.slots.iter().filter_map(|slot| slot.wake).min()
+    }
+
+    /// Lets one thing happen; says whether there was any.
+    pub(crate) fn step(&mut self, order: &mut Order, clock: &ManualClock, store: &mut MemoryStore) -> bool {
+        let now = clock.now();
+        let mut possible = Vec::new();
+        for (number, slot) in self.slots.iter_mut().enumerate() {
+            slot.ready |= slot.signal.take() || slot.wake.is_some_and(|wake| wake <= now);
+            if slot.ready {
+                possible.push(Next::Slot(number));
+            }
+        }
+        possible.extend(self.links.iter().filter(|(_, link)| !link.is_empty()).map(|(ends, _)| Next::Link(*ends)));
+        if !self.storage_held && !self.answers.is_empty() {
+            possible.push(Next::Answer);
+        }
+        if possible.is_empty() {
+            return false;
+        }
+        match possible.swap_remove(order.pick(possible.len())) {
+            Next::Slot(number) => self.step_slot(number, now, store),
+            Next::Link(ends) => self.deliver(ends),
+            Next::Answer => {
+                if let Some((slot, ticket, result)) = self.answers.pop_front() {
+                    self.slots[slot].port.tell(SlotCommand::Answer(ticket, result));
+                }
+            }
+        }
+        true
+    }
+
+    fn step_slot(&mut self, number: usize, now: Instant, store: &mut MemoryStore) {
+        let slot = &mut self.slots[number];
+        let step = slot.slot.step(now);
+        (slot.ready, slot.wake) = match step {
+            SlotStep::Ready => (true, None),
+            SlotStep::Wait(wake) => (false, wake),
+            SlotStep::Ended => (false, None),
+        };
+        for event in slot.port.take_events() {
+            match event {
+                SlotEvent::Task { subtask, event, .. } => self.said.push((subtask, event)),
+                SlotEvent::Store(ticket, op) => {
+                    self.answers.push_back((number, ticket, store.answer(number, op)));
+                }
+                SlotEvent::Metrics(metrics) => self.metrics.extend(metrics),
+                SlotEvent::Cleared => {}
+            }
+        }
+        for executor in &self.executors {
+            for outgoing in executor.hub.take_outgoing() {
+                let (to, frame) = match outgoing {
+                    Outgoing::Data(to, bytes) => {
+                        (to, Frame::Data(DataFrame::decode(bytes).expect("a frame that was just encoded")))
+                    }
+                    Outgoing::Credit(to, message) => (to, Frame::Credit(message)),
+                };
+                self.links.entry((executor.id, to)).or_default().push_back(frame);
+            }
+        }
+    }
+
+    fn deliver(&mut self, ends: (ExecutorId, ExecutorId)) {
+        let Some(frame) = self.links.get_mut(&ends).and_then(VecDeque::pop_front) else { return };
+        let receiver = self.executors.iter().find(|executor| executor.id == ends.1);
+        let hub = &receiver.expect("frames go to executors of the attempt").hub;
+        match frame {
+            Frame::Data(frame) => hub.deliver(frame),
+            Frame::Credit(message) => hub.credit(message),
+        }
+    }
+}

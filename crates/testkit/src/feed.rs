@@ -1,0 +1,126 @@
+//! A source that the test fills by hand.
+
+use reflow_api::source::{FixedSplits, ReaderContext};
+use reflow_api::{Emit, Enumerator, Polled, Reader, Source, UserError};
+use reflow_types::{Instant, NO_TIMESTAMP};
+use serde::{Deserialize, Serialize};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A source with a fixed number of splits. What was pushed stays, so that it is read again after a restore.
+/// Clones are the same source. Its records carry no time.
+pub struct Feed<T>(Arc<Mutex<Shared<T>>>);
+
+struct Shared<T> {
+    splits: Vec<Vec<T>>,
+    ended: bool,
+}
+
+impl<T> Clone for Feed<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T> Feed<T> {
+    /// An empty source of `splits` splits.
+    pub fn new(splits: usize) -> Self {
+        let splits = (0..splits).map(|_| Vec::new()).collect();
+        Self(Arc::new(Mutex::new(Shared { splits, ended: false })))
+    }
+
+    /// Appends records to a split; read when the job runs on.
+    ///
+    /// # Panics
+    /// If there is no such split, or the input has ended.
+    pub fn push(&self, split: usize, records: impl IntoIterator<Item = T>) {
+        let mut shared = self.lock();
+        assert!(!shared.ended, "the input has ended");
+        shared.splits[split].extend(records);
+    }
+
+    /// Nothing more will be pushed.
+    pub fn end(&self) {
+        self.lock().ended = true;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared<T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T: Clone + Send + 'static> Source for Feed<T> {
+    type Item = T;
+    type Split = FeedSplit;
+    type Reader = FeedReader<T>;
+
+    fn enumerator(&self) -> Box<dyn Enumerator> {
+        let splits = self.lock().splits.len() as u64;
+        Box::new(FixedSplits::new((0..splits).map(|number| FeedSplit { number, next: 0 })))
+    }
+
+    fn reader(&self, _: &ReaderContext) -> FeedReader<T> {
+        FeedReader { feed: self.clone(), splits: Vec::new(), complete: false }
+    }
+}
+
+/// A split, and which of its records is next.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct FeedSplit {
+    number: u64,
+    next: usize,
+}
+
+/// Reads a [`Feed`].
+pub struct FeedReader<T> {
+    feed: Feed<T>,
+    splits: Vec<FeedSplit>,
+    complete: bool,
+}
+
+impl<T: Clone + Send> Reader for FeedReader<T> {
+    type Item = T;
+    type Split = FeedSplit;
+
+    fn add_split(&mut self, split: FeedSplit) -> u64 {
+        self.splits.push(split);
+        split.number
+    }
+
+    fn no_more_splits(&mut self) {
+        self.complete = true;
+    }
+
+    fn poll(&mut self, _: Instant, out: &mut impl Emit<T>) -> Result<Polled, UserError> {
+        let shared = self.feed.lock();
+        let mut more = false;
+        self.splits.retain_mut(|split| {
+            let records = &shared.splits[split.number as usize];
+            out.split(split.number);
+            while split.next < records.len() && !out.is_full() {
+                out.emit(records[split.next].clone(), NO_TIMESTAMP);
+                split.next += 1;
+            }
+            let read = split.next == records.len();
+            more |= !read;
+            if read && shared.ended {
+                out.end_split(split.number);
+            }
+            !read || !shared.ended
+        });
+        Ok(match more {
+            true => Polled::More,
+            false if self.complete && self.splits.is_empty() => Polled::End,
+            false => Polled::Wait(None),
+        })
+    }
+
+    fn snapshot(&self) -> Vec<FeedSplit> {
+        self.splits.clone()
+    }
+
+    fn pending_records(&self) -> Option<u64> {
+        let shared = self.feed.lock();
+        let left = |split: &FeedSplit| shared.splits[split.number as usize].len() - split.next;
+        Some(self.splits.iter().map(left).sum::<usize>() as u64)
+    }
+}

@@ -1,0 +1,464 @@
+//! A job in the test's hands.
+
+use crate::attempt::{Attempt, Sizes};
+use crate::clock::ManualClock;
+use crate::order::Order;
+use crate::store::MemoryStore;
+use reflow_coordination::action::Action;
+use reflow_coordination::checkpoint::{Coordinator, Effect, Identity, Purpose, Recovered, Request, Settings};
+use reflow_coordination::event::{RequestId, StoreOutcome};
+use reflow_coordination::manifest::{self, Decision, Manifest};
+use reflow_env::{Clock, Location, PutMode, StoreError, StoreOp, StoreReply};
+use reflow_protocol::control::{AfterBarrier, Failure, SubtaskMetrics};
+use reflow_protocol::deployment::Attempt as AttemptId;
+use reflow_protocol::snapshot::Codec;
+use reflow_runtime::{SlotCommand, TaskEvent};
+use reflow_stream::{Job, StreamEnv};
+use reflow_types::{AttemptNumber, CheckpointId, Instant, JobId, LeaderEpoch, MaxParallelism, SubtaskId};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// No test needs more; a job that does runs in a circle.
+const MAX_STEPS: usize = 2_000_000;
+const CHECKPOINT_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Runs a job step by step. See the [crate's example](crate).
+pub struct Harness {
+    function: Box<dyn Fn(&mut StreamEnv)>,
+    sizes: Sizes,
+    order: Order,
+    clock: ManualClock,
+    store: MemoryStore,
+    coordinator: Coordinator,
+    attempts: u32,
+    attempt: Option<Attempt>,
+    enumerators: Vec<(String, bytes::Bytes)>,
+    completed: Vec<(CheckpointId, String)>,
+    failed_checkpoints: Vec<(CheckpointId, String)>,
+    failures: Vec<Failure>,
+}
+
+impl Harness {
+    /// A job that is not running yet. The function is called anew for each attempt, as in each process.
+    pub fn new(function: impl Fn(&mut StreamEnv) + 'static) -> Self {
+        Self {
+            function: Box::new(function),
+            sizes: Sizes {
+                parallelism: 1,
+                max_parallelism: MaxParallelism::new(128).expect("in range"),
+                executors: 1,
+            },
+            order: Order::InTurn,
+            clock: ManualClock::default(),
+            store: MemoryStore::default(),
+            coordinator: coordinator(None),
+            attempts: 0,
+            attempt: None,
+            enumerators: Vec::new(),
+            completed: Vec::new(),
+            failed_checkpoints: Vec::new(),
+            failures: Vec::new(),
+        }
+    }
+
+    /// Spreads the slots over so many executors, between which records travel encoded. One by default.
+    #[must_use]
+    pub fn on_executors(mut self, executors: usize) -> Self {
+        self.sizes.executors = executors;
+        self
+    }
+
+    /// Lets slots, frames and storage go on in an order drawn from `seed`, instead of in turn.
+    #[must_use]
+    pub fn in_random_order(mut self, seed: u64) -> Self {
+        self.order = Order::random(seed);
+        self
+    }
+
+    /// The max parallelism of vertices that set none. 128 by default.
+    #[must_use]
+    pub fn max_parallelism(mut self, max: u32) -> Self {
+        self.sizes.max_parallelism = MaxParallelism::new(max).expect("a max parallelism in range");
+        self
+    }
+
+    /// The job's clock.
+    pub fn clock(&self) -> &ManualClock {
+        &self.clock
+    }
+
+    /// The job's storage.
+    pub fn store(&self) -> &MemoryStore {
+        &self.store
+    }
+
+    /// The job's storage, to break it.
+    pub fn store_mut(&mut self) -> &mut MemoryStore {
+        &mut self.store
+    }
+
+    /// While held, storage does not answer.
+    pub fn hold_storage(&mut self, held: bool) {
+        self.running().machines.storage_held = held;
+    }
+
+    /// Why subtasks have failed.
+    pub fn failures(&self) -> &[Failure] {
+        &self.failures
+    }
+
+    /// The checkpoints that were given up, and why.
+    pub fn failed_checkpoints(&self) -> &[(CheckpointId, String)] {
+        &self.failed_checkpoints
+    }
+
+    /// The latest complete checkpoint.
+    pub fn latest(&self) -> Option<&Manifest> {
+        self.coordinator.latest().map(|latest| &latest.manifest)
+    }
+
+    /// Deploys the job with `parallelism` subtasks a vertex (where the vertex allows it), from the latest complete
+    /// checkpoint if there is one, and runs it until nothing moves.
+    ///
+    /// # Panics
+    /// If the job cannot be built, or does not fit the checkpoint.
+    pub fn start(&mut self, parallelism: u32) {
+        assert!(self.attempt.is_none(), "the job runs already");
+        self.sizes.parallelism = parallelism;
+        let job = StreamEnv::build("test", |env| {
+            (self.function)(env);
+            Ok(())
+        });
+        let job = job.expect("a job that can be built");
+        let now = self.clock.now();
+        let latest = self.coordinator.latest().map(|latest| latest.manifest.clone());
+        let graph = self.sizes.place(&job, self.coordinator.next_subtask(), latest.as_ref());
+        let restore = latest.as_ref().map(|manifest| {
+            reflow_coordination::restore::plan(&job.graph, manifest, &graph, false)
+                .expect("a job that fits the checkpoint")
+        });
+        let codec = latest.as_ref().map_or(Codec::Exchange, |manifest| manifest.codec);
+        self.attempts += 1;
+        let id = AttemptId { epoch: LeaderEpoch(1), number: AttemptNumber(self.attempts) };
+        let restore = (restore.unwrap_or_default(), codec);
+        let (attempt, failures) =
+            Attempt::deploy(id, &job, &graph, &self.clock, self.sizes.executors, restore);
+        self.failures.extend(failures);
+        self.coordinator.begin_attempt(now, id, attempt.participants.clone(), &job.graph, &graph);
+        self.assign_splits(&job, &graph, &attempt, latest.as_ref());
+        self.attempt = Some(attempt);
+        self.settle();
+    }
+
+    fn assign_splits(
+        &mut self,
+        job: &Job,
+        graph: &reflow_graph::ExecutionGraph,
+        attempt: &Attempt,
+        latest: Option<&Manifest>,
+    ) {
+        self.enumerators.clear();
+        for (uid, make) in &job.enumerators {
+            let mut enumerator = make();
+            let state =
+                latest.and_then(|manifest| manifest.enumerators.iter().find(|(of, _)| of == uid).cloned());
+            if let Some((_, state)) = state {
+                enumerator.restore(&state).expect("an enumerator restores what it wrote");
+            }
+            let splits = enumerator.take_splits();
+            self.enumerators.push((uid.clone(), enumerator.snapshot()));
+            let of_uid = |op: &reflow_graph::Operator| op.uid == *uid;
+            let mut vertices = job.graph.numbered_vertices();
+            let found = vertices.find(|(_, vertex)| vertex.operators.iter().any(of_uid));
+            let (vertex, _) = found.expect("an enumerator belongs to a vertex");
+            attempt.assign(&graph.vertex(vertex).subtasks, splits);
+        }
+    }
+
+    /// Runs the job until nothing moves. The clock stands still.
+    ///
+    /// # Panics
+    /// If it does not come to rest.
+    pub fn settle(&mut self) {
+        self.running().machines.wake_all();
+        for _ in 0..MAX_STEPS {
+            if !self.step() {
+                return;
+            }
+        }
+        panic!("the job does not come to rest in {MAX_STEPS} steps");
+    }
+
+    /// Lets `count` things happen: steps of slots, arrivals of frames, answers of storage.
+    pub fn steps(&mut self, count: usize) {
+        self.running().machines.wake_all();
+        for _ in 0..count {
+            self.step();
+        }
+    }
+
+    /// Moves the clock on, stopping wherever a slot wants to be woken, and runs the job meanwhile.
+    pub fn advance(&mut self, duration: Duration) {
+        let end = self.clock.now() + duration;
+        loop {
+            self.settle();
+            match self.running().machines.next_wake().filter(|wake| *wake < end) {
+                Some(wake) => self.clock.advance_to(wake),
+                None => break,
+            }
+        }
+        self.clock.advance_to(end);
+        self.settle();
+    }
+
+    /// Runs the job, takes a checkpoint and says whether it is complete.
+    pub fn checkpoint(&mut self) -> bool {
+        self.settle();
+        self.trigger(AfterBarrier::Continue);
+        self.has_completed()
+    }
+
+    /// Triggers a checkpoint after which sources do as told, and runs the job on. What of it is complete is seen by
+    /// [`has_completed`](Self::has_completed).
+    pub fn trigger(&mut self, then: AfterBarrier) {
+        self.begin_checkpoint(then);
+        self.settle();
+    }
+
+    /// Triggers a checkpoint without running the job.
+    pub fn begin_checkpoint(&mut self, then: AfterBarrier) {
+        let (purpose, directory) = match then {
+            AfterBarrier::Continue => (Purpose::User, None),
+            AfterBarrier::Pause => (Purpose::Rescale, None),
+            AfterBarrier::Finish => (Purpose::Final, None),
+            AfterBarrier::Drain => (Purpose::Stop { drain: true }, Some("savepoints".to_owned())),
+        };
+        self.request(purpose, then, directory);
+    }
+
+    /// Whether the checkpoint that was triggered last is complete.
+    pub fn has_completed(&self) -> bool {
+        let failed = self.failed_checkpoints.last().map(|(id, _)| *id);
+        self.coordinator.is_settled() && self.completed.last().map(|(id, _)| *id) > failed
+    }
+
+    /// Takes a savepoint and gives its directory, or `None` if it failed.
+    pub fn savepoint(&mut self) -> Option<String> {
+        self.settle();
+        self.request(Purpose::Savepoint, AfterBarrier::Continue, Some("savepoints".to_owned()));
+        self.settle();
+        self.has_completed().then(|| self.completed.last().map(|(_, at)| at.clone())).flatten()
+    }
+
+    /// Gives up the checkpoint under way.
+    pub fn abort_checkpoint(&mut self) {
+        let effects = self.coordinator.on_tick(self.clock.now() + CHECKPOINT_TIMEOUT);
+        self.carry_out(effects);
+        self.settle();
+    }
+
+    /// Ends the attempt without warning: everything since the last checkpoint is lost.
+    pub fn kill(&mut self) {
+        self.attempt = None;
+        let effects = self.coordinator.end_attempt(self.clock.now());
+        self.carry_out(effects);
+    }
+
+    /// Takes a checkpoint after which nothing is emitted, and deploys the job anew with another parallelism.
+    ///
+    /// # Panics
+    /// If the checkpoint fails.
+    pub fn rescale(&mut self, parallelism: u32) {
+        self.settle();
+        self.trigger(AfterBarrier::Pause);
+        assert!(self.has_completed(), "{}", self.state());
+        self.kill();
+        self.start(parallelism);
+    }
+
+    /// Forgets all checkpoints and begins from a savepoint.
+    ///
+    /// # Panics
+    /// If it cannot be read.
+    pub fn start_from_savepoint(&mut self, directory: &str, parallelism: u32) {
+        assert!(self.attempt.is_none(), "the job runs already");
+        let at = Location(format!("{directory}/_metadata"));
+        let manifest = match self.store.answer(0, StoreOp::Get { at, range: None }) {
+            Ok(StoreReply::Bytes(bytes)) => manifest::decode(&bytes).expect("a savepoint that can be read"),
+            other => panic!("there is no savepoint in {directory}: {other:?}"),
+        };
+        let Decision::Complete(manifest) = manifest else { panic!("the savepoint was abandoned") };
+        self.coordinator = coordinator(Some(Recovered::from_savepoint(directory, *manifest)));
+        self.start(parallelism);
+    }
+
+    /// Runs the job to its end: when all inputs have ended, takes the last checkpoint. Says whether every subtask has
+    /// finished.
+    pub fn finish(&mut self) -> bool {
+        self.settle();
+        let attempt = self.running();
+        if !attempt.all(&attempt.ended) {
+            return false;
+        }
+        self.trigger(AfterBarrier::Finish);
+        self.is_finished()
+    }
+
+    /// Whether every subtask has finished.
+    pub fn is_finished(&self) -> bool {
+        self.attempt.as_ref().is_some_and(|attempt| attempt.all(&attempt.finished))
+    }
+
+    /// What went wrong and who is awaited, for messages of failed tests.
+    pub fn state(&self) -> String {
+        let Self { failures, failed_checkpoints, .. } = self;
+        let awaited = self.attempt.as_ref().map(|attempt| {
+            let missing = |set: &BTreeSet<SubtaskId>| -> Vec<u64> {
+                let all = attempt.participants.iter().map(|participant| participant.subtask);
+                all.filter(|subtask| !set.contains(subtask)).map(|subtask| subtask.0).collect()
+            };
+            let [starting, open, unfinished] =
+                [&attempt.running, &attempt.ended, &attempt.finished].map(missing);
+            format!("not running {starting:?}, not ended {open:?}, not finished {unfinished:?}")
+        });
+        format!("failed {failures:?}, checkpoints failed {failed_checkpoints:?}, {awaited:?}")
+    }
+
+    /// Whether every subtask has reached the end of its input.
+    pub fn is_ended(&self) -> bool {
+        self.attempt.as_ref().is_some_and(|attempt| attempt.all(&attempt.ended))
+    }
+
+    /// What the subtasks have counted, by vertex and index.
+    pub fn metrics(&mut self) -> Vec<SubtaskMetrics> {
+        let machines = &mut self.running().machines;
+        machines.metrics.clear();
+        machines.tell_all(|| SlotCommand::Measure);
+        self.settle();
+        let mut metrics = std::mem::take(&mut self.running().machines.metrics);
+        metrics.sort_by_key(|metrics| metrics.subtask);
+        metrics
+    }
+
+    fn running(&mut self) -> &mut Attempt {
+        self.attempt.as_mut().expect("the job runs")
+    }
+
+    fn step(&mut self) -> bool {
+        let attempt = self.attempt.as_mut().expect("the job runs");
+        let moved = attempt.machines.step(&mut self.order, &self.clock, &mut self.store);
+        let said = std::mem::take(&mut attempt.machines.said);
+        let heard = !said.is_empty();
+        for (subtask, event) in said {
+            self.hear(subtask, event);
+        }
+        moved || heard
+    }
+
+    fn hear(&mut self, subtask: SubtaskId, event: TaskEvent) {
+        let now = self.clock.now();
+        let Some(attempt) = self.attempt.as_mut() else { return };
+        let (id, coordinator) = (attempt.id, &mut self.coordinator);
+        let effects = match event {
+            TaskEvent::Running => {
+                attempt.running.insert(subtask);
+                if attempt.all(&attempt.running) { coordinator.set_running(now) } else { Vec::new() }
+            }
+            TaskEvent::Ended => {
+                attempt.ended.insert(subtask);
+                Vec::new()
+            }
+            TaskEvent::Finished => {
+                attempt.finished.insert(subtask);
+                coordinator.subtask_finished(id, subtask)
+            }
+            TaskEvent::Acknowledged { checkpoint, state, timing } => {
+                coordinator.on_acknowledged(now, id, checkpoint, subtask, state, timing)
+            }
+            TaskEvent::Declined { checkpoint, reason } => {
+                coordinator.on_declined(now, id, checkpoint, subtask, reason)
+            }
+            TaskEvent::Failed(failure) => {
+                self.failures.push(failure);
+                Vec::new()
+            }
+        };
+        self.carry_out(effects);
+    }
+
+    fn request(&mut self, purpose: Purpose, then: AfterBarrier, directory: Option<String>) {
+        let request = Request { purpose, then, request: None::<RequestId>, directory };
+        let effects = self.coordinator.request(self.clock.now(), request);
+        self.carry_out(effects);
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Act(action) => self.act(action),
+                Effect::Completed { checkpoint, at, .. } => self.completed.push((checkpoint, at)),
+                Effect::Failed { checkpoint, reason, .. } => self.failed_checkpoints.push((checkpoint, reason)),
+                Effect::TooManyFailures { .. } => {}
+            }
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        let now = self.clock.now();
+        match action {
+            Action::TriggerCheckpoint { checkpoint, kind, .. } => {
+                self.coordinator.set_enumerators(checkpoint, self.enumerators.clone());
+                self.tell_all(|| SlotCommand::Trigger(checkpoint, kind.clone()));
+            }
+            Action::NotifyCompleted { checkpoint, .. } => self.tell_all(|| SlotCommand::Completed(checkpoint)),
+            Action::NotifyAborted { checkpoint, .. } => self.tell_all(|| SlotCommand::Aborted(checkpoint)),
+            Action::StoreManifest { checkpoint, at, manifest } => {
+                let outcome = self.decide(at, &Decision::Complete(manifest));
+                let effects = self.coordinator.on_manifest_stored(now, checkpoint, outcome);
+                self.carry_out(effects);
+            }
+            Action::StoreAbandoned { checkpoint, at } => {
+                let outcome = self.decide(at, &Decision::Abandoned);
+                let effects = self.coordinator.on_abandoned_stored(now, checkpoint, outcome);
+                self.carry_out(effects);
+            }
+            Action::DeleteObjects { objects } => {
+                for object in objects {
+                    let deleted = self.store.answer(0, StoreOp::Delete { at: Location(object) });
+                    deleted.expect("deleting succeeds");
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn tell_all(&self, command: impl Fn() -> SlotCommand) {
+        if let Some(attempt) = &self.attempt {
+            attempt.machines.tell_all(command);
+        }
+    }
+
+    fn decide(&mut self, at: String, decision: &Decision) -> StoreOutcome {
+        let (at, body) = (Location(at), manifest::encode(decision));
+        match self.store.answer(0, StoreOp::Put { at, body, mode: PutMode::Create }) {
+            Ok(_) => StoreOutcome::Won,
+            Err(StoreError::AlreadyExists(_)) => StoreOutcome::Lost,
+            Err(error) => StoreOutcome::Failed(error.to_string()),
+        }
+    }
+}
+
+fn coordinator(recovered: Option<Recovered>) -> Coordinator {
+    let settings = Settings {
+        interval: None,
+        timeout: CHECKPOINT_TIMEOUT,
+        min_pause: Duration::ZERO,
+        tolerable_failures: u32::MAX,
+        retained: 1,
+        job_dir: "/checkpoints".to_owned(),
+        keep_on_cancellation: false,
+    };
+    let identity =
+        Identity { job: JobId(1), name: "test".to_owned(), epoch: LeaderEpoch(1), build: "test".to_owned() };
+    Coordinator::new(settings, identity, recovered, Instant::default())
+}

@@ -1,0 +1,80 @@
+//! The one check that every stateful operator has to pass.
+
+use crate::{Collect, Feed, Harness};
+use reflow_stream::StreamEnv;
+use serde::{Serialize, de::DeserializeOwned};
+use std::fmt::Debug;
+use std::rc::Rc;
+
+/// From how many subtasks to how many.
+const RESCALES: [(u32, u32); 4] = [(1, 2), (2, 1), (2, 3), (3, 3)];
+
+/// Runs a job over the same records without interruption, and with rescales and crashes in the middle of them, and
+/// asserts that the same is committed. Returns that, in ascending order.
+///
+/// `records` are given by split; `job` reads the feed and writes to the sink. What it writes may depend on the order
+/// of records within a split, not on that between splits. Its clock stands still.
+///
+/// # Panics
+/// If the outputs differ, with the case in which they do.
+pub fn check_rescales<I, O>(
+    records: Vec<Vec<I>>,
+    job: impl Fn(&mut StreamEnv, Feed<I>, Collect<O>) + 'static,
+) -> Vec<O>
+where
+    I: Clone + Send + 'static,
+    O: Serialize + DeserializeOwned + Clone + Ord + Debug + Send + 'static,
+{
+    let job = Rc::new(job);
+    let start = |parallelism: u32| {
+        let (feed, out, job) = (Feed::new(records.len()), Collect::new("out"), job.clone());
+        let (source, sink) = (feed.clone(), out.clone());
+        let mut harness = Harness::new(move |env| job(env, source.clone(), sink.clone()));
+        harness = harness.on_executors(if parallelism == 1 { 1 } else { 2 });
+        (feed, out, harness)
+    };
+    let push = |feed: &Feed<I>, from: usize, to: usize| {
+        for (number, split) in records.iter().enumerate() {
+            let at = |eighth: usize| split.len() * eighth / 8;
+            feed.push(number, split[at(from)..at(to)].iter().cloned());
+        }
+    };
+
+    let (feed, out, mut harness) = start(1);
+    harness.start(1);
+    push(&feed, 0, 8);
+    feed.end();
+    assert!(harness.finish(), "uninterrupted: {}", harness.state());
+    let expected = out.committed(&harness);
+
+    for (from, to) in RESCALES {
+        for seed in 1..=3 {
+            let about = format!("from {from} to {to}, order {seed}");
+            let (feed, out, harness) = start(from.max(to));
+            let mut harness = harness.in_random_order(seed);
+            harness.start(from);
+            push(&feed, 0, 2);
+            assert!(harness.checkpoint(), "{about}: {}", harness.state());
+            push(&feed, 2, 3);
+            // In full flight: a checkpoint among records, then records that are read twice.
+            harness.steps(7 * seed as usize);
+            harness.begin_checkpoint(reflow_protocol::control::AfterBarrier::Continue);
+            harness.settle();
+            push(&feed, 3, 4);
+            harness.settle();
+            harness.kill();
+            harness.start(to);
+            push(&feed, 4, 6);
+            harness.rescale(from);
+            push(&feed, 6, 7);
+            let savepoint = harness.savepoint().expect("a savepoint");
+            harness.kill();
+            harness.start_from_savepoint(&savepoint, to);
+            push(&feed, 7, 8);
+            feed.end();
+            assert!(harness.finish(), "{about}: {}", harness.state());
+            assert_eq!(out.committed(&harness), expected, "{about}");
+        }
+    }
+    expected
+}

@@ -1,0 +1,107 @@
+//! An object store in memory, which fails when the test wants it to.
+
+use bytes::{Bytes, BytesMut};
+use reflow_env::{Location, ObjectMeta, PutMode, StoreError, StoreOp, StoreReply, StoreResult};
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// Objects by name. Requests are answered at once; the harness decides when the answer arrives.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    objects: BTreeMap<String, Bytes>,
+    /// By executor and number.
+    uploads: BTreeMap<(usize, u64), BytesMut>,
+    failing: Option<String>,
+}
+
+impl MemoryStore {
+    /// From now on writes below `prefix` fail: `""` for all.
+    pub fn fail_writes(&mut self, prefix: &str) {
+        self.failing = Some(prefix.to_owned());
+    }
+
+    /// Writes succeed again.
+    pub fn heal(&mut self) {
+        self.failing = None;
+    }
+
+    /// The objects below `prefix`, by name.
+    pub fn below<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a Bytes)> {
+        let from = self.objects.range(prefix.to_owned()..);
+        from.take_while(move |(name, _)| name.starts_with(prefix)).map(|(name, body)| (name.as_str(), body))
+    }
+
+    /// Replaces an object's bytes: to damage it.
+    pub fn overwrite(&mut self, name: &str, body: impl Into<Bytes>) {
+        self.objects.insert(name.to_owned(), body.into());
+    }
+
+    /// Carries out a request of a slot.
+    pub(crate) fn answer(&mut self, slot: usize, op: StoreOp) -> StoreResult {
+        match op {
+            StoreOp::Put { at, body, mode } => self.put(at, body, mode),
+            StoreOp::Upload { upload, at, part, last } => {
+                self.may_write(&at)?;
+                self.uploads.entry((slot, upload)).or_default().extend_from_slice(&part);
+                if last {
+                    let body = self.uploads.remove(&(slot, upload)).unwrap_or_default();
+                    self.objects.insert(at.0, body.freeze());
+                }
+                Ok(StoreReply::Done)
+            }
+            StoreOp::CancelUpload { upload } => {
+                self.uploads.remove(&(slot, upload));
+                Ok(StoreReply::Done)
+            }
+            StoreOp::Get { at, range } => self.get(at, range),
+            StoreOp::List { below } => {
+                let meta = |(name, body): (&str, &Bytes)| ObjectMeta {
+                    at: Location(name.to_owned()),
+                    len: body.len() as u64,
+                };
+                let prefix = format!("{}/", below.0.trim_end_matches('/'));
+                Ok(StoreReply::Objects(self.below(&prefix).map(meta).collect()))
+            }
+            StoreOp::Delete { at } => {
+                self.objects.remove(&at.0);
+                Ok(StoreReply::Done)
+            }
+            StoreOp::Rename { from, to } => {
+                self.may_write(&to)?;
+                let body = self.objects.remove(&from.0).ok_or(StoreError::NotFound(from))?;
+                self.objects.insert(to.0, body);
+                Ok(StoreReply::Done)
+            }
+            StoreOp::MakeExecutable { at } => Err(failed(at, "nothing in memory can be run")),
+        }
+    }
+
+    fn put(&mut self, at: Location, body: Bytes, mode: PutMode) -> StoreResult {
+        self.may_write(&at)?;
+        if mode == PutMode::Create && self.objects.contains_key(&at.0) {
+            return Err(StoreError::AlreadyExists(at));
+        }
+        self.objects.insert(at.0, body);
+        Ok(StoreReply::Done)
+    }
+
+    fn get(&self, at: Location, range: Option<Range<u64>>) -> StoreResult {
+        let Some(body) = self.objects.get(&at.0) else { return Err(StoreError::NotFound(at)) };
+        let Some(Range { start, end }) = range else { return Ok(StoreReply::Bytes(body.clone())) };
+        if end > body.len() as u64 {
+            return Err(failed(at, "the range ends after the object"));
+        }
+        Ok(StoreReply::Bytes(body.slice(start as usize..end as usize)))
+    }
+
+    fn may_write(&self, at: &Location) -> Result<(), StoreError> {
+        match &self.failing {
+            Some(prefix) if at.0.starts_with(prefix) => Err(failed(at.clone(), "no space left")),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn failed(at: Location, reason: &str) -> StoreError {
+    StoreError::Failed { at, reason: reason.to_owned() }
+}
