@@ -1,1 +1,68 @@
 //! Write streaming jobs that grow and shrink with their cluster.
+//!
+//! A job is a function that builds streams; [`main!`] makes an executable of it, which can run itself
+//! (`JOB run`), be the job's JobManager (`JOB jobmanager`), or run tasks for a TaskManager.
+//!
+//! ```no_run
+//! use reflow::prelude::*;
+//!
+//! fn count(env: &mut StreamEnv, args: &Args) -> JobResult {
+//!     let numbers = args.parse("numbers", 1_000u64)?;
+//!     env.source("numbers", Generator::new(|index| index).count(numbers))
+//!         .key_by(|number: &u64| number % 10)
+//!         .reduce(|a, b| a + b)
+//!         .sink("out", Print::stdout());
+//!     Ok(())
+//! }
+//!
+//! reflow::main!(count);
+//! ```
+
+pub mod args;
+#[doc(hidden)]
+pub mod launch;
+
+pub use args::Args;
+pub use reflow_api::{
+    Aggregate, Context, Data, Emit, Enumerator, EnumeratorPoll, Io, Polled, ProcessFunction, Reader, Sink, Source,
+    TimeDomain, Transaction, UserError, Watermarks, Writer, window,
+};
+pub use reflow_connectors as connectors;
+pub use reflow_stream::{KeyedStream, Pipeline, SharedStream, SinkHandle, Stream, StreamEnv, WindowedStream};
+pub use reflow_types::{Key, KeyWriter, MAX_WATERMARK, MIN_WATERMARK, NO_TIMESTAMP, Timestamp};
+
+/// What a job function returns.
+pub type JobResult = Result<(), UserError>;
+
+/// A job function.
+pub type JobFunction = fn(&mut StreamEnv, &Args) -> JobResult;
+
+/// What most jobs need.
+pub mod prelude {
+    pub use crate::window::{
+        CountEvictor, CountTrigger, DeltaTrigger, EventTimeTrigger, GlobalWindows, SlidingWindows, TimeEvictor,
+        TumblingWindows, Window, Windowed,
+    };
+    pub use crate::connectors::{
+        collection::Collection, file_sink::FileSink, file_source::FileSource, generator::Generator, print::Print,
+    };
+    pub use crate::{
+        Aggregate, Args, Context, JobResult, Key, ProcessFunction, SharedStream, Stream, StreamEnv, TimeDomain,
+        Timestamp, Watermarks,
+    };
+    pub use std::time::Duration;
+}
+
+/// Many small objects live as long as their key: an allocator that is made for that is worth a factor.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Makes an executable of a job function.
+#[macro_export]
+macro_rules! main {
+    ($job:path) => {
+        fn main() -> ::std::process::ExitCode {
+            $crate::launch::main(env!("CARGO_BIN_NAME"), $job)
+        }
+    };
+}

@@ -8,7 +8,7 @@ pub use assigner::{Assigner, GlobalWindows, SlidingWindows, TumblingWindows, Win
 pub use evictor::{CountEvictor, Evictor, TimeEvictor};
 pub use trigger::{CountTrigger, DeltaTrigger, EventTimeTrigger, Trigger, TriggerResult};
 
-use reflow_types::{MAX_WATERMARK, MIN_WATERMARK, Timestamp};
+use reflow_types::{Key, KeyWriter, MAX_WATERMARK, MIN_WATERMARK, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// A window in event time: `start ..  end`, in milliseconds since the Unix epoch.
@@ -27,6 +27,14 @@ impl Window {
     /// The watermark at which the window is over.
     pub fn max_timestamp(&self) -> Timestamp {
         if self.end == MAX_WATERMARK { MAX_WATERMARK } else { self.end - 1 }
+    }
+}
+
+/// Results can be grouped by their window.
+impl Key for Window {
+    fn encode(&self, out: &mut KeyWriter) {
+        self.start.encode(out);
+        self.end.encode(out);
     }
 }
 

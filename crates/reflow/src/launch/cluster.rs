@@ -1,0 +1,90 @@
+//! `JOB run`: a cluster inside this process.
+
+use super::job_manager::{self, system};
+use super::{Executable, LaunchError, Options, executor, logging, machine};
+use reflow_config::options;
+use reflow_env::real::{self, ChildMode, Clock, Storage};
+use reflow_env::{ChildCommand, Input, Output, Process, Signal};
+use reflow_protocol::deployment::ExecutorStart;
+use reflow_taskmanager::manager::{Settings, TaskManager};
+use reflow_types::{Instant, TaskManagerId};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Runs the job with `task_managers` TaskManagers, and says how to look at it.
+pub(super) fn run(executable: Executable, task_managers: u32, options: &Options) -> Result<ExitCode, LaunchError> {
+    logging::start("warn");
+    let options = with_defaults(options)?;
+    let config = job_manager::load(&options)?;
+    let runtime = job_manager::runtime()?;
+    let clock = Clock::start();
+    let child = move |command: ChildCommand| child(executable, &command, clock);
+    let driver = real::Options {
+        clock,
+        storage: storage_options(&config.to_properties())?,
+        child: ChildMode::InProcess(Arc::new(child)),
+        runtime: Some(runtime.handle().clone()),
+        ..Default::default()
+    };
+    for number in 0..task_managers.max(1) {
+        let id = machine::random().map_err(system("cannot read random numbers"))?;
+        let lib = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.to_owned()));
+        let settings = Settings::new(&config, machine::inspect(lib).map_err(system("cannot inspect this machine"))?);
+        let process = Box::new(TaskManager::new(TaskManagerId(u128::from_le_bytes(id)), settings));
+        let thread = real::spawn(format!("taskmanager-{number}"), process, Signal::default(), driver.clone());
+        thread.map_err(system("cannot start a TaskManager"))?;
+    }
+    let port = options::REST_PORT.get(&config);
+    eprintln!("{} runs with {task_managers} TaskManagers; look at http://localhost:{port}", executable.name);
+    let exit = job_manager::drive(executable, &options, &config, &runtime, real::Options { signals: true, ..driver })?;
+    if exit.code != 0 {
+        eprintln!("{}: {}", executable.name, exit.reason);
+    }
+    Ok(ExitCode::from(u8::try_from(exit.code).unwrap_or(1)))
+}
+
+/// In one process, checkpoints live in memory and the job follows its slots, unless options say otherwise.
+fn with_defaults(options: &Options) -> Result<Options, LaunchError> {
+    let free = std::net::TcpListener::bind(("127.0.0.1", 0)).and_then(|socket| socket.local_addr());
+    let port = free.map_err(system("cannot find a free port"))?.port();
+    let defaults = [
+        ("jobmanager.rpc.address", "127.0.0.1".to_owned()),
+        ("jobmanager.rpc.port", port.to_string()),
+        ("execution.checkpointing.dir", "memory://checkpoints".to_owned()),
+        ("jobmanager.scheduler", "adaptive".to_owned()),
+        ("scheduler-mode", "reactive".to_owned()),
+    ];
+    let given = |key: &str| options.definitions.iter().any(|d| d.split('=').next() == Some(key));
+    let mut definitions: Vec<String> =
+        defaults.iter().filter(|(key, _)| !given(key)).map(|(key, value)| format!("{key}={value}")).collect();
+    definitions.extend(options.definitions.iter().cloned());
+    Ok(Options { definitions, ..options.clone() })
+}
+
+/// Storage with the credentials that the options hold.
+pub(super) fn storage_options(_properties: &str) -> Result<Storage, LaunchError> {
+    Ok(Storage::default())
+}
+
+/// An executor on a thread of this process, as `JOB executor` is one in a process of its own.
+fn child(executable: Executable, command: &ChildCommand, clock: Clock) -> (Box<dyn Process>, Signal) {
+    let start = command.stdin.get(4..).unwrap_or_default();
+    let built = ExecutorStart::decode(start).map_err(LaunchError::from);
+    match built.and_then(|start| executor::process(executable, start, clock)) {
+        Ok(started) => started,
+        Err(error) => (Box::new(Broken(error.to_string())), Signal::default()),
+    }
+}
+
+/// Takes the place of a process that could not start.
+struct Broken(String);
+
+impl Process for Broken {
+    fn handle(&mut self, _: Instant, _: Input, out: &mut Vec<Output>) {
+        out.push(Output::Exit { code: 2, reason: self.0.clone() });
+    }
+
+    fn next_wakeup(&self) -> Option<Instant> {
+        None
+    }
+}

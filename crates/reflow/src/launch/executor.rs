@@ -1,0 +1,44 @@
+//! `JOB executor`: runs tasks for the TaskManager that started it.
+
+use super::{Executable, LaunchError, logging, machine};
+use reflow_env::real::{self, Clock, Options};
+use reflow_env::{Process, Signal};
+use reflow_protocol::deployment::ExecutorStart;
+use reflow_taskmanager::executor::{Executor, ExecutorOptions};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+pub(super) fn run(executable: Executable) -> Result<ExitCode, LaunchError> {
+    logging::start("info");
+    let system = |what| move |error| LaunchError::System { what, error };
+    let message = real::read_stdin().map_err(system("cannot read what the TaskManager says"))?;
+    real::end_when_stdin_closes(|| std::process::exit(0));
+    let start = ExecutorStart::decode(&message)?;
+    let storage = super::cluster::storage_options(&start.properties)?;
+    let clock = Clock::start();
+    let (process, signal) = process(executable, start, clock)?;
+    let exit = real::run(process, signal, Options { clock, storage, ..Options::default() });
+    if exit.code != 0 {
+        tracing::error!("the executor ends: {}", exit.reason);
+    }
+    Ok(ExitCode::from(u8::try_from(exit.code).unwrap_or(1)))
+}
+
+/// The executor's process, with the job built anew.
+pub(super) fn process(
+    executable: Executable,
+    start: ExecutorStart,
+    clock: Clock,
+) -> Result<(Box<dyn Process>, Signal), LaunchError> {
+    let job = executable.build(&start.start.job_args)?;
+    let signal = Signal::default();
+    let executor = Executor::new(ExecutorOptions {
+        start,
+        job,
+        clock: Arc::new(clock),
+        signal: signal.clone(),
+        memory: Box::new(machine::memory),
+        pid: std::process::id(),
+    });
+    Ok((Box::new(executor), signal))
+}

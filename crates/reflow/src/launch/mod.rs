@@ -1,0 +1,156 @@
+//! What a job's executable does with its command line.
+
+mod cluster;
+mod executor;
+mod job_manager;
+pub mod logging;
+pub mod machine;
+
+use crate::args::{Args, ArgsError};
+use crate::JobFunction;
+use clap::{Parser, Subcommand};
+use reflow_config::ConfigError;
+use reflow_stream::{Job, JobError, StreamEnv};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// A job, as this executable holds it.
+#[derive(Clone, Copy)]
+pub(crate) struct Executable {
+    /// Its name: the job's name, unless the job function gives another.
+    pub(crate) name: &'static str,
+    /// Builds it.
+    pub(crate) function: JobFunction,
+}
+
+/// A Reflow job.
+///
+/// Run it here with `run`, or put it into the lib/ directory of a distribution and start it with
+/// bin/standalone-job.sh.
+#[derive(Parser)]
+#[command(version, about, long_about)]
+struct CommandLine {
+    /// Print what this executable is, as JSON, and end.
+    #[arg(long, exclusive = true)]
+    describe: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the job on a cluster inside this process: a JobManager and TaskManagers.
+    Run {
+        /// How many TaskManagers.
+        #[arg(long, default_value_t = 2)]
+        task_managers: u32,
+        #[command(flatten)]
+        options: Options,
+    },
+    /// Be the JobManager of this job: what bin/standalone-job.sh starts.
+    Jobmanager {
+        #[command(flatten)]
+        options: Options,
+    },
+    /// Run tasks. Started by a TaskManager, which says on standard input what for.
+    #[command(hide = true)]
+    Executor,
+    /// Print the job graph as JSON.
+    Plan {
+        /// The job's own arguments.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+}
+
+/// What `run` and `jobmanager` share.
+#[derive(clap::Args, Clone)]
+pub(crate) struct Options {
+    /// The directory of config.yaml.
+    #[arg(long)]
+    pub(crate) config_dir: Option<PathBuf>,
+    /// Set an option; wins over config.yaml and the environment.
+    #[arg(short = 'D', value_name = "KEY=VALUE")]
+    pub(crate) definitions: Vec<String>,
+    /// Begin anew, whatever state an earlier run left.
+    #[arg(long)]
+    pub(crate) fresh: bool,
+    /// Start from this savepoint.
+    #[arg(long = "fromSavepoint", short = 's', value_name = "PATH")]
+    pub(crate) from_savepoint: Option<String>,
+    /// Restore checkpoints of another build of the job, whose types of state are the same.
+    #[arg(long)]
+    pub(crate) allow_other_build: bool,
+    /// The job's own arguments.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) args: Vec<String>,
+}
+
+/// Why an executable could not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LaunchError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Args(#[from] ArgsError),
+    #[error(transparent)]
+    Job(#[from] JobError),
+    #[error("cannot listen for REST on {address}: {error}; set rest.port")]
+    Rest { address: String, error: std::io::Error },
+    #[error("{what}: {error}")]
+    System { what: &'static str, error: std::io::Error },
+    #[error("cannot understand the TaskManager: {0}")]
+    Protocol(#[from] reflow_protocol::ProtocolError),
+}
+
+/// The `main` of a job's executable.
+pub fn main(name: &'static str, function: JobFunction) -> ExitCode {
+    let executable = Executable { name, function };
+    let line = CommandLine::parse();
+    if line.describe {
+        println!("{}", describe(name));
+        return ExitCode::SUCCESS;
+    }
+    let result = match line.command {
+        Some(Command::Run { task_managers, options }) => cluster::run(executable, task_managers, &options),
+        Some(Command::Jobmanager { options }) => job_manager::run(executable, &options),
+        Some(Command::Executor) => executor::run(executable),
+        Some(Command::Plan { args }) => executable.plan(&args),
+        None => {
+            eprintln!("{name} is a Reflow job. Try '{name} run', or '{name} --help'.");
+            return ExitCode::from(2);
+        }
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("{name}: {error}");
+        ExitCode::from(2)
+    })
+}
+
+/// Begins with `{"reflow":`, by which scripts tell a job from other programs.
+fn describe(name: &str) -> String {
+    let name = serde_json::Value::from(name);
+    format!(
+        r#"{{"reflow":"{}","protocol":{},"target":"{}","job":{name}}}"#,
+        env!("CARGO_PKG_VERSION"),
+        reflow_protocol::hello::PROTOCOL_VERSION,
+        machine::target(),
+    )
+}
+
+impl Executable {
+    /// Calls the job function.
+    pub(crate) fn build(self, args: &[String]) -> Result<Job, LaunchError> {
+        let args = Args::new(args.iter().cloned())?;
+        let job = StreamEnv::build(self.name, |env| (self.function)(env, &args))?;
+        args.check_all_asked()?;
+        Ok(job)
+    }
+
+    fn plan(self, args: &[String]) -> Result<ExitCode, LaunchError> {
+        let job = self.build(args)?;
+        let json = serde_json::to_string_pretty(job.graph.as_ref()).expect("a graph is plain data");
+        println!("{json}");
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,28 @@
+//! The smallest whole job: read, split, key, count, print.
+//!
+//! `cargo run --bin count_words -- run` counts words of three lines; the job is bounded, so it ends by itself. Give
+//! it a file or a directory by `-- run --input PATH`.
+
+use reflow::prelude::*;
+
+fn count_words(env: &mut StreamEnv, args: &Args) -> JobResult {
+    const TEXT: [&str; 3] = ["to be or not to be", "that is the question", "whether tis nobler in the mind"];
+    match args.get("input")? {
+        Some(path) => count(env.source("lines", FileSource::lines(path))),
+        None => count(env.source("lines", Collection::of(TEXT.map(str::to_owned)))),
+    }
+    Ok(())
+}
+
+/// A function over streams names what flows, not the operators before it.
+fn count(lines: Stream<impl reflow::Pipeline<Out = String>>) {
+    lines
+        .flat_map(|line: String| line.split_whitespace().map(str::to_lowercase).collect::<Vec<_>>())
+        .key_by(|word: &String| word.clone())
+        .window(GlobalWindows)
+        .count()
+        .map(|counted| format!("{} {}", counted.value, counted.key))
+        .sink("counts", Print::stdout());
+}
+
+reflow::main!(count_words);

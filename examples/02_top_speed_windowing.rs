@@ -1,0 +1,63 @@
+//! TopSpeedWindowing, Flink's example of elastic scaling: cars report their speed; of each car's last 10 seconds the
+//! highest speed is printed whenever the car has gone another 50 metres.
+//!
+//! `cargo run --bin top_speed_windowing -- run` runs it for ever; look at http://localhost:8081 meanwhile.
+
+use reflow::prelude::*;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What a car reports each 100 ms.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct CarEvent {
+    car: u64,
+    /// km/h.
+    speed: u32,
+    /// Metres since the start.
+    distance: f64,
+    /// Milliseconds since the Unix epoch.
+    time: Timestamp,
+}
+
+impl fmt::Display for CarEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "car {}: {} km/h at {:.0} m", self.car, self.speed, self.distance)
+    }
+}
+
+/// Cars that speed up by 5 km/h a report until they do 100, slow down until they stand, and begin again.
+fn drive(cars: u64) -> impl Fn(u64) -> CarEvent + Clone + Send {
+    const CYCLE: u64 = 40;
+    let speed = |step: u64| 5 * (step % CYCLE).min(CYCLE - step % CYCLE);
+    move |index| {
+        let (car, step) = (index % cars, index / cars + index % cars);
+        let whole_cycles = step / CYCLE * (0..CYCLE).map(speed).sum::<u64>();
+        let kmh_steps = whole_cycles + (0..=step % CYCLE).map(speed).sum::<u64>();
+        let distance = kmh_steps as f64 / 3.6 * 0.1;
+        CarEvent { car, speed: speed(step) as u32, distance, time: (index / cars * 100) as Timestamp }
+    }
+}
+
+fn top_speed(env: &mut StreamEnv, args: &Args) -> JobResult {
+    let cars = args.parse("cars", 10u64)?.max(1);
+    let mut source = Generator::new(drive(cars)).rate(args.parse("rate", 100.0)?);
+    if args.get("events")?.is_some() {
+        source = source.count(args.parse("events", 0)?);
+    }
+    let top_speeds = env
+        .source("cars", source)
+        .assign_event_time(|event: &CarEvent| event.time, Watermarks::monotonic())
+        .key_by(|event: &CarEvent| event.car)
+        .window(GlobalWindows)
+        .evict(TimeEvictor::keep_last(Duration::from_secs(10)))
+        .trigger(DeltaTrigger::every(50.0, |event: &CarEvent| event.distance))
+        .max_by(|event| event.speed)
+        .uid("top-speed");
+    match args.get("output")? {
+        Some(directory) => top_speeds.sink("files", FileSink::new(directory, reflow::connectors::format::Lines)),
+        None => top_speeds.sink("print", Print::stdout()),
+    };
+    Ok(())
+}
+
+reflow::main!(top_speed);
