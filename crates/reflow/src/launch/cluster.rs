@@ -13,7 +13,8 @@ use std::sync::Arc;
 
 /// Runs the job with `task_managers` TaskManagers, and says how to look at it.
 pub(super) fn run(executable: Executable, task_managers: u32, options: &Options) -> Result<ExitCode, LaunchError> {
-    logging::start("warn");
+    // That TaskManagers try again until the JobManager listens is no news here.
+    logging::start("warn,reflow_taskmanager::manager=error");
     let options = with_defaults(options)?;
     let config = job_manager::load(&options)?;
     let runtime = job_manager::runtime()?;

@@ -11,6 +11,7 @@ use crate::JobFunction;
 use clap::{Parser, Subcommand};
 use reflow_config::ConfigError;
 use reflow_stream::{Job, JobError, StreamEnv};
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -58,7 +59,7 @@ enum Command {
     /// Print the job graph as JSON.
     Plan {
         /// The job's own arguments.
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        #[arg(last = true)]
         args: Vec<String>,
     },
 }
@@ -82,7 +83,7 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) allow_other_build: bool,
     /// The job's own arguments.
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(last = true)]
     pub(crate) args: Vec<String>,
 }
 
@@ -106,7 +107,7 @@ pub(crate) enum LaunchError {
 /// The `main` of a job's executable.
 pub fn main(name: &'static str, function: JobFunction) -> ExitCode {
     let executable = Executable { name, function };
-    let line = CommandLine::parse();
+    let line = CommandLine::parse_from(separate_job_args(std::env::args()));
     if line.describe {
         println!("{}", describe(name));
         return ExitCode::SUCCESS;
@@ -125,6 +126,36 @@ pub fn main(name: &'static str, function: JobFunction) -> ExitCode {
         eprintln!("{name}: {error}");
         ExitCode::from(2)
     })
+}
+
+/// Job arguments begin with the first that this command line does not know, so that nobody has to write `--` before
+/// them.
+fn separate_job_args(arguments: impl Iterator<Item = String>) -> Vec<String> {
+    const WITH_VALUE: [&str; 5] = ["-D", "-s", "--config-dir", "--fromSavepoint", "--task-managers"];
+    const ALONE: [&str; 7] =
+        ["--fresh", "--allow-other-build", "--help", "-h", "--version", "-V", "--describe"];
+    let mut arguments: VecDeque<String> = arguments.collect();
+    let mut line: Vec<String> = arguments.drain(..arguments.len().min(2)).collect();
+    while let Some(argument) = arguments.pop_front() {
+        let name = argument.split('=').next().unwrap_or_default();
+        let known = ALONE.contains(&name) || WITH_VALUE.contains(&name) || argument.starts_with("-D");
+        if argument == "--" {
+            arguments.push_front(argument);
+            break;
+        }
+        if !known {
+            line.push("--".to_owned());
+            arguments.push_front(argument);
+            break;
+        }
+        let takes_next = WITH_VALUE.contains(&argument.as_str());
+        line.push(argument);
+        if takes_next {
+            line.extend(arguments.pop_front());
+        }
+    }
+    line.extend(arguments);
+    line
 }
 
 /// Begins with `{"reflow":`, by which scripts tell a job from other programs.
@@ -152,5 +183,24 @@ impl Executable {
         let json = serde_json::to_string_pretty(job.graph.as_ref()).expect("a graph is plain data");
         println!("{json}");
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn job_arguments_need_no_separator() {
+        let check = |line: &str, expect: &str| {
+            let split = separate_job_args(line.split(' ').map(str::to_owned));
+            assert_eq!(split.join(" "), expect);
+        };
+        check("job run", "job run");
+        check("job run -Da=b --fresh", "job run -Da=b --fresh");
+        check("job run -D a=b --rate 3 -Dc=d", "job run -D a=b -- --rate 3 -Dc=d");
+        check("job jobmanager --config-dir conf --cars=2", "job jobmanager --config-dir conf -- --cars=2");
+        check("job run --fresh -- --rate 3", "job run --fresh -- --rate 3");
+        check("job plan --events 5", "job plan -- --events 5");
     }
 }
