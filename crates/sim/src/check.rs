@@ -14,8 +14,10 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Watches the storage.
 #[derive(Default)]
 pub struct Checker {
-    /// The manifests of complete checkpoints and what they name.
-    manifests: BTreeMap<String, BTreeSet<String>>,
+    /// How many complete checkpoints are kept.
+    retained: usize,
+    /// The manifests of complete checkpoints, what they are called and what they name.
+    manifests: BTreeMap<CheckpointId, (String, BTreeSet<String>)>,
     /// How many checkpoints were completed.
     pub checkpoints: u64,
     /// The highest complete checkpoint.
@@ -27,6 +29,11 @@ pub struct Checker {
 const SHOWN: usize = 8;
 
 impl Checker {
+    /// Nothing was seen yet; `retained` is how many complete checkpoints are kept.
+    pub fn new(retained: usize) -> Self {
+        Self { retained, ..Self::default() }
+    }
+
     /// Looks at what has changed; says whether something was committed.
     pub fn look(&mut self, storage: &mut Storage) -> bool {
         let mut newly_committed = false;
@@ -47,8 +54,12 @@ impl Checker {
                     }
                     self.decided(name, storage);
                 }
-                Change::Deleted { name } if name.ends_with("/_metadata") => drop(self.manifests.remove(name)),
+                Change::Deleted { name } if name.ends_with("/_metadata") => {
+                    self.manifests.retain(|_, (manifest, _)| manifest != name);
+                }
                 Change::Deleted { name } => self.deleted(name),
+                // Nothing of a job that is over is needed.
+                Change::Written { name, .. } if name.contains("/ended/") => self.retained = 0,
                 Change::Written { .. } => {}
             }
         }
@@ -64,7 +75,7 @@ impl Checker {
                 for missing in objects.iter().filter(|object| storage.get(object).is_none()) {
                     self.violations.push(format!("{name} names {missing}, which is not there"));
                 }
-                self.manifests.insert(name.to_owned(), objects);
+                self.manifests.insert(manifest.checkpoint, (name.to_owned(), objects));
                 self.checkpoints += 1;
                 self.highest = self.highest.max(Some(manifest.checkpoint));
             }
@@ -74,8 +85,10 @@ impl Checker {
     }
 
     fn deleted(&mut self, name: &str) {
-        let users = self.manifests.iter().filter(|(_, objects)| objects.contains(name));
-        let users: Vec<&String> = users.map(|(manifest, _)| manifest).collect();
+        // Older manifests are on their way out, too.
+        let retained = self.manifests.values().rev().take(self.retained);
+        let users = retained.filter(|(_, objects)| objects.contains(name)).map(|(manifest, _)| manifest);
+        let users: Vec<&String> = users.collect();
         if !users.is_empty() {
             self.violations.push(format!("{name} was deleted, but {users:?} name it"));
         }

@@ -100,9 +100,9 @@ impl Watch {
         }
     }
 
-    /// What was found wrong.
-    pub fn violations(&self) -> &[String] {
-        &self.violations
+    /// Takes what was found wrong since the last call.
+    pub fn take_violations(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.violations)
     }
 
     /// How many attempts followed the first.

@@ -85,7 +85,12 @@ impl Context {
             exceptions: exceptions::History::new(settings.exception_history_size),
             warnings: fit::warnings(&job, &settings),
             tables: fit::tables(&job, manifest),
-            next_subtask: recovered.as_ref().map_or(SubtaskId(0), |recovered| recovered.next_subtask),
+            // Subtasks that were deployed after the last checkpoint stand in no manifest: each leadership has a
+            // range of its own.
+            next_subtask: recovered
+                .as_ref()
+                .map_or(SubtaskId(0), |recovered| recovered.next_subtask)
+                .max(SubtaskId(identity.epoch.0 << 32)),
             bounds: default_bounds,
             max_parallelism,
             executors: BTreeMap::new(),

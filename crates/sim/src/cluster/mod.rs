@@ -96,7 +96,7 @@ impl Cluster {
             world,
             rng,
             watch: Watch::default(),
-            checker: Checker::default(),
+            checker: Checker::new(programs.shape.retained as usize),
             probe,
             job_manager: None,
             task_managers: Vec::new(),
@@ -164,8 +164,6 @@ impl Cluster {
 
     /// What came of it.
     pub fn outcome(&self, seed: u64, workload: &Workload) -> Outcome {
-        let mut violations = self.checker.violations().to_vec();
-        violations.extend_from_slice(self.watch.violations());
         Outcome {
             seed,
             about: format!("{workload}; {}", self.programs.shape),
@@ -173,7 +171,7 @@ impl Cluster {
             events: self.world.trace.events,
             simulated: Duration::from_micros(self.world.now() - BEGIN),
             strikes: self.world.strikes.clone(),
-            violations,
+            violations: self.checker.violations().to_vec(),
             checkpoints: self.checker.checkpoints,
             restarts: self.watch.restarts(),
             rescales: self.watch.rescales(),
@@ -188,11 +186,7 @@ impl Cluster {
         }
         if let Some(seen) = self.world.take_seen() {
             self.watch.look(&seen);
-            if !self.watch.violations().is_empty() {
-                for violation in self.watch.violations() {
-                    self.checker.violate(violation.clone());
-                }
-            }
+            self.watch.take_violations().into_iter().for_each(|violation| self.checker.violate(violation));
         }
         if self.world.trace.events > MAX_EVENTS {
             self.checker.violate(format!("more than {MAX_EVENTS} events: something goes round in circles"));

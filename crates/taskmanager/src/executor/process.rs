@@ -125,7 +125,7 @@ impl Executor {
         // What belongs to an attempt whose tasks are not there yet waits for them.
         if self.deploying.is_some() && !matches!(message, ToExecutor::Deploy(_) | ToExecutor::Heartbeat) {
             if let ToExecutor::CancelAttempt { attempt } = message {
-                self.cancel(attempt, out);
+                self.cancel(now, attempt, out);
             } else {
                 self.held.push(message);
             }
@@ -147,7 +147,7 @@ impl Executor {
                 self.running = None;
                 self.slots().clear();
             }
-            ToExecutor::CancelAttempt { attempt } => self.cancel(attempt, out),
+            ToExecutor::CancelAttempt { attempt } => self.cancel(now, attempt, out),
             ToExecutor::TriggerCheckpoint { attempt, checkpoint, kind } if current == Some(attempt) => {
                 self.slots().tell_all(|| SlotCommand::Trigger(checkpoint, kind.clone()));
             }
@@ -172,7 +172,7 @@ impl Executor {
         }
     }
 
-    fn cancel(&mut self, attempt: Attempt, out: &mut Vec<Output>) {
+    fn cancel(&mut self, now: Instant, attempt: Attempt, out: &mut Vec<Output>) {
         if self.deploying.as_ref().is_some_and(|deployment| deployment.attempt == attempt) {
             self.deploying = None;
             self.held.clear();
@@ -180,11 +180,11 @@ impl Executor {
         self.canceling = Some(attempt);
         self.running = None;
         self.slots().clear();
-        self.after_clearing(out);
+        self.after_clearing(now, out);
     }
 
     /// Goes on with what had to wait until the slots were empty.
-    fn after_clearing(&mut self, out: &mut Vec<Output>) {
+    fn after_clearing(&mut self, now: Instant, out: &mut Vec<Output>) {
         if self.slots().is_clearing() {
             return;
         }
@@ -208,6 +208,9 @@ impl Executor {
         for (subtask, failure) in failures {
             self.fail(subtask, failure, out);
         }
+        for message in std::mem::take(&mut self.held) {
+            self.obey(now, message, out);
+        }
     }
 
     /// Reports a failure and drops the attempt's tasks here: nothing that they could still do counts.
@@ -223,17 +226,25 @@ impl Executor {
     /// A peer with which subtasks exchange records is gone.
     fn lost_peer(&mut self, peer: Peer, reason: &str, out: &mut Vec<Output>) {
         let (Peer::Sender(id) | Peer::Receiver(id)) = peer else { return };
-        let Some(running) = self.running.as_ref().filter(|running| running.peers.contains(&id)) else { return };
+        let Some(running) = self.running.as_ref().filter(|running| running.peers.contains(&id)) else {
+            return;
+        };
         let Some(&subtask) = running.subtasks.keys().next() else { return };
         let message = format!("the data connection to executor {id} is gone: {reason}");
-        self.fail(subtask, Failure { fault: Fault::Connection, operator: "network".to_owned(), message }, out);
+        self.fail(
+            subtask,
+            Failure { fault: Fault::Connection, operator: "network".to_owned(), message },
+            out,
+        );
     }
 
     fn received(&mut self, now: Instant, conn: ConnId, frame: Bytes, out: &mut Vec<Output>) {
         if conn == JOB_MANAGER {
             match reflow_protocol::decode(&frame) {
                 Ok(message) => self.obey(now, message, out),
-                Err(error) => out.push(Output::Exit { code: 1, reason: format!("from the JobManager: {error}") }),
+                Err(error) => {
+                    out.push(Output::Exit { code: 1, reason: format!("from the JobManager: {error}") })
+                }
             }
             return;
         }
@@ -268,7 +279,7 @@ impl Executor {
     }
 
     /// Moves everything that the slots have produced.
-    fn pump(&mut self, out: &mut Vec<Output>) {
+    fn pump(&mut self, now: Instant, out: &mut Vec<Output>) {
         for event in self.slots().take_events(out) {
             if let SlotEvent::Task { attempt, subtask, event } = event {
                 self.heard_from(attempt, subtask, event, out);
@@ -280,7 +291,7 @@ impl Executor {
                 Outgoing::Credit(to, message) => self.peers.to_sender(to, &message, &self.credentials, out),
             }
         }
-        self.after_clearing(out);
+        self.after_clearing(now, out);
     }
 
     fn heard_from(&mut self, attempt: Attempt, subtask: SubtaskId, event: TaskEvent, out: &mut Vec<Output>) {
@@ -339,7 +350,8 @@ impl Executor {
             limit / mib,
             largest.state_bytes / mib
         );
-        let failure = Failure { fault: Fault::External, operator: "memory".to_owned(), message: message.clone() };
+        let failure =
+            Failure { fault: Fault::External, operator: "memory".to_owned(), message: message.clone() };
         self.fail(subtask, failure, out);
         out.push(Output::Exit { code: 1, reason: message });
     }
@@ -361,7 +373,9 @@ impl Process for Executor {
             }
             Input::ListenFailed { error, .. } => {
                 let port = self.options.start.data_port;
-                let reason = format!("cannot listen for data connections on port {port}: {error}; set taskmanager.data.port");
+                let reason = format!(
+                    "cannot listen for data connections on port {port}: {error}; set taskmanager.data.port"
+                );
                 out.push(Output::Exit { code: 1, reason });
             }
             Input::Accepted { conn, .. } => self.peers.accepted(conn),
@@ -385,7 +399,7 @@ impl Process for Executor {
             Input::ChildExited { .. } => {}
             Input::Terminate => out.push(Output::Exit { code: 0, reason: String::new() }),
         }
-        self.pump(out);
+        self.pump(now, out);
         self.tick(now, out);
     }
 
