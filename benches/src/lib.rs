@@ -5,6 +5,8 @@
 //! against [`workloads::Workload::expected`], interleaves the contenders with [`measure::interleave`] and
 //! publishes by [`measure::Report`]. `docs/benchmarks.md` says how the figures are read.
 
+pub mod cluster;
 pub mod loops;
 pub mod measure;
+pub mod outcome;
 pub mod workloads;

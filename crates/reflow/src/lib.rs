@@ -27,7 +27,10 @@ pub use reflow_api::{
     Aggregate, Context, Data, Emit, Enumerator, EnumeratorPoll, Io, Polled, ProcessFunction, Reader, Sink, Source,
     TimeDomain, Transaction, UserError, Watermarks, Writer, window,
 };
+pub use reflow_api::sink;
+pub use reflow_api::source;
 pub use reflow_connectors as connectors;
+pub use reflow_env::store;
 pub use reflow_stream::{KeyedStream, Pipeline, SharedStream, SinkHandle, Stream, StreamEnv, WindowedStream};
 pub use reflow_types::{Key, KeyWriter, MAX_WATERMARK, MIN_WATERMARK, NO_TIMESTAMP, Timestamp};
 

@@ -1,0 +1,73 @@
+//! The workloads of `core` as Reflow jobs: `core_job run --workload w1 --events 1000000 --outcome DIR`.
+//!
+//! Results are folded into an outcome per subtask and checkpoint, and committed exactly once as small files; `core`
+//! adds them up and checks the sum.
+
+use reflow::connectors::generator::Generator;
+use reflow::prelude::*;
+use reflow::window::Window;
+use reflow::{Pipeline, SinkHandle};
+use reflow_benches::outcome::OutcomeSink;
+use reflow_benches::workloads::{Outcome, Workload, keyed_count, top_speed, tumbling_sum};
+use std::collections::VecDeque;
+
+fn core_job(env: &mut StreamEnv, args: &Args) -> JobResult {
+    let workload: Workload = args.parse("workload", Workload::KeyedCount)?;
+    let events = args.parse("events", 1_000_000u64)?;
+    let splits = args.parse("splits", 4u32)?;
+    let max = args.parse("max-parallelism", 128u32)?;
+    let outcome = args.get("outcome")?.unwrap_or("target/bench/outcome").to_owned();
+    match workload {
+        Workload::KeyedCount => {
+            let keys = Generator::new(keyed_count::event).count(events).splits(splits);
+            let counted = env.source("keys", keys).key_by(|key: &u64| *key).window(GlobalWindows).count();
+            sink(counted.max_parallelism(max), outcome, |out, counted| {
+                keyed_count::fold(out, counted.key, counted.value);
+            });
+        }
+        Workload::TumblingSum => {
+            let source = Generator::new(|index| {
+                let event = tumbling_sum::event(index);
+                (event.key, event.time_ms, event.value)
+            });
+            let summed = env
+                .source("events", source.count(events).splits(splits))
+                .assign_event_time(|event: &(u64, i64, u64)| event.1, Watermarks::monotonic())
+                .map(|(key, _, value)| (key, value))
+                .key_by(|event: &(u64, u64)| event.0)
+                .window(TumblingWindows::of(Duration::from_secs(1)))
+                .reduce(|a, b| (a.0, a.1 + b.1));
+            sink(summed.max_parallelism(max), outcome, |out, sum| {
+                tumbling_sum::fold(out, sum.key, sum.window.end, sum.value.1);
+            });
+        }
+        Workload::TopSpeed => {
+            let reports = Generator::new(|index| {
+                let event = top_speed::event(index);
+                (event.car, event.time_ms, event.speed, event.distance)
+            });
+            let top = env
+                .source("cars", reports.count(events).splits(splits))
+                .assign_event_time(|event: &Report| event.1, Watermarks::monotonic())
+                .key_by(|event: &Report| event.0)
+                .window(GlobalWindows)
+                .trigger(DeltaTrigger::every(50.0, |event: &Report| event.3))
+                .evict(TimeEvictor::keep_last(Duration::from_secs(10)))
+                .apply(|car: &u64, _: Window, records: &VecDeque<(Timestamp, Report)>| {
+                    let top = records.iter().map(|(_, report)| report.2).max()?;
+                    Some((*car, records.back()?.0, top))
+                });
+            sink(top.max_parallelism(max), outcome, |out, (car, time, top)| top_speed::fold(out, car, time, top));
+        }
+    }
+    Ok(())
+}
+
+/// Car, time in milliseconds, speed, distance.
+type Report = (u64, Timestamp, u32, f64);
+
+fn sink<P: Pipeline>(results: Stream<P>, directory: String, fold: fn(&mut Outcome, P::Out)) -> SinkHandle {
+    results.sink("outcome", OutcomeSink::new(directory, fold))
+}
+
+reflow::main!(core_job);
