@@ -103,7 +103,7 @@ impl Ending {
             }
         };
         if self.record == Record::Written {
-            leader.delete(out);
+            leader.delete_rest(out);
         }
     }
 

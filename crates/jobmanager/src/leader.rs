@@ -64,6 +64,8 @@ pub(crate) struct Leader {
     /// Events that carrying out actions has led to.
     events: VecDeque<Event>,
     pub(crate) end: Option<End>,
+    /// Whether the end is in storage: only then may the job's objects go.
+    end_is_recorded: bool,
     /// The status, and how many warnings and damaged checkpoints, were logged last.
     logged: (JobStatus, usize, usize),
 }
@@ -95,6 +97,7 @@ impl Leader {
             deletions: 0,
             events: VecDeque::new(),
             end: None,
+            end_is_recorded: false,
             logged: (JobStatus::Initializing, 0, 0),
         }
     }
@@ -121,9 +124,7 @@ impl Leader {
             }
         }
         self.advance_enumerators(now, out);
-        if self.end.is_none() {
-            self.delete(out);
-        }
+        self.delete(out);
         self.log_changes();
     }
 
@@ -142,8 +143,17 @@ impl Leader {
         wakeups.into_iter().flatten().min()
     }
 
+    /// The job's end is recorded: what it leaves may go.
+    pub(crate) fn delete_rest(&mut self, out: &mut Vec<Output>) {
+        self.end_is_recorded = true;
+        self.delete(out);
+    }
+
     /// Deletes what waits to be deleted; after the job's end only when that is recorded.
-    pub(crate) fn delete(&mut self, out: &mut Vec<Output>) {
+    fn delete(&mut self, out: &mut Vec<Output>) {
+        if self.end.is_some() && !self.end_is_recorded {
+            return;
+        }
         while self.deletions < MAX_DELETIONS {
             let Some(object) = self.doomed.pop_front() else { break };
             self.deletions += 1;
@@ -177,9 +187,6 @@ impl Leader {
                 self.deletions -= 1;
                 if let Err(error) = result {
                     tracing::warn!(object, %error, "an object that nothing needs any more cannot be deleted");
-                }
-                if self.end.is_some() {
-                    self.delete(out);
                 }
                 return self.settle(now, out);
             }
