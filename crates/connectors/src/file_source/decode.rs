@@ -88,7 +88,9 @@ pub struct CsvDecoder<T> {
     pub(super) header: bool,
     /// Whether no field holds a line break.
     pub(super) one_line: bool,
-    pub(super) delimiter: u8,
+    delimiter: u8,
+    /// Made once: its table costs as much as a hundred rows.
+    parser: csv_core::Reader,
     columns: Option<ByteRecord>,
     row: ByteRecord,
     /// The fields' text, one after the other, and where each ends.
@@ -102,6 +104,7 @@ impl<T> CsvDecoder<T> {
             header: true,
             one_line: false,
             delimiter: b',',
+            parser: parser(b','),
             columns: None,
             row: ByteRecord::new(),
             fields: (vec![0; 1 << 10], vec![0; 64]),
@@ -109,23 +112,31 @@ impl<T> CsvDecoder<T> {
         }
     }
 
-    /// Takes a row apart.
-    fn parse(&mut self, mut record: &[u8]) {
-        let mut parser = csv_core::ReaderBuilder::new().delimiter(self.delimiter).build();
+    pub(super) fn set_delimiter(&mut self, delimiter: u8) {
+        self.delimiter = delimiter;
+        self.parser = parser(delimiter);
+    }
+
+    /// Takes a row apart. `record` comes without its end.
+    fn parse(&mut self, record: &[u8]) -> Result<(), String> {
         let (text, ends) = &mut self.fields;
         let (mut text_len, mut ends_len) = (0, 0);
-        loop {
+        let (mut record, mut line_end): (&[u8], &[u8]) = (record, b"\n");
+        while !record.is_empty() || !line_end.is_empty() {
+            let input = if record.is_empty() { &mut line_end } else { &mut record };
             let (result, read, written, fields) =
-                parser.read_record(record, &mut text[text_len..], &mut ends[ends_len..]);
-            record = &record[read..];
+                self.parser.read_record(input, &mut text[text_len..], &mut ends[ends_len..]);
+            *input = &input[read..];
             text_len += written;
             ends_len += fields;
             match result {
                 ReadRecordResult::OutputFull => text.resize(text.len() * 2, 0),
                 ReadRecordResult::OutputEndsFull => ends.resize(ends.len() * 2, 0),
-                // The record comes without its end, which is then that of the input: an empty one.
-                ReadRecordResult::InputEmpty => {}
-                ReadRecordResult::Record | ReadRecordResult::End => break,
+                ReadRecordResult::InputEmpty | ReadRecordResult::Record | ReadRecordResult::End => {}
+            }
+            if result == ReadRecordResult::InputEmpty && line_end.is_empty() {
+                self.parser = parser(self.delimiter); // it is in the middle of a field
+                return Err("a quote is not closed".to_owned());
             }
         }
         self.row.clear();
@@ -134,12 +145,19 @@ impl<T> CsvDecoder<T> {
             self.row.push_field(&text[start..end]);
             start = end;
         }
+        Ok(())
     }
+}
+
+fn parser(delimiter: u8) -> csv_core::Reader {
+    let mut builder = csv_core::ReaderBuilder::new();
+    builder.delimiter(delimiter).terminator(csv_core::Terminator::Any(b'\n')).build()
 }
 
 impl<T> Clone for CsvDecoder<T> {
     fn clone(&self) -> Self {
         Self {
+            parser: parser(self.delimiter), // csv-core 0.1.13 clones its readers wrong
             columns: self.columns.clone(),
             row: ByteRecord::new(),
             fields: self.fields.clone(),
@@ -161,7 +179,10 @@ impl<T: DeserializeOwned + Send + 'static> Decoder for CsvDecoder<T> {
     }
 
     fn header(&mut self, record: &[u8]) -> Result<(), String> {
-        self.parse(record);
+        if record.is_empty() {
+            return Err("the first line, which should name the columns, is empty".to_owned());
+        }
+        self.parse(record)?;
         self.columns = Some(self.row.clone());
         Ok(())
     }
@@ -170,7 +191,7 @@ impl<T: DeserializeOwned + Send + 'static> Decoder for CsvDecoder<T> {
         if record.is_empty() {
             return Ok(None);
         }
-        self.parse(record);
+        self.parse(record)?;
         let columns = self.columns.as_ref();
         if let Some(columns) = columns
             && columns.len() != self.row.len()
@@ -223,7 +244,21 @@ mod tests {
     #[test]
     fn rows_of_any_size_are_parsed() {
         let mut decoder = CsvDecoder::<Vec<String>>::new();
-        let fields: Vec<String> = (0..300).map(|n| "x".repeat(n)).collect();
-        assert_eq!(decoder.decode(fields.join(",").as_bytes()), Ok(Some(fields)));
+        for len in (1000..1100).chain(2040..2060) {
+            let field = "x".repeat(len);
+            assert_eq!(decoder.decode(field.as_bytes()), Ok(Some(vec![field])));
+        }
+        for count in 1..300 {
+            let fields: Vec<String> = (0..count).map(|n| "x".repeat(n + 1)).collect();
+            assert_eq!(decoder.decode(fields.join(",").as_bytes()), Ok(Some(fields)));
+        }
+    }
+
+    #[test]
+    fn a_quote_that_is_not_closed_does_not_reach_the_next_row() {
+        let mut decoder = CsvDecoder::<(String, u32)>::new();
+        assert_eq!(decoder.decode(b"\"x,1"), Err("a quote is not closed".to_owned()));
+        assert_eq!(decoder.decode(b"x,1"), Ok(Some(("x".to_owned(), 1))));
+        assert_eq!(decoder.decode(b"x\ry,1"), Ok(Some(("x\ry".to_owned(), 1))));
     }
 }

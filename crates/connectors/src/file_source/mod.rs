@@ -146,7 +146,7 @@ impl<T: DeserializeOwned + Send + 'static> FileSource<CsvDecoder<T>> {
     /// What separates columns, instead of a comma: an ASCII character.
     #[must_use]
     pub fn delimiter(mut self, delimiter: u8) -> Self {
-        self.decoder.delimiter = delimiter;
+        self.decoder.set_delimiter(delimiter);
         self
     }
 }
