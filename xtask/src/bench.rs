@@ -20,6 +20,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
         return Err(format!("there is no benchmark `{name}`; there are: {}", there.join(", ")));
     }
     let rest = rest.strip_prefix(&["--".to_owned()]).unwrap_or(rest);
+    // A benchmark starts other executables: jobs, loops and the command line, from beside its own.
+    succeed(&mut cargo(["build", "--release", "--package", "reflow-benches", "--package", "reflow-cli"]))?;
     let benchmark = ["run", "--release", "--quiet", "--package", "reflow-benches", "--bin", name, "--"];
     succeed(&mut cargo(benchmark.into_iter().chain(rest.iter().map(String::as_str))))
 }
