@@ -26,7 +26,8 @@ const MAX_PARTS: usize = 4;
 const PENDING: &str = ".pending";
 
 /// Writes records to files in a directory. A file appears when the checkpoint that covers its records is
-/// complete; its name begins with `part-`. Hidden files (`.pending/…`) are not yet, or never, part of the output.
+/// complete, one for each subtask that wrote any; its name begins with `part-`. Hidden files (`.pending/…`) are
+/// not yet, or never, part of the output.
 ///
 /// ```
 /// use reflow_connectors::{Csv, FileSink, JsonLines, Lines};

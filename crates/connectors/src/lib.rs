@@ -4,7 +4,7 @@
 //! threads and never wait: storage is reached by requests ([`Io`](reflow_api::Io)), whose answers they find in
 //! a later call.
 //!
-//! Reading order: [`generator`], [`collection`], [`print`], [`format`](mod@format) (how records become bytes),
+//! Reading order: [`generator`], [`collection`], [`mod@print`], [`mod@format`] (how records become bytes),
 //! [`file_sink`], [`file_source`].
 
 pub mod collection;

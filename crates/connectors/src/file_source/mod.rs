@@ -4,8 +4,8 @@
 //! split in which its first byte is. A reader reads ahead, cuts what it gets into records and decodes them; its
 //! position is the byte at which the next record begins.
 //!
-//! Reading order: [`split`], [`enumerator`], [`framing`] (where records end), [`decode`], [`window`] (reading
-//! ahead), [`active`] (one split being read), [`reader`].
+//! Reading order: `split`, `enumerator`, `framing` (where records end), `decode`, `window` (reading ahead),
+//! `active` (one split being read), `reader`.
 
 pub mod decode;
 pub mod reader;
