@@ -1,16 +1,21 @@
 //! `cargo xtask ci`: every check in turn, the quick ones first, up to the first that fails.
+//!
+//! Everything is built in one profile, that of tests, so that two slow cores need well under an hour from nothing:
+//! what clippy and the documentation need is checked once, what tests, doc tests and the simulation need is
+//! compiled once. What wants an optimised build (benchmarks, the distribution, thousands of simulated clusters) is
+//! left to `cargo xtask bench`, `dist` and `sim`.
 
 use std::process::Command;
 use std::time::Instant;
 
-use crate::process::{cargo, is_installed, succeed};
-use crate::{Failure, docs, sim, tidy};
+use crate::process::{cargo, is_installed, root, succeed, target_directory};
+use crate::{Failure, sim, tidy};
 
 pub(crate) const HELP: &str = "\
 cargo xtask ci: everything that must hold before a change lands
 
 Prints each step with the time it took and stops at the first that fails. A step that needs
-a tool which is not installed (cargo-deny, shellcheck) is skipped, and says so.
+a tool which is not installed (rustfmt, clippy, cargo-deny, shellcheck) is skipped, and says so.
 ";
 
 /// How many seeds the simulation smoke test runs; nightly runs take more.
@@ -22,28 +27,16 @@ struct Step {
 }
 
 const STEPS: &[Step] = &[
-    Step { name: "format", check: || succeed(&mut cargo(["fmt", "--all", "--check"])) },
+    Step { name: "format", check: format },
     Step { name: "tidy", check: tidy::run },
     Step { name: "scripts", check: scripts },
     Step { name: "dependencies", check: dependencies },
-    Step {
-        name: "clippy",
-        check: || succeed(&mut cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])),
-    },
-    Step { name: "configuration page", check: docs::check },
-    Step {
-        name: "documentation",
-        check: || {
-            succeed(cargo(["doc", "--workspace", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", "-D warnings"))
-        },
-    },
-    Step {
-        name: "tests",
-        check: || succeed(&mut cargo(["test", "--workspace", "--lib", "--bins", "--tests", "--examples"])),
-    },
+    Step { name: "clippy", check: clippy },
+    Step { name: "documentation", check: documentation },
+    Step { name: "tests", check: tests },
     Step { name: "doc tests", check: || succeed(&mut cargo(["test", "--workspace", "--doc"])) },
-    Step { name: "simulation", check: || sim::run(&["--seeds".to_owned(), SMOKE_SEEDS.to_owned()]) },
-    Step { name: "canaries", check: sim::canaries },
+    Step { name: "simulation", check: simulation },
+    Step { name: "canaries", check: canaries },
 ];
 
 #[expect(clippy::disallowed_methods, reason = "shows how long a step took; nothing is decided by it")]
@@ -59,16 +52,61 @@ pub(crate) fn run() -> Result<(), Failure> {
     Ok(())
 }
 
-fn scripts() -> Result<(), Failure> {
-    if !is_installed("shellcheck") {
-        eprintln!("  skipped: shellcheck is not installed");
+fn format() -> Result<(), Failure> {
+    if !is_installed("rustfmt") {
+        return skip("rustfmt", "rustup component add rustfmt");
+    }
+    succeed(&mut cargo(["fmt", "--all", "--check"]))
+}
+
+fn clippy() -> Result<(), Failure> {
+    if !is_installed("cargo-clippy") {
+        return skip("clippy", "rustup component add clippy");
+    }
+    succeed(&mut cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+}
+
+fn documentation() -> Result<(), Failure> {
+    succeed(cargo(["doc", "--workspace", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// All suites are run even if one fails, so that one run tells everything.
+fn tests() -> Result<(), Failure> {
+    succeed(&mut cargo(["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--tests", "--examples"]))
+}
+
+/// A few seeds, in the profile of the tests. Built as a part of the workspace, whose features are then those that
+/// the tests were built with: otherwise cargo would compile the dependencies once more.
+fn simulation() -> Result<(), Failure> {
+    succeed(&mut cargo(["build", "--workspace", "--quiet", "--bin", "reflow-sim"]))?;
+    let simulator = target_directory().join("debug/reflow-sim");
+    succeed(Command::new(simulator).args(["--seeds", SMOKE_SEEDS]).current_dir(root()))
+}
+
+/// That the simulator finds faults which are compiled in on purpose.
+fn canaries() -> Result<(), Failure> {
+    let manifest = std::fs::read_to_string(root().join("crates/sim/Cargo.toml")).unwrap_or_default();
+    if !manifest.lines().any(|line| line.starts_with("canaries =")) {
+        eprintln!("  skipped: reflow-sim has no feature `canaries`");
         return Ok(());
     }
+    sim::canaries()
+}
+
+/// A step without its tool checks nothing, and says so.
+fn skip(tool: &str, remedy: &str) -> Result<(), Failure> {
+    eprintln!("  skipped: {tool} is not installed; `{remedy}`");
+    Ok(())
+}
+
+/// shellcheck on the scripts of the distribution and of CI.
+fn scripts() -> Result<(), Failure> {
+    if !is_installed("shellcheck") {
+        return skip("shellcheck", "apt-get install shellcheck");
+    }
     let mut command = Command::new("shellcheck");
-    command.current_dir(crate::process::root()).args(["-x", "-P", "."]);
-    for entry in
-        std::fs::read_dir(crate::process::root().join("dist/bin")).map_err(|error| error.to_string())?
-    {
+    command.current_dir(root()).args(["-x", "-P", ".", ".ci/run"]);
+    for entry in std::fs::read_dir(root().join("dist/bin")).map_err(|error| error.to_string())? {
         command.arg(entry.map_err(|error| error.to_string())?.path());
     }
     succeed(&mut command)
@@ -78,8 +116,7 @@ fn scripts() -> Result<(), Failure> {
 /// they are looked at by `cargo deny check advisories`, each night, and not before each change.
 fn dependencies() -> Result<(), Failure> {
     if !is_installed("cargo-deny") {
-        eprintln!("  skipped: cargo-deny is not installed; `cargo install cargo-deny`");
-        return Ok(());
+        return skip("cargo-deny", "cargo install --locked cargo-deny");
     }
     succeed(&mut cargo(["deny", "--log-level", "error", "check", "licenses", "bans", "sources"]))
 }
