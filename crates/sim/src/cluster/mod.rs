@@ -181,8 +181,14 @@ impl Cluster {
 
     /// After each event: checks what is stored, and minds processes that have ended.
     fn look(&mut self) {
+        let before = self.checker.checkpoints;
         if self.checker.look(&mut self.world.storage) {
             self.probe.committed();
+        }
+        if self.checker.checkpoints > before.max(1) {
+            // Each flipped bit may cost a checkpoint; one must be left.
+            let most = self.programs.shape.retained - 1;
+            self.world.bit_flips_left = most.min(self.world.bit_flips_left + 1);
         }
         if let Some(seen) = self.world.take_seen() {
             self.watch.look(&seen);

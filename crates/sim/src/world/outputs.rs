@@ -139,8 +139,10 @@ impl World {
         }
         if let StoreOp::Get { at, .. } = op
             && at.0.contains(&self.damageable)
+            && self.bit_flips_left > 0
             && self.rng.chance(self.faults.store_bit_flip)
         {
+            self.bit_flips_left -= 1;
             self.strikes.strike(FaultKind::StoreBitFlip);
             return Fate::BitFlipped(self.rng.bits());
         }
