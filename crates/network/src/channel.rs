@@ -14,6 +14,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub const INITIAL_WINDOW: u64 = 64;
 
 /// A sender's credit: how many records it may have sent since the channel was opened.
+///
+/// Each side writes its own field and then reads the other's. Sequential consistency keeps one of them from missing
+/// the other's write: otherwise the receiver could see nobody wait while the sender still sees the old limit, and
+/// nobody would wake it.
 #[derive(Default)]
 pub struct Credit {
     limit: AtomicU64,
@@ -23,13 +27,13 @@ pub struct Credit {
 impl Credit {
     /// The limit as it is now.
     pub fn limit(&self) -> u64 {
-        self.limit.load(Ordering::Acquire)
+        self.limit.load(Ordering::SeqCst)
     }
 
     /// Raises the limit, and says whether the sender waits for it.
     pub fn raise(&self, limit: u64) -> bool {
-        self.limit.fetch_max(limit, Ordering::AcqRel);
-        self.starved.swap(false, Ordering::AcqRel)
+        self.limit.fetch_max(limit, Ordering::SeqCst);
+        self.starved.swap(false, Ordering::SeqCst)
     }
 
     /// Notes that the sender waits, and says whether it still has to.
@@ -37,7 +41,7 @@ impl Credit {
         if sent < self.limit() {
             return false;
         }
-        self.starved.store(true, Ordering::Release);
+        self.starved.store(true, Ordering::SeqCst);
         sent >= self.limit()
     }
 }

@@ -41,6 +41,8 @@ pub struct Gate<T> {
     next: usize,
     aligning: Option<(CheckpointId, Instant)>,
     watermark: Timestamp,
+    /// One event has gone out, and the watermark may have moved as well.
+    advance_due: bool,
     idle: bool,
     ended: bool,
     last_from: usize,
@@ -70,6 +72,7 @@ impl<T: DeserializeOwned + Send + 'static> Gate<T> {
             next: 0,
             aligning: None,
             watermark,
+            advance_due: false,
             idle: false,
             ended: false,
             last_from: 0,
@@ -79,6 +82,11 @@ impl<T: DeserializeOwned + Send + 'static> Gate<T> {
 
     /// The next thing, if there is any now.
     pub fn poll(&mut self, now: Instant) -> Result<Option<GateEvent<T>>, CodecError> {
+        if std::mem::take(&mut self.advance_due)
+            && let Some(event) = self.advance()
+        {
+            return Ok(Some(event));
+        }
         let count = self.channels.len();
         for _ in 0..count {
             let at = self.next;
@@ -134,10 +142,12 @@ impl<T: DeserializeOwned + Send + 'static> Gate<T> {
                     self.watermark = MAX_WATERMARK;
                     return Ok(Some(GateEvent::End));
                 }
-                // An ended channel is past every barrier and every watermark. Both may be due now; the
-                // watermark follows with the next poll that moves it.
+                // An ended channel is past every barrier and every watermark. Both may be due now.
                 match self.try_align(now) {
-                    Some(barrier) => Some(barrier),
+                    Some(barrier) => {
+                        self.advance_due = true;
+                        Some(barrier)
+                    }
                     None => self.advance(),
                 }
             }
@@ -163,6 +173,7 @@ impl<T: DeserializeOwned + Send + 'static> Gate<T> {
         let idle = live().all(|input| input.idle);
         if idle != self.idle {
             self.idle = idle;
+            self.advance_due = true;
             return Some(GateEvent::Idle(idle));
         }
         let lowest = live().filter(|input| !input.idle).map(|input| input.watermark).min()?;

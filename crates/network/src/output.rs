@@ -101,9 +101,13 @@ impl<T: Serialize + Send + 'static, F: KeySelector<T>> Output<T, F> {
         }
     }
 
-    /// Whether every channel could take a batch.
+    /// Whether every channel could take a batch. Each passes on what it can of its overflow.
     pub fn has_room(&mut self) -> bool {
-        self.channels.iter_mut().all(OutputChannel::drain_overflow)
+        let mut all = true;
+        for channel in &mut self.channels {
+            all &= channel.drain_overflow();
+        }
+        all
     }
 
     /// Sends what has been collected, as far as the credit reaches.

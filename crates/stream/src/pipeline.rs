@@ -132,7 +132,13 @@ where
 {
     type Out = C::Out;
     fn build<D: Stage<C::Out> + 'static>(&self, down: D, context: &mut BuildContext<'_>) -> Box<dyn Task> {
-        let head = WindowOperator::new(self.key.clone(), self.window.clone(), context.max_parallelism, down);
+        let head = WindowOperator::new(
+            uid(context, 0),
+            self.key.clone(),
+            self.window.clone(),
+            context.max_parallelism,
+            down,
+        );
         Box::new(InputTask::new(context.gate::<T>(), head, context))
     }
 }
@@ -204,6 +210,7 @@ impl<T: Send + 'static, F: TimeSelector<T>> Link<T> for TimeLink<F> {
     type Out = T;
     type Stage<D: Stage<T> + 'static> = AssignTime<T, F, D>;
     fn attach<D: Stage<T> + 'static>(&self, next: D, context: &BuildContext<'_>) -> AssignTime<T, F, D> {
-        AssignTime::new(uid(context, self.place), self.time.clone(), self.watermarks, next)
+        let stage = AssignTime::new(uid(context, self.place), self.time.clone(), self.watermarks, next);
+        if context.job.vertex(context.vertex).source { stage } else { stage.behind_gate() }
     }
 }

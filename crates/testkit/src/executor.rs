@@ -108,7 +108,9 @@ impl Machines {
                 possible.push(Next::Slot(number));
             }
         }
-        possible.extend(self.links.iter().filter(|(_, link)| !link.is_empty()).map(|(ends, _)| Next::Link(*ends)));
+        possible.extend(
+            self.links.iter().filter(|(_, link)| !link.is_empty()).map(|(ends, _)| Next::Link(*ends)),
+        );
         if !self.storage_held && !self.answers.is_empty() {
             possible.push(Next::Answer);
         }

@@ -397,7 +397,9 @@ impl Harness {
             match effect {
                 Effect::Act(action) => self.act(action),
                 Effect::Completed { checkpoint, at, .. } => self.completed.push((checkpoint, at)),
-                Effect::Failed { checkpoint, reason, .. } => self.failed_checkpoints.push((checkpoint, reason)),
+                Effect::Failed { checkpoint, reason, .. } => {
+                    self.failed_checkpoints.push((checkpoint, reason))
+                }
                 Effect::TooManyFailures { .. } => {}
             }
         }
@@ -410,7 +412,9 @@ impl Harness {
                 self.coordinator.set_enumerators(checkpoint, self.enumerators.clone());
                 self.tell_all(|| SlotCommand::Trigger(checkpoint, kind.clone()));
             }
-            Action::NotifyCompleted { checkpoint, .. } => self.tell_all(|| SlotCommand::Completed(checkpoint)),
+            Action::NotifyCompleted { checkpoint, .. } => {
+                self.tell_all(|| SlotCommand::Completed(checkpoint))
+            }
             Action::NotifyAborted { checkpoint, .. } => self.tell_all(|| SlotCommand::Aborted(checkpoint)),
             Action::StoreManifest { checkpoint, at, manifest } => {
                 let outcome = self.decide(at, &Decision::Complete(manifest));

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 /// Assigns windows to timestamps.
 pub trait Assigner: Clone + Send + 'static {
+    /// Whether windows follow from timestamps: a record without one is then an error.
+    const NEEDS_TIME: bool = true;
+
     /// Calls `each` with every window of a record with this timestamp.
     fn assign(&self, time: Timestamp, each: impl FnMut(Window));
 
@@ -97,6 +100,8 @@ impl Assigner for SlidingWindows {
 pub struct GlobalWindows;
 
 impl Assigner for GlobalWindows {
+    const NEEDS_TIME: bool = false;
+
     #[inline]
     fn assign(&self, _: Timestamp, mut each: impl FnMut(Window)) {
         each(Window::GLOBAL);

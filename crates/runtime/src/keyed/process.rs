@@ -8,6 +8,7 @@ use reflow_network::output::KeySelector;
 use reflow_protocol::control::{Fault, SubtaskMetrics};
 use reflow_state::{KeyedTable, SnapshotTable, TableId, TimerTable};
 use reflow_types::{Instant, Key, KeyHash, MIN_WATERMARK, MaxParallelism, Timestamp};
+use std::time::Duration;
 
 /// How many timers fire in one step.
 const FIRE_AT_ONCE: usize = 1024;
@@ -22,6 +23,8 @@ pub struct Process<T, F: KeySelector<T>, P: ProcessFunction<Key = F::Key, In = T
     firing: Option<Timestamp>,
     /// The input has ended: passed on after the last watermark.
     then_end: bool,
+    /// It has been passed on: processing-time timers that still wait never fire, as nothing may be emitted.
+    ended: bool,
     next: D,
 }
 
@@ -50,7 +53,7 @@ where
             watermark: MIN_WATERMARK,
             processing_time: MIN_WATERMARK,
         };
-        Self { operator, key, function, keyed, firing: None, then_end: false, next }
+        Self { operator, key, function, keyed, firing: None, then_end: false, ended: false, next }
     }
 
     /// Fires due timers of one domain, as many as one step may; says whether more are due.
@@ -76,6 +79,7 @@ where
         self.firing = None;
         self.next.watermark(watermark);
         if std::mem::take(&mut self.then_end) {
+            self.ended = true;
             self.next.end();
         }
         false
@@ -196,15 +200,19 @@ where
 
     fn resume(&mut self) -> bool {
         let until = self.keyed.processing_time;
-        let more = self.keyed.processing_timers.next_time().is_some_and(|time| time <= until)
-            && self.fire(TimeDomain::Processing, until);
-        let more = self.continue_firing() || more;
+        // Work, even if nothing is left: what was emitted is to be flushed.
+        let due = !self.ended && self.keyed.processing_timers.next_time().is_some_and(|time| time <= until);
+        if due {
+            self.fire(TimeDomain::Processing, until);
+        }
+        let more = self.continue_firing() || due;
         self.next.resume() || more
     }
 
     fn next_wakeup(&self) -> Option<Instant> {
-        let own = self.keyed.processing_timers.next_time();
-        let own = own.map(|time| Instant::from_millis(u64::try_from(time).unwrap_or(0)));
+        let own = self.keyed.processing_timers.next_time().filter(|_| !self.ended);
+        let own =
+            own.map(|time| Instant::default() + Duration::from_millis(u64::try_from(time).unwrap_or(0)));
         own.into_iter().chain(self.next.next_wakeup()).min()
     }
 
@@ -212,6 +220,7 @@ where
         if self.firing.is_some() {
             self.then_end = true;
         } else {
+            self.ended = true;
             self.next.end();
         }
     }

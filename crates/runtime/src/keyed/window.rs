@@ -6,13 +6,14 @@
 
 use super::Head;
 use crate::stage::{Control, OpenContext, Stage, pass_on};
+use crate::stages::TIME_RANGE;
 use reflow_api::Aggregate;
 use reflow_api::window::{Assigner, Evictor, Trigger, Window, Windowed};
 use reflow_network::Row;
 use reflow_network::output::KeySelector;
-use reflow_protocol::control::SubtaskMetrics;
+use reflow_protocol::control::{Fault, SubtaskMetrics};
 use reflow_state::{KeyedTable, Scoped, SnapshotTable, TableId};
-use reflow_types::{Key, KeyHash, MAX_WATERMARK, MIN_WATERMARK, MaxParallelism, Timestamp};
+use reflow_types::{Key, KeyHash, MAX_WATERMARK, MIN_WATERMARK, MaxParallelism, NO_TIMESTAMP, Timestamp};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -96,13 +97,17 @@ struct Pane<A, S> {
     trigger: S,
 }
 
+/// By key and window end.
+type Panes<K, A, S> = KeyedTable<Scoped<K, Timestamp>, Pane<A, S>>;
+
 /// The window operator.
 pub struct WindowOperator<T, F: KeySelector<T>, W, G: Trigger<T>, C: Contents<F::Key, T>, D> {
+    operator: String,
     key: F,
     assigner: W,
     trigger: G,
     contents: C,
-    panes: KeyedTable<Scoped<F::Key, Timestamp>, Pane<C::Acc, G::State>>,
+    panes: Panes<F::Key, C::Acc, G::State>,
     /// The keys of the panes that end there; not for windows without end.
     due: BTreeMap<Timestamp, Vec<(KeyHash, F::Key)>>,
     firing: Option<Firing<F::Key>>,
@@ -129,8 +134,15 @@ where
     D: Stage<C::Out>,
 {
     /// An operator with empty windows.
-    pub fn new(key: F, (assigner, trigger, contents): (W, G, C), max: MaxParallelism, next: D) -> Self {
+    pub fn new(
+        operator: String,
+        key: F,
+        (assigner, trigger, contents): (W, G, C),
+        max: MaxParallelism,
+        next: D,
+    ) -> Self {
         Self {
+            operator,
             key,
             assigner,
             trigger,
@@ -202,6 +214,16 @@ where
     }
 }
 
+#[cold]
+fn out_of_range(operator: &str, time: Timestamp) -> ! {
+    let message = if time == NO_TIMESTAMP {
+        "a record has no timestamp: give the stream event time by .assign_event_time(…)".to_owned()
+    } else {
+        format!("a record's timestamp {time} is out of range: it is in milliseconds since the Unix epoch")
+    };
+    crate::fail(Fault::User, operator, message)
+}
+
 impl<T, F, W, G, C, D> Head<T> for WindowOperator<T, F, W, G, C, D>
 where
     T: Clone + Send + 'static,
@@ -213,13 +235,19 @@ where
 {
     #[inline]
     fn row(&mut self, row: Row<T>) {
+        if W::NEEDS_TIME && !TIME_RANGE.contains(&row.time) {
+            out_of_range(&self.operator, row.time);
+        }
         let key = self.key.key(&row.value);
         let Self { assigner, trigger, contents, panes, due, next, late, watermark, .. } = self;
+        // A record is late if all of its windows are over.
+        let (mut over, mut open) = (false, false);
         assigner.assign(row.time, |window| {
             if window.max_timestamp() <= *watermark {
-                *late += 1;
+                over = true;
                 return;
             }
+            open = true;
             let end = window.end;
             let scoped = Scoped { key: key.clone(), scope: end };
             let hash = Scoped::<F::Key, Timestamp>::hash(row.hash, &end);
@@ -241,6 +269,7 @@ where
                 pane.acc = contents.create();
             }
         });
+        *late += u64::from(over && !open);
     }
 }
 

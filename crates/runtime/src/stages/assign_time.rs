@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
 /// Timestamps beyond these are a mistake, most often of units: years −9999 … 9999 in milliseconds.
-const TIME_RANGE: std::ops::RangeInclusive<Timestamp> = -377_705_116_800_000..=253_402_300_799_999;
+pub(crate) const TIME_RANGE: std::ops::RangeInclusive<Timestamp> = -377_705_116_800_000..=253_402_300_799_999;
 
 /// Names a record's time.
 pub trait TimeSelector<T>: Clone + Send + 'static {
@@ -34,6 +34,8 @@ pub struct AssignTime<T, F, D> {
     time: F,
     watermarks: Watermarks,
     splits: BTreeMap<u64, Split>,
+    /// Since when it has had no split, if it has none.
+    without_split_since: Instant,
     /// What splits had reached that are not here (any more).
     restored: BTreeMap<u64, Timestamp>,
     current: u64,
@@ -42,6 +44,8 @@ pub struct AssignTime<T, F, D> {
     now: Instant,
     emitted: Timestamp,
     idle: bool,
+    /// Records come from another task: they count as one split, which is there before its first record.
+    behind_gate: bool,
     next: D,
     takes: PhantomData<fn(&T)>,
 }
@@ -62,15 +66,24 @@ impl<T, F, D: Control> AssignTime<T, F, D> {
             time,
             watermarks,
             splits: BTreeMap::new(),
+            without_split_since: Instant::default(),
             restored: BTreeMap::new(),
             current: NO_SPLIT,
             highest: MIN_WATERMARK,
             now: Instant::default(),
             emitted: MIN_WATERMARK,
             idle: false,
+            behind_gate: false,
             next,
             takes: PhantomData,
         }
+    }
+
+    /// For a chain whose head reads a gate.
+    #[must_use]
+    pub fn behind_gate(mut self) -> Self {
+        self.behind_gate = true;
+        self
     }
 
     /// Books the records since the last look to the current split.
@@ -90,7 +103,10 @@ impl<T, F, D: Control> AssignTime<T, F, D> {
         let timeout = self.watermarks.idleness();
         let active = |split: &&Split| timeout.is_none_or(|timeout| self.now.since(split.active) < timeout);
         let lowest = self.splits.values().filter(active).map(|split| split.highest).min();
-        let idle = lowest.is_none();
+        // Without a split it may be about to get one, whose records must not be late.
+        let awaits_split = self.splits.is_empty()
+            && timeout.is_none_or(|timeout| self.now.since(self.without_split_since) < timeout);
+        let idle = lowest.is_none() && !awaits_split;
         if idle != self.idle {
             self.idle = idle;
             self.next.idle(idle);
@@ -130,12 +146,14 @@ impl<T, F: Send, D: Control> Control for AssignTime<T, F, D> {
 
     fn open(&mut self, context: &mut OpenContext<'_>) {
         self.now = context.now;
-        self.emitted = context.watermark;
+        self.without_split_since = context.now;
         for (split, reached) in context.take_list::<(u64, Timestamp)>(&self.operator, "watermarks") {
             let known = self.restored.entry(split).or_insert(reached);
-            *known = reached.max(*known);
+            // Behind a gate each subtask had reached something else, and anyone may get what another was to get.
+            *known = if split == NO_SPLIT { reached.min(*known) } else { reached.max(*known) };
         }
-        if let Some(&reached) = self.restored.get(&NO_SPLIT) {
+        if self.behind_gate {
+            let reached = self.restored.get(&NO_SPLIT).copied().unwrap_or(MIN_WATERMARK);
             self.splits.insert(NO_SPLIT, Split { highest: reached, active: self.now });
         }
         self.next.open(context);
@@ -154,6 +172,7 @@ impl<T, F: Send, D: Control> Control for AssignTime<T, F, D> {
     fn split_ended(&mut self, split: u64) {
         self.settle();
         if let Some(ended) = self.splits.remove(&split) {
+            self.without_split_since = self.now;
             // The last split's watermark is still due.
             if self.splits.is_empty() && ended.highest > MIN_WATERMARK {
                 let watermark = ended.highest.saturating_sub(self.watermarks.delay_ms()).saturating_sub(1);
@@ -184,7 +203,9 @@ impl<T, F: Send, D: Control> Control for AssignTime<T, F, D> {
 
     fn next_wakeup(&self) -> Option<Instant> {
         let own = self.watermarks.idleness().and_then(|timeout| {
-            let dues = self.splits.values().map(|split| split.active + timeout);
+            let without = self.splits.is_empty().then_some(self.without_split_since);
+            let dues =
+                self.splits.values().map(|split| split.active).chain(without).map(|since| since + timeout);
             dues.filter(|due| *due > self.now).min()
         });
         own.into_iter().chain(self.next.next_wakeup()).min()

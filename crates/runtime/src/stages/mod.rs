@@ -5,6 +5,7 @@ mod flat_map;
 mod sink;
 mod tail;
 
+pub(crate) use assign_time::TIME_RANGE;
 pub use assign_time::{AssignTime, TimeSelector};
 pub use flat_map::{Filter, FlatMap, Inspect, Map};
 pub use sink::SinkStage;

@@ -179,7 +179,11 @@ impl<T: Send> Control for SharedTail<T> {
         self.control(|edge| edge.end());
     }
     fn has_room(&mut self) -> bool {
-        self.edges.iter_mut().all(|edge| edge.has_room())
+        let mut all = true;
+        for edge in &mut self.edges {
+            all &= edge.has_room();
+        }
+        all
     }
     fn flush(&mut self) {
         self.control(|edge| edge.flush());

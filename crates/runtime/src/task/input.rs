@@ -156,6 +156,13 @@ where
         self.unflushed = false;
     }
 
+    /// Under backpressure some channels may have room; what does not fit is still to be flushed.
+    fn flush_what_fits(&mut self, now: Instant) {
+        let unflushed = self.unflushed;
+        self.flush_if_due(now, false);
+        self.unflushed = unflushed;
+    }
+
     fn flush_if_due(&mut self, now: Instant, idle: bool) {
         if self.unflushed && (idle || now.since(self.last_flush) >= LINGER) {
             self.head.flush();
@@ -187,7 +194,7 @@ where
         self.head.tick(now);
         let wrote = self.snapshots.step(now, &mut self.head, events);
         if !self.head.has_room() {
-            self.flush_if_due(now, false);
+            self.flush_what_fits(now);
             return if wrote { TaskStep::Worked } else { TaskStep::Backpressured(self.head.next_wakeup()) };
         }
         if self.head.resume() {

@@ -34,6 +34,8 @@ pub struct SourceTask<R, C> {
     snapshots: Snapshots,
     /// The checkpoint for which the source has paused.
     paused: Option<CheckpointId>,
+    /// Once that is complete, the input counts as ended.
+    drains: bool,
     watermark: Timestamp,
     records: u64,
     chunk: u64,
@@ -87,6 +89,7 @@ where
             chain,
             snapshots: Snapshots::new(identity),
             paused: None,
+            drains: false,
             watermark,
             records: 0,
             chunk: 64,
@@ -121,16 +124,12 @@ where
         match kind.then {
             AfterBarrier::Continue => {}
             AfterBarrier::Pause | AfterBarrier::Finish => self.paused = Some(checkpoint),
-            AfterBarrier::Drain => self.reader_is_drained(),
+            // Only a savepoint that is complete ends the input; until then it may still have to go on.
+            AfterBarrier::Drain => (self.paused, self.drains) = (Some(checkpoint), true),
         }
         let moment = (now, Duration::ZERO, self.watermark);
         self.snapshots.begin(moment, (checkpoint, kind), vec![state], &mut self.chain);
         self.unflushed = false;
-    }
-
-    /// After a drain the reader is not asked again: its input counts as ended.
-    fn reader_is_drained(&mut self) {
-        self.phase = Phase::Ended;
     }
 
     fn poll(&mut self, now: Instant) -> Polled {
@@ -148,6 +147,13 @@ where
             self.chunk = ideal.clamp((self.chunk / 2).max(1), self.chunk * 2).min(MAX_CHUNK);
         }
         polled
+    }
+
+    /// Under backpressure some channels may have room; what does not fit is still to be flushed.
+    fn flush_what_fits(&mut self, now: Instant) {
+        let unflushed = self.unflushed;
+        self.flush_if_due(now, false);
+        self.unflushed = unflushed;
     }
 
     fn flush_if_due(&mut self, now: Instant, idle: bool) {
@@ -186,7 +192,7 @@ where
         let wrote = self.snapshots.step(now, &mut self.chain, events);
         let rest = |wrote, wake| if wrote { TaskStep::Worked } else { TaskStep::Idle(wake) };
         if !self.chain.has_room() {
-            self.flush_if_due(now, false);
+            self.flush_what_fits(now);
             return if wrote { TaskStep::Worked } else { TaskStep::Backpressured(self.chain.next_wakeup()) };
         }
         if self.chain.resume() {
@@ -246,11 +252,15 @@ where
 
     fn completed(&mut self, checkpoint: CheckpointId) {
         self.snapshots.completed(checkpoint, &mut self.chain);
+        if self.drains && self.paused == Some(checkpoint) {
+            (self.paused, self.drains) = (None, false);
+            self.phase = Phase::Ended;
+        }
     }
 
     fn aborted(&mut self, checkpoint: CheckpointId) {
         if self.paused == Some(checkpoint) {
-            self.paused = None;
+            (self.paused, self.drains) = (None, false);
         }
         self.snapshots.aborted(checkpoint, &mut self.chain);
     }

@@ -1,0 +1,238 @@
+//! Checkpoints: aborted, retried, at the end of the input, among ended inputs, with what sources do afterwards.
+
+use reflow_protocol::control::AfterBarrier;
+use reflow_stream::StreamEnv;
+use reflow_testkit::{Collect, Feed, Harness};
+
+/// Two sources, numbers in, running sums by parity out.
+struct Sums {
+    left: Feed<u64>,
+    right: Feed<u64>,
+    out: Collect<u64>,
+    job: Harness,
+}
+
+fn build(env: &mut StreamEnv, left: Feed<u64>, right: Feed<u64>, out: Collect<u64>) {
+    let left = env.source("left", left);
+    let right = env.source("right", right);
+    let _ = left.union(right).key_by(|n: &u64| *n % 2).reduce(|a, b| a + b).sink("out", out);
+}
+
+impl Sums {
+    fn start(parallelism: u32) -> Self {
+        let (left, right, out) = (Feed::new(1), Feed::new(1), Collect::new("out"));
+        let (l, r, o) = (left.clone(), right.clone(), out.clone());
+        let mut job = Harness::new(move |env| build(env, l.clone(), r.clone(), o.clone())).on_executors(2);
+        job.start(parallelism);
+        Self { left, right, out, job }
+    }
+
+    fn end(&mut self) {
+        self.left.end();
+        self.right.end();
+        assert!(self.job.finish(), "{}", self.job.state());
+    }
+
+    fn committed(&self) -> Vec<u64> {
+        self.out.committed(&self.job)
+    }
+}
+
+#[test]
+fn output_is_committed_with_its_checkpoint() {
+    let mut t = Sums::start(2);
+    t.left.push(0, [1, 2]);
+    t.job.settle();
+    assert_eq!(t.committed(), []);
+    assert!(t.job.checkpoint());
+    assert_eq!(t.committed(), [1, 2]);
+    t.right.push(0, [3]);
+    t.end();
+    assert_eq!(t.committed(), [1, 2, 4]);
+}
+
+#[test]
+fn an_aborted_checkpoint_loses_nothing() {
+    for parallelism in 1..=3 {
+        let mut t = Sums::start(parallelism);
+        t.left.push(0, [1]);
+        t.job.settle();
+        t.job.hold_storage(true);
+        t.job.trigger(AfterBarrier::Continue);
+        t.right.push(0, [3]);
+        t.job.abort_checkpoint();
+        assert!(!t.job.has_completed());
+        t.job.hold_storage(false);
+        t.left.push(0, [5]);
+        assert!(t.job.checkpoint(), "{}", t.job.state());
+        assert_eq!(t.committed(), [1, 4, 9]);
+        t.job.kill();
+        t.job.start(parallelism);
+        t.right.push(0, [7]);
+        t.end();
+        assert_eq!(t.committed(), [1, 4, 9, 16]);
+    }
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_written_fails_alone() {
+    let mut t = Sums::start(2);
+    t.left.push(0, [1, 2]);
+    t.job.settle();
+    t.job.store_mut().fail_writes("/checkpoints/data");
+    assert!(!t.job.checkpoint());
+    assert_eq!(t.job.failures(), []);
+    t.job.store_mut().heal();
+    t.left.push(0, [3]);
+    assert!(t.job.checkpoint(), "{}", t.job.state());
+    t.job.kill();
+    t.job.start(3);
+    t.left.push(0, [4]);
+    t.end();
+    assert_eq!(t.committed(), [1, 2, 4, 6]);
+}
+
+#[test]
+fn sources_that_paused_for_an_aborted_checkpoint_go_on() {
+    let mut t = Sums::start(2);
+    t.job.hold_storage(true);
+    t.left.push(0, [1]);
+    t.job.settle();
+    t.job.trigger(AfterBarrier::Pause);
+    t.left.push(0, [3]);
+    t.job.settle();
+    assert_eq!(t.out.written().len(), 1);
+    t.job.abort_checkpoint();
+    t.job.settle();
+    assert_eq!(t.out.written().len(), 1);
+    t.job.hold_storage(false);
+    t.end();
+    assert_eq!(t.committed(), [1, 4]);
+}
+
+#[test]
+fn an_input_that_has_ended_holds_no_barrier_up() {
+    for parallelism in 1..=3 {
+        let mut t = Sums::start(parallelism);
+        t.left.push(0, [1]);
+        t.left.end();
+        t.right.push(0, [2]);
+        assert!(t.job.checkpoint(), "{}", t.job.state());
+        t.right.push(0, [4]);
+        t.job.kill();
+        t.job.start(4 - parallelism);
+        t.right.push(0, [6]);
+        assert!(t.job.checkpoint(), "{}", t.job.state());
+        t.end();
+        assert_eq!(t.committed(), [1, 2, 6, 12]);
+    }
+}
+
+#[test]
+fn checkpoints_go_on_after_the_end_of_all_input() {
+    let mut t = Sums::start(2);
+    t.left.push(0, [1, 2]);
+    t.left.end();
+    t.right.end();
+    assert!(t.job.checkpoint(), "{}", t.job.state());
+    assert!(!t.job.is_finished());
+    assert_eq!(t.committed(), [1, 2]);
+    t.job.kill();
+    t.job.start(3);
+    t.job.settle();
+    assert!(t.job.is_ended());
+    t.end();
+    assert_eq!(t.committed(), [1, 2]);
+}
+
+#[test]
+fn the_last_checkpoint_may_fail_and_be_tried_again() {
+    let mut t = Sums::start(2);
+    t.left.push(0, [1, 2]);
+    t.left.end();
+    t.right.end();
+    t.job.settle();
+    t.job.hold_storage(true);
+    t.job.trigger(AfterBarrier::Finish);
+    t.job.abort_checkpoint();
+    t.job.hold_storage(false);
+    t.job.settle();
+    assert!(!t.job.is_finished());
+    t.end();
+    assert_eq!(t.committed(), [1, 2]);
+}
+
+#[test]
+fn stopping_commits_and_then_finishes() {
+    let mut t = Sums::start(2);
+    t.left.push(0, [1, 2]);
+    t.job.settle();
+    t.job.trigger(AfterBarrier::Finish);
+    assert!(t.job.is_finished(), "{}", t.job.state());
+    assert_eq!(t.committed(), [1, 2]);
+    t.job.kill();
+    t.job.start(3);
+    t.left.push(0, [3]);
+    t.end();
+    assert_eq!(t.committed(), [1, 2, 4]);
+}
+
+#[test]
+fn a_drain_ends_the_input_once_its_savepoint_is_complete() {
+    let mut t = Sums::start(2);
+    t.left.push(0, [1]);
+    t.job.settle();
+    t.job.hold_storage(true);
+    t.job.trigger(AfterBarrier::Drain);
+    t.job.abort_checkpoint();
+    t.job.hold_storage(false);
+    t.left.push(0, [3]);
+    t.job.settle();
+    assert!(!t.job.is_ended());
+
+    t.job.trigger(AfterBarrier::Drain);
+    assert!(t.job.has_completed(), "{}", t.job.state());
+    t.left.push(0, [5]);
+    assert!(t.job.finish(), "{}", t.job.state());
+    assert_eq!(t.committed(), [1, 4]);
+}
+
+/// Increments, rewritten segments, rescales between them: each restore must see the last value of every key.
+#[test]
+fn long_chains_of_increments_restore() {
+    let (feed, out) = (Feed::<(u64, u64)>::new(1), Collect::new("out"));
+    let (source, sink) = (feed.clone(), out.clone());
+    let mut job = Harness::new(move |env| {
+        let keyed = env.source("in", source.clone()).key_by(|r: &(u64, u64)| r.0);
+        let _ = keyed.reduce(|a, b| (a.0, a.1 + b.1)).sink("out", sink.clone());
+    })
+    .on_executors(2)
+    .in_random_order(5);
+    job.start(2);
+    let mut sums = vec![0; 300];
+    for round in 0..40u64 {
+        for n in 0..(if round % 10 == 0 { 300 } else { 12 }) {
+            let key = (round * 7 + n) % 300;
+            sums[key as usize] += round + 1;
+            feed.push(0, [(key, round + 1)]);
+        }
+        assert!(job.checkpoint(), "{}", job.state());
+        match round % 8 {
+            3 => job.rescale([3, 1, 2][(round / 8 % 3) as usize]),
+            5 => {
+                feed.push(0, [(0, 0)]);
+                job.settle();
+                job.kill();
+                job.start(2);
+            }
+            _ => {}
+        }
+    }
+    out.written();
+    feed.push(0, (0..300).map(|key| (key, 0)));
+    job.settle();
+    let mut last = out.written();
+    last.sort();
+    last.dedup();
+    assert_eq!(last.iter().map(|((_, sum), _)| *sum).collect::<Vec<u64>>(), sums);
+}

@@ -1,0 +1,248 @@
+//! Watermarks, idleness, late records, processing time.
+
+use reflow_api::window::{SlidingWindows, TumblingWindows};
+use reflow_api::{Context, ProcessFunction, TimeDomain, UserError, Watermarks};
+use reflow_stream::StreamEnv;
+use reflow_testkit::{Collect, Feed, Harness};
+use reflow_types::Timestamp;
+use std::time::Duration;
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+type Counts = Collect<(Timestamp, u64)>;
+
+/// Counts records, which are their times, in windows of 10 ms.
+fn count_times(watermarks: Watermarks) -> impl Fn(&mut StreamEnv, Feed<i64>, Counts) + 'static {
+    move |env, feed, out| {
+        let _ = env
+            .source("in", feed)
+            .assign_event_time(|time: &i64| *time, watermarks)
+            .key_by(|_: &i64| 0u8)
+            .window(TumblingWindows::of(ms(10)))
+            .count()
+            .map(|counted| (counted.window.end, counted.value))
+            .sink("out", out);
+    }
+}
+
+fn start<T: Clone + Send + 'static, O: 'static>(
+    splits: usize,
+    parallelism: u32,
+    job: impl Fn(&mut StreamEnv, Feed<T>, Collect<O>) + 'static,
+) -> (Feed<T>, Collect<O>, Harness) {
+    let (feed, out) = (Feed::new(splits), Collect::new("out"));
+    let (source, sink) = (feed.clone(), out.clone());
+    let mut harness = Harness::new(move |env| job(env, source.clone(), sink.clone())).on_executors(2);
+    harness.start(parallelism);
+    (feed, out, harness)
+}
+
+fn values<O>(out: &Collect<O>) -> Vec<O> {
+    out.written().into_iter().map(|(value, _)| value).collect()
+}
+
+#[test]
+fn the_slowest_split_holds_the_watermark_back() {
+    for parallelism in 1..=3 {
+        let (feed, out, mut job) = start(2, parallelism, count_times(Watermarks::monotonic()));
+        feed.push(0, [1, 5, 12]);
+        job.settle();
+        assert_eq!(values(&out), []);
+        feed.push(1, [3]);
+        job.settle();
+        assert_eq!(values(&out), []);
+        feed.push(1, [11]);
+        job.settle();
+        assert_eq!(values(&out), [(10, 3)]);
+        feed.end();
+        job.settle();
+        assert_eq!(values(&out), [(20, 2)]);
+    }
+}
+
+#[test]
+fn an_idle_split_holds_nobody_back() {
+    for parallelism in 1..=3 {
+        let watermarks = Watermarks::monotonic().with_idleness(Duration::from_secs(1));
+        let (feed, out, mut job) = start(2, parallelism, count_times(watermarks));
+        feed.push(0, [1, 12]);
+        feed.push(1, [2]);
+        job.settle();
+        assert_eq!(values(&out), []);
+        job.advance(ms(600));
+        feed.push(0, [13]);
+        job.advance(ms(600));
+        assert_eq!(values(&out), [(10, 2)], "at parallelism {parallelism}");
+        feed.push(1, [15]);
+        job.settle();
+        feed.push(0, [25]);
+        job.settle();
+        assert_eq!(values(&out), []);
+        feed.push(1, [21]);
+        job.settle();
+        assert_eq!(values(&out), [(20, 3)], "at parallelism {parallelism}");
+    }
+}
+
+#[test]
+fn out_of_order_records_are_awaited() {
+    let watermarks = Watermarks::bounded_out_of_orderness(ms(5));
+    let (feed, out, mut job) = start(1, 2, count_times(watermarks));
+    feed.push(0, [1, 14, 9]);
+    job.settle();
+    assert_eq!(values(&out), []);
+    feed.push(0, [15]);
+    job.settle();
+    assert_eq!(values(&out), [(10, 2)]);
+}
+
+#[test]
+fn times_assigned_behind_an_exchange_wait_for_every_subtask() {
+    let job = |env: &mut StreamEnv, feed: Feed<i64>, out: Counts| {
+        let _ = env
+            .source("in", feed)
+            .rebalance()
+            .assign_event_time(|time: &i64| *time, Watermarks::monotonic())
+            .key_by(|_: &i64| 0u8)
+            .window(TumblingWindows::of(ms(10)))
+            .count()
+            .map(|counted| (counted.window.end, counted.value))
+            .sink("out", out);
+    };
+    let (feed, out, mut job) = start(1, 2, job);
+    feed.push(0, [20]);
+    job.settle();
+    feed.push(0, [5]);
+    job.settle();
+    feed.end();
+    job.settle();
+    assert_eq!(values(&out), [(10, 1), (30, 1)]);
+}
+
+/// Behind an exchange every subtask has come to a different time; after a restore nobody may be ahead of the slowest.
+#[test]
+fn times_assigned_behind_an_exchange_survive_a_rescale() {
+    let job = |env: &mut StreamEnv, feed: Feed<i64>, out: Counts| {
+        let _ = env
+            .source("in", feed)
+            .rebalance()
+            .assign_event_time(|time: &i64| *time, Watermarks::monotonic())
+            .key_by(|_: &i64| 0u8)
+            .window(TumblingWindows::of(ms(10)))
+            .count()
+            .map(|counted| (counted.window.end, counted.value))
+            .sink("out", out);
+    };
+    let (feed, out, mut job) = start(1, 2, job);
+    feed.push(0, [1, 50]);
+    job.rescale(2);
+    feed.push(0, [51, 6]);
+    feed.push(0, [7, 52]);
+    feed.end();
+    job.settle();
+    assert_eq!(values(&out).into_iter().map(|(_, count)| count).sum::<u64>(), 6, "{:?}", job.metrics());
+}
+
+#[test]
+fn late_records_are_dropped_and_counted_once() {
+    let (feed, out, mut job) = start(1, 1, |env: &mut StreamEnv, feed: Feed<i64>, out: Counts| {
+        let _ = env
+            .source("in", feed)
+            .assign_event_time(|time: &i64| *time, Watermarks::monotonic())
+            .key_by(|_: &i64| 0u8)
+            .window(SlidingWindows::of(ms(20), ms(10)))
+            .count()
+            .map(|counted| (counted.window.end, counted.value))
+            .sink("out", out);
+    });
+    feed.push(0, [5, 15]);
+    job.settle();
+    assert_eq!(values(&out), [(10, 1)]);
+    feed.push(0, [5, 25]);
+    job.settle();
+    assert_eq!(values(&out), [(20, 3)]);
+    feed.push(0, [6]);
+    job.settle();
+    let late: u64 = job.metrics().iter().map(|metrics| metrics.late_records).sum();
+    assert_eq!(late, 1, "5 still had an open window, 6 has none");
+}
+
+/// Emits a key 100 ms of processing time after each of its records.
+#[derive(Clone)]
+struct Later;
+
+impl ProcessFunction for Later {
+    type Key = u64;
+    type In = u64;
+    type Out = (u64, Timestamp);
+    type State = ();
+
+    fn process(&mut self, context: &mut impl Context<u64, (), Self::Out>, _: u64) -> Result<(), UserError> {
+        let now = context.processing_time();
+        context.register_timer(TimeDomain::Processing, now + 100);
+        context.register_timer(TimeDomain::Processing, i64::MAX);
+        Ok(())
+    }
+
+    fn on_timer(
+        &mut self,
+        context: &mut impl Context<u64, (), Self::Out>,
+        time: Timestamp,
+        domain: TimeDomain,
+    ) -> Result<(), UserError> {
+        assert_eq!(domain, TimeDomain::Processing);
+        context.emit((*context.key(), time));
+        Ok(())
+    }
+}
+
+fn later(env: &mut StreamEnv, feed: Feed<u64>, out: Collect<(u64, Timestamp)>) {
+    let _ =
+        env.source("in", feed).key_by(|n: &u64| *n).process(Later).rebalance().map(|r| r).sink("out", out);
+}
+
+#[test]
+fn processing_time_timers_fire_and_their_output_leaves_at_once() {
+    let (feed, out, mut job) = start(1, 2, later);
+    feed.push(0, 1..=5);
+    job.settle();
+    assert_eq!(values(&out), []);
+    job.advance(ms(99));
+    assert_eq!(values(&out), []);
+    job.advance(ms(1));
+    let mut fired = values(&out);
+    fired.sort();
+    assert_eq!(fired, (1..=5).map(|n| (n, 1_000_000_100)).collect::<Vec<_>>());
+}
+
+#[test]
+fn processing_time_timers_move_with_their_keys() {
+    for (from, to) in [(1, 2), (2, 1), (2, 3), (3, 3)] {
+        let (feed, out, mut job) = start(1, from, later);
+        feed.push(0, 0..50);
+        job.advance(ms(50));
+        job.rescale(to);
+        feed.push(0, 50..60);
+        job.advance(ms(49));
+        assert_eq!(values(&out), []);
+        job.advance(ms(1));
+        let mut fired: Vec<u64> = values(&out).into_iter().map(|(key, _)| key).collect();
+        fired.sort();
+        assert_eq!(fired, (0..50).collect::<Vec<_>>(), "from {from} to {to}");
+        job.advance(ms(50));
+        assert_eq!(values(&out).len(), 10);
+    }
+}
+
+#[test]
+fn processing_time_timers_do_not_outlive_the_input() {
+    let (feed, out, mut job) = start(1, 2, later);
+    feed.push(0, 1..=5);
+    feed.end();
+    job.settle();
+    job.advance(ms(1_000));
+    assert_eq!(values(&out), []);
+    assert!(job.finish(), "{}", job.state());
+}
