@@ -61,6 +61,8 @@ pub(crate) struct Leader {
     /// Objects to be deleted.
     doomed: VecDeque<String>,
     deletions: usize,
+    /// How many of them are of manifests.
+    manifest_deletions: usize,
     /// Events that carrying out actions has led to.
     events: VecDeque<Event>,
     pub(crate) end: Option<End>,
@@ -95,6 +97,7 @@ impl Leader {
             requests: Storage::new(tickets),
             doomed: VecDeque::new(),
             deletions: 0,
+            manifest_deletions: 0,
             events: VecDeque::new(),
             end: None,
             end_is_recorded: false,
@@ -155,8 +158,14 @@ impl Leader {
             return;
         }
         while self.deletions < MAX_DELETIONS {
+            // A reader must not find a manifest whose objects are gone: manifests, which come first, go first.
+            let manifest = self.doomed.front().is_some_and(|object| is_manifest(object));
+            if !manifest && self.manifest_deletions > 0 {
+                break;
+            }
             let Some(object) = self.doomed.pop_front() else { break };
             self.deletions += 1;
+            self.manifest_deletions += usize::from(manifest);
             let op = StoreOp::Delete { at: Location(object.clone()) };
             out.push(self.requests.ask(For::Deletion(object), op));
         }
@@ -185,6 +194,7 @@ impl Leader {
             }
             Some(For::Deletion(object)) => {
                 self.deletions -= 1;
+                self.manifest_deletions -= usize::from(is_manifest(&object));
                 if let Err(error) = result {
                     tracing::warn!(object, %error, "an object that nothing needs any more cannot be deleted");
                 }
@@ -386,4 +396,8 @@ fn outcome(checkpoint: CheckpointId, result: StoreResult) -> StoreOutcome {
             StoreOutcome::Failed(error.to_string())
         }
     }
+}
+
+fn is_manifest(object: &str) -> bool {
+    object.ends_with("/_metadata")
 }

@@ -150,7 +150,8 @@ impl Cluster {
         }
         match &self.over {
             Some(end) if end.contains("FINISHED") => {
-                self.checker.compare(&self.world.storage, &workload.expected());
+                let damaged = self.world.strikes.counts().contains_key(&FaultKind::StoreBitFlip);
+                self.checker.compare(&self.world.storage, &workload.expected(), damaged);
             }
             Some(end) => self.checker.violate(format!("the job has not finished: {end}")),
             None if self.checker.violations().is_empty() => {
