@@ -31,11 +31,22 @@ const MAX_DELETIONS: usize = 32;
 /// What a storage request is for.
 #[derive(Debug)]
 enum For {
-    Manifest(CheckpointId),
-    Abandonment(CheckpointId),
+    Name(CheckpointId, Wanted),
+    /// What stands under a name that was there already.
+    Decision(CheckpointId, Wanted),
     Deletion(String),
-    Chunk { conn: ConnId, offset: u64 },
+    Chunk {
+        conn: ConnId,
+        offset: u64,
+    },
     Listing(Listing),
+}
+
+/// As what a checkpoint's deciding name is created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    Complete,
+    Abandoned,
 }
 
 /// How the job has ended.
@@ -186,11 +197,17 @@ impl Leader {
     ) {
         let event = match self.requests.take(ticket) {
             None => return,
-            Some(For::Manifest(checkpoint)) => {
-                Event::ManifestStored { checkpoint, outcome: outcome(checkpoint, result) }
-            }
-            Some(For::Abandonment(checkpoint)) => {
-                Event::AbandonedStored { checkpoint, outcome: outcome(checkpoint, result) }
+            Some(For::Name(checkpoint, wanted)) => match result {
+                // A create that was answered with an error may have been done: the name may be our own.
+                Err(StoreError::AlreadyExists(at)) => {
+                    let read = StoreOp::Get { at, range: None };
+                    return out.push(self.requests.ask(For::Decision(checkpoint, wanted), read));
+                }
+                result => wanted.stored(checkpoint, created(checkpoint, result)),
+            },
+            Some(For::Decision(checkpoint, wanted)) => {
+                let outcome = wanted.found(result);
+                wanted.stored(checkpoint, outcome)
             }
             Some(For::Deletion(object)) => {
                 self.deletions -= 1;
@@ -232,11 +249,11 @@ impl Leader {
             }
             Action::StoreManifest { checkpoint, at, manifest } => {
                 let body = manifest::encode(&Decision::Complete(manifest));
-                out.push(self.requests.ask(For::Manifest(checkpoint), create(at, body)));
+                out.push(self.requests.ask(For::Name(checkpoint, Wanted::Complete), create(at, body)));
             }
             Action::StoreAbandoned { checkpoint, at } => {
                 let body = manifest::encode(&Decision::Abandoned);
-                out.push(self.requests.ask(For::Abandonment(checkpoint), create(at, body)));
+                out.push(self.requests.ask(For::Name(checkpoint, Wanted::Abandoned), create(at, body)));
             }
             Action::NotifyCompleted { attempt, checkpoint } => {
                 tracing::debug!(%checkpoint, "complete");
@@ -387,13 +404,37 @@ fn create(at: String, body: Bytes) -> StoreOp {
     StoreOp::Put { at: Location(at), body, mode: PutMode::Create }
 }
 
-fn outcome(checkpoint: CheckpointId, result: StoreResult) -> StoreOutcome {
+fn created(checkpoint: CheckpointId, result: StoreResult) -> StoreOutcome {
     match result {
         Ok(_) => StoreOutcome::Won,
-        Err(StoreError::AlreadyExists(_)) => StoreOutcome::Lost,
         Err(error) => {
             tracing::warn!(%checkpoint, %error, "the decision about a checkpoint cannot be stored");
             StoreOutcome::Failed(error.to_string())
+        }
+    }
+}
+
+impl Wanted {
+    fn stored(self, checkpoint: CheckpointId, outcome: StoreOutcome) -> Event {
+        match self {
+            Wanted::Complete => Event::ManifestStored { checkpoint, outcome },
+            Wanted::Abandoned => Event::AbandonedStored { checkpoint, outcome },
+        }
+    }
+
+    /// The name was there; this is what it holds.
+    fn found(self, result: StoreResult) -> StoreOutcome {
+        let decision = match result {
+            Ok(StoreReply::Bytes(bytes)) => manifest::decode(&bytes).map_err(|error| error.to_string()),
+            Ok(_) => Err("the store answered a read with something else".to_owned()),
+            Err(error) => Err(error.to_string()),
+        };
+        match (self, decision) {
+            (Wanted::Complete, Ok(Decision::Complete(_))) | (Wanted::Abandoned, Ok(Decision::Abandoned)) => {
+                StoreOutcome::Won
+            }
+            (_, Ok(_)) => StoreOutcome::Lost,
+            (_, Err(reason)) => StoreOutcome::Failed(reason),
         }
     }
 }
