@@ -8,7 +8,7 @@ use crate::checkpoint::chain::Chain;
 use crate::manifest::{Manifest, OwnedRuns, VertexState};
 use reflow_graph::{ExecutionGraph, ExecutionVertex, JobGraph, Vertex};
 use reflow_protocol::snapshot::{OperatorState, Redistribution, Restore, RestorePart, RunRef};
-use reflow_types::{MaxParallelism, SubtaskId, SubtaskIndex};
+use reflow_types::{KeyGroupSet, MaxParallelism, SubtaskId, SubtaskIndex};
 use std::collections::BTreeMap;
 
 /// A checkpoint that does not fit the job.
@@ -133,7 +133,10 @@ fn share_keyed(
     }
     let ranks = Ranks::of(&former.keyed);
     for (index, subtask) in placed.numbered() {
-        let chain = Chain::inherit(table.groups_of(index), job, &former.keyed);
+        // The canary gives every subtask the state of all groups: the simulator must notice.
+        let canary = cfg!(reflow_canary = "group_restored_twice");
+        let groups = if canary { KeyGroupSet::all(job) } else { table.groups_of(index) };
+        let chain = Chain::inherit(groups, job, &former.keyed);
         let parts = chain.parts().into_iter().filter(|part| !part.segments.is_empty());
         let parts = parts.map(|part| RestorePart { runs: ranks.in_order(&part), groups: part.groups });
         restores.entry(subtask.id).or_default().keyed.extend(parts);

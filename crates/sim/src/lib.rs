@@ -6,8 +6,10 @@
 //!
 //! Reading order: [`world`] (processes, network, storage, time), [`faults`] (what may go wrong in it),
 //! [`workload`] (jobs and what they must write), [`chaos`] (what is done to a cluster), [`cluster`] (a run),
-//! [`check`] and [`watch`] (invariants), [`report`] (many runs), [`trace`] (what happened), [`rng`].
+//! [`check`] and [`watch`] (invariants), [`report`] (many runs), [`canary`] (that faults
+//! are found), [`trace`] (what happened), [`rng`].
 
+pub mod canary;
 pub mod chaos;
 pub mod check;
 pub mod cluster;

@@ -2,6 +2,7 @@
 
 use clap::Parser;
 use reflow_env::real::Clock;
+use reflow_sim::canary;
 use reflow_sim::report::{Report, run_seed};
 use std::process::ExitCode;
 
@@ -23,6 +24,9 @@ struct Args {
     /// Ends with the first violation.
     #[arg(long)]
     fail_fast: bool,
+    /// Builds the simulator with each known fault in turn, and fails unless it is found.
+    #[arg(long)]
+    canaries: bool,
     /// Prints the report as JSON.
     #[arg(long)]
     json: bool,
@@ -30,6 +34,9 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    if args.canaries {
+        return canaries();
+    }
     let clock = Clock::start();
     let begin = clock.now();
     let mut report = Report::default();
@@ -61,4 +68,18 @@ fn main() -> ExitCode {
         println!("{report}\n{wall_seconds:.1} s");
     }
     if report.passes() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn canaries() -> ExitCode {
+    let mut code = ExitCode::SUCCESS;
+    for name in canary::NAMES {
+        match canary::sing(name) {
+            Ok(seed) => println!("{name}: found, {seed}"),
+            Err(problem) => {
+                println!("{name}: {problem}");
+                code = ExitCode::FAILURE;
+            }
+        }
+    }
+    code
 }
