@@ -48,7 +48,7 @@ impl Harness {
                 max_parallelism: MaxParallelism::new(128).expect("in range"),
                 executors: 1,
             },
-            order: Order::InTurn,
+            order: Order::InTurn(0),
             clock: ManualClock::default(),
             store: MemoryStore::default(),
             coordinator: coordinator(None),

@@ -2,8 +2,8 @@
 
 /// Picks what is next.
 pub(crate) enum Order {
-    /// The first, always.
-    InTurn,
+    /// One after the other.
+    InTurn(usize),
     /// Drawn from a seed (xorshift64*).
     Random(u64),
 }
@@ -16,7 +16,10 @@ impl Order {
     /// One of `0 .. count`; `count` is at least 1.
     pub(crate) fn pick(&mut self, count: usize) -> usize {
         match self {
-            Order::InTurn => 0,
+            Order::InTurn(turn) => {
+                *turn = turn.wrapping_add(1);
+                *turn % count
+            }
             Order::Random(state) => {
                 *state ^= *state >> 12;
                 *state ^= *state << 25;

@@ -156,17 +156,11 @@ where
         self.unflushed = false;
     }
 
-    /// Under backpressure some channels may have room; what does not fit is still to be flushed.
-    fn flush_what_fits(&mut self, now: Instant) {
-        let unflushed = self.unflushed;
-        self.flush_if_due(now, false);
-        self.unflushed = unflushed;
-    }
-
     fn flush_if_due(&mut self, now: Instant, idle: bool) {
         if self.unflushed && (idle || now.since(self.last_flush) >= LINGER) {
             self.head.flush();
-            self.unflushed = false;
+            // What a channel without room has kept is still to be flushed.
+            self.unflushed = !self.head.has_room();
             self.last_flush = now;
         }
     }
@@ -194,7 +188,7 @@ where
         self.head.tick(now);
         let wrote = self.snapshots.step(now, &mut self.head, events);
         if !self.head.has_room() {
-            self.flush_what_fits(now);
+            self.flush_if_due(now, false);
             return if wrote { TaskStep::Worked } else { TaskStep::Backpressured(self.head.next_wakeup()) };
         }
         if self.head.resume() {

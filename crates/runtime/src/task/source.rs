@@ -149,17 +149,11 @@ where
         polled
     }
 
-    /// Under backpressure some channels may have room; what does not fit is still to be flushed.
-    fn flush_what_fits(&mut self, now: Instant) {
-        let unflushed = self.unflushed;
-        self.flush_if_due(now, false);
-        self.unflushed = unflushed;
-    }
-
     fn flush_if_due(&mut self, now: Instant, idle: bool) {
         if self.unflushed && (idle || now.since(self.last_flush) >= LINGER) {
             self.chain.flush();
-            self.unflushed = false;
+            // What a channel without room has kept is still to be flushed.
+            self.unflushed = !self.chain.has_room();
             self.last_flush = now;
         }
     }
@@ -192,7 +186,7 @@ where
         let wrote = self.snapshots.step(now, &mut self.chain, events);
         let rest = |wrote, wake| if wrote { TaskStep::Worked } else { TaskStep::Idle(wake) };
         if !self.chain.has_room() {
-            self.flush_what_fits(now);
+            self.flush_if_due(now, false);
             return if wrote { TaskStep::Worked } else { TaskStep::Backpressured(self.chain.next_wakeup()) };
         }
         if self.chain.resume() {
