@@ -9,6 +9,7 @@ pub mod counts;
 pub mod reading;
 pub mod sink;
 pub mod source;
+pub mod timers;
 pub mod windows;
 
 use crate::faults::Probe;
@@ -47,11 +48,14 @@ pub enum Shape {
     Windows,
     /// Two sources in one → sum by key and sliding window → sink.
     SlidingUnion,
+    /// Source → a process function with timers → sink.
+    Timers,
 }
 
 impl Shape {
     /// All of them.
-    pub const ALL: [Shape; 4] = [Shape::Counts, Shape::CountsOfCounts, Shape::Windows, Shape::SlidingUnion];
+    pub const ALL: [Shape; 5] =
+        [Shape::Counts, Shape::CountsOfCounts, Shape::Windows, Shape::SlidingUnion, Shape::Timers];
 }
 
 impl Workload {
@@ -77,6 +81,7 @@ impl Workload {
             Shape::CountsOfCounts => counts::build_twice(env, self),
             Shape::Windows => windows::build_tumbling(env, self),
             Shape::SlidingUnion => windows::build_sliding_union(env, self),
+            Shape::Timers => timers::build(env, self),
         }
         Ok(())
     }
@@ -88,6 +93,7 @@ impl Workload {
             Shape::CountsOfCounts => counts::expected_twice(&self.readings),
             Shape::Windows => windows::expected_tumbling(self),
             Shape::SlidingUnion => windows::expected_sliding_union(self),
+            Shape::Timers => timers::expected(self),
         }
     }
 
