@@ -220,3 +220,7 @@ impl<T: DeserializeOwned + Send + 'static> Gate<T> {
 const fn skips_alignment() -> bool {
     cfg!(reflow_canary = "barrier_not_awaited")
 }
+
+#[cfg(test)]
+#[path = "gate_tests.rs"]
+mod tests;

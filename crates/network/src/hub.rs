@@ -178,3 +178,7 @@ pub(crate) struct LocalEnd {
     /// The sender's signal, if the sender asks.
     pub(crate) sender: Option<Signal>,
 }
+
+#[cfg(test)]
+#[path = "hub_tests.rs"]
+mod tests;

@@ -110,6 +110,11 @@ impl<T: Serialize + Send + 'static, F: KeySelector<T>> Output<T, F> {
         all
     }
 
+    /// How many records every channel could take; at least one where there [is room](Self::has_room).
+    pub fn room(&self) -> u64 {
+        self.channels.iter().map(OutputChannel::room).min().unwrap_or(u64::MAX)
+    }
+
     /// Sends what has been collected, as far as the credit reaches.
     pub fn flush(&mut self) {
         self.channels.iter_mut().for_each(OutputChannel::flush);
@@ -174,10 +179,16 @@ impl<T: Serialize + Send + 'static> OutputChannel<T> {
         while self.sender.has_room() {
             match self.overflow.pop_front() {
                 Some(batch) => self.sender.send(batch),
+                // What is collected would use the credit up: it leaves now, the step after waits.
+                None if self.room() == 0 => self.send_all(),
                 None => return true,
             }
         }
         false
+    }
+
+    fn room(&self) -> u64 {
+        self.sender.room().saturating_sub(self.filling.len() as u64)
     }
 
     fn flush(&mut self) {

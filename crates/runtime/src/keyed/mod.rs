@@ -16,6 +16,10 @@ use reflow_network::Row;
 pub trait Head<T>: Control {
     /// Takes a record.
     fn row(&mut self, row: Row<T>);
+
+    /// A record that will come soon: its state may be fetched into the cache meanwhile.
+    #[inline]
+    fn expect(&self, _row: &Row<T>) {}
 }
 
 /// A head without key: hands records to the first stage.

@@ -170,6 +170,11 @@ where
             crate::fail(Fault::User, operator, error);
         }
     }
+
+    #[inline]
+    fn expect(&self, row: &Row<T>) {
+        self.keyed.state.prefetch(row.hash);
+    }
 }
 
 impl<T, F, P, D> Control for Process<T, F, P, D>

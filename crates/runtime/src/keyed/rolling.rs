@@ -37,6 +37,11 @@ where
         self.aggregate.add(acc, row.value);
         self.next.push(self.aggregate.result(acc), row.time);
     }
+
+    #[inline]
+    fn expect(&self, row: &Row<T>) {
+        self.table.prefetch(row.hash);
+    }
 }
 
 impl<T: Send + 'static, F: KeySelector<T>, A: Aggregate<In = T>, D: Control> Control for Rolling<T, F, A, D> {

@@ -8,14 +8,14 @@ use super::Head;
 use crate::stage::{Control, OpenContext, Stage, pass_on};
 use crate::stages::TIME_RANGE;
 use reflow_api::Aggregate;
-use reflow_api::window::{Assigner, Evictor, Trigger, Window, Windowed};
+use reflow_api::window::{Assigner, Elements, Evictor, Trigger, Window, Windowed};
 use reflow_network::Row;
 use reflow_network::output::KeySelector;
 use reflow_protocol::control::{Fault, SubtaskMetrics};
 use reflow_state::{KeyedTable, Scoped, SnapshotTable, TableId};
 use reflow_types::{Key, KeyHash, MAX_WATERMARK, MIN_WATERMARK, MaxParallelism, NO_TIMESTAMP, Timestamp};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 /// How many panes fire in one step.
 const FIRE_AT_ONCE: usize = 1024;
@@ -70,18 +70,18 @@ impl<K, T, U, E, F> Contents<K, T> for Buffered<E, F>
 where
     T: Serialize + DeserializeOwned + Send + 'static,
     E: Evictor<T>,
-    F: Fn(&K, Window, &VecDeque<(Timestamp, T)>) -> Option<U> + Clone + Send + 'static,
+    F: Fn(&K, Window, &Elements<T>) -> Option<U> + Clone + Send + 'static,
 {
-    type Acc = VecDeque<(Timestamp, T)>;
+    type Acc = Elements<T>;
     type Out = U;
 
     fn create(&self) -> Self::Acc {
-        VecDeque::new()
+        Elements::default()
     }
 
     #[inline]
     fn add(&self, acc: &mut Self::Acc, value: T, time: Timestamp) {
-        acc.push_back((time, value));
+        acc.push(time, value);
     }
 
     fn fire(&self, key: &K, window: Window, acc: &mut Self::Acc) -> Option<U> {
@@ -108,12 +108,31 @@ pub struct WindowOperator<T, F: KeySelector<T>, W, G: Trigger<T>, C: Contents<F:
     trigger: G,
     contents: C,
     panes: Panes<F::Key, C::Acc, G::State>,
+    scope: Scope,
     /// The keys of the panes that end there; not for windows without end.
     due: BTreeMap<Timestamp, Vec<(KeyHash, F::Key)>>,
     firing: Option<Firing<F::Key>>,
     watermark: Timestamp,
     late: u64,
     next: D,
+}
+
+/// What a window end adds to a key's hash: kept for the last end, which is most often that of the next record too.
+#[derive(Default)]
+struct Scope {
+    end: Timestamp,
+    bits: u64,
+}
+
+impl Scope {
+    /// The hash of a key's pane.
+    #[inline]
+    fn hash<K: Key>(&mut self, hash: KeyHash, end: Timestamp) -> KeyHash {
+        if self.bits == 0 || self.end != end {
+            *self = Scope { end, bits: Scoped::<K, Timestamp>::hash(KeyHash(0), &end).0 };
+        }
+        KeyHash(hash.0 ^ self.bits)
+    }
 }
 
 /// Panes that are due and have not fired yet.
@@ -148,6 +167,7 @@ where
             trigger,
             contents,
             panes: KeyedTable::new(TableId(0), "panes", max),
+            scope: Scope::default(),
             due: BTreeMap::new(),
             firing: None,
             watermark: MIN_WATERMARK,
@@ -239,7 +259,7 @@ where
             out_of_range(&self.operator, row.time);
         }
         let key = self.key.key(&row.value);
-        let Self { assigner, trigger, contents, panes, due, next, late, watermark, .. } = self;
+        let Self { assigner, trigger, contents, panes, scope, due, next, late, watermark, .. } = self;
         // A record is late if all of its windows are over.
         let (mut over, mut open) = (false, false);
         assigner.assign(row.time, |window| {
@@ -250,7 +270,7 @@ where
             open = true;
             let end = window.end;
             let scoped = Scoped { key: key.clone(), scope: end };
-            let hash = Scoped::<F::Key, Timestamp>::hash(row.hash, &end);
+            let hash = scope.hash::<F::Key>(row.hash, end);
             let pane = panes.upsert(hash, &scoped, || {
                 if end != MAX_WATERMARK {
                     due.entry(end).or_default().push((row.hash, key.clone()));
@@ -270,6 +290,11 @@ where
             }
         });
         *late += u64::from(over && !open);
+    }
+
+    #[inline]
+    fn expect(&self, row: &Row<T>) {
+        self.panes.prefetch(KeyHash(row.hash.0 ^ self.scope.bits));
     }
 }
 

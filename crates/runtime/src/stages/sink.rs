@@ -205,6 +205,10 @@ impl<S: Sink> Control for SinkStage<S> {
         self.writer().has_room()
     }
 
+    fn room(&self) -> u64 {
+        u64::MAX
+    }
+
     fn flush(&mut self) {
         if let Err(error) = self.writer().flush() {
             self.fail(error);

@@ -33,6 +33,8 @@ pub trait Edge<T>: Send {
     fn push_all(&mut self, rows: &[Row<T>]);
     /// See [`Output::has_room`].
     fn has_room(&mut self) -> bool;
+    /// See [`Output::room`].
+    fn room(&self) -> u64;
     /// See [`Output::flush`].
     fn flush(&mut self);
     /// See [`Output::watermark`].
@@ -53,6 +55,9 @@ impl<T: Serialize + Clone + Send + Sync + 'static, F: KeySelector<T>> Edge<T> fo
     }
     fn has_room(&mut self) -> bool {
         self.has_room()
+    }
+    fn room(&self) -> u64 {
+        self.room()
     }
     fn flush(&mut self) {
         self.flush();
@@ -154,6 +159,9 @@ impl<T: Serialize + Send + 'static, F: KeySelector<T>> Control for Tail<T, F> {
     fn has_room(&mut self) -> bool {
         self.output.has_room()
     }
+    fn room(&self) -> u64 {
+        self.output.room()
+    }
     fn flush(&mut self) {
         self.output.flush();
     }
@@ -184,6 +192,10 @@ impl<T: Send> Control for SharedTail<T> {
             all &= edge.has_room();
         }
         all
+    }
+    fn room(&self) -> u64 {
+        let room = self.edges.iter().map(|edge| edge.room()).min().unwrap_or(u64::MAX);
+        room.saturating_sub(self.rows.len() as u64)
     }
     fn flush(&mut self) {
         self.control(|edge| edge.flush());

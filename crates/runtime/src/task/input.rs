@@ -10,6 +10,7 @@ use bytes::Bytes;
 use reflow_env::Clock;
 use reflow_network::{Gate, GateEvent, Row};
 use reflow_protocol::control::{Fault, SnapshotKind, SubtaskMetrics};
+use reflow_state::PREFETCH_DISTANCE;
 use reflow_types::{CheckpointId, Instant, MAX_WATERMARK};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -101,14 +102,25 @@ where
     /// Takes the next records of the batch at hand: as many as fill a step.
     fn process(&mut self, now: Instant) {
         let chunk = self.batch.chunk;
-        for row in self.rows.by_ref().take(chunk) {
+        let taken = self
+            .rows
+            .as_slice()
+            .len()
+            .min(chunk)
+            .min(usize::try_from(self.head.room()).unwrap_or(chunk))
+            .max(1);
+        for _ in 0..taken {
+            if let Some(coming) = self.rows.as_slice().get(PREFETCH_DISTANCE) {
+                self.head.expect(coming);
+            }
+            let Some(row) = self.rows.next() else { break };
             self.head.row(row);
         }
         self.unflushed = true;
         let busy = self.clock.now().since(now);
         self.batch.busy += busy;
         // Towards a step's length, by at most a factor of two.
-        let ideal = (chunk as f64 * STEP.as_secs_f64() / busy.as_secs_f64().max(1e-9)) as usize;
+        let ideal = (taken as f64 * STEP.as_secs_f64() / busy.as_secs_f64().max(1e-9)) as usize;
         self.batch.chunk = ideal.clamp((chunk / 2).max(1), chunk * 2).min(reflow_network::batch::BATCH_ROWS);
         if self.rows.as_slice().is_empty() {
             self.gate.consumed(self.batch.records, self.batch.busy);

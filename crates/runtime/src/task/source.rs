@@ -133,7 +133,8 @@ where
     }
 
     fn poll(&mut self, now: Instant) -> Polled {
-        let mut out = Emitter { chain: &mut self.chain, left: self.chunk, emitted: 0 };
+        let left = self.chunk.min(self.chain.room()).max(1);
+        let mut out = Emitter { chain: &mut self.chain, left, emitted: 0 };
         let polled = match self.reader.poll(now, &mut out) {
             Ok(polled) => polled,
             Err(error) => crate::fail(Fault::External, &self.name, error),

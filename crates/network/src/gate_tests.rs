@@ -1,0 +1,85 @@
+//! Tests of the gate: two local channels, elements in, events out.
+
+use super::*;
+use crate::{Hub, Sender};
+use reflow_env::Signal;
+use reflow_graph::EdgeId;
+use reflow_protocol::data::ChannelId;
+use reflow_types::SubtaskId;
+
+fn gate() -> (Vec<Sender<u32>>, Gate<u32>) {
+    let hub = Hub::new(Signal::default());
+    let id = |from| ChannelId { edge: EdgeId(0), from: SubtaskId(from), to: SubtaskId(9) };
+    let senders = (0..2).map(|n| Sender::local(&hub, id(n), Signal::default(), Signal::default())).collect();
+    let receivers = (0..2).map(|n| Receiver::local(&hub, id(n), Signal::default())).collect();
+    (senders, Gate::new(receivers, MIN_WATERMARK))
+}
+
+/// All events that come now, as a text each.
+fn check(gate: &mut Gate<u32>, expect: &[&str]) {
+    let mut seen = Vec::new();
+    while let Some(event) = gate.poll(Instant(0)).unwrap() {
+        seen.push(match event {
+            GateEvent::Batch(batch) => format!("{} records", batch.len()),
+            GateEvent::Watermark(time) => format!("watermark {time}"),
+            GateEvent::Idle(idle) => format!("idle {idle}"),
+            GateEvent::Barrier { checkpoint, .. } => format!("barrier {checkpoint}"),
+            GateEvent::End => "end".to_owned(),
+        });
+    }
+    assert_eq!(seen, expect);
+}
+
+fn records(n: usize) -> Batch<u32> {
+    vec![crate::Row { hash: reflow_types::KeyHash(0), time: 0, value: 0 }; n]
+}
+
+#[test]
+fn a_channel_that_has_delivered_the_barrier_waits_for_the_others() {
+    let (mut senders, mut gate) = gate();
+    senders[0].barrier(CheckpointId(1));
+    senders[0].send(records(3));
+    check(&mut gate, &[]);
+    senders[1].send(records(2));
+    senders[1].barrier(CheckpointId(1));
+    check(&mut gate, &["2 records", "barrier 1", "3 records"]);
+}
+
+#[test]
+fn a_later_barrier_overtakes_one_that_was_given_up() {
+    let (mut senders, mut gate) = gate();
+    senders[0].barrier(CheckpointId(1));
+    check(&mut gate, &[]);
+    senders[1].barrier(CheckpointId(2));
+    senders[0].barrier(CheckpointId(2));
+    check(&mut gate, &["barrier 2"]);
+}
+
+#[test]
+fn the_end_of_an_input_completes_barrier_and_watermark() {
+    let (mut senders, mut gate) = gate();
+    senders[0].watermark(50);
+    senders[1].watermark(10);
+    check(&mut gate, &["watermark 10"]);
+    senders[0].barrier(CheckpointId(1));
+    senders[1].end();
+    check(&mut gate, &["barrier 1", "watermark 50"]);
+    senders[0].end();
+    check(&mut gate, &["end"]);
+    assert!(gate.is_ended() && gate.watermark() == MAX_WATERMARK);
+}
+
+#[test]
+fn idle_inputs_do_not_count_until_they_are_back() {
+    let (mut senders, mut gate) = gate();
+    senders[0].watermark(50);
+    senders[1].idle(true);
+    check(&mut gate, &["watermark 50"]);
+    senders[0].idle(true);
+    check(&mut gate, &["idle true"]);
+    senders[1].idle(false);
+    senders[1].watermark(20);
+    check(&mut gate, &["idle false"]);
+    senders[1].watermark(60);
+    check(&mut gate, &["watermark 60"]);
+}

@@ -1,0 +1,71 @@
+//! Tests of the hub: a channel between two processes, its ends in either order.
+
+use crate::{Element, Hub, Outgoing, Receiver, Row, Sender};
+use reflow_env::Signal;
+use reflow_graph::EdgeId;
+use reflow_protocol::data::{ChannelId, DataFrame};
+use reflow_types::{ExecutorId, KeyHash, SubtaskId};
+
+const ID: ChannelId = ChannelId { edge: EdgeId(0), from: SubtaskId(1), to: SubtaskId(2) };
+
+/// Carries what waits in either hub to the other.
+fn exchange(one: &Hub, other: &Hub) {
+    for (from, to) in [(one, other), (other, one)] {
+        for outgoing in from.take_outgoing() {
+            match outgoing {
+                Outgoing::Data(_, bytes) => to.deliver(DataFrame::decode(bytes).unwrap()),
+                Outgoing::Credit(_, message) => to.credit(message),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_channel_opened_before_its_sender_is_deployed_has_credit() {
+    for receiver_first in [true, false] {
+        let (ours, theirs) = (Hub::new(Signal::default()), Hub::new(Signal::default()));
+        let open = || Receiver::<u32>::remote(&theirs, ID, Signal::default(), ExecutorId(1));
+        let early = receiver_first.then(open);
+        exchange(&ours, &theirs);
+        let wakes = Signal::default();
+        let mut sender = Sender::<u32>::remote(&ours, ID, wakes.clone(), ExecutorId(2));
+        assert_eq!(sender.has_room(), receiver_first);
+        let mut receiver = early.unwrap_or_else(open);
+        exchange(&ours, &theirs);
+        assert!(sender.has_room());
+        assert_eq!(wakes.take(), !receiver_first, "who waited is woken");
+        sender.send(vec![Row { hash: KeyHash(7), time: 3, value: 5 }]);
+        exchange(&ours, &theirs);
+        let Some(Element::Encoded { count, bytes }) = receiver.pop() else { panic!("nothing came") };
+        let batch = receiver.decode(count, &bytes).unwrap();
+        assert_eq!(batch, [Row { hash: KeyHash(7), time: 3, value: 5 }]);
+    }
+}
+
+#[test]
+fn a_window_of_one_lets_one_record_through_at_a_time() {
+    let (ours, theirs) = (Hub::new(Signal::default()), Hub::new(Signal::default()));
+    let mut sender = Sender::<u32>::remote(&ours, ID, Signal::default(), ExecutorId(2));
+    let mut receiver = Receiver::<u32>::remote(&theirs, ID, Signal::default(), ExecutorId(1));
+    exchange(&ours, &theirs);
+    let first = sender.room();
+    sender.send(vec![Row { hash: KeyHash(0), time: 0, value: 0 }; first as usize]);
+    assert!(!sender.has_room());
+    receiver.consumed(first, 1);
+    for _ in 0..10 {
+        exchange(&ours, &theirs);
+        assert_eq!(sender.room(), 1);
+        sender.send(vec![Row { hash: KeyHash(0), time: 0, value: 0 }]);
+        assert!(!sender.has_room());
+        receiver.consumed(1, 1);
+    }
+}
+
+#[test]
+fn channels_of_an_attempt_to_come_survive_the_end_of_the_one_before() {
+    let (ours, theirs) = (Hub::new(Signal::default()), Hub::new(Signal::default()));
+    let _receiver = Receiver::<u32>::remote(&theirs, ID, Signal::default(), ExecutorId(1));
+    exchange(&ours, &theirs);
+    ours.clear(ID.from);
+    assert!(Sender::<u32>::remote(&ours, ID, Signal::default(), ExecutorId(2)).has_room());
+}
