@@ -71,6 +71,11 @@ impl Checker {
         let Some(body) = storage.get(name) else { return };
         match manifest::decode(body) {
             Ok(Decision::Complete(mut manifest)) => {
+                // A dead JobManager's request, after a newer checkpoint was complete and the abandoned name gone:
+                // nobody will restore it.
+                if self.highest > Some(manifest.checkpoint) {
+                    return;
+                }
                 manifest.rebase(name.trim_end_matches("/_metadata"));
                 let objects: BTreeSet<String> = manifest.objects().into_iter().map(path).collect();
                 for missing in objects.iter().filter(|object| storage.get(object).is_none()) {

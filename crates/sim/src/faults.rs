@@ -93,6 +93,11 @@ impl Strikes {
         count.in_flight += u64::from(self.probe.in_flight());
     }
 
+    /// Whether any fault has struck with records in flight.
+    pub fn any_in_flight(&self) -> bool {
+        self.counts.values().any(|count| count.in_flight > 0)
+    }
+
     /// All counts.
     pub fn counts(&self) -> &BTreeMap<FaultKind, Count> {
         &self.counts

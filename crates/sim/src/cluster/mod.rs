@@ -222,6 +222,16 @@ impl Cluster {
             Todo::StartJobManager => self.start_job_manager(),
             Todo::Heal(a, b) => self.world.heal(&a, &b),
             Todo::Settle(faults) => self.world.faults = faults,
+            // Nothing has struck yet: strike once when it counts, so that the run proves something.
+            Todo::Calm if !self.world.strikes.any_in_flight() => {
+                if self.probe.in_flight() {
+                    self.trouble(Trouble::KillTaskManager);
+                }
+                self.at(Duration::from_millis(100), Todo::Calm);
+                if self.task_managers.is_empty() {
+                    self.start_task_manager();
+                }
+            }
             Todo::Calm => {
                 self.calm = true;
                 self.world.faults = Faults::default();
