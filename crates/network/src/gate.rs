@@ -87,6 +87,19 @@ impl<T: DeserializeOwned + Send + 'static> Gate<T> {
         {
             return Ok(Some(event));
         }
+        loop {
+            if let Some(event) = self.poll_channels(now)? {
+                return Ok(Some(event));
+            }
+            // A barrier may have unblocked a channel that was passed over.
+            if !self.has_input() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Asks each channel once.
+    fn poll_channels(&mut self, now: Instant) -> Result<Option<GateEvent<T>>, CodecError> {
         let count = self.channels.len();
         for _ in 0..count {
             let at = self.next;
