@@ -5,11 +5,10 @@
 
 use reflow::connectors::generator::Generator;
 use reflow::prelude::*;
-use reflow::window::Window;
+use reflow::window::{Elements, Window};
 use reflow::{Pipeline, SinkHandle};
 use reflow_benches::outcome::OutcomeSink;
 use reflow_benches::workloads::{Outcome, Workload, keyed_count, top_speed, tumbling_sum};
-use std::collections::VecDeque;
 
 fn core_job(env: &mut StreamEnv, args: &Args) -> JobResult {
     let workload: Workload = args.parse("workload", Workload::KeyedCount)?;
@@ -53,11 +52,13 @@ fn core_job(env: &mut StreamEnv, args: &Args) -> JobResult {
                 .window(GlobalWindows)
                 .trigger(DeltaTrigger::every(50.0, |event: &Report| event.3))
                 .evict(TimeEvictor::keep_last(Duration::from_secs(10)))
-                .apply(|car: &u64, _: Window, records: &VecDeque<(Timestamp, Report)>| {
+                .apply(|car: &u64, _: Window, records: &Elements<Report>| {
                     let top = records.iter().map(|(_, report)| report.2).max()?;
-                    Some((*car, records.back()?.0, top))
+                    Some((*car, records.last()?.0, top))
                 });
-            sink(top.max_parallelism(max), outcome, |out, (car, time, top)| top_speed::fold(out, car, time, top));
+            sink(top.max_parallelism(max), outcome, |out, (car, time, top)| {
+                top_speed::fold(out, car, time, top)
+            });
         }
     }
     Ok(())

@@ -3,12 +3,10 @@
 use crate::keyed::{KeyedStream, Reduce};
 use crate::pipeline::{Pipeline, WindowHead};
 use crate::stream::Stream;
-use reflow_api::window::{Assigner, Evictor, Trigger, Window};
+use reflow_api::window::{Assigner, Elements, Evictor, Trigger, Window};
 use reflow_api::{Aggregate, Data};
 use reflow_network::output::KeySelector;
 use reflow_runtime::keyed::{Aggregated, Buffered};
-use reflow_types::Timestamp;
-use std::collections::VecDeque;
 use std::marker::PhantomData;
 
 /// A keyed stream whose records are grouped into windows.
@@ -85,7 +83,7 @@ where
     pub fn apply<U, A>(self, function: A) -> Windows<P, F, W, G, Buffered<E, A>>
     where
         U: Send + 'static,
-        A: Fn(&F::Key, Window, &VecDeque<(Timestamp, P::Out)>) -> Option<U> + Clone + Send + 'static,
+        A: Fn(&F::Key, Window, &Elements<P::Out>) -> Option<U> + Clone + Send + 'static,
     {
         let WindowedStream { keyed, assigner, trigger } = self.windowed;
         keyed.windowed((assigner, trigger, Buffered { evictor: self.evictor, function }), "Window")
@@ -99,7 +97,7 @@ where
     where
         M: PartialOrd,
     {
-        self.apply(move |_: &F::Key, _: Window, records: &VecDeque<(Timestamp, P::Out)>| {
+        self.apply(move |_: &F::Key, _: Window, records: &Elements<P::Out>| {
             let mut highest = records.iter().map(|(_, record)| record);
             let first = highest.next()?;
             let better = |best, next| if measure(next) > measure(best) { next } else { best };

@@ -1,16 +1,15 @@
 //! What is dropped from a window before its result is computed.
 
-use reflow_types::Timestamp;
-use std::collections::VecDeque;
+use super::Elements;
 use std::time::Duration;
 
 /// Drops elements from a window when it fires, before its function runs.
 pub trait Evictor<T>: Clone + Send + 'static {
-    /// Drops from `elements`, which are in the order in which they came.
-    fn evict(&self, elements: &mut VecDeque<(Timestamp, T)>);
+    /// Drops from `elements`.
+    fn evict(&self, elements: &mut Elements<T>);
 }
 
-/// Keeps what is at most some time older than the newest element.
+/// Keeps what is less than some time older than the newest element.
 #[derive(Clone, Copy, Debug)]
 pub struct TimeEvictor {
     keep_ms: i64,
@@ -24,15 +23,9 @@ impl TimeEvictor {
 }
 
 impl<T> Evictor<T> for TimeEvictor {
-    fn evict(&self, elements: &mut VecDeque<(Timestamp, T)>) {
-        let Some(newest) = elements.iter().map(|(time, _)| *time).max() else { return };
-        let cutoff = newest.saturating_sub(self.keep_ms);
-        // Mostly in order: what is too old stands in front.
-        while elements.front().is_some_and(|(time, _)| *time <= cutoff) {
-            elements.pop_front();
-        }
-        if elements.iter().any(|(time, _)| *time <= cutoff) {
-            elements.retain(|(time, _)| *time > cutoff);
+    fn evict(&self, elements: &mut Elements<T>) {
+        if let Some(newest) = elements.newest() {
+            elements.drop_until(newest.saturating_sub(self.keep_ms));
         }
     }
 }
@@ -51,8 +44,8 @@ impl CountEvictor {
 }
 
 impl<T> Evictor<T> for CountEvictor {
-    fn evict(&self, elements: &mut VecDeque<(Timestamp, T)>) {
-        elements.drain(..elements.len().saturating_sub(self.keep));
+    fn evict(&self, elements: &mut Elements<T>) {
+        elements.drop_first(elements.len().saturating_sub(self.keep));
     }
 }
 
@@ -60,14 +53,22 @@ impl<T> Evictor<T> for CountEvictor {
 mod tests {
     use super::*;
 
+    fn kept(evictor: impl Evictor<char>, elements: &[(i64, char)]) -> String {
+        let mut window = Elements::default();
+        elements.iter().for_each(|&(time, element)| window.push(time, element));
+        evictor.evict(&mut window);
+        window.iter().map(|(_, element)| *element).collect()
+    }
+
     #[test]
     fn evictors_keep_what_they_say() {
-        let elements = || VecDeque::from([(1, 'a'), (12, 'b'), (3, 'c'), (13, 'd')]);
-        let mut kept = elements();
-        TimeEvictor::keep_last(Duration::from_millis(10)).evict(&mut kept);
-        assert_eq!(kept, [(12, 'b'), (13, 'd')]);
-        let mut kept = elements();
-        CountEvictor::keep_last(3).evict(&mut kept);
-        assert_eq!(kept, [(12, 'b'), (3, 'c'), (13, 'd')]);
+        let in_order = [(1, 'a'), (3, 'b'), (12, 'c'), (13, 'd')];
+        let mixed = [(1, 'a'), (12, 'b'), (3, 'c'), (13, 'd')];
+        let ten_ms = TimeEvictor::keep_last(Duration::from_millis(10));
+        assert_eq!(kept(ten_ms, &in_order), "cd");
+        assert_eq!(kept(ten_ms, &mixed), "bd");
+        assert_eq!(kept(ten_ms, &[]), "");
+        assert_eq!(kept(CountEvictor::keep_last(3), &mixed), "bcd");
+        assert_eq!(kept(CountEvictor::keep_last(9), &mixed), "abcd");
     }
 }

@@ -1,10 +1,12 @@
 //! Windows: which records belong together, when a result is due, what is kept.
 
 pub mod assigner;
+pub mod elements;
 pub mod evictor;
 pub mod trigger;
 
 pub use assigner::{Assigner, GlobalWindows, SlidingWindows, TumblingWindows, WindowError};
+pub use elements::Elements;
 pub use evictor::{CountEvictor, Evictor, TimeEvictor};
 pub use trigger::{CountTrigger, DeltaTrigger, EventTimeTrigger, Trigger, TriggerResult};
 
