@@ -9,13 +9,13 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::process::{cargo, is_installed, root, succeed, target_directory};
-use crate::{Failure, sim, tidy};
+use crate::{Failure, dependencies, tidy};
 
 pub(crate) const HELP: &str = "\
 cargo xtask ci: everything that must hold before a change lands
 
 Prints each step with the time it took and stops at the first that fails. A step that needs
-a tool which is not installed (rustfmt, clippy, cargo-deny, shellcheck) is skipped, and says so.
+a tool which is not installed (rustfmt, clippy, shellcheck) is skipped, and says so.
 ";
 
 /// How many seeds the simulation smoke test runs; nightly runs take more.
@@ -30,7 +30,7 @@ const STEPS: &[Step] = &[
     Step { name: "format", check: format },
     Step { name: "tidy", check: tidy::run },
     Step { name: "scripts", check: scripts },
-    Step { name: "dependencies", check: dependencies },
+    Step { name: "dependencies", check: dependencies::check },
     Step { name: "clippy", check: clippy },
     Step { name: "documentation", check: documentation },
     Step { name: "tests", check: tests },
@@ -75,17 +75,21 @@ fn tests() -> Result<(), Failure> {
     succeed(&mut cargo(["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--tests", "--examples"]))
 }
 
-/// A few seeds, in the profile of the tests. Built as a part of the workspace, whose features are then those that
-/// the tests were built with: otherwise cargo would compile the dependencies once more.
 fn simulation() -> Result<(), Failure> {
-    succeed(&mut cargo(["build", "--workspace", "--quiet", "--bin", "reflow-sim"]))?;
-    let simulator = target_directory().join("debug/reflow-sim");
-    succeed(Command::new(simulator).args(["--seeds", SMOKE_SEEDS]).current_dir(root()))
+    simulate(&["--seeds", SMOKE_SEEDS])
 }
 
 /// That the simulator finds faults which are compiled in on purpose.
 fn canaries() -> Result<(), Failure> {
-    sim::canaries()
+    simulate(&["--canaries"])
+}
+
+/// Runs the simulator in the profile of the tests. It is built as a part of the workspace, whose features are then
+/// those that the tests were built with: otherwise cargo would compile the dependencies once more.
+fn simulate(arguments: &[&str]) -> Result<(), Failure> {
+    succeed(&mut cargo(["build", "--workspace", "--quiet", "--bin", "reflow-sim"]))?;
+    let simulator = target_directory().join("debug/reflow-sim");
+    succeed(Command::new(simulator).args(arguments).current_dir(root()))
 }
 
 /// A step without its tool checks nothing, and says so.
@@ -105,13 +109,4 @@ fn scripts() -> Result<(), Failure> {
         command.arg(entry.map_err(|error| error.to_string())?.path());
     }
     succeed(&mut command)
-}
-
-/// Licences, banned crates and sources. Advisories change without a change here and need the network, so
-/// they are looked at by `cargo deny check advisories`, each night, and not before each change.
-fn dependencies() -> Result<(), Failure> {
-    if !is_installed("cargo-deny") {
-        return skip("cargo-deny", "cargo install --locked cargo-deny");
-    }
-    succeed(&mut cargo(["deny", "--log-level", "error", "check", "licenses", "bans", "sources"]))
 }

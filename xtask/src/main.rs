@@ -6,6 +6,7 @@
 
 mod bench;
 mod ci;
+mod dependencies;
 mod dist;
 mod docs;
 mod process;
