@@ -1,3 +1,5 @@
+//! The file sink: what is stored when, what a commit does, and what happens when storage is slow or fails.
+
 use super::*;
 use crate::testing::{Store, writer_context};
 use crate::{Csv, Lines};

@@ -1,3 +1,5 @@
+//! The generator: what its splits yield together, at which rate, and after a restore.
+
 use super::*;
 use crate::testing::{Collected, read_to_the_end, reader_context};
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Enumerators: which reader gets which split, what a checkpoint holds of them, and damaged states.
+
 use super::*;
 use reflow_api::EnumeratorPoll;
 use reflow_api::source::FixedSplits;

@@ -38,10 +38,13 @@ const TABLE: &[(&str, May)] = &[
     // 4: processes; jobmanager and taskmanager never use each other
     ("crates/stream", Use(&["types", "config", "graph", "state", "network", "api", "runtime"])),
     ("crates/rest", Use(&["types"])),
-    ("crates/jobmanager", Use(&["types", "env", "config", "graph", "protocol", "coordination", "api", "rest"])),
+    (
+        "crates/jobmanager",
+        Use(&["types", "env", "config", "graph", "protocol", "coordination", "api", "rest"]),
+    ),
     (
         "crates/taskmanager",
-        Use(&["types", "env", "config", "graph", "protocol", "state", "network", "runtime", "stream"]),
+        Use(&["types", "env", "config", "graph", "protocol", "state", "network", "api", "runtime", "stream"]),
     ),
     // 5: where the parts are put together
     ("crates/reflow", UseAnything),

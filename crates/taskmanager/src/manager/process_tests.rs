@@ -1,3 +1,5 @@
+//! The TaskManager, driven by hand: registration, executables, executors, and the end.
+
 use super::*;
 use crate::manager::Machine;
 use reflow_config::Config;
