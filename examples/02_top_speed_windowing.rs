@@ -54,7 +54,9 @@ fn top_speed(env: &mut StreamEnv, args: &Args) -> JobResult {
         .max_by(|event| event.speed)
         .uid("top-speed");
     match args.get("output")? {
-        Some(directory) => top_speeds.sink("files", FileSink::new(directory, reflow::connectors::format::Lines)),
+        Some(directory) => {
+            top_speeds.sink("files", FileSink::new(directory, reflow::connectors::format::Lines))
+        }
         None => top_speeds.sink("print", Print::stdout()),
     };
     Ok(())

@@ -63,7 +63,8 @@ fn show(time: Timestamp, format: &str) -> String {
 fn flights(env: &mut StreamEnv, args: &Args) -> JobResult {
     let input = args.get("input")?.unwrap_or("target/flights/flights.csv");
     let output = args.get("output")?.unwrap_or("target/flights/out");
-    let source = FileSource::csv::<Flight>(input).splittable(true).split_size(args.parse("split-size", 1 << 20)?);
+    let source =
+        FileSource::csv::<Flight>(input).splittable(true).split_size(args.parse("split-size", 1 << 20)?);
     let flights = env
         .source("flights", source)
         .assign_event_time(Flight::time, Watermarks::bounded_out_of_orderness(24 * HOUR))

@@ -125,10 +125,16 @@ mod tests {
 
     #[test]
     fn mistakes_are_named() {
-        assert_eq!(Args::new(["rate"]).unwrap_err().to_string(), "'rate' is not an argument of a job: arguments are --name value");
+        assert_eq!(
+            Args::new(["rate"]).unwrap_err().to_string(),
+            "'rate' is not an argument of a job: arguments are --name value"
+        );
         assert_eq!(Args::new(["--a", "1", "--a=2"]).unwrap_err(), ArgsError::Twice("a".into()));
         let args = Args::new(["--rate", "ten", "--cras", "3", "--empty"]).unwrap();
-        assert_eq!(args.parse("rate", 1u64).unwrap_err().to_string(), "--rate ten: invalid digit found in string");
+        assert_eq!(
+            args.parse("rate", 1u64).unwrap_err().to_string(),
+            "--rate ten: invalid digit found in string"
+        );
         assert_eq!(args.get("empty"), Err(ArgsError::NoValue("empty".into())));
         assert_eq!(args.parse("cars", 5u8), Ok(5));
         let unknown = args.check_all_asked().unwrap_err();

@@ -23,12 +23,12 @@ pub mod args;
 pub mod launch;
 
 pub use args::Args;
-pub use reflow_api::{
-    Aggregate, Context, Data, Emit, Enumerator, EnumeratorPoll, Io, Polled, ProcessFunction, Reader, Sink, Source,
-    TimeDomain, Transaction, UserError, Watermarks, Writer, window,
-};
 pub use reflow_api::sink;
 pub use reflow_api::source;
+pub use reflow_api::{
+    Aggregate, Context, Data, Emit, Enumerator, EnumeratorPoll, Io, Polled, ProcessFunction, Reader, Sink,
+    Source, TimeDomain, Transaction, UserError, Watermarks, Writer, window,
+};
 pub use reflow_connectors as connectors;
 pub use reflow_env::store;
 pub use reflow_stream::{KeyedStream, Pipeline, SharedStream, SinkHandle, Stream, StreamEnv, WindowedStream};
@@ -42,16 +42,17 @@ pub type JobFunction = fn(&mut StreamEnv, &Args) -> JobResult;
 
 /// What most jobs need.
 pub mod prelude {
-    pub use crate::window::{
-        CountEvictor, CountTrigger, DeltaTrigger, EventTimeTrigger, GlobalWindows, SlidingWindows, TimeEvictor,
-        TumblingWindows, Window, Windowed,
-    };
     pub use crate::connectors::{
-        collection::Collection, file_sink::FileSink, file_source::FileSource, generator::Generator, print::Print,
+        collection::Collection, file_sink::FileSink, file_source::FileSource, generator::Generator,
+        print::Print,
+    };
+    pub use crate::window::{
+        CountEvictor, CountTrigger, DeltaTrigger, EventTimeTrigger, GlobalWindows, SlidingWindows,
+        TimeEvictor, TumblingWindows, Window, Windowed,
     };
     pub use crate::{
-        Aggregate, Args, Context, JobResult, Key, ProcessFunction, SharedStream, Stream, StreamEnv, TimeDomain,
-        Timestamp, Watermarks,
+        Aggregate, Args, Context, JobResult, Key, ProcessFunction, SharedStream, Stream, StreamEnv,
+        TimeDomain, Timestamp, Watermarks,
     };
     pub use std::time::Duration;
 }

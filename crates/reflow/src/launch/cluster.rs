@@ -12,7 +12,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 /// Runs the job with `task_managers` TaskManagers, and says how to look at it.
-pub(super) fn run(executable: Executable, task_managers: u32, options: &Options) -> Result<ExitCode, LaunchError> {
+pub(super) fn run(
+    executable: Executable,
+    task_managers: u32,
+    options: &Options,
+) -> Result<ExitCode, LaunchError> {
     // That TaskManagers try again until the JobManager listens is no news here.
     logging::start("warn,reflow_taskmanager::manager=error");
     let options = with_defaults(options)?;
@@ -30,14 +34,21 @@ pub(super) fn run(executable: Executable, task_managers: u32, options: &Options)
     for number in 0..task_managers.max(1) {
         let id = machine::random().map_err(system("cannot read random numbers"))?;
         let lib = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.to_owned()));
-        let settings = Settings::new(&config, machine::inspect(lib).map_err(system("cannot inspect this machine"))?);
+        let settings =
+            Settings::new(&config, machine::inspect(lib).map_err(system("cannot inspect this machine"))?);
         let process = Box::new(TaskManager::new(TaskManagerId(u128::from_le_bytes(id)), settings));
         let thread = real::spawn(format!("taskmanager-{number}"), process, Signal::default(), driver.clone());
         thread.map_err(system("cannot start a TaskManager"))?;
     }
     let port = options::REST_PORT.get(&config);
     eprintln!("{} runs with {task_managers} TaskManagers; look at http://localhost:{port}", executable.name);
-    let exit = job_manager::drive(executable, &options, &config, &runtime, real::Options { signals: true, ..driver })?;
+    let exit = job_manager::drive(
+        executable,
+        &options,
+        &config,
+        &runtime,
+        real::Options { signals: true, ..driver },
+    )?;
     if exit.code != 0 {
         eprintln!("{}: {}", executable.name, exit.reason);
     }

@@ -17,7 +17,12 @@ pub(super) fn run(executable: Executable, options: &Options) -> Result<ExitCode,
     let config = load(options)?;
     let runtime = runtime()?;
     let storage = super::cluster::storage_options(&config.to_properties())?;
-    let driver = real::Options { signals: true, runtime: Some(runtime.handle().clone()), storage, ..Default::default() };
+    let driver = real::Options {
+        signals: true,
+        runtime: Some(runtime.handle().clone()),
+        storage,
+        ..Default::default()
+    };
     let exit = drive(executable, options, &config, &runtime, driver)?;
     Ok(ExitCode::from(u8::try_from(exit.code).unwrap_or(1)))
 }
@@ -52,7 +57,10 @@ pub(super) fn drive(
     // The server gives answers under way a second; an error in it has been logged.
     let _ = runtime.block_on(server);
     if exit.code == 0 {
-        tracing::info!("the JobManager ends{}", if exit.reason.is_empty() { "" } else { ": " }.to_owned() + &exit.reason);
+        tracing::info!(
+            "the JobManager ends{}",
+            if exit.reason.is_empty() { "" } else { ": " }.to_owned() + &exit.reason
+        );
     } else {
         tracing::error!("the JobManager ends: {}", exit.reason);
     }

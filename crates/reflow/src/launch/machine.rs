@@ -36,7 +36,8 @@ pub fn target() -> String {
 /// The machine's memory, or the container's limit if that is lower, in bytes.
 fn physical_memory() -> io::Result<u64> {
     let machine = field(&fs::read_to_string("/proc/meminfo")?, "MemTotal:").unwrap_or(0);
-    let limit = fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse().ok());
+    let limit =
+        fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse().ok());
     Ok(limit.map_or(machine, |limit: u64| limit.min(machine)))
 }
 

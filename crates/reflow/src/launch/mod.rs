@@ -6,8 +6,8 @@ mod job_manager;
 pub mod logging;
 pub mod machine;
 
-use crate::args::{Args, ArgsError};
 use crate::JobFunction;
+use crate::args::{Args, ArgsError};
 use clap::{Parser, Subcommand};
 use reflow_config::ConfigError;
 use reflow_stream::{Job, JobError, StreamEnv};
