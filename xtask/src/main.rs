@@ -19,7 +19,7 @@ const HELP: &str = "\
 cargo xtask COMMAND: the project's own commands
 
   ci      everything that must hold before a change lands, one step after the other:
-          formatting, clippy, tidy, documentation, tests, doc tests, simulation, canaries
+          formatting, tidy, dependencies, clippy, documentation, tests, simulation, canaries
   tidy    the rules that no other tool checks: which crate may use which, that the paths
           in ARCHITECTURE.md and docs/ exist, length and headers of files, forbidden words
   docs    writes docs/configuration.md from the options in crates/config
