@@ -197,6 +197,20 @@ fn a_drain_ends_the_input_once_its_savepoint_is_complete() {
     assert_eq!(t.committed(), [1, 4]);
 }
 
+/// Recovery goes back to a checkpoint before the savepoint: what was committed with the savepoint would come twice.
+#[test]
+fn a_savepoint_of_a_job_that_goes_on_commits_nothing() {
+    let mut t = Sums::start(2);
+    t.left.push(0, [1]);
+    t.job.settle();
+    assert!(t.job.savepoint().is_some(), "{}", t.job.state());
+    t.job.settle();
+    assert!(t.committed().is_empty());
+    assert!(t.job.checkpoint(), "{}", t.job.state());
+    t.job.settle();
+    assert_eq!(t.committed(), [1]);
+}
+
 /// Increments, rewritten segments, rescales between them: each restore must see the last value of every key.
 #[test]
 fn long_chains_of_increments_restore() {

@@ -14,7 +14,7 @@ use reflow_protocol::deployment::Attempt;
 use reflow_protocol::snapshot::{Codec, KeyedState, OperatorState, Run, SubtaskState};
 use reflow_state::{ChunkSink, Progress, RunKind, SnapshotWriter};
 use reflow_types::{CheckpointId, Instant, KeyGroupSet, SubtaskId, Timestamp};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// About a millisecond's work.
@@ -44,6 +44,8 @@ pub(super) struct Snapshots {
     writing: Option<Writing>,
     /// The checkpoint with which the task finishes, and whether it is complete.
     finish: Option<(CheckpointId, bool)>,
+    /// Savepoints of a job that goes on: recovery never comes back to them, so nothing is committed with them.
+    savepoints: BTreeSet<CheckpointId>,
     /// Requests of sinks from snapshots that were given up.
     carried: Vec<Ticket>,
 }
@@ -80,6 +82,7 @@ impl Snapshots {
             aborted: None,
             writing: None,
             finish: None,
+            savepoints: BTreeSet::new(),
             carried: Vec::new(),
         }
     }
@@ -117,8 +120,10 @@ impl Snapshots {
         if let Some(unfinished) = self.writing.take() {
             self.drop_writing(unfinished, chain);
         }
-        if kind.then == AfterBarrier::Finish {
-            self.finish = Some((checkpoint, false));
+        match kind.then {
+            AfterBarrier::Finish => self.finish = Some((checkpoint, false)),
+            _ if kind.codec == Codec::Savepoint => drop(self.savepoints.insert(checkpoint)),
+            _ => {}
         }
         let (mut operator, mut wait_for) = (extra, std::mem::take(&mut self.carried));
         let table_kind = match kind.codec {
@@ -226,7 +231,9 @@ impl Snapshots {
             *complete |= *with == checkpoint;
         }
         chain.tables(&mut |table| table.complete(checkpoint));
-        chain.completed(checkpoint);
+        if !self.savepoints.remove(&checkpoint) {
+            chain.completed(checkpoint);
+        }
     }
 
     /// Whether the checkpoint with which the task finishes is complete.
@@ -237,6 +244,7 @@ impl Snapshots {
     pub(super) fn aborted(&mut self, checkpoint: CheckpointId, chain: &mut impl Control) {
         self.aborted = self.aborted.max(Some(checkpoint));
         self.triggered.remove(&checkpoint);
+        self.savepoints.remove(&checkpoint);
         self.finish.take_if(|(with, _)| *with == checkpoint);
         match self.writing.take() {
             Some(writing) if writing.checkpoint == checkpoint => self.drop_writing(writing, chain),
