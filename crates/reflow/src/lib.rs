@@ -32,7 +32,7 @@ pub use reflow_api::{
 pub use reflow_connectors as connectors;
 pub use reflow_env::store;
 pub use reflow_stream::{KeyedStream, Pipeline, SharedStream, SinkHandle, Stream, StreamEnv, WindowedStream};
-pub use reflow_types::{Key, KeyWriter, MAX_WATERMARK, MIN_WATERMARK, NO_TIMESTAMP, Timestamp};
+pub use reflow_types::{Instant, Key, KeyWriter, MAX_WATERMARK, MIN_WATERMARK, NO_TIMESTAMP, Timestamp};
 
 /// What a job function returns.
 pub type JobResult = Result<(), UserError>;

@@ -331,10 +331,7 @@ fn an_attempt_that_ends_leaves_nothing_undecided() {
     f.acknowledge_all(2);
     assert_eq!(f.end_attempt(), "abandon 2 at /chk-2/_metadata");
     assert!(!f.coordinator.is_settled());
-    assert_eq!(
-        f.abandoned(2, Lost),
-        "answer 9: /chk-2\ncompleted 2"
-    );
+    assert_eq!(f.abandoned(2, Lost), "answer 9: /chk-2\ncompleted 2");
     assert_eq!(f.coordinator.latest().unwrap().checkpoint, CheckpointId(2));
     f.begin();
     assert_eq!(f.coordinator.stats().restored.as_ref().unwrap().checkpoint, CheckpointId(2));

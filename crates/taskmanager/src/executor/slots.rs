@@ -26,7 +26,12 @@ struct SlotHandle {
 
 impl Slots {
     /// Makes the slots, and the outputs that start their threads.
-    pub(super) fn start(count: u32, executor: &Signal, clock: &Arc<dyn Clock>, out: &mut Vec<Output>) -> Self {
+    pub(super) fn start(
+        count: u32,
+        executor: &Signal,
+        clock: &Arc<dyn Clock>,
+        out: &mut Vec<Output>,
+    ) -> Self {
         let signals: Vec<Signal> = (0..count).map(|_| Signal::default()).collect();
         let all = signals.iter().enumerate().map(|(index, signal)| {
             let port = SlotPort::new(signal.clone(), executor.clone());
@@ -36,7 +41,14 @@ impl Slots {
             SlotHandle { port, io }
         });
         let all = all.collect();
-        Self { all, signals, requests: BTreeMap::new(), next_ticket: 0, metrics: BTreeMap::new(), clearing: 0 }
+        Self {
+            all,
+            signals,
+            requests: BTreeMap::new(),
+            next_ticket: 0,
+            metrics: BTreeMap::new(),
+            clearing: 0,
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -112,7 +124,9 @@ impl Slots {
 fn rename_upload(slot: usize, op: StoreOp) -> StoreOp {
     let unique = |upload: u64| (slot as u64) << 48 | upload;
     match op {
-        StoreOp::Upload { upload, at, part, last } => StoreOp::Upload { upload: unique(upload), at, part, last },
+        StoreOp::Upload { upload, at, part, last } => {
+            StoreOp::Upload { upload: unique(upload), at, part, last }
+        }
         StoreOp::CancelUpload { upload } => StoreOp::CancelUpload { upload: unique(upload) },
         other => other,
     }
