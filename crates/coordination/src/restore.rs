@@ -17,7 +17,7 @@ pub enum RestoreError {
     /// State that nothing in the job claims.
     #[error(
         "the checkpoint holds state of operators that the job does not have: {}: give them their former uids, \
-         or allow state to be dropped (--allow-non-restored-state)", .0.join(", ")
+         or allow state to be dropped (-n (--allowNonRestoredState))", .0.join(", ")
     )]
     Unclaimed(Vec<String>),
     /// Keys would be in other groups.

@@ -57,8 +57,8 @@ impl StreamEnv {
     /// Reads a source.
     pub fn source<S: Source>(&mut self, name: &str, source: S) -> Stream<SourceHead<S>> {
         let enumerated = source.clone();
-        let mut draft = VertexDraft::default();
-        draft.enumerator = Some(Box::new(move || enumerated.enumerator()));
+        let enumerator: EnumeratorFactory = Box::new(move || enumerated.enumerator());
+        let draft = VertexDraft { enumerator: Some(enumerator), ..Default::default() };
         Stream::begin(self.inner.clone(), "source", format!("Source: {name}"), draft, SourceHead(source))
     }
 }

@@ -32,7 +32,7 @@ impl<P: Pipeline<Out: Data>, F: KeySelector<P::Out>> KeyedStream<P, F> {
     }
 
     /// After each record, all records of its key so far, combined by `function`.
-    pub fn reduce<G>(self, function: G) -> Stream<RollingHead<P::Out, F, Reduce<P::Out, G>>>
+    pub fn reduce<G>(self, function: G) -> Stream<impl Pipeline<Out = P::Out>>
     where
         P::Out: Clone,
         G: Fn(P::Out, P::Out) -> P::Out + Clone + Send + 'static,

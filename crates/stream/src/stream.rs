@@ -26,6 +26,12 @@ pub struct Stream<P: Pipeline> {
     pub(crate) draft: VertexDraft,
 }
 
+/// An edge into a vertex that is being built.
+pub(crate) type Input = (VertexIndex, Shipping, EdgeId);
+
+/// How a record is copied, for edges that ship to all.
+type Copy<T> = Option<fn(&T) -> T>;
+
 /// A vertex whose chain is being built.
 #[derive(Default)]
 pub(crate) struct VertexDraft {
@@ -36,7 +42,7 @@ pub(crate) struct VertexDraft {
     pub(crate) slot_sharing_group: Option<String>,
     pub(crate) enumerator: Option<EnumeratorFactory>,
     pub(crate) keyed: bool,
-    pub(crate) inputs: Vec<(VertexIndex, Shipping, EdgeId)>,
+    pub(crate) inputs: Vec<Input>,
 }
 
 impl<P: Pipeline> Stream<P> {
@@ -171,8 +177,8 @@ impl<P: Pipeline<Out: Data>> Stream<P> {
         self,
         shipping: Shipping,
         key: F,
-        copy: Option<fn(&P::Out) -> P::Out>,
-    ) -> (Shared, (VertexIndex, Shipping, EdgeId)) {
+        copy: Copy<P::Out>,
+    ) -> (Shared, Input) {
         let mut env = self.env.borrow_mut();
         let vertex = env.add_vertex(self.draft);
         let edge = env.reserve_edge(vertex, shipping);
@@ -190,7 +196,7 @@ impl<P: Pipeline<Out: Data>> Stream<P> {
         kind: &'static str,
         name: &str,
         shipping: Shipping,
-        copy: Option<fn(&P::Out) -> P::Out>,
+        copy: Copy<P::Out>,
     ) -> Stream<GateHead<P::Out>> {
         let (env, input) = self.ship(shipping, NoKey, copy);
         let draft = VertexDraft { inputs: vec![input], ..Default::default() };

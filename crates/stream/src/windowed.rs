@@ -3,7 +3,7 @@
 use crate::keyed::{KeyedStream, Reduce};
 use crate::pipeline::{Pipeline, WindowHead};
 use crate::stream::Stream;
-use reflow_api::window::{Assigner, Elements, Evictor, Trigger, Window};
+use reflow_api::window::{Assigner, Elements, Evictor, Trigger, Window, Windowed};
 use reflow_api::{Aggregate, Data};
 use reflow_network::output::KeySelector;
 use reflow_runtime::keyed::{Aggregated, Buffered};
@@ -46,7 +46,7 @@ where
     }
 
     /// A window's result: its records combined by `function`, with key and window.
-    pub fn reduce<H>(self, function: H) -> Windows<P, F, W, G, Aggregated<Reduce<P::Out, H>>>
+    pub fn reduce<H>(self, function: H) -> Stream<impl Pipeline<Out = Windowed<F::Key, P::Out>>>
     where
         H: Fn(P::Out, P::Out) -> P::Out + Clone + Send + 'static,
     {

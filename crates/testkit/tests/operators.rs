@@ -304,7 +304,7 @@ fn flat_map_over_full_batches() {
             .source("in", feed)
             .flat_map(|r: Reading| (0..100).map(move |n| (r.0 * 1000 + n, r.1, r.2)))
             .rebalance()
-            .filter(|r: &Reading| r.0 % 50 == 0)
+            .filter(|r: &Reading| r.0.is_multiple_of(50))
             .sink("out", out);
     });
     let expected =

@@ -61,7 +61,7 @@ impl Peers {
     }
 
     /// Sends to the executor from which records come; opens the connection if there is none.
-    pub(super) fn to_sender(
+    pub(super) fn send_to_sender(
         &mut self,
         to: ExecutorId,
         message: &ToSender,
@@ -87,7 +87,7 @@ impl Peers {
 
     /// Sends records to the executor that opened a connection for them. Without one they are dropped: their
     /// receiver is gone.
-    pub(super) fn to_receiver(&self, to: ExecutorId, frame: Bytes, out: &mut Vec<Output>) {
+    pub(super) fn send_to_receiver(&self, to: ExecutorId, frame: Bytes, out: &mut Vec<Output>) {
         if let Some(&conn) = self.receivers.get(&to) {
             out.push(Output::Send { conn, frame });
         }

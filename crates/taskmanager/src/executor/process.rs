@@ -287,8 +287,10 @@ impl Executor {
         }
         for outgoing in self.hub.take_outgoing() {
             match outgoing {
-                Outgoing::Data(to, frame) => self.peers.to_receiver(to, frame, out),
-                Outgoing::Credit(to, message) => self.peers.to_sender(to, &message, &self.credentials, out),
+                Outgoing::Data(to, frame) => self.peers.send_to_receiver(to, frame, out),
+                Outgoing::Credit(to, message) => {
+                    self.peers.send_to_sender(to, &message, &self.credentials, out)
+                }
             }
         }
         self.after_clearing(now, out);
