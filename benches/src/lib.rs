@@ -5,8 +5,12 @@
 //! against [`workloads::Workload::expected`], interleaves the contenders with [`measure::interleave`] and
 //! publishes by [`measure::Report`]. `docs/benchmarks.md` says how the figures are read.
 
+pub mod chaos;
+pub mod clock;
 pub mod cluster;
 pub mod loops;
 pub mod measure;
 pub mod outcome;
+pub mod rest;
+pub mod rounds;
 pub mod workloads;

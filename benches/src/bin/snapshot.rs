@@ -1,0 +1,236 @@
+//! `cargo xtask bench snapshot`: what checkpoints of much state cost: pauses, bytes written, bytes read by a restore.
+//!
+//! One slot holds 1,000,000 values of 1,000 bytes; between two checkpoints exactly 5 % of them change. The sizes are
+//! those that the JobManager serves, over the bytes of the values that changed (or of all values). At the end the
+//! executor is killed, and the restore is measured.
+
+use clap::Parser;
+use reflow_benches::chaos::plan::{Fault, Plan};
+use reflow_benches::chaos::processes::Cluster;
+use reflow_benches::measure::{Report, Series, summary_table};
+use reflow_benches::rest::{Checkpoint, Rest};
+use reflow_benches::{clock, cluster};
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// How often checkpoints are looked at: the JobManager keeps the last ten.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Checkpoints of 1 GB, of which 5 % change.
+#[derive(Parser)]
+struct Arguments {
+    /// How many checkpoints are measured.
+    #[arg(long, default_value_t = 100)]
+    rounds: u64,
+    /// How many keys there are.
+    #[arg(long, default_value_t = 1_000_000)]
+    keys: u64,
+    /// Bytes of a value.
+    #[arg(long, default_value_t = 1_000)]
+    value_bytes: u64,
+    /// How many keys change between two checkpoints, of a thousand.
+    #[arg(long, default_value_t = 50)]
+    changed_per_mille: u64,
+    /// Milliseconds between checkpoints.
+    #[arg(long, default_value_t = 1_000)]
+    interval: u64,
+    /// Seconds that all may take.
+    #[arg(long, default_value_t = 1_200)]
+    deadline: u64,
+    /// Print each checkpoint.
+    #[arg(long)]
+    verbose: bool,
+}
+
+/// A line of the job: a round, and the longest time between two records in it.
+#[derive(Clone, Copy)]
+struct Round {
+    number: u64,
+    barrier: u64,
+    puts: u64,
+    longest_ns: u64,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = cluster::scratch().map_err(Into::into).and_then(|scratch| {
+        let result = run(&arguments, &scratch);
+        result.inspect_err(|_| eprintln!("snapshot: see {}", scratch.display()))
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("snapshot: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments, scratch: &Path) -> Result<(), Box<dyn Error>> {
+    let series = measure(arguments, scratch)?;
+    let report = Report::new(&series);
+    print!("{}", summary_table(&report.results));
+    println!("{}", report.write("snapshot")?.display());
+    std::fs::remove_dir_all(scratch)?;
+    Ok(())
+}
+
+fn measure(arguments: &Arguments, scratch: &Path) -> Result<Vec<Series>, Box<dyn Error>> {
+    let port = cluster::free_port();
+    let options = [
+        format!("-Dexecution.checkpointing.dir=file://{}/checkpoints", scratch.display()),
+        format!("-Dexecution.checkpointing.interval={}ms", arguments.interval),
+        format!("-Drest.port={port}"),
+    ];
+    let puts = arguments.keys * arguments.changed_per_mille / 1_000;
+    let output = scratch.join("output");
+    let job_arguments = [
+        ("--keys", arguments.keys.to_string()),
+        ("--puts", puts.to_string()),
+        ("--value-bytes", arguments.value_bytes.to_string()),
+        ("--output", output.display().to_string()),
+    ];
+    let job_arguments =
+        job_arguments.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect();
+    let mut cluster = Cluster::start("snapshot_job", &options, job_arguments, scratch)?;
+    let mut plan = Plan::new(0, Duration::ZERO);
+    cluster.strike(Fault::Start, &mut plan)?;
+    let mut watch = Watch {
+        cluster,
+        rest: Rest::new(port),
+        completed: BTreeMap::new(),
+        deadline: arguments.deadline,
+        began: clock::now(),
+    };
+
+    let rounds = loop {
+        let rounds = rounds(&output)?;
+        if rounds.last().is_some_and(|last| last.number >= arguments.rounds) {
+            break rounds;
+        }
+        watch.look()?;
+    };
+    let killed = clock::now();
+    watch.cluster.strike(Fault::KillExecutor, &mut plan)?;
+    let restored = watch.restored()?;
+    let restore_ms = killed.elapsed().as_secs_f64() * 1e3;
+
+    let measured: Vec<_> =
+        rounds.into_iter().filter(|round| (1..=arguments.rounds).contains(&round.number)).collect();
+    figures(arguments, puts, &measured, &watch.completed, restored, restore_ms)
+}
+
+/// The job under way.
+struct Watch {
+    cluster: Cluster,
+    rest: Rest,
+    /// Checkpoints that are complete, by id.
+    completed: BTreeMap<u64, Checkpoint>,
+    deadline: u64,
+    began: std::time::Instant,
+}
+
+impl Watch {
+    /// Takes note of checkpoints. Returns the one that the job was restored from, if any.
+    fn look(&mut self) -> Result<Option<u64>, Box<dyn Error>> {
+        clock::sleep(LOOK);
+        if let Some(status) = self.cluster.look() {
+            return Err(format!("the JobManager ended: {status}").into());
+        }
+        if self.began.elapsed().as_secs() > self.deadline {
+            return Err(format!("not done after {} s", self.deadline).into());
+        }
+        // Before the JobManager listens there is nothing to see.
+        let Ok(checkpoints) = self.rest.checkpoints() else { return Ok(None) };
+        for checkpoint in checkpoints.history {
+            match checkpoint.status.as_str() {
+                "COMPLETED" => _ = self.completed.insert(checkpoint.id, checkpoint),
+                "FAILED" if checkpoints.latest.restored.is_none() => {
+                    return Err(format!("checkpoint {} failed", checkpoint.id).into());
+                }
+                _ => {}
+            }
+        }
+        Ok(checkpoints.latest.restored.map(|restored| restored.id))
+    }
+
+    /// Waits until the job is restored and has completed a checkpoint since.
+    fn restored(&mut self) -> Result<u64, Box<dyn Error>> {
+        loop {
+            if let Some(restored) = self.look()?
+                && self.completed.keys().any(|id| *id > restored)
+            {
+                return Ok(restored);
+            }
+        }
+    }
+}
+
+/// The committed lines of the job, in the order of the rounds.
+fn rounds(output: &Path) -> Result<Vec<Round>, Box<dyn Error>> {
+    let mut rounds = Vec::new();
+    let Ok(parts) = std::fs::read_dir(output) else { return Ok(rounds) };
+    for part in parts {
+        let path = part?.path();
+        if path.is_file() {
+            for line in std::fs::read_to_string(path)?.lines() {
+                let numbers: Vec<u64> = line.split(' ').filter_map(|number| number.parse().ok()).collect();
+                let [number, barrier, puts, longest_ns] = numbers[..] else {
+                    return Err(format!("'{line}' is no round").into());
+                };
+                rounds.push(Round { number, barrier, puts, longest_ns });
+            }
+        }
+    }
+    rounds.sort_unstable_by_key(|round| round.number);
+    Ok(rounds)
+}
+
+fn figures(
+    arguments: &Arguments,
+    puts: u64,
+    rounds: &[Round],
+    completed: &BTreeMap<u64, Checkpoint>,
+    restored: u64,
+    restore_ms: f64,
+) -> Result<Vec<Series>, Box<dyn Error>> {
+    if let Some(short) = rounds.iter().find(|round| round.puts != puts) {
+        let text = format!("round {} put {} keys of {puts}: lengthen --interval", short.number, short.puts);
+        return Err(text.into());
+    }
+    let checkpoint =
+        |id: u64| completed.get(&id).ok_or_else(|| format!("checkpoint {id} was not seen complete"));
+    let live = (arguments.keys * arguments.value_bytes) as f64;
+    let changed = (puts * arguments.value_bytes) as f64;
+    let mut written = Vec::new();
+    for round in rounds {
+        // Each barrier so far is a checkpoint, and ids count from 1.
+        let of = checkpoint(round.barrier)?;
+        written.push(of.checkpointed_size as f64 / changed);
+        if arguments.verbose {
+            println!(
+                "round {} checkpoint {}: written {} state {} took {} ms, longest pause {} us",
+                round.number,
+                of.id,
+                of.checkpointed_size,
+                of.state_size,
+                of.end_to_end_duration,
+                round.longest_ns / 1_000
+            );
+        }
+    }
+    let total = written.iter().sum::<f64>() / written.len() as f64;
+    let pauses = rounds.iter().map(|round| round.longest_ns as f64 / 1e6).collect();
+    let read = checkpoint(restored)?.state_size as f64 / live;
+    let series = |metric: &str, unit, samples| Series { metric: metric.to_owned(), unit, samples };
+    Ok(vec![
+        series("longest_pause_ms", "ms", pauses),
+        series("checkpoint_over_changed", "ratio", written),
+        series("written_over_changed", "ratio", vec![total]),
+        series("restore_read_over_live", "ratio", vec![read]),
+        series("restore_ms", "ms", vec![restore_ms]),
+    ])
+}

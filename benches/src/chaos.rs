@@ -1,0 +1,9 @@
+//! What `chaos` is made of: processes that come and go, when they do, and what the output must be.
+//!
+//! Reading order: [`plan`] (which fault strikes when, pure), [`processes`] (the cluster that they strike),
+//! [`recovery`] (how long the job's output stays away), [`verdict`] (whether it is exact).
+
+pub mod plan;
+pub mod processes;
+pub mod recovery;
+pub mod verdict;

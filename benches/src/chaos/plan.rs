@@ -1,0 +1,116 @@
+//! Which fault strikes next, and when: random, and the same for the same seed.
+
+use crate::workloads::splitmix64;
+use std::time::Duration;
+
+/// The most TaskManagers at once.
+pub const MOST_TASK_MANAGERS: usize = 4;
+
+/// What happens to a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// A TaskManager is started.
+    Start,
+    /// A TaskManager gets SIGTERM, and may take its time.
+    Stop,
+    /// A TaskManager gets SIGKILL.
+    KillTaskManager,
+    /// A TaskManager's executor gets SIGKILL.
+    KillExecutor,
+    /// The JobManager gets SIGKILL, and is started again.
+    KillJobManager,
+}
+
+impl Fault {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Start, Self::Stop, Self::KillTaskManager, Self::KillExecutor, Self::KillJobManager];
+
+    /// Its name in the report.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Start => "start_taskmanager",
+            Self::Stop => "stop_taskmanager",
+            Self::KillTaskManager => "kill_taskmanager",
+            Self::KillExecutor => "kill_executor",
+            Self::KillJobManager => "kill_jobmanager",
+        }
+    }
+
+    /// Whether the job loses what it has done since its last checkpoint.
+    pub const fn is_kill(self) -> bool {
+        matches!(self, Self::KillTaskManager | Self::KillExecutor | Self::KillJobManager)
+    }
+}
+
+/// A sequence of faults.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    seed: u64,
+    drawn: u64,
+    mean_pause: Duration,
+}
+
+impl Plan {
+    /// Faults that are `mean_pause` apart on average.
+    pub const fn new(seed: u64, mean_pause: Duration) -> Self {
+        Self { seed: splitmix64(seed), drawn: 0, mean_pause }
+    }
+
+    /// A number below `n`.
+    pub const fn draw(&mut self, n: u64) -> u64 {
+        self.drawn += 1;
+        splitmix64(self.seed.wrapping_add(self.drawn)) % n
+    }
+
+    /// What strikes next if so many TaskManagers are there, and how long before. Now and then two faults come
+    /// within milliseconds, and a cluster without TaskManagers gets one within a second.
+    pub fn next(&mut self, task_managers: usize) -> (Duration, Fault) {
+        if task_managers == 0 {
+            return (Duration::from_millis(self.draw(1_000)), Fault::Start);
+        }
+        let mean_ms = self.mean_pause.as_millis() as u64;
+        let pause_ms = if self.draw(5) == 0 { self.draw(100) } else { self.draw(mean_ms * 5 / 2) };
+        let start_weight = if task_managers < MOST_TASK_MANAGERS { 4 } else { 0 };
+        let weights = [start_weight, 2, 2, 3, 2];
+        let mut left = self.draw(weights.iter().sum());
+        for (fault, weight) in Fault::ALL.into_iter().zip(weights) {
+            if left < weight {
+                return (Duration::from_millis(pause_ms), fault);
+            }
+            left -= weight;
+        }
+        unreachable!("what was drawn is below the sum of the weights")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_is_a_sequence_in_which_everything_occurs() {
+        let sequence = |seed| {
+            let mut plan = Plan::new(seed, Duration::from_secs(3));
+            (0..100).map(|_| plan.next(2)).collect::<Vec<_>>()
+        };
+        assert_eq!(sequence(7), sequence(7));
+        assert_ne!(sequence(7), sequence(8));
+        for fault in Fault::ALL {
+            assert!(sequence(7).iter().any(|(_, struck)| *struck == fault), "{fault:?}");
+        }
+        let sum: Duration = sequence(7).iter().map(|(pause, _)| *pause).sum();
+        assert!((250..350).contains(&sum.as_secs()), "{sum:?}");
+    }
+
+    #[test]
+    fn there_are_neither_too_few_nor_too_many_task_managers() {
+        let mut plan = Plan::new(1, Duration::from_secs(3));
+        for _ in 0..100 {
+            let (pause, fault) = plan.next(0);
+            assert_eq!(fault, Fault::Start);
+            assert!(pause < Duration::from_secs(1));
+            assert_ne!(plan.next(MOST_TASK_MANAGERS).1, Fault::Start);
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! What benchmarks ask a JobManager for.
+
+use crate::measure::Error;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use std::io;
+
+/// A JobManager's REST API.
+pub struct Rest {
+    base: String,
+}
+
+/// `GET /jobs/:id/checkpoints`
+#[derive(Debug, Deserialize)]
+pub struct Checkpoints {
+    /// The last ones, newest first.
+    pub history: Vec<Checkpoint>,
+    /// The newest of each kind.
+    pub latest: Latest,
+}
+
+/// The newest of each kind.
+#[derive(Debug, Deserialize)]
+pub struct Latest {
+    /// What the job was restored from.
+    pub restored: Option<Restored>,
+}
+
+/// What the job was restored from.
+#[derive(Debug, Deserialize)]
+pub struct Restored {
+    /// The checkpoint.
+    pub id: u64,
+}
+
+/// A checkpoint.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Checkpoint {
+    /// Counts from 1.
+    pub id: u64,
+    /// `COMPLETED`, `IN_PROGRESS` or `FAILED`.
+    pub status: String,
+    /// Bytes that were written for it.
+    pub checkpointed_size: u64,
+    /// Bytes that a restore reads.
+    pub state_size: u64,
+    /// Milliseconds.
+    pub end_to_end_duration: u64,
+}
+
+#[derive(Deserialize)]
+struct Jobs {
+    jobs: Vec<Job>,
+}
+
+#[derive(Deserialize)]
+struct Job {
+    id: String,
+}
+
+impl Rest {
+    /// The API on this port of this machine.
+    pub fn new(port: u16) -> Self {
+        Self { base: format!("http://127.0.0.1:{port}") }
+    }
+
+    /// The checkpoints of the JobManager's job.
+    pub fn checkpoints(&self) -> Result<Checkpoints, Error> {
+        let jobs: Jobs = self.get("/jobs")?;
+        let job =
+            jobs.jobs.first().ok_or_else(|| self.error("/jobs", io::Error::other("there is no job")))?;
+        self.get(&format!("/jobs/{}/checkpoints", job.id))
+    }
+
+    fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
+        let response = ureq::get(format!("{}{path}", self.base)).call();
+        let text = response.and_then(|mut response| response.body_mut().read_to_string());
+        let text = text.map_err(|error| self.error(path, io::Error::other(error)))?;
+        serde_json::from_str(&text).map_err(|error| self.error(path, error.into()))
+    }
+
+    fn error(&self, path: &str, source: io::Error) -> Error {
+        Error::Read { path: format!("{}{path}", self.base).into(), source }
+    }
+}
