@@ -98,7 +98,10 @@ pub fn read(directory: &Path) -> io::Result<Outcome> {
             let text = fs::read_to_string(entry.path())?;
             let numbers: Vec<u64> = text.split(' ').filter_map(|number| number.parse().ok()).collect();
             let [results, checksum] = numbers[..] else {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{:?}: '{text}'", entry.path())));
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    format!("{:?}: '{text}'", entry.path()),
+                ));
             };
             sum.merge(Outcome { results, checksum });
         }

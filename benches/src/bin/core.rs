@@ -49,14 +49,25 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let mut series = interleave(arguments.rounds, &mut contenders)?;
     let ratios: Vec<_> = series
         .chunks(3)
-        .flat_map(|of| [of[1].over(&of[0], format!("{}_over_loop", of[1].metric)), of[2].over(&of[0], format!("{}_over_loop", of[2].metric))])
+        .flat_map(|of| {
+            [
+                of[1].over(&of[0], format!("{}_over_loop", of[1].metric)),
+                of[2].over(&of[0], format!("{}_over_loop", of[2].metric)),
+            ]
+        })
         .collect();
     series.extend(ratios);
     if arguments.only.is_none_or(|only| only == Workload::KeyedCount) && arguments.pairs > 0 {
-        let of = |max| contender(Workload::KeyedCount, &format!("maxpar{max}"), move || one_slot(Workload::KeyedCount, events, max));
+        let of = |max| {
+            contender(Workload::KeyedCount, &format!("maxpar{max}"), move || {
+                one_slot(Workload::KeyedCount, events, max)
+            })
+        };
         let pairs = interleave(arguments.pairs, &mut [of(128), of(32768)])?;
         series.push(pairs[1].over(&pairs[0], "w1_maxpar32768_ratio"));
-        let count = |max| instructions(&job(Workload::KeyedCount, 3_000_000, max, &cluster::scratch()?)).map(|n| n as f64);
+        let count = |max| {
+            instructions(&job(Workload::KeyedCount, 3_000_000, max, &cluster::scratch()?)).map(|n| n as f64)
+        };
         let mut instruction_ratio = pairs[0].clone();
         instruction_ratio.metric = "w1_maxpar32768_instructions_ratio".to_owned();
         instruction_ratio.unit = "ratio";
@@ -69,7 +80,11 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn contender<'a>(workload: Workload, part: &str, sample: impl FnMut() -> Result<f64, Error> + 'a) -> Contender<'a> {
+fn contender<'a>(
+    workload: Workload,
+    part: &str,
+    sample: impl FnMut() -> Result<f64, Error> + 'a,
+) -> Contender<'a> {
     Contender { metric: format!("{}_{part}", workload.name()), unit: "ns/event", sample: Box::new(sample) }
 }
 
@@ -114,7 +129,10 @@ fn two_processes(workload: Workload, events: u64) -> Result<f64, Error> {
 }
 
 fn check(workload: Workload, events: u64, scratch: &std::path::Path) -> Result<(), Error> {
-    let wrong = |text: String| Error::NoFigure { program: format!("{} through Reflow", workload.name()), output: text };
+    let wrong = |text: String| Error::NoFigure {
+        program: format!("{} through Reflow", workload.name()),
+        output: text,
+    };
     let outcome = outcome::read(&scratch.join("outcome")).map_err(|error| wrong(error.to_string()))?;
     let expected = workload.expected(events);
     let removed = std::fs::remove_dir_all(scratch);
