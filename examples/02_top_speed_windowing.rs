@@ -39,8 +39,9 @@ fn drive(cars: u64) -> impl Fn(u64) -> CarEvent + Clone + Send {
 }
 
 fn top_speed(env: &mut StreamEnv, args: &Args) -> JobResult {
-    let cars = args.parse("cars", 10u64)?.max(1);
-    let mut source = Generator::new(drive(cars)).rate(args.parse("rate", 100.0)?);
+    let cars = args.parse("cars", 10u32)?.max(1);
+    // A split for each car: a split is read in order, by one reader at a time, and so is its car.
+    let mut source = Generator::new(drive(cars.into())).splits(cars).rate(args.parse("rate", 100.0)?);
     if args.get("events")?.is_some() {
         source = source.count(args.parse("events", 0)?);
     }
