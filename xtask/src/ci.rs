@@ -66,8 +66,11 @@ fn clippy() -> Result<(), Failure> {
     succeed(&mut cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
 }
 
+/// Private items too: headers lead a reader through the modules of their crate.
 fn documentation() -> Result<(), Failure> {
-    succeed(cargo(["doc", "--workspace", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", "-D warnings"))
+    let flags = "-D warnings -A rustdoc::private_intra_doc_links";
+    let arguments = ["doc", "--workspace", "--no-deps", "--document-private-items", "--quiet"];
+    succeed(cargo(arguments).env("RUSTDOCFLAGS", flags))
 }
 
 /// All suites are run even if one fails, so that one run tells everything.

@@ -1,7 +1,7 @@
 //! Frames between task executors.
 //!
 //! A data connection is opened by the executor that receives records. It opens channels with
-//! [`ToSender::Open`] and grants credit; the sender answers with [`Header`]s, each followed by its payload. What
+//! [`ToSender::Open`] and grants credit; the sender answers with [`DataFrame`]s. What
 //! a channel carries is in order; what belongs to a channel that is not known is dropped: its attempt has ended.
 
 use crate::ProtocolError;

@@ -1,7 +1,7 @@
 //! Runs subtasks: slots, tasks, operators.
 //!
 //! A *slot* is one thread. It runs *tasks*, one per subtask, in turn, in bounded steps. A task is a head (a
-//! source's reader, or a gate over channels) and a chain of [`Stage`](stage::Stage)s, which are composed by type:
+//! source's reader, or a gate over channels) and a chain of [`Stage`]s, which are composed by type:
 //! a record passes from one to the next by a call that the compiler can see through.
 //!
 //! Reading order: [`stage`] (what a stage is), [`stages`] (those without key), [`keyed`] (operators with keyed

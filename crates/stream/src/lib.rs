@@ -6,7 +6,7 @@
 //! [`share`](Stream::share) and sinks. What is built is a [`Job`]: a graph, and for each vertex the factory of its
 //! tasks.
 //!
-//! Reading order: [`env`], [`stream`], [`keyed`], [`windowed`], [`pipeline`], [`job`].
+//! Reading order: [`mod@env`], [`stream`], [`keyed`], [`windowed`], [`pipeline`], [`job`].
 
 pub mod env;
 pub mod job;

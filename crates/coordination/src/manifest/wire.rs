@@ -55,7 +55,7 @@ pub enum ManifestError {
     Malformed(String),
 }
 
-/// `(object, offset, length)`; the object by its place in [`Content::objects`].
+/// `(object, offset, length)`; the object by its place in `Content::objects`.
 type WireRun = (u32, u64, u32);
 /// `(segment, table, runs)`.
 type WireSegment = (u16, u16, Vec<WireRun>);

@@ -21,6 +21,8 @@ use std::time::Duration;
 const STEP_BYTES: usize = 512 << 10;
 /// The least that object stores take as a part.
 const PART_BYTES: usize = 8 << 20;
+/// A chunk of this size announces a part that will be full.
+const LARGE_BYTES: usize = 256 << 10;
 /// So many parts may be under way; then writing waits for the store.
 const MAX_PARTS: usize = 4;
 
@@ -342,6 +344,10 @@ struct Upload {
 impl ChunkSink for Upload {
     fn write(&mut self, chunk: Bytes) {
         self.any = true;
+        if chunk.len() >= LARGE_BYTES && self.part.is_empty() {
+            // Grown by doubling, the part would be copied again and again, at last 4 MiB within one step.
+            self.part.reserve(PART_BYTES + chunk.len());
+        }
         self.part.extend_from_slice(&chunk);
         if self.part.len() >= PART_BYTES {
             self.send(false);
