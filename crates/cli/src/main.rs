@@ -7,14 +7,12 @@
 //!
 //! Reading order: [`args`] (what can be asked), [`command`] (what is done), [`client`] (REST), [`selection`]
 //! (which job is meant), [`wait`] (operations that take their time), [`output`], [`error`]; [`task_manager`],
-//! [`machine`], [`logging`].
+//! and the launch module of `reflow`, for logs and the machine.
 
 mod args;
 mod client;
 mod command;
 mod error;
-mod logging;
-mod machine;
 mod output;
 mod selection;
 mod task_manager;

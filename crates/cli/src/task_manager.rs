@@ -1,22 +1,25 @@
 //! `reflow taskmanager`
 
 use crate::args::Taskmanager;
+use crate::client::distribution;
 use crate::error::CliError;
-use crate::{logging, machine};
+use reflow::launch::{logging, machine};
 use reflow_config::Config;
 use reflow_env::Signal;
 use reflow_env::real::{self, Options};
 use reflow_taskmanager::manager::{Settings, TaskManager};
+use reflow_types::TaskManagerId;
 use std::process::ExitCode;
 
 pub(crate) fn run(start: &Taskmanager) -> Result<ExitCode, CliError> {
     let loaded = Config::load(start.config_dir.as_deref(), &start.definitions)?;
-    logging::start();
+    logging::start("info");
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    let settings = Settings::new(&loaded.config, machine::inspect()?);
-    let id = machine::random_id().map_err(CliError::Machine)?;
+    let lib = distribution().map(|home| home.join("lib")).filter(|lib| lib.is_dir());
+    let settings = Settings::new(&loaded.config, machine::inspect(lib).map_err(CliError::Machine)?);
+    let id = TaskManagerId(u128::from_le_bytes(machine::random().map_err(CliError::Machine)?));
     tracing::info!(
         "TaskManager {id}: {} slots on {} for the JobManager at {}",
         settings.slots,
