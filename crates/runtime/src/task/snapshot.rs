@@ -12,7 +12,7 @@ use reflow_env::{Location, StoreOp, Ticket};
 use reflow_protocol::control::{AfterBarrier, Fault, SnapshotKind, SnapshotTiming};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::snapshot::{Codec, KeyedState, OperatorState, Run, SubtaskState};
-use reflow_state::{ChunkSink, Progress, RunKind, SnapshotWriter};
+use reflow_state::{CHUNK_BYTES, ChunkSink, Progress, RunKind, SnapshotWriter};
 use reflow_types::{CheckpointId, Instant, KeyGroupSet, SubtaskId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -21,8 +21,6 @@ use std::time::Duration;
 const STEP_BYTES: usize = 512 << 10;
 /// The least that object stores take as a part.
 const PART_BYTES: usize = 8 << 20;
-/// A chunk of this size announces a part that will be full.
-const LARGE_BYTES: usize = 256 << 10;
 /// So many parts may be under way; then writing waits for the store.
 const MAX_PARTS: usize = 4;
 
@@ -344,8 +342,9 @@ struct Upload {
 impl ChunkSink for Upload {
     fn write(&mut self, chunk: Bytes) {
         self.any = true;
-        if chunk.len() >= LARGE_BYTES && self.part.is_empty() {
-            // Grown by doubling, the part would be copied again and again, at last 4 MiB within one step.
+        if chunk.len() == CHUNK_BYTES && self.part.is_empty() {
+            // Much will follow. Grown by doubling, the part would be copied again and again, at last 4 MiB
+            // within one step.
             self.part.reserve(PART_BYTES + chunk.len());
         }
         self.part.extend_from_slice(&chunk);
