@@ -102,6 +102,7 @@ fn measure(arguments: &Arguments, scratch: &Path) -> Result<Vec<Series>, Box<dyn
         cluster,
         rest: Rest::new(port),
         completed: BTreeMap::new(),
+        killed: false,
         deadline: arguments.deadline,
         began: clock::now(),
     };
@@ -114,6 +115,7 @@ fn measure(arguments: &Arguments, scratch: &Path) -> Result<Vec<Series>, Box<dyn
         watch.look()?;
     };
     let killed = clock::now();
+    watch.killed = true;
     watch.cluster.strike(Fault::KillExecutor, &mut plan)?;
     let restored = watch.restored()?;
     let restore_ms = killed.elapsed().as_secs_f64() * 1e3;
@@ -129,6 +131,8 @@ struct Watch {
     rest: Rest,
     /// Checkpoints that are complete, by id.
     completed: BTreeMap<u64, Checkpoint>,
+    /// The executor has been killed, and with it the checkpoint that was under way.
+    killed: bool,
     deadline: u64,
     began: std::time::Instant,
 }
@@ -148,7 +152,7 @@ impl Watch {
         for checkpoint in checkpoints.history {
             match checkpoint.status.as_str() {
                 "COMPLETED" => _ = self.completed.insert(checkpoint.id, checkpoint),
-                "FAILED" if checkpoints.latest.restored.is_none() => {
+                "FAILED" if !self.killed => {
                     return Err(format!("checkpoint {} failed", checkpoint.id).into());
                 }
                 _ => {}
@@ -205,11 +209,15 @@ fn figures(
         |id: u64| completed.get(&id).ok_or_else(|| format!("checkpoint {id} was not seen complete"));
     let live = (arguments.keys * arguments.value_bytes) as f64;
     let changed = (puts * arguments.value_bytes) as f64;
-    let mut written = Vec::new();
+    let (mut written, mut increments) = (Vec::new(), Vec::new());
     for round in rounds {
         // Each barrier so far is a checkpoint, and ids count from 1.
-        let of = checkpoint(round.barrier)?;
-        written.push(of.checkpointed_size as f64 / changed);
+        let (before, of) = (checkpoint(round.barrier - 1)?, checkpoint(round.barrier)?);
+        let bytes = of.checkpointed_size as f64;
+        written.push(bytes / changed);
+        if is_increment(before, of) {
+            increments.push(bytes / changed);
+        }
         if arguments.verbose {
             println!(
                 "round {} checkpoint {}: written {} state {} took {} ms, longest pause {} us",
@@ -224,13 +232,27 @@ fn figures(
     }
     let total = written.iter().sum::<f64>() / written.len() as f64;
     let pauses = rounds.iter().map(|round| round.longest_ns as f64 / 1e6).collect();
-    let read = checkpoint(restored)?.state_size as f64 / live;
+    // Whichever checkpoint a failure makes it restore.
+    let mut read: Vec<f64> = Vec::new();
+    for id in rounds.iter().map(|round| round.barrier).chain([restored]) {
+        read.push(checkpoint(id)?.state_size as f64 / live);
+    }
     let series = |metric: &str, unit, samples| Series { metric: metric.to_owned(), unit, samples };
-    Ok(vec![
+    let mut all = vec![
         series("longest_pause_ms", "ms", pauses),
+        series("increment_over_changed", "ratio", increments),
         series("checkpoint_over_changed", "ratio", written),
         series("written_over_changed", "ratio", vec![total]),
-        series("restore_read_over_live", "ratio", vec![read]),
+        series("restore_read_over_live", "ratio", read),
         series("restore_ms", "ms", vec![restore_ms]),
-    ])
+    ];
+    all.retain(|series| !series.samples.is_empty());
+    Ok(all)
+}
+
+/// Whether a checkpoint only added to the one before. If a part of the state was written anew, what had been
+/// there of that part counts no longer, and the state has grown by less than was written.
+fn is_increment(before: &Checkpoint, of: &Checkpoint) -> bool {
+    let grown = of.state_size.saturating_sub(before.state_size);
+    grown.abs_diff(of.checkpointed_size) * 100 < of.checkpointed_size
 }
