@@ -19,9 +19,9 @@ fn core_job(env: &mut StreamEnv, args: &Args) -> JobResult {
     match workload {
         Workload::KeyedCount => {
             let keys = Generator::new(keyed_count::event).count(events).splits(splits);
-            let counted = env.source("keys", keys).key_by(|key: &u64| *key).window(GlobalWindows).count();
-            sink(counted.max_parallelism(max), outcome, |out, counted| {
-                keyed_count::fold(out, counted.key, counted.value);
+            let counted = env.source("keys", keys).key_by(|key: &u64| *key).process(Count);
+            sink(counted.max_parallelism(max), outcome, |out, (key, count)| {
+                keyed_count::fold(out, key, count)
             });
         }
         Workload::TumblingSum => {
@@ -62,6 +62,26 @@ fn core_job(env: &mut StreamEnv, args: &Args) -> JobResult {
         }
     }
     Ok(())
+}
+
+/// Emits each key with its new count.
+#[derive(Clone)]
+struct Count;
+
+impl ProcessFunction for Count {
+    type Key = u64;
+    type In = u64;
+    type Out = (u64, u64);
+    type State = u64;
+
+    #[inline]
+    fn process(&mut self, context: &mut impl Context<u64, u64, (u64, u64)>, key: u64) -> JobResult {
+        let count = context.state_mut();
+        *count += 1;
+        let count = *count;
+        context.emit((key, count));
+        Ok(())
+    }
 }
 
 /// Car, time in milliseconds, speed, distance.
