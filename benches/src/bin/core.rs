@@ -98,6 +98,8 @@ fn plain_loop(workload: Workload, events: u64) -> Result<f64, Error> {
 fn job(workload: Workload, events: u64, max: u32, scratch: &std::path::Path) -> Command {
     let mut command = Command::new(cluster::binary("core_job"));
     command.args(["run", "--task-managers", "1"]).args(cluster::options(scratch));
+    // Callgrind is fifty times slower and runs one thread at a time: nobody is lost for being late.
+    command.args(["-Dheartbeat.timeout=10min", "-Dheartbeat.interval=10s"]);
     command.args(job_arguments(workload, events, scratch)).args(["--max-parallelism", &max.to_string()]);
     command.stdout(Stdio::null());
     command
