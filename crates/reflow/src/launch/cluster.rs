@@ -21,6 +21,8 @@ pub(super) fn run(
     logging::start("warn,reflow_taskmanager::manager=error");
     let options = with_defaults(options)?;
     let config = job_manager::load(&options)?;
+    // A mistake in the job or its arguments is told before anything is started.
+    executable.build(&options.args)?;
     let runtime = job_manager::runtime()?;
     let clock = Clock::start();
     let child = move |command: ChildCommand| child(executable, &command, clock);
