@@ -3,7 +3,7 @@
 use crate::args::Taskmanager;
 use crate::client::distribution;
 use crate::error::CliError;
-use reflow::launch::{logging, machine};
+use reflow::launch::{logging, machine, storage};
 use reflow_config::Config;
 use reflow_env::Signal;
 use reflow_env::real::{self, Options};
@@ -27,7 +27,8 @@ pub(crate) fn run(start: &Taskmanager) -> Result<ExitCode, CliError> {
         settings.job_manager
     );
     let process = Box::new(TaskManager::new(id, settings));
-    let exit = real::run(process, Signal::default(), Options { signals: true, ..Options::default() });
+    let options = Options { signals: true, storage: storage::open(&loaded.config), ..Options::default() };
+    let exit = real::run(process, Signal::default(), options);
     if exit.code == 0 {
         tracing::info!("TaskManager {id} ended");
     } else {

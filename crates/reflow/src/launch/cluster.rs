@@ -1,9 +1,9 @@
 //! `JOB run`: a cluster inside this process.
 
 use super::job_manager::{self, system};
-use super::{Executable, LaunchError, Options, executor, logging, machine};
+use super::{Executable, LaunchError, Options, executor, logging, machine, storage};
 use reflow_config::options;
-use reflow_env::real::{self, ChildMode, Clock, Storage};
+use reflow_env::real::{self, ChildMode, Clock};
 use reflow_env::{ChildCommand, Input, Output, Process, Signal};
 use reflow_protocol::deployment::ExecutorStart;
 use reflow_taskmanager::manager::{Settings, TaskManager};
@@ -28,7 +28,7 @@ pub(super) fn run(
     let child = move |command: ChildCommand| child(executable, &command, clock);
     let driver = real::Options {
         clock,
-        storage: storage_options(&config.to_properties())?,
+        storage: storage::open(&config),
         child: ChildMode::InProcess(Arc::new(child)),
         runtime: Some(runtime.handle().clone()),
         ..Default::default()
@@ -73,11 +73,6 @@ fn with_defaults(options: &Options) -> Result<Options, LaunchError> {
         defaults.iter().filter(|(key, _)| !given(key)).map(|(key, value)| format!("{key}={value}")).collect();
     definitions.extend(options.definitions.iter().cloned());
     Ok(Options { definitions, ..options.clone() })
-}
-
-/// Storage with the credentials that the options hold.
-pub(super) fn storage_options(_properties: &str) -> Result<Storage, LaunchError> {
-    Ok(Storage::default())
 }
 
 /// An executor on a thread of this process, as `JOB executor` is one in a process of its own.

@@ -1,6 +1,7 @@
 //! `JOB executor`: runs tasks for the TaskManager that started it.
 
 use super::{Executable, LaunchError, logging, machine};
+use reflow_config::Loader;
 use reflow_env::real::{self, Clock, Options};
 use reflow_env::{Process, Signal};
 use reflow_protocol::deployment::ExecutorStart;
@@ -14,7 +15,7 @@ pub(super) fn run(executable: Executable) -> Result<ExitCode, LaunchError> {
     let message = real::read_stdin().map_err(system("cannot read what the TaskManager says"))?;
     real::end_when_stdin_closes(|| std::process::exit(0));
     let start = ExecutorStart::decode(&message)?;
-    let storage = super::cluster::storage_options(&start.properties)?;
+    let storage = super::storage::open(&Loader::new().properties(&start.properties)?.load()?.config);
     let clock = Clock::start();
     let (process, signal) = process(executable, start, clock)?;
     let exit = real::run(process, signal, Options { clock, storage, ..Options::default() });

@@ -16,7 +16,7 @@ pub(super) fn run(executable: Executable, options: &Options) -> Result<ExitCode,
     logging::start("info");
     let config = load(options)?;
     let runtime = runtime()?;
-    let storage = super::cluster::storage_options(&config.to_properties())?;
+    let storage = super::storage::open(&config);
     let driver = real::Options {
         signals: true,
         runtime: Some(runtime.handle().clone()),

@@ -5,6 +5,7 @@ mod executor;
 mod job_manager;
 pub mod logging;
 pub mod machine;
+pub mod storage;
 
 use crate::JobFunction;
 use crate::args::{Args, ArgsError};

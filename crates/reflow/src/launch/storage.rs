@@ -1,0 +1,24 @@
+//! Storage with what the configuration says of it. `s3://` needs the feature `s3`.
+
+use reflow_config::{Config, options};
+use reflow_env::real::{Storage, StorageOptions};
+
+/// Local files, memory, and S3 with the credentials that the options hold. Without them, S3 looks where its
+/// tools look: environment variables and the machine's role.
+pub fn open(config: &Config) -> Storage {
+    let settings = [
+        ("aws_endpoint", options::S3_ENDPOINT.get(config)),
+        ("aws_region", options::S3_REGION.get(config)),
+        ("aws_access_key_id", options::S3_ACCESS_KEY.get(config)),
+        ("aws_secret_access_key", options::S3_SECRET_KEY.get(config)),
+        ("aws_session_token", options::S3_SESSION_TOKEN.get(config)),
+    ];
+    let set = settings.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)));
+    let mut s3: std::collections::BTreeMap<String, String> = set.collect();
+    let path_style = options::S3_PATH_STYLE_ACCESS.get(config);
+    s3.insert("aws_virtual_hosted_style_request".to_owned(), (!path_style).to_string());
+    // An endpoint of one's own is often one without encryption; Amazon's never is.
+    let plain = s3.get("aws_endpoint").is_some_and(|endpoint| endpoint.starts_with("http://"));
+    s3.insert("aws_allow_http".to_owned(), plain.to_string());
+    Storage::new(StorageOptions { s3, ..StorageOptions::default() })
+}
