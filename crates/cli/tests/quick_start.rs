@@ -66,7 +66,10 @@ impl Distribution {
     /// Kills the TaskManager that was started last.
     fn kill_task_manager(&self) {
         let pids = fs::read_dir(self.home.path().join("pids")).unwrap().map(|entry| entry.unwrap().path());
-        let file = pids.into_iter().find(|path| path.to_string_lossy().contains("taskmanager")).unwrap();
+        let is_ours = |path: &PathBuf| {
+            path.to_string_lossy().contains("taskmanager") && path.extension().is_some_and(|e| e == "pid")
+        };
+        let file = pids.into_iter().find(is_ours).unwrap();
         let text = fs::read_to_string(file).unwrap();
         let pid = text.split_whitespace().last().unwrap();
         self.run(&format!("kill -9 {pid}"));

@@ -49,6 +49,7 @@ struct Run<D> {
     reader: FileReader<D>,
     io: Io,
     now: Instant,
+    failures: u32,
 }
 
 impl<D: Decoder> Run<D> {
@@ -59,7 +60,7 @@ impl<D: Decoder> Run<D> {
             reader.add_split(split);
         }
         reader.no_more_splits();
-        Self { reader, io: context.io, now: Instant(1) }
+        Self { reader, io: context.io, now: Instant(1), failures: 0 }
     }
 
     /// Polls once, and lets the store do something. Says whether the end was reached.
@@ -74,7 +75,9 @@ impl<D: Decoder> Run<D> {
             Polled::More => assert!(out.is_full()),
             Polled::Wait(wake) => {
                 let whim = whims.next();
-                if whim.is_multiple_of(16) {
+                // A reader gives up a read that fails five times.
+                if whim.is_multiple_of(16) && self.failures < 4 {
+                    self.failures += 1;
                     store.fail_one(&self.io, whim);
                 } else if !store.answer_one(&self.io, whim) {
                     self.now = wake.expect("with no request under way, only time can wake the reader");
