@@ -49,7 +49,8 @@ struct Run<D> {
     reader: FileReader<D>,
     io: Io,
     now: Instant,
-    failures: u32,
+    /// A reader gives up a read that fails five times.
+    failures_left: u32,
 }
 
 impl<D: Decoder> Run<D> {
@@ -60,7 +61,7 @@ impl<D: Decoder> Run<D> {
             reader.add_split(split);
         }
         reader.no_more_splits();
-        Self { reader, io: context.io, now: Instant(1), failures: 0 }
+        Self { reader, io: context.io, now: Instant(1), failures_left: 4 }
     }
 
     /// Polls once, and lets the store do something. Says whether the end was reached.
@@ -75,9 +76,8 @@ impl<D: Decoder> Run<D> {
             Polled::More => assert!(out.is_full()),
             Polled::Wait(wake) => {
                 let whim = whims.next();
-                // A reader gives up a read that fails five times.
-                if whim.is_multiple_of(16) && self.failures < 4 {
-                    self.failures += 1;
+                if whim.is_multiple_of(16) && self.failures_left > 0 {
+                    self.failures_left -= 1;
                     store.fail_one(&self.io, whim);
                 } else if !store.answer_one(&self.io, whim) {
                     self.now = wake.expect("with no request under way, only time can wake the reader");
@@ -265,6 +265,7 @@ fn a_store_that_keeps_failing_fails_the_reader() {
     let mut store = Store::with([("/in/a", "a\n")]);
     let source = FileSource::lines("/in");
     let mut run = Run::new(&source, splits(&source, &mut store));
+    run.failures_left = u32::MAX;
     let always = &mut Whims { choices: vec![0], next: 0 };
     let mut out = Collected::with_room(1);
     let error = loop {
