@@ -66,7 +66,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 macro_rules! main {
     ($job:path) => {
         fn main() -> ::std::process::ExitCode {
-            $crate::launch::main(env!("CARGO_BIN_NAME"), $job)
+            // Cargo names executables, but not what documentation tests are compiled to.
+            $crate::launch::main(option_env!("CARGO_BIN_NAME").unwrap_or("job"), $job)
         }
     };
 }
