@@ -19,7 +19,7 @@ a tool which is not installed (rustfmt, clippy, shellcheck) is skipped, and says
 ";
 
 /// How many seeds the simulation smoke test runs; nightly runs take more.
-const SMOKE_SEEDS: &str = "20";
+const SMOKE_SEEDS: &str = "100";
 
 struct Step {
     name: &'static str,
