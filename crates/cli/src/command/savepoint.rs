@@ -10,10 +10,22 @@ use serde_json::json;
 
 pub(crate) fn take(savepoint: &Savepoint) -> Result<(), CliError> {
     let client = Client::new(&savepoint.connection)?;
-    let job = selection::find(&client, savepoint.job.as_deref(), Among::Live)?;
-    let request = client.trigger_savepoint(&job.jid, savepoint.directory.as_deref())?;
+    let (job, directory) = job_and_directory(savepoint.job.as_deref(), savepoint.directory.as_deref());
+    let job = selection::find(&client, job, Among::Live)?;
+    let request = client.trigger_savepoint(&job.jid, directory)?;
     let location = wait::for_savepoint(&client, &job, &request, savepoint.timeout)?;
     report(&savepoint.connection, &job, &location, "Savepoint")
+}
+
+/// The job may be left out: what has a slash in it is a directory, as no id and no name has one.
+fn job_and_directory<'a>(
+    job: Option<&'a str>,
+    directory: Option<&'a str>,
+) -> (Option<&'a str>, Option<&'a str>) {
+    match (job, directory) {
+        (Some(only), None) if only.contains('/') => (None, Some(only)),
+        given => given,
+    }
 }
 
 pub(crate) fn stop(stop: &Stop) -> Result<(), CliError> {
@@ -30,5 +42,19 @@ fn report(connection: &Connection, job: &JobOverview, location: &str, what: &str
         print_json(&json!({ "jid": job.jid, "name": job.name, "location": location }))
     } else {
         print(&format!("{what} of {} ({}): {location}\n", job.name, job.jid))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_job_may_be_left_out() {
+        assert_eq!(job_and_directory(Some("/data/sp"), None), (None, Some("/data/sp")));
+        assert_eq!(job_and_directory(Some("s3://b/sp"), None), (None, Some("s3://b/sp")));
+        assert_eq!(job_and_directory(Some("orders"), None), (Some("orders"), None));
+        assert_eq!(job_and_directory(Some("orders"), Some("/sp")), (Some("orders"), Some("/sp")));
+        assert_eq!(job_and_directory(None, None), (None, None));
     }
 }
