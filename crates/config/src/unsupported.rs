@@ -39,7 +39,7 @@ const BATCHES: &str = "batches leave when they are full or their source pauses; 
 const MEMORY: &str = "memory has one limit: taskmanager.memory.process.size";
 const ALIGNED: &str = "checkpoints are aligned, with little data under way";
 const INCREMENTAL: &str = "checkpoints are always incremental, with objects of the right size";
-const LOCAL: &str = "state that is already on a machine is used from there whenever it can be";
+const LOCAL: &str = "state is read from the checkpoint storage, wherever it was before";
 const LEADER: &str = "a JobManager that is started again resumes its job from its own storage";
 const SECURITY: &str = "connections cannot be secured yet; remove it and keep the ports on a trusted network";
 const CLUSTERS: &str = "only standalone clusters can be run";
@@ -96,14 +96,21 @@ static TABLE: &[Unsupported] = &[
     ignored("execution.state-recovery.from-local", LOCAL),
     ignored("heartbeat.rpc-failure-threshold", "a closed connection counts at once"),
     ignored("jobmanager.adaptive-scheduler.min-parallelism-increase", "Flink no longer uses it either"),
+    ignored(
+        "jobmanager.adaptive-scheduler.prefer-minimal-taskmanagers",
+        "slots are chosen so that the fewest key groups move",
+    ),
     ignored("jobmanager.adaptive-scheduler.scaling-interval.max", "Flink no longer uses it either"),
     ignored("jobmanager.execution.attempts-history-size", SCHEDULER),
+    ignored("jobmanager.web.checkpoints.history", "ten are kept"),
     ignored("metrics.", "metrics are served by REST"),
     ignored("pipeline.auto-watermark-interval", "watermarks move with the records"),
     ignored("pipeline.generic-types", "types are known to the compiler"),
+    ignored("pipeline.name", "the job function names the job: env.name(…)"),
     ignored("pipeline.object-reuse", "records are moved, never copied"),
     ignored("process.", "the directories are io.tmp.dirs and execution.checkpointing.dir"),
     ignored("resourcemanager.", SCHEDULER),
+    ignored("slot.idle.timeout", "a TaskManager's slots stay with its job"),
     ignored("slot.request.", SCHEDULER),
     ignored("slotmanager.", SCHEDULER),
     ignored("state.backend.incremental", INCREMENTAL),
@@ -115,12 +122,16 @@ static TABLE: &[Unsupported] = &[
     ignored("taskmanager.network.", BATCHES),
     ignored("taskmanager.runtime.", BATCHES),
     ignored("taskmanager.slot.timeout", SCHEDULER),
+    ignored("web.checkpoints.history", "ten are kept"),
     ignored("web.log.path", "see env.log.dir"),
+    ignored("web.refresh-interval", "the status page asks each second"),
+    ignored("web.rescale.enable", "the status page has no buttons"),
     ignored("web.submit.enable", "the job is the JobManager's own executable"),
     ignored("web.timeout", SCHEDULER),
     ignored("web.tmpdir", "the web interface is in the executable"),
     ignored("web.upload.dir", "the job is the JobManager's own executable"),
     // What has one of Flink's values built in.
+    built_in("web.cancel.enable", &["true"], "cancelling by REST cannot be switched off yet"),
     built_in("execution.checkpointing.checkpoints-after-tasks-finish", &["true"], "checkpoints always go on"),
     built_in(
         "execution.checkpointing.externalized-checkpoint-retention",

@@ -129,20 +129,19 @@ fn derived_values() {
     };
     assert_eq!(strategy("10 s"), RestartStrategy::ExponentialDelay);
     assert_eq!(strategy("none"), RestartStrategy::None);
-    let given = yaml("heartbeat.timeout: 9 s\njobmanager.rpc.address: jm");
-    check(given, "slot.idle.timeout", "9 s (default)");
+    let given = yaml("jobmanager.rpc.address: jm");
     check(given, "rest.address", "jm (default)");
 }
 
 #[test]
 fn absence() {
-    let config = load(yaml("taskmanager.memory.process.size:\npipeline.name: none\n")).unwrap().config;
+    let config = load(yaml("taskmanager.memory.process.size:\ns3.region: none\n")).unwrap().config;
     assert_eq!(TASK_MANAGER_MEMORY.get(&config), None);
-    assert_eq!(PIPELINE_NAME.get(&config), None);
+    assert_eq!(S3_REGION.get(&config), None);
     let forever = load(yaml("jobmanager.adaptive-scheduler.resource-wait-timeout: -1 s")).unwrap().config;
     assert_eq!(RESOURCE_WAIT_TIMEOUT.get(&forever), None);
     assert_eq!(
-        config.effective().find(|option| option.key == "pipeline.name").unwrap().value.as_deref(),
+        config.effective().find(|option| option.key == "s3.region").unwrap().value.as_deref(),
         Some("none")
     );
 }

@@ -4,9 +4,6 @@ use super::{Section, section};
 use crate::option::{ConfigOption, option};
 
 section! { "Job" {
-    /// The job's name. Unset: the name of its executable.
-    PIPELINE_NAME: Option<String> = option("pipeline.name");
-
     /// The parallelism of operators that set none. In reactive mode the scheduler chooses instead.
     DEFAULT_PARALLELISM: u32 = option("parallelism.default").default("1").between(1, 32768);
 

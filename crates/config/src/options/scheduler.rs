@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Section, section};
 use crate::choice::{Scheduler, SchedulerMode};
-use crate::option::{ConfigOption, Default, Off, option};
+use crate::option::{ConfigOption, Off, option};
 
 section! { "Scheduler and elasticity" {
     /// Which scheduler runs the job. Reflow has one, the adaptive scheduler; `default` is accepted and means
@@ -65,12 +65,4 @@ section! { "Scheduler and elasticity" {
     /// Whether a checkpoint is started as soon as a rescale is wanted, instead of waiting for the next one.
     RESCALE_TRIGGER_ACTIVE_CHECKPOINT: bool =
         option("jobmanager.adaptive-scheduler.rescale-trigger.active-checkpoint.enabled").default("true");
-
-    /// Whether slots are taken from as few TaskManagers as possible, so that the others can be released.
-    PREFER_MINIMAL_TASK_MANAGERS: bool =
-        option("jobmanager.adaptive-scheduler.prefer-minimal-taskmanagers").default("true");
-
-    /// How long a slot that the job no longer uses is kept before it is given back.
-    SLOT_IDLE_TIMEOUT: Duration =
-        option("slot.idle.timeout").default_from(Default::SameAs("heartbeat.timeout"));
 }}

@@ -1,7 +1,5 @@
 //! REST and the web interface.
 
-use std::time::Duration;
-
 use super::{Section, section};
 use crate::option::{ConfigOption, Default, option};
 
@@ -18,24 +16,8 @@ section! { "REST and web interface" {
     /// The interface that REST listens on. The default admits this machine only; `0.0.0.0` admits everybody.
     REST_BIND_ADDRESS: String = option("rest.bind-address").default("localhost");
 
-    /// Whether jobs can be cancelled from the web interface.
-    WEB_CANCEL_ENABLE: bool = option("web.cancel.enable").default("true");
-
-    /// Whether jobs can be rescaled from the web interface.
-    WEB_RESCALE_ENABLE: bool = option("web.rescale.enable").default("true");
-
-    /// How often the web interface asks for news.
-    WEB_REFRESH_INTERVAL: Duration = option("web.refresh-interval").default("3 s");
-
     /// How many exceptions of a job are kept.
     WEB_EXCEPTION_HISTORY_SIZE: u32 = option("web.exception-history-size").default("16").between(1, 10_000);
-
-    /// How many finished checkpoints of a job are kept for display.
-    WEB_CHECKPOINT_HISTORY_SIZE: u32 =
-        option("web.checkpoints.history")
-            .aliases(&["jobmanager.web.checkpoints.history"])
-            .default("10")
-            .between(0, 10_000);
 
     /// How many rescales of a job are kept for display. 0: none.
     WEB_RESCALE_HISTORY_SIZE: u32 =
