@@ -2,11 +2,12 @@
 
 use crate::event::RequestId;
 use crate::manifest::Manifest;
-use reflow_graph::ExecutionGraph;
+use bytes::Bytes;
+use reflow_graph::{ExecutionGraph, VertexIndex};
 use reflow_protocol::control::SnapshotKind;
 use reflow_protocol::deployment::Attempt;
-use reflow_protocol::snapshot::{Codec, Restore};
-use reflow_types::{CheckpointId, ExecutorId, SubtaskId};
+use reflow_protocol::snapshot::{Codec, OperatorState, Restore};
+use reflow_types::{CheckpointId, ExecutorId, GraphVersion, SubtaskId};
 
 /// How a job has ended, in Flink's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +38,7 @@ pub enum Action {
         /// The checkpoint that is restored.
         checkpoint: Option<CheckpointId>,
         /// For each source vertex its enumerator's state in that checkpoint: `(operator uid, state)`.
-        enumerators: Vec<(String, bytes::Bytes)>,
+        enumerators: Vec<(String, Bytes)>,
     },
     /// End an attempt on these executors. Each first commits what [`Action::NotifyCompleted`] told it to, then
     /// answers by [`Event::AttemptCanceled`](crate::event::Event::AttemptCanceled).
@@ -46,6 +47,73 @@ pub enum Action {
         attempt: Attempt,
         /// Those that run some of it.
         executors: Vec<ExecutorId>,
+    },
+    /// Prepare another graph for the running attempt, on the executors of both graphs. Each answers by
+    /// [`Event::RescalePrepared`](crate::event::Event::RescalePrepared) or
+    /// [`Event::RescaleRefused`](crate::event::Event::RescaleRefused).
+    PrepareRescale {
+        /// The attempt.
+        attempt: Attempt,
+        /// Names the graph.
+        version: GraphVersion,
+        /// The graph.
+        graph: ExecutionGraph,
+        /// The checkpoint whose state is read.
+        checkpoint: CheckpointId,
+        /// For subtasks of the new graph: the state of the key groups that they gain, and the watermark.
+        restore: Vec<(SubtaskId, Restore)>,
+    },
+    /// Read what a later checkpoint adds, on the executors that prepare. Answered as `PrepareRescale`.
+    CatchUp {
+        /// The attempt.
+        attempt: Attempt,
+        /// The graph.
+        version: GraphVersion,
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// As in `PrepareRescale`.
+        restore: Vec<(SubtaskId, Restore)>,
+    },
+    /// Give a rescale up before its cut, on the executors that prepare.
+    AbandonRescale {
+        /// The attempt.
+        attempt: Attempt,
+        /// The graph.
+        version: GraphVersion,
+    },
+    /// Give splits that readers have let go of to the readers of the new graph, and tell all of these again whether
+    /// more will come. From here on splits are assigned to them only.
+    MoveSplits {
+        /// The attempt.
+        attempt: Attempt,
+        /// The source's vertex.
+        vertex: VertexIndex,
+        /// The splits.
+        splits: Vec<Bytes>,
+        /// Union state that belongs to them.
+        states: Vec<OperatorState>,
+        /// The readers, with how many splits each is known to have.
+        readers: Vec<(SubtaskId, usize)>,
+    },
+    /// Give a new subtask the union and broadcast state that it waits for.
+    AdoptState {
+        /// The attempt.
+        attempt: Attempt,
+        /// The graph.
+        version: GraphVersion,
+        /// The subtask.
+        subtask: SubtaskId,
+        /// The state at the cut.
+        states: Vec<OperatorState>,
+    },
+    /// A rescale is over: tell the executors of the new graph.
+    CommitRescale {
+        /// The attempt.
+        attempt: Attempt,
+        /// The graph.
+        version: GraphVersion,
+        /// The graph itself: what takes part from here on.
+        graph: ExecutionGraph,
     },
     /// Begin a checkpoint: take the enumerators' states now (answer by
     /// [`Scheduler::set_enumerators`](crate::scheduler::Scheduler::set_enumerators)), then tell all executors.

@@ -1,9 +1,11 @@
 //! What the scheduler of a job is told.
 
+use bytes::Bytes;
 use reflow_protocol::control::{Failure, SnapshotTiming};
 use reflow_protocol::deployment::Attempt;
-use reflow_protocol::snapshot::SubtaskState;
-use reflow_types::{CheckpointId, ExecutorId, SubtaskId, TaskManagerId, VertexId};
+use reflow_protocol::rescale::Installation;
+use reflow_protocol::snapshot::{OperatorState, SubtaskState};
+use reflow_types::{CheckpointId, ExecutorId, GraphVersion, SubtaskId, TaskManagerId, VertexId};
 use std::collections::BTreeMap;
 
 /// Names a request whose answer comes later: a savepoint, a stop.
@@ -111,6 +113,52 @@ pub enum Event {
         subtask: SubtaskId,
         /// What went wrong.
         reason: String,
+    },
+    /// An executor has what a rescale needs of it, with the state up to this checkpoint.
+    RescalePrepared {
+        /// The attempt.
+        attempt: Attempt,
+        /// The graph.
+        version: GraphVersion,
+        /// As in the action that this answers.
+        checkpoint: CheckpointId,
+        /// The executor.
+        executor: ExecutorId,
+    },
+    /// An executor cannot prepare a rescale.
+    RescaleRefused {
+        /// The attempt.
+        attempt: Attempt,
+        /// The graph.
+        version: GraphVersion,
+        /// The executor.
+        executor: ExecutorId,
+        /// What went wrong.
+        reason: String,
+    },
+    /// A subtask of the old graph has passed the cut.
+    SubtaskCut {
+        /// The attempt.
+        attempt: Attempt,
+        /// The graph that it has now.
+        version: GraphVersion,
+        /// The subtask.
+        subtask: SubtaskId,
+        /// Splits that it has let go of.
+        splits: Vec<Bytes>,
+        /// Its union and broadcast state at the barrier.
+        operator: Vec<OperatorState>,
+    },
+    /// A subtask of the new graph has all of its key groups.
+    SubtaskInstalled {
+        /// The attempt.
+        attempt: Attempt,
+        /// The graph.
+        version: GraphVersion,
+        /// The subtask.
+        subtask: SubtaskId,
+        /// What that took.
+        installation: Installation,
     },
     /// Answers [`Action::StoreManifest`](crate::action::Action::StoreManifest).
     ManifestStored {

@@ -1,8 +1,9 @@
 //! The execution graph: one attempt of a job, with its subtasks in their slots.
 
 use crate::{EdgeId, JobGraph, Shipping, VertexIndex};
-use reflow_types::{OwnershipTable, SlotId, SubtaskId, SubtaskIndex};
+use reflow_types::{KeyGroup, KeyGroupSet, OwnershipTable, SlotId, SubtaskId, SubtaskIndex};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Where every subtask of an attempt runs. The same in every process of the attempt: channels follow from it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,4 +79,46 @@ impl ExecutionGraph {
             _ => from.subtasks.clone(),
         }
     }
+
+    /// The key groups that change their owner from this graph to the `next` one.
+    pub fn moves(&self, next: &ExecutionGraph) -> Vec<Move> {
+        let mut moves = Vec::new();
+        for (v, (old, new)) in self.vertices.iter().zip(&next.vertices).enumerate() {
+            let (Some(old_table), Some(new_table)) = (&old.table, &new.table) else { continue };
+            let mut groups: BTreeMap<(SubtaskId, SubtaskId), Vec<KeyGroup>> = BTreeMap::new();
+            for group in (0..old_table.max_parallelism().get()).map(|group| KeyGroup(group as u16)) {
+                let from = old.subtasks[old_table.owner(group).0 as usize].id;
+                let to = new.subtasks[new_table.owner(group).0 as usize].id;
+                if from != to {
+                    groups.entry((from, to)).or_default().push(group);
+                }
+            }
+            let vertex = VertexIndex(v as u16);
+            moves.extend(groups.into_iter().map(|((from, to), groups)| Move {
+                vertex,
+                from,
+                to,
+                groups: groups.into_iter().collect(),
+            }));
+        }
+        moves
+    }
+
+    /// Where a subtask is: its vertex, its index and itself.
+    pub fn find(&self, id: SubtaskId) -> Option<(VertexIndex, SubtaskIndex, &Subtask)> {
+        self.subtasks().find(|(_, _, subtask)| subtask.id == id)
+    }
+}
+
+/// Key groups that go from one subtask of a vertex to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Move {
+    /// The vertex.
+    pub vertex: VertexIndex,
+    /// Their owner in the old graph.
+    pub from: SubtaskId,
+    /// Their owner in the new graph.
+    pub to: SubtaskId,
+    /// Which.
+    pub groups: KeyGroupSet,
 }

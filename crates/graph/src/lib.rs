@@ -7,5 +7,5 @@
 pub mod execution;
 pub mod job;
 
-pub use execution::{ExecutionGraph, ExecutionVertex, Subtask};
+pub use execution::{ExecutionGraph, ExecutionVertex, Move, Subtask};
 pub use job::{Edge, EdgeId, GraphError, JobGraph, Operator, Shipping, Vertex, VertexIndex};

@@ -420,6 +420,18 @@ impl Members {
             FromExecutor::Acknowledged { attempt, checkpoint, subtask, state, timing } => {
                 Event::Acknowledged { attempt, checkpoint, subtask, state, timing }
             }
+            FromExecutor::RescalePrepared { attempt, version, checkpoint } => {
+                Event::RescalePrepared { attempt, version, checkpoint, executor: id }
+            }
+            FromExecutor::RescaleRefused { attempt, version, reason } => {
+                Event::RescaleRefused { attempt, version, executor: id, reason }
+            }
+            FromExecutor::SubtaskCut { attempt, version, subtask, splits, operator } => {
+                Event::SubtaskCut { attempt, version, subtask, splits, operator }
+            }
+            FromExecutor::SubtaskInstalled { attempt, version, subtask, installation } => {
+                Event::SubtaskInstalled { attempt, version, subtask, installation }
+            }
             FromExecutor::Declined { attempt, checkpoint, subtask, reason } => {
                 tracing::warn!(%checkpoint, %subtask, reason, "a subtask cannot take part in a checkpoint");
                 Event::Declined { attempt, checkpoint, subtask, reason }

@@ -4,9 +4,10 @@
 //! splits that are assigned before a trigger belong to that checkpoint.
 
 use crate::deployment::{Attempt, Deployment};
-use crate::snapshot::{Codec, SubtaskState};
+use crate::rescale::{Cut, Installation, Preparation};
+use crate::snapshot::{Codec, OperatorState, Restore, SubtaskState};
 use bytes::Bytes;
-use reflow_types::{CheckpointId, ExecutorId, JobId, SubtaskId, TaskManagerId, Timestamp};
+use reflow_types::{CheckpointId, ExecutorId, GraphVersion, JobId, SubtaskId, TaskManagerId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -202,6 +203,48 @@ pub enum FromExecutor {
         /// What went wrong.
         reason: String,
     },
+    /// What a rescale needs of this executor is there: tasks, channels, and the state up to this checkpoint.
+    RescalePrepared {
+        /// The attempt.
+        attempt: Attempt,
+        /// The graph that is prepared.
+        version: GraphVersion,
+        /// The checkpoint of the message that this answers.
+        checkpoint: CheckpointId,
+    },
+    /// The rescale cannot be prepared here. Nothing has changed yet.
+    RescaleRefused {
+        /// The attempt.
+        attempt: Attempt,
+        /// The graph that was to be prepared.
+        version: GraphVersion,
+        /// What went wrong.
+        reason: String,
+    },
+    /// A subtask of the old graph has passed the cut. Comes before its acknowledgement.
+    SubtaskCut {
+        /// The attempt.
+        attempt: Attempt,
+        /// The graph that it has now.
+        version: GraphVersion,
+        /// The subtask.
+        subtask: SubtaskId,
+        /// Splits that it has let go of, each at the position of the barrier; encoded by the source.
+        splits: Vec<Bytes>,
+        /// Its union and broadcast state at the barrier.
+        operator: Vec<OperatorState>,
+    },
+    /// A subtask of the new graph has all of its key groups, and processes their records.
+    SubtaskInstalled {
+        /// The attempt.
+        attempt: Attempt,
+        /// The graph.
+        version: GraphVersion,
+        /// The subtask.
+        subtask: SubtaskId,
+        /// What that took.
+        installation: Installation,
+    },
 }
 
 /// From the JobManager to a task executor.
@@ -259,8 +302,48 @@ pub enum ToExecutor {
         subtask: SubtaskId,
         /// Encoded by the source.
         splits: Vec<Bytes>,
+        /// Union state that belongs to splits that another reader has let go of.
+        states: Vec<OperatorState>,
         /// Whether no more will come.
         last: bool,
+    },
+    /// Prepare another graph. Answered by [`FromExecutor::RescalePrepared`] or [`FromExecutor::RescaleRefused`].
+    PrepareRescale(Box<Preparation>),
+    /// Read what a later checkpoint adds to what was prepared. Answered as `PrepareRescale`.
+    CatchUp {
+        /// The attempt.
+        attempt: Attempt,
+        /// The graph that is prepared.
+        version: GraphVersion,
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// As in `PrepareRescale`: all that the groups have in this checkpoint.
+        restore: Vec<(SubtaskId, Restore)>,
+    },
+    /// The union and broadcast state with which a new subtask begins: it has waited for it.
+    AdoptState {
+        /// The attempt.
+        attempt: Attempt,
+        /// The graph.
+        version: GraphVersion,
+        /// The subtask.
+        subtask: SubtaskId,
+        /// The state at the cut.
+        states: Vec<OperatorState>,
+    },
+    /// The rescale is given up before its cut: forget what was prepared.
+    AbandonRescale {
+        /// The attempt.
+        attempt: Attempt,
+        /// The graph that was prepared.
+        version: GraphVersion,
+    },
+    /// The rescale is over: who leaves has left.
+    CommitRescale {
+        /// The attempt.
+        attempt: Attempt,
+        /// The graph.
+        version: GraphVersion,
     },
 }
 
@@ -273,6 +356,8 @@ pub struct SnapshotKind {
     pub directory: String,
     /// What sources do after the barrier.
     pub then: AfterBarrier,
+    /// The graph changes with the barrier: a live rescale.
+    pub cut: Option<Cut>,
 }
 
 /// What sources do after a barrier.

@@ -6,7 +6,7 @@ use reflow_types::{ExecutorId, JobId, TaskManagerId};
 use serde::{Deserialize, Serialize};
 
 /// Raised with each change of any message.
-pub const PROTOCOL_VERSION: u16 = 1;
+pub const PROTOCOL_VERSION: u16 = 2;
 const MAGIC: &[u8; 6] = b"REFLOW";
 
 /// Who opens a connection, and for what.
@@ -29,6 +29,15 @@ pub enum Hello {
     /// A task executor that will receive records, to the one that will send them.
     Receiver {
         /// The receiving executor.
+        id: ExecutorId,
+        /// Its job.
+        job: JobId,
+        /// As above.
+        token: u128,
+    },
+    /// A task executor that will be handed over key groups, to the one that has them.
+    Heir {
+        /// The executor of the new owners.
         id: ExecutorId,
         /// Its job.
         job: JobId,

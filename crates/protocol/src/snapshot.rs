@@ -105,6 +105,8 @@ pub struct RunRef {
     pub object: String,
     /// Which table's blocks it holds.
     pub table: u16,
+    /// Of which segment.
+    pub segment: u16,
     /// Where it begins.
     pub offset: u64,
     /// Its length in bytes.

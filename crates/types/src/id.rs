@@ -69,6 +69,12 @@ macro_rules! number_id {
             }
         }
 
+        impl From<$inner> for $name {
+            fn from(number: $inner) -> Self {
+                Self(number)
+            }
+        }
+
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 self.0.fmt(f)
@@ -114,6 +120,10 @@ number_id!(
 number_id!(
     /// Counts the deployments of a job under one leadership: the fencing token of everything a task says.
     AttemptNumber(u32)
+);
+number_id!(
+    /// Counts the graphs of an attempt: a live rescale gives it the next one.
+    GraphVersion(u64)
 );
 number_id!(
     /// A checkpoint. Ids only grow, over restarts and JobManager changes too.

@@ -14,8 +14,8 @@ pub mod parallelism;
 pub mod time;
 
 pub use id::{
-    AttemptNumber, CheckpointId, ExecutorId, JobId, LeaderEpoch, SlotId, SubtaskId, SubtaskIndex,
-    TaskManagerId, VertexId,
+    AttemptNumber, CheckpointId, ExecutorId, GraphVersion, JobId, LeaderEpoch, SlotId, SubtaskId,
+    SubtaskIndex, TaskManagerId, VertexId,
 };
 pub use key::{Key, KeyWriter};
 pub use key_group::{KeyGroup, KeyGroupSet, KeyHash};

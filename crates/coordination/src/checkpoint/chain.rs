@@ -92,8 +92,8 @@ impl Chain {
                     chain.clear();
                 }
                 if run.len > 0 {
-                    let (offset, len) = (run.offset, run.len);
-                    chain.push(RunRef { object: object.to_owned(), table: run.table, offset, len });
+                    let Run { table, segment, offset, len, .. } = *run;
+                    chain.push(RunRef { object: object.to_owned(), table, segment, offset, len });
                 }
             }
             unify(strands);

@@ -361,7 +361,7 @@ impl Coordinator {
         let acknowledged: BTreeMap<_, _> = finished.map(|&id| (id, deployed.last_of(id))).collect();
         let attempt = deployed.attempt;
         self.stats.triggered(entry(id, wanted.purpose, now, deployed));
-        let kind = SnapshotKind { codec, directory: data.clone(), then: wanted.then };
+        let kind = SnapshotKind { codec, directory: data.clone(), then: wanted.then, cut: None };
         out.push(Effect::Act(Action::TriggerCheckpoint { attempt, checkpoint: id, kind }));
         self.pending = Some(Pending {
             id,

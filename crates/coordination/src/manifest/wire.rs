@@ -163,9 +163,9 @@ fn unpack_part(
     if groups.ranges().last().is_some_and(|&(_, last)| u32::from(last) >= max.get()) {
         return Err(format!("key groups {:?} at max parallelism {max}", groups.ranges()));
     }
-    let run = |table: u16| {
+    let run = |table: u16, segment: u16| {
         move |(object, offset, len): WireRun| match objects.get(object as usize) {
-            Some(object) => Ok(RunRef { object: object.clone(), table, offset, len }),
+            Some(object) => Ok(RunRef { object: object.clone(), table, segment, offset, len }),
             None => Err(format!("object {object} of {}", objects.len())),
         }
     };
@@ -173,7 +173,7 @@ fn unpack_part(
         if segment_groups(max, segment).is_none() {
             return Err(format!("segment {segment} at max parallelism {max}"));
         }
-        let runs = runs.into_iter().map(run(table)).collect::<Result<_, _>>()?;
+        let runs = runs.into_iter().map(run(table, segment)).collect::<Result<_, _>>()?;
         Ok(SegmentRuns { segment, table, runs })
     };
     Ok(OwnedRuns { groups, segments: segments.into_iter().map(segment).collect::<Result<_, _>>()? })
@@ -219,6 +219,7 @@ mod tests {
             move |n: u64| RunRef {
                 object: format!("s3://bucket/checkpoints/0123456789abcdef/data/1-{n}-7-1"),
                 table: 0,
+                segment,
                 offset: u64::from(segment) * 1_000_000,
                 len: 9_000,
             }

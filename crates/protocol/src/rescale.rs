@@ -1,0 +1,185 @@
+//! Live rescale: how a running attempt gets other subtasks without ending.
+//!
+//! ```text
+//! JobManager                                   executors of both graphs
+//!   PrepareRescale (state of checkpoint m) ──►   build new tasks, open channels, read what moves
+//!                              ◄── RescalePrepared
+//!   an ordinary checkpoint f; CatchUp (what f adds) ──►
+//!                              ◄── RescalePrepared
+//!   TriggerCheckpoint n with a Cut ──►           at its barrier each subtask takes the new graph
+//!                              ◄── SubtaskCut    what it lets go of
+//!                                                old owner ── HandOver ──► new owner
+//!                              ◄── SubtaskInstalled
+//!   (in effect; published by the first complete checkpoint from n on)
+//!                              ◄── SubtaskFinished, of those who leave
+//!   CommitRescale ──►
+//! ```
+//!
+//! Until the cut, giving up ([`AbandonRescale`](crate::control::ToExecutor::AbandonRescale)) costs nothing. After it
+//! there is no way back but a restart from the last complete checkpoint.
+
+use crate::ProtocolError;
+use crate::deployment::Attempt;
+use crate::snapshot::Restore;
+use bytes::{BufMut, Bytes, BytesMut};
+use reflow_graph::ExecutionGraph;
+use reflow_types::{CheckpointId, ExecutorId, GraphVersion, SubtaskId};
+use serde::{Deserialize, Serialize};
+
+/// What an executor prepares while the job runs on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Preparation {
+    /// The attempt that goes on.
+    pub attempt: Attempt,
+    /// Names the graph that is prepared.
+    pub version: GraphVersion,
+    /// The graph after the cut. Subtasks that stay have their ids.
+    pub graph: ExecutionGraph,
+    /// Where each executor of either graph listens for data connections (`host:port`).
+    pub executors: Vec<(ExecutorId, String)>,
+    /// The checkpoint whose state is read.
+    pub checkpoint: CheckpointId,
+    /// For this executor's subtasks: state in `checkpoint` of the key groups that they gain, and the watermark.
+    pub restore: Vec<(SubtaskId, Restore)>,
+}
+
+/// What a checkpoint's barrier carries if the graph changes with it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cut {
+    /// The graph that takes effect.
+    pub version: GraphVersion,
+    /// How many splits each subtask of a source may keep; one that is not named keeps all.
+    pub splits: Vec<(SubtaskId, u32)>,
+}
+
+/// What a subtask reports once all of its groups are in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Installation {
+    /// Bytes of state that it was handed over.
+    pub bytes: u64,
+    /// Records that waited for their group.
+    pub parked: u64,
+    /// The longest time for which a group was nobody's, in microseconds.
+    pub pause_us: u64,
+}
+
+/// A part of what an old owner hands over to a new one. Parts of one hand-over arrive in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HandOver {
+    /// The attempt.
+    pub attempt: Attempt,
+    /// The cut.
+    pub checkpoint: CheckpointId,
+    /// The old owner.
+    pub from: SubtaskId,
+    /// The new owner.
+    pub to: SubtaskId,
+    /// What it holds.
+    pub part: Part,
+}
+
+/// What a part of a hand-over holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Blocks of one table: what has changed since the checkpoint before.
+    Blocks {
+        /// The table.
+        table: u16,
+        /// The blocks.
+        bytes: Bytes,
+    },
+    /// That was all.
+    Done {
+        /// When the old owner let go of the groups, by its clock, in microseconds; its groups' processing time
+        /// does not go back behind it.
+        cut_at_us: u64,
+    },
+}
+
+const HEADER: usize = 39;
+
+impl HandOver {
+    /// The frame: epoch u64, attempt u32, checkpoint u64, from u64, to u64, kind u8, table u16, then the blocks or
+    /// the time; all little-endian. Blocks carry checksums of their own.
+    pub fn encode(&self) -> Bytes {
+        let len = if let Part::Blocks { bytes, .. } = &self.part { bytes.len() } else { 8 };
+        let mut out = BytesMut::with_capacity(HEADER + len);
+        out.put_u64_le(self.attempt.epoch.0);
+        out.put_u32_le(self.attempt.number.0);
+        out.put_u64_le(self.checkpoint.0);
+        out.put_u64_le(self.from.0);
+        out.put_u64_le(self.to.0);
+        match &self.part {
+            Part::Blocks { table, bytes } => {
+                out.put_u8(0);
+                out.put_u16_le(*table);
+                out.put_slice(bytes);
+            }
+            Part::Done { cut_at_us } => {
+                out.put_u8(1);
+                out.put_u16_le(0);
+                out.put_u64_le(*cut_at_us);
+            }
+        }
+        out.freeze()
+    }
+
+    /// Reads a frame; its blocks share the frame's memory.
+    pub fn decode(frame: Bytes) -> Result<Self, ProtocolError> {
+        let len = frame.len();
+        let malformed =
+            |reason: &str| ProtocolError::Malformed { expected: "HandOver", len, reason: reason.to_owned() };
+        let Some((header, rest)) = frame.split_first_chunk::<HEADER>() else {
+            return Err(malformed("it is shorter than a header"));
+        };
+        let long = |at: usize| {
+            let bytes: [u8; 8] = header[at..at + 8].try_into().expect("eight bytes of a longer header");
+            u64::from_le_bytes(bytes)
+        };
+        let part = match header[36] {
+            0 => Part::Blocks {
+                table: u16::from_le_bytes([header[37], header[38]]),
+                bytes: frame.slice(HEADER..),
+            },
+            1 => {
+                let time = rest.try_into().map_err(|_| malformed("its end has no time"))?;
+                Part::Done { cut_at_us: u64::from_le_bytes(time) }
+            }
+            kind => return Err(malformed(&format!("its kind {kind} is not known"))),
+        };
+        let number = u32::from_le_bytes([header[8], header[9], header[10], header[11]]);
+        Ok(Self {
+            attempt: Attempt { epoch: long(0).into(), number: number.into() },
+            checkpoint: long(12).into(),
+            from: long(20).into(),
+            to: long(28).into(),
+            part,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reflow_types::{AttemptNumber, LeaderEpoch};
+
+    #[test]
+    fn hand_overs_come_back_as_they_were() {
+        let parts = [
+            Part::Blocks { table: 513, bytes: Bytes::from_static(b"blocks") },
+            Part::Blocks { table: 0, bytes: Bytes::new() },
+            Part::Done { cut_at_us: u64::MAX },
+        ];
+        for part in parts {
+            let attempt = Attempt { epoch: LeaderEpoch(7), number: AttemptNumber(8) };
+            let (checkpoint, from, to) = (CheckpointId(9), SubtaskId(10), SubtaskId(11));
+            let hand_over = HandOver { attempt, checkpoint, from, to, part };
+            let frame = hand_over.encode();
+            assert_eq!(HandOver::decode(frame.clone()), Ok(hand_over));
+            assert!(HandOver::decode(frame.slice(..HEADER - 1)).is_err());
+        }
+        let mut unknown = vec![0; HEADER];
+        unknown[36] = 2;
+        assert!(HandOver::decode(unknown.into()).unwrap_err().to_string().contains("kind 2"));
+    }
+}
