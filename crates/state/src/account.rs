@@ -22,6 +22,8 @@ pub(crate) struct Account {
     changes: u64,
     /// How many of them the last complete checkpoint contains.
     complete: u64,
+    /// Changes that another owner has handed over, with a cut whose checkpoint is not complete yet.
+    handed_over: u64,
     /// The chain's limit in live bytes, beyond the first.
     slack: f32,
 }
@@ -50,7 +52,14 @@ pub(crate) struct Written {
 impl Account {
     pub(crate) fn new(segment: u16) -> Self {
         let spread = u32::from(segment).wrapping_mul(0x9e37_79b9) as f32 / u32::MAX as f32;
-        Self { chain_bytes: 0, entry_bytes: 0.0, changes: 0, complete: 0, slack: 0.25 + 0.75 * spread }
+        Self {
+            chain_bytes: 0,
+            entry_bytes: 0.0,
+            changes: 0,
+            complete: 0,
+            handed_over: 0,
+            slack: 0.25 + 0.75 * spread,
+        }
     }
 
     #[inline]
@@ -65,7 +74,7 @@ impl Account {
 
     /// An upper bound of the entries and tombstones that are in no complete checkpoint.
     pub(crate) fn changed(&self) -> usize {
-        (self.changes - self.complete) as usize
+        (self.changes - self.complete + self.handed_over) as usize
     }
 
     pub(crate) fn changes(&self) -> u64 {
@@ -116,6 +125,29 @@ impl Account {
     /// A run of a chain has been loaded.
     pub(crate) fn loaded(&mut self, bytes: u64) {
         self.chain_bytes += bytes;
+    }
+
+    /// An entry has changed with an owner before.
+    pub(crate) fn count_handed_over(&mut self) {
+        self.handed_over += 1;
+    }
+
+    /// The checkpoint of the cut, or a later one, is complete.
+    pub(crate) fn complete_handed_over(&mut self) {
+        self.handed_over = 0;
+    }
+
+    /// Another owner's segment comes in: `taken` of its `before` entries.
+    pub(crate) fn absorb(&mut self, from: &mut Account, taken: usize, before: usize) {
+        let share =
+            if taken == before { from.chain_bytes } else { from.chain_bytes * taken as u64 / before as u64 };
+        from.chain_bytes -= share;
+        self.chain_bytes += share;
+        // An upper bound, as before: all changes are counted wherever a part of them goes.
+        self.handed_over += from.handed_over;
+        if self.entry_bytes == 0.0 {
+            self.entry_bytes = from.entry_bytes;
+        }
     }
 
     /// Only `len` of `before` entries stayed with this owner.

@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`layout`](SegmentLayout) (where a key lives), `slots` (one segment's entries), `mark` (when an
 //! entry changed), `table` (the calls that records make), `snapshot`, `account` (when a segment is rewritten),
-//! `load`, `timer`. Why it is as it is: docs/design/state.md.
+//! `load`, `handover` (groups that change their owner), `index`, `timer`. Why it is as it is: docs/design/state.md.
 //!
 //! Everything here runs on the slot's thread, which owns the tables, and does no I/O: snapshots leave through a
 //! [`ChunkSink`], and a restore is given bytes.
@@ -12,6 +12,8 @@ mod block;
 mod chain;
 mod codec;
 mod error;
+mod handover;
+mod index;
 mod key;
 mod layout;
 mod load;
@@ -30,12 +32,13 @@ use serde::{Deserialize, Serialize};
 pub use chain::{Link, RunChain};
 pub use codec::Codec;
 pub use error::{Site, StateError};
+pub use index::{Index, Indexed};
 pub use key::{Scoped, StateKey};
 pub use layout::{MAX_SEGMENTS, SegmentLayout};
 pub use load::{Origin, Restore};
 pub use snapshot::{Progress, SnapshotKind};
 pub use table::{KeyedTable, PREFETCH_DISTANCE, StateValue};
-pub use timer::{Timer, TimerTable};
+pub use timer::{Moments, Scope, Timer, TimerTable};
 pub use visit::SnapshotTable;
 pub use writer::{CHUNK_BYTES, ChunkSink, Run, RunKind, RunWriter, SnapshotWriter};
 

@@ -19,6 +19,8 @@ pub enum Origin {
     Own,
     /// A savepoint or another job's checkpoint: the next one contains everything.
     Foreign,
+    /// An old owner, at a cut: the checkpoint of the cut contains it. If that fails, the next one does.
+    HandedOver,
 }
 
 /// What is being loaded, and for whom.
@@ -102,7 +104,7 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
         if !entries.is_empty() {
             return Err(StateError::Excess { site: site(), bytes: entries.len() });
         }
-        if let (Some(segment), Origin::Own) = (owned_segment, restore.origin) {
+        if let (Some(segment), Origin::Own | Origin::HandedOver) = (owned_segment, restore.origin) {
             let account = &mut self.segments[segment].account;
             let share = block_bytes * owned_entries / u64::from(header.entries);
             account.loaded(share + crate::block::HEADER as u64);
@@ -122,27 +124,41 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
         inserted: &mut impl FnMut(&K),
     ) {
         let place = self.layout.place(hash);
+        let handed_over = (origin == Origin::HandedOver).then(|| self.epoch.before());
         let (slots, segment) = (&mut self.slots[place.segment], &mut self.segments[place.segment]);
         let found = slots.find(place.tag, &key);
         match (found, value) {
             (Some(position), Some(value)) => {
-                slots.at_mut(position).expect("find returns an occupied slot").value = value;
+                let entry = slots.at_mut(position).expect("find returns an occupied slot");
+                entry.value = value;
+                if let Some(epoch) = handed_over {
+                    entry.mark = Mark::written(epoch);
+                    segment.account.count_handed_over();
+                }
             }
             (Some(position), None) => {
                 slots.remove(position);
                 self.len -= 1;
-                if origin == Origin::Foreign {
-                    segment.account.forgot_fresh();
+                match (origin, handed_over) {
+                    (Origin::Foreign, _) => segment.account.forgot_fresh(),
+                    (_, Some(epoch)) => {
+                        segment.tombstones.push((epoch, key));
+                        segment.account.count_handed_over();
+                    }
+                    (_, None) => {}
                 }
             }
             (None, Some(value)) => {
-                let mark = match origin {
-                    Origin::Own => Mark::clean(crate::mark::Epoch::LOADED),
-                    Origin::Foreign => {
-                        segment.account.count_change();
-                        Mark::changed(self.epoch)
-                    }
+                let mark = match (origin, handed_over) {
+                    (_, Some(epoch)) => Mark::written(epoch),
+                    (Origin::Foreign, _) => Mark::changed(self.epoch),
+                    (_, None) => Mark::clean(crate::mark::Epoch::LOADED),
                 };
+                match origin {
+                    Origin::Own => {}
+                    Origin::Foreign => segment.account.count_change(),
+                    Origin::HandedOver => segment.account.count_handed_over(),
+                }
                 inserted(&key);
                 slots.insert(Entry { mark, tag: place.tag, key, value });
                 self.len += 1;

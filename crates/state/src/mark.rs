@@ -26,6 +26,11 @@ impl Epoch {
     /// Before every change: what has been loaded as part of a complete checkpoint.
     pub(crate) const LOADED: Epoch = Epoch(0);
 
+    /// The epoch that the last snapshot ended.
+    pub(crate) fn before(self) -> Self {
+        Self(self.0 - 1)
+    }
+
     pub(crate) fn next(self) -> Self {
         assert!(self.0 < (DIRTY >> 2) - 2, "a table takes at most 2^29 snapshots between two restores");
         Self(self.0 + 1)

@@ -117,15 +117,27 @@ impl<K: Eq, V> Slots<K, V> {
         entry
     }
 
-    /// Removes each entry that `leaves` wants gone, and the memory they took.
-    pub(crate) fn remove_if(&mut self, mut leaves: impl FnMut(&Entry<K, V>) -> bool) {
+    /// Takes out each entry that `leaves` is for, and frees the memory they took.
+    pub(crate) fn extract_if(
+        &mut self,
+        mut leaves: impl FnMut(&Entry<K, V>) -> bool,
+        mut taken: impl FnMut(Entry<K, V>),
+    ) {
+        let before = self.len;
         for slot in &mut self.slots {
-            if slot.as_ref().is_some_and(&mut leaves) {
-                *slot = None;
+            if let Some(entry) = slot.take_if(|entry| leaves(entry)) {
+                taken(entry);
                 self.len -= 1;
             }
         }
-        self.resize(if self.len == 0 { 0 } else { (self.len * 2).max(SMALLEST) });
+        if self.len < before {
+            self.resize(if self.len == 0 { 0 } else { (self.len * 2).max(SMALLEST) });
+        }
+    }
+
+    /// All slots, to be dropped one by one.
+    pub(crate) fn into_slots(self) -> std::vec::IntoIter<Option<Entry<K, V>>> {
+        self.slots.into_vec().into_iter()
     }
 
     /// Moves the entries behind a hole back to where a search will find them.

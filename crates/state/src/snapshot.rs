@@ -28,6 +28,8 @@ use reflow_types::CheckpointId;
 pub enum SnapshotKind {
     /// The engine's: increments on the last complete checkpoint, exchange codec.
     Checkpoint,
+    /// A checkpoint with which groups leave: nothing is rewritten, as their new owners wait for what has changed.
+    Cut,
     /// The user's: complete in itself, savepoint codec. Checkpoints do not build on it.
     Savepoint,
 }
@@ -83,10 +85,10 @@ enum Stage {
 
 /// A snapshot that is written, but whose checkpoint may still fail.
 pub(crate) struct Awaiting {
-    checkpoint: CheckpointId,
-    kind: SnapshotKind,
-    epoch: Epoch,
-    written: Vec<Written>,
+    pub(crate) checkpoint: CheckpointId,
+    pub(crate) kind: SnapshotKind,
+    pub(crate) epoch: Epoch,
+    pub(crate) written: Vec<Written>,
 }
 
 impl Walk {
@@ -111,6 +113,8 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
             let slots: &crate::slots::Slots<K, V> = slots;
             let mode = match kind {
                 SnapshotKind::Checkpoint => segment.account.plan(slots.len(), segment.tombstones.len()),
+                SnapshotKind::Cut if segment.account.changed() > 0 => Mode::Increment,
+                SnapshotKind::Cut => Mode::Skip,
                 SnapshotKind::Savepoint if slots.len() > 0 => Mode::Full,
                 SnapshotKind::Savepoint => Mode::Skip,
             };
@@ -120,7 +124,7 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
             checkpoint,
             kind,
             codec: match kind {
-                SnapshotKind::Checkpoint => Codec::Exchange,
+                SnapshotKind::Checkpoint | SnapshotKind::Cut => Codec::Exchange,
                 SnapshotKind::Savepoint => Codec::Savepoint,
             },
             epoch: self.epoch,
@@ -173,6 +177,10 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
         }
         let complete = self.awaiting.swap_remove(index);
         self.base = self.base.max(complete.epoch);
+        if self.handed_over_in.is_some_and(|epoch| epoch <= self.base) {
+            self.handed_over_in = None;
+            self.segments.iter_mut().for_each(|segment| segment.account.complete_handed_over());
+        }
         for written in &complete.written {
             self.segments[usize::from(written.segment)].account.complete(written);
         }

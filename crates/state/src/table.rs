@@ -9,13 +9,14 @@
 use crate::account::Account;
 use crate::codec::Codec;
 use crate::error::{Site, StateError};
+use crate::handover::Arrivals;
 use crate::layout::{Place, SegmentLayout};
 use crate::mark::{Epoch, Mark};
 use crate::pending::Pending;
 use crate::slots::{Entry, Slots};
 use crate::snapshot::{Awaiting, Walk};
 use crate::{StateKey, TableId};
-use reflow_types::{KeyGroupSet, KeyHash, MaxParallelism};
+use reflow_types::{KeyHash, MaxParallelism};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// How many records ahead to [prefetch](KeyedTable::prefetch): enough to cover a miss, few enough that nothing
@@ -58,6 +59,11 @@ pub struct KeyedTable<K, V> {
     pub(crate) base: Epoch,
     pub(crate) walk: Option<Walk>,
     pub(crate) awaiting: Vec<Awaiting>,
+    pub(crate) arrivals: Option<Box<Arrivals<K, V>>>,
+    /// The epoch of the last cut with which groups came, until a checkpoint contains them.
+    pub(crate) handed_over_in: Option<Epoch>,
+    /// Let go of, and to be freed bit by bit.
+    pub(crate) discarded: Vec<std::vec::IntoIter<Option<Entry<K, V>>>>,
     /// An entry that could not be encoded before it changed. The snapshot under way fails by it.
     pub(crate) failed: Option<StateError>,
     pub(crate) len: usize,
@@ -88,6 +94,9 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
             base: Epoch::LOADED,
             walk: None,
             awaiting: Vec::new(),
+            arrivals: None,
+            handed_over_in: None,
+            discarded: Vec::new(),
             failed: None,
             len: 0,
             heap_bytes: |key, _| key.heap_bytes(),
@@ -118,6 +127,9 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
         self.base = Epoch::LOADED;
         self.walk = None;
         self.awaiting.clear();
+        self.arrivals = None;
+        self.handed_over_in = None;
+        self.discarded.clear();
         self.failed = None;
         self.len = 0;
     }
@@ -239,33 +251,6 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
         let beside: usize =
             self.segments.iter().map(|s| s.pending.len() + s.tombstones.len() * size_of::<K>()).sum();
         inline + heap * self.len / sample().count().max(1) + beside + self.segments.len() * per_segment
-    }
-
-    /// Drops the entries of `groups` without a trace: another subtask owns them now.
-    ///
-    /// # Panics
-    /// If a snapshot is being written: it could no longer be completed.
-    pub fn clear_groups(&mut self, groups: &KeyGroupSet) {
-        assert!(
-            self.walk.is_none(),
-            "table '{}': groups cannot leave while a snapshot is written",
-            self.name
-        );
-        let max = self.layout.max_parallelism();
-        for number in 0..self.layout.segments() {
-            let (first, last) = self.layout.groups(number);
-            if !groups.intersects(first, last) {
-                continue;
-            }
-            let (slots, segment) =
-                (&mut self.slots[usize::from(number)], &mut self.segments[usize::from(number)]);
-            let before = slots.len();
-            let leaves = |key: &K| groups.contains(key.state_hash().group(max));
-            slots.remove_if(|entry| leaves(&entry.key));
-            segment.tombstones.retain(|(_, key)| !leaves(key));
-            segment.account.kept(slots.len(), before);
-            self.len -= before - slots.len();
-        }
     }
 
     /// Panics if the type's invariants are broken. Looks at every entry.

@@ -4,16 +4,13 @@
 //! registered and fires within one epoch leaves nothing behind. An index by time beside it says which are due. It
 //! is not persistent: a restore fills it again. It may name timers that are gone; the table decides.
 
-use crate::error::StateError;
-use crate::load::Restore;
-use crate::snapshot::{Progress, SnapshotKind};
-use crate::writer::RunWriter;
-use crate::{KeyedTable, Scoped, SnapshotTable, TableId};
-use reflow_types::{CheckpointId, Key, KeyGroupSet, KeyHash, MaxParallelism, Timestamp};
+use crate::index::{Index, Indexed};
+use crate::{KeyedTable, Scoped, TableId};
+use reflow_types::{Key, KeyHash, MaxParallelism, Timestamp};
 use std::collections::BTreeMap;
 
 /// The time of a timer, and which of the key's timers of that time it is (the operator's choice).
-type Scope = (i64, u32);
+pub type Scope = (i64, u32);
 
 /// A timer that has become due.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,9 +37,25 @@ pub struct Timer<K> {
 /// assert_eq!(timers.pop_due(1_000).map(|timer| timer.key), Some(7));
 /// assert_eq!(timers.pop_due(1_000), None);
 /// ```
-pub struct TimerTable<K: Key> {
-    table: KeyedTable<Scoped<K, Scope>, ()>,
-    index: BTreeMap<i64, Moment<K>>,
+pub type TimerTable<K> = Indexed<Scoped<K, Scope>, (), Moments<K>>;
+
+/// Timers by their time.
+pub struct Moments<K> {
+    by_time: BTreeMap<i64, Moment<K>>,
+}
+
+impl<K> Default for Moments<K> {
+    fn default() -> Self {
+        Self { by_time: BTreeMap::new() }
+    }
+}
+
+impl<K> Moments<K> {
+    fn add(&mut self, hash: KeyHash, timer: Scoped<K, Scope>) {
+        let (time, tag) = timer.scope;
+        let moment = self.by_time.entry(time).or_insert_with(|| Moment { timers: Vec::new(), deleted: 0 });
+        moment.timers.push((hash, timer.key, tag));
+    }
 }
 
 /// The timers of one time.
@@ -55,7 +68,7 @@ struct Moment<K> {
 impl<K: Key> TimerTable<K> {
     /// No timers. `id` and `name` must each be the table's alone within its operator.
     pub fn new(id: TableId, name: &str, max: MaxParallelism) -> Self {
-        Self { table: KeyedTable::new(id, name, max), index: BTreeMap::new() }
+        Self::over(KeyedTable::new(id, name, max))
     }
 
     /// Registers a timer, unless it is registered already; says whether it was not. `hash` is the key's.
@@ -65,7 +78,7 @@ impl<K: Key> TimerTable<K> {
         self.table.upsert(Scoped::<K, Scope>::hash(hash, &timer.scope), &timer, || ());
         let new = self.table.len() > before;
         if new {
-            enter(&mut self.index, hash, timer);
+            self.index.add(hash, timer);
         }
         new
     }
@@ -74,10 +87,10 @@ impl<K: Key> TimerTable<K> {
     pub fn delete(&mut self, hash: KeyHash, key: &K, time: Timestamp, tag: u32) -> bool {
         let timer = Scoped { key: key.clone(), scope: (time, tag) };
         let found = self.table.remove(Scoped::<K, Scope>::hash(hash, &timer.scope), &timer).is_some();
-        if found && let Some(moment) = self.index.get_mut(&time) {
+        if found && let Some(moment) = self.index.by_time.get_mut(&time) {
             moment.deleted += 1;
             if moment.deleted >= moment.timers.len() {
-                self.index.remove(&time);
+                self.index.by_time.remove(&time);
             } else if moment.deleted > 32 && moment.deleted > moment.timers.len() / 2 {
                 let table = &self.table;
                 moment.timers.retain(|(hash, key, tag)| is_registered(table, *hash, key, time, *tag));
@@ -90,7 +103,7 @@ impl<K: Key> TimerTable<K> {
     /// Takes the earliest timer whose time is at or before `until`, in no particular order among equal times.
     /// A caller may stop between two timers, and register or delete any.
     pub fn pop_due(&mut self, until: Timestamp) -> Option<Timer<K>> {
-        while let Some(mut first) = self.index.first_entry().filter(|first| *first.key() <= until) {
+        while let Some(mut first) = self.index.by_time.first_entry().filter(|first| *first.key() <= until) {
             let time = *first.key();
             let Some((hash, key, tag)) = first.get_mut().timers.pop() else {
                 first.remove();
@@ -107,7 +120,7 @@ impl<K: Key> TimerTable<K> {
 
     /// A time before which no timer is due; `None` if there are no timers.
     pub fn next_time(&self) -> Option<Timestamp> {
-        self.index.iter().find(|(_, moment)| !moment.timers.is_empty()).map(|(time, _)| *time)
+        self.index.by_time.iter().find(|(_, moment)| !moment.timers.is_empty()).map(|(time, _)| *time)
     }
 }
 
@@ -122,79 +135,31 @@ fn is_registered<K: Key>(
     table.get(Scoped::<K, Scope>::hash(hash, &timer.scope), &timer).is_some()
 }
 
-fn enter<K>(index: &mut BTreeMap<i64, Moment<K>>, hash: KeyHash, timer: Scoped<K, Scope>) {
-    let (time, tag) = timer.scope;
-    let moment = index.entry(time).or_insert_with(|| Moment { timers: Vec::new(), deleted: 0 });
-    moment.timers.push((hash, timer.key, tag));
-}
+impl<K: Key> Index<Scoped<K, Scope>> for Moments<K> {
+    fn enter(&mut self, timer: &Scoped<K, Scope>) {
+        self.add(timer.key.key_hash(), timer.clone());
+    }
 
-impl<K: Key> SnapshotTable for TimerTable<K> {
-    fn id(&self) -> TableId {
-        self.table.id()
+    fn clear(&mut self) {
+        self.by_time.clear();
     }
-    fn name(&self) -> &str {
-        self.table.name()
+
+    fn knows(&self, timer: &Scoped<K, Scope>) -> bool {
+        let moment = self.by_time.get(&timer.scope.0);
+        let is_it = |(_, key, tag): &(KeyHash, K, u32)| (key, *tag) == (&timer.key, timer.scope.1);
+        moment.is_some_and(|moment| moment.timers.iter().any(is_it))
     }
-    fn type_name(&self) -> String {
-        format!("timers of {}", std::any::type_name::<K>())
-    }
-    fn freeze(&mut self, checkpoint: CheckpointId, kind: SnapshotKind) {
-        self.table.freeze(checkpoint, kind);
-    }
-    fn snapshot_step(
-        &mut self,
-        budget_bytes: usize,
-        out: &mut dyn RunWriter,
-    ) -> Result<Progress, StateError> {
-        self.table.snapshot_step(budget_bytes, out)
-    }
-    fn complete(&mut self, checkpoint: CheckpointId) {
-        self.table.complete(checkpoint);
-    }
-    fn abort(&mut self, checkpoint: CheckpointId) {
-        self.table.abort(checkpoint);
-    }
-    fn load(&mut self, bytes: &[u8], restore: Restore<'_>) -> Result<(), StateError> {
-        let index = &mut self.index;
-        self.table.load_each(bytes, restore, |timer| enter(index, timer.key.key_hash(), timer.clone()))
-    }
-    fn reset(&mut self) {
-        self.table.reset();
-        self.index.clear();
-    }
-    fn clear_groups(&mut self, groups: &KeyGroupSet) {
-        let max = self.table.layout().max_parallelism();
-        self.table.clear_groups(groups);
-        for moment in self.index.values_mut() {
-            moment.timers.retain(|(hash, _, _)| !groups.contains(hash.group(max)));
-            // As far as is known: this may only be too low, or timers that remain would be dropped.
-            moment.deleted = 0;
-        }
-    }
-    fn len(&self) -> usize {
-        self.table.len()
-    }
-    fn live_bytes(&self) -> u64 {
-        self.table.live_bytes()
-    }
-    fn memory_bytes(&self) -> usize {
-        self.table.memory_bytes() + self.table.len() * size_of::<(KeyHash, K, u32)>()
-    }
-    fn check_invariants(&self) {
-        self.table.check_invariants();
-        let indexed = |timer: &Scoped<K, Scope>| {
-            let moment = self.index.get(&timer.scope.0);
-            moment.is_some_and(|m| {
-                m.timers.iter().any(|(_, key, tag)| (key, *tag) == (&timer.key, timer.scope.1))
-            })
-        };
-        assert!(self.table.iter().all(|(timer, ())| indexed(timer)), "a timer is missing from the index");
+
+    fn bytes_per_key() -> usize {
+        size_of::<(KeyHash, K, u32)>()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Progress, Restore, SnapshotKind, SnapshotTable};
+    use reflow_types::{CheckpointId, KeyGroupSet};
 
     fn timers() -> TimerTable<u64> {
         TimerTable::new(TableId(0), "timers", MaxParallelism::DEFAULT)

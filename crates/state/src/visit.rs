@@ -12,7 +12,9 @@ use reflow_types::{CheckpointId, KeyGroupSet};
 ///
 /// The order of calls: `load` (any number), then for each checkpoint `freeze` at the barrier and
 /// `snapshot_step` until it is done, later `complete` or `abort`. A snapshot may be aborted at any point, and
-/// several may await completion. One snapshot is written at a time, and tables that share a writer take turns:
+/// several may await completion. Groups that come are told in this order: `arrive` and `forget_arrivals`, then `freeze`
+/// for the cut or `begin_at`, `arrive` with what is handed over, `install`; those that go: `freeze` for the cut,
+/// `snapshot_step` until it is done, `release`. One snapshot is written at a time, and tables that share a writer take turns:
 /// each to its end.
 pub trait SnapshotTable: Send {
     /// The table's number within its operator.
@@ -32,10 +34,22 @@ pub trait SnapshotTable: Send {
     fn abort(&mut self, checkpoint: CheckpointId);
     /// See [`KeyedTable::load`].
     fn load(&mut self, bytes: &[u8], restore: Restore<'_>) -> Result<(), StateError>;
+    /// See [`KeyedTable::arrive`].
+    fn arrive(&mut self, bytes: &[u8], restore: Restore<'_>) -> Result<(), StateError>;
+    /// See [`KeyedTable::forget_arrivals`].
+    fn forget_arrivals(&mut self, segment: u16, groups: &KeyGroupSet);
+    /// See [`KeyedTable::abandon_arrivals`].
+    fn abandon_arrivals(&mut self);
+    /// See [`KeyedTable::begin_at`].
+    fn begin_at(&mut self, checkpoint: CheckpointId);
+    /// See [`KeyedTable::install`].
+    fn install(&mut self, groups: &KeyGroupSet, budget: usize) -> Progress;
+    /// See [`KeyedTable::release`].
+    fn release(&mut self, groups: &KeyGroupSet);
+    /// See [`KeyedTable::discard`].
+    fn discard(&mut self, budget: usize) -> bool;
     /// See [`KeyedTable::reset`].
     fn reset(&mut self);
-    /// See [`KeyedTable::clear_groups`].
-    fn clear_groups(&mut self, groups: &KeyGroupSet);
     /// The number of entries.
     fn len(&self) -> usize;
     /// Whether there are no entries.
@@ -79,11 +93,29 @@ impl<K: StateKey, V: StateValue> SnapshotTable for KeyedTable<K, V> {
     fn load(&mut self, bytes: &[u8], restore: Restore<'_>) -> Result<(), StateError> {
         self.load(bytes, restore)
     }
+    fn arrive(&mut self, bytes: &[u8], restore: Restore<'_>) -> Result<(), StateError> {
+        self.arrive(bytes, restore)
+    }
+    fn forget_arrivals(&mut self, segment: u16, groups: &KeyGroupSet) {
+        self.forget_arrivals(segment, groups);
+    }
+    fn abandon_arrivals(&mut self) {
+        self.abandon_arrivals();
+    }
+    fn begin_at(&mut self, checkpoint: CheckpointId) {
+        self.begin_at(checkpoint);
+    }
+    fn install(&mut self, groups: &KeyGroupSet, budget: usize) -> Progress {
+        self.install(groups, budget, None)
+    }
+    fn release(&mut self, groups: &KeyGroupSet) {
+        self.release(groups);
+    }
+    fn discard(&mut self, budget: usize) -> bool {
+        self.discard(budget)
+    }
     fn reset(&mut self) {
         self.reset();
-    }
-    fn clear_groups(&mut self, groups: &KeyGroupSet) {
-        self.clear_groups(groups);
     }
     fn len(&self) -> usize {
         self.len()

@@ -109,6 +109,13 @@ impl KeyGroupSet {
         next > 0 && self.ranges[next - 1].1 >= first.0
     }
 
+    /// Whether all groups from `first` to `last` are in the set.
+    #[inline]
+    pub fn contains_range(&self, first: KeyGroup, last: KeyGroup) -> bool {
+        let next = self.ranges.partition_point(|&(start, _)| start <= first.0);
+        next > 0 && self.ranges[next - 1].1 >= last.0
+    }
+
     /// Panics if the ranges break the type's invariants.
     pub fn check_invariants(&self) {
         assert!(self.ranges.iter().all(|(first, last)| first <= last), "a range is reversed: {self:?}");
@@ -181,6 +188,8 @@ mod tests {
                 for last in first..8 {
                     let model = ma.range(first..=last).next().is_some();
                     assert_eq!(sa.intersects(KeyGroup(first), KeyGroup(last)), model);
+                    let all = (first..=last).all(|group| ma.contains(&group));
+                    assert_eq!(sa.contains_range(KeyGroup(first), KeyGroup(last)), all);
                 }
             }
         }

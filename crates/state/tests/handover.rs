@@ -1,0 +1,233 @@
+//! Groups that change their owner while both owners go on: nothing is lost, doubled or written twice, whether or not
+//! the checkpoint of the cut is complete.
+
+use reflow_state::{
+    KeyedTable, Origin, Progress, Restore, Run, RunKind, SnapshotKind, SnapshotTable, SnapshotWriter,
+    TableId, TimerTable,
+};
+use reflow_types::{CheckpointId, Key, KeyGroup, KeyGroupSet, MaxParallelism};
+use std::collections::BTreeMap;
+
+type Table = KeyedTable<u64, u64>;
+type Model = BTreeMap<u64, u64>;
+
+/// A generator of numbers that is good enough for tests.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+}
+
+fn table(max: MaxParallelism) -> Table {
+    KeyedTable::new(TableId(0), "values", max)
+}
+
+fn group(key: u64, max: MaxParallelism) -> KeyGroup {
+    key.key_hash().group(max)
+}
+
+/// Changes an owner's keys at random.
+fn change(table: &mut Table, model: &mut Model, owned: &KeyGroupSet, numbers: &mut Numbers, times: u64) {
+    let max = table.layout().max_parallelism();
+    for _ in 0..times {
+        let key = numbers.below(400);
+        if !owned.contains(group(key, max)) {
+            continue;
+        }
+        if numbers.below(3) == 0 {
+            assert_eq!(table.remove(key.key_hash(), &key), model.remove(&key));
+        } else {
+            let value = numbers.below(1 << 30);
+            *table.upsert(key.key_hash(), &key, || 0) = value;
+            model.insert(key, value);
+        }
+    }
+}
+
+/// What one owner wrote for one checkpoint.
+#[derive(Default)]
+struct Written {
+    bytes: Vec<u8>,
+    runs: Vec<Run>,
+}
+
+fn write(table: &mut dyn SnapshotTable, checkpoint: u64, kind: SnapshotKind) -> Written {
+    table.freeze(CheckpointId(checkpoint), kind);
+    let mut writer = SnapshotWriter::new(Vec::new());
+    while table.snapshot_step(64, &mut writer) == Ok(Progress::More) {}
+    let (chunks, runs) = writer.finish();
+    Written { bytes: chunks.concat(), runs }
+}
+
+/// Reads a checkpoint for an heir, run by run.
+fn arrive(heir: &mut dyn SnapshotTable, written: &Written, restore: Restore<'_>) {
+    for run in &written.runs {
+        if run.kind == RunKind::Full {
+            heir.forget_arrivals(run.segment, restore.owned);
+        }
+        let bytes = &written.bytes[run.offset as usize..(run.offset + run.len) as usize];
+        heir.arrive(bytes, restore).expect("whole blocks");
+    }
+}
+
+fn load(written: &[&Written], owned: &KeyGroupSet, max: MaxParallelism) -> Model {
+    let mut table = table(max);
+    for written in written {
+        arrive(&mut table, written, Restore { table: TableId(0), owned, origin: Origin::Own });
+    }
+    while table.install(owned, 1_000, None) == Progress::More {}
+    table.iter().map(|(key, value)| (*key, *value)).collect()
+}
+
+fn content(table: &Table) -> Model {
+    table.check_invariants();
+    table.iter().map(|(key, value)| (*key, *value)).collect()
+}
+
+/// Part of a model.
+fn within(model: &Model, groups: &KeyGroupSet, max: MaxParallelism) -> Model {
+    let mine = |(key, _): &(&u64, &u64)| groups.contains(group(**key, max));
+    model.iter().filter(mine).map(|(key, value)| (*key, *value)).collect()
+}
+
+fn check(seed: u64, groups: u32, complete: bool, heir_has_state: bool) {
+    let max = MaxParallelism::new(groups).expect("in range");
+    let numbers = &mut Numbers(seed);
+    let all = KeyGroupSet::all(max);
+    let edge = numbers.below(u64::from(groups) + 1) as u16;
+    let (mut gone, mut kept) = (Vec::new(), Vec::new());
+    for group in all.iter() {
+        if (group.0 < edge) ^ (numbers.below(10) == 0) { gone.push(group) } else { kept.push(group) }
+    }
+    let (gone, kept) = (KeyGroupSet::from_iter(gone), KeyGroupSet::from_iter(kept));
+    let (mut old, mut model) = (table(max), Model::new());
+    let heirs = if heir_has_state { kept.clone() } else { KeyGroupSet::default() };
+    let owned = if heir_has_state { gone.clone() } else { all };
+
+    // Two checkpoints, then changes of which a third, the last before the cut, has a part.
+    change(&mut old, &mut model, &owned, numbers, 300);
+    let first = write(&mut old, 1, SnapshotKind::Checkpoint);
+    old.complete(CheckpointId(1));
+    change(&mut old, &mut model, &owned, numbers, 50);
+    let second = write(&mut old, 2, SnapshotKind::Checkpoint);
+    old.complete(CheckpointId(2));
+
+    let (mut heir, mut heirs_model) = (table(max), Model::new());
+    change(&mut heir, &mut heirs_model, &heirs, numbers, 200);
+    let heirs_first = write(&mut heir, 2, SnapshotKind::Checkpoint);
+    heir.complete(CheckpointId(2));
+    let read = Restore { table: TableId(0), owned: &gone, origin: Origin::Own };
+    arrive(&mut heir, &first, read);
+    arrive(&mut heir, &second, read);
+    change(&mut old, &mut model, &owned, numbers, 40);
+    change(&mut heir, &mut heirs_model, &heirs, numbers, 40);
+
+    // The cut.
+    let cut = write(&mut old, 3, SnapshotKind::Cut);
+    let heirs_cut = if heir_has_state {
+        write(&mut heir, 3, SnapshotKind::Cut)
+    } else {
+        heir.begin_at(CheckpointId(3));
+        Written::default()
+    };
+    change(&mut heir, &mut heirs_model, &heirs, numbers, 20);
+    arrive(&mut heir, &cut, Restore { origin: Origin::HandedOver, ..read });
+    assert_eq!(content(&heir), heirs_model, "what arrives is not found before it is taken in");
+    while heir.install(&gone, 7, None) == Progress::More {
+        heir.check_invariants();
+    }
+    old.release(&gone);
+    while old.discard(5) {}
+    heirs_model.extend(within(&model, &gone, max));
+    model = within(&model, &kept, max);
+    assert_eq!(content(&heir), heirs_model);
+    assert_eq!(content(&old), if heir_has_state { Model::new() } else { model.clone() });
+
+    // Afterwards each writes what is its own, and only that.
+    for owner in [&mut old, &mut heir] {
+        if complete { owner.complete(CheckpointId(3)) } else { owner.abort(CheckpointId(3)) }
+    }
+    let everything: KeyGroupSet = heirs.iter().chain(gone.iter()).collect();
+    change(&mut heir, &mut heirs_model, &everything, numbers, 30);
+    let expected = heirs_model.clone();
+    let after = write(&mut heir, 4, SnapshotKind::Checkpoint);
+    heir.complete(CheckpointId(4));
+    let of_old = if complete { vec![&first, &second, &cut, &after] } else { vec![&first, &second, &after] };
+    let mut found = load(&of_old, &gone, max);
+    let of_heir = if complete { vec![&heirs_first, &heirs_cut, &after] } else { vec![&heirs_first, &after] };
+    found.extend(load(&of_heir, &heirs, max));
+    assert_eq!(found, expected, "seed {seed}, {groups} groups, cut complete: {complete}");
+}
+
+#[test]
+fn groups_change_their_owner_without_loss() {
+    for seed in 0..40 {
+        for groups in [1, 7, 128, 700, 32_768] {
+            for (complete, heir_has_state) in [(true, false), (false, false), (true, true), (false, true)] {
+                check(seed, groups, complete, heir_has_state);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_a_complete_cut_holds_is_not_written_again() {
+    let max = MaxParallelism::new(128).expect("in range");
+    let all = KeyGroupSet::all(max);
+    let (mut old, mut heir) = (table(max), table(max));
+    let mut model = Model::new();
+    change(&mut old, &mut model, &all, &mut Numbers(5), 500);
+    let cut = write(&mut old, 1, SnapshotKind::Cut);
+    heir.begin_at(CheckpointId(1));
+    arrive(&mut heir, &cut, Restore { table: TableId(0), owned: &all, origin: Origin::HandedOver });
+    while heir.install(&all, 1_000, None) == Progress::More {}
+    heir.complete(CheckpointId(1));
+    assert_eq!(write(&mut heir, 2, SnapshotKind::Checkpoint).bytes, Vec::<u8>::new());
+    heir.abort(CheckpointId(2));
+    assert_eq!(content(&heir), model);
+}
+
+#[test]
+fn what_was_read_and_is_not_to_come_leaves_nothing() {
+    let max = MaxParallelism::new(128).expect("in range");
+    let all = KeyGroupSet::all(max);
+    let (mut old, mut heir) = (table(max), table(max));
+    change(&mut old, &mut Model::new(), &all, &mut Numbers(6), 500);
+    let written = write(&mut old, 1, SnapshotKind::Checkpoint);
+    arrive(&mut heir, &written, Restore { table: TableId(0), owned: &all, origin: Origin::Own });
+    heir.abandon_arrivals();
+    while heir.discard(10) {}
+    assert_eq!(heir.install(&all, 1_000, None), Progress::Done);
+    assert_eq!(content(&heir), Model::new());
+}
+
+#[test]
+fn timers_go_with_their_groups_and_fire_once() {
+    let max = MaxParallelism::new(128).expect("in range");
+    let gone: KeyGroupSet = (0..64).map(KeyGroup).collect();
+    let timers = || TimerTable::<u64>::new(TableId(0), "timers", max);
+    let (mut old, mut heir) = (timers(), timers());
+    for key in 0..200u64 {
+        old.register(key.key_hash(), &key, (key % 10) as i64, 0);
+    }
+    let first = write(&mut old, 1, SnapshotKind::Checkpoint);
+    old.complete(CheckpointId(1));
+    let restore = Restore { table: TableId(0), owned: &gone, origin: Origin::Own };
+    arrive(&mut heir, &first, restore);
+    let mut fired: Vec<u64> = std::iter::from_fn(|| old.pop_due(2)).map(|timer| timer.key).collect();
+    assert_eq!(heir.pop_due(9), None, "a timer fires with its owner");
+    let cut = write(&mut old, 2, SnapshotKind::Cut);
+    heir.begin_at(CheckpointId(2));
+    arrive(&mut heir, &cut, Restore { origin: Origin::HandedOver, ..restore });
+    while heir.install(&gone, 3) == Progress::More {}
+    SnapshotTable::release(&mut old, &gone);
+    heir.check_invariants();
+    for owner in [&mut old, &mut heir] {
+        fired.extend(std::iter::from_fn(|| owner.pop_due(9)).map(|timer| timer.key));
+    }
+    fired.sort_unstable();
+    assert_eq!(fired, (0..200).collect::<Vec<_>>());
+}
