@@ -105,6 +105,11 @@ impl Reader for RoundsReader {
 
     fn no_more_splits(&mut self) {}
 
+    fn release(&mut self, keep: usize) -> Vec<(u64, Place)> {
+        let released = if keep == 0 { self.place.take() } else { None };
+        released.into_iter().map(|place| (0, place)).collect()
+    }
+
     fn poll(&mut self, _: Instant, out: &mut impl Emit<Event>) -> Result<Polled, UserError> {
         let Some(mut place) = self.place.get() else { return Ok(Polled::Wait(None)) };
         out.split(0);

@@ -49,8 +49,13 @@ pub trait Reader: Send {
     /// reader will name it to [`Emit::split`]; until it ends, the split holds the watermark back.
     fn add_split(&mut self, split: Self::Split) -> u64;
 
-    /// No further split will come. Called once, also before any split.
+    /// No further split will come. Called also before any split, and again after splits that came from another reader
+    /// all the same.
     fn no_more_splits(&mut self);
+
+    /// Lets go of splits for other readers, so that it keeps at most `keep`: gives each with its number, at the position
+    /// after the last record emitted.
+    fn release(&mut self, keep: usize) -> Vec<(u64, Self::Split)>;
 
     /// Emits records until `out` is full, or there are none now. Emits the records of one split in order.
     fn poll(&mut self, now: Instant, out: &mut impl Emit<Self::Item>) -> Result<Polled, UserError>;

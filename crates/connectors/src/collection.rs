@@ -68,6 +68,11 @@ impl<T: Clone + Send + Sync> Reader for CollectionReader<T> {
         self.complete = true;
     }
 
+    fn release(&mut self, keep: usize) -> Vec<(u64, CollectionSplit)> {
+        let released = if keep == 0 { self.split.take() } else { None };
+        released.into_iter().map(|split| (0, split)).collect()
+    }
+
     fn poll(&mut self, _: Instant, out: &mut impl Emit<T>) -> Result<Polled, UserError> {
         if let Some(split) = &mut self.split {
             out.split(0);

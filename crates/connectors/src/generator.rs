@@ -151,6 +151,11 @@ where
         self.complete = true;
     }
 
+    fn release(&mut self, keep: usize) -> Vec<(u64, GeneratorSplit)> {
+        let released = self.splits.split_off(keep.min(self.splits.len()));
+        released.into_iter().map(|split| (split.number.into(), split)).collect()
+    }
+
     fn poll(&mut self, now: Instant, out: &mut impl Emit<T>) -> Result<Polled, UserError> {
         self.now = now;
         if self.limits.rate.is_some() {

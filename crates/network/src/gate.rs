@@ -3,10 +3,12 @@
 //! # Invariants
 //! - From a channel that has delivered barrier *n*, nothing is read until all that have not ended have.
 //! - The gate's watermark never goes back. It is the lowest of the channels that are neither idle nor ended.
+//! - Channels change only at a barrier that all have delivered ([`Gate::switch`]); those that come are past it.
 
 use crate::batch::{Batch, Element};
 use crate::codec::CodecError;
 use crate::receiver::Receiver;
+use reflow_protocol::data::ChannelId;
 use reflow_types::{CheckpointId, Instant, MAX_WATERMARK, MIN_WATERMARK, Timestamp};
 use serde::de::DeserializeOwned;
 use std::time::Duration;
@@ -38,6 +40,8 @@ pub enum GateEvent<T> {
 /// A task's inputs.
 pub struct Gate<T> {
     channels: Vec<Input<T>>,
+    /// The channels after the next switch; without receiver those that are there already.
+    prepared: Option<Channels<T>>,
     next: usize,
     aligning: Option<(CheckpointId, Instant)>,
     watermark: Timestamp,
@@ -46,10 +50,16 @@ pub struct Gate<T> {
     idle: bool,
     ended: bool,
     last_from: usize,
+    /// Of channels that are gone.
+    bytes_before: u64,
     nanos_per_record: f64,
 }
 
+/// Channels in order, with a receiver for those that are new.
+pub type Channels<T> = Vec<(ChannelId, Option<Receiver<T>>)>;
+
 struct Input<T> {
+    id: ChannelId,
     receiver: Receiver<T>,
     watermark: Timestamp,
     idle: bool,
@@ -57,18 +67,18 @@ struct Input<T> {
     blocked: bool,
 }
 
+impl<T> Input<T> {
+    fn new(id: ChannelId, receiver: Receiver<T>) -> Self {
+        Self { id, receiver, watermark: MIN_WATERMARK, idle: false, ended: false, blocked: false }
+    }
+}
+
 impl<T: DeserializeOwned + Send + 'static> Gate<T> {
     /// A gate over these channels, with the watermark that was restored.
-    pub fn new(receivers: Vec<Receiver<T>>, watermark: Timestamp) -> Self {
-        let input = |receiver| Input {
-            receiver,
-            watermark: MIN_WATERMARK,
-            idle: false,
-            ended: false,
-            blocked: false,
-        };
+    pub fn new(receivers: Vec<(ChannelId, Receiver<T>)>, watermark: Timestamp) -> Self {
         Self {
-            channels: receivers.into_iter().map(input).collect(),
+            channels: receivers.into_iter().map(|(id, receiver)| Input::new(id, receiver)).collect(),
+            prepared: None,
             next: 0,
             aligning: None,
             watermark,
@@ -76,8 +86,58 @@ impl<T: DeserializeOwned + Send + 'static> Gate<T> {
             idle: false,
             ended: false,
             last_from: 0,
+            bytes_before: 0,
             nanos_per_record: 0.0,
         }
+    }
+
+    /// Whether there is such a channel.
+    pub fn has(&self, id: ChannelId) -> bool {
+        self.channels.iter().any(|input| input.id == id)
+    }
+
+    /// The channels that there will be after the next [`switch`](Self::switch).
+    pub fn prepare(&mut self, channels: Channels<T>) {
+        self.abandon();
+        self.prepared = Some(channels);
+    }
+
+    /// Forgets what was prepared.
+    pub fn abandon(&mut self) {
+        for (_, receiver) in self.prepared.take().into_iter().flatten() {
+            receiver.into_iter().for_each(Receiver::close);
+        }
+    }
+
+    /// Goes over to the prepared channels. All inputs have just delivered a barrier, or have ended.
+    ///
+    /// # Panics
+    /// If a barrier is awaited, or nothing was prepared.
+    pub fn switch(&mut self) {
+        assert!(self.aligning.is_none(), "channels change at an aligned barrier only");
+        let prepared = self.prepared.take().expect("the caller has prepared the channels");
+        let mut former = std::mem::take(&mut self.channels);
+        for (id, receiver) in prepared {
+            self.channels.push(match receiver {
+                Some(receiver) => Input::new(id, receiver),
+                None => {
+                    let at = former.iter().position(|input| input.id == id);
+                    former.swap_remove(at.expect("a channel that stays is there"))
+                }
+            });
+        }
+        for input in former {
+            self.bytes_before += input.receiver.bytes();
+            input.receiver.close();
+        }
+        (self.next, self.last_from) = (0, 0);
+        // Those that have gone may have held the watermark back.
+        self.advance_due = !self.ended;
+    }
+
+    /// The watermark of key groups that have come: records before it are late here, too.
+    pub fn raise(&mut self, watermark: Timestamp) {
+        self.watermark = self.watermark.max(watermark);
     }
 
     /// The next thing, if there is any now.
@@ -182,6 +242,9 @@ impl<T: DeserializeOwned + Send + 'static> Gate<T> {
     }
 
     fn advance(&mut self) -> Option<GateEvent<T>> {
+        if self.channels.is_empty() {
+            return None;
+        }
         let live = || self.channels.iter().filter(|input| !input.ended);
         let idle = live().all(|input| input.idle);
         if idle != self.idle {
@@ -224,7 +287,7 @@ impl<T: DeserializeOwned + Send + 'static> Gate<T> {
 
     /// Bytes that came from other processes.
     pub fn bytes(&self) -> u64 {
-        self.channels.iter().map(|input| input.receiver.bytes()).sum()
+        self.bytes_before + self.channels.iter().map(|input| input.receiver.bytes()).sum::<u64>()
     }
 }
 

@@ -4,14 +4,16 @@ use super::*;
 use crate::{Hub, Sender};
 use reflow_env::Signal;
 use reflow_graph::EdgeId;
-use reflow_protocol::data::ChannelId;
-use reflow_types::SubtaskId;
+use reflow_types::{GraphVersion, SubtaskId};
 
 fn gate() -> (Vec<Sender<u32>>, Gate<u32>) {
     let hub = Hub::new(Signal::default());
     let id = |from| ChannelId { edge: EdgeId(0), from: SubtaskId(from), to: SubtaskId(9) };
-    let senders = (0..2).map(|n| Sender::local(&hub, id(n), Signal::default(), Signal::default())).collect();
-    let receivers = (0..2).map(|n| Receiver::local(&hub, id(n), Signal::default())).collect();
+    let senders = (0..2)
+        .map(|n| Sender::local(&hub, (id(n), GraphVersion(0)), Signal::default(), Signal::default()))
+        .collect();
+    let receivers =
+        (0..2).map(|n| (id(n), Receiver::local(&hub, (id(n), GraphVersion(0)), Signal::default()))).collect();
     (senders, Gate::new(receivers, MIN_WATERMARK))
 }
 
@@ -82,4 +84,48 @@ fn idle_inputs_do_not_count_until_they_are_back() {
     check(&mut gate, &["idle false"]);
     senders[1].watermark(60);
     check(&mut gate, &["watermark 60"]);
+}
+
+#[test]
+fn channels_change_at_a_barrier_and_those_that_come_are_past_it() {
+    let hub = Hub::new(Signal::default());
+    let id = |from| ChannelId { edge: EdgeId(0), from: SubtaskId(from), to: SubtaskId(9) };
+    let receiver = |n| Receiver::local(&hub, (id(n), GraphVersion(0)), Signal::default());
+    let mut senders: Vec<Sender<u32>> = (0..3)
+        .map(|n| Sender::local(&hub, (id(n), GraphVersion(0)), Signal::default(), Signal::default()))
+        .collect();
+    let mut gate = Gate::new(vec![(id(0), receiver(0)), (id(1), receiver(1))], MIN_WATERMARK);
+    gate.prepare(vec![(id(2), Some(receiver(2))), (id(1), None)]);
+    senders[2].watermark(70);
+    senders[2].send(records(4));
+    senders[0].watermark(50);
+    senders[1].watermark(40);
+    senders[1].barrier(CheckpointId(1));
+    check(&mut gate, &["watermark 40"]);
+    senders[0].barrier(CheckpointId(1));
+    let event = gate.poll(Instant(0)).unwrap();
+    assert!(matches!(event, Some(GateEvent::Barrier { .. })), "{event:?}");
+    gate.switch();
+    check(&mut gate, &["4 records"]);
+    senders[1].watermark(60);
+    check(&mut gate, &["watermark 60"]);
+    senders[2].barrier(CheckpointId(2));
+    check(&mut gate, &[]);
+    senders[1].barrier(CheckpointId(2));
+    check(&mut gate, &["barrier 2"]);
+    assert!(gate.has(id(2)) && !gate.has(id(0)));
+}
+
+#[test]
+fn a_gate_that_loses_all_channels_is_quiet() {
+    let (mut senders, mut gate) = gate();
+    gate.prepare(Vec::new());
+    gate.abandon();
+    gate.prepare(Vec::new());
+    senders.iter_mut().for_each(|sender| sender.barrier(CheckpointId(1)));
+    let event = gate.poll(Instant(0)).unwrap();
+    assert!(matches!(event, Some(GateEvent::Barrier { .. })), "{event:?}");
+    gate.switch();
+    senders[0].watermark(5);
+    check(&mut gate, &[]);
 }

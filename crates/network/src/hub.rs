@@ -6,7 +6,7 @@ use crate::channel::{Channel, Credit};
 use bytes::Bytes;
 use reflow_env::Signal;
 use reflow_protocol::data::{ChannelId, DataFrame, Payload, ToSender};
-use reflow_types::ExecutorId;
+use reflow_types::{ExecutorId, GraphVersion};
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -30,8 +30,9 @@ pub struct Hub {
 
 #[derive(Default)]
 struct Inner {
-    /// Queues of local channels whose other end has not come yet.
-    local: BTreeMap<ChannelId, Box<dyn Any + Send>>,
+    /// Queues of local channels whose other end has not come yet, by the graph for which they are made: one that was
+    /// given up may have left an end behind.
+    local: BTreeMap<(ChannelId, GraphVersion), Box<dyn Any + Send>>,
     /// Queues that frames from other processes go to.
     inbound: BTreeMap<ChannelId, Arc<dyn Inbound>>,
     /// Credits of channels to other processes, with the sender's signal.
@@ -84,9 +85,14 @@ impl Hub {
 
     /// The channel between two subtasks of this process: made by the end that comes first, taken by the other.
     /// `receiver` is the receiver's signal if the receiver calls, and the sender's otherwise.
-    pub(crate) fn local<T: Send + 'static>(&self, id: ChannelId, end: LocalEnd) -> LocalChannel<T> {
+    pub(crate) fn local<T: Send + 'static>(
+        &self,
+        id: ChannelId,
+        since: GraphVersion,
+        end: LocalEnd,
+    ) -> LocalChannel<T> {
         let mut inner = self.lock();
-        let local = match inner.local.remove(&id) {
+        let local = match inner.local.remove(&(id, since)) {
             Some(other) => *other.downcast::<LocalChannel<T>>().expect("both ends of an edge have one type"),
             None => {
                 let fresh = LocalChannel {
@@ -94,7 +100,7 @@ impl Hub {
                     credit: Arc::default(),
                     sender: Arc::default(),
                 };
-                inner.local.insert(id, Box::new(fresh.clone()));
+                inner.local.insert((id, since), Box::new(fresh.clone()));
                 fresh
             }
         };
@@ -120,6 +126,20 @@ impl Hub {
         }
         inner.outbound.insert(id, (credit.clone(), sender));
         credit
+    }
+
+    /// The receiver of a channel is gone: what still comes is dropped.
+    pub(crate) fn forget_inbound(&self, id: ChannelId) {
+        self.lock().inbound.remove(&id);
+    }
+
+    /// The sender of a channel is gone. If it has sent nothing, the credit waits for the channel's next sender.
+    pub(crate) fn forget_outbound(&self, id: ChannelId, unused: Option<u64>) {
+        let mut inner = self.lock();
+        inner.outbound.remove(&id);
+        if let Some(limit) = unused.filter(|limit| *limit > 0) {
+            inner.opened.insert(id, limit);
+        }
     }
 
     /// Queues a frame for another executor. Bounded by credit.

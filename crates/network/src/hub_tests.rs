@@ -69,3 +69,39 @@ fn channels_of_an_attempt_to_come_survive_the_end_of_the_one_before() {
     ours.clear(ID.from);
     assert!(Sender::<u32>::remote(&ours, ID, Signal::default(), ExecutorId(2)).has_room());
 }
+
+#[test]
+fn what_is_said_before_the_receiver_is_there_is_not_lost() {
+    let (ours, theirs) = (Hub::new(Signal::default()), Hub::new(Signal::default()));
+    let wakes = Signal::default();
+    let mut sender = Sender::<u32>::remote(&ours, ID, wakes.clone(), ExecutorId(2));
+    sender.watermark(3);
+    sender.watermark(4);
+    sender.idle(true);
+    exchange(&ours, &theirs);
+    let mut receiver = Receiver::<u32>::remote(&theirs, ID, Signal::default(), ExecutorId(1));
+    exchange(&ours, &theirs);
+    assert!(wakes.take() && sender.has_room());
+    sender.barrier(reflow_types::CheckpointId(7));
+    exchange(&ours, &theirs);
+    let seen: Vec<String> = std::iter::from_fn(|| receiver.pop()).map(|e| format!("{e:?}")).collect();
+    assert_eq!(seen, ["Watermark(4)", "Idle(true)", "Barrier(CheckpointId(7))"]);
+}
+
+#[test]
+fn a_channel_that_was_prepared_in_vain_can_be_prepared_again() {
+    let (ours, theirs) = (Hub::new(Signal::default()), Hub::new(Signal::default()));
+    let sender = Sender::<u32>::remote(&ours, ID, Signal::default(), ExecutorId(2));
+    let receiver = Receiver::<u32>::remote(&theirs, ID, Signal::default(), ExecutorId(1));
+    exchange(&ours, &theirs);
+    receiver.close();
+    // The second opening arrives while the first sender is still there.
+    let mut receiver = Receiver::<u32>::remote(&theirs, ID, Signal::default(), ExecutorId(1));
+    exchange(&ours, &theirs);
+    sender.close();
+    let mut sender = Sender::<u32>::remote(&ours, ID, Signal::default(), ExecutorId(2));
+    assert!(sender.has_room());
+    sender.watermark(1);
+    exchange(&ours, &theirs);
+    assert!(matches!(receiver.pop(), Some(Element::Watermark(1))));
+}

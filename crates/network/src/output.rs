@@ -2,13 +2,15 @@
 
 use crate::batch::{BATCH_ROWS, Batch, Row};
 use crate::sender::Sender;
-use reflow_types::{CheckpointId, Key, KeyHash, OwnershipTable, Timestamp};
+use reflow_graph::EdgeId;
+use reflow_protocol::data::ChannelId;
+use reflow_types::{CheckpointId, Key, KeyHash, MIN_WATERMARK, OwnershipTable, Timestamp};
 use serde::Serialize;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// How an output chooses the channel of a record.
-pub enum Partitioner<T, F> {
+pub enum Partitioner {
     /// All to the only channel.
     Forward,
     /// To the channels in turn.
@@ -16,19 +18,14 @@ pub enum Partitioner<T, F> {
         /// Whose turn it is.
         next: usize,
     },
-    /// To the owner of the key's group.
-    Hash {
-        /// The record's key.
-        key: F,
-        /// Group to subtask index, and so to channel.
-        table: Arc<OwnershipTable>,
-    },
+    /// To the owner of the key's group: by this table, group to subtask index, and so to channel.
+    Hash(Arc<OwnershipTable>),
     /// To every channel.
-    Broadcast {
-        /// How a record is copied: only types that are broadcast need to be `Clone`.
-        copy: fn(&T) -> T,
-    },
+    Broadcast,
 }
+
+/// Channels in order, with a sender for those that are new, and how records are shared out over them.
+pub type Routes<T> = (Vec<(ChannelId, Option<Sender<T>>)>, Partitioner);
 
 /// Names a record's key.
 pub trait KeySelector<T>: Clone + Send + 'static {
@@ -57,11 +54,30 @@ impl<T> KeySelector<T> for NoKey {
 
 /// One edge's output of one subtask.
 pub struct Output<T, F = NoKey> {
+    edge: EdgeId,
     channels: Vec<OutputChannel<T>>,
-    partitioner: Partitioner<T, F>,
+    partitioner: Partitioner,
+    /// The record's key, where records are shared out by it.
+    key: F,
+    /// How a record is copied, where every channel gets it: only types that are broadcast need to be `Clone`.
+    copy: Option<fn(&T) -> T>,
+    /// The channels after the next switch.
+    prepared: Option<Routes<T>>,
+    /// What was said last, for channels that are yet to come.
+    said: Said,
+    /// Records and bytes sent over channels that are gone.
+    sent_before: (u64, u64),
+}
+
+#[derive(Clone, Copy)]
+struct Said {
+    watermark: Timestamp,
+    idle: bool,
+    ended: bool,
 }
 
 struct OutputChannel<T> {
+    id: ChannelId,
     sender: Sender<T>,
     filling: Batch<T>,
     /// Full batches beyond the credit: at most what one step emits.
@@ -69,22 +85,71 @@ struct OutputChannel<T> {
 }
 
 impl<T: Serialize + Send + 'static, F: KeySelector<T>> Output<T, F> {
-    /// An output over these channels, in the order of the receivers' indices.
-    pub fn new(senders: Vec<Sender<T>>, partitioner: Partitioner<T, F>) -> Self {
-        let channel = |sender| OutputChannel {
-            sender,
-            filling: Batch::with_capacity(BATCH_ROWS),
-            overflow: VecDeque::new(),
-        };
-        Self { channels: senders.into_iter().map(channel).collect(), partitioner }
+    /// An output over these channels, all new, in the order of the receivers' indices.
+    pub fn new(edge: EdgeId, routes: Routes<T>, key: F, copy: Option<fn(&T) -> T>) -> Self {
+        let said = Said { watermark: MIN_WATERMARK, idle: false, ended: false };
+        let (prepared, sent_before) = (Some(routes), (0, 0));
+        let (channels, partitioner) = (Vec::new(), Partitioner::Forward);
+        let mut output = Self { edge, channels, partitioner, key, copy, prepared, said, sent_before };
+        output.switch();
+        output
+    }
+
+    /// The edge.
+    pub fn edge(&self) -> EdgeId {
+        self.edge
+    }
+
+    /// Whether there is such a channel.
+    pub fn has(&self, id: ChannelId) -> bool {
+        self.channels.iter().any(|channel| channel.id == id)
+    }
+
+    /// The channels that there will be after the next [`switch`](Self::switch), in the order of the receivers'
+    /// indices.
+    pub fn prepare(&mut self, routes: Routes<T>) {
+        self.abandon();
+        self.prepared = Some(routes);
+    }
+
+    /// Forgets what was prepared.
+    pub fn abandon(&mut self) {
+        for (_, sender) in self.prepared.take().into_iter().flat_map(|(channels, _)| channels) {
+            sender.into_iter().for_each(Sender::close);
+        }
+    }
+
+    /// Goes over to the prepared channels: just behind a barrier, which those that come do not carry. They begin with
+    /// what was said last of time and idleness.
+    ///
+    /// # Panics
+    /// If nothing was prepared.
+    pub fn switch(&mut self) {
+        let (prepared, partitioner) = self.prepared.take().expect("the caller has prepared the channels");
+        let mut former = std::mem::take(&mut self.channels);
+        for (id, sender) in prepared {
+            self.channels.push(match sender {
+                Some(sender) => OutputChannel::begin(id, sender, self.said),
+                None => {
+                    let at = former.iter().position(|channel| channel.id == id);
+                    former.swap_remove(at.expect("a channel that stays is there"))
+                }
+            });
+        }
+        for channel in former {
+            self.sent_before.0 += channel.sender.sent();
+            self.sent_before.1 += channel.sender.bytes();
+            channel.sender.close();
+        }
+        self.partitioner = partitioner;
     }
 
     /// Takes a record.
     #[inline]
     pub fn push(&mut self, value: T, time: Timestamp) {
         match &mut self.partitioner {
-            Partitioner::Hash { key, table } => {
-                let hash = key.key(&value).key_hash();
+            Partitioner::Hash(table) => {
+                let hash = self.key.key(&value).key_hash();
                 let owner = table.owner_of(hash).0 as usize;
                 self.channels[owner].push(Row { hash, time, value });
             }
@@ -93,7 +158,8 @@ impl<T: Serialize + Send + 'static, F: KeySelector<T>> Output<T, F> {
                 *next = if *next + 1 >= self.channels.len() { 0 } else { *next + 1 };
                 self.channels[*next].push(Row { hash: KeyHash(0), time, value });
             }
-            Partitioner::Broadcast { copy } => {
+            Partitioner::Broadcast => {
+                let copy = self.copy.expect("an edge that ships to all knows how to copy");
                 for channel in &mut self.channels {
                     channel.push(Row { hash: KeyHash(0), time, value: copy(&value) });
                 }
@@ -122,11 +188,13 @@ impl<T: Serialize + Send + 'static, F: KeySelector<T>> Output<T, F> {
 
     /// Sends a watermark after all records.
     pub fn watermark(&mut self, time: Timestamp) {
+        self.said.watermark = time;
         self.control(|sender| sender.watermark(time));
     }
 
     /// Says whether this task is idle.
     pub fn idle(&mut self, idle: bool) {
+        self.said.idle = idle;
         self.control(|sender| sender.idle(idle));
     }
 
@@ -137,13 +205,14 @@ impl<T: Serialize + Send + 'static, F: KeySelector<T>> Output<T, F> {
 
     /// Says that nothing follows.
     pub fn end(&mut self) {
+        self.said.ended = true;
         self.control(|sender| sender.end());
     }
 
     /// Records sent, and bytes sent to other processes.
     pub fn sent(&self) -> (u64, u64) {
-        let sum = |f: fn(&Sender<T>) -> u64| self.channels.iter().map(|c| f(&c.sender)).sum();
-        (sum(Sender::sent), sum(Sender::bytes))
+        let sum = |f: fn(&Sender<T>) -> u64| self.channels.iter().map(|c| f(&c.sender)).sum::<u64>();
+        (self.sent_before.0 + sum(Sender::sent), self.sent_before.1 + sum(Sender::bytes))
     }
 
     /// What stands between records needs no credit, but stays behind the records before it.
@@ -156,6 +225,19 @@ impl<T: Serialize + Send + 'static, F: KeySelector<T>> Output<T, F> {
 }
 
 impl<T: Serialize + Send + 'static> OutputChannel<T> {
+    fn begin(id: ChannelId, mut sender: Sender<T>, said: Said) -> Self {
+        if said.watermark > MIN_WATERMARK {
+            sender.watermark(said.watermark);
+        }
+        if said.idle {
+            sender.idle(true);
+        }
+        if said.ended {
+            sender.end();
+        }
+        Self { id, sender, filling: Batch::with_capacity(BATCH_ROWS), overflow: VecDeque::new() }
+    }
+
     #[inline]
     fn push(&mut self, row: Row<T>) {
         self.filling.push(row);

@@ -6,7 +6,7 @@ use crate::codec::{self, CodecError};
 use crate::hub::{Hub, LocalEnd, Outgoing};
 use reflow_env::Signal;
 use reflow_protocol::data::{ChannelId, ToSender};
-use reflow_types::ExecutorId;
+use reflow_types::{ExecutorId, GraphVersion};
 use serde::de::DeserializeOwned;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -27,8 +27,8 @@ enum Way {
 
 impl<T: DeserializeOwned + Send + 'static> Receiver<T> {
     /// From a sender in this process. Grants the first credit.
-    pub fn local(hub: &Hub, id: ChannelId, receiver: Signal) -> Self {
-        let local = hub.local(id, LocalEnd { receiver, sender: None });
+    pub fn local(hub: &Hub, (id, since): (ChannelId, GraphVersion), receiver: Signal) -> Self {
+        let local = hub.local(id, since, LocalEnd { receiver, sender: None });
         Self::open(local.channel, Way::Local { credit: local.credit, sender: local.sender })
     }
 
@@ -85,6 +85,13 @@ impl<T: DeserializeOwned + Send + 'static> Receiver<T> {
             Way::Remote { id, from, hub } => {
                 hub.send(Outgoing::Credit(*from, ToSender::Credit { channel: *id, limit }));
             }
+        }
+    }
+
+    /// The channel is not used any more.
+    pub fn close(self) {
+        if let Way::Remote { id, hub, .. } = &self.way {
+            hub.forget_inbound(*id);
         }
     }
 

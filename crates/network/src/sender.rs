@@ -7,7 +7,7 @@ use crate::hub::{Hub, LocalEnd, Outgoing};
 use bytes::Bytes;
 use reflow_env::Signal;
 use reflow_protocol::data::{ChannelId, DataFrame, Payload};
-use reflow_types::{CheckpointId, ExecutorId, Timestamp};
+use reflow_types::{CheckpointId, ExecutorId, GraphVersion, Timestamp};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -20,25 +20,47 @@ pub struct Sender<T> {
 
 enum Way<T> {
     Local(Arc<crate::Channel<T>>),
-    Remote { channel: ChannelId, to: ExecutorId, hub: Hub, bytes: u64 },
+    Remote {
+        channel: ChannelId,
+        to: ExecutorId,
+        hub: Hub,
+        bytes: u64,
+        /// What was to be said before the receiver was there: it would be dropped. A watermark or a state of
+        /// idleness replaces the one before.
+        held: Vec<Payload>,
+    },
 }
 
 impl<T: Serialize + Send + 'static> Sender<T> {
-    /// To a receiver in this process, whose slot is woken by `receiver`.
-    pub fn local(hub: &Hub, id: ChannelId, sender: Signal, receiver: Signal) -> Self {
-        let local = hub.local(id, LocalEnd { receiver, sender: Some(sender) });
+    /// To a receiver in this process, whose slot is woken by `receiver`. Both ends name the graph that has the channel
+    /// first.
+    pub fn local(
+        hub: &Hub,
+        (id, since): (ChannelId, GraphVersion),
+        sender: Signal,
+        receiver: Signal,
+    ) -> Self {
+        let local = hub.local(id, since, LocalEnd { receiver, sender: Some(sender) });
         Self { credit: local.credit, sent: 0, way: Way::Local(local.channel) }
     }
 
     /// To a receiver in another process.
     pub fn remote(hub: &Hub, id: ChannelId, sender: Signal, to: ExecutorId) -> Self {
         let credit = hub.outbound(id, sender);
-        Self { credit, sent: 0, way: Way::Remote { channel: id, to, hub: hub.clone(), bytes: 0 } }
+        Self {
+            credit,
+            sent: 0,
+            way: Way::Remote { channel: id, to, hub: hub.clone(), bytes: 0, held: Vec::new() },
+        }
     }
 
     /// Whether a batch may be sent now. If not, the sender's slot is woken when it may.
-    pub fn has_room(&self) -> bool {
-        self.sent < self.credit.limit() || !self.credit.wait_beyond(self.sent)
+    pub fn has_room(&mut self) -> bool {
+        let room = self.sent < self.credit.limit() || !self.credit.wait_beyond(self.sent);
+        if room {
+            self.say_held();
+        }
+        room
     }
 
     /// How many records may still be sent.
@@ -52,14 +74,11 @@ impl<T: Serialize + Send + 'static> Sender<T> {
             return;
         }
         self.sent += batch.len() as u64;
-        match &mut self.way {
+        match &self.way {
             Way::Local(channel) => channel.push(Element::Batch(batch)),
-            Way::Remote { channel, to, hub, bytes } => {
-                let encoded = Bytes::from(codec::encode(&batch));
-                let payload = Payload::Records { count: batch.len() as u32, bytes: encoded };
-                let frame = DataFrame { channel: *channel, payload }.encode();
-                *bytes += frame.len() as u64;
-                hub.send(Outgoing::Data(*to, frame));
+            Way::Remote { .. } => {
+                let bytes = Bytes::from(codec::encode(&batch));
+                self.say(Payload::Records { count: batch.len() as u32, bytes });
             }
         }
     }
@@ -94,13 +113,54 @@ impl<T: Serialize + Send + 'static> Sender<T> {
         if let Way::Remote { bytes, .. } = &self.way { *bytes } else { 0 }
     }
 
+    /// The channel is not used any more.
+    pub fn close(self) {
+        if let Way::Remote { channel, hub, .. } = &self.way {
+            hub.forget_outbound(*channel, (self.sent == 0).then(|| self.credit.limit()));
+        }
+    }
+
     fn control(&mut self, local: impl FnOnce() -> Element<T>, payload: Payload) {
         match &self.way {
             Way::Local(channel) => channel.push(local()),
-            Way::Remote { channel, to, hub, .. } => {
+            Way::Remote { .. } => self.say(payload),
+        }
+    }
+
+    /// Sends a frame, or keeps it until the receiver is there: whoever waits is woken by the first credit.
+    fn say(&mut self, payload: Payload) {
+        if self.credit.limit() == 0 && self.credit.wait_beyond(0) {
+            if let Way::Remote { held, .. } = &mut self.way {
+                hold(held, payload);
+            }
+            return;
+        }
+        self.say_held();
+        if let Way::Remote { channel, to, hub, bytes, .. } = &mut self.way {
+            let records = matches!(payload, Payload::Records { .. });
+            let frame = DataFrame { channel: *channel, payload }.encode();
+            *bytes += if records { frame.len() as u64 } else { 0 };
+            hub.send(Outgoing::Data(*to, frame));
+        }
+    }
+
+    fn say_held(&mut self) {
+        if let Way::Remote { channel, to, hub, held, .. } = &mut self.way {
+            for payload in held.drain(..) {
                 let frame = DataFrame { channel: *channel, payload }.encode();
                 hub.send(Outgoing::Data(*to, frame));
             }
         }
+    }
+}
+
+fn hold(held: &mut Vec<Payload>, payload: Payload) {
+    if let Some(last) = held.last_mut()
+        && std::mem::discriminant(last) == std::mem::discriminant(&payload)
+        && matches!(payload, Payload::Watermark(_) | Payload::Idle(_))
+    {
+        *last = payload;
+    } else {
+        held.push(payload);
     }
 }

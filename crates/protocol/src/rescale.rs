@@ -23,7 +23,7 @@ use crate::deployment::Attempt;
 use crate::snapshot::Restore;
 use bytes::{BufMut, Bytes, BytesMut};
 use reflow_graph::ExecutionGraph;
-use reflow_types::{CheckpointId, ExecutorId, GraphVersion, SubtaskId};
+use reflow_types::{CheckpointId, ExecutorId, GraphVersion, SubtaskId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// What an executor prepares while the job runs on.
@@ -33,6 +33,8 @@ pub struct Preparation {
     pub attempt: Attempt,
     /// Names the graph that is prepared.
     pub version: GraphVersion,
+    /// The graph that the attempt has now: an executor that is new to it does not know it.
+    pub former: ExecutionGraph,
     /// The graph after the cut. Subtasks that stay have their ids.
     pub graph: ExecutionGraph,
     /// Where each executor of either graph listens for data connections (`host:port`).
@@ -93,16 +95,19 @@ pub enum Part {
         /// When the old owner let go of the groups, by its clock, in microseconds; its groups' processing time
         /// does not go back behind it.
         cut_at_us: u64,
+        /// The old owner's watermark: records before it are late.
+        watermark: Timestamp,
     },
 }
 
 const HEADER: usize = 39;
+const DONE: usize = 16;
 
 impl HandOver {
-    /// The frame: epoch u64, attempt u32, checkpoint u64, from u64, to u64, kind u8, table u16, then the blocks or
-    /// the time; all little-endian. Blocks carry checksums of their own.
+    /// The frame: epoch u64, attempt u32, checkpoint u64, from u64, to u64, kind u8, table u16, then the blocks, or
+    /// time u64 and watermark i64; all little-endian. Blocks carry checksums of their own.
     pub fn encode(&self) -> Bytes {
-        let len = if let Part::Blocks { bytes, .. } = &self.part { bytes.len() } else { 8 };
+        let len = if let Part::Blocks { bytes, .. } = &self.part { bytes.len() } else { DONE };
         let mut out = BytesMut::with_capacity(HEADER + len);
         out.put_u64_le(self.attempt.epoch.0);
         out.put_u32_le(self.attempt.number.0);
@@ -115,10 +120,11 @@ impl HandOver {
                 out.put_u16_le(*table);
                 out.put_slice(bytes);
             }
-            Part::Done { cut_at_us } => {
+            Part::Done { cut_at_us, watermark } => {
                 out.put_u8(1);
                 out.put_u16_le(0);
                 out.put_u64_le(*cut_at_us);
+                out.put_i64_le(*watermark);
             }
         }
         out.freeze()
@@ -142,8 +148,12 @@ impl HandOver {
                 bytes: frame.slice(HEADER..),
             },
             1 => {
-                let time = rest.try_into().map_err(|_| malformed("its end has no time"))?;
-                Part::Done { cut_at_us: u64::from_le_bytes(time) }
+                let done: [u8; DONE] = rest.try_into().map_err(|_| malformed("its end is not whole"))?;
+                let [cut_at, watermark] = [0, 8].map(|at| {
+                    let bytes: [u8; 8] = done[at..at + 8].try_into().expect("eight bytes of sixteen");
+                    u64::from_le_bytes(bytes)
+                });
+                Part::Done { cut_at_us: cut_at, watermark: watermark as Timestamp }
             }
             kind => return Err(malformed(&format!("its kind {kind} is not known"))),
         };
@@ -168,7 +178,7 @@ mod tests {
         let parts = [
             Part::Blocks { table: 513, bytes: Bytes::from_static(b"blocks") },
             Part::Blocks { table: 0, bytes: Bytes::new() },
-            Part::Done { cut_at_us: u64::MAX },
+            Part::Done { cut_at_us: u64::MAX, watermark: -7 },
         ];
         for part in parts {
             let attempt = Attempt { epoch: LeaderEpoch(7), number: AttemptNumber(8) };

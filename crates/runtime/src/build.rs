@@ -1,43 +1,30 @@
 //! What a task is made from: its place in the attempt, its channels, its restored state.
 
+use crate::rescale::Preparation;
+use crate::wiring::Wiring;
 use reflow_api::Io;
-use reflow_env::{Clock, Signal};
-use reflow_graph::{EdgeId, ExecutionGraph, JobGraph, Shipping, VertexIndex};
-use reflow_network::output::{KeySelector, Partitioner};
-use reflow_network::{Gate, Hub, Output, Receiver, Sender};
-use reflow_protocol::data::ChannelId;
+use reflow_env::Clock;
+use reflow_graph::EdgeId;
+use reflow_network::output::KeySelector;
+use reflow_network::{Gate, Output};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::snapshot::{Codec, Restore};
-use reflow_types::{ExecutorId, KeyGroupSet, MIN_WATERMARK, MaxParallelism, SubtaskId, SubtaskIndex};
+use reflow_types::{KeyGroupSet, MIN_WATERMARK, MaxParallelism};
 use serde::{Serialize, de::DeserializeOwned};
 use std::sync::Arc;
 
 /// Everything that a task factory needs for one subtask.
-pub struct BuildContext<'a> {
-    /// The job.
-    pub job: &'a JobGraph,
-    /// The attempt's subtasks.
-    pub graph: &'a ExecutionGraph,
+pub struct BuildContext {
+    /// Its place in the attempt's graph.
+    pub wiring: Wiring,
     /// The attempt.
     pub attempt: Attempt,
-    /// The vertex.
-    pub vertex: VertexIndex,
-    /// The subtask.
-    pub subtask: SubtaskId,
-    /// Its index.
-    pub index: SubtaskIndex,
     /// The vertex's name, for messages.
     pub name: String,
     /// The number of key groups of the vertex (of a keyed one).
     pub max_parallelism: MaxParallelism,
     /// The key groups that the subtask owns, if its vertex is keyed.
     pub groups: Option<KeyGroupSet>,
-    /// Where it runs.
-    pub executor: ExecutorId,
-    /// The signals of this executor's slots, by index.
-    pub slots: &'a [Signal],
-    /// The executor's channels.
-    pub hub: &'a Hub,
     /// The slot's storage.
     pub io: Io,
     /// The slot's clock.
@@ -46,22 +33,15 @@ pub struct BuildContext<'a> {
     pub restore: Restore,
     /// In which codec that is.
     pub restore_codec: Codec,
+    /// The subtask comes with a live rescale: it begins at the cut.
+    pub born: Option<Preparation>,
 }
 
-impl BuildContext<'_> {
+impl BuildContext {
     /// The gate over all of the subtask's input channels.
     pub fn gate<T: DeserializeOwned + Send + 'static>(&self) -> Gate<T> {
-        let mut receivers = Vec::new();
-        for (edge, _) in self.job.inputs(self.vertex) {
-            for sender in self.graph.senders(self.job, edge, self.index) {
-                let id = ChannelId { edge, from: sender.id, to: self.subtask };
-                receivers.push(if sender.slot.executor == self.executor {
-                    Receiver::local(self.hub, id, self.own_signal())
-                } else {
-                    Receiver::remote(self.hub, id, self.own_signal(), sender.slot.executor)
-                });
-            }
-        }
+        let all_new = |(id, receiver): (_, Option<_>)| (id, receiver.expect("no channel is there yet"));
+        let receivers = self.wiring.inputs(|_| false).into_iter().map(all_new).collect();
         Gate::new(receivers, self.restore.watermark.unwrap_or(MIN_WATERMARK))
     }
 
@@ -71,34 +51,6 @@ impl BuildContext<'_> {
         T: Serialize + Send + 'static,
         F: KeySelector<T>,
     {
-        let receivers = self.graph.receivers(self.job, edge, self.index);
-        let sender = |receiver: &reflow_graph::Subtask| {
-            let id = ChannelId { edge, from: self.subtask, to: receiver.id };
-            if receiver.slot.executor == self.executor {
-                let signal = self.slots[receiver.slot.index as usize].clone();
-                Sender::local(self.hub, id, self.own_signal(), signal)
-            } else {
-                Sender::remote(self.hub, id, self.own_signal(), receiver.slot.executor)
-            }
-        };
-        let senders = receivers.iter().map(sender).collect();
-        let partitioner = match (self.graph.shipping(self.job, edge), copy) {
-            (Shipping::Hash, _) => {
-                let to = self.job.edges[usize::from(edge.0)].to;
-                let table =
-                    self.graph.vertex(to).table.clone().expect("a keyed vertex has an ownership table");
-                Partitioner::Hash { key, table: Arc::new(table) }
-            }
-            (Shipping::Broadcast, Some(copy)) => Partitioner::Broadcast { copy },
-            (Shipping::Forward, _) => Partitioner::Forward,
-            // Each sender begins at another channel, so that few records do not all go to the first.
-            _ => Partitioner::Rebalance { next: self.index.0 as usize % receivers.len() },
-        };
-        Output::new(senders, partitioner)
-    }
-
-    fn own_signal(&self) -> Signal {
-        let own = &self.graph.vertex(self.vertex).subtasks[self.index.0 as usize];
-        self.slots[own.slot.index as usize].clone()
+        Output::new(edge, self.wiring.outputs(edge, |_| false), key, copy)
     }
 }

@@ -5,18 +5,23 @@
 //! a record passes from one to the next by a call that the compiler can see through.
 //!
 //! Reading order: [`stage`] (what a stage is), [`stages`] (those without key), [`keyed`] (operators with keyed
-//! state), [`task`] (steps, barriers, snapshots), [`slot`] (the thread), [`build`] (what a task is made from).
+//! state), [`task`] (steps, barriers, snapshots, live rescale), [`slot`] (the thread), [`build`] and [`wiring`] (what a
+//! task is made from), [`rescale`] (what it is told of another graph).
 
 pub mod build;
 pub mod failure;
 pub mod keyed;
+pub mod rescale;
 pub mod slot;
 pub mod stage;
 pub mod stages;
 pub mod task;
+pub mod wiring;
 
 pub use build::BuildContext;
 pub use failure::{catch, fail};
+pub use rescale::{Gain, Give, Preparation};
 pub use slot::{DeployedTask, Slot, SlotCommand, SlotEvent, SlotPort};
-pub use stage::{Control, OpenContext, SnapshotContext, Stage};
+pub use stage::{AdoptedState, Control, OpenContext, SnapshotContext, Stage};
 pub use task::{Task, TaskEvent, TaskStep};
+pub use wiring::Wiring;

@@ -4,12 +4,16 @@
 //! here waits; when no task can move, the slot's thread sleeps until its signal is raised.
 
 use crate::failure::catch;
+use crate::rescale::Preparation;
 use crate::task::{Task, TaskEvent, TaskStep};
 use bytes::Bytes;
 use reflow_api::Io;
 use reflow_env::{Clock, Signal, SlotLoop, SlotStep, StoreOp, StoreResult, Ticket};
+use reflow_graph::VertexIndex;
 use reflow_protocol::control::{Failure, SnapshotKind, SubtaskMetrics};
 use reflow_protocol::deployment::Attempt;
+use reflow_protocol::rescale::Part;
+use reflow_protocol::snapshot::{OperatorState, Restore};
 use reflow_types::{CheckpointId, Instant, SubtaskId};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,6 +23,8 @@ use std::time::Duration;
 pub struct DeployedTask {
     /// The subtask.
     pub subtask: SubtaskId,
+    /// Its vertex: by it tasks are ordered.
+    pub vertex: VertexIndex,
     /// The vertex's name, for messages.
     pub name: String,
     /// Runs it.
@@ -48,9 +54,32 @@ pub enum SlotCommand {
         subtask: SubtaskId,
         /// Encoded by the source.
         splits: Vec<Bytes>,
+        /// State that belongs to them.
+        states: Vec<OperatorState>,
         /// No more will come.
         last: bool,
     },
+    /// Run this task as well: it comes with another graph.
+    Add(DeployedTask),
+    /// Drop these tasks: they have left, or do not come.
+    Drop(Vec<SubtaskId>),
+    /// See [`Task::prepare`].
+    Prepare(SubtaskId, Box<Preparation>),
+    /// See [`Task::catch_up`].
+    CatchUp(SubtaskId, CheckpointId, Restore),
+    /// See [`Task::abandon`].
+    Abandon,
+    /// See [`Task::hand_over`].
+    HandOver {
+        /// The old owner.
+        from: SubtaskId,
+        /// The new one.
+        to: SubtaskId,
+        /// What.
+        part: Part,
+    },
+    /// See [`Task::adopt`].
+    Adopt(SubtaskId, Vec<OperatorState>),
     /// An answer from storage.
     Answer(Ticket, StoreResult),
     /// Report metrics.
@@ -139,6 +168,7 @@ pub struct Slot {
 
 struct Running {
     subtask: SubtaskId,
+    vertex: VertexIndex,
     name: String,
     /// `None` once it has failed.
     task: Option<Box<dyn Task>>,
@@ -189,13 +219,7 @@ impl Slot {
         match command {
             SlotCommand::Deploy { attempt, tasks } => {
                 self.attempt = attempt;
-                let running = |task: DeployedTask| Running {
-                    subtask: task.subtask,
-                    name: task.name,
-                    task: Some(task.task),
-                    time: TimeSpent { since: now, ..Default::default() },
-                };
-                self.tasks = tasks.into_iter().rev().map(running).collect();
+                self.tasks = tasks.into_iter().rev().map(|task| Running::new(now, task)).collect();
             }
             SlotCommand::Clear => {
                 self.tasks.clear();
@@ -206,8 +230,30 @@ impl Slot {
             }
             SlotCommand::Completed(checkpoint) => self.each(|task| task.completed(checkpoint)),
             SlotCommand::Aborted(checkpoint) => self.each(|task| task.aborted(checkpoint)),
-            SlotCommand::AssignSplits { subtask, splits, last } => {
-                self.those(|id| id == subtask, |task| task.assign_splits(&splits, last));
+            SlotCommand::AssignSplits { subtask, splits, states, last } => {
+                self.those(|id| id == subtask, |task| task.assign_splits(&splits, states.clone(), last));
+            }
+            SlotCommand::Add(task) => {
+                let behind = self.tasks.partition_point(|other| other.vertex > task.vertex);
+                self.tasks.insert(behind, Running::new(now, task));
+            }
+            SlotCommand::Drop(gone) => self.tasks.retain(|running| !gone.contains(&running.subtask)),
+            SlotCommand::Prepare(subtask, preparation) => {
+                let mut preparation = Some(*preparation);
+                self.those(
+                    |id| id == subtask,
+                    |task| preparation.take().into_iter().for_each(|p| task.prepare(p)),
+                );
+            }
+            SlotCommand::CatchUp(subtask, checkpoint, restore) => {
+                self.those(|id| id == subtask, |task| task.catch_up(checkpoint, &restore));
+            }
+            SlotCommand::Abandon => self.each(|task| task.abandon()),
+            SlotCommand::HandOver { from, to, part } => {
+                self.those(|id| id == to, |task| task.hand_over(from, part.clone()));
+            }
+            SlotCommand::Adopt(subtask, states) => {
+                self.those(|id| id == subtask, |task| task.adopt(states.clone()));
             }
             SlotCommand::Answer(ticket, result) => self.io.answer(ticket, result),
             SlotCommand::Measure => {
@@ -265,6 +311,16 @@ fn failed(attempt: Attempt, subtask: SubtaskId, failure: Failure) -> SlotEvent {
 }
 
 impl Running {
+    fn new(now: Instant, task: DeployedTask) -> Self {
+        Self {
+            subtask: task.subtask,
+            vertex: task.vertex,
+            name: task.name,
+            task: Some(task.task),
+            time: TimeSpent { since: now, ..Default::default() },
+        }
+    }
+
     /// Calls the task, if it has not failed; a failure is its last call.
     fn run<R>(&mut self, call: impl FnOnce(&mut dyn Task) -> R) -> Option<Result<R, Failure>> {
         let task = self.task.as_mut()?;

@@ -1,5 +1,6 @@
 //! What a stage of a chain is.
 
+use crate::wiring::Wiring;
 use reflow_api::Io;
 use reflow_env::Ticket;
 use reflow_protocol::control::SubtaskMetrics;
@@ -18,7 +19,7 @@ pub trait Stage<T>: Control {
 /// cost something.
 ///
 /// The order of calls: `open`; then any; `end` after the last record and the last watermark. `snapshot` comes
-/// between records, `completed` and `aborted` at any time after it.
+/// between records, `completed` and `aborted` at any time after it. A snapshot with a cut comes after `prepare`.
 pub trait Control: Send {
     /// Before the first record: takes back operator state.
     fn open(&mut self, context: &mut OpenContext<'_>);
@@ -43,6 +44,12 @@ pub trait Control: Send {
     fn snapshot(&mut self, context: &mut SnapshotContext<'_>);
     /// A barrier whose checkpoint has been given up: passes it on.
     fn barrier(&mut self, checkpoint: CheckpointId);
+    /// Another graph is to come, with the task at this place or, without one, gone: opens its channels.
+    fn prepare(&mut self, wiring: Option<&Wiring>);
+    /// It does not come after all.
+    fn abandon(&mut self);
+    /// Union and broadcast state of other subtasks that this one is to have, too.
+    fn adopt(&mut self, states: &mut AdoptedState);
     /// A checkpoint is complete.
     fn completed(&mut self, checkpoint: CheckpointId);
     /// A checkpoint has failed.
@@ -60,8 +67,6 @@ pub trait Control: Send {
     fn flush(&mut self);
     /// Shows every keyed table.
     fn tables(&mut self, visit: &mut dyn FnMut(&mut dyn SnapshotTable));
-    /// Keyed state was loaded into the tables: rebuilds what is derived from it.
-    fn loaded(&mut self);
     /// Adds what was counted.
     fn count(&self, metrics: &mut SubtaskMetrics);
 }
@@ -88,32 +93,47 @@ pub struct OpenContext<'a> {
 impl OpenContext<'_> {
     /// Takes the items of an operator's list state. Empty if there are none.
     pub fn take_list<I: DeserializeOwned>(&mut self, operator: &str, name: &str) -> Vec<I> {
-        let mut items = Vec::new();
-        let ours = |state: &OperatorState| state.operator == operator && state.name == name;
-        for state in self.operator.extract_if(.., |state| ours(state)) {
-            for item in &state.items {
-                match postcard::from_bytes(item) {
-                    Ok(item) => items.push(item),
-                    Err(error) => crate::fail(
-                        reflow_protocol::control::Fault::Permanent,
-                        operator,
-                        format!(
-                            "its restored state '{name}' cannot be decoded as {}: {error}",
-                            std::any::type_name::<I>()
-                        ),
+        take_list(self.operator, operator, name)
+    }
+}
+
+/// Operator state of other subtasks.
+pub struct AdoptedState(pub(crate) Vec<OperatorState>);
+
+impl AdoptedState {
+    /// As [`OpenContext::take_list`].
+    pub fn take_list<I: DeserializeOwned>(&mut self, operator: &str, name: &str) -> Vec<I> {
+        take_list(&mut self.0, operator, name)
+    }
+}
+
+fn take_list<I: DeserializeOwned>(states: &mut Vec<OperatorState>, operator: &str, name: &str) -> Vec<I> {
+    let mut items = Vec::new();
+    let ours = |state: &OperatorState| state.operator == operator && state.name == name;
+    for state in states.extract_if(.., |state| ours(state)) {
+        for item in &state.items {
+            match postcard::from_bytes(item) {
+                Ok(item) => items.push(item),
+                Err(error) => crate::fail(
+                    reflow_protocol::control::Fault::Permanent,
+                    operator,
+                    format!(
+                        "its restored state '{name}' cannot be decoded as {}: {error}",
+                        std::any::type_name::<I>()
                     ),
-                }
+                ),
             }
         }
-        items
     }
+    items
 }
 
 /// What a stage hands over at a barrier.
 pub struct SnapshotContext<'a> {
     /// The checkpoint.
     pub checkpoint: CheckpointId,
-    /// Checkpoint or savepoint.
+    /// Checkpoint, cut or savepoint. With a cut, outputs go over to the channels that were prepared, just behind the
+    /// barrier.
     pub kind: SnapshotKind,
     pub(crate) operator: &'a mut Vec<OperatorState>,
     pub(crate) wait_for: &'a mut Vec<Ticket>,
@@ -153,11 +173,13 @@ macro_rules! pass_on {
         $crate::stage::pass_on!(@one [$($own)*] tick(now: reflow_types::Instant));
         $crate::stage::pass_on!(@one [$($own)*] snapshot(context: &mut $crate::stage::SnapshotContext<'_>));
         $crate::stage::pass_on!(@one [$($own)*] barrier(checkpoint: reflow_types::CheckpointId));
+        $crate::stage::pass_on!(@one [$($own)*] prepare(wiring: Option<&$crate::Wiring>));
+        $crate::stage::pass_on!(@one [$($own)*] abandon());
+        $crate::stage::pass_on!(@one [$($own)*] adopt(states: &mut $crate::stage::AdoptedState));
         $crate::stage::pass_on!(@one [$($own)*] completed(checkpoint: reflow_types::CheckpointId));
         $crate::stage::pass_on!(@one [$($own)*] aborted(checkpoint: reflow_types::CheckpointId));
         $crate::stage::pass_on!(@one [$($own)*] end());
         $crate::stage::pass_on!(@one [$($own)*] flush());
-        $crate::stage::pass_on!(@one [$($own)*] loaded());
         $crate::stage::pass_on!(@one [$($own)*] resume() -> bool);
         $crate::stage::pass_on!(@one [$($own)*] has_room() -> bool);
         $crate::stage::pass_on!(@one [$($own)*] tables(visit: &mut dyn FnMut(&mut dyn reflow_state::SnapshotTable)));
@@ -184,11 +206,11 @@ macro_rules! pass_on {
     (@unless idle [idle $($rest:ident)*] { $($item:tt)* }) => {};
     (@unless tick [tick $($rest:ident)*] { $($item:tt)* }) => {};
     (@unless snapshot [snapshot $($rest:ident)*] { $($item:tt)* }) => {};
+    (@unless adopt [adopt $($rest:ident)*] { $($item:tt)* }) => {};
     (@unless completed [completed $($rest:ident)*] { $($item:tt)* }) => {};
     (@unless aborted [aborted $($rest:ident)*] { $($item:tt)* }) => {};
     (@unless end [end $($rest:ident)*] { $($item:tt)* }) => {};
     (@unless flush [flush $($rest:ident)*] { $($item:tt)* }) => {};
-    (@unless loaded [loaded $($rest:ident)*] { $($item:tt)* }) => {};
     (@unless resume [resume $($rest:ident)*] { $($item:tt)* }) => {};
     (@unless tables [tables $($rest:ident)*] { $($item:tt)* }) => {};
     (@unless next_wakeup [next_wakeup $($rest:ident)*] { $($item:tt)* }) => {};

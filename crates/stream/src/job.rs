@@ -6,7 +6,7 @@ use reflow_runtime::{BuildContext, Task};
 use std::sync::Arc;
 
 /// Makes the task of one subtask.
-pub type TaskFactory = Box<dyn Fn(&mut BuildContext<'_>) -> Box<dyn Task> + Send>;
+pub type TaskFactory = Box<dyn Fn(&mut BuildContext) -> Box<dyn Task> + Send>;
 
 /// Makes a source's enumerator.
 pub type EnumeratorFactory = Box<dyn Fn() -> Box<dyn Enumerator> + Send>;

@@ -15,7 +15,7 @@ pub trait Pipeline: Send + 'static {
     /// What comes out at its end.
     type Out: Send + 'static;
     /// Makes a task whose records end in `down`.
-    fn build<D: Stage<Self::Out> + 'static>(&self, down: D, context: &mut BuildContext<'_>) -> Box<dyn Task>;
+    fn build<D: Stage<Self::Out> + 'static>(&self, down: D, context: &mut BuildContext) -> Box<dyn Task>;
 }
 
 /// An operator within a chain.
@@ -25,7 +25,7 @@ pub trait Link<T>: Send + 'static {
     /// The stage that runs it.
     type Stage<D: Stage<Self::Out> + 'static>: Stage<T> + 'static;
     /// The stage, before `next`.
-    fn attach<D: Stage<Self::Out> + 'static>(&self, next: D, context: &BuildContext<'_>) -> Self::Stage<D>;
+    fn attach<D: Stage<Self::Out> + 'static>(&self, next: D, context: &BuildContext) -> Self::Stage<D>;
 }
 
 /// A chain with one more operator.
@@ -36,14 +36,14 @@ pub struct Then<P, L> {
 
 impl<P: Pipeline, L: Link<P::Out>> Pipeline for Then<P, L> {
     type Out = L::Out;
-    fn build<D: Stage<L::Out> + 'static>(&self, down: D, context: &mut BuildContext<'_>) -> Box<dyn Task> {
+    fn build<D: Stage<L::Out> + 'static>(&self, down: D, context: &mut BuildContext) -> Box<dyn Task> {
         self.before.build(self.link.attach(down, context), context)
     }
 }
 
 /// The uid of the operator at a place in the chain of the vertex that is being built.
-pub(crate) fn uid(context: &BuildContext<'_>, place: usize) -> String {
-    context.job.vertex(context.vertex).operators[place].uid.clone()
+pub(crate) fn uid(context: &BuildContext, place: usize) -> String {
+    context.wiring.job.vertex(context.wiring.vertex).operators[place].uid.clone()
 }
 
 /// Reads a source.
@@ -51,10 +51,10 @@ pub struct SourceHead<S>(pub(crate) S);
 
 impl<S: Source> Pipeline for SourceHead<S> {
     type Out = S::Item;
-    fn build<D: Stage<S::Item> + 'static>(&self, down: D, context: &mut BuildContext<'_>) -> Box<dyn Task> {
+    fn build<D: Stage<S::Item> + 'static>(&self, down: D, context: &mut BuildContext) -> Box<dyn Task> {
         let reader = self.0.reader(&ReaderContext {
-            index: context.index,
-            parallelism: context.graph.vertex(context.vertex).parallelism(),
+            index: context.wiring.index,
+            parallelism: context.wiring.parallelism(),
             io: context.io.clone(),
         });
         Box::new(SourceTask::new(uid(context, 0), reader, down, context))
@@ -66,7 +66,7 @@ pub struct GateHead<T>(pub(crate) PhantomData<fn() -> T>);
 
 impl<T: DeserializeOwned + Send + 'static> Pipeline for GateHead<T> {
     type Out = T;
-    fn build<D: Stage<T> + 'static>(&self, down: D, context: &mut BuildContext<'_>) -> Box<dyn Task> {
+    fn build<D: Stage<T> + 'static>(&self, down: D, context: &mut BuildContext) -> Box<dyn Task> {
         Box::new(InputTask::new(context.gate::<T>(), Unkeyed::new(down), context))
     }
 }
@@ -86,7 +86,7 @@ where
     A::Out: Send + 'static,
 {
     type Out = A::Out;
-    fn build<D: Stage<A::Out> + 'static>(&self, down: D, context: &mut BuildContext<'_>) -> Box<dyn Task> {
+    fn build<D: Stage<A::Out> + 'static>(&self, down: D, context: &mut BuildContext) -> Box<dyn Task> {
         let head = Rolling::new(self.key.clone(), self.aggregate.clone(), context.max_parallelism, down);
         Box::new(InputTask::new(context.gate::<T>(), head, context))
     }
@@ -107,7 +107,7 @@ where
     P::Out: Send + 'static,
 {
     type Out = P::Out;
-    fn build<D: Stage<P::Out> + 'static>(&self, down: D, context: &mut BuildContext<'_>) -> Box<dyn Task> {
+    fn build<D: Stage<P::Out> + 'static>(&self, down: D, context: &mut BuildContext) -> Box<dyn Task> {
         let (key, function) = (self.key.clone(), self.function.clone());
         let head = Process::new(uid(context, 0), key, function, context.max_parallelism, down);
         Box::new(InputTask::new(context.gate::<T>(), head, context))
@@ -131,7 +131,7 @@ where
     C::Out: Send + 'static,
 {
     type Out = C::Out;
-    fn build<D: Stage<C::Out> + 'static>(&self, down: D, context: &mut BuildContext<'_>) -> Box<dyn Task> {
+    fn build<D: Stage<C::Out> + 'static>(&self, down: D, context: &mut BuildContext) -> Box<dyn Task> {
         let head = WindowOperator::new(
             uid(context, 0),
             self.key.clone(),
@@ -154,7 +154,7 @@ where
 {
     type Out = U;
     type Stage<D: Stage<U> + 'static> = Map<F, U, D>;
-    fn attach<D: Stage<U> + 'static>(&self, next: D, _: &BuildContext<'_>) -> Map<F, U, D> {
+    fn attach<D: Stage<U> + 'static>(&self, next: D, _: &BuildContext) -> Map<F, U, D> {
         Map::new(self.0.clone(), next)
     }
 }
@@ -171,7 +171,7 @@ where
 {
     type Out = I::Item;
     type Stage<D: Stage<I::Item> + 'static> = FlatMap<F, I, D>;
-    fn attach<D: Stage<I::Item> + 'static>(&self, next: D, _: &BuildContext<'_>) -> FlatMap<F, I, D> {
+    fn attach<D: Stage<I::Item> + 'static>(&self, next: D, _: &BuildContext) -> FlatMap<F, I, D> {
         FlatMap::new(self.0.clone(), next)
     }
 }
@@ -182,7 +182,7 @@ pub struct FilterLink<F>(pub(crate) F);
 impl<T: Send + 'static, F: FnMut(&T) -> bool + Clone + Send + 'static> Link<T> for FilterLink<F> {
     type Out = T;
     type Stage<D: Stage<T> + 'static> = Filter<F, D>;
-    fn attach<D: Stage<T> + 'static>(&self, next: D, _: &BuildContext<'_>) -> Filter<F, D> {
+    fn attach<D: Stage<T> + 'static>(&self, next: D, _: &BuildContext) -> Filter<F, D> {
         Filter::new(self.0.clone(), next)
     }
 }
@@ -193,7 +193,7 @@ pub struct InspectLink<F>(pub(crate) F);
 impl<T: Send + 'static, F: FnMut(&T) + Clone + Send + 'static> Link<T> for InspectLink<F> {
     type Out = T;
     type Stage<D: Stage<T> + 'static> = Inspect<F, D>;
-    fn attach<D: Stage<T> + 'static>(&self, next: D, _: &BuildContext<'_>) -> Inspect<F, D> {
+    fn attach<D: Stage<T> + 'static>(&self, next: D, _: &BuildContext) -> Inspect<F, D> {
         Inspect::new(self.0.clone(), next)
     }
 }
@@ -209,8 +209,8 @@ pub struct TimeLink<F> {
 impl<T: Send + 'static, F: TimeSelector<T>> Link<T> for TimeLink<F> {
     type Out = T;
     type Stage<D: Stage<T> + 'static> = AssignTime<T, F, D>;
-    fn attach<D: Stage<T> + 'static>(&self, next: D, context: &BuildContext<'_>) -> AssignTime<T, F, D> {
+    fn attach<D: Stage<T> + 'static>(&self, next: D, context: &BuildContext) -> AssignTime<T, F, D> {
         let stage = AssignTime::new(uid(context, self.place), self.time.clone(), self.watermarks, next);
-        if context.job.vertex(context.vertex).source { stage } else { stage.behind_gate() }
+        if context.wiring.job.vertex(context.wiring.vertex).source { stage } else { stage.behind_gate() }
     }
 }

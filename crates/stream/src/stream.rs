@@ -255,7 +255,7 @@ impl<P: Pipeline<Out: Data>> Stream<P> {
     }
 }
 
-type EdgeMaker<T> = Box<dyn Fn(&BuildContext<'_>) -> Box<dyn Edge<T>> + Send>;
+type EdgeMaker<T> = Box<dyn Fn(&BuildContext) -> Box<dyn Edge<T>> + Send>;
 type EdgeMakers<T> = Arc<Mutex<Vec<EdgeMaker<T>>>>;
 
 /// A stream from which several others go on.
@@ -269,7 +269,7 @@ impl<T: Data + Clone + Sync> SharedStream<T> {
     /// A stream that goes on from here.
     pub fn stream(&self) -> Stream<GateHead<T>> {
         let edge = self.env.borrow_mut().reserve_edge(self.vertex, Shipping::Forward);
-        let make = move |context: &BuildContext<'_>| -> Box<dyn Edge<T>> {
+        let make = move |context: &BuildContext| -> Box<dyn Edge<T>> {
             Box::new(context.output::<T, NoKey>(edge, NoKey, None))
         };
         self.edges.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(make));

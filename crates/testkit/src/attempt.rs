@@ -10,9 +10,9 @@ use reflow_graph::{ExecutionGraph, ExecutionVertex, Subtask, Vertex};
 use reflow_protocol::control::Failure;
 use reflow_protocol::deployment::Attempt as AttemptId;
 use reflow_protocol::snapshot::{Codec, Restore};
-use reflow_runtime::{BuildContext, DeployedTask, SlotCommand};
+use reflow_runtime::{BuildContext, DeployedTask, SlotCommand, Wiring};
 use reflow_stream::Job;
-use reflow_types::{MaxParallelism, OwnershipTable, SlotId, SubtaskId, SubtaskIndex};
+use reflow_types::{GraphVersion, MaxParallelism, OwnershipTable, SlotId, SubtaskId, SubtaskIndex};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -87,32 +87,38 @@ impl Attempt {
         let mut restore: BTreeMap<SubtaskId, Restore> = restore.into_iter().collect();
         let mut tasks: Vec<Vec<DeployedTask>> = (0..slots).map(|_| Vec::new()).collect();
         let (mut participants, mut failures) = (Vec::new(), Vec::new());
+        let shared = Arc::new(graph.clone());
         for (vertex, index, subtask) in graph.subtasks() {
             let slot = index.0 as usize;
             let executor = &machines.executors[slot % executors];
             let table = graph.vertex(vertex).table.as_ref();
             let name = job.graph.vertex(vertex).name.clone();
             participants.push(Participant { subtask: subtask.id, vertex, index });
-            let mut context = BuildContext {
-                job: &job.graph,
-                graph,
-                attempt: id,
+            let wiring = Wiring {
+                job: job.graph.clone(),
+                graph: shared.clone(),
+                version: GraphVersion(0),
                 vertex,
                 subtask: subtask.id,
                 index,
+                executor: executor.id,
+                slots: executor.signals.clone().into(),
+                hub: executor.hub.clone(),
+            };
+            let mut context = BuildContext {
+                wiring,
+                attempt: id,
                 name: name.clone(),
                 max_parallelism: table.map_or(MaxParallelism::DEFAULT, OwnershipTable::max_parallelism),
                 groups: table.map(|table| table.groups_of(index)),
-                executor: executor.id,
-                slots: &executor.signals,
-                hub: &executor.hub,
                 io: machines.slots[slot].io.clone(),
                 clock: Arc::new(clock.clone()) as Arc<dyn Clock>,
                 restore: restore.remove(&subtask.id).unwrap_or_default(),
                 restore_codec,
+                born: None,
             };
             match reflow_runtime::catch(&name, || job.factories[usize::from(vertex.0)](&mut context)) {
-                Ok(task) => tasks[slot].push(DeployedTask { subtask: subtask.id, name, task }),
+                Ok(task) => tasks[slot].push(DeployedTask { subtask: subtask.id, vertex, name, task }),
                 Err(failure) => failures.push(failure),
             }
         }
@@ -130,7 +136,8 @@ impl Attempt {
             of_reader[number % readers.len()].push(split);
         }
         for ((index, reader), splits) in readers.iter().enumerate().zip(of_reader) {
-            let command = SlotCommand::AssignSplits { subtask: reader.id, splits, last: true };
+            let command =
+                SlotCommand::AssignSplits { subtask: reader.id, splits, states: Vec::new(), last: true };
             self.machines.slots[index].port.tell(command);
         }
     }

@@ -90,6 +90,11 @@ impl<T: Clone + Send> Reader for FeedReader<T> {
         self.complete = true;
     }
 
+    fn release(&mut self, keep: usize) -> Vec<(u64, FeedSplit)> {
+        let released = self.splits.split_off(keep.min(self.splits.len()));
+        released.into_iter().map(|split| (split.number, split)).collect()
+    }
+
     fn poll(&mut self, _: Instant, out: &mut impl Emit<T>) -> Result<Polled, UserError> {
         let shared = self.feed.lock();
         let mut more = false;

@@ -382,6 +382,12 @@ impl Harness {
                 self.failures.push(failure);
                 Vec::new()
             }
+            // Only a live rescale makes a task say these.
+            TaskEvent::Prepared { .. }
+            | TaskEvent::Refused { .. }
+            | TaskEvent::Cut { .. }
+            | TaskEvent::HandOver { .. }
+            | TaskEvent::Installed { .. } => Vec::new(),
         };
         self.carry_out(effects);
     }

@@ -86,6 +86,17 @@ impl<D: Decoder> Reader for FileReader<D> {
         self.complete = true;
     }
 
+    fn release(&mut self, keep: usize) -> Vec<(u64, FileSplit)> {
+        let mut released = Vec::new();
+        while self.active.len() + self.waiting.len() > keep {
+            // Those that wait are the cheapest to give: nothing of them has been read ahead.
+            let waits = self.waiting.pop_last().map(|(_, split)| split);
+            let Some(split) = waits.or_else(|| self.active.pop().map(|active| active.split)) else { break };
+            released.push((split.number, split));
+        }
+        released
+    }
+
     fn poll(&mut self, now: Instant, out: &mut impl Emit<D::Item>) -> Result<Polled, UserError> {
         let mut wake = None;
         let mut starved = 0; // so many splits in a row had nothing

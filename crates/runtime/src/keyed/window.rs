@@ -1,7 +1,6 @@
 //! Windows: one pane for each key and window that has records.
 //!
-//! Panes stand in one table, by key and window end. An index from window end to keys, rebuilt at restore, says
-//! which panes are due, so that a watermark wakes only those: a pane costs nothing while it waits. When many are
+//! Panes stand in one table, by key and window end. An index from window end to keys says which panes are due, so that a watermark wakes only those: a pane costs nothing while it waits. When many are
 //! due at once, they fire a step at a time; meanwhile no record is taken and the watermark is not passed on.
 
 use super::Head;
@@ -12,7 +11,7 @@ use reflow_api::window::{Assigner, Elements, Evictor, Trigger, Window, Windowed}
 use reflow_network::Row;
 use reflow_network::output::KeySelector;
 use reflow_protocol::control::{Fault, SubtaskMetrics};
-use reflow_state::{KeyedTable, Scoped, SnapshotTable, TableId};
+use reflow_state::{Index, Indexed, KeyedTable, Scoped, SnapshotTable, TableId};
 use reflow_types::{Key, KeyHash, MAX_WATERMARK, MIN_WATERMARK, MaxParallelism, NO_TIMESTAMP, Timestamp};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
@@ -98,7 +97,39 @@ struct Pane<A, S> {
 }
 
 /// By key and window end.
-type Panes<K, A, S> = KeyedTable<Scoped<K, Timestamp>, Pane<A, S>>;
+type Panes<K, A, S> = Indexed<Scoped<K, Timestamp>, Pane<A, S>, Due<K>>;
+
+/// The keys of the panes by their end; not of windows without end.
+struct Due<K> {
+    by_end: BTreeMap<Timestamp, Vec<(KeyHash, K)>>,
+}
+
+impl<K> Default for Due<K> {
+    fn default() -> Self {
+        Self { by_end: BTreeMap::new() }
+    }
+}
+
+impl<K: Key> Index<Scoped<K, Timestamp>> for Due<K> {
+    fn enter(&mut self, at: &Scoped<K, Timestamp>) {
+        if at.scope != MAX_WATERMARK {
+            self.by_end.entry(at.scope).or_default().push((at.key.key_hash(), at.key.clone()));
+        }
+    }
+
+    fn clear(&mut self) {
+        self.by_end.clear();
+    }
+
+    fn knows(&self, at: &Scoped<K, Timestamp>) -> bool {
+        let due = self.by_end.get(&at.scope);
+        at.scope == MAX_WATERMARK || due.is_some_and(|keys| keys.iter().any(|(_, key)| *key == at.key))
+    }
+
+    fn bytes_per_key() -> usize {
+        size_of::<(KeyHash, K)>()
+    }
+}
 
 /// The window operator.
 pub struct WindowOperator<T, F: KeySelector<T>, W, G: Trigger<T>, C: Contents<F::Key, T>, D> {
@@ -109,8 +140,6 @@ pub struct WindowOperator<T, F: KeySelector<T>, W, G: Trigger<T>, C: Contents<F:
     contents: C,
     panes: Panes<F::Key, C::Acc, G::State>,
     scope: Scope,
-    /// The keys of the panes that end there; not for windows without end.
-    due: BTreeMap<Timestamp, Vec<(KeyHash, F::Key)>>,
     firing: Option<Firing<F::Key>>,
     watermark: Timestamp,
     late: u64,
@@ -166,9 +195,8 @@ where
             assigner,
             trigger,
             contents,
-            panes: KeyedTable::new(TableId(0), "panes", max),
+            panes: Indexed::over(KeyedTable::new(TableId(0), "panes", max)),
             scope: Scope::default(),
-            due: BTreeMap::new(),
             firing: None,
             watermark: MIN_WATERMARK,
             late: 0,
@@ -178,14 +206,15 @@ where
 
     /// Takes the panes that are due next, and says whether there are any.
     fn begin_firing(&mut self, watermark: Timestamp) -> bool {
-        let due = self.due.first_key_value().map(|(end, _)| *end);
+        let due = self.panes.index.by_end.first_key_value().map(|(end, _)| *end);
         let (end, keys) = match due {
             Some(end) if self.assigner.ending_at(end).max_timestamp() <= watermark => {
-                (end, self.due.remove(&end).unwrap_or_default())
+                (end, self.panes.index.by_end.remove(&end).unwrap_or_default())
             }
-            _ if watermark == MAX_WATERMARK && !self.panes.is_empty() => {
+            _ if watermark == MAX_WATERMARK && !self.panes.table.is_empty() => {
                 let end = Window::GLOBAL.end;
-                let keys = self.panes.iter().map(|(at, _)| (at.key.key_hash(), at.key.clone())).collect();
+                let keys =
+                    self.panes.table.iter().map(|(at, _)| (at.key.key_hash(), at.key.clone())).collect();
                 (end, keys)
             }
             _ => return false,
@@ -198,7 +227,7 @@ where
         let window = self.assigner.ending_at(end);
         let scoped = Scoped { key, scope: end };
         let hash = Scoped::<F::Key, Timestamp>::hash(hash, &end);
-        let Some(mut pane) = self.panes.remove(hash, &scoped) else { return };
+        let Some(mut pane) = self.panes.table.remove(hash, &scoped) else { return };
         if self.trigger.on_end(&window, &mut pane.trigger).fires()
             && let Some(out) = self.contents.fire(&scoped.key, window, &mut pane.acc)
         {
@@ -259,7 +288,8 @@ where
             out_of_range(&self.operator, row.time);
         }
         let key = self.key.key(&row.value);
-        let Self { assigner, trigger, contents, panes, scope, due, next, late, watermark, .. } = self;
+        let Self { assigner, trigger, contents, panes, scope, next, late, watermark, .. } = self;
+        let Indexed { table: panes, index: due } = panes;
         // A record is late if all of its windows are over.
         let (mut over, mut open) = (false, false);
         assigner.assign(row.time, |window| {
@@ -273,7 +303,7 @@ where
             let hash = scope.hash::<F::Key>(row.hash, end);
             let pane = panes.upsert(hash, &scoped, || {
                 if end != MAX_WATERMARK {
-                    due.entry(end).or_default().push((row.hash, key.clone()));
+                    due.by_end.entry(end).or_default().push((row.hash, key.clone()));
                 }
                 Pane { acc: contents.create(), trigger: G::State::default() }
             });
@@ -294,7 +324,7 @@ where
 
     #[inline]
     fn expect(&self, row: &Row<T>) {
-        self.panes.prefetch(KeyHash(row.hash.0 ^ self.scope.bits));
+        self.panes.table.prefetch(KeyHash(row.hash.0 ^ self.scope.bits));
     }
 }
 
@@ -307,7 +337,7 @@ where
     C: Contents<F::Key, T>,
     D: Stage<C::Out>,
 {
-    pass_on!(except { open watermark resume end tables loaded count });
+    pass_on!(except { open watermark resume end tables count });
 
     fn open(&mut self, context: &mut OpenContext<'_>) {
         self.watermark = context.watermark;
@@ -338,14 +368,6 @@ where
     fn tables(&mut self, visit: &mut dyn FnMut(&mut dyn SnapshotTable)) {
         visit(&mut self.panes);
         self.next.tables(visit);
-    }
-
-    fn loaded(&mut self) {
-        self.due.clear();
-        for (at, _) in self.panes.iter().filter(|(at, _)| at.scope != MAX_WATERMARK) {
-            self.due.entry(at.scope).or_default().push((at.key.key_hash(), at.key.clone()));
-        }
-        self.next.loaded();
     }
 
     fn count(&self, metrics: &mut SubtaskMetrics) {

@@ -4,7 +4,7 @@
 //! reader has it, also before its first record; otherwise a file that is read first would make all others late.
 //! What a split has reached is kept over restarts (union state: wherever the split goes, its watermark is).
 
-use crate::stage::{Control, OpenContext, SnapshotContext, Stage, pass_on};
+use crate::stage::{AdoptedState, Control, OpenContext, SnapshotContext, Stage, pass_on};
 use reflow_api::Watermarks;
 use reflow_protocol::control::Fault;
 use reflow_protocol::snapshot::Redistribution;
@@ -55,6 +55,8 @@ struct Split {
     active: Instant,
 }
 
+/// The name of its state.
+const WATERMARKS: &str = "watermarks";
 /// Records that come from another task belong to no split.
 const NO_SPLIT: u64 = u64::MAX;
 
@@ -84,6 +86,15 @@ impl<T, F, D: Control> AssignTime<T, F, D> {
     pub fn behind_gate(mut self) -> Self {
         self.behind_gate = true;
         self
+    }
+
+    /// Takes note of what splits had reached.
+    fn restore(&mut self, reached: Vec<(u64, Timestamp)>) {
+        for (split, reached) in reached {
+            let known = self.restored.entry(split).or_insert(reached);
+            // Behind a gate each subtask had reached something else, and anyone may get what another was to get.
+            *known = if split == NO_SPLIT { reached.min(*known) } else { reached.max(*known) };
+        }
     }
 
     /// Books the records since the last look to the current split.
@@ -142,16 +153,13 @@ fn out_of_range(operator: &str, time: Timestamp) -> ! {
 }
 
 impl<T, F: Send, D: Control> Control for AssignTime<T, F, D> {
-    pass_on!(except { open split_added split split_ended watermark idle tick snapshot end next_wakeup });
+    pass_on!(except { open split_added split split_ended watermark idle tick snapshot adopt end next_wakeup });
 
     fn open(&mut self, context: &mut OpenContext<'_>) {
         self.now = context.now;
         self.without_split_since = context.now;
-        for (split, reached) in context.take_list::<(u64, Timestamp)>(&self.operator, "watermarks") {
-            let known = self.restored.entry(split).or_insert(reached);
-            // Behind a gate each subtask had reached something else, and anyone may get what another was to get.
-            *known = if split == NO_SPLIT { reached.min(*known) } else { reached.max(*known) };
-        }
+        let reached = context.take_list(&self.operator, WATERMARKS);
+        self.restore(reached);
         if self.behind_gate {
             let reached = self.restored.get(&NO_SPLIT).copied().unwrap_or(MIN_WATERMARK);
             self.splits.insert(NO_SPLIT, Split { highest: reached, active: self.now });
@@ -215,8 +223,17 @@ impl<T, F: Send, D: Control> Control for AssignTime<T, F, D> {
         // The watermark that belongs to the records so far goes before the barrier, so that it is not lost.
         self.advance();
         let reached = self.splits.iter().map(|(split, state)| (*split, state.highest));
-        context.put_list(&self.operator, "watermarks", Redistribution::Union, reached);
+        context.put_list(&self.operator, WATERMARKS, Redistribution::Union, reached);
         self.next.snapshot(context);
+    }
+
+    fn adopt(&mut self, states: &mut AdoptedState) {
+        let reached = states.take_list(&self.operator, WATERMARKS);
+        self.restore(reached);
+        if let (Some(own), Some(reached)) = (self.splits.get_mut(&NO_SPLIT), self.restored.get(&NO_SPLIT)) {
+            own.highest = own.highest.max(*reached);
+        }
+        self.next.adopt(states);
     }
 
     fn end(&mut self) {

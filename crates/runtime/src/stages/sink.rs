@@ -4,7 +4,8 @@
 //! commit is confirmed, the transaction stays in every later checkpoint (split state), so that after a failure
 //! whoever gets it commits it again.
 
-use crate::stage::{Control, OpenContext, SnapshotContext, Stage};
+use crate::stage::{AdoptedState, Control, OpenContext, SnapshotContext, Stage};
+use crate::wiring::Wiring;
 use bytes::Bytes;
 use reflow_api::{Io, Sink, Transaction, Writer, sink::WriterContext};
 use reflow_env::Ticket;
@@ -178,6 +179,9 @@ impl<S: Sink> Control for SinkStage<S> {
     }
 
     fn barrier(&mut self, _: CheckpointId) {}
+    fn prepare(&mut self, _: Option<&Wiring>) {}
+    fn abandon(&mut self) {}
+    fn adopt(&mut self, _: &mut AdoptedState) {}
 
     fn completed(&mut self, checkpoint: CheckpointId) {
         let now = self.opened.as_ref().map_or(Instant::default(), |opened| opened.now);
@@ -216,6 +220,5 @@ impl<S: Sink> Control for SinkStage<S> {
     }
 
     fn tables(&mut self, _: &mut dyn FnMut(&mut dyn SnapshotTable)) {}
-    fn loaded(&mut self) {}
     fn count(&self, _: &mut SubtaskMetrics) {}
 }

@@ -1,10 +1,11 @@
 //! The end of a chain whose records go to other tasks.
 
-use crate::stage::{Control, OpenContext, SnapshotContext, Stage};
+use crate::stage::{AdoptedState, Control, OpenContext, SnapshotContext, Stage};
+use crate::wiring::Wiring;
 use reflow_network::output::KeySelector;
-use reflow_network::{Output, Row};
+use reflow_network::{Output, Partitioner, Row};
 use reflow_protocol::control::SubtaskMetrics;
-use reflow_state::SnapshotTable;
+use reflow_state::{SnapshotKind, SnapshotTable};
 use reflow_types::{CheckpointId, Instant, KeyHash, Timestamp};
 use serde::Serialize;
 
@@ -17,6 +18,12 @@ impl<T, F> Tail<T, F> {
     /// Sends to `output`.
     pub fn new(output: Output<T, F>) -> Self {
         Self { output }
+    }
+}
+
+impl<T: Serialize + Send + 'static, F: KeySelector<T>> Tail<T, F> {
+    fn switch(&mut self) {
+        self.output.switch();
     }
 }
 
@@ -43,6 +50,12 @@ pub trait Edge<T>: Send {
     fn idle(&mut self, idle: bool);
     /// See [`Output::barrier`].
     fn barrier(&mut self, checkpoint: CheckpointId);
+    /// See [`Output::prepare`].
+    fn prepare(&mut self, wiring: Option<&Wiring>);
+    /// See [`Output::abandon`].
+    fn abandon(&mut self);
+    /// See [`Output::switch`].
+    fn switch(&mut self);
     /// See [`Output::end`].
     fn end(&mut self);
     /// See [`Output::sent`].
@@ -71,12 +84,31 @@ impl<T: Serialize + Clone + Send + Sync + 'static, F: KeySelector<T>> Edge<T> fo
     fn barrier(&mut self, checkpoint: CheckpointId) {
         self.barrier(checkpoint);
     }
+    fn prepare(&mut self, wiring: Option<&Wiring>) {
+        prepare(self, wiring);
+    }
+    fn abandon(&mut self) {
+        self.abandon();
+    }
+    fn switch(&mut self) {
+        self.switch();
+    }
     fn end(&mut self) {
         self.end();
     }
     fn sent(&self) -> (u64, u64) {
         self.sent()
     }
+}
+
+fn prepare<T, F>(output: &mut Output<T, F>, wiring: Option<&Wiring>)
+where
+    T: Serialize + Send + 'static,
+    F: KeySelector<T>,
+{
+    let gone = || (Vec::new(), Partitioner::Forward);
+    let routes = wiring.map_or_else(gone, |wiring| wiring.outputs(output.edge(), |id| output.has(id)));
+    output.prepare(routes);
 }
 
 /// Several edges: each gets every record. Records are collected first, so that an edge is called a batch at a
@@ -97,6 +129,10 @@ impl<T> SharedTail<T> {
             edge.push_all(&self.rows);
         }
         self.rows.clear();
+    }
+
+    fn switch(&mut self) {
+        self.edges.iter_mut().for_each(|edge| edge.switch());
     }
 
     fn control(&mut self, tell: impl Fn(&mut dyn Edge<T>)) {
@@ -131,14 +167,17 @@ macro_rules! end_of_chain {
         }
         fn snapshot(&mut self, context: &mut SnapshotContext<'_>) {
             self.barrier(context.checkpoint);
+            if context.kind == SnapshotKind::Cut {
+                self.switch();
+            }
         }
+        fn adopt(&mut self, _: &mut AdoptedState) {}
         fn completed(&mut self, _: CheckpointId) {}
         fn aborted(&mut self, _: CheckpointId) {}
         fn is_settled(&self) -> bool {
             true
         }
         fn tables(&mut self, _: &mut dyn FnMut(&mut dyn SnapshotTable)) {}
-        fn loaded(&mut self) {}
     };
 }
 
@@ -152,6 +191,12 @@ impl<T: Serialize + Send + 'static, F: KeySelector<T>> Control for Tail<T, F> {
     }
     fn barrier(&mut self, checkpoint: CheckpointId) {
         self.output.barrier(checkpoint);
+    }
+    fn prepare(&mut self, wiring: Option<&Wiring>) {
+        prepare(&mut self.output, wiring);
+    }
+    fn abandon(&mut self) {
+        self.output.abandon();
     }
     fn end(&mut self) {
         self.output.end();
@@ -182,6 +227,12 @@ impl<T: Send> Control for SharedTail<T> {
     }
     fn barrier(&mut self, checkpoint: CheckpointId) {
         self.control(|edge| edge.barrier(checkpoint));
+    }
+    fn prepare(&mut self, wiring: Option<&Wiring>) {
+        self.edges.iter_mut().for_each(|edge| edge.prepare(wiring));
+    }
+    fn abandon(&mut self) {
+        self.edges.iter_mut().for_each(|edge| edge.abandon());
     }
     fn end(&mut self) {
         self.control(|edge| edge.end());

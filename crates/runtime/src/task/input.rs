@@ -1,17 +1,26 @@
 //! A task whose head reads a gate.
 
+use super::arriving::{Arriving, Step};
+use super::giving::Giving;
+use super::moving::Moving;
 use super::restore::Restoring;
 use super::snapshot::{AtBarrier, Identity, Snapshots};
 use super::{Task, TaskEvent, TaskStep};
 use crate::build::BuildContext;
 use crate::keyed::Head;
-use crate::stage::OpenContext;
+use crate::rescale::Preparation;
+use crate::stage::{AdoptedState, OpenContext};
+use crate::wiring::Wiring;
 use bytes::Bytes;
 use reflow_env::Clock;
 use reflow_network::{Gate, GateEvent, Row};
 use reflow_protocol::control::{Fault, SnapshotKind, SubtaskMetrics};
+use reflow_protocol::rescale::Part;
+use reflow_protocol::snapshot::{OperatorState, Restore};
 use reflow_state::PREFETCH_DISTANCE;
-use reflow_types::{CheckpointId, Instant, MAX_WATERMARK};
+use reflow_types::{
+    CheckpointId, Instant, KeyGroupSet, MAX_WATERMARK, MIN_WATERMARK, MaxParallelism, SubtaskId,
+};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +29,15 @@ use std::time::Duration;
 const STEP: Duration = Duration::from_millis(1);
 /// Records that have waited in an output for company leave after this long.
 const LINGER: Duration = Duration::from_millis(2);
+
+/// How many slots of tables are freed by one step.
+const DISCARD_SLOTS: usize = 2 * 1024;
+
+/// The key groups of a subtask in its graph, if its vertex is keyed.
+fn groups(wiring: &Wiring) -> Option<KeyGroupSet> {
+    let table = wiring.graph.vertex(wiring.vertex).table.as_ref();
+    table.map(|table| table.groups_of(wiring.index))
+}
 
 /// A task whose head reads a gate.
 pub struct InputTask<T, H> {
@@ -35,6 +53,20 @@ pub struct InputTask<T, H> {
     snapshots: Snapshots,
     /// A barrier that waits for its trigger.
     barrier: Option<(CheckpointId, Duration)>,
+    max: MaxParallelism,
+    /// Another graph that is to come.
+    prepared: Option<Preparation>,
+    arriving: Arriving,
+    /// Key groups are on their way.
+    moving: Option<Moving<T>>,
+    /// Parts of hand-overs that came before the cut.
+    early: Vec<(SubtaskId, Part)>,
+    /// What a call between steps had to say.
+    said: Vec<TaskEvent>,
+    /// The highest processing time of former owners.
+    not_before: Instant,
+    /// There is memory to be freed.
+    discarding: bool,
     records_in: u64,
     last_flush: Instant,
     unflushed: bool,
@@ -50,8 +82,18 @@ struct BatchAtHand {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
+    /// It comes with a rescale: waits for the cut, and for the state with which it begins.
+    Born {
+        cut: Option<CheckpointId>,
+        adopted: bool,
+    },
     Restoring,
     Running,
+    /// It has left: it owns nothing any more, and waits for the checkpoint of the cut, or a later one.
+    Left {
+        cut: CheckpointId,
+        complete: bool,
+    },
     /// The end has been passed on, or is being so; waits for the final checkpoint.
     Ended,
     Finished,
@@ -63,13 +105,13 @@ where
     H: Head<T>,
 {
     /// Makes the task and opens its chain.
-    pub fn new(gate: Gate<T>, mut head: H, context: &mut BuildContext<'_>) -> Self {
+    pub fn new(gate: Gate<T>, mut head: H, context: &mut BuildContext) -> Self {
         let restoring = Restoring::new(context.io.clone(), &context.restore, context.restore_codec);
         let watermark = gate.watermark();
         head.open(&mut OpenContext {
-            subtask: context.subtask,
-            index: context.index,
-            parallelism: context.graph.vertex(context.vertex).parallelism(),
+            subtask: context.wiring.subtask,
+            index: context.wiring.index,
+            parallelism: context.wiring.parallelism(),
             max_parallelism: context.max_parallelism,
             io: &context.io,
             watermark,
@@ -77,15 +119,17 @@ where
             operator: &mut context.restore.operator,
         });
         let identity = Identity {
-            subtask: context.subtask,
+            subtask: context.wiring.subtask,
             attempt: context.attempt,
             groups: context.groups.clone(),
             io: context.io.clone(),
         };
-        Self {
+        let born = context.born.take();
+        let phase = if born.is_some() { Phase::Born { cut: None, adopted: false } } else { Phase::Restoring };
+        let mut task = Self {
             name: context.name.clone(),
             clock: context.clock.clone(),
-            phase: Phase::Restoring,
+            phase,
             restoring,
             gate,
             head,
@@ -93,10 +137,23 @@ where
             batch: BatchAtHand { chunk: 16, ..Default::default() },
             snapshots: Snapshots::new(identity),
             barrier: None,
+            max: context.max_parallelism,
+            prepared: None,
+            arriving: Arriving::new(context.io.clone()),
+            moving: None,
+            early: Vec::new(),
+            said: Vec::new(),
+            not_before: Instant::default(),
+            discarding: false,
             records_in: 0,
             last_flush: Instant::default(),
             unflushed: false,
+        };
+        if let Some(preparation) = born {
+            task.arriving.want(preparation.checkpoint, &preparation.restore, &mut task.head);
+            task.prepared = Some(preparation);
         }
+        task
     }
 
     /// Takes the next records of the batch at hand: as many as fill a step.
@@ -114,7 +171,13 @@ where
                 self.head.expect(coming);
             }
             let Some(row) = self.rows.next() else { break };
-            self.head.row(row);
+            let row = match &mut self.moving {
+                None => Some(row),
+                Some(moving) => moving.park(row),
+            };
+            if let Some(row) = row {
+                self.head.row(row);
+            }
         }
         self.unflushed = true;
         let busy = self.clock.now().since(now);
@@ -136,19 +199,32 @@ where
                 self.rows = batch.into_iter();
                 self.process(now);
             }
-            GateEvent::Watermark(time) => self.head.watermark(time),
-            GateEvent::Idle(idle) => self.head.idle(idle),
             GateEvent::Barrier { checkpoint, alignment } => {
                 self.barrier = Some((checkpoint, alignment));
-                self.at_barrier(now);
+                if self.moving.is_none() {
+                    self.at_barrier(now);
+                }
             }
-            GateEvent::End => {
-                self.head.watermark(MAX_WATERMARK);
-                self.head.end();
-                self.phase = Phase::Ended;
-                events.push(TaskEvent::Ended);
-            }
+            GateEvent::Watermark(time) => match &mut self.moving {
+                Some(moving) => moving.held.watermark = Some(time),
+                None => self.head.watermark(time),
+            },
+            GateEvent::Idle(idle) => match &mut self.moving {
+                Some(moving) => moving.held.idle = Some(idle),
+                None => self.head.idle(idle),
+            },
+            GateEvent::End => match &mut self.moving {
+                Some(moving) => moving.held.end = true,
+                None => self.end(events),
+            },
         }
+    }
+
+    fn end(&mut self, events: &mut Vec<TaskEvent>) {
+        self.head.watermark(MAX_WATERMARK);
+        self.head.end();
+        self.phase = Phase::Ended;
+        events.push(TaskEvent::Ended);
     }
 
     fn at_barrier(&mut self, now: Instant) -> bool {
@@ -164,8 +240,42 @@ where
 
     fn snapshot(&mut self, now: Instant, alignment: Duration, checkpoint: CheckpointId, kind: SnapshotKind) {
         let moment = (now, alignment, self.gate.watermark());
-        self.snapshots.begin(moment, (checkpoint, kind), Vec::new(), &mut self.head);
+        let cut = kind.cut.clone();
+        let preparation = cut.map(|cut| match self.prepared.take() {
+            Some(preparation) if preparation.version == cut.version => preparation,
+            _ => crate::fail(Fault::Engine, &self.name, "a cut came for which nothing was prepared"),
+        });
+        let giving = preparation.as_ref().map(|preparation| Giving::new(self.max, &preparation.gives));
+        self.snapshots.begin(moment, (checkpoint, kind), Vec::new(), giving, &mut self.head);
         self.unflushed = false;
+        if let Some(preparation) = preparation {
+            self.cut((checkpoint, now), &preparation);
+        }
+    }
+
+    /// The snapshot of the cut has begun: from here on the task has its place in the other graph.
+    fn cut(&mut self, cut: (CheckpointId, Instant), preparation: &Preparation) {
+        self.gate.switch();
+        let (version, operator) = (preparation.version, self.snapshots.common_state());
+        self.said.push(TaskEvent::Cut { version, splits: Vec::new(), operator });
+        match &preparation.wiring {
+            Some(wiring) => self.snapshots.own(groups(wiring)),
+            None => {
+                self.snapshots.own(self.snapshots.is_keyed().then(KeyGroupSet::default));
+                self.phase = Phase::Left { cut: cut.0, complete: false };
+            }
+        }
+        self.begin_moving(cut, preparation, false);
+    }
+
+    fn begin_moving(&mut self, cut: (CheckpointId, Instant), preparation: &Preparation, born: bool) {
+        let mut moving = Moving::new(cut, self.max, preparation, born);
+        for (from, part) in std::mem::take(&mut self.early) {
+            if let Err(reason) = moving.hand_over(from, part) {
+                crate::fail(Fault::Engine, &self.name, reason);
+            }
+        }
+        self.moving = Some(moving);
     }
 
     fn flush_if_due(&mut self, now: Instant, idle: bool) {
@@ -194,11 +304,26 @@ where
                 }
                 return TaskStep::Worked;
             }
+            Phase::Born { cut, adopted } => {
+                let read = self.read_ahead(events);
+                if let Some(checkpoint) = cut.filter(|_| adopted) {
+                    self.begin(checkpoint, now, events);
+                    return TaskStep::Worked;
+                }
+                return if read { TaskStep::Worked } else { TaskStep::Idle(None) };
+            }
             Phase::Finished => return TaskStep::Finished,
-            Phase::Running | Phase::Ended => {}
+            Phase::Running | Phase::Left { .. } | Phase::Ended => {}
         }
-        self.head.tick(now);
-        let wrote = self.snapshots.step(now, &mut self.head, events);
+        events.append(&mut self.said);
+        // Timers of groups that go out must not fire here any more.
+        if self.moving.as_ref().is_none_or(|moving| !moving.is_giving()) {
+            self.head.tick(now.max(self.not_before));
+        }
+        let mut wrote = self.snapshots.step(now, &mut self.head, events);
+        wrote |= self.read_ahead(events);
+        wrote |= self.step_moving(now, events);
+        wrote |= self.discard();
         if !self.head.has_room() {
             self.flush_if_due(now, false);
             return if wrote { TaskStep::Worked } else { TaskStep::Backpressured(self.head.next_wakeup()) };
@@ -210,8 +335,14 @@ where
         if self.snapshots.may_finish() {
             return self.finish(wrote, events);
         }
+        if let Phase::Left { complete, .. } = self.phase {
+            return self.after_leaving(complete, now, wrote, events);
+        }
         if self.phase == Phase::Ended {
             return self.after_end(now, wrote);
+        }
+        if self.process_ready(now) {
+            return TaskStep::Worked;
         }
         if !self.rows.as_slice().is_empty() {
             self.process(now);
@@ -219,8 +350,11 @@ where
             return TaskStep::Worked;
         }
         if self.barrier.is_some() {
-            let went_on = self.at_barrier(now);
+            let went_on = self.moving.is_none() && self.at_barrier(now);
             return if went_on || wrote { TaskStep::Worked } else { TaskStep::Idle(None) };
+        }
+        if self.moving.as_ref().is_some_and(|moving| !moving.may_read()) {
+            return if wrote { TaskStep::Worked } else { TaskStep::Idle(None) };
         }
         match self.gate.poll(now) {
             Ok(Some(event)) => {
@@ -237,8 +371,18 @@ where
     }
 
     fn trigger(&mut self, now: Instant, checkpoint: CheckpointId, kind: &SnapshotKind) {
+        if let Phase::Born { cut, .. } = &mut self.phase {
+            // Checkpoints before the cut, and that of the cut itself, are the old graph's.
+            let version = self.prepared.as_ref().map(|preparation| preparation.version);
+            if cut.is_none() && kind.cut.as_ref().map(|cut| cut.version) == version {
+                *cut = Some(checkpoint);
+                self.head.tables(&mut |table| table.begin_at(checkpoint));
+            }
+            return;
+        }
         self.snapshots.triggered(checkpoint, kind);
-        if self.phase == Phase::Finished {
+        // A cut waits for the step: by then all timers that were due have fired.
+        if matches!(self.phase, Phase::Finished) || kind.cut.is_some() || self.moving.is_some() {
             return;
         }
         self.at_barrier(now);
@@ -246,14 +390,59 @@ where
 
     fn completed(&mut self, checkpoint: CheckpointId) {
         self.snapshots.completed(checkpoint, &mut self.head);
+        if let Phase::Left { cut, complete } = &mut self.phase {
+            *complete |= checkpoint >= *cut;
+        }
     }
 
     fn aborted(&mut self, checkpoint: CheckpointId) {
         self.snapshots.aborted(checkpoint, &mut self.head);
     }
 
-    fn assign_splits(&mut self, _: &[Bytes], _: bool) {
+    fn assign_splits(&mut self, _: &[Bytes], _: Vec<OperatorState>, _: bool) {
         crate::fail(Fault::Engine, &self.name, "it is not a source, but was given splits");
+    }
+
+    fn prepare(&mut self, preparation: Preparation) {
+        let channels = preparation.wiring.as_ref().map(|wiring| wiring.inputs(|id| self.gate.has(id)));
+        self.gate.prepare(channels.unwrap_or_default());
+        self.head.prepare(preparation.wiring.as_ref());
+        self.arriving.want(preparation.checkpoint, &preparation.restore, &mut self.head);
+        self.prepared = Some(preparation);
+    }
+
+    fn catch_up(&mut self, checkpoint: CheckpointId, restore: &Restore) {
+        if self.prepared.is_some() {
+            self.arriving.want(checkpoint, restore, &mut self.head);
+        }
+    }
+
+    fn abandon(&mut self) {
+        if self.prepared.take().is_some() {
+            self.gate.abandon();
+            self.head.abandon();
+            self.arriving.stop();
+            self.head.tables(&mut |table| table.abandon_arrivals());
+            (self.discarding, self.early) = (true, Vec::new());
+        }
+    }
+
+    fn hand_over(&mut self, from: SubtaskId, part: Part) {
+        match &mut self.moving {
+            Some(moving) => {
+                if let Err(reason) = moving.hand_over(from, part) {
+                    crate::fail(Fault::Engine, &self.name, reason);
+                }
+            }
+            None => self.early.push((from, part)),
+        }
+    }
+
+    fn adopt(&mut self, states: Vec<OperatorState>) {
+        self.head.adopt(&mut AdoptedState(states));
+        if let Phase::Born { adopted, .. } = &mut self.phase {
+            *adopted = true;
+        }
     }
 
     fn metrics(&self) -> SubtaskMetrics {
@@ -273,6 +462,147 @@ where
     T: DeserializeOwned + Send + 'static,
     H: Head<T>,
 {
+    /// The first step of a task that comes with a rescale.
+    fn begin(&mut self, checkpoint: CheckpointId, now: Instant, events: &mut Vec<TaskEvent>) {
+        let Some(preparation) = self.prepared.take() else {
+            crate::fail(
+                Fault::Engine,
+                &self.name,
+                format!("cut {checkpoint} came for which nothing was prepared"),
+            )
+        };
+        self.phase = Phase::Running;
+        events.push(TaskEvent::Running);
+        if self.gate.watermark() > MIN_WATERMARK {
+            self.head.watermark(self.gate.watermark());
+        }
+        self.begin_moving((checkpoint, now), &preparation, true);
+    }
+
+    /// Reads what checkpoints have of groups that are to come.
+    fn read_ahead(&mut self, events: &mut Vec<TaskEvent>) -> bool {
+        let Some(version) = self.prepared.as_ref().map(|preparation| preparation.version) else {
+            return false;
+        };
+        match self.arriving.step(&mut self.head) {
+            Ok(Step::Rests) => false,
+            Ok(Step::Worked) => true,
+            Ok(Step::Ready(checkpoint)) => {
+                events.push(TaskEvent::Prepared { version, checkpoint });
+                true
+            }
+            Err(reason) => {
+                self.arriving.stop();
+                events.push(TaskEvent::Refused { version, reason });
+                true
+            }
+        }
+    }
+
+    /// Sends key groups that go, takes in those that come; says whether there was something to do.
+    fn step_moving(&mut self, now: Instant, events: &mut Vec<TaskEvent>) -> bool {
+        let Some(moving) = &mut self.moving else { return false };
+        let mut worked = false;
+        if moving.is_giving() {
+            let (parts, all) = self.snapshots.take_hand_overs();
+            let checkpoint = moving.checkpoint;
+            worked |= !parts.is_empty() || all;
+            let hand_over = |(to, part)| TaskEvent::HandOver { checkpoint, to, part };
+            events.extend(parts.into_iter().map(hand_over));
+            if all && let Some(gone) = moving.gone() {
+                let (cut_at_us, watermark) = (moving.cut_at.0, self.gate.watermark());
+                for to in std::mem::take(&mut moving.heirs) {
+                    let part = Part::Done { cut_at_us, watermark };
+                    events.push(TaskEvent::HandOver { checkpoint, to, part });
+                }
+                self.head.tables(&mut |table| table.release(&gone));
+                self.discarding = true;
+            }
+        }
+        match moving.step(now, &mut self.head) {
+            Ok((moved, arrived)) => {
+                worked |= moved;
+                if let Some(arrived) = arrived {
+                    self.not_before = self.not_before.max(arrived.cut_at);
+                    if arrived.watermark > self.gate.watermark() {
+                        self.gate.raise(arrived.watermark);
+                        self.head.watermark(arrived.watermark);
+                    }
+                }
+            }
+            Err(reason) => crate::fail(Fault::Engine, &self.name, format!("cannot take over: {reason}")),
+        }
+        if moving.all_in() && !moving.announced {
+            moving.announced = true;
+            events.push(TaskEvent::Installed { version: moving.version, installation: moving.report() });
+            worked = true;
+        }
+        if moving.is_over()
+            && let Some(moving) = self.moving.take()
+        {
+            self.let_go(moving.held, events);
+            worked = true;
+        }
+        worked
+    }
+
+    /// All groups are in: what counts for all of them goes on.
+    fn let_go(&mut self, held: super::moving::Held, events: &mut Vec<TaskEvent>) {
+        if let Some(watermark) = held.watermark {
+            self.head.watermark(watermark);
+        }
+        if let Some(idle) = held.idle {
+            self.head.idle(idle);
+        }
+        if held.end {
+            self.end(events);
+        }
+    }
+
+    /// Frees a piece of the memory of what has gone.
+    fn discard(&mut self) -> bool {
+        if !self.discarding {
+            return false;
+        }
+        let mut more = false;
+        self.head.tables(&mut |table| more |= table.discard(DISCARD_SLOTS));
+        self.discarding = more;
+        more
+    }
+
+    /// Records that have waited for their group.
+    fn process_ready(&mut self, now: Instant) -> bool {
+        let Some(moving) = self.moving.as_mut().filter(|moving| moving.has_ready() && !moving.is_giving())
+        else {
+            return false;
+        };
+        let room = usize::try_from(self.head.room()).unwrap_or(usize::MAX).max(1);
+        for _ in 0..self.batch.chunk.min(room) {
+            let Some(row) = moving.next_ready() else { break };
+            self.head.row(row);
+        }
+        self.unflushed = true;
+        self.flush_if_due(now, false);
+        true
+    }
+
+    /// The task has left: it takes part in checkpoints until what it had to commit is committed.
+    fn after_leaving(
+        &mut self,
+        complete: bool,
+        now: Instant,
+        wrote: bool,
+        events: &mut Vec<TaskEvent>,
+    ) -> TaskStep {
+        if self.moving.is_some() {
+            return if wrote { TaskStep::Worked } else { TaskStep::Idle(None) };
+        }
+        if complete {
+            return self.finish(wrote, events);
+        }
+        self.after_end(now, wrote)
+    }
+
     /// The input has ended: no barrier comes any more, so a trigger alone begins a snapshot.
     fn after_end(&mut self, now: Instant, wrote: bool) -> TaskStep {
         self.flush_if_due(now, true);

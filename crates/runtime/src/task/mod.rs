@@ -1,6 +1,9 @@
 //! Tasks: what a slot runs, one per subtask.
 
+mod arriving;
+mod giving;
 mod input;
+mod moving;
 mod restore;
 mod snapshot;
 mod source;
@@ -8,10 +11,12 @@ mod source;
 pub use input::InputTask;
 pub use source::SourceTask;
 
+use crate::rescale::Preparation;
 use bytes::Bytes;
 use reflow_protocol::control::{Failure, SnapshotKind, SnapshotTiming, SubtaskMetrics};
-use reflow_protocol::snapshot::SubtaskState;
-use reflow_types::{CheckpointId, Instant};
+use reflow_protocol::rescale::{Installation, Part};
+use reflow_protocol::snapshot::{OperatorState, Restore, SubtaskState};
+use reflow_types::{CheckpointId, GraphVersion, Instant, SubtaskId};
 
 /// A subtask at work. Driven by its slot, on the slot's thread. Methods unwind where user code or state fails;
 /// the slot catches it.
@@ -25,8 +30,18 @@ pub trait Task: Send {
     fn completed(&mut self, checkpoint: CheckpointId);
     /// A checkpoint has failed.
     fn aborted(&mut self, checkpoint: CheckpointId);
-    /// The source has these splits, too.
-    fn assign_splits(&mut self, splits: &[Bytes], last: bool);
+    /// The source has these splits, too, with the state that belongs to them.
+    fn assign_splits(&mut self, splits: &[Bytes], states: Vec<OperatorState>, last: bool);
+    /// Another graph is to come. Answered by [`TaskEvent::Prepared`] or [`TaskEvent::Refused`].
+    fn prepare(&mut self, preparation: Preparation);
+    /// What a later checkpoint has of the groups that are to come. Answered as `prepare`.
+    fn catch_up(&mut self, checkpoint: CheckpointId, restore: &Restore);
+    /// The other graph does not come.
+    fn abandon(&mut self);
+    /// A part of what an old owner hands over.
+    fn hand_over(&mut self, from: SubtaskId, part: Part);
+    /// The union and broadcast state with which a new task begins.
+    fn adopt(&mut self, states: Vec<OperatorState>);
     /// What was counted; `busy` and its like are the slot's.
     fn metrics(&self) -> SubtaskMetrics;
 }
@@ -68,6 +83,45 @@ pub enum TaskEvent {
         checkpoint: CheckpointId,
         /// What went wrong.
         reason: String,
+    },
+    /// It is ready for another graph, with the state up to this checkpoint.
+    Prepared {
+        /// The graph.
+        version: GraphVersion,
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+    },
+    /// It cannot be made ready for another graph.
+    Refused {
+        /// The graph.
+        version: GraphVersion,
+        /// What went wrong.
+        reason: String,
+    },
+    /// It has passed the cut.
+    Cut {
+        /// The graph that it has now.
+        version: GraphVersion,
+        /// Splits that it has let go of.
+        splits: Vec<Bytes>,
+        /// Its union and broadcast state at the barrier.
+        operator: Vec<OperatorState>,
+    },
+    /// Hands a part of its key groups' state over.
+    HandOver {
+        /// The cut.
+        checkpoint: CheckpointId,
+        /// The new owner.
+        to: SubtaskId,
+        /// What.
+        part: Part,
+    },
+    /// All of its key groups are in.
+    Installed {
+        /// The graph.
+        version: GraphVersion,
+        /// What that took.
+        installation: Installation,
     },
     /// It has failed.
     Failed(Failure),

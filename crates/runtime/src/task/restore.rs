@@ -55,7 +55,6 @@ impl Restoring {
             self.reading.push_back((self.io.submit(StoreOp::Get { at, range }), read));
         }
         let Some((ticket, read)) = self.reading.front() else {
-            chain.loaded();
             return true;
         };
         let answer = self.io.take(*ticket);

@@ -3,15 +3,20 @@
 //! At the barrier operator state is taken and tables are frozen; that costs next to nothing. The tables are then
 //! written in bounded steps between batches of records, into one object that is uploaded part by part. The
 //! acknowledgement goes out when the object, and whatever a sink prepared, is in storage.
+//!
+//! At a cut the same bytes also go to the new owners of key groups that leave. They wait for them, so nothing holds
+//! that up, neither slow nor failing storage.
 
 use super::TaskEvent;
+use super::giving::{Giving, Tee};
 use crate::stage::{Control, SnapshotContext};
 use bytes::{Bytes, BytesMut};
 use reflow_api::Io;
 use reflow_env::{Location, StoreOp, Ticket};
 use reflow_protocol::control::{AfterBarrier, Fault, SnapshotKind, SnapshotTiming};
 use reflow_protocol::deployment::Attempt;
-use reflow_protocol::snapshot::{Codec, KeyedState, OperatorState, Run, SubtaskState};
+use reflow_protocol::rescale::Part;
+use reflow_protocol::snapshot::{Codec, KeyedState, OperatorState, Redistribution, Run, SubtaskState};
 use reflow_state::{CHUNK_BYTES, ChunkSink, Progress, RunKind, SnapshotWriter};
 use reflow_types::{CheckpointId, Instant, KeyGroupSet, SubtaskId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,6 +67,12 @@ struct Writing {
     /// Which table is being written.
     table: usize,
     done: Option<(Upload, Vec<Run>)>,
+    /// Whose state it is: a cut gives the task others.
+    groups: Option<KeyGroupSet>,
+    /// At a cut: what goes to other owners.
+    giving: Option<Giving>,
+    /// Storage has failed, but others wait for what is written.
+    broken: Option<String>,
 }
 
 /// What is to be done about a barrier.
@@ -109,12 +120,37 @@ impl Snapshots {
         }
     }
 
+    /// The task owns other key groups from here on; a snapshot under way is still of the former ones.
+    pub(super) fn own(&mut self, groups: Option<KeyGroupSet>) {
+        self.identity.groups = groups;
+    }
+
+    /// Whether the task has key groups.
+    pub(super) fn is_keyed(&self) -> bool {
+        self.identity.groups.is_some()
+    }
+
+    /// What is ready for the new owners, and whether that is all.
+    pub(super) fn take_hand_overs(&mut self) -> (Vec<(SubtaskId, Part)>, bool) {
+        match &mut self.writing {
+            Some(Writing { giving: Some(giving), writer, .. }) => (giving.take_parts(), writer.is_none()),
+            _ => (Vec::new(), true),
+        }
+    }
+
+    /// Union and broadcast state of the snapshot under way.
+    pub(super) fn common_state(&self) -> Vec<OperatorState> {
+        let common = |state: &&OperatorState| state.redistribution != Redistribution::Split;
+        self.writing.iter().flat_map(|writing| &writing.operator).filter(common).cloned().collect()
+    }
+
     /// Begins a snapshot: `extra` is the task's own operator state.
     pub(super) fn begin(
         &mut self,
         (now, alignment, watermark): (Instant, Duration, Timestamp),
         (checkpoint, kind): (CheckpointId, SnapshotKind),
         extra: Vec<OperatorState>,
+        giving: Option<Giving>,
         chain: &mut impl Control,
     ) {
         if let Some(unfinished) = self.writing.take() {
@@ -127,6 +163,7 @@ impl Snapshots {
         }
         let (mut operator, mut wait_for) = (extra, std::mem::take(&mut self.carried));
         let table_kind = match kind.codec {
+            Codec::Exchange if kind.cut.is_some() => reflow_state::SnapshotKind::Cut,
             Codec::Exchange => reflow_state::SnapshotKind::Checkpoint,
             Codec::Savepoint => reflow_state::SnapshotKind::Savepoint,
         };
@@ -137,7 +174,7 @@ impl Snapshots {
             operator: &mut operator,
             wait_for: &mut wait_for,
         });
-        let Identity { subtask, attempt, io, .. } = &self.identity;
+        let Identity { subtask, attempt, io, groups } = &self.identity;
         let object = format!("{}-{checkpoint}-{subtask}-{}", attempt.epoch, attempt.number);
         let at = Location(kind.directory).join(&object);
         let upload = Upload {
@@ -159,6 +196,9 @@ impl Snapshots {
             writer: Some(SnapshotWriter::new(upload)),
             table: 0,
             done: None,
+            groups: groups.clone(),
+            giving,
+            broken: None,
         });
     }
 
@@ -185,7 +225,7 @@ impl Snapshots {
                         writing.checkpoint,
                         SnapshotTiming { alignment: writing.alignment, writing: now.since(writing.since) },
                     );
-                    let state = writing.into_state(&self.identity);
+                    let state = writing.into_state();
                     events.push(TaskEvent::Acknowledged { checkpoint, state, timing });
                     true
                 }
@@ -271,27 +311,46 @@ enum Stepped {
 
 impl Writing {
     fn step(&mut self, chain: &mut impl Control) -> Result<Stepped, String> {
-        let Some(mut writer) = self.writer.take() else { return Ok(Stepped::Waits) };
-        if !writer.sink_mut().may_write()? {
-            self.writer = Some(writer);
-            return Ok(Stepped::Waits);
+        let Some(mut writer) = self.writer.take() else {
+            return self.broken.take().map_or(Ok(Stepped::Waits), Err);
+        };
+        match writer.sink_mut().may_write() {
+            Ok(true) => {}
+            Ok(false) if self.giving.is_some() => {}
+            Ok(false) => {
+                self.writer = Some(writer);
+                return Ok(Stepped::Waits);
+            }
+            Err(reason) if self.giving.is_some() => self.broken = Some(reason),
+            Err(reason) => {
+                self.writer = Some(writer);
+                return Err(reason);
+            }
         }
         let (mut at, mut progress) = (0, None);
         let wanted = self.table;
         chain.tables(&mut |table| {
             if at == wanted {
-                progress = Some(table.snapshot_step(STEP_BYTES, &mut writer));
+                progress = Some(match &mut self.giving {
+                    Some(giving) => table.snapshot_step(STEP_BYTES, &mut Tee { writer: &mut writer, giving }),
+                    None => table.snapshot_step(STEP_BYTES, &mut writer),
+                });
             }
             at += 1;
         });
         match progress {
             Some(Ok(Progress::Done)) => self.table += 1,
             Some(Ok(Progress::More)) => {}
+            // The new owners cannot do without.
+            Some(Err(error)) if self.giving.is_some() => crate::fail(Fault::User, "state", error),
             Some(Err(error)) => {
                 self.writer = Some(writer);
                 return Err(error.to_string());
             }
             None => {
+                if let Some(giving) = &mut self.giving {
+                    giving.finish();
+                }
                 let (mut upload, runs) = writer.finish();
                 upload.finish();
                 let run = |run: &reflow_state::Run| Run {
@@ -317,10 +376,10 @@ impl Writing {
         }
     }
 
-    fn into_state(self, identity: &Identity) -> SubtaskState {
+    fn into_state(self) -> SubtaskState {
         let (upload, runs) = self.done.expect("a snapshot that is settled has been written");
-        let keyed = identity.groups.as_ref().map(|groups| KeyedState {
-            groups: groups.clone(),
+        let keyed = self.groups.map(|groups| KeyedState {
+            groups,
             object: upload.any.then_some(self.object),
             bytes: runs.iter().map(|run| u64::from(run.len)).sum(),
             runs,

@@ -4,14 +4,17 @@ use super::restore::Restoring;
 use super::snapshot::{AtBarrier, Identity, Snapshots};
 use super::{Task, TaskEvent, TaskStep};
 use crate::build::BuildContext;
-use crate::stage::{OpenContext, Stage};
+use crate::rescale::Preparation;
+use crate::stage::{AdoptedState, OpenContext, Stage};
+use crate::wiring::Wiring;
 use bytes::Bytes;
 use reflow_api::source::encode_split;
 use reflow_api::{Emit, Polled, Reader};
 use reflow_env::Clock;
 use reflow_protocol::control::{AfterBarrier, Fault, SnapshotKind, SubtaskMetrics};
-use reflow_protocol::snapshot::{OperatorState, Redistribution};
-use reflow_types::{CheckpointId, Instant, MAX_WATERMARK, Timestamp};
+use reflow_protocol::rescale::{Cut, Installation, Part};
+use reflow_protocol::snapshot::{OperatorState, Redistribution, Restore};
+use reflow_types::{CheckpointId, GraphVersion, Instant, MAX_WATERMARK, SubtaskId, Timestamp};
 use serde::{Serialize, de::DeserializeOwned};
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +35,13 @@ pub struct SourceTask<R, C> {
     reader: R,
     chain: C,
     snapshots: Snapshots,
+    wiring: Wiring,
+    /// Another graph that is to come, and the task's place in it.
+    prepared: Option<(GraphVersion, Option<Wiring>)>,
+    /// Other readers have let go of splits, which may still come here: the end is not the end yet.
+    expecting: bool,
+    /// What a call between steps had to say.
+    said: Vec<TaskEvent>,
     /// The checkpoint for which the source has paused.
     paused: Option<CheckpointId>,
     /// Once that is complete, the input counts as ended.
@@ -45,9 +55,16 @@ pub struct SourceTask<R, C> {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
+    /// It comes with a rescale: waits for the cut.
+    Born,
     Restoring,
     Running,
     Ended,
+    /// It has left: it reads nothing any more, and waits for the checkpoint of the cut, or a later one.
+    Left {
+        cut: CheckpointId,
+        complete: bool,
+    },
     Finished,
 }
 
@@ -58,13 +75,13 @@ where
     C: Stage<R::Item>,
 {
     /// Makes the task, opens its chain and gives the reader its restored splits.
-    pub fn new(operator: String, reader: R, mut chain: C, context: &mut BuildContext<'_>) -> Self {
+    pub fn new(operator: String, reader: R, mut chain: C, context: &mut BuildContext) -> Self {
         let restoring = Restoring::new(context.io.clone(), &context.restore, context.restore_codec);
         let watermark = context.restore.watermark.unwrap_or(reflow_types::MIN_WATERMARK);
         let mut open = OpenContext {
-            subtask: context.subtask,
-            index: context.index,
-            parallelism: context.graph.vertex(context.vertex).parallelism(),
+            subtask: context.wiring.subtask,
+            index: context.wiring.index,
+            parallelism: context.wiring.parallelism(),
             max_parallelism: context.max_parallelism,
             io: &context.io,
             watermark,
@@ -74,20 +91,25 @@ where
         let splits = open.take_list::<R::Split>(&operator, SPLITS);
         chain.open(&mut open);
         let identity = Identity {
-            subtask: context.subtask,
+            subtask: context.wiring.subtask,
             attempt: context.attempt,
             groups: None,
             io: context.io.clone(),
         };
+        let born = context.born.take();
         let mut task = Self {
             name: context.name.clone(),
             operator,
             clock: context.clock.clone(),
-            phase: Phase::Restoring,
+            phase: if born.is_some() { Phase::Born } else { Phase::Restoring },
             restoring,
             reader,
             chain,
             snapshots: Snapshots::new(identity),
+            wiring: context.wiring.clone(),
+            expecting: born.is_some(),
+            prepared: None,
+            said: Vec::new(),
             paused: None,
             drains: false,
             watermark,
@@ -97,6 +119,10 @@ where
             unflushed: false,
         };
         splits.into_iter().for_each(|split| task.add_split(split));
+        if let Some(preparation) = born {
+            task.said.push(prepared(&preparation));
+            task.prepared = Some((preparation.version, preparation.wiring));
+        }
         task
     }
 
@@ -128,8 +154,43 @@ where
             AfterBarrier::Drain => (self.paused, self.drains) = (Some(checkpoint), true),
         }
         let moment = (now, Duration::ZERO, self.watermark);
-        self.snapshots.begin(moment, (checkpoint, kind), vec![state], &mut self.chain);
+        let cut = kind.cut.clone();
+        if cut.as_ref().map(|cut| cut.version) != self.prepared.as_ref().map(|(version, _)| *version)
+            && cut.is_some()
+        {
+            crate::fail(Fault::Engine, &self.name, "a cut came for which nothing was prepared");
+        }
+        self.snapshots.begin(moment, (checkpoint, kind), vec![state], None, &mut self.chain);
         self.unflushed = false;
+        if let Some(cut) = cut {
+            self.cut(checkpoint, &cut);
+        }
+    }
+
+    /// The snapshot of the cut has begun: lets go of splits that are another reader's from here on.
+    fn cut(&mut self, checkpoint: CheckpointId, cut: &Cut) {
+        let (version, wiring) = self.prepared.take().expect("the caller has looked");
+        let own = self.wiring.subtask;
+        let keep = cut.splits.iter().find(|(subtask, _)| *subtask == own).map(|(_, keep)| *keep as usize);
+        let released = keep.map_or(Vec::new(), |keep| self.reader.release(keep));
+        let mut splits = Vec::new();
+        for (number, split) in released {
+            splits.push(encode_split(&split));
+            self.chain.split_ended(number);
+        }
+        let operator = self.snapshots.common_state();
+        self.said.push(TaskEvent::Cut { version, splits, operator });
+        match wiring {
+            Some(wiring) => {
+                let readers = |wiring: &Wiring| {
+                    let subtasks = &wiring.graph.vertex(wiring.vertex).subtasks;
+                    subtasks.iter().map(|subtask| subtask.id).collect::<Vec<_>>()
+                };
+                self.expecting = self.phase == Phase::Running && readers(&wiring) != readers(&self.wiring);
+                self.wiring = wiring;
+            }
+            None => self.phase = Phase::Left { cut: checkpoint, complete: false },
+        }
     }
 
     fn poll(&mut self, now: Instant) -> Polled {
@@ -180,9 +241,15 @@ where
                 }
                 return TaskStep::Worked;
             }
+            Phase::Born => {
+                let has_said = !self.said.is_empty();
+                events.append(&mut self.said);
+                return if has_said { TaskStep::Worked } else { TaskStep::Idle(None) };
+            }
             Phase::Finished => return TaskStep::Finished,
-            Phase::Running | Phase::Ended => {}
+            Phase::Running | Phase::Ended | Phase::Left { .. } => {}
         }
+        events.append(&mut self.said);
         self.chain.tick(now);
         let wrote = self.snapshots.step(now, &mut self.chain, events);
         let rest = |wrote, wake| if wrote { TaskStep::Worked } else { TaskStep::Idle(wake) };
@@ -193,7 +260,7 @@ where
         if self.chain.resume() {
             return TaskStep::Worked;
         }
-        if self.snapshots.may_finish() {
+        if self.snapshots.may_finish() || matches!(self.phase, Phase::Left { complete: true, .. }) {
             if self.chain.is_settled() {
                 self.phase = Phase::Finished;
                 events.push(TaskEvent::Finished);
@@ -209,11 +276,15 @@ where
             self.flush_if_due(now, true);
             return rest(wrote, self.chain.next_wakeup());
         }
-        if self.paused.is_some() {
+        if self.paused.is_some() || matches!(self.phase, Phase::Left { .. }) {
             self.flush_if_due(now, true);
             return rest(wrote, self.chain.next_wakeup());
         }
-        match self.poll(now) {
+        let polled = match self.poll(now) {
+            Polled::End if self.expecting => Polled::Wait(None),
+            polled => polled,
+        };
+        match polled {
             Polled::More => {
                 self.flush_if_due(now, false);
                 TaskStep::Worked
@@ -232,6 +303,17 @@ where
     }
 
     fn trigger(&mut self, now: Instant, checkpoint: CheckpointId, kind: &SnapshotKind) {
+        if self.phase == Phase::Born {
+            if let (Some(cut), Some((version, _))) = (&kind.cut, &self.prepared)
+                && cut.version == *version
+            {
+                let version = *version;
+                (self.prepared, self.phase) = (None, Phase::Running);
+                let installation = Installation::default();
+                self.said.extend([TaskEvent::Running, TaskEvent::Installed { version, installation }]);
+            }
+            return;
+        }
         if matches!(self.phase, Phase::Restoring | Phase::Finished) {
             return;
         }
@@ -247,6 +329,9 @@ where
 
     fn completed(&mut self, checkpoint: CheckpointId) {
         self.snapshots.completed(checkpoint, &mut self.chain);
+        if let Phase::Left { cut, complete } = &mut self.phase {
+            *complete |= checkpoint >= *cut;
+        }
         if self.drains && self.paused == Some(checkpoint) {
             (self.paused, self.drains) = (None, false);
             self.phase = Phase::Ended;
@@ -260,7 +345,10 @@ where
         self.snapshots.aborted(checkpoint, &mut self.chain);
     }
 
-    fn assign_splits(&mut self, splits: &[Bytes], last: bool) {
+    fn assign_splits(&mut self, splits: &[Bytes], states: Vec<OperatorState>, last: bool) {
+        if !states.is_empty() {
+            self.chain.adopt(&mut AdoptedState(states));
+        }
         for split in splits {
             match postcard::from_bytes(split) {
                 Ok(split) => self.add_split(split),
@@ -271,7 +359,34 @@ where
         }
         if last {
             self.reader.no_more_splits();
+            self.expecting = false;
         }
+    }
+
+    fn prepare(&mut self, preparation: Preparation) {
+        self.chain.prepare(preparation.wiring.as_ref());
+        self.said.push(prepared(&preparation));
+        self.prepared = Some((preparation.version, preparation.wiring));
+    }
+
+    fn catch_up(&mut self, checkpoint: CheckpointId, _: &Restore) {
+        if let Some((version, _)) = self.prepared {
+            self.said.push(TaskEvent::Prepared { version, checkpoint });
+        }
+    }
+
+    fn abandon(&mut self) {
+        if self.prepared.take().is_some() {
+            self.chain.abandon();
+        }
+    }
+
+    fn hand_over(&mut self, from: SubtaskId, _: Part) {
+        crate::fail(Fault::Engine, &self.name, format!("subtask {from} hands over key groups to a source"));
+    }
+
+    fn adopt(&mut self, states: Vec<OperatorState>) {
+        self.chain.adopt(&mut AdoptedState(states));
     }
 
     fn metrics(&self) -> SubtaskMetrics {
@@ -284,6 +399,11 @@ where
         self.chain.count(&mut metrics);
         metrics
     }
+}
+
+/// A source has nothing to read ahead.
+fn prepared(preparation: &Preparation) -> TaskEvent {
+    TaskEvent::Prepared { version: preparation.version, checkpoint: preparation.checkpoint }
 }
 
 /// Hands a reader's records to the chain.

@@ -63,6 +63,11 @@ impl Reader for ReadingReader {
         self.complete = true;
     }
 
+    fn release(&mut self, keep: usize) -> Vec<(u64, Split)> {
+        let released = self.splits.split_off(keep.min(self.splits.len()));
+        released.into_iter().map(|(split, _)| (u64::from(split.number), split)).collect()
+    }
+
     fn poll(&mut self, now: Instant, out: &mut impl Emit<Reading>) -> Result<Polled, UserError> {
         let readings = &self.source.readings;
         for (split, due) in &mut self.splits {

@@ -1,14 +1,16 @@
 //! The attempt that an executor runs: which subtasks, where, and how they are built.
 
+use super::rescale::NextGraph;
 use super::slots::Slots;
 use reflow_env::Clock;
+use reflow_graph::{ExecutionGraph, Subtask, VertexIndex};
 use reflow_network::Hub;
 use reflow_protocol::control::Failure;
 use reflow_protocol::deployment::{Attempt, Deployment};
-use reflow_protocol::snapshot::Restore;
-use reflow_runtime::{BuildContext, DeployedTask, SlotCommand};
+use reflow_protocol::snapshot::{Codec, Restore};
+use reflow_runtime::{BuildContext, DeployedTask, Preparation, SlotCommand, Wiring};
 use reflow_stream::Job;
-use reflow_types::{ExecutorId, MaxParallelism, SubtaskId};
+use reflow_types::{ExecutorId, GraphVersion, MaxParallelism, SubtaskId, SubtaskIndex};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -21,6 +23,16 @@ pub(super) struct Running {
     pub(super) peers: BTreeSet<ExecutorId>,
     /// Its tasks are dropped or being dropped, because one has failed.
     pub(super) failed: bool,
+    /// A graph that is prepared, or in whose cut the attempt is.
+    pub(super) next: Option<NextGraph>,
+}
+
+impl Running {
+    /// An attempt of which nothing runs here yet.
+    pub(super) fn nothing_of(attempt: Attempt) -> Self {
+        let (subtasks, peers) = Default::default();
+        Self { attempt, subtasks, peers, failed: false, next: None }
+    }
 }
 
 /// What building needs besides the deployment.
@@ -29,65 +41,95 @@ pub(super) struct Builder<'a> {
     pub(super) job: &'a Job,
     pub(super) hub: &'a Hub,
     pub(super) clock: &'a Arc<dyn Clock>,
+    pub(super) slots: &'a Slots,
 }
 
 impl Builder<'_> {
     /// Builds the tasks of this executor's subtasks and hands them to their slots. A task that cannot be built
     /// fails its subtask.
-    pub(super) fn deploy(
-        &self,
-        deployment: &Deployment,
-        slots: &Slots,
-    ) -> (Running, Vec<(SubtaskId, Failure)>) {
-        let mut running = Running {
-            attempt: deployment.attempt,
-            subtasks: BTreeMap::new(),
-            peers: self.peers(deployment),
-            failed: false,
-        };
+    pub(super) fn deploy(&self, deployment: &Deployment) -> (Running, Vec<(SubtaskId, Failure)>) {
+        let mut running = Running::nothing_of(deployment.attempt);
+        running.peers = self.peers(&deployment.graph);
+        let graph = Arc::new(deployment.graph.clone());
         let mut restore: BTreeMap<SubtaskId, Restore> = deployment.restore.iter().cloned().collect();
-        let mut tasks: Vec<Vec<DeployedTask>> = (0..slots.len()).map(|_| Vec::new()).collect();
+        let mut tasks: Vec<Vec<DeployedTask>> = (0..self.slots.len()).map(|_| Vec::new()).collect();
         let mut failures = Vec::new();
-        for (vertex, index, subtask) in deployment.graph.subtasks() {
-            if subtask.slot.executor != self.executor {
-                continue;
-            }
+        for (vertex, index, subtask) in graph.subtasks().filter(|(_, _, subtask)| self.is_here(subtask)) {
             let slot = subtask.slot.index as usize;
             running.subtasks.insert(subtask.id, slot);
-            let table = deployment.graph.vertex(vertex).table.as_ref();
-            let name = self.job.graph.vertex(vertex).name.clone();
-            let mut context = BuildContext {
-                job: &self.job.graph,
-                graph: &deployment.graph,
-                attempt: deployment.attempt,
-                vertex,
-                subtask: subtask.id,
-                index,
-                name: name.clone(),
-                max_parallelism: table.map_or(MaxParallelism::DEFAULT, |table| table.max_parallelism()),
-                groups: table.map(|table| table.groups_of(index)),
-                executor: self.executor,
-                slots: slots.signals(),
-                hub: self.hub,
-                io: slots.io(slot),
-                clock: self.clock.clone(),
-                restore: restore.remove(&subtask.id).unwrap_or_default(),
-                restore_codec: deployment.restore_codec,
-            };
-            let factory = &self.job.factories[usize::from(vertex.0)];
-            match reflow_runtime::catch(&name, || factory(&mut context)) {
-                Ok(task) => tasks[slot].push(DeployedTask { subtask: subtask.id, name, task }),
+            let wiring = self.wiring(&graph, GraphVersion(0), (vertex, index, subtask));
+            let restore = restore.remove(&subtask.id).unwrap_or_default();
+            match self.build(deployment.attempt, wiring, (restore, deployment.restore_codec), None) {
+                Ok(task) => tasks[slot].push(task),
                 Err(failure) => failures.push((subtask.id, failure)),
             }
         }
         for (slot, tasks) in tasks.into_iter().enumerate() {
-            slots.tell(slot, SlotCommand::Deploy { attempt: deployment.attempt, tasks });
+            self.slots.tell(slot, SlotCommand::Deploy { attempt: deployment.attempt, tasks });
         }
         (running, failures)
     }
 
-    fn peers(&self, deployment: &Deployment) -> BTreeSet<ExecutorId> {
-        let (job, graph) = (&self.job.graph, &deployment.graph);
+    /// Whether a subtask runs in this executor.
+    pub(super) fn is_here(&self, subtask: &Subtask) -> bool {
+        subtask.slot.executor == self.executor
+    }
+
+    /// A subtask's place in a graph.
+    pub(super) fn wiring(
+        &self,
+        graph: &Arc<ExecutionGraph>,
+        version: GraphVersion,
+        (vertex, index, subtask): (VertexIndex, SubtaskIndex, &Subtask),
+    ) -> Wiring {
+        Wiring {
+            job: self.job.graph.clone(),
+            graph: graph.clone(),
+            version,
+            vertex,
+            subtask: subtask.id,
+            index,
+            executor: self.executor,
+            slots: self.slots.signals(),
+            hub: self.hub.clone(),
+        }
+    }
+
+    /// The task of one subtask.
+    pub(super) fn build(
+        &self,
+        attempt: Attempt,
+        wiring: Wiring,
+        (restore, restore_codec): (Restore, Codec),
+        born: Option<Preparation>,
+    ) -> Result<DeployedTask, Failure> {
+        let (vertex, subtask) = (wiring.vertex, wiring.subtask);
+        let (index, slot) = {
+            let (_, index, subtask) = wiring.graph.find(subtask).expect("a subtask is in its graph");
+            (index, subtask.slot.index as usize)
+        };
+        let table = wiring.graph.vertex(vertex).table.as_ref();
+        let name = self.job.graph.vertex(vertex).name.clone();
+        let mut context = BuildContext {
+            attempt,
+            name: name.clone(),
+            max_parallelism: table.map_or(MaxParallelism::DEFAULT, |table| table.max_parallelism()),
+            groups: table.map(|table| table.groups_of(index)),
+            wiring: wiring.clone(),
+            io: self.slots.io(slot),
+            clock: self.clock.clone(),
+            restore,
+            restore_codec,
+            born,
+        };
+        let factory = &self.job.factories[usize::from(vertex.0)];
+        let task = reflow_runtime::catch(&name, || factory(&mut context))?;
+        Ok(DeployedTask { subtask, vertex, name, task })
+    }
+
+    /// The executors with which subtasks here exchange records.
+    pub(super) fn peers(&self, graph: &ExecutionGraph) -> BTreeSet<ExecutorId> {
+        let job = &self.job.graph;
         let mut peers = BTreeSet::new();
         for (vertex, index, subtask) in graph.subtasks() {
             for (edge, _) in job.outputs(vertex) {

@@ -7,6 +7,7 @@
 mod attempt;
 mod peers;
 mod process;
+mod rescale;
 mod slots;
 
 pub use process::{Executor, ExecutorOptions};

@@ -1,7 +1,8 @@
 //! Data connections between executors.
 //!
 //! The receiver of records opens the connection to their sender: `senders` are those that this executor opened,
-//! `receivers` those that were opened to it.
+//! `receivers` those that were opened to it. State of key groups that change their owner has connections of its own,
+//! opened by the new owner: `givers` are those that this executor opened, `heirs` those that were opened to it.
 
 use bytes::Bytes;
 use reflow_env::{ConnId, Output};
@@ -23,6 +24,8 @@ pub(super) struct Peers {
     addresses: BTreeMap<ExecutorId, String>,
     senders: BTreeMap<ExecutorId, ToPeer>,
     receivers: BTreeMap<ExecutorId, ConnId>,
+    givers: BTreeMap<ExecutorId, ConnId>,
+    heirs: BTreeMap<ExecutorId, Heir>,
     /// Connections by id.
     by_conn: BTreeMap<ConnId, Peer>,
     next_conn: u64,
@@ -34,6 +37,13 @@ struct ToPeer {
     waiting: Option<Vec<Bytes>>,
 }
 
+/// A connection to a new owner of key groups, or what waits until it has opened one.
+enum Heir {
+    Connected(ConnId),
+    /// Bounded by what changed since the last checkpoint.
+    Awaited(Vec<Bytes>),
+}
+
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Peer {
@@ -41,6 +51,10 @@ pub(super) enum Peer {
     Sender(ExecutorId),
     /// This executor sends records over it.
     Receiver(ExecutorId),
+    /// This executor is handed key groups over it.
+    Giver(ExecutorId),
+    /// This executor hands key groups over it.
+    Heir(ExecutorId),
     /// Accepted; nothing is known yet.
     Unknown,
 }
@@ -93,8 +107,61 @@ impl Peers {
         }
     }
 
+    /// Opens a connection to each executor that will hand key groups over; its first frame says so.
+    pub(super) fn expect_from(
+        &mut self,
+        givers: impl IntoIterator<Item = ExecutorId>,
+        out: &mut Vec<Output>,
+    ) {
+        for giver in givers {
+            let Some(address) = self.addresses.get(&giver).filter(|_| !self.givers.contains_key(&giver))
+            else {
+                continue;
+            };
+            self.next_conn += 1;
+            let conn = ConnId(self.next_conn);
+            out.push(Output::Connect { conn, address: address.clone() });
+            self.by_conn.insert(conn, Peer::Giver(giver));
+            self.givers.insert(giver, conn);
+        }
+    }
+
+    /// Hands a part of key groups' state to an executor, once that has opened a connection for it.
+    pub(super) fn send_to_heir(&mut self, to: ExecutorId, frame: Bytes, out: &mut Vec<Output>) {
+        match self.heirs.entry(to).or_insert_with(|| Heir::Awaited(Vec::new())) {
+            Heir::Connected(conn) => out.push(Output::Send { conn: *conn, frame }),
+            Heir::Awaited(frames) => frames.push(frame),
+        }
+    }
+
+    /// No key groups are on their way any more.
+    pub(super) fn end_hand_overs(&mut self, out: &mut Vec<Output>) {
+        let heirs = std::mem::take(&mut self.heirs).into_values().filter_map(|heir| match heir {
+            Heir::Connected(conn) => Some(conn),
+            Heir::Awaited(_) => None,
+        });
+        for conn in std::mem::take(&mut self.givers).into_values().chain(heirs) {
+            self.by_conn.remove(&conn);
+            out.push(Output::Close { conn });
+        }
+    }
+
+    /// An accepted connection is of a new owner of key groups.
+    pub(super) fn is_heir(&mut self, conn: ConnId, id: ExecutorId, out: &mut Vec<Output>) {
+        self.by_conn.insert(conn, Peer::Heir(id));
+        let before = self.heirs.insert(id, Heir::Connected(conn));
+        if let Some(Heir::Awaited(frames)) = before {
+            out.extend(frames.into_iter().map(|frame| Output::Send { conn, frame }));
+        }
+    }
+
     /// An outgoing connection stands.
-    pub(super) fn connected(&mut self, conn: ConnId, out: &mut Vec<Output>) {
+    pub(super) fn connected(&mut self, conn: ConnId, ours: &Credentials, out: &mut Vec<Output>) {
+        if let Some(Peer::Giver(_)) = self.by_conn.get(&conn) {
+            let hello = Hello::Heir { id: ours.id, job: ours.job, token: ours.token };
+            out.push(Output::Send { conn, frame: hello.encode() });
+            return;
+        }
         let Some(peer) = self.senders.values_mut().find(|peer| peer.conn == conn) else { return };
         for frame in peer.waiting.take().into_iter().flatten() {
             out.push(Output::Send { conn, frame });
@@ -121,7 +188,11 @@ impl Peers {
         match peer {
             Peer::Sender(id) => drop(self.senders.remove(&id)),
             Peer::Receiver(id) if self.receivers.get(&id) == Some(&conn) => drop(self.receivers.remove(&id)),
-            Peer::Receiver(_) | Peer::Unknown => return None,
+            Peer::Giver(id) => drop(self.givers.remove(&id)),
+            Peer::Heir(id) if matches!(self.heirs.get(&id), Some(Heir::Connected(at)) if *at == conn) => {
+                self.heirs.remove(&id);
+            }
+            Peer::Receiver(_) | Peer::Heir(_) | Peer::Unknown => return None,
         }
         Some(peer)
     }

@@ -2,6 +2,7 @@
 
 use super::attempt::{Builder, Running};
 use super::peers::{Credentials, Peer, Peers};
+use super::rescale::NextGraph;
 use super::slots::Slots;
 use bytes::Bytes;
 use reflow_env::{Clock, ConnId, Input, ListenerId, Output, Process, Signal};
@@ -10,9 +11,10 @@ use reflow_protocol::control::{Failure, Fault, FromExecutor, ToExecutor};
 use reflow_protocol::data::{DataFrame, ToSender};
 use reflow_protocol::deployment::{Attempt, Deployment, ExecutorStart};
 use reflow_protocol::hello::Hello;
+use reflow_protocol::rescale::{HandOver, Preparation};
 use reflow_runtime::{SlotCommand, SlotEvent, TaskEvent};
 use reflow_stream::Job;
-use reflow_types::{Instant, SubtaskId};
+use reflow_types::{CheckpointId, GraphVersion, Instant, SubtaskId};
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::{debug, info, warn};
@@ -149,6 +151,9 @@ impl Executor {
             }
             ToExecutor::CancelAttempt { attempt } => self.cancel(now, attempt, out),
             ToExecutor::TriggerCheckpoint { attempt, checkpoint, kind } if current == Some(attempt) => {
+                if let (Some(cut), Some(running)) = (&kind.cut, &mut self.running) {
+                    running.begin_cut(cut.version);
+                }
                 self.slots().tell_all(|| SlotCommand::Trigger(checkpoint, kind.clone()));
             }
             ToExecutor::CheckpointCompleted { attempt, checkpoint } if current == Some(attempt) => {
@@ -157,18 +162,130 @@ impl Executor {
             ToExecutor::CheckpointAborted { attempt, checkpoint } if current == Some(attempt) => {
                 self.slots().tell_all(|| SlotCommand::Aborted(checkpoint));
             }
-            ToExecutor::AssignSplits { attempt, subtask, splits, last } if current == Some(attempt) => {
-                let slot = self.running.as_ref().and_then(|running| running.subtasks.get(&subtask).copied());
+            ToExecutor::AssignSplits { attempt, subtask, splits, states, last }
+                if current == Some(attempt) =>
+            {
+                let slot = self.slot_of(subtask);
                 if let Some(slot) = slot {
-                    self.slots().tell(slot, SlotCommand::AssignSplits { subtask, splits, last });
+                    self.slots().tell(slot, SlotCommand::AssignSplits { subtask, splits, states, last });
                 }
+            }
+            ToExecutor::PrepareRescale(preparation) if current == Some(preparation.attempt) => {
+                self.prepare(*preparation, out);
+            }
+            // It has nothing of the attempt yet.
+            ToExecutor::PrepareRescale(preparation) if self.running.is_none() => {
+                self.running = Some(Running::nothing_of(preparation.attempt));
+                self.prepare(*preparation, out);
+            }
+            ToExecutor::CatchUp { attempt, version, checkpoint, restore } if current == Some(attempt) => {
+                self.rescale(version, |builder, running| {
+                    if let Some(next) = &mut running.next {
+                        next.catch_up(builder, &running.subtasks, checkpoint, restore);
+                    }
+                });
+                self.answer_preparation(out);
+            }
+            ToExecutor::AdoptState { attempt, subtask, states, .. } if current == Some(attempt) => {
+                let slot = self.slot_of(subtask);
+                if let Some(slot) = slot {
+                    self.slots().tell(slot, SlotCommand::Adopt(subtask, states));
+                }
+            }
+            ToExecutor::AbandonRescale { attempt, version } if current == Some(attempt) => {
+                self.rescale(version, |builder, running| running.abandon(builder));
+                self.peers.end_hand_overs(out);
+            }
+            ToExecutor::CommitRescale { attempt, version } if current == Some(attempt) => {
+                self.rescale(version, |builder, running| running.commit(builder));
+                self.peers.end_hand_overs(out);
             }
             ToExecutor::TriggerCheckpoint { attempt, .. }
             | ToExecutor::CheckpointCompleted { attempt, .. }
             | ToExecutor::CheckpointAborted { attempt, .. }
-            | ToExecutor::AssignSplits { attempt, .. } => {
+            | ToExecutor::AssignSplits { attempt, .. }
+            | ToExecutor::CatchUp { attempt, .. }
+            | ToExecutor::AdoptState { attempt, .. }
+            | ToExecutor::AbandonRescale { attempt, .. }
+            | ToExecutor::CommitRescale { attempt, .. } => {
                 debug!(%attempt, "a message for an attempt that does not run here is dropped");
             }
+            ToExecutor::PrepareRescale(preparation) => {
+                let attempt = preparation.attempt;
+                debug!(%attempt, "a rescale of an attempt that does not run here is not prepared");
+            }
+        }
+    }
+
+    /// Does something about the graph of this version, if it is the one that is prepared.
+    fn rescale(&mut self, version: GraphVersion, work: impl FnOnce(&Builder<'_>, &mut Running)) {
+        let Some(running) = &mut self.running else { return };
+        if running.next.as_ref().is_some_and(|next| next.version == version) {
+            let builder = Builder {
+                executor: self.credentials.id,
+                job: &self.options.job,
+                hub: &self.hub,
+                clock: &self.options.clock,
+                slots: self.slots.as_ref().expect("slots are made with the first input"),
+            };
+            work(&builder, running);
+        }
+    }
+
+    /// Prepares another graph; what was prepared before is given up.
+    fn prepare(&mut self, preparation: Preparation, out: &mut Vec<Output>) {
+        let (attempt, version) = (preparation.attempt, preparation.version);
+        info!(%attempt, %version, "preparing a rescale");
+        let former = self.running.as_ref().and_then(|running| running.next.as_ref()).map(|next| next.version);
+        if let Some(former) = former {
+            self.rescale(former, |builder, running| running.abandon(builder));
+        }
+        self.peers.set_addresses(&preparation.executors, out);
+        let Some(running) = &mut self.running else { return };
+        let builder = Builder {
+            executor: self.credentials.id,
+            job: &self.options.job,
+            hub: &self.hub,
+            clock: &self.options.clock,
+            slots: self.slots.as_ref().expect("slots are made with the first input"),
+        };
+        let (next, failed) = NextGraph::prepare(&builder, running, preparation);
+        self.peers.expect_from(next.givers.iter().copied(), out);
+        running.next = Some(next);
+        if let Some(Failure { operator, message, .. }) = failed {
+            let reason = format!("operator '{operator}' cannot be built: {message}");
+            say(out, &FromExecutor::RescaleRefused { attempt, version, reason });
+        }
+        self.answer_preparation(out);
+    }
+
+    /// Says that all is prepared, once it is.
+    fn answer_preparation(&mut self, out: &mut Vec<Output>) {
+        let Some(running) = &self.running else { return };
+        if let Some(next) = running.next.as_ref().filter(|next| next.awaited.is_empty() && !next.cut) {
+            let (attempt, version, checkpoint) = (running.attempt, next.version, next.checkpoint);
+            say(out, &FromExecutor::RescalePrepared { attempt, version, checkpoint });
+        }
+    }
+
+    /// The slot of a subtask of the attempt, or of the graph that is prepared.
+    fn slot_of(&self, subtask: SubtaskId) -> Option<usize> {
+        let running = self.running.as_ref()?;
+        let of_next = || running.next.as_ref()?.slot_of(subtask);
+        running.subtasks.get(&subtask).copied().or_else(of_next)
+    }
+
+    /// Brings a part of a hand-over to its new owner.
+    fn hand_over(&mut self, hand_over: HandOver, out: &mut Vec<Output>) {
+        let Some(running) = self.running.as_ref().filter(|running| running.attempt == hand_over.attempt)
+        else {
+            return;
+        };
+        if let Some(slot) = self.slot_of(hand_over.to) {
+            let HandOver { from, to, part, .. } = hand_over;
+            self.slots().tell(slot, SlotCommand::HandOver { from, to, part });
+        } else if let Some(executor) = running.next.as_ref().and_then(|next| next.executor_of(hand_over.to)) {
+            self.peers.send_to_heir(executor, hand_over.encode(), out);
         }
     }
 
@@ -195,15 +312,16 @@ impl Executor {
         let Some(deployment) = self.deploying.take() else { return };
         let first = deployment.graph.subtasks().map(|(_, _, subtask)| subtask.id).min();
         self.hub.clear(first.unwrap_or(SubtaskId(0)));
+        self.peers.end_hand_overs(out);
         self.peers.set_addresses(&deployment.executors, out);
         let builder = Builder {
             executor: self.credentials.id,
             job: &self.options.job,
             hub: &self.hub,
             clock: &self.options.clock,
+            slots: self.slots.as_ref().expect("slots are made with the first input"),
         };
-        let slots = self.slots.as_ref().expect("slots are made with the first input");
-        let (running, failures) = builder.deploy(&deployment, slots);
+        let (running, failures) = builder.deploy(&deployment);
         self.running = Some(running);
         for (subtask, failure) in failures {
             self.fail(subtask, failure, out);
@@ -225,10 +343,20 @@ impl Executor {
 
     /// A peer with which subtasks exchange records is gone.
     fn lost_peer(&mut self, peer: Peer, reason: &str, out: &mut Vec<Output>) {
-        let (Peer::Sender(id) | Peer::Receiver(id)) = peer else { return };
-        let Some(running) = self.running.as_ref().filter(|running| running.peers.contains(&id)) else {
-            return;
+        let id = match peer {
+            Peer::Sender(id) | Peer::Receiver(id) | Peer::Giver(id) | Peer::Heir(id) => id,
+            Peer::Unknown => return,
         };
+        let Some(running) = &self.running else { return };
+        if let (Peer::Giver(_), Some(next)) = (peer, running.next.as_ref().filter(|next| !next.cut)) {
+            let (attempt, version) = (running.attempt, next.version);
+            let reason =
+                format!("the connection to executor {id}, which has the key groups, is gone: {reason}");
+            return say(out, &FromExecutor::RescaleRefused { attempt, version, reason });
+        }
+        if !running.peers.contains(&id) {
+            return;
+        }
         let Some(&subtask) = running.subtasks.keys().next() else { return };
         let message = format!("the data connection to executor {id} is gone: {reason}");
         self.fail(
@@ -253,6 +381,9 @@ impl Executor {
             Some(Peer::Receiver(_)) => {
                 reflow_protocol::decode::<ToSender>(&frame).map(|message| self.hub.credit(message))
             }
+            Some(Peer::Giver(_)) => HandOver::decode(frame).map(|hand_over| self.hand_over(hand_over, out)),
+            // A new owner has nothing to say.
+            Some(Peer::Heir(_)) => Ok(()),
             Some(Peer::Unknown) => Hello::decode(&frame).map(|hello| self.greeted(conn, hello, out)),
             None => return,
         };
@@ -269,6 +400,11 @@ impl Executor {
                 if job == self.credentials.job && token == self.credentials.token =>
             {
                 self.peers.identified(conn, id);
+            }
+            Hello::Heir { id, job, token }
+                if job == self.credentials.job && token == self.credentials.token =>
+            {
+                self.peers.is_heir(conn, id, out);
             }
             other => {
                 warn!(?other, "a data connection is refused: it is not of this job");
@@ -310,9 +446,42 @@ impl Executor {
             TaskEvent::Declined { checkpoint, reason } => {
                 FromExecutor::Declined { attempt, checkpoint, subtask, reason }
             }
+            TaskEvent::Prepared { version, checkpoint } => {
+                return self.prepared(subtask, version, checkpoint, out);
+            }
+            TaskEvent::Refused { version, reason } => {
+                FromExecutor::RescaleRefused { attempt, version, reason }
+            }
+            TaskEvent::Cut { version, splits, operator } => {
+                FromExecutor::SubtaskCut { attempt, version, subtask, splits, operator }
+            }
+            TaskEvent::Installed { version, installation } => {
+                FromExecutor::SubtaskInstalled { attempt, version, subtask, installation }
+            }
+            TaskEvent::HandOver { checkpoint, to, part } => {
+                let hand_over = HandOver { attempt, checkpoint, from: subtask, to, part };
+                return self.hand_over(hand_over, out);
+            }
             TaskEvent::Failed(failure) => return self.fail(subtask, failure, out),
         };
         say(out, &message);
+    }
+
+    /// A task is ready for the other graph.
+    fn prepared(
+        &mut self,
+        subtask: SubtaskId,
+        version: GraphVersion,
+        checkpoint: CheckpointId,
+        out: &mut Vec<Output>,
+    ) {
+        let next = self.running.as_mut().and_then(|running| running.next.as_mut());
+        let Some(next) = next.filter(|next| next.version == version && next.checkpoint == checkpoint) else {
+            return;
+        };
+        if next.awaited.remove(&subtask) {
+            self.answer_preparation(out);
+        }
     }
 
     fn tick(&mut self, now: Instant, out: &mut Vec<Output>) {
@@ -386,7 +555,7 @@ impl Process for Executor {
                 self.job_manager.heard = now;
                 self.register(out);
             }
-            Input::Connected { conn } => self.peers.connected(conn, out),
+            Input::Connected { conn } => self.peers.connected(conn, &self.credentials, out),
             Input::Received { conn, frame } => self.received(now, conn, frame, out),
             Input::Closed { conn: JOB_MANAGER, reason } => {
                 let reason = format!("the connection to the JobManager is gone: {reason}");

@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// The executor's slots.
 pub(super) struct Slots {
     all: Vec<SlotHandle>,
-    signals: Vec<Signal>,
+    signals: Arc<[Signal]>,
     /// Storage requests under way: whose they are.
     requests: BTreeMap<Ticket, (usize, Ticket)>,
     next_ticket: u64,
@@ -32,7 +32,7 @@ impl Slots {
         clock: &Arc<dyn Clock>,
         out: &mut Vec<Output>,
     ) -> Self {
-        let signals: Vec<Signal> = (0..count).map(|_| Signal::default()).collect();
+        let signals: Arc<[Signal]> = (0..count).map(|_| Signal::default()).collect();
         let all = signals.iter().enumerate().map(|(index, signal)| {
             let port = SlotPort::new(signal.clone(), executor.clone());
             let io = Io::default();
@@ -55,8 +55,8 @@ impl Slots {
         self.all.len()
     }
 
-    pub(super) fn signals(&self) -> &[Signal] {
-        &self.signals
+    pub(super) fn signals(&self) -> Arc<[Signal]> {
+        self.signals.clone()
     }
 
     pub(super) fn io(&self, slot: usize) -> Io {

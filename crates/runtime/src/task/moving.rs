@@ -1,0 +1,218 @@
+//! After the cut: key groups on their way into a task, and records that came before them.
+//!
+//! Groups that stay are not touched: their records flow. Records of groups that are under way wait in order; so do
+//! watermarks, idleness and the end, as they count for all groups. When a group is in, its records come first.
+//! While groups go out, nothing may fire: their timers and windows are still in the tables until the snapshot of the
+//! cut is written.
+
+use super::arriving::arrive;
+use crate::rescale::{Gain, Preparation};
+use crate::stage::Control;
+use reflow_network::Row;
+use reflow_protocol::rescale::{Installation, Part};
+use reflow_state::{Origin, Progress};
+use reflow_types::{CheckpointId, GraphVersion, Instant, KeyGroupSet, MaxParallelism, SubtaskId, Timestamp};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+/// So many records may wait; then nothing more is read.
+const MAX_PARKED: usize = 64 * 1024;
+/// How many entries are taken in by one step.
+const INSTALL_ENTRIES: usize = 4 * 1024;
+
+/// The key groups that a task gains and gives with one cut.
+pub(super) struct Moving<T> {
+    /// The graph that the task has now.
+    pub(super) version: GraphVersion,
+    /// The cut, and when it was.
+    pub(super) checkpoint: CheckpointId,
+    pub(super) cut_at: Instant,
+    /// Who gets groups.
+    pub(super) heirs: Vec<SubtaskId>,
+    max: MaxParallelism,
+    coming: BTreeMap<SubtaskId, Coming>,
+    /// Groups that are not in yet.
+    under_way: KeyGroupSet,
+    /// Groups that go, until the snapshot of the cut is written.
+    going: Option<KeyGroupSet>,
+    parked: VecDeque<Row<T>>,
+    /// Of groups that are in.
+    ready: VecDeque<Row<T>>,
+    pub(super) held: Held,
+    /// Whether the JobManager waits to hear that all is in.
+    pub(super) announced: bool,
+    report: Installation,
+}
+
+/// What waits until all groups are in.
+#[derive(Default)]
+pub(super) struct Held {
+    pub(super) watermark: Option<Timestamp>,
+    pub(super) idle: Option<bool>,
+    pub(super) end: bool,
+}
+
+struct Coming {
+    groups: KeyGroupSet,
+    parts: VecDeque<Part>,
+    /// All parts are in the tables, beside what the task owns: which table's is taken in next.
+    installing: Option<usize>,
+    done: Option<(Instant, Timestamp)>,
+}
+
+/// A group's old owner let go of it then, at that watermark.
+pub(super) struct Arrived {
+    pub(super) cut_at: Instant,
+    pub(super) watermark: Timestamp,
+}
+
+impl<T> Moving<T> {
+    /// Begins with what `preparation` announced.
+    pub(super) fn new(
+        (checkpoint, cut_at): (CheckpointId, Instant),
+        max: MaxParallelism,
+        preparation: &Preparation,
+        born: bool,
+    ) -> Self {
+        let coming = |Gain { from, groups }: &Gain| {
+            let coming =
+                Coming { groups: groups.clone(), parts: VecDeque::new(), installing: None, done: None };
+            (*from, coming)
+        };
+        let going: KeyGroupSet = preparation.gives.iter().flat_map(|give| give.groups.iter()).collect();
+        Self {
+            version: preparation.version,
+            checkpoint,
+            cut_at,
+            heirs: preparation.gives.iter().map(|give| give.to).collect(),
+            max,
+            coming: preparation.gains.iter().map(coming).collect(),
+            under_way: preparation.gained(),
+            going: Some(going).filter(|going| !going.is_empty()),
+            parked: VecDeque::new(),
+            ready: VecDeque::new(),
+            held: Held::default(),
+            announced: !born && preparation.gains.is_empty(),
+            report: Installation::default(),
+        }
+    }
+
+    /// A part of a hand-over.
+    pub(super) fn hand_over(&mut self, from: SubtaskId, part: Part) -> Result<(), String> {
+        let coming = self.coming.get_mut(&from);
+        let coming =
+            coming.ok_or_else(|| format!("subtask {from} hands over, but nothing is to come from it"))?;
+        if let Part::Blocks { bytes, .. } = &part {
+            self.report.bytes += bytes.len() as u64;
+        }
+        coming.parts.push_back(part);
+        Ok(())
+    }
+
+    /// Takes a piece of what has come in; says whether there was one, and what came of it.
+    pub(super) fn step(
+        &mut self,
+        now: Instant,
+        chain: &mut impl Control,
+    ) -> Result<(bool, Option<Arrived>), String> {
+        let waiting = |coming: &Coming| !coming.parts.is_empty() || coming.installing.is_some();
+        let Some((&from, coming)) = self.coming.iter_mut().find(|(_, coming)| waiting(coming)) else {
+            return Ok((false, None));
+        };
+        if let Some(wanted) = coming.installing {
+            let (mut at, mut progress) = (0, None);
+            chain.tables(&mut |table| {
+                if at == wanted {
+                    progress = Some(table.install(&coming.groups, INSTALL_ENTRIES));
+                }
+                at += 1;
+            });
+            match progress {
+                Some(Progress::More) => {}
+                Some(Progress::Done) => coming.installing = Some(wanted + 1),
+                None => return Ok((true, Some(self.is_in(now, from)))),
+            }
+            return Ok((true, None));
+        }
+        match coming.parts.pop_front() {
+            Some(Part::Blocks { table, bytes }) => {
+                arrive(chain, table, &bytes, &coming.groups, Origin::HandedOver)?;
+            }
+            Some(Part::Done { cut_at_us, watermark }) => {
+                coming.installing = Some(0);
+                coming.done = Some((Instant(0) + Duration::from_micros(cut_at_us), watermark));
+            }
+            None => {}
+        }
+        Ok((true, None))
+    }
+
+    /// All of an old owner's groups are in.
+    fn is_in(&mut self, now: Instant, from: SubtaskId) -> Arrived {
+        let coming = self.coming.remove(&from).expect("the caller found it");
+        let (cut_at, watermark) = coming.done.expect("groups are taken in once their hand-over is done");
+        self.under_way = self.coming.values().flat_map(|coming| coming.groups.iter()).collect();
+        let (parked, max) = (std::mem::take(&mut self.parked), self.max);
+        for row in parked {
+            let waits = self.under_way.contains(row.hash.group(max));
+            if waits { self.parked.push_back(row) } else { self.ready.push_back(row) }
+        }
+        // By this task's own clock: from the moment in which it passed the cut.
+        let pause = now.since(self.cut_at).as_micros() as u64;
+        self.report.pause_us = self.report.pause_us.max(pause);
+        Arrived { cut_at, watermark }
+    }
+
+    /// Whether the record's group is under way; then it waits.
+    pub(super) fn park(&mut self, row: Row<T>) -> Option<Row<T>> {
+        if !self.under_way.contains(row.hash.group(self.max)) && self.ready.is_empty() {
+            return Some(row);
+        }
+        self.report.parked += 1;
+        let waits = self.under_way.contains(row.hash.group(self.max));
+        if waits {
+            self.parked.push_back(row)
+        } else {
+            self.ready.push_back(row)
+        }
+        None
+    }
+
+    /// The next record that has waited and need not any more.
+    pub(super) fn next_ready(&mut self) -> Option<Row<T>> {
+        self.ready.pop_front()
+    }
+
+    pub(super) fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// Whether more records may be read.
+    pub(super) fn may_read(&self) -> bool {
+        self.parked.len() + self.ready.len() < MAX_PARKED && !self.held.end
+    }
+
+    /// Whether groups still go out, so that nothing may fire.
+    pub(super) fn is_giving(&self) -> bool {
+        self.going.is_some()
+    }
+
+    /// The groups that have gone: everything of them is sent.
+    pub(super) fn gone(&mut self) -> Option<KeyGroupSet> {
+        self.going.take()
+    }
+
+    /// Whether all groups are in.
+    pub(super) fn all_in(&self) -> bool {
+        self.coming.is_empty()
+    }
+
+    /// Whether nothing is left to do.
+    pub(super) fn is_over(&self) -> bool {
+        self.all_in() && self.ready.is_empty() && self.going.is_none() && self.announced
+    }
+
+    pub(super) fn report(&self) -> Installation {
+        self.report
+    }
+}

@@ -1,0 +1,102 @@
+//! A subtask's place in a graph: which channels it has.
+
+use reflow_env::Signal;
+use reflow_graph::{EdgeId, ExecutionGraph, JobGraph, Shipping, Subtask, VertexIndex};
+use reflow_network::{Channels, Hub, Partitioner, Receiver, Routes, Sender};
+use reflow_protocol::data::ChannelId;
+use reflow_types::{ExecutorId, GraphVersion, SubtaskId, SubtaskIndex};
+use serde::{Serialize, de::DeserializeOwned};
+use std::sync::Arc;
+
+/// A subtask's place in a graph.
+#[derive(Clone)]
+pub struct Wiring {
+    /// The job.
+    pub job: Arc<JobGraph>,
+    /// The attempt's subtasks.
+    pub graph: Arc<ExecutionGraph>,
+    /// Which graph of the attempt that is.
+    pub version: GraphVersion,
+    /// The vertex.
+    pub vertex: VertexIndex,
+    /// The subtask.
+    pub subtask: SubtaskId,
+    /// Its index.
+    pub index: SubtaskIndex,
+    /// Where it runs.
+    pub executor: ExecutorId,
+    /// The signals of this executor's slots, by index.
+    pub slots: Arc<[Signal]>,
+    /// The executor's channels.
+    pub hub: Hub,
+}
+
+impl Wiring {
+    /// How many subtasks the vertex has.
+    pub fn parallelism(&self) -> u32 {
+        self.graph.vertex(self.vertex).parallelism()
+    }
+
+    /// All of the subtask's input channels; those that `has` knows without receiver.
+    pub fn inputs<T: DeserializeOwned + Send + 'static>(
+        &self,
+        has: impl Fn(ChannelId) -> bool,
+    ) -> Channels<T> {
+        let mut channels = Vec::new();
+        for (edge, _) in self.job.inputs(self.vertex) {
+            for sender in self.graph.senders(&self.job, edge, self.index) {
+                let id = ChannelId { edge, from: sender.id, to: self.subtask };
+                channels.push((id, (!has(id)).then(|| self.receiver(id, &sender))));
+            }
+        }
+        channels
+    }
+
+    fn receiver<T: DeserializeOwned + Send + 'static>(&self, id: ChannelId, sender: &Subtask) -> Receiver<T> {
+        if sender.slot.executor == self.executor {
+            Receiver::local(&self.hub, (id, self.version), self.own_signal())
+        } else {
+            Receiver::remote(&self.hub, id, self.own_signal(), sender.slot.executor)
+        }
+    }
+
+    /// The subtask's channels on one edge, those that `has` knows without sender, and how records are shared out.
+    pub fn outputs<T: Serialize + Send + 'static>(
+        &self,
+        edge: EdgeId,
+        has: impl Fn(ChannelId) -> bool,
+    ) -> Routes<T> {
+        let receivers = self.graph.receivers(&self.job, edge, self.index);
+        let channel = |receiver: &Subtask| {
+            let id = ChannelId { edge, from: self.subtask, to: receiver.id };
+            (id, (!has(id)).then(|| self.sender(id, receiver)))
+        };
+        let channels = receivers.iter().map(channel).collect();
+        let partitioner = match self.graph.shipping(&self.job, edge) {
+            Shipping::Hash => {
+                let to = self.job.edges[usize::from(edge.0)].to;
+                let table = self.graph.vertex(to).table.clone();
+                Partitioner::Hash(Arc::new(table.expect("a keyed vertex has an ownership table")))
+            }
+            Shipping::Broadcast => Partitioner::Broadcast,
+            Shipping::Forward => Partitioner::Forward,
+            // Each sender begins at another channel, so that few records do not all go to the first.
+            Shipping::Rebalance => Partitioner::Rebalance { next: self.index.0 as usize % receivers.len() },
+        };
+        (channels, partitioner)
+    }
+
+    fn sender<T: Serialize + Send + 'static>(&self, id: ChannelId, receiver: &Subtask) -> Sender<T> {
+        if receiver.slot.executor == self.executor {
+            let signal = self.slots[receiver.slot.index as usize].clone();
+            Sender::local(&self.hub, (id, self.version), self.own_signal(), signal)
+        } else {
+            Sender::remote(&self.hub, id, self.own_signal(), receiver.slot.executor)
+        }
+    }
+
+    fn own_signal(&self) -> Signal {
+        let own = &self.graph.vertex(self.vertex).subtasks[self.index.0 as usize];
+        self.slots[own.slot.index as usize].clone()
+    }
+}
