@@ -14,6 +14,10 @@ pub trait Stage<T>: Control {
     fn push(&mut self, value: T, time: Timestamp);
 }
 
+/// Stands for the splits that a source is yet to be told of: from its start until its enumerator has first said which
+/// are its own. Meanwhile it holds the watermark back as a split does that is there and has no record yet.
+pub const AWAITED_SPLIT: u64 = u64::MAX - 1;
+
 /// What happens to a chain besides records. Each stage does its share and passes the call on; rare, so it may
 /// cost something.
 ///

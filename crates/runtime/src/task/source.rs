@@ -4,7 +4,7 @@ use super::restore::Restoring;
 use super::snapshot::{AtBarrier, Identity, Snapshots};
 use super::{Task, TaskEvent, TaskStep};
 use crate::build::BuildContext;
-use crate::stage::{OpenContext, Stage};
+use crate::stage::{AWAITED_SPLIT, OpenContext, Stage};
 use bytes::Bytes;
 use reflow_api::source::encode_split;
 use reflow_api::{Emit, Polled, Reader};
@@ -32,6 +32,8 @@ pub struct SourceTask<R, C> {
     reader: R,
     chain: C,
     snapshots: Snapshots,
+    /// It has not been told yet which splits are its own.
+    awaits_splits: bool,
     /// The checkpoint for which the source has paused.
     paused: Option<CheckpointId>,
     /// Once that is complete, the input counts as ended.
@@ -88,6 +90,7 @@ where
             reader,
             chain,
             snapshots: Snapshots::new(identity),
+            awaits_splits: true,
             paused: None,
             drains: false,
             watermark,
@@ -96,6 +99,7 @@ where
             last_flush: Instant::default(),
             unflushed: false,
         };
+        task.chain.split_added(AWAITED_SPLIT);
         splits.into_iter().for_each(|split| task.add_split(split));
         task
     }
@@ -268,6 +272,9 @@ where
                     crate::fail(Fault::Engine, &self.name, format!("cannot decode a split: {error}"))
                 }
             }
+        }
+        if std::mem::take(&mut self.awaits_splits) {
+            self.chain.split_ended(AWAITED_SPLIT);
         }
         if last {
             self.reader.no_more_splits();
