@@ -38,9 +38,11 @@ pub trait Control: Send {
     fn idle(&mut self, idle: bool);
     /// Once before each step: the wall clock, answers from storage.
     fn tick(&mut self, now: Instant);
-    /// Goes on with work that was too much for one step; says whether some is left. While it is, no record
-    /// comes.
+    /// Goes on with work that was too much for one step, most downstream first; says whether there was any. While
+    /// there is, no record comes.
     fn resume(&mut self) -> bool;
+    /// Whether work is left for [`resume`](Self::resume). While there is, no barrier comes either.
+    fn has_rest(&self) -> bool;
     /// When `tick` is next needed.
     fn next_wakeup(&self) -> Option<Instant>;
     /// The barrier of a checkpoint has come: hands out operator state, freezes tables, passes the barrier on.
@@ -165,6 +167,7 @@ macro_rules! pass_on {
         $crate::stage::pass_on!(@one [$($own)*] resume() -> bool);
         $crate::stage::pass_on!(@one [$($own)*] has_room() -> bool);
         $crate::stage::pass_on!(@one [$($own)*] tables(visit: &mut dyn FnMut(&mut dyn reflow_state::SnapshotTable)));
+        $crate::stage::pass_on!(@shared [$($own)*] has_rest() -> bool);
         $crate::stage::pass_on!(@shared [$($own)*] next_wakeup() -> Option<reflow_types::Instant>);
         $crate::stage::pass_on!(@shared [$($own)*] is_settled() -> bool);
         $crate::stage::pass_on!(@shared [$($own)*] room() -> u64);
@@ -177,6 +180,7 @@ macro_rules! pass_on {
     };
     (@shared [$($own:ident)*] $name:ident($($arg:ident: $type:ty),*) $(-> $out:ty)?) => {
         $crate::stage::pass_on!(@unless $name [$($own)*] {
+            #[inline]
             fn $name(&self, $($arg: $type),*) $(-> $out)? { self.next.$name($($arg),*) }
         });
     };
@@ -194,6 +198,7 @@ macro_rules! pass_on {
     (@unless flush [flush $($rest:ident)*] { $($item:tt)* }) => {};
     (@unless loaded [loaded $($rest:ident)*] { $($item:tt)* }) => {};
     (@unless resume [resume $($rest:ident)*] { $($item:tt)* }) => {};
+    (@unless has_rest [has_rest $($rest:ident)*] { $($item:tt)* }) => {};
     (@unless tables [tables $($rest:ident)*] { $($item:tt)* }) => {};
     (@unless next_wakeup [next_wakeup $($rest:ident)*] { $($item:tt)* }) => {};
     (@unless is_settled [is_settled $($rest:ident)*] { $($item:tt)* }) => {};

@@ -1,4 +1,4 @@
-//! `map`, `filter`, `flat_map`, `inspect`: a function a record.
+//! `map`, `filter`, `inspect`: a function a record.
 
 use crate::stage::{Control, Stage, pass_on};
 use reflow_types::Timestamp;
@@ -52,33 +52,6 @@ impl<T, F: FnMut(&T) -> bool + Send, D: Stage<T>> Stage<T> for Filter<F, D> {
 }
 
 impl<F: Send, D: Control> Control for Filter<F, D> {
-    pass_on!(except {});
-}
-
-/// Makes any number of records from each.
-pub struct FlatMap<F, I, D> {
-    function: F,
-    next: D,
-    makes: PhantomData<fn() -> I>,
-}
-
-impl<F, I, D> FlatMap<F, I, D> {
-    /// Applies `function` and passes on what it yields.
-    pub fn new(function: F, next: D) -> Self {
-        Self { function, next, makes: PhantomData }
-    }
-}
-
-impl<T, I: IntoIterator, F: FnMut(T) -> I + Send, D: Stage<I::Item>> Stage<T> for FlatMap<F, I, D> {
-    #[inline]
-    fn push(&mut self, value: T, time: Timestamp) {
-        for item in (self.function)(value) {
-            self.next.push(item, time);
-        }
-    }
-}
-
-impl<F: Send, I, D: Control> Control for FlatMap<F, I, D> {
     pass_on!(except {});
 }
 

@@ -152,6 +152,11 @@ impl<S: Sink> Control for SinkStage<S> {
         false
     }
 
+    #[inline]
+    fn has_rest(&self) -> bool {
+        false
+    }
+
     fn next_wakeup(&self) -> Option<Instant> {
         let due =
             |pending: &Pending| if let Commit::Due { at, .. } = pending.commit { Some(at) } else { None };

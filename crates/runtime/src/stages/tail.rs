@@ -126,6 +126,10 @@ macro_rules! end_of_chain {
         fn resume(&mut self) -> bool {
             false
         }
+        #[inline]
+        fn has_rest(&self) -> bool {
+            false
+        }
         fn next_wakeup(&self) -> Option<Instant> {
             None
         }

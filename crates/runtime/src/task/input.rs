@@ -109,7 +109,12 @@ where
             .min(chunk)
             .min(usize::try_from(self.head.room()).unwrap_or(chunk))
             .max(1);
+        let before = self.rows.as_slice().len();
         for _ in 0..taken {
+            // One record may be more than this step may pass on.
+            if self.head.has_rest() {
+                break;
+            }
             if let Some(coming) = self.rows.as_slice().get(PREFETCH_DISTANCE) {
                 self.head.expect(coming);
             }
@@ -120,6 +125,7 @@ where
         let busy = self.clock.now().since(now);
         self.batch.busy += busy;
         // Towards a step's length, by at most a factor of two.
+        let taken = before - self.rows.as_slice().len();
         let ideal = (taken as f64 * STEP.as_secs_f64() / busy.as_secs_f64().max(1e-9)) as usize;
         self.batch.chunk = ideal.clamp((chunk / 2).max(1), chunk * 2).min(reflow_network::batch::BATCH_ROWS);
         if self.rows.as_slice().is_empty() {
@@ -241,7 +247,10 @@ where
         if self.phase == Phase::Finished {
             return;
         }
-        self.at_barrier(now);
+        // What is left of a record comes before the barrier; a step then takes the snapshot.
+        if !self.head.has_rest() {
+            self.at_barrier(now);
+        }
     }
 
     fn completed(&mut self, checkpoint: CheckpointId) {

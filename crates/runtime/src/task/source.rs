@@ -117,6 +117,16 @@ where
         events.push(TaskEvent::Ended);
     }
 
+    fn at_trigger(&mut self, now: Instant, checkpoint: CheckpointId) {
+        if let AtBarrier::Begin(kind) = self.snapshots.at_barrier(checkpoint) {
+            if cfg!(reflow_canary = "offset_after_barrier") && self.phase == Phase::Running {
+                self.chain.barrier(checkpoint);
+                self.poll(now);
+            }
+            self.snapshot(now, checkpoint, kind);
+        }
+    }
+
     fn snapshot(&mut self, now: Instant, checkpoint: CheckpointId, kind: SnapshotKind) {
         let splits = self.reader.snapshot();
         let state = OperatorState {
@@ -195,6 +205,11 @@ where
             return if wrote { TaskStep::Worked } else { TaskStep::Backpressured(self.chain.next_wakeup()) };
         }
         if self.chain.resume() {
+            self.unflushed = true;
+            return TaskStep::Worked;
+        }
+        if let Some(checkpoint) = self.snapshots.owed() {
+            self.at_trigger(now, checkpoint);
             return TaskStep::Worked;
         }
         if self.snapshots.may_finish() {
@@ -240,12 +255,9 @@ where
             return;
         }
         self.snapshots.triggered(checkpoint, kind);
-        if let AtBarrier::Begin(kind) = self.snapshots.at_barrier(checkpoint) {
-            if cfg!(reflow_canary = "offset_after_barrier") && self.phase == Phase::Running {
-                self.chain.barrier(checkpoint);
-                self.poll(now);
-            }
-            self.snapshot(now, checkpoint, kind);
+        // What is left of a record comes before the barrier; a step then takes the snapshot.
+        if !self.chain.has_rest() {
+            self.at_trigger(now, checkpoint);
         }
     }
 
@@ -317,6 +329,6 @@ impl<T, C: Stage<T>> Emit<T> for Emitter<'_, C> {
 
     #[inline]
     fn is_full(&self) -> bool {
-        self.emitted >= self.left
+        self.emitted >= self.left || self.chain.has_rest()
     }
 }

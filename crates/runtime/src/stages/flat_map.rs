@@ -1,0 +1,165 @@
+//! `flat_map`: any number of records from each.
+//!
+//! An iterator may yield more than the outputs take, or never end. So a step passes on no more than there was room
+//! for when it began; what is left of the iterator waits for the next step, and whatever comes behind it waits with
+//! it, in order. Meanwhile no record is taken and no snapshot, as an iterator cannot be part of one: a barrier waits
+//! for the end of its record, while the slot's other tasks run on.
+
+use crate::stage::{Control, Stage, pass_on};
+use reflow_network::batch::BATCH_ROWS;
+use reflow_types::{Instant, Timestamp};
+use std::collections::VecDeque;
+
+/// No more records are passed on in a step, however much room there is: about a millisecond's work, as long as one
+/// costs no more than a few hundred instructions.
+const MAX_ITEMS: u64 = 8 * BATCH_ROWS as u64;
+
+/// Makes any number of records from each.
+pub struct FlatMap<F, I: IntoIterator, D> {
+    function: F,
+    next: D,
+    /// How many more records this step may pass on; 0 while something waits.
+    left: u64,
+    waiting: VecDeque<Waiting<I::IntoIter>>,
+}
+
+/// What is passed on in a later step.
+enum Waiting<I> {
+    Items(I, Timestamp),
+    Signal(Signal),
+}
+
+/// What stands between records.
+enum Signal {
+    SplitAdded(u64),
+    Split(u64),
+    SplitEnded(u64),
+    Watermark(Timestamp),
+    Idle(bool),
+    End,
+}
+
+impl<F, I: IntoIterator, D: Stage<I::Item>> FlatMap<F, I, D> {
+    /// Applies `function` and passes on what it yields.
+    pub fn new(function: F, next: D) -> Self {
+        Self { function, next, left: MAX_ITEMS, waiting: VecDeque::new() }
+    }
+
+    /// Passes on what this step may. Says whether that was all.
+    #[inline]
+    fn pass_on(&mut self, items: &mut I::IntoIter, time: Timestamp) -> bool {
+        while self.left > 0 && !self.next.has_rest() {
+            let Some(item) = items.next() else { return true };
+            self.left -= 1;
+            self.next.push(item, time);
+        }
+        false
+    }
+
+    #[cold]
+    fn keep(&mut self, items: I::IntoIter, time: Timestamp) {
+        self.left = 0;
+        self.waiting.push_back(Waiting::Items(items, time));
+    }
+
+    /// Tells the next stage, after all that waits.
+    fn tell(&mut self, signal: Signal) {
+        if self.waiting.is_empty() {
+            self.tell_now(signal);
+        } else {
+            self.waiting.push_back(Waiting::Signal(signal));
+        }
+    }
+
+    fn tell_now(&mut self, signal: Signal) {
+        match signal {
+            Signal::SplitAdded(split) => self.next.split_added(split),
+            Signal::Split(split) => self.next.split(split),
+            Signal::SplitEnded(split) => self.next.split_ended(split),
+            Signal::Watermark(time) => self.next.watermark(time),
+            Signal::Idle(idle) => self.next.idle(idle),
+            Signal::End => self.next.end(),
+        }
+    }
+
+    fn begin_step(&mut self) {
+        self.left = self.next.room().clamp(1, MAX_ITEMS);
+    }
+}
+
+impl<T, I, F, D> Stage<T> for FlatMap<F, I, D>
+where
+    I: IntoIterator<IntoIter: Send>,
+    F: FnMut(T) -> I + Send,
+    D: Stage<I::Item>,
+{
+    #[inline]
+    fn push(&mut self, value: T, time: Timestamp) {
+        let mut items = (self.function)(value).into_iter();
+        if !self.pass_on(&mut items, time) {
+            self.keep(items, time);
+        }
+    }
+}
+
+impl<F: Send, I: IntoIterator<IntoIter: Send>, D: Stage<I::Item>> Control for FlatMap<F, I, D> {
+    pass_on!(except { split_added split split_ended watermark idle tick end resume has_rest });
+
+    fn split_added(&mut self, split: u64) {
+        self.tell(Signal::SplitAdded(split));
+    }
+
+    fn split(&mut self, split: u64) {
+        self.tell(Signal::Split(split));
+    }
+
+    fn split_ended(&mut self, split: u64) {
+        self.tell(Signal::SplitEnded(split));
+    }
+
+    fn watermark(&mut self, time: Timestamp) {
+        self.tell(Signal::Watermark(time));
+    }
+
+    fn idle(&mut self, idle: bool) {
+        self.tell(Signal::Idle(idle));
+    }
+
+    fn end(&mut self) {
+        self.tell(Signal::End);
+    }
+
+    fn tick(&mut self, now: Instant) {
+        if self.waiting.is_empty() {
+            self.begin_step();
+        }
+        self.next.tick(now);
+    }
+
+    fn resume(&mut self) -> bool {
+        if self.next.resume() {
+            return true;
+        }
+        if self.waiting.is_empty() {
+            return false;
+        }
+        self.begin_step();
+        while let Some(first) = self.waiting.pop_front() {
+            match first {
+                Waiting::Signal(signal) => self.tell_now(signal),
+                Waiting::Items(mut items, time) => {
+                    if !self.pass_on(&mut items, time) {
+                        self.left = 0;
+                        self.waiting.push_front(Waiting::Items(items, time));
+                        break;
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    fn has_rest(&self) -> bool {
+        !self.waiting.is_empty() || self.next.has_rest()
+    }
+}
