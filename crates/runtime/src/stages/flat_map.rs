@@ -48,12 +48,17 @@ impl<F, I: IntoIterator, D: Stage<I::Item>> FlatMap<F, I, D> {
     /// Passes on what this step may. Says whether that was all.
     #[inline]
     fn pass_on(&mut self, items: &mut I::IntoIter, time: Timestamp) -> bool {
-        while self.left > 0 && !self.next.has_rest() {
-            let Some(item) = items.next() else { return true };
-            self.left -= 1;
+        let mut left = self.left; // kept in a register
+        let all = loop {
+            if left == 0 || self.next.has_rest() {
+                break false;
+            }
+            let Some(item) = items.next() else { break true };
+            left -= 1;
             self.next.push(item, time);
-        }
-        false
+        };
+        self.left = left;
+        all
     }
 
     #[cold]
