@@ -1,7 +1,6 @@
 //! What a stage of a chain is.
 
 use reflow_api::Io;
-use reflow_env::Ticket;
 use reflow_protocol::control::SubtaskMetrics;
 use reflow_protocol::snapshot::{OperatorState, Redistribution};
 use reflow_state::{SnapshotKind, SnapshotTable};
@@ -47,6 +46,9 @@ pub trait Control: Send {
     fn next_wakeup(&self) -> Option<Instant>;
     /// The barrier of a checkpoint has come: hands out operator state, freezes tables, passes the barrier on.
     fn snapshot(&mut self, context: &mut SnapshotContext<'_>);
+    /// Whether everything that sinks have prepared is in storage; no checkpoint can be complete before. An error if
+    /// something could not be stored: the checkpoint under way fails, and the next one tries again.
+    fn prepared(&mut self) -> Result<bool, String>;
     /// A barrier whose checkpoint has been given up: passes it on.
     fn barrier(&mut self, checkpoint: CheckpointId);
     /// A checkpoint is complete.
@@ -122,7 +124,6 @@ pub struct SnapshotContext<'a> {
     /// Checkpoint or savepoint.
     pub kind: SnapshotKind,
     pub(crate) operator: &'a mut Vec<OperatorState>,
-    pub(crate) wait_for: &'a mut Vec<Ticket>,
 }
 
 impl SnapshotContext<'_> {
@@ -139,11 +140,6 @@ impl SnapshotContext<'_> {
         let (operator, name) = (operator.to_owned(), name.to_owned());
         self.operator.push(OperatorState { operator, name, redistribution, items });
     }
-
-    /// The checkpoint cannot be complete before these requests have succeeded.
-    pub fn wait_for(&mut self, tickets: impl IntoIterator<Item = Ticket>) {
-        self.wait_for.extend(tickets);
-    }
 }
 
 /// Passes every control call to the field `next`; a stage writes only those that concern it. Names of calls to
@@ -158,6 +154,7 @@ macro_rules! pass_on {
         $crate::stage::pass_on!(@one [$($own)*] idle(idle: bool));
         $crate::stage::pass_on!(@one [$($own)*] tick(now: reflow_types::Instant));
         $crate::stage::pass_on!(@one [$($own)*] snapshot(context: &mut $crate::stage::SnapshotContext<'_>));
+        $crate::stage::pass_on!(@one [$($own)*] prepared() -> Result<bool, String>);
         $crate::stage::pass_on!(@one [$($own)*] barrier(checkpoint: reflow_types::CheckpointId));
         $crate::stage::pass_on!(@one [$($own)*] completed(checkpoint: reflow_types::CheckpointId));
         $crate::stage::pass_on!(@one [$($own)*] aborted(checkpoint: reflow_types::CheckpointId));

@@ -136,6 +136,9 @@ macro_rules! end_of_chain {
         fn snapshot(&mut self, context: &mut SnapshotContext<'_>) {
             self.barrier(context.checkpoint);
         }
+        fn prepared(&mut self) -> Result<bool, String> {
+            Ok(true)
+        }
         fn completed(&mut self, _: CheckpointId) {}
         fn aborted(&mut self, _: CheckpointId) {}
         fn is_settled(&self) -> bool {

@@ -9,7 +9,7 @@ use crate::stage::{Control, SnapshotContext};
 use bytes::{Bytes, BytesMut};
 use reflow_api::Io;
 use reflow_env::{Location, StoreOp, Ticket};
-use reflow_protocol::control::{AfterBarrier, Fault, SnapshotKind, SnapshotTiming};
+use reflow_protocol::control::{AfterBarrier, SnapshotKind, SnapshotTiming};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::snapshot::{Codec, KeyedState, OperatorState, Run, SubtaskState};
 use reflow_state::{CHUNK_BYTES, ChunkSink, Progress, RunKind, SnapshotWriter};
@@ -46,8 +46,6 @@ pub(super) struct Snapshots {
     finish: Option<(CheckpointId, bool)>,
     /// Savepoints of a job that goes on: recovery never comes back to them, so nothing is committed with them.
     savepoints: BTreeSet<CheckpointId>,
-    /// Requests of sinks from snapshots that were given up.
-    carried: Vec<Ticket>,
 }
 
 struct Writing {
@@ -56,7 +54,6 @@ struct Writing {
     alignment: Duration,
     operator: Vec<OperatorState>,
     watermark: Timestamp,
-    wait_for: Vec<Ticket>,
     object: String,
     writer: Option<SnapshotWriter<Upload>>,
     /// Which table is being written.
@@ -83,7 +80,6 @@ impl Snapshots {
             writing: None,
             finish: None,
             savepoints: BTreeSet::new(),
-            carried: Vec::new(),
         }
     }
 
@@ -125,18 +121,13 @@ impl Snapshots {
             _ if kind.codec == Codec::Savepoint => drop(self.savepoints.insert(checkpoint)),
             _ => {}
         }
-        let (mut operator, mut wait_for) = (extra, std::mem::take(&mut self.carried));
+        let mut operator = extra;
         let table_kind = match kind.codec {
             Codec::Exchange => reflow_state::SnapshotKind::Checkpoint,
             Codec::Savepoint => reflow_state::SnapshotKind::Savepoint,
         };
         chain.tables(&mut |table| table.freeze(checkpoint, table_kind));
-        chain.snapshot(&mut SnapshotContext {
-            checkpoint,
-            kind: table_kind,
-            operator: &mut operator,
-            wait_for: &mut wait_for,
-        });
+        chain.snapshot(&mut SnapshotContext { checkpoint, kind: table_kind, operator: &mut operator });
         let Identity { subtask, attempt, io, .. } = &self.identity;
         let object = format!("{}-{checkpoint}-{subtask}-{}", attempt.epoch, attempt.number);
         let at = Location(kind.directory).join(&object);
@@ -154,7 +145,6 @@ impl Snapshots {
             alignment,
             operator,
             watermark,
-            wait_for,
             object,
             writer: Some(SnapshotWriter::new(upload)),
             table: 0,
@@ -175,7 +165,7 @@ impl Snapshots {
                 self.writing = Some(writing);
                 true
             }
-            Ok(Stepped::Waits) => match self.settle(&mut writing) {
+            Ok(Stepped::Waits) => match writing.settle(chain) {
                 Ok(false) => {
                     self.writing = Some(writing);
                     false
@@ -206,24 +196,6 @@ impl Snapshots {
         self.drop_writing(writing, chain);
         events.push(TaskEvent::Declined { checkpoint, reason });
         true
-    }
-
-    /// Whether all is in storage. A sink's transaction that cannot be prepared fails the task: its records are
-    /// nowhere else.
-    fn settle(&self, writing: &mut Writing) -> Result<bool, String> {
-        let io = &self.identity.io;
-        writing.wait_for.retain(|ticket| match io.take(*ticket) {
-            None => true,
-            Some(Ok(_)) => false,
-            Some(Err(error)) => {
-                crate::fail(Fault::External, "sink", format!("cannot prepare a transaction: {error}"))
-            }
-        });
-        let uploaded = match &mut writing.done {
-            Some((upload, _)) => upload.settled()?,
-            None => false,
-        };
-        Ok(uploaded && writing.wait_for.is_empty())
     }
 
     pub(super) fn completed(&mut self, checkpoint: CheckpointId, chain: &mut impl Control) {
@@ -259,8 +231,6 @@ impl Snapshots {
     fn drop_writing(&mut self, writing: Writing, chain: &mut impl Control) {
         chain.tables(&mut |table| table.abort(writing.checkpoint));
         self.identity.io.submit_and_forget(StoreOp::CancelUpload { upload: writing.upload_id() });
-        // What a sink prepared goes with the next checkpoint, which has to wait for it in turn.
-        self.carried.extend(writing.wait_for);
     }
 }
 
@@ -307,6 +277,16 @@ impl Writing {
         }
         self.writer = Some(writer);
         Ok(Stepped::Worked)
+    }
+
+    /// Whether all is in storage.
+    fn settle(&mut self, chain: &mut impl Control) -> Result<bool, String> {
+        let prepared = chain.prepared()?;
+        let uploaded = match &mut self.done {
+            Some((upload, _)) => upload.settled()?,
+            None => false,
+        };
+        Ok(uploaded && prepared)
     }
 
     fn upload_id(&self) -> u64 {
