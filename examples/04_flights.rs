@@ -2,11 +2,13 @@
 //! `examples/flights/README.md`; `examples/flights/fetch.sh` fetches the table and the expected results.
 //!
 //! `cargo run --bin flights -- run --input target/flights/flights.csv --output target/flights/out`
+//!
+//! `--rate 10000` reads no more than so many flights a second, so that there is time to start and stop TaskManagers.
 
 use jiff::Timestamp as Time;
 use jiff::civil::date;
 use jiff::tz::TimeZone;
-use reflow::connectors::format::Lines;
+use reflow::connectors::{Lines, RateLimited};
 use reflow::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -66,7 +68,7 @@ fn flights(env: &mut StreamEnv, args: &Args) -> JobResult {
     let source =
         FileSource::csv::<Flight>(input).splittable(true).split_size(args.parse("split-size", 1 << 20)?);
     let flights = env
-        .source("flights", source)
+        .source("flights", RateLimited::new(source, args.parse("rate", 1e9)?))
         .assign_event_time(Flight::time, Watermarks::bounded_out_of_orderness(24 * HOUR))
         .share();
 

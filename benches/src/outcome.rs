@@ -76,8 +76,8 @@ impl<T: 'static> Writer for OutcomeWriter<T> {
         self.files += 1;
         let at = self.directory.join(".pending").join(&name);
         let body = Bytes::from(format!("{} {}", outcome.results, outcome.checksum));
-        let put = self.io.submit(StoreOp::Put { at, body, mode: PutMode::Overwrite });
-        Ok(Some(Prepared { transaction: Transaction(Bytes::from(name)), wait_for: vec![put] }))
+        let store = vec![StoreOp::Put { at, body, mode: PutMode::Overwrite }];
+        Ok(Some(Prepared { transaction: Transaction(Bytes::from(name)), store, wait_for: Vec::new() }))
     }
 
     fn commit(&self, transaction: &Transaction) -> Result<StoreOp, UserError> {

@@ -48,6 +48,32 @@ pub struct Checkpoint {
     pub end_to_end_duration: u64,
 }
 
+/// `GET /jobs/:id`
+#[derive(Debug, Deserialize)]
+pub struct JobDetails {
+    /// `RUNNING`, `FINISHED`, …
+    pub state: String,
+    /// In the order of the graph.
+    pub vertices: Vec<Vertex>,
+}
+
+/// A vertex of the job.
+#[derive(Debug, Deserialize)]
+pub struct Vertex {
+    /// As of now.
+    pub parallelism: u32,
+    /// `RUNNING` if all of its subtasks do.
+    pub status: String,
+}
+
+impl JobDetails {
+    /// Whether every subtask runs, so many of each vertex.
+    pub fn runs_at(&self, parallelism: u32) -> bool {
+        let runs = |vertex: &Vertex| vertex.status == "RUNNING" && vertex.parallelism == parallelism;
+        self.state == "RUNNING" && self.vertices.iter().all(runs)
+    }
+}
+
 #[derive(Deserialize)]
 struct Jobs {
     jobs: Vec<Job>,
@@ -66,10 +92,18 @@ impl Rest {
 
     /// The checkpoints of the JobManager's job.
     pub fn checkpoints(&self) -> Result<Checkpoints, Error> {
-        let jobs: Jobs = self.get("/jobs")?;
-        let job =
-            jobs.jobs.first().ok_or_else(|| self.error("/jobs", io::Error::other("there is no job")))?;
-        self.get(&format!("/jobs/{}/checkpoints", job.id))
+        self.get(&format!("/jobs/{}/checkpoints", self.job()?))
+    }
+
+    /// The JobManager's job.
+    pub fn details(&self) -> Result<JobDetails, Error> {
+        self.get(&format!("/jobs/{}", self.job()?))
+    }
+
+    fn job(&self) -> Result<String, Error> {
+        let Jobs { jobs } = self.get("/jobs")?;
+        let first = jobs.into_iter().next();
+        first.map(|job| job.id).ok_or_else(|| self.error("/jobs", io::Error::other("there is no job")))
     }
 
     fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {

@@ -9,13 +9,14 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::process::{cargo, is_installed, root, succeed, target_directory};
-use crate::{Failure, dependencies, tidy};
+use crate::{Failure, dependencies, flights, tidy};
 
 pub(crate) const HELP: &str = "\
 cargo xtask ci: everything that must hold before a change lands
 
 Prints each step with the time it took and stops at the first that fails. A step that needs
-a tool which is not installed (rustfmt, clippy, shellcheck) is skipped, and says so.
+a tool which is not installed (rustfmt, clippy, shellcheck) is skipped, and says so; but
+flights, which needs python3 and the first time a package index, is never left out.
 ";
 
 /// How many seeds the simulation smoke test runs; nightly runs take more.
@@ -37,6 +38,7 @@ const STEPS: &[Step] = &[
     Step { name: "doc tests", check: || succeed(&mut cargo(["test", "--workspace", "--doc"])) },
     Step { name: "simulation", check: simulation },
     Step { name: "canaries", check: canaries },
+    Step { name: "flights", check: flights::run },
 ];
 
 #[expect(clippy::disallowed_methods, reason = "shows how long a step took; nothing is decided by it")]
@@ -107,7 +109,7 @@ fn scripts() -> Result<(), Failure> {
         return skip("shellcheck", "apt-get install shellcheck");
     }
     let mut command = Command::new("shellcheck");
-    command.current_dir(root()).args(["-x", "-P", ".", ".ci/run"]);
+    command.current_dir(root()).args(["-x", "-P", ".", ".ci/run", "examples/flights/fetch.sh"]);
     for entry in std::fs::read_dir(root().join("dist/bin")).map_err(|error| error.to_string())? {
         command.arg(entry.map_err(|error| error.to_string())?.path());
     }

@@ -9,6 +9,7 @@ mod ci;
 mod dependencies;
 mod dist;
 mod docs;
+mod flights;
 mod process;
 mod sim;
 mod tidy;
@@ -19,11 +20,12 @@ const HELP: &str = "\
 cargo xtask COMMAND: the project's own commands
 
   ci      everything that must hold before a change lands, one step after the other:
-          formatting, tidy, dependencies, clippy, documentation, tests, simulation, canaries
+          formatting, tidy, dependencies, clippy, documentation, tests, simulation, canaries, flights
   tidy    the rules that no other tool checks: which crate may use which, that the paths
           in ARCHITECTURE.md and docs/ exist, length and headers of files, forbidden words
   docs    writes docs/configuration.md from the options in crates/config
   dist    builds the distribution and lays it out under target/dist/reflow
+  flights the flights example against DuckDB, on processes that come, go and are killed
   bench   runs a benchmark: cargo xtask bench NAME [ARGUMENT]...
   sim     simulates whole clusters from seeds: cargo xtask sim [--seeds N] [--seed S]...
 
@@ -53,6 +55,7 @@ fn run(command: &str, arguments: &[String]) -> Result<(), Failure> {
         "tidy" => tidy::HELP,
         "docs" => docs::HELP,
         "dist" => dist::HELP,
+        "flights" => flights::HELP,
         "bench" => bench::HELP,
         "sim" => sim::HELP,
         _ => HELP,
@@ -70,6 +73,7 @@ fn run(command: &str, arguments: &[String]) -> Result<(), Failure> {
         "tidy" => no_arguments(arguments).and_then(|()| tidy::run()),
         "docs" => no_arguments(arguments).and_then(|()| docs::write()),
         "dist" => no_arguments(arguments).and_then(|()| dist::run()),
+        "flights" => no_arguments(arguments).and_then(|()| flights::run()),
         "bench" => bench::run(arguments),
         "sim" => sim::run(arguments),
         "" | "help" | "--help" | "-h" => {

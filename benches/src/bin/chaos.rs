@@ -7,7 +7,7 @@
 
 use clap::Parser;
 use reflow_benches::chaos::plan::{Fault, Plan};
-use reflow_benches::chaos::processes::Cluster;
+use reflow_benches::chaos::processes::{Cluster, REACTIVE};
 use reflow_benches::chaos::recovery::Recovery;
 use reflow_benches::chaos::verdict::Verdict;
 use reflow_benches::measure::{Report, Series, summary_table};
@@ -86,6 +86,7 @@ fn strike(arguments: &Arguments, scratch: &Path) -> Result<Outcome, Box<dyn std:
     let mut options = cluster::options(scratch);
     options.retain(|option| !option.contains("interval"));
     options.push(format!("-Dexecution.checkpointing.interval={}ms", arguments.interval));
+    options.extend(REACTIVE.map(str::to_owned));
     options.push("-Drestart-strategy.type=fixed-delay".to_owned());
     options.push("-Drestart-strategy.fixed-delay.attempts=100000".to_owned());
 

@@ -9,6 +9,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 
+/// What lets a job use all slots that are there.
+pub const REACTIVE: [&str; 2] = ["-Djobmanager.scheduler=adaptive", "-Dscheduler-mode=reactive"];
+
 /// The processes. Those that are left are killed when it is dropped.
 pub struct Cluster {
     scratch: PathBuf,
@@ -31,7 +34,8 @@ struct Member {
 }
 
 impl Cluster {
-    /// Starts the JobManager of `job`, with `options` (`-D…`) for all processes and `arguments` for the job.
+    /// Starts the JobManager of `job`, with `options` (`-D…`, such as [`REACTIVE`]) for all processes and `arguments`
+    /// for the job.
     pub fn start(
         job: &str,
         options: &[String],
@@ -169,8 +173,7 @@ impl Drop for Cluster {
 
 fn job_manager(job: &str, options: &[String], arguments: &[String]) -> Command {
     let mut command = Command::new(binary(job));
-    command.arg("jobmanager").args(options);
-    command.args(["-Djobmanager.scheduler=adaptive", "-Dscheduler-mode=reactive"]).args(arguments);
+    command.arg("jobmanager").args(options).args(arguments);
     command
 }
 

@@ -49,8 +49,8 @@ pub trait Writer: Send + 'static {
         true
     }
 
-    /// Everything written so far is to be prepared. Submits what must be in storage before the checkpoint can
-    /// be complete, and says how it is committed; `None` if there is nothing.
+    /// Everything written so far is to be prepared. Says what must be in storage before the checkpoint can be
+    /// complete, and how it is committed; `None` if there is nothing.
     fn prepare(&mut self) -> Result<Option<Prepared>, UserError>;
 
     /// What makes a prepared transaction visible. Must be harmless when it was done before, wholly or in part.
@@ -72,7 +72,11 @@ pub trait Writer: Send + 'static {
 pub struct Prepared {
     /// How it is committed.
     pub transaction: Transaction,
-    /// Requests that must succeed before the checkpoint can be complete.
+    /// What the runtime is to store. If that fails, so does the checkpoint and nothing else: it is kept, and submitted
+    /// again at the next one. So it must be harmless when it was carried out before. Meanwhile it takes memory: what
+    /// is large is better uploaded while it is written.
+    pub store: Vec<StoreOp>,
+    /// Requests under way that nobody could submit again. If one fails, the job goes back to its last checkpoint.
     pub wait_for: Vec<Ticket>,
 }
 

@@ -7,6 +7,10 @@
 //! A file's name holds the moment at which its subtask began to write, the subtask's id and a counter. Ids are
 //! never reused within a job, and the moment keeps apart jobs that write to the same directory.
 //!
+//! A file of up to 8 MiB is in memory until it is stored: if it cannot be, as when the disk is full, that fails its
+//! checkpoint only, and the next one tries again. Of a larger one parts have left already and are nowhere else: then
+//! the job goes back to its last checkpoint.
+//!
 //! What an attempt that failed leaves under hidden names is not removed.
 
 use crate::{ConnectorError, Format};
@@ -143,17 +147,17 @@ impl<T: 'static, F: Format<T>> Writer for FileWriter<T, F> {
         let file = self.file();
         let at = file.from.clone();
         let body = Bytes::from(std::mem::take(&mut self.buffer));
-        let wait_for = match self.upload.take() {
-            None => vec![self.io.submit(StoreOp::Put { at, body, mode: PutMode::Overwrite })],
+        let (store, wait_for) = match self.upload.take() {
+            None => (vec![StoreOp::Put { at, body, mode: PutMode::Overwrite }], Vec::new()),
             Some(mut upload) => {
                 upload.send(&self.io, at, body, true)?;
-                upload.unanswered
+                (Vec::new(), upload.unanswered)
             }
         };
         self.files += 1;
         self.format.begin_file();
         let transaction = postcard::to_stdvec(&file).expect("two names are plain data");
-        Ok(Some(Prepared { transaction: Transaction(transaction.into()), wait_for }))
+        Ok(Some(Prepared { transaction: Transaction(transaction.into()), store, wait_for }))
     }
 
     fn commit(&self, transaction: &Transaction) -> Result<StoreOp, UserError> {

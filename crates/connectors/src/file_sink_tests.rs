@@ -18,6 +18,9 @@ fn write(writer: &mut FileWriter<String, Lines>, text: &str) {
 /// Prepares, and lets the store carry everything out.
 fn prepare(writer: &mut FileWriter<String, Lines>, store: &mut Store, io: &Io) -> Transaction {
     let prepared = writer.prepare().unwrap().expect("something was written");
+    for op in prepared.store {
+        store.carry_out(op).unwrap();
+    }
     store.answer_all(io);
     for ticket in prepared.wait_for {
         assert_eq!(io.take(ticket), Some(Ok(reflow_env::StoreReply::Done)));
@@ -125,8 +128,9 @@ fn each_file_has_its_header() {
         .unwrap();
     for n in [1, 2] {
         writer.write(Row { n }, NO_TIMESTAMP).unwrap();
-        writer.prepare().unwrap();
-        store.answer_all(&io);
+        for op in writer.prepare().unwrap().expect("something was written").store {
+            store.carry_out(op).unwrap();
+        }
     }
     assert_eq!(store.text("/out/.pending/part-abc-7-1.csv"), "n\n2\n");
 }

@@ -4,8 +4,8 @@
 //! threads and never wait: storage is reached by requests ([`Io`](reflow_api::Io)), whose answers they find in
 //! a later call.
 //!
-//! Reading order: [`generator`], [`collection`], [`mod@print`], [`mod@format`] (how records become bytes),
-//! [`file_sink`], [`file_source`].
+//! Reading order: [`generator`], [`collection`], [`rate_limited`], [`mod@print`], [`mod@format`] (how records become
+//! bytes), [`file_sink`], [`file_source`].
 
 pub mod collection;
 pub mod error;
@@ -14,6 +14,7 @@ pub mod file_source;
 pub mod format;
 pub mod generator;
 pub mod print;
+pub mod rate_limited;
 
 #[cfg(test)]
 mod testing;
@@ -25,3 +26,4 @@ pub use file_source::{FileSource, Malformed};
 pub use format::{Csv, Format, JsonLines, Lines};
 pub use generator::Generator;
 pub use print::Print;
+pub use rate_limited::RateLimited;

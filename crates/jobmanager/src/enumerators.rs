@@ -2,7 +2,9 @@
 //!
 //! A split that was handed out belongs to its reader: assignments and triggers reach a reader in order, so what
 //! was assigned before a trigger is in the reader's part of that checkpoint, and what was not is in the
-//! enumerator's. From the trigger of a checkpoint after which sources emit nothing to the end of the attempt,
+//! enumerator's. A reader holds event time back until it has first heard from here; so when an enumerator has looked
+//! for splits for the first time in an attempt, readers without one are told that there is none for them now. From the
+//! trigger of a checkpoint after which sources emit nothing to the end of the attempt,
 //! nothing is handed out.
 
 use bytes::Bytes;
@@ -13,7 +15,7 @@ use reflow_protocol::control::{Failure, Fault};
 use reflow_protocol::snapshot::Restore;
 use reflow_types::{CheckpointId, Instant, SubtaskId};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// No message carries more splits: a frame has a largest size.
@@ -61,6 +63,8 @@ struct Source {
     unassigned: VecDeque<Bytes>,
     /// How many splits each reader has.
     load: BTreeMap<SubtaskId, usize>,
+    /// The readers of this attempt that have been told which splits are theirs.
+    told: BTreeSet<SubtaskId>,
     told_last: bool,
     listing: bool,
     /// When it is asked what it wants.
@@ -92,6 +96,7 @@ impl Enumerators {
             enumerator,
             unassigned: VecDeque::new(),
             load: BTreeMap::new(),
+            told: BTreeSet::new(),
             told_last: false,
             listing: false,
             poll_at: None,
@@ -210,6 +215,7 @@ impl Source {
             self.failure(Fault::Permanent, &format!("its enumerator cannot be restored: {error}"))
         })?;
         self.unassigned = snapshot.unassigned.into();
+        self.told.clear();
         self.told_last = false;
         self.listing = false;
         self.poll_at = Some(now);
@@ -222,7 +228,7 @@ impl Source {
         postcard::to_stdvec(&snapshot).expect("a snapshot is plain data").into()
     }
 
-    /// Hands out all splits, each to the reader that has the fewest.
+    /// Hands out all splits, each to the reader that has the fewest, and tells those that get none.
     fn assign(&mut self, assignments: &mut Vec<Assignment>) {
         if self.load.is_empty() {
             return;
@@ -234,18 +240,23 @@ impl Source {
             *load += 1;
             of_reader.entry(*reader).or_default().push(split);
         }
+        self.told.extend(of_reader.keys());
         for (subtask, splits) in of_reader {
             let parts = splits.chunks(MAX_SPLITS_A_MESSAGE);
             assignments.extend(parts.map(|part| Assignment { subtask, splits: part.to_vec(), last: false }));
         }
+        let without = |last| move |&subtask: &SubtaskId| Assignment { subtask, splits: Vec::new(), last };
         if self.enumerator.is_done() && !self.told_last {
             self.told_last = true;
-            let readers = self.load.keys();
-            assignments.extend(readers.map(|&subtask| Assignment {
-                subtask,
-                splits: Vec::new(),
-                last: true,
-            }));
+            self.told.extend(self.load.keys());
+            assignments.extend(self.load.keys().map(without(true)));
+        }
+        // While a listing is under way it may still bring some.
+        if !self.listing && self.told.len() < self.load.len() {
+            let untold: Vec<SubtaskId> =
+                self.load.keys().filter(|reader| !self.told.contains(reader)).copied().collect();
+            assignments.extend(untold.iter().map(without(false)));
+            self.told.extend(untold);
         }
     }
 

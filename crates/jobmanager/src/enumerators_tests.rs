@@ -168,6 +168,26 @@ fn listings_are_asked_for_one_at_a_time_and_forgotten_by_a_deployment() {
 }
 
 #[test]
+fn readers_without_splits_are_told_so_once_there_was_a_look() {
+    let watcher = Box::new(Watcher { wake: None, splits: vec![] });
+    let mut host = Enumerators::new(&job(), vec![("cars".into(), watcher)]);
+    let object = |name: &str| reflow_env::ObjectMeta { at: Location(name.into()), len: 1 };
+    for attempt in 0..2 {
+        host.deploy(NOW, &readers(&[7, 8, 9]), &[], &[]).unwrap();
+        let work = host.advance(NOW);
+        assert_eq!(work.assignments, [], "attempt {attempt}: the listing may bring splits for everyone");
+        let (listing, _) = work.listings[0];
+        host.listed(NOW, listing, Ok(StoreReply::Objects(vec![object("/in/a")]))).unwrap();
+        let expected = BTreeMap::from([(7, 1), (8, 0), (9, 0)]);
+        assert_eq!(handed_out(&host.advance(NOW)), (expected, 0), "attempt {attempt}");
+        let later = NOW + Duration::from_secs(1);
+        let (listing, _) = host.advance(later).listings[0];
+        host.listed(later, listing, Ok(StoreReply::Objects(vec![object("/in/b")]))).unwrap();
+        assert_eq!(handed_out(&host.advance(later)), (BTreeMap::from([(8, 1)]), 0), "nobody is told twice");
+    }
+}
+
+#[test]
 fn damaged_states_are_permanent_failures() {
     let mut host = fixed(1);
     let states = [("cars".to_owned(), Bytes::from_static(&[0xff; 3]))];

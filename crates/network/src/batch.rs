@@ -37,7 +37,12 @@ pub enum Element<T> {
     /// Whether the sender is idle.
     Idle(bool),
     /// What follows belongs to the next checkpoint.
-    Barrier(CheckpointId),
+    Barrier {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// Behind it the sender says anew what its watermark is, and whether it is idle.
+        resets: bool,
+    },
     /// Nothing follows.
     End,
 }

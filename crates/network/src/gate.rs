@@ -65,11 +65,21 @@ struct Input<T> {
     idle: bool,
     ended: bool,
     blocked: bool,
+    /// The last barrier said so: from the switch on the channel has no watermark, until it says one.
+    resets: bool,
 }
 
 impl<T> Input<T> {
     fn new(id: ChannelId, receiver: Receiver<T>) -> Self {
-        Self { id, receiver, watermark: MIN_WATERMARK, idle: false, ended: false, blocked: false }
+        Self {
+            id,
+            receiver,
+            watermark: MIN_WATERMARK,
+            idle: false,
+            ended: false,
+            blocked: false,
+            resets: false,
+        }
     }
 }
 
@@ -122,7 +132,11 @@ impl<T: DeserializeOwned + Send + 'static> Gate<T> {
                 Some(receiver) => Input::new(id, receiver),
                 None => {
                     let at = former.iter().position(|input| input.id == id);
-                    former.swap_remove(at.expect("a channel that stays is there"))
+                    let mut input = former.swap_remove(at.expect("a channel that stays is there"));
+                    if std::mem::take(&mut input.resets) {
+                        (input.watermark, input.idle) = (MIN_WATERMARK, false);
+                    }
+                    input
                 }
             });
         }
@@ -195,7 +209,7 @@ impl<T: DeserializeOwned + Send + 'static> Gate<T> {
                 input.idle = idle;
                 self.advance()
             }
-            Element::Barrier(checkpoint) => {
+            Element::Barrier { checkpoint, resets } => {
                 // A barrier of a later checkpoint overtakes one that was given up.
                 if self.aligning.is_some_and(|(aligning, _)| checkpoint > aligning) {
                     self.unblock();
@@ -203,7 +217,7 @@ impl<T: DeserializeOwned + Send + 'static> Gate<T> {
                 if self.aligning.is_some_and(|(aligning, _)| checkpoint < aligning) {
                     return Ok(None);
                 }
-                self.channels[at].blocked = true;
+                (self.channels[at].blocked, self.channels[at].resets) = (true, resets);
                 let since = self.aligning.map_or(now, |(_, since)| since);
                 self.aligning = Some((checkpoint, since));
                 self.try_align(now)

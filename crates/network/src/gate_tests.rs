@@ -39,21 +39,21 @@ fn records(n: usize) -> Batch<u32> {
 #[test]
 fn a_channel_that_has_delivered_the_barrier_waits_for_the_others() {
     let (mut senders, mut gate) = gate();
-    senders[0].barrier(CheckpointId(1));
+    senders[0].barrier(CheckpointId(1), false);
     senders[0].send(records(3));
     check(&mut gate, &[]);
     senders[1].send(records(2));
-    senders[1].barrier(CheckpointId(1));
+    senders[1].barrier(CheckpointId(1), false);
     check(&mut gate, &["2 records", "barrier 1", "3 records"]);
 }
 
 #[test]
 fn a_later_barrier_overtakes_one_that_was_given_up() {
     let (mut senders, mut gate) = gate();
-    senders[0].barrier(CheckpointId(1));
+    senders[0].barrier(CheckpointId(1), false);
     check(&mut gate, &[]);
-    senders[1].barrier(CheckpointId(2));
-    senders[0].barrier(CheckpointId(2));
+    senders[1].barrier(CheckpointId(2), false);
+    senders[0].barrier(CheckpointId(2), false);
     check(&mut gate, &["barrier 2"]);
 }
 
@@ -63,7 +63,7 @@ fn the_end_of_an_input_completes_barrier_and_watermark() {
     senders[0].watermark(50);
     senders[1].watermark(10);
     check(&mut gate, &["watermark 10"]);
-    senders[0].barrier(CheckpointId(1));
+    senders[0].barrier(CheckpointId(1), false);
     senders[1].end();
     check(&mut gate, &["barrier 1", "watermark 50"]);
     senders[0].end();
@@ -100,18 +100,18 @@ fn channels_change_at_a_barrier_and_those_that_come_are_past_it() {
     senders[2].send(records(4));
     senders[0].watermark(50);
     senders[1].watermark(40);
-    senders[1].barrier(CheckpointId(1));
+    senders[1].barrier(CheckpointId(1), false);
     check(&mut gate, &["watermark 40"]);
-    senders[0].barrier(CheckpointId(1));
+    senders[0].barrier(CheckpointId(1), false);
     let event = gate.poll(Instant(0)).unwrap();
     assert!(matches!(event, Some(GateEvent::Barrier { .. })), "{event:?}");
     gate.switch();
     check(&mut gate, &["4 records"]);
     senders[1].watermark(60);
     check(&mut gate, &["watermark 60"]);
-    senders[2].barrier(CheckpointId(2));
+    senders[2].barrier(CheckpointId(2), false);
     check(&mut gate, &[]);
-    senders[1].barrier(CheckpointId(2));
+    senders[1].barrier(CheckpointId(2), false);
     check(&mut gate, &["barrier 2"]);
     assert!(gate.has(id(2)) && !gate.has(id(0)));
 }
@@ -122,10 +122,27 @@ fn a_gate_that_loses_all_channels_is_quiet() {
     gate.prepare(Vec::new());
     gate.abandon();
     gate.prepare(Vec::new());
-    senders.iter_mut().for_each(|sender| sender.barrier(CheckpointId(1)));
+    senders.iter_mut().for_each(|sender| sender.barrier(CheckpointId(1), false));
     let event = gate.poll(Instant(0)).unwrap();
     assert!(matches!(event, Some(GateEvent::Barrier { .. })), "{event:?}");
     gate.switch();
     senders[0].watermark(5);
     check(&mut gate, &[]);
+}
+
+#[test]
+fn a_sender_that_resets_its_time_holds_the_watermark_until_it_has_said_it_anew() {
+    let (mut senders, mut gate) = gate();
+    senders[0].watermark(50);
+    senders[1].watermark(90);
+    check(&mut gate, &["watermark 50"]);
+    gate.prepare(vec![(ChannelId { edge: EdgeId(0), from: SubtaskId(1), to: SubtaskId(9) }, None)]);
+    senders[0].barrier(CheckpointId(1), false);
+    senders[1].barrier(CheckpointId(1), true);
+    let event = gate.poll(Instant(0)).unwrap();
+    assert!(matches!(event, Some(GateEvent::Barrier { .. })), "{event:?}");
+    gate.switch();
+    check(&mut gate, &[]);
+    senders[1].watermark(60);
+    check(&mut gate, &["watermark 60"]);
 }

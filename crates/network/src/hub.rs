@@ -53,7 +53,7 @@ impl<T: Send> Inbound for Channel<T> {
             Payload::Records { count, bytes } => Element::Encoded { count, bytes },
             Payload::Watermark(time) => Element::Watermark(time),
             Payload::Idle(idle) => Element::Idle(idle),
-            Payload::Barrier(checkpoint) => Element::Barrier(checkpoint),
+            Payload::Barrier { checkpoint, resets } => Element::Barrier { checkpoint, resets },
             Payload::End => Element::End,
         });
     }

@@ -82,10 +82,13 @@ fn what_is_said_before_the_receiver_is_there_is_not_lost() {
     let mut receiver = Receiver::<u32>::remote(&theirs, ID, Signal::default(), ExecutorId(1));
     exchange(&ours, &theirs);
     assert!(wakes.take() && sender.has_room());
-    sender.barrier(reflow_types::CheckpointId(7));
+    sender.barrier(reflow_types::CheckpointId(7), false);
     exchange(&ours, &theirs);
     let seen: Vec<String> = std::iter::from_fn(|| receiver.pop()).map(|e| format!("{e:?}")).collect();
-    assert_eq!(seen, ["Watermark(4)", "Idle(true)", "Barrier(CheckpointId(7))"]);
+    assert_eq!(
+        seen,
+        ["Watermark(4)", "Idle(true)", "Barrier { checkpoint: CheckpointId(7), resets: false }"]
+    );
 }
 
 #[test]

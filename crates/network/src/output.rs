@@ -61,7 +61,7 @@ pub struct Output<T, F = NoKey> {
     key: F,
     /// How a record is copied, where every channel gets it: only types that are broadcast need to be `Clone`.
     copy: Option<fn(&T) -> T>,
-    /// The channels after the next switch.
+    /// The channels after the next cut.
     prepared: Option<Routes<T>>,
     /// What was said last, for channels that are yet to come.
     said: Said,
@@ -105,7 +105,7 @@ impl<T: Serialize + Send + 'static, F: KeySelector<T>> Output<T, F> {
         self.channels.iter().any(|channel| channel.id == id)
     }
 
-    /// The channels that there will be after the next [`switch`](Self::switch), in the order of the receivers'
+    /// The channels that there will be after the next [`cut`](Self::cut), in the order of the receivers'
     /// indices.
     pub fn prepare(&mut self, routes: Routes<T>) {
         self.abandon();
@@ -119,12 +119,20 @@ impl<T: Serialize + Send + 'static, F: KeySelector<T>> Output<T, F> {
         }
     }
 
-    /// Goes over to the prepared channels: just behind a barrier, which those that come do not carry. They begin with
-    /// what was said last of time and idleness.
+    /// Sends the barrier of a cut, and goes over to the prepared channels. Those that come do not carry it: they begin with
+    /// what was said last of time and idleness, unless it `resets` that.
     ///
     /// # Panics
     /// If nothing was prepared.
-    pub fn switch(&mut self) {
+    pub fn cut(&mut self, checkpoint: CheckpointId, resets: bool) {
+        self.control(|sender| sender.barrier(checkpoint, resets));
+        if resets {
+            (self.said.watermark, self.said.idle) = (MIN_WATERMARK, false);
+        }
+        self.switch();
+    }
+
+    fn switch(&mut self) {
         let (prepared, partitioner) = self.prepared.take().expect("the caller has prepared the channels");
         let mut former = std::mem::take(&mut self.channels);
         for (id, sender) in prepared {
@@ -200,7 +208,7 @@ impl<T: Serialize + Send + 'static, F: KeySelector<T>> Output<T, F> {
 
     /// Sends a barrier after all records.
     pub fn barrier(&mut self, checkpoint: CheckpointId) {
-        self.control(|sender| sender.barrier(checkpoint));
+        self.control(|sender| sender.barrier(checkpoint, false));
     }
 
     /// Says that nothing follows.

@@ -93,9 +93,9 @@ impl<T: Serialize + Send + 'static> Sender<T> {
         self.control(|| Element::Idle(idle), Payload::Idle(idle));
     }
 
-    /// Sends a barrier.
-    pub fn barrier(&mut self, checkpoint: CheckpointId) {
-        self.control(|| Element::Barrier(checkpoint), Payload::Barrier(checkpoint));
+    /// Sends a barrier; `resets` if what was said of time and idleness does not hold behind it.
+    pub fn barrier(&mut self, checkpoint: CheckpointId, resets: bool) {
+        self.control(|| Element::Barrier { checkpoint, resets }, Payload::Barrier { checkpoint, resets });
     }
 
     /// Says that nothing follows.

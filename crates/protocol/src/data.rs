@@ -55,7 +55,12 @@ pub enum Payload {
     /// Whether the sender is idle: its watermark does not count while it is.
     Idle(bool),
     /// What follows belongs to the next checkpoint.
-    Barrier(CheckpointId),
+    Barrier {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// Behind it the sender says anew what its watermark is, and whether it is idle.
+        resets: bool,
+    },
     /// Nothing follows.
     End,
 }
@@ -88,8 +93,8 @@ impl DataFrame {
                 out.put_i64_le(*time);
             }
             Payload::Idle(idle) => out.put_u8(if *idle { 3 } else { 2 }),
-            Payload::Barrier(checkpoint) => {
-                out.put_u8(4);
+            Payload::Barrier { checkpoint, resets } => {
+                out.put_u8(if *resets { 6 } else { 4 });
                 out.put_u64_le(checkpoint.0);
             }
             Payload::End => out.put_u8(5),
@@ -112,7 +117,7 @@ impl DataFrame {
         };
         let kind = frame.get_u8();
         let needed =
-            [4, 8, 0, 0, 8, 0].get(usize::from(kind)).ok_or_else(|| malformed("its kind is unknown"))?;
+            [4, 8, 0, 0, 8, 0, 8].get(usize::from(kind)).ok_or_else(|| malformed("its kind is unknown"))?;
         if frame.remaining() < *needed {
             return Err(malformed("it ends too early"));
         }
@@ -120,7 +125,7 @@ impl DataFrame {
             0 => Payload::Records { count: frame.get_u32_le(), bytes: frame.split_off(0) },
             1 => Payload::Watermark(frame.get_i64_le()),
             2 | 3 => Payload::Idle(kind == 3),
-            4 => Payload::Barrier(CheckpointId(frame.get_u64_le())),
+            4 | 6 => Payload::Barrier { checkpoint: CheckpointId(frame.get_u64_le()), resets: kind == 6 },
             _ => Payload::End,
         };
         if frame.has_remaining() {
@@ -142,7 +147,8 @@ mod tests {
             Payload::Watermark(-5),
             Payload::Idle(true),
             Payload::Idle(false),
-            Payload::Barrier(CheckpointId(9)),
+            Payload::Barrier { checkpoint: CheckpointId(9), resets: false },
+            Payload::Barrier { checkpoint: CheckpointId(9), resets: true },
             Payload::End,
         ] {
             let frame = DataFrame { channel, payload };

@@ -100,15 +100,18 @@ pub enum Part {
     },
 }
 
-const HEADER: usize = 39;
+/// No edge has this number: so a part is told from a data frame.
+const MARK: u16 = u16::MAX;
+const HEADER: usize = 41;
 const DONE: usize = 16;
 
 impl HandOver {
-    /// The frame: epoch u64, attempt u32, checkpoint u64, from u64, to u64, kind u8, table u16, then the blocks, or
+    /// The frame: mark u16, epoch u64, attempt u32, checkpoint u64, from u64, to u64, kind u8, table u16, then the blocks, or
     /// time u64 and watermark i64; all little-endian. Blocks carry checksums of their own.
     pub fn encode(&self) -> Bytes {
         let len = if let Part::Blocks { bytes, .. } = &self.part { bytes.len() } else { DONE };
         let mut out = BytesMut::with_capacity(HEADER + len);
+        out.put_u16_le(MARK);
         out.put_u64_le(self.attempt.epoch.0);
         out.put_u32_le(self.attempt.number.0);
         out.put_u64_le(self.checkpoint.0);
@@ -130,6 +133,11 @@ impl HandOver {
         out.freeze()
     }
 
+    /// Whether a frame is one of these.
+    pub fn is_one(frame: &[u8]) -> bool {
+        frame.starts_with(&MARK.to_le_bytes())
+    }
+
     /// Reads a frame; its blocks share the frame's memory.
     pub fn decode(frame: Bytes) -> Result<Self, ProtocolError> {
         let len = frame.len();
@@ -142,9 +150,12 @@ impl HandOver {
             let bytes: [u8; 8] = header[at..at + 8].try_into().expect("eight bytes of a longer header");
             u64::from_le_bytes(bytes)
         };
-        let part = match header[36] {
+        if header[..2] != MARK.to_le_bytes() {
+            return Err(malformed("it has no mark"));
+        }
+        let part = match header[38] {
             0 => Part::Blocks {
-                table: u16::from_le_bytes([header[37], header[38]]),
+                table: u16::from_le_bytes([header[39], header[40]]),
                 bytes: frame.slice(HEADER..),
             },
             1 => {
@@ -157,12 +168,12 @@ impl HandOver {
             }
             kind => return Err(malformed(&format!("its kind {kind} is not known"))),
         };
-        let number = u32::from_le_bytes([header[8], header[9], header[10], header[11]]);
+        let number = u32::from_le_bytes([header[10], header[11], header[12], header[13]]);
         Ok(Self {
-            attempt: Attempt { epoch: long(0).into(), number: number.into() },
-            checkpoint: long(12).into(),
-            from: long(20).into(),
-            to: long(28).into(),
+            attempt: Attempt { epoch: long(2).into(), number: number.into() },
+            checkpoint: long(14).into(),
+            from: long(22).into(),
+            to: long(30).into(),
             part,
         })
     }
@@ -189,7 +200,9 @@ mod tests {
             assert!(HandOver::decode(frame.slice(..HEADER - 1)).is_err());
         }
         let mut unknown = vec![0; HEADER];
-        unknown[36] = 2;
+        assert!(HandOver::decode(unknown.clone().into()).is_err());
+        unknown[..2].fill(0xff);
+        unknown[38] = 2;
         assert!(HandOver::decode(unknown.into()).unwrap_err().to_string().contains("kind 2"));
     }
 }

@@ -2,7 +2,6 @@
 
 use crate::wiring::Wiring;
 use reflow_api::Io;
-use reflow_env::Ticket;
 use reflow_protocol::control::SubtaskMetrics;
 use reflow_protocol::snapshot::{OperatorState, Redistribution};
 use reflow_state::{SnapshotKind, SnapshotTable};
@@ -14,6 +13,10 @@ pub trait Stage<T>: Control {
     /// Takes a record. On a record's way: inlined into the stage before.
     fn push(&mut self, value: T, time: Timestamp);
 }
+
+/// Stands for the splits that a source is yet to be told of: from its start, and from a cut with which splits change
+/// their reader, until its enumerator has said which are its own. Meanwhile it holds the watermark back as a split does that is there and has no record yet.
+pub const AWAITED_SPLIT: u64 = u64::MAX - 1;
 
 /// What happens to a chain besides records. Each stage does its share and passes the call on; rare, so it may
 /// cost something.
@@ -35,13 +38,18 @@ pub trait Control: Send {
     fn idle(&mut self, idle: bool);
     /// Once before each step: the wall clock, answers from storage.
     fn tick(&mut self, now: Instant);
-    /// Goes on with work that was too much for one step; says whether some is left. While it is, no record
-    /// comes.
+    /// Goes on with work that was too much for one step, most downstream first; says whether there was any. While
+    /// there is, no record comes.
     fn resume(&mut self) -> bool;
+    /// Whether work is left for [`resume`](Self::resume). While there is, no barrier comes either.
+    fn has_rest(&self) -> bool;
     /// When `tick` is next needed.
     fn next_wakeup(&self) -> Option<Instant>;
     /// The barrier of a checkpoint has come: hands out operator state, freezes tables, passes the barrier on.
     fn snapshot(&mut self, context: &mut SnapshotContext<'_>);
+    /// Whether everything that sinks have prepared is in storage; no checkpoint can be complete before. An error if
+    /// something could not be stored: the checkpoint under way fails, and the next one tries again.
+    fn prepared(&mut self) -> Result<bool, String>;
     /// A barrier whose checkpoint has been given up: passes it on.
     fn barrier(&mut self, checkpoint: CheckpointId);
     /// Another graph is to come, with the task at this place or, without one, gone: opens its channels.
@@ -135,8 +143,10 @@ pub struct SnapshotContext<'a> {
     /// Checkpoint, cut or savepoint. With a cut, outputs go over to the channels that were prepared, just behind the
     /// barrier.
     pub kind: SnapshotKind,
+    /// With a cut: what the task has said of event time does not hold behind the barrier. It will get splits of other
+    /// readers, which may lie behind, and says anew where it is once it has them.
+    pub resets: bool,
     pub(crate) operator: &'a mut Vec<OperatorState>,
-    pub(crate) wait_for: &'a mut Vec<Ticket>,
 }
 
 impl SnapshotContext<'_> {
@@ -153,11 +163,6 @@ impl SnapshotContext<'_> {
         let (operator, name) = (operator.to_owned(), name.to_owned());
         self.operator.push(OperatorState { operator, name, redistribution, items });
     }
-
-    /// The checkpoint cannot be complete before these requests have succeeded.
-    pub fn wait_for(&mut self, tickets: impl IntoIterator<Item = Ticket>) {
-        self.wait_for.extend(tickets);
-    }
 }
 
 /// Passes every control call to the field `next`; a stage writes only those that concern it. Names of calls to
@@ -172,6 +177,7 @@ macro_rules! pass_on {
         $crate::stage::pass_on!(@one [$($own)*] idle(idle: bool));
         $crate::stage::pass_on!(@one [$($own)*] tick(now: reflow_types::Instant));
         $crate::stage::pass_on!(@one [$($own)*] snapshot(context: &mut $crate::stage::SnapshotContext<'_>));
+        $crate::stage::pass_on!(@one [$($own)*] prepared() -> Result<bool, String>);
         $crate::stage::pass_on!(@one [$($own)*] barrier(checkpoint: reflow_types::CheckpointId));
         $crate::stage::pass_on!(@one [$($own)*] prepare(wiring: Option<&$crate::Wiring>));
         $crate::stage::pass_on!(@one [$($own)*] abandon());
@@ -183,6 +189,7 @@ macro_rules! pass_on {
         $crate::stage::pass_on!(@one [$($own)*] resume() -> bool);
         $crate::stage::pass_on!(@one [$($own)*] has_room() -> bool);
         $crate::stage::pass_on!(@one [$($own)*] tables(visit: &mut dyn FnMut(&mut dyn reflow_state::SnapshotTable)));
+        $crate::stage::pass_on!(@shared [$($own)*] has_rest() -> bool);
         $crate::stage::pass_on!(@shared [$($own)*] next_wakeup() -> Option<reflow_types::Instant>);
         $crate::stage::pass_on!(@shared [$($own)*] is_settled() -> bool);
         $crate::stage::pass_on!(@shared [$($own)*] room() -> u64);
@@ -195,6 +202,7 @@ macro_rules! pass_on {
     };
     (@shared [$($own:ident)*] $name:ident($($arg:ident: $type:ty),*) $(-> $out:ty)?) => {
         $crate::stage::pass_on!(@unless $name [$($own)*] {
+            #[inline]
             fn $name(&self, $($arg: $type),*) $(-> $out)? { self.next.$name($($arg),*) }
         });
     };
@@ -212,6 +220,7 @@ macro_rules! pass_on {
     (@unless end [end $($rest:ident)*] { $($item:tt)* }) => {};
     (@unless flush [flush $($rest:ident)*] { $($item:tt)* }) => {};
     (@unless resume [resume $($rest:ident)*] { $($item:tt)* }) => {};
+    (@unless has_rest [has_rest $($rest:ident)*] { $($item:tt)* }) => {};
     (@unless tables [tables $($rest:ident)*] { $($item:tt)* }) => {};
     (@unless next_wakeup [next_wakeup $($rest:ident)*] { $($item:tt)* }) => {};
     (@unless is_settled [is_settled $($rest:ident)*] { $($item:tt)* }) => {};

@@ -11,6 +11,7 @@ use reflow_graph::ExecutionGraph;
 use reflow_protocol::control::ToExecutor;
 use reflow_protocol::data::{ChannelId, DataFrame, Payload, ToSender};
 use reflow_protocol::deployment::Attempt;
+use reflow_protocol::rescale::HandOver;
 use reflow_types::{CheckpointId, SubtaskId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -42,6 +43,8 @@ impl Watch {
                 }
                 _ => {}
             }
+        } else if HandOver::is_one(&seen.frame) {
+            // State on its way to its new owner.
         } else if let Ok(frame) = DataFrame::decode(seen.frame.clone()) {
             self.data(seen, &frame);
         }
@@ -90,12 +93,18 @@ impl Watch {
                 self.violations.push(text);
             }
             Payload::Watermark(time) => *watermark = time,
-            Payload::Barrier(checkpoint) if checkpoint <= *barrier => {
+            Payload::Barrier { checkpoint, .. } if checkpoint <= *barrier => {
                 let text =
                     format!("barrier {checkpoint} of {:?} comes after barrier {barrier}", frame.channel);
                 self.violations.push(text);
             }
-            Payload::Barrier(checkpoint) => *barrier = checkpoint,
+            Payload::Barrier { checkpoint, resets } => {
+                *barrier = checkpoint;
+                // The sender gets splits of others: it says anew where it is. The receiver's watermark stays.
+                if resets {
+                    *watermark = Timestamp::MIN;
+                }
+            }
             _ => {}
         }
     }
@@ -134,6 +143,13 @@ pub fn read_frame(process: &str, conn: ConnId, frame: &[u8]) -> String {
         if conn == ConnId(0) {
             return reflow_protocol::decode::<ToExecutor>(frame)
                 .map_or_else(|e| e.to_string(), |m| format!("{m:?}"));
+        }
+        if HandOver::is_one(frame) {
+            let decoded = HandOver::decode(bytes::Bytes::copy_from_slice(frame));
+            return decoded.map_or_else(
+                |e| e.to_string(),
+                |part| format!("{} to {}: {:?}", part.from, part.to, part.part),
+            );
         }
         if conn.0 < ConnId::ACCEPTED {
             let decoded = DataFrame::decode(bytes::Bytes::copy_from_slice(frame));

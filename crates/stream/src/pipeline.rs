@@ -165,7 +165,7 @@ pub struct FlatMapLink<F, I>(pub(crate) F, pub(crate) PhantomData<fn() -> I>);
 impl<T, I, F> Link<T> for FlatMapLink<F, I>
 where
     T: 'static,
-    I: IntoIterator + 'static,
+    I: IntoIterator<IntoIter: Send> + 'static,
     I::Item: Send + 'static,
     F: FnMut(T) -> I + Clone + Send + 'static,
 {

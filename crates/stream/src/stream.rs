@@ -82,10 +82,11 @@ impl<P: Pipeline> Stream<P> {
         self.then("filter", "Filter", FilterLink(condition))
     }
 
-    /// Makes any number of records of each.
+    /// Makes any number of records of each. An iterator yields them as they are wanted, so it may yield very many;
+    /// no checkpoint is taken before it has ended.
     pub fn flat_map<I, F>(self, function: F) -> Stream<Then<P, FlatMapLink<F, I>>>
     where
-        I: IntoIterator + 'static,
+        I: IntoIterator<IntoIter: Send> + 'static,
         I::Item: Send + 'static,
         F: FnMut(P::Out) -> I + Clone + Send + 'static,
     {

@@ -129,17 +129,29 @@ impl Attempt {
         (Self { id, machines, participants, running, ended, finished }, failures)
     }
 
-    /// Hands a source's splits out in turn, and says that no more will come.
-    pub(crate) fn assign(&self, readers: &[Subtask], splits: Vec<Bytes>) {
+    /// Hands a source's splits out in turn, and says that no more will come: to each reader that is not `late`.
+    /// Returns what the others are to be told, with their slots.
+    pub(crate) fn assign(
+        &self,
+        readers: &[Subtask],
+        splits: Vec<Bytes>,
+        late: &BTreeSet<usize>,
+    ) -> Vec<(usize, SlotCommand)> {
         let mut of_reader: Vec<Vec<Bytes>> = vec![Vec::new(); readers.len()];
         for (number, split) in splits.into_iter().enumerate() {
             of_reader[number % readers.len()].push(split);
         }
+        let mut held = Vec::new();
         for ((index, reader), splits) in readers.iter().enumerate().zip(of_reader) {
             let command =
                 SlotCommand::AssignSplits { subtask: reader.id, splits, states: Vec::new(), last: true };
-            self.machines.slots[index].port.tell(command);
+            if late.contains(&index) {
+                held.push((index, command));
+            } else {
+                self.machines.slots[index].port.tell(command);
+            }
         }
+        held
     }
 
     /// Whether all subtasks are in `set`.

@@ -19,6 +19,7 @@ struct Shared<T> {
     written: Vec<(T, Timestamp)>,
     refusing: Option<String>,
     full: bool,
+    gives_away: bool,
 }
 
 impl<T> Clone for Collect<T> {
@@ -30,8 +31,15 @@ impl<T> Clone for Collect<T> {
 impl<T> Collect<T> {
     /// A sink whose objects are below `name`: each sink of a job needs its own.
     pub fn new(name: &str) -> Self {
-        let shared = Shared { written: Vec::new(), refusing: None, full: false };
+        let shared = Shared { written: Vec::new(), refusing: None, full: false, gives_away: false };
         Self { name: name.to_owned(), shared: Arc::new(Mutex::new(shared)) }
+    }
+
+    /// Submits itself what it prepares, as a sink does that uploads while it writes: nobody could do it again.
+    #[must_use]
+    pub fn giving_away(self) -> Self {
+        self.lock().gives_away = true;
+        self
     }
 
     /// Takes what was written since the last call, with its times, committed or not.
@@ -107,8 +115,12 @@ impl<T: Serialize + Clone + Send + 'static> Writer for CollectWriter<T> {
         let name = format!("{:06}-{:06}", self.subtask.0, self.transactions);
         let at = Location(format!("{}/prepared/{name}", self.sink.name));
         let body = Bytes::from(postcard::to_stdvec(&std::mem::take(&mut self.open))?);
-        let put = self.io.submit(StoreOp::Put { at, body, mode: PutMode::Create });
-        Ok(Some(Prepared { transaction: Transaction(Bytes::from(name)), wait_for: vec![put] }))
+        let put = StoreOp::Put { at, body, mode: PutMode::Overwrite };
+        let (store, wait_for) = match self.sink.lock().gives_away {
+            false => (vec![put], Vec::new()),
+            true => (Vec::new(), vec![self.io.submit(put)]),
+        };
+        Ok(Some(Prepared { transaction: Transaction(Bytes::from(name)), store, wait_for }))
     }
 
     fn commit(&self, transaction: &Transaction) -> Result<StoreOp, UserError> {

@@ -32,6 +32,9 @@ pub struct Harness {
     coordinator: Coordinator,
     attempts: u32,
     attempt: Option<Attempt>,
+    late_readers: BTreeSet<usize>,
+    /// What late readers are to be told, with their slots.
+    held: Vec<(usize, SlotCommand)>,
     enumerators: Vec<(String, bytes::Bytes)>,
     completed: Vec<(CheckpointId, String)>,
     failed_checkpoints: Vec<(CheckpointId, String)>,
@@ -54,6 +57,8 @@ impl Harness {
             coordinator: coordinator(None),
             attempts: 0,
             attempt: None,
+            late_readers: BTreeSet::new(),
+            held: Vec::new(),
             enumerators: Vec::new(),
             completed: Vec::new(),
             failed_checkpoints: Vec::new(),
@@ -73,6 +78,22 @@ impl Harness {
     pub fn in_random_order(mut self, seed: u64) -> Self {
         self.order = Order::random(seed);
         self
+    }
+
+    /// The reader with this index gets its splits only when the test [says so](Self::assign_late_splits), as if its
+    /// executor started long after the others.
+    #[must_use]
+    pub fn with_late_reader(mut self, index: usize) -> Self {
+        self.late_readers.insert(index);
+        self
+    }
+
+    /// Gives the splits to the readers that have waited for them, and runs the job until nothing moves.
+    pub fn assign_late_splits(&mut self) {
+        for (slot, command) in std::mem::take(&mut self.held) {
+            self.running().machines.slots[slot].port.tell(command);
+        }
+        self.settle();
     }
 
     /// The max parallelism of vertices that set none. 128 by default.
@@ -158,6 +179,7 @@ impl Harness {
         latest: Option<&Manifest>,
     ) {
         self.enumerators.clear();
+        self.held.clear();
         for (uid, make) in &job.enumerators {
             let mut enumerator = make();
             let state =
@@ -171,7 +193,7 @@ impl Harness {
             let mut vertices = job.graph.numbered_vertices();
             let found = vertices.find(|(_, vertex)| vertex.operators.iter().any(of_uid));
             let (vertex, _) = found.expect("an enumerator belongs to a vertex");
-            attempt.assign(&graph.vertex(vertex).subtasks, splits);
+            self.held.extend(attempt.assign(&graph.vertex(vertex).subtasks, splits, &self.late_readers));
         }
     }
 

@@ -1,6 +1,6 @@
 //! Checkpoints: aborted, retried, at the end of the input, among ended inputs, with what sources do afterwards.
 
-use reflow_protocol::control::AfterBarrier;
+use reflow_protocol::control::{AfterBarrier, Fault};
 use reflow_stream::StreamEnv;
 use reflow_testkit::{Collect, Feed, Harness};
 
@@ -90,6 +90,79 @@ fn a_checkpoint_that_cannot_be_written_fails_alone() {
     t.left.push(0, [4]);
     t.end();
     assert_eq!(t.committed(), [1, 2, 4, 6]);
+}
+
+#[test]
+fn a_full_disk_under_a_sink_fails_checkpoints_and_nothing_else() {
+    for parallelism in 1..=3 {
+        let mut t = Sums::start(parallelism);
+        t.left.push(0, [1, 2]);
+        assert!(t.job.checkpoint(), "{}", t.job.state());
+        t.job.store_mut().fail_writes("out/prepared");
+        for n in [3, 5] {
+            t.right.push(0, [n]);
+            assert!(!t.job.checkpoint());
+            let (_, reason) = t.job.failed_checkpoints().last().unwrap();
+            assert!(reason.contains("cannot store what 'sink-1' has written"), "{reason}");
+        }
+        assert_eq!(t.job.failures(), []);
+        t.job.store_mut().heal();
+        t.left.push(0, [4]);
+        assert!(t.job.checkpoint(), "{}", t.job.state());
+        assert_eq!(t.committed(), [1, 2, 4, 6, 9], "what was written before the failures, too");
+        t.job.kill();
+        t.job.start(parallelism);
+        t.left.push(0, [7]);
+        t.end();
+        assert_eq!(t.committed(), [1, 2, 4, 6, 9, 16]);
+    }
+}
+
+#[test]
+fn what_cannot_be_stored_is_not_piled_up_without_bound() {
+    let (feed, out) = (Feed::new(1), Collect::new("out"));
+    let (source, sink) = (feed.clone(), out.clone());
+    let mut job = Harness::new(move |env| {
+        let _ = env.source("in", source.clone()).map(|n: u8| vec![n; 8 << 20]).sink("out", sink.clone());
+    });
+    job.start(1);
+    job.store_mut().fail_writes("out/prepared");
+    feed.push(0, 0..10);
+    assert!(!job.checkpoint());
+    out.written();
+    feed.push(0, 10..15);
+    job.settle();
+    assert_eq!(out.written().len(), 0, "80 MiB wait already");
+    job.store_mut().heal();
+    assert!(job.checkpoint(), "{}", job.state());
+    feed.end();
+    assert!(job.finish(), "{}", job.state());
+    let firsts: Vec<u8> = out.committed(&job).iter().map(|record| record[0]).collect();
+    assert_eq!(firsts, (0..15).collect::<Vec<u8>>());
+}
+
+#[test]
+fn what_a_sink_has_given_away_and_lost_is_written_anew() {
+    let (feed, out) = (Feed::new(1), Collect::new("out").giving_away());
+    let (source, sink) = (feed.clone(), out.clone());
+    let mut job = Harness::new(move |env| {
+        let _ = env.source("in", source.clone()).sink("out", sink.clone());
+    });
+    job.start(1);
+    feed.push(0, [1, 2]);
+    assert!(job.checkpoint(), "{}", job.state());
+    job.store_mut().fail_writes("out/prepared");
+    feed.push(0, [3]);
+    assert!(!job.checkpoint());
+    let [failure] = job.failures() else { panic!("{}", job.state()) };
+    assert_eq!((failure.fault, failure.operator.as_str()), (Fault::External, "sink-1"));
+    assert!(failure.message.contains("anew from that checkpoint"), "{}", failure.message);
+    job.store_mut().heal();
+    job.kill();
+    job.start(1);
+    feed.end();
+    assert!(job.finish(), "{}", job.state());
+    assert_eq!(out.committed(&job), [1, 2, 3]);
 }
 
 #[test]

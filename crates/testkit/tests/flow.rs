@@ -1,8 +1,13 @@
 //! Backpressure: nothing is read that nobody takes, nothing stays behind, and barriers pass quickly.
 
+use reflow_api::Watermarks;
+use reflow_api::window::{EventTimeTrigger, GlobalWindows, TumblingWindows};
 use reflow_protocol::control::AfterBarrier;
 use reflow_stream::StreamEnv;
 use reflow_testkit::{Collect, Feed, Harness, ManualClock};
+use std::iter;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -59,6 +64,120 @@ fn what_overflowed_follows_without_further_input() {
             assert!(records.into_iter().eq(0..factor), "{about}");
         }
     }
+}
+
+/// An iterator that counts what was taken from it.
+fn counting(taken: &Arc<AtomicU64>, records: Range<u64>) -> impl Iterator<Item = u64> + Send + use<> {
+    let taken = taken.clone();
+    records.inspect(move |_| {
+        taken.fetch_add(1, Ordering::Relaxed);
+    })
+}
+
+#[test]
+fn an_iterator_yields_no_more_than_is_taken() {
+    const RECORDS: u64 = 10_000_000;
+    type Job = fn(&mut StreamEnv, Feed<u64>, Collect<u64>, Arc<AtomicU64>);
+    let jobs: [(&str, Job); 4] = [
+        ("behind a source", |env, feed, out, taken| {
+            let many = env.source("in", feed).flat_map(move |_| counting(&taken, 0..RECORDS));
+            let _ = many.rebalance().map(|n| n).sink("out", out);
+        }),
+        ("of an iterator", |env, feed, out, taken| {
+            let few = env.source("in", feed).flat_map(|_| 0..1_000);
+            let _ = few.flat_map(move |_| counting(&taken, 0..RECORDS)).rebalance().sink("out", out);
+        }),
+        ("behind a key", |env, feed, out, taken| {
+            let kept = env.source("in", feed).key_by(|n: &u64| *n).reduce(|a, _| a);
+            let _ = kept.flat_map(move |_| counting(&taken, 0..RECORDS)).rebalance().sink("out", out);
+        }),
+        ("of windows that fire", |env, feed, out, taken| {
+            let keyed = env.source("in", feed).key_by(|n: &u64| *n);
+            let windows = keyed.window(GlobalWindows).trigger(EventTimeTrigger).count();
+            let _ = windows.flat_map(move |_| counting(&taken, 0..RECORDS)).rebalance().sink("out", out);
+        }),
+    ];
+    for (name, build) in jobs {
+        for executors in [1, 2] {
+            let taken = Arc::new(AtomicU64::new(0));
+            let counter = taken.clone();
+            let (feed, out, mut job) =
+                start(executors, 2, move |env, feed, out| build(env, feed, out, counter.clone()));
+            out.set_full(true);
+            feed.push(0, 0..100);
+            feed.end();
+            job.settle();
+            let about = format!("{name}, on {executors} executors");
+            let ahead = |written: u64| taken.load(Ordering::Relaxed) - written;
+            assert!((1..20_000).contains(&ahead(0)), "{about}: {} were taken", ahead(0));
+            out.set_full(false);
+            let mut written = 0;
+            while written < 200_000 {
+                job.steps(1);
+                written += out.written().len() as u64;
+                assert!(ahead(written) < 100_000, "{about}: {} were taken ahead", ahead(written));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_barrier_waits_for_the_rest_of_a_record() {
+    for executors in [1, 2] {
+        let (feed, out, mut job) = start(executors, 2, |env, feed, out| {
+            let many = env.source("in", feed).flat_map(|n: u64| n * 100_000..(n + 1) * 100_000);
+            let _ = many.rebalance().map(|n| n).sink("out", out);
+        });
+        out.set_full(true);
+        feed.push(0, [0, 1]);
+        job.settle();
+        job.trigger(AfterBarrier::Continue);
+        assert!(!job.has_completed(), "the record is not finished");
+        out.set_full(false);
+        job.settle();
+        assert!(job.has_completed(), "{}", job.state());
+        let in_checkpoint = out.committed(&job).len();
+        assert!([100_000, 200_000].contains(&in_checkpoint), "whole records: {in_checkpoint}");
+        job.kill();
+        job.start(3);
+        feed.end();
+        assert!(job.finish(), "{}", job.state());
+        assert!(out.committed(&job).into_iter().eq(0..200_000), "each once");
+    }
+}
+
+#[test]
+fn a_watermark_stays_behind_what_is_left_of_a_record() {
+    let (feed, out, mut job) = start(2, 1, |env, feed, out| {
+        let times = env.source("in", feed).assign_event_time(|n: &u64| *n as i64, Watermarks::monotonic());
+        let keyed = times.flat_map(|n| iter::repeat_n(n, 50_000)).key_by(|_: &u64| 0u8);
+        let counts = keyed.window(TumblingWindows::of(Duration::from_millis(10))).count();
+        let _ = counts.map(|counted| counted.value).sink("out", out);
+    });
+    feed.push(0, [1, 12, 25, 38]);
+    feed.end();
+    job.settle();
+    assert_eq!(written(&out), [50_000; 4]);
+    assert_eq!(job.metrics().iter().map(|metrics| metrics.late_records).sum::<u64>(), 0);
+}
+
+#[test]
+fn an_endless_iterator_leaves_the_slot_to_others() {
+    let (feed, out, mut job) = start(1, 1, |env, feed, out| {
+        let _ = env
+            .source("endless", feed.clone())
+            .flat_map(|n: u64| n..)
+            .filter(|_| false)
+            .sink("no", out.clone());
+        let _ = env.source("in", feed).sink("out", out);
+    });
+    feed.push(0, 0..10_000);
+    let mut read = Vec::new();
+    for _ in 0..1_000 {
+        job.steps(1);
+        read.extend(written(&out));
+    }
+    assert!(read.into_iter().eq(0..10_000));
 }
 
 /// Of a job whose operator takes 10 ms a record: how many records it takes between trigger and barrier.

@@ -87,6 +87,34 @@ fn an_idle_split_holds_nobody_back() {
 }
 
 #[test]
+fn a_reader_that_does_not_know_its_splits_yet_holds_event_time_back() {
+    let watermarks = Watermarks::monotonic().with_idleness(Duration::from_secs(1));
+    let (feed, out) = (Feed::new(2), Collect::new("out"));
+    let (source, sink, job) = (feed.clone(), out.clone(), count_times(watermarks));
+    let mut job =
+        Harness::new(move |env| job(env, source.clone(), sink.clone())).on_executors(2).with_late_reader(1);
+    job.start(2);
+    feed.push(0, [1, 25]);
+    feed.push(1, [2]);
+    for _ in 0..5 {
+        // The other reader is not idle meanwhile.
+        feed.push(0, [26]);
+        job.advance(ms(900));
+    }
+    assert_eq!(values(&out), [], "the record of the other split is not late yet");
+    assert!(job.checkpoint());
+    job.assign_late_splits();
+    feed.push(0, [27]);
+    job.settle();
+    assert_eq!(values(&out), [], "its split counts from the moment that the reader has it");
+    feed.push(0, [28]);
+    job.advance(ms(900));
+    feed.push(0, [29]);
+    job.advance(ms(900));
+    assert_eq!(values(&out), [(10, 2)], "only then may it be idle");
+}
+
+#[test]
 fn out_of_order_records_are_awaited() {
     let watermarks = Watermarks::bounded_out_of_orderness(ms(5));
     let (feed, out, mut job) = start(1, 2, count_times(watermarks));

@@ -59,6 +59,9 @@ where
     /// Fires due timers of one domain, as many as one step may; says whether more are due.
     fn fire(&mut self, domain: TimeDomain, until: Timestamp) -> bool {
         for _ in 0..FIRE_AT_ONCE {
+            if self.next.has_rest() {
+                return true;
+            }
             let timers = self.keyed.timers(domain);
             let Some(timer) = timers.pop_due(until) else { return false };
             let Self { function, keyed, next, operator, .. } = self;
@@ -184,7 +187,7 @@ where
     P: ProcessFunction<Key = F::Key, In = T>,
     D: Stage<P::Out>,
 {
-    pass_on!(except { open watermark tick resume next_wakeup end tables count });
+    pass_on!(except { open watermark tick resume has_rest next_wakeup end tables count });
 
     fn open(&mut self, context: &mut OpenContext<'_>) {
         self.keyed.watermark = context.watermark;
@@ -204,14 +207,20 @@ where
     }
 
     fn resume(&mut self) -> bool {
+        if self.next.resume() {
+            return true;
+        }
         let until = self.keyed.processing_time;
         // Work, even if nothing is left: what was emitted is to be flushed.
         let due = !self.ended && self.keyed.processing_timers.next_time().is_some_and(|time| time <= until);
         if due {
             self.fire(TimeDomain::Processing, until);
         }
-        let more = self.continue_firing() || due;
-        self.next.resume() || more
+        self.continue_firing() || due
+    }
+
+    fn has_rest(&self) -> bool {
+        self.firing.is_some() || self.next.has_rest()
     }
 
     fn next_wakeup(&self) -> Option<Instant> {

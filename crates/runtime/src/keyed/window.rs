@@ -240,12 +240,13 @@ where
         let mut left = FIRE_AT_ONCE;
         while let Some(mut firing) = self.firing.take() {
             while left > 0
+                && !self.next.has_rest()
                 && let Some((hash, key)) = firing.keys.next()
             {
                 self.fire(hash, key, firing.end);
                 left -= 1;
             }
-            if left == 0 {
+            if left == 0 || self.next.has_rest() {
                 self.firing = Some(firing);
                 return true;
             }
@@ -337,7 +338,7 @@ where
     C: Contents<F::Key, T>,
     D: Stage<C::Out>,
 {
-    pass_on!(except { open watermark resume end tables count });
+    pass_on!(except { open watermark resume has_rest end tables count });
 
     fn open(&mut self, context: &mut OpenContext<'_>) {
         self.watermark = context.watermark;
@@ -354,8 +355,11 @@ where
     }
 
     fn resume(&mut self) -> bool {
-        let more = self.firing.is_some() && self.continue_firing();
-        self.next.resume() || more
+        self.next.resume() || (self.firing.is_some() && self.continue_firing())
+    }
+
+    fn has_rest(&self) -> bool {
+        self.firing.is_some() || self.next.has_rest()
     }
 
     fn end(&mut self) {

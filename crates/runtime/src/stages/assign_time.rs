@@ -1,10 +1,12 @@
 //! Event time: takes each record's time from it, and makes watermarks, one a split.
 //!
 //! The watermark is the lowest of the splits that are not idle. A split holds it back from the moment that the
-//! reader has it, also before its first record; otherwise a file that is read first would make all others late.
+//! reader has it, also before its first record; otherwise a file that is read first would make all others late. So do
+//! the splits of a reader that has not been told yet which are its own, and those are never idle: one executor may
+//! start long before another, and what it reads meanwhile must not make the other's records late.
 //! What a split has reached is kept over restarts (union state: wherever the split goes, its watermark is).
 
-use crate::stage::{AdoptedState, Control, OpenContext, SnapshotContext, Stage, pass_on};
+use crate::stage::{AWAITED_SPLIT, AdoptedState, Control, OpenContext, SnapshotContext, Stage, pass_on};
 use reflow_api::Watermarks;
 use reflow_protocol::control::Fault;
 use reflow_protocol::snapshot::Redistribution;
@@ -54,6 +56,9 @@ struct Split {
     highest: Timestamp,
     active: Instant,
 }
+
+/// Since when something is active that has come since the last step, which may be long ago: from the next one on.
+const FROM_NEXT_STEP: Instant = Instant(u64::MAX);
 
 /// The name of its state.
 const WATERMARKS: &str = "watermarks";
@@ -112,8 +117,10 @@ impl<T, F, D: Control> AssignTime<T, F, D> {
     fn advance(&mut self) {
         self.settle();
         let timeout = self.watermarks.idleness();
-        let active = |split: &&Split| timeout.is_none_or(|timeout| self.now.since(split.active) < timeout);
-        let lowest = self.splits.values().filter(active).map(|split| split.highest).min();
+        let active = |(number, split): &(&u64, &Split)| {
+            **number == AWAITED_SPLIT || timeout.is_none_or(|timeout| self.now.since(split.active) < timeout)
+        };
+        let lowest = self.splits.iter().filter(active).map(|(_, split)| split.highest).min();
         // Without a split it may be about to get one, whose records must not be late.
         let awaits_split = self.splits.is_empty()
             && timeout.is_none_or(|timeout| self.now.since(self.without_split_since) < timeout);
@@ -168,8 +175,12 @@ impl<T, F: Send, D: Control> Control for AssignTime<T, F, D> {
     }
 
     fn split_added(&mut self, split: u64) {
+        if split == AWAITED_SPLIT {
+            // Splits that come may lie behind what was said. Whoever waits for them waits for a watermark, too.
+            self.emitted = MIN_WATERMARK;
+        }
         let highest = self.restored.get(&split).copied().unwrap_or(MIN_WATERMARK);
-        self.splits.insert(split, Split { highest, active: self.now });
+        self.splits.insert(split, Split { highest, active: FROM_NEXT_STEP });
     }
 
     fn split(&mut self, split: u64) {
@@ -180,7 +191,7 @@ impl<T, F: Send, D: Control> Control for AssignTime<T, F, D> {
     fn split_ended(&mut self, split: u64) {
         self.settle();
         if let Some(ended) = self.splits.remove(&split) {
-            self.without_split_since = self.now;
+            self.without_split_since = FROM_NEXT_STEP;
             // The last split's watermark is still due.
             if self.splits.is_empty() && ended.highest > MIN_WATERMARK {
                 let watermark = ended.highest.saturating_sub(self.watermarks.delay_ms()).saturating_sub(1);
@@ -205,6 +216,9 @@ impl<T, F: Send, D: Control> Control for AssignTime<T, F, D> {
 
     fn tick(&mut self, now: Instant) {
         self.now = now;
+        let without = std::iter::once(&mut self.without_split_since);
+        let new = self.splits.values_mut().map(|split| &mut split.active).chain(without);
+        new.filter(|since| **since == FROM_NEXT_STEP).for_each(|since| *since = now);
         self.advance();
         self.next.tick(now);
     }
@@ -222,7 +236,8 @@ impl<T, F: Send, D: Control> Control for AssignTime<T, F, D> {
     fn snapshot(&mut self, context: &mut SnapshotContext<'_>) {
         // The watermark that belongs to the records so far goes before the barrier, so that it is not lost.
         self.advance();
-        let reached = self.splits.iter().map(|(split, state)| (*split, state.highest));
+        let there = self.splits.iter().filter(|(split, _)| **split != AWAITED_SPLIT);
+        let reached = there.map(|(split, state)| (*split, state.highest));
         context.put_list(&self.operator, WATERMARKS, Redistribution::Union, reached);
         self.next.snapshot(context);
     }

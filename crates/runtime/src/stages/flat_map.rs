@@ -1,108 +1,170 @@
-//! `map`, `filter`, `flat_map`, `inspect`: a function a record.
+//! `flat_map`: any number of records from each.
+//!
+//! An iterator may yield more than the outputs take, or never end. So a step passes on no more than there was room
+//! for when it began; what is left of the iterator waits for the next step, and whatever comes behind it waits with
+//! it, in order. Meanwhile no record is taken and no snapshot, as an iterator cannot be part of one: a barrier waits
+//! for the end of its record, while the slot's other tasks run on.
 
 use crate::stage::{Control, Stage, pass_on};
-use reflow_types::Timestamp;
-use std::marker::PhantomData;
+use reflow_network::batch::BATCH_ROWS;
+use reflow_types::{Instant, Timestamp};
+use std::collections::VecDeque;
 
-/// Changes each record.
-pub struct Map<F, U, D> {
-    function: F,
-    next: D,
-    makes: PhantomData<fn() -> U>,
-}
-
-impl<F, U, D> Map<F, U, D> {
-    /// Applies `function`, then `next`.
-    pub fn new(function: F, next: D) -> Self {
-        Self { function, next, makes: PhantomData }
-    }
-}
-
-impl<T, U, F: FnMut(T) -> U + Send, D: Stage<U>> Stage<T> for Map<F, U, D> {
-    #[inline]
-    fn push(&mut self, value: T, time: Timestamp) {
-        self.next.push((self.function)(value), time);
-    }
-}
-
-impl<F: Send, U, D: Control> Control for Map<F, U, D> {
-    pass_on!(except {});
-}
-
-/// Keeps the records that satisfy a condition.
-pub struct Filter<F, D> {
-    condition: F,
-    next: D,
-}
-
-impl<F, D> Filter<F, D> {
-    /// Keeps those for which `condition` holds.
-    pub fn new(condition: F, next: D) -> Self {
-        Self { condition, next }
-    }
-}
-
-impl<T, F: FnMut(&T) -> bool + Send, D: Stage<T>> Stage<T> for Filter<F, D> {
-    #[inline]
-    fn push(&mut self, value: T, time: Timestamp) {
-        if (self.condition)(&value) {
-            self.next.push(value, time);
-        }
-    }
-}
-
-impl<F: Send, D: Control> Control for Filter<F, D> {
-    pass_on!(except {});
-}
+/// No more records are passed on in a step, however much room there is: about a millisecond's work, as long as one
+/// costs no more than a few hundred instructions.
+const MAX_ITEMS: u64 = 8 * BATCH_ROWS as u64;
 
 /// Makes any number of records from each.
-pub struct FlatMap<F, I, D> {
+pub struct FlatMap<F, I: IntoIterator, D> {
     function: F,
     next: D,
-    makes: PhantomData<fn() -> I>,
+    /// How many more records this step may pass on; 0 while something waits.
+    left: u64,
+    waiting: VecDeque<Waiting<I::IntoIter>>,
 }
 
-impl<F, I, D> FlatMap<F, I, D> {
+/// What is passed on in a later step.
+enum Waiting<I> {
+    Items(I, Timestamp),
+    Signal(Signal),
+}
+
+/// What stands between records.
+enum Signal {
+    SplitAdded(u64),
+    Split(u64),
+    SplitEnded(u64),
+    Watermark(Timestamp),
+    Idle(bool),
+    End,
+}
+
+impl<F, I: IntoIterator, D: Stage<I::Item>> FlatMap<F, I, D> {
     /// Applies `function` and passes on what it yields.
     pub fn new(function: F, next: D) -> Self {
-        Self { function, next, makes: PhantomData }
+        Self { function, next, left: MAX_ITEMS, waiting: VecDeque::new() }
+    }
+
+    /// Passes on what this step may. Says whether that was all.
+    #[inline]
+    fn pass_on(&mut self, items: &mut I::IntoIter, time: Timestamp) -> bool {
+        let mut left = self.left; // kept in a register
+        let all = loop {
+            if left == 0 || self.next.has_rest() {
+                break false;
+            }
+            let Some(item) = items.next() else { break true };
+            left -= 1;
+            self.next.push(item, time);
+        };
+        self.left = left;
+        all
+    }
+
+    #[cold]
+    fn keep(&mut self, items: I::IntoIter, time: Timestamp) {
+        self.left = 0;
+        self.waiting.push_back(Waiting::Items(items, time));
+    }
+
+    /// Tells the next stage, after all that waits.
+    fn tell(&mut self, signal: Signal) {
+        if self.waiting.is_empty() {
+            self.tell_now(signal);
+        } else {
+            self.waiting.push_back(Waiting::Signal(signal));
+        }
+    }
+
+    fn tell_now(&mut self, signal: Signal) {
+        match signal {
+            Signal::SplitAdded(split) => self.next.split_added(split),
+            Signal::Split(split) => self.next.split(split),
+            Signal::SplitEnded(split) => self.next.split_ended(split),
+            Signal::Watermark(time) => self.next.watermark(time),
+            Signal::Idle(idle) => self.next.idle(idle),
+            Signal::End => self.next.end(),
+        }
+    }
+
+    fn begin_step(&mut self) {
+        self.left = self.next.room().clamp(1, MAX_ITEMS);
     }
 }
 
-impl<T, I: IntoIterator, F: FnMut(T) -> I + Send, D: Stage<I::Item>> Stage<T> for FlatMap<F, I, D> {
+impl<T, I, F, D> Stage<T> for FlatMap<F, I, D>
+where
+    I: IntoIterator<IntoIter: Send>,
+    F: FnMut(T) -> I + Send,
+    D: Stage<I::Item>,
+{
     #[inline]
     fn push(&mut self, value: T, time: Timestamp) {
-        for item in (self.function)(value) {
-            self.next.push(item, time);
+        let mut items = (self.function)(value).into_iter();
+        if !self.pass_on(&mut items, time) {
+            self.keep(items, time);
         }
     }
 }
 
-impl<F: Send, I, D: Control> Control for FlatMap<F, I, D> {
-    pass_on!(except {});
-}
+impl<F: Send, I: IntoIterator<IntoIter: Send>, D: Stage<I::Item>> Control for FlatMap<F, I, D> {
+    pass_on!(except { split_added split split_ended watermark idle tick end resume has_rest });
 
-/// Looks at each record.
-pub struct Inspect<F, D> {
-    function: F,
-    next: D,
-}
-
-impl<F, D> Inspect<F, D> {
-    /// Shows each record to `function`.
-    pub fn new(function: F, next: D) -> Self {
-        Self { function, next }
+    fn split_added(&mut self, split: u64) {
+        self.tell(Signal::SplitAdded(split));
     }
-}
 
-impl<T, F: FnMut(&T) + Send, D: Stage<T>> Stage<T> for Inspect<F, D> {
-    #[inline]
-    fn push(&mut self, value: T, time: Timestamp) {
-        (self.function)(&value);
-        self.next.push(value, time);
+    fn split(&mut self, split: u64) {
+        self.tell(Signal::Split(split));
     }
-}
 
-impl<F: Send, D: Control> Control for Inspect<F, D> {
-    pass_on!(except {});
+    fn split_ended(&mut self, split: u64) {
+        self.tell(Signal::SplitEnded(split));
+    }
+
+    fn watermark(&mut self, time: Timestamp) {
+        self.tell(Signal::Watermark(time));
+    }
+
+    fn idle(&mut self, idle: bool) {
+        self.tell(Signal::Idle(idle));
+    }
+
+    fn end(&mut self) {
+        self.tell(Signal::End);
+    }
+
+    fn tick(&mut self, now: Instant) {
+        if self.waiting.is_empty() {
+            self.begin_step();
+        }
+        self.next.tick(now);
+    }
+
+    fn resume(&mut self) -> bool {
+        if self.next.resume() {
+            return true;
+        }
+        if self.waiting.is_empty() {
+            return false;
+        }
+        self.begin_step();
+        while let Some(first) = self.waiting.pop_front() {
+            match first {
+                Waiting::Signal(signal) => self.tell_now(signal),
+                Waiting::Items(mut items, time) => {
+                    if !self.pass_on(&mut items, time) {
+                        self.left = 0;
+                        self.waiting.push_front(Waiting::Items(items, time));
+                        break;
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    fn has_rest(&self) -> bool {
+        !self.waiting.is_empty() || self.next.has_rest()
+    }
 }

@@ -2,11 +2,13 @@
 
 mod assign_time;
 mod flat_map;
+mod map;
 mod sink;
 mod tail;
 
 pub(crate) use assign_time::TIME_RANGE;
 pub use assign_time::{AssignTime, TimeSelector};
-pub use flat_map::{Filter, FlatMap, Inspect, Map};
+pub use flat_map::FlatMap;
+pub use map::{Filter, Inspect, Map};
 pub use sink::SinkStage;
 pub use tail::{Edge, SharedTail, Tail};

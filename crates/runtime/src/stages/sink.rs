@@ -1,14 +1,16 @@
 //! The end of a chain whose records leave the job: a sink's writer with its transactions.
 //!
-//! At a barrier the writer's open transaction is prepared; it commits when the checkpoint is complete. Until a
-//! commit is confirmed, the transaction stays in every later checkpoint (split state), so that after a failure
+//! At a barrier the writer's open transaction is prepared; it commits when the checkpoint is complete. What cannot be
+//! stored for it fails the checkpoint and stays here, to be stored with the next one: nothing is lost by that. When
+//! too much has piled up no more records are taken. Only what the writer has given away already cannot be stored
+//! again: the job then goes back to its last checkpoint. Until a commit is confirmed, the transaction stays in every later checkpoint (split state), so that after a failure
 //! whoever gets it commits it again.
 
 use crate::stage::{AdoptedState, Control, OpenContext, SnapshotContext, Stage};
 use crate::wiring::Wiring;
 use bytes::Bytes;
 use reflow_api::{Io, Sink, Transaction, Writer, sink::WriterContext};
-use reflow_env::Ticket;
+use reflow_env::{StoreError, StoreOp, Ticket};
 use reflow_protocol::control::{Fault, SubtaskMetrics};
 use reflow_protocol::snapshot::Redistribution;
 use reflow_state::SnapshotTable;
@@ -17,6 +19,8 @@ use std::time::Duration;
 
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 const MAX_TRIES: u32 = 20;
+/// With more than this still to be stored, no more records are taken.
+const MAX_UNSTORED_BYTES: usize = 32 << 20;
 
 /// A sink at the end of a chain.
 pub struct SinkStage<S: Sink> {
@@ -38,7 +42,26 @@ struct Pending {
     /// The checkpoint that it belongs to; `None` if that is complete already.
     checkpoint: Option<CheckpointId>,
     transaction: Transaction,
+    /// What is to be stored before that checkpoint can be complete.
+    unstored: Vec<Unstored>,
     commit: Commit,
+}
+
+/// A request, and the ticket under which it is under way.
+struct Unstored {
+    /// `None` if nobody could submit it again.
+    op: Option<StoreOp>,
+    ticket: Option<Ticket>,
+}
+
+impl Unstored {
+    fn submit(op: StoreOp, io: &Io) -> Self {
+        Self { ticket: Some(io.submit(op.clone())), op: Some(op) }
+    }
+
+    fn bytes(&self) -> usize {
+        if let Some(StoreOp::Put { body, .. }) = &self.op { body.len() } else { 0 }
+    }
 }
 
 enum Commit {
@@ -59,6 +82,43 @@ impl<S: Sink> SinkStage<S> {
 
     fn fail(&self, error: impl std::fmt::Display) -> ! {
         crate::fail(Fault::External, &self.operator, error)
+    }
+
+    /// Takes the answers that have come to what is to be stored. Says what went wrong if something has to be stored
+    /// again.
+    fn collect_stored(&mut self) -> Option<StoreError> {
+        let Some(Opened { io, .. }) = &self.opened else { return None };
+        let (mut again, mut lost) = (None, None);
+        for request in self.transactions.iter_mut().flat_map(|pending| &mut pending.unstored) {
+            let Some(answer) = request.ticket.and_then(|ticket| io.take(ticket)) else { continue };
+            request.ticket = None;
+            match answer {
+                Ok(_) => request.op = None,
+                Err(error) if request.op.is_some() => again = Some(error),
+                Err(error) => lost = Some(error),
+            }
+        }
+        if let Some(error) = lost {
+            self.fail(format!(
+                "cannot store what was written since the last checkpoint: {error}; a part of it has left already, so \
+                 it can only be written anew from that checkpoint on"
+            ));
+        }
+        for pending in &mut self.transactions {
+            pending.unstored.retain(|request| request.op.is_some() || request.ticket.is_some());
+        }
+        again
+    }
+
+    /// Submits what could not be stored before.
+    fn store_again(&mut self) {
+        self.collect_stored();
+        let Some(Opened { io, .. }) = &self.opened else { return };
+        for request in self.transactions.iter_mut().flat_map(|pending| &mut pending.unstored) {
+            if request.ticket.is_none() {
+                request.ticket = request.op.clone().map(|op| io.submit(op));
+            }
+        }
     }
 
     /// Takes the next step of every commit that is due.
@@ -124,6 +184,7 @@ impl<S: Sink> Control for SinkStage<S> {
             self.transactions.push(Pending {
                 checkpoint: None,
                 transaction: Transaction(transaction),
+                unstored: Vec::new(),
                 commit: Commit::Due { tries: 0, at: context.now },
             });
         }
@@ -153,6 +214,11 @@ impl<S: Sink> Control for SinkStage<S> {
         false
     }
 
+    #[inline]
+    fn has_rest(&self) -> bool {
+        false
+    }
+
     fn next_wakeup(&self) -> Option<Instant> {
         let due =
             |pending: &Pending| if let Commit::Due { at, .. } = pending.commit { Some(at) } else { None };
@@ -160,22 +226,37 @@ impl<S: Sink> Control for SinkStage<S> {
     }
 
     fn snapshot(&mut self, context: &mut SnapshotContext<'_>) {
+        self.store_again();
         match self.writer().prepare() {
             Ok(Some(prepared)) => {
-                context.wait_for(prepared.wait_for);
+                let io = &self.opened.as_ref().expect("a chain is opened before its first barrier").io;
+                let given = prepared.wait_for.into_iter();
+                let given = given.map(|ticket| Unstored { op: None, ticket: Some(ticket) });
+                let unstored = prepared.store.into_iter().map(|op| Unstored::submit(op, io));
                 let commit = if cfg!(reflow_canary = "commit_before_complete") {
                     Commit::Due { tries: 0, at: Instant::default() }
                 } else {
                     Commit::NotDue
                 };
-                let checkpoint = Some(context.checkpoint);
-                self.transactions.push(Pending { checkpoint, transaction: prepared.transaction, commit });
+                self.transactions.push(Pending {
+                    checkpoint: Some(context.checkpoint),
+                    transaction: prepared.transaction,
+                    unstored: unstored.chain(given).collect(),
+                    commit,
+                });
             }
             Ok(None) => {}
             Err(error) => self.fail(error),
         }
         let transactions = self.transactions.iter().map(|pending| &pending.transaction.0);
         context.put_list(&self.operator, "transactions", Redistribution::Split, transactions);
+    }
+
+    fn prepared(&mut self) -> Result<bool, String> {
+        if let Some(error) = self.collect_stored() {
+            return Err(format!("cannot store what '{}' has written: {error}", self.operator));
+        }
+        Ok(self.transactions.iter().all(|pending| pending.unstored.is_empty()))
     }
 
     fn barrier(&mut self, _: CheckpointId) {}
@@ -206,7 +287,8 @@ impl<S: Sink> Control for SinkStage<S> {
     }
 
     fn has_room(&mut self) -> bool {
-        self.writer().has_room()
+        let unstored = self.transactions.iter().flat_map(|pending| &pending.unstored);
+        unstored.map(Unstored::bytes).sum::<usize>() <= MAX_UNSTORED_BYTES && self.writer().has_room()
     }
 
     fn room(&self) -> u64 {

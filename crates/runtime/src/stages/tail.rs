@@ -22,8 +22,8 @@ impl<T, F> Tail<T, F> {
 }
 
 impl<T: Serialize + Send + 'static, F: KeySelector<T>> Tail<T, F> {
-    fn switch(&mut self) {
-        self.output.switch();
+    fn cut(&mut self, checkpoint: CheckpointId, resets: bool) {
+        self.output.cut(checkpoint, resets);
     }
 }
 
@@ -54,8 +54,8 @@ pub trait Edge<T>: Send {
     fn prepare(&mut self, wiring: Option<&Wiring>);
     /// See [`Output::abandon`].
     fn abandon(&mut self);
-    /// See [`Output::switch`].
-    fn switch(&mut self);
+    /// See [`Output::cut`].
+    fn cut(&mut self, checkpoint: CheckpointId, resets: bool);
     /// See [`Output::end`].
     fn end(&mut self);
     /// See [`Output::sent`].
@@ -90,8 +90,8 @@ impl<T: Serialize + Clone + Send + Sync + 'static, F: KeySelector<T>> Edge<T> fo
     fn abandon(&mut self) {
         self.abandon();
     }
-    fn switch(&mut self) {
-        self.switch();
+    fn cut(&mut self, checkpoint: CheckpointId, resets: bool) {
+        self.cut(checkpoint, resets);
     }
     fn end(&mut self) {
         self.end();
@@ -131,8 +131,8 @@ impl<T> SharedTail<T> {
         self.rows.clear();
     }
 
-    fn switch(&mut self) {
-        self.edges.iter_mut().for_each(|edge| edge.switch());
+    fn cut(&mut self, checkpoint: CheckpointId, resets: bool) {
+        self.control(|edge| edge.cut(checkpoint, resets));
     }
 
     fn control(&mut self, tell: impl Fn(&mut dyn Edge<T>)) {
@@ -162,16 +162,24 @@ macro_rules! end_of_chain {
         fn resume(&mut self) -> bool {
             false
         }
+        #[inline]
+        fn has_rest(&self) -> bool {
+            false
+        }
         fn next_wakeup(&self) -> Option<Instant> {
             None
         }
         fn snapshot(&mut self, context: &mut SnapshotContext<'_>) {
-            self.barrier(context.checkpoint);
             if context.kind == SnapshotKind::Cut {
-                self.switch();
+                self.cut(context.checkpoint, context.resets);
+            } else {
+                self.barrier(context.checkpoint);
             }
         }
         fn adopt(&mut self, _: &mut AdoptedState) {}
+        fn prepared(&mut self) -> Result<bool, String> {
+            Ok(true)
+        }
         fn completed(&mut self, _: CheckpointId) {}
         fn aborted(&mut self, _: CheckpointId) {}
         fn is_settled(&self) -> bool {

@@ -4,7 +4,7 @@ use super::arriving::{Arriving, Step};
 use super::giving::Giving;
 use super::moving::Moving;
 use super::restore::Restoring;
-use super::snapshot::{AtBarrier, Identity, Snapshots};
+use super::snapshot::{AtBarrier, Identity, Snapshots, Then};
 use super::{Task, TaskEvent, TaskStep};
 use crate::build::BuildContext;
 use crate::keyed::Head;
@@ -166,7 +166,12 @@ where
             .min(chunk)
             .min(usize::try_from(self.head.room()).unwrap_or(chunk))
             .max(1);
+        let before = self.rows.as_slice().len();
         for _ in 0..taken {
+            // One record may be more than this step may pass on.
+            if self.head.has_rest() {
+                break;
+            }
             if let Some(coming) = self.rows.as_slice().get(PREFETCH_DISTANCE) {
                 self.head.expect(coming);
             }
@@ -183,6 +188,7 @@ where
         let busy = self.clock.now().since(now);
         self.batch.busy += busy;
         // Towards a step's length, by at most a factor of two.
+        let taken = before - self.rows.as_slice().len();
         let ideal = (taken as f64 * STEP.as_secs_f64() / busy.as_secs_f64().max(1e-9)) as usize;
         self.batch.chunk = ideal.clamp((chunk / 2).max(1), chunk * 2).min(reflow_network::batch::BATCH_ROWS);
         if self.rows.as_slice().is_empty() {
@@ -246,7 +252,13 @@ where
             _ => crate::fail(Fault::Engine, &self.name, "a cut came for which nothing was prepared"),
         });
         let giving = preparation.as_ref().map(|preparation| Giving::new(self.max, &preparation.gives));
-        self.snapshots.begin(moment, (checkpoint, kind), Vec::new(), giving, &mut self.head);
+        self.snapshots.begin(
+            moment,
+            (checkpoint, kind),
+            Vec::new(),
+            Then { giving, resets: false },
+            &mut self.head,
+        );
         self.unflushed = false;
         if let Some(preparation) = preparation {
             self.cut((checkpoint, now), &preparation);
@@ -385,7 +397,10 @@ where
         if matches!(self.phase, Phase::Finished) || kind.cut.is_some() || self.moving.is_some() {
             return;
         }
-        self.at_barrier(now);
+        // What is left of a record comes before the barrier; a step then takes the snapshot.
+        if !self.head.has_rest() {
+            self.at_barrier(now);
+        }
     }
 
     fn completed(&mut self, checkpoint: CheckpointId) {

@@ -51,8 +51,6 @@ pub(super) struct Snapshots {
     finish: Option<(CheckpointId, bool)>,
     /// Savepoints of a job that goes on: recovery never comes back to them, so nothing is committed with them.
     savepoints: BTreeSet<CheckpointId>,
-    /// Requests of sinks from snapshots that were given up.
-    carried: Vec<Ticket>,
 }
 
 struct Writing {
@@ -61,7 +59,6 @@ struct Writing {
     alignment: Duration,
     operator: Vec<OperatorState>,
     watermark: Timestamp,
-    wait_for: Vec<Ticket>,
     object: String,
     writer: Option<SnapshotWriter<Upload>>,
     /// Which table is being written.
@@ -73,6 +70,15 @@ struct Writing {
     giving: Option<Giving>,
     /// Storage has failed, but others wait for what is written.
     broken: Option<String>,
+}
+
+/// What a cut brings with it.
+#[derive(Default)]
+pub(super) struct Then {
+    /// What goes to other owners.
+    pub(super) giving: Option<Giving>,
+    /// The task's event time begins anew.
+    pub(super) resets: bool,
 }
 
 /// What is to be done about a barrier.
@@ -94,7 +100,6 @@ impl Snapshots {
             writing: None,
             finish: None,
             savepoints: BTreeSet::new(),
-            carried: Vec::new(),
         }
     }
 
@@ -150,9 +155,10 @@ impl Snapshots {
         (now, alignment, watermark): (Instant, Duration, Timestamp),
         (checkpoint, kind): (CheckpointId, SnapshotKind),
         extra: Vec<OperatorState>,
-        giving: Option<Giving>,
+        then: Then,
         chain: &mut impl Control,
     ) {
+        let Then { giving, resets } = then;
         if let Some(unfinished) = self.writing.take() {
             self.drop_writing(unfinished, chain);
         }
@@ -161,7 +167,7 @@ impl Snapshots {
             _ if kind.codec == Codec::Savepoint => drop(self.savepoints.insert(checkpoint)),
             _ => {}
         }
-        let (mut operator, mut wait_for) = (extra, std::mem::take(&mut self.carried));
+        let mut operator = extra;
         let table_kind = match kind.codec {
             Codec::Exchange if kind.cut.is_some() => reflow_state::SnapshotKind::Cut,
             Codec::Exchange => reflow_state::SnapshotKind::Checkpoint,
@@ -171,8 +177,8 @@ impl Snapshots {
         chain.snapshot(&mut SnapshotContext {
             checkpoint,
             kind: table_kind,
+            resets,
             operator: &mut operator,
-            wait_for: &mut wait_for,
         });
         let Identity { subtask, attempt, io, groups } = &self.identity;
         let object = format!("{}-{checkpoint}-{subtask}-{}", attempt.epoch, attempt.number);
@@ -191,7 +197,6 @@ impl Snapshots {
             alignment,
             operator,
             watermark,
-            wait_for,
             object,
             writer: Some(SnapshotWriter::new(upload)),
             table: 0,
@@ -215,7 +220,7 @@ impl Snapshots {
                 self.writing = Some(writing);
                 true
             }
-            Ok(Stepped::Waits) => match self.settle(&mut writing) {
+            Ok(Stepped::Waits) => match writing.settle(chain) {
                 Ok(false) => {
                     self.writing = Some(writing);
                     false
@@ -246,24 +251,6 @@ impl Snapshots {
         self.drop_writing(writing, chain);
         events.push(TaskEvent::Declined { checkpoint, reason });
         true
-    }
-
-    /// Whether all is in storage. A sink's transaction that cannot be prepared fails the task: its records are
-    /// nowhere else.
-    fn settle(&self, writing: &mut Writing) -> Result<bool, String> {
-        let io = &self.identity.io;
-        writing.wait_for.retain(|ticket| match io.take(*ticket) {
-            None => true,
-            Some(Ok(_)) => false,
-            Some(Err(error)) => {
-                crate::fail(Fault::External, "sink", format!("cannot prepare a transaction: {error}"))
-            }
-        });
-        let uploaded = match &mut writing.done {
-            Some((upload, _)) => upload.settled()?,
-            None => false,
-        };
-        Ok(uploaded && writing.wait_for.is_empty())
     }
 
     pub(super) fn completed(&mut self, checkpoint: CheckpointId, chain: &mut impl Control) {
@@ -299,8 +286,6 @@ impl Snapshots {
     fn drop_writing(&mut self, writing: Writing, chain: &mut impl Control) {
         chain.tables(&mut |table| table.abort(writing.checkpoint));
         self.identity.io.submit_and_forget(StoreOp::CancelUpload { upload: writing.upload_id() });
-        // What a sink prepared goes with the next checkpoint, which has to wait for it in turn.
-        self.carried.extend(writing.wait_for);
     }
 }
 
@@ -366,6 +351,16 @@ impl Writing {
         }
         self.writer = Some(writer);
         Ok(Stepped::Worked)
+    }
+
+    /// Whether all is in storage.
+    fn settle(&mut self, chain: &mut impl Control) -> Result<bool, String> {
+        let prepared = chain.prepared()?;
+        let uploaded = match &mut self.done {
+            Some((upload, _)) => upload.settled()?,
+            None => false,
+        };
+        Ok(uploaded && prepared)
     }
 
     fn upload_id(&self) -> u64 {

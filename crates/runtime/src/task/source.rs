@@ -1,11 +1,11 @@
 //! A task whose head is a source's reader.
 
 use super::restore::Restoring;
-use super::snapshot::{AtBarrier, Identity, Snapshots};
+use super::snapshot::{AtBarrier, Identity, Snapshots, Then};
 use super::{Task, TaskEvent, TaskStep};
 use crate::build::BuildContext;
 use crate::rescale::Preparation;
-use crate::stage::{AdoptedState, OpenContext, Stage};
+use crate::stage::{AWAITED_SPLIT, AdoptedState, OpenContext, Stage};
 use crate::wiring::Wiring;
 use bytes::Bytes;
 use reflow_api::source::encode_split;
@@ -38,10 +38,10 @@ pub struct SourceTask<R, C> {
     wiring: Wiring,
     /// Another graph that is to come, and the task's place in it.
     prepared: Option<(GraphVersion, Option<Wiring>)>,
-    /// Other readers have let go of splits, which may still come here: the end is not the end yet.
-    expecting: bool,
     /// What a call between steps had to say.
     said: Vec<TaskEvent>,
+    /// It has not been told yet which splits are its own: at its start, and when others let go of theirs.
+    awaits_splits: bool,
     /// The checkpoint for which the source has paused.
     paused: Option<CheckpointId>,
     /// Once that is complete, the input counts as ended.
@@ -107,9 +107,9 @@ where
             chain,
             snapshots: Snapshots::new(identity),
             wiring: context.wiring.clone(),
-            expecting: born.is_some(),
             prepared: None,
             said: Vec::new(),
+            awaits_splits: true,
             paused: None,
             drains: false,
             watermark,
@@ -118,6 +118,7 @@ where
             last_flush: Instant::default(),
             unflushed: false,
         };
+        task.chain.split_added(AWAITED_SPLIT);
         splits.into_iter().for_each(|split| task.add_split(split));
         if let Some(preparation) = born {
             task.said.push(prepared(&preparation));
@@ -137,6 +138,16 @@ where
         self.watermark = MAX_WATERMARK;
         self.phase = Phase::Ended;
         events.push(TaskEvent::Ended);
+    }
+
+    fn at_trigger(&mut self, now: Instant, checkpoint: CheckpointId) {
+        if let AtBarrier::Begin(kind) = self.snapshots.at_barrier(checkpoint) {
+            if cfg!(reflow_canary = "offset_after_barrier") && self.phase == Phase::Running {
+                self.chain.barrier(checkpoint);
+                self.poll(now);
+            }
+            self.snapshot(now, checkpoint, kind);
+        }
     }
 
     fn snapshot(&mut self, now: Instant, checkpoint: CheckpointId, kind: SnapshotKind) {
@@ -160,11 +171,31 @@ where
         {
             crate::fail(Fault::Engine, &self.name, "a cut came for which nothing was prepared");
         }
-        self.snapshots.begin(moment, (checkpoint, kind), vec![state], None, &mut self.chain);
+        // Whoever reads on may get splits that lie behind its own.
+        let then = Then {
+            giving: None,
+            resets: cut.is_some() && self.phase == Phase::Running && self.readers_change(),
+        };
+        let resets = then.resets;
+        self.snapshots.begin(moment, (checkpoint, kind), vec![state], then, &mut self.chain);
         self.unflushed = false;
+        if resets {
+            self.awaits_splits = true;
+            self.chain.split_added(AWAITED_SPLIT);
+        }
         if let Some(cut) = cut {
             self.cut(checkpoint, &cut);
         }
+    }
+
+    /// Whether this task reads on with other readers beside it, once the graph is the one that is prepared.
+    fn readers_change(&self) -> bool {
+        let readers = |wiring: &Wiring| {
+            let subtasks = &wiring.graph.vertex(wiring.vertex).subtasks;
+            subtasks.iter().map(|subtask| subtask.id).collect::<Vec<_>>()
+        };
+        let next = self.prepared.as_ref().and_then(|(_, wiring)| wiring.as_ref());
+        next.is_some_and(|next| readers(next) != readers(&self.wiring))
     }
 
     /// The snapshot of the cut has begun: lets go of splits that are another reader's from here on.
@@ -181,14 +212,7 @@ where
         let operator = self.snapshots.common_state();
         self.said.push(TaskEvent::Cut { version, splits, operator });
         match wiring {
-            Some(wiring) => {
-                let readers = |wiring: &Wiring| {
-                    let subtasks = &wiring.graph.vertex(wiring.vertex).subtasks;
-                    subtasks.iter().map(|subtask| subtask.id).collect::<Vec<_>>()
-                };
-                self.expecting = self.phase == Phase::Running && readers(&wiring) != readers(&self.wiring);
-                self.wiring = wiring;
-            }
+            Some(wiring) => self.wiring = wiring,
             None => self.phase = Phase::Left { cut: checkpoint, complete: false },
         }
     }
@@ -258,6 +282,11 @@ where
             return if wrote { TaskStep::Worked } else { TaskStep::Backpressured(self.chain.next_wakeup()) };
         }
         if self.chain.resume() {
+            self.unflushed = true;
+            return TaskStep::Worked;
+        }
+        if let Some(checkpoint) = self.snapshots.owed() {
+            self.at_trigger(now, checkpoint);
             return TaskStep::Worked;
         }
         if self.snapshots.may_finish() || matches!(self.phase, Phase::Left { complete: true, .. }) {
@@ -281,7 +310,7 @@ where
             return rest(wrote, self.chain.next_wakeup());
         }
         let polled = match self.poll(now) {
-            Polled::End if self.expecting => Polled::Wait(None),
+            Polled::End if self.awaits_splits => Polled::Wait(None),
             polled => polled,
         };
         match polled {
@@ -318,12 +347,9 @@ where
             return;
         }
         self.snapshots.triggered(checkpoint, kind);
-        if let AtBarrier::Begin(kind) = self.snapshots.at_barrier(checkpoint) {
-            if cfg!(reflow_canary = "offset_after_barrier") && self.phase == Phase::Running {
-                self.chain.barrier(checkpoint);
-                self.poll(now);
-            }
-            self.snapshot(now, checkpoint, kind);
+        // What is left of a record comes before the barrier; a step then takes the snapshot.
+        if !self.chain.has_rest() {
+            self.at_trigger(now, checkpoint);
         }
     }
 
@@ -357,9 +383,11 @@ where
                 }
             }
         }
+        if std::mem::take(&mut self.awaits_splits) {
+            self.chain.split_ended(AWAITED_SPLIT);
+        }
         if last {
             self.reader.no_more_splits();
-            self.expecting = false;
         }
     }
 
@@ -430,6 +458,6 @@ impl<T, C: Stage<T>> Emit<T> for Emitter<'_, C> {
 
     #[inline]
     fn is_full(&self) -> bool {
-        self.emitted >= self.left
+        self.emitted >= self.left || self.chain.has_rest()
     }
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use reflow_api::sink::{Prepared, WriterContext};
-use reflow_api::{Io, Sink, Transaction, UserError, Writer};
+use reflow_api::{Sink, Transaction, UserError, Writer};
 use reflow_env::{Location, PutMode, StoreOp};
 use reflow_types::{SubtaskId, Timestamp};
 
@@ -17,7 +17,6 @@ pub struct LineSink;
 /// Writes lines.
 pub struct LineWriter {
     subtask: SubtaskId,
-    io: Io,
     files: u64,
     lines: String,
 }
@@ -27,7 +26,7 @@ impl Sink for LineSink {
     type Writer = LineWriter;
 
     fn writer(&self, context: &WriterContext) -> Result<LineWriter, UserError> {
-        Ok(LineWriter { subtask: context.subtask, io: context.io.clone(), files: 0, lines: String::new() })
+        Ok(LineWriter { subtask: context.subtask, files: 0, lines: String::new() })
     }
 }
 
@@ -49,8 +48,8 @@ impl Writer for LineWriter {
         let at = Location(format!("{PENDING}{name}"));
         // Subtask ids are never used again, so neither are names: what is there is another's.
         let body = Bytes::from(std::mem::take(&mut self.lines));
-        let ticket = self.io.submit(StoreOp::Put { at, body, mode: PutMode::Overwrite });
-        Ok(Some(Prepared { transaction: Transaction(Bytes::from(name)), wait_for: vec![ticket] }))
+        let store = vec![StoreOp::Put { at, body, mode: PutMode::Overwrite }];
+        Ok(Some(Prepared { transaction: Transaction(Bytes::from(name)), store, wait_for: Vec::new() }))
     }
 
     fn commit(&self, transaction: &Transaction) -> Result<StoreOp, UserError> {

@@ -1,0 +1,212 @@
+//! A source that yields no more than so many records a second, whatever source it is.
+//!
+//! Each reader has an equal share of the rate and takes it from a bucket that time fills. The bucket holds little:
+//! what was not taken in time is not caught up later, so that the rate is a limit and not an average.
+
+use reflow_api::source::ReaderContext;
+use reflow_api::{Emit, Enumerator, Polled, Reader, Source, UserError};
+use reflow_types::{Instant, Timestamp};
+use std::time::Duration;
+
+/// A reader's bucket holds what this time fills into it, and at least one record.
+const BURST: Duration = Duration::from_millis(20);
+/// A reader is woken no more often: what it may yield by then leaves together.
+const LEAST_WAIT: Duration = Duration::from_millis(1);
+
+/// A source of which no more than so many records are read a second: to spare what it reads from, or to let a
+/// short input last.
+///
+/// ```
+/// use reflow_connectors::{FileSource, RateLimited};
+///
+/// let lines = RateLimited::new(FileSource::lines("/data/words"), 1_000);
+/// ```
+#[derive(Clone, Debug)]
+pub struct RateLimited<S> {
+    source: S,
+    per_second: f64,
+}
+
+impl<S: Source> RateLimited<S> {
+    /// Reads no more than so many records a second of `source`, all its readers together. Each reader has an
+    /// equal share, also while another has nothing to read.
+    ///
+    /// # Panics
+    /// If the rate is not a positive number.
+    pub fn new(source: S, per_second: impl Into<f64>) -> Self {
+        let per_second = per_second.into();
+        let is_rate = per_second > 0.0 && per_second.is_finite();
+        assert!(is_rate, "the rate of a source is {per_second}: give a positive number");
+        Self { source, per_second }
+    }
+}
+
+impl<S: Source> Source for RateLimited<S> {
+    type Item = S::Item;
+    type Split = S::Split;
+    type Reader = RateLimitedReader<S::Reader>;
+
+    fn enumerator(&self) -> Box<dyn Enumerator> {
+        self.source.enumerator()
+    }
+
+    fn reader(&self, context: &ReaderContext) -> Self::Reader {
+        RateLimitedReader {
+            bucket: Bucket {
+                per_second: self.per_second / f64::from(context.parallelism),
+                records: 0.0,
+                filled: None,
+            },
+            reader: self.source.reader(context),
+        }
+    }
+}
+
+/// Reads at its share of the rate.
+pub struct RateLimitedReader<R> {
+    bucket: Bucket,
+    reader: R,
+}
+
+/// How many records may leave.
+struct Bucket {
+    per_second: f64,
+    /// Below zero if a reader took more than there was.
+    records: f64,
+    filled: Option<Instant>,
+}
+
+impl Bucket {
+    fn fill(&mut self, now: Instant) {
+        let since = self.filled.map_or(BURST, |filled| now.since(filled));
+        let most = (self.per_second * BURST.as_secs_f64()).max(1.0);
+        self.records = (self.records + since.as_secs_f64() * self.per_second).min(most);
+        self.filled = Some(now);
+    }
+
+    /// When there is a record again.
+    fn refilled(&self, now: Instant) -> Instant {
+        let missing = ((1.0 - self.records) / self.per_second).max(0.0);
+        // Rounded up: a reader that is woken must find its record.
+        now + (Duration::from_secs_f64(missing) + Duration::from_micros(1)).max(LEAST_WAIT)
+    }
+}
+
+impl<R: Reader> Reader for RateLimitedReader<R> {
+    type Item = R::Item;
+    type Split = R::Split;
+
+    fn add_split(&mut self, split: R::Split) -> u64 {
+        self.reader.add_split(split)
+    }
+
+    fn no_more_splits(&mut self) {
+        self.reader.no_more_splits();
+    }
+
+    fn poll(&mut self, now: Instant, out: &mut impl Emit<R::Item>) -> Result<Polled, UserError> {
+        self.bucket.fill(now);
+        let mut metered = Metered { left: &mut self.bucket.records, out };
+        // Also without anything left: it may have to ask for what it reads next, or be at its end.
+        let polled = self.reader.poll(now, &mut metered)?;
+        let spent = self.bucket.records < 1.0;
+        Ok(if polled == Polled::More && spent {
+            Polled::Wait(Some(self.bucket.refilled(now)))
+        } else {
+            polled
+        })
+    }
+
+    fn snapshot(&self) -> Vec<R::Split> {
+        self.reader.snapshot()
+    }
+
+    fn pending_records(&self) -> Option<u64> {
+        self.reader.pending_records()
+    }
+}
+
+/// Full as soon as the bucket is empty.
+struct Metered<'a, E> {
+    left: &'a mut f64,
+    out: &'a mut E,
+}
+
+impl<T, E: Emit<T>> Emit<T> for Metered<'_, E> {
+    fn split(&mut self, split: u64) {
+        self.out.split(split);
+    }
+
+    fn end_split(&mut self, split: u64) {
+        self.out.end_split(split);
+    }
+
+    fn emit(&mut self, value: T, time: Timestamp) {
+        *self.left -= 1.0;
+        self.out.emit(value, time);
+    }
+
+    fn is_full(&self) -> bool {
+        *self.left < 1.0 || self.out.is_full()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Collection;
+    use crate::testing::{Collected, reader_context};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn reader(per_second: u32, parallelism: u32) -> impl Reader<Item = u32> {
+        let source = RateLimited::new(Collection::of(Vec::from_iter(0..10_000u32)), per_second);
+        let mut reader = source.reader(&ReaderContext { parallelism, ..reader_context() });
+        for split in source.enumerator().take_splits() {
+            reader.add_split(postcard::from_bytes(&split).unwrap());
+        }
+        reader.no_more_splits();
+        reader
+    }
+
+    /// Polls whenever the reader asks for it, until the time is over or the records are; says how many there were.
+    fn read_for(reader: &mut impl Reader<Item = u32>, time: Duration) -> (usize, Duration) {
+        let start = Instant::from_millis(5_000);
+        let (mut now, mut out) = (start, Collected::with_room(usize::MAX));
+        while now.since(start) < time {
+            match reader.poll(now, &mut out).unwrap() {
+                Polled::Wait(until) => now = until.expect("nothing else can wake it"),
+                Polled::More => panic!("there is room, so only the rate can have stopped it"),
+                Polled::End => break,
+            }
+        }
+        assert!(out.records.iter().copied().eq(0..out.records.len() as u32), "each once and in order");
+        (out.records.len(), now.since(start))
+    }
+
+    #[test]
+    fn readers_share_the_rate() {
+        for (rate, parallelism, expected) in [(1_000, 1, 1_000), (1_000, 4, 250), (3, 1, 3), (3, 3, 1)] {
+            let (read, _) = read_for(&mut reader(rate, parallelism), SECOND);
+            let burst = (expected / 50).max(1);
+            assert!((expected - 1..=expected + burst + 1).contains(&read), "{rate}/{parallelism}: {read}");
+        }
+    }
+
+    #[test]
+    fn everything_is_read_and_then_it_ends() {
+        let (read, took) = read_for(&mut reader(5_000, 1), 100 * SECOND);
+        assert_eq!(read, 10_000);
+        assert!((1.9..2.1).contains(&took.as_secs_f64()), "{took:?}");
+    }
+
+    #[test]
+    fn what_was_not_read_in_time_is_not_caught_up() {
+        let mut reader = reader(1_000, 1);
+        let mut out = Collected::with_room(usize::MAX);
+        for second in 0..10 {
+            reader.poll(Instant::from_millis(5_000 + second * 1_000), &mut out).unwrap();
+        }
+        assert_eq!(out.records.len(), 10 * 20, "twenty milliseconds' worth each time");
+    }
+}
