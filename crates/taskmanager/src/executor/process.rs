@@ -157,7 +157,7 @@ impl Executor {
             ToExecutor::CheckpointAborted { attempt, checkpoint } if current == Some(attempt) => {
                 self.slots().tell_all(|| SlotCommand::Aborted(checkpoint));
             }
-            ToExecutor::AssignSplits { attempt, subtask, splits, last } if current == Some(attempt) => {
+            ToExecutor::AssignSplits { attempt, subtask, splits, last, .. } if current == Some(attempt) => {
                 let slot = self.running.as_ref().and_then(|running| running.subtasks.get(&subtask).copied());
                 if let Some(slot) = slot {
                     self.slots().tell(slot, SlotCommand::AssignSplits { subtask, splits, last });
@@ -166,8 +166,16 @@ impl Executor {
             ToExecutor::TriggerCheckpoint { attempt, .. }
             | ToExecutor::CheckpointCompleted { attempt, .. }
             | ToExecutor::CheckpointAborted { attempt, .. }
-            | ToExecutor::AssignSplits { attempt, .. } => {
+            | ToExecutor::AssignSplits { attempt, .. }
+            | ToExecutor::CatchUp { attempt, .. }
+            | ToExecutor::AdoptState { attempt, .. }
+            | ToExecutor::AbandonRescale { attempt, .. }
+            | ToExecutor::CommitRescale { attempt, .. } => {
                 debug!(%attempt, "a message for an attempt that does not run here is dropped");
+            }
+            ToExecutor::PrepareRescale(preparation) => {
+                let (attempt, version) = (preparation.attempt, preparation.version);
+                debug!(%attempt, %version, "a rescale that this executor does not prepare is dropped");
             }
         }
     }
