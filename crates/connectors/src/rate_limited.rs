@@ -104,6 +104,10 @@ impl<R: Reader> Reader for RateLimitedReader<R> {
         self.reader.no_more_splits();
     }
 
+    fn release(&mut self, keep: usize) -> Vec<(u64, R::Split)> {
+        self.reader.release(keep)
+    }
+
     fn poll(&mut self, now: Instant, out: &mut impl Emit<R::Item>) -> Result<Polled, UserError> {
         self.bucket.fill(now);
         let mut metered = Metered { left: &mut self.bucket.records, out };

@@ -10,12 +10,13 @@
 //! - What a retained checkpoint, the restored one or one under way names is not deleted.
 //!
 //! Reading order: [`coordinator`] (what it is told), `decision` (how a checkpoint ends), `pending` (the checkpoint
-//! under way), `deployed` (the attempt), `queue` (requests that wait), [`chain`] (which runs hold which groups),
-//! [`retention`] (what is kept and what goes), [`recovery`] (what a new
+//! under way), `deployed` (the attempt), `cut` (how the attempt's graph changes), `queue` (requests that wait),
+//! [`chain`] (which runs hold which groups), [`retention`] (what is kept and what goes), [`recovery`] (what a new
 //! JobManager finds), [`stats`] (what people see). The design is told in `docs/design/checkpoints.md`.
 
 pub mod chain;
 pub mod coordinator;
+mod cut;
 mod decision;
 mod deployed;
 #[cfg(test)]
@@ -37,6 +38,7 @@ use crate::action::Action;
 use crate::event::RequestId;
 use reflow_graph::VertexIndex;
 use reflow_protocol::control::AfterBarrier;
+use reflow_protocol::rescale::Cut;
 use reflow_types::{CheckpointId, JobId, LeaderEpoch, SubtaskId, SubtaskIndex};
 use std::time::Duration;
 
@@ -81,8 +83,12 @@ pub enum Purpose {
     User,
     /// A user asked for a savepoint.
     Savepoint,
+    /// A live rescale builds on it: its state is read before the cut, or it publishes the cut.
+    LiveRescale,
     /// The attempt ends with it, and the next begins from it at another parallelism.
     Rescale,
+    /// The attempt's graph changes with its barrier.
+    Cut,
     /// Stop with a savepoint.
     Stop {
         /// Whether windows and timers fire first.
@@ -112,6 +118,15 @@ pub struct Request {
     pub request: Option<RequestId>,
     /// Below which directory a savepoint gets its own. Savepoints must have one, others have none.
     pub directory: Option<String>,
+    /// What changes with its barrier, for [`Purpose::Cut`] only.
+    pub cut: Option<Cut>,
+}
+
+impl Request {
+    /// One that nobody is answered for, after whose barrier sources go on.
+    pub fn of(purpose: Purpose) -> Self {
+        Self { purpose, then: AfterBarrier::Continue, request: None, directory: None, cut: None }
+    }
 }
 
 /// A subtask of the attempt.

@@ -2,7 +2,14 @@
 //!
 //! The shape and the two enums are Flink's (`scheduler/adaptive/timeline`). At most one rescale is under way. What
 //! sets off a rescale while another is under way is merged into it, with two exceptions: new requirements end
-//! it and begin another, and so does a failure, unless the rescale is itself the restart after a failure.
+//! it and begin another, and so does a failure, unless the rescale is itself the restart after a failure. New
+//! requirements that come after the cut of a live rescale wait: there is no way back.
+//!
+//! What Flink has no words for, how a live rescale went, stands beside its fields in [`Live`].
+
+pub mod live;
+
+pub use live::{Live, LiveOutcome, LivePhase, PhaseSpan};
 
 use reflow_types::{Instant, VertexId};
 use std::collections::VecDeque;
@@ -136,6 +143,8 @@ pub struct Rescale {
     pub slots: Vec<SlotChange>,
     /// The scheduler's states, in order.
     pub states: Vec<StateSpan>,
+    /// How it went while the job ran on, if it did.
+    pub live: Option<Live>,
 }
 
 /// How many rescales there were.
@@ -173,6 +182,8 @@ pub struct Timeline {
     ended: VecDeque<Rescale>,
     counts: Counts,
     state: Option<StateSpan>,
+    /// New requirements that wait for a live rescale to end.
+    waiting: Option<Start>,
 }
 
 impl Timeline {
@@ -189,6 +200,7 @@ impl Timeline {
             ended: VecDeque::new(),
             counts: Counts::default(),
             state: None,
+            waiting: None,
         };
         timeline.requirements = timeline.make_id(b'q', 0);
         timeline
@@ -200,7 +212,14 @@ impl Timeline {
             match cause {
                 TriggerCause::InitialSchedule | TriggerCause::NewResourceAvailable => return,
                 TriggerCause::RecoverableFailover if current.cause == cause => return,
-                TriggerCause::RecoverableFailover => self.end(now, TerminatedReason::JobFailoverRestarting),
+                TriggerCause::RecoverableFailover => {
+                    self.waiting = None;
+                    self.end(now, TerminatedReason::JobFailoverRestarting);
+                }
+                TriggerCause::UpdateRequirement if current.live.as_ref().is_some_and(Live::has_cut) => {
+                    self.waiting = Some(start);
+                    return;
+                }
                 TriggerCause::UpdateRequirement => {
                     self.end(now, TerminatedReason::ResourceRequirementsUpdated);
                 }
@@ -218,12 +237,36 @@ impl Timeline {
         let (id, requirements, attempt) = (self.make_id(b'r', self.begun), self.requirements, self.attempts);
         let states = self.state.iter().cloned().collect();
         let started = now;
+        let (ended, live) = (None, None);
         self.current =
-            Some(Rescale { id, requirements, attempt, cause, started, ended: None, vertices, slots, states });
+            Some(Rescale { id, requirements, attempt, cause, started, ended, vertices, slots, states, live });
     }
 
-    /// The scheduler has entered a state.
+    /// The rescale under way goes on as a live one.
+    pub fn go_live(&mut self, live: Live) {
+        if let Some(current) = &mut self.current {
+            current.live = Some(live);
+        }
+    }
+
+    /// The live rescale under way, if there is one, to be told how it goes.
+    pub fn live(&mut self) -> Option<&mut Live> {
+        self.current.as_mut()?.live.as_mut()
+    }
+
+    /// The live rescale under way is given up; the record ends with it.
+    pub fn give_up(&mut self, now: Instant, reason: String) {
+        if let Some(live) = self.live() {
+            live.outcome = Some(LiveOutcome::GivenUp { reason });
+        }
+        self.end(now, TerminatedReason::ExceptionOccurred);
+    }
+
+    /// The scheduler has entered a state. One that goes by the same name as the last is the last going on.
     pub fn enter_state(&mut self, now: Instant, state: &'static str, error: Option<String>) {
+        if error.is_none() && self.state.as_ref().is_some_and(|last| last.state == state) {
+            return;
+        }
         let span = StateSpan { state, entered: now, left: None, error };
         self.state = Some(span.clone());
         if let Some(current) = &mut self.current {
@@ -252,6 +295,9 @@ impl Timeline {
         if let Some(last) = rescale.states.last_mut() {
             last.left.get_or_insert(now);
         }
+        if let Some(live) = &mut rescale.live {
+            live.end(now, reason == TerminatedReason::Succeeded);
+        }
         self.counts.in_progress = 0;
         match reason.terminal_state() {
             TerminalState::Completed => self.counts.completed += 1,
@@ -260,6 +306,10 @@ impl Timeline {
         }
         self.ended.push_front(rescale);
         self.ended.truncate(self.capacity);
+        if let Some(start) = self.waiting.take_if(|_| reason == TerminatedReason::Succeeded) {
+            self.begin(now, TriggerCause::UpdateRequirement, start);
+        }
+        self.waiting = None;
     }
 
     /// The rescale under way.

@@ -8,7 +8,7 @@ use crate::checkpoint::chain::Chain;
 use crate::manifest::{Manifest, OwnedRuns, VertexState};
 use reflow_graph::{ExecutionGraph, ExecutionVertex, JobGraph, Vertex};
 use reflow_protocol::snapshot::{OperatorState, Redistribution, Restore, RestorePart, RunRef};
-use reflow_types::{KeyGroupSet, MaxParallelism, SubtaskId, SubtaskIndex};
+use reflow_types::{KeyGroup, KeyGroupSet, MaxParallelism, OwnershipTable, SubtaskId, SubtaskIndex};
 use std::collections::BTreeMap;
 
 /// A checkpoint that does not fit the job.
@@ -72,10 +72,36 @@ pub fn plan(
     for (index, vertex) in job.numbered_vertices() {
         let placed = graph.vertex(index);
         for former in manifest.vertices.iter().filter(|former| keyed_home(former, vertex)) {
-            share_keyed(vertex, former, placed, &mut restores)?;
+            let owned = |table: &OwnershipTable, index, _| table.groups_of(index);
+            share_keyed(vertex, former, placed, owned, &mut restores)?;
         }
         share_operator(vertex, manifest, placed, &mut restores);
-        share_watermark(vertex, manifest, placed, &mut restores);
+        share_watermark(vertex, manifest, placed, |_| true, &mut restores);
+    }
+    Ok(restores.into_iter().filter(|(_, restore)| *restore != Restore::default()).collect())
+}
+
+/// What a live rescale from `old` to `new` reads of a checkpoint of this job: for each subtask the keyed state of the
+/// groups that it gains, and for subtasks that are new the vertex's watermark. Operator state comes from the old
+/// subtasks themselves.
+pub fn gained(
+    job: &JobGraph,
+    manifest: &Manifest,
+    old: &ExecutionGraph,
+    new: &ExecutionGraph,
+) -> Result<Vec<(SubtaskId, Restore)>, RestoreError> {
+    let mut gains: BTreeMap<SubtaskId, Vec<KeyGroup>> = BTreeMap::new();
+    for change in old.moves(new) {
+        gains.entry(change.to).or_default().extend(change.groups.iter());
+    }
+    let mut restores: BTreeMap<SubtaskId, Restore> = BTreeMap::new();
+    for (index, vertex) in job.numbered_vertices() {
+        let placed = new.vertex(index);
+        for former in manifest.vertices.iter().filter(|former| keyed_home(former, vertex)) {
+            let gained = |_: &OwnershipTable, _, id| gains.get(&id).into_iter().flatten().copied().collect();
+            share_keyed(vertex, former, placed, gained, &mut restores)?;
+        }
+        share_watermark(vertex, manifest, placed, |id| old.find(id).is_none(), &mut restores);
     }
     Ok(restores.into_iter().filter(|(_, restore)| *restore != Restore::default()).collect())
 }
@@ -117,6 +143,7 @@ fn share_keyed(
     vertex: &Vertex,
     former: &VertexState,
     placed: &ExecutionVertex,
+    groups_of: impl Fn(&OwnershipTable, SubtaskIndex, SubtaskId) -> KeyGroupSet,
     restores: &mut BTreeMap<SubtaskId, Restore>,
 ) -> Result<(), RestoreError> {
     let table = match (&placed.table, &former.table) {
@@ -135,7 +162,7 @@ fn share_keyed(
     for (index, subtask) in placed.numbered() {
         // The canary gives every subtask the state of all groups: the simulator must notice.
         let canary = cfg!(reflow_canary = "group_restored_twice");
-        let groups = if canary { KeyGroupSet::all(job) } else { table.groups_of(index) };
+        let groups = if canary { KeyGroupSet::all(job) } else { groups_of(table, index, subtask.id) };
         let chain = Chain::inherit(groups, job, &former.keyed);
         let parts = chain.parts().into_iter().filter(|part| !part.segments.is_empty());
         let parts = parts.map(|part| RestorePart { runs: ranks.in_order(&part), groups: part.groups });
@@ -227,10 +254,11 @@ fn share_watermark(
     vertex: &Vertex,
     manifest: &Manifest,
     placed: &ExecutionVertex,
+    gets_it: impl Fn(SubtaskId) -> bool,
     restores: &mut BTreeMap<SubtaskId, Restore>,
 ) {
     if let Some(former) = manifest.vertices.iter().find(|former| former.vertex == vertex.id) {
-        for subtask in &placed.subtasks {
+        for subtask in placed.subtasks.iter().filter(|subtask| gets_it(subtask.id)) {
             restores.entry(subtask.id).or_default().watermark = Some(former.watermark);
         }
     }

@@ -4,15 +4,15 @@
 //! was assigned before a trigger is in the reader's part of that checkpoint, and what was not is in the
 //! enumerator's. A reader holds event time back until it has first heard from here; so when an enumerator has looked
 //! for splits for the first time in an attempt, readers without one are told that there is none for them now. From the
-//! trigger of a checkpoint after which sources emit nothing to the end of the attempt,
-//! nothing is handed out.
+//! trigger of a checkpoint after which sources emit nothing to the end of the attempt, nothing is handed out; nor, by a
+//! source whose readers change, from the trigger of a cut until it has the splits that its readers have let go of.
 
 use bytes::Bytes;
 use reflow_api::Enumerator;
 use reflow_env::{Location, StoreResult};
 use reflow_graph::{ExecutionGraph, JobGraph, VertexIndex};
 use reflow_protocol::control::{Failure, Fault};
-use reflow_protocol::snapshot::Restore;
+use reflow_protocol::snapshot::{OperatorState, Restore};
 use reflow_types::{CheckpointId, Instant, SubtaskId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -28,6 +28,8 @@ const MIN_POLL_PAUSE: Duration = Duration::from_millis(1);
 pub(crate) struct Assignment {
     pub(crate) subtask: SubtaskId,
     pub(crate) splits: Vec<Bytes>,
+    /// Union state that belongs to them.
+    pub(crate) states: Vec<OperatorState>,
     /// Whether no more will come.
     pub(crate) last: bool,
 }
@@ -66,9 +68,17 @@ struct Source {
     /// The readers of this attempt that have been told which splits are theirs.
     told: BTreeSet<SubtaskId>,
     told_last: bool,
+    /// Its readers change: nothing is handed out.
+    moving: bool,
     listing: bool,
     /// When it is asked what it wants.
     poll_at: Option<Instant>,
+}
+
+impl Assignment {
+    fn of_nothing(subtask: SubtaskId, last: bool) -> Self {
+        Self { subtask, splits: Vec::new(), states: Vec::new(), last }
+    }
 }
 
 /// The enumerators of a job.
@@ -98,6 +108,7 @@ impl Enumerators {
             load: BTreeMap::new(),
             told: BTreeSet::new(),
             told_last: false,
+            moving: false,
             listing: false,
             poll_at: None,
         };
@@ -142,6 +153,40 @@ impl Enumerators {
         if self.paused_by == Some(checkpoint) {
             self.paused_by = None;
         }
+    }
+
+    /// A cut begins, with which the graph changes: sources whose readers are others in the `next` graph wait for
+    /// [`move_splits`](Self::move_splits).
+    pub(crate) fn begin_move(&mut self, graph: &ExecutionGraph, next: &ExecutionGraph) {
+        let readers = |graph: &ExecutionGraph, vertex| -> BTreeSet<SubtaskId> {
+            graph.vertex(vertex).subtasks.iter().map(|subtask| subtask.id).collect()
+        };
+        for source in &mut self.sources {
+            source.moving = source.vertex.is_some_and(|v| readers(graph, v) != readers(next, v));
+        }
+    }
+
+    /// The readers of a source have changed to `readers`, with how many splits each has: they get the splits that
+    /// others have let go of, and hear again whether more will come.
+    pub(crate) fn move_splits(
+        &mut self,
+        vertex: VertexIndex,
+        splits: Vec<Bytes>,
+        states: Vec<OperatorState>,
+        readers: Vec<(SubtaskId, usize)>,
+    ) -> Vec<Assignment> {
+        let mut assignments = Vec::new();
+        if let Some(source) = self.sources.iter_mut().find(|source| source.vertex == Some(vertex)) {
+            source.moving = false;
+            source.told_last = false;
+            source.told.clear();
+            source.load = readers.into_iter().collect();
+            source.hand_out(splits, &states, &mut assignments);
+            source.assign(&mut assignments);
+            // They hold event time back until they hear what is theirs.
+            source.tell_others(&mut assignments);
+        }
+        assignments
     }
 
     /// The sources' states, `(operator uid, state)`.
@@ -217,6 +262,7 @@ impl Source {
         self.unassigned = snapshot.unassigned.into();
         self.told.clear();
         self.told_last = false;
+        self.moving = false;
         self.listing = false;
         self.poll_at = Some(now);
         Ok(())
@@ -228,36 +274,53 @@ impl Source {
         postcard::to_stdvec(&snapshot).expect("a snapshot is plain data").into()
     }
 
-    /// Hands out all splits, each to the reader that has the fewest, and tells those that get none.
-    fn assign(&mut self, assignments: &mut Vec<Assignment>) {
-        if self.load.is_empty() {
-            return;
-        }
+    /// Gives each split to the reader that has the fewest, and each of these the states that belong to them.
+    fn hand_out(
+        &mut self,
+        splits: impl IntoIterator<Item = Bytes>,
+        states: &[OperatorState],
+        assignments: &mut Vec<Assignment>,
+    ) {
         let mut of_reader: BTreeMap<SubtaskId, Vec<Bytes>> = BTreeMap::new();
-        for split in self.unassigned.drain(..) {
-            let (reader, load) =
-                self.load.iter_mut().min_by_key(|(_, load)| **load).expect("there are readers");
+        for split in splits {
+            let fewest = self.load.iter_mut().min_by_key(|(_, load)| **load);
+            let (reader, load) = fewest.expect("the caller knows that there are readers");
             *load += 1;
             of_reader.entry(*reader).or_default().push(split);
         }
         self.told.extend(of_reader.keys());
         for (subtask, splits) in of_reader {
-            let parts = splits.chunks(MAX_SPLITS_A_MESSAGE);
-            assignments.extend(parts.map(|part| Assignment { subtask, splits: part.to_vec(), last: false }));
+            for (i, part) in splits.chunks(MAX_SPLITS_A_MESSAGE).enumerate() {
+                let states = if i == 0 { states.to_vec() } else { Vec::new() };
+                assignments.push(Assignment { subtask, splits: part.to_vec(), states, last: false });
+            }
         }
-        let without = |last| move |&subtask: &SubtaskId| Assignment { subtask, splits: Vec::new(), last };
+    }
+
+    /// Hands out all splits, tells readers that get none, and says when no more will come.
+    fn assign(&mut self, assignments: &mut Vec<Assignment>) {
+        if self.load.is_empty() || self.moving {
+            return;
+        }
+        let splits = std::mem::take(&mut self.unassigned);
+        self.hand_out(splits, &[], assignments);
         if self.enumerator.is_done() && !self.told_last {
             self.told_last = true;
             self.told.extend(self.load.keys());
-            assignments.extend(self.load.keys().map(without(true)));
+            assignments.extend(self.load.keys().map(|&subtask| Assignment::of_nothing(subtask, true)));
         }
         // While a listing is under way it may still bring some.
-        if !self.listing && self.told.len() < self.load.len() {
-            let untold: Vec<SubtaskId> =
-                self.load.keys().filter(|reader| !self.told.contains(reader)).copied().collect();
-            assignments.extend(untold.iter().map(without(false)));
-            self.told.extend(untold);
+        if !self.listing {
+            self.tell_others(assignments);
         }
+    }
+
+    /// Tells readers that have not heard anything yet that there is nothing for them now.
+    fn tell_others(&mut self, assignments: &mut Vec<Assignment>) {
+        let others: Vec<SubtaskId> =
+            self.load.keys().filter(|reader| !self.told.contains(reader)).copied().collect();
+        assignments.extend(others.iter().map(|&subtask| Assignment::of_nothing(subtask, false)));
+        self.told.extend(others);
     }
 
     fn failure(&self, fault: Fault, message: &str) -> Failure {

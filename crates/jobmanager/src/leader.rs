@@ -4,7 +4,7 @@
 //! Nothing is decided here. Events are handed over one by one; the actions of each are carried out, in order, before
 //! the next.
 
-use crate::enumerators::{Enumerators, Listing};
+use crate::enumerators::{Assignment, Enumerators, Listing};
 use crate::members::{Members, Said};
 use crate::metrics::Metrics;
 use crate::operations::Operations;
@@ -19,9 +19,10 @@ use reflow_env::{ConnId, Location, Output, PutMode, StoreError, StoreOp, StoreRe
 use reflow_graph::ExecutionGraph;
 use reflow_protocol::control::{AfterBarrier, SnapshotKind, ToExecutor, ToTaskManager};
 use reflow_protocol::deployment::{Attempt, Deployment};
+use reflow_protocol::rescale::Preparation;
 use reflow_protocol::snapshot::{Codec, Restore};
-use reflow_types::{CheckpointId, ExecutorId, Instant, SubtaskId};
-use std::collections::VecDeque;
+use reflow_types::{CheckpointId, ExecutorId, GraphVersion, Instant, SubtaskId};
+use std::collections::{BTreeSet, VecDeque};
 
 /// The parts in which the executable is sent, in bytes.
 const CHUNK_BYTES: u64 = 1 << 20;
@@ -66,8 +67,12 @@ pub(crate) struct Leader {
     artifact: Artifact,
     /// Where data objects of checkpoints are.
     data_dir: String,
-    /// The executors of the last deployment.
-    deployed: Vec<ExecutorId>,
+    /// The graph that runs.
+    graph: ExecutionGraph,
+    /// The graph that a live rescale leads to.
+    next: Option<ExecutionGraph>,
+    /// The executors of these graphs.
+    deployed: BTreeSet<ExecutorId>,
     requests: Storage<For>,
     /// Objects to be deleted.
     doomed: VecDeque<String>,
@@ -104,7 +109,9 @@ impl Leader {
             enumerators,
             artifact,
             data_dir,
-            deployed: Vec::new(),
+            graph: ExecutionGraph::default(),
+            next: None,
+            deployed: BTreeSet::new(),
             requests: Storage::new(tickets),
             doomed: VecDeque::new(),
             deletions: 0,
@@ -244,6 +251,47 @@ impl Leader {
                     self.members.send(executor, &ToExecutor::CancelAttempt { attempt }, out);
                 }
             }
+            Action::PrepareRescale { attempt, version, graph, checkpoint, restore } => {
+                let parallelism: Vec<u32> = graph.vertices.iter().map(|v| v.parallelism()).collect();
+                tracing::info!(%attempt, %version, ?parallelism, %checkpoint, "preparing a live rescale");
+                self.prepare(attempt, version, &graph, checkpoint, &restore, out);
+                self.next = Some(graph);
+            }
+            Action::CatchUp { attempt, version, checkpoint, restore } => {
+                for executor in &self.deployed {
+                    let restore = self.next.iter().flat_map(|next| share_of(next, *executor, &restore));
+                    let restore = restore.collect();
+                    let message = ToExecutor::CatchUp { attempt, version, checkpoint, restore };
+                    self.members.send(*executor, &message, out);
+                }
+            }
+            Action::AbandonRescale { attempt, version } => {
+                tracing::info!(%attempt, %version, "the live rescale is given up");
+                self.send_deployed(&ToExecutor::AbandonRescale { attempt, version }, out);
+                self.next = None;
+                self.deployed = executors(&self.graph).collect();
+            }
+            Action::MoveSplits { vertex, splits, states, readers, .. } => {
+                tracing::info!(splits = splits.len(), readers = readers.len(), "splits change their readers");
+                let assignments = self.enumerators.move_splits(vertex, splits, states, readers);
+                // At once: what is handed over here is in no checkpoint that begins later, unless its reader has it.
+                self.send_assignments(assignments, out);
+            }
+            Action::AdoptState { attempt, version, subtask, states } => {
+                let place = self.next.as_ref().and_then(|next| next.find(subtask));
+                if let Some((_, _, placed)) = place {
+                    let message = ToExecutor::AdoptState { attempt, version, subtask, states };
+                    self.members.send(placed.slot.executor, &message, out);
+                }
+            }
+            Action::CommitRescale { attempt, version, graph } => {
+                tracing::info!(%attempt, %version, "the live rescale is over");
+                self.send_deployed(&ToExecutor::CommitRescale { attempt, version }, out);
+                self.metrics.part(&graph);
+                self.deployed = executors(&graph).collect();
+                self.graph = graph;
+                self.next = None;
+            }
             Action::TriggerCheckpoint { attempt, checkpoint, kind } => {
                 self.trigger(attempt, checkpoint, kind, out)
             }
@@ -279,17 +327,46 @@ impl Leader {
     }
 
     fn deploy(&mut self, share: &Share<'_>, out: &mut Vec<Output>) {
-        let mut executors: Vec<ExecutorId> =
-            share.graph.subtasks().map(|(_, _, subtask)| subtask.slot.executor).collect();
-        executors.sort_unstable();
-        executors.dedup();
-        let address = |id: &ExecutorId| Some((*id, self.members.executor(*id)?.data_address()?.to_owned()));
-        let addresses: Vec<_> = executors.iter().filter_map(address).collect();
-        for executor in &executors {
+        self.deployed = executors(share.graph).collect();
+        let addresses = self.addresses();
+        for executor in &self.deployed {
             let deployment = share.of(*executor, &addresses, &self.data_dir);
             self.members.send(*executor, &ToExecutor::Deploy(Box::new(deployment)), out);
         }
-        self.deployed = executors;
+        self.graph = share.graph.clone();
+        self.next = None;
+    }
+
+    /// Tells the executors of both graphs; from here on they hear of all checkpoints.
+    fn prepare(
+        &mut self,
+        attempt: Attempt,
+        version: GraphVersion,
+        graph: &ExecutionGraph,
+        checkpoint: CheckpointId,
+        restore: &[(SubtaskId, Restore)],
+        out: &mut Vec<Output>,
+    ) {
+        self.deployed = executors(&self.graph).chain(executors(graph)).collect();
+        let addresses = self.addresses();
+        for executor in &self.deployed {
+            let preparation = Preparation {
+                attempt,
+                version,
+                former: self.graph.clone(),
+                graph: graph.clone(),
+                executors: addresses.clone(),
+                checkpoint,
+                restore: share_of(graph, *executor, restore).collect(),
+            };
+            self.members.send(*executor, &ToExecutor::PrepareRescale(Box::new(preparation)), out);
+        }
+    }
+
+    /// Where the executors listen for each other.
+    fn addresses(&self) -> Vec<(ExecutorId, String)> {
+        let address = |id: &ExecutorId| Some((*id, self.members.executor(*id)?.data_address()?.to_owned()));
+        self.deployed.iter().filter_map(address).collect()
     }
 
     /// The enumerators' states come first: what they hand out later does not belong to the checkpoint.
@@ -303,6 +380,10 @@ impl Leader {
         self.scheduler.set_enumerators(checkpoint, self.enumerators.snapshot());
         if kind.then != AfterBarrier::Continue {
             self.enumerators.pause(checkpoint);
+        }
+        if let (Some(_), Some(next)) = (&kind.cut, &self.next) {
+            self.enumerators.begin_move(&self.graph, next);
+            self.metrics.join(next);
         }
         self.send_deployed(&ToExecutor::TriggerCheckpoint { attempt, checkpoint, kind }, out);
     }
@@ -318,7 +399,11 @@ impl Leader {
         for (listing, below) in work.listings {
             out.push(self.requests.ask(For::Listing(listing), StoreOp::List { below }));
         }
-        for assignment in work.assignments {
+        self.send_assignments(work.assignments, out);
+    }
+
+    fn send_assignments(&self, assignments: Vec<Assignment>, out: &mut Vec<Output>) {
+        for assignment in assignments {
             let view = self.scheduler.view();
             let Some(deployed) = view.attempt else { continue };
             let Some(record) = deployed.subtasks.get(&assignment.subtask) else { continue };
@@ -326,6 +411,7 @@ impl Leader {
                 attempt: deployed.attempt,
                 subtask: assignment.subtask,
                 splits: assignment.splits,
+                states: assignment.states,
                 last: assignment.last,
             };
             self.members.send(record.slot.executor, &message, out);
@@ -385,19 +471,32 @@ struct Share<'a> {
 
 impl Share<'_> {
     fn of(&self, executor: ExecutorId, addresses: &[(ExecutorId, String)], data_dir: &str) -> Deployment {
-        let subtasks = self.graph.subtasks().filter(|(_, _, subtask)| subtask.slot.executor == executor);
-        let own: std::collections::BTreeSet<SubtaskId> = subtasks.map(|(_, _, subtask)| subtask.id).collect();
-        let restore = self.restore.iter().filter(|(subtask, _)| own.contains(subtask));
         Deployment {
             attempt: self.attempt,
             graph: self.graph.clone(),
             executors: addresses.to_vec(),
-            restore: restore.cloned().collect(),
+            restore: share_of(self.graph, executor, self.restore).collect(),
             restore_codec: self.restore_codec,
             checkpoint: self.checkpoint,
             checkpoint_dir: data_dir.to_owned(),
         }
     }
+}
+
+/// Those that run some of a graph.
+fn executors(graph: &ExecutionGraph) -> impl Iterator<Item = ExecutorId> + '_ {
+    graph.subtasks().map(|(_, _, subtask)| subtask.slot.executor)
+}
+
+/// The state of an executor's subtasks.
+fn share_of<'a>(
+    graph: &ExecutionGraph,
+    executor: ExecutorId,
+    restore: &'a [(SubtaskId, Restore)],
+) -> impl Iterator<Item = (SubtaskId, Restore)> + use<'a> {
+    let subtasks = graph.subtasks().filter(|(_, _, subtask)| subtask.slot.executor == executor);
+    let own: BTreeSet<SubtaskId> = subtasks.map(|(_, _, subtask)| subtask.id).collect();
+    restore.iter().filter(move |(subtask, _)| own.contains(subtask)).cloned()
 }
 
 fn create(at: String, body: Bytes) -> StoreOp {

@@ -143,7 +143,9 @@ impl Members {
             Some(Peer::Introduced { hello: Hello::Executor { id, .. }, .. }) => {
                 self.register_executor(now, conn, *id, frame, out)
             }
-            Some(Peer::Introduced { hello: Hello::Receiver { .. }, .. }) => Err(Offense::Receiver),
+            Some(Peer::Introduced { hello: Hello::Receiver { .. } | Hello::Heir { .. }, .. }) => {
+                Err(Offense::Receiver)
+            }
             Some(Peer::TaskManager(id)) => self.task_manager_said(now, conn, *id, frame, out),
             Some(Peer::Executor(id)) => self.executor_said(now, conn, *id, frame, out),
         };

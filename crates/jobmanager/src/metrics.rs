@@ -112,6 +112,30 @@ impl Metrics {
         }
     }
 
+    /// Subtasks of another graph join those of the attempt: they count from nothing.
+    pub(crate) fn join(&mut self, graph: &ExecutionGraph) {
+        for (vertex, index, subtask) in graph.subtasks() {
+            self.subtasks.entry(subtask.id).or_default();
+            self.places.entry(subtask.id).or_insert((vertex, index.0));
+        }
+    }
+
+    /// Only the graph's subtasks are left. What others had counted is carried over to the first of their vertex.
+    pub(crate) fn part(&mut self, graph: &ExecutionGraph) {
+        for (subtask, (vertex, _)) in std::mem::take(&mut self.places) {
+            if graph.find(subtask).is_some() {
+                continue;
+            }
+            let totals = self.subtasks.remove(&subtask).map(|series| series.totals()).unwrap_or_default();
+            let heir = graph.vertex(vertex).subtasks.first().map(|first| first.id);
+            if let Some(series) = heir.and_then(|id| self.subtasks.get_mut(&id)) {
+                series.carried = series.carried.plus(totals);
+            }
+        }
+        self.places =
+            graph.subtasks().map(|(vertex, index, subtask)| (subtask.id, (vertex, index.0))).collect();
+    }
+
     /// What an executor sent. Figures of subtasks that are not of the current attempt are dropped.
     pub(crate) fn take(&mut self, now: Instant, metrics: &[SubtaskMetrics]) {
         for of_subtask in metrics {

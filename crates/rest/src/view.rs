@@ -20,8 +20,9 @@ pub use checkpoint::{
 };
 pub use job::{ExceptionView, ExecutionConfigView, JobView};
 pub use rescale::{
-    RescaleConfigView, RescaleCounts, RescaleView, RescalesView, ResourceProfileView, SchedulerStateView,
-    SlotRescaleView, TerminalState, TerminatedReason, TriggerCause, VertexRescaleView,
+    LiveOutcomeView, LivePhaseView, LiveRescaleView, RescaleConfigView, RescaleCounts, RescaleView,
+    RescalesView, ResourceProfileView, SchedulerStateView, SlotRescaleView, TerminalState, TerminatedReason,
+    TriggerCause, VertexRescaleView,
 };
 pub use status::{ExecutionState, JobStatus};
 pub use task_manager::{AllocatedSlotView, MemoryView, TaskManagerView};

@@ -60,7 +60,12 @@ pub enum SlotCommand {
         last: bool,
     },
     /// Run this task as well: it comes with another graph.
-    Add(DeployedTask),
+    Add {
+        /// The attempt that it belongs to.
+        attempt: Attempt,
+        /// The task.
+        task: DeployedTask,
+    },
     /// Drop these tasks: they have left, or do not come.
     Drop(Vec<SubtaskId>),
     /// See [`Task::prepare`].
@@ -233,7 +238,8 @@ impl Slot {
             SlotCommand::AssignSplits { subtask, splits, states, last } => {
                 self.those(|id| id == subtask, |task| task.assign_splits(&splits, states.clone(), last));
             }
-            SlotCommand::Add(task) => {
+            SlotCommand::Add { attempt, task } => {
+                self.attempt = attempt;
                 let behind = self.tasks.partition_point(|other| other.vertex > task.vertex);
                 self.tasks.insert(behind, Running::new(now, task));
             }

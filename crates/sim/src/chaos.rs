@@ -75,6 +75,12 @@ impl Chaos {
 
 const KINDS: u64 = 9;
 
+/// Trouble of a kind that strikes at once, for a moment that was chosen.
+pub fn strike(rng: &mut Rng) -> Trouble {
+    let kind = rng.within(0..=KINDS - 1);
+    trouble(kind, rng)
+}
+
 fn trouble(kind: u64, rng: &mut Rng) -> Trouble {
     match kind {
         0 => Trouble::StartTaskManager,

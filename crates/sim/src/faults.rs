@@ -43,6 +43,20 @@ pub enum FaultKind {
     RequestLost,
 }
 
+/// Where a live rescale is, as the executors hear of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RescalePhase {
+    /// There is none.
+    #[default]
+    None,
+    /// Another graph is prepared.
+    Prepare,
+    /// What the last checkpoint adds is read.
+    CatchUp,
+    /// From the trigger of the cut to the commit.
+    Cut,
+}
+
 /// What the job has under way: written by the workload, read when a fault strikes. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Probe(Arc<AtomicU64>);
@@ -68,7 +82,10 @@ impl Probe {
 #[derive(Clone, Debug, Default)]
 pub struct Strikes {
     probe: Probe,
+    /// Where a live rescale is.
+    pub phase: RescalePhase,
     counts: BTreeMap<FaultKind, Count>,
+    in_phases: BTreeMap<(FaultKind, RescalePhase), u64>,
 }
 
 /// How often a kind of fault struck.
@@ -83,7 +100,7 @@ pub struct Count {
 impl Strikes {
     /// No fault so far.
     pub fn new(probe: Probe) -> Self {
-        Self { probe, counts: BTreeMap::new() }
+        Self { probe, ..Self::default() }
     }
 
     /// A fault strikes.
@@ -91,6 +108,14 @@ impl Strikes {
         let count = self.counts.entry(kind).or_default();
         count.total += 1;
         count.in_flight += u64::from(self.probe.in_flight());
+        if self.phase != RescalePhase::None {
+            *self.in_phases.entry((kind, self.phase)).or_default() += 1;
+        }
+    }
+
+    /// How often each kind struck in each phase of a live rescale.
+    pub fn in_phases(&self) -> &BTreeMap<(FaultKind, RescalePhase), u64> {
+        &self.in_phases
     }
 
     /// Whether any fault has struck with records in flight.

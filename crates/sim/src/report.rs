@@ -1,7 +1,7 @@
 //! Many runs: one after another, and a table of what struck and what was found.
 
 use crate::cluster::{Cluster, Outcome};
-use crate::faults::{Count, FaultKind};
+use crate::faults::{Count, FaultKind, RescalePhase};
 use crate::trace::Lines;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -36,6 +36,10 @@ pub struct Report {
     /// See [`Outcome`].
     pub rescales: u64,
     /// See [`Outcome`].
+    pub live_rescales: (u64, u64),
+    /// How often each kind of fault struck in each phase of a live rescale.
+    pub in_phases: BTreeMap<(FaultKind, RescalePhase), u64>,
+    /// See [`Outcome`].
     pub checkpoints: u64,
     /// See [`Outcome`].
     pub records: u64,
@@ -56,6 +60,11 @@ impl Report {
             sum.in_flight += count.in_flight;
             in_flight += count.in_flight;
         }
+        for (at, count) in outcome.strikes.in_phases() {
+            *self.in_phases.entry(*at).or_default() += count;
+        }
+        self.live_rescales.0 += outcome.live_rescales.0;
+        self.live_rescales.1 += outcome.live_rescales.1;
         if in_flight == 0 && outcome.violations.is_empty() {
             self.vacuous.push(outcome.seed);
         }
@@ -89,6 +98,10 @@ impl Report {
             "vacuous": self.vacuous,
             "restarts": self.restarts,
             "rescales": self.rescales,
+            "live_rescales": { "begun": self.live_rescales.0, "committed": self.live_rescales.1 },
+            "in_phases": self.in_phases.iter().map(|((kind, phase), count)| {
+                serde_json::json!({ "fault": format!("{kind:?}"), "phase": format!("{phase:?}"), "count": count })
+            }).collect::<Vec<_>>(),
             "checkpoints": self.checkpoints,
             "records": self.records,
             "events": self.events,
@@ -100,12 +113,20 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:<28}{:>10}{:>22}", "fault", "struck", "with records in flight")?;
+        let head = ["fault", "struck", "in flight", "prepare", "catch up", "cut"];
+        let [kind, rest @ ..] = head;
+        writeln!(f, "{kind:<28}{}", rest.map(|name| format!("{name:>11}")).concat())?;
         for (kind, Count { total, in_flight }) in &self.strikes {
-            writeln!(f, "{:<28}{total:>10}{in_flight:>22}", format!("{kind:?}"))?;
+            let in_phase = |phase| self.in_phases.get(&(*kind, phase)).copied().unwrap_or(0);
+            let phases = [RescalePhase::Prepare, RescalePhase::CatchUp, RescalePhase::Cut].map(in_phase);
+            let [prepare, catch_up, cut] = phases;
+            let counts = [*total, *in_flight, prepare, catch_up, cut].map(|count| format!("{count:>11}"));
+            writeln!(f, "{:<28}{}", format!("{kind:?}"), counts.concat())?;
         }
         let Self { runs, restarts, rescales, checkpoints, records, events, simulated_seconds, .. } = self;
         writeln!(f, "{runs} runs, {simulated_seconds:.0} s simulated, {events} events, {records} records")?;
+        let (begun, committed) = self.live_rescales;
+        writeln!(f, "{begun} live rescales begun, {committed} committed")?;
         writeln!(f, "{restarts} restarts, {rescales} of them rescales; {checkpoints} checkpoints")?;
         writeln!(f, "{} runs without a fault in flight", self.vacuous.len())?;
         write!(f, "{} runs with violations", self.violations.len())?;

@@ -5,14 +5,15 @@
 //! - Checkpoint ids only grow: at each executor, and in each channel.
 //! - A channel's watermark never goes back.
 
+use crate::faults::RescalePhase;
 use crate::world::Seen;
 use reflow_env::ConnId;
 use reflow_graph::ExecutionGraph;
 use reflow_protocol::control::ToExecutor;
 use reflow_protocol::data::{ChannelId, DataFrame, Payload, ToSender};
 use reflow_protocol::deployment::Attempt;
-use reflow_protocol::rescale::HandOver;
-use reflow_types::{CheckpointId, SubtaskId, Timestamp};
+use reflow_protocol::rescale::{HandOver, Preparation};
+use reflow_types::{CheckpointId, GraphVersion, SubtaskId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How names of executors begin.
@@ -24,6 +25,9 @@ pub struct Watch {
     attempts: BTreeMap<Attempt, ExecutionGraph>,
     subtasks: BTreeSet<SubtaskId>,
     rescales: u64,
+    /// Live rescales: begun, and committed.
+    live: (BTreeSet<(Attempt, GraphVersion)>, BTreeSet<(Attempt, GraphVersion)>),
+    phase: RescalePhase,
     triggered: BTreeMap<String, CheckpointId>,
     channels: BTreeMap<(String, ConnId, ChannelId), (Timestamp, CheckpointId)>,
     violations: Vec<String>,
@@ -37,9 +41,24 @@ impl Watch {
         }
         if seen.conn == ConnId(0) {
             match reflow_protocol::decode::<ToExecutor>(&seen.frame) {
-                Ok(ToExecutor::Deploy(deployment)) => self.deployed(deployment.attempt, deployment.graph),
-                Ok(ToExecutor::TriggerCheckpoint { checkpoint, .. }) => {
+                Ok(ToExecutor::Deploy(deployment)) => {
+                    self.phase = RescalePhase::None;
+                    self.deployed(deployment.attempt, deployment.graph);
+                }
+                Ok(ToExecutor::TriggerCheckpoint { checkpoint, kind, .. }) => {
+                    if kind.cut.is_some() {
+                        self.phase = RescalePhase::Cut;
+                    }
                     self.triggered(&seen.process, checkpoint)
+                }
+                Ok(ToExecutor::PrepareRescale(preparation)) => self.prepared(&preparation),
+                Ok(ToExecutor::CatchUp { .. }) => self.phase = RescalePhase::CatchUp,
+                Ok(ToExecutor::CommitRescale { attempt, version }) => {
+                    self.phase = RescalePhase::None;
+                    self.live.1.insert((attempt, version));
+                }
+                Ok(ToExecutor::AbandonRescale { .. } | ToExecutor::CancelAttempt { .. }) => {
+                    self.phase = RescalePhase::None;
                 }
                 _ => {}
             }
@@ -72,6 +91,37 @@ impl Watch {
             self.rescales += u64::from(parallelisms(before) != parallelisms(&graph));
         }
         self.attempts.insert(attempt, graph);
+    }
+
+    /// A graph to come: subtasks that stay keep their ids, others are new, and each group has one owner.
+    fn prepared(&mut self, preparation: &Preparation) {
+        let Preparation { attempt, version, former, graph, .. } = preparation;
+        self.phase = RescalePhase::Prepare;
+        if !self.live.0.insert((*attempt, *version)) {
+            return;
+        }
+        for table in graph.vertices.iter().filter_map(|vertex| vertex.table.as_ref()) {
+            table.check_invariants();
+        }
+        for (_, _, subtask) in graph.subtasks().filter(|(_, _, subtask)| former.find(subtask.id).is_none()) {
+            if !self.subtasks.insert(subtask.id) {
+                let text = format!(
+                    "subtask id {} is used again in rescale {version} of attempt {attempt}",
+                    subtask.id
+                );
+                self.violations.push(text);
+            }
+        }
+    }
+
+    /// How many live rescales were begun, and how many came to their end.
+    pub fn live_rescales(&self) -> (u64, u64) {
+        (self.live.0.len() as u64, self.live.1.len() as u64)
+    }
+
+    /// Where a live rescale is.
+    pub fn phase(&self) -> RescalePhase {
+        self.phase
     }
 
     fn triggered(&mut self, executor: &str, checkpoint: CheckpointId) {

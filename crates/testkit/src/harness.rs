@@ -6,7 +6,7 @@ use crate::order::Order;
 use crate::store::MemoryStore;
 use reflow_coordination::action::Action;
 use reflow_coordination::checkpoint::{Coordinator, Effect, Identity, Purpose, Recovered, Request, Settings};
-use reflow_coordination::event::{RequestId, StoreOutcome};
+use reflow_coordination::event::StoreOutcome;
 use reflow_coordination::manifest::{self, Decision, Manifest};
 use reflow_env::{Clock, Location, PutMode, StoreError, StoreOp, StoreReply};
 use reflow_protocol::control::{AfterBarrier, Failure, SubtaskMetrics};
@@ -415,7 +415,7 @@ impl Harness {
     }
 
     fn request(&mut self, purpose: Purpose, then: AfterBarrier, directory: Option<String>) {
-        let request = Request { purpose, then, request: None::<RequestId>, directory };
+        let request = Request { then, directory, ..Request::of(purpose) };
         let effects = self.coordinator.request(self.clock.now(), request);
         self.carry_out(effects);
     }

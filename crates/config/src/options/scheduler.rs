@@ -62,6 +62,11 @@ section! { "Scheduler and elasticity" {
         option("jobmanager.adaptive-scheduler.rescale-trigger.max-delay")
             .aliases(&["jobmanager.adaptive-scheduler.max-delay-for-scale-trigger"]);
 
+    /// Whether a rescale goes on while the job runs: only key groups that move pause, for a moment. Otherwise,
+    /// and where it cannot (no checkpoints, an input that has ended, a rescale that was given up three times),
+    /// the job takes a checkpoint and restarts from it.
+    LIVE_RESCALE: bool = option("jobmanager.adaptive-scheduler.live-rescale.enabled").default("true");
+
     /// Whether a checkpoint is started as soon as a rescale is wanted, instead of waiting for the next one.
     RESCALE_TRIGGER_ACTIVE_CHECKPOINT: bool =
         option("jobmanager.adaptive-scheduler.rescale-trigger.active-checkpoint.enabled").default("true");

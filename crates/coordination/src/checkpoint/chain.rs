@@ -70,6 +70,11 @@ impl Chain {
         Self::new(self.owned.clone(), self.max)
     }
 
+    /// The chain of an owner that has lost all its groups.
+    pub fn of_nothing(&self) -> Self {
+        Self::new(KeyGroupSet::default(), self.max)
+    }
+
     /// The groups whose state it holds.
     pub fn owned(&self) -> &KeyGroupSet {
         &self.owned

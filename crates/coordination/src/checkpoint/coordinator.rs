@@ -1,6 +1,7 @@
 //! The coordinator: what it is told, and when it begins a checkpoint. How one ends is in `decision`.
 
-use super::deployed::Deployed;
+use super::cut::Change;
+use super::deployed::{Deployed, nothing};
 use super::pending::{Abandoning, Pending};
 use super::queue::{Queue, Queued};
 use super::recovery::{Recovered, TAKEOVER_IDS};
@@ -32,10 +33,10 @@ pub struct Coordinator {
     pub(super) highest_named: CheckpointId,
     /// A name that is being created only so that ids do not run ahead.
     pub(super) marker: Option<(CheckpointId, Abandoning)>,
-    next_subtask: SubtaskId,
+    pub(super) next_subtask: SubtaskId,
     pub(super) deployed: Option<Deployed>,
     pub(super) pending: Option<Pending>,
-    queue: Queue,
+    pub(super) queue: Queue,
     pub(super) retention: Retention,
     pub(super) stats: Stats,
     /// When a checkpoint last ended, well or not.
@@ -114,6 +115,7 @@ impl Coordinator {
     pub fn end_attempt(&mut self, now: Instant) -> Vec<Effect> {
         let mut out = Vec::new();
         self.deployed = None;
+        self.retention.unpin();
         for queued in self.queue.drain() {
             let reason = "the attempt has ended before it could begin";
             out.extend(answers(queued.requests, Err(reason.to_owned())));
@@ -137,8 +139,8 @@ impl Coordinator {
     /// A checkpoint is wanted: it begins now, or when the one under way has ended.
     pub fn request(&mut self, now: Instant, request: Request) -> Vec<Effect> {
         let mut out = Vec::new();
-        let Request { purpose, then, request, directory } = request;
-        let wanted = Queued { purpose, then, requests: Vec::from_iter(request), directory };
+        let Request { purpose, then, request, directory, cut } = request;
+        let wanted = Queued { purpose, then, requests: Vec::from_iter(request), directory, cut };
         let refusal = if self.deployed.is_none() {
             Some((wanted, "the job does not run"))
         } else if purpose.is_savepoint() && wanted.directory.is_none() {
@@ -177,7 +179,7 @@ impl Coordinator {
                 return out;
             }
         };
-        let Some(participant) = deployed.participants.get(&subtask) else { return out };
+        let Some(participant) = pending.participants.get(&subtask) else { return out };
         if pending.acknowledged.contains_key(&subtask) {
             return out;
         }
@@ -210,9 +212,11 @@ impl Coordinator {
         reason: String,
     ) -> Vec<Effect> {
         let mut out = Vec::new();
-        let current = |p: &Pending| p.id == checkpoint && p.attempt == attempt && p.is_collecting();
-        let known = self.deployed.as_ref().is_some_and(|d| d.participants.contains_key(&subtask));
-        if known && self.pending.as_ref().is_some_and(current) {
+        let current = |p: &Pending| {
+            let known = p.participants.contains_key(&subtask);
+            known && p.id == checkpoint && p.attempt == attempt && p.is_collecting()
+        };
+        if self.pending.as_ref().is_some_and(current) {
             self.give_up(now, format!("subtask {subtask} could not write its part: {reason}"), &mut out);
             self.advance(now, &mut out);
         }
@@ -220,15 +224,23 @@ impl Coordinator {
     }
 
     /// A subtask has nothing more to do, and takes part in no more checkpoints: what it acknowledged for the last
-    /// complete one stands for it.
+    /// complete one stands for it. Nothing stands for one that leaves: what it had is others'.
     pub fn subtask_finished(&mut self, attempt: Attempt, subtask: SubtaskId) -> Vec<Effect> {
         let mut out = Vec::new();
         let Some(deployed) = self.deployed.as_mut().filter(|deployed| deployed.attempt == attempt) else {
             return out;
         };
-        if deployed.participants.contains_key(&subtask) && deployed.finished.insert(subtask) {
-            let last = deployed.last_of(subtask);
-            if let Some(pending) = self.pending.as_mut().filter(|pending| pending.is_collecting()) {
+        let last = if deployed.leaving.remove(&subtask) {
+            deployed.participants.remove(&subtask);
+            deployed.chains.remove(&subtask);
+            Some(nothing())
+        } else {
+            let news = deployed.participants.contains_key(&subtask) && deployed.finished.insert(subtask);
+            news.then(|| deployed.last_of(subtask))
+        };
+        if let Some(last) = last {
+            let takes_part = |p: &&mut Pending| p.is_collecting() && p.participants.contains_key(&subtask);
+            if let Some(pending) = self.pending.as_mut().filter(takes_part) {
                 pending.acknowledged.entry(subtask).or_insert(last);
             }
             self.seal_if_complete(&mut out);
@@ -306,21 +318,25 @@ impl Coordinator {
 
     /// When the next periodic checkpoint is due, if one ever is.
     fn next_periodic(&self) -> Option<Instant> {
-        let deployed = self.deployed.as_ref().filter(|deployed| deployed.running && !deployed.ending)?;
+        let periodic = |deployed: &&Deployed| {
+            deployed.running && !deployed.ending && !deployed.held && deployed.change.is_none()
+        };
+        let deployed = self.deployed.as_ref().filter(periodic)?;
         let pause_over = self.last_ended.map_or(Instant::default(), |ended| ended + self.settings.min_pause);
         deployed.next_periodic.map(|due| due.max(pause_over))
     }
 
     /// Begins what may begin now.
     pub(super) fn advance(&mut self, now: Instant, out: &mut Vec<Effect>) {
-        if self.pending.is_some()
-            || self.marker.is_some()
-            || !self.deployed.as_ref().is_some_and(|d| d.running)
-        {
+        let Some(deployed) = &self.deployed else { return };
+        let free = self.pending.is_none() && self.marker.is_none();
+        if !free || !deployed.running || deployed.change.is_some() {
             return;
         }
+        let held = deployed.held;
+        let may = |purpose| !held || matches!(purpose, Purpose::LiveRescale | Purpose::Cut);
         let due = self.next_periodic().is_some_and(|due| due <= now);
-        if self.queue.is_empty() && !due {
+        if !self.queue.has(may) && !due {
             return;
         }
         if self.next_id.0 - self.highest_named.0 > TAKEOVER_IDS {
@@ -335,8 +351,9 @@ impl Coordinator {
             then: AfterBarrier::Continue,
             requests: Vec::new(),
             directory: None,
+            cut: None,
         };
-        let wanted = self.queue.pop().unwrap_or(periodic);
+        let wanted = self.queue.pop(may).unwrap_or(periodic);
         self.trigger(now, wanted, out);
     }
 
@@ -361,7 +378,11 @@ impl Coordinator {
         let acknowledged: BTreeMap<_, _> = finished.map(|&id| (id, deployed.last_of(id))).collect();
         let attempt = deployed.attempt;
         self.stats.triggered(entry(id, wanted.purpose, now, deployed));
-        let kind = SnapshotKind { codec, directory: data.clone(), then: wanted.then, cut: None };
+        if wanted.cut.is_some() {
+            deployed.change = Some(Change::new(id));
+        }
+        let participants = deployed.participants.clone();
+        let kind = SnapshotKind { codec, directory: data.clone(), then: wanted.then, cut: wanted.cut };
         out.push(Effect::Act(Action::TriggerCheckpoint { attempt, checkpoint: id, kind }));
         self.pending = Some(Pending {
             id,
@@ -373,6 +394,7 @@ impl Coordinator {
             at,
             data,
             triggered_at: now,
+            participants,
             enumerators: None,
             acknowledged,
             sealed: None,

@@ -16,6 +16,7 @@
 use super::Effect;
 use super::Purpose;
 use super::coordinator::{Coordinator, answers};
+use super::cut::Fate;
 use super::pending::{Abandoning, Pending, Sealed};
 use super::retention::{Collected, Completed, deciding_name};
 use crate::action::Action;
@@ -159,7 +160,7 @@ impl Coordinator {
     pub(super) fn is_ready_to_seal(&self) -> bool {
         let (Some(pending), Some(deployed)) = (&self.pending, &self.deployed) else { return false };
         let enumerated = pending.enumerators.is_some() || !deployed.has_sources;
-        pending.is_collecting() && enumerated && pending.acknowledged.len() == deployed.participants.len()
+        pending.is_collecting() && enumerated && pending.acknowledged.len() == pending.participants.len()
     }
 
     /// Sends the manifest to storage once everything is acknowledged.
@@ -171,7 +172,7 @@ impl Coordinator {
         let (Some(pending), Some(deployed)) = (&mut self.pending, &self.deployed) else { return };
         let chains = deployed.extended(pending);
         for (subtask, chain) in &chains {
-            let participant = &deployed.participants[subtask];
+            let participant = &pending.participants[subtask];
             let bytes = chain.bytes() + state_bytes(&pending.acknowledged[subtask]);
             self.stats.holds(pending.id, usize::from(participant.vertex.0), participant.index, bytes);
         }
@@ -234,6 +235,7 @@ impl Coordinator {
         } else {
             out.push(Effect::Completed { checkpoint: id, purpose, at });
         }
+        self.cut_decided(id, Fate::Complete, out);
     }
 
     fn fail(&mut self, now: Instant, reason: String, out: &mut Vec<Effect>) {
@@ -244,7 +246,8 @@ impl Coordinator {
         self.last_ended = Some(now);
         self.stats.failed(id, now, reason.clone());
         let active = self.deployed.as_ref().is_some_and(|deployed| deployed.attempt == attempt);
-        if active {
+        // Of a cut nobody hears yet: who has not seen its barrier still cuts.
+        if active && purpose != Purpose::Cut {
             out.push(Effect::Act(Action::NotifyAborted { attempt, checkpoint: id }));
         }
         out.extend(answers(requests, Err(reason.clone())));
@@ -266,6 +269,7 @@ impl Coordinator {
                 out.push(Effect::TooManyFailures { reason });
             }
         }
+        self.cut_decided(id, Fate::Failed, out);
     }
 
     pub(super) fn delete(&mut self, collected: Collected, out: &mut Vec<Effect>) {

@@ -1,6 +1,7 @@
 //! The attempt that takes checkpoints: its subtasks, and what their state builds on.
 
 use super::chain::Chain;
+use super::cut::Change;
 use super::pending::Pending;
 use super::retention::Completed;
 use super::{Identity, Participant};
@@ -17,7 +18,7 @@ pub(super) struct Deployed {
     pub(super) attempt: Attempt,
     pub(super) participants: BTreeMap<SubtaskId, Participant>,
     /// Each vertex without its state.
-    vertices: Vec<VertexState>,
+    pub(super) vertices: Vec<VertexState>,
     /// Whether there are enumerators whose state belongs to a checkpoint.
     pub(super) has_sources: bool,
     /// Of each subtask of a keyed vertex: what the last complete checkpoint holds.
@@ -26,6 +27,12 @@ pub(super) struct Deployed {
     pub(super) last: BTreeMap<SubtaskId, SubtaskState>,
     /// They take part no more; what they acknowledged last stands for them.
     pub(super) finished: BTreeSet<SubtaskId>,
+    /// Of a former graph, and not finished yet: they own nothing, and nothing stands for them when they have.
+    pub(super) leaving: BTreeSet<SubtaskId>,
+    /// Only what a live rescale asks for begins.
+    pub(super) held: bool,
+    /// The graph changes: from the trigger of the cut until it is in effect and the cut's fate is known.
+    pub(super) change: Option<Change>,
     /// All subtasks run.
     pub(super) running: bool,
     /// Its sources have paused or ended for good: no more periodic checkpoints.
@@ -76,6 +83,9 @@ impl Deployed {
             chains,
             last: BTreeMap::new(),
             finished: BTreeSet::new(),
+            leaving: BTreeSet::new(),
+            held: false,
+            change: None,
             running: false,
             ending: false,
             next_periodic: None,
@@ -108,7 +118,6 @@ impl Deployed {
 
     /// What a subtask that takes part no more had acknowledged.
     pub(super) fn last_of(&self, subtask: SubtaskId) -> SubtaskState {
-        let nothing = || SubtaskState { watermark: MAX_WATERMARK, ..SubtaskState::default() };
         self.last.get(&subtask).cloned().unwrap_or_else(nothing)
     }
 
@@ -136,12 +145,13 @@ impl Deployed {
         next_subtask: SubtaskId,
     ) -> Manifest {
         let mut vertices = self.vertices.clone();
-        for (subtask, participant) in &self.participants {
+        for (subtask, participant) in &pending.participants {
             let vertex = &mut vertices[usize::from(participant.vertex.0)];
             let state = &pending.acknowledged[subtask];
             vertex.watermark = vertex.watermark.min(state.watermark);
             vertex.operator.extend(state.operator.iter().cloned());
-            vertex.keyed.extend(chains.get(subtask).map(Chain::parts).unwrap_or_default());
+            let parts = chains.get(subtask).map(Chain::parts).unwrap_or_default();
+            vertex.keyed.extend(parts.into_iter().filter(|part| !part.groups.is_empty()));
         }
         Manifest {
             checkpoint: pending.id,
@@ -156,6 +166,11 @@ impl Deployed {
             enumerators: pending.enumerators.clone().unwrap_or_default(),
         }
     }
+}
+
+/// The part of a subtask that has nothing, and holds nothing up.
+pub(super) fn nothing() -> SubtaskState {
+    SubtaskState { watermark: MAX_WATERMARK, ..SubtaskState::default() }
 }
 
 /// Only that of a keyed vertex says anything about its state.

@@ -598,7 +598,7 @@ impl World {
                     };
                     // Sources go on in any case, so that one attempt sees many checkpoints.
                     let then = AfterBarrier::Continue;
-                    let request = Request { purpose, then, request: None, directory };
+                    let request = Request { then, directory, ..Request::of(purpose) };
                     let effects = self.coordinator.request(self.now, request);
                     self.apply(effects);
                 }

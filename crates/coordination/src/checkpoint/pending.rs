@@ -1,7 +1,7 @@
 //! The checkpoint under way: who has acknowledged, and how far its deciding name is decided.
 
-use super::Purpose;
 use super::chain::Chain;
+use super::{Participant, Purpose};
 use crate::event::RequestId;
 use crate::manifest::Manifest;
 use bytes::Bytes;
@@ -25,6 +25,8 @@ pub(super) struct Pending {
     /// Below which data objects are written.
     pub(super) data: String,
     pub(super) triggered_at: Instant,
+    /// Who is to acknowledge: as they were when it was triggered.
+    pub(super) participants: BTreeMap<SubtaskId, Participant>,
     pub(super) enumerators: Option<Vec<(String, Bytes)>>,
     pub(super) acknowledged: BTreeMap<SubtaskId, SubtaskState>,
     pub(super) sealed: Option<Sealed>,

@@ -3,6 +3,7 @@
 use super::Purpose;
 use crate::event::RequestId;
 use reflow_protocol::control::AfterBarrier;
+use reflow_protocol::rescale::Cut;
 
 /// No more requests wait than this; savepoints into different directories are what could pile up.
 const CAPACITY: usize = 32;
@@ -14,6 +15,7 @@ pub(super) struct Queued {
     pub(super) then: AfterBarrier,
     pub(super) requests: Vec<RequestId>,
     pub(super) directory: Option<String>,
+    pub(super) cut: Option<Cut>,
 }
 
 /// The requests that wait.
@@ -26,7 +28,8 @@ impl Queue {
     /// Adds a request, or gives it back if there are too many.
     pub(super) fn push(&mut self, wanted: Queued) -> Result<(), Queued> {
         let same = |q: &&mut Queued| {
-            (q.purpose, q.then, &q.directory) == (wanted.purpose, wanted.then, &wanted.directory)
+            let whole = (q.purpose, q.then, &q.directory, &q.cut);
+            whole == (wanted.purpose, wanted.then, &wanted.directory, &wanted.cut)
         };
         if let Some(queued) = self.waiting.iter_mut().find(same) {
             queued.requests.extend(wanted.requests);
@@ -40,13 +43,20 @@ impl Queue {
         Ok(())
     }
 
-    /// Takes the most pressing one; of equal ones the first that came.
-    pub(super) fn pop(&mut self) -> Option<Queued> {
-        if self.waiting.is_empty() { None } else { Some(self.waiting.remove(0)) }
+    /// Takes the most pressing one of those that `may` begin; of equal ones the first that came.
+    pub(super) fn pop(&mut self, may: impl Fn(Purpose) -> bool) -> Option<Queued> {
+        let at = self.waiting.iter().position(|queued| may(queued.purpose))?;
+        Some(self.waiting.remove(at))
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+    /// Whether one waits that `may` begin.
+    pub(super) fn has(&self, may: impl Fn(Purpose) -> bool) -> bool {
+        self.waiting.iter().any(|queued| may(queued.purpose))
+    }
+
+    /// Forgets what nobody is answered for.
+    pub(super) fn withdraw(&mut self, purpose: Purpose) {
+        self.waiting.retain(|queued| queued.purpose != purpose || !queued.requests.is_empty());
     }
 
     /// Takes all.

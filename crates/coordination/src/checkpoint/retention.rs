@@ -36,12 +36,15 @@ pub(super) struct Retention {
     abandoned: BTreeSet<CheckpointId>,
     /// Data objects of the job's own checkpoints that have not been deleted.
     objects: BTreeSet<String>,
+    /// Data objects that are being read: they stay, whatever names them.
+    pinned: BTreeSet<String>,
 }
 
 impl Retention {
     pub(super) fn new(retained: usize, job_dir: String) -> Self {
         let (completed, rejected, abandoned) = Default::default();
-        Self { retained: retained.max(1), job_dir, completed, rejected, abandoned, objects: BTreeSet::new() }
+        let (retained, objects, pinned) = (retained.max(1), BTreeSet::new(), BTreeSet::new());
+        Self { retained, job_dir, completed, rejected, abandoned, objects, pinned }
     }
 
     /// Takes note of a data object of the job's own.
@@ -67,6 +70,17 @@ impl Retention {
     /// The newest one that is not damaged.
     pub(super) fn latest(&self) -> Option<&Completed> {
         self.completed.last()
+    }
+
+    /// The objects of the newest one are being read, and stay until [`unpin`](Self::unpin).
+    pub(super) fn pin_latest(&mut self) {
+        let objects = self.completed.last().into_iter().flat_map(|latest| latest.manifest.objects());
+        self.pinned.extend(objects.map(str::to_owned));
+    }
+
+    /// Nothing is being read any more. What is no longer named goes with the next that is collected.
+    pub(super) fn unpin(&mut self) {
+        self.pinned.clear();
     }
 
     /// Sets the newest one aside as damaged.
@@ -98,7 +112,8 @@ impl Retention {
         let manifests = manifests.chain(marks).collect();
         let named: BTreeSet<&str> = self.completed.iter().flat_map(|c| c.manifest.objects()).collect();
         let objects = std::mem::take(&mut self.objects);
-        let (kept, objects): (Vec<_>, Vec<_>) = objects.into_iter().partition(|o| named.contains(o.as_str()));
+        let needed = |object: &String| named.contains(object.as_str()) || self.pinned.contains(object);
+        let (kept, objects): (Vec<_>, Vec<_>) = objects.into_iter().partition(needed);
         self.objects = BTreeSet::from_iter(kept);
         Collected { subsumed, manifests, objects }
     }

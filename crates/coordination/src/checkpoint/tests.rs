@@ -102,8 +102,7 @@ impl Fixture {
 
     fn request(&mut self, purpose: Purpose, id: u128) -> String {
         let directory = purpose.is_savepoint().then(|| "mem://s".to_owned());
-        let request =
-            Request { purpose, then: AfterBarrier::Continue, request: Some(RequestId(id)), directory };
+        let request = Request { request: Some(RequestId(id)), directory, ..Request::of(purpose) };
         let effects = self.coordinator.request(self.now, request);
         self.show(effects)
     }

@@ -2,7 +2,9 @@
 
 use reflow_graph::{ExecutionGraph, VertexIndex};
 use reflow_protocol::deployment::Attempt;
-use reflow_types::{CheckpointId, ExecutorId, Instant, SlotId, SubtaskId, SubtaskIndex, TaskManagerId};
+use reflow_types::{
+    CheckpointId, ExecutorId, GraphVersion, Instant, SlotId, SubtaskId, SubtaskIndex, TaskManagerId,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How far a subtask is. Only ever grows.
@@ -54,6 +56,10 @@ pub struct DeployedAttempt {
     pub task_managers: BTreeMap<ExecutorId, TaskManagerId>,
     /// The checkpoint that it started from.
     pub restored: Option<CheckpointId>,
+    /// The last graph that was made for it: 0 is the one that was deployed.
+    pub(super) version: GraphVersion,
+    /// Live rescales that were given up since the last one that succeeded.
+    pub(super) give_ups: u32,
 }
 
 impl DeployedAttempt {
@@ -67,7 +73,36 @@ impl DeployedAttempt {
         };
         let subtasks: BTreeMap<_, _> = graph.subtasks().map(record).collect();
         let holders = subtasks.values().map(|subtask| subtask.slot.executor).collect();
-        Self { attempt, graph, subtasks, holders, task_managers: BTreeMap::new(), restored: None }
+        let (task_managers, restored, version, give_ups) = Default::default();
+        Self { attempt, graph, subtasks, holders, task_managers, restored, version, give_ups }
+    }
+
+    /// Subtasks of another graph join: they are being deployed.
+    pub(super) fn join(&mut self, now: Instant, graph: &ExecutionGraph) {
+        for (vertex, index, subtask) in graph.subtasks() {
+            let (slot, status) = (subtask.slot, SubtaskStatus::Deploying);
+            let record =
+                || SubtaskRecord { vertex, index, slot, status, entered: BTreeMap::from([(status, now)]) };
+            self.subtasks.entry(subtask.id).or_insert_with(record);
+        }
+    }
+
+    /// Another graph is in effect. Who is not in it stays on record until [`part`](Self::part).
+    pub(super) fn take_graph(&mut self, graph: ExecutionGraph) {
+        for (_, index, subtask) in graph.subtasks() {
+            if let Some(record) = self.subtasks.get_mut(&subtask.id) {
+                record.index = index;
+            }
+        }
+        self.graph = graph;
+    }
+
+    /// Forgets the subtasks that are not in the graph, and the executors that have none of it.
+    pub(super) fn part(&mut self) {
+        let members: BTreeMap<SubtaskId, ExecutorId> =
+            self.graph.subtasks().map(|(_, _, subtask)| (subtask.id, subtask.slot.executor)).collect();
+        self.subtasks.retain(|id, _| members.contains_key(id));
+        self.holders.retain(|holder| members.values().any(|executor| executor == holder));
     }
 
     /// The number of subtasks of each vertex.

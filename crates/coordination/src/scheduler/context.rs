@@ -212,7 +212,8 @@ impl Context {
         request: Option<RequestId>,
         directory: Option<String>,
     ) -> bool {
-        let effects = self.coordinator.request(now, Request { purpose, then, request, directory });
+        let wanted = Request { then, request, directory, ..Request::of(purpose) };
+        let effects = self.coordinator.request(now, wanted);
         let refusal = |effect: &Effect| match effect {
             Effect::Act(Action::Answer { request: answered, result }) => {
                 request == Some(*answered) && result.is_err()

@@ -36,7 +36,7 @@ impl CreatingExecutionGraph {
     }
 }
 
-fn placement_of(graph: &ExecutionGraph) -> Placement {
+pub(super) fn placement_of(graph: &ExecutionGraph) -> Placement {
     graph.vertices.iter().map(|v| v.subtasks.iter().map(|subtask| subtask.slot).collect()).collect()
 }
 
@@ -62,7 +62,7 @@ fn make_graph(ctx: &mut Context, placement: &Placement, previous: Option<&Placem
 
 /// The table of a vertex in its new slots. A subtask in the slot of a former one keeps its groups; after a
 /// change of JobManager no slot is a former one, and indices stand for them.
-fn next_table(
+pub(super) fn next_table(
     table: Option<&OwnershipTable>,
     max: MaxParallelism,
     slots: &[SlotId],

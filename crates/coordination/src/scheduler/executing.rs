@@ -1,8 +1,8 @@
 //! Executing: an attempt is deployed. Reacts to changes of the cluster by rescaling, to failures by restarting.
 //!
 //! A rescale goes through a restart: a checkpoint after whose barrier the sources pause, then the next attempt
-//! from exactly there, so that nothing is processed twice. This is the seam for the live path: it would leave
-//! this state for one of its own where [`Executing::rescale`] requests the checkpoint.
+//! from exactly there, so that nothing is processed twice. Where it can, it goes on while the job runs instead:
+//! [`Executing::rescale`] then leaves for [`Rescaling`].
 //!
 //! The transition manager says when to go, after Flink's rules; since a rescale takes its own checkpoint, the
 //! manager's wish for one is answered by a trigger at once (unless active checkpoints are switched off). Slots
@@ -13,6 +13,7 @@ use super::canceling::Canceling;
 use super::context::{Context, Outcome};
 use super::ending::Ending;
 use super::finished::Finished;
+use super::rescaling::Rescaling;
 use super::restarting::Restarting;
 use super::stop_with_savepoint::{Goal, StopWithSavepoint};
 use super::{Next, State, failure};
@@ -37,7 +38,7 @@ enum Phase {
     Running,
     /// The checkpoint of a rescale is under way; sources pause after its barrier.
     Checkpointing,
-    /// It failed; the next one is taken then.
+    /// It failed, or a live rescale was given up; the next one is tried then.
     RetryAt(Instant),
 }
 
@@ -64,6 +65,16 @@ impl Executing {
         Self::begin(ctx, now, Phase::Running, Duration::ZERO)
     }
 
+    /// The attempt goes on with another graph.
+    pub(super) fn after_rescale(ctx: &mut Context, now: Instant) -> Next {
+        Self::begin(ctx, now, Phase::Running, ctx.settings.cooldown)
+    }
+
+    /// The attempt goes on after a live rescale that was given up; the next is tried at that time.
+    pub(super) fn retry_at(ctx: &mut Context, now: Instant, at: Instant) -> Next {
+        Self::begin(ctx, now, Phase::RetryAt(at), Duration::ZERO)
+    }
+
     fn begin(ctx: &mut Context, now: Instant, phase: Phase, cooldown: Duration) -> Next {
         let manager = Manager::new(timeouts(ctx, cooldown), now);
         let (ending, changed, go) = (Ending::NotYet, true, false);
@@ -84,7 +95,7 @@ impl Executing {
             Event::TriggerSavepoint { .. }
             | Event::TriggerCheckpoint { .. }
             | Event::StopWithSavepoint { .. } => match self.phase {
-                Phase::Running => return self.serve(ctx, now, event),
+                Phase::Running => return serve(ctx, now, event),
                 _ => ctx.deferred.push_back(event.clone()),
             },
             _ => {}
@@ -133,7 +144,7 @@ impl Executing {
         match self.phase {
             Phase::Running => {
                 if let Some(event) = ctx.deferred.pop_front() {
-                    return self.serve(ctx, now, &event);
+                    return serve(ctx, now, &event);
                 }
                 if !self.ending.begun() && (self.go || ctx.drains()) {
                     return self.rescale(ctx, now);
@@ -158,24 +169,23 @@ impl Executing {
         self.manager.next_wakeup().into_iter().chain(retry).chain(self.ending.next_wakeup()).min()
     }
 
-    /// Takes the checkpoint of a rescale; without checkpointing there is none to take.
+    /// Goes live, or takes the checkpoint of a rescale; without checkpointing there is none to take.
     fn rescale(&mut self, ctx: &mut Context, now: Instant) -> Next {
         self.go = false;
-        if !self.is_wanted(ctx) {
+        if !is_wanted(ctx) {
             self.settle(ctx, now);
             return Next::Stay;
         }
         ctx.begin_rescale_record(now, TriggerCause::NewResourceAvailable);
+        if let Some(next) = Rescaling::enter(ctx, now) {
+            return next;
+        }
         if !ctx.checkpointing() {
             return Restarting::to_rescale(ctx, now);
         }
         self.phase = Phase::Checkpointing;
         ctx.request_checkpoint(now, Purpose::Rescale, AfterBarrier::Pause, None, None);
         Next::Stay
-    }
-
-    fn is_wanted(&self, ctx: &Context) -> bool {
-        ctx.drains() || ctx.rescale_resources().sufficient
     }
 
     /// Tells the manager what is new, and hears whether it wants to go.
@@ -232,28 +242,6 @@ impl Executing {
         ctx.timeline.end(now, TerminatedReason::NoResourcesOrParallelismsChange);
     }
 
-    /// A savepoint, a checkpoint or a stop, while all subtasks run.
-    fn serve(&mut self, ctx: &mut Context, now: Instant, event: &Event) -> Next {
-        match event {
-            Event::TriggerSavepoint { request, directory, cancel_job: false } => {
-                let (request, directory) = (Some(*request), Some(directory.clone()));
-                ctx.request_checkpoint(now, Purpose::Savepoint, AfterBarrier::Continue, request, directory);
-            }
-            Event::TriggerCheckpoint { request } => {
-                ctx.request_checkpoint(now, Purpose::User, AfterBarrier::Continue, Some(*request), None);
-            }
-            Event::TriggerSavepoint { request, directory, cancel_job: true } => {
-                return StopWithSavepoint::enter(ctx, now, Goal::Cancel, Some((*request, directory.clone())));
-            }
-            Event::StopWithSavepoint { request, directory, drain } => {
-                let goal = if *drain { Goal::Drain } else { Goal::Stop };
-                return StopWithSavepoint::enter(ctx, now, goal, Some((*request, directory.clone())));
-            }
-            _ => {}
-        }
-        Next::Stay
-    }
-
     fn suspend(&mut self, ctx: &mut Context, now: Instant) -> Next {
         match self.phase {
             Phase::Checkpointing => StopWithSavepoint::await_paused_checkpoint(ctx, now),
@@ -264,6 +252,33 @@ impl Executing {
             _ => StopWithSavepoint::suspend_at_once(ctx, now),
         }
     }
+}
+
+/// Whether a rescale now would change anything.
+pub(super) fn is_wanted(ctx: &Context) -> bool {
+    ctx.drains() || ctx.rescale_resources().sufficient
+}
+
+/// A savepoint, a checkpoint or a stop, while all subtasks run.
+pub(super) fn serve(ctx: &mut Context, now: Instant, event: &Event) -> Next {
+    match event {
+        Event::TriggerSavepoint { request, directory, cancel_job: false } => {
+            let (request, directory) = (Some(*request), Some(directory.clone()));
+            ctx.request_checkpoint(now, Purpose::Savepoint, AfterBarrier::Continue, request, directory);
+        }
+        Event::TriggerCheckpoint { request } => {
+            ctx.request_checkpoint(now, Purpose::User, AfterBarrier::Continue, Some(*request), None);
+        }
+        Event::TriggerSavepoint { request, directory, cancel_job: true } => {
+            return StopWithSavepoint::enter(ctx, now, Goal::Cancel, Some((*request, directory.clone())));
+        }
+        Event::StopWithSavepoint { request, directory, drain } => {
+            let goal = if *drain { Goal::Drain } else { Goal::Stop };
+            return StopWithSavepoint::enter(ctx, now, goal, Some((*request, directory.clone())));
+        }
+        _ => {}
+    }
+    Next::Stay
 }
 
 fn timeouts(ctx: &Context, cooldown: Duration) -> Timeouts {

@@ -1,6 +1,6 @@
 //! The scheduler of one job: events in, actions out, time as a parameter.
 //!
-//! [`Scheduler`] is always in one of Flink's states, one file each; [`StateName::successors`] is the table of legal
+//! [`Scheduler`] is always in one of Flink's states or in Rescaling, one file each; [`StateName::successors`] is the table of legal
 //! transitions. A state sees the `Context` that outlives it and answers each event with the
 //! state that follows. After each event the states are given the chance to go on by themselves until none does:
 //! so a state says in `advance` what it waits for, and no event is awaited that has come already. A timer is a
@@ -24,6 +24,7 @@ mod failing;
 mod failure;
 mod finished;
 mod fit;
+mod rescaling;
 mod restarting;
 mod settings;
 mod state;
@@ -55,6 +56,7 @@ enum State {
     WaitingForResources(waiting_for_resources::WaitingForResources),
     CreatingExecutionGraph(creating_execution_graph::CreatingExecutionGraph),
     Executing(executing::Executing),
+    Rescaling(Box<rescaling::Rescaling>),
     Restarting(restarting::Restarting),
     Canceling(canceling::Canceling),
     Failing(failing::Failing),
@@ -69,6 +71,7 @@ impl State {
             State::WaitingForResources(_) => StateName::WaitingForResources,
             State::CreatingExecutionGraph(_) => StateName::CreatingExecutionGraph,
             State::Executing(_) => StateName::Executing,
+            State::Rescaling(_) => StateName::Rescaling,
             State::Restarting(_) => StateName::Restarting,
             State::Canceling(_) => StateName::Canceling,
             State::Failing(_) => StateName::Failing,
@@ -83,6 +86,7 @@ impl State {
             State::Created(state) => state.on_event(ctx, now, event),
             State::WaitingForResources(state) => state.on_event(ctx, now, event),
             State::Executing(state) => state.on_event(ctx, now, event),
+            State::Rescaling(state) => state.on_event(ctx, now, event),
             State::Restarting(state) => state.on_event(ctx, now, event),
             State::Canceling(state) => state.on_event(ctx, now, event),
             State::Failing(state) => state.on_event(ctx, now, event),
@@ -95,6 +99,7 @@ impl State {
     fn on_outcome(&mut self, ctx: &mut Context, now: Instant, outcome: &Outcome) -> Next {
         match self {
             State::Executing(state) => state.on_outcome(ctx, now, outcome),
+            State::Rescaling(state) => state.on_outcome(ctx, now, outcome),
             State::StopWithSavepoint(state) => state.on_outcome(ctx, now, outcome),
             _ => Next::Stay,
         }
@@ -107,6 +112,7 @@ impl State {
             State::WaitingForResources(state) => state.advance(ctx, now),
             State::CreatingExecutionGraph(state) => state.advance(ctx, now),
             State::Executing(state) => state.advance(ctx, now),
+            State::Rescaling(state) => state.advance(ctx, now),
             State::Restarting(state) => state.advance(ctx, now),
             State::Canceling(state) => state.advance(ctx, now),
             State::Failing(state) => state.advance(ctx, now),
@@ -121,6 +127,7 @@ impl State {
             State::WaitingForResources(state) => state.next_wakeup(),
             State::CreatingExecutionGraph(_) | State::Finished(_) => None,
             State::Executing(state) => state.next_wakeup(),
+            State::Rescaling(state) => state.next_wakeup(),
             State::Restarting(state) => state.next_wakeup(ctx),
             State::Canceling(state) => state.next_wakeup(ctx),
             State::Failing(state) => state.next_wakeup(ctx),
@@ -248,7 +255,7 @@ impl Scheduler {
         let (from, to) = (self.state.name(), state.name());
         assert!(from.successors().contains(&to), "{from} is not followed by {to}");
         self.state = *state;
-        self.ctx.timeline.enter_state(now, to.as_str(), error);
+        self.ctx.timeline.enter_state(now, to.flink_name(), error);
         self.times.enter(now, JobStatus::of(to, self.end().map(|(end, _)| end)));
     }
 }

@@ -27,6 +27,8 @@ pub struct Settings {
     pub max_trigger_delay: Option<Duration>,
     /// `…rescale-trigger.active-checkpoint.enabled`.
     pub active_checkpoint: bool,
+    /// `…live-rescale.enabled`: whether a rescale goes on while the job runs, where that is possible.
+    pub live_rescale: bool,
     /// `task.cancellation.timeout`: an executor that has not ended an attempt by then is ended itself; `None`
     /// waits for ever.
     pub cancellation_timeout: Option<Duration>,

@@ -13,6 +13,8 @@ pub enum StateName {
     CreatingExecutionGraph,
     /// An attempt is deployed.
     Executing,
+    /// The attempt's graph changes while it runs. Reflow's own: the outside sees it as executing.
+    Rescaling,
     /// An attempt is being cancelled, to be followed by another.
     Restarting,
     /// The user cancelled; the attempt is being cancelled.
@@ -26,13 +28,22 @@ pub enum StateName {
 }
 
 impl StateName {
-    /// Flink's name of it.
+    /// What Flink's tools know it by.
+    pub fn flink_name(self) -> &'static str {
+        match self {
+            StateName::Rescaling => StateName::Executing.as_str(),
+            other => other.as_str(),
+        }
+    }
+
+    /// Its name.
     pub fn as_str(self) -> &'static str {
         match self {
             StateName::Created => "Created",
             StateName::WaitingForResources => "WaitingForResources",
             StateName::CreatingExecutionGraph => "CreatingExecutionGraph",
             StateName::Executing => "Executing",
+            StateName::Rescaling => "Rescaling",
             StateName::Restarting => "Restarting",
             StateName::Canceling => "Canceling",
             StateName::Failing => "Failing",
@@ -48,7 +59,8 @@ impl StateName {
             Created => &[WaitingForResources, Finished],
             WaitingForResources => &[CreatingExecutionGraph, Finished],
             CreatingExecutionGraph => &[Executing, WaitingForResources, Finished],
-            Executing => &[Restarting, Canceling, Failing, StopWithSavepoint, Finished],
+            Executing => &[Rescaling, Restarting, Canceling, Failing, StopWithSavepoint, Finished],
+            Rescaling => &[Executing, Restarting, Canceling, Failing, StopWithSavepoint],
             Restarting => &[CreatingExecutionGraph, WaitingForResources, Canceling, Finished],
             Canceling => &[Finished],
             Failing => &[Canceling, Finished],
@@ -95,7 +107,9 @@ impl JobStatus {
         match (state, end) {
             (StateName::Created, _) => JobStatus::Initializing,
             (StateName::WaitingForResources | StateName::CreatingExecutionGraph, _) => JobStatus::Created,
-            (StateName::Executing | StateName::StopWithSavepoint, _) => JobStatus::Running,
+            (StateName::Executing | StateName::Rescaling | StateName::StopWithSavepoint, _) => {
+                JobStatus::Running
+            }
             (StateName::Restarting, _) => JobStatus::Restarting,
             (StateName::Canceling, _) => JobStatus::Cancelling,
             (StateName::Failing, _) => JobStatus::Failing,

@@ -282,9 +282,13 @@ fn checkpoint(entry: &stats::Entry) -> CheckpointView {
         kind: match entry.purpose {
             Purpose::Savepoint => CheckpointKind::Savepoint(SavepointFormat::Canonical),
             Purpose::Stop { .. } => CheckpointKind::StopSavepoint(SavepointFormat::Canonical),
-            Purpose::Periodic | Purpose::User | Purpose::Rescale | Purpose::Suspend | Purpose::Final => {
-                CheckpointKind::Checkpoint
-            }
+            Purpose::Periodic
+            | Purpose::User
+            | Purpose::LiveRescale
+            | Purpose::Rescale
+            | Purpose::Cut
+            | Purpose::Suspend
+            | Purpose::Final => CheckpointKind::Checkpoint,
         },
         triggered_at_ms: entry.triggered_at.as_millis(),
         outcome,

@@ -1,11 +1,12 @@
 //! Rescales: the scheduler's timeline in REST's words.
 
-use reflow_coordination::rescale::{self, Rescale, Timeline};
+use reflow_coordination::rescale::{self, Live, LiveOutcome, PhaseSpan, Rescale, Timeline};
 use reflow_coordination::scheduler::Settings;
 use reflow_rest::RescaleId;
 use reflow_rest::view::{
-    RescaleConfigView, RescaleCounts, RescaleView, RescalesView, SchedulerStateView, SharingGroup,
-    SlotRescaleView, TerminatedReason, TriggerCause, VertexRescaleView,
+    LiveOutcomeView, LivePhaseView, LiveRescaleView, RescaleConfigView, RescaleCounts, RescaleView,
+    RescalesView, SchedulerStateView, SharingGroup, SlotRescaleView, TerminatedReason, TriggerCause,
+    VertexRescaleView,
 };
 use std::time::Duration;
 
@@ -61,6 +62,30 @@ fn one(rescale: &Rescale) -> RescaleView {
         vertices: rescale.vertices.iter().map(vertex).collect(),
         slots: rescale.slots.iter().map(slot).collect(),
         states: rescale.states.iter().map(state).collect(),
+        live: rescale.live.as_ref().map(live),
+    }
+}
+
+fn live(live: &Live) -> LiveRescaleView {
+    let phase = |span: &PhaseSpan| LivePhaseView {
+        phase: span.phase.as_str(),
+        entered_at_ms: span.entered.as_millis(),
+        left_at_ms: span.left.map(|at| at.as_millis()),
+    };
+    let outcome = |outcome: &LiveOutcome| match outcome {
+        LiveOutcome::Committed => LiveOutcomeView::Committed,
+        LiveOutcome::GivenUp { reason } => LiveOutcomeView::GivenUp { reason: reason.clone() },
+        LiveOutcome::Interrupted => LiveOutcomeView::Interrupted,
+    };
+    LiveRescaleView {
+        graph_version: live.version.0,
+        phases: live.phases.iter().map(phase).collect(),
+        key_groups_moved: live.groups_moved,
+        key_groups_kept: live.groups_kept,
+        bytes_handed_over: live.bytes_handed_over,
+        records_parked: live.records_parked,
+        longest_pause_us: u64::try_from(live.longest_pause.as_micros()).unwrap_or(u64::MAX),
+        outcome: live.outcome.as_ref().map(outcome),
     }
 }
 

@@ -1,4 +1,6 @@
 //! Rescales: `/jobs/:id/rescales/overview`, `history`, `details/:rescale`, `summary` and `config`.
+//!
+//! The fields are Flink's; `liveRescale` of the details is Reflow's own.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +12,9 @@ use super::statistics::Statistics;
 use super::task_manager::ResourceProfile;
 use crate::id::RescaleId;
 use crate::view::{
-    RescaleConfigView, RescaleCounts, RescaleView, RescalesView, SchedulerStateView, SlotRescaleView,
-    TerminalState, TerminatedReason, TriggerCause, VertexRescaleView,
+    LiveOutcomeView, LivePhaseView, LiveRescaleView, RescaleConfigView, RescaleCounts, RescaleView,
+    RescalesView, SchedulerStateView, SlotRescaleView, TerminalState, TerminatedReason, TriggerCause,
+    VertexRescaleView,
 };
 
 /// One rescale; in lists its vertices, slots and states are left out.
@@ -29,6 +32,31 @@ pub(crate) struct Rescale<'a> {
     terminal_state: Option<TerminalState>,
     trigger_cause: TriggerCause,
     terminated_reason: Option<TerminatedReason>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    live_rescale: Option<LiveRescale<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LiveRescale<'a> {
+    graph_version: u64,
+    phases: Vec<LivePhase>,
+    key_groups_moved: u64,
+    key_groups_kept: u64,
+    handed_over_bytes: u64,
+    parked_records: u64,
+    longest_pause_in_micros: u64,
+    outcome: Option<&'static str>,
+    reason: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LivePhase {
+    phase: &'static str,
+    enter_timestamp_in_millis: i64,
+    leave_timestamp_in_millis: Option<i64>,
+    duration_in_millis: Option<i64>,
 }
 
 #[derive(Serialize)]
@@ -81,6 +109,7 @@ impl<'a> Rescale<'a> {
             terminal_state: rescale.terminal_state(),
             trigger_cause: rescale.cause,
             terminated_reason: rescale.ended.map(|(_, reason)| reason),
+            live_rescale: None,
         }
     }
 
@@ -90,6 +119,7 @@ impl<'a> Rescale<'a> {
             vertices: rescale.vertices.iter().map(|vertex| (vertex.id, Vertex::of(vertex))).collect(),
             slots: rescale.slots.iter().map(|slots| (&*slots.sharing_group.id, Slots::of(slots))).collect(),
             scheduler_states: rescale.states.iter().map(SchedulerState::of).collect(),
+            live_rescale: rescale.live.as_ref().map(LiveRescale::of),
             ..Self::in_list(rescale)
         }
     }
@@ -121,6 +151,39 @@ impl<'a> Slots<'a> {
             pre_rescale_slots: slots.before,
             post_rescale_slots: slots.after,
             acquired_resource_profile: slots.acquired.map(ResourceProfile::from),
+        }
+    }
+}
+
+impl<'a> LiveRescale<'a> {
+    fn of(live: &'a LiveRescaleView) -> Self {
+        let (outcome, reason) = match &live.outcome {
+            None => (None, None),
+            Some(LiveOutcomeView::Committed) => (Some("COMMITTED"), None),
+            Some(LiveOutcomeView::GivenUp { reason }) => (Some("GIVEN_UP"), Some(reason.as_str())),
+            Some(LiveOutcomeView::Interrupted) => (Some("INTERRUPTED"), None),
+        };
+        Self {
+            graph_version: live.graph_version,
+            phases: live.phases.iter().map(LivePhase::of).collect(),
+            key_groups_moved: live.key_groups_moved,
+            key_groups_kept: live.key_groups_kept,
+            handed_over_bytes: live.bytes_handed_over,
+            parked_records: live.records_parked,
+            longest_pause_in_micros: live.longest_pause_us,
+            outcome,
+            reason,
+        }
+    }
+}
+
+impl LivePhase {
+    fn of(phase: &LivePhaseView) -> Self {
+        Self {
+            phase: phase.phase,
+            enter_timestamp_in_millis: phase.entered_at_ms,
+            leave_timestamp_in_millis: phase.left_at_ms,
+            duration_in_millis: phase.left_at_ms.map(|left_at_ms| left_at_ms - phase.entered_at_ms),
         }
     }
 }

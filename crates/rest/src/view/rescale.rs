@@ -52,6 +52,54 @@ pub struct RescaleView {
     pub slots: Vec<SlotRescaleView>,
     /// The scheduler's states that it went through, in order.
     pub states: Vec<SchedulerStateView>,
+    /// How it went while the job ran on, if it did.
+    pub live: Option<LiveRescaleView>,
+}
+
+/// A rescale without a restart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveRescaleView {
+    /// Counts the graphs of the attempt.
+    pub graph_version: u64,
+    /// Its phases so far, in order.
+    pub phases: Vec<LivePhaseView>,
+    /// Key groups that change their owner.
+    pub key_groups_moved: u64,
+    /// Key groups that stay where they are.
+    pub key_groups_kept: u64,
+    /// Bytes of state that old owners handed over.
+    pub bytes_handed_over: u64,
+    /// Records that waited for their key group.
+    pub records_parked: u64,
+    /// The longest time for which a key group was nobody's, in microseconds.
+    pub longest_pause_us: u64,
+    /// How it ended; `None` while under way.
+    pub outcome: Option<LiveOutcomeView>,
+}
+
+/// How a live rescale ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LiveOutcomeView {
+    /// The job runs on the new graph.
+    Committed,
+    /// The job runs on as it did.
+    GivenUp {
+        /// Why.
+        reason: String,
+    },
+    /// The attempt ended first, or what set it off was gone.
+    Interrupted,
+}
+
+/// A phase of a live rescale.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LivePhaseView {
+    /// `PLAN`, `PREPARE`, `CATCH_UP`, `CUT`, `COMMIT`.
+    pub phase: &'static str,
+    /// When it began.
+    pub entered_at_ms: i64,
+    /// When it was over; `None` while it lasts.
+    pub left_at_ms: Option<i64>,
 }
 
 impl RescaleView {

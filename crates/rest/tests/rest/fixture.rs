@@ -338,6 +338,7 @@ pub(crate) fn scale_up() -> RescaleView {
             state("CreatingExecutionGraph", 1_795_330_404_434, 1_795_330_404_486),
             state("Executing", 1_795_330_404_486, 1_795_330_404_486),
         ],
+        live: None,
     }
 }
 

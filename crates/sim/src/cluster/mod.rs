@@ -7,7 +7,7 @@ pub mod programs;
 
 use crate::chaos::{Chaos, Trouble};
 use crate::check::Checker;
-use crate::faults::{FaultKind, Faults, Probe, Strikes};
+use crate::faults::{FaultKind, Faults, Probe, RescalePhase, Strikes};
 use crate::rng::Rng;
 use crate::trace::Trace;
 use crate::watch::Watch;
@@ -45,6 +45,8 @@ pub struct Outcome {
     pub restarts: u64,
     /// How many of them had another parallelism than the one before.
     pub rescales: u64,
+    /// Live rescales: begun, and committed.
+    pub live_rescales: (u64, u64),
     /// How many records the job read, each counted once.
     pub records: u64,
 }
@@ -63,6 +65,8 @@ pub struct Cluster {
     agenda: BTreeMap<(Time, u64), Todo>,
     appointments: u64,
     calm: bool,
+    /// The chance that a phase of a live rescale is struck.
+    aim: f64,
     /// How the job has ended.
     over: Option<String>,
 }
@@ -87,6 +91,7 @@ impl Cluster {
         let workload = Workload::random(&mut rng, probe.clone(), busy);
         let shape = Shape::random(&mut rng);
         let chaos = Chaos::random(&mut rng, busy);
+        let aim = if rng.chance(0.5) { rng.within(0..=400) as f64 / 1_000.0 } else { 0.0 };
         let programs = Programs::new(shape, workload.clone());
         let strikes = Strikes::new(probe.clone());
         let mut world = World::new(seed, Box::new(programs.spawner()), strikes, Trace::new(lines));
@@ -104,6 +109,7 @@ impl Cluster {
             agenda: BTreeMap::new(),
             appointments: 0,
             calm: false,
+            aim,
             over: None,
             programs,
         };
@@ -176,6 +182,7 @@ impl Cluster {
             checkpoints: self.checker.checkpoints,
             restarts: self.watch.restarts(),
             rescales: self.watch.rescales(),
+            live_rescales: self.watch.live_rescales(),
             records: workload.records(),
         }
     }
@@ -193,6 +200,7 @@ impl Cluster {
         }
         if let Some(seen) = self.world.take_seen() {
             self.watch.look(&seen);
+            self.aim();
             self.watch.take_violations().into_iter().for_each(|violation| self.checker.violate(violation));
         }
         if self.world.trace.events > MAX_EVENTS {
@@ -214,6 +222,18 @@ impl Cluster {
         if self.calm && self.task_managers.is_empty() {
             self.start_task_manager();
         }
+    }
+
+    /// When a live rescale enters a phase, trouble is sent after it: by chance alone it would seldom meet one.
+    fn aim(&mut self) {
+        let phase = self.watch.phase();
+        let before = std::mem::replace(&mut self.world.strikes.phase, phase);
+        if phase == before || phase == RescalePhase::None || self.calm || !self.rng.chance(self.aim) {
+            return;
+        }
+        let trouble = crate::chaos::strike(&mut self.rng);
+        let soon = Duration::from_micros(self.rng.skewed(1..=200_000));
+        self.at(soon, Todo::Trouble(trouble));
     }
 
     fn carry_out(&mut self, todo: Todo) {

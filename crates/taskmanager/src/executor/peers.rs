@@ -134,13 +134,11 @@ impl Peers {
         }
     }
 
-    /// No key groups are on their way any more.
+    /// No key groups are on their way any more. Whoever opened a connection closes it: the other side may have opened the
+    /// next already.
     pub(super) fn end_hand_overs(&mut self, out: &mut Vec<Output>) {
-        let heirs = std::mem::take(&mut self.heirs).into_values().filter_map(|heir| match heir {
-            Heir::Connected(conn) => Some(conn),
-            Heir::Awaited(_) => None,
-        });
-        for conn in std::mem::take(&mut self.givers).into_values().chain(heirs) {
+        self.heirs.retain(|_, heir| matches!(heir, Heir::Connected(_)));
+        for conn in std::mem::take(&mut self.givers).into_values() {
             self.by_conn.remove(&conn);
             out.push(Output::Close { conn });
         }

@@ -75,7 +75,7 @@ impl NextGraph {
             let restore = Restore { watermark: preparation.restore.watermark, ..Restore::default() };
             match builder.build(attempt, wiring, (restore, Codec::Exchange), Some(preparation)) {
                 Ok(task) => {
-                    builder.slots.tell(slot, SlotCommand::Add(task));
+                    builder.slots.tell(slot, SlotCommand::Add { attempt, task });
                     next.born.insert(subtask.id, slot);
                     next.awaited.insert(subtask.id);
                 }

@@ -2,9 +2,11 @@
 
 mod ending;
 mod failures;
+mod live;
 mod random;
 mod recovery;
 mod rescaling;
 mod stopping;
+mod tasks;
 mod waiting;
 mod world;

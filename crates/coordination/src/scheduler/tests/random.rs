@@ -124,6 +124,9 @@ fn strike(world: &mut World, random: &mut Random, struck: &mut Struck) {
                 never_run: one_in_three(),
                 never_acknowledge: one_in_three(),
                 never_finish: false,
+                refuse: one_in_three(),
+                never_prepare: one_in_three(),
+                never_cut: one_in_three(),
             };
         }
         _ => world.faults = Faults::default(),

@@ -1,6 +1,8 @@
 //! A cluster with one job: carries out actions, answers them, keeps a log of them, and checks what must always hold.
 
+use super::tasks::Tasks;
 use crate::action::{Action, EndState};
+use crate::checkpoint::stats::Status;
 use crate::checkpoint::{self, Recovered};
 use crate::event::{Event, ParallelismBounds, RequestId, StoreOutcome};
 use crate::restart;
@@ -8,10 +10,10 @@ use crate::scheduler::{Identity, JobStatus, Scheduler, Settings, StateName};
 use reflow_graph::{Edge, ExecutionGraph, JobGraph, Operator, Shipping, Vertex, VertexIndex};
 use reflow_protocol::control::{AfterBarrier, Failure, Fault, SnapshotTiming};
 use reflow_protocol::deployment::Attempt;
-use reflow_protocol::snapshot::{KeyedState, SubtaskState};
+use reflow_protocol::rescale::Cut;
 use reflow_types::{
-    CheckpointId, ExecutorId, Instant, JobId, LeaderEpoch, MaxParallelism, SlotId, SubtaskId, TaskManagerId,
-    VertexId,
+    CheckpointId, ExecutorId, GraphVersion, Instant, JobId, LeaderEpoch, MaxParallelism, SlotId, SubtaskId,
+    TaskManagerId, VertexId,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -50,6 +52,7 @@ pub(super) fn reactive() -> Settings {
         max_checkpoint_failures: 2,
         max_trigger_delay: None,
         active_checkpoint: true,
+        live_rescale: false,
         cancellation_timeout: Some(seconds(180)),
         restart: restart::Strategy::FixedDelay { attempts: 1_000_000, delay: seconds(1) },
         restart_delay_configured: false,
@@ -67,6 +70,11 @@ pub(super) fn reactive() -> Settings {
             keep_on_cancellation: true,
         },
     }
+}
+
+/// As `reactive`, with rescales that go on while the job runs.
+pub(super) fn live() -> Settings {
+    Settings { live_rescale: true, ..reactive() }
 }
 
 /// Asks for a parallelism, with Flink's defaults; no periodic checkpoint comes by itself within a day.
@@ -99,6 +107,12 @@ pub(super) struct Faults {
     pub(super) never_acknowledge: bool,
     /// Subtasks do not commit and finish.
     pub(super) never_finish: bool,
+    /// Executors refuse to prepare a rescale.
+    pub(super) refuse: bool,
+    /// Executors do not prepare a rescale.
+    pub(super) never_prepare: bool,
+    /// Subtasks do not pass a cut.
+    pub(super) never_cut: bool,
 }
 
 pub(super) struct World {
@@ -113,9 +127,13 @@ pub(super) struct World {
     pub(super) executors: BTreeMap<ExecutorId, u32>,
     next_executor: u128,
     pub(super) deployed: Option<(Attempt, ExecutionGraph)>,
+    pub(super) tasks: Tasks,
     /// The attempts that were cancelled: nothing else may be asked of them.
     ended: BTreeSet<Attempt>,
     used_subtasks: BTreeSet<SubtaskId>,
+    /// Requests that are to be answered.
+    pub(super) asked: BTreeSet<RequestId>,
+    answered: BTreeSet<RequestId>,
     /// What sources do after the barriers of the checkpoints so far.
     then: BTreeMap<CheckpointId, AfterBarrier>,
     /// What stands under deciding names: whether it is a manifest.
@@ -130,9 +148,10 @@ impl World {
 
     pub(super) fn with_job(settings: Settings, job: JobGraph, recovered: Option<Recovered>) -> Self {
         let now = Instant::from_millis(1_000_000);
+        let job = Arc::new(job);
         let identity = Identity { job: JobId(7), epoch: LeaderEpoch(1), build: "build".into() };
         Self {
-            scheduler: Scheduler::new(settings, Arc::new(job), identity, recovered, now),
+            scheduler: Scheduler::new(settings, job.clone(), identity, recovered, now),
             now,
             faults: Faults::default(),
             events: VecDeque::new(),
@@ -140,8 +159,11 @@ impl World {
             executors: BTreeMap::new(),
             next_executor: 1,
             deployed: None,
+            tasks: Tasks::new(job),
             ended: BTreeSet::new(),
             used_subtasks: BTreeSet::new(),
+            asked: BTreeSet::new(),
+            answered: BTreeSet::new(),
             then: BTreeMap::new(),
             names: BTreeMap::new(),
             end: None,
@@ -176,6 +198,12 @@ impl World {
 
     /// Tells the scheduler and carries out what it wants; the answers wait.
     pub(super) fn send(&mut self, event: Event) {
+        if let Event::TriggerSavepoint { request, .. }
+        | Event::TriggerCheckpoint { request }
+        | Event::StopWithSavepoint { request, .. } = &event
+        {
+            self.asked.insert(*request);
+        }
         let actions = self.scheduler.on_event(self.now, event);
         actions.into_iter().for_each(|action| self.carry_out(action));
         self.check_invariants();
@@ -267,8 +295,9 @@ impl World {
     fn carry_out(&mut self, action: Action) {
         assert_eq!(self.end, None, "{action:?} after the end");
         match &action {
-            Action::Deploy { attempt, graph, checkpoint, .. } => {
+            Action::Deploy { attempt, graph, checkpoint, restore, .. } => {
                 let parallelism: Vec<_> = graph.vertices.iter().map(|vertex| vertex.parallelism()).collect();
+                self.tasks.deploy(*attempt, graph, restore, checkpoint.is_some());
                 let from = checkpoint.map_or("nothing".to_owned(), |id| format!("checkpoint {id}"));
                 self.log.push(format!("deploy {} at {parallelism:?} from {from}", attempt.number));
                 self.deploy(*attempt, graph.clone());
@@ -289,14 +318,17 @@ impl World {
                     AfterBarrier::Drain => " and drain",
                     AfterBarrier::Finish => " and finish",
                 };
-                self.log.push(format!("trigger {checkpoint}{then}"));
+                let cut = if kind.cut.is_some() { " and cut" } else { "" };
+                self.log.push(format!("trigger {checkpoint}{then}{cut}"));
                 self.demand_current(*attempt);
                 self.scheduler.set_enumerators(*checkpoint, Vec::new());
-                self.snapshot(*attempt, *checkpoint);
+                self.snapshot(*attempt, *checkpoint, kind.cut.as_ref());
+                self.tasks.triggered(*checkpoint);
                 self.then.insert(*checkpoint, kind.then);
             }
-            Action::StoreManifest { checkpoint, at, .. } => {
+            Action::StoreManifest { checkpoint, at, manifest } => {
                 let checkpoint = *checkpoint;
+                self.tasks.check_manifest(manifest);
                 let outcome = self.create(at, true);
                 self.events.push_back(Event::ManifestStored { checkpoint, outcome });
             }
@@ -312,6 +344,52 @@ impl World {
             Action::NotifyAborted { attempt, checkpoint } => {
                 self.log.push(format!("abort {checkpoint}"));
                 self.demand_current(*attempt);
+                let open = |event: &Event| {
+                    matches!(event, Event::SubtaskCut { .. } | Event::SubtaskInstalled { .. })
+                };
+                let early = self.tasks.cut == Some(*checkpoint) && self.events.iter().any(open);
+                assert!(!early, "a cut is aborted before it is in effect");
+            }
+            Action::PrepareRescale { attempt, version, graph, checkpoint, .. } => {
+                let parallelism: Vec<_> = graph.vertices.iter().map(|vertex| vertex.parallelism()).collect();
+                self.log.push(format!("prepare {version} at {parallelism:?} from checkpoint {checkpoint}"));
+                self.demand_current(*attempt);
+                let present = &self.deployed.as_ref().expect("an attempt is deployed").1;
+                let fresh = graph.subtasks().map(|(_, _, subtask)| subtask.id);
+                for id in fresh.filter(|id| present.find(*id).is_none()) {
+                    assert!(self.used_subtasks.insert(id), "subtask id {id} is used again");
+                }
+                self.tasks.prepare(*version, graph, present);
+                self.prepared(*attempt, *version, *checkpoint);
+            }
+            Action::CatchUp { attempt, version, checkpoint, .. } => {
+                self.log.push(format!("catch up {version} to checkpoint {checkpoint}"));
+                self.demand_current(*attempt);
+                self.prepared(*attempt, *version, *checkpoint);
+            }
+            Action::AbandonRescale { attempt, version } => {
+                self.log.push(format!("abandon {version}"));
+                self.demand_current(*attempt);
+                self.tasks.abandon(*version);
+            }
+            Action::MoveSplits { attempt, vertex, splits, readers, .. } => {
+                self.log.push(format!("move {} splits to {} readers", splits.len(), readers.len()));
+                self.demand_current(*attempt);
+                self.tasks.move_splits(*vertex, splits, readers);
+            }
+            Action::AdoptState { attempt, version, subtask, states } => {
+                self.demand_current(*attempt);
+                self.tasks.adopt(*version, *subtask, states);
+                let installed = self.tasks.installed(*attempt, *version, *subtask);
+                if !self.faults.never_cut {
+                    self.events.push_back(installed);
+                }
+            }
+            Action::CommitRescale { attempt, version, graph } => {
+                self.log.push(format!("commit {version}"));
+                self.demand_current(*attempt);
+                self.tasks.commit(*version, graph);
+                self.deployed = Some((*attempt, graph.clone()));
             }
             Action::DeleteObjects { .. } => {}
             Action::StopExecutor { executor } => {
@@ -329,6 +407,8 @@ impl World {
                 }
             }
             Action::Answer { request, result } => {
+                assert!(self.asked.contains(request), "request {} was not asked", request.0);
+                self.answered.insert(*request);
                 let result = if result.is_ok() { "done" } else { "refused" };
                 self.log.push(format!("answer {}: {result}", request.0));
             }
@@ -380,12 +460,15 @@ impl World {
 
     /// What executors do once a checkpoint is complete, as its kind says.
     fn completed(&mut self, attempt: Attempt, checkpoint: CheckpointId) {
-        let Some((_, graph)) = self.deployed.clone() else { return };
-        for (_, _, subtask) in graph.subtasks() {
-            if !self.executors.contains_key(&subtask.slot.executor) || self.faults.never_finish {
+        for subtask in self.living() {
+            if self.faults.never_finish {
                 continue;
             }
-            let subtask = subtask.id;
+            if self.tasks.leaves_with(subtask, checkpoint) {
+                self.tasks.remove(subtask);
+                self.events.push_back(Event::SubtaskFinished { attempt, subtask });
+                continue;
+            }
             match self.then.get(&checkpoint) {
                 Some(AfterBarrier::Finish) => {
                     self.events.push_back(Event::SubtaskFinished { attempt, subtask });
@@ -396,27 +479,61 @@ impl World {
         }
     }
 
-    fn snapshot(&mut self, attempt: Attempt, checkpoint: CheckpointId) {
-        let Some((_, graph)) = self.deployed.clone() else { return };
-        for (vertex, index, subtask) in graph.subtasks() {
-            if !self.executors.contains_key(&subtask.slot.executor) || self.faults.never_acknowledge {
+    /// The subtasks whose executors live.
+    fn living(&self) -> Vec<SubtaskId> {
+        let lives = |slot: SlotId| self.executors.contains_key(&slot.executor);
+        self.tasks.all().filter(|(_, task)| lives(task.slot)).map(|(id, _)| id).collect()
+    }
+
+    /// What subtasks do at a barrier.
+    fn snapshot(&mut self, attempt: Attempt, checkpoint: CheckpointId, cut: Option<&Cut>) {
+        let living = self.living();
+        let states = self.tasks.states();
+        if let Some(cut) = cut {
+            self.tasks.begin_cut(checkpoint);
+            for &subtask in &living {
+                let passed = self.tasks.pass_cut(attempt, subtask, cut);
+                if !self.faults.never_cut {
+                    self.events.push_back(passed);
+                }
+            }
+            let waiting = self.tasks.finish_cut(attempt, cut.version);
+            if !self.faults.never_cut {
+                self.events.extend(waiting);
+            }
+        }
+        for subtask in living {
+            if self.faults.never_acknowledge {
                 continue;
             }
-            let (subtask, reason) = (subtask.id, "disk full".to_owned());
             if self.faults.decline {
+                let reason = "disk full".to_owned();
                 self.events.push_back(Event::Declined { attempt, checkpoint, subtask, reason });
                 continue;
             }
-            let keyed = graph.vertex(vertex).table.as_ref().map(|table| KeyedState {
-                groups: table.groups_of(index),
-                object: None,
-                runs: Vec::new(),
-                bytes: 0,
-            });
-            let state = SubtaskState { keyed, ..SubtaskState::default() };
-            let timing = SnapshotTiming::default();
+            let (state, timing) = (states[&subtask].clone(), SnapshotTiming::default());
             self.events.push_back(Event::Acknowledged { attempt, checkpoint, subtask, state, timing });
         }
+    }
+
+    /// What the executors of both graphs answer when they are to read a checkpoint.
+    fn prepared(&mut self, attempt: Attempt, version: GraphVersion, checkpoint: CheckpointId) {
+        self.tasks.read = Some(checkpoint);
+        for executor in self.tasks.readers() {
+            if !self.executors.contains_key(&executor) || self.faults.never_prepare {
+                continue;
+            }
+            self.events.push_back(if self.faults.refuse {
+                Event::RescaleRefused { attempt, version, executor, reason: "no memory".into() }
+            } else {
+                Event::RescalePrepared { attempt, version, checkpoint, executor }
+            });
+        }
+    }
+
+    /// Every request has been answered.
+    pub(super) fn expect_answers(&self) {
+        assert_eq!(self.asked, self.answered, "requests without an answer");
     }
 
     /// What holds between any two events.
@@ -429,6 +546,11 @@ impl World {
         assert_eq!(view.state == StateName::Finished, self.end.is_some());
         if self.end.is_some() {
             assert_eq!(self.scheduler.next_wakeup(), None);
+        }
+        for entry in &view.checkpoints.history {
+            if let Status::Failed { reason, .. } = &entry.status {
+                assert!(!reason.contains("key groups"), "checkpoint {}: {reason}", entry.checkpoint);
+            }
         }
         let open = view.rescales.history().filter(|rescale| rescale.ended.is_none()).count();
         assert!(open <= 1, "{open} rescales under way");

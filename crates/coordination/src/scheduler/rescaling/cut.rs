@@ -1,0 +1,202 @@
+//! The cut: who has passed it, who has what it gains, and what old subtasks let go of for the new ones.
+//!
+//! A vertex whose subtasks change is gathered: its old subtasks report their union and broadcast state, and sources
+//! the splits that they let go of. When all have, the new readers get the splits, and other new subtasks the state
+//! that they wait for.
+
+use super::plan::Plan;
+use crate::action::Action;
+use crate::checkpoint::Coordinator;
+use bytes::Bytes;
+use reflow_graph::{JobGraph, VertexIndex};
+use reflow_protocol::deployment::Attempt;
+use reflow_protocol::rescale::Cut;
+use reflow_protocol::snapshot::{OperatorState, Redistribution};
+use reflow_types::SubtaskId;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The name under which sources keep their splits.
+const SPLITS: &str = "splits";
+
+/// What is awaited after the trigger of a cut.
+pub(super) struct Cutting {
+    /// Old subtasks that have not passed it.
+    to_cut: BTreeSet<SubtaskId>,
+    /// Subtasks of the new graph that do not have all of their groups.
+    to_install: BTreeSet<SubtaskId>,
+    /// Vertices of which something is awaited.
+    gathers: Vec<Gather>,
+}
+
+/// A vertex whose old subtasks report what new ones need.
+struct Gather {
+    vertex: VertexIndex,
+    source: bool,
+    to_cut: BTreeSet<SubtaskId>,
+    splits: Vec<Bytes>,
+    operator: BTreeMap<SubtaskId, Vec<OperatorState>>,
+    /// How many splits each reader keeps.
+    kept: BTreeMap<SubtaskId, usize>,
+}
+
+/// A vertex of which everything has been reported.
+pub(super) struct Gathered {
+    pub(super) vertex: VertexIndex,
+    pub(super) source: bool,
+    splits: Vec<Bytes>,
+    states: Vec<OperatorState>,
+    kept: BTreeMap<SubtaskId, usize>,
+}
+
+/// What the barrier carries. A vertex's splits are shared evenly by its new readers, as far as is known from the last
+/// complete checkpoint how many there are.
+pub(super) fn cut(job: &JobGraph, plan: &Plan, coordinator: &Coordinator) -> Cut {
+    let mut splits = Vec::new();
+    for vertex in changing(job, plan).filter(|&vertex| job.vertex(vertex).source) {
+        let share = share(plan, vertex, coordinator);
+        let stays: BTreeSet<SubtaskId> = plan.new.vertex(vertex).subtasks.iter().map(|s| s.id).collect();
+        for subtask in &plan.old.vertex(vertex).subtasks {
+            let keeps = if stays.contains(&subtask.id) { share } else { 0 };
+            if !stays.contains(&subtask.id) || count_splits(coordinator, subtask.id) > share {
+                splits.push((subtask.id, u32::try_from(keeps).unwrap_or(u32::MAX)));
+            }
+        }
+    }
+    Cut { version: plan.version, splits }
+}
+
+/// The vertices that have new or leaving subtasks.
+fn changing<'a>(job: &'a JobGraph, plan: &'a Plan) -> impl Iterator<Item = VertexIndex> + 'a {
+    let ids = |graph: &reflow_graph::ExecutionGraph, vertex| -> BTreeSet<SubtaskId> {
+        graph.vertex(vertex).subtasks.iter().map(|subtask| subtask.id).collect()
+    };
+    let changes = move |vertex: &VertexIndex| ids(&plan.old, *vertex) != ids(&plan.new, *vertex);
+    job.numbered_vertices().map(|(index, _)| index).filter(changes)
+}
+
+/// How many splits each new reader of a source should have at most.
+fn share(plan: &Plan, vertex: VertexIndex, coordinator: &Coordinator) -> usize {
+    let old = plan.old.vertex(vertex).subtasks.iter();
+    let total: usize = old.map(|subtask| count_splits(coordinator, subtask.id)).sum();
+    total.div_ceil(plan.new.vertex(vertex).subtasks.len())
+}
+
+fn count_splits(coordinator: &Coordinator, subtask: SubtaskId) -> usize {
+    let states = coordinator.last_operator(subtask).iter();
+    let splits = states.filter(|s| s.name == SPLITS && s.redistribution == Redistribution::Split);
+    splits.map(|state| state.items.len()).sum()
+}
+
+impl Cutting {
+    /// The cut was triggered. Some vertices need nothing of their old subtasks: they are gathered at once.
+    pub(super) fn begin(job: &JobGraph, plan: &Plan, coordinator: &Coordinator) -> Self {
+        let (old, new) = (plan.old_subtasks(), plan.new_subtasks());
+        let mut gathers = Vec::new();
+        for vertex in changing(job, plan) {
+            let subtasks = &plan.old.vertex(vertex).subtasks;
+            let source = job.vertex(vertex).source;
+            let shared = |s: &OperatorState| s.redistribution != Redistribution::Split;
+            let reports =
+                source || subtasks.iter().any(|s| coordinator.last_operator(s.id).iter().any(shared));
+            let share = if source { share(plan, vertex, coordinator) } else { 0 };
+            let kept = plan.new.vertex(vertex).subtasks.iter().map(|reader| {
+                (reader.id, if source { count_splits(coordinator, reader.id).min(share) } else { 0 })
+            });
+            gathers.push(Gather {
+                vertex,
+                source,
+                to_cut: subtasks.iter().filter(|_| reports).map(|subtask| subtask.id).collect(),
+                splits: Vec::new(),
+                operator: BTreeMap::new(),
+                kept: kept.collect(),
+            });
+        }
+        let to_install = new.iter().filter(|id| plan.gaining.contains(id) || !old.contains(id));
+        Self { to_install: to_install.copied().collect(), to_cut: old, gathers }
+    }
+
+    /// A subtask has passed the cut. Returns whether that is news.
+    pub(super) fn on_cut(
+        &mut self,
+        subtask: SubtaskId,
+        splits: &[Bytes],
+        operator: &[OperatorState],
+    ) -> bool {
+        if !self.to_cut.remove(&subtask) {
+            return false;
+        }
+        if let Some(gather) = self.gathers.iter_mut().find(|gather| gather.to_cut.contains(&subtask)) {
+            gather.to_cut.remove(&subtask);
+            gather.splits.extend_from_slice(splits);
+            gather.operator.insert(subtask, operator.to_vec());
+        }
+        true
+    }
+
+    /// A subtask has all of its groups. Returns whether that is news.
+    pub(super) fn on_installed(&mut self, subtask: SubtaskId) -> bool {
+        self.to_install.remove(&subtask)
+    }
+
+    /// Takes the vertices of which nothing is awaited any more.
+    pub(super) fn take_gathered(&mut self) -> Vec<Gathered> {
+        let (ready, waiting) =
+            std::mem::take(&mut self.gathers).into_iter().partition(|gather| gather.to_cut.is_empty());
+        self.gathers = waiting;
+        let ready: Vec<Gather> = ready;
+        ready.into_iter().map(Gathered::of).collect()
+    }
+
+    /// Whether the new graph is in effect.
+    pub(super) fn is_done(&self) -> bool {
+        self.to_cut.is_empty() && self.to_install.is_empty() && self.gathers.is_empty()
+    }
+}
+
+impl Gathered {
+    /// Union state is everybody's together, broadcast state the same everywhere.
+    fn of(gather: Gather) -> Self {
+        let Gather { vertex, source, splits, operator, kept, .. } = gather;
+        let mut states: BTreeMap<(String, String), OperatorState> = BTreeMap::new();
+        for state in operator.into_values().flatten() {
+            let key = (state.operator.clone(), state.name.clone());
+            match (states.get_mut(&key), state.redistribution) {
+                (None, Redistribution::Union | Redistribution::Broadcast) => {
+                    states.insert(key, state);
+                }
+                (Some(whole), Redistribution::Union) => whole.items.extend(state.items),
+                _ => {}
+            }
+        }
+        Self { vertex, source, splits, states: states.into_values().collect(), kept }
+    }
+
+    /// Gives a source's splits to those of its readers that read on. An error if there are splits and none does.
+    pub(super) fn move_splits(
+        self,
+        attempt: Attempt,
+        reads: impl Fn(SubtaskId) -> bool,
+    ) -> Result<Action, String> {
+        let Self { vertex, splits, states, kept, .. } = self;
+        let readers: Vec<_> = kept.into_iter().filter(|(reader, _)| reads(*reader)).collect();
+        if readers.is_empty() && !splits.is_empty() {
+            let count = splits.len();
+            return Err(format!("{count} splits are to be moved, and every reader that stays has ended"));
+        }
+        Ok(Action::MoveSplits { attempt, vertex, splits, states, readers })
+    }
+
+    /// Gives new subtasks of another vertex the state that they wait for.
+    pub(super) fn adopt(self, attempt: Attempt, plan: &Plan) -> Vec<Action> {
+        let old = &plan.old.vertex(self.vertex).subtasks;
+        let new = plan.new.vertex(self.vertex).subtasks.iter();
+        let fresh = new.filter(|subtask| !old.iter().any(|stays| stays.id == subtask.id));
+        let adopt = |subtask: &reflow_graph::Subtask| Action::AdoptState {
+            attempt,
+            version: plan.version,
+            subtask: subtask.id,
+            states: self.states.clone(),
+        };
+        fresh.map(adopt).collect()
+    }
+}

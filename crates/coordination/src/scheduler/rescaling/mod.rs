@@ -1,0 +1,527 @@
+//! Rescaling: the attempt's graph changes while it runs.
+//!
+//! ```text
+//! planning --a checkpoint to read--> preparing --all have read it--> freshening --a fresh one--> catching up
+//!    catching up --all have read it--> triggering --the cut's trigger--> cutting --all cut, all installed-->
+//!    leaving --published, and who leaves has finished--> Executing
+//! ```
+//!
+//! Up to the trigger nothing has changed, and the rescale can be given up ([`Rescaling::give_up`]) or planned anew. From
+//! the trigger on there is no way back: whatever goes wrong ends the attempt, and the next one begins from the
+//! last complete checkpoint.
+//!
+//! Checkpoints go on while executors prepare; from the fresh one until the new graph is in effect there are no
+//! others, since what old owners hand over is what has changed since the fresh one. Savepoints and checkpoints that
+//! users ask for in between wait; a stop makes an end of a rescale that has not cut, and waits for one that has.
+
+mod cut;
+mod plan;
+
+use super::attempt::SubtaskStatus;
+use super::canceling::Canceling;
+use super::context::{Context, Outcome};
+use super::executing::{self, Executing};
+use super::stop_with_savepoint::{Goal, StopWithSavepoint};
+use super::{Next, State, failure};
+use crate::action::Action;
+use crate::checkpoint::{Purpose, Request};
+use crate::event::Event;
+use crate::rescale::{Live, LivePhase, TerminatedReason, TriggerCause};
+use crate::restore;
+use cut::Cutting;
+use plan::Plan;
+use reflow_protocol::control::{Failure, Fault};
+use reflow_protocol::deployment::Attempt;
+use reflow_types::{CheckpointId, ExecutorId, Instant};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// After so many live rescales in a row that were given up the next takes the way through a restart.
+const MAX_GIVE_UPS: u32 = 3;
+/// The time until a rescale that was given up is tried again; it doubles with each.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(60);
+/// The time until a checkpoint that is to publish the new graph is tried again.
+const PUBLISH_DELAY: Duration = Duration::from_secs(1);
+
+/// How far the rescale is.
+enum Phase {
+    /// There is no checkpoint to read yet; whether one was asked for.
+    Planning { requested: bool },
+    /// Executors read a checkpoint, until then at most.
+    Preparing { reading: Reading },
+    /// A fresh checkpoint is taken, as soon as the one under way has ended.
+    Freshening { requested: bool },
+    /// Executors read the fresh one.
+    CatchingUp { reading: Reading },
+    /// The cut has been asked for, and begins as soon as ids allow.
+    Triggering { give_up_at: Instant },
+    /// The barrier flows, and key groups are handed over.
+    Cutting { cutting: Cutting, fail_at: Instant },
+    /// The new graph is in effect. When a checkpoint is asked for that publishes it, if the cut failed.
+    Leaving { publish_at: Option<Instant> },
+}
+
+/// A checkpoint that executors read.
+struct Reading {
+    checkpoint: CheckpointId,
+    by: BTreeSet<ExecutorId>,
+    give_up_at: Instant,
+}
+
+/// What the state does after a step.
+enum Step {
+    /// It waits for something.
+    Wait,
+    /// It may go on.
+    Again,
+    Leave(Next),
+}
+
+pub(super) struct Rescaling {
+    attempt: Attempt,
+    plan: Plan,
+    phase: Phase,
+    /// Whether executors have been told to prepare.
+    told: bool,
+    /// Whether a checkpoint from the cut on is complete: a restart does not go back behind it.
+    published: bool,
+    /// Whether the cut's checkpoint failed.
+    cut_failed: bool,
+    /// The JobManager stops, as soon as the new graph is in effect.
+    suspend: bool,
+}
+
+impl Rescaling {
+    /// Goes live, if that is possible.
+    pub(super) fn enter(ctx: &mut Context, now: Instant) -> Option<Next> {
+        Self::plan(ctx, now).map(|state| Next::to(State::Rescaling(Box::new(state))))
+    }
+
+    fn plan(ctx: &mut Context, now: Instant) -> Option<Self> {
+        let attempt = ctx.attempt.as_ref().filter(|attempt| attempt.give_ups < MAX_GIVE_UPS)?.attempt;
+        let plan = Plan::make(ctx)?;
+        ctx.begin_rescale_record(now, TriggerCause::NewResourceAvailable);
+        Self::note_plan(ctx, now, &plan);
+        let phase = Phase::Planning { requested: false };
+        let (told, published, cut_failed, suspend) = Default::default();
+        Some(Self { attempt, plan, phase, told, published, cut_failed, suspend })
+    }
+
+    fn note_plan(ctx: &mut Context, now: Instant, plan: &Plan) {
+        ctx.timeline.decide(&plan.parallelism.vertices, &plan.parallelism.groups);
+        let (moved, total) = plan.groups;
+        ctx.timeline.go_live(Live::new(now, plan.version, moved, total - moved));
+    }
+
+    pub(super) fn on_event(&mut self, ctx: &mut Context, now: Instant, event: &Event) -> Next {
+        if let Some(failed) = failure::of_event(ctx, now, event) {
+            return failure::handle(ctx, now, failed);
+        }
+        match event {
+            Event::ExecutorLost { executor, .. } if !self.has_cut() && self.plan.needs(*executor) => {
+                return self.give_up(ctx, now, format!("task executor {executor} was lost"));
+            }
+            Event::ExecutorAdded { .. } | Event::ExecutorLost { .. } | Event::ExecutorDraining { .. } => {
+                return self.on_change(ctx, now, false);
+            }
+            Event::UpdateRequirements { .. } => return self.on_change(ctx, now, true),
+            Event::RescalePrepared { attempt, version, checkpoint, executor }
+                if (*attempt, *version) == (self.attempt, self.plan.version) =>
+            {
+                if let Phase::Preparing { reading } | Phase::CatchingUp { reading } = &mut self.phase
+                    && reading.checkpoint == *checkpoint
+                {
+                    reading.by.remove(executor);
+                }
+            }
+            Event::RescaleRefused { attempt, version, executor, reason }
+                if (*attempt, *version) == (self.attempt, self.plan.version) && !self.has_cut() =>
+            {
+                return self.give_up(ctx, now, format!("task executor {executor} refused: {reason}"));
+            }
+            Event::SubtaskCut { attempt, version, subtask, splits, operator }
+                if (*attempt, *version) == (self.attempt, self.plan.version) =>
+            {
+                if let Phase::Cutting { cutting, .. } = &mut self.phase {
+                    cutting.on_cut(*subtask, splits, operator);
+                }
+            }
+            Event::SubtaskInstalled { attempt, version, subtask, installation }
+                if (*attempt, *version) == (self.attempt, self.plan.version) =>
+            {
+                if let Phase::Cutting { cutting, .. } = &mut self.phase
+                    && cutting.on_installed(*subtask)
+                {
+                    if let Some(live) = ctx.timeline.live() {
+                        live.installed(installation);
+                    }
+                    if let Some(deployed) = &mut ctx.attempt {
+                        deployed.advance(now, *subtask, SubtaskStatus::Running);
+                    }
+                }
+            }
+            Event::Cancel => return Canceling::enter(ctx, now, None),
+            Event::Suspend => self.suspend = true,
+            Event::TriggerSavepoint { .. }
+            | Event::TriggerCheckpoint { .. }
+            | Event::StopWithSavepoint { .. } => ctx.deferred.push_back(event.clone()),
+            _ => {}
+        }
+        Next::Stay
+    }
+
+    pub(super) fn on_outcome(&mut self, ctx: &mut Context, now: Instant, outcome: &Outcome) -> Next {
+        match (outcome, &mut self.phase) {
+            (Outcome::TooManyFailures { reason }, _) => {
+                let failed = failure::of_checkpoints(ctx, now, reason);
+                return failure::handle(ctx, now, failed);
+            }
+            (
+                Outcome::Failed { purpose: Purpose::LiveRescale, reason },
+                Phase::Planning { requested: true } | Phase::Freshening { requested: true },
+            ) => {
+                return self.give_up(ctx, now, format!("the checkpoint to read failed: {reason}"));
+            }
+            (Outcome::Completed(Purpose::LiveRescale), Phase::Freshening { requested: true }) => {
+                return self.catch_up(ctx, now);
+            }
+            (Outcome::Failed { purpose: Purpose::Cut, .. }, _) => self.cut_failed = true,
+            (
+                Outcome::Failed { purpose: Purpose::LiveRescale, .. },
+                Phase::Leaving { publish_at: publish_at @ None },
+            ) => {
+                *publish_at = Some(now + PUBLISH_DELAY);
+            }
+            (Outcome::Completed(purpose), Phase::Cutting { .. } | Phase::Leaving { .. }) => {
+                self.published |= *purpose != Purpose::Savepoint;
+            }
+            _ => {}
+        }
+        Next::Stay
+    }
+
+    pub(super) fn advance(&mut self, ctx: &mut Context, now: Instant) -> Next {
+        loop {
+            match self.serve(ctx, now) {
+                Next::Stay => {}
+                next => return next,
+            }
+            match self.step(ctx, now) {
+                Step::Wait => return Next::Stay,
+                Step::Again => {}
+                Step::Leave(next) => return next,
+            }
+        }
+    }
+
+    pub(super) fn next_wakeup(&self) -> Option<Instant> {
+        match &self.phase {
+            Phase::Planning { .. } | Phase::Freshening { .. } => None,
+            Phase::Preparing { reading } | Phase::CatchingUp { reading } => Some(reading.give_up_at),
+            Phase::Triggering { give_up_at } => Some(*give_up_at),
+            Phase::Cutting { fail_at, .. } => Some(*fail_at),
+            Phase::Leaving { publish_at } => *publish_at,
+        }
+    }
+
+    fn has_cut(&self) -> bool {
+        matches!(self.phase, Phase::Cutting { .. } | Phase::Leaving { .. })
+    }
+
+    /// Whether a checkpoint that a user wants may begin.
+    fn takes_checkpoints(&self) -> bool {
+        matches!(self.phase, Phase::Planning { .. } | Phase::Preparing { .. } | Phase::Leaving { .. })
+    }
+
+    /// Goes on with what is due.
+    fn step(&mut self, ctx: &mut Context, now: Instant) -> Step {
+        if !self.has_cut() && self.has_ended(ctx) {
+            self.abandon(ctx, now);
+            return Step::Leave(Executing::resume(ctx, now));
+        }
+        match &self.phase {
+            Phase::Planning { requested } => match (plan::base(ctx).is_some(), requested) {
+                (true, _) => return self.prepare(ctx, now),
+                (false, false) => {
+                    self.phase = Phase::Planning { requested: true };
+                    self.take_checkpoint(ctx, now);
+                }
+                (false, true) => {}
+            },
+            Phase::Preparing { reading } if reading.by.is_empty() => {
+                ctx.coordinator.hold();
+                note_phase(ctx, now, LivePhase::CatchUp);
+                self.phase = Phase::Freshening { requested: false };
+                return Step::Again;
+            }
+            Phase::Freshening { requested: false } if ctx.coordinator.is_settled() => {
+                self.phase = Phase::Freshening { requested: true };
+                self.take_checkpoint(ctx, now);
+            }
+            Phase::CatchingUp { reading } if reading.by.is_empty() => {
+                let cut = cut::cut(&ctx.job, &self.plan, &ctx.coordinator);
+                let effects = ctx.coordinator.request_cut(now, cut, &self.plan.new);
+                ctx.apply(effects);
+                self.phase = Phase::Triggering { give_up_at: self.give_up_at(ctx, now) };
+                return Step::Again;
+            }
+            Phase::Triggering { .. } if ctx.coordinator.cut().is_some() => {
+                self.begin_cut(ctx, now);
+                return Step::Again;
+            }
+            Phase::Preparing { reading: Reading { give_up_at, .. } }
+            | Phase::CatchingUp { reading: Reading { give_up_at, .. } }
+            | Phase::Triggering { give_up_at }
+                if *give_up_at <= now =>
+            {
+                return Step::Leave(self.give_up(ctx, now, "it took too long to prepare".to_owned()));
+            }
+            Phase::Cutting { .. } => return self.step_cut(ctx, now),
+            Phase::Leaving { .. } => return self.step_leave(ctx, now),
+            _ => {}
+        }
+        Step::Wait
+    }
+
+    /// Whether some input has ended, so that the rescale must not begin.
+    fn has_ended(&self, ctx: &Context) -> bool {
+        let attempt = ctx.attempt.as_ref();
+        attempt.is_none_or(|attempt| attempt.subtasks.values().any(|s| s.status > SubtaskStatus::Running))
+    }
+
+    fn give_up_at(&self, ctx: &Context, now: Instant) -> Instant {
+        now + ctx.settings.checkpoints.timeout
+    }
+
+    fn take_checkpoint(&self, ctx: &mut Context, now: Instant) {
+        let effects = ctx.coordinator.request(now, Request::of(Purpose::LiveRescale));
+        ctx.apply(effects);
+    }
+
+    /// Lets executors build what is new, and read the newest checkpoint's state of what moves.
+    fn prepare(&mut self, ctx: &mut Context, now: Instant) -> Step {
+        let Plan { version, old, new, .. } = &self.plan;
+        let base = plan::base(ctx).expect("the caller has looked");
+        let checkpoint = base.checkpoint;
+        let restore = match restore::gained(&ctx.job, &base.manifest, old, new) {
+            Ok(restore) => restore,
+            Err(error) => return Step::Leave(self.give_up(ctx, now, error.to_string())),
+        };
+        ctx.coordinator.pin_latest();
+        let by = self.plan.executors();
+        let manager = |id: &ExecutorId| Some((*id, ctx.executors.get(id)?.task_manager));
+        if let Some(attempt) = &mut ctx.attempt {
+            attempt.holders.extend(&by);
+            attempt.task_managers.extend(by.iter().filter_map(manager));
+        }
+        let (attempt, version, graph) = (self.attempt, *version, new.clone());
+        ctx.actions.push(Action::PrepareRescale { attempt, version, graph, checkpoint, restore });
+        self.told = true;
+        note_phase(ctx, now, LivePhase::Prepare);
+        let give_up_at = self.give_up_at(ctx, now);
+        self.phase = Phase::Preparing { reading: Reading { checkpoint, by, give_up_at } };
+        Step::Again
+    }
+
+    /// Lets executors read what the fresh checkpoint adds.
+    fn catch_up(&mut self, ctx: &mut Context, now: Instant) -> Next {
+        let Some(fresh) = plan::base(ctx) else {
+            return self.give_up(ctx, now, "the fresh checkpoint is not there".to_owned());
+        };
+        let checkpoint = fresh.checkpoint;
+        let restore = match restore::gained(&ctx.job, &fresh.manifest, &self.plan.old, &self.plan.new) {
+            Ok(restore) => restore,
+            Err(error) => return self.give_up(ctx, now, error.to_string()),
+        };
+        let (attempt, version) = (self.attempt, self.plan.version);
+        ctx.actions.push(Action::CatchUp { attempt, version, checkpoint, restore });
+        let (by, give_up_at) = (self.plan.executors(), self.give_up_at(ctx, now));
+        self.phase = Phase::CatchingUp { reading: Reading { checkpoint, by, give_up_at } };
+        Next::Stay
+    }
+
+    /// The cut was triggered: the new subtasks belong to the attempt.
+    fn begin_cut(&mut self, ctx: &mut Context, now: Instant) {
+        let cutting = Cutting::begin(&ctx.job, &self.plan, &ctx.coordinator);
+        if let Some(attempt) = &mut ctx.attempt {
+            attempt.join(now, &self.plan.new);
+        }
+        note_phase(ctx, now, LivePhase::Cut);
+        self.phase = Phase::Cutting { cutting, fail_at: self.give_up_at(ctx, now) };
+    }
+
+    fn step_cut(&mut self, ctx: &mut Context, now: Instant) -> Step {
+        let Phase::Cutting { cutting, fail_at } = &mut self.phase else { return Step::Wait };
+        let fail_at = *fail_at;
+        for gathered in cutting.take_gathered() {
+            if !gathered.source {
+                ctx.actions.extend(gathered.adopt(self.attempt, &self.plan));
+                continue;
+            }
+            let deployed = ctx.attempt.as_ref();
+            let reads = |reader| {
+                let record = deployed.and_then(|deployed| deployed.subtasks.get(&reader));
+                record.is_some_and(|record| record.status < SubtaskStatus::Ended)
+            };
+            match gathered.move_splits(self.attempt, reads) {
+                Ok(action) => ctx.actions.push(action),
+                Err(reason) => return Step::Leave(fail(ctx, now, reason)),
+            }
+        }
+        if cutting.is_done() {
+            let effects = ctx.coordinator.in_effect(now, &self.plan.new);
+            ctx.apply(effects);
+            for (table, vertex) in ctx.tables.iter_mut().zip(&self.plan.new.vertices) {
+                table.clone_from(&vertex.table);
+            }
+            if let Some(attempt) = &mut ctx.attempt {
+                attempt.take_graph(self.plan.new.clone());
+            }
+            note_phase(ctx, now, LivePhase::Commit);
+            self.phase = Phase::Leaving { publish_at: None };
+            return Step::Again;
+        }
+        if fail_at <= now {
+            let timeout = ctx.settings.checkpoints.timeout;
+            let reason = format!("the cut of a rescale was not in effect after {timeout:?}");
+            return Step::Leave(fail(ctx, now, reason));
+        }
+        Step::Wait
+    }
+
+    fn step_leave(&mut self, ctx: &mut Context, now: Instant) -> Step {
+        let Phase::Leaving { publish_at } = &mut self.phase else { return Step::Wait };
+        if self.suspend {
+            return match StopWithSavepoint::enter(ctx, now, Goal::Suspend, None) {
+                Next::Stay => Step::Leave(StopWithSavepoint::suspend_at_once(ctx, now)),
+                next => Step::Leave(next),
+            };
+        }
+        if std::mem::take(&mut self.cut_failed) {
+            *publish_at = Some(now);
+        }
+        if publish_at.is_some_and(|at| at <= now) {
+            *publish_at = None;
+            if !self.published {
+                self.take_checkpoint(ctx, now);
+                return Step::Again;
+            }
+        }
+        let stays = self.plan.new_subtasks();
+        let Some(attempt) = &mut ctx.attempt else { return Step::Wait };
+        let mut leaving = attempt.subtasks.iter().filter(|(id, _)| !stays.contains(id));
+        if !self.published || leaving.any(|(_, record)| record.status != SubtaskStatus::Finished) {
+            return Step::Wait;
+        }
+        attempt.part();
+        attempt.give_ups = 0;
+        let (attempt, version, graph) = (self.attempt, self.plan.version, self.plan.new.clone());
+        ctx.actions.push(Action::CommitRescale { attempt, version, graph });
+        ctx.rescale_count += 1;
+        ctx.timeline.end(now, TerminatedReason::Succeeded);
+        Step::Leave(Executing::after_rescale(ctx, now))
+    }
+
+    /// The cluster or the requirements have changed: before the cut, the last wish wins.
+    fn on_change(&mut self, ctx: &mut Context, now: Instant, requirements: bool) -> Next {
+        if self.has_cut() {
+            return Next::Stay;
+        }
+        if self.plan.is_current(ctx) {
+            if requirements {
+                // They have a record of their own.
+                Self::note_plan(ctx, now, &self.plan);
+                note_phase(ctx, now, self.phase_name());
+            }
+            return Next::Stay;
+        }
+        self.abandon(ctx, now);
+        let anew = if executing::is_wanted(ctx) { Self::plan(ctx, now) } else { None };
+        match anew {
+            Some(state) => {
+                *self = state;
+                Next::Stay
+            }
+            None => Executing::resume(ctx, now),
+        }
+    }
+
+    fn phase_name(&self) -> LivePhase {
+        match self.phase {
+            Phase::Planning { .. } => LivePhase::Plan,
+            Phase::Preparing { .. } => LivePhase::Prepare,
+            Phase::Freshening { .. } | Phase::CatchingUp { .. } | Phase::Triggering { .. } => {
+                LivePhase::CatchUp
+            }
+            Phase::Cutting { .. } => LivePhase::Cut,
+            Phase::Leaving { .. } => LivePhase::Commit,
+        }
+    }
+
+    /// Serves what users ask for, as far as it can be served now.
+    fn serve(&mut self, ctx: &mut Context, now: Instant) -> Next {
+        if self.suspend && !self.has_cut() {
+            self.abandon(ctx, now);
+            return match StopWithSavepoint::enter(ctx, now, Goal::Suspend, None) {
+                Next::Stay => StopWithSavepoint::suspend_at_once(ctx, now),
+                next => next,
+            };
+        }
+        for _ in 0..ctx.deferred.len() {
+            let Some(event) = ctx.deferred.pop_front() else { break };
+            let stops = !matches!(
+                event,
+                Event::TriggerSavepoint { cancel_job: false, .. } | Event::TriggerCheckpoint { .. }
+            );
+            if stops && !self.has_cut() {
+                ctx.deferred.push_front(event);
+                self.abandon(ctx, now);
+                return Executing::resume(ctx, now);
+            }
+            if stops || !self.takes_checkpoints() {
+                ctx.deferred.push_back(event);
+                continue;
+            }
+            executing::serve(ctx, now, &event);
+        }
+        Next::Stay
+    }
+
+    /// Before the cut, when it cannot be done: all goes on as it was, and it is tried again after a while.
+    fn give_up(&mut self, ctx: &mut Context, now: Instant, reason: String) -> Next {
+        self.abandon(ctx, now);
+        ctx.timeline.give_up(now, reason);
+        let Some(attempt) = &mut ctx.attempt else { return Next::Stay };
+        attempt.give_ups += 1;
+        let delay = RETRY_DELAY.saturating_mul(1 << (attempt.give_ups - 1).min(6)).min(MAX_RETRY_DELAY);
+        Executing::retry_at(ctx, now, now + delay)
+    }
+
+    /// Makes executors forget what they have prepared.
+    fn abandon(&mut self, ctx: &mut Context, now: Instant) {
+        assert!(!self.has_cut(), "a rescale that has cut is not given up");
+        let effects = ctx.coordinator.release(now);
+        ctx.apply(effects);
+        if std::mem::take(&mut self.told) {
+            let (attempt, version) = (self.attempt, self.plan.version);
+            ctx.actions.push(Action::AbandonRescale { attempt, version });
+            if let Some(attempt) = &mut ctx.attempt {
+                attempt.part();
+            }
+        }
+    }
+}
+
+/// After the cut, when it cannot be done: the attempt fails.
+fn fail(ctx: &mut Context, now: Instant, reason: String) -> Next {
+    let failure = Failure { fault: Fault::Engine, operator: String::new(), message: reason };
+    let failed = failure::of_job(ctx, now, &failure);
+    failure::handle(ctx, now, failed)
+}
+
+fn note_phase(ctx: &mut Context, now: Instant, phase: LivePhase) {
+    if let Some(live) = ctx.timeline.live() {
+        live.enter(now, phase);
+    }
+}
