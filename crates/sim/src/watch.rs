@@ -1,7 +1,7 @@
 //! Invariants that can be seen in what processes say to each other, and counts of what happened.
 //!
 //! - Within an attempt all executors have the same subtasks, and each key group has one owner.
-//! - Attempts only grow, and no subtask id is used by two of them.
+//! - Attempts only grow at each executor, and no subtask id is used by two of them.
 //! - Checkpoint ids only grow: at each executor, and in each channel.
 //! - A channel's watermark never goes back.
 
@@ -23,6 +23,8 @@ pub const EXECUTOR: &str = "executor";
 #[derive(Default)]
 pub struct Watch {
     attempts: BTreeMap<Attempt, ExecutionGraph>,
+    /// The last attempt that each executor was told of.
+    deployed: BTreeMap<String, Attempt>,
     subtasks: BTreeSet<SubtaskId>,
     rescales: u64,
     /// Live rescales: begun, and committed.
@@ -43,7 +45,7 @@ impl Watch {
             match reflow_protocol::decode::<ToExecutor>(&seen.frame) {
                 Ok(ToExecutor::Deploy(deployment)) => {
                     self.phase = RescalePhase::None;
-                    self.deployed(deployment.attempt, deployment.graph);
+                    self.deployed(&seen.process, deployment.attempt, deployment.graph);
                 }
                 Ok(ToExecutor::TriggerCheckpoint { checkpoint, kind, .. }) => {
                     if kind.cut.is_some() {
@@ -69,7 +71,12 @@ impl Watch {
         }
     }
 
-    fn deployed(&mut self, attempt: Attempt, graph: ExecutionGraph) {
+    fn deployed(&mut self, executor: &str, attempt: Attempt, graph: ExecutionGraph) {
+        if let Some(last) = self.deployed.insert(executor.to_owned(), attempt)
+            && last >= attempt
+        {
+            self.violations.push(format!("{executor} got attempt {attempt} after attempt {last}"));
+        }
         if let Some(known) = self.attempts.get(&attempt) {
             if *known != graph {
                 self.violations.push(format!("attempt {attempt} was deployed in two ways"));
@@ -84,10 +91,7 @@ impl Watch {
                 self.violations.push(format!("subtask id {} is used again in attempt {attempt}", subtask.id));
             }
         }
-        if let Some((last, before)) = self.attempts.last_key_value() {
-            if *last > attempt {
-                self.violations.push(format!("attempt {attempt} comes after attempt {last}"));
-            }
+        if let Some((_, before)) = self.attempts.range(..attempt).next_back() {
             self.rescales += u64::from(parallelisms(before) != parallelisms(&graph));
         }
         self.attempts.insert(attempt, graph);

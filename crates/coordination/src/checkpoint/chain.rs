@@ -107,14 +107,24 @@ impl Chain {
 
     /// The chain as a manifest holds it: as few parts as there are strands in one segment. The parts' groups are
     /// disjoint and together the owner's.
+    ///
+    /// Groups of a segment that are in none of its strands hold nothing, and must not be in a part with its runs: those
+    /// may hold what another owner, who had the groups before, has removed since.
     pub fn parts(&self) -> Vec<OwnedRuns> {
-        let count = self.segments.values().map(Vec::len).max().unwrap_or(0).max(1);
-        let mut parts: Vec<(Vec<KeyGroup>, Vec<SegmentRuns>)> = vec![Default::default(); count];
+        let empty = BTreeMap::new();
+        let mut segments = Vec::with_capacity(self.segments.len());
         for (&segment, strands) in &self.segments {
-            for (i, strand) in strands.iter().enumerate() {
+            let with_runs = strands.iter().map(|strand| (strand.groups.clone(), &strand.tables));
+            let rest = self.rest(segment, strands).map(|rest| (rest, &empty));
+            segments.push((segment, with_runs.chain(rest).collect::<Vec<_>>()));
+        }
+        let count = segments.iter().map(|(_, pieces)| pieces.len()).max().unwrap_or(0).max(1);
+        let mut parts: Vec<(Vec<KeyGroup>, Vec<SegmentRuns>)> = vec![Default::default(); count];
+        for (segment, pieces) in segments {
+            for (i, (piece, tables)) in pieces.into_iter().enumerate() {
                 let (groups, segments) = &mut parts[i];
-                groups.extend(strand.groups.iter());
-                segments.extend(strand.tables.iter().map(|(&table, runs)| SegmentRuns {
+                groups.extend(piece.iter());
+                segments.extend(tables.iter().map(|(&table, runs)| SegmentRuns {
                     segment,
                     table,
                     runs: runs.clone(),
@@ -129,6 +139,14 @@ impl Chain {
             segments,
         };
         parts.into_iter().enumerate().map(part).collect()
+    }
+
+    /// The owner's groups of a segment that are in none of its strands.
+    fn rest(&self, segment: u16, strands: &[Strand]) -> Option<KeyGroupSet> {
+        let all = within(&self.owned, self.max, segment)?;
+        let rest: KeyGroupSet =
+            all.iter().filter(|&group| !strands.iter().any(|s| s.groups.contains(group))).collect();
+        Some(rest).filter(|rest| !rest.is_empty())
     }
 
     /// The bytes that a restore reads.
@@ -247,6 +265,21 @@ mod tests {
         let mut chain = Chain::inherit(groups(0, 63), max, &a.parts());
         chain.append("b", &[run(0, 0, false, 9)]);
         check(&chain, "[(0, 31)] 0/0:a+b | [(32, 63)] 0/0:b");
+    }
+
+    #[test]
+    fn what_one_of_two_owners_has_removed_does_not_come_back_with_the_others_runs() {
+        let max = MaxParallelism::UPPER_BOUND;
+        let mut before = Chain::new(groups(0, 63), max);
+        before.append("both", &[run(0, 0, true, 9)]);
+        let mut a = Chain::inherit(groups(0, 31), max, &before.parts());
+        let mut b = Chain::inherit(groups(32, 63), max, &before.parts());
+        a.append("nothing", &[run(0, 0, true, 0)]);
+        b.append("b", &[run(0, 0, false, 1)]);
+        let former: Vec<OwnedRuns> = a.parts().into_iter().chain(b.parts()).collect();
+        let after = Chain::inherit(groups(0, 63), max, &former);
+        check(&after, "[(32, 63)] 0/0:both+b | [(0, 31)]");
+        assert_eq!(Chain::inherit(groups(0, 63), max, &after.parts()), after);
     }
 
     #[test]
