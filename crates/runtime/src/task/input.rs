@@ -281,7 +281,7 @@ where
     }
 
     fn begin_moving(&mut self, cut: (CheckpointId, Instant), preparation: &Preparation, born: bool) {
-        let mut moving = Moving::new(cut, self.max, preparation, born);
+        let mut moving = Moving::new((cut.0, cut.1, self.gate.watermark()), self.max, preparation, born);
         for (from, part) in std::mem::take(&mut self.early) {
             if let Err(reason) = moving.hand_over(from, part) {
                 crate::fail(Fault::Engine, &self.name, reason);
@@ -525,7 +525,7 @@ where
             let hand_over = |(to, part)| TaskEvent::HandOver { checkpoint, to, part };
             events.extend(parts.into_iter().map(hand_over));
             if all && let Some(gone) = moving.gone() {
-                let (cut_at_us, watermark) = (moving.cut_at.0, self.gate.watermark());
+                let (cut_at_us, watermark) = (moving.cut_at.0, moving.watermark);
                 for to in std::mem::take(&mut moving.heirs) {
                     let part = Part::Done { cut_at_us, watermark };
                     events.push(TaskEvent::HandOver { checkpoint, to, part });

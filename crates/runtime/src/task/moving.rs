@@ -27,6 +27,8 @@ pub(super) struct Moving<T> {
     /// The cut, and when it was.
     pub(super) checkpoint: CheckpointId,
     pub(super) cut_at: Instant,
+    /// The task's watermark then: that of the groups that go.
+    pub(super) watermark: Timestamp,
     /// Who gets groups.
     pub(super) heirs: Vec<SubtaskId>,
     max: MaxParallelism,
@@ -69,7 +71,7 @@ pub(super) struct Arrived {
 impl<T> Moving<T> {
     /// Begins with what `preparation` announced.
     pub(super) fn new(
-        (checkpoint, cut_at): (CheckpointId, Instant),
+        (checkpoint, cut_at, watermark): (CheckpointId, Instant, Timestamp),
         max: MaxParallelism,
         preparation: &Preparation,
         born: bool,
@@ -84,6 +86,7 @@ impl<T> Moving<T> {
             version: preparation.version,
             checkpoint,
             cut_at,
+            watermark,
             heirs: preparation.gives.iter().map(|give| give.to).collect(),
             max,
             coming: preparation.gains.iter().map(coming).collect(),
