@@ -501,8 +501,6 @@ impl Rescaling {
     /// Makes executors forget what they have prepared.
     fn abandon(&mut self, ctx: &mut Context, now: Instant) {
         assert!(!self.has_cut(), "a rescale that has cut is not given up");
-        let effects = ctx.coordinator.release(now);
-        ctx.apply(effects);
         if std::mem::take(&mut self.told) {
             let (attempt, version) = (self.attempt, self.plan.version);
             ctx.actions.push(Action::AbandonRescale { attempt, version });
@@ -510,6 +508,8 @@ impl Rescaling {
                 attempt.part();
             }
         }
+        let effects = ctx.coordinator.release(now);
+        ctx.apply(effects);
     }
 }
 

@@ -5,6 +5,7 @@ use crate::action::{Action, EndState};
 use crate::checkpoint::stats::Status;
 use crate::checkpoint::{self, Recovered};
 use crate::event::{Event, ParallelismBounds, RequestId, StoreOutcome};
+use crate::rescale::LivePhase;
 use crate::restart;
 use crate::scheduler::{Identity, JobStatus, Scheduler, Settings, StateName};
 use reflow_graph::{Edge, ExecutionGraph, JobGraph, Operator, Shipping, Vertex, VertexIndex};
@@ -219,6 +220,21 @@ impl World {
             }
         }
         panic!("the world does not come to rest: {:?} {:?}", self.scheduler.view().state, self.log);
+    }
+
+    /// Delivers answers until a live rescale is in a phase; those that are left wait.
+    pub(super) fn run_to(&mut self, phase: LivePhase) {
+        while self.phase() != Some(phase) {
+            let event = self.events.pop_front().expect("the phase is reached by answers alone");
+            self.send(event);
+        }
+    }
+
+    /// The phase of the live rescale under way.
+    pub(super) fn phase(&self) -> Option<LivePhase> {
+        let view = self.scheduler.view();
+        let live = view.rescales.current().and_then(|rescale| rescale.live.as_ref());
+        live.filter(|_| view.state == StateName::Rescaling)?.phases.last().map(|span| span.phase)
     }
 
     /// Lets time pass, with all that falls due and all answers.
