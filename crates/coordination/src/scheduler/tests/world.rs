@@ -313,7 +313,7 @@ impl World {
         match &action {
             Action::Deploy { attempt, graph, checkpoint, restore, .. } => {
                 let parallelism: Vec<_> = graph.vertices.iter().map(|vertex| vertex.parallelism()).collect();
-                self.tasks.deploy(*attempt, graph, restore, checkpoint.is_some());
+                self.tasks.deploy(graph, restore, checkpoint.is_some());
                 let from = checkpoint.map_or("nothing".to_owned(), |id| format!("checkpoint {id}"));
                 self.log.push(format!("deploy {} at {parallelism:?} from {from}", attempt.number));
                 self.deploy(*attempt, graph.clone());
