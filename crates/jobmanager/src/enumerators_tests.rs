@@ -104,6 +104,36 @@ fn between_a_pause_and_the_end_of_the_attempt_nothing_is_handed_out() {
     assert_eq!(host.advance(NOW), Work::default());
 }
 
+#[test]
+fn splits_change_their_readers_and_nothing_is_handed_out_meanwhile() {
+    let mut host = fixed(3);
+    host.deploy(NOW, &readers(&[7, 8]), &[], &[]).unwrap();
+    host.begin_move(&readers(&[7, 8]), &readers(&[7, 8]));
+    assert_eq!(handed_out(&host.advance(NOW)).0.values().sum::<usize>(), 3, "the same readers go on");
+
+    host.deploy(NOW, &readers(&[7, 8]), &[], &[]).unwrap();
+    host.begin_move(&readers(&[7, 8]), &readers(&[8, 9]));
+    assert_eq!(host.advance(NOW), Work::default());
+    assert_eq!(host.snapshot().len(), 1, "what was not handed out is the enumerator's");
+    let state = reflow_protocol::snapshot::OperatorState {
+        operator: "cars".into(),
+        name: "times".into(),
+        redistribution: reflow_protocol::snapshot::Redistribution::Union,
+        items: vec![Bytes::from_static(b"time")],
+    };
+    let released = vec![Bytes::from_static(b"a"), Bytes::from_static(b"b")];
+    let moved = (SubtaskId(8), 1);
+    let assignments = host.move_splits(VertexIndex(0), released, vec![state], vec![moved, (SubtaskId(9), 0)]);
+    let with_state = assignments.iter().filter(|assignment| !assignment.states.is_empty());
+    let with_state: Vec<_> = with_state.map(|a| (a.subtask.0, a.splits.len())).collect();
+    assert_eq!(with_state, [(8, 1), (9, 1)], "state goes with the splits that were let go of");
+    let work = Work { assignments, ..Work::default() };
+    let (splits, lasts) = handed_out(&work);
+    assert_eq!(splits, BTreeMap::from([(8, 2), (9, 3)]), "with the three that nobody had");
+    assert_eq!(lasts, 2, "both are told again that no more will come");
+    assert_eq!(host.advance(NOW), Work::default());
+}
+
 /// Lists a directory each second and takes each object for a split.
 struct Watcher {
     wake: Option<Instant>,

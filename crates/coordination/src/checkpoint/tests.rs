@@ -11,6 +11,8 @@ use reflow_types::{
     AttemptNumber, ExecutorId, Instant, KeyGroupSet, MaxParallelism, OwnershipTable, SlotId, VertexId,
 };
 
+mod cut;
+
 const DIR: &str = "mem://c/job";
 const READER: SubtaskId = SubtaskId(1);
 const COUNTER: SubtaskId = SubtaskId(2);

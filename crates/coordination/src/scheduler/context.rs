@@ -17,7 +17,9 @@ use crate::slots;
 use reflow_graph::JobGraph;
 use reflow_protocol::control::{AfterBarrier, Failure};
 use reflow_protocol::deployment::Attempt;
-use reflow_types::{AttemptNumber, ExecutorId, Instant, MaxParallelism, OwnershipTable, SubtaskId, VertexId};
+use reflow_types::{
+    AttemptNumber, ExecutorId, GraphVersion, Instant, MaxParallelism, OwnershipTable, SubtaskId, VertexId,
+};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -307,6 +309,12 @@ impl Context {
     /// Whether some executor may still run some of the attempt.
     pub(super) fn is_held(&self) -> bool {
         self.attempt.as_ref().is_some_and(|attempt| !attempt.holders.is_empty())
+    }
+
+    /// Whether the attempt has come to run. One whose graph was to change has, whatever new subtasks do.
+    pub(super) fn has_run(&self) -> bool {
+        let rescaled = self.attempt.as_ref().is_some_and(|attempt| attempt.version > GraphVersion(0));
+        rescaled || self.all_at_least(SubtaskStatus::Running)
     }
 
     /// Whether every subtask of the attempt has come so far.

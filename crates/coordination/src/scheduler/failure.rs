@@ -28,7 +28,7 @@ pub(super) fn of_event(ctx: &mut Context, now: Instant, event: &Event) -> Option
     match event {
         Event::SubtaskFailed { attempt, subtask, failure } => {
             ctx.attempt_named(*attempt)?;
-            let ran = ctx.all_at_least(SubtaskStatus::Running);
+            let ran = ctx.has_run();
             let exception = ctx.exception(now, Some(*subtask), failure);
             let lost = reject_damaged(ctx, *subtask, failure);
             if let Some(attempt) = &mut ctx.attempt {
@@ -40,7 +40,7 @@ pub(super) fn of_event(ctx: &mut Context, now: Instant, event: &Event) -> Option
         }
         Event::JobFailed { failure } => Some(of_job(ctx, now, failure)),
         Event::ExecutorLost { executor, reason } => {
-            let ran = ctx.all_at_least(SubtaskStatus::Running);
+            let ran = ctx.has_run();
             let exception = lost(ctx, now, *executor, reason);
             let cause = if ran { Cause::LostExecutor } else { Cause::Failure };
             let failed = Failed { exception, cause, permanent: false, foreboding: false };

@@ -298,3 +298,49 @@ impl From<RescaleConfigView> for Config {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_live_rescale_tells_its_phases_and_why_it_was_given_up() {
+        let phase = |phase, entered_at_ms, left_at_ms| LivePhaseView { phase, entered_at_ms, left_at_ms };
+        let live = LiveRescaleView {
+            graph_version: 2,
+            phases: vec![phase("PLAN", 5, Some(8)), phase("PREPARE", 8, None)],
+            key_groups_moved: 3,
+            key_groups_kept: 13,
+            bytes_handed_over: 100,
+            records_parked: 7,
+            longest_pause_us: 900,
+            outcome: Some(LiveOutcomeView::GivenUp { reason: "no memory".to_owned() }),
+        };
+        let json = serde_json::to_value(LiveRescale::of(&live)).unwrap();
+        let expected = serde_json::json!({
+            "graphVersion": 2,
+            "phases": [
+                {
+                    "phase": "PLAN",
+                    "enterTimestampInMillis": 5,
+                    "leaveTimestampInMillis": 8,
+                    "durationInMillis": 3,
+                },
+                {
+                    "phase": "PREPARE",
+                    "enterTimestampInMillis": 8,
+                    "leaveTimestampInMillis": null,
+                    "durationInMillis": null,
+                },
+            ],
+            "keyGroupsMoved": 3,
+            "keyGroupsKept": 13,
+            "handedOverBytes": 100,
+            "parkedRecords": 7,
+            "longestPauseInMicros": 900,
+            "outcome": "GIVEN_UP",
+            "reason": "no memory",
+        });
+        assert_eq!(json, expected);
+    }
+}

@@ -2,7 +2,7 @@
 //! and forgets to answer. The world checks its invariants after each event; when everything calms down, the job must
 //! run on all slots.
 
-use super::world::{Faults, World, failure, fixed, reactive, seconds};
+use super::world::{Faults, World, failure, fixed, live, reactive, seconds};
 use crate::event::{Event, RequestId, StoreOutcome};
 use crate::scheduler::{JobStatus, Settings, StateName};
 use reflow_protocol::control::Fault;
@@ -33,17 +33,50 @@ impl Random {
 
 /// What struck in all lives together: a run in which something never happens proves nothing of it.
 #[derive(Default, Debug)]
-struct Struck(BTreeMap<&'static str, u64>);
+struct Struck(BTreeMap<String, u64>);
 
 impl Struck {
-    fn count(&mut self, what: &'static str) {
-        *self.0.entry(what).or_default() += 1;
+    fn count(&mut self, what: &str) {
+        *self.0.entry(what.to_owned()).or_default() += 1;
+    }
+
+    /// What struck, and the phase of the live rescale that it struck, if there was one.
+    fn count_in_phase(&mut self, what: &str, world: &World) {
+        self.count(what);
+        if let Some(phase) = world.phase() {
+            self.count(&format!("{what} in {}", phase.as_str()));
+        }
+    }
+
+    /// Panics if something hardly struck.
+    fn expect(&self, times: u64, what: &[&str]) {
+        for what in what {
+            let count = self.0.get(*what).copied().unwrap_or_default();
+            assert!(count >= times, "{what} struck {count} times, less than {times}: {self:?}");
+        }
+    }
+
+    /// What the scheduler did.
+    fn count_actions(&mut self, world: &mut World) {
+        for line in world.take_log().lines() {
+            for what in ["prepare", "catch up", "abandon", "commit", "move"] {
+                if line.starts_with(what) {
+                    self.count(what);
+                }
+            }
+            if line.ends_with("and cut") {
+                self.count("cut");
+            }
+        }
     }
 }
 
 fn settings(random: &mut Random) -> Settings {
     let mut settings = if random.chance(70) { reactive() } else { fixed(1 + random.below(6) as u32) };
     settings.resource_wait_timeout = None;
+    settings.live_rescale = random.chance(80);
+    settings.checkpoints.timeout = seconds(5 + random.below(60));
+    settings.checkpoints.retained = 1 + random.below(3) as usize;
     settings.checkpoints.interval = random.chance(85).then(|| seconds(1 + random.below(20)));
     settings.active_checkpoint = random.chance(80);
     settings.cancellation_timeout = Some(seconds(1 + random.below(30)));
@@ -82,6 +115,11 @@ fn deliver(world: &mut World, random: &mut Random, struck: &mut Struck) {
     }
 }
 
+/// A request that is like none before.
+fn request(world: &World) -> RequestId {
+    RequestId(1000 + world.asked.len() as u128)
+}
+
 /// Something happens to the cluster, to the job, or to time.
 fn strike(world: &mut World, random: &mut Random, struck: &mut Struck) {
     let in_mid_checkpoint = !world.events.is_empty();
@@ -93,28 +131,32 @@ fn strike(world: &mut World, random: &mut Random, struck: &mut Struck) {
         }
         58..70 => {
             let Some(executor) = pick(world, random) else { return };
-            struck.count(if in_mid_checkpoint { "killed with answers under way" } else { "killed" });
+            let what = if in_mid_checkpoint { "killed with answers under way" } else { "killed" };
+            struck.count_in_phase(what, world);
             world.kill(executor);
         }
         70..78 => {
             let Some(executor) = pick(world, random) else { return };
-            struck.count("drained");
+            struck.count_in_phase("drained", world);
             world.send(Event::ExecutorDraining { executor });
         }
         78..82 if world.deployed.is_some() => {
-            struck.count("subtask failed");
+            struck.count_in_phase("subtask failed", world);
             world.fail_subtask(Fault::User);
         }
         82..88 => {
             let (lower, upper) = (1 + random.below(3) as u32, 3 + random.below(8) as u32);
             if !world.scheduler.view().settings.reactive {
-                struck.count("requirements");
+                struck.count_in_phase("requirements", world);
                 world.require(lower, upper);
             }
         }
         88..92 => {
-            let (request, directory) = (RequestId(1), "mem:/savepoints".into());
-            world.send(Event::TriggerSavepoint { request, directory, cancel_job: false });
+            let (request, directory) = (request(world), "mem:/savepoints".into());
+            world.send(match random.below(3) {
+                0 => Event::TriggerCheckpoint { request },
+                _ => Event::TriggerSavepoint { request, directory, cancel_job: false },
+            });
         }
         92..98 => {
             let mut one_in_three = || random.chance(33);
@@ -133,12 +175,12 @@ fn strike(world: &mut World, random: &mut Random, struck: &mut Struck) {
     }
 }
 
-fn live(seed: u64, struck: &mut Struck) {
+fn life(seed: u64, pace: u64, settings: fn(&mut Random) -> Settings, struck: &mut Struck) {
     let mut random = Random(seed);
     let mut world = World::new(settings(&mut random));
     for _ in 0..60 {
         strike(&mut world, &mut random, struck);
-        for _ in 0..random.below(20) {
+        for _ in 0..random.below(pace) {
             deliver(&mut world, &mut random, struck);
         }
         if world.end.is_some() {
@@ -147,6 +189,7 @@ fn live(seed: u64, struck: &mut Struck) {
             return;
         }
     }
+    struck.count_actions(&mut world);
     calm_down(&mut world, seed);
     if random.chance(50) {
         finish(&mut world, &mut random, seed, struck);
@@ -193,7 +236,7 @@ fn finish(world: &mut World, random: &mut Random, seed: u64, struck: &mut Struck
         0 => (Event::Cancel, JobStatus::Canceled),
         1 => (Event::Suspend, JobStatus::Suspended),
         2 => {
-            let (request, directory) = (RequestId(2), "mem:/savepoints".into());
+            let (request, directory) = (request(world), "mem:/savepoints".into());
             (Event::StopWithSavepoint { request, directory, drain: true }, JobStatus::Finished)
         }
         _ => {
@@ -203,6 +246,8 @@ fn finish(world: &mut World, random: &mut Random, seed: u64, struck: &mut Struck
     };
     world.send(how);
     world.pass(seconds(200));
+    world.expect_answers();
+    struck.count_actions(world);
     assert_eq!(world.status(), expected, "seed {seed}");
     struck.count("ended");
 }
@@ -211,24 +256,48 @@ fn finish(world: &mut World, random: &mut Random, seed: u64, struck: &mut Struck
 fn whatever_happens_the_job_comes_back() {
     let mut struck = Struck::default();
     for seed in 0..1000 {
-        live(seed, &mut struck);
+        life(seed, 20, settings, &mut struck);
     }
-    for what in [
-        "executor added",
-        "killed",
-        "killed with answers under way",
-        "drained",
-        "subtask failed",
-        "requirements",
-        "restore failed",
-        "manifest unknown",
-        "abandonment unknown",
-        "ended",
-    ] {
-        assert!(struck.0.get(what).is_some_and(|count| *count > 5), "{what} hardly struck: {struck:?}");
-    }
-    assert!(
-        struck.0.get("state lost").is_none_or(|lost| *lost < 400),
-        "too many lives ended early: {struck:?}"
+    struck.expect(
+        5,
+        &[
+            "executor added",
+            "killed",
+            "killed with answers under way",
+            "drained",
+            "subtask failed",
+            "requirements",
+            "restore failed",
+            "manifest unknown",
+            "abandonment unknown",
+            "ended",
+        ],
     );
+    let lost = struck.0.get("state lost").copied().unwrap_or_default();
+    assert!(lost < 400, "too many lives ended early: {struck:?}");
+}
+
+/// Rescales go live, and nothing that an executor is asked takes no time: much strikes in mid-rescale.
+fn rescaling(random: &mut Random) -> Settings {
+    let mut settings = live();
+    settings.checkpoints.timeout = seconds(5 + random.below(30));
+    settings.checkpoints.retained = 1 + random.below(3) as usize;
+    settings.checkpoints.interval = Some(seconds(1 + random.below(20)));
+    settings.resource_wait_timeout = None;
+    settings.cancellation_timeout = Some(seconds(1 + random.below(30)));
+    settings
+}
+
+#[test]
+fn whatever_strikes_a_live_rescale_it_ends() {
+    let mut struck = Struck::default();
+    for seed in 0..1000 {
+        life(seed, 50, rescaling, &mut struck);
+    }
+    struck.expect(1000, &["prepare", "catch up", "abandon", "cut", "move", "commit"]);
+    for phase in ["PLAN", "PREPARE", "CATCH_UP", "CUT", "COMMIT"] {
+        for what in ["killed with answers under way", "drained", "subtask failed"] {
+            struck.expect(3, &[&format!("{what} in {phase}")]);
+        }
+    }
 }

@@ -76,7 +76,6 @@ impl Tasks {
 
     pub(super) fn deploy(
         &mut self,
-        _attempt: Attempt,
         graph: &ExecutionGraph,
         restore: &[(SubtaskId, Restore)],
         restored: bool,

@@ -5,6 +5,7 @@ use crate::action::{Action, EndState};
 use crate::checkpoint::stats::Status;
 use crate::checkpoint::{self, Recovered};
 use crate::event::{Event, ParallelismBounds, RequestId, StoreOutcome};
+use crate::rescale::LivePhase;
 use crate::restart;
 use crate::scheduler::{Identity, JobStatus, Scheduler, Settings, StateName};
 use reflow_graph::{Edge, ExecutionGraph, JobGraph, Operator, Shipping, Vertex, VertexIndex};
@@ -221,6 +222,21 @@ impl World {
         panic!("the world does not come to rest: {:?} {:?}", self.scheduler.view().state, self.log);
     }
 
+    /// Delivers answers until a live rescale is in a phase; those that are left wait.
+    pub(super) fn run_to(&mut self, phase: LivePhase) {
+        while self.phase() != Some(phase) {
+            let event = self.events.pop_front().expect("the phase is reached by answers alone");
+            self.send(event);
+        }
+    }
+
+    /// The phase of the live rescale under way.
+    pub(super) fn phase(&self) -> Option<LivePhase> {
+        let view = self.scheduler.view();
+        let live = view.rescales.current().and_then(|rescale| rescale.live.as_ref());
+        live.filter(|_| view.state == StateName::Rescaling)?.phases.last().map(|span| span.phase)
+    }
+
     /// Lets time pass, with all that falls due and all answers.
     pub(super) fn pass(&mut self, time: Duration) {
         let end = self.now + time;
@@ -297,7 +313,7 @@ impl World {
         match &action {
             Action::Deploy { attempt, graph, checkpoint, restore, .. } => {
                 let parallelism: Vec<_> = graph.vertices.iter().map(|vertex| vertex.parallelism()).collect();
-                self.tasks.deploy(*attempt, graph, restore, checkpoint.is_some());
+                self.tasks.deploy(graph, restore, checkpoint.is_some());
                 let from = checkpoint.map_or("nothing".to_owned(), |id| format!("checkpoint {id}"));
                 self.log.push(format!("deploy {} at {parallelism:?} from {from}", attempt.number));
                 self.deploy(*attempt, graph.clone());
