@@ -8,7 +8,7 @@ use reflow_network::{Gate, Hub, Output, Receiver, Sender};
 use reflow_protocol::data::ChannelId;
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::snapshot::{Codec, Restore};
-use reflow_types::{ExecutorId, KeyGroupSet, MIN_WATERMARK, MaxParallelism, SubtaskId, SubtaskIndex};
+use reflow_types::{ExecutorId, JobId, KeyGroupSet, MIN_WATERMARK, MaxParallelism, SubtaskId, SubtaskIndex};
 use serde::{Serialize, de::DeserializeOwned};
 use std::sync::Arc;
 
@@ -16,6 +16,8 @@ use std::sync::Arc;
 pub struct BuildContext<'a> {
     /// The job.
     pub job: &'a JobGraph,
+    /// Its id.
+    pub job_id: JobId,
     /// The attempt's subtasks.
     pub graph: &'a ExecutionGraph,
     /// The attempt.

@@ -12,7 +12,7 @@ use reflow_protocol::deployment::Attempt as AttemptId;
 use reflow_protocol::snapshot::{Codec, Restore};
 use reflow_runtime::{BuildContext, DeployedTask, SlotCommand};
 use reflow_stream::Job;
-use reflow_types::{MaxParallelism, OwnershipTable, SlotId, SubtaskId, SubtaskIndex};
+use reflow_types::{JobId, MaxParallelism, OwnershipTable, SlotId, SubtaskId, SubtaskIndex};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -95,6 +95,7 @@ impl Attempt {
             participants.push(Participant { subtask: subtask.id, vertex, index });
             let mut context = BuildContext {
                 job: &job.graph,
+                job_id: JobId(1),
                 graph,
                 attempt: id,
                 vertex,

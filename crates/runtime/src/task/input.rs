@@ -67,6 +67,8 @@ where
         let restoring = Restoring::new(context.io.clone(), &context.restore, context.restore_codec);
         let watermark = gate.watermark();
         head.open(&mut OpenContext {
+            job: context.job_id,
+            attempt: context.attempt,
             subtask: context.subtask,
             index: context.index,
             parallelism: context.graph.vertex(context.vertex).parallelism(),

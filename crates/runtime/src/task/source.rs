@@ -64,6 +64,8 @@ where
         let restoring = Restoring::new(context.io.clone(), &context.restore, context.restore_codec);
         let watermark = context.restore.watermark.unwrap_or(reflow_types::MIN_WATERMARK);
         let mut open = OpenContext {
+            job: context.job_id,
+            attempt: context.attempt,
             subtask: context.subtask,
             index: context.index,
             parallelism: context.graph.vertex(context.vertex).parallelism(),
@@ -298,10 +300,15 @@ where
             records_in: self.records,
             watermark: self.watermark,
             pending_records: self.reader.pending_records(),
+            skipped_records: self.reader.skipped_records(),
             ..Default::default()
         };
         self.chain.count(&mut metrics);
         metrics
+    }
+
+    fn position(&self) -> Option<String> {
+        self.reader.position()
     }
 }
 

@@ -8,7 +8,7 @@ use reflow_protocol::deployment::{Attempt, Deployment};
 use reflow_protocol::snapshot::Restore;
 use reflow_runtime::{BuildContext, DeployedTask, SlotCommand};
 use reflow_stream::Job;
-use reflow_types::{ExecutorId, MaxParallelism, SubtaskId};
+use reflow_types::{ExecutorId, JobId, MaxParallelism, SubtaskId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -27,6 +27,7 @@ pub(super) struct Running {
 pub(super) struct Builder<'a> {
     pub(super) executor: ExecutorId,
     pub(super) job: &'a Job,
+    pub(super) job_id: JobId,
     pub(super) hub: &'a Hub,
     pub(super) clock: &'a Arc<dyn Clock>,
 }
@@ -58,6 +59,7 @@ impl Builder<'_> {
             let name = self.job.graph.vertex(vertex).name.clone();
             let mut context = BuildContext {
                 job: &self.job.graph,
+                job_id: self.job_id,
                 graph: &deployment.graph,
                 attempt: deployment.attempt,
                 vertex,

@@ -199,6 +199,7 @@ impl Executor {
         let builder = Builder {
             executor: self.credentials.id,
             job: &self.options.job,
+            job_id: self.credentials.job,
             hub: &self.hub,
             clock: &self.options.clock,
         };
