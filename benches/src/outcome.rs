@@ -6,7 +6,7 @@ use crate::workloads::Outcome;
 use bytes::Bytes;
 use reflow::sink::{Prepared, WriterContext};
 use reflow::store::{Location, PutMode, StoreOp};
-use reflow::{Io, Sink, Timestamp, Transaction, UserError, Writer};
+use reflow::{Sink, Timestamp, Transaction, UserError, Writer};
 use std::marker::PhantomData;
 use std::path::Path;
 use std::{fs, io};
@@ -41,7 +41,6 @@ impl<T: 'static> Sink for OutcomeSink<T> {
             outcome: Outcome::default(),
             name: context.subtask.to_string(),
             files: 0,
-            io: context.io.clone(),
             takes: PhantomData,
         })
     }
@@ -54,7 +53,6 @@ pub struct OutcomeWriter<T> {
     outcome: Outcome,
     name: String,
     files: u64,
-    io: Io,
     takes: PhantomData<fn(T)>,
 }
 

@@ -38,6 +38,11 @@ const CHANGES: [(Fault, u32); 8] = [
 /// The files with expected lines, and the directories with those of the job.
 const OUTPUTS: [&str; 2] = ["delay_by_carrier_and_day", "busiest_origin"];
 
+/// What came of a check.
+type Checked = Result<(), Box<dyn Error>>;
+/// A way to run the job to its end.
+type Check = fn(&mut Run) -> Checked;
+
 /// Compares the flights example with DuckDB.
 #[derive(Parser)]
 struct Arguments {
@@ -51,7 +56,7 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let runs: [(&str, fn(&mut Run) -> Result<(), Box<dyn Error>>); 3] = [
+    let runs: [(&str, Check); 3] = [
         ("parallelism 1", |run| run.undisturbed(1)),
         ("parallelism 3", |run| run.undisturbed(3)),
         ("a changing cluster", Run::disturbed),
@@ -75,11 +80,7 @@ struct Run {
 
 impl Run {
     /// Runs the job as `check` does it, and compares its output. What a failed run leaves is kept.
-    fn checked(
-        arguments: &Arguments,
-        name: &str,
-        check: fn(&mut Run) -> Result<(), Box<dyn Error>>,
-    ) -> Result<(), Box<dyn Error>> {
+    fn checked(arguments: &Arguments, name: &str, check: Check) -> Checked {
         let scratch = cluster::scratch()?;
         let (data, rate) = (fs::canonicalize(&arguments.data)?, arguments.rate);
         let mut run = Run { scratch, data, rate, began: clock::now() };
@@ -91,7 +92,7 @@ impl Run {
     }
 
     /// At a parallelism that stays, as fast as it goes.
-    fn undisturbed(&mut self, parallelism: u32) -> Result<(), Box<dyn Error>> {
+    fn undisturbed(&mut self, parallelism: u32) -> Checked {
         let mut options = cluster::options(&self.scratch);
         options.push("-Djobmanager.scheduler=adaptive".to_owned());
         options.push(format!("-Dparallelism.default={parallelism}"));
@@ -104,7 +105,7 @@ impl Run {
     }
 
     /// Slowly, while the cluster changes.
-    fn disturbed(&mut self) -> Result<(), Box<dyn Error>> {
+    fn disturbed(&mut self) -> Checked {
         let (mut options, rest_port) = (cluster::options(&self.scratch), cluster::free_port());
         options.retain(|option| !option.starts_with("-Drest.port") && !option.contains(".interval"));
         options.push(format!("-Drest.port={rest_port}"));
@@ -195,7 +196,7 @@ impl Run {
         lines(files)
     }
 
-    fn compare(&self) -> Result<(), Box<dyn Error>> {
+    fn compare(&self) -> Checked {
         let (committed, expected) = (self.committed()?, self.expected()?);
         if committed == expected {
             return Ok(());
@@ -211,7 +212,7 @@ impl Run {
 }
 
 /// Waits for the JobManager to end well, and for the TaskManagers after it.
-fn finish(mut cluster: Cluster) -> Result<(), Box<dyn Error>> {
+fn finish(mut cluster: Cluster) -> Checked {
     let begin = clock::now();
     let mut ended: Option<ExitStatus> = None;
     while ended.is_none() || cluster.has_members() {

@@ -61,6 +61,25 @@ pub trait Writer: Send + 'static {
         matches!(error, StoreError::NotFound(_))
     }
 
+    /// What a later attempt has to know of this writer to remove what it leaves behind, should its attempt fail now;
+    /// part of each checkpoint. `None` if it leaves nothing.
+    fn trace(&self) -> Option<Bytes> {
+        None
+    }
+
+    /// Removes what writers of ended attempts of this job have left behind, by their traces in the checkpoint that
+    /// the job was restored from. What they had prepared by then is in that checkpoint and stays. Called in one
+    /// subtask, again and again until it says that it is done.
+    fn clean_up(&mut self, _traces: &[Bytes]) -> bool {
+        true
+    }
+
+    /// Keeps [`clean_up`](Self::clean_up) from removing what has been prepared so far: a savepoint names it, to which
+    /// somebody may come back at any time.
+    fn keep(&self) -> Option<StoreOp> {
+        None
+    }
+
     /// Passes on what need not wait for a checkpoint. Called when the input pauses.
     fn flush(&mut self) -> Result<(), UserError> {
         Ok(())

@@ -67,6 +67,17 @@ pub trait Reader: Send {
     fn pending_records(&self) -> Option<u64> {
         None
     }
+
+    /// Where the record that it emitted last comes from, if there is one, as a text for errors in what was made of it:
+    /// `/data/orders.csv, line 4, byte 93`.
+    fn position(&self) -> Option<String> {
+        None
+    }
+
+    /// How many records it has left out because they could not be read.
+    fn skipped_records(&self) -> u64 {
+        0
+    }
 }
 
 /// What a reader has to say after a poll.

@@ -63,7 +63,7 @@ pub enum ConnectorError {
 
 /// A record that cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("{at}, {line}byte {offset}: {reason}", line = .line.map(|line| format!("line {line}, ")).unwrap_or_default())]
+#[error("{place}: {reason}", place = place(at, *line, *offset))]
 pub struct MalformedRecord {
     /// The file.
     pub at: Location,
@@ -73,4 +73,10 @@ pub struct MalformedRecord {
     pub offset: u64,
     /// What is wrong with it.
     pub reason: String,
+}
+
+/// How a place in a file is shown.
+pub(crate) fn place(at: &Location, line: Option<u64>, offset: u64) -> String {
+    let line = line.map(|line| format!("line {line}, ")).unwrap_or_default();
+    format!("{at}, {line}byte {offset}")
 }

@@ -11,15 +11,20 @@
 //! checkpoint only, and the next one tries again. Of a larger one parts have left already and are nowhere else: then
 //! the job goes back to its last checkpoint.
 //!
-//! What an attempt that failed leaves under hidden names is not removed.
+//! What an attempt that failed leaves under hidden names is removed by the next one. A checkpoint says for each subtask
+//! how many files it had prepared; one of a higher number belongs to no checkpoint that anybody comes back to, since
+//! its attempt has ended. A listing alone could not tell: other jobs may write to the same directory. Savepoints are
+//! kept by marks beside the files. Left behind is what an attempt wrote that never completed a checkpoint, and parts of
+//! an upload of a process that was killed, for which object stores have lifecycle rules.
 
 use crate::{ConnectorError, Format};
 use bytes::Bytes;
 use reflow_api::sink::{Prepared, WriterContext};
 use reflow_api::{Io, Sink, Transaction, UserError, Writer};
-use reflow_env::{Location, PutMode, StoreError, StoreOp, Ticket};
+use reflow_env::{Location, PutMode, StoreError, StoreOp, StoreReply, Ticket};
 use reflow_types::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
 /// More than this is uploaded in parts of this size.
@@ -87,6 +92,7 @@ impl<T: 'static, F: Format<T>> Sink for FileSink<T, F> {
             suffix: if extension.is_empty() { String::new() } else { format!(".{extension}") },
             files: 0,
             io: context.io.clone(),
+            listing: None,
             buffer: Vec::new(),
             upload: None,
             takes: PhantomData,
@@ -110,6 +116,8 @@ pub struct FileWriter<T, F> {
     /// How many files are prepared.
     files: u64,
     io: Io,
+    /// Of the hidden files, to remove those that were left behind.
+    listing: Option<Ticket>,
     /// What is written and not yet on its way to the store.
     buffer: Vec<u8>,
     upload: Option<Upload>,
@@ -165,6 +173,72 @@ impl<T: 'static, F: Format<T>> Writer for FileWriter<T, F> {
             .map_err(|error| ConnectorError::Transaction(error.to_string()))?;
         Ok(StoreOp::Rename { from, to })
     }
+
+    fn trace(&self) -> Option<Bytes> {
+        let trace = Trace { prefix: self.prefix.clone(), files: self.files };
+        Some(postcard::to_stdvec(&trace).expect("a name and a number are plain data").into())
+    }
+
+    fn clean_up(&mut self, traces: &[Bytes]) -> bool {
+        let pending = self.directory.join(PENDING);
+        let Some(ticket) = self.listing else {
+            self.listing = Some(self.io.submit(StoreOp::List { below: pending }));
+            return false;
+        };
+        match self.io.take(ticket) {
+            None => return false,
+            Some(Ok(StoreReply::Objects(objects))) => {
+                let names: Vec<&str> =
+                    objects.iter().filter_map(|object| object.at.0.rsplit('/').next()).collect();
+                for name in left_behind(traces, &names) {
+                    self.io.submit_and_forget(StoreOp::Delete { at: pending.join(name) });
+                }
+            }
+            Some(Ok(_)) => {}
+            Some(Err(error)) => {
+                tracing::warn!("cannot look for files that failed attempts have left in {pending}: {error}");
+            }
+        }
+        self.listing = None;
+        true
+    }
+
+    fn keep(&self) -> Option<StoreOp> {
+        let mark = format!("{}{KEPT}{}", self.prefix, self.files);
+        let (at, mode) = (self.directory.join(PENDING).join(&mark), PutMode::Overwrite);
+        Some(StoreOp::Put { at, body: Bytes::new(), mode })
+    }
+}
+
+/// What a checkpoint says of a writer.
+#[derive(Serialize, Deserialize)]
+struct Trace {
+    prefix: String,
+    /// How many files it had prepared.
+    files: u64,
+}
+
+/// In the name of a mark, between a writer's prefix and the number of its files that a savepoint may name.
+const KEPT: &str = ".kept-";
+
+/// The hidden files of these writers that are in no checkpoint and in no savepoint.
+fn left_behind<'a>(traces: &[Bytes], names: &[&'a str]) -> Vec<&'a str> {
+    let traces = traces.iter().filter_map(|trace| postcard::from_bytes::<Trace>(trace).ok());
+    let mut prepared: BTreeMap<String, u64> = traces.map(|trace| (trace.prefix, trace.files)).collect();
+    for name in names {
+        if let Some((prefix, files)) = name.split_once(KEPT)
+            && let (Some(prepared), Ok(kept)) = (prepared.get_mut(prefix), files.parse::<u64>())
+        {
+            *prepared = kept.max(*prepared);
+        }
+    }
+    let is_left = |name: &&str| {
+        // part-<moment>-<subtask>-<number>.<extension>
+        let Some((end, _)) = name.match_indices('-').nth(2) else { return false };
+        let (prefix, number) = (&name[..end], name[end + 1..].split('.').next().unwrap_or_default());
+        number.parse().is_ok_and(|number: u64| prepared.get(prefix).is_some_and(|files| number >= *files))
+    };
+    names.iter().copied().filter(is_left).collect()
 }
 
 impl<T, F> FileWriter<T, F> {

@@ -134,3 +134,63 @@ fn each_file_has_its_header() {
     }
     assert_eq!(store.text("/out/.pending/part-abc-7-1.csv"), "n\n2\n");
 }
+
+/// Lets a writer clean up after others.
+fn clean_up(traces: &[Bytes], store: &mut Store) {
+    let io = Io::default();
+    let context = WriterContext { subtask: SubtaskId(20), io: io.clone(), ..writer_context() };
+    let mut writer = FileSink::<String, _>::new("/out", Lines).writer(&context).unwrap();
+    while !writer.clean_up(traces) {
+        store.answer_all(&io);
+    }
+    store.answer_all(&io);
+}
+
+#[test]
+fn what_a_failed_attempt_has_left_is_removed() {
+    let (io, mut store) = (Io::default(), Store::default());
+    let mut failed = writer(&io);
+    write(&mut failed, "in the checkpoint");
+    let transaction = prepare(&mut failed, &mut store, &io);
+    let trace = failed.trace().unwrap();
+    for _ in 0..2 {
+        write(&mut failed, "after it");
+        prepare(&mut failed, &mut store, &io);
+    }
+    let others =
+        ["/out/.pending/part-abc-70-9.txt", "/out/.pending/part-def-7-9.txt", "/out/.pending/x", "/out/y"];
+    for other in others {
+        store.objects.insert(other.to_owned(), Bytes::new());
+    }
+    clean_up(&[trace], &mut store);
+    let mut expected = vec!["/out/.pending/part-abc-7-0.txt"];
+    expected.extend(others);
+    expected.sort_unstable();
+    assert_eq!(store.names(), expected);
+    store.carry_out(failed.commit(&transaction).unwrap()).unwrap();
+    assert_eq!(store.text(NAME), "in the checkpoint\n");
+}
+
+#[test]
+fn what_a_savepoint_names_is_kept() {
+    let (io, mut store) = (Io::default(), Store::default());
+    let mut failed = writer(&io);
+    let trace = failed.trace().unwrap();
+    write(&mut failed, "in the savepoint");
+    prepare(&mut failed, &mut store, &io);
+    store.carry_out(failed.keep().unwrap()).unwrap();
+    write(&mut failed, "after it");
+    prepare(&mut failed, &mut store, &io);
+    clean_up(&[trace], &mut store);
+    assert_eq!(store.names(), ["/out/.pending/part-abc-7-0.txt", "/out/.pending/part-abc-7.kept-1"]);
+}
+
+#[test]
+fn a_listing_that_fails_harms_nobody() {
+    let (io, mut store) = (Io::default(), Store::default());
+    let mut writer = writer(&io);
+    let trace = [writer.trace().unwrap()];
+    assert!(!writer.clean_up(&trace));
+    store.fail_all(&io);
+    assert!(writer.clean_up(&trace));
+}

@@ -128,6 +128,14 @@ impl<R: Reader> Reader for RateLimitedReader<R> {
     fn pending_records(&self) -> Option<u64> {
         self.reader.pending_records()
     }
+
+    fn position(&self) -> Option<String> {
+        self.reader.position()
+    }
+
+    fn skipped_records(&self) -> u64 {
+        self.reader.skipped_records()
+    }
 }
 
 /// Full as soon as the bucket is empty.

@@ -26,6 +26,7 @@ pub(crate) struct Totals {
     pub(crate) backpressured: Duration,
     pub(crate) idle: Duration,
     pub(crate) late_records: u64,
+    pub(crate) skipped_records: u64,
 }
 
 impl Totals {
@@ -39,6 +40,7 @@ impl Totals {
             backpressured: metrics.backpressured,
             idle: metrics.idle,
             late_records: metrics.late_records,
+            skipped_records: metrics.skipped_records,
         }
     }
 
@@ -52,6 +54,7 @@ impl Totals {
             backpressured: self.backpressured.saturating_add(other.backpressured),
             idle: self.idle.saturating_add(other.idle),
             late_records: self.late_records.saturating_add(other.late_records),
+            skipped_records: self.skipped_records.saturating_add(other.skipped_records),
         }
     }
 }

@@ -437,4 +437,6 @@ pub struct SubtaskMetrics {
     pub state_bytes: u64,
     /// Records dropped because they came too late.
     pub late_records: u64,
+    /// Records left out because they could not be read.
+    pub skipped_records: u64,
 }

@@ -9,7 +9,7 @@ use reflow_network::output::KeySelector;
 use reflow_network::{Gate, Output};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::snapshot::{Codec, Restore};
-use reflow_types::{KeyGroupSet, MIN_WATERMARK, MaxParallelism};
+use reflow_types::{JobId, KeyGroupSet, MIN_WATERMARK, MaxParallelism};
 use serde::{Serialize, de::DeserializeOwned};
 use std::sync::Arc;
 
@@ -17,6 +17,8 @@ use std::sync::Arc;
 pub struct BuildContext {
     /// Its place in the attempt's graph.
     pub wiring: Wiring,
+    /// The job's id.
+    pub job_id: JobId,
     /// The attempt.
     pub attempt: Attempt,
     /// The vertex's name, for messages.

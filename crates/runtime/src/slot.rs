@@ -10,7 +10,7 @@ use bytes::Bytes;
 use reflow_api::Io;
 use reflow_env::{Clock, Signal, SlotLoop, SlotStep, StoreOp, StoreResult, Ticket};
 use reflow_graph::VertexIndex;
-use reflow_protocol::control::{Failure, SnapshotKind, SubtaskMetrics};
+use reflow_protocol::control::{Failure, Fault, SnapshotKind, SubtaskMetrics};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::rescale::Part;
 use reflow_protocol::snapshot::{OperatorState, Restore};
@@ -330,8 +330,13 @@ impl Running {
     /// Calls the task, if it has not failed; a failure is its last call.
     fn run<R>(&mut self, call: impl FnOnce(&mut dyn Task) -> R) -> Option<Result<R, Failure>> {
         let task = self.task.as_mut()?;
-        let result = catch(&self.name, || call(task.as_mut()));
-        if result.is_err() {
+        let mut result = catch(&self.name, || call(task.as_mut()));
+        if let Err(failure) = &mut result {
+            if failure.fault == Fault::User
+                && let Ok(Some(position)) = catch(&self.name, || task.position())
+            {
+                failure.message = format!("{} (the record at {position})", failure.message);
+            }
             self.task = None;
         }
         Some(result)

@@ -3,9 +3,10 @@
 use crate::wiring::Wiring;
 use reflow_api::Io;
 use reflow_protocol::control::SubtaskMetrics;
+use reflow_protocol::deployment::Attempt;
 use reflow_protocol::snapshot::{OperatorState, Redistribution};
 use reflow_state::{SnapshotKind, SnapshotTable};
-use reflow_types::{CheckpointId, Instant, MaxParallelism, SubtaskId, SubtaskIndex, Timestamp};
+use reflow_types::{CheckpointId, Instant, JobId, MaxParallelism, SubtaskId, SubtaskIndex, Timestamp};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// A stage of a chain, and with it all that follows: takes records.
@@ -81,6 +82,10 @@ pub trait Control: Send {
 
 /// What a stage gets before the first record.
 pub struct OpenContext<'a> {
+    /// The job.
+    pub job: JobId,
+    /// The attempt.
+    pub attempt: Attempt,
     /// The subtask.
     pub subtask: SubtaskId,
     /// Its index.

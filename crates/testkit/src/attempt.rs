@@ -12,7 +12,7 @@ use reflow_protocol::deployment::Attempt as AttemptId;
 use reflow_protocol::snapshot::{Codec, Restore};
 use reflow_runtime::{BuildContext, DeployedTask, SlotCommand, Wiring};
 use reflow_stream::Job;
-use reflow_types::{GraphVersion, MaxParallelism, OwnershipTable, SlotId, SubtaskId, SubtaskIndex};
+use reflow_types::{GraphVersion, JobId, MaxParallelism, OwnershipTable, SlotId, SubtaskId, SubtaskIndex};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -107,6 +107,7 @@ impl Attempt {
             };
             let mut context = BuildContext {
                 wiring,
+                job_id: JobId(1),
                 attempt: id,
                 name: name.clone(),
                 max_parallelism: table.map_or(MaxParallelism::DEFAULT, OwnershipTable::max_parallelism),

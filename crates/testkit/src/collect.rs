@@ -20,6 +20,7 @@ struct Shared<T> {
     refusing: Option<String>,
     full: bool,
     gives_away: bool,
+    cleaned: Vec<String>,
 }
 
 impl<T> Clone for Collect<T> {
@@ -31,7 +32,13 @@ impl<T> Clone for Collect<T> {
 impl<T> Collect<T> {
     /// A sink whose objects are below `name`: each sink of a job needs its own.
     pub fn new(name: &str) -> Self {
-        let shared = Shared { written: Vec::new(), refusing: None, full: false, gives_away: false };
+        let shared = Shared {
+            written: Vec::new(),
+            refusing: None,
+            full: false,
+            gives_away: false,
+            cleaned: Vec::new(),
+        };
         Self { name: name.to_owned(), shared: Arc::new(Mutex::new(shared)) }
     }
 
@@ -40,6 +47,12 @@ impl<T> Collect<T> {
     pub fn giving_away(self) -> Self {
         self.lock().gives_away = true;
         self
+    }
+
+    /// Takes what its writers were told, since the last call, of those that may have left something behind: the ids of
+    /// their subtasks and how many transactions they had prepared.
+    pub fn cleaned(&self) -> Vec<String> {
+        std::mem::take(&mut self.lock().cleaned)
     }
 
     /// Takes what was written since the last call, with its times, committed or not.
@@ -131,5 +144,15 @@ impl<T: Serialize + Clone + Send + 'static> Writer for CollectWriter<T> {
 
     fn has_room(&mut self) -> bool {
         !self.sink.lock().full
+    }
+
+    fn trace(&self) -> Option<Bytes> {
+        Some(Bytes::from(format!("{}: {}", self.subtask.0, self.transactions)))
+    }
+
+    fn clean_up(&mut self, traces: &[Bytes]) -> bool {
+        let text = traces.iter().map(|trace| String::from_utf8_lossy(trace).into_owned());
+        self.sink.lock().cleaned.extend(text);
+        true
     }
 }

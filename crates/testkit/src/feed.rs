@@ -59,7 +59,7 @@ impl<T: Clone + Send + 'static> Source for Feed<T> {
     }
 
     fn reader(&self, _: &ReaderContext) -> FeedReader<T> {
-        FeedReader { feed: self.clone(), splits: Vec::new(), complete: false }
+        FeedReader { feed: self.clone(), splits: Vec::new(), complete: false, emitted: None }
     }
 }
 
@@ -75,6 +75,7 @@ pub struct FeedReader<T> {
     feed: Feed<T>,
     splits: Vec<FeedSplit>,
     complete: bool,
+    emitted: Option<FeedSplit>,
 }
 
 impl<T: Clone + Send> Reader for FeedReader<T> {
@@ -102,6 +103,7 @@ impl<T: Clone + Send> Reader for FeedReader<T> {
             let records = &shared.splits[split.number as usize];
             out.split(split.number);
             while split.next < records.len() && !out.is_full() {
+                self.emitted = Some(*split);
                 out.emit(records[split.next].clone(), NO_TIMESTAMP);
                 split.next += 1;
             }
@@ -121,6 +123,10 @@ impl<T: Clone + Send> Reader for FeedReader<T> {
 
     fn snapshot(&self) -> Vec<FeedSplit> {
         self.splits.clone()
+    }
+
+    fn position(&self) -> Option<String> {
+        self.emitted.map(|at| format!("split {}, record {}", at.number, at.next))
     }
 
     fn pending_records(&self) -> Option<u64> {

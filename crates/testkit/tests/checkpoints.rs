@@ -166,6 +166,26 @@ fn what_a_sink_has_given_away_and_lost_is_written_anew() {
 }
 
 #[test]
+fn what_an_ended_attempt_has_left_is_cleaned_up_once_and_by_its_own_job() {
+    let mut t = Sums::start(2);
+    t.left.push(0, [1, 2]);
+    assert!(t.job.checkpoint(), "{}", t.job.state());
+    let savepoint = t.job.savepoint().expect("a savepoint");
+    t.job.kill();
+    assert_eq!(t.out.cleaned(), Vec::<String>::new(), "at first nobody has been there before");
+    t.job.start(3);
+    let mut cleaned = t.out.cleaned();
+    cleaned.sort();
+    let [first, second] = &cleaned[..] else { panic!("two subtasks were there: {cleaned:?}") };
+    assert!(first.ends_with(": 1") && second.ends_with(": 1"), "{cleaned:?}");
+    t.job.settle();
+    assert_eq!(t.out.cleaned(), Vec::<String>::new(), "once is enough");
+    t.job.kill();
+    t.job.start_from_savepoint(&savepoint, 1);
+    assert_eq!(t.out.cleaned(), Vec::<String>::new(), "a savepoint's job may still run somewhere");
+}
+
+#[test]
 fn sources_that_paused_for_an_aborted_checkpoint_go_on() {
     let mut t = Sums::start(2);
     t.job.hold_storage(true);

@@ -33,7 +33,7 @@ fn a_panic_is_a_failure_of_its_task() {
                 .map(|n: i64| if n == 2 { panic!("no twos") } else { n })
                 .sink("out", out);
         },
-        (Fault::User, "numbers", "no twos"),
+        (Fault::User, "numbers", "no twos (the record at split 0, record 1)"),
     );
 }
 
@@ -58,7 +58,7 @@ fn a_timestamp_out_of_range_is_named() {
                 .uid("in-microseconds")
                 .sink("out", out);
         },
-        (Fault::User, "in-microseconds", "1000000000000000 is out of range"),
+        (Fault::User, "in-microseconds", "the years -9999 to 9999 (the record at split 0, record 0)"),
     );
 }
 

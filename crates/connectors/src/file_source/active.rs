@@ -4,7 +4,7 @@ use super::decode::Decoder;
 use super::framing::{Framing, without_line_end};
 use super::split::FileSplit;
 use super::window::{CHUNK_BYTES, Window};
-use crate::error::{ConnectorError, MalformedRecord};
+use crate::error::{ConnectorError, MalformedRecord, place};
 use reflow_api::{Emit, Io};
 use reflow_types::{Instant, NO_TIMESTAMP};
 
@@ -21,6 +21,8 @@ pub(super) struct Active<D> {
     /// The beginning of the file, until its header was read, if the split does not begin with it.
     header: Option<Window>,
     body: Window,
+    /// Where the record begins that was emitted last, and on which line.
+    emitted: Option<(u64, Option<u64>)>,
 }
 
 /// What has become of a turn.
@@ -40,7 +42,12 @@ impl<D: Decoder> Active<D> {
         let window = |from, limit: u64| Window::new(io.clone(), split.file.clone(), from, limit, split.len);
         let header = (decoder.has_header() && split.next > 0).then(|| window(0, split.len.min(CHUNK_BYTES)));
         let body = window(split.next, split.end);
-        Self { header, body, framing: decoder.framing(), decoder, split }
+        Self { header, body, framing: decoder.framing(), decoder, split, emitted: None }
+    }
+
+    /// Where the record begins that was emitted last.
+    pub(super) fn position(&self) -> Option<String> {
+        self.emitted.map(|(offset, line)| place(&self.split.file, line, offset))
     }
 
     /// Takes what storage has brought and reads ahead. Returns when it wants to be called again, if not by an
@@ -77,7 +84,10 @@ impl<D: Decoder> Active<D> {
             self.split.next += len as u64;
             self.split.line = line.map(|line| line + lines);
             match decoded {
-                Ok(Some(value)) => out.emit(value, NO_TIMESTAMP),
+                Ok(Some(value)) => {
+                    self.emitted = Some((offset, line));
+                    out.emit(value, NO_TIMESTAMP);
+                }
                 Ok(None) => {}
                 Err(reason) => {
                     let at = self.split.file.clone();

@@ -78,7 +78,28 @@ impl<T: DeserializeOwned + Send + 'static> Decoder for JsonDecoder<T> {
         if record.trim_ascii().is_empty() {
             return Ok(None);
         }
-        serde_json::from_slice(record).map(Some).map_err(|error| format!("not the JSON expected: {error}"))
+        serde_json::from_slice(record).map(Some).map_err(|_| json_reason::<T>(record))
+    }
+}
+
+/// Why a record is not what was expected, with the field's name: decoded once more, as following the path costs.
+fn json_reason<T: DeserializeOwned>(record: &[u8]) -> String {
+    let mut decoder = serde_json::Deserializer::from_slice(record);
+    let decoded = serde_path_to_error::deserialize::<_, T>(&mut decoder);
+    let (path, error) = match decoded {
+        Err(error) => (error.path().to_string(), error.into_inner()),
+        Ok(_) => match decoder.end() {
+            Err(error) => (".".to_owned(), error),
+            Ok(()) => return "not the JSON expected".to_owned(),
+        },
+    };
+    let text = error.to_string();
+    // It counts lines within the record.
+    let reason = text.rsplit_once(" at line ").map_or(text.as_str(), |(reason, _)| reason);
+    let column = error.column();
+    match path.as_str() {
+        "." => format!("not the JSON expected, at character {column}: {reason}"),
+        path => format!("field '{path}', at character {column}: {reason}"),
     }
 }
 
@@ -239,6 +260,22 @@ mod tests {
         check("", Ok(None));
         check("x", Err("the row has 1 fields, the header 2"));
         check("x,y", Err("column 'b': invalid digit found in string"));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_json_value_has_a_place() {
+        let check = |record: &str, expected: &str| {
+            let error = JsonDecoder::<Vec<Row>>::new().decode(record.as_bytes()).unwrap_err();
+            assert_eq!(error, expected, "{record}");
+        };
+        check(
+            r#"[{"a":"x","b":"y"}]"#,
+            "field '[0].b', at character 17: invalid type: string \"y\", expected u32",
+        );
+        check(r#"[{"b":1}]"#, "field '[0]', at character 8: missing field `a`");
+        check(r#"[{"a":"#, "field '[0].a', at character 6: EOF while parsing a value");
+        check("x", "not the JSON expected, at character 1: expected value");
+        check("[] x", "not the JSON expected, at character 4: trailing characters");
     }
 
     #[test]

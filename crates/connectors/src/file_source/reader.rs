@@ -45,11 +45,6 @@ impl<D: Decoder> FileReader<D> {
         }
     }
 
-    /// How many malformed records this reader has left out.
-    pub fn skipped(&self) -> u64 {
-        self.skipped
-    }
-
     /// Begins to read splits that wait, the first first.
     fn activate(&mut self) {
         while self.active.len() < MAX_ACTIVE
@@ -137,5 +132,13 @@ impl<D: Decoder> Reader for FileReader<D> {
 
     fn snapshot(&self) -> Vec<FileSplit> {
         self.active.iter().map(|active| &active.split).chain(self.waiting.values()).cloned().collect()
+    }
+
+    fn position(&self) -> Option<String> {
+        self.active.get(self.turn)?.position()
+    }
+
+    fn skipped_records(&self) -> u64 {
+        self.skipped
     }
 }

@@ -4,10 +4,11 @@ use super::*;
 use crate::testing::{Collected, Store, reader_context};
 use bytes::Bytes;
 use proptest::prelude::*;
-use reflow_api::{Emit as _, EnumeratorPoll, Io, Polled, Reader};
+use reflow_api::{Emit, EnumeratorPoll, Io, Polled, Reader};
 use reflow_env::{StoreError, StoreReply};
-use reflow_types::Instant;
+use reflow_types::{Instant, Timestamp};
 use serde::Deserialize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 struct Row {
@@ -257,7 +258,41 @@ fn malformed_records_are_skipped_and_counted_if_asked() {
     let mut out = Collected::with_room(100);
     while !run.step(&mut store, &mut Whims::none(), &mut out).unwrap() {}
     assert_eq!(out.records, [Row { n: 1, text: "a\nb".into() }, Row { n: 4, text: "d".into() }]);
-    assert_eq!(run.reader.skipped(), 2);
+    assert_eq!(run.reader.skipped_records(), 2);
+}
+
+/// Takes rows until one is not to its liking.
+struct Refuses(Collected<Row>);
+
+impl Emit<Row> for Refuses {
+    fn split(&mut self, split: u64) {
+        self.0.split(split);
+    }
+    fn end_split(&mut self, split: u64) {
+        self.0.end_split(split);
+    }
+    fn emit(&mut self, row: Row, time: Timestamp) {
+        assert!(row.n != 4, "refused");
+        self.0.emit(row, time);
+    }
+    fn is_full(&self) -> bool {
+        self.0.is_full()
+    }
+}
+
+#[test]
+fn a_record_that_fails_downstream_can_be_named() {
+    let mut store = Store::with([("/in/a", WITH_ERRORS)]);
+    let source = FileSource::csv::<Row>("/in").on_malformed(Malformed::Skip);
+    let mut run = Run::new(&source, splits(&source, &mut store));
+    let mut out = Refuses(Collected::with_room(100));
+    let reader = &mut run.reader;
+    assert_eq!(reader.position(), None);
+    let mut poll = || catch_unwind(AssertUnwindSafe(|| reader.poll(run.now, &mut out).map(drop)));
+    assert!(poll().is_ok(), "nothing is read yet");
+    store.answer_all(&run.io);
+    assert!(poll().is_err(), "the last row is refused");
+    assert_eq!(run.reader.position().as_deref(), Some("/in/a, line 6, byte 21"));
 }
 
 #[test]

@@ -181,8 +181,10 @@ fn watermark(vertex: &Vertex, figures: &Figures) -> Option<i64> {
 }
 
 fn metrics(figures: &Figures) -> BTreeMap<String, f64> {
-    let mut metrics =
-        BTreeMap::from([("numLateRecordsDropped".to_owned(), figures.totals.late_records as f64)]);
+    let mut metrics = BTreeMap::from([
+        ("numLateRecordsDropped".to_owned(), figures.totals.late_records as f64),
+        ("numRecordsInErrors".to_owned(), figures.totals.skipped_records as f64),
+    ]);
     if let Some(latest) = figures.latest {
         metrics.insert("stateSizeBytes".to_owned(), latest.state_bytes as f64);
         metrics.extend(latest.pending_records.map(|pending| ("pendingRecords".to_owned(), pending as f64)));
@@ -319,5 +321,18 @@ fn checkpoint_config(scheduler: &View<'_>) -> CheckpointConfigView {
         retained_on_cancellation: settings.keep_on_cancellation,
         state_backend: "memory".to_owned(),
         storage: settings.job_dir.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_that_were_left_out_are_shown_by_their_reasons() {
+        let mut figures = Figures::default();
+        (figures.totals.late_records, figures.totals.skipped_records) = (2, 3);
+        let shown = metrics(&figures);
+        assert_eq!((shown["numLateRecordsDropped"], shown["numRecordsInErrors"]), (2.0, 3.0));
     }
 }

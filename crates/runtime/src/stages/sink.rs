@@ -12,13 +12,16 @@ use bytes::Bytes;
 use reflow_api::{Io, Sink, Transaction, Writer, sink::WriterContext};
 use reflow_env::{StoreError, StoreOp, Ticket};
 use reflow_protocol::control::{Fault, SubtaskMetrics};
+use reflow_protocol::deployment::Attempt;
 use reflow_protocol::snapshot::Redistribution;
-use reflow_state::SnapshotTable;
-use reflow_types::{CheckpointId, Instant, MAX_WATERMARK, Timestamp};
+use reflow_state::{SnapshotKind, SnapshotTable};
+use reflow_types::{CheckpointId, Instant, JobId, MAX_WATERMARK, SubtaskIndex, Timestamp};
 use std::time::Duration;
 
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 const MAX_TRIES: u32 = 20;
+/// The name of the writers' traces among the sink's states.
+const WRITERS: &str = "writers";
 /// With more than this still to be stored, no more records are taken.
 const MAX_UNSTORED_BYTES: usize = 32 << 20;
 
@@ -28,11 +31,15 @@ pub struct SinkStage<S: Sink> {
     sink: S,
     opened: Option<Opened<S::Writer>>,
     transactions: Vec<Pending>,
+    /// Traces of the writers of ended attempts, until what they have left behind is removed.
+    former: Vec<Bytes>,
     written: u64,
     ended: bool,
 }
 
 struct Opened<W> {
+    job: JobId,
+    attempt: Attempt,
     writer: W,
     io: Io,
     now: Instant,
@@ -73,7 +80,15 @@ enum Commit {
 impl<S: Sink> SinkStage<S> {
     /// Writes to `sink`.
     pub fn new(operator: String, sink: S) -> Self {
-        Self { operator, sink, opened: None, transactions: Vec::new(), written: 0, ended: false }
+        Self {
+            operator,
+            sink,
+            opened: None,
+            transactions: Vec::new(),
+            former: Vec::new(),
+            written: 0,
+            ended: false,
+        }
     }
 
     fn writer(&mut self) -> &mut S::Writer {
@@ -123,7 +138,7 @@ impl<S: Sink> SinkStage<S> {
 
     /// Takes the next step of every commit that is due.
     fn commit(&mut self) {
-        let Some(Opened { writer, io, now }) = &self.opened else { return };
+        let Some(Opened { writer, io, now, .. }) = &self.opened else { return };
         let mut failed = None;
         self.transactions.retain_mut(|pending| match pending.commit {
             Commit::NotDue => true,
@@ -176,7 +191,8 @@ impl<S: Sink> Control for SinkStage<S> {
         };
         match self.sink.writer(&writer_context) {
             Ok(writer) => {
-                self.opened = Some(Opened { writer, io: context.io.clone(), now: context.now });
+                let (job, attempt) = (context.job, context.attempt);
+                self.opened = Some(Opened { job, attempt, writer, io: context.io.clone(), now: context.now });
             }
             Err(error) => self.fail(error),
         }
@@ -187,6 +203,14 @@ impl<S: Sink> Control for SinkStage<S> {
                 unstored: Vec::new(),
                 commit: Commit::Due { tries: 0, at: context.now },
             });
+        }
+        // Who restores another job's checkpoint does not know whether that job still runs, and so leaves it alone. One
+        // subtask cleans up for all.
+        let writers = context.take_list::<(JobId, Attempt, Bytes)>(&self.operator, WRITERS);
+        if context.index == SubtaskIndex(0) {
+            let ended =
+                |(job, attempt, trace)| (job == context.job && attempt != context.attempt).then_some(trace);
+            self.former = writers.into_iter().filter_map(ended).collect();
         }
         self.commit();
     }
@@ -207,6 +231,12 @@ impl<S: Sink> Control for SinkStage<S> {
         }
         if !self.transactions.is_empty() {
             self.commit();
+        }
+        if !self.former.is_empty() {
+            let former = std::mem::take(&mut self.former);
+            if !self.writer().clean_up(&former) {
+                self.former = former;
+            }
         }
     }
 
@@ -250,6 +280,21 @@ impl<S: Sink> Control for SinkStage<S> {
         }
         let transactions = self.transactions.iter().map(|pending| &pending.transaction.0);
         context.put_list(&self.operator, "transactions", Redistribution::Split, transactions);
+        let Some(Opened { job, attempt, writer, io, .. }) = &self.opened else { return };
+        match context.kind {
+            SnapshotKind::Checkpoint | SnapshotKind::Cut => {
+                let trace = writer.trace().map(|trace| (*job, *attempt, trace));
+                context.put_list(&self.operator, WRITERS, Redistribution::Union, trace);
+            }
+            SnapshotKind::Savepoint => {
+                // Without transactions it names nothing that could be removed.
+                if let Some(last) = self.transactions.last_mut()
+                    && let Some(op) = writer.keep()
+                {
+                    last.unstored.push(Unstored::submit(op, io));
+                }
+            }
+        }
     }
 
     fn prepared(&mut self) -> Result<bool, String> {

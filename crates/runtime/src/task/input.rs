@@ -109,6 +109,8 @@ where
         let restoring = Restoring::new(context.io.clone(), &context.restore, context.restore_codec);
         let watermark = gate.watermark();
         head.open(&mut OpenContext {
+            job: context.job_id,
+            attempt: context.attempt,
             subtask: context.wiring.subtask,
             index: context.wiring.index,
             parallelism: context.wiring.parallelism(),

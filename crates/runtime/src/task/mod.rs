@@ -44,6 +44,10 @@ pub trait Task: Send {
     fn adopt(&mut self, states: Vec<OperatorState>);
     /// What was counted; `busy` and its like are the slot's.
     fn metrics(&self) -> SubtaskMetrics;
+    /// Where the record at hand comes from, if that is known: for errors of user code. Asked after a failure, too.
+    fn position(&self) -> Option<String> {
+        None
+    }
 }
 
 /// What came of a step.

@@ -79,6 +79,8 @@ where
         let restoring = Restoring::new(context.io.clone(), &context.restore, context.restore_codec);
         let watermark = context.restore.watermark.unwrap_or(reflow_types::MIN_WATERMARK);
         let mut open = OpenContext {
+            job: context.job_id,
+            attempt: context.attempt,
             subtask: context.wiring.subtask,
             index: context.wiring.index,
             parallelism: context.wiring.parallelism(),
@@ -422,10 +424,15 @@ where
             records_in: self.records,
             watermark: self.watermark,
             pending_records: self.reader.pending_records(),
+            skipped_records: self.reader.skipped_records(),
             ..Default::default()
         };
         self.chain.count(&mut metrics);
         metrics
+    }
+
+    fn position(&self) -> Option<String> {
+        self.reader.position()
     }
 }
 

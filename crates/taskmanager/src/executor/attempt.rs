@@ -10,7 +10,7 @@ use reflow_protocol::deployment::{Attempt, Deployment};
 use reflow_protocol::snapshot::{Codec, Restore};
 use reflow_runtime::{BuildContext, DeployedTask, Preparation, SlotCommand, Wiring};
 use reflow_stream::Job;
-use reflow_types::{ExecutorId, GraphVersion, MaxParallelism, SubtaskId, SubtaskIndex};
+use reflow_types::{ExecutorId, GraphVersion, JobId, MaxParallelism, SubtaskId, SubtaskIndex};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -39,6 +39,7 @@ impl Running {
 pub(super) struct Builder<'a> {
     pub(super) executor: ExecutorId,
     pub(super) job: &'a Job,
+    pub(super) job_id: JobId,
     pub(super) hub: &'a Hub,
     pub(super) clock: &'a Arc<dyn Clock>,
     pub(super) slots: &'a Slots,
@@ -116,6 +117,7 @@ impl Builder<'_> {
             max_parallelism: table.map_or(MaxParallelism::DEFAULT, |table| table.max_parallelism()),
             groups: table.map(|table| table.groups_of(index)),
             wiring: wiring.clone(),
+            job_id: self.job_id,
             io: self.slots.io(slot),
             clock: self.clock.clone(),
             restore,

@@ -224,6 +224,7 @@ impl Executor {
             let builder = Builder {
                 executor: self.credentials.id,
                 job: &self.options.job,
+                job_id: self.credentials.job,
                 hub: &self.hub,
                 clock: &self.options.clock,
                 slots: self.slots.as_ref().expect("slots are made with the first input"),
@@ -245,6 +246,7 @@ impl Executor {
         let builder = Builder {
             executor: self.credentials.id,
             job: &self.options.job,
+            job_id: self.credentials.job,
             hub: &self.hub,
             clock: &self.options.clock,
             slots: self.slots.as_ref().expect("slots are made with the first input"),
@@ -317,6 +319,7 @@ impl Executor {
         let builder = Builder {
             executor: self.credentials.id,
             job: &self.options.job,
+            job_id: self.credentials.job,
             hub: &self.hub,
             clock: &self.options.clock,
             slots: self.slots.as_ref().expect("slots are made with the first input"),
