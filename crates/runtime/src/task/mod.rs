@@ -4,6 +4,7 @@ mod input;
 mod restore;
 mod snapshot;
 mod source;
+mod upload;
 
 pub use input::InputTask;
 pub use source::SourceTask;
