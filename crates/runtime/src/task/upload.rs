@@ -129,3 +129,89 @@ impl SnapshotSink for Upload {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reflow_env::{StoreError, StoreReply};
+
+    fn upload(io: &Io, buffers: Buffers) -> Upload {
+        Upload::new(io, Location("object".to_owned()), buffers)
+    }
+
+    /// The parts that were sent: their tickets, bytes, and whether they are the last.
+    fn sent(io: &Io) -> Vec<(Ticket, Bytes, bool)> {
+        let part = |(ticket, op)| match op {
+            StoreOp::Upload { part, last, .. } => (ticket, part, last),
+            other => panic!("{other:?}"),
+        };
+        io.drain_submitted().into_iter().map(part).collect()
+    }
+
+    #[test]
+    fn parts_hold_all_bytes_in_order() {
+        let (io, bytes) = (Io::default(), (0..3 * PART_BYTES / 2).map(|i| i as u8).collect::<Vec<_>>());
+        let mut upload = upload(&io, Buffers::default());
+        bytes.chunks(300_001).for_each(|chunk| upload.write(chunk));
+        upload.finish();
+        let sent = sent(&io);
+        let shape: Vec<_> = sent.iter().map(|(_, part, last)| (part.len(), *last)).collect();
+        assert_eq!(shape, [(PART_BYTES, false), (PART_BYTES / 2, true)]);
+        assert!(sent.iter().flat_map(|(_, part, _)| part).eq(&bytes));
+    }
+
+    #[test]
+    fn buffers_are_used_again_once_the_store_lets_go_of_them() {
+        let io = Io::default();
+        let mut buffers = Buffers::default();
+        for store_keeps_it in [false, false, true, false] {
+            let before: Vec<_> =
+                buffers.0.iter().map(|buffer| (buffer.as_ptr(), buffer.capacity())).collect();
+            let mut upload = upload(&io, buffers);
+            upload.write(&[1; 100]);
+            upload.finish();
+            let (ticket, part, _) = sent(&io).remove(0);
+            assert!(before.iter().all(|(at, _)| *at == part.as_ptr()));
+            let kept = store_keeps_it.then_some(part);
+            assert!(!upload.settled().unwrap());
+            io.answer(ticket, Ok(StoreReply::Done));
+            assert!(upload.settled().unwrap());
+            buffers = upload.end();
+            let capacities: Vec<_> = buffers.0.iter().map(BytesMut::capacity).filter(|&c| c > 0).collect();
+            assert_eq!(capacities.len(), usize::from(kept.is_none()));
+        }
+    }
+
+    #[test]
+    fn a_part_that_fails_is_told_and_the_upload_can_be_given_up() {
+        let io = Io::default();
+        let mut upload = upload(&io, Buffers::default());
+        upload.write(&vec![1; 2 * PART_BYTES]);
+        let parts = sent(&io);
+        io.answer(parts[0].0, Err(StoreError::NotFound(Location("object".to_owned()))));
+        assert!(upload.may_write().unwrap_err().contains("cannot write a snapshot: "));
+        upload.cancel();
+        let ops = io.drain_submitted();
+        assert!(matches!(ops[..], [(_, StoreOp::CancelUpload { .. })]), "{ops:?}");
+        io.answer(parts[1].0, Ok(StoreReply::Done));
+        assert_eq!(io.take(parts[1].0), None);
+    }
+
+    #[test]
+    fn as_many_parts_are_under_way_as_are_allowed_and_as_many_buffers_kept() {
+        let io = Io::default();
+        let mut upload = upload(&io, Buffers::default());
+        let mut parts = Vec::new();
+        while upload.may_write().unwrap() {
+            upload.write(&vec![1; PART_BYTES / 2]);
+            parts.extend(sent(&io).into_iter().map(|(ticket, ..)| ticket));
+        }
+        assert_eq!(parts.len(), MAX_PARTS);
+        upload.write(&[1; 100]);
+        upload.finish();
+        parts.extend(sent(&io).into_iter().map(|(ticket, ..)| ticket));
+        parts.iter().for_each(|ticket| io.answer(*ticket, Ok(StoreReply::Done)));
+        assert!(upload.settled().unwrap());
+        assert!(upload.end().0.len() <= MAX_PARTS + 1);
+    }
+}
