@@ -3,6 +3,7 @@
 use crate::measure::Error;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
 use std::io;
 
 /// A JobManager's REST API.
@@ -84,6 +85,30 @@ struct Job {
     id: String,
 }
 
+/// `GET /jobs/:id`
+#[derive(Deserialize)]
+struct Details {
+    vertices: Vec<VertexId>,
+}
+
+#[derive(Deserialize)]
+struct VertexId {
+    id: String,
+}
+
+/// `GET /jobs/:id/vertices/:id`
+#[derive(Deserialize)]
+struct VertexDetails {
+    subtasks: Vec<Subtask>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Subtask {
+    /// Milliseconds in each state.
+    status_duration: BTreeMap<String, i64>,
+}
+
 impl Rest {
     /// The API on this port of this machine.
     pub fn new(port: u16) -> Self {
@@ -92,18 +117,34 @@ impl Rest {
 
     /// The checkpoints of the JobManager's job.
     pub fn checkpoints(&self) -> Result<Checkpoints, Error> {
-        self.get(&format!("/jobs/{}/checkpoints", self.job()?))
+        self.get(&format!("{}/checkpoints", self.job()?))
     }
 
     /// The JobManager's job.
     pub fn details(&self) -> Result<JobDetails, Error> {
-        self.get(&format!("/jobs/{}", self.job()?))
+        self.get(&self.job()?)
     }
 
+    /// How long the subtasks of the attempt that runs took from their deployment until they ran: the longest, in
+    /// milliseconds.
+    pub fn deploying_ms(&self) -> Result<i64, Error> {
+        let job = self.job()?;
+        let details: Details = self.get(&job)?;
+        let mut longest = 0;
+        for vertex in details.vertices {
+            let vertex: VertexDetails = self.get(&format!("{job}/vertices/{}", vertex.id))?;
+            let deploying = |subtask: Subtask| subtask.status_duration.get("DEPLOYING").copied();
+            longest = vertex.subtasks.into_iter().filter_map(deploying).fold(longest, i64::max);
+        }
+        Ok(longest)
+    }
+
+    /// The path of the JobManager's job.
     fn job(&self) -> Result<String, Error> {
-        let Jobs { jobs } = self.get("/jobs")?;
-        let first = jobs.into_iter().next();
-        first.map(|job| job.id).ok_or_else(|| self.error("/jobs", io::Error::other("there is no job")))
+        let jobs: Jobs = self.get("/jobs")?;
+        let job =
+            jobs.jobs.first().ok_or_else(|| self.error("/jobs", io::Error::other("there is no job")))?;
+        Ok(format!("/jobs/{}", job.id))
     }
 
     fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {

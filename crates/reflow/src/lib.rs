@@ -18,6 +18,7 @@
 //! reflow::main!(count);
 //! ```
 
+mod allocator;
 pub mod args;
 #[doc(hidden)]
 pub mod launch;
@@ -56,10 +57,6 @@ pub mod prelude {
     };
     pub use std::time::Duration;
 }
-
-/// Many small objects live as long as their key: an allocator that is made for that is worth a factor.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Makes an executable of a job function.
 #[macro_export]

@@ -15,10 +15,8 @@ const STEP_BYTES: usize = 1 << 20;
 /// Drops what it is given, as an uploader would after its upload.
 struct Discard;
 
-impl reflow_state::ChunkSink for Discard {
-    fn write(&mut self, chunk: bytes::Bytes) {
-        drop(chunk);
-    }
+impl reflow_state::SnapshotSink for Discard {
+    fn write(&mut self, _: &[u8]) {}
 }
 
 fn checkpoint(table: &mut KeyedTable<u64, Vec<u8>>, id: CheckpointId) {

@@ -5,7 +5,7 @@
 //! `load`, `handover` (groups that change their owner), `index`, `timer`. Why it is as it is: docs/design/state.md.
 //!
 //! Everything here runs on the slot's thread, which owns the tables, and does no I/O: snapshots leave through a
-//! [`ChunkSink`], and a restore is given bytes.
+//! [`SnapshotSink`], and a restore is given bytes.
 
 mod account;
 mod block;
@@ -40,7 +40,7 @@ pub use snapshot::{Progress, SnapshotKind};
 pub use table::{KeyedTable, PREFETCH_DISTANCE, StateValue};
 pub use timer::{Moments, Scope, Timer, TimerTable};
 pub use visit::SnapshotTable;
-pub use writer::{CHUNK_BYTES, ChunkSink, Run, RunKind, RunWriter, SnapshotWriter};
+pub use writer::{Run, RunKind, RunWriter, SnapshotSink, SnapshotWriter};
 
 /// The number of a table within its operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -229,7 +229,7 @@ mod tests {
         fired(&mut before, 3);
         let mut writer = crate::SnapshotWriter::new(Vec::new());
         while before.snapshot_step(10, &mut writer) == Ok(Progress::More) {}
-        let bytes = writer.finish().0.concat();
+        let bytes = writer.finish().0;
         let (low, high) = KeyGroupSet::all(max).iter().partition::<Vec<_>, _>(|group| group.0 < 1000);
         let mut keys = Vec::new();
         for owned in [low, high] {

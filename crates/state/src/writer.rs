@@ -1,24 +1,20 @@
 //! The stream of bytes that one subtask writes for one checkpoint, across all its tables.
 
 use crate::TableId;
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-/// No chunk is larger than this.
-pub const CHUNK_BYTES: usize = 1 << 20;
-
-/// Takes the chunks of a snapshot in order.
+/// Takes the bytes of a snapshot in order.
 ///
-/// It must not block: it hands the chunk to whoever uploads it. An upload that fails makes the checkpoint fail
-/// by its own way; chunks may then be dropped.
-pub trait ChunkSink: Send {
-    /// Takes the next chunk, of 1 … [`CHUNK_BYTES`] bytes.
-    fn write(&mut self, chunk: Bytes);
+/// It must not block: it collects them for whoever uploads them. An upload that fails makes the checkpoint fail
+/// by its own way; bytes may then be dropped.
+pub trait SnapshotSink: Send {
+    /// Takes the next bytes, about a block at a time.
+    fn write(&mut self, bytes: &[u8]);
 }
 
-impl ChunkSink for Vec<Bytes> {
-    fn write(&mut self, chunk: Bytes) {
-        self.push(chunk);
+impl SnapshotSink for Vec<u8> {
+    fn write(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
     }
 }
 
@@ -49,20 +45,19 @@ pub struct Run {
     pub len: u64,
 }
 
-/// Cuts what tables append into chunks, and notes where each run is.
+/// Passes on what tables append, and notes where each run is.
 pub struct SnapshotWriter<S> {
     sink: S,
-    chunk: Vec<u8>,
     offset: u64,
     runs: Vec<Run>,
     /// The run that is being written, `len` unknown.
     open: Option<Run>,
 }
 
-impl<S: ChunkSink> SnapshotWriter<S> {
+impl<S: SnapshotSink> SnapshotWriter<S> {
     /// A stream that starts at offset 0.
     pub fn new(sink: S) -> Self {
-        Self { sink, chunk: Vec::new(), offset: 0, runs: Vec::new(), open: None }
+        Self { sink, offset: 0, runs: Vec::new(), open: None }
     }
 
     /// Bytes so far.
@@ -80,11 +75,6 @@ impl<S: ChunkSink> SnapshotWriter<S> {
         &mut self.sink
     }
 
-    /// The sink.
-    pub fn sink(&self) -> &S {
-        &self.sink
-    }
-
     /// Appends bytes that belong to no run (operator state, say) and returns their offset.
     ///
     /// # Panics
@@ -96,25 +86,20 @@ impl<S: ChunkSink> SnapshotWriter<S> {
         offset
     }
 
-    /// Hands over the last chunk; returns the sink and all runs in the order of the stream.
-    pub fn finish(mut self) -> (S, Vec<Run>) {
+    /// Returns the sink, and gives the snapshot up.
+    pub fn into_sink(self) -> S {
+        self.sink
+    }
+
+    /// Returns the sink and all runs in the order of the stream.
+    pub fn finish(self) -> (S, Vec<Run>) {
         assert!(self.open.is_none(), "a table must reach the end of its snapshot before the stream ends");
-        if !self.chunk.is_empty() {
-            self.sink.write(Bytes::from(std::mem::take(&mut self.chunk)));
-        }
         (self.sink, self.runs)
     }
 
-    fn push(&mut self, mut bytes: &[u8]) {
+    fn push(&mut self, bytes: &[u8]) {
         self.offset += bytes.len() as u64;
-        while !bytes.is_empty() {
-            let (fits, rest) = bytes.split_at(bytes.len().min(CHUNK_BYTES - self.chunk.len()));
-            self.chunk.extend_from_slice(fits);
-            bytes = rest;
-            if self.chunk.len() == CHUNK_BYTES {
-                self.sink.write(Bytes::from(std::mem::take(&mut self.chunk)));
-            }
-        }
+        self.sink.write(bytes);
     }
 }
 
@@ -128,7 +113,7 @@ pub trait RunWriter {
     fn end_run(&mut self);
 }
 
-impl<S: ChunkSink> RunWriter for SnapshotWriter<S> {
+impl<S: SnapshotSink> RunWriter for SnapshotWriter<S> {
     fn begin_run(&mut self, table: TableId, segment: u16, kind: RunKind) {
         assert!(self.open.is_none(), "tables take turns: each snapshot to its end before the next");
         self.open = Some(Run { table, segment, kind, offset: self.offset, len: 0 });

@@ -24,7 +24,7 @@ fn snapshot<V: StateValue + Clone>(value: &V, kind: SnapshotKind) -> Vec<u8> {
     table.freeze(CheckpointId(1), kind);
     let mut writer = SnapshotWriter::new(Vec::new());
     assert_eq!(table.snapshot_step(usize::MAX, &mut writer), Ok(Progress::Done));
-    writer.finish().0.concat()
+    writer.finish().0
 }
 
 fn load<V: StateValue>(bytes: &[u8]) -> Result<KeyedTable<String, V>, StateError> {

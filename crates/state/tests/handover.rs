@@ -58,8 +58,8 @@ fn write(table: &mut dyn SnapshotTable, checkpoint: u64, kind: SnapshotKind) -> 
     table.freeze(CheckpointId(checkpoint), kind);
     let mut writer = SnapshotWriter::new(Vec::new());
     while table.snapshot_step(64, &mut writer) == Ok(Progress::More) {}
-    let (chunks, runs) = writer.finish();
-    Written { bytes: chunks.concat(), runs }
+    let (bytes, runs) = writer.finish();
+    Written { bytes, runs }
 }
 
 /// Reads a checkpoint for an heir, run by run.

@@ -61,7 +61,7 @@ type Content = BTreeMap<Cramped, u32>;
 struct Owner {
     groups: KeyGroupSet,
     table: KeyedTable<Cramped, u32>,
-    writer: Option<SnapshotWriter<Vec<bytes::Bytes>>>,
+    writer: Option<SnapshotWriter<Vec<u8>>>,
 }
 
 /// A checkpoint that is written, or about to be.
@@ -174,8 +174,8 @@ impl World {
             match owner.table.snapshot_step(budget, &mut writer).unwrap() {
                 Progress::More => owner.writer = Some(writer),
                 Progress::Done => {
-                    let (chunks, runs) = writer.finish();
-                    self.objects.push(chunks.concat());
+                    let (object, runs) = writer.finish();
+                    self.objects.push(object);
                     writing.acknowledged.push((owner.groups.clone(), self.objects.len() - 1, runs));
                 }
             }

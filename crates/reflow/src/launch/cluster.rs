@@ -17,6 +17,7 @@ pub(super) fn run(
     task_managers: u32,
     options: &Options,
 ) -> Result<ExitCode, LaunchError> {
+    crate::allocator::keep_memory();
     // That TaskManagers try again until the JobManager listens is no news here.
     logging::start("warn,reflow_taskmanager::manager=error");
     let options = with_defaults(options)?;

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 pub(super) fn run(executable: Executable) -> Result<ExitCode, LaunchError> {
+    crate::allocator::keep_memory();
     logging::start("info");
     let system = |what| move |error| LaunchError::System { what, error };
     let message = real::read_stdin().map_err(system("cannot read what the TaskManager says"))?;

@@ -6,7 +6,7 @@
 use crate::rescale::Give;
 use bytes::Bytes;
 use reflow_protocol::rescale::Part;
-use reflow_state::{ChunkSink, RunKind, RunWriter, SnapshotWriter, TableId};
+use reflow_state::{RunKind, RunWriter, SnapshotSink, SnapshotWriter, TableId};
 use reflow_types::key_group::segment_groups;
 use reflow_types::{KeyGroupSet, MaxParallelism, SubtaskId};
 
@@ -64,7 +64,7 @@ pub(super) struct Tee<'a, S> {
     pub(super) giving: &'a mut Giving,
 }
 
-impl<S: ChunkSink> RunWriter for Tee<'_, S> {
+impl<S: SnapshotSink> RunWriter for Tee<'_, S> {
     fn begin_run(&mut self, table: TableId, segment: u16, kind: RunKind) {
         self.writer.begin_run(table, segment, kind);
         let Giving { max, heirs, open, parts } = &mut *self.giving;

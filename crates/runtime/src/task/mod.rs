@@ -7,6 +7,7 @@ mod moving;
 mod restore;
 mod snapshot;
 mod source;
+mod upload;
 
 pub use input::InputTask;
 pub use source::SourceTask;

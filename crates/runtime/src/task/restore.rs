@@ -1,16 +1,23 @@
 //! A task's way back: reads the runs of its key groups and loads them, before the first record.
 
 use crate::stage::Control;
+use bytes::Bytes;
 use reflow_api::Io;
 use reflow_env::{Location, StoreOp, StoreReply, Ticket};
 use reflow_protocol::control::Fault;
-use reflow_protocol::snapshot::{Codec, Restore};
+use reflow_protocol::snapshot::{Codec, Restore, RestorePart};
 use reflow_state::{Origin, TableId};
 use reflow_types::KeyGroupSet;
 use std::collections::VecDeque;
+use std::ops::Range;
 
 /// So many reads are under way at once.
 const MAX_READS: usize = 8;
+/// Runs that lie side by side are read together, up to so many bytes: a checkpoint has thousands of short ones, and
+/// each read is a request.
+const READ_BYTES: u64 = 4 << 20;
+/// A step loads about so much, and at least one run. A few milliseconds' work.
+const STEP_BYTES: u64 = 1 << 20;
 
 /// The keyed state that a task still has to load.
 pub(super) struct Restoring {
@@ -19,30 +26,26 @@ pub(super) struct Restoring {
     /// In the order in which they are applied.
     to_read: VecDeque<Read>,
     reading: VecDeque<(Ticket, Read)>,
+    /// What has been read: its bytes, and how many of its runs are loaded.
+    loading: Option<(Bytes, Read, usize)>,
     /// The next answer has not come.
     waiting: bool,
 }
 
+/// Runs of one object without a gap between them.
 struct Read {
-    table: u16,
     groups: KeyGroupSet,
     object: String,
-    offset: u64,
-    len: u32,
+    range: Range<u64>,
+    /// The table of each run, and where in the object it is.
+    runs: Vec<(TableId, Range<u64>)>,
 }
 
 impl Restoring {
     pub(super) fn new(io: Io, restore: &Restore, codec: Codec) -> Self {
         let origin = if codec == Codec::Exchange { Origin::Own } else { Origin::Foreign };
-        let parts = restore.keyed.iter().flat_map(|part| part.runs.iter().map(|run| (&part.groups, run)));
-        let to_read = parts.filter(|(_, run)| run.len > 0).map(|(groups, run)| Read {
-            table: run.table,
-            groups: groups.clone(),
-            object: run.object.clone(),
-            offset: run.offset,
-            len: run.len,
-        });
-        Self { io, origin, to_read: to_read.collect(), reading: VecDeque::new(), waiting: false }
+        let to_read = restore.keyed.iter().flat_map(reads).collect();
+        Self { io, origin, to_read, reading: VecDeque::new(), loading: None, waiting: false }
     }
 
     /// Loads what has been read; says whether all is loaded.
@@ -50,42 +53,124 @@ impl Restoring {
         while self.reading.len() < MAX_READS
             && let Some(read) = self.to_read.pop_front()
         {
-            let range = Some(read.offset..read.offset + u64::from(read.len));
-            let at = Location(read.object.clone());
+            let (at, range) = (Location(read.object.clone()), Some(read.range.clone()));
             self.reading.push_back((self.io.submit(StoreOp::Get { at, range }), read));
         }
-        let Some((ticket, read)) = self.reading.front() else {
-            return true;
+        let Some((bytes, read, loaded)) = self.loading.take().or_else(|| self.take_answer(task)) else {
+            return self.reading.is_empty();
         };
-        let answer = self.io.take(*ticket);
+        let (mut next, mut left) = (loaded, STEP_BYTES);
+        while left > 0
+            && let Some((table, range)) = read.runs.get(next)
+        {
+            let from = (range.start - read.range.start) as usize;
+            let len = range.end - range.start;
+            let run = &bytes[from..from + len as usize];
+            load(task, chain, *table, run, (&read, self.origin));
+            left = left.saturating_sub(len);
+            next += 1;
+        }
+        self.loading = (next < read.runs.len()).then_some((bytes, read, next));
+        false
+    }
+
+    /// The next read in order, if its answer has come.
+    fn take_answer(&mut self, task: &str) -> Option<(Bytes, Read, usize)> {
+        let answer = self.reading.front().and_then(|(ticket, _)| self.io.take(*ticket));
         self.waiting = answer.is_none();
-        let Some(answer) = answer else { return false };
-        let bytes = match answer {
-            Ok(StoreReply::Bytes(bytes)) => bytes,
+        let answer = answer?;
+        let (_, read) = self.reading.pop_front()?;
+        match answer {
+            Ok(StoreReply::Bytes(bytes)) if bytes.len() as u64 == read.range.end - read.range.start => {
+                Some((bytes, read, 0))
+            }
             Ok(_) => crate::fail(Fault::Engine, task, "the store answered a read with something else"),
             Err(error) => crate::fail(Fault::External, task, format!("cannot read its state: {error}")),
-        };
-        let mut known = false;
-        chain.tables(&mut |table| {
-            if table.id() == TableId(read.table) {
-                known = true;
-                let restore =
-                    reflow_state::Restore { table: table.id(), owned: &read.groups, origin: self.origin };
-                if let Err(error) = table.load(&bytes, restore) {
-                    crate::fail(Fault::Engine, task, format!("cannot restore from {}: {error}", read.object));
-                }
-            }
-        });
-        if !known {
-            let text = format!("the checkpoint holds a table {} that this build does not know", read.table);
-            crate::fail(Fault::Permanent, task, text);
         }
-        self.reading.pop_front();
-        false
     }
 
     /// Whether an answer is awaited, and nothing can be done before it.
     pub(super) fn is_waiting(&self) -> bool {
         self.waiting
+    }
+}
+
+/// The reads of a part, in the order in which they are applied.
+fn reads(part: &RestorePart) -> Vec<Read> {
+    let mut reads: Vec<Read> = Vec::new();
+    for run in part.runs.iter().filter(|run| run.len > 0) {
+        let range = run.offset..run.offset + u64::from(run.len);
+        let one = (TableId(run.table), range.clone());
+        match reads.last_mut() {
+            Some(last)
+                if last.object == run.object
+                    && last.range.end == range.start
+                    && range.end - last.range.start <= READ_BYTES =>
+            {
+                last.range.end = range.end;
+                last.runs.push(one);
+            }
+            _ => {
+                let (groups, object) = (part.groups.clone(), run.object.clone());
+                reads.push(Read { groups, object, range, runs: vec![one] });
+            }
+        }
+    }
+    reads
+}
+
+/// Loads one run.
+fn load(task: &str, chain: &mut impl Control, id: TableId, run: &[u8], (read, origin): (&Read, Origin)) {
+    let mut known = false;
+    chain.tables(&mut |table| {
+        if table.id() == id {
+            known = true;
+            let restore = reflow_state::Restore { table: id, owned: &read.groups, origin };
+            if let Err(error) = table.load(run, restore) {
+                crate::fail(Fault::Engine, task, format!("cannot restore from {}: {error}", read.object));
+            }
+        }
+    });
+    if !known {
+        let text = format!("the checkpoint holds a table {} that this build does not know", id.0);
+        crate::fail(Fault::Permanent, task, text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reflow_protocol::snapshot::RunRef;
+    use reflow_types::MaxParallelism;
+
+    #[test]
+    fn runs_side_by_side_are_read_together() {
+        let check = |runs: &[(&str, u64, u32)], expect: &[(&str, Range<u64>, usize)]| {
+            let run = |(object, offset, len): &(&str, u64, u32)| RunRef {
+                object: (*object).to_owned(),
+                table: 0,
+                offset: *offset,
+                len: *len,
+            };
+            let groups = KeyGroupSet::all(MaxParallelism::DEFAULT);
+            let reads = reads(&RestorePart { groups, runs: runs.iter().map(run).collect() });
+            let seen: Vec<_> = reads
+                .iter()
+                .map(|read| (read.object.as_str(), read.range.clone(), read.runs.len()))
+                .collect();
+            assert_eq!(seen, expect);
+        };
+        check(&[], &[]);
+        check(&[("a", 0, 5), ("a", 5, 0), ("a", 5, 7)], &[("a", 0..12, 2)]);
+        // Bytes between two runs that nobody needs any more are not read.
+        check(&[("a", 0, 5), ("a", 6, 7)], &[("a", 0..5, 1), ("a", 6..13, 1)]);
+        check(&[("a", 0, 5), ("b", 5, 7)], &[("a", 0..5, 1), ("b", 5..12, 1)]);
+        let (half, most) = (READ_BYTES as u32 / 2, READ_BYTES);
+        let runs = [("a", 0, half), ("a", most / 2, half), ("a", most, 1)];
+        check(&runs, &[("a", 0..most, 2), ("a", most..most + 1, 1)]);
+        check(
+            &[("a", 0, u32::MAX), ("a", u64::from(u32::MAX), 1)],
+            &[("a", 0..u64::from(u32::MAX), 1), ("a", u64::from(u32::MAX)..1 << 32, 1)],
+        );
     }
 }

@@ -9,25 +9,21 @@
 
 use super::TaskEvent;
 use super::giving::{Giving, Tee};
+use super::upload::{Buffers, Upload};
 use crate::stage::{Control, SnapshotContext};
-use bytes::{Bytes, BytesMut};
 use reflow_api::Io;
-use reflow_env::{Location, StoreOp, Ticket};
+use reflow_env::Location;
 use reflow_protocol::control::{AfterBarrier, Fault, SnapshotKind, SnapshotTiming};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::rescale::Part;
 use reflow_protocol::snapshot::{Codec, KeyedState, OperatorState, Redistribution, Run, SubtaskState};
-use reflow_state::{CHUNK_BYTES, ChunkSink, Progress, RunKind, SnapshotWriter};
+use reflow_state::{Progress, RunKind, SnapshotWriter};
 use reflow_types::{CheckpointId, Instant, KeyGroupSet, SubtaskId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// About a millisecond's work.
 const STEP_BYTES: usize = 512 << 10;
-/// The least that object stores take as a part.
-const PART_BYTES: usize = 8 << 20;
-/// So many parts may be under way; then writing waits for the store.
-const MAX_PARTS: usize = 4;
 
 /// Who writes.
 #[derive(Clone)]
@@ -47,6 +43,8 @@ pub(super) struct Snapshots {
     /// The highest checkpoint that was given up.
     aborted: Option<CheckpointId>,
     writing: Option<Writing>,
+    /// For the next snapshot, while none is being written.
+    buffers: Buffers,
     /// The checkpoint with which the task finishes, and whether it is complete.
     finish: Option<(CheckpointId, bool)>,
     /// Savepoints of a job that goes on: recovery never comes back to them, so nothing is committed with them.
@@ -98,6 +96,7 @@ impl Snapshots {
             triggered: BTreeMap::new(),
             aborted: None,
             writing: None,
+            buffers: Buffers::default(),
             finish: None,
             savepoints: BTreeSet::new(),
         }
@@ -183,14 +182,7 @@ impl Snapshots {
         let Identity { subtask, attempt, io, groups } = &self.identity;
         let object = format!("{}-{checkpoint}-{subtask}-{}", attempt.epoch, attempt.number);
         let at = Location(kind.directory).join(&object);
-        let upload = Upload {
-            io: io.clone(),
-            at,
-            upload: io.new_upload(),
-            part: BytesMut::new(),
-            sent: Vec::new(),
-            any: false,
-        };
+        let upload = Upload::new(io, at, std::mem::take(&mut self.buffers));
         self.writing = Some(Writing {
             checkpoint,
             since: now,
@@ -230,7 +222,8 @@ impl Snapshots {
                         writing.checkpoint,
                         SnapshotTiming { alignment: writing.alignment, writing: now.since(writing.since) },
                     );
-                    let state = writing.into_state();
+                    let (state, buffers) = writing.into_state();
+                    self.buffers = buffers;
                     events.push(TaskEvent::Acknowledged { checkpoint, state, timing });
                     true
                 }
@@ -285,7 +278,9 @@ impl Snapshots {
 
     fn drop_writing(&mut self, writing: Writing, chain: &mut impl Control) {
         chain.tables(&mut |table| table.abort(writing.checkpoint));
-        self.identity.io.submit_and_forget(StoreOp::CancelUpload { upload: writing.upload_id() });
+        let upload =
+            writing.writer.map(|writer| writer.into_sink()).or(writing.done.map(|(upload, _)| upload));
+        self.buffers = upload.map(Upload::cancel).unwrap_or_default();
     }
 }
 
@@ -296,29 +291,23 @@ enum Stepped {
 
 impl Writing {
     fn step(&mut self, chain: &mut impl Control) -> Result<Stepped, String> {
-        let Some(mut writer) = self.writer.take() else {
+        let Some(writer) = &mut self.writer else {
             return self.broken.take().map_or(Ok(Stepped::Waits), Err);
         };
         match writer.sink_mut().may_write() {
             Ok(true) => {}
             Ok(false) if self.giving.is_some() => {}
-            Ok(false) => {
-                self.writer = Some(writer);
-                return Ok(Stepped::Waits);
-            }
+            Ok(false) => return Ok(Stepped::Waits),
             Err(reason) if self.giving.is_some() => self.broken = Some(reason),
-            Err(reason) => {
-                self.writer = Some(writer);
-                return Err(reason);
-            }
+            Err(reason) => return Err(reason),
         }
         let (mut at, mut progress) = (0, None);
         let wanted = self.table;
         chain.tables(&mut |table| {
             if at == wanted {
                 progress = Some(match &mut self.giving {
-                    Some(giving) => table.snapshot_step(STEP_BYTES, &mut Tee { writer: &mut writer, giving }),
-                    None => table.snapshot_step(STEP_BYTES, &mut writer),
+                    Some(giving) => table.snapshot_step(STEP_BYTES, &mut Tee { writer, giving }),
+                    None => table.snapshot_step(STEP_BYTES, writer),
                 });
             }
             at += 1;
@@ -328,28 +317,9 @@ impl Writing {
             Some(Ok(Progress::More)) => {}
             // The new owners cannot do without.
             Some(Err(error)) if self.giving.is_some() => crate::fail(Fault::User, "state", error),
-            Some(Err(error)) => {
-                self.writer = Some(writer);
-                return Err(error.to_string());
-            }
-            None => {
-                if let Some(giving) = &mut self.giving {
-                    giving.finish();
-                }
-                let (mut upload, runs) = writer.finish();
-                upload.finish();
-                let run = |run: &reflow_state::Run| Run {
-                    table: run.table.0,
-                    segment: run.segment,
-                    full: run.kind == RunKind::Full,
-                    offset: run.offset,
-                    len: run.len as u32,
-                };
-                self.done = Some((upload, runs.iter().map(run).collect()));
-                return Ok(Stepped::Worked);
-            }
+            Some(Err(error)) => return Err(error.to_string()),
+            None => self.written(),
         }
-        self.writer = Some(writer);
         Ok(Stepped::Worked)
     }
 
@@ -363,85 +333,33 @@ impl Writing {
         Ok(uploaded && prepared)
     }
 
-    fn upload_id(&self) -> u64 {
-        match (&self.writer, &self.done) {
-            (Some(writer), _) => writer.sink().upload,
-            (None, Some((upload, _))) => upload.upload,
-            (None, None) => 0,
+    /// All tables are written: the rest is sent.
+    fn written(&mut self) {
+        let Some(writer) = self.writer.take() else { return };
+        if let Some(giving) = &mut self.giving {
+            giving.finish();
         }
+        let (mut upload, runs) = writer.finish();
+        upload.finish();
+        let run = |run: &reflow_state::Run| Run {
+            table: run.table.0,
+            segment: run.segment,
+            full: run.kind == RunKind::Full,
+            offset: run.offset,
+            len: run.len as u32,
+        };
+        self.done = Some((upload, runs.iter().map(run).collect()));
     }
 
-    fn into_state(self) -> SubtaskState {
+    /// The acknowledgement, and the buffers for the next snapshot.
+    fn into_state(self) -> (SubtaskState, Buffers) {
         let (upload, runs) = self.done.expect("a snapshot that is settled has been written");
         let keyed = self.groups.map(|groups| KeyedState {
             groups,
-            object: upload.any.then_some(self.object),
+            object: upload.is_any().then_some(self.object),
             bytes: runs.iter().map(|run| u64::from(run.len)).sum(),
             runs,
         });
-        SubtaskState { keyed, operator: self.operator, watermark: self.watermark }
-    }
-}
-
-/// Collects a snapshot's chunks into parts and uploads them.
-struct Upload {
-    io: Io,
-    at: Location,
-    upload: u64,
-    part: BytesMut,
-    sent: Vec<Ticket>,
-    any: bool,
-}
-
-impl ChunkSink for Upload {
-    fn write(&mut self, chunk: Bytes) {
-        self.any = true;
-        if chunk.len() == CHUNK_BYTES && self.part.is_empty() {
-            // Much will follow. Grown by doubling, the part would be copied again and again, at last 4 MiB
-            // within one step.
-            self.part.reserve(PART_BYTES + chunk.len());
-        }
-        self.part.extend_from_slice(&chunk);
-        if self.part.len() >= PART_BYTES {
-            self.send(false);
-        }
-    }
-}
-
-impl Upload {
-    fn send(&mut self, last: bool) {
-        let (upload, at, part) = (self.upload, self.at.clone(), self.part.split().freeze());
-        self.sent.push(self.io.submit(StoreOp::Upload { upload, at, part, last }));
-    }
-
-    /// Sends the last part; nothing at all if nothing was written.
-    fn finish(&mut self) {
-        if self.any {
-            self.send(true);
-        }
-    }
-
-    /// Looks at what was answered; an error of any part is that of the whole.
-    fn collect(&mut self) -> Result<(), String> {
-        let mut failed = None;
-        self.sent.retain(|ticket| match self.io.take(*ticket) {
-            None => true,
-            Some(Ok(_)) => false,
-            Some(Err(error)) => {
-                failed = Some(format!("cannot write a snapshot: {error}"));
-                false
-            }
-        });
-        failed.map_or(Ok(()), Err)
-    }
-
-    fn may_write(&mut self) -> Result<bool, String> {
-        self.collect()?;
-        Ok(self.sent.len() < MAX_PARTS)
-    }
-
-    fn settled(&mut self) -> Result<bool, String> {
-        self.collect()?;
-        Ok(self.sent.is_empty())
+        (SubtaskState { keyed, operator: self.operator, watermark: self.watermark }, upload.end())
     }
 }
