@@ -9,7 +9,6 @@
 
 mod account;
 mod block;
-mod chain;
 mod codec;
 mod error;
 mod key;
@@ -27,7 +26,6 @@ mod writer;
 
 use serde::{Deserialize, Serialize};
 
-pub use chain::{Link, RunChain};
 pub use codec::Codec;
 pub use error::{Site, StateError};
 pub use key::{Scoped, StateKey};
