@@ -10,6 +10,7 @@ mod dependencies;
 mod dist;
 mod docs;
 mod process;
+mod s3;
 mod sim;
 mod tidy;
 
@@ -24,6 +25,7 @@ cargo xtask COMMAND: the project's own commands
           in ARCHITECTURE.md and docs/ exist, length and headers of files, forbidden words
   docs    writes docs/configuration.md from the options in crates/config
   dist    builds the distribution and lays it out under target/dist/reflow
+  s3      runs a command, such as `cargo test`, with a server of S3 for tests
   bench   runs a benchmark: cargo xtask bench NAME [ARGUMENT]...
   sim     simulates whole clusters from seeds: cargo xtask sim [--seeds N] [--seed S]...
 
@@ -53,11 +55,14 @@ fn run(command: &str, arguments: &[String]) -> Result<(), Failure> {
         "tidy" => tidy::HELP,
         "docs" => docs::HELP,
         "dist" => dist::HELP,
+        "s3" => s3::HELP,
         "bench" => bench::HELP,
         "sim" => sim::HELP,
         _ => HELP,
     };
-    if arguments
+    // Of a command that `s3` is to run, the arguments are its own.
+    let own = if command == "s3" { arguments.len().min(1) } else { arguments.len() };
+    if arguments[..own]
         .iter()
         .take_while(|argument| *argument != "--")
         .any(|argument| argument == "--help" || argument == "-h")
@@ -70,6 +75,7 @@ fn run(command: &str, arguments: &[String]) -> Result<(), Failure> {
         "tidy" => no_arguments(arguments).and_then(|()| tidy::run()),
         "docs" => no_arguments(arguments).and_then(|()| docs::write()),
         "dist" => no_arguments(arguments).and_then(|()| dist::run()),
+        "s3" => s3::run(arguments),
         "bench" => bench::run(arguments),
         "sim" => sim::run(arguments),
         "" | "help" | "--help" | "-h" => {
