@@ -26,7 +26,7 @@ pub struct StorageOptions {
 
 impl Default for StorageOptions {
     fn default() -> Self {
-        Self { fsync: false, requests_under_way: 64, s3: BTreeMap::new() }
+        Self { fsync: true, requests_under_way: 64, s3: BTreeMap::new() }
     }
 }
 
