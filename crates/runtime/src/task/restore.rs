@@ -2,7 +2,7 @@
 
 use crate::stage::Control;
 use reflow_api::Io;
-use reflow_env::{Location, StoreOp, StoreReply, Ticket};
+use reflow_env::{Location, StoreError, StoreOp, StoreReply, Ticket};
 use reflow_protocol::control::Fault;
 use reflow_protocol::snapshot::{Codec, Restore};
 use reflow_state::{Origin, TableId};
@@ -64,6 +64,10 @@ impl Restoring {
         let bytes = match answer {
             Ok(StoreReply::Bytes(bytes)) => bytes,
             Ok(_) => crate::fail(Fault::Engine, task, "the store answered a read with something else"),
+            // The object is gone or cut off: it will not come back, and an older checkpoint may do.
+            Err(error @ (StoreError::NotFound(_) | StoreError::OutOfRange { .. })) => {
+                crate::fail(Fault::Engine, task, format!("its state is damaged: {error}"))
+            }
             Err(error) => crate::fail(Fault::External, task, format!("cannot read its state: {error}")),
         };
         let mut known = false;
