@@ -3,5 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod distribution;
+mod first_process;
 mod quick_start;
 mod stores;
