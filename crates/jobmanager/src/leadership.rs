@@ -9,6 +9,7 @@
 //! fails is asked again, a bounded number of times.
 
 use crate::layout::{Layout, epochs_in};
+use bytes::Bytes;
 use reflow_coordination::checkpoint::{self, Recovered};
 use reflow_coordination::manifest::{self, Decision, Manifest};
 use reflow_env::{Location, PutMode, StoreError, StoreOp, StoreReply, StoreResult};
@@ -117,6 +118,8 @@ pub(crate) struct Leadership {
     /// Whether an earlier JobManager ran the same job.
     pub(crate) resumed: bool,
     pub(crate) recovered: Recovered,
+    /// What stands in the epoch's file.
+    pub(crate) record: Bytes,
 }
 
 /// Names a question to storage within a claim.
@@ -155,6 +158,7 @@ pub(crate) struct Claim {
     epoch: LeaderEpoch,
     job: JobId,
     fresh: bool,
+    record: Bytes,
     decisions: BTreeMap<CheckpointId, Result<Decision, String>>,
     objects: Vec<String>,
     savepoint: Option<Box<Manifest>>,
@@ -176,6 +180,7 @@ impl Claim {
             earlier: Vec::new(),
             epoch: LeaderEpoch(0),
             fresh: true,
+            record: Bytes::new(),
             decisions: BTreeMap::new(),
             objects: Vec::new(),
             savepoint: None,
@@ -304,8 +309,8 @@ impl Claim {
 
     fn create_epoch(&mut self) {
         let record = EpochRecord { job: self.job, fresh: self.fresh, started_at: self.by.started_at };
-        let body = serde_json::to_vec(&record).expect("a record is plain data").into();
-        let at = self.by.layout.epoch(self.epoch);
+        self.record = serde_json::to_vec(&record).expect("a record is plain data").into();
+        let (at, body) = (self.by.layout.epoch(self.epoch), self.record.clone());
         self.question(About::Epoch, StoreOp::Put { at, body, mode: PutMode::Create });
     }
 
@@ -390,7 +395,8 @@ impl Claim {
                 return Err(LeadershipError::OtherBuild { at, theirs, ours });
             }
         }
-        Ok(Some(Leadership { epoch: self.epoch, job: self.job, resumed: !self.fresh, recovered }))
+        let (epoch, job, record) = (self.epoch, self.job, self.record.clone());
+        Ok(Some(Leadership { epoch, job, resumed: !self.fresh, recovered, record }))
     }
 
     fn question(&mut self, about: About, op: StoreOp) {

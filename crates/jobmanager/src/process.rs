@@ -119,7 +119,7 @@ impl JobManager {
     }
 
     fn lead(&mut self, now: Instant, leadership: Leadership, out: &mut Vec<Output>) {
-        let Leadership { epoch, job, resumed, recovered } = leadership;
+        let Leadership { epoch, job, resumed, recovered, record } = leadership;
         tell_start(job, epoch, resumed, &recovered);
         let spec = self.spec.take().expect("the job is taken over once");
         let scheduler_settings = schedule::settings(&self.config, &self.layout, job, epoch);
@@ -132,6 +132,9 @@ impl JobManager {
             fingerprint: spec.fingerprint,
             sha256: spec.artifact.sha256.clone(),
             target: spec.target,
+            written: self.layout.epoch(epoch).0,
+            record,
+            data_dir: data_dir.clone(),
             token: self.ids.next(),
             heartbeat_interval: self.settings.heartbeat_interval,
             heartbeat_timeout: self.settings.heartbeat_timeout,

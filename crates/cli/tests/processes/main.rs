@@ -6,3 +6,4 @@ mod distribution;
 mod first_process;
 mod quick_start;
 mod stores;
+mod unseen_storage;
