@@ -8,20 +8,22 @@ use crate::enumerators::{Enumerators, Listing};
 use crate::members::{Members, Said};
 use crate::metrics::Metrics;
 use crate::operations::Operations;
+use crate::requirements::Declarations;
 use crate::settings::Artifact;
 use crate::storage::{Storage, Tickets};
 use bytes::Bytes;
 use reflow_coordination::action::{Action, EndState};
 use reflow_coordination::event::{Event, StoreOutcome};
 use reflow_coordination::manifest::{self, Decision};
+use reflow_coordination::requirements::RequestedBounds;
 use reflow_coordination::scheduler::{JobStatus, Scheduler};
 use reflow_env::{ConnId, Location, Output, PutMode, StoreError, StoreOp, StoreReply, StoreResult, Ticket};
 use reflow_graph::ExecutionGraph;
 use reflow_protocol::control::{AfterBarrier, SnapshotKind, ToExecutor, ToTaskManager};
 use reflow_protocol::deployment::{Attempt, Deployment};
 use reflow_protocol::snapshot::{Codec, Restore};
-use reflow_types::{CheckpointId, ExecutorId, Instant, SubtaskId};
-use std::collections::VecDeque;
+use reflow_types::{CheckpointId, ExecutorId, Instant, SubtaskId, VertexId};
+use std::collections::{BTreeMap, VecDeque};
 
 /// The parts in which the executable is sent, in bytes.
 const CHUNK_BYTES: u64 = 1 << 20;
@@ -62,6 +64,7 @@ pub(crate) struct Leader {
     pub(crate) members: Members,
     pub(crate) metrics: Metrics,
     pub(crate) operations: Operations,
+    pub(crate) declarations: Declarations,
     enumerators: Enumerators,
     artifact: Artifact,
     /// Where data objects of checkpoints are.
@@ -87,6 +90,7 @@ pub(crate) struct Leader {
 pub(crate) struct Parts {
     pub(crate) scheduler: Scheduler,
     pub(crate) members: Members,
+    pub(crate) declarations: Declarations,
     pub(crate) enumerators: Enumerators,
     pub(crate) artifact: Artifact,
     pub(crate) data_dir: String,
@@ -95,12 +99,13 @@ pub(crate) struct Parts {
 
 impl Leader {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { scheduler, members, enumerators, artifact, data_dir, tickets } = parts;
+        let Parts { scheduler, members, declarations, enumerators, artifact, data_dir, tickets } = parts;
         Self {
             scheduler,
             members,
             metrics: Metrics::default(),
             operations: Operations::default(),
+            declarations,
             enumerators,
             artifact,
             data_dir,
@@ -113,6 +118,22 @@ impl Leader {
             end: None,
             end_is_recorded: false,
             logged: (JobStatus::Initializing, 0, 0),
+        }
+    }
+
+    /// Takes over, before anything else happens, what users declared to an earlier leadership.
+    pub(crate) fn adopt_requirements(
+        &mut self,
+        requested: &BTreeMap<VertexId, RequestedBounds>,
+        out: &mut Vec<Output>,
+    ) {
+        match self.scheduler.check_requirements(requested) {
+            Ok(bounds) => {
+                self.scheduler.adopt_requirements(&bounds);
+                self.declarations.carry_over(bounds, out);
+            }
+            // They stay, for a start of the job that they fit.
+            Err(error) => tracing::warn!("the declared resource requirements are not used: {error}"),
         }
     }
 
@@ -160,6 +181,7 @@ impl Leader {
     /// The job's end is recorded: what it leaves may go.
     pub(crate) fn delete_rest(&mut self, out: &mut Vec<Output>) {
         self.end_is_recorded = true;
+        self.doomed.extend(self.declarations.all());
         self.delete(out);
     }
 
@@ -195,6 +217,11 @@ impl Leader {
         result: StoreResult,
         out: &mut Vec<Output>,
     ) {
+        if let Some(stored) = self.declarations.stored(ticket, &result) {
+            self.doomed.extend(stored.doomed);
+            self.events.extend(stored.event);
+            return self.settle(now, out);
+        }
         let event = match self.requests.take(ticket) {
             None => return,
             Some(For::Name(checkpoint, wanted)) => match result {
