@@ -9,13 +9,13 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::process::{cargo, is_installed, root, succeed, target_directory};
-use crate::{Failure, dependencies, flights, tidy};
+use crate::{Failure, dependencies, flights, s3, tidy};
 
 pub(crate) const HELP: &str = "\
 cargo xtask ci: everything that must hold before a change lands
 
 Prints each step with the time it took and stops at the first that fails. A step that needs
-a tool which is not installed (rustfmt, clippy, shellcheck) is skipped, and says so; but
+a tool which is not installed (rustfmt, clippy, shellcheck; Python for S3) is skipped, and says so; but
 flights, which needs python3 and the first time a package index, is never left out.
 ";
 
@@ -75,9 +75,16 @@ fn documentation() -> Result<(), Failure> {
     succeed(cargo(arguments).env("RUSTDOCFLAGS", flags))
 }
 
-/// All suites are run even if one fails, so that one run tells everything.
+/// All suites are run even if one fails, so that one run tells everything. With a server of S3, tests of storage
+/// and of whole clusters try that too.
 fn tests() -> Result<(), Failure> {
-    succeed(&mut cargo(["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--tests", "--examples"]))
+    let arguments = ["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--tests", "--examples"];
+    if !s3::is_possible() {
+        skip("python3", "apt-get install python3-venv; without it, the tests leave out S3")?;
+        return succeed(&mut cargo(arguments));
+    }
+    let server = s3::Server::start()?;
+    succeed(server.environment(&mut cargo(arguments)))
 }
 
 fn simulation() -> Result<(), Failure> {

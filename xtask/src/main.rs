@@ -11,6 +11,7 @@ mod dist;
 mod docs;
 mod flights;
 mod process;
+mod s3;
 mod sim;
 mod tidy;
 
@@ -26,6 +27,7 @@ cargo xtask COMMAND: the project's own commands
   docs    writes docs/configuration.md from the options in crates/config
   dist    builds the distribution and lays it out under target/dist/reflow
   flights the flights example against DuckDB, on processes that come, go and are killed
+  s3      runs a command, such as `cargo test`, with a server of S3 for tests
   bench   runs a benchmark: cargo xtask bench NAME [ARGUMENT]...
   sim     simulates whole clusters from seeds: cargo xtask sim [--seeds N] [--seed S]...
 
@@ -56,11 +58,14 @@ fn run(command: &str, arguments: &[String]) -> Result<(), Failure> {
         "docs" => docs::HELP,
         "dist" => dist::HELP,
         "flights" => flights::HELP,
+        "s3" => s3::HELP,
         "bench" => bench::HELP,
         "sim" => sim::HELP,
         _ => HELP,
     };
-    if arguments
+    // Of a command that `s3` is to run, the arguments are its own.
+    let own = if command == "s3" { arguments.len().min(1) } else { arguments.len() };
+    if arguments[..own]
         .iter()
         .take_while(|argument| *argument != "--")
         .any(|argument| argument == "--help" || argument == "-h")
@@ -74,6 +79,7 @@ fn run(command: &str, arguments: &[String]) -> Result<(), Failure> {
         "docs" => no_arguments(arguments).and_then(|()| docs::write()),
         "dist" => no_arguments(arguments).and_then(|()| dist::run()),
         "flights" => no_arguments(arguments).and_then(|()| flights::run()),
+        "s3" => s3::run(arguments),
         "bench" => bench::run(arguments),
         "sim" => sim::run(arguments),
         "" | "help" | "--help" | "-h" => {

@@ -21,6 +21,7 @@ mod wait;
 use args::{Args, Command};
 use clap::Parser;
 use error::CliError;
+use reflow_env::real::is_first_process;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -41,6 +42,7 @@ fn carry_out(args: Args) -> Result<ExitCode, CliError> {
         Command::Stop(stop) => command::savepoint::stop(&stop)?,
         Command::Savepoint(savepoint) => command::savepoint::take(&savepoint)?,
         Command::Run(run) => command::run::run(&run)?,
+        Command::Taskmanager(_) if is_first_process() => return task_manager::run_below(),
         Command::Taskmanager(start) => return task_manager::run(&start),
     }
     Ok(ExitCode::SUCCESS)

@@ -11,6 +11,16 @@ use reflow_taskmanager::manager::{Settings, TaskManager};
 use reflow_types::TaskManagerId;
 use std::process::ExitCode;
 
+/// The first process of a container has orphans to wait for, so the TaskManager is a child of it.
+pub(crate) fn run_below() -> Result<ExitCode, CliError> {
+    let program = std::env::current_exe().map_err(CliError::Machine)?;
+    let mut command = std::process::Command::new(&program);
+    command.args(std::env::args_os().skip(1));
+    let code =
+        real::run_as_first_process(&mut command).map_err(|cause| CliError::CannotRun { program, cause })?;
+    Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
+}
+
 pub(crate) fn run(start: &Taskmanager) -> Result<ExitCode, CliError> {
     let loaded = Config::load(start.config_dir.as_deref(), &start.definitions)?;
     logging::start("info");

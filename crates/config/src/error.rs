@@ -30,6 +30,15 @@ pub enum ConfigError {
         /// Where it stands.
         origin: Source,
     },
+    /// A secret was given where every user of the machine can read it.
+    #[error(
+        "`{key}` is a secret, and arguments are visible to every user of the machine: set it in config.yaml, or as a \
+         line `{key}: …` of the environment variable REFLOW_PROPERTIES"
+    )]
+    SecretInArguments {
+        /// The key as it was written.
+        key: String,
+    },
     /// One option was set twice in one place.
     #[error("`{first}` ({first_origin}) and `{second}` ({second_origin}) set the same option; keep one")]
     SetTwice {

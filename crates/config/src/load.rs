@@ -198,6 +198,9 @@ impl Loader {
         let mut chosen: BTreeMap<&'static str, Setting> = BTreeMap::new();
         for setting in self.settings {
             match recognise(&setting, &mut warnings) {
+                Ok(Some(spec)) if spec.secret && setting.origin == Source::Argument => {
+                    problems.push(ConfigError::SecretInArguments { key: setting.key });
+                }
                 Ok(Some(spec)) => {
                     choose(&mut chosen, spec, setting).unwrap_or_else(|problem| problems.push(problem))
                 }

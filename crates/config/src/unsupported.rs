@@ -131,7 +131,6 @@ static TABLE: &[Unsupported] = &[
     ignored("web.tmpdir", "the web interface is in the executable"),
     ignored("web.upload.dir", "the job is the JobManager's own executable"),
     // What has one of Flink's values built in.
-    built_in("web.cancel.enable", &["true"], "cancelling by REST cannot be switched off yet"),
     built_in("execution.checkpointing.checkpoints-after-tasks-finish", &["true"], "checkpoints always go on"),
     built_in(
         "execution.checkpointing.externalized-checkpoint-retention",

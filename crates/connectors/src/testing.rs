@@ -162,7 +162,7 @@ impl Store {
                 let Some(body) = self.objects.get(&at.0) else { return Err(StoreError::NotFound(at)) };
                 let range = range.unwrap_or(0..body.len() as u64);
                 if range.end > body.len() as u64 {
-                    return Err(StoreError::Failed { at, reason: format!("no bytes {range:?}") });
+                    return Err(StoreError::OutOfRange { at, range, len: body.len() as u64 });
                 }
                 return Ok(StoreReply::Bytes(body.slice(range.start as usize..range.end as usize)));
             }

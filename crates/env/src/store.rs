@@ -129,6 +129,16 @@ pub enum StoreError {
     /// A create-only put lost.
     #[error("{0} exists already")]
     AlreadyExists(Location),
+    /// A range that the object does not have: it is shorter than whoever asks believes. Trying again does not help.
+    #[error("{at}: bytes {} to {} are not within its {len} bytes", .range.start, .range.end)]
+    OutOfRange {
+        /// The object.
+        at: Location,
+        /// What was asked for.
+        range: Range<u64>,
+        /// The object's length.
+        len: u64,
+    },
     /// Anything else: no space, no permission, no connection. Trying again later may help.
     #[error("{at}: {reason}")]
     Failed {

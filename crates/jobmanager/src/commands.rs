@@ -3,6 +3,7 @@
 use crate::layout::is_absolute;
 use crate::leader::Leader;
 use crate::operations::Kind;
+use crate::requirements::Bounds;
 use reflow_coordination::event::{self, Event};
 use reflow_coordination::requirements::{RequestedBounds, RequirementsError};
 use reflow_env::Output;
@@ -21,6 +22,13 @@ pub(crate) struct Desk<'a> {
     pub(crate) new_request: u128,
 }
 
+/// What carrying out a command has come to.
+pub(crate) enum Done {
+    Answered(Reply),
+    /// Requirements that hold, and are answered, once they are stored.
+    Declared(Bounds),
+}
+
 /// A savepoint that is asked for.
 struct Savepoint {
     request: Option<RequestId>,
@@ -34,9 +42,9 @@ impl Desk<'_> {
         now: Instant,
         command: Command,
         out: &mut Vec<Output>,
-    ) -> Result<Reply, CommandError> {
+    ) -> Result<Done, CommandError> {
         self.check_job(&command)?;
-        match command {
+        let reply = match command {
             Command::QueryOperation { request, .. } => {
                 let status = self.leader.operations.query(event::RequestId(request.0));
                 status.map(Reply::Operation).ok_or(CommandError::UnknownRequest(request, self.job))
@@ -69,9 +77,10 @@ impl Desk<'_> {
                 self.begin(now, request, Kind::Checkpoint, out, event)
             }
             Command::UpdateRequirements { requirements, .. } => {
-                self.update_requirements(now, &requirements, out)
+                return self.check_requirements(&requirements).map(Done::Declared);
             }
-        }
+        };
+        reply.map(Done::Answered)
     }
 
     fn check_job(&self, command: &Command) -> Result<(), CommandError> {
@@ -135,25 +144,19 @@ impl Desk<'_> {
         Ok(Reply::Triggered(request))
     }
 
-    fn update_requirements(
-        &mut self,
-        now: Instant,
+    fn check_requirements(
+        &self,
         requirements: &BTreeMap<VertexId, ParallelismBounds>,
-        out: &mut Vec<Output>,
-    ) -> Result<Reply, CommandError> {
+    ) -> Result<Bounds, CommandError> {
         self.check_running()?;
         let requested = |bounds: &ParallelismBounds| RequestedBounds {
             lower: i64::from(bounds.lower),
             upper: i64::from(bounds.upper),
         };
         let requested = requirements.iter().map(|(vertex, bounds)| (*vertex, requested(bounds))).collect();
-        match self.leader.scheduler.check_requirements(&requested) {
-            Ok(bounds) => {
-                self.leader.tell(now, Event::UpdateRequirements { bounds }, out);
-                Ok(Reply::Accepted)
-            }
-            Err(error @ RequirementsError::Reactive) => Err(CommandError::Unsupported(error.to_string())),
-            Err(error @ RequirementsError::Invalid(_)) => Err(CommandError::Invalid(error.to_string())),
-        }
+        self.leader.scheduler.check_requirements(&requested).map_err(|error| match error {
+            RequirementsError::Reactive => CommandError::Unsupported(error.to_string()),
+            RequirementsError::Invalid(_) => CommandError::Invalid(error.to_string()),
+        })
     }
 }

@@ -6,6 +6,7 @@
 //!     ended/<job id>              the job is over: the next start begins another
 //!     <job id>/chk-<n>/_metadata  the decision about checkpoint n
 //!     <job id>/data/…             what checkpoints consist of
+//!     <job id>/requirements/…     what users have declared, the greatest name last
 //! ```
 
 use reflow_coordination::checkpoint::retention::deciding_name;
@@ -26,6 +27,8 @@ pub(crate) struct Found {
     pub(crate) decided: Vec<CheckpointId>,
     /// Full names of data objects.
     pub(crate) objects: Vec<String>,
+    /// Full names of declared requirements, in ascending order.
+    pub(crate) requirements: Vec<String>,
 }
 
 impl Layout {
@@ -54,6 +57,11 @@ impl Layout {
         self.root.join(&job.to_string())
     }
 
+    /// The directory of what users have declared.
+    pub(crate) fn requirements(&self, job: JobId) -> Location {
+        self.job_dir(job).join("requirements")
+    }
+
     pub(crate) fn decision(&self, job: JobId, checkpoint: CheckpointId) -> Location {
         Location(deciding_name(&self.job_dir(job).0, checkpoint))
     }
@@ -68,6 +76,8 @@ impl Layout {
             let Some((_, name)) = object.at.0.rsplit_once(&marker) else { continue };
             if name.starts_with("data/") {
                 found.objects.push(self.job_dir(job).join(name).0);
+            } else if name.starts_with("requirements/") {
+                found.requirements.push(self.job_dir(job).join(name).0);
             } else if let Some(id) =
                 name.strip_prefix("chk-").and_then(|rest| rest.strip_suffix("/_metadata"))
             {
@@ -75,6 +85,7 @@ impl Layout {
             }
         }
         found.decided.sort_unstable();
+        found.requirements.sort_unstable();
         found
     }
 }
@@ -134,11 +145,16 @@ mod tests {
             &format!("/c/default/j/{job}/chk-9/_metadata"),
             &format!("/c/default/j/{job}/chk-x/_metadata"),
             &format!("/c/default/j/{job}/data/1-2-3"),
+            &format!("/c/default/j/{job}/requirements/2-0"),
+            &format!("/c/default/j/{job}/requirements/1-9"),
             &format!("/c/default/j/{}/chk-11/_metadata", JobId(6)),
         ]);
         let found = layout.found(job, &listing);
         assert_eq!(found.decided, [CheckpointId(9), CheckpointId(10)]);
         assert_eq!(found.objects, [format!("file:///c/default/j/{job}/data/1-2-3")]);
+        let requirements =
+            ["1-9", "2-0"].map(|name| format!("file:///c/default/j/{job}/requirements/{name}"));
+        assert_eq!(found.requirements, requirements);
     }
 
     #[test]

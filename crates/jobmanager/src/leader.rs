@@ -8,12 +8,14 @@ use crate::enumerators::{Assignment, Enumerators, Listing};
 use crate::members::{Members, Said};
 use crate::metrics::Metrics;
 use crate::operations::Operations;
+use crate::requirements::Declarations;
 use crate::settings::Artifact;
 use crate::storage::{Storage, Tickets};
 use bytes::Bytes;
 use reflow_coordination::action::{Action, EndState};
 use reflow_coordination::event::{Event, StoreOutcome};
 use reflow_coordination::manifest::{self, Decision};
+use reflow_coordination::requirements::RequestedBounds;
 use reflow_coordination::scheduler::{JobStatus, Scheduler};
 use reflow_env::{ConnId, Location, Output, PutMode, StoreError, StoreOp, StoreReply, StoreResult, Ticket};
 use reflow_graph::ExecutionGraph;
@@ -21,8 +23,8 @@ use reflow_protocol::control::{AfterBarrier, SnapshotKind, ToExecutor, ToTaskMan
 use reflow_protocol::deployment::{Attempt, Deployment};
 use reflow_protocol::rescale::Preparation;
 use reflow_protocol::snapshot::{Codec, Restore};
-use reflow_types::{CheckpointId, ExecutorId, GraphVersion, Instant, SubtaskId};
-use std::collections::{BTreeSet, VecDeque};
+use reflow_types::{CheckpointId, ExecutorId, GraphVersion, Instant, SubtaskId, VertexId};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The parts in which the executable is sent, in bytes.
 const CHUNK_BYTES: u64 = 1 << 20;
@@ -63,6 +65,7 @@ pub(crate) struct Leader {
     pub(crate) members: Members,
     pub(crate) metrics: Metrics,
     pub(crate) operations: Operations,
+    pub(crate) declarations: Declarations,
     enumerators: Enumerators,
     artifact: Artifact,
     /// Where data objects of checkpoints are.
@@ -92,6 +95,7 @@ pub(crate) struct Leader {
 pub(crate) struct Parts {
     pub(crate) scheduler: Scheduler,
     pub(crate) members: Members,
+    pub(crate) declarations: Declarations,
     pub(crate) enumerators: Enumerators,
     pub(crate) artifact: Artifact,
     pub(crate) data_dir: String,
@@ -100,12 +104,13 @@ pub(crate) struct Parts {
 
 impl Leader {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { scheduler, members, enumerators, artifact, data_dir, tickets } = parts;
+        let Parts { scheduler, members, declarations, enumerators, artifact, data_dir, tickets } = parts;
         Self {
             scheduler,
             members,
             metrics: Metrics::default(),
             operations: Operations::default(),
+            declarations,
             enumerators,
             artifact,
             data_dir,
@@ -120,6 +125,22 @@ impl Leader {
             end: None,
             end_is_recorded: false,
             logged: (JobStatus::Initializing, 0, 0),
+        }
+    }
+
+    /// Takes over, before anything else happens, what users declared to an earlier leadership.
+    pub(crate) fn adopt_requirements(
+        &mut self,
+        requested: &BTreeMap<VertexId, RequestedBounds>,
+        out: &mut Vec<Output>,
+    ) {
+        match self.scheduler.check_requirements(requested) {
+            Ok(bounds) => {
+                self.scheduler.adopt_requirements(&bounds);
+                self.declarations.carry_over(bounds, out);
+            }
+            // They stay, for a start of the job that they fit.
+            Err(error) => tracing::warn!("the declared resource requirements are not used: {error}"),
         }
     }
 
@@ -167,6 +188,7 @@ impl Leader {
     /// The job's end is recorded: what it leaves may go.
     pub(crate) fn delete_rest(&mut self, out: &mut Vec<Output>) {
         self.end_is_recorded = true;
+        self.doomed.extend(self.declarations.all());
         self.delete(out);
     }
 
@@ -202,6 +224,11 @@ impl Leader {
         result: StoreResult,
         out: &mut Vec<Output>,
     ) {
+        if let Some(stored) = self.declarations.stored(ticket, &result) {
+            self.doomed.extend(stored.doomed);
+            self.events.extend(stored.event);
+            return self.settle(now, out);
+        }
         let event = match self.requests.take(ticket) {
             None => return,
             Some(For::Name(checkpoint, wanted)) => match result {

@@ -9,11 +9,14 @@
 //! fails is asked again, a bounded number of times.
 
 use crate::layout::{Layout, epochs_in};
+use crate::requirements;
+use bytes::Bytes;
 use reflow_coordination::checkpoint::{self, Recovered};
 use reflow_coordination::manifest::{self, Decision, Manifest};
+use reflow_coordination::requirements::RequestedBounds;
 use reflow_env::{Location, PutMode, StoreError, StoreOp, StoreReply, StoreResult};
 use reflow_protocol::snapshot::Codec;
-use reflow_types::{CheckpointId, Instant, JobId, LeaderEpoch, Timestamp};
+use reflow_types::{CheckpointId, Instant, JobId, LeaderEpoch, Timestamp, VertexId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -117,6 +120,12 @@ pub(crate) struct Leadership {
     /// Whether an earlier JobManager ran the same job.
     pub(crate) resumed: bool,
     pub(crate) recovered: Recovered,
+    /// What stands in the epoch's file.
+    pub(crate) record: Bytes,
+    /// The requirements that users declared last.
+    pub(crate) requirements: Option<BTreeMap<VertexId, RequestedBounds>>,
+    /// The objects of all declarations.
+    pub(crate) declarations: Vec<String>,
 }
 
 /// Names a question to storage within a claim.
@@ -133,6 +142,8 @@ enum About {
     JobDir,
     Decision(CheckpointId),
     Abandon(CheckpointId),
+    /// A declaration of requirements, by its place in `Claim::declarations`.
+    Requirements(usize),
     Savepoint,
 }
 
@@ -155,8 +166,11 @@ pub(crate) struct Claim {
     epoch: LeaderEpoch,
     job: JobId,
     fresh: bool,
+    record: Bytes,
     decisions: BTreeMap<CheckpointId, Result<Decision, String>>,
     objects: Vec<String>,
+    declarations: Vec<String>,
+    requirements: Option<BTreeMap<VertexId, RequestedBounds>>,
     savepoint: Option<Box<Manifest>>,
     /// Above which id names were taken from the predecessor.
     fenced_above: Option<CheckpointId>,
@@ -176,8 +190,11 @@ impl Claim {
             earlier: Vec::new(),
             epoch: LeaderEpoch(0),
             fresh: true,
+            record: Bytes::new(),
             decisions: BTreeMap::new(),
             objects: Vec::new(),
+            declarations: Vec::new(),
+            requirements: None,
             savepoint: None,
             fenced_above: None,
         };
@@ -238,6 +255,8 @@ impl Claim {
             (About::JobDir, answer) => {
                 let found = self.by.layout.found(self.job, &objects(answer));
                 self.objects = found.objects;
+                self.declarations = found.requirements;
+                self.read_requirements(self.declarations.len());
                 found.decided.into_iter().for_each(|checkpoint| self.read_decision(checkpoint));
             }
             (About::Decision(checkpoint), Ok(StoreReply::Bytes(bytes))) => {
@@ -249,6 +268,7 @@ impl Claim {
             (About::Abandon(checkpoint), Ok(_)) => {
                 self.decisions.insert(checkpoint, Ok(Decision::Abandoned));
             }
+            (About::Requirements(place), answer) => self.take_requirements(place, answer),
             (About::Savepoint, answer) => self.take_savepoint(answer)?,
         }
         Ok(())
@@ -304,13 +324,36 @@ impl Claim {
 
     fn create_epoch(&mut self) {
         let record = EpochRecord { job: self.job, fresh: self.fresh, started_at: self.by.started_at };
-        let body = serde_json::to_vec(&record).expect("a record is plain data").into();
-        let at = self.by.layout.epoch(self.epoch);
+        self.record = serde_json::to_vec(&record).expect("a record is plain data").into();
+        let (at, body) = (self.by.layout.epoch(self.epoch), self.record.clone());
         self.question(About::Epoch, StoreOp::Put { at, body, mode: PutMode::Create });
     }
 
     fn read_decision(&mut self, checkpoint: CheckpointId) {
         self.question(About::Decision(checkpoint), get(self.by.layout.decision(self.job, checkpoint)));
+    }
+
+    /// Reads the newest declaration of requirements before `place`.
+    fn read_requirements(&mut self, place: usize) {
+        if let Some(place) = place.checked_sub(1) {
+            let at = Location(self.declarations[place].clone());
+            self.question(About::Requirements(place), get(at));
+        }
+    }
+
+    fn take_requirements(&mut self, place: usize, answer: StoreResult) {
+        let bytes = match answer {
+            Ok(StoreReply::Bytes(bytes)) => bytes,
+            _ => return self.read_requirements(place), // deleted since it was listed
+        };
+        match requirements::decode(&bytes) {
+            Ok(requirements) => self.requirements = Some(requirements),
+            Err(damage) => {
+                let at = &self.declarations[place];
+                tracing::error!(at, damage, "declared requirements are damaged: the ones before are tried");
+                self.read_requirements(place);
+            }
+        }
     }
 
     fn read_savepoint(&mut self) {
@@ -390,7 +433,15 @@ impl Claim {
                 return Err(LeadershipError::OtherBuild { at, theirs, ours });
             }
         }
-        Ok(Some(Leadership { epoch: self.epoch, job: self.job, resumed: !self.fresh, recovered }))
+        Ok(Some(Leadership {
+            epoch: self.epoch,
+            job: self.job,
+            resumed: !self.fresh,
+            recovered,
+            record: self.record.clone(),
+            requirements: self.requirements.take(),
+            declarations: std::mem::take(&mut self.declarations),
+        }))
     }
 
     fn question(&mut self, about: About, op: StoreOp) {

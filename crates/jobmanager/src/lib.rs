@@ -6,7 +6,7 @@
 //! Reading order: `process` (from start to end), `settings` (what it is given), `layout` and `leadership` (how
 //! it takes over the job), `leader` (how it runs it), `members` with `task_manager` and `executor` (who belongs
 //! to the cluster), `enumerators` (who reads which split), `ending` (how it leaves), `commands` and
-//! `operations` (what users ask), `metrics` and `view` (what they see), `handle` (from which thread).
+//! `operations` (what users ask), `requirements` (what of it outlives the process), `metrics` and `view` (what they see), `handle` (from which thread).
 
 mod commands;
 mod ending;
@@ -22,6 +22,7 @@ mod members;
 mod metrics;
 mod operations;
 mod process;
+mod requirements;
 mod schedule;
 mod settings;
 mod storage;

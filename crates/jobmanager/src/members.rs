@@ -12,7 +12,7 @@ use reflow_coordination::event::Event;
 use reflow_env::{ConnId, Output};
 use reflow_protocol::ProtocolError;
 use reflow_protocol::control::{
-    FromExecutor, FromTaskManager, StartExecutor, SubtaskMetrics, ToExecutor, ToTaskManager,
+    FromExecutor, FromTaskManager, StartExecutor, StorageProof, SubtaskMetrics, ToExecutor, ToTaskManager,
 };
 use reflow_protocol::hello::Hello;
 use reflow_types::{ExecutorId, Instant, JobId, TaskManagerId};
@@ -37,6 +37,11 @@ pub(crate) struct Terms {
     pub(crate) sha256: String,
     /// The platform that the executable runs on.
     pub(crate) target: String,
+    /// The file of this leadership's epoch, and what stands in it.
+    pub(crate) written: String,
+    pub(crate) record: Bytes,
+    /// Where data objects of checkpoints are.
+    pub(crate) data_dir: String,
     /// Opens this JobManager, and executors to each other.
     pub(crate) token: u128,
     pub(crate) heartbeat_interval: Duration,
@@ -284,7 +289,12 @@ impl Members {
         self.task_managers.insert(id, TaskManager::new(now, conn, host, slots, hardware));
         let heartbeat_interval = self.terms.heartbeat_interval;
         let heartbeat_timeout = self.terms.heartbeat_timeout;
-        self.tell(id, &ToTaskManager::Registered { heartbeat_interval, heartbeat_timeout }, out);
+        let storage = StorageProof {
+            written: self.terms.written.clone(),
+            content: self.terms.record.clone(),
+            creates: format!("{}/seen-by-{id}", self.terms.data_dir),
+        };
+        self.tell(id, &ToTaskManager::Registered { heartbeat_interval, heartbeat_timeout, storage }, out);
         self.start_executor(now, id, out);
         Ok(())
     }
@@ -370,6 +380,12 @@ impl Members {
                 if task_manager.executor == Some(executor) {
                     self.executor_gone(now, executor, &reason, out);
                 }
+            }
+            FromTaskManager::StorageUnseen { reason } => {
+                let host = &task_manager.host;
+                tracing::error!(
+                    %id, host, "a TaskManager does not see the storage of the job's checkpoints and ends: {reason}"
+                );
             }
             FromTaskManager::Draining => {
                 tracing::info!(%id, "a TaskManager wants to leave");

@@ -1,6 +1,6 @@
 //! The JobManager as a [`Process`]: inputs in, outputs out, on one thread.
 
-use crate::commands::Desk;
+use crate::commands::{Desk, Done};
 use crate::ending::Ending;
 use crate::enumerators::Enumerators;
 use crate::error::JobManagerError;
@@ -10,6 +10,7 @@ use crate::layout::Layout;
 use crate::leader::{Leader, Parts};
 use crate::leadership::{Claim, Claimant, EndedRecord, Leadership, Question};
 use crate::members::{Members, Terms};
+use crate::requirements::Declarations;
 use crate::schedule;
 use crate::settings::{JobSpec, Settings};
 use crate::storage::{Storage, Tickets};
@@ -119,7 +120,7 @@ impl JobManager {
     }
 
     fn lead(&mut self, now: Instant, leadership: Leadership, out: &mut Vec<Output>) {
-        let Leadership { epoch, job, resumed, recovered } = leadership;
+        let Leadership { epoch, job, resumed, recovered, record, requirements, declarations } = leadership;
         tell_start(job, epoch, resumed, &recovered);
         let spec = self.spec.take().expect("the job is taken over once");
         let scheduler_settings = schedule::settings(&self.config, &self.layout, job, epoch);
@@ -132,6 +133,9 @@ impl JobManager {
             fingerprint: spec.fingerprint,
             sha256: spec.artifact.sha256.clone(),
             target: spec.target,
+            written: self.layout.epoch(epoch).0,
+            record,
+            data_dir: data_dir.clone(),
             token: self.ids.next(),
             heartbeat_interval: self.settings.heartbeat_interval,
             heartbeat_timeout: self.settings.heartbeat_timeout,
@@ -139,14 +143,21 @@ impl JobManager {
         };
         let enumerators = Enumerators::new(&spec.graph, spec.enumerators);
         let recovered = (resumed || recovered.latest().is_some()).then_some(recovered);
-        let leader = Leader::new(Parts {
+        let directory = self.layout.requirements(job);
+        let declarations =
+            Declarations::new(directory, epoch, declarations, Storage::new(self.tickets.clone()));
+        let mut leader = Leader::new(Parts {
             scheduler: Scheduler::new(scheduler_settings, spec.graph, identity, recovered, now),
+            declarations,
             members: Members::new(terms, self.ids.split()),
             enumerators,
             artifact: spec.artifact,
             data_dir,
             tickets: self.tickets.clone(),
         });
+        if let Some(requirements) = requirements {
+            leader.adopt_requirements(&requirements, out);
+        }
         let led = Led { job, epoch, name: spec.name, leader, suspending: false };
         self.phase = Phase::Leading(Box::new(led));
         self.tell(now, Event::Tick, out);
@@ -230,7 +241,14 @@ impl JobManager {
                 Phase::Leading(led) | Phase::Ending(led, _) => {
                     let savepoint_dir = self.settings.savepoint_dir.as_deref();
                     let mut desk = Desk { job: led.job, leader: &mut led.leader, savepoint_dir, new_request };
-                    desk.carry_out(now, asked.command.clone(), out)
+                    match desk.carry_out(now, asked.command.clone(), out) {
+                        Ok(Done::Answered(reply)) => Ok(reply),
+                        Ok(Done::Declared(bounds)) => {
+                            led.leader.declarations.declare(bounds, asked, out);
+                            continue;
+                        }
+                        Err(error) => Err(error),
+                    }
                 }
                 _ => Err(CommandError::Unavailable("the JobManager is starting: try again".to_owned())),
             };

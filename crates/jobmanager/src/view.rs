@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 /// What does not change while the process lives.
 pub(crate) struct Frame {
     configuration: BTreeMap<String, String>,
+    cancel_enabled: bool,
     default_parallelism: u32,
     args: Vec<String>,
 }
@@ -23,6 +24,7 @@ impl Frame {
         let shown = config.effective().filter_map(|option| Some((option.key.to_owned(), option.value?)));
         Self {
             configuration: shown.collect(),
+            cancel_enabled: options::WEB_CANCEL_ENABLE.get(config),
             default_parallelism: options::DEFAULT_PARALLELISM.get(config),
             args: args.to_vec(),
         }
@@ -34,6 +36,7 @@ impl Frame {
             now_ms: now.as_millis(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             configuration: self.configuration.clone(),
+            cancel_enabled: self.cancel_enabled,
             ..ClusterView::default()
         }
     }

@@ -61,8 +61,24 @@ pub enum FromTaskManager {
         /// "exit code 101", "killed by signal 9", "cannot be started: …".
         reason: String,
     },
+    /// It does not see the storage of the job's checkpoints, and ends.
+    StorageUnseen {
+        /// Why, and what to do.
+        reason: String,
+    },
     /// It got SIGTERM and wants to leave; answered by [`ToTaskManager::Release`].
     Draining,
+}
+
+/// By what a TaskManager knows that it sees the storage of the job's checkpoints.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StorageProof {
+    /// An object that this leadership has written.
+    pub written: String,
+    /// What stands in it.
+    pub content: Bytes,
+    /// An object that the TaskManager creates, and then deletes.
+    pub creates: String,
 }
 
 /// From the JobManager to a TaskManager.
@@ -74,6 +90,8 @@ pub enum ToTaskManager {
         heartbeat_interval: Duration,
         /// After how long a silence either side gives up the other.
         heartbeat_timeout: Duration,
+        /// What it does before it starts an executor.
+        storage: StorageProof,
     },
     /// It may not take part; it says so and ends.
     Refused {

@@ -45,6 +45,8 @@ pub struct ClusterView {
     pub commit: String,
     /// The effective configuration of the JobManager, secrets already masked.
     pub configuration: BTreeMap<String, String>,
+    /// Whether jobs may be cancelled by REST.
+    pub cancel_enabled: bool,
     /// Metrics of the JobManager's process beyond those that follow from this view.
     pub metrics: BTreeMap<String, f64>,
     /// Registered TaskManagers, in the order they are to be listed.

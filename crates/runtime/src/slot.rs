@@ -89,8 +89,6 @@ pub enum SlotCommand {
     Answer(Ticket, StoreResult),
     /// Report metrics.
     Measure,
-    /// End the thread.
-    Stop,
 }
 
 /// What a slot has to say.
@@ -219,8 +217,8 @@ impl Slot {
         }
     }
 
-    /// Carries out one command; says whether the slot ends.
-    fn obey(&mut self, now: Instant, command: SlotCommand) -> bool {
+    /// Carries out one command.
+    fn obey(&mut self, now: Instant, command: SlotCommand) {
         match command {
             SlotCommand::Deploy { attempt, tasks } => {
                 self.attempt = attempt;
@@ -266,9 +264,7 @@ impl Slot {
                 let metrics = self.tasks.iter().map(Running::measure).collect();
                 self.events.push(SlotEvent::Metrics(metrics));
             }
-            SlotCommand::Stop => return true,
         }
-        false
     }
 
     fn each(&mut self, call: impl FnMut(&mut dyn Task)) {
@@ -357,9 +353,7 @@ impl Running {
 impl SlotLoop for Slot {
     fn step(&mut self, now: Instant) -> SlotStep {
         for command in self.port.take_commands() {
-            if self.obey(now, command) {
-                return SlotStep::Ended;
-            }
+            self.obey(now, command);
         }
         let (moved, wake) = self.step_tasks();
         let requests = self.io.drain_submitted();

@@ -9,7 +9,6 @@
 
 mod account;
 mod block;
-mod chain;
 mod codec;
 mod error;
 mod handover;
@@ -29,7 +28,6 @@ mod writer;
 
 use serde::{Deserialize, Serialize};
 
-pub use chain::{Link, RunChain};
 pub use codec::Codec;
 pub use error::{Site, StateError};
 pub use index::{Index, Indexed};

@@ -29,8 +29,8 @@ pub enum RunKind {
 
 /// A stretch of the stream that holds one segment of one table.
 ///
-/// Runs go into the acknowledgement. The JobManager keeps them per table and segment (see
-/// [`RunChain`](crate::RunChain)) and gives them back, in order, at restore.
+/// Runs go into the acknowledgement. The JobManager keeps them per table and segment and gives them back, in order, at
+/// restore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Run {
     /// The table.

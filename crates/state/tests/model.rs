@@ -1,10 +1,12 @@
 //! Tables against a map, through checkpoints that overlap, fail and complete, and restores at other ownerships.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
+mod chain;
+
+use chain::{Link, RunChain};
 use proptest::prelude::*;
 use reflow_state::{
-    KeyedTable, Link, Origin, Progress, Restore, Run, RunChain, SnapshotKind, SnapshotWriter, StateKey,
-    TableId,
+    KeyedTable, Origin, Progress, Restore, Run, SnapshotKind, SnapshotWriter, StateKey, TableId,
 };
 use reflow_types::{CheckpointId, KeyGroup, KeyGroupSet, KeyHash, MaxParallelism};
 use serde::{Deserialize, Serialize};

@@ -1,9 +1,11 @@
 //! Bytes: what checkpoints write for what changes, and what a restore reads for what lives.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
+mod chain;
+
+use chain::RunChain;
 use reflow_state::{
-    KeyedTable, Progress, Restore, Run, RunChain, RunKind, SegmentLayout, SnapshotKind, SnapshotWriter,
-    TableId,
+    KeyedTable, Progress, Restore, Run, RunKind, SegmentLayout, SnapshotKind, SnapshotWriter, TableId,
 };
 use reflow_types::{CheckpointId, Key, KeyGroup, KeyGroupSet, MaxParallelism};
 use std::collections::BTreeMap;

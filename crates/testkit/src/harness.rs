@@ -9,7 +9,7 @@ use reflow_coordination::checkpoint::{Coordinator, Effect, Identity, Purpose, Re
 use reflow_coordination::event::StoreOutcome;
 use reflow_coordination::manifest::{self, Decision, Manifest};
 use reflow_env::{Clock, Location, PutMode, StoreError, StoreOp, StoreReply};
-use reflow_protocol::control::{AfterBarrier, Failure, SubtaskMetrics};
+use reflow_protocol::control::{AfterBarrier, Failure, Fault, SubtaskMetrics};
 use reflow_protocol::deployment::Attempt as AttemptId;
 use reflow_protocol::snapshot::Codec;
 use reflow_runtime::{SlotCommand, TaskEvent};
@@ -39,6 +39,7 @@ pub struct Harness {
     completed: Vec<(CheckpointId, String)>,
     failed_checkpoints: Vec<(CheckpointId, String)>,
     failures: Vec<Failure>,
+    drops_unclaimed_state: bool,
 }
 
 impl Harness {
@@ -63,7 +64,23 @@ impl Harness {
             completed: Vec::new(),
             failed_checkpoints: Vec::new(),
             failures: Vec::new(),
+            drops_unclaimed_state: false,
         }
+    }
+
+    /// Takes another build of the job: later attempts are its.
+    ///
+    /// # Panics
+    /// If the job runs.
+    pub fn rebuild(&mut self, function: impl Fn(&mut StreamEnv) + 'static) {
+        assert!(self.attempt.is_none(), "the job runs already");
+        self.function = Box::new(function);
+        self.failures.clear();
+    }
+
+    /// State of operators that the job does not have is dropped, not refused.
+    pub fn drop_unclaimed_state(&mut self) {
+        self.drops_unclaimed_state = true;
     }
 
     /// Spreads the slots over so many executors, between which records travel encoded. One by default.
@@ -141,8 +158,10 @@ impl Harness {
     /// Deploys the job with `parallelism` subtasks a vertex (where the vertex allows it), from the latest complete
     /// checkpoint if there is one, and runs it until nothing moves.
     ///
+    /// A job that does not fit the checkpoint does not start; [`failures`](Self::failures) has the reason.
+    ///
     /// # Panics
-    /// If the job cannot be built, or does not fit the checkpoint.
+    /// If the job cannot be built.
     pub fn start(&mut self, parallelism: u32) {
         assert!(self.attempt.is_none(), "the job runs already");
         self.sizes.parallelism = parallelism;
@@ -154,10 +173,16 @@ impl Harness {
         let now = self.clock.now();
         let latest = self.coordinator.latest().map(|latest| latest.manifest.clone());
         let graph = self.sizes.place(&job, self.coordinator.next_subtask(), latest.as_ref());
-        let restore = latest.as_ref().map(|manifest| {
-            reflow_coordination::restore::plan(&job.graph, manifest, &graph, false)
-                .expect("a job that fits the checkpoint")
+        let plan = latest.as_ref().map(|manifest| {
+            reflow_coordination::restore::plan(&job.graph, manifest, &graph, self.drops_unclaimed_state)
         });
+        let restore = match plan.transpose() {
+            Ok(restore) => restore,
+            Err(error) => {
+                let (fault, operator) = (Fault::Permanent, String::new());
+                return self.failures.push(Failure { fault, operator, message: error.to_string() });
+            }
+        };
         let codec = latest.as_ref().map_or(Codec::Exchange, |manifest| manifest.codec);
         self.attempts += 1;
         let id = AttemptId { epoch: LeaderEpoch(1), number: AttemptNumber(self.attempts) };

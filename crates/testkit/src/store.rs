@@ -36,6 +36,11 @@ impl MemoryStore {
         self.objects.insert(name.to_owned(), body.into());
     }
 
+    /// Removes an object: to lose it.
+    pub fn remove(&mut self, name: &str) {
+        self.objects.remove(name);
+    }
+
     /// Carries out a request of a slot.
     pub(crate) fn answer(&mut self, slot: usize, op: StoreOp) -> StoreResult {
         match op {
@@ -89,7 +94,7 @@ impl MemoryStore {
         let Some(body) = self.objects.get(&at.0) else { return Err(StoreError::NotFound(at)) };
         let Some(Range { start, end }) = range else { return Ok(StoreReply::Bytes(body.clone())) };
         if end > body.len() as u64 {
-            return Err(failed(at, "the range ends after the object"));
+            return Err(StoreError::OutOfRange { at, range: start..end, len: body.len() as u64 });
         }
         Ok(StoreReply::Bytes(body.slice(start as usize..end as usize)))
     }

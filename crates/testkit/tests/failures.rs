@@ -106,14 +106,31 @@ fn damaged_state_is_named_and_refused() {
     feed.push(0, [1, 2, 3]);
     assert!(job.checkpoint());
     job.kill();
-    let (name, mut body) = {
+    let (name, body) = {
         let (name, body) = job.store().below("/checkpoints/data/").next().unwrap();
         (name.to_owned(), body.to_vec())
     };
     let middle = body.len() / 2;
-    body[middle] ^= 1;
+    let mut flipped = body.clone();
+    flipped[middle] ^= 1;
+    let mut known = 0;
+    for damaged in [Some(&flipped[..]), Some(&body[..middle]), Some(&body[..0]), None] {
+        match damaged {
+            Some(damaged) => job.store_mut().overwrite(&name, damaged.to_vec()),
+            None => job.store_mut().remove(&name),
+        }
+        job.start(2);
+        job.kill();
+        let failures = &job.failures()[known..];
+        assert!(!failures.is_empty(), "{damaged:?} is taken for state");
+        // The engine's fault is what makes the scheduler try an older checkpoint.
+        let is_damage = |failure: &reflow_protocol::control::Failure| {
+            failure.fault == Fault::Engine && failure.message.contains(&name)
+        };
+        assert!(failures.iter().all(is_damage), "{damaged:?}: {failures:?}");
+        known = job.failures().len();
+    }
     job.store_mut().overwrite(&name, body);
     job.start(2);
-    assert!(!job.failures().is_empty());
-    assert!(job.failures().iter().all(|failure| failure.message.contains(&name)), "{}", job.state());
+    assert_eq!(job.failures().len(), known, "undamaged, it is restored");
 }

@@ -245,6 +245,16 @@ fn all_problems_are_reported() {
 }
 
 #[test]
+fn secrets_are_not_taken_from_arguments() {
+    let arguments = &["-Ds3.access-key=id", "-Ds3.secret.key=hunter2"];
+    check_error(
+        Given { arguments, ..Given::default() },
+        "`s3.secret.key` is a secret, and arguments are visible to every user of the machine: set it in config.yaml, \
+         or as a line `s3.secret.key: …` of the environment variable REFLOW_PROPERTIES",
+    );
+}
+
+#[test]
 fn secrets_are_not_shown_but_handed_on() {
     let config = load(yaml("s3.access-key: id\ns3.secret-key: hunter2\n")).unwrap().config;
     let shown: Vec<_> = config.effective().filter_map(|option| option.value).collect();

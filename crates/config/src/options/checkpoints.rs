@@ -34,7 +34,7 @@ section! { "Checkpoints and savepoints" {
             .between(1, 10_000);
 
     /// The directory of checkpoints: a path, or a URL such as `s3://bucket/checkpoints`. Every JobManager
-    /// and TaskManager must see it.
+    /// and TaskManager must see it under this name; a TaskManager that does not ends with the reason.
     CHECKPOINT_DIRECTORY: String =
         option("execution.checkpointing.dir")
             .aliases(&["state.checkpoints.dir", "state.backend.fs.checkpointdir"])

@@ -16,6 +16,10 @@ section! { "REST and web interface" {
     /// The interface that REST listens on. The default admits this machine only; `0.0.0.0` admits everybody.
     REST_BIND_ADDRESS: String = option("rest.bind-address").default("localhost");
 
+    /// Whether a job can be cancelled by REST, and so by `reflow cancel`. Stopping it with a savepoint always can be
+    /// asked for.
+    WEB_CANCEL_ENABLE: bool = option("web.cancel.enable").default("true");
+
     /// How many exceptions of a job are kept.
     WEB_EXCEPTION_HISTORY_SIZE: u32 = option("web.exception-history-size").default("16").between(1, 10_000);
 

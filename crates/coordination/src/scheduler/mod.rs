@@ -223,6 +223,12 @@ impl Scheduler {
         requirements::validate(job, max_parallelism, settings.reactive, requested)
     }
 
+    /// Requirements that were declared to an earlier leadership, checked: before the first event, so that they are no
+    /// rescale.
+    pub fn adopt_requirements(&mut self, bounds: &BTreeMap<VertexId, ParallelismBounds>) {
+        self.ctx.update_bounds(bounds);
+    }
+
     /// Everything that may be shown.
     pub fn view(&self) -> View<'_> {
         View::new(&self.ctx, self.state.name(), self.end(), &self.times)

@@ -10,13 +10,14 @@
 //! not read is bounded per connection ([`Options::write_bytes`]), and then the connection is closed.
 //!
 //! Reading order: `driver` (the loop), `options`, `clock`, `inbox`, `connection`, `outlet`, `storage`, `child`, `parent`
-//! (the child's side), `slot`, `interrupt`.
+//! (the child's side), `slot`, `interrupt`, and `init`, which is apart: a process that only starts another.
 
 mod child;
 mod clock;
 mod connection;
 mod driver;
 mod inbox;
+mod init;
 mod interrupt;
 mod options;
 mod outlet;
@@ -26,6 +27,7 @@ mod storage;
 
 pub use clock::Clock;
 pub use driver::{Exit, Handle, run, spawn};
+pub use init::{is_first_process, run_as_first_process};
 pub use options::{ChildFactory, ChildMode, Options};
 pub use parent::{end_when_stdin_closes, read_stdin};
 pub use storage::{Storage, StorageOptions};

@@ -1,8 +1,8 @@
-//! What every store promises, checked for each.
+//! What every store promises, checked for each: memory, local files, and S3 where `cargo xtask s3` has started one.
 
 use crate::probe::Probe;
 use bytes::Bytes;
-use reflow_env::real::Options;
+use reflow_env::real::{Options, Storage, StorageOptions};
 use reflow_env::{Location, ObjectMeta, PutMode, StoreError, StoreOp, StoreReply, StoreResult};
 
 /// Runs `test` against each store, with a fresh directory of it.
@@ -13,6 +13,28 @@ fn each_store(test: impl Fn(&Probe, Location)) {
     for base in [Location("memory:///base".into()), Location(format!("{path}/as path/")), file] {
         test(&Probe::start(Options::default()), base);
     }
+    if let Some(storage) = s3() {
+        test(&Probe::start(Options { storage, ..Options::default() }), in_bucket(dir.path()));
+    }
+}
+
+/// The S3 that `cargo xtask s3` has started, by a client of its own.
+fn s3() -> Option<Storage> {
+    let endpoint = std::env::var("REFLOW_TEST_S3_ENDPOINT").ok()?;
+    let set = |key: &str, text: String| (key.to_owned(), text);
+    let settings = [
+        set("aws_endpoint", endpoint),
+        set("aws_allow_http", "true".to_owned()),
+        set("aws_virtual_hosted_style_request", "false".to_owned()),
+        set("aws_access_key_id", std::env::var("REFLOW_TEST_S3_ACCESS_KEY").unwrap()),
+        set("aws_secret_access_key", std::env::var("REFLOW_TEST_S3_SECRET_KEY").unwrap()),
+    ];
+    Some(Storage::new(StorageOptions { s3: settings.into(), ..StorageOptions::default() }))
+}
+
+/// A place in a bucket that no other test has.
+fn in_bucket(unique: &std::path::Path) -> Location {
+    Location(format!("s3://reflow-test/{}/in a bucket", unique.file_name().unwrap().to_str().unwrap()))
 }
 
 fn put(at: &Location, body: &'static str, mode: PutMode) -> StoreOp {
@@ -66,6 +88,36 @@ fn of_many_who_create_an_object_one_wins() {
     });
 }
 
+/// As JobManagers race for an epoch or for the deciding name of a checkpoint: each with connections of its own.
+#[test]
+fn of_many_processes_that_create_an_object_one_wins() {
+    let dir = tempfile::tempdir().unwrap();
+    let check = |open: &dyn Fn() -> Storage, base: Location| {
+        let racers: Vec<_> =
+            (0..4).map(|_| Probe::start(Options { storage: open(), ..Options::default() })).collect();
+        for round in 0..16 {
+            let at = base.join(&format!("chk-{round}/_metadata"));
+            let body = |racer: usize| Bytes::from(format!("by {racer}"));
+            let put = |racer| StoreOp::Put { at: at.clone(), body: body(racer), mode: PutMode::Create };
+            let begun: Vec<_> =
+                racers.iter().enumerate().map(|(racer, probe)| probe.begin(put(racer))).collect();
+            let results: Vec<_> =
+                racers.iter().zip(begun).map(|(probe, ticket)| probe.stored(ticket)).collect();
+            let winners: Vec<_> = (0..4).filter(|&i| results[i] == Ok(StoreReply::Done)).collect();
+            let [winner] = winners[..] else { panic!("{results:?}") };
+            let lost = results.iter().filter(|result| **result == Err(StoreError::AlreadyExists(at.clone())));
+            assert_eq!(lost.count(), 3, "{results:?}");
+            for probe in &racers {
+                assert_eq!(probe.store(get(&at)), Ok(StoreReply::Bytes(body(winner))));
+            }
+        }
+    };
+    check(&Storage::default, Location(dir.path().to_str().unwrap().into()));
+    if s3().is_some() {
+        check(&|| s3().unwrap(), in_bucket(dir.path()));
+    }
+}
+
 #[test]
 fn an_upload_appears_with_its_last_part() {
     each_store(|probe, base| {
@@ -114,8 +166,12 @@ fn a_range_is_read_whole_or_not_at_all() {
         assert_eq!(range(0..10), bytes("0123456789"));
         assert_eq!(range(3..5), bytes("34"));
         assert_eq!(range(10..10), bytes(""));
-        let past = "bytes 8 to 11 are not within its 10 bytes";
-        assert_eq!(range(8..11), Err(StoreError::Failed { at: at.clone(), reason: past.into() }));
+        for past in [8..11, 10..11, 12..13] {
+            let error = StoreError::OutOfRange { at: at.clone(), range: past.clone(), len: 10 };
+            assert_eq!(range(past), Err(error));
+        }
+        let text = format!("{at}: bytes 8 to 11 are not within its 10 bytes");
+        assert_eq!(range(8..11).unwrap_err().to_string(), text);
     });
 }
 

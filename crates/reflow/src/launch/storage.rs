@@ -7,7 +7,7 @@ use reflow_env::real::{Storage, StorageOptions};
 /// tools look: environment variables and the machine's role.
 pub fn open(config: &Config) -> Storage {
     let settings = [
-        ("aws_endpoint", options::S3_ENDPOINT.get(config)),
+        ("aws_endpoint", options::S3_ENDPOINT.get(config).map(with_scheme)),
         ("aws_region", options::S3_REGION.get(config)),
         ("aws_access_key_id", options::S3_ACCESS_KEY.get(config)),
         ("aws_secret_access_key", options::S3_SECRET_KEY.get(config)),
@@ -21,4 +21,9 @@ pub fn open(config: &Config) -> Storage {
     let plain = s3.get("aws_endpoint").is_some_and(|endpoint| endpoint.starts_with("http://"));
     s3.insert("aws_allow_http".to_owned(), plain.to_string());
     Storage::new(StorageOptions { s3, ..StorageOptions::default() })
+}
+
+/// `s3.example.org`, as Flink takes it too, is meant to be encrypted.
+fn with_scheme(endpoint: String) -> String {
+    if endpoint.contains("://") { endpoint } else { format!("https://{endpoint}") }
 }

@@ -43,7 +43,7 @@ impl DashboardConfig {
             flink_revision: view.commit.clone(),
             features: Features {
                 web_submit: false,
-                web_cancel: true,
+                web_cancel: view.cancel_enabled,
                 web_rescale: false,
                 web_history: false,
             },

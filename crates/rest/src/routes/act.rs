@@ -39,6 +39,11 @@ pub(super) async fn terminate<C: Cluster>(
         }
         other => return Err(Failure::bad_request(format!("query parameter mode: '{other}' is not cancel"))),
     }
+    if !cluster.view().cancel_enabled {
+        let text = "cancelling is switched off (web.cancel.enable: false): stop the job with a savepoint, or end it \
+                    with its JobManager";
+        return Err(Failure::new(StatusCode::FORBIDDEN, text));
+    }
     accept(cluster, Command::Cancel { job }, StatusCode::ACCEPTED).await
 }
 

@@ -244,3 +244,15 @@ async fn the_server_ends_when_told_to_whatever_its_clients_do() {
     server.stop().await.unwrap();
     drop((silent, halfway));
 }
+
+#[tokio::test]
+async fn cancelling_can_be_switched_off() {
+    let cluster = reflow_rest::view::ClusterView { cancel_enabled: false, ..fixture::cluster() };
+    let server = Server::start(FakeCluster::obedient(cluster)).await;
+    let refused = server.request("PATCH", &format!("/jobs/{JOB}?mode=cancel"), "").await;
+    assert_eq!(refused.status, 403);
+    assert!(refused.error().contains("web.cancel.enable"), "{}", refused.error());
+    assert!(server.cluster.commands.lock().unwrap().is_empty());
+    assert_eq!(server.request("GET", "/config", "").await.json()["features"]["web-cancel"], false);
+    assert_eq!(server.request("POST", &format!("/jobs/{JOB}/stop"), "").await.status, 202);
+}

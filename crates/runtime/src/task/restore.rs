@@ -3,7 +3,7 @@
 use crate::stage::Control;
 use bytes::Bytes;
 use reflow_api::Io;
-use reflow_env::{Location, StoreOp, StoreReply, Ticket};
+use reflow_env::{Location, StoreError, StoreOp, StoreReply, Ticket};
 use reflow_protocol::control::Fault;
 use reflow_protocol::snapshot::{Codec, Restore, RestorePart};
 use reflow_state::{Origin, TableId};
@@ -85,6 +85,10 @@ impl Restoring {
                 Some((bytes, read, 0))
             }
             Ok(_) => crate::fail(Fault::Engine, task, "the store answered a read with something else"),
+            // The object is gone or cut off: it will not come back, and an older checkpoint may do.
+            Err(error @ (StoreError::NotFound(_) | StoreError::OutOfRange { .. })) => {
+                crate::fail(Fault::Engine, task, format!("its state is damaged: {error}"))
+            }
             Err(error) => crate::fail(Fault::External, task, format!("cannot read its state: {error}")),
         }
     }
@@ -149,6 +153,7 @@ mod tests {
             let run = |(object, offset, len): &(&str, u64, u32)| RunRef {
                 object: (*object).to_owned(),
                 table: 0,
+                segment: 0,
                 offset: *offset,
                 len: *len,
             };

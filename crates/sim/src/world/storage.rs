@@ -161,10 +161,7 @@ impl Storage {
             Some(range) if range.start <= range.end && range.end <= body.len() as u64 => {
                 Ok(StoreReply::Bytes(body.slice(range.start as usize..range.end as usize)))
             }
-            Some(range) => {
-                let reason = format!("bytes {range:?} are past its end at {}", body.len());
-                Err(StoreError::Failed { at, reason })
-            }
+            Some(range) => Err(StoreError::OutOfRange { at, range, len: body.len() as u64 }),
         }
     }
 

@@ -26,4 +26,10 @@ pub enum TaskManagerError {
         /// In its words.
         reason: String,
     },
+    /// It could not take part in checkpoints.
+    #[error("this machine does not see the storage of the job's checkpoints: {reason}")]
+    StorageUnseen {
+        /// Why, and what to do.
+        reason: String,
+    },
 }

@@ -3,10 +3,11 @@
 use super::artifact::{Artifacts, Chunk, Step};
 use super::error::TaskManagerError;
 use super::link::{Due, Link, Stage};
+use super::proof::{Proof, Verdict};
 use super::settings::Settings;
 use bytes::Bytes;
-use reflow_env::{ChildCommand, ChildId, ConnId, Input, Output, Process, StoreResult, Ticket};
-use reflow_protocol::control::{FromTaskManager, StartExecutor, ToTaskManager};
+use reflow_env::{ChildCommand, ChildId, ConnId, Input, Output, Process, StoreOp, StoreResult, Ticket};
+use reflow_protocol::control::{FromTaskManager, StartExecutor, StorageProof, ToTaskManager};
 use reflow_protocol::deployment::ExecutorStart;
 use reflow_protocol::hello::Hello;
 use reflow_types::{ExecutorId, Instant, TaskManagerId};
@@ -15,8 +16,8 @@ use std::path::PathBuf;
 
 /// A TaskManager.
 ///
-/// It registers with the JobManager under one id for all of its life, starts an executor when told to, and says
-/// when one is gone. Without its JobManager its executors have no purpose: they are killed, and it registers
+/// It registers with the JobManager under one id for all of its life, makes sure that it sees the storage of the job's
+/// checkpoints, starts an executor when told to, and says when one is gone. Without its JobManager its executors have no purpose: they are killed, and it registers
 /// again. On SIGTERM it asks the JobManager to move the job off it, and ends when that is done.
 ///
 /// # Invariants
@@ -29,8 +30,9 @@ pub struct TaskManager {
     link: Link,
     executors: BTreeMap<ExecutorId, Executor>,
     artifacts: Artifacts,
-    /// For which executable a storage request is.
-    requests: BTreeMap<Ticket, String>,
+    requests: BTreeMap<Ticket, For>,
+    /// Until it has shown that it sees the storage of checkpoints, anew to each JobManager.
+    proof: Option<Proof>,
     /// Until when it waits for the job to leave.
     drain_until: Option<Instant>,
     ended: bool,
@@ -39,9 +41,16 @@ pub struct TaskManager {
     next_child: u64,
 }
 
+/// What a storage request is for.
+enum For {
+    /// An executable, by its SHA-256.
+    Artifact(String),
+    Proof,
+}
+
 struct Executor {
     start: StartExecutor,
-    /// Unset while the executable is being fetched.
+    /// Unset while storage is being tried and the executable fetched.
     child: Option<ChildId>,
 }
 
@@ -55,6 +64,7 @@ impl TaskManager {
             settings,
             executors: BTreeMap::new(),
             requests: BTreeMap::new(),
+            proof: None,
             drain_until: None,
             ended: false,
             next_conn: 0,
@@ -71,6 +81,7 @@ impl TaskManager {
             );
             return self.end(out);
         }
+        self.advance_proof(now, out);
         match self.link.due(now) {
             None => {}
             Some(Due::Connect) => self.connect(now, out),
@@ -120,6 +131,8 @@ impl TaskManager {
     fn on_lost(&mut self, now: Instant, problem: &str, out: &mut Vec<Output>) {
         self.stop_executors(out);
         self.artifacts.give_up();
+        self.proof = None;
+        self.requests.retain(|_, purpose| matches!(purpose, For::Artifact(_)));
         if self.drain_until.is_some() {
             tracing::info!(problem, "the JobManager is gone: nothing is left to wait for");
             return self.end(out);
@@ -140,9 +153,10 @@ impl TaskManager {
         };
         self.link.heard(now);
         match message {
-            ToTaskManager::Registered { heartbeat_interval, heartbeat_timeout } => {
+            ToTaskManager::Registered { heartbeat_interval, heartbeat_timeout, storage } => {
                 tracing::info!(id = %self.id, address = %self.settings.job_manager, "registered");
                 self.link.up(now, conn, heartbeat_interval, heartbeat_timeout);
+                self.try_storage(now, storage, out);
             }
             ToTaskManager::Refused { reason } => {
                 let address = self.settings.job_manager.clone();
@@ -171,22 +185,66 @@ impl TaskManager {
         if self.drain_until.is_some() {
             return; // the JobManager hears of the draining as we hear of this
         }
+        let executor = start.executor;
+        self.executors.insert(executor, Executor { start, child: None });
+        if self.proof.is_none() {
+            self.search(executor, out);
+        }
+    }
+
+    /// Looks for the executable of an executor that waits.
+    fn search(&mut self, executor: ExecutorId, out: &mut Vec<Output>) {
+        let start = &self.executors.get(&executor).expect("only executors that wait are searched for").start;
         let (sha256, step) = (start.sha256.clone(), self.artifacts.search(&start.sha256, &start.job_name));
-        tracing::info!(executor = %start.executor, job = %start.job, name = start.job_name, "starting an executor");
-        self.executors.insert(start.executor, Executor { start, child: None });
+        tracing::info!(%executor, job = %start.job, name = start.job_name, "starting an executor");
         self.take(&sha256, step, out);
+    }
+
+    fn try_storage(&mut self, now: Instant, storage: StorageProof, out: &mut Vec<Output>) {
+        self.proof = Some(Proof::new(now, storage, self.settings.registration_timeout));
+        self.advance_proof(now, out);
+    }
+
+    fn advance_proof(&mut self, now: Instant, out: &mut Vec<Output>) {
+        if let Some(op) = self.proof.as_mut().and_then(|proof| proof.ask(now)) {
+            self.ask(For::Proof, op, out);
+        }
+    }
+
+    fn on_proof_answered(&mut self, now: Instant, result: StoreResult, out: &mut Vec<Output>) {
+        let Some(proof) = &mut self.proof else { return };
+        match proof.answered(now, result) {
+            Verdict::GoOn => self.advance_proof(now, out),
+            Verdict::TryAgain(problem) => {
+                tracing::warn!(problem, "the storage of the job's checkpoints cannot be used, trying again");
+            }
+            Verdict::Seen => {
+                self.proof = None;
+                for executor in self.executors.keys().copied().collect::<Vec<_>>() {
+                    self.search(executor, out);
+                }
+            }
+            Verdict::Unseen(reason) => {
+                if let Some(conn) = self.link.registered() {
+                    send(conn, &FromTaskManager::StorageUnseen { reason: reason.clone() }, out);
+                }
+                self.fail(&TaskManagerError::StorageUnseen { reason }, out);
+            }
+        }
+    }
+
+    fn ask(&mut self, purpose: For, op: StoreOp, out: &mut Vec<Output>) {
+        let ticket = Ticket(self.next_ticket);
+        self.next_ticket += 1;
+        self.requests.insert(ticket, purpose);
+        out.push(Output::Store { ticket, op });
     }
 
     /// Carries out what the search for an executable wants.
     fn take(&mut self, sha256: &str, step: Option<Step>, out: &mut Vec<Output>) {
         match step {
             None => {}
-            Some(Step::Store(op)) => {
-                let ticket = Ticket(self.next_ticket);
-                self.next_ticket += 1;
-                self.requests.insert(ticket, sha256.to_owned());
-                out.push(Output::Store { ticket, op });
-            }
+            Some(Step::Store(op)) => self.ask(For::Artifact(sha256.to_owned()), op, out),
             Some(Step::Fetch { offset }) => {
                 if let Some(conn) = self.link.registered() {
                     send(conn, &FromTaskManager::FetchArtifact { sha256: sha256.to_owned(), offset }, out);
@@ -247,10 +305,14 @@ impl TaskManager {
         }
     }
 
-    fn on_stored(&mut self, ticket: Ticket, result: StoreResult, out: &mut Vec<Output>) {
-        if let Some(sha256) = self.requests.remove(&ticket) {
-            let step = self.artifacts.stored(&sha256, result);
-            self.take(&sha256, step, out);
+    fn on_stored(&mut self, now: Instant, ticket: Ticket, result: StoreResult, out: &mut Vec<Output>) {
+        match self.requests.remove(&ticket) {
+            None => {}
+            Some(For::Proof) => self.on_proof_answered(now, result, out),
+            Some(For::Artifact(sha256)) => {
+                let step = self.artifacts.stored(&sha256, result);
+                self.take(&sha256, step, out);
+            }
         }
     }
 
@@ -309,7 +371,7 @@ impl Process for TaskManager {
             Input::Closed { conn, reason } if self.link.conn() == Some(conn) => {
                 self.on_lost(now, &reason, out)
             }
-            Input::Stored { ticket, result } => self.on_stored(ticket, result, out),
+            Input::Stored { ticket, result } => self.on_stored(now, ticket, result, out),
             Input::ChildExited { child, status } => self.on_child_exited(child, &status, out),
             Input::Terminate => self.on_terminate(now, out),
             // What is still under way from a former connection; and it never listens.
@@ -323,8 +385,9 @@ impl Process for TaskManager {
     }
 
     fn next_wakeup(&self) -> Option<Instant> {
-        let link = self.link.next_wakeup();
-        (!self.ended).then(|| self.drain_until.map_or(link, |until| link.min(until)))
+        let proof = self.proof.as_ref().and_then(Proof::next_wakeup);
+        let wakeups = [Some(self.link.next_wakeup()), proof, self.drain_until];
+        wakeups.into_iter().flatten().min().filter(|_| !self.ended)
     }
 }
 

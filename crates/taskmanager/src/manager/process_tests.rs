@@ -37,13 +37,25 @@ fn start() -> Driven {
     driven
 }
 
-fn registered() -> Driven {
+/// Taken in, and busy with trying the storage.
+fn trying() -> Driven {
     let mut driven = start();
     driven.feed(Input::Connected { conn: CONN });
     driven.receive(&ToTaskManager::Registered {
         heartbeat_interval: Duration::from_secs(1),
         heartbeat_timeout: Duration::from_secs(5),
+        storage: StorageProof {
+            written: "/c/epoch".into(),
+            content: "job 3".into(),
+            creates: "/c/data/seen".into(),
+        },
     });
+    driven
+}
+
+fn registered() -> Driven {
+    let mut driven = trying();
+    driven.see_storage();
     driven
 }
 
@@ -63,7 +75,7 @@ fn start_message() -> StartExecutor {
 fn running() -> Driven {
     let mut driven = registered();
     driven.receive(&ToTaskManager::StartExecutor(start_message()));
-    driven.feed(Input::Stored { ticket: Ticket(0), result: Ok(StoreReply::Bytes(Bytes::new())) });
+    driven.answer(Ok(StoreReply::Bytes(Bytes::new())));
     driven
 }
 
@@ -75,6 +87,24 @@ impl Driven {
 
     fn receive(&mut self, message: &ToTaskManager) {
         self.feed(Input::Received { conn: CONN, frame: reflow_protocol::encode(message) });
+    }
+
+    /// The request to storage that was put out last.
+    fn asked(&self) -> Option<Ticket> {
+        let asked =
+            |output: &Output| if let Output::Store { ticket, .. } = output { Some(*ticket) } else { None };
+        self.out.iter().find_map(asked)
+    }
+
+    fn answer(&mut self, result: StoreResult) {
+        let ticket = self.asked().expect("storage is asked");
+        self.feed(Input::Stored { ticket, result });
+    }
+
+    fn see_storage(&mut self) {
+        self.answer(Ok(StoreReply::Bytes("job 3".into())));
+        self.answer(Ok(StoreReply::Done));
+        self.answer(Ok(StoreReply::Done));
     }
 
     /// Lets time pass, with wakeups as asked for, and gathers what is put out.
@@ -185,8 +215,8 @@ fn it_fetches_what_it_does_not_have() {
     let mut driven = registered();
     driven.receive(&ToTaskManager::StartExecutor(start_message()));
     let absent = |at: &str| Err(StoreError::NotFound(Location(at.into())));
-    driven.feed(Input::Stored { ticket: Ticket(0), result: absent("lib") });
-    driven.feed(Input::Stored { ticket: Ticket(1), result: absent("cache") });
+    driven.answer(absent("lib"));
+    driven.answer(absent("cache"));
     assert!(matches!(&driven.sent()[..], [FromTaskManager::FetchArtifact { offset: 0, .. }]));
     let sha256 = start_message().sha256;
     driven.receive(&ToTaskManager::ArtifactChunk { sha256, offset: 0, total: 1, bytes: Bytes::new() });
@@ -194,6 +224,53 @@ fn it_fetches_what_it_does_not_have() {
     assert!(
         matches!(&sent[..], [FromTaskManager::ExecutorExited { reason, .. }] if reason.contains("do not fit"))
     );
+}
+
+#[test]
+fn an_executor_waits_until_the_storage_is_seen() {
+    let mut driven = trying();
+    let epoch = StoreOp::Get { at: Location("/c/epoch".into()), range: None };
+    assert!(matches!(&driven.out[..], [Output::Store { op, .. }] if *op == epoch), "it reads first");
+    let ticket = driven.asked().unwrap();
+    driven.receive(&ToTaskManager::StartExecutor(start_message()));
+    assert!(driven.out.is_empty(), "nothing is started yet");
+    driven.feed(Input::Stored { ticket, result: Ok(StoreReply::Bytes("job 3".into())) });
+    driven.answer(Ok(StoreReply::Done));
+    driven.answer(Ok(StoreReply::Done));
+    let lib = StoreOp::Get { at: Location("/opt/lib/job".into()), range: None };
+    assert!(matches!(&driven.out[..], [Output::Store { op, .. }] if *op == lib), "now it is");
+}
+
+#[test]
+fn without_the_storage_it_ends_and_says_why_to_both_sides() {
+    let mut driven = trying();
+    driven.receive(&ToTaskManager::StartExecutor(start_message()));
+    driven.out = trying().out;
+    let mut said = vec![];
+    while driven.exit().is_none() {
+        driven.answer(Err(StoreError::NotFound(Location("/c/epoch".into()))));
+        said = driven.sent();
+        if driven.exit().is_none() {
+            driven.receive(&ToTaskManager::Heartbeat);
+            driven.pass(Duration::from_secs(4));
+        }
+    }
+    let [FromTaskManager::StorageUnseen { reason }] = &said[..] else { panic!("{said:?}") };
+    assert!(reason.contains("/c/epoch is not there"), "{reason}");
+    let (code, text) = driven.exit().unwrap();
+    assert!(code == 1 && text.contains(reason), "{text}");
+}
+
+#[test]
+fn a_new_job_manager_is_shown_the_storage_anew() {
+    let mut driven = trying();
+    let former = driven.asked().unwrap();
+    driven.feed(Input::Closed { conn: CONN, reason: "reset".into() });
+    driven.feed(Input::Stored {
+        ticket: former,
+        result: Err(StoreError::NotFound(Location("/c/epoch".into()))),
+    });
+    assert!(driven.out.is_empty(), "what the former one was to be shown does not matter");
 }
 
 #[test]

@@ -13,8 +13,9 @@ use std::sync::Arc;
 /// How storage is set up.
 #[derive(Clone, Debug)]
 pub struct StorageOptions {
-    /// Whether a local file is on disk, not only in the system's memory, when its request is answered. Off, an
-    /// object survives every crash of a process, but not one of the machine.
+    /// Whether a local file and the names that lead to it are on disk, not only in the system's memory, when its
+    /// request is answered, as they are with every other store. Off, an object survives every crash of a process, but
+    /// a power cut may leave a checkpoint that was called complete without its parts.
     pub fsync: bool,
     /// Requests that run at one time; further ones wait.
     pub requests_under_way: usize,
@@ -25,7 +26,7 @@ pub struct StorageOptions {
 
 impl Default for StorageOptions {
     fn default() -> Self {
-        Self { fsync: false, requests_under_way: 64, s3: BTreeMap::new() }
+        Self { fsync: true, requests_under_way: 64, s3: BTreeMap::new() }
     }
 }
 
@@ -40,7 +41,7 @@ pub(super) struct Places {
     local: Arc<dyn ObjectStore>,
     memory: Arc<dyn ObjectStore>,
     #[cfg(feature = "s3")]
-    s3: s3::Buckets,
+    s3: super::s3::Buckets,
 }
 
 impl Places {
@@ -50,7 +51,7 @@ impl Places {
             local,
             memory,
             #[cfg(feature = "s3")]
-            s3: s3::Buckets::new(options.s3),
+            s3: super::s3::Buckets::new(options.s3),
         }
     }
 
@@ -94,40 +95,4 @@ fn absolute(at: &Location, path: &str) -> Result<PathBuf, StoreError> {
 
 fn parse(at: &Location, path: &str) -> Result<Path, StoreError> {
     Path::parse(path.trim_matches('/')).map_err(|e| failed(at, e.to_string()))
-}
-
-#[cfg(feature = "s3")]
-mod s3 {
-    //! Buckets, each with its own client, made when it is first named.
-
-    use super::*;
-    use object_store::aws::AmazonS3Builder;
-    use std::sync::{Mutex, PoisonError};
-
-    pub(super) struct Buckets {
-        settings: BTreeMap<String, String>,
-        clients: Mutex<BTreeMap<String, Arc<dyn ObjectStore>>>,
-    }
-
-    impl Buckets {
-        pub(super) fn new(settings: BTreeMap<String, String>) -> Self {
-            Self { settings, clients: Mutex::default() }
-        }
-
-        pub(super) fn bucket(&self, at: &Location, name: &str) -> Result<Arc<dyn ObjectStore>, StoreError> {
-            let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(client) = clients.get(name) {
-                return Ok(client.clone());
-            }
-            let mut builder = AmazonS3Builder::from_env().with_bucket_name(name);
-            for (key, value) in &self.settings {
-                let key = key.parse().map_err(|_| failed(at, format!("unknown S3 setting {key}")))?;
-                builder = builder.with_config(key, value);
-            }
-            let client: Arc<dyn ObjectStore> =
-                Arc::new(builder.build().map_err(|e| failed(at, e.to_string()))?);
-            clients.insert(name.to_owned(), client.clone());
-            Ok(client)
-        }
-    }
 }

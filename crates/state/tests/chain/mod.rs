@@ -1,28 +1,28 @@
-//! Which runs of which objects make up a segment: what the JobManager keeps, and what a restore reads.
+//! Which runs of which objects make up a segment: a short form of what the
+//! JobManager keeps, as these tests need it to restore what they wrote.
 //!
 //! A segment may hold several key groups, and those may be owned by several subtasks, now or in the past. So each
 //! run remembers the groups that it is still needed for; a full run of one subtask takes away only that
 //! subtask's groups.
 
-use crate::writer::{Run, RunKind};
+use reflow_state::{Run, RunKind};
 use reflow_types::KeyGroupSet;
-use serde::{Deserialize, Serialize};
 
 /// The runs of one segment of one table, oldest first. `O` names the object that holds the bytes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RunChain<O> {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RunChain<O> {
     links: Vec<Link<O>>,
 }
 
 /// One run of a chain.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Link<O> {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Link<O> {
     /// The object that holds the run.
-    pub object: O,
+    pub(crate) object: O,
     /// Where in the object.
-    pub run: Run,
+    pub(crate) run: Run,
     /// The groups that the run is needed for: load it with no others.
-    pub groups: KeyGroupSet,
+    pub(crate) groups: KeyGroupSet,
 }
 
 impl<O> Default for RunChain<O> {
@@ -34,7 +34,7 @@ impl<O> Default for RunChain<O> {
 impl<O> RunChain<O> {
     /// Adds a run of a complete checkpoint, written by a subtask that then owned `owned`. The groups of the
     /// run's segment are `segment_groups`.
-    pub fn push(&mut self, object: O, run: Run, owned: &KeyGroupSet, segment_groups: &KeyGroupSet) {
+    pub(crate) fn push(&mut self, object: O, run: Run, owned: &KeyGroupSet, segment_groups: &KeyGroupSet) {
         let groups = owned.intersection(segment_groups);
         if run.kind == RunKind::Full {
             for link in &mut self.links {
@@ -48,7 +48,7 @@ impl<O> RunChain<O> {
     }
 
     /// The runs in the order in which to load them.
-    pub fn links(&self) -> &[Link<O>] {
+    pub(crate) fn links(&self) -> &[Link<O>] {
         &self.links
     }
 }

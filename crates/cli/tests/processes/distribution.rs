@@ -1,0 +1,181 @@
+//! A distribution in a directory of its own, as `cargo xtask dist` lays it out, and what its processes do.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// The example that runs.
+pub(crate) const JOB: &str = "top_speed_windowing";
+
+/// A distribution; what still runs of it is killed with it.
+pub(crate) struct Distribution {
+    pub(crate) home: tempfile::TempDir,
+    rest: u16,
+}
+
+impl Distribution {
+    /// Lays it out, with these lines of configuration besides those that every test needs.
+    pub(crate) fn lay_out(configuration: &str) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let at = |name: &str| home.path().join(name);
+        for directory in ["bin", "conf", "lib", "examples/streaming", "pids"] {
+            fs::create_dir_all(at(directory)).unwrap();
+        }
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dist/bin");
+        for script in fs::read_dir(source).unwrap().map(Result::unwrap) {
+            fs::copy(script.path(), at("bin").join(script.file_name())).unwrap();
+        }
+        fs::copy(env!("CARGO_BIN_EXE_reflow"), at("bin/reflow")).unwrap();
+        fs::copy(job(), at("examples/streaming").join(JOB)).unwrap();
+        fs::copy(job(), at("lib").join(JOB)).unwrap();
+        let (rpc, rest) = (free_port(), free_port());
+        let config = format!(
+            "jobmanager.rpc.port: {rpc}\nrest.port: {rest}\nio.tmp.dirs: {}\nrestart-strategy.fixed-delay.delay: 0 s\n\
+             {configuration}",
+            home.path().display()
+        );
+        fs::write(at("conf/config.yaml"), config).unwrap();
+        Self { home, rest }
+    }
+
+    /// Runs a line of the shell in its directory, which must succeed; gives what it printed.
+    pub(crate) fn run(&self, line: &str) -> String {
+        let output = self.try_run(line);
+        assert!(output.status.success(), "{line}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    pub(crate) fn try_run(&self, line: &str) -> Output {
+        let mut command = Command::new("bash");
+        command.args(["-c", line]).current_dir(self.home.path());
+        command.env("REFLOW_PID_DIR", self.home.path().join("pids")).output().unwrap()
+    }
+
+    /// Waits until the job runs with this parallelism, all of it.
+    pub(crate) fn wait_for_parallelism(&self, parallelism: u64) {
+        until(&format!("parallelism {parallelism}"), || {
+            let job = self.job()?;
+            let running = job["tasks"]["running"].as_u64()?;
+            (job["state"] == "RUNNING" && running == 2 * parallelism).then_some(())
+        });
+    }
+
+    /// Waits until this many more checkpoints are complete.
+    pub(crate) fn wait_for_checkpoints(&self, more: u64) {
+        let before = until("the number of checkpoints", || self.checkpoints("completed"));
+        let wanted = before + more;
+        until(&format!("{more} checkpoints"), || (self.checkpoints("completed")? >= wanted).then_some(()));
+    }
+
+    /// How many checkpoints are `completed`, `failed`, or were `restored`.
+    pub(crate) fn checkpoints(&self, how: &str) -> Option<u64> {
+        let id = self.job()?["jid"].as_str()?.to_owned();
+        self.get(&format!("/jobs/{id}/checkpoints"))?["counts"][how].as_u64()
+    }
+
+    /// The job, as REST lists it.
+    fn job(&self) -> Option<serde_json::Value> {
+        Some(self.get("/jobs/overview")?["jobs"].get(0)?.clone())
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Option<serde_json::Value> {
+        let mut answer = ureq::get(format!("http://127.0.0.1:{}{path}", self.rest)).call().ok()?;
+        serde_json::from_str(&answer.body_mut().read_to_string().ok()?).ok()
+    }
+
+    /// The processes of a service (`taskmanager`, `standalonejob`) in the order of their start.
+    pub(crate) fn pids(&self, service: &str) -> Vec<u32> {
+        let files = fs::read_dir(self.home.path().join("pids")).unwrap().map(|entry| entry.unwrap().path());
+        let is_ours = |path: &PathBuf| {
+            path.to_string_lossy().contains(service) && path.extension().is_some_and(|e| e == "pid")
+        };
+        let text = files.filter(is_ours).map(|file| fs::read_to_string(file).unwrap()).collect::<String>();
+        text.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+    }
+
+    /// Kills the process of a service that was started last.
+    pub(crate) fn kill_last(&self, service: &str) {
+        self.run(&format!("kill -9 {}", self.pids(service).last().unwrap()));
+    }
+
+    /// What the processes of a service that were started last have logged.
+    pub(crate) fn log(&self, service: &str) -> String {
+        let Ok(logs) = fs::read_dir(self.home.path().join("log")) else { return String::new() };
+        let is_ours = |path: &PathBuf| {
+            path.to_string_lossy().contains(service) && path.extension().is_some_and(|e| e == "log")
+        };
+        let logs = logs.map(|entry| entry.unwrap().path()).filter(is_ours);
+        logs.map(|log| fs::read_to_string(log).unwrap()).collect()
+    }
+
+    pub(crate) fn wait_for_log(&self, service: &str, text: &str) {
+        until(&format!("'{text}' in the log of {service}"), || {
+            self.log(service).contains(text).then_some(())
+        });
+    }
+
+    pub(crate) fn wait_for_end(&self) {
+        self.wait_for_log("standalonejob", "the JobManager ends");
+    }
+}
+
+impl Drop for Distribution {
+    /// Also when a test fails, nothing of it goes on; then its logs tell why.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}\n{}", self.log("standalonejob"), self.log("taskmanager"));
+        }
+        for service in ["taskmanager", "standalonejob"] {
+            for pid in self.pids(service) {
+                let _ = Command::new("kill").args(["-9", &pid.to_string()]).output();
+            }
+        }
+    }
+}
+
+/// The job's executable: cargo builds only this package's for a test.
+pub(crate) fn job() -> PathBuf {
+    let built = ["build", "--quiet", "--package", "reflow-examples", "--bin", JOB];
+    assert!(Command::new(env!("CARGO")).args(built).status().unwrap().success());
+    Path::new(env!("CARGO_BIN_EXE_reflow")).with_file_name(JOB)
+}
+
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Asks again and again, for at most two minutes.
+pub(crate) fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let (_never, pause) = mpsc::channel::<()>();
+    for _ in 0..2400 {
+        if let Some(value) = condition() {
+            return value;
+        }
+        let _ = pause.recv_timeout(Duration::from_millis(50));
+    }
+    panic!("waited in vain for {what}");
+}
+
+/// What the job writes when nothing happens to it.
+pub(crate) fn undisturbed(events: u64, output: &Path) -> Vec<String> {
+    let mut alone = Command::new(job());
+    alone.args(["run", "--task-managers", "1", &format!("-Drest.port={}", free_port())]);
+    alone.args(["--events", &events.to_string(), "--rate", "1000000", "--output", output.to_str().unwrap()]);
+    let ended = alone.output().unwrap();
+    assert!(ended.status.success(), "{ended:?}");
+    lines(output)
+}
+
+/// All committed lines below a directory, sorted.
+pub(crate) fn lines(directory: &Path) -> Vec<String> {
+    let parts =
+        fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
+    let mut lines: Vec<String> = parts
+        .flat_map(|part| fs::read_to_string(part).unwrap().lines().map(str::to_owned).collect::<Vec<_>>())
+        .collect();
+    lines.sort();
+    lines
+}

@@ -1,0 +1,9 @@
+//! Real processes from a distribution: what no test within one process can tell.
+
+#![expect(clippy::unwrap_used, reason = "a test that fails says where")]
+
+mod distribution;
+mod first_process;
+mod quick_start;
+mod stores;
+mod unseen_storage;

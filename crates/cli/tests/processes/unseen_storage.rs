@@ -1,0 +1,26 @@
+//! A TaskManager that does not see the directory of the JobManager's checkpoints is told apart from one that does.
+
+use crate::distribution::{Distribution, JOB};
+
+/// `memory://` is another place in each process, as `/data` is on each machine that shares no file system.
+#[test]
+fn a_task_manager_that_sees_another_directory_ends_and_both_logs_say_why() {
+    let d = Distribution::lay_out(
+        "execution.checkpointing.dir: memory://checkpoints\nscheduler-mode: reactive\n",
+    );
+    d.run(&format!("./bin/standalone-job.sh start -j {JOB}"));
+    let ended = d.try_run("./bin/taskmanager.sh start-foreground");
+    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+    let told = String::from_utf8(ended.stderr).unwrap();
+    for part in [
+        "this machine does not see the storage of the job's checkpoints",
+        &format!("memory://checkpoints/default/{JOB}/epochs/00000000000000000001 is not there"),
+        "Let execution.checkpointing.dir be a directory that every machine shares",
+    ] {
+        assert!(told.contains(part), "{told}");
+    }
+    d.wait_for_log(
+        "standalonejob",
+        "a TaskManager does not see the storage of the job's checkpoints and ends",
+    );
+}

@@ -1,0 +1,152 @@
+//! The resource requirements that users have declared, kept in storage for the next JobManager.
+//!
+//! Each declaration is an object of its own, `<job>/requirements/<epoch>-<number>`; the greatest name counts. A change
+//! takes effect, and its request is answered, once its object stands. A new leader writes what it has found under its
+//! own epoch, so that what a deposed leader may still write is older than that.
+
+use crate::handle::Asked;
+use crate::storage::Storage;
+use reflow_coordination::event::{Event, ParallelismBounds};
+use reflow_coordination::requirements::RequestedBounds;
+use reflow_env::{Location, Output, PutMode, StoreOp, StoreResult};
+use reflow_rest::{CommandError, Reply};
+use reflow_types::{LeaderEpoch, VertexId};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Checked bounds of every vertex.
+pub(crate) type Bounds = BTreeMap<VertexId, ParallelismBounds>;
+
+/// A vertex's bounds as they stand in an object, which is a list of these in JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Entry {
+    vertex: VertexId,
+    lower: u32,
+    upper: u32,
+}
+
+/// What an object holds.
+pub(crate) fn encode(bounds: &Bounds) -> bytes::Bytes {
+    let entry = |(vertex, bounds): (&VertexId, &ParallelismBounds)| Entry {
+        vertex: *vertex,
+        lower: bounds.lower,
+        upper: bounds.upper,
+    };
+    serde_json::to_vec(&bounds.iter().map(entry).collect::<Vec<_>>()).expect("bounds are plain data").into()
+}
+
+/// Reads an object, to be checked like a request: the job may have other vertices now.
+pub(crate) fn decode(bytes: &[u8]) -> Result<BTreeMap<VertexId, RequestedBounds>, String> {
+    let entries: Vec<Entry> = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    let bounds = |entry: Entry| {
+        let Entry { vertex, lower, upper } = entry;
+        (vertex, RequestedBounds { lower: lower.into(), upper: upper.into() })
+    };
+    Ok(entries.into_iter().map(bounds).collect())
+}
+
+/// Where declarations stand, and the one that is on its way there.
+pub(crate) struct Declarations {
+    directory: Location,
+    epoch: LeaderEpoch,
+    next: u64,
+    /// The objects that a later declaration replaces.
+    former: Vec<String>,
+    storing: Option<Storing>,
+    requests: Storage<()>,
+}
+
+struct Storing {
+    at: Location,
+    bounds: Bounds,
+    /// Who waits for it; nobody for what an earlier leadership left.
+    asked: Option<Asked>,
+}
+
+/// What came of a declaration.
+pub(crate) struct Stored {
+    /// For the scheduler.
+    pub(crate) event: Option<Event>,
+    /// Objects that nothing needs any more.
+    pub(crate) doomed: Vec<String>,
+}
+
+impl Declarations {
+    /// With what earlier leaderships left in `directory`.
+    pub(crate) fn new(
+        directory: Location,
+        epoch: LeaderEpoch,
+        former: Vec<String>,
+        requests: Storage<()>,
+    ) -> Self {
+        Self { directory, epoch, next: 0, former, storing: None, requests }
+    }
+
+    /// Puts the declaration of an earlier leadership under this one's name.
+    pub(crate) fn carry_over(&mut self, bounds: Bounds, out: &mut Vec<Output>) {
+        self.store(bounds, None, out);
+    }
+
+    /// A user declares requirements, which have been checked.
+    pub(crate) fn declare(&mut self, bounds: Bounds, asked: Asked, out: &mut Vec<Output>) {
+        if self.storing.is_some() {
+            let text = "another change of the requirements is being stored: try again".to_owned();
+            return asked.answer(Err(CommandError::Unavailable(text)));
+        }
+        self.store(bounds, Some(asked), out);
+    }
+
+    fn store(&mut self, bounds: Bounds, asked: Option<Asked>, out: &mut Vec<Output>) {
+        let at = self.directory.join(&format!("{:020}-{:020}", self.epoch.0, self.next));
+        self.next += 1;
+        let op = StoreOp::Put { at: at.clone(), body: encode(&bounds), mode: PutMode::Create };
+        out.push(self.requests.ask((), op));
+        self.storing = Some(Storing { at, bounds, asked });
+    }
+
+    /// An answer from storage, if it is one to this part.
+    pub(crate) fn stored(&mut self, ticket: reflow_env::Ticket, result: &StoreResult) -> Option<Stored> {
+        self.requests.take(ticket)?;
+        let Storing { at, bounds, asked } = self.storing.take().expect("one declaration is stored at a time");
+        let mut outcome = Stored { event: None, doomed: Vec::new() };
+        match (result, asked) {
+            (Ok(_), asked) => {
+                outcome.doomed = std::mem::replace(&mut self.former, vec![at.0]);
+                if let Some(asked) = asked {
+                    outcome.event = Some(Event::UpdateRequirements { bounds });
+                    asked.answer(Ok(Reply::Accepted));
+                }
+            }
+            (Err(error), Some(asked)) => {
+                // It may stand there all the same, and must not count.
+                outcome.doomed.push(at.0);
+                let text = format!("the requirements cannot be stored, so they stay as they are: {error}");
+                asked.answer(Err(CommandError::Failed(text)));
+            }
+            (Err(error), None) => {
+                self.former.push(at.0);
+                tracing::warn!(%error, "the declared requirements stay under the name of an earlier leadership");
+            }
+        }
+        Some(outcome)
+    }
+
+    /// Every object: the job is over.
+    pub(crate) fn all(&mut self) -> Vec<String> {
+        let storing = self.storing.take().map(|storing| storing.at.0);
+        std::mem::take(&mut self.former).into_iter().chain(storing).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_what_was_declared() {
+        let bounds: Bounds = [(VertexId(7), ParallelismBounds { lower: 1, upper: 3 })].into();
+        let expected = [(VertexId(7), RequestedBounds { lower: 1, upper: 3 })].into();
+        assert_eq!(decode(&encode(&bounds)), Ok(expected));
+        assert!(decode(b"[{").unwrap_err().contains("EOF"));
+    }
+}
