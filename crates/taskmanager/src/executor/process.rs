@@ -347,8 +347,9 @@ impl Executor {
     /// A peer with which subtasks exchange records is gone.
     fn lost_peer(&mut self, peer: Peer, reason: &str, out: &mut Vec<Output>) {
         let id = match peer {
-            Peer::Sender(id) | Peer::Receiver(id) | Peer::Giver(id) | Peer::Heir(id) => id,
-            Peer::Unknown => return,
+            Peer::Sender(id) | Peer::Receiver(id) | Peer::Giver(id) => id,
+            // A new owner closes it when it has all, or misses it itself.
+            Peer::Heir(_) | Peer::Unknown => return,
         };
         let Some(running) = &self.running else { return };
         if let (Peer::Giver(_), Some(next)) = (peer, running.next.as_ref().filter(|next| !next.cut)) {
