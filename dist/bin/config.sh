@@ -6,7 +6,7 @@
 #   REFLOW_LOG_DIR       the directory of logs               (default: env.log.dir, else log/)
 #   REFLOW_PID_DIR       the directory of pid files          (default: env.pid.dir, else /tmp)
 #   REFLOW_IDENT_STRING  who runs it, part of file names     (default: the user)
-#   REFLOW_STOP_TIMEOUT  seconds that a daemon may take to end before it is killed (default: 120)
+#   REFLOW_STOP_TIMEOUT  seconds that a daemon may take to end before it is killed (default: 660)
 
 # The directory of a script, whichever symbolic links led to it.
 script_directory() {
@@ -70,7 +70,7 @@ REFLOW_PID_DIR=${REFLOW_PID_DIR:-${configured_pid_dir:-/tmp}}
 REFLOW_LOG_MAX=${configured_log_max:-10}
 [[ $REFLOW_LOG_MAX =~ ^[0-9]+$ ]] || fail "'$REFLOW_LOG_MAX' is no value for env.log.max; expected a whole number"
 REFLOW_IDENT_STRING=${REFLOW_IDENT_STRING:-${USER:-$(id -un)}}
-REFLOW_STOP_TIMEOUT=${REFLOW_STOP_TIMEOUT:-120}
+REFLOW_STOP_TIMEOUT=${REFLOW_STOP_TIMEOUT:-660}
 export REFLOW_LOG_DIR
 HOSTNAME=${HOSTNAME:-$(hostname)}
 

@@ -1,7 +1,9 @@
 //! Resource requirements: between which bounds the parallelism of each vertex may be chosen.
 //!
 //! The rules and the words are those of Flink's `JobResourceRequirements`: all vertices must be named, −1 asks
-//! for a default, and a request is refused with all that is wrong with it at once.
+//! for a default, and a request is refused with all that is wrong with it at once. Flink refuses any request in
+//! reactive mode. Here upper bounds are caps on what the slots give; a lower bound would be a second opinion on what
+//! the slots decide, and is refused.
 
 use crate::event::ParallelismBounds;
 use reflow_graph::JobGraph;
@@ -17,16 +19,10 @@ pub struct RequestedBounds {
     pub upper: i64,
 }
 
-/// Why requirements are refused.
+/// Why requirements are refused: one line for each thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RequirementsError {
-    /// In reactive mode the slots decide.
-    #[error("Cannot change the parallelism of a job running in reactive mode.")]
-    Reactive,
-    /// One line for each thing that is wrong.
-    #[error("{}", .0.join("\n"))]
-    Invalid(Vec<String>),
-}
+#[error("{}", .0.join("\n"))]
+pub struct RequirementsError(pub Vec<String>);
 
 /// Checks requested bounds against the job.
 pub fn validate(
@@ -35,16 +31,13 @@ pub fn validate(
     reactive: bool,
     requested: &BTreeMap<VertexId, RequestedBounds>,
 ) -> Result<BTreeMap<VertexId, ParallelismBounds>, RequirementsError> {
-    if reactive {
-        return Err(RequirementsError::Reactive);
-    }
     let mut wrong = Vec::new();
     let mut accepted = BTreeMap::new();
     for (vertex, max) in job.vertices.iter().zip(max_parallelism) {
         let name = format!("job vertex [{}] ({})", vertex.id, vertex.name);
         match requested.get(&vertex.id) {
             None => wrong.push(format!("The request is incomplete, missing {name} resource requirements.")),
-            Some(&bounds) => match check(bounds, *max) {
+            Some(&bounds) => match check(bounds, *max, reactive) {
                 Ok(bounds) => {
                     accepted.insert(vertex.id, bounds);
                 }
@@ -54,10 +47,14 @@ pub fn validate(
     }
     let strangers = requested.keys().filter(|id| job.find(**id).is_none());
     wrong.extend(strangers.map(|id| format!("Job vertex [{id}] was not found in the JobGraph.")));
-    if wrong.is_empty() { Ok(accepted) } else { Err(RequirementsError::Invalid(wrong)) }
+    if wrong.is_empty() { Ok(accepted) } else { Err(RequirementsError(wrong)) }
 }
 
-fn check(requested: RequestedBounds, max: MaxParallelism) -> Result<ParallelismBounds, Vec<String>> {
+fn check(
+    requested: RequestedBounds,
+    max: MaxParallelism,
+    reactive: bool,
+) -> Result<ParallelismBounds, Vec<String>> {
     const DEFAULT: i64 = -1;
     let max = i64::from(max.get());
     let lower = if requested.lower == DEFAULT { 1 } else { requested.lower };
@@ -65,6 +62,11 @@ fn check(requested: RequestedBounds, max: MaxParallelism) -> Result<ParallelismB
     let mut wrong = Vec::new();
     if lower < 1 {
         wrong.push(format!("Lower bound ({lower}) must be, at least, 1"));
+    }
+    if lower > 1 && reactive {
+        wrong.push(format!(
+            "Lower bound ({lower}) must be 1 in reactive mode, where the job runs with the slots that there are,"
+        ));
     }
     if upper < 1 {
         wrong.push(format!("Upper bound ({upper}) must be, at least, 1"));

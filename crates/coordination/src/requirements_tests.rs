@@ -24,12 +24,16 @@ fn job() -> (JobGraph, Vec<MaxParallelism>) {
 
 /// Requests `(vertex, lower, upper)`; expects accepted bounds or a part of the message.
 fn check(requested: &[(u128, i64, i64)], expected: Result<&[(u32, u32)], &str>) {
+    check_in_mode(false, requested, expected);
+}
+
+fn check_in_mode(reactive: bool, requested: &[(u128, i64, i64)], expected: Result<&[(u32, u32)], &str>) {
     let (job, max) = job();
     let requested = requested
         .iter()
         .map(|&(id, lower, upper)| (VertexId(id), RequestedBounds { lower, upper }))
         .collect();
-    match (validate(&job, &max, false, &requested), expected) {
+    match (validate(&job, &max, reactive, &requested), expected) {
         (Ok(bounds), Ok(expected)) => {
             let bounds: Vec<_> = bounds.values().map(|bounds| (bounds.lower, bounds.upper)).collect();
             assert_eq!(bounds, expected);
@@ -62,9 +66,11 @@ fn all_that_is_wrong_is_said_at_once() {
 }
 
 #[test]
-fn reactive_mode_refuses() {
-    let (job, max) = job();
-    assert_eq!(validate(&job, &max, true, &BTreeMap::new()), Err(RequirementsError::Reactive));
+fn reactive_mode_takes_caps_only() {
+    check_in_mode(true, &[(1, 1, 5), (2, -1, -1)], Ok(&[(1, 5), (1, 4)]));
+    check_in_mode(true, &[(1, 2, 5), (2, 1, 4)], Err("Lower bound (2) must be 1 in reactive mode"));
+    check_in_mode(true, &[(1, 1, 9), (2, 1, 4)], Err("higher than max parallelism (8)"));
+    check_in_mode(true, &[(1, 1, 8)], Err("The request is incomplete"));
 }
 
 #[test]

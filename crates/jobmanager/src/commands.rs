@@ -5,11 +5,11 @@ use crate::leader::Leader;
 use crate::operations::Kind;
 use crate::requirements::Bounds;
 use reflow_coordination::event::{self, Event};
-use reflow_coordination::requirements::{RequestedBounds, RequirementsError};
+use reflow_coordination::requirements::RequestedBounds;
 use reflow_env::Output;
 use reflow_rest::view::{ParallelismBounds, SavepointFormat};
 use reflow_rest::{Command, CommandError, Reply, RequestId};
-use reflow_types::{Instant, JobId, VertexId};
+use reflow_types::{Instant, JobId, TaskManagerId, VertexId};
 use std::collections::BTreeMap;
 
 /// What a command is carried out with.
@@ -79,6 +79,7 @@ impl Desk<'_> {
             Command::UpdateRequirements { requirements, .. } => {
                 return self.check_requirements(&requirements).map(Done::Declared);
             }
+            Command::DrainTaskManager { task_manager, force } => self.drain(now, task_manager, force, out),
         };
         reply.map(Done::Answered)
     }
@@ -91,6 +92,7 @@ impl Desk<'_> {
             | Command::TriggerCheckpoint { job, .. }
             | Command::QueryOperation { job, .. }
             | Command::UpdateRequirements { job, .. } => *job,
+            Command::DrainTaskManager { .. } => return Ok(()),
         };
         if job == self.job { Ok(()) } else { Err(CommandError::UnknownJob(job)) }
     }
@@ -144,6 +146,52 @@ impl Desk<'_> {
         Ok(Reply::Triggered(request))
     }
 
+    /// Tells a TaskManager to leave. Where the job stands still without it, only by force, and once its state is safe.
+    fn drain(
+        &mut self,
+        now: Instant,
+        task_manager: TaskManagerId,
+        force: bool,
+        out: &mut Vec<Output>,
+    ) -> Result<Reply, CommandError> {
+        self.check_running()?;
+        let leader = &mut self.leader;
+        if !leader.members.task_managers().any(|(id, _)| id == task_manager) {
+            return Err(CommandError::UnknownTaskManager(task_manager));
+        }
+        if leader.scheduler.can_spare(task_manager) {
+            leader.members.tell_to_leave(task_manager, out);
+            leader.settle(now, out);
+            return Ok(Reply::Accepted);
+        }
+        if !force {
+            let text = format!(
+                "without TaskManager {task_manager} the job has fewer slots than it needs and stands still: start \
+                 another TaskManager first, or use force, which takes a savepoint or a checkpoint before"
+            );
+            return Err(CommandError::Conflict(text));
+        }
+        leader.drains.insert(event::RequestId(self.new_request), task_manager);
+        let reply = match self.savepoint_dir {
+            Some(_) => {
+                let savepoint =
+                    Savepoint { request: None, directory: None, format: SavepointFormat::Canonical };
+                self.savepoint(now, savepoint, out, |request, directory| Event::TriggerSavepoint {
+                    request,
+                    directory,
+                    cancel_job: false,
+                })
+            }
+            None => {
+                self.begin(now, None, Kind::Checkpoint, out, |request| Event::TriggerCheckpoint { request })
+            }
+        };
+        if reply.is_err() {
+            self.leader.drains.remove(&event::RequestId(self.new_request));
+        }
+        reply
+    }
+
     fn check_requirements(
         &self,
         requirements: &BTreeMap<VertexId, ParallelismBounds>,
@@ -154,9 +202,7 @@ impl Desk<'_> {
             upper: i64::from(bounds.upper),
         };
         let requested = requirements.iter().map(|(vertex, bounds)| (*vertex, requested(bounds))).collect();
-        self.leader.scheduler.check_requirements(&requested).map_err(|error| match error {
-            RequirementsError::Reactive => CommandError::Unsupported(error.to_string()),
-            RequirementsError::Invalid(_) => CommandError::Invalid(error.to_string()),
-        })
+        let accepted = self.leader.scheduler.check_requirements(&requested);
+        accepted.map_err(|error| CommandError::Invalid(error.to_string()))
     }
 }

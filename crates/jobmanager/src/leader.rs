@@ -13,7 +13,7 @@ use crate::settings::Artifact;
 use crate::storage::{Storage, Tickets};
 use bytes::Bytes;
 use reflow_coordination::action::{Action, EndState};
-use reflow_coordination::event::{Event, StoreOutcome};
+use reflow_coordination::event::{Event, RequestId, StoreOutcome};
 use reflow_coordination::manifest::{self, Decision};
 use reflow_coordination::requirements::RequestedBounds;
 use reflow_coordination::scheduler::{JobStatus, Scheduler};
@@ -23,7 +23,7 @@ use reflow_protocol::control::{AfterBarrier, SnapshotKind, ToExecutor, ToTaskMan
 use reflow_protocol::deployment::{Attempt, Deployment};
 use reflow_protocol::rescale::Preparation;
 use reflow_protocol::snapshot::{Codec, Restore};
-use reflow_types::{CheckpointId, ExecutorId, GraphVersion, Instant, SubtaskId, VertexId};
+use reflow_types::{CheckpointId, ExecutorId, GraphVersion, Instant, SubtaskId, TaskManagerId, VertexId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The parts in which the executable is sent, in bytes.
@@ -66,6 +66,8 @@ pub(crate) struct Leader {
     pub(crate) metrics: Metrics,
     pub(crate) operations: Operations,
     pub(crate) declarations: Declarations,
+    /// TaskManagers that are told to leave once a savepoint or checkpoint is complete.
+    pub(crate) drains: BTreeMap<RequestId, TaskManagerId>,
     enumerators: Enumerators,
     artifact: Artifact,
     /// Where data objects of checkpoints are.
@@ -111,6 +113,7 @@ impl Leader {
             metrics: Metrics::default(),
             operations: Operations::default(),
             declarations,
+            drains: BTreeMap::new(),
             enumerators,
             artifact,
             data_dir,
@@ -344,7 +347,15 @@ impl Leader {
                 self.members.stop_executor(now, executor, reason, out);
             }
             Action::Release { executor } => self.members.release(executor, out),
-            Action::Answer { request, result } => self.operations.end(request, result),
+            Action::Answer { request, result } => {
+                if let Some(task_manager) = self.drains.remove(&request) {
+                    match &result {
+                        Ok(_) => drop(self.members.tell_to_leave(task_manager, out)),
+                        Err(cause) => tracing::warn!(%task_manager, cause, "it is not drained: no savepoint"),
+                    }
+                }
+                self.operations.end(request, result);
+            }
             Action::End { state, reason } => {
                 self.enumerators.stop();
                 self.members.stop_all(out);

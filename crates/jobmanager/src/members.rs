@@ -387,21 +387,32 @@ impl Members {
                     %id, host, "a TaskManager does not see the storage of the job's checkpoints and ends: {reason}"
                 );
             }
-            FromTaskManager::Draining => {
-                tracing::info!(%id, "a TaskManager wants to leave");
-                task_manager.draining = true;
-                task_manager.start_at = None;
-                self.drain(id, out);
-            }
+            FromTaskManager::Draining => self.drain(id, out),
         }
         Ok(())
     }
 
+    /// Tells a TaskManager to leave; says whether it is there. What it answers changes nothing any more.
+    pub(crate) fn tell_to_leave(&mut self, id: TaskManagerId, out: &mut Vec<Output>) -> bool {
+        let there = self.task_managers.contains_key(&id);
+        if there {
+            self.tell(id, &ToTaskManager::Drain, out);
+            self.drain(id, out);
+        }
+        there
+    }
+
     /// The job is asked to move off a TaskManager; one that it is not on may go at once.
     fn drain(&mut self, id: TaskManagerId, out: &mut Vec<Output>) {
-        let executor = self.task_managers.get(&id).and_then(|tm| tm.executor);
-        let registered =
-            executor.filter(|executor| self.executors.get(executor).is_some_and(|e| e.conn().is_some()));
+        let Some(task_manager) = self.task_managers.get_mut(&id) else { return };
+        if !task_manager.draining {
+            tracing::info!(%id, "a TaskManager leaves");
+        }
+        task_manager.draining = true;
+        task_manager.start_at = None;
+        let registered = task_manager
+            .executor
+            .filter(|executor| self.executors.get(executor).is_some_and(|e| e.conn().is_some()));
         match registered {
             Some(executor) => self.said.push(Said::Event(Event::ExecutorDraining { executor })),
             None => self.tell(id, &ToTaskManager::Release, out),

@@ -25,6 +25,7 @@ pub(crate) fn settings(
         max_checkpoint_failures: options::RESCALE_TRIGGER_MAX_CHECKPOINT_FAILURES.get(config),
         max_trigger_delay: options::RESCALE_TRIGGER_MAX_DELAY.get(config),
         active_checkpoint: options::RESCALE_TRIGGER_ACTIVE_CHECKPOINT.get(config),
+        drain_timeout: options::DRAIN_TIMEOUT.get(config),
         live_rescale: options::LIVE_RESCALE.get(config),
         cancellation_timeout: options::TASK_CANCELLATION_TIMEOUT.get(config),
         restart,

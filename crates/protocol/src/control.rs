@@ -66,7 +66,7 @@ pub enum FromTaskManager {
         /// Why, and what to do.
         reason: String,
     },
-    /// It got SIGTERM and wants to leave; answered by [`ToTaskManager::Release`].
+    /// It got SIGTERM or [`ToTaskManager::Drain`] and leaves; answered by [`ToTaskManager::Release`].
     Draining,
 }
 
@@ -118,6 +118,8 @@ pub enum ToTaskManager {
         /// The part: 1 MiB, less at the end.
         bytes: Bytes,
     },
+    /// A user wants it to leave: it does as on SIGTERM.
+    Drain,
     /// Nothing of a job is on it any more: it may end.
     Release,
 }

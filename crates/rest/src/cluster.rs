@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use reflow_types::{CheckpointId, JobId, VertexId};
+use reflow_types::{CheckpointId, JobId, TaskManagerId, VertexId};
 
 use crate::id::RequestId;
 use crate::view::{ClusterView, ParallelismBounds, SavepointFormat};
@@ -96,6 +96,14 @@ pub enum Command {
         /// The bounds of every vertex; each has 1 ≤ lower ≤ upper.
         requirements: BTreeMap<VertexId, ParallelismBounds>,
     },
+    /// Move all jobs off a TaskManager, which then ends. Reply: [`Reply::Accepted`], or [`Reply::Triggered`] if a
+    /// savepoint or checkpoint is taken first, without which it stays.
+    DrainTaskManager {
+        /// The TaskManager.
+        task_manager: TaskManagerId,
+        /// Whether it goes even if a job cannot run without it.
+        force: bool,
+    },
 }
 
 /// The answer to a command.
@@ -137,6 +145,9 @@ pub enum CommandError {
     /// There is no such job. 404.
     #[error("Job {0} not found")]
     UnknownJob(JobId),
+    /// There is no such TaskManager, or no more. 404.
+    #[error("TaskManager {0} not found")]
+    UnknownTaskManager(TaskManagerId),
     /// There is no such request. 404.
     #[error("request {0} of job {1} is unknown or too old: trigger it again")]
     UnknownRequest(RequestId, JobId),
@@ -146,9 +157,6 @@ pub enum CommandError {
     /// The job's state does not allow it now. 409.
     #[error("{0}")]
     Conflict(String),
-    /// The scheduler's mode does not allow it. 500, as Flink answers.
-    #[error("{0}")]
-    Unsupported(String),
     /// The JobManager is starting, ending or not the leader. 503.
     #[error("{0}")]
     Unavailable(String),

@@ -44,6 +44,7 @@ fn api<C: Cluster>() -> Router<Arc<C>> {
         .route("/jobmanager/metrics", read(read::jobmanager_metrics))
         .route("/taskmanagers", read(read::task_managers))
         .route("/taskmanagers/{taskmanager}", read(read::task_manager))
+        .route("/taskmanagers/{taskmanager}/drain", post(act::drain::<C>))
         .route("/jobs", read(read::jobs))
         .route("/jobs/overview", read(read::jobs_overview))
         .route("/jobs/{job}", read(read::job).merge(patch(act::terminate::<C>)))

@@ -20,9 +20,10 @@ section! { "TaskManager" {
             .aliases(&["taskmanager.maxRegistrationDuration"])
             .default("5 min");
 
-    /// How long a TaskManager that is told to end (SIGTERM) waits for the job to move off it. After that it
-    /// ends all the same, and the job recovers from its last checkpoint.
-    DRAIN_TIMEOUT: Duration = option("taskmanager.drain.timeout").default("1 min");
+    /// How long the job may take to move, while it runs, off a TaskManager that is told to leave (SIGTERM, `reflow
+    /// drain`). After that it moves by a checkpoint and a restart; if the TaskManager is not free after twice this
+    /// time, it ends all the same, and the job recovers from its last checkpoint.
+    DRAIN_TIMEOUT: Duration = option("taskmanager.drain.timeout").default("5 min");
 
     /// How long a slot may take to end its subtasks; one that takes longer costs its process. `0` waits for
     /// ever.

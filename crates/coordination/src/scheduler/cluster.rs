@@ -4,7 +4,7 @@ use super::context::Context;
 use crate::action::Action;
 use crate::slots::{self, Offer, Parallelism};
 use crate::transition::Resources;
-use reflow_types::{ExecutorId, SlotId, TaskManagerId};
+use reflow_types::{ExecutorId, Instant, SlotId, TaskManagerId};
 
 /// An executor of the job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,14 +13,21 @@ pub struct Executor {
     pub task_manager: TaskManagerId,
     /// How many slots it runs.
     pub slots: u32,
+    /// Its TaskManager wants to leave: when the job moves off it by a restart, if it is still on it.
+    pub drain_by: Option<Instant>,
+}
+
+impl Executor {
     /// Whether its TaskManager wants to leave.
-    pub draining: bool,
+    pub fn draining(&self) -> bool {
+        self.drain_by.is_some()
+    }
 }
 
 impl Context {
     /// The slots that may be planned with: those of executors that stay.
     pub(super) fn offers(&self) -> Vec<Offer> {
-        let staying = self.executors.iter().filter(|(_, executor)| !executor.draining);
+        let staying = self.executors.iter().filter(|(_, executor)| !executor.draining());
         staying
             .flat_map(|(&id, executor)| {
                 let slot = move |index| SlotId { executor: id, index };
@@ -32,7 +39,15 @@ impl Context {
 
     /// How many slots those are.
     pub(super) fn slots(&self) -> u32 {
-        self.executors.values().filter(|executor| !executor.draining).map(|executor| executor.slots).sum()
+        self.executors.values().filter(|executor| !executor.draining()).map(|executor| executor.slots).sum()
+    }
+
+    /// Whether the job can do without the slots of a TaskManager. One that cannot run as it is has nothing to lose.
+    pub(super) fn can_spare(&self, task_manager: TaskManagerId) -> bool {
+        let needed = self.slots_asked_for().0;
+        let of_it = self.executors.values().filter(|executor| executor.task_manager == task_manager);
+        let of_it: u32 = of_it.filter(|executor| !executor.draining()).map(|executor| executor.slots).sum();
+        self.slots() < needed || self.slots() - of_it >= needed
     }
 
     /// The parallelism that the slots allow; `None` if they are too few.
@@ -70,15 +85,24 @@ impl Context {
 
     /// Whether the attempt has subtasks on an executor that wants to leave.
     pub(super) fn drains(&self) -> bool {
-        let Some(attempt) = &self.attempt else { return false };
-        let draining = |id: &ExecutorId| self.executors.get(id).is_some_and(|executor| executor.draining);
-        attempt.holders.iter().any(draining)
+        self.drain_by().is_some()
+    }
+
+    /// When the attempt moves by a restart off an executor that wants to leave, if it has not done so before.
+    pub(super) fn drain_by(&self) -> Option<Instant> {
+        let holders = self.attempt.iter().flat_map(|attempt| &attempt.holders);
+        holders.filter_map(|id| self.executors.get(id)?.drain_by).min()
+    }
+
+    /// Whether it is high time for that.
+    pub(super) fn drain_is_overdue(&self, now: Instant) -> bool {
+        self.drain_by().is_some_and(|by| by <= now)
     }
 
     /// Lets go of executors that want to leave and on which nothing of the job is left.
     pub(super) fn release_drained(&mut self) {
         let holds = |id: &ExecutorId| self.attempt.as_ref().is_some_and(|a| a.holders.contains(id));
-        let free = |(id, executor): &(&ExecutorId, &Executor)| executor.draining && !holds(id);
+        let free = |(id, executor): &(&ExecutorId, &Executor)| executor.draining() && !holds(id);
         let leaving: Vec<ExecutorId> = self.executors.iter().filter(free).map(|(id, _)| *id).collect();
         for executor in leaving {
             self.executors.remove(&executor);

@@ -116,11 +116,11 @@ impl Context {
         match event {
             Event::ExecutorAdded { executor, task_manager, slots } => {
                 let (task_manager, slots) = (*task_manager, *slots);
-                self.executors.insert(*executor, Executor { task_manager, slots, draining: false });
+                self.executors.insert(*executor, Executor { task_manager, slots, drain_by: None });
             }
             Event::ExecutorDraining { executor } => {
                 if let Some(executor) = self.executors.get_mut(executor) {
-                    executor.draining = true;
+                    executor.drain_by.get_or_insert(now + self.settings.drain_timeout);
                 }
             }
             Event::ExecutorLost { executor, .. } => {

@@ -46,7 +46,7 @@ use crate::rescale::TriggerCause;
 use bytes::Bytes;
 use context::{Context, Outcome};
 use reflow_graph::JobGraph;
-use reflow_types::{CheckpointId, Instant, VertexId};
+use reflow_types::{CheckpointId, Instant, TaskManagerId, VertexId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -127,7 +127,7 @@ impl State {
             State::WaitingForResources(state) => state.next_wakeup(),
             State::CreatingExecutionGraph(_) | State::Finished(_) => None,
             State::Executing(state) => state.next_wakeup(),
-            State::Rescaling(state) => state.next_wakeup(),
+            State::Rescaling(state) => state.next_wakeup(ctx),
             State::Restarting(state) => state.next_wakeup(ctx),
             State::Canceling(state) => state.next_wakeup(ctx),
             State::Failing(state) => state.next_wakeup(ctx),
@@ -227,6 +227,11 @@ impl Scheduler {
     /// rescale.
     pub fn adopt_requirements(&mut self, bounds: &BTreeMap<VertexId, ParallelismBounds>) {
         self.ctx.update_bounds(bounds);
+    }
+
+    /// Whether the job can do without the slots of a TaskManager.
+    pub fn can_spare(&self, task_manager: TaskManagerId) -> bool {
+        self.ctx.can_spare(task_manager)
     }
 
     /// Everything that may be shown.

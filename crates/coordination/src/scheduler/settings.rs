@@ -29,6 +29,8 @@ pub struct Settings {
     pub active_checkpoint: bool,
     /// `…live-rescale.enabled`: whether a rescale goes on while the job runs, where that is possible.
     pub live_rescale: bool,
+    /// `taskmanager.drain.timeout`: after this long the job moves by a restart off a TaskManager that wants to leave.
+    pub drain_timeout: Duration,
     /// `task.cancellation.timeout`: an executor that has not ended an attempt by then is ended itself; `None`
     /// waits for ever.
     pub cancellation_timeout: Option<Duration>,

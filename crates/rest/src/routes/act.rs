@@ -63,6 +63,21 @@ pub(super) async fn update_requirements<C: Cluster>(
     accept(cluster, Command::UpdateRequirements { job, requirements }, StatusCode::OK).await
 }
 
+/// `POST /taskmanagers/:id/drain`, which Flink does not have
+pub(super) async fn drain<C: Cluster>(
+    State(cluster): State<Arc<C>>,
+    path: PathParameters,
+    body: Body,
+) -> Outcome {
+    let task_manager = path.task_manager()?;
+    let DrainRequest { force } = parse(&bytes(body)?)?;
+    match cluster.command(Command::DrainTaskManager { task_manager, force }).await? {
+        Reply::Accepted => Ok(respond(StatusCode::ACCEPTED, b"{}".to_vec())),
+        Reply::Triggered(request_id) => Ok(respond(StatusCode::ACCEPTED, json(&Triggered { request_id })?)),
+        Reply::Operation(_) => Err(Failure::unexpected_reply()),
+    }
+}
+
 /// `POST /jobs/:id/checkpoints`
 pub(super) async fn trigger_checkpoint<C: Cluster>(
     State(cluster): State<Arc<C>>,
@@ -157,6 +172,14 @@ struct StopRequest {
     drain: Option<bool>,
     format_type: Option<SavepointFormat>,
     trigger_id: Option<String>,
+}
+
+/// The body of `POST /taskmanagers/:id/drain`
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DrainRequest {
+    #[serde(default)]
+    force: bool,
 }
 
 async fn accept<C: Cluster>(cluster: Arc<C>, command: Command, status: StatusCode) -> Outcome {

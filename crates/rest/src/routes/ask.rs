@@ -63,11 +63,9 @@ impl<'a> Ask<'a> {
         job.rescales.history.iter().find(|rescale| rescale.id == id).ok_or_else(gone)
     }
 
-    /// Flink's ids of TaskManagers are any text, so one that cannot be ours is not malformed, but unknown.
     pub(crate) fn task_manager(&self) -> Result<&'a TaskManagerView, Failure> {
-        let text = self.path.text("taskmanager");
-        let found = text.parse::<TaskManagerId>().ok().and_then(|id| self.view.task_manager(id));
-        found.ok_or_else(|| Failure::not_found(format!("TaskManager {text} not found")))
+        let id = self.path.task_manager()?;
+        self.view.task_manager(id).ok_or_else(|| self.path.no_task_manager())
     }
 
     /// `?maxExceptions=`, or `default`.
@@ -121,6 +119,15 @@ impl PathParameters {
     pub(crate) fn get<T: FromStr>(&self, name: &str, flink_name: &str) -> Result<T, Failure> {
         let text = self.text(name);
         text.parse().map_err(|_| Failure::bad_path_parameter(flink_name, text))
+    }
+
+    /// Flink's ids of TaskManagers are any text, so one that cannot be ours is not malformed, but unknown.
+    pub(crate) fn task_manager(&self) -> Result<TaskManagerId, Failure> {
+        self.text("taskmanager").parse().map_err(|_| self.no_task_manager())
+    }
+
+    fn no_task_manager(&self) -> Failure {
+        Failure::not_found(format!("TaskManager {} not found", self.text("taskmanager")))
     }
 
     fn text(&self, name: &str) -> &str {

@@ -55,11 +55,13 @@ impl Failure {
 impl From<CommandError> for Failure {
     fn from(error: CommandError) -> Self {
         let status = match error {
-            CommandError::UnknownJob(_) | CommandError::UnknownRequest(..) => StatusCode::NOT_FOUND,
+            CommandError::UnknownJob(_)
+            | CommandError::UnknownTaskManager(_)
+            | CommandError::UnknownRequest(..) => StatusCode::NOT_FOUND,
             CommandError::Invalid(_) => StatusCode::BAD_REQUEST,
             CommandError::Conflict(_) => StatusCode::CONFLICT,
             CommandError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
-            CommandError::Unsupported(_) | CommandError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            CommandError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, error.to_string())
     }

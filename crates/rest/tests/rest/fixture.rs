@@ -35,9 +35,12 @@ impl FakeCluster {
     pub(crate) fn obedient(view: ClusterView) -> Self {
         Self::new(view, |command| {
             Ok(match command {
-                Command::Cancel { .. } | Command::UpdateRequirements { .. } => Reply::Accepted,
+                Command::Cancel { .. }
+                | Command::UpdateRequirements { .. }
+                | Command::DrainTaskManager { force: false, .. } => Reply::Accepted,
                 Command::TriggerSavepoint { .. }
                 | Command::StopWithSavepoint { .. }
+                | Command::DrainTaskManager { force: true, .. }
                 | Command::TriggerCheckpoint { .. } => Reply::Triggered(REQUEST),
                 Command::QueryOperation { .. } => Reply::Operation(OperationStatus::SavepointCompleted {
                     location: "file:/flink/sp/savepoint-9cb9b5-1c1985471f60".to_owned(),

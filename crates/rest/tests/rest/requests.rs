@@ -1,10 +1,10 @@
 //! What requests become, and what bad ones get.
 
 use crate::client::Server;
-use crate::fixture::{self, FakeCluster, JOB, REQUEST, SOURCE};
+use crate::fixture::{self, FakeCluster, JOB, REQUEST, SOURCE, TASK_MANAGERS};
 use reflow_rest::view::{ParallelismBounds, SavepointFormat};
 use reflow_rest::{Command, CommandError, OperationStatus, Reply};
-use reflow_types::{CheckpointId, JobId};
+use reflow_types::{CheckpointId, JobId, TaskManagerId};
 use serde_json::json;
 
 async fn obedient() -> Server {
@@ -101,6 +101,21 @@ async fn requests_become_commands() {
 }
 
 #[tokio::test]
+async fn task_managers_are_drained() {
+    let check = async |body: &str, force, answer: serde_json::Value| {
+        let server = obedient().await;
+        let [task_manager, _] = TASK_MANAGERS;
+        let response = server.request("POST", &format!("/v1/taskmanagers/{task_manager}/drain"), body).await;
+        assert_eq!((response.status, response.json()), (202, answer), "{body}");
+        let expected = Command::DrainTaskManager { task_manager, force };
+        assert_eq!(*server.cluster.commands.lock().unwrap(), [expected], "{body}");
+    };
+    check("", false, json!({})).await;
+    check(r#"{"force": false}"#, false, json!({})).await;
+    check(r#"{"force": true}"#, true, json!({"request-id": REQUEST.to_string()})).await;
+}
+
+#[tokio::test]
 async fn operations_stand_as_flink_says_it() {
     let check = async |status: OperationStatus, expected: serde_json::Value| {
         let server = answering(Ok(Reply::Operation(status))).await;
@@ -123,7 +138,6 @@ async fn operations_stand_as_flink_says_it() {
 
 #[tokio::test]
 async fn refusals_have_a_status_and_a_text() {
-    let reactive = "Cannot change the parallelism of a job running in reactive mode.";
     let check = async |error: CommandError, status: u16, text: &str| {
         let server = answering(Err(error)).await;
         let path = format!("/v1/jobs/{JOB}/resource-requirements");
@@ -131,8 +145,9 @@ async fn refusals_have_a_status_and_a_text() {
         let response = server.request("PUT", &path, &body).await;
         assert_eq!((response.status, response.error()), (status, text.to_owned()));
     };
-    check(CommandError::Unsupported(reactive.to_owned()), 500, reactive).await;
     check(CommandError::UnknownJob(JobId(5)), 404, "Job 00000000000000000000000000000005 not found").await;
+    let gone = CommandError::UnknownTaskManager(TaskManagerId(5));
+    check(gone, 404, "TaskManager 00000000000000000000000000000005 not found").await;
     check(CommandError::Invalid("no".to_owned()), 400, "no").await;
     check(CommandError::Conflict("the job has ended".to_owned()), 409, "the job has ended").await;
     check(CommandError::Unavailable("starting".to_owned()), 503, "starting").await;
@@ -148,6 +163,7 @@ async fn bad_requests_are_refused_before_they_are_commands() {
         format!(r#"{{"{SOURCE}": {{"parallelism": {{"lowerBound": {lower}, "upperBound": {upper}}}}}}}"#)
     };
     let long = " ".repeat((1 << 20) + 1);
+    let drain = format!("/taskmanagers/{}/drain", TASK_MANAGERS[0]);
     let unknown_job = "/jobs/00000000000000000000000000000000";
     let cases: &[(&str, &str, &str, u16, &str)] = &[
         ("GET", "/nonexistent", "", 404, "Unable to load requested file /nonexistent."),
@@ -166,6 +182,10 @@ async fn bad_requests_are_refused_before_they_are_commands() {
         ("GET", &format!("/jobs/{JOB}/vertices/{SOURCE}/subtasks/metrics?agg=mode"), "", 400, "agg"),
         ("GET", &format!("/jobs/{JOB}/vertices/{SOURCE}/subtasks/metrics?subtasks=1-x"), "", 400, "subtasks"),
         ("GET", "/taskmanagers/localhost:1", "", 404, "TaskManager localhost:1 not found"),
+        ("POST", "/taskmanagers/localhost:1/drain", "", 404, "TaskManager localhost:1 not found"),
+        ("POST", &drain, r#"{"force": "yes"}"#, 400, "request body"),
+        ("POST", &drain, r#"{"forced": true}"#, 400, "forced"),
+        ("GET", &drain, "", 405, "does not take GET"),
         ("PATCH", &format!("/jobs/{JOB}?mode=stop"), "", 308, "use POST /jobs/:jobid/stop"),
         ("PATCH", &format!("/jobs/{JOB}?mode=explode"), "", 400, "explode"),
         ("DELETE", "/jobs", "", 405, "/jobs does not take DELETE"),

@@ -17,8 +17,9 @@ use std::path::PathBuf;
 /// A TaskManager.
 ///
 /// It registers with the JobManager under one id for all of its life, makes sure that it sees the storage of the job's
-/// checkpoints, starts an executor when told to, and says when one is gone. Without its JobManager its executors have no purpose: they are killed, and it registers
-/// again. On SIGTERM it asks the JobManager to move the job off it, and ends when that is done.
+/// checkpoints, starts an executor when told to, and says when one is gone. Without its JobManager its executors have
+/// no purpose: they are killed, and it registers again. On SIGTERM, or told so by the JobManager, it lets the job move
+/// off it, and ends when that is done.
 ///
 /// # Invariants
 /// - Every executor in `executors` waits for its executable or runs as one child; a child that is not in there
@@ -75,9 +76,9 @@ impl TaskManager {
 
     fn on_time(&mut self, now: Instant, out: &mut Vec<Output>) {
         if self.drain_until.is_some_and(|until| now >= until) {
-            let waited = self.settings.drain_timeout.as_secs_f64();
+            let waited = self.settings.drain_timeout.as_secs_f64() * 2.0;
             tracing::warn!(
-                "the job has not left within {waited} s (taskmanager.drain.timeout): ending all the same"
+                "the job has not left within {waited} s (twice taskmanager.drain.timeout): ending all the same"
             );
             return self.end(out);
         }
@@ -173,6 +174,11 @@ impl TaskManager {
                 let step = self.artifacts.chunk(&sha256, &Chunk { offset, total, bytes: &bytes });
                 self.take(&sha256, step, out);
             }
+            ToTaskManager::Drain if self.drain_until.is_none() => {
+                tracing::info!("told by the JobManager to leave");
+                self.drain(now, conn, out);
+            }
+            ToTaskManager::Drain => {}
             ToTaskManager::Release if self.drain_until.is_some() => {
                 tracing::info!("the job has left: ending");
                 self.end(out);
@@ -324,11 +330,17 @@ impl TaskManager {
             }
             Some(conn) => {
                 tracing::info!("told to end: asking the JobManager to move the job off this TaskManager");
-                self.drain_until = Some(now + self.settings.drain_timeout);
-                send(conn, &FromTaskManager::Draining, out);
+                self.drain(now, conn, out);
             }
             None => self.end(out),
         }
+    }
+
+    /// Leaves the cluster: the JobManager moves the job off it, by a restart if it takes longer than
+    /// `taskmanager.drain.timeout`, for which it has as much time again.
+    fn drain(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Output>) {
+        self.drain_until = Some(now + self.settings.drain_timeout.saturating_mul(2));
+        send(conn, &FromTaskManager::Draining, out);
     }
 
     fn stop_executors(&mut self, out: &mut Vec<Output>) {

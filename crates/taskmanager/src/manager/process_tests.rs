@@ -313,10 +313,25 @@ fn told_to_end_it_waits_for_the_job_to_leave() {
 }
 
 #[test]
+fn told_by_the_job_manager_to_leave_it_does_as_on_sigterm() {
+    let mut driven = running();
+    driven.receive(&ToTaskManager::Drain);
+    assert_eq!((driven.sent(), driven.exit()), (vec![FromTaskManager::Draining], None));
+    driven.receive(&ToTaskManager::Drain);
+    assert!(driven.out.is_empty(), "once is enough");
+    driven.receive(&ToTaskManager::Release);
+    assert_eq!((driven.killed(), driven.exit()), (vec![ChildId(0)], Some((0, ""))));
+    let mut driven = running();
+    driven.receive(&ToTaskManager::Drain);
+    driven.feed(Input::Terminate);
+    assert_eq!(driven.exit(), Some((0, "")), "who is told twice does not wait");
+}
+
+#[test]
 fn told_to_end_it_does_not_wait_for_ever() {
     let ends: [fn(&mut Driven); 3] = [
         |driven| {
-            (0..60).for_each(|_| {
+            (0..600).for_each(|_| {
                 if driven.exit().is_none() {
                     driven.receive(&ToTaskManager::Heartbeat);
                     driven.pass(Duration::from_secs(1));

@@ -98,6 +98,9 @@ impl Rescaling {
     }
 
     fn plan(ctx: &mut Context, now: Instant) -> Option<Self> {
+        if ctx.drain_is_overdue(now) {
+            return None;
+        }
         let attempt = ctx.attempt.as_ref().filter(|attempt| attempt.give_ups < MAX_GIVE_UPS)?.attempt;
         let plan = Plan::make(ctx)?;
         ctx.begin_rescale_record(now, TriggerCause::NewResourceAvailable);
@@ -214,14 +217,16 @@ impl Rescaling {
         }
     }
 
-    pub(super) fn next_wakeup(&self) -> Option<Instant> {
-        match &self.phase {
+    pub(super) fn next_wakeup(&self, ctx: &Context) -> Option<Instant> {
+        let of_phase = match &self.phase {
             Phase::Planning { .. } | Phase::Freshening { .. } => None,
             Phase::Preparing { reading } | Phase::CatchingUp { reading } => Some(reading.give_up_at),
             Phase::Triggering { give_up_at } => Some(*give_up_at),
             Phase::Cutting { fail_at, .. } => Some(*fail_at),
             Phase::Leaving { publish_at } => *publish_at,
-        }
+        };
+        let overdue = ctx.drain_by().filter(|_| !self.has_cut());
+        of_phase.into_iter().chain(overdue).min()
     }
 
     fn has_cut(&self) -> bool {
@@ -305,7 +310,9 @@ impl Rescaling {
         let Some(attempt) = &mut ctx.attempt else { return Next::Stay };
         attempt.give_ups += 1;
         let delay = RETRY_DELAY.saturating_mul(1 << (attempt.give_ups - 1).min(6)).min(MAX_RETRY_DELAY);
-        Executing::retry_at(ctx, now, now + delay)
+        // A drain that is overdue then does not wait: it goes through a restart.
+        let at = ctx.drain_by().map_or(now + delay, |by| by.clamp(now, now + delay));
+        Executing::retry_at(ctx, now, at)
     }
 
     /// Makes executors forget what they have prepared.

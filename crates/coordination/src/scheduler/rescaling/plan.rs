@@ -58,7 +58,7 @@ impl Plan {
 
     /// Whether it is what the cluster and the requirements ask for now.
     pub(super) fn is_current(&self, ctx: &Context) -> bool {
-        let stays = |id: ExecutorId| ctx.executors.get(&id).is_some_and(|executor| !executor.draining);
+        let stays = |id: ExecutorId| ctx.executors.get(&id).is_some_and(|executor| !executor.draining());
         ctx.plan().as_ref() == Some(&self.parallelism)
             && self.new.subtasks().all(|(_, _, subtask)| stays(subtask.slot.executor))
     }

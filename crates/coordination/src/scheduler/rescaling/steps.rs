@@ -18,7 +18,7 @@ use reflow_types::{ExecutorId, Instant};
 impl Rescaling {
     /// Goes on with what is due.
     pub(super) fn step(&mut self, ctx: &mut Context, now: Instant) -> Step {
-        if !self.has_cut() && self.has_ended(ctx) {
+        if !self.has_cut() && (self.has_ended(ctx) || ctx.drain_is_overdue(now)) {
             self.abandon(ctx, now);
             return Step::Leave(Executing::resume(ctx, now));
         }

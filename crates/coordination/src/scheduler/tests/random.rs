@@ -220,7 +220,7 @@ fn calm_down(world: &mut World, seed: u64) {
     let slots: u32 = view.executors.values().map(|executor| executor.slots).sum();
     let expected = if view.settings.reactive { slots.min(16) } else { 4 };
     assert_eq!(world.parallelism(), [expected; 3], "seed {seed}");
-    assert!(view.executors.values().all(|executor| !executor.draining), "seed {seed}");
+    assert!(view.executors.values().all(|executor| !executor.draining()), "seed {seed}");
     let open = view.rescales.current();
     assert_eq!(open, None, "seed {seed}");
     let known: Vec<_> = view.executors.keys().collect();

@@ -54,6 +54,7 @@ pub(super) fn reactive() -> Settings {
         max_trigger_delay: None,
         active_checkpoint: true,
         live_rescale: false,
+        drain_timeout: seconds(300),
         cancellation_timeout: Some(seconds(180)),
         restart: restart::Strategy::FixedDelay { attempts: 1_000_000, delay: seconds(1) },
         restart_delay_configured: false,
