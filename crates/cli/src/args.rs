@@ -18,6 +18,8 @@ Examples:
   reflow info                                   the only job, vertex by vertex
   reflow savepoint 9cb9 s3://bucket/savepoints  a savepoint of the job whose id begins with 9cb9
   reflow stop orders --savepoint-path /data/sp  end the job named orders; nothing is lost
+  reflow rescale orders --parallelism 4         run it with up to 4 subtasks of each operator, from now on
+  reflow drain 1488                             empty the TaskManager whose id begins with 1488; it then ends
   reflow list --jobmanager host:8081            ask another JobManager
 
 To run a job, start its own executable: `lib/NAME run`, or `reflow run NAME`. To offer slots to a cluster,
@@ -43,6 +45,20 @@ pub(crate) enum Command {
     /// Prints where the savepoint is, once it is complete. Start the job from there with `-s LOCATION`, at any
     /// parallelism. Reflow never deletes a savepoint.
     Savepoint(Savepoint),
+    /// Change the parallelism of a running job.
+    ///
+    /// Sets up to how many subtasks each vertex may have (its resource requirements), and waits until the job runs so.
+    /// The job uses as many slots as there are, but no more than this: in reactive mode it is a cap. It holds until it
+    /// is changed again, also over restarts of the JobManager.
+    Rescale(Rescale),
+    /// List the rescales of a job: cause, outcome, how long they took, and their phases.
+    Rescales(Rescales),
+    /// Empty a TaskManager and let it end.
+    ///
+    /// Its key groups and splits move to other slots while the job goes on; then the TaskManager exits by itself. It is
+    /// what SIGTERM does, for any TaskManager from anywhere. One that the job cannot do without is left alone, unless
+    /// --force is given. What takes longer than taskmanager.drain.timeout is done by a checkpoint and a restart.
+    Drain(Drain),
     /// Run the job NAME in one process: shorthand for `lib/NAME run`.
     Run(Run),
     /// Run a TaskManager in the foreground: it offers slots to the JobManager of the configuration.
@@ -124,6 +140,53 @@ pub(crate) struct Savepoint {
 }
 
 #[derive(Debug, clap::Args)]
+#[group(id = "what", required = true, multiple = false, args = ["parallelism", "vertices"])]
+pub(crate) struct Rescale {
+    /// The job: its id, the beginning of it, or its name. May be left out if there is only one.
+    pub(crate) job: Option<String>,
+    /// Up to how many subtasks every vertex has; less where a vertex's max parallelism is lower.
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) parallelism: Option<u32>,
+    /// Up to how many subtasks one vertex has; the others stay as they are. Can be given many times.
+    #[arg(long = "vertex", value_name = "NAME_OR_ID=N", value_parser = assignment)]
+    pub(crate) vertices: Vec<(String, u32)>,
+    /// Ask for it and do not wait.
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    /// How long to wait for the job to run so.
+    #[arg(long, value_name = "DURATION", default_value = "10 min", value_parser = duration)]
+    pub(crate) timeout: Duration,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Rescales {
+    /// The job: its id, the beginning of it, or its name. May be left out if there is only one.
+    pub(crate) job: Option<String>,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Drain {
+    /// The TaskManager: its id, the beginning of it, or its host if no other is there.
+    pub(crate) task_manager: String,
+    /// Drain it even if the job then has too few slots and stands still. A savepoint is taken first, or a checkpoint
+    /// if execution.checkpointing.savepoint-dir is not set.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Ask for it and do not wait.
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    /// How long to wait for the TaskManager to end.
+    #[arg(long, value_name = "DURATION", default_value = "15 min", value_parser = duration)]
+    pub(crate) timeout: Duration,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct Run {
     /// The executable in lib/.
     pub(crate) name: String,
@@ -144,6 +207,13 @@ pub(crate) struct Taskmanager {
 
 fn duration(text: &str) -> Result<Duration, String> {
     reflow_config::duration::parse(text).ok_or_else(|| "use a duration such as `30 s` or `10 min`".into())
+}
+
+/// Names may have a `=` in them, numbers have none.
+fn assignment(text: &str) -> Result<(String, u32), String> {
+    let parts = text.rsplit_once('=').filter(|(vertex, _)| !vertex.is_empty());
+    let parsed = parts.and_then(|(vertex, n)| Some((vertex.to_owned(), n.parse().ok().filter(|n| *n > 0)?)));
+    parsed.ok_or_else(|| "use NAME=N or ID=N with N of at least 1, such as `count=4`".into())
 }
 
 fn address(text: &str) -> Result<String, String> {
@@ -206,6 +276,31 @@ mod tests {
     fn run_passes_everything_on() {
         let Command::Run(run) = parse("run top_speed --cars 3 -Dx=y --help").unwrap() else { panic!() };
         assert_eq!((run.name.as_str(), run.args.len()), ("top_speed", 4));
+    }
+
+    #[test]
+    fn rescale_takes_one_number_or_some_vertices() {
+        let Command::Rescale(rescale) = parse("rescale orders -p 4 --no-wait").unwrap() else { panic!() };
+        assert_eq!(
+            (rescale.job.as_deref(), rescale.parallelism, rescale.no_wait),
+            (Some("orders"), Some(4), true)
+        );
+        let Command::Rescale(rescale) = parse("rescale --vertex a=b=2 --vertex 6bf0=3").unwrap() else {
+            panic!()
+        };
+        assert_eq!(rescale.vertices, [("a=b".to_owned(), 2), ("6bf0".to_owned(), 3)]);
+        refused("rescale", "required arguments were not provided");
+        refused("rescale -p 0", "0 is not in 1..");
+        refused("rescale -p 2 --vertex a=1", "cannot be used with");
+        refused("rescale --vertex a", "use NAME=N or ID=N");
+        refused("rescale --vertex a=0", "use NAME=N or ID=N");
+    }
+
+    #[test]
+    fn drain_takes_a_task_manager() {
+        let Command::Drain(drain) = parse("drain 1488 --force").unwrap() else { panic!() };
+        assert_eq!((drain.task_manager.as_str(), drain.force, drain.no_wait), ("1488", true, false));
+        refused("drain", "<TASK_MANAGER>");
     }
 
     #[test]

@@ -1,4 +1,10 @@
-//! The JobManager's REST API, as far as the command line needs it.
+//! The JobManager's REST API, as far as the command line needs it: jobs and savepoints here, the rest in modules.
+
+mod rescale;
+mod task_manager;
+
+pub(crate) use rescale::{Bounds, Rescale, RescaledVertex, VertexRequirements};
+pub(crate) use task_manager::TaskManager;
 
 use crate::args::Connection;
 use crate::error::CliError;
@@ -52,13 +58,19 @@ impl JobOverview {
 /// `GET /jobs/:id`
 #[derive(Debug, Deserialize)]
 pub(crate) struct JobDetails {
+    pub(crate) state: String,
+    /// The JobManager's time, in milliseconds since the Unix epoch.
+    pub(crate) now: i64,
     pub(crate) vertices: Vec<VertexDetails>,
 }
 
 /// A vertex of a job.
 #[derive(Debug, Deserialize)]
 pub(crate) struct VertexDetails {
+    pub(crate) id: String,
     pub(crate) name: String,
+    #[serde(rename = "maxParallelism")]
+    pub(crate) max_parallelism: u32,
     pub(crate) parallelism: i64,
     pub(crate) status: String,
     pub(crate) tasks: BTreeMap<String, u32>,
@@ -106,6 +118,8 @@ struct ProgressStatus {
 #[serde(rename_all = "kebab-case")]
 struct Outcome {
     location: Option<String>,
+    #[serde(rename = "checkpointId")]
+    checkpoint: Option<u64>,
     failure_cause: Option<Cause>,
 }
 
@@ -186,6 +200,9 @@ impl Client {
             ("COMPLETED", Some(Outcome { location: Some(location), .. })) => {
                 Ok(SavepointStatus::Completed { location })
             }
+            ("COMPLETED", Some(Outcome { checkpoint: Some(id), .. })) => {
+                Ok(SavepointStatus::Completed { location: format!("checkpoint {id}") })
+            }
             ("COMPLETED", Some(Outcome { failure_cause: Some(cause), .. })) => {
                 Ok(SavepointStatus::Failed { cause: first_line(&cause.stack_trace) })
             }
@@ -217,7 +234,7 @@ impl Client {
         }
         match json.ok().and_then(|json| serde_json::from_value::<Errors>(json).ok()) {
             Some(Errors { errors }) => {
-                let text = first_line(&errors.join("; "));
+                let text = without_stack_traces(&errors);
                 Err(CliError::Refused { address: self.address.clone(), text })
             }
             None => Err(self.strange(&format!("HTTP status {status}"))),
@@ -259,6 +276,12 @@ fn own_config_directory() -> Option<PathBuf> {
 /// The directory above this executable's.
 pub(crate) fn distribution() -> Option<PathBuf> {
     Some(std::env::current_exe().ok()?.parent()?.parent()?.to_owned())
+}
+
+/// All lines of the texts but those of Java's stack traces.
+fn without_stack_traces(errors: &[String]) -> String {
+    let lines = errors.iter().flat_map(|error| error.lines().take_while(|line| !line.starts_with("\tat ")));
+    lines.map(str::trim).collect::<Vec<_>>().join("\n  ")
 }
 
 fn first_line(text: &str) -> String {

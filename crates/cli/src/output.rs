@@ -1,6 +1,6 @@
 //! What is printed. Answers go to standard output, everything else to standard error.
 
-use crate::client::JobOverview;
+use crate::client::{JobOverview, TaskManager};
 use crate::error::CliError;
 use serde_json::Value;
 use std::io::{self, ErrorKind, Write};
@@ -32,6 +32,15 @@ pub(crate) fn job_table(jobs: &[JobOverview]) -> String {
         let tasks = format!("{}/{}", job.tasks.running, job.tasks.total);
         let age = duration(Duration::from_millis(job.duration));
         [job.jid.clone(), job.name.clone(), job.state.clone(), tasks, age]
+    }));
+    table(&rows)
+}
+
+/// TaskManagers, one a line.
+pub(crate) fn task_manager_table(task_managers: &[TaskManager]) -> String {
+    let mut rows = vec![["TASKMANAGER", "HOST", "SLOTS", "TASKS"].map(str::to_owned)];
+    rows.extend(task_managers.iter().map(|tm| {
+        [tm.id.clone(), tm.host().to_owned(), tm.slots_number.to_string(), tm.assigned_tasks.to_string()]
     }));
     table(&rows)
 }

@@ -1,4 +1,4 @@
-//! Waiting for a savepoint, with a sign of life on a terminal.
+//! Waiting for what takes its time, with a sign of life on a terminal.
 
 use crate::client::{Client, JobOverview, SavepointStatus};
 use crate::error::CliError;
@@ -12,6 +12,57 @@ const POLL: Duration = Duration::from_millis(200);
 /// How many requests may fail in a row: a JobManager that restarts comes back, one that has ended does not.
 const MAX_FAILURES: u32 = 10;
 
+/// How something stands.
+pub(crate) enum Standing<T> {
+    Done(T),
+    /// Under way; how far, in words.
+    UnderWay(String),
+}
+
+/// Why the wait ended without it.
+pub(crate) enum Stopped {
+    /// It takes longer than the user has patience: how long that was, and how far it is.
+    TimedOut { waited: String, standing: String },
+    /// The JobManager answers no more.
+    Lost { address: String },
+    /// Something is wrong.
+    Failed(CliError),
+}
+
+/// Asks how something stands until it is done.
+pub(crate) fn until<T>(
+    patience: Duration,
+    mut ask: impl FnMut() -> Result<Standing<T>, CliError>,
+) -> Result<T, Stopped> {
+    let clock = Clock::start();
+    let started = clock.now();
+    let line = ProgressLine { terminal: io::stderr().is_terminal() };
+    let mut failures = 0;
+    let mut last = String::new();
+    loop {
+        let waited = clock.now().since(started);
+        match ask() {
+            Ok(Standing::Done(value)) => return Ok(value),
+            Ok(Standing::UnderWay(standing)) => {
+                failures = 0;
+                last = standing;
+            }
+            Err(CliError::Unreachable { address, .. }) => {
+                failures += 1;
+                if failures == MAX_FAILURES {
+                    return Err(Stopped::Lost { address });
+                }
+            }
+            Err(e) => return Err(Stopped::Failed(e)),
+        }
+        if waited >= patience {
+            return Err(Stopped::TimedOut { waited: duration(waited), standing: last });
+        }
+        line.show(&last, waited);
+        pause(POLL.min(patience.saturating_sub(waited)));
+    }
+}
+
 /// Where the savepoint is, once it is complete.
 pub(crate) fn for_savepoint(
     client: &Client,
@@ -19,58 +70,38 @@ pub(crate) fn for_savepoint(
     request: &str,
     patience: Duration,
 ) -> Result<String, CliError> {
-    let clock = Clock::start();
-    let started = clock.now();
-    let mut line = ProgressLine::new(&job.name);
-    let mut failures = 0;
-    loop {
-        let waited = clock.now().since(started);
-        match client.savepoint_status(&job.jid, request) {
-            Ok(SavepointStatus::Completed { location }) => return Ok(location),
-            Ok(SavepointStatus::Failed { cause }) => {
-                return Err(CliError::SavepointFailed { job: job.name.clone(), cause });
-            }
-            Ok(SavepointStatus::InProgress) => failures = 0,
-            Err(CliError::Unreachable { address, .. }) => {
-                failures += 1;
-                if failures == MAX_FAILURES {
-                    return Err(CliError::Lost { job: job.name.clone(), address });
-                }
-            }
-            Err(e) => return Err(e),
-        }
-        if waited >= patience {
-            return Err(CliError::TimedOut { job: job.name.clone(), waited: duration(waited) });
-        }
-        line.show(waited);
-        pause(POLL.min(patience.saturating_sub(waited)));
-    }
+    let name = || job.name.clone();
+    let ask = || match client.savepoint_status(&job.jid, request)? {
+        SavepointStatus::Completed { location } => Ok(Standing::Done(location)),
+        SavepointStatus::Failed { cause } => Err(CliError::SavepointFailed { job: name(), cause }),
+        SavepointStatus::InProgress => Ok(Standing::UnderWay(format!("savepoint of {}", job.name))),
+    };
+    until(patience, ask).map_err(|stopped| match stopped {
+        Stopped::TimedOut { waited, .. } => CliError::TimedOut { job: name(), waited },
+        Stopped::Lost { address } => CliError::Lost { job: name(), address },
+        Stopped::Failed(error) => error,
+    })
 }
 
 #[expect(clippy::disallowed_methods, reason = "REST offers nothing to wait for: it can only be asked again")]
-fn pause(time: Duration) {
+pub(crate) fn pause(time: Duration) {
     std::thread::sleep(time);
 }
 
 /// A line on the terminal that goes away at the end; nothing if standard error is none.
-struct ProgressLine<'a> {
-    job: &'a str,
+struct ProgressLine {
     terminal: bool,
 }
 
-impl<'a> ProgressLine<'a> {
-    fn new(job: &'a str) -> Self {
-        Self { job, terminal: io::stderr().is_terminal() }
-    }
-
-    fn show(&mut self, waited: Duration) {
+impl ProgressLine {
+    fn show(&self, standing: &str, waited: Duration) {
         if self.terminal {
-            drop(write!(io::stderr(), "\r\x1b[Ksavepoint of {} … {}", self.job, duration(waited)));
+            drop(write!(io::stderr(), "\r\x1b[K{standing} … {}", duration(waited)));
         }
     }
 }
 
-impl Drop for ProgressLine<'_> {
+impl Drop for ProgressLine {
     fn drop(&mut self) {
         if self.terminal {
             drop(write!(io::stderr(), "\r\x1b[K"));

@@ -9,6 +9,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 
 const ORDERS: &str = "9cb9b50e6b54f532c72a685bb021e65b";
+const SOURCE: &str = "6bf01baa9d2ca23a3ef7ce311722523d";
 const CLICKS: &str = "1111b50e6b54f532c72a685bb021e65b";
 
 /// A request as text (`PATCH /jobs/1?mode=cancel {"body": 1}`), and what it gets.
@@ -107,9 +108,13 @@ fn overview(jid: &str, name: &str, state: &str) -> Value {
 }
 
 fn details() -> Value {
-    json!({ "jid": ORDERS, "name": "orders", "state": "RUNNING", "vertices": [{
-        "name": "Source: orders", "parallelism": 2, "status": "RUNNING",
-        "tasks": { "RUNNING": 2, "FAILED": 0 },
+    details_at(2)
+}
+
+fn details_at(parallelism: u32) -> Value {
+    json!({ "jid": ORDERS, "name": "orders", "state": "RUNNING", "now": 1_795_330_435_304_u64, "vertices": [{
+        "id": SOURCE, "name": "Source: orders", "maxParallelism": 8, "parallelism": parallelism,
+        "status": "RUNNING", "tasks": { "RUNNING": parallelism, "FAILED": 0 },
         "metrics": { "read-records": 0, "write-records": 54_265 }
     }] })
 }
@@ -288,4 +293,169 @@ fn run_names_what_is_in_lib() {
     let ran = reflow("run nothing");
     assert_eq!(ran.code, Some(1));
     assert!(ran.err.starts_with("reflow: no job nothing in "), "{}", ran.err);
+}
+
+/// A job at parallelism 2 that takes two questions to run at what is asked for, and two TaskManagers, of which one
+/// leaves when it is drained.
+fn elastic() -> JobManager {
+    let mut wanted = 2;
+    let mut polls = 0;
+    let mut left = None;
+    JobManager::start(Box::new(move |request| {
+        let (method, rest) = request.split_once(' ').unwrap();
+        let (path, body) = rest.split_once(' ').unwrap();
+        let path = path.trim_start_matches(&format!("/jobs/{ORDERS}"));
+        match (method, path) {
+            (_, "/jobs/overview") => (200, json!({ "jobs": [overview(ORDERS, "orders", "RUNNING")] })),
+            ("GET", "/resource-requirements") => {
+                (200, json!({ SOURCE: { "parallelism": { "lowerBound": 3, "upperBound": 8 } } }))
+            }
+            ("PUT", "/resource-requirements") => {
+                let body: Value = serde_json::from_str(body).unwrap();
+                wanted = u32::try_from(body[SOURCE]["parallelism"]["upperBound"].as_u64().unwrap()).unwrap();
+                match wanted {
+                    7 => (400, json!({ "errors": ["Seven is wrong.\nSo is all else.\n\tat java.base"] })),
+                    _ => (200, json!({})),
+                }
+            }
+            ("GET", "") => {
+                polls += 1;
+                (200, details_at(if polls > 2 { wanted } else { 2 }))
+            }
+            (_, "/rescales/overview") => {
+                (200, json!({ "rescalesCounts": { "inProgress": u32::from(polls < 4), "completed": 1 } }))
+            }
+            (_, "/rescales/history") => (200, json!([{ "rescaleUuid": "b" }, { "rescaleUuid": "a" }])),
+            (_, "/rescales/details/b") => (200, live_rescale()),
+            (_, "/rescales/details/a") => (200, first_rescale()),
+            (_, "/taskmanagers") => {
+                let there = ["1488", "1a2b"].map(|id| task_manager(id));
+                let stays = |tm: &&Value| left.as_deref() != tm["id"].as_str();
+                (200, json!({ "taskmanagers": there.iter().filter(stays).collect::<Vec<_>>() }))
+            }
+            ("POST", "/taskmanagers/1488/drain") => {
+                left = Some("1488");
+                (202, json!({}))
+            }
+            ("POST", "/taskmanagers/1a2b/drain") if body.contains("true") => {
+                left = Some("1a2b");
+                (202, json!({ "request-id": "ab4f" }))
+            }
+            ("POST", "/taskmanagers/1a2b/drain") => (409, json!({ "errors": ["start another first"] })),
+            (_, "/savepoints/ab4f") => {
+                (200, json!({ "status": { "id": "COMPLETED" }, "operation": { "checkpointId": 36 } }))
+            }
+            (_, path) => panic!("{method} {path}"),
+        }
+    }))
+}
+
+fn task_manager(id: &str) -> Value {
+    json!({ "id": id, "path": "h1:6122", "slotsNumber": 1, "freeSlots": 0, "assignedTasks": 3 })
+}
+
+fn rescale(pre: Value, cause: &str, started: u64) -> Value {
+    json!({
+        "rescaleUuid": "x", "triggerCause": cause, "terminalState": "COMPLETED", "terminatedReason": "SUCCEEDED",
+        "startTimestampInMillis": started, "endTimestampInMillis": started + 340,
+        "vertices": { SOURCE: { "preRescaleParallelism": pre, "postRescaleParallelism": 2 } },
+        "schedulerStates": [
+            { "state": "WaitingForResources", "durationInMillis": 300 }, { "state": "Executing", "durationInMillis": 0 }
+        ],
+    })
+}
+
+fn first_rescale() -> Value {
+    rescale(Value::Null, "INITIAL_SCHEDULE", 1_795_330_374_304)
+}
+
+fn live_rescale() -> Value {
+    let mut rescale = rescale(json!(1), "NEW_RESOURCE_AVAILABLE", 1_795_330_433_304);
+    rescale["liveRescale"] = json!({
+        "phases": [
+            { "phase": "PREPARE", "durationInMillis": 210 }, { "phase": "CATCH_UP", "durationInMillis": 30 },
+            { "phase": "CUT", "durationInMillis": null }
+        ],
+        "longestPauseInMicros": 2_345, "keyGroupsMoved": 64, "reason": null,
+    });
+    rescale
+}
+
+#[test]
+fn rescale_asks_and_waits_until_the_job_runs_so() {
+    let cluster = elastic();
+    let ran = cluster.reflow("rescale orders --parallelism 4");
+    assert_eq!(ran.out, format!("orders ({ORDERS}) runs at parallelism 4.\n"), "{}", ran.err);
+    let expected = format!(
+        "PUT /jobs/{ORDERS}/resource-requirements \
+         {{\"{SOURCE}\":{{\"parallelism\":{{\"lowerBound\":3,\"upperBound\":4}}}}}}"
+    );
+    assert_eq!(cluster.last_request("PUT"), expected);
+    assert_eq!(ran.err, "", "no progress where there is no terminal");
+}
+
+#[test]
+fn a_vertex_is_named_by_name_or_id_and_its_bounds_are_kept() {
+    let cluster = elastic();
+    let ran = cluster.reflow("rescale --vertex 6BF0=2 --json");
+    let json: Value = serde_json::from_str(&ran.out).unwrap();
+    let vertex = json!({ "id": SOURCE, "name": "Source: orders", "parallelism": 2, "upperBound": 2 });
+    assert_eq!((&json["jid"], &json["vertices"]), (&json!(ORDERS), &json!([vertex])));
+    assert!(cluster.last_request("PUT").contains("\"lowerBound\":2"), "not above the upper bound");
+    let ran = cluster.reflow("rescale --vertex count=2");
+    assert!(ran.err.starts_with("reflow: orders has no vertex count; there are:\nVERTEX "), "{}", ran.err);
+    let ran = cluster.reflow("rescale --vertex 6bf0=9");
+    assert_eq!(ran.err, "reflow: Source: orders has max parallelism 8: it cannot run with 9 subtasks\n");
+    let ran = cluster.reflow("rescale -p 9 --no-wait");
+    assert_eq!(ran.out, format!("orders ({ORDERS}) is to run at parallelism 8.\n"), "bounded by it");
+}
+
+#[test]
+fn a_rescale_that_is_refused_or_takes_too_long_says_so() {
+    let cluster = elastic();
+    let ran = cluster.reflow("rescale -p 7");
+    let address = &cluster.address;
+    let expected =
+        format!("reflow: the JobManager at {address} refused: Seven is wrong.\n  So is all else.\n");
+    assert_eq!((ran.code, ran.err), (Some(1), expected));
+    let ran = elastic().reflow("rescale -p 3 --timeout 0ms");
+    assert_eq!(ran.code, Some(1));
+    let expected = "reflow: the rescale of orders is not done after 0 s (orders is RUNNING at parallelism 2, to run at \
+                    3); it goes on by itself, --timeout waits longer\n";
+    assert_eq!(ran.err, expected);
+}
+
+#[test]
+fn a_drained_task_manager_is_waited_for() {
+    let cluster = elastic();
+    let ran = cluster.reflow("drain 148");
+    assert_eq!(ran.out, "TaskManager 1488 on h1 has left.\n", "{}", ran.err);
+    assert_eq!(cluster.last_request("POST"), "POST /taskmanagers/1488/drain {\"force\":false}");
+    let ran = cluster.reflow("drain 1488");
+    assert!(ran.err.starts_with("reflow: no TaskManager 1488 at "), "{}", ran.err);
+    assert!(ran.err.contains("1a2b         h1    1      3"), "{}", ran.err);
+}
+
+#[test]
+fn the_last_task_manager_is_drained_by_force_after_its_state_is_safe() {
+    let cluster = elastic();
+    let ran = cluster.reflow("drain 1a2b");
+    assert!(ran.code == Some(1) && ran.err.contains("refused: start another first"), "{}", ran.err);
+    let ran = cluster.reflow("drain 1a2b --force");
+    assert_eq!(ran.out, "Its state before: checkpoint 36\nTaskManager 1a2b on h1 has left.\n", "{}", ran.err);
+}
+
+#[test]
+fn rescales_are_listed_with_their_phases() {
+    let cluster = elastic();
+    let expected = "\
+AGO        CAUSE                   PARALLELISM  OUTCOME    REASON     TOOK    PHASES
+2 s        NEW_RESOURCE_AVAILABLE  1 → 2        COMPLETED  SUCCEEDED  340 ms  prepare 210, catch up 30, cut … ms; \
+64 key groups paused up to 2.3 ms
+1 min 1 s  INITIAL_SCHEDULE        - → 2        COMPLETED  SUCCEEDED  340 ms  WaitingForResources 300 ms
+";
+    let ran = cluster.reflow("rescales");
+    assert_eq!(ran.out, expected, "{}", ran.err);
+    let json: Value = serde_json::from_str(&cluster.reflow("rescales --json").out).unwrap();
+    assert_eq!(json[0]["liveRescale"]["keyGroupsMoved"], 64);
 }

@@ -1,7 +1,10 @@
 //! The commands, one a file.
 
 pub(crate) mod cancel;
+pub(crate) mod drain;
 pub(crate) mod info;
 pub(crate) mod list;
+pub(crate) mod rescale;
+pub(crate) mod rescales;
 pub(crate) mod run;
 pub(crate) mod savepoint;

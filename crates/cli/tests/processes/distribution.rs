@@ -76,6 +76,13 @@ impl Distribution {
         self.get(&format!("/jobs/{id}/checkpoints"))?["counts"][how].as_u64()
     }
 
+    /// So far no failure has ended an attempt.
+    pub(crate) fn expect_no_failure(&self) {
+        let id = self.job().unwrap()["jid"].as_str().unwrap().to_owned();
+        let exceptions = self.get(&format!("/jobs/{id}/exceptions")).unwrap();
+        assert_eq!(exceptions["exceptionHistory"]["entries"], serde_json::json!([]), "{exceptions:#}");
+    }
+
     /// The job, as REST lists it.
     fn job(&self) -> Option<serde_json::Value> {
         Some(self.get("/jobs/overview")?["jobs"].get(0)?.clone())

@@ -5,5 +5,6 @@
 mod distribution;
 mod first_process;
 mod quick_start;
+mod steering;
 mod stores;
 mod unseen_storage;

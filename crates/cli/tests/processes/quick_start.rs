@@ -24,6 +24,7 @@ fn the_job_follows_its_task_managers_and_its_output_is_exact() {
     d.wait_for_parallelism(1);
     d.run("./bin/taskmanager.sh start");
     d.wait_for_parallelism(2);
+    d.expect_no_failure();
     d.kill_last("taskmanager");
     d.wait_for_parallelism(1);
     d.wait_for_end();

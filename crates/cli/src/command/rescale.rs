@@ -1,0 +1,147 @@
+//! `reflow rescale`
+
+use crate::args::Rescale;
+use crate::client::{Bounds, Client, JobDetails, JobOverview, VertexDetails, VertexRequirements};
+use crate::error::CliError;
+use crate::output::{print, print_json, table};
+use crate::selection::{self, Among};
+use crate::wait::{self, Standing};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// The JobManager shows a change after this long at most.
+const SHOWN_AFTER: Duration = Duration::from_millis(300);
+
+/// The wanted parallelism, by the vertex's id.
+type Wanted = BTreeMap<String, u32>;
+
+pub(crate) fn run(rescale: &Rescale) -> Result<(), CliError> {
+    let client = Client::new(&rescale.connection)?;
+    let job = selection::find(&client, rescale.job.as_deref(), Among::Live)?;
+    let details = client.job(&job.jid)?;
+    let wanted = match rescale.parallelism {
+        Some(parallelism) => of_all(&details, parallelism),
+        None => of_some(&job, &details, &rescale.vertices)?,
+    };
+    let mut requirements = client.requirements(&job.jid)?;
+    for (vertex, parallelism) in &wanted {
+        let lower = requirements.get(vertex).map_or(1, |before| before.parallelism.lower_bound);
+        let bounds = Bounds { lower_bound: lower.min(*parallelism), upper_bound: *parallelism };
+        requirements.insert(vertex.clone(), VertexRequirements { parallelism: bounds });
+    }
+    client.update_requirements(&job.jid, &requirements)?;
+    let details = if rescale.no_wait {
+        details
+    } else {
+        wait::pause(SHOWN_AFTER);
+        let done = wait::until(rescale.timeout, || ask(&client, &job, &wanted));
+        done.map_err(|stopped| CliError::of_wait(format!("the rescale of {}", job.name), stopped))?
+    };
+    report(rescale, &job, &details, &wanted)
+}
+
+fn of_all(details: &JobDetails, parallelism: u32) -> Wanted {
+    let bounded = |vertex: &VertexDetails| (vertex.id.clone(), parallelism.min(vertex.max_parallelism));
+    details.vertices.iter().map(bounded).collect()
+}
+
+fn of_some(job: &JobOverview, details: &JobDetails, vertices: &[(String, u32)]) -> Result<Wanted, CliError> {
+    let mut all = Wanted::new();
+    for (name, wanted) in vertices {
+        let vertex = find(job, details, name)?;
+        let max = vertex.max_parallelism;
+        if *wanted > max {
+            return Err(CliError::AboveMaxParallelism { vertex: vertex.name.clone(), wanted: *wanted, max });
+        }
+        all.insert(vertex.id.clone(), *wanted);
+    }
+    Ok(all)
+}
+
+/// By name, by id or by the beginning of the id.
+fn find<'a>(job: &JobOverview, details: &'a JobDetails, wanted: &str) -> Result<&'a VertexDetails, CliError> {
+    let by_name = |vertex: &&VertexDetails| vertex.name == wanted;
+    let by_prefix = |vertex: &&VertexDetails| vertex.id.starts_with(&wanted.to_ascii_lowercase());
+    let rules: [&dyn Fn(&&VertexDetails) -> bool; 2] = [&by_name, &by_prefix];
+    let matches = rules.iter().map(|rule| details.vertices.iter().filter(*rule).collect::<Vec<_>>());
+    let found = matches.into_iter().find(|found| !found.is_empty()).unwrap_or_default();
+    let (job, wanted) = (job.name.clone(), wanted.to_owned());
+    match found[..] {
+        [vertex] => Ok(vertex),
+        [] => Err(CliError::UnknownVertex { job, wanted, vertices: list(details) }),
+        _ => Err(CliError::AmbiguousVertex { job, wanted, vertices: list(details) }),
+    }
+}
+
+fn list(details: &JobDetails) -> String {
+    let mut rows = vec![["VERTEX", "NAME", "PARALLELISM", "MAX"].map(str::to_owned)];
+    rows.extend(details.vertices.iter().map(|vertex| {
+        let numbers = [i64::from(vertex.max_parallelism), vertex.parallelism].map(|n| n.to_string());
+        let [max, parallelism] = numbers;
+        [vertex.id.clone(), vertex.name.clone(), parallelism, max]
+    }));
+    table(&rows)
+}
+
+/// Done when all subtasks run and no rescale is under way: the one that was there before may lead elsewhere.
+fn ask(client: &Client, job: &JobOverview, wanted: &Wanted) -> Result<Standing<JobDetails>, CliError> {
+    let details = client.job(&job.jid)?;
+    if matches!(details.state.as_str(), "FINISHED" | "CANCELED" | "FAILED") {
+        return Err(CliError::EndedMeanwhile { job: job.name.clone(), state: details.state });
+    }
+    let runs = |vertex: &VertexDetails| {
+        let running = vertex.tasks.get("RUNNING").copied().unwrap_or(0);
+        let wanted = wanted.get(&vertex.id).copied().map(i64::from).unwrap_or(vertex.parallelism);
+        vertex.parallelism == wanted && i64::from(running) == wanted
+    };
+    let done = details.state == "RUNNING" && details.vertices.iter().all(runs);
+    if done && !client.rescales_now(&job.jid)? {
+        return Ok(Standing::Done(details));
+    }
+    let (state, at, to) = (&details.state, in_words(&details, &at(&details)), in_words(&details, wanted));
+    Ok(Standing::UnderWay(format!("{} is {state} at parallelism {at}, to run at {to}", job.name)))
+}
+
+/// The present parallelism.
+fn at(details: &JobDetails) -> Wanted {
+    let present =
+        |vertex: &VertexDetails| (vertex.id.clone(), u32::try_from(vertex.parallelism).unwrap_or(0));
+    details.vertices.iter().map(present).collect()
+}
+
+/// `4`, or `2 (Source: orders), 4 (count)`.
+fn in_words(details: &JobDetails, parallelism: &Wanted) -> String {
+    let vertices = details.vertices.iter();
+    let named = vertices.filter_map(|vertex| Some((vertex.name.as_str(), *parallelism.get(&vertex.id)?)));
+    let named: Vec<_> = named.collect();
+    match named[..] {
+        [(_, first), ..]
+            if named.len() == details.vertices.len() && named.iter().all(|(_, n)| *n == first) =>
+        {
+            first.to_string()
+        }
+        _ => named.iter().map(|(name, n)| format!("{n} ({name})")).collect::<Vec<_>>().join(", "),
+    }
+}
+
+fn report(
+    rescale: &Rescale,
+    job: &JobOverview,
+    details: &JobDetails,
+    wanted: &Wanted,
+) -> Result<(), CliError> {
+    if rescale.connection.json {
+        let vertex = |vertex: &VertexDetails| {
+            json!({
+                "id": vertex.id, "name": vertex.name, "parallelism": vertex.parallelism,
+                "upperBound": wanted.get(&vertex.id),
+            })
+        };
+        let vertices: Vec<_> = details.vertices.iter().map(vertex).collect();
+        return print_json(&json!({ "jid": job.jid, "name": job.name, "vertices": vertices }));
+    }
+    let parallelism = in_words(details, wanted);
+    let what = if rescale.no_wait { "is to run" } else { "runs" };
+    print(&format!("{} ({}) {what} at parallelism {parallelism}.\n", job.name, job.jid))
+}

@@ -1,0 +1,87 @@
+//! `reflow rescales`
+
+use crate::args::Rescales;
+use crate::client::{Client, Rescale, RescaledVertex};
+use crate::error::CliError;
+use crate::output::{duration, print, print_json, table};
+use crate::selection::{self, Among};
+use serde_json::Value;
+use std::time::Duration;
+
+pub(crate) fn run(rescales: &Rescales) -> Result<(), CliError> {
+    let client = Client::new(&rescales.connection)?;
+    let job = selection::find(&client, rescales.job.as_deref(), Among::All)?;
+    if rescales.connection.json {
+        return print_json(&Value::Array(client.rescales_json(&job.jid)?));
+    }
+    let now_ms = client.job(&job.jid)?.now;
+    let history = client.rescales(&job.jid)?;
+    if history.is_empty() {
+        return print(&format!("No rescale of {} ({}) is remembered.\n", job.name, job.jid));
+    }
+    print(&describe(&history, now_ms))
+}
+
+fn describe(history: &[Rescale], now_ms: i64) -> String {
+    let mut rows =
+        vec![["AGO", "CAUSE", "PARALLELISM", "OUTCOME", "REASON", "TOOK", "PHASES"].map(str::to_owned)];
+    rows.extend(history.iter().map(|rescale| {
+        let started_ms = rescale.start_timestamp_in_millis;
+        let took = rescale.end_timestamp_in_millis.map(|ended_ms| millis(ended_ms - started_ms));
+        [
+            duration(Duration::from_millis(u64::try_from(now_ms - started_ms).unwrap_or(0))),
+            rescale.trigger_cause.clone(),
+            parallelism(rescale),
+            rescale.terminal_state.clone().unwrap_or_else(|| "IN_PROGRESS".to_owned()),
+            rescale.terminated_reason.clone().unwrap_or_else(|| "-".to_owned()),
+            took.unwrap_or_else(|| "-".to_owned()),
+            phases(rescale),
+        ]
+    }));
+    table(&rows)
+}
+
+/// `1 → 2`, of each vertex if they differ.
+fn parallelism(rescale: &Rescale) -> String {
+    let number = |n: Option<u32>| n.map_or("-".to_owned(), |n| n.to_string());
+    let change = |vertex: &RescaledVertex| {
+        let (before, after) = (vertex.pre_rescale_parallelism, vertex.post_rescale_parallelism);
+        format!("{} → {}", number(before), number(after))
+    };
+    let mut changes: Vec<String> = rescale.vertices.values().map(change).collect();
+    changes.dedup();
+    changes.join(", ")
+}
+
+/// The phases of a live rescale, or the states of the scheduler.
+fn phases(rescale: &Rescale) -> String {
+    let took = |name: &str, ms: Option<u64>| {
+        let name = name.to_lowercase().replace('_', " ");
+        ms.map_or_else(|| format!("{name} …"), |ms| format!("{name} {ms}"))
+    };
+    let Some(live) = &rescale.live_rescale else {
+        let states = rescale.scheduler_states.iter().filter(|state| state.duration_in_millis != Some(0));
+        let states = states.map(|state| match state.duration_in_millis {
+            Some(ms) => format!("{} {ms}", state.state),
+            None => format!("{} …", state.state),
+        });
+        return with_unit(states.collect());
+    };
+    let phases = live.phases.iter().map(|phase| took(&phase.phase, phase.duration_in_millis)).collect();
+    let pause_ms = Duration::from_micros(live.longest_pause_in_micros).as_secs_f64() * 1e3;
+    let reason = live.reason.as_ref().map(|reason| format!("; given up: {reason}")).unwrap_or_default();
+    format!(
+        "{}; {} key groups paused up to {pause_ms:.1} ms{reason}",
+        with_unit(phases),
+        live.key_groups_moved
+    )
+}
+
+fn with_unit(phases: Vec<String>) -> String {
+    if phases.is_empty() { "-".to_owned() } else { format!("{} ms", phases.join(", ")) }
+}
+
+/// `340 ms`, or in seconds from ten on.
+fn millis(ms: i64) -> String {
+    if ms < 10_000 { format!("{ms} ms") } else { duration(Duration::from_millis(ms.unsigned_abs())) }
+}

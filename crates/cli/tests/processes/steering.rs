@@ -1,0 +1,45 @@
+//! A running job is steered from the command line, and its output is exactly that of an undisturbed run.
+
+use crate::distribution::{Distribution, JOB, lines, undisturbed};
+use serde_json::json;
+
+const EVENTS: u64 = 12_000;
+
+#[test]
+fn a_job_is_rescaled_and_its_task_managers_are_drained() {
+    let d = Distribution::lay_out("");
+    let output = d.home.path().join("out");
+    d.run(&format!(
+        "./bin/standalone-job.sh start -Djobmanager.scheduler=adaptive -Dscheduler-mode=reactive \
+         -j {JOB} --events {EVENTS} --rate 400 --output {}",
+        output.display()
+    ));
+    d.run("./bin/taskmanager.sh start && ./bin/taskmanager.sh start");
+    d.wait_for_parallelism(2);
+    d.run("./bin/reflow rescale --parallelism 1");
+    d.wait_for_parallelism(1);
+    d.run("./bin/reflow rescale --parallelism 2");
+    d.wait_for_parallelism(2);
+    let there = d.get("/taskmanagers").unwrap()["taskmanagers"].clone();
+    d.run(&format!("./bin/reflow drain {}", there[0]["id"].as_str().unwrap()));
+    d.wait_for_parallelism(1);
+    let rescales: serde_json::Value = serde_json::from_str(&d.run("./bin/reflow rescales --json")).unwrap();
+    let live = |rescale: &&serde_json::Value| rescale["liveRescale"]["outcome"] == "COMMITTED";
+    assert_eq!(rescales.as_array().unwrap().iter().filter(live).count(), 3, "{rescales:#}");
+    d.expect_no_failure();
+
+    let refused = d.try_run("./bin/reflow drain localhost");
+    let why = String::from_utf8(refused.stderr).unwrap();
+    assert!(!refused.status.success() && why.contains("start another TaskManager first"), "{why}");
+    d.run("./bin/reflow drain localhost --force");
+    assert_eq!(d.get("/taskmanagers").unwrap()["taskmanagers"], json!([]));
+    d.run("./bin/taskmanager.sh start");
+    d.wait_for_parallelism(1);
+    d.expect_no_failure();
+    d.wait_for_end();
+    d.run("./bin/taskmanager.sh stop-all");
+
+    let expected = undisturbed(EVENTS, &d.home.path().join("undisturbed"));
+    assert!(expected.len() >= 100, "the job should say something: {expected:?}");
+    assert_eq!(lines(&output), expected);
+}
