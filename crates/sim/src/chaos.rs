@@ -14,6 +14,16 @@ pub enum Trouble {
     StartTaskManager,
     /// A TaskManager gets SIGTERM.
     StopTaskManager,
+    /// A user drains a TaskManager.
+    DrainTaskManager {
+        /// Even if it is the last one.
+        force: bool,
+    },
+    /// A user bounds the parallelism.
+    Require {
+        /// Of all vertices, at most.
+        upper: u32,
+    },
     /// A TaskManager gets SIGKILL.
     KillTaskManager,
     /// A task executor gets SIGKILL.
@@ -73,7 +83,7 @@ impl Chaos {
     }
 }
 
-const KINDS: u64 = 9;
+const KINDS: u64 = 11;
 
 /// Trouble of a kind that strikes at once, for a moment that was chosen.
 pub fn strike(rng: &mut Rng) -> Trouble {
@@ -91,6 +101,8 @@ fn trouble(kind: u64, rng: &mut Rng) -> Trouble {
         5 => Trouble::StopJobManager { down: millis(rng, 1..=5_000) },
         6 => Trouble::Partition { lasts: millis(rng, 10..=15_000) },
         7 => Trouble::Freeze { lasts: millis(rng, 10..=15_000) },
+        8 => Trouble::DrainTaskManager { force: rng.chance(0.5) },
+        9 => Trouble::Require { upper: rng.within(1..=8) as u32 },
         _ => Trouble::Disturb { faults: faults(rng), lasts: millis(rng, 100..=8_000) },
     }
 }

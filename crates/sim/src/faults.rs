@@ -27,6 +27,8 @@ pub struct Faults {
 pub enum FaultKind {
     TaskManagerStarted,
     TaskManagerStopped,
+    TaskManagerDrained,
+    RequirementsChanged,
     TaskManagerKilled,
     ExecutorKilled,
     JobManagerKilled,

@@ -1,9 +1,11 @@
 //! A cluster under test: a JobManager and TaskManagers in a world, with trouble first and calm after it.
 //!
-//! Reading order: [`options`] (its shape), [`programs`] (how its processes are made), this file (the run).
+//! Reading order: [`options`] (its shape), [`programs`] (how its processes are made), this file (the run), `user` (what
+//! users ask for meanwhile).
 
 pub mod options;
 pub mod programs;
+mod user;
 
 use crate::chaos::{Chaos, Trouble};
 use crate::check::Checker;
@@ -288,6 +290,8 @@ impl Cluster {
             Trouble::StopTaskManager => {
                 self.strike(task_manager, FaultKind::TaskManagerStopped, World::terminate)
             }
+            Trouble::DrainTaskManager { force } => self.drain(force),
+            Trouble::Require { upper } => self.require(upper),
             Trouble::KillTaskManager => self.strike(task_manager, FaultKind::TaskManagerKilled, World::kill),
             Trouble::KillExecutor => {
                 let executors = task_manager.map_or(Vec::new(), |id| self.world.children(id));

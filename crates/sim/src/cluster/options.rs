@@ -44,6 +44,7 @@ impl Shape {
             ("restart-strategy.fixed-delay.attempts", "1000000".to_owned()),
             ("restart-strategy.fixed-delay.delay", "100 ms".to_owned()),
             ("task.cancellation.timeout", "10 s".to_owned()),
+            ("taskmanager.drain.timeout", "10 s".to_owned()),
             ("io.tmp.dirs", "/tmp".to_owned()),
         ];
         let pairs = pairs.iter().map(|(key, value)| (*key, value.as_str()));

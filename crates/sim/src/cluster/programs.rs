@@ -7,7 +7,7 @@ use crate::world::{Context, Program, Spawner, Storage};
 use bytes::Bytes;
 use reflow_config::Config;
 use reflow_env::{ChildCommand, Location};
-use reflow_jobmanager::{Artifact, JobManager, JobSpec, StartMode};
+use reflow_jobmanager::{Artifact, Handle, JobManager, JobSpec, StartMode};
 use reflow_protocol::deployment::ExecutorStart;
 use reflow_stream::{Job, StreamEnv};
 use reflow_taskmanager::executor::{Executor, ExecutorOptions};
@@ -30,12 +30,14 @@ pub struct Programs {
     config: Config,
     workload: Workload,
     started: u64,
+    /// The newest JobManager, as REST sees it.
+    pub handle: Option<Handle>,
 }
 
 impl Programs {
     /// Programs that run this workload.
     pub fn new(shape: Shape, workload: Workload) -> Self {
-        Self { config: shape.config(), shape, workload, started: 0 }
+        Self { config: shape.config(), shape, workload, started: 0, handle: None }
     }
 
     /// Makes executors.
@@ -92,7 +94,8 @@ impl Programs {
         };
         let mut seed = [0; 32];
         seed[..8].copy_from_slice(&context.seed.to_le_bytes());
-        let (process, _) = JobManager::new(&self.config, spec, seed, context.signal.clone());
+        let (process, handle) = JobManager::new(&self.config, spec, seed, context.signal.clone());
+        self.handle = Some(handle);
         Program { name: format!("{}-{}", context.host, self.started), process: Box::new(process) }
     }
 }

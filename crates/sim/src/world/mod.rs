@@ -191,6 +191,12 @@ impl World {
         self.end(id, Ended { code: None, reason: "killed by signal 9".to_owned() });
     }
 
+    /// Somebody outside has raised the process's signal.
+    pub fn rouse(&mut self, id: ProcessId) {
+        self.trace.note(self.now, &self.processes[id.0].name, "is asked for something");
+        self.settle(id);
+    }
+
     /// The process does nothing for a while; its connections stay.
     pub fn freeze(&mut self, id: ProcessId, pause: Duration) {
         let until = self.now + pause.as_micros() as Time;
@@ -373,7 +379,7 @@ impl World {
         self.settle(id);
     }
 
-    /// Schedules what a process's activity has brought about: only its own code can raise its signals.
+    /// Schedules what a process's activity has brought about: but for users, only its own code can raise its signals.
     fn settle(&mut self, id: ProcessId) {
         let Some(body) = &mut self.processes[id.0].body else { return };
         body.raised |= body.signal.take();
