@@ -11,6 +11,7 @@ pub mod cluster;
 pub mod loops;
 pub mod measure;
 pub mod outcome;
+pub mod rescale;
 pub mod rest;
 pub mod rounds;
 pub mod workloads;

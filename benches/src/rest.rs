@@ -3,6 +3,7 @@
 use crate::measure::Error;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io;
 
@@ -75,6 +76,41 @@ impl JobDetails {
     }
 }
 
+/// A rescale that went live, in `GET /jobs/:id/rescales/details/:rescale`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LiveRescale {
+    /// Bytes of state that old owners handed over.
+    pub handed_over_bytes: u64,
+    /// The longest time for which a key group was nobody's.
+    pub longest_pause_in_micros: u64,
+    /// `COMMITTED`, `GIVEN_UP` or `INTERRUPTED`.
+    pub outcome: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RescaleEntry {
+    rescale_uuid: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RescaleDetails {
+    live_rescale: Option<LiveRescale>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Triggered {
+    request_id: String,
+}
+
+#[derive(Deserialize)]
+struct Operation {
+    operation: Option<Value>,
+}
+
 #[derive(Deserialize)]
 struct Jobs {
     jobs: Vec<Job>,
@@ -139,6 +175,43 @@ impl Rest {
         Ok(longest)
     }
 
+    /// Bounds the parallelism of all vertices.
+    pub fn require(&self, upper: u32) -> Result<(), Error> {
+        let path = format!("{}/resource-requirements", self.job()?);
+        let present: BTreeMap<String, Value> = self.get(&path)?;
+        let bounds = json!({ "parallelism": { "lowerBound": 1, "upperBound": upper } });
+        let wanted: BTreeMap<&String, &Value> = present.keys().map(|vertex| (vertex, &bounds)).collect();
+        let request = ureq::put(self.url(&path)).content_type("application/json");
+        self.read::<Value>(&path, request.send(json!(wanted).to_string())).map(drop)
+    }
+
+    /// How the newest rescale went, if it went live.
+    pub fn newest_rescale(&self) -> Result<Option<LiveRescale>, Error> {
+        let job = self.job()?;
+        let history: Vec<RescaleEntry> = self.get(&format!("{job}/rescales/history"))?;
+        let Some(RescaleEntry { rescale_uuid }) = history.first() else { return Ok(None) };
+        let details: RescaleDetails = self.get(&format!("{job}/rescales/details/{rescale_uuid}"))?;
+        Ok(details.live_rescale)
+    }
+
+    /// Stops the job with a savepoint below `directory`; gives the request to ask by.
+    pub fn stop(&self, directory: &str) -> Result<String, Error> {
+        let path = format!("{}/stop", self.job()?);
+        let request = ureq::post(self.url(&path)).content_type("application/json");
+        let answer = request.send(json!({ "targetDirectory": directory }).to_string());
+        Ok(self.read::<Triggered>(&path, answer)?.request_id)
+    }
+
+    /// Whether that has ended; an error if it came to nothing.
+    pub fn has_stopped(&self, request: &str) -> Result<bool, Error> {
+        let path = format!("{}/savepoints/{request}", self.job()?);
+        match self.get::<Operation>(&path)?.operation {
+            None => Ok(false),
+            Some(operation) if operation.get("location").is_some() => Ok(true),
+            Some(operation) => Err(self.error(&path, io::Error::other(operation.to_string()))),
+        }
+    }
+
     /// The path of the JobManager's job.
     fn job(&self) -> Result<String, Error> {
         let jobs: Jobs = self.get("/jobs")?;
@@ -148,7 +221,18 @@ impl Rest {
     }
 
     fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
-        let response = ureq::get(format!("{}{path}", self.base)).call();
+        self.read(path, ureq::get(self.url(path)).call())
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    fn read<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        response: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    ) -> Result<T, Error> {
         let text = response.and_then(|mut response| response.body_mut().read_to_string());
         let text = text.map_err(|error| self.error(path, io::Error::other(error)))?;
         serde_json::from_str(&text).map_err(|error| self.error(path, error.into()))

@@ -1,0 +1,361 @@
+//! `cargo xtask bench rescale`: how late records are when the cluster changes under a job.
+//!
+//! Real processes on one machine: a JobManager and two TaskManagers with a slot each. The job reads sixteen splits at a
+//! fixed rate, so a record that waits shows by how much. Each round scales up by a TaskManager, down and up by
+//! requirements, kills the JobManager, drains a TaskManager, and kills one; each event waits until the job is at rest
+//! again. At the end of each run the output must be exact. The same is done with rescales that restart the job.
+
+use clap::Parser;
+use reflow_benches::chaos::plan::{Fault, Plan};
+use reflow_benches::chaos::processes::{Cluster, REACTIVE};
+use reflow_benches::measure::{Report, Series, summary_table};
+use reflow_benches::rescale::gaps::{Gaps, delay_us, percentile};
+use reflow_benches::rescale::log::{Logs, Seen};
+use reflow_benches::rescale::schedule::{MAX_PARALLELISM, Schedule};
+use reflow_benches::rescale::verdict::Verdict;
+use reflow_benches::rest::{LiveRescale, Rest};
+use reflow_benches::{clock, cluster};
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// How often the job is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+/// At rest is a job whose last records, for this long, …
+const REST: Duration = Duration::from_secs(2);
+/// … were all there and late by less than this, but for one in a hundred.
+const REST_DELAY_US: u64 = 200_000;
+/// Entries so long before an event are kept.
+const BEFORE: Duration = Duration::from_secs(10);
+/// How long each event and its end may take.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Delays of records while the cluster changes.
+#[derive(Parser)]
+struct Arguments {
+    /// How often each event happens (scaling up twice as often).
+    #[arg(long, default_value_t = 10)]
+    rounds: u32,
+    /// Only this size: 1g or small.
+    #[arg(long)]
+    size: Option<String>,
+    /// Only this way: live or restart.
+    #[arg(long)]
+    way: Option<String>,
+    /// Keep the directories with logs, checkpoints and output.
+    #[arg(long)]
+    keep: bool,
+    /// Divide keys and rates by this, for a quick look.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    shrink: u64,
+}
+
+/// How much state and load a job has.
+#[derive(Clone, Copy)]
+struct Size {
+    name: &'static str,
+    keys: u64,
+    payload_bytes: u64,
+    rate: u64,
+}
+
+const SIZES: [Size; 2] = [
+    Size { name: "1g", keys: 1_000_000, payload_bytes: 1_000, rate: 40_000 },
+    Size { name: "small", keys: 1_000, payload_bytes: 1_000, rate: 20_000 },
+];
+
+/// How the job rescales.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Live,
+    Restart,
+}
+
+impl Way {
+    const ALL: [Self; 2] = [Self::Live, Self::Restart];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Restart => "restart",
+        }
+    }
+
+    const fn prefix(self) -> &'static str {
+        match self {
+            Self::Live => "",
+            Self::Restart => "restart_",
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("rescale: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    let wanted = |given: &Option<String>, name: &str| given.as_deref().is_none_or(|given| given == name);
+    let mut series = Vec::new();
+    for size in SIZES.into_iter().filter(|size| wanted(&arguments.size, size.name)) {
+        for way in Way::ALL.into_iter().filter(|way| wanted(&arguments.way, way.name())) {
+            let scratch = cluster::scratch()?;
+            let result = measure(arguments, size, way, &scratch, &mut series);
+            result.inspect_err(|_| eprintln!("rescale: see {}", scratch.display()))?;
+            if arguments.keep {
+                eprintln!("rescale: see {}", scratch.display());
+            } else {
+                std::fs::remove_dir_all(scratch)?;
+            }
+        }
+    }
+    if series.is_empty() {
+        return Err("nothing to measure: --size is 1g or small, --way is live or restart".into());
+    }
+    let report = Report::new(&series);
+    print!("{}", summary_table(&report.results));
+    println!("{}", report.write("rescale")?.display());
+    Ok(())
+}
+
+fn measure(
+    arguments: &Arguments,
+    size: Size,
+    way: Way,
+    scratch: &Path,
+    series: &mut Vec<Series>,
+) -> Result<(), Box<dyn Error>> {
+    let mut run = Run::start(arguments, size, way, scratch)?;
+    run.until_at_rest()?;
+    for _ in 0..arguments.rounds {
+        run.round()?;
+    }
+    series.append(&mut run.series);
+    let verdict = run.stop()?;
+    eprintln!("{} {}: {verdict:?}", size.name, way.name());
+    if verdict.is_exact() { Ok(()) } else { Err(format!("the output is not exact: {verdict:?}").into()) }
+}
+
+/// A job under way.
+struct Run {
+    size: Size,
+    way: Way,
+    schedule: Schedule,
+    cluster: Cluster,
+    rest: Rest,
+    plan: Plan,
+    logs: Logs,
+    scratch: PathBuf,
+    output: PathBuf,
+    began: Instant,
+    series: Vec<Series>,
+}
+
+/// Whether a rescale changed the graph of the attempt that ran.
+fn went_live(live: Option<&LiveRescale>) -> bool {
+    live.is_some_and(|live| live.outcome.as_deref() == Some("COMMITTED"))
+}
+
+impl Run {
+    fn start(arguments: &Arguments, size: Size, way: Way, scratch: &Path) -> Result<Self, Box<dyn Error>> {
+        let (log, output) = (scratch.join("log"), scratch.join("output"));
+        let schedule = Schedule {
+            keys: (size.keys / arguments.shrink).max(100),
+            rate: (size.rate / arguments.shrink).max(100),
+            begin_us: clock::wall_us(),
+        };
+        let port = cluster::free_port();
+        let mut options = REACTIVE.map(str::to_owned).to_vec();
+        options.extend([
+            format!("-Dexecution.checkpointing.dir=file://{}/checkpoints", scratch.display()),
+            "-Dexecution.checkpointing.interval=1s".to_owned(),
+            format!("-Drest.port={port}"),
+            format!("-Dpipeline.max-parallelism={MAX_PARALLELISM}"),
+            "-Drestart-strategy.type=fixed-delay".to_owned(),
+            "-Drestart-strategy.fixed-delay.attempts=100000".to_owned(),
+            format!("-Djobmanager.adaptive-scheduler.live-rescale.enabled={}", way == Way::Live),
+        ]);
+        let job_arguments = [
+            ("--keys", schedule.keys.to_string()),
+            ("--rate", schedule.rate.to_string()),
+            ("--begin-us", schedule.begin_us.to_string()),
+            ("--payload", size.payload_bytes.to_string()),
+            ("--log", log.display().to_string()),
+            ("--output", output.display().to_string()),
+        ];
+        let job_arguments = job_arguments.into_iter().flat_map(|(name, value)| [name.to_owned(), value]);
+        let logs = Logs::new(&log)?;
+        let mut cluster = Cluster::start("rescale_job", &options, job_arguments.collect(), scratch)?;
+        let mut plan = Plan::new(1, Duration::ZERO);
+        cluster.strike(Fault::Start, &mut plan)?;
+        Ok(Self {
+            size,
+            way,
+            schedule,
+            cluster,
+            rest: Rest::new(port),
+            plan,
+            logs,
+            scratch: scratch.to_owned(),
+            output,
+            began: clock::now(),
+            series: Vec::new(),
+        })
+    }
+
+    /// Begins and ends with one TaskManager.
+    fn round(&mut self) -> Result<(), Box<dyn Error>> {
+        self.event("up", 2, |run| run.strike(Fault::Start))?;
+        self.event("requirements", 1, |run| Ok(run.rest.require(1)?))?;
+        self.event("requirements", 2, |run| Ok(run.rest.require(2)?))?;
+        self.event("kill_jm", 2, |run| {
+            run.strike(Fault::KillJobManager)?;
+            Ok(run.cluster.restart_job_manager()?)
+        })?;
+        self.event("drain", 1, |run| run.strike(Fault::Stop))?;
+        self.event("up", 2, |run| run.strike(Fault::Start))?;
+        self.event("kill_tm", 1, |run| run.strike(Fault::KillTaskManager))
+    }
+
+    fn strike(&mut self, fault: Fault) -> Result<(), Box<dyn Error>> {
+        let struck = self.cluster.strike(fault, &mut self.plan)?;
+        struck.map(drop).ok_or_else(|| format!("nothing to {}", fault.name()).into())
+    }
+
+    /// Lets something happen, waits until the job runs at this parallelism and is at rest, and takes the figures.
+    fn event(
+        &mut self,
+        name: &str,
+        parallelism: u32,
+        happen: impl FnOnce(&mut Self) -> Result<(), Box<dyn Error>>,
+    ) -> Result<(), Box<dyn Error>> {
+        self.look()?;
+        let event_us = clock::wall_us();
+        let struck = clock::now();
+        self.logs.forget_before(event_us - BEFORE.as_micros() as u64);
+        happen(self)?;
+        // A JobManager that is not there yet does not answer.
+        while !self.rest.details().is_ok_and(|details| details.runs_at(parallelism)) {
+            self.look()?;
+            if struck.elapsed() > PATIENCE {
+                return Err(format!("{name}: not at parallelism {parallelism} after {PATIENCE:?}").into());
+            }
+        }
+        let settled_ms = struck.elapsed().as_secs_f64() * 1e3;
+        self.until_at_rest()?;
+        let gaps = Gaps::of(&self.schedule, &self.logs.seen, event_us);
+        let rescales = !name.starts_with("kill");
+        let live = self.rest.newest_rescale()?.filter(|_| rescales);
+        if rescales && self.way == Way::Live && !went_live(live.as_ref()) {
+            self.say(&format!("{name}: it did not go live: {live:?}"));
+        }
+        self.say(&format!("{name} to {parallelism}: settled after {settled_ms:.0} ms, {gaps:?}"));
+        self.take(name, &gaps, settled_ms, live.as_ref());
+        Ok(())
+    }
+
+    fn take(&mut self, name: &str, gaps: &Gaps, settled_ms: f64, live: Option<&LiveRescale>) {
+        let rescales = !name.starts_with("kill");
+        let went_live = f64::from(u8::from(went_live(live)));
+        let mut add = |metric: &str, unit, sample: Option<f64>| {
+            let metric = format!("{}{name}_{}_{metric}", self.way.prefix(), self.size.name);
+            let Some(sample) = sample else { return };
+            match self.series.iter_mut().find(|series| series.metric == metric) {
+                Some(series) => series.samples.push(sample),
+                None => self.series.push(Series { metric, unit, samples: vec![sample] }),
+            }
+        };
+        add("quiet_p999_ms", "ms", Some(gaps.quiet_p999_ms));
+        add("gap_ms", "ms", Some(gaps.all_ms));
+        if name != "kill_jm" {
+            add("gap_moving_ms", "ms", gaps.moving_ms);
+            add("gap_staying_ms", "ms", gaps.staying_ms);
+            add("first_output_ms", "ms", gaps.first_ms);
+            add("last_group_ms", "ms", gaps.last_ms);
+        }
+        add("settled_ms", "ms", Some(settled_ms));
+        add("reprocessed", "records", Some(gaps.reprocessed as f64));
+        add("went_live", "share", (rescales && self.way == Way::Live).then_some(went_live));
+        // From one process to two or back, half of the groups must move.
+        let least = gaps.groups as f64 / 2.0;
+        add("moved_over_least", "ratio", (rescales && least > 0.0).then(|| gaps.moved as f64 / least));
+        add("handed_over_bytes", "bytes", live.map(|live| live.handed_over_bytes as f64));
+        add("longest_pause_ms", "ms", live.map(|live| live.longest_pause_in_micros as f64 / 1e3));
+    }
+
+    /// Waits until records come on time.
+    fn until_at_rest(&mut self) -> Result<(), Box<dyn Error>> {
+        let waiting = clock::now();
+        let mut looked = waiting;
+        loop {
+            self.look()?;
+            if looked.elapsed() < REST / 4 {
+                continue;
+            }
+            looked = clock::now();
+            let now_us = clock::wall_us();
+            self.logs.read()?;
+            if waiting.elapsed() > REST && self.is_at_rest(now_us) {
+                return Ok(());
+            }
+            if waiting.elapsed() > PATIENCE {
+                return Err(format!("not at rest after {PATIENCE:?}").into());
+            }
+            if self.series.is_empty() {
+                self.logs.forget_before(now_us - BEFORE.as_micros() as u64);
+            }
+        }
+    }
+
+    fn is_at_rest(&self, now_us: u64) -> bool {
+        let recent = self.logs.since(now_us - REST.as_micros() as u64);
+        let expected = self.schedule.rate * REST.as_secs();
+        let delays: Vec<u64> =
+            recent.iter().filter_map(|seen: &Seen| delay_us(&self.schedule, seen)).collect();
+        let all_there = delays.len() as u64 * 10 > expected * 9 && (delays.len() as u64) * 10 < expected * 11;
+        all_there && percentile(delays, 0.99).is_some_and(|delay_us| delay_us < REST_DELAY_US)
+    }
+
+    /// Nothing may end by itself.
+    fn look(&mut self) -> Result<(), Box<dyn Error>> {
+        clock::sleep(LOOK);
+        if let Some(status) = self.cluster.look() {
+            return Err(format!("the JobManager ended: {status}").into());
+        }
+        match self.cluster.surprises.first() {
+            Some(surprise) => Err(surprise.clone().into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Stops the job, so that all output is committed, and reads it.
+    fn stop(mut self) -> Result<Verdict, Box<dyn Error>> {
+        let request = self.rest.stop(&format!("file://{}/savepoints", self.scratch.display()))?;
+        let stopping = clock::now();
+        let status = loop {
+            clock::sleep(LOOK);
+            if let Some(status) = self.cluster.look() {
+                break status;
+            }
+            // Asked, so that the JobManager need not wait for somebody who wants to know.
+            let _ = self.rest.has_stopped(&request);
+            if stopping.elapsed() > PATIENCE {
+                return Err(format!("the job has not stopped after {PATIENCE:?}").into());
+            }
+        };
+        if !status.success() {
+            return Err(format!("the JobManager ended with {status}").into());
+        }
+        Ok(Verdict::read(&self.output, &self.schedule)?)
+    }
+
+    fn say(&self, text: &str) {
+        eprintln!("{:8.3} {} {} {text}", self.began.elapsed().as_secs_f64(), self.size.name, self.way.name());
+    }
+}
