@@ -329,8 +329,8 @@ fn elastic() -> JobManager {
             (_, "/rescales/details/b") => (200, live_rescale()),
             (_, "/rescales/details/a") => (200, first_rescale()),
             (_, "/taskmanagers") => {
-                let there = ["1488", "1a2b"].map(|id| task_manager(id));
-                let stays = |tm: &&Value| left.as_deref() != tm["id"].as_str();
+                let there = ["1488", "1a2b"].map(task_manager);
+                let stays = |tm: &&Value| left != tm["id"].as_str();
                 (200, json!({ "taskmanagers": there.iter().filter(stays).collect::<Vec<_>>() }))
             }
             ("POST", "/taskmanagers/1488/drain") => {

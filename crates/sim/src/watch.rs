@@ -27,8 +27,10 @@ pub struct Watch {
     deployed: BTreeMap<String, Attempt>,
     subtasks: BTreeSet<SubtaskId>,
     rescales: u64,
-    /// Live rescales: begun, and committed.
-    live: (BTreeSet<(Attempt, GraphVersion)>, BTreeSet<(Attempt, GraphVersion)>),
+    /// Live rescales that were begun.
+    begun: BTreeSet<(Attempt, GraphVersion)>,
+    /// Those that came to their end.
+    committed: BTreeSet<(Attempt, GraphVersion)>,
     phase: RescalePhase,
     triggered: BTreeMap<String, CheckpointId>,
     channels: BTreeMap<(String, ConnId, ChannelId), (Timestamp, CheckpointId)>,
@@ -57,7 +59,7 @@ impl Watch {
                 Ok(ToExecutor::CatchUp { .. }) => self.phase = RescalePhase::CatchUp,
                 Ok(ToExecutor::CommitRescale { attempt, version }) => {
                     self.phase = RescalePhase::None;
-                    self.live.1.insert((attempt, version));
+                    self.committed.insert((attempt, version));
                 }
                 Ok(ToExecutor::AbandonRescale { .. } | ToExecutor::CancelAttempt { .. }) => {
                     self.phase = RescalePhase::None;
@@ -101,7 +103,7 @@ impl Watch {
     fn prepared(&mut self, preparation: &Preparation) {
         let Preparation { attempt, version, former, graph, .. } = preparation;
         self.phase = RescalePhase::Prepare;
-        if !self.live.0.insert((*attempt, *version)) {
+        if !self.begun.insert((*attempt, *version)) {
             return;
         }
         for table in graph.vertices.iter().filter_map(|vertex| vertex.table.as_ref()) {
@@ -120,7 +122,7 @@ impl Watch {
 
     /// How many live rescales were begun, and how many came to their end.
     pub fn live_rescales(&self) -> (u64, u64) {
-        (self.live.0.len() as u64, self.live.1.len() as u64)
+        (self.begun.len() as u64, self.committed.len() as u64)
     }
 
     /// Where a live rescale is.

@@ -24,8 +24,10 @@ fn a_job_is_rescaled_and_its_task_managers_are_drained() {
     d.run(&format!("./bin/reflow drain {}", there[0]["id"].as_str().unwrap()));
     d.wait_for_parallelism(1);
     let rescales: serde_json::Value = serde_json::from_str(&d.run("./bin/reflow rescales --json")).unwrap();
-    let live = |rescale: &&serde_json::Value| rescale["liveRescale"]["outcome"] == "COMMITTED";
-    assert_eq!(rescales.as_array().unwrap().iter().filter(live).count(), 3, "{rescales:#}");
+    // The newest come first; whether the second TaskManager was a rescale depends on when it came.
+    let newest = &rescales.as_array().unwrap()[..3];
+    let live = |rescale: &serde_json::Value| rescale["liveRescale"]["outcome"] == "COMMITTED";
+    assert!(newest.iter().all(live), "{newest:#?}");
     d.expect_no_failure();
 
     let refused = d.try_run("./bin/reflow drain localhost");

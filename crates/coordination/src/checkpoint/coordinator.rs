@@ -52,6 +52,7 @@ impl Coordinator {
         let mut retention = Retention::new(settings.retained, settings.job_dir.clone());
         recovered.objects.into_iter().for_each(|object| retention.know_object(object));
         recovered.abandoned.into_iter().for_each(|id| retention.know_abandoned(id));
+        recovered.damaged.into_iter().for_each(|(id, _)| retention.know_damaged(id));
         recovered.completed.into_iter().for_each(|completed| retention.add(completed));
         Self {
             settings,

@@ -34,6 +34,8 @@ pub(super) struct Retention {
     rejected: Vec<Completed>,
     /// Abandoned names, in ascending order of ids.
     abandoned: BTreeSet<CheckpointId>,
+    /// Names whose manifests cannot be read. They go before the objects that they may name.
+    damaged: BTreeSet<CheckpointId>,
     /// Data objects of the job's own checkpoints that have not been deleted.
     objects: BTreeSet<String>,
     /// Data objects that are being read: they stay, whatever names them.
@@ -42,9 +44,9 @@ pub(super) struct Retention {
 
 impl Retention {
     pub(super) fn new(retained: usize, job_dir: String) -> Self {
-        let (completed, rejected, abandoned) = Default::default();
+        let (completed, rejected, abandoned, damaged) = Default::default();
         let (retained, objects, pinned) = (retained.max(1), BTreeSet::new(), BTreeSet::new());
-        Self { retained, job_dir, completed, rejected, abandoned, objects, pinned }
+        Self { retained, job_dir, completed, rejected, abandoned, damaged, objects, pinned }
     }
 
     /// Takes note of a data object of the job's own.
@@ -57,6 +59,11 @@ impl Retention {
     /// Takes note of an abandoned name.
     pub(super) fn know_abandoned(&mut self, checkpoint: CheckpointId) {
         self.abandoned.insert(checkpoint);
+    }
+
+    /// Takes note of a manifest that cannot be read. Kept until a new checkpoint is complete.
+    pub(super) fn know_damaged(&mut self, checkpoint: CheckpointId) {
+        self.damaged.insert(checkpoint);
     }
 
     /// Takes in a complete checkpoint, newer than all others.
@@ -105,7 +112,8 @@ impl Retention {
         self.completed = kept;
         let oldest = self.completed.first().map(|completed| completed.checkpoint);
         let kept_marks = oldest.map(|oldest| self.abandoned.split_off(&oldest)).unwrap_or_default();
-        let old_marks = std::mem::replace(&mut self.abandoned, kept_marks);
+        let mut old_marks = std::mem::replace(&mut self.abandoned, kept_marks);
+        old_marks.append(&mut self.damaged);
         let subsumed: Vec<CheckpointId> = gone.iter().filter(|c| c.owned).map(|c| c.checkpoint).collect();
         let manifests = gone.iter().filter(|c| c.owned).map(|c| format!("{}/_metadata", c.at));
         let marks = old_marks.iter().map(|id| deciding_name(&self.job_dir, *id));
@@ -123,7 +131,8 @@ impl Retention {
         self.retained = 0;
         let mut all: Vec<Completed> = self.completed.drain(..).chain(self.rejected.drain(..)).collect();
         all.retain(|completed| completed.owned);
-        let marks = std::mem::take(&mut self.abandoned);
+        let mut marks = std::mem::take(&mut self.abandoned);
+        marks.append(&mut self.damaged);
         let marks = marks.iter().map(|id| deciding_name(&self.job_dir, *id));
         Collected {
             subsumed: all.iter().map(|c| c.checkpoint).collect(),
