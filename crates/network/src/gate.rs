@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //! - From a channel that has delivered barrier *n*, nothing is read until all that have not ended have.
-//! - The gate's watermark never goes back. It is the lowest of the channels that are neither idle nor ended.
+//! - The gate's watermark goes back only where the task agrees ([`Gate::reset`]). It is the lowest of the channels that are neither idle nor ended.
 //! - Channels change only at a barrier that all have delivered ([`Gate::switch`]); those that come are past it.
 
 use crate::batch::{Batch, Element};
@@ -147,6 +147,14 @@ impl<T: DeserializeOwned + Send + 'static> Gate<T> {
         (self.next, self.last_from) = (0, 0);
         // Those that have gone may have held the watermark back.
         self.advance_due = !self.ended;
+    }
+
+    /// The watermark begins anew, as do those of channels that were reset: what the gate reads from here on may lie
+    /// behind what it has read. Idleness, too. Without effect once all inputs have ended.
+    pub fn reset(&mut self) {
+        if !self.ended {
+            (self.watermark, self.idle, self.advance_due) = (MIN_WATERMARK, false, true);
+        }
     }
 
     /// The watermark of key groups that have come: records before it are late here, too.

@@ -145,4 +145,14 @@ fn a_sender_that_resets_its_time_holds_the_watermark_until_it_has_said_it_anew()
     check(&mut gate, &[]);
     senders[1].watermark(60);
     check(&mut gate, &["watermark 60"]);
+    gate.reset();
+    check(&mut gate, &["watermark 60"]);
+    senders[1].idle(true);
+    check(&mut gate, &["idle true"]);
+    gate.reset();
+    check(&mut gate, &["idle true"]);
+    senders[1].end();
+    check(&mut gate, &["end"]);
+    gate.reset();
+    assert_eq!(gate.watermark(), MAX_WATERMARK);
 }

@@ -148,8 +148,8 @@ pub struct SnapshotContext<'a> {
     /// Checkpoint, cut or savepoint. With a cut, outputs go over to the channels that were prepared, just behind the
     /// barrier.
     pub kind: SnapshotKind,
-    /// With a cut: what the task has said of event time does not hold behind the barrier. It will get splits of other
-    /// readers, which may lie behind, and says anew where it is once it has them.
+    /// With a cut: what the task has said of event time does not hold behind the barrier. It will read what others have
+    /// read, which may lie behind, and says anew where it is once that is known. A stage may set it for those after it.
     pub resets: bool,
     pub(crate) operator: &'a mut Vec<OperatorState>,
 }

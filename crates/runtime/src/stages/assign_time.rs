@@ -10,6 +10,7 @@ use crate::stage::{AWAITED_SPLIT, AdoptedState, Control, OpenContext, SnapshotCo
 use reflow_api::Watermarks;
 use reflow_protocol::control::Fault;
 use reflow_protocol::snapshot::Redistribution;
+use reflow_state::SnapshotKind;
 use reflow_types::{Instant, MAX_WATERMARK, MIN_WATERMARK, Timestamp};
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
@@ -175,10 +176,6 @@ impl<T, F: Send, D: Control> Control for AssignTime<T, F, D> {
     }
 
     fn split_added(&mut self, split: u64) {
-        if split == AWAITED_SPLIT {
-            // Splits that come may lie behind what was said. Whoever waits for them waits for a watermark, too.
-            self.emitted = MIN_WATERMARK;
-        }
         let highest = self.restored.get(&split).copied().unwrap_or(MIN_WATERMARK);
         self.splits.insert(split, Split { highest, active: FROM_NEXT_STEP });
     }
@@ -239,7 +236,15 @@ impl<T, F: Send, D: Control> Control for AssignTime<T, F, D> {
         let there = self.splits.iter().filter(|(split, _)| **split != AWAITED_SPLIT);
         let reached = there.map(|(split, state)| (*split, state.highest));
         context.put_list(&self.operator, WATERMARKS, Redistribution::Union, reached);
+        // Behind a gate nobody says whether records of others come from here on.
+        context.resets |= self.behind_gate && context.kind == SnapshotKind::Cut;
         self.next.snapshot(context);
+        if context.resets {
+            (self.emitted, self.idle) = (MIN_WATERMARK, false);
+            if self.behind_gate {
+                self.splits.insert(NO_SPLIT, Split { highest: MIN_WATERMARK, active: FROM_NEXT_STEP });
+            }
+        }
     }
 
     fn adopt(&mut self, states: &mut AdoptedState) {

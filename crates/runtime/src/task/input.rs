@@ -254,16 +254,17 @@ where
             _ => crate::fail(Fault::Engine, &self.name, "a cut came for which nothing was prepared"),
         });
         let giving = preparation.as_ref().map(|preparation| Giving::new(self.max, &preparation.gives));
-        self.snapshots.begin(
-            moment,
-            (checkpoint, kind),
-            Vec::new(),
-            Then { giving, resets: false },
-            &mut self.head,
-        );
+        // All subtasks of a keyed vertex read the same channels and are equally far. Others read a part each, and what
+        // one has read may move to another.
+        let resets = preparation.is_some() && !self.snapshots.is_keyed() && !self.gate.is_ended();
+        let then = Then { giving, resets };
+        self.snapshots.begin(moment, (checkpoint, kind), Vec::new(), then, &mut self.head);
         self.unflushed = false;
         if let Some(preparation) = preparation {
             self.cut((checkpoint, now), &preparation);
+            if resets {
+                self.gate.reset();
+            }
         }
     }
 

@@ -32,6 +32,8 @@ pub struct Readings {
     pub keys: u64,
     /// The event time from one record of a split to the next, in milliseconds.
     pub step_ms: u64,
+    /// By how much a split may be ahead of another in event time, in milliseconds.
+    pub lead_ms: u64,
     /// By how much a record may be earlier in event time than one before it, in milliseconds.
     pub disorder_ms: u64,
     /// The time between two bursts of a split.
@@ -52,6 +54,8 @@ impl Readings {
             per_split: (bursts * burst).clamp(100, 3_000),
             keys: rng.skewed(1..=300),
             step_ms: rng.skewed(1..=50),
+            // Up to weeks, as between files of different months.
+            lead_ms: rng.skewed(1..=2_000_000_000),
             disorder_ms: rng.skewed(1..=1_000),
             interval,
             burst,
@@ -60,6 +64,7 @@ impl Readings {
 
     /// A record.
     pub fn reading(&self, split: u32, number: u64) -> Reading {
+        let lead = Rng::new(self.seed ^ u64::from(split)).within(0..=self.lead_ms);
         let mut rng = Rng::new(self.seed ^ u64::from(split) << 40 ^ number);
         rng.bits();
         let late = rng.within(0..=self.disorder_ms) as i64;
@@ -67,7 +72,7 @@ impl Readings {
             split,
             number,
             key: rng.within(0..=self.keys - 1),
-            time: (number * self.step_ms) as i64 - late,
+            time: (lead + number * self.step_ms) as i64 - late,
             amount: rng.within(0..=1_000) as i64,
         }
     }
