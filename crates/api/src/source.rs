@@ -32,7 +32,7 @@ pub trait Source: Clone + Send + 'static {
 pub struct ReaderContext {
     /// The subtask's index.
     pub index: SubtaskIndex,
-    /// How many subtasks read this source.
+    /// How many subtasks read this source, until the reader is told of another [number](Reader::rescaled).
     pub parallelism: u32,
     /// The slot's storage.
     pub io: Io,
@@ -56,6 +56,9 @@ pub trait Reader: Send {
     /// Lets go of splits for other readers, so that it keeps at most `keep`: gives each with its number, at the position
     /// after the last record emitted.
     fn release(&mut self, keep: usize) -> Vec<(u64, Self::Split)>;
+
+    /// The source goes on with so many readers, of which this is one.
+    fn rescaled(&mut self, _parallelism: u32) {}
 
     /// Emits records until `out` is full, or there are none now. Emits the records of one split in order.
     fn poll(&mut self, now: Instant, out: &mut impl Emit<Self::Item>) -> Result<Polled, UserError>;

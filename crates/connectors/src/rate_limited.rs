@@ -51,19 +51,20 @@ impl<S: Source> Source for RateLimited<S> {
     }
 
     fn reader(&self, context: &ReaderContext) -> Self::Reader {
-        RateLimitedReader {
-            bucket: Bucket {
-                per_second: self.per_second / f64::from(context.parallelism),
-                records: 0.0,
-                filled: None,
-            },
+        let mut reader = RateLimitedReader {
+            total: self.per_second,
+            bucket: Bucket { per_second: self.per_second, records: 0.0, filled: None },
             reader: self.source.reader(context),
-        }
+        };
+        reader.share(context.parallelism);
+        reader
     }
 }
 
 /// Reads at its share of the rate.
 pub struct RateLimitedReader<R> {
+    /// Records a second of all readers together.
+    total: f64,
     bucket: Bucket,
     reader: R,
 }
@@ -92,6 +93,12 @@ impl Bucket {
     }
 }
 
+impl<R> RateLimitedReader<R> {
+    fn share(&mut self, readers: u32) {
+        self.bucket.per_second = self.total / f64::from(readers);
+    }
+}
+
 impl<R: Reader> Reader for RateLimitedReader<R> {
     type Item = R::Item;
     type Split = R::Split;
@@ -106,6 +113,11 @@ impl<R: Reader> Reader for RateLimitedReader<R> {
 
     fn release(&mut self, keep: usize) -> Vec<(u64, R::Split)> {
         self.reader.release(keep)
+    }
+
+    fn rescaled(&mut self, parallelism: u32) {
+        self.share(parallelism);
+        self.reader.rescaled(parallelism);
     }
 
     fn poll(&mut self, now: Instant, out: &mut impl Emit<R::Item>) -> Result<Polled, UserError> {
@@ -203,6 +215,14 @@ mod tests {
             let burst = (expected / 50).max(1);
             assert!((expected - 1..=expected + burst + 1).contains(&read), "{rate}/{parallelism}: {read}");
         }
+    }
+
+    #[test]
+    fn a_share_follows_the_number_of_readers() {
+        let mut reader = reader(1_000, 1);
+        reader.rescaled(4);
+        let (read, _) = read_for(&mut reader, SECOND);
+        assert!((249..=256).contains(&read), "{read}");
     }
 
     #[test]

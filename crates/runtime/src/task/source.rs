@@ -214,7 +214,10 @@ where
         let operator = self.snapshots.common_state();
         self.said.push(TaskEvent::Cut { version, splits, operator });
         match wiring {
-            Some(wiring) => self.wiring = wiring,
+            Some(wiring) => {
+                self.reader.rescaled(wiring.parallelism());
+                self.wiring = wiring;
+            }
             None => self.phase = Phase::Left { cut: checkpoint, complete: false },
         }
     }
