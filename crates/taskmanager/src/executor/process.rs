@@ -352,10 +352,12 @@ impl Executor {
             Peer::Heir(_) | Peer::Unknown => return,
         };
         let Some(running) = &self.running else { return };
-        if let (Peer::Giver(_), Some(next)) = (peer, running.next.as_ref().filter(|next| !next.cut)) {
+        let prepared_for = matches!(peer, Peer::Giver(_)) || !running.peers.contains(&id);
+        if let Some(next) = running.next.as_ref().filter(|next| !next.cut && prepared_for)
+            && (next.peers.contains(&id) || next.givers.contains(&id))
+        {
             let (attempt, version) = (running.attempt, next.version);
-            let reason =
-                format!("the connection to executor {id}, which has the key groups, is gone: {reason}");
+            let reason = format!("the connection to executor {id}, made for the rescale, is gone: {reason}");
             return say(out, &FromExecutor::RescaleRefused { attempt, version, reason });
         }
         if !running.peers.contains(&id) {

@@ -22,7 +22,8 @@ pub(super) struct NextGraph {
     pub(super) awaited: BTreeSet<SubtaskId>,
     /// Subtasks here that come with it, and their slots.
     born: BTreeMap<SubtaskId, usize>,
-    peers: BTreeSet<ExecutorId>,
+    /// The executors with which subtasks here will exchange records.
+    pub(super) peers: BTreeSet<ExecutorId>,
     /// The executors whose subtasks give key groups to those here.
     pub(super) givers: BTreeSet<ExecutorId>,
     /// Whether the cut has been triggered.

@@ -138,9 +138,15 @@ impl Rescaling {
                 }
             }
             Event::RescaleRefused { attempt, version, executor, reason }
-                if (*attempt, *version) == (self.attempt, self.plan.version) && !self.has_cut() =>
+                if (*attempt, *version) == (self.attempt, self.plan.version) =>
             {
-                return self.give_up(ctx, now, format!("task executor {executor} refused: {reason}"));
+                let reason = format!("task executor {executor} refused: {reason}");
+                // Said before it heard of the cut: what it was to be ready for is under way without it.
+                return if self.has_cut() {
+                    steps::fail(ctx, now, reason)
+                } else {
+                    self.give_up(ctx, now, reason)
+                };
             }
             Event::SubtaskCut { attempt, version, subtask, splits, operator }
                 if (*attempt, *version) == (self.attempt, self.plan.version) =>

@@ -207,7 +207,7 @@ impl Rescaling {
 }
 
 /// After the cut, when it cannot be done: the attempt fails.
-fn fail(ctx: &mut Context, now: Instant, reason: String) -> Next {
+pub(super) fn fail(ctx: &mut Context, now: Instant, reason: String) -> Next {
     let failure = Failure { fault: Fault::Engine, operator: String::new(), message: reason };
     let failed = failure::of_job(ctx, now, &failure);
     failure::handle(ctx, now, failed)

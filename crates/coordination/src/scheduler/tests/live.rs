@@ -5,7 +5,7 @@ use crate::event::{Event, RequestId};
 use crate::rescale::{Live, LiveOutcome, LivePhase, TerminatedReason};
 use crate::scheduler::{JobStatus, StateName};
 use reflow_protocol::control::Fault;
-use reflow_types::ExecutorId;
+use reflow_types::{ExecutorId, GraphVersion};
 use std::time::Duration;
 
 /// A job on one slot of executor 1 with a complete checkpoint, to which executor 2 comes with another.
@@ -242,6 +242,19 @@ fn a_refusal_is_tried_again_three_times_and_then_done_with_a_restart() {
     assert!(log.contains("and pause\ncancel 1 on e1\ndeploy 2 at [2, 2, 2]"), "{log}");
     let refused = given_up(&format!("task executor {} refused: no memory", ExecutorId(1)));
     assert_eq!(outcomes(&world), [refused.clone(), refused.clone(), refused]);
+}
+
+#[test]
+fn a_refusal_that_was_said_before_the_cut_was_heard_of_fails_the_attempt() {
+    let mut world = growing();
+    world.run_to(LivePhase::Cut);
+    let attempt = world.attempt();
+    let (version, executor) = (GraphVersion(1), ExecutorId(1));
+    let reason = "the connection to executor e2, made for the rescale, is gone".to_owned();
+    world.send(Event::RescaleRefused { attempt, version, executor, reason });
+    assert_eq!(world.state(), StateName::Restarting);
+    world.pass(seconds(3));
+    assert_eq!(world.parallelism(), [2, 2, 2]);
 }
 
 #[test]
