@@ -2,12 +2,19 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 
 use crate::Failure;
 
-/// The root of the repository.
+/// The root of the repository. Cargo says where at run time: with a target directory that checkouts share, this program
+/// may have been built in another one, which is gone.
 pub(crate) fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a directory of the repository")
+    static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
+        let built_in = || PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+        let xtask = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(built_in, PathBuf::from);
+        xtask.parent().expect("xtask is a directory of the repository").to_owned()
+    });
+    &ROOT
 }
 
 /// The directory that cargo builds into.
