@@ -8,7 +8,7 @@ use crate::checkpoint::chain::Chain;
 use crate::manifest::{Manifest, OwnedRuns, VertexState};
 use reflow_graph::{ExecutionGraph, ExecutionVertex, JobGraph, Vertex};
 use reflow_protocol::snapshot::{OperatorState, Redistribution, Restore, RestorePart, RunRef};
-use reflow_types::{KeyGroup, KeyGroupSet, MaxParallelism, OwnershipTable, SubtaskId, SubtaskIndex};
+use reflow_types::{KeyGroup, KeyGroupSet, MaxParallelism, OwnershipTable, SubtaskId, SubtaskIndex, canary};
 use std::collections::BTreeMap;
 
 /// A checkpoint that does not fit the job.
@@ -161,7 +161,7 @@ fn share_keyed(
     let ranks = Ranks::of(&former.keyed);
     for (index, subtask) in placed.numbered() {
         // The canary gives every subtask the state of all groups: the simulator must notice.
-        let canary = cfg!(reflow_canary = "group_restored_twice");
+        let canary = canary::sings("group_restored_twice");
         let groups = if canary { KeyGroupSet::all(job) } else { groups_of(table, index, subtask.id) };
         let chain = Chain::inherit(groups, job, &former.keyed);
         let parts = chain.parts().into_iter().filter(|part| !part.segments.is_empty());

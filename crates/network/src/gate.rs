@@ -9,7 +9,7 @@ use crate::batch::{Batch, Element};
 use crate::codec::CodecError;
 use crate::receiver::Receiver;
 use reflow_protocol::data::ChannelId;
-use reflow_types::{CheckpointId, Instant, MAX_WATERMARK, MIN_WATERMARK, Timestamp};
+use reflow_types::{CheckpointId, Instant, MAX_WATERMARK, MIN_WATERMARK, Timestamp, canary};
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 
@@ -251,7 +251,9 @@ impl<T: DeserializeOwned + Send + 'static> Gate<T> {
 
     fn try_align(&mut self, now: Instant) -> Option<GateEvent<T>> {
         let (checkpoint, since) = self.aligning?;
-        if self.channels.iter().any(|input| !input.blocked && !input.ended && !skips_alignment()) {
+        if self.channels.iter().any(|input| !input.blocked && !input.ended)
+            && !canary::sings("barrier_not_awaited")
+        {
             return None;
         }
         self.unblock();
@@ -311,12 +313,6 @@ impl<T: DeserializeOwned + Send + 'static> Gate<T> {
     pub fn bytes(&self) -> u64 {
         self.bytes_before + self.channels.iter().map(|input| input.receiver.bytes()).sum::<u64>()
     }
-}
-
-/// The canary `barrier-not-awaited`: compiled in by a test flag, it makes a gate take the first barrier for
-/// all. The simulator must notice.
-const fn skips_alignment() -> bool {
-    cfg!(reflow_canary = "barrier_not_awaited")
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use crate::batch::{BATCH_ROWS, Batch, Row};
 use crate::sender::Sender;
 use reflow_graph::EdgeId;
 use reflow_protocol::data::ChannelId;
-use reflow_types::{CheckpointId, Key, KeyHash, MIN_WATERMARK, OwnershipTable, Timestamp};
+use reflow_types::{CheckpointId, Key, KeyHash, MIN_WATERMARK, OwnershipTable, Timestamp, canary};
 use serde::Serialize;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -109,7 +109,23 @@ impl<T: Serialize + Send + 'static, F: KeySelector<T>> Output<T, F> {
     /// indices.
     pub fn prepare(&mut self, routes: Routes<T>) {
         self.abandon();
+        if canary::sings("table_switched_before_the_barrier") {
+            self.share_out_too_early(&routes);
+        }
         self.prepared = Some(routes);
+    }
+
+    /// The canary: where the channels that stay are the first ones, their new table is used at once.
+    fn share_out_too_early(&mut self, (channels, partitioner): &Routes<T>) {
+        let stays =
+            |((id, _), channel): (&(ChannelId, Option<Sender<T>>), &OutputChannel<T>)| *id == channel.id;
+        if let Partitioner::Hash(table) = partitioner
+            && !channels.is_empty()
+            && channels.len() <= self.channels.len()
+            && channels.iter().zip(&self.channels).all(stays)
+        {
+            self.partitioner = Partitioner::Hash(table.clone());
+        }
     }
 
     /// Forgets what was prepared.

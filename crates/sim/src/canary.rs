@@ -1,41 +1,83 @@
-//! Canaries: faults that are compiled in on purpose, to see that the simulator finds them.
+//! Canaries: faults that are built in on purpose, to see that the simulator finds them.
 //!
-//! The places ask `cfg!(reflow_canary = "name")`. Each canary is a build of its own, in a target directory of its
-//! own; a wrapper around the compiler sets the cfg for the workspace's crates only, so that what they depend on is
-//! built once for all.
+//! The places ask [`reflow_types::canary::sings`]. The simulator with canaries is one build, in a target directory of
+//! its own; a wrapper around the compiler sets the cfg for the workspace's crates only, so that what they depend on is
+//! built as ever.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The canaries there are.
-pub const NAMES: [&str; 4] =
-    ["barrier_not_awaited", "group_restored_twice", "offset_after_barrier", "commit_before_complete"];
+pub const NAMES: [&str; 10] = [
+    "barrier_not_awaited",
+    "group_restored_twice",
+    "offset_after_barrier",
+    "commit_before_complete",
+    "group_owned_twice",
+    "parked_record_dropped",
+    "timer_lost_with_its_group",
+    "table_switched_before_the_barrier",
+    "leaving_commit_lost",
+    "event_time_kept_at_the_cut",
+];
 
 /// Within so many seeds a canary must be found.
 const SEEDS: &str = "300";
 
-/// Builds the simulator with a canary and runs it until it finds something wrong: the first line that it says of it.
+/// The simulator with canaries.
+pub struct Cage {
+    simulator: PathBuf,
+}
+
+impl Cage {
+    /// Builds it.
+    ///
+    /// # Errors
+    /// If it cannot be built.
+    pub fn build() -> Result<Self, String> {
+        let target = target_directory()?.join("canary");
+        fs::create_dir_all(&target).map_err(|error| error.to_string())?;
+        let wrapper = write_wrapper(&target).map_err(|error| error.to_string())?;
+        let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+        let mut build = Command::new(cargo);
+        build.args(["build", "--quiet", "--package", "reflow-sim", "--bin", "reflow-sim"]);
+        build.env("CARGO_TARGET_DIR", &target).env("RUSTC_WORKSPACE_WRAPPER", &wrapper);
+        if !build.status().map_err(|error| error.to_string())?.success() {
+            return Err("the simulator cannot be built".to_owned());
+        }
+        Ok(Self { simulator: target.join("debug/reflow-sim") })
+    }
+
+    /// Runs the simulator with a canary until it finds something wrong: the first line that it says of it.
+    ///
+    /// # Errors
+    /// If it finds nothing.
+    pub fn sing(&self, name: &str) -> Result<String, String> {
+        let mut simulator = Command::new(&self.simulator);
+        simulator.args(["--seeds", SEEDS, "--fail-fast", "--canary", name]);
+        let run = simulator.output().map_err(|error| error.to_string())?;
+        let said = String::from_utf8_lossy(&run.stderr);
+        let found = said.lines().find(|line| line.starts_with("SIM_SEED="));
+        found.map(str::to_owned).ok_or_else(|| format!("not found in {SEEDS} seeds"))
+    }
+}
+
+/// Lets a canary of this build sing.
 ///
 /// # Errors
-/// If it cannot be built, or finds nothing.
-pub fn sing(name: &str) -> Result<String, String> {
-    let target = target_directory()?.join("canary");
-    fs::create_dir_all(&target).map_err(|error| error.to_string())?;
-    let wrapper = write_wrapper(&target, name).map_err(|error| error.to_string())?;
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    let mut build = Command::new(cargo);
-    build.args(["build", "--quiet", "--package", "reflow-sim", "--bin", "reflow-sim"]);
-    build.env("CARGO_TARGET_DIR", &target).env("RUSTC_WORKSPACE_WRAPPER", &wrapper);
-    if !build.status().map_err(|error| error.to_string())?.success() {
-        return Err("the simulator cannot be built".to_owned());
+/// If there is no such canary, or this build has none.
+pub fn release(name: &str) -> Result<(), String> {
+    if !NAMES.contains(&name) {
+        return Err(format!("there is no canary '{name}': {}", NAMES.join(", ")));
     }
-    let mut simulator = Command::new(target.join("debug/reflow-sim"));
-    let run =
-        simulator.args(["--seeds", SEEDS, "--fail-fast"]).output().map_err(|error| error.to_string())?;
-    let said = String::from_utf8_lossy(&run.stderr);
-    let found = said.lines().find(|line| line.starts_with("SIM_SEED="));
-    found.map(str::to_owned).ok_or_else(|| format!("not found in {SEEDS} seeds"))
+    #[cfg(reflow_canary)]
+    {
+        reflow_types::canary::release(name);
+        Ok(())
+    }
+    #[cfg(not(reflow_canary))]
+    Err("this simulator was built without canaries; --canaries builds one with them".to_owned())
 }
 
 /// The target directory that this program was built into.
@@ -45,10 +87,10 @@ fn target_directory() -> Result<PathBuf, String> {
     Ok(target.to_owned())
 }
 
-fn write_wrapper(target: &Path, name: &str) -> std::io::Result<PathBuf> {
+fn write_wrapper(target: &Path) -> std::io::Result<PathBuf> {
     use std::os::unix::fs::PermissionsExt;
-    let at = target.join(format!("{name}.sh"));
-    fs::write(&at, format!("#!/bin/sh\nexec \"$@\" --cfg 'reflow_canary=\"{name}\"'\n"))?;
+    let at = target.join("wrapper.sh");
+    fs::write(&at, "#!/bin/sh\nexec \"$@\" --cfg reflow_canary\n")?;
     fs::set_permissions(&at, fs::Permissions::from_mode(0o755))?;
     Ok(at)
 }

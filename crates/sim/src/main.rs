@@ -24,9 +24,12 @@ struct Args {
     /// Ends with the first violation.
     #[arg(long)]
     fail_fast: bool,
-    /// Builds the simulator with each known fault in turn, and fails unless it is found.
+    /// Builds a simulator with known faults, runs it with each in turn, and fails unless it is found.
     #[arg(long)]
     canaries: bool,
+    /// Runs with this known fault; only in a simulator that was built with them.
+    #[arg(long, value_name = "NAME")]
+    canary: Option<String>,
     /// Prints the report as JSON.
     #[arg(long)]
     json: bool,
@@ -36,6 +39,10 @@ fn main() -> ExitCode {
     let args = Args::parse();
     if args.canaries {
         return canaries();
+    }
+    if let Some(Err(problem)) = args.canary.as_deref().map(canary::release) {
+        eprintln!("{problem}");
+        return ExitCode::FAILURE;
     }
     let clock = Clock::start();
     let begin = clock.now();
@@ -71,9 +78,16 @@ fn main() -> ExitCode {
 }
 
 fn canaries() -> ExitCode {
+    let cage = match canary::Cage::build() {
+        Ok(cage) => cage,
+        Err(problem) => {
+            eprintln!("{problem}");
+            return ExitCode::FAILURE;
+        }
+    };
     let mut code = ExitCode::SUCCESS;
     for name in canary::NAMES {
-        match canary::sing(name) {
+        match cage.sing(name) {
             Ok(seed) => println!("{name}: found, {seed}"),
             Err(problem) => {
                 println!("{name}: {problem}");

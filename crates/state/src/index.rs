@@ -10,7 +10,7 @@ use crate::snapshot::{Progress, SnapshotKind};
 use crate::table::StateValue;
 use crate::writer::RunWriter;
 use crate::{KeyedTable, SnapshotTable, StateKey, TableId};
-use reflow_types::{CheckpointId, KeyGroupSet};
+use reflow_types::{CheckpointId, KeyGroupSet, canary};
 
 /// Finds keys by something else than their hash.
 pub trait Index<K>: Default + Send {
@@ -70,6 +70,9 @@ impl<K: StateKey, V: StateValue, I: Index<K>> SnapshotTable for Indexed<K, V, I>
         self.table.load_each(bytes, restore, |key| index.enter(key))
     }
     fn arrive(&mut self, bytes: &[u8], restore: Restore<'_>) -> Result<(), StateError> {
+        if canary::sings("timer_lost_with_its_group") {
+            return Ok(());
+        }
         self.table.arrive(bytes, restore)
     }
     fn forget_arrivals(&mut self, segment: u16, groups: &KeyGroupSet) {

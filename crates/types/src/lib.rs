@@ -6,6 +6,7 @@
 
 extern crate self as reflow; // what the derived code names
 
+pub mod canary;
 pub mod id;
 pub mod key;
 pub mod key_group;

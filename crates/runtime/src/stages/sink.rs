@@ -15,7 +15,7 @@ use reflow_protocol::control::{Fault, SubtaskMetrics};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::snapshot::Redistribution;
 use reflow_state::{SnapshotKind, SnapshotTable};
-use reflow_types::{CheckpointId, Instant, JobId, MAX_WATERMARK, SubtaskIndex, Timestamp};
+use reflow_types::{CheckpointId, Instant, JobId, MAX_WATERMARK, SubtaskIndex, Timestamp, canary};
 use std::time::Duration;
 
 const RETRY_AFTER: Duration = Duration::from_millis(500);
@@ -263,7 +263,7 @@ impl<S: Sink> Control for SinkStage<S> {
                 let given = prepared.wait_for.into_iter();
                 let given = given.map(|ticket| Unstored { op: None, ticket: Some(ticket) });
                 let unstored = prepared.store.into_iter().map(|op| Unstored::submit(op, io));
-                let commit = if cfg!(reflow_canary = "commit_before_complete") {
+                let commit = if canary::sings("commit_before_complete") {
                     Commit::Due { tries: 0, at: Instant::default() }
                 } else {
                     Commit::NotDue

@@ -20,7 +20,7 @@ use reflow_protocol::control::{Fault, SnapshotKind, SubtaskMetrics};
 use reflow_protocol::rescale::Part;
 use reflow_protocol::snapshot::{OperatorState, Restore};
 use reflow_state::PREFETCH_DISTANCE;
-use reflow_types::{CheckpointId, Instant, KeyGroupSet, MAX_WATERMARK, MaxParallelism, SubtaskId};
+use reflow_types::{CheckpointId, Instant, KeyGroupSet, MAX_WATERMARK, MaxParallelism, SubtaskId, canary};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use std::time::Duration;
@@ -256,7 +256,10 @@ where
         let giving = preparation.as_ref().map(|preparation| Giving::new(self.max, &preparation.gives));
         // All subtasks of a keyed vertex read the same channels and are equally far. Others read a part each, and what
         // one has read may move to another.
-        let resets = preparation.is_some() && !self.snapshots.is_keyed() && !self.gate.is_ended();
+        let resets = preparation.is_some()
+            && !self.snapshots.is_keyed()
+            && !self.gate.is_ended()
+            && !canary::sings("event_time_kept_at_the_cut");
         let then = Then { giving, resets };
         self.snapshots.begin(moment, (checkpoint, kind), Vec::new(), then, &mut self.head);
         self.unflushed = false;

@@ -11,7 +11,9 @@ use crate::stage::Control;
 use reflow_network::Row;
 use reflow_protocol::rescale::{Installation, Part};
 use reflow_state::{Origin, Progress};
-use reflow_types::{CheckpointId, GraphVersion, Instant, KeyGroupSet, MaxParallelism, SubtaskId, Timestamp};
+use reflow_types::{
+    CheckpointId, GraphVersion, Instant, KeyGroupSet, MaxParallelism, SubtaskId, Timestamp, canary,
+};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -172,6 +174,9 @@ impl<T> Moving<T> {
             return Some(row);
         }
         self.report.parked += 1;
+        if canary::sings("parked_record_dropped") && self.report.parked == 1 {
+            return None;
+        }
         let waits = self.under_way.contains(row.hash.group(self.max));
         if waits {
             self.parked.push_back(row)

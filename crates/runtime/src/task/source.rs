@@ -14,7 +14,7 @@ use reflow_env::Clock;
 use reflow_protocol::control::{AfterBarrier, Fault, SnapshotKind, SubtaskMetrics};
 use reflow_protocol::rescale::{Cut, Installation, Part};
 use reflow_protocol::snapshot::{OperatorState, Redistribution, Restore};
-use reflow_types::{CheckpointId, GraphVersion, Instant, MAX_WATERMARK, SubtaskId, Timestamp};
+use reflow_types::{CheckpointId, GraphVersion, Instant, MAX_WATERMARK, SubtaskId, Timestamp, canary};
 use serde::{Serialize, de::DeserializeOwned};
 use std::sync::Arc;
 use std::time::Duration;
@@ -144,7 +144,7 @@ where
 
     fn at_trigger(&mut self, now: Instant, checkpoint: CheckpointId) {
         if let AtBarrier::Begin(kind) = self.snapshots.at_barrier(checkpoint) {
-            if cfg!(reflow_canary = "offset_after_barrier") && self.phase == Phase::Running {
+            if canary::sings("offset_after_barrier") && self.phase == Phase::Running {
                 self.chain.barrier(checkpoint);
                 self.poll(now);
             }
@@ -176,7 +176,10 @@ where
         // Whoever reads on may get splits that lie behind its own.
         let then = Then {
             giving: None,
-            resets: cut.is_some() && self.phase == Phase::Running && self.readers_change(),
+            resets: cut.is_some()
+                && self.phase == Phase::Running
+                && self.readers_change()
+                && !canary::sings("event_time_kept_at_the_cut"),
         };
         let resets = then.resets;
         self.snapshots.begin(moment, (checkpoint, kind), vec![state], then, &mut self.chain);

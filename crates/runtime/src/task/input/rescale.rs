@@ -7,7 +7,7 @@ use crate::task::moving::Held;
 use crate::task::{TaskEvent, TaskStep};
 use reflow_protocol::control::Fault;
 use reflow_protocol::rescale::Part;
-use reflow_types::{CheckpointId, Instant, MIN_WATERMARK};
+use reflow_types::{CheckpointId, Instant, MIN_WATERMARK, canary};
 use serde::de::DeserializeOwned;
 
 impl<T, H> InputTask<T, H>
@@ -68,7 +68,9 @@ where
                     let part = Part::Done { cut_at_us, watermark };
                     events.push(TaskEvent::HandOver { checkpoint, to, part });
                 }
-                self.head.tables(&mut |table| table.release(&gone));
+                if !canary::sings("group_owned_twice") {
+                    self.head.tables(&mut |table| table.release(&gone));
+                }
                 self.discarding = true;
             }
         }
@@ -150,7 +152,7 @@ where
         if self.moving.is_some() {
             return if wrote { TaskStep::Worked } else { TaskStep::Idle(None) };
         }
-        if complete {
+        if complete || canary::sings("leaving_commit_lost") {
             return self.finish(wrote, events);
         }
         self.after_end(now, wrote)
