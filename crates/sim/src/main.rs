@@ -4,6 +4,7 @@ use clap::Parser;
 use reflow_env::real::Clock;
 use reflow_sim::canary;
 use reflow_sim::report::{Report, run_seed};
+use reflow_sim::workload::Shape;
 use std::process::ExitCode;
 
 /// Runs whole clusters on simulated machines, from seeds.
@@ -18,6 +19,9 @@ struct Args {
     /// Runs this seed alone and prints what happens.
     #[arg(long, env = "SIM_SEED")]
     seed: Option<u64>,
+    /// Runs only this kind of job.
+    #[arg(long, value_name = "NAME")]
+    job: Option<Shape>,
     /// Prints no trace.
     #[arg(long)]
     quiet: bool,
@@ -50,13 +54,13 @@ fn main() -> ExitCode {
     match args.seed {
         Some(seed) => {
             let trace = |line: String| println!("{line}");
-            let outcome = run_seed(seed, (!args.quiet).then(|| Box::new(trace) as _));
+            let outcome = run_seed(seed, args.job, (!args.quiet).then(|| Box::new(trace) as _));
             println!("{}\nhash {:016x}", outcome.about, outcome.hash);
             report.add(outcome);
         }
         None => {
             for seed in args.from..args.from + args.seeds {
-                let outcome = run_seed(seed, None);
+                let outcome = run_seed(seed, args.job, None);
                 for violation in &outcome.violations {
                     eprintln!("SIM_SEED={seed} ({}): {violation}", outcome.about);
                 }

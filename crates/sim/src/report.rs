@@ -3,13 +3,14 @@
 use crate::cluster::{Cluster, Outcome};
 use crate::faults::{Count, FaultKind, RescalePhase};
 use crate::trace::Lines;
+use crate::workload::Shape;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Runs one seed; a panic of a process is a violation.
-pub fn run_seed(seed: u64, lines: Option<Lines>) -> Outcome {
-    let (mut cluster, workload) = Cluster::new(seed, lines);
+/// Runs one seed, of `only` this kind of job if given; a panic of a process is a violation.
+pub fn run_seed(seed: u64, only: Option<Shape>, lines: Option<Lines>) -> Outcome {
+    let (mut cluster, workload) = Cluster::new(seed, only, lines);
     let ran = catch_unwind(AssertUnwindSafe(|| cluster.run(&workload)));
     let mut outcome = cluster.outcome(seed, &workload);
     if let Err(panic) = ran {
@@ -37,6 +38,8 @@ pub struct Report {
     pub rescales: u64,
     /// See [`Outcome`].
     pub live_rescales: (u64, u64),
+    /// Of each kind of job: runs, live rescales begun, and committed.
+    pub by_shape: BTreeMap<Shape, [u64; 3]>,
     /// How often each kind of fault struck in each phase of a live rescale.
     pub in_phases: BTreeMap<(FaultKind, RescalePhase), u64>,
     /// See [`Outcome`].
@@ -63,8 +66,13 @@ impl Report {
         for (at, count) in outcome.strikes.in_phases() {
             *self.in_phases.entry(*at).or_default() += count;
         }
-        self.live_rescales.0 += outcome.live_rescales.0;
-        self.live_rescales.1 += outcome.live_rescales.1;
+        let (begun, committed) = outcome.live_rescales;
+        self.live_rescales.0 += begun;
+        self.live_rescales.1 += committed;
+        let of_shape = self.by_shape.entry(outcome.shape).or_default();
+        for (sum, count) in of_shape.iter_mut().zip([1, begun, committed]) {
+            *sum += count;
+        }
         if in_flight == 0 && outcome.violations.is_empty() {
             self.vacuous.push(outcome.seed);
         }
@@ -99,6 +107,9 @@ impl Report {
             "restarts": self.restarts,
             "rescales": self.rescales,
             "live_rescales": { "begun": self.live_rescales.0, "committed": self.live_rescales.1 },
+            "jobs": self.by_shape.iter().map(|(shape, [runs, begun, committed])| serde_json::json!({
+                "job": shape.to_string(), "runs": runs, "begun": begun, "committed": committed,
+            })).collect::<Vec<_>>(),
             "in_phases": self.in_phases.iter().map(|((kind, phase), count)| {
                 serde_json::json!({ "fault": format!("{kind:?}"), "phase": format!("{phase:?}"), "count": count })
             }).collect::<Vec<_>>(),
@@ -123,6 +134,12 @@ impl fmt::Display for Report {
             let counts = [*total, *in_flight, prepare, catch_up, cut].map(|count| format!("{count:>11}"));
             writeln!(f, "{:<28}{}", format!("{kind:?}"), counts.concat())?;
         }
+        writeln!(f, "\n{:<28}{:>11}{:>11}{:>11}", "job", "runs", "live begun", "committed")?;
+        for (shape, counts) in &self.by_shape {
+            let counts = counts.map(|count| format!("{count:>11}"));
+            writeln!(f, "{:<28}{}", shape.to_string(), counts.concat())?;
+        }
+        writeln!(f)?;
         let Self { runs, restarts, rescales, checkpoints, records, events, simulated_seconds, .. } = self;
         writeln!(f, "{runs} runs, {simulated_seconds:.0} s simulated, {events} events, {records} records")?;
         let (begun, committed) = self.live_rescales;

@@ -22,8 +22,8 @@
 //! assert_eq!(out.committed(&job), [1, 2, 4, 6, 9]);
 //! ```
 //!
-//! Reading order: [`harness`] (the calls of a test), [`feed`] and [`collect`] (its ends), [`scenario`] (one check for
-//! every stateful operator), `attempt` and `executor` (what runs), [`store`], [`clock`], `order`.
+//! Reading order: [`harness`] (the calls of a test), [`feed`] and [`collect`] (its ends), [`operators`] (every stateful operator), [`scenario`]
+//! (one check for all of them), `attempt` and `executor` (what runs), [`store`], [`clock`], `order`.
 
 mod attempt;
 pub mod clock;
@@ -31,6 +31,7 @@ pub mod collect;
 mod executor;
 pub mod feed;
 pub mod harness;
+pub mod operators;
 mod order;
 pub mod scenario;
 pub mod store;

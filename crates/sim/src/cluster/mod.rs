@@ -13,7 +13,7 @@ use crate::faults::{FaultKind, Faults, Probe, RescalePhase, Strikes};
 use crate::rng::Rng;
 use crate::trace::Trace;
 use crate::watch::Watch;
-use crate::workload::Workload;
+use crate::workload::{self, Workload};
 use crate::world::{BEGIN, ProcessId, Time, World};
 use options::Shape;
 use programs::Programs;
@@ -29,7 +29,9 @@ const MAX_EVENTS: u64 = 30_000_000;
 pub struct Outcome {
     /// The seed.
     pub seed: u64,
-    /// What ran.
+    /// What kind of job ran …
+    pub shape: workload::Shape,
+    /// … and in what words.
     pub about: String,
     /// The trace's hash.
     pub hash: u64,
@@ -85,12 +87,16 @@ enum Todo {
 const JOB_MANAGER_HOST: &str = "jm";
 
 impl Cluster {
-    /// A cluster with everything that follows from the seed, before its first event.
-    pub fn new(seed: u64, lines: Option<crate::trace::Lines>) -> (Self, Workload) {
+    /// A cluster with everything that follows from the seed, before its first event; of `only` this kind of job, if given.
+    pub fn new(
+        seed: u64,
+        only: Option<workload::Shape>,
+        lines: Option<crate::trace::Lines>,
+    ) -> (Self, Workload) {
         let mut rng = Rng::new(seed).fork("cluster");
         let busy = Duration::from_millis(rng.within(5_000..=40_000));
         let probe = Probe::default();
-        let workload = Workload::random(&mut rng, probe.clone(), busy);
+        let workload = Workload::random(&mut rng, probe.clone(), busy, only);
         let shape = Shape::random(&mut rng);
         let chaos = Chaos::random(&mut rng, busy);
         let aim = if rng.chance(0.5) { rng.within(0..=400) as f64 / 1_000.0 } else { 0.0 };
@@ -175,6 +181,7 @@ impl Cluster {
     pub fn outcome(&self, seed: u64, workload: &Workload) -> Outcome {
         Outcome {
             seed,
+            shape: workload.shape(),
             about: format!("{workload}; {}", self.programs.shape),
             hash: self.world.trace.hash(),
             events: self.world.trace.events,
@@ -262,7 +269,9 @@ impl Cluster {
     }
 
     fn start_job_manager(&mut self) {
-        if self.job_manager.is_none() {
+        // The last that a killed one wrote may have come to be since: another start would begin another job.
+        self.over = self.over.take().or_else(|| self.programs.end_state(&self.world.storage));
+        if self.job_manager.is_none() && self.over.is_none() {
             let programs = &mut self.programs;
             self.job_manager =
                 Some(self.world.start(JOB_MANAGER_HOST, |context| programs.job_manager(context)));

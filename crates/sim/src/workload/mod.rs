@@ -1,11 +1,12 @@
 //! Jobs to run in the world, and what they must have written at the end.
 //!
-//! The expectation is computed from the readings alone, by code that shares nothing with the engine. Readings
-//! of different splits may come in any order, so what a job writes must not depend on it; those of one split
+//! The expectation is computed from the readings alone, by code that shares nothing with the engine, but for the
+//! suite of operators. Readings of different splits may come in any order, so what a job writes must not depend on it; those of one split
 //! must come in theirs, which the jobs check themselves and write down as `disorder`, a line that no
 //! expectation holds.
 
 pub mod counts;
+pub mod operators;
 pub mod reading;
 pub mod sink;
 pub mod source;
@@ -18,8 +19,10 @@ use crate::world::Storage;
 use reading::Readings;
 use reflow_api::UserError;
 use reflow_stream::StreamEnv;
+use reflow_testkit::operators::Operator;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,7 +41,7 @@ pub struct Workload {
 }
 
 /// What kind of job it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Shape {
     /// Source → count by key → sink.
     Counts,
@@ -50,20 +53,55 @@ pub enum Shape {
     SlidingUnion,
     /// Source → a process function with timers → sink.
     Timers,
+    /// Source → an operator of the suite → sink.
+    Operator(Operator),
 }
 
 impl Shape {
-    /// All of them.
-    pub const ALL: [Shape; 5] =
+    /// Those with a model of their own.
+    const MODELLED: [Shape; 5] =
         [Shape::Counts, Shape::CountsOfCounts, Shape::Windows, Shape::SlidingUnion, Shape::Timers];
+
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::MODELLED.into_iter().chain(Operator::ALL.map(Self::Operator))
+    }
+
+    fn random(rng: &mut Rng) -> Self {
+        if rng.chance(0.5) {
+            return *rng.pick(&Self::MODELLED).expect("there are shapes");
+        }
+        Self::Operator(*rng.pick(&Operator::ALL).expect("there are operators"))
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Operator(operator) => write!(f, "{operator:?}"),
+            modelled => write!(f, "{modelled:?}"),
+        }
+    }
+}
+
+impl FromStr for Shape {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let found = Self::all().find(|shape| shape.to_string() == name);
+        found.ok_or_else(|| {
+            let names: Vec<_> = Self::all().map(|shape| shape.to_string()).collect();
+            format!("there is no such job; there are {}", names.join(", "))
+        })
+    }
 }
 
 impl Workload {
-    /// A workload that keeps a cluster busy for about this long.
-    pub fn random(rng: &mut Rng, probe: Probe, busy: Duration) -> Self {
-        let shape = *rng.pick(&Shape::ALL).expect("there are shapes");
+    /// A workload that keeps a cluster busy for about this long, of any shape or of one.
+    pub fn random(rng: &mut Rng, probe: Probe, busy: Duration, only: Option<Shape>) -> Self {
+        let any = Shape::random(rng);
         Self {
-            shape,
+            shape: only.unwrap_or(any),
             readings: Arc::new(Readings::random(rng, busy)),
             probe,
             max_parallelism: [rng.skewed(1..=32_768) as u32, rng.skewed(1..=32_768) as u32],
@@ -82,6 +120,7 @@ impl Workload {
             Shape::Windows => windows::build_tumbling(env, self),
             Shape::SlidingUnion => windows::build_sliding_union(env, self),
             Shape::Timers => timers::build(env, self),
+            Shape::Operator(operator) => operators::build(env, self, operator),
         }
         Ok(())
     }
@@ -94,11 +133,17 @@ impl Workload {
             Shape::Windows => windows::expected_tumbling(self),
             Shape::SlidingUnion => windows::expected_sliding_union(self),
             Shape::Timers => timers::expected(self),
+            Shape::Operator(_) => operators::expected(self),
         }
     }
 
     fn source(&self) -> source::ReadingSource {
         source::ReadingSource::new(self.readings.clone(), self.probe.clone())
+    }
+
+    /// What kind of job it is.
+    pub fn shape(&self) -> Shape {
+        self.shape
     }
 
     /// How many records it reads.
@@ -113,7 +158,7 @@ impl fmt::Display for Workload {
         let (shape, max) = (self.shape, self.max_parallelism);
         write!(
             f,
-            "{shape:?}: {splits} splits of {per_split}, {burst} each {interval:?}, {keys} keys, max {max:?}"
+            "{shape}: {splits} splits of {per_split}, {burst} each {interval:?}, {keys} keys, max {max:?}"
         )
     }
 }

@@ -1,0 +1,40 @@
+//! Each operator of [`reflow_testkit::operators`] as a job. What it must write is what an undisturbed harness with one
+//! subtask a vertex writes; the harness's own tests compare that with models.
+
+use super::reading::{Reading, Readings};
+use super::sink::{COMMITTED, LineSink};
+use super::{Lines, Workload, lines};
+use crate::faults::Probe;
+use reflow_stream::StreamEnv;
+use reflow_testkit::Harness;
+use reflow_testkit::operators::{self, Disorder, Operator};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(super) fn build(env: &mut StreamEnv, workload: &Workload, operator: Operator) {
+    let readings = &workload.readings;
+    let between_splits = readings.lead_ms + readings.per_split * readings.step_ms;
+    let disorder = Disorder {
+        in_split: Duration::from_millis(readings.disorder_ms),
+        overall: Duration::from_millis(readings.disorder_ms + between_splits),
+    };
+    let readings =
+        env.source("readings", workload.source()).map(|Reading { split, key, time, amount, .. }| {
+            operators::Reading { split: split.into(), key, time, value: amount - 500 }
+        });
+    operator.build(readings, disorder, LineSink);
+}
+
+pub(super) fn expected(workload: &Workload) -> Lines {
+    // All is there at once: the harness's clock stands still.
+    let readings = Readings { interval: Duration::ZERO, ..(*workload.readings).clone() };
+    let calm = Workload { readings: Arc::new(readings), probe: Probe::default(), ..workload.clone() };
+    let mut harness = Harness::new(move |env| calm.build(env).expect("the job of a workload"));
+    harness.start(1);
+    assert!(harness.finish(), "{workload}, undisturbed: {}", harness.state());
+    let committed = harness.store().below(COMMITTED);
+    lines(committed.flat_map(|(_, body)| {
+        let body = String::from_utf8_lossy(body).into_owned();
+        body.lines().map(str::to_owned).collect::<Vec<_>>()
+    }))
+}

@@ -1,0 +1,276 @@
+//! Every stateful operator and every way of moving records that the streaming interface has, as a small job each.
+//!
+//! Whoever adds an operator adds a line here, and it is taken through everything that may happen to a job: by
+//! [`check_rescales`](crate::check_rescales) through checkpoints, crashes and restarts at another parallelism, and by
+//! the simulator through live rescales on a cluster that falls apart meanwhile.
+
+use reflow_api::window::{
+    CountEvictor, CountTrigger, DeltaTrigger, GlobalWindows, SlidingWindows, TimeEvictor, TumblingWindows,
+    Windowed,
+};
+use reflow_api::{Aggregate, Context, ProcessFunction, Sink, TimeDomain, UserError, Watermarks};
+use reflow_stream::{Pipeline, Stream};
+use reflow_types::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// A record of these jobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reading {
+    /// The split that it was read from. Those of one split come in order, those of two in any.
+    pub split: u64,
+    /// Its key, which records of other splits may have, too.
+    pub key: u64,
+    /// Its event time in milliseconds.
+    pub time: Timestamp,
+    /// What is added up.
+    pub value: i64,
+}
+
+impl Reading {
+    /// A key that no other split has: what depends on the order of a key's records is grouped by it.
+    fn own_key(&self) -> (u64, u64) {
+        (self.split, self.key)
+    }
+}
+
+/// By how much event time is out of order.
+#[derive(Clone, Copy, Debug)]
+pub struct Disorder {
+    /// A record is at most this much earlier than one before it in its split …
+    pub in_split: Duration,
+    /// … and this much earlier than any record of any split.
+    pub overall: Duration,
+}
+
+/// An operator, or a way between two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Operator {
+    /// A reduced value by key, written at each record.
+    Reduce,
+    /// An aggregate by key, written at each record.
+    Aggregate,
+    /// Sums of tumbling windows.
+    Tumbling,
+    /// Sums of sliding windows.
+    Sliding,
+    /// The greatest of the last five records, at every third.
+    GlobalByCount,
+    /// The greatest of the last 100 ms, every 50 ms of event time.
+    GlobalByDelta,
+    /// A process function with timers in event time, some of which are deleted.
+    EventTimers,
+    /// Two keyed vertices, with a max parallelism of their own each.
+    TwoKeyed,
+    /// A subtask alone between many.
+    SingleBetween,
+    /// A stream that is split in two, which are joined again.
+    SharedUnion,
+    /// Many records of each, which are then rebalanced.
+    FlatMapRebalanced,
+    /// Event time that is assigned where records of several readers come together.
+    TimesBehindExchange,
+}
+
+/// The size of tumbling windows.
+pub const TUMBLING: Duration = Duration::from_millis(100);
+/// The size of sliding windows …
+pub const SLIDING: Duration = Duration::from_millis(150);
+/// … and how far they slide.
+pub const SLIDE: Duration = Duration::from_millis(50);
+/// The sizes of the windows of [`Operator::TwoKeyed`], which are over all records.
+pub const TWO_KEYED: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(200)];
+/// The value that [`Operator::SingleBetween`] leaves out.
+pub const LEFT_OUT: i64 = 7;
+/// How long after a record the timers of [`Operator::EventTimers`] are due. The first is deleted if the value is divisible
+/// by [`DELETING`].
+pub const TIMERS_MS: [Timestamp; 2] = [55, 56];
+/// See [`TIMERS_MS`].
+pub const DELETING: i64 = 5;
+/// How many records [`Operator::FlatMapRebalanced`] makes of one; of these it keeps those that [`FLAT_MAP_KEPT`] divides.
+pub const FLAT_MAP: u64 = 100;
+/// See [`FLAT_MAP`].
+pub const FLAT_MAP_KEPT: u64 = 50;
+
+impl Operator {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::Reduce,
+        Self::Aggregate,
+        Self::Tumbling,
+        Self::Sliding,
+        Self::GlobalByCount,
+        Self::GlobalByDelta,
+        Self::EventTimers,
+        Self::TwoKeyed,
+        Self::SingleBetween,
+        Self::SharedUnion,
+        Self::FlatMapRebalanced,
+        Self::TimesBehindExchange,
+    ];
+
+    /// Builds its job from a stream of readings to a sink of lines. What it writes does not depend on the order of
+    /// records of different splits.
+    pub fn build<P, S>(self, readings: Stream<P>, disorder: Disorder, sink: S)
+    where
+        P: Pipeline<Out = Reading>,
+        S: Sink<Item = String>,
+    {
+        let timed = |readings: Stream<P>| {
+            readings.assign_event_time(time, Watermarks::bounded_out_of_orderness(disorder.in_split))
+        };
+        let overall = Watermarks::bounded_out_of_orderness(disorder.overall);
+        let _ = match self {
+            Self::Reduce => {
+                let sum = |a: Reading, b: Reading| Reading { value: a.value + b.value, ..b };
+                readings.key_by(Reading::own_key).reduce(sum).map(text).sink("out", sink)
+            }
+            Self::Aggregate => {
+                let key = |r: &Reading| format!("{} of {}", r.key, r.split);
+                readings.key_by(key).aggregate(Sum).map(text).sink("out", sink)
+            }
+            Self::Tumbling => {
+                let windows = timed(readings).key_by(key).window(TumblingWindows::of(TUMBLING));
+                windows.aggregate(Sum).map(window_text).sink("out", sink)
+            }
+            Self::Sliding => {
+                let windows = timed(readings).key_by(key).window(SlidingWindows::of(SLIDING, SLIDE));
+                windows.aggregate(Sum).map(window_text).sink("out", sink)
+            }
+            Self::GlobalByCount => {
+                let windows = timed(readings).key_by(Reading::own_key).window(GlobalWindows);
+                let windows = windows.trigger(CountTrigger::every(3)).evict(CountEvictor::keep_last(5));
+                windows.max_by(|r| r.value).map(text).sink("out", sink)
+            }
+            Self::GlobalByDelta => {
+                let windows = timed(readings).key_by(Reading::own_key).window(GlobalWindows);
+                let windows = windows.evict(TimeEvictor::keep_last(Duration::from_millis(100)));
+                let windows = windows.trigger(DeltaTrigger::every(50.0, |r: &Reading| r.time as f64));
+                windows.max_by(|r| r.value).map(text).sink("out", sink)
+            }
+            Self::EventTimers => timed(readings).key_by(Reading::own_key).process(Delayed).sink("out", sink),
+            Self::TwoKeyed => {
+                let first = timed(readings).key_by(key).window(TumblingWindows::of(TWO_KEYED[0]));
+                let first = first.aggregate(Sum).map(|w: Windowed<u64, i64>| Reading {
+                    split: 0,
+                    key: 0,
+                    time: w.window.max_timestamp(),
+                    value: w.value,
+                });
+                let second = first.max_parallelism(7).key_by(key);
+                let second = second.window(TumblingWindows::of(TWO_KEYED[1])).aggregate(Sum);
+                second.max_parallelism(32_768).map(window_text).sink("out", sink)
+            }
+            Self::SingleBetween => {
+                let single = readings.start_new_chain().filter(|r: &Reading| r.value != LEFT_OUT);
+                let single = single.parallelism(1).assign_event_time(time, overall);
+                let windows = single.key_by(key).window(TumblingWindows::of(TUMBLING));
+                windows.aggregate(Sum).map(window_text).sink("out", sink)
+            }
+            Self::SharedUnion => {
+                let shared = timed(readings).share();
+                let low = shared.stream().filter(|r: &Reading| r.value < 0);
+                let both = low.union(shared.stream().filter(|r: &Reading| r.value >= 0));
+                let windows = both.key_by(key).window(TumblingWindows::of(TUMBLING));
+                windows.aggregate(Sum).map(window_text).sink("out", sink)
+            }
+            Self::FlatMapRebalanced => {
+                let many =
+                    |r: Reading| (0..FLAT_MAP).map(move |n| Reading { key: r.key * FLAT_MAP + n, ..r });
+                let kept = |r: &Reading| r.key.is_multiple_of(FLAT_MAP_KEPT);
+                readings.flat_map(many).rebalance().filter(kept).map(text).sink("out", sink)
+            }
+            Self::TimesBehindExchange => {
+                let assigned = readings.rebalance().assign_event_time(time, overall);
+                let windows = assigned.key_by(key).window(TumblingWindows::of(TUMBLING));
+                windows.aggregate(Sum).map(window_text).sink("out", sink)
+            }
+        };
+    }
+}
+
+fn key(reading: &Reading) -> u64 {
+    reading.key
+}
+
+fn time(reading: &Reading) -> Timestamp {
+    reading.time
+}
+
+fn text(value: impl std::fmt::Debug) -> String {
+    format!("{value:?}")
+}
+
+fn window_text(windowed: Windowed<u64, i64>) -> String {
+    window_line(windowed.key, windowed.window.end, windowed.value)
+}
+
+/// The line of a window's sum.
+pub fn window_line(key: u64, end: Timestamp, sum: i64) -> String {
+    format!("{key} until {end}: {sum}")
+}
+
+/// Adds up values.
+#[derive(Clone)]
+struct Sum;
+
+impl Aggregate for Sum {
+    type In = Reading;
+    type Acc = i64;
+    type Out = i64;
+
+    fn create(&self) -> i64 {
+        0
+    }
+
+    fn add(&self, acc: &mut i64, reading: Reading) {
+        *acc += reading.value;
+    }
+
+    fn result(&self, acc: &i64) -> i64 {
+        *acc
+    }
+}
+
+/// Sets two timers for each record, deletes the first of some, and forgets everything at every ninth record.
+#[derive(Clone)]
+struct Delayed;
+
+impl ProcessFunction for Delayed {
+    type Key = (u64, u64);
+    type In = Reading;
+    type Out = String;
+    type State = i64;
+
+    fn process(
+        &mut self,
+        context: &mut impl Context<(u64, u64), i64, String>,
+        reading: Reading,
+    ) -> Result<(), UserError> {
+        if context.timestamp() != reading.time {
+            return Err(format!("{reading:?} came with the time {}", context.timestamp()).into());
+        }
+        *context.state_mut() += 1;
+        for after in TIMERS_MS {
+            context.register_timer(TimeDomain::Event, reading.time + after);
+        }
+        if reading.value % DELETING == 0 {
+            context.delete_timer(TimeDomain::Event, reading.time + TIMERS_MS[0]);
+        }
+        if context.state() == Some(&9) {
+            context.clear_state();
+        }
+        Ok(())
+    }
+
+    fn on_timer(
+        &mut self,
+        context: &mut impl Context<(u64, u64), i64, String>,
+        time: Timestamp,
+        _: TimeDomain,
+    ) -> Result<(), UserError> {
+        let (split, key) = *context.key();
+        context.emit(format!("{key} of {split} at {time}"));
+        Ok(())
+    }
+}
