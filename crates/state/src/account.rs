@@ -137,6 +137,11 @@ impl Account {
         self.handed_over = 0;
     }
 
+    /// All changes since the last complete checkpoint are undone.
+    pub(crate) fn rolled_back(&mut self) {
+        (self.complete, self.handed_over) = (self.changes, 0);
+    }
+
     /// Another owner's segment comes in: `taken` of its `before` entries.
     pub(crate) fn absorb(&mut self, from: &mut Account, taken: usize, before: usize) {
         let share =

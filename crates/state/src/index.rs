@@ -11,6 +11,7 @@ use crate::table::StateValue;
 use crate::writer::RunWriter;
 use crate::{KeyedTable, SnapshotTable, StateKey, TableId};
 use reflow_types::{CheckpointId, KeyGroupSet, canary};
+use std::any::Any;
 
 /// Finds keys by something else than their hash.
 pub trait Index<K>: Default + Send {
@@ -97,6 +98,19 @@ impl<K: StateKey, V: StateValue, I: Index<K>> SnapshotTable for Indexed<K, V, I>
     fn reset(&mut self) {
         self.table.reset();
         self.index.clear();
+    }
+    fn remember(&mut self, checkpoint: Option<CheckpointId>) {
+        self.table.remember(checkpoint);
+    }
+    fn take(&mut self) -> Box<dyn Any + Send> {
+        self.index.clear();
+        Box::new(self.table.take())
+    }
+    fn go_on_with(&mut self, former: Box<dyn Any + Send>, checkpoint: CheckpointId) -> bool {
+        let could = self.table.go_on_with(former, checkpoint);
+        self.index.clear();
+        self.table.iter().for_each(|(key, _)| self.index.enter(key));
+        could
     }
     fn len(&self) -> usize {
         self.table.len()

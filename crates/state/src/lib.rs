@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`layout`](SegmentLayout) (where a key lives), `slots` (one segment's entries), `mark` (when an
 //! entry changed), `table` (the calls that records make), `snapshot`, `account` (when a segment is rewritten),
-//! `load`, `handover` (groups that change their owner), `index`, `timer`. Why it is as it is: docs/design/state.md.
+//! `load`, `undo` (a roll-back in place), `handover` (groups that change their owner), `index`, `timer`. Why it is as it is: docs/design/state.md.
 //!
 //! Everything here runs on the slot's thread, which owns the tables, and does no I/O: snapshots leave through a
 //! [`SnapshotSink`], and a restore is given bytes.
@@ -23,6 +23,7 @@ mod slots;
 mod snapshot;
 mod table;
 mod timer;
+mod undo;
 mod visit;
 mod writer;
 

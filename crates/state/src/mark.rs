@@ -4,13 +4,14 @@
 //! carries epoch `k`. Marks order as follows, which is all that the compares rely on:
 //!
 //! ```text
-//! clean(0) < clean(1) < … < changed(1) < fresh(1) < written(1) < changed(2) < …
+//! clean(0) < clean(1) < … < changed(1) < fresh(1) < written_fresh(1) < written(1) < changed(2) < …
 //! ```
 //!
 //! - `changed(k)`: changed in epoch `k`.
 //! - `fresh(k)`: inserted in epoch `k`; if removed within it, no snapshot can know the key, and nothing remains.
-//! - `written(k)`: was `changed` or `fresh` with an epoch up to `k`, and snapshot `k` has written it. Should
-//!   `k` fail, the mark still lies above the last complete epoch, so that the next snapshot writes it again.
+//! - `written(k)`: was `changed` with an epoch up to `k`, and snapshot `k` has written it. Should `k` fail, the mark
+//!   still lies above the last complete epoch, so that the next snapshot writes it again.
+//! - `written_fresh(k)`: the same of one that was `fresh`. A roll-back to before `k` removes it.
 //! - `clean(k)`: belongs to a complete checkpoint; a rewrite in full by snapshot `k` has written it too.
 
 use std::num::NonZeroU32;
@@ -61,18 +62,49 @@ impl Mark {
         Self::of(DIRTY + 4 * epoch.0 + 1)
     }
 
-    pub(crate) const fn written(epoch: Epoch) -> Self {
+    pub(crate) const fn written_fresh(epoch: Epoch) -> Self {
         Self::of(DIRTY + 4 * epoch.0 + 2)
     }
 
-    /// Whether this is `written(k)` for some `k`.
+    pub(crate) const fn written(epoch: Epoch) -> Self {
+        Self::of(DIRTY + 4 * epoch.0 + 3)
+    }
+
+    /// Whether a snapshot has written the entry since it changed.
     pub(crate) fn is_written(self) -> bool {
-        self.0.get() >= DIRTY && self.0.get() % 4 == 2
+        self.0.get() >= DIRTY && self.0.get() % 4 >= 2
+    }
+
+    /// Whether snapshot `epoch`, or a later one, has written the entry since it changed.
+    pub(crate) fn is_written_in(self, epoch: Epoch) -> bool {
+        self >= Self::written_fresh(epoch)
+    }
+
+    /// Whether the entry was not there when epoch `base` ended.
+    pub(crate) fn is_fresh_after(self, base: Epoch) -> bool {
+        self > Self::written(base) && self.is_fresh()
+    }
+
+    fn is_fresh(self) -> bool {
+        matches!(self.0.get() % 4, 1 | 2) && self.0.get() >= DIRTY
     }
 
     /// What snapshot `epoch` leaves on an entry that it has written, given the last complete epoch.
     pub(crate) fn after_write(self, epoch: Epoch, base: Epoch) -> Self {
-        if self > Self::written(base) { Self::written(epoch) } else { Self::clean(epoch) }
+        match self {
+            mark if mark <= Self::written(base) => Self::clean(epoch),
+            mark if mark.is_fresh() => Self::written_fresh(epoch),
+            _ => Self::written(epoch),
+        }
+    }
+
+    /// For a log.
+    pub(crate) fn to_bytes(self) -> [u8; 4] {
+        self.0.get().to_le_bytes()
+    }
+
+    pub(crate) fn from_bytes(bytes: [u8; 4]) -> Self {
+        Self::of(u32::from_le_bytes(bytes))
     }
 }
 
@@ -89,10 +121,22 @@ mod tests {
             Mark::clean(b),
             Mark::changed(a),
             Mark::fresh(a),
+            Mark::written_fresh(a),
             Mark::written(a),
             Mark::changed(b),
         ];
         assert!(order.windows(2).all(|pair| pair[0] < pair[1]));
         assert_eq!(size_of::<Option<Mark>>(), 4);
+    }
+
+    #[test]
+    fn what_a_snapshot_has_written_still_says_whether_it_was_there_before() {
+        let (a, b) = (Epoch(1), Epoch(2));
+        let fresh = Mark::fresh(a).after_write(b, Epoch::LOADED);
+        assert!(fresh.is_written_in(b) && fresh.is_fresh_after(a) && !fresh.is_fresh_after(b));
+        let changed = Mark::changed(a).after_write(b, Epoch::LOADED);
+        assert!(changed.is_written_in(b) && !changed.is_fresh_after(a));
+        assert_eq!(Mark::fresh(a).after_write(b, a), Mark::clean(b));
+        assert!(!Mark::clean(b).is_fresh_after(Epoch::LOADED));
     }
 }

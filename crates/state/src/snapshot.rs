@@ -96,8 +96,8 @@ impl Walk {
     pub(crate) fn wants(&self, segment: usize, mark: Mark, base: Epoch) -> bool {
         match self.plans[segment].mode {
             Mode::Skip => false,
-            Mode::Increment => Mark::written(base) < mark && mark < Mark::written(self.epoch),
-            Mode::Full => mark < Mark::written(self.epoch) && mark != Mark::clean(self.epoch),
+            Mode::Increment => Mark::written(base) < mark && !mark.is_written_in(self.epoch),
+            Mode::Full => !mark.is_written_in(self.epoch) && mark != Mark::clean(self.epoch),
         }
     }
 }
@@ -136,6 +136,12 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
             puts: 0,
             put_bytes: 0,
         });
+        // What it writes is marked on the checkpoint before that one.
+        if let Some(undo) = &mut self.undo
+            && self.awaiting.iter().any(|awaiting| awaiting.kind != SnapshotKind::Savepoint)
+        {
+            undo.forget_until(self.epoch);
+        }
         self.enter_epoch(self.epoch.next());
     }
 
@@ -177,6 +183,10 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
         }
         let complete = self.awaiting.swap_remove(index);
         self.base = self.base.max(complete.epoch);
+        self.base_checkpoint = Some(checkpoint);
+        if let Some(undo) = &mut self.undo {
+            undo.forget_until(self.base);
+        }
         if self.handed_over_in.is_some_and(|epoch| epoch <= self.base) {
             self.handed_over_in = None;
             self.segments.iter_mut().for_each(|segment| segment.account.complete_handed_over());

@@ -15,8 +15,9 @@ use crate::mark::{Epoch, Mark};
 use crate::pending::Pending;
 use crate::slots::{Entry, Slots};
 use crate::snapshot::{Awaiting, Walk};
+use crate::undo::Undo;
 use crate::{StateKey, TableId};
-use reflow_types::{KeyHash, MaxParallelism};
+use reflow_types::{CheckpointId, KeyHash, MaxParallelism};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// How many records ahead to [prefetch](KeyedTable::prefetch): enough to cover a miss, few enough that nothing
@@ -57,6 +58,10 @@ pub struct KeyedTable<K, V> {
     pub(crate) epoch: Epoch,
     /// The epoch that the last complete checkpoint ended.
     pub(crate) base: Epoch,
+    /// That checkpoint.
+    pub(crate) base_checkpoint: Option<CheckpointId>,
+    /// How entries were that have changed since, if that is remembered.
+    pub(crate) undo: Option<Undo>,
     pub(crate) walk: Option<Walk>,
     pub(crate) awaiting: Vec<Awaiting>,
     pub(crate) arrivals: Option<Box<Arrivals<K, V>>>,
@@ -67,7 +72,7 @@ pub struct KeyedTable<K, V> {
     /// An entry that could not be encoded before it changed. The snapshot under way fails by it.
     pub(crate) failed: Option<StateError>,
     pub(crate) len: usize,
-    heap_bytes: fn(&K, &V) -> usize,
+    pub(crate) heap_bytes: fn(&K, &V) -> usize,
 }
 
 /// What a segment needs for snapshots only.
@@ -92,6 +97,8 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
             current: Mark::changed(Epoch::FIRST),
             epoch: Epoch::FIRST,
             base: Epoch::LOADED,
+            base_checkpoint: None,
+            undo: None,
             walk: None,
             awaiting: Vec::new(),
             arrivals: None,
@@ -112,7 +119,7 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
         self
     }
 
-    /// Forgets everything: entries, snapshots under way and awaited. For a roll-back in place.
+    /// Forgets everything: entries, snapshots under way and awaited.
     pub fn reset(&mut self) {
         let segments = usize::from(self.layout.segments());
         self.slots = (0..segments).map(|_| Slots::default()).collect();
@@ -125,6 +132,8 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
             .collect();
         self.enter_epoch(Epoch::FIRST);
         self.base = Epoch::LOADED;
+        self.base_checkpoint = None;
+        self.undo = None;
         self.walk = None;
         self.awaiting.clear();
         self.arrivals = None;
@@ -250,7 +259,9 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
         let per_segment = size_of::<Slots<K, V>>() + size_of::<Segment<K>>();
         let beside: usize =
             self.segments.iter().map(|s| s.pending.len() + s.tombstones.len() * size_of::<K>()).sum();
-        inline + heap * self.len / sample().count().max(1) + beside + self.segments.len() * per_segment
+        let undo = self.undo.as_ref().map_or(0, Undo::bytes);
+        let entries = inline + heap * self.len / sample().count().max(1);
+        entries + beside + undo + self.segments.len() * per_segment
     }
 
     /// Panics if the type's invariants are broken. Looks at every entry.
@@ -304,9 +315,11 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
         self.slots[place.segment].insert(entry)
     }
 
-    /// The first change of an entry in this epoch: a snapshot under way takes the entry as it is.
+    /// The first change of an entry in this epoch: a snapshot under way takes the entry as it is, and the log of what
+    /// a roll-back needs.
     #[inline(never)]
     fn before_change(&mut self, segment: usize, position: usize) {
+        self.log_before_change(segment, position);
         let entry = self.slots[segment].at_mut(position).expect("find returns an occupied slot");
         let wanted = self.walk.as_ref().filter(|walk| walk.wants(segment, entry.mark, self.base));
         let codec: Option<Codec> = wanted.map(|walk| walk.codec);

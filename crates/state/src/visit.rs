@@ -7,10 +7,11 @@ use crate::table::StateValue;
 use crate::writer::RunWriter;
 use crate::{KeyedTable, StateKey, TableId};
 use reflow_types::{CheckpointId, KeyGroupSet};
+use std::any::Any;
 
 /// A table of any types. Operators own their tables; the runtime visits them.
 ///
-/// The order of calls: `load` (any number), then for each checkpoint `freeze` at the barrier and
+/// The order of calls: `go_on_with`, `load` (any number), `remember`, then for each checkpoint `freeze` at the barrier and
 /// `snapshot_step` until it is done, later `complete` or `abort`. A snapshot may be aborted at any point, and
 /// several may await completion. Groups that come are told in this order: `arrive` and `forget_arrivals`, then `freeze`
 /// for the cut or `begin_at`, `arrive` with what is handed over, `install`; those that go: `freeze` for the cut,
@@ -50,6 +51,13 @@ pub trait SnapshotTable: Send {
     fn discard(&mut self, budget: usize) -> bool;
     /// See [`KeyedTable::reset`].
     fn reset(&mut self);
+    /// See [`KeyedTable::remember`].
+    fn remember(&mut self, checkpoint: Option<CheckpointId>);
+    /// Takes all out that there is: another attempt's table [goes on with it](Self::go_on_with).
+    fn take(&mut self) -> Box<dyn Any + Send>;
+    /// Goes on with what was taken from the same table of an attempt before, as the complete `checkpoint` has it. Says
+    /// whether that could be; if not, `reset` the table.
+    fn go_on_with(&mut self, former: Box<dyn Any + Send>, checkpoint: CheckpointId) -> bool;
     /// The number of entries.
     fn len(&self) -> usize;
     /// Whether there are no entries.
@@ -116,6 +124,15 @@ impl<K: StateKey, V: StateValue> SnapshotTable for KeyedTable<K, V> {
     }
     fn reset(&mut self) {
         self.reset();
+    }
+    fn remember(&mut self, checkpoint: Option<CheckpointId>) {
+        self.remember(checkpoint);
+    }
+    fn take(&mut self) -> Box<dyn Any + Send> {
+        Box::new(self.take())
+    }
+    fn go_on_with(&mut self, former: Box<dyn Any + Send>, checkpoint: CheckpointId) -> bool {
+        self.go_on_with(former, checkpoint)
     }
     fn len(&self) -> usize {
         self.len()

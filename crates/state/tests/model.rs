@@ -1,4 +1,5 @@
-//! Tables against a map, through checkpoints that overlap, fail and complete, and restores at other ownerships.
+//! Tables against a map, through checkpoints that overlap, fail and complete, roll-backs in place, and restores at other
+//! ownerships.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 mod chain;
@@ -37,6 +38,7 @@ enum Step {
     CompleteOldest,
     CompleteNewest,
     AbortNewest,
+    RollBack,
     Restore { seed: u64, owners: usize },
     Savepoint { seed: u64, owners: usize },
 }
@@ -51,6 +53,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         6 => Just(Step::CompleteOldest),
         1 => Just(Step::CompleteNewest),
         2 => Just(Step::AbortNewest),
+        2 => Just(Step::RollBack),
         1 => (any::<u64>(), 1..4usize).prop_map(|(seed, owners)| Step::Restore { seed, owners }),
         1 => (any::<u64>(), 1..4usize).prop_map(|(seed, owners)| Step::Savepoint { seed, owners }),
     ];
@@ -79,6 +82,10 @@ struct World {
     objects: Vec<Vec<u8>>,
     chains: BTreeMap<u16, RunChain<usize>>,
     complete: Content,
+    /// That checkpoint, if the job can go back to it in place.
+    complete_id: Option<CheckpointId>,
+    /// There is a way back to this one and to each after it: none was undecided when it began.
+    way_back: CheckpointId,
     writing: Option<Checkpoint>,
     awaiting: Vec<Checkpoint>,
     next_id: CheckpointId,
@@ -92,6 +99,8 @@ impl World {
             objects: Vec::new(),
             chains: BTreeMap::new(),
             complete: Content::new(),
+            complete_id: None,
+            way_back: CheckpointId(0),
             writing: None,
             awaiting: Vec::new(),
             next_id: CheckpointId(1),
@@ -110,8 +119,10 @@ impl World {
             writer: None,
         };
         self.owners = (0..owners).map(owner).collect();
+        self.owners.iter_mut().for_each(|owner| owner.table.remember(None));
         self.writing = None;
         self.awaiting.clear();
+        self.way_back = CheckpointId(0);
     }
 
     fn owner(&mut self, key: &Cramped) -> &mut Owner {
@@ -145,13 +156,35 @@ impl World {
                     }
                 }
             },
+            Step::RollBack => self.roll_back(),
             Step::Restore { seed, owners } => {
                 self.deploy(seed, owners);
                 self.model = self.complete.clone();
-                self.load(Origin::Own);
+                self.load_all(Origin::Own);
+                self.owners.iter_mut().for_each(|owner| owner.table.remember(self.complete_id));
             }
             Step::Savepoint { seed, owners } => self.rescale_by_savepoint(seed, owners),
         }
+    }
+
+    /// A failure elsewhere: what is in memory goes back to the last complete checkpoint.
+    fn roll_back(&mut self) {
+        let Some(id) = self.complete_id else { return };
+        for owner in &mut self.owners {
+            if owner.table.roll_back(id) {
+                assert!(id >= self.way_back);
+            } else {
+                assert!(id < self.way_back);
+                owner.table.reset();
+                Self::load(&self.chains, &self.objects, owner, Origin::Own);
+            }
+            owner.table.remember(Some(id));
+            owner.writer = None;
+        }
+        self.model = self.complete.clone();
+        self.writing = None;
+        self.awaiting.clear();
+        self.way_back = CheckpointId(0);
     }
 
     fn remove(&mut self, key: Cramped) {
@@ -162,6 +195,9 @@ impl World {
     fn freeze(&mut self, kind: SnapshotKind) {
         let id = self.next_id;
         self.next_id = id.next();
+        if !self.awaiting.is_empty() {
+            self.way_back = id;
+        }
         for owner in &mut self.owners {
             owner.table.freeze(id, kind);
             owner.writer = Some(SnapshotWriter::new(Vec::new()));
@@ -193,6 +229,7 @@ impl World {
         self.owners.iter_mut().for_each(|owner| owner.table.complete(checkpoint.id));
         Self::chain(&mut self.chains, &checkpoint);
         self.complete = checkpoint.content;
+        self.complete_id = Some(checkpoint.id);
     }
 
     fn chain(chains: &mut BTreeMap<u16, RunChain<usize>>, checkpoint: &Checkpoint) {
@@ -211,13 +248,17 @@ impl World {
         self.owners.iter_mut().for_each(|owner| owner.table.abort(id));
     }
 
-    fn load(&mut self, origin: Origin) {
+    fn load_all(&mut self, origin: Origin) {
         for owner in &mut self.owners {
-            for Link { object, run, groups } in self.chains.values().flat_map(RunChain::links) {
-                let bytes = &self.objects[*object][run.offset as usize..][..run.len as usize];
-                let owned = &owner.groups.intersection(groups);
-                owner.table.load(bytes, Restore { table: TABLE, owned, origin }).unwrap();
-            }
+            Self::load(&self.chains, &self.objects, owner, origin);
+        }
+    }
+
+    fn load(chains: &BTreeMap<u16, RunChain<usize>>, objects: &[Vec<u8>], owner: &mut Owner, origin: Origin) {
+        for Link { object, run, groups } in chains.values().flat_map(RunChain::links) {
+            let bytes = &objects[*object][run.offset as usize..][..run.len as usize];
+            let owned = &owner.groups.intersection(groups);
+            owner.table.load(bytes, Restore { table: TABLE, owned, origin }).unwrap();
         }
     }
 
@@ -234,8 +275,9 @@ impl World {
         self.chains.clear();
         Self::chain(&mut self.chains, &savepoint);
         self.complete = savepoint.content;
+        self.complete_id = None;
         self.deploy(seed, owners);
-        self.load(Origin::Foreign);
+        self.load_all(Origin::Foreign);
     }
 
     fn check(&self) {
@@ -264,6 +306,8 @@ proptest! {
         for step in &steps {
             world.apply(step);
         }
+        world.check();
+        world.apply(&Step::RollBack);
         world.check();
         world.apply(&Step::Restore { seed: 7, owners: 3 });
         world.check();
