@@ -39,7 +39,7 @@ const BATCHES: &str = "batches leave when they are full or their source pauses; 
 const MEMORY: &str = "memory has one limit: taskmanager.memory.process.size";
 const ALIGNED: &str = "checkpoints are aligned, with little data under way";
 const INCREMENTAL: &str = "checkpoints are always incremental, with objects of the right size";
-const LOCAL: &str = "state is read from the checkpoint storage, wherever it was before";
+const LOCAL: &str = "what outlives a failure stays in memory: see execution.state-recovery.from-local";
 const LEADER: &str = "a JobManager that is started again resumes its job from its own storage";
 const SECURITY: &str = "connections cannot be secured yet; remove it and keep the ports on a trusted network";
 const CLUSTERS: &str = "only standalone clusters can be run";
@@ -93,7 +93,6 @@ static TABLE: &[Unsupported] = &[
     ignored("execution.checkpointing.snapshot-compression", INCREMENTAL),
     ignored("execution.checkpointing.write-buffer-size", INCREMENTAL),
     ignored("execution.checkpointing.local-backup.", LOCAL),
-    ignored("execution.state-recovery.from-local", LOCAL),
     ignored("heartbeat.rpc-failure-threshold", "a closed connection counts at once"),
     ignored("jobmanager.adaptive-scheduler.min-parallelism-increase", "Flink no longer uses it either"),
     ignored(
@@ -114,7 +113,6 @@ static TABLE: &[Unsupported] = &[
     ignored("slot.request.", SCHEDULER),
     ignored("slotmanager.", SCHEDULER),
     ignored("state.backend.incremental", INCREMENTAL),
-    ignored("state.backend.local-recovery", LOCAL),
     ignored("state.storage.", INCREMENTAL),
     ignored("task.cancellation.interval", "subtasks stop at the end of their step"),
     ignored("task.cancellation.timers.timeout", "subtasks stop at the end of their step"),

@@ -9,7 +9,7 @@ use reflow_network::output::KeySelector;
 use reflow_network::{Gate, Output};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::snapshot::{Codec, Restore};
-use reflow_types::{JobId, KeyGroupSet, MIN_WATERMARK, MaxParallelism};
+use reflow_types::{CheckpointId, JobId, KeyGroupSet, MIN_WATERMARK, MaxParallelism};
 use serde::{Serialize, de::DeserializeOwned};
 use std::sync::Arc;
 
@@ -35,6 +35,10 @@ pub struct BuildContext {
     pub restore: Restore,
     /// In which codec that is.
     pub restore_codec: Codec,
+    /// The checkpoint that it belongs to.
+    pub checkpoint: Option<CheckpointId>,
+    /// Whether state is to outlive the attempt, for the next one to go back to the last checkpoint in place.
+    pub from_local: bool,
     /// The subtask comes with a live rescale: it begins at the cut.
     pub born: Option<Preparation>,
 }

@@ -23,5 +23,5 @@ pub use failure::{catch, fail};
 pub use rescale::{Gain, Give, Preparation};
 pub use slot::{DeployedTask, Slot, SlotCommand, SlotEvent, SlotPort};
 pub use stage::{AdoptedState, Control, OpenContext, SnapshotContext, Stage};
-pub use task::{Task, TaskEvent, TaskStep};
+pub use task::{Kept, Task, TaskEvent, TaskStep};
 pub use wiring::Wiring;

@@ -5,7 +5,7 @@
 
 use crate::failure::catch;
 use crate::rescale::Preparation;
-use crate::task::{Task, TaskEvent, TaskStep};
+use crate::task::{Kept, Task, TaskEvent, TaskStep};
 use bytes::Bytes;
 use reflow_api::Io;
 use reflow_env::{Clock, Signal, SlotLoop, SlotStep, StoreOp, StoreResult, Ticket};
@@ -33,14 +33,15 @@ pub struct DeployedTask {
 
 /// What a slot is told.
 pub enum SlotCommand {
-    /// Run these tasks, in topological order, instead of those that it has.
+    /// Run these tasks, in topological order, instead of those that it has. What tasks of the same vertices have kept of
+    /// the attempt before goes to them.
     Deploy {
         /// The attempt that they belong to.
         attempt: Attempt,
         /// The tasks.
         tasks: Vec<DeployedTask>,
     },
-    /// Drop all tasks. Answered by [`SlotEvent::Cleared`].
+    /// Drop all tasks, but for what they keep for the next attempt. Answered by [`SlotEvent::Cleared`].
     Clear,
     /// See [`Task::trigger`].
     Trigger(CheckpointId, SnapshotKind),
@@ -165,6 +166,8 @@ pub struct Slot {
     attempt: Attempt,
     /// Most downstream first.
     tasks: Vec<Running>,
+    /// Of the attempt before, until the next one is deployed.
+    kept: Vec<(VertexIndex, Kept)>,
     events: Vec<SlotEvent>,
     said: Vec<TaskEvent>,
 }
@@ -212,6 +215,7 @@ impl Slot {
             clock,
             attempt: Attempt::default(),
             tasks: Vec::new(),
+            kept: Vec::new(),
             events: Vec::new(),
             said: Vec::new(),
         }
@@ -223,9 +227,13 @@ impl Slot {
             SlotCommand::Deploy { attempt, tasks } => {
                 self.attempt = attempt;
                 self.tasks = tasks.into_iter().rev().map(|task| Running::new(now, task)).collect();
+                self.give_back();
             }
             SlotCommand::Clear => {
-                self.tasks.clear();
+                for mut running in self.tasks.drain(..) {
+                    let kept = running.run(|task| task.keep()).and_then(Result::ok).flatten();
+                    self.kept.extend(kept.map(|kept| (running.vertex, kept)));
+                }
                 self.events.push(SlotEvent::Cleared);
             }
             SlotCommand::Trigger(checkpoint, kind) => {
@@ -263,6 +271,17 @@ impl Slot {
             SlotCommand::Measure => {
                 let metrics = self.tasks.iter().map(Running::measure).collect();
                 self.events.push(SlotEvent::Metrics(metrics));
+            }
+        }
+    }
+
+    /// Gives what was kept to the tasks in the same places, and drops the rest.
+    fn give_back(&mut self) {
+        for (vertex, kept) in self.kept.drain(..) {
+            if let Some(running) = self.tasks.iter_mut().find(|running| running.vertex == vertex)
+                && let Some(task) = &mut running.task
+            {
+                task.go_on_with(kept);
             }
         }
     }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The canaries there are.
-pub const NAMES: [&str; 10] = [
+pub const NAMES: [&str; 11] = [
     "barrier_not_awaited",
     "group_restored_twice",
     "offset_after_barrier",
@@ -20,6 +20,7 @@ pub const NAMES: [&str; 10] = [
     "table_switched_before_the_barrier",
     "leaving_commit_lost",
     "event_time_kept_at_the_cut",
+    "change_not_rolled_back",
 ];
 
 /// Within so many seeds a canary must be found.

@@ -1,7 +1,7 @@
 //! One deployment of the job: where its subtasks are, how they are built, what they have reported.
 
 use crate::clock::ManualClock;
-use crate::executor::Machines;
+use crate::executor::{Machines, SteppedSlot};
 use bytes::Bytes;
 use reflow_coordination::checkpoint::Participant;
 use reflow_coordination::manifest::Manifest;
@@ -12,7 +12,9 @@ use reflow_protocol::deployment::Attempt as AttemptId;
 use reflow_protocol::snapshot::{Codec, Restore};
 use reflow_runtime::{BuildContext, DeployedTask, SlotCommand, Wiring};
 use reflow_stream::Job;
-use reflow_types::{GraphVersion, JobId, MaxParallelism, OwnershipTable, SlotId, SubtaskId, SubtaskIndex};
+use reflow_types::{
+    CheckpointId, GraphVersion, JobId, MaxParallelism, OwnershipTable, SlotId, SubtaskId, SubtaskIndex,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -24,6 +26,13 @@ pub(crate) struct Attempt {
     pub(crate) running: BTreeSet<SubtaskId>,
     pub(crate) ended: BTreeSet<SubtaskId>,
     pub(crate) finished: BTreeSet<SubtaskId>,
+}
+
+/// What an attempt begins with.
+pub(crate) struct Restored {
+    pub(crate) state: Vec<(SubtaskId, Restore)>,
+    pub(crate) codec: Codec,
+    pub(crate) checkpoint: Option<CheckpointId>,
 }
 
 /// How many subtasks a vertex gets.
@@ -80,11 +89,12 @@ impl Attempt {
         graph: &ExecutionGraph,
         clock: &ManualClock,
         executors: usize,
-        (restore, restore_codec): (Vec<(SubtaskId, Restore)>, Codec),
+        restored: Restored,
+        survivors: Vec<SteppedSlot>,
     ) -> (Self, Vec<Failure>) {
         let slots = graph.vertices.iter().map(|vertex| vertex.subtasks.len()).max().unwrap_or(1);
-        let machines = Machines::new(executors, slots, clock);
-        let mut restore: BTreeMap<SubtaskId, Restore> = restore.into_iter().collect();
+        let machines = Machines::new(executors, slots, clock, survivors);
+        let mut restore: BTreeMap<SubtaskId, Restore> = restored.state.into_iter().collect();
         let mut tasks: Vec<Vec<DeployedTask>> = (0..slots).map(|_| Vec::new()).collect();
         let (mut participants, mut failures) = (Vec::new(), Vec::new());
         let shared = Arc::new(graph.clone());
@@ -115,7 +125,9 @@ impl Attempt {
                 io: machines.slots[slot].io.clone(),
                 clock: Arc::new(clock.clone()) as Arc<dyn Clock>,
                 restore: restore.remove(&subtask.id).unwrap_or_default(),
-                restore_codec,
+                restore_codec: restored.codec,
+                checkpoint: restored.checkpoint,
+                from_local: true,
                 born: None,
             };
             match reflow_runtime::catch(&name, || job.factories[usize::from(vertex.0)](&mut context)) {

@@ -57,7 +57,13 @@ enum Next {
 }
 
 impl Machines {
-    pub(crate) fn new(executors: usize, slots: usize, clock: &ManualClock) -> Self {
+    /// `survivors` are slots of an attempt before, whose places they keep; the others are new.
+    pub(crate) fn new(
+        executors: usize,
+        slots: usize,
+        clock: &ManualClock,
+        survivors: Vec<SteppedSlot>,
+    ) -> Self {
         let executor = |number: usize| Executor {
             id: ExecutorId(number as u128 + 1),
             hub: Hub::new(Signal::default()),
@@ -65,7 +71,12 @@ impl Machines {
         };
         let mut executors: Vec<Executor> = (0..executors).map(executor).collect();
         let count = executors.len();
+        let mut survivors = survivors.into_iter();
         let slot = |number: usize| {
+            if let Some(survivor) = survivors.next() {
+                executors[number % count].signals.push(survivor.signal.clone());
+                return survivor;
+            }
             let (signal, io) = (Signal::default(), Io::default());
             executors[number % count].signals.push(signal.clone());
             let port = SlotPort::new(signal.clone(), Signal::default());
@@ -82,6 +93,16 @@ impl Machines {
             said: Vec::new(),
             metrics: Vec::new(),
         }
+    }
+
+    /// Ends the attempt; what is on its way is lost, and the slots are left.
+    pub(crate) fn end(mut self, clock: &ManualClock) -> Vec<SteppedSlot> {
+        self.tell_all(|| SlotCommand::Clear);
+        for slot in &mut self.slots {
+            slot.slot.step(clock.now());
+            slot.port.take_events();
+        }
+        self.slots
     }
 
     pub(crate) fn tell_all(&self, command: impl Fn() -> SlotCommand) {

@@ -1,7 +1,8 @@
 //! A job in the test's hands.
 
-use crate::attempt::{Attempt, Sizes};
+use crate::attempt::{Attempt, Restored, Sizes};
 use crate::clock::ManualClock;
+use crate::executor::SteppedSlot;
 use crate::order::Order;
 use crate::store::MemoryStore;
 use reflow_coordination::action::Action;
@@ -163,6 +164,19 @@ impl Harness {
     /// # Panics
     /// If the job cannot be built.
     pub fn start(&mut self, parallelism: u32) {
+        self.start_on(parallelism, Vec::new());
+    }
+
+    /// Ends the attempt for a failure outside of the slots, and deploys the job anew on them: what they have of the
+    /// latest checkpoint they keep. With a lower parallelism as if the last slots were lost.
+    pub fn fail_over(&mut self, parallelism: u32) {
+        let attempt = self.attempt.take();
+        let survivors = attempt.map(|attempt| attempt.machines.end(&self.clock)).unwrap_or_default();
+        self.kill();
+        self.start_on(parallelism, survivors);
+    }
+
+    fn start_on(&mut self, parallelism: u32, survivors: Vec<SteppedSlot>) {
         assert!(self.attempt.is_none(), "the job runs already");
         self.sizes.parallelism = parallelism;
         let job = StreamEnv::build("test", |env| {
@@ -186,9 +200,10 @@ impl Harness {
         let codec = latest.as_ref().map_or(Codec::Exchange, |manifest| manifest.codec);
         self.attempts += 1;
         let id = AttemptId { epoch: LeaderEpoch(1), number: AttemptNumber(self.attempts) };
-        let restore = (restore.unwrap_or_default(), codec);
+        let checkpoint = latest.as_ref().map(|manifest| manifest.checkpoint);
+        let restored = Restored { state: restore.unwrap_or_default(), codec, checkpoint };
         let (attempt, failures) =
-            Attempt::deploy(id, &job, &graph, &self.clock, self.sizes.executors, restore);
+            Attempt::deploy(id, &job, &graph, &self.clock, self.sizes.executors, restored, survivors);
         self.failures.extend(failures);
         self.coordinator.begin_attempt(now, id, attempt.participants.clone(), &job.graph, &graph);
         self.assign_splits(&job, &graph, &attempt, latest.as_ref());

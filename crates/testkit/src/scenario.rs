@@ -9,7 +9,7 @@ use std::rc::Rc;
 /// From how many subtasks to how many.
 const RESCALES: [(u32, u32); 4] = [(1, 2), (2, 1), (2, 3), (3, 3)];
 
-/// Runs a job over the same records without interruption, and with rescales and crashes in the middle of them, and
+/// Runs a job over the same records without interruption, and with rescales, crashes and failovers in the middle of them, and
 /// asserts that the same is committed. Returns that, in ascending order.
 ///
 /// `records` are given by split; `job` reads the feed and writes to the sink. What it writes may depend on the order
@@ -62,8 +62,13 @@ where
             harness.settle();
             push(&feed, 3, 4);
             harness.settle();
-            harness.kill();
-            harness.start(to);
+            // Every other time the slots survive, and keep what they have of the checkpoint.
+            if seed % 2 == 0 {
+                harness.kill();
+                harness.start(to);
+            } else {
+                harness.fail_over(to);
+            }
             push(&feed, 4, 6);
             harness.rescale(from);
             push(&feed, 6, 7);

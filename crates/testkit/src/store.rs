@@ -12,6 +12,7 @@ pub struct MemoryStore {
     /// By executor and number.
     uploads: BTreeMap<(usize, u64), BytesMut>,
     failing: Option<String>,
+    bytes_read: u64,
 }
 
 impl MemoryStore {
@@ -23,6 +24,11 @@ impl MemoryStore {
     /// Writes succeed again.
     pub fn heal(&mut self) {
         self.failing = None;
+    }
+
+    /// How many bytes have been read.
+    pub fn bytes_read(&self) -> u64 {
+        self.bytes_read
     }
 
     /// The objects below `prefix`, by name.
@@ -90,9 +96,10 @@ impl MemoryStore {
         Ok(StoreReply::Done)
     }
 
-    fn get(&self, at: Location, range: Option<Range<u64>>) -> StoreResult {
+    fn get(&mut self, at: Location, range: Option<Range<u64>>) -> StoreResult {
         let Some(body) = self.objects.get(&at.0) else { return Err(StoreError::NotFound(at)) };
         let Some(Range { start, end }) = range else { return Ok(StoreReply::Bytes(body.clone())) };
+        self.bytes_read += end.saturating_sub(start);
         if end > body.len() as u64 {
             return Err(StoreError::OutOfRange { at, range: start..end, len: body.len() as u64 });
         }

@@ -58,4 +58,12 @@ section! { "Checkpoints and savepoints" {
         option("execution.state-recovery.ignore-unclaimed-state")
             .aliases(&["execution.savepoint.ignore-unclaimed-state"])
             .default("false");
+
+    /// Whether keyed state outlives an attempt in the processes that go on: after a failure elsewhere they go back to
+    /// the last checkpoint in place, and read only what a lost process had. Costs memory for what has changed since
+    /// that checkpoint, at most a quarter of the state. On a TaskManager, for its slots.
+    STATE_RECOVERY_FROM_LOCAL: bool =
+        option("execution.state-recovery.from-local")
+            .aliases(&["state.backend.local-recovery"])
+            .default("true");
 }}

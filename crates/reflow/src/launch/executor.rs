@@ -1,7 +1,7 @@
 //! `JOB executor`: runs tasks for the TaskManager that started it.
 
 use super::{Executable, LaunchError, logging, machine};
-use reflow_config::Loader;
+use reflow_config::{Loader, options};
 use reflow_env::real::{self, Clock, Options};
 use reflow_env::{Process, Signal};
 use reflow_protocol::deployment::ExecutorStart;
@@ -32,6 +32,7 @@ pub(super) fn process(
     start: ExecutorStart,
     clock: Clock,
 ) -> Result<(Box<dyn Process>, Signal), LaunchError> {
+    let config = Loader::new().properties(&start.properties)?.load()?.config;
     let job = executable.build(&start.start.job_args)?;
     let signal = Signal::default();
     let executor = Executor::new(ExecutorOptions {
@@ -41,6 +42,7 @@ pub(super) fn process(
         signal: signal.clone(),
         memory: Box::new(machine::memory),
         pid: std::process::id(),
+        from_local: options::STATE_RECOVERY_FROM_LOCAL.get(&config),
     });
     Ok((Box::new(executor), signal))
 }

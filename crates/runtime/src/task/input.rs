@@ -4,6 +4,7 @@ mod rescale;
 
 use super::arriving::Arriving;
 use super::giving::Giving;
+use super::kept::Kept;
 use super::moving::Moving;
 use super::restore::Restoring;
 use super::snapshot::{AtBarrier, Identity, Snapshots, Then};
@@ -106,7 +107,7 @@ where
 {
     /// Makes the task and opens its chain.
     pub fn new(gate: Gate<T>, mut head: H, context: &mut BuildContext) -> Self {
-        let restoring = Restoring::new(context.io.clone(), &context.restore, context.restore_codec);
+        let restoring = Restoring::new(context);
         let watermark = gate.watermark();
         head.open(&mut OpenContext {
             job: context.job_id,
@@ -316,6 +317,7 @@ where
             Phase::Restoring => {
                 if self.restoring.step(&self.name, &mut self.head) {
                     self.phase = Phase::Running;
+                    self.discarding = true;
                     events.push(TaskEvent::Running);
                 } else if self.restoring.is_waiting() {
                     return TaskStep::Idle(None);
@@ -422,6 +424,16 @@ where
 
     fn assign_splits(&mut self, _: &[Bytes], _: Vec<OperatorState>, _: bool) {
         crate::fail(Fault::Engine, &self.name, "it is not a source, but was given splits");
+    }
+
+    fn keep(&mut self) -> Option<Kept> {
+        let whole = matches!(self.phase, Phase::Running | Phase::Ended) && self.moving.is_none();
+        let groups = self.snapshots.groups().filter(|_| whole && self.restoring.keeps_state())?;
+        Some(Kept::take(groups.clone(), &mut self.head))
+    }
+
+    fn go_on_with(&mut self, kept: Kept) {
+        self.restoring.go_on_with(kept);
     }
 
     fn prepare(&mut self, preparation: Preparation) {

@@ -3,6 +3,7 @@
 mod arriving;
 mod giving;
 mod input;
+mod kept;
 mod moving;
 mod restore;
 mod snapshot;
@@ -10,6 +11,7 @@ mod source;
 mod upload;
 
 pub use input::InputTask;
+pub use kept::Kept;
 pub use source::SourceTask;
 
 use crate::rescale::Preparation;
@@ -43,6 +45,12 @@ pub trait Task: Send {
     fn hand_over(&mut self, from: SubtaskId, part: Part);
     /// The union and broadcast state with which a new task begins.
     fn adopt(&mut self, states: Vec<OperatorState>);
+    /// The attempt is over: hands out what may be of use to the next one. Its last call.
+    fn keep(&mut self) -> Option<Kept> {
+        None
+    }
+    /// Before the first step: what the task in its place kept of the attempt before.
+    fn go_on_with(&mut self, _kept: Kept) {}
     /// What was counted; `busy` and its like are the slot's.
     fn metrics(&self) -> SubtaskMetrics;
     /// Where the record at hand comes from, if that is known: for errors of user code. Asked after a failure, too.

@@ -1,13 +1,16 @@
-//! A task's way back: reads the runs of its key groups and loads them, before the first record.
+//! A task's way back: reads the runs of its key groups and loads them, before the first record. What its predecessor
+//! in the slot has kept is not read.
 
+use super::kept::{Kept, without};
+use crate::build::BuildContext;
 use crate::stage::Control;
 use bytes::Bytes;
 use reflow_api::Io;
 use reflow_env::{Location, StoreError, StoreOp, StoreReply, Ticket};
 use reflow_protocol::control::Fault;
-use reflow_protocol::snapshot::{Codec, Restore, RestorePart};
-use reflow_state::{Origin, TableId};
-use reflow_types::KeyGroupSet;
+use reflow_protocol::snapshot::{Codec, RestorePart};
+use reflow_state::{Origin, SegmentLayout, TableId};
+use reflow_types::{CheckpointId, KeyGroupSet, MaxParallelism};
 use std::collections::VecDeque;
 use std::ops::Range;
 
@@ -23,6 +26,14 @@ const STEP_BYTES: u64 = 1 << 20;
 pub(super) struct Restoring {
     io: Io,
     origin: Origin,
+    checkpoint: Option<CheckpointId>,
+    /// Whether tables are to remember the way back to a checkpoint.
+    from_local: bool,
+    /// The groups of the task.
+    groups: KeyGroupSet,
+    max: MaxParallelism,
+    kept: Option<Kept>,
+    parts: Vec<RestorePart>,
     /// In the order in which they are applied.
     to_read: VecDeque<Read>,
     reading: VecDeque<(Ticket, Read)>,
@@ -42,14 +53,56 @@ struct Read {
 }
 
 impl Restoring {
-    pub(super) fn new(io: Io, restore: &Restore, codec: Codec) -> Self {
-        let origin = if codec == Codec::Exchange { Origin::Own } else { Origin::Foreign };
-        let to_read = restore.keyed.iter().flat_map(reads).collect();
-        Self { io, origin, to_read, reading: VecDeque::new(), loading: None, waiting: false }
+    pub(super) fn new(context: &BuildContext) -> Self {
+        let own = context.restore_codec == Codec::Exchange;
+        Self {
+            io: context.io.clone(),
+            origin: if own { Origin::Own } else { Origin::Foreign },
+            checkpoint: context.checkpoint.filter(|_| own),
+            from_local: context.from_local,
+            groups: context.groups.clone().unwrap_or_default(),
+            max: context.max_parallelism,
+            kept: None,
+            parts: context.restore.keyed.clone(),
+            to_read: VecDeque::new(),
+            reading: VecDeque::new(),
+            loading: None,
+            waiting: false,
+        }
+    }
+
+    /// What the attempt before has left in the task's place.
+    pub(super) fn go_on_with(&mut self, kept: Kept) {
+        self.kept = Some(kept);
+    }
+
+    /// Whether tables outlive the attempt.
+    pub(super) fn keeps_state(&self) -> bool {
+        self.from_local
+    }
+
+    /// Takes back what was kept, and leaves out of what is to be read whatever that has.
+    fn take_back(&mut self, kept: Kept, chain: &mut impl Control) {
+        let Some(checkpoint) = self.checkpoint else { return };
+        let here = kept.give((checkpoint, &self.groups, self.max), chain);
+        let layout = SegmentLayout::new(self.max);
+        for part in &mut self.parts {
+            part.groups = without(&part.groups, &here);
+            part.runs.retain(|run| {
+                let (first, last) = layout.groups(run.segment);
+                part.groups.intersects(first, last)
+            });
+        }
     }
 
     /// Loads what has been read; says whether all is loaded.
     pub(super) fn step(&mut self, task: &str, chain: &mut impl Control) -> bool {
+        self.waiting = false;
+        if let Some(kept) = self.kept.take() {
+            self.take_back(kept, chain);
+            return false;
+        }
+        self.to_read.extend(self.parts.drain(..).flat_map(|part| reads(&part)));
         while self.reading.len() < MAX_READS
             && let Some(read) = self.to_read.pop_front()
         {
@@ -57,7 +110,7 @@ impl Restoring {
             self.reading.push_back((self.io.submit(StoreOp::Get { at, range }), read));
         }
         let Some((bytes, read, loaded)) = self.loading.take().or_else(|| self.take_answer(task)) else {
-            return self.reading.is_empty();
+            return self.reading.is_empty() && self.is_done(chain);
         };
         let (mut next, mut left) = (loaded, STEP_BYTES);
         while left > 0
@@ -72,6 +125,14 @@ impl Restoring {
         }
         self.loading = (next < read.runs.len()).then_some((bytes, read, next));
         false
+    }
+
+    /// All is loaded: from here on the tables find their way back by themselves.
+    fn is_done(&self, chain: &mut impl Control) -> bool {
+        if self.from_local {
+            chain.tables(&mut |table| table.remember(self.checkpoint));
+        }
+        true
     }
 
     /// The next read in order, if its answer has come.

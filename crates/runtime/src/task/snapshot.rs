@@ -129,6 +129,11 @@ impl Snapshots {
         self.identity.groups = groups;
     }
 
+    /// The groups that the task owns, if it is keyed.
+    pub(super) fn groups(&self) -> Option<&KeyGroupSet> {
+        self.identity.groups.as_ref()
+    }
+
     /// Whether the task has key groups.
     pub(super) fn is_keyed(&self) -> bool {
         self.identity.groups.is_some()

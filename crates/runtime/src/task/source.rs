@@ -76,7 +76,7 @@ where
 {
     /// Makes the task, opens its chain and gives the reader its restored splits.
     pub fn new(operator: String, reader: R, mut chain: C, context: &mut BuildContext) -> Self {
-        let restoring = Restoring::new(context.io.clone(), &context.restore, context.restore_codec);
+        let restoring = Restoring::new(context);
         let watermark = context.restore.watermark.unwrap_or(reflow_types::MIN_WATERMARK);
         let mut open = OpenContext {
             job: context.job_id,

@@ -125,6 +125,7 @@ impl Spawner for ExecutorSpawner {
             signal: context.signal.clone(),
             memory: Box::new(|| MEMORY_BYTES / 4),
             pid: self.started as u32,
+            from_local: true,
         });
         Ok(Program {
             name: format!("{EXECUTOR}{}@{}", self.started, context.host),

@@ -10,7 +10,7 @@ use reflow_protocol::deployment::{Attempt, Deployment};
 use reflow_protocol::snapshot::{Codec, Restore};
 use reflow_runtime::{BuildContext, DeployedTask, Preparation, SlotCommand, Wiring};
 use reflow_stream::Job;
-use reflow_types::{ExecutorId, GraphVersion, JobId, MaxParallelism, SubtaskId, SubtaskIndex};
+use reflow_types::{CheckpointId, ExecutorId, GraphVersion, JobId, MaxParallelism, SubtaskId, SubtaskIndex};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -35,6 +35,14 @@ impl Running {
     }
 }
 
+/// What a subtask gets back.
+pub(super) struct Restored {
+    pub(super) state: Restore,
+    pub(super) codec: Codec,
+    /// Whose it is.
+    pub(super) checkpoint: Option<CheckpointId>,
+}
+
 /// What building needs besides the deployment.
 pub(super) struct Builder<'a> {
     pub(super) executor: ExecutorId,
@@ -42,6 +50,7 @@ pub(super) struct Builder<'a> {
     pub(super) job_id: JobId,
     pub(super) hub: &'a Hub,
     pub(super) clock: &'a Arc<dyn Clock>,
+    pub(super) from_local: bool,
     pub(super) slots: &'a Slots,
 }
 
@@ -60,7 +69,12 @@ impl Builder<'_> {
             running.subtasks.insert(subtask.id, slot);
             let wiring = self.wiring(&graph, GraphVersion(0), (vertex, index, subtask));
             let restore = restore.remove(&subtask.id).unwrap_or_default();
-            match self.build(deployment.attempt, wiring, (restore, deployment.restore_codec), None) {
+            let restored = Restored {
+                state: restore,
+                codec: deployment.restore_codec,
+                checkpoint: deployment.checkpoint,
+            };
+            match self.build(deployment.attempt, wiring, restored, None) {
                 Ok(task) => tasks[slot].push(task),
                 Err(failure) => failures.push((subtask.id, failure)),
             }
@@ -101,7 +115,7 @@ impl Builder<'_> {
         &self,
         attempt: Attempt,
         wiring: Wiring,
-        (restore, restore_codec): (Restore, Codec),
+        restored: Restored,
         born: Option<Preparation>,
     ) -> Result<DeployedTask, Failure> {
         let (vertex, subtask) = (wiring.vertex, wiring.subtask);
@@ -120,8 +134,10 @@ impl Builder<'_> {
             job_id: self.job_id,
             io: self.slots.io(slot),
             clock: self.clock.clone(),
-            restore,
-            restore_codec,
+            restore: restored.state,
+            restore_codec: restored.codec,
+            checkpoint: restored.checkpoint,
+            from_local: self.from_local,
             born,
         };
         let factory = &self.job.factories[usize::from(vertex.0)];

@@ -38,6 +38,8 @@ pub struct ExecutorOptions {
     pub memory: Box<dyn Fn() -> u64 + Send>,
     /// The process id, for people.
     pub pid: u32,
+    /// Whether state outlives an attempt in this process.
+    pub from_local: bool,
 }
 
 /// A task executor.
@@ -227,6 +229,7 @@ impl Executor {
                 job_id: self.credentials.job,
                 hub: &self.hub,
                 clock: &self.options.clock,
+                from_local: self.options.from_local,
                 slots: self.slots.as_ref().expect("slots are made with the first input"),
             };
             work(&builder, running);
@@ -249,6 +252,7 @@ impl Executor {
             job_id: self.credentials.job,
             hub: &self.hub,
             clock: &self.options.clock,
+            from_local: self.options.from_local,
             slots: self.slots.as_ref().expect("slots are made with the first input"),
         };
         let (next, failed) = NextGraph::prepare(&builder, running, preparation);
@@ -322,6 +326,7 @@ impl Executor {
             job_id: self.credentials.job,
             hub: &self.hub,
             clock: &self.options.clock,
+            from_local: self.options.from_local,
             slots: self.slots.as_ref().expect("slots are made with the first input"),
         };
         let (running, failures) = builder.deploy(&deployment);

@@ -3,7 +3,7 @@
 //! Nothing that runs changes before the trigger of the cut. From then on the new subtasks belong to the attempt, and the
 //! loss of any executor of either graph fails it.
 
-use super::attempt::{Builder, Running};
+use super::attempt::{Builder, Restored, Running};
 use reflow_graph::{ExecutionGraph, Move};
 use reflow_protocol::control::Failure;
 use reflow_protocol::rescale::Preparation as Message;
@@ -73,8 +73,9 @@ impl NextGraph {
             let preparation = preparation(subtask.id, Some(wiring.clone()));
             next.givers.extend(preparation.gains.iter().filter_map(|gain| executor_of(gain.from)));
             // What it reads ahead is not loaded as its own: of the state it gets the watermark only.
-            let restore = Restore { watermark: preparation.restore.watermark, ..Restore::default() };
-            match builder.build(attempt, wiring, (restore, Codec::Exchange), Some(preparation)) {
+            let state = Restore { watermark: preparation.restore.watermark, ..Restore::default() };
+            let restored = Restored { state, codec: Codec::Exchange, checkpoint: None };
+            match builder.build(attempt, wiring, restored, Some(preparation)) {
                 Ok(task) => {
                     builder.slots.tell(slot, SlotCommand::Add { attempt, task });
                     next.born.insert(subtask.id, slot);

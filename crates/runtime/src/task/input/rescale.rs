@@ -29,6 +29,9 @@ where
         if self.gate.watermark() > MIN_WATERMARK {
             self.head.watermark(self.gate.watermark());
         }
+        if self.restoring.keeps_state() {
+            self.head.tables(&mut |table| table.remember(None));
+        }
         self.begin_moving((checkpoint, now), &preparation, true);
     }
 
