@@ -43,6 +43,9 @@ struct Arguments {
     /// Only this way: live or restart.
     #[arg(long)]
     way: Option<String>,
+    /// Only this event: drain or kill_tm, and a TaskManager that is started before each.
+    #[arg(long, value_parser = ["drain", "kill_tm"])]
+    event: Option<String>,
     /// Keep the directories with logs, checkpoints and output.
     #[arg(long)]
     keep: bool,
@@ -134,7 +137,7 @@ fn measure(
     let mut run = Run::start(arguments, size, way, scratch)?;
     run.until_at_rest()?;
     for _ in 0..arguments.rounds {
-        run.round()?;
+        run.round(arguments.event.as_deref())?;
     }
     series.append(&mut run.series);
     let verdict = run.stop()?;
@@ -210,8 +213,13 @@ impl Run {
     }
 
     /// Begins and ends with one TaskManager.
-    fn round(&mut self) -> Result<(), Box<dyn Error>> {
+    fn round(&mut self, only: Option<&str>) -> Result<(), Box<dyn Error>> {
         self.event("up", 2, |run| run.strike(Fault::Start))?;
+        match only {
+            Some("drain") => return self.event("drain", 1, |run| run.strike(Fault::Stop)),
+            Some(_) => return self.event("kill_tm", 1, |run| run.strike(Fault::KillTaskManager)),
+            None => {}
+        }
         self.event("requirements", 1, |run| Ok(run.rest.require(1)?))?;
         self.event("requirements", 2, |run| Ok(run.rest.require(2)?))?;
         self.event("kill_jm", 2, |run| {
