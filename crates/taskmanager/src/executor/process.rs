@@ -365,7 +365,8 @@ impl Executor {
             let reason = format!("the connection to executor {id}, made for the rescale, is gone: {reason}");
             return say(out, &FromExecutor::RescaleRefused { attempt, version, reason });
         }
-        if !running.peers.contains(&id) {
+        let has_left = running.next.as_ref().is_some_and(|next| next.has_left(id));
+        if has_left || !running.peers.contains(&id) {
             return;
         }
         let Some(&subtask) = running.subtasks.keys().next() else { return };
@@ -444,8 +445,14 @@ impl Executor {
     }
 
     fn heard_from(&mut self, attempt: Attempt, subtask: SubtaskId, event: TaskEvent, out: &mut Vec<Output>) {
-        if self.running.as_ref().is_none_or(|running| running.attempt != attempt || running.failed) {
-            return;
+        let running = self.running.as_mut().filter(|running| running.attempt == attempt && !running.failed);
+        let Some(running) = running else { return };
+        if let Some(next) = &mut running.next {
+            match event {
+                TaskEvent::Cut { .. } | TaskEvent::Finished => next.has_cut(subtask),
+                TaskEvent::Installed { .. } => next.has_installed(subtask),
+                _ => {}
+            }
         }
         let message = match event {
             TaskEvent::Running => FromExecutor::SubtaskRunning { attempt, subtask },

@@ -1,7 +1,9 @@
 //! A live rescale, as an executor takes part in it: it prepares another graph beside the one that runs.
 //!
 //! Nothing that runs changes before the trigger of the cut. From then on the new subtasks belong to the attempt, and the
-//! loss of any executor of either graph fails it.
+//! loss of any executor of either graph fails it; but of one that only the former graph has not any more when all here
+//! have cut and hold what they gain. It ends when it is told that the rescale is over, and its connection may be gone
+//! before that is heard here.
 
 use super::attempt::{Builder, Restored, Running};
 use reflow_graph::{ExecutionGraph, Move};
@@ -28,6 +30,10 @@ pub(super) struct NextGraph {
     pub(super) givers: BTreeSet<ExecutorId>,
     /// Whether the cut has been triggered.
     pub(super) cut: bool,
+    /// Subtasks here that have not cut: they wait for barriers of the former graph.
+    to_cut: BTreeSet<SubtaskId>,
+    /// Subtasks here that do not hold the key groups that they gain.
+    to_install: BTreeSet<SubtaskId>,
 }
 
 impl NextGraph {
@@ -50,6 +56,8 @@ impl NextGraph {
             born: BTreeMap::new(),
             givers: BTreeSet::new(),
             cut: false,
+            to_cut: running.subtasks.keys().copied().collect(),
+            to_install: BTreeSet::new(),
         };
         let mut preparation = |subtask: SubtaskId, wiring| {
             let (gains, gives) = shares(&moves, subtask);
@@ -60,6 +68,9 @@ impl NextGraph {
             let place = graph.find(subtask);
             let wiring = place.map(|place| builder.wiring(&graph, version, place));
             let preparation = preparation(subtask, wiring);
+            if !preparation.gains.is_empty() {
+                next.to_install.insert(subtask);
+            }
             next.givers.extend(preparation.gains.iter().filter_map(|gain| executor_of(gain.from)));
             builder.slots.tell(slot, SlotCommand::Prepare(subtask, Box::new(preparation)));
         }
@@ -80,6 +91,7 @@ impl NextGraph {
                     builder.slots.tell(slot, SlotCommand::Add { attempt, task });
                     next.born.insert(subtask.id, slot);
                     next.awaited.insert(subtask.id);
+                    next.to_install.insert(subtask.id);
                 }
                 Err(failure) => failed = Some(failure),
             }
@@ -103,6 +115,22 @@ impl NextGraph {
             let restore = restore.remove(&subtask).unwrap_or_default();
             builder.slots.tell(slot, SlotCommand::CatchUp(subtask, checkpoint, restore));
         }
+    }
+
+    /// A subtask here has cut, or has finished and never will.
+    pub(super) fn has_cut(&mut self, subtask: SubtaskId) {
+        self.to_cut.remove(&subtask);
+    }
+
+    /// A subtask here holds what it gains.
+    pub(super) fn has_installed(&mut self, subtask: SubtaskId) {
+        self.to_install.remove(&subtask);
+    }
+
+    /// Whether an executor has given all that it had to give: nothing here waits for it any more.
+    pub(super) fn has_left(&self, executor: ExecutorId) -> bool {
+        let settled = self.cut && self.to_cut.is_empty() && self.to_install.is_empty();
+        settled && !self.peers.contains(&executor)
     }
 
     /// The slot of a subtask that comes with the graph.
@@ -153,4 +181,48 @@ fn shares(moves: &[Move], subtask: SubtaskId) -> (Vec<Gain>, Vec<Give>) {
         gains.map(|m| Gain { from: m.from, groups: m.groups.clone() }).collect(),
         gives.map(|m| Give { to: m.to, groups: m.groups.clone() }).collect(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STAYS: ExecutorId = ExecutorId(1);
+    const LEAVES: ExecutorId = ExecutorId(2);
+
+    fn next() -> NextGraph {
+        NextGraph {
+            version: GraphVersion(1),
+            graph: Arc::default(),
+            checkpoint: CheckpointId(1),
+            awaited: BTreeSet::new(),
+            born: BTreeMap::new(),
+            peers: BTreeSet::from([STAYS]),
+            givers: BTreeSet::from([LEAVES]),
+            cut: true,
+            to_cut: BTreeSet::from([SubtaskId(0), SubtaskId(1)]),
+            to_install: BTreeSet::from([SubtaskId(1)]),
+        }
+    }
+
+    #[test]
+    fn who_leaves_is_missed_until_all_here_have_cut_and_hold_what_they_gain() {
+        let mut next = next();
+        assert!(!next.has_left(LEAVES));
+        next.has_cut(SubtaskId(0));
+        next.has_cut(SubtaskId(1));
+        assert!(!next.has_left(LEAVES), "its key groups are not here yet");
+        next.has_installed(SubtaskId(1));
+        assert!(next.has_left(LEAVES));
+        assert!(!next.has_left(STAYS), "the new graph needs it");
+    }
+
+    #[test]
+    fn nobody_leaves_before_the_cut() {
+        let mut next =
+            NextGraph { cut: false, to_cut: BTreeSet::new(), to_install: BTreeSet::new(), ..next() };
+        assert!(!next.has_left(LEAVES));
+        next.cut = true;
+        assert!(next.has_left(LEAVES));
+    }
 }
