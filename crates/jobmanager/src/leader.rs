@@ -4,6 +4,7 @@
 //! Nothing is decided here. Events are handed over one by one; the actions of each are carried out, in order, before
 //! the next.
 
+use crate::deletions::Deletions;
 use crate::enumerators::{Assignment, Enumerators, Listing};
 use crate::members::{Members, Said};
 use crate::metrics::Metrics;
@@ -28,8 +29,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The parts in which the executable is sent, in bytes.
 const CHUNK_BYTES: u64 = 1 << 20;
-/// How many deletions are under way at a time.
-const MAX_DELETIONS: usize = 32;
 
 /// What a storage request is for.
 #[derive(Debug)]
@@ -79,11 +78,7 @@ pub(crate) struct Leader {
     /// The executors of these graphs.
     deployed: BTreeSet<ExecutorId>,
     requests: Storage<For>,
-    /// Objects to be deleted.
-    doomed: VecDeque<String>,
-    deletions: usize,
-    /// How many of them are of manifests.
-    manifest_deletions: usize,
+    deletions: Deletions,
     /// Events that carrying out actions has led to.
     events: VecDeque<Event>,
     pub(crate) end: Option<End>,
@@ -121,9 +116,7 @@ impl Leader {
             next: None,
             deployed: BTreeSet::new(),
             requests: Storage::new(tickets),
-            doomed: VecDeque::new(),
-            deletions: 0,
-            manifest_deletions: 0,
+            deletions: Deletions::default(),
             events: VecDeque::new(),
             end: None,
             end_is_recorded: false,
@@ -191,24 +184,27 @@ impl Leader {
     /// The job's end is recorded: what it leaves may go.
     pub(crate) fn delete_rest(&mut self, out: &mut Vec<Output>) {
         self.end_is_recorded = true;
-        self.doomed.extend(self.declarations.all());
+        let declarations = self.declarations.all();
+        self.doom(declarations);
         self.delete(out);
     }
 
-    /// Deletes what waits to be deleted; after the job's end only when that is recorded.
+    fn doom(&mut self, objects: Vec<String>) {
+        let left = self.deletions.add(objects);
+        if left > 0 {
+            tracing::warn!(
+                left,
+                "too many objects wait to be deleted, these are left to the next JobManager"
+            );
+        }
+    }
+
+    /// Deletes what may go; after the job's end only when that is recorded.
     fn delete(&mut self, out: &mut Vec<Output>) {
         if self.end.is_some() && !self.end_is_recorded {
             return;
         }
-        while self.deletions < MAX_DELETIONS {
-            // A reader must not find a manifest whose objects are gone: manifests, which come first, go first.
-            let manifest = self.doomed.front().is_some_and(|object| is_manifest(object));
-            if !manifest && self.manifest_deletions > 0 {
-                break;
-            }
-            let Some(object) = self.doomed.pop_front() else { break };
-            self.deletions += 1;
-            self.manifest_deletions += usize::from(manifest);
+        while let Some(object) = self.deletions.next() {
             let op = StoreOp::Delete { at: Location(object.clone()) };
             out.push(self.requests.ask(For::Deletion(object), op));
         }
@@ -216,7 +212,7 @@ impl Leader {
 
     /// Whether something is still to be deleted.
     pub(crate) fn deletes(&self) -> bool {
-        self.deletions > 0 || !self.doomed.is_empty()
+        self.deletions.any()
     }
 
     /// An answer from storage.
@@ -228,7 +224,7 @@ impl Leader {
         out: &mut Vec<Output>,
     ) {
         if let Some(stored) = self.declarations.stored(ticket, &result) {
-            self.doomed.extend(stored.doomed);
+            self.doom(stored.doomed);
             self.events.extend(stored.event);
             return self.settle(now, out);
         }
@@ -247,10 +243,17 @@ impl Leader {
                 wanted.stored(checkpoint, outcome)
             }
             Some(For::Deletion(object)) => {
-                self.deletions -= 1;
-                self.manifest_deletions -= usize::from(is_manifest(&object));
-                if let Err(error) = result {
-                    tracing::warn!(object, %error, "an object that nothing needs any more cannot be deleted");
+                match result {
+                    Ok(_) | Err(StoreError::NotFound(_)) => self.deletions.done(&object),
+                    Err(error) => {
+                        tracing::warn!(object, %error, "an object that nothing needs any more cannot be deleted");
+                        // Of a job that is over nothing is read: the rest need not wait.
+                        if self.end_is_recorded {
+                            self.deletions.done(&object);
+                        } else {
+                            self.deletions.failed(object);
+                        }
+                    }
                 }
                 return self.settle(now, out);
             }
@@ -341,7 +344,7 @@ impl Leader {
                 self.enumerators.resume(checkpoint);
                 self.send_deployed(&ToExecutor::CheckpointAborted { attempt, checkpoint }, out);
             }
-            Action::DeleteObjects { objects } => self.doomed.extend(objects),
+            Action::DeleteObjects { objects } => self.doom(objects),
             Action::StopExecutor { executor } => {
                 let reason = "it did not end its subtasks within task.cancellation.timeout";
                 self.members.stop_executor(now, executor, reason, out);
@@ -574,8 +577,4 @@ impl Wanted {
             (_, Err(reason)) => StoreOutcome::Failed(reason),
         }
     }
-}
-
-fn is_manifest(object: &str) -> bool {
-    object.ends_with("/_metadata")
 }

@@ -9,6 +9,7 @@
 //! `operations` (what users ask), `requirements` (what of it outlives the process), `metrics` and `view` (what they see), `handle` (from which thread).
 
 mod commands;
+mod deletions;
 mod ending;
 mod enumerators;
 mod error;

@@ -1,0 +1,122 @@
+//! Objects that nothing needs any more, and the order in which they go.
+//!
+//! A reader must not find a manifest whose objects are gone. The manifests of what is collected come before its
+//! objects, and these wait until those are gone. A manifest that cannot be deleted is tried again with what is
+//! collected next; until then everything behind it stays, up to a bound: beyond it, what is collected is left to the
+//! next JobManager, which finds it in storage.
+
+use std::collections::VecDeque;
+
+/// How many deletions are under way at a time.
+const MAX_UNDER_WAY: usize = 32;
+
+/// How many objects wait to be deleted at most.
+const MAX_WAITING: usize = 100_000;
+
+/// The objects of one job that are to be deleted.
+#[derive(Debug, Default)]
+pub(crate) struct Deletions {
+    waiting: VecDeque<String>,
+    under_way: usize,
+    /// How many of them are of manifests.
+    manifests_under_way: usize,
+    /// A manifest could not be deleted, and nothing has been collected since.
+    stuck: bool,
+}
+
+impl Deletions {
+    /// These are to go, behind what waits. Answers how many were left where they are.
+    pub(crate) fn add(&mut self, objects: Vec<String>) -> usize {
+        self.stuck = false;
+        if self.waiting.len() >= MAX_WAITING {
+            return objects.len();
+        }
+        self.waiting.extend(objects);
+        0
+    }
+
+    /// The next that may go now.
+    pub(crate) fn next(&mut self) -> Option<String> {
+        let manifest = is_manifest(self.waiting.front()?);
+        if self.stuck || self.under_way >= MAX_UNDER_WAY || (!manifest && self.manifests_under_way > 0) {
+            return None;
+        }
+        self.under_way += 1;
+        self.manifests_under_way += usize::from(manifest);
+        self.waiting.pop_front()
+    }
+
+    /// What [`next`](Self::next) gave is gone.
+    pub(crate) fn done(&mut self, object: &str) {
+        self.under_way -= 1;
+        self.manifests_under_way -= usize::from(is_manifest(object));
+    }
+
+    /// What [`next`](Self::next) gave may still be there.
+    pub(crate) fn failed(&mut self, object: String) {
+        self.done(&object);
+        if is_manifest(&object) {
+            self.waiting.push_front(object);
+            self.stuck = true;
+        }
+    }
+
+    /// Whether something is to be deleted, or being deleted.
+    pub(crate) fn any(&self) -> bool {
+        self.under_way > 0 || !self.waiting.is_empty()
+    }
+}
+
+fn is_manifest(object: &str) -> bool {
+    object.ends_with("/_metadata")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn add(deletions: &mut Deletions, objects: &[&str]) {
+        assert_eq!(deletions.add(objects.iter().map(|object| object.to_string()).collect()), 0);
+    }
+
+    #[test]
+    fn objects_wait_for_their_manifests() {
+        let mut deletions = Deletions::default();
+        add(&mut deletions, &["chk-1/_metadata", "chk-2/_metadata", "a"]);
+        assert_eq!(deletions.next().as_deref(), Some("chk-1/_metadata"));
+        assert_eq!(deletions.next().as_deref(), Some("chk-2/_metadata"));
+        assert_eq!(deletions.next(), None);
+        deletions.done("chk-2/_metadata");
+        assert_eq!(deletions.next(), None, "chk-1 may name it");
+        deletions.done("chk-1/_metadata");
+        assert_eq!(deletions.next().as_deref(), Some("a"));
+        deletions.failed("a".to_owned());
+        assert!(!deletions.any(), "an object is left to the next JobManager");
+    }
+
+    /// Seed 1312: storage did not answer, the manifest stayed, and what it names went.
+    #[test]
+    fn what_a_manifest_names_that_could_not_be_deleted_stays() {
+        let mut deletions = Deletions::default();
+        add(&mut deletions, &["chk-1/_metadata", "a"]);
+        let manifest = deletions.next().unwrap();
+        deletions.failed(manifest);
+        assert_eq!(deletions.next(), None);
+        assert!(deletions.any());
+        add(&mut deletions, &["chk-2/_metadata", "b"]);
+        assert_eq!(deletions.next().as_deref(), Some("chk-1/_metadata"), "it is tried again");
+        deletions.done("chk-1/_metadata");
+        assert_eq!(deletions.next().as_deref(), Some("a"));
+        assert_eq!(deletions.next().as_deref(), Some("chk-2/_metadata"));
+        assert_eq!(deletions.next(), None);
+    }
+
+    #[test]
+    fn only_so_many_wait_and_go_at_a_time() {
+        let mut deletions = Deletions::default();
+        deletions.add((0..MAX_WAITING).map(|n| n.to_string()).collect());
+        assert_eq!(deletions.add(vec!["more".to_owned(), "and more".to_owned()]), 2);
+        let going = std::iter::from_fn(|| deletions.next()).count();
+        assert_eq!(going, MAX_UNDER_WAY);
+    }
+}
