@@ -30,6 +30,7 @@ mod storage;
 mod task_manager;
 #[cfg(test)]
 mod test_store;
+mod timeline;
 mod view;
 
 pub use error::JobManagerError;

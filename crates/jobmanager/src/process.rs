@@ -14,6 +14,7 @@ use crate::requirements::Declarations;
 use crate::schedule;
 use crate::settings::{JobSpec, Settings};
 use crate::storage::{Storage, Tickets};
+use crate::timeline::Timeline;
 use crate::view::Frame;
 use reflow_config::Config;
 use reflow_coordination::checkpoint::{Recovered, retention};
@@ -64,6 +65,7 @@ struct Led {
     epoch: LeaderEpoch,
     name: String,
     leader: Leader,
+    timeline: Timeline,
     suspending: bool,
 }
 
@@ -158,7 +160,8 @@ impl JobManager {
         if let Some(requirements) = requirements {
             leader.adopt_requirements(&requirements, out);
         }
-        let led = Led { job, epoch, name: spec.name, leader, suspending: false };
+        let led =
+            Led { job, epoch, name: spec.name, leader, timeline: Timeline::default(), suspending: false };
         self.phase = Phase::Leading(Box::new(led));
         self.tell(now, Event::Tick, out);
     }
@@ -280,8 +283,12 @@ impl JobManager {
     }
 
     fn publish(&mut self, now: Instant) {
-        let view = match &self.phase {
-            Phase::Leading(led) | Phase::Ending(led, _) => self.frame.leading(now, led.job, &led.leader),
+        let view = match &mut self.phase {
+            Phase::Leading(led) | Phase::Ending(led, _) => {
+                let mut view = self.frame.leading(now, led.job, &led.leader);
+                led.timeline.follow(&mut view);
+                view
+            }
             Phase::Ended => return,
             Phase::Opening | Phase::Claiming(..) => self.frame.starting(now),
         };

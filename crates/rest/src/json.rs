@@ -14,6 +14,7 @@ pub(crate) mod plan;
 pub(crate) mod rescale;
 pub(crate) mod statistics;
 pub(crate) mod task_manager;
+pub(crate) mod timeline;
 pub(crate) mod vertex;
 
 /// Flink's "not set" for times and bounds.

@@ -53,6 +53,7 @@ fn api<C: Cluster>() -> Router<Arc<C>> {
         .route("/jobs/{job}/status", read(read::status))
         .route("/jobs/{job}/exceptions", read(read::exceptions))
         .route("/jobs/{job}/metrics", read(read::job_metrics))
+        .route("/jobs/{job}/timeline", read(read::timeline))
         .route("/jobs/{job}/resource-requirements",
             read(read::requirements).merge(put(act::update_requirements::<C>)))
         .route("/jobs/{job}/vertices/{vertex}", read(read::vertex))

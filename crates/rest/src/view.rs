@@ -11,6 +11,7 @@ mod job;
 mod rescale;
 mod status;
 mod task_manager;
+mod timeline;
 mod vertex;
 
 pub use checkpoint::{
@@ -26,6 +27,7 @@ pub use rescale::{
 };
 pub use status::{ExecutionState, JobStatus};
 pub use task_manager::{AllocatedSlotView, MemoryView, TaskManagerView};
+pub use timeline::{TimelineEvent, TimelineEventKind, TimelinePoint, TimelineView};
 pub use vertex::{
     InputView, IoView, ParallelismBounds, PlacementView, SharingGroup, SubtaskView, VertexView,
 };

@@ -50,6 +50,7 @@ pub(super) fn view(now: Instant, id: JobId, leader: &Leader, config: ExecutionCo
         checkpoints: Some(checkpoints(&scheduler)),
         rescales: rescales::view(scheduler.rescales, scheduler.settings),
         restarts: scheduler.restarts,
+        timeline: Arc::default(),
         metrics: BTreeMap::new(),
     }
 }

@@ -74,6 +74,12 @@ impl<'a> Ask<'a> {
         text.parse().map_err(|_| bad_query("maxExceptions", text, "a number"))
     }
 
+    /// `?since=`, in milliseconds since the epoch; the beginning of time where there is no such parameter.
+    pub(crate) fn since_ms(&self) -> Result<i64, Failure> {
+        let Some(text) = self.query.get("since") else { return Ok(i64::MIN) };
+        text.parse().map_err(|_| bad_query("since", text, "a time in milliseconds"))
+    }
+
     /// The names in `?get=`; `None` where there is no such parameter.
     pub(crate) fn wanted_metrics(&self) -> Option<BTreeSet<&str>> {
         self.query.get("get").map(|names| names.split(',').collect())

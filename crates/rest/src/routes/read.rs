@@ -23,6 +23,7 @@ use crate::json::metrics;
 use crate::json::plan::{JobPlan, Plan};
 use crate::json::rescale::{self, Rescale};
 use crate::json::task_manager::{TaskManagerDetails, TaskManagers};
+use crate::json::timeline::Timeline;
 use crate::json::vertex::{Backpressure, VertexDetails};
 
 /// JSON, or why there is none.
@@ -111,6 +112,10 @@ pub(super) fn exceptions(ask: &Ask<'_>) -> Answer {
 
 pub(super) fn job_metrics(ask: &Ask<'_>) -> Answer {
     json(&metrics::select(&metrics::of_job(ask.job()?, ask.view.now_ms), ask.wanted_metrics().as_ref()))
+}
+
+pub(super) fn timeline(ask: &Ask<'_>) -> Answer {
+    json(&Timeline::of(&ask.job()?.timeline, ask.view.now_ms, ask.since_ms()?))
 }
 
 pub(super) fn requirements(ask: &Ask<'_>) -> Answer {

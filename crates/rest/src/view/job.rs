@@ -1,10 +1,11 @@
 //! A job as the JobManager shows it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use reflow_types::{JobId, TaskManagerId, VertexId};
 
-use super::{CheckpointsView, JobStatus, RescalesView, VertexView};
+use super::{CheckpointsView, JobStatus, RescalesView, TimelineView, VertexView};
 
 /// A job, running or ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +42,8 @@ pub struct JobView {
     pub rescales: RescalesView,
     /// Restarts after failures; rescales do not count.
     pub restarts: u64,
+    /// How it went over time.
+    pub timeline: Arc<TimelineView>,
     /// Metrics of the job beyond those that follow from this view.
     pub metrics: BTreeMap<String, f64>,
 }

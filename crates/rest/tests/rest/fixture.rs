@@ -136,6 +136,7 @@ fn job() -> JobView {
         checkpoints: Some(checkpoints()),
         rescales: rescales(),
         restarts: 1,
+        timeline: Arc::new(timeline()),
         metrics: Default::default(),
     }
 }
@@ -359,5 +360,33 @@ pub(crate) fn first_deployment() -> RescaleView {
         started_at_ms: 1_795_330_374_883,
         ended: Some((1_795_330_386_646, TerminatedReason::Succeeded)),
         ..rescale
+    }
+}
+
+/// Two seconds, and the rescale in between.
+fn timeline() -> TimelineView {
+    let point = |at_ms, parallelism, lag| TimelinePoint {
+        at_ms,
+        parallelism,
+        slots_total: 2,
+        slots_free: 2 - parallelism,
+        task_managers: 2,
+        records_in_per_second: 2_500.0 * f64::from(parallelism),
+        records_out_per_second: 10.0,
+        lag,
+        event_time_lag_ms: Some(1_500),
+        busy: 0.4,
+        backpressured: 0.0,
+        checkpoint_ms: Some(52),
+    };
+    TimelineView {
+        interval_ms: 1_000,
+        points: vec![point(1_795_330_404_000, 1, None), point(1_795_330_405_000, 2, Some(7))],
+        events: vec![TimelineEvent {
+            at_ms: 1_795_330_404_486,
+            kind: TimelineEventKind::Rescale,
+            id: RESCALE.to_string(),
+            text: "1 \u{2192} 2, live, 137 ms".to_owned(),
+        }],
     }
 }

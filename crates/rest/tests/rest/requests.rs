@@ -276,3 +276,25 @@ async fn cancelling_can_be_switched_off() {
     assert_eq!(server.request("GET", "/config", "").await.json()["features"]["web-cancel"], false);
     assert_eq!(server.request("POST", &format!("/jobs/{JOB}/stop"), "").await.status, 202);
 }
+
+#[tokio::test]
+async fn the_timeline_is_shown_whole_or_from_a_time_on() {
+    let server = obedient().await;
+    let whole = server.get(&format!("/jobs/{JOB}/timeline")).await.json();
+    assert_eq!((&whole["interval"], &whole["now"]), (&1_000.into(), &1_795_330_416_879_i64.into()));
+    assert_eq!(
+        whole["points"][1],
+        json!({
+            "t": 1_795_330_405_000_i64, "parallelism": 2, "slots-total": 2, "slots-free": 0, "task-managers": 2,
+            "records-in-per-second": 5_000.0, "records-out-per-second": 10.0, "lag": 7, "event-time-lag-ms": 1_500,
+            "busy": 0.4, "backpressured": 0.0, "checkpoint-duration": 52,
+        })
+    );
+    assert_eq!(whole["points"][0]["lag"], json!(null));
+    assert_eq!(whole["events"][0]["kind"], "RESCALE");
+    let rest = server.get(&format!("/jobs/{JOB}/timeline?since=1795330404486")).await.json();
+    assert_eq!(rest["points"].as_array().map(Vec::len), Some(1));
+    assert_eq!(rest["events"], json!([]));
+    let bad = server.get(&format!("/jobs/{JOB}/timeline?since=yesterday")).await;
+    assert_eq!((bad.status, bad.error().contains("yesterday")), (400, true));
+}

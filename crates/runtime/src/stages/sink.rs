@@ -347,5 +347,7 @@ impl<S: Sink> Control for SinkStage<S> {
     }
 
     fn tables(&mut self, _: &mut dyn FnMut(&mut dyn SnapshotTable)) {}
-    fn count(&self, _: &mut SubtaskMetrics) {}
+    fn count(&self, metrics: &mut SubtaskMetrics) {
+        metrics.records_out += self.written;
+    }
 }

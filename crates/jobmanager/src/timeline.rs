@@ -1,0 +1,239 @@
+//! How the job went over time: its figures once a second, and what happened to it, in bounded memory.
+//!
+//! The last ten minutes are kept by the second, two hours by ten seconds and a day by the minute, beside a thousand
+//! events: at most 600 kB, twice over for what is shown. It begins when a JobManager becomes the leader. Everything
+//! follows from the views that are published, so nothing else has to report here.
+
+use reflow_rest::RescaleId;
+use reflow_rest::view::{
+    CheckpointOutcome, ClusterView, JobStatus, JobView, SubtaskView, TerminalState, TimelineEvent,
+    TimelineEventKind, TimelinePoint, TimelineView, VertexView,
+};
+use reflow_types::{CheckpointId, MAX_WATERMARK};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+/// How far points lie apart, in milliseconds, and how many of them are kept; finest first.
+const LEVELS: [(i64, usize); 3] = [(1_000, 600), (10_000, 720), (60_000, 1_440)];
+const MAX_EVENTS: usize = 1_000;
+/// An event's text is cut after so many characters.
+const MAX_TEXT: usize = 300;
+
+/// The history of the job, and what of it was noted already.
+#[derive(Default)]
+pub(crate) struct Timeline {
+    levels: [Level; LEVELS.len()],
+    events: VecDeque<TimelineEvent>,
+    seen: Seen,
+}
+
+/// Points at one distance.
+#[derive(Default)]
+struct Level {
+    points: VecDeque<TimelinePoint>,
+    /// How many samples the last point is the mean of.
+    samples: u32,
+}
+
+/// What was noted of a job's histories.
+#[derive(Default)]
+struct Seen {
+    states: BTreeMap<JobStatus, i64>,
+    rescales: BTreeSet<RescaleId>,
+    failures: i64,
+    checkpoints: BTreeSet<CheckpointId>,
+    restarts: u64,
+}
+
+impl Timeline {
+    /// Notes what `view` shows of its job, and shows the history in it.
+    pub(crate) fn follow(&mut self, view: &mut ClusterView) {
+        let Some(job) = view.jobs.first() else { return };
+        let point = point(view, job);
+        for (level, (step_ms, capacity)) in self.levels.iter_mut().zip(LEVELS) {
+            level.add(point, step_ms, capacity);
+        }
+        let mut events = self.seen.news(view.now_ms, job);
+        events.sort_by_key(|event| event.at_ms);
+        self.events.extend(events);
+        let excess = self.events.len().saturating_sub(MAX_EVENTS);
+        self.events.drain(..excess);
+        view.jobs[0].timeline = Arc::new(self.show());
+    }
+
+    /// Of each level what is older than all of the next finer one.
+    fn show(&self) -> TimelineView {
+        let mut points: Vec<TimelinePoint> = Vec::new();
+        let mut finest_from = i64::MAX;
+        for level in &self.levels {
+            let older = level.points.iter().take_while(|point| point.at_ms < finest_from);
+            points.extend(older.copied().collect::<Vec<_>>().into_iter().rev());
+            finest_from = level.points.front().map_or(finest_from, |first| first.at_ms.min(finest_from));
+        }
+        points.reverse();
+        TimelineView { interval_ms: LEVELS[0].0, points, events: self.events.iter().cloned().collect() }
+    }
+}
+
+impl Level {
+    /// A sample within the step of the last point goes into its mean.
+    fn add(&mut self, sample: TimelinePoint, step_ms: i64, capacity: usize) {
+        match self.points.back_mut() {
+            Some(last) if sample.at_ms.div_euclid(step_ms) <= last.at_ms.div_euclid(step_ms) => {
+                self.samples += 1;
+                merge(last, sample, self.samples);
+            }
+            _ => {
+                self.points.push_back(sample);
+                self.samples = 1;
+            }
+        }
+        if self.points.len() > capacity {
+            self.points.pop_front();
+        }
+    }
+}
+
+/// Rates and shares become means of `samples` samples; everything else is that of the last one.
+fn merge(mean: &mut TimelinePoint, sample: TimelinePoint, samples: u32) {
+    let weighed = |old: f64, new: f64| old + (new - old) / f64::from(samples);
+    *mean = TimelinePoint {
+        at_ms: sample.at_ms.max(mean.at_ms),
+        records_in_per_second: weighed(mean.records_in_per_second, sample.records_in_per_second),
+        records_out_per_second: weighed(mean.records_out_per_second, sample.records_out_per_second),
+        busy: weighed(mean.busy, sample.busy),
+        backpressured: weighed(mean.backpressured, sample.backpressured),
+        ..sample
+    };
+}
+
+fn point(view: &ClusterView, job: &JobView) -> TimelinePoint {
+    let subtasks = || job.vertices.iter().flat_map(|vertex| &vertex.subtasks);
+    let most = |share: fn(&SubtaskView) -> f64| subtasks().map(share).fold(0.0, f64::max);
+    let is_source = |vertex: &&VertexView| vertex.inputs.is_empty();
+    let is_sink = |vertex: &&VertexView| {
+        let feeds = |other: &VertexView| other.inputs.iter().any(|input| input.from == vertex.id);
+        !job.vertices.iter().any(feeds)
+    };
+    let sources = || job.vertices.iter().filter(is_source).flat_map(|vertex| &vertex.subtasks);
+    let sinks = job.vertices.iter().filter(is_sink).flat_map(|vertex| &vertex.subtasks);
+    let pending = sources().filter_map(|source| source.metrics.get("pendingRecords")).copied();
+    let watermarks = subtasks()
+        .filter(|subtask| !subtask.state.is_terminal())
+        .filter_map(|subtask| subtask.input_watermark_ms)
+        .filter(|&watermark_ms| watermark_ms < MAX_WATERMARK);
+    let last = job.checkpoints.as_ref().and_then(|checkpoints| checkpoints.latest_completed.as_ref());
+    TimelinePoint {
+        at_ms: view.now_ms,
+        parallelism: job.vertices.iter().map(|vertex| vertex.subtasks.len() as u32).max().unwrap_or(0),
+        slots_total: view.slots_total(),
+        slots_free: view.slots_free(),
+        task_managers: view.task_managers.len() as u32,
+        records_in_per_second: sources().map(|source| source.io.records_in_per_second).sum(),
+        records_out_per_second: sinks.map(|sink| sink.io.records_out_per_second).sum(),
+        lag: pending.map(|records| records as u64).reduce(u64::saturating_add),
+        event_time_lag_ms: watermarks.min().map(|watermark_ms| view.now_ms.saturating_sub(watermark_ms)),
+        busy: most(|subtask| subtask.io.busy),
+        backpressured: most(|subtask| subtask.io.backpressured),
+        checkpoint_ms: last.map(|checkpoint| checkpoint.duration_ms()),
+    }
+}
+
+impl Seen {
+    /// What a job's histories hold that was not noted before.
+    fn news(&mut self, now_ms: i64, job: &JobView) -> Vec<TimelineEvent> {
+        let mut events = self.states(job);
+        events.extend(self.rescales(job));
+        events.extend(self.failures(job));
+        events.extend(self.checkpoints(job));
+        if job.restarts > self.restarts {
+            self.restarts = job.restarts;
+            let entered = [JobStatus::Restarting, JobStatus::Created].map(|it| job.entered_at_ms.get(&it));
+            let at_ms = entered.into_iter().flatten().max().copied().unwrap_or(now_ms);
+            let number = job.restarts.to_string();
+            events.push(event(
+                at_ms,
+                TimelineEventKind::Restart,
+                number,
+                &format!("restart {}", job.restarts),
+            ));
+        }
+        events
+    }
+
+    fn states(&mut self, job: &JobView) -> Vec<TimelineEvent> {
+        let mut events = Vec::new();
+        for (&status, &at_ms) in &job.entered_at_ms {
+            if self.states.insert(status, at_ms) != Some(at_ms) {
+                let name = status.as_str();
+                events.push(event(at_ms, TimelineEventKind::State, name.to_owned(), name));
+            }
+        }
+        events
+    }
+
+    /// A rescale that became pointless is none to be shown.
+    fn rescales(&mut self, job: &JobView) -> Vec<TimelineEvent> {
+        let ended = job.rescales.history.iter().filter_map(|rescale| Some((rescale, rescale.ended?)));
+        let mut events = Vec::new();
+        let mut known = BTreeSet::new();
+        for (rescale, (at_ms, reason)) in ended {
+            known.insert(rescale.id);
+            if self.rescales.contains(&rescale.id) || reason.terminal_state() == TerminalState::Ignored {
+                continue;
+            }
+            let most = |parallelism: fn(&_) -> Option<u32>| {
+                rescale.vertices.iter().filter_map(parallelism).max().unwrap_or(0)
+            };
+            let (before, after) = (most(|vertex| vertex.before), most(|vertex| vertex.after));
+            let how = match (reason.terminal_state(), &rescale.live) {
+                (TerminalState::Failed, _) => "failed",
+                (_, Some(_)) => "live",
+                (_, None) => "by a deployment",
+            };
+            let took_ms = at_ms - rescale.started_at_ms;
+            let text = format!("{before} \u{2192} {after}, {how}, {took_ms} ms");
+            events.push(event(at_ms, TimelineEventKind::Rescale, rescale.id.to_string(), &text));
+        }
+        self.rescales = known;
+        events
+    }
+
+    fn failures(&mut self, job: &JobView) -> Vec<TimelineEvent> {
+        let noted_ms = self.failures;
+        let new = job.exceptions.iter().filter(|failure| failure.at_ms > noted_ms);
+        let events: Vec<_> = new
+            .map(|failure| {
+                let place = failure.task_name.as_ref().map(|name| format!(" in {name}")).unwrap_or_default();
+                let text = format!("{}{place}: {}", failure.name, failure.message);
+                event(failure.at_ms, TimelineEventKind::Failure, failure.at_ms.to_string(), &text)
+            })
+            .collect();
+        self.failures = events.iter().map(|event| event.at_ms).fold(noted_ms, i64::max);
+        events
+    }
+
+    fn checkpoints(&mut self, job: &JobView) -> Vec<TimelineEvent> {
+        let Some(checkpoints) = &job.checkpoints else { return Vec::new() };
+        let mut events = Vec::new();
+        let mut known = BTreeSet::new();
+        for checkpoint in checkpoints.history.iter().chain(&checkpoints.latest_failed) {
+            let CheckpointOutcome::Failed { at_ms, reason } = &checkpoint.outcome else { continue };
+            if known.insert(checkpoint.id) && !self.checkpoints.contains(&checkpoint.id) {
+                let text = format!("checkpoint {}: {reason}", checkpoint.id);
+                let id = checkpoint.id.to_string();
+                events.push(event(*at_ms, TimelineEventKind::CheckpointFailed, id, &text));
+            }
+        }
+        self.checkpoints = known;
+        events
+    }
+}
+
+fn event(at_ms: i64, kind: TimelineEventKind, id: String, text: &str) -> TimelineEvent {
+    TimelineEvent { at_ms, kind, id, text: text.chars().take(MAX_TEXT).collect() }
+}
+
+#[cfg(test)]
+#[path = "timeline_tests.rs"]
+mod tests;

@@ -1,0 +1,156 @@
+//! The time line of a job, from views of it at one second after the other.
+
+use super::*;
+use reflow_rest::view::{
+    CheckpointView, CheckpointsView, ExceptionView, ExecutionConfigView, RescaleView, RescalesView,
+    TerminatedReason, TriggerCause,
+};
+use reflow_types::JobId;
+
+fn job() -> JobView {
+    JobView {
+        id: JobId(1),
+        name: "j".to_owned(),
+        status: JobStatus::Running,
+        streaming: true,
+        started_at_ms: 0,
+        ended_at_ms: None,
+        entered_at_ms: [(JobStatus::Running, 5)].into(),
+        spent_ms: BTreeMap::new(),
+        max_parallelism: None,
+        vertices: vec![],
+        config: ExecutionConfigView::default(),
+        exceptions: vec![],
+        exceptions_truncated: false,
+        checkpoints: Some(CheckpointsView::default()),
+        rescales: RescalesView::default(),
+        restarts: 0,
+        timeline: Arc::default(),
+        metrics: BTreeMap::new(),
+    }
+}
+
+fn follow(timeline: &mut Timeline, now_ms: i64, job: &JobView) -> Arc<TimelineView> {
+    let mut view = ClusterView { now_ms, jobs: vec![job.clone()], ..ClusterView::default() };
+    timeline.follow(&mut view);
+    Arc::clone(&view.jobs[0].timeline)
+}
+
+fn kinds(view: &TimelineView) -> Vec<(TimelineEventKind, i64)> {
+    view.events.iter().map(|event| (event.kind, event.at_ms)).collect()
+}
+
+#[test]
+fn two_days_are_a_bounded_number_of_points_and_the_newest_are_the_finest() {
+    let mut timeline = Timeline::default();
+    let seconds = 2 * 24 * 60 * 60;
+    for second in 0..seconds {
+        let mut view = ClusterView { now_ms: second * 1_000, jobs: vec![job()], ..ClusterView::default() };
+        timeline.follow(&mut view);
+    }
+    let points = timeline.show().points;
+    assert!(points.len() <= 600 + 720 + 1_440, "{}", points.len());
+    assert!(points.windows(2).all(|pair| pair[0].at_ms < pair[1].at_ms));
+    let newest = &points[points.len() - 600..];
+    assert!(newest.windows(2).all(|pair| pair[1].at_ms - pair[0].at_ms == 1_000));
+    assert_eq!(newest.last().map(|point| point.at_ms), Some((seconds - 1) * 1_000));
+    assert!(points[1].at_ms - points[0].at_ms == 60_000);
+    let day_ms = 24 * 60 * 60 * 1_000;
+    assert!((seconds * 1_000 - day_ms - points[0].at_ms).abs() <= 60_000, "it reaches back a day");
+}
+
+#[test]
+fn samples_of_one_interval_become_their_mean() {
+    let mut level = Level::default();
+    for (at_ms, busy, parallelism) in [(1_000, 0.2, 1), (1_200, 0.4, 2), (1_999, 0.6, 3), (2_000, 1.0, 4)] {
+        level.add(TimelinePoint { at_ms, busy, parallelism, ..TimelinePoint::default() }, 1_000, 9);
+    }
+    let shown: Vec<_> = level.points.iter().map(|point| (point.at_ms, point.parallelism)).collect();
+    assert_eq!(shown, [(1_999, 3), (2_000, 4)]);
+    assert!((level.points[0].busy - 0.4).abs() < 1e-9);
+}
+
+#[test]
+fn a_clock_that_steps_back_does_not_disorder_the_points() {
+    let mut timeline = Timeline::default();
+    follow(&mut timeline, 10_000, &job());
+    let shown = follow(&mut timeline, 3_000, &job());
+    assert_eq!(shown.points.iter().map(|point| point.at_ms).collect::<Vec<_>>(), [10_000]);
+}
+
+#[test]
+fn what_happened_is_noted_once_and_survives_the_histories_it_is_taken_from() {
+    let mut timeline = Timeline::default();
+    let mut job = job();
+    let (rescale, failed) = (rescale(), failed_checkpoint());
+    follow(&mut timeline, 1_000, &job);
+    job.exceptions = vec![ExceptionView { name: "UserError".into(), at_ms: 20, ..Default::default() }];
+    job.rescales.history = vec![RescaleView { ended: None, ..rescale.clone() }];
+    let checkpoints = job.checkpoints.as_mut().unwrap();
+    checkpoints.history = vec![Arc::new(failed.clone())];
+    checkpoints.latest_failed = Some(Arc::new(failed));
+    job.restarts = 1;
+    job.entered_at_ms.insert(JobStatus::Restarting, 21);
+    follow(&mut timeline, 2_000, &job);
+    job.rescales.history = vec![rescale];
+    follow(&mut timeline, 3_000, &job);
+    job.rescales.history.clear();
+    job.exceptions.clear();
+    job.checkpoints = Some(CheckpointsView::default());
+    let shown = follow(&mut timeline, 4_000, &job);
+    use TimelineEventKind::*;
+    let expected =
+        [(State, 5), (CheckpointFailed, 15), (Failure, 20), (State, 21), (Restart, 21), (Rescale, 40)];
+    assert_eq!(kinds(&shown), expected);
+    assert_eq!(shown.events[5].text, "1 \u{2192} 3, by a deployment, 30 ms");
+    assert_eq!(shown.events[1].text, "checkpoint 7: disk full");
+}
+
+#[test]
+fn events_are_bounded() {
+    let mut timeline = Timeline::default();
+    let mut job = job();
+    for restart in 1..=MAX_EVENTS as u64 + 50 {
+        job.restarts = restart;
+        follow(&mut timeline, restart as i64, &job);
+    }
+    let shown = follow(&mut timeline, 5_000, &job);
+    assert_eq!(shown.events.len(), MAX_EVENTS);
+    assert_eq!(shown.events.last().map(|event| event.id.as_str()), Some("1050"));
+    assert!(event(1, TimelineEventKind::Failure, String::new(), &"\u{e4}".repeat(9_999)).text.len() <= 600);
+}
+
+fn rescale() -> RescaleView {
+    let group = reflow_rest::view::SharingGroup::default();
+    let vertex = reflow_rest::view::VertexRescaleView {
+        id: reflow_types::VertexId(1),
+        name: "v".into(),
+        sharing_group: group,
+        desired: 4,
+        sufficient: 1,
+        before: Some(1),
+        after: Some(3),
+    };
+    RescaleView {
+        id: RescaleId(9),
+        requirements: RescaleId(8),
+        attempt: 1,
+        cause: TriggerCause::NewResourceAvailable,
+        started_at_ms: 10,
+        ended: Some((40, TerminatedReason::Succeeded)),
+        vertices: vec![vertex],
+        slots: vec![],
+        states: vec![],
+        live: None,
+    }
+}
+
+fn failed_checkpoint() -> CheckpointView {
+    CheckpointView {
+        id: CheckpointId(7),
+        kind: reflow_rest::view::CheckpointKind::Checkpoint,
+        triggered_at_ms: 10,
+        outcome: CheckpointOutcome::Failed { at_ms: 15, reason: "disk full".into() },
+        vertices: vec![],
+    }
+}
