@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 pub(crate) struct Frame {
     configuration: BTreeMap<String, String>,
     cancel_enabled: bool,
+    rescale_enabled: bool,
     default_parallelism: u32,
     args: Vec<String>,
 }
@@ -25,6 +26,7 @@ impl Frame {
         Self {
             configuration: shown.collect(),
             cancel_enabled: options::WEB_CANCEL_ENABLE.get(config),
+            rescale_enabled: options::WEB_RESCALE_ENABLE.get(config),
             default_parallelism: options::DEFAULT_PARALLELISM.get(config),
             args: args.to_vec(),
         }
@@ -37,6 +39,7 @@ impl Frame {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             configuration: self.configuration.clone(),
             cancel_enabled: self.cancel_enabled,
+            rescale_enabled: self.rescale_enabled,
             ..ClusterView::default()
         }
     }

@@ -49,6 +49,8 @@ pub struct ClusterView {
     pub configuration: BTreeMap<String, String>,
     /// Whether jobs may be cancelled by REST.
     pub cancel_enabled: bool,
+    /// Whether the parallelism may be changed by REST.
+    pub rescale_enabled: bool,
     /// Metrics of the JobManager's process beyond those that follow from this view.
     pub metrics: BTreeMap<String, f64>,
     /// Registered TaskManagers, in the order they are to be listed.

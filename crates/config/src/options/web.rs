@@ -20,6 +20,10 @@ section! { "REST and web interface" {
     /// asked for.
     WEB_CANCEL_ENABLE: bool = option("web.cancel.enable").default("true");
 
+    /// Whether the parallelism of a job can be changed by REST, by `reflow rescale` and `reflow drain`, and by the web
+    /// interface, which otherwise has no buttons for it.
+    WEB_RESCALE_ENABLE: bool = option("web.rescale.enable").default("true");
+
     /// How many exceptions of a job are kept.
     WEB_EXCEPTION_HISTORY_SIZE: u32 = option("web.exception-history-size").default("16").between(1, 10_000);
 

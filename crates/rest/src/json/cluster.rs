@@ -44,7 +44,7 @@ impl DashboardConfig {
             features: Features {
                 web_submit: false,
                 web_cancel: view.cancel_enabled,
-                web_rescale: false,
+                web_rescale: view.rescale_enabled,
                 web_history: false,
             },
         }

@@ -18,7 +18,7 @@ use super::failure::Failure;
 use super::read::{json, respond};
 use crate::json::job::VertexRequirements;
 use crate::json::operation::{Progress, Triggered};
-use crate::view::SavepointFormat;
+use crate::view::{ClusterView, SavepointFormat};
 use crate::{Cluster, Command, Reply, RequestId};
 
 type Outcome = Result<Response, Failure>;
@@ -54,6 +54,7 @@ pub(super) async fn update_requirements<C: Cluster>(
     body: Body,
 ) -> Outcome {
     let job = job(&path)?;
+    may_rescale(&cluster.view())?;
     let vertices: BTreeMap<VertexId, VertexRequirements> = parse_present(&bytes(body)?)?;
     let bounds = |(id, requirements): (VertexId, VertexRequirements)| {
         let bounds = requirements.bounds();
@@ -70,12 +71,22 @@ pub(super) async fn drain<C: Cluster>(
     body: Body,
 ) -> Outcome {
     let task_manager = path.task_manager()?;
+    may_rescale(&cluster.view())?;
     let DrainRequest { force } = parse(&bytes(body)?)?;
     match cluster.command(Command::DrainTaskManager { task_manager, force }).await? {
         Reply::Accepted => Ok(respond(StatusCode::ACCEPTED, b"{}".to_vec())),
         Reply::Triggered(request_id) => Ok(respond(StatusCode::ACCEPTED, json(&Triggered { request_id })?)),
         Reply::Operation(_) => Err(Failure::unexpected_reply()),
     }
+}
+
+fn may_rescale(view: &ClusterView) -> Result<(), Failure> {
+    if view.rescale_enabled {
+        return Ok(());
+    }
+    let text = "rescaling is switched off (web.rescale.enable: false): start or stop TaskManagers, or change that option \
+                and start the JobManager again";
+    Err(Failure::new(StatusCode::FORBIDDEN, text))
 }
 
 /// `POST /jobs/:id/checkpoints`

@@ -72,6 +72,7 @@ pub(crate) fn cluster() -> ClusterView {
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .into(),
         cancel_enabled: true,
+        rescale_enabled: true,
         metrics: [("Status.JVM.Memory.Heap.Used".to_owned(), 84_448_064.0)].into(),
         task_managers: TASK_MANAGERS.map(task_manager).into(),
         jobs: vec![job()],

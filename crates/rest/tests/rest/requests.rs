@@ -298,3 +298,19 @@ async fn the_timeline_is_shown_whole_or_from_a_time_on() {
     let bad = server.get(&format!("/jobs/{JOB}/timeline?since=yesterday")).await;
     assert_eq!((bad.status, bad.error().contains("yesterday")), (400, true));
 }
+
+#[tokio::test]
+async fn rescaling_can_be_switched_off() {
+    let cluster = reflow_rest::view::ClusterView { rescale_enabled: false, ..fixture::cluster() };
+    let server = Server::start(FakeCluster::obedient(cluster)).await;
+    for (method, path) in [
+        ("PUT", format!("/jobs/{JOB}/resource-requirements")),
+        ("POST", format!("/taskmanagers/{}/drain", fixture::TASK_MANAGERS[0])),
+    ] {
+        let refused = server.request(method, &path, "{}").await;
+        assert_eq!(refused.status, 403, "{path}");
+        assert!(refused.error().contains("web.rescale.enable"), "{}", refused.error());
+    }
+    assert!(server.cluster.commands.lock().unwrap().is_empty());
+    assert_eq!(server.request("GET", "/config", "").await.json()["features"]["web-rescale"], false);
+}
