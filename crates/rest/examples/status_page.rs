@@ -1,4 +1,4 @@
-//! The status page over a made-up cluster: `cargo run -p reflow-rest --example status_page [PORT]`, 8081 if
+//! The web interface over a made-up cluster: `cargo run -p reflow-rest --example status_page [PORT]`, 8081 if
 //! none is given. For work on the page, without a job.
 
 #[path = "../tests/rest/fixture.rs"]
@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 async fn main() -> Result<(), ServeError> {
     let port = std::env::args().nth(1).and_then(|port| port.parse().ok()).unwrap_or(8081_u16);
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
-    println!("status page on http://localhost:{port}");
+    println!("web interface on http://localhost:{port}");
     reflow_rest::serve(listener, Arc::new(FakeCluster::obedient(cluster())), std::future::pending()).await
 }
 
@@ -96,10 +96,10 @@ fn vertex(pattern: &VertexView, number: u128, operators: &str, inputs: &[u128], 
 
 fn failed_checkpoint() -> CheckpointView {
     let completed = fixture::checkpoint();
-    let at_ms = completed.triggered_at_ms + 1_150;
+    let at_ms = completed.triggered_at_ms + 250;
     CheckpointView {
         id: CheckpointId(29),
-        triggered_at_ms: completed.triggered_at_ms + 1_000,
+        triggered_at_ms: completed.triggered_at_ms + 100,
         outcome: CheckpointOutcome::Failed { at_ms, reason: "no space left on /data/checkpoints".to_owned() },
         ..completed
     }

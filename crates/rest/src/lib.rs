@@ -1,4 +1,4 @@
-//! Flink's monitoring REST API, version 1, and the status page.
+//! Flink's monitoring REST API, version 1, and the web interface.
 //!
 //! The same paths, methods, status codes and field names as Flink 2.3, with and without the prefix `/v1`, so
 //! that tools written for Flink work unchanged. The crate knows nothing of the JobManager: it reads a

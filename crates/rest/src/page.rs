@@ -1,44 +1,122 @@
-//! The status page: three files in the binary, which ask nothing but the REST API.
+//! The web interface: what `web/` was built into, in the binary. It asks nothing but the REST API.
+//!
+//! The built files are committed (`web/dist`), so that cargo needs nothing else; `cargo xtask web` checks that they
+//! are what the sources give. Names in the API come first: a file could not hide one of its paths.
 
 use axum::Router;
-use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
-use axum::response::IntoResponse;
+use axum::body::Body;
+use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, REFERRER_POLICY};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use rust_embed::{EmbeddedFile, RustEmbed};
 
-const INDEX: &str = include_str!("../page/index.html");
-const STYLE: &str = include_str!("../page/style.css");
-const SCRIPT: &str = include_str!("../page/status.js");
+#[derive(RustEmbed)]
+#[folder = "../../web/dist"]
+struct Files;
 
-/// The page loads nothing from elsewhere, and runs no script but its own.
-const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:";
+const INDEX: &str = "index.html";
+
+/// The page runs its own script and asks its own server, and nothing else: whatever a job's or an operator's name
+/// holds, it is neither run nor sent anywhere.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// `/` and what it needs.
 pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    Router::new()
-        .route("/", get(|| file("text/html; charset=utf-8", INDEX)))
-        .route("/index.html", get(|| file("text/html; charset=utf-8", INDEX)))
-        .route("/style.css", get(|| file("text/css; charset=utf-8", STYLE)))
-        .route("/status.js", get(|| file("text/javascript; charset=utf-8", SCRIPT)))
+    Files::iter().fold(serve(Router::new(), "/", INDEX.to_owned()), |router, path| {
+        serve(router, &format!("/{path}"), path.into_owned())
+    })
 }
 
-async fn file(content_type: &'static str, content: &'static str) -> impl IntoResponse {
-    ([(CONTENT_TYPE, content_type), (CONTENT_SECURITY_POLICY, POLICY)], content)
+fn serve<S: Clone + Send + Sync + 'static>(router: Router<S>, route: &str, path: String) -> Router<S> {
+    router.route(route, get(async move |headers: HeaderMap| answer(&path, &headers)))
+}
+
+/// The file, or `304` to whoever has it already.
+fn answer(path: &str, request: &HeaderMap) -> Response {
+    let file = Files::get(path).expect("only files that are embedded have a route");
+    let tag = tag(&file);
+    if request.get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
+        return (StatusCode::NOT_MODIFIED, [(ETAG, tag)]).into_response();
+    }
+    let headers: [(HeaderName, String); 4] = [
+        (CONTENT_TYPE, content_type(path).to_owned()),
+        (CONTENT_SECURITY_POLICY, POLICY.to_owned()),
+        (REFERRER_POLICY, "no-referrer".to_owned()),
+        (ETAG, tag),
+    ];
+    (headers, Body::from(file.data.into_owned())).into_response()
+}
+
+/// Changes with the content: names of files do not.
+fn tag(file: &EmbeddedFile) -> String {
+    let hash = file.metadata.sha256_hash();
+    let digits: String = hash[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("\"{digits}\"")
+}
+
+fn content_type(path: &str) -> &'static str {
+    match path.rsplit('.').next() {
+        Some("html") => "text/html; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("js") => "text/javascript; charset=utf-8",
+        Some("svg") => "image/svg+xml",
+        _ => "application/octet-stream",
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn texts() -> Vec<(String, String)> {
+        let file = |path: std::borrow::Cow<'static, str>| {
+            let data = Files::get(&path).unwrap().data.into_owned();
+            (path.into_owned(), String::from_utf8(data).unwrap())
+        };
+        Files::iter().map(file).collect()
+    }
+
     #[test]
     fn the_page_is_small() {
-        assert!(INDEX.len() + STYLE.len() + SCRIPT.len() < 40_000);
+        let bytes: usize = texts().iter().map(|(_, text)| text.len()).sum();
+        assert!((10_000..300_000).contains(&bytes), "{bytes} bytes");
     }
 
     #[test]
     fn the_page_asks_nobody_else() {
-        for file in [INDEX, STYLE, SCRIPT] {
-            let foreign = file.split("://").skip(1).filter(|rest| !rest.starts_with("www.w3.org/2000/svg"));
-            assert_eq!(foreign.count(), 0);
+        // Names of namespaces are no addresses that anything is fetched from.
+        for (path, text) in texts() {
+            let foreign: Vec<_> =
+                text.split("://").skip(1).filter(|rest| !rest.starts_with("www.w3.org/")).collect();
+            assert!(foreign.is_empty(), "{path}: {} addresses", foreign.len());
         }
+    }
+
+    #[test]
+    fn the_page_has_no_script_of_its_own_in_the_markup() {
+        let index = texts().into_iter().find(|(path, _)| path == INDEX).unwrap().1;
+        let scripts: Vec<_> = index.split("<script").skip(1).collect();
+        assert_eq!(scripts.len(), 1);
+        assert!(scripts[0].contains("src=\"./assets/app.js\"></script>"), "{}", scripts[0]);
+        assert!(!index.contains("style=") && !index.contains("<style"));
+    }
+
+    #[test]
+    fn each_file_has_a_type() {
+        for path in Files::iter() {
+            assert_ne!(content_type(&path), "application/octet-stream", "{path}");
+        }
+    }
+
+    #[test]
+    fn who_has_a_file_is_not_sent_it_again() {
+        let first = answer(INDEX, &HeaderMap::new());
+        assert_eq!(first.status(), StatusCode::OK);
+        let again = HeaderMap::from_iter([(IF_NONE_MATCH, first.headers()[ETAG].clone())]);
+        assert_eq!(answer(INDEX, &again).status(), StatusCode::NOT_MODIFIED);
+        let other = HeaderMap::from_iter([(IF_NONE_MATCH, "\"0\"".parse().unwrap())]);
+        assert_eq!(answer(INDEX, &other).status(), StatusCode::OK);
     }
 }

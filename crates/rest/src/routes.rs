@@ -22,7 +22,7 @@ use read::read;
 /// The longest request body that is read, in bytes.
 const MAX_BODY_BYTES: usize = 1 << 20;
 
-/// Everything that is served: the API with and without its version, and the status page.
+/// Everything that is served: the API with and without its version, and the web interface.
 pub(crate) fn router<C: Cluster>(cluster: Arc<C>) -> Router {
     Router::new()
         .merge(api())

@@ -22,7 +22,7 @@ pub enum ServeError {
     Io(#[from] io::Error),
 }
 
-/// Serves the REST API and the status page of `cluster` on `listener` until `shutdown` is ready; answers under
+/// Serves the REST API and the web interface of `cluster` on `listener` until `shutdown` is ready; answers under
 /// way then have a second to be finished.
 pub async fn serve<C: Cluster>(
     listener: TcpListener,
@@ -30,7 +30,7 @@ pub async fn serve<C: Cluster>(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
     if let Ok(address) = listener.local_addr() {
-        tracing::info!("REST API and status page on http://{address}");
+        tracing::info!("REST API and web interface on http://{address}");
     }
     let (begin_end, end_begun) = oneshot::channel();
     let ending = async move {

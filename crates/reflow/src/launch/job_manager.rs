@@ -1,4 +1,4 @@
-//! `JOB jobmanager`: the JobManager of this job, with REST and the status page.
+//! `JOB jobmanager`: the JobManager of this job, with REST and the web interface.
 
 use super::{Executable, LaunchError, Options, logging, machine};
 use reflow_config::{Config, options};

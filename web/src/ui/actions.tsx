@@ -1,0 +1,247 @@
+// What changes something: each action asks first, says what the server says when it refuses, and what came of what
+// takes its time. One dialog is open at a time.
+
+import { Component, createRef, type ComponentChildren } from "preact";
+import { type Config, type Job, type Operation, type Requirements, Refused, get, send } from "../api";
+import { plural } from "../format";
+import { refresh } from "../store";
+
+export interface Action {
+  name: string;
+  title: string;
+  /** What it does, for whoever hesitates. */
+  body: ComponentChildren;
+  /** What is to be filled in, with its default. */
+  field?: { label: string; type: "number" | "text"; value: string; placeholder?: string; min?: number; max?: number };
+  tick?: { label: string };
+  confirm: string;
+  danger?: boolean;
+  /** Does it, and says what came of it. */
+  run: (value: string, ticked: boolean, say: (progress: string) => void) => Promise<string>;
+}
+
+interface Props {
+  action: Action | null;
+  onClose: () => void;
+}
+
+interface Progress {
+  value: string;
+  ticked: boolean;
+  busy: boolean;
+  said: string | null;
+  refused: boolean;
+  done: boolean;
+}
+
+const IDLE: Progress = { value: "", ticked: false, busy: false, said: null, refused: false, done: false };
+
+export class ActionDialog extends Component<Props, Progress> {
+  state = IDLE;
+  private dialog = createRef<HTMLDialogElement>();
+
+  componentDidUpdate(previous: Props) {
+    const { action } = this.props;
+    if (action && action !== previous.action) {
+      this.setState({ ...IDLE, value: action.field?.value ?? "" });
+      if (!this.dialog.current!.open) this.dialog.current!.showModal();
+    }
+    if (!action && previous.action && this.dialog.current!.open) this.dialog.current!.close();
+  }
+
+  private onSubmit = async (event: Event) => {
+    event.preventDefault();
+    const { action } = this.props;
+    if (!action || this.state.busy) return;
+    if (this.state.done) return this.props.onClose();
+    this.setState({ busy: true, refused: false, said: null });
+    try {
+      const said = await action.run(this.state.value, this.state.ticked, (progress) => this.setState({ said: progress }));
+      this.setState({ busy: false, done: true, said });
+    } catch (error) {
+      this.setState({ busy: false, refused: true, said: error instanceof Error ? error.message : String(error) });
+    }
+    refresh();
+  };
+
+  render() {
+    const { action, onClose } = this.props;
+    const { busy, said, refused, done, value, ticked } = this.state;
+    return (
+      <dialog ref={this.dialog} onClose={onClose} aria-labelledby="action-title">
+        {action && (
+          <form onSubmit={this.onSubmit}>
+            <h2 id="action-title">{action.title}</h2>
+            <div class="body">{action.body}</div>
+            {action.field && !done && (
+              <label>
+                <span>{action.field.label}</span>
+                <input
+                  type={action.field.type as "text"}
+                  value={value}
+                  min={action.field.min}
+                  max={action.field.max}
+                  placeholder={action.field.placeholder}
+                  required={action.field.type === "number"}
+                  disabled={busy}
+                  onInput={(event) => this.setState({ value: event.currentTarget.value })}
+                />
+              </label>
+            )}
+            {action.tick && !done && (
+              <label class="tick">
+                <input
+                  type="checkbox"
+                  checked={ticked}
+                  disabled={busy}
+                  onChange={(event) => this.setState({ ticked: event.currentTarget.checked })}
+                />
+                <span>{action.tick.label}</span>
+              </label>
+            )}
+            <p class={`said ${refused ? "refused" : done ? "done" : ""}`} role={refused ? "alert" : "status"}>
+              {said}
+            </p>
+            <footer>
+              {!done && (
+                <button type="button" class="button" onClick={onClose}>
+                  {busy ? "Close" : "Not now"}
+                </button>
+              )}
+              <button type="submit" class={`button ${done ? "" : action.danger ? "danger" : "primary"}`} disabled={busy}>
+                {done ? "Close" : busy ? "Asking …" : action.confirm}
+              </button>
+            </footer>
+          </form>
+        )}
+      </dialog>
+    );
+  }
+}
+
+/** Waits for what was triggered, and gives where it lies. */
+async function outcome(path: string, say: (progress: string) => void): Promise<string> {
+  for (let tries = 0; ; tries += 1) {
+    const { status, operation } = await get<Operation>(path);
+    const cause = operation?.["failure-cause"]?.["stack-trace"];
+    if (cause !== undefined) throw new Error(cause);
+    if (status.id === "COMPLETED") return operation?.location ?? "";
+    say(`Under way for ${plural(tries, "second")} …`);
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+  }
+}
+
+type Triggered = { "request-id": string };
+
+function rescale(job: Job): Action {
+  const most = Math.max(1, ...job.vertices.map((vertex) => vertex.maxParallelism));
+  return {
+    name: "Rescale",
+    title: "Rescale the job",
+    body: (
+      <>
+        <p>Sets the most subtasks that each vertex may have. The job goes there while it runs; where there are fewer slots, it takes those.</p>
+        <p class="quiet">Only the key groups that change their owner pause.</p>
+      </>
+    ),
+    field: { label: "Parallelism", type: "number", value: `${Math.max(...job.vertices.map((it) => it.parallelism))}`, min: 1, max: most },
+    confirm: "Rescale",
+    run: async (value) => {
+      const path = `jobs/${job.jid}/resource-requirements`;
+      const wanted = Number(value);
+      const now = await get<Requirements>(path);
+      const bounds = job.vertices.map(({ id, maxParallelism }) => {
+        const upperBound = Math.min(wanted, maxParallelism);
+        const lowerBound = Math.min(now[id]?.parallelism.lowerBound ?? 1, upperBound);
+        return [id, { parallelism: { lowerBound, upperBound } }];
+      });
+      await send("PUT", path, Object.fromEntries(bounds));
+      return `Accepted: at most ${wanted} of each vertex. The time line shows how it goes.`;
+    },
+  };
+}
+
+function savepoint(job: Job): Action {
+  return {
+    name: "Savepoint",
+    title: "Take a savepoint",
+    body: <p>Writes the whole state of the job to where it stays until you delete it. The job goes on.</p>,
+    field: { label: "Directory", type: "text", value: "", placeholder: "as configured" },
+    confirm: "Take savepoint",
+    run: async (value, _, say) => {
+      const path = `jobs/${job.jid}/savepoints`;
+      const body = value ? { "target-directory": value } : {};
+      const triggered = await send<Triggered>("POST", path, body);
+      return `Complete: ${await outcome(`${path}/${triggered["request-id"]}`, say)}`;
+    },
+  };
+}
+
+function stop(job: Job): Action {
+  return {
+    name: "Stop",
+    title: "Stop with a savepoint",
+    body: <p>Takes a savepoint, commits what the sinks hold, and ends the job. It can be started again from the savepoint.</p>,
+    field: { label: "Directory", type: "text", value: "", placeholder: "as configured" },
+    tick: { label: "Drain: fire all windows and timers first, for a job that is not to go on" },
+    confirm: "Stop the job",
+    danger: true,
+    run: async (value, drain, say) => {
+      const path = `jobs/${job.jid}`;
+      const body = { ...(value ? { "target-directory": value } : {}), drain };
+      const triggered = await send<Triggered>("POST", `${path}/stop`, body);
+      try {
+        return `Stopped: ${await outcome(`${path}/savepoints/${triggered["request-id"]}`, say)}`;
+      } catch (error) {
+        if (error instanceof Refused || !(error instanceof TypeError)) throw error;
+        return "The JobManager has ended with its job, before it said where the savepoint is; its log does.";
+      }
+    },
+  };
+}
+
+function cancel(job: Job): Action {
+  return {
+    name: "Cancel",
+    title: "Cancel the job",
+    body: <p>Ends the job at once and for good, without a savepoint. What was processed since the last checkpoint is not committed.</p>,
+    confirm: "Cancel the job",
+    danger: true,
+    run: async () => {
+      await send("PATCH", `jobs/${job.jid}?mode=cancel`);
+      return "The job is being cancelled.";
+    },
+  };
+}
+
+/** Empties one TaskManager. */
+export function drain(id: string, path: string): Action {
+  return {
+    name: "Drain",
+    title: `Drain ${path}`,
+    body: <p>Moves all that runs on this TaskManager to the slots of the others, and lets it go.</p>,
+    tick: { label: "Even if the job then has fewer slots than it must have" },
+    confirm: "Drain",
+    danger: true,
+    run: async (_, force) => {
+      await send("POST", `taskmanagers/${encodeURIComponent(id)}/drain`, { force });
+      return "Accepted. The TaskManager ends as soon as nothing runs on it.";
+    },
+  };
+}
+
+const OVER = ["FINISHED", "FAILED", "CANCELED"];
+
+/** Whether the server lets this be done. A feature that it does not name is on. */
+export const isOn = (config: Config | null, feature: string): boolean => config?.features[feature] ?? config !== null;
+
+/** What can be done with a job. */
+export function actionsOf(job: Job | null, config: Config | null): Action[] {
+  if (!job || OVER.includes(job.state) || !job.vertices.length) return [];
+  return [
+    ...(isOn(config, "web-rescale") ? [rescale(job)] : []),
+    ...(isOn(config, "web-savepoint") ? [savepoint(job)] : []),
+    ...(isOn(config, "web-stop") ? [stop(job)] : []),
+    ...(isOn(config, "web-cancel") ? [cancel(job)] : []),
+  ];
+}
