@@ -9,13 +9,14 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::process::{cargo, is_installed, root, succeed, target_directory};
-use crate::{Failure, dependencies, flights, s3, tidy};
+use crate::{Failure, dependencies, flights, s3, tidy, web};
 
 pub(crate) const HELP: &str = "\
 cargo xtask ci: everything that must hold before a change lands
 
 Prints each step with the time it took and stops at the first that fails. A step that needs
-a tool which is not installed (rustfmt, clippy, shellcheck; Python for S3) is skipped, and says so; but
+a tool which is not installed (rustfmt, clippy, shellcheck; Python for S3; Node and Chromium
+for the web interface) is skipped, and says so; but
 flights, which needs python3 and the first time a package index, is never left out.
 ";
 
@@ -38,6 +39,7 @@ const STEPS: &[Step] = &[
     Step { name: "doc tests", check: || succeed(&mut cargo(["test", "--workspace", "--doc"])) },
     Step { name: "simulation", check: simulation },
     Step { name: "canaries", check: canaries },
+    Step { name: "web", check: web },
     Step { name: "flights", check: flights::run },
 ];
 
@@ -102,6 +104,18 @@ fn simulate(arguments: &[&str]) -> Result<(), Failure> {
     succeed(&mut cargo(["build", "--workspace", "--quiet", "--bin", "reflow-sim"]))?;
     let simulator = target_directory().join("debug/reflow-sim");
     succeed(Command::new(simulator).args(arguments).current_dir(root()))
+}
+
+/// The web interface, where there are Node and a browser. That the page is small and asks nobody else, the tests of
+/// reflow-rest check everywhere.
+fn web() -> Result<(), Failure> {
+    match web::missing_tool() {
+        Some(missing) => {
+            eprintln!("  skipped: {missing}");
+            Ok(())
+        }
+        None => web::check(),
+    }
 }
 
 /// A step without its tool checks nothing, and says so.

@@ -14,6 +14,7 @@ mod process;
 mod s3;
 mod sim;
 mod tidy;
+mod web;
 
 use std::process::ExitCode;
 
@@ -21,7 +22,8 @@ const HELP: &str = "\
 cargo xtask COMMAND: the project's own commands
 
   ci      everything that must hold before a change lands, one step after the other:
-          formatting, tidy, dependencies, clippy, documentation, tests, simulation, canaries, flights
+          formatting, tidy, dependencies, clippy, documentation, tests, simulation, canaries, web,
+          flights
   tidy    the rules that no other tool checks: which crate may use which, that the paths
           in ARCHITECTURE.md and docs/ exist, length and headers of files, forbidden words
   docs    writes docs/configuration.md from the options in crates/config
@@ -29,6 +31,7 @@ cargo xtask COMMAND: the project's own commands
   flights the flights example against DuckDB, on processes that come, go and are killed
   s3      runs a command, such as `cargo test`, with a server of S3 for tests
   bench   runs a benchmark: cargo xtask bench NAME [ARGUMENT]...
+  web     checks the web interface: types, tests, that web/dist is what web/ gives, in a browser
   sim     simulates whole clusters from seeds: cargo xtask sim [--seeds N] [--seed S]...
 
 A first hour: `cargo xtask tidy` takes a second, `cargo test -p CRATE` tests one crate,
@@ -61,6 +64,7 @@ fn run(command: &str, arguments: &[String]) -> Result<(), Failure> {
         "s3" => s3::HELP,
         "bench" => bench::HELP,
         "sim" => sim::HELP,
+        "web" => web::HELP,
         _ => HELP,
     };
     // Of a command that `s3` is to run, the arguments are its own.
@@ -82,6 +86,7 @@ fn run(command: &str, arguments: &[String]) -> Result<(), Failure> {
         "s3" => s3::run(arguments),
         "bench" => bench::run(arguments),
         "sim" => sim::run(arguments),
+        "web" => web::run(arguments),
         "" | "help" | "--help" | "-h" => {
             print!("{HELP}");
             Ok(())

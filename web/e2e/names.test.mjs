@@ -1,0 +1,64 @@
+// The page over a made-up cluster whose names try to be markup: several jobs, failures, rescales that did not go well.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { launch, open, visit } from "./browser.mjs";
+import { startMadeUp } from "./cluster.mjs";
+
+let browser;
+let cluster;
+
+before(async () => {
+  cluster = await startMadeUp();
+  browser = await launch();
+});
+
+after(async () => {
+  await browser?.close();
+  await cluster?.stop();
+});
+
+test("names are text, whatever they hold", async () => {
+  const { page, complaints, close } = await open(browser, cluster.url);
+  const { jobs } = await cluster.json("jobs/overview");
+  const hostile = jobs.find((job) => job.name.includes("<script>"));
+  assert.ok(hostile, "the made-up job has a script for a name");
+  for (const view of ["overview", "graph", "timeline", "checkpoints", "exceptions", "taskmanagers", "configuration"]) {
+    await visit(page, view);
+    await page.waitForFunction(() => !document.querySelector("main .loading"));
+    assert.equal(await page.locator("main script, main img, main b b").count(), 0, view);
+  }
+  await page.waitForFunction((name) => document.title.startsWith(name), hostile.name);
+  await visit(page, "graph");
+  await page.waitForSelector(".vertex");
+  assert.ok((await page.locator(".graph").innerText()).includes("<b>committed files</b>"));
+  await visit(page, "exceptions");
+  await page.waitForSelector(".failure");
+  assert.ok((await page.locator(".failure pre").first().textContent()).includes("<img src=x onerror=alert(1)>"));
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
+test("another job can be chosen", async () => {
+  const { page, complaints, close } = await open(browser, cluster.url);
+  const { jobs } = await cluster.json("jobs/overview");
+  const ended = jobs.find((job) => job.state === "FINISHED");
+  await page.getByLabel("Job", { exact: true }).selectOption(ended.jid);
+  await page.waitForFunction((name) => document.title === `${name} · finished · Reflow`, ended.name);
+  assert.equal(await page.locator(".tools").getByRole("button", { name: "Cancel", exact: true }).count(), 0);
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
+test("failures and failed checkpoints are marked on the time line", async () => {
+  const { page, complaints, close } = await open(browser, cluster.url);
+  await visit(page, "timeline");
+  await page.waitForSelector(".chart .glyph.failure");
+  assert.equal(await page.locator(".chart .glyph.checkpoint-failed").count(), 1);
+  const { jobs } = await cluster.json("jobs/overview");
+  const history = await cluster.json(`jobs/${jobs[0].jid}/rescales/history`);
+  for (const { rescaleUuid } of history) assert.equal(await page.locator(`.chart a[href*="${rescaleUuid}"]`).count(), 1);
+  await page.locator(".chart a", { has: page.locator(".glyph.failure") }).first().click();
+  await page.waitForSelector(".failure h3");
+  assert.deepEqual(complaints, []);
+  await close();
+});

@@ -1,0 +1,196 @@
+//! `cargo xtask web`: the web interface, from its sources to a browser.
+//!
+//! What the JobManager serves is committed (`web/dist`), so that building Reflow needs no Node. Here it is built once
+//! more by the lockfile, and must be the same, byte for byte; then the page is opened in a real Chromium over a real
+//! cluster. Packages come from the registry that npm is configured for.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::Failure;
+use crate::process::{cargo, is_installed, root, succeed, target_directory};
+
+pub(crate) const HELP: &str = "\
+cargo xtask web [--accept | --screenshots]: checks the web interface
+
+Types, unit tests, that web/dist is what the sources and the lockfile give, and the page in a
+real Chromium over a real cluster, built in the profile of the tests. Needs Node 20.19 or newer
+with npm, and Chromium (/usr/bin/chromium, or CHROMIUM names it); on Debian:
+`apt-get install nodejs npm chromium`.
+
+  --accept       writes what was built to web/dist, instead of comparing; opens no browser
+  --screenshots  takes the screenshots in docs/images/web anew, and does nothing else
+";
+
+const NODE: (u32, u32) = (20, 19);
+const BROWSERS: [&str; 3] = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+
+pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
+    if let Some(missing) = missing_tool() {
+        return Err(missing);
+    }
+    match arguments {
+        [] => check(),
+        [only] if only == "--accept" => {
+            install()?;
+            build(&committed())
+        }
+        [only] if only == "--screenshots" => {
+            install()?;
+            browse(Command::new("node").arg("e2e/screenshots.mjs").arg(root().join("docs/images/web")))
+        }
+        [other, ..] => Err(format!("unknown argument `{other}`; see --help")),
+    }
+}
+
+/// What is not installed here, and how to get it; `None` if all is there.
+pub(crate) fn missing_tool() -> Option<Failure> {
+    let browser = || {
+        let named = std::env::var_os("CHROMIUM").map(PathBuf::from);
+        named.into_iter().chain(BROWSERS.map(PathBuf::from)).any(|path| path.exists())
+    };
+    if !is_installed("npm") || node_version().is_none_or(|version| version < NODE) {
+        let (major, minor) = NODE;
+        return Some(format!(
+            "Node {major}.{minor} or newer with npm is not installed; on Debian: `apt-get install nodejs npm`"
+        ));
+    }
+    (!browser()).then(|| "Chromium is not installed; on Debian: `apt-get install chromium`".to_owned())
+}
+
+/// All of it, the quick checks first.
+pub(crate) fn check() -> Result<(), Failure> {
+    install()?;
+    succeed(&mut npm(&["run", "--silent", "check"]))?;
+    succeed(&mut npm(&["run", "--silent", "test"]))?;
+    let built = target_directory().join("web-dist");
+    build(&built)?;
+    compare(&files(&committed())?, &files(&built)?)?;
+    browse(Command::new("node").args(["--test", "--test-concurrency=1", "e2e/"]))
+}
+
+fn sources() -> PathBuf {
+    root().join("web")
+}
+
+fn committed() -> PathBuf {
+    sources().join("dist")
+}
+
+fn node_version() -> Option<(u32, u32)> {
+    let output = Command::new("node").arg("--version").output().ok()?;
+    parse_version(&String::from_utf8(output.stdout).ok()?)
+}
+
+/// `v20.19.1` as (20, 19).
+fn parse_version(text: &str) -> Option<(u32, u32)> {
+    let mut numbers = text.trim().strip_prefix('v')?.split('.').map(|number| number.parse().ok());
+    Some((numbers.next()??, numbers.next()??))
+}
+
+fn npm(arguments: &[&str]) -> Command {
+    let mut command = Command::new("npm");
+    command.args(arguments).current_dir(sources());
+    command
+}
+
+/// The packages of the lockfile, and no other version. What npm notes of its last installation tells whether it
+/// still holds.
+fn install() -> Result<(), Failure> {
+    let modified =
+        |path: &str| fs::metadata(sources().join(path)).and_then(|metadata| metadata.modified()).ok();
+    let installed = modified("node_modules/.package-lock.json");
+    if installed.is_some() && installed >= modified("package-lock.json").max(modified("package.json")) {
+        return Ok(());
+    }
+    // No package's own scripts: none that is used here needs them.
+    succeed(&mut npm(&["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]))
+}
+
+fn build(into: &Path) -> Result<(), Failure> {
+    let mut command =
+        npm(&["run", "--silent", "build", "--", "--emptyOutDir", "--logLevel", "warn", "--outDir"]);
+    succeed(command.arg(into))
+}
+
+/// Runs `command` with the executables that serve the page.
+fn browse(command: &mut Command) -> Result<(), Failure> {
+    // As parts of the workspace, whose features are then those that the tests are built with.
+    succeed(&mut cargo([
+        "build",
+        "--workspace",
+        "--quiet",
+        "--bin",
+        "top_speed_windowing",
+        "--example",
+        "status_page",
+    ]))?;
+    let debug = target_directory().join("debug");
+    command
+        .current_dir(sources())
+        .env("REFLOW_TOP_SPEED_WINDOWING", debug.join("top_speed_windowing"))
+        .env("REFLOW_STATUS_PAGE", debug.join("examples/status_page"));
+    succeed(command)
+}
+
+type Files = BTreeMap<PathBuf, Vec<u8>>;
+
+/// Every file below `directory`, by its path in there.
+fn files(directory: &Path) -> Result<Files, Failure> {
+    let mut found = Files::new();
+    let mut left = vec![directory.to_owned()];
+    while let Some(next) = left.pop() {
+        let entries = fs::read_dir(&next).map_err(|error| format!("{}: {error}", next.display()))?;
+        for entry in entries {
+            let path = entry.map_err(|error| format!("{}: {error}", next.display()))?.path();
+            if path.is_dir() {
+                left.push(path);
+            } else {
+                let content = fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+                found.insert(path.strip_prefix(directory).expect("it is below").to_owned(), content);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Whether what is committed is what was built.
+fn compare(committed: &Files, built: &Files) -> Result<(), Failure> {
+    let paths = committed.keys().chain(built.keys());
+    match paths.into_iter().find(|path| committed.get(*path) != built.get(*path)) {
+        None => Ok(()),
+        Some(path) => Err(format!(
+            "web/dist is not what the sources in web/ give: {} differs; `cargo xtask web --accept` writes it anew",
+            path.display()
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions() {
+        assert_eq!(parse_version("v20.19.1\n"), Some((20, 19)));
+        assert_eq!(parse_version("v8"), None);
+        assert_eq!(parse_version("20.19"), None);
+    }
+
+    #[test]
+    fn what_differs_is_named() {
+        let of = |files: &[(&str, &str)]| -> Files {
+            files.iter().map(|(path, text)| (PathBuf::from(path), text.as_bytes().to_vec())).collect()
+        };
+        let committed = of(&[("a", "1"), ("b", "2")]);
+        assert_eq!(compare(&committed, &committed), Ok(()));
+        for built in
+            [of(&[("a", "1"), ("b", "3")]), of(&[("a", "1")]), of(&[("a", "1"), ("b", "2"), ("c", "")])]
+        {
+            let failure = compare(&committed, &built).unwrap_err();
+            assert!(failure.contains("--accept"), "{failure}");
+        }
+    }
+}
