@@ -16,6 +16,8 @@ use std::time::Duration;
 /// How much work may wait in all channels of a gate together.
 const QUEUED_WORK: Duration = Duration::from_millis(20);
 const MAX_WINDOW: u64 = 16 * 1024;
+/// What each further batch leaves of the weight of those before it.
+const MEMORY: f64 = 0.8;
 
 /// What comes out of a gate.
 #[derive(Debug)]
@@ -52,7 +54,28 @@ pub struct Gate<T> {
     last_from: usize,
     /// Of channels that are gone.
     bytes_before: u64,
-    nanos_per_record: f64,
+    work: Work,
+}
+
+/// What the last batches cost, the older the less. Their records weigh the same, whichever batch they came in: a batch
+/// of one record that was interrupted says little of what a record costs.
+#[derive(Default)]
+struct Work {
+    nanos: f64,
+    records: f64,
+}
+
+impl Work {
+    fn add(&mut self, records: u64, busy: Duration) {
+        self.nanos = self.nanos * MEMORY + busy.as_nanos() as f64;
+        self.records = self.records * MEMORY + records as f64;
+    }
+
+    /// How many records take so long; at least one.
+    fn records_in(&self, time: Duration) -> u64 {
+        let nanos_per_record = (self.nanos / self.records.max(1.0)).max(1.0);
+        ((time.as_nanos() as f64 / nanos_per_record) as u64).max(1)
+    }
 }
 
 /// Channels in order, with a receiver for those that are new.
@@ -97,7 +120,7 @@ impl<T: DeserializeOwned + Send + 'static> Gate<T> {
             ended: false,
             last_from: 0,
             bytes_before: 0,
-            nanos_per_record: 0.0,
+            work: Work::default(),
         }
     }
 
@@ -286,11 +309,8 @@ impl<T: DeserializeOwned + Send + 'static> Gate<T> {
 
     /// The last batch is processed: it had `records` records and took `busy`. Grants new credit to its channel.
     pub fn consumed(&mut self, records: u64, busy: Duration) {
-        let cost = busy.as_nanos() as f64 / records.max(1) as f64;
-        self.nanos_per_record =
-            if self.nanos_per_record == 0.0 { cost } else { self.nanos_per_record * 0.8 + cost * 0.2 };
-        let share = QUEUED_WORK.as_nanos() as f64 / self.channels.len() as f64;
-        let window = (share / self.nanos_per_record.max(1.0)) as u64;
+        self.work.add(records, busy);
+        let window = self.work.records_in(QUEUED_WORK) / self.channels.len() as u64;
         self.channels[self.last_from].receiver.consumed(records, window.clamp(1, MAX_WINDOW));
     }
 

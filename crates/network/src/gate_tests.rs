@@ -156,3 +156,27 @@ fn a_sender_that_resets_its_time_holds_the_watermark_until_it_has_said_it_anew()
     gate.reset();
     assert_eq!(gate.watermark(), MAX_WATERMARK);
 }
+
+#[test]
+fn a_small_batch_that_was_interrupted_leaves_the_window_open() {
+    let mut work = Work::default();
+    for _ in 0..20 {
+        work.add(1_000, Duration::from_millis(1));
+    }
+    let calm = work.records_in(QUEUED_WORK);
+    assert!((19_000..=20_000).contains(&calm), "{calm} records of 1 us in 20 ms");
+    work.add(1, Duration::from_millis(10));
+    let interrupted = work.records_in(QUEUED_WORK);
+    assert!(interrupted > 5_000, "{interrupted}");
+}
+
+#[test]
+fn the_window_follows_records_that_become_dear() {
+    let mut work = Work::default();
+    work.add(1_000, Duration::from_millis(1));
+    for _ in 0..60 {
+        work.add(10, Duration::from_millis(10));
+    }
+    assert!((19..=20).contains(&work.records_in(QUEUED_WORK)));
+    assert_eq!(Work { nanos: 1e9, records: 1.0 }.records_in(QUEUED_WORK), 1, "one may always come");
+}
