@@ -25,9 +25,7 @@ export async function open(browser, url, options = {}) {
   page.on("dialog", (dialog) => complaints.push(`a dialog of the browser: ${dialog.message()}`));
   page.on("response", (response) => {
     const path = new URL(response.url()).pathname;
-    // Not each JobManager serves logs and metrics of TaskManagers; the page says so.
-    const optional = /^\/taskmanagers\/[0-9a-f]+\/(logs|metrics)$/.test(path);
-    if (response.status() >= 400 && !optional) complaints.push(`${response.status()} ${path}`);
+    if (response.status() >= 400) complaints.push(`${response.status()} ${path}`);
   });
   page.on("request", (request) => {
     if (!request.url().startsWith(url)) complaints.push(`asks ${request.url()}`);

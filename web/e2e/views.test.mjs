@@ -153,7 +153,9 @@ test("TaskManagers and the configuration are REST's", async () => {
   }
   await page.locator("[data-taskmanager] .line").first().click();
   await page.waitForSelector(".detail .bar");
-  assert.ok((await text(page, ".detail")).includes("memory in use"));
+  const first = await page.locator("[data-taskmanager]").first().getAttribute("data-taskmanager");
+  const { hardware } = await cluster.json(`taskmanagers/${first}`);
+  assert.match(await text(page, ".detail"), new RegExp(`memory in use[^]*cores\\s+${hardware.cpuCores}\\b`));
   await visit(page, "configuration");
   const entries = await cluster.json("jobmanager/config");
   await page.waitForSelector("tbody tr");

@@ -168,25 +168,7 @@ export interface Rescale {
   liveRescale?: LiveRescale;
 }
 
-export interface Checkpoint {
-  id: number;
-  status: string;
-  is_savepoint: boolean;
-  checkpoint_type: string;
-  trigger_timestamp: number;
-  latest_ack_timestamp: number;
-  checkpointed_size: number;
-  state_size: number;
-  end_to_end_duration: number;
-  num_subtasks: number;
-  num_acknowledged_subtasks: number;
-  external_path?: string;
-  discarded?: boolean;
-  failure_message?: string;
-  failure_timestamp?: number;
-  tasks?: Record<string, VertexCheckpoint>;
-}
-
+/** What a checkpoint and one vertex's part of it have in common. */
 export interface VertexCheckpoint {
   id: number;
   status: string;
@@ -196,6 +178,17 @@ export interface VertexCheckpoint {
   end_to_end_duration: number;
   num_subtasks: number;
   num_acknowledged_subtasks: number;
+}
+
+export interface Checkpoint extends VertexCheckpoint {
+  is_savepoint: boolean;
+  checkpoint_type: string;
+  trigger_timestamp: number;
+  external_path?: string;
+  discarded?: boolean;
+  failure_message?: string;
+  failure_timestamp?: number;
+  tasks?: Record<string, VertexCheckpoint>;
 }
 
 export interface Spread {
@@ -248,12 +241,6 @@ export interface TaskManager {
   metrics?: Record<string, number>;
 }
 
-export interface LogFile {
-  name: string;
-  size: number;
-  mtime: number;
-}
-
 export interface ConfigEntry {
   key: string;
   value: string;
@@ -303,28 +290,14 @@ export async function get<T>(path: string): Promise<T> {
   return (await request(path)).json() as Promise<T>;
 }
 
-/** Kinds of paths that this server does not have at all: they are not asked for again. */
-const absent = new Set<string>();
-const kindOf = (path: string): string => path.replace(/\?.*/, "").replace(/[0-9a-f]{16,}/g, ":id");
-
-/** What is there; `null` if the server does not know the path. */
+/** What is there; `null` if the server knows nothing of that name. */
 export async function find<T>(path: string): Promise<T | null> {
-  if (absent.has(kindOf(path))) return null;
   try {
     return await get<T>(path);
   } catch (error) {
-    if (error instanceof Refused && error.status === 404) {
-      if (error.message.startsWith("Unable to load requested file")) absent.add(kindOf(path));
-      return null;
-    }
+    if (error instanceof Refused && error.status === 404) return null;
     throw error;
   }
-}
-
-export async function getText(path: string, lastBytes: number): Promise<string> {
-  const response = await request(path, { headers: { Range: `bytes=-${lastBytes}` } });
-  const text = await response.text();
-  return text.length > lastBytes ? text.slice(-lastBytes) : text;
 }
 
 export async function send<T>(method: "PATCH" | "POST" | "PUT", path: string, body?: unknown): Promise<T> {

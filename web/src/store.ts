@@ -25,6 +25,8 @@ export interface State {
   checkpoint: Checkpoint | null;
   exceptions: Exceptions | null;
   taskManagers: TaskManager[] | null;
+  /** The opened one, with what it uses. */
+  taskManager: TaskManager | null;
   subtasks: Subtask[] | null;
   /** Records a second of each subtask of the opened vertex. */
   subtaskRates: number[] | null;
@@ -53,6 +55,7 @@ const state: State = {
   checkpoint: null,
   exceptions: null,
   taskManagers: null,
+  taskManager: null,
   subtasks: null,
   subtaskRates: null,
   stateSizes: null,
@@ -93,7 +96,11 @@ async function round(): Promise<void> {
   const chosen = jobs.find((job) => job.jid === state.route.job) ?? newest(jobs);
   if (chosen?.jid !== state.job?.jid) forgetJob();
   if (chosen) await askForJob(chosen);
-  if (state.route.view === "configuration") {
+  const { view, item } = state.route;
+  if (view === "taskmanagers" && item) {
+    state.taskManager = await find<TaskManager>(`taskmanagers/${encodeURIComponent(item)}`);
+  }
+  if (view === "configuration") {
     state.configuration = await get<ConfigEntry[]>("jobmanager/config");
     if (chosen) state.jobConfiguration = await find(`${jobPath(chosen)}/config`);
   }
@@ -239,6 +246,7 @@ export function go(route: Route): void {
     state.subtasks = null;
     state.subtaskRates = null;
     state.checkpoint = null;
+    state.taskManager = null;
   }
   state.route = route;
   draw(state);
