@@ -8,6 +8,8 @@ export default defineConfig({
   base: "./",
   build: {
     target: "es2022",
+    // The first that know light-dark().
+    cssTarget: ["chrome123", "firefox120", "safari17.5"],
     outDir: "dist",
     modulePreload: false,
     assetsInlineLimit: 0,
