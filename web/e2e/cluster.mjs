@@ -87,4 +87,4 @@ export const startJob = (...options) =>
 
 /** A made-up cluster, whose names try to be markup. */
 export const startMadeUp = () =>
-  start(executable("REFLOW_STATUS_PAGE"), (port) => [`${port}`], async (server) => (await server.json("overview")).taskmanagers > 0);
+  start(executable("REFLOW_MADE_UP_CLUSTER"), (port) => [`${port}`], async (server) => (await server.json("overview")).taskmanagers > 0);

@@ -125,13 +125,13 @@ fn browse(command: &mut Command) -> Result<(), Failure> {
         "--bin",
         "top_speed_windowing",
         "--example",
-        "status_page",
+        "made_up_cluster",
     ]))?;
     let debug = target_directory().join("debug");
     command
         .current_dir(sources())
         .env("REFLOW_TOP_SPEED_WINDOWING", debug.join("top_speed_windowing"))
-        .env("REFLOW_STATUS_PAGE", debug.join("examples/status_page"));
+        .env("REFLOW_MADE_UP_CLUSTER", debug.join("examples/made_up_cluster"));
     succeed(command)
 }
 

@@ -1,4 +1,4 @@
-//! The web interface over a made-up cluster: `cargo run -p reflow-rest --example status_page [PORT]`, 8081 if
+//! The web interface over a made-up cluster: `cargo run -p reflow-rest --example made_up_cluster [PORT]`, 8081 if
 //! none is given. For work on the page, without a job.
 
 #[path = "../tests/rest/fixture.rs"]
