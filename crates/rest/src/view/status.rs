@@ -1,11 +1,10 @@
 //! The states of jobs and subtasks, as Flink names them.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// The state of a job. The scheduler's own states map onto these: waiting for resources is `CREATED`,
 /// stopping with a savepoint is `RUNNING`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum JobStatus {
     /// The JobManager has the job and prepares to schedule it.
     Initializing,
@@ -67,6 +66,12 @@ impl JobStatus {
     /// Whether the job is over on every JobManager.
     pub fn is_terminal(self) -> bool {
         matches!(self, Self::Failed | Self::Canceled | Self::Finished)
+    }
+}
+
+impl Serialize for JobStatus {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 
