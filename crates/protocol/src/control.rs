@@ -437,7 +437,7 @@ pub struct SubtaskMetrics {
     pub subtask: SubtaskId,
     /// Records taken from its inputs, or read by its source.
     pub records_in: u64,
-    /// Records handed to its outputs.
+    /// Records handed to its outputs, or written by its sinks.
     pub records_out: u64,
     /// Bytes that came over the network.
     pub bytes_in: u64,

@@ -2,7 +2,7 @@
 
 use reflow_api::Watermarks;
 use reflow_api::window::{EventTimeTrigger, GlobalWindows, TumblingWindows};
-use reflow_protocol::control::AfterBarrier;
+use reflow_protocol::control::{AfterBarrier, SubtaskMetrics};
 use reflow_stream::StreamEnv;
 use reflow_testkit::{Collect, Feed, Harness, ManualClock};
 use std::iter;
@@ -46,6 +46,23 @@ fn a_full_sink_stops_the_source() {
         job.settle();
         assert_eq!(written(&out), (0..100_000).collect::<Vec<_>>());
     }
+}
+
+#[test]
+fn what_a_sink_writes_has_gone_out() {
+    let (feed, out, mut job) = start(1, 2, |env, feed, out| {
+        let halves = env.source("in", feed).rebalance().filter(|n: &u64| n.is_multiple_of(2));
+        let _ = halves.map(|n| n).sink("out", out);
+    });
+    feed.push(0, 0..1_000);
+    job.settle();
+    let metrics = job.metrics();
+    let sum = |count: fn(&SubtaskMetrics) -> u64| metrics.iter().map(count).sum::<u64>();
+    assert_eq!(written(&out).len(), 500);
+    // Those of the source to the next vertex, and those of the sink.
+    assert_eq!(sum(|it| it.records_out), 1_000 + 500);
+    // Those that the source has read, and those of the next vertex.
+    assert_eq!(sum(|it| it.records_in), 1_000 + 1_000);
 }
 
 #[test]
