@@ -1,6 +1,8 @@
 //! Every stateful operator, rescaled and killed with open windows and pending timers; what it writes is compared with
 //! what a few lines without the engine compute.
 
+use reflow_api::Watermarks;
+use reflow_api::window::{Assigner, Window, Windowed};
 use reflow_testkit::operators::{
     DELETING, Disorder, FLAT_MAP, FLAT_MAP_KEPT, LEFT_OUT, Operator, Reading, SLIDE, SLIDING, TIMERS_MS,
     TUMBLING, TWO_KEYED, window_line,
@@ -82,6 +84,41 @@ fn tumbling_windows() {
 #[test]
 fn sliding_windows() {
     assert_eq!(committed(Operator::Sliding), sums(all_readings(), SLIDING, SLIDE));
+}
+
+/// Windows of different starts with one end, two of them without end.
+#[derive(Clone)]
+struct SeveralStarts;
+
+impl Assigner for SeveralStarts {
+    fn assign(&mut self, time: Timestamp, mut each: impl FnMut(Window)) {
+        let end = time - time.rem_euclid(100) + 100;
+        each(Window { start: end - 100, end });
+        if time >= end - 30 {
+            each(Window { start: end - 30, end });
+        }
+        each(Window { start: time.rem_euclid(2), end: Timestamp::MAX });
+    }
+}
+
+#[test]
+fn windows_of_one_end_and_different_starts_are_different_windows() {
+    let committed = check_rescales(readings(), |env, feed, out| {
+        let timed = env.source("in", feed).assign_event_time(
+            |reading: &Reading| reading.time,
+            Watermarks::bounded_out_of_orderness(Duration::from_secs(10)),
+        );
+        let counted = timed.key_by(|reading: &Reading| reading.key).window(SeveralStarts).count();
+        let _ = counted
+            .map(|w: Windowed<u64, u64>| (w.key, w.window.end, w.window.start, w.value))
+            .sink("out", out);
+    });
+    let mut counts = BTreeMap::new();
+    for Reading { key, time, .. } in all_readings() {
+        SeveralStarts.assign(time, |w| *counts.entry((key, w.end, w.start)).or_insert(0) += 1);
+    }
+    let expected: Vec<_> = counts.into_iter().map(|((key, end, start), n)| (key, end, start, n)).collect();
+    assert_eq!(committed, expected);
 }
 
 #[test]

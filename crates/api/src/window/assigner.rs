@@ -1,7 +1,7 @@
 //! Which windows a record belongs to.
 
 use super::Window;
-use reflow_types::Timestamp;
+use reflow_types::{MIN_WATERMARK, Timestamp};
 use std::time::Duration;
 
 /// Assigns windows to timestamps.
@@ -9,11 +9,15 @@ pub trait Assigner: Clone + Send + 'static {
     /// Whether windows follow from timestamps: a record without one is then an error.
     const NEEDS_TIME: bool = true;
 
-    /// Calls `each` with every window of a record with this timestamp.
+    /// Calls `each` with every window of a record with this timestamp. Windows are told apart by start and end: those of
+    /// one end may have any starts.
     fn assign(&mut self, time: Timestamp, each: impl FnMut(Window));
 
-    /// The window that has this end.
-    fn ending_at(&self, end: Timestamp) -> Window;
+    /// Formerly the window with this end. Nothing calls it: a pane is kept with its whole window.
+    #[deprecated(note = "leave it out: windows are kept with their start")]
+    fn ending_at(&self, end: Timestamp) -> Window {
+        Window { start: MIN_WATERMARK, end }
+    }
 }
 
 /// Window sizes that make no sense.
@@ -63,10 +67,6 @@ impl Assigner for TumblingWindows {
         }
         each(self.last);
     }
-
-    fn ending_at(&self, end: Timestamp) -> Window {
-        Window { start: end - self.size, end }
-    }
 }
 
 /// Windows of a fixed size that begin every `slide`, and so overlap.
@@ -95,10 +95,6 @@ impl Assigner for SlidingWindows {
             start -= self.slide;
         }
     }
-
-    fn ending_at(&self, end: Timestamp) -> Window {
-        Window { start: end - self.size, end }
-    }
 }
 
 /// One window for each key, without end. Its results come from a trigger.
@@ -111,10 +107,6 @@ impl Assigner for GlobalWindows {
     #[inline]
     fn assign(&mut self, _: Timestamp, mut each: impl FnMut(Window)) {
         each(Window::GLOBAL);
-    }
-
-    fn ending_at(&self, _: Timestamp) -> Window {
-        Window::GLOBAL
     }
 }
 

@@ -28,7 +28,7 @@ impl Window {
 
     /// The watermark at which the window is over.
     pub fn max_timestamp(&self) -> Timestamp {
-        if self.end == MAX_WATERMARK { MAX_WATERMARK } else { self.end - 1 }
+        if self.end == MAX_WATERMARK { MAX_WATERMARK } else { self.end.saturating_sub(1) }
     }
 }
 

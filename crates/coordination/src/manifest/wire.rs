@@ -18,8 +18,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 const MAGIC: [u8; 8] = *b"REFLOWCP";
-/// The version of this format.
-pub const FORMAT: u16 = 1;
+/// The version of this format, and of what the objects that it names hold. 2: a window's pane is kept under start and
+/// end of its window; under 1 it was the end alone.
+pub const FORMAT: u16 = 2;
 const HEADER: usize = MAGIC.len() + 2;
 const TRAILER: usize = 4;
 

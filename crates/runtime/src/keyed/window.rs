@@ -1,7 +1,11 @@
 //! Windows: one pane for each key and window that has records.
 //!
-//! Panes stand in one table, by key and window end. An index from window end to keys says which panes are due, so that a watermark wakes only those: a pane costs nothing while it waits. When many are
-//! due at once, they fire a step at a time; meanwhile no record is taken and the watermark is not passed on.
+//! Panes are in one table, by key and window. An index from windows, ordered by their end, to keys tells which panes are
+//! due, so that a watermark wakes only those: a pane costs nothing while it waits. When many are due at once, they fire
+//! a step at a time; meanwhile no record is taken and the watermark is not passed on.
+//!
+//! The window's start is part of a pane's key: windows of different starts may have the same end, as those of several
+//! sizes do, or those that an assigner cuts at a bound.
 
 use super::Head;
 use crate::stage::{Control, OpenContext, Stage, pass_on};
@@ -96,12 +100,12 @@ struct Pane<A, S> {
     trigger: S,
 }
 
-/// By key and window end.
-type Panes<K, A, S> = Indexed<Scoped<K, Timestamp>, Pane<A, S>, Due<K>>;
+/// By key and window.
+type Panes<K, A, S> = Indexed<Scoped<K, Window>, Pane<A, S>, Due<K>>;
 
-/// The keys of the panes by their end; not of windows without end.
+/// The keys of the panes, by the end and the start of their window. Windows without end are added by the last watermark.
 struct Due<K> {
-    by_end: BTreeMap<Timestamp, Vec<(KeyHash, K)>>,
+    by_end: BTreeMap<(Timestamp, Timestamp), Vec<(KeyHash, K)>>,
 }
 
 impl<K> Default for Due<K> {
@@ -110,10 +114,24 @@ impl<K> Default for Due<K> {
     }
 }
 
-impl<K: Key> Index<Scoped<K, Timestamp>> for Due<K> {
-    fn enter(&mut self, at: &Scoped<K, Timestamp>) {
-        if at.scope != MAX_WATERMARK {
-            self.by_end.entry(at.scope).or_default().push((at.key.key_hash(), at.key.clone()));
+impl<K: Key> Due<K> {
+    fn add(&mut self, window: Window, hash: KeyHash, key: K) {
+        self.by_end.entry((window.end, window.start)).or_default().push((hash, key));
+    }
+
+    /// Takes the keys of the window that ends first, if it is over at `watermark`.
+    fn pop(&mut self, watermark: Timestamp) -> Option<(Window, Vec<(KeyHash, K)>)> {
+        let first = self.by_end.first_entry()?;
+        let (end, start) = *first.key();
+        let window = Window { start, end };
+        (window.max_timestamp() <= watermark).then(|| (window, first.remove()))
+    }
+}
+
+impl<K: Key> Index<Scoped<K, Window>> for Due<K> {
+    fn enter(&mut self, at: &Scoped<K, Window>) {
+        if at.scope.end != MAX_WATERMARK {
+            self.add(at.scope, at.key.key_hash(), at.key.clone());
         }
     }
 
@@ -121,9 +139,9 @@ impl<K: Key> Index<Scoped<K, Timestamp>> for Due<K> {
         self.by_end.clear();
     }
 
-    fn knows(&self, at: &Scoped<K, Timestamp>) -> bool {
-        let due = self.by_end.get(&at.scope);
-        at.scope == MAX_WATERMARK || due.is_some_and(|keys| keys.iter().any(|(_, key)| *key == at.key))
+    fn knows(&self, at: &Scoped<K, Window>) -> bool {
+        let due = self.by_end.get(&(at.scope.end, at.scope.start));
+        at.scope.end == MAX_WATERMARK || due.is_some_and(|keys| keys.iter().any(|(_, key)| *key == at.key))
     }
 
     fn bytes_per_key() -> usize {
@@ -146,19 +164,22 @@ pub struct WindowOperator<T, F: KeySelector<T>, W, G: Trigger<T>, C: Contents<F:
     next: D,
 }
 
-/// What a window end adds to a key's hash: kept for the last end, which is most often that of the next record too.
-#[derive(Default)]
+/// What a window adds to a key's hash: kept for the last window, which is most often that of the next record too.
 struct Scope {
-    end: Timestamp,
+    window: Window,
     bits: u64,
 }
 
 impl Scope {
+    fn of<K: Key>(window: Window) -> Self {
+        Self { window, bits: Scoped::<K, Window>::hash(KeyHash(0), &window).0 }
+    }
+
     /// The hash of a key's pane.
     #[inline]
-    fn hash<K: Key>(&mut self, hash: KeyHash, end: Timestamp) -> KeyHash {
-        if self.bits == 0 || self.end != end {
-            *self = Scope { end, bits: Scoped::<K, Timestamp>::hash(KeyHash(0), &end).0 };
+    fn hash<K: Key>(&mut self, hash: KeyHash, window: Window) -> KeyHash {
+        if self.window != window {
+            *self = Self::of::<K>(window);
         }
         KeyHash(hash.0 ^ self.bits)
     }
@@ -167,7 +188,7 @@ impl Scope {
 /// Panes that are due and have not fired yet.
 struct Firing<K> {
     watermark: Timestamp,
-    end: Timestamp,
+    window: Window,
     keys: std::vec::IntoIter<(KeyHash, K)>,
     /// The watermark was the last one, and the input has ended.
     then_end: bool,
@@ -196,7 +217,7 @@ where
             trigger,
             contents,
             panes: Indexed::over(KeyedTable::new(TableId(0), "panes", max)),
-            scope: Scope::default(),
+            scope: Scope::of::<F::Key>(Window::GLOBAL),
             firing: None,
             watermark: MIN_WATERMARK,
             late: 0,
@@ -204,29 +225,21 @@ where
         }
     }
 
-    /// Takes the panes that are due next, and says whether there are any.
+    /// Takes the panes of the window that is due next, and returns whether there is one.
     fn begin_firing(&mut self, watermark: Timestamp) -> bool {
-        let due = self.panes.index.by_end.first_key_value().map(|(end, _)| *end);
-        let (end, keys) = match due {
-            Some(end) if self.assigner.ending_at(end).max_timestamp() <= watermark => {
-                (end, self.panes.index.by_end.remove(&end).unwrap_or_default())
-            }
-            _ if watermark == MAX_WATERMARK && !self.panes.table.is_empty() => {
-                let end = Window::GLOBAL.end;
-                let keys =
-                    self.panes.table.iter().map(|(at, _)| (at.key.key_hash(), at.key.clone())).collect();
-                (end, keys)
-            }
-            _ => return false,
-        };
-        self.firing = Some(Firing { watermark, end, keys: keys.into_iter(), then_end: false });
+        let Indexed { table, index } = &mut self.panes;
+        if watermark == MAX_WATERMARK && index.by_end.is_empty() {
+            // Whatever is left are panes of windows without end.
+            table.iter().for_each(|(at, _)| index.add(at.scope, at.key.key_hash(), at.key.clone()));
+        }
+        let Some((window, keys)) = index.pop(watermark) else { return false };
+        self.firing = Some(Firing { watermark, window, keys: keys.into_iter(), then_end: false });
         true
     }
 
-    fn fire(&mut self, hash: KeyHash, key: F::Key, end: Timestamp) {
-        let window = self.assigner.ending_at(end);
-        let scoped = Scoped { key, scope: end };
-        let hash = Scoped::<F::Key, Timestamp>::hash(hash, &end);
+    fn fire(&mut self, hash: KeyHash, key: F::Key, window: Window) {
+        let scoped = Scoped { key, scope: window };
+        let hash = Scoped::<F::Key, Window>::hash(hash, &window);
         let Some(mut pane) = self.panes.table.remove(hash, &scoped) else { return };
         if self.trigger.on_end(&window, &mut pane.trigger).fires()
             && let Some(out) = self.contents.fire(&scoped.key, window, &mut pane.acc)
@@ -243,7 +256,7 @@ where
                 && !self.next.has_rest()
                 && let Some((hash, key)) = firing.keys.next()
             {
-                self.fire(hash, key, firing.end);
+                self.fire(hash, key, firing.window);
                 left -= 1;
             }
             if left == 0 || self.next.has_rest() {
@@ -299,12 +312,11 @@ where
                 return;
             }
             open = true;
-            let end = window.end;
-            let scoped = Scoped { key: key.clone(), scope: end };
-            let hash = scope.hash::<F::Key>(row.hash, end);
+            let scoped = Scoped { key: key.clone(), scope: window };
+            let hash = scope.hash::<F::Key>(row.hash, window);
             let pane = panes.upsert(hash, &scoped, || {
-                if end != MAX_WATERMARK {
-                    due.by_end.entry(end).or_default().push((row.hash, key.clone()));
+                if window.end != MAX_WATERMARK {
+                    due.add(window, row.hash, key.clone());
                 }
                 Pane { acc: contents.create(), trigger: G::State::default() }
             });
@@ -313,7 +325,7 @@ where
             if result.fires()
                 && let Some(out) = contents.fire(&key, window, &mut pane.acc)
             {
-                let time = if end == MAX_WATERMARK { row.time } else { window.max_timestamp() };
+                let time = if window.end == MAX_WATERMARK { row.time } else { window.max_timestamp() };
                 next.push(out, time);
             }
             if result.purges() {
