@@ -279,11 +279,13 @@ mod tests {
             flipped[end..].copy_from_slice(&checksum);
             let _ = decode(&flipped);
         }
-        let mut newer = bytes[..bytes.len() - TRAILER].to_vec();
-        newer[MAGIC.len()] = 2;
-        let checksum = crc32fast::hash(&newer).to_le_bytes();
-        newer.extend(checksum);
-        assert_eq!(decode(&newer), Err(ManifestError::Format { found: 2 }));
+        for found in [FORMAT - 1, FORMAT + 1] {
+            let mut other = bytes[..bytes.len() - TRAILER].to_vec();
+            other[MAGIC.len()..HEADER].copy_from_slice(&found.to_le_bytes());
+            let checksum = crc32fast::hash(&other).to_le_bytes();
+            other.extend(checksum);
+            assert_eq!(decode(&other), Err(ManifestError::Format { found }));
+        }
     }
 
     #[test]
