@@ -2,55 +2,86 @@
 //!
 //! Fields are encoded in declared order; an enum variant by its position as a `u32` before its fields, so
 //! variants and fields may be renamed but not reordered.
+//!
+//! The generated code refers to nothing by a name that a user could have given to something else: paths begin at a
+//! crate, and bindings have names of their own with the macro's hygiene.
+
+mod bounds;
 
 use proc_macro::TokenStream;
-use quote::{format_ident, quote};
-use syn::{Data, DeriveInput, Fields, parse_macro_input};
+use proc_macro2::{Ident, Span, TokenStream as Tokens};
+use quote::quote;
+use syn::{Data, DeriveInput, Fields, Member, Path, parse_macro_input};
 
 /// Implements `reflow::Key`.
-#[proc_macro_derive(Key)]
+///
+/// A type parameter that fields hold must be a key itself; one that stands in `PhantomData` only need not. If the crate
+/// `reflow` has another name, or is re-exported, say so by `#[key(crate = path::to::reflow)]`.
+#[proc_macro_derive(Key, attributes(key))]
 pub fn derive_key(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
-    let name = &input.ident;
-    let (impl_generics, type_generics, where_clause) = input.generics.split_for_impl();
+    implement(&input).unwrap_or_else(|error| error.to_compile_error()).into()
+}
+
+fn implement(input: &DeriveInput) -> syn::Result<Tokens> {
+    let reflow = reflow_crate(input)?;
+    let key = quote! { #reflow::Key };
+    let out = hygienic("out");
     let body = match &input.data {
         Data::Struct(data) => {
-            let (pattern, encode) = fields(&data.fields);
-            quote! { let Self #pattern = self; #encode }
+            let (pattern, encode) = fields(&data.fields, &key, &out);
+            quote! { let Self #pattern = *self; #encode }
         }
         Data::Enum(data) => {
-            let arms = data.variants.iter().enumerate().map(|(tag, variant)| {
-                let tag = tag as u32;
+            let arms = data.variants.iter().zip(0u32..).map(|(variant, position)| {
                 let ident = &variant.ident;
-                let (pattern, encode) = fields(&variant.fields);
-                quote! { Self::#ident #pattern => { out.write(&#tag.to_le_bytes()); #encode } }
+                let (pattern, encode) = fields(&variant.fields, &key, &out);
+                let tag = position.to_le_bytes();
+                quote! { Self::#ident #pattern => { #reflow::KeyWriter::write(#out, &[#(#tag),*]); #encode } }
             });
-            quote! { match self { #(#arms),* } }
+            quote! { match *self { #(#arms)* } }
         }
         Data::Union(_) => {
-            let error = syn::Error::new_spanned(name, "a union cannot be a key: use a struct or an enum");
-            return error.to_compile_error().into();
+            let refused = "a union cannot be a key: use a struct or an enum";
+            return Err(syn::Error::new_spanned(&input.ident, refused));
         }
     };
-    quote! {
-        impl #impl_generics ::reflow::Key for #name #type_generics #where_clause {
-            fn encode(&self, out: &mut ::reflow::KeyWriter) { #body }
+    let name = &input.ident;
+    let generics = bounds::with_key_bounds(input, &key);
+    let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
+    Ok(quote! {
+        #[automatically_derived]
+        impl #impl_generics #key for #name #type_generics #where_clause {
+            fn encode(&self, #out: &mut #reflow::KeyWriter) { #body }
         }
+    })
+}
+
+/// What `#[key(crate = …)]` says, or `::reflow`.
+fn reflow_crate(input: &DeriveInput) -> syn::Result<Tokens> {
+    let mut reflow = quote! { ::reflow };
+    for attribute in input.attrs.iter().filter(|attribute| attribute.path().is_ident("key")) {
+        attribute.parse_nested_meta(|meta| {
+            if !meta.path.is_ident("crate") {
+                return Err(meta.error("unknown attribute of Key; there is `crate = path::to::reflow`"));
+            }
+            let path = meta.value()?.call(Path::parse_mod_style)?;
+            reflow = quote! { #path };
+            Ok(())
+        })?;
     }
-    .into()
+    Ok(reflow)
+}
+
+/// A name that neither a user's binding nor, by its looks, a user's constant can be.
+fn hygienic(name: &str) -> Ident {
+    Ident::new(&format!("__reflow_key_{name}"), Span::mixed_site())
 }
 
 /// The pattern that binds a variant's fields, and the statements that encode them.
-fn fields(fields: &Fields) -> (proc_macro2::TokenStream, proc_macro2::TokenStream) {
-    match fields {
-        Fields::Named(named) => {
-            let names: Vec<_> = named.named.iter().map(|field| &field.ident).collect();
-            (quote! { { #(#names),* } }, quote! { #(::reflow::Key::encode(#names, out);)* })
-        }
-        Fields::Unnamed(unnamed) => {
-            let names: Vec<_> = (0..unnamed.unnamed.len()).map(|i| format_ident!("field{i}")).collect();
-            (quote! { ( #(#names),* ) }, quote! { #(::reflow::Key::encode(#names, out);)* })
-        }
-        Fields::Unit => (quote! {}, quote! {}),
-    }
+fn fields(fields: &Fields, key: &Tokens, out: &Ident) -> (Tokens, Tokens) {
+    let members: Vec<Member> = fields.members().collect();
+    let bindings: Vec<Ident> = (0..members.len()).map(|index| hygienic(&format!("field_{index}"))).collect();
+    // `Name { 0: x }` is a pattern of tuples, too, and `Name {}` one of units.
+    (quote! { { #(#members: ref #bindings),* } }, quote! { #(#key::encode(#bindings, #out);)* })
 }

@@ -64,7 +64,7 @@ macro_rules! main {
     ($job:path) => {
         fn main() -> ::std::process::ExitCode {
             // Cargo names executables, but not what documentation tests are compiled to.
-            $crate::launch::main(option_env!("CARGO_BIN_NAME").unwrap_or("job"), $job)
+            $crate::launch::main(::core::option_env!("CARGO_BIN_NAME").unwrap_or("job"), $job)
         }
     };
 }

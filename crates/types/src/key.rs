@@ -7,6 +7,7 @@
 
 use crate::KeyHash;
 use serde::{Serialize, de::DeserializeOwned};
+use std::marker::PhantomData;
 
 pub use reflow_derive::Key;
 
@@ -107,6 +108,11 @@ impl Key for char {
 }
 
 impl Key for () {
+    fn encode(&self, _: &mut KeyWriter) {}
+}
+
+/// Says something about a type, and holds nothing.
+impl<T: ?Sized + Send + 'static> Key for PhantomData<T> {
     fn encode(&self, _: &mut KeyWriter) {}
 }
 

@@ -1,0 +1,109 @@
+//! What the generated implementation demands of type parameters.
+//!
+//! `T: Key` where a field holds a `T`, and `T::Name: Key` where it holds that: not the fields' whole types, as the
+//! bounds of a type that contains itself (`children: Vec<Tree<T>>`) would never be settled.
+
+use proc_macro2::{TokenStream, TokenTree};
+use quote::quote;
+use std::collections::{BTreeMap, BTreeSet};
+use syn::{
+    Data, DeriveInput, Field, GenericArgument, Generics, PathArguments, ReturnType, Type, TypePath,
+    parse_quote,
+};
+
+/// The generics of `input` with the bounds that an implementation of `key` needs.
+pub(crate) fn with_key_bounds(input: &DeriveInput, key: &TokenStream) -> Generics {
+    let mut generics = input.generics.clone();
+    let lifetimes: Vec<_> = generics.lifetimes().map(|parameter| parameter.lifetime.clone()).collect();
+    let mut held = Held { parameters: BTreeSet::new(), types: BTreeMap::new() };
+    held.parameters.extend(generics.type_params().map(|parameter| parameter.ident.to_string()));
+    fields(&input.data).for_each(|field| held.visit(&field.ty));
+    if lifetimes.is_empty() && held.parameters.is_empty() {
+        return generics;
+    }
+    let (name, (_, arguments, _)) = (&input.ident, input.generics.split_for_impl());
+    let itself = quote! { #name #arguments };
+    let clause = generics.make_where_clause();
+    clause
+        .predicates
+        .extend(held.types.values().map(|held| -> syn::WherePredicate { parse_quote!(#held: #key) }));
+    // What `Key` asks for: of a parameter in `PhantomData` the other derives want more than this one does.
+    clause.predicates.push(parse_quote!(
+        #itself: ::core::clone::Clone + ::core::cmp::Eq + ::core::marker::Send + 'static
+    ));
+    // Keys outlive everything: a type that borrows is one for `'static` only.
+    clause
+        .predicates
+        .extend(lifetimes.iter().map(|lifetime| -> syn::WherePredicate { parse_quote!(#lifetime: 'static) }));
+    generics
+}
+
+fn fields(data: &Data) -> Box<dyn Iterator<Item = &Field> + '_> {
+    match data {
+        Data::Struct(data) => Box::new(data.fields.iter()),
+        Data::Enum(data) => Box::new(data.variants.iter().flat_map(|variant| &variant.fields)),
+        Data::Union(_) => Box::new(std::iter::empty()),
+    }
+}
+
+/// The types made of parameters that fields hold.
+struct Held {
+    parameters: BTreeSet<String>,
+    /// By their text.
+    types: BTreeMap<String, Type>,
+}
+
+impl Held {
+    fn visit(&mut self, ty: &Type) {
+        match ty {
+            Type::Path(path) => self.visit_path(path),
+            Type::Array(array) => self.visit(&array.elem),
+            Type::Slice(slice) => self.visit(&slice.elem),
+            Type::Reference(reference) => self.visit(&reference.elem),
+            Type::Group(group) => self.visit(&group.elem),
+            Type::Paren(paren) => self.visit(&paren.elem),
+            Type::Tuple(tuple) => tuple.elems.iter().for_each(|elem| self.visit(elem)),
+            _ => {} // pointers, functions, trait objects: no keys
+        }
+    }
+
+    fn visit_path(&mut self, ty: &TypePath) {
+        let is_parameter = |segment: &syn::PathSegment| self.parameters.contains(&segment.ident.to_string());
+        if ty.qself.is_some() || ty.path.segments.first().is_some_and(is_parameter) {
+            // `T`, `T::Name` or `<T as Trait>::Name`.
+            self.types.insert(quote!(#ty).to_string(), Type::Path(ty.clone()));
+            return;
+        }
+        let Some(last) = ty.path.segments.last() else { return };
+        if last.ident == "PhantomData" {
+            // It holds nothing: asked for as a whole, it wants less of the parameter than a key would.
+            if self.mentions_parameter(quote!(#ty)) {
+                self.types.insert(quote!(#ty).to_string(), Type::Path(ty.clone()));
+            }
+            return;
+        }
+        match &last.arguments {
+            PathArguments::AngleBracketed(arguments) => {
+                for argument in &arguments.args {
+                    if let GenericArgument::Type(ty) = argument {
+                        self.visit(ty);
+                    }
+                }
+            }
+            PathArguments::Parenthesized(function) => {
+                if let ReturnType::Type(_, ty) = &function.output {
+                    self.visit(ty);
+                }
+            }
+            PathArguments::None => {}
+        }
+    }
+
+    fn mentions_parameter(&self, tokens: TokenStream) -> bool {
+        tokens.into_iter().any(|token| match token {
+            TokenTree::Ident(ident) => self.parameters.contains(&ident.to_string()),
+            TokenTree::Group(group) => self.mentions_parameter(group.stream()),
+            TokenTree::Punct(_) | TokenTree::Literal(_) => false,
+        })
+    }
+}
