@@ -23,8 +23,21 @@ use reflow_types::{CheckpointId, KeyGroupSet};
 /// What has been read for groups that are still another's.
 pub(crate) struct Arrivals<K, V> {
     table: KeyedTable<K, V>,
+}
+
+/// How far a table has taken in the groups of one old owner. Each old owner has its own, because the groups of
+/// several may be taken in by turns.
+#[derive(Debug, Default)]
+pub struct InstallCursor {
     /// The next segment to be taken in.
     segment: usize,
+}
+
+impl<K, V> Arrivals<K, V> {
+    /// Whether nothing is left: neither an entry nor the removal of one.
+    fn is_empty(&self) -> bool {
+        self.table.len == 0 && self.table.segments.iter().all(|segment| segment.tombstones.is_empty())
+    }
 }
 
 impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
@@ -41,7 +54,7 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
         let Self { arrivals, id, name, layout, epoch, .. } = self;
         let arrivals = arrivals.get_or_insert_with(|| {
             let table = KeyedTable::new(*id, name, layout.max_parallelism());
-            Box::new(Arrivals { table, segment: 0 })
+            Box::new(Arrivals { table })
         });
         arrivals.table.enter_epoch(*epoch);
         arrivals.table.load(bytes, restore)
@@ -67,25 +80,24 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
         self.enter_epoch(self.epoch.next());
     }
 
-    /// Takes groups in, about `budget` entries at a time; tells each key, if `entered` is there.
+    /// Takes groups in, about `budget` entries at a time, and moves `cursor`, which begins at its default; tells each
+    /// key, if `entered` is there. Calls for other groups, with their own cursors, may come between two of these.
     pub fn install(
         &mut self,
         groups: &KeyGroupSet,
+        cursor: &mut InstallCursor,
         budget: usize,
         mut entered: Option<&mut dyn FnMut(&K)>,
     ) -> Progress {
         let Some(mut arrivals) = self.arrivals.take() else { return Progress::Done };
         let mut left = budget;
-        while arrivals.segment < self.slots.len() && left > 0 {
-            let segment = arrivals.segment;
-            arrivals.segment += 1;
+        while cursor.segment < self.slots.len() && left > 0 {
+            let segment = cursor.segment;
+            cursor.segment += 1;
             left -= self.install_segment(segment, groups, &mut arrivals, &mut entered).min(left).max(1);
         }
-        let done = arrivals.segment == self.slots.len();
-        if done {
-            arrivals.segment = 0;
-        }
-        if !done || arrivals.table.len > 0 {
+        let done = cursor.segment == self.slots.len();
+        if !done || !arrivals.is_empty() {
             self.arrivals = Some(arrivals);
         }
         if done { Progress::Done } else { Progress::More }

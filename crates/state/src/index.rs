@@ -5,6 +5,7 @@
 //! decides. Leaving groups would have to be searched for otherwise, for longer than records may wait.
 
 use crate::error::StateError;
+use crate::handover::InstallCursor;
 use crate::load::Restore;
 use crate::snapshot::{Progress, SnapshotKind};
 use crate::table::StateValue;
@@ -85,9 +86,9 @@ impl<K: StateKey, V: StateValue, I: Index<K>> SnapshotTable for Indexed<K, V, I>
     fn begin_at(&mut self, checkpoint: CheckpointId) {
         self.table.begin_at(checkpoint);
     }
-    fn install(&mut self, groups: &KeyGroupSet, budget: usize) -> Progress {
+    fn install(&mut self, groups: &KeyGroupSet, cursor: &mut InstallCursor, budget: usize) -> Progress {
         let index = &mut self.index;
-        self.table.install(groups, budget, Some(&mut |key| index.enter(key)))
+        self.table.install(groups, cursor, budget, Some(&mut |key| index.enter(key)))
     }
     fn release(&mut self, groups: &KeyGroupSet) {
         self.table.release(groups);

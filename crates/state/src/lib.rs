@@ -31,6 +31,7 @@ use serde::{Deserialize, Serialize};
 
 pub use codec::Codec;
 pub use error::{Site, StateError};
+pub use handover::InstallCursor;
 pub use index::{Index, Indexed};
 pub use key::{Scoped, StateKey};
 pub use layout::{MAX_SEGMENTS, SegmentLayout};

@@ -1,6 +1,7 @@
 //! Tables as the runtime sees them, whatever their types: all but the calls that records make.
 
 use crate::error::StateError;
+use crate::handover::InstallCursor;
 use crate::load::Restore;
 use crate::snapshot::{Progress, SnapshotKind};
 use crate::table::StateValue;
@@ -44,7 +45,7 @@ pub trait SnapshotTable: Send {
     /// See [`KeyedTable::begin_at`].
     fn begin_at(&mut self, checkpoint: CheckpointId);
     /// See [`KeyedTable::install`].
-    fn install(&mut self, groups: &KeyGroupSet, budget: usize) -> Progress;
+    fn install(&mut self, groups: &KeyGroupSet, cursor: &mut InstallCursor, budget: usize) -> Progress;
     /// See [`KeyedTable::release`].
     fn release(&mut self, groups: &KeyGroupSet);
     /// See [`KeyedTable::discard`].
@@ -113,8 +114,8 @@ impl<K: StateKey, V: StateValue> SnapshotTable for KeyedTable<K, V> {
     fn begin_at(&mut self, checkpoint: CheckpointId) {
         self.begin_at(checkpoint);
     }
-    fn install(&mut self, groups: &KeyGroupSet, budget: usize) -> Progress {
-        self.install(groups, budget, None)
+    fn install(&mut self, groups: &KeyGroupSet, cursor: &mut InstallCursor, budget: usize) -> Progress {
+        self.install(groups, cursor, budget, None)
     }
     fn release(&mut self, groups: &KeyGroupSet) {
         self.release(groups);

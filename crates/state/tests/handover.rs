@@ -2,8 +2,8 @@
 //! the checkpoint of the cut is complete.
 
 use reflow_state::{
-    KeyedTable, Origin, Progress, Restore, Run, RunKind, SnapshotKind, SnapshotTable, SnapshotWriter,
-    TableId, TimerTable,
+    InstallCursor, KeyedTable, Origin, Progress, Restore, Run, RunKind, SnapshotKind, SnapshotTable,
+    SnapshotWriter, TableId, TimerTable,
 };
 use reflow_types::{CheckpointId, Key, KeyGroup, KeyGroupSet, MaxParallelism};
 use std::collections::BTreeMap;
@@ -78,7 +78,8 @@ fn load(written: &[&Written], owned: &KeyGroupSet, max: MaxParallelism) -> Model
     for written in written {
         arrive(&mut table, written, Restore { table: TableId(0), owned, origin: Origin::Own });
     }
-    while table.install(owned, 1_000, None) == Progress::More {}
+    let mut cursor = InstallCursor::default();
+    while table.install(owned, &mut cursor, 1_000, None) == Progress::More {}
     table.iter().map(|(key, value)| (*key, *value)).collect()
 }
 
@@ -136,7 +137,8 @@ fn check(seed: u64, groups: u32, complete: bool, heir_has_state: bool) {
     change(&mut heir, &mut heirs_model, &heirs, numbers, 20);
     arrive(&mut heir, &cut, Restore { origin: Origin::HandedOver, ..read });
     assert_eq!(content(&heir), heirs_model, "what arrives is not found before it is taken in");
-    while heir.install(&gone, 7, None) == Progress::More {
+    let mut cursor = InstallCursor::default();
+    while heir.install(&gone, &mut cursor, 7, None) == Progress::More {
         heir.check_invariants();
     }
     old.release(&gone);
@@ -173,6 +175,75 @@ fn groups_change_their_owner_without_loss() {
     }
 }
 
+/// Several owners, who all hand over to one at the same time, a bit of each by turns.
+fn check_several(seed: u64, groups: u32, owners: usize, complete: bool) {
+    let max = MaxParallelism::new(groups).expect("in range");
+    let numbers = &mut Numbers(seed);
+    let mut owned = vec![Vec::new(); owners];
+    KeyGroupSet::all(max).iter().for_each(|group| owned[numbers.below(owners as u64) as usize].push(group));
+    let owned: Vec<KeyGroupSet> = owned.into_iter().map(KeyGroupSet::from_iter).collect();
+    let (mut new, mut model) = (table(max), Model::new());
+    let (mut firsts, mut cuts) = (Vec::new(), Vec::new());
+    for (owner, owned) in owned.iter().enumerate() {
+        let (mut old, mut of_old) = (table(max), Model::new());
+        change(&mut old, &mut of_old, owned, numbers, 300);
+        let first = write(&mut old, 1, SnapshotKind::Checkpoint);
+        old.complete(CheckpointId(1));
+        change(&mut old, &mut of_old, owned, numbers, 40);
+        // One of them has only removals to hand over.
+        if owner == 0 {
+            for key in std::mem::take(&mut of_old).keys() {
+                old.remove(key.key_hash(), key);
+            }
+        }
+        arrive(&mut new, &first, Restore { table: TableId(0), owned, origin: Origin::Own });
+        cuts.push(write(&mut old, 2, SnapshotKind::Cut));
+        firsts.push(first);
+        model.extend(of_old);
+    }
+    new.begin_at(CheckpointId(2));
+    let mut cursors: Vec<_> = (0..owners).map(|_| InstallCursor::default()).collect();
+    let mut runs: Vec<_> = cuts.iter().map(|cut| cut.runs.iter()).collect();
+    let mut left: Vec<usize> = (0..owners).collect();
+    while !left.is_empty() {
+        let at = numbers.below(left.len() as u64) as usize;
+        let owner = left[at];
+        let restore = Restore { table: TableId(0), owned: &owned[owner], origin: Origin::HandedOver };
+        if let Some(run) = runs[owner].next() {
+            let bytes = &cuts[owner].bytes[run.offset as usize..(run.offset + run.len) as usize];
+            new.arrive(bytes, restore).expect("whole blocks");
+        } else if new.install(restore.owned, &mut cursors[owner], 2, None) == Progress::Done {
+            left.swap_remove(at);
+        }
+    }
+    assert_eq!(content(&new), model, "seed {seed}");
+    if complete {
+        new.complete(CheckpointId(2))
+    } else {
+        new.abort(CheckpointId(2))
+    }
+    change(&mut new, &mut model, &KeyGroupSet::all(max), numbers, 30);
+    let after = write(&mut new, 3, SnapshotKind::Checkpoint);
+    let mut found = Model::new();
+    for owner in 0..owners {
+        let chain = [&firsts[owner], &cuts[owner], &after];
+        let chain = chain.into_iter().enumerate().filter(|(at, _)| complete || *at != 1);
+        found.extend(load(&chain.map(|(_, written)| written).collect::<Vec<_>>(), &owned[owner], max));
+    }
+    assert_eq!(found, model, "seed {seed}, {groups} groups, {owners} owners, cut complete: {complete}");
+}
+
+#[test]
+fn several_owners_hand_over_to_one_at_the_same_time() {
+    for seed in 0..30 {
+        for groups in [7, 128, 700] {
+            for (owners, complete) in [(2, true), (2, false), (3, true), (3, false), (5, false)] {
+                check_several(seed, groups, owners, complete);
+            }
+        }
+    }
+}
+
 #[test]
 fn what_a_complete_cut_holds_is_not_written_again() {
     let max = MaxParallelism::new(128).expect("in range");
@@ -183,7 +254,8 @@ fn what_a_complete_cut_holds_is_not_written_again() {
     let cut = write(&mut old, 1, SnapshotKind::Cut);
     heir.begin_at(CheckpointId(1));
     arrive(&mut heir, &cut, Restore { table: TableId(0), owned: &all, origin: Origin::HandedOver });
-    while heir.install(&all, 1_000, None) == Progress::More {}
+    let mut cursor = InstallCursor::default();
+    while heir.install(&all, &mut cursor, 1_000, None) == Progress::More {}
     heir.complete(CheckpointId(1));
     assert_eq!(write(&mut heir, 2, SnapshotKind::Checkpoint).bytes, Vec::<u8>::new());
     heir.abort(CheckpointId(2));
@@ -200,7 +272,7 @@ fn what_was_read_and_is_not_to_come_leaves_nothing() {
     arrive(&mut heir, &written, Restore { table: TableId(0), owned: &all, origin: Origin::Own });
     heir.abandon_arrivals();
     while heir.discard(10) {}
-    assert_eq!(heir.install(&all, 1_000, None), Progress::Done);
+    assert_eq!(heir.install(&all, &mut InstallCursor::default(), 1_000, None), Progress::Done);
     assert_eq!(content(&heir), Model::new());
 }
 
@@ -222,7 +294,8 @@ fn timers_go_with_their_groups_and_fire_once() {
     let cut = write(&mut old, 2, SnapshotKind::Cut);
     heir.begin_at(CheckpointId(2));
     arrive(&mut heir, &cut, Restore { origin: Origin::HandedOver, ..restore });
-    while heir.install(&gone, 3) == Progress::More {}
+    let mut cursor = InstallCursor::default();
+    while heir.install(&gone, &mut cursor, 3) == Progress::More {}
     SnapshotTable::release(&mut old, &gone);
     heir.check_invariants();
     for owner in [&mut old, &mut heir] {

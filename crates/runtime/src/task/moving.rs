@@ -10,7 +10,7 @@ use crate::rescale::{Gain, Preparation};
 use crate::stage::Control;
 use reflow_network::Row;
 use reflow_protocol::rescale::{Installation, Part};
-use reflow_state::{Origin, Progress};
+use reflow_state::{InstallCursor, Origin, Progress};
 use reflow_types::{
     CheckpointId, GraphVersion, Instant, KeyGroupSet, MaxParallelism, SubtaskId, Timestamp, canary,
 };
@@ -59,9 +59,17 @@ pub(super) struct Held {
 struct Coming {
     groups: KeyGroupSet,
     parts: VecDeque<Part>,
-    /// All parts are in the tables, beside what the task owns: which table's is taken in next.
-    installing: Option<usize>,
+    /// All parts are in the tables, beside what the task owns, and are taken in.
+    installing: Option<Installing>,
     done: Option<(Instant, Timestamp)>,
+}
+
+/// How far the groups of one old owner are taken in.
+#[derive(Default)]
+struct Installing {
+    /// The table whose turn it is.
+    table: usize,
+    cursor: InstallCursor,
 }
 
 /// A group's old owner let go of it then, at that watermark.
@@ -124,17 +132,19 @@ impl<T> Moving<T> {
         let Some((&from, coming)) = self.coming.iter_mut().find(|(_, coming)| waiting(coming)) else {
             return Ok((false, None));
         };
-        if let Some(wanted) = coming.installing {
+        if let Some(Installing { table: wanted, cursor }) = &mut coming.installing {
             let (mut at, mut progress) = (0, None);
             chain.tables(&mut |table| {
-                if at == wanted {
-                    progress = Some(table.install(&coming.groups, INSTALL_ENTRIES));
+                if at == *wanted {
+                    progress = Some(table.install(&coming.groups, cursor, INSTALL_ENTRIES));
                 }
                 at += 1;
             });
             match progress {
                 Some(Progress::More) => {}
-                Some(Progress::Done) => coming.installing = Some(wanted + 1),
+                Some(Progress::Done) => {
+                    coming.installing = Some(Installing { table: *wanted + 1, ..Default::default() });
+                }
                 None => return Ok((true, Some(self.is_in(now, from)))),
             }
             return Ok((true, None));
@@ -144,7 +154,7 @@ impl<T> Moving<T> {
                 arrive(chain, table, &bytes, &coming.groups, Origin::HandedOver)?;
             }
             Some(Part::Done { cut_at_us, watermark }) => {
-                coming.installing = Some(0);
+                coming.installing = Some(Installing::default());
                 coming.done = Some((Instant(0) + Duration::from_micros(cut_at_us), watermark));
             }
             None => {}
@@ -222,5 +232,82 @@ impl<T> Moving<T> {
 
     pub(super) fn report(&self) -> Installation {
         self.report
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stages::SharedTail;
+    use reflow_state::{SnapshotKind, SnapshotTable, SnapshotWriter, TableId, TimerTable};
+    use reflow_types::{Key, KeyGroup};
+
+    /// A chain with timers.
+    struct Timers {
+        timers: TimerTable<u64>,
+        next: SharedTail<u8>,
+    }
+
+    impl Control for Timers {
+        crate::stage::pass_on!(except { tables });
+        fn tables(&mut self, visit: &mut dyn FnMut(&mut dyn SnapshotTable)) {
+            visit(&mut self.timers);
+        }
+    }
+
+    fn max() -> MaxParallelism {
+        MaxParallelism::new(512).unwrap()
+    }
+
+    fn timers() -> TimerTable<u64> {
+        TimerTable::new(TableId(0), "timers", max())
+    }
+
+    /// What an owner of `groups` hands over, and how many timers that are.
+    fn hand_over(groups: &KeyGroupSet) -> (usize, Part) {
+        let mut table = timers();
+        for key in 0..40_000u64 {
+            if groups.contains(key.key_hash().group(max())) {
+                table.register(key.key_hash(), &key, 1_000, 0);
+            }
+        }
+        table.freeze(CheckpointId(1), SnapshotKind::Checkpoint);
+        let mut writer = SnapshotWriter::new(Vec::new());
+        while table.snapshot_step(1 << 20, &mut writer) == Ok(Progress::More) {}
+        (table.len(), Part::Blocks { table: 0, bytes: writer.finish().0.into() })
+    }
+
+    #[test]
+    fn no_state_is_lost_when_two_owners_hand_over_at_the_same_time() {
+        let of = |first: u16, last: u16| -> KeyGroupSet { (first..=last).map(KeyGroup).collect() };
+        let (low, high) = (of(0, 255), of(256, 511));
+        let (from_low, from_high) = (SubtaskId(1), SubtaskId(2));
+        let ((few, low_part), (more, high_part)) = (hand_over(&low), hand_over(&high));
+        let preparation = Preparation {
+            version: GraphVersion(1),
+            wiring: None,
+            gains: vec![Gain { from: from_low, groups: low }, Gain { from: from_high, groups: high }],
+            gives: Vec::new(),
+            checkpoint: CheckpointId(1),
+            restore: Default::default(),
+        };
+        let mut chain = Timers { timers: timers(), next: SharedTail::new(Vec::new()) };
+        chain.timers.begin_at(CheckpointId(2));
+        let now = Instant::default();
+        let mut moving = Moving::<u8>::new((CheckpointId(2), now, 0), max(), &preparation, true);
+        let done = || Part::Done { cut_at_us: 0, watermark: 0 };
+        // One owner is quicker. What it has is being taken in when the other's arrives.
+        moving.hand_over(from_high, high_part).unwrap();
+        moving.hand_over(from_high, done()).unwrap();
+        while chain.timers.is_empty() {
+            moving.step(now, &mut chain).unwrap();
+        }
+        assert!(chain.timers.len() < more, "it takes several steps");
+        moving.hand_over(from_low, low_part).unwrap();
+        moving.hand_over(from_low, done()).unwrap();
+        while !moving.all_in() {
+            moving.step(now, &mut chain).unwrap();
+        }
+        assert_eq!(chain.timers.len(), few + more, "of {few} and {more} timers");
     }
 }
