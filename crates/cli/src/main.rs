@@ -25,13 +25,12 @@ use reflow_env::real::is_first_process;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match carry_out(Args::parse()) {
-        Ok(code) => code,
-        Err(error) => {
-            output::complain(&error);
-            ExitCode::FAILURE
-        }
-    }
+    let code = carry_out(Args::parse()).unwrap_or_else(|error| {
+        output::complain(&error);
+        ExitCode::FAILURE
+    });
+    reflow::launch::logging::finish();
+    code
 }
 
 fn carry_out(args: Args) -> Result<ExitCode, CliError> {

@@ -7,8 +7,13 @@ use reflow_env::{Location, StoreError};
 #[non_exhaustive]
 pub enum ConnectorError {
     /// Output could not be printed.
-    #[error("cannot print: {0}")]
-    Print(#[source] std::io::Error),
+    #[error("cannot print to {target} of the process that runs this subtask: {source}")]
+    Print {
+        /// Where to.
+        target: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A transaction from a checkpoint is not one that this sink has prepared.
     #[error(
         "cannot read a transaction of the sink from the checkpoint: {0}; was the sink replaced by another under the same uid?"

@@ -111,7 +111,11 @@ impl<T: 'static> Writer for PrintWriter<T> {
 
     fn flush(&mut self) -> Result<(), UserError> {
         if !self.lines.is_empty() {
-            self.print.target.print(&self.lines).map_err(ConnectorError::Print)?;
+            let target = self.print.target.name();
+            self.print
+                .target
+                .print(&self.lines)
+                .map_err(|source| ConnectorError::Print { target, source })?;
             self.lines.clear();
         }
         Ok(())
@@ -119,6 +123,14 @@ impl<T: 'static> Writer for PrintWriter<T> {
 }
 
 impl Target {
+    fn name(&self) -> &'static str {
+        match self {
+            Target::Stdout => "standard output",
+            Target::Stderr => "standard error",
+            Target::Hook(_) => "the hook",
+        }
+    }
+
     fn print(&self, lines: &str) -> std::io::Result<()> {
         match self {
             Target::Stdout => {

@@ -4,6 +4,7 @@
 
 mod distribution;
 mod first_process;
+mod lost_logs;
 mod quick_start;
 mod steering;
 mod stores;

@@ -14,7 +14,10 @@ pub(super) fn run(executable: Executable) -> Result<ExitCode, LaunchError> {
     logging::start("info");
     let system = |what| move |error| LaunchError::System { what, error };
     let message = real::read_stdin().map_err(system("cannot read what the TaskManager says"))?;
-    real::end_when_stdin_closes(|| std::process::exit(0));
+    real::end_when_stdin_closes(|| {
+        logging::finish();
+        std::process::exit(0)
+    });
     let start = ExecutorStart::decode(&message)?;
     let storage = super::storage::open(&Loader::new().properties(&start.properties)?.load()?.config);
     let clock = Clock::start();

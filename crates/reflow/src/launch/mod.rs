@@ -3,6 +3,7 @@
 mod cluster;
 mod executor;
 mod job_manager;
+mod log_queue;
 pub mod logging;
 pub mod machine;
 pub mod storage;
@@ -13,6 +14,7 @@ use clap::{Parser, Subcommand};
 use reflow_config::ConfigError;
 use reflow_stream::{Job, JobError, StreamEnv};
 use std::collections::VecDeque;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -98,9 +100,9 @@ pub(crate) enum LaunchError {
     #[error(transparent)]
     Job(#[from] JobError),
     #[error("cannot listen for REST on {address}: {error}; set rest.port")]
-    Rest { address: String, error: std::io::Error },
+    Rest { address: String, error: io::Error },
     #[error("{what}: {error}")]
-    System { what: &'static str, error: std::io::Error },
+    System { what: &'static str, error: io::Error },
     #[error("cannot understand the TaskManager: {0}")]
     Protocol(#[from] reflow_protocol::ProtocolError),
 }
@@ -110,8 +112,7 @@ pub fn main(name: &'static str, function: JobFunction) -> ExitCode {
     let executable = Executable { name, function };
     let line = CommandLine::parse_from(separate_job_args(std::env::args()));
     if line.describe {
-        println!("{}", describe(name));
-        return ExitCode::SUCCESS;
+        return print(name, &describe(name));
     }
     let result = match line.command {
         Some(Command::Run { task_managers, options }) => cluster::run(executable, task_managers, &options),
@@ -119,14 +120,33 @@ pub fn main(name: &'static str, function: JobFunction) -> ExitCode {
         Some(Command::Executor) => executor::run(executable),
         Some(Command::Plan { args }) => executable.plan(&args),
         None => {
-            eprintln!("{name} is a Reflow job. Try '{name} run', or '{name} --help'.");
+            complain(format_args!("{name} is a Reflow job. Try '{name} run', or '{name} --help'."));
             return ExitCode::from(2);
         }
     };
-    result.unwrap_or_else(|error| {
-        eprintln!("{name}: {error}");
+    let code = result.unwrap_or_else(|error| {
+        complain(format_args!("{name}: {error}"));
         ExitCode::from(2)
-    })
+    });
+    logging::finish();
+    code
+}
+
+/// Prints an answer. That nobody reads it to its end (`JOB plan | head -1`) is fine.
+fn print(name: &str, answer: &str) -> ExitCode {
+    let mut out = io::stdout().lock();
+    match writeln!(out, "{answer}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            complain(format_args!("{name}: cannot write to standard output: {error}"));
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+/// Writes a line to standard error, if that takes it.
+fn complain(line: std::fmt::Arguments<'_>) {
+    drop(writeln!(io::stderr(), "{line}"));
 }
 
 /// Job arguments begin with the first that this command line does not know, so that nobody has to write `--` before
@@ -182,8 +202,7 @@ impl Executable {
     fn plan(self, args: &[String]) -> Result<ExitCode, LaunchError> {
         let job = self.build(args)?;
         let json = serde_json::to_string_pretty(job.graph.as_ref()).expect("a graph is plain data");
-        println!("{json}");
-        Ok(ExitCode::SUCCESS)
+        Ok(print(self.name, &json))
     }
 }
 
