@@ -137,6 +137,9 @@ impl Deployed {
     }
 
     /// What `pending` holds, all subtasks having acknowledged it.
+    ///
+    /// A vertex is as far as the subtasks of its graph are. The gate of one that leaves stands where it was at the cut,
+    /// until it has gone: counted in, it would take the watermark back in every checkpoint until then.
     pub(super) fn manifest(
         &self,
         identity: &Identity,
@@ -148,7 +151,9 @@ impl Deployed {
         for (subtask, participant) in &pending.participants {
             let vertex = &mut vertices[usize::from(participant.vertex.0)];
             let state = &pending.acknowledged[subtask];
-            vertex.watermark = vertex.watermark.min(state.watermark);
+            if self.participants.contains_key(subtask) && !self.leaving.contains(subtask) {
+                vertex.watermark = vertex.watermark.min(state.watermark);
+            }
             vertex.operator.extend(state.operator.iter().cloned());
             let parts = chains.get(subtask).map(Chain::parts).unwrap_or_default();
             vertex.keyed.extend(parts.into_iter().filter(|part| !part.groups.is_empty()));

@@ -120,7 +120,10 @@ impl Fixture {
     }
 
     fn acknowledge_with(&mut self, n: u64, subtask: SubtaskId, keyed: Option<KeyedState>) -> String {
-        let state = SubtaskState { keyed, operator: Vec::new(), watermark: 7 };
+        self.acknowledge_state(n, subtask, SubtaskState { keyed, operator: Vec::new(), watermark: 7 })
+    }
+
+    fn acknowledge_state(&mut self, n: u64, subtask: SubtaskId, state: SubtaskState) -> String {
         let (now, attempt) = (self.now, self.attempt);
         let effects = self.coordinator.on_acknowledged(
             now,

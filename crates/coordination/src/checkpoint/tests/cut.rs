@@ -1,7 +1,7 @@
 //! The graph changes at a checkpoint.
 
 use super::*;
-use crate::manifest::OwnedRuns;
+use crate::manifest::{Manifest, OwnedRuns};
 use reflow_protocol::rescale::Cut;
 use reflow_types::{GraphVersion, SubtaskIndex};
 
@@ -235,4 +235,41 @@ fn an_attempt_that_ends_in_mid_change_leaves_nothing_of_it() {
     assert_eq!(fixture.coordinator.cut(), None);
     assert_eq!(fixture.coordinator.next_subtask(), NEWCOMER.next(), "its id is not used again");
     assert_eq!(fixture.request(Purpose::User, 7), "trigger 3 into /data");
+}
+
+/// A complete checkpoint of the new graph, with the part of a subtask that leaves; with `finishes` it has nothing more
+/// to do before the others have acknowledged.
+fn publish_with_leaver(finishes: bool) -> Manifest {
+    let graph = next(&[NEWCOMER]);
+    let mut fixture = Fixture::cutting(&graph);
+    fixture.acknowledge_all(2);
+    fixture.stored(2, Won);
+    fixture.in_effect(&graph);
+    fixture.request(Purpose::User, 7);
+    let keyed = |groups| KeyedState { groups, object: None, runs: Vec::new(), bytes: 0 };
+    let state =
+        |groups, watermark| SubtaskState { keyed: Some(keyed(groups)), operator: Vec::new(), watermark };
+    let (leaves, stays) = (state(KeyGroupSet::default(), 7), state(KeyGroupSet::all(max()), 5_000));
+    fixture.acknowledge_state(3, COUNTER, leaves);
+    if finishes {
+        let effects = fixture.coordinator.subtask_finished(fixture.attempt, COUNTER);
+        fixture.show(effects);
+    }
+    fixture.acknowledge(3, READER);
+    fixture.acknowledge_state(3, NEWCOMER, stays);
+    fixture.stored(3, Won);
+    let latest = &fixture.coordinator.latest().unwrap().manifest;
+    assert_eq!(latest.checkpoint, CheckpointId(3));
+    latest.clone()
+}
+
+#[test]
+fn a_subtask_that_leaves_does_not_hold_the_watermark_back() {
+    // Windows up to 5000 have fired; with the watermark of 7, which the leaver had at the cut, they would fire again.
+    assert_eq!(publish_with_leaver(false).vertices[1].watermark, 5_000);
+    assert_eq!(
+        publish_with_leaver(true).vertices[1].watermark,
+        5_000,
+        "it leaves while the checkpoint is under way"
+    );
 }
