@@ -1,5 +1,6 @@
 //! The deployed attempt: its graph, how far each subtask is, and which executors still hold any of it.
 
+use crate::slots::Placement;
 use reflow_graph::{ExecutionGraph, VertexIndex};
 use reflow_protocol::deployment::Attempt;
 use reflow_types::{
@@ -58,8 +59,20 @@ pub struct DeployedAttempt {
     pub restored: Option<CheckpointId>,
     /// The last graph that was made for it: 0 is the one that was deployed.
     pub(super) version: GraphVersion,
-    /// Live rescales that were given up since the last one that succeeded.
-    pub(super) give_ups: u32,
+    /// The last live rescale, if it was given up.
+    pub(super) given_up: Option<GivenUp>,
+}
+
+/// Live rescales to one placement that were given up, one after the other. Another placement, or a rescale that
+/// succeeds, starts the count anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct GivenUp {
+    /// Where the subtasks were to be.
+    pub(super) target: Placement,
+    /// How many times it was tried.
+    pub(super) tries: u32,
+    /// How many of the tries failed by what a restart does not need: executors could not prepare.
+    pub(super) unprepared: u32,
 }
 
 impl DeployedAttempt {
@@ -73,8 +86,8 @@ impl DeployedAttempt {
         };
         let subtasks: BTreeMap<_, _> = graph.subtasks().map(record).collect();
         let holders = subtasks.values().map(|subtask| subtask.slot.executor).collect();
-        let (task_managers, restored, version, give_ups) = Default::default();
-        Self { attempt, graph, subtasks, holders, task_managers, restored, version, give_ups }
+        let (task_managers, restored, version, given_up) = Default::default();
+        Self { attempt, graph, subtasks, holders, task_managers, restored, version, given_up }
     }
 
     /// Subtasks of another graph join: they are being deployed.

@@ -18,7 +18,7 @@ mod cut;
 mod plan;
 mod steps;
 
-use super::attempt::SubtaskStatus;
+use super::attempt::{GivenUp, SubtaskStatus};
 use super::canceling::Canceling;
 use super::context::{Context, Outcome};
 use super::executing::{self, Executing};
@@ -35,9 +35,9 @@ use reflow_types::{CheckpointId, ExecutorId, Instant};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// After so many live rescales in a row that were given up the next takes the way through a restart.
-const MAX_GIVE_UPS: u32 = 3;
-/// The time until a rescale that was given up is tried again; it doubles with each.
+/// After so many tries of one placement that executors could not prepare the next goes through a restart.
+const MAX_UNPREPARED: u32 = 3;
+/// The time until a placement that was given up is tried again; it doubles with each try.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(60);
 /// The time until a checkpoint that is to publish the new graph is tried again.
@@ -66,6 +66,15 @@ struct Reading {
     checkpoint: CheckpointId,
     by: BTreeSet<ExecutorId>,
     give_up_at: Instant,
+}
+
+/// Why a live rescale is given up.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum GiveUp {
+    /// Executors refused, or were too slow.
+    Unprepared,
+    /// A checkpoint to read failed. A restart needs one, too.
+    NoCheckpoint,
 }
 
 /// What the state does after a step.
@@ -101,8 +110,13 @@ impl Rescaling {
         if ctx.drain_is_overdue(now) {
             return None;
         }
-        let attempt = ctx.attempt.as_ref().filter(|attempt| attempt.give_ups < MAX_GIVE_UPS)?.attempt;
         let plan = Plan::make(ctx)?;
+        let deployed = ctx.attempt.as_ref()?;
+        let attempt = deployed.attempt;
+        let given_up = |last: &GivenUp| last.unprepared >= MAX_UNPREPARED && last.target == plan.target();
+        if deployed.given_up.as_ref().is_some_and(given_up) {
+            return None;
+        }
         ctx.begin_rescale_record(now, TriggerCause::NewResourceAvailable);
         Self::note_plan(ctx, now, &plan);
         let phase = Phase::Planning { requested: false };
@@ -122,7 +136,7 @@ impl Rescaling {
         }
         match event {
             Event::ExecutorLost { executor, .. } if !self.has_cut() && self.plan.needs(*executor) => {
-                return self.give_up(ctx, now, format!("task executor {executor} was lost"));
+                return self.lose_participant(ctx, now, format!("task executor {executor} was lost"));
             }
             Event::ExecutorAdded { .. } | Event::ExecutorLost { .. } | Event::ExecutorDraining { .. } => {
                 return self.on_change(ctx, now, false);
@@ -145,7 +159,7 @@ impl Rescaling {
                 return if self.has_cut() {
                     steps::fail(ctx, now, reason)
                 } else {
-                    self.give_up(ctx, now, reason)
+                    self.give_up(ctx, now, GiveUp::Unprepared, reason)
                 };
             }
             Event::SubtaskCut { attempt, version, subtask, splits, operator }
@@ -189,7 +203,8 @@ impl Rescaling {
                 Outcome::Failed { purpose: Purpose::LiveRescale, reason },
                 Phase::Planning { requested: true } | Phase::Freshening { requested: true },
             ) => {
-                return self.give_up(ctx, now, format!("the checkpoint to read failed: {reason}"));
+                let reason = format!("the checkpoint to read failed: {reason}");
+                return self.give_up(ctx, now, GiveUp::NoCheckpoint, reason);
             }
             (Outcome::Completed(Purpose::LiveRescale), Phase::Freshening { requested: true }) => {
                 return self.catch_up(ctx, now);
@@ -258,6 +273,18 @@ impl Rescaling {
             return Next::Stay;
         }
         self.abandon(ctx, now);
+        self.plan_anew(ctx, now)
+    }
+
+    /// A new subtask's executor is gone before the cut: nothing has changed, and its slots are no part of any further
+    /// plan. So this says nothing about the next one, which does not wait, nor goes through a restart.
+    fn lose_participant(&mut self, ctx: &mut Context, now: Instant, reason: String) -> Next {
+        self.abandon(ctx, now);
+        ctx.timeline.give_up(now, reason);
+        self.plan_anew(ctx, now)
+    }
+
+    fn plan_anew(&mut self, ctx: &mut Context, now: Instant) -> Next {
         let anew = if executing::is_wanted(ctx) { Self::plan(ctx, now) } else { None };
         match anew {
             Some(state) => {
@@ -310,12 +337,17 @@ impl Rescaling {
     }
 
     /// Before the cut, when it cannot be done: all goes on as it was, and it is tried again after a while.
-    fn give_up(&mut self, ctx: &mut Context, now: Instant, reason: String) -> Next {
+    fn give_up(&mut self, ctx: &mut Context, now: Instant, why: GiveUp, reason: String) -> Next {
         self.abandon(ctx, now);
         ctx.timeline.give_up(now, reason);
         let Some(attempt) = &mut ctx.attempt else { return Next::Stay };
-        attempt.give_ups += 1;
-        let delay = RETRY_DELAY.saturating_mul(1 << (attempt.give_ups - 1).min(6)).min(MAX_RETRY_DELAY);
+        let target = self.plan.target();
+        let former = attempt.given_up.take().filter(|last| last.target == target);
+        let mut given_up = former.unwrap_or(GivenUp { target, tries: 0, unprepared: 0 });
+        given_up.unprepared += u32::from(why == GiveUp::Unprepared);
+        let delay = RETRY_DELAY.saturating_mul(1 << given_up.tries.min(6)).min(MAX_RETRY_DELAY);
+        given_up.tries = given_up.tries.saturating_add(1);
+        attempt.given_up = Some(given_up);
         // A drain that is overdue then does not wait: it goes through a restart.
         let at = ctx.drain_by().map_or(now + delay, |by| by.clamp(now, now + delay));
         Executing::retry_at(ctx, now, at)

@@ -4,7 +4,7 @@ use crate::checkpoint::Completed;
 use crate::scheduler::attempt::SubtaskStatus;
 use crate::scheduler::context::Context;
 use crate::scheduler::creating_execution_graph::{next_table, placement_of};
-use crate::slots::{self, Parallelism};
+use crate::slots::{self, Parallelism, Placement};
 use reflow_graph::{ExecutionGraph, ExecutionVertex, Subtask};
 use reflow_protocol::snapshot::Codec;
 use reflow_types::{ExecutorId, GraphVersion, SubtaskId};
@@ -54,6 +54,11 @@ impl Plan {
     /// Whether the next graph needs an executor.
     pub(super) fn needs(&self, executor: ExecutorId) -> bool {
         self.new.subtasks().any(|(_, _, subtask)| subtask.slot.executor == executor)
+    }
+
+    /// Where the next graph's subtasks are.
+    pub(super) fn target(&self) -> Placement {
+        placement_of(&self.new)
     }
 
     /// Whether it is what the cluster and the requirements ask for now.

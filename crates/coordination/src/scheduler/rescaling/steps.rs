@@ -2,7 +2,7 @@
 
 use super::cut::{self, Cutting};
 use super::plan::{self, Plan};
-use super::{Phase, Reading, Rescaling, Step, note_phase};
+use super::{GiveUp, Phase, Reading, Rescaling, Step, note_phase};
 use crate::action::Action;
 use crate::checkpoint::{Purpose, Request};
 use crate::rescale::{LivePhase, TerminatedReason};
@@ -57,7 +57,12 @@ impl Rescaling {
             | Phase::Triggering { give_up_at }
                 if *give_up_at <= now =>
             {
-                return Step::Leave(self.give_up(ctx, now, "it took too long to prepare".to_owned()));
+                return Step::Leave(self.give_up(
+                    ctx,
+                    now,
+                    GiveUp::Unprepared,
+                    "it took too long to prepare".to_owned(),
+                ));
             }
             Phase::Cutting { .. } => return self.step_cut(ctx, now),
             Phase::Leaving { .. } => return self.step_leave(ctx, now),
@@ -88,7 +93,7 @@ impl Rescaling {
         let checkpoint = base.checkpoint;
         let restore = match restore::gained(&ctx.job, &base.manifest, old, new) {
             Ok(restore) => restore,
-            Err(error) => return Step::Leave(self.give_up(ctx, now, error.to_string())),
+            Err(error) => return Step::Leave(self.give_up(ctx, now, GiveUp::Unprepared, error.to_string())),
         };
         ctx.coordinator.pin_latest();
         let by = self.plan.executors();
@@ -109,12 +114,17 @@ impl Rescaling {
     /// Lets executors read what the fresh checkpoint adds.
     pub(super) fn catch_up(&mut self, ctx: &mut Context, now: Instant) -> Next {
         let Some(fresh) = plan::base(ctx) else {
-            return self.give_up(ctx, now, "the fresh checkpoint is not there".to_owned());
+            return self.give_up(
+                ctx,
+                now,
+                GiveUp::NoCheckpoint,
+                "the fresh checkpoint is not there".to_owned(),
+            );
         };
         let checkpoint = fresh.checkpoint;
         let restore = match restore::gained(&ctx.job, &fresh.manifest, &self.plan.old, &self.plan.new) {
             Ok(restore) => restore,
-            Err(error) => return self.give_up(ctx, now, error.to_string()),
+            Err(error) => return self.give_up(ctx, now, GiveUp::Unprepared, error.to_string()),
         };
         let (attempt, version) = (self.attempt, self.plan.version);
         ctx.actions.push(Action::CatchUp { attempt, version, checkpoint, restore });
@@ -197,7 +207,7 @@ impl Rescaling {
             return Step::Wait;
         }
         attempt.part();
-        attempt.give_ups = 0;
+        attempt.given_up = None;
         let (attempt, version, graph) = (self.attempt, self.plan.version, self.plan.new.clone());
         ctx.actions.push(Action::CommitRescale { attempt, version, graph });
         ctx.rescale_count += 1;

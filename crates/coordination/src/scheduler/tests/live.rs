@@ -441,3 +441,73 @@ fn periodic_checkpoints_wait_from_the_fresh_one_to_the_new_graph() {
     let log = world.take_log();
     assert!(log.starts_with("abandon 1"), "{log}");
 }
+
+#[test]
+fn a_task_manager_that_flaps_does_not_restart_the_job() {
+    let (mut world, _) = World::running(live(), 1);
+    world.pass(seconds(1));
+    for _ in 0..5 {
+        // It comes, and dies while the rescale is prepared; a whole hour of calm follows.
+        let flaps = world.add(1);
+        world.run_to(LivePhase::Prepare);
+        world.kill(flaps);
+        world.pass(seconds(3_600));
+        assert_eq!(world.parallelism(), [1, 1, 1]);
+    }
+    world.take_log();
+    // Another one comes, and stays: the job spreads onto it live.
+    world.add(1);
+    world.pass(seconds(1));
+    let log = world.take_log();
+    assert_eq!(world.parallelism(), [2, 2, 2]);
+    assert!(!log.contains("cancel"), "the job is restarted to use a healthy TaskManager:\n{log}");
+}
+
+#[test]
+fn refusals_of_executors_that_are_gone_do_not_count() {
+    let (mut world, _) = World::running(live(), 1);
+    world.pass(seconds(1));
+    for _ in 0..3 {
+        // The survivor notices first, since its connection breaks.
+        world.faults.refuse = true;
+        let flaps = world.add(1);
+        world.run();
+        assert_eq!(world.state(), StateName::Executing);
+        world.kill(flaps);
+        world.pass(seconds(60));
+    }
+    world.faults.refuse = false;
+    world.take_log();
+    world.add(1);
+    world.pass(seconds(1));
+    let log = world.take_log();
+    assert_eq!(world.parallelism(), [2, 2, 2]);
+    assert!(!log.contains("cancel"), "{log}");
+}
+
+#[test]
+fn one_of_two_new_executors_that_is_lost_holds_nothing_up() {
+    let mut world = growing();
+    let flaps = world.add(1);
+    world.run_to(LivePhase::Prepare);
+    world.kill(flaps);
+    world.run();
+    assert_eq!(world.parallelism(), [2, 2, 2], "the other one is used at once");
+    assert_eq!(world.scheduler.view().restarts, 0);
+}
+
+#[test]
+fn checkpoints_that_fail_do_not_make_a_live_rescale_a_restart() {
+    let mut settings = live();
+    settings.checkpoints.tolerable_failures = u32::MAX;
+    let (mut world, _) = World::running(settings, 1);
+    world.pass(seconds(1));
+    world.take_log();
+    world.faults.decline = true;
+    world.add(1);
+    world.pass(seconds(300));
+    assert!(!world.take_log().contains("cancel"), "a restart needs a checkpoint, too");
+    world.faults.decline = false;
+    world.pass(seconds(70));
+    assert_eq!((world.parallelism(), world.scheduler.view().restarts), (vec![2, 2, 2], 0));
+}
