@@ -22,7 +22,9 @@ pub const AWAITED_SPLIT: u64 = u64::MAX - 1;
 /// What happens to a chain besides records. Each stage does its share and passes the call on; rare, so it may
 /// cost something.
 ///
-/// The order of calls: `open`; then any; `end` after the last record and the last watermark. `snapshot` comes
+/// The order of calls: `open`; then any; `end` after the last record and the last watermark. While work is
+/// [left](Self::has_rest) neither records nor `idle` nor `snapshot` come; a `watermark` and `end` may, and count once that
+/// work is done. `snapshot` comes
 /// between records, `completed` and `aborted` at any time after it. A snapshot with a cut comes after `prepare`.
 pub trait Control: Send {
     /// Before the first record: takes back operator state.

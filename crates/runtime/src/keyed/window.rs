@@ -190,7 +190,7 @@ struct Firing<K> {
     watermark: Timestamp,
     window: Window,
     keys: std::vec::IntoIter<(KeyHash, K)>,
-    /// The watermark was the last one, and the input has ended.
+    /// The watermark is the last one, and the input has ended.
     then_end: bool,
 }
 
@@ -359,7 +359,10 @@ where
 
     fn watermark(&mut self, time: Timestamp) {
         self.watermark = time;
-        if self.begin_firing(time) {
+        // What it fires already comes first; then what this one makes due as well.
+        if let Some(firing) = &mut self.firing {
+            firing.watermark = firing.watermark.max(time);
+        } else if self.begin_firing(time) {
             self.continue_firing();
         } else {
             self.next.watermark(time);
@@ -392,3 +395,7 @@ where
         self.next.count(metrics);
     }
 }
+
+#[cfg(test)]
+#[path = "window_tests.rs"]
+mod tests;

@@ -1,0 +1,59 @@
+//! The window operator on its own: what fires when more is due than one step may fire.
+
+use super::*;
+use crate::stages::SharedTail;
+use reflow_api::window::{EventTimeTrigger, TumblingWindows};
+use std::time::Duration;
+
+#[derive(Clone)]
+struct Sum;
+
+impl Aggregate for Sum {
+    type In = u64;
+    type Acc = u64;
+    type Out = u64;
+    fn create(&self) -> u64 {
+        0
+    }
+    fn add(&self, acc: &mut u64, value: u64) {
+        *acc += value;
+    }
+    fn result(&self, acc: &u64) -> u64 {
+        *acc
+    }
+}
+
+/// Counts what it gets.
+struct Counting {
+    seen: usize,
+    next: SharedTail<u8>,
+}
+
+impl Control for Counting {
+    pass_on!(except {});
+}
+
+impl Stage<Windowed<u64, u64>> for Counting {
+    fn push(&mut self, _: Windowed<u64, u64>, _: Timestamp) {
+        self.seen += 1;
+    }
+}
+
+/// More panes are due than one step fires, when the end follows the last watermark at once.
+#[test]
+fn a_watermark_that_comes_while_panes_fire_loses_none() {
+    const KEYS: u64 = 5_000;
+    let next = Counting { seen: 0, next: SharedTail::new(Vec::new()) };
+    let parts = (TumblingWindows::of(Duration::from_secs(1)), EventTimeTrigger, Aggregated(Sum));
+    let max = MaxParallelism::DEFAULT;
+    let mut windows = WindowOperator::new("windows".into(), |value: &u64| *value, parts, max, next);
+    for value in 0..KEYS {
+        windows.row(Row { hash: value.key_hash(), time: 10, value });
+    }
+    windows.watermark(5_000);
+    windows.watermark(MAX_WATERMARK);
+    windows.end();
+    let resumed = (0..10_000).take_while(|_| windows.resume()).count();
+    assert!(resumed < 10_000, "it never ends, {} of {KEYS} windows so far", windows.next.seen);
+    assert_eq!(windows.next.seen as u64, KEYS, "windows have fired");
+}
