@@ -2,10 +2,13 @@
 
 mod rescale;
 
+#[cfg(test)]
+mod handover_tests;
+
 use super::arriving::Arriving;
 use super::giving::Giving;
 use super::kept::Kept;
-use super::moving::Moving;
+use super::moving::{Moving, Signal};
 use super::restore::Restoring;
 use super::snapshot::{AtBarrier, Identity, Snapshots, Then};
 use super::{Task, TaskEvent, TaskStep};
@@ -215,15 +218,15 @@ where
                 }
             }
             GateEvent::Watermark(time) => match &mut self.moving {
-                Some(moving) => moving.held.watermark = Some(time),
+                Some(moving) => moving.hold(Signal::Watermark(time)),
                 None => self.head.watermark(time),
             },
             GateEvent::Idle(idle) => match &mut self.moving {
-                Some(moving) => moving.held.idle = Some(idle),
+                Some(moving) => moving.hold(Signal::Idle(idle)),
                 None => self.head.idle(idle),
             },
             GateEvent::End => match &mut self.moving {
-                Some(moving) => moving.held.end = true,
+                Some(moving) => moving.hold(Signal::End),
                 None => self.end(events),
             },
         }
@@ -265,10 +268,10 @@ where
         self.snapshots.begin(moment, (checkpoint, kind), Vec::new(), then, &mut self.head);
         self.unflushed = false;
         if let Some(preparation) = preparation {
-            self.cut((checkpoint, now), &preparation);
             if resets {
                 self.gate.reset();
             }
+            self.cut((checkpoint, now), &preparation);
         }
     }
 
@@ -348,7 +351,7 @@ where
             self.flush_if_due(now, false);
             return if wrote { TaskStep::Worked } else { TaskStep::Backpressured(self.head.next_wakeup()) };
         }
-        if self.head.resume() {
+        if self.head.resume() || self.release_held(events) {
             self.unflushed = true;
             return TaskStep::Worked;
         }

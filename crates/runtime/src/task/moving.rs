@@ -31,6 +31,10 @@ pub(super) struct Moving<T> {
     pub(super) cut_at: Instant,
     /// The task's watermark then: that of the groups that go.
     pub(super) watermark: Timestamp,
+    /// The watermark that the chain has been told.
+    told: Timestamp,
+    /// That of groups that are in, which the chain has yet to be told.
+    raised: Option<Timestamp>,
     /// Who gets groups.
     pub(super) heirs: Vec<SubtaskId>,
     max: MaxParallelism,
@@ -42,7 +46,7 @@ pub(super) struct Moving<T> {
     parked: VecDeque<Row<T>>,
     /// Of groups that are in.
     ready: VecDeque<Row<T>>,
-    pub(super) held: Held,
+    held: Held,
     /// Whether the JobManager waits to hear that all is in.
     pub(super) announced: bool,
     report: Installation,
@@ -50,10 +54,18 @@ pub(super) struct Moving<T> {
 
 /// What waits until all groups are in.
 #[derive(Default)]
-pub(super) struct Held {
-    pub(super) watermark: Option<Timestamp>,
-    pub(super) idle: Option<bool>,
-    pub(super) end: bool,
+struct Held {
+    watermark: Option<Timestamp>,
+    idle: Option<bool>,
+    end: bool,
+}
+
+/// What counts for all groups of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Signal {
+    Watermark(Timestamp),
+    Idle(bool),
+    End,
 }
 
 struct Coming {
@@ -97,6 +109,8 @@ impl<T> Moving<T> {
             checkpoint,
             cut_at,
             watermark,
+            told: watermark,
+            raised: None,
             heirs: preparation.gives.iter().map(|give| give.to).collect(),
             max,
             coming: preparation.gains.iter().map(coming).collect(),
@@ -162,7 +176,8 @@ impl<T> Moving<T> {
         Ok((true, None))
     }
 
-    /// All of an old owner's groups are in.
+    /// All of an old owner's groups are in. The chain begins with the watermark at which it let go of them, before it
+    /// takes their records: what was late there is late here.
     fn is_in(&mut self, now: Instant, from: SubtaskId) -> Arrived {
         let coming = self.coming.remove(&from).expect("the caller found it");
         let (cut_at, watermark) = coming.done.expect("groups are taken in once their hand-over is done");
@@ -175,6 +190,7 @@ impl<T> Moving<T> {
         // By this task's own clock: from the moment in which it passed the cut.
         let pause = now.since(self.cut_at).as_micros() as u64;
         self.report.pause_us = self.report.pause_us.max(pause);
+        self.raised = self.raised.max(Some(watermark));
         Arrived { cut_at, watermark }
     }
 
@@ -194,6 +210,39 @@ impl<T> Moving<T> {
             self.ready.push_back(row)
         }
         None
+    }
+
+    /// Keeps what counts for all groups.
+    pub(super) fn hold(&mut self, signal: Signal) {
+        match signal {
+            Signal::Watermark(time) => self.held.watermark = Some(time),
+            Signal::Idle(idle) => self.held.idle = Some(idle),
+            Signal::End => self.held.end = true,
+        }
+    }
+
+    /// What the chain is to be told next: the watermark of groups that have come in, and once all is over what was
+    /// held. The chain must have nothing left to do for the one before.
+    pub(super) fn next_signal(&mut self) -> Option<Signal> {
+        let told = self.told;
+        let rises = |time: &Timestamp| *time > told;
+        if let Some(time) = self.raised.take().filter(rises) {
+            self.told = time;
+            return Some(Signal::Watermark(time));
+        }
+        if !self.is_over() {
+            return None;
+        }
+        // Who is not idle any more says so before it says where it is, and who gets idle says that last.
+        let Held { watermark, idle, end } = &mut self.held;
+        if let Some(idle) = idle.take_if(|idle| !*idle) {
+            return Some(Signal::Idle(idle));
+        }
+        if let Some(time) = watermark.take().filter(rises) {
+            self.told = time;
+            return Some(Signal::Watermark(time));
+        }
+        idle.take().map(Signal::Idle).or_else(|| std::mem::take(end).then_some(Signal::End))
     }
 
     /// The next record that has waited and need not any more.

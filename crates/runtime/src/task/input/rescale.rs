@@ -3,7 +3,7 @@
 use super::{DISCARD_SLOTS, InputTask, Phase};
 use crate::keyed::Head;
 use crate::task::arriving::Step;
-use crate::task::moving::Held;
+use crate::task::moving::Signal;
 use crate::task::{TaskEvent, TaskStep};
 use reflow_protocol::control::Fault;
 use reflow_protocol::rescale::Part;
@@ -82,10 +82,7 @@ where
                 worked |= moved;
                 if let Some(arrived) = arrived {
                     self.not_before = self.not_before.max(arrived.cut_at);
-                    if arrived.watermark > self.gate.watermark() {
-                        self.gate.raise(arrived.watermark);
-                        self.head.watermark(arrived.watermark);
-                    }
+                    self.gate.raise(arrived.watermark);
                 }
             }
             Err(reason) => crate::fail(Fault::Engine, &self.name, format!("cannot take over: {reason}")),
@@ -95,26 +92,27 @@ where
             events.push(TaskEvent::Installed { version: moving.version, installation: moving.report() });
             worked = true;
         }
-        if moving.is_over()
-            && let Some(moving) = self.moving.take()
-        {
-            self.let_go(moving.held, events);
-            worked = true;
-        }
         worked
     }
 
-    /// All groups are in: what counts for all of them goes on.
-    pub(super) fn let_go(&mut self, held: Held, events: &mut Vec<TaskEvent>) {
-        if let Some(watermark) = held.watermark {
-            self.head.watermark(watermark);
+    /// Tells the chain, which has nothing left to do, what waited for key groups: one thing a step, as it may have to
+    /// fire windows for several steps before it can take the next.
+    pub(super) fn release_held(&mut self, events: &mut Vec<TaskEvent>) -> bool {
+        let Some(moving) = &mut self.moving else { return false };
+        let signal = moving.next_signal();
+        if signal.is_none() && !moving.is_over() {
+            return false;
         }
-        if let Some(idle) = held.idle {
-            self.head.idle(idle);
+        if matches!(signal, None | Some(Signal::End)) {
+            self.moving = None;
         }
-        if held.end {
-            self.end(events);
+        match signal {
+            Some(Signal::Watermark(time)) => self.head.watermark(time),
+            Some(Signal::Idle(idle)) => self.head.idle(idle),
+            Some(Signal::End) => self.end(events),
+            None => {}
         }
+        true
     }
 
     /// Frees a piece of the memory of what has gone.

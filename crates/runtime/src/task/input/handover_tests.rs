@@ -1,0 +1,270 @@
+//! A window operator that comes with a live rescale, with its old owners and its input played by hand.
+
+use super::*;
+use crate::keyed::{Aggregated, WindowOperator};
+use crate::rescale::Gain;
+use crate::stage::{Control, Stage};
+use crate::stages::SharedTail;
+use reflow_api::window::{EventTimeTrigger, TumblingWindows, Windowed};
+use reflow_api::{Aggregate, Io};
+use reflow_env::{Signal, StoreOp, StoreReply};
+use reflow_graph::{
+    Edge, EdgeId, ExecutionGraph, ExecutionVertex, JobGraph, Operator, Shipping, Subtask, Vertex, VertexIndex,
+};
+use reflow_network::{Hub, Sender};
+use reflow_protocol::control::AfterBarrier;
+use reflow_protocol::data::ChannelId;
+use reflow_protocol::rescale::Cut;
+use reflow_protocol::snapshot::{Codec, RestorePart, RunRef};
+use reflow_types::{
+    ExecutorId, GraphVersion, JobId, Key, OwnershipTable, SlotId, SubtaskIndex, Timestamp, VertexId,
+};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+#[derive(Clone)]
+struct Sum;
+
+impl Aggregate for Sum {
+    type In = u64;
+    type Acc = u64;
+    type Out = u64;
+    fn create(&self) -> u64 {
+        0
+    }
+    fn add(&self, acc: &mut u64, value: u64) {
+        *acc += value;
+    }
+    fn result(&self, acc: &u64) -> u64 {
+        *acc
+    }
+}
+
+struct Counting {
+    seen: Arc<AtomicUsize>,
+    next: SharedTail<u8>,
+}
+
+impl Control for Counting {
+    crate::stage::pass_on!(except {});
+}
+
+impl Stage<Windowed<u64, u64>> for Counting {
+    fn push(&mut self, _: Windowed<u64, u64>, _: Timestamp) {
+        self.seen.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+struct Still;
+
+impl Clock for Still {
+    fn now(&self) -> Instant {
+        Instant::from_millis(1_000)
+    }
+}
+
+fn max() -> MaxParallelism {
+    MaxParallelism::new(512).unwrap()
+}
+
+fn table() -> OwnershipTable {
+    OwnershipTable::initial(max(), 2)
+}
+
+const SOURCE: SubtaskId = SubtaskId(1);
+const OLD: SubtaskId = SubtaskId(2);
+const ADDED: SubtaskId = SubtaskId(3);
+const ALSO_OLD: SubtaskId = SubtaskId(4);
+const CUT: CheckpointId = CheckpointId(9);
+
+fn wiring(hub: &Hub, version: GraphVersion) -> Wiring {
+    let slot = SlotId { executor: ExecutorId(1), index: 0 };
+    let vertex = |id: u128, name: &str, source| Vertex {
+        id: VertexId(id),
+        name: name.into(),
+        operators: vec![Operator { uid: name.into(), name: name.into() }],
+        parallelism: None,
+        max_parallelism: Some(max()),
+        slot_sharing_group: "default".into(),
+        source,
+        keyed: !source,
+    };
+    let job = JobGraph {
+        name: "job".into(),
+        vertices: vec![vertex(1, "source", true), vertex(2, "windows", false)],
+        edges: vec![Edge { from: VertexIndex(0), to: VertexIndex(1), shipping: Shipping::Hash }],
+    };
+    let subtask = |id| Subtask { id, slot };
+    let graph = ExecutionGraph {
+        vertices: vec![
+            ExecutionVertex { subtasks: vec![subtask(SOURCE)], table: None },
+            ExecutionVertex { subtasks: vec![subtask(OLD), subtask(ADDED)], table: Some(table()) },
+        ],
+    };
+    Wiring {
+        job: Arc::new(job),
+        graph: Arc::new(graph),
+        version,
+        vertex: VertexIndex(1),
+        subtask: ADDED,
+        index: SubtaskIndex(1),
+        executor: ExecutorId(1),
+        slots: vec![Signal::default()].into(),
+        hub: hub.clone(),
+    }
+}
+
+/// The key groups that come from one of the old owners.
+fn share(old_owners: &[SubtaskId], of: usize) -> KeyGroupSet {
+    let groups = table().groups_of(SubtaskIndex(1));
+    groups.iter().filter(|group| usize::from(group.0) % old_owners.len() == of).collect()
+}
+
+fn preparation(hub: &Hub, old_owners: &[SubtaskId], version: GraphVersion) -> Preparation {
+    let gain = |(of, &from)| Gain { from, groups: share(old_owners, of) };
+    Preparation {
+        version,
+        wiring: Some(wiring(hub, version)),
+        gains: old_owners.iter().enumerate().map(gain).collect(),
+        gives: Vec::new(),
+        checkpoint: CheckpointId(8),
+        // The vertex's watermark in the last complete checkpoint.
+        restore: Restore { watermark: Some(100), ..Restore::default() },
+    }
+}
+
+fn context(hub: &Hub, old_owners: &[SubtaskId]) -> BuildContext {
+    let preparation = preparation(hub, old_owners, GraphVersion(1));
+    BuildContext {
+        wiring: wiring(hub, GraphVersion(1)),
+        job_id: JobId(1),
+        attempt: Default::default(),
+        name: "windows".into(),
+        max_parallelism: max(),
+        groups: Some(table().groups_of(SubtaskIndex(1))),
+        io: Io::default(),
+        clock: Arc::new(Still),
+        restore: preparation.restore.clone(),
+        restore_codec: Codec::Exchange,
+        checkpoint: None,
+        from_local: true,
+        born: Some(preparation),
+    }
+}
+
+/// Values whose key groups move.
+fn values() -> impl Iterator<Item = u64> {
+    (0u64..).filter(|value| table().owner_of(value.key_hash()) == SubtaskIndex(1))
+}
+
+/// The task, and what plays the rest of the job.
+struct Rig {
+    hub: Hub,
+    io: Io,
+    task: Box<dyn Task>,
+    fired: Arc<AtomicUsize>,
+    events: Vec<TaskEvent>,
+}
+
+impl Rig {
+    /// The task waits for the cut, and gets its key groups from `old_owners`, a share each.
+    fn new(old_owners: &[SubtaskId]) -> Self {
+        let hub = Hub::new(Signal::default());
+        let mut context = context(&hub, old_owners);
+        let gate = context.gate::<u64>();
+        let fired = Arc::new(AtomicUsize::new(0));
+        let parts = (TumblingWindows::of(Duration::from_secs(1)), EventTimeTrigger, Aggregated(Sum));
+        let next = Counting { seen: fired.clone(), next: SharedTail::new(Vec::new()) };
+        let head = WindowOperator::new("windows".into(), |value: &u64| *value, parts, max(), next);
+        let task = Box::new(InputTask::new(gate, head, &mut context));
+        let mut rig = Self { hub, io: context.io, task, fired, events: Vec::new() };
+        rig.steps();
+        rig
+    }
+
+    fn steps(&mut self) {
+        for _ in 0..200 {
+            self.task.step(Still.now(), &mut self.events);
+        }
+    }
+
+    fn trigger(&mut self, checkpoint: CheckpointId, version: GraphVersion) {
+        let cut = Some(Cut { version, splits: Vec::new() });
+        let (codec, directory, then) = (Codec::Exchange, "/c".into(), AfterBarrier::Continue);
+        self.task.trigger(Still.now(), checkpoint, &SnapshotKind { codec, directory, then, cut });
+    }
+
+    /// The cut, at which the source's channel has this watermark.
+    fn cut(&mut self, watermark: Timestamp) -> Sender<u64> {
+        self.trigger(CUT, GraphVersion(1));
+        self.task.adopt(Vec::new());
+        let id = ChannelId { edge: EdgeId(0), from: SOURCE, to: ADDED };
+        let mut sender =
+            Sender::local(&self.hub, (id, GraphVersion(1)), Signal::default(), Signal::default());
+        sender.watermark(watermark);
+        sender
+    }
+
+    /// All is handed over: nothing has changed since the last checkpoint.
+    fn handed_over(&mut self, from: SubtaskId, watermark: Timestamp) {
+        self.task.hand_over(from, Part::Done { cut_at_us: 1, watermark });
+    }
+
+    fn fired(&self) -> usize {
+        self.fired.load(Ordering::Relaxed)
+    }
+}
+
+fn send(sender: &mut Sender<u64>, values: impl IntoIterator<Item = u64>, time: Timestamp) {
+    let rows = values.into_iter().map(|value| Row { hash: value.key_hash(), time, value });
+    let rows: Vec<_> = rows.collect();
+    for rows in rows.chunks(1_000) {
+        sender.send(rows.to_vec());
+    }
+}
+
+/// docs/design/rescale.md: a new owner "begins at the watermark that the old owner had at the cut: neither does a
+/// record become late by waiting, nor is one accepted whose window has fired".
+#[test]
+fn a_record_that_is_late_at_the_old_owner_is_late_at_the_new_one() {
+    let mut rig = Rig::new(&[OLD]);
+    let mut sender = rig.cut(5_000);
+    // The old owner's windows up to 5000 have fired. This record's window ends at 1000.
+    send(&mut sender, values().take(1), 10);
+    sender.watermark(6_000);
+    rig.steps();
+    rig.handed_over(OLD, 5_000);
+    rig.steps();
+    assert_eq!(rig.fired(), 0, "a window has fired a second time");
+}
+
+#[test]
+fn an_end_that_comes_during_the_hand_over_loses_no_windows() {
+    const KEYS: usize = 5_000;
+    let mut rig = Rig::new(&[OLD]);
+    let mut sender = rig.cut(5_000);
+    send(&mut sender, values().take(KEYS), 10_000);
+    sender.watermark(MAX_WATERMARK);
+    sender.end();
+    rig.steps();
+    rig.handed_over(OLD, 5_000);
+    rig.steps();
+    assert_eq!(rig.fired(), KEYS, "each key has a window");
+    assert!(rig.events.iter().any(|event| matches!(event, TaskEvent::Ended)));
+}
+
+/// The second old owner was further. What its watermark makes due comes after what the first one's does.
+#[test]
+fn the_watermarks_of_two_old_owners_lose_no_windows() {
+    const KEYS: usize = 5_000;
+    let mut rig = Rig::new(&[OLD, ALSO_OLD]);
+    let mut sender = rig.cut(500);
+    send(&mut sender, values().take(KEYS), 600);
+    rig.steps();
+    let of_first = share(&[OLD, ALSO_OLD], 0);
+    let first = values().take(KEYS).filter(|value| of_first.contains(value.key_hash().group(max()))).count();
+    rig.handed_over(OLD, 500);
+    rig.steps();
+    rig.handed_over(ALSO_OLD, 1_000);
+    rig.steps();
+    assert_eq!(rig.fired(), first, "those that were in when event time came to 1000");
+}
