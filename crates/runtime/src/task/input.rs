@@ -291,6 +291,8 @@ where
     }
 
     fn begin_moving(&mut self, cut: (CheckpointId, Instant), preparation: &Preparation, born: bool) {
+        // Another rescale reads what it needs anew: what was read here is taken in.
+        self.arriving.stop();
         let mut moving = Moving::new((cut.0, cut.1, self.gate.watermark()), self.max, preparation, born);
         for (from, part) in std::mem::take(&mut self.early) {
             if let Err(reason) = moving.hand_over(from, part) {

@@ -268,3 +268,37 @@ fn the_watermarks_of_two_old_owners_lose_no_windows() {
     rig.steps();
     assert_eq!(rig.fired(), first, "those that were in when event time came to 1000");
 }
+
+/// What the first rescale has read is taken in, and may have left again since.
+#[test]
+fn a_second_rescale_reads_again_what_the_first_one_has_read() {
+    let mut rig = Rig::new(&[OLD]);
+    let mut sender = rig.cut(500);
+    rig.handed_over(OLD, 500);
+    rig.steps();
+    let reads = |io: &Io| {
+        let reads = io.drain_submitted().into_iter().filter(|(_, op)| matches!(op, StoreOp::Get { .. }));
+        reads.map(|(ticket, _)| io.answer(ticket, Ok(StoreReply::Bytes(Bytes::new())))).count()
+    };
+    reads(&rig.io);
+    for rescale in 2..4 {
+        let mut preparation = preparation(&rig.hub, &[OLD], GraphVersion(rescale));
+        let groups = share(&[OLD], 0);
+        let run = RunRef { object: "a".into(), table: 0, segment: 0, offset: 0, len: 9 };
+        preparation.restore.keyed = vec![RestorePart { groups, runs: vec![run] }];
+        rig.task.prepare(preparation);
+        rig.steps();
+        assert_eq!(reads(&rig.io), 1, "in rescale {rescale}");
+        rig.steps();
+        let checkpoint = CheckpointId(CUT.0 + rescale);
+        rig.trigger(checkpoint, GraphVersion(rescale));
+        sender.barrier(checkpoint, false);
+        rig.steps();
+        rig.handed_over(OLD, 500);
+        rig.steps();
+        let version = GraphVersion(rescale);
+        let installed =
+            |event: &TaskEvent| matches!(event, TaskEvent::Installed { version: of, .. } if *of == version);
+        assert!(rig.events.iter().any(installed));
+    }
+}
