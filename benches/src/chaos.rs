@@ -1,8 +1,11 @@
 //! What `chaos` is made of: processes that come and go, when they do, and what the output must be.
 //!
-//! Reading order: [`plan`] (which fault strikes when, pure), [`processes`] (the cluster that they strike),
-//! [`recovery`] (how long the job's output stays away), [`verdict`] (whether it is exact).
+//! Reading order: [`load`] (what the job reads), [`plan`] (which fault strikes when, pure), [`hosts`] and [`processes`]
+//! (the cluster that they strike), [`recovery`] (how long the job's output stays away), [`verdict`] (whether it is
+//! exact).
 
+pub mod hosts;
+pub mod load;
 pub mod plan;
 pub mod processes;
 pub mod recovery;

@@ -1,13 +1,19 @@
 //! `cargo xtask bench chaos`: a job on real processes that are started, stopped and killed at random, whose output
 //! must be exact.
 //!
+//! TaskManagers run on two hosts (network namespaces) that are cut off at times, processes stand still, a second
+//! JobManager is started beside the first, the disk of the checkpoints is full for a minute. Hosts and disk need root;
+//! without it these faults are left out, and the benchmark says so.
+//!
 //! The faults follow from `--seed`; when exactly they strike depends on the machine. After `--seconds` the cluster is
 //! left in peace, and the bounded job must finish. Events that are lost or doubled, a process that ends by itself and
 //! a job that does not finish make it fail; then the directory with the logs, the checkpoints and the output is kept.
 
 use clap::Parser;
+use reflow_benches::chaos::hosts::{Disk, Hosts};
+use reflow_benches::chaos::load::{LOADING, Load};
 use reflow_benches::chaos::plan::{Fault, Plan};
-use reflow_benches::chaos::processes::{Cluster, REACTIVE};
+use reflow_benches::chaos::processes::{Cluster, REACTIVE, Setting, is_root};
 use reflow_benches::chaos::recovery::Recovery;
 use reflow_benches::chaos::verdict::Verdict;
 use reflow_benches::measure::{Report, Series, summary_table};
@@ -38,9 +44,35 @@ struct Arguments {
     /// Events a second of each of the two sources.
     #[arg(long, default_value_t = 5_000)]
     rate: u32,
+    /// Keys with a timer and a window each that are pending until the end.
+    #[arg(long, default_value_t = 400_000)]
+    pending: u64,
+    /// Records a second of 10 bytes to 2 MiB.
+    #[arg(long, default_value_t = 4)]
+    large: u64,
+    /// Records a second for an operator that takes 5 ms for each.
+    #[arg(long, default_value_t = 40)]
+    slow: u64,
     /// Milliseconds between checkpoints.
     #[arg(long, default_value_t = 500)]
     interval: u64,
+}
+
+/// The size of the disk that can be filled.
+const DISK_MB: u64 = 1_024;
+
+impl Arguments {
+    /// What the job reads in `seconds`.
+    fn load(&self, seconds: u64) -> Load {
+        Load {
+            events: seconds * u64::from(self.rate),
+            pending: self.pending,
+            // 200 a second: all keys are pending after ten seconds.
+            touches: if self.pending == 0 { 0 } else { seconds * LOADING / 10 },
+            large: seconds * self.large,
+            slow: seconds * self.slow,
+        }
+    }
 }
 
 /// What happened.
@@ -79,19 +111,40 @@ fn run(arguments: &Arguments, scratch: &Path) -> Result<(), Box<dyn std::error::
 fn strike(arguments: &Arguments, scratch: &Path) -> Result<Outcome, Box<dyn std::error::Error>> {
     let output = scratch.join("output");
     let faults_end = Duration::from_secs(arguments.seconds);
-    let events = (faults_end + CALM).as_secs() * u64::from(arguments.rate);
-    let job_arguments = ["--events", &events.to_string(), "--rate", &arguments.rate.to_string(), "--output"];
-    let mut job_arguments = job_arguments.map(str::to_owned).to_vec();
-    job_arguments.push(output.display().to_string());
+    let load = arguments.load((faults_end + CALM).as_secs());
+    let mut job_arguments = vec!["--output".to_owned(), output.display().to_string()];
+    let numbers = [
+        ("events", load.events),
+        ("rate", u64::from(arguments.rate)),
+        ("pending", load.pending),
+        ("touches", load.touches),
+        ("large", load.large),
+        ("slow", load.slow),
+    ];
+    job_arguments.extend(numbers.iter().flat_map(|(name, value)| [format!("--{name}"), value.to_string()]));
     let mut options = cluster::options(scratch);
-    options.retain(|option| !option.contains("interval"));
+    options.retain(|option| !option.contains("interval") && !option.contains("rest.port"));
     options.push(format!("-Dexecution.checkpointing.interval={}ms", arguments.interval));
     options.extend(REACTIVE.map(str::to_owned));
     options.push("-Drestart-strategy.type=fixed-delay".to_owned());
     options.push("-Drestart-strategy.fixed-delay.attempts=100000".to_owned());
+    let (hosts, disk) = if is_root() {
+        (Some(Hosts::new()?), Some(Disk::new(&scratch.join("checkpoints"), DISK_MB)?))
+    } else {
+        eprintln!("chaos: not root, so without hosts that are cut off and without a full disk");
+        (None, None)
+    };
+    let setting = Setting {
+        job: "chaos_job".to_owned(),
+        options,
+        arguments: job_arguments,
+        scratch: scratch.to_owned(),
+        hosts,
+        disk,
+    };
 
     let mut run = Run {
-        cluster: Cluster::start("chaos_job", &options, job_arguments, scratch)?,
+        cluster: Cluster::start_in(setting)?,
         plan: Plan::new(arguments.seed, Duration::from_millis(arguments.pause)),
         recovery: Recovery::new(output.clone()),
         began: clock::now(),
@@ -101,11 +154,12 @@ fn strike(arguments: &Arguments, scratch: &Path) -> Result<Outcome, Box<dyn std:
         run.cluster.strike(Fault::Start, &mut run.plan)?;
     }
     run.faults_until(faults_end)?;
+    run.cluster.recover(true)?;
     if run.cluster.task_managers() == 0 {
         run.cluster.strike(Fault::Start, &mut run.plan)?;
     }
     run.finish(faults_end + CALM + TO_FINISH)?;
-    let verdict = Verdict::read(&output, events)?;
+    let verdict = Verdict::read(&output, load)?;
     Ok(Outcome { faults: run.faults, recovery: run.recovery, verdict })
 }
 
@@ -149,7 +203,7 @@ impl Run {
     fn finish(&mut self, end: Duration) -> Result<(), Box<dyn std::error::Error>> {
         self.say("calm");
         let status = loop {
-            if let Some(status) = self.look() {
+            if let Some(status) = self.look()? {
                 break status;
             }
             if self.began.elapsed() > end {
@@ -159,7 +213,7 @@ impl Run {
         self.say(&format!("the JobManager ended: {status}"));
         self.cluster.stop_members();
         while self.cluster.has_members() && self.began.elapsed() < end {
-            self.look();
+            self.look()?;
         }
         if !status.success() || !self.cluster.surprises.is_empty() {
             return Err(format!("the JobManager ended with {status}; {:?}", self.cluster.surprises).into());
@@ -169,19 +223,19 @@ impl Run {
 
     /// The job must not end while faults strike.
     fn watch(&mut self) -> Result<(), Box<dyn std::error::Error>> {
-        match self.look() {
+        match self.look()? {
             None => Ok(()),
             Some(status) => Err(format!("the JobManager ended by itself: {status}").into()),
         }
     }
 
-    fn look(&mut self) -> Option<ExitStatus> {
+    fn look(&mut self) -> Result<Option<ExitStatus>, Box<dyn std::error::Error>> {
         clock::sleep(LOOK);
         if self.recovery.look() {
             let (_, took_ms) = self.recovery.samples[self.recovery.samples.len() - 1];
             self.say(&format!("output again after {took_ms:.0} ms"));
         }
-        self.cluster.look()
+        Ok(self.cluster.look()?)
     }
 
     fn say(&self, text: &str) {
@@ -200,13 +254,13 @@ impl Outcome {
             series("miscounted", "counts", vec![verdict.miscounted as f64]),
             series("recovery_ms", "ms", self.recovery_of(|_| true)),
         ];
-        for kind in Fault::ALL.into_iter().filter(|fault| fault.is_kill()) {
+        for (kind, _) in Fault::WEIGHTS.into_iter().filter(|(fault, _)| fault.is_kill()) {
             let metric = format!("recovery_{}_ms", kind.name());
             all.push(series(&metric, "ms", self.recovery_of(|fault| fault == kind)));
         }
         all.push(series("overtaken", "kills", vec![self.recovery.overtaken as f64]));
         all.push(series("faults", "count", vec![self.faults.len() as f64]));
-        for kind in Fault::ALL {
+        for (kind, _) in Fault::WEIGHTS {
             let count = self.faults.iter().filter(|fault| **fault == kind).count();
             all.push(series(kind.name(), "count", vec![count as f64]));
         }

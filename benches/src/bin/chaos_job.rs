@@ -1,16 +1,23 @@
-//! The job of `chaos`: `chaos_job jobmanager --events 900000 --rate 5000 --output DIR`.
+//! The job of `chaos`: `chaos_job jobmanager --events 900000 --rate 5000 --output DIR`, with `--pending`,
+//! `--touches`, `--large` and `--slow` for its other parts (`reflow_benches::chaos::load`).
 //!
-//! Two sources, whose events share keys; each event leaves with the number of events that its key has had, and is
-//! written to a file exactly once. A gap or a repetition shows in the events if a source or the sink went wrong,
-//! and in the counts if the state did.
+//! Two sources, whose events share keys; each event leaves with the number of events that its key has had. A source
+//! that fills keys with a timer and a window each, which fire only at the end of the input. A source of payloads of
+//! very different sizes, whose records cross the network. A source whose records pass an operator that takes 5 ms for
+//! each. Every result is a line in one file sink. A gap or a repetition shows in the events if a source or the sink
+//! went wrong, and in the counts, timers and windows if the state did.
 
 use reflow::UserError;
 use reflow::connectors::{FileSink, Lines};
 use reflow::prelude::*;
-use reflow_benches::chaos::verdict::key;
+use reflow_benches::chaos::load::{checksum, key, payload, touched};
+use std::time::Duration;
 
 /// Source and index.
 type Event = (u64, u64);
+
+/// Long after the event time of all events: what waits for it fires at the end of the input.
+const END: Timestamp = 1_000_000_000_000;
 
 /// Counts the events of a key.
 #[derive(Clone)]
@@ -29,24 +36,127 @@ impl ProcessFunction for Count {
     ) -> Result<(), UserError> {
         let count = context.state_mut();
         *count += 1;
-        let line = format!("{source} {index} {} {count}", key(source, index));
+        let line = format!("event {source} {index} {} {count}", key(source, index));
         context.emit(line);
         Ok(())
     }
 }
 
+/// Keeps a timer for each key until the end.
+#[derive(Clone)]
+struct KeepTimer;
+
+impl ProcessFunction for KeepTimer {
+    type Key = u64;
+    type In = u64;
+    type Out = String;
+    type State = ();
+
+    fn process(&mut self, context: &mut impl Context<u64, (), String>, key: u64) -> Result<(), UserError> {
+        context.register_timer(TimeDomain::Event, END + key as Timestamp);
+        Ok(())
+    }
+
+    fn on_timer(
+        &mut self,
+        context: &mut impl Context<u64, (), String>,
+        _: Timestamp,
+        _: TimeDomain,
+    ) -> Result<(), UserError> {
+        let line = format!("timer {}", context.key());
+        context.emit(line);
+        Ok(())
+    }
+}
+
+/// Counts the records of a window.
+#[derive(Clone)]
+struct Sum;
+
+impl Aggregate for Sum {
+    type In = u64;
+    type Acc = u64;
+    type Out = u64;
+
+    fn create(&self) -> u64 {
+        0
+    }
+
+    fn add(&self, sum: &mut u64, _: u64) {
+        *sum += 1;
+    }
+
+    fn result(&self, sum: &u64) -> u64 {
+        *sum
+    }
+}
+
 fn chaos_job(env: &mut StreamEnv, args: &Args) -> JobResult {
-    let events = args.parse("events", 100_000u64)?;
     let rate = args.parse("rate", 5_000u32)?;
-    let output = args.get("output")?.ok_or("--output DIR is needed: where the events are written")?;
+    let output = args.get("output")?.ok_or("--output DIR is needed: where the results are written")?;
+    let events = args.parse("events", 100_000u64)?;
+    let pending = args.parse("pending", 0u64)?;
+    // Sources last as long as that of the events.
+    let share = |count: u64| f64::from(rate) * count.max(1) as f64 / events.max(1) as f64;
+
     let source = |source: u64| Generator::new(move |index| (source, index)).count(events).rate(rate);
     let left = env.source("left", source(0));
     let right = env.source("right", source(1));
-    left.union(right)
-        .key_by(|(source, index): &Event| key(*source, *index))
-        .process(Count)
+    let counted =
+        left.union(right).key_by(|(source, index): &Event| key(*source, *index)).process(Count).uid("count");
+
+    let touches = args.parse("touches", 0u64)?;
+    let keys = env
+        .source("pending", Generator::new(|index: u64| index).count(touches).rate(share(touches)))
+        .assign_event_time(|index: &u64| *index as Timestamp, Watermarks::monotonic())
+        .flat_map(move |index: u64| touched(index, pending));
+    let keys = keys.share();
+    let timers = keys.stream().key_by(|key: &u64| *key).process(KeepTimer).uid("timers");
+    let windows = keys
+        .stream()
+        .key_by(|key: &u64| *key)
+        .window(TumblingWindows::of(Duration::from_millis(END as u64)))
+        .aggregate(Sum)
+        .uid("windows")
+        .map(|window| format!("window {} {}", window.key, window.value));
+
+    let large = args.parse("large", 0u64)?;
+    let large = env
+        .source("large", Generator::new(|index: u64| (index, payload(index))).count(large).rate(share(large)))
+        .rebalance()
+        .map(|(index, payload): (u64, Vec<u8>)| format!("large {index} {}", checksum(&payload)));
+
+    let slow = args.parse("slow", 0u64)?;
+    let slow = env
+        .source("slow", Generator::new(|index: u64| index).count(slow).rate(share(slow)))
+        .key_by(|index: &u64| *index % 64)
+        .process(Slow)
+        .uid("slow");
+
+    counted
+        .union(timers)
+        .union(windows)
+        .union(large)
+        .union(slow)
         .sink("output", FileSink::<String, _>::new(output, Lines));
     Ok(())
+}
+
+/// Takes 5 ms for a record.
+#[derive(Clone)]
+struct Slow;
+
+impl ProcessFunction for Slow {
+    type Key = u64;
+    type In = u64;
+    type Out = String;
+    type State = ();
+
+    fn process(&mut self, context: &mut impl Context<u64, (), String>, index: u64) -> Result<(), UserError> {
+        reflow_benches::clock::sleep(Duration::from_millis(5));
+        context.emit(format!("slow {index}"));
+        Ok(())
+    }
 }
 
 reflow::main!(chaos_job);

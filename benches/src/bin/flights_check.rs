@@ -154,7 +154,7 @@ impl Run {
         let (begin, expected) = (clock::now(), self.expected()?.len());
         let mut since = None; // what was committed when the whole job ran again
         while begin.elapsed() < PATIENCE {
-            if let Some(status) = cluster.look() {
+            if let Some(status) = cluster.look()? {
                 return Err(format!("the job ended too early, after {committed} lines: {status}").into());
             }
             let runs = rest.details().is_ok_and(|job| job.runs_at(parallelism));
@@ -220,7 +220,7 @@ fn finish(mut cluster: Cluster) -> Checked {
             return Err(format!("the job did not finish in {PATIENCE:?}").into());
         }
         clock::sleep(LOOK);
-        if let (None, Some(status)) = (ended, cluster.look()) {
+        if let (None, Some(status)) = (ended, cluster.look()?) {
             ended = Some(status);
             cluster.stop_members();
         }

@@ -333,7 +333,7 @@ impl Run {
     /// Nothing may end by itself.
     fn look(&mut self) -> Result<(), Box<dyn Error>> {
         clock::sleep(LOOK);
-        if let Some(status) = self.cluster.look() {
+        if let Some(status) = self.cluster.look()? {
             return Err(format!("the JobManager ended: {status}").into());
         }
         match self.cluster.surprises.first() {
@@ -348,7 +348,7 @@ impl Run {
         let stopping = clock::now();
         let status = loop {
             clock::sleep(LOOK);
-            if let Some(status) = self.cluster.look() {
+            if let Some(status) = self.cluster.look()? {
                 break status;
             }
             // Asked, so that the JobManager need not wait for somebody who wants to know.

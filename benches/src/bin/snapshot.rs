@@ -155,7 +155,7 @@ impl Watch {
     /// Takes note of checkpoints. Returns the one that the job was restored from, if any.
     fn look(&mut self) -> Result<Option<u64>, Box<dyn Error>> {
         clock::sleep(LOOK);
-        if let Some(status) = self.cluster.look() {
+        if let Some(status) = self.cluster.look()? {
             return Err(format!("the JobManager ended: {status}").into());
         }
         if self.began.elapsed().as_secs() > self.deadline {

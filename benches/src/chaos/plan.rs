@@ -6,7 +6,7 @@ use std::time::Duration;
 /// The most TaskManagers at once.
 pub const MOST_TASK_MANAGERS: usize = 4;
 
-/// What happens to a process.
+/// What happens to the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
     /// A TaskManager is started.
@@ -19,12 +19,32 @@ pub enum Fault {
     KillExecutor,
     /// The JobManager gets SIGKILL, and is started again.
     KillJobManager,
+    /// A TaskManager and its executor stand still for a while.
+    FreezeTaskManager,
+    /// The JobManager stands still for a while.
+    FreezeJobManager,
+    /// Another JobManager of the same job is started while the first one lives, with TaskManagers of its own.
+    SecondJobManager,
+    /// A host cannot be reached for a while.
+    CutHost,
+    /// The disk of the checkpoints is full for a while.
+    FillDisk,
 }
 
 impl Fault {
-    /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Start, Self::Stop, Self::KillTaskManager, Self::KillExecutor, Self::KillJobManager];
+    /// All of them, with how often each is drawn.
+    pub const WEIGHTS: [(Self, u64); 10] = [
+        (Self::Start, 8),
+        (Self::Stop, 4),
+        (Self::KillTaskManager, 3),
+        (Self::KillExecutor, 4),
+        (Self::KillJobManager, 3),
+        (Self::FreezeTaskManager, 3),
+        (Self::FreezeJobManager, 2),
+        (Self::SecondJobManager, 2),
+        (Self::CutHost, 3),
+        (Self::FillDisk, 1),
+    ];
 
     /// Its name in the report.
     pub const fn name(self) -> &'static str {
@@ -34,6 +54,11 @@ impl Fault {
             Self::KillTaskManager => "kill_taskmanager",
             Self::KillExecutor => "kill_executor",
             Self::KillJobManager => "kill_jobmanager",
+            Self::FreezeTaskManager => "freeze_taskmanager",
+            Self::FreezeJobManager => "freeze_jobmanager",
+            Self::SecondJobManager => "second_jobmanager",
+            Self::CutHost => "cut_host",
+            Self::FillDisk => "fill_disk",
         }
     }
 
@@ -63,6 +88,12 @@ impl Plan {
         splitmix64(self.seed.wrapping_add(self.drawn)) % n
     }
 
+    /// A duration between the two.
+    pub const fn draw_between(&mut self, least: Duration, most: Duration) -> Duration {
+        let range_ms = most.saturating_sub(least).as_millis() as u64;
+        Duration::from_millis(least.as_millis() as u64 + self.draw(range_ms + 1))
+    }
+
     /// What strikes next if so many TaskManagers are there, and how long before. Now and then two faults come
     /// within milliseconds, and a cluster without TaskManagers gets one within a second.
     pub fn next(&mut self, task_managers: usize) -> (Duration, Fault) {
@@ -71,10 +102,14 @@ impl Plan {
         }
         let mean_ms = self.mean_pause.as_millis() as u64;
         let pause_ms = if self.draw(5) == 0 { self.draw(100) } else { self.draw(mean_ms * 5 / 2) };
-        let start_weight = if task_managers < MOST_TASK_MANAGERS { 4 } else { 0 };
-        let weights = [start_weight, 2, 2, 3, 2];
-        let mut left = self.draw(weights.iter().sum());
-        for (fault, weight) in Fault::ALL.into_iter().zip(weights) {
+        let weight = |fault: Fault, weight: u64| match fault {
+            Fault::Start if task_managers >= MOST_TASK_MANAGERS => 0,
+            _ => weight,
+        };
+        let sum = Fault::WEIGHTS.iter().map(|(fault, w)| weight(*fault, *w)).sum();
+        let mut left = self.draw(sum);
+        for (fault, drawn) in Fault::WEIGHTS {
+            let weight = weight(fault, drawn);
             if left < weight {
                 return (Duration::from_millis(pause_ms), fault);
             }
@@ -92,15 +127,15 @@ mod tests {
     fn a_seed_is_a_sequence_in_which_everything_occurs() {
         let sequence = |seed| {
             let mut plan = Plan::new(seed, Duration::from_secs(3));
-            (0..100).map(|_| plan.next(2)).collect::<Vec<_>>()
+            (0..200).map(|_| plan.next(2)).collect::<Vec<_>>()
         };
         assert_eq!(sequence(7), sequence(7));
         assert_ne!(sequence(7), sequence(8));
-        for fault in Fault::ALL {
+        for (fault, _) in Fault::WEIGHTS {
             assert!(sequence(7).iter().any(|(_, struck)| *struck == fault), "{fault:?}");
         }
         let sum: Duration = sequence(7).iter().map(|(pause, _)| *pause).sum();
-        assert!((250..350).contains(&sum.as_secs()), "{sum:?}");
+        assert!((500..700).contains(&sum.as_secs()), "{sum:?}");
     }
 
     #[test]

@@ -1,6 +1,8 @@
-//! A cluster of real processes: one JobManager, and TaskManagers that come and go.
+//! A cluster of real processes: a JobManager, now and then two, and TaskManagers that come and go.
 
+use super::hosts::{Disk, Hosts};
 use super::plan::{Fault, Plan};
+use crate::clock;
 use crate::cluster::{binary, free_port, start};
 use crate::measure::Error;
 use nix::sys::signal::{Signal, kill};
@@ -8,122 +10,264 @@ use nix::unistd::Pid;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
+use std::time::{Duration, Instant};
 
 /// What lets a job use all slots that are there.
 pub const REACTIVE: [&str; 2] = ["-Djobmanager.scheduler=adaptive", "-Dscheduler-mode=reactive"];
 
+/// How long a process stands still or a host is cut off.
+const STALL: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(12));
+/// How long the disk is full.
+const FULL: Duration = Duration::from_secs(60);
+/// A deposed JobManager has ended after this time, counted from when it last stood still.
+const DEPOSED_ENDS_WITHIN: Duration = Duration::from_secs(60);
+/// A supervisor starts a JobManager again that cannot start while the disk is full, with this pause.
+const RESTART_PAUSE: Duration = Duration::from_secs(1);
+
+/// Where the cluster runs, and what it is started with.
+pub struct Setting {
+    /// The job's executable, beside this one.
+    pub job: String,
+    /// `-D…` for all processes, such as [`REACTIVE`].
+    pub options: Vec<String>,
+    /// For the job.
+    pub arguments: Vec<String>,
+    /// Where logs and temporary files go.
+    pub scratch: PathBuf,
+    /// Hosts for the TaskManagers; without them all processes are on this one.
+    pub hosts: Option<Hosts>,
+    /// The disk of the checkpoints, if it can be filled.
+    pub disk: Option<Disk>,
+}
+
 /// The processes. Those that are left are killed when it is dropped.
 pub struct Cluster {
-    scratch: PathBuf,
-    job: String,
-    options: Vec<String>,
-    arguments: Vec<String>,
-    job_manager: Child,
+    setting: Setting,
+    job_manager: JobManager,
+    /// JobManagers that another has replaced and that have not ended yet.
+    deposed: Vec<Deposed>,
     members: Vec<Member>,
+    /// What is to be undone, and when.
+    stalls: Vec<(Instant, Stall)>,
     /// How many processes were started: numbers their logs.
     started: u32,
-    /// Processes that ended though nobody had asked them to.
+    /// A JobManager that failed while the disk was full is started again then.
+    restart_at: Option<Instant>,
+    /// Processes that ended though nobody had asked them to, and such as did not end when they had to.
     pub surprises: Vec<String>,
+}
+
+struct JobManager {
+    process: Child,
+    rpc_port: u16,
+}
+
+struct Deposed {
+    process: Child,
+    rpc_port: u16,
+    must_end_by: Instant,
 }
 
 struct Member {
     name: String,
     process: Child,
+    /// Whose TaskManager it is.
+    rpc_port: u16,
     /// It has got SIGTERM.
     leaving: bool,
 }
 
+enum Stall {
+    /// These processes stand still.
+    Frozen(Vec<i32>),
+    /// This host is cut off.
+    Cut(usize),
+    FullDisk,
+}
+
 impl Cluster {
-    /// Starts the JobManager of `job`, with `options` (`-D…`, such as [`REACTIVE`]) for all processes and `arguments`
-    /// for the job.
+    /// Starts the JobManager of `job` on this host, with `options` (`-D…`, such as [`REACTIVE`]) for all processes and
+    /// `arguments` for the job.
     pub fn start(
         job: &str,
         options: &[String],
         arguments: Vec<String>,
         scratch: &Path,
     ) -> Result<Self, Error> {
-        let mut options = options.to_vec();
-        options.extend([
-            format!("-Djobmanager.rpc.port={}", free_port()),
-            "-Djobmanager.rpc.address=127.0.0.1".to_owned(),
-            format!("-Dio.tmp.dirs={}", scratch.display()),
-        ]);
-        let mut command = job_manager(job, &options, &arguments);
-        let job_manager = start(&mut command, scratch, "00-jobmanager")?;
+        let (job, options, scratch) = (job.to_owned(), options.to_vec(), scratch.to_owned());
+        Self::start_in(Setting { job, options, arguments, scratch, hosts: None, disk: None })
+    }
+
+    /// Starts the JobManager.
+    pub fn start_in(setting: Setting) -> Result<Self, Error> {
+        let job_manager = setting.job_manager("00-jobmanager", free_port())?;
         Ok(Self {
-            scratch: scratch.to_owned(),
-            job: job.to_owned(),
-            options,
-            arguments,
+            setting,
             job_manager,
+            deposed: Vec::new(),
             members: Vec::new(),
+            stalls: Vec::new(),
             started: 1,
+            restart_at: None,
             surprises: Vec::new(),
         })
     }
 
-    /// How many TaskManagers run that have not been told to end.
+    /// How many TaskManagers of the present JobManager run that have not been told to end.
     pub fn task_managers(&self) -> usize {
-        self.members.iter().filter(|member| !member.leaving).count()
+        self.members.iter().filter(|member| self.stays(member)).count()
+    }
+
+    fn stays(&self, member: &Member) -> bool {
+        !member.leaving && member.rpc_port == self.job_manager.rpc_port
     }
 
     /// Lets `fault` strike a process that `plan` chooses; `None` if there is none that it could strike.
     /// Otherwise the name of the process.
     pub fn strike(&mut self, fault: Fault, plan: &mut Plan) -> Result<Option<String>, Error> {
+        let stall = plan.draw_between(STALL.0, STALL.1);
         match fault {
-            Fault::Start => self.add().map(Some),
+            Fault::Start => self.add(plan).map(Some),
             Fault::KillJobManager => {
-                end(&mut self.job_manager, Signal::SIGKILL);
-                let _ = self.job_manager.wait();
+                end(&mut self.job_manager.process, Signal::SIGKILL);
+                let _ = self.job_manager.process.wait();
                 Ok(Some("jobmanager".to_owned()))
             }
-            Fault::Stop | Fault::KillTaskManager | Fault::KillExecutor => Ok(self.strike_member(fault, plan)),
+            Fault::FreezeJobManager => {
+                self.freeze(vec![self.job_manager.process.id() as i32], stall);
+                Ok(Some(format!("for {} ms", stall.as_millis())))
+            }
+            Fault::SecondJobManager => self.replace_job_manager(stall, plan).map(Some),
+            Fault::CutHost => self.cut_host(stall, plan),
+            Fault::FillDisk => self.fill_disk(),
+            Fault::Stop | Fault::KillTaskManager | Fault::KillExecutor | Fault::FreezeTaskManager => {
+                Ok(self.strike_member(fault, stall, plan))
+            }
         }
     }
 
     /// Starts the JobManager again after it was killed.
     pub fn restart_job_manager(&mut self) -> Result<(), Error> {
         let log = self.next_log("jobmanager");
-        let mut command = job_manager(&self.job, &self.options, &self.arguments);
-        self.job_manager = start(&mut command, &self.scratch, &log)?;
+        self.job_manager = self.setting.job_manager(&log, self.job_manager.rpc_port)?;
         Ok(())
     }
 
-    fn strike_member(&mut self, fault: Fault, plan: &mut Plan) -> Option<String> {
-        let candidates: Vec<usize> = (0..self.members.len()).filter(|&i| !self.members[i].leaving).collect();
-        let chosen = candidates.get(plan.draw(candidates.len().max(1) as u64) as usize)?;
-        let member = &mut self.members[*chosen];
+    /// Starts another JobManager with TaskManagers of its own, as if the host of the first were taken for lost. In
+    /// half of the cases the first one stands still for a while, and wakes up deposed.
+    fn replace_job_manager(&mut self, stall: Duration, plan: &mut Plan) -> Result<String, Error> {
+        let task_managers = self.task_managers().clamp(1, 2);
+        let first = self.job_manager.process.id() as i32;
+        let frozen = plan.draw(2) == 0;
+        if frozen {
+            self.freeze(vec![first], stall);
+        }
+        let log = self.next_log("jobmanager");
+        let second = self.setting.job_manager(&log, free_port())?;
+        let JobManager { process, rpc_port } = std::mem::replace(&mut self.job_manager, second);
+        let awake_at = clock::now() + if frozen { stall } else { Duration::ZERO };
+        self.deposed.push(Deposed { process, rpc_port, must_end_by: awake_at + DEPOSED_ENDS_WITHIN });
+        for _ in 0..task_managers {
+            self.add(plan)?;
+        }
+        let first = if frozen { format!("frozen for {} ms", stall.as_millis()) } else { "living".to_owned() };
+        Ok(format!("{log}, the first one {first}"))
+    }
+
+    fn strike_member(&mut self, fault: Fault, stall: Duration, plan: &mut Plan) -> Option<String> {
+        let candidates: Vec<usize> =
+            (0..self.members.len()).filter(|&i| self.stays(&self.members[i])).collect();
+        let chosen = *candidates.get(plan.draw(candidates.len().max(1) as u64) as usize)?;
+        let member = &mut self.members[chosen];
         let name = member.name.clone();
+        let executors = children(member.process.id());
         match fault {
             Fault::Stop => {
                 end(&mut member.process, Signal::SIGTERM);
                 member.leaving = true;
             }
             Fault::KillExecutor => {
-                let executors = children(member.process.id());
                 if executors.is_empty() {
                     return None;
                 }
-                for executor in executors {
-                    // It may have ended just now.
-                    let _ = kill(Pid::from_raw(executor), Signal::SIGKILL);
-                }
+                executors.into_iter().for_each(|executor| send(executor, Signal::SIGKILL));
+            }
+            Fault::FreezeTaskManager => {
+                let own = member.process.id() as i32;
+                self.freeze(executors.into_iter().chain([own]).collect(), stall);
+                return Some(format!("{name} for {} ms", stall.as_millis()));
             }
             _ => {
                 end(&mut member.process, Signal::SIGKILL);
                 let _ = member.process.wait();
-                self.members.remove(*chosen);
+                self.members.remove(chosen);
             }
         }
         Some(name)
     }
 
-    fn add(&mut self) -> Result<String, Error> {
+    fn freeze(&mut self, processes: Vec<i32>, stall: Duration) {
+        processes.iter().for_each(|process| send(*process, Signal::SIGSTOP));
+        self.stalls.push((clock::now() + stall, Stall::Frozen(processes)));
+    }
+
+    fn cut_host(&mut self, stall: Duration, plan: &mut Plan) -> Result<Option<String>, Error> {
+        let Some(hosts) = &self.setting.hosts else { return Ok(None) };
+        let host = plan.draw(hosts.count() as u64) as usize;
+        if self.stalls.iter().any(|(_, stall)| matches!(stall, Stall::Cut(cut) if *cut == host)) {
+            return Ok(None);
+        }
+        hosts.set_connected(host, false)?;
+        self.stalls.push((clock::now() + stall, Stall::Cut(host)));
+        Ok(Some(format!("{host} for {} ms", stall.as_millis())))
+    }
+
+    fn fill_disk(&mut self) -> Result<Option<String>, Error> {
+        let Some(disk) = self.setting.disk.as_ref().filter(|_| !self.is_disk_full()) else { return Ok(None) };
+        disk.fill()?;
+        self.stalls.push((clock::now() + FULL, Stall::FullDisk));
+        Ok(Some(format!("for {} s", FULL.as_secs())))
+    }
+
+    fn is_disk_full(&self) -> bool {
+        self.stalls.iter().any(|(_, stall)| matches!(stall, Stall::FullDisk))
+    }
+
+    /// Ends what stands still, is cut off or full, if its time has come. With `all`, whatever the time.
+    pub fn recover(&mut self, all: bool) -> Result<(), Error> {
+        let now = clock::now();
+        let (due, later) =
+            std::mem::take(&mut self.stalls).into_iter().partition(|(at, _)| all || *at <= now);
+        self.stalls = later;
+        for (_, stall) in Vec::<(Instant, Stall)>::into_iter(due) {
+            match stall {
+                Stall::Frozen(processes) => {
+                    processes.into_iter().for_each(|process| send(process, Signal::SIGCONT))
+                }
+                Stall::Cut(host) => {
+                    self.setting.hosts.as_ref().map_or(Ok(()), |hosts| hosts.set_connected(host, true))?;
+                }
+                Stall::FullDisk => self.setting.disk.as_ref().map_or(Ok(()), Disk::clear)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, plan: &mut Plan) -> Result<String, Error> {
         let name = self.next_log("taskmanager");
-        let mut command = Command::new(binary("reflow"));
-        command.arg("taskmanager").args(&self.options);
-        let process = start(&mut command, &self.scratch, &name)?;
-        self.members.push(Member { name: name.clone(), process, leaving: false });
+        let rpc_port = self.job_manager.rpc_port;
+        let program = binary("reflow");
+        let (mut command, address) = match &self.setting.hosts {
+            Some(hosts) => {
+                let host = plan.draw(hosts.count() as u64) as usize;
+                (hosts.command(host, &program), hosts.address(host))
+            }
+            None => (Command::new(program), "127.0.0.1".to_owned()),
+        };
+        command.arg("taskmanager").args(self.setting.options(rpc_port));
+        command.args(["host", "bind-host"].map(|key| format!("-Dtaskmanager.{key}={address}")));
+        let process = start(&mut command, &self.setting.scratch, &name)?;
+        self.members.push(Member { name: name.clone(), process, rpc_port, leaving: false });
         Ok(name)
     }
 
@@ -134,16 +278,52 @@ impl Cluster {
     }
 
     /// Takes note of processes that have ended, and returns how the JobManager did, if it did.
-    pub fn look(&mut self) -> Option<ExitStatus> {
+    pub fn look(&mut self) -> Result<Option<ExitStatus>, Error> {
+        self.recover(false)?;
         let surprises = &mut self.surprises;
         self.members.retain_mut(|member| {
             let Ok(Some(status)) = member.process.try_wait() else { return true };
-            if !(member.leaving && status.success()) {
+            if !(member.leaving && status.success()) && member.rpc_port == self.job_manager.rpc_port {
                 surprises.push(format!("{} ended: {status}", member.name));
             }
             false
         });
-        self.job_manager.try_wait().ok().flatten()
+        self.look_at_deposed();
+        let now = clock::now();
+        if let Some(at) = self.restart_at {
+            if at <= now {
+                self.restart_at = None;
+                self.restart_job_manager()?;
+            }
+            return Ok(None);
+        }
+        let ended = self.job_manager.process.try_wait().ok().flatten();
+        if ended.is_some_and(|status| !status.success()) && self.is_disk_full() {
+            self.restart_at = Some(now + RESTART_PAUSE);
+            return Ok(None);
+        }
+        Ok(ended)
+    }
+
+    /// A deposed JobManager ends by itself; its TaskManagers are of no use then.
+    fn look_at_deposed(&mut self) {
+        let (members, surprises) = (&mut self.members, &mut self.surprises);
+        self.deposed.retain_mut(|deposed| {
+            let ended = matches!(deposed.process.try_wait(), Ok(Some(_)));
+            if !ended && clock::now() < deposed.must_end_by {
+                return true;
+            }
+            if !ended {
+                surprises.push(format!("a deposed JobManager still runs (port {})", deposed.rpc_port));
+                end(&mut deposed.process, Signal::SIGKILL);
+                let _ = deposed.process.wait();
+            }
+            for member in members.iter_mut().filter(|member| member.rpc_port == deposed.rpc_port) {
+                member.leaving = true;
+                end(&mut member.process, Signal::SIGKILL);
+            }
+            false
+        });
     }
 
     /// Tells all TaskManagers to end.
@@ -162,26 +342,51 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        for process in
-            self.members.iter_mut().map(|member| &mut member.process).chain([&mut self.job_manager])
-        {
+        let members = self.members.iter_mut().map(|member| &mut member.process);
+        let deposed = self.deposed.iter_mut().map(|deposed| &mut deposed.process);
+        for process in members.chain(deposed).chain([&mut self.job_manager.process]) {
             let _ = process.kill();
             let _ = process.wait();
         }
     }
 }
 
-fn job_manager(job: &str, options: &[String], arguments: &[String]) -> Command {
-    let mut command = Command::new(binary(job));
-    command.arg("jobmanager").args(options).args(arguments);
-    command
+impl Setting {
+    fn options(&self, rpc_port: u16) -> Vec<String> {
+        let address = self.hosts.as_ref().map_or_else(|| "127.0.0.1".to_owned(), Hosts::job_manager);
+        let own = [
+            format!("-Djobmanager.rpc.port={rpc_port}"),
+            format!("-Djobmanager.rpc.address={address}"),
+            format!("-Dio.tmp.dirs={}", self.scratch.display()),
+        ];
+        self.options.iter().cloned().chain(own).collect()
+    }
+
+    fn job_manager(&self, log: &str, rpc_port: u16) -> Result<JobManager, Error> {
+        let mut command = Command::new(binary(&self.job));
+        command.arg("jobmanager").args(self.options(rpc_port));
+        // Two that live at once need different ports.
+        if !self.options.iter().any(|option| option.starts_with("-Drest.port=")) {
+            command.arg(format!("-Drest.port={}", free_port()));
+        }
+        if let Some(hosts) = &self.hosts {
+            command.arg(format!("-Djobmanager.bind-host={}", hosts.job_manager()));
+        }
+        let process = start(command.args(&self.arguments), &self.scratch, log)?;
+        Ok(JobManager { process, rpc_port })
+    }
 }
 
 /// Sends a signal, unless the process has been waited for.
 fn end(process: &mut Child, signal: Signal) {
     if matches!(process.try_wait(), Ok(None)) {
-        let _ = kill(Pid::from_raw(process.id() as i32), signal);
+        send(process.id() as i32, signal);
     }
+}
+
+/// Sends a signal to a process that may have ended just now.
+fn send(process: i32, signal: Signal) {
+    let _ = kill(Pid::from_raw(process), signal);
 }
 
 /// The processes whose parent is `parent`.
@@ -195,4 +400,9 @@ pub fn children(parent: u32) -> Vec<i32> {
         after_name.split(' ').nth(1).and_then(|text| text.parse().ok()) == Some(parent)
     };
     pids.filter(is_child).collect()
+}
+
+/// Whether hosts and disks of one's own can be made here.
+pub fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
 }
