@@ -368,9 +368,10 @@ impl Leader {
     }
 
     fn deploy(&mut self, share: &Share<'_>, out: &mut Vec<Output>) {
-        self.deployed = executors(share.graph).collect();
+        let former = std::mem::replace(&mut self.deployed, executors(share.graph).collect());
         let addresses = self.addresses();
-        for executor in &self.deployed {
+        // Executors without a subtask in this attempt hear of it too: they drop the state that they kept for it.
+        for executor in self.deployed.union(&former) {
             let deployment = share.of(*executor, &addresses, &self.data_dir);
             self.members.send(*executor, &ToExecutor::Deploy(Box::new(deployment)), out);
         }

@@ -122,7 +122,7 @@ impl Attempt {
                 name: name.clone(),
                 max_parallelism: table.map_or(MaxParallelism::DEFAULT, OwnershipTable::max_parallelism),
                 groups: table.map(|table| table.groups_of(index)),
-                io: machines.slots[slot].io.clone(),
+                io: machines.slots[slot].io.for_task(),
                 clock: Arc::new(clock.clone()) as Arc<dyn Clock>,
                 restore: restore.remove(&subtask.id).unwrap_or_default(),
                 restore_codec: restored.codec,

@@ -94,7 +94,7 @@ impl Arriving {
 
     /// Reads nothing more.
     pub(super) fn stop(&mut self) {
-        *self = Self::new(self.io.clone());
+        *self = Self::new(self.io.clone()); // forgets what is being read
     }
 
     /// Takes in what has been read.
@@ -121,6 +121,12 @@ impl Arriving {
             }
         };
         arrive(chain, run.table, &bytes, &groups, Origin::Own).map(|()| Step::Worked)
+    }
+}
+
+impl Drop for Arriving {
+    fn drop(&mut self) {
+        self.reading.iter().for_each(|(ticket, ..)| self.io.forget(*ticket));
     }
 }
 

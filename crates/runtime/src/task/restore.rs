@@ -160,6 +160,12 @@ impl Restoring {
     }
 }
 
+impl Drop for Restoring {
+    fn drop(&mut self) {
+        self.reading.iter().for_each(|(ticket, _)| self.io.forget(*ticket));
+    }
+}
+
 /// The reads of a part, in the order in which they are applied.
 fn reads(part: &RestorePart) -> Vec<Read> {
     let mut reads: Vec<Read> = Vec::new();
@@ -238,5 +244,34 @@ mod tests {
             &[("a", 0, u32::MAX), ("a", u64::from(u32::MAX), 1)],
             &[("a", 0..u64::from(u32::MAX), 1), ("a", u64::from(u32::MAX)..1 << 32, 1)],
         );
+    }
+
+    /// Its slot outlives a task that is dropped while it restores.
+    #[test]
+    fn answers_to_a_task_that_is_gone_do_not_pile_up() {
+        let io = Io::default();
+        let mut chain = crate::stages::SharedTail::<u8>::new(Vec::new());
+        let groups = KeyGroupSet::all(MaxParallelism::DEFAULT);
+        let run = RunRef { object: "a".to_owned(), table: 0, segment: 0, offset: 0, len: 1 << 20 };
+        let mut restoring = Restoring {
+            io: io.clone(),
+            origin: Origin::Own,
+            checkpoint: None,
+            from_local: true,
+            groups: groups.clone(),
+            max: MaxParallelism::DEFAULT,
+            kept: None,
+            parts: vec![RestorePart { groups, runs: vec![run] }],
+            to_read: VecDeque::new(),
+            reading: VecDeque::new(),
+            loading: None,
+            waiting: false,
+        };
+        restoring.step("task", &mut chain);
+        let asked = io.drain_submitted();
+        assert_eq!(asked.len(), 1);
+        drop(restoring);
+        io.answer(asked[0].0, Ok(StoreReply::Bytes(Bytes::from(vec![0; 1 << 20]))));
+        assert_eq!(io.take(asked[0].0), None, "nobody will take it");
     }
 }

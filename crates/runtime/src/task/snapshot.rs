@@ -285,7 +285,7 @@ impl Snapshots {
         chain.tables(&mut |table| table.abort(writing.checkpoint));
         let upload =
             writing.writer.map(|writer| writer.into_sink()).or(writing.done.map(|(upload, _)| upload));
-        self.buffers = upload.map(Upload::cancel).unwrap_or_default();
+        self.buffers = upload.map(Upload::end).unwrap_or_default();
     }
 }
 

@@ -36,8 +36,9 @@ impl Buffers {
     }
 }
 
-/// An object that is being written.
+/// An object that is being written. Dropped before its last part is sent, it is given up.
 pub(super) struct Upload {
+    /// Its own: what is under way is given up with it.
     io: Io,
     at: Location,
     id: u64,
@@ -51,7 +52,7 @@ impl Upload {
     /// An upload to `at`, which begins with the first byte.
     pub(super) fn new(io: &Io, at: Location, mut buffers: Buffers) -> Self {
         let (id, part) = (io.new_upload(), buffers.take());
-        Self { io: io.clone(), at, id, part, under_way: Vec::new(), buffers, any: false }
+        Self { io: io.for_task(), at, id, part, under_way: Vec::new(), buffers, any: false }
     }
 
     /// Whether there is an object at all: nothing is uploaded if nothing was written.
@@ -82,13 +83,6 @@ impl Upload {
     pub(super) fn end(mut self) -> Buffers {
         self.buffers.give_back(self.part.freeze());
         self.buffers
-    }
-
-    /// Gives the upload up.
-    pub(super) fn cancel(self) -> Buffers {
-        self.io.submit_and_forget(StoreOp::CancelUpload { upload: self.id });
-        self.under_way.iter().for_each(|(ticket, _)| self.io.forget(*ticket));
-        self.end()
     }
 
     fn send(&mut self, last: bool) {
@@ -190,11 +184,22 @@ mod tests {
         let parts = sent(&io);
         io.answer(parts[0].0, Err(StoreError::NotFound(Location("object".to_owned()))));
         assert!(upload.may_write().unwrap_err().contains("cannot write a snapshot: "));
-        upload.cancel();
+        upload.end();
         let ops = io.drain_submitted();
         assert!(matches!(ops[..], [(_, StoreOp::CancelUpload { .. })]), "{ops:?}");
         io.answer(parts[1].0, Ok(StoreReply::Done));
         assert_eq!(io.take(parts[1].0), None);
+    }
+
+    #[test]
+    fn an_upload_whose_task_is_gone_is_cancelled() {
+        let io = Io::default();
+        let mut upload = upload(&io, Buffers::default());
+        upload.write(&vec![1; 2 * PART_BYTES]);
+        assert_eq!(sent(&io).len(), 2);
+        drop(upload);
+        let ops = io.drain_submitted();
+        assert!(matches!(ops[..], [(_, StoreOp::CancelUpload { .. })]), "{ops:?}");
     }
 
     #[test]

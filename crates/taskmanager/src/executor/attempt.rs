@@ -132,7 +132,7 @@ impl Builder<'_> {
             groups: table.map(|table| table.groups_of(index)),
             wiring: wiring.clone(),
             job_id: self.job_id,
-            io: self.slots.io(slot),
+            io: self.slots.io(slot).for_task(),
             clock: self.clock.clone(),
             restore: restored.state,
             restore_codec: restored.codec,
