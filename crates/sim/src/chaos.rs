@@ -5,6 +5,8 @@
 
 use crate::faults::Faults;
 use crate::rng::Rng;
+use crate::scenario::Scenario;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Something that is done to the cluster. Whom it strikes is decided when it does.
@@ -38,6 +40,26 @@ pub enum Trouble {
         /// The while.
         down: Duration,
     },
+    /// Another JobManager is started although there is one.
+    ReplaceJobManager {
+        /// What is wrong with the one that there is.
+        because: Replacement,
+        /// How long it takes to start the other.
+        after: Duration,
+        /// How long the first one stays as it is, and TaskManagers may follow it.
+        lasts: Duration,
+    },
+    /// A user takes a savepoint.
+    Savepoint,
+    /// A user stops the job with a savepoint, or cancels it with one, and starts it again from there.
+    Stop {
+        /// Whether it counts as cancelled.
+        cancel: bool,
+    },
+    /// A user cancels the job.
+    Cancel,
+    /// Objects of the job are deleted from outside.
+    DeleteObjects(Objects),
     /// Two hosts do not reach each other.
     Partition {
         /// For how long.
@@ -57,6 +79,30 @@ pub enum Trouble {
     },
 }
 
+/// Why somebody starts a second JobManager.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replacement {
+    /// TaskManagers do not reach the first one, which still reaches storage.
+    CutOff,
+    /// It stands still.
+    Frozen,
+    /// It takes a long time for everything.
+    Slow,
+    /// By mistake.
+    Mistake,
+}
+
+/// What a rule of the store deletes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Objects {
+    /// The records of all leaderships.
+    Epochs,
+    /// The newest of them.
+    NewestEpoch,
+    /// The oldest manifest of a complete checkpoint, if there is a newer one.
+    OldestManifest,
+}
+
 /// A schedule of trouble.
 #[derive(Clone, Debug)]
 pub struct Chaos {
@@ -66,15 +112,18 @@ pub struct Chaos {
 
 impl Chaos {
     /// Trouble from shortly after the beginning until `until`.
-    pub fn random(rng: &mut Rng, until: Duration) -> Self {
-        let kinds: Vec<u64> = (0..KINDS).filter(|_| rng.chance(0.45)).collect();
-        let kinds = if kinds.is_empty() { vec![rng.within(0..=KINDS - 1)] } else { kinds };
+    pub fn random(rng: &mut Rng, until: Duration, scenarios: &BTreeSet<Scenario>) -> Self {
+        let mut kinds: Vec<Kind> = Kind::ALL.into_iter().filter(|_| rng.chance(0.45)).collect();
+        if kinds.is_empty() {
+            kinds.extend(rng.pick(&Kind::ALL));
+        }
+        kinds.extend(scenarios.iter().flat_map(|scenario| Kind::of(*scenario)));
         let gap_ms = rng.skewed(200..=5_000);
         let mut at = Duration::from_millis(rng.skewed(100..=4_000));
         let mut schedule = Vec::new();
         while at < until {
             let kind = *rng.pick(&kinds).expect("there is a kind");
-            schedule.push((at, trouble(kind, rng)));
+            schedule.push((at, kind.trouble(rng)));
             // Often several things happen within the same moments.
             let gap = if rng.chance(0.2) { rng.within(0..=50) } else { rng.within(0..=gap_ms * 2) };
             at += Duration::from_millis(gap);
@@ -83,27 +132,95 @@ impl Chaos {
     }
 }
 
-const KINDS: u64 = 11;
+/// Kinds of trouble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    StartTaskManager,
+    StopTaskManager,
+    KillTaskManager,
+    KillExecutor,
+    KillJobManager,
+    StopJobManager,
+    Partition,
+    Freeze,
+    DrainTaskManager,
+    Require,
+    Disturb,
+    ReplaceJobManager,
+    Savepoint,
+    Stop,
+    Cancel,
+    DeleteObjects,
+}
+
+impl Kind {
+    /// Those that any run may have.
+    const ALL: [Self; 11] = [
+        Self::StartTaskManager,
+        Self::StopTaskManager,
+        Self::KillTaskManager,
+        Self::KillExecutor,
+        Self::KillJobManager,
+        Self::StopJobManager,
+        Self::Partition,
+        Self::Freeze,
+        Self::DrainTaskManager,
+        Self::Require,
+        Self::Disturb,
+    ];
+
+    /// What a scenario adds.
+    fn of(scenario: Scenario) -> Vec<Self> {
+        match scenario {
+            Scenario::Successors => vec![Self::ReplaceJobManager, Self::ReplaceJobManager],
+            Scenario::OutsideDeletions => vec![Self::DeleteObjects, Self::KillJobManager],
+            Scenario::Savepoints => vec![Self::Savepoint],
+            Scenario::Stops => vec![Self::Stop],
+            Scenario::Cancel => vec![Self::Cancel],
+            Scenario::FewRestarts => vec![Self::KillExecutor, Self::KillTaskManager, Self::StartTaskManager],
+            Scenario::Steps => vec![Self::Savepoint, Self::Stop],
+            Scenario::FixedParallelism => Vec::new(),
+        }
+    }
+
+    fn trouble(self, rng: &mut Rng) -> Trouble {
+        match self {
+            Self::StartTaskManager => Trouble::StartTaskManager,
+            Self::StopTaskManager => Trouble::StopTaskManager,
+            Self::KillTaskManager => Trouble::KillTaskManager,
+            Self::KillExecutor => Trouble::KillExecutor,
+            Self::KillJobManager => Trouble::KillJobManager { down: millis(rng, 1..=8_000) },
+            Self::StopJobManager => Trouble::StopJobManager { down: millis(rng, 1..=5_000) },
+            Self::Partition => Trouble::Partition { lasts: millis(rng, 10..=15_000) },
+            Self::Freeze => Trouble::Freeze { lasts: millis(rng, 10..=15_000) },
+            Self::DrainTaskManager => Trouble::DrainTaskManager { force: rng.chance(0.5) },
+            Self::Require => Trouble::Require { upper: rng.within(1..=8) as u32 },
+            Self::Disturb => Trouble::Disturb { faults: faults(rng), lasts: millis(rng, 100..=8_000) },
+            Self::ReplaceJobManager => replacement(rng),
+            Self::Savepoint => Trouble::Savepoint,
+            Self::Stop => Trouble::Stop { cancel: rng.chance(0.3) },
+            Self::Cancel => Trouble::Cancel,
+            Self::DeleteObjects => {
+                let all = [Objects::Epochs, Objects::NewestEpoch, Objects::OldestManifest];
+                Trouble::DeleteObjects(*rng.pick(&all).expect("there are some"))
+            }
+        }
+    }
+}
 
 /// Trouble of a kind that strikes at once, for a moment that was chosen.
 pub fn strike(rng: &mut Rng) -> Trouble {
-    let kind = rng.within(0..=KINDS - 1);
-    trouble(kind, rng)
+    let kind = *rng.pick(&Kind::ALL).expect("there is a kind");
+    kind.trouble(rng)
 }
 
-fn trouble(kind: u64, rng: &mut Rng) -> Trouble {
-    match kind {
-        0 => Trouble::StartTaskManager,
-        1 => Trouble::StopTaskManager,
-        2 => Trouble::KillTaskManager,
-        3 => Trouble::KillExecutor,
-        4 => Trouble::KillJobManager { down: millis(rng, 1..=8_000) },
-        5 => Trouble::StopJobManager { down: millis(rng, 1..=5_000) },
-        6 => Trouble::Partition { lasts: millis(rng, 10..=15_000) },
-        7 => Trouble::Freeze { lasts: millis(rng, 10..=15_000) },
-        8 => Trouble::DrainTaskManager { force: rng.chance(0.5) },
-        9 => Trouble::Require { upper: rng.within(1..=8) as u32 },
-        _ => Trouble::Disturb { faults: faults(rng), lasts: millis(rng, 100..=8_000) },
+/// A second JobManager: the first one stays as it is for seconds to minutes.
+pub fn replacement(rng: &mut Rng) -> Trouble {
+    let all = [Replacement::CutOff, Replacement::Frozen, Replacement::Slow, Replacement::Mistake];
+    Trouble::ReplaceJobManager {
+        because: *rng.pick(&all).expect("there are some"),
+        after: millis(rng, 1..=8_000),
+        lasts: millis(rng, 500..=120_000),
     }
 }
 
@@ -133,7 +250,8 @@ mod tests {
 
     #[test]
     fn schedules_are_in_order_and_differ() {
-        let of = |seed| Chaos::random(&mut Rng::new(seed), Duration::from_secs(30)).schedule;
+        let of =
+            |seed| Chaos::random(&mut Rng::new(seed), Duration::from_secs(30), &BTreeSet::new()).schedule;
         assert!(of(1).is_sorted_by_key(|(at, _)| *at));
         assert_eq!(of(1), of(1));
         assert_ne!(of(1), of(2));

@@ -3,11 +3,16 @@
 //! - A committed file never changes and never goes.
 //! - A checkpoint is decided once.
 //! - The objects that a retained manifest names are there.
-//! - At the end, what was committed is what the model expects, each line as often; nothing is doubled unless
-//!   a checkpoint was damaged.
+//! - The newest complete checkpoints, as many as are retained, keep their manifests.
+//! - What a savepoint names is never deleted.
+//! - At the end, what was committed is what the model expects, each line as often. Only lines that belong to a
+//!   damaged checkpoint may be committed again ([`crate::redone`]).
+//! - The output of each key is committed in its order.
 
+use crate::redone::Files;
 use crate::workload::{Lines, committed, sink};
-use crate::world::{Change, Storage};
+use crate::world::{Change, ChangeKind, Storage};
+use bytes::Bytes;
 use reflow_coordination::manifest::{self, Decision};
 use reflow_types::CheckpointId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,12 +24,22 @@ pub struct Checker {
     retained: usize,
     /// The manifests of complete checkpoints, what they are called and what they name.
     manifests: BTreeMap<CheckpointId, (String, BTreeSet<String>)>,
+    /// The same of savepoints.
+    savepoints: BTreeMap<CheckpointId, (String, BTreeSet<String>)>,
+    files: Files,
+    /// Whether a checkpoint is known to be damaged.
+    pub damaged: bool,
+    /// How many files were committed.
+    pub committed: u64,
     /// How many checkpoints were completed.
     pub checkpoints: u64,
     /// The highest complete checkpoint.
     pub highest: Option<CheckpointId>,
     violations: Vec<String>,
 }
+
+/// Below which directory users' savepoints lie.
+pub const SAVEPOINTS: &str = "/savepoints/";
 
 /// How many differing lines are shown.
 const SHOWN: usize = 8;
@@ -36,35 +51,47 @@ impl Checker {
     }
 
     /// Looks at what has changed; says whether something was committed.
-    pub fn look(&mut self, storage: &mut Storage) -> bool {
+    pub fn look(&mut self, storage: &Storage, changes: &[Change]) -> bool {
         let mut newly_committed = false;
-        for change in storage.take_changes() {
-            match &change {
-                Change::Written { name, replaced } if name.starts_with(sink::COMMITTED) => {
-                    newly_committed = true;
-                    if *replaced {
+        for Change { name, by, kind } in changes {
+            if let Some(file) = name.strip_prefix(sink::PENDING) {
+                if *kind != ChangeKind::Deleted {
+                    self.files.prepared(file);
+                }
+            } else if name.starts_with(sink::COMMITTED) {
+                match kind {
+                    ChangeKind::Written => {}
+                    ChangeKind::Replaced => {
                         self.violate(format!("{name} was committed with another content before"));
                     }
+                    ChangeKind::Deleted => self.violate(format!("{name} was committed and is gone")),
                 }
-                Change::Deleted { name } if name.starts_with(sink::COMMITTED) => {
-                    self.violate(format!("{name} was committed and is gone"));
-                }
-                Change::Written { name, replaced } if name.ends_with("/_metadata") => {
-                    if *replaced {
-                        self.violate(format!("{name} was decided twice"));
+                newly_committed = true;
+                self.committed += u64::from(*kind == ChangeKind::Written);
+            } else if name.ends_with("/_metadata") {
+                match kind {
+                    ChangeKind::Deleted => self.manifest_deleted(name, by.is_none()),
+                    _ => {
+                        if *kind == ChangeKind::Replaced {
+                            self.violate(format!("{name} was decided twice"));
+                        }
+                        self.decided(name, storage);
                     }
-                    self.decided(name, storage);
                 }
-                Change::Deleted { name } if name.ends_with("/_metadata") => {
-                    self.manifests.retain(|_, (manifest, _)| manifest != name);
-                }
-                Change::Deleted { name } => self.deleted(name),
+            } else if *kind == ChangeKind::Deleted {
+                self.deleted(name);
+            } else if name.contains("/ended/") && !is_failed(storage.get(name)) {
                 // Nothing of a job that is over is needed.
-                Change::Written { name, .. } if name.contains("/ended/") => self.retained = 0,
-                Change::Written { .. } => {}
+                self.retained = 0;
             }
         }
         newly_committed
+    }
+
+    /// A user starts another job of the same name.
+    pub fn begin_job(&mut self, retained: usize) {
+        self.retained = retained;
+        self.manifests.clear();
     }
 
     fn decided(&mut self, name: &str, storage: &Storage) {
@@ -81,16 +108,37 @@ impl Checker {
                 for missing in objects.iter().filter(|object| storage.get(object).is_none()) {
                     self.violations.push(format!("{name} names {missing}, which is not there"));
                 }
-                self.manifests.insert(manifest.checkpoint, (name.to_owned(), objects));
                 self.checkpoints += 1;
                 self.highest = self.highest.max(Some(manifest.checkpoint));
+                self.files.completed(manifest.checkpoint);
+                let of =
+                    if name.starts_with(SAVEPOINTS) { &mut self.savepoints } else { &mut self.manifests };
+                of.insert(manifest.checkpoint, (name.to_owned(), objects));
             }
             Ok(Decision::Abandoned) => {}
             Err(error) => self.violate(format!("{name} cannot be read: {error}")),
         }
     }
 
+    fn manifest_deleted(&mut self, name: &str, outside: bool) {
+        let newest = self.manifests.values().rev().take(self.retained);
+        if !outside && !self.damaged && newest.into_iter().any(|(manifest, _)| manifest == name) {
+            self.violate(format!("{name} was deleted, but is one of the {} newest", self.retained));
+        }
+        self.manifests.retain(|_, (manifest, _)| manifest != name);
+    }
+
+    /// An attempt begins from a checkpoint: an older one than the newest only if that is damaged.
+    pub fn begins(&mut self, from: Option<CheckpointId>, storage: &Storage) {
+        if self.damaged {
+            self.files.begins(from, storage);
+        }
+    }
+
     fn deleted(&mut self, name: &str) {
+        if self.savepoints.values().any(|(_, objects)| objects.contains(name)) {
+            self.violations.push(format!("{name} was deleted, but a savepoint names it"));
+        }
         // Older manifests are on their way out, too.
         let retained = self.manifests.values().rev().take(self.retained);
         let users = retained.filter(|(_, objects)| objects.contains(name)).map(|(manifest, _)| manifest);
@@ -100,15 +148,15 @@ impl Checker {
         }
     }
 
-    /// Compares what was committed with what is expected. A job that had to fall back on an older checkpoint,
-    /// because the newest was damaged, has committed some of its output again: `or_more` allows for that.
-    pub fn compare(&mut self, storage: &Storage, expected: &Lines, or_more: bool) {
+    /// Compares what was committed with what is expected. A job that is cancelled may have committed less.
+    pub fn compare(&mut self, storage: &Storage, expected: &Lines, or_less: bool) {
         let found = committed(storage);
         let all: BTreeSet<&String> = found.keys().chain(expected.keys()).collect();
         let often = |lines: &Lines, line: &String| lines.get(line).copied().unwrap_or(0);
         let differ = |line: &&&String| {
             let (found, expected) = (often(&found, line), often(expected, line));
-            found != expected && !(or_more && expected > 0 && found > expected)
+            let again = if expected > 0 { self.files.redone(line) } else { 0 };
+            (found < expected && !or_less) || found > expected + again
         };
         let wrong: Vec<&&String> = all.iter().filter(differ).collect();
         for line in wrong.iter().take(SHOWN) {
@@ -120,6 +168,25 @@ impl Checker {
         }
     }
 
+    /// Checks that the output of each key, lines of `key count`, was committed in its order.
+    pub fn check_order(&mut self, storage: &Storage) {
+        if !self.files.has_gone_back() {
+            self.violations.extend(self.files.out_of_order(storage));
+        }
+    }
+
+    /// The newest savepoint, and its directory.
+    pub fn newest_savepoint(&self) -> Option<(CheckpointId, &str)> {
+        let (checkpoint, (manifest, _)) = self.savepoints.last_key_value()?;
+        Some((*checkpoint, manifest.trim_end_matches("/_metadata")))
+    }
+
+    /// The oldest manifest of a complete checkpoint, if there is a newer one.
+    pub fn oldest_manifest(&self) -> Option<&str> {
+        let (_, (manifest, _)) = self.manifests.first_key_value().filter(|_| self.manifests.len() > 1)?;
+        Some(manifest)
+    }
+
     /// Something that must not be.
     pub fn violate(&mut self, what: String) {
         self.violations.push(what);
@@ -129,6 +196,11 @@ impl Checker {
     pub fn violations(&self) -> &[String] {
         &self.violations
     }
+}
+
+/// Whether a marker of a job's end says that the job has failed, so that the next start resumes it.
+fn is_failed(marker: Option<&Bytes>) -> bool {
+    marker.is_some_and(|body| String::from_utf8_lossy(body).contains("FAILED"))
 }
 
 fn path(object: &str) -> String {

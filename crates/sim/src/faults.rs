@@ -33,6 +33,11 @@ pub enum FaultKind {
     ExecutorKilled,
     JobManagerKilled,
     JobManagerStopped,
+    JobManagerReplaced,
+    SavepointTaken,
+    JobStopped,
+    JobCanceled,
+    ObjectsDeleted,
     Partition,
     Freeze,
     StoreError,
@@ -45,38 +50,109 @@ pub enum FaultKind {
     RequestLost,
 }
 
+impl FaultKind {
+    /// Those that a user or an administrator does on purpose: no attempt may fail from them.
+    pub fn is_planned(self) -> bool {
+        matches!(
+            self,
+            Self::TaskManagerStarted
+                | Self::TaskManagerStopped
+                | Self::TaskManagerDrained
+                | Self::RequirementsChanged
+                | Self::SavepointTaken
+                | Self::JobStopped
+                | Self::JobCanceled
+        )
+    }
+}
+
 /// Where a live rescale is, as the executors hear of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RescalePhase {
     /// There is none.
     #[default]
     None,
+    /// An executor has come, or one is to go, and no graph is prepared yet.
+    Plan,
     /// Another graph is prepared.
     Prepare,
     /// What the last checkpoint adds is read.
     CatchUp,
-    /// From the trigger of the cut to the commit.
-    Cut,
+    /// The checkpoint with the cut is triggered.
+    CutTriggered,
+    /// State is on its way to new owners.
+    HandingOver,
+    /// The new graph is in effect, and no complete checkpoint holds it yet.
+    InEffect,
+    /// A complete checkpoint holds the new graph.
+    Published,
+    /// As `Published`, and subtasks of the former graph have to leave.
+    Leaving,
+}
+
+impl RescalePhase {
+    /// All phases of a live rescale, in order.
+    pub const ALL: [Self; 8] = [
+        Self::Plan,
+        Self::Prepare,
+        Self::CatchUp,
+        Self::CutTriggered,
+        Self::HandingOver,
+        Self::InEffect,
+        Self::Published,
+        Self::Leaving,
+    ];
+}
+
+/// What a JobManager is doing that takes several steps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Step {
+    /// Nothing of the kind.
+    #[default]
+    None,
+    /// It becomes the leader and deploys its first attempt.
+    Start,
+    /// It suspends the job, or stops it with a savepoint.
+    Stop,
+    /// It takes a savepoint.
+    Savepoint,
+    /// The job has reached its end.
+    End,
+}
+
+impl Step {
+    /// All of them, in order.
+    pub const ALL: [Self; 4] = [Self::Start, Self::Stop, Self::Savepoint, Self::End];
 }
 
 /// What the job has under way: written by the workload, read when a fault strikes. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Probe(Arc<AtomicU64>);
+pub struct Probe {
+    emitted: Arc<AtomicU64>,
+    /// Up to where each split was ever read, several splits in one place.
+    reached: Arc<[AtomicU64; 8]>,
+}
 
 impl Probe {
-    /// Records have left the source.
-    pub fn emitted(&self, records: u64) {
-        self.0.fetch_add(records, Ordering::Relaxed);
+    /// A record has left the source: the split is read up to `position`.
+    pub fn emitted(&self, split: u32, position: u64) {
+        self.emitted.fetch_add(1, Ordering::Relaxed);
+        self.reached[split as usize % self.reached.len()].fetch_max(position, Ordering::Relaxed);
     }
 
     /// Output was committed.
     pub fn committed(&self) {
-        self.0.store(0, Ordering::Relaxed);
+        self.emitted.store(0, Ordering::Relaxed);
     }
 
     /// Whether records have left the source since output was last committed.
     pub fn in_flight(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > 0
+        self.emitted.load(Ordering::Relaxed) > 0
+    }
+
+    /// How far the splits were ever read: grows only when a record is read for the first time.
+    pub fn reached(&self) -> u64 {
+        self.reached.iter().map(|reached| reached.load(Ordering::Relaxed)).sum()
     }
 }
 
@@ -86,8 +162,12 @@ pub struct Strikes {
     probe: Probe,
     /// Where a live rescale is.
     pub phase: RescalePhase,
+    /// What the JobManager is at.
+    pub step: Step,
     counts: BTreeMap<FaultKind, Count>,
     in_phases: BTreeMap<(FaultKind, RescalePhase), u64>,
+    at_steps: BTreeMap<(FaultKind, Step), u64>,
+    disruptions: u64,
 }
 
 /// How often a kind of fault struck.
@@ -110,6 +190,10 @@ impl Strikes {
         let count = self.counts.entry(kind).or_default();
         count.total += 1;
         count.in_flight += u64::from(self.probe.in_flight());
+        self.disruptions += u64::from(!kind.is_planned());
+        if self.step != Step::None {
+            *self.at_steps.entry((kind, self.step)).or_default() += 1;
+        }
         if self.phase != RescalePhase::None {
             *self.in_phases.entry((kind, self.phase)).or_default() += 1;
         }
@@ -118,6 +202,16 @@ impl Strikes {
     /// How often each kind struck in each phase of a live rescale.
     pub fn in_phases(&self) -> &BTreeMap<(FaultKind, RescalePhase), u64> {
         &self.in_phases
+    }
+
+    /// How often each kind struck at each step of a JobManager.
+    pub fn at_steps(&self) -> &BTreeMap<(FaultKind, Step), u64> {
+        &self.at_steps
+    }
+
+    /// How many faults have struck from which an attempt may fail.
+    pub fn disruptions(&self) -> u64 {
+        self.disruptions
     }
 
     /// Whether any fault has struck with records in flight.

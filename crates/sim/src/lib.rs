@@ -5,19 +5,25 @@
 //! latency and every fault, so that a failure found once can be run again and looked at.
 //!
 //! Reading order: [`world`] (processes, network, storage, time), [`faults`] (what may go wrong in it),
-//! [`workload`] (jobs and what they must write), [`chaos`] (what is done to a cluster), [`cluster`] (a run),
-//! [`check`] and [`watch`] (invariants), [`report`] (many runs), [`canary`] (that faults
-//! are found), [`trace`] (what happened), [`rng`].
+//! [`workload`] (jobs and what they must write), [`scenario`] and [`chaos`] (what is done to a cluster), [`cluster`] (a
+//! run), [`check`] with [`redone`], [`watch`], [`phase`], [`succession`] and [`liveness`] (invariants), [`report`] (many runs), [`canary`] (that faults
+//! are found), [`trace`] (what happened), [`watchdog`] (that a run ends), [`rng`].
 
 pub mod canary;
 pub mod chaos;
 pub mod check;
 pub mod cluster;
 pub mod faults;
+pub mod liveness;
+pub mod phase;
+pub mod redone;
 pub mod report;
 pub mod rng;
+pub mod scenario;
+pub mod succession;
 pub mod trace;
 pub mod watch;
+pub mod watchdog;
 pub mod workload;
 pub mod world;
 
@@ -25,5 +31,6 @@ pub use chaos::Chaos;
 pub use cluster::{Cluster, Outcome};
 pub use faults::{Count, FaultKind, Faults, Probe, Strikes};
 pub use rng::Rng;
+pub use scenario::Scenario;
 pub use trace::Trace;
 pub use world::{Context, ProcessId, Program, Spawner, World};

@@ -2,10 +2,13 @@
 
 use clap::Parser;
 use reflow_env::real::Clock;
-use reflow_sim::canary;
-use reflow_sim::report::{Report, run_seed};
+use reflow_sim::cluster::Selection;
+use reflow_sim::report::{Report, how_to_repeat, run_seed};
+use reflow_sim::scenario::Scenario;
 use reflow_sim::workload::Shape;
+use reflow_sim::{canary, watchdog};
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Runs whole clusters on simulated machines, from seeds.
 #[derive(Parser)]
@@ -22,6 +25,12 @@ struct Args {
     /// Runs only this kind of job.
     #[arg(long, value_name = "NAME")]
     job: Option<Shape>,
+    /// Gives each run this scenario, even if its weight is 0; may be given several times.
+    #[arg(long, value_name = "NAME")]
+    scenario: Vec<Scenario>,
+    /// Begins no more runs after so many seconds.
+    #[arg(long, value_name = "SECONDS")]
+    at_most: Option<u64>,
     /// Prints no trace.
     #[arg(long)]
     quiet: bool,
@@ -50,19 +59,27 @@ fn main() -> ExitCode {
     }
     let clock = Clock::start();
     let begin = clock.now();
-    let mut report = Report::default();
+    let selection = Selection { shape: args.job, scenarios: args.scenario.clone() };
+    let watchdog = watchdog::start();
+    let mut report = Report { selection: selection.clone(), ..Report::default() };
     match args.seed {
         Some(seed) => {
             let trace = |line: String| println!("{line}");
-            let outcome = run_seed(seed, args.job, (!args.quiet).then(|| Box::new(trace) as _));
+            watchdog.begin(how_to_repeat(seed, &selection));
+            let outcome = run_seed(seed, &selection, (!args.quiet).then(|| Box::new(trace) as _));
             println!("{}\nhash {:016x}", outcome.about, outcome.hash);
             report.add(outcome);
         }
         None => {
             for seed in args.from..args.from + args.seeds {
-                let outcome = run_seed(seed, args.job, None);
+                if args.at_most.is_some_and(|most| clock.now().since(begin) > Duration::from_secs(most)) {
+                    break;
+                }
+                let repeat = how_to_repeat(seed, &selection);
+                watchdog.begin(repeat.clone());
+                let outcome = run_seed(seed, &selection, None);
                 for violation in &outcome.violations {
-                    eprintln!("SIM_SEED={seed} ({}): {violation}", outcome.about);
+                    eprintln!("{repeat} ({}): {violation}", outcome.about);
                 }
                 let stop = args.fail_fast && !outcome.violations.is_empty();
                 report.add(outcome);

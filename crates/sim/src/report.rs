@@ -1,16 +1,20 @@
 //! Many runs: one after another, and a table of what struck and what was found.
 
-use crate::cluster::{Cluster, Outcome};
-use crate::faults::{Count, FaultKind, RescalePhase};
+use crate::cluster::{Cluster, Outcome, Selection};
+use crate::faults::{Count, FaultKind, RescalePhase, Step};
+use crate::scenario::Scenario;
 use crate::trace::Lines;
 use crate::workload::Shape;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Runs one seed, of `only` this kind of job if given; a panic of a process is a violation.
-pub fn run_seed(seed: u64, only: Option<Shape>, lines: Option<Lines>) -> Outcome {
-    let (mut cluster, workload) = Cluster::new(seed, only, lines);
+/// From so many runs on every kind of fault must have struck in every phase of a live rescale.
+const RUNS_FOR_ALL_CELLS: u64 = 2_000;
+
+/// Runs one seed; a panic of a process is a violation.
+pub fn run_seed(seed: u64, selection: &Selection, lines: Option<Lines>) -> Outcome {
+    let (mut cluster, workload) = Cluster::new(seed, selection, lines);
     let ran = catch_unwind(AssertUnwindSafe(|| cluster.run(&workload)));
     let mut outcome = cluster.outcome(seed, &workload);
     if let Err(panic) = ran {
@@ -21,9 +25,18 @@ pub fn run_seed(seed: u64, only: Option<Shape>, lines: Option<Lines>) -> Outcome
     outcome
 }
 
+/// What repeats a run: the seed, and what else was chosen.
+pub fn how_to_repeat(seed: u64, selection: &Selection) -> String {
+    let job = selection.shape.iter().map(|shape| format!(" --job {shape}"));
+    let scenarios = selection.scenarios.iter().map(|scenario| format!(" --scenario {scenario}"));
+    format!("SIM_SEED={seed} cargo xtask sim{}", job.chain(scenarios).collect::<String>())
+}
+
 /// What came of many runs.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
+    /// Which runs were wanted.
+    pub selection: Selection,
     /// How many runs there were.
     pub runs: u64,
     /// How often each kind of fault struck.
@@ -42,6 +55,10 @@ pub struct Report {
     pub by_shape: BTreeMap<Shape, [u64; 3]>,
     /// How often each kind of fault struck in each phase of a live rescale.
     pub in_phases: BTreeMap<(FaultKind, RescalePhase), u64>,
+    /// How often each kind of fault struck at each step of a JobManager.
+    pub at_steps: BTreeMap<(FaultKind, Step), u64>,
+    /// How many runs had each scenario.
+    pub scenarios: BTreeMap<Scenario, u64>,
     /// See [`Outcome`].
     pub checkpoints: u64,
     /// See [`Outcome`].
@@ -66,6 +83,12 @@ impl Report {
         for (at, count) in outcome.strikes.in_phases() {
             *self.in_phases.entry(*at).or_default() += count;
         }
+        for (at, count) in outcome.strikes.at_steps() {
+            *self.at_steps.entry(*at).or_default() += count;
+        }
+        for scenario in &outcome.scenarios {
+            *self.scenarios.entry(*scenario).or_default() += 1;
+        }
         let (begun, committed) = outcome.live_rescales;
         self.live_rescales.0 += begun;
         self.live_rescales.1 += committed;
@@ -88,9 +111,18 @@ impl Report {
     }
 
     /// Whether all is well. A single run without a fault in flight proves nothing; of many, nearly all must have
-    /// had one.
+    /// had one, and of very many, each kind of fault must have struck in each phase of a live rescale.
     pub fn passes(&self) -> bool {
-        self.violations.is_empty() && (self.vacuous.len() as u64) * 20 <= self.runs
+        let seldom = (self.vacuous.len() as u64) * 20 > self.runs;
+        self.violations.is_empty()
+            && !seldom
+            && (self.runs < RUNS_FOR_ALL_CELLS || self.empty_cells().is_empty())
+    }
+
+    /// Kinds of faults that have struck, and phases of live rescales in which they never did.
+    pub fn empty_cells(&self) -> Vec<(FaultKind, RescalePhase)> {
+        let cells = self.strikes.keys().flat_map(|kind| RescalePhase::ALL.map(|phase| (*kind, phase)));
+        cells.filter(|cell| !self.in_phases.contains_key(cell)).collect()
     }
 
     /// As JSON.
@@ -113,6 +145,9 @@ impl Report {
             "in_phases": self.in_phases.iter().map(|((kind, phase), count)| {
                 serde_json::json!({ "fault": format!("{kind:?}"), "phase": format!("{phase:?}"), "count": count })
             }).collect::<Vec<_>>(),
+            "at_steps": self.at_steps.iter().map(|((kind, step), count)| {
+                serde_json::json!({ "fault": format!("{kind:?}"), "step": format!("{step:?}"), "count": count })
+            }).collect::<Vec<_>>(),
             "checkpoints": self.checkpoints,
             "records": self.records,
             "events": self.events,
@@ -124,15 +159,20 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let head = ["fault", "struck", "in flight", "prepare", "catch up", "cut"];
-        let [kind, rest @ ..] = head;
-        writeln!(f, "{kind:<28}{}", rest.map(|name| format!("{name:>11}")).concat())?;
+        let phases = RescalePhase::ALL.map(|phase| format!("{:>13}", format!("{phase:?}"))).concat();
+        writeln!(f, "{:<24}{:>9}{:>10}{phases}", "fault", "struck", "in flight")?;
         for (kind, Count { total, in_flight }) in &self.strikes {
             let in_phase = |phase| self.in_phases.get(&(*kind, phase)).copied().unwrap_or(0);
-            let phases = [RescalePhase::Prepare, RescalePhase::CatchUp, RescalePhase::Cut].map(in_phase);
-            let [prepare, catch_up, cut] = phases;
-            let counts = [*total, *in_flight, prepare, catch_up, cut].map(|count| format!("{count:>11}"));
-            writeln!(f, "{:<28}{}", format!("{kind:?}"), counts.concat())?;
+            let counts = RescalePhase::ALL.map(|phase| format!("{:>13}", in_phase(phase))).concat();
+            writeln!(f, "{:<24}{total:>9}{in_flight:>10}{counts}", format!("{kind:?}"))?;
+        }
+        let steps = Step::ALL.map(|step| format!("{:>13}", format!("{step:?}"))).concat();
+        writeln!(f, "\n{:<24}{steps}", "fault at a step")?;
+        for kind in self.strikes.keys().filter(|kind| self.at_steps.keys().any(|(struck, _)| struck == *kind))
+        {
+            let at_step = |step| self.at_steps.get(&(*kind, step)).copied().unwrap_or(0);
+            let counts = Step::ALL.map(|step| format!("{:>13}", at_step(step))).concat();
+            writeln!(f, "{:<24}{counts}", format!("{kind:?}"))?;
         }
         writeln!(f, "\n{:<28}{:>11}{:>11}{:>11}", "job", "runs", "live begun", "committed")?;
         for (shape, counts) in &self.by_shape {
@@ -145,10 +185,18 @@ impl fmt::Display for Report {
         let (begun, committed) = self.live_rescales;
         writeln!(f, "{begun} live rescales begun, {committed} committed")?;
         writeln!(f, "{restarts} restarts, {rescales} of them rescales; {checkpoints} checkpoints")?;
+        for (scenario, runs) in &self.scenarios {
+            writeln!(f, "{runs} runs with {scenario}")?;
+        }
         writeln!(f, "{} runs without a fault in flight", self.vacuous.len())?;
+        if self.runs >= RUNS_FOR_ALL_CELLS {
+            for (kind, phase) in self.empty_cells() {
+                writeln!(f, "{kind:?} has never struck in phase {phase:?}")?;
+            }
+        }
         write!(f, "{} runs with violations", self.violations.len())?;
         for (seed, violations) in &self.violations {
-            write!(f, "\n\nSIM_SEED={seed}")?;
+            write!(f, "\n\n{}", how_to_repeat(*seed, &self.selection))?;
             for violation in violations {
                 write!(f, "\n  {violation}")?;
             }

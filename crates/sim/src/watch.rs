@@ -4,16 +4,23 @@
 //! - Attempts only grow at each executor, and no subtask id is used by two of them.
 //! - Checkpoint ids only grow: at each executor, and in each channel.
 //! - A channel's watermark never goes back.
+//! - No attempt begins from an older checkpoint than one that executors were told is complete ([`succession`]).
+//!
+//! [`succession`]: crate::succession
 
-use crate::faults::RescalePhase;
-use crate::world::Seen;
+use crate::faults::{RescalePhase, Step};
+use crate::phase::Phases;
+use crate::succession::Completions;
+use crate::world::{Seen, Time};
 use reflow_env::ConnId;
 use reflow_graph::ExecutionGraph;
-use reflow_protocol::control::ToExecutor;
+use reflow_protocol::control::{AfterBarrier, FromExecutor, ToExecutor};
 use reflow_protocol::data::{ChannelId, DataFrame, Payload, ToSender};
 use reflow_protocol::deployment::Attempt;
+use reflow_protocol::hello::Hello;
 use reflow_protocol::rescale::{HandOver, Preparation};
-use reflow_types::{CheckpointId, GraphVersion, SubtaskId, Timestamp};
+use reflow_protocol::snapshot::Codec;
+use reflow_types::{CheckpointId, GraphVersion, LeaderEpoch, SubtaskId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How names of executors begin.
@@ -31,7 +38,26 @@ pub struct Watch {
     begun: BTreeSet<(Attempt, GraphVersion)>,
     /// Those that came to their end.
     committed: BTreeSet<(Attempt, GraphVersion)>,
-    phase: RescalePhase,
+    phases: Phases,
+    completions: Completions,
+    /// Attempts that have just begun, and from which checkpoint.
+    first_deployments: Vec<(Attempt, Option<CheckpointId>)>,
+    /// Whether a checkpoint is known to be damaged: attempts may begin from older ones.
+    pub damaged: bool,
+    /// The last checkpoint that is under way, with when it was triggered and what sources do after it.
+    under_way: Option<(CheckpointId, Time, AfterBarrier)>,
+    /// Savepoints with which the job goes on: it does not begin from them.
+    savepoints: BTreeSet<CheckpointId>,
+    /// Savepoints that are to stop the job, unless it went on from before.
+    stops: BTreeSet<CheckpointId>,
+    /// Whether a checkpoint with which the attempt ends is complete.
+    ending: bool,
+    /// Attempts that executors were told to end.
+    canceled: BTreeSet<Attempt>,
+    /// What a subtask failed from, with the moment.
+    failures: Vec<(Time, String)>,
+    /// Connections of executors to a JobManager, at that.
+    from_executors: BTreeSet<(String, ConnId)>,
     triggered: BTreeMap<String, CheckpointId>,
     channels: BTreeMap<(String, ConnId, ChannelId), (Timestamp, CheckpointId)>,
     violations: Vec<String>,
@@ -39,38 +65,101 @@ pub struct Watch {
 
 impl Watch {
     /// Looks at a frame that a process has got.
-    pub fn look(&mut self, seen: &Seen) {
-        if !seen.process.starts_with(EXECUTOR) || seen.conn.0 >= ConnId::ACCEPTED {
+    pub fn look(&mut self, now: Time, seen: &Seen) {
+        if !seen.process.starts_with(EXECUTOR) {
+            return self.at_job_manager(now, seen);
+        }
+        if seen.conn.0 >= ConnId::ACCEPTED {
             return;
         }
         if seen.conn == ConnId(0) {
-            match reflow_protocol::decode::<ToExecutor>(&seen.frame) {
-                Ok(ToExecutor::Deploy(deployment)) => {
-                    self.phase = RescalePhase::None;
-                    self.deployed(&seen.process, deployment.attempt, deployment.graph);
-                }
-                Ok(ToExecutor::TriggerCheckpoint { checkpoint, kind, .. }) => {
-                    if kind.cut.is_some() {
-                        self.phase = RescalePhase::Cut;
-                    }
-                    self.triggered(&seen.process, checkpoint)
-                }
-                Ok(ToExecutor::PrepareRescale(preparation)) => self.prepared(&preparation),
-                Ok(ToExecutor::CatchUp { .. }) => self.phase = RescalePhase::CatchUp,
-                Ok(ToExecutor::CommitRescale { attempt, version }) => {
-                    self.phase = RescalePhase::None;
-                    self.committed.insert((attempt, version));
-                }
-                Ok(ToExecutor::AbandonRescale { .. } | ToExecutor::CancelAttempt { .. }) => {
-                    self.phase = RescalePhase::None;
-                }
-                _ => {}
+            if let Ok(message) = reflow_protocol::decode::<ToExecutor>(&seen.frame) {
+                self.told(now, &seen.process, message);
             }
         } else if HandOver::is_one(&seen.frame) {
-            // State on its way to its new owner.
+            self.phases.hand_over(now);
         } else if let Ok(frame) = DataFrame::decode(seen.frame.clone()) {
             self.data(seen, &frame);
         }
+    }
+
+    /// What a JobManager hears of its executors.
+    fn at_job_manager(&mut self, now: Time, seen: &Seen) {
+        let connection = (seen.process.clone(), seen.conn);
+        if let Ok(Hello::Executor { .. }) = Hello::decode(&seen.frame) {
+            self.from_executors.insert(connection);
+        } else if self.from_executors.contains(&connection)
+            && let Ok(FromExecutor::SubtaskFailed { attempt, subtask, failure }) =
+                reflow_protocol::decode(&seen.frame)
+            && !self.canceled.contains(&attempt)
+        {
+            let text = format!("subtask {subtask} of attempt {attempt}: {}", failure.message);
+            self.failures.push((now, text));
+        }
+    }
+
+    /// What an executor hears of its JobManager.
+    fn told(&mut self, now: Time, executor: &str, message: ToExecutor) {
+        match message {
+            ToExecutor::Registered { .. } if !self.attempts.is_empty() => self.phases.plan(now),
+            ToExecutor::Deploy(deployment) => {
+                self.phases.end(now);
+                (self.under_way, self.ending) = (None, false);
+                let from = deployment.checkpoint;
+                self.stops.retain(|stop| Some(*stop) <= from);
+                if !self.attempts.contains_key(&deployment.attempt) {
+                    self.first_deployments.push((deployment.attempt, from));
+                }
+                let wrong = self.completions.began(deployment.attempt, from);
+                self.violations.extend(wrong.filter(|_| !self.damaged));
+                self.deployed(executor, deployment.attempt, deployment.graph);
+            }
+            ToExecutor::TriggerCheckpoint { checkpoint, kind, .. } => {
+                if kind.cut.is_some() {
+                    self.phases.cut(now);
+                }
+                if kind.codec == Codec::Savepoint {
+                    match kind.then {
+                        AfterBarrier::Finish => self.stops.insert(checkpoint),
+                        _ => self.savepoints.insert(checkpoint),
+                    };
+                }
+                if self.under_way.is_none_or(|(known, ..)| known < checkpoint) {
+                    self.under_way = Some((checkpoint, now, kind.then));
+                }
+                self.triggered(executor, checkpoint);
+            }
+            ToExecutor::CheckpointCompleted { attempt, checkpoint } => {
+                self.phases.complete(now);
+                if !self.savepoints.contains(&checkpoint) {
+                    let wrong = self.completions.told(attempt, checkpoint);
+                    self.violations.extend(wrong.filter(|_| !self.damaged));
+                }
+                self.ending |= self.settle(checkpoint) == Some(AfterBarrier::Finish);
+            }
+            ToExecutor::CheckpointAborted { checkpoint, .. } => drop(self.settle(checkpoint)),
+            ToExecutor::PrepareRescale(preparation) => {
+                self.phases.prepare(now, &preparation);
+                self.prepared(&preparation);
+            }
+            ToExecutor::CatchUp { .. } => self.phases.catch_up(now),
+            ToExecutor::CommitRescale { attempt, version } => {
+                self.phases.commit(now);
+                self.committed.insert((attempt, version));
+            }
+            ToExecutor::AbandonRescale { .. } => self.phases.end(now),
+            ToExecutor::CancelAttempt { attempt } => {
+                self.canceled.insert(attempt);
+                self.phases.end(now);
+                self.under_way = None;
+            }
+            _ => {}
+        }
+    }
+
+    /// The outcome of a checkpoint is known; what sources do after it.
+    fn settle(&mut self, checkpoint: CheckpointId) -> Option<AfterBarrier> {
+        self.under_way.take_if(|(known, ..)| *known == checkpoint).map(|(_, _, then)| then)
     }
 
     fn deployed(&mut self, executor: &str, attempt: Attempt, graph: ExecutionGraph) {
@@ -102,7 +191,6 @@ impl Watch {
     /// A graph to come: subtasks that stay keep their ids, others are new, and each group has one owner.
     fn prepared(&mut self, preparation: &Preparation) {
         let Preparation { attempt, version, former, graph, .. } = preparation;
-        self.phase = RescalePhase::Prepare;
         if !self.begun.insert((*attempt, *version)) {
             return;
         }
@@ -126,8 +214,47 @@ impl Watch {
     }
 
     /// Where a live rescale is.
-    pub fn phase(&self) -> RescalePhase {
-        self.phase
+    pub fn phase(&self, now: Time) -> (RescalePhase, Time) {
+        self.phases.now(now)
+    }
+
+    /// A user has asked for something after which the job may be rescaled.
+    pub fn plan(&mut self, now: Time) {
+        self.phases.plan(now);
+    }
+
+    /// The checkpoint that is under way, and since when.
+    pub fn under_way(&self) -> Option<(CheckpointId, Time)> {
+        self.under_way.map(|(checkpoint, since, _)| (checkpoint, since))
+    }
+
+    /// What the JobManager is at, if frames tell.
+    pub fn step(&self, epoch: Option<LeaderEpoch>) -> Step {
+        match &self.under_way {
+            _ if self.ending => Step::End,
+            Some((_, _, AfterBarrier::Finish | AfterBarrier::Drain)) => Step::Stop,
+            _ if epoch.is_none() || self.attempts.keys().next_back().map(|last| last.epoch) < epoch => {
+                Step::Start
+            }
+            _ => Step::None,
+        }
+    }
+
+    /// Whether the job ends with this savepoint and has not gone on from before it.
+    pub fn is_stop(&self, savepoint: CheckpointId) -> bool {
+        self.stops.contains(&savepoint)
+    }
+
+    /// A user has started another job.
+    pub fn forget_job(&mut self) {
+        self.completions.forget();
+        self.stops.clear();
+        (self.under_way, self.ending) = (None, false);
+    }
+
+    /// Takes what subtasks have failed from since the last call.
+    pub fn take_failures(&mut self) -> Vec<(Time, String)> {
+        std::mem::take(&mut self.failures)
     }
 
     fn triggered(&mut self, executor: &str, checkpoint: CheckpointId) {
@@ -163,6 +290,11 @@ impl Watch {
             }
             _ => {}
         }
+    }
+
+    /// Takes the attempts that have begun since the last call, and from which checkpoint.
+    pub fn take_begun(&mut self) -> Vec<(Attempt, Option<CheckpointId>)> {
+        std::mem::take(&mut self.first_deployments)
     }
 
     /// Takes what was found wrong since the last call.

@@ -1,22 +1,25 @@
 //! Whole clusters: one seed is one run, and runs find nothing.
 
+use reflow_sim::cluster::Selection;
 use reflow_sim::report::{Report, run_seed};
 use reflow_sim::workload::Shape;
 
 #[test]
 fn one_seed_twice_gives_one_trace() {
     for seed in [1, 2, 3] {
-        let (first, second) = (run_seed(seed, None, None), run_seed(seed, None, None));
+        let any = Selection::default();
+        let (first, second) = (run_seed(seed, &any, None), run_seed(seed, &any, None));
         assert_eq!(first.hash, second.hash, "SIM_SEED={seed}: {}", first.about);
         assert_eq!(first.events, second.events);
     }
-    assert_ne!(run_seed(1, None, None).hash, run_seed(2, None, None).hash);
+    let any = Selection::default();
+    assert_ne!(run_seed(1, &any, None).hash, run_seed(2, &any, None).hash);
 }
 
 #[test]
 fn clusters_in_trouble_commit_what_the_model_expects() {
     let mut report = Report::default();
-    (1..=20).for_each(|seed| report.add(run_seed(seed, None, None)));
+    (1..=20).for_each(|seed| report.add(run_seed(seed, &Selection::default(), None)));
     assert!(report.passes(), "{report}");
     assert!(report.rescales > 0 && report.checkpoints > 0, "{report}");
 }
@@ -28,7 +31,7 @@ fn every_kind_of_job_is_rescaled_live() {
         let (mut seeds, mut report) = (1..=100, Report::default());
         while report.runs < 5 || report.live_rescales.1 < 2 {
             let seed = seeds.next().unwrap_or_else(|| panic!("{shape} is seldom rescaled: {report}"));
-            report.add(run_seed(seed, Some(shape), None));
+            report.add(run_seed(seed, &Selection { shape: Some(shape), scenarios: Vec::new() }, None));
         }
         assert!(report.violations.is_empty(), "--job {shape}: {report}");
     }

@@ -1,29 +1,45 @@
 //! A cluster under test: a JobManager and TaskManagers in a world, with trouble first and calm after it.
 //!
-//! Reading order: [`options`] (its shape), [`programs`] (how its processes are made), this file (the run), `user` (what
-//! users ask for meanwhile).
+//! Reading order: [`options`] (its shape), [`programs`] (how its processes are made), this file (the run), `trouble` (what
+//! is done to it), `job_managers` (who leads the job), `user` (what users ask for meanwhile).
 
+mod job_managers;
 pub mod options;
 pub mod programs;
+mod trouble;
 mod user;
 
 use crate::chaos::{Chaos, Trouble};
 use crate::check::Checker;
-use crate::faults::{FaultKind, Faults, Probe, RescalePhase, Strikes};
+use crate::faults::{FaultKind, Faults, Probe, Strikes};
+use crate::liveness::{Liveness, NO_PROGRESS};
 use crate::rng::Rng;
+use crate::scenario::Scenario;
+use crate::succession::Leader;
 use crate::trace::Trace;
 use crate::watch::Watch;
 use crate::workload::{self, Workload};
 use crate::world::{BEGIN, ProcessId, Time, World};
 use options::Shape;
-use programs::Programs;
-use std::collections::BTreeMap;
+use programs::{End, Programs};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// How long the cluster may take, once it is left alone, until the job is done.
-const CALM: Duration = Duration::from_secs(600);
 /// How many events a run may have: more is a loop that makes no progress.
 const MAX_EVENTS: u64 = 30_000_000;
+/// How many events may happen at one moment: more is a loop in which no time passes.
+const MAX_EVENTS_AT_ONCE: u64 = 1_000_000;
+/// From the last fault on, how long subtasks may fail from it: heartbeats are missed after 50 s.
+const AFTERMATH: Duration = Duration::from_secs(120);
+
+/// Which runs are wanted: everything else follows from the seed.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    /// Only this kind of job.
+    pub shape: Option<workload::Shape>,
+    /// These scenarios, whatever their weights.
+    pub scenarios: Vec<Scenario>,
+}
 
 /// What came of a run.
 pub struct Outcome {
@@ -53,6 +69,10 @@ pub struct Outcome {
     pub live_rescales: (u64, u64),
     /// How many records the job read, each counted once.
     pub records: u64,
+    /// What kinds of trouble it had that not all runs have.
+    pub scenarios: BTreeSet<Scenario>,
+    /// The longest times in which something stood still after the last fault, as [`Liveness`] has them.
+    pub longest: [Time; 3],
 }
 
 /// A run in progress.
@@ -63,22 +83,45 @@ pub struct Cluster {
     watch: Watch,
     checker: Checker,
     probe: Probe,
-    job_manager: Option<ProcessId>,
+    /// The JobManagers that run; the last one is the newest.
+    leaders: Vec<Leader>,
+    /// The newest, if it runs.
+    newest: Option<ProcessId>,
+    /// The host of the newest JobManager.
+    host: String,
+    job_manager_hosts: u64,
+    /// How many epochs were taken.
+    epochs_taken: u64,
+    scenarios: BTreeSet<Scenario>,
     task_managers: Vec<ProcessId>,
     hosts: u64,
     agenda: BTreeMap<(Time, u64), Todo>,
     appointments: u64,
-    calm: bool,
+    /// Since when it is left alone.
+    calm: Option<Time>,
+    liveness: Liveness,
     /// The chance that a phase of a live rescale is struck.
     aim: f64,
-    /// How the job has ended.
-    over: Option<String>,
+    /// The chance that a turn of a JobManager is its last, at steps of its work.
+    step_aim: f64,
+    /// How many more times that may happen: a JobManager that is always lost at its start leads nothing.
+    step_strikes: u64,
+    /// When users may have been answered that a savepoint is complete.
+    savepoint_until: Time,
+    /// The last moment of a fault from which an attempt may fail.
+    disrupted: Time,
+    /// How often subtasks, processes and requests had been struck then.
+    disruptions: u64,
+    /// How the job has ended, and when that was seen.
+    over: Option<(End, Time)>,
 }
 
 /// Something to be done at a moment.
 enum Todo {
     Trouble(Trouble),
     StartJobManager,
+    StartSuccessor(Duration),
+    Repoint(String),
     Heal(String, String),
     Settle(Faults),
     Calm,
@@ -87,18 +130,18 @@ enum Todo {
 const JOB_MANAGER_HOST: &str = "jm";
 
 impl Cluster {
-    /// A cluster with everything that follows from the seed, before its first event; of `only` this kind of job, if given.
-    pub fn new(
-        seed: u64,
-        only: Option<workload::Shape>,
-        lines: Option<crate::trace::Lines>,
-    ) -> (Self, Workload) {
+    /// A cluster with everything that follows from the seed, before its first event.
+    pub fn new(seed: u64, selection: &Selection, lines: Option<crate::trace::Lines>) -> (Self, Workload) {
         let mut rng = Rng::new(seed).fork("cluster");
         let busy = Duration::from_millis(rng.within(5_000..=40_000));
         let probe = Probe::default();
-        let workload = Workload::random(&mut rng, probe.clone(), busy, only);
-        let shape = Shape::random(&mut rng);
-        let chaos = Chaos::random(&mut rng, busy);
+        let workload = Workload::random(&mut rng, probe.clone(), busy, selection.shape);
+        let mut of_scenarios = Rng::new(seed).fork("scenarios");
+        let scenarios = Scenario::draw(&mut of_scenarios, &selection.scenarios);
+        let shape = Shape::random(&mut rng).for_scenarios(&mut of_scenarios, &scenarios);
+        let chaos = Chaos::random(&mut rng, busy, &scenarios);
+        let step_aim = of_scenarios.skewed(2..=100) as f64 / 1_000.0;
+        let step_strikes = if scenarios.contains(&Scenario::Steps) { of_scenarios.within(1..=12) } else { 0 };
         let aim = if rng.chance(0.5) { rng.within(0..=400) as f64 / 1_000.0 } else { 0.0 };
         let programs = Programs::new(shape, workload.clone());
         let strikes = Strikes::new(probe.clone());
@@ -111,13 +154,24 @@ impl Cluster {
             watch: Watch::default(),
             checker: Checker::new(programs.shape.retained as usize),
             probe,
-            job_manager: None,
+            leaders: Vec::new(),
+            newest: None,
+            host: JOB_MANAGER_HOST.to_owned(),
+            job_manager_hosts: 1,
+            epochs_taken: 0,
+            scenarios,
             task_managers: Vec::new(),
             hosts: 0,
             agenda: BTreeMap::new(),
             appointments: 0,
-            calm: false,
+            calm: None,
+            liveness: Liveness::default(),
             aim,
+            step_aim,
+            step_strikes,
+            savepoint_until: 0,
+            disrupted: BEGIN,
+            disruptions: 0,
             over: None,
             programs,
         };
@@ -145,11 +199,8 @@ impl Cluster {
 
     /// Runs to the end.
     pub fn run(&mut self, workload: &Workload) {
-        let mut deadline = None;
-        while self.over.is_none() && self.checker.violations().is_empty() {
-            if self.calm && deadline.is_none() {
-                deadline = Some(self.world.now() + CALM.as_micros() as Time);
-            }
+        while !self.is_done() && self.checker.violations().is_empty() {
+            let deadline = self.calm.map(|calm| self.liveness.deadline(calm));
             let appointment = self.agenda.keys().next().map(|(at, _)| *at);
             let Some(until) = appointment.into_iter().chain(deadline).min() else { break };
             if self.world.advance(until) {
@@ -162,18 +213,30 @@ impl Cluster {
                 break;
             }
         }
+        if self.checker.violations().is_empty() {
+            self.judge(workload);
+        }
+    }
+
+    /// Looks at what the job has written at its end.
+    fn judge(&mut self, workload: &Workload) {
         match &self.over {
-            Some(end) if end.contains("FINISHED") => {
-                let damaged = self.world.strikes.counts().contains_key(&FaultKind::StoreBitFlip);
-                self.checker.compare(&self.world.storage, &workload.expected(), damaged);
-            }
-            Some(end) => self.checker.violate(format!("the job has not finished: {end}")),
-            None if self.checker.violations().is_empty() => {
-                let state = self.describe();
-                let text = format!("the job stalls: it has not ended {CALM:?} after the last fault; {state}");
+            Some((End::Failed(reason), _)) => {
+                let text = format!("the job has failed: {reason}");
                 self.checker.violate(text);
             }
-            None => {}
+            Some((end, _)) => {
+                let or_less = *end == End::Canceled;
+                self.checker.compare(&self.world.storage, &workload.expected(), or_less);
+                if workload.is_ordered() {
+                    self.checker.check_order(&self.world.storage);
+                }
+            }
+            None => {
+                let state = self.describe();
+                let text = format!("the job stalls: it has not come forward for {NO_PROGRESS:?}; {state}");
+                self.checker.violate(text);
+            }
         }
     }
 
@@ -182,7 +245,7 @@ impl Cluster {
         Outcome {
             seed,
             shape: workload.shape(),
-            about: format!("{workload}; {}", self.programs.shape),
+            about: format!("{workload}; {}; {:?}", self.programs.shape, self.scenarios),
             hash: self.world.trace.hash(),
             events: self.world.trace.events,
             simulated: Duration::from_micros(self.world.now() - BEGIN),
@@ -193,177 +256,88 @@ impl Cluster {
             rescales: self.watch.rescales(),
             live_rescales: self.watch.live_rescales(),
             records: workload.records(),
+            scenarios: self.scenarios.clone(),
+            longest: self.liveness.longest,
         }
     }
 
-    /// After each event: checks what is stored, and minds processes that have ended.
+    /// After each event: checks what is stored and said, and minds processes that have ended.
     fn look(&mut self) {
-        let before = self.checker.checkpoints;
-        if self.checker.look(&mut self.world.storage) {
-            self.probe.committed();
-        }
-        if self.checker.checkpoints > before.max(1) {
-            // Each flipped bit may cost a checkpoint; one must be left.
-            let most = self.programs.shape.retained - 1;
-            self.world.bit_flips_left = most.min(self.world.bit_flips_left + 1);
-        }
+        self.look_at_storage();
+        let now = self.world.now();
         if let Some(seen) = self.world.take_seen() {
-            self.watch.look(&seen);
-            self.aim();
+            self.watch.look(now, &seen);
+            for (_, from) in self.watch.take_begun() {
+                self.checker.begins(from, &self.world.storage);
+            }
             self.watch.take_violations().into_iter().for_each(|violation| self.checker.violate(violation));
+            self.look_at_failures();
         }
+        self.aim();
+        self.aim_at_step();
         if self.world.trace.events > MAX_EVENTS {
             self.checker.violate(format!("more than {MAX_EVENTS} events: something goes round in circles"));
         }
-        if let Some(id) = self.job_manager
-            && self.world.ended(id).is_some()
-        {
-            self.job_manager = None;
-            self.over = self.programs.end_state(&self.world.storage);
-            if self.over.is_none() {
-                // Whoever runs a cluster starts it again.
-                let down = Duration::from_millis(self.rng.skewed(1..=5_000));
-                self.at(down, Todo::StartJobManager);
+        if self.world.events_at_once() > MAX_EVENTS_AT_ONCE {
+            let text = format!("the run spins: {MAX_EVENTS_AT_ONCE} events at one moment of simulated time");
+            self.checker.violate(text);
+        }
+        if let Some(calm) = self.calm {
+            self.liveness.progress(now, self.probe.reached() + self.checker.committed);
+            // A deposed JobManager's checkpoints are nobody's.
+            if self.leaders.len() == 1 {
+                let violation = self.liveness.look(now, calm, &self.watch);
+                violation.into_iter().for_each(|violation| self.checker.violate(violation));
             }
         }
+        self.look_at_job_managers();
         let world = &self.world;
         self.task_managers.retain(|id| world.ended(*id).is_none());
-        if self.calm && self.task_managers.is_empty() {
+        if self.calm.is_some() && self.task_managers.is_empty() {
             self.start_task_manager();
         }
     }
 
-    /// When a live rescale enters a phase, trouble is sent after it: by chance alone it would seldom meet one.
-    fn aim(&mut self) {
-        let phase = self.watch.phase();
-        let before = std::mem::replace(&mut self.world.strikes.phase, phase);
-        if phase == before || phase == RescalePhase::None || self.calm || !self.rng.chance(self.aim) {
+    fn look_at_storage(&mut self) {
+        let mut changes = self.world.storage.take_changes();
+        if changes.is_empty() {
             return;
         }
-        let trouble = crate::chaos::strike(&mut self.rng);
-        let soon = Duration::from_micros(self.rng.skewed(1..=200_000));
-        self.at(soon, Todo::Trouble(trouble));
-    }
-
-    fn carry_out(&mut self, todo: Todo) {
-        match todo {
-            Todo::Trouble(trouble) => self.trouble(trouble),
-            Todo::StartJobManager => self.start_job_manager(),
-            Todo::Heal(a, b) => self.world.heal(&a, &b),
-            Todo::Settle(faults) => self.world.faults = faults,
-            // Nothing has struck yet: strike once when it counts, so that the run proves something.
-            Todo::Calm if !self.world.strikes.any_in_flight() => {
-                if self.probe.in_flight() {
-                    self.trouble(Trouble::KillTaskManager);
-                }
-                self.at(Duration::from_millis(100), Todo::Calm);
-                if self.task_managers.is_empty() {
-                    self.start_task_manager();
-                }
-            }
-            Todo::Calm => {
-                self.calm = true;
-                self.world.faults = Faults::default();
-            }
+        self.look_at_epochs(&mut changes);
+        let before = self.checker.checkpoints;
+        self.checker.damaged = self.watch.damaged;
+        if self.checker.look(&self.world.storage, &changes) {
+            self.probe.committed();
+        }
+        if self.checker.checkpoints > before.max(1) && self.may_damage() {
+            // Each flipped bit may cost a checkpoint; one must be left.
+            let most = self.programs.shape.retained - 1;
+            self.world.bit_flips_left = most.min(self.world.bit_flips_left + 1);
         }
     }
 
-    fn start_job_manager(&mut self) {
-        // The last that a killed one wrote may have come to be since: another start would begin another job.
-        self.over = self.over.take().or_else(|| self.programs.end_state(&self.world.storage));
-        if self.job_manager.is_none() && self.over.is_none() {
-            let programs = &mut self.programs;
-            self.job_manager =
-                Some(self.world.start(JOB_MANAGER_HOST, |context| programs.job_manager(context)));
+    /// Whether bits may be flipped: not where checkpoints are lost for other reasons, too.
+    fn may_damage(&self) -> bool {
+        !self.scenarios.contains(&Scenario::Successors)
+            && !self.scenarios.contains(&Scenario::OutsideDeletions)
+    }
+
+    /// Subtasks fail from faults only, and not long after them.
+    fn look_at_failures(&mut self) {
+        let failures = self.watch.take_failures();
+        self.watch.damaged |= self.world.strikes.counts().contains_key(&FaultKind::StoreBitFlip);
+        let disruptions = self.world.strikes.disruptions();
+        if disruptions != self.disruptions
+            || self.world.faults != Faults::default()
+            || self.leaders.len() != 1
+        {
+            (self.disrupted, self.disruptions) = (self.world.now(), disruptions);
         }
-    }
-
-    fn start_task_manager(&mut self) {
-        self.hosts += 1;
-        let host = format!("tm{}", self.hosts);
-        let programs = &mut self.programs;
-        let id = self.world.start(&host, |context| programs.task_manager(context));
-        self.task_managers.push(id);
-    }
-
-    fn trouble(&mut self, trouble: Trouble) {
-        let task_manager = self.rng.pick(&self.task_managers).copied();
-        match trouble {
-            Trouble::StartTaskManager
-                if self.task_managers.len() < self.programs.shape.most_task_managers =>
-            {
-                self.start_task_manager();
-                self.world.strikes.strike(FaultKind::TaskManagerStarted);
-            }
-            Trouble::StartTaskManager => {}
-            Trouble::StopTaskManager => {
-                self.strike(task_manager, FaultKind::TaskManagerStopped, World::terminate)
-            }
-            Trouble::DrainTaskManager { force } => self.drain(force),
-            Trouble::Require { upper } => self.require(upper),
-            Trouble::KillTaskManager => self.strike(task_manager, FaultKind::TaskManagerKilled, World::kill),
-            Trouble::KillExecutor => {
-                let executors = task_manager.map_or(Vec::new(), |id| self.world.children(id));
-                let executor = self.rng.pick(&executors).copied();
-                self.strike(executor, FaultKind::ExecutorKilled, World::kill);
-            }
-            Trouble::KillJobManager { down } => {
-                if let Some(id) = self.job_manager {
-                    self.strike(Some(id), FaultKind::JobManagerKilled, World::kill);
-                    self.look();
-                    if self.over.is_none() {
-                        self.at(down, Todo::StartJobManager);
-                    }
-                }
-            }
-            Trouble::StopJobManager { .. } => {
-                self.strike(self.job_manager, FaultKind::JobManagerStopped, World::terminate);
-            }
-            Trouble::Partition { lasts } => self.partition(lasts),
-            Trouble::Freeze { lasts } => {
-                let mut candidates = Vec::from_iter(self.job_manager);
-                for id in &self.task_managers {
-                    candidates.push(*id);
-                    candidates.extend(self.world.children(*id));
-                }
-                let victim = self.rng.pick(&candidates).copied();
-                self.strike(victim, FaultKind::Freeze, |world, id| world.freeze(id, lasts));
-            }
-            Trouble::Disturb { faults, lasts } => {
-                self.world.faults = faults;
-                self.at(lasts, Todo::Settle(Faults::default()));
-            }
+        let blamed = self.disrupted + AFTERMATH.as_micros() as Time;
+        for (at, failure) in failures.into_iter().filter(|(at, _)| *at > blamed || disruptions == 0) {
+            let since = Duration::from_micros(at - self.disrupted);
+            let text = format!("{failure}: it fails although there was no fault for {since:?}");
+            self.checker.violate(text);
         }
-    }
-
-    fn strike(
-        &mut self,
-        victim: Option<ProcessId>,
-        kind: FaultKind,
-        how: impl FnOnce(&mut World, ProcessId),
-    ) {
-        if let Some(victim) = victim {
-            self.world.strikes.strike(kind);
-            how(&mut self.world, victim);
-        }
-    }
-
-    fn partition(&mut self, lasts: Duration) {
-        let mut hosts = vec![JOB_MANAGER_HOST.to_owned()];
-        hosts.extend(self.task_managers.iter().map(|id| self.world.host(*id).to_owned()));
-        let (Some(a), Some(b)) = (self.rng.pick(&hosts).cloned(), self.rng.pick(&hosts).cloned()) else {
-            return;
-        };
-        if a != b {
-            self.world.strikes.strike(FaultKind::Partition);
-            self.world.partition(&a, &b);
-            self.at(lasts, Todo::Heal(a, b));
-        }
-    }
-
-    fn describe(&self) -> String {
-        let running: Vec<&str> = self.world.running().map(|(_, name)| name).collect();
-        let highest = self.checker.highest;
-        format!("running: {running:?}; last complete checkpoint: {highest:?}; {}", self.watch.describe())
     }
 }

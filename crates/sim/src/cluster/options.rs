@@ -1,7 +1,9 @@
 //! The shape of a cluster: its options, drawn at random.
 
 use crate::rng::Rng;
+use crate::scenario::Scenario;
 use reflow_config::Config;
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// How a cluster is configured.
@@ -15,6 +17,66 @@ pub struct Shape {
     pub checkpoint_interval_ms: u64,
     /// How many complete checkpoints are kept.
     pub retained: u64,
+    /// The parallelism that the job asks for; `None` in reactive mode.
+    pub parallelism: Option<u64>,
+    /// The restart strategy.
+    pub restarts: Restarts,
+}
+
+/// A restart strategy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restarts {
+    /// As often as it takes.
+    Always,
+    /// So many.
+    FixedDelay(u64),
+    /// So many within a while.
+    FailureRate(u64),
+    /// So many, with growing delays.
+    ExponentialDelay(u64),
+    /// None.
+    Never,
+}
+
+impl Restarts {
+    fn random(rng: &mut Rng) -> Self {
+        let times = rng.within(1..=5);
+        match rng.within(0..=6) {
+            0..2 => Self::FixedDelay(times),
+            2..4 => Self::FailureRate(times),
+            4..6 => Self::ExponentialDelay(times),
+            _ => Self::Never,
+        }
+    }
+
+    fn options(self) -> Vec<(&'static str, String)> {
+        let named = |name: &str| ("restart-strategy.type", name.to_owned());
+        match self {
+            Self::Always => vec![
+                named("fixed-delay"),
+                ("restart-strategy.fixed-delay.attempts", "1000000".to_owned()),
+                ("restart-strategy.fixed-delay.delay", "100 ms".to_owned()),
+            ],
+            Self::FixedDelay(times) => vec![
+                named("fixed-delay"),
+                ("restart-strategy.fixed-delay.attempts", times.to_string()),
+                ("restart-strategy.fixed-delay.delay", "100 ms".to_owned()),
+            ],
+            Self::FailureRate(times) => vec![
+                named("failure-rate"),
+                ("restart-strategy.failure-rate.max-failures-per-interval", times.to_string()),
+                ("restart-strategy.failure-rate.failure-rate-interval", "10 s".to_owned()),
+                ("restart-strategy.failure-rate.delay", "100 ms".to_owned()),
+            ],
+            Self::ExponentialDelay(times) => vec![
+                named("exponential-delay"),
+                ("restart-strategy.exponential-delay.initial-backoff", "100 ms".to_owned()),
+                ("restart-strategy.exponential-delay.max-backoff", "5 s".to_owned()),
+                ("restart-strategy.exponential-delay.attempts-before-reset-backoff", times.to_string()),
+            ],
+            Self::Never => vec![named("none")],
+        }
+    }
 }
 
 impl Shape {
@@ -25,13 +87,24 @@ impl Shape {
             most_task_managers: rng.within(2..=5) as usize,
             checkpoint_interval_ms: rng.skewed(50..=4_000),
             retained: rng.within(1..=4),
+            parallelism: None,
+            restarts: Restarts::Always,
         }
     }
 
-    /// The configuration of all processes.
-    pub fn config(&self) -> Config {
-        let pairs = [
-            ("scheduler-mode", "reactive".to_owned()),
+    /// The same with what scenarios want.
+    pub fn for_scenarios(self, rng: &mut Rng, scenarios: &BTreeSet<Scenario>) -> Self {
+        let (parallelism, restarts) = (rng.within(1..=8), Restarts::random(rng));
+        Self {
+            parallelism: scenarios.contains(&Scenario::FixedParallelism).then_some(parallelism),
+            restarts: if scenarios.contains(&Scenario::FewRestarts) { restarts } else { Restarts::Always },
+            ..self
+        }
+    }
+
+    /// The configuration of all processes, and from which savepoint the job starts.
+    pub fn config(&self, start_from: Option<&str>) -> Config {
+        let mut pairs = vec![
             ("jobmanager.rpc.address", super::JOB_MANAGER_HOST.to_owned()),
             ("jobmanager.bind-host", "0.0.0.0".to_owned()),
             ("taskmanager.bind-host", "0.0.0.0".to_owned()),
@@ -40,13 +113,23 @@ impl Shape {
             ("execution.checkpointing.timeout", "20 s".to_owned()),
             ("execution.checkpointing.num-retained", self.retained.to_string()),
             ("execution.checkpointing.dir", "/checkpoints".to_owned()),
-            ("restart-strategy.type", "fixed-delay".to_owned()),
-            ("restart-strategy.fixed-delay.attempts", "1000000".to_owned()),
-            ("restart-strategy.fixed-delay.delay", "100 ms".to_owned()),
             ("task.cancellation.timeout", "10 s".to_owned()),
             ("taskmanager.drain.timeout", "10 s".to_owned()),
             ("io.tmp.dirs", "/tmp".to_owned()),
         ];
+        pairs.extend(self.restarts.options());
+        pairs.extend(start_from.map(|savepoint| ("execution.state-recovery.path", savepoint.to_owned())));
+        let adaptive = |key: &'static str, value: &str| (key, value.to_owned());
+        match self.parallelism {
+            None => pairs.push(("scheduler-mode", "reactive".to_owned())),
+            Some(parallelism) => pairs.extend([
+                ("parallelism.default", parallelism.to_string()),
+                adaptive("jobmanager.adaptive-scheduler.submission.resource-wait-timeout", "20 s"),
+                adaptive("jobmanager.adaptive-scheduler.submission.resource-stabilization-timeout", "1 s"),
+                adaptive("jobmanager.adaptive-scheduler.executing.cooldown-after-rescaling", "1 s"),
+                adaptive("jobmanager.adaptive-scheduler.executing.resource-stabilization-timeout", "2 s"),
+            ]),
+        }
         let pairs = pairs.iter().map(|(key, value)| (*key, value.as_str()));
         Config::from_pairs(pairs).expect("the options are known and their values fit")
     }
@@ -54,10 +137,18 @@ impl Shape {
 
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { slots, most_task_managers, checkpoint_interval_ms, retained } = self;
+        let Self { slots, most_task_managers, checkpoint_interval_ms, retained, parallelism, restarts } =
+            self;
         write!(
             f,
             "{slots} slots, up to {most_task_managers} TaskManagers, a checkpoint each {checkpoint_interval_ms} ms, {retained} kept"
-        )
+        )?;
+        if let Some(parallelism) = parallelism {
+            write!(f, ", parallelism {parallelism}")?;
+        }
+        if *restarts != Restarts::Always {
+            write!(f, ", restarts {restarts:?}")?;
+        }
+        Ok(())
     }
 }

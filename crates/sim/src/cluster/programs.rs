@@ -14,10 +14,12 @@ use reflow_taskmanager::executor::{Executor, ExecutorOptions};
 use reflow_taskmanager::manager::{Machine, Settings, TaskManager};
 use reflow_types::TaskManagerId;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 
-/// Where the job's executable lies, and what it holds: nobody runs it.
-const EXECUTABLE: &str = "/lib/simulated";
-const EXECUTABLE_BYTES: &[u8] = b"the job";
+/// Where the job's executables lie; nobody runs what they hold.
+const EXECUTABLES: &str = "/lib/simulated-";
+/// How many executables of the job there are, each with another graph.
+const EXECUTABLE_COUNT: u32 = 4;
 /// The job's name.
 const NAME: &str = "simulated";
 const TARGET: &str = "simulated-machine";
@@ -32,12 +34,41 @@ pub struct Programs {
     started: u64,
     /// The newest JobManager, as REST sees it.
     pub handle: Option<Handle>,
+    /// How often the job was stopped and started again from a savepoint.
+    pub restored: u32,
+    /// What JobManagers start a job from that has no checkpoint.
+    start_from: Option<String>,
+    /// Markers of jobs from whose savepoints other jobs were started.
+    succeeded: BTreeSet<String>,
+    /// How the last JobManager has ended.
+    pub last_exit: Option<String>,
+}
+
+/// How a job has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// All of its input is processed.
+    Finished,
+    /// A user has cancelled it.
+    Canceled,
+    /// It has failed, with what the JobManager said.
+    Failed(String),
 }
 
 impl Programs {
     /// Programs that run this workload.
     pub fn new(shape: Shape, workload: Workload) -> Self {
-        Self { config: shape.config(), shape, workload, started: 0, handle: None }
+        Self {
+            config: shape.config(None),
+            shape,
+            workload,
+            started: 0,
+            handle: None,
+            restored: 0,
+            start_from: None,
+            succeeded: BTreeSet::new(),
+            last_exit: None,
+        }
     }
 
     /// Makes executors.
@@ -45,15 +76,31 @@ impl Programs {
         ExecutorSpawner { workload: self.workload.clone(), started: 0 }
     }
 
-    /// Puts the job's executable in its place.
+    /// Puts the job's executables in their places.
     pub fn install(&self, storage: &mut Storage) {
-        storage.put(EXECUTABLE, Bytes::from_static(EXECUTABLE_BYTES));
+        (0..EXECUTABLE_COUNT).for_each(|number| storage.put(&at(number), executable(number)));
     }
 
-    /// How the job has ended, if it has, so that no JobManager is to be started again.
-    pub fn end_state(&self, storage: &Storage) -> Option<String> {
-        let (_, record) = storage.below("/checkpoints/").find(|(name, _)| name.contains("/ended/"))?;
-        Some(String::from_utf8_lossy(record).into_owned())
+    /// How the job has ended, if it has, so that no JobManager is to be started again, with the marker of the end.
+    pub fn find_end(&self, storage: &Storage) -> Option<(String, End)> {
+        let markers = storage.below("/checkpoints/").filter(|(name, _)| name.contains("/ended/"));
+        let mut of_this_job = markers.filter(|(name, _)| !self.succeeded.contains(*name));
+        let (name, record) = of_this_job.next()?;
+        let record = String::from_utf8_lossy(record);
+        let end = match &record {
+            record if record.contains("FINISHED") => End::Finished,
+            record if record.contains("CANCELED") => End::Canceled,
+            _ => End::Failed(self.last_exit.clone().unwrap_or_default()),
+        };
+        Some((name.to_owned(), end))
+    }
+
+    /// From now on JobManagers run another build of the job, which starts from a savepoint.
+    pub fn restore(&mut self, ended: String, savepoint: String) {
+        self.succeeded.insert(ended);
+        self.restored += 1;
+        self.config = self.shape.config(Some(&savepoint));
+        self.start_from = Some(savepoint);
     }
 
     /// A TaskManager.
@@ -77,7 +124,8 @@ impl Programs {
     /// A JobManager.
     pub fn job_manager(&mut self, context: &Context) -> Program {
         self.started += 1;
-        let job = job(&self.workload);
+        let build = self.restored.min(EXECUTABLE_COUNT - 1);
+        let job = job(&self.workload, build);
         let spec = JobSpec {
             fingerprint: job.fingerprint(),
             graph: job.graph,
@@ -85,9 +133,9 @@ impl Programs {
             args: Vec::new(),
             enumerators: job.enumerators.into_iter().map(|(uid, make)| (uid, make())).collect(),
             artifact: Artifact {
-                sha256: sha256(),
-                at: Location(EXECUTABLE.to_owned()),
-                len: EXECUTABLE_BYTES.len() as u64,
+                sha256: sha256(build),
+                at: Location(at(build)),
+                len: executable(build).len() as u64,
             },
             target: TARGET.to_owned(),
             start: StartMode::default(),
@@ -100,12 +148,26 @@ impl Programs {
     }
 }
 
-fn job(workload: &Workload) -> Job {
-    StreamEnv::build(NAME, |env| workload.build(env)).expect("workloads are valid jobs")
+/// The job as a build of it has it: each adds something to the graph of the one before.
+fn job(workload: &Workload, build: u32) -> Job {
+    let built = StreamEnv::build(NAME, |env| {
+        workload.build(env)?;
+        (0..build).for_each(|_| workload.extend(env));
+        Ok(())
+    });
+    built.expect("workloads are valid jobs")
 }
 
-fn sha256() -> String {
-    Sha256::digest(EXECUTABLE_BYTES).iter().map(|byte| format!("{byte:02x}")).collect()
+fn at(build: u32) -> String {
+    format!("{EXECUTABLES}{build}")
+}
+
+fn executable(build: u32) -> Bytes {
+    Bytes::from(format!("the job, build {build}"))
+}
+
+fn sha256(build: u32) -> String {
+    Sha256::digest(executable(build)).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 struct ExecutorSpawner {
@@ -118,9 +180,12 @@ impl Spawner for ExecutorSpawner {
         let message = command.stdin.get(4..).ok_or("nothing on standard input")?;
         let start = ExecutorStart::decode(message).map_err(|error| error.to_string())?;
         self.started += 1;
+        let program = command.program.to_string_lossy();
+        let mut builds = 0..EXECUTABLE_COUNT;
+        let build = builds.find(|build| program.ends_with(&sha256(*build))).ok_or("no such file")?;
         let executor = Executor::new(ExecutorOptions {
             start,
-            job: job(&self.workload),
+            job: job(&self.workload, build),
             clock: context.clock.clone(),
             signal: context.signal.clone(),
             memory: Box::new(|| MEMORY_BYTES / 4),

@@ -1,13 +1,21 @@
 //! What users ask of the JobManager over REST, in the middle of everything else.
 
 use super::Cluster;
+use crate::check::SAVEPOINTS;
 use crate::faults::FaultKind;
-use crate::world::World;
-use reflow_rest::view::{ClusterView, ParallelismBounds};
+use crate::world::{Time, World};
+use reflow_rest::view::{ClusterView, ParallelismBounds, SavepointFormat};
 use reflow_rest::{Cluster as _, Command};
+use reflow_types::JobId;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
+use std::time::Duration;
+
+/// How long a savepoint takes, about: for so long the JobManager is at it.
+const SAVEPOINT: Duration = Duration::from_secs(2);
+/// How often a run's job is stopped.
+const MOST_STOPS: u32 = 3;
 
 impl Cluster {
     /// A TaskManager is to leave.
@@ -16,6 +24,7 @@ impl Cluster {
         let there: Vec<_> = view.task_managers.iter().map(|task_manager| task_manager.id).collect();
         if let Some(&task_manager) = self.rng.pick(&there) {
             self.ask(FaultKind::TaskManagerDrained, Command::DrainTaskManager { task_manager, force });
+            self.watch.plan(self.world.now());
         }
     }
 
@@ -26,6 +35,45 @@ impl Cluster {
         let bounds = |max: u32| ParallelismBounds { lower: 1, upper: upper.min(max) };
         let requirements = job.vertices.iter().map(|v| (v.id, bounds(v.max_parallelism))).collect();
         self.ask(FaultKind::RequirementsChanged, Command::UpdateRequirements { job: job.id, requirements });
+        self.watch.plan(self.world.now());
+    }
+
+    /// A savepoint, with which the job goes on.
+    pub(super) fn take_savepoint(&mut self) {
+        let Some(job) = self.job() else { return };
+        self.savepoint_until = self.world.now() + SAVEPOINT.as_micros() as Time;
+        let command = Command::TriggerSavepoint {
+            job,
+            request: None,
+            target_directory: Some(SAVEPOINTS.to_owned()),
+            cancel_job: false,
+            format: SavepointFormat::Canonical,
+        };
+        self.ask(FaultKind::SavepointTaken, command);
+    }
+
+    /// A savepoint, with which the job ends; it is started again from there.
+    pub(super) fn stop_with_savepoint(&mut self, cancel: bool) {
+        let Some(job) = self.job().filter(|_| self.programs.restored < MOST_STOPS) else { return };
+        let (request, target_directory) = (None, Some(SAVEPOINTS.to_owned()));
+        let format = SavepointFormat::Canonical;
+        let command = if cancel {
+            Command::TriggerSavepoint { job, request, target_directory, cancel_job: true, format }
+        } else {
+            Command::StopWithSavepoint { job, request, target_directory, drain: false, format }
+        };
+        self.ask(FaultKind::JobStopped, command);
+    }
+
+    /// The end of the job, whatever it has under way.
+    pub(super) fn cancel(&mut self) {
+        if let Some(job) = self.job() {
+            self.ask(FaultKind::JobCanceled, Command::Cancel { job });
+        }
+    }
+
+    fn job(&self) -> Option<JobId> {
+        self.view()?.jobs.first().map(|job| job.id)
     }
 
     fn view(&self) -> Option<Arc<ClusterView>> {
@@ -34,7 +82,7 @@ impl Cluster {
 
     /// Nobody reads the answer.
     fn ask(&mut self, kind: FaultKind, command: Command) {
-        let (Some(id), Some(handle)) = (self.job_manager, self.programs.handle.clone()) else { return };
+        let (Some(id), Some(handle)) = (self.job_manager(), self.programs.handle.clone()) else { return };
         let mut asking = pin!(handle.command(command));
         let _ = asking.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         self.strike(Some(id), kind, World::rouse);

@@ -125,6 +125,20 @@ impl Workload {
         Ok(())
     }
 
+    /// Adds to the job function a part that reads nothing, so that the graph is another.
+    pub fn extend(&self, env: &mut StreamEnv) {
+        let nothing = Arc::new(Readings { splits: 0, ..(*self.readings).clone() });
+        let source = source::ReadingSource::new(nothing, self.probe.clone());
+        env.source("nothing", source)
+            .map(|_: reading::Reading| String::new())
+            .sink("nothing", sink::LineSink);
+    }
+
+    /// Whether the output is lines of the form `key count`, which come in the order of their counts for each key.
+    pub fn is_ordered(&self) -> bool {
+        matches!(self.shape, Shape::Counts | Shape::CountsOfCounts)
+    }
+
     /// What must have been committed at the end.
     pub fn expected(&self) -> Lines {
         match self.shape {

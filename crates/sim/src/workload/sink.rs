@@ -8,7 +8,8 @@ use reflow_types::{SubtaskId, Timestamp};
 
 /// Where committed files are.
 pub const COMMITTED: &str = "/out/";
-const PENDING: &str = "/pending/";
+/// Where files wait for their checkpoint.
+pub const PENDING: &str = "/pending/";
 
 /// The sink.
 #[derive(Clone, Copy, Debug)]

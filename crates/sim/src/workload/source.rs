@@ -80,7 +80,7 @@ impl Reader for ReadingReader {
                 let reading = readings.reading(split.number, split.next);
                 split.next += 1;
                 out.emit(reading, reading.time);
-                self.source.probe.emitted(1);
+                self.source.probe.emitted(split.number, split.next);
             }
             if split.next == readings.per_split {
                 out.end_split(split.number.into());

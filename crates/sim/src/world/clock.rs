@@ -19,15 +19,20 @@ pub(super) struct SimClock {
     state: Mutex<State>,
 }
 
+/// How often a clock may be looked at while the world stands still: more is a loop that does not end.
+const MOST_LOOKS: u64 = 2_000_000;
+
 struct State {
     ahead_to: Time,
+    /// The world's time at the last look, and how many looks there were at that time.
+    looks: (Time, u64),
     rng: Rng,
 }
 
 impl SimClock {
     pub(super) fn new(world: Arc<AtomicU64>, cost_us: RangeInclusive<u64>, mut rng: Rng) -> Self {
         let skew = rng.within(0..=20_000_000) as i64 - 10_000_000;
-        Self { world, skew, cost_us, state: Mutex::new(State { ahead_to: 0, rng }) }
+        Self { world, skew, cost_us, state: Mutex::new(State { ahead_to: 0, looks: (0, 0), rng }) }
     }
 
     /// The moment of the world up to which the process has spent its time.
@@ -53,7 +58,13 @@ impl SimClock {
 impl Clock for SimClock {
     fn now(&self) -> Instant {
         let now = self.spent_to();
+        let world = self.world.load(Ordering::Relaxed);
         let mut state = self.lock();
+        state.looks = if state.looks.0 == world { (world, state.looks.1 + 1) } else { (world, 1) };
+        assert!(
+            state.looks.1 < MOST_LOOKS,
+            "a step does not end: it has looked at the clock {MOST_LOOKS} times"
+        );
         state.ahead_to = now + state.rng.skewed(self.cost_us.clone());
         Instant(now.saturating_add_signed(self.skew))
     }

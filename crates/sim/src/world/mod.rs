@@ -16,7 +16,7 @@ mod storage;
 
 pub use process::{Context, Ended, Program};
 pub use queue::Time;
-pub use storage::{Change, Storage};
+pub use storage::{Change, ChangeKind, Storage};
 
 use crate::faults::{FaultKind, Faults, Strikes};
 use crate::rng::Rng;
@@ -96,6 +96,10 @@ pub struct World {
     /// What has happened.
     pub trace: Trace,
     seen: Option<Seen>,
+    /// The process that had the last turn.
+    last_turn: Option<ProcessId>,
+    /// How many events were handled at the present moment.
+    events_at_once: u64,
 }
 
 impl World {
@@ -117,6 +121,8 @@ impl World {
             strikes,
             trace,
             seen: None,
+            last_turn: None,
+            events_at_once: 0,
         }
     }
 
@@ -206,6 +212,35 @@ impl World {
         }
     }
 
+    /// The process handles its inputs slowly for a while: each turn takes up to `turn`.
+    pub fn slow_down(&mut self, id: ProcessId, lasts: Duration, turn: Duration) {
+        let until = self.now + lasts.as_micros() as Time;
+        if let Some(body) = &mut self.processes[id.0].body {
+            body.slow = (until, turn.as_micros() as u64);
+            self.trace.note(self.now, &self.processes[id.0].name, "gets slow");
+        }
+    }
+
+    /// Whether the process runs and does not stand still.
+    pub fn is_awake(&self, id: ProcessId) -> bool {
+        self.processes[id.0].body.as_ref().is_some_and(|body| body.frozen_until <= self.now)
+    }
+
+    /// From now on a name means this host: to all hosts, or to one alone. Connections stay where they are.
+    pub fn point(&mut self, viewer: Option<&str>, name: &str, host: &str) {
+        self.network.point(viewer, name, host);
+    }
+
+    /// The process that has handled an input in the last event, if that was one.
+    pub fn take_last_turn(&mut self) -> Option<ProcessId> {
+        self.last_turn.take()
+    }
+
+    /// How many events have happened at this moment: many are a loop in which no time passes.
+    pub fn events_at_once(&self) -> u64 {
+        self.events_at_once
+    }
+
     /// Cuts two hosts off from each other. Some connections between them break, others last.
     pub fn partition(&mut self, a: &str, b: &str) {
         self.trace.note(self.now, a, &format!("is cut off from {b}"));
@@ -250,6 +285,7 @@ impl World {
     }
 
     fn set_now(&mut self, now: Time) {
+        self.events_at_once = if now == self.now { self.events_at_once + 1 } else { 0 };
         self.now = now;
         self.shared_now.store(now, Ordering::Relaxed);
     }
@@ -303,7 +339,9 @@ impl World {
         let Some(body) = &mut self.processes[id.0].body else { return };
         if !body.turn_scheduled {
             body.turn_scheduled = true;
-            let at = (self.now + self.rng.skewed(1..=500)).max(body.frozen_until);
+            let (slow_until, slowest) = body.slow;
+            let slowest = if self.now < slow_until { slowest } else { 500 };
+            let at = (self.now + self.rng.skewed(1..=slowest)).max(body.frozen_until);
             self.queue.push(at, Event::Turn(id));
         }
     }
@@ -337,6 +375,7 @@ impl World {
         let Some(body) = &mut self.processes[id.0].body else { return };
         let mut out = Vec::new();
         body.process.handle(clock, input, &mut out);
+        self.last_turn = Some(id);
         for output in out {
             self.carry_out_output(id, output);
         }

@@ -72,6 +72,8 @@ pub(super) struct Network {
     pub(super) links: Vec<Link>,
     listeners: BTreeMap<(String, u16), (ProcessId, ListenerId)>,
     partitions: BTreeSet<(String, String)>,
+    /// Which host a name means, to all hosts and to single ones.
+    names: BTreeMap<(Option<String>, String), String>,
     last_port: u16,
 }
 
@@ -117,6 +119,7 @@ impl Network {
         let port = port_of(address).ok_or_else(|| format!("'{address}' is not an address"))?;
         let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
         let host = if matches!(host, "localhost" | "127.0.0.1" | "0.0.0.0") { from } else { host };
+        let host = &self.resolve(from, host).to_owned();
         let opener = End { owner: Some(owner), open: true, ..End::default() };
         self.links.push(Link {
             ends: [opener, End::default()],
@@ -127,6 +130,20 @@ impl Network {
             held: VecDeque::new(),
         });
         Ok(self.links.len() - 1)
+    }
+
+    /// From now on a name means this host, to all hosts or to one.
+    pub(super) fn point(&mut self, viewer: Option<&str>, name: &str, host: &str) {
+        if viewer.is_none() {
+            self.names.retain(|(_, known), _| known != name);
+        }
+        self.names.insert((viewer.map(str::to_owned), name.to_owned()), host.to_owned());
+    }
+
+    /// The host that a name means to another; a name that nobody has pointed at a host is a host's own.
+    fn resolve<'a>(&'a self, viewer: &str, name: &'a str) -> &'a str {
+        let of = |viewer: Option<&str>| self.names.get(&(viewer.map(str::to_owned), name.to_owned()));
+        of(Some(viewer)).or_else(|| of(None)).map_or(name, String::as_str)
     }
 
     /// Puts something on its way; it takes `delay`, or longer, behind what travels before it.

@@ -56,6 +56,8 @@ pub(super) struct Body {
     pub(super) turn_scheduled: bool,
     pub(super) timer: Option<Time>,
     pub(super) frozen_until: Time,
+    /// Until when it is slow, and how long each of its turns may then take in microseconds.
+    pub(super) slow: (Time, u64),
     pub(super) clock: Arc<SimClock>,
     pub(super) slots: Vec<Option<Slot>>,
     /// Link and side of each connection.
@@ -86,6 +88,7 @@ impl Body {
             turn_scheduled: false,
             timer: None,
             frozen_until: 0,
+            slow: (0, 0),
             clock,
             slots: Vec::new(),
             connections: BTreeMap::new(),

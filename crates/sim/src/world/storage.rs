@@ -30,19 +30,24 @@ pub(super) enum Fate {
 
 /// A change of what is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// An object appeared or was replaced.
-    Written {
-        /// Its name.
-        name: String,
-        /// Whether it was there before, with another content.
-        replaced: bool,
-    },
-    /// An object is gone.
-    Deleted {
-        /// Its name.
-        name: String,
-    },
+pub struct Change {
+    /// The object's name.
+    pub name: String,
+    /// The process that asked for it; `None` if it came from outside.
+    pub by: Option<ProcessId>,
+    /// What happened to the object.
+    pub kind: ChangeKind,
+}
+
+/// What happened to an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeKind {
+    /// It appeared, or was written again with the same content.
+    Written,
+    /// It was there before, with another content.
+    Replaced,
+    /// It is gone.
+    Deleted,
 }
 
 /// All objects.
@@ -62,7 +67,12 @@ impl Storage {
 
     /// Puts an object there from outside.
     pub fn put(&mut self, name: &str, body: Bytes) {
-        self.write(name.to_owned(), body);
+        self.write(None, name.to_owned(), body);
+    }
+
+    /// Deletes an object from outside, as a rule of the store or a person would.
+    pub fn lose(&mut self, name: &str) {
+        self.delete(None, name);
     }
 
     /// All objects whose names begin so.
@@ -119,7 +129,7 @@ impl Storage {
                 if mode == PutMode::Create && self.objects.contains_key(&name) {
                     return Err(StoreError::AlreadyExists(at));
                 }
-                self.write(name, body);
+                self.write(Some(process), name, body);
             }
             StoreOp::Upload { upload, at, part, last } => {
                 let name = path(&at).to_owned();
@@ -131,17 +141,17 @@ impl Storage {
                 };
                 body.extend_from_slice(&part);
                 if last && let Some(Some(body)) = self.uploads.remove(&(process, upload)) {
-                    self.write(name, body.freeze());
+                    self.write(Some(process), name, body.freeze());
                 }
             }
             StoreOp::CancelUpload { upload } => drop(self.uploads.remove(&(process, upload))),
             StoreOp::Get { at, range } => return self.read(at, range),
             StoreOp::List { below } => return Ok(StoreReply::Objects(self.list(&below))),
-            StoreOp::Delete { at } => self.delete(path(&at)),
+            StoreOp::Delete { at } => self.delete(Some(process), path(&at)),
             StoreOp::Rename { from, to } => match self.objects.get(path(&from)).cloned() {
                 Some(body) => {
-                    self.delete(path(&from));
-                    self.write(path(&to).to_owned(), body);
+                    self.delete(Some(process), path(&from));
+                    self.write(Some(process), path(&to).to_owned(), body);
                 }
                 None => return Err(StoreError::NotFound(from)),
             },
@@ -176,15 +186,16 @@ impl Storage {
             .collect()
     }
 
-    fn write(&mut self, name: String, body: Bytes) {
+    fn write(&mut self, by: Option<ProcessId>, name: String, body: Bytes) {
         let replaced = self.objects.get(&name).is_some_and(|before| *before != body);
         self.objects.insert(name.clone(), body);
-        self.changes.push(Change::Written { name, replaced });
+        let kind = if replaced { ChangeKind::Replaced } else { ChangeKind::Written };
+        self.changes.push(Change { name, by, kind });
     }
 
-    fn delete(&mut self, name: &str) {
+    fn delete(&mut self, by: Option<ProcessId>, name: &str) {
         if self.objects.remove(name).is_some() {
-            self.changes.push(Change::Deleted { name: name.to_owned() });
+            self.changes.push(Change { name: name.to_owned(), by, kind: ChangeKind::Deleted });
         }
     }
 }

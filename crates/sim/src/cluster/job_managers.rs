@@ -1,0 +1,161 @@
+//! The JobManagers of a cluster: usually one, sometimes its successor beside it.
+//!
+//! TaskManagers know the JobManager by a name, which is pointed at another host when a successor starts. Each of their
+//! hosts may learn of that late.
+
+use super::{Cluster, JOB_MANAGER_HOST, Todo};
+use crate::chaos::Replacement;
+use crate::faults::{FaultKind, Faults};
+use crate::scenario::Scenario;
+use crate::succession::Leader;
+use crate::world::{Change, ChangeKind, ProcessId, Time};
+use reflow_types::LeaderEpoch;
+use std::time::Duration;
+
+use super::programs::End;
+
+/// How many JobManagers may run at once.
+const MOST: usize = 3;
+/// How long a turn of a slow JobManager takes at most.
+const SLOW_TURN: Duration = Duration::from_millis(500);
+/// For how long JobManagers may stay when the job has ended.
+const LINGER: Duration = Duration::from_secs(100);
+
+impl Cluster {
+    /// The newest JobManager, if it runs.
+    pub(super) fn job_manager(&self) -> Option<ProcessId> {
+        self.newest
+    }
+
+    /// Whether the job has ended and nobody works on it any more.
+    pub(super) fn is_done(&self) -> bool {
+        let lingers = |since: Time| self.world.now() < since + LINGER.as_micros() as Time;
+        self.over.as_ref().is_some_and(|(_, since)| self.leaders.is_empty() || !lingers(*since))
+    }
+
+    /// Starts a JobManager if none leads.
+    pub(super) fn start_job_manager(&mut self) {
+        // The last that a killed one wrote may have come to be since: another start would begin another job.
+        self.look_for_end();
+        if self.newest.is_some() || self.over.is_some() {
+            return;
+        }
+        let programs = &mut self.programs;
+        let id = self.world.start(&self.host, |context| programs.job_manager(context));
+        self.leaders.push(Leader { id, epoch: None, order: 0, able_since: None });
+        self.newest = Some(id);
+    }
+
+    /// Somebody wants a second JobManager.
+    pub(super) fn replace(&mut self, because: Replacement, after: Duration, lasts: Duration) {
+        let Some(id) = self.newest.filter(|_| self.leaders.len() < MOST) else { return };
+        self.world.strikes.strike(FaultKind::JobManagerReplaced);
+        match because {
+            Replacement::CutOff => {
+                for task_manager in self.task_managers.clone() {
+                    let host = self.world.host(task_manager).to_owned();
+                    self.world.partition(&self.host, &host);
+                    self.at(lasts, Todo::Heal(self.host.clone(), host));
+                }
+            }
+            Replacement::Frozen => self.world.freeze(id, lasts),
+            Replacement::Slow => self.world.slow_down(id, lasts, SLOW_TURN),
+            Replacement::Mistake => {}
+        }
+        self.at(after, Todo::StartSuccessor(lasts));
+    }
+
+    /// Starts another JobManager, on another host. TaskManagers may follow the first one for a while.
+    pub(super) fn start_successor(&mut self, lasts: Duration) {
+        if self.over.is_some() {
+            return;
+        }
+        self.job_manager_hosts += 1;
+        let former =
+            std::mem::replace(&mut self.host, format!("{JOB_MANAGER_HOST}-{}", self.job_manager_hosts));
+        self.world.point(None, JOB_MANAGER_HOST, &self.host);
+        for task_manager in self.task_managers.clone() {
+            if self.rng.chance(0.5) {
+                let host = self.world.host(task_manager).to_owned();
+                self.world.point(Some(&host), JOB_MANAGER_HOST, &former);
+                let late = Duration::from_millis(self.rng.within(0..=lasts.as_millis() as u64));
+                self.at(late, Todo::Repoint(host));
+            }
+        }
+        self.newest = None;
+        self.start_job_manager();
+    }
+
+    /// Who has taken an epoch leads. What a deposed leader decides is nobody's: it is left out of the changes.
+    pub(super) fn look_at_epochs(&mut self, changes: &mut Vec<Change>) {
+        for Change { name, by, kind } in changes.iter() {
+            let Some((_, epoch)) = name.split_once("/epochs/").filter(|_| *kind == ChangeKind::Written)
+            else {
+                continue;
+            };
+            if let Some(leader) = self.leaders.iter_mut().find(|leader| Some(leader.id) == *by) {
+                self.epochs_taken += 1;
+                leader.order = self.epochs_taken;
+                leader.epoch = epoch.parse().ok().map(LeaderEpoch);
+            }
+        }
+        let deposed = |by: Option<ProcessId>| {
+            let leader = self.leaders.iter().find(|leader| Some(leader.id) == by);
+            leader.is_some_and(|leader| leader.order != self.epochs_taken)
+        };
+        changes.retain(|Change { name, by, kind }| {
+            !(name.ends_with("/_metadata") && *kind == ChangeKind::Written && deposed(*by))
+        });
+    }
+
+    /// Minds JobManagers that have ended, and those that should have.
+    pub(super) fn look_at_job_managers(&mut self) {
+        let ended = |leader: &Leader| self.world.ended(leader.id).is_some();
+        if let Some(place) = self.leaders.iter().position(ended) {
+            let leader = self.leaders.remove(place);
+            let exit = self.world.ended(leader.id).expect("it has just been looked at");
+            self.programs.last_exit = Some(format!("{:?} {}", exit.code, exit.reason));
+            self.look_for_end();
+            if self.newest == Some(leader.id) {
+                self.newest = None;
+                if self.over.is_none() {
+                    // Whoever runs a cluster starts it again.
+                    let down = Duration::from_millis(self.rng.skewed(1..=5_000));
+                    self.at(down, Todo::StartJobManager);
+                }
+            }
+        }
+        if self.leaders.len() < 2 {
+            return;
+        }
+        let (now, newest, answers) =
+            (self.world.now(), self.epochs_taken, self.world.faults == Faults::default());
+        for leader in &mut self.leaders {
+            let awake = answers && self.world.is_awake(leader.id);
+            let wrong = leader.look(now, newest, awake);
+            wrong.into_iter().for_each(|wrong| self.checker.violate(wrong));
+        }
+    }
+
+    /// Looks whether the job has ended: then a user may start it again from where it was stopped.
+    fn look_for_end(&mut self) {
+        if self.over.is_some() {
+            return;
+        }
+        let Some((marker, end)) = self.programs.find_end(&self.world.storage) else { return };
+        let savepoint =
+            self.checker.newest_savepoint().filter(|(savepoint, _)| self.watch.is_stop(*savepoint));
+        match (end, savepoint) {
+            // The same command starts it again.
+            (End::Failed(_), _) if self.scenarios.contains(&Scenario::FewRestarts) => {}
+            (End::Finished | End::Canceled, Some((_, directory))) => {
+                self.programs.restore(marker, directory.to_owned());
+                self.checker.begin_job(self.programs.shape.retained as usize);
+                self.watch.forget_job();
+                let down = Duration::from_millis(self.rng.skewed(1..=8_000));
+                self.at(down, Todo::StartJobManager);
+            }
+            (end, _) => self.over = Some((end, self.world.now())),
+        }
+    }
+}

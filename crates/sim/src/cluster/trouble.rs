@@ -1,0 +1,196 @@
+//! What is done to a cluster, when its moment has come.
+
+use super::{Cluster, JOB_MANAGER_HOST, Todo};
+use crate::chaos::{Objects, Trouble};
+use crate::faults::{FaultKind, Faults, RescalePhase, Step};
+use crate::scenario::Scenario;
+use crate::world::{ProcessId, World};
+use std::time::Duration;
+
+impl Cluster {
+    /// When a live rescale enters a phase, trouble is sent after it: by chance alone it would seldom meet one.
+    pub(super) fn aim(&mut self) {
+        let (phase, _) = self.watch.phase(self.world.now());
+        let before = std::mem::replace(&mut self.world.strikes.phase, phase);
+        if phase == before || phase == RescalePhase::None || self.calm.is_some() || !self.rng.chance(self.aim)
+        {
+            return;
+        }
+        let trouble = crate::chaos::strike(&mut self.rng);
+        let soon = Duration::from_micros(self.rng.skewed(1..=200_000));
+        self.at(soon, Todo::Trouble(trouble));
+    }
+
+    pub(super) fn carry_out(&mut self, todo: Todo) {
+        match todo {
+            Todo::Trouble(trouble) => self.trouble(trouble),
+            Todo::StartJobManager => self.start_job_manager(),
+            Todo::StartSuccessor(lasts) => self.start_successor(lasts),
+            Todo::Repoint(host) => self.world.point(Some(&host), JOB_MANAGER_HOST, &self.host),
+            Todo::Heal(a, b) => self.world.heal(&a, &b),
+            Todo::Settle(faults) => self.world.faults = faults,
+            // Nothing has struck yet: strike once when it counts, so that the run proves something.
+            Todo::Calm if !self.world.strikes.any_in_flight() => {
+                if self.probe.in_flight() {
+                    self.trouble(Trouble::KillTaskManager);
+                }
+                self.at(Duration::from_millis(100), Todo::Calm);
+                if self.task_managers.is_empty() {
+                    self.start_task_manager();
+                }
+            }
+            Todo::Calm => {
+                self.calm = Some(self.world.now());
+                self.world.faults = Faults::default();
+            }
+        }
+    }
+
+    pub(super) fn start_task_manager(&mut self) {
+        self.hosts += 1;
+        let host = format!("tm{}", self.hosts);
+        let programs = &mut self.programs;
+        let id = self.world.start(&host, |context| programs.task_manager(context));
+        self.task_managers.push(id);
+    }
+
+    /// When a JobManager is at a step of its work, it may be lost after any of its turns.
+    pub(super) fn aim_at_step(&mut self) {
+        let turn = self.world.take_last_turn();
+        if self.step_strikes == 0 || self.calm.is_some() || turn.is_none() || turn != self.job_manager() {
+            return;
+        }
+        self.world.strikes.step = self.step();
+        if self.world.strikes.step == Step::None || !self.rng.chance(self.step_aim) {
+            return;
+        }
+        let down = Duration::from_millis(self.rng.skewed(1..=8_000));
+        let trouble = match self.rng.within(0..=9) {
+            0..7 => Trouble::KillJobManager { down },
+            7 => Trouble::Freeze { lasts: down },
+            _ if self.scenarios.contains(&Scenario::Successors) => crate::chaos::replacement(&mut self.rng),
+            _ => Trouble::KillJobManager { down },
+        };
+        self.step_strikes -= 1;
+        self.trouble(trouble);
+        self.world.strikes.step = Step::None;
+    }
+
+    fn step(&self) -> Step {
+        let epoch = self.leaders.last().and_then(|leader| leader.epoch);
+        match self.watch.step(epoch) {
+            Step::None if self.world.now() < self.savepoint_until => Step::Savepoint,
+            step => step,
+        }
+    }
+
+    fn delete_objects(&mut self, objects: Objects) {
+        let storage = &mut self.world.storage;
+        let epochs = storage.below("/checkpoints/").map(|(name, _)| name.to_owned());
+        let epochs: Vec<String> = epochs.filter(|name| name.contains("/epochs/")).collect();
+        let deleted: Vec<String> = match objects {
+            Objects::Epochs => epochs,
+            Objects::NewestEpoch => epochs.last().cloned().into_iter().collect(),
+            Objects::OldestManifest => {
+                self.checker.oldest_manifest().map(str::to_owned).into_iter().collect()
+            }
+        };
+        if !deleted.is_empty() {
+            self.world.strikes.strike(FaultKind::ObjectsDeleted);
+            deleted.iter().for_each(|name| self.world.storage.lose(name));
+            self.watch.damaged |= objects == Objects::OldestManifest;
+        }
+    }
+
+    fn trouble(&mut self, trouble: Trouble) {
+        let task_manager = self.rng.pick(&self.task_managers).copied();
+        match trouble {
+            Trouble::StartTaskManager
+                if self.task_managers.len() < self.programs.shape.most_task_managers =>
+            {
+                self.start_task_manager();
+                self.world.strikes.strike(FaultKind::TaskManagerStarted);
+            }
+            Trouble::StartTaskManager => {}
+            Trouble::StopTaskManager => {
+                self.strike(task_manager, FaultKind::TaskManagerStopped, World::terminate)
+            }
+            Trouble::DrainTaskManager { force } => self.drain(force),
+            Trouble::Require { upper } => self.require(upper),
+            Trouble::KillTaskManager => self.strike(task_manager, FaultKind::TaskManagerKilled, World::kill),
+            Trouble::KillExecutor => {
+                let executors = task_manager.map_or(Vec::new(), |id| self.world.children(id));
+                let executor = self.rng.pick(&executors).copied();
+                self.strike(executor, FaultKind::ExecutorKilled, World::kill);
+            }
+            Trouble::KillJobManager { down } => {
+                if let Some(id) = self.job_manager() {
+                    self.strike(Some(id), FaultKind::JobManagerKilled, World::kill);
+                    self.look_at_job_managers();
+                    if self.over.is_none() {
+                        self.at(down, Todo::StartJobManager);
+                    }
+                }
+            }
+            Trouble::StopJobManager { .. } => {
+                self.strike(self.job_manager(), FaultKind::JobManagerStopped, World::terminate);
+            }
+            Trouble::ReplaceJobManager { because, after, lasts } => self.replace(because, after, lasts),
+            Trouble::Savepoint => self.take_savepoint(),
+            Trouble::Stop { cancel } => self.stop_with_savepoint(cancel),
+            Trouble::Cancel => self.cancel(),
+            Trouble::DeleteObjects(objects) => self.delete_objects(objects),
+            Trouble::Partition { lasts } => self.partition(lasts),
+            Trouble::Freeze { lasts } => {
+                let mut candidates = Vec::from_iter(self.job_manager());
+                for id in &self.task_managers {
+                    candidates.push(*id);
+                    candidates.extend(self.world.children(*id));
+                }
+                let victim = self.rng.pick(&candidates).copied();
+                self.strike(victim, FaultKind::Freeze, |world, id| world.freeze(id, lasts));
+            }
+            Trouble::Disturb { faults, lasts } => {
+                self.world.faults = faults;
+                self.at(lasts, Todo::Settle(Faults::default()));
+            }
+        }
+    }
+
+    pub(super) fn strike(
+        &mut self,
+        victim: Option<ProcessId>,
+        kind: FaultKind,
+        how: impl FnOnce(&mut World, ProcessId),
+    ) {
+        if let Some(victim) = victim {
+            self.world.strikes.strike(kind);
+            how(&mut self.world, victim);
+        }
+    }
+
+    fn partition(&mut self, lasts: Duration) {
+        let mut hosts = vec![self.host.clone()];
+        hosts.extend(self.task_managers.iter().map(|id| self.world.host(*id).to_owned()));
+        let (Some(a), Some(b)) = (self.rng.pick(&hosts).cloned(), self.rng.pick(&hosts).cloned()) else {
+            return;
+        };
+        if a != b {
+            self.world.strikes.strike(FaultKind::Partition);
+            self.world.partition(&a, &b);
+            self.at(lasts, Todo::Heal(a, b));
+        }
+    }
+
+    pub(super) fn describe(&self) -> String {
+        let running: Vec<&str> = self.world.running().map(|(_, name)| name).collect();
+        let highest = self.checker.highest;
+        let (phase, _) = self.watch.phase(self.world.now());
+        let exit = self.programs.last_exit.as_deref().unwrap_or("none");
+        format!(
+            "running: {running:?}; last complete checkpoint: {highest:?}; {}; rescale: {phase:?}; last exit of a \
+             JobManager: {exit}",
+            self.watch.describe()
+        )
+    }
+}

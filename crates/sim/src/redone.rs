@@ -1,0 +1,123 @@
+//! Which output may be committed again, and in which order output was committed.
+//!
+//! A sink's file belongs to the first checkpoint that is complete after the file was written. An attempt that begins
+//! from an older checkpoint, because newer ones are damaged, commits again what belongs to the newer ones: those
+//! lines and no others, once more each.
+
+use crate::workload::{Lines, sink};
+use crate::world::Storage;
+use reflow_types::CheckpointId;
+use std::collections::BTreeMap;
+
+/// Follows the files of the sinks.
+#[derive(Debug, Default)]
+pub struct Files {
+    /// Written since a checkpoint was complete last.
+    open: Vec<String>,
+    /// The others, with the checkpoint that each belongs to.
+    belongs: BTreeMap<String, CheckpointId>,
+    /// What may be committed again, and how often.
+    redone: Lines,
+}
+
+impl Files {
+    /// A file was prepared.
+    pub fn prepared(&mut self, name: &str) {
+        self.open.push(name.to_owned());
+    }
+
+    /// A checkpoint is complete.
+    pub fn completed(&mut self, checkpoint: CheckpointId) {
+        self.belongs.extend(self.open.drain(..).map(|name| (name, checkpoint)));
+    }
+
+    /// An attempt begins from an older checkpoint than the newest, as that is damaged.
+    pub fn begins(&mut self, from: Option<CheckpointId>, storage: &Storage) {
+        let newer = |checkpoint: &CheckpointId| Some(*checkpoint) > from;
+        let redone: Vec<String> =
+            self.belongs.iter().filter(|(_, at)| newer(at)).map(|(name, _)| name.clone()).collect();
+        for name in redone {
+            self.belongs.remove(&name);
+            for line in body(&name, storage).lines() {
+                *self.redone.entry(line.to_owned()).or_default() += 1;
+            }
+        }
+    }
+
+    /// How often a line may be committed more than expected.
+    pub fn redone(&self, line: &str) -> u64 {
+        self.redone.get(line).copied().unwrap_or(0)
+    }
+
+    /// Whether an attempt has begun from an older checkpoint than the newest.
+    pub fn has_gone_back(&self) -> bool {
+        !self.redone.is_empty()
+    }
+
+    /// Lines of the form `key count` must come in the order of their counts, for each key. Gives the first that does
+    /// not: lines of one file are in their order, and files in that of their checkpoints.
+    pub fn out_of_order(&self, storage: &Storage) -> Option<String> {
+        let mut pieces: BTreeMap<&str, Vec<(CheckpointId, Vec<u64>)>> = BTreeMap::new();
+        let bodies: Vec<_> = self.belongs.iter().map(|(name, at)| (*at, committed(name, storage))).collect();
+        for (at, body) in &bodies {
+            let mut of_file: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+            for line in body.lines() {
+                let mut words = line.split(' ');
+                let (Some(key), Some(Ok(count))) = (words.next(), words.next().map(str::parse)) else {
+                    continue;
+                };
+                of_file.entry(key).or_default().push(count);
+            }
+            of_file.into_iter().for_each(|(key, counts)| pieces.entry(key).or_default().push((*at, counts)));
+        }
+        pieces.into_iter().find_map(|(key, mut pieces)| {
+            pieces.sort_by_key(|(at, counts)| (*at, counts.first().copied()));
+            let counts: Vec<u64> = pieces.into_iter().flat_map(|(_, counts)| counts).collect();
+            let wrong = counts.windows(2).find(|pair| pair[0] >= pair[1])?;
+            Some(format!("key {key}: the output of count {} comes before that of {}", wrong[0], wrong[1]))
+        })
+    }
+}
+
+fn committed(name: &str, storage: &Storage) -> String {
+    let body = storage.get(&format!("{}{name}", sink::COMMITTED));
+    body.map(|body| String::from_utf8_lossy(body).into_owned()).unwrap_or_default()
+}
+
+fn body(name: &str, storage: &Storage) -> String {
+    let pending = storage.get(&format!("{}{name}", sink::PENDING));
+    let pending = pending.map(|body| String::from_utf8_lossy(body).into_owned()).unwrap_or_default();
+    pending + &committed(name, storage)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    #[test]
+    fn lines_of_damaged_checkpoints_may_come_once_more() {
+        let mut storage = Storage::default();
+        let mut files = Files::default();
+        for (name, body, checkpoint) in [("a", "1 1\n", 1), ("b", "1 2\n", 2), ("c", "1 3\n", 3)] {
+            storage.put(&format!("{}{name}", sink::COMMITTED), Bytes::from_static(body.as_bytes()));
+            files.prepared(name);
+            files.completed(CheckpointId(checkpoint));
+        }
+        assert_eq!(files.out_of_order(&storage), None);
+        files.begins(Some(CheckpointId(2)), &storage);
+        assert_eq!(["1 1", "1 2", "1 3"].map(|line| files.redone(line)), [0, 0, 1]);
+    }
+
+    #[test]
+    fn an_earlier_count_after_a_later_one_is_seen() {
+        let mut storage = Storage::default();
+        let mut files = Files::default();
+        for (name, body, checkpoint) in [("a", "1 1\n2 1\n1 3\n", 1), ("b", "1 2\n", 2)] {
+            storage.put(&format!("{}{name}", sink::COMMITTED), Bytes::from_static(body.as_bytes()));
+            files.prepared(name);
+            files.completed(CheckpointId(checkpoint));
+        }
+        assert!(files.out_of_order(&storage).is_some_and(|text| text.starts_with("key 1: ")));
+    }
+}

@@ -1,0 +1,119 @@
+//! What a deposed JobManager may still do, and for how long it may stay.
+//!
+//! Each start of a JobManager creates an epoch. A leader is *deposed* from the moment at which a later epoch stands in
+//! storage. It cannot know that at once, so what counts is what comes of its decisions:
+//!
+//! - **It completes nothing.** An executor that is told that checkpoint *n* is complete commits output. So no attempt
+//!   of a later epoch may begin from a checkpoint below *n*, whether the executor is told before or after the
+//!   later attempt is deployed. The same holds for attempts of one leader.
+//! - **It deletes nothing** that the newest complete checkpoints name, nor their manifests ([`crate::check`]).
+//! - **It steps down**: it ends within [`STEP_DOWN`] of simulated time in which it is awake and storage answers.
+
+use crate::world::{ProcessId, Time};
+use reflow_protocol::deployment::Attempt;
+use reflow_types::{CheckpointId, LeaderEpoch};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How long a deposed JobManager may stay while it is awake and storage answers.
+pub const STEP_DOWN: Duration = Duration::from_secs(120);
+
+/// Which checkpoints executors were told of, and which attempts began from what.
+#[derive(Debug, Default)]
+pub struct Completions {
+    /// The highest checkpoint that executors were told is complete, and by an attempt of which epoch.
+    told: BTreeMap<LeaderEpoch, CheckpointId>,
+    /// From what the first attempt of each epoch began.
+    began: BTreeMap<LeaderEpoch, Option<CheckpointId>>,
+}
+
+impl Completions {
+    /// An executor was told that a checkpoint is complete. Gives what is wrong with that.
+    pub fn told(&mut self, attempt: Attempt, checkpoint: CheckpointId) -> Option<String> {
+        let told = self.told.entry(attempt.epoch).or_default();
+        *told = checkpoint.max(*told);
+        let (later, began) =
+            self.began.range(attempt.epoch.next()..).find(|(_, b)| **b < Some(checkpoint))?;
+        let began = began.map_or("nothing".to_owned(), |checkpoint| format!("checkpoint {checkpoint}"));
+        Some(format!(
+            "attempt {attempt} completes checkpoint {checkpoint}, but the leader of epoch {later} has begun from {began}"
+        ))
+    }
+
+    /// An attempt begins from a checkpoint. Gives what is wrong with that, unless it is known to be damaged.
+    pub fn began(&mut self, attempt: Attempt, from: Option<CheckpointId>) -> Option<String> {
+        self.began.entry(attempt.epoch).or_insert(from);
+        let (epoch, told) = self.told.range(..=attempt.epoch).max_by_key(|(_, told)| **told)?;
+        (Some(*told) > from).then(|| {
+            let from = from.map_or("nothing".to_owned(), |checkpoint| format!("checkpoint {checkpoint}"));
+            format!(
+                "attempt {attempt} begins from {from}, but executors were told in epoch {epoch} that {told} is complete"
+            )
+        })
+    }
+
+    /// A user has started another job.
+    pub fn forget(&mut self) {
+        *self = Self::default();
+    }
+}
+
+/// A JobManager that leads or has led.
+#[derive(Debug)]
+pub struct Leader {
+    /// Its process.
+    pub id: ProcessId,
+    /// The epoch that it has taken.
+    pub epoch: Option<LeaderEpoch>,
+    /// The how many-eth it was of all that were taken; 0 before it has one.
+    pub order: u64,
+    /// Since when it is deposed, awake and within reach of storage.
+    pub able_since: Option<Time>,
+}
+
+impl Leader {
+    /// Looks at a leader: `awake` says whether it runs and storage answers. Gives what is wrong.
+    pub fn look(&mut self, now: Time, newest: u64, awake: bool) -> Option<String> {
+        let epoch = self.epoch.filter(|_| self.order != newest && awake);
+        let Some(epoch) = epoch else {
+            self.able_since = None;
+            return None;
+        };
+        let since = *self.able_since.get_or_insert(now);
+        (now - since > STEP_DOWN.as_micros() as Time).then(|| {
+            format!("the JobManager of epoch {epoch} still runs {STEP_DOWN:?} after a later epoch was taken")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reflow_types::AttemptNumber;
+
+    fn attempt(epoch: u64) -> Attempt {
+        Attempt { epoch: LeaderEpoch(epoch), number: AttemptNumber(1) }
+    }
+
+    #[test]
+    fn what_a_deposed_leader_completes_behind_its_successor_is_found_in_either_order() {
+        let mut completions = Completions::default();
+        assert_eq!(completions.began(attempt(1), None), None);
+        assert_eq!(completions.told(attempt(1), CheckpointId(3)), None);
+        assert_eq!(completions.began(attempt(2), Some(CheckpointId(3))), None);
+        assert!(completions.told(attempt(1), CheckpointId(4)).is_some());
+        assert!(completions.began(attempt(3), Some(CheckpointId(3))).is_some());
+        assert_eq!(completions.told(attempt(3), CheckpointId(3)), None);
+    }
+
+    #[test]
+    fn a_deposed_leader_has_time_only_while_it_can_find_out() {
+        let mut leader = Leader { id: ProcessId(0), epoch: Some(LeaderEpoch(1)), order: 1, able_since: None };
+        let (second, bound) = (1_000_000, STEP_DOWN.as_micros() as Time);
+        assert_eq!(leader.look(0, 1, true), None);
+        assert_eq!(leader.look(second, 2, true), None);
+        assert_eq!(leader.look(bound, 2, false), None);
+        assert_eq!(leader.look(bound + 2 * second, 2, true), None);
+        assert!(leader.look(2 * bound + 3 * second, 2, true).is_some());
+    }
+}
