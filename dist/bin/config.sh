@@ -3,8 +3,8 @@
 #
 # Sourced, never run. The environment may set, as in Flink:
 #   REFLOW_CONF_DIR      the directory of config.yaml        (default: conf/ of the distribution)
-#   REFLOW_LOG_DIR       the directory of logs               (default: env.log.dir, else log/)
-#   REFLOW_PID_DIR       the directory of pid files          (default: env.pid.dir, else /tmp)
+#   REFLOW_LOG_DIR       the directory of logs               (default: env.log.dir)
+#   REFLOW_PID_DIR       the directory of pid files          (default: env.pid.dir)
 #   REFLOW_IDENT_STRING  who runs it, part of file names     (default: the user)
 #   REFLOW_STOP_TIMEOUT  seconds that a daemon may take to end before it is killed (default: 660)
 
@@ -26,31 +26,16 @@ fail() {
     exit 1
 }
 
-# The values of KEY... in config.yaml, a line each, empty where there is none. Reads nested and dotted
-# keys; the rest of YAML is left to the processes, which check the whole file.
+# Fills `values` with those of KEY..., as the processes read them: the executable is the only reader of config.yaml.
 read_config() {
-    local file=$REFLOW_CONF_DIR/config.yaml
-    [ -r "$file" ] || fail "cannot read $file; set REFLOW_CONF_DIR to the directory of config.yaml"
-    awk -v wanted="$*" '
-        /^[ ]*(#|$)/ { next }
-        match($0, /^[ ]*[A-Za-z0-9._-]+:/) {
-            colon = RLENGTH
-            indent = match($0, /[^ ]/) - 1
-            key = substr($0, indent + 1, colon - indent - 1)
-            value = substr($0, colon + 1)
-            sub(/[ ]+#.*$/, "", value)
-            gsub(/^[ ]+|[ ]+$/, "", value)
-            if (value ~ /^#/) value = ""
-            if (value ~ /^".*"$/ || value ~ /^\047.*\047$/) {
-                value = substr(value, 2, length(value) - 2)
-            }
-            while (depth > 0 && indents[depth] >= indent) depth--
-            path = depth > 0 ? paths[depth] "." key : key
-            if (value == "") { depth++; indents[depth] = indent; paths[depth] = path }
-            else values[path] = value
-        }
-        END { n = split(wanted, keys, " "); for (i = 1; i <= n; i++) print values[keys[i]] }
-    ' "$file"
+    local value
+    values=()
+    [ -x "$REFLOW_BIN_DIR/reflow" ] ||
+        fail "$REFLOW_BIN_DIR/reflow is missing; is the distribution complete?"
+    while IFS= read -r -d '' value; do
+        values+=("$value")
+    done < <("$REFLOW_BIN_DIR/reflow" config --null --config-dir "$REFLOW_CONF_DIR" --home "$REFLOW_HOME" --print "$@")
+    [ ${#values[@]} -eq $# ] || fail "cannot read the configuration in $REFLOW_CONF_DIR; see above"
 }
 
 REFLOW_BIN_DIR=$(script_directory "${BASH_SOURCE[0]}")
@@ -60,16 +45,12 @@ REFLOW_CONF_DIR=$(cd "${REFLOW_CONF_DIR:-$REFLOW_HOME/conf}" 2>/dev/null && pwd 
     fail "there is no configuration directory; set REFLOW_CONF_DIR to the directory of config.yaml"
 export REFLOW_HOME REFLOW_LIB_DIR REFLOW_CONF_DIR
 
-{
-    read -r configured_log_dir
-    read -r configured_pid_dir
-    read -r configured_log_max
-} < <(read_config env.log.dir env.pid.dir env.log.max)
-REFLOW_LOG_DIR=${REFLOW_LOG_DIR:-${configured_log_dir:-$REFLOW_HOME/log}}
-REFLOW_PID_DIR=${REFLOW_PID_DIR:-${configured_pid_dir:-/tmp}}
-REFLOW_LOG_MAX=${configured_log_max:-10}
-[[ $REFLOW_LOG_MAX =~ ^[0-9]+$ ]] || fail "'$REFLOW_LOG_MAX' is no value for env.log.max; expected a whole number"
-REFLOW_IDENT_STRING=${REFLOW_IDENT_STRING:-${USER:-$(id -un)}}
+read_config env.log.dir env.pid.dir env.log.max
+REFLOW_LOG_DIR=${REFLOW_LOG_DIR:-${values[0]}}
+REFLOW_PID_DIR=${REFLOW_PID_DIR:-${values[1]}}
+REFLOW_LOG_MAX=${values[2]}
+REFLOW_IDENT_STRING=${REFLOW_IDENT_STRING:-${USER:-$(id -un 2>/dev/null || id -u)}}
+REFLOW_IDENT_STRING=${REFLOW_IDENT_STRING//\//_}
 REFLOW_STOP_TIMEOUT=${REFLOW_STOP_TIMEOUT:-660}
 export REFLOW_LOG_DIR
 HOSTNAME=${HOSTNAME:-$(hostname)}
@@ -81,7 +62,8 @@ pid_file() {
     echo "$REFLOW_PID_DIR/reflow-$REFLOW_IDENT_STRING-$1-$distribution.pid"
 }
 
-# Starts and stops of one service take turns, so that no pid is lost.
+# Reading and writing a service's pid file is done by one script at a time. The lock is held for no longer than that:
+# a daemon may take minutes to end, and nobody who starts another one waits for it.
 lock_service() {
     mkdir -p "$REFLOW_PID_DIR" ||
         fail "cannot make the directory of pid files $REFLOW_PID_DIR; see env.pid.dir"
@@ -91,33 +73,94 @@ lock_service() {
     fi
 }
 
-# Whether PID is a process of this distribution: after a reboot it may be anybody's.
-is_running() {
-    kill -0 "$1" 2>/dev/null || return 1
-    [ ! -r "/proc/$1/cmdline" ] || tr '\0' '\n' <"/proc/$1/cmdline" | grep -qxF -- "$REFLOW_CONF_DIR"
+unlock_service() {
+    exec 9>&-
 }
 
-# Fills `pids` from the pid file, the last started last; dead ones at its end are forgotten.
+# Prints what tells PID from any later process of the same number (when it started), if it is a process of SERVICE that
+# runs with this distribution's configuration. Fails for all others: after a reboot a pid may be anybody's, and what
+# cannot be shown to be ours is never signalled.
+process_identity() {
+    local service=$1 pid=$2 word argument place arguments=() fields=() line
+    [[ $pid =~ ^[1-9][0-9]*$ ]] || return 1
+    case $service in
+        standalonejob) word=jobmanager ;;
+        *) word=$service ;;
+    esac
+    if [ -e /proc/self/stat ]; then
+        {
+            line=$(<"/proc/$pid/stat") &&
+                while IFS= read -r -d '' argument; do arguments+=("$argument"); done <"/proc/$pid/cmdline"
+        } 2>/dev/null || return 1
+        # The name in parentheses may hold anything; what follows are numbers, the 20th of them the time.
+        read -r -a fields <<<"${line##*) }"
+        # The word stands behind the executable, or behind nohup and the like.
+        for place in 1 2 3; do
+            if [ "${arguments[place]-}" = "$word" ] && [ "${arguments[place + 1]-}" = --config-dir ] &&
+                [ "${arguments[place + 2]-}" = "$REFLOW_CONF_DIR" ]; then
+                echo "${fields[19]}"
+                return
+            fi
+        done
+        return 1
+    fi
+    line=$(ps -ww -o lstart= -o args= -p "$pid" 2>/dev/null) || return 1
+    case "$line " in
+        *" $word --config-dir $REFLOW_CONF_DIR "*) echo "${line:0:24}" ;;
+        *) return 1 ;;
+    esac
+}
+
+is_running() {
+    process_identity "$1" "$2" >/dev/null
+}
+
+# Fills `pids` from the pid file, the last started last, and `marks` with what stands beside each: `stopping`, or nothing.
+# Dead ones at its end are forgotten; those before keep the numbers of the log files of the others.
 read_pids() {
     pids=()
-    local pid file
+    marks=()
+    local pid mark file
     file=$(pid_file "$1")
-    if [ -f "$file" ]; then
-        while read -r pid; do pids+=("$pid"); done <"$file"
+    if [ -e "$file" ]; then
+        [ -r "$file" ] || fail "cannot read $file; whose is it?"
+        while read -r pid mark || [ -n "$pid" ]; do
+            if [[ $pid =~ ^[1-9][0-9]*$ ]]; then
+                pids+=("$pid")
+                marks+=("$mark")
+            elif [ -n "$pid" ]; then
+                echo "$(basename "$0"): '$pid' in $file is no process id; ignored" >&2
+            fi
+        done <"$file"
     fi
-    while [ ${#pids[@]} -gt 0 ] && ! is_running "${pids[${#pids[@]} - 1]}"; do
-        unset "pids[${#pids[@]}-1]"
+    while [ ${#pids[@]} -gt 0 ] && ! is_running "$1" "${pids[${#pids[@]} - 1]}"; do
+        forget_last
     done
 }
 
+forget_last() {
+    unset "pids[${#pids[@]}-1]" "marks[${#marks[@]}-1]"
+}
+
+# write_pids SERVICE [SPARE]: replaces the pid file at once, so that a full disk leaves the former one. SPARE is room for
+# a pid that is yet to come.
 write_pids() {
-    local file
+    local file number
     file=$(pid_file "$1")
-    if [ ${#pids[@]} -eq 0 ]; then
+    if [ ${#pids[@]} -eq 0 ] && [ $# -lt 2 ]; then
         rm -f "$file"
-    else
-        printf '%s\n' "${pids[@]}" >"$file"
+        return
     fi
+    if (
+        for ((number = 0; number < ${#pids[@]}; number++)); do
+            echo "${pids[number]} ${marks[number]}" || exit 1
+        done
+        [ $# -lt 2 ] || echo "$2"
+    ) >"$file.new" && mv -f "$file.new" "$file"; then
+        return
+    fi
+    rm -f "$file.new"
+    return 1
 }
 
 # FILE becomes FILE.1, FILE.1 becomes FILE.2, and so on up to env.log.max.
@@ -134,15 +177,17 @@ rotate_log() {
 start_daemon() {
     local service=$1 prefix pid running=0 other
     shift
+    mkdir -p "$REFLOW_LOG_DIR" || fail "cannot make the directory of logs $REFLOW_LOG_DIR; see env.log.dir"
     lock_service "$service"
     read_pids "$service"
-    mkdir -p "$REFLOW_LOG_DIR" || fail "cannot make the directory of logs $REFLOW_LOG_DIR; see env.log.dir"
+    write_pids "$service" "                " ||
+        fail "cannot write $(pid_file "$service"), so $service was not started; is the disk full? See env.pid.dir"
     prefix=$REFLOW_LOG_DIR/reflow-$REFLOW_IDENT_STRING-$service-${#pids[@]}-$HOSTNAME
     rotate_log "$prefix.log"
     rotate_log "$prefix.out"
 
     for other in ${pids[@]+"${pids[@]}"}; do
-        if is_running "$other"; then running=$((running + 1)); fi
+        if is_running "$service" "$other"; then running=$((running + 1)); fi
     done
     if [ "$running" -gt 0 ]; then
         echo "[INFO] $running instance(s) of $service are already running on $HOSTNAME."
@@ -151,7 +196,17 @@ start_daemon() {
     REFLOW_LOG_FILE=$prefix.log nohup "$@" </dev/null >"$prefix.out" 2>"$prefix.log" 9>&- &
     pid=$!
     pids+=("$pid")
-    write_pids "$service"
+    marks+=("")
+    if ! write_pids "$service"; then
+        kill -TERM "$pid"
+        fail "cannot write $(pid_file "$service"), so $service (pid: $pid) was told to end; see env.pid.dir"
+    fi
+    # Until it runs its own executable, others would take it for a stranger.
+    for _ in {1..200}; do
+        kill -0 "$pid" 2>/dev/null && ! is_running "$service" "$pid" || break
+        sleep 0.01
+    done
+    unlock_service
     watch_start "$service" "$pid" "$prefix.log"
 }
 
@@ -163,8 +218,7 @@ watch_start() {
         kill -0 "$pid" 2>/dev/null && continue
         wait "$pid" || code=$?
         if [ "$code" -ne 0 ]; then
-            unset "pids[${#pids[@]}-1]"
-            write_pids "$service"
+            forget_dead "$service"
             tail -n 20 "$log" >&2
             fail "$service ended with exit code $code; see $log"
         fi
@@ -172,56 +226,104 @@ watch_start() {
     done
 }
 
-# Asks PIDs to end and waits until they have.
+forget_dead() {
+    lock_service "$1"
+    read_pids "$1"
+    write_pids "$1" || echo "$(basename "$0"): cannot write $(pid_file "$1"); see env.pid.dir" >&2
+    unlock_service
+}
+
+# end_processes SERVICE NUMBER...: asks those of `pids` to end that have not been asked yet, and waits until all have.
 end_processes() {
-    local service=$1 pid waited=0
+    local service=$1 number pid waited=0 failed=0 identities=()
     shift
-    for pid in "$@"; do
+    for number in "$@"; do
+        pid=${pids[number]}
+        identities[number]=$(process_identity "$service" "$pid") || continue
+        if [ "${marks[number]}" = stopping ]; then
+            echo "$service daemon (pid: $pid) on host $HOSTNAME is being stopped already; waiting for it."
+            continue
+        fi
         echo "Stopping $service daemon (pid: $pid) on host $HOSTNAME."
-        kill -TERM "$pid" 2>/dev/null
+        if ! signal_process "$service" "$pid" "${identities[number]}" TERM; then
+            echo "cannot signal $service (pid: $pid); does it belong to another user?" >&2
+            identities[number]=
+            failed=1
+        fi
     done
-    for pid in "$@"; do
-        while kill -0 "$pid" 2>/dev/null; do
+    for number in "$@"; do
+        pid=${pids[number]}
+        while [ -n "${identities[number]}" ] &&
+            [ "$(process_identity "$service" "$pid")" = "${identities[number]}" ]; do
             if [ "$waited" -ge $((REFLOW_STOP_TIMEOUT * 10)) ]; then
                 echo "$service (pid: $pid) has not ended in $REFLOW_STOP_TIMEOUT s; killing it." >&2
-                kill -KILL "$pid" 2>/dev/null
+                signal_process "$service" "$pid" "${identities[number]}" KILL
                 break
             fi
             sleep 0.1
             waited=$((waited + 1))
         done
     done
+    return "$failed"
 }
 
-# stop_daemon SERVICE: ends the one started last.
+# signal_process SERVICE PID IDENTITY SIGNAL: looks once more, right before, that it still is the same process. One that
+# has ended meanwhile is well.
+signal_process() {
+    [ "$(process_identity "$1" "$2")" != "$3" ] || kill "-$4" "$2" 2>/dev/null || ! is_running "$1" "$2"
+}
+
+# stop_some SERVICE NUMBER...: marks them in the pid file, lets others have it, and ends them.
+stop_some() {
+    local service=$1 number former failed=0
+    shift
+    former=("${marks[@]}")
+    for number in "$@"; do marks[number]=stopping; done
+    write_pids "$service" || echo "$(basename "$0"): cannot write $(pid_file "$service"); see env.pid.dir" >&2
+    marks=("${former[@]}")
+    unlock_service
+    end_processes "$service" "$@" || failed=1
+    forget_dead "$service"
+    return "$failed"
+}
+
+# stop_daemon SERVICE: ends the one started last that is not being stopped; if all are, waits for the last of them.
 stop_daemon() {
-    local last
+    local number last=
     lock_service "$1"
     read_pids "$1"
-    if [ ${#pids[@]} -eq 0 ]; then
-        write_pids "$1"
-        echo "No $1 daemon to stop on host $HOSTNAME."
-        return
+    for ((number = 0; number < ${#pids[@]}; number++)); do
+        is_running "$1" "${pids[number]}" || continue
+        if [ -z "$last" ] || [ "${marks[number]}" != stopping ] || [ "${marks[last]}" = stopping ]; then
+            last=$number
+        fi
+    done
+    if [ -z "$last" ]; then
+        none_to_stop "$1"
+    else
+        stop_some "$1" "$last"
     fi
-    last=${pids[${#pids[@]} - 1]}
-    end_processes "$1" "$last"
-    unset "pids[${#pids[@]}-1]"
-    write_pids "$1"
 }
 
 # stop_all_daemons SERVICE: ends all of this distribution, together.
 stop_all_daemons() {
-    local pid running=()
+    local number running=()
     lock_service "$1"
     read_pids "$1"
-    for pid in ${pids[@]+"${pids[@]}"}; do
-        if is_running "$pid"; then running+=("$pid"); fi
+    for ((number = 0; number < ${#pids[@]}; number++)); do
+        if is_running "$1" "${pids[number]}"; then running+=("$number"); fi
     done
     if [ ${#running[@]} -eq 0 ]; then
-        echo "No $1 daemon to stop on host $HOSTNAME."
+        none_to_stop "$1"
     else
-        end_processes "$1" "${running[@]}"
+        stop_some "$1" "${running[@]}"
     fi
+}
+
+none_to_stop() {
     pids=()
+    marks=()
     write_pids "$1"
+    unlock_service
+    echo "No $1 daemon to stop on host $HOSTNAME."
 }

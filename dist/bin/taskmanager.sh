@@ -38,8 +38,6 @@ command=${1:-}
 case $command in
     start | start-foreground)
         read_arguments "$@"
-        [ -x "$REFLOW_BIN_DIR/reflow" ] ||
-            fail "$REFLOW_BIN_DIR/reflow is missing; is the distribution complete?"
         set -- "$REFLOW_BIN_DIR/reflow" taskmanager --config-dir "$REFLOW_CONF_DIR" \
             ${definitions[@]+"${definitions[@]}"}
         if [ "$command" = start ]; then start_daemon "$service" "$@"; else exec "$@"; fi

@@ -1,22 +1,34 @@
 //! The scripts of the distribution, run against stand-ins for the executables: what is started with which
-//! arguments, which one is stopped, and what a user is told who made a mistake.
+//! arguments, which one is stopped, and what a user is told who made a mistake. How the real executable reads the
+//! configuration for them is tried by `crates/cli/tests/scripts.rs`.
 
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "a test, and its helpers are too")]
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
-/// Writes its arguments to its log, then runs until it is told to end. `-Dfail=1` makes it end at once.
+/// Writes its arguments to its log, then runs until it is told to end. `-Dfail=1` makes it end at once, `-Ddrain=FIFO`
+/// not before somebody has written to that pipe. What the scripts ask of the configuration stands in a file.
 const STAND_IN: &str = r#"#!/usr/bin/env bash
-if [ "$1" = --describe ]; then echo '{"reflow":"0"}'; exit; fi
+home=$(dirname "$0")/..
+case $1 in
+    --describe) echo '{"reflow":"0"}'; exit ;;
+    config) cat "$home/conf/values"; exit ;;
+esac
 echo "arguments: $*" >&2
 case "$*" in *-Dfail=1*) echo "port 8081 is taken" >&2; exit 3 ;; esac
-trap 'kill $!; echo ended >&2; exit 0' TERM
+drain=/dev/null
+for last; do case $last in -Ddrain=*) drain=${last#-Ddrain=} ;; esac; done
+trap 'cat "$drain"; kill $!; echo ended >&2; exit 0' TERM
 sleep 600 & wait $!
 "#;
+
+/// Notes each signal in a file instead of sending it.
+const NO_SIGNALS: &str = r#"() { echo "$*" >>"$KILL_LOG"; }"#;
 
 /// A distribution in a directory of its own; what still runs at the end is stopped.
 struct Distribution {
@@ -35,6 +47,8 @@ impl Distribution {
                 fs::copy(entry.path(), home.join(directory).join(entry.file_name())).unwrap();
             }
         }
+        let values = format!("{}/log\0/tmp\x0010\0", home.display());
+        fs::write(home.join("conf/values"), values).unwrap();
         let distribution = Self { home };
         distribution.add_executable("bin/reflow", STAND_IN);
         distribution
@@ -47,16 +61,41 @@ impl Distribution {
     }
 
     /// All distributions share a directory of pid files, as they share /tmp.
-    fn run(&self, script: &str, arguments: &[&str]) -> Output {
-        Command::new(self.home.join("bin").join(script))
-            .args(arguments)
+    fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command
             .env("REFLOW_PID_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("pids"))
             .env("REFLOW_IDENT_STRING", "me")
             .env("HOSTNAME", "here")
-            .env_remove("REFLOW_CONF_DIR")
-            .env_remove("REFLOW_LOG_DIR")
-            .output()
-            .unwrap()
+            .stdin(Stdio::null());
+        for variable in ["HOME", "USER", "REFLOW_CONF_DIR", "REFLOW_LOG_DIR"] {
+            command.env_remove(variable);
+        }
+        command
+    }
+
+    fn script(&self, script: &str, arguments: &[&str]) -> Command {
+        let mut command = self.command(self.home.join("bin").join(script));
+        command.args(arguments);
+        command
+    }
+
+    fn run(&self, script: &str, arguments: &[&str]) -> Output {
+        self.script(script, arguments).output().unwrap()
+    }
+
+    /// The file of a service's process ids.
+    fn pid_file(&self, service: &str) -> PathBuf {
+        let text = r#". "$1/bin/config.sh"; pid_file "$2""#;
+        let mut command = self.command("bash");
+        let path = command.args(["-c", text, "bash"]).arg(&self.home).arg(service).output().unwrap().stdout;
+        PathBuf::from(String::from_utf8(path).unwrap().trim_end())
+    }
+
+    /// The ids in it.
+    fn pids(&self, service: &str) -> Vec<String> {
+        let text = fs::read_to_string(self.pid_file(service)).unwrap_or_default();
+        text.lines().map(|line| line.trim().to_owned()).collect()
     }
 
     #[track_caller]
@@ -153,7 +192,19 @@ fn a_job_gets_its_options_and_arguments() {
     distribution.check_log(
         "reflow-me-standalonejob-0-here.log",
         "arguments: jobmanager --config-dir HOME/conf -Da=1 --fromSavepoint /savepoint \
-         -Dexecution.state-recovery.ignore-unclaimed-state=true -Db=2 --rate 5 -Dc=3\n",
+         -Dexecution.state-recovery.ignore-unclaimed-state=true -Db=2 -- --rate 5 -Dc=3\n",
+    );
+}
+
+#[test]
+fn what_is_meant_for_the_job_is_no_option_of_the_job_manager() {
+    let distribution = Distribution::new("job_arguments");
+    distribution.add_executable("lib/top", STAND_IN);
+    let arguments = ["start", "--allow-other-build", "--", "--fresh", "-s", "mine"];
+    distribution.check("standalone-job.sh", &arguments, "Starting standalonejob daemon on host here.\n");
+    distribution.check_log(
+        "reflow-me-standalonejob-0-here.log",
+        "arguments: jobmanager --config-dir HOME/conf --allow-other-build -- --fresh -s mine\n",
     );
 }
 
@@ -190,9 +241,140 @@ fn a_job_that_is_none_is_refused() {
 #[test]
 fn the_configuration_says_where_logs_go() {
     let distribution = Distribution::new("configured");
-    let logs = distribution.home.join("elsewhere");
-    let config = format!("# a comment\nenv:\n  log:\n    dir: \"{}\" # here\n", logs.display());
-    fs::write(distribution.home.join("conf/config.yaml"), config).unwrap();
+    let logs = distribution.home.join("else\nwhere");
+    fs::write(distribution.home.join("conf/values"), format!("{}\0/tmp\x0010\0", logs.display())).unwrap();
     distribution.check("taskmanager.sh", &["start"], STARTING);
     assert!(logs.join("reflow-me-taskmanager-0-here.log").exists());
+}
+
+#[test]
+fn a_configuration_that_cannot_be_read_stops_the_script() {
+    let distribution = Distribution::new("unreadable");
+    fs::write(distribution.home.join("conf/values"), "").unwrap();
+    let expected = "taskmanager.sh: cannot read the configuration in HOME/conf; see above\n";
+    distribution.check_error("taskmanager.sh", &["stop"], expected);
+    fs::remove_file(distribution.home.join("bin/reflow")).unwrap();
+    let expected = "taskmanager.sh: HOME/bin/reflow is missing; is the distribution complete?\n";
+    distribution.check_error("taskmanager.sh", &["start"], expected);
+}
+
+#[test]
+fn paths_may_hold_spaces_and_newlines() {
+    let distribution = Distribution::new("a b\n*  c");
+    distribution.check("taskmanager.sh", &["start"], STARTING);
+    distribution.check("taskmanager.sh", &["stop"], STOPPING);
+    distribution.check("taskmanager.sh", &["stop"], NONE_LEFT);
+}
+
+#[test]
+fn what_is_no_process_id_is_never_signalled() {
+    let distribution = Distribution::new("no_pids");
+    let log = distribution.home.join("signals");
+    for stop in ["stop", "stop-all"] {
+        for line in ["-1", "0", "-2", "+5", "1.5", "x", "$$", "00"] {
+            fs::write(distribution.pid_file("taskmanager"), line).unwrap();
+            let mut command = distribution.script("taskmanager.sh", &[stop]);
+            let output = command.env("BASH_FUNC_kill%%", NO_SIGNALS).env("KILL_LOG", &log).output().unwrap();
+            assert!(output.status.success());
+            assert_eq!(String::from_utf8(output.stdout).unwrap(), NONE_LEFT);
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert!(said.contains(&format!("'{line}' in ")) && said.contains("is no process id"), "{said}");
+            assert!(!log.exists(), "{line}: kill {}", fs::read_to_string(&log).unwrap());
+        }
+    }
+}
+
+#[test]
+fn a_stale_id_that_is_another_process_by_now_is_left_alone() {
+    let distribution = Distribution::new("stale");
+    distribution.add_executable("lib/top", STAND_IN);
+    distribution.check("standalone-job.sh", &["start"], "Starting standalonejob daemon on host here.\n");
+    let job_manager = distribution.pids("standalonejob");
+    let other = Distribution::new("stale_other");
+    other.check("taskmanager.sh", &["start"], STARTING);
+    let stale = [job_manager.clone(), other.pids("taskmanager"), vec![std::process::id().to_string()]];
+
+    let log = distribution.home.join("signals");
+    for pid in stale.concat() {
+        for stop in ["stop", "stop-all"] {
+            fs::write(distribution.pid_file("taskmanager"), format!("{pid}\n")).unwrap();
+            let mut command = distribution.script("taskmanager.sh", &[stop]);
+            let output = command.env("BASH_FUNC_kill%%", NO_SIGNALS).env("KILL_LOG", &log).output().unwrap();
+            assert_eq!(String::from_utf8(output.stdout).unwrap(), NONE_LEFT);
+            assert!(!log.exists(), "kill {}", fs::read_to_string(&log).unwrap());
+        }
+    }
+    assert_eq!(distribution.pids("standalonejob"), job_manager);
+}
+
+#[test]
+fn a_start_does_not_wait_for_another_to_drain() {
+    let distribution = Distribution::new("drain");
+    let pipe = distribution.home.join("drain");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let drain = format!("-Ddrain={}", pipe.display());
+    distribution.check("taskmanager.sh", &["start", &drain], STARTING);
+    let mut stop = distribution.script("taskmanager.sh", &["stop"]).stdout(Stdio::null()).spawn().unwrap();
+    let draining = fs::OpenOptions::new().write(true).open(&pipe).unwrap(); // waits until it has been signalled
+
+    let also = format!("[INFO] 1 instance(s) of taskmanager are already running on here.\n{STARTING}");
+    distribution.check("taskmanager.sh", &["start"], &also);
+    distribution.check("taskmanager.sh", &["stop"], STOPPING); // the new one: the other is being stopped
+    let ids = distribution.pids("taskmanager");
+    assert!(ids.len() == 1 && ids[0].ends_with(" stopping"), "{ids:?}");
+    drop(draining);
+    assert!(stop.wait().unwrap().success());
+    distribution.check("taskmanager.sh", &["stop"], NONE_LEFT);
+}
+
+#[test]
+fn who_is_being_stopped_is_waited_for_and_not_signalled_twice() {
+    let distribution = Distribution::new("drain_twice");
+    let pipe = distribution.home.join("drain");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let drain = format!("-Ddrain={}", pipe.display());
+    distribution.check("taskmanager.sh", &["start", &drain], STARTING);
+    let mut stop = distribution.script("taskmanager.sh", &["stop"]).stdout(Stdio::null()).spawn().unwrap();
+    let draining = fs::OpenOptions::new().write(true).open(&pipe).unwrap();
+    let mut again = distribution.script("taskmanager.sh", &["stop-all"]);
+    let again = again.stdout(Stdio::piped()).spawn().unwrap();
+    drop(draining);
+    assert!(stop.wait().unwrap().success());
+    let said = String::from_utf8(again.wait_with_output().unwrap().stdout).unwrap();
+    let waits = "taskmanager daemon (pid: ) on host here is being stopped already; waiting for it.\n";
+    assert!([waits, NONE_LEFT].contains(&without_pids(&said).as_str()), "{said}");
+    distribution.check_log(
+        "reflow-me-taskmanager-0-here.log",
+        "arguments: taskmanager --config-dir HOME/conf -Ddrain=HOME/drain\nended\n",
+    );
+}
+
+#[test]
+fn starts_at_the_same_time_are_all_known() {
+    let distribution = Distribution::new("at_once");
+    let start = |_| distribution.script("taskmanager.sh", &["start"]).stdout(Stdio::null()).spawn().unwrap();
+    for mut start in (0..4).map(start).collect::<Vec<_>>() {
+        assert!(start.wait().unwrap().success());
+    }
+    let logs = fs::read_dir(distribution.home.join("log")).unwrap().count();
+    assert_eq!(logs, 8, "each has a .log and an .out of its own");
+    distribution.check("taskmanager.sh", &["stop-all"], &STOPPING.repeat(4));
+}
+
+#[test]
+fn nothing_is_started_whose_id_cannot_be_written() {
+    let distribution = Distribution::new("full_disk");
+    distribution.check("taskmanager.sh", &["start"], STARTING);
+    let file = distribution.pid_file("taskmanager");
+    let (former, full) = (fs::read(&file).unwrap(), file.with_extension("pid.new"));
+    std::os::unix::fs::symlink("/dev/full", &full).unwrap();
+    let output = distribution.run("taskmanager.sh", &["start"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success());
+    assert!(said.contains("so taskmanager was not started; is the disk full? See env.pid.dir"), "{said}");
+    assert_eq!(fs::read(&file).unwrap(), former);
+    assert!(!distribution.home.join("log/reflow-me-taskmanager-1-here.log").exists());
+
+    std::os::unix::fs::symlink("/dev/full", &full).unwrap();
+    distribution.check("taskmanager.sh", &["stop"], STOPPING);
 }

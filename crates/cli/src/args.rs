@@ -59,6 +59,11 @@ pub(crate) enum Command {
     /// what SIGTERM does, for any TaskManager from anywhere. One that the job cannot do without is left alone, unless
     /// --force is given. What takes longer than taskmanager.drain.timeout is done by a checkpoint and a restart.
     Drain(Drain),
+    /// Print the values that options have for the processes of a cluster; secrets are not shown.
+    ///
+    /// They are read as a JobManager or TaskManager reads them: from config.yaml, then REFLOW_PROPERTIES. The scripts in
+    /// bin/ take from here what they need.
+    Config(Config),
     /// Run the job NAME in one process: shorthand for `lib/NAME run`.
     Run(Run),
     /// Run a TaskManager in the foreground: it offers slots to the JobManager of the configuration.
@@ -196,6 +201,25 @@ pub(crate) struct Run {
 }
 
 #[derive(Debug, clap::Args)]
+pub(crate) struct Config {
+    /// Print only the values of these options, a line each; the other options are not checked then.
+    #[arg(long, value_name = "KEY", num_args = 1..)]
+    pub(crate) print: Vec<String>,
+    /// End each value with a NUL instead of a newline: paths may hold newlines.
+    #[arg(short = '0', long, requires = "print")]
+    pub(crate) null: bool,
+    /// The directory of config.yaml [default: the one beside this executable's directory, if there is one].
+    #[arg(long, value_name = "DIR", env = "REFLOW_CONF_DIR")]
+    pub(crate) config_dir: Option<PathBuf>,
+    /// The directory below which logs and checkpoints are by default [default: the one above --config-dir].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) home: Option<PathBuf>,
+    /// Set an option; wins over the file. Can be given many times.
+    #[arg(short = 'D', value_name = "KEY=VALUE")]
+    pub(crate) definitions: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct Taskmanager {
     /// The directory of config.yaml; without it, options come from REFLOW_PROPERTIES and -D only.
     #[arg(long, value_name = "DIR")]
@@ -270,6 +294,17 @@ mod tests {
         let line = "taskmanager --config-dir conf -Drest.port=1 -Da=b=c";
         let Command::Taskmanager(start) = parse(line).unwrap() else { panic!() };
         assert_eq!(start.definitions, ["rest.port=1", "a=b=c"]);
+    }
+
+    #[test]
+    fn config_prints_some_options_or_all() {
+        let line = "config --null --config-dir conf --print env.pid.dir env.log.max -Dx=y";
+        let Command::Config(config) = parse(line).unwrap() else { panic!() };
+        assert_eq!(config.print, ["env.pid.dir", "env.log.max"]);
+        assert_eq!((config.null, config.definitions.len()), (true, 1));
+        let Command::Config(config) = parse("config").unwrap() else { panic!() };
+        assert!(config.print.is_empty());
+        refused("config --null", "--print <KEY>");
     }
 
     #[test]

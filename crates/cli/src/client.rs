@@ -268,7 +268,7 @@ fn configured_address(directory: Option<PathBuf>) -> Result<String, CliError> {
 }
 
 /// `conf/` of the distribution that this executable lies in.
-fn own_config_directory() -> Option<PathBuf> {
+pub(crate) fn own_config_directory() -> Option<PathBuf> {
     let directory = distribution()?.join("conf");
     directory.join("config.yaml").is_file().then_some(directory)
 }

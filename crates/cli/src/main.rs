@@ -43,6 +43,7 @@ fn carry_out(args: Args) -> Result<ExitCode, CliError> {
         Command::Rescale(rescale) => command::rescale::run(&rescale)?,
         Command::Rescales(rescales) => command::rescales::run(&rescales)?,
         Command::Drain(drain) => command::drain::run(&drain)?,
+        Command::Config(config) => command::config::run(&config)?,
         Command::Run(run) => command::run::run(&run)?,
         Command::Taskmanager(_) if is_first_process() => return task_manager::run_below(),
         Command::Taskmanager(start) => return task_manager::run(&start),

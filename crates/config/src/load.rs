@@ -92,14 +92,7 @@ impl Config {
     /// # Errors
     /// Everything that is wrong, in one error.
     pub fn load(directory: Option<&Path>, definitions: &[String]) -> Result<Loaded, ConfigError> {
-        let mut loader = Loader::new();
-        if let Some(directory) = directory {
-            loader = loader.file(&directory.join(FILE_NAME))?.home(&directory.join(".."));
-        }
-        if let Ok(properties) = std::env::var(PROPERTIES_VARIABLE) {
-            loader = loader.properties(&properties)?;
-        }
-        definitions.iter().try_fold(loader, |loader, definition| loader.define(definition))?.load()
+        Loader::of_process(directory, definitions)?.load()
     }
 
     /// A configuration made by a program or a test.
@@ -119,6 +112,21 @@ impl Loader {
     /// Without any setting.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The sources of a process: see [`Config::load`].
+    ///
+    /// # Errors
+    /// If one of them cannot be read.
+    pub fn of_process(directory: Option<&Path>, definitions: &[String]) -> Result<Self, ConfigError> {
+        let mut loader = Loader::new();
+        if let Some(directory) = directory {
+            loader = loader.file(&directory.join(FILE_NAME))?.home(&directory.join(".."));
+        }
+        if let Ok(properties) = std::env::var(PROPERTIES_VARIABLE) {
+            loader = loader.properties(&properties)?;
+        }
+        definitions.iter().try_fold(loader, |loader, definition| loader.define(definition))
     }
 
     /// The directory of the distribution, where checkpoints and logs go by default. Without one they go to
@@ -309,6 +317,8 @@ fn bad_value(spec: &Spec, setting: Setting) -> ConfigError {
     let expected = format!("{}{or}", spec.kind.expected());
     ConfigError::BadValue { key: setting.key, value, expected, origin: setting.origin }
 }
+
+mod values;
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! The commands, one a file.
 
 pub(crate) mod cancel;
+pub(crate) mod config;
 pub(crate) mod drain;
 pub(crate) mod info;
 pub(crate) mod list;
