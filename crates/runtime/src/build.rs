@@ -9,7 +9,7 @@ use reflow_network::output::KeySelector;
 use reflow_network::{Gate, Output};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::snapshot::{Codec, Restore};
-use reflow_types::{CheckpointId, JobId, KeyGroupSet, MIN_WATERMARK, MaxParallelism};
+use reflow_types::{Bounds, CheckpointId, JobId, KeyGroupSet, MIN_WATERMARK, MaxParallelism};
 use serde::{Serialize, de::DeserializeOwned};
 use std::sync::Arc;
 
@@ -39,6 +39,8 @@ pub struct BuildContext {
     pub checkpoint: Option<CheckpointId>,
     /// Whether state is to outlive the attempt, for the next one to go back to the last checkpoint in place.
     pub from_local: bool,
+    /// How much of something is done, kept or sent at a time.
+    pub bounds: Bounds,
     /// The subtask comes with a live rescale: it begins at the cut.
     pub born: Option<Preparation>,
 }

@@ -6,7 +6,9 @@ use reflow_protocol::control::SubtaskMetrics;
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::snapshot::{OperatorState, Redistribution};
 use reflow_state::{SnapshotKind, SnapshotTable};
-use reflow_types::{CheckpointId, Instant, JobId, MaxParallelism, SubtaskId, SubtaskIndex, Timestamp};
+use reflow_types::{
+    Bounds, CheckpointId, Instant, JobId, MaxParallelism, SubtaskId, SubtaskIndex, Timestamp,
+};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// A stage of a chain, and with it all that follows: takes records.
@@ -102,6 +104,8 @@ pub struct OpenContext<'a> {
     pub watermark: Timestamp,
     /// The wall clock.
     pub now: Instant,
+    /// How much of something is done at a time.
+    pub bounds: Bounds,
     pub(crate) operator: &'a mut Vec<OperatorState>,
 }
 

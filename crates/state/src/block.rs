@@ -16,9 +16,6 @@ use reflow_types::{KeyGroup, MaxParallelism};
 /// Bytes of a block before its entries.
 pub(crate) const HEADER: usize = 21;
 
-/// A block is closed when its entries have this many bytes; so it is larger by at most one entry.
-pub(crate) const BLOCK_BYTES: usize = 256 << 10;
-
 const CRC_AT: usize = 17;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

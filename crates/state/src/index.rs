@@ -11,7 +11,7 @@ use crate::snapshot::{Progress, SnapshotKind};
 use crate::table::StateValue;
 use crate::writer::RunWriter;
 use crate::{KeyedTable, SnapshotTable, StateKey, TableId};
-use reflow_types::{CheckpointId, KeyGroupSet, canary};
+use reflow_types::{Bounds, CheckpointId, KeyGroupSet, canary};
 use std::any::Any;
 
 /// Finds keys by something else than their hash.
@@ -50,6 +50,9 @@ impl<K: StateKey, V: StateValue, I: Index<K>> SnapshotTable for Indexed<K, V, I>
     }
     fn type_name(&self) -> String {
         SnapshotTable::type_name(&self.table)
+    }
+    fn set_bounds(&mut self, bounds: Bounds) {
+        self.table.set_bounds(bounds);
     }
     fn freeze(&mut self, checkpoint: CheckpointId, kind: SnapshotKind) {
         self.table.freeze(checkpoint, kind);

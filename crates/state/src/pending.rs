@@ -1,6 +1,5 @@
 //! Entries of a segment that were encoded before the snapshot's walk came by, as blocks to be written there.
 
-use crate::block::BLOCK_BYTES;
 use crate::codec::Codec;
 use serde::Serialize;
 
@@ -11,7 +10,7 @@ pub(crate) struct Batch {
     pub(crate) bytes: Vec<u8>,
 }
 
-/// Encoded entries, in batches of about [`BLOCK_BYTES`].
+/// Encoded entries, in batches of about a block.
 #[derive(Default)]
 pub(crate) struct Pending {
     batches: Vec<Batch>,
@@ -21,11 +20,11 @@ impl Pending {
     /// Encodes an entry. On failure nothing is added.
     pub(crate) fn push<K: Serialize, V: Serialize>(
         &mut self,
-        codec: Codec,
+        (codec, block_bytes): (Codec, usize),
         key: &K,
         value: &V,
     ) -> Result<(), String> {
-        if self.batches.last().is_none_or(|batch| batch.bytes.len() >= BLOCK_BYTES) {
+        if self.batches.last().is_none_or(|batch| batch.bytes.len() >= block_bytes) {
             self.batches.push(Batch::default());
         }
         let batch = self.batches.last_mut().expect("one was pushed");

@@ -12,7 +12,7 @@
 //! carries a mark that says it is written.
 
 use crate::account::{Mode, Written};
-use crate::block::{BLOCK_BYTES, Header, Kind};
+use crate::block::{Header, Kind};
 use crate::codec::Codec;
 use crate::error::StateError;
 use crate::mark::{Epoch, Mark};
@@ -341,7 +341,7 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
     }
 
     fn write_full_block(&self, walk: &mut Walk, kind: Kind, out: &mut dyn RunWriter) {
-        if walk.block.bytes.len() >= BLOCK_BYTES {
+        if walk.block.bytes.len() >= self.bounds.block_bytes {
             self.write_rest(walk, kind, out);
         }
     }
@@ -353,7 +353,7 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
         }
         block.entries = 0;
         block.bytes.clear();
-        block.bytes.shrink_to(2 * BLOCK_BYTES);
+        block.bytes.shrink_to(2 * self.bounds.block_bytes);
         walk.block = block;
     }
 

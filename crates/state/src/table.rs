@@ -17,7 +17,7 @@ use crate::slots::{Entry, Slots};
 use crate::snapshot::{Awaiting, Walk};
 use crate::undo::Undo;
 use crate::{StateKey, TableId};
-use reflow_types::{CheckpointId, KeyHash, MaxParallelism};
+use reflow_types::{Bounds, CheckpointId, KeyHash, MaxParallelism};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// How many records ahead to [prefetch](KeyedTable::prefetch): enough to cover a miss, few enough that nothing
@@ -73,6 +73,7 @@ pub struct KeyedTable<K, V> {
     pub(crate) failed: Option<StateError>,
     pub(crate) len: usize,
     pub(crate) heap_bytes: fn(&K, &V) -> usize,
+    pub(crate) bounds: Bounds,
 }
 
 /// What a segment needs for snapshots only.
@@ -107,6 +108,7 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
             failed: None,
             len: 0,
             heap_bytes: |key, _| key.heap_bytes(),
+            bounds: Bounds::default(),
         };
         table.reset();
         table
@@ -117,6 +119,11 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
     pub fn with_heap_bytes(mut self, heap_bytes: fn(&K, &V) -> usize) -> Self {
         self.heap_bytes = heap_bytes;
         self
+    }
+
+    /// Sets how large the pieces of snapshots and of the undo log are.
+    pub fn set_bounds(&mut self, bounds: Bounds) {
+        self.bounds = bounds;
     }
 
     /// Forgets everything: entries, snapshots under way and awaited.
@@ -327,7 +334,11 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
         self.segments[segment].account.count_change();
         if let Some(codec) = codec {
             let entry = self.slots[segment].at(position).expect("find returns an occupied slot");
-            if let Err(reason) = self.segments[segment].pending.push(codec, &entry.key, &entry.value) {
+            if let Err(reason) = self.segments[segment].pending.push(
+                (codec, self.bounds.block_bytes),
+                &entry.key,
+                &entry.value,
+            ) {
                 let site = self.site(segment);
                 self.failed.get_or_insert(StateError::Encode { site, reason });
             }

@@ -22,11 +22,6 @@ use reflow_types::{CheckpointId, canary};
 use std::any::Any;
 use std::collections::VecDeque;
 
-/// Records are kept in pieces of about this size.
-const CHUNK_BYTES: usize = 64 << 10;
-/// So much may always be kept; beyond it, a quarter of what the live entries take in a snapshot.
-const LEAST_BYTES: u64 = 4 << 20;
-
 /// The log.
 pub(crate) struct Undo {
     /// There is a way back to the end of this epoch, and of each later one.
@@ -64,17 +59,17 @@ impl Undo {
     }
 
     /// The piece that the next record of an epoch goes to; `None` if it has no room.
-    fn chunk(&mut self, epoch: Epoch) -> Option<&mut Vec<u8>> {
+    fn chunk(&mut self, epoch: Epoch, chunk_bytes: usize) -> Option<&mut Vec<u8>> {
         let log = self.logs.back_mut().filter(|log| log.epoch == epoch)?;
-        log.chunks.last_mut().filter(|chunk| chunk.len() < CHUNK_BYTES)
+        log.chunks.last_mut().filter(|chunk| chunk.len() < chunk_bytes)
     }
 
-    fn add_chunk(&mut self, epoch: Epoch) {
+    fn add_chunk(&mut self, epoch: Epoch, chunk_bytes: usize) {
         if self.logs.back().is_none_or(|log| log.epoch != epoch) {
             self.logs.push_back(Log { epoch, chunks: Vec::new() });
         }
         let log = self.logs.back_mut().expect("one was pushed");
-        log.chunks.push(Vec::with_capacity(CHUNK_BYTES));
+        log.chunks.push(Vec::with_capacity(chunk_bytes));
     }
 }
 
@@ -176,19 +171,19 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
     pub(crate) fn log_before_change(&mut self, segment: usize, position: usize) {
         let Some(undo) = self.undo.as_mut().filter(|undo| undo.since < self.epoch) else { return };
         let entry = self.slots[segment].at(position).expect("the caller found an entry here");
-        if let Some(chunk) = undo.chunk(self.epoch) {
+        if let Some(chunk) = undo.chunk(self.epoch, self.bounds.undo_chunk_bytes) {
             if log(chunk, entry).is_err() {
                 undo.give_up(self.epoch);
             }
             return;
         }
         let bytes = undo.bytes() as u64;
-        let may = bytes < LEAST_BYTES || bytes < self.live_bytes() / 4;
+        let may = bytes < self.bounds.undo_log_bytes || bytes < self.live_bytes() / 4;
         let (epoch, undo) = (self.epoch, self.undo.as_mut().expect("it was there"));
         if !may {
             return undo.give_up(epoch);
         }
-        undo.add_chunk(epoch);
+        undo.add_chunk(epoch, self.bounds.undo_chunk_bytes);
         self.log_before_change(segment, position);
     }
 }

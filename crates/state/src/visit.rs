@@ -7,7 +7,7 @@ use crate::snapshot::{Progress, SnapshotKind};
 use crate::table::StateValue;
 use crate::writer::RunWriter;
 use crate::{KeyedTable, StateKey, TableId};
-use reflow_types::{CheckpointId, KeyGroupSet};
+use reflow_types::{Bounds, CheckpointId, KeyGroupSet};
 use std::any::Any;
 
 /// A table of any types. Operators own their tables; the runtime visits them.
@@ -25,6 +25,8 @@ pub trait SnapshotTable: Send {
     fn name(&self) -> &str;
     /// The types of key and value, for messages.
     fn type_name(&self) -> String;
+    /// See [`KeyedTable::set_bounds`].
+    fn set_bounds(&mut self, bounds: Bounds);
     /// See [`KeyedTable::freeze`].
     fn freeze(&mut self, checkpoint: CheckpointId, kind: SnapshotKind);
     /// See [`KeyedTable::snapshot_step`].
@@ -82,6 +84,9 @@ impl<K: StateKey, V: StateValue> SnapshotTable for KeyedTable<K, V> {
     }
     fn type_name(&self) -> String {
         format!("{} -> {}", std::any::type_name::<K>(), std::any::type_name::<V>())
+    }
+    fn set_bounds(&mut self, bounds: Bounds) {
+        self.set_bounds(bounds);
     }
     fn freeze(&mut self, checkpoint: CheckpointId, kind: SnapshotKind) {
         self.freeze(checkpoint, kind);

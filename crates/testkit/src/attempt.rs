@@ -13,7 +13,8 @@ use reflow_protocol::snapshot::{Codec, Restore};
 use reflow_runtime::{BuildContext, DeployedTask, SlotCommand, Wiring};
 use reflow_stream::Job;
 use reflow_types::{
-    CheckpointId, GraphVersion, JobId, MaxParallelism, OwnershipTable, SlotId, SubtaskId, SubtaskIndex,
+    Bounds, CheckpointId, GraphVersion, JobId, MaxParallelism, OwnershipTable, SlotId, SubtaskId,
+    SubtaskIndex,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -40,6 +41,7 @@ pub(crate) struct Sizes {
     pub(crate) parallelism: u32,
     pub(crate) max_parallelism: MaxParallelism,
     pub(crate) executors: usize,
+    pub(crate) bounds: Bounds,
 }
 
 impl Sizes {
@@ -88,10 +90,11 @@ impl Attempt {
         job: &Job,
         graph: &ExecutionGraph,
         clock: &ManualClock,
-        executors: usize,
+        sizes: &Sizes,
         restored: Restored,
         survivors: Vec<SteppedSlot>,
     ) -> (Self, Vec<Failure>) {
+        let executors = sizes.executors;
         let slots = graph.vertices.iter().map(|vertex| vertex.subtasks.len()).max().unwrap_or(1);
         let machines = Machines::new(executors, slots, clock, survivors);
         let mut restore: BTreeMap<SubtaskId, Restore> = restored.state.into_iter().collect();
@@ -128,6 +131,7 @@ impl Attempt {
                 restore_codec: restored.codec,
                 checkpoint: restored.checkpoint,
                 from_local: true,
+                bounds: sizes.bounds,
                 born: None,
             };
             match reflow_runtime::catch(&name, || job.factories[usize::from(vertex.0)](&mut context)) {

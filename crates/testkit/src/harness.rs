@@ -15,7 +15,9 @@ use reflow_protocol::deployment::Attempt as AttemptId;
 use reflow_protocol::snapshot::Codec;
 use reflow_runtime::{SlotCommand, TaskEvent};
 use reflow_stream::{Job, StreamEnv};
-use reflow_types::{AttemptNumber, CheckpointId, Instant, JobId, LeaderEpoch, MaxParallelism, SubtaskId};
+use reflow_types::{
+    AttemptNumber, Bounds, CheckpointId, Instant, JobId, LeaderEpoch, MaxParallelism, SubtaskId,
+};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -52,6 +54,7 @@ impl Harness {
                 parallelism: 1,
                 max_parallelism: MaxParallelism::new(128).expect("in range"),
                 executors: 1,
+                bounds: Bounds::default(),
             },
             order: Order::InTurn(0),
             clock: ManualClock::default(),
@@ -88,6 +91,13 @@ impl Harness {
     #[must_use]
     pub fn on_executors(mut self, executors: usize) -> Self {
         self.sizes.executors = executors;
+        self
+    }
+
+    /// Does, keeps and sends so much of something at a time. Production's bounds by default.
+    #[must_use]
+    pub fn with_bounds(mut self, bounds: Bounds) -> Self {
+        self.sizes.bounds = bounds;
         self
     }
 
@@ -203,7 +213,7 @@ impl Harness {
         let checkpoint = latest.as_ref().map(|manifest| manifest.checkpoint);
         let restored = Restored { state: restore.unwrap_or_default(), codec, checkpoint };
         let (attempt, failures) =
-            Attempt::deploy(id, &job, &graph, &self.clock, self.sizes.executors, restored, survivors);
+            Attempt::deploy(id, &job, &graph, &self.clock, &self.sizes, restored, survivors);
         self.failures.extend(failures);
         self.coordinator.begin_attempt(now, id, attempt.participants.clone(), &job.graph, &graph);
         self.assign_splits(&job, &graph, &attempt, latest.as_ref());

@@ -6,6 +6,7 @@
 
 extern crate self as reflow; // what the derived code names
 
+pub mod bounds;
 pub mod canary;
 pub mod id;
 pub mod key;
@@ -14,6 +15,7 @@ pub mod ownership;
 pub mod parallelism;
 pub mod time;
 
+pub use bounds::Bounds;
 pub use id::{
     AttemptNumber, CheckpointId, ExecutorId, GraphVersion, JobId, LeaderEpoch, SlotId, SubtaskId,
     SubtaskIndex, TaskManagerId, VertexId,

@@ -6,6 +6,7 @@ use reflow_env::real::{self, Clock, Options};
 use reflow_env::{Process, Signal};
 use reflow_protocol::deployment::ExecutorStart;
 use reflow_taskmanager::executor::{Executor, ExecutorOptions};
+use reflow_types::Bounds;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -46,6 +47,7 @@ pub(super) fn process(
         memory: Box::new(machine::memory),
         pid: std::process::id(),
         from_local: options::STATE_RECOVERY_FROM_LOCAL.get(&config),
+        bounds: Bounds::default(),
     });
     Ok((Box::new(executor), signal))
 }

@@ -7,11 +7,8 @@ use reflow_network::Row;
 use reflow_network::output::KeySelector;
 use reflow_protocol::control::{Fault, SubtaskMetrics};
 use reflow_state::{KeyedTable, SnapshotTable, TableId, TimerTable};
-use reflow_types::{Instant, Key, KeyHash, MIN_WATERMARK, MaxParallelism, Timestamp};
+use reflow_types::{Bounds, Instant, Key, KeyHash, MIN_WATERMARK, MaxParallelism, Timestamp};
 use std::time::Duration;
-
-/// How many timers fire in one step.
-const FIRE_AT_ONCE: usize = 1024;
 
 /// Runs a process function.
 pub struct Process<T, F: KeySelector<T>, P: ProcessFunction<Key = F::Key, In = T>, D> {
@@ -19,6 +16,7 @@ pub struct Process<T, F: KeySelector<T>, P: ProcessFunction<Key = F::Key, In = T
     key: F,
     function: P,
     keyed: Keyed<F::Key, P::State>,
+    bounds: Bounds,
     /// The watermark that is passed on once all its timers have fired.
     firing: Option<Timestamp>,
     /// The input has ended: passed on after the last watermark.
@@ -53,12 +51,22 @@ where
             watermark: MIN_WATERMARK,
             processing_time: MIN_WATERMARK,
         };
-        Self { operator, key, function, keyed, firing: None, then_end: false, ended: false, next }
+        Self {
+            operator,
+            key,
+            function,
+            keyed,
+            bounds: Bounds::default(),
+            firing: None,
+            then_end: false,
+            ended: false,
+            next,
+        }
     }
 
     /// Fires due timers of one domain, as many as one step may; says whether more are due.
     fn fire(&mut self, domain: TimeDomain, until: Timestamp) -> bool {
-        for _ in 0..FIRE_AT_ONCE {
+        for _ in 0..self.bounds.fired_timers {
             if self.next.has_rest() {
                 return true;
             }
@@ -190,6 +198,7 @@ where
     pass_on!(except { open watermark tick resume has_rest next_wakeup end tables count });
 
     fn open(&mut self, context: &mut OpenContext<'_>) {
+        self.bounds = context.bounds;
         self.keyed.watermark = context.watermark;
         self.keyed.processing_time = context.now.as_millis();
         self.next.open(context);

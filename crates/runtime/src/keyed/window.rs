@@ -16,12 +16,11 @@ use reflow_network::Row;
 use reflow_network::output::KeySelector;
 use reflow_protocol::control::{Fault, SubtaskMetrics};
 use reflow_state::{Index, Indexed, KeyedTable, Scoped, SnapshotTable, TableId};
-use reflow_types::{Key, KeyHash, MAX_WATERMARK, MIN_WATERMARK, MaxParallelism, NO_TIMESTAMP, Timestamp};
+use reflow_types::{
+    Bounds, Key, KeyHash, MAX_WATERMARK, MIN_WATERMARK, MaxParallelism, NO_TIMESTAMP, Timestamp,
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
-
-/// How many panes fire in one step.
-const FIRE_AT_ONCE: usize = 1024;
 
 /// What a window keeps of its records, and what it makes of them.
 pub trait Contents<K, T>: Clone + Send + 'static {
@@ -158,6 +157,7 @@ pub struct WindowOperator<T, F: KeySelector<T>, W, G: Trigger<T>, C: Contents<F:
     contents: C,
     panes: Panes<F::Key, C::Acc, G::State>,
     scope: Scope,
+    bounds: Bounds,
     firing: Option<Firing<F::Key>>,
     watermark: Timestamp,
     late: u64,
@@ -218,6 +218,7 @@ where
             contents,
             panes: Indexed::over(KeyedTable::new(TableId(0), "panes", max)),
             scope: Scope::of::<F::Key>(Window::GLOBAL),
+            bounds: Bounds::default(),
             firing: None,
             watermark: MIN_WATERMARK,
             late: 0,
@@ -250,7 +251,7 @@ where
 
     /// Fires what is due, as much as one step may; then passes the watermark on. Says whether more is due.
     fn continue_firing(&mut self) -> bool {
-        let mut left = FIRE_AT_ONCE;
+        let mut left = self.bounds.fired_panes;
         while let Some(mut firing) = self.firing.take() {
             while left > 0
                 && !self.next.has_rest()
@@ -353,6 +354,7 @@ where
     pass_on!(except { open watermark resume has_rest end tables count });
 
     fn open(&mut self, context: &mut OpenContext<'_>) {
+        self.bounds = context.bounds;
         self.watermark = context.watermark;
         self.next.open(context);
     }

@@ -5,19 +5,17 @@
 //! it, in order. Meanwhile no record is taken and no snapshot, as an iterator cannot be part of one: a barrier waits
 //! for the end of its record, while the slot's other tasks run on.
 
-use crate::stage::{Control, Stage, pass_on};
-use reflow_network::batch::BATCH_ROWS;
-use reflow_types::{Instant, Timestamp};
+use crate::stage::{Control, OpenContext, Stage, pass_on};
+use reflow_types::{Bounds, Instant, Timestamp};
 use std::collections::VecDeque;
-
-/// No more records are passed on in a step, however much room there is: about a millisecond's work, as long as one
-/// costs no more than a few hundred instructions.
-const MAX_ITEMS: u64 = 8 * BATCH_ROWS as u64;
 
 /// Makes any number of records from each.
 pub struct FlatMap<F, I: IntoIterator, D> {
     function: F,
     next: D,
+    /// No more records are passed on in a step, however much room there is: about a millisecond's work, as long as one
+    /// costs no more than a few hundred instructions.
+    step_records: u64,
     /// How many more records this step may pass on; 0 while something waits.
     left: u64,
     waiting: VecDeque<Waiting<I::IntoIter>>,
@@ -42,7 +40,8 @@ enum Signal {
 impl<F, I: IntoIterator, D: Stage<I::Item>> FlatMap<F, I, D> {
     /// Applies `function` and passes on what it yields.
     pub fn new(function: F, next: D) -> Self {
-        Self { function, next, left: MAX_ITEMS, waiting: VecDeque::new() }
+        let step_records = Bounds::default().flat_map_records;
+        Self { function, next, step_records, left: step_records, waiting: VecDeque::new() }
     }
 
     /// Passes on what this step may. Says whether that was all.
@@ -88,7 +87,7 @@ impl<F, I: IntoIterator, D: Stage<I::Item>> FlatMap<F, I, D> {
     }
 
     fn begin_step(&mut self) {
-        self.left = self.next.room().clamp(1, MAX_ITEMS);
+        self.left = self.next.room().clamp(1, self.step_records);
     }
 }
 
@@ -108,7 +107,13 @@ where
 }
 
 impl<F: Send, I: IntoIterator<IntoIter: Send>, D: Stage<I::Item>> Control for FlatMap<F, I, D> {
-    pass_on!(except { split_added split split_ended watermark idle tick end resume has_rest });
+    pass_on!(except { open split_added split split_ended watermark idle tick end resume has_rest });
+
+    fn open(&mut self, context: &mut OpenContext<'_>) {
+        self.step_records = context.bounds.flat_map_records;
+        self.left = self.left.min(self.step_records);
+        self.next.open(context);
+    }
 
     fn split_added(&mut self, split: u64) {
         self.tell(Signal::SplitAdded(split));

@@ -12,15 +12,14 @@ use reflow_state::{Origin, TableId};
 use reflow_types::{CheckpointId, KeyGroupSet};
 use std::collections::{BTreeMap, VecDeque};
 
-/// So many reads are under way at once.
-const MAX_READS: usize = 4;
-
 /// Runs by table and segment, with the groups for which they are read.
 type Runs = BTreeMap<(u16, u16), Vec<(KeyGroupSet, Vec<RunRef>)>>;
 
 /// What a task reads ahead.
 pub(super) struct Arriving {
     io: Io,
+    /// So many reads are under way at once.
+    most_reads: usize,
     /// What has been read or is about to be.
     have: Runs,
     to_read: VecDeque<(KeyGroupSet, RunRef)>,
@@ -40,8 +39,15 @@ pub(super) enum Step {
 }
 
 impl Arriving {
-    pub(super) fn new(io: Io) -> Self {
-        Self { io, have: Runs::new(), to_read: VecDeque::new(), reading: VecDeque::new(), owed: None }
+    pub(super) fn new(io: Io, most_reads: usize) -> Self {
+        Self {
+            io,
+            most_reads,
+            have: Runs::new(),
+            to_read: VecDeque::new(),
+            reading: VecDeque::new(),
+            owed: None,
+        }
     }
 
     /// Reads what `checkpoint` has, beyond what is there.
@@ -94,13 +100,13 @@ impl Arriving {
 
     /// Reads nothing more.
     pub(super) fn stop(&mut self) {
-        *self = Self::new(self.io.clone()); // forgets what is being read
+        *self = Self::new(self.io.clone(), self.most_reads); // forgets what is being read
     }
 
     /// Takes in what has been read.
     pub(super) fn step(&mut self, chain: &mut impl Control) -> Result<Step, String> {
         let Some(owed) = self.owed else { return Ok(Step::Rests) };
-        while self.reading.len() < MAX_READS
+        while self.reading.len() < self.most_reads
             && let Some((groups, run)) = self.to_read.pop_front()
         {
             let range = Some(run.offset..run.offset + u64::from(run.len));

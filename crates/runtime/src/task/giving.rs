@@ -10,12 +10,11 @@ use reflow_state::{RunKind, RunWriter, SnapshotSink, SnapshotWriter, TableId};
 use reflow_types::key_group::segment_groups;
 use reflow_types::{KeyGroupSet, MaxParallelism, SubtaskId};
 
-/// Parts are sent once they have this size.
-const PART_BYTES: usize = 128 << 10;
-
 /// The hand-overs of one task.
 pub(super) struct Giving {
     max: MaxParallelism,
+    /// Parts are sent once they have this size.
+    part_bytes: usize,
     heirs: Vec<Heir>,
     /// Those who get the run that is being written.
     open: Vec<usize>,
@@ -30,10 +29,10 @@ struct Heir {
 }
 
 impl Giving {
-    pub(super) fn new(max: MaxParallelism, gives: &[Give]) -> Self {
+    pub(super) fn new(max: MaxParallelism, gives: &[Give], part_bytes: usize) -> Self {
         let heir =
             |give: &Give| Heir { to: give.to, groups: give.groups.clone(), table: 0, bytes: Vec::new() };
-        Self { max, heirs: gives.iter().map(heir).collect(), open: Vec::new(), parts: Vec::new() }
+        Self { max, part_bytes, heirs: gives.iter().map(heir).collect(), open: Vec::new(), parts: Vec::new() }
     }
 
     /// Parts that are ready to be sent.
@@ -67,7 +66,7 @@ pub(super) struct Tee<'a, S> {
 impl<S: SnapshotSink> RunWriter for Tee<'_, S> {
     fn begin_run(&mut self, table: TableId, segment: u16, kind: RunKind) {
         self.writer.begin_run(table, segment, kind);
-        let Giving { max, heirs, open, parts } = &mut *self.giving;
+        let Giving { max, heirs, open, parts, .. } = &mut *self.giving;
         let Some((first, last)) = segment_groups(*max, segment) else { return };
         for (i, heir) in heirs.iter_mut().enumerate().filter(|(_, heir)| heir.groups.intersects(first, last))
         {
@@ -88,9 +87,9 @@ impl<S: SnapshotSink> RunWriter for Tee<'_, S> {
 
     fn end_run(&mut self) {
         self.writer.end_run();
-        let Giving { heirs, open, parts, .. } = &mut *self.giving;
+        let Giving { heirs, open, parts, part_bytes, .. } = &mut *self.giving;
         for heir in open.drain(..) {
-            if heirs[heir].bytes.len() >= PART_BYTES {
+            if heirs[heir].bytes.len() >= *part_bytes {
                 heirs[heir].send(parts);
             }
         }

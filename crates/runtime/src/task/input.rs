@@ -24,7 +24,9 @@ use reflow_protocol::control::{Fault, SnapshotKind, SubtaskMetrics};
 use reflow_protocol::rescale::Part;
 use reflow_protocol::snapshot::{OperatorState, Restore};
 use reflow_state::PREFETCH_DISTANCE;
-use reflow_types::{CheckpointId, Instant, KeyGroupSet, MAX_WATERMARK, MaxParallelism, SubtaskId, canary};
+use reflow_types::{
+    Bounds, CheckpointId, Instant, KeyGroupSet, MAX_WATERMARK, MaxParallelism, SubtaskId, canary,
+};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,9 +35,6 @@ use std::time::Duration;
 const STEP: Duration = Duration::from_millis(1);
 /// Records that have waited in an output for company leave after this long.
 const LINGER: Duration = Duration::from_millis(2);
-
-/// How many slots of tables are freed by one step.
-const DISCARD_SLOTS: usize = 2 * 1024;
 
 /// The key groups of a subtask in its graph, if its vertex is keyed.
 fn groups(wiring: &Wiring) -> Option<KeyGroupSet> {
@@ -58,6 +57,7 @@ pub struct InputTask<T, H> {
     /// A barrier that waits for its trigger.
     barrier: Option<(CheckpointId, Duration)>,
     max: MaxParallelism,
+    bounds: Bounds,
     /// Another graph that is to come.
     prepared: Option<Preparation>,
     arriving: Arriving,
@@ -122,6 +122,7 @@ where
             io: &context.io,
             watermark,
             now: context.clock.now(),
+            bounds: context.bounds,
             operator: &mut context.restore.operator,
         });
         let identity = Identity {
@@ -129,7 +130,9 @@ where
             attempt: context.attempt,
             groups: context.groups.clone(),
             io: context.io.clone(),
+            bounds: context.bounds,
         };
+        head.tables(&mut |table| table.set_bounds(context.bounds));
         let born = context.born.take();
         let phase = if born.is_some() { Phase::Born { cut: None, adopted: false } } else { Phase::Restoring };
         let mut task = Self {
@@ -144,8 +147,9 @@ where
             snapshots: Snapshots::new(identity),
             barrier: None,
             max: context.max_parallelism,
+            bounds: context.bounds,
             prepared: None,
-            arriving: Arriving::new(context.io.clone()),
+            arriving: Arriving::new(context.io.clone(), context.bounds.prefetch_reads),
             moving: None,
             early: Vec::new(),
             said: Vec::new(),
@@ -257,7 +261,9 @@ where
             Some(preparation) if preparation.version == cut.version => preparation,
             _ => crate::fail(Fault::Engine, &self.name, "a cut came for which nothing was prepared"),
         });
-        let giving = preparation.as_ref().map(|preparation| Giving::new(self.max, &preparation.gives));
+        let giving = preparation
+            .as_ref()
+            .map(|preparation| Giving::new(self.max, &preparation.gives, self.bounds.hand_over_part_bytes));
         // All subtasks of a keyed vertex read the same channels and are equally far. Others read a part each, and what
         // one has read may move to another.
         let resets = preparation.is_some()
@@ -293,7 +299,8 @@ where
     fn begin_moving(&mut self, cut: (CheckpointId, Instant), preparation: &Preparation, born: bool) {
         // Another rescale reads what it needs anew: what was read here is taken in.
         self.arriving.stop();
-        let mut moving = Moving::new((cut.0, cut.1, self.gate.watermark()), self.max, preparation, born);
+        let mut moving =
+            Moving::new((cut.0, cut.1, self.gate.watermark()), (self.max, self.bounds), preparation, born);
         for (from, part) in std::mem::take(&mut self.early) {
             if let Err(reason) = moving.hand_over(from, part) {
                 crate::fail(Fault::Engine, &self.name, reason);

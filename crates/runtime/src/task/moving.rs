@@ -12,15 +12,10 @@ use reflow_network::Row;
 use reflow_protocol::rescale::{Installation, Part};
 use reflow_state::{InstallCursor, Origin, Progress};
 use reflow_types::{
-    CheckpointId, GraphVersion, Instant, KeyGroupSet, MaxParallelism, SubtaskId, Timestamp, canary,
+    Bounds, CheckpointId, GraphVersion, Instant, KeyGroupSet, MaxParallelism, SubtaskId, Timestamp, canary,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
-
-/// So many records may wait; then nothing more is read.
-const MAX_PARKED: usize = 64 * 1024;
-/// How many entries are taken in by one step.
-const INSTALL_ENTRIES: usize = 4 * 1024;
 
 /// The key groups that a task gains and gives with one cut.
 pub(super) struct Moving<T> {
@@ -38,6 +33,7 @@ pub(super) struct Moving<T> {
     /// Who gets groups.
     pub(super) heirs: Vec<SubtaskId>,
     max: MaxParallelism,
+    bounds: Bounds,
     coming: BTreeMap<SubtaskId, Coming>,
     /// Groups that are not in yet.
     under_way: KeyGroupSet,
@@ -94,7 +90,7 @@ impl<T> Moving<T> {
     /// Begins with what `preparation` announced.
     pub(super) fn new(
         (checkpoint, cut_at, watermark): (CheckpointId, Instant, Timestamp),
-        max: MaxParallelism,
+        (max, bounds): (MaxParallelism, Bounds),
         preparation: &Preparation,
         born: bool,
     ) -> Self {
@@ -113,6 +109,7 @@ impl<T> Moving<T> {
             raised: None,
             heirs: preparation.gives.iter().map(|give| give.to).collect(),
             max,
+            bounds,
             coming: preparation.gains.iter().map(coming).collect(),
             under_way: preparation.gained(),
             going: Some(going).filter(|going| !going.is_empty()),
@@ -150,7 +147,7 @@ impl<T> Moving<T> {
             let (mut at, mut progress) = (0, None);
             chain.tables(&mut |table| {
                 if at == *wanted {
-                    progress = Some(table.install(&coming.groups, cursor, INSTALL_ENTRIES));
+                    progress = Some(table.install(&coming.groups, cursor, self.bounds.installed_entries));
                 }
                 at += 1;
             });
@@ -256,7 +253,7 @@ impl<T> Moving<T> {
 
     /// Whether more records may be read.
     pub(super) fn may_read(&self) -> bool {
-        self.parked.len() + self.ready.len() < MAX_PARKED && !self.held.end
+        self.parked.len() + self.ready.len() < self.bounds.parked_records && !self.held.end
     }
 
     /// Whether groups still go out, so that nothing may fire.
@@ -343,7 +340,8 @@ mod tests {
         let mut chain = Timers { timers: timers(), next: SharedTail::new(Vec::new()) };
         chain.timers.begin_at(CheckpointId(2));
         let now = Instant::default();
-        let mut moving = Moving::<u8>::new((CheckpointId(2), now, 0), max(), &preparation, true);
+        let mut moving =
+            Moving::<u8>::new((CheckpointId(2), now, 0), (max(), Bounds::default()), &preparation, true);
         let done = || Part::Done { cut_at_us: 0, watermark: 0 };
         // One owner is quicker. What it has is being taken in when the other's arrives.
         moving.hand_over(from_high, high_part).unwrap();

@@ -10,17 +10,9 @@ use reflow_env::{Location, StoreError, StoreOp, StoreReply, Ticket};
 use reflow_protocol::control::Fault;
 use reflow_protocol::snapshot::{Codec, RestorePart};
 use reflow_state::{Origin, SegmentLayout, TableId};
-use reflow_types::{CheckpointId, KeyGroupSet, MaxParallelism};
+use reflow_types::{Bounds, CheckpointId, KeyGroupSet, MaxParallelism};
 use std::collections::VecDeque;
 use std::ops::Range;
-
-/// So many reads are under way at once.
-const MAX_READS: usize = 8;
-/// Runs that lie side by side are read together, up to so many bytes: a checkpoint has thousands of short ones, and
-/// each read is a request.
-const READ_BYTES: u64 = 4 << 20;
-/// A step loads about so much, and at least one run. A few milliseconds' work.
-const STEP_BYTES: u64 = 1 << 20;
 
 /// The keyed state that a task still has to load.
 pub(super) struct Restoring {
@@ -32,6 +24,7 @@ pub(super) struct Restoring {
     /// The groups of the task.
     groups: KeyGroupSet,
     max: MaxParallelism,
+    bounds: Bounds,
     kept: Option<Kept>,
     parts: Vec<RestorePart>,
     /// In the order in which they are applied.
@@ -62,6 +55,7 @@ impl Restoring {
             from_local: context.from_local,
             groups: context.groups.clone().unwrap_or_default(),
             max: context.max_parallelism,
+            bounds: context.bounds,
             kept: None,
             parts: context.restore.keyed.clone(),
             to_read: VecDeque::new(),
@@ -102,8 +96,9 @@ impl Restoring {
             self.take_back(kept, chain);
             return false;
         }
-        self.to_read.extend(self.parts.drain(..).flat_map(|part| reads(&part)));
-        while self.reading.len() < MAX_READS
+        self.to_read
+            .extend(self.parts.drain(..).flat_map(|part| reads(&part, self.bounds.restore_read_bytes)));
+        while self.reading.len() < self.bounds.restore_reads
             && let Some(read) = self.to_read.pop_front()
         {
             let (at, range) = (Location(read.object.clone()), Some(read.range.clone()));
@@ -112,7 +107,7 @@ impl Restoring {
         let Some((bytes, read, loaded)) = self.loading.take().or_else(|| self.take_answer(task)) else {
             return self.reading.is_empty() && self.is_done(chain);
         };
-        let (mut next, mut left) = (loaded, STEP_BYTES);
+        let (mut next, mut left) = (loaded, self.bounds.restore_step_bytes);
         while left > 0
             && let Some((table, range)) = read.runs.get(next)
         {
@@ -167,7 +162,7 @@ impl Drop for Restoring {
 }
 
 /// The reads of a part, in the order in which they are applied.
-fn reads(part: &RestorePart) -> Vec<Read> {
+fn reads(part: &RestorePart, read_bytes: u64) -> Vec<Read> {
     let mut reads: Vec<Read> = Vec::new();
     for run in part.runs.iter().filter(|run| run.len > 0) {
         let range = run.offset..run.offset + u64::from(run.len);
@@ -176,7 +171,7 @@ fn reads(part: &RestorePart) -> Vec<Read> {
             Some(last)
                 if last.object == run.object
                     && last.range.end == range.start
-                    && range.end - last.range.start <= READ_BYTES =>
+                    && range.end - last.range.start <= read_bytes =>
             {
                 last.range.end = range.end;
                 last.runs.push(one);
@@ -216,6 +211,7 @@ mod tests {
 
     #[test]
     fn runs_side_by_side_are_read_together() {
+        const READ_BYTES: u64 = 4 << 20;
         let check = |runs: &[(&str, u64, u32)], expect: &[(&str, Range<u64>, usize)]| {
             let run = |(object, offset, len): &(&str, u64, u32)| RunRef {
                 object: (*object).to_owned(),
@@ -225,7 +221,7 @@ mod tests {
                 len: *len,
             };
             let groups = KeyGroupSet::all(MaxParallelism::DEFAULT);
-            let reads = reads(&RestorePart { groups, runs: runs.iter().map(run).collect() });
+            let reads = reads(&RestorePart { groups, runs: runs.iter().map(run).collect() }, READ_BYTES);
             let seen: Vec<_> = reads
                 .iter()
                 .map(|read| (read.object.as_str(), read.range.clone(), read.runs.len()))
@@ -260,6 +256,7 @@ mod tests {
             from_local: true,
             groups: groups.clone(),
             max: MaxParallelism::DEFAULT,
+            bounds: Bounds::default(),
             kept: None,
             parts: vec![RestorePart { groups, runs: vec![run] }],
             to_read: VecDeque::new(),

@@ -18,12 +18,9 @@ use reflow_protocol::deployment::Attempt;
 use reflow_protocol::rescale::Part;
 use reflow_protocol::snapshot::{Codec, KeyedState, OperatorState, Redistribution, Run, SubtaskState};
 use reflow_state::{Progress, RunKind, SnapshotWriter};
-use reflow_types::{CheckpointId, Instant, KeyGroupSet, SubtaskId, Timestamp};
+use reflow_types::{Bounds, CheckpointId, Instant, KeyGroupSet, SubtaskId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-
-/// About a millisecond's work.
-const STEP_BYTES: usize = 512 << 10;
 
 /// Who writes.
 #[derive(Clone)]
@@ -33,6 +30,7 @@ pub(super) struct Identity {
     /// For keyed tasks.
     pub(super) groups: Option<KeyGroupSet>,
     pub(super) io: Io,
+    pub(super) bounds: Bounds,
 }
 
 /// The snapshots of one task.
@@ -184,10 +182,10 @@ impl Snapshots {
             resets,
             operator: &mut operator,
         });
-        let Identity { subtask, attempt, io, groups } = &self.identity;
+        let Identity { subtask, attempt, io, groups, bounds } = &self.identity;
         let object = format!("{}-{checkpoint}-{subtask}-{}", attempt.epoch, attempt.number);
         let at = Location(kind.directory).join(&object);
-        let upload = Upload::new(io, at, std::mem::take(&mut self.buffers));
+        let upload = Upload::new(io, at, std::mem::take(&mut self.buffers), *bounds);
         self.writing = Some(Writing {
             checkpoint,
             since: now,
@@ -212,7 +210,7 @@ impl Snapshots {
         events: &mut Vec<TaskEvent>,
     ) -> bool {
         let Some(mut writing) = self.writing.take() else { return false };
-        match writing.step(chain) {
+        match writing.step(self.identity.bounds.snapshot_step_bytes, chain) {
             Ok(Stepped::Worked) => {
                 self.writing = Some(writing);
                 true
@@ -295,7 +293,7 @@ enum Stepped {
 }
 
 impl Writing {
-    fn step(&mut self, chain: &mut impl Control) -> Result<Stepped, String> {
+    fn step(&mut self, step_bytes: usize, chain: &mut impl Control) -> Result<Stepped, String> {
         let Some(writer) = &mut self.writer else {
             return self.broken.take().map_or(Ok(Stepped::Waits), Err);
         };
@@ -311,8 +309,8 @@ impl Writing {
         chain.tables(&mut |table| {
             if at == wanted {
                 progress = Some(match &mut self.giving {
-                    Some(giving) => table.snapshot_step(STEP_BYTES, &mut Tee { writer, giving }),
-                    None => table.snapshot_step(STEP_BYTES, writer),
+                    Some(giving) => table.snapshot_step(step_bytes, &mut Tee { writer, giving }),
+                    None => table.snapshot_step(step_bytes, writer),
                 });
             }
             at += 1;

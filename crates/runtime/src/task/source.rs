@@ -88,6 +88,7 @@ where
             io: &context.io,
             watermark,
             now: context.clock.now(),
+            bounds: context.bounds,
             operator: &mut context.restore.operator,
         };
         let splits = open.take_list::<R::Split>(&operator, SPLITS);
@@ -97,6 +98,7 @@ where
             attempt: context.attempt,
             groups: None,
             io: context.io.clone(),
+            bounds: context.bounds,
         };
         let born = context.born.take();
         let mut task = Self {

@@ -7,12 +7,9 @@ use bytes::{Bytes, BytesMut};
 use reflow_api::Io;
 use reflow_env::{Location, StoreOp, Ticket};
 use reflow_state::SnapshotSink;
+use reflow_types::Bounds;
 
-/// The least that object stores take as a part.
-const PART_BYTES: usize = 8 << 20;
-/// So many parts may be under way; then writing waits for the store.
-const MAX_PARTS: usize = 4;
-/// A part that has grown so far by doubling gets room for all of [`PART_BYTES`]: grown further it would be copied
+/// A part that has grown so far by doubling gets room for all that it may have: grown further it would be copied
 /// up to 4 MiB within one step.
 const SMALL_PART_BYTES: usize = 1 << 20;
 
@@ -26,9 +23,9 @@ impl Buffers {
     }
 
     /// Takes a part back that was uploaded, unless the store still holds on to it.
-    fn give_back(&mut self, part: Bytes) {
+    fn give_back(&mut self, part: Bytes, most: usize) {
         if let Ok(mut buffer) = part.try_into_mut()
-            && self.0.len() <= MAX_PARTS
+            && self.0.len() <= most
         {
             buffer.clear();
             self.0.push(buffer);
@@ -42,6 +39,7 @@ pub(super) struct Upload {
     io: Io,
     at: Location,
     id: u64,
+    bounds: Bounds,
     part: BytesMut,
     under_way: Vec<(Ticket, Bytes)>,
     buffers: Buffers,
@@ -50,9 +48,9 @@ pub(super) struct Upload {
 
 impl Upload {
     /// An upload to `at`, which begins with the first byte.
-    pub(super) fn new(io: &Io, at: Location, mut buffers: Buffers) -> Self {
+    pub(super) fn new(io: &Io, at: Location, mut buffers: Buffers, bounds: Bounds) -> Self {
         let (id, part) = (io.new_upload(), buffers.take());
-        Self { io: io.for_task(), at, id, part, under_way: Vec::new(), buffers, any: false }
+        Self { io: io.for_task(), at, id, bounds, part, under_way: Vec::new(), buffers, any: false }
     }
 
     /// Whether there is an object at all: nothing is uploaded if nothing was written.
@@ -70,7 +68,7 @@ impl Upload {
     /// Whether there is room for more parts.
     pub(super) fn may_write(&mut self) -> Result<bool, String> {
         self.collect()?;
-        Ok(self.under_way.len() < MAX_PARTS)
+        Ok(self.under_way.len() < self.bounds.upload_parts)
     }
 
     /// Whether all that was sent is in storage.
@@ -81,7 +79,7 @@ impl Upload {
 
     /// Gives the upload up if it is under way still, and the buffers back that are free.
     pub(super) fn end(mut self) -> Buffers {
-        self.buffers.give_back(self.part.freeze());
+        self.buffers.give_back(self.part.freeze(), self.bounds.upload_parts);
         self.buffers
     }
 
@@ -99,7 +97,7 @@ impl Upload {
         for (ticket, part) in std::mem::take(&mut self.under_way) {
             match self.io.take(ticket) {
                 None => self.under_way.push((ticket, part)),
-                Some(Ok(_)) => self.buffers.give_back(part),
+                Some(Ok(_)) => self.buffers.give_back(part, self.bounds.upload_parts),
                 Some(Err(error)) => failed = Some(format!("cannot write a snapshot: {error}")),
             }
         }
@@ -109,15 +107,16 @@ impl Upload {
 
 impl SnapshotSink for Upload {
     fn write(&mut self, mut bytes: &[u8]) {
+        let part_bytes = self.bounds.upload_part_bytes;
         while !bytes.is_empty() {
             self.any = true;
-            let (fits, rest) = bytes.split_at(bytes.len().min(PART_BYTES - self.part.len()));
+            let (fits, rest) = bytes.split_at(bytes.len().min(part_bytes - self.part.len()));
             if self.part.len() + fits.len() > SMALL_PART_BYTES {
-                self.part.reserve(PART_BYTES - self.part.len());
+                self.part.reserve(part_bytes - self.part.len());
             }
             self.part.extend_from_slice(fits);
             bytes = rest;
-            if self.part.len() == PART_BYTES {
+            if self.part.len() == part_bytes {
                 self.send(false);
             }
         }
@@ -129,8 +128,11 @@ mod tests {
     use super::*;
     use reflow_env::{StoreError, StoreReply};
 
+    const PART_BYTES: usize = 8 << 20;
+    const MAX_PARTS: usize = 4;
+
     fn upload(io: &Io, buffers: Buffers) -> Upload {
-        Upload::new(io, Location("object".to_owned()), buffers)
+        Upload::new(io, Location("object".to_owned()), buffers, Bounds::default())
     }
 
     /// The parts that were sent: their tickets, bytes, and whether they are the last.

@@ -1,8 +1,10 @@
 //! A cluster under test: a JobManager and TaskManagers in a world, with trouble first and calm after it.
 //!
-//! Reading order: [`options`] (its shape), [`programs`] (how its processes are made), this file (the run), `trouble` (what
-//! is done to it), `job_managers` (who leads the job), `user` (what users ask for meanwhile).
+//! Reading order: [`options`] (its shape), `bounds` (how much is done at a time), [`programs`] (how its processes are
+//! made), this file (the run), `trouble` (what is done to it), `job_managers` (who leads the job), `user` (what users
+//! ask for meanwhile).
 
+mod bounds;
 mod job_managers;
 pub mod options;
 pub mod programs;

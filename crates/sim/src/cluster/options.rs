@@ -1,8 +1,10 @@
 //! The shape of a cluster: its options, drawn at random.
 
+use super::bounds;
 use crate::rng::Rng;
 use crate::scenario::Scenario;
 use reflow_config::Config;
+use reflow_types::Bounds;
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -21,6 +23,8 @@ pub struct Shape {
     pub parallelism: Option<u64>,
     /// The restart strategy.
     pub restarts: Restarts,
+    /// How much executors do, keep and send at a time.
+    pub bounds: Bounds,
 }
 
 /// A restart strategy.
@@ -89,6 +93,7 @@ impl Shape {
             retained: rng.within(1..=4),
             parallelism: None,
             restarts: Restarts::Always,
+            bounds: bounds::random(rng),
         }
     }
 
@@ -137,8 +142,8 @@ impl Shape {
 
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { slots, most_task_managers, checkpoint_interval_ms, retained, parallelism, restarts } =
-            self;
+        let Self { slots, most_task_managers, checkpoint_interval_ms, retained, .. } = self;
+        let Self { parallelism, restarts, bounds, .. } = self;
         write!(
             f,
             "{slots} slots, up to {most_task_managers} TaskManagers, a checkpoint each {checkpoint_interval_ms} ms, {retained} kept"
@@ -149,6 +154,6 @@ impl fmt::Display for Shape {
         if *restarts != Restarts::Always {
             write!(f, ", restarts {restarts:?}")?;
         }
-        Ok(())
+        write!(f, "; {}", bounds::describe(bounds))
     }
 }

@@ -12,7 +12,7 @@ use reflow_protocol::deployment::ExecutorStart;
 use reflow_stream::{Job, StreamEnv};
 use reflow_taskmanager::executor::{Executor, ExecutorOptions};
 use reflow_taskmanager::manager::{Machine, Settings, TaskManager};
-use reflow_types::TaskManagerId;
+use reflow_types::{Bounds, TaskManagerId};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 
@@ -73,7 +73,7 @@ impl Programs {
 
     /// Makes executors.
     pub fn spawner(&self) -> impl Spawner + use<> {
-        ExecutorSpawner { workload: self.workload.clone(), started: 0 }
+        ExecutorSpawner { workload: self.workload.clone(), bounds: self.shape.bounds, started: 0 }
     }
 
     /// Puts the job's executables in their places.
@@ -172,6 +172,7 @@ fn sha256(build: u32) -> String {
 
 struct ExecutorSpawner {
     workload: Workload,
+    bounds: Bounds,
     started: u64,
 }
 
@@ -191,6 +192,7 @@ impl Spawner for ExecutorSpawner {
             memory: Box::new(|| MEMORY_BYTES / 4),
             pid: self.started as u32,
             from_local: true,
+            bounds: self.bounds,
         });
         Ok(Program {
             name: format!("{EXECUTOR}{}@{}", self.started, context.host),

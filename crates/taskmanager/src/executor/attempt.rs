@@ -1,15 +1,14 @@
 //! The attempt that an executor runs: which subtasks, where, and how they are built.
 
+use super::process::ExecutorOptions;
 use super::rescale::NextGraph;
 use super::slots::Slots;
-use reflow_env::Clock;
 use reflow_graph::{ExecutionGraph, Subtask, VertexIndex};
 use reflow_network::Hub;
 use reflow_protocol::control::Failure;
 use reflow_protocol::deployment::{Attempt, Deployment};
 use reflow_protocol::snapshot::{Codec, Restore};
 use reflow_runtime::{BuildContext, DeployedTask, Preparation, SlotCommand, Wiring};
-use reflow_stream::Job;
 use reflow_types::{CheckpointId, ExecutorId, GraphVersion, JobId, MaxParallelism, SubtaskId, SubtaskIndex};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -46,11 +45,9 @@ pub(super) struct Restored {
 /// What building needs besides the deployment.
 pub(super) struct Builder<'a> {
     pub(super) executor: ExecutorId,
-    pub(super) job: &'a Job,
+    pub(super) options: &'a ExecutorOptions,
     pub(super) job_id: JobId,
     pub(super) hub: &'a Hub,
-    pub(super) clock: &'a Arc<dyn Clock>,
-    pub(super) from_local: bool,
     pub(super) slots: &'a Slots,
 }
 
@@ -98,7 +95,7 @@ impl Builder<'_> {
         (vertex, index, subtask): (VertexIndex, SubtaskIndex, &Subtask),
     ) -> Wiring {
         Wiring {
-            job: self.job.graph.clone(),
+            job: self.options.job.graph.clone(),
             graph: graph.clone(),
             version,
             vertex,
@@ -124,7 +121,7 @@ impl Builder<'_> {
             (index, subtask.slot.index as usize)
         };
         let table = wiring.graph.vertex(vertex).table.as_ref();
-        let name = self.job.graph.vertex(vertex).name.clone();
+        let name = self.options.job.graph.vertex(vertex).name.clone();
         let mut context = BuildContext {
             attempt,
             name: name.clone(),
@@ -133,21 +130,22 @@ impl Builder<'_> {
             wiring: wiring.clone(),
             job_id: self.job_id,
             io: self.slots.io(slot).for_task(),
-            clock: self.clock.clone(),
+            clock: self.options.clock.clone(),
             restore: restored.state,
             restore_codec: restored.codec,
             checkpoint: restored.checkpoint,
-            from_local: self.from_local,
+            from_local: self.options.from_local,
+            bounds: self.options.bounds,
             born,
         };
-        let factory = &self.job.factories[usize::from(vertex.0)];
+        let factory = &self.options.job.factories[usize::from(vertex.0)];
         let task = reflow_runtime::catch(&name, || factory(&mut context))?;
         Ok(DeployedTask { subtask, vertex, name, task })
     }
 
     /// The executors with which subtasks here exchange records.
     pub(super) fn peers(&self, graph: &ExecutionGraph) -> BTreeSet<ExecutorId> {
-        let job = &self.job.graph;
+        let job = &self.options.job.graph;
         let mut peers = BTreeSet::new();
         for (vertex, index, subtask) in graph.subtasks() {
             for (edge, _) in job.outputs(vertex) {

@@ -14,7 +14,7 @@ use reflow_protocol::hello::Hello;
 use reflow_protocol::rescale::{HandOver, Preparation};
 use reflow_runtime::{SlotCommand, SlotEvent, TaskEvent};
 use reflow_stream::Job;
-use reflow_types::{CheckpointId, GraphVersion, Instant, SubtaskId};
+use reflow_types::{Bounds, CheckpointId, GraphVersion, Instant, SubtaskId};
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::{debug, info, warn};
@@ -40,6 +40,8 @@ pub struct ExecutorOptions {
     pub pid: u32,
     /// Whether state outlives an attempt in this process.
     pub from_local: bool,
+    /// How much of something is done, kept or sent at a time.
+    pub bounds: Bounds,
 }
 
 /// A task executor.
@@ -225,11 +227,9 @@ impl Executor {
         if running.next.as_ref().is_some_and(|next| next.version == version) {
             let builder = Builder {
                 executor: self.credentials.id,
-                job: &self.options.job,
+                options: &self.options,
                 job_id: self.credentials.job,
                 hub: &self.hub,
-                clock: &self.options.clock,
-                from_local: self.options.from_local,
                 slots: self.slots.as_ref().expect("slots are made with the first input"),
             };
             work(&builder, running);
@@ -248,11 +248,9 @@ impl Executor {
         let Some(running) = &mut self.running else { return };
         let builder = Builder {
             executor: self.credentials.id,
-            job: &self.options.job,
+            options: &self.options,
             job_id: self.credentials.job,
             hub: &self.hub,
-            clock: &self.options.clock,
-            from_local: self.options.from_local,
             slots: self.slots.as_ref().expect("slots are made with the first input"),
         };
         let (next, failed) = NextGraph::prepare(&builder, running, preparation);
@@ -322,11 +320,9 @@ impl Executor {
         self.peers.set_addresses(&deployment.executors, out);
         let builder = Builder {
             executor: self.credentials.id,
-            job: &self.options.job,
+            options: &self.options,
             job_id: self.credentials.job,
             hub: &self.hub,
-            clock: &self.options.clock,
-            from_local: self.options.from_local,
             slots: self.slots.as_ref().expect("slots are made with the first input"),
         };
         let (running, failures) = builder.deploy(&deployment);

@@ -147,6 +147,7 @@ fn context(hub: &Hub, old_owners: &[SubtaskId]) -> BuildContext {
         restore_codec: Codec::Exchange,
         checkpoint: None,
         from_local: true,
+        bounds: Bounds::default(),
         born: Some(preparation),
     }
 }

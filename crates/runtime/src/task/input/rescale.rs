@@ -1,6 +1,6 @@
 //! A live rescale, as a task with inputs takes part in it: reading ahead, the cut's consequences, leaving.
 
-use super::{DISCARD_SLOTS, InputTask, Phase};
+use super::{InputTask, Phase};
 use crate::keyed::Head;
 use crate::task::arriving::Step;
 use crate::task::moving::Signal;
@@ -120,8 +120,8 @@ where
         if !self.discarding {
             return false;
         }
-        let mut more = false;
-        self.head.tables(&mut |table| more |= table.discard(DISCARD_SLOTS));
+        let (mut more, slots) = (false, self.bounds.discarded_slots);
+        self.head.tables(&mut |table| more |= table.discard(slots));
         self.discarding = more;
         more
     }

@@ -1,0 +1,54 @@
+//! How much executors do, keep and send at a time, drawn at random: a run has a few hundred keys, so production's bounds
+//! would never be reached.
+
+use crate::rng::Rng;
+use reflow_types::Bounds;
+use std::ops::RangeInclusive;
+
+/// Production's bounds in some runs; else each of them by itself may be so small that a run's little state crosses it
+/// many times.
+pub(super) fn random(rng: &mut Rng) -> Bounds {
+    let usual = Bounds::default();
+    if rng.chance(0.2) {
+        return usual;
+    }
+    let tight = rng.within(20..=100) as f64 / 100.0;
+    let mut draw = |usual: usize, few: RangeInclusive<u64>| match rng.chance(tight) {
+        true if rng.chance(0.5) => rng.within(*few.start()..=few.start() + 2) as usize,
+        true => rng.skewed(few) as usize,
+        false => usual,
+    };
+    Bounds {
+        fired_timers: draw(usual.fired_timers, 1..=30),
+        fired_panes: draw(usual.fired_panes, 1..=30),
+        flat_map_records: draw(usual.flat_map_records as usize, 1..=100) as u64,
+        installed_entries: draw(usual.installed_entries, 1..=30),
+        parked_records: draw(usual.parked_records, 1..=200),
+        discarded_slots: draw(usual.discarded_slots, 1..=50),
+        hand_over_part_bytes: draw(usual.hand_over_part_bytes, 1..=2_000),
+        prefetch_reads: draw(usual.prefetch_reads, 1..=4),
+        snapshot_step_bytes: draw(usual.snapshot_step_bytes, 1..=2_000),
+        block_bytes: draw(usual.block_bytes, 1..=2_000),
+        // Each part is a request: smaller ones would only take long.
+        upload_part_bytes: draw(usual.upload_part_bytes, 50..=5_000),
+        upload_parts: draw(usual.upload_parts, 1..=4),
+        restore_reads: draw(usual.restore_reads, 1..=8),
+        restore_read_bytes: draw(usual.restore_read_bytes as usize, 1..=2_000) as u64,
+        restore_step_bytes: draw(usual.restore_step_bytes as usize, 1..=2_000) as u64,
+        undo_chunk_bytes: draw(usual.undo_chunk_bytes, 1..=1_000),
+        // With less there would be no way back in place.
+        undo_log_bytes: draw(usual.undo_log_bytes as usize, 100..=20_000) as u64,
+    }
+}
+
+/// Which bounds differ from production's, as a trace names them.
+pub(super) fn describe(bounds: &Bounds) -> String {
+    let fields = |bounds: &Bounds| {
+        let text = format!("{bounds:?}");
+        let inner = text.trim_start_matches("Bounds {").trim_end_matches('}').trim().to_owned();
+        inner.split(", ").map(str::to_owned).collect::<Vec<_>>()
+    };
+    let usual = fields(&Bounds::default());
+    let other: Vec<_> = fields(bounds).into_iter().filter(|field| !usual.contains(field)).collect();
+    if other.is_empty() { "usual bounds".to_owned() } else { other.join(", ") }
+}

@@ -1,0 +1,74 @@
+//! How much of something is done, kept or sent at a time.
+//!
+//! Work that grows with a job's state is done in pieces, so that a slot's step stays about a millisecond long and
+//! memory stays bounded. How large a piece is does not change what a job computes: whatever happens between two
+//! pieces must be right at any size. Production uses the defaults; the simulator and the operator harness draw other
+//! values, often 1 to 3, so that little state crosses each bound.
+
+/// The bounds. Each is at least 1. "A step" is one step of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Timers that a process function fires in a step.
+    pub fired_timers: usize,
+    /// Panes that a window operator fires in a step.
+    pub fired_panes: usize,
+    /// Records that a flat map passes on in a step.
+    pub flat_map_records: u64,
+    /// Entries of a new owner's tables that it takes in in a step; a segment is taken in whole, whatever its size.
+    pub installed_entries: usize,
+    /// Records that may wait for key groups under way; then nothing more is read.
+    pub parked_records: usize,
+    /// Slots of tables that a step frees.
+    pub discarded_slots: usize,
+    /// A part of a hand-over is sent once it has so many bytes; it is larger by at most one run.
+    pub hand_over_part_bytes: usize,
+    /// Reads under way of key groups that are to come.
+    pub prefetch_reads: usize,
+    /// Bytes of a snapshot that a step writes, and at least one entry.
+    pub snapshot_step_bytes: usize,
+    /// A block of a snapshot is closed once its entries have so many bytes.
+    pub block_bytes: usize,
+    /// Bytes of a part of a snapshot's upload.
+    pub upload_part_bytes: usize,
+    /// Parts of an upload under way; then writing waits for the store.
+    pub upload_parts: usize,
+    /// Reads under way of state that is restored.
+    pub restore_reads: usize,
+    /// Runs that lie side by side are read together, up to so many bytes: a checkpoint has thousands of short ones,
+    /// and each read is a request.
+    pub restore_read_bytes: u64,
+    /// Bytes of restored state that a step loads, and at least one run.
+    pub restore_step_bytes: u64,
+    /// Bytes of a piece of a table's undo log.
+    pub undo_chunk_bytes: usize,
+    /// Bytes that a table's undo log may always have; beyond them, a quarter of what the live entries take in a
+    /// snapshot.
+    pub undo_log_bytes: u64,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            fired_timers: 1024,
+            fired_panes: 1024,
+            flat_map_records: 8 * 1024,
+            installed_entries: 4 * 1024,
+            parked_records: 64 * 1024,
+            discarded_slots: 2 * 1024,
+            hand_over_part_bytes: 128 << 10,
+            prefetch_reads: 4,
+            // About a millisecond's work.
+            snapshot_step_bytes: 512 << 10,
+            block_bytes: 256 << 10,
+            // The least that object stores take as a part.
+            upload_part_bytes: 8 << 20,
+            upload_parts: 4,
+            restore_reads: 8,
+            restore_read_bytes: 4 << 20,
+            // A few milliseconds' work.
+            restore_step_bytes: 1 << 20,
+            undo_chunk_bytes: 64 << 10,
+            undo_log_bytes: 4 << 20,
+        }
+    }
+}
