@@ -459,4 +459,6 @@ pub struct SubtaskMetrics {
     pub late_records: u64,
     /// Records left out because they could not be read.
     pub skipped_records: u64,
+    /// The longest step of its task since the last report, with the one that is under way.
+    pub longest_step: Duration,
 }

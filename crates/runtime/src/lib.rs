@@ -5,7 +5,7 @@
 //! a record passes from one to the next by a call that the compiler can see through.
 //!
 //! Reading order: [`stage`] (what a stage is), [`stages`] (those without key), [`keyed`] (operators with keyed
-//! state), [`task`] (steps, barriers, snapshots, live rescale), [`slot`] (the thread), [`build`] and [`wiring`] (what a
+//! state), [`task`] (steps, barriers, snapshots, live rescale), [`slot`] (the thread), [`step`] (how it is watched), [`build`] and [`wiring`] (what a
 //! task is made from), [`rescale`] (what it is told of another graph).
 
 pub mod build;
@@ -15,6 +15,7 @@ pub mod rescale;
 pub mod slot;
 pub mod stage;
 pub mod stages;
+pub mod step;
 pub mod task;
 pub mod wiring;
 

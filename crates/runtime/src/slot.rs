@@ -5,6 +5,7 @@
 
 use crate::failure::catch;
 use crate::rescale::Preparation;
+use crate::step::{CurrentStep, Step};
 use crate::task::{Kept, Task, TaskEvent, TaskStep};
 use bytes::Bytes;
 use reflow_api::Io;
@@ -115,6 +116,7 @@ pub enum SlotEvent {
 #[derive(Clone)]
 pub struct SlotPort {
     inner: Arc<Mutex<Port>>,
+    step: Arc<CurrentStep>,
     slot: Signal,
     executor: Signal,
 }
@@ -128,7 +130,7 @@ struct Port {
 impl SlotPort {
     /// A port between a slot that `slot` wakes and an executor that `executor` wakes.
     pub fn new(slot: Signal, executor: Signal) -> Self {
-        Self { inner: Arc::default(), slot, executor }
+        Self { inner: Arc::default(), step: Arc::default(), slot, executor }
     }
 
     /// For the executor: tells the slot something.
@@ -140,6 +142,11 @@ impl SlotPort {
     /// For the executor: takes what the slot has said.
     pub fn take_events(&self) -> Vec<SlotEvent> {
         std::mem::take(&mut self.lock().events)
+    }
+
+    /// For the executor: the step that the slot's thread is in.
+    pub fn current_step(&self) -> &CurrentStep {
+        &self.step
     }
 
     fn take_commands(&self) -> VecDeque<SlotCommand> {
@@ -179,6 +186,9 @@ struct Running {
     /// `None` once it has failed.
     task: Option<Box<dyn Task>>,
     time: TimeSpent,
+    /// The longest step since this was last reported.
+    longest_step: Duration,
+    step: Arc<CurrentStep>,
 }
 
 /// How a task has spent its time, by the state in which each stretch of it ended.
@@ -226,50 +236,52 @@ impl Slot {
         match command {
             SlotCommand::Deploy { attempt, tasks } => {
                 self.attempt = attempt;
-                self.tasks = tasks.into_iter().rev().map(|task| Running::new(now, task)).collect();
+                let step = &self.port.step;
+                self.tasks = tasks.into_iter().rev().map(|task| Running::new(now, task, step)).collect();
                 self.give_back();
             }
             SlotCommand::Clear => {
                 for mut running in self.tasks.drain(..) {
-                    let kept = running.run(|task| task.keep()).and_then(Result::ok).flatten();
+                    let kept = running.run(now, |task| task.keep()).and_then(Result::ok).flatten();
                     self.kept.extend(kept.map(|kept| (running.vertex, kept)));
                 }
                 self.events.push(SlotEvent::Cleared);
             }
             SlotCommand::Trigger(checkpoint, kind) => {
-                self.each(|task| task.trigger(now, checkpoint, &kind));
+                self.each(now, |task| task.trigger(now, checkpoint, &kind));
             }
-            SlotCommand::Completed(checkpoint) => self.each(|task| task.completed(checkpoint)),
-            SlotCommand::Aborted(checkpoint) => self.each(|task| task.aborted(checkpoint)),
+            SlotCommand::Completed(checkpoint) => self.each(now, |task| task.completed(checkpoint)),
+            SlotCommand::Aborted(checkpoint) => self.each(now, |task| task.aborted(checkpoint)),
             SlotCommand::AssignSplits { subtask, splits, states, last } => {
-                self.those(|id| id == subtask, |task| task.assign_splits(&splits, states.clone(), last));
+                self.those(now, |id| id == subtask, |task| task.assign_splits(&splits, states.clone(), last));
             }
             SlotCommand::Add { attempt, task } => {
                 self.attempt = attempt;
                 let behind = self.tasks.partition_point(|other| other.vertex > task.vertex);
-                self.tasks.insert(behind, Running::new(now, task));
+                self.tasks.insert(behind, Running::new(now, task, &self.port.step));
             }
             SlotCommand::Drop(gone) => self.tasks.retain(|running| !gone.contains(&running.subtask)),
             SlotCommand::Prepare(subtask, preparation) => {
                 let mut preparation = Some(*preparation);
                 self.those(
+                    now,
                     |id| id == subtask,
                     |task| preparation.take().into_iter().for_each(|p| task.prepare(p)),
                 );
             }
             SlotCommand::CatchUp(subtask, checkpoint, restore) => {
-                self.those(|id| id == subtask, |task| task.catch_up(checkpoint, &restore));
+                self.those(now, |id| id == subtask, |task| task.catch_up(checkpoint, &restore));
             }
-            SlotCommand::Abandon => self.each(|task| task.abandon()),
+            SlotCommand::Abandon => self.each(now, |task| task.abandon()),
             SlotCommand::HandOver { from, to, part } => {
-                self.those(|id| id == to, |task| task.hand_over(from, part.clone()));
+                self.those(now, |id| id == to, |task| task.hand_over(from, part.clone()));
             }
             SlotCommand::Adopt(subtask, states) => {
-                self.those(|id| id == subtask, |task| task.adopt(states.clone()));
+                self.those(now, |id| id == subtask, |task| task.adopt(states.clone()));
             }
             SlotCommand::Answer(ticket, result) => self.io.answer(ticket, result),
             SlotCommand::Measure => {
-                let metrics = self.tasks.iter().map(Running::measure).collect();
+                let metrics = self.tasks.iter_mut().map(Running::measure).collect();
                 self.events.push(SlotEvent::Metrics(metrics));
             }
         }
@@ -286,13 +298,18 @@ impl Slot {
         }
     }
 
-    fn each(&mut self, call: impl FnMut(&mut dyn Task)) {
-        self.those(|_| true, call);
+    fn each(&mut self, now: Instant, call: impl FnMut(&mut dyn Task)) {
+        self.those(now, |_| true, call);
     }
 
-    fn those(&mut self, which: impl Fn(SubtaskId) -> bool, mut call: impl FnMut(&mut dyn Task)) {
+    fn those(
+        &mut self,
+        now: Instant,
+        which: impl Fn(SubtaskId) -> bool,
+        mut call: impl FnMut(&mut dyn Task),
+    ) {
         for running in self.tasks.iter_mut().filter(|running| which(running.subtask)) {
-            if let Some(Err(failure)) = running.run(|task| call(task)) {
+            if let Some(Err(failure)) = running.run(now, |task| call(task)) {
                 self.events.push(failed(self.attempt, running.subtask, failure));
             }
         }
@@ -304,7 +321,7 @@ impl Slot {
         for running in &mut self.tasks {
             let (said, clock) = (&mut self.said, &self.clock);
             let before = clock.now();
-            let step = match running.run(|task| task.step(before, said)) {
+            let step = match running.run(before, |task| task.step(before, said)) {
                 None => continue,
                 Some(Ok(step)) => step,
                 Some(Err(failure)) => {
@@ -313,7 +330,9 @@ impl Slot {
                     continue;
                 }
             };
-            running.time.book(before, clock.now(), step);
+            let after = clock.now();
+            running.time.book(before, after, step);
+            running.longest_step = running.longest_step.max(after.since(before));
             match step {
                 TaskStep::Worked => moved = true,
                 TaskStep::Idle(at) | TaskStep::Backpressured(at) => wake = wake.into_iter().chain(at).min(),
@@ -332,20 +351,24 @@ fn failed(attempt: Attempt, subtask: SubtaskId, failure: Failure) -> SlotEvent {
 }
 
 impl Running {
-    fn new(now: Instant, task: DeployedTask) -> Self {
+    fn new(now: Instant, task: DeployedTask, step: &Arc<CurrentStep>) -> Self {
         Self {
             subtask: task.subtask,
             vertex: task.vertex,
             name: task.name,
             task: Some(task.task),
             time: TimeSpent { since: now, ..Default::default() },
+            longest_step: Duration::ZERO,
+            step: step.clone(),
         }
     }
 
     /// Calls the task, if it has not failed; a failure is its last call.
-    fn run<R>(&mut self, call: impl FnOnce(&mut dyn Task) -> R) -> Option<Result<R, Failure>> {
+    fn run<R>(&mut self, now: Instant, call: impl FnOnce(&mut dyn Task) -> R) -> Option<Result<R, Failure>> {
         let task = self.task.as_mut()?;
+        self.step.begin(Step { vertex: self.vertex, subtask: self.subtask, since: now });
         let mut result = catch(&self.name, || call(task.as_mut()));
+        self.step.end();
         if let Err(failure) = &mut result {
             if failure.fault == Fault::User
                 && let Ok(Some(position)) = catch(&self.name, || task.position())
@@ -357,13 +380,14 @@ impl Running {
         Some(result)
     }
 
-    fn measure(&self) -> SubtaskMetrics {
+    fn measure(&mut self) -> SubtaskMetrics {
         let counted = self.task.as_ref().map(|task| task.metrics()).unwrap_or_default();
         SubtaskMetrics {
             subtask: self.subtask,
             busy: self.time.busy,
             backpressured: self.time.backpressured,
             idle: self.time.idle,
+            longest_step: std::mem::take(&mut self.longest_step),
             ..counted
         }
     }

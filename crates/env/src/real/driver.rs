@@ -18,6 +18,10 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::AbortHandle;
 
+/// How long the exit waits for slots once all else has ended. A step that does not end, which may be the reason for the
+/// exit, goes on taking memory and time meanwhile; nothing is lost with it.
+const SLOT_PATIENCE: Duration = Duration::from_secs(1);
+
 /// How a process ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exit {
@@ -43,8 +47,8 @@ impl Exit {
 /// Drives `process` on this thread until it exits. `signal` is what the process raises, from any thread, to be
 /// given [`Input::Wakeup`]; the driver raises it too, so a wakeup may come without need.
 ///
-/// Connections are flushed, slots stopped and children killed before this returns, for at most
-/// [`Options::flush_timeout`].
+/// Connections are flushed and children killed before this returns, for at most [`Options::flush_timeout`]; slots are
+/// stopped, but a step that does not end is not waited for.
 pub fn run(process: Box<dyn Process>, signal: Signal, options: Options) -> Exit {
     drive(process, Inbox::new(signal), options)
 }
@@ -124,6 +128,14 @@ pub(super) struct Alive {
     _sender: mpsc::Sender<Infallible>,
 }
 
+impl Alive {
+    /// One, and what tells when it and all its clones are gone.
+    fn new() -> (Self, mpsc::Receiver<Infallible>) {
+        let (sender, all_gone) = mpsc::channel();
+        (Self { _sender: sender }, all_gone)
+    }
+}
+
 struct Driver {
     process: Box<dyn Process>,
     inbox: Inbox,
@@ -137,6 +149,8 @@ struct Driver {
     runtime: tokio::runtime::Handle,
     alive: Alive,
     all_ended: mpsc::Receiver<Infallible>,
+    slots_alive: Alive,
+    slots_ended: mpsc::Receiver<Infallible>,
     outputs: Vec<Output>,
 }
 
@@ -168,7 +182,7 @@ fn start_runtime(threads: usize) -> std::io::Result<Runtime> {
 impl Driver {
     fn new(process: Box<dyn Process>, inbox: Inbox, options: Options) -> Self {
         let runtime = options.runtime.clone().expect("the caller has set the runtime");
-        let (sender, all_ended) = mpsc::channel();
+        let ((alive, all_ended), (slots_alive, slots_ended)) = (Alive::new(), Alive::new());
         Self {
             process,
             network: Network::new(options.clone(), inbox.clone(), runtime.clone()),
@@ -180,8 +194,10 @@ impl Driver {
             inbox,
             options,
             runtime,
-            alive: Alive { _sender: sender },
+            alive,
             all_ended,
+            slots_alive,
+            slots_ended,
             outputs: Vec::new(),
         }
     }
@@ -301,7 +317,9 @@ impl Driver {
                 self.children.start(child, command, &self.runtime, self.alive.clone());
             }
             Output::KillChild { child } => self.children.kill(child),
-            Output::RunSlot { slot, signal, name } => self.slots.run(slot, signal, name, self.alive.clone()),
+            Output::RunSlot { slot, signal, name } => {
+                self.slots.run(slot, signal, name, self.slots_alive.clone())
+            }
             Output::Exit { code, reason } => return Some(Exit { code, reason }),
         }
         None
@@ -318,12 +336,13 @@ impl Driver {
             }
         }
         self.inbox.close();
-        drop((self.process, self.network, self.uploads, self.alive));
-        if self.all_ended.recv_timeout(self.options.flush_timeout) == Err(mpsc::RecvTimeoutError::Timeout) {
-            tracing::warn!(
-                "a connection, slot or child has not ended after {:?}",
-                self.options.flush_timeout
-            );
+        drop((self.process, self.network, self.uploads, self.alive, self.slots_alive));
+        let timed_out = Err(mpsc::RecvTimeoutError::Timeout);
+        if self.all_ended.recv_timeout(self.options.flush_timeout) == timed_out {
+            tracing::warn!("a connection or child has not ended after {:?}", self.options.flush_timeout);
+        }
+        if self.slots_ended.recv_timeout(SLOT_PATIENCE) == timed_out {
+            tracing::warn!("a slot has not ended its step after {SLOT_PATIENCE:?}");
         }
     }
 }

@@ -62,6 +62,29 @@ fn exit_and_kill_stop_slots() {
     while stepped.recv().is_ok() {}
 }
 
+/// A step of user code that does not come back.
+struct Stuck(mpsc::Sender<()>, mpsc::Receiver<()>);
+
+impl SlotLoop for Stuck {
+    fn step(&mut self, _now: Instant) -> SlotStep {
+        self.0.send(()).unwrap();
+        let _ = self.1.recv();
+        SlotStep::Ended
+    }
+}
+
+#[test]
+fn an_exit_does_not_wait_for_a_step_that_does_not_end() {
+    let options = Options { flush_timeout: Duration::from_secs(3_600), ..Options::default() };
+    let probe = Probe::start(options);
+    let ((stepping, steps), (goes_on, until)) = (mpsc::channel(), mpsc::channel::<()>());
+    let slot = Box::new(Stuck(stepping, until));
+    probe.ask(Output::RunSlot { slot, signal: Signal::default(), name: "slot-1".into() });
+    steps.recv().unwrap();
+    assert_eq!(probe.exit().0.code, 0);
+    drop(goes_on);
+}
+
 #[test]
 fn a_panic_that_leaves_a_slot_ends_the_process() {
     let probe = Probe::start(Options::default());

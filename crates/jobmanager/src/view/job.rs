@@ -188,6 +188,7 @@ fn metrics(figures: &Figures) -> BTreeMap<String, f64> {
     ]);
     if let Some(latest) = figures.latest {
         metrics.insert("stateSizeBytes".to_owned(), latest.state_bytes as f64);
+        metrics.insert("longestStepMs".to_owned(), latest.longest_step.as_millis() as f64);
         metrics.extend(latest.pending_records.map(|pending| ("pendingRecords".to_owned(), pending as f64)));
     }
     metrics

@@ -5,9 +5,11 @@
 //! [`SlotPort`](reflow_runtime::SlotPort)s.
 
 mod attempt;
+mod link;
 mod peers;
 mod process;
 mod rescale;
 mod slots;
+mod watch;
 
 pub use process::{Executor, ExecutorOptions};

@@ -1,9 +1,11 @@
 //! The executor as a process.
 
 use super::attempt::{Builder, Running};
+use super::link::Link;
 use super::peers::{Credentials, Peer, Peers};
 use super::rescale::NextGraph;
 use super::slots::Slots;
+use super::watch::{self, LongSteps, WATCH_INTERVAL};
 use bytes::Bytes;
 use reflow_env::{Clock, ConnId, Input, ListenerId, Output, Process, Signal};
 use reflow_network::{Hub, Outgoing};
@@ -16,13 +18,10 @@ use reflow_runtime::{SlotCommand, SlotEvent, TaskEvent};
 use reflow_stream::Job;
 use reflow_types::{Bounds, CheckpointId, GraphVersion, Instant, SubtaskId};
 use std::sync::Arc;
-use std::time::Duration;
 use tracing::{debug, info, warn};
 
 const JOB_MANAGER: ConnId = ConnId(0);
 const DATA: ListenerId = ListenerId(0);
-/// How often memory is looked at.
-const WATCH_INTERVAL: Duration = Duration::from_millis(200);
 
 /// What an executor needs from its surroundings.
 pub struct ExecutorOptions {
@@ -61,16 +60,7 @@ pub struct Executor {
     /// Is answered once the slots have dropped the attempt.
     canceling: Option<Attempt>,
     next_watch: Instant,
-}
-
-/// The connection to the JobManager.
-struct Link {
-    connected: bool,
-    registered: bool,
-    heartbeat_interval: Duration,
-    heartbeat_timeout: Duration,
-    next_heartbeat: Option<Instant>,
-    heard: Instant,
+    long_steps: LongSteps,
 }
 
 impl Executor {
@@ -83,19 +73,13 @@ impl Executor {
             slots: None,
             peers: Peers::default(),
             data_address: None,
-            job_manager: Link {
-                connected: false,
-                registered: false,
-                heartbeat_interval: Duration::from_secs(1),
-                heartbeat_timeout: Duration::from_secs(60),
-                next_heartbeat: None,
-                heard: Instant::default(),
-            },
+            job_manager: Link::default(),
             running: None,
             deploying: None,
             held: Vec::new(),
             canceling: None,
             next_watch: Instant::default(),
+            long_steps: LongSteps::default(),
             options,
         }
     }
@@ -225,13 +209,7 @@ impl Executor {
     fn rescale(&mut self, version: GraphVersion, work: impl FnOnce(&Builder<'_>, &mut Running)) {
         let Some(running) = &mut self.running else { return };
         if running.next.as_ref().is_some_and(|next| next.version == version) {
-            let builder = Builder {
-                executor: self.credentials.id,
-                options: &self.options,
-                job_id: self.credentials.job,
-                hub: &self.hub,
-                slots: self.slots.as_ref().expect("slots are made with the first input"),
-            };
+            let builder = builder(&self.options, &self.credentials, &self.hub, &self.slots);
             work(&builder, running);
         }
     }
@@ -246,13 +224,7 @@ impl Executor {
         }
         self.peers.set_addresses(&preparation.executors, out);
         let Some(running) = &mut self.running else { return };
-        let builder = Builder {
-            executor: self.credentials.id,
-            options: &self.options,
-            job_id: self.credentials.job,
-            hub: &self.hub,
-            slots: self.slots.as_ref().expect("slots are made with the first input"),
-        };
+        let builder = builder(&self.options, &self.credentials, &self.hub, &self.slots);
         let (next, failed) = NextGraph::prepare(&builder, running, preparation);
         self.peers.expect_from(next.givers.iter().copied(), out);
         running.next = Some(next);
@@ -318,13 +290,7 @@ impl Executor {
         self.hub.clear(first.unwrap_or(SubtaskId(0)));
         self.peers.end_hand_overs(out);
         self.peers.set_addresses(&deployment.executors, out);
-        let builder = Builder {
-            executor: self.credentials.id,
-            options: &self.options,
-            job_id: self.credentials.job,
-            hub: &self.hub,
-            slots: self.slots.as_ref().expect("slots are made with the first input"),
-        };
+        let builder = builder(&self.options, &self.credentials, &self.hub, &self.slots);
         let (running, failures) = builder.deploy(&deployment);
         self.running = Some(running);
         for (subtask, failure) in failures {
@@ -507,39 +473,57 @@ impl Executor {
         }
         if now >= self.next_watch {
             self.next_watch = now + WATCH_INTERVAL;
-            self.watch_memory(out);
+            self.watch_steps(now);
+            self.watch_memory(now, out);
         }
         if self.job_manager.next_heartbeat.is_some_and(|due| now >= due) {
             self.job_manager.next_heartbeat = Some(now + self.job_manager.heartbeat_interval);
             let memory_bytes = (self.options.memory)();
-            let subtasks = if self.running.is_some() { self.slots().metrics() } else { Vec::new() };
+            let subtasks = if self.running.is_some() { self.slots().metrics(now) } else { Vec::new() };
             say(out, &FromExecutor::Heartbeat { memory_bytes, subtasks });
             self.slots().tell_all(|| SlotCommand::Measure);
         }
     }
 
-    /// Fails with a reason before the kernel ends the process without one.
-    fn watch_memory(&mut self, out: &mut Vec<Output>) {
-        let Some(limit) = self.options.start.memory_limit else { return };
-        let used = (self.options.memory)();
-        if used <= limit {
-            return;
+    /// Tells of user code that holds its slot up.
+    fn watch_steps(&mut self, now: Instant) {
+        let Some(slots) = &self.slots else { return };
+        for (step, lasted) in self.long_steps.due(now, slots.steps()) {
+            let operator = &self.options.job.graph.vertex(step.vertex).name;
+            warn!(
+                operator, subtask = %step.subtask,
+                "a step has lasted {} ms and goes on: it keeps the slot's other tasks and checkpoints waiting",
+                lasted.as_millis()
+            );
         }
-        let metrics = self.slots().metrics();
-        let Some(largest) = metrics.iter().max_by_key(|subtask| subtask.state_bytes) else { return };
-        let (mib, subtask) = (1 << 20, largest.subtask);
-        let message = format!(
-            "the process uses {} MiB of memory, its limit is {} MiB; the subtask's state takes {} MiB of it: raise \
-             taskmanager.memory.process.size or add TaskManagers",
-            used / mib,
-            limit / mib,
-            largest.state_bytes / mib
-        );
-        let failure =
-            Failure { fault: Fault::External, operator: "memory".to_owned(), message: message.clone() };
-        self.fail(subtask, failure, out);
+    }
+
+    /// Ends with a reason before the kernel ends the process without one, also between attempts and while slots say
+    /// nothing.
+    fn watch_memory(&mut self, now: Instant, out: &mut Vec<Output>) {
+        let metrics = self.slots().metrics(now);
+        let largest = metrics.iter().max_by_key(|subtask| subtask.state_bytes);
+        let used = (self.options.memory)();
+        let Some(message) = watch::out_of_memory(used, self.options.start.memory_limit, largest) else {
+            return;
+        };
+        let deployed = self.running.as_ref().and_then(|running| running.subtasks.keys().next());
+        if let Some(subtask) = largest.map(|largest| largest.subtask).or(deployed.copied()) {
+            let operator = "memory".to_owned();
+            self.fail(subtask, Failure { fault: Fault::External, operator, message: message.clone() }, out);
+        }
         out.push(Output::Exit { code: 1, reason: message });
     }
+}
+
+fn builder<'a>(
+    options: &'a ExecutorOptions,
+    credentials: &Credentials,
+    hub: &'a Hub,
+    slots: &'a Option<Slots>,
+) -> Builder<'a> {
+    let slots = slots.as_ref().expect("slots are made with the first input");
+    Builder { executor: credentials.id, options, job_id: credentials.job, hub, slots }
 }
 
 fn say(out: &mut Vec<Output>, message: &FromExecutor) {

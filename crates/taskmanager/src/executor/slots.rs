@@ -1,9 +1,12 @@
 //! The executor's slots, and their storage requests.
 
+use super::watch;
 use reflow_api::Io;
 use reflow_env::{Clock, Output, Signal, StoreOp, StoreResult, Ticket};
 use reflow_protocol::control::SubtaskMetrics;
+use reflow_runtime::step::Step;
 use reflow_runtime::{Slot, SlotCommand, SlotEvent, SlotPort};
+use reflow_types::Instant;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -114,9 +117,15 @@ impl Slots {
         }
     }
 
-    /// What the subtasks had counted when they were last asked.
-    pub(super) fn metrics(&self) -> Vec<SubtaskMetrics> {
-        self.metrics.values().flatten().copied().collect()
+    /// What the subtasks had counted when they were last asked, and the steps that are under way.
+    pub(super) fn metrics(&self, now: Instant) -> Vec<SubtaskMetrics> {
+        let steps: Vec<Step> = self.steps().collect();
+        watch::with_steps(self.metrics.values().flatten().copied(), &steps, now)
+    }
+
+    /// The steps that the slots' threads are in.
+    pub(super) fn steps(&self) -> impl Iterator<Item = Step> {
+        self.all.iter().filter_map(|slot| slot.port.current_step().get())
     }
 }
 

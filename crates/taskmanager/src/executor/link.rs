@@ -1,0 +1,28 @@
+//! What an executor knows of its connection to the JobManager.
+
+use reflow_types::Instant;
+use std::time::Duration;
+
+pub(super) struct Link {
+    pub(super) connected: bool,
+    pub(super) registered: bool,
+    pub(super) heartbeat_interval: Duration,
+    pub(super) heartbeat_timeout: Duration,
+    pub(super) next_heartbeat: Option<Instant>,
+    /// When the JobManager last said something.
+    pub(super) heard: Instant,
+}
+
+impl Default for Link {
+    /// Before the JobManager has said what it expects.
+    fn default() -> Self {
+        Self {
+            connected: false,
+            registered: false,
+            heartbeat_interval: Duration::from_secs(1),
+            heartbeat_timeout: Duration::from_secs(60),
+            next_heartbeat: None,
+            heard: Instant::default(),
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! What the executor's thread sees of slots that cannot speak for themselves: steps that do not end, and memory
+//! above its limit.
+
+use reflow_protocol::control::SubtaskMetrics;
+use reflow_runtime::step::Step;
+use reflow_types::{Instant, SubtaskId};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How often slots and memory are looked at.
+pub(super) const WATCH_INTERVAL: Duration = Duration::from_millis(200);
+/// A step above this keeps barriers and the slot's other tasks waiting.
+const LONG_STEP: Duration = Duration::from_millis(100);
+/// A step that goes on is told of again after ten times as long, and from then on so often. A subtask whose steps are
+/// long again and again is told of so often.
+const REMIND_AFTER: Duration = Duration::from_secs(60);
+
+/// The long steps that were told of.
+#[derive(Default)]
+pub(super) struct LongSteps {
+    told: BTreeMap<SubtaskId, Told>,
+}
+
+struct Told {
+    /// Which step it was.
+    since: Instant,
+    at: Instant,
+}
+
+impl LongSteps {
+    /// Of the steps that are under way, those that are to be told of now, with how long they have lasted.
+    pub(super) fn due(&mut self, now: Instant, steps: impl Iterator<Item = Step>) -> Vec<(Step, Duration)> {
+        self.told.retain(|_, told| now.since(told.at) < REMIND_AFTER);
+        let mut due = Vec::new();
+        for step in steps {
+            let lasted = now.since(step.since);
+            let is_due = lasted >= LONG_STEP
+                && self
+                    .told
+                    .get(&step.subtask)
+                    .is_none_or(|told| told.since == step.since && lasted >= 10 * told.at.since(told.since));
+            if is_due {
+                self.told.insert(step.subtask, Told { since: step.since, at: now });
+                due.push((step, lasted));
+            }
+        }
+        due
+    }
+}
+
+/// Counts the steps that are under way into what the slots have last reported: a slot in a long step reports nothing,
+/// and would look idle.
+pub(super) fn with_steps(
+    metrics: impl Iterator<Item = SubtaskMetrics>,
+    steps: &[Step],
+    now: Instant,
+) -> Vec<SubtaskMetrics> {
+    let counted = |mut subtask: SubtaskMetrics| {
+        let lasted = steps.iter().find(|step| step.subtask == subtask.subtask).map(|s| now.since(s.since));
+        if let Some(lasted) = lasted.filter(|lasted| *lasted >= LONG_STEP) {
+            subtask.busy += lasted;
+            subtask.longest_step = subtask.longest_step.max(lasted);
+        }
+        subtask
+    };
+    metrics.map(counted).collect()
+}
+
+/// Why the process ends, if it uses more memory than it may.
+pub(super) fn out_of_memory(
+    used: u64,
+    limit: Option<u64>,
+    largest: Option<&SubtaskMetrics>,
+) -> Option<String> {
+    let (mib, limit) = (1 << 20, limit.filter(|limit| used > *limit)?);
+    let state = largest.map_or(String::new(), |largest| {
+        format!("; the state of subtask {} takes {} MiB of it", largest.subtask, largest.state_bytes / mib)
+    });
+    Some(format!(
+        "the process uses {} MiB of memory, its limit is {} MiB{state}: raise taskmanager.memory.process.size or \
+         add TaskManagers",
+        used / mib,
+        limit / mib,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reflow_graph::VertexIndex;
+
+    fn step(subtask: u64, since_ms: u64) -> Step {
+        Step { vertex: VertexIndex(1), subtask: SubtaskId(subtask), since: Instant::from_millis(since_ms) }
+    }
+
+    #[test]
+    fn a_step_that_does_not_end_is_told_of_at_growing_distances() {
+        let mut long = LongSteps::default();
+        let told: Vec<u64> = (0..3_000)
+            .map(|look| look * 200)
+            .filter(|ms| !long.due(Instant::from_millis(*ms), std::iter::once(step(1, 0))).is_empty())
+            .collect();
+        assert_eq!(told[..5], [200, 2_000, 20_000, 80_000, 140_000]);
+    }
+
+    #[test]
+    fn steps_of_one_subtask_are_told_of_once_a_minute() {
+        let mut long = LongSteps::default();
+        let mut due =
+            |now_ms, steps: &[Step]| long.due(Instant::from_millis(now_ms), steps.iter().copied()).len();
+        assert_eq!(due(1_050, &[step(1, 1_000)]), 0, "it is short");
+        assert_eq!(due(1_100, &[step(1, 1_000)]), 1);
+        assert_eq!(due(1_400, &[step(1, 1_200), step(2, 1_000)]), 1, "of the other subtask");
+        assert_eq!(due(59_000, &[step(1, 40_000)]), 0);
+        assert_eq!(due(61_200, &[step(1, 61_000)]), 1);
+    }
+
+    #[test]
+    fn a_slot_in_a_long_step_is_busy() {
+        let reported = SubtaskMetrics {
+            subtask: SubtaskId(1),
+            busy: Duration::from_secs(1),
+            ..SubtaskMetrics::default()
+        };
+        let other = SubtaskMetrics { subtask: SubtaskId(2), ..reported };
+        let now = Instant::from_millis(5_000);
+        let seen = with_steps([reported, other].into_iter(), &[step(1, 2_000)], now);
+        assert_eq!((seen[0].busy, seen[0].longest_step), (Duration::from_secs(4), Duration::from_secs(3)));
+        assert_eq!(seen[1], other);
+    }
+
+    #[test]
+    fn memory_above_the_limit_is_a_reason_whether_or_not_a_subtask_is_known() {
+        assert_eq!(out_of_memory(256 << 20, Some(256 << 20), None), None);
+        assert_eq!(out_of_memory(1 << 40, None, None), None);
+        let why = out_of_memory(300 << 20, Some(256 << 20), None).unwrap();
+        assert!(why.starts_with("the process uses 300 MiB of memory, its limit is 256 MiB: raise"), "{why}");
+        let largest =
+            SubtaskMetrics { subtask: SubtaskId(4), state_bytes: 9 << 20, ..SubtaskMetrics::default() };
+        let why = out_of_memory(300 << 20, Some(256 << 20), Some(&largest)).unwrap();
+        assert!(why.contains("; the state of subtask 4 takes 9 MiB of it: raise"), "{why}");
+    }
+}
