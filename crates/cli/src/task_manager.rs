@@ -24,6 +24,7 @@ pub(crate) fn run_below() -> Result<ExitCode, CliError> {
 pub(crate) fn run(start: &Taskmanager) -> Result<ExitCode, CliError> {
     let loaded = Config::load(start.config_dir.as_deref(), &start.definitions)?;
     logging::start("info");
+    real::raise_descriptor_limit();
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }

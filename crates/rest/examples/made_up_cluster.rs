@@ -11,7 +11,7 @@ use reflow_rest::view::{
     CheckpointOutcome, CheckpointView, ClusterView, ExceptionView, InputView, IoView, RescaleView,
     SubtaskView, TerminatedReason, TriggerCause, VertexView,
 };
-use reflow_rest::{RescaleId, ServeError};
+use reflow_rest::{Limits, RescaleId, ServeError};
 use reflow_types::{CheckpointId, SubtaskIndex, VertexId};
 use tokio::net::TcpListener;
 
@@ -20,7 +20,8 @@ async fn main() -> Result<(), ServeError> {
     let port = std::env::args().nth(1).and_then(|port| port.parse().ok()).unwrap_or(8081_u16);
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     println!("web interface on http://localhost:{port}");
-    reflow_rest::serve(listener, Arc::new(FakeCluster::obedient(cluster())), std::future::pending()).await
+    let cluster = Arc::new(FakeCluster::obedient(cluster()));
+    reflow_rest::serve(listener, cluster, Limits::default(), std::future::pending()).await
 }
 
 /// The tests' cluster with a larger job, whose names try to be markup.

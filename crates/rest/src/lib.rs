@@ -9,9 +9,10 @@
 //! Flink says 404.
 //!
 //! Reading order: [`view`] (what there is to show), [`cluster`] (the seam), `json` (how Flink spells it; pure
-//! functions), [`summary`] (its statistics), `routes` (which path gives what), `server`, `page`.
+//! functions), [`summary`] (its statistics), `routes` (which path gives what), `server`, `connections`, `page`.
 
 pub mod cluster;
+mod connections;
 pub mod id;
 mod json;
 mod page;
@@ -21,5 +22,6 @@ pub mod summary;
 pub mod view;
 
 pub use cluster::{Cluster, Command, CommandError, OperationStatus, Reply};
+pub use connections::Limits;
 pub use id::{RequestId, RescaleId};
 pub use server::{ServeError, serve};

@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use crate::Cluster;
+use crate::connections::{Bounded, Limits};
 use crate::routes::router;
 
 /// How long answers under way may take once the server is to end: a client that never finishes its request
@@ -27,6 +28,7 @@ pub enum ServeError {
 pub async fn serve<C: Cluster>(
     listener: TcpListener,
     cluster: Arc<C>,
+    limits: Limits,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
     if let Ok(address) = listener.local_addr() {
@@ -43,7 +45,7 @@ pub async fn serve<C: Cluster>(
         tokio::time::sleep(GRACE).await;
     };
     tokio::select! {
-        ended = axum::serve(listener, router(cluster)).with_graceful_shutdown(ending) => Ok(ended?),
+        ended = axum::serve(Bounded::new(listener, limits), router(cluster)).with_graceful_shutdown(ending) => Ok(ended?),
         () = overdue => Ok(()),
     }
 }

@@ -5,10 +5,11 @@
 //! When the process closes, the task sends what is queued, tells the peer, and waits for it a bounded time,
 //! since a socket that is closed with unread bytes in it destroys what is still under way to the peer.
 
-use super::Options;
 use super::driver::Alive;
 use super::inbox::{Event, Inbox};
+use super::newcomers::{Newcomer, Newcomers};
 use super::outlet::{Outlet, Shared, State};
+use super::{Options, descriptor_limit};
 use crate::process::MAX_FRAME_BYTES;
 use crate::{ConnId, Input, ListenerId};
 use bytes::{Buf, Bytes, BytesMut};
@@ -21,11 +22,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 /// Bytes that are read at a time, if no large frame is under way.
 const READ_CHUNK: usize = 64 << 10;
+/// Bytes that are read at a time from a peer that has not introduced itself.
+const FIRST_CHUNK: usize = 512;
 /// Frames below this size are copied together, so that one system call sends many of them.
 const SMALL_FRAME: usize = 16 << 10;
 /// Bytes copied together before they are sent.
@@ -43,13 +46,16 @@ pub(super) struct Network {
     /// Ids of accepted connections.
     next_accepted: Arc<AtomicU64>,
     accepted: Arc<Semaphore>,
+    newcomers: Newcomers,
     runtime: Handle,
 }
 
 impl Network {
     pub(super) fn new(options: Options, inbox: Inbox, runtime: Handle) -> Self {
-        let accepted = Arc::new(Semaphore::new(options.max_accepted));
-        Self { options, inbox, runtime, next_accepted: Arc::new(AtomicU64::new(ConnId::ACCEPTED)), accepted }
+        let accepted = Arc::new(Semaphore::new(options.max_accepted.min(descriptor_limit() / 2)));
+        let newcomers = Newcomers::new(options.max_newcomers.min(accepted.available_permits() / 2));
+        let next_accepted = Arc::new(AtomicU64::new(ConnId::ACCEPTED));
+        Self { options, inbox, runtime, next_accepted, accepted, newcomers }
     }
 
     /// Connects to `address`, on a task of its own.
@@ -75,7 +81,7 @@ impl Network {
             match stream {
                 Ok(stream) => {
                     network.inbox.push_input(Input::Connected { conn });
-                    network.serve(conn, stream, &shared).await;
+                    network.serve(conn, stream, &shared, None).await;
                 }
                 Err(reason) => network.inbox.push_input(Input::Closed { conn, reason }),
             }
@@ -99,34 +105,40 @@ impl Network {
         };
         let host = address.rsplit_once(':').map_or(address.as_str(), |(host, _)| host);
         self.inbox.push_input(Input::Listening { listener, address: format!("{host}:{port}") });
+        let mut refused = 0_u32;
         loop {
             let Ok(place) = self.accepted.clone().acquire_owned().await else { return };
             let stream = match socket.accept().await {
                 Ok((stream, _)) => stream,
                 Err(e) => {
-                    tracing::warn!("cannot accept a connection on {host}:{port}: {e}");
+                    if refused.is_power_of_two() || refused == 0 {
+                        tracing::warn!("cannot accept a connection on {host}:{port}: {e}");
+                    }
+                    refused = refused.saturating_add(1);
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
             };
+            refused = 0;
             let conn = ConnId(self.next_accepted.fetch_add(1, Ordering::Relaxed));
             let (outlet, shared) = Outlet::new(&self.options);
             self.inbox.push(Event::Accepted { conn, listener, outlet });
             let (network, alive) = (self.clone(), alive.clone());
+            let newcomer = self.newcomers.add(conn);
             self.runtime.spawn(async move {
-                network.serve(conn, stream, &shared).await;
+                network.serve(conn, stream, &shared, Some(newcomer)).await;
                 drop((place, alive));
             });
         }
     }
 
-    async fn serve(&self, conn: ConnId, stream: TcpStream, shared: &Shared) {
+    async fn serve(&self, conn: ConnId, stream: TcpStream, shared: &Shared, newcomer: Option<Newcomer>) {
         if let Err(e) = stream.set_nodelay(true) {
             tracing::debug!("cannot set TCP_NODELAY: {e}");
         }
         let (mut from_peer, mut to_peer) = stream.into_split();
         let end = tokio::select! {
-            reason = self.read_frames(conn, &mut from_peer) => End::Lost(reason),
+            reason = self.read_frames(conn, &mut from_peer, newcomer) => End::Lost(reason),
             end = self.write_frames(&mut to_peer, shared) => end,
         };
         match end {
@@ -142,33 +154,48 @@ impl Network {
     }
 
     /// Puts frames into the inbox until the connection ends, and says why it did.
-    async fn read_frames(&self, conn: ConnId, from_peer: &mut OwnedReadHalf) -> String {
-        let (max_bytes, max_frames) = (self.options.read_bytes.max(1), self.options.read_frames.max(1));
-        let budget = Arc::new(Semaphore::new(max_bytes as usize));
-        let least = max_bytes.div_ceil(max_frames);
-        let mut buffer = BytesMut::with_capacity(READ_CHUNK);
+    async fn read_frames(
+        &self,
+        conn: ConnId,
+        from_peer: &mut OwnedReadHalf,
+        newcomer: Option<Newcomer>,
+    ) -> String {
+        let max_bytes = self.options.read_bytes.max(1);
+        let mut reading = Reading {
+            from_peer,
+            buffer: BytesMut::new(),
+            budget: Arc::new(Semaphore::new(max_bytes as usize)),
+            most: max_bytes,
+            least: max_bytes.div_ceil(self.options.read_frames.max(1)),
+        };
+        if let Some(newcomer) = newcomer {
+            match self.read_first(&mut reading, newcomer).await {
+                Ok((frame, permit)) => self.inbox.push(Event::Frame { conn, frame, permit }),
+                Err(reason) => return reason,
+            }
+        }
         loop {
-            match fill(from_peer, &mut buffer, 4).await {
-                Ok(true) => {}
-                Ok(false) if buffer.is_empty() => return "the peer closed the connection".into(),
-                Ok(false) => return "the peer closed the connection within a frame".into(),
-                Err(e) => return e.to_string(),
+            match reading.next(MAX_FRAME_BYTES, READ_CHUNK).await {
+                Ok((frame, permit)) => self.inbox.push(Event::Frame { conn, frame, permit }),
+                Err(reason) => return reason,
             }
-            let len = buffer.get_u32_le() as usize;
-            if len > MAX_FRAME_BYTES {
-                return format!(
-                    "the peer announced a frame of {len} bytes, above the limit of {MAX_FRAME_BYTES}: it does not speak Reflow"
-                );
+        }
+    }
+
+    /// The frame with which an accepted connection introduces itself.
+    async fn read_first(
+        &self,
+        reading: &mut Reading<'_>,
+        mut newcomer: Newcomer,
+    ) -> Result<(Bytes, OwnedSemaphorePermit), String> {
+        let (most, patience) = (self.options.first_frame_bytes, self.options.first_frame_timeout);
+        tokio::select! {
+            first = timeout(patience, reading.next(most, FIRST_CHUNK)) => {
+                first.unwrap_or_else(|_| Err(format!("the peer did not introduce itself within {patience:?}")))
             }
-            let cost = u32::try_from(len).unwrap_or(u32::MAX).clamp(least, max_bytes);
-            let permit = budget.clone().acquire_many_owned(cost).await.expect("the budget is never closed");
-            match fill(from_peer, &mut buffer, len).await {
-                Ok(true) => {}
-                Ok(false) => return "the peer closed the connection within a frame".into(),
-                Err(e) => return e.to_string(),
+            () = newcomer.displaced() => {
+                Err("the peer had not introduced itself when many others connected".to_owned())
             }
-            let frame = buffer.split_to(len).freeze();
-            self.inbox.push(Event::Frame { conn, frame, permit });
         }
     }
 
@@ -220,18 +247,54 @@ enum End {
     Dropped,
 }
 
-/// Reads until `buffer` holds `len` bytes. False if the stream ended before.
-async fn fill(from_peer: &mut OwnedReadHalf, buffer: &mut BytesMut, len: usize) -> io::Result<bool> {
-    if buffer.len() >= len {
-        return Ok(true);
-    }
-    buffer.reserve((len - buffer.len()).max(READ_CHUNK));
-    while buffer.len() < len {
-        if from_peer.read_buf(buffer).await? == 0 {
-            return Ok(false);
+/// What comes from a peer.
+struct Reading<'a> {
+    from_peer: &'a mut OwnedReadHalf,
+    buffer: BytesMut,
+    /// Bytes that may be in the inbox.
+    budget: Arc<Semaphore>,
+    most: u32,
+    /// What a frame counts at least.
+    least: u32,
+}
+
+impl Reading<'_> {
+    /// The next frame of at most `max_len` bytes, or why there is none.
+    async fn next(&mut self, max_len: usize, chunk: usize) -> Result<(Bytes, OwnedSemaphorePermit), String> {
+        match self.fill(4, chunk).await {
+            Ok(true) => {}
+            Ok(false) if self.buffer.is_empty() => return Err("the peer closed the connection".into()),
+            Ok(false) => return Err("the peer closed the connection within a frame".into()),
+            Err(e) => return Err(e.to_string()),
+        }
+        let len = self.buffer.get_u32_le() as usize;
+        if len > max_len {
+            return Err(format!(
+                "the peer announced a frame of {len} bytes, above the limit of {max_len}: it does not speak Reflow"
+            ));
+        }
+        let cost = u32::try_from(len).unwrap_or(u32::MAX).clamp(self.least, self.most);
+        let permit = self.budget.clone().acquire_many_owned(cost).await.expect("the budget is never closed");
+        match self.fill(len, chunk).await {
+            Ok(true) => Ok((self.buffer.split_to(len).freeze(), permit)),
+            Ok(false) => Err("the peer closed the connection within a frame".into()),
+            Err(e) => Err(e.to_string()),
         }
     }
-    Ok(true)
+
+    /// Reads until the buffer holds `len` bytes. False if the stream ended before.
+    async fn fill(&mut self, len: usize, chunk: usize) -> io::Result<bool> {
+        if self.buffer.len() >= len {
+            return Ok(true);
+        }
+        self.buffer.reserve((len - self.buffer.len()).max(chunk));
+        while self.buffer.len() < len {
+            if self.from_peer.read_buf(&mut self.buffer).await? == 0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
 }
 
 /// Sends `frames` with their lengths: small ones together, a large one in the same system call as its length.

@@ -31,8 +31,15 @@ pub struct Options {
     pub read_frames: u32,
     /// Bytes that may be queued for sending on one connection.
     pub write_bytes: usize,
-    /// Accepted connections at one time; further peers wait until one closes.
+    /// Accepted connections at one time, and never more than half of the descriptors of the OS process; further peers
+    /// wait until one closes.
     pub max_accepted: usize,
+    /// Accepted connections that have not sent a frame, at one time; of more, the oldest is closed.
+    pub max_newcomers: usize,
+    /// The longest first frame of an accepted connection.
+    pub first_frame_bytes: usize,
+    /// How long an accepted connection may take to send its first frame.
+    pub first_frame_timeout: Duration,
 }
 
 impl Default for Options {
@@ -50,6 +57,9 @@ impl Default for Options {
             read_frames: 4096,
             write_bytes: 256 << 20,
             max_accepted: 4096,
+            max_newcomers: 256,
+            first_frame_bytes: 4 << 10,
+            first_frame_timeout: Duration::from_secs(10),
         }
     }
 }

@@ -83,6 +83,8 @@ fn a_process_that_does_not_read_pushes_back() {
     let client = Probe::start(impatient);
     let to_server = client.connect(1, &address).unwrap();
     let to_client = server.accepted();
+    client.send(to_server, "hello");
+    assert_eq!(server.received(to_client), "hello");
 
     let closed_gate = gate.lock().unwrap();
     let sent = 1000;

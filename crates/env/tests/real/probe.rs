@@ -152,10 +152,13 @@ impl Probe {
 }
 
 /// Two processes with a connection between them: the listening one and its end, the connecting one and its end.
+/// It has introduced itself.
 pub(crate) fn pair(options: &Options) -> ((Probe, ConnId), (Probe, ConnId)) {
     let (server, client) = (Probe::start(options.clone()), Probe::start(options.clone()));
     let address = server.listen("127.0.0.1:0").unwrap();
     let to_server = client.connect(1, &address).unwrap();
     let to_client = server.accepted();
+    client.send(to_server, "hello");
+    assert_eq!(server.received(to_client), "hello");
     ((server, to_client), (client, to_server))
 }

@@ -4,6 +4,7 @@ use super::{Executable, LaunchError, Options, logging, machine};
 use reflow_config::{Config, options};
 use reflow_env::{Location, Signal, real};
 use reflow_jobmanager::{Artifact, Handle, JobManager, JobSpec, StartMode};
+use reflow_rest::Limits;
 use sha2::{Digest, Sha256};
 use std::io::{self, Read};
 use std::path::Path;
@@ -95,7 +96,10 @@ async fn serve(listener: TcpListener, handle: Handle, stopped: tokio::sync::ones
     let stopped = async move {
         let _ = stopped.await;
     };
-    if let Err(error) = reflow_rest::serve(listener, Arc::new(handle), stopped).await {
+    let most = Limits::default();
+    // Most descriptors are for the job: its TaskManagers and executors, and storage.
+    let limits = Limits { connections: most.connections.min(real::descriptor_limit() / 4), ..most };
+    if let Err(error) = reflow_rest::serve(listener, Arc::new(handle), limits, stopped).await {
         tracing::error!("{error}");
     }
 }

@@ -114,6 +114,7 @@ pub fn main(name: &'static str, function: JobFunction) -> ExitCode {
     if line.describe {
         return print(name, &describe(name));
     }
+    reflow_env::real::raise_descriptor_limit();
     let result = match line.command {
         Some(Command::Run { task_managers, options }) => cluster::run(executable, task_managers, &options),
         Some(Command::Jobmanager { options }) => job_manager::run(executable, &options),

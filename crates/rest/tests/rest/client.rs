@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use reflow_rest::Limits;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -39,12 +40,16 @@ impl Response {
 
 impl Server {
     pub(crate) async fn start(cluster: FakeCluster) -> Self {
+        Self::start_with(cluster, Limits::default()).await
+    }
+
+    pub(crate) async fn start_with(cluster: FakeCluster, limits: Limits) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let cluster = Arc::new(cluster);
         let (end, ended) = oneshot::channel();
         let until = async move { drop(ended.await) };
-        let serving = tokio::spawn(reflow_rest::serve(listener, Arc::clone(&cluster), until));
+        let serving = tokio::spawn(reflow_rest::serve(listener, Arc::clone(&cluster), limits, until));
         Self { address, cluster, end, serving }
     }
 

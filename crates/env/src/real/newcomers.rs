@@ -1,0 +1,59 @@
+//! Accepted connections that have not introduced themselves.
+//!
+//! A peer of the cluster sends its first frame, a short one, as soon as it is connected. Whoever does not is a
+//! stranger: it gets little memory and little time, and there are few of its kind at once. When there are too many,
+//! the oldest goes: a peer's turn is short, so strangers cannot keep peers out.
+
+use crate::ConnId;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::oneshot;
+
+/// The newcomers of a process. Clones are the same.
+#[derive(Clone)]
+pub(super) struct Newcomers {
+    /// In the order in which they came.
+    waiting: Arc<Mutex<BTreeMap<ConnId, oneshot::Sender<()>>>>,
+    most: usize,
+}
+
+/// A connection that has not introduced itself. Dropped when it has, or is gone.
+pub(super) struct Newcomer {
+    conn: ConnId,
+    all: Newcomers,
+    displaced: oneshot::Receiver<()>,
+}
+
+impl Newcomers {
+    pub(super) fn new(most: usize) -> Self {
+        Self { waiting: Arc::default(), most: most.max(1) }
+    }
+
+    /// Adds a connection; the oldest goes, if there are too many.
+    pub(super) fn add(&self, conn: ConnId) -> Newcomer {
+        let (place, displaced) = oneshot::channel();
+        let mut waiting = self.lock();
+        waiting.insert(conn, place);
+        if waiting.len() > self.most {
+            waiting.pop_first();
+        }
+        Newcomer { conn, all: self.clone(), displaced }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ConnId, oneshot::Sender<()>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Newcomer {
+    /// Comes back when a newer connection needs the place.
+    pub(super) async fn displaced(&mut self) {
+        drop((&mut self.displaced).await);
+    }
+}
+
+impl Drop for Newcomer {
+    fn drop(&mut self) {
+        self.all.lock().remove(&self.conn);
+    }
+}
