@@ -24,7 +24,12 @@ pub type Batch<T> = Vec<Row<T>>;
 #[derive(Debug)]
 pub enum Element<T> {
     /// Records from this process.
-    Batch(Batch<T>),
+    Batch {
+        /// The records.
+        rows: Batch<T>,
+        /// About how many bytes they would take encoded, as the sender counted them against its credit.
+        bytes: u64,
+    },
     /// Records from another process, still encoded: the receiver's slot decodes them.
     Encoded {
         /// How many.
@@ -45,4 +50,15 @@ pub enum Element<T> {
     },
     /// Nothing follows.
     End,
+}
+
+impl<T> Element<T> {
+    /// How many records it holds.
+    pub fn records(&self) -> u64 {
+        match self {
+            Self::Batch { rows, .. } => rows.len() as u64,
+            Self::Encoded { count, .. } => u64::from(*count),
+            Self::Watermark(_) | Self::Idle(_) | Self::Barrier { .. } | Self::End => 0,
+        }
+    }
 }

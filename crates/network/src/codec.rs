@@ -22,13 +22,43 @@ pub struct CodecError {
     pub reason: String,
 }
 
-/// Encodes a batch.
-pub fn encode<T: Serialize>(batch: &Batch<T>) -> Vec<u8> {
+/// A record that is longer than one may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a record takes {bytes} bytes encoded, the limit is {limit}: split it, or keep the payload elsewhere and send its name"
+)]
+pub struct RecordTooLong {
+    /// How long it is.
+    pub bytes: u64,
+    /// How long it may be.
+    pub limit: u64,
+}
+
+/// What a batch is encoded into.
+pub struct Encoded {
+    /// How many records.
+    pub count: u32,
+    /// The records.
+    pub bytes: Vec<u8>,
+}
+
+/// Encodes a batch, in pieces of at most `most` bytes or one record; `expected` is about how long it will be.
+/// No record may be longer than `longest`.
+pub fn encode<T: Serialize>(
+    batch: &Batch<T>,
+    expected: u64,
+    most: u64,
+    longest: u64,
+) -> Result<Vec<Encoded>, RecordTooLong> {
     let hashed = batch.iter().any(|row| row.hash.0 != 0);
     let timed = batch.iter().any(|row| row.time != NO_TIMESTAMP);
-    let mut out = Vec::with_capacity(1 + batch.len() * (16 + std::mem::size_of::<T>()));
-    out.push(if hashed { HASHED } else { 0 } | if timed { TIMED } else { 0 });
+    let flags = if hashed { HASHED } else { 0 } | if timed { TIMED } else { 0 };
+    let expected = expected.min(most) as usize + 16 * batch.len() + 1;
+    let mut pieces = Vec::with_capacity(1);
+    let (mut out, mut count) = (Vec::with_capacity(expected), 0);
+    out.push(flags);
     for row in batch {
+        let before = out.len();
         if hashed {
             out.extend_from_slice(&row.hash.0.to_le_bytes());
         }
@@ -37,8 +67,21 @@ pub fn encode<T: Serialize>(batch: &Batch<T>) -> Vec<u8> {
         }
         out =
             postcard::to_extend(&row.value, out).expect("records are plain data, which postcard can encode");
+        let bytes = (out.len() - before) as u64;
+        if bytes > longest {
+            return Err(RecordTooLong { bytes, limit: longest });
+        }
+        if count > 0 && out.len() as u64 > most {
+            let row = out.split_off(before);
+            pieces.push(Encoded { count, bytes: std::mem::replace(&mut out, Vec::with_capacity(expected)) });
+            out.push(flags);
+            out.extend_from_slice(&row);
+            count = 0;
+        }
+        count += 1;
     }
-    out
+    pieces.push(Encoded { count, bytes: out });
+    Ok(pieces)
 }
 
 /// Decodes a batch of `count` records.
@@ -76,8 +119,10 @@ mod tests {
             vec![row(7, 5, "a"), row(u64::MAX, -5, "long enough")],
             vec![row(0, 5, "a")],
         ] {
-            let bytes = encode(&batch);
-            let count = batch.len() as u32;
+            let [Encoded { count, bytes }] = &encode(&batch, 0, 1 << 20, 1 << 20).unwrap()[..] else {
+                panic!("one piece")
+            };
+            let (count, bytes) = (*count, bytes.clone());
             assert_eq!(decode::<String>(count, &bytes), Ok(batch));
             for cut in 0..bytes.len() {
                 assert!(decode::<String>(count, &bytes[..cut]).is_err());
@@ -86,5 +131,17 @@ mod tests {
             assert!(decode::<String>(count - 1, &bytes).is_err());
         }
         assert!(decode::<String>(u32::MAX, &[0, 1]).is_err());
+    }
+
+    #[test]
+    fn a_batch_is_cut_by_its_bytes_and_no_record_is_longer_than_it_may_be() {
+        let row = |bytes: usize| Row { hash: KeyHash(7), time: NO_TIMESTAMP, value: "x".repeat(bytes) };
+        let batch: Batch<String> = [10, 50, 1, 1, 200, 3].map(row).into();
+        let pieces = encode(&batch, 0, 100, 300).unwrap();
+        let counts: Vec<u32> = pieces.iter().map(|piece| piece.count).collect();
+        assert_eq!(counts, [4, 1, 1], "up to 100 bytes, or one record");
+        let decoded = pieces.iter().flat_map(|piece| decode::<String>(piece.count, &piece.bytes).unwrap());
+        assert_eq!(decoded.collect::<Vec<_>>(), batch);
+        assert_eq!(encode(&batch, 0, 100, 100).err(), Some(RecordTooLong { bytes: 210, limit: 100 }));
     }
 }

@@ -7,17 +7,16 @@
 
 use crate::batch::{Batch, Element};
 use crate::codec::CodecError;
+use crate::hub::ChannelBounds;
+use crate::rate::ConsumptionRate;
 use crate::receiver::Receiver;
-use reflow_protocol::data::ChannelId;
+use reflow_protocol::data::{ChannelId, Limit};
 use reflow_types::{CheckpointId, Instant, MAX_WATERMARK, MIN_WATERMARK, Timestamp, canary};
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 
-/// How much work may wait in all channels of a gate together.
-const QUEUED_WORK: Duration = Duration::from_millis(20);
-const MAX_WINDOW: u64 = 16 * 1024;
-/// What each further batch leaves of the weight of those before it.
-const MEMORY: f64 = 0.8;
+/// The records in all channels of a gate together are to be consumed in about this time.
+const QUEUED_TIME: Duration = Duration::from_millis(20);
 
 /// What comes out of a gate.
 #[derive(Debug)]
@@ -54,28 +53,8 @@ pub struct Gate<T> {
     last_from: usize,
     /// Of channels that are gone.
     bytes_before: u64,
-    work: Work,
-}
-
-/// What the last batches cost, the older the less. Their records weigh the same, whichever batch they came in: a batch
-/// of one record that was interrupted says little of what a record costs.
-#[derive(Default)]
-struct Work {
-    nanos: f64,
-    records: f64,
-}
-
-impl Work {
-    fn add(&mut self, records: u64, busy: Duration) {
-        self.nanos = self.nanos * MEMORY + busy.as_nanos() as f64;
-        self.records = self.records * MEMORY + records as f64;
-    }
-
-    /// How many records take so long; at least one.
-    fn records_in(&self, time: Duration) -> u64 {
-        let nanos_per_record = (self.nanos / self.records.max(1.0)).max(1.0);
-        ((time.as_nanos() as f64 / nanos_per_record) as u64).max(1)
-    }
+    rate: ConsumptionRate,
+    bounds: ChannelBounds,
 }
 
 /// Channels in order, with a receiver for those that are new.
@@ -108,7 +87,11 @@ impl<T> Input<T> {
 
 impl<T: DeserializeOwned + Send + 'static> Gate<T> {
     /// A gate over these channels, with the watermark that was restored.
-    pub fn new(receivers: Vec<(ChannelId, Receiver<T>)>, watermark: Timestamp) -> Self {
+    pub fn new(
+        receivers: Vec<(ChannelId, Receiver<T>)>,
+        watermark: Timestamp,
+        bounds: ChannelBounds,
+    ) -> Self {
         Self {
             channels: receivers.into_iter().map(|(id, receiver)| Input::new(id, receiver)).collect(),
             prepared: None,
@@ -120,7 +103,8 @@ impl<T: DeserializeOwned + Send + 'static> Gate<T> {
             ended: false,
             last_from: 0,
             bytes_before: 0,
-            work: Work::default(),
+            rate: ConsumptionRate::default(),
+            bounds,
         }
     }
 
@@ -185,8 +169,19 @@ impl<T: DeserializeOwned + Send + 'static> Gate<T> {
         self.watermark = self.watermark.max(watermark);
     }
 
-    /// The next thing, if there is any now.
+    /// The next thing, if there is any now. The task is done with what it got before.
     pub fn poll(&mut self, now: Instant) -> Result<Option<GateEvent<T>>, CodecError> {
+        let event = self.next_event(now)?;
+        match &event {
+            Some(GateEvent::Batch(batch)) => self.rate.begin(now, batch.len() as u64),
+            None => self.rate.pause(now),
+            // What a watermark makes fire is paid by the records that made it due.
+            Some(_) => {}
+        }
+        Ok(event)
+    }
+
+    fn next_event(&mut self, now: Instant) -> Result<Option<GateEvent<T>>, CodecError> {
         if std::mem::take(&mut self.advance_due)
             && let Some(event) = self.advance()
         {
@@ -228,7 +223,7 @@ impl<T: DeserializeOwned + Send + 'static> Gate<T> {
         self.last_from = at;
         let input = &mut self.channels[at];
         Ok(match element {
-            Element::Batch(batch) => Some(GateEvent::Batch(batch)),
+            Element::Batch { rows, .. } => Some(GateEvent::Batch(rows)),
             Element::Encoded { count, bytes } => {
                 Some(GateEvent::Batch(input.receiver.decode(count, &bytes)?))
             }
@@ -307,11 +302,23 @@ impl<T: DeserializeOwned + Send + 'static> Gate<T> {
         Some(GateEvent::Watermark(lowest))
     }
 
-    /// The last batch is processed: it had `records` records and took `busy`. Grants new credit to its channel.
-    pub fn consumed(&mut self, records: u64, busy: Duration) {
-        self.work.add(records, busy);
-        let window = self.work.records_in(QUEUED_WORK) / self.channels.len() as u64;
-        self.channels[self.last_from].receiver.consumed(records, window.clamp(1, MAX_WINDOW));
+    /// The last batch is processed. Grants new credit to its channel.
+    pub fn consumed(&mut self) {
+        let channels = self.channels.len();
+        let records = self.rate.window(QUEUED_TIME, channels).unwrap_or(self.bounds.first_credit);
+        let records = records.min(self.bounds.most_credit);
+        let bytes = (self.bounds.credit_bytes / channels as u64).max(self.bounds.batch_bytes);
+        self.channels[self.last_from].receiver.consumed(Limit { records, bytes });
+    }
+
+    /// How fast the task consumes its input: it says here what the gate does not see of it.
+    pub fn rate(&mut self) -> &mut ConsumptionRate {
+        &mut self.rate
+    }
+
+    /// How many records the task consumes in about this time; at least one.
+    pub fn consumed_in(&self, time: Duration) -> u64 {
+        self.rate.window(time, 1).unwrap_or(self.bounds.first_credit)
     }
 
     /// Whether something can be read now.

@@ -14,7 +14,7 @@ fn gate() -> (Vec<Sender<u32>>, Gate<u32>) {
         .collect();
     let receivers =
         (0..2).map(|n| (id(n), Receiver::local(&hub, (id(n), GraphVersion(0)), Signal::default()))).collect();
-    (senders, Gate::new(receivers, MIN_WATERMARK))
+    (senders, Gate::new(receivers, MIN_WATERMARK, ChannelBounds::default()))
 }
 
 /// All events that come now, as a text each.
@@ -40,9 +40,9 @@ fn records(n: usize) -> Batch<u32> {
 fn a_channel_that_has_delivered_the_barrier_waits_for_the_others() {
     let (mut senders, mut gate) = gate();
     senders[0].barrier(CheckpointId(1), false);
-    senders[0].send(records(3));
+    senders[0].send(records(3), 0).unwrap();
     check(&mut gate, &[]);
-    senders[1].send(records(2));
+    senders[1].send(records(2), 0).unwrap();
     senders[1].barrier(CheckpointId(1), false);
     check(&mut gate, &["2 records", "barrier 1", "3 records"]);
 }
@@ -94,10 +94,11 @@ fn channels_change_at_a_barrier_and_those_that_come_are_past_it() {
     let mut senders: Vec<Sender<u32>> = (0..3)
         .map(|n| Sender::local(&hub, (id(n), GraphVersion(0)), Signal::default(), Signal::default()))
         .collect();
-    let mut gate = Gate::new(vec![(id(0), receiver(0)), (id(1), receiver(1))], MIN_WATERMARK);
+    let inputs = vec![(id(0), receiver(0)), (id(1), receiver(1))];
+    let mut gate = Gate::new(inputs, MIN_WATERMARK, ChannelBounds::default());
     gate.prepare(vec![(id(2), Some(receiver(2))), (id(1), None)]);
     senders[2].watermark(70);
-    senders[2].send(records(4));
+    senders[2].send(records(4), 0).unwrap();
     senders[0].watermark(50);
     senders[1].watermark(40);
     senders[1].barrier(CheckpointId(1), false);
@@ -157,26 +158,50 @@ fn a_sender_that_resets_its_time_holds_the_watermark_until_it_has_said_it_anew()
     assert_eq!(gate.watermark(), MAX_WATERMARK);
 }
 
-#[test]
-fn a_small_batch_that_was_interrupted_leaves_the_window_open() {
-    let mut work = Work::default();
-    for _ in 0..20 {
-        work.add(1_000, Duration::from_millis(1));
+/// A receiver that takes `cost` a record, then waits as long as the task behind it lets it; how many records are
+/// queued at most once it is known.
+fn most_queued(records: usize, cost: Duration, wait: Duration) -> u64 {
+    let (mut senders, mut gate) = gate();
+    let (mut now, mut queued, mut most) = (Instant(0), 0, 0);
+    for round in 0..300 {
+        while senders[0].has_room() {
+            let batch = senders[0].room().records.min(records as u64);
+            senders[0].send(self::records(batch as usize), 16 * batch).unwrap();
+            queued += batch;
+        }
+        most = if round < 100 { 0 } else { most.max(queued) };
+        let Some(GateEvent::Batch(batch)) = gate.poll(now).unwrap() else { panic!("the channel is full") };
+        queued -= batch.len() as u64;
+        now = now + cost * batch.len() as u32;
+        gate.rate().had_turn(batch.len() as u64);
+        gate.consumed();
+        now = now + wait * batch.len() as u32;
     }
-    let calm = work.records_in(QUEUED_WORK);
-    assert!((19_000..=20_000).contains(&calm), "{calm} records of 1 us in 20 ms");
-    work.add(1, Duration::from_millis(10));
-    let interrupted = work.records_in(QUEUED_WORK);
-    assert!(interrupted > 5_000, "{interrupted}");
+    most
 }
 
 #[test]
-fn the_window_follows_records_that_become_dear() {
-    let mut work = Work::default();
-    work.add(1_000, Duration::from_millis(1));
-    for _ in 0..60 {
-        work.add(10, Duration::from_millis(10));
+fn a_sender_may_be_ahead_by_what_is_consumed_in_20_ms_waiting_included() {
+    let (micro, milli) = (Duration::from_micros(1), Duration::from_millis(1));
+    // Two channels share it.
+    assert_eq!(most_queued(1_024, micro, Duration::ZERO), 10_000);
+    assert_eq!(most_queued(64, 10 * micro, Duration::ZERO), 1_000);
+    assert_eq!(most_queued(1_024, micro, milli), 10, "of 1 us, but the next task takes 1 ms");
+    assert_eq!(most_queued(1_024, micro, 5 * milli), 2);
+    assert_eq!(most_queued(1_024, 50 * milli, 50 * milli), 1);
+}
+
+#[test]
+fn a_window_that_nobody_uses_does_not_grow() {
+    let (mut senders, mut gate) = gate();
+    let mut now = Instant(0);
+    for _ in 0..100 {
+        senders[0].send(records(1), 16).unwrap();
+        assert!(gate.poll(now).unwrap().is_some());
+        gate.consumed();
+        now = now + Duration::from_micros(1);
+        assert!(gate.poll(now).unwrap().is_none());
+        now = now + Duration::from_secs(1);
     }
-    assert!((19..=20).contains(&work.records_in(QUEUED_WORK)));
-    assert_eq!(Work { nanos: 1e9, records: 1.0 }.records_in(QUEUED_WORK), 1, "one may always come");
+    assert!(senders[0].room().records <= 8, "a burst meets the rate of now before it is let in");
 }

@@ -1,11 +1,11 @@
 //! Where the channels of a process meet: senders and receivers of one channel find each other here, frames from
 //! other processes find their channel, and frames to them wait to be taken out.
 
-use crate::batch::Element;
+use crate::batch::{BATCH_ROWS, Element};
 use crate::channel::{Channel, Credit};
 use bytes::Bytes;
 use reflow_env::Signal;
-use reflow_protocol::data::{ChannelId, DataFrame, Payload, ToSender};
+use reflow_protocol::data::{ChannelId, DataFrame, Limit, Payload, ToSender};
 use reflow_types::{ExecutorId, GraphVersion};
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -26,6 +26,37 @@ pub struct Hub {
     inner: Arc<Mutex<Inner>>,
     /// Raised when a frame waits to be taken out.
     executor: Signal,
+    bounds: ChannelBounds,
+}
+
+/// The bounds of channels. Few of them decide about correctness, so tests set them low.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChannelBounds {
+    /// How many records a batch holds at most.
+    pub batch_rows: usize,
+    /// A batch leaves when its records take so many bytes; it is larger by at most one record.
+    pub batch_bytes: u64,
+    /// How many records a channel grants before its receiver has shown how fast it is.
+    pub first_credit: u64,
+    /// How many records a channel grants at most.
+    pub most_credit: u64,
+    /// How many bytes all channels of a gate grant together; each grants those of a batch at least.
+    pub credit_bytes: u64,
+    /// How long a record may be that goes to another process.
+    pub record_bytes: u64,
+}
+
+impl Default for ChannelBounds {
+    fn default() -> Self {
+        Self {
+            batch_rows: BATCH_ROWS,
+            batch_bytes: 256 << 10,
+            first_credit: 8,
+            most_credit: 16 << 10,
+            credit_bytes: 16 << 20,
+            record_bytes: 1 << 30,
+        }
+    }
 }
 
 #[derive(Default)]
@@ -38,7 +69,7 @@ struct Inner {
     /// Credits of channels to other processes, with the sender's signal.
     outbound: BTreeMap<ChannelId, (Arc<Credit>, Signal)>,
     /// Channels that a receiver opened before their sender was deployed.
-    opened: BTreeMap<ChannelId, u64>,
+    opened: BTreeMap<ChannelId, Limit>,
     outgoing: Vec<Outgoing>,
 }
 
@@ -76,7 +107,17 @@ impl<T> Clone for LocalChannel<T> {
 impl Hub {
     /// A hub whose outgoing frames are taken by the process that `executor` wakes.
     pub fn new(executor: Signal) -> Self {
-        Self { inner: Arc::default(), executor }
+        Self::with_bounds(executor, ChannelBounds::default())
+    }
+
+    /// A hub whose channels have these bounds.
+    pub fn with_bounds(executor: Signal, bounds: ChannelBounds) -> Self {
+        Self { inner: Arc::default(), executor, bounds }
+    }
+
+    /// The bounds of its channels.
+    pub fn bounds(&self) -> ChannelBounds {
+        self.bounds
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -134,10 +175,10 @@ impl Hub {
     }
 
     /// The sender of a channel is gone. If it has sent nothing, the credit waits for the channel's next sender.
-    pub(crate) fn forget_outbound(&self, id: ChannelId, unused: Option<u64>) {
+    pub(crate) fn forget_outbound(&self, id: ChannelId, unused: Option<Limit>) {
         let mut inner = self.lock();
         inner.outbound.remove(&id);
-        if let Some(limit) = unused.filter(|limit| *limit > 0) {
+        if let Some(limit) = unused.filter(|limit| limit.records > 0) {
             inner.opened.insert(id, limit);
         }
     }

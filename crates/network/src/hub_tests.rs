@@ -1,12 +1,14 @@
 //! Tests of the hub: a channel between two processes, its ends in either order.
 
-use crate::{Element, Hub, Outgoing, Receiver, Row, Sender};
+use crate::{ChannelBounds, Element, Hub, Outgoing, Receiver, Row, Sender};
 use reflow_env::Signal;
 use reflow_graph::EdgeId;
-use reflow_protocol::data::{ChannelId, DataFrame};
+use reflow_protocol::data::{ChannelId, DataFrame, Limit};
 use reflow_types::{ExecutorId, KeyHash, SubtaskId};
 
 const ID: ChannelId = ChannelId { edge: EdgeId(0), from: SubtaskId(1), to: SubtaskId(2) };
+
+const ONE: Limit = Limit { records: 1, bytes: 1 << 20 };
 
 /// Carries what waits in either hub to the other.
 fn exchange(one: &Hub, other: &Hub) {
@@ -34,7 +36,7 @@ fn a_channel_opened_before_its_sender_is_deployed_has_credit() {
         exchange(&ours, &theirs);
         assert!(sender.has_room());
         assert_eq!(wakes.take(), !receiver_first, "who waited is woken");
-        sender.send(vec![Row { hash: KeyHash(7), time: 3, value: 5 }]);
+        sender.send(vec![Row { hash: KeyHash(7), time: 3, value: 5 }], 0).unwrap();
         exchange(&ours, &theirs);
         let Some(Element::Encoded { count, bytes }) = receiver.pop() else { panic!("nothing came") };
         let batch = receiver.decode(count, &bytes).unwrap();
@@ -48,16 +50,46 @@ fn a_window_of_one_lets_one_record_through_at_a_time() {
     let mut sender = Sender::<u32>::remote(&ours, ID, Signal::default(), ExecutorId(2));
     let mut receiver = Receiver::<u32>::remote(&theirs, ID, Signal::default(), ExecutorId(1));
     exchange(&ours, &theirs);
-    let first = sender.room();
-    sender.send(vec![Row { hash: KeyHash(0), time: 0, value: 0 }; first as usize]);
-    assert!(!sender.has_room());
-    receiver.consumed(first, 1);
+    let send = |sender: &mut Sender<u32>, records: u64| {
+        let batch = vec![Row { hash: KeyHash(0), time: 0, value: 0 }; records as usize];
+        sender.send(batch, 0).unwrap();
+        assert!(!sender.has_room());
+        exchange(&ours, &theirs);
+    };
+    let first = sender.room().records;
+    send(&mut sender, first);
+    assert!(receiver.pop().is_some());
+    receiver.consumed(ONE);
     for _ in 0..10 {
         exchange(&ours, &theirs);
-        assert_eq!(sender.room(), 1);
-        sender.send(vec![Row { hash: KeyHash(0), time: 0, value: 0 }]);
-        assert!(!sender.has_room());
-        receiver.consumed(1, 1);
+        assert_eq!(sender.room().records, 1);
+        send(&mut sender, 1);
+        assert!(receiver.pop().is_some());
+        receiver.consumed(ONE);
+    }
+}
+
+#[test]
+fn a_channel_has_no_more_bytes_under_way_than_its_receiver_grants_and_one_batch() {
+    let bounds = ChannelBounds { batch_bytes: 1_000, ..ChannelBounds::default() };
+    let hub = || Hub::with_bounds(Signal::default(), bounds);
+    let (ours, theirs) = (hub(), hub());
+    let mut sender = Sender::<String>::remote(&ours, ID, Signal::default(), ExecutorId(2));
+    let mut receiver = Receiver::<String>::remote(&theirs, ID, Signal::default(), ExecutorId(1));
+    exchange(&ours, &theirs);
+    let row = || Row { hash: KeyHash(0), time: 0, value: "x".repeat(400) };
+    for _ in 0..10 {
+        let mut batches = 0;
+        while sender.has_room() {
+            sender.send(vec![row(), row()], 802).unwrap();
+            batches += 1;
+        }
+        assert_eq!(batches, 2, "the first leaves a part of the 1000 bytes");
+        exchange(&ours, &theirs);
+        while receiver.pop().is_some() {
+            receiver.consumed(Limit { records: 100, bytes: 1_000 });
+        }
+        exchange(&ours, &theirs);
     }
 }
 

@@ -7,8 +7,8 @@
 //! barrier passes quickly.
 //!
 //! Reading order: [`batch`] (what is carried), [`codec`] (how it is encoded), [`channel`] (queue and credit),
-//! [`sender`], [`receiver`], [`gate`] (a task's inputs, aligned), [`output`] (a task's outputs, partitioned),
-//! [`hub`] (where a process's channels meet).
+//! [`sender`], [`receiver`], [`rate`] (how much credit), [`gate`] (a task's inputs, aligned), [`output`] (a task's
+//! outputs, partitioned), [`hub`] (where a process's channels meet).
 
 pub mod batch;
 pub mod channel;
@@ -16,14 +16,16 @@ pub mod codec;
 pub mod gate;
 pub mod hub;
 pub mod output;
+pub mod rate;
 pub mod receiver;
 pub mod sender;
+mod size;
 
 pub use batch::{Batch, Element, Row};
 pub use channel::Channel;
 pub use codec::CodecError;
 pub use gate::{Channels, Gate, GateEvent};
-pub use hub::{Hub, Outgoing};
+pub use hub::{ChannelBounds, Hub, Outgoing};
 pub use output::{Output, Partitioner, Routes};
 pub use receiver::Receiver;
 pub use sender::Sender;

@@ -1,8 +1,12 @@
 //! A task's output on one edge: records are shared out over the edge's channels and leave in batches.
 
-use crate::batch::{BATCH_ROWS, Batch, Row};
+use crate::batch::{Batch, Row};
+use crate::codec::RecordTooLong;
+use crate::hub::ChannelBounds;
 use crate::sender::Sender;
+use crate::size::RecordSize;
 use reflow_graph::EdgeId;
+use reflow_protocol::control::{Failure, Fault};
 use reflow_protocol::data::ChannelId;
 use reflow_types::{CheckpointId, Key, KeyHash, MIN_WATERMARK, OwnershipTable, Timestamp, canary};
 use serde::Serialize;
@@ -54,8 +58,14 @@ impl<T> KeySelector<T> for NoKey {
 
 /// One edge's output of one subtask.
 pub struct Output<T, F = NoKey> {
+    /// The vertex's name, for errors.
+    name: String,
     edge: EdgeId,
+    bounds: ChannelBounds,
     channels: Vec<OutputChannel<T>>,
+    size: RecordSize<T>,
+    /// The credit of a channel is used up.
+    full: bool,
     partitioner: Partitioner,
     /// The record's key, where records are shared out by it.
     key: F,
@@ -80,17 +90,36 @@ struct OutputChannel<T> {
     id: ChannelId,
     sender: Sender<T>,
     filling: Batch<T>,
-    /// Full batches beyond the credit: at most what one step emits.
-    overflow: VecDeque<Batch<T>>,
+    filling_bytes: u64,
+    /// The batch leaves with so many records, or so many bytes: all that a batch may have, or what credit is left.
+    leaves_at: (usize, u64),
+    /// Full batches beyond the credit, with their bytes: at most what one record or one timer emits.
+    overflow: VecDeque<(Batch<T>, u64)>,
 }
 
 impl<T: Serialize + Send + 'static, F: KeySelector<T>> Output<T, F> {
-    /// An output over these channels, all new, in the order of the receivers' indices.
-    pub fn new(edge: EdgeId, routes: Routes<T>, key: F, copy: Option<fn(&T) -> T>) -> Self {
-        let said = Said { watermark: MIN_WATERMARK, idle: false, ended: false };
-        let (prepared, sent_before) = (Some(routes), (0, 0));
-        let (channels, partitioner) = (Vec::new(), Partitioner::Forward);
-        let mut output = Self { edge, channels, partitioner, key, copy, prepared, said, sent_before };
+    /// An output over these channels, all new, in the order of the receivers' indices. `name` is the sending vertex's.
+    pub fn new(
+        (name, edge): (&str, EdgeId),
+        bounds: ChannelBounds,
+        routes: Routes<T>,
+        key: F,
+        copy: Option<fn(&T) -> T>,
+    ) -> Self {
+        let mut output = Self {
+            name: name.to_owned(),
+            edge,
+            bounds,
+            channels: Vec::new(),
+            size: RecordSize::default(),
+            full: false,
+            partitioner: Partitioner::Forward,
+            key,
+            copy,
+            prepared: Some(routes),
+            said: Said { watermark: MIN_WATERMARK, idle: false, ended: false },
+            sent_before: (0, 0),
+        };
         output.switch();
         output
     }
@@ -153,7 +182,7 @@ impl<T: Serialize + Send + 'static, F: KeySelector<T>> Output<T, F> {
         let mut former = std::mem::take(&mut self.channels);
         for (id, sender) in prepared {
             self.channels.push(match sender {
-                Some(sender) => OutputChannel::begin(id, sender, self.said),
+                Some(sender) => OutputChannel::begin(id, sender, self.said, &self.bounds),
                 None => {
                     let at = former.iter().position(|channel| channel.id == id);
                     former.swap_remove(at.expect("a channel that stays is there"))
@@ -171,43 +200,70 @@ impl<T: Serialize + Send + 'static, F: KeySelector<T>> Output<T, F> {
     /// Takes a record.
     #[inline]
     pub fn push(&mut self, value: T, time: Timestamp) {
-        match &mut self.partitioner {
+        let bytes = self.size.of(&value);
+        let (to, hash) = match &mut self.partitioner {
             Partitioner::Hash(table) => {
                 let hash = self.key.key(&value).key_hash();
-                let owner = table.owner_of(hash).0 as usize;
-                self.channels[owner].push(Row { hash, time, value });
+                (table.owner_of(hash).0 as usize, hash)
             }
-            Partitioner::Forward => self.channels[0].push(Row { hash: KeyHash(0), time, value }),
+            Partitioner::Forward => (0, KeyHash(0)),
             Partitioner::Rebalance { next } => {
                 *next = if *next + 1 >= self.channels.len() { 0 } else { *next + 1 };
-                self.channels[*next].push(Row { hash: KeyHash(0), time, value });
+                (*next, KeyHash(0))
             }
-            Partitioner::Broadcast => {
-                let copy = self.copy.expect("an edge that ships to all knows how to copy");
-                for channel in &mut self.channels {
-                    channel.push(Row { hash: KeyHash(0), time, value: copy(&value) });
-                }
+            Partitioner::Broadcast => return self.push_to_all(&value, bytes, time),
+        };
+        if self.channels[to].push(Row { hash, time, value }, bytes) {
+            self.batch_is_full(to);
+        }
+    }
+
+    fn push_to_all(&mut self, value: &T, bytes: u64, time: Timestamp) {
+        let copy = self.copy.expect("an edge that ships to all knows how to copy");
+        for to in 0..self.channels.len() {
+            if self.channels[to].push(Row { hash: KeyHash(0), time, value: copy(value) }, bytes) {
+                self.batch_is_full(to);
             }
         }
     }
 
-    /// Whether every channel could take a batch. Each passes on what it can of its overflow.
+    #[cold]
+    fn batch_is_full(&mut self, at: usize) {
+        let (bytes, limit) = (self.size.last(), self.bounds.record_bytes);
+        if bytes > limit {
+            fail(&self.name, RecordTooLong { bytes, limit });
+        }
+        let sent = self.channels[at].full(&self.bounds);
+        self.full |= !sent.unwrap_or_else(|error| fail(&self.name, error));
+    }
+
+    /// Whether a channel's credit is used up, so that the step should end: what follows may have to wait here.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.full
+    }
+
+    /// Whether every channel could take a record. Each passes on what it can of its overflow.
     pub fn has_room(&mut self) -> bool {
-        let mut all = true;
+        self.full = false;
         for channel in &mut self.channels {
-            all &= channel.drain_overflow();
+            let room = channel.make_room(&self.bounds);
+            self.full |= !room.unwrap_or_else(|error| fail(&self.name, error));
         }
-        all
+        !self.full
     }
 
-    /// How many records every channel could take; at least one where there [is room](Self::has_room).
-    pub fn room(&self) -> u64 {
-        self.channels.iter().map(OutputChannel::room).min().unwrap_or(u64::MAX)
+    /// How many records every channel could take, as far as is known; at least one where there
+    /// [is room](Self::has_room).
+    pub fn room(&self) -> usize {
+        self.channels.iter().map(OutputChannel::room).min().unwrap_or(usize::MAX)
     }
 
     /// Sends what has been collected, as far as the credit reaches.
     pub fn flush(&mut self) {
-        self.channels.iter_mut().for_each(OutputChannel::flush);
+        for channel in &mut self.channels {
+            channel.flush(&self.bounds).unwrap_or_else(|error| fail(&self.name, error));
+        }
     }
 
     /// Sends a watermark after all records.
@@ -242,14 +298,21 @@ impl<T: Serialize + Send + 'static, F: KeySelector<T>> Output<T, F> {
     /// What stands between records needs no credit, but stays behind the records before it.
     fn control(&mut self, tell: impl Fn(&mut Sender<T>)) {
         for channel in &mut self.channels {
-            channel.send_all();
+            channel.send_all(&self.bounds).unwrap_or_else(|error| fail(&self.name, error));
             tell(&mut channel.sender);
         }
     }
 }
 
+/// No restart helps: the record comes again.
+#[cold]
+fn fail(vertex: &str, error: RecordTooLong) -> ! {
+    let (fault, operator) = (Fault::Permanent, vertex.to_owned());
+    std::panic::resume_unwind(Box::new(Failure { fault, operator, message: error.to_string() }))
+}
+
 impl<T: Serialize + Send + 'static> OutputChannel<T> {
-    fn begin(id: ChannelId, mut sender: Sender<T>, said: Said) -> Self {
+    fn begin(id: ChannelId, mut sender: Sender<T>, said: Said, bounds: &ChannelBounds) -> Self {
         if said.watermark > MIN_WATERMARK {
             sender.watermark(said.watermark);
         }
@@ -259,59 +322,95 @@ impl<T: Serialize + Send + 'static> OutputChannel<T> {
         if said.ended {
             sender.end();
         }
-        Self { id, sender, filling: Batch::with_capacity(BATCH_ROWS), overflow: VecDeque::new() }
+        let mut channel = Self {
+            id,
+            sender,
+            filling: Batch::new(),
+            filling_bytes: 0,
+            leaves_at: (0, 0),
+            overflow: VecDeque::new(),
+        };
+        channel.look_at_credit(bounds);
+        channel
     }
 
+    /// Takes a record, and says whether the batch is full.
     #[inline]
-    fn push(&mut self, row: Row<T>) {
+    fn push(&mut self, row: Row<T>, bytes: u64) -> bool {
         self.filling.push(row);
-        if self.filling.len() >= BATCH_ROWS {
-            self.full();
-        }
+        self.filling_bytes += bytes;
+        self.filling.len() >= self.leaves_at.0 || self.filling_bytes >= self.leaves_at.1
     }
 
-    #[cold]
-    fn full(&mut self) {
-        let batch = std::mem::replace(&mut self.filling, Batch::with_capacity(BATCH_ROWS));
-        if self.overflow.is_empty() && self.sender.has_room() {
-            self.sender.send(batch);
+    /// Sends the batch if it may leave, and says whether another may follow.
+    fn full(&mut self, bounds: &ChannelBounds) -> Result<bool, RecordTooLong> {
+        let may_leave = self.overflow.is_empty() && self.sender.has_room();
+        let batch = self.take(bounds.batch_rows);
+        if may_leave {
+            self.sender.send(batch.0, batch.1)?;
         } else {
             self.overflow.push_back(batch);
         }
+        Ok(self.look_at_credit(bounds))
     }
 
-    /// Sends overflow while there is credit, and says whether all of it is gone and a batch could follow.
-    fn drain_overflow(&mut self) -> bool {
+    /// The batch, and an empty one in its place that has room for about as many.
+    fn take(&mut self, capacity: usize) -> (Batch<T>, u64) {
+        let capacity = self.filling.len().next_power_of_two().min(capacity);
+        let batch = std::mem::replace(&mut self.filling, Batch::with_capacity(capacity));
+        (batch, std::mem::take(&mut self.filling_bytes))
+    }
+
+    /// Decides how much the batch may hold, and says whether anything may be sent.
+    fn look_at_credit(&mut self, bounds: &ChannelBounds) -> bool {
+        let room = self.sender.room();
+        let (rows, bytes) = (bounds.batch_rows.max(1), bounds.batch_bytes);
+        if !self.overflow.is_empty() || !room.allows_more() {
+            self.leaves_at = (rows, bytes);
+            return false;
+        }
+        let records = usize::try_from(room.records).unwrap_or(usize::MAX);
+        self.leaves_at = (rows.min(records), bytes.min(room.bytes));
+        true
+    }
+
+    /// Sends overflow while there is credit, and says whether all of it is gone and a record could follow.
+    fn make_room(&mut self, bounds: &ChannelBounds) -> Result<bool, RecordTooLong> {
         while self.sender.has_room() {
-            match self.overflow.pop_front() {
-                Some(batch) => self.sender.send(batch),
-                // What is collected would use the credit up: it leaves now, the step after waits.
-                None if self.room() == 0 => self.send_all(),
-                None => return true,
+            if let Some((batch, bytes)) = self.overflow.pop_front() {
+                self.sender.send(batch, bytes)?;
+                continue;
             }
+            self.look_at_credit(bounds);
+            // What is collected uses the credit up: it leaves now, the step after waits.
+            if self.filling.len() < self.leaves_at.0 && self.filling_bytes < self.leaves_at.1 {
+                return Ok(true);
+            }
+            self.send_all(bounds)?;
         }
-        false
+        Ok(false)
     }
 
-    fn room(&self) -> u64 {
-        self.sender.room().saturating_sub(self.filling.len() as u64)
+    fn room(&self) -> usize {
+        self.leaves_at.0.saturating_sub(self.filling.len())
     }
 
-    fn flush(&mut self) {
-        if !self.filling.is_empty() && self.drain_overflow() {
-            let capacity = self.filling.len().next_power_of_two().min(BATCH_ROWS);
-            let batch = std::mem::replace(&mut self.filling, Batch::with_capacity(capacity));
-            self.sender.send(batch);
+    fn flush(&mut self, bounds: &ChannelBounds) -> Result<(), RecordTooLong> {
+        if !self.filling.is_empty() && self.make_room(bounds)? {
+            self.send_all(bounds)?;
+            self.look_at_credit(bounds);
         }
+        Ok(())
     }
 
-    fn send_all(&mut self) {
-        while let Some(batch) = self.overflow.pop_front() {
-            self.sender.send(batch);
+    fn send_all(&mut self, bounds: &ChannelBounds) -> Result<(), RecordTooLong> {
+        while let Some((batch, bytes)) = self.overflow.pop_front() {
+            self.sender.send(batch, bytes)?;
         }
         if !self.filling.is_empty() {
-            let batch = std::mem::replace(&mut self.filling, Batch::with_capacity(BATCH_ROWS));
-            self.sender.send(batch);
+            let (batch, bytes) = self.take(bounds.batch_rows);
+            self.sender.send(batch, bytes)?;
         }
+        Ok(())
     }
 }

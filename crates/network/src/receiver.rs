@@ -1,11 +1,11 @@
 //! The receiving end of a channel.
 
 use crate::batch::{Batch, Element};
-use crate::channel::{Channel, Credit, INITIAL_WINDOW};
+use crate::channel::{Channel, Credit};
 use crate::codec::{self, CodecError};
 use crate::hub::{Hub, LocalEnd, Outgoing};
 use reflow_env::Signal;
-use reflow_protocol::data::{ChannelId, ToSender};
+use reflow_protocol::data::{ChannelId, Limit, ToSender};
 use reflow_types::{ExecutorId, GraphVersion};
 use serde::de::DeserializeOwned;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,9 +13,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// The receiving end of a channel.
 pub struct Receiver<T> {
     channel: Arc<Channel<T>>,
-    consumed: u64,
-    granted: u64,
-    window: u64,
+    consumed: Limit,
+    granted: Limit,
+    /// How far the sender may be ahead.
+    window: Limit,
+    /// How far the sender has lately shown that it would go: a window that nobody uses does not grow, or it would
+    /// let a burst in that is too much once something slow is met.
+    used: u64,
+    initial: u64,
+    /// The batch at hand, and how many records were queued with it.
+    taken: Limit,
+    queued: u64,
     bytes: u64,
     way: Way,
 }
@@ -29,27 +37,51 @@ impl<T: DeserializeOwned + Send + 'static> Receiver<T> {
     /// From a sender in this process. Grants the first credit.
     pub fn local(hub: &Hub, (id, since): (ChannelId, GraphVersion), receiver: Signal) -> Self {
         let local = hub.local(id, since, LocalEnd { receiver, sender: None });
-        Self::open(local.channel, Way::Local { credit: local.credit, sender: local.sender })
+        let way = Way::Local { credit: local.credit, sender: local.sender };
+        Self::open(local.channel, first_window(hub), way)
     }
 
     /// From a sender in another process. Opens the channel and grants the first credit.
     pub fn remote(hub: &Hub, id: ChannelId, receiver: Signal, from: ExecutorId) -> Self {
         let channel = hub.inbound(id, receiver);
-        hub.send(Outgoing::Credit(from, ToSender::Open { channel: id, limit: INITIAL_WINDOW }));
-        Self::open(channel, Way::Remote { id, from, hub: hub.clone() })
+        hub.send(Outgoing::Credit(from, ToSender::Open { channel: id, limit: first_window(hub) }));
+        Self::open(channel, first_window(hub), Way::Remote { id, from, hub: hub.clone() })
     }
 
-    fn open(channel: Arc<Channel<T>>, way: Way) -> Self {
+    fn open(channel: Arc<Channel<T>>, first: Limit, way: Way) -> Self {
         if let Way::Local { credit, sender } = &way {
-            credit.raise(INITIAL_WINDOW);
+            credit.raise(first);
             sender.lock().unwrap_or_else(PoisonError::into_inner).raise();
         }
-        Self { channel, consumed: 0, granted: INITIAL_WINDOW, window: INITIAL_WINDOW, bytes: 0, way }
+        Self {
+            channel,
+            consumed: Limit::default(),
+            granted: first,
+            window: first,
+            used: first.records,
+            initial: first.records,
+            taken: Limit::default(),
+            queued: 0,
+            bytes: 0,
+            way,
+        }
     }
 
     /// Takes the next element.
     pub fn pop(&mut self) -> Option<Element<T>> {
-        self.channel.pop()
+        let (element, queued) = self.channel.pop()?;
+        match &element {
+            Element::Batch { rows, bytes } => {
+                self.taken = Limit { records: rows.len() as u64, bytes: *bytes };
+                self.queued = queued;
+            }
+            Element::Encoded { count, bytes } => {
+                self.taken = Limit { records: u64::from(*count), bytes: bytes.len() as u64 };
+                self.queued = queued;
+            }
+            Element::Watermark(_) | Element::Idle(_) | Element::Barrier { .. } | Element::End => {}
+        }
+        Some(element)
     }
 
     /// Whether something is queued.
@@ -63,16 +95,29 @@ impl<T: DeserializeOwned + Send + 'static> Receiver<T> {
         codec::decode(count, bytes)
     }
 
-    /// Counts records as consumed and grants the sender new credit: up to `window` records ahead. Told to the
-    /// sender once half of the window is free.
-    pub fn consumed(&mut self, records: u64, window: u64) {
-        self.consumed += records;
-        self.window = window.max(1);
-        let limit = self.consumed + self.window;
-        if limit.saturating_sub(self.granted) * 2 < self.window && self.granted > self.consumed {
-            return;
-        }
-        if limit <= self.granted {
+    /// The batch that was taken last is consumed. Grants the sender new credit, so that it may be `window` ahead, or
+    /// as much of that as it uses. It is told once half of the window is free.
+    pub fn consumed(&mut self, window: Limit) {
+        let taken = std::mem::take(&mut self.taken);
+        self.consumed.records += taken.records;
+        self.consumed.bytes += taken.bytes;
+        self.used = match self.queued.saturating_mul(4) {
+            at_least if at_least >= self.window.records => self.window.records * 2,
+            at_least => (self.used - self.used / 64).max(at_least),
+        };
+        let records = window.records.min(self.used.max(self.initial)).max(1);
+        self.window = Limit { records, bytes: window.bytes.max(1) };
+        let limit = Limit {
+            records: self.granted.records.max(self.consumed.records + self.window.records),
+            bytes: self.granted.bytes.max(self.consumed.bytes + self.window.bytes),
+        };
+        let is_due = |limit: u64, granted: u64, consumed: u64, window: u64| {
+            limit > granted && ((limit - granted) * 2 >= window || granted <= consumed)
+        };
+        let Self { granted, consumed, window, .. } = &*self;
+        if !is_due(limit.records, granted.records, consumed.records, window.records)
+            && !is_due(limit.bytes, granted.bytes, consumed.bytes, window.bytes)
+        {
             return;
         }
         self.granted = limit;
@@ -99,4 +144,10 @@ impl<T: DeserializeOwned + Send + 'static> Receiver<T> {
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
+}
+
+/// What a channel grants before its receiver has shown how fast it is.
+fn first_window(hub: &Hub) -> Limit {
+    let bounds = hub.bounds();
+    Limit { records: bounds.first_credit, bytes: bounds.batch_bytes }
 }

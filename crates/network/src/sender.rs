@@ -2,11 +2,11 @@
 
 use crate::batch::{Batch, Element};
 use crate::channel::Credit;
-use crate::codec;
+use crate::codec::{self, RecordTooLong};
 use crate::hub::{Hub, LocalEnd, Outgoing};
 use bytes::Bytes;
 use reflow_env::Signal;
-use reflow_protocol::data::{ChannelId, DataFrame, Payload};
+use reflow_protocol::data::{ChannelId, DataFrame, Limit, Payload};
 use reflow_types::{CheckpointId, ExecutorId, GraphVersion, Timestamp};
 use serde::Serialize;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// The sending end of a channel.
 pub struct Sender<T> {
     credit: Arc<Credit>,
-    sent: u64,
+    sent: Limit,
     way: Way<T>,
 }
 
@@ -41,7 +41,7 @@ impl<T: Serialize + Send + 'static> Sender<T> {
         receiver: Signal,
     ) -> Self {
         let local = hub.local(id, since, LocalEnd { receiver, sender: Some(sender) });
-        Self { credit: local.credit, sent: 0, way: Way::Local(local.channel) }
+        Self { credit: local.credit, sent: Limit::default(), way: Way::Local(local.channel) }
     }
 
     /// To a receiver in another process.
@@ -49,38 +49,44 @@ impl<T: Serialize + Send + 'static> Sender<T> {
         let credit = hub.outbound(id, sender);
         Self {
             credit,
-            sent: 0,
+            sent: Limit::default(),
             way: Way::Remote { channel: id, to, hub: hub.clone(), bytes: 0, held: Vec::new() },
         }
     }
 
     /// Whether a batch may be sent now. If not, the sender's slot is woken when it may.
     pub fn has_room(&mut self) -> bool {
-        let room = self.sent < self.credit.limit() || !self.credit.wait_beyond(self.sent);
+        let room = self.room().allows_more() || !self.credit.wait_beyond(self.sent);
         if room {
             self.say_held();
         }
         room
     }
 
-    /// How many records may still be sent.
-    pub fn room(&self) -> u64 {
-        self.credit.limit().saturating_sub(self.sent)
+    /// What may still be sent.
+    pub fn room(&self) -> Limit {
+        self.credit.left(self.sent)
     }
 
-    /// Sends records, beyond the credit too: the caller has looked before.
-    pub fn send(&mut self, batch: Batch<T>) {
+    /// Sends records that take about so many `bytes`, beyond the credit too: the caller has looked before.
+    pub fn send(&mut self, batch: Batch<T>, bytes: u64) -> Result<(), RecordTooLong> {
         if batch.is_empty() {
-            return;
+            return Ok(());
         }
-        self.sent += batch.len() as u64;
-        match &self.way {
-            Way::Local(channel) => channel.push(Element::Batch(batch)),
-            Way::Remote { .. } => {
-                let bytes = Bytes::from(codec::encode(&batch));
-                self.say(Payload::Records { count: batch.len() as u32, bytes });
+        self.sent.records += batch.len() as u64;
+        let bounds = match &self.way {
+            Way::Local(channel) => {
+                self.sent.bytes += bytes;
+                channel.push(Element::Batch { rows: batch, bytes });
+                return Ok(());
             }
+            Way::Remote { hub, .. } => hub.bounds(),
+        };
+        for piece in codec::encode(&batch, bytes, bounds.batch_bytes, bounds.record_bytes)? {
+            self.sent.bytes += piece.bytes.len() as u64;
+            self.say(Payload::Records { count: piece.count, bytes: Bytes::from(piece.bytes) });
         }
+        Ok(())
     }
 
     /// Sends a watermark.
@@ -105,7 +111,7 @@ impl<T: Serialize + Send + 'static> Sender<T> {
 
     /// How many records were sent.
     pub fn sent(&self) -> u64 {
-        self.sent
+        self.sent.records
     }
 
     /// How many bytes were sent to another process.
@@ -116,7 +122,7 @@ impl<T: Serialize + Send + 'static> Sender<T> {
     /// The channel is not used any more.
     pub fn close(self) {
         if let Way::Remote { channel, hub, .. } = &self.way {
-            hub.forget_outbound(*channel, (self.sent == 0).then(|| self.credit.limit()));
+            hub.forget_outbound(*channel, (self.sent.records == 0).then(|| self.credit.limit()));
         }
     }
 
@@ -129,7 +135,7 @@ impl<T: Serialize + Send + 'static> Sender<T> {
 
     /// Sends a frame, or keeps it until the receiver is there: whoever waits is woken by the first credit.
     fn say(&mut self, payload: Payload) {
-        if self.credit.limit() == 0 && self.credit.wait_beyond(0) {
+        if self.credit.limit().records == 0 && self.credit.wait_beyond(Limit::default()) {
             if let Way::Remote { held, .. } = &mut self.way {
                 hold(held, payload);
             }

@@ -29,15 +29,31 @@ pub enum ToSender {
         /// The channel.
         channel: ChannelId,
         /// As in `Credit`.
-        limit: u64,
+        limit: Limit,
     },
-    /// The sender may send until it has sent this many records since the channel was opened.
+    /// The sender may send until it has sent this much since the channel was opened.
     Credit {
         /// The channel.
         channel: ChannelId,
         /// Grows only.
-        limit: u64,
+        limit: Limit,
     },
+}
+
+/// Records and their bytes, counted since a channel was opened. Neither may pass its limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limit {
+    /// How many records.
+    pub records: u64,
+    /// How many bytes these take encoded.
+    pub bytes: u64,
+}
+
+impl Limit {
+    /// As what is left of a credit: whether a batch may be sent.
+    pub fn allows_more(self) -> bool {
+        self.records > 0 && self.bytes > 0
+    }
 }
 
 /// What a data frame holds.

@@ -50,7 +50,7 @@ impl BuildContext {
     pub fn gate<T: DeserializeOwned + Send + 'static>(&self) -> Gate<T> {
         let all_new = |(id, receiver): (_, Option<_>)| (id, receiver.expect("no channel is there yet"));
         let receivers = self.wiring.inputs(|_| false).into_iter().map(all_new).collect();
-        Gate::new(receivers, self.restore.watermark.unwrap_or(MIN_WATERMARK))
+        Gate::new(receivers, self.restore.watermark.unwrap_or(MIN_WATERMARK), self.wiring.hub.bounds())
     }
 
     /// The output on one edge. `key` and `copy` are used if the edge ships by hash or to all.
@@ -59,6 +59,12 @@ impl BuildContext {
         T: Serialize + Send + 'static,
         F: KeySelector<T>,
     {
-        Output::new(edge, self.wiring.outputs(edge, |_| false), key, copy)
+        Output::new(
+            (&self.name, edge),
+            self.wiring.hub.bounds(),
+            self.wiring.outputs(edge, |_| false),
+            key,
+            copy,
+        )
     }
 }

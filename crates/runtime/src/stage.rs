@@ -73,9 +73,9 @@ pub trait Control: Send {
     fn is_settled(&self) -> bool;
     /// Whether the outputs have room for what a step emits.
     fn has_room(&mut self) -> bool;
-    /// How many records the outputs take before they have no room; a step takes no more, so that few records
-    /// stand before a barrier however slow the receiver.
-    fn room(&self) -> u64;
+    /// Whether what was passed on since [`has_room`](Self::has_room) was asked has used the room up. Then the step
+    /// takes no further record, so that few stand before a barrier however slow the receiver. Asked after each record.
+    fn is_full(&self) -> bool;
     /// The input pauses: passes on what waits for more.
     fn flush(&mut self);
     /// Shows every keyed table.
@@ -203,7 +203,7 @@ macro_rules! pass_on {
         $crate::stage::pass_on!(@shared [$($own)*] has_rest() -> bool);
         $crate::stage::pass_on!(@shared [$($own)*] next_wakeup() -> Option<reflow_types::Instant>);
         $crate::stage::pass_on!(@shared [$($own)*] is_settled() -> bool);
-        $crate::stage::pass_on!(@shared [$($own)*] room() -> u64);
+        $crate::stage::pass_on!(@shared [$($own)*] is_full() -> bool);
         $crate::stage::pass_on!(@shared [$($own)*] count(metrics: &mut reflow_protocol::control::SubtaskMetrics));
     };
     (@one [$($own:ident)*] $name:ident($($arg:ident: $type:ty),*) $(-> $out:ty)?) => {

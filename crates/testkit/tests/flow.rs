@@ -2,6 +2,7 @@
 
 use reflow_api::Watermarks;
 use reflow_api::window::{EventTimeTrigger, GlobalWindows, TumblingWindows};
+use reflow_env::Clock as _;
 use reflow_protocol::control::{AfterBarrier, SubtaskMetrics};
 use reflow_stream::StreamEnv;
 use reflow_testkit::{Collect, Feed, Harness, ManualClock};
@@ -197,42 +198,62 @@ fn an_endless_iterator_leaves_the_slot_to_others() {
     assert!(read.into_iter().eq(0..10_000));
 }
 
-/// Of a job whose operator takes 10 ms a record: how many records it takes between trigger and barrier.
-fn records_before_barrier(executors: usize) -> usize {
+/// A job whose last operator takes `cost` a record, behind so many exchanges, reads as fast as it may: how long do
+/// checkpoints take?
+fn longest_checkpoint(executors: usize, exchanges: usize, cost: Duration) -> Duration {
     let clock: Arc<OnceLock<ManualClock>> = Arc::default();
     let slow = clock.clone();
-    let (feed, out, mut job) = start(executors, 2, move |env, feed, out| {
+    let (feed, _, mut job) = start(executors, 2, move |env, feed, out| {
         let slow = slow.clone();
         let work = move |n: u64| {
             if let Some(clock) = slow.get() {
-                clock.advance(Duration::from_millis(10));
+                clock.advance(cost);
             }
             n
         };
-        let _ = env.source("in", feed).rebalance().map(work).sink("out", out);
+        let mut stream = env.source("in", feed).rebalance();
+        for _ in 1..exchanges {
+            stream = stream.map(|n| n).rebalance();
+        }
+        let _ = stream.map(work).sink("out", out);
     });
+    let about = format!("{executors} executors, {exchanges} exchanges, {cost:?}");
     assert!(clock.set(job.clock().clone()).is_ok());
-    feed.push(0, 0..10_000);
-    while out.written().is_empty() {
-        job.steps(1);
+    let mut fed = 0;
+    let mut longest = Duration::ZERO;
+    for _ in 0..5 {
+        // Until the outputs are full.
+        let begun = job.clock().now();
+        while job.clock().now() < begun + Duration::from_secs(3) {
+            feed.push(0, fed..fed + 10_000);
+            fed += 10_000;
+            job.steps(100);
+        }
+        let triggered = job.clock().now();
+        job.begin_checkpoint(AfterBarrier::Continue);
+        while !job.has_completed() {
+            job.steps(1);
+            let waited = job.clock().now().since(triggered);
+            assert!(waited < Duration::from_secs(60), "{about}: {}", job.state());
+            longest = longest.max(waited);
+        }
     }
-    for _ in 0..500 {
-        job.steps(1);
-    }
-    out.written();
-    job.begin_checkpoint(AfterBarrier::Continue);
-    let mut taken = 0;
-    while !job.has_completed() {
-        job.steps(1);
-        taken += out.written().len();
-    }
-    taken
+    longest
 }
 
 #[test]
-fn a_barrier_passes_a_slow_operator_quickly() {
+fn a_barrier_passes_a_slow_operator_quickly_however_many_exchanges_are_before_it() {
     for executors in [1, 2] {
-        let taken = records_before_barrier(executors);
-        assert!(taken < 40, "{taken} records were before the barrier");
+        for exchanges in [1, 2, 3] {
+            for millis in [1, 5, 20, 50] {
+                let cost = Duration::from_millis(millis);
+                let longest = longest_checkpoint(executors, exchanges, cost);
+                println!("{executors} executors, {exchanges} exchanges, {cost:?} a record: {longest:?}");
+                assert!(
+                    longest < Duration::from_secs(2),
+                    "{executors} executors, {exchanges} exchanges, {cost:?} a record: {longest:?}"
+                );
+            }
+        }
     }
 }

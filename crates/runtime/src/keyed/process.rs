@@ -67,7 +67,7 @@ where
     /// Fires due timers of one domain, as many as one step may; says whether more are due.
     fn fire(&mut self, domain: TimeDomain, until: Timestamp) -> bool {
         for _ in 0..self.bounds.fired_timers {
-            if self.next.has_rest() {
+            if self.next.has_rest() || self.next.is_full() {
                 return true;
             }
             let timers = self.keyed.timers(domain);

@@ -255,12 +255,13 @@ where
         while let Some(mut firing) = self.firing.take() {
             while left > 0
                 && !self.next.has_rest()
+                && !self.next.is_full()
                 && let Some((hash, key)) = firing.keys.next()
             {
                 self.fire(hash, key, firing.window);
                 left -= 1;
             }
-            if left == 0 || self.next.has_rest() {
+            if left == 0 || self.next.has_rest() || self.next.is_full() {
                 self.firing = Some(firing);
                 return true;
             }

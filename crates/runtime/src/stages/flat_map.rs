@@ -1,7 +1,7 @@
 //! `flat_map`: any number of records from each.
 //!
-//! An iterator may yield more than the outputs take, or never end. So a step passes on no more than there was room
-//! for when it began; what is left of the iterator waits for the next step, and whatever comes behind it waits with
+//! An iterator may yield more than the outputs take, or never end. So a step passes on no more than there is room
+//! for; what is left of the iterator waits for the next step, and whatever comes behind it waits with
 //! it, in order. Meanwhile no record is taken and no snapshot, as an iterator cannot be part of one: a barrier waits
 //! for the end of its record, while the slot's other tasks run on.
 
@@ -49,8 +49,9 @@ impl<F, I: IntoIterator, D: Stage<I::Item>> FlatMap<F, I, D> {
     fn pass_on(&mut self, items: &mut I::IntoIter, time: Timestamp) -> bool {
         let mut left = self.left; // kept in a register
         let all = loop {
-            if left == 0 || self.next.has_rest() {
-                break false;
+            if left == 0 || self.next.has_rest() || self.next.is_full() {
+                // An iterator that knows that it is at its end need not wait.
+                break items.size_hint().1 == Some(0) && !self.next.has_rest();
             }
             let Some(item) = items.next() else { break true };
             left -= 1;
@@ -87,7 +88,7 @@ impl<F, I: IntoIterator, D: Stage<I::Item>> FlatMap<F, I, D> {
     }
 
     fn begin_step(&mut self) {
-        self.left = self.next.room().clamp(1, self.step_records);
+        self.left = self.step_records;
     }
 }
 

@@ -336,8 +336,9 @@ impl<S: Sink> Control for SinkStage<S> {
         unstored.map(Unstored::bytes).sum::<usize>() <= MAX_UNSTORED_BYTES && self.writer().has_room()
     }
 
-    fn room(&self) -> u64 {
-        u64::MAX
+    #[inline]
+    fn is_full(&self) -> bool {
+        false
     }
 
     fn flush(&mut self) {

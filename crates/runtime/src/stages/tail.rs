@@ -2,6 +2,7 @@
 
 use crate::stage::{AdoptedState, Control, OpenContext, SnapshotContext, Stage};
 use crate::wiring::Wiring;
+use reflow_network::batch::BATCH_ROWS;
 use reflow_network::output::KeySelector;
 use reflow_network::{Output, Partitioner, Row};
 use reflow_protocol::control::SubtaskMetrics;
@@ -40,8 +41,10 @@ pub trait Edge<T>: Send {
     fn push_all(&mut self, rows: &[Row<T>]);
     /// See [`Output::has_room`].
     fn has_room(&mut self) -> bool;
+    /// See [`Output::is_full`].
+    fn is_full(&self) -> bool;
     /// See [`Output::room`].
-    fn room(&self) -> u64;
+    fn room(&self) -> usize;
     /// See [`Output::flush`].
     fn flush(&mut self);
     /// See [`Output::watermark`].
@@ -69,7 +72,10 @@ impl<T: Serialize + Clone + Send + Sync + 'static, F: KeySelector<T>> Edge<T> fo
     fn has_room(&mut self) -> bool {
         self.has_room()
     }
-    fn room(&self) -> u64 {
+    fn is_full(&self) -> bool {
+        self.is_full()
+    }
+    fn room(&self) -> usize {
         self.room()
     }
     fn flush(&mut self) {
@@ -116,17 +122,21 @@ where
 pub struct SharedTail<T> {
     rows: Vec<Row<T>>,
     edges: Vec<Box<dyn Edge<T>>>,
+    /// How many are collected before the edges get them: no more than all of them have room for.
+    most: usize,
+    full: bool,
 }
 
 impl<T> SharedTail<T> {
     /// Sends to all of `edges`.
     pub fn new(edges: Vec<Box<dyn Edge<T>>>) -> Self {
-        Self { rows: Vec::with_capacity(reflow_network::batch::BATCH_ROWS), edges }
+        Self { rows: Vec::with_capacity(BATCH_ROWS), edges, most: 1, full: false }
     }
 
     fn hand_over(&mut self) {
         for edge in &mut self.edges {
             edge.push_all(&self.rows);
+            self.full |= edge.is_full();
         }
         self.rows.clear();
     }
@@ -145,7 +155,7 @@ impl<T: Send> Stage<T> for SharedTail<T> {
     #[inline]
     fn push(&mut self, value: T, time: Timestamp) {
         self.rows.push(Row { hash: KeyHash(0), time, value });
-        if self.rows.len() == reflow_network::batch::BATCH_ROWS {
+        if self.rows.len() >= self.most {
             self.hand_over();
         }
     }
@@ -212,8 +222,9 @@ impl<T: Serialize + Send + 'static, F: KeySelector<T>> Control for Tail<T, F> {
     fn has_room(&mut self) -> bool {
         self.output.has_room()
     }
-    fn room(&self) -> u64 {
-        self.output.room()
+    #[inline]
+    fn is_full(&self) -> bool {
+        self.output.is_full()
     }
     fn flush(&mut self) {
         self.output.flush();
@@ -250,11 +261,18 @@ impl<T: Send> Control for SharedTail<T> {
         for edge in &mut self.edges {
             all &= edge.has_room();
         }
+        let room = self.edges.iter().map(|edge| edge.room()).min();
+        self.most = room.unwrap_or(BATCH_ROWS).clamp(1, BATCH_ROWS);
+        if all && self.rows.len() >= self.most {
+            self.hand_over();
+            return self.has_room();
+        }
+        self.full = !all;
         all
     }
-    fn room(&self) -> u64 {
-        let room = self.edges.iter().map(|edge| edge.room()).min().unwrap_or(u64::MAX);
-        room.saturating_sub(self.rows.len() as u64)
+    #[inline]
+    fn is_full(&self) -> bool {
+        self.full
     }
     fn flush(&mut self) {
         self.control(|edge| edge.flush());

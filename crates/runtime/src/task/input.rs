@@ -11,7 +11,7 @@ use super::kept::Kept;
 use super::moving::{Moving, Signal};
 use super::restore::Restoring;
 use super::snapshot::{AtBarrier, Identity, Snapshots, Then};
-use super::{Task, TaskEvent, TaskStep};
+use super::{FIRST_CHUNK, Task, TaskEvent, TaskStep, next_chunk};
 use crate::build::BuildContext;
 use crate::keyed::Head;
 use crate::rescale::Preparation;
@@ -31,10 +31,11 @@ use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Steps are meant to last about this long.
-const STEP: Duration = Duration::from_millis(1);
 /// Records that have waited in an output for company leave after this long.
 const LINGER: Duration = Duration::from_millis(2);
+
+/// While key groups are on their way to the task, so much work may wait for them: a later barrier waits for it.
+const MOST_PARKED: Duration = Duration::from_millis(200);
 
 /// The key groups of a subtask in its graph, if its vertex is keyed.
 fn groups(wiring: &Wiring) -> Option<KeyGroupSet> {
@@ -52,7 +53,10 @@ pub struct InputTask<T, H> {
     head: H,
     /// The rest of the batch at hand.
     rows: std::vec::IntoIter<Row<T>>,
-    batch: BatchAtHand,
+    /// How many records fill a step.
+    chunk: usize,
+    /// The end of a step after which it is the others' turn, with work left for this task.
+    stepped_until: Option<Instant>,
     snapshots: Snapshots,
     /// A barrier that waits for its trigger.
     barrier: Option<(CheckpointId, Duration)>,
@@ -74,14 +78,6 @@ pub struct InputTask<T, H> {
     records_in: u64,
     last_flush: Instant,
     unflushed: bool,
-}
-
-#[derive(Default)]
-struct BatchAtHand {
-    records: u64,
-    busy: Duration,
-    /// How many records fill a step.
-    chunk: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -143,7 +139,8 @@ where
             gate,
             head,
             rows: Vec::new().into_iter(),
-            batch: BatchAtHand { chunk: 16, ..Default::default() },
+            chunk: FIRST_CHUNK,
+            stepped_until: None,
             snapshots: Snapshots::new(identity),
             barrier: None,
             max: context.max_parallelism,
@@ -166,22 +163,14 @@ where
         task
     }
 
-    /// Takes the next records of the batch at hand: as many as fill a step.
+    /// Takes the next records of the batch at hand: as many as fill a step, and the outputs have room for.
     fn process(&mut self, now: Instant) {
-        let chunk = self.batch.chunk;
-        let taken = self
-            .rows
-            .as_slice()
-            .len()
-            .min(chunk)
-            .min(usize::try_from(self.head.room()).unwrap_or(chunk))
-            .max(1);
+        let chunk = self.chunk;
         let before = self.rows.as_slice().len();
-        for _ in 0..taken {
-            // One record may be more than this step may pass on.
-            if self.head.has_rest() {
-                break;
-            }
+        let mut left = chunk.min(before);
+        // One record may be more than this step may pass on.
+        while left > 0 && !self.head.has_rest() && !self.head.is_full() {
+            left -= 1;
             if let Some(coming) = self.rows.as_slice().get(PREFETCH_DISTANCE) {
                 self.head.expect(coming);
             }
@@ -195,23 +184,24 @@ where
             }
         }
         self.unflushed = true;
-        let busy = self.clock.now().since(now);
-        self.batch.busy += busy;
-        // Towards a step's length, by at most a factor of two.
+        let end = self.clock.now();
         let taken = before - self.rows.as_slice().len();
-        let ideal = (taken as f64 * STEP.as_secs_f64() / busy.as_secs_f64().max(1e-9)) as usize;
-        self.batch.chunk = ideal.clamp((chunk / 2).max(1), chunk * 2).min(reflow_network::batch::BATCH_ROWS);
+        self.chunk = next_chunk(chunk, taken, end.since(now));
+        self.records_in += taken as u64;
+        self.gate.rate().had_turn(if left > 0 { taken } else { chunk } as u64);
+        self.stepped_until = Some(end);
+        if self.moving.is_some() {
+            // Records that are put aside cost nothing yet.
+            self.gate.rate().forget_sample();
+        }
         if self.rows.as_slice().is_empty() {
-            self.gate.consumed(self.batch.records, self.batch.busy);
-            self.records_in += self.batch.records;
-            self.batch.busy = Duration::ZERO;
+            self.gate.consumed();
         }
     }
 
     fn take(&mut self, event: GateEvent<T>, now: Instant, events: &mut Vec<TaskEvent>) {
         match event {
             GateEvent::Batch(batch) => {
-                self.batch.records = batch.len() as u64;
                 self.rows = batch.into_iter();
                 self.process(now);
             }
@@ -348,6 +338,9 @@ where
             Phase::Running | Phase::Left { .. } | Phase::Ended => {}
         }
         events.append(&mut self.said);
+        if let Some(stepped_until) = self.stepped_until.take() {
+            self.gate.rate().waited_for_turn(now.since(stepped_until));
+        }
         // Timers of groups that go out must not fire here any more.
         if self.moving.as_ref().is_none_or(|moving| !moving.is_giving()) {
             self.head.tick(now.max(self.not_before));
@@ -382,10 +375,13 @@ where
             return TaskStep::Worked;
         }
         if self.barrier.is_some() {
+            self.gate.rate().pause(now);
             let went_on = self.moving.is_none() && self.at_barrier(now);
             return if went_on || wrote { TaskStep::Worked } else { TaskStep::Idle(None) };
         }
-        if self.moving.as_ref().is_some_and(|moving| !moving.may_read()) {
+        if let Some(moving) = &self.moving
+            && !moving.may_read(self.gate.consumed_in(MOST_PARKED))
+        {
             return if wrote { TaskStep::Worked } else { TaskStep::Idle(None) };
         }
         match self.gate.poll(now) {

@@ -20,6 +20,21 @@ use reflow_protocol::control::{Failure, SnapshotKind, SnapshotTiming, SubtaskMet
 use reflow_protocol::rescale::{Installation, Part};
 use reflow_protocol::snapshot::{OperatorState, Restore, SubtaskState};
 use reflow_types::{CheckpointId, GraphVersion, Instant, SubtaskId};
+use std::time::Duration;
+
+/// Steps are meant to last about this long.
+const STEP: Duration = Duration::from_millis(1);
+/// How many records the first step takes at most.
+const FIRST_CHUNK: usize = 8;
+/// How much less than the one before a step may do: one that was interrupted says little.
+const SLOWDOWN: usize = 16;
+
+/// How many records the next step takes, after one of at most `chunk` that has taken `records` in the time `busy`: as
+/// many as fill a step. It gets careful at once and bold step by step, as a step cannot be ended early.
+fn next_chunk(chunk: usize, records: usize, busy: Duration) -> usize {
+    let ideal = (records as f64 * STEP.as_secs_f64() / busy.as_secs_f64().max(1e-9)) as usize;
+    ideal.clamp((chunk / SLOWDOWN).max(1), chunk * 2).min(reflow_network::batch::BATCH_ROWS)
+}
 
 /// A subtask at work. Driven by its slot, on the slot's thread. Methods unwind where user code or state fails;
 /// the slot catches it.

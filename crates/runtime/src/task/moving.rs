@@ -251,9 +251,10 @@ impl<T> Moving<T> {
         !self.ready.is_empty()
     }
 
-    /// Whether more records may be read.
-    pub(super) fn may_read(&self) -> bool {
-        self.parked.len() + self.ready.len() < self.bounds.parked_records && !self.held.end
+    /// Whether more records may be read, with no more than `most_parked` waiting.
+    pub(super) fn may_read(&self, most_parked: u64) -> bool {
+        let waiting = self.parked.len() + self.ready.len();
+        waiting < self.bounds.parked_records && (waiting as u64) < most_parked && !self.held.end
     }
 
     /// Whether groups still go out, so that nothing may fire.

@@ -2,7 +2,7 @@
 
 use super::restore::Restoring;
 use super::snapshot::{AtBarrier, Identity, Snapshots, Then};
-use super::{Task, TaskEvent, TaskStep};
+use super::{FIRST_CHUNK, Task, TaskEvent, TaskStep, next_chunk};
 use crate::build::BuildContext;
 use crate::rescale::Preparation;
 use crate::stage::{AWAITED_SPLIT, AdoptedState, OpenContext, Stage};
@@ -19,7 +19,6 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::sync::Arc;
 use std::time::Duration;
 
-const STEP: Duration = Duration::from_millis(1);
 const LINGER: Duration = Duration::from_millis(2);
 /// The name of a source's state: its unfinished splits.
 const SPLITS: &str = "splits";
@@ -48,7 +47,7 @@ pub struct SourceTask<R, C> {
     drains: bool,
     watermark: Timestamp,
     records: u64,
-    chunk: u64,
+    chunk: usize,
     last_flush: Instant,
     unflushed: bool,
 }
@@ -118,7 +117,7 @@ where
             drains: false,
             watermark,
             records: 0,
-            chunk: 64,
+            chunk: FIRST_CHUNK,
             last_flush: Instant::default(),
             unflushed: false,
         };
@@ -228,8 +227,7 @@ where
     }
 
     fn poll(&mut self, now: Instant) -> Polled {
-        let left = self.chunk.min(self.chain.room()).max(1);
-        let mut out = Emitter { chain: &mut self.chain, left, emitted: 0 };
+        let mut out = Emitter { chain: &mut self.chain, left: self.chunk as u64, emitted: 0 };
         let polled = match self.reader.poll(now, &mut out) {
             Ok(polled) => polled,
             Err(error) => crate::fail(Fault::External, &self.name, error),
@@ -239,8 +237,7 @@ where
             self.records += emitted;
             self.unflushed = true;
             let busy = self.clock.now().since(now);
-            let ideal = (emitted as f64 * STEP.as_secs_f64() / busy.as_secs_f64().max(1e-9)) as u64;
-            self.chunk = ideal.clamp((self.chunk / 2).max(1), self.chunk * 2).min(MAX_CHUNK);
+            self.chunk = next_chunk(self.chunk, emitted as usize, busy);
         }
         polled
     }
@@ -254,9 +251,6 @@ where
         }
     }
 }
-
-/// The most records of a step.
-const MAX_CHUNK: u64 = reflow_network::batch::BATCH_ROWS as u64;
 
 impl<R, C> Task for SourceTask<R, C>
 where
@@ -473,6 +467,6 @@ impl<T, C: Stage<T>> Emit<T> for Emitter<'_, C> {
 
     #[inline]
     fn is_full(&self) -> bool {
-        self.emitted >= self.left || self.chain.has_rest()
+        self.emitted >= self.left || self.chain.has_rest() || self.chain.is_full()
     }
 }

@@ -218,8 +218,9 @@ impl Rig {
 fn send(sender: &mut Sender<u64>, values: impl IntoIterator<Item = u64>, time: Timestamp) {
     let rows = values.into_iter().map(|value| Row { hash: value.key_hash(), time, value });
     let rows: Vec<_> = rows.collect();
-    for rows in rows.chunks(1_000) {
-        sender.send(rows.to_vec());
+    // One batch: a batch at hand is put aside whole, and no further one is read while much waits.
+    for rows in rows.chunks(10_000) {
+        sender.send(rows.to_vec(), 0).expect("short records");
     }
 }
 

@@ -4,6 +4,7 @@ use super::{InputTask, Phase};
 use crate::keyed::Head;
 use crate::task::arriving::Step;
 use crate::task::moving::Signal;
+use crate::task::next_chunk;
 use crate::task::{TaskEvent, TaskStep};
 use reflow_protocol::control::Fault;
 use reflow_protocol::rescale::Part;
@@ -132,11 +133,13 @@ where
         else {
             return false;
         };
-        let room = usize::try_from(self.head.room()).unwrap_or(usize::MAX).max(1);
-        for _ in 0..self.batch.chunk.min(room) {
+        let mut taken = 0;
+        while taken < self.chunk && !self.head.has_rest() && !self.head.is_full() {
             let Some(row) = moving.next_ready() else { break };
             self.head.row(row);
+            taken += 1;
         }
+        self.chunk = next_chunk(self.chunk, taken, self.clock.now().since(now));
         self.unflushed = true;
         self.flush_if_due(now, false);
         true

@@ -1,0 +1,77 @@
+//! About how many bytes records take.
+//!
+//! Within a process nothing is encoded, so nobody knows how long a record is: a `String` is 24 bytes with a pointer.
+//! Its encoded length is a good measure and needs nothing from users' types, but counting it for every record would
+//! cost more than handing the record over. So:
+//!
+//! - A type that owns nothing (`needs_drop`) is as long as it is.
+//! - Of others one in [`SAMPLED`] is looked at while they are short. While they are long each is: that costs
+//!   little beside them.
+
+use serde::Serialize;
+use std::marker::PhantomData;
+
+/// So many records are taken to be as long as the one before.
+const SAMPLED: u32 = 15;
+/// From here on a record is long.
+const LONG: u64 = 1024;
+
+/// About how many bytes the records of one edge take.
+pub(crate) struct RecordSize<T> {
+    bytes: u64,
+    until_next: u32,
+    of: PhantomData<fn(&T)>,
+}
+
+impl<T> Default for RecordSize<T> {
+    fn default() -> Self {
+        Self { bytes: size_of::<T>() as u64, until_next: 0, of: PhantomData }
+    }
+}
+
+impl<T: Serialize> RecordSize<T> {
+    /// About how long this record is.
+    #[inline]
+    pub(crate) fn of(&mut self, value: &T) -> u64 {
+        if std::mem::needs_drop::<T>() {
+            match self.until_next.checked_sub(1) {
+                Some(left) => self.until_next = left,
+                None => self.look(value),
+            }
+        }
+        self.bytes
+    }
+
+    /// About how long records have lately been.
+    pub(crate) fn last(&self) -> u64 {
+        self.bytes.max(1)
+    }
+
+    #[inline(never)]
+    fn look(&mut self, value: &T) {
+        let size = postcard::ser_flavors::Size::default();
+        // What cannot be encoded is found out where it is encoded.
+        let bytes = postcard::serialize_with_flavor(value, size).unwrap_or(0) as u64;
+        // Beside what it owns, a record takes its own place in a batch.
+        self.bytes = bytes.max(size_of::<T>() as u64);
+        self.until_next = if bytes >= LONG { 0 } else { SAMPLED };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_records_are_noticed_and_short_ones_cost_little() {
+        let mut plain = RecordSize::<(u64, u32)>::default();
+        assert_eq!(plain.of(&(1, 2)), 16);
+        let mut size = RecordSize::<String>::default();
+        assert_eq!(size.of(&"x".repeat(100)), 101);
+        let long = "x".repeat(5_000);
+        let seen = (0..16).map(|_| size.of(&long)).filter(|bytes| *bytes > 5_000).count();
+        assert_eq!(seen, 1, "found at the next look");
+        assert_eq!(size.of(&"x".repeat(9_000)), 9_002, "from then on each is looked at");
+        assert_eq!(size.of(&String::new()), 24);
+    }
+}

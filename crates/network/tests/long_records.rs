@@ -1,0 +1,71 @@
+//! Long records between two processes.
+
+use reflow_env::Signal;
+use reflow_graph::EdgeId;
+use reflow_network::output::NoKey;
+use reflow_network::{ChannelBounds, Hub, Outgoing, Output, Partitioner, Sender};
+use reflow_protocol::control::{Failure, Fault};
+use reflow_protocol::data::{ChannelId, Limit, ToSender};
+use reflow_types::{ExecutorId, SubtaskId};
+
+const ID: ChannelId = ChannelId { edge: EdgeId(0), from: SubtaskId(1), to: SubtaskId(2) };
+
+/// A hub, and an output to another process that has credit for so much.
+fn output(bounds: ChannelBounds, limit: Limit) -> (Hub, Output<Vec<u8>>) {
+    let hub = Hub::with_bounds(Signal::default(), bounds);
+    hub.credit(ToSender::Open { channel: ID, limit });
+    let sender = Sender::remote(&hub, ID, Signal::default(), ExecutorId(7));
+    let routes = (vec![(ID, Some(sender))], Partitioner::Forward);
+    let output = Output::new(("counts", EdgeId(0)), bounds, routes, NoKey, None);
+    (hub, output)
+}
+
+/// As a task does: a step while there is room, records until it is used up. The lengths of the frames.
+fn send(hub: &Hub, output: &mut Output<Vec<u8>>, bytes: usize) -> Vec<usize> {
+    while output.has_room() {
+        while !output.is_full() {
+            output.push(vec![7; bytes], 0);
+        }
+    }
+    output.flush();
+    let len = |outgoing| if let Outgoing::Data(_, frame) = outgoing { frame.len() } else { 0 };
+    hub.take_outgoing().into_iter().map(len).collect()
+}
+
+#[test]
+fn no_batch_of_long_records_is_above_what_a_connection_takes() {
+    let bounds = ChannelBounds::default();
+    let (hub, mut output) = output(bounds, Limit { records: 16 << 10, bytes: 8 << 20 });
+    let frames = send(&hub, &mut output, 1 << 20);
+    assert_eq!(frames.len(), 8, "{frames:?}");
+    assert!(frames.iter().all(|frame| *frame < (1 << 20) + 100), "one record each: {frames:?}");
+}
+
+#[test]
+fn long_records_after_short_ones_leave_in_batches_of_few_bytes() {
+    let bounds = ChannelBounds::default();
+    let (hub, mut output) = output(bounds, Limit { records: 1_000, bytes: 64 << 20 });
+    for _ in 0..100 {
+        output.push(vec![7; 10], 0);
+    }
+    let frames = send(&hub, &mut output, 100_000);
+    let most = bounds.batch_bytes as usize;
+    assert!(frames.iter().all(|frame| *frame < most + 100_100), "{frames:?}");
+}
+
+#[test]
+fn a_record_above_the_limit_fails_the_job_and_names_the_vertex() {
+    for first in [10, 1_000] {
+        let bounds = ChannelBounds { record_bytes: 5_000, ..ChannelBounds::default() };
+        let (hub, mut output) = output(bounds, Limit { records: 100, bytes: 1 << 20 });
+        output.push(vec![7; first], 0);
+        let sending = std::panic::AssertUnwindSafe(|| {
+            output.push(vec![7; 6_000], 0);
+            output.flush();
+        });
+        let failure = std::panic::catch_unwind(sending).unwrap_err().downcast::<Failure>().unwrap();
+        assert_eq!((failure.fault, &failure.operator[..]), (Fault::Permanent, "counts"));
+        assert!(failure.message.contains("limit is 5000"), "{}", failure.message);
+        assert!(hub.take_outgoing().is_empty());
+    }
+}
