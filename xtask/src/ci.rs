@@ -20,8 +20,10 @@ for the web interface) is skipped, and says so; but
 flights, which needs python3 and the first time a package index, is never left out.
 ";
 
-/// How many seeds the simulation smoke test runs; nightly runs take more.
-const SMOKE_SEEDS: &str = "100";
+/// The seeds that each run of CI simulates.
+const FIXED_SEEDS: &str = "40";
+/// How long seeds are simulated that follow from the commit, in seconds.
+const FRESH_SECONDS: &str = "200";
 
 struct Step {
     name: &'static str,
@@ -89,21 +91,45 @@ fn tests() -> Result<(), Failure> {
     succeed(server.environment(&mut cargo(arguments)))
 }
 
+/// A few fixed seeds, and beside them fresh ones that no commit before has run: one process each, for two cores. A
+/// violation prints its seed.
 fn simulation() -> Result<(), Failure> {
-    simulate(&["--seeds", SMOKE_SEEDS])
+    let from = first_fresh_seed()?.to_string();
+    eprintln!("  fresh seeds from {from} on");
+    let fresh = ["--from", &from, "--seeds", "1000000", "--at-most", FRESH_SECONDS];
+    let mut fresh =
+        simulator()?.args(fresh).spawn().map_err(|error| format!("cannot run reflow-sim: {error}"))?;
+    let fixed = succeed(simulator()?.args(["--seeds", FIXED_SEEDS]));
+    let status = fresh.wait().map_err(|error| format!("reflow-sim: {error}"))?;
+    fixed?;
+    if status.success() { Ok(()) } else { Err(format!("simulating fresh seeds from {from} on: {status}")) }
+}
+
+/// A number that follows from the commit. Without git it is one that was never used.
+fn first_fresh_seed() -> Result<u64, Failure> {
+    const OTHERWISE: u64 = 1 << 40;
+    let head = Command::new("git").args(["rev-parse", "HEAD"]).current_dir(root()).output();
+    let Ok(head) = head.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()) else {
+        return Ok(OTHERWISE);
+    };
+    match head.get(..12) {
+        Some(digits) => u64::from_str_radix(digits, 16).map_err(|error| format!("commit {head}: {error}")),
+        None => Ok(OTHERWISE),
+    }
 }
 
 /// That the simulator finds faults which are compiled in on purpose.
 fn canaries() -> Result<(), Failure> {
-    simulate(&["--canaries"])
+    succeed(simulator()?.arg("--canaries"))
 }
 
-/// Runs the simulator in the profile of the tests. It is built as a part of the workspace, whose features are then
-/// those that the tests were built with: otherwise cargo would compile the dependencies once more.
-fn simulate(arguments: &[&str]) -> Result<(), Failure> {
+/// The simulator in the profile of the tests. It is built as a part of the workspace, whose features are then those
+/// that the tests were built with: otherwise cargo would compile the dependencies once more.
+fn simulator() -> Result<Command, Failure> {
     succeed(&mut cargo(["build", "--workspace", "--quiet", "--bin", "reflow-sim"]))?;
-    let simulator = target_directory().join("debug/reflow-sim");
-    succeed(Command::new(simulator).args(arguments).current_dir(root()))
+    let mut simulator = Command::new(target_directory().join("debug/reflow-sim"));
+    simulator.current_dir(root());
+    Ok(simulator)
 }
 
 /// The web interface, where there are Node and a browser. That the page is small and asks nobody else, the tests of

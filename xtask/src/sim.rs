@@ -6,9 +6,12 @@ use crate::process::{cargo, succeed};
 pub(crate) const HELP: &str = "\
 cargo xtask sim [ARGUMENT]...: simulates whole clusters from seeds
 
-  --seeds N   runs N seeds, from SIM_SEED or 0 on
-  --seed S    runs one seed, as a failed run printed it
-  --canaries  builds the simulator with each known fault in turn and fails unless it is found
+  --seeds N         runs N seeds, from 1 or from --from on
+  --seed S          runs one seed with its trace; SIM_SEED=S, as a violation prints it, does the same
+  --job NAME        runs only this kind of job
+  --scenario NAME   gives each run this scenario, even if its weight is 0
+  --at-most SECONDS begins no more runs after that time
+  --canaries        builds the simulator with known faults, and fails unless each is found
 
 Everything else goes to the simulator: cargo xtask sim -- --help lists it.
 ";

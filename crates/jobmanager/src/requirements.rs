@@ -53,6 +53,8 @@ pub(crate) struct Declarations {
     /// The objects that a later declaration replaces.
     former: Vec<String>,
     storing: Option<Storing>,
+    /// Whether nothing of the job is needed any more.
+    job_ended: bool,
     requests: Storage<()>,
 }
 
@@ -79,7 +81,7 @@ impl Declarations {
         former: Vec<String>,
         requests: Storage<()>,
     ) -> Self {
-        Self { directory, epoch, next: 0, former, storing: None, requests }
+        Self { directory, epoch, next: 0, former, storing: None, job_ended: false, requests }
     }
 
     /// Puts the declaration of an earlier leadership under this one's name.
@@ -109,6 +111,12 @@ impl Declarations {
         self.requests.take(ticket)?;
         let Storing { at, bounds, asked } = self.storing.take().expect("one declaration is stored at a time");
         let mut outcome = Stored { event: None, doomed: Vec::new() };
+        if self.job_ended {
+            outcome.doomed.push(at.0);
+            let text = "the job has ended".to_owned();
+            asked.into_iter().for_each(|asked| asked.answer(Err(CommandError::Conflict(text.clone()))));
+            return Some(outcome);
+        }
         match (result, asked) {
             (Ok(_), asked) => {
                 outcome.doomed = std::mem::replace(&mut self.former, vec![at.0]);
@@ -131,16 +139,30 @@ impl Declarations {
         Some(outcome)
     }
 
-    /// Every object: the job is over.
+    /// Every object, as the job has ended. One that is being stored follows when storage has answered.
     pub(crate) fn all(&mut self) -> Vec<String> {
-        let storing = self.storing.take().map(|storing| storing.at.0);
-        std::mem::take(&mut self.former).into_iter().chain(storing).collect()
+        self.job_ended = true;
+        std::mem::take(&mut self.former)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_declaration_that_is_stored_after_the_end_of_the_job_goes() {
+        let requests = Storage::new(crate::storage::Tickets::default());
+        let directory = Location("/c/requirements".into());
+        let mut declarations = Declarations::new(directory, LeaderEpoch(1), vec!["former".into()], requests);
+        let mut out = Vec::new();
+        declarations.carry_over(Bounds::default(), &mut out);
+        let [Output::Store { ticket, .. }] = out[..] else { panic!("one request") };
+        assert_eq!(declarations.all(), ["former"]);
+        let stored = declarations.stored(ticket, &Ok(reflow_env::StoreReply::Done)).unwrap();
+        assert_eq!(stored.doomed, [format!("/c/requirements/{:020}-{:020}", 1, 0)]);
+        assert!(stored.event.is_none());
+    }
 
     #[test]
     fn what_is_kept_is_what_was_declared() {

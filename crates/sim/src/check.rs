@@ -13,8 +13,8 @@ use crate::redone::Files;
 use crate::workload::{Lines, committed, sink};
 use crate::world::{Change, ChangeKind, Storage};
 use bytes::Bytes;
-use reflow_coordination::manifest::{self, Decision};
-use reflow_types::CheckpointId;
+use reflow_coordination::manifest::{self, Decision, Manifest};
+use reflow_types::{CheckpointId, Timestamp, VertexId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Watches the storage.
@@ -27,6 +27,8 @@ pub struct Checker {
     /// The same of savepoints.
     savepoints: BTreeMap<CheckpointId, (String, BTreeSet<String>)>,
     files: Files,
+    /// The watermark of each vertex in the newest complete checkpoint.
+    watermarks: BTreeMap<VertexId, Timestamp>,
     /// Whether a checkpoint is known to be damaged.
     pub damaged: bool,
     /// How many files were committed.
@@ -92,6 +94,7 @@ impl Checker {
     pub fn begin_job(&mut self, retained: usize) {
         self.retained = retained;
         self.manifests.clear();
+        self.watermarks.clear();
     }
 
     fn decided(&mut self, name: &str, storage: &Storage) {
@@ -108,6 +111,7 @@ impl Checker {
                 for missing in objects.iter().filter(|object| storage.get(object).is_none()) {
                     self.violations.push(format!("{name} names {missing}, which is not there"));
                 }
+                self.watermarks(name, &manifest);
                 self.checkpoints += 1;
                 self.highest = self.highest.max(Some(manifest.checkpoint));
                 self.files.completed(manifest.checkpoint);
@@ -117,6 +121,20 @@ impl Checker {
             }
             Ok(Decision::Abandoned) => {}
             Err(error) => self.violate(format!("{name} cannot be read: {error}")),
+        }
+    }
+
+    /// A vertex's watermark in complete checkpoints never goes back, unless the job goes back to an older one.
+    fn watermarks(&mut self, name: &str, manifest: &Manifest) {
+        for vertex in &manifest.vertices {
+            let last = self.watermarks.insert(vertex.vertex, vertex.watermark);
+            if !self.damaged
+                && let Some(last) = last.filter(|last| *last > vertex.watermark)
+            {
+                let (vertex, to) = (vertex.vertex, vertex.watermark);
+                let text = format!("{name}: the watermark of vertex {vertex} goes back from {last} to {to}");
+                self.violations.push(text);
+            }
         }
     }
 

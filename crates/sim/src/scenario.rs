@@ -36,11 +36,11 @@ impl Scenario {
         (Self::Successors, 0.0),
         (Self::Steps, 0.0),
         (Self::OutsideDeletions, 0.0),
-        (Self::Savepoints, 0.0),
+        (Self::Savepoints, 0.15),
         (Self::Stops, 0.0),
-        (Self::Cancel, 0.0),
+        (Self::Cancel, 0.03),
         (Self::FewRestarts, 0.0),
-        (Self::FixedParallelism, 0.0),
+        (Self::FixedParallelism, 0.1),
     ];
 
     /// Those of a run: the forced ones, and some that are drawn.

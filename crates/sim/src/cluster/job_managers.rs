@@ -137,6 +137,11 @@ impl Cluster {
         }
     }
 
+    /// Whether the job may fail: restarts are used up, or there are no slots for too long.
+    fn may_fail(&self) -> bool {
+        [Scenario::FewRestarts, Scenario::FixedParallelism].iter().any(|may| self.scenarios.contains(may))
+    }
+
     /// Looks whether the job has ended: then a user may start it again from where it was stopped.
     fn look_for_end(&mut self) {
         if self.over.is_some() {
@@ -147,7 +152,7 @@ impl Cluster {
             self.checker.newest_savepoint().filter(|(savepoint, _)| self.watch.is_stop(*savepoint));
         match (end, savepoint) {
             // The same command starts it again.
-            (End::Failed(_), _) if self.scenarios.contains(&Scenario::FewRestarts) => {}
+            (End::Failed(_), _) if self.may_fail() => {}
             (End::Finished | End::Canceled, Some((_, directory))) => {
                 self.programs.restore(marker, directory.to_owned());
                 self.checker.begin_job(self.programs.shape.retained as usize);

@@ -269,6 +269,7 @@ impl Cluster {
         let now = self.world.now();
         if let Some(seen) = self.world.take_seen() {
             self.watch.look(now, &seen);
+            self.checker.damaged = self.watch.damaged;
             for (_, from) in self.watch.take_begun() {
                 self.checker.begins(from, &self.world.storage);
             }

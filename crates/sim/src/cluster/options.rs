@@ -129,7 +129,7 @@ impl Shape {
             None => pairs.push(("scheduler-mode", "reactive".to_owned())),
             Some(parallelism) => pairs.extend([
                 ("parallelism.default", parallelism.to_string()),
-                adaptive("jobmanager.adaptive-scheduler.submission.resource-wait-timeout", "20 s"),
+                adaptive("jobmanager.adaptive-scheduler.submission.resource-wait-timeout", "2 min"),
                 adaptive("jobmanager.adaptive-scheduler.submission.resource-stabilization-timeout", "1 s"),
                 adaptive("jobmanager.adaptive-scheduler.executing.cooldown-after-rescaling", "1 s"),
                 adaptive("jobmanager.adaptive-scheduler.executing.resource-stabilization-timeout", "2 s"),
