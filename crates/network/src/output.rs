@@ -3,6 +3,7 @@
 use crate::batch::{Batch, Row};
 use crate::codec::RecordTooLong;
 use crate::hub::ChannelBounds;
+use crate::sample::Sample;
 use crate::sender::Sender;
 use crate::size::RecordSize;
 use reflow_graph::EdgeId;
@@ -64,6 +65,8 @@ pub struct Output<T, F = NoKey> {
     bounds: ChannelBounds,
     channels: Vec<OutputChannel<T>>,
     size: RecordSize<T>,
+    /// Which records are tried before they leave.
+    sample: Sample<T>,
     /// The credit of a channel is used up.
     full: bool,
     partitioner: Partitioner,
@@ -89,6 +92,7 @@ struct Said {
 struct OutputChannel<T> {
     id: ChannelId,
     sender: Sender<T>,
+    sample: Sample<T>,
     filling: Batch<T>,
     filling_bytes: u64,
     /// The batch leaves with so many records, or so many bytes: all that a batch may have, or what credit is left.
@@ -112,6 +116,7 @@ impl<T: Serialize + Send + 'static, F: KeySelector<T>> Output<T, F> {
             bounds,
             channels: Vec::new(),
             size: RecordSize::default(),
+            sample: Sample::none(),
             full: false,
             partitioner: Partitioner::Forward,
             key,
@@ -122,6 +127,14 @@ impl<T: Serialize + Send + 'static, F: KeySelector<T>> Output<T, F> {
         };
         output.switch();
         output
+    }
+
+    /// Tries records by `sample` before they leave.
+    #[must_use]
+    pub fn sampling(mut self, sample: Sample<T>) -> Self {
+        self.channels.iter_mut().for_each(|channel| channel.sample = sample.clone());
+        self.sample = sample;
+        self
     }
 
     /// The edge.
@@ -171,6 +184,7 @@ impl<T: Serialize + Send + 'static, F: KeySelector<T>> Output<T, F> {
     /// If nothing was prepared.
     pub fn cut(&mut self, checkpoint: CheckpointId, resets: bool) {
         self.control(|sender| sender.barrier(checkpoint, resets));
+        self.sample.extend();
         if resets {
             (self.said.watermark, self.said.idle) = (MIN_WATERMARK, false);
         }
@@ -182,7 +196,9 @@ impl<T: Serialize + Send + 'static, F: KeySelector<T>> Output<T, F> {
         let mut former = std::mem::take(&mut self.channels);
         for (id, sender) in prepared {
             self.channels.push(match sender {
-                Some(sender) => OutputChannel::begin(id, sender, self.said, &self.bounds),
+                Some(sender) => {
+                    OutputChannel::begin(id, (sender, self.sample.clone()), self.said, &self.bounds)
+                }
                 None => {
                     let at = former.iter().position(|channel| channel.id == id);
                     former.swap_remove(at.expect("a channel that stays is there"))
@@ -281,6 +297,7 @@ impl<T: Serialize + Send + 'static, F: KeySelector<T>> Output<T, F> {
     /// Sends a barrier after all records.
     pub fn barrier(&mut self, checkpoint: CheckpointId) {
         self.control(|sender| sender.barrier(checkpoint, false));
+        self.sample.extend();
     }
 
     /// Says that nothing follows.
@@ -312,7 +329,12 @@ fn fail(vertex: &str, error: RecordTooLong) -> ! {
 }
 
 impl<T: Serialize + Send + 'static> OutputChannel<T> {
-    fn begin(id: ChannelId, mut sender: Sender<T>, said: Said, bounds: &ChannelBounds) -> Self {
+    fn begin(
+        id: ChannelId,
+        (mut sender, sample): (Sender<T>, Sample<T>),
+        said: Said,
+        bounds: &ChannelBounds,
+    ) -> Self {
         if said.watermark > MIN_WATERMARK {
             sender.watermark(said.watermark);
         }
@@ -325,6 +347,7 @@ impl<T: Serialize + Send + 'static> OutputChannel<T> {
         let mut channel = Self {
             id,
             sender,
+            sample,
             filling: Batch::new(),
             filling_bytes: 0,
             leaves_at: (0, 0),
@@ -358,6 +381,7 @@ impl<T: Serialize + Send + 'static> OutputChannel<T> {
     fn take(&mut self, capacity: usize) -> (Batch<T>, u64) {
         let capacity = self.filling.len().next_power_of_two().min(capacity);
         let batch = std::mem::replace(&mut self.filling, Batch::with_capacity(capacity));
+        self.sample.look_at(&batch);
         (batch, std::mem::take(&mut self.filling_bytes))
     }
 

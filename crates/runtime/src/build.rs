@@ -6,10 +6,12 @@ use reflow_api::Io;
 use reflow_env::Clock;
 use reflow_graph::EdgeId;
 use reflow_network::output::KeySelector;
-use reflow_network::{Gate, Output};
+use reflow_network::{Gate, Output, Sample, sample};
+use reflow_protocol::control::Fault;
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::snapshot::{Codec, Restore};
-use reflow_types::{Bounds, CheckpointId, JobId, KeyGroupSet, MIN_WATERMARK, MaxParallelism};
+use reflow_types::roundtrip::ADVICE;
+use reflow_types::{Bounds, CheckpointId, JobId, Key as _, KeyGroupSet, MIN_WATERMARK, MaxParallelism};
 use serde::{Serialize, de::DeserializeOwned};
 use std::sync::Arc;
 
@@ -56,15 +58,42 @@ impl BuildContext {
     /// The output on one edge. `key` and `copy` are used if the edge ships by hash or to all.
     pub fn output<T, F>(&self, edge: EdgeId, key: F, copy: Option<fn(&T) -> T>) -> Output<T, F>
     where
-        T: Serialize + Send + 'static,
+        T: Serialize + DeserializeOwned + Send + 'static,
         F: KeySelector<T>,
     {
-        Output::new(
+        let sample = self.sample(key.clone());
+        let output = Output::new(
             (&self.name, edge),
             self.wiring.hub.bounds(),
             self.wiring.outputs(edge, |_| false),
             key,
             copy,
-        )
+        );
+        output.sampling(sample)
+    }
+
+    /// Ends the task for good if records that it sends do not come back as what they are, or under another key.
+    fn sample<T, F>(&self, key: F) -> Sample<T>
+    where
+        T: Serialize + DeserializeOwned + 'static,
+        F: KeySelector<T>,
+    {
+        let operator = self.name.clone();
+        Sample::first(move |record: &T| {
+            let why = match sample::round_trip(record) {
+                Ok((back, _)) if key.key(&back).key_hash() != key.key(record).key_hash() => {
+                    "it has another key when it is read back; are fields of the key skipped?".to_owned()
+                }
+                Ok((_, bytes)) => return bytes,
+                Err(error) => error.to_string(),
+            };
+            let record = std::any::type_name::<T>();
+            let lost = "does not survive the way to another process";
+            crate::fail(
+                Fault::Permanent,
+                &operator,
+                format!("a record of type {record} {lost}: {why}; {ADVICE}"),
+            )
+        })
     }
 }

@@ -13,6 +13,7 @@ pub mod key;
 pub mod key_group;
 pub mod ownership;
 pub mod parallelism;
+pub mod roundtrip;
 pub mod time;
 
 pub use bounds::Bounds;

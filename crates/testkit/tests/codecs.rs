@@ -1,0 +1,108 @@
+//! Types whose serde mapping does not read what it writes are refused, with one process too.
+
+use reflow_protocol::control::Fault;
+use reflow_stream::StreamEnv;
+use reflow_testkit::{Collect, Feed, Harness};
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// Feeds 1, 2, 3 to a job with one subtask of each vertex, all in one process.
+fn run(job: impl Fn(&mut StreamEnv, Feed<i64>, Collect<i64>) + 'static) -> Harness {
+    let (feed, out) = (Feed::new(1), Collect::new("out"));
+    let (source, sink) = (feed.clone(), out.clone());
+    let mut harness = Harness::new(move |env| job(env, source.clone(), sink.clone()));
+    harness.start(1);
+    feed.push(0, [1, 2, 3]);
+    harness.settle();
+    harness
+}
+
+#[track_caller]
+fn check_refused(harness: &Harness, texts: &[&str]) {
+    let [failure] = harness.failures() else { panic!("{}", harness.state()) };
+    assert_eq!(failure.fault, Fault::Permanent, "{failure:?}");
+    for text in texts {
+        assert!(failure.message.contains(text), "{failure:?}");
+    }
+    assert_eq!(harness.latest(), None, "no checkpoint is complete");
+}
+
+fn doubled<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    i64::deserialize(deserializer).map(|n| 2 * n)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Reading {
+    #[serde(deserialize_with = "doubled")]
+    value: i64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Forgetful {
+    value: i64,
+    #[serde(skip)]
+    key: i64,
+}
+
+#[test]
+fn records_that_change_on_the_way_are_refused_within_a_process_too() {
+    let harness = run(|env, feed, out| {
+        let readings = env.source("numbers", feed).map(|value: i64| Reading { value });
+        let _ = readings.rebalance().map(|r: Reading| r.value).sink("out", out);
+    });
+    assert_eq!(harness.failures().len(), 1);
+    assert!(harness.failures()[0].operator.contains("numbers"));
+    let texts =
+        ["codecs::Reading", "field `value` was 1 and is 2", "give the outside format a type of its own"];
+    check_refused(&harness, &texts);
+}
+
+#[test]
+fn every_edge_is_tried() {
+    let reading = |value: i64| Reading { value };
+    check_refused(
+        &run(move |env, feed, out| {
+            let readings = env.source("numbers", feed).map(reading).broadcast();
+            let _ = readings.map(|r: Reading| r.value).sink("out", out);
+        }),
+        &["field `value`"],
+    );
+    check_refused(
+        &run(move |env, feed, out| {
+            let readings = env.source("numbers", feed).map(reading).key_by(|r: &Reading| r.value);
+            let _ = readings.reduce(|_, r| r).map(|r: Reading| r.value).sink("out", out);
+        }),
+        &["field `value`"],
+    );
+    check_refused(
+        &run(move |env, feed, out| {
+            let readings = env.source("numbers", feed).map(reading).share();
+            let _ = readings.stream().map(|r: Reading| r.value).sink("one", out.clone());
+            let _ = readings.stream().rebalance().map(|r: Reading| r.value).sink("out", out);
+        }),
+        &["field `value`"],
+    );
+}
+
+#[test]
+fn a_key_that_does_not_come_along_is_refused() {
+    let harness = run(|env, feed, out| {
+        let records = env.source("numbers", feed).map(|value: i64| Forgetful { value, key: value });
+        let _ = records
+            .key_by(|r: &Forgetful| r.key)
+            .reduce(|_, r| r)
+            .map(|r: Forgetful| r.value)
+            .sink("out", out);
+    });
+    check_refused(&harness, &["codecs::Forgetful", "another key when it is read back"]);
+}
+
+/// What never crosses to another task may be mapped as it likes.
+#[test]
+fn records_within_a_chain_are_not_tried() {
+    let mut harness = run(|env, feed, out| {
+        let readings = env.source("numbers", feed).map(|value: i64| Reading { value });
+        let _ = readings.map(|r: Reading| r.value).sink("out", out);
+    });
+    assert!(harness.failures().is_empty());
+    assert!(harness.checkpoint());
+}

@@ -1,0 +1,121 @@
+//! Whether a value survives being encoded and decoded.
+//!
+//! Records and state are encoded by the serde mapping of their type, and that mapping is the user's: an attribute for an
+//! outside format (`deserialize_with`, `untagged`, `skip_serializing_if` …) may make reading something else than the
+//! reverse of writing. Within a process nothing is encoded, so such a type works until its records cross to another
+//! process, or until the first failure wants its state back. So a few values are tried early, by whoever has them.
+//!
+//! Values need not be comparable. Two are the same if they serialize to the same tree, in which maps and sequences have
+//! no order (a decoded `HashMap` or `HashSet` has another one) and all NaNs are one.
+
+mod tree;
+
+use serde::Serialize;
+use std::fmt;
+use tree::Tree;
+
+/// Values whose encoding is longer are only compared as bytes, so that trying one takes no multiple of its memory.
+const MAX_TREE_BYTES: usize = 1 << 20;
+
+/// What to do about a type that does not survive.
+pub const ADVICE: &str = "records and state are encoded by the serde mapping of their type, and reading must be the \
+    reverse of writing: leave out `deserialize_with`, `skip_serializing_if`, `skip_deserializing`, `flatten`, `tag` and \
+    `untagged` there; give the outside format a type of its own, and convert it in the source or in a map";
+
+/// How a value fails to come back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RoundTripError {
+    /// It cannot be encoded.
+    Encode {
+        /// The codec's words.
+        reason: String,
+    },
+    /// It cannot be decoded.
+    Decode {
+        /// The field, if known.
+        field: String,
+        /// The codec's words.
+        reason: String,
+    },
+    /// Bytes are left.
+    Excess {
+        /// How many.
+        bytes: usize,
+    },
+    /// A field is left out of the encoding, which the decoder cannot know.
+    LeftOut {
+        /// The field.
+        field: String,
+    },
+    /// It comes back as something else.
+    Changed {
+        /// The field.
+        field: String,
+        /// What was encoded.
+        was: String,
+        /// What it is when it is encoded again.
+        is: String,
+    },
+}
+
+impl fmt::Display for RoundTripError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let field = |field: &str| match field {
+            "" | "." => "the value".to_owned(),
+            field => format!("field `{field}`"),
+        };
+        match self {
+            Self::Encode { reason } => write!(f, "it cannot be encoded: {reason}"),
+            Self::Decode { field: at, reason } => write!(f, "{} cannot be read back: {reason}", field(at)),
+            Self::Excess { bytes } => write!(f, "reading it back leaves {bytes} of its bytes"),
+            Self::LeftOut { field: at } => {
+                write!(f, "{} is left out here, but reading expects it", field(at))
+            }
+            Self::Changed { field: at, was, is } => {
+                write!(f, "{} was {was} and is {is} when it is read back", field(at))
+            }
+        }
+    }
+}
+
+impl std::error::Error for RoundTripError {}
+
+/// Encodes and decodes `value` and compares. Returns what was decoded, and the length of the encoding. `decode` returns
+/// how many bytes it has left.
+///
+/// # Errors
+/// If the two are not the same.
+pub fn check<T: Serialize>(
+    value: &T,
+    encode: impl Fn(&T) -> Result<Vec<u8>, String>,
+    decode: impl FnOnce(&[u8]) -> Result<(T, usize), RoundTripError>,
+) -> Result<(T, usize), RoundTripError> {
+    let encode = |value| encode(value).map_err(|reason| RoundTripError::Encode { reason });
+    let bytes = encode(value)?;
+    let small = bytes.len() <= MAX_TREE_BYTES;
+    let excess = |left| if left == 0 { Ok(()) } else { Err(RoundTripError::Excess { bytes: left }) };
+    let decoded = decode(&bytes).and_then(|(decoded, left)| excess(left).map(|()| decoded));
+    let decoded = decoded.map_err(|error| match Tree::of(value) {
+        Ok(tree) if small => explain(error, &tree),
+        _ => error,
+    })?;
+    if encode(&decoded)? != bytes
+        && small
+        && let (Ok(was), Ok(is)) = (Tree::of(value), Tree::of(&decoded))
+        && let Some((field, was, is)) = was.without_order().difference(&is.without_order())
+    {
+        return Err(RoundTripError::Changed { field, was, is });
+    }
+    Ok((decoded, bytes.len()))
+}
+
+/// Names the field by what was written.
+fn explain(error: RoundTripError, written: &Tree) -> RoundTripError {
+    match (written.left_out(), error) {
+        (Some(field), _) => RoundTripError::LeftOut { field },
+        (None, RoundTripError::Decode { field, reason }) => {
+            RoundTripError::Decode { field: written.named(&field), reason }
+        }
+        (None, error) => error,
+    }
+}
