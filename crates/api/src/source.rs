@@ -66,6 +66,12 @@ pub trait Reader: Send {
     /// The unfinished splits, each at the position after the last record emitted.
     fn snapshot(&self) -> Vec<Self::Split>;
 
+    /// Whether a split is known to hold further records although the last [`poll`](Self::poll) emitted none of it: they
+    /// are on their way from storage, or wait for their turn. Such a split is not idle, however long it takes.
+    fn has_more(&self, _split: u64) -> bool {
+        false
+    }
+
     /// How many records its splits still hold, if that is known.
     fn pending_records(&self) -> Option<u64> {
         None
@@ -88,7 +94,8 @@ pub trait Reader: Send {
 pub enum Polled {
     /// There is more at once.
     More,
-    /// Nothing until the given moment, or until an answer from storage or a new split comes.
+    /// Nothing until the given moment, or until an answer from storage or a new split comes. All splits count as read
+    /// to their present end, but for those that [have more](Reader::has_more).
     Wait(Option<Instant>),
     /// All splits are finished, and no more will come.
     End,
@@ -97,7 +104,9 @@ pub enum Polled {
 /// Takes a reader's records.
 pub trait Emit<T> {
     /// What follows belongs to this split, as [`Reader::add_split`] numbered it: any number that differs between
-    /// a source's splits and stays the same for one split over restarts.
+    /// a source's splits and stays the same for one split over restarts. If nothing follows although there is room, the
+    /// split has nothing at present, unless it [has more](Reader::has_more): that is how a split becomes idle while
+    /// others are busy.
     fn split(&mut self, split: u64);
 
     /// A split is finished: its watermark does not count any more.

@@ -20,7 +20,9 @@ impl Watermarks {
         Self { out_of_orderness: delay, idleness: None }
     }
 
-    /// A split without records for `timeout` holds nobody back.
+    /// A split without records for `timeout` holds nobody back. Only time in which the source was read and had nothing
+    /// counts: not while an operator or a full output holds the reader up, nor while the split waits for its turn. Files
+    /// are not idle before their end.
     #[must_use]
     pub const fn with_idleness(mut self, timeout: Duration) -> Self {
         self.idleness = Some(timeout);

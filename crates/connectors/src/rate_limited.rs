@@ -54,6 +54,7 @@ impl<S: Source> Source for RateLimited<S> {
         let mut reader = RateLimitedReader {
             total: self.per_second,
             bucket: Bucket { per_second: self.per_second, records: 0.0, filled: None },
+            throttled: false,
             reader: self.source.reader(context),
         };
         reader.share(context.parallelism);
@@ -66,6 +67,8 @@ pub struct RateLimitedReader<R> {
     /// Records a second of all readers together.
     total: f64,
     bucket: Bucket,
+    /// The rate stopped the last poll: any split may have more.
+    throttled: bool,
     reader: R,
 }
 
@@ -125,8 +128,8 @@ impl<R: Reader> Reader for RateLimitedReader<R> {
         let mut metered = Metered { left: &mut self.bucket.records, out };
         // Also without anything left: it may have to ask for what it reads next, or be at its end.
         let polled = self.reader.poll(now, &mut metered)?;
-        let spent = self.bucket.records < 1.0;
-        Ok(if polled == Polled::More && spent {
+        self.throttled = self.bucket.records < 1.0;
+        Ok(if polled == Polled::More && self.throttled {
             Polled::Wait(Some(self.bucket.refilled(now)))
         } else {
             polled
@@ -135,6 +138,10 @@ impl<R: Reader> Reader for RateLimitedReader<R> {
 
     fn snapshot(&self) -> Vec<R::Split> {
         self.reader.snapshot()
+    }
+
+    fn has_more(&self, split: u64) -> bool {
+        self.throttled || self.reader.has_more(split)
     }
 
     fn pending_records(&self) -> Option<u64> {

@@ -326,6 +326,11 @@ impl<T: DeserializeOwned + Send + 'static> Gate<T> {
         self.channels.iter().any(|input| !input.blocked && !input.ended && input.receiver.has_input())
     }
 
+    /// Whether a barrier has come on one channel and is awaited on others.
+    pub fn is_aligning(&self) -> bool {
+        self.aligning.is_some()
+    }
+
     /// The gate's watermark.
     pub fn watermark(&self) -> Timestamp {
         self.watermark

@@ -10,6 +10,7 @@ use reflow_types::{
     Bounds, CheckpointId, Instant, JobId, MaxParallelism, SubtaskId, SubtaskIndex, Timestamp,
 };
 use serde::{Serialize, de::DeserializeOwned};
+use std::time::Duration;
 
 /// A stage of a chain, and with it all that follows: takes records.
 pub trait Stage<T>: Control {
@@ -20,6 +21,9 @@ pub trait Stage<T>: Control {
 /// Stands for the splits that a source is yet to be told of: from its start, and from a cut with which splits change
 /// their reader, until its enumerator has said which are its own. Meanwhile it holds the watermark back as a split does that is there and has no record yet.
 pub const AWAITED_SPLIT: u64 = u64::MAX - 1;
+
+/// Records that come from another task belong to no split.
+pub const NO_SPLIT: u64 = u64::MAX;
 
 /// What happens to a chain besides records. Each stage does its share and passes the call on; rare, so it may
 /// cost something.
@@ -37,6 +41,8 @@ pub trait Control: Send {
     fn split(&mut self, split: u64);
     /// The source has finished a split.
     fn split_ended(&mut self, split: u64);
+    /// The input was read and had nothing. `at` is the time in which it could have been read, from any beginning on.
+    fn starved(&mut self, at: Duration, splits: Starved<'_>);
     /// Event time has come this far.
     fn watermark(&mut self, time: Timestamp);
     /// Whether all inputs are idle.
@@ -82,6 +88,15 @@ pub trait Control: Send {
     fn tables(&mut self, visit: &mut dyn FnMut(&mut dyn SnapshotTable));
     /// Adds what was counted.
     fn count(&self, metrics: &mut SubtaskMetrics);
+}
+
+/// Which splits had nothing when the input was read.
+#[derive(Clone, Copy)]
+pub enum Starved<'a> {
+    /// This one. Records that come from another task count as the split [`NO_SPLIT`].
+    Split(u64),
+    /// All of the reader's, but for those that have more.
+    AllBut(&'a dyn Fn(u64) -> bool),
 }
 
 /// What a stage gets before the first record.
@@ -184,6 +199,7 @@ macro_rules! pass_on {
         $crate::stage::pass_on!(@one [$($own)*] split_added(split: u64));
         $crate::stage::pass_on!(@one [$($own)*] split(split: u64));
         $crate::stage::pass_on!(@one [$($own)*] split_ended(split: u64));
+        $crate::stage::pass_on!(@one [$($own)*] starved(at: std::time::Duration, splits: $crate::stage::Starved<'_>));
         $crate::stage::pass_on!(@one [$($own)*] watermark(time: reflow_types::Timestamp));
         $crate::stage::pass_on!(@one [$($own)*] idle(idle: bool));
         $crate::stage::pass_on!(@one [$($own)*] tick(now: reflow_types::Instant));
@@ -221,6 +237,7 @@ macro_rules! pass_on {
     (@unless split_added [split_added $($rest:ident)*] { $($item:tt)* }) => {};
     (@unless split [split $($rest:ident)*] { $($item:tt)* }) => {};
     (@unless split_ended [split_ended $($rest:ident)*] { $($item:tt)* }) => {};
+    (@unless starved [starved $($rest:ident)*] { $($item:tt)* }) => {};
     (@unless watermark [watermark $($rest:ident)*] { $($item:tt)* }) => {};
     (@unless idle [idle $($rest:ident)*] { $($item:tt)* }) => {};
     (@unless tick [tick $($rest:ident)*] { $($item:tt)* }) => {};

@@ -274,3 +274,81 @@ fn processing_time_timers_do_not_outlive_the_input() {
     assert_eq!(values(&out), []);
     assert!(job.finish(), "{}", job.state());
 }
+
+/// As [`count_times`], with an operator before the windows that takes `slow` for each record.
+fn count_slowly(
+    watermarks: Watermarks,
+    slow: Duration,
+    clock: &std::sync::Arc<std::sync::OnceLock<reflow_testkit::ManualClock>>,
+) -> impl Fn(&mut StreamEnv, Feed<i64>, Counts) + 'static {
+    let clock = clock.clone();
+    move |env, feed, out| {
+        let clock = clock.clone();
+        let _ = env
+            .source("in", feed)
+            .assign_event_time(|time: &i64| *time, watermarks)
+            .map(move |time: i64| {
+                let clock = clock.get().expect("the test sets it before the first record");
+                clock.advance(slow);
+                time
+            })
+            .key_by(|_: &i64| 0u8)
+            .window(TumblingWindows::of(ms(10)))
+            .count()
+            .map(|counted| (counted.window.end, counted.value))
+            .sink("out", out);
+    }
+}
+
+#[test]
+fn a_split_that_waits_for_a_slow_operator_is_not_idle() {
+    let watermarks = Watermarks::monotonic().with_idleness(ms(100));
+    for slow in [4, 150] {
+        let clock = std::sync::Arc::default();
+        let (feed, out, mut job) = start(3, 1, count_slowly(watermarks, ms(slow), &clock));
+        assert!(clock.set(job.clock().clone()).is_ok());
+        for split in 0..3 {
+            feed.push(split, (0..300).map(|n| (2 - split as i64) * 1_000 + n));
+        }
+        feed.end();
+        assert!(job.finish(), "{}", job.state());
+        let counted: u64 = values(&out).into_iter().map(|(_, count)| count).sum();
+        assert_eq!(counted, 900, "with {slow} ms a record");
+    }
+}
+
+#[test]
+fn a_split_without_records_is_idle_while_others_are_busy() {
+    let watermarks = Watermarks::monotonic().with_idleness(ms(100));
+    let clock = std::sync::Arc::default();
+    let (feed, out, mut job) = start(2, 1, count_slowly(watermarks, ms(1), &clock));
+    assert!(clock.set(job.clock().clone()).is_ok());
+    feed.push(0, [0]);
+    feed.push(1, 0..1_000);
+    job.settle();
+    let last = values(&out).last().map(|(end, _)| *end);
+    assert!(last > Some(500), "the other split had nothing for a second: {last:?}");
+}
+
+#[test]
+fn a_subtask_behind_an_exchange_that_gets_nothing_becomes_idle() {
+    let (feed, out, mut job) = start(1, 2, |env, feed: Feed<i64>, out: Counts| {
+        let watermarks = Watermarks::monotonic().with_idleness(ms(100));
+        let _ = env
+            .source("in", feed)
+            .key_by(|_: &i64| 0u8)
+            .reduce(|_, last| last)
+            .assign_event_time(|time: &i64| *time, watermarks)
+            .key_by(|_: &i64| 0u8)
+            .window(TumblingWindows::of(ms(10)))
+            .count()
+            .map(|counted| (counted.window.end, counted.value))
+            .sink("out", out);
+    });
+    job.advance(ms(60));
+    feed.push(0, [1, 12]);
+    job.advance(ms(39));
+    assert_eq!(values(&out), [], "the other subtask may still get an earlier record");
+    job.advance(ms(1));
+    assert_eq!(values(&out), [(10, 1)], "woken by the timeout alone");
+}

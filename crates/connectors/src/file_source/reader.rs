@@ -134,6 +134,11 @@ impl<D: Decoder> Reader for FileReader<D> {
         self.active.iter().map(|active| &active.split).chain(self.waiting.values()).cloned().collect()
     }
 
+    /// A file is read up to its length. Until its split has ended, something is under way or waits for its turn.
+    fn has_more(&self, _: u64) -> bool {
+        true
+    }
+
     fn position(&self) -> Option<String> {
         self.active.get(self.turn)?.position()
     }

@@ -4,9 +4,14 @@
 //! reader has it, also before its first record; otherwise a file that is read first would make all others late. So do
 //! the splits of a reader that has not been told yet which are its own, and those are never idle: one executor may
 //! start long before another, and what it reads meanwhile must not make the other's records late.
+//! A split is idle when it was read again and again for the timeout and had nothing. The source says so ([`Control::starved`])
+//! and counts only the time in which it could have been read; wall time would take a split that waits for its turn, or
+//! for a slow operator, for idle, and its records for late.
 //! What a split has reached is kept over restarts (union state: wherever the split goes, its watermark is).
 
-use crate::stage::{AWAITED_SPLIT, AdoptedState, Control, OpenContext, SnapshotContext, Stage, pass_on};
+use crate::stage::{
+    AWAITED_SPLIT, AdoptedState, Control, NO_SPLIT, OpenContext, SnapshotContext, Stage, Starved, pass_on,
+};
 use reflow_api::Watermarks;
 use reflow_protocol::control::Fault;
 use reflow_protocol::snapshot::Redistribution;
@@ -14,6 +19,7 @@ use reflow_state::SnapshotKind;
 use reflow_types::{Instant, MAX_WATERMARK, MIN_WATERMARK, Timestamp};
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
+use std::time::Duration;
 
 /// Timestamps beyond these are a mistake, most often of units: years −9999 … 9999 in milliseconds.
 pub(crate) const TIME_RANGE: std::ops::RangeInclusive<Timestamp> = -377_705_116_800_000..=253_402_300_799_999;
@@ -37,8 +43,10 @@ pub struct AssignTime<T, F, D> {
     time: F,
     watermarks: Watermarks,
     splits: BTreeMap<u64, Split>,
-    /// Since when it has had no split, if it has none.
-    without_split_since: Instant,
+    /// Since when the reader has had no split, if it has none and was asked.
+    without_split_since: Option<Duration>,
+    /// When the input last had nothing: in its own time, and on the wall clock.
+    starved: (Duration, Instant),
     /// What splits had reached that are not here (any more).
     restored: BTreeMap<u64, Timestamp>,
     current: u64,
@@ -55,16 +63,18 @@ pub struct AssignTime<T, F, D> {
 
 struct Split {
     highest: Timestamp,
-    active: Instant,
+    /// When it was first found without a record since its last one, in the input's time.
+    starved_since: Option<Duration>,
 }
 
-/// Since when something is active that has come since the last step, which may be long ago: from the next one on.
-const FROM_NEXT_STEP: Instant = Instant(u64::MAX);
+impl Split {
+    fn new(highest: Timestamp) -> Self {
+        Self { highest, starved_since: None }
+    }
+}
 
 /// The name of its state.
 const WATERMARKS: &str = "watermarks";
-/// Records that come from another task belong to no split.
-const NO_SPLIT: u64 = u64::MAX;
 
 impl<T, F, D: Control> AssignTime<T, F, D> {
     /// Takes times by `time`.
@@ -74,7 +84,8 @@ impl<T, F, D: Control> AssignTime<T, F, D> {
             time,
             watermarks,
             splits: BTreeMap::new(),
-            without_split_since: Instant::default(),
+            without_split_since: None,
+            starved: (Duration::ZERO, Instant::default()),
             restored: BTreeMap::new(),
             current: NO_SPLIT,
             highest: MIN_WATERMARK,
@@ -108,23 +119,24 @@ impl<T, F, D: Control> AssignTime<T, F, D> {
         if self.highest == MIN_WATERMARK {
             return;
         }
-        let now = self.now;
-        let split = self.splits.entry(self.current).or_insert(Split { highest: MIN_WATERMARK, active: now });
+        let split = self.splits.entry(self.current).or_insert(Split::new(MIN_WATERMARK));
         split.highest = split.highest.max(self.highest);
-        split.active = now;
+        split.starved_since = None;
         self.highest = MIN_WATERMARK;
+    }
+
+    /// Whether it has been without input for the timeout.
+    fn is_idle(&self, since: Option<Duration>) -> bool {
+        let waited = since.map(|since| self.starved.0.saturating_sub(since));
+        waited.zip(self.watermarks.idleness()).is_some_and(|(waited, timeout)| waited >= timeout)
     }
 
     fn advance(&mut self) {
         self.settle();
-        let timeout = self.watermarks.idleness();
-        let active = |(number, split): &(&u64, &Split)| {
-            **number == AWAITED_SPLIT || timeout.is_none_or(|timeout| self.now.since(split.active) < timeout)
-        };
-        let lowest = self.splits.iter().filter(active).map(|(_, split)| split.highest).min();
+        let active = self.splits.values().filter(|split| !self.is_idle(split.starved_since));
+        let lowest = active.map(|split| split.highest).min();
         // Without a split it may be about to get one, whose records must not be late.
-        let awaits_split = self.splits.is_empty()
-            && timeout.is_none_or(|timeout| self.now.since(self.without_split_since) < timeout);
+        let awaits_split = self.splits.is_empty() && !self.is_idle(self.without_split_since);
         let idle = lowest.is_none() && !awaits_split;
         if idle != self.idle {
             self.idle = idle;
@@ -161,23 +173,22 @@ fn out_of_range(operator: &str, time: Timestamp) -> ! {
 }
 
 impl<T, F: Send, D: Control> Control for AssignTime<T, F, D> {
-    pass_on!(except { open split_added split split_ended watermark idle tick snapshot adopt end next_wakeup });
+    pass_on!(except { open split_added split split_ended starved watermark idle tick snapshot adopt end next_wakeup });
 
     fn open(&mut self, context: &mut OpenContext<'_>) {
         self.now = context.now;
-        self.without_split_since = context.now;
         let reached = context.take_list(&self.operator, WATERMARKS);
         self.restore(reached);
         if self.behind_gate {
             let reached = self.restored.get(&NO_SPLIT).copied().unwrap_or(MIN_WATERMARK);
-            self.splits.insert(NO_SPLIT, Split { highest: reached, active: self.now });
+            self.splits.insert(NO_SPLIT, Split::new(reached));
         }
         self.next.open(context);
     }
 
     fn split_added(&mut self, split: u64) {
         let highest = self.restored.get(&split).copied().unwrap_or(MIN_WATERMARK);
-        self.splits.insert(split, Split { highest, active: FROM_NEXT_STEP });
+        self.splits.insert(split, Split::new(highest));
     }
 
     fn split(&mut self, split: u64) {
@@ -188,7 +199,7 @@ impl<T, F: Send, D: Control> Control for AssignTime<T, F, D> {
     fn split_ended(&mut self, split: u64) {
         self.settle();
         if let Some(ended) = self.splits.remove(&split) {
-            self.without_split_since = FROM_NEXT_STEP;
+            self.without_split_since = None;
             // The last split's watermark is still due.
             if self.splits.is_empty() && ended.highest > MIN_WATERMARK {
                 let watermark = ended.highest.saturating_sub(self.watermarks.delay_ms()).saturating_sub(1);
@@ -199,6 +210,35 @@ impl<T, F: Send, D: Control> Control for AssignTime<T, F, D> {
             }
         }
         self.restored.remove(&split);
+    }
+
+    fn starved(&mut self, at: Duration, splits: Starved<'_>) {
+        if self.watermarks.idleness().is_some() {
+            self.settle();
+            self.starved = (at, self.now);
+            match splits {
+                Starved::Split(split) => {
+                    let split = self.splits.get_mut(&split);
+                    split.into_iter().for_each(|split| _ = split.starved_since.get_or_insert(at));
+                }
+                Starved::AllBut(has_more) => {
+                    for (number, split) in &mut self.splits {
+                        if *number != AWAITED_SPLIT && !has_more(*number) {
+                            split.starved_since.get_or_insert(at);
+                        }
+                    }
+                    if self.splits.is_empty() {
+                        self.without_split_since.get_or_insert(at);
+                    }
+                }
+            }
+        }
+        self.next.starved(at, splits);
+        // A task that found nothing has no further step now. One with records has, and a look at all splits for each that
+        // had nothing would be too much.
+        if self.behind_gate || matches!(splits, Starved::AllBut(_)) {
+            self.advance();
+        }
     }
 
     /// Watermarks from before do not count: this stage makes its own. Only the end of the input passes.
@@ -213,18 +253,16 @@ impl<T, F: Send, D: Control> Control for AssignTime<T, F, D> {
 
     fn tick(&mut self, now: Instant) {
         self.now = now;
-        let without = std::iter::once(&mut self.without_split_since);
-        let new = self.splits.values_mut().map(|split| &mut split.active).chain(without);
-        new.filter(|since| **since == FROM_NEXT_STEP).for_each(|since| *since = now);
         self.advance();
         self.next.tick(now);
     }
 
     fn next_wakeup(&self) -> Option<Instant> {
         let own = self.watermarks.idleness().and_then(|timeout| {
-            let without = self.splits.is_empty().then_some(self.without_split_since);
-            let dues =
-                self.splits.values().map(|split| split.active).chain(without).map(|since| since + timeout);
+            let (at, wall) = self.starved;
+            let without = self.without_split_since.filter(|_| self.splits.is_empty());
+            let starved = self.splits.values().filter_map(|split| split.starved_since).chain(without);
+            let dues = starved.map(|since| wall + (since + timeout).saturating_sub(at));
             dues.filter(|due| *due > self.now).min()
         });
         own.into_iter().chain(self.next.next_wakeup()).min()
@@ -242,7 +280,7 @@ impl<T, F: Send, D: Control> Control for AssignTime<T, F, D> {
         if context.resets {
             (self.emitted, self.idle) = (MIN_WATERMARK, false);
             if self.behind_gate {
-                self.splits.insert(NO_SPLIT, Split { highest: MIN_WATERMARK, active: FROM_NEXT_STEP });
+                self.splits.insert(NO_SPLIT, Split::new(MIN_WATERMARK));
             }
         }
     }

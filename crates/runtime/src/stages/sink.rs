@@ -6,7 +6,7 @@
 //! again: the job then goes back to its last checkpoint. Until a commit is confirmed, the transaction stays in every later checkpoint (split state), so that after a failure
 //! whoever gets it commits it again.
 
-use crate::stage::{AdoptedState, Control, OpenContext, SnapshotContext, Stage};
+use crate::stage::{AdoptedState, Control, OpenContext, SnapshotContext, Stage, Starved};
 use crate::wiring::Wiring;
 use bytes::Bytes;
 use reflow_api::{Io, Sink, Transaction, Writer, sink::WriterContext};
@@ -218,6 +218,8 @@ impl<S: Sink> Control for SinkStage<S> {
     fn split_added(&mut self, _: u64) {}
     fn split(&mut self, _: u64) {}
     fn split_ended(&mut self, _: u64) {}
+
+    fn starved(&mut self, _: Duration, _: Starved<'_>) {}
 
     fn watermark(&mut self, time: Timestamp) {
         self.ended |= time == MAX_WATERMARK;

@@ -1,6 +1,6 @@
 //! The end of a chain whose records go to other tasks.
 
-use crate::stage::{AdoptedState, Control, OpenContext, SnapshotContext, Stage};
+use crate::stage::{AdoptedState, Control, OpenContext, SnapshotContext, Stage, Starved};
 use crate::wiring::Wiring;
 use reflow_network::batch::BATCH_ROWS;
 use reflow_network::output::KeySelector;
@@ -9,6 +9,7 @@ use reflow_protocol::control::SubtaskMetrics;
 use reflow_state::{SnapshotKind, SnapshotTable};
 use reflow_types::{CheckpointId, Instant, KeyHash, Timestamp};
 use serde::Serialize;
+use std::time::Duration;
 
 /// One edge: the common case, without a detour.
 pub struct Tail<T, F> {
@@ -168,6 +169,8 @@ macro_rules! end_of_chain {
         fn split_added(&mut self, _: u64) {}
         fn split(&mut self, _: u64) {}
         fn split_ended(&mut self, _: u64) {}
+
+        fn starved(&mut self, _: Duration, _: Starved<'_>) {}
         fn tick(&mut self, _: Instant) {}
         fn resume(&mut self) -> bool {
             false

@@ -7,6 +7,7 @@ mod handover_tests;
 
 use super::arriving::Arriving;
 use super::giving::Giving;
+use super::input_clock::InputClock;
 use super::kept::Kept;
 use super::moving::{Moving, Signal};
 use super::restore::Restoring;
@@ -15,7 +16,7 @@ use super::{FIRST_CHUNK, Task, TaskEvent, TaskStep, next_chunk};
 use crate::build::BuildContext;
 use crate::keyed::Head;
 use crate::rescale::Preparation;
-use crate::stage::{AdoptedState, OpenContext};
+use crate::stage::{AdoptedState, NO_SPLIT, OpenContext, Starved};
 use crate::wiring::Wiring;
 use bytes::Bytes;
 use reflow_env::Clock;
@@ -75,6 +76,8 @@ pub struct InputTask<T, H> {
     not_before: Instant,
     /// There is memory to be freed.
     discarding: bool,
+    /// The time in which the gate could be read.
+    input_clock: InputClock,
     records_in: u64,
     last_flush: Instant,
     unflushed: bool,
@@ -152,6 +155,7 @@ where
             said: Vec::new(),
             not_before: Instant::default(),
             discarding: false,
+            input_clock: InputClock::default(),
             records_in: 0,
             last_flush: Instant::default(),
             unflushed: false,
@@ -341,6 +345,7 @@ where
         if let Some(stepped_until) = self.stepped_until.take() {
             self.gate.rate().waited_for_turn(now.since(stepped_until));
         }
+        self.input_clock.begin_step(now);
         // Timers of groups that go out must not fire here any more.
         if self.moving.as_ref().is_none_or(|moving| !moving.is_giving()) {
             self.head.tick(now.max(self.not_before));
@@ -391,6 +396,11 @@ where
                 TaskStep::Worked
             }
             Ok(None) => {
+                // A channel that has delivered its barrier may hold records, which must not be taken for missing.
+                if !self.gate.is_aligning() {
+                    self.head.starved(self.input_clock.elapsed(), Starved::Split(NO_SPLIT));
+                    self.input_clock.end_poll(now, now, None);
+                }
                 self.flush_if_due(now, true);
                 if wrote { TaskStep::Worked } else { TaskStep::Idle(self.head.next_wakeup()) }
             }

@@ -3,6 +3,7 @@
 mod arriving;
 mod giving;
 mod input;
+mod input_clock;
 mod kept;
 mod moving;
 mod restore;

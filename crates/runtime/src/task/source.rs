@@ -1,11 +1,12 @@
 //! A task whose head is a source's reader.
 
+use super::input_clock::InputClock;
 use super::restore::Restoring;
 use super::snapshot::{AtBarrier, Identity, Snapshots, Then};
 use super::{FIRST_CHUNK, Task, TaskEvent, TaskStep, next_chunk};
 use crate::build::BuildContext;
 use crate::rescale::Preparation;
-use crate::stage::{AWAITED_SPLIT, AdoptedState, OpenContext, Stage};
+use crate::stage::{AWAITED_SPLIT, AdoptedState, Control, OpenContext, Stage, Starved};
 use crate::wiring::Wiring;
 use bytes::Bytes;
 use reflow_api::source::encode_split;
@@ -46,6 +47,10 @@ pub struct SourceTask<R, C> {
     /// Once that is complete, the input counts as ended.
     drains: bool,
     watermark: Timestamp,
+    /// The time in which the reader could be polled.
+    input_clock: InputClock,
+    /// Splits that had nothing at the last poll; kept for their memory.
+    starved: Vec<u64>,
     records: u64,
     chunk: usize,
     last_flush: Instant,
@@ -116,6 +121,8 @@ where
             paused: None,
             drains: false,
             watermark,
+            input_clock: InputClock::default(),
+            starved: Vec::new(),
             records: 0,
             chunk: FIRST_CHUNK,
             last_flush: Instant::default(),
@@ -227,18 +234,39 @@ where
     }
 
     fn poll(&mut self, now: Instant) -> Polled {
-        let mut out = Emitter { chain: &mut self.chain, left: self.chunk as u64, emitted: 0 };
+        let left = self.chunk as u64;
+        let starved = std::mem::take(&mut self.starved);
+        let mut out = Emitter { chain: &mut self.chain, left, emitted: 0, turn: None, starved };
         let polled = match self.reader.poll(now, &mut out) {
             Ok(polled) => polled,
             Err(error) => crate::fail(Fault::External, &self.name, error),
         };
-        let emitted = out.emitted;
+        out.end_turn();
+        let has_room = out.has_room();
+        let (emitted, mut starved) = (out.emitted, out.starved);
+        let at = self.input_clock.elapsed();
+        let (reader, chain) = (&self.reader, &mut self.chain);
+        match polled {
+            // What is left of a record may be a split's, and what did not fit may be anyone's.
+            _ if !has_room => {}
+            Polled::Wait(_) => chain.starved(at, Starved::AllBut(&|split| reader.has_more(split))),
+            Polled::More | Polled::End => {
+                let without = starved.iter().filter(|split| !reader.has_more(**split));
+                without.for_each(|split| chain.starved(at, Starved::Split(*split)));
+            }
+        }
+        starved.clear();
+        self.starved = starved;
+        let mut end = now;
         if emitted > 0 {
             self.records += emitted;
             self.unflushed = true;
-            let busy = self.clock.now().since(now);
+            end = self.clock.now();
+            let busy = end.since(now);
             self.chunk = next_chunk(self.chunk, emitted as usize, busy);
         }
+        let wake = if let Polled::Wait(wake) = polled { wake } else { Some(end) };
+        self.input_clock.end_poll(now, end, wake);
         polled
     }
 
@@ -278,6 +306,10 @@ where
             Phase::Running | Phase::Ended | Phase::Left { .. } => {}
         }
         events.append(&mut self.said);
+        self.input_clock.begin_step(now);
+        if canary::sings("idleness_in_wall_time") {
+            self.chain.starved(self.input_clock.elapsed(), Starved::AllBut(&|_| false));
+        }
         self.chain.tick(now);
         let wrote = self.snapshots.step(now, &mut self.chain, events);
         let rest = |wrote, wake| if wrote { TaskStep::Worked } else { TaskStep::Idle(wake) };
@@ -448,14 +480,37 @@ struct Emitter<'a, C> {
     chain: &'a mut C,
     left: u64,
     emitted: u64,
+    /// The split whose turn it is, and how many records had been emitted when that began.
+    turn: Option<(u64, u64)>,
+    /// Splits that had nothing in their turn.
+    starved: Vec<u64>,
+}
+
+impl<C: Control> Emitter<'_, C> {
+    fn end_turn(&mut self) {
+        if let Some((split, before)) = self.turn.take()
+            && self.emitted == before
+            && self.has_room()
+        {
+            self.starved.push(split);
+        }
+    }
+
+    #[inline]
+    fn has_room(&self) -> bool {
+        self.emitted < self.left && !self.chain.has_rest() && !self.chain.is_full()
+    }
 }
 
 impl<T, C: Stage<T>> Emit<T> for Emitter<'_, C> {
     fn split(&mut self, split: u64) {
+        self.end_turn();
+        self.turn = Some((split, self.emitted));
         self.chain.split(split);
     }
 
     fn end_split(&mut self, split: u64) {
+        self.turn = None;
         self.chain.split_ended(split);
     }
 
@@ -467,6 +522,6 @@ impl<T, C: Stage<T>> Emit<T> for Emitter<'_, C> {
 
     #[inline]
     fn is_full(&self) -> bool {
-        self.emitted >= self.left || self.chain.has_rest() || self.chain.is_full()
+        !self.has_room()
     }
 }
