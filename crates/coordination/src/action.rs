@@ -8,9 +8,10 @@ use reflow_protocol::control::SnapshotKind;
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::snapshot::{Codec, OperatorState, Restore};
 use reflow_types::{CheckpointId, ExecutorId, GraphVersion, SubtaskId};
+use serde::{Deserialize, Serialize};
 
 /// How a job has ended, in Flink's words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EndState {
     /// All inputs have ended and all output is committed, or it was stopped with a savepoint.
     Finished,
@@ -20,6 +21,23 @@ pub enum EndState {
     Failed,
     /// The JobManager was stopped; the next one resumes the job.
     Suspended,
+}
+
+impl EndState {
+    /// Its name in Flink.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            EndState::Finished => "FINISHED",
+            EndState::Canceled => "CANCELED",
+            EndState::Failed => "FAILED",
+            EndState::Suspended => "SUSPENDED",
+        }
+    }
+
+    /// Whether the next JobManager begins another job. A job that failed is resumed, as it lost nothing.
+    pub fn is_final(self) -> bool {
+        matches!(self, EndState::Finished | EndState::Canceled)
+    }
 }
 
 /// Something to be done, in order.

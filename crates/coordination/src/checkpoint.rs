@@ -30,7 +30,7 @@ pub mod stats;
 mod tests;
 
 pub use coordinator::Coordinator;
-pub use recovery::{Recovered, TAKEOVER_IDS, recover};
+pub use recovery::{Recovered, recover};
 pub use retention::Completed;
 pub use stats::Stats;
 

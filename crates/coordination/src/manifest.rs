@@ -2,10 +2,12 @@
 //!
 //! A checkpoint's manifest names its data objects absolutely; a savepoint's names them below the savepoint's own
 //! directory, so that the directory can be moved. Whoever reads a manifest calls [`Manifest::rebase`] first, and
-//! from then on all names are absolute. [`wire`] is its form as bytes.
+//! from then on all names are absolute. [`wire`] is its form as bytes, [`lineage`] says which leadership wrote it.
 
+pub mod lineage;
 pub mod wire;
 
+use crate::action::EndState;
 use bytes::Bytes;
 use reflow_protocol::snapshot::{Codec, OperatorState, RunRef};
 use reflow_types::{
@@ -14,6 +16,7 @@ use reflow_types::{
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
+pub use lineage::{Lineage, Takeover};
 pub use wire::{ManifestError, decode, encode};
 
 /// A checkpoint's content, written last under its deciding name.
@@ -39,6 +42,9 @@ pub struct Manifest {
     pub vertices: Vec<VertexState>,
     /// Each source's enumerator: `(operator uid, state)`.
     pub enumerators: Vec<(String, Bytes)>,
+    /// The leadership that completed it. [`wire`] writes it behind the rest, as that of every decision.
+    #[serde(skip)]
+    pub lineage: Lineage,
 }
 
 /// The state of one vertex.
@@ -83,12 +89,29 @@ pub struct SegmentRuns {
 }
 
 /// What stands under a checkpoint's deciding name.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Decision {
     /// The checkpoint is complete.
     Complete(Box<Manifest>),
-    /// The checkpoint will never be complete.
-    Abandoned,
+    /// The checkpoint will never be complete. A new leader's first decision is one as well: it keeps the lineage.
+    Abandoned(Lineage),
+    /// The job has ended for good: nothing follows.
+    Ended {
+        /// How.
+        state: EndState,
+        /// Who decided that.
+        lineage: Lineage,
+    },
+}
+
+impl Decision {
+    /// The leadership that decided.
+    pub fn lineage(&self) -> &Lineage {
+        match self {
+            Decision::Complete(manifest) => &manifest.lineage,
+            Decision::Abandoned(lineage) | Decision::Ended { lineage, .. } => lineage,
+        }
+    }
 }
 
 /// Whether a name is absolute: it has a scheme, or begins at the root.

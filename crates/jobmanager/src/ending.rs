@@ -1,19 +1,39 @@
 //! The end of a JobManager whose job is over: it records the end, cleans up, and waits a moment for those who
 //! asked for something and have not seen its outcome.
+//!
+//! The end is a decision like that about a checkpoint, under the next deciding name: a leader that was deposed ends
+//! nothing. It is confirmed as a checkpoint is, then marked outside the job's directory, and then the objects of the
+//! job go. A job that failed or is suspended has no such record: the next JobManager resumes it.
 
 use crate::error::JobManagerError;
 use crate::leader::{End, Leader};
 use crate::leadership::EndedRecord;
-use crate::storage::Storage;
+use crate::leadership::authority::{Author, Authority, Standing};
+use crate::storage::{Storage, Tickets};
 use reflow_coordination::action::EndState;
-use reflow_env::{Location, Output, PutMode, StoreError, StoreOp, StoreResult, Ticket};
-use reflow_types::Instant;
+use reflow_coordination::checkpoint::retention::deciding_name;
+use reflow_coordination::manifest::{self, Decision};
+use reflow_env::{Location, Output, PutMode, StoreError, StoreOp, StoreReply, StoreResult, Ticket};
+use reflow_types::{CheckpointId, Instant, LeaderEpoch};
 use std::time::Duration;
 
 /// How long the process stays after the job's end, at most.
 const LINGER: Duration = Duration::from_secs(10);
 const MAX_TRIES: u32 = 5;
 const RETRY: Duration = Duration::from_secs(1);
+
+/// A step of recording the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// Create the deciding name.
+    Decide,
+    /// Read what stands there already.
+    Read,
+    /// Look for a later leadership.
+    Confirm,
+    /// Mark the job as ended.
+    Mark,
+}
 
 /// What the record of the end is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,10 +42,13 @@ enum Record {
     Unwanted,
     /// Under way, or to be tried again at that moment.
     Writing {
+        step: Step,
         retry_at: Option<Instant>,
         tries: u32,
     },
     Written,
+    /// Another JobManager leads: the job has not ended.
+    Deposed(LeaderEpoch),
     /// Storage does not take it.
     Failed(String),
 }
@@ -34,48 +57,75 @@ enum Record {
 pub(crate) struct Ending {
     end: End,
     job_name: String,
-    marker: StoreOp,
+    authority: Authority,
+    /// The id under which the end is decided, and the job's directory.
+    id: CheckpointId,
+    job_dir: Location,
+    /// The mark.
+    at: Location,
+    ended_at: Instant,
     record: Record,
-    requests: Storage<()>,
+    requests: Storage<Step>,
     deadline: Instant,
 }
 
+/// What an end is recorded with.
+pub(crate) struct Records {
+    pub(crate) job_name: String,
+    pub(crate) authority: Authority,
+    pub(crate) next_decision: CheckpointId,
+    pub(crate) job_dir: Location,
+    pub(crate) mark: Location,
+}
+
 impl Ending {
-    pub(crate) fn new(
-        now: Instant,
-        end: End,
-        job_name: String,
-        at: Location,
-        mut record: EndedRecord,
-        requests: Storage<()>,
-    ) -> Self {
-        let state = match end.state {
-            EndState::Suspended => None,
-            EndState::Finished => Some("FINISHED"),
-            EndState::Canceled => Some("CANCELED"),
-            EndState::Failed => Some("FAILED"),
-        };
-        record.state = state.unwrap_or_default().to_owned();
-        let body = serde_json::to_vec(&record).expect("a record is plain data").into();
+    pub(crate) fn new(now: Instant, end: End, records: Records, tickets: Tickets) -> Self {
+        let Records { job_name, authority, next_decision, job_dir, mark } = records;
         Self {
+            record: match end.state.is_final() {
+                true => Record::Writing { step: Step::Decide, retry_at: Some(now), tries: 0 },
+                false => Record::Unwanted,
+            },
             end,
             job_name,
-            marker: StoreOp::Put { at, body, mode: PutMode::Create },
-            record: match state {
-                Some(_) => Record::Writing { retry_at: Some(now), tries: 0 },
-                None => Record::Unwanted,
-            },
-            requests,
+            authority,
+            id: next_decision,
+            job_dir,
+            at: mark,
+            ended_at: now,
+            requests: Storage::new(tickets),
             deadline: now + LINGER,
         }
     }
 
     pub(crate) fn on_time(&mut self, now: Instant, out: &mut Vec<Output>) {
-        if let Record::Writing { retry_at: retry_at @ Some(_), .. } = &mut self.record
+        if let Record::Writing { step, retry_at: retry_at @ Some(_), .. } = &mut self.record
             && retry_at.is_some_and(|at| at <= now)
         {
             *retry_at = None;
-            out.push(self.requests.ask((), self.marker.clone()));
+            let step = *step;
+            let op = self.request(step);
+            out.push(self.requests.ask(step, op));
+        }
+    }
+
+    fn request(&self, step: Step) -> StoreOp {
+        let decision = Location(deciding_name(&self.job_dir.0, self.id));
+        match step {
+            Step::Decide => {
+                let lineage = self.authority.lineage.clone();
+                let body = manifest::encode(&Decision::Ended { state: self.end.state, lineage });
+                StoreOp::Put { at: decision, body, mode: PutMode::Create }
+            }
+            Step::Read => StoreOp::Get { at: decision, range: None },
+            Step::Confirm => self.authority.question(),
+            Step::Mark => {
+                let state = self.end.state.as_str().to_owned();
+                let (epoch, ended_at) = (self.authority.epoch, self.ended_at.as_millis());
+                let record = EndedRecord { state, epoch, ended_at };
+                let body = serde_json::to_vec(&record).expect("a record is plain data").into();
+                StoreOp::Put { at: self.at.clone(), body, mode: PutMode::Overwrite }
+            }
         }
     }
 
@@ -89,28 +139,54 @@ impl Ending {
         leader: &mut Leader,
         out: &mut Vec<Output>,
     ) {
-        if self.requests.take(ticket).is_none() {
-            return leader.stored(now, ticket, result, out);
-        }
+        let Some(step) = self.requests.take(ticket) else { return leader.stored(now, ticket, result, out) };
         let Record::Writing { tries, .. } = self.record else { return };
-        self.record = match result {
-            Ok(_) | Err(StoreError::AlreadyExists(_)) => Record::Written,
-            Err(error) if tries + 1 >= MAX_TRIES => Record::Failed(error.to_string()),
-            Err(error) => {
-                tracing::warn!(%error, "the job's end cannot be recorded, trying again");
-                self.deadline = self.deadline.max(now + LINGER);
-                Record::Writing { retry_at: Some(now + RETRY), tries: tries + 1 }
-            }
+        let go_on = |step| Record::Writing { step, retry_at: Some(now), tries };
+        self.record = match (step, result) {
+            (Step::Decide, Ok(_)) => go_on(Step::Confirm),
+            (Step::Decide, Err(StoreError::AlreadyExists(_))) => go_on(Step::Read),
+            (Step::Read, Ok(StoreReply::Bytes(bytes))) => match manifest::decode(&bytes) {
+                Ok(decision) => match (self.authority.author(&decision), decision) {
+                    (Author::Successor(epoch), _) => Record::Deposed(epoch),
+                    (Author::Own, Decision::Ended { .. }) => go_on(Step::Confirm),
+                    _ => {
+                        self.id = self.id.next();
+                        go_on(Step::Decide)
+                    }
+                },
+                Err(_) => {
+                    self.id = self.id.next();
+                    go_on(Step::Decide)
+                }
+            },
+            (Step::Confirm, result) => match self.authority.standing(&result) {
+                Standing::Leads | Standing::RecordGone(_) => go_on(Step::Mark),
+                Standing::Deposed(epoch) => Record::Deposed(epoch),
+                Standing::Unknown(error) => self.failed(now, step, tries, error),
+            },
+            (Step::Mark, Ok(_)) => Record::Written,
+            (_, Err(error)) => self.failed(now, step, tries, error.to_string()),
+            (_, Ok(_)) => self.failed(now, step, tries, "the store answered with something else".to_owned()),
         };
-        if self.record == Record::Written {
-            leader.delete_rest(out);
+        match self.record {
+            Record::Written => leader.delete_rest(Some(deciding_name(&self.job_dir.0, self.id)), out),
+            _ => self.on_time(now, out),
         }
+    }
+
+    fn failed(&mut self, now: Instant, step: Step, tries: u32, error: String) -> Record {
+        if tries + 1 >= MAX_TRIES {
+            return Record::Failed(error);
+        }
+        tracing::warn!(error, "the job's end cannot be recorded, trying again");
+        self.deadline = self.deadline.max(now + LINGER);
+        Record::Writing { step, retry_at: Some(now + RETRY), tries: tries + 1 }
     }
 
     /// Whether the process may end.
     pub(crate) fn is_over(&self, now: Instant, leader: &Leader) -> bool {
         let recorded = match self.record {
-            Record::Unwanted | Record::Failed(_) => true,
+            Record::Unwanted | Record::Failed(_) | Record::Deposed(_) => true,
             Record::Written => !leader.deletes() || now >= self.deadline,
             Record::Writing { .. } => false,
         };
@@ -121,7 +197,7 @@ impl Ending {
     pub(crate) fn next_wakeup(&self) -> Option<Instant> {
         match self.record {
             Record::Writing { retry_at, .. } => retry_at,
-            Record::Unwanted | Record::Written | Record::Failed(_) => Some(self.deadline),
+            _ => Some(self.deadline),
         }
     }
 
@@ -133,6 +209,9 @@ impl Ending {
                 "job {name} has ended, but its end cannot be recorded, so the next start would run it again: {error}"
             );
             return (1, reason);
+        }
+        if let Record::Deposed(epoch) = self.record {
+            return (1, JobManagerError::Deposed { name, epoch }.to_string());
         }
         match self.end.state {
             EndState::Failed => {

@@ -1,6 +1,7 @@
 //! Why a JobManager ends with an exit code other than 0.
 
 use crate::leadership::LeadershipError;
+use reflow_types::LeaderEpoch;
 
 /// Why a JobManager ends with an exit code other than 0. The text is for whoever started it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,8 +30,23 @@ pub enum JobManagerError {
     /// It could not take over the job.
     #[error(transparent)]
     Leadership(#[from] LeadershipError),
+    /// Another JobManager has taken the job over.
+    #[error(
+        "another JobManager has taken over job {name} (leadership {epoch}): this one has ended its tasks and changes \
+         nothing more. One JobManager runs a job: stop the one that is not wanted, or give each job a \
+         high-availability.cluster-id of its own"
+    )]
+    Deposed {
+        /// The job's name.
+        name: String,
+        /// The later leadership.
+        epoch: LeaderEpoch,
+    },
     /// The job failed.
-    #[error("job {name} has failed: {reason}")]
+    #[error(
+        "job {name} has failed: {reason}; its checkpoints are kept: the next start resumes it from the newest, or \
+         begins anew with --fresh"
+    )]
     JobFailed {
         /// Its name.
         name: String,

@@ -4,7 +4,7 @@
 //! <execution.checkpointing.dir>/<cluster-id>/<job name>/
 //!     epochs/<20 digits>          one for each start of a JobManager; whoever creates it leads
 //!     ended/<job id>              the job is over: the next start begins another
-//!     <job id>/chk-<n>/_metadata  the decision about checkpoint n
+//!     <job id>/chk-<n>/_metadata  the decision about checkpoint n, or that the job ends
 //!     <job id>/data/…             what checkpoints consist of
 //!     <job id>/requirements/…     what users have declared, the greatest name last
 //! ```
@@ -12,6 +12,7 @@
 use reflow_coordination::checkpoint::retention::deciding_name;
 use reflow_env::{Location, ObjectMeta};
 use reflow_types::{CheckpointId, JobId, LeaderEpoch};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 /// The names below a job's directory.
@@ -29,6 +30,17 @@ pub(crate) struct Found {
     pub(crate) objects: Vec<String>,
     /// Full names of declared requirements, in ascending order.
     pub(crate) requirements: Vec<String>,
+    /// The highest epoch of a leadership that wrote any of these objects.
+    pub(crate) epoch: LeaderEpoch,
+}
+
+/// The jobs in a listing of everything of one job name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FoundJobs {
+    /// Those that have decided about a checkpoint.
+    pub(crate) decided: BTreeSet<JobId>,
+    /// Those that are marked as ended.
+    pub(crate) ended: BTreeSet<JobId>,
 }
 
 impl Layout {
@@ -74,6 +86,12 @@ impl Layout {
         let marker = format!("/{job}/");
         for object in objects {
             let Some((_, name)) = object.at.0.rsplit_once(&marker) else { continue };
+            if let Some((_, file)) = name.split_once('/')
+                && let Some(epoch) = file.split('-').next().and_then(|epoch| epoch.parse().ok())
+                && (name.starts_with("data/") || name.starts_with("requirements/"))
+            {
+                found.epoch = found.epoch.max(LeaderEpoch(epoch));
+            }
             if name.starts_with("data/") {
                 found.objects.push(self.job_dir(job).join(name).0);
             } else if name.starts_with("requirements/") {
@@ -86,6 +104,22 @@ impl Layout {
         }
         found.decided.sort_unstable();
         found.requirements.sort_unstable();
+        found
+    }
+
+    /// Finds jobs without the records of leadership: in a listing of everything of this job name.
+    pub(crate) fn jobs(&self, objects: &[ObjectMeta]) -> FoundJobs {
+        let mut found = FoundJobs::default();
+        for object in objects {
+            let mut parts = object.at.0.rsplit('/');
+            match (parts.next(), parts.next(), parts.next()) {
+                (Some("_metadata"), Some(checkpoint), Some(job)) if checkpoint.starts_with("chk-") => {
+                    found.decided.extend(job.parse::<JobId>());
+                }
+                (Some(job), Some("ended"), _) => found.ended.extend(job.parse::<JobId>()),
+                _ => {}
+            }
+        }
         found
     }
 }
@@ -148,10 +182,15 @@ mod tests {
             &format!("/c/default/j/{job}/requirements/2-0"),
             &format!("/c/default/j/{job}/requirements/1-9"),
             &format!("/c/default/j/{}/chk-11/_metadata", JobId(6)),
+            &format!("/c/default/j/ended/{}", JobId(7)),
         ]);
         let found = layout.found(job, &listing);
         assert_eq!(found.decided, [CheckpointId(9), CheckpointId(10)]);
+        assert_eq!(found.epoch, LeaderEpoch(2), "the leadership that has written last");
         assert_eq!(found.objects, [format!("file:///c/default/j/{job}/data/1-2-3")]);
+        let jobs = layout.jobs(&listing);
+        assert_eq!(jobs.decided.into_iter().collect::<Vec<_>>(), [job, JobId(6)]);
+        assert_eq!(jobs.ended.into_iter().collect::<Vec<_>>(), [JobId(7)]);
         let requirements =
             ["1-9", "2-0"].map(|name| format!("file:///c/default/j/{job}/requirements/{name}"));
         assert_eq!(found.requirements, requirements);

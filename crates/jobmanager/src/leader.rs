@@ -4,8 +4,10 @@
 //! Nothing is decided here. Events are handed over one by one; the actions of each are carried out, in order, before
 //! the next.
 
+use crate::decisions::{Wanted, create, created};
 use crate::deletions::Deletions;
 use crate::enumerators::{Assignment, Enumerators, Listing};
+use crate::leadership::authority::{Authority, Standing};
 use crate::members::{Members, Said};
 use crate::metrics::Metrics;
 use crate::operations::Operations;
@@ -18,13 +20,15 @@ use reflow_coordination::event::{Event, RequestId, StoreOutcome};
 use reflow_coordination::manifest::{self, Decision};
 use reflow_coordination::requirements::RequestedBounds;
 use reflow_coordination::scheduler::{JobStatus, Scheduler};
-use reflow_env::{ConnId, Location, Output, PutMode, StoreError, StoreOp, StoreReply, StoreResult, Ticket};
+use reflow_env::{ConnId, Location, Output, StoreError, StoreOp, StoreReply, StoreResult, Ticket};
 use reflow_graph::ExecutionGraph;
 use reflow_protocol::control::{AfterBarrier, SnapshotKind, ToExecutor, ToTaskManager};
 use reflow_protocol::deployment::{Attempt, Deployment};
 use reflow_protocol::rescale::Preparation;
 use reflow_protocol::snapshot::{Codec, Restore};
-use reflow_types::{CheckpointId, ExecutorId, GraphVersion, Instant, SubtaskId, TaskManagerId, VertexId};
+use reflow_types::{
+    CheckpointId, ExecutorId, GraphVersion, Instant, LeaderEpoch, SubtaskId, TaskManagerId, VertexId,
+};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The parts in which the executable is sent, in bytes.
@@ -36,19 +40,16 @@ enum For {
     Name(CheckpointId, Wanted),
     /// What stands under a name that was there already.
     Decision(CheckpointId, Wanted),
+    /// Whether a later leadership is there: only if not, the outcome counts.
+    Standing(CheckpointId, Wanted, StoreOutcome),
+    /// The file of this leadership's epoch.
+    Epoch,
     Deletion(String),
     Chunk {
         conn: ConnId,
         offset: u64,
     },
     Listing(Listing),
-}
-
-/// As what a checkpoint's deciding name is created.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wanted {
-    Complete,
-    Abandoned,
 }
 
 /// How the job has ended.
@@ -82,6 +83,10 @@ pub(crate) struct Leader {
     /// Events that carrying out actions has led to.
     events: VecDeque<Event>,
     pub(crate) end: Option<End>,
+    /// Whether it still leads.
+    pub(crate) authority: Authority,
+    /// The later leadership that was found: this one changes nothing any more.
+    pub(crate) deposed: Option<LeaderEpoch>,
     /// Whether the end is in storage: only then may the job's objects go.
     end_is_recorded: bool,
     /// The status, and how many warnings and damaged checkpoints, were logged last.
@@ -93,6 +98,7 @@ pub(crate) struct Parts {
     pub(crate) scheduler: Scheduler,
     pub(crate) members: Members,
     pub(crate) declarations: Declarations,
+    pub(crate) authority: Authority,
     pub(crate) enumerators: Enumerators,
     pub(crate) artifact: Artifact,
     pub(crate) data_dir: String,
@@ -101,7 +107,8 @@ pub(crate) struct Parts {
 
 impl Leader {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { scheduler, members, declarations, enumerators, artifact, data_dir, tickets } = parts;
+        let Parts { scheduler, members, declarations, authority, enumerators, artifact, data_dir, tickets } =
+            parts;
         Self {
             scheduler,
             members,
@@ -119,6 +126,8 @@ impl Leader {
             deletions: Deletions::default(),
             events: VecDeque::new(),
             end: None,
+            authority,
+            deposed: None,
             end_is_recorded: false,
             logged: (JobStatus::Initializing, 0, 0),
         }
@@ -148,6 +157,9 @@ impl Leader {
 
     /// Hands over what members have said, and goes on until nothing is left to do.
     pub(crate) fn settle(&mut self, now: Instant, out: &mut Vec<Output>) {
+        if self.deposed.is_some() {
+            return;
+        }
         loop {
             for said in self.members.take_said() {
                 match said {
@@ -181,15 +193,16 @@ impl Leader {
         wakeups.into_iter().flatten().min()
     }
 
-    /// The job's end is recorded: what it leaves may go.
-    pub(crate) fn delete_rest(&mut self, out: &mut Vec<Output>) {
+    /// The job's end is recorded: what it leaves may go, the decision about the end last.
+    pub(crate) fn delete_rest(&mut self, decision: Option<String>, out: &mut Vec<Output>) {
         self.end_is_recorded = true;
-        let declarations = self.declarations.all();
-        self.doom(declarations);
+        let mut rest = self.declarations.all();
+        rest.extend(decision);
+        self.doom(rest);
         self.delete(out);
     }
 
-    fn doom(&mut self, objects: Vec<String>) {
+    pub(crate) fn doom(&mut self, objects: Vec<String>) {
         let left = self.deletions.add(objects);
         if left > 0 {
             tracing::warn!(
@@ -223,25 +236,49 @@ impl Leader {
         result: StoreResult,
         out: &mut Vec<Output>,
     ) {
-        if let Some(stored) = self.declarations.stored(ticket, &result) {
+        if let Some(stored) = self.declarations.stored(ticket, &result, &mut self.authority, out) {
             self.doom(stored.doomed);
             self.events.extend(stored.event);
+            self.deposed = self.deposed.or(stored.deposed);
             return self.settle(now, out);
         }
         let event = match self.requests.take(ticket) {
-            None => return,
+            None | Some(For::Epoch) => return,
             Some(For::Name(checkpoint, wanted)) => match result {
                 // A create that was answered with an error may have been done: the name may be our own.
                 Err(StoreError::AlreadyExists(at)) => {
                     let read = StoreOp::Get { at, range: None };
                     return out.push(self.requests.ask(For::Decision(checkpoint, wanted), read));
                 }
-                result => wanted.stored(checkpoint, created(checkpoint, result)),
+                result => {
+                    let outcome = created(checkpoint, result);
+                    return self.decided(now, checkpoint, wanted, outcome, out);
+                }
             },
-            Some(For::Decision(checkpoint, wanted)) => {
-                let outcome = wanted.found(result);
-                wanted.stored(checkpoint, outcome)
-            }
+            Some(For::Decision(checkpoint, wanted)) => match wanted.found(result, &self.authority) {
+                Ok(outcome) => return self.decided(now, checkpoint, wanted, outcome, out),
+                Err(successor) => {
+                    self.deposed = Some(successor);
+                    return;
+                }
+            },
+            Some(For::Standing(checkpoint, wanted, outcome)) => match self.authority.standing(&result) {
+                Standing::Leads => wanted.stored(checkpoint, outcome),
+                Standing::RecordGone(create) => {
+                    tracing::error!(
+                        at = %self.authority.directory(),
+                        "something deletes objects in the directory of checkpoints: the record of this leadership is \
+                         gone, and is written again; checkpoints may be gone, too. Let no rule delete below it"
+                    );
+                    out.push(self.requests.ask(For::Epoch, create));
+                    wanted.stored(checkpoint, outcome)
+                }
+                Standing::Unknown(error) => wanted.stored(checkpoint, StoreOutcome::Failed(error)),
+                Standing::Deposed(successor) => {
+                    self.deposed = Some(successor);
+                    return;
+                }
+            },
             Some(For::Deletion(object)) => {
                 match result {
                     Ok(_) | Err(StoreError::NotFound(_)) => self.deletions.done(&object),
@@ -264,6 +301,25 @@ impl Leader {
             },
         };
         self.tell(now, event, out);
+    }
+
+    /// A name is decided. Before anybody hears of a complete checkpoint, a later leadership is looked for.
+    fn decided(
+        &mut self,
+        now: Instant,
+        checkpoint: CheckpointId,
+        wanted: Wanted,
+        outcome: StoreOutcome,
+        out: &mut Vec<Output>,
+    ) {
+        match (wanted, &outcome) {
+            (Wanted::Complete, StoreOutcome::Won) | (Wanted::Abandoned, StoreOutcome::Lost) => {
+                let purpose = For::Standing(checkpoint, wanted, outcome);
+                let question = self.authority.question();
+                out.push(self.requests.ask(purpose, question));
+            }
+            _ => self.tell(now, wanted.stored(checkpoint, outcome), out),
+        }
     }
 
     fn carry_out(&mut self, now: Instant, action: Action, out: &mut Vec<Output>) {
@@ -333,7 +389,7 @@ impl Leader {
                 out.push(self.requests.ask(For::Name(checkpoint, Wanted::Complete), create(at, body)));
             }
             Action::StoreAbandoned { checkpoint, at } => {
-                let body = manifest::encode(&Decision::Abandoned);
+                let body = manifest::encode(&Decision::Abandoned(self.authority.lineage.clone()));
                 out.push(self.requests.ask(For::Name(checkpoint, Wanted::Abandoned), create(at, body)));
             }
             Action::NotifyCompleted { attempt, checkpoint } => {
@@ -539,43 +595,4 @@ fn share_of<'a>(
     let subtasks = graph.subtasks().filter(|(_, _, subtask)| subtask.slot.executor == executor);
     let own: BTreeSet<SubtaskId> = subtasks.map(|(_, _, subtask)| subtask.id).collect();
     restore.iter().filter(move |(subtask, _)| own.contains(subtask)).cloned()
-}
-
-fn create(at: String, body: Bytes) -> StoreOp {
-    StoreOp::Put { at: Location(at), body, mode: PutMode::Create }
-}
-
-fn created(checkpoint: CheckpointId, result: StoreResult) -> StoreOutcome {
-    match result {
-        Ok(_) => StoreOutcome::Won,
-        Err(error) => {
-            tracing::warn!(%checkpoint, %error, "the decision about a checkpoint cannot be stored");
-            StoreOutcome::Failed(error.to_string())
-        }
-    }
-}
-
-impl Wanted {
-    fn stored(self, checkpoint: CheckpointId, outcome: StoreOutcome) -> Event {
-        match self {
-            Wanted::Complete => Event::ManifestStored { checkpoint, outcome },
-            Wanted::Abandoned => Event::AbandonedStored { checkpoint, outcome },
-        }
-    }
-
-    /// The name was there; this is what it holds.
-    fn found(self, result: StoreResult) -> StoreOutcome {
-        let decision = match result {
-            Ok(StoreReply::Bytes(bytes)) => manifest::decode(&bytes).map_err(|error| error.to_string()),
-            Ok(_) => Err("the store answered a read with something else".to_owned()),
-            Err(error) => Err(error.to_string()),
-        };
-        match (self, decision) {
-            (Wanted::Complete, Ok(Decision::Complete(_))) | (Wanted::Abandoned, Ok(Decision::Abandoned)) => {
-                StoreOutcome::Won
-            }
-            (_, Ok(_)) => StoreOutcome::Lost,
-            (_, Err(reason)) => StoreOutcome::Failed(reason),
-        }
-    }
 }

@@ -4,11 +4,12 @@
 //! is here connects the two. Why it is as it is: `docs/design/processes.md`.
 //!
 //! Reading order: `process` (from start to end), `settings` (what it is given), `layout` and `leadership` (how
-//! it takes over the job), `leader` (how it runs it), `members` with `task_manager` and `executor` (who belongs
+//! it takes over the job), `leader` with `decisions` (how it runs it), `members` with `task_manager` and `executor` (who belongs
 //! to the cluster), `enumerators` (who reads which split), `ending` (how it leaves), `commands` and
 //! `operations` (what users ask), `requirements` (what of it outlives the process), `metrics` and `view` (what they see), `handle` (from which thread).
 
 mod commands;
+mod decisions;
 mod deletions;
 mod ending;
 mod enumerators;

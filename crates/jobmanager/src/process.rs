@@ -1,14 +1,15 @@
 //! The JobManager as a [`Process`]: inputs in, outputs out, on one thread.
 
 use crate::commands::{Desk, Done};
-use crate::ending::Ending;
+use crate::ending::{Ending, Records};
 use crate::enumerators::Enumerators;
 use crate::error::JobManagerError;
 use crate::handle::Handle;
 use crate::ids::Ids;
 use crate::layout::Layout;
 use crate::leader::{Leader, Parts};
-use crate::leadership::{Claim, Claimant, EndedRecord, Leadership, Question};
+use crate::leadership::claim::{Claim, Question};
+use crate::leadership::{Claimant, Leadership};
 use crate::members::{Members, Terms};
 use crate::requirements::Declarations;
 use crate::schedule;
@@ -26,6 +27,8 @@ use reflow_types::{Instant, JobId, LeaderEpoch};
 use std::time::Duration;
 
 const LISTENER: ListenerId = ListenerId(0);
+/// How many files of former epochs stay: the last ones say which job is resumed.
+const KEPT_EPOCHS: usize = 8;
 /// The view is made anew at most this often, …
 const VIEW_EVERY: Duration = Duration::from_millis(200);
 /// … and at least this often: durations in it grow.
@@ -62,7 +65,6 @@ enum Phase {
 /// A job and its leader.
 struct Led {
     job: JobId,
-    epoch: LeaderEpoch,
     name: String,
     leader: Leader,
     timeline: Timeline,
@@ -122,7 +124,9 @@ impl JobManager {
     }
 
     fn lead(&mut self, now: Instant, leadership: Leadership, out: &mut Vec<Output>) {
-        let Leadership { epoch, job, resumed, recovered, record, requirements, declarations } = leadership;
+        let Leadership { authority, job, resumed, recovered, record, requirements, declarations, earlier } =
+            leadership;
+        let epoch = authority.epoch;
         tell_start(job, epoch, resumed, &recovered);
         let spec = self.spec.take().expect("the job is taken over once");
         let scheduler_settings = schedule::settings(&self.config, &self.layout, job, epoch);
@@ -151,17 +155,19 @@ impl JobManager {
         let mut leader = Leader::new(Parts {
             scheduler: Scheduler::new(scheduler_settings, spec.graph, identity, recovered, now),
             declarations,
+            authority,
             members: Members::new(terms, self.ids.split()),
             enumerators,
             artifact: spec.artifact,
             data_dir,
             tickets: self.tickets.clone(),
         });
+        let outdated = earlier.iter().rev().skip(KEPT_EPOCHS).map(|epoch| self.layout.epoch(*epoch).0);
+        leader.doom(outdated.collect());
         if let Some(requirements) = requirements {
             leader.adopt_requirements(&requirements, out);
         }
-        let led =
-            Led { job, epoch, name: spec.name, leader, timeline: Timeline::default(), suspending: false };
+        let led = Led { job, name: spec.name, leader, timeline: Timeline::default(), suspending: false };
         self.phase = Phase::Leading(Box::new(led));
         self.tell(now, Event::Tick, out);
     }
@@ -259,15 +265,29 @@ impl JobManager {
         }
     }
 
+    /// Ends the tasks and the process, and leaves everything else to the JobManager that leads now.
+    fn step_down(&mut self, out: &mut Vec<Output>) {
+        let (Phase::Leading(led) | Phase::Ending(led, _)) = &mut self.phase else { return };
+        let Some(epoch) = led.leader.deposed else { return };
+        led.leader.members.stop_all(out);
+        let name = led.name.clone();
+        self.fail(&JobManagerError::Deposed { name, epoch }, out);
+    }
+
     /// Goes on to the next phase, if the present one is over.
     fn follow(&mut self, now: Instant, out: &mut Vec<Output>) {
+        self.step_down(out);
         if let Phase::Leading(led) = &self.phase
             && let Some(end) = led.leader.end.clone()
         {
-            let at = self.layout.ended(led.job);
-            let record = EndedRecord { state: String::new(), epoch: led.epoch, ended_at: now.as_millis() };
-            let requests = Storage::new(self.tickets.clone());
-            let ending = Box::new(Ending::new(now, end, led.name.clone(), at, record, requests));
+            let records = Records {
+                job_name: led.name.clone(),
+                authority: led.leader.authority.clone(),
+                next_decision: led.leader.scheduler.next_decision(),
+                job_dir: self.layout.job_dir(led.job),
+                mark: self.layout.ended(led.job),
+            };
+            let ending = Box::new(Ending::new(now, end, records, self.tickets.clone()));
             let Phase::Leading(led) = std::mem::replace(&mut self.phase, Phase::Ended) else { return };
             self.phase = Phase::Ending(led, ending);
             self.changed = true;

@@ -1,10 +1,12 @@
 //! The resource requirements that users have declared, kept in storage for the next JobManager.
 //!
 //! Each declaration is an object of its own, `<job>/requirements/<epoch>-<number>`; the greatest name counts. A change
-//! takes effect, and its request is answered, once its object stands. A new leader writes what it has found under its
-//! own epoch, so that what a deposed leader may still write is older than that.
+//! takes effect, and its request is answered, once its object stands and no later leadership is seen after that. A new
+//! leader writes what it has found under its own epoch, so that what a deposed leader may still write is older than
+//! that.
 
 use crate::handle::Asked;
+use crate::leadership::authority::{Authority, Standing};
 use crate::storage::Storage;
 use reflow_coordination::event::{Event, ParallelismBounds};
 use reflow_coordination::requirements::RequestedBounds;
@@ -61,12 +63,17 @@ pub(crate) struct Declarations {
 struct Storing {
     at: Location,
     bounds: Bounds,
+    /// Its object is there, and the epochs are being looked at.
+    stands: bool,
     /// Who waits for it; nobody for what an earlier leadership left.
     asked: Option<Asked>,
 }
 
 /// What came of a declaration.
+#[derive(Default)]
 pub(crate) struct Stored {
+    /// The later leadership that was found.
+    pub(crate) deposed: Option<LeaderEpoch>,
     /// For the scheduler.
     pub(crate) event: Option<Event>,
     /// Objects that nothing needs any more.
@@ -103,20 +110,43 @@ impl Declarations {
         self.next += 1;
         let op = StoreOp::Put { at: at.clone(), body: encode(&bounds), mode: PutMode::Create };
         out.push(self.requests.ask((), op));
-        self.storing = Some(Storing { at, bounds, asked });
+        self.storing = Some(Storing { at, bounds, stands: false, asked });
     }
 
     /// An answer from storage, if it is one to this part.
-    pub(crate) fn stored(&mut self, ticket: reflow_env::Ticket, result: &StoreResult) -> Option<Stored> {
+    pub(crate) fn stored(
+        &mut self,
+        ticket: reflow_env::Ticket,
+        result: &StoreResult,
+        authority: &mut Authority,
+        out: &mut Vec<Output>,
+    ) -> Option<Stored> {
         self.requests.take(ticket)?;
-        let Storing { at, bounds, asked } = self.storing.take().expect("one declaration is stored at a time");
-        let mut outcome = Stored { event: None, doomed: Vec::new() };
+        let mut outcome = Stored::default();
         if self.job_ended {
+            let Storing { at, asked, .. } = self.storing.take()?;
             outcome.doomed.push(at.0);
             let text = "the job has ended".to_owned();
             asked.into_iter().for_each(|asked| asked.answer(Err(CommandError::Conflict(text.clone()))));
             return Some(outcome);
         }
+        let result = match (self.storing.as_mut().is_some_and(|storing| storing.stands), result) {
+            (false, Ok(_)) => {
+                out.push(self.requests.ask((), authority.question()));
+                self.storing.iter_mut().for_each(|storing| storing.stands = true);
+                return Some(outcome);
+            }
+            (false, Err(error)) => Err(error.to_string()),
+            (true, listed) => match authority.standing(listed) {
+                Standing::Leads | Standing::RecordGone(_) => Ok(()),
+                Standing::Unknown(error) => Err(error),
+                Standing::Deposed(epoch) => {
+                    outcome.deposed = Some(epoch);
+                    return Some(outcome);
+                }
+            },
+        };
+        let Storing { at, bounds, asked, .. } = self.storing.take()?;
         match (result, asked) {
             (Ok(_), asked) => {
                 outcome.doomed = std::mem::replace(&mut self.former, vec![at.0]);
@@ -159,7 +189,11 @@ mod tests {
         declarations.carry_over(Bounds::default(), &mut out);
         let [Output::Store { ticket, .. }] = out[..] else { panic!("one request") };
         assert_eq!(declarations.all(), ["former"]);
-        let stored = declarations.stored(ticket, &Ok(reflow_env::StoreReply::Done)).unwrap();
+        let lineage = reflow_coordination::manifest::Lineage::new(LeaderEpoch(1));
+        let record = (Location("/e/1".into()), bytes::Bytes::new());
+        let mut authority = Authority::new(lineage, [].into(), Location("/e".into()), record);
+        let done = Ok(reflow_env::StoreReply::Done);
+        let stored = declarations.stored(ticket, &done, &mut authority, &mut Vec::new()).unwrap();
         assert_eq!(stored.doomed, [format!("/c/requirements/{:020}-{:020}", 1, 0)]);
         assert!(stored.event.is_none());
     }

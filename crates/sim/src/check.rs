@@ -119,7 +119,7 @@ impl Checker {
                     if name.starts_with(SAVEPOINTS) { &mut self.savepoints } else { &mut self.manifests };
                 of.insert(manifest.checkpoint, (name.to_owned(), objects));
             }
-            Ok(Decision::Abandoned) => {}
+            Ok(Decision::Abandoned(_) | Decision::Ended { .. }) => {}
             Err(error) => self.violate(format!("{name} cannot be read: {error}")),
         }
     }

@@ -8,7 +8,7 @@ use crate::store::MemoryStore;
 use reflow_coordination::action::Action;
 use reflow_coordination::checkpoint::{Coordinator, Effect, Identity, Purpose, Recovered, Request, Settings};
 use reflow_coordination::event::StoreOutcome;
-use reflow_coordination::manifest::{self, Decision, Manifest};
+use reflow_coordination::manifest::{self, Decision, Lineage, Manifest};
 use reflow_env::{Clock, Location, PutMode, StoreError, StoreOp, StoreReply};
 use reflow_protocol::control::{AfterBarrier, Failure, Fault, SubtaskMetrics};
 use reflow_protocol::deployment::Attempt as AttemptId;
@@ -500,7 +500,7 @@ impl Harness {
                 self.carry_out(effects);
             }
             Action::StoreAbandoned { checkpoint, at } => {
-                let outcome = self.decide(at, &Decision::Abandoned);
+                let outcome = self.decide(at, &Decision::Abandoned(Lineage::default()));
                 let effects = self.coordinator.on_abandoned_stored(now, checkpoint, outcome);
                 self.carry_out(effects);
             }

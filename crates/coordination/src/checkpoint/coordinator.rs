@@ -2,15 +2,15 @@
 
 use super::cut::Change;
 use super::deployed::{Deployed, nothing};
-use super::pending::{Abandoning, Pending};
+use super::pending::Pending;
 use super::queue::{Queue, Queued};
-use super::recovery::{Recovered, TAKEOVER_IDS};
-use super::retention::{Completed, Retention, checkpoint_dir, data_dir, deciding_name};
+use super::recovery::Recovered;
+use super::retention::{Completed, Retention, checkpoint_dir, data_dir};
 use super::stats::{Acknowledgement, Entry, Restored, Stats, Status, VertexStats};
 use super::{Effect, Identity, Participant, Purpose, Request, Settings};
 use crate::action::{Action, EndState};
 use crate::event::RequestId;
-use crate::manifest::{below, operator_bytes};
+use crate::manifest::{Lineage, below, operator_bytes};
 use bytes::Bytes;
 use reflow_graph::{ExecutionGraph, JobGraph};
 use reflow_protocol::control::{AfterBarrier, SnapshotKind, SnapshotTiming};
@@ -23,16 +23,14 @@ use std::collections::BTreeMap;
 ///
 /// # Invariants
 /// - At most one checkpoint is under way, and it is of the attempt that runs, or being given up.
-/// - Ids grow by one; none runs further than [`TAKEOVER_IDS`] ahead of the highest name that stands.
+/// - Ids grow by one.
 #[derive(Debug)]
 pub struct Coordinator {
     pub(super) settings: Settings,
     pub(super) identity: Identity,
+    /// What this leadership's manifests say about it.
+    pub(super) lineage: Lineage,
     pub(super) next_id: CheckpointId,
-    /// The highest id whose deciding name is known to stand in the job's directory.
-    pub(super) highest_named: CheckpointId,
-    /// A name that is being created only so that ids do not run ahead.
-    pub(super) marker: Option<(CheckpointId, Abandoning)>,
     pub(super) next_subtask: SubtaskId,
     pub(super) deployed: Option<Deployed>,
     pub(super) pending: Option<Pending>,
@@ -49,6 +47,7 @@ impl Coordinator {
     /// A coordinator that goes on from `recovered`.
     pub fn new(settings: Settings, identity: Identity, recovered: Option<Recovered>, _now: Instant) -> Self {
         let recovered = recovered.unwrap_or_default();
+        let lineage = recovered.taken_over(identity.epoch);
         let mut retention = Retention::new(settings.retained, settings.job_dir.clone());
         recovered.objects.into_iter().for_each(|object| retention.know_object(object));
         recovered.abandoned.into_iter().for_each(|id| retention.know_abandoned(id));
@@ -57,9 +56,8 @@ impl Coordinator {
         Self {
             settings,
             identity,
+            lineage,
             next_id: recovered.highest.next(),
-            highest_named: recovered.highest_named,
-            marker: None,
             next_subtask: recovered.next_subtask,
             deployed: None,
             pending: None,
@@ -269,10 +267,8 @@ impl Coordinator {
             None if self.is_ready_to_seal() => Some(Instant::default()),
             None => Some(pending.triggered_at + self.settings.timeout),
         });
-        let marker = self.marker.as_ref().and_then(|(_, abandoning)| abandoning.retry_at);
-        let free = self.pending.is_none() && self.marker.is_none();
-        let periodic = self.next_periodic().filter(|_| free);
-        [pending, marker, periodic].into_iter().flatten().min()
+        let periodic = self.next_periodic().filter(|_| self.pending.is_none());
+        [pending, periodic].into_iter().flatten().min()
     }
 
     /// The checkpoint to begin from: the last complete one that is not damaged.
@@ -291,6 +287,11 @@ impl Coordinator {
     /// What people see.
     pub fn stats(&self) -> &Stats {
         &self.stats
+    }
+
+    /// The id of the next decision.
+    pub fn next_id(&self) -> CheckpointId {
+        self.next_id
     }
 
     /// One past the highest subtask id that the job has used.
@@ -330,21 +331,13 @@ impl Coordinator {
     /// Begins what may begin now.
     pub(super) fn advance(&mut self, now: Instant, out: &mut Vec<Effect>) {
         let Some(deployed) = &self.deployed else { return };
-        let free = self.pending.is_none() && self.marker.is_none();
-        if !free || !deployed.running || deployed.change.is_some() {
+        if self.pending.is_some() || !deployed.running || deployed.change.is_some() {
             return;
         }
         let held = deployed.held;
         let may = |purpose| !held || matches!(purpose, Purpose::LiveRescale | Purpose::Cut);
         let due = self.next_periodic().is_some_and(|due| due <= now);
         if !self.queue.has(may) && !due {
-            return;
-        }
-        if self.next_id.0 - self.highest_named.0 > TAKEOVER_IDS {
-            let id = CheckpointId(self.next_id.0 - 1);
-            self.marker = Some((id, Abandoning::new("its id was passed over".to_owned())));
-            let at = deciding_name(&self.settings.job_dir, id);
-            out.push(Effect::Act(Action::StoreAbandoned { checkpoint: id, at }));
             return;
         }
         let periodic = Queued {

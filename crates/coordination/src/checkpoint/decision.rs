@@ -18,7 +18,7 @@ use super::Purpose;
 use super::coordinator::{Coordinator, answers};
 use super::cut::Fate;
 use super::pending::{Abandoning, Pending, Sealed};
-use super::retention::{Collected, Completed, deciding_name};
+use super::retention::{Collected, Completed};
 use crate::action::Action;
 use crate::event::StoreOutcome;
 use crate::manifest::below;
@@ -29,6 +29,8 @@ use std::time::Duration;
 
 /// After so many failures in a row to create a name the attempt is failed, so that it is seen.
 const STORE_FAILURES: u32 = 5;
+/// Why a checkpoint fails whose name is not free.
+const TAKEN: &str = "a former JobManager of the job has taken its name";
 const RETRY_DELAY: Duration = Duration::from_millis(200);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(10);
 
@@ -60,7 +62,8 @@ impl Coordinator {
         match outcome {
             StoreOutcome::Won => self.complete(now, &mut out),
             StoreOutcome::Lost => {
-                self.fail(now, "another JobManager has abandoned it".to_owned(), &mut out);
+                // The next one has another name, so this does not count as a failure.
+                self.fail(now, TAKEN.to_owned(), &mut out);
             }
             StoreOutcome::Failed(_) if abandoning => {}
             StoreOutcome::Failed(reason) => {
@@ -79,12 +82,9 @@ impl Coordinator {
         outcome: StoreOutcome,
     ) -> Vec<Effect> {
         let mut out = Vec::new();
-        if self.marker.as_ref().is_some_and(|(id, _)| *id == checkpoint) {
-            self.marker_stored(now, checkpoint, outcome, &mut out);
-        } else if self.pending.as_ref().is_some_and(|p| p.id == checkpoint && p.abandoning.is_some()) {
+        if self.pending.as_ref().is_some_and(|p| p.id == checkpoint && p.abandoning.is_some()) {
             self.abandonment_stored(now, outcome, &mut out);
         } else if outcome == StoreOutcome::Won {
-            self.stands(checkpoint);
             self.retention.know_abandoned(checkpoint);
         }
         self.advance(now, &mut out);
@@ -98,10 +98,9 @@ impl Coordinator {
             StoreOutcome::Won => {
                 let (id, reason) = (pending.id, abandoning.reason.clone());
                 if !pending.purpose.is_savepoint() {
-                    self.stands(id);
                     self.retention.know_abandoned(id);
                 }
-                self.fail(now, reason, out);
+                self.fail_and_count(now, reason, out);
             }
             StoreOutcome::Lost => self.complete(now, out),
             StoreOutcome::Failed(why) => {
@@ -117,28 +116,6 @@ impl Coordinator {
         }
     }
 
-    fn marker_stored(
-        &mut self,
-        now: Instant,
-        id: CheckpointId,
-        outcome: StoreOutcome,
-        out: &mut Vec<Effect>,
-    ) {
-        match (outcome, &mut self.marker) {
-            (StoreOutcome::Failed(why), Some((_, abandoning))) => {
-                if abandoning.failed(now) {
-                    let reason = format!("no checkpoint can begin, as storage takes no names: {why}");
-                    out.push(Effect::TooManyFailures { reason });
-                }
-            }
-            _ => {
-                self.marker = None;
-                self.stands(id);
-                self.retention.know_abandoned(id);
-            }
-        }
-    }
-
     /// Tries again what storage has not told.
     pub(super) fn retry_abandonments(&mut self, now: Instant, out: &mut Vec<Effect>) {
         let due = |abandoning: &Abandoning| abandoning.retry_at.is_some_and(|at| at <= now);
@@ -148,11 +125,6 @@ impl Coordinator {
                 abandoning.retry_at = None;
                 out.push(Effect::Act(Action::StoreAbandoned { checkpoint, at }));
             }
-        }
-        if let Some((id, abandoning)) = self.marker.as_mut().filter(|(_, a)| due(a)) {
-            abandoning.retry_at = None;
-            let (checkpoint, at) = (*id, deciding_name(&self.settings.job_dir, *id));
-            out.push(Effect::Act(Action::StoreAbandoned { checkpoint, at }));
         }
     }
 
@@ -176,7 +148,7 @@ impl Coordinator {
             let bytes = chain.bytes() + state_bytes(&pending.acknowledged[subtask]);
             self.stats.holds(pending.id, usize::from(participant.vertex.0), participant.index, bytes);
         }
-        let mut manifest = deployed.manifest(&self.identity, pending, &chains, next_subtask);
+        let mut manifest = deployed.manifest(&self.identity, pending, &chains, next_subtask, &self.lineage);
         let (checkpoint, at) = (pending.id, pending.name());
         let stored = Box::new(manifest.clone());
         manifest.rebase(&pending.at);
@@ -197,7 +169,7 @@ impl Coordinator {
             if !pending.purpose.is_savepoint() {
                 out.push(Effect::Act(Action::StoreAbandoned { checkpoint, at }));
             }
-            self.fail(now, reason, out);
+            self.fail_and_count(now, reason, out);
         }
     }
 
@@ -222,9 +194,6 @@ impl Coordinator {
         }
         out.extend(answers(requests, Ok(at.clone())));
         let owned = !purpose.is_savepoint();
-        if owned {
-            self.stands(id);
-        }
         // A savepoint that goes on is the user's alone: it may be deleted at any time. One that stops the job is
         // where the job stands, until it has ended.
         if purpose != Purpose::Savepoint {
@@ -236,6 +205,24 @@ impl Coordinator {
             out.push(Effect::Completed { checkpoint: id, purpose, at });
         }
         self.cut_decided(id, Fate::Complete, out);
+    }
+
+    /// The checkpoint under way has failed, which counts.
+    fn fail_and_count(&mut self, now: Instant, reason: String, out: &mut Vec<Effect>) {
+        let Some(Pending { id, attempt, purpose, .. }) = self.pending.as_ref() else { return };
+        let (id, periodic) = (*id, *purpose == Purpose::Periodic);
+        let active = self.deployed.as_ref().is_some_and(|deployed| deployed.attempt == *attempt);
+        self.fail(now, reason.clone(), out);
+        if active && periodic {
+            self.failures += 1;
+            if self.failures > self.settings.tolerable_failures {
+                let reason = format!(
+                    "{} checkpoints in a row have failed, {} are tolerated; the last one, {id}: {reason}",
+                    self.failures, self.settings.tolerable_failures
+                );
+                out.push(Effect::TooManyFailures { reason });
+            }
+        }
     }
 
     fn fail(&mut self, now: Instant, reason: String, out: &mut Vec<Effect>) {
@@ -251,22 +238,12 @@ impl Coordinator {
             out.push(Effect::Act(Action::NotifyAborted { attempt, checkpoint: id }));
         }
         out.extend(answers(requests, Err(reason.clone())));
-        out.push(Effect::Failed { checkpoint: id, purpose, reason: reason.clone() });
+        out.push(Effect::Failed { checkpoint: id, purpose, reason });
         if purpose.is_savepoint() {
             let objects = acknowledged.into_values().filter_map(|state| state.keyed?.object);
             let objects: Vec<String> = objects.map(|object| below(&data, &object)).collect();
             if !objects.is_empty() {
                 out.push(Effect::Act(Action::DeleteObjects { objects }));
-            }
-        }
-        if active && purpose == Purpose::Periodic {
-            self.failures += 1;
-            if self.failures > self.settings.tolerable_failures {
-                let reason = format!(
-                    "{} checkpoints in a row have failed, {} are tolerated; the last one, {id}: {reason}",
-                    self.failures, self.settings.tolerable_failures
-                );
-                out.push(Effect::TooManyFailures { reason });
             }
         }
         self.cut_decided(id, Fate::Failed, out);
@@ -279,11 +256,6 @@ impl Coordinator {
                 out.push(Effect::Act(Action::DeleteObjects { objects }));
             }
         }
-    }
-
-    /// A deciding name stands in the job's directory.
-    fn stands(&mut self, checkpoint: CheckpointId) {
-        self.highest_named = self.highest_named.max(checkpoint);
     }
 }
 

@@ -5,7 +5,7 @@ use super::cut::Change;
 use super::pending::Pending;
 use super::retention::Completed;
 use super::{Identity, Participant};
-use crate::manifest::{Manifest, OwnedRuns, VertexState, below};
+use crate::manifest::{Lineage, Manifest, OwnedRuns, VertexState, below};
 use reflow_graph::{ExecutionGraph, JobGraph, Vertex};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::snapshot::{Codec, KeyedState, SubtaskState};
@@ -146,6 +146,7 @@ impl Deployed {
         pending: &Pending,
         chains: &BTreeMap<SubtaskId, Chain>,
         next_subtask: SubtaskId,
+        lineage: &Lineage,
     ) -> Manifest {
         let mut vertices = self.vertices.clone();
         for (subtask, participant) in &pending.participants {
@@ -169,6 +170,7 @@ impl Deployed {
             next_subtask,
             vertices,
             enumerators: pending.enumerators.clone().unwrap_or_default(),
+            lineage: lineage.clone(),
         }
     }
 }

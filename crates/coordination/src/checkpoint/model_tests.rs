@@ -5,7 +5,7 @@
 use super::*;
 use crate::action::Action;
 use crate::event::StoreOutcome;
-use crate::manifest::{Decision, Manifest, decode, encode};
+use crate::manifest::{Decision, Lineage, Manifest, decode, encode};
 use crate::restore;
 use bytes::Bytes;
 use reflow_graph::{ExecutionGraph, ExecutionVertex, JobGraph, Operator, Subtask, Vertex};
@@ -81,7 +81,7 @@ enum Message {
 #[derive(Clone)]
 enum Put {
     Manifest(CheckpointId, String, Box<Manifest>),
-    Abandoned(CheckpointId, String),
+    Abandoned(CheckpointId, String, Lineage),
 }
 
 #[derive(Default, Debug)]
@@ -103,6 +103,7 @@ struct World {
     max: MaxParallelism,
     now: Instant,
     epoch: u64,
+    lineage: Lineage,
     coordinator: Coordinator,
     attempt: Option<Attempt>,
     attempts: u32,
@@ -160,6 +161,7 @@ impl World {
             max,
             now: Instant::from_millis(1_000),
             epoch: 1,
+            lineage: Lineage::new(LeaderEpoch(1)),
             coordinator,
             attempt: None,
             attempts: 0,
@@ -327,7 +329,7 @@ impl World {
                 self.puts.push((self.epoch, Put::Manifest(checkpoint, at, manifest)));
             }
             Action::StoreAbandoned { checkpoint, at } => {
-                self.puts.push((self.epoch, Put::Abandoned(checkpoint, at)));
+                self.puts.push((self.epoch, Put::Abandoned(checkpoint, at, self.lineage.clone())));
             }
             Action::NotifyCompleted { attempt, checkpoint } => {
                 let stands = |d: &Decision| matches!(d, Decision::Complete(m) if m.checkpoint == checkpoint);
@@ -352,6 +354,9 @@ impl World {
     fn check_names(&self) {
         for (name, decision) in &self.names {
             let Decision::Complete(manifest) = decision else { continue };
+            if self.lineage.voids(manifest.checkpoint, manifest.lineage.epoch) {
+                continue;
+            }
             for object in manifest.objects() {
                 let directory = name.trim_end_matches("/_metadata");
                 let object = crate::manifest::below(directory, object);
@@ -516,27 +521,32 @@ impl World {
         let (epoch, put) = self.puts.swap_remove(i);
         let (at, decision, checkpoint) = match put.clone() {
             Put::Manifest(n, at, manifest) => (at, Decision::Complete(manifest), n),
-            Put::Abandoned(n, at) => (at, Decision::Abandoned, n),
+            Put::Abandoned(n, at, lineage) => (at, Decision::Abandoned(lineage), n),
         };
         let (dropped, silent) = (self.random.one_in(8), self.random.one_in(8));
         let won = !dropped && !self.names.contains_key(&at);
         if won {
-            let fenced = epoch == self.epoch || decision == Decision::Abandoned || !at.starts_with(JOB_DIR);
-            assert!(fenced, "a deposed JobManager has completed {checkpoint}");
             self.names.insert(at.clone(), decision.clone());
         }
+        // A deposed leader finds its successor's epoch, and tells nobody.
         if epoch < self.epoch {
-            self.seen.fenced += usize::from(matches!(put, Put::Manifest(..)));
+            let void = self.lineage.voids(checkpoint, LeaderEpoch(epoch));
+            self.seen.fenced += usize::from(won && void && matches!(put, Put::Manifest(..)));
             return;
         }
         let outcome = match won {
             _ if dropped || silent => StoreOutcome::Failed("connection reset".into()),
             true => StoreOutcome::Won,
-            // The driver reads what stands there: an abandonment that meets an abandonment has won.
-            false if decision == Decision::Abandoned && self.names[&at] == Decision::Abandoned => {
-                StoreOutcome::Won
-            }
-            false => StoreOutcome::Lost,
+            // The driver reads what stands there: an abandonment wins unless it meets this leader's manifest.
+            false => match (&decision, &self.names[&at]) {
+                (Decision::Abandoned(_), Decision::Complete(manifest))
+                    if manifest.lineage.epoch.0 == self.epoch =>
+                {
+                    StoreOutcome::Lost
+                }
+                (Decision::Abandoned(_), _) => StoreOutcome::Won,
+                _ => StoreOutcome::Lost,
+            },
         };
         let effects = match put {
             Put::Manifest(..) => self.coordinator.on_manifest_stored(self.now, checkpoint, outcome),
@@ -558,16 +568,20 @@ impl World {
         self.attempt = None;
         let id =
             |name: &str| name.strip_prefix(JOB_DIR)?.strip_prefix("/chk-")?.split('/').next()?.parse().ok();
-        let highest = self.names.keys().filter_map(|name| id(name)).max().unwrap_or(0);
-        for n in highest + 1..=highest + TAKEOVER_IDS {
-            let at = retention::deciding_name(JOB_DIR, CheckpointId(n));
-            assert_eq!(self.names.insert(at, Decision::Abandoned), None);
-        }
         let named = |(name, decision): (&String, &Decision)| {
             Some((CheckpointId(id(name)?), decode(&encode(decision)).map_err(|error| error.to_string())))
         };
         let decisions: Vec<_> = self.names.iter().filter_map(named).collect();
         let mut recovered = recover(JOB_DIR, decisions);
+        recovered.lineage = recovered.taken_over(LeaderEpoch(self.epoch));
+        recovered.highest = recovered.highest.next();
+        let at = retention::deciding_name(JOB_DIR, recovered.highest);
+        assert_eq!(self.names.insert(at, Decision::Abandoned(recovered.lineage.clone())), None);
+        self.lineage = recovered.lineage.clone();
+        // Ids that have no name in the job's directory are used again.
+        self.last_id = recovered.highest;
+        self.completed.retain(|id| *id < recovered.highest);
+        self.failed.retain(|id| *id < recovered.highest);
         if self.random.one_in(2) {
             recovered.objects = self.objects.keys().cloned().collect();
         }

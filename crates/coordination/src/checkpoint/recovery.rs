@@ -1,33 +1,33 @@
 //! What a new JobManager finds of a job.
 //!
-//! A leader that was deposed may still be about to complete a checkpoint that its successor knows nothing of. So
-//! before anything is restored, the successor takes the deciding names that the other may use: it lists and reads
-//! `chk-*/_metadata`, creates the next [`TAKEOVER_IDS`] names after the highest as abandoned, and reads those that
-//! it loses. What all these names then say goes to [`recover`].
+//! A leader that was deposed may still create deciding names that its successor has not seen. So the successor, once
+//! it has its epoch, lists and reads `chk-*/_metadata`, and decides by [`recover`] from which checkpoint it goes on.
+//! Before it deploys anything it creates the next name as abandoned, with [`Recovered::lineage`] extended by its own
+//! takeover: from then on, whatever an earlier leader decides above that checkpoint is void for every reader.
 
 use super::retention::{Completed, checkpoint_dir};
-use crate::manifest::{Decision, Manifest};
-use reflow_types::{CheckpointId, SubtaskId};
-
-/// How far ids may run ahead of the highest id under which a name is known to stand. Savepoints have their names
-/// elsewhere, and storage may fail to take an abandonment; before the distance gets larger, a name is created.
-pub const TAKEOVER_IDS: u64 = 8;
+use crate::action::EndState;
+use crate::manifest::{Decision, Lineage, Manifest};
+use reflow_types::{CheckpointId, LeaderEpoch, SubtaskId};
+use std::collections::BTreeMap;
 
 /// From where a job goes on.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Recovered {
     /// The highest id seen, of whatever came of it. The next is higher.
     pub highest: CheckpointId,
-    /// The highest id whose deciding name stands in the job's directory.
-    pub highest_named: CheckpointId,
     /// One past the highest subtask id seen.
     pub next_subtask: SubtaskId,
     /// The complete checkpoints that can be read, oldest first.
     pub completed: Vec<Completed>,
     /// Those that cannot, and why.
     pub damaged: Vec<(CheckpointId, String)>,
-    /// Names that stand as abandoned.
+    /// Names that stand as abandoned, or are void.
     pub abandoned: Vec<CheckpointId>,
+    /// How the job has ended, if that is decided.
+    pub ended: Option<EndState>,
+    /// That of the last leadership which decided anything.
+    pub lineage: Lineage,
     /// Full names of the data objects found in the job's directory: what nothing names is deleted in time.
     pub objects: Vec<String>,
 }
@@ -38,11 +38,17 @@ pub fn recover(
     job_dir: &str,
     decisions: impl IntoIterator<Item = (CheckpointId, Result<Decision, String>)>,
 ) -> Recovered {
-    let mut recovered = Recovered::default();
+    let decisions: BTreeMap<CheckpointId, Result<Decision, String>> = decisions.into_iter().collect();
+    let lineages = decisions.values().flatten().map(Decision::lineage);
+    let lineage = lineages.max_by_key(|lineage| lineage.epoch).cloned().unwrap_or_default();
+    let mut recovered = Recovered { lineage, ..Recovered::default() };
     for (checkpoint, decision) in decisions {
-        recovered.highest = recovered.highest.max(checkpoint);
+        recovered.highest = checkpoint;
+        let void = |decision: &Decision| recovered.lineage.voids(checkpoint, decision.lineage().epoch);
         match decision {
-            Ok(Decision::Abandoned) => recovered.abandoned.push(checkpoint),
+            Ok(decision) if void(&decision) => recovered.abandoned.push(checkpoint),
+            Ok(Decision::Abandoned(_)) => recovered.abandoned.push(checkpoint),
+            Ok(Decision::Ended { state, .. }) => recovered.ended = Some(state),
             Ok(Decision::Complete(mut manifest)) => {
                 let at = checkpoint_dir(job_dir, checkpoint);
                 manifest.rebase(&at);
@@ -52,8 +58,6 @@ pub fn recover(
             Err(damage) => recovered.damaged.push((checkpoint, damage)),
         }
     }
-    recovered.highest_named = recovered.highest;
-    recovered.completed.sort_by_key(|completed| completed.checkpoint);
     recovered
 }
 
@@ -76,5 +80,11 @@ impl Recovered {
     /// Whether there was a checkpoint, and none can be read: not a job to be begun anew.
     pub fn is_lost(&self) -> bool {
         self.completed.is_empty() && !self.damaged.is_empty()
+    }
+
+    /// The lineage of a leadership that goes on from here.
+    pub fn taken_over(&self, epoch: LeaderEpoch) -> Lineage {
+        let owned = self.completed.iter().rev().find(|completed| completed.owned);
+        self.lineage.taken_over(epoch, owned.map_or(CheckpointId(0), |completed| completed.checkpoint))
     }
 }

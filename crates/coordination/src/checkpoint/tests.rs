@@ -3,7 +3,7 @@
 use super::*;
 use crate::action::EndState;
 use crate::event::StoreOutcome::{self, Failed, Lost, Won};
-use crate::manifest::{Decision, Manifest};
+use crate::manifest::{Decision, Lineage, Manifest, Takeover};
 use reflow_graph::{ExecutionGraph, ExecutionVertex, JobGraph, Operator, Subtask, Vertex};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::snapshot::{Codec, KeyedState, Run, SubtaskState};
@@ -311,11 +311,11 @@ fn a_manifest_that_comes_through_while_it_is_given_up_completes() {
 }
 
 #[test]
-fn another_job_manager_may_have_abandoned_it() {
+fn a_checkpoint_whose_name_is_taken_fails() {
     let mut f = Fixture::new(settings());
     f.request(Purpose::User, 9);
     f.acknowledge_all(1);
-    let reason = "another JobManager has abandoned it";
+    let reason = "a former JobManager of the job has taken its name";
     assert_eq!(f.stored(1, Lost), format!("abort 1\nanswer 9: {reason}\nfailed 1: {reason}"));
 }
 
@@ -473,30 +473,64 @@ fn a_savepoint_is_restored_from_and_left_alone() {
     assert_eq!((f.coordinator.latest().unwrap().checkpoint, objects(&f)), (CheckpointId(2), 1));
 }
 
-#[test]
-fn ids_do_not_run_further_ahead_of_the_names_that_stand_than_a_successor_looks() {
+/// Decisions as they stand in storage: each with who made it.
+fn decided(n: u64, epoch: u64, takeovers: &[(u64, u64)]) -> Decision {
     let mut f = Fixture::new(settings());
-    for n in 1..=TAKEOVER_IDS {
-        assert!(f.request(Purpose::Savepoint, 1).starts_with("trigger"));
-        f.complete(n);
-    }
-    assert_eq!(f.request(Purpose::User, 1), "abandon 8 at /chk-8/_metadata");
-    assert_eq!(f.abandoned(8, unknown()), "");
-    assert_eq!(f.at(200).tick(), "abandon 8 at /chk-8/_metadata");
-    assert_eq!(f.abandoned(8, Lost), "trigger 9 into /data");
+    f.request(Purpose::User, 1);
+    f.complete(1);
+    let latest = f.coordinator.latest().unwrap().manifest.clone();
+    let takeover =
+        |&(epoch, base): &(u64, u64)| Takeover { epoch: LeaderEpoch(epoch), base: CheckpointId(base) };
+    let takeovers = takeovers.iter().map(takeover).collect();
+    let lineage = Lineage { epoch: LeaderEpoch(epoch), takeovers };
+    Decision::Complete(Box::new(Manifest { checkpoint: CheckpointId(n), lineage, ..latest }))
+}
+
+fn found(decisions: impl IntoIterator<Item = (u64, Decision)>) -> Recovered {
+    recover(DIR, decisions.into_iter().map(|(n, decision)| (CheckpointId(n), Ok(decision))))
+}
+
+#[test]
+fn what_a_deposed_leader_decides_above_where_its_successor_went_on_is_void() {
+    let by_first = |n| (n, decided(n, 1, &[]));
+    let takeover = |base| Decision::Abandoned(Lineage::new(LeaderEpoch(1)).taken_over(LeaderEpoch(2), base));
+    let latest = |recovered: &Recovered| recovered.latest().map(|latest| latest.checkpoint.0);
+    // The second leader has seen 1 to 3, and has completed nothing.
+    let recovered = found([by_first(2), by_first(3), (4, takeover(CheckpointId(3))), by_first(5)]);
+    assert_eq!(latest(&recovered), Some(3));
+    assert_eq!((recovered.highest, recovered.lineage.epoch), (CheckpointId(5), LeaderEpoch(2)));
+    // It has completed 6, and the record of its takeover is deleted.
+    let recovered = found([by_first(3), by_first(5), (6, decided(6, 2, &[(2, 3)])), by_first(7)]);
+    assert_eq!(latest(&recovered), Some(6));
+    assert_eq!(
+        recovered.abandoned,
+        [CheckpointId(5), CheckpointId(7)],
+        "they go with the next that is collected"
+    );
+    // The third one goes on from there.
+    let lineage = recovered.taken_over(LeaderEpoch(3));
+    assert!(lineage.voids(CheckpointId(5), LeaderEpoch(1)) && lineage.voids(CheckpointId(7), LeaderEpoch(2)));
+    assert!(
+        !lineage.voids(CheckpointId(6), LeaderEpoch(2)) && !lineage.voids(CheckpointId(3), LeaderEpoch(1))
+    );
+}
+
+#[test]
+fn a_name_that_a_deposed_leader_has_taken_costs_an_id_and_is_no_failure() {
+    let mut f = Fixture::new(Settings { interval: Some(Duration::from_millis(100)), ..settings() });
+    assert_eq!(f.at(100).tick(), "trigger 1 into /data");
+    f.acknowledge_all(1);
+    let failed = "abort 1\nfailed 1: a former JobManager of the job has taken its name";
+    assert_eq!(f.stored(1, Lost), failed, "no failure is tolerated, and the attempt goes on");
+    assert_eq!(f.at(200).tick(), "trigger 2 into /data");
 }
 
 #[test]
 fn a_successor_goes_on_above_all_ids_and_passes_over_damage() {
-    let manifest = |n| {
-        let mut f = Fixture::new(settings());
-        f.request(Purpose::User, 1);
-        f.complete(1);
-        let latest = f.coordinator.latest().unwrap().manifest.clone();
-        Ok(Decision::Complete(Box::new(Manifest { checkpoint: CheckpointId(n), ..latest })))
-    };
     let damage = || Err("its checksum is wrong".to_owned());
-    let decisions = [(6, damage()), (5, manifest(5)), (4, manifest(4)), (9, Ok(Decision::Abandoned))];
+    let abandoned = Decision::Abandoned(Lineage::new(LeaderEpoch(1)));
+    let manifest = |n| Ok(decided(n, 1, &[]));
+    let decisions = [(6, damage()), (5, manifest(5)), (4, manifest(4)), (9, Ok(abandoned))];
     let recovered = recover(DIR, decisions.map(|(n, decision)| (CheckpointId(n), decision)));
     assert_eq!(recovered.latest().unwrap().checkpoint, CheckpointId(5));
     assert_eq!(recovered.damaged, [(CheckpointId(6), "its checksum is wrong".to_owned())]);

@@ -1,7 +1,7 @@
 //! A decision as bytes: what stands in `_metadata`.
 //!
 //! ```text
-//! magic (8 bytes) | format version (u16, little-endian) | content (postcard) | CRC-32 of all before (u32, LE)
+//! magic (8 bytes) | format version (u16, little-endian) | content, lineage (postcard) | CRC-32 of all before (u32, LE)
 //! ```
 //!
 //! Hundreds of segments with some twenty runs each name few objects, so objects are written once, in a table, and
@@ -9,7 +9,8 @@
 //!
 //! A reader trusts nothing: length, magic, version and checksum come first, then every index and every set.
 
-use super::{Decision, Manifest, OwnedRuns, SegmentRuns, VertexState};
+use super::{Decision, Lineage, Manifest, OwnedRuns, SegmentRuns, VertexState};
+use crate::action::EndState;
 use bytes::Bytes;
 use reflow_protocol::snapshot::RunRef;
 use reflow_types::key_group::segment_groups;
@@ -19,8 +20,8 @@ use std::collections::BTreeMap;
 
 const MAGIC: [u8; 8] = *b"REFLOWCP";
 /// The version of this format, and of what the objects that it names hold. 2: a window's pane is kept under start and
-/// end of its window; under 1 it was the end alone.
-pub const FORMAT: u16 = 2;
+/// end of its window; under 1 it was the end alone. 3: with the lineage.
+pub const FORMAT: u16 = 3;
 const HEADER: usize = MAGIC.len() + 2;
 const TRAILER: usize = 4;
 
@@ -73,18 +74,21 @@ enum Content {
         /// Without keyed state.
         rest: Box<Manifest>,
     },
+    Ended(EndState),
 }
 
 /// The bytes of a decision.
 pub fn encode(decision: &Decision) -> Bytes {
     let content = match decision {
-        Decision::Abandoned => Content::Abandoned,
+        Decision::Abandoned(_) => Content::Abandoned,
+        Decision::Ended { state, .. } => Content::Ended(*state),
         Decision::Complete(manifest) => pack(manifest),
     };
     let mut out = Vec::new();
     out.extend_from_slice(&MAGIC);
     out.extend_from_slice(&FORMAT.to_le_bytes());
     out = postcard::to_extend(&content, out)
+        .and_then(|out| postcard::to_extend(decision.lineage(), out))
         .expect("a manifest is plain data, which postcard can always encode");
     let checksum = crc32fast::hash(&out);
     out.extend_from_slice(&checksum.to_le_bytes());
@@ -108,14 +112,19 @@ pub fn decode(bytes: &[u8]) -> Result<Decision, ManifestError> {
     if version != FORMAT {
         return Err(ManifestError::Format { found: version });
     }
-    let content = postcard::take_from_bytes(&signed[HEADER..]);
-    match content.map_err(|error| ManifestError::Malformed(error.to_string()))? {
-        (_, rest) if !rest.is_empty() => {
-            Err(ManifestError::Malformed(format!("{} bytes too many", rest.len())))
-        }
-        (Content::Abandoned, _) => Ok(Decision::Abandoned),
-        (Content::Complete { objects, keyed, rest }, _) => {
-            unpack(&objects, keyed, rest).map(Decision::Complete).map_err(ManifestError::Malformed)
+    let malformed = |error: postcard::Error| ManifestError::Malformed(error.to_string());
+    let (content, rest) = postcard::take_from_bytes(&signed[HEADER..]).map_err(malformed)?;
+    let (lineage, rest) = postcard::take_from_bytes(rest).map_err(malformed)?;
+    if !rest.is_empty() {
+        return Err(ManifestError::Malformed(format!("{} bytes too many", rest.len())));
+    }
+    match content {
+        Content::Abandoned => Ok(Decision::Abandoned(lineage)),
+        Content::Ended(state) => Ok(Decision::Ended { state, lineage }),
+        Content::Complete { objects, keyed, rest } => {
+            let mut manifest = unpack(&objects, keyed, rest).map_err(ManifestError::Malformed)?;
+            manifest.lineage = lineage;
+            Ok(Decision::Complete(manifest))
         }
     }
 }
@@ -188,6 +197,7 @@ impl Manifest {
             build: self.build.clone(),
             vertices: Vec::new(),
             enumerators: self.enumerators.clone(),
+            lineage: Lineage::default(),
             ..*self
         }
     }
@@ -211,7 +221,7 @@ impl VertexState {
 mod tests {
     use super::*;
     use reflow_protocol::snapshot::Codec;
-    use reflow_types::{CheckpointId, JobId, KeyGroup, OwnershipTable, SubtaskId, VertexId};
+    use reflow_types::{CheckpointId, JobId, KeyGroup, LeaderEpoch, OwnershipTable, SubtaskId, VertexId};
 
     /// One keyed vertex of 4096 groups: 512 segments with 20 runs each.
     fn manifest() -> Manifest {
@@ -249,12 +259,16 @@ mod tests {
             next_subtask: SubtaskId(8),
             vertices: vec![vertex],
             enumerators: vec![("source".into(), Bytes::from_static(b"x"))],
+            lineage: Lineage::new(LeaderEpoch(3)).taken_over(LeaderEpoch(4), CheckpointId(8)),
         }
     }
 
     #[test]
     fn what_is_written_is_read_and_small() {
-        for decision in [Decision::Abandoned, Decision::Complete(Box::new(manifest()))] {
+        let lineage = manifest().lineage;
+        let complete = Decision::Complete(Box::new(manifest()));
+        let ended = Decision::Ended { state: EndState::Canceled, lineage: lineage.clone() };
+        for decision in [Decision::Abandoned(lineage), ended, complete] {
             let bytes = encode(&decision);
             assert_eq!(decode(&bytes), Ok(decision));
             assert!(bytes.len() < 130_000, "{} bytes", bytes.len());

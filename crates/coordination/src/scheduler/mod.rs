@@ -229,6 +229,11 @@ impl Scheduler {
         self.ctx.update_bounds(bounds);
     }
 
+    /// The id under which the next decision about the job is made.
+    pub fn next_decision(&self) -> CheckpointId {
+        self.ctx.coordinator.next_id()
+    }
+
     /// Whether the job can do without the slots of a TaskManager.
     pub fn can_spare(&self, task_manager: TaskManagerId) -> bool {
         self.ctx.can_spare(task_manager)

@@ -1,0 +1,139 @@
+//! Whether a JobManager still leads.
+//!
+//! A leader completes nothing, answers nobody and deletes nothing on the strength of what it believes: it first creates
+//! a name in storage, and then lists the epochs. If there is a later one it was deposed, and steps down. A successor
+//! creates its epoch before it reads what is decided. So of the two, one sees the other: either the successor finds
+//! the decision, or the leader finds the successor.
+//!
+//! Deletions need no look of their own: they follow from a checkpoint that was found to count, which every successor
+//! goes on from or from a later one.
+//!
+//! A state machine without I/O.
+
+use crate::layout::epochs_in;
+use bytes::Bytes;
+use reflow_coordination::manifest::{Decision, Lineage};
+use reflow_env::{Location, ObjectMeta, PutMode, StoreOp, StoreReply, StoreResult};
+use reflow_types::LeaderEpoch;
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+
+/// A leadership, as long as no later one is seen.
+#[derive(Clone, Debug)]
+pub(crate) struct Authority {
+    pub(crate) epoch: LeaderEpoch,
+    /// What its decisions say about it.
+    pub(crate) lineage: Lineage,
+    /// The epochs before it whose files are there.
+    earlier: BTreeSet<LeaderEpoch>,
+    directory: Location,
+    /// The file of its epoch, and what stands in it.
+    record: (Location, Bytes),
+}
+
+/// What a look at the epochs has shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It leads.
+    Leads,
+    /// It leads, but the file of its epoch was deleted, and is to be created again.
+    RecordGone(StoreOp),
+    /// Another JobManager leads.
+    Deposed(LeaderEpoch),
+    /// Storage does not tell.
+    Unknown(String),
+}
+
+/// Who made a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Author {
+    Own,
+    /// A leadership before this one, which has not seen it: its decision is void.
+    Former,
+    Successor(LeaderEpoch),
+}
+
+impl Authority {
+    pub(crate) fn new(
+        lineage: Lineage,
+        earlier: BTreeSet<LeaderEpoch>,
+        directory: Location,
+        record: (Location, Bytes),
+    ) -> Self {
+        Self { epoch: lineage.epoch, lineage, earlier, directory, record }
+    }
+
+    /// Where the files of epochs are.
+    pub(crate) fn directory(&self) -> &Location {
+        &self.directory
+    }
+
+    /// What is to be asked before anything counts.
+    pub(crate) fn question(&self) -> StoreOp {
+        StoreOp::List { below: self.directory.clone() }
+    }
+
+    /// The answer to [`question`](Self::question).
+    pub(crate) fn standing(&mut self, answer: &StoreResult) -> Standing {
+        let listed: &[ObjectMeta] = match answer {
+            Ok(StoreReply::Objects(objects)) => objects,
+            Ok(_) => return Standing::Unknown("the store answered a listing with something else".to_owned()),
+            Err(error) => return Standing::Unknown(error.to_string()),
+        };
+        let mut epochs: BTreeSet<LeaderEpoch> = epochs_in(listed).into_iter().collect();
+        let recorded = epochs.remove(&self.epoch);
+        // Where files were deleted, a later leadership may have a lower number.
+        if let Some(successor) = epochs.difference(&self.earlier).max() {
+            return Standing::Deposed(*successor);
+        }
+        self.earlier = epochs;
+        if recorded {
+            return Standing::Leads;
+        }
+        let (at, body) = self.record.clone();
+        Standing::RecordGone(StoreOp::Put { at, body, mode: PutMode::Create })
+    }
+
+    /// Who made a decision whose name was wanted by this leadership.
+    pub(crate) fn author(&self, decision: &Decision) -> Author {
+        let epoch = decision.lineage().epoch;
+        match epoch.cmp(&self.epoch) {
+            Ordering::Less => Author::Former,
+            Ordering::Equal => Author::Own,
+            Ordering::Greater => Author::Successor(epoch),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listed(epochs: &[u64]) -> StoreResult {
+        let meta = |epoch: &u64| ObjectMeta { at: Location(format!("/e/{epoch:020}")), len: 1 };
+        Ok(StoreReply::Objects(epochs.iter().map(meta).collect()))
+    }
+
+    fn authority() -> Authority {
+        let earlier = [LeaderEpoch(1), LeaderEpoch(2)].into();
+        let record = (Location("/e/3".into()), Bytes::new());
+        Authority::new(Lineage::new(LeaderEpoch(3)), earlier, Location("/e".into()), record)
+    }
+
+    #[test]
+    fn whoever_came_later_leads() {
+        let mut authority = authority();
+        assert_eq!(authority.standing(&listed(&[1, 2, 3])), Standing::Leads);
+        assert_eq!(authority.standing(&listed(&[2, 3, 4, 5])), Standing::Deposed(LeaderEpoch(5)));
+        let away = StoreResult::Err(reflow_env::StoreError::NotFound(Location("/e".into())));
+        assert!(matches!(authority.standing(&away), Standing::Unknown(_)));
+    }
+
+    /// As by a rule of the bucket.
+    #[test]
+    fn a_later_leadership_is_known_after_the_files_of_epochs_were_deleted() {
+        let mut authority = authority();
+        assert!(matches!(authority.standing(&listed(&[])), Standing::RecordGone(StoreOp::Put { .. })));
+        assert_eq!(authority.standing(&listed(&[1, 3])), Standing::Deposed(LeaderEpoch(1)));
+    }
+}

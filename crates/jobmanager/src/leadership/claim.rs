@@ -1,0 +1,542 @@
+//! How a JobManager becomes the leader of its job.
+//!
+//! ```text
+//! list epochs --> read the last record --> has the job ended? --> create the next epoch
+//!     ^                                                                |
+//!     |                                  a new job: lead <-------------+
+//!     |  a later epoch                                                 v
+//!     +----------------- look for later epochs <-- record the takeover <-- list and read what is decided
+//! ```
+//!
+//! The order matters. The epoch comes before the listing: whatever a predecessor has completed by the time in which it
+//! last saw itself in the lead is listed. The takeover comes before anything is deployed: what the predecessor decides
+//! too late stays void, whoever reads it later. The mark of the job's end is read after the listing: a predecessor
+//! that deletes a finished job's objects has written it before.
+//!
+//! What was listed and is gone when it is read was deleted by a predecessor that goes on: the listing is repeated.
+//! Without records of leadership the job is found by its checkpoints: it is never begun anew silently.
+//!
+//! A state machine without I/O: [`Claim`] says what is to be asked of storage and is told the answers. Storage that
+//! fails is asked again, a bounded number of times.
+
+use super::authority::{Authority, Standing};
+use super::{Claimant, EndedRecord, EpochRecord, Leadership, LeadershipError, MAX_LOST_RACES, MAX_TRIES};
+use crate::layout::epochs_in;
+use crate::requirements;
+use bytes::Bytes;
+use reflow_coordination::checkpoint::{self, Recovered};
+use reflow_coordination::manifest::{self, Decision, Lineage, Manifest};
+use reflow_coordination::requirements::RequestedBounds;
+use reflow_env::{Location, ObjectMeta, PutMode, StoreError, StoreOp, StoreReply, StoreResult};
+use reflow_protocol::snapshot::Codec;
+use reflow_types::{CheckpointId, Instant, JobId, LeaderEpoch, VertexId};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+const FIRST_RETRY: Duration = Duration::from_millis(250);
+
+/// Names a question to storage within a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Question(u32);
+
+/// What a question is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum About {
+    Epochs,
+    Record(LeaderEpoch),
+    /// Everything below the job's name.
+    Jobs,
+    Ended,
+    Epoch,
+    JobDir,
+    EndedMeanwhile,
+    Decision(CheckpointId),
+    /// A declaration of requirements, by its place in `Claim::declarations`.
+    Requirements(usize),
+    Savepoint,
+    Takeover,
+    Successors,
+    /// The mark of an end that the predecessor had decided.
+    End,
+}
+
+struct Asked {
+    about: About,
+    op: StoreOp,
+    tries: u32,
+    /// Set while the question waits to be asked again.
+    again_at: Option<Instant>,
+}
+
+/// What was found below the job's directory.
+#[derive(Default)]
+struct Findings {
+    decisions: BTreeMap<CheckpointId, Result<Decision, String>>,
+    objects: Vec<String>,
+    declarations: Vec<String>,
+    requirements: Option<BTreeMap<VertexId, RequestedBounds>>,
+    /// The highest epoch that left anything.
+    epoch: LeaderEpoch,
+    /// Something was gone before it could be read.
+    outdated: bool,
+    /// The job is marked as ended.
+    ended: bool,
+}
+
+/// How far the claim is, once nothing more is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// The epoch is to be created.
+    Epoch,
+    /// What is decided is being read.
+    Reading,
+    /// The takeover is being recorded.
+    TakingOver,
+    /// The epochs are looked at for the last time.
+    Confirming,
+    /// The end that the predecessor decided is being marked.
+    Ending,
+}
+
+/// A claim under way.
+pub(crate) struct Claim {
+    by: Claimant,
+    questions: BTreeMap<Question, Asked>,
+    next_question: u32,
+    step: Step,
+    lost_races: u32,
+    /// Epochs before the one that is claimed, in ascending order.
+    earlier: Vec<LeaderEpoch>,
+    epoch: LeaderEpoch,
+    /// No epoch up to this one is claimed.
+    highest_seen: LeaderEpoch,
+    job: JobId,
+    fresh: bool,
+    /// The last job has ended: another one begins.
+    begin_new: bool,
+    record: Bytes,
+    found: Findings,
+    /// Damaged manifests that have been read twice.
+    read_again: BTreeSet<CheckpointId>,
+    savepoint: Option<Box<Manifest>>,
+    recovered: Recovered,
+    lineage: Lineage,
+}
+
+/// What an answer leads to.
+type Progress = Result<Option<Leadership>, LeadershipError>;
+
+impl Claim {
+    pub(crate) fn new(by: Claimant) -> Self {
+        let mut claim = Self {
+            job: by.new_job,
+            begin_new: by.fresh,
+            by,
+            questions: BTreeMap::new(),
+            next_question: 0,
+            step: Step::Epoch,
+            lost_races: 0,
+            earlier: Vec::new(),
+            epoch: LeaderEpoch(0),
+            highest_seen: LeaderEpoch(0),
+            fresh: true,
+            record: Bytes::new(),
+            found: Findings::default(),
+            read_again: BTreeSet::new(),
+            savepoint: None,
+            recovered: Recovered::default(),
+            lineage: Lineage::default(),
+        };
+        claim.begin();
+        claim
+    }
+
+    /// The questions that are to be asked now.
+    pub(crate) fn ask(&mut self, now: Instant) -> Vec<(Question, StoreOp)> {
+        let due = |asked: &Asked| asked.again_at.is_some_and(|at| at <= now);
+        let due = self.questions.iter_mut().filter(|(_, asked)| due(asked));
+        due.map(|(question, asked)| {
+            asked.again_at = None;
+            (*question, asked.op.clone())
+        })
+        .collect()
+    }
+
+    /// When there will be questions again.
+    pub(crate) fn next_wakeup(&self) -> Option<Instant> {
+        self.questions.values().filter_map(|asked| asked.again_at).min()
+    }
+
+    /// An answer from storage. `Some` at the end of the claim.
+    pub(crate) fn answered(&mut self, now: Instant, question: Question, answer: StoreResult) -> Progress {
+        let Some(mut asked) = self.questions.remove(&question) else { return Ok(None) };
+        if let Err(StoreError::Failed { at, reason }) = &answer {
+            asked.tries += 1;
+            if asked.tries >= MAX_TRIES {
+                return Err(LeadershipError::Storage { error: answer.expect_err("it is an error") });
+            }
+            tracing::warn!(%at, reason, "storage does not answer, trying again");
+            asked.again_at = Some(now + FIRST_RETRY * (1 << (asked.tries - 1)));
+            self.questions.insert(question, asked);
+            return Ok(None);
+        }
+        self.take(asked.about, answer)?;
+        if self.questions.is_empty() { self.conclude() } else { Ok(None) }
+    }
+
+    fn take(&mut self, about: About, answer: StoreResult) -> Result<(), LeadershipError> {
+        match (about, answer) {
+            (About::Epochs, answer) => self.take_epochs(epochs_in(&objects(answer))),
+            (About::Record(epoch), answer) => self.take_record(epoch, answer),
+            (About::Jobs, answer) => self.take_jobs(&objects(answer))?,
+            (About::Ended, Ok(StoreReply::Bytes(bytes))) if self.has_ended(&bytes) => {
+                self.create_fresh_epoch()
+            }
+            (About::Ended, _) => self.create_epoch(),
+            (About::Epoch, Err(StoreError::AlreadyExists(_))) => self.lose_race()?,
+            (About::Epoch, _) if self.fresh => {
+                self.step = Step::Reading;
+                self.read_savepoint();
+            }
+            (About::Epoch, _) => self.list_job_dir(),
+            (About::JobDir, answer) => self.take_job_dir(&objects(answer)),
+            (About::EndedMeanwhile, Ok(StoreReply::Bytes(bytes))) => {
+                self.found.ended = self.has_ended(&bytes)
+            }
+            (About::EndedMeanwhile, _) => {}
+            (About::Decision(checkpoint), Ok(StoreReply::Bytes(bytes))) => {
+                self.take_decision(checkpoint, &bytes);
+            }
+            (About::Decision(_), _) => self.found.outdated = true,
+            (About::Requirements(place), answer) => self.take_requirements(place, answer),
+            (About::Savepoint, answer) => self.take_savepoint(answer)?,
+            (About::Takeover, Ok(_)) => {
+                self.recovered.abandoned.push(self.recovered.highest);
+                self.step = Step::Confirming;
+                self.question(About::Successors, StoreOp::List { below: self.by.layout.epochs() });
+            }
+            (About::Takeover, Err(_)) => self.found.outdated = true,
+            (About::Successors, answer) => self.look_for_successors(&answer)?,
+            (About::End, _) => self.begin_new = true,
+        }
+        Ok(())
+    }
+
+    /// Begins with the epochs, or begins again.
+    fn begin(&mut self) {
+        self.step = Step::Epoch;
+        self.question(About::Epochs, StoreOp::List { below: self.by.layout.epochs() });
+    }
+
+    fn lose_race(&mut self) -> Result<(), LeadershipError> {
+        self.lost_races += 1;
+        if self.lost_races == MAX_LOST_RACES {
+            return Err(LeadershipError::Contended(self.by.layout.epochs()));
+        }
+        self.begin();
+        Ok(())
+    }
+
+    fn take_epochs(&mut self, epochs: Vec<LeaderEpoch>) {
+        let last = epochs.last().copied();
+        self.earlier = epochs;
+        self.epoch = last.unwrap_or_default().max(self.highest_seen).next();
+        match last {
+            _ if self.begin_new => self.create_fresh_epoch(),
+            Some(last) => self.read_record(last),
+            None => self.list_jobs(),
+        }
+    }
+
+    fn read_record(&mut self, epoch: LeaderEpoch) {
+        self.question(About::Record(epoch), get(self.by.layout.epoch(epoch)));
+    }
+
+    fn take_record(&mut self, epoch: LeaderEpoch, answer: StoreResult) {
+        if let Ok(StoreReply::Bytes(bytes)) = answer
+            && let Ok(record) = serde_json::from_slice::<EpochRecord>(&bytes)
+        {
+            return self.resume(record.job);
+        }
+        tracing::warn!(at = %self.by.layout.epoch(epoch), "a record of leadership is damaged: trying the one before");
+        match self.earlier.iter().rev().find(|earlier| **earlier < epoch) {
+            Some(earlier) => self.read_record(*earlier),
+            None => self.list_jobs(),
+        }
+    }
+
+    fn resume(&mut self, job: JobId) {
+        self.job = job;
+        self.fresh = false;
+        self.question(About::Ended, get(self.by.layout.ended(job)));
+    }
+
+    /// Looks for the job without a record of leadership.
+    fn list_jobs(&mut self) {
+        self.question(About::Jobs, StoreOp::List { below: self.by.layout.root().clone() });
+    }
+
+    fn take_jobs(&mut self, objects: &[ObjectMeta]) -> Result<(), LeadershipError> {
+        let found = self.by.layout.jobs(objects);
+        let jobs: BTreeSet<JobId> = found.decided.difference(&found.ended).copied().collect();
+        let directory = self.by.layout.root().clone();
+        match (jobs.len(), jobs.first(), found.decided.last()) {
+            (1, Some(job), _) => {
+                tracing::warn!(%job, %directory, "the records of leadership are gone: the job is found by its checkpoints");
+                self.resume(*job);
+            }
+            (0, _, Some(ended)) => self.resume(*ended),
+            (0, _, None) if !self.earlier.is_empty() => {
+                return Err(LeadershipError::DamagedRecords(self.by.layout.epochs()));
+            }
+            (0, _, None) => self.create_fresh_epoch(),
+            _ => return Err(LeadershipError::SeveralJobs { directory, jobs }),
+        }
+        Ok(())
+    }
+
+    /// Whether a mark says that the job is over. A job that failed is not: it is resumed.
+    fn has_ended(&self, mark: &[u8]) -> bool {
+        let record = serde_json::from_slice::<EndedRecord>(mark);
+        let state = record.map_or_else(|_| "in an unknown state".to_owned(), |ended| ended.state);
+        let ended = state != "FAILED";
+        if ended {
+            let directory = self.by.layout.job_dir(self.job);
+            tracing::info!(last = %self.job, state, %directory, "the last job of this name has ended: this is a new one");
+        }
+        ended
+    }
+
+    fn create_fresh_epoch(&mut self) {
+        self.job = self.by.new_job;
+        self.fresh = true;
+        self.create_epoch();
+    }
+
+    fn create_epoch(&mut self) {
+        let record = EpochRecord { job: self.job, fresh: self.fresh, started_at: self.by.started_at };
+        self.record = serde_json::to_vec(&record).expect("a record is plain data").into();
+        let (at, body) = (self.by.layout.epoch(self.epoch), self.record.clone());
+        self.question(About::Epoch, StoreOp::Put { at, body, mode: PutMode::Create });
+    }
+
+    fn list_job_dir(&mut self) {
+        self.step = Step::Reading;
+        self.found = Findings::default();
+        self.question(About::JobDir, StoreOp::List { below: self.by.layout.job_dir(self.job) });
+    }
+
+    fn take_job_dir(&mut self, listed: &[ObjectMeta]) {
+        let found = self.by.layout.found(self.job, listed);
+        self.found.objects = found.objects;
+        self.found.declarations = found.requirements;
+        self.found.epoch = found.epoch;
+        self.read_requirements(self.found.declarations.len());
+        found.decided.into_iter().for_each(|checkpoint| self.read_decision(checkpoint));
+        self.question(About::EndedMeanwhile, get(self.by.layout.ended(self.job)));
+    }
+
+    fn read_decision(&mut self, checkpoint: CheckpointId) {
+        self.question(About::Decision(checkpoint), get(self.by.layout.decision(self.job, checkpoint)));
+    }
+
+    /// What is damaged is read twice before it is called so.
+    fn take_decision(&mut self, checkpoint: CheckpointId, bytes: &[u8]) {
+        let decision = manifest::decode(bytes).map_err(|error| error.to_string());
+        match decision {
+            Err(_) if self.read_again.insert(checkpoint) => self.read_decision(checkpoint),
+            decision => drop(self.found.decisions.insert(checkpoint, decision)),
+        }
+    }
+
+    /// Reads the newest declaration of requirements before `place`.
+    fn read_requirements(&mut self, place: usize) {
+        if let Some(place) = place.checked_sub(1) {
+            let at = Location(self.found.declarations[place].clone());
+            self.question(About::Requirements(place), get(at));
+        }
+    }
+
+    fn take_requirements(&mut self, place: usize, answer: StoreResult) {
+        let Ok(StoreReply::Bytes(bytes)) = answer else {
+            self.found.outdated = true; // a later declaration has replaced it
+            return;
+        };
+        match requirements::decode(&bytes) {
+            Ok(requirements) => self.found.requirements = Some(requirements),
+            Err(damage) => {
+                let at = &self.found.declarations[place];
+                tracing::error!(at, damage, "declared requirements are damaged: the ones before are tried");
+                self.read_requirements(place);
+            }
+        }
+    }
+
+    fn read_savepoint(&mut self) {
+        if let Some(directory) = &self.by.start_from {
+            self.question(About::Savepoint, get(directory.join("_metadata")));
+        }
+    }
+
+    fn take_savepoint(&mut self, answer: StoreResult) -> Result<(), LeadershipError> {
+        let directory = self.by.start_from.clone().expect("it was asked for");
+        let refused = |reason: String| LeadershipError::Savepoint { at: directory.join("_metadata"), reason };
+        let bytes = match answer {
+            Ok(StoreReply::Bytes(bytes)) => bytes,
+            Ok(_) => return Err(refused("it is not an object".to_owned())),
+            Err(error) => return Err(refused(error.to_string())),
+        };
+        match manifest::decode(&bytes).map_err(|error| refused(error.to_string()))? {
+            Decision::Complete(manifest) => {
+                self.savepoint = Some(manifest);
+                Ok(())
+            }
+            Decision::Abandoned(_) | Decision::Ended { .. } => {
+                Err(refused("it was never completed".to_owned()))
+            }
+        }
+    }
+
+    /// All questions are answered: either more follow, or the claim is done.
+    fn conclude(&mut self) -> Progress {
+        match self.step {
+            Step::Epoch => {}
+            Step::Reading if self.fresh => {
+                self.recovered = self.begin_from_savepoint(Recovered::default());
+                self.check_readable()?;
+                self.lineage = Lineage::new(self.epoch);
+                return Ok(Some(self.lead()));
+            }
+            Step::Reading if self.found.ended => {
+                self.begin_new = true;
+                self.begin();
+            }
+            Step::Reading | Step::TakingOver if self.found.outdated => {
+                self.lost_races += 1;
+                if self.lost_races == MAX_LOST_RACES {
+                    return Err(LeadershipError::Contended(self.by.layout.epochs()));
+                }
+                self.list_job_dir();
+            }
+            Step::Reading => self.take_over()?,
+            Step::TakingOver => {}
+            Step::Confirming => return Ok(Some(self.lead())),
+            Step::Ending => self.begin(),
+        }
+        Ok(None)
+    }
+
+    /// Everything is read.
+    fn take_over(&mut self) -> Result<(), LeadershipError> {
+        let job_dir = self.by.layout.job_dir(self.job);
+        let recovered = checkpoint::recover(&job_dir.0, self.found.decisions.clone());
+        let seen = recovered.lineage.epoch.max(self.found.epoch);
+        if seen > self.epoch {
+            self.highest_seen = seen;
+            return self.lose_race();
+        }
+        if let Some(state) = recovered.ended {
+            let (state, epoch) = (state.as_str().to_owned(), recovered.lineage.epoch);
+            let record = EndedRecord { state, epoch, ended_at: self.by.started_at };
+            let body = serde_json::to_vec(&record).expect("a record is plain data").into();
+            let at = self.by.layout.ended(self.job);
+            self.step = Step::Ending;
+            self.question(About::End, StoreOp::Put { at, body, mode: PutMode::Overwrite });
+            return Ok(());
+        }
+        if recovered.completed.is_empty() && self.savepoint.is_none() && self.by.start_from.is_some() {
+            self.read_savepoint();
+            return Ok(());
+        }
+        for (checkpoint, damage) in &recovered.damaged {
+            let at = self.by.layout.decision(self.job, *checkpoint);
+            tracing::error!(%at, damage, "a checkpoint is damaged: an older one is tried");
+        }
+        self.lineage = recovered.taken_over(self.epoch);
+        let mut recovered = self.begin_from_savepoint(recovered);
+        recovered.objects = std::mem::take(&mut self.found.objects);
+        recovered.highest = recovered.highest.next();
+        recovered.lineage = self.lineage.clone();
+        self.recovered = recovered;
+        self.check_readable()?;
+        self.step = Step::TakingOver;
+        let at = self.by.layout.decision(self.job, self.recovered.highest);
+        let body = manifest::encode(&Decision::Abandoned(self.lineage.clone()));
+        self.question(About::Takeover, StoreOp::Put { at, body, mode: PutMode::Create });
+        Ok(())
+    }
+
+    fn begin_from_savepoint(&mut self, mut recovered: Recovered) -> Recovered {
+        if let (Some(manifest), Some(directory)) = (self.savepoint.take(), &self.by.start_from) {
+            let savepoint = Recovered::from_savepoint(&directory.0, *manifest);
+            recovered.highest = recovered.highest.max(savepoint.highest);
+            recovered.next_subtask = recovered.next_subtask.max(savepoint.next_subtask);
+            recovered.completed = savepoint.completed;
+        }
+        recovered
+    }
+
+    /// Whether this JobManager can go on from what it has found.
+    fn check_readable(&self) -> Result<(), LeadershipError> {
+        let recovered = &self.recovered;
+        if recovered.is_lost() {
+            let damage = recovered.damaged.last().map(|(_, damage)| damage.clone()).unwrap_or_default();
+            return Err(LeadershipError::DamagedCheckpoints {
+                directory: self.by.layout.job_dir(self.job),
+                damage,
+            });
+        }
+        if let Some(latest) = recovered.latest() {
+            let (theirs, ours) = (&latest.manifest.build, &self.by.build);
+            if latest.manifest.codec == Codec::Exchange && theirs != ours && !self.by.allow_other_build {
+                let (at, theirs, ours) = (latest.at.clone(), theirs.clone(), ours.clone());
+                return Err(LeadershipError::OtherBuild { at, theirs, ours });
+            }
+        }
+        Ok(())
+    }
+
+    fn authority(&self) -> Authority {
+        let record = (self.by.layout.epoch(self.epoch), self.record.clone());
+        let earlier = self.earlier.iter().copied().collect();
+        Authority::new(self.lineage.clone(), earlier, self.by.layout.epochs(), record)
+    }
+
+    fn look_for_successors(&mut self, answer: &StoreResult) -> Result<(), LeadershipError> {
+        match self.authority().standing(answer) {
+            Standing::Deposed(_) => self.lose_race(),
+            Standing::Leads | Standing::RecordGone(_) | Standing::Unknown(_) => Ok(()),
+        }
+    }
+
+    fn lead(&mut self) -> Leadership {
+        let authority = self.authority();
+        Leadership {
+            job: self.job,
+            resumed: !self.fresh,
+            recovered: std::mem::take(&mut self.recovered),
+            authority,
+            earlier: std::mem::take(&mut self.earlier),
+            record: self.record.clone(),
+            requirements: self.found.requirements.take(),
+            declarations: std::mem::take(&mut self.found.declarations),
+        }
+    }
+
+    fn question(&mut self, about: About, op: StoreOp) {
+        let question = Question(self.next_question);
+        self.next_question += 1;
+        self.questions.insert(question, Asked { about, op, tries: 0, again_at: Some(Instant(0)) });
+    }
+}
+
+fn get(at: Location) -> StoreOp {
+    StoreOp::Get { at, range: None }
+}
+
+fn objects(answer: StoreResult) -> Vec<ObjectMeta> {
+    match answer {
+        Ok(StoreReply::Objects(objects)) => objects,
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,111 @@
+//! Several JobManagers of one job, driven by hand, over one store.
+
+use super::*;
+
+/// Both leaders use one store: what one has written the other sees.
+fn share(from: &mut World, to: &mut World) {
+    to.store = std::mem::take(&mut from.store);
+}
+
+/// Goes on for a while: acknowledges whatever checkpoint is triggered. Returns the checkpoints that its executor was
+/// told are complete: then it commits its transactions.
+fn live_on(world: &mut World, deployment: &Deployment, beats: u32) -> Vec<u64> {
+    let (attempt, mut completed) = (deployment.attempt, Vec::new());
+    for _ in 0..beats {
+        for message in world.heard::<ToExecutor>(EXECUTOR) {
+            match message {
+                ToExecutor::TriggerCheckpoint { checkpoint, .. } => {
+                    let (state, timing) = (SubtaskState::default(), SnapshotTiming::default());
+                    let subtask = subtask(deployment);
+                    world.say(
+                        EXECUTOR,
+                        &FromExecutor::Acknowledged { attempt, checkpoint, subtask, state, timing },
+                    );
+                }
+                ToExecutor::CheckpointCompleted { checkpoint, .. } => completed.push(checkpoint.0),
+                _ => {}
+            }
+        }
+        if world.exit.is_none() {
+            world.beat();
+        }
+    }
+    completed
+}
+
+/// A JobManager with a checkpoint, and its successor, which has resumed the job; the second one has the store.
+fn deposed_and_successor() -> (World, Deployment, World, Deployment) {
+    let mut first = started(MemoryStore::default());
+    let of_first = first.running();
+    let before = live_on(&mut first, &of_first, 35);
+    assert!(before.contains(&1), "{before:?}");
+    let mut second = world(MemoryStore::default(), StartMode::default());
+    share(&mut first, &mut second);
+    second.feed(Input::Start);
+    let of_second = second.running();
+    assert_eq!((of_first.attempt.epoch, of_second.attempt.epoch), (LeaderEpoch(1), LeaderEpoch(2)));
+    (first, of_first, second, of_second)
+}
+
+#[test]
+fn a_deposed_leader_completes_no_checkpoint_and_steps_down() {
+    let (mut first, of_first, mut second, of_second) = deposed_and_successor();
+    let resumed = of_second.checkpoint.unwrap().0;
+    let (mut deposed, mut leading) = (Vec::new(), Vec::new());
+    for _ in 0..300 {
+        leading.extend(live_on(&mut second, &of_second, 1));
+        share(&mut second, &mut first);
+        deposed.extend(live_on(&mut first, &of_first, 1));
+        share(&mut first, &mut second);
+    }
+    deposed.retain(|checkpoint| *checkpoint > resumed);
+    assert!(deposed.is_empty(), "the deposed leader has completed {deposed:?} after its successor took over");
+    assert!(leading.len() > 3, "{leading:?}");
+    let (code, reason) = first.exit.expect("it steps down");
+    assert!(
+        code == 1 && reason.contains("another JobManager has taken over job job (leadership 2)"),
+        "{reason}"
+    );
+    assert!(first.closed.contains(&EXECUTOR), "its tasks end");
+}
+
+#[test]
+fn a_deposed_leader_ends_no_job_and_changes_no_requirements() {
+    for end in [true, false] {
+        let (mut first, of_first, mut second, _) = deposed_and_successor();
+        let job = first.handle.view().jobs[0].id;
+        share(&mut second, &mut first);
+        let before: Vec<String> = first.store.names("/").into_iter().map(str::to_owned).collect();
+        let command = match end {
+            true => Command::Cancel { job },
+            false => Command::UpdateRequirements {
+                job,
+                requirements: [(VertexId(1), reflow_rest::view::ParallelismBounds { lower: 1, upper: 2 })]
+                    .into(),
+            },
+        };
+        match first.ask(command) {
+            Ok(_) => assert!(end, "requirements of a deposed leader are not accepted"),
+            Err(error) => assert!(!end, "{error}"),
+        }
+        if end {
+            first.say(EXECUTOR, &FromExecutor::AttemptCanceled { attempt: of_first.attempt });
+        }
+        first.pass(Duration::from_secs(30));
+        let (code, reason) = first.exit.expect("it steps down");
+        assert!(code == 1 && reason.contains("another JobManager"), "{reason}");
+        assert_eq!(first.store.names("/ended/"), Vec::<&str>::new());
+        let gone = before.iter().filter(|name| !first.store.objects.contains_key(*name)).count();
+        assert_eq!(gone, 0, "it deletes nothing");
+    }
+}
+
+#[test]
+fn fresh_begins_another_job() {
+    let mut first = started(MemoryStore::default());
+    let deployment = first.running();
+    first.checkpoint(&deployment);
+    let mut second = world(first.store.clone(), StartMode { fresh: true, ..StartMode::default() });
+    second.feed(Input::Start);
+    assert_eq!(second.running().checkpoint, None);
+}
