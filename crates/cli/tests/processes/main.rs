@@ -6,6 +6,7 @@ mod distribution;
 mod first_process;
 mod lost_logs;
 mod quick_start;
+mod replaced_job;
 mod steering;
 mod stores;
 mod unseen_storage;

@@ -68,7 +68,7 @@ fn check(store: &str, credentials: &str, expected: &[String]) {
 }
 
 /// The child of a TaskManager.
-fn executor_of(task_manager: u32) -> u32 {
+pub(crate) fn executor_of(task_manager: u32) -> u32 {
     let threads = fs::read_dir(Path::new("/proc").join(task_manager.to_string()).join("task")).unwrap();
     let children: String =
         threads.map(|thread| fs::read_to_string(thread.unwrap().path().join("children")).unwrap()).collect();

@@ -104,11 +104,13 @@ async fn serve(listener: TcpListener, handle: Handle, stopped: tokio::sync::ones
     }
 }
 
+/// The file that this process runs, also when another has taken its name since.
+const THIS_EXECUTABLE: &str = "/proc/self/exe";
+
 /// This executable, which TaskManagers fetch.
 fn artifact() -> Result<Artifact, LaunchError> {
-    let path = std::env::current_exe().map_err(system("cannot find this executable"))?;
-    let (sha256, len) = hash(&path).map_err(system("cannot read this executable"))?;
-    Ok(Artifact { sha256, at: Location(path.to_string_lossy().into_owned()), len })
+    let (sha256, len) = hash(Path::new(THIS_EXECUTABLE)).map_err(system("cannot read this executable"))?;
+    Ok(Artifact { sha256, at: Location(THIS_EXECUTABLE.to_owned()), len })
 }
 
 fn hash(path: &Path) -> io::Result<(String, u64)> {
