@@ -45,6 +45,7 @@ pub(super) fn process(
         clock: Arc::new(clock),
         signal: signal.clone(),
         memory: Box::new(machine::memory),
+        give_back: crate::allocator::give_back,
         pid: std::process::id(),
         from_local: options::STATE_RECOVERY_FROM_LOCAL.get(&config),
         bounds: Bounds::default(),

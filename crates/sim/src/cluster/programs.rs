@@ -190,6 +190,7 @@ impl Spawner for ExecutorSpawner {
             clock: context.clock.clone(),
             signal: context.signal.clone(),
             memory: Box::new(|| MEMORY_BYTES / 4),
+            give_back: || (),
             pid: self.started as u32,
             from_local: true,
             bounds: self.bounds,

@@ -5,7 +5,7 @@ use super::link::Link;
 use super::peers::{Credentials, Peer, Peers};
 use super::rescale::NextGraph;
 use super::slots::Slots;
-use super::watch::{self, LongSteps, WATCH_INTERVAL};
+use super::watch::{self, GiveBack, LongSteps, WATCH_INTERVAL};
 use bytes::Bytes;
 use reflow_env::{Clock, ConnId, Input, ListenerId, Output, Process, Signal};
 use reflow_network::{Hub, Outgoing};
@@ -35,6 +35,8 @@ pub struct ExecutorOptions {
     pub signal: Signal,
     /// Resident memory of this process in bytes.
     pub memory: Box<dyn Fn() -> u64 + Send>,
+    /// Gives memory that is free back to the system.
+    pub give_back: fn(),
     /// The process id, for people.
     pub pid: u32,
     /// Whether state outlives an attempt in this process.
@@ -61,6 +63,7 @@ pub struct Executor {
     canceling: Option<Attempt>,
     next_watch: Instant,
     long_steps: LongSteps,
+    give_back: GiveBack,
 }
 
 impl Executor {
@@ -80,6 +83,7 @@ impl Executor {
             canceling: None,
             next_watch: Instant::default(),
             long_steps: LongSteps::default(),
+            give_back: GiveBack::default(),
             options,
         }
     }
@@ -181,10 +185,12 @@ impl Executor {
                 }
             }
             ToExecutor::AbandonRescale { attempt, version } if current == Some(attempt) => {
+                self.give_back.on_change(now);
                 self.rescale(version, |builder, running| running.abandon(builder));
                 self.peers.end_hand_overs(out);
             }
             ToExecutor::CommitRescale { attempt, version } if current == Some(attempt) => {
+                self.give_back.on_change(now);
                 self.rescale(version, |builder, running| running.commit(builder));
                 self.peers.end_hand_overs(out);
             }
@@ -282,10 +288,12 @@ impl Executor {
             return;
         }
         if let Some(attempt) = self.canceling.take() {
+            self.give_back.on_change(now);
             self.hub.clear(reflow_types::SubtaskId(u64::MAX));
             say(out, &FromExecutor::AttemptCanceled { attempt });
         }
         let Some(deployment) = self.deploying.take() else { return };
+        self.give_back.on_change(now);
         let first = deployment.graph.subtasks().map(|(_, _, subtask)| subtask.id).min();
         self.hub.clear(first.unwrap_or(SubtaskId(0)));
         self.peers.end_hand_overs(out);
@@ -475,11 +483,15 @@ impl Executor {
             self.next_watch = now + WATCH_INTERVAL;
             self.watch_steps(now);
             self.watch_memory(now, out);
+            if self.give_back.is_due(now) {
+                (self.options.give_back)();
+            }
         }
         if self.job_manager.next_heartbeat.is_some_and(|due| now >= due) {
             self.job_manager.next_heartbeat = Some(now + self.job_manager.heartbeat_interval);
             let memory_bytes = (self.options.memory)();
             let subtasks = if self.running.is_some() { self.slots().metrics(now) } else { Vec::new() };
+            self.give_back.on_state(now, subtasks.iter().map(|subtask| subtask.state_bytes).sum());
             say(out, &FromExecutor::Heartbeat { memory_bytes, subtasks });
             self.slots().tell_all(|| SlotCommand::Measure);
         }

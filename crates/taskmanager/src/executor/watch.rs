@@ -1,5 +1,5 @@
-//! What the executor's thread sees of slots that cannot speak for themselves: steps that do not end, and memory
-//! above its limit.
+//! What the executor's thread sees of slots that cannot speak for themselves: steps that do not end, memory above its
+//! limit, and memory that is free.
 
 use reflow_protocol::control::SubtaskMetrics;
 use reflow_runtime::step::Step;
@@ -84,6 +84,43 @@ pub(super) fn out_of_memory(
     ))
 }
 
+/// When free memory is given back to the system: some time after tasks have come or gone, and when the tasks hold much
+/// less state than before. Never while nothing changes, since the next checkpoint needs the memory of this one.
+#[derive(Default)]
+pub(super) struct GiveBack {
+    due: Option<Instant>,
+    /// The most state since memory was last given back.
+    most_state: u64,
+    state: u64,
+}
+
+/// How long it waits: what is free right after a change is needed by the next tasks, or is freed little by little.
+const GIVE_BACK_AFTER: Duration = Duration::from_secs(5);
+
+impl GiveBack {
+    /// Tasks have come or gone.
+    pub(super) fn on_change(&mut self, now: Instant) {
+        self.due.get_or_insert(now + GIVE_BACK_AFTER);
+    }
+
+    /// The tasks hold so much state.
+    pub(super) fn on_state(&mut self, now: Instant, bytes: u64) {
+        (self.state, self.most_state) = (bytes, self.most_state.max(bytes));
+        if bytes < self.most_state / 4 * 3 {
+            self.on_change(now);
+        }
+    }
+
+    /// Whether memory is to be given back now.
+    pub(super) fn is_due(&mut self, now: Instant) -> bool {
+        let is_due = self.due.is_some_and(|due| now >= due);
+        if is_due {
+            (self.due, self.most_state) = (None, self.state);
+        }
+        is_due
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,5 +176,22 @@ mod tests {
             SubtaskMetrics { subtask: SubtaskId(4), state_bytes: 9 << 20, ..SubtaskMetrics::default() };
         let why = out_of_memory(300 << 20, Some(256 << 20), Some(&largest)).unwrap();
         assert!(why.contains("; the state of subtask 4 takes 9 MiB of it: raise"), "{why}");
+    }
+
+    #[test]
+    fn memory_is_given_back_once_after_a_change_and_never_without() {
+        let mut memory = GiveBack::default();
+        let at = Instant::from_millis;
+        let mut given = Vec::new();
+        for second in 0..60 {
+            match second {
+                10 | 12 => memory.on_change(at(second * 1_000)), // an attempt ends, the next one begins
+                _ => memory.on_state(at(second * 1_000), if second < 40 { 1_000 } else { 500 }),
+            }
+            if memory.is_due(at(second * 1_000)) {
+                given.push(second);
+            }
+        }
+        assert_eq!(given, [15, 45]);
     }
 }
