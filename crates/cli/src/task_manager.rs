@@ -34,7 +34,7 @@ pub(crate) fn run(start: &Taskmanager) -> Result<ExitCode, CliError> {
     tracing::info!(
         "TaskManager {id}: {} slots on {} for the JobManager at {}",
         settings.slots,
-        settings.host,
+        settings.host_name,
         settings.job_manager
     );
     let process = Box::new(TaskManager::new(id, settings));

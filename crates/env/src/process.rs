@@ -74,6 +74,8 @@ pub enum Input {
     Connected {
         /// As named in [`Output::Connect`].
         conn: ConnId,
+        /// The address of this machine that it comes from, without a port.
+        local: String,
     },
     /// A frame came in.
     Received {

@@ -74,7 +74,7 @@ fn digest(input: &Input) -> (u64, u64) {
         Input::Listening { address, .. } => (2, xxh3_64(address.as_bytes())),
         Input::ListenFailed { error, .. } => (3, xxh3_64(error.as_bytes())),
         Input::Accepted { conn, .. } => (4, conn.0),
-        Input::Connected { conn } => (5, conn.0),
+        Input::Connected { conn, .. } => (5, conn.0),
         Input::Received { conn, frame } => (6, conn.0 ^ xxh3_64(frame)),
         Input::Closed { conn, .. } => (7, conn.0),
         Input::Stored { ticket, result } => (8, ticket.0 ^ xxh3_64(stored(result).as_bytes())),

@@ -16,8 +16,9 @@ section! { "Network and failure detection" {
     /// everybody.
     JOB_MANAGER_BIND_HOST: String = option("jobmanager.bind-host").default("localhost");
 
-    /// The host at which others reach this TaskManager. Unset: the address that its connection to the
-    /// JobManager comes from.
+    /// The host at which others reach this TaskManager. Unset: the interface that it listens on; if that is
+    /// all of them, the address that its connection to the JobManager comes from, or the machine's name where
+    /// that is a loopback address.
     TASK_MANAGER_HOST: Option<String> = option("taskmanager.host");
 
     /// The interface that a TaskManager listens on. The default admits this machine only; `0.0.0.0` admits

@@ -80,7 +80,8 @@ impl Network {
             };
             match stream {
                 Ok(stream) => {
-                    network.inbox.push_input(Input::Connected { conn });
+                    let local = stream.local_addr().map_or(String::new(), |local| local.ip().to_string());
+                    network.inbox.push_input(Input::Connected { conn, local });
                     network.serve(conn, stream, &shared, None).await;
                 }
                 Err(reason) => network.inbox.push_input(Input::Closed { conn, reason }),

@@ -260,7 +260,7 @@ impl Driver {
             Event::Kill => return Some(Exit { code: Exit::KILLED, reason: "killed".into() }),
         };
         match &input {
-            Input::Connected { conn } if !self.outlets.contains_key(conn) => return None,
+            Input::Connected { conn, .. } if !self.outlets.contains_key(conn) => return None,
             Input::Closed { conn, .. } => drop(self.outlets.remove(conn)?),
             Input::ChildExited { child, .. } => self.children.ended(*child),
             _ => {}

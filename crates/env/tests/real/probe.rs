@@ -97,7 +97,7 @@ impl Probe {
     pub(crate) fn connect(&self, id: u64, address: &str) -> Result<ConnId, String> {
         self.ask(Output::Connect { conn: ConnId(id), address: address.into() });
         self.wait_for(|input| match input {
-            Input::Connected { conn } if conn.0 == id => Some(Ok(*conn)),
+            Input::Connected { conn, .. } if conn.0 == id => Some(Ok(*conn)),
             Input::Closed { conn, reason } if conn.0 == id => Some(Err(reason.clone())),
             _ => None,
         })

@@ -491,7 +491,10 @@ impl World {
             }
             Arrived::Refused(reason) => self.send(link, 0, Parcel::Closed(reason)),
             Arrived::ToTell(process, conn, what) => match what {
-                Parcel::Accepted => self.deliver(process, Input::Connected { conn }),
+                Parcel::Accepted => {
+                    let local = self.processes[process.0].host.clone();
+                    self.deliver(process, Input::Connected { conn, local });
+                }
                 Parcel::Frame(frame) => self.deliver(process, Input::Received { conn, frame }),
                 Parcel::Closed(reason) => self.tell_closed(process, conn, reason),
                 Parcel::Open => {}

@@ -169,7 +169,7 @@ impl World {
 fn concerns(input: &Input, conn: ConnId) -> bool {
     match input {
         Input::Accepted { conn: of, .. }
-        | Input::Connected { conn: of }
+        | Input::Connected { conn: of, .. }
         | Input::Received { conn: of, .. }
         | Input::Closed { conn: of, .. } => *of == conn,
         _ => false,

@@ -549,7 +549,10 @@ impl Process for Executor {
             Input::Wakeup => {}
             Input::Listening { address, .. } => {
                 let port = address.rsplit(':').next().unwrap_or_default();
-                self.data_address = Some(format!("{}:{port}", self.options.start.host));
+                let host = &self.options.start.host;
+                let bare_ipv6 = host.contains(':') && !host.starts_with('[');
+                let host = if bare_ipv6 { format!("[{host}]") } else { host.clone() };
+                self.data_address = Some(format!("{host}:{port}"));
                 self.register(out);
             }
             Input::ListenFailed { error, .. } => {
@@ -560,12 +563,12 @@ impl Process for Executor {
                 out.push(Output::Exit { code: 1, reason });
             }
             Input::Accepted { conn, .. } => self.peers.accepted(conn),
-            Input::Connected { conn: JOB_MANAGER } => {
+            Input::Connected { conn: JOB_MANAGER, .. } => {
                 self.job_manager.connected = true;
                 self.job_manager.heard = now;
                 self.register(out);
             }
-            Input::Connected { conn } => self.peers.connected(conn, &self.credentials, out),
+            Input::Connected { conn, .. } => self.peers.connected(conn, &self.credentials, out),
             Input::Received { conn, frame } => self.received(now, conn, frame, out),
             Input::Closed { conn: JOB_MANAGER, reason } => {
                 let reason = format!("the connection to the JobManager is gone: {reason}");

@@ -28,6 +28,8 @@ use std::path::PathBuf;
 pub struct TaskManager {
     id: TaskManagerId,
     settings: Settings,
+    /// Where others reach this machine, as the connection to the JobManager shows.
+    host: String,
     link: Link,
     executors: BTreeMap<ExecutorId, Executor>,
     artifacts: Artifacts,
@@ -60,6 +62,7 @@ impl TaskManager {
     pub fn new(id: TaskManagerId, settings: Settings) -> Self {
         Self {
             id,
+            host: settings.host_for(""),
             link: Link::new(settings.registration_timeout),
             artifacts: Artifacts::new(settings.lib.clone(), settings.cache.clone()),
             settings,
@@ -118,7 +121,7 @@ impl TaskManager {
         out.push(Output::Send { conn, frame: Hello::TaskManager { id: self.id }.encode() });
         let register = FromTaskManager::Register {
             id: self.id,
-            host: self.settings.host.clone(),
+            host: self.host.clone(),
             slots: self.settings.slots,
             release: env!("CARGO_PKG_VERSION").to_owned(),
             target: self.settings.target.clone(),
@@ -284,7 +287,7 @@ impl TaskManager {
             start: executor.start.clone(),
             job_manager: self.settings.job_manager.clone(),
             task_manager: self.id,
-            host: self.settings.host.clone(),
+            host: self.host.clone(),
             bind_host: self.settings.bind_host.clone(),
             data_port: self.settings.data_port,
             memory_limit: self.settings.executor_memory,
@@ -376,7 +379,10 @@ impl Process for TaskManager {
                 self.on_time(now, out);
             }
             Input::Wakeup => self.on_time(now, out),
-            Input::Connected { conn } if self.link.conn() == Some(conn) => self.register(now, conn, out),
+            Input::Connected { conn, local } if self.link.conn() == Some(conn) => {
+                self.host = self.settings.host_for(&local);
+                self.register(now, conn, out);
+            }
             Input::Received { conn, frame } if self.link.conn() == Some(conn) => {
                 self.on_frame(now, conn, &frame, out);
             }

@@ -40,7 +40,7 @@ fn start() -> Driven {
 /// Taken in, and busy with trying the storage.
 fn trying() -> Driven {
     let mut driven = start();
-    driven.feed(Input::Connected { conn: CONN });
+    driven.feed(Input::Connected { conn: CONN, local: "10.0.0.7".into() });
     driven.receive(&ToTaskManager::Registered {
         heartbeat_interval: Duration::from_secs(1),
         heartbeat_timeout: Duration::from_secs(5),
@@ -146,7 +146,7 @@ impl Driven {
 fn it_registers_and_beats() {
     let mut driven = start();
     assert!(matches!(&driven.out[..], [Output::Connect { address, .. }] if address == "localhost:6123"));
-    driven.feed(Input::Connected { conn: CONN });
+    driven.feed(Input::Connected { conn: CONN, local: "10.0.0.7".into() });
     let Output::Send { frame, .. } = &driven.out[0] else { panic!("a hello comes first") };
     assert_eq!(Hello::decode(frame), Ok(Hello::TaskManager { id: TaskManagerId(5) }));
     let Output::Send { frame, .. } = &driven.out[1] else { panic!("then the registration") };
@@ -188,7 +188,7 @@ fn silence_counts_as_no_answer() {
 #[test]
 fn a_refusal_ends_it_with_the_reason() {
     let mut driven = start();
-    driven.feed(Input::Connected { conn: CONN });
+    driven.feed(Input::Connected { conn: CONN, local: "10.0.0.7".into() });
     driven.receive(&ToTaskManager::Refused { reason: "release 0.0.9, this is 0.1.0".into() });
     let (code, reason) = driven.exit().unwrap();
     assert!(code == 1 && reason.contains("release 0.0.9"), "{reason}");

@@ -13,8 +13,7 @@ const OWN_MEMORY_BYTES: u64 = 32 << 20;
 pub struct Machine {
     /// The platform that this build runs on, e.g. `x86_64-unknown-linux-gnu`.
     pub target: String,
-    /// The name by which others reach this machine, used where `taskmanager.host` is not set and the
-    /// TaskManager does not listen on loopback only.
+    /// The name of this machine: where others reach it, if nothing better is known.
     pub host: String,
     /// Who runs the process: the cache of executables is not shared between users.
     pub user: String,
@@ -35,8 +34,10 @@ pub struct Machine {
 pub struct Settings {
     /// Where the JobManager listens (`host:port`).
     pub job_manager: String,
-    /// The name of this machine for data connections.
-    pub host: String,
+    /// Where others reach this machine, if that is known without a connection.
+    pub host: Option<String>,
+    /// The name of this machine.
+    pub host_name: String,
     /// The interface on which executors listen.
     pub bind_host: String,
     /// Their port; 0 for any.
@@ -69,8 +70,7 @@ impl Settings {
     /// Puts options and machine together.
     pub fn new(config: &Config, machine: Machine) -> Self {
         let bind_host = options::TASK_MANAGER_BIND_HOST.get(config);
-        let loopback = matches!(bind_host.as_str(), "localhost" | "127.0.0.1" | "::1");
-        let default_host = if loopback { bind_host.clone() } else { machine.host };
+        let any = matches!(bind_host.as_str(), "0.0.0.0" | "::" | "[::]");
         let memory = options::TASK_MANAGER_MEMORY.get(config).map(|size| size.as_bytes());
         let tmp = options::TMP_DIRS.get(config).into_iter().next().unwrap_or_else(|| "/tmp".to_owned());
         Self {
@@ -78,7 +78,8 @@ impl Settings {
                 &options::JOB_MANAGER_ADDRESS.get(config),
                 options::JOB_MANAGER_PORT.get(config),
             ),
-            host: options::TASK_MANAGER_HOST.get(config).unwrap_or(default_host),
+            host: options::TASK_MANAGER_HOST.get(config).or((!any).then(|| bind_host.clone())),
+            host_name: machine.host,
             bind_host,
             data_port: options::TASK_MANAGER_DATA_PORT.get(config),
             slots: options::NUM_TASK_SLOTS.get(config),
@@ -97,6 +98,17 @@ impl Settings {
             pid: machine.pid,
             memory_in_use: machine.memory_in_use,
         }
+    }
+}
+
+impl Settings {
+    /// Where others reach this machine, whose connection to the JobManager comes from the address `local`. That of a
+    /// JobManager on the same machine may be one that only this machine knows; then its name must do.
+    #[must_use]
+    pub fn host_for(&self, local: &str) -> String {
+        let own = local.parse::<std::net::IpAddr>().map_or(local.is_empty(), |ip| ip.is_loopback());
+        let seen = if own { &self.host_name } else { local };
+        self.host.clone().unwrap_or_else(|| seen.to_owned())
     }
 }
 
@@ -133,10 +145,15 @@ mod tests {
     }
 
     #[test]
-    fn others_reach_the_machine_by_name_unless_it_listens_on_loopback() {
-        check(&[], |s| s.host == "localhost");
-        check(&[("taskmanager.bind-host", "0.0.0.0")], |s| s.host == "worker-7");
-        check(&[("taskmanager.host", "10.0.0.7")], |s| s.host == "10.0.0.7");
+    fn others_reach_the_machine_where_its_connection_comes_from_unless_it_listens_elsewhere() {
+        let local = |ip: &'static str| move |s: &Settings, host: &str| s.host_for(ip) == host;
+        let outside = local("192.168.1.5");
+        check(&[], |s| outside(s, "localhost"));
+        check(&[("taskmanager.bind-host", "0.0.0.0")], |s| outside(s, "192.168.1.5"));
+        check(&[("taskmanager.bind-host", "0.0.0.0")], |s| local("127.0.0.1")(s, "worker-7"));
+        check(&[("taskmanager.bind-host", "0.0.0.0")], |s| local("::1")(s, "worker-7"));
+        check(&[("taskmanager.bind-host", "10.0.0.9")], |s| outside(s, "10.0.0.9"));
+        check(&[("taskmanager.host", "10.0.0.7")], |s| outside(s, "10.0.0.7"));
         check(&[("jobmanager.rpc.address", "::1")], |s| s.job_manager == "[::1]:6123");
     }
 
