@@ -8,6 +8,7 @@
 pub mod chaos;
 pub mod clock;
 pub mod cluster;
+pub mod endurance;
 pub mod loops;
 pub mod measure;
 pub mod outcome;
