@@ -39,8 +39,9 @@ pub struct ListenerId(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChildId(pub u64);
 
-/// The largest frame, in bytes; a peer that announces a larger one is cut off.
-pub const MAX_FRAME_BYTES: usize = 64 << 20;
+/// The largest frame, in bytes; a peer that announces a larger one is cut off. Frames hold about a megabyte at most,
+/// but one record or one entry of keyed state is never parted: a record of 1 GiB fits, with what is said about it.
+pub const MAX_FRAME_BYTES: usize = (1 << 30) + (1 << 20);
 
 /// Something that happened outside the process.
 #[derive(Debug)]

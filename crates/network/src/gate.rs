@@ -7,11 +7,10 @@
 
 use crate::batch::{Batch, Element};
 use crate::codec::CodecError;
-use crate::hub::ChannelBounds;
 use crate::rate::ConsumptionRate;
 use crate::receiver::Receiver;
 use reflow_protocol::data::{ChannelId, Limit};
-use reflow_types::{CheckpointId, Instant, MAX_WATERMARK, MIN_WATERMARK, Timestamp, canary};
+use reflow_types::{Bounds, CheckpointId, Instant, MAX_WATERMARK, MIN_WATERMARK, Timestamp, canary};
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 
@@ -54,7 +53,7 @@ pub struct Gate<T> {
     /// Of channels that are gone.
     bytes_before: u64,
     rate: ConsumptionRate,
-    bounds: ChannelBounds,
+    bounds: Bounds,
 }
 
 /// Channels in order, with a receiver for those that are new.
@@ -87,11 +86,7 @@ impl<T> Input<T> {
 
 impl<T: DeserializeOwned + Send + 'static> Gate<T> {
     /// A gate over these channels, with the watermark that was restored.
-    pub fn new(
-        receivers: Vec<(ChannelId, Receiver<T>)>,
-        watermark: Timestamp,
-        bounds: ChannelBounds,
-    ) -> Self {
+    pub fn new(receivers: Vec<(ChannelId, Receiver<T>)>, watermark: Timestamp, bounds: Bounds) -> Self {
         Self {
             channels: receivers.into_iter().map(|(id, receiver)| Input::new(id, receiver)).collect(),
             prepared: None,

@@ -4,7 +4,7 @@ use super::*;
 use crate::{Hub, Sender};
 use reflow_env::Signal;
 use reflow_graph::EdgeId;
-use reflow_types::{GraphVersion, SubtaskId};
+use reflow_types::{Bounds, GraphVersion, SubtaskId};
 
 fn gate() -> (Vec<Sender<u32>>, Gate<u32>) {
     let hub = Hub::new(Signal::default());
@@ -14,7 +14,7 @@ fn gate() -> (Vec<Sender<u32>>, Gate<u32>) {
         .collect();
     let receivers =
         (0..2).map(|n| (id(n), Receiver::local(&hub, (id(n), GraphVersion(0)), Signal::default()))).collect();
-    (senders, Gate::new(receivers, MIN_WATERMARK, ChannelBounds::default()))
+    (senders, Gate::new(receivers, MIN_WATERMARK, Bounds::default()))
 }
 
 /// All events that come now, as a text each.
@@ -95,7 +95,7 @@ fn channels_change_at_a_barrier_and_those_that_come_are_past_it() {
         .map(|n| Sender::local(&hub, (id(n), GraphVersion(0)), Signal::default(), Signal::default()))
         .collect();
     let inputs = vec![(id(0), receiver(0)), (id(1), receiver(1))];
-    let mut gate = Gate::new(inputs, MIN_WATERMARK, ChannelBounds::default());
+    let mut gate = Gate::new(inputs, MIN_WATERMARK, Bounds::default());
     gate.prepare(vec![(id(2), Some(receiver(2))), (id(1), None)]);
     senders[2].watermark(70);
     senders[2].send(records(4), 0).unwrap();

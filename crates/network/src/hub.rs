@@ -1,12 +1,12 @@
 //! Where the channels of a process meet: senders and receivers of one channel find each other here, frames from
 //! other processes find their channel, and frames to them wait to be taken out.
 
-use crate::batch::{BATCH_ROWS, Element};
+use crate::batch::Element;
 use crate::channel::{Channel, Credit};
 use bytes::Bytes;
 use reflow_env::Signal;
 use reflow_protocol::data::{ChannelId, DataFrame, Limit, Payload, ToSender};
-use reflow_types::{ExecutorId, GraphVersion};
+use reflow_types::{Bounds, ExecutorId, GraphVersion};
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,37 +26,7 @@ pub struct Hub {
     inner: Arc<Mutex<Inner>>,
     /// Raised when a frame waits to be taken out.
     executor: Signal,
-    bounds: ChannelBounds,
-}
-
-/// The bounds of channels. Few of them decide about correctness, so tests set them low.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ChannelBounds {
-    /// How many records a batch holds at most.
-    pub batch_rows: usize,
-    /// A batch leaves when its records take so many bytes; it is larger by at most one record.
-    pub batch_bytes: u64,
-    /// How many records a channel grants before its receiver has shown how fast it is.
-    pub first_credit: u64,
-    /// How many records a channel grants at most.
-    pub most_credit: u64,
-    /// How many bytes all channels of a gate grant together; each grants those of a batch at least.
-    pub credit_bytes: u64,
-    /// How long a record may be that goes to another process.
-    pub record_bytes: u64,
-}
-
-impl Default for ChannelBounds {
-    fn default() -> Self {
-        Self {
-            batch_rows: BATCH_ROWS,
-            batch_bytes: 256 << 10,
-            first_credit: 8,
-            most_credit: 16 << 10,
-            credit_bytes: 16 << 20,
-            record_bytes: 1 << 30,
-        }
-    }
+    bounds: Arc<Bounds>,
 }
 
 #[derive(Default)]
@@ -107,17 +77,17 @@ impl<T> Clone for LocalChannel<T> {
 impl Hub {
     /// A hub whose outgoing frames are taken by the process that `executor` wakes.
     pub fn new(executor: Signal) -> Self {
-        Self::with_bounds(executor, ChannelBounds::default())
+        Self::with_bounds(executor, Bounds::default())
     }
 
     /// A hub whose channels have these bounds.
-    pub fn with_bounds(executor: Signal, bounds: ChannelBounds) -> Self {
-        Self { inner: Arc::default(), executor, bounds }
+    pub fn with_bounds(executor: Signal, bounds: Bounds) -> Self {
+        Self { inner: Arc::default(), executor, bounds: Arc::new(bounds) }
     }
 
     /// The bounds of its channels.
-    pub fn bounds(&self) -> ChannelBounds {
-        self.bounds
+    pub fn bounds(&self) -> &Bounds {
+        &self.bounds
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

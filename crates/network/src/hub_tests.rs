@@ -1,10 +1,10 @@
 //! Tests of the hub: a channel between two processes, its ends in either order.
 
-use crate::{ChannelBounds, Element, Hub, Outgoing, Receiver, Row, Sender};
+use crate::{Element, Hub, Outgoing, Receiver, Row, Sender};
 use reflow_env::Signal;
 use reflow_graph::EdgeId;
 use reflow_protocol::data::{ChannelId, DataFrame, Limit};
-use reflow_types::{ExecutorId, KeyHash, SubtaskId};
+use reflow_types::{Bounds, ExecutorId, KeyHash, SubtaskId};
 
 const ID: ChannelId = ChannelId { edge: EdgeId(0), from: SubtaskId(1), to: SubtaskId(2) };
 
@@ -71,7 +71,7 @@ fn a_window_of_one_lets_one_record_through_at_a_time() {
 
 #[test]
 fn a_channel_has_no_more_bytes_under_way_than_its_receiver_grants_and_one_batch() {
-    let bounds = ChannelBounds { batch_bytes: 1_000, ..ChannelBounds::default() };
+    let bounds = Bounds { batch_bytes: 1_000, ..Bounds::default() };
     let hub = || Hub::with_bounds(Signal::default(), bounds);
     let (ours, theirs) = (hub(), hub());
     let mut sender = Sender::<String>::remote(&ours, ID, Signal::default(), ExecutorId(2));

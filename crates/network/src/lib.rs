@@ -26,7 +26,7 @@ pub use batch::{Batch, Element, Row};
 pub use channel::Channel;
 pub use codec::CodecError;
 pub use gate::{Channels, Gate, GateEvent};
-pub use hub::{ChannelBounds, Hub, Outgoing};
+pub use hub::{Hub, Outgoing};
 pub use output::{Output, Partitioner, Routes};
 pub use receiver::Receiver;
 pub use sample::Sample;

@@ -2,14 +2,13 @@
 
 use crate::batch::{Batch, Row};
 use crate::codec::RecordTooLong;
-use crate::hub::ChannelBounds;
 use crate::sample::Sample;
 use crate::sender::Sender;
 use crate::size::RecordSize;
 use reflow_graph::EdgeId;
 use reflow_protocol::control::{Failure, Fault};
 use reflow_protocol::data::ChannelId;
-use reflow_types::{CheckpointId, Key, KeyHash, MIN_WATERMARK, OwnershipTable, Timestamp, canary};
+use reflow_types::{Bounds, CheckpointId, Key, KeyHash, MIN_WATERMARK, OwnershipTable, Timestamp, canary};
 use serde::Serialize;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -62,7 +61,7 @@ pub struct Output<T, F = NoKey> {
     /// The vertex's name, for errors.
     name: String,
     edge: EdgeId,
-    bounds: ChannelBounds,
+    bounds: Bounds,
     channels: Vec<OutputChannel<T>>,
     size: RecordSize<T>,
     /// Which records are tried before they leave.
@@ -105,7 +104,7 @@ impl<T: Serialize + Send + 'static, F: KeySelector<T>> Output<T, F> {
     /// An output over these channels, all new, in the order of the receivers' indices. `name` is the sending vertex's.
     pub fn new(
         (name, edge): (&str, EdgeId),
-        bounds: ChannelBounds,
+        bounds: Bounds,
         routes: Routes<T>,
         key: F,
         copy: Option<fn(&T) -> T>,
@@ -333,7 +332,7 @@ impl<T: Serialize + Send + 'static> OutputChannel<T> {
         id: ChannelId,
         (mut sender, sample): (Sender<T>, Sample<T>),
         said: Said,
-        bounds: &ChannelBounds,
+        bounds: &Bounds,
     ) -> Self {
         if said.watermark > MIN_WATERMARK {
             sender.watermark(said.watermark);
@@ -366,9 +365,9 @@ impl<T: Serialize + Send + 'static> OutputChannel<T> {
     }
 
     /// Sends the batch if it may leave, and says whether another may follow.
-    fn full(&mut self, bounds: &ChannelBounds) -> Result<bool, RecordTooLong> {
+    fn full(&mut self, bounds: &Bounds) -> Result<bool, RecordTooLong> {
         let may_leave = self.overflow.is_empty() && self.sender.has_room();
-        let batch = self.take(bounds.batch_rows);
+        let batch = self.take(bounds.batch_records);
         if may_leave {
             self.sender.send(batch.0, batch.1)?;
         } else {
@@ -386,9 +385,9 @@ impl<T: Serialize + Send + 'static> OutputChannel<T> {
     }
 
     /// Decides how much the batch may hold, and says whether anything may be sent.
-    fn look_at_credit(&mut self, bounds: &ChannelBounds) -> bool {
+    fn look_at_credit(&mut self, bounds: &Bounds) -> bool {
         let room = self.sender.room();
-        let (rows, bytes) = (bounds.batch_rows.max(1), bounds.batch_bytes);
+        let (rows, bytes) = (bounds.batch_records.max(1), bounds.batch_bytes);
         if !self.overflow.is_empty() || !room.allows_more() {
             self.leaves_at = (rows, bytes);
             return false;
@@ -399,7 +398,7 @@ impl<T: Serialize + Send + 'static> OutputChannel<T> {
     }
 
     /// Sends overflow while there is credit, and says whether all of it is gone and a record could follow.
-    fn make_room(&mut self, bounds: &ChannelBounds) -> Result<bool, RecordTooLong> {
+    fn make_room(&mut self, bounds: &Bounds) -> Result<bool, RecordTooLong> {
         while self.sender.has_room() {
             if let Some((batch, bytes)) = self.overflow.pop_front() {
                 self.sender.send(batch, bytes)?;
@@ -419,7 +418,7 @@ impl<T: Serialize + Send + 'static> OutputChannel<T> {
         self.leaves_at.0.saturating_sub(self.filling.len())
     }
 
-    fn flush(&mut self, bounds: &ChannelBounds) -> Result<(), RecordTooLong> {
+    fn flush(&mut self, bounds: &Bounds) -> Result<(), RecordTooLong> {
         if !self.filling.is_empty() && self.make_room(bounds)? {
             self.send_all(bounds)?;
             self.look_at_credit(bounds);
@@ -427,12 +426,12 @@ impl<T: Serialize + Send + 'static> OutputChannel<T> {
         Ok(())
     }
 
-    fn send_all(&mut self, bounds: &ChannelBounds) -> Result<(), RecordTooLong> {
+    fn send_all(&mut self, bounds: &Bounds) -> Result<(), RecordTooLong> {
         while let Some((batch, bytes)) = self.overflow.pop_front() {
             self.sender.send(batch, bytes)?;
         }
         if !self.filling.is_empty() {
-            let (batch, bytes) = self.take(bounds.batch_rows);
+            let (batch, bytes) = self.take(bounds.batch_records);
             self.sender.send(batch, bytes)?;
         }
         Ok(())

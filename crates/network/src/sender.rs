@@ -7,7 +7,7 @@ use crate::hub::{Hub, LocalEnd, Outgoing};
 use bytes::Bytes;
 use reflow_env::Signal;
 use reflow_protocol::data::{ChannelId, DataFrame, Limit, Payload};
-use reflow_types::{CheckpointId, ExecutorId, GraphVersion, Timestamp};
+use reflow_types::{Bounds, CheckpointId, ExecutorId, GraphVersion, Timestamp};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -74,15 +74,15 @@ impl<T: Serialize + Send + 'static> Sender<T> {
             return Ok(());
         }
         self.sent.records += batch.len() as u64;
-        let bounds = match &self.way {
+        let Bounds { batch_bytes, record_bytes, .. } = match &self.way {
             Way::Local(channel) => {
                 self.sent.bytes += bytes;
                 channel.push(Element::Batch { rows: batch, bytes });
                 return Ok(());
             }
-            Way::Remote { hub, .. } => hub.bounds(),
+            Way::Remote { hub, .. } => *hub.bounds(),
         };
-        for piece in codec::encode(&batch, bytes, bounds.batch_bytes, bounds.record_bytes)? {
+        for piece in codec::encode(&batch, bytes, batch_bytes, record_bytes)? {
             self.sent.bytes += piece.bytes.len() as u64;
             self.say(Payload::Records { count: piece.count, bytes: Bytes::from(piece.bytes) });
         }

@@ -3,15 +3,15 @@
 use reflow_env::Signal;
 use reflow_graph::EdgeId;
 use reflow_network::output::NoKey;
-use reflow_network::{ChannelBounds, Hub, Outgoing, Output, Partitioner, Sender};
+use reflow_network::{Hub, Outgoing, Output, Partitioner, Sender};
 use reflow_protocol::control::{Failure, Fault};
 use reflow_protocol::data::{ChannelId, Limit, ToSender};
-use reflow_types::{ExecutorId, SubtaskId};
+use reflow_types::{Bounds, ExecutorId, SubtaskId};
 
 const ID: ChannelId = ChannelId { edge: EdgeId(0), from: SubtaskId(1), to: SubtaskId(2) };
 
 /// A hub, and an output to another process that has credit for so much.
-fn output(bounds: ChannelBounds, limit: Limit) -> (Hub, Output<Vec<u8>>) {
+fn output(bounds: Bounds, limit: Limit) -> (Hub, Output<Vec<u8>>) {
     let hub = Hub::with_bounds(Signal::default(), bounds);
     hub.credit(ToSender::Open { channel: ID, limit });
     let sender = Sender::remote(&hub, ID, Signal::default(), ExecutorId(7));
@@ -34,7 +34,7 @@ fn send(hub: &Hub, output: &mut Output<Vec<u8>>, bytes: usize) -> Vec<usize> {
 
 #[test]
 fn no_batch_of_long_records_is_above_what_a_connection_takes() {
-    let bounds = ChannelBounds::default();
+    let bounds = Bounds::default();
     let (hub, mut output) = output(bounds, Limit { records: 16 << 10, bytes: 8 << 20 });
     let frames = send(&hub, &mut output, 1 << 20);
     assert_eq!(frames.len(), 8, "{frames:?}");
@@ -43,7 +43,7 @@ fn no_batch_of_long_records_is_above_what_a_connection_takes() {
 
 #[test]
 fn long_records_after_short_ones_leave_in_batches_of_few_bytes() {
-    let bounds = ChannelBounds::default();
+    let bounds = Bounds::default();
     let (hub, mut output) = output(bounds, Limit { records: 1_000, bytes: 64 << 20 });
     for _ in 0..100 {
         output.push(vec![7; 10], 0);
@@ -56,7 +56,7 @@ fn long_records_after_short_ones_leave_in_batches_of_few_bytes() {
 #[test]
 fn a_record_above_the_limit_fails_the_job_and_names_the_vertex() {
     for first in [10, 1_000] {
-        let bounds = ChannelBounds { record_bytes: 5_000, ..ChannelBounds::default() };
+        let bounds = Bounds { record_bytes: 5_000, ..Bounds::default() };
         let (hub, mut output) = output(bounds, Limit { records: 100, bytes: 1 << 20 });
         output.push(vec![7; first], 0);
         let sending = std::panic::AssertUnwindSafe(|| {

@@ -100,6 +100,13 @@ pub enum Part {
     },
 }
 
+impl Part {
+    /// How many bytes of state it holds.
+    pub fn state_bytes(&self) -> u64 {
+        if let Self::Blocks { bytes, .. } = self { bytes.len() as u64 } else { 0 }
+    }
+}
+
 /// No edge has this number: so a part is told from a data frame.
 const MARK: u16 = u16::MAX;
 const HEADER: usize = 41;

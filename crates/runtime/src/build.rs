@@ -52,7 +52,7 @@ impl BuildContext {
     pub fn gate<T: DeserializeOwned + Send + 'static>(&self) -> Gate<T> {
         let all_new = |(id, receiver): (_, Option<_>)| (id, receiver.expect("no channel is there yet"));
         let receivers = self.wiring.inputs(|_| false).into_iter().map(all_new).collect();
-        Gate::new(receivers, self.restore.watermark.unwrap_or(MIN_WATERMARK), self.wiring.hub.bounds())
+        Gate::new(receivers, self.restore.watermark.unwrap_or(MIN_WATERMARK), self.bounds)
     }
 
     /// The output on one edge. `key` and `copy` are used if the edge ships by hash or to all.
@@ -62,13 +62,8 @@ impl BuildContext {
         F: KeySelector<T>,
     {
         let sample = self.sample(key.clone());
-        let output = Output::new(
-            (&self.name, edge),
-            self.wiring.hub.bounds(),
-            self.wiring.outputs(edge, |_| false),
-            key,
-            copy,
-        );
+        let output =
+            Output::new((&self.name, edge), self.bounds, self.wiring.outputs(edge, |_| false), key, copy);
         output.sampling(sample)
     }
 

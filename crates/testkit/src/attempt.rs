@@ -96,7 +96,7 @@ impl Attempt {
     ) -> (Self, Vec<Failure>) {
         let executors = sizes.executors;
         let slots = graph.vertices.iter().map(|vertex| vertex.subtasks.len()).max().unwrap_or(1);
-        let machines = Machines::new(executors, slots, clock, survivors);
+        let machines = Machines::new(executors, (slots, sizes.bounds), clock, survivors);
         let mut restore: BTreeMap<SubtaskId, Restore> = restored.state.into_iter().collect();
         let mut tasks: Vec<Vec<DeployedTask>> = (0..slots).map(|_| Vec::new()).collect();
         let (mut participants, mut failures) = (Vec::new(), Vec::new());

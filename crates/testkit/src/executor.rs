@@ -9,7 +9,7 @@ use reflow_network::{Hub, Outgoing};
 use reflow_protocol::control::SubtaskMetrics;
 use reflow_protocol::data::{DataFrame, ToSender};
 use reflow_runtime::{Slot, SlotCommand, SlotEvent, SlotPort, TaskEvent};
-use reflow_types::{ExecutorId, Instant, SubtaskId};
+use reflow_types::{Bounds, ExecutorId, Instant, SubtaskId};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -60,13 +60,13 @@ impl Machines {
     /// `survivors` are slots of an attempt before, whose places they keep; the others are new.
     pub(crate) fn new(
         executors: usize,
-        slots: usize,
+        (slots, bounds): (usize, Bounds),
         clock: &ManualClock,
         survivors: Vec<SteppedSlot>,
     ) -> Self {
         let executor = |number: usize| Executor {
             id: ExecutorId(number as u128 + 1),
-            hub: Hub::new(Signal::default()),
+            hub: Hub::with_bounds(Signal::default(), bounds),
             signals: Vec::new(),
         };
         let mut executors: Vec<Executor> = (0..executors).map(executor).collect();

@@ -93,6 +93,12 @@ fn bounds(order: u64) -> Bounds {
     }
     let few = order as usize - 1;
     Bounds {
+        batch_records: few,
+        batch_bytes: 100 * few as u64,
+        first_credit: few as u64,
+        most_credit: 10 * few as u64,
+        credit_bytes: 100 * few as u64,
+        record_bytes: Bounds::default().record_bytes,
         fired_timers: few,
         fired_panes: few,
         flat_map_records: few as u64,

@@ -8,6 +8,18 @@
 /// The bounds. Each is at least 1. "A step" is one step of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
+    /// Records of a batch between two subtasks.
+    pub batch_records: usize,
+    /// A batch leaves once its records take so many bytes; it is larger by at most one record.
+    pub batch_bytes: u64,
+    /// Records that a channel grants its sender before its receiver has shown how fast it is.
+    pub first_credit: u64,
+    /// Records that a channel grants at most.
+    pub most_credit: u64,
+    /// Bytes that all channels of a subtask grant together; each grants those of a batch at least.
+    pub credit_bytes: u64,
+    /// Bytes of a record, encoded; a longer one fails the job.
+    pub record_bytes: u64,
     /// Timers that a process function fires in a step.
     pub fired_timers: usize,
     /// Panes that a window operator fires in a step.
@@ -49,6 +61,12 @@ pub struct Bounds {
 impl Default for Bounds {
     fn default() -> Self {
         Self {
+            batch_records: 1024,
+            batch_bytes: 256 << 10,
+            first_credit: 8,
+            most_credit: 16 * 1024,
+            credit_bytes: 16 << 20,
+            record_bytes: 1 << 30,
             fired_timers: 1024,
             fired_panes: 1024,
             flat_map_records: 8 * 1024,

@@ -29,8 +29,10 @@ pub struct Options {
     pub read_bytes: u32,
     /// Received frames that a connection may have in the inbox, at least 1.
     pub read_frames: u32,
-    /// Bytes that may be queued for sending on one connection.
+    /// Bytes that may be queued for sending on one connection …
     pub write_bytes: usize,
+    /// … for so long while the peer takes nothing. More may be queued by long frames, of which none is parted.
+    pub stalled_timeout: Duration,
     /// Accepted connections at one time, and never more than half of the descriptors of the OS process; further peers
     /// wait until one closes.
     pub max_accepted: usize,
@@ -56,6 +58,7 @@ impl Default for Options {
             read_bytes: 64 << 20,
             read_frames: 4096,
             write_bytes: 256 << 20,
+            stalled_timeout: Duration::from_secs(30),
             max_accepted: 4096,
             max_newcomers: 256,
             first_frame_bytes: 4 << 10,

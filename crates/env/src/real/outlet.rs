@@ -9,11 +9,13 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// The process's side of a connection: where frames are left to be sent. Dropped, it cuts the connection off.
 pub(super) struct Outlet {
     shared: Arc<Shared>,
     max_bytes: usize,
+    stalled_timeout: Duration,
 }
 
 /// What process and task share.
@@ -31,6 +33,10 @@ pub(super) struct Queue {
     /// Bytes of these frames and of those that are being sent.
     pub(super) bytes: usize,
     pub(super) state: State,
+    /// All that was ever queued.
+    total: u64,
+    /// Since too much has been queued: how much had been sent when something last was, and when that was seen.
+    stalled: Option<(u64, Instant)>,
 }
 
 /// What is to become of the connection.
@@ -51,10 +57,11 @@ impl Outlet {
     /// An outlet and the queue behind it.
     pub(super) fn new(options: &Options) -> (Self, Arc<Shared>) {
         let shared = Arc::<Shared>::default();
-        (Self { shared: shared.clone(), max_bytes: options.write_bytes }, shared)
+        let (max_bytes, stalled_timeout) = (options.write_bytes, options.stalled_timeout);
+        (Self { shared: shared.clone(), max_bytes, stalled_timeout }, shared)
     }
 
-    /// Queues a frame. A peer that does not read loses its connection.
+    /// Queues a frame. A peer that does not read for long loses its connection.
     pub(super) fn send(&self, frame: Bytes) {
         let mut queue = self.shared.lock();
         if queue.state != State::Open {
@@ -63,11 +70,12 @@ impl Outlet {
         if frame.len() > MAX_FRAME_BYTES {
             let reason = format!("a frame of {} bytes is above the limit of {MAX_FRAME_BYTES}", frame.len());
             queue.give_up(State::Broken(reason));
-        } else if queue.bytes + frame.len() > self.max_bytes {
+        } else if queue.is_stalled(frame.len(), self) {
             let reason = format!("the peer does not read: {} bytes wait to be sent", queue.bytes);
             queue.give_up(State::Broken(reason));
         } else {
             queue.bytes += frame.len();
+            queue.total += frame.len() as u64;
             queue.frames.push_back(frame);
             if queue.frames.len() > 1 {
                 return;
@@ -98,6 +106,22 @@ impl Drop for Outlet {
 }
 
 impl Queue {
+    /// Whether another frame would be too much for a peer that takes nothing.
+    fn is_stalled(&mut self, next: usize, outlet: &Outlet) -> bool {
+        if self.bytes + next <= outlet.max_bytes {
+            self.stalled = None;
+            return false;
+        }
+        let sent = self.total - self.bytes as u64;
+        match self.stalled {
+            Some((before, since)) if before == sent => since.elapsed() >= outlet.stalled_timeout,
+            _ => {
+                self.stalled = Some((sent, Instant::now()));
+                false
+            }
+        }
+    }
+
     fn give_up(&mut self, state: State) {
         self.frames.clear();
         self.state = state;

@@ -20,6 +20,21 @@ fn frames_of_all_sizes_arrive_in_order() {
     assert_eq!(client.received(to_server), "pong");
 }
 
+/// Each is longer than what may be queued, and than what the peer takes at a time.
+#[test]
+fn frames_above_every_other_bound_arrive() {
+    let narrow = Options { write_bytes: 1 << 20, read_bytes: 1 << 20, ..Options::default() };
+    let ((server, to_client), (client, to_server)) = pair(&narrow);
+    client.send(to_server, "hello");
+    assert_eq!(server.received(to_client), "hello");
+    for at in 0..3 {
+        client.send(to_server, vec![at; 70 << 20]);
+    }
+    for at in 0..3 {
+        assert!(server.received(to_client) == vec![at; 70 << 20], "frame {at}");
+    }
+}
+
 #[test]
 fn close_sends_what_is_queued_and_is_the_last_of_a_connection() {
     let ((server, to_client), (client, to_server)) = pair(&Options::default());
@@ -101,7 +116,8 @@ fn a_process_that_does_not_read_pushes_back() {
 #[test]
 fn a_peer_that_does_not_read_loses_its_connection() {
     let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let client = Probe::start(Options { write_bytes: 1 << 20, ..Options::default() });
+    let options = Options { write_bytes: 1 << 20, stalled_timeout: Duration::ZERO, ..Options::default() };
+    let client = Probe::start(options);
     let conn: ConnId = client.connect(1, &server.local_addr().unwrap().to_string()).unwrap();
     let _silent = server.accept().unwrap();
     for _ in 0..1000 {

@@ -72,7 +72,7 @@ impl Executor {
         let start = &options.start.start;
         Self {
             credentials: Credentials { id: start.executor, job: start.job, token: start.token },
-            hub: Hub::new(options.signal.clone()),
+            hub: Hub::with_bounds(options.signal.clone(), options.bounds),
             slots: None,
             peers: Peers::default(),
             data_address: None,

@@ -64,6 +64,15 @@ where
             let (parts, all) = self.snapshots.take_hand_overs();
             let checkpoint = moving.checkpoint;
             worked |= !parts.is_empty() || all;
+            let most = self.bounds.record_bytes;
+            if let Some(bytes) = parts.iter().map(|(_, part)| part.state_bytes()).find(|bytes| *bytes > most)
+            {
+                let error = format!(
+                    "cannot hand over {bytes} bytes of keyed state at once, the limit is {most}: the state of a key \
+                     has become too large; the job goes on from its last checkpoint"
+                );
+                crate::fail(Fault::Engine, &self.name, error);
+            }
             let hand_over = |(to, part)| TaskEvent::HandOver { checkpoint, to, part };
             events.extend(parts.into_iter().map(hand_over));
             if all && let Some(gone) = moving.gone() {
