@@ -9,7 +9,7 @@ use std::any::Any;
 use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-/// Ends the step with a failure.
+/// Ends the step with a failure, of the task as a whole if `operator` is empty.
 #[cold]
 pub fn fail(fault: Fault, operator: &str, error: impl Display) -> ! {
     resume_unwind(Box::new(Failure { fault, operator: operator.to_owned(), message: error.to_string() }))
@@ -18,6 +18,7 @@ pub fn fail(fault: Fault, operator: &str, error: impl Display) -> ! {
 /// Runs a step of the task named `task`; a failure or a panic in it becomes an error.
 pub fn catch<R>(task: &str, step: impl FnOnce() -> R) -> Result<R, Failure> {
     catch_unwind(AssertUnwindSafe(step)).map_err(|payload| match payload.downcast::<Failure>() {
+        Ok(failure) if failure.operator.is_empty() => Failure { operator: task.to_owned(), ..*failure },
         Ok(failure) => *failure,
         Err(panic) => {
             let message = format!("panicked: {}", panic_text(&*panic));

@@ -1,5 +1,6 @@
 //! How an entry becomes bytes.
 
+use crate::error::{Site, StateError};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// The encodings of state.
@@ -21,6 +22,14 @@ pub(crate) struct Undecodable {
 }
 
 impl Codec {
+    /// The error about a type that does not come back: it ends a job at its checkpoint, but not at a savepoint.
+    pub(crate) fn not_restorable(self, site: Site, reason: String) -> StateError {
+        match self {
+            Codec::Exchange => StateError::NotRestorable { site, reason },
+            Codec::Savepoint => StateError::Encode { site, reason },
+        }
+    }
+
     /// Appends an entry. On failure `out` is as before.
     pub(crate) fn encode_put<K: Serialize, V: Serialize>(
         self,

@@ -28,7 +28,7 @@ impl fmt::Display for Site {
 
 /// Why a snapshot or a restore failed.
 ///
-/// `Encode`, `Undecodable` and `HashChanged` are the job's: its types do not fit. All others are damage in
+/// `Encode`, `NotRestorable`, `Undecodable` and `HashChanged` are the job's: its types do not fit. All others are damage in
 /// storage: another copy or an older checkpoint may be whole.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -39,6 +39,14 @@ pub enum StateError {
         /// Where.
         site: Site,
         /// The codec's words.
+        reason: String,
+    },
+    /// A type does not read what it writes: no checkpoint with it could be restored.
+    #[error("{site}: {reason}")]
+    NotRestorable {
+        /// Where.
+        site: Site,
+        /// Which type and field, and what to do.
         reason: String,
     },
     /// Bytes end within a block's header.

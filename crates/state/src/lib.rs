@@ -19,6 +19,7 @@ mod load;
 mod mark;
 mod pending;
 mod prefetch;
+mod sample;
 mod slots;
 mod snapshot;
 mod table;

@@ -120,13 +120,15 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
             };
             Plan { mode, changes: segment.account.changes(), bytes: 0, written: Mode::Skip }
         };
+        let codec = match kind {
+            SnapshotKind::Checkpoint | SnapshotKind::Cut => Codec::Exchange,
+            SnapshotKind::Savepoint => Codec::Savepoint,
+        };
+        self.sample.begin(codec);
         self.walk = Some(Walk {
             checkpoint,
             kind,
-            codec: match kind {
-                SnapshotKind::Checkpoint | SnapshotKind::Cut => Codec::Exchange,
-                SnapshotKind::Savepoint => Codec::Savepoint,
-            },
+            codec,
             epoch: self.epoch,
             plans: self.slots.iter().zip(&self.segments).map(plan).collect(),
             segment: 0,
@@ -310,6 +312,9 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
                 continue;
             };
             if walk.wants(walk.segment, entry.mark, self.base) {
+                if let Err(reason) = self.sample.look_at(walk.codec, &entry.key, &entry.value) {
+                    return Err(walk.codec.not_restorable(self.site(walk.segment), reason));
+                }
                 let before = walk.block.bytes.len();
                 let encoded = walk.codec.encode_put(&entry.key, &entry.value, &mut walk.block.bytes);
                 entry.mark = entry.mark.after_write(walk.epoch, self.base);

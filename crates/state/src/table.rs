@@ -13,6 +13,7 @@ use crate::handover::Arrivals;
 use crate::layout::{Place, SegmentLayout};
 use crate::mark::{Epoch, Mark};
 use crate::pending::Pending;
+use crate::sample::Sample;
 use crate::slots::{Entry, Slots};
 use crate::snapshot::{Awaiting, Walk};
 use crate::undo::Undo;
@@ -63,6 +64,8 @@ pub struct KeyedTable<K, V> {
     /// How entries were that have changed since, if that is remembered.
     pub(crate) undo: Option<Undo>,
     pub(crate) walk: Option<Walk>,
+    /// Which entries are tried when they are encoded.
+    pub(crate) sample: Sample,
     pub(crate) awaiting: Vec<Awaiting>,
     pub(crate) arrivals: Option<Box<Arrivals<K, V>>>,
     /// The epoch of the last cut with which groups came, until a checkpoint contains them.
@@ -101,6 +104,7 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
             base_checkpoint: None,
             undo: None,
             walk: None,
+            sample: Sample::default(),
             awaiting: Vec::new(),
             arrivals: None,
             handed_over_in: None,
@@ -334,7 +338,10 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
         self.segments[segment].account.count_change();
         if let Some(codec) = codec {
             let entry = self.slots[segment].at(position).expect("find returns an occupied slot");
-            if let Err(reason) = self.segments[segment].pending.push(
+            if let Err(reason) = self.sample.look_at(codec, &entry.key, &entry.value) {
+                let error = codec.not_restorable(self.site(segment), reason);
+                self.failed.get_or_insert(error);
+            } else if let Err(reason) = self.segments[segment].pending.push(
                 (codec, self.bounds.block_bytes),
                 &entry.key,
                 &entry.value,

@@ -1,5 +1,7 @@
 //! Types whose serde mapping does not read what it writes are refused, with one process too.
 
+use reflow_api::Aggregate;
+use reflow_api::window::{GlobalWindows, Windowed};
 use reflow_protocol::control::Fault;
 use reflow_stream::StreamEnv;
 use reflow_testkit::{Collect, Feed, Harness};
@@ -105,4 +107,41 @@ fn records_within_a_chain_are_not_tried() {
     });
     assert!(harness.failures().is_empty());
     assert!(harness.checkpoint());
+}
+
+/// Sums that could not be restored.
+#[derive(Clone)]
+struct Sum;
+
+impl Aggregate for Sum {
+    type In = i64;
+    type Acc = Reading;
+    type Out = i64;
+    fn create(&self) -> Reading {
+        Reading { value: 0 }
+    }
+    fn add(&self, sum: &mut Reading, value: i64) {
+        sum.value += value;
+    }
+    fn result(&self, sum: &Reading) -> i64 {
+        sum.value
+    }
+}
+
+#[test]
+fn state_is_refused_before_the_first_checkpoint_is_complete() {
+    let mut harness = run(|env, feed, out| {
+        let _ = env.source("numbers", feed).key_by(|n: &i64| *n).aggregate(Sum).sink("out", out);
+    });
+    assert!(harness.failures().is_empty());
+    assert!(!harness.checkpoint());
+    check_refused(&harness, &["codecs::Reading", "from a checkpoint", "field `value` was "]);
+    assert!(harness.failures()[0].operator.contains("Aggregate"), "{:?}", harness.failures());
+
+    let mut harness = run(|env, feed, out| {
+        let windows = env.source("numbers", feed).key_by(|n: &i64| *n).window(GlobalWindows).aggregate(Sum);
+        let _ = windows.map(|sum: Windowed<i64, i64>| sum.value).sink("out", out);
+    });
+    assert!(!harness.checkpoint());
+    check_refused(&harness, &["codecs::Reading", "field `acc.value` was "]);
 }
