@@ -8,11 +8,12 @@ use super::plan::Plan;
 use crate::action::Action;
 use crate::checkpoint::Coordinator;
 use bytes::Bytes;
-use reflow_graph::{JobGraph, VertexIndex};
+use reflow_graph::{JobGraph, Subtask, VertexIndex};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::rescale::Cut;
 use reflow_protocol::snapshot::{OperatorState, Redistribution};
 use reflow_types::SubtaskId;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The name under which sources keep their splits.
@@ -53,12 +54,14 @@ pub(super) struct Gathered {
 pub(super) fn cut(job: &JobGraph, plan: &Plan, coordinator: &Coordinator) -> Cut {
     let mut splits = Vec::new();
     for vertex in changing(job, plan).filter(|&vertex| job.vertex(vertex).source) {
-        let share = share(plan, vertex, coordinator);
-        let stays: BTreeSet<SubtaskId> = plan.new.vertex(vertex).subtasks.iter().map(|s| s.id).collect();
+        let kept = kept_splits(plan, vertex, coordinator);
         for subtask in &plan.old.vertex(vertex).subtasks {
-            let keeps = if stays.contains(&subtask.id) { share } else { 0 };
-            if !stays.contains(&subtask.id) || count_splits(coordinator, subtask.id) > share {
-                splits.push((subtask.id, u32::try_from(keeps).unwrap_or(u32::MAX)));
+            match kept.get(&subtask.id) {
+                Some(&kept) if count_splits(coordinator, subtask.id) <= kept => {}
+                kept => {
+                    let kept = kept.copied().unwrap_or_default();
+                    splits.push((subtask.id, u32::try_from(kept).unwrap_or(u32::MAX)));
+                }
             }
         }
     }
@@ -74,11 +77,26 @@ fn changing<'a>(job: &'a JobGraph, plan: &'a Plan) -> impl Iterator<Item = Verte
     job.numbered_vertices().map(|(index, _)| index).filter(changes)
 }
 
-/// How many splits each new reader of a source should have at most.
-fn share(plan: &Plan, vertex: VertexIndex, coordinator: &Coordinator) -> usize {
-    let old = plan.old.vertex(vertex).subtasks.iter();
-    let total: usize = old.map(|subtask| count_splits(coordinator, subtask.id)).sum();
-    total.div_ceil(plan.new.vertex(vertex).subtasks.len())
+/// How many splits each new reader of a source keeps. Once the others are handed out to whoever has the fewest, no two
+/// readers differ by more than one.
+fn kept_splits(plan: &Plan, vertex: VertexIndex, coordinator: &Coordinator) -> BTreeMap<SubtaskId, usize> {
+    let count = |subtask: &Subtask| (subtask.id, count_splits(coordinator, subtask.id));
+    let total = plan.old.vertex(vertex).subtasks.iter().map(|subtask| count(subtask).1).sum();
+    share_out(total, plan.new.vertex(vertex).subtasks.iter().map(count).collect())
+}
+
+/// What readers that have so many splits keep if they are to share `total` evenly. Those with the most keep what the
+/// division leaves over, so that the fewest splits move.
+fn share_out(total: usize, mut readers: Vec<(SubtaskId, usize)>) -> BTreeMap<SubtaskId, usize> {
+    let parallelism = readers.len().max(1);
+    let (each, mut left_over) = (total / parallelism, total % parallelism);
+    readers.sort_by_key(|&(reader, count)| (Reverse(count), reader));
+    let keep = |(reader, count): (SubtaskId, usize)| {
+        let one_more = usize::from(count > each && left_over > 0);
+        left_over -= one_more;
+        (reader, count.min(each + one_more))
+    };
+    readers.into_iter().map(keep).collect()
 }
 
 fn count_splits(coordinator: &Coordinator, subtask: SubtaskId) -> usize {
@@ -98,17 +116,13 @@ impl Cutting {
             let shared = |s: &OperatorState| s.redistribution != Redistribution::Split;
             let reports =
                 source || subtasks.iter().any(|s| coordinator.last_operator(s.id).iter().any(shared));
-            let share = if source { share(plan, vertex, coordinator) } else { 0 };
-            let kept = plan.new.vertex(vertex).subtasks.iter().map(|reader| {
-                (reader.id, if source { count_splits(coordinator, reader.id).min(share) } else { 0 })
-            });
             gathers.push(Gather {
                 vertex,
                 source,
                 to_cut: subtasks.iter().filter(|_| reports).map(|subtask| subtask.id).collect(),
                 splits: Vec::new(),
                 operator: BTreeMap::new(),
-                kept: kept.collect(),
+                kept: if source { kept_splits(plan, vertex, coordinator) } else { BTreeMap::new() },
             });
         }
         let to_install = new.iter().filter(|id| plan.gaining.contains(id) || !old.contains(id));
@@ -198,5 +212,39 @@ impl Gathered {
             states: self.states.clone(),
         };
         fresh.map(adopt).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many splits each reader has after a change of the parallelism, those that leave being the last.
+    fn rescale(readers: &[usize], parallelism: usize) -> Vec<usize> {
+        let total = readers.iter().sum();
+        let stays = |i| (SubtaskId(i as u64), readers.get(i).copied().unwrap_or_default());
+        let mut after: Vec<usize> =
+            share_out(total, (0..parallelism).map(stays).collect()).into_values().collect();
+        let moved = total - after.iter().sum::<usize>();
+        // As the enumerators hand out what moves.
+        for _ in 0..moved {
+            *after.iter_mut().min().unwrap() += 1;
+        }
+        after
+    }
+
+    #[test]
+    fn splits_are_shared_evenly_at_every_parallelism() {
+        assert_eq!(rescale(&[4, 4, 4, 4], 5), [4, 3, 3, 3, 3], "the new reader gets some");
+        assert_eq!(rescale(&[5, 5, 6], 3), [5, 5, 6], "nothing moves without need");
+        for total in 0..40 {
+            let mut readers = vec![total];
+            for parallelism in [1, 2, 3, 4, 5, 6, 7, 16, 20, 33, 9, 5, 4, 8, 3, 1] {
+                readers = rescale(&readers, parallelism);
+                let (least, most) = (readers.iter().min().unwrap(), readers.iter().max().unwrap());
+                assert!(most - least <= 1, "{total} splits for {parallelism} readers: {readers:?}");
+                assert_eq!(readers.iter().sum::<usize>(), total);
+            }
+        }
     }
 }
