@@ -1,7 +1,8 @@
 //! A task's inputs: its channels, read fairly, aligned at barriers, with one watermark.
 //!
 //! # Invariants
-//! - From a channel that has delivered barrier *n*, nothing is read until all that have not ended have.
+//! - From a channel that has delivered barrier *n*, nothing is read until all that have not ended have, or until
+//!   checkpoint *n* is [given up](Gate::abort): then some senders never send its barrier.
 //! - The gate's watermark goes back only where the task agrees ([`Gate::reset`]). It is the lowest of the channels that are neither idle nor ended.
 //! - Channels change only at a barrier that all have delivered ([`Gate::switch`]); those that come are past it.
 
@@ -44,6 +45,8 @@ pub struct Gate<T> {
     prepared: Option<Channels<T>>,
     next: usize,
     aligning: Option<(CheckpointId, Instant)>,
+    /// The highest checkpoint that was given up: its barriers, and those before, say nothing any more.
+    aborted: Option<CheckpointId>,
     watermark: Timestamp,
     /// One event has gone out, and the watermark may have moved as well.
     advance_due: bool,
@@ -92,6 +95,7 @@ impl<T: DeserializeOwned + Send + 'static> Gate<T> {
             prepared: None,
             next: 0,
             aligning: None,
+            aborted: None,
             watermark,
             advance_due: false,
             idle: false,
@@ -164,6 +168,14 @@ impl<T: DeserializeOwned + Send + 'static> Gate<T> {
         self.watermark = self.watermark.max(watermark);
     }
 
+    /// A checkpoint is given up: the channels that have delivered its barrier are read on.
+    pub fn abort(&mut self, checkpoint: CheckpointId) {
+        self.aborted = self.aborted.max(Some(checkpoint));
+        if self.aligning.is_some_and(|(aligning, _)| aligning <= checkpoint) {
+            self.unblock();
+        }
+    }
+
     /// The next thing, if there is any now. The task is done with what it got before.
     pub fn poll(&mut self, now: Instant) -> Result<Option<GateEvent<T>>, CodecError> {
         let event = self.next_event(now)?;
@@ -231,6 +243,9 @@ impl<T: DeserializeOwned + Send + 'static> Gate<T> {
                 self.advance()
             }
             Element::Barrier { checkpoint, resets } => {
+                if self.aborted >= Some(checkpoint) {
+                    return Ok(None);
+                }
                 // A barrier of a later checkpoint overtakes one that was given up.
                 if self.aligning.is_some_and(|(aligning, _)| checkpoint > aligning) {
                     self.unblock();

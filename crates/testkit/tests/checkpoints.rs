@@ -343,3 +343,34 @@ fn long_chains_of_increments_restore() {
     last.dedup();
     assert_eq!(last.iter().map(|((_, sum), _)| *sum).collect::<Vec<u64>>(), sums);
 }
+
+/// A source that has not sent the barrier when the checkpoint is given up never sends it.
+#[test]
+fn a_checkpoint_that_is_given_up_blocks_no_input() {
+    let (left, right, out) = (Feed::<u64>::new(1), Feed::<u64>::new(1), Collect::<u64>::new("out"));
+    let (l, r, o) = (left.clone(), right.clone(), out.clone());
+    let mut job = Harness::new(move |env: &mut StreamEnv| {
+        let left = env.source("left", l.clone());
+        // Each record becomes many, which do not all fit into the channel at once.
+        let right = env.source("right", r.clone()).flat_map(|n: u64| vec![n; 20_000]);
+        let _ = left.union(right).key_by(|n: &u64| *n).reduce(|a, _| a).sink("out", o.clone());
+    })
+    .on_executors(1);
+    job.start(1);
+    out.set_full(true); // backpressure
+    right.push(0, [7]);
+    job.settle();
+    // The left source sends its barrier at once, the right one has half a record in its hands.
+    job.begin_checkpoint(AfterBarrier::Continue);
+    job.settle();
+    job.abort_checkpoint();
+    assert!(!job.has_completed());
+    out.set_full(false);
+    job.settle();
+    left.push(0, [1]);
+    job.settle();
+    let written: Vec<u64> = out.written().into_iter().map(|(n, _)| n).collect();
+    assert_eq!(written.iter().filter(|n| **n == 7).count(), 20_000, "the right input flows");
+    assert!(written.contains(&1), "the left input does, too");
+    assert!(job.checkpoint(), "and the next checkpoint is taken");
+}

@@ -437,6 +437,7 @@ where
     }
 
     fn aborted(&mut self, checkpoint: CheckpointId) {
+        self.gate.abort(checkpoint);
         self.snapshots.aborted(checkpoint, &mut self.head);
     }
 
