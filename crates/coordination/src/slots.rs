@@ -69,7 +69,8 @@ pub fn sharing_groups<'a>(job: &'a JobGraph, bounds: &[ParallelismBounds]) -> Ve
 /// Shares `slots` slots out over the groups; `None` if they are fewer than the job needs.
 ///
 /// Groups with the smallest range between their bounds come first; each gets its minimum and a fair part of
-/// what is left after the minimum of all. A vertex has as many subtasks as its group has slots, up to its bound.
+/// what is left after the minimum of all. A vertex has as many subtasks as its group has slots, up to its bound, and up
+/// to as many as the vertices have that forward records to it.
 pub fn parallelism(job: &JobGraph, bounds: &[ParallelismBounds], slots: u32) -> Option<Parallelism> {
     let groups = sharing_groups(job, bounds);
     let needed: u32 = groups.iter().map(|group| group.lower).sum();
@@ -93,6 +94,7 @@ pub fn parallelism(job: &JobGraph, bounds: &[ParallelismBounds], slots: u32) -> 
             vertices[index] = bounds[index].upper.min(*slots);
         }
     }
+    job.cap_forward(&mut vertices);
     Some(Parallelism { vertices, groups: of_group })
 }
 

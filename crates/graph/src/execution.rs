@@ -1,6 +1,6 @@
 //! The execution graph: one attempt of a job, with its subtasks in their slots.
 
-use crate::{EdgeId, JobGraph, Shipping, VertexIndex};
+use crate::{Edge, EdgeId, JobGraph, Shipping, VertexIndex};
 use reflow_types::{KeyGroup, KeyGroupSet, OwnershipTable, SlotId, SubtaskId, SubtaskIndex};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -55,28 +55,26 @@ impl ExecutionGraph {
         })
     }
 
-    /// How an edge ships in this attempt: a forward edge between different parallelisms rebalances.
-    pub fn shipping(&self, job: &JobGraph, edge: EdgeId) -> Shipping {
-        let edge = &job.edges[usize::from(edge.0)];
-        let (from, to) = (self.vertex(edge.from).parallelism(), self.vertex(edge.to).parallelism());
-        if edge.shipping == Shipping::Forward && from != to { Shipping::Rebalance } else { edge.shipping }
-    }
-
     /// The receivers to which subtask `index` of the edge's sender has a channel, in order.
     pub fn receivers(&self, job: &JobGraph, edge: EdgeId, index: SubtaskIndex) -> Vec<Subtask> {
-        let to = self.vertex(job.edges[usize::from(edge.0)].to);
-        match self.shipping(job, edge) {
-            Shipping::Forward => vec![to.subtasks[index.0 as usize]],
+        let Edge { to, shipping, .. } = &job.edges[usize::from(edge.0)];
+        let to = self.vertex(*to);
+        match shipping {
+            Shipping::Forward => vec![to.subtasks[index.0 as usize % to.subtasks.len()]],
             _ => to.subtasks.clone(),
         }
     }
 
     /// The senders from which subtask `index` of the edge's receiver has a channel, in order.
     pub fn senders(&self, job: &JobGraph, edge: EdgeId, index: SubtaskIndex) -> Vec<Subtask> {
-        let from = self.vertex(job.edges[usize::from(edge.0)].from);
-        match self.shipping(job, edge) {
-            Shipping::Forward => vec![from.subtasks[index.0 as usize]],
-            _ => from.subtasks.clone(),
+        let Edge { from, to, shipping } = &job.edges[usize::from(edge.0)];
+        let from = &self.vertex(*from).subtasks;
+        match shipping {
+            Shipping::Forward => {
+                let receivers = self.vertex(*to).subtasks.len();
+                from.iter().skip(index.0 as usize).step_by(receivers).copied().collect()
+            }
+            _ => from.clone(),
         }
     }
 
@@ -121,4 +119,75 @@ pub struct Move {
     pub to: SubtaskId,
     /// Which.
     pub groups: KeyGroupSet,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Vertex;
+    use reflow_types::{ExecutorId, VertexId};
+
+    /// Vertices with so many subtasks and edges between them.
+    fn graph(parallelism: &[u32], edges: &[(u16, u16, Shipping)]) -> (JobGraph, ExecutionGraph) {
+        let vertex = |i: usize| Vertex {
+            id: VertexId(i as u128),
+            name: format!("v{i}"),
+            operators: Vec::new(),
+            parallelism: None,
+            max_parallelism: None,
+            slot_sharing_group: "default".into(),
+            source: i == 0,
+            keyed: false,
+        };
+        let edge = |&(from, to, shipping)| Edge { from: VertexIndex(from), to: VertexIndex(to), shipping };
+        let job = JobGraph {
+            name: "job".into(),
+            vertices: (0..parallelism.len()).map(vertex).collect(),
+            edges: edges.iter().map(edge).collect(),
+        };
+        let mut capped = parallelism.to_vec();
+        job.cap_forward(&mut capped);
+        let mut next = 0;
+        let mut subtask = |index| {
+            next += 1;
+            Subtask { id: SubtaskId(next), slot: SlotId { executor: ExecutorId(1), index } }
+        };
+        let mut vertex =
+            |p: &u32| ExecutionVertex { subtasks: (0..*p).map(&mut subtask).collect(), table: None };
+        let graph = ExecutionGraph { vertices: capped.iter().map(&mut vertex).collect() };
+        (job, graph)
+    }
+
+    fn widths(parallelism: &[u32], edges: &[(u16, u16, Shipping)]) -> Vec<u32> {
+        graph(parallelism, edges).1.vertices.iter().map(ExecutionVertex::parallelism).collect()
+    }
+
+    #[test]
+    fn what_is_forwarded_goes_to_no_more_subtasks_than_it_comes_from() {
+        use Shipping::*;
+        assert_eq!(widths(&[2, 8, 8], &[(0, 1, Forward), (1, 2, Forward)]), [2, 2, 2]);
+        assert_eq!(widths(&[8, 2, 8], &[(0, 1, Forward), (1, 2, Forward)]), [8, 2, 2]);
+        assert_eq!(widths(&[2, 8], &[(0, 1, Rebalance)]), [2, 8]);
+        assert_eq!(widths(&[2, 5, 8], &[(0, 2, Forward), (1, 2, Forward)]), [2, 5, 5], "a union");
+        assert_eq!(widths(&[2, 5, 8], &[(0, 2, Forward), (1, 2, Hash)]), [2, 5, 8]);
+    }
+
+    #[test]
+    fn a_forward_edge_leads_from_each_sender_to_one_receiver_whatever_their_numbers() {
+        for (senders, receivers) in [(1, 1), (3, 3), (4, 3), (7, 3), (9, 8), (2, 5)] {
+            let (job, graph) = graph(&[senders, receivers], &[(0, 1, Shipping::Forward)]);
+            let [from, to] = [0, 1].map(|v| &graph.vertices[v].subtasks);
+            let edge = EdgeId(0);
+            for (s, sender) in from.iter().enumerate() {
+                let reached = graph.receivers(&job, edge, SubtaskIndex(s as u32));
+                assert_eq!(reached.len(), 1);
+                let reads = |r: usize| graph.senders(&job, edge, SubtaskIndex(r as u32)).contains(sender);
+                let readers: Vec<Subtask> = (0..to.len()).filter(|r| reads(*r)).map(|r| to[r]).collect();
+                assert_eq!(readers, reached, "both ends see the same channels");
+            }
+            for r in 0..to.len() {
+                assert!(!graph.senders(&job, edge, SubtaskIndex(r as u32)).is_empty(), "each gets records");
+            }
+        }
+    }
 }

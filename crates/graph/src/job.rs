@@ -58,7 +58,9 @@ pub struct Operator {
 /// How an edge's records find their receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Shipping {
-    /// To the subtask with the same index; to all in turn where parallelisms differ.
+    /// To the subtask with the same index, so that records stay in order. Where the sender has more subtasks, those
+    /// beyond the receiver's last begin again at its first; the receiver never has more
+    /// ([`JobGraph::cap_forward`]).
     Forward,
     /// To the owner of the key's group.
     Hash,
@@ -144,6 +146,22 @@ impl JobGraph {
             }
         }
         Ok(())
+    }
+
+    /// Lowers the parallelism of vertices, by vertex, that read forward edges alone: to that of the widest of their
+    /// senders. A subtask beyond would get no records, since each sender keeps to one receiver. To spread records over
+    /// more subtasks is what a rebalance is for; it gives up their order.
+    pub fn cap_forward(&self, parallelism: &mut [u32]) {
+        for (to, _) in self.numbered_vertices() {
+            let forward = |(_, edge): (EdgeId, &Edge)| {
+                (edge.shipping == Shipping::Forward).then(|| parallelism[usize::from(edge.from.0)])
+            };
+            let senders: Option<Vec<u32>> = self.inputs(to).map(forward).collect();
+            if let Some(widest) = senders.and_then(|senders| senders.into_iter().max()) {
+                let own = &mut parallelism[usize::from(to.0)];
+                *own = widest.min(*own);
+            }
+        }
     }
 
     /// The edges into a vertex, in order.

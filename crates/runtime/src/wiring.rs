@@ -72,7 +72,7 @@ impl Wiring {
             (id, (!has(id)).then(|| self.sender(id, receiver)))
         };
         let channels = receivers.iter().map(channel).collect();
-        let partitioner = match self.graph.shipping(&self.job, edge) {
+        let partitioner = match self.job.edges[usize::from(edge.0)].shipping {
             Shipping::Hash => {
                 let to = self.job.edges[usize::from(edge.0)].to;
                 let table = self.graph.vertex(to).table.clone();

@@ -59,8 +59,10 @@ impl Sizes {
             let executor = reflow_types::ExecutorId(u128::from(index % executors) + 1);
             Subtask { id: SubtaskId(next - 1), slot: SlotId { executor, index: index / executors } }
         };
-        let place = |vertex: &Vertex| {
-            let (parallelism, max) = self.of(vertex);
+        let mut widths: Vec<u32> = job.graph.vertices.iter().map(|vertex| self.of(vertex).0).collect();
+        job.graph.cap_forward(&mut widths);
+        let place = |(vertex, parallelism): (&Vertex, u32)| {
+            let (_, max) = self.of(vertex);
             let table = || {
                 let same = |state: &&reflow_coordination::manifest::VertexState| state.vertex == vertex.id;
                 let former = former.and_then(|manifest| manifest.vertices.iter().find(same));
@@ -79,7 +81,7 @@ impl Sizes {
                 table: vertex.keyed.then(table),
             }
         };
-        ExecutionGraph { vertices: job.graph.vertices.iter().map(place).collect() }
+        ExecutionGraph { vertices: job.graph.vertices.iter().zip(widths).map(place).collect() }
     }
 }
 

@@ -257,3 +257,36 @@ fn a_barrier_passes_a_slow_operator_quickly_however_many_exchanges_are_before_it
         }
     }
 }
+
+/// Whatever the parallelism of the two ends of a forward edge, records of a key stay in order.
+#[test]
+fn forward_edges_keep_the_order_within_a_key_at_every_size() {
+    for (narrow_first, parallelism) in [(true, 3), (true, 5), (false, 3), (false, 5)] {
+        let (feed, out) = (Feed::<u64>::new(5), Collect::<(u64, u64)>::new("out"));
+        let (source, sink) = (feed.clone(), out.clone());
+        let mut job = Harness::new(move |env: &mut StreamEnv| {
+            let counts = env.source("in", source.clone()).key_by(|n: &u64| n % 7).reduce(|a, b| a.max(b));
+            let counts = if narrow_first { counts.max_parallelism(2) } else { counts };
+            let after = counts.start_new_chain().map(|n: u64| (n % 7, n));
+            let after = if narrow_first { after } else { after.max_parallelism(2) };
+            let _ = after.start_new_chain().sink("out", sink.clone());
+        })
+        .on_executors(2)
+        .in_random_order(parallelism.into());
+        job.start(parallelism);
+        for round in 0..40u64 {
+            for split in 0..5 {
+                // Each key's records come from one split.
+                let keys = (0..7).filter(|key| key % 5 == split as u64);
+                feed.push(split, keys.map(|key| round * 7 + key));
+            }
+            job.steps(3);
+        }
+        job.settle();
+        let mut last = std::collections::BTreeMap::new();
+        for ((key, n), _) in out.written() {
+            assert!(last.insert(key, n) < Some(n), "key {key} at parallelism {parallelism}");
+        }
+        assert_eq!(last.values().max(), Some(&279));
+    }
+}

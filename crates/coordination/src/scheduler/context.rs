@@ -85,7 +85,7 @@ impl Context {
             ),
             timeline: Timeline::new(settings.rescale_history_size, id_base),
             exceptions: exceptions::History::new(settings.exception_history_size),
-            warnings: fit::warnings(&job, &settings),
+            warnings: fit::warnings(&job, &max_parallelism, &settings),
             tables: fit::tables(&job, manifest),
             // Subtasks that were deployed after the last checkpoint stand in no manifest: each leadership has a
             // range of its own.

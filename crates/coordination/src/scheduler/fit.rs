@@ -4,6 +4,7 @@ use super::context::Context;
 use super::settings::Settings;
 use crate::checkpoint::Recovered;
 use crate::manifest::{Manifest, VertexState};
+use crate::requirements;
 use reflow_graph::{JobGraph, Vertex};
 use reflow_types::{MaxParallelism, OwnershipTable};
 
@@ -32,7 +33,11 @@ pub(super) fn tables(job: &JobGraph, manifest: Option<&Manifest>) -> Vec<Option<
 }
 
 /// What the user asked for and does not get.
-pub(super) fn warnings(job: &JobGraph, settings: &Settings) -> Vec<String> {
+pub(super) fn warnings(
+    job: &JobGraph,
+    max_parallelism: &[MaxParallelism],
+    settings: &Settings,
+) -> Vec<String> {
     let fixed = |vertex: &Vertex| {
         let parallelism = vertex.parallelism.filter(|_| settings.reactive)?;
         Some(format!(
@@ -41,7 +46,51 @@ pub(super) fn warnings(job: &JobGraph, settings: &Settings) -> Vec<String> {
             vertex.name
         ))
     };
-    job.vertices.iter().filter_map(fixed).collect()
+    let capped = |sender: &Vertex, vertex: &Vertex, wanted: u32, gets: u32| {
+        vertex.parallelism.filter(|_| !settings.reactive).is_none().then(|| {
+            format!(
+                "operator '{}' runs with at most {gets} subtasks where {wanted} are allowed: {} \
+                 more, add .rebalance() before it",
+                vertex.name,
+                forwarded(sender, gets)
+            )
+        })
+    };
+    let capped = capped_by_forward(job, max_parallelism, settings)
+        .filter_map(|(sender, vertex, wanted, gets)| capped(sender, vertex, wanted, gets));
+    job.vertices.iter().filter_map(fixed).chain(capped).collect()
+}
+
+fn forwarded(sender: &Vertex, parallelism: u32) -> String {
+    format!(
+        "'{}', with at most {parallelism}, forwards its records to it, and each of its subtasks keeps to one receiver, \
+         so that they stay in order. To spread them over",
+        sender.name
+    )
+}
+
+/// Vertices that run with fewer subtasks than they could, because of whom their records come from: the widest sender,
+/// the vertex, what it could have, what it gets.
+fn capped_by_forward<'j>(
+    job: &'j JobGraph,
+    max_parallelism: &[MaxParallelism],
+    settings: &Settings,
+) -> impl Iterator<Item = (&'j Vertex, &'j Vertex, u32, u32)> {
+    let bounds =
+        requirements::defaults(job, max_parallelism, settings.reactive, settings.default_parallelism);
+    let wanted: Vec<u32> = bounds.iter().map(|bounds| bounds.upper).collect();
+    let mut gets = wanted.clone();
+    job.cap_forward(&mut gets);
+    let capped: Vec<_> = job
+        .numbered_vertices()
+        .filter_map(|(index, vertex)| {
+            let at = usize::from(index.0);
+            let senders = job.inputs(index).map(|(_, edge)| edge.from);
+            let widest = senders.max_by_key(|sender| gets[usize::from(sender.0)])?;
+            (gets[at] < wanted[at]).then(|| (job.vertex(widest), vertex, wanted[at], gets[at]))
+        })
+        .collect();
+    capped.into_iter()
 }
 
 /// What to say of checkpoints none of which can be read: a job with state must not begin anew by itself.
@@ -61,6 +110,16 @@ pub(super) fn check(ctx: &Context) -> Result<(), String> {
     job.validate().map_err(|error| error.to_string())?;
     if let Some(lost) = &ctx.lost_state {
         return Err(lost.clone());
+    }
+    for (sender, vertex, wanted, gets) in capped_by_forward(job, &ctx.max_parallelism, settings) {
+        if !settings.reactive && vertex.parallelism == Some(wanted) {
+            return Err(format!(
+                "operator '{}' has parallelism {wanted}, but {} more, add .rebalance() before it; or set its \
+                 parallelism to {gets}",
+                vertex.name,
+                forwarded(sender, gets)
+            ));
+        }
     }
     let manifest = ctx.coordinator.latest().map(|latest| &latest.manifest);
     for (vertex, max) in job.vertices.iter().zip(&ctx.max_parallelism) {
