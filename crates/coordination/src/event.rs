@@ -42,6 +42,11 @@ pub enum Event {
         /// What was seen.
         reason: String,
     },
+    /// An executor has reached its memory limit, and ends. [`Event::ExecutorLost`] follows.
+    MemoryExhausted {
+        /// The executor.
+        executor: ExecutorId,
+    },
     /// An executor's TaskManager wants to leave: its slots are not to be used any more, and once the job has
     /// moved off them, after a fresh checkpoint, [`Action::Release`](crate::action::Action::Release) lets it go.
     ExecutorDraining {

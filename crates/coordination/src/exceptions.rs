@@ -56,8 +56,15 @@ impl History {
         }
     }
 
-    /// A failure while the job is already on its way down.
-    pub fn record_concurrent(&mut self, exception: Exception) {
+    /// A failure while the job is already on its way down. A process that is gone, or that ends for want of memory, takes the root's place if the
+    /// root is but a connection that broke: the survivor at its other end noticed first.
+    pub fn record_concurrent(&mut self, mut exception: Exception) {
+        if let Some(entry) = self.entries.front_mut()
+            && entry.root.fault == Some(Fault::Connection)
+            && matches!(exception.fault, None | Some(Fault::Memory))
+        {
+            std::mem::swap(&mut entry.root, &mut exception);
+        }
         match self.entries.front_mut() {
             Some(entry) if entry.concurrent.len() < MAX_CONCURRENT => entry.concurrent.push(exception),
             _ => {}
@@ -102,6 +109,19 @@ mod tests {
             history.entries().map(|e| (e.root.message.as_str(), e.concurrent.len())).collect();
         assert_eq!(shown, [("c", 1), ("b", 1)]);
         assert!(history.truncated());
+    }
+
+    #[test]
+    fn a_process_that_is_gone_is_the_root_of_the_connections_that_broke() {
+        let mut history = History::new(1);
+        history.record(Exception { fault: Some(Fault::Connection), ..exception("connection to e2 gone") });
+        history.record_concurrent(Exception { fault: Some(Fault::User), ..exception("panic") });
+        history.record_concurrent(exception("e2: killed by signal 9"));
+        history.record_concurrent(exception("e3: killed by signal 9"));
+        let entry = history.entries().next().unwrap();
+        let concurrent: Vec<_> = entry.concurrent.iter().map(|e| e.message.as_str()).collect();
+        assert_eq!(entry.root.message, "e2: killed by signal 9");
+        assert_eq!(concurrent, ["panic", "connection to e2 gone", "e3: killed by signal 9"]);
     }
 
     #[test]

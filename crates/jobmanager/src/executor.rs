@@ -29,6 +29,8 @@ pub(crate) enum Stage {
         data_address: String,
         heard_at: Instant,
     },
+    /// Its connection is gone. If its process is, too, its TaskManager is about to say how it ended.
+    Disconnected { since: Instant, reason: String },
 }
 
 impl Executor {
@@ -40,9 +42,29 @@ impl Executor {
         self.stage = Stage::Registered { conn, data_address, heard_at: now };
     }
 
+    pub(crate) fn disconnect(&mut self, now: Instant, reason: &str) {
+        self.stage = Stage::Disconnected { since: now, reason: reason.to_owned() };
+    }
+
+    /// Whether the scheduler knows it.
+    pub(crate) fn has_registered(&self) -> bool {
+        !matches!(self.stage, Stage::Starting)
+    }
+
     pub(crate) fn heard(&mut self, now: Instant) {
         if let Stage::Registered { heard_at, .. } = &mut self.stage {
             *heard_at = now;
+        }
+    }
+
+    /// Why it is given up when it is overdue.
+    pub(crate) fn problem(&self) -> String {
+        match &self.stage {
+            Stage::Starting => "it did not register within taskmanager.registration.timeout".to_owned(),
+            Stage::Registered { .. } => "no heartbeat within heartbeat.timeout".to_owned(),
+            Stage::Disconnected { reason, .. } => {
+                format!("its connection closed ({reason}), and its TaskManager does not report its end")
+            }
         }
     }
 

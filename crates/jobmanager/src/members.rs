@@ -12,10 +12,12 @@ use reflow_coordination::event::Event;
 use reflow_env::{ConnId, Output};
 use reflow_protocol::ProtocolError;
 use reflow_protocol::control::{
-    FromExecutor, FromTaskManager, StartExecutor, StorageProof, SubtaskMetrics, ToExecutor, ToTaskManager,
+    Fault, FromExecutor, FromTaskManager, StartExecutor, StorageProof, SubtaskMetrics, ToExecutor,
+    ToTaskManager,
 };
+use reflow_protocol::deployment::Attempt;
 use reflow_protocol::hello::Hello;
-use reflow_types::{ExecutorId, Instant, JobId, TaskManagerId};
+use reflow_types::{ExecutorId, Instant, JobId, SubtaskId, TaskManagerId};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -24,6 +26,8 @@ const INTRODUCTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// No more connections are held: three for each of some thousand TaskManagers.
 const MAX_CONNECTIONS: usize = 16_384;
 const MAX_SLOTS: u32 = 4_096;
+/// How long after an executor's connection has closed its TaskManager may take to say how the process ended.
+const EXIT_REPORT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What members are measured by, and what executors are started with.
 #[derive(Clone, Debug)]
@@ -56,6 +60,8 @@ pub(crate) enum Said {
     Event(Event),
     /// Figures of subtasks.
     Metrics(Vec<SubtaskMetrics>),
+    /// A source's subtask has read all of its splits.
+    Exhausted { attempt: Attempt, subtask: SubtaskId },
     /// A TaskManager wants a part of the executable.
     Fetch { conn: ConnId, offset: u64 },
 }
@@ -163,8 +169,11 @@ impl Members {
         match self.peers.remove(&conn) {
             None | Some(Peer::Stranger { .. } | Peer::Introduced { .. }) => {}
             Some(Peer::TaskManager(id)) => self.lose_task_manager(id, reason, out),
+            // Only its TaskManager knows whether the process is gone, and how it ended.
             Some(Peer::Executor(id)) => {
-                self.stop_executor(now, id, &format!("its connection closed ({reason})"), out);
+                if let Some(executor) = self.executors.get_mut(&id) {
+                    executor.disconnect(now, reason);
+                }
             }
         }
     }
@@ -187,7 +196,7 @@ impl Members {
             self.lose_task_manager(id, "no heartbeat within heartbeat.timeout", out);
         }
         for (id, problem) in self.overdue_executors(now) {
-            self.stop_executor(now, id, problem, out);
+            self.stop_executor(now, id, &problem, out);
         }
         let due = self.task_managers.iter().filter(|(_, tm)| tm.start_at.is_some_and(|at| at <= now));
         for id in due.map(|(id, _)| *id).collect::<Vec<_>>() {
@@ -335,7 +344,7 @@ impl Members {
                  job function must depend on its arguments only, not on the machine's files, variables or time"
             )));
         }
-        let Some(executor) = self.executors.get_mut(&id).filter(|executor| executor.conn().is_none()) else {
+        let Some(executor) = self.executors.get_mut(&id).filter(|executor| !executor.has_registered()) else {
             return Err(Offense::Refused(format!("executor {id} has been given up")));
         };
         executor.register(now, conn, data_address);
@@ -438,10 +447,17 @@ impl Members {
                 self.said.push(Said::Metrics(subtasks));
                 return Ok(());
             }
+            FromExecutor::SourceExhausted { attempt, subtask } => {
+                self.said.push(Said::Exhausted { attempt, subtask });
+                return Ok(());
+            }
             FromExecutor::SubtaskRunning { attempt, subtask } => Event::SubtaskRunning { attempt, subtask },
             FromExecutor::SubtaskEnded { attempt, subtask } => Event::SubtaskEnded { attempt, subtask },
             FromExecutor::SubtaskFinished { attempt, subtask } => Event::SubtaskFinished { attempt, subtask },
             FromExecutor::SubtaskFailed { attempt, subtask, failure } => {
+                if failure.fault == Fault::Memory {
+                    self.said.push(Said::Event(Event::MemoryExhausted { executor: id }));
+                }
                 tracing::warn!(%attempt, %subtask, operator = failure.operator, message = failure.message, "failed");
                 Event::SubtaskFailed { attempt, subtask, failure }
             }
@@ -497,6 +513,8 @@ impl Members {
         let Some(executor) = self.executors.remove(&id) else { return };
         if let Some(conn) = executor.conn() {
             self.close(conn, out);
+        }
+        if executor.has_registered() {
             let reason = reason.to_owned();
             self.said.push(Said::Event(Event::ExecutorLost { executor: id, reason }));
         }
@@ -524,28 +542,24 @@ impl Members {
         let Some(task_manager) = self.task_managers.remove(&id) else { return };
         tracing::warn!(%id, host = task_manager.host, reason, "a TaskManager is gone");
         let Some(executor) = task_manager.executor else { return };
-        let Some(conn) = self.executors.remove(&executor).and_then(|executor| executor.conn()) else {
-            return;
-        };
-        self.close(conn, out);
+        let Some(gone) = self.executors.remove(&executor).filter(Executor::has_registered) else { return };
+        if let Some(conn) = gone.conn() {
+            self.close(conn, out);
+        }
         let reason = format!("its TaskManager {id} on {} is gone: {reason}", task_manager.host);
         self.said.push(Said::Event(Event::ExecutorLost { executor, reason }));
     }
 
-    fn overdue_executors(&self, now: Instant) -> Vec<(ExecutorId, &'static str)> {
+    fn overdue_executors(&self, now: Instant) -> Vec<(ExecutorId, String)> {
         let overdue = self.executors.iter().filter(|(_, executor)| now >= self.deadline(executor));
-        overdue
-            .map(|(id, executor)| match executor.stage {
-                Stage::Starting => (*id, "it did not register within taskmanager.registration.timeout"),
-                Stage::Registered { .. } => (*id, "no heartbeat within heartbeat.timeout"),
-            })
-            .collect()
+        overdue.map(|(id, executor)| (*id, executor.problem())).collect()
     }
 
     fn deadline(&self, executor: &Executor) -> Instant {
         match executor.stage {
             Stage::Starting => executor.started_at + self.terms.executor_start_timeout,
             Stage::Registered { heard_at, .. } => heard_at + self.terms.heartbeat_timeout,
+            Stage::Disconnected { since, .. } => since + EXIT_REPORT_TIMEOUT,
         }
     }
 
@@ -558,8 +572,14 @@ impl Members {
             let frame = reflow_protocol::encode(&ToTaskManager::Refused { reason: offense.to_string() });
             out.push(Output::Send { conn, frame });
         }
-        out.push(Output::Close { conn });
-        self.closed(now, conn, &offense.to_string(), out);
+        let reason = offense.to_string();
+        match self.peers.get(&conn) {
+            Some(Peer::Executor(id)) => self.stop_executor(now, *id, &reason, out),
+            _ => {
+                out.push(Output::Close { conn });
+                self.closed(now, conn, &reason, out);
+            }
+        }
     }
 
     fn close(&mut self, conn: ConnId, out: &mut Vec<Output>) {

@@ -265,6 +265,14 @@ pub enum FromExecutor {
         /// What that took.
         installation: Installation,
     },
+    /// A source's subtask has read all of its splits, and no more will come. It goes on without input until
+    /// [`ToExecutor::EndSource`].
+    SourceExhausted {
+        /// The attempt.
+        attempt: Attempt,
+        /// The subtask.
+        subtask: SubtaskId,
+    },
 }
 
 /// From the JobManager to a task executor.
@@ -365,6 +373,13 @@ pub enum ToExecutor {
         /// The graph.
         version: GraphVersion,
     },
+    /// All subtasks of a source are exhausted: this one's input ends. Changes nothing if it has splits again.
+    EndSource {
+        /// The attempt.
+        attempt: Attempt,
+        /// The source's subtask.
+        subtask: SubtaskId,
+    },
 }
 
 /// What a checkpoint is for.
@@ -422,6 +437,9 @@ pub enum Fault {
     User,
     /// An outside system failed: the restart strategy decides.
     External,
+    /// The executor has reached its memory limit, and ends: the restart strategy decides. Happens it again and again on
+    /// one TaskManager, its slots count only after a while.
+    Memory,
     /// A connection to another executor broke: the restart strategy decides.
     Connection,
     /// Reflow's own state or protocol is broken: the restart strategy decides.

@@ -2,6 +2,7 @@
 
 use super::context::Context;
 use crate::action::Action;
+use crate::event::Event;
 use crate::slots::{self, Offer, Parallelism};
 use crate::transition::Resources;
 use reflow_types::{ExecutorId, Instant, SlotId, TaskManagerId};
@@ -35,6 +36,46 @@ impl Context {
             })
             .map(|(slot, task_manager)| Offer { slot, task_manager })
             .collect()
+    }
+
+    /// Takes note of executors that run out of memory. Returns whether an event is to be handled: those of executors
+    /// whose slots wait are not.
+    pub(super) fn counts(&mut self, now: Instant, event: &Event) -> bool {
+        match event {
+            Event::ExecutorAdded { executor, task_manager, slots } => {
+                let (task_manager, slots) = (*task_manager, *slots);
+                !self.backoff.holds(now, *executor, Executor { task_manager, slots, drain_by: None })
+            }
+            Event::ExecutorLost { executor, .. } => self.backoff.remove(*executor).is_none(),
+            Event::ExecutorDraining { executor } => {
+                // It is released like any other.
+                let waited = self.backoff.remove(*executor).map(|waited| (*executor, waited));
+                self.executors.extend(waited);
+                true
+            }
+            Event::MemoryExhausted { executor } => {
+                if let Some(task_manager) = self.executors.get(executor).map(|known| known.task_manager) {
+                    let (times, delay) = self.backoff.exhausted(now, task_manager);
+                    if !delay.is_zero() {
+                        let seconds = delay.as_secs();
+                        self.warnings.push(format!(
+                            "executors of TaskManager {task_manager} have run out of memory {times} times: slots of \
+                             the next one are used after {seconds} s, or when the job cannot run without them; \
+                             raise taskmanager.memory.process.size there"
+                        ));
+                    }
+                }
+                false
+            }
+            _ => true,
+        }
+    }
+
+    /// An executor whose slots have waited long enough, or without which the job cannot run.
+    pub(super) fn take_waiting(&mut self, now: Instant) -> Option<Event> {
+        let needed = self.slots() < self.slots_asked_for().0;
+        let (executor, Executor { task_manager, slots, .. }) = self.backoff.take(now, needed)?;
+        Some(Event::ExecutorAdded { executor, task_manager, slots })
     }
 
     /// How many slots those are.

@@ -3,6 +3,7 @@
 //! The states decide; what they do, they do through the methods here, which collect the actions.
 
 use super::attempt::{DeployedAttempt, SubtaskStatus};
+use super::backoff::SlotBackoff;
 use super::cluster::Executor;
 use super::fit;
 use super::settings::{Identity, Settings};
@@ -37,7 +38,9 @@ pub(super) struct Context {
     pub(super) job: Arc<JobGraph>,
     pub(super) max_parallelism: Vec<MaxParallelism>,
     pub(super) bounds: Vec<ParallelismBounds>,
+    /// Those whose slots count.
     pub(super) executors: BTreeMap<ExecutorId, Executor>,
+    pub(super) backoff: SlotBackoff,
     pub(super) coordinator: Coordinator,
     pub(super) outcomes: VecDeque<Outcome>,
     pub(super) attempt: Option<DeployedAttempt>,
@@ -96,6 +99,7 @@ impl Context {
             bounds: default_bounds,
             max_parallelism,
             executors: BTreeMap::new(),
+            backoff: SlotBackoff::default(),
             outcomes: VecDeque::new(),
             lost_state: recovered.as_ref().filter(|recovered| recovered.is_lost()).map(fit::lost_state),
             attempt: None,

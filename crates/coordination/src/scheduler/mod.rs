@@ -12,6 +12,7 @@
 //! - [`Action::End`] is the last action.
 
 mod attempt;
+mod backoff;
 mod canceling;
 mod cancellation;
 mod cluster;
@@ -186,6 +187,19 @@ impl Scheduler {
             self.ctx.refuse(&event, "the job has ended");
             return std::mem::take(&mut self.ctx.actions);
         }
+        if self.ctx.counts(now, &event) {
+            self.handle(now, event);
+        } else {
+            self.handle(now, Event::Tick);
+        }
+        while let Some(added) = self.ctx.take_waiting(now) {
+            self.handle(now, added);
+        }
+        self.ctx.release_drained();
+        std::mem::take(&mut self.ctx.actions)
+    }
+
+    fn handle(&mut self, now: Instant, event: Event) {
         self.ctx.observe(now, &event);
         if let Event::UpdateRequirements { bounds } = &event {
             self.ctx.update_bounds(bounds);
@@ -195,8 +209,6 @@ impl Scheduler {
         self.follow(now, next);
         self.ctx.coordinate(now, event);
         self.settle(now);
-        self.ctx.release_drained();
-        std::mem::take(&mut self.ctx.actions)
     }
 
     /// The next moment at which something is due: an [`Event::Tick`] then does it.
@@ -205,7 +217,8 @@ impl Scheduler {
             return None;
         }
         let of_state = self.state.next_wakeup(&self.ctx);
-        of_state.into_iter().chain(self.ctx.coordinator.next_wakeup()).min()
+        let others = [self.ctx.coordinator.next_wakeup(), self.ctx.backoff.next_wakeup()];
+        of_state.into_iter().chain(others.into_iter().flatten()).min()
     }
 
     /// The enumerators' states of a checkpoint, `(operator uid, state)`, taken while the driver carries out

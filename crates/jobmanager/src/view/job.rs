@@ -204,6 +204,7 @@ fn one_exception(leader: &Leader, scheduler: &View<'_>, exception: &Exception) -
         None => "ExecutorLost",
         Some(Fault::User) => "UserError",
         Some(Fault::External) => "ExternalError",
+        Some(Fault::Memory) => "OutOfMemory",
         Some(Fault::Connection) => "ConnectionLost",
         Some(Fault::Engine) => "EngineError",
         Some(Fault::Permanent) => "PermanentError",

@@ -1,6 +1,6 @@
 //! Failures, and Restarting and Failing that follow from them.
 
-use super::world::{World, failure, fixed, reactive, seconds};
+use super::world::{World, failure, fixed, live, reactive, seconds};
 use crate::action::EndState;
 use crate::event::Event;
 use crate::restart::Strategy;
@@ -227,4 +227,49 @@ fn a_damaged_checkpoint_is_passed_over() {
     world.fail_subtask(Fault::Engine);
     world.run();
     assert_eq!(world.end, Some(EndState::Failed), "none is left, and the job does not begin anew by itself");
+}
+
+/// One of two TaskManagers has too little memory: what the job puts there dies within seconds.
+#[test]
+fn a_task_manager_with_too_little_memory_does_not_keep_the_job_from_running() {
+    let (mut world, _) = World::running(live(), 1);
+    world.pass(seconds(1));
+    let mut small = world.add(1);
+    world.pass(seconds(1));
+    let mut deaths = 0;
+    for _ in 0..3_600 {
+        if world.parallelism() == [2, 2, 2] {
+            small = world.exhaust(small);
+            deaths += 1;
+        }
+        world.pass(seconds(1));
+    }
+    assert!(
+        (5..=12).contains(&deaths),
+        "{deaths} restarts in an hour: tried ever less often, and not given up"
+    );
+    assert_eq!((world.status(), world.parallelism()), (JobStatus::Running, vec![1, 1, 1]));
+    let warned = world.scheduler.view().warnings.iter().any(|warning| warning.contains("run out of memory"));
+    assert!(warned, "an operator learns of it");
+    world.send(Event::ExecutorDraining { executor: small });
+    assert!(
+        world.take_log().ends_with(&format!("release e{}", small.0)),
+        "while its slots wait it may leave"
+    );
+}
+
+#[test]
+fn slots_that_wait_are_used_when_the_job_cannot_run_without_them() {
+    let (mut world, mut only) = World::running(live(), 1);
+    for _ in 0..5 {
+        only = world.exhaust(only);
+        world.pass(seconds(60));
+        assert_eq!(world.status(), JobStatus::Running);
+    }
+    // Another one comes: the job need not wait for the small one any more.
+    world.add(1);
+    world.pass(seconds(10));
+    world.exhaust(only);
+    world.pass(seconds(10));
+    assert_eq!((world.status(), world.parallelism()), (JobStatus::Running, vec![1, 1, 1]));
 }

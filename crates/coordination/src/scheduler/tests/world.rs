@@ -192,6 +192,18 @@ impl World {
         executor
     }
 
+    /// An executor runs out of memory. Its TaskManager starts another one.
+    pub(super) fn exhaust(&mut self, executor: ExecutorId) -> ExecutorId {
+        let task_manager = TaskManagerId(executor.0 % 1000 + 1000);
+        let slots = self.executors[&executor];
+        self.send(Event::MemoryExhausted { executor });
+        self.kill(executor);
+        let next = ExecutorId(executor.0 + 1000);
+        self.executors.insert(next, slots);
+        self.send(Event::ExecutorAdded { executor: next, task_manager, slots });
+        next
+    }
+
     /// An executor dies.
     pub(super) fn kill(&mut self, executor: ExecutorId) {
         self.executors.remove(&executor);

@@ -1,0 +1,81 @@
+//! TaskManagers whose executors run out of memory again and again.
+//!
+//! Such a TaskManager starts another executor at once, whose slots look as good as any. A job that spreads onto them is
+//! restarted when they run out of memory again, and so on, though it would run on the other TaskManagers. So from the
+//! second time on the slots of a new executor count only after a while, which doubles each time; sooner if the job
+//! cannot run without them. A long time without it is forgiven.
+//!
+//! Only memory is a reason: it says something of the next executor on the same TaskManager. A process that was killed
+//! does not, and executors that end soon after their start are started ever later by the JobManager's members.
+
+use super::cluster::Executor;
+use reflow_types::{ExecutorId, Instant, TaskManagerId};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How long the slots wait at the second time.
+const FIRST_DELAY: Duration = Duration::from_secs(30);
+const MAX_DELAY: Duration = Duration::from_secs(600);
+/// After so long without running out of memory a TaskManager begins anew.
+const RESET: Duration = Duration::from_secs(3_600);
+
+/// Which executors' slots wait, and for how long.
+#[derive(Debug, Default)]
+pub(super) struct SlotBackoff {
+    task_managers: BTreeMap<TaskManagerId, Exhausted>,
+    waiting: BTreeMap<ExecutorId, (Executor, Instant)>,
+}
+
+#[derive(Debug)]
+struct Exhausted {
+    times: u32,
+    last: Instant,
+}
+
+impl SlotBackoff {
+    /// An executor of this TaskManager has run out of memory. Returns how often one has, and how long the slots of the
+    /// next one wait.
+    pub(super) fn exhausted(&mut self, now: Instant, task_manager: TaskManagerId) -> (u32, Duration) {
+        self.task_managers.retain(|_, exhausted| now.since(exhausted.last) < RESET);
+        let exhausted = self.task_managers.entry(task_manager).or_insert(Exhausted { times: 0, last: now });
+        exhausted.times = exhausted.times.saturating_add(1);
+        exhausted.last = now;
+        (exhausted.times, exhausted.delay())
+    }
+
+    /// An executor has registered. Returns whether its slots wait.
+    pub(super) fn holds(&mut self, now: Instant, id: ExecutorId, executor: Executor) -> bool {
+        let exhausted = self.task_managers.get(&executor.task_manager);
+        let until = exhausted.map_or(now, |exhausted| exhausted.last + exhausted.delay());
+        let holds = until > now;
+        if holds {
+            self.waiting.insert(id, (executor, until));
+        }
+        holds
+    }
+
+    /// An executor is gone, or is wanted at once. Gives it if its slots have waited.
+    pub(super) fn remove(&mut self, id: ExecutorId) -> Option<Executor> {
+        self.waiting.remove(&id).map(|(executor, _)| executor)
+    }
+
+    /// Takes an executor whose slots count from now on: it has waited long enough, or the job needs it.
+    pub(super) fn take(&mut self, now: Instant, needed: bool) -> Option<(ExecutorId, Executor)> {
+        let due = self.waiting.iter().find(|(_, (_, until))| needed || *until <= now);
+        let id = *due?.0;
+        self.remove(id).map(|executor| (id, executor))
+    }
+
+    pub(super) fn next_wakeup(&self) -> Option<Instant> {
+        self.waiting.values().map(|(_, until)| *until).min()
+    }
+}
+
+impl Exhausted {
+    fn delay(&self) -> Duration {
+        match self.times {
+            0 | 1 => Duration::ZERO,
+            times => FIRST_DELAY.saturating_mul(1 << (times - 2).min(10)).min(MAX_DELAY),
+        }
+    }
+}
