@@ -46,6 +46,8 @@ pub(crate) struct Listing {
 pub(crate) struct Work {
     pub(crate) listings: Vec<(Listing, Location)>,
     pub(crate) assignments: Vec<Assignment>,
+    /// Readers whose input ends.
+    pub(crate) ends: Vec<SubtaskId>,
 }
 
 /// A source's state in a checkpoint.
@@ -68,6 +70,10 @@ struct Source {
     /// The readers of this attempt that have been told which splits are theirs.
     told: BTreeSet<SubtaskId>,
     told_last: bool,
+    /// Readers that have read all of their splits.
+    exhausted: BTreeSet<SubtaskId>,
+    /// Whether they have been told that all are.
+    told_end: bool,
     /// Its readers change: nothing is handed out.
     moving: bool,
     listing: bool,
@@ -108,6 +114,8 @@ impl Enumerators {
             load: BTreeMap::new(),
             told: BTreeSet::new(),
             told_last: false,
+            exhausted: BTreeSet::new(),
+            told_end: false,
             moving: false,
             listing: false,
             poll_at: None,
@@ -180,6 +188,8 @@ impl Enumerators {
             source.moving = false;
             source.told_last = false;
             source.told.clear();
+            source.exhausted.clear();
+            source.told_end = false;
             source.load = readers.into_iter().collect();
             source.hand_out(splits, &states, &mut assignments);
             source.assign(&mut assignments);
@@ -211,8 +221,17 @@ impl Enumerators {
             }
             source.unassigned.extend(source.enumerator.take_splits());
             source.assign(&mut work.assignments);
+            work.ends.extend(source.take_ends());
         }
         work
+    }
+
+    /// A reader has read all of its splits, and waits for the other readers of its source.
+    pub(crate) fn exhausted(&mut self, reader: SubtaskId) {
+        if let Some(source) = self.sources.iter_mut().find(|source| source.load.contains_key(&reader)) {
+            source.exhausted.insert(reader);
+            source.told_end = false;
+        }
     }
 
     /// A listing has come.
@@ -262,6 +281,8 @@ impl Source {
         self.unassigned = snapshot.unassigned.into();
         self.told.clear();
         self.told_last = false;
+        self.exhausted.clear();
+        self.told_end = false;
         self.moving = false;
         self.listing = false;
         self.poll_at = Some(now);
@@ -313,6 +334,16 @@ impl Source {
         if !self.listing {
             self.tell_others(assignments);
         }
+    }
+
+    /// The readers, once all are exhausted. One that ended alone would make every later rescale a restart.
+    fn take_ends(&mut self) -> Vec<SubtaskId> {
+        let all = self.load.keys().all(|reader| self.exhausted.contains(reader));
+        if self.moving || !self.told_last || self.told_end || !all {
+            return Vec::new();
+        }
+        self.told_end = true;
+        self.load.keys().copied().collect()
     }
 
     /// Tells readers that have not heard anything yet that there is nothing for them now.

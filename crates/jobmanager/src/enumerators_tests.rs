@@ -224,3 +224,33 @@ fn damaged_states_are_permanent_failures() {
     let failure = host.deploy(NOW, &readers(&[7]), &[], &states).unwrap_err();
     assert_eq!((failure.fault, failure.operator.as_str()), (Fault::Permanent, "cars"));
 }
+
+#[test]
+fn readers_end_together() {
+    let mut host = fixed(1);
+    host.deploy(NOW, &readers(&[7, 8]), &[], &[]).unwrap();
+    assert_eq!(host.advance(NOW).ends, []);
+    host.exhausted(SubtaskId(8));
+    assert_eq!(host.advance(NOW).ends, [], "the reader without a split waits for the other one");
+    host.pause(CheckpointId(3));
+    host.exhausted(SubtaskId(7));
+    assert_eq!(host.advance(NOW).ends, [], "sources are paused");
+    host.resume(CheckpointId(3));
+    assert_eq!(host.advance(NOW).ends, [SubtaskId(7), SubtaskId(8)]);
+    assert_eq!(host.advance(NOW).ends, [], "they are told once");
+}
+
+#[test]
+fn readers_that_have_changed_report_anew() {
+    let mut host = fixed(1);
+    host.deploy(NOW, &readers(&[7]), &[], &[]).unwrap();
+    host.advance(NOW);
+    host.begin_move(&readers(&[7]), &readers(&[7, 8]));
+    host.exhausted(SubtaskId(7));
+    assert_eq!(host.advance(NOW).ends, [], "it may get splits of another reader");
+    host.move_splits(VertexIndex(0), Vec::new(), Vec::new(), vec![(SubtaskId(7), 1), (SubtaskId(8), 0)]);
+    host.exhausted(SubtaskId(8));
+    assert_eq!(host.advance(NOW).ends, []);
+    host.exhausted(SubtaskId(7));
+    assert_eq!(host.advance(NOW).ends, [SubtaskId(7), SubtaskId(8)]);
+}

@@ -4,9 +4,11 @@
 //! Nothing is decided here. Events are handed over one by one; the actions of each are carried out, in order, before
 //! the next.
 
+mod splits;
+
 use crate::decisions::{Wanted, create, created};
 use crate::deletions::Deletions;
-use crate::enumerators::{Assignment, Enumerators, Listing};
+use crate::enumerators::{Enumerators, Listing};
 use crate::leadership::authority::{Authority, Standing};
 use crate::members::{Members, Said};
 use crate::metrics::Metrics;
@@ -165,6 +167,12 @@ impl Leader {
                 match said {
                     Said::Event(event) => self.events.push_back(event),
                     Said::Metrics(metrics) => self.metrics.take(now, &metrics),
+                    Said::Exhausted { attempt, subtask } => {
+                        let current = self.scheduler.view().attempt.map(|deployed| deployed.attempt);
+                        if current == Some(attempt) {
+                            self.enumerators.exhausted(subtask);
+                        }
+                    }
                     Said::Fetch { conn, offset } => self.send_chunk(conn, offset, out),
                 }
             }
@@ -489,30 +497,6 @@ impl Leader {
     fn send_deployed(&self, message: &ToExecutor, out: &mut Vec<Output>) {
         for executor in &self.deployed {
             self.members.send(*executor, message, out);
-        }
-    }
-
-    fn advance_enumerators(&mut self, now: Instant, out: &mut Vec<Output>) {
-        let work = self.enumerators.advance(now);
-        for (listing, below) in work.listings {
-            out.push(self.requests.ask(For::Listing(listing), StoreOp::List { below }));
-        }
-        self.send_assignments(work.assignments, out);
-    }
-
-    fn send_assignments(&self, assignments: Vec<Assignment>, out: &mut Vec<Output>) {
-        for assignment in assignments {
-            let view = self.scheduler.view();
-            let Some(deployed) = view.attempt else { continue };
-            let Some(record) = deployed.subtasks.get(&assignment.subtask) else { continue };
-            let message = ToExecutor::AssignSplits {
-                attempt: deployed.attempt,
-                subtask: assignment.subtask,
-                splits: assignment.splits,
-                states: assignment.states,
-                last: assignment.last,
-            };
-            self.members.send(record.slot.executor, &message, out);
         }
     }
 

@@ -61,6 +61,8 @@ pub enum SlotCommand {
         /// No more will come.
         last: bool,
     },
+    /// See [`Task::end_source`].
+    EndSource(SubtaskId),
     /// Run this task as well: it comes with another graph.
     Add {
         /// The attempt that it belongs to.
@@ -108,6 +110,8 @@ pub enum SlotEvent {
     Store(Ticket, StoreOp),
     /// What was counted.
     Metrics(Vec<SubtaskMetrics>),
+    /// What tasks have counted that end, or are dropped. Comes before the event that says so.
+    LastMetrics(Vec<SubtaskMetrics>),
     /// All tasks are dropped.
     Cleared,
 }
@@ -185,34 +189,47 @@ struct Running {
     name: String,
     /// `None` once it has failed.
     task: Option<Box<dyn Task>>,
+    /// What it had counted when it failed.
+    counted: SubtaskMetrics,
     time: TimeSpent,
     /// The longest step since this was last reported.
     longest_step: Duration,
     step: Arc<CurrentStep>,
 }
 
-/// How a task has spent its time, by the state in which each stretch of it ended.
-#[derive(Default)]
+/// How a task has spent its time. The shares add up to the time that has passed.
+///
+/// A task that has worked and waits for its turn is busy: its slot is what limits it.
 struct TimeSpent {
     since: Instant,
+    /// What the last step was.
+    last: TaskStep,
     busy: Duration,
     backpressured: Duration,
     idle: Duration,
 }
 
 impl TimeSpent {
-    /// The time up to `before` belongs to the wait that ended, that up to `after` to the step.
+    fn new(now: Instant) -> Self {
+        let (busy, backpressured, idle) = Default::default();
+        Self { since: now, last: TaskStep::Idle(None), busy, backpressured, idle }
+    }
+
+    /// The time up to `before` belongs to what the last step left the task in, that up to `after` to this step.
     fn book(&mut self, before: Instant, after: Instant, step: TaskStep) {
-        let waited = before.since(self.since);
-        match step {
-            TaskStep::Backpressured(_) => self.backpressured += waited,
-            TaskStep::Idle(_) | TaskStep::Finished => self.idle += waited,
-            TaskStep::Worked => {}
+        self.book_until(before);
+        self.last = step;
+        self.book_until(after);
+    }
+
+    fn book_until(&mut self, now: Instant) {
+        let passed = now.since(self.since);
+        match self.last {
+            TaskStep::Backpressured(_) => self.backpressured += passed,
+            TaskStep::Idle(_) | TaskStep::Finished => self.idle += passed,
+            TaskStep::Worked => self.busy += passed,
         }
-        if step == TaskStep::Worked {
-            self.busy += after.since(before);
-        }
-        self.since = after;
+        self.since = now;
     }
 }
 
@@ -241,6 +258,7 @@ impl Slot {
                 self.give_back();
             }
             SlotCommand::Clear => {
+                self.report_last(now, |_| true);
                 for mut running in self.tasks.drain(..) {
                     let kept = running.run(now, |task| task.keep()).and_then(Result::ok).flatten();
                     self.kept.extend(kept.map(|kept| (running.vertex, kept)));
@@ -255,12 +273,16 @@ impl Slot {
             SlotCommand::AssignSplits { subtask, splits, states, last } => {
                 self.those(now, |id| id == subtask, |task| task.assign_splits(&splits, states.clone(), last));
             }
+            SlotCommand::EndSource(subtask) => self.those(now, |id| id == subtask, |task| task.end_source()),
             SlotCommand::Add { attempt, task } => {
                 self.attempt = attempt;
                 let behind = self.tasks.partition_point(|other| other.vertex > task.vertex);
                 self.tasks.insert(behind, Running::new(now, task, &self.port.step));
             }
-            SlotCommand::Drop(gone) => self.tasks.retain(|running| !gone.contains(&running.subtask)),
+            SlotCommand::Drop(gone) => {
+                self.report_last(now, |id| gone.contains(&id));
+                self.tasks.retain(|running| !gone.contains(&running.subtask));
+            }
             SlotCommand::Prepare(subtask, preparation) => {
                 let mut preparation = Some(*preparation);
                 self.those(
@@ -281,7 +303,7 @@ impl Slot {
             }
             SlotCommand::Answer(ticket, result) => self.io.answer(ticket, result),
             SlotCommand::Measure => {
-                let metrics = self.tasks.iter_mut().map(Running::measure).collect();
+                let metrics = self.tasks.iter_mut().map(|running| running.measure(now)).collect();
                 self.events.push(SlotEvent::Metrics(metrics));
             }
         }
@@ -295,6 +317,15 @@ impl Slot {
             {
                 task.go_on_with(kept);
             }
+        }
+    }
+
+    /// Tells what tasks have counted that are about to go.
+    fn report_last(&mut self, now: Instant, which: impl Fn(SubtaskId) -> bool) {
+        let gone = self.tasks.iter_mut().filter(|running| which(running.subtask));
+        let metrics: Vec<SubtaskMetrics> = gone.map(|running| running.measure(now)).collect();
+        if !metrics.is_empty() {
+            self.events.push(SlotEvent::LastMetrics(metrics));
         }
     }
 
@@ -333,6 +364,9 @@ impl Slot {
             let after = clock.now();
             running.time.book(before, after, step);
             running.longest_step = running.longest_step.max(after.since(before));
+            if self.said.contains(&TaskEvent::Finished) {
+                self.events.push(SlotEvent::LastMetrics(vec![running.measure(after)]));
+            }
             match step {
                 TaskStep::Worked => moved = true,
                 TaskStep::Idle(at) | TaskStep::Backpressured(at) => wake = wake.into_iter().chain(at).min(),
@@ -357,7 +391,8 @@ impl Running {
             vertex: task.vertex,
             name: task.name,
             task: Some(task.task),
-            time: TimeSpent { since: now, ..Default::default() },
+            counted: SubtaskMetrics::default(),
+            time: TimeSpent::new(now),
             longest_step: Duration::ZERO,
             step: step.clone(),
         }
@@ -375,13 +410,15 @@ impl Running {
             {
                 failure.message = format!("{} (the record at {position})", failure.message);
             }
+            self.counted = catch(&self.name, || task.metrics()).unwrap_or_default();
             self.task = None;
         }
         Some(result)
     }
 
-    fn measure(&mut self) -> SubtaskMetrics {
-        let counted = self.task.as_ref().map(|task| task.metrics()).unwrap_or_default();
+    fn measure(&mut self, now: Instant) -> SubtaskMetrics {
+        self.time.book_until(now);
+        let counted = self.task.as_ref().map_or(self.counted, |task| task.metrics());
         SubtaskMetrics {
             subtask: self.subtask,
             busy: self.time.busy,

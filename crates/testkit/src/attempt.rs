@@ -25,6 +25,8 @@ pub(crate) struct Attempt {
     pub(crate) machines: Machines,
     pub(crate) participants: Vec<Participant>,
     pub(crate) running: BTreeSet<SubtaskId>,
+    /// Sources that have read all of their splits.
+    pub(crate) exhausted: BTreeSet<SubtaskId>,
     pub(crate) ended: BTreeSet<SubtaskId>,
     pub(crate) finished: BTreeSet<SubtaskId>,
 }
@@ -144,8 +146,8 @@ impl Attempt {
         for (slot, tasks) in machines.slots.iter().zip(tasks) {
             slot.port.tell(SlotCommand::Deploy { attempt: id, tasks });
         }
-        let (running, ended, finished) = Default::default();
-        (Self { id, machines, participants, running, ended, finished }, failures)
+        let (running, exhausted, ended, finished) = Default::default();
+        (Self { id, machines, participants, running, exhausted, ended, finished }, failures)
     }
 
     /// Hands a source's splits out in turn, and says that no more will come: to each reader that is not `late`.
@@ -171,6 +173,19 @@ impl Attempt {
             }
         }
         held
+    }
+
+    /// A source's subtask has read all of its splits: once all of its vertex have, their inputs end.
+    pub(crate) fn exhausted(&mut self, subtask: SubtaskId) {
+        self.exhausted.insert(subtask);
+        let vertex = self.participants.iter().find(|p| p.subtask == subtask).map(|p| p.vertex);
+        let readers = || self.participants.iter().filter(|p| Some(p.vertex) == vertex);
+        if readers().all(|reader| self.exhausted.contains(&reader.subtask)) {
+            for reader in readers() {
+                let slot = &self.machines.slots[reader.index.0 as usize];
+                slot.port.tell(SlotCommand::EndSource(reader.subtask));
+            }
+        }
     }
 
     /// Whether all subtasks are in `set`.

@@ -165,7 +165,7 @@ impl Machines {
                     self.answers.push_back((number, ticket, store.answer(number, op)));
                 }
                 SlotEvent::Metrics(metrics) => self.metrics.extend(metrics),
-                SlotEvent::Cleared => {}
+                SlotEvent::LastMetrics(_) | SlotEvent::Cleared => {}
             }
         }
         for executor in &self.executors {

@@ -396,6 +396,11 @@ impl Harness {
         format!("failed {failures:?}, checkpoints failed {failed_checkpoints:?}, {awaited:?}")
     }
 
+    /// How many subtasks' inputs have ended.
+    pub fn ended_subtasks(&self) -> usize {
+        self.attempt.as_ref().map_or(0, |attempt| attempt.ended.len())
+    }
+
     /// Whether every subtask has reached the end of its input.
     pub fn is_ended(&self) -> bool {
         self.attempt.as_ref().is_some_and(|attempt| attempt.all(&attempt.ended))
@@ -435,6 +440,10 @@ impl Harness {
             TaskEvent::Running => {
                 attempt.running.insert(subtask);
                 if attempt.all(&attempt.running) { coordinator.set_running(now) } else { Vec::new() }
+            }
+            TaskEvent::Exhausted => {
+                attempt.exhausted(subtask);
+                Vec::new()
             }
             TaskEvent::Ended => {
                 attempt.ended.insert(subtask);

@@ -62,6 +62,27 @@ fn the_slowest_split_holds_the_watermark_back() {
     }
 }
 
+/// One that ended would make every later rescale a restart.
+#[test]
+fn a_reader_without_splits_waits_for_the_others_and_holds_no_watermark_back() {
+    let (feed, out, mut job) = start(2, 4, count_times(Watermarks::monotonic()));
+    feed.push(0, [1, 12]);
+    feed.push(1, [2, 13]);
+    job.settle();
+    assert_eq!(job.ended_subtasks(), 0);
+    assert_eq!(values(&out), [(10, 2)], "without idleness, too");
+    assert!(job.checkpoint());
+    job.fail_over(3);
+    feed.push(0, [21]);
+    feed.push(1, [22]);
+    job.settle();
+    assert_eq!((job.ended_subtasks(), values(&out)), (0, vec![(20, 2)]));
+    feed.end();
+    job.settle();
+    assert!(job.is_ended());
+    assert_eq!(values(&out).last(), Some(&(30, 2)));
+}
+
 #[test]
 fn an_idle_split_holds_nobody_back() {
     for parallelism in 1..=3 {

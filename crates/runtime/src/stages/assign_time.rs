@@ -10,7 +10,8 @@
 //! What a split has reached is kept over restarts (union state: wherever the split goes, its watermark is).
 
 use crate::stage::{
-    AWAITED_SPLIT, AdoptedState, Control, NO_SPLIT, OpenContext, SnapshotContext, Stage, Starved, pass_on,
+    AWAITED_SPLIT, AdoptedState, Control, NO_MORE_SPLITS, NO_SPLIT, OpenContext, SnapshotContext, Stage,
+    Starved, pass_on,
 };
 use reflow_api::Watermarks;
 use reflow_protocol::control::Fault;
@@ -133,8 +134,10 @@ impl<T, F, D: Control> AssignTime<T, F, D> {
 
     fn advance(&mut self) {
         self.settle();
-        let active = self.splits.values().filter(|split| !self.is_idle(split.starved_since));
-        let lowest = active.map(|split| split.highest).min();
+        let active = |(number, split): &(&u64, &Split)| {
+            **number != NO_MORE_SPLITS && !self.is_idle(split.starved_since)
+        };
+        let lowest = self.splits.iter().filter(active).map(|(_, split)| split.highest).min();
         // Without a split it may be about to get one, whose records must not be late.
         let awaits_split = self.splits.is_empty() && !self.is_idle(self.without_split_since);
         let idle = lowest.is_none() && !awaits_split;
@@ -223,7 +226,7 @@ impl<T, F: Send, D: Control> Control for AssignTime<T, F, D> {
                 }
                 Starved::AllBut(has_more) => {
                     for (number, split) in &mut self.splits {
-                        if *number != AWAITED_SPLIT && !has_more(*number) {
+                        if !matches!(*number, AWAITED_SPLIT | NO_MORE_SPLITS) && !has_more(*number) {
                             split.starved_since.get_or_insert(at);
                         }
                     }
@@ -271,7 +274,8 @@ impl<T, F: Send, D: Control> Control for AssignTime<T, F, D> {
     fn snapshot(&mut self, context: &mut SnapshotContext<'_>) {
         // The watermark that belongs to the records so far goes before the barrier, so that it is not lost.
         self.advance();
-        let there = self.splits.iter().filter(|(split, _)| **split != AWAITED_SPLIT);
+        let there =
+            self.splits.iter().filter(|(split, _)| !matches!(**split, AWAITED_SPLIT | NO_MORE_SPLITS));
         let reached = there.map(|(split, state)| (*split, state.highest));
         context.put_list(&self.operator, WATERMARKS, Redistribution::Union, reached);
         // Behind a gate nobody says whether records of others come from here on.

@@ -51,6 +51,9 @@ pub trait Task: Send {
     fn aborted(&mut self, checkpoint: CheckpointId);
     /// The source has these splits, too, with the state that belongs to them.
     fn assign_splits(&mut self, splits: &[Bytes], states: Vec<OperatorState>, last: bool);
+    /// All readers of the source are [exhausted](TaskEvent::Exhausted): its input ends. Without effect on a reader that
+    /// has got splits since.
+    fn end_source(&mut self) {}
     /// Another graph is to come. Answered by [`TaskEvent::Prepared`] or [`TaskEvent::Refused`].
     fn prepare(&mut self, preparation: Preparation);
     /// What a later checkpoint has of the groups that are to come. Answered as `prepare`.
@@ -93,6 +96,9 @@ pub enum TaskStep {
 pub enum TaskEvent {
     /// Its state is restored and its channels stand.
     Running,
+    /// A source has read all of its splits, and no more will come. It goes on, so that a rescale may give it others,
+    /// until [`Task::end_source`].
+    Exhausted,
     /// Its inputs have ended; it waits for the final checkpoint.
     Ended,
     /// All that it had to commit is committed.

@@ -6,7 +6,7 @@ use super::snapshot::{AtBarrier, Identity, Snapshots, Then};
 use super::{FIRST_CHUNK, Task, TaskEvent, TaskStep, next_chunk};
 use crate::build::BuildContext;
 use crate::rescale::Preparation;
-use crate::stage::{AWAITED_SPLIT, AdoptedState, Control, OpenContext, Stage, Starved};
+use crate::stage::{AWAITED_SPLIT, AdoptedState, Control, NO_MORE_SPLITS, OpenContext, Stage, Starved};
 use crate::wiring::Wiring;
 use bytes::Bytes;
 use reflow_api::source::encode_split;
@@ -42,6 +42,10 @@ pub struct SourceTask<R, C> {
     said: Vec<TaskEvent>,
     /// It has not been told yet which splits are its own: at its start, and when others let go of theirs.
     awaits_splits: bool,
+    /// It has read all of its splits, and has said so.
+    exhausted: bool,
+    /// All readers of the source are exhausted.
+    ends: bool,
     /// The checkpoint for which the source has paused.
     paused: Option<CheckpointId>,
     /// Once that is complete, the input counts as ended.
@@ -118,6 +122,8 @@ where
             prepared: None,
             said: Vec::new(),
             awaits_splits: true,
+            exhausted: false,
+            ends: false,
             paused: None,
             drains: false,
             watermark,
@@ -138,6 +144,7 @@ where
     }
 
     fn add_split(&mut self, split: R::Split) {
+        (self.exhausted, self.ends) = (false, false);
         let number = self.reader.add_split(split);
         self.chain.split_added(number);
     }
@@ -194,7 +201,9 @@ where
         self.unflushed = false;
         if resets {
             self.awaits_splits = true;
+            (self.exhausted, self.ends) = (false, false);
             self.chain.split_added(AWAITED_SPLIT);
+            self.chain.split_ended(NO_MORE_SPLITS);
         }
         if let Some(cut) = cut {
             self.cut(checkpoint, &cut);
@@ -345,24 +354,29 @@ where
             self.flush_if_due(now, true);
             return rest(wrote, self.chain.next_wakeup());
         }
-        let polled = match self.poll(now) {
-            Polled::End if self.awaits_splits => Polled::Wait(None),
-            polled => polled,
-        };
-        match polled {
+        if std::mem::take(&mut self.ends) {
+            self.end(events);
+            return TaskStep::Worked;
+        }
+        match self.poll(now) {
             Polled::More => {
                 self.flush_if_due(now, false);
                 TaskStep::Worked
             }
-            Polled::Wait(wake) => {
+            polled => {
+                let wake = match polled {
+                    Polled::Wait(wake) => wake,
+                    _ => None,
+                };
+                // It does not end before the other readers of its source: a rescale may give it splits of theirs.
+                if polled == Polled::End && !self.awaits_splits && !self.exhausted {
+                    self.exhausted = true;
+                    events.push(TaskEvent::Exhausted);
+                }
                 // Watermarks of what was just emitted go out now, not at the next record.
                 self.chain.tick(now);
                 self.flush_if_due(now, true);
                 rest(wrote, wake.into_iter().chain(self.chain.next_wakeup()).min())
-            }
-            Polled::End => {
-                self.end(events);
-                TaskStep::Worked
             }
         }
     }
@@ -424,7 +438,12 @@ where
         }
         if last {
             self.reader.no_more_splits();
+            self.chain.split_added(NO_MORE_SPLITS);
         }
+    }
+
+    fn end_source(&mut self) {
+        self.ends = self.exhausted;
     }
 
     fn prepare(&mut self, preparation: Preparation) {

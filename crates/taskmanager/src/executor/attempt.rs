@@ -18,6 +18,8 @@ pub(super) struct Running {
     pub(super) attempt: Attempt,
     /// The subtasks here, and their slots.
     pub(super) subtasks: BTreeMap<SubtaskId, usize>,
+    /// Subtasks that have nothing more to do.
+    pub(super) finished: BTreeSet<SubtaskId>,
     /// The executors with which subtasks here exchange records.
     pub(super) peers: BTreeSet<ExecutorId>,
     /// Its tasks are dropped or being dropped, because one has failed.
@@ -29,8 +31,8 @@ pub(super) struct Running {
 impl Running {
     /// An attempt of which nothing runs here yet.
     pub(super) fn nothing_of(attempt: Attempt) -> Self {
-        let (subtasks, peers) = Default::default();
-        Self { attempt, subtasks, peers, failed: false, next: None }
+        let (subtasks, finished, peers) = Default::default();
+        Self { attempt, subtasks, finished, peers, failed: false, next: None }
     }
 }
 

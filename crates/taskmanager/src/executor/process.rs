@@ -1,5 +1,7 @@
 //! The executor as a process.
 
+mod failing;
+
 use super::attempt::{Builder, Running};
 use super::link::Link;
 use super::peers::{Credentials, Peer, Peers};
@@ -162,6 +164,12 @@ impl Executor {
                     self.slots().tell(slot, SlotCommand::AssignSplits { subtask, splits, states, last });
                 }
             }
+            ToExecutor::EndSource { attempt, subtask } if current == Some(attempt) => {
+                let slot = self.slot_of(subtask);
+                if let Some(slot) = slot {
+                    self.slots().tell(slot, SlotCommand::EndSource(subtask));
+                }
+            }
             ToExecutor::PrepareRescale(preparation) if current == Some(preparation.attempt) => {
                 self.prepare(*preparation, out);
             }
@@ -198,6 +206,7 @@ impl Executor {
             | ToExecutor::CheckpointCompleted { attempt, .. }
             | ToExecutor::CheckpointAborted { attempt, .. }
             | ToExecutor::AssignSplits { attempt, .. }
+            | ToExecutor::EndSource { attempt, .. }
             | ToExecutor::CatchUp { attempt, .. }
             | ToExecutor::AdoptState { attempt, .. }
             | ToExecutor::AbandonRescale { attempt, .. }
@@ -309,45 +318,6 @@ impl Executor {
         }
     }
 
-    /// Reports a failure and drops the attempt's tasks here: nothing that they could still do counts.
-    fn fail(&mut self, subtask: SubtaskId, failure: Failure, out: &mut Vec<Output>) {
-        let Some(running) = self.running.as_mut().filter(|running| !running.failed) else { return };
-        running.failed = true;
-        let attempt = running.attempt;
-        warn!(%attempt, %subtask, operator = failure.operator, "subtask failed: {}", failure.message);
-        say(out, &FromExecutor::SubtaskFailed { attempt, subtask, failure });
-        self.slots().clear();
-    }
-
-    /// A peer with which subtasks exchange records is gone.
-    fn lost_peer(&mut self, peer: Peer, reason: &str, out: &mut Vec<Output>) {
-        let id = match peer {
-            Peer::Sender(id) | Peer::Receiver(id) | Peer::Giver(id) => id,
-            // A new owner closes it when it has all, or misses it itself.
-            Peer::Heir(_) | Peer::Unknown => return,
-        };
-        let Some(running) = &self.running else { return };
-        let prepared_for = matches!(peer, Peer::Giver(_)) || !running.peers.contains(&id);
-        if let Some(next) = running.next.as_ref().filter(|next| !next.cut && prepared_for)
-            && (next.peers.contains(&id) || next.givers.contains(&id))
-        {
-            let (attempt, version) = (running.attempt, next.version);
-            let reason = format!("the connection to executor {id}, made for the rescale, is gone: {reason}");
-            return say(out, &FromExecutor::RescaleRefused { attempt, version, reason });
-        }
-        let has_left = running.next.as_ref().is_some_and(|next| next.has_left(id));
-        if has_left || !running.peers.contains(&id) {
-            return;
-        }
-        let Some(&subtask) = running.subtasks.keys().next() else { return };
-        let message = format!("the data connection to executor {id} is gone: {reason}");
-        self.fail(
-            subtask,
-            Failure { fault: Fault::Connection, operator: "network".to_owned(), message },
-            out,
-        );
-    }
-
     fn received(&mut self, now: Instant, conn: ConnId, frame: Bytes, out: &mut Vec<Output>) {
         if conn == JOB_MANAGER {
             match reflow_protocol::decode(&frame) {
@@ -398,7 +368,14 @@ impl Executor {
 
     /// Moves everything that the slots have produced.
     fn pump(&mut self, now: Instant, out: &mut Vec<Output>) {
-        for event in self.slots().take_events(out) {
+        let events = self.slots().take_events(out);
+        // Before the messages after which the JobManager asks nothing more of these subtasks.
+        let subtasks = self.slots().take_last_metrics();
+        if !subtasks.is_empty() {
+            let memory_bytes = (self.options.memory)();
+            say(out, &FromExecutor::Heartbeat { memory_bytes, subtasks });
+        }
+        for event in events {
             if let SlotEvent::Task { attempt, subtask, event } = event {
                 self.heard_from(attempt, subtask, event, out);
             }
@@ -424,8 +401,12 @@ impl Executor {
                 _ => {}
             }
         }
+        if event == TaskEvent::Finished {
+            running.finished.insert(subtask);
+        }
         let message = match event {
             TaskEvent::Running => FromExecutor::SubtaskRunning { attempt, subtask },
+            TaskEvent::Exhausted => FromExecutor::SourceExhausted { attempt, subtask },
             TaskEvent::Ended => FromExecutor::SubtaskEnded { attempt, subtask },
             TaskEvent::Finished => FromExecutor::SubtaskFinished { attempt, subtask },
             TaskEvent::Acknowledged { checkpoint, state, timing } => {
@@ -522,7 +503,7 @@ impl Executor {
         let deployed = self.running.as_ref().and_then(|running| running.subtasks.keys().next());
         if let Some(subtask) = largest.map(|largest| largest.subtask).or(deployed.copied()) {
             let operator = "memory".to_owned();
-            self.fail(subtask, Failure { fault: Fault::External, operator, message: message.clone() }, out);
+            self.fail(subtask, Failure { fault: Fault::Memory, operator, message: message.clone() }, out);
         }
         out.push(Output::Exit { code: 1, reason: message });
     }

@@ -18,6 +18,8 @@ pub(super) struct Slots {
     requests: BTreeMap<Ticket, (usize, Ticket)>,
     next_ticket: u64,
     metrics: BTreeMap<usize, Vec<SubtaskMetrics>>,
+    /// Of tasks that have ended or gone; not sent yet.
+    last_metrics: Vec<SubtaskMetrics>,
     /// How many have yet to drop their tasks.
     clearing: usize,
 }
@@ -50,6 +52,7 @@ impl Slots {
             requests: BTreeMap::new(),
             next_ticket: 0,
             metrics: BTreeMap::new(),
+            last_metrics: Vec::new(),
             clearing: 0,
         }
     }
@@ -102,6 +105,15 @@ impl Slots {
                     SlotEvent::Metrics(metrics) => {
                         self.metrics.insert(slot, metrics);
                     }
+                    SlotEvent::LastMetrics(metrics) => {
+                        // A heartbeat must not tell less after this.
+                        let known = self.metrics.get_mut(&slot).into_iter().flatten();
+                        for known in known {
+                            let last = metrics.iter().find(|last| last.subtask == known.subtask);
+                            last.into_iter().for_each(|last| *known = *last);
+                        }
+                        self.last_metrics.extend(metrics);
+                    }
                     SlotEvent::Cleared => self.clearing = self.clearing.saturating_sub(1),
                     other => rest.push(other),
                 }
@@ -115,6 +127,11 @@ impl Slots {
         if let Some((slot, theirs)) = self.requests.remove(&ticket) {
             self.tell(slot, SlotCommand::Answer(theirs, result));
         }
+    }
+
+    /// Takes what tasks had counted that have ended or gone.
+    pub(super) fn take_last_metrics(&mut self) -> Vec<SubtaskMetrics> {
+        std::mem::take(&mut self.last_metrics)
     }
 
     /// What the subtasks had counted when they were last asked, and the steps that are under way.

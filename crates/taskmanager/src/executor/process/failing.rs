@@ -1,0 +1,52 @@
+//! What makes an executor's part of an attempt fail.
+
+use super::{Executor, say};
+use crate::executor::peers::Peer;
+use reflow_env::Output;
+use reflow_protocol::control::{Failure, Fault, FromExecutor};
+use reflow_types::SubtaskId;
+use tracing::warn;
+
+impl Executor {
+    /// Reports a failure and drops the attempt's tasks here: nothing that they could still do counts.
+    pub(super) fn fail(&mut self, subtask: SubtaskId, failure: Failure, out: &mut Vec<Output>) {
+        let Some(running) = self.running.as_mut().filter(|running| !running.failed) else { return };
+        running.failed = true;
+        let attempt = running.attempt;
+        warn!(%attempt, %subtask, operator = failure.operator, "subtask failed: {}", failure.message);
+        say(out, &FromExecutor::SubtaskFailed { attempt, subtask, failure });
+        self.slots().clear();
+    }
+
+    /// A peer with which subtasks exchange records is gone.
+    pub(super) fn lost_peer(&mut self, peer: Peer, reason: &str, out: &mut Vec<Output>) {
+        let id = match peer {
+            Peer::Sender(id) | Peer::Receiver(id) | Peer::Giver(id) => id,
+            // A new owner closes it when it has all, or misses it itself.
+            Peer::Heir(_) | Peer::Unknown => return,
+        };
+        let Some(running) = &self.running else { return };
+        let prepared_for = matches!(peer, Peer::Giver(_)) || !running.peers.contains(&id);
+        if let Some(next) = running.next.as_ref().filter(|next| !next.cut && prepared_for)
+            && (next.peers.contains(&id) || next.givers.contains(&id))
+        {
+            let (attempt, version) = (running.attempt, next.version);
+            let reason = format!("the connection to executor {id}, made for the rescale, is gone: {reason}");
+            return say(out, &FromExecutor::RescaleRefused { attempt, version, reason });
+        }
+        let has_left = running.next.as_ref().is_some_and(|next| next.has_left(id));
+        if has_left || !running.peers.contains(&id) {
+            return;
+        }
+        // Those that have finished exchange no records any more: at the end of a job executors end one by one.
+        let Some(&subtask) = running.subtasks.keys().find(|id| !running.finished.contains(id)) else {
+            return;
+        };
+        let message = format!("the data connection to executor {id} is gone: {reason}");
+        self.fail(
+            subtask,
+            Failure { fault: Fault::Connection, operator: "network".to_owned(), message },
+            out,
+        );
+    }
+}
