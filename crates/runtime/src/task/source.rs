@@ -256,8 +256,8 @@ where
         let at = self.input_clock.elapsed();
         let (reader, chain) = (&self.reader, &mut self.chain);
         match polled {
-            // What is left of a record may be a split's, and what did not fit may be anyone's.
-            _ if !has_room => {}
+            // What is left of a record may be any split's, and what did not fit as well.
+            Polled::Wait(_) if !has_room => {}
             Polled::Wait(_) => chain.starved(at, Starved::AllBut(&|split| reader.has_more(split))),
             Polled::More | Polled::End => {
                 let without = starved.iter().filter(|split| !reader.has_more(**split));
