@@ -97,7 +97,8 @@ impl<T> Trigger<T> for CountTrigger {
     }
 }
 
-/// Fires when a measure of the records has moved by more than a threshold since the last time it fired.
+/// Fires when a measure of the records has moved by more than a threshold since the last time it fired. A measure that is
+/// not a number (NaN) neither fires nor becomes the one to count from.
 pub struct DeltaTrigger<T, F> {
     threshold: f64,
     measure: F,
@@ -106,7 +107,11 @@ pub struct DeltaTrigger<T, F> {
 
 impl<T, F: Fn(&T) -> f64> DeltaTrigger<T, F> {
     /// Fires each time `measure` has moved by more than `threshold`.
+    ///
+    /// # Panics
+    /// If the threshold is not a number: it would never be exceeded.
     pub fn every(threshold: f64, measure: F) -> Self {
+        assert!(!threshold.is_nan(), "the threshold of a delta trigger is NaN: give a number");
         Self { threshold, measure, takes: PhantomData }
     }
 }
@@ -124,6 +129,9 @@ impl<T: 'static, F: Fn(&T) -> f64 + Clone + Send + 'static> Trigger<T> for Delta
     #[inline]
     fn on_element(&self, value: &T, _: Timestamp, _: &Window, last: &mut Option<f64>) -> TriggerResult {
         let measure = (self.measure)(value);
+        if measure.is_nan() {
+            return TriggerResult::Continue;
+        }
         let since = *last.get_or_insert(measure);
         if measure - since <= self.threshold {
             return TriggerResult::Continue;
@@ -134,5 +142,24 @@ impl<T: 'static, F: Fn(&T) -> f64 + Clone + Send + 'static> Trigger<T> for Delta
 
     fn on_end(&self, _: &Window, _: &mut Option<f64>) -> TriggerResult {
         TriggerResult::Continue
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_measure_that_is_no_number_does_not_count() {
+        let trigger = DeltaTrigger::every(10.0, |value: &f64| *value);
+        let window = Window { start: 0, end: 1 };
+        let fired = |values: &[f64]| {
+            let mut last = None;
+            let mut fires =
+                |value: &&f64| trigger.on_element(value, 0, &window, &mut last) == TriggerResult::Fire;
+            values.iter().filter(|value| fires(value)).count()
+        };
+        assert_eq!(fired(&[0.0, f64::NAN, 1.0, 2.0, 10.0]), 0);
+        assert_eq!(fired(&[f64::NAN, 0.0, 11.0, f64::NAN, 20.0, 23.0]), 2);
     }
 }
