@@ -51,19 +51,21 @@ pub enum ConnectorError {
         /// Why.
         source: StoreError,
     },
+    /// A file that was found is not there any more as it was.
+    #[error(
+        "cannot read {at} at byte {offset}: {source}. It has gone or become shorter since it was found: put it back as it was, or let the source use on_malformed(Malformed::Skip) to go on without it"
+    )]
+    Gone {
+        /// The file.
+        at: Location,
+        /// Where the read began.
+        offset: u64,
+        /// What was found instead.
+        source: StoreError,
+    },
     /// A record is not what the source reads.
     #[error("{0}")]
     Malformed(Box<MalformedRecord>),
-    /// A record has no end within reason.
-    #[error("{at}, byte {offset}: the record is longer than {most} bytes; is a quote not closed?")]
-    TooLong {
-        /// The file.
-        at: Location,
-        /// Where the record begins.
-        offset: u64,
-        /// The most that is read.
-        most: usize,
-    },
 }
 
 /// A record that cannot be read.

@@ -10,7 +10,7 @@ use reflow_types::{Instant, NO_TIMESTAMP};
 
 /// How many records a split yields before the next one has its turn.
 const TURN_RECORDS: usize = 256;
-/// The longest record.
+/// The longest record. Documented in docs/writing-jobs.md.
 pub(super) const MAX_RECORD_BYTES: usize = 16 << 20;
 
 /// A split that is being read.
@@ -69,12 +69,21 @@ impl<D: Decoder> Active<D> {
             if out.is_full() {
                 return Ok(Turn::More);
             }
-            let Some(len) = self.record_len()? else { return Ok(Turn::Starved) };
+            let (offset, line) = (self.split.next, self.split.line);
+            let is_header = offset == 0 && self.decoder.has_header();
+            let (mark, len) = match next_record(&mut self.body, self.framing, offset == 0) {
+                Next::Record { mark, len } => (mark, len),
+                Next::Missing => return Ok(Turn::Starved),
+                Next::TooLong if is_header => return Err(self.malformed_header()),
+                Next::TooLong => return Ok(Turn::Malformed(self.pass_over_long_record())),
+            };
             let record = &self.body.bytes()[..len];
             let lines = memchr::memchr_iter(b'\n', record).count() as u64;
-            let (offset, line) = (self.split.next, self.split.line);
-            let record = without_byte_order_mark(without_line_end(record), offset);
-            let decoded = if offset == 0 && self.decoder.has_header() {
+            let record = without_line_end(&record[mark..]);
+            let is_empty_file = mark > 0 && record.is_empty() && len as u64 == self.split.len;
+            let decoded = if is_empty_file {
+                Ok(None)
+            } else if is_header {
                 take_header(&mut self.decoder, record, &self.split)?;
                 Ok(None)
             } else {
@@ -98,20 +107,30 @@ impl<D: Decoder> Active<D> {
         Ok(if self.split.is_finished() { Turn::Ended } else { Turn::More })
     }
 
-    /// The length of the next record, if it is there.
-    fn record_len(&mut self) -> Result<Option<usize>, ConnectorError> {
-        next_record_len(&mut self.body, self.framing).map_err(|most| self.too_long(self.split.next, most))
-    }
-
     /// Reads the file's header, if that is not part of the split. Says whether it is read.
     fn read_header(&mut self) -> Result<bool, ConnectorError> {
         let Some(window) = &mut self.header else { return Ok(true) };
-        let found = next_record_len(window, self.framing);
-        let Some(len) = found.map_err(|most| self.too_long(0, most))? else { return Ok(false) };
+        let (mark, len) = match next_record(window, self.framing, true) {
+            Next::Record { mark, len } => (mark, len),
+            Next::Missing => return Ok(false),
+            Next::TooLong => return Err(self.malformed_header()),
+        };
         let window = self.header.take().expect("just looked at");
-        let header = without_byte_order_mark(without_line_end(&window.bytes()[..len]), 0);
+        let header = without_line_end(&window.bytes()[mark..len]);
         take_header(&mut self.decoder, header, &self.split)?;
         Ok(true)
+    }
+
+    /// Passes over the line on which the next record begins: what an unclosed quote swallows is not lost with it.
+    fn pass_over_long_record(&mut self) -> MalformedRecord {
+        let (at, offset, line) = (self.split.file.clone(), self.split.next, self.split.line);
+        self.split.seeking = true;
+        self.seek();
+        MalformedRecord { at, line, offset, reason: too_long() }
+    }
+
+    fn malformed_header(&self) -> ConnectorError {
+        malformed_header(&self.split, too_long())
     }
 
     /// Passes over the rest of the record that the split before reads. Says whether its end is found.
@@ -121,45 +140,57 @@ impl<D: Decoder> Active<D> {
         let len = found.map_or(bytes.len(), |at| at + 1);
         self.body.consume(len);
         self.split.next += len as u64;
+        self.split.line = self.split.line.map(|line| line + u64::from(found.is_some()));
         self.split.seeking = found.is_none();
         found.is_some()
     }
+}
 
-    fn too_long(&self, offset: u64, most: usize) -> ConnectorError {
-        ConnectorError::TooLong { at: self.split.file.clone(), offset, most }
-    }
+fn too_long() -> String {
+    format!(
+        "the record is longer than {MAX_RECORD_BYTES} bytes; is a quote not closed, or are there no line feeds?"
+    )
 }
 
 /// Without its header a file cannot be read: an error fails the job, whatever becomes of malformed records.
 fn take_header(decoder: &mut impl Decoder, header: &[u8], split: &FileSplit) -> Result<(), ConnectorError> {
-    decoder.header(header).map_err(|reason| {
-        let at = split.file.clone();
-        ConnectorError::Malformed(Box::new(MalformedRecord { at, line: Some(1), offset: 0, reason }))
-    })
+    decoder.header(header).map_err(|reason| malformed_header(split, reason))
 }
 
-/// The length of the record at the beginning of a window, if it is there. Fails with the most that a record may
-/// have if it is longer.
-fn next_record_len(window: &mut Window, framing: Framing) -> Result<Option<usize>, usize> {
-    if window.is_scanned() {
-        return Ok(None);
-    }
-    let bytes = window.bytes();
-    let len = framing.record_len(bytes).or(window.is_last().then_some(bytes.len()));
-    match len {
-        None if bytes.len() < MAX_RECORD_BYTES => {
-            window.want_more();
-            Ok(None)
-        }
-        Some(len) if len <= MAX_RECORD_BYTES => Ok(Some(len)),
-        _ => Err(MAX_RECORD_BYTES),
-    }
+fn malformed_header(split: &FileSplit, reason: String) -> ConnectorError {
+    let at = split.file.clone();
+    ConnectorError::Malformed(Box::new(MalformedRecord { at, line: Some(1), offset: 0, reason }))
+}
+
+/// What stands at the beginning of a window.
+enum Next {
+    /// A record of `len` bytes with its line end. The first `mark` of them are the file's byte order mark.
+    Record { mark: usize, len: usize },
+    /// Its end has not been read yet.
+    Missing,
+    /// A record has no end within reason.
+    TooLong,
 }
 
 /// Text files may begin with U+FEFF.
-fn without_byte_order_mark(record: &[u8], offset: u64) -> &[u8] {
-    match record.strip_prefix(b"\xef\xbb\xbf") {
-        Some(record) if offset == 0 => record,
-        _ => record,
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Finds the end of the next record. The byte order mark is passed over first: a quote behind it begins a field.
+fn next_record(window: &mut Window, framing: Framing, begins_file: bool) -> Next {
+    if window.is_scanned() {
+        return Next::Missing;
+    }
+    let bytes = window.bytes();
+    let has_mark = begins_file && bytes.starts_with(BYTE_ORDER_MARK);
+    let may_have_mark = begins_file && BYTE_ORDER_MARK.starts_with(bytes) && !has_mark && !window.is_last();
+    let mark = if has_mark { BYTE_ORDER_MARK.len() } else { 0 };
+    let end = if may_have_mark { None } else { framing.record_len(&bytes[mark..]).map(|len| mark + len) };
+    match end.or(window.is_last().then_some(bytes.len())) {
+        None if bytes.len() < MAX_RECORD_BYTES => {
+            window.want_more();
+            Next::Missing
+        }
+        Some(len) if len <= MAX_RECORD_BYTES => Next::Record { mark, len },
+        _ => Next::TooLong,
     }
 }

@@ -203,6 +203,12 @@ impl<T: DeserializeOwned + Send + 'static> Decoder for CsvDecoder<T> {
         if record.is_empty() {
             return Err("the first line, which should name the columns, is empty".to_owned());
         }
+        let next = |at: usize| record.get(at + 1).copied();
+        if memchr::memchr_iter(b'\r', record).any(|at| next(at).is_some_and(|byte| byte != b'\n')) {
+            return Err("there is a carriage return without a line feed in the header; lines must end with line feeds, \
+                        alone or behind carriage returns"
+                .to_owned());
+        }
         self.parse(record)?;
         self.columns = Some(self.row.clone());
         Ok(())

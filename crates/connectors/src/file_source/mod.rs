@@ -32,10 +32,11 @@ use std::time::Duration;
 /// What becomes of a record that cannot be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Malformed {
-    /// The job fails, with the file, the line, the byte and the reason.
+    /// The job fails, with the file, the line, the byte and the reason, each time that it comes to the record.
     #[default]
     Fail,
-    /// It is left out, counted and, now and then, logged.
+    /// It is left out, counted and, now and then, logged. So is the rest of a file that has gone, or become shorter, since
+    /// it was found: it counts as one, and is always logged. Of a record of more than 16 MiB the first line is left out.
     Skip,
 }
 

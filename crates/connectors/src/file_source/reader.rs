@@ -15,6 +15,9 @@ const MAX_ACTIVE: usize = 32;
 /// Skipped records are logged no more often.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
+/// When a reader wants to be called again, if not by an answer.
+type Wake = Option<Instant>;
+
 /// Reads one subtask's splits.
 pub struct FileReader<D> {
     decoder: D,
@@ -52,6 +55,27 @@ impl<D: Decoder> FileReader<D> {
         {
             self.active.push(Active::new(split, self.decoder.clone(), &self.io));
         }
+    }
+
+    /// Looks for answers and takes a turn of the split whose turn it is. Also says when it wants to be called again.
+    fn turn(&mut self, now: Instant, out: &mut impl Emit<D::Item>) -> Result<(Turn, Wake), ConnectorError> {
+        let active = &mut self.active[self.turn];
+        let again = active.advance(now)?;
+        out.split(active.split.number);
+        let turn = active.turn(out)?;
+        // What it lacks is asked for now: nothing else would wake the reader.
+        let wake = if matches!(turn, Turn::Starved) { active.advance(now)? } else { None };
+        Ok((turn, wake.into_iter().chain(again).min()))
+    }
+
+    /// A file has gone, or is shorter than when it was found: its split ends, if what cannot be read is to be skipped.
+    fn take_gone(&mut self, error: ConnectorError) -> Result<Turn, ConnectorError> {
+        if self.malformed == Malformed::Fail || !matches!(error, ConnectorError::Gone { .. }) {
+            return Err(error);
+        }
+        self.skipped += 1;
+        tracing::warn!(skipped = self.skipped, "left out the rest of a file: {error}");
+        Ok(Turn::Ended)
     }
 
     fn take_malformed(&mut self, now: Instant, record: MalformedRecord) -> Result<(), ConnectorError> {
@@ -101,15 +125,15 @@ impl<D: Decoder> Reader for FileReader<D> {
                 return Ok(Polled::More);
             }
             self.turn %= self.active.len();
-            let active = &mut self.active[self.turn];
-            let again = active.advance(now)?;
-            out.split(active.split.number);
-            match active.turn(out)? {
+            let (turn, again) = match self.turn(now, out) {
+                Ok(turn) => turn,
+                Err(error) => (self.take_gone(error)?, None),
+            };
+            match turn {
                 Turn::More => starved = 0,
                 Turn::Starved => {
                     starved += 1;
-                    // What it lacks is asked for now: nothing else would wake the reader.
-                    wake = active.advance(now)?.into_iter().chain(again).chain(wake).min();
+                    wake = again.into_iter().chain(wake).min();
                 }
                 Turn::Malformed(record) => {
                     self.take_malformed(now, record)?;
@@ -117,7 +141,7 @@ impl<D: Decoder> Reader for FileReader<D> {
                     continue;
                 }
                 Turn::Ended => {
-                    out.end_split(active.split.number);
+                    out.end_split(self.active[self.turn].split.number);
                     self.active.remove(self.turn);
                     self.activate();
                     starved = 0;

@@ -233,7 +233,10 @@ fn records_longer_than_a_read_are_put_together() {
 fn a_record_without_an_end_is_refused() {
     let mut store = Store::with([("/in/a", format!("n,text\n1,\"{}", "x".repeat(17 << 20)).as_str())]);
     let error = read(&FileSource::csv::<Row>("/in"), &mut store).unwrap_err();
-    assert_eq!(error, "/in/a, byte 7: the record is longer than 16777216 bytes; is a quote not closed?");
+    assert_eq!(
+        error,
+        "/in/a, line 2, byte 7: the record is longer than 16777216 bytes; is a quote not closed, or are there no line feeds?"
+    );
 }
 
 const WITH_ERRORS: &str = "n,text\n1,\"a\nb\"\nx,c\n3\n4,d\n";
@@ -319,7 +322,62 @@ fn a_file_that_has_gone_is_named() {
     let splits = splits(&source, &mut store);
     store.objects.clear();
     let error = Run::new(&source, splits).into_records(&mut store, &mut Whims::none()).unwrap_err();
-    assert_eq!(error, "cannot read /in/a at byte 0: /in/a does not exist");
+    assert!(error.starts_with("cannot read /in/a at byte 0: /in/a does not exist. "), "{error}");
+    assert!(error.contains("on_malformed(Malformed::Skip)"), "{error}");
+}
+
+#[test]
+fn a_file_that_has_gone_or_shrunk_is_skipped_if_told_so() {
+    let mut store = Store::with([("/in/a", "a\n"), ("/in/b", "b\n"), ("/in/c", "c\nd\n"), ("/in/d", "e\n")]);
+    let source = FileSource::lines("/in").on_malformed(Malformed::Skip);
+    let mut run = Run::new(&source, splits(&source, &mut store));
+    store.objects.remove("/in/b");
+    store.objects.insert("/in/c".to_owned(), Bytes::from_static(b"c\n"));
+    let mut out = Collected::with_room(100);
+    while !run.step(&mut store, &mut Whims::none(), &mut out).unwrap() {}
+    out.records.sort();
+    assert_eq!(out.records, ["a", "e"]);
+    assert_eq!(run.reader.skipped_records(), 2);
+}
+
+#[test]
+fn a_record_that_is_too_long_is_skipped_if_told_so() {
+    let long = "x".repeat(active::MAX_RECORD_BYTES + 10);
+    let lines = format!("a\n{long}\nb\n");
+    let mut store = Store::with([("/in/a", lines.as_str())]);
+    let source = FileSource::lines("/in").split_size(5 << 20);
+    let error = read(&source, &mut store).unwrap_err();
+    assert!(error.starts_with("/in/a, line 2, byte 2: the record is longer than"), "{error}");
+    let mut found = read(&source.on_malformed(Malformed::Skip), &mut store).unwrap();
+    found.sort();
+    assert_eq!(found, ["a", "b"], "they stand in different splits");
+
+    // A quote that is not closed swallows what follows: only its line is lost.
+    let row = format!("2,{}\n", "y".repeat(1_000));
+    let rows = format!("n,text\n1,\"x\n{}", row.repeat(active::MAX_RECORD_BYTES / row.len() + 10));
+    let mut store = Store::with([("/in/a", rows.as_str())]);
+    let source = FileSource::csv::<Row>("/in").on_malformed(Malformed::Skip);
+    assert_eq!(read(&source, &mut store).unwrap().len(), active::MAX_RECORD_BYTES / row.len() + 10);
+}
+
+#[test]
+fn a_byte_order_mark_stands_before_the_first_record() {
+    let rows = |text: &str| {
+        let mut store = Store::with([("/in/a", text)]);
+        read(&FileSource::csv::<Vec<String>>("/in"), &mut store)
+    };
+    let row = vec!["1".to_owned(), "a".to_owned()];
+    assert_eq!(rows("\u{feff}\"Date\n(UTC)\",text\n1,a\n"), Ok(vec![row]));
+    assert_eq!(rows("\u{feff}"), Ok(vec![]), "as an empty file");
+    let mut store = Store::with([("/in/a", "\u{feff}a\n\u{feff}b")]);
+    assert_eq!(read(&FileSource::lines("/in"), &mut store).unwrap(), ["a", "\u{feff}b"]);
+}
+
+#[test]
+fn lines_that_end_with_carriage_returns_alone_are_refused() {
+    let mut store = Store::with([("/in/a", "n,text\r1,a\r2,b\r")]);
+    let error = read(&FileSource::csv::<Row>("/in"), &mut store).unwrap_err();
+    assert!(error.contains("carriage return without a line feed"), "{error}");
 }
 
 fn listing_error(at: &str, store: &mut Store) -> String {

@@ -81,7 +81,9 @@ impl Window {
             match answer {
                 Ok(StoreReply::Bytes(bytes)) => self.append(&bytes)?,
                 Ok(_) => return Err(self.error(failed(&self.file, "the store answers a read with no bytes"))),
-                Err(error @ StoreError::NotFound(_)) => return Err(self.error(error)),
+                Err(source @ (StoreError::NotFound(_) | StoreError::OutOfRange { .. })) => {
+                    return Err(self.gone(source));
+                }
                 Err(error) if tries >= MAX_TRIES => return Err(self.error(error)),
                 Err(_) => self.read = Read::Again { tries, at: now + RETRY_AFTER * (1 << (tries - 1)) },
             }
@@ -111,13 +113,17 @@ impl Window {
 
     fn append(&mut self, bytes: &Bytes) -> Result<(), ConnectorError> {
         if bytes.is_empty() {
-            return Err(self.error(failed(&self.file, "the file is shorter than when it was found")));
+            return Err(self.gone(failed(&self.file, "the file is shorter than when it was found")));
         }
         self.buffer.drain(..self.at);
         self.at = 0;
         self.buffer.extend_from_slice(bytes);
         self.fetched += bytes.len() as u64;
         Ok(())
+    }
+
+    fn gone(&self, source: StoreError) -> ConnectorError {
+        ConnectorError::Gone { at: self.file.clone(), offset: self.fetched, source }
     }
 
     fn error(&self, source: StoreError) -> ConnectorError {
