@@ -16,6 +16,7 @@ use bytes::Bytes;
 use reflow_coordination::manifest::{self, Decision, Manifest};
 use reflow_types::{CheckpointId, Timestamp, VertexId};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 /// Watches the storage.
 #[derive(Default)]
@@ -24,6 +25,8 @@ pub struct Checker {
     retained: usize,
     /// The manifests of complete checkpoints, what they are called and what they name.
     manifests: BTreeMap<CheckpointId, (String, BTreeSet<String>)>,
+    /// Complete checkpoints of deposed leaders, which may count or not.
+    unsure: BTreeSet<CheckpointId>,
     /// The same of savepoints.
     savepoints: BTreeMap<CheckpointId, (String, BTreeSet<String>)>,
     files: Files,
@@ -141,9 +144,25 @@ impl Checker {
         }
     }
 
+    /// A deposed leader has decided something: it counts if its successor finds it.
+    pub fn decided_by_deposed(&mut self, name: &str, storage: &Storage) {
+        if let Some(Ok(Decision::Complete(manifest))) = storage.get(name).map(|body| manifest::decode(body)) {
+            self.unsure.insert(manifest.checkpoint);
+        }
+    }
+
+    /// The newest complete checkpoints, as many as are retained, with their manifests and what they name.
+    fn newest(&self) -> impl Iterator<Item = &(String, BTreeSet<String>)> {
+        let places = self.manifests.iter().rev().zip(0..);
+        let newest = places.filter(|((checkpoint, _), place)| {
+            let newer = (Bound::Excluded(**checkpoint), Bound::Unbounded);
+            place + self.unsure.range(newer).count() < self.retained
+        });
+        newest.map(|((_, manifest), _)| manifest)
+    }
+
     fn manifest_deleted(&mut self, name: &str, outside: bool) {
-        let newest = self.manifests.values().rev().take(self.retained);
-        if !outside && !self.damaged && newest.into_iter().any(|(manifest, _)| manifest == name) {
+        if !outside && !self.damaged && self.newest().any(|(manifest, _)| manifest == name) {
             self.violate(format!("{name} was deleted, but is one of the {} newest", self.retained));
         }
         self.manifests.retain(|_, (manifest, _)| manifest != name);
@@ -161,8 +180,7 @@ impl Checker {
             self.violations.push(format!("{name} was deleted, but a savepoint names it"));
         }
         // Older manifests are on their way out, too.
-        let retained = self.manifests.values().rev().take(self.retained);
-        let users = retained.filter(|(_, objects)| objects.contains(name)).map(|(manifest, _)| manifest);
+        let users = self.newest().filter(|(_, objects)| objects.contains(name)).map(|(manifest, _)| manifest);
         let users: Vec<&String> = users.collect();
         if !users.is_empty() {
             self.violations.push(format!("{name} was deleted, but {users:?} name it"));

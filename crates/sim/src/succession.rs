@@ -40,9 +40,13 @@ impl Completions {
         ))
     }
 
-    /// An attempt begins from a checkpoint. Gives what is wrong with that, unless it is known to be damaged.
+    /// An attempt begins from a checkpoint. Gives what is wrong with that, unless it is known to be damaged. Attempts of
+    /// a deposed leader come to nothing, from wherever they begin: it may find its checkpoints deleted.
     pub fn began(&mut self, attempt: Attempt, from: Option<CheckpointId>) -> Option<String> {
         self.began.entry(attempt.epoch).or_insert(from);
+        if self.began.range(attempt.epoch.next()..).next().is_some() {
+            return None;
+        }
         let (epoch, told) = self.told.range(..=attempt.epoch).max_by_key(|(_, told)| **told)?;
         (Some(*told) > from).then(|| {
             let from = from.map_or("nothing".to_owned(), |checkpoint| format!("checkpoint {checkpoint}"));

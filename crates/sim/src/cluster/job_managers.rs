@@ -86,13 +86,15 @@ impl Cluster {
         self.start_job_manager();
     }
 
-    /// Who has taken an epoch leads. What a deposed leader decides is nobody's: it is left out of the changes.
+    /// Who has taken an epoch leads. What a deposed leader decides counts only if its successor finds it, which is not
+    /// seen from here: it is left out of the changes.
     pub(super) fn look_at_epochs(&mut self, changes: &mut Vec<Change>) {
         for Change { name, by, kind } in changes.iter() {
             let Some((_, epoch)) = name.split_once("/epochs/").filter(|_| *kind == ChangeKind::Written)
             else {
                 continue;
             };
+            self.epoch_files.insert(name.clone(), self.world.now());
             if let Some(leader) = self.leaders.iter_mut().find(|leader| Some(leader.id) == *by) {
                 self.epochs_taken += 1;
                 leader.order = self.epochs_taken;
@@ -103,9 +105,13 @@ impl Cluster {
             let leader = self.leaders.iter().find(|leader| Some(leader.id) == by);
             leader.is_some_and(|leader| leader.order != self.epochs_taken)
         };
-        changes.retain(|Change { name, by, kind }| {
-            !(name.ends_with("/_metadata") && *kind == ChangeKind::Written && deposed(*by))
-        });
+        let left_out = |change: &mut Change| {
+            let Change { name, by, kind } = change;
+            name.ends_with("/_metadata") && *kind == ChangeKind::Written && deposed(*by)
+        };
+        for Change { name, .. } in changes.extract_if(.., left_out) {
+            self.checker.decided_by_deposed(&name, &self.world.storage);
+        }
     }
 
     /// Minds JobManagers that have ended, and those that should have.
@@ -115,6 +121,10 @@ impl Cluster {
             let leader = self.leaders.remove(place);
             let exit = self.world.ended(leader.id).expect("it has just been looked at");
             self.programs.last_exit = Some(format!("{:?} {}", exit.code, exit.reason));
+            if exit.code == Some(1) && exit.reason.contains("has failed:") && !self.may_fail() {
+                let text = exit.reason.clone();
+                self.checker.violate(text);
+            }
             self.look_for_end();
             if self.newest == Some(leader.id) {
                 self.newest = None;

@@ -94,6 +94,8 @@ pub struct Cluster {
     job_manager_hosts: u64,
     /// How many epochs were taken.
     epochs_taken: u64,
+    /// When each epoch's file was written.
+    epoch_files: BTreeMap<String, Time>,
     scenarios: BTreeSet<Scenario>,
     task_managers: Vec<ProcessId>,
     hosts: u64,
@@ -161,6 +163,7 @@ impl Cluster {
             host: JOB_MANAGER_HOST.to_owned(),
             job_manager_hosts: 1,
             epochs_taken: 0,
+            epoch_files: BTreeMap::new(),
             scenarios,
             task_managers: Vec::new(),
             hosts: 0,

@@ -4,8 +4,11 @@ use super::{Cluster, JOB_MANAGER_HOST, Todo};
 use crate::chaos::{Objects, Trouble};
 use crate::faults::{FaultKind, Faults, RescalePhase, Step};
 use crate::scenario::Scenario;
-use crate::world::{ProcessId, World};
+use crate::world::{ProcessId, Time, World};
 use std::time::Duration;
+
+/// The age in microseconds from which on rules of the store delete objects.
+const OLD: Time = 5_000_000;
 
 impl Cluster {
     /// When a live rescale enters a phase, trouble is sent after it: by chance alone it would seldom meet one.
@@ -85,9 +88,11 @@ impl Cluster {
     }
 
     fn delete_objects(&mut self, objects: Objects) {
-        let storage = &mut self.world.storage;
+        let storage = &self.world.storage;
         let epochs = storage.below("/checkpoints/").map(|(name, _)| name.to_owned());
-        let epochs: Vec<String> = epochs.filter(|name| name.contains("/epochs/")).collect();
+        // Such rules go by age.
+        let old = |name: &String| self.epoch_files.get(name).is_some_and(|at| at + OLD < self.world.now());
+        let epochs: Vec<String> = epochs.filter(|name| name.contains("/epochs/") && old(name)).collect();
         let deleted: Vec<String> = match objects {
             Objects::Epochs => epochs,
             Objects::NewestEpoch => epochs.last().cloned().into_iter().collect(),
