@@ -1,7 +1,8 @@
 //! `cargo xtask bench endurance`: what the processes of a cluster hold after hundreds of rescales and failures.
 //!
 //! A JobManager and two TaskManagers run a job with some megabytes of keyed state. Each round rescales it live from
-//! two to one and back to two, and kills the executor of the second TaskManager, so that the attempt fails. The
+//! two to one and back to two, five times, and kills the executor of the second TaskManager, so that the attempt
+//! fails. The
 //! JobManager, both TaskManagers and the first one's executor live through all of it; after each round their memory,
 //! threads and descriptors are read, and the files below the checkpoint directory counted. A figure that is larger at
 //! the end than in the second quarter makes the benchmark fail.
@@ -20,7 +21,9 @@ use std::process::{Child, Command, ExitCode};
 use std::time::Duration;
 
 /// Rescales and failures of a round.
-const EVENTS: usize = 3;
+const EVENTS: usize = 11;
+/// The age at which an executor is killed: a TaskManager whose executors end sooner is left out for a while.
+const AGE: Duration = Duration::from_secs(11);
 const LOOK: Duration = Duration::from_millis(20);
 /// How long one rescale or recovery may take.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -81,12 +84,14 @@ fn run(arguments: &Arguments, scratch: &Path) -> Result<(), Box<dyn Error>> {
     let survivor = executor(&processes.task_managers[0])?;
     let rounds = arguments.events.div_ceil(EVENTS);
     for round in 1..=rounds {
-        for parallelism in [1, 2] {
+        let began = clock::now();
+        for parallelism in [1, 2].repeat((EVENTS - 1) / 2) {
             rest.require(parallelism)?;
             until("a rescale", || Ok(rest.details()?.runs_at(parallelism)))?;
         }
         let restored = || Ok::<_, Box<dyn Error>>(rest.checkpoints()?.latest.restored.map(|from| from.id));
         let before = restored()?;
+        clock::sleep(AGE.saturating_sub(began.elapsed()));
         kill(Pid::from_raw(executor(&processes.task_managers[1])? as i32), Signal::SIGKILL)?;
         until("a recovery", || Ok(restored()? != before && rest.details()?.runs_at(2)))?;
         until("a checkpoint after it", || {
@@ -109,9 +114,7 @@ fn run(arguments: &Arguments, scratch: &Path) -> Result<(), Box<dyn Error>> {
         let (files, directories) = entries_below(&checkpoints);
         courses.add("checkpoint_files", files as f64);
         courses.add("checkpoint_directories", directories as f64);
-        if round % 10 == 0 {
-            eprintln!("{} of {} rescales and failures", round * EVENTS, rounds * EVENTS);
-        }
+        eprintln!("{} of {} rescales and failures", round * EVENTS, rounds * EVENTS);
     }
     drop(processes.job_manager.kill());
     publish(&courses)
