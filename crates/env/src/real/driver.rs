@@ -22,6 +22,10 @@ use tokio::task::AbortHandle;
 /// exit, goes on taking memory and time meanwhile; nothing is lost with it.
 const SLOT_PATIENCE: Duration = Duration::from_secs(1);
 
+/// Threads that wait for local files, where tokio's bound is 512: an executor that had lived through 230 rescales and
+/// failures had 93, and an allocator that keeps memory by thread.
+const FILE_THREADS: usize = 16;
+
 /// How a process ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exit {
@@ -176,7 +180,9 @@ fn drive(process: Box<dyn Process>, inbox: Inbox, mut options: Options) -> Exit 
 }
 
 fn start_runtime(threads: usize) -> std::io::Result<Runtime> {
-    Builder::new_multi_thread().worker_threads(threads.max(1)).thread_name("io").enable_all().build()
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(threads.max(1)).max_blocking_threads(FILE_THREADS).thread_name("io");
+    builder.enable_all().build()
 }
 
 impl Driver {
