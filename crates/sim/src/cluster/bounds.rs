@@ -22,8 +22,9 @@ pub(super) fn random(rng: &mut Rng) -> Bounds {
         batch_records: draw(usual.batch_records, 1..=30),
         batch_bytes: draw(usual.batch_bytes as usize, 1..=500) as u64,
         first_credit: draw(usual.first_credit as usize, 1..=3) as u64,
-        most_credit: draw(usual.most_credit as usize, 1..=100) as u64,
-        credit_bytes: draw(usual.credit_bytes as usize, 1..=2_000) as u64,
+        // With less each record would be a round trip, which takes a job of half a million records too long.
+        most_credit: draw(usual.most_credit as usize, 30..=300) as u64,
+        credit_bytes: draw(usual.credit_bytes as usize, 4_000..=40_000) as u64,
         record_bytes: usual.record_bytes,
         fired_timers: draw(usual.fired_timers, 1..=30),
         fired_panes: draw(usual.fired_panes, 1..=30),
