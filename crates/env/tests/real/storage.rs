@@ -207,6 +207,23 @@ fn deleting_what_is_not_there_succeeds() {
 }
 
 #[test]
+fn a_deletion_leaves_no_empty_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let probe = Probe::start(Options::default());
+    let job = dir.path().join("job");
+    let at = |name: &str| Location(job.join(name).to_str().unwrap().to_owned());
+    let delete = |name: &str| probe.store(StoreOp::Delete { at: at(name) }).unwrap();
+    for name in ["chk-1/_metadata", "chk-2/_metadata", "chk-2/other"] {
+        probe.store(put(&at(name), "", PutMode::Create)).unwrap();
+    }
+    delete("chk-1/_metadata");
+    delete("chk-2/other");
+    assert!(!job.join("chk-1").exists() && job.join("chk-2").exists());
+    delete("chk-2/_metadata");
+    assert!(!job.join("chk-2").exists() && job.exists(), "only the object's own directory goes");
+}
+
+#[test]
 fn a_rename_replaces() {
     each_store(|probe, base| {
         let (from, to) = (base.join("from"), base.join("below/to"));

@@ -125,8 +125,21 @@ impl Storage {
     async fn delete(&self, at: &Location) -> Result<(), StoreError> {
         let Place { store, path } = self.places.find(at)?;
         match store.delete(&path).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(e) => Err(store_error(at, &e)),
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+            Err(e) => return Err(store_error(at, &e)),
+        }
+        self.remove_if_empty(at).await;
+        Ok(())
+    }
+
+    /// Removes the directory that a deletion has left empty. Object stores have no directories; in a file system a
+    /// checkpoint each second would leave 86,400 a day, and each listing would look into all of them. Its parents stay:
+    /// they may be the user's.
+    async fn remove_if_empty(&self, deleted: &Location) {
+        let Ok(file) = self.places.file(deleted) else { return };
+        if let Some(directory) = file.parent().map(std::path::Path::to_owned) {
+            // One that is not empty is left alone by the system, and one that cannot be removed does no harm.
+            let _ = tokio::task::spawn_blocking(move || std::fs::remove_dir(directory)).await;
         }
     }
 
