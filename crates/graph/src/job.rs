@@ -99,6 +99,11 @@ pub enum GraphError {
     /// Nothing to run.
     #[error("the job has no operators: end the job function with at least one source and one sink")]
     Empty,
+    /// The name is that of the job's directory in the checkpoint storage.
+    #[error(
+        "the job's name is empty: give StreamEnv::name a name, or leave it out for that of the executable"
+    )]
+    NoName,
     /// Two operators would be one in a savepoint.
     #[error("two operators have the uid '{0}': give each its own by .uid(\"…\")")]
     DuplicateUid(String),
@@ -125,6 +130,9 @@ impl JobGraph {
     pub fn validate(&self) -> Result<(), GraphError> {
         if self.vertices.is_empty() {
             return Err(GraphError::Empty);
+        }
+        if self.name.is_empty() {
+            return Err(GraphError::NoName);
         }
         let mut uids = BTreeMap::new();
         for vertex in &self.vertices {

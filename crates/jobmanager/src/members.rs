@@ -33,7 +33,7 @@ const EXIT_REPORT_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub(crate) struct Terms {
     pub(crate) job: JobId,
-    pub(crate) job_name: String,
+    pub(crate) executable: String,
     pub(crate) job_args: Vec<String>,
     /// The fingerprint of the job graph.
     pub(crate) fingerprint: u64,
@@ -499,7 +499,7 @@ impl Members {
         let start = StartExecutor {
             executor,
             job: self.terms.job,
-            job_name: self.terms.job_name.clone(),
+            executable: self.terms.executable.clone(),
             sha256: self.terms.sha256.clone(),
             job_args: self.terms.job_args.clone(),
             token: self.terms.token,

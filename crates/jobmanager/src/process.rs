@@ -79,7 +79,7 @@ impl JobManager {
         let frame = Frame::new(config, &spec.args);
         let handle = Handle::new(signal, frame.starting(Instant(0)));
         let job_manager = Self {
-            layout: Layout::new(&settings.checkpoint_dir, &settings.cluster_id, &spec.name),
+            layout: Layout::new(&settings.checkpoint_dir, &settings.cluster_id, &spec.graph.name),
             config: config.clone(),
             settings,
             spec: Some(spec),
@@ -129,12 +129,13 @@ impl JobManager {
         let epoch = authority.epoch;
         tell_start(job, epoch, resumed, &recovered);
         let spec = self.spec.take().expect("the job is taken over once");
+        let name = spec.graph.name.clone();
         let scheduler_settings = schedule::settings(&self.config, &self.layout, job, epoch);
         let data_dir = retention::data_dir(&scheduler_settings.checkpoints.job_dir);
         let identity = Identity { job, epoch, build: spec.artifact.sha256.clone() };
         let terms = Terms {
             job,
-            job_name: spec.name.clone(),
+            executable: spec.executable,
             job_args: spec.args,
             fingerprint: spec.fingerprint,
             sha256: spec.artifact.sha256.clone(),
@@ -167,7 +168,7 @@ impl JobManager {
         if let Some(requirements) = requirements {
             leader.adopt_requirements(&requirements, out);
         }
-        let led = Led { job, name: spec.name, leader, timeline: Timeline::default(), suspending: false };
+        let led = Led { job, name, leader, timeline: Timeline::default(), suspending: false };
         self.phase = Phase::Leading(Box::new(led));
         self.tell(now, Event::Tick, out);
     }

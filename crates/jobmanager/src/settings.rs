@@ -14,8 +14,9 @@ pub struct JobSpec {
     pub graph: Arc<JobGraph>,
     /// The fingerprint of the graph: executors must build the same one.
     pub fingerprint: u64,
-    /// The job's name: that of its directory in the checkpoint storage, and of its executable.
-    pub name: String,
+    /// The executable's name, by which TaskManagers find it in their `lib/`. The job's own name is its graph's: one
+    /// executable may run several jobs, and each has its own directory in the checkpoint storage.
+    pub executable: String,
     /// The job's own arguments: executors call the job function with the same.
     pub args: Vec<String>,
     /// The sources' enumerators, by their operator's uid.

@@ -131,8 +131,8 @@ pub struct StartExecutor {
     pub executor: ExecutorId,
     /// The job.
     pub job: JobId,
-    /// The job's name: the executable's name in `lib/` and in the cache.
-    pub job_name: String,
+    /// The executable's name in `lib/` and in the cache.
+    pub executable: String,
     /// The SHA-256 of the job's executable in hexadecimal.
     pub sha256: String,
     /// The job's own arguments.

@@ -94,7 +94,7 @@ mod tests {
         let start = StartExecutor {
             executor: ExecutorId(1),
             job: reflow_types::JobId(2),
-            job_name: "flights".into(),
+            executable: "flights".into(),
             sha256: "ab".into(),
             job_args: vec!["--rate".into()],
             token: 3,

@@ -40,7 +40,7 @@ pub(super) fn drive(
     let spec = JobSpec {
         fingerprint: job.fingerprint(),
         graph: job.graph,
-        name: executable.name.to_owned(),
+        executable: executable.name.to_owned(),
         args: options.args.clone(),
         enumerators: job.enumerators.into_iter().map(|(uid, make)| (uid, make())).collect(),
         artifact: artifact()?,

@@ -129,7 +129,7 @@ impl Programs {
         let spec = JobSpec {
             fingerprint: job.fingerprint(),
             graph: job.graph,
-            name: NAME.to_owned(),
+            executable: NAME.to_owned(),
             args: Vec::new(),
             enumerators: job.enumerators.into_iter().map(|(uid, make)| (uid, make())).collect(),
             artifact: Artifact {

@@ -64,14 +64,14 @@ impl Artifacts {
     }
 
     /// Begins a search; `None` if one for the same executable is under way.
-    pub(super) fn search(&mut self, sha256: &str, job_name: &str) -> Option<Step> {
+    pub(super) fn search(&mut self, sha256: &str, executable: &str) -> Option<Step> {
         if self.searches.contains_key(sha256) {
             return None;
         }
         if sha256.len() != 64 || !sha256.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Some(Step::Missing(format!("'{sha256}' is not a SHA-256 in hexadecimal")));
         }
-        let in_lib = self.lib.as_deref().filter(|_| is_file_name(job_name)).map(|lib| lib.join(job_name));
+        let in_lib = self.lib.as_deref().filter(|_| is_file_name(executable)).map(|lib| lib.join(executable));
         let (stage, path) = match in_lib {
             Some(path) => (Stage::InLib(path.clone()), path),
             None => (Stage::InCache, self.cached(sha256)),

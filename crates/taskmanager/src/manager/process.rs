@@ -204,8 +204,8 @@ impl TaskManager {
     /// Looks for the executable of an executor that waits.
     fn search(&mut self, executor: ExecutorId, out: &mut Vec<Output>) {
         let start = &self.executors.get(&executor).expect("only executors that wait are searched for").start;
-        let (sha256, step) = (start.sha256.clone(), self.artifacts.search(&start.sha256, &start.job_name));
-        tracing::info!(%executor, job = %start.job, name = start.job_name, "starting an executor");
+        let (sha256, step) = (start.sha256.clone(), self.artifacts.search(&start.sha256, &start.executable));
+        tracing::info!(%executor, job = %start.job, name = start.executable, "starting an executor");
         self.take(&sha256, step, out);
     }
 

@@ -63,7 +63,7 @@ fn start_message() -> StartExecutor {
     StartExecutor {
         executor: ExecutorId(9),
         job: JobId(3),
-        job_name: "job".into(),
+        executable: "job".into(),
         sha256: "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855".into(),
         job_args: vec![],
         token: 77,
