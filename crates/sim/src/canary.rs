@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The canaries there are.
-pub const NAMES: [&str; 11] = [
+pub const NAMES: [&str; 12] = [
     "barrier_not_awaited",
     "group_restored_twice",
     "offset_after_barrier",
@@ -21,6 +21,7 @@ pub const NAMES: [&str; 11] = [
     "leaving_commit_lost",
     "event_time_kept_at_the_cut",
     "change_not_rolled_back",
+    "one_cursor_for_two_old_owners",
 ];
 
 /// Within so many seeds a canary must be found.

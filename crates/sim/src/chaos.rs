@@ -179,7 +179,7 @@ impl Kind {
             Scenario::Cancel => vec![Self::Cancel],
             Scenario::FewRestarts => vec![Self::KillExecutor, Self::KillTaskManager, Self::StartTaskManager],
             Scenario::Steps => vec![Self::Savepoint, Self::Stop],
-            Scenario::FixedParallelism => Vec::new(),
+            Scenario::FixedParallelism | Scenario::EndsInPhase => Vec::new(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// The chances of faults that may strike at any moment. Chaos turns them up and down.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -131,6 +131,8 @@ pub struct Probe {
     emitted: Arc<AtomicU64>,
     /// Up to where each split was ever read, several splits in one place.
     reached: Arc<[AtomicU64; 8]>,
+    /// Splits keep their last record.
+    held: Arc<AtomicBool>,
 }
 
 impl Probe {
@@ -138,6 +140,21 @@ impl Probe {
     pub fn emitted(&self, split: u32, position: u64) {
         self.emitted.fetch_add(1, Ordering::Relaxed);
         self.reached[split as usize % self.reached.len()].fetch_max(position, Ordering::Relaxed);
+    }
+
+    /// From here on splits do not come to their end.
+    pub fn hold_end(&self) {
+        self.held.store(true, Ordering::Relaxed);
+    }
+
+    /// Splits come to their end.
+    pub fn let_end(&self) {
+        self.held.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether a split keeps its last record.
+    pub fn holds_end(&self) -> bool {
+        self.held.load(Ordering::Relaxed)
     }
 
     /// Output was committed.

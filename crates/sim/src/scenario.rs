@@ -26,13 +26,15 @@ pub enum Scenario {
     FewRestarts,
     /// The job asks for a parallelism instead of using all slots.
     FixedParallelism,
+    /// The last record of each split is held back until a live rescale is in a certain phase: the inputs end there.
+    EndsInPhase,
 }
 
 impl Scenario {
     /// All of them, and how likely a run has each.
     ///
     /// A weight of 0 keeps a scenario out of CI whose faults are known and not mended yet.
-    pub const ALL: [(Self, f64); 8] = [
+    pub const ALL: [(Self, f64); 9] = [
         (Self::Successors, 0.0),
         (Self::Steps, 0.0),
         (Self::OutsideDeletions, 0.0),
@@ -41,6 +43,7 @@ impl Scenario {
         (Self::Cancel, 0.03),
         (Self::FewRestarts, 0.0),
         (Self::FixedParallelism, 0.1),
+        (Self::EndsInPhase, 0.25),
     ];
 
     /// Those of a run: the forced ones, and some that are drawn.

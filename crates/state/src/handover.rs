@@ -27,7 +27,7 @@ pub(crate) struct Arrivals<K, V> {
 
 /// How far a table has taken in the groups of one old owner. Each old owner has its own, because the groups of
 /// several may be taken in by turns.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct InstallCursor {
     /// The next segment to be taken in.
     segment: usize,

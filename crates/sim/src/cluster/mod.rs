@@ -13,7 +13,7 @@ mod user;
 
 use crate::chaos::{Chaos, Trouble};
 use crate::check::Checker;
-use crate::faults::{FaultKind, Faults, Probe, Strikes};
+use crate::faults::{FaultKind, Faults, Probe, RescalePhase, Strikes};
 use crate::liveness::{Liveness, NO_PROGRESS};
 use crate::rng::Rng;
 use crate::scenario::Scenario;
@@ -106,6 +106,8 @@ pub struct Cluster {
     liveness: Liveness,
     /// The chance that a phase of a live rescale is struck.
     aim: f64,
+    /// The phase of a live rescale in which the inputs end.
+    ends_in: Option<RescalePhase>,
     /// The chance that a turn of a JobManager is its last, at steps of its work.
     step_aim: f64,
     /// How many more times that may happen: a JobManager that is always lost at its start leads nothing.
@@ -128,6 +130,7 @@ enum Todo {
     Repoint(String),
     Heal(String, String),
     Settle(Faults),
+    LetEnd,
     Calm,
 }
 
@@ -142,6 +145,16 @@ impl Cluster {
         let workload = Workload::random(&mut rng, probe.clone(), busy, selection.shape);
         let mut of_scenarios = Rng::new(seed).fork("scenarios");
         let scenarios = Scenario::draw(&mut of_scenarios, &selection.scenarios);
+        // Most often while key groups move: that is what an end must wait for.
+        let ends_in = match of_scenarios.chance(0.5) {
+            true => RescalePhase::CutTriggered,
+            false => *of_scenarios.pick(&RescalePhase::ALL).expect("there are phases"),
+        };
+        let ends_in = scenarios.contains(&Scenario::EndsInPhase).then_some(ends_in);
+        let workload = if ends_in.is_some() { workload.shortened() } else { workload };
+        if ends_in.is_some() {
+            probe.hold_end();
+        }
         let shape = Shape::random(&mut rng).for_scenarios(&mut of_scenarios, &scenarios);
         let chaos = Chaos::random(&mut rng, busy, &scenarios);
         let step_aim = of_scenarios.skewed(2..=100) as f64 / 1_000.0;
@@ -172,6 +185,7 @@ impl Cluster {
             calm: None,
             liveness: Liveness::default(),
             aim,
+            ends_in,
             step_aim,
             step_strikes,
             savepoint_until: 0,

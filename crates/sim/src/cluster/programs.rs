@@ -30,7 +30,8 @@ pub struct Programs {
     /// The cluster's shape.
     pub shape: Shape,
     config: Config,
-    workload: Workload,
+    /// What the job reads and does.
+    pub workload: Workload,
     started: u64,
     /// The newest JobManager, as REST sees it.
     pub handle: Option<Handle>,

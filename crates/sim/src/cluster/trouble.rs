@@ -15,6 +15,10 @@ impl Cluster {
     pub(super) fn aim(&mut self) {
         let (phase, _) = self.watch.phase(self.world.now());
         let before = std::mem::replace(&mut self.world.strikes.phase, phase);
+        if phase != before && Some(phase) == self.ends_in && self.programs.workload.is_at_its_end() {
+            let soon = Duration::from_micros(self.rng.skewed(1..=10_000));
+            self.at(soon, Todo::LetEnd);
+        }
         if phase == before || phase == RescalePhase::None || self.calm.is_some() || !self.rng.chance(self.aim)
         {
             return;
@@ -42,7 +46,9 @@ impl Cluster {
                     self.start_task_manager();
                 }
             }
+            Todo::LetEnd => self.probe.let_end(),
             Todo::Calm => {
+                self.probe.let_end();
                 self.calm = Some(self.world.now());
                 self.world.faults = Faults::default();
             }

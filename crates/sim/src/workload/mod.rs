@@ -109,6 +109,20 @@ impl Workload {
         }
     }
 
+    /// The same with fewer records, so that all but the last of each split are read long before a cluster is left
+    /// alone.
+    #[must_use]
+    pub fn shortened(mut self) -> Self {
+        let readings = Arc::make_mut(&mut self.readings);
+        readings.per_split = (readings.per_split / 3).max(50);
+        self
+    }
+
+    /// Whether all records but the last of each split have been read.
+    pub fn is_at_its_end(&self) -> bool {
+        self.probe.reached() >= u64::from(self.readings.splits) * (self.readings.per_split - 1)
+    }
+
     /// The job function.
     ///
     /// # Errors

@@ -7,6 +7,10 @@ use reflow_api::{Emit, Enumerator, Polled, Reader, Source, UserError};
 use reflow_types::Instant;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How often a split that keeps its last record looks whether it still has to.
+const HELD: Duration = Duration::from_millis(1);
 
 /// The source.
 #[derive(Clone)]
@@ -70,12 +74,13 @@ impl Reader for ReadingReader {
 
     fn poll(&mut self, now: Instant, out: &mut impl Emit<Reading>) -> Result<Polled, UserError> {
         let readings = &self.source.readings;
+        let last = readings.per_split - u64::from(self.source.probe.holds_end());
         for (split, due) in &mut self.splits {
             if *due > now || out.is_full() {
                 continue;
             }
             out.split(split.number.into());
-            let end = (split.next / readings.burst * readings.burst + readings.burst).min(readings.per_split);
+            let end = (split.next / readings.burst * readings.burst + readings.burst).min(last);
             while split.next < end && !out.is_full() {
                 let reading = readings.reading(split.number, split.next);
                 split.next += 1;
@@ -84,6 +89,8 @@ impl Reader for ReadingReader {
             }
             if split.next == readings.per_split {
                 out.end_split(split.number.into());
+            } else if split.next >= last {
+                *due = now + HELD;
             } else if split.next == end {
                 *due = now + readings.interval;
             }
