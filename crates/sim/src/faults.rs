@@ -51,12 +51,12 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
-    /// Those that a user or an administrator does on purpose: no attempt may fail from them.
+    /// Those that a user or an administrator does on purpose: no attempt may fail from them. Stopping a TaskManager is
+    /// none, as the second SIGTERM does not wait.
     pub fn is_planned(self) -> bool {
         matches!(
             self,
             Self::TaskManagerStarted
-                | Self::TaskManagerStopped
                 | Self::TaskManagerDrained
                 | Self::RequirementsChanged
                 | Self::SavepointTaken
