@@ -163,7 +163,7 @@ pub enum Effect {
         /// Why.
         reason: String,
     },
-    /// The attempt should fail: checkpoints fail again and again, or storage does not tell what became of one.
+    /// The attempt should fail: more checkpoints fail one after the other than are tolerated.
     TooManyFailures {
         /// What happened last.
         reason: String,

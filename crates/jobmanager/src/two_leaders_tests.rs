@@ -100,6 +100,31 @@ fn a_deposed_leader_ends_no_job_and_changes_no_requirements() {
     }
 }
 
+/// An executor that hears that a checkpoint is complete commits what belongs to it: nobody may go back behind it.
+#[test]
+fn what_a_stop_has_committed_is_not_done_again() {
+    let mut first = started(MemoryStore::default());
+    let deployment = first.running();
+    first.checkpoint(&deployment);
+    first.pass(Duration::from_millis(300));
+    let job = first.handle.view().jobs[0].id;
+    let stop = Command::StopWithSavepoint {
+        job,
+        request: Some(reflow_rest::RequestId(8)),
+        target_directory: Some("/s".to_owned()),
+        drain: false,
+        format: reflow_rest::view::SavepointFormat::Canonical,
+    };
+    first.ask(stop).unwrap();
+    let completed = live_on(&mut first, &deployment, 3);
+    let last = *completed.last().expect("the savepoint is complete, and the executor was told");
+    assert_eq!(first.store.names("/s/").len(), 1);
+    // The JobManager gets SIGKILL before it hears that the subtasks have finished; another one is started.
+    let mut second = started(first.store.clone());
+    let resumed = second.running();
+    assert_eq!(resumed.checkpoint.map(|checkpoint| checkpoint.0), Some(last));
+}
+
 #[test]
 fn fresh_begins_another_job() {
     let mut first = started(MemoryStore::default());

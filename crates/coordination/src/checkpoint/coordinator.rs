@@ -30,6 +30,8 @@ pub struct Coordinator {
     pub(super) identity: Identity,
     /// What this leadership's manifests say about it.
     pub(super) lineage: Lineage,
+    /// Who waits for the job to end with a savepoint that is complete, and where that is.
+    pub(super) stopping: Option<(Vec<RequestId>, String)>,
     pub(super) next_id: CheckpointId,
     pub(super) next_subtask: SubtaskId,
     pub(super) deployed: Option<Deployed>,
@@ -57,6 +59,7 @@ impl Coordinator {
             settings,
             identity,
             lineage,
+            stopping: None,
             next_id: recovered.highest.next(),
             next_subtask: recovered.next_subtask,
             deployed: None,
@@ -101,6 +104,13 @@ impl Coordinator {
     /// All subtasks of the attempt run: checkpoints may begin, the first periodic one after an interval.
     pub fn set_running(&mut self, now: Instant) -> Vec<Effect> {
         let mut out = Vec::new();
+        if let Some((requests, at)) = self.stopping.take() {
+            let reason = format!(
+                "the savepoint {at} is complete, but the job failed before it had ended, and goes on from there: \
+                 stop it again"
+            );
+            out.extend(answers(requests, Err(reason)));
+        }
         if let Some(deployed) = &mut self.deployed {
             deployed.running = true;
             deployed.next_periodic = self.settings.interval.map(|interval| now + interval);
@@ -302,6 +312,16 @@ impl Coordinator {
     /// The job has reached its end: its checkpoints go, unless they are to outlive it.
     pub fn end_job(&mut self, now: Instant, state: EndState) -> Vec<Effect> {
         let mut out = self.end_attempt(now);
+        if let Some((requests, at)) = self.stopping.take() {
+            let result = match state {
+                EndState::Finished | EndState::Canceled => Ok(at),
+                EndState::Failed => Err(format!("the savepoint {at} is complete, but then the job failed")),
+                EndState::Suspended => {
+                    Err(format!("the savepoint {at} is complete, but the JobManager was stopped"))
+                }
+            };
+            out.extend(answers(requests, result));
+        }
         let kept = match state {
             EndState::Finished => false,
             EndState::Canceled => self.settings.keep_on_cancellation,
@@ -392,6 +412,7 @@ impl Coordinator {
             enumerators: None,
             acknowledged,
             sealed: None,
+            savepoint_stands: false,
             abandoning: None,
         });
     }

@@ -12,6 +12,9 @@
 //! While subtasks are still awaited nobody can have put the manifest, so the checkpoint fails at once; its name is
 //! created as abandoned all the same, for a successor to find, but nothing waits for that: storage that is full or
 //! slow does not hold up a restart.
+//!
+//! A savepoint that stops the job has two names: first its manifest is created in its own directory, then the same
+//! with absolute names under the deciding name in the job's directory. The second one decides.
 
 use super::Effect;
 use super::Purpose;
@@ -27,8 +30,6 @@ use reflow_protocol::snapshot::{Codec, SubtaskState};
 use reflow_types::{CheckpointId, Instant};
 use std::time::Duration;
 
-/// After so many failures in a row to create a name the attempt is failed, so that it is seen.
-const STORE_FAILURES: u32 = 5;
 /// Why a checkpoint fails whose name is not free.
 const TAKEN: &str = "a former JobManager of the job has taken its name";
 const RETRY_DELAY: Duration = Duration::from_millis(200);
@@ -39,12 +40,11 @@ impl Abandoning {
         Self { reason, failures: 0, retry_at: None }
     }
 
-    /// Storage did not say what became of it. Whether that is to be told.
-    fn failed(&mut self, now: Instant) -> bool {
+    /// Storage did not say what became of it: it is asked again after a while.
+    fn failed(&mut self, now: Instant) {
         let delay = RETRY_DELAY.saturating_mul(1 << self.failures.min(10)).min(MAX_RETRY_DELAY);
         self.failures = self.failures.saturating_add(1);
         self.retry_at = Some(now + delay);
-        self.failures.is_multiple_of(STORE_FAILURES)
     }
 }
 
@@ -60,7 +60,7 @@ impl Coordinator {
         let sealed = self.pending.as_ref().filter(|p| p.id == checkpoint && p.sealed.is_some());
         let Some(abandoning) = sealed.map(|pending| pending.abandoning.is_some()) else { return out };
         match outcome {
-            StoreOutcome::Won => self.complete(now, &mut out),
+            StoreOutcome::Won => self.stands(now, &mut out),
             StoreOutcome::Lost => {
                 // The next one has another name, so this does not count as a failure.
                 self.fail(now, TAKEN.to_owned(), &mut out);
@@ -97,30 +97,38 @@ impl Coordinator {
         match outcome {
             StoreOutcome::Won => {
                 let (id, reason) = (pending.id, abandoning.reason.clone());
-                if !pending.purpose.is_savepoint() {
+                if !pending.purpose.is_savepoint() || pending.savepoint_stands {
                     self.retention.know_abandoned(id);
                 }
                 self.fail_and_count(now, reason, out);
             }
-            StoreOutcome::Lost => self.complete(now, out),
-            StoreOutcome::Failed(why) => {
-                if abandoning.failed(now) {
-                    let (id, given_up) = (pending.id, &abandoning.reason);
-                    let reason = format!(
-                        "storage does not tell whether checkpoint {id} is complete ({why}), which was given up: \
-                         {given_up}"
-                    );
-                    out.push(Effect::TooManyFailures { reason });
-                }
-            }
+            StoreOutcome::Lost => self.stands(now, out),
+            // The attempt goes on: healthy tasks need no storage, and a restart would have to wait for it.
+            StoreOutcome::Failed(_) => abandoning.failed(now),
         }
+    }
+
+    /// The manifest stands. A savepoint that stops the job is decided once more, in the job's directory: a successor
+    /// must not go on from before what executors commit with it.
+    fn stands(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        let Some(pending) = self.pending.as_mut().filter(|p| p.is_stop() && !p.savepoint_stands) else {
+            return self.complete(now, out);
+        };
+        pending.savepoint_stands = true;
+        if let Some(abandoning) = pending.abandoning.take() {
+            return self.fail_and_count(now, abandoning.reason, out);
+        }
+        let Some(sealed) = &pending.sealed else { return };
+        let (checkpoint, at) = (pending.id, pending.name(&self.settings.job_dir));
+        let manifest = Box::new(sealed.manifest.clone());
+        out.push(Effect::Act(Action::StoreManifest { checkpoint, at, manifest }));
     }
 
     /// Tries again what storage has not told.
     pub(super) fn retry_abandonments(&mut self, now: Instant, out: &mut Vec<Effect>) {
         let due = |abandoning: &Abandoning| abandoning.retry_at.is_some_and(|at| at <= now);
         if let Some(pending) = &mut self.pending {
-            let (checkpoint, at) = (pending.id, pending.name());
+            let (checkpoint, at) = (pending.id, pending.name(&self.settings.job_dir));
             if let Some(abandoning) = pending.abandoning.as_mut().filter(|a| due(a)) {
                 abandoning.retry_at = None;
                 out.push(Effect::Act(Action::StoreAbandoned { checkpoint, at }));
@@ -149,7 +157,7 @@ impl Coordinator {
             self.stats.holds(pending.id, usize::from(participant.vertex.0), participant.index, bytes);
         }
         let mut manifest = deployed.manifest(&self.identity, pending, &chains, next_subtask, &self.lineage);
-        let (checkpoint, at) = (pending.id, pending.name());
+        let (checkpoint, at) = (pending.id, pending.name(&self.settings.job_dir));
         let stored = Box::new(manifest.clone());
         manifest.rebase(&pending.at);
         pending.sealed = Some(Sealed { manifest, chains });
@@ -161,7 +169,7 @@ impl Coordinator {
         let Some(pending) = self.pending.as_mut().filter(|pending| pending.abandoning.is_none()) else {
             return;
         };
-        let (checkpoint, at) = (pending.id, pending.name());
+        let (checkpoint, at) = (pending.id, pending.name(&self.settings.job_dir));
         if pending.sealed.is_some() {
             pending.abandoning = Some(Abandoning::new(reason));
             out.push(Effect::Act(Action::StoreAbandoned { checkpoint, at }));
@@ -192,7 +200,13 @@ impl Coordinator {
             let without_keyed = |state: SubtaskState| SubtaskState { keyed: None, ..state };
             deployed.last = acknowledged.into_iter().map(|(s, state)| (s, without_keyed(state))).collect();
         }
-        out.extend(answers(requests, Ok(at.clone())));
+        if let Purpose::Stop { .. } = purpose {
+            // Whoever asked for the stop is answered when the job has ended.
+            self.retention.know_abandoned(id);
+            self.stopping = Some((requests, at.clone()));
+        } else {
+            out.extend(answers(requests, Ok(at.clone())));
+        }
         let owned = !purpose.is_savepoint();
         // A savepoint that goes on is the user's alone: it may be deleted at any time. One that stops the job is
         // where the job stands, until it has ended.
@@ -226,7 +240,9 @@ impl Coordinator {
     }
 
     fn fail(&mut self, now: Instant, reason: String, out: &mut Vec<Effect>) {
-        let Some(Pending { id, attempt, purpose, requests, data, acknowledged, .. }) = self.pending.take()
+        let Some(Pending {
+            id, attempt, purpose, requests, at, data, acknowledged, savepoint_stands, ..
+        }) = self.pending.take()
         else {
             return;
         };
@@ -241,7 +257,9 @@ impl Coordinator {
         out.push(Effect::Failed { checkpoint: id, purpose, reason });
         if purpose.is_savepoint() {
             let objects = acknowledged.into_values().filter_map(|state| state.keyed?.object);
-            let objects: Vec<String> = objects.map(|object| below(&data, &object)).collect();
+            let manifest = savepoint_stands.then(|| format!("{at}/_metadata"));
+            let objects = objects.map(|object| below(&data, &object));
+            let objects: Vec<String> = manifest.into_iter().chain(objects).collect();
             if !objects.is_empty() {
                 out.push(Effect::Act(Action::DeleteObjects { objects }));
             }

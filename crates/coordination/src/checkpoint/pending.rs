@@ -1,6 +1,7 @@
 //! The checkpoint under way: who has acknowledged, and how far its deciding name is decided.
 
 use super::chain::Chain;
+use super::retention::deciding_name;
 use super::{Participant, Purpose};
 use crate::event::RequestId;
 use crate::manifest::Manifest;
@@ -30,6 +31,9 @@ pub(super) struct Pending {
     pub(super) enumerators: Option<Vec<(String, Bytes)>>,
     pub(super) acknowledged: BTreeMap<SubtaskId, SubtaskState>,
     pub(super) sealed: Option<Sealed>,
+    /// The manifest of a savepoint that stops the job stands in the savepoint's directory; the decision about it, in
+    /// the job's, is still to be made.
+    pub(super) savepoint_stands: bool,
     pub(super) abandoning: Option<Abandoning>,
 }
 
@@ -59,8 +63,16 @@ impl Pending {
         self.sealed.is_none() && self.abandoning.is_none()
     }
 
-    /// The deciding name.
-    pub(super) fn name(&self) -> String {
-        format!("{}/_metadata", self.at)
+    /// The name that is created next, or now.
+    pub(super) fn name(&self, job_dir: &str) -> String {
+        match self.savepoint_stands {
+            true => deciding_name(job_dir, self.id),
+            false => format!("{}/_metadata", self.at),
+        }
+    }
+
+    /// Whether it is a savepoint that stops the job: where the job ends must stand where a successor looks.
+    pub(super) fn is_stop(&self) -> bool {
+        matches!(self.purpose, Purpose::Stop { .. })
     }
 }

@@ -1,6 +1,6 @@
 //! Failures, and Restarting and Failing that follow from them.
 
-use super::world::{World, failure, fixed, live, reactive, seconds};
+use super::world::{Faults, World, failure, fixed, live, reactive, seconds};
 use crate::action::EndState;
 use crate::event::Event;
 use crate::restart::Strategy;
@@ -272,4 +272,22 @@ fn slots_that_wait_are_used_when_the_job_cannot_run_without_them() {
     world.exhaust(only);
     world.pass(seconds(10));
     assert_eq!((world.status(), world.parallelism()), (JobStatus::Running, vec![1, 1, 1]));
+}
+
+#[test]
+fn a_job_runs_on_while_storage_is_full() {
+    let (mut world, _) = World::running(reactive(), 1);
+    world.pass(seconds(3));
+    world.take_log();
+    // No subtask can write its part, and no name can be created.
+    for decline in [true, false] {
+        (world.faults.decline, world.faults.disk_full) = (decline, true);
+        world.pass(seconds(40));
+        let log = world.take_log();
+        let restarts = log.lines().filter(|line| line.starts_with("deploy")).count();
+        assert_eq!(restarts, 0, "on a full disk the job was restarted {restarts} times:\n{log}");
+    }
+    world.faults = Faults::default();
+    world.pass(seconds(20));
+    assert!(world.take_log().contains("trigger"), "checkpoints go on when storage is back");
 }

@@ -169,6 +169,7 @@ fn strike(world: &mut World, random: &mut Random, struck: &mut Struck) {
                 refuse: one_in_three(),
                 never_prepare: one_in_three(),
                 never_cut: one_in_three(),
+                disk_full: false,
             };
         }
         _ => world.faults = Faults::default(),

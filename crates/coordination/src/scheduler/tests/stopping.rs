@@ -24,7 +24,7 @@ fn a_stop_with_drain_runs_to_the_natural_end() {
     let (mut world, _) = World::running(reactive(), 1);
     world.stop(true);
     world.run();
-    world.expect(&["trigger 1 and drain", "answer 9: done", "trigger 2 and finish", "end Finished"]);
+    world.expect(&["trigger 1 and drain", "trigger 2 and finish", "answer 9: done", "end Finished"]);
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn a_failure_after_the_savepoint_restarts_the_job_from_it() {
     world.add(1);
     world.kill(executor);
     world.run();
-    world.expect(&["trigger 1 and finish", "answer 9: done", "deploy 2 at [1, 1, 1] from checkpoint 1"]);
+    world.expect(&["trigger 1 and finish", "deploy 2 at [1, 1, 1] from checkpoint 1", "answer 9: refused"]);
 }
 
 #[test]

@@ -115,6 +115,7 @@ pub(super) struct Faults {
     pub(super) never_prepare: bool,
     /// Subtasks do not pass a cut.
     pub(super) never_cut: bool,
+    pub(super) disk_full: bool,
 }
 
 pub(super) struct World {
@@ -451,6 +452,9 @@ impl World {
 
     /// Creates a deciding name, unless it stands. Lost means that the other kind stands there.
     fn create(&mut self, name: &str, manifest: bool) -> StoreOutcome {
+        if self.faults.disk_full {
+            return StoreOutcome::Failed("no space left on device".into());
+        }
         let stands = *self.names.entry(name.to_owned()).or_insert(manifest);
         if stands == manifest { StoreOutcome::Won } else { StoreOutcome::Lost }
     }
