@@ -4,6 +4,7 @@
 //! Nothing is decided here. Events are handed over one by one; the actions of each are carried out, in order, before
 //! the next.
 
+mod look;
 mod splits;
 
 use crate::decisions::{Wanted, create, created};
@@ -17,6 +18,7 @@ use crate::requirements::Declarations;
 use crate::settings::Artifact;
 use crate::storage::{Storage, Tickets};
 use bytes::Bytes;
+use look::Look;
 use reflow_coordination::action::{Action, EndState};
 use reflow_coordination::event::{Event, RequestId, StoreOutcome};
 use reflow_coordination::manifest::{self, Decision};
@@ -44,6 +46,8 @@ enum For {
     Decision(CheckpointId, Wanted),
     /// Whether a later leadership is there: only if not, the outcome counts.
     Standing(CheckpointId, Wanted, StoreOutcome),
+    /// Whether a later leadership is there, between decisions.
+    Look,
     /// The file of this leadership's epoch.
     Epoch,
     Deletion(String),
@@ -89,6 +93,7 @@ pub(crate) struct Leader {
     pub(crate) authority: Authority,
     /// The later leadership that was found: this one changes nothing any more.
     pub(crate) deposed: Option<LeaderEpoch>,
+    look: Look,
     /// Whether the end is in storage: only then may the job's objects go.
     end_is_recorded: bool,
     /// The status, and how many warnings and damaged checkpoints, were logged last.
@@ -130,6 +135,7 @@ impl Leader {
             end: None,
             authority,
             deposed: None,
+            look: Look::Unscheduled,
             end_is_recorded: false,
             logged: (JobStatus::Initializing, 0, 0),
         }
@@ -188,6 +194,7 @@ impl Leader {
 
     /// Time has passed.
     pub(crate) fn on_time(&mut self, now: Instant, out: &mut Vec<Output>) {
+        self.look_for_successor(now, out);
         self.members.on_time(now, out);
         if self.scheduler.next_wakeup().is_some_and(|at| at <= now) {
             self.events.push_back(Event::Tick);
@@ -196,8 +203,8 @@ impl Leader {
     }
 
     pub(crate) fn next_wakeup(&self) -> Option<Instant> {
-        let wakeups =
-            [self.scheduler.next_wakeup(), self.members.next_wakeup(), self.enumerators.next_wakeup()];
+        let (scheduler, members) = (self.scheduler.next_wakeup(), self.members.next_wakeup());
+        let wakeups = [scheduler, members, self.enumerators.next_wakeup(), self.look.next_wakeup()];
         wakeups.into_iter().flatten().min()
     }
 
@@ -263,6 +270,7 @@ impl Leader {
                     return self.decided(now, checkpoint, wanted, outcome, out);
                 }
             },
+            Some(For::Look) => return self.looked(now, &result, out),
             Some(For::Decision(checkpoint, wanted)) => match wanted.found(result, &self.authority) {
                 Ok(outcome) => return self.decided(now, checkpoint, wanted, outcome, out),
                 Err(successor) => {
@@ -273,12 +281,7 @@ impl Leader {
             Some(For::Standing(checkpoint, wanted, outcome)) => match self.authority.standing(&result) {
                 Standing::Leads => wanted.stored(checkpoint, outcome),
                 Standing::RecordGone(create) => {
-                    tracing::error!(
-                        at = %self.authority.directory(),
-                        "something deletes objects in the directory of checkpoints: the record of this leadership is \
-                         gone, and is written again; checkpoints may be gone, too. Let no rule delete below it"
-                    );
-                    out.push(self.requests.ask(For::Epoch, create));
+                    self.write_record(create, out);
                     wanted.stored(checkpoint, outcome)
                 }
                 Standing::Unknown(error) => wanted.stored(checkpoint, StoreOutcome::Failed(error)),

@@ -2,6 +2,9 @@
 
 use super::*;
 
+const WITHOUT_CHECKPOINTS: &[(&str, &str)] =
+    &[REACTIVE, ("execution.checkpointing.dir", "/c"), ("execution.checkpointing.interval", "1 h")];
+
 /// Both leaders use one store: what one has written the other sees.
 fn share(from: &mut World, to: &mut World) {
     to.store = std::mem::take(&mut from.store);
@@ -133,4 +136,55 @@ fn fresh_begins_another_job() {
     let mut second = world(first.store.clone(), StartMode { fresh: true, ..StartMode::default() });
     second.feed(Input::Start);
     assert_eq!(second.running().checkpoint, None);
+}
+
+/// How long a leader goes on that decides nothing, once there is another one.
+const NOTICED_WITHIN: Duration = Duration::from_secs(6);
+
+#[test]
+fn a_deposed_leader_that_decides_nothing_steps_down() {
+    for has_tasks in [false, true] {
+        let mut first = configured(MemoryStore::default(), StartMode::default(), WITHOUT_CHECKPOINTS);
+        first.feed(Input::Start);
+        if has_tasks {
+            first.running();
+        }
+        first.pass(Duration::from_secs(1));
+        let mut second = configured(MemoryStore::default(), StartMode::default(), WITHOUT_CHECKPOINTS);
+        share(&mut first, &mut second);
+        second.feed(Input::Start);
+        share(&mut second, &mut first);
+        first.pass(NOTICED_WITHIN);
+        let (code, reason) = first.exit.take().expect("it steps down");
+        assert!(code == 1 && reason.contains("another JobManager"), "{reason}");
+        assert_eq!(first.closed.contains(&EXECUTOR), has_tasks, "its tasks end");
+        share(&mut first, &mut second);
+        second.pass(NOTICED_WITHIN);
+        assert_eq!(second.exit, None, "the successor leads on");
+    }
+}
+
+/// TaskManagers that register read it.
+#[test]
+fn a_leader_without_task_managers_writes_its_epoch_again() {
+    let mut world = started(MemoryStore::default());
+    let epochs = |world: &World| -> Vec<String> {
+        world.store.names("/epochs/").into_iter().map(str::to_owned).collect()
+    };
+    let before = epochs(&world);
+    assert_eq!(before.len(), 1, "{before:?}");
+    let record = world.store.objects.remove(&before[0]);
+    world.pass(NOTICED_WITHIN);
+    assert_eq!((epochs(&world), world.store.objects.get(&before[0]).cloned()), (before, record));
+    assert_eq!(world.exit, None);
+}
+
+#[test]
+fn storage_that_is_away_deposes_nobody() {
+    let mut world = started(MemoryStore::default());
+    world.store.broken = Some("away");
+    world.pass(3 * NOTICED_WITHIN);
+    assert_eq!(world.exit, None);
+    world.store.broken = None;
+    world.running();
 }
