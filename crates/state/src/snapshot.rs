@@ -49,6 +49,10 @@ pub(crate) struct Walk {
     kind: SnapshotKind,
     pub(crate) codec: Codec,
     epoch: Epoch,
+    /// The last complete epoch when it was frozen. An earlier checkpoint may be found complete while this one is being
+    /// written: were the tombstones before that and the puts after it told by different bases, a key that was removed
+    /// and put again would be removed for good.
+    base: Epoch,
     plans: Vec<Plan>,
     segment: usize,
     stage: Stage,
@@ -93,10 +97,10 @@ pub(crate) struct Awaiting {
 
 impl Walk {
     /// Whether the snapshot must still write an entry of `segment` that has this mark.
-    pub(crate) fn wants(&self, segment: usize, mark: Mark, base: Epoch) -> bool {
+    pub(crate) fn wants(&self, segment: usize, mark: Mark) -> bool {
         match self.plans[segment].mode {
             Mode::Skip => false,
-            Mode::Increment => Mark::written(base) < mark && !mark.is_written_in(self.epoch),
+            Mode::Increment => Mark::written(self.base) < mark && !mark.is_written_in(self.epoch),
             Mode::Full => !mark.is_written_in(self.epoch) && mark != Mark::clean(self.epoch),
         }
     }
@@ -130,6 +134,7 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
             kind,
             codec,
             epoch: self.epoch,
+            base: self.base,
             plans: self.slots.iter().zip(&self.segments).map(plan).collect(),
             segment: 0,
             stage: Stage::Begin,
@@ -273,7 +278,7 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
                 return Ok(Stage::Tombstones { next });
             }
             let (epoch, key) = &self.segments[walk.segment].tombstones[next];
-            if *epoch > self.base {
+            if *epoch > walk.base {
                 let before = walk.block.bytes.len();
                 if let Err(reason) = walk.codec.encode(key, &mut walk.block.bytes) {
                     return Err(StateError::Encode { site: self.site(walk.segment), reason });
@@ -311,7 +316,7 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
                 behind_empty = position + 1;
                 continue;
             };
-            if walk.wants(walk.segment, entry.mark, self.base) {
+            if walk.wants(walk.segment, entry.mark) {
                 if let Err(reason) = self.sample.look_at(walk.codec, &entry.key, &entry.value) {
                     return Err(walk.codec.not_restorable(self.site(walk.segment), reason));
                 }

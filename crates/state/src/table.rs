@@ -332,7 +332,7 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
     fn before_change(&mut self, segment: usize, position: usize) {
         self.log_before_change(segment, position);
         let entry = self.slots[segment].at_mut(position).expect("find returns an occupied slot");
-        let wanted = self.walk.as_ref().filter(|walk| walk.wants(segment, entry.mark, self.base));
+        let wanted = self.walk.as_ref().filter(|walk| walk.wants(segment, entry.mark));
         let codec: Option<Codec> = wanted.map(|walk| walk.codec);
         entry.mark = self.current;
         self.segments[segment].account.count_change();

@@ -294,34 +294,51 @@ impl World {
     }
 }
 
+/// Takes `steps`, and looks whether the table and what can be restored of it are as the model says.
+fn check(steps: &[Step]) {
+    let mut world = World::new();
+    // Something to build increments on.
+    (0..600).step_by(2).for_each(|key| world.apply(&Step::Put(key, 0)));
+    [Step::Freeze, Step::Walk { budget: 1 << 20 }, Step::CompleteOldest]
+        .iter()
+        .for_each(|step| world.apply(step));
+    for step in steps {
+        world.apply(step);
+    }
+    world.check();
+    world.apply(&Step::RollBack);
+    world.check();
+    world.apply(&Step::Restore { seed: 7, owners: 3 });
+    world.check();
+    // What a checkpoint on top of the restored state contains.
+    for key in (0..600).step_by(5) {
+        world.apply(&Step::Put(key, 1));
+        world.apply(&Step::Remove(key + 2));
+    }
+    world.apply(&Step::Freeze);
+    (0..10_000).for_each(|_| world.apply(&Step::Walk { budget: 50 }));
+    world.apply(&Step::CompleteNewest);
+    let expected = world.model.clone();
+    world.apply(&Step::Restore { seed: 1, owners: 1 });
+    assert_eq!(world.model, expected, "the checkpoint is complete");
+    world.check();
+}
+
+/// The checkpoint before is found complete while a snapshot is between its tombstones and its puts.
+#[test]
+fn a_key_that_was_removed_and_put_again_survives_a_late_notice() {
+    use Step::{CompleteOldest, Freeze, Put, RemoveRange, Walk};
+    let freeze_and_write = [RemoveRange(170, 55), Put(210, 128), Freeze, Walk { budget: 100_000 }];
+    let late =
+        [Freeze, Walk { budget: 21 }, CompleteOldest, Walk { budget: 100_000 }, Put(0, 0), CompleteOldest];
+    check(&[&freeze_and_write[..], &late[..]].concat());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
 
     #[test]
     fn a_table_is_a_map_that_restores_what_was_complete(steps in steps()) {
-        let mut world = World::new();
-        // Something to build increments on.
-        (0..600).step_by(2).for_each(|key| world.apply(&Step::Put(key, 0)));
-        [Step::Freeze, Step::Walk { budget: 1 << 20 }, Step::CompleteOldest].iter().for_each(|step| world.apply(step));
-        for step in &steps {
-            world.apply(step);
-        }
-        world.check();
-        world.apply(&Step::RollBack);
-        world.check();
-        world.apply(&Step::Restore { seed: 7, owners: 3 });
-        world.check();
-        // What a checkpoint on top of the restored state contains.
-        for key in (0..600).step_by(5) {
-            world.apply(&Step::Put(key, 1));
-            world.apply(&Step::Remove(key + 2));
-        }
-        world.apply(&Step::Freeze);
-        (0..10_000).for_each(|_| world.apply(&Step::Walk { budget: 50 }));
-        world.apply(&Step::CompleteNewest);
-        let expected = world.model.clone();
-        world.apply(&Step::Restore { seed: 1, owners: 1 });
-        assert_eq!(world.model, expected, "the checkpoint is complete");
-        world.check();
+        check(&steps);
     }
 }
