@@ -127,12 +127,13 @@ impl Checker {
         }
     }
 
-    /// A vertex's watermark in complete checkpoints never goes back, unless the job goes back to an older one.
+    /// A keyed vertex's watermark in complete checkpoints never goes back, unless the job goes back to an older one.
+    /// Others take event time anew from the splits that they read after a cut.
     fn watermarks(&mut self, name: &str, manifest: &Manifest) {
         if name.starts_with(SAVEPOINTS) {
             return; // nothing begins from it
         }
-        for vertex in &manifest.vertices {
+        for vertex in manifest.vertices.iter().filter(|vertex| vertex.table.is_some()) {
             let last = self.watermarks.insert(vertex.vertex, vertex.watermark);
             if !self.damaged
                 && let Some(last) = last.filter(|last| *last > vertex.watermark)

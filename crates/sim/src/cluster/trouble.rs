@@ -38,6 +38,8 @@ impl Cluster {
             Todo::Settle(faults) => self.world.faults = faults,
             // Nothing has struck yet: strike once when it counts, so that the run proves something.
             Todo::Calm if !self.world.strikes.any_in_flight() => {
+                // No live rescale has come in which the inputs could have ended: without it nothing is in flight again.
+                self.probe.let_end();
                 if self.probe.in_flight() {
                     self.trouble(Trouble::KillTaskManager);
                 }
