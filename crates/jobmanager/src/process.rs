@@ -8,7 +8,7 @@ use crate::handle::Handle;
 use crate::ids::Ids;
 use crate::layout::Layout;
 use crate::leader::{Leader, Parts};
-use crate::leadership::claim::{Claim, Question};
+use crate::leadership::claim::{Claim, Claimed, Question};
 use crate::leadership::{Claimant, Leadership};
 use crate::members::{Members, Terms};
 use crate::requirements::Declarations;
@@ -197,7 +197,11 @@ impl JobManager {
                 let Some(question) = requests.take(ticket) else { return };
                 match claim.answered(now, question, result) {
                     Ok(None) => self.on_time(now, out),
-                    Ok(Some(leadership)) => self.lead(now, leadership, out),
+                    Ok(Some(Claimed::Leadership(leadership))) => self.lead(now, *leadership, out),
+                    Ok(Some(Claimed::Ended(job, state))) => {
+                        tracing::info!(%job, state, "the job has ended meanwhile: the next start begins a new one");
+                        self.exit(0, String::new(), out);
+                    }
                     Err(error) => self.fail(&error.into(), out),
                 }
             }

@@ -11,7 +11,8 @@
 //! The order matters. The epoch comes before the listing: whatever a predecessor has completed by the time in which it
 //! last saw itself in the lead is listed. The takeover comes before anything is deployed: what the predecessor decides
 //! too late stays void, whoever reads it later. The mark of the job's end is read after the listing: a predecessor
-//! that deletes a finished job's objects has written it before.
+//! that deletes a finished job's objects has written it before. A job that ends while it is claimed, or whose decided end
+//! is still to be marked, was what this start was for: no other job begins then.
 //!
 //! What was listed and is gone when it is read was deleted by a predecessor that goes on: the listing is repeated.
 //! Without records of leadership the job is found by its checkpoints: it is never begun anew silently.
@@ -79,8 +80,8 @@ struct Findings {
     epoch: LeaderEpoch,
     /// Something was gone before it could be read.
     outdated: bool,
-    /// The job is marked as ended.
-    ended: bool,
+    /// The state in which the job has ended.
+    ended: Option<String>,
 }
 
 /// How far the claim is, once nothing more is asked.
@@ -112,7 +113,7 @@ pub(crate) struct Claim {
     highest_seen: LeaderEpoch,
     job: JobId,
     fresh: bool,
-    /// The last job has ended: another one begins.
+    /// Another job begins, whatever the last one is.
     begin_new: bool,
     record: Bytes,
     found: Findings,
@@ -123,8 +124,16 @@ pub(crate) struct Claim {
     lineage: Lineage,
 }
 
+/// How a claim ends.
+#[derive(Clone, Debug)]
+pub(crate) enum Claimed {
+    Leadership(Box<Leadership>),
+    /// The job has ended meanwhile, in this state: there is nothing to lead.
+    Ended(JobId, String),
+}
+
 /// What an answer leads to.
-type Progress = Result<Option<Leadership>, LeadershipError>;
+type Progress = Result<Option<Claimed>, LeadershipError>;
 
 impl Claim {
     pub(crate) fn new(by: Claimant) -> Self {
@@ -189,9 +198,10 @@ impl Claim {
             (About::Epochs, answer) => self.take_epochs(epochs_in(&objects(answer))),
             (About::Record(epoch), answer) => self.take_record(epoch, answer),
             (About::Jobs, answer) => self.take_jobs(&objects(answer))?,
-            (About::Ended, Ok(StoreReply::Bytes(bytes))) if self.has_ended(&bytes) => {
-                self.create_fresh_epoch()
-            }
+            (About::Ended, Ok(StoreReply::Bytes(bytes))) => match end_in(&bytes) {
+                Some(state) => self.begin_another(&state),
+                None => self.create_epoch(),
+            },
             (About::Ended, _) => self.create_epoch(),
             (About::Epoch, Err(StoreError::AlreadyExists(_))) => self.lose_race()?,
             (About::Epoch, _) if self.fresh => {
@@ -201,7 +211,7 @@ impl Claim {
             (About::Epoch, _) => self.list_job_dir(),
             (About::JobDir, answer) => self.take_job_dir(&objects(answer)),
             (About::EndedMeanwhile, Ok(StoreReply::Bytes(bytes))) => {
-                self.found.ended = self.has_ended(&bytes)
+                self.found.ended = end_in(&bytes);
             }
             (About::EndedMeanwhile, _) => {}
             (About::Decision(checkpoint), Ok(StoreReply::Bytes(bytes))) => {
@@ -217,7 +227,7 @@ impl Claim {
             }
             (About::Takeover, Err(_)) => self.found.outdated = true,
             (About::Successors, answer) => self.look_for_successors(&answer)?,
-            (About::End, _) => self.begin_new = true,
+            (About::End, _) => {}
         }
         Ok(())
     }
@@ -295,16 +305,11 @@ impl Claim {
         Ok(())
     }
 
-    /// Whether a mark says that the job is over. A job that failed is not: it is resumed.
-    fn has_ended(&self, mark: &[u8]) -> bool {
-        let record = serde_json::from_slice::<EndedRecord>(mark);
-        let state = record.map_or_else(|_| "in an unknown state".to_owned(), |ended| ended.state);
-        let ended = state != "FAILED";
-        if ended {
-            let directory = self.by.layout.job_dir(self.job);
-            tracing::info!(last = %self.job, state, %directory, "the last job of this name has ended: this is a new one");
-        }
-        ended
+    /// The last job had ended before this start.
+    fn begin_another(&mut self, state: &str) {
+        let directory = self.by.layout.job_dir(self.job);
+        tracing::info!(last = %self.job, state, %directory, "the last job of this name has ended: this is a new one");
+        self.create_fresh_epoch();
     }
 
     fn create_fresh_epoch(&mut self) {
@@ -407,9 +412,9 @@ impl Claim {
                 self.lineage = Lineage::new(self.epoch);
                 return Ok(Some(self.lead()));
             }
-            Step::Reading if self.found.ended => {
-                self.begin_new = true;
-                self.begin();
+            Step::Reading | Step::Ending if self.found.ended.is_some() => {
+                let state = self.found.ended.take().unwrap_or_default();
+                return Ok(Some(Claimed::Ended(self.job, state)));
             }
             Step::Reading | Step::TakingOver if self.found.outdated => {
                 self.lost_races += 1;
@@ -419,9 +424,8 @@ impl Claim {
                 self.list_job_dir();
             }
             Step::Reading => self.take_over()?,
-            Step::TakingOver => {}
+            Step::TakingOver | Step::Ending => {}
             Step::Confirming => return Ok(Some(self.lead())),
-            Step::Ending => self.begin(),
         }
         Ok(None)
     }
@@ -437,6 +441,7 @@ impl Claim {
         }
         if let Some(state) = recovered.ended {
             let (state, epoch) = (state.as_str().to_owned(), recovered.lineage.epoch);
+            self.found.ended = Some(state.clone());
             let record = EndedRecord { state, epoch, ended_at: self.by.started_at };
             let body = serde_json::to_vec(&record).expect("a record is plain data").into();
             let at = self.by.layout.ended(self.job);
@@ -509,9 +514,9 @@ impl Claim {
         }
     }
 
-    fn lead(&mut self) -> Leadership {
+    fn lead(&mut self) -> Claimed {
         let authority = self.authority();
-        Leadership {
+        Claimed::Leadership(Box::new(Leadership {
             job: self.job,
             resumed: !self.fresh,
             recovered: std::mem::take(&mut self.recovered),
@@ -520,7 +525,7 @@ impl Claim {
             record: self.record.clone(),
             requirements: self.found.requirements.take(),
             declarations: std::mem::take(&mut self.found.declarations),
-        }
+        }))
     }
 
     fn question(&mut self, about: About, op: StoreOp) {
@@ -528,6 +533,13 @@ impl Claim {
         self.next_question += 1;
         self.questions.insert(question, Asked { about, op, tries: 0, again_at: Some(Instant(0)) });
     }
+}
+
+/// The state in which the job has ended, by its mark. A job that failed has not ended: it is resumed.
+fn end_in(mark: &[u8]) -> Option<String> {
+    let record = serde_json::from_slice::<EndedRecord>(mark);
+    let state = record.map_or_else(|_| "in an unknown state".to_owned(), |ended| ended.state);
+    (state != "FAILED").then_some(state)
 }
 
 fn get(at: Location) -> StoreOp {
