@@ -166,6 +166,14 @@ impl Checker {
         if !outside && !self.damaged && self.newest().any(|(manifest, _)| manifest == name) {
             self.violate(format!("{name} was deleted, but is one of the {} newest", self.retained));
         }
+        // A stop that is given up takes its savepoint with it, unless it is decided in the job's directory.
+        let savepoint = self.savepoints.iter().find(|(_, (manifest, _))| manifest == name);
+        if let Some(checkpoint) = savepoint.map(|(checkpoint, _)| *checkpoint) {
+            if self.manifests.contains_key(&checkpoint) {
+                self.violate(format!("{name} was deleted, but the job has stopped with it"));
+            }
+            self.savepoints.remove(&checkpoint);
+        }
         self.manifests.retain(|_, (manifest, _)| manifest != name);
     }
 

@@ -34,14 +34,16 @@ impl Scenario {
     /// All of them, and how likely a run has each.
     ///
     /// A weight of 0 keeps a scenario out of CI whose faults are known and not mended yet.
+    /// `Successors` and `Steps`: output is committed twice (seed 7400009 with weights 0.15 and 0.05), a checkpoint stays
+    /// under way (7300110). `OutsideDeletions`: an attempt's id is used again (seeds 6 and 7300081 with weight 0.1).
     pub const ALL: [(Self, f64); 9] = [
         (Self::Successors, 0.0),
         (Self::Steps, 0.0),
         (Self::OutsideDeletions, 0.0),
         (Self::Savepoints, 0.15),
-        (Self::Stops, 0.0),
+        (Self::Stops, 0.05),
         (Self::Cancel, 0.03),
-        (Self::FewRestarts, 0.0),
+        (Self::FewRestarts, 0.1),
         (Self::FixedParallelism, 0.1),
         (Self::EndsInPhase, 0.25),
     ];
