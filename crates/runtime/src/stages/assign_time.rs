@@ -140,14 +140,22 @@ impl<T, F, D: Control> AssignTime<T, F, D> {
         let lowest = self.splits.iter().filter(active).map(|(_, split)| split.highest).min();
         // Without a split it may be about to get one, whose records must not be late.
         let awaits_split = self.splits.is_empty() && !self.is_idle(self.without_split_since);
-        let idle = lowest.is_none() && !awaits_split;
+        // A reader that has come to the end of its splits, and waits for those of others, has nothing that anybody could
+        // wait for. It is not idle: once all readers are there, whatever windows fire would come from idle tasks, and
+        // be late for tasks that have heard the end of quicker ones.
+        let exhausted = self.splits.keys().eq([&NO_MORE_SPLITS]);
+        let idle = lowest.is_none() && !awaits_split && !exhausted;
         if idle != self.idle {
             self.idle = idle;
             self.next.idle(idle);
         }
         // As in Flink: a record with the highest time seen may still come.
-        let watermark =
-            lowest.unwrap_or(MIN_WATERMARK).saturating_sub(self.watermarks.delay_ms()).saturating_sub(1);
+        let watermark = match lowest {
+            None if exhausted => MAX_WATERMARK,
+            lowest => {
+                lowest.unwrap_or(MIN_WATERMARK).saturating_sub(self.watermarks.delay_ms()).saturating_sub(1)
+            }
+        };
         if watermark > self.emitted {
             self.emitted = watermark;
             self.next.watermark(watermark);
