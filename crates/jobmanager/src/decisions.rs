@@ -30,6 +30,12 @@ pub(crate) fn created(checkpoint: CheckpointId, result: StoreResult) -> StoreOut
     }
 }
 
+/// Whether what was read under a name is no decision. It may be so in storage, or only in this answer: read again
+/// before it counts, as the objects of a checkpoint that is not complete are deleted.
+pub(crate) fn is_damaged(result: &StoreResult) -> bool {
+    matches!(result, Ok(StoreReply::Bytes(bytes)) if manifest::decode(bytes).is_err())
+}
+
 impl Wanted {
     /// The event that tells the scheduler.
     pub(crate) fn stored(self, checkpoint: CheckpointId, outcome: StoreOutcome) -> Event {
@@ -52,7 +58,7 @@ impl Wanted {
             }
             Err(error) => return Ok(StoreOutcome::Failed(error.to_string())),
         };
-        // What cannot be read completes nothing, and never will.
+        // Read twice and still damaged: it completes nothing, and never will.
         let Ok(decision) = manifest::decode(&bytes) else { return Ok(self.taken()) };
         let complete = matches!(decision, Decision::Complete(_));
         match (authority.author(&decision), self) {

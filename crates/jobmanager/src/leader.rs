@@ -7,7 +7,7 @@
 mod look;
 mod splits;
 
-use crate::decisions::{Wanted, create, created};
+use crate::decisions::{Wanted, create, created, is_damaged};
 use crate::deletions::Deletions;
 use crate::enumerators::{Enumerators, Listing};
 use crate::leadership::authority::{Authority, Standing};
@@ -43,7 +43,8 @@ const CHUNK_BYTES: u64 = 1 << 20;
 enum For {
     Name(CheckpointId, Wanted),
     /// What stands under a name that was there already.
-    Decision(CheckpointId, Wanted),
+    /// If it is damaged, it is read once more from there.
+    Decision(CheckpointId, Wanted, Option<Location>),
     /// Whether a later leadership is there: only if not, the outcome counts.
     Standing(CheckpointId, Wanted, StoreOutcome),
     /// Whether a later leadership is there, between decisions.
@@ -262,8 +263,8 @@ impl Leader {
             Some(For::Name(checkpoint, wanted)) => match result {
                 // A create that was answered with an error may have been done: the name may be our own.
                 Err(StoreError::AlreadyExists(at)) => {
-                    let read = StoreOp::Get { at, range: None };
-                    return out.push(self.requests.ask(For::Decision(checkpoint, wanted), read));
+                    let read = StoreOp::Get { at: at.clone(), range: None };
+                    return out.push(self.requests.ask(For::Decision(checkpoint, wanted, Some(at)), read));
                 }
                 result => {
                     let outcome = created(checkpoint, result);
@@ -271,7 +272,11 @@ impl Leader {
                 }
             },
             Some(For::Look) => return self.looked(now, &result, out),
-            Some(For::Decision(checkpoint, wanted)) => match wanted.found(result, &self.authority) {
+            Some(For::Decision(checkpoint, wanted, Some(at))) if is_damaged(&result) => {
+                let read = StoreOp::Get { at, range: None };
+                return out.push(self.requests.ask(For::Decision(checkpoint, wanted, None), read));
+            }
+            Some(For::Decision(checkpoint, wanted, _)) => match wanted.found(result, &self.authority) {
                 Ok(outcome) => return self.decided(now, checkpoint, wanted, outcome, out),
                 Err(successor) => {
                     self.deposed = Some(successor);

@@ -9,6 +9,10 @@ pub(crate) struct MemoryStore {
     pub(crate) objects: BTreeMap<String, Bytes>,
     /// Fails everything with these words.
     pub(crate) broken: Option<&'static str>,
+    /// The next put of a name that ends so is carried out, and its answer is lost.
+    pub(crate) lost_answer: Option<&'static str>,
+    /// The next read of a name that ends so is damaged.
+    pub(crate) damaged_read: Option<&'static str>,
 }
 
 impl MemoryStore {
@@ -28,13 +32,17 @@ impl MemoryStore {
                 Err(StoreError::AlreadyExists(at))
             }
             StoreOp::Put { at, body, .. } => {
-                self.objects.insert(at.0, body);
-                Ok(StoreReply::Done)
+                let lost = self.lost_answer.take_if(|name| at.0.ends_with(*name)).is_some();
+                self.objects.insert(at.0.clone(), body);
+                let reason = "the connection is gone".to_owned();
+                if lost { Err(StoreError::Failed { at, reason }) } else { Ok(StoreReply::Done) }
             }
             StoreOp::Get { at, range } => match self.objects.get(&at.0) {
                 None => Err(StoreError::NotFound(at)),
                 Some(body) => {
-                    let range = range.unwrap_or(0..body.len() as u64);
+                    let damaged = self.damaged_read.take_if(|name| at.0.ends_with(*name)).is_some();
+                    let whole = 0..body.len() as u64 / if damaged { 2 } else { 1 };
+                    let range = range.unwrap_or(whole);
                     Ok(StoreReply::Bytes(body.slice(range.start as usize..range.end as usize)))
                 }
             },

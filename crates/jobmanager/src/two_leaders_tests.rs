@@ -188,3 +188,18 @@ fn storage_that_is_away_deposes_nobody() {
     world.store.broken = None;
     world.running();
 }
+
+/// Otherwise the checkpoint is taken for abandoned, and its objects are deleted while its manifest stands.
+#[test]
+fn a_manifest_whose_first_read_is_damaged_is_read_again() {
+    let store = MemoryStore {
+        lost_answer: Some("chk-1/_metadata"),
+        damaged_read: Some("chk-1/_metadata"),
+        ..MemoryStore::default()
+    };
+    let mut world = started(store);
+    let deployment = world.running();
+    let completed = live_on(&mut world, &deployment, 35);
+    assert_eq!((world.store.lost_answer, world.store.damaged_read), (None, None), "both have struck");
+    assert_eq!(completed.first(), Some(&1));
+}
