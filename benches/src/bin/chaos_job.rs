@@ -69,28 +69,6 @@ impl ProcessFunction for KeepTimer {
     }
 }
 
-/// Counts the records of a window.
-#[derive(Clone)]
-struct Sum;
-
-impl Aggregate for Sum {
-    type In = u64;
-    type Acc = u64;
-    type Out = u64;
-
-    fn create(&self) -> u64 {
-        0
-    }
-
-    fn add(&self, sum: &mut u64, _: u64) {
-        *sum += 1;
-    }
-
-    fn result(&self, sum: &u64) -> u64 {
-        *sum
-    }
-}
-
 fn chaos_job(env: &mut StreamEnv, args: &Args) -> JobResult {
     let rate = args.parse("rate", 5_000u32)?;
     let output = args.get("output")?.ok_or("--output DIR is needed: where the results are written")?;
@@ -116,7 +94,7 @@ fn chaos_job(env: &mut StreamEnv, args: &Args) -> JobResult {
         .stream()
         .key_by(|key: &u64| *key)
         .window(TumblingWindows::of(Duration::from_millis(END as u64)))
-        .aggregate(Sum)
+        .count()
         .uid("windows")
         .map(|window| format!("window {} {}", window.key, window.value));
 
