@@ -1,7 +1,7 @@
 //! A split that is being read.
 
 use super::decode::Decoder;
-use super::framing::{Framing, without_line_end};
+use super::framing::{Framing, LINE_ENDS, has_lone_carriage_return, without_line_end};
 use super::split::FileSplit;
 use super::window::{CHUNK_BYTES, Window};
 use crate::error::{ConnectorError, MalformedRecord, place};
@@ -86,6 +86,8 @@ impl<D: Decoder> Active<D> {
             } else if is_header {
                 take_header(&mut self.decoder, record, &self.split)?;
                 Ok(None)
+            } else if len as u64 == self.split.len && lines == 0 && self.ends_lines_otherwise(record) {
+                Err(format!("there are carriage returns and no line feed in the file; {LINE_ENDS}"))
             } else {
                 self.decoder.decode(record)
             };
@@ -105,6 +107,11 @@ impl<D: Decoder> Active<D> {
             }
         }
         Ok(if self.split.is_finished() { Turn::Ended } else { Turn::More })
+    }
+
+    /// Whether a file without line feeds, whose only record this is, has lines that end with carriage returns alone.
+    fn ends_lines_otherwise(&self, record: &[u8]) -> bool {
+        !self.decoder.takes_carriage_returns() && has_lone_carriage_return(record)
     }
 
     /// Reads the file's header, if that is not part of the split. Says whether it is read.

@@ -1,6 +1,7 @@
 //! From a record's bytes to a value.
 
 pub use super::framing::Framing;
+use super::framing::{LINE_ENDS, has_lone_carriage_return};
 use csv::ByteRecord;
 use csv_core::ReadRecordResult;
 use serde::de::DeserializeOwned;
@@ -16,6 +17,12 @@ pub trait Decoder: Clone + Send + 'static {
 
     /// Whether the first record of each file is a header.
     fn has_header(&self) -> bool {
+        false
+    }
+
+    /// Whether a record may hold carriage returns that end no line. Otherwise a file that has them and no line feed is
+    /// taken for one whose lines end with carriage returns alone, and refused.
+    fn takes_carriage_returns(&self) -> bool {
         false
     }
 
@@ -72,6 +79,11 @@ impl<T: DeserializeOwned + Send + 'static> Decoder for JsonDecoder<T> {
 
     fn framing(&self) -> Framing {
         Framing::Lines
+    }
+
+    /// They are white space between the parts of a value.
+    fn takes_carriage_returns(&self) -> bool {
+        true
     }
 
     fn decode(&mut self, record: &[u8]) -> Result<Option<T>, String> {
@@ -203,11 +215,8 @@ impl<T: DeserializeOwned + Send + 'static> Decoder for CsvDecoder<T> {
         if record.is_empty() {
             return Err("the first line, which should name the columns, is empty".to_owned());
         }
-        let next = |at: usize| record.get(at + 1).copied();
-        if memchr::memchr_iter(b'\r', record).any(|at| next(at).is_some_and(|byte| byte != b'\n')) {
-            return Err("there is a carriage return without a line feed in the header; lines must end with line feeds, \
-                        alone or behind carriage returns"
-                .to_owned());
+        if has_lone_carriage_return(record) {
+            return Err(format!("there is a carriage return without a line feed in the header; {LINE_ENDS}"));
         }
         self.parse(record)?;
         self.columns = Some(self.row.clone());

@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+/// Listings that fail are logged no more often.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
+
 /// Lists files, once or again and again.
 pub(super) struct FileEnumerator {
     location: Location,
@@ -19,6 +22,10 @@ pub(super) struct FileEnumerator {
     watch: Option<Duration>,
     /// When it lists next.
     due: Option<Instant>,
+    /// Whether its location has been listed once, in this or an earlier life.
+    listed: bool,
+    /// When it last wrote to the log that it could not be.
+    last_logged: Option<Instant>,
     state: State,
 }
 
@@ -37,13 +44,25 @@ struct State {
 
 impl FileEnumerator {
     pub(super) fn new(location: Location, split_size: Option<u64>, watch: Option<Duration>) -> Self {
-        Self { location, split_size, watch, due: Some(Instant::default()), state: State::default() }
+        let (due, state) = (Some(Instant::default()), State::default());
+        Self { location, split_size, watch, due, listed: false, last_logged: None, state }
     }
 
     /// Whether an object is to be read: none of the names below the source's location is hidden.
     fn is_read(&self, object: &ObjectMeta) -> bool {
         let below = object.at.0.strip_prefix(self.location.0.trim_end_matches('/'));
         below.is_none_or(|path| !path.split('/').any(|name| name.starts_with(['.', '_'])))
+    }
+
+    /// Storage that is away keeps new files from being found, and nothing else, once it was there: who watches goes on.
+    fn take_failure(&mut self, now: Instant, error: ConnectorError) -> Result<(), UserError> {
+        let Some(interval) = self.watch.filter(|_| self.listed) else { return Err(error.into()) };
+        self.due = Some(now + interval);
+        if self.last_logged.is_none_or(|last| now.since(last) >= LOG_INTERVAL) {
+            self.last_logged = Some(now);
+            tracing::warn!("no new files are found until this works again: {error}");
+        }
+        Ok(())
     }
 
     fn add(&mut self, file: ObjectMeta) {
@@ -75,8 +94,9 @@ impl Enumerator for FileEnumerator {
         let objects = match listing {
             Ok(StoreReply::Objects(objects)) => objects,
             Ok(_) => Vec::new(),
-            Err(source) => return Err(ConnectorError::List { at: at(), source }.into()),
+            Err(source) => return self.take_failure(now, ConnectorError::List { at: at(), source }),
         };
+        self.listed = true;
         self.due = self.watch.map(|interval| now + interval);
         if self.watch.is_none() {
             if objects.is_empty() {
@@ -110,6 +130,7 @@ impl Enumerator for FileEnumerator {
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), UserError> {
         self.state = postcard::from_bytes(snapshot)?;
         self.state.done &= self.watch.is_none();
+        self.listed = !self.state.files.is_empty();
         self.due = (!self.state.done).then(Instant::default);
         Ok(())
     }

@@ -57,6 +57,15 @@ pub(super) fn without_line_end(record: &[u8]) -> &[u8] {
     record.strip_suffix(b"\r").unwrap_or(record)
 }
 
+/// What an error says of lines that do not end.
+pub(super) const LINE_ENDS: &str = "lines must end with line feeds, alone or behind carriage returns";
+
+/// Whether a carriage return stands within `record` without a line feed behind it. Those at its end do not count.
+pub(super) fn has_lone_carriage_return(record: &[u8]) -> bool {
+    let within = record.iter().rposition(|byte| *byte != b'\r').map_or(0, |last| last + 1);
+    memchr::memchr_iter(b'\r', &record[..within]).any(|at| record.get(at + 1) != Some(&b'\n'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,6 +85,15 @@ mod tests {
         check("\"a\"b\nc", Some(5));
         check("", None);
         check("\r\n", Some(2));
+    }
+
+    #[test]
+    fn carriage_returns_belong_to_line_feeds() {
+        for (record, lone) in
+            [("a\rb", true), ("a\r\nb\rc", true), ("a\r\nb", false), ("a\r\r", false), ("\r", false)]
+        {
+            assert_eq!(has_lone_carriage_return(record.as_bytes()), lone, "{record:?}");
+        }
     }
 
     #[test]

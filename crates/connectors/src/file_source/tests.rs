@@ -190,6 +190,10 @@ proptest! {
         last_end: bool, split_size in 1_u64..40, whims in whims(),
     ) {
         let lines: Vec<String> = lines.iter().map(|line| line.trim_end_matches('\r').to_owned()).collect();
+        // Carriage returns in a file without line feeds are refused.
+        let no_line_feed = lines.len() == 1 && !last_end;
+        let lines: Vec<String> =
+            lines.into_iter().map(|line| if no_line_feed { line.replace('\r', "") } else { line }).collect();
         let mut text = lines.join("\n");
         let mut expected = lines.clone();
         if last_end && !lines.is_empty() {
@@ -378,6 +382,24 @@ fn lines_that_end_with_carriage_returns_alone_are_refused() {
     let mut store = Store::with([("/in/a", "n,text\r1,a\r2,b\r")]);
     let error = read(&FileSource::csv::<Row>("/in"), &mut store).unwrap_err();
     assert!(error.contains("carriage return without a line feed"), "{error}");
+
+    // Without a header there is no other sign than that the file has no line feed at all.
+    let classic = "1,a\r2,b\r3,c";
+    let mut store = Store::with([("/in/a", classic), ("/in/b", "4,d")]);
+    let reason = "/in/a, line 1, byte 0: there are carriage returns and no line feed in the file; lines must end with \
+                  line feeds, alone or behind carriage returns";
+    assert_eq!(read(&FileSource::lines("/in"), &mut store).unwrap_err(), reason);
+    let rows = FileSource::csv::<(u32, String)>("/in").without_header();
+    assert_eq!(read(&rows, &mut store).unwrap_err(), reason);
+    assert_eq!(read(&rows.on_malformed(Malformed::Skip), &mut store).unwrap(), [(4, "d".to_owned())]);
+
+    let mut store = Store::with([("/in/a", "10%\r20%\r30%\n"), ("/in/b", "done\r\r")]);
+    let mut lines = read(&FileSource::lines("/in"), &mut store).unwrap();
+    lines.sort();
+    assert_eq!(lines, ["10%\r20%\r30%", "done\r"], "they are part of a line, as there is a line feed");
+    let mut store = Store::with([("/in/a", "{\r\"n\":1,\r\"text\":\"a\"}\r")]);
+    let rows = read(&FileSource::json_lines::<Row>("/in/a"), &mut store).unwrap();
+    assert_eq!(rows, [Row { n: 1, text: "a".into() }], "they are white space");
 }
 
 fn listing_error(at: &str, store: &mut Store) -> String {
@@ -437,6 +459,24 @@ fn a_watching_source_finds_each_new_file_once() {
         names(list(&mut *enumerator, &mut store, Instant::from_millis(11_000))),
         [(1, "/in/a".to_owned())]
     );
+}
+
+#[test]
+fn a_watching_source_outlives_listings_that_fail() {
+    let mut store = Store::with([("/in/a", "a")]);
+    let mut enumerator = FileSource::lines("/in").watch(Duration::from_secs(10)).enumerator();
+    let away = || Err(StoreError::NotFound(Location("/in".into())));
+    assert!(enumerator.listed(Instant(0), away()).is_err(), "it may be a mistake in the location");
+    assert_eq!(list(&mut *enumerator, &mut store, Instant(0)).len(), 1);
+    for _ in 0..2 {
+        let at = Instant::from_millis(10_000);
+        enumerator.listed(at, away()).unwrap();
+        assert_eq!(enumerator.poll(at).wake, Some(Instant::from_millis(20_000)));
+        let snapshot = enumerator.snapshot();
+        enumerator.restore(&snapshot).unwrap();
+    }
+    store.objects.insert("/in/b".to_owned(), Bytes::from_static(b"b"));
+    assert_eq!(list(&mut *enumerator, &mut store, Instant::from_millis(20_000)).len(), 1);
 }
 
 #[test]

@@ -251,6 +251,28 @@ fn what_a_crashed_writer_left_is_not_listed() {
 }
 
 #[test]
+fn names_that_no_object_has_do_not_fail_a_listing() {
+    use std::os::unix::ffi::OsStrExt;
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &[u8]| std::fs::write(dir.path().join(std::ffi::OsStr::from_bytes(name)), "x").unwrap();
+    let read = ["#", "%2F", "a b?", "a#b", "ä\"\\"];
+    read.iter().for_each(|name| file(name.as_bytes()));
+    [b"a#1".as_slice(), b"\xff", b"tab\tname", b"line\nfeed"].into_iter().for_each(file);
+    let probe = Probe::start(Options::default());
+    for base in [dir.path().display().to_string(), format!("file://{}/", dir.path().display())].map(Location)
+    {
+        let expected: Vec<_> = read.iter().map(|name| base.join(name).0).collect();
+        assert_eq!(names(&probe, &base), expected);
+        for name in read {
+            assert_eq!(probe.store(get(&base.join(name))), bytes("x"), "{name}");
+        }
+    }
+    let staged = Location(dir.path().join("a#1").display().to_string());
+    let error = probe.store(StoreOp::List { below: staged }).unwrap_err().to_string();
+    assert!(error.ends_with("rename it"), "{error}");
+}
+
+#[test]
 fn a_failure_names_the_object_and_the_systems_words() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("file"), "").unwrap();

@@ -4,9 +4,10 @@
 //! one store in memory that all clones of a [`Storage`] share, `s3://bucket/key` (feature `s3`) a bucket. The text
 //! after `file://` is the path as it is, without percent decoding. Local files are written beside their
 //! place and moved or linked into it, so readers see whole objects only; what a crashed writer leaves behind is
-//! named `object#1` and is never listed.
+//! named `object#1` and is never listed ([`listing`] says what else is not).
 
 mod error;
+mod listing;
 mod place;
 #[cfg(feature = "s3")]
 mod s3;
@@ -20,10 +21,12 @@ use bytes::Bytes;
 use error::{failed, store_error};
 use futures::TryStreamExt;
 use object_store::memory::InMemory;
+use object_store::path::Path;
 use object_store::{GetOptions, ObjectStore, ObjectStoreExt};
 use place::{Place, Places};
 use std::ops::Range;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
@@ -32,6 +35,7 @@ use tokio::sync::Semaphore;
 pub struct Storage {
     places: Arc<Places>,
     under_way: Arc<Semaphore>,
+    left_out: Arc<listing::Named>,
 }
 
 impl Default for Storage {
@@ -45,7 +49,8 @@ impl Storage {
     #[must_use]
     pub fn new(options: StorageOptions) -> Self {
         let under_way = Arc::new(Semaphore::new(options.requests_under_way));
-        Self { places: Arc::new(Places::new(options, Arc::new(InMemory::new()))), under_way }
+        let places = Arc::new(Places::new(options, Arc::new(InMemory::new())));
+        Self { places, under_way, left_out: Arc::default() }
     }
 
     /// Carries out a request, on a tokio runtime. Parts of uploads have a state and go to the driver.
@@ -102,17 +107,10 @@ impl Storage {
 
     async fn list(&self, below: &Location) -> Result<Vec<ObjectMeta>, StoreError> {
         let Place { store, path } = self.places.find(below)?;
-        let name = |object: object_store::ObjectMeta| {
-            let parts = object.location.prefix_match(&path)?;
-            let relative: Vec<_> = parts.map(|part| part.as_ref().to_owned()).collect();
-            if relative.is_empty() {
-                return None; // the object of the prefix's own name, which only some stores list
-            }
-            Some(ObjectMeta { at: below.join(&relative.join("/")), len: object.size })
+        let mut objects = match self.places.file(below) {
+            Ok(directory) => self.list_files(below, directory).await?,
+            Err(_) => self.list_objects(below, &store, &path).await?,
         };
-        let found: Vec<_> =
-            store.list(Some(&path)).try_collect().await.map_err(|e| store_error(below, &e))?;
-        let mut objects: Vec<_> = found.into_iter().filter_map(name).collect();
         objects.sort_unstable_by(|a, b| a.at.cmp(&b.at));
         if objects.is_empty()
             && let Ok(object) = store.head(&path).await
@@ -120,6 +118,32 @@ impl Storage {
             objects.push(ObjectMeta { at: below.clone(), len: object.size });
         }
         Ok(objects)
+    }
+
+    async fn list_files(&self, below: &Location, directory: PathBuf) -> Result<Vec<ObjectMeta>, StoreError> {
+        let left_out = self.left_out.clone();
+        let listing = tokio::task::spawn_blocking(move || listing::files_below(&directory, &left_out));
+        let found = listing.await.map_err(|e| failed(below, e.to_string()))?;
+        let object = |file: listing::Found| ObjectMeta { at: below.join(&file.relative), len: file.len };
+        Ok(found.map_err(|e| failed(below, e.to_string()))?.into_iter().map(object).collect())
+    }
+
+    async fn list_objects(
+        &self,
+        below: &Location,
+        store: &Arc<dyn ObjectStore>,
+        path: &Path,
+    ) -> Result<Vec<ObjectMeta>, StoreError> {
+        let name = |object: object_store::ObjectMeta| {
+            let parts = object.location.prefix_match(path)?;
+            let relative: Vec<_> = parts.map(|part| part.as_ref().to_owned()).collect();
+            if relative.is_empty() {
+                return None; // the object of the prefix's own name, which only some stores list
+            }
+            Some(ObjectMeta { at: below.join(&relative.join("/")), len: object.size })
+        };
+        let found: Vec<_> = store.list(Some(path)).try_collect().await.map_err(|e| store_error(below, &e))?;
+        Ok(found.into_iter().filter_map(name).collect())
     }
 
     async fn delete(&self, at: &Location) -> Result<(), StoreError> {
