@@ -46,7 +46,7 @@ pub trait Reader: Send {
     type Split;
 
     /// Gives it a split: a new one, or one with a position from a snapshot. Returns the number by which the
-    /// reader will name it to [`Emit::split`]; until it ends, the split holds the watermark back.
+    /// reader will name it to [`Emit::split`], at most `u64::MAX - 3`; until it ends, the split holds the watermark back.
     fn add_split(&mut self, split: Self::Split) -> u64;
 
     /// No further split will come. Called also before any split, and again after splits that came from another reader

@@ -92,7 +92,8 @@ impl Bucket {
     fn refilled(&self, now: Instant) -> Instant {
         let missing = ((1.0 - self.records) / self.per_second).max(0.0);
         // Rounded up: a reader that is woken must find its record.
-        now + (Duration::from_secs_f64(missing) + Duration::from_micros(1)).max(LEAST_WAIT)
+        let missing = Duration::try_from_secs_f64(missing).unwrap_or(Duration::MAX);
+        now + missing.saturating_add(Duration::from_micros(1)).max(LEAST_WAIT)
     }
 }
 
@@ -237,6 +238,20 @@ mod tests {
         let (read, took) = read_for(&mut reader(5_000, 1), 100 * SECOND);
         assert_eq!(read, 10_000);
         assert!((1.9..2.1).contains(&took.as_secs_f64()), "{took:?}");
+    }
+
+    #[test]
+    fn any_positive_rate_can_be_waited_for() {
+        for (rate, most) in [(f64::MIN_POSITIVE, 1), (1e-9, 1), (f64::MAX, 10_000)] {
+            let source = RateLimited::new(Collection::of(Vec::from_iter(0..10_000u32)), rate);
+            let mut reader = source.reader(&reader_context());
+            for split in source.enumerator().take_splits() {
+                reader.add_split(postcard::from_bytes(&split).unwrap());
+            }
+            reader.no_more_splits();
+            let (read, _) = read_for(&mut reader, SECOND);
+            assert!(read <= most && (read > 0 || rate < 1.0), "{rate}: {read}");
+        }
     }
 
     #[test]

@@ -26,7 +26,8 @@ pub const AWAITED_SPLIT: u64 = u64::MAX - 1;
 pub const NO_SPLIT: u64 = u64::MAX;
 
 /// Stands for splits that no longer can come, from the moment that the enumerator has said so. It is always idle: a
-/// reader that has read all of its splits holds no watermark back while it waits for the others.
+/// reader that has read all of its splits holds no watermark back while it waits for the others. The lowest of the
+/// numbers that readers may not give.
 pub const NO_MORE_SPLITS: u64 = u64::MAX - 2;
 
 /// What happens to a chain besides records. Each stage does its share and passes the call on; rare, so it may

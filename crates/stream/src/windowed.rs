@@ -89,7 +89,8 @@ where
         keyed.windowed((assigner, trigger, Buffered { evictor: self.evictor, function }), "Window")
     }
 
-    /// Of a window's records the one with the highest measure, the earliest among equals.
+    /// Of a window's records the one with the highest measure, the earliest among equals. A measure that cannot be compared
+    /// with itself, as NaN, is below all others.
     pub fn max_by<M>(
         self,
         measure: impl Fn(&P::Out) -> M + Clone + Send + 'static,
@@ -98,12 +99,39 @@ where
         M: PartialOrd,
     {
         self.apply(move |_: &F::Key, _: Window, records: &Elements<P::Out>| {
-            let mut highest = records.iter().map(|(_, record)| record);
-            let first = highest.next()?;
-            let better = |best, next| if measure(next) > measure(best) { next } else { best };
-            Some(highest.fold(first, better).clone())
+            best(records, &measure, |next, best| next > best)
         })
     }
+
+    /// Of a window's records the one with the lowest measure, the earliest among equals. A measure that cannot be compared
+    /// with itself, as NaN, is above all others.
+    pub fn min_by<M>(
+        self,
+        measure: impl Fn(&P::Out) -> M + Clone + Send + 'static,
+    ) -> Stream<impl Pipeline<Out = P::Out>>
+    where
+        M: PartialOrd,
+    {
+        self.apply(move |_: &F::Key, _: Window, records: &Elements<P::Out>| {
+            best(records, &measure, |next, best| next < best)
+        })
+    }
+}
+
+/// The record whose measure is better than all others, the first among equals.
+fn best<T: Clone, M: PartialOrd>(
+    records: &Elements<T>,
+    measure: impl Fn(&T) -> M,
+    is_better: impl Fn(&M, &M) -> bool,
+) -> Option<T> {
+    let is_number = |measure: &M| measure.partial_cmp(measure).is_some();
+    let mut rest = records.iter().map(|(_, record)| (record, measure(record)));
+    let first = rest.next()?;
+    let better = |best: (_, M), next: (_, M)| {
+        let wins = if is_number(&best.1) { is_better(&next.1, &best.1) } else { is_number(&next.1) };
+        if wins { next } else { best }
+    };
+    Some(rest.fold(first, better).0.clone())
 }
 
 /// Counts records.
@@ -128,5 +156,30 @@ impl<T: 'static> Aggregate for Count<T> {
     }
     fn result(&self, acc: &u64) -> u64 {
         *acc
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(measures: &[f64], highest: Option<usize>, lowest: Option<usize>) {
+        let mut records = Elements::default();
+        measures.iter().enumerate().for_each(|record| records.push(0, record));
+        let measure = |record: &(usize, &f64)| *record.1;
+        let index = |best: Option<(usize, &f64)>| best.map(|(index, _)| index);
+        assert_eq!(index(best(&records, measure, |next, best| next > best)), highest, "max of {measures:?}");
+        assert_eq!(index(best(&records, measure, |next, best| next < best)), lowest, "min of {measures:?}");
+    }
+
+    #[test]
+    fn what_is_no_number_is_neither_highest_nor_lowest() {
+        const NAN: f64 = f64::NAN;
+        check(&[], None, None);
+        check(&[1.0, 3.0, 0.5, 3.0, 0.5], Some(1), Some(2));
+        check(&[NAN, 1.0, 3.0, NAN, 0.5], Some(2), Some(4));
+        check(&[1.0, NAN], Some(0), Some(0));
+        check(&[NAN, NAN], Some(0), Some(0));
+        check(&[0.0, f64::INFINITY, f64::NEG_INFINITY, NAN], Some(1), Some(2));
     }
 }

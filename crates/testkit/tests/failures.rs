@@ -1,10 +1,12 @@
 //! What user code and bad input do to a job: one failure, which names the operator.
 
-use reflow_api::Watermarks;
+use reflow_api::source::{FixedSplits, ReaderContext};
 use reflow_api::window::{GlobalWindows, TumblingWindows};
+use reflow_api::{Emit, Enumerator, Polled, Reader, Source, UserError, Watermarks};
 use reflow_protocol::control::Fault;
 use reflow_stream::StreamEnv;
 use reflow_testkit::{Collect, Feed, Harness};
+use reflow_types::{Instant, Timestamp};
 use std::time::Duration;
 
 /// Feeds 1, 2, 3 and expects one failure, of the operator, whose message holds the text.
@@ -60,6 +62,116 @@ fn a_timestamp_out_of_range_is_named() {
         },
         (Fault::User, "in-microseconds", "the years -9999 to 9999 (the record at split 0, record 0)"),
     );
+}
+
+/// A source of one's own, of one record, that gives absurd values.
+#[derive(Clone)]
+struct Odd {
+    split: u64,
+    time: Timestamp,
+}
+
+struct OddReader {
+    values: Odd,
+    splits: Vec<u64>,
+    wait: Option<Instant>,
+}
+
+impl Source for Odd {
+    type Item = i64;
+    type Split = u64;
+    type Reader = OddReader;
+
+    fn enumerator(&self) -> Box<dyn Enumerator> {
+        Box::new(FixedSplits::new([self.split]))
+    }
+
+    fn reader(&self, _: &ReaderContext) -> OddReader {
+        OddReader { values: self.clone(), splits: Vec::new(), wait: Some(Instant(u64::MAX)) }
+    }
+}
+
+impl Reader for OddReader {
+    type Item = i64;
+    type Split = u64;
+
+    fn add_split(&mut self, split: u64) -> u64 {
+        self.splits.push(split);
+        split
+    }
+
+    fn no_more_splits(&mut self) {}
+
+    fn release(&mut self, _: usize) -> Vec<(u64, u64)> {
+        Vec::new()
+    }
+
+    fn poll(&mut self, _: Instant, out: &mut impl Emit<i64>) -> Result<Polled, UserError> {
+        if let Some(split) = self.splits.pop() {
+            out.split(split);
+            out.emit(1, self.values.time);
+        }
+        Ok(Polled::Wait(self.wait))
+    }
+
+    fn snapshot(&self) -> Vec<u64> {
+        self.splits.clone()
+    }
+
+    fn pending_records(&self) -> Option<u64> {
+        Some(u64::MAX)
+    }
+}
+
+/// Reads an [`Odd`] source into windows of a second, and returns what fails.
+fn failures_of(odd: Odd) -> Vec<(Fault, String)> {
+    let out = Collect::new("out");
+    let sink = out.clone();
+    let mut job = Harness::new(move |env: &mut StreamEnv| {
+        let source = env.source("odd", odd.clone()).uid("the-source");
+        let windows = source.key_by(|_: &i64| 0u8).window(TumblingWindows::of(Duration::from_secs(1)));
+        let _ = windows.count().uid("windows").map(|windowed| windowed.value).sink("out", sink.clone());
+    });
+    job.start(1);
+    job.settle();
+    job.failures()
+        .iter()
+        .map(|failure| (failure.fault, format!("{}: {}", failure.operator, failure.message)))
+        .collect()
+}
+
+#[test]
+fn absurd_values_of_a_reader_are_named() {
+    assert_eq!(failures_of(Odd { split: u64::MAX - 3, time: 0 }), [], "though it waits for the end of time");
+    for split in [u64::MAX - 2, u64::MAX - 1, u64::MAX] {
+        let failures = failures_of(Odd { split, time: 0 });
+        let [(Fault::User, text)] = &failures[..] else { panic!("{failures:?}") };
+        assert!(text.contains("the-source") && text.contains(&split.to_string()), "{text}");
+    }
+    for time in [i64::MIN + 1, i64::MAX, i64::MAX - 1, 253_402_300_800_000, -377_705_116_800_001] {
+        let failures = failures_of(Odd { split: 0, time });
+        let [(Fault::User, text)] = &failures[..] else { panic!("{failures:?}") };
+        assert!(text.contains("windows") && text.contains(&time.to_string()), "{text}");
+    }
+}
+
+#[test]
+fn the_first_and_the_last_timestamp_make_no_watermark() {
+    for time in [i64::MIN, i64::MAX] {
+        check(
+            move |env, feed, out| {
+                let _ = env
+                    .source("numbers", feed)
+                    .assign_event_time(
+                        move |_: &i64| time,
+                        Watermarks::bounded_out_of_orderness(Duration::MAX),
+                    )
+                    .uid("times")
+                    .sink("out", out);
+            },
+            (Fault::User, "times", &format!("the timestamp {time} is out of range")),
+        );
+    }
 }
 
 #[test]

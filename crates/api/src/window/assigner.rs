@@ -29,6 +29,12 @@ pub enum WindowError {
         /// Size or slide.
         what: &'static str,
     },
+    /// More than all of time.
+    #[error("a window's {what} must be at most 20,000 years; for windows without end use GlobalWindows")]
+    TooLong {
+        /// Size or slide.
+        what: &'static str,
+    },
 }
 
 /// Windows of a fixed size that do not overlap, aligned to the Unix epoch (plus an offset).
@@ -44,7 +50,7 @@ impl TumblingWindows {
     /// Windows of this size.
     ///
     /// # Panics
-    /// If `size` is below 1 ms: a mistake in the job, found when it is built.
+    /// If `size` is below 1 ms or above 20,000 years: a mistake in the job, found when it is built.
     pub fn of(size: Duration) -> Self {
         Self { size: millis(size, "size"), offset: 0, last: Window { start: 0, end: 0 } }
     }
@@ -52,7 +58,7 @@ impl TumblingWindows {
     /// Moves all windows by `offset`: a day's windows in another time zone.
     #[must_use]
     pub fn with_offset(mut self, offset: Duration) -> Self {
-        self.offset = (offset.as_millis() as i64) % self.size;
+        self.offset = (offset.as_millis() % self.size as u128) as i64;
         self.last = Window { start: 0, end: 0 };
         self
     }
@@ -80,7 +86,7 @@ impl SlidingWindows {
     /// Windows of `size`, one each `slide`.
     ///
     /// # Panics
-    /// If either is below 1 ms.
+    /// If either is below 1 ms or above 20,000 years.
     pub fn of(size: Duration, slide: Duration) -> Self {
         Self { size: millis(size, "size"), slide: millis(slide, "slide") }
     }
@@ -110,10 +116,16 @@ impl Assigner for GlobalWindows {
     }
 }
 
+/// About the years -9999 to 9999, within which event time is. What begins and ends in them is far from overflowing.
+const MAX_MS: i64 = 20_000 * 366 * 24 * 3_600 * 1_000;
+
 fn millis(duration: Duration, what: &'static str) -> i64 {
     let ms = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
     if ms < 1 {
         panic!("{}", WindowError::TooShort { what });
+    }
+    if ms > MAX_MS {
+        panic!("{}", WindowError::TooLong { what });
     }
     ms
 }
@@ -145,5 +157,25 @@ mod tests {
         assert_eq!(windows(sliding, 9), [(8, 18), (4, 14), (0, 10)]);
         assert_eq!(windows(sliding, -1), [(-4, 6), (-8, 2)]);
         assert_eq!(windows(GlobalWindows, 5), [(i64::MIN, i64::MAX)]);
+    }
+
+    #[test]
+    fn windows_of_any_size_that_is_taken_have_an_end() {
+        let longest = Duration::from_millis(MAX_MS as u64);
+        let hour = Duration::from_secs(3_600);
+        for time in [-377_705_116_800_000, 0, 253_402_300_799_999] {
+            for tumbling in
+                [TumblingWindows::of(longest), TumblingWindows::of(longest).with_offset(Duration::MAX)]
+            {
+                let [(start, end)] = windows(tumbling, time)[..] else { panic!("one window") };
+                assert!((start..end).contains(&time) && end < i64::MAX);
+            }
+            assert_eq!(windows(SlidingWindows::of(longest, longest), time).len(), 1);
+        }
+        for size in [longest + Duration::from_millis(1), Duration::MAX] {
+            std::panic::catch_unwind(|| TumblingWindows::of(size)).unwrap_err();
+            std::panic::catch_unwind(|| SlidingWindows::of(size, hour)).unwrap_err();
+            std::panic::catch_unwind(|| SlidingWindows::of(hour, size)).unwrap_err();
+        }
     }
 }

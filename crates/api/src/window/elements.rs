@@ -65,9 +65,9 @@ impl<T> Elements<T> {
         }
     }
 
-    /// Drops the first `n`.
+    /// Drops the first `n`, or all if there are fewer.
     pub fn drop_first(&mut self, n: usize) {
-        self.rows.drain(..n);
+        self.rows.drain(..n.min(self.rows.len()));
         self.newest = self.rows.iter().map(|(time, _)| *time).max().unwrap_or(Timestamp::MIN);
     }
 }

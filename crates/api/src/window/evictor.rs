@@ -1,6 +1,7 @@
 //! What is dropped from a window before its result is computed.
 
 use super::Elements;
+use reflow_types::NO_TIMESTAMP;
 use std::time::Duration;
 
 /// Drops elements from a window when it fires, before its function runs.
@@ -9,7 +10,8 @@ pub trait Evictor<T>: Clone + Send + 'static {
     fn evict(&self, elements: &mut Elements<T>);
 }
 
-/// Keeps what is less than some time older than the newest element.
+/// Keeps what is less than some time older than the newest element. As Flink's, it keeps all of a window whose elements
+/// have no timestamps; of one in which some have, those without go.
 #[derive(Clone, Copy, Debug)]
 pub struct TimeEvictor {
     keep_ms: i64,
@@ -24,7 +26,7 @@ impl TimeEvictor {
 
 impl<T> Evictor<T> for TimeEvictor {
     fn evict(&self, elements: &mut Elements<T>) {
-        if let Some(newest) = elements.newest() {
+        if let Some(newest) = elements.newest().filter(|newest| *newest != NO_TIMESTAMP) {
             elements.drop_until(newest.saturating_sub(self.keep_ms));
         }
     }
@@ -70,5 +72,32 @@ mod tests {
         assert_eq!(kept(ten_ms, &[]), "");
         assert_eq!(kept(CountEvictor::keep_last(3), &mixed), "bcd");
         assert_eq!(kept(CountEvictor::keep_last(9), &mixed), "abcd");
+        assert_eq!(kept(CountEvictor::keep_last(0), &mixed), "");
+    }
+
+    #[test]
+    fn any_timestamp_can_be_evicted_by() {
+        let (none, low, high) = (NO_TIMESTAMP, i64::MIN + 1, i64::MAX);
+        let ten_ms = TimeEvictor::keep_last(Duration::from_millis(10));
+        assert_eq!(kept(ten_ms, &[(none, 'a'), (none, 'b')]), "ab", "there is no time to go by");
+        assert_eq!(kept(ten_ms, &[(none, 'a'), (5, 'b'), (low, 'c'), (6, 'd')]), "bd");
+        assert_eq!(kept(ten_ms, &[(low, 'a'), (high, 'b'), (high - 9, 'c'), (high - 10, 'd')]), "bc");
+        assert_eq!(kept(TimeEvictor::keep_last(Duration::MAX), &[(1, 'a'), (high, 'b')]), "ab");
+        assert_eq!(kept(TimeEvictor::keep_last(Duration::ZERO), &[(1, 'a'), (2, 'b')]), "");
+    }
+
+    /// As an evictor of one's own may.
+    #[derive(Clone)]
+    struct DropsTooMuch;
+
+    impl<T> Evictor<T> for DropsTooMuch {
+        fn evict(&self, elements: &mut Elements<T>) {
+            elements.drop_first(elements.len() + 1);
+        }
+    }
+
+    #[test]
+    fn no_more_is_dropped_than_there_is() {
+        assert_eq!(kept(DropsTooMuch, &[(1, 'a')]), "");
     }
 }

@@ -97,28 +97,58 @@ impl<T> Trigger<T> for CountTrigger {
     }
 }
 
-/// Fires when a measure of the records has moved by more than a threshold since the last time it fired. A measure that is
-/// not a number (NaN) neither fires nor becomes the one to count from.
+/// Fires when a measure of the records has moved by more than a threshold since the last time it fired, or since the first
+/// record. A measure that is not a number (NaN) neither fires nor becomes the one to count from.
+///
+/// Flink's `DeltaTrigger` leaves the direction to its delta function: `new - old` is [`every`](Self::every), `|new - old|`
+/// is [`either_way`](Self::either_way).
 pub struct DeltaTrigger<T, F> {
     threshold: f64,
     measure: F,
+    direction: Direction,
     takes: PhantomData<fn(&T)>,
 }
 
+/// Which moves of a measure count.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    Rises,
+    RisesAndFalls,
+}
+
 impl<T, F: Fn(&T) -> f64> DeltaTrigger<T, F> {
-    /// Fires each time `measure` has moved by more than `threshold`.
+    /// Fires each time `measure` has risen by more than `threshold`. A measure that falls does not fire, and has to rise
+    /// above where it was: for what only grows, such as a distance driven.
     ///
     /// # Panics
     /// If the threshold is not a number: it would never be exceeded.
     pub fn every(threshold: f64, measure: F) -> Self {
+        Self::new(threshold, measure, Direction::Rises)
+    }
+
+    /// Fires each time `measure` has risen or fallen by more than `threshold`.
+    ///
+    /// # Panics
+    /// If the threshold is not a number: it would never be exceeded.
+    pub fn either_way(threshold: f64, measure: F) -> Self {
+        Self::new(threshold, measure, Direction::RisesAndFalls)
+    }
+
+    fn new(threshold: f64, measure: F, direction: Direction) -> Self {
         assert!(!threshold.is_nan(), "the threshold of a delta trigger is NaN: give a number");
-        Self { threshold, measure, takes: PhantomData }
+        Self { threshold, measure, direction, takes: PhantomData }
+    }
+
+    /// Whether a move is more than the threshold. From an infinite measure to the same one it is none.
+    fn is_exceeded(&self, since: f64, measure: f64) -> bool {
+        let rise = measure - since;
+        rise > self.threshold || (self.direction == Direction::RisesAndFalls && -rise > self.threshold)
     }
 }
 
 impl<T, F: Clone> Clone for DeltaTrigger<T, F> {
     fn clone(&self) -> Self {
-        Self { threshold: self.threshold, measure: self.measure.clone(), takes: PhantomData }
+        Self { measure: self.measure.clone(), ..*self }
     }
 }
 
@@ -133,7 +163,7 @@ impl<T: 'static, F: Fn(&T) -> f64 + Clone + Send + 'static> Trigger<T> for Delta
             return TriggerResult::Continue;
         }
         let since = *last.get_or_insert(measure);
-        if measure - since <= self.threshold {
+        if !self.is_exceeded(since, measure) {
             return TriggerResult::Continue;
         }
         *last = Some(measure);
@@ -149,17 +179,34 @@ impl<T: 'static, F: Fn(&T) -> f64 + Clone + Send + 'static> Trigger<T> for Delta
 mod tests {
     use super::*;
 
+    fn check(trigger: &impl Trigger<f64, State = Option<f64>>, values: &[f64], expected: &[f64]) {
+        let (window, mut last) = (Window { start: 0, end: 1 }, None);
+        let mut fires =
+            |value: &&f64| trigger.on_element(value, 0, &window, &mut last) == TriggerResult::Fire;
+        let fired: Vec<f64> = values.iter().filter(|value| fires(value)).copied().collect();
+        assert_eq!(fired, expected, "of {values:?}");
+    }
+
+    #[test]
+    fn a_delta_counts_from_the_last_time_that_it_fired() {
+        let values = [0.0, 10.0, 11.0, 21.0, 22.0, 0.0, 30.0, 33.0];
+        check(&DeltaTrigger::every(10.0, |value: &f64| *value), &values, &[11.0, 22.0, 33.0]);
+        let either_way = DeltaTrigger::either_way(10.0, |value: &f64| *value);
+        check(&either_way, &values, &[11.0, 22.0, 0.0, 30.0]);
+        check(&either_way, &[-5.0, -15.0, -16.0, -5.5, -5.0], &[-16.0, -5.5]);
+    }
+
     #[test]
     fn a_measure_that_is_no_number_does_not_count() {
-        let trigger = DeltaTrigger::every(10.0, |value: &f64| *value);
-        let window = Window { start: 0, end: 1 };
-        let fired = |values: &[f64]| {
-            let mut last = None;
-            let mut fires =
-                |value: &&f64| trigger.on_element(value, 0, &window, &mut last) == TriggerResult::Fire;
-            values.iter().filter(|value| fires(value)).count()
-        };
-        assert_eq!(fired(&[0.0, f64::NAN, 1.0, 2.0, 10.0]), 0);
-        assert_eq!(fired(&[f64::NAN, 0.0, 11.0, f64::NAN, 20.0, 23.0]), 2);
+        const NAN: f64 = f64::NAN;
+        let (high, low) = (f64::INFINITY, f64::NEG_INFINITY);
+        for trigger in [DeltaTrigger::every, DeltaTrigger::either_way] as [fn(f64, fn(&f64) -> f64) -> _; 2] {
+            let trigger = trigger(10.0, |value: &f64| *value);
+            check(&trigger, &[0.0, NAN, 1.0, 2.0, 10.0], &[]);
+            check(&trigger, &[NAN, 0.0, 11.0, NAN, 20.0, 23.0], &[11.0, 23.0]);
+            check(&trigger, &[0.0, high, high], &[high]);
+        }
+        let either_way = DeltaTrigger::either_way(10.0, |value: &f64| *value);
+        check(&either_way, &[0.0, low, low, 0.0], &[low, 0.0]);
     }
 }

@@ -146,6 +146,10 @@ where
     fn add_split(&mut self, split: R::Split) {
         (self.exhausted, self.ends) = (false, false);
         let number = self.reader.add_split(split);
+        if number >= NO_MORE_SPLITS {
+            let hint = "the last three numbers stand for splits that are not there; number splits from 0 on";
+            crate::fail(Fault::User, &self.operator, format!("the reader numbers a split {number}: {hint}"));
+        }
         self.chain.split_added(number);
     }
 
