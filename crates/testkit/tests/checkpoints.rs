@@ -3,6 +3,7 @@
 use reflow_protocol::control::{AfterBarrier, Fault};
 use reflow_stream::StreamEnv;
 use reflow_testkit::{Collect, Feed, Harness};
+use std::time::Duration;
 
 /// Two sources, numbers in, running sums by parity out.
 struct Sums {
@@ -115,6 +116,31 @@ fn a_full_disk_under_a_sink_fails_checkpoints_and_nothing_else() {
         t.left.push(0, [7]);
         t.end();
         assert_eq!(t.committed(), [1, 2, 4, 6, 9, 16]);
+    }
+}
+
+#[test]
+fn commits_wait_for_storage_that_is_away() {
+    for parallelism in 1..=3 {
+        let mut t = Sums::start(parallelism);
+        t.left.push(0, [1, 2]);
+        t.job.store_mut().fail_writes("out/committed");
+        for n in [3, 5] {
+            assert!(t.job.checkpoint(), "what is committed is stored already: {}", t.job.state());
+            t.job.advance(Duration::from_secs(600));
+            t.right.push(0, [n]);
+        }
+        assert!(t.job.checkpoint(), "{}", t.job.state());
+        assert_eq!((t.job.failures(), t.committed()), (&[][..], vec![]));
+        t.job.kill();
+        t.job.start(parallelism);
+        t.job.advance(Duration::from_secs(600));
+        assert_eq!((t.job.failures(), t.committed()), (&[][..], vec![]));
+        t.job.store_mut().heal();
+        t.job.advance(Duration::from_secs(10));
+        assert_eq!(t.committed(), [1, 2, 4, 9]);
+        t.end();
+        assert_eq!(t.committed(), [1, 2, 4, 9]);
     }
 }
 

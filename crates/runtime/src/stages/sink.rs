@@ -19,7 +19,12 @@ use reflow_types::{CheckpointId, Instant, JobId, MAX_WATERMARK, SubtaskIndex, Ti
 use std::time::Duration;
 
 const RETRY_AFTER: Duration = Duration::from_millis(500);
+/// The longest pause between two tries, in first ones.
+const MAX_PAUSE: u32 = 10;
+/// So often a commit is tried that fails for another reason than storage that is away.
 const MAX_TRIES: u32 = 20;
+/// Commits that wait for storage are logged no more often.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// The name of the writers' traces among the sink's states.
 const WRITERS: &str = "writers";
 /// With more than this still to be stored, no more records are taken.
@@ -35,6 +40,8 @@ pub struct SinkStage<S: Sink> {
     former: Vec<Bytes>,
     written: u64,
     ended: bool,
+    /// When it was last logged that commits wait for storage.
+    last_logged: Option<Instant>,
 }
 
 struct Opened<W> {
@@ -88,6 +95,7 @@ impl<S: Sink> SinkStage<S> {
             former: Vec::new(),
             written: 0,
             ended: false,
+            last_logged: None,
         }
     }
 
@@ -136,10 +144,11 @@ impl<S: Sink> SinkStage<S> {
         }
     }
 
-    /// Takes the next step of every commit that is due.
+    /// Takes the next step of every commit that is due. A commit waits for storage that is away, however long that takes:
+    /// what it commits is safe, and a restart would only wait in its place.
     fn commit(&mut self) {
         let Some(Opened { writer, io, now, .. }) = &self.opened else { return };
-        let mut failed = None;
+        let (mut failed, mut away) = (None, None);
         self.transactions.retain_mut(|pending| match pending.commit {
             Commit::NotDue => true,
             Commit::Due { at, .. } if at > *now => true,
@@ -154,18 +163,29 @@ impl<S: Sink> SinkStage<S> {
                 None => true,
                 Some(Ok(_)) => false,
                 Some(Err(error)) if writer.was_committed(&error) => false,
-                Some(Err(error)) if tries >= MAX_TRIES => {
-                    failed = Some(format!("cannot commit after {MAX_TRIES} tries: {error}"));
-                    true
-                }
-                Some(Err(_)) => {
-                    pending.commit = Commit::Due { tries: tries + 1, at: *now + RETRY_AFTER };
+                Some(Err(error)) => {
+                    let is_away = matches!(error, StoreError::Failed { .. });
+                    if is_away && tries > 0 {
+                        away = Some(error);
+                    } else if !is_away && tries >= MAX_TRIES {
+                        failed = Some(format!("cannot commit after {MAX_TRIES} tries: {error}"));
+                    }
+                    let tries = tries.saturating_add(1);
+                    pending.commit = Commit::Due { tries, at: *now + RETRY_AFTER * tries.min(MAX_PAUSE) };
                     true
                 }
             },
         });
+        let now = *now;
         if let Some(error) = failed {
             self.fail(error);
+        }
+        if let Some(error) = away
+            && self.last_logged.is_none_or(|last| now.since(last) >= LOG_INTERVAL)
+        {
+            self.last_logged = Some(now);
+            let (sink, waiting) = (&self.operator, self.transactions.len());
+            tracing::warn!(waiting, "what '{sink}' has written does not appear until this works: {error}");
         }
     }
 }
