@@ -140,6 +140,15 @@ pub struct Participant {
     pub index: SubtaskIndex,
 }
 
+/// Why a checkpoint fails, as far as decisions depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureCause {
+    /// Storage did not take a subtask's part or the manifest. A restart would need storage, too.
+    Storage,
+    /// It was late, its attempt has ended, or an acknowledgement does not fit.
+    Other,
+}
+
 /// What the coordinator wants, in order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
@@ -160,6 +169,8 @@ pub enum Effect {
         checkpoint: CheckpointId,
         /// What it was for.
         purpose: Purpose,
+        /// What kind of failure it is.
+        cause: FailureCause,
         /// Why.
         reason: String,
     },

@@ -48,7 +48,8 @@ section! { "Scheduler and elasticity" {
             .default("1 min")
             .in_reactive_mode("0 ms");
 
-    /// How many checkpoints may fail one after the other before a rescale goes ahead without one.
+    /// How many checkpoints may fail one after the other before a rescale goes ahead without one. Checkpoints that
+    /// storage refuses do not count: the rescale waits until storage is back.
     RESCALE_TRIGGER_MAX_CHECKPOINT_FAILURES: u32 =
         option("jobmanager.adaptive-scheduler.rescale-trigger.max-checkpoint-failures")
             .aliases(&["jobmanager.adaptive-scheduler.scale-on-failed-checkpoints-count"])

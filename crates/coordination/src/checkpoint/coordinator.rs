@@ -7,7 +7,7 @@ use super::queue::{Queue, Queued};
 use super::recovery::Recovered;
 use super::retention::{Completed, Retention, checkpoint_dir, data_dir};
 use super::stats::{Acknowledgement, Entry, Restored, Stats, Status, VertexStats};
-use super::{Effect, Identity, Participant, Purpose, Request, Settings};
+use super::{Effect, FailureCause, Identity, Participant, Purpose, Request, Settings};
 use crate::action::{Action, EndState};
 use crate::event::RequestId;
 use crate::manifest::{Lineage, below, operator_bytes};
@@ -43,6 +43,8 @@ pub struct Coordinator {
     pub(super) last_ended: Option<Instant>,
     /// Periodic ones, in a row.
     pub(super) failures: u32,
+    /// A checkpoint that has failed, and storage has not yet confirmed that its name is abandoned.
+    pub(super) unrecorded: Option<CheckpointId>,
 }
 
 impl Coordinator {
@@ -69,6 +71,7 @@ impl Coordinator {
             stats: Stats::default(),
             last_ended: None,
             failures: 0,
+            unrecorded: None,
         }
     }
 
@@ -129,13 +132,18 @@ impl Coordinator {
             let reason = "the attempt has ended before it could begin";
             out.extend(answers(queued.requests, Err(reason.to_owned())));
         }
-        self.give_up(now, "the attempt has ended".to_owned(), &mut out);
+        self.give_up(now, FailureCause::Other, "the attempt has ended".to_owned(), &mut out);
         out
     }
 
     /// Whether no checkpoint's outcome is open, so that [`latest`](Self::latest) is what an attempt begins from.
     pub fn is_settled(&self) -> bool {
         self.pending.is_none()
+    }
+
+    /// Whether storage took the last decision about a checkpoint. Uploads that hang look like a late barrier until then.
+    pub fn storage_answers(&self) -> bool {
+        self.unrecorded.is_none()
     }
 
     /// The enumerators' states, taken when the checkpoint was triggered.
@@ -196,7 +204,7 @@ impl Coordinator {
             self.retention.know_object(below(&pending.data, object));
         }
         if let Some(fault) = deployed.fault(subtask, &state) {
-            self.give_up(now, format!("subtask {subtask}: {fault}"), &mut out);
+            self.give_up(now, FailureCause::Other, format!("subtask {subtask}: {fault}"), &mut out);
             self.advance(now, &mut out);
             return out;
         }
@@ -226,7 +234,8 @@ impl Coordinator {
             known && p.id == checkpoint && p.attempt == attempt && p.is_collecting()
         };
         if self.pending.as_ref().is_some_and(current) {
-            self.give_up(now, format!("subtask {subtask} could not write its part: {reason}"), &mut out);
+            let reason = format!("subtask {subtask} could not write its part: {reason}");
+            self.give_up(now, FailureCause::Storage, reason, &mut out);
             self.advance(now, &mut out);
         }
         out
@@ -263,7 +272,8 @@ impl Coordinator {
         self.seal_if_complete(&mut out);
         let timeout = self.settings.timeout;
         if self.pending.as_ref().is_some_and(|pending| now >= pending.triggered_at + timeout) {
-            self.give_up(now, format!("it was not complete after {timeout:?}"), &mut out);
+            let reason = format!("it was not complete after {timeout:?}");
+            self.give_up(now, FailureCause::Other, reason, &mut out);
         }
         self.retry_abandonments(now, &mut out);
         self.advance(now, &mut out);

@@ -16,12 +16,11 @@
 //! A savepoint that stops the job has two names: first its manifest is created in its own directory, then the same
 //! with absolute names under the deciding name in the job's directory. The second one decides.
 
-use super::Effect;
-use super::Purpose;
 use super::coordinator::{Coordinator, answers};
 use super::cut::Fate;
 use super::pending::{Abandoning, Pending, Sealed};
 use super::retention::{Collected, Completed};
+use super::{Effect, FailureCause, Purpose};
 use crate::action::Action;
 use crate::event::StoreOutcome;
 use crate::manifest::below;
@@ -36,8 +35,8 @@ const RETRY_DELAY: Duration = Duration::from_millis(200);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(10);
 
 impl Abandoning {
-    pub(super) fn new(reason: String) -> Self {
-        Self { reason, failures: 0, retry_at: None }
+    pub(super) fn new(cause: FailureCause, reason: String) -> Self {
+        Self { cause, reason, failures: 0, retry_at: None }
     }
 
     /// Storage did not say what became of it: it is asked again after a while.
@@ -63,11 +62,12 @@ impl Coordinator {
             StoreOutcome::Won => self.stands(now, &mut out),
             StoreOutcome::Lost => {
                 // The next one has another name, so this does not count as a failure.
-                self.fail(now, TAKEN.to_owned(), &mut out);
+                self.fail(now, FailureCause::Other, TAKEN.to_owned(), &mut out);
             }
             StoreOutcome::Failed(_) if abandoning => {}
             StoreOutcome::Failed(reason) => {
-                self.give_up(now, format!("its manifest could not be stored: {reason}"), &mut out);
+                let reason = format!("its manifest could not be stored: {reason}");
+                self.give_up(now, FailureCause::Storage, reason, &mut out);
             }
         }
         self.advance(now, &mut out);
@@ -82,6 +82,9 @@ impl Coordinator {
         outcome: StoreOutcome,
     ) -> Vec<Effect> {
         let mut out = Vec::new();
+        if !matches!(outcome, StoreOutcome::Failed(_)) {
+            self.unrecorded.take_if(|id| *id == checkpoint);
+        }
         if self.pending.as_ref().is_some_and(|p| p.id == checkpoint && p.abandoning.is_some()) {
             self.abandonment_stored(now, outcome, &mut out);
         } else if outcome == StoreOutcome::Won {
@@ -96,11 +99,11 @@ impl Coordinator {
         let abandoning = pending.abandoning.as_mut().expect("the caller has looked");
         match outcome {
             StoreOutcome::Won => {
-                let (id, reason) = (pending.id, abandoning.reason.clone());
+                let (id, cause, reason) = (pending.id, abandoning.cause, abandoning.reason.clone());
                 if !pending.purpose.is_savepoint() || pending.savepoint_stands {
                     self.retention.know_abandoned(id);
                 }
-                self.fail_and_count(now, reason, out);
+                self.fail_and_count(now, cause, reason, out);
             }
             StoreOutcome::Lost => self.stands(now, out),
             // The attempt goes on: healthy tasks need no storage, and a restart would have to wait for it.
@@ -116,7 +119,7 @@ impl Coordinator {
         };
         pending.savepoint_stands = true;
         if let Some(abandoning) = pending.abandoning.take() {
-            return self.fail_and_count(now, abandoning.reason, out);
+            return self.fail_and_count(now, abandoning.cause, abandoning.reason, out);
         }
         let Some(sealed) = &pending.sealed else { return };
         let (checkpoint, at) = (pending.id, pending.name(&self.settings.job_dir));
@@ -165,19 +168,26 @@ impl Coordinator {
     }
 
     /// The checkpoint under way, if any, is not to be completed any more.
-    pub(super) fn give_up(&mut self, now: Instant, reason: String, out: &mut Vec<Effect>) {
+    pub(super) fn give_up(
+        &mut self,
+        now: Instant,
+        cause: FailureCause,
+        reason: String,
+        out: &mut Vec<Effect>,
+    ) {
         let Some(pending) = self.pending.as_mut().filter(|pending| pending.abandoning.is_none()) else {
             return;
         };
         let (checkpoint, at) = (pending.id, pending.name(&self.settings.job_dir));
         if pending.sealed.is_some() {
-            pending.abandoning = Some(Abandoning::new(reason));
+            pending.abandoning = Some(Abandoning::new(cause, reason));
             out.push(Effect::Act(Action::StoreAbandoned { checkpoint, at }));
         } else {
             if !pending.purpose.is_savepoint() {
+                self.unrecorded = Some(checkpoint);
                 out.push(Effect::Act(Action::StoreAbandoned { checkpoint, at }));
             }
-            self.fail_and_count(now, reason, out);
+            self.fail_and_count(now, cause, reason, out);
         }
     }
 
@@ -190,6 +200,7 @@ impl Coordinator {
         let Sealed { manifest, chains } = sealed.expect("only a sealed checkpoint can be complete");
         self.last_ended = Some(now);
         self.failures = 0;
+        self.unrecorded = None;
         self.stats.completed(id, now, at.clone());
         if let Some(deployed) = self.deployed.as_mut().filter(|deployed| deployed.attempt == attempt) {
             out.push(Effect::Act(Action::NotifyCompleted { attempt, checkpoint: id }));
@@ -222,11 +233,11 @@ impl Coordinator {
     }
 
     /// The checkpoint under way has failed, which counts.
-    fn fail_and_count(&mut self, now: Instant, reason: String, out: &mut Vec<Effect>) {
+    fn fail_and_count(&mut self, now: Instant, cause: FailureCause, reason: String, out: &mut Vec<Effect>) {
         let Some(Pending { id, attempt, purpose, .. }) = self.pending.as_ref() else { return };
         let (id, periodic) = (*id, *purpose == Purpose::Periodic);
         let active = self.deployed.as_ref().is_some_and(|deployed| deployed.attempt == *attempt);
-        self.fail(now, reason.clone(), out);
+        self.fail(now, cause, reason.clone(), out);
         if active && periodic {
             self.failures += 1;
             if self.failures > self.settings.tolerable_failures {
@@ -239,7 +250,7 @@ impl Coordinator {
         }
     }
 
-    fn fail(&mut self, now: Instant, reason: String, out: &mut Vec<Effect>) {
+    fn fail(&mut self, now: Instant, cause: FailureCause, reason: String, out: &mut Vec<Effect>) {
         let Some(Pending {
             id, attempt, purpose, requests, at, data, acknowledged, savepoint_stands, ..
         }) = self.pending.take()
@@ -254,7 +265,7 @@ impl Coordinator {
             out.push(Effect::Act(Action::NotifyAborted { attempt, checkpoint: id }));
         }
         out.extend(answers(requests, Err(reason.clone())));
-        out.push(Effect::Failed { checkpoint: id, purpose, reason });
+        out.push(Effect::Failed { checkpoint: id, purpose, cause, reason });
         if purpose.is_savepoint() {
             let objects = acknowledged.into_values().filter_map(|state| state.keyed?.object);
             let manifest = savepoint_stands.then(|| format!("{at}/_metadata"));

@@ -2,7 +2,7 @@
 
 use super::chain::Chain;
 use super::retention::deciding_name;
-use super::{Participant, Purpose};
+use super::{FailureCause, Participant, Purpose};
 use crate::event::RequestId;
 use crate::manifest::Manifest;
 use bytes::Bytes;
@@ -49,6 +49,8 @@ pub(super) struct Sealed {
 /// The deciding name is to be taken by an abandonment.
 #[derive(Debug)]
 pub(super) struct Abandoning {
+    /// What kind of failure it is.
+    pub(super) cause: FailureCause,
     /// Why the checkpoint is given up.
     pub(super) reason: String,
     /// How often storage has not said what became of it.

@@ -8,7 +8,7 @@ use super::cluster::Executor;
 use super::fit;
 use super::settings::{Identity, Settings};
 use crate::action::Action;
-use crate::checkpoint::{self, Coordinator, Effect, Purpose, Recovered, Request};
+use crate::checkpoint::{self, Coordinator, Effect, FailureCause, Purpose, Recovered, Request};
 use crate::event::{Event, ParallelismBounds, RequestId};
 use crate::exceptions::{self, Exception};
 use crate::requirements;
@@ -28,7 +28,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Completed(Purpose),
-    Failed { purpose: Purpose, reason: String },
+    Failed { purpose: Purpose, cause: FailureCause, reason: String },
     TooManyFailures { reason: String },
 }
 
@@ -237,8 +237,8 @@ impl Context {
             match effect {
                 Effect::Act(action) => self.actions.push(action),
                 Effect::Completed { purpose, .. } => self.outcomes.push_back(Outcome::Completed(purpose)),
-                Effect::Failed { purpose, reason, .. } => {
-                    self.outcomes.push_back(Outcome::Failed { purpose, reason });
+                Effect::Failed { purpose, cause, reason, .. } => {
+                    self.outcomes.push_back(Outcome::Failed { purpose, cause, reason });
                 }
                 Effect::TooManyFailures { reason } => {
                     self.outcomes.push_back(Outcome::TooManyFailures { reason });

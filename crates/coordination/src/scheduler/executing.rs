@@ -18,7 +18,7 @@ use super::restarting::Restarting;
 use super::stop_with_savepoint::{Goal, StopWithSavepoint};
 use super::{Next, State, failure};
 use crate::action::EndState;
-use crate::checkpoint::Purpose;
+use crate::checkpoint::{FailureCause, Purpose};
 use crate::event::Event;
 use crate::rescale::{TerminatedReason, TriggerCause};
 use crate::transition::{Manager, Output, PhaseName, Timeouts};
@@ -113,11 +113,10 @@ impl Executing {
             Outcome::Completed(Purpose::Rescale) if self.phase == Phase::Checkpointing => {
                 return Restarting::to_rescale(ctx, now);
             }
-            Outcome::Failed { purpose: Purpose::Rescale, .. } if self.phase == Phase::Checkpointing => {
-                self.failed_checkpoints += 1;
-                if self.failed_checkpoints >= ctx.settings.max_checkpoint_failures {
-                    return Restarting::to_rescale(ctx, now);
-                }
+            Outcome::Failed { purpose: Purpose::Rescale, cause, .. }
+                if self.phase == Phase::Checkpointing =>
+            {
+                self.failed_checkpoints += u32::from(*cause == FailureCause::Other);
                 self.phase = Phase::RetryAt(now + RETRY_DELAY);
             }
             Outcome::Completed(_) => {
@@ -180,12 +179,18 @@ impl Executing {
         if let Some(next) = Rescaling::enter(ctx, now) {
             return next;
         }
-        if !ctx.checkpointing() {
+        if !ctx.checkpointing() || self.goes_without_checkpoint(ctx) {
             return Restarting::to_rescale(ctx, now);
         }
         self.phase = Phase::Checkpointing;
         ctx.request_checkpoint(now, Purpose::Rescale, AfterBarrier::Pause, None, None);
         Next::Stay
+    }
+
+    /// Whether so many checkpoints of this rescale have failed that it waits for no more. Not while storage is away:
+    /// the job processes on without it, and the next attempt could not read its state.
+    fn goes_without_checkpoint(&self, ctx: &Context) -> bool {
+        self.failed_checkpoints >= ctx.settings.max_checkpoint_failures && ctx.coordinator.storage_answers()
     }
 
     /// Tells the manager what is new, and hears whether it wants to go.

@@ -200,7 +200,7 @@ impl Rescaling {
                 return failure::handle(ctx, now, failed);
             }
             (
-                Outcome::Failed { purpose: Purpose::LiveRescale, reason },
+                Outcome::Failed { purpose: Purpose::LiveRescale, reason, .. },
                 Phase::Planning { requested: true } | Phase::Freshening { requested: true },
             ) => {
                 let reason = format!("the checkpoint to read failed: {reason}");

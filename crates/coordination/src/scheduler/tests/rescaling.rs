@@ -1,6 +1,6 @@
 //! Executing: rescales.
 
-use super::world::{World, fixed, reactive, seconds};
+use super::world::{Faults, World, fixed, reactive, seconds};
 use crate::action::EndState;
 use crate::event::Event;
 use crate::rescale::{TerminatedReason, TriggerCause};
@@ -145,17 +145,43 @@ fn a_failed_checkpoint_is_tried_again_and_then_done_without() {
         "a periodic one is between"
     );
 
+    // The barrier does not arrive in time, and storage works.
     let (mut world, _) = World::running(reactive(), 1);
     world.pass(seconds(1));
-    world.faults.decline = true;
+    world.faults.never_acknowledge = true;
     world.add(1);
-    world.pass(seconds(1));
+    world.pass(seconds(600));
     let log = world.take_log();
-    assert!(
-        log.ends_with(
-            "trigger 4 and pause\nabort 4\ncancel 1 on e1\ndeploy 2 at [2, 2, 2] from checkpoint 1"
-        )
-    );
+    let tried = ["trigger 2 and pause", "abort 2", "trigger 3", "abort 3", "trigger 4 and pause", "abort 4"];
+    assert!(log.contains(&tried.join("\n")), "{log}");
+    assert!(log.contains("cancel 1 on e1\ndeploy 2 at [2, 2, 2] from checkpoint 1"), "{log}");
+}
+
+#[test]
+fn a_rescale_waits_while_storage_is_away() {
+    // Storage refuses what subtasks write, refuses manifests, or does not answer at all.
+    type Away = fn(&mut Faults);
+    let ways: [Away; 3] = [
+        |faults| (faults.decline, faults.disk_full) = (true, true),
+        |faults| faults.disk_full = true,
+        |faults| (faults.never_acknowledge, faults.disk_full) = (true, true),
+    ];
+    for away in ways {
+        let mut settings = reactive();
+        settings.checkpoints.tolerable_failures = u32::MAX;
+        let (mut world, _) = World::running(settings, 1);
+        world.pass(seconds(1));
+        away(&mut world.faults);
+        world.add(1);
+        world.pass(seconds(3600));
+        let log = world.take_log();
+        assert!(!log.contains("cancel") && !log.contains("deploy"), "the job was restarted:\n{log}");
+        world.faults = Faults::default();
+        world.pass(seconds(130));
+        let log = world.take_log();
+        assert!(log.contains("deploy 2 at [2, 2, 2] from checkpoint"), "the rescale was forgotten:\n{log}");
+        assert!(!log.contains("from checkpoint 1\n"), "{log}");
+    }
 }
 
 #[test]
