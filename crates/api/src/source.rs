@@ -60,6 +60,10 @@ pub trait Reader: Send {
     /// The source goes on with so many readers, of which this is one.
     fn rescaled(&mut self, _parallelism: u32) {}
 
+    /// So many of the source's readers have been given splits and are not at the end of them. Called at the start, and
+    /// whenever the number changes.
+    fn active_readers(&mut self, _readers: u32) {}
+
     /// Emits records until `out` is full, or there are none now. Emits the records of one split in order.
     fn poll(&mut self, now: Instant, out: &mut impl Emit<Self::Item>) -> Result<Polled, UserError>;
 

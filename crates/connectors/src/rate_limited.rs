@@ -1,6 +1,7 @@
 //! A source that yields no more than so many records a second, whatever source it is.
 //!
-//! Each reader has an equal share of the rate and takes it from a bucket that time fills. The bucket holds little:
+//! The readers that have splits to read share the rate equally; how many they are the enumerator's host knows and tells
+//! them. Each takes its share from a bucket that time fills. The bucket holds little:
 //! what was not taken in time is not caught up later, so that the rate is a limit and not an average.
 
 use reflow_api::source::ReaderContext;
@@ -28,8 +29,8 @@ pub struct RateLimited<S> {
 }
 
 impl<S: Source> RateLimited<S> {
-    /// Reads no more than so many records a second of `source`, all its readers together. Each reader has an
-    /// equal share, also while another has nothing to read.
+    /// Reads no more than so many records a second of `source`, all its readers together. The readers that have been
+    /// given splits and are not at the end of them have equal shares, also while one of them has nothing to read.
     ///
     /// # Panics
     /// If the rate is not a positive number.
@@ -122,6 +123,11 @@ impl<R: Reader> Reader for RateLimitedReader<R> {
     fn rescaled(&mut self, parallelism: u32) {
         self.share(parallelism);
         self.reader.rescaled(parallelism);
+    }
+
+    fn active_readers(&mut self, readers: u32) {
+        self.share(readers.max(1));
+        self.reader.active_readers(readers);
     }
 
     fn poll(&mut self, now: Instant, out: &mut impl Emit<R::Item>) -> Result<Polled, UserError> {
@@ -231,6 +237,14 @@ mod tests {
         reader.rescaled(4);
         let (read, _) = read_for(&mut reader, SECOND);
         assert!((249..=256).contains(&read), "{read}");
+    }
+
+    #[test]
+    fn readers_without_splits_have_no_share() {
+        let mut reader = reader(1_000, 4);
+        reader.active_readers(1);
+        let (read, _) = read_for(&mut reader, SECOND);
+        assert!((999..=1_021).contains(&read), "{read}");
     }
 
     #[test]

@@ -46,6 +46,8 @@ pub(crate) struct Listing {
 pub(crate) struct Work {
     pub(crate) listings: Vec<(Listing, Location)>,
     pub(crate) assignments: Vec<Assignment>,
+    /// Readers that are to hear how many of their source have splits to read.
+    pub(crate) active: Vec<(SubtaskId, u32)>,
     /// Readers whose input ends.
     pub(crate) ends: Vec<SubtaskId>,
 }
@@ -74,6 +76,8 @@ struct Source {
     exhausted: BTreeSet<SubtaskId>,
     /// Whether they have been told that all are.
     told_end: bool,
+    /// How many have splits to read, as the readers were told.
+    active: Option<u32>,
     /// Its readers change: nothing is handed out.
     moving: bool,
     listing: bool,
@@ -116,6 +120,7 @@ impl Enumerators {
             told_last: false,
             exhausted: BTreeSet::new(),
             told_end: false,
+            active: None,
             moving: false,
             listing: false,
             poll_at: None,
@@ -190,6 +195,7 @@ impl Enumerators {
             source.told.clear();
             source.exhausted.clear();
             source.told_end = false;
+            source.active = None;
             source.load = readers.into_iter().collect();
             source.hand_out(splits, &states, &mut assignments);
             source.assign(&mut assignments);
@@ -221,6 +227,7 @@ impl Enumerators {
             }
             source.unassigned.extend(source.enumerator.take_splits());
             source.assign(&mut work.assignments);
+            work.active.extend(source.take_active());
             work.ends.extend(source.take_ends());
         }
         work
@@ -283,6 +290,7 @@ impl Source {
         self.told_last = false;
         self.exhausted.clear();
         self.told_end = false;
+        self.active = None;
         self.moving = false;
         self.listing = false;
         self.poll_at = Some(now);
@@ -344,6 +352,18 @@ impl Source {
         }
         self.told_end = true;
         self.load.keys().copied().collect()
+    }
+
+    /// All readers, with how many of them have been given splits and are not at their end, if that has changed.
+    fn take_active(&mut self) -> Vec<(SubtaskId, u32)> {
+        let is_active =
+            |(reader, load): &(&SubtaskId, &usize)| **load > 0 && !self.exhausted.contains(reader);
+        let active = u32::try_from(self.load.iter().filter(is_active).count()).unwrap_or(u32::MAX);
+        if active == 0 || self.moving || self.active == Some(active) {
+            return Vec::new();
+        }
+        self.active = Some(active);
+        self.load.keys().map(|reader| (*reader, active)).collect()
     }
 
     /// Tells readers that have not heard anything yet that there is nothing for them now.

@@ -52,6 +52,27 @@ fn fixed_splits_are_handed_out_once_and_evenly() {
 }
 
 #[test]
+fn readers_hear_how_many_have_splits_to_read() {
+    let mut host = fixed(2);
+    host.deploy(NOW, &readers(&[7, 8, 9]), &[], &[]).unwrap();
+    let to_all = |ids: &[u64], active| ids.iter().map(|id| (SubtaskId(*id), active)).collect::<Vec<_>>();
+    assert_eq!(host.advance(NOW).active, to_all(&[7, 8, 9], 2));
+    host.exhausted(SubtaskId(9));
+    assert_eq!(host.advance(NOW).active, [], "it had none");
+    host.exhausted(SubtaskId(7));
+    assert_eq!(host.advance(NOW).active, to_all(&[7, 8, 9], 1));
+    host.exhausted(SubtaskId(8));
+    assert_eq!(host.advance(NOW).active, [], "there is nobody to share with");
+
+    host.deploy(NOW, &readers(&[7, 8]), &[], &[]).unwrap();
+    host.advance(NOW);
+    host.begin_move(&readers(&[7, 8]), &readers(&[8]));
+    assert_eq!(host.advance(NOW).active, []);
+    host.move_splits(VertexIndex(0), vec![Bytes::from_static(b"a")], Vec::new(), vec![(SubtaskId(8), 1)]);
+    assert_eq!(host.advance(NOW).active, to_all(&[8], 1));
+}
+
+#[test]
 fn what_was_handed_out_before_a_checkpoint_is_not_handed_out_again_after_it() {
     let mut host = fixed(5);
     host.deploy(NOW, &readers(&[7, 8]), &[], &[]).unwrap();
@@ -131,7 +152,7 @@ fn splits_change_their_readers_and_nothing_is_handed_out_meanwhile() {
     let (splits, lasts) = handed_out(&work);
     assert_eq!(splits, BTreeMap::from([(8, 2), (9, 3)]), "with the three that nobody had");
     assert_eq!(lasts, 2, "both are told again that no more will come");
-    assert_eq!(host.advance(NOW), Work::default());
+    assert_eq!(host.advance(NOW).assignments, []);
 }
 
 /// Lists a directory each second and takes each object for a split.

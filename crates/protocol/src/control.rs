@@ -335,6 +335,15 @@ pub enum ToExecutor {
         /// Whether no more will come.
         last: bool,
     },
+    /// So many readers of this one's source have splits to read.
+    ActiveReaders {
+        /// The attempt.
+        attempt: Attempt,
+        /// The source's subtask.
+        subtask: SubtaskId,
+        /// How many.
+        readers: u32,
+    },
     /// Prepare another graph. Answered by [`FromExecutor::RescalePrepared`] or [`FromExecutor::RescaleRefused`].
     PrepareRescale(Box<Preparation>),
     /// Read what a later checkpoint adds to what was prepared. Answered as `PrepareRescale`.

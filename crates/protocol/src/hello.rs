@@ -6,7 +6,7 @@ use reflow_types::{ExecutorId, JobId, TaskManagerId};
 use serde::{Deserialize, Serialize};
 
 /// Raised with each change of any message.
-pub const PROTOCOL_VERSION: u16 = 2;
+pub const PROTOCOL_VERSION: u16 = 3;
 const MAGIC: &[u8; 6] = b"REFLOW";
 
 /// Who opens a connection, and for what.

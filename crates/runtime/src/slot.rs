@@ -61,6 +61,8 @@ pub enum SlotCommand {
         /// No more will come.
         last: bool,
     },
+    /// See [`Task::active_readers`].
+    ActiveReaders(SubtaskId, u32),
     /// See [`Task::end_source`].
     EndSource(SubtaskId),
     /// Run this task as well: it comes with another graph.
@@ -272,6 +274,9 @@ impl Slot {
             SlotCommand::Aborted(checkpoint) => self.each(now, |task| task.aborted(checkpoint)),
             SlotCommand::AssignSplits { subtask, splits, states, last } => {
                 self.those(now, |id| id == subtask, |task| task.assign_splits(&splits, states.clone(), last));
+            }
+            SlotCommand::ActiveReaders(subtask, readers) => {
+                self.those(now, |id| id == subtask, |task| task.active_readers(readers));
             }
             SlotCommand::EndSource(subtask) => self.those(now, |id| id == subtask, |task| task.end_source()),
             SlotCommand::Add { attempt, task } => {

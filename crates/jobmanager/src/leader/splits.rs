@@ -14,6 +14,10 @@ impl Leader {
             out.push(self.requests.ask(For::Listing(listing), StoreOp::List { below }));
         }
         self.send_assignments(work.assignments, out);
+        for (subtask, readers) in work.active {
+            let message = |attempt| ToExecutor::ActiveReaders { attempt, subtask, readers };
+            self.send_to_subtask(subtask, message, out);
+        }
         for subtask in work.ends {
             self.send_to_subtask(subtask, |attempt| ToExecutor::EndSource { attempt, subtask }, out);
         }

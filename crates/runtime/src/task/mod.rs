@@ -51,6 +51,8 @@ pub trait Task: Send {
     fn aborted(&mut self, checkpoint: CheckpointId);
     /// The source has these splits, too, with the state that belongs to them.
     fn assign_splits(&mut self, splits: &[Bytes], states: Vec<OperatorState>, last: bool);
+    /// So many readers of the source have splits to read.
+    fn active_readers(&mut self, _readers: u32) {}
     /// All readers of the source are [exhausted](TaskEvent::Exhausted): its input ends. Without effect on a reader that
     /// has got splits since.
     fn end_source(&mut self) {}

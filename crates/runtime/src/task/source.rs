@@ -446,6 +446,10 @@ where
         }
     }
 
+    fn active_readers(&mut self, readers: u32) {
+        self.reader.active_readers(readers);
+    }
+
     fn end_source(&mut self) {
         self.ends = self.exhausted;
     }

@@ -164,6 +164,12 @@ impl Executor {
                     self.slots().tell(slot, SlotCommand::AssignSplits { subtask, splits, states, last });
                 }
             }
+            ToExecutor::ActiveReaders { attempt, subtask, readers } if current == Some(attempt) => {
+                let slot = self.slot_of(subtask);
+                if let Some(slot) = slot {
+                    self.slots().tell(slot, SlotCommand::ActiveReaders(subtask, readers));
+                }
+            }
             ToExecutor::EndSource { attempt, subtask } if current == Some(attempt) => {
                 let slot = self.slot_of(subtask);
                 if let Some(slot) = slot {
@@ -206,6 +212,7 @@ impl Executor {
             | ToExecutor::CheckpointCompleted { attempt, .. }
             | ToExecutor::CheckpointAborted { attempt, .. }
             | ToExecutor::AssignSplits { attempt, .. }
+            | ToExecutor::ActiveReaders { attempt, .. }
             | ToExecutor::EndSource { attempt, .. }
             | ToExecutor::CatchUp { attempt, .. }
             | ToExecutor::AdoptState { attempt, .. }
