@@ -44,7 +44,7 @@ pub struct BuildContext {
     /// How much of something is done, kept or sent at a time.
     pub bounds: Bounds,
     /// The subtask comes with a live rescale: it begins at the cut.
-    pub born: Option<Preparation>,
+    pub added: Option<Preparation>,
 }
 
 impl BuildContext {

@@ -21,8 +21,8 @@ pub mod wiring;
 
 pub use build::BuildContext;
 pub use failure::{catch, fail};
-pub use rescale::{Gain, Give, Preparation};
+pub use rescale::{Incoming, Outgoing, Preparation};
 pub use slot::{DeployedTask, Slot, SlotCommand, SlotEvent, SlotPort};
 pub use stage::{AdoptedState, Control, OpenContext, SnapshotContext, Stage};
-pub use task::{Kept, Task, TaskEvent, TaskStep};
+pub use task::{RetainedState, Task, TaskEvent, TaskStep};
 pub use wiring::Wiring;

@@ -1,46 +1,46 @@
-//! What a task is told of a graph to come.
+//! The next graph of a live rescale, as one task gets it.
 
 use crate::wiring::Wiring;
 use reflow_protocol::snapshot::Restore;
 use reflow_types::{CheckpointId, GraphVersion, KeyGroupSet, SubtaskId};
 
-/// Another graph, as one task gets it.
+/// What a task prepares for the cut.
 pub struct Preparation {
-    /// Names the graph.
+    /// The next graph.
     pub version: GraphVersion,
-    /// The task's place in it; `None` if it leaves.
+    /// The task's place in it; `None` if the rescale removes the task.
     pub wiring: Option<Wiring>,
-    /// The key groups that come.
-    pub gains: Vec<Gain>,
-    /// The key groups that go.
-    pub gives: Vec<Give>,
-    /// The checkpoint whose state is read.
+    /// Key groups that the task receives.
+    pub incoming: Vec<Incoming>,
+    /// Key groups that the task passes on.
+    pub outgoing: Vec<Outgoing>,
+    /// The checkpoint from which state is prefetched.
     pub checkpoint: CheckpointId,
-    /// What it holds of the groups that come.
+    /// What that checkpoint holds of the incoming groups.
     pub restore: Restore,
 }
 
 impl Preparation {
-    /// All groups that come.
-    pub fn gained(&self) -> KeyGroupSet {
-        self.gains.iter().flat_map(|gain| gain.groups.iter()).collect()
+    /// The incoming groups of all old owners.
+    pub fn incoming_groups(&self) -> KeyGroupSet {
+        self.incoming.iter().flat_map(|incoming| incoming.groups.iter()).collect()
     }
 }
 
 /// Key groups that come from another subtask.
 #[derive(Clone, Debug)]
-pub struct Gain {
+pub struct Incoming {
     /// The old owner.
     pub from: SubtaskId,
-    /// Which.
+    /// The groups.
     pub groups: KeyGroupSet,
 }
 
 /// Key groups that go to another subtask.
 #[derive(Clone, Debug)]
-pub struct Give {
+pub struct Outgoing {
     /// The new owner.
     pub to: SubtaskId,
-    /// Which.
+    /// The groups.
     pub groups: KeyGroupSet,
 }

@@ -6,7 +6,7 @@
 use crate::failure::catch;
 use crate::rescale::Preparation;
 use crate::step::{CurrentStep, Step};
-use crate::task::{Kept, Task, TaskEvent, TaskStep};
+use crate::task::{RetainedState, Task, TaskEvent, TaskStep};
 use bytes::Bytes;
 use reflow_api::Io;
 use reflow_env::{Clock, Signal, SlotLoop, SlotStep, StoreOp, StoreResult, Ticket};
@@ -34,15 +34,15 @@ pub struct DeployedTask {
 
 /// What a slot is told.
 pub enum SlotCommand {
-    /// Run these tasks, in topological order, instead of those that it has. What tasks of the same vertices have kept of
-    /// the attempt before goes to them.
+    /// Run these tasks, in topological order, instead of the present ones. They get the state that tasks of the same
+    /// vertices have retained.
     Deploy {
         /// The attempt that they belong to.
         attempt: Attempt,
         /// The tasks.
         tasks: Vec<DeployedTask>,
     },
-    /// Drop all tasks, but for what they keep for the next attempt. Answered by [`SlotEvent::Cleared`].
+    /// Drop all tasks; their retained state stays. Answered by [`SlotEvent::Cleared`].
     Clear,
     /// See [`Task::trigger`].
     Trigger(CheckpointId, SnapshotKind),
@@ -99,7 +99,7 @@ pub enum SlotCommand {
 
 /// What a slot has to say.
 pub enum SlotEvent {
-    /// A task said something.
+    /// An event of a task.
     Task {
         /// Of this attempt.
         attempt: Attempt,
@@ -145,7 +145,7 @@ impl SlotPort {
         self.slot.raise();
     }
 
-    /// For the executor: takes what the slot has said.
+    /// For the executor: takes the slot's events.
     pub fn take_events(&self) -> Vec<SlotEvent> {
         std::mem::take(&mut self.lock().events)
     }
@@ -179,10 +179,10 @@ pub struct Slot {
     attempt: Attempt,
     /// Most downstream first.
     tasks: Vec<Running>,
-    /// Of the attempt before, until the next one is deployed.
-    kept: Vec<(VertexIndex, Kept)>,
+    /// State of the last attempt, until the next one is deployed.
+    retained: Vec<(VertexIndex, RetainedState)>,
     events: Vec<SlotEvent>,
-    said: Vec<TaskEvent>,
+    task_events: Vec<TaskEvent>,
 }
 
 struct Running {
@@ -244,9 +244,9 @@ impl Slot {
             clock,
             attempt: Attempt::default(),
             tasks: Vec::new(),
-            kept: Vec::new(),
+            retained: Vec::new(),
             events: Vec::new(),
-            said: Vec::new(),
+            task_events: Vec::new(),
         }
     }
 
@@ -257,13 +257,14 @@ impl Slot {
                 self.attempt = attempt;
                 let step = &self.port.step;
                 self.tasks = tasks.into_iter().rev().map(|task| Running::new(now, task, step)).collect();
-                self.give_back();
+                self.pass_on_retained();
             }
             SlotCommand::Clear => {
                 self.report_last(now, |_| true);
                 for mut running in self.tasks.drain(..) {
-                    let kept = running.run(now, |task| task.keep()).and_then(Result::ok).flatten();
-                    self.kept.extend(kept.map(|kept| (running.vertex, kept)));
+                    let retained =
+                        running.run(now, |task| task.retain_state()).and_then(Result::ok).flatten();
+                    self.retained.extend(retained.map(|state| (running.vertex, state)));
                 }
                 self.events.push(SlotEvent::Cleared);
             }
@@ -314,13 +315,13 @@ impl Slot {
         }
     }
 
-    /// Gives what was kept to the tasks in the same places, and drops the rest.
-    fn give_back(&mut self) {
-        for (vertex, kept) in self.kept.drain(..) {
+    /// Passes retained state to the tasks of the same vertices, and drops the rest.
+    fn pass_on_retained(&mut self) {
+        for (vertex, retained) in self.retained.drain(..) {
             if let Some(running) = self.tasks.iter_mut().find(|running| running.vertex == vertex)
                 && let Some(task) = &mut running.task
             {
-                task.go_on_with(kept);
+                task.adopt_retained(retained);
             }
         }
     }
@@ -355,9 +356,9 @@ impl Slot {
     fn step_tasks(&mut self) -> (bool, Option<Instant>) {
         let (mut moved, mut wake) = (false, None);
         for running in &mut self.tasks {
-            let (said, clock) = (&mut self.said, &self.clock);
+            let (task_events, clock) = (&mut self.task_events, &self.clock);
             let before = clock.now();
-            let step = match running.run(before, |task| task.step(before, said)) {
+            let step = match running.run(before, |task| task.step(before, task_events)) {
                 None => continue,
                 Some(Ok(step)) => step,
                 Some(Err(failure)) => {
@@ -369,7 +370,7 @@ impl Slot {
             let after = clock.now();
             running.time.book(before, after, step);
             running.longest_step = running.longest_step.max(after.since(before));
-            if self.said.contains(&TaskEvent::Finished) {
+            if self.task_events.contains(&TaskEvent::Finished) {
                 self.events.push(SlotEvent::LastMetrics(vec![running.measure(after)]));
             }
             match step {
@@ -379,7 +380,7 @@ impl Slot {
             }
             let (attempt, subtask) = (self.attempt, running.subtask);
             let event = |event| SlotEvent::Task { attempt, subtask, event };
-            self.events.extend(self.said.drain(..).map(event));
+            self.events.extend(self.task_events.drain(..).map(event));
         }
         (moved, wake)
     }

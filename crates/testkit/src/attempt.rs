@@ -136,7 +136,7 @@ impl Attempt {
                 checkpoint: restored.checkpoint,
                 from_local: true,
                 bounds: sizes.bounds,
-                born: None,
+                added: None,
             };
             match reflow_runtime::catch(&name, || job.factories[usize::from(vertex.0)](&mut context)) {
                 Ok(task) => tasks[slot].push(DeployedTask { subtask: subtask.id, vertex, name, task }),

@@ -5,13 +5,13 @@ mod rescale;
 #[cfg(test)]
 mod handover_tests;
 
-use super::arriving::Arriving;
-use super::giving::Giving;
+use super::handover_writer::HandoverWriter;
 use super::input_clock::InputClock;
-use super::kept::Kept;
-use super::moving::{Moving, Signal};
+use super::migration::{KeyGroupMigration, Signal};
+use super::prefetch::StatePrefetch;
 use super::restore::Restoring;
-use super::snapshot::{AtBarrier, Identity, Snapshots, Then};
+use super::retained::RetainedState;
+use super::snapshot::{AtBarrier, AtCut, Identity, Snapshots};
 use super::{FIRST_CHUNK, Task, TaskEvent, TaskStep, next_chunk};
 use crate::build::BuildContext;
 use crate::keyed::Head;
@@ -35,8 +35,9 @@ use std::time::Duration;
 /// Records that have waited in an output for company leave after this long.
 const LINGER: Duration = Duration::from_millis(2);
 
-/// While key groups are on their way to the task, so much work may wait for them: a later barrier waits for it.
-const MOST_PARKED: Duration = Duration::from_millis(200);
+/// During a migration, at most as many records are buffered as the task processes in this time: a later barrier waits
+/// until they are processed.
+const MAX_BUFFERED_WORK: Duration = Duration::from_millis(200);
 
 /// The key groups of a subtask in its graph, if its vertex is keyed.
 fn groups(wiring: &Wiring) -> Option<KeyGroupSet> {
@@ -63,16 +64,15 @@ pub struct InputTask<T, H> {
     barrier: Option<(CheckpointId, Duration)>,
     max: MaxParallelism,
     bounds: Bounds,
-    /// Another graph that is to come.
+    /// The next graph, from its announcement to its cut.
     prepared: Option<Preparation>,
-    arriving: Arriving,
-    /// Key groups are on their way.
-    moving: Option<Moving<T>>,
-    /// Parts of hand-overs that came before the cut.
-    early: Vec<(SubtaskId, Part)>,
-    /// What a call between steps had to say.
-    said: Vec<TaskEvent>,
-    /// The highest processing time of former owners.
+    prefetch: StatePrefetch,
+    migration: Option<KeyGroupMigration<T>>,
+    /// Parts of hand-overs from old owners that passed the cut before this task.
+    early_parts: Vec<(SubtaskId, Part)>,
+    /// Events of calls between steps, reported with the next step.
+    pending_events: Vec<TaskEvent>,
+    /// The processing time of installed groups at their old owners: theirs must not go back.
     not_before: Instant,
     /// There is memory to be freed.
     discarding: bool,
@@ -85,15 +85,16 @@ pub struct InputTask<T, H> {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// It comes with a rescale: waits for the cut, and for the state with which it begins.
-    Born {
+    /// A rescale adds it. It waits for the cut and for its operator state (`adopted`).
+    Added {
         cut: Option<CheckpointId>,
         adopted: bool,
     },
     Restoring,
     Running,
-    /// It has left: it owns nothing any more, and waits for the checkpoint of the cut, or a later one.
-    Left {
+    /// A rescale has removed it: it owns nothing and waits until the checkpoint of the cut, or a later one, is complete,
+    /// with which its sink commits.
+    Removed {
         cut: CheckpointId,
         complete: bool,
     },
@@ -132,8 +133,9 @@ where
             bounds: context.bounds,
         };
         head.tables(&mut |table| table.set_bounds(context.bounds));
-        let born = context.born.take();
-        let phase = if born.is_some() { Phase::Born { cut: None, adopted: false } } else { Phase::Restoring };
+        let added = context.added.take();
+        let phase =
+            if added.is_some() { Phase::Added { cut: None, adopted: false } } else { Phase::Restoring };
         let mut task = Self {
             name: context.name.clone(),
             clock: context.clock.clone(),
@@ -149,10 +151,10 @@ where
             max: context.max_parallelism,
             bounds: context.bounds,
             prepared: None,
-            arriving: Arriving::new(context.io.clone(), context.bounds.prefetch_reads),
-            moving: None,
-            early: Vec::new(),
-            said: Vec::new(),
+            prefetch: StatePrefetch::new(context.io.clone(), context.bounds.prefetch_reads),
+            migration: None,
+            early_parts: Vec::new(),
+            pending_events: Vec::new(),
             not_before: Instant::default(),
             discarding: false,
             input_clock: InputClock::default(),
@@ -160,8 +162,8 @@ where
             last_flush: Instant::default(),
             unflushed: false,
         };
-        if let Some(preparation) = born {
-            task.arriving.want(preparation.checkpoint, &preparation.restore, &mut task.head);
+        if let Some(preparation) = added {
+            task.prefetch.request(preparation.checkpoint, &preparation.restore, &mut task.head);
             task.prepared = Some(preparation);
         }
         task
@@ -179,9 +181,9 @@ where
                 self.head.expect(coming);
             }
             let Some(row) = self.rows.next() else { break };
-            let row = match &mut self.moving {
+            let row = match &mut self.migration {
                 None => Some(row),
-                Some(moving) => moving.park(row),
+                Some(migration) => migration.buffer(row),
             };
             if let Some(row) = row {
                 self.head.row(row);
@@ -194,8 +196,8 @@ where
         self.records_in += taken as u64;
         self.gate.rate().had_turn(if left > 0 { taken } else { chunk } as u64);
         self.stepped_until = Some(end);
-        if self.moving.is_some() {
-            // Records that are put aside cost nothing yet.
+        if self.migration.is_some() {
+            // Buffered records cost nothing yet, so they must not count as consumed.
             self.gate.rate().forget_sample();
         }
         if self.rows.as_slice().is_empty() {
@@ -211,20 +213,20 @@ where
             }
             GateEvent::Barrier { checkpoint, alignment } => {
                 self.barrier = Some((checkpoint, alignment));
-                if self.moving.is_none() {
+                if self.migration.is_none() {
                     self.at_barrier(now);
                 }
             }
-            GateEvent::Watermark(time) => match &mut self.moving {
-                Some(moving) => moving.hold(Signal::Watermark(time)),
+            GateEvent::Watermark(time) => match &mut self.migration {
+                Some(migration) => migration.defer(Signal::Watermark(time)),
                 None => self.head.watermark(time),
             },
-            GateEvent::Idle(idle) => match &mut self.moving {
-                Some(moving) => moving.hold(Signal::Idle(idle)),
+            GateEvent::Idle(idle) => match &mut self.migration {
+                Some(migration) => migration.defer(Signal::Idle(idle)),
                 None => self.head.idle(idle),
             },
-            GateEvent::End => match &mut self.moving {
-                Some(moving) => moving.hold(Signal::End),
+            GateEvent::End => match &mut self.migration {
+                Some(migration) => migration.defer(Signal::End),
                 None => self.end(events),
             },
         }
@@ -255,17 +257,17 @@ where
             Some(preparation) if preparation.version == cut.version => preparation,
             _ => crate::fail(Fault::Engine, &self.name, "a cut came for which nothing was prepared"),
         });
-        let giving = preparation
-            .as_ref()
-            .map(|preparation| Giving::new(self.max, &preparation.gives, self.bounds.hand_over_part_bytes));
+        let handover = preparation.as_ref().map(|preparation| {
+            HandoverWriter::new(self.max, &preparation.outgoing, self.bounds.hand_over_part_bytes)
+        });
         // All subtasks of a keyed vertex read the same channels and are equally far. Others read a part each, and what
         // one has read may move to another.
         let resets = preparation.is_some()
             && !self.snapshots.is_keyed()
             && !self.gate.is_ended()
             && !canary::sings("event_time_kept_at_the_cut");
-        let then = Then { giving, resets };
-        self.snapshots.begin(moment, (checkpoint, kind), Vec::new(), then, &mut self.head);
+        let at_cut = AtCut { handover, resets };
+        self.snapshots.begin(moment, (checkpoint, kind), Vec::new(), at_cut, &mut self.head);
         self.unflushed = false;
         if let Some(preparation) = preparation {
             if resets {
@@ -275,38 +277,42 @@ where
         }
     }
 
-    /// The snapshot of the cut has begun: from here on the task has its place in the other graph.
+    /// Switches to the next graph. The snapshot of the cut has begun: it is the last of the old graph.
     fn cut(&mut self, cut: (CheckpointId, Instant), preparation: &Preparation) {
         self.gate.switch();
         let (version, operator) = (preparation.version, self.snapshots.common_state());
-        self.said.push(TaskEvent::Cut { version, splits: Vec::new(), operator });
+        self.pending_events.push(TaskEvent::Cut { version, splits: Vec::new(), operator });
         match &preparation.wiring {
             Some(wiring) => self.snapshots.own(groups(wiring)),
             None => {
                 self.snapshots.own(self.snapshots.is_keyed().then(KeyGroupSet::default));
-                self.phase = Phase::Left { cut: cut.0, complete: false };
+                self.phase = Phase::Removed { cut: cut.0, complete: false };
             }
         }
-        self.begin_moving(cut, preparation, false);
+        self.begin_migration(cut, preparation, false);
     }
 
-    fn begin_moving(&mut self, cut: (CheckpointId, Instant), preparation: &Preparation, born: bool) {
-        // Another rescale reads what it needs anew: what was read here is taken in.
-        self.arriving.stop();
-        let mut moving =
-            Moving::new((cut.0, cut.1, self.gate.watermark()), (self.max, self.bounds), preparation, born);
-        for (from, part) in std::mem::take(&mut self.early) {
-            if let Err(reason) = moving.hand_over(from, part) {
+    fn begin_migration(&mut self, cut: (CheckpointId, Instant), preparation: &Preparation, added: bool) {
+        // What was prefetched is part of this migration. The next rescale prefetches anew.
+        self.prefetch.stop();
+        let mut migration = KeyGroupMigration::new(
+            (cut.0, cut.1, self.gate.watermark()),
+            (self.max, self.bounds),
+            preparation,
+            added,
+        );
+        for (from, part) in std::mem::take(&mut self.early_parts) {
+            if let Err(reason) = migration.hand_over(from, part) {
                 crate::fail(Fault::Engine, &self.name, reason);
             }
         }
-        self.moving = Some(moving);
+        self.migration = Some(migration);
     }
 
     fn flush_if_due(&mut self, now: Instant, idle: bool) {
         if self.unflushed && (idle || now.since(self.last_flush) >= LINGER) {
             self.head.flush();
-            // What a channel without room has kept is still to be flushed.
+            // A channel without room keeps its batch, which must be flushed later.
             self.unflushed = !self.head.has_room();
             self.last_flush = now;
         }
@@ -330,8 +336,8 @@ where
                 }
                 return TaskStep::Worked;
             }
-            Phase::Born { cut, adopted } => {
-                let read = self.read_ahead(events);
+            Phase::Added { cut, adopted } => {
+                let read = self.prefetch_step(events);
                 if let Some(checkpoint) = cut.filter(|_| adopted) {
                     self.begin(checkpoint, now, events);
                     return TaskStep::Worked;
@@ -339,34 +345,34 @@ where
                 return if read { TaskStep::Worked } else { TaskStep::Idle(None) };
             }
             Phase::Finished => return TaskStep::Finished,
-            Phase::Running | Phase::Left { .. } | Phase::Ended => {}
+            Phase::Running | Phase::Removed { .. } | Phase::Ended => {}
         }
-        events.append(&mut self.said);
+        events.append(&mut self.pending_events);
         if let Some(stepped_until) = self.stepped_until.take() {
             self.gate.rate().waited_for_turn(now.since(stepped_until));
         }
         self.input_clock.begin_step(now);
-        // Timers of groups that go out must not fire here any more.
-        if self.moving.as_ref().is_none_or(|moving| !moving.is_giving()) {
+        // A tick fires timers of all groups. Those of outgoing ones must fire at the new owner.
+        if self.migration.as_ref().is_none_or(|migration| !migration.has_outgoing()) {
             self.head.tick(now.max(self.not_before));
         }
         let mut wrote = self.snapshots.step(now, &mut self.head, events);
-        wrote |= self.read_ahead(events);
-        wrote |= self.step_moving(now, events);
+        wrote |= self.prefetch_step(events);
+        wrote |= self.step_migration(now, events);
         wrote |= self.discard();
         if !self.head.has_room() {
             self.flush_if_due(now, false);
             return if wrote { TaskStep::Worked } else { TaskStep::Backpressured(self.head.next_wakeup()) };
         }
-        if self.head.resume() || self.release_held(events) {
+        if self.head.resume() || self.emit_deferred(events) {
             self.unflushed = true;
             return TaskStep::Worked;
         }
         if self.snapshots.may_finish() {
             return self.finish(wrote, events);
         }
-        if let Phase::Left { complete, .. } = self.phase {
-            return self.after_leaving(complete, now, wrote, events);
+        if let Phase::Removed { complete, .. } = self.phase {
+            return self.after_removal(complete, now, wrote, events);
         }
         if self.phase == Phase::Ended {
             return self.after_end(now, wrote);
@@ -381,11 +387,11 @@ where
         }
         if self.barrier.is_some() {
             self.gate.rate().pause(now);
-            let went_on = self.moving.is_none() && self.at_barrier(now);
+            let went_on = self.migration.is_none() && self.at_barrier(now);
             return if went_on || wrote { TaskStep::Worked } else { TaskStep::Idle(None) };
         }
-        if let Some(moving) = &self.moving
-            && !moving.may_read(self.gate.consumed_in(MOST_PARKED))
+        if let Some(migration) = &self.migration
+            && !migration.may_read(self.gate.consumed_in(MAX_BUFFERED_WORK))
         {
             return if wrote { TaskStep::Worked } else { TaskStep::Idle(None) };
         }
@@ -409,7 +415,7 @@ where
     }
 
     fn trigger(&mut self, now: Instant, checkpoint: CheckpointId, kind: &SnapshotKind) {
-        if let Phase::Born { cut, .. } = &mut self.phase {
+        if let Phase::Added { cut, .. } = &mut self.phase {
             // Checkpoints before the cut, and that of the cut itself, are the old graph's.
             let version = self.prepared.as_ref().map(|preparation| preparation.version);
             if cut.is_none() && kind.cut.as_ref().map(|cut| cut.version) == version {
@@ -420,7 +426,7 @@ where
         }
         self.snapshots.triggered(checkpoint, kind);
         // A cut waits for the step: by then all timers that were due have fired.
-        if matches!(self.phase, Phase::Finished) || kind.cut.is_some() || self.moving.is_some() {
+        if matches!(self.phase, Phase::Finished) || kind.cut.is_some() || self.migration.is_some() {
             return;
         }
         // What is left of a record comes before the barrier; a step then takes the snapshot.
@@ -431,7 +437,7 @@ where
 
     fn completed(&mut self, checkpoint: CheckpointId) {
         self.snapshots.completed(checkpoint, &mut self.head);
-        if let Phase::Left { cut, complete } = &mut self.phase {
+        if let Phase::Removed { cut, complete } = &mut self.phase {
             *complete |= checkpoint >= *cut;
         }
     }
@@ -445,27 +451,27 @@ where
         crate::fail(Fault::Engine, &self.name, "it is not a source, but was given splits");
     }
 
-    fn keep(&mut self) -> Option<Kept> {
-        let whole = matches!(self.phase, Phase::Running | Phase::Ended) && self.moving.is_none();
-        let groups = self.snapshots.groups().filter(|_| whole && self.restoring.keeps_state())?;
-        Some(Kept::take(groups.clone(), &mut self.head))
+    fn retain_state(&mut self) -> Option<RetainedState> {
+        let whole = matches!(self.phase, Phase::Running | Phase::Ended) && self.migration.is_none();
+        let groups = self.snapshots.groups().filter(|_| whole && self.restoring.retains_state())?;
+        Some(RetainedState::take(groups.clone(), &mut self.head))
     }
 
-    fn go_on_with(&mut self, kept: Kept) {
-        self.restoring.go_on_with(kept);
+    fn adopt_retained(&mut self, retained: RetainedState) {
+        self.restoring.adopt_retained(retained);
     }
 
     fn prepare(&mut self, preparation: Preparation) {
         let channels = preparation.wiring.as_ref().map(|wiring| wiring.inputs(|id| self.gate.has(id)));
         self.gate.prepare(channels.unwrap_or_default());
         self.head.prepare(preparation.wiring.as_ref());
-        self.arriving.want(preparation.checkpoint, &preparation.restore, &mut self.head);
+        self.prefetch.request(preparation.checkpoint, &preparation.restore, &mut self.head);
         self.prepared = Some(preparation);
     }
 
     fn catch_up(&mut self, checkpoint: CheckpointId, restore: &Restore) {
         if self.prepared.is_some() {
-            self.arriving.want(checkpoint, restore, &mut self.head);
+            self.prefetch.request(checkpoint, restore, &mut self.head);
         }
     }
 
@@ -473,26 +479,26 @@ where
         if self.prepared.take().is_some() {
             self.gate.abandon();
             self.head.abandon();
-            self.arriving.stop();
+            self.prefetch.stop();
             self.head.tables(&mut |table| table.abandon_arrivals());
-            (self.discarding, self.early) = (true, Vec::new());
+            (self.discarding, self.early_parts) = (true, Vec::new());
         }
     }
 
     fn hand_over(&mut self, from: SubtaskId, part: Part) {
-        match &mut self.moving {
-            Some(moving) => {
-                if let Err(reason) = moving.hand_over(from, part) {
+        match &mut self.migration {
+            Some(migration) => {
+                if let Err(reason) = migration.hand_over(from, part) {
                     crate::fail(Fault::Engine, &self.name, reason);
                 }
             }
-            None => self.early.push((from, part)),
+            None => self.early_parts.push((from, part)),
         }
     }
 
     fn adopt(&mut self, states: Vec<OperatorState>) {
         self.head.adopt(&mut AdoptedState(states));
-        if let Phase::Born { adopted, .. } = &mut self.phase {
+        if let Phase::Added { adopted, .. } = &mut self.phase {
             *adopted = true;
         }
     }
@@ -517,7 +523,7 @@ where
     /// The input has ended: no barrier comes any more, so a trigger alone begins a snapshot.
     fn after_end(&mut self, now: Instant, wrote: bool) -> TaskStep {
         self.flush_if_due(now, true);
-        if let Some(checkpoint) = self.snapshots.owed() {
+        if let Some(checkpoint) = self.snapshots.pending_trigger() {
             match self.snapshots.at_barrier(checkpoint) {
                 AtBarrier::Begin(kind) => self.snapshot(now, Duration::ZERO, checkpoint, kind),
                 AtBarrier::Pass | AtBarrier::Wait => {}

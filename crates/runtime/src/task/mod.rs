@@ -1,18 +1,18 @@
 //! Tasks: what a slot runs, one per subtask.
 
-mod arriving;
-mod giving;
+mod handover_writer;
 mod input;
 mod input_clock;
-mod kept;
-mod moving;
+mod migration;
+mod prefetch;
 mod restore;
+mod retained;
 mod snapshot;
 mod source;
 mod upload;
 
 pub use input::InputTask;
-pub use kept::Kept;
+pub use retained::RetainedState;
 pub use source::SourceTask;
 
 use crate::rescale::Preparation;
@@ -60,18 +60,18 @@ pub trait Task: Send {
     fn prepare(&mut self, preparation: Preparation);
     /// What a later checkpoint has of the groups that are to come. Answered as `prepare`.
     fn catch_up(&mut self, checkpoint: CheckpointId, restore: &Restore);
-    /// The other graph does not come.
+    /// The rescale is abandoned: the current graph stays.
     fn abandon(&mut self);
-    /// A part of what an old owner hands over.
+    /// A part of the hand-over from the old owner `from`.
     fn hand_over(&mut self, from: SubtaskId, part: Part);
-    /// The union and broadcast state with which a new task begins.
+    /// The union and broadcast state with which an added task starts.
     fn adopt(&mut self, states: Vec<OperatorState>);
-    /// The attempt is over: hands out what may be of use to the next one. Its last call.
-    fn keep(&mut self) -> Option<Kept> {
+    /// The attempt has ended: returns state that the next one may reuse. The last call.
+    fn retain_state(&mut self) -> Option<RetainedState> {
         None
     }
-    /// Before the first step: what the task in its place kept of the attempt before.
-    fn go_on_with(&mut self, _kept: Kept) {}
+    /// Before the first step: the state of this slot's task of the same vertex in the previous attempt.
+    fn adopt_retained(&mut self, _retained: RetainedState) {}
     /// What was counted; `busy` and its like are the slot's.
     fn metrics(&self) -> SubtaskMetrics;
     /// Where the record at hand comes from, if that is known: for errors of user code. Asked after a failure, too.

@@ -1,7 +1,7 @@
-//! A task's way back: reads the runs of its key groups and loads them, before the first record. What its predecessor
-//! in the slot has kept is not read.
+//! Restores a task's keyed state: reads the runs of its key groups and loads them before the first record. Key groups
+//! that are in retained state are not read.
 
-use super::kept::{Kept, without};
+use super::retained::{RetainedState, without};
 use crate::build::BuildContext;
 use crate::stage::Control;
 use bytes::Bytes;
@@ -25,7 +25,7 @@ pub(super) struct Restoring {
     groups: KeyGroupSet,
     max: MaxParallelism,
     bounds: Bounds,
-    kept: Option<Kept>,
+    retained: Option<RetainedState>,
     parts: Vec<RestorePart>,
     /// In the order in which they are applied.
     to_read: VecDeque<Read>,
@@ -56,7 +56,7 @@ impl Restoring {
             groups: context.groups.clone().unwrap_or_default(),
             max: context.max_parallelism,
             bounds: context.bounds,
-            kept: None,
+            retained: None,
             parts: context.restore.keyed.clone(),
             to_read: VecDeque::new(),
             reading: VecDeque::new(),
@@ -65,20 +65,20 @@ impl Restoring {
         }
     }
 
-    /// What the attempt before has left in the task's place.
-    pub(super) fn go_on_with(&mut self, kept: Kept) {
-        self.kept = Some(kept);
+    /// State of the previous attempt, to be rolled back instead of read.
+    pub(super) fn adopt_retained(&mut self, retained: RetainedState) {
+        self.retained = Some(retained);
     }
 
     /// Whether tables outlive the attempt.
-    pub(super) fn keeps_state(&self) -> bool {
+    pub(super) fn retains_state(&self) -> bool {
         self.from_local
     }
 
-    /// Takes back what was kept, and leaves out of what is to be read whatever that has.
-    fn take_back(&mut self, kept: Kept, chain: &mut impl Control) {
+    /// Rolls retained state back, and reads only the key groups that it does not have.
+    fn restore_retained(&mut self, retained: RetainedState, chain: &mut impl Control) {
         let Some(checkpoint) = self.checkpoint else { return };
-        let here = kept.give((checkpoint, &self.groups, self.max), chain);
+        let here = retained.restore((checkpoint, &self.groups, self.max), chain);
         let layout = SegmentLayout::new(self.max);
         for part in &mut self.parts {
             part.groups = without(&part.groups, &here);
@@ -89,11 +89,11 @@ impl Restoring {
         }
     }
 
-    /// Loads what has been read; says whether all is loaded.
+    /// Loads what has been read. Returns whether everything is loaded.
     pub(super) fn step(&mut self, task: &str, chain: &mut impl Control) -> bool {
         self.waiting = false;
-        if let Some(kept) = self.kept.take() {
-            self.take_back(kept, chain);
+        if let Some(retained) = self.retained.take() {
+            self.restore_retained(retained, chain);
             return false;
         }
         self.to_read
@@ -257,7 +257,7 @@ mod tests {
             groups: groups.clone(),
             max: MaxParallelism::DEFAULT,
             bounds: Bounds::default(),
-            kept: None,
+            retained: None,
             parts: vec![RestorePart { groups, runs: vec![run] }],
             to_read: VecDeque::new(),
             reading: VecDeque::new(),

@@ -4,11 +4,11 @@
 //! written in bounded steps between batches of records, into one object that is uploaded part by part. The
 //! acknowledgement goes out when the object, and whatever a sink prepared, is in storage.
 //!
-//! At a cut the same bytes also go to the new owners of key groups that leave. They wait for them, so nothing holds
-//! that up, neither slow nor failing storage.
+//! At a cut the same bytes also go to the new owners of outgoing key groups, whose records are buffered until then. So
+//! slow or failing storage must not hold up the hand-over.
 
 use super::TaskEvent;
-use super::giving::{Giving, Tee};
+use super::handover_writer::{HandoverWriter, Tee};
 use super::upload::{Buffers, Upload};
 use crate::stage::{Control, SnapshotContext};
 use reflow_api::Io;
@@ -60,20 +60,20 @@ struct Writing {
     /// Which table is being written.
     table: usize,
     done: Option<(Upload, Vec<Run>)>,
-    /// Whose state it is: a cut gives the task others.
+    /// The key groups whose state it is: a cut changes those of the task.
     groups: Option<KeyGroupSet>,
-    /// At a cut: what goes to other owners.
-    giving: Option<Giving>,
+    /// At a cut, the state that goes to new owners.
+    handover: Option<HandoverWriter>,
     /// Storage has failed, but others wait for what is written.
     broken: Option<String>,
 }
 
-/// What a cut brings with it.
+/// What the snapshot of a cut does beside an ordinary one.
 #[derive(Default)]
-pub(super) struct Then {
-    /// What goes to other owners.
-    pub(super) giving: Option<Giving>,
-    /// The task's event time begins anew.
+pub(super) struct AtCut {
+    /// The state that goes to new owners.
+    pub(super) handover: Option<HandoverWriter>,
+    /// The barrier resets the event time of its channel.
     pub(super) resets: bool,
 }
 
@@ -105,7 +105,7 @@ impl Snapshots {
     }
 
     /// The newest checkpoint that was triggered, whose barrier cannot come any more.
-    pub(super) fn owed(&self) -> Option<CheckpointId> {
+    pub(super) fn pending_trigger(&self) -> Option<CheckpointId> {
         self.triggered.keys().next_back().copied()
     }
 
@@ -140,7 +140,9 @@ impl Snapshots {
     /// What is ready for the new owners, and whether that is all.
     pub(super) fn take_hand_overs(&mut self) -> (Vec<(SubtaskId, Part)>, bool) {
         match &mut self.writing {
-            Some(Writing { giving: Some(giving), writer, .. }) => (giving.take_parts(), writer.is_none()),
+            Some(Writing { handover: Some(handover), writer, .. }) => {
+                (handover.take_parts(), writer.is_none())
+            }
             _ => (Vec::new(), true),
         }
     }
@@ -157,10 +159,10 @@ impl Snapshots {
         (now, alignment, watermark): (Instant, Duration, Timestamp),
         (checkpoint, kind): (CheckpointId, SnapshotKind),
         extra: Vec<OperatorState>,
-        then: Then,
+        at_cut: AtCut,
         chain: &mut impl Control,
     ) {
-        let Then { giving, resets } = then;
+        let AtCut { handover, resets } = at_cut;
         if let Some(unfinished) = self.writing.take() {
             self.drop_writing(unfinished, chain);
         }
@@ -197,7 +199,7 @@ impl Snapshots {
             table: 0,
             done: None,
             groups: groups.clone(),
-            giving,
+            handover,
             broken: None,
         });
     }
@@ -299,17 +301,17 @@ impl Writing {
         };
         match writer.sink_mut().may_write() {
             Ok(true) => {}
-            Ok(false) if self.giving.is_some() => {}
+            Ok(false) if self.handover.is_some() => {}
             Ok(false) => return Ok(Stepped::Waits),
-            Err(reason) if self.giving.is_some() => self.broken = Some(reason),
+            Err(reason) if self.handover.is_some() => self.broken = Some(reason),
             Err(reason) => return Err(reason),
         }
         let (mut at, mut progress) = (0, None);
         let wanted = self.table;
         chain.tables(&mut |table| {
             if at == wanted {
-                progress = Some(match &mut self.giving {
-                    Some(giving) => table.snapshot_step(step_bytes, &mut Tee { writer, giving }),
+                progress = Some(match &mut self.handover {
+                    Some(handover) => table.snapshot_step(step_bytes, &mut Tee { writer, handover }),
                     None => table.snapshot_step(step_bytes, writer),
                 });
             }
@@ -321,7 +323,7 @@ impl Writing {
             // Every further checkpoint, and every restart, would meet the same type.
             Some(Err(error @ StateError::NotRestorable { .. })) => crate::fail(Fault::Permanent, "", error),
             // The new owners cannot do without.
-            Some(Err(error)) if self.giving.is_some() => crate::fail(Fault::User, "state", error),
+            Some(Err(error)) if self.handover.is_some() => crate::fail(Fault::User, "state", error),
             Some(Err(error)) => return Err(error.to_string()),
             None => self.written(),
         }
@@ -341,8 +343,8 @@ impl Writing {
     /// All tables are written: the rest is sent.
     fn written(&mut self) {
         let Some(writer) = self.writer.take() else { return };
-        if let Some(giving) = &mut self.giving {
-            giving.finish();
+        if let Some(handover) = &mut self.handover {
+            handover.finish();
         }
         let (mut upload, runs) = writer.finish();
         upload.finish();

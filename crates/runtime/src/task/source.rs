@@ -2,7 +2,7 @@
 
 use super::input_clock::InputClock;
 use super::restore::Restoring;
-use super::snapshot::{AtBarrier, Identity, Snapshots, Then};
+use super::snapshot::{AtBarrier, AtCut, Identity, Snapshots};
 use super::{FIRST_CHUNK, Task, TaskEvent, TaskStep, next_chunk};
 use crate::build::BuildContext;
 use crate::rescale::Preparation;
@@ -63,13 +63,13 @@ pub struct SourceTask<R, C> {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// It comes with a rescale: waits for the cut.
-    Born,
+    /// A rescale adds it. It waits for the cut.
+    Added,
     Restoring,
     Running,
     Ended,
-    /// It has left: it reads nothing any more, and waits for the checkpoint of the cut, or a later one.
-    Left {
+    /// A rescale has removed it: it reads nothing and waits until the checkpoint of the cut, or a later one, is complete.
+    Removed {
         cut: CheckpointId,
         complete: bool,
     },
@@ -108,12 +108,12 @@ where
             io: context.io.clone(),
             bounds: context.bounds,
         };
-        let born = context.born.take();
+        let added = context.added.take();
         let mut task = Self {
             name: context.name.clone(),
             operator,
             clock: context.clock.clone(),
-            phase: if born.is_some() { Phase::Born } else { Phase::Restoring },
+            phase: if added.is_some() { Phase::Added } else { Phase::Restoring },
             restoring,
             reader,
             chain,
@@ -136,7 +136,7 @@ where
         };
         task.chain.split_added(AWAITED_SPLIT);
         splits.into_iter().for_each(|split| task.add_split(split));
-        if let Some(preparation) = born {
+        if let Some(preparation) = added {
             task.said.push(prepared(&preparation));
             task.prepared = Some((preparation.version, preparation.wiring));
         }
@@ -193,15 +193,15 @@ where
             crate::fail(Fault::Engine, &self.name, "a cut came for which nothing was prepared");
         }
         // Whoever reads on may get splits that lie behind its own.
-        let then = Then {
-            giving: None,
+        let at_cut = AtCut {
+            handover: None,
             resets: cut.is_some()
                 && self.phase == Phase::Running
                 && self.readers_change()
                 && !canary::sings("event_time_kept_at_the_cut"),
         };
-        let resets = then.resets;
-        self.snapshots.begin(moment, (checkpoint, kind), vec![state], then, &mut self.chain);
+        let resets = at_cut.resets;
+        self.snapshots.begin(moment, (checkpoint, kind), vec![state], at_cut, &mut self.chain);
         self.unflushed = false;
         if resets {
             self.awaits_splits = true;
@@ -242,7 +242,7 @@ where
                 self.reader.rescaled(wiring.parallelism());
                 self.wiring = wiring;
             }
-            None => self.phase = Phase::Left { cut: checkpoint, complete: false },
+            None => self.phase = Phase::Removed { cut: checkpoint, complete: false },
         }
     }
 
@@ -286,7 +286,7 @@ where
     fn flush_if_due(&mut self, now: Instant, idle: bool) {
         if self.unflushed && (idle || now.since(self.last_flush) >= LINGER) {
             self.chain.flush();
-            // What a channel without room has kept is still to be flushed.
+            // A channel without room keeps its batch, which must be flushed later.
             self.unflushed = !self.chain.has_room();
             self.last_flush = now;
         }
@@ -310,13 +310,13 @@ where
                 }
                 return TaskStep::Worked;
             }
-            Phase::Born => {
+            Phase::Added => {
                 let has_said = !self.said.is_empty();
                 events.append(&mut self.said);
                 return if has_said { TaskStep::Worked } else { TaskStep::Idle(None) };
             }
             Phase::Finished => return TaskStep::Finished,
-            Phase::Running | Phase::Ended | Phase::Left { .. } => {}
+            Phase::Running | Phase::Ended | Phase::Removed { .. } => {}
         }
         events.append(&mut self.said);
         self.input_clock.begin_step(now);
@@ -334,11 +334,11 @@ where
             self.unflushed = true;
             return TaskStep::Worked;
         }
-        if let Some(checkpoint) = self.snapshots.owed() {
+        if let Some(checkpoint) = self.snapshots.pending_trigger() {
             self.at_trigger(now, checkpoint);
             return TaskStep::Worked;
         }
-        if self.snapshots.may_finish() || matches!(self.phase, Phase::Left { complete: true, .. }) {
+        if self.snapshots.may_finish() || matches!(self.phase, Phase::Removed { complete: true, .. }) {
             if self.chain.is_settled() {
                 self.phase = Phase::Finished;
                 events.push(TaskEvent::Finished);
@@ -354,7 +354,7 @@ where
             self.flush_if_due(now, true);
             return rest(wrote, self.chain.next_wakeup());
         }
-        if self.paused.is_some() || matches!(self.phase, Phase::Left { .. }) {
+        if self.paused.is_some() || matches!(self.phase, Phase::Removed { .. }) {
             self.flush_if_due(now, true);
             return rest(wrote, self.chain.next_wakeup());
         }
@@ -386,7 +386,7 @@ where
     }
 
     fn trigger(&mut self, now: Instant, checkpoint: CheckpointId, kind: &SnapshotKind) {
-        if self.phase == Phase::Born {
+        if self.phase == Phase::Added {
             if let (Some(cut), Some((version, _))) = (&kind.cut, &self.prepared)
                 && cut.version == *version
             {
@@ -409,7 +409,7 @@ where
 
     fn completed(&mut self, checkpoint: CheckpointId) {
         self.snapshots.completed(checkpoint, &mut self.chain);
-        if let Phase::Left { cut, complete } = &mut self.phase {
+        if let Phase::Removed { cut, complete } = &mut self.phase {
             *complete |= checkpoint >= *cut;
         }
         if self.drains && self.paused == Some(checkpoint) {

@@ -115,7 +115,7 @@ impl Builder<'_> {
         attempt: Attempt,
         wiring: Wiring,
         restored: Restored,
-        born: Option<Preparation>,
+        added: Option<Preparation>,
     ) -> Result<DeployedTask, Failure> {
         let (vertex, subtask) = (wiring.vertex, wiring.subtask);
         let (index, slot) = {
@@ -138,7 +138,7 @@ impl Builder<'_> {
             checkpoint: restored.checkpoint,
             from_local: self.options.from_local,
             bounds: self.options.bounds,
-            born,
+            added,
         };
         let factory = &self.options.job.factories[usize::from(vertex.0)];
         let task = reflow_runtime::catch(&name, || factory(&mut context))?;

@@ -248,7 +248,7 @@ impl Executor {
         let Some(running) = &mut self.running else { return };
         let builder = builder(&self.options, &self.credentials, &self.hub, &self.slots);
         let (next, failed) = NextGraph::prepare(&builder, running, preparation);
-        self.peers.expect_from(next.givers.iter().copied(), out);
+        self.peers.expect_from(next.old_owners.iter().copied(), out);
         running.next = Some(next);
         if let Some(Failure { operator, message, .. }) = failed {
             let reason = format!("operator '{operator}' cannot be built: {message}");

@@ -1,43 +1,44 @@
-//! A live rescale, as an executor takes part in it: it prepares another graph beside the one that runs.
+//! Live rescale in an executor: prepares the next graph beside the current one.
 //!
-//! Nothing that runs changes before the trigger of the cut. From then on the new subtasks belong to the attempt, and the
-//! loss of any executor of either graph fails it; but of one that only the former graph has not any more when all here
-//! have cut and hold what they gain. It ends when it is told that the rescale is over, and its connection may be gone
-//! before that is heard here.
+//! Running tasks do not change before the cut is triggered. From then on the added subtasks belong to the attempt, and
+//! losing an executor of either graph fails it. There is one exception: an executor that only the current graph uses ends
+//! as soon as the rescale is committed, and its connection may close before this executor hears of the commit. So its
+//! loss is ignored once every local subtask has passed the cut and installed its incoming key groups.
 
 use super::attempt::{Builder, Restored, Running};
 use reflow_graph::{ExecutionGraph, Move};
 use reflow_protocol::control::Failure;
 use reflow_protocol::rescale::Preparation as Message;
 use reflow_protocol::snapshot::{Codec, Restore};
-use reflow_runtime::{Gain, Give, Preparation, SlotCommand};
+use reflow_runtime::{Incoming, Outgoing, Preparation, SlotCommand};
 use reflow_types::{CheckpointId, ExecutorId, GraphVersion, SubtaskId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// A graph that is prepared, or in whose cut the attempt is.
+/// The next graph, from its announcement until the rescale is committed or abandoned.
 pub(super) struct NextGraph {
     pub(super) version: GraphVersion,
     graph: Arc<ExecutionGraph>,
-    /// The checkpoint up to which subtasks are to be ready, and those that are not yet.
+    /// The checkpoint whose state is prefetched, and the subtasks here that have not prefetched it yet.
     pub(super) checkpoint: CheckpointId,
     pub(super) awaited: BTreeSet<SubtaskId>,
-    /// Subtasks here that come with it, and their slots.
-    born: BTreeMap<SubtaskId, usize>,
+    /// Added subtasks here, and their slots.
+    added: BTreeMap<SubtaskId, usize>,
     /// The executors with which subtasks here will exchange records.
     pub(super) peers: BTreeSet<ExecutorId>,
-    /// The executors whose subtasks give key groups to those here.
-    pub(super) givers: BTreeSet<ExecutorId>,
+    /// The executors of the old owners of incoming key groups.
+    pub(super) old_owners: BTreeSet<ExecutorId>,
     /// Whether the cut has been triggered.
     pub(super) cut: bool,
-    /// Subtasks here that have not cut: they wait for barriers of the former graph.
+    /// Subtasks here that have not passed the cut: they wait for barriers of the current graph.
     to_cut: BTreeSet<SubtaskId>,
-    /// Subtasks here that do not hold the key groups that they gain.
+    /// Subtasks here that have not installed all incoming key groups.
     to_install: BTreeSet<SubtaskId>,
 }
 
 impl NextGraph {
-    /// Tells every task here what is to come, and builds those that come. Returns what failed to be built, too.
+    /// Tells every task here its place in the next graph and builds the added ones. Also returns the failure of a task
+    /// that could not be built.
     pub(super) fn prepare(
         builder: &Builder<'_>,
         running: &Running,
@@ -53,25 +54,26 @@ impl NextGraph {
             graph: graph.clone(),
             checkpoint,
             awaited: running.subtasks.keys().copied().collect(),
-            born: BTreeMap::new(),
-            givers: BTreeSet::new(),
+            added: BTreeMap::new(),
+            old_owners: BTreeSet::new(),
             cut: false,
             to_cut: running.subtasks.keys().copied().collect(),
             to_install: BTreeSet::new(),
         };
         let mut preparation = |subtask: SubtaskId, wiring| {
-            let (gains, gives) = shares(&moves, subtask);
+            let (incoming, outgoing) = key_groups_of(&moves, subtask);
             let restore: Restore = restore.remove(&subtask).unwrap_or_default();
-            Preparation { version, wiring, gains, gives, checkpoint, restore }
+            Preparation { version, wiring, incoming, outgoing, checkpoint, restore }
         };
         for (&subtask, &slot) in &running.subtasks {
             let place = graph.find(subtask);
             let wiring = place.map(|place| builder.wiring(&graph, version, place));
             let preparation = preparation(subtask, wiring);
-            if !preparation.gains.is_empty() {
+            if !preparation.incoming.is_empty() {
                 next.to_install.insert(subtask);
             }
-            next.givers.extend(preparation.gains.iter().filter_map(|gain| executor_of(gain.from)));
+            next.old_owners
+                .extend(preparation.incoming.iter().filter_map(|incoming| executor_of(incoming.from)));
             builder.slots.tell(slot, SlotCommand::Prepare(subtask, Box::new(preparation)));
         }
         let mut failed = None;
@@ -82,21 +84,22 @@ impl NextGraph {
             let slot = subtask.slot.index as usize;
             let wiring = builder.wiring(&graph, version, (vertex, index, subtask));
             let preparation = preparation(subtask.id, Some(wiring.clone()));
-            next.givers.extend(preparation.gains.iter().filter_map(|gain| executor_of(gain.from)));
+            next.old_owners
+                .extend(preparation.incoming.iter().filter_map(|incoming| executor_of(incoming.from)));
             // What it reads ahead is not loaded as its own: of the state it gets the watermark only.
             let state = Restore { watermark: preparation.restore.watermark, ..Restore::default() };
             let restored = Restored { state, codec: Codec::Exchange, checkpoint: None };
             match builder.build(attempt, wiring, restored, Some(preparation)) {
                 Ok(task) => {
                     builder.slots.tell(slot, SlotCommand::Add { attempt, task });
-                    next.born.insert(subtask.id, slot);
+                    next.added.insert(subtask.id, slot);
                     next.awaited.insert(subtask.id);
                     next.to_install.insert(subtask.id);
                 }
                 Err(failure) => failed = Some(failure),
             }
         }
-        next.givers.remove(&builder.executor);
+        next.old_owners.remove(&builder.executor);
         (next, failed)
     }
 
@@ -110,59 +113,59 @@ impl NextGraph {
     ) {
         self.checkpoint = checkpoint;
         let mut restore = BTreeMap::from_iter(restore);
-        for (&subtask, &slot) in running.iter().chain(&self.born) {
+        for (&subtask, &slot) in running.iter().chain(&self.added) {
             self.awaited.insert(subtask);
             let restore = restore.remove(&subtask).unwrap_or_default();
             builder.slots.tell(slot, SlotCommand::CatchUp(subtask, checkpoint, restore));
         }
     }
 
-    /// A subtask here has cut, or has finished and never will.
+    /// A subtask here has passed the cut, or has finished and never will.
     pub(super) fn has_cut(&mut self, subtask: SubtaskId) {
         self.to_cut.remove(&subtask);
     }
 
-    /// A subtask here holds what it gains.
+    /// A subtask here has installed its incoming key groups.
     pub(super) fn has_installed(&mut self, subtask: SubtaskId) {
         self.to_install.remove(&subtask);
     }
 
-    /// Whether an executor has given all that it had to give: nothing here waits for it any more.
+    /// Whether no subtask here needs this executor any more.
     pub(super) fn has_left(&self, executor: ExecutorId) -> bool {
         let settled = self.cut && self.to_cut.is_empty() && self.to_install.is_empty();
         settled && !self.peers.contains(&executor)
     }
 
-    /// The slot of a subtask that comes with the graph.
+    /// The slot of an added subtask.
     pub(super) fn slot_of(&self, subtask: SubtaskId) -> Option<usize> {
-        self.born.get(&subtask).copied()
+        self.added.get(&subtask).copied()
     }
 
-    /// Where a subtask of the graph is.
+    /// The executor of a subtask of the next graph.
     pub(super) fn executor_of(&self, subtask: SubtaskId) -> Option<ExecutorId> {
         self.graph.find(subtask).map(|(_, _, subtask)| subtask.slot.executor)
     }
 }
 
 impl Running {
-    /// The rescale is given up.
+    /// Abandons the rescale.
     pub(super) fn abandon(&mut self, builder: &Builder<'_>) {
         let Some(next) = self.next.take() else { return };
         builder.slots.tell_all(|| SlotCommand::Abandon);
-        let born: Vec<SubtaskId> = next.born.keys().copied().collect();
-        builder.slots.tell_all(|| SlotCommand::Drop(born.clone()));
+        let added: Vec<SubtaskId> = next.added.keys().copied().collect();
+        builder.slots.tell_all(|| SlotCommand::Drop(added.clone()));
     }
 
-    /// The cut is triggered: the attempt has the subtasks of both graphs.
+    /// The cut is triggered: from now on the attempt has the subtasks of both graphs.
     pub(super) fn begin_cut(&mut self, version: GraphVersion) {
         let Some(next) = self.next.as_mut().filter(|next| next.version == version) else { return };
         next.cut = true;
         self.peers.extend(&next.peers);
-        self.peers.extend(&next.givers);
-        self.subtasks.extend(&next.born);
+        self.peers.extend(&next.old_owners);
+        self.subtasks.extend(&next.added);
     }
 
-    /// The rescale is over: what is not in the graph any more goes.
+    /// The rescale is committed: drops removed subtasks.
     pub(super) fn commit(&mut self, builder: &Builder<'_>) {
         let Some(next) = self.next.take() else { return };
         let gone = self.subtasks.keys().copied().filter(|id| next.graph.find(*id).is_none());
@@ -173,13 +176,13 @@ impl Running {
     }
 }
 
-/// What one subtask gains and gives.
-fn shares(moves: &[Move], subtask: SubtaskId) -> (Vec<Gain>, Vec<Give>) {
-    let gains = moves.iter().filter(|m| m.to == subtask);
-    let gives = moves.iter().filter(|m| m.from == subtask);
+/// The key groups that one subtask receives and passes on.
+fn key_groups_of(moves: &[Move], subtask: SubtaskId) -> (Vec<Incoming>, Vec<Outgoing>) {
+    let incoming = moves.iter().filter(|m| m.to == subtask);
+    let outgoing = moves.iter().filter(|m| m.from == subtask);
     (
-        gains.map(|m| Gain { from: m.from, groups: m.groups.clone() }).collect(),
-        gives.map(|m| Give { to: m.to, groups: m.groups.clone() }).collect(),
+        incoming.map(|m| Incoming { from: m.from, groups: m.groups.clone() }).collect(),
+        outgoing.map(|m| Outgoing { to: m.to, groups: m.groups.clone() }).collect(),
     )
 }
 
@@ -196,9 +199,9 @@ mod tests {
             graph: Arc::default(),
             checkpoint: CheckpointId(1),
             awaited: BTreeSet::new(),
-            born: BTreeMap::new(),
+            added: BTreeMap::new(),
             peers: BTreeSet::from([STAYS]),
-            givers: BTreeSet::from([LEAVES]),
+            old_owners: BTreeSet::from([LEAVES]),
             cut: true,
             to_cut: BTreeSet::from([SubtaskId(0), SubtaskId(1)]),
             to_install: BTreeSet::from([SubtaskId(1)]),

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::keyed::{Aggregated, WindowOperator};
-use crate::rescale::Gain;
+use crate::rescale::Incoming;
 use crate::stage::{Control, Stage};
 use crate::stages::SharedTail;
 use reflow_api::window::{EventTimeTrigger, TumblingWindows, Windowed};
@@ -120,12 +120,12 @@ fn share(old_owners: &[SubtaskId], of: usize) -> KeyGroupSet {
 }
 
 fn preparation(hub: &Hub, old_owners: &[SubtaskId], version: GraphVersion) -> Preparation {
-    let gain = |(of, &from)| Gain { from, groups: share(old_owners, of) };
+    let gain = |(of, &from)| Incoming { from, groups: share(old_owners, of) };
     Preparation {
         version,
         wiring: Some(wiring(hub, version)),
-        gains: old_owners.iter().enumerate().map(gain).collect(),
-        gives: Vec::new(),
+        incoming: old_owners.iter().enumerate().map(gain).collect(),
+        outgoing: Vec::new(),
         checkpoint: CheckpointId(8),
         // The vertex's watermark in the last complete checkpoint.
         restore: Restore { watermark: Some(100), ..Restore::default() },
@@ -148,7 +148,7 @@ fn context(hub: &Hub, old_owners: &[SubtaskId]) -> BuildContext {
         checkpoint: None,
         from_local: true,
         bounds: Bounds::default(),
-        born: Some(preparation),
+        added: Some(preparation),
     }
 }
 

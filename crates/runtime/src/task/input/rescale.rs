@@ -1,10 +1,10 @@
-//! A live rescale, as a task with inputs takes part in it: reading ahead, the cut's consequences, leaving.
+//! Live rescale in a task with inputs: state prefetch, key-group migration after the cut, removal.
 
 use super::{InputTask, Phase};
 use crate::keyed::Head;
-use crate::task::arriving::Step;
-use crate::task::moving::Signal;
+use crate::task::migration::Signal;
 use crate::task::next_chunk;
+use crate::task::prefetch::Step;
 use crate::task::{TaskEvent, TaskStep};
 use reflow_protocol::control::Fault;
 use reflow_protocol::rescale::Part;
@@ -16,13 +16,13 @@ where
     T: DeserializeOwned + Send + 'static,
     H: Head<T>,
 {
-    /// The first step of a task that comes with a rescale.
+    /// The first step of an added task, after the cut.
     pub(super) fn begin(&mut self, checkpoint: CheckpointId, now: Instant, events: &mut Vec<TaskEvent>) {
         let Some(preparation) = self.prepared.take() else {
             crate::fail(
                 Fault::Engine,
                 &self.name,
-                format!("cut {checkpoint} came for which nothing was prepared"),
+                format!("checkpoint {checkpoint} is a cut, but no rescale was prepared"),
             )
         };
         self.phase = Phase::Running;
@@ -30,39 +30,39 @@ where
         if self.gate.watermark() > MIN_WATERMARK {
             self.head.watermark(self.gate.watermark());
         }
-        if self.restoring.keeps_state() {
+        if self.restoring.retains_state() {
             self.head.tables(&mut |table| table.remember(None));
         }
-        self.begin_moving((checkpoint, now), &preparation, true);
+        self.begin_migration((checkpoint, now), &preparation, true);
     }
 
-    /// Reads what checkpoints have of groups that are to come.
-    pub(super) fn read_ahead(&mut self, events: &mut Vec<TaskEvent>) -> bool {
+    /// Prefetches some state of incoming groups. Returns whether there was something to do.
+    pub(super) fn prefetch_step(&mut self, events: &mut Vec<TaskEvent>) -> bool {
         let Some(version) = self.prepared.as_ref().map(|preparation| preparation.version) else {
             return false;
         };
-        match self.arriving.step(&mut self.head) {
-            Ok(Step::Rests) => false,
+        match self.prefetch.step(&mut self.head) {
+            Ok(Step::Waiting) => false,
             Ok(Step::Worked) => true,
-            Ok(Step::Ready(checkpoint)) => {
+            Ok(Step::Complete(checkpoint)) => {
                 events.push(TaskEvent::Prepared { version, checkpoint });
                 true
             }
             Err(reason) => {
-                self.arriving.stop();
+                self.prefetch.stop();
                 events.push(TaskEvent::Refused { version, reason });
                 true
             }
         }
     }
 
-    /// Sends key groups that go, takes in those that come; says whether there was something to do.
-    pub(super) fn step_moving(&mut self, now: Instant, events: &mut Vec<TaskEvent>) -> bool {
-        let Some(moving) = &mut self.moving else { return false };
+    /// Sends outgoing state and installs incoming state. Returns whether there was something to do.
+    pub(super) fn step_migration(&mut self, now: Instant, events: &mut Vec<TaskEvent>) -> bool {
+        let Some(migration) = &mut self.migration else { return false };
         let mut worked = false;
-        if moving.is_giving() {
+        if migration.has_outgoing() {
             let (parts, all) = self.snapshots.take_hand_overs();
-            let checkpoint = moving.checkpoint;
+            let checkpoint = migration.checkpoint;
             worked |= !parts.is_empty() || all;
             let most = self.bounds.record_bytes;
             if let Some(bytes) = parts.iter().map(|(_, part)| part.state_bytes()).find(|bytes| *bytes > most)
@@ -75,46 +75,49 @@ where
             }
             let hand_over = |(to, part)| TaskEvent::HandOver { checkpoint, to, part };
             events.extend(parts.into_iter().map(hand_over));
-            if all && let Some(gone) = moving.gone() {
-                let (cut_at_us, watermark) = (moving.cut_at.0, moving.watermark);
-                for to in std::mem::take(&mut moving.heirs) {
+            if all && let Some(outgoing) = migration.take_outgoing() {
+                let (cut_at_us, watermark) = (migration.cut_at.0, migration.watermark);
+                for to in std::mem::take(&mut migration.new_owners) {
                     let part = Part::Done { cut_at_us, watermark };
                     events.push(TaskEvent::HandOver { checkpoint, to, part });
                 }
                 if !canary::sings("group_owned_twice") {
-                    self.head.tables(&mut |table| table.release(&gone));
+                    self.head.tables(&mut |table| table.release(&outgoing));
                 }
                 self.discarding = true;
             }
         }
-        match moving.step(now, &mut self.head) {
-            Ok((moved, arrived)) => {
+        match migration.step(now, &mut self.head) {
+            Ok((moved, installed)) => {
                 worked |= moved;
-                if let Some(arrived) = arrived {
-                    self.not_before = self.not_before.max(arrived.cut_at);
-                    self.gate.raise(arrived.watermark);
+                if let Some(installed) = installed {
+                    self.not_before = self.not_before.max(installed.cut_at);
+                    self.gate.raise(installed.watermark);
                 }
             }
-            Err(reason) => crate::fail(Fault::Engine, &self.name, format!("cannot take over: {reason}")),
+            Err(reason) => {
+                crate::fail(Fault::Engine, &self.name, format!("cannot install key groups: {reason}"))
+            }
         }
-        if moving.all_in() && !moving.announced {
-            moving.announced = true;
-            events.push(TaskEvent::Installed { version: moving.version, installation: moving.report() });
+        if migration.is_installed() && !migration.reported {
+            migration.reported = true;
+            events
+                .push(TaskEvent::Installed { version: migration.version, installation: migration.report() });
             worked = true;
         }
         worked
     }
 
-    /// Tells the chain, which has nothing left to do, what waited for key groups: one thing a step, as it may have to
-    /// fire windows for several steps before it can take the next.
-    pub(super) fn release_held(&mut self, events: &mut Vec<TaskEvent>) -> bool {
-        let Some(moving) = &mut self.moving else { return false };
-        let signal = moving.next_signal();
-        if signal.is_none() && !moving.is_over() {
+    /// Emits one deferred signal to the chain, which must have nothing left to do: it may fire windows over several steps
+    /// before it can take the next one. Returns whether there was something to do.
+    pub(super) fn emit_deferred(&mut self, events: &mut Vec<TaskEvent>) -> bool {
+        let Some(migration) = &mut self.migration else { return false };
+        let signal = migration.next_signal();
+        if signal.is_none() && !migration.is_complete() {
             return false;
         }
         if matches!(signal, None | Some(Signal::End)) {
-            self.moving = None;
+            self.migration = None;
         }
         match signal {
             Some(Signal::Watermark(time)) => self.head.watermark(time),
@@ -125,7 +128,7 @@ where
         true
     }
 
-    /// Frees a piece of the memory of what has gone.
+    /// Frees a part of the memory of released key groups.
     pub(super) fn discard(&mut self) -> bool {
         if !self.discarding {
             return false;
@@ -136,15 +139,16 @@ where
         more
     }
 
-    /// Records that have waited for their group.
+    /// Processes buffered records whose groups are installed. Not while groups go out.
     pub(super) fn process_ready(&mut self, now: Instant) -> bool {
-        let Some(moving) = self.moving.as_mut().filter(|moving| moving.has_ready() && !moving.is_giving())
+        let Some(migration) =
+            self.migration.as_mut().filter(|migration| migration.has_ready() && !migration.has_outgoing())
         else {
             return false;
         };
         let mut taken = 0;
         while taken < self.chunk && !self.head.has_rest() && !self.head.is_full() {
-            let Some(row) = moving.next_ready() else { break };
+            let Some(row) = migration.next_ready() else { break };
             self.head.row(row);
             taken += 1;
         }
@@ -154,15 +158,15 @@ where
         true
     }
 
-    /// The task has left: it takes part in checkpoints until what it had to commit is committed.
-    pub(super) fn after_leaving(
+    /// A removed task takes part in checkpoints until its transactions are committed.
+    pub(super) fn after_removal(
         &mut self,
         complete: bool,
         now: Instant,
         wrote: bool,
         events: &mut Vec<TaskEvent>,
     ) -> TaskStep {
-        if self.moving.is_some() {
+        if self.migration.is_some() {
             return if wrote { TaskStep::Worked } else { TaskStep::Idle(None) };
         }
         if complete || canary::sings("leaving_commit_lost") {

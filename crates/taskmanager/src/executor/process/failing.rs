@@ -28,7 +28,7 @@ impl Executor {
         let Some(running) = &self.running else { return };
         let prepared_for = matches!(peer, Peer::Giver(_)) || !running.peers.contains(&id);
         if let Some(next) = running.next.as_ref().filter(|next| !next.cut && prepared_for)
-            && (next.peers.contains(&id) || next.givers.contains(&id))
+            && (next.peers.contains(&id) || next.old_owners.contains(&id))
         {
             let (attempt, version) = (running.attempt, next.version);
             let reason = format!("the connection to executor {id}, made for the rescale, is gone: {reason}");

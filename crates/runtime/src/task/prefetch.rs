@@ -1,7 +1,7 @@
-//! Reading ahead: what checkpoints hold of key groups that are to come, while the task goes on.
+//! State prefetch: reads what checkpoints hold of incoming key groups while their old owners still process them.
 //!
-//! A later checkpoint mostly adds runs to those that have been read; then only these are read. Where it has a segment
-//! in full again, what was read of that segment is forgotten.
+//! A later checkpoint usually extends the chains of runs that have been read; then only the new runs are read. If it
+//! has a segment in full again, the prefetched state of that segment is dropped first.
 
 use crate::stage::Control;
 use bytes::Bytes;
@@ -12,47 +12,47 @@ use reflow_state::{Origin, TableId};
 use reflow_types::{CheckpointId, KeyGroupSet};
 use std::collections::{BTreeMap, VecDeque};
 
-/// Runs by table and segment, with the groups for which they are read.
+/// Runs by table and segment, with the key groups that are read of them.
 type Runs = BTreeMap<(u16, u16), Vec<(KeyGroupSet, Vec<RunRef>)>>;
 
-/// What a task reads ahead.
-pub(super) struct Arriving {
+/// The prefetched state of one task.
+pub(super) struct StatePrefetch {
     io: Io,
-    /// So many reads are under way at once.
-    most_reads: usize,
-    /// What has been read or is about to be.
-    have: Runs,
+    /// How many reads may be in flight.
+    max_reads: usize,
+    /// What has been read or will be.
+    requested: Runs,
     to_read: VecDeque<(KeyGroupSet, RunRef)>,
     reading: VecDeque<(Ticket, KeyGroupSet, RunRef)>,
-    /// Is said once all is read.
-    owed: Option<CheckpointId>,
+    /// The checkpoint that is being read, until all of it is there.
+    target: Option<CheckpointId>,
 }
 
-/// What came of a step.
+/// The result of a step.
 pub(super) enum Step {
     /// Nothing to do now.
-    Rests,
-    /// It has read something.
+    Waiting,
+    /// It has added some state.
     Worked,
-    /// Everything up to this checkpoint is there.
-    Ready(CheckpointId),
+    /// All state of this checkpoint is there.
+    Complete(CheckpointId),
 }
 
-impl Arriving {
-    pub(super) fn new(io: Io, most_reads: usize) -> Self {
+impl StatePrefetch {
+    pub(super) fn new(io: Io, max_reads: usize) -> Self {
         Self {
             io,
-            most_reads,
-            have: Runs::new(),
+            max_reads,
+            requested: Runs::new(),
             to_read: VecDeque::new(),
             reading: VecDeque::new(),
-            owed: None,
+            target: None,
         }
     }
 
-    /// Reads what `checkpoint` has, beyond what is there.
-    pub(super) fn want(&mut self, checkpoint: CheckpointId, restore: &Restore, chain: &mut impl Control) {
-        self.owed = Some(checkpoint);
+    /// Requests the state of `checkpoint`, as far as it was not requested before.
+    pub(super) fn request(&mut self, checkpoint: CheckpointId, restore: &Restore, chain: &mut impl Control) {
+        self.target = Some(checkpoint);
         let mut wanted = Runs::new();
         for part in &restore.keyed {
             let mut runs: BTreeMap<(u16, u16), Vec<RunRef>> = BTreeMap::new();
@@ -63,12 +63,12 @@ impl Arriving {
                 wanted.entry(at).or_default().push((part.groups.clone(), runs));
             }
         }
-        let gone: Vec<_> = self.have.keys().filter(|at| !wanted.contains_key(at)).copied().collect();
+        let gone: Vec<_> = self.requested.keys().filter(|at| !wanted.contains_key(at)).copied().collect();
         for at in gone {
-            self.forget(at, chain);
+            self.drop_segment(at, chain);
         }
         for (at, parts) in wanted {
-            let known = self.have.get(&at);
+            let known = self.requested.get(&at);
             let extends = known.is_some_and(|known| {
                 known.len() == parts.len()
                     && known.iter().zip(&parts).all(|((a, had), (b, runs))| a == b && runs.starts_with(had))
@@ -80,17 +80,17 @@ impl Arriving {
             });
             let new: Vec<_> = new.collect();
             if !extends {
-                self.forget(at, chain);
+                self.drop_segment(at, chain);
             }
             self.to_read.extend(new);
-            self.have.insert(at, parts);
+            self.requested.insert(at, parts);
         }
     }
 
-    /// Forgets what was read of a segment. Reads of it that are under way come first, in order, so they must not be
-    /// there: whoever calls has read everything, or nothing.
-    fn forget(&mut self, at: (u16, u16), chain: &mut impl Control) {
-        let Some(parts) = self.have.remove(&at) else { return };
+    /// Drops the prefetched state of a segment. No read of it may be in flight, because its bytes would be added
+    /// afterwards: callers have read everything, or nothing.
+    fn drop_segment(&mut self, at: (u16, u16), chain: &mut impl Control) {
+        let Some(parts) = self.requested.remove(&at) else { return };
         chain.tables(&mut |table| {
             if table.id() == TableId(at.0) {
                 parts.iter().for_each(|(groups, _)| table.forget_arrivals(at.1, groups));
@@ -98,15 +98,15 @@ impl Arriving {
         });
     }
 
-    /// Reads nothing more.
+    /// Stops reading. State that is in the tables stays there.
     pub(super) fn stop(&mut self) {
-        *self = Self::new(self.io.clone(), self.most_reads); // forgets what is being read
+        *self = Self::new(self.io.clone(), self.max_reads); // dropping the former value cancels its reads
     }
 
-    /// Takes in what has been read.
+    /// Starts reads, and adds the bytes of the oldest finished one to its table.
     pub(super) fn step(&mut self, chain: &mut impl Control) -> Result<Step, String> {
-        let Some(owed) = self.owed else { return Ok(Step::Rests) };
-        while self.reading.len() < self.most_reads
+        let Some(target) = self.target else { return Ok(Step::Waiting) };
+        while self.reading.len() < self.max_reads
             && let Some((groups, run)) = self.to_read.pop_front()
         {
             let range = Some(run.offset..run.offset + u64::from(run.len));
@@ -114,30 +114,30 @@ impl Arriving {
             self.reading.push_back((self.io.submit(StoreOp::Get { at, range }), groups, run));
         }
         let Some((ticket, ..)) = self.reading.front() else {
-            self.owed = None;
-            return Ok(Step::Ready(owed));
+            self.target = None;
+            return Ok(Step::Complete(target));
         };
-        let Some(answer) = self.io.take(*ticket) else { return Ok(Step::Rests) };
+        let Some(answer) = self.io.take(*ticket) else { return Ok(Step::Waiting) };
         let (_, groups, run) = self.reading.pop_front().expect("there is one at the front");
         let bytes = match answer {
             Ok(StoreReply::Bytes(bytes)) => bytes,
-            Ok(_) => return Err("the store answered a read with something else".to_owned()),
+            Ok(_) => return Err("the storage answered a read with another kind of reply".to_owned()),
             Err(error) => {
-                return Err(format!("cannot read the state of key groups that are to come: {error}"));
+                return Err(format!("cannot prefetch the state of incoming key groups: {error}"));
             }
         };
-        arrive(chain, run.table, &bytes, &groups, Origin::Own).map(|()| Step::Worked)
+        add_run(chain, run.table, &bytes, &groups, Origin::Own).map(|()| Step::Worked)
     }
 }
 
-impl Drop for Arriving {
+impl Drop for StatePrefetch {
     fn drop(&mut self) {
         self.reading.iter().for_each(|(ticket, ..)| self.io.forget(*ticket));
     }
 }
 
-/// Brings bytes to their table.
-pub(super) fn arrive(
+/// Adds the entries of `groups` in a run to their table.
+pub(super) fn add_run(
     chain: &mut impl Control,
     table: u16,
     bytes: &Bytes,

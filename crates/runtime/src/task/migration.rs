@@ -1,0 +1,383 @@
+//! Key-group migration: after the cut, key groups on their way into and out of a task.
+//!
+//! Key groups that stay are not affected: their records flow. A record of an incoming group is buffered until the old
+//! owner's hand-over is installed; then it is processed before later ones. Watermarks, idleness and the end of input
+//! apply to all groups, so they are deferred until the migration is complete.
+//!
+//! While groups go out, no timer and no window may fire: those of outgoing groups are in the tables until the snapshot
+//! of the cut is written, and the new owner fires them.
+
+use super::prefetch::add_run;
+use crate::rescale::{Incoming, Preparation};
+use crate::stage::Control;
+use reflow_network::Row;
+use reflow_protocol::rescale::{Installation, Part};
+use reflow_state::{InstallCursor, Origin, Progress};
+use reflow_types::{
+    Bounds, CheckpointId, GraphVersion, Instant, KeyGroupSet, MaxParallelism, SubtaskId, Timestamp, canary,
+};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+/// The key groups that change their owner with one cut, as one task sees it.
+pub(super) struct KeyGroupMigration<T> {
+    /// The graph that the task has now.
+    pub(super) version: GraphVersion,
+    pub(super) checkpoint: CheckpointId,
+    pub(super) cut_at: Instant,
+    /// The task's watermark at the cut: that of the outgoing groups.
+    pub(super) watermark: Timestamp,
+    emitted_watermark: Timestamp,
+    /// The watermark of installed groups that the chain has not been given yet.
+    raised_watermark: Option<Timestamp>,
+    pub(super) new_owners: Vec<SubtaskId>,
+    max: MaxParallelism,
+    bounds: Bounds,
+    /// By old owner, until its groups are installed.
+    handovers: BTreeMap<SubtaskId, IncomingHandover>,
+    /// Incoming groups that are not installed yet.
+    pending: KeyGroupSet,
+    /// Outgoing groups, until the snapshot of the cut is written.
+    outgoing: Option<KeyGroupSet>,
+    /// Records of pending groups, in order.
+    buffered: VecDeque<Row<T>>,
+    /// Records that were buffered and whose groups are installed.
+    ready: VecDeque<Row<T>>,
+    deferred: DeferredSignals,
+    /// Whether the JobManager has been told that all incoming groups are installed. Added subtasks always report,
+    /// others only if they have incoming groups.
+    pub(super) reported: bool,
+    report: Installation,
+}
+
+/// What waits until the migration is complete.
+#[derive(Default)]
+struct DeferredSignals {
+    watermark: Option<Timestamp>,
+    idle: Option<bool>,
+    end: bool,
+}
+
+/// What applies to all key groups of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Signal {
+    Watermark(Timestamp),
+    Idle(bool),
+    End,
+}
+
+/// What one old owner hands over.
+struct IncomingHandover {
+    groups: KeyGroupSet,
+    parts: VecDeque<Part>,
+    /// Present once all parts have been added to the tables: the entries are being installed.
+    installing: Option<InstallPosition>,
+    /// When the old owner passed the cut, and its watermark then.
+    cut: Option<(Instant, Timestamp)>,
+}
+
+/// How far the groups of one old owner are installed. Each old owner has a position of its own: with one for all, a
+/// second owner's entries in segments that the first one has passed would be lost.
+#[derive(Clone, Default)]
+struct InstallPosition {
+    table: usize,
+    cursor: InstallCursor,
+}
+
+/// All groups of one old owner are installed.
+pub(super) struct Installed {
+    /// When the old owner passed the cut.
+    pub(super) cut_at: Instant,
+    /// The old owner's watermark then.
+    pub(super) watermark: Timestamp,
+}
+
+impl<T> KeyGroupMigration<T> {
+    /// Starts the migration that `preparation` announced. `added` says whether the task exists only since this rescale.
+    pub(super) fn new(
+        (checkpoint, cut_at, watermark): (CheckpointId, Instant, Timestamp),
+        (max, bounds): (MaxParallelism, Bounds),
+        preparation: &Preparation,
+        added: bool,
+    ) -> Self {
+        let handover = |Incoming { from, groups }: &Incoming| {
+            let groups = groups.clone();
+            (*from, IncomingHandover { groups, parts: VecDeque::new(), installing: None, cut: None })
+        };
+        let outgoing: KeyGroupSet = preparation.outgoing.iter().flat_map(|to| to.groups.iter()).collect();
+        Self {
+            version: preparation.version,
+            checkpoint,
+            cut_at,
+            watermark,
+            emitted_watermark: watermark,
+            raised_watermark: None,
+            new_owners: preparation.outgoing.iter().map(|outgoing| outgoing.to).collect(),
+            max,
+            bounds,
+            handovers: preparation.incoming.iter().map(handover).collect(),
+            pending: preparation.incoming_groups(),
+            outgoing: Some(outgoing).filter(|outgoing| !outgoing.is_empty()),
+            buffered: VecDeque::new(),
+            ready: VecDeque::new(),
+            deferred: DeferredSignals::default(),
+            reported: !added && preparation.incoming.is_empty(),
+            report: Installation::default(),
+        }
+    }
+
+    /// Takes one part of a hand-over from the old owner `from`.
+    pub(super) fn hand_over(&mut self, from: SubtaskId, part: Part) -> Result<(), String> {
+        let handover = self.handovers.get_mut(&from);
+        let handover = handover.ok_or_else(|| {
+            format!("subtask {from} sent state, but owns no key group that comes to this one")
+        })?;
+        if let Part::Blocks { bytes, .. } = &part {
+            self.report.bytes += bytes.len() as u64;
+        }
+        handover.parts.push_back(part);
+        Ok(())
+    }
+
+    /// Adds one part to the tables or installs some entries. Returns whether there was something to do, and whether the
+    /// groups of an old owner are now installed.
+    pub(super) fn step(
+        &mut self,
+        now: Instant,
+        chain: &mut impl Control,
+    ) -> Result<(bool, Option<Installed>), String> {
+        let has_work =
+            |handover: &IncomingHandover| !handover.parts.is_empty() || handover.installing.is_some();
+        let Some((&from, handover)) = self.handovers.iter_mut().find(|(_, handover)| has_work(handover))
+        else {
+            return Ok((false, None));
+        };
+        if let Some(InstallPosition { table: wanted, cursor }) = &mut handover.installing {
+            let (mut at, mut progress) = (0, None);
+            chain.tables(&mut |table| {
+                if at == *wanted {
+                    progress = Some(table.install(&handover.groups, cursor, self.bounds.installed_entries));
+                }
+                at += 1;
+            });
+            match progress {
+                Some(Progress::More) => {}
+                Some(Progress::Done) => {
+                    let next = InstallPosition { table: *wanted + 1, ..Default::default() };
+                    handover.installing = Some(next);
+                }
+                None => return Ok((true, Some(self.finish_install(now, from)))),
+            }
+            return Ok((true, None));
+        }
+        match handover.parts.pop_front() {
+            Some(Part::Blocks { table, bytes }) => {
+                add_run(chain, table, &bytes, &handover.groups, Origin::HandedOver)?;
+            }
+            Some(Part::Done { cut_at_us, watermark }) => {
+                handover.cut = Some((Instant(0) + Duration::from_micros(cut_at_us), watermark));
+                let mut others = self.handovers.values().filter_map(|other| other.installing.clone());
+                let shared = others.next().filter(|_| canary::sings("one_cursor_for_two_old_owners"));
+                let handover = self.handovers.get_mut(&from).expect("it was found above");
+                handover.installing = Some(shared.unwrap_or_default());
+            }
+            None => {}
+        }
+        Ok((true, None))
+    }
+
+    /// Makes the buffered records of an old owner's groups ready. Before them, the chain is given the watermark at which
+    /// the old owner passed the cut: a record that was late there is late here.
+    fn finish_install(&mut self, now: Instant, from: SubtaskId) -> Installed {
+        let handover = self.handovers.remove(&from).expect("the caller found it");
+        let (cut_at, watermark) = handover.cut.expect("entries are installed once the hand-over is complete");
+        self.pending = self.handovers.values().flat_map(|handover| handover.groups.iter()).collect();
+        let (buffered, max) = (std::mem::take(&mut self.buffered), self.max);
+        for row in buffered {
+            let waits = self.pending.contains(row.hash.group(max));
+            if waits { self.buffered.push_back(row) } else { self.ready.push_back(row) }
+        }
+        // By this task's own clock, from the moment at which it passed the cut: clocks of machines differ.
+        let pause = now.since(self.cut_at).as_micros() as u64;
+        self.report.pause_us = self.report.pause_us.max(pause);
+        self.raised_watermark = self.raised_watermark.max(Some(watermark));
+        Installed { cut_at, watermark }
+    }
+
+    /// Buffers the record if its group is pending, or if earlier records of installed groups are still ready: records of
+    /// a key keep their order. Otherwise returns it.
+    pub(super) fn buffer(&mut self, row: Row<T>) -> Option<Row<T>> {
+        if !self.pending.contains(row.hash.group(self.max)) && self.ready.is_empty() {
+            return Some(row);
+        }
+        self.report.parked += 1;
+        if canary::sings("parked_record_dropped") && self.report.parked == 1 {
+            return None;
+        }
+        let waits = self.pending.contains(row.hash.group(self.max));
+        if waits {
+            self.buffered.push_back(row)
+        } else {
+            self.ready.push_back(row)
+        }
+        None
+    }
+
+    /// Keeps a signal until the migration is complete. A later one of its kind replaces it.
+    pub(super) fn defer(&mut self, signal: Signal) {
+        match signal {
+            Signal::Watermark(time) => self.deferred.watermark = Some(time),
+            Signal::Idle(idle) => self.deferred.idle = Some(idle),
+            Signal::End => self.deferred.end = true,
+        }
+    }
+
+    /// The next signal for the chain: the watermark of installed groups, and once the migration is complete the deferred
+    /// ones. Call it only when the chain has finished the one before: a watermark may fire windows over many steps.
+    pub(super) fn next_signal(&mut self) -> Option<Signal> {
+        let emitted = self.emitted_watermark;
+        let rises = |time: &Timestamp| *time > emitted;
+        if let Some(time) = self.raised_watermark.take().filter(rises) {
+            self.emitted_watermark = time;
+            return Some(Signal::Watermark(time));
+        }
+        if !self.is_complete() {
+            return None;
+        }
+        // "Active again" must precede the watermark that it brings, and "idle" must follow it: an idle input has no
+        // watermark.
+        let DeferredSignals { watermark, idle, end } = &mut self.deferred;
+        if let Some(idle) = idle.take_if(|idle| !*idle) {
+            return Some(Signal::Idle(idle));
+        }
+        if let Some(time) = watermark.take().filter(rises) {
+            self.emitted_watermark = time;
+            return Some(Signal::Watermark(time));
+        }
+        idle.take().map(Signal::Idle).or_else(|| std::mem::take(end).then_some(Signal::End))
+    }
+
+    /// The next buffered record whose group is installed.
+    pub(super) fn next_ready(&mut self) -> Option<Row<T>> {
+        self.ready.pop_front()
+    }
+
+    pub(super) fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// Whether the task may read more records: not while `buffer_limit` of them wait, nor after the end.
+    pub(super) fn may_read(&self, buffer_limit: u64) -> bool {
+        let waiting = self.buffered.len() + self.ready.len();
+        waiting < self.bounds.parked_records && (waiting as u64) < buffer_limit && !self.deferred.end
+    }
+
+    /// Whether groups are still going out, so that nothing may fire.
+    pub(super) fn has_outgoing(&self) -> bool {
+        self.outgoing.is_some()
+    }
+
+    /// Ends the outgoing half: all state of these groups has been sent.
+    pub(super) fn take_outgoing(&mut self) -> Option<KeyGroupSet> {
+        self.outgoing.take()
+    }
+
+    /// Whether all incoming groups are installed.
+    pub(super) fn is_installed(&self) -> bool {
+        self.handovers.is_empty()
+    }
+
+    /// Whether nothing is left to do but to emit deferred signals.
+    pub(super) fn is_complete(&self) -> bool {
+        self.is_installed() && self.ready.is_empty() && self.outgoing.is_none() && self.reported
+    }
+
+    pub(super) fn report(&self) -> Installation {
+        self.report
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stages::SharedTail;
+    use reflow_state::{SnapshotKind, SnapshotTable, SnapshotWriter, TableId, TimerTable};
+    use reflow_types::{Key, KeyGroup};
+
+    /// A chain with timers.
+    struct Timers {
+        timers: TimerTable<u64>,
+        next: SharedTail<u8>,
+    }
+
+    impl Control for Timers {
+        crate::stage::pass_on!(except { tables });
+        fn tables(&mut self, visit: &mut dyn FnMut(&mut dyn SnapshotTable)) {
+            visit(&mut self.timers);
+        }
+    }
+
+    fn max() -> MaxParallelism {
+        MaxParallelism::new(512).unwrap()
+    }
+
+    fn timers() -> TimerTable<u64> {
+        TimerTable::new(TableId(0), "timers", max())
+    }
+
+    /// What an owner of `groups` hands over, and how many timers that are.
+    fn hand_over(groups: &KeyGroupSet) -> (usize, Part) {
+        let mut table = timers();
+        for key in 0..40_000u64 {
+            if groups.contains(key.key_hash().group(max())) {
+                table.register(key.key_hash(), &key, 1_000, 0);
+            }
+        }
+        table.freeze(CheckpointId(1), SnapshotKind::Checkpoint);
+        let mut writer = SnapshotWriter::new(Vec::new());
+        while table.snapshot_step(1 << 20, &mut writer) == Ok(Progress::More) {}
+        (table.len(), Part::Blocks { table: 0, bytes: writer.finish().0.into() })
+    }
+
+    #[test]
+    fn no_state_is_lost_when_two_owners_hand_over_at_the_same_time() {
+        let of = |first: u16, last: u16| -> KeyGroupSet { (first..=last).map(KeyGroup).collect() };
+        let (low, high) = (of(0, 255), of(256, 511));
+        let (from_low, from_high) = (SubtaskId(1), SubtaskId(2));
+        let ((few, low_part), (more, high_part)) = (hand_over(&low), hand_over(&high));
+        let preparation = Preparation {
+            version: GraphVersion(1),
+            wiring: None,
+            incoming: vec![
+                Incoming { from: from_low, groups: low },
+                Incoming { from: from_high, groups: high },
+            ],
+            outgoing: Vec::new(),
+            checkpoint: CheckpointId(1),
+            restore: Default::default(),
+        };
+        let mut chain = Timers { timers: timers(), next: SharedTail::new(Vec::new()) };
+        chain.timers.begin_at(CheckpointId(2));
+        let now = Instant::default();
+        let mut migration = KeyGroupMigration::<u8>::new(
+            (CheckpointId(2), now, 0),
+            (max(), Bounds::default()),
+            &preparation,
+            true,
+        );
+        let done = || Part::Done { cut_at_us: 0, watermark: 0 };
+        // One owner is quicker. What it has is being taken in when the other's arrives.
+        migration.hand_over(from_high, high_part).unwrap();
+        migration.hand_over(from_high, done()).unwrap();
+        while chain.timers.is_empty() {
+            migration.step(now, &mut chain).unwrap();
+        }
+        assert!(chain.timers.len() < more, "it takes several steps");
+        migration.hand_over(from_low, low_part).unwrap();
+        migration.hand_over(from_low, done()).unwrap();
+        while !migration.is_installed() {
+            migration.step(now, &mut chain).unwrap();
+        }
+        assert_eq!(chain.timers.len(), few + more, "of {few} and {more} timers");
+    }
+}
