@@ -312,11 +312,13 @@ fn a_store_that_keeps_failing_fails_the_reader() {
     let mut out = Collected::with_room(1);
     let error = loop {
         match run.step(&mut store, always, &mut out) {
-            Ok(_) => run.now = run.now + Duration::from_secs(5),
+            Ok(_) => run.now = run.now + Duration::from_millis(100),
             Err(error) => break error,
         }
     };
     assert_eq!(error, "cannot read /in/a at byte 0: the store: no connection");
+    let waited = run.now.since(Instant(1));
+    assert!((300..400).contains(&waited.as_secs()), "{waited:?}");
 }
 
 #[test]

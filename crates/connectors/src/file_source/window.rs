@@ -9,10 +9,14 @@ use std::time::Duration;
 
 /// So much is read at once, and so much is kept ahead.
 pub(super) const CHUNK_BYTES: u64 = 1 << 20;
-/// How often a read is tried.
-const MAX_TRIES: u32 = 5;
-/// The time to the second try; it doubles each time.
+/// How often a read is tried: for about five minutes. Storage that is away makes a reader wait, as it makes checkpoints
+/// wait; a restart would not help. A file that cannot be read, as it is somebody else's, must fail the job some time.
+const MAX_TRIES: u32 = 36;
+/// The time to the second try; it doubles each time, up to a bound.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
+const MAX_PAUSE: Duration = Duration::from_secs(10);
+/// The first failures may be a moment's. Then one in so many is logged.
+const LOG_EACH: u32 = 5;
 
 /// Reads a file ahead, from an offset on.
 pub(super) struct Window {
@@ -85,7 +89,12 @@ impl Window {
                     return Err(self.gone(source));
                 }
                 Err(error) if tries >= MAX_TRIES => return Err(self.error(error)),
-                Err(_) => self.read = Read::Again { tries, at: now + RETRY_AFTER * (1 << (tries - 1)) },
+                Err(source) => {
+                    if tries.is_multiple_of(LOG_EACH) {
+                        tracing::warn!("waiting for storage: {}", self.error(source));
+                    }
+                    self.read = Read::Again { tries, at: now + pause_after(tries) };
+                }
             }
         }
         match self.read {
@@ -129,6 +138,10 @@ impl Window {
     fn error(&self, source: StoreError) -> ConnectorError {
         ConnectorError::Read { at: self.file.clone(), offset: self.fetched, source }
     }
+}
+
+fn pause_after(tries: u32) -> Duration {
+    RETRY_AFTER.saturating_mul(1_u32.checked_shl(tries - 1).unwrap_or(u32::MAX)).min(MAX_PAUSE)
 }
 
 fn failed(at: &Location, reason: &str) -> StoreError {
