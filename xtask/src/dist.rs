@@ -11,13 +11,16 @@ use crate::Failure;
 use crate::process::{cargo, root, succeed, target_directory};
 
 pub(crate) const HELP: &str = "\
-cargo xtask dist: builds the distribution and lays it out under target/dist/reflow
+cargo xtask dist [--symbols]: builds the distribution and lays it out under target/dist/reflow
 
   bin/                 the scripts of dist/bin and the `reflow` executable
   conf/                dist/conf
   lib/                 where a job's executable goes
   examples/streaming/  the examples as jobs
   LICENSE README.md
+
+The executables are stripped, to an eighth of their size. With --symbols they keep symbols and
+line tables, for profilers, debuggers and the names in a panic's backtrace.
 
 Builds into CARGO_TARGET_DIR if it is set. lib/, log/ and checkpoints/ of an earlier run are kept.
 ";
@@ -31,14 +34,26 @@ const EXAMPLES: &[Executable] = &[
     Executable { package: "reflow-examples", name: "flights" },
 ];
 
+/// Whether executables keep their symbols.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Symbols {
+    Stripped,
+    Kept,
+}
+
 struct Executable {
     package: &'static str,
     name: &'static str,
 }
 
 /// Builds and lays out.
-pub(crate) fn run() -> Result<(), Failure> {
-    build()?;
+pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
+    let symbols = match arguments {
+        [] => Symbols::Stripped,
+        [flag] if flag == "--symbols" => Symbols::Kept,
+        _ => return Err(format!("unknown arguments: {}; there is only --symbols", arguments.join(" "))),
+    };
+    build(symbols)?;
     let home = root().join("target/dist/reflow");
     lay_out(&target_directory().join("release"), &home)
         .map_err(|error| format!("cannot lay out {}: {error}", home.display()))?;
@@ -50,8 +65,11 @@ fn executables() -> impl Iterator<Item = &'static Executable> {
     std::iter::once(&COMMAND_LINE).chain(EXAMPLES)
 }
 
-fn build() -> Result<(), Failure> {
+fn build(symbols: Symbols) -> Result<(), Failure> {
     let mut arguments = vec!["build", "--release"];
+    if symbols == Symbols::Stripped {
+        arguments.extend(["--config", "profile.release.strip=true"]);
+    }
     for executable in executables() {
         arguments.extend(["--package", executable.package, "--bin", executable.name]);
     }

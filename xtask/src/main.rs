@@ -81,7 +81,7 @@ fn run(command: &str, arguments: &[String]) -> Result<(), Failure> {
         "ci" => no_arguments(arguments).and_then(|()| ci::run()),
         "tidy" => no_arguments(arguments).and_then(|()| tidy::run()),
         "docs" => no_arguments(arguments).and_then(|()| docs::write()),
-        "dist" => no_arguments(arguments).and_then(|()| dist::run()),
+        "dist" => dist::run(arguments),
         "flights" => no_arguments(arguments).and_then(|()| flights::run()),
         "s3" => s3::run(arguments),
         "bench" => bench::run(arguments),
