@@ -20,6 +20,8 @@ Usage: standalone-job.sh start|start-foreground [-j JOB] [option]... [job argume
   -n, --allowNonRestoredState  drops state of the savepoint that belongs to no operator of the job
       --fresh                  begins anew instead of resuming
       --allow-other-build      resumes from checkpoints of another build whose types of state are the same
+      --allow-replay           if the newest checkpoint is damaged, goes on from an older one although some
+                               output is written again
 
 What is none of these goes to the job, as does everything after --.
 Logs are in $REFLOW_LOG_DIR, the configuration in $REFLOW_CONF_DIR.
@@ -43,7 +45,7 @@ read_arguments() {
             -j | --job-classname) job=$2; shift ;;
             -s | --fromSavepoint) options+=(--fromSavepoint "$2"); shift ;;
             -n | --allowNonRestoredState) options+=("-Dexecution.state-recovery.ignore-unclaimed-state=true") ;;
-            --fresh | --allow-other-build) options+=("$1") ;;
+            --fresh | --allow-other-build | --allow-replay) options+=("$1") ;;
             -h | --help) usage; exit 0 ;;
             --) shift; job_arguments=(-- ${job_arguments[@]+"${job_arguments[@]}"} "$@"); return ;;
             *) job_arguments+=("$1") ;;

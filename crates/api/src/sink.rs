@@ -17,6 +17,12 @@ pub trait Sink: Clone + Send + 'static {
     /// Writes on a slot's thread.
     type Writer: Writer<Item = Self::Item>;
 
+    /// Whether output becomes visible by [`Writer::commit`]. What was committed cannot be taken back: a job with such a
+    /// sink goes on from an older checkpoint than its last complete one only if its user allows it.
+    fn commits(&self) -> bool {
+        true
+    }
+
     /// A writer for one subtask.
     fn writer(&self, context: &WriterContext) -> Result<Self::Writer, UserError>;
 }

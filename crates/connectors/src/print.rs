@@ -76,6 +76,10 @@ impl<T: 'static> Sink for Print<T> {
     type Item = T;
     type Writer = PrintWriter<T>;
 
+    fn commits(&self) -> bool {
+        false
+    }
+
     fn writer(&self, context: &WriterContext) -> Result<PrintWriter<T>, UserError> {
         let prefix =
             if context.parallelism > 1 { format!("{}> ", context.index.0 + 1) } else { String::new() };

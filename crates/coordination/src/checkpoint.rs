@@ -12,13 +12,14 @@
 //! Reading order: [`coordinator`] (what it is told), `decision` (how a checkpoint ends), `pending` (the checkpoint
 //! under way), `deployed` (the attempt), `cut` (how the attempt's graph changes), `queue` (requests that wait),
 //! [`chain`] (which runs hold which groups), [`retention`] (what is kept and what goes), [`recovery`] (what a new
-//! JobManager finds), [`stats`] (what people see). The design is told in `docs/design/checkpoints.md`.
+//! JobManager finds), [`fallback`] (what follows if that is damaged), [`stats`] (what people see). The design is told in `docs/design/checkpoints.md`.
 
 pub mod chain;
 pub mod coordinator;
 mod cut;
 mod decision;
 mod deployed;
+pub mod fallback;
 #[cfg(test)]
 mod model_tests;
 mod pending;

@@ -53,6 +53,8 @@ pub struct Operator {
     pub uid: String,
     /// As shown to people.
     pub name: String,
+    /// Whether it is a sink whose output becomes visible with checkpoints, and cannot be taken back.
+    pub commits: bool,
 }
 
 /// How an edge's records find their receiver.
@@ -189,6 +191,12 @@ impl JobGraph {
     /// The vertices with their indices.
     pub fn numbered_vertices(&self) -> impl Iterator<Item = (VertexIndex, &Vertex)> {
         self.vertices.iter().enumerate().map(|(i, vertex)| (VertexIndex(i as u16), vertex))
+    }
+
+    /// The names of the sinks whose output becomes visible with checkpoints.
+    pub fn committing_sinks(&self) -> impl Iterator<Item = &str> {
+        let operators = self.vertices.iter().flat_map(|vertex| &vertex.operators);
+        operators.filter(|operator| operator.commits).map(|operator| operator.name.as_str())
     }
 
     /// A vertex by its index.

@@ -13,7 +13,7 @@ fn job() -> JobGraph {
     let vertex = Vertex {
         id: VertexId(1),
         name: "source".into(),
-        operators: vec![Operator { uid: "cars".into(), name: "cars".into() }],
+        operators: vec![Operator { uid: "cars".into(), name: "cars".into(), commits: false }],
         parallelism: None,
         max_parallelism: None,
         slot_sharing_group: "default".into(),

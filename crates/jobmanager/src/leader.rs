@@ -541,7 +541,7 @@ impl Leader {
             tracing::warn!("{warning}");
         }
         for (checkpoint, damage) in view.checkpoints.rejected.iter().skip(rejected) {
-            tracing::error!(%checkpoint, damage, "a checkpoint is damaged: an older one is tried");
+            tracing::error!(%checkpoint, damage, "a checkpoint is damaged");
         }
         if view.status != status {
             tracing::info!(from = ?status, to = ?view.status, state = %view.state, "job status");

@@ -23,6 +23,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// How often storage is asked for one thing.
 const MAX_TRIES: u32 = 6;
+/// How often something is read before it counts as damaged.
+const MAX_READS: u32 = 4;
 /// How often others may be faster.
 const MAX_LOST_RACES: u32 = 100;
 
@@ -62,6 +64,17 @@ pub enum LeadershipError {
         /// The job's directory.
         directory: Location,
         /// What is wrong with the newest.
+        damage: String,
+    },
+    /// The mark of the last job's end cannot be read.
+    #[error(
+        "the mark of the last job's end cannot be read ({at}: {damage}): start with --fresh to begin a new job, or \
+         delete the mark to go on with the last one"
+    )]
+    DamagedMark {
+        /// The mark.
+        at: Location,
+        /// What is wrong with it.
         damage: String,
     },
     /// The savepoint that the job is to start from cannot be read.
@@ -116,6 +129,9 @@ pub(crate) struct Claimant {
     pub(crate) new_job: JobId,
     pub(crate) fresh: bool,
     pub(crate) allow_other_build: bool,
+    /// The job's sinks whose output cannot be taken back, and whether it may be written again.
+    pub(crate) committing_sinks: Vec<String>,
+    pub(crate) allow_replay: bool,
     /// The SHA-256 of the executable.
     pub(crate) build: String,
     /// The directory of the savepoint that a job without checkpoints starts from.

@@ -18,6 +18,7 @@ use crate::storage::{Storage, Tickets};
 use crate::timeline::Timeline;
 use crate::view::Frame;
 use reflow_config::Config;
+use reflow_coordination::checkpoint::fallback::AllowReplay;
 use reflow_coordination::checkpoint::{Recovered, retention};
 use reflow_coordination::event::Event;
 use reflow_coordination::scheduler::{Identity, Scheduler};
@@ -115,6 +116,8 @@ impl JobManager {
             new_job: JobId(self.ids.next()),
             fresh: spec.start.fresh,
             allow_other_build: spec.start.allow_other_build,
+            committing_sinks: spec.graph.committing_sinks().map(str::to_owned).collect(),
+            allow_replay: schedule::allow_replay(&self.config, spec.start) != AllowReplay::No,
             build: spec.artifact.sha256.clone(),
             start_from: directory.map(Location),
             started_at: now.as_millis(),
@@ -130,7 +133,7 @@ impl JobManager {
         tell_start(job, epoch, resumed, &recovered);
         let spec = self.spec.take().expect("the job is taken over once");
         let name = spec.graph.name.clone();
-        let scheduler_settings = schedule::settings(&self.config, &self.layout, job, epoch);
+        let scheduler_settings = schedule::settings(&self.config, &self.layout, job, epoch, spec.start);
         let data_dir = retention::data_dir(&scheduler_settings.checkpoints.job_dir);
         let identity = Identity { job, epoch, build: spec.artifact.sha256.clone() };
         let terms = Terms {
@@ -380,6 +383,9 @@ impl Process for JobManager {
 /// Says what the job goes on from.
 fn tell_start(job: JobId, epoch: LeaderEpoch, resumed: bool, recovered: &Recovered) {
     match (resumed, recovered.latest()) {
+        (true, Some(_)) if recovered.question().is_some() => {
+            tracing::error!(%job, %epoch, "the job is not resumed: its newest checkpoint cannot be read");
+        }
         (true, Some(latest)) => {
             tracing::info!(%job, %epoch, checkpoint = %latest.checkpoint, at = latest.at, "resuming the job");
         }

@@ -1,7 +1,9 @@
 //! The scheduler's settings, from options.
 
 use crate::layout::Layout;
+use crate::settings::StartMode;
 use reflow_config::{Config, RestartStrategy, Source, options};
+use reflow_coordination::checkpoint::fallback::AllowReplay;
 use reflow_coordination::{checkpoint, restart, scheduler};
 use reflow_types::{JobId, LeaderEpoch, MaxParallelism};
 
@@ -11,6 +13,7 @@ pub(crate) fn settings(
     layout: &Layout,
     job: JobId,
     epoch: LeaderEpoch,
+    start: StartMode,
 ) -> scheduler::Settings {
     let max_parallelism = MaxParallelism::new(options::MAX_PARALLELISM.get(config));
     let (restart, delay_key) = strategy(config);
@@ -34,6 +37,7 @@ pub(crate) fn settings(
         exception_history_size: options::WEB_EXCEPTION_HISTORY_SIZE.get(config) as usize,
         rescale_history_size: options::WEB_RESCALE_HISTORY_SIZE.get(config) as usize,
         ignore_unclaimed_state: options::STATE_RECOVERY_IGNORE_UNCLAIMED.get(config),
+        allow_replay: allow_replay(config, start),
         checkpoints: checkpoint::Settings {
             interval: options::CHECKPOINT_INTERVAL.get(config),
             timeout: options::CHECKPOINT_TIMEOUT.get(config),
@@ -43,6 +47,15 @@ pub(crate) fn settings(
             job_dir: layout.job_dir(job).0,
             keep_on_cancellation: false,
         },
+    }
+}
+
+/// Whether output that sinks have committed may be written again.
+pub(crate) fn allow_replay(config: &Config, start: StartMode) -> AllowReplay {
+    match (options::STATE_RECOVERY_ALLOW_REPLAY.get(config), start.allow_replay) {
+        (true, _) => AllowReplay::Always,
+        (false, true) => AllowReplay::AtStart,
+        (false, false) => AllowReplay::No,
     }
 }
 
@@ -106,7 +119,7 @@ mod tests {
     fn of(pairs: &[(&str, &str)]) -> scheduler::Settings {
         let config = Config::from_pairs(pairs.iter().copied()).unwrap();
         let layout = Layout::new(&reflow_env::Location("/c".into()), "default", "job");
-        settings(&config, &layout, JobId(1), LeaderEpoch(2))
+        settings(&config, &layout, JobId(1), LeaderEpoch(2), StartMode::default())
     }
 
     #[test]

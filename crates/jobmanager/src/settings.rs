@@ -48,6 +48,9 @@ pub struct StartMode {
     /// Restore checkpoints of another build of the job (`--allow-other-build`): they are in a codec that is private
     /// to a build, so it is for the user to know that the types of the state are the same.
     pub allow_other_build: bool,
+    /// If the newest checkpoint is damaged, go on from an older one although sinks write some output again
+    /// (`--allow-replay`).
+    pub allow_replay: bool,
 }
 
 /// Options of the JobManager itself; the scheduler has its own.

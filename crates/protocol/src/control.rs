@@ -455,6 +455,9 @@ pub enum Fault {
     Engine,
     /// A restart cannot help (a savepoint that does not fit): the job fails.
     Permanent,
+    /// State in storage is damaged or gone, and was read again before this was said: the job goes on from an older
+    /// checkpoint, or asks its user first.
+    Damage,
 }
 
 /// What a subtask has counted since it was deployed.

@@ -36,7 +36,7 @@ pub use handover::InstallCursor;
 pub use index::{Index, Indexed};
 pub use key::{Scoped, StateKey};
 pub use layout::{MAX_SEGMENTS, SegmentLayout};
-pub use load::{Origin, Restore};
+pub use load::{Origin, Restore, verify};
 pub use snapshot::{Progress, SnapshotKind};
 pub use table::{KeyedTable, PREFETCH_DISTANCE, StateValue};
 pub use timer::{Moments, Scope, Timer, TimerTable};

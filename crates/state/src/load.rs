@@ -12,6 +12,20 @@ use crate::table::StateValue;
 use crate::{KeyedTable, StateKey, TableId};
 use reflow_types::{KeyGroupSet, KeyHash};
 
+/// Checks the blocks of one run, or of several in order, before any of it is loaded. What does not pass is damaged, in
+/// storage or on its way from there: reading it again tells which. `table` names the table in errors.
+pub fn verify(table: &str, mut bytes: &[u8]) -> Result<(), StateError> {
+    while !bytes.is_empty() {
+        match Header::take(table, &mut bytes) {
+            Ok(_) => {}
+            // Its checksum is right: another release has written it so.
+            Err(StateError::UnknownBlock { .. }) => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 /// What the next checkpoint may build on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {

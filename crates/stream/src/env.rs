@@ -68,7 +68,7 @@ impl Inner {
     pub(crate) fn operator(&mut self, kind: &'static str, name: String) -> Operator {
         let count = self.kinds.entry(kind).or_default();
         *count += 1;
-        Operator { uid: format!("{kind}-{count}"), name }
+        Operator { uid: format!("{kind}-{count}"), name, commits: false }
     }
 
     pub(crate) fn begin(&mut self, name: &str) -> usize {

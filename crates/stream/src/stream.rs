@@ -157,7 +157,8 @@ impl<P: Pipeline> Stream<P> {
         S: Sink<Item = P::Out>,
         P::Out: 'static,
     {
-        let operator = self.env.borrow_mut().operator("sink", format!("Sink: {name}"));
+        let mut operator = self.env.borrow_mut().operator("sink", format!("Sink: {name}"));
+        operator.commits = sink.commits();
         let place = self.draft.operators.len();
         self.draft.operators.push(operator);
         let mut env = self.env.borrow_mut();

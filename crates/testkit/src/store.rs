@@ -12,6 +12,8 @@ pub struct MemoryStore {
     /// By executor and number.
     uploads: BTreeMap<(usize, u64), BytesMut>,
     failing: Option<String>,
+    /// How many reads have a bit flipped.
+    flipping: u32,
     bytes_read: u64,
 }
 
@@ -24,6 +26,11 @@ impl MemoryStore {
     /// Writes succeed again.
     pub fn heal(&mut self) {
         self.failing = None;
+    }
+
+    /// The next reads of parts of objects have a bit flipped, and those after them have not.
+    pub fn flip_reads(&mut self, reads: u32) {
+        self.flipping = reads;
     }
 
     /// How many bytes have been read.
@@ -103,7 +110,14 @@ impl MemoryStore {
         if end > body.len() as u64 {
             return Err(StoreError::OutOfRange { at, range: start..end, len: body.len() as u64 });
         }
-        Ok(StoreReply::Bytes(body.slice(start as usize..end as usize)))
+        let part = body.slice(start as usize..end as usize);
+        if self.flipping == 0 || part.is_empty() {
+            return Ok(StoreReply::Bytes(part));
+        }
+        self.flipping -= 1;
+        let mut flipped = part.to_vec();
+        flipped[part.len() / 2] ^= 1;
+        Ok(StoreReply::Bytes(flipped.into()))
     }
 
     fn may_write(&self, at: &Location) -> Result<(), StoreError> {

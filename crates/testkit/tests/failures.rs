@@ -232,17 +232,24 @@ fn damaged_state_is_named_and_refused() {
             None => job.store_mut().remove(&name),
         }
         job.start(2);
+        job.advance(Duration::from_secs(3));
         job.kill();
         let failures = &job.failures()[known..];
         assert!(!failures.is_empty(), "{damaged:?} is taken for state");
-        // The engine's fault is what makes the scheduler try an older checkpoint.
+        // Damage is what makes the scheduler go on from an older checkpoint.
         let is_damage = |failure: &reflow_protocol::control::Failure| {
-            failure.fault == Fault::Engine && failure.message.contains(&name)
+            failure.fault == Fault::Damage && failure.message.contains(&name)
         };
         assert!(failures.iter().all(is_damage), "{damaged:?}: {failures:?}");
         known = job.failures().len();
     }
     job.store_mut().overwrite(&name, body);
     job.start(2);
+    job.kill();
+    assert_eq!(job.failures().len(), known, "undamaged, it is restored");
+    // A bit that flips on the way from storage is no damage.
+    job.store_mut().flip_reads(2);
+    job.start(1);
+    job.advance(Duration::from_secs(3));
     assert_eq!(job.failures().len(), known, "undamaged, it is restored");
 }

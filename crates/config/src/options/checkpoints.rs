@@ -25,8 +25,8 @@ section! { "Checkpoints and savepoints" {
             .default("2147483647")
             .between(0, i32::MAX as i64);
 
-    /// How many complete checkpoints are kept; the newest is the one that a job recovers from, and an older
-    /// one is tried if it is damaged.
+    /// How many complete checkpoints are kept; the newest is the one that a job recovers from. If it is damaged, the job
+    /// goes on from an older one, or asks first: see `execution.state-recovery.allow-replay`.
     CHECKPOINT_NUM_RETAINED: u32 =
         option("execution.checkpointing.num-retained")
             .aliases(&["state.checkpoints.num-retained"])
@@ -58,6 +58,12 @@ section! { "Checkpoints and savepoints" {
         option("execution.state-recovery.ignore-unclaimed-state")
             .aliases(&["execution.savepoint.ignore-unclaimed-state"])
             .default("false");
+
+    /// Whether a job goes on from an older checkpoint by itself if newer ones cannot be read, although a sink has
+    /// committed output that is then written again. Otherwise such a job fails with a question; started with
+    /// `--allow-replay` it goes back once, for what is damaged at that start. `true` is the answer for every time.
+    STATE_RECOVERY_ALLOW_REPLAY: bool =
+        option("execution.state-recovery.allow-replay").default("false");
 
     /// Whether keyed state outlives an attempt in the processes that go on: after a failure elsewhere they go back to
     /// the last checkpoint in place, and read only what a lost process had. Costs memory for what has changed since

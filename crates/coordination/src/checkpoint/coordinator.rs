@@ -2,6 +2,7 @@
 
 use super::cut::Change;
 use super::deployed::{Deployed, nothing};
+use super::fallback::Fallback;
 use super::pending::Pending;
 use super::queue::{Queue, Queued};
 use super::recovery::Recovered;
@@ -55,7 +56,8 @@ impl Coordinator {
         let mut retention = Retention::new(settings.retained, settings.job_dir.clone());
         recovered.objects.into_iter().for_each(|object| retention.know_object(object));
         recovered.abandoned.into_iter().for_each(|id| retention.know_abandoned(id));
-        recovered.damaged.into_iter().for_each(|(id, _)| retention.know_damaged(id));
+        recovered.damaged.iter().for_each(|(id, _)| retention.know_damaged(*id));
+        let stats = Stats { rejected: recovered.damaged, ..Stats::default() };
         recovered.completed.into_iter().for_each(|completed| retention.add(completed));
         Self {
             settings,
@@ -68,7 +70,7 @@ impl Coordinator {
             pending: None,
             queue: Queue::default(),
             retention,
-            stats: Stats::default(),
+            stats,
             last_ended: None,
             failures: 0,
             unrecorded: None,
@@ -294,6 +296,16 @@ impl Coordinator {
     /// The checkpoint to begin from: the last complete one that is not damaged.
     pub fn latest(&self) -> Option<&Completed> {
         self.retention.latest()
+    }
+
+    /// The way back from [`latest`](Self::latest), which cannot be read; `None` if there is no older one.
+    pub fn fallback(&self, damage: &str) -> Option<Fallback> {
+        let (latest, older) = (self.retention.latest()?, self.retention.before_latest()?);
+        let newer = self.stats.rejected.iter().filter(|(checkpoint, _)| *checkpoint > older.checkpoint);
+        let mut damaged: Vec<(CheckpointId, String)> = newer.cloned().collect();
+        damaged.push((latest.checkpoint, damage.to_owned()));
+        damaged.sort_by_key(|(checkpoint, _)| *checkpoint);
+        Some(Fallback { damaged, older: older.into() })
     }
 
     /// The latest one cannot be read: it is set aside, and the next older one is the latest. If there is none, the

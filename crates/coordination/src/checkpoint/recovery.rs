@@ -5,6 +5,7 @@
 //! Before it deploys anything it creates the next name as abandoned, with [`Recovered::lineage`] extended by its own
 //! takeover: from then on, whatever an earlier leader decides above that checkpoint is void for every reader.
 
+use super::fallback::{self, Fallback};
 use super::retention::{Completed, checkpoint_dir};
 use crate::action::EndState;
 use crate::manifest::{Decision, Lineage, Manifest};
@@ -22,6 +23,8 @@ pub struct Recovered {
     pub completed: Vec<Completed>,
     /// Those that cannot, and why.
     pub damaged: Vec<(CheckpointId, String)>,
+    /// What follows if newer ones cannot be read than those that can ([`Recovered::decide_fallback`]).
+    pub fallback: Option<fallback::Decision>,
     /// Names that stand as abandoned, or are void.
     pub abandoned: Vec<CheckpointId>,
     /// How the job has ended, if that is decided.
@@ -32,8 +35,8 @@ pub struct Recovered {
     pub objects: Vec<String>,
 }
 
-/// Sorts what the deciding names of a job say. A damaged manifest is no reason to stop while an older checkpoint can
-/// be read; [`Recovered::damaged`] says what was passed over.
+/// Sorts what the deciding names of a job say. [`Recovered::damaged`] says what cannot be read. Whether the job goes on
+/// without it is for [`Recovered::decide_fallback`].
 pub fn recover(
     job_dir: &str,
     decisions: impl IntoIterator<Item = (CheckpointId, Result<Decision, String>)>,
@@ -75,6 +78,26 @@ impl Recovered {
     /// The one to start from.
     pub fn latest(&self) -> Option<&Completed> {
         self.completed.last()
+    }
+
+    /// Decides whether the job goes on from [`latest`](Self::latest), if that is not the newest there is.
+    /// A name that cannot be read counts as a complete checkpoint, although it may have been an abandoned one.
+    pub fn decide_fallback(&mut self, committing: &[impl AsRef<str>], allowed: bool) {
+        let Some(latest) = self.completed.last() else { return };
+        let newer =
+            |(checkpoint, _): &&(CheckpointId, String)| !latest.owned || *checkpoint > latest.checkpoint;
+        let damaged: Vec<_> = self.damaged.iter().filter(newer).cloned().collect();
+        if !damaged.is_empty() {
+            self.fallback = Some(Fallback { damaged, older: latest.into() }.decide(committing, allowed));
+        }
+    }
+
+    /// The question that the user has to answer before the job goes on.
+    pub fn question(&self) -> Option<&str> {
+        match &self.fallback {
+            Some(fallback::Decision::Ask(question)) => Some(question),
+            _ => None,
+        }
     }
 
     /// Whether there was a checkpoint, and none can be read: not a job to be begun anew.

@@ -6,6 +6,7 @@
 //! moment in which a subtask acknowledges it, or a new JobManager finds it; so objects of failed checkpoints go,
 //! too.
 
+use super::fallback::Older;
 use crate::manifest::Manifest;
 use reflow_types::CheckpointId;
 use std::collections::BTreeSet;
@@ -21,6 +22,13 @@ pub struct Completed {
     pub owned: bool,
     /// What it holds, with absolute names.
     pub manifest: Manifest,
+}
+
+impl From<&Completed> for Older {
+    fn from(completed: &Completed) -> Self {
+        let Completed { checkpoint, at, owned, .. } = completed;
+        Self { checkpoint: *checkpoint, at: at.clone(), owned: *owned }
+    }
 }
 
 /// The checkpoints that are retained, and the objects that are known.
@@ -77,6 +85,11 @@ impl Retention {
     /// The newest one that is not damaged.
     pub(super) fn latest(&self) -> Option<&Completed> {
         self.completed.last()
+    }
+
+    /// The one before the newest.
+    pub(super) fn before_latest(&self) -> Option<&Completed> {
+        self.completed.iter().rev().nth(1)
     }
 
     /// The objects of the newest one are being read, and stay until [`unpin`](Self::unpin).

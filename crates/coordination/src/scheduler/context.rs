@@ -8,6 +8,7 @@ use super::cluster::Executor;
 use super::fit;
 use super::settings::{Identity, Settings};
 use crate::action::Action;
+use crate::checkpoint::fallback::AllowReplay;
 use crate::checkpoint::{self, Coordinator, Effect, FailureCause, Purpose, Recovered, Request};
 use crate::event::{Event, ParallelismBounds, RequestId};
 use crate::exceptions::{self, Exception};
@@ -53,8 +54,8 @@ pub(super) struct Context {
     pub(super) timeline: Timeline,
     pub(super) exceptions: exceptions::History,
     pub(super) warnings: Vec<String>,
-    /// Why the job's state cannot be had, if there was some.
-    pub(super) lost_state: Option<String>,
+    /// Why the job does not go on from what was found of it: it cannot be read, or the user is to be asked first.
+    pub(super) not_restored: Option<String>,
     /// Requests that wait for the job to run again.
     pub(super) deferred: VecDeque<Event>,
     pub(super) actions: Vec<Action>,
@@ -66,9 +67,13 @@ impl Context {
         settings: Settings,
         job: Arc<JobGraph>,
         identity: Identity,
-        recovered: Option<Recovered>,
+        mut recovered: Option<Recovered>,
         now: Instant,
     ) -> Self {
+        if let Some(recovered) = &mut recovered {
+            let committing: Vec<&str> = job.committing_sinks().collect();
+            recovered.decide_fallback(&committing, settings.allow_replay != AllowReplay::No);
+        }
         let manifest = recovered.as_ref().and_then(Recovered::latest).map(|latest| &latest.manifest);
         let max_parallelism = fit::max_parallelism(&job, &settings, manifest);
         let default_bounds =
@@ -88,7 +93,7 @@ impl Context {
             ),
             timeline: Timeline::new(settings.rescale_history_size, id_base),
             exceptions: exceptions::History::new(settings.exception_history_size),
-            warnings: fit::warnings(&job, &max_parallelism, &settings),
+            warnings: fit::warnings(&job, &max_parallelism, &settings, recovered.as_ref()),
             tables: fit::tables(&job, manifest),
             // Subtasks that were deployed after the last checkpoint stand in no manifest: each leadership has a
             // range of its own.
@@ -101,7 +106,7 @@ impl Context {
             executors: BTreeMap::new(),
             backoff: SlotBackoff::default(),
             outcomes: VecDeque::new(),
-            lost_state: recovered.as_ref().filter(|recovered| recovered.is_lost()).map(fit::lost_state),
+            not_restored: recovered.as_ref().and_then(fit::not_restored),
             attempt: None,
             last_attempt: AttemptNumber(0),
             restart_count: 0,
@@ -289,6 +294,13 @@ impl Context {
             message: failure.message.clone(),
             subtask: record.map(|record| (self.job.vertex(record.vertex).id, record.index)),
             executor: executor.and_then(|id| Some((id, *self.attempt.as_ref()?.task_managers.get(&id)?))),
+        }
+    }
+
+    /// All subtasks run: what the start was allowed to do it has done, or need not do.
+    pub(super) fn restored(&mut self) {
+        if self.settings.allow_replay == AllowReplay::AtStart {
+            self.settings.allow_replay = AllowReplay::No;
         }
     }
 

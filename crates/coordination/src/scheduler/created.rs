@@ -7,6 +7,7 @@ use super::{Next, fit};
 use crate::action::EndState;
 use crate::event::Event;
 use crate::rescale::TriggerCause;
+use reflow_protocol::control::{Failure, Fault};
 use reflow_types::Instant;
 
 pub(super) struct Created {
@@ -29,7 +30,12 @@ impl Created {
         ctx.begin_rescale_record(now, TriggerCause::InitialSchedule);
         match fit::check(ctx) {
             Ok(()) => WaitingForResources::enter(ctx, now),
-            Err(reason) => Finished::enter(ctx, now, EndState::Failed, Some(reason)),
+            Err(reason) => {
+                let message = reason.clone();
+                let failure = Failure { fault: Fault::Permanent, operator: String::new(), message };
+                ctx.exceptions.record(ctx.exception(now, None, &failure));
+                Finished::enter(ctx, now, EndState::Failed, Some(reason))
+            }
         }
     }
 }

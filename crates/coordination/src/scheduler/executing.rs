@@ -134,6 +134,7 @@ impl Executing {
             ctx.timeline.end(now, TerminatedReason::Succeeded);
             let effects = ctx.coordinator.set_running(now);
             ctx.apply(effects);
+            ctx.restored();
             self.changed = true;
         }
         if !matches!(self.phase, Phase::Starting | Phase::Checkpointing) && self.ending.advance(ctx, now) {

@@ -5,45 +5,48 @@ use super::attempt::SubtaskStatus;
 use super::context::Context;
 use super::failing::Failing;
 use super::restarting::Restarting;
+use crate::checkpoint::fallback::{self, AllowReplay};
 use crate::event::Event;
 use crate::exceptions::Exception;
 use crate::rescale::TriggerCause;
 use crate::restart::{Cause, Verdict};
 use reflow_protocol::control::{Failure, Fault};
 use reflow_types::{ExecutorId, Instant, SubtaskId};
+use std::time::Duration;
 
 /// A failure that ends the current attempt.
 pub(super) struct Failed {
     exception: Exception,
     cause: Cause,
     permanent: bool,
+    /// The checkpoint that the attempt restored cannot be read.
+    damage: bool,
     /// A connection broke in an attempt that ran: most likely the process at its other end is gone, and the
     /// JobManager is about to hear of it.
     foreboding: bool,
 }
 
-/// Whether an event is a failure of the current attempt. Takes note of it in the attempt, and refuses the
-/// checkpoint that it restored if that is what failed.
+/// Whether an event is a failure of the current attempt. Takes note of it in the attempt.
 pub(super) fn of_event(ctx: &mut Context, now: Instant, event: &Event) -> Option<Failed> {
     match event {
         Event::SubtaskFailed { attempt, subtask, failure } => {
             ctx.attempt_named(*attempt)?;
             let ran = ctx.has_run();
             let exception = ctx.exception(now, Some(*subtask), failure);
-            let lost = reject_damaged(ctx, *subtask, failure);
+            let damage = is_damage(ctx, *subtask, failure);
             if let Some(attempt) = &mut ctx.attempt {
                 attempt.advance(now, *subtask, SubtaskStatus::Failed);
             }
-            let permanent = lost || failure.fault == Fault::Permanent;
+            let permanent = failure.fault == Fault::Permanent;
             let foreboding = failure.fault == Fault::Connection && ran;
-            Some(Failed { exception, cause: Cause::Failure, permanent, foreboding })
+            Some(Failed { exception, cause: Cause::Failure, permanent, damage, foreboding })
         }
         Event::JobFailed { failure } => Some(of_job(ctx, now, failure)),
         Event::ExecutorLost { executor, reason } => {
             let ran = ctx.has_run();
             let exception = lost(ctx, now, *executor, reason);
             let cause = if ran { Cause::LostExecutor } else { Cause::Failure };
-            let failed = Failed { exception, cause, permanent: false, foreboding: false };
+            let failed = Failed { exception, cause, permanent: false, damage: false, foreboding: false };
             ctx.lose_holder(now, *executor).then_some(failed)
         }
         _ => None,
@@ -54,7 +57,7 @@ pub(super) fn of_event(ctx: &mut Context, now: Instant, event: &Event) -> Option
 pub(super) fn of_job(ctx: &Context, now: Instant, failure: &Failure) -> Failed {
     let exception = ctx.exception(now, None, failure);
     let permanent = failure.fault == Fault::Permanent;
-    Failed { exception, cause: Cause::Failure, permanent, foreboding: false }
+    Failed { exception, cause: Cause::Failure, permanent, damage: false, foreboding: false }
 }
 
 /// Too many checkpoints failed one after the other.
@@ -65,7 +68,10 @@ pub(super) fn of_checkpoints(ctx: &Context, now: Instant, reason: &str) -> Faile
 
 /// Asks the restart strategy what follows.
 pub(super) fn handle(ctx: &mut Context, now: Instant, failed: Failed) -> Next {
-    let Failed { exception, cause, permanent, foreboding } = failed;
+    let Failed { exception, cause, permanent, damage, foreboding } = failed;
+    if damage {
+        return go_back(ctx, now, exception);
+    }
     let message = exception.message.clone();
     ctx.exceptions.record(exception);
     if permanent {
@@ -97,19 +103,47 @@ pub(super) fn note_concurrent(ctx: &mut Context, now: Instant, event: &Event) ->
     lost
 }
 
-/// A subtask that failed by the engine's fault before it ran could not read its state: the object is damaged, or
-/// gone. The next attempt takes an older checkpoint, if there is one. Storage that is only away is an outside
-/// system's fault, and the same checkpoint is tried again. Returns whether none is left: such a job must not begin
-/// anew by itself.
-fn reject_damaged(ctx: &mut Context, subtask: SubtaskId, failure: &Failure) -> bool {
+/// Whether a subtask could not read its state from the checkpoint that the attempt restores, if that is the latest.
+/// Storage that is only away is an outside system's fault, and the same checkpoint is tried again.
+fn is_damage(ctx: &Context, subtask: SubtaskId, failure: &Failure) -> bool {
     let Some(attempt) = &ctx.attempt else { return false };
     let restoring = attempt.subtasks.get(&subtask).is_some_and(|s| s.status == SubtaskStatus::Deploying);
     let latest = ctx.coordinator.latest().map(|latest| latest.checkpoint);
-    if !restoring || failure.fault != Fault::Engine || latest.is_none() || attempt.restored != latest {
-        return false;
+    restoring && failure.fault == Fault::Damage && latest.is_some() && attempt.restored == latest
+}
+
+/// The latest checkpoint is damaged. The next attempt begins from the one before, if no sink has committed what would
+/// be written again or the user allows that. This asks no restart strategy: there are few checkpoints to go back to.
+fn go_back(ctx: &mut Context, now: Instant, mut exception: Exception) -> Next {
+    let committing: Vec<&str> = ctx.job.committing_sinks().collect();
+    let allowed = ctx.settings.allow_replay != AllowReplay::No;
+    let damage = exception.message.clone();
+    let decision = ctx.coordinator.fallback(&damage).map(|fallback| fallback.decide(&committing, allowed));
+    match decision {
+        Some(fallback::Decision::GoBack(warning)) => {
+            ctx.coordinator.reject_latest(&damage);
+            ctx.warnings.push(warning.clone());
+            exception.message.clone_from(&warning);
+            ctx.exceptions.record(exception);
+            ctx.begin_rescale_record(now, TriggerCause::RecoverableFailover);
+            Restarting::after_failure(ctx, now, Duration::ZERO, false, warning)
+        }
+        Some(fallback::Decision::Ask(question)) => {
+            exception.message.clone_from(&question);
+            ctx.exceptions.record(exception);
+            Failing::enter(ctx, now, question)
+        }
+        // The job does not begin anew by itself.
+        None => {
+            exception.message = format!(
+                "the only checkpoint that there is cannot be read: {damage}. Put the object back and start the job \
+                 again, or begin anew with --fresh"
+            );
+            let message = exception.message.clone();
+            ctx.exceptions.record(exception);
+            Failing::enter(ctx, now, message)
+        }
     }
-    ctx.coordinator.reject_latest(&failure.message);
-    ctx.coordinator.latest().is_none()
 }
 
 fn lost(ctx: &Context, now: Instant, executor: ExecutorId, reason: &str) -> Exception {

@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use super::settings::Settings;
-use crate::checkpoint::Recovered;
+use crate::checkpoint::{Recovered, fallback};
 use crate::manifest::{Manifest, VertexState};
 use crate::requirements;
 use reflow_graph::{JobGraph, Vertex};
@@ -37,7 +37,12 @@ pub(super) fn warnings(
     job: &JobGraph,
     max_parallelism: &[MaxParallelism],
     settings: &Settings,
+    recovered: Option<&Recovered>,
 ) -> Vec<String> {
+    let gone_back = match recovered.and_then(|recovered| recovered.fallback.as_ref()) {
+        Some(fallback::Decision::GoBack(warning)) => Some(warning.clone()),
+        _ => None,
+    };
     let fixed = |vertex: &Vertex| {
         let parallelism = vertex.parallelism.filter(|_| settings.reactive)?;
         Some(format!(
@@ -58,7 +63,7 @@ pub(super) fn warnings(
     };
     let capped = capped_by_forward(job, max_parallelism, settings)
         .filter_map(|(sender, vertex, wanted, gets)| capped(sender, vertex, wanted, gets));
-    job.vertices.iter().filter_map(fixed).chain(capped).collect()
+    gone_back.into_iter().chain(job.vertices.iter().filter_map(fixed)).chain(capped).collect()
 }
 
 fn forwarded(sender: &Vertex, parallelism: u32) -> String {
@@ -93,23 +98,21 @@ fn capped_by_forward<'j>(
     capped.into_iter()
 }
 
-/// What to say of checkpoints none of which can be read: a job with state must not begin anew by itself.
-pub(super) fn lost_state(recovered: &Recovered) -> String {
-    let damages =
-        recovered.damaged.iter().map(|(checkpoint, damage)| format!("checkpoint {checkpoint}: {damage}"));
-    let damages: Vec<String> = damages.collect();
-    format!(
-        "no checkpoint of the job can be read; --fresh begins anew without its state ({})",
-        damages.join("; ")
-    )
+/// Why a job does not go on from what was found of it. A job with state does not begin anew by itself.
+pub(super) fn not_restored(recovered: &Recovered) -> Option<String> {
+    let lost = || {
+        let damage = fallback::in_words(&recovered.damaged);
+        format!("no checkpoint of the job can be read; --fresh begins anew without its state ({damage})")
+    };
+    recovered.is_lost().then(lost).or_else(|| recovered.question().map(str::to_owned))
 }
 
 /// Why the job cannot run, if it cannot.
 pub(super) fn check(ctx: &Context) -> Result<(), String> {
     let (job, settings) = (&ctx.job, &ctx.settings);
     job.validate().map_err(|error| error.to_string())?;
-    if let Some(lost) = &ctx.lost_state {
-        return Err(lost.clone());
+    if let Some(reason) = &ctx.not_restored {
+        return Err(reason.clone());
     }
     for (sender, vertex, wanted, gets) in capped_by_forward(job, &ctx.max_parallelism, settings) {
         if !settings.reactive && vertex.parallelism == Some(wanted) {

@@ -1,5 +1,6 @@
 //! What a scheduler is given: its settings and who it is. Plain values; the JobManager makes them from options.
 
+use crate::checkpoint::fallback::AllowReplay;
 use crate::{checkpoint, restart};
 use reflow_types::{JobId, LeaderEpoch, MaxParallelism};
 use std::time::Duration;
@@ -46,6 +47,8 @@ pub struct Settings {
     pub rescale_history_size: usize,
     /// Whether state that belongs to no operator of the job is dropped; otherwise the job does not start.
     pub ignore_unclaimed_state: bool,
+    /// Whether output that was committed may be written again.
+    pub allow_replay: AllowReplay,
     /// `execution.checkpointing.*`.
     pub checkpoints: checkpoint::Settings,
 }

@@ -17,11 +17,17 @@
 //! What was listed and is gone when it is read was deleted by a predecessor that goes on: the listing is repeated.
 //! Without records of leadership the job is found by its checkpoints: it is never begun anew silently.
 //!
+//! If the newest checkpoint cannot be read and output would be written twice without it, nothing is taken over: the
+//! claim ends with the question ([`Recovered::question`]), and nothing is deployed. What is damaged was read several
+//! times, with pauses.
+//!
 //! A state machine without I/O: [`Claim`] says what is to be asked of storage and is told the answers. Storage that
 //! fails is asked again, a bounded number of times.
 
 use super::authority::{Authority, Standing};
-use super::{Claimant, EndedRecord, EpochRecord, Leadership, LeadershipError, MAX_LOST_RACES, MAX_TRIES};
+use super::{
+    Claimant, EndedRecord, EpochRecord, Leadership, LeadershipError, MAX_LOST_RACES, MAX_READS, MAX_TRIES,
+};
 use crate::layout::epochs_in;
 use crate::requirements;
 use bytes::Bytes;
@@ -61,10 +67,26 @@ enum About {
     End,
 }
 
+impl About {
+    /// Whether an answer is not what was written: so in storage, or only in this answer.
+    fn is_damaged(self, answer: &StoreResult) -> bool {
+        let Ok(StoreReply::Bytes(bytes)) = answer else { return false };
+        match self {
+            About::Decision(_) | About::Savepoint => manifest::decode(bytes).is_err(),
+            About::Record(_) => serde_json::from_slice::<EpochRecord>(bytes).is_err(),
+            About::Ended | About::EndedMeanwhile => end_in(bytes).is_err(),
+            About::Requirements(_) => requirements::decode(bytes).is_err(),
+            _ => false,
+        }
+    }
+}
+
 struct Asked {
     about: About,
     op: StoreOp,
     tries: u32,
+    /// How often the answer was damaged.
+    bad_reads: u32,
     /// Set while the question waits to be asked again.
     again_at: Option<Instant>,
 }
@@ -117,8 +139,6 @@ pub(crate) struct Claim {
     begin_new: bool,
     record: Bytes,
     found: Findings,
-    /// Damaged manifests that have been read twice.
-    read_again: BTreeSet<CheckpointId>,
     savepoint: Option<Box<Manifest>>,
     recovered: Recovered,
     lineage: Lineage,
@@ -151,7 +171,6 @@ impl Claim {
             fresh: true,
             record: Bytes::new(),
             found: Findings::default(),
-            read_again: BTreeSet::new(),
             savepoint: None,
             recovered: Recovered::default(),
             lineage: Lineage::default(),
@@ -189,6 +208,13 @@ impl Claim {
             self.questions.insert(question, asked);
             return Ok(None);
         }
+        if asked.about.is_damaged(&answer) && asked.bad_reads + 1 < MAX_READS {
+            tracing::warn!(at = ?asked.op, "what was read is damaged, reading it again");
+            asked.bad_reads += 1;
+            asked.again_at = Some(now + FIRST_RETRY * (1 << (asked.bad_reads - 1)));
+            self.questions.insert(question, asked);
+            return Ok(None);
+        }
         self.take(asked.about, answer)?;
         if self.questions.is_empty() { self.conclude() } else { Ok(None) }
     }
@@ -198,7 +224,7 @@ impl Claim {
             (About::Epochs, answer) => self.take_epochs(epochs_in(&objects(answer))),
             (About::Record(epoch), answer) => self.take_record(epoch, answer),
             (About::Jobs, answer) => self.take_jobs(&objects(answer))?,
-            (About::Ended, Ok(StoreReply::Bytes(bytes))) => match end_in(&bytes) {
+            (About::Ended, Ok(StoreReply::Bytes(bytes))) => match self.end_marked(&bytes)? {
                 Some(state) => self.begin_another(&state),
                 None => self.create_epoch(),
             },
@@ -211,7 +237,7 @@ impl Claim {
             (About::Epoch, _) => self.list_job_dir(),
             (About::JobDir, answer) => self.take_job_dir(&objects(answer)),
             (About::EndedMeanwhile, Ok(StoreReply::Bytes(bytes))) => {
-                self.found.ended = end_in(&bytes);
+                self.found.ended = self.end_marked(&bytes)?;
             }
             (About::EndedMeanwhile, _) => {}
             (About::Decision(checkpoint), Ok(StoreReply::Bytes(bytes))) => {
@@ -305,6 +331,12 @@ impl Claim {
         Ok(())
     }
 
+    /// Whether a mark says that the job has ended. One that cannot be read may be of a job that is to be resumed.
+    fn end_marked(&self, mark: &[u8]) -> Result<Option<String>, LeadershipError> {
+        let at = self.by.layout.ended(self.job);
+        end_in(mark).map_err(|damage| LeadershipError::DamagedMark { at, damage })
+    }
+
     /// The last job had ended before this start.
     fn begin_another(&mut self, state: &str) {
         let directory = self.by.layout.job_dir(self.job);
@@ -345,13 +377,10 @@ impl Claim {
         self.question(About::Decision(checkpoint), get(self.by.layout.decision(self.job, checkpoint)));
     }
 
-    /// What is damaged is read twice before it is called so.
     fn take_decision(&mut self, checkpoint: CheckpointId, bytes: &[u8]) {
-        let decision = manifest::decode(bytes).map_err(|error| error.to_string());
-        match decision {
-            Err(_) if self.read_again.insert(checkpoint) => self.read_decision(checkpoint),
-            decision => drop(self.found.decisions.insert(checkpoint, decision)),
-        }
+        let at = self.by.layout.decision(self.job, checkpoint);
+        let decision = manifest::decode(bytes).map_err(|error| format!("{at}: {error}"));
+        self.found.decisions.insert(checkpoint, decision);
     }
 
     /// Reads the newest declaration of requirements before `place`.
@@ -423,7 +452,7 @@ impl Claim {
                 }
                 self.list_job_dir();
             }
-            Step::Reading => self.take_over()?,
+            Step::Reading => return self.take_over(),
             Step::TakingOver | Step::Ending => {}
             Step::Confirming => return Ok(Some(self.lead())),
         }
@@ -431,13 +460,14 @@ impl Claim {
     }
 
     /// Everything is read.
-    fn take_over(&mut self) -> Result<(), LeadershipError> {
+    fn take_over(&mut self) -> Progress {
         let job_dir = self.by.layout.job_dir(self.job);
         let recovered = checkpoint::recover(&job_dir.0, self.found.decisions.clone());
         let seen = recovered.lineage.epoch.max(self.found.epoch);
         if seen > self.epoch {
             self.highest_seen = seen;
-            return self.lose_race();
+            self.lose_race()?;
+            return Ok(None);
         }
         if let Some(state) = recovered.ended {
             let (state, epoch) = (state.as_str().to_owned(), recovered.lineage.epoch);
@@ -447,28 +477,28 @@ impl Claim {
             let at = self.by.layout.ended(self.job);
             self.step = Step::Ending;
             self.question(About::End, StoreOp::Put { at, body, mode: PutMode::Overwrite });
-            return Ok(());
+            return Ok(None);
         }
         if recovered.completed.is_empty() && self.savepoint.is_none() && self.by.start_from.is_some() {
             self.read_savepoint();
-            return Ok(());
-        }
-        for (checkpoint, damage) in &recovered.damaged {
-            let at = self.by.layout.decision(self.job, *checkpoint);
-            tracing::error!(%at, damage, "a checkpoint is damaged: an older one is tried");
+            return Ok(None);
         }
         self.lineage = recovered.taken_over(self.epoch);
         let mut recovered = self.begin_from_savepoint(recovered);
         recovered.objects = std::mem::take(&mut self.found.objects);
         recovered.highest = recovered.highest.next();
         recovered.lineage = self.lineage.clone();
+        recovered.decide_fallback(&self.by.committing_sinks, self.by.allow_replay);
         self.recovered = recovered;
         self.check_readable()?;
+        if self.recovered.question().is_some() {
+            return Ok(Some(self.lead()));
+        }
         self.step = Step::TakingOver;
         let at = self.by.layout.decision(self.job, self.recovered.highest);
         let body = manifest::encode(&Decision::Abandoned(self.lineage.clone()));
         self.question(About::Takeover, StoreOp::Put { at, body, mode: PutMode::Create });
-        Ok(())
+        Ok(None)
     }
 
     fn begin_from_savepoint(&mut self, mut recovered: Recovered) -> Recovered {
@@ -531,15 +561,19 @@ impl Claim {
     fn question(&mut self, about: About, op: StoreOp) {
         let question = Question(self.next_question);
         self.next_question += 1;
-        self.questions.insert(question, Asked { about, op, tries: 0, again_at: Some(Instant(0)) });
+        self.questions
+            .insert(question, Asked { about, op, tries: 0, bad_reads: 0, again_at: Some(Instant(0)) });
     }
 }
 
 /// The state in which the job has ended, by its mark. A job that failed has not ended: it is resumed.
-fn end_in(mark: &[u8]) -> Option<String> {
-    let record = serde_json::from_slice::<EndedRecord>(mark);
-    let state = record.map_or_else(|_| "in an unknown state".to_owned(), |ended| ended.state);
-    (state != "FAILED").then_some(state)
+fn end_in(mark: &[u8]) -> Result<Option<String>, String> {
+    let record = serde_json::from_slice::<EndedRecord>(mark).map_err(|error| error.to_string())?;
+    match &record.state[..] {
+        "FINISHED" | "CANCELED" => Ok(Some(record.state)),
+        "FAILED" => Ok(None),
+        other => Err(format!("{other:?} is no state in which a job ends")),
+    }
 }
 
 fn get(at: Location) -> StoreOp {

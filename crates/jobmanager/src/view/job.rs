@@ -208,6 +208,7 @@ fn one_exception(leader: &Leader, scheduler: &View<'_>, exception: &Exception) -
         Some(Fault::Connection) => "ConnectionLost",
         Some(Fault::Engine) => "EngineError",
         Some(Fault::Permanent) => "PermanentError",
+        Some(Fault::Damage) => "DamagedState",
     };
     let task_name = exception.subtask.and_then(|(vertex, index)| {
         let (place, vertex) = scheduler.job.find(vertex)?;

@@ -45,7 +45,11 @@ pub(super) fn drive(
         enumerators: job.enumerators.into_iter().map(|(uid, make)| (uid, make())).collect(),
         artifact: artifact()?,
         target: machine::target(),
-        start: StartMode { fresh: options.fresh, allow_other_build: options.allow_other_build },
+        start: StartMode {
+            fresh: options.fresh,
+            allow_other_build: options.allow_other_build,
+            allow_replay: options.allow_replay,
+        },
     };
     let seed = machine::random().map_err(system("cannot read random numbers"))?;
     let signal = Signal::default();

@@ -85,6 +85,9 @@ pub(crate) struct Options {
     /// Restore checkpoints of another build of the job, whose types of state are the same.
     #[arg(long)]
     pub(crate) allow_other_build: bool,
+    /// If the newest checkpoint is damaged, go on from an older one although some output is written again.
+    #[arg(long)]
+    pub(crate) allow_replay: bool,
     /// The job's own arguments.
     #[arg(last = true)]
     pub(crate) args: Vec<String>,
@@ -154,8 +157,8 @@ fn complain(line: std::fmt::Arguments<'_>) {
 /// them.
 fn separate_job_args(arguments: impl Iterator<Item = String>) -> Vec<String> {
     const WITH_VALUE: [&str; 5] = ["-D", "-s", "--config-dir", "--fromSavepoint", "--task-managers"];
-    const ALONE: [&str; 7] =
-        ["--fresh", "--allow-other-build", "--help", "-h", "--version", "-V", "--describe"];
+    const ALONE: [&str; 8] =
+        ["--fresh", "--allow-other-build", "--allow-replay", "--help", "-h", "--version", "-V", "--describe"];
     let mut arguments: VecDeque<String> = arguments.collect();
     let mut line: Vec<String> = arguments.drain(..arguments.len().min(2)).collect();
     while let Some(argument) = arguments.pop_front() {

@@ -327,12 +327,12 @@ where
     fn step(&mut self, now: Instant, events: &mut Vec<TaskEvent>) -> TaskStep {
         match self.phase {
             Phase::Restoring => {
-                if self.restoring.step(&self.name, &mut self.head) {
+                if self.restoring.step(now, &self.name, &mut self.head) {
                     self.phase = Phase::Running;
                     self.discarding = true;
                     events.push(TaskEvent::Running);
                 } else if self.restoring.is_waiting() {
-                    return TaskStep::Idle(None);
+                    return TaskStep::Idle(self.restoring.next_wakeup());
                 }
                 return TaskStep::Worked;
             }

@@ -1,5 +1,8 @@
 //! Restores a task's keyed state: reads the runs of its key groups and loads them before the first record. Key groups
 //! that are in retained state are not read.
+//!
+//! A bit may flip, or an object be missed, on one read only. State counts as damaged after [`MAX_READS`] reads with
+//! pauses between them, and only for what storage has answered: an error of storage is no answer.
 
 use super::retained::{RetainedState, without};
 use crate::build::BuildContext;
@@ -10,9 +13,17 @@ use reflow_env::{Location, StoreError, StoreOp, StoreReply, Ticket};
 use reflow_protocol::control::Fault;
 use reflow_protocol::snapshot::{Codec, RestorePart};
 use reflow_state::{Origin, SegmentLayout, TableId};
-use reflow_types::{Bounds, CheckpointId, KeyGroupSet, MaxParallelism};
+use reflow_types::{Bounds, CheckpointId, Instant, KeyGroupSet, MaxParallelism};
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::time::Duration;
+
+/// After how many reads state counts as damaged.
+const MAX_READS: u32 = 4;
+/// After how many errors of storage, about half a minute, the restart strategy decides.
+const MAX_ERRORS: u32 = 8;
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const MAX_PAUSE: Duration = Duration::from_secs(10);
 
 /// The keyed state that a task still has to load.
 pub(super) struct Restoring {
@@ -32,6 +43,8 @@ pub(super) struct Restoring {
     reading: VecDeque<(Ticket, Read)>,
     /// What has been read: its bytes, and how many of its runs are loaded.
     loading: Option<(Bytes, Read, usize)>,
+    /// What is read again, from that moment on.
+    again: Option<(Instant, Read)>,
     /// The next answer has not come.
     waiting: bool,
 }
@@ -43,6 +56,10 @@ struct Read {
     range: Range<u64>,
     /// The table of each run, and where in the object it is.
     runs: Vec<(TableId, Range<u64>)>,
+    /// How often it was read and was not whole.
+    bad_reads: u32,
+    /// How often storage has failed.
+    errors: u32,
 }
 
 impl Restoring {
@@ -61,6 +78,7 @@ impl Restoring {
             to_read: VecDeque::new(),
             reading: VecDeque::new(),
             loading: None,
+            again: None,
             waiting: false,
         }
     }
@@ -90,7 +108,7 @@ impl Restoring {
     }
 
     /// Loads what has been read. Returns whether everything is loaded.
-    pub(super) fn step(&mut self, task: &str, chain: &mut impl Control) -> bool {
+    pub(super) fn step(&mut self, now: Instant, task: &str, chain: &mut impl Control) -> bool {
         self.waiting = false;
         if let Some(retained) = self.retained.take() {
             self.restore_retained(retained, chain);
@@ -101,11 +119,19 @@ impl Restoring {
         while self.reading.len() < self.bounds.restore_reads
             && let Some(read) = self.to_read.pop_front()
         {
-            let (at, range) = (Location(read.object.clone()), Some(read.range.clone()));
-            self.reading.push_back((self.io.submit(StoreOp::Get { at, range }), read));
+            self.reading.push_back((self.submit(&read), read));
         }
-        let Some((bytes, read, loaded)) = self.loading.take().or_else(|| self.take_answer(task)) else {
-            return self.reading.is_empty() && self.is_done(chain);
+        if let Some((at, read)) = self.again.take() {
+            if now < at {
+                (self.again, self.waiting) = (Some((at, read)), true);
+                return false;
+            }
+            // In front: runs are loaded in order.
+            self.reading.push_front((self.submit(&read), read));
+        }
+        let Some((bytes, read, loaded)) = self.loading.take().or_else(|| self.take_answer(now, task, chain))
+        else {
+            return self.reading.is_empty() && self.again.is_none() && self.is_done(chain);
         };
         let (mut next, mut left) = (loaded, self.bounds.restore_step_bytes);
         while left > 0
@@ -130,34 +156,88 @@ impl Restoring {
         true
     }
 
-    /// The next read in order, if its answer has come.
-    fn take_answer(&mut self, task: &str) -> Option<(Bytes, Read, usize)> {
+    fn submit(&self, read: &Read) -> Ticket {
+        let (at, range) = (Location(read.object.clone()), Some(read.range.clone()));
+        self.io.submit(StoreOp::Get { at, range })
+    }
+
+    /// The next read in order, if its answer has come and is whole.
+    fn take_answer(
+        &mut self,
+        now: Instant,
+        task: &str,
+        chain: &mut impl Control,
+    ) -> Option<(Bytes, Read, usize)> {
         let answer = self.reading.front().and_then(|(ticket, _)| self.io.take(*ticket));
         self.waiting = answer.is_none();
         let answer = answer?;
-        let (_, read) = self.reading.pop_front()?;
-        match answer {
-            Ok(StoreReply::Bytes(bytes)) if bytes.len() as u64 == read.range.end - read.range.start => {
-                Some((bytes, read, 0))
-            }
+        let (_, mut read) = self.reading.pop_front()?;
+        let damage = match answer {
+            Ok(StoreReply::Bytes(bytes)) => match read.damage(&bytes, chain) {
+                None => return Some((bytes, read, 0)),
+                Some(damage) => damage,
+            },
             Ok(_) => crate::fail(Fault::Engine, task, "the store answered a read with something else"),
-            // The object is gone or cut off: it will not come back, and an older checkpoint may do.
-            Err(error @ (StoreError::NotFound(_) | StoreError::OutOfRange { .. })) => {
-                crate::fail(Fault::Engine, task, format!("its state is damaged: {error}"))
+            Err(error @ (StoreError::NotFound(_) | StoreError::OutOfRange { .. })) => error.to_string(),
+            Err(error) => {
+                read.errors += 1;
+                if read.errors == MAX_ERRORS {
+                    crate::fail(Fault::External, task, format!("cannot read its state: {error}"));
+                }
+                self.read_again(now, read.errors, read);
+                return None;
             }
-            Err(error) => crate::fail(Fault::External, task, format!("cannot read its state: {error}")),
+        };
+        read.bad_reads += 1;
+        if read.bad_reads == MAX_READS {
+            let text = format!("its state is damaged, in {MAX_READS} reads of it: {damage}");
+            crate::fail(Fault::Damage, task, text);
         }
+        self.read_again(now, read.bad_reads, read);
+        None
+    }
+
+    fn read_again(&mut self, now: Instant, times: u32, read: Read) {
+        let pause = FIRST_PAUSE.saturating_mul(1 << (times - 1)).min(MAX_PAUSE);
+        (self.again, self.waiting) = (Some((now + pause, read)), true);
     }
 
     /// Whether an answer is awaited, and nothing can be done before it.
     pub(super) fn is_waiting(&self) -> bool {
         self.waiting
     }
+
+    /// When there is something to do although no answer comes.
+    pub(super) fn next_wakeup(&self) -> Option<Instant> {
+        self.again.as_ref().map(|(at, _)| *at)
+    }
 }
 
 impl Drop for Restoring {
     fn drop(&mut self) {
         self.reading.iter().for_each(|(ticket, _)| self.io.forget(*ticket));
+    }
+}
+
+impl Read {
+    /// What is wrong with what was read. The checksums of all runs are compared before any is loaded: a table cannot
+    /// be rid of half a run.
+    fn damage(&self, bytes: &Bytes, chain: &mut impl Control) -> Option<String> {
+        let (object, expected) = (&self.object, self.range.end - self.range.start);
+        if bytes.len() as u64 != expected {
+            return Some(format!("{object}: {} bytes at {} of {expected}", bytes.len(), self.range.start));
+        }
+        let mut damage = None;
+        for (id, range) in &self.runs {
+            let from = (range.start - self.range.start) as usize;
+            let run = &bytes[from..from + (range.end - range.start) as usize];
+            chain.tables(&mut |table| {
+                if table.id() == *id && damage.is_none() {
+                    damage = reflow_state::verify(table.name(), run).err();
+                }
+            });
+        }
+        damage.map(|error| format!("{object}: {error}"))
     }
 }
 
@@ -178,7 +258,7 @@ fn reads(part: &RestorePart, read_bytes: u64) -> Vec<Read> {
             }
             _ => {
                 let (groups, object) = (part.groups.clone(), run.object.clone());
-                reads.push(Read { groups, object, range, runs: vec![one] });
+                reads.push(Read { groups, object, range, runs: vec![one], bad_reads: 0, errors: 0 });
             }
         }
     }
@@ -193,7 +273,9 @@ fn load(task: &str, chain: &mut impl Control, id: TableId, run: &[u8], (read, or
             known = true;
             let restore = reflow_state::Restore { table: id, owned: &read.groups, origin };
             if let Err(error) = table.load(run, restore) {
-                crate::fail(Fault::Engine, task, format!("cannot restore from {}: {error}", read.object));
+                // Its checksums are right: these are the bytes that were written. No older checkpoint fits better.
+                let text = format!("cannot restore from {}: {error}", read.object);
+                crate::fail(Fault::Permanent, task, text);
             }
         }
     });
@@ -262,9 +344,10 @@ mod tests {
             to_read: VecDeque::new(),
             reading: VecDeque::new(),
             loading: None,
+            again: None,
             waiting: false,
         };
-        restoring.step("task", &mut chain);
+        restoring.step(Instant(0), "task", &mut chain);
         let asked = io.drain_submitted();
         assert_eq!(asked.len(), 1);
         drop(restoring);

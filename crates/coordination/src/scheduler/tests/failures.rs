@@ -1,11 +1,15 @@
 //! Failures, and Restarting and Failing that follow from them.
 
-use super::world::{Faults, World, failure, fixed, live, reactive, seconds};
+use super::recovery::committing_job;
+use super::world::{Faults, World, failure, fixed, job, live, reactive, seconds};
 use crate::action::EndState;
+use crate::checkpoint::fallback::AllowReplay;
 use crate::event::Event;
 use crate::restart::Strategy;
 use crate::scheduler::{JobStatus, StateName};
+use reflow_graph::JobGraph;
 use reflow_protocol::control::Fault;
+use reflow_types::CheckpointId;
 
 #[test]
 fn a_lost_executor_restarts_the_job_at_once_on_what_is_left() {
@@ -210,23 +214,95 @@ fn cancel_reaches_a_job_that_fails() {
     assert_eq!(world.end, Some(EndState::Canceled));
 }
 
-#[test]
-fn a_damaged_checkpoint_is_passed_over() {
-    let (mut world, _) = World::running(reactive(), 1);
+/// A job whose first attempt has completed checkpoints 1 and 2, and whose second restores the latter.
+fn restoring(job: JobGraph, allow_replay: AllowReplay) -> World {
+    let mut settings = reactive();
+    settings.allow_replay = allow_replay;
+    let mut world = World::with_job(settings, job, None);
+    world.add(1);
     world.pass(seconds(2));
     world.faults.never_run = true;
     world.fail_subtask(Fault::User);
     world.pass(seconds(1));
     assert!(world.take_log().ends_with("deploy 2 at [1, 1, 1] from checkpoint 2"));
-    world.fail_subtask(Fault::External);
-    world.pass(seconds(1));
-    assert!(world.take_log().ends_with("deploy 3 at [1, 1, 1] from checkpoint 2"), "storage was away");
-    world.fail_subtask(Fault::Engine);
-    world.pass(seconds(1));
-    assert!(world.take_log().ends_with("deploy 4 at [1, 1, 1] from checkpoint 1"), "the object is damaged");
-    world.fail_subtask(Fault::Engine);
+    world
+}
+
+#[test]
+fn a_damaged_checkpoint_is_passed_over_where_no_sink_commits() {
+    let mut world = restoring(job(), AllowReplay::No);
+    for (attempt, fault) in [(3, Fault::External), (4, Fault::Engine)] {
+        world.fail_subtask(fault);
+        world.pass(seconds(1));
+        let deployed = format!("deploy {attempt} at [1, 1, 1] from checkpoint 2");
+        assert!(world.take_log().ends_with(&deployed), "{fault:?} is no damage");
+    }
+    world.fail_subtask(Fault::Damage);
+    world.run();
+    assert!(world.take_log().ends_with("deploy 5 at [1, 1, 1] from checkpoint 1"), "the object is damaged");
+    let warnings = &world.scheduler.view().warnings;
+    let both = |warning: &String| warning.contains("checkpoint 2") && warning.contains("checkpoint 1");
+    assert!(warnings.iter().any(both), "{warnings:?}");
+    world.fail_subtask(Fault::Damage);
     world.run();
     assert_eq!(world.end, Some(EndState::Failed), "none is left, and the job does not begin anew by itself");
+}
+
+#[test]
+fn a_job_whose_sink_commits_asks_before_it_writes_output_again() {
+    let mut world = restoring(committing_job(), AllowReplay::No);
+    world.fail_subtask(Fault::Damage);
+    world.run();
+    assert_eq!(world.end, Some(EndState::Failed));
+    let view = world.scheduler.view();
+    let (_, question) = view.end.expect("it has failed");
+    let root = &view.exceptions.entries().next().expect("the damage").root;
+    assert_eq!(Some(&root.message[..]), question);
+    for needed in ["checkpoint 2", "checkpoint 1 (", "1 checkpoint,", "--allow-replay"] {
+        assert!(root.message.contains(needed), "{needed}: {}", root.message);
+    }
+    assert_eq!(view.latest.map(|latest| latest.checkpoint), Some(CheckpointId(2)), "it is still the latest");
+}
+
+#[test]
+fn an_answer_holds_until_the_job_runs() {
+    let mut world = restoring(committing_job(), AllowReplay::Always);
+    world.fail_subtask(Fault::Damage);
+    world.run();
+    assert!(world.take_log().ends_with("deploy 3 at [1, 1, 1] from checkpoint 1"));
+
+    let mut world = restoring(committing_job(), AllowReplay::AtStart);
+    world.fail_subtask(Fault::Damage);
+    world.run();
+    assert_eq!(world.end, Some(EndState::Failed), "the job has run since: this is another damage");
+}
+
+#[test]
+fn damage_takes_no_restart() {
+    let mut settings = reactive();
+    settings.restart = Strategy::FixedDelay { attempts: 1, delay: seconds(0) };
+    let mut world = World::with_job(settings, job(), None);
+    world.add(1);
+    world.pass(seconds(2));
+    world.faults.never_run = true;
+    world.fail_subtask(Fault::User);
+    world.run();
+    world.fail_subtask(Fault::Damage);
+    world.run();
+    assert!(world.take_log().ends_with("from checkpoint 1"), "there is no restart left, and none is needed");
+}
+
+/// The damage comes while the attempt is being cancelled for something else: the next attempt meets it again.
+#[test]
+fn damage_beside_another_failure_is_not_taken_for_answered() {
+    let mut world = restoring(committing_job(), AllowReplay::No);
+    world.fail_subtask(Fault::External);
+    world.fail_subtask(Fault::Damage);
+    world.pass(seconds(2));
+    assert!(world.take_log().ends_with("from checkpoint 2"));
+    world.fail_subtask(Fault::Damage);
+    world.run();
+    assert_eq!(world.end, Some(EndState::Failed));
 }
 
 /// One of two TaskManagers has too little memory: what the job puts there dies within seconds.

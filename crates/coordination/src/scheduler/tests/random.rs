@@ -108,7 +108,7 @@ fn deliver(world: &mut World, random: &mut Random, struck: &mut Struck) {
         }
         Event::SubtaskRunning { attempt, subtask } if lost => {
             struck.count("restore failed");
-            let fault = if random.chance(90) { Fault::External } else { Fault::Engine };
+            let fault = if random.chance(90) { Fault::External } else { Fault::Damage };
             world.send(Event::SubtaskFailed { attempt, subtask, failure: failure(fault) });
         }
         event => world.send(event),

@@ -1,11 +1,21 @@
 //! A new JobManager goes on where the last one was.
 
 use super::world::{World, job, reactive, seconds};
+use crate::action::EndState;
+use crate::checkpoint::fallback::AllowReplay;
 use crate::checkpoint::{Recovered, recover};
 use crate::event::Event;
 use crate::manifest::{Decision, Manifest};
 use crate::scheduler::Settings;
+use reflow_graph::JobGraph;
 use reflow_types::{CheckpointId, MaxParallelism};
+
+/// The job with a sink that commits with checkpoints.
+pub(super) fn committing_job() -> JobGraph {
+    let mut job = job();
+    job.vertices[2].operators[0].commits = true;
+    job
+}
 
 /// The last manifest of a job that ran on `slots` slots and was suspended.
 fn suspended(slots: u32) -> Manifest {
@@ -24,7 +34,7 @@ fn complete(manifest: &Manifest) -> Result<Decision, String> {
 }
 
 /// Starts the job from a suspended one's checkpoint, changed as told, and shows what happens on two slots.
-fn check(settings: Settings, change: impl Fn(&mut reflow_graph::JobGraph, &mut Manifest), expected: &str) {
+fn check(settings: Settings, change: impl Fn(&mut JobGraph, &mut Manifest), expected: &str) {
     let (mut job, mut manifest) = (job(), suspended(1));
     change(&mut job, &mut manifest);
     let mut world = World::with_job(settings, job, recovered(vec![(1, complete(&manifest))]));
@@ -89,11 +99,26 @@ fn a_job_whose_state_cannot_be_read_does_not_begin_anew() {
     let mut world = World::with_job(reactive(), job(), recovered(vec![(4, Err("truncated".into()))]));
     world.run();
     let log = world.take_log();
-    assert!(log.contains("end Failed") && log.contains("checkpoint 4: truncated"), "{log}");
+    assert!(log.contains("end Failed") && log.contains("checkpoint 4 cannot be read: truncated"), "{log}");
 
     let manifest = suspended(1);
-    let decisions = vec![(1, complete(&manifest)), (4, Err("truncated".into()))];
-    let mut world = World::with_job(reactive(), job(), recovered(decisions));
+    let decisions = || recovered(vec![(1, complete(&manifest)), (4, Err("it is truncated".into()))]);
+    let mut world = World::with_job(reactive(), job(), decisions());
+    world.add(1);
+    world.expect(&["deploy 1 at [1, 1, 1] from checkpoint 1"]);
+    assert!(world.scheduler.view().warnings[0].contains("checkpoint 4 cannot be read: it is truncated"));
+
+    // What a sink has committed with checkpoint 4 would be written again.
+    let mut world = World::with_job(reactive(), committing_job(), decisions());
+    world.add(1);
+    assert_eq!(world.end, Some(EndState::Failed));
+    let view = world.scheduler.view();
+    assert!(view.end.expect("it has failed").1.expect("a question").contains("--allow-replay"));
+    assert_eq!(view.exceptions.entries().count(), 1);
+
+    let mut settings = reactive();
+    settings.allow_replay = AllowReplay::AtStart;
+    let mut world = World::with_job(settings, committing_job(), decisions());
     world.add(1);
     world.expect(&["deploy 1 at [1, 1, 1] from checkpoint 1"]);
 }

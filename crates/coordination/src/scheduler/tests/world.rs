@@ -25,7 +25,7 @@ pub(super) fn job() -> JobGraph {
     let vertex = |id: u128, name: &str| Vertex {
         id: VertexId(id),
         name: name.into(),
-        operators: vec![Operator { uid: name.into(), name: name.into() }],
+        operators: vec![Operator { uid: name.into(), name: name.into(), commits: false }],
         parallelism: None,
         max_parallelism: None,
         slot_sharing_group: "default".into(),
@@ -62,6 +62,7 @@ pub(super) fn reactive() -> Settings {
         exception_history_size: 16,
         rescale_history_size: 16,
         ignore_unclaimed_state: false,
+        allow_replay: Default::default(),
         checkpoints: checkpoint::Settings {
             interval: Some(seconds(1)),
             timeout: seconds(60),
@@ -298,9 +299,8 @@ impl World {
     }
 
     pub(super) fn fail_subtask(&mut self, fault: Fault) {
-        let failure = failure(fault);
         let (attempt, subtask) = (self.attempt(), self.first_subtask());
-        self.send(Event::SubtaskFailed { attempt, subtask, failure });
+        self.send(Event::SubtaskFailed { attempt, subtask, failure: failure(fault) });
     }
 
     /// All subtasks' inputs end.

@@ -1,0 +1,148 @@
+//! Whether a job goes on from an older checkpoint when newer complete ones cannot be read.
+//!
+//! What sinks have committed with the newer checkpoints is produced again from the older one. Sinks that commit with
+//! checkpoints cannot take output back, so it would be there twice: such a job asks its user. Without such a sink the
+//! job goes on by itself, as after any failure some output may come again.
+//!
+//! ```
+//! use reflow_coordination::checkpoint::fallback::{Decision, Fallback, Older};
+//! use reflow_types::CheckpointId;
+//!
+//! let older = Older { checkpoint: CheckpointId(6), at: "/c/chk-6".into(), owned: true };
+//! let damaged = vec![(CheckpointId(7), "/c/data/a is not there".to_owned())];
+//! let fallback = Fallback { damaged, older };
+//! assert!(matches!(fallback.decide(&["files"], false), Decision::Ask(_)));
+//! assert!(matches!(fallback.decide(&["files"], true), Decision::GoBack(_)));
+//! assert!(matches!(fallback.decide(&[], false), Decision::GoBack(_)));
+//! ```
+
+use reflow_types::CheckpointId;
+
+/// What the user has answered to the question whether output may be written again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AllowReplay {
+    /// Nothing yet: the job asks.
+    #[default]
+    No,
+    /// `--allow-replay`: yes, for what is damaged when this JobManager starts. Once the job runs, it asks again.
+    AtStart,
+    /// `execution.state-recovery.allow-replay`: yes, always.
+    Always,
+}
+
+/// The checkpoint that the job could go on from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Older {
+    /// Its id.
+    pub checkpoint: CheckpointId,
+    /// Its directory.
+    pub at: String,
+    /// Whether it is the job's own, and not the savepoint that the job was started from.
+    pub owned: bool,
+}
+
+/// Complete checkpoints that cannot be read, and the older one that the job could go on from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fallback {
+    /// The newer ones, oldest first, with what is wrong with each; it names the object.
+    pub damaged: Vec<(CheckpointId, String)>,
+    /// The older one.
+    pub older: Older,
+}
+
+/// What follows, with what to tell the user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// The job goes on from the older checkpoint, with this warning.
+    GoBack(String),
+    /// The job fails with this question. Nothing is changed, so that the next start can go on from either.
+    Ask(String),
+}
+
+impl Fallback {
+    /// Decides for a job with these sinks that commit with checkpoints.
+    pub fn decide(&self, committing: &[impl AsRef<str>], allowed: bool) -> Decision {
+        let Older { checkpoint, at, owned } = &self.older;
+        let older = match owned {
+            true => format!("checkpoint {checkpoint} ({at})"),
+            false => format!("the savepoint that the job was started from ({at})"),
+        };
+        let damage = in_words(&self.damaged);
+        let replayed = match (owned, self.damaged.len()) {
+            (false, _) => "all checkpoints since".to_owned(),
+            (true, 1) => "1 checkpoint".to_owned(),
+            (true, count) => format!("{count} checkpoints"),
+        };
+        let sinks: Vec<String> = committing.iter().map(|sink| format!("'{}'", sink.as_ref())).collect();
+        if sinks.is_empty() {
+            return Decision::GoBack(format!("{damage}; the job goes on from {older}"));
+        }
+        let sinks = sinks.join(", ");
+        if allowed {
+            return Decision::GoBack(format!(
+                "{damage}; as allowed, the job goes on from {older}: the output of {replayed}, which {sinks} has \
+                 committed, is written again"
+            ));
+        }
+        Decision::Ask(format!(
+            "{damage}; the newest one before is {older}. The job does not go on from there by itself, since the output \
+             of {replayed}, which {sinks} has committed, would be written again. Put the object back and start the \
+             job again, or start it with --allow-replay (or execution.state-recovery.allow-replay: true) to go on from \
+             the older one all the same"
+        ))
+    }
+}
+
+/// The damage of each checkpoint.
+pub fn in_words(damaged: &[(CheckpointId, String)]) -> String {
+    let one = |(checkpoint, damage): &(CheckpointId, String)| {
+        format!("checkpoint {checkpoint} cannot be read: {damage}")
+    };
+    damaged.iter().map(one).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fallback(damaged: &[u64], owned: bool) -> Fallback {
+        let damaged = damaged.iter().map(|id| (CheckpointId(*id), format!("/c/{id} is damaged"))).collect();
+        Fallback { damaged, older: Older { checkpoint: CheckpointId(6), at: "/c/chk-6".into(), owned } }
+    }
+
+    #[test]
+    fn the_question_names_everything_that_an_answer_needs() {
+        let Decision::Ask(question) = fallback(&[7, 8], true).decide(&["Sink: files"], false) else {
+            panic!("committed output would be written again");
+        };
+        for needed in [
+            "checkpoint 7 cannot be read: /c/7 is damaged",
+            "checkpoint 8 cannot be read: /c/8 is damaged",
+            "checkpoint 6 (/c/chk-6)",
+            "2 checkpoints",
+            "'Sink: files'",
+            "--allow-replay",
+        ] {
+            assert!(question.contains(needed), "{needed}: {question}");
+        }
+    }
+
+    #[test]
+    fn a_warning_names_both_checkpoints() {
+        for (sinks, allowed) in [(&["files"][..], true), (&[], false), (&[], true)] {
+            let Decision::GoBack(warning) = fallback(&[7], true).decide(sinks, allowed) else {
+                panic!("nobody has to be asked");
+            };
+            assert!(warning.contains("checkpoint 7") && warning.contains("checkpoint 6"), "{warning}");
+            assert_eq!(warning.contains("1 checkpoint,"), !sinks.is_empty(), "{warning}");
+        }
+    }
+
+    #[test]
+    fn a_savepoint_is_further_back_than_anybody_counts() {
+        let Decision::Ask(question) = fallback(&[9], false).decide(&["files"], false) else {
+            panic!("committed output would be written again");
+        };
+        assert!(question.contains("the output of all checkpoints since"), "{question}");
+    }
+}
