@@ -80,7 +80,7 @@ impl<D: Decoder> Active<D> {
             let record = &self.body.bytes()[..len];
             let lines = memchr::memchr_iter(b'\n', record).count() as u64;
             let record = without_line_end(&record[mark..]);
-            let is_empty_file = mark > 0 && record.is_empty() && len as u64 == self.split.len;
+            let is_empty_file = mark > 0 && len == mark && len as u64 == self.split.len;
             let decoded = if is_empty_file {
                 Ok(None)
             } else if is_header {

@@ -215,6 +215,9 @@ impl<T: DeserializeOwned + Send + 'static> Decoder for CsvDecoder<T> {
         if record.is_empty() {
             return Err("the first line, which should name the columns, is empty".to_owned());
         }
+        if record.starts_with(b"\xff\xfe") || record.starts_with(b"\xfe\xff") {
+            return Err("the file is UTF-16, by its byte order mark; it must be UTF-8".to_owned());
+        }
         if has_lone_carriage_return(record) {
             return Err(format!("there is a carriage return without a line feed in the header; {LINE_ENDS}"));
         }

@@ -375,6 +375,15 @@ fn a_byte_order_mark_stands_before_the_first_record() {
     let row = vec!["1".to_owned(), "a".to_owned()];
     assert_eq!(rows("\u{feff}\"Date\n(UTC)\",text\n1,a\n"), Ok(vec![row]));
     assert_eq!(rows("\u{feff}"), Ok(vec![]), "as an empty file");
+    assert!(
+        rows("\u{feff}\n1,a\n").is_err() && rows("\u{feff}\n").is_err(),
+        "there is a line, which is empty"
+    );
+    let mut store = Store::with([("/in/a", "\u{feff}\n")]);
+    assert_eq!(read(&FileSource::lines("/in"), &mut store).unwrap(), [""]);
+    store.objects.insert("/in/a".to_owned(), Bytes::from_static(b"\xff\xfeI\0d\0\n\0"));
+    let error = read(&FileSource::csv::<Vec<String>>("/in"), &mut store).unwrap_err();
+    assert!(error.contains("UTF-16"), "{error}");
     let mut store = Store::with([("/in/a", "\u{feff}a\n\u{feff}b")]);
     assert_eq!(read(&FileSource::lines("/in"), &mut store).unwrap(), ["a", "\u{feff}b"]);
 }
