@@ -12,6 +12,7 @@
 use reflow_coordination::checkpoint::retention::deciding_name;
 use reflow_env::{Location, ObjectMeta};
 use reflow_types::{CheckpointId, JobId, LeaderEpoch};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
@@ -138,18 +139,35 @@ pub(crate) fn is_absolute(directory: &str) -> bool {
     directory.contains("://") || directory.starts_with('/')
 }
 
-/// A name as one component of a path: whatever is not a letter, a digit or one of `._-` is percent-encoded.
+/// A component of a path is no longer than 255 bytes in most file systems.
+const MAX_NAME_BYTES: usize = 200;
+
+/// A name as one component of a path: whatever is not a letter, a digit or one of `._-` is percent-encoded. Of a name that
+/// gets too long by that, or is, its beginning is kept, with a hash of the whole behind a `%` that no encoding has.
 fn file_name(name: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     let only_dots = name.bytes().all(|byte| byte == b'.');
-    name.bytes().fold(String::new(), |mut out, byte| {
-        if plain(byte) || (byte == b'.' && !only_dots) {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02x}");
+    let encode = |byte: u8| match byte {
+        b'.' if !only_dots => ".".to_owned(),
+        b'_' | b'-' => char::from(byte).to_string(),
+        _ if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+        _ => format!("%{byte:02x}"),
+    };
+    let whole: String = name.bytes().map(encode).collect();
+    if whole.len() <= MAX_NAME_BYTES {
+        return whole;
+    }
+    let mut out = String::new();
+    for part in name.bytes().map(encode) {
+        if out.len() + part.len() > MAX_NAME_BYTES / 2 {
+            break;
         }
-        out
-    })
+        out.push_str(&part);
+    }
+    out.push_str("%-");
+    for byte in Sha256::digest(name).iter().take(16) {
+        let _ = write!(out, "{byte:02x}");
+    }
+    out
 }
 
 #[cfg(test)]
@@ -167,6 +185,21 @@ mod tests {
         {
             let layout = Layout::new(&Location("/c/".into()), "default", name);
             assert_eq!(layout.root().0, format!("/c/default/{expected}"));
+        }
+    }
+
+    #[test]
+    fn names_of_any_length_are_told_apart() {
+        let long = |last: &str| "\u{65e5}\u{672c}".repeat(60) + last;
+        let names = [long("1"), long("2"), "x".repeat(200), "x".repeat(201), "x".repeat(202), "%".repeat(67)];
+        let files: BTreeSet<String> = names.iter().map(|name| file_name(name)).collect();
+        assert_eq!(files.len(), names.len(), "{files:?}");
+        for file in files {
+            assert!(file.len() <= MAX_NAME_BYTES, "{file}");
+            // No encoding is cut in two.
+            let begins = file.split_once("%-").map_or(file.as_str(), |(begins, _)| begins);
+            let hex = |code: &str| code.get(..2).is_some_and(|hex| u8::from_str_radix(hex, 16).is_ok());
+            assert!(begins.split('%').skip(1).all(hex), "{file}");
         }
     }
 
