@@ -7,15 +7,14 @@
 
 use std::collections::VecDeque;
 
-/// How many deletions are under way at a time.
-const MAX_UNDER_WAY: usize = 32;
-
 /// How many objects wait to be deleted at most.
 const MAX_WAITING: usize = 100_000;
 
 /// The objects of one job that are to be deleted.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Deletions {
+    /// How many may be under way at a time.
+    most_under_way: usize,
     waiting: VecDeque<String>,
     under_way: usize,
     /// How many of them are of manifests.
@@ -25,6 +24,11 @@ pub(crate) struct Deletions {
 }
 
 impl Deletions {
+    /// Nothing is to be deleted.
+    pub(crate) fn new(most_under_way: usize) -> Self {
+        Self { most_under_way, waiting: VecDeque::new(), under_way: 0, manifests_under_way: 0, stuck: false }
+    }
+
     /// These are to go, behind what waits. Answers how many were left where they are.
     pub(crate) fn add(&mut self, objects: Vec<String>) -> usize {
         self.stuck = false;
@@ -38,7 +42,8 @@ impl Deletions {
     /// The next that may go now.
     pub(crate) fn next(&mut self) -> Option<String> {
         let manifest = is_manifest(self.waiting.front()?);
-        if self.stuck || self.under_way >= MAX_UNDER_WAY || (!manifest && self.manifests_under_way > 0) {
+        if self.stuck || self.under_way >= self.most_under_way || (!manifest && self.manifests_under_way > 0)
+        {
             return None;
         }
         self.under_way += 1;
@@ -81,7 +86,7 @@ mod tests {
 
     #[test]
     fn objects_wait_for_their_manifests() {
-        let mut deletions = Deletions::default();
+        let mut deletions = Deletions::new(32);
         add(&mut deletions, &["chk-1/_metadata", "chk-2/_metadata", "a"]);
         assert_eq!(deletions.next().as_deref(), Some("chk-1/_metadata"));
         assert_eq!(deletions.next().as_deref(), Some("chk-2/_metadata"));
@@ -97,7 +102,7 @@ mod tests {
     /// Seed 1312: storage did not answer, the manifest stayed, and what it names went.
     #[test]
     fn what_a_manifest_names_that_could_not_be_deleted_stays() {
-        let mut deletions = Deletions::default();
+        let mut deletions = Deletions::new(32);
         add(&mut deletions, &["chk-1/_metadata", "a"]);
         let manifest = deletions.next().unwrap();
         deletions.failed(manifest);
@@ -113,10 +118,10 @@ mod tests {
 
     #[test]
     fn only_so_many_wait_and_go_at_a_time() {
-        let mut deletions = Deletions::default();
+        let mut deletions = Deletions::new(32);
         deletions.add((0..MAX_WAITING).map(|n| n.to_string()).collect());
         assert_eq!(deletions.add(vec!["more".to_owned(), "and more".to_owned()]), 2);
         let going = std::iter::from_fn(|| deletions.next()).count();
-        assert_eq!(going, MAX_UNDER_WAY);
+        assert_eq!(going, 32);
     }
 }

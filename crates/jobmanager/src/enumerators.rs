@@ -13,13 +13,11 @@ use reflow_env::{Location, StoreResult};
 use reflow_graph::{ExecutionGraph, JobGraph, VertexIndex};
 use reflow_protocol::control::{Failure, Fault};
 use reflow_protocol::snapshot::{OperatorState, Restore};
-use reflow_types::{CheckpointId, Instant, SubtaskId};
+use reflow_types::{Bounds, CheckpointId, Instant, SubtaskId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-/// No message carries more splits: a frame has a largest size.
-const MAX_SPLITS_A_MESSAGE: usize = 1_000;
 /// An enumerator that always wants to be asked at once is not asked all the time.
 const MIN_POLL_PAUSE: Duration = Duration::from_millis(1);
 
@@ -80,6 +78,8 @@ struct Source {
     active: Option<u32>,
     /// Its readers change: nothing is handed out.
     moving: bool,
+    /// A message carries at most so many.
+    message_splits: usize,
     listing: bool,
     /// When it is asked what it wants.
     poll_at: Option<Instant>,
@@ -102,7 +102,11 @@ pub(crate) struct Enumerators {
 }
 
 impl Enumerators {
-    pub(crate) fn new(job: &JobGraph, enumerators: Vec<(String, Box<dyn Enumerator>)>) -> Self {
+    pub(crate) fn new(
+        job: &JobGraph,
+        enumerators: Vec<(String, Box<dyn Enumerator>)>,
+        bounds: &Bounds,
+    ) -> Self {
         let vertex_of = |uid: &str| {
             let mut vertices = job.numbered_vertices();
             vertices
@@ -122,6 +126,7 @@ impl Enumerators {
             told_end: false,
             active: None,
             moving: false,
+            message_splits: bounds.message_splits,
             listing: false,
             poll_at: None,
         };
@@ -319,7 +324,7 @@ impl Source {
         }
         self.told.extend(of_reader.keys());
         for (subtask, splits) in of_reader {
-            for (i, part) in splits.chunks(MAX_SPLITS_A_MESSAGE).enumerate() {
+            for (i, part) in splits.chunks(self.message_splits).enumerate() {
                 let states = if i == 0 { states.to_vec() } else { Vec::new() };
                 assignments.push(Assignment { subtask, splits: part.to_vec(), states, last: false });
             }

@@ -5,7 +5,7 @@ use reflow_api::EnumeratorPoll;
 use reflow_api::source::FixedSplits;
 use reflow_env::StoreReply;
 use reflow_graph::{ExecutionVertex, Operator, Subtask, Vertex};
-use reflow_types::{ExecutorId, SlotId, VertexId};
+use reflow_types::{Bounds, ExecutorId, SlotId, VertexId};
 
 const NOW: Instant = Instant(1_000);
 
@@ -31,7 +31,7 @@ fn readers(ids: &[u64]) -> ExecutionGraph {
 }
 
 fn fixed(splits: u32) -> Enumerators {
-    Enumerators::new(&job(), vec![("cars".into(), Box::new(FixedSplits::new(0..splits)))])
+    Enumerators::new(&job(), vec![("cars".into(), Box::new(FixedSplits::new(0..splits)))], &Bounds::default())
 }
 
 /// How many splits each reader got, and how many readers were told that it was the last.
@@ -201,7 +201,7 @@ impl Enumerator for Watcher {
 #[test]
 fn listings_are_asked_for_one_at_a_time_and_forgotten_by_a_deployment() {
     let watcher = Box::new(Watcher { wake: None, splits: vec![] });
-    let mut host = Enumerators::new(&job(), vec![("cars".into(), watcher)]);
+    let mut host = Enumerators::new(&job(), vec![("cars".into(), watcher)], &Bounds::default());
     host.deploy(NOW, &readers(&[7]), &[], &[]).unwrap();
     let [(first, _)] = host.advance(NOW).listings[..] else { panic!("it lists") };
     assert_eq!(host.advance(NOW), Work::default());
@@ -221,7 +221,7 @@ fn listings_are_asked_for_one_at_a_time_and_forgotten_by_a_deployment() {
 #[test]
 fn readers_without_splits_are_told_so_once_there_was_a_look() {
     let watcher = Box::new(Watcher { wake: None, splits: vec![] });
-    let mut host = Enumerators::new(&job(), vec![("cars".into(), watcher)]);
+    let mut host = Enumerators::new(&job(), vec![("cars".into(), watcher)], &Bounds::default());
     let object = |name: &str| reflow_env::ObjectMeta { at: Location(name.into()), len: 1 };
     for attempt in 0..2 {
         host.deploy(NOW, &readers(&[7, 8, 9]), &[], &[]).unwrap();

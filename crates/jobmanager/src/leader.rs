@@ -110,13 +110,24 @@ pub(crate) struct Parts {
     pub(crate) enumerators: Enumerators,
     pub(crate) artifact: Artifact,
     pub(crate) data_dir: String,
+    /// How many deletions may be under way.
+    pub(crate) deletions: usize,
     pub(crate) tickets: Tickets,
 }
 
 impl Leader {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { scheduler, members, declarations, authority, enumerators, artifact, data_dir, tickets } =
-            parts;
+        let Parts {
+            scheduler,
+            members,
+            declarations,
+            authority,
+            enumerators,
+            artifact,
+            data_dir,
+            deletions,
+            tickets,
+        } = parts;
         Self {
             scheduler,
             members,
@@ -131,7 +142,7 @@ impl Leader {
             next: None,
             deployed: BTreeSet::new(),
             requests: Storage::new(tickets),
-            deletions: Deletions::default(),
+            deletions: Deletions::new(deletions),
             events: VecDeque::new(),
             end: None,
             authority,

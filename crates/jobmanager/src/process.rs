@@ -24,7 +24,7 @@ use reflow_coordination::event::Event;
 use reflow_coordination::scheduler::{Identity, Scheduler};
 use reflow_env::{Input, ListenerId, Location, Output, Process, Signal, StoreResult, Ticket};
 use reflow_rest::CommandError;
-use reflow_types::{Instant, JobId, LeaderEpoch};
+use reflow_types::{Bounds, Instant, JobId, LeaderEpoch};
 use std::time::Duration;
 
 const LISTENER: ListenerId = ListenerId(0);
@@ -42,6 +42,7 @@ const VIEW_AT_LEAST_EVERY: Duration = Duration::from_secs(1);
 pub struct JobManager {
     config: Config,
     settings: Settings,
+    bounds: Bounds,
     layout: Layout,
     /// Until the job is taken over.
     spec: Option<JobSpec>,
@@ -74,8 +75,14 @@ struct Led {
 
 impl JobManager {
     /// A JobManager and what other threads see of it. `seed` is random: ids and tokens are made of it. The driver
-    /// wakes the process when `signal` is raised.
-    pub fn new(config: &Config, spec: JobSpec, seed: [u8; 32], signal: Signal) -> (Self, Handle) {
+    /// wakes the process when `signal` is raised. Production has the default `bounds`.
+    pub fn new(
+        config: &Config,
+        spec: JobSpec,
+        seed: [u8; 32],
+        signal: Signal,
+        bounds: Bounds,
+    ) -> (Self, Handle) {
         let settings = Settings::new(config);
         let frame = Frame::new(config, &spec.args);
         let handle = Handle::new(signal, frame.starting(Instant(0)));
@@ -83,6 +90,7 @@ impl JobManager {
             layout: Layout::new(&settings.checkpoint_dir, &settings.cluster_id, &spec.graph.name),
             config: config.clone(),
             settings,
+            bounds,
             spec: Some(spec),
             ids: Ids::new(seed),
             tickets: Tickets::default(),
@@ -151,7 +159,7 @@ impl JobManager {
             heartbeat_timeout: self.settings.heartbeat_timeout,
             executor_start_timeout: self.settings.executor_start_timeout,
         };
-        let enumerators = Enumerators::new(&spec.graph, spec.enumerators);
+        let enumerators = Enumerators::new(&spec.graph, spec.enumerators, &self.bounds);
         let recovered = (resumed || recovered.latest().is_some()).then_some(recovered);
         let directory = self.layout.requirements(job);
         let declarations =
@@ -164,6 +172,7 @@ impl JobManager {
             enumerators,
             artifact: spec.artifact,
             data_dir,
+            deletions: self.bounds.deletions,
             tickets: self.tickets.clone(),
         });
         let outdated = earlier.iter().rev().skip(KEPT_EPOCHS).map(|epoch| self.layout.epoch(*epoch).0);

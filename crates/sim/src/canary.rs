@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The canaries there are.
-pub const NAMES: [&str; 12] = [
+pub const NAMES: [&str; 13] = [
     "barrier_not_awaited",
     "group_restored_twice",
     "offset_after_barrier",
@@ -22,6 +22,7 @@ pub const NAMES: [&str; 12] = [
     "event_time_kept_at_the_cut",
     "change_not_rolled_back",
     "one_cursor_for_two_old_owners",
+    "idleness_in_wall_time",
 ];
 
 /// Within so many seeds a canary must be found.

@@ -110,12 +110,16 @@ fn bounds(order: u64) -> Bounds {
         snapshot_step_bytes: few,
         block_bytes: few,
         upload_part_bytes: 100 * few,
+        small_part_bytes: few,
         upload_parts: few,
         restore_reads: few,
         restore_read_bytes: 100 * few as u64,
         restore_step_bytes: few as u64,
         undo_chunk_bytes: 100 * few,
         undo_log_bytes: 1_000 * few as u64,
+        unstored_bytes: few,
+        message_splits: few,
+        deletions: few,
     }
 }
 

@@ -42,6 +42,8 @@ pub struct Bounds {
     pub block_bytes: usize,
     /// Bytes of a part of a snapshot's upload.
     pub upload_part_bytes: usize,
+    /// A part of an upload that has grown to so many bytes by doubling gets room for all that it may have.
+    pub small_part_bytes: usize,
     /// Parts of an upload under way; then writing waits for the store.
     pub upload_parts: usize,
     /// Reads under way of state that is restored.
@@ -56,6 +58,12 @@ pub struct Bounds {
     /// Bytes that a table's undo log may always have; beyond them, a quarter of what the live entries take in a
     /// snapshot.
     pub undo_log_bytes: u64,
+    /// Bytes of a sink's transactions that storage has not confirmed; beyond them the sink takes no more records.
+    pub unstored_bytes: usize,
+    /// Splits in a message to a reader.
+    pub message_splits: usize,
+    /// Deletions of a job's objects under way.
+    pub deletions: usize,
 }
 
 impl Default for Bounds {
@@ -80,6 +88,8 @@ impl Default for Bounds {
             block_bytes: 256 << 10,
             // The least that object stores take as a part.
             upload_part_bytes: 8 << 20,
+            // Grown further it would be copied up to 4 MiB within one step.
+            small_part_bytes: 1 << 20,
             upload_parts: 4,
             restore_reads: 8,
             restore_read_bytes: 4 << 20,
@@ -87,6 +97,9 @@ impl Default for Bounds {
             restore_step_bytes: 1 << 20,
             undo_chunk_bytes: 64 << 10,
             undo_log_bytes: 4 << 20,
+            unstored_bytes: 32 << 20,
+            message_splits: 1_000,
+            deletions: 32,
         }
     }
 }

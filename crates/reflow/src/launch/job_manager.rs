@@ -5,6 +5,7 @@ use reflow_config::{Config, options};
 use reflow_env::{Location, Signal, real};
 use reflow_jobmanager::{Artifact, Handle, JobManager, JobSpec, StartMode};
 use reflow_rest::Limits;
+use reflow_types::Bounds;
 use sha2::{Digest, Sha256};
 use std::io::{self, Read};
 use std::path::Path;
@@ -53,7 +54,7 @@ pub(super) fn drive(
     };
     let seed = machine::random().map_err(system("cannot read random numbers"))?;
     let signal = Signal::default();
-    let (process, handle) = JobManager::new(config, spec, seed, signal.clone());
+    let (process, handle) = JobManager::new(config, spec, seed, signal.clone(), Bounds::default());
     let listener = runtime.block_on(listen(config))?;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = runtime.spawn(serve(listener, handle, stopped));

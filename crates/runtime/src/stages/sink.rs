@@ -15,7 +15,7 @@ use reflow_protocol::control::{Fault, SubtaskMetrics};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::snapshot::Redistribution;
 use reflow_state::{SnapshotKind, SnapshotTable};
-use reflow_types::{CheckpointId, Instant, JobId, MAX_WATERMARK, SubtaskIndex, Timestamp, canary};
+use reflow_types::{Bounds, CheckpointId, Instant, JobId, MAX_WATERMARK, SubtaskIndex, Timestamp, canary};
 use std::time::Duration;
 
 const RETRY_AFTER: Duration = Duration::from_millis(500);
@@ -27,8 +27,6 @@ const MAX_TRIES: u32 = 20;
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// The name of the writers' traces among the sink's states.
 const WRITERS: &str = "writers";
-/// With more than this still to be stored, no more records are taken.
-const MAX_UNSTORED_BYTES: usize = 32 << 20;
 
 /// A sink at the end of a chain.
 pub struct SinkStage<S: Sink> {
@@ -42,6 +40,7 @@ pub struct SinkStage<S: Sink> {
     ended: bool,
     /// When it was last logged that commits wait for storage.
     last_logged: Option<Instant>,
+    bounds: Bounds,
 }
 
 struct Opened<W> {
@@ -96,6 +95,7 @@ impl<S: Sink> SinkStage<S> {
             written: 0,
             ended: false,
             last_logged: None,
+            bounds: Bounds::default(),
         }
     }
 
@@ -202,6 +202,7 @@ impl<S: Sink> Stage<S::Item> for SinkStage<S> {
 
 impl<S: Sink> Control for SinkStage<S> {
     fn open(&mut self, context: &mut OpenContext<'_>) {
+        self.bounds = context.bounds;
         let writer_context = WriterContext {
             subtask: context.subtask,
             index: context.index,
@@ -355,7 +356,7 @@ impl<S: Sink> Control for SinkStage<S> {
 
     fn has_room(&mut self) -> bool {
         let unstored = self.transactions.iter().flat_map(|pending| &pending.unstored);
-        unstored.map(Unstored::bytes).sum::<usize>() <= MAX_UNSTORED_BYTES && self.writer().has_room()
+        unstored.map(Unstored::bytes).sum::<usize>() <= self.bounds.unstored_bytes && self.writer().has_room()
     }
 
     #[inline]

@@ -9,10 +9,6 @@ use reflow_env::{Location, StoreOp, Ticket};
 use reflow_state::SnapshotSink;
 use reflow_types::Bounds;
 
-/// A part that has grown so far by doubling gets room for all that it may have: grown further it would be copied
-/// up to 4 MiB within one step.
-const SMALL_PART_BYTES: usize = 1 << 20;
-
 /// Empty buffers, at most one more than may be under way, and never more than a snapshot has needed at a time.
 #[derive(Default)]
 pub(super) struct Buffers(Vec<BytesMut>);
@@ -111,7 +107,7 @@ impl SnapshotSink for Upload {
         while !bytes.is_empty() {
             self.any = true;
             let (fits, rest) = bytes.split_at(bytes.len().min(part_bytes - self.part.len()));
-            if self.part.len() + fits.len() > SMALL_PART_BYTES {
+            if self.part.len() + fits.len() > self.bounds.small_part_bytes {
                 self.part.reserve(part_bytes - self.part.len());
             }
             self.part.extend_from_slice(fits);

@@ -38,6 +38,7 @@ pub(super) fn random(rng: &mut Rng) -> Bounds {
         block_bytes: draw(usual.block_bytes, 1..=2_000),
         // Each part is a request: smaller ones would only take long.
         upload_part_bytes: draw(usual.upload_part_bytes, 50..=5_000),
+        small_part_bytes: draw(usual.small_part_bytes, 50..=5_000),
         upload_parts: draw(usual.upload_parts, 1..=4),
         restore_reads: draw(usual.restore_reads, 1..=8),
         restore_read_bytes: draw(usual.restore_read_bytes as usize, 1..=2_000) as u64,
@@ -45,6 +46,9 @@ pub(super) fn random(rng: &mut Rng) -> Bounds {
         undo_chunk_bytes: draw(usual.undo_chunk_bytes, 1..=1_000),
         // With less there would be no way back in place.
         undo_log_bytes: draw(usual.undo_log_bytes as usize, 100..=20_000) as u64,
+        unstored_bytes: draw(usual.unstored_bytes, 1..=2_000),
+        message_splits: draw(usual.message_splits, 1..=3),
+        deletions: draw(usual.deletions, 1..=4),
     }
 }
 

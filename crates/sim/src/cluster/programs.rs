@@ -143,7 +143,8 @@ impl Programs {
         };
         let mut seed = [0; 32];
         seed[..8].copy_from_slice(&context.seed.to_le_bytes());
-        let (process, handle) = JobManager::new(&self.config, spec, seed, context.signal.clone());
+        let (process, handle) =
+            JobManager::new(&self.config, spec, seed, context.signal.clone(), self.shape.bounds);
         self.handle = Some(handle);
         Program { name: format!("{}-{}", context.host, self.started), process: Box::new(process) }
     }
