@@ -110,8 +110,7 @@ pub(crate) struct Parts {
     pub(crate) enumerators: Enumerators,
     pub(crate) artifact: Artifact,
     pub(crate) data_dir: String,
-    /// How many deletions may be under way.
-    pub(crate) deletions: usize,
+    pub(crate) deletions: Deletions,
     pub(crate) tickets: Tickets,
 }
 
@@ -142,7 +141,7 @@ impl Leader {
             next: None,
             deployed: BTreeSet::new(),
             requests: Storage::new(tickets),
-            deletions: Deletions::new(deletions),
+            deletions,
             events: VecDeque::new(),
             end: None,
             authority,

@@ -1,6 +1,7 @@
 //! The JobManager as a [`Process`]: inputs in, outputs out, on one thread.
 
 use crate::commands::{Desk, Done};
+use crate::deletions::Deletions;
 use crate::ending::{Ending, Records};
 use crate::enumerators::Enumerators;
 use crate::error::JobManagerError;
@@ -172,7 +173,7 @@ impl JobManager {
             enumerators,
             artifact: spec.artifact,
             data_dir,
-            deletions: self.bounds.deletions,
+            deletions: Deletions::new(self.bounds.deletions),
             tickets: self.tickets.clone(),
         });
         let outdated = earlier.iter().rev().skip(KEPT_EPOCHS).map(|epoch| self.layout.epoch(*epoch).0);

@@ -4,25 +4,37 @@
 //! its own; a wrapper around the compiler sets the cfg for the workspace's crates only, so that what they depend on is
 //! built as ever.
 
+use crate::scenario::Scenario;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// A canary, and the scenario that each of its runs has.
+type Canary = (&'static str, Option<Scenario>);
+
 /// The canaries there are.
-pub const NAMES: [&str; 13] = [
-    "barrier_not_awaited",
-    "group_restored_twice",
-    "offset_after_barrier",
-    "commit_before_complete",
-    "group_owned_twice",
-    "parked_record_dropped",
-    "timer_lost_with_its_group",
-    "table_switched_before_the_barrier",
-    "leaving_commit_lost",
-    "event_time_kept_at_the_cut",
-    "change_not_rolled_back",
-    "one_cursor_for_two_old_owners",
-    "idleness_in_wall_time",
+pub const ALL: [Canary; 21] = [
+    ("barrier_not_awaited", None),
+    ("group_restored_twice", None),
+    ("offset_after_barrier", None),
+    ("commit_before_complete", None),
+    ("group_owned_twice", None),
+    ("parked_record_dropped", None),
+    ("timer_lost_with_its_group", None),
+    ("table_switched_before_the_barrier", None),
+    ("leaving_commit_lost", None),
+    ("event_time_kept_at_the_cut", None),
+    ("change_not_rolled_back", None),
+    ("one_cursor_for_two_old_owners", None),
+    ("idleness_in_wall_time", None),
+    ("input_ends_while_windows_fire", None),
+    ("late_record_taken_by_the_new_owner", None),
+    ("buffered_records_overtaken", None),
+    ("forward_edge_rebalanced", None),
+    ("given_up_checkpoint_blocks", None),
+    ("windows_told_apart_by_their_end", None),
+    ("deposed_leader_goes_on", Some(Scenario::Successors)),
+    ("job_without_epochs_begun_anew", Some(Scenario::OutsideDeletions)),
 ];
 
 /// Within so many seeds a canary must be found.
@@ -56,9 +68,12 @@ impl Cage {
     ///
     /// # Errors
     /// If it finds nothing.
-    pub fn sing(&self, name: &str) -> Result<String, String> {
+    pub fn sing(&self, (name, scenario): Canary) -> Result<String, String> {
         let mut simulator = Command::new(&self.simulator);
         simulator.args(["--seeds", SEEDS, "--fail-fast", "--canary", name]);
+        if let Some(scenario) = scenario {
+            simulator.args(["--scenario", &scenario.to_string()]);
+        }
         let run = simulator.output().map_err(|error| error.to_string())?;
         let said = String::from_utf8_lossy(&run.stderr);
         let found = said.lines().find(|line| line.starts_with("SIM_SEED="));
@@ -71,8 +86,9 @@ impl Cage {
 /// # Errors
 /// If there is no such canary, or this build has none.
 pub fn release(name: &str) -> Result<(), String> {
-    if !NAMES.contains(&name) {
-        return Err(format!("there is no canary '{name}': {}", NAMES.join(", ")));
+    let names = ALL.map(|(name, _)| name);
+    if !names.contains(&name) {
+        return Err(format!("there is no canary '{name}': {}", names.join(", ")));
     }
     #[cfg(reflow_canary)]
     {

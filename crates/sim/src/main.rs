@@ -40,7 +40,7 @@ struct Args {
     /// Builds a simulator with known faults, runs it with each in turn, and fails unless it is found.
     #[arg(long)]
     canaries: bool,
-    /// Runs with this known fault; only in a simulator that was built with them.
+    /// Runs with this known fault, in a simulator that was built with them; with --canaries, the only one to try.
     #[arg(long, value_name = "NAME")]
     canary: Option<String>,
     /// Prints the report as JSON.
@@ -51,7 +51,7 @@ struct Args {
 fn main() -> ExitCode {
     let args = Args::parse();
     if args.canaries {
-        return canaries();
+        return canaries(args.canary.as_deref());
     }
     if let Some(Err(problem)) = args.canary.as_deref().map(canary::release) {
         eprintln!("{problem}");
@@ -98,7 +98,7 @@ fn main() -> ExitCode {
     if report.passes() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn canaries() -> ExitCode {
+fn canaries(only: Option<&str>) -> ExitCode {
     let cage = match canary::Cage::build() {
         Ok(cage) => cage,
         Err(problem) => {
@@ -107,8 +107,10 @@ fn canaries() -> ExitCode {
         }
     };
     let mut code = ExitCode::SUCCESS;
-    for name in canary::NAMES {
-        match cage.sing(name) {
+    let wanted = |name: &str| only.is_none_or(|only| only == name);
+    for canary in canary::ALL.into_iter().filter(|(name, _)| wanted(name)) {
+        let name = canary.0;
+        match cage.sing(canary) {
             Ok(seed) => println!("{name}: found, {seed}"),
             Err(problem) => {
                 println!("{name}: {problem}");

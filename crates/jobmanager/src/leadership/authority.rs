@@ -14,7 +14,7 @@ use crate::layout::epochs_in;
 use bytes::Bytes;
 use reflow_coordination::manifest::{Decision, Lineage};
 use reflow_env::{Location, ObjectMeta, PutMode, StoreOp, StoreReply, StoreResult};
-use reflow_types::LeaderEpoch;
+use reflow_types::{LeaderEpoch, canary};
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
@@ -83,7 +83,9 @@ impl Authority {
         let mut epochs: BTreeSet<LeaderEpoch> = epochs_in(listed).into_iter().collect();
         let recorded = epochs.remove(&self.epoch);
         // Where files were deleted, a later leadership may have a lower number.
-        if let Some(successor) = epochs.difference(&self.earlier).max() {
+        if let Some(successor) = epochs.difference(&self.earlier).max()
+            && !canary::sings("deposed_leader_goes_on")
+        {
             return Standing::Deposed(*successor);
         }
         self.earlier = epochs;

@@ -1,0 +1,47 @@
+//! Operators that take long: a slow one directly behind the source and behind one or two exchanges, and one that makes
+//! hundreds of records of one while its outputs are full.
+
+use super::counts::{self, Counted};
+use super::reading::{Reading, Readings};
+use super::sink::LineSink;
+use super::{Lines, Workload};
+use reflow_stream::StreamEnv;
+
+/// The keys of a burst's records are their places in it, with one of so many groups.
+const GROUPS: u64 = 5;
+
+pub(super) fn build(env: &mut StreamEnv, workload: &Workload) {
+    workload
+        .readings(env, "readings")
+        .map(workload.slow(0))
+        .rebalance()
+        .map(workload.slow(1))
+        .key_by(|reading: &Reading| reading.key)
+        .aggregate(counts::CountInAnyOrder)
+        .max_parallelism(workload.max_parallelism[0])
+        .rebalance()
+        .map(workload.slow(2))
+        .map(|counted: Counted| counted.line())
+        .sink("lines", LineSink);
+}
+
+pub(super) fn build_bursts(env: &mut StreamEnv, workload: &Workload) {
+    let fan_out = workload.fan_out;
+    workload
+        .readings(env, "readings")
+        .flat_map(move |reading: Reading| burst(reading, fan_out))
+        .key_by(|reading: &Reading| reading.key)
+        .aggregate(counts::CountInAnyOrder)
+        .max_parallelism(workload.max_parallelism[0])
+        .map(workload.slow(0))
+        .map(|counted: Counted| counted.line())
+        .sink("lines", LineSink);
+}
+
+pub(super) fn expected_bursts(readings: &Readings, fan_out: u64) -> Lines {
+    counts::expected(readings.all().flat_map(|reading| burst(reading, fan_out)))
+}
+
+fn burst(reading: Reading, fan_out: u64) -> impl Iterator<Item = Reading> {
+    (0..fan_out).map(move |place| Reading { key: reading.key % GROUPS * fan_out + place, ..reading })
+}
