@@ -221,6 +221,8 @@ pub enum StoreOutcome {
     /// The name was there already. For a manifest: the checkpoint was abandoned by another leader. For an
     /// abandonment: the checkpoint is complete after all.
     Lost,
+    /// Nothing was put: an object that the manifest names is not in storage, so nothing could be restored from it.
+    ObjectGone(String),
     /// Unknown: the store failed. The name may or may not be there.
     Failed(String),
 }

@@ -14,7 +14,7 @@ use reflow_types::{
     CheckpointId, JobId, KeyGroupSet, MaxParallelism, OwnershipTable, SubtaskId, Timestamp, VertexId,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use lineage::{Lineage, Takeover};
 pub use wire::{ManifestError, decode, encode};
@@ -137,6 +137,17 @@ impl Manifest {
     /// The data objects that it names.
     pub fn objects(&self) -> BTreeSet<&str> {
         self.vertices.iter().flat_map(VertexState::runs).map(|run| run.object.as_str()).collect()
+    }
+
+    /// The data objects that it names, with absolute names, and how long each must be at least: `directory` is the
+    /// manifest's own, without a slash at the end.
+    pub fn extents(&self, directory: &str) -> BTreeMap<String, u64> {
+        let mut extents = BTreeMap::new();
+        for run in self.vertices.iter().flat_map(VertexState::runs) {
+            let end = extents.entry(run.object.as_str()).or_insert(0);
+            *end = run.offset.saturating_add(u64::from(run.len)).max(*end);
+        }
+        extents.into_iter().map(|(object, end)| (below(directory, object), end)).collect()
     }
 
     /// The bytes of state that it stands for.

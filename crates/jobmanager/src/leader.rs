@@ -5,6 +5,7 @@
 //! the next.
 
 mod look;
+mod objects;
 mod splits;
 
 use crate::decisions::{Wanted, create, created, is_damaged};
@@ -19,6 +20,7 @@ use crate::settings::Artifact;
 use crate::storage::{Storage, Tickets};
 use bytes::Bytes;
 use look::Look;
+use objects::Check;
 use reflow_coordination::action::{Action, EndState};
 use reflow_coordination::event::{Event, RequestId, StoreOutcome};
 use reflow_coordination::manifest::{self, Decision};
@@ -42,6 +44,8 @@ const CHUNK_BYTES: u64 = 1 << 20;
 #[derive(Debug)]
 enum For {
     Name(CheckpointId, Wanted),
+    /// Whether the objects of a checkpoint are there.
+    Objects(Box<Check>),
     /// What stands under a name that was there already.
     /// If it is damaged, it is read once more from there.
     Decision(CheckpointId, Wanted, Option<Location>),
@@ -281,6 +285,7 @@ impl Leader {
                     return self.decided(now, checkpoint, wanted, outcome, out);
                 }
             },
+            Some(For::Objects(check)) => return self.objects_listed(now, *check, result, out),
             Some(For::Look) => return self.looked(now, &result, out),
             Some(For::Decision(checkpoint, wanted, Some(at))) if is_damaged(&result) => {
                 let read = StoreOp::Get { at, range: None };
@@ -411,8 +416,7 @@ impl Leader {
                 self.trigger(attempt, checkpoint, kind, out)
             }
             Action::StoreManifest { checkpoint, at, manifest } => {
-                let body = manifest::encode(&Decision::Complete(manifest));
-                out.push(self.requests.ask(For::Name(checkpoint, Wanted::Complete), create(at, body)));
+                self.store_manifest(Check::new(checkpoint, at, manifest), out);
             }
             Action::StoreAbandoned { checkpoint, at } => {
                 let body = manifest::encode(&Decision::Abandoned(self.authority.lineage.clone()));

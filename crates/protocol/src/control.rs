@@ -396,6 +396,8 @@ pub enum ToExecutor {
 pub struct SnapshotKind {
     /// In which codec. The savepoint codec means all state, not the changes.
     pub codec: Codec,
+    /// Whether all keyed state is written in the exchange codec, too: what earlier checkpoints wrote of it is gone.
+    pub full: bool,
     /// Below which directory data objects are written.
     pub directory: String,
     /// What sources do after the barrier.

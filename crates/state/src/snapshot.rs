@@ -28,6 +28,8 @@ use reflow_types::CheckpointId;
 pub enum SnapshotKind {
     /// The engine's: increments on the last complete checkpoint, exchange codec.
     Checkpoint,
+    /// A checkpoint that is complete in itself, because objects of earlier ones are gone.
+    Full,
     /// A checkpoint with which groups leave: nothing is rewritten, as their new owners wait for what has changed.
     Cut,
     /// The user's: complete in itself, savepoint codec. Checkpoints do not build on it.
@@ -119,13 +121,13 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
                 SnapshotKind::Checkpoint => segment.account.plan(slots.len(), segment.tombstones.len()),
                 SnapshotKind::Cut if segment.account.changed() > 0 => Mode::Increment,
                 SnapshotKind::Cut => Mode::Skip,
-                SnapshotKind::Savepoint if slots.len() > 0 => Mode::Full,
-                SnapshotKind::Savepoint => Mode::Skip,
+                SnapshotKind::Savepoint | SnapshotKind::Full if slots.len() > 0 => Mode::Full,
+                SnapshotKind::Savepoint | SnapshotKind::Full => Mode::Skip,
             };
             Plan { mode, changes: segment.account.changes(), bytes: 0, written: Mode::Skip }
         };
         let codec = match kind {
-            SnapshotKind::Checkpoint | SnapshotKind::Cut => Codec::Exchange,
+            SnapshotKind::Checkpoint | SnapshotKind::Full | SnapshotKind::Cut => Codec::Exchange,
             SnapshotKind::Savepoint => Codec::Savepoint,
         };
         self.sample.begin(codec);

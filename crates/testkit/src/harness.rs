@@ -504,7 +504,12 @@ impl Harness {
             }
             Action::NotifyAborted { checkpoint, .. } => self.tell_all(|| SlotCommand::Aborted(checkpoint)),
             Action::StoreManifest { checkpoint, at, manifest } => {
-                let outcome = self.decide(at, &Decision::Complete(manifest));
+                let directory = at.trim_end_matches("/_metadata");
+                let gone = manifest.extents(directory).into_keys().find(|object| !self.store.has(object));
+                let outcome = match gone {
+                    Some(object) => StoreOutcome::ObjectGone(format!("{object} is gone")),
+                    None => self.decide(at, &Decision::Complete(manifest)),
+                };
                 let effects = self.coordinator.on_manifest_stored(now, checkpoint, outcome);
                 self.carry_out(effects);
             }

@@ -49,6 +49,11 @@ impl MemoryStore {
         self.objects.insert(name.to_owned(), body.into());
     }
 
+    /// Whether there is an object of that name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.objects.contains_key(name)
+    }
+
     /// Removes an object: to lose it.
     pub fn remove(&mut self, name: &str) {
         self.objects.remove(name);

@@ -76,6 +76,30 @@ fn an_aborted_checkpoint_loses_nothing() {
 }
 
 #[test]
+fn a_checkpoint_whose_objects_have_vanished_is_not_complete() {
+    let mut t = Sums::start(2);
+    t.left.push(0, [1, 2]);
+    t.job.settle();
+    assert!(t.job.checkpoint());
+    let objects: Vec<String> = t.job.store().below("mem:///checkpoints/data").map(|(o, _)| o.into()).collect();
+    assert!(!objects.is_empty());
+    objects.iter().for_each(|object| t.job.store_mut().remove(object));
+    t.left.push(0, [3]);
+    assert!(!t.job.checkpoint(), "it builds on objects that are gone");
+    assert_eq!((t.job.failures(), t.job.failed_checkpoints().len()), (&[][..], 1));
+    // The next one is complete in itself, also where nothing has changed.
+    assert!(t.job.checkpoint(), "{}", t.job.state());
+    assert_eq!(t.committed(), [1, 2, 4]);
+    t.left.push(0, [6]);
+    assert!(t.job.checkpoint(), "{}", t.job.state());
+    t.job.kill();
+    t.job.start(3);
+    t.right.push(0, [5, 4]);
+    t.end();
+    assert_eq!(t.committed(), [1, 2, 4, 8, 9, 12]);
+}
+
+#[test]
 fn a_checkpoint_that_cannot_be_written_fails_alone() {
     let mut t = Sums::start(2);
     t.left.push(0, [1, 2]);

@@ -418,7 +418,9 @@ impl Coordinator {
             deployed.change = Some(Change::new(id));
         }
         let participants = deployed.participants.clone();
-        let kind = SnapshotKind { codec, directory: data.clone(), then: wanted.then, cut: wanted.cut };
+        // A cut writes what has changed since the checkpoint before it, which is complete.
+        let full = codec == Codec::Savepoint || (deployed.rewrite && wanted.cut.is_none());
+        let kind = SnapshotKind { codec, full, directory: data.clone(), then: wanted.then, cut: wanted.cut };
         out.push(Effect::Act(Action::TriggerCheckpoint { attempt, checkpoint: id, kind }));
         self.pending = Some(Pending {
             id,
@@ -427,6 +429,7 @@ impl Coordinator {
             then: wanted.then,
             requests: wanted.requests,
             codec,
+            full,
             at,
             data,
             triggered_at: now,

@@ -64,7 +64,13 @@ impl Coordinator {
                 // The next one has another name, so this does not count as a failure.
                 self.fail(now, FailureCause::Other, TAKEN.to_owned(), &mut out);
             }
-            StoreOutcome::Failed(_) if abandoning => {}
+            StoreOutcome::Failed(_) | StoreOutcome::ObjectGone(_) if abandoning => {}
+            StoreOutcome::ObjectGone(reason) => {
+                if let Some(deployed) = &mut self.deployed {
+                    deployed.rewrite = true;
+                }
+                self.give_up(now, FailureCause::Storage, reason, &mut out);
+            }
             StoreOutcome::Failed(reason) => {
                 let reason = format!("its manifest could not be stored: {reason}");
                 self.give_up(now, FailureCause::Storage, reason, &mut out);
@@ -82,7 +88,7 @@ impl Coordinator {
         outcome: StoreOutcome,
     ) -> Vec<Effect> {
         let mut out = Vec::new();
-        if !matches!(outcome, StoreOutcome::Failed(_)) {
+        if matches!(outcome, StoreOutcome::Won | StoreOutcome::Lost) {
             self.unrecorded.take_if(|id| *id == checkpoint);
         }
         if self.pending.as_ref().is_some_and(|p| p.id == checkpoint && p.abandoning.is_some()) {
@@ -107,7 +113,7 @@ impl Coordinator {
             }
             StoreOutcome::Lost => self.stands(now, out),
             // The attempt goes on: healthy tasks need no storage, and a restart would have to wait for it.
-            StoreOutcome::Failed(_) => abandoning.failed(now),
+            StoreOutcome::Failed(_) | StoreOutcome::ObjectGone(_) => abandoning.failed(now),
         }
     }
 
@@ -192,8 +198,9 @@ impl Coordinator {
     }
 
     fn complete(&mut self, now: Instant, out: &mut Vec<Effect>) {
-        let Some(Pending { id, attempt, purpose, then, requests, codec, at, sealed, acknowledged, .. }) =
-            self.pending.take()
+        let Some(Pending {
+            id, attempt, purpose, then, requests, codec, full, at, sealed, acknowledged, ..
+        }) = self.pending.take()
         else {
             return;
         };
@@ -206,6 +213,7 @@ impl Coordinator {
             out.push(Effect::Act(Action::NotifyCompleted { attempt, checkpoint: id }));
             deployed.ending |= then != AfterBarrier::Continue || purpose == Purpose::Final;
             if codec == Codec::Exchange {
+                deployed.rewrite &= !full;
                 deployed.chains = chains;
             }
             let without_keyed = |state: SubtaskState| SubtaskState { keyed: None, ..state };

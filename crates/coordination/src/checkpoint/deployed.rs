@@ -25,6 +25,8 @@ pub(super) struct Deployed {
     pub(super) chains: BTreeMap<SubtaskId, Chain>,
     /// What the subtasks acknowledged for the last complete checkpoint, without keyed state.
     pub(super) last: BTreeMap<SubtaskId, SubtaskState>,
+    /// What the last complete checkpoint holds is gone from storage: the next ones write everything, until one is complete.
+    pub(super) rewrite: bool,
     /// They take part no more; what they acknowledged last stands for them.
     pub(super) finished: BTreeSet<SubtaskId>,
     /// Of a former graph, and not finished yet: they own nothing, and nothing stands for them when they have.
@@ -82,6 +84,7 @@ impl Deployed {
             has_sources: job.vertices.iter().any(|vertex| vertex.source),
             chains,
             last: BTreeMap::new(),
+            rewrite: false,
             finished: BTreeSet::new(),
             leaving: BTreeSet::new(),
             held: false,
@@ -121,11 +124,12 @@ impl Deployed {
         self.last.get(&subtask).cloned().unwrap_or_else(nothing)
     }
 
-    /// The chains once `pending` is complete. A savepoint's begin from nothing, and hold names below its directory.
+    /// The chains once `pending` is complete. Those of a full one begin from nothing; a savepoint's hold names below
+    /// its directory.
     pub(super) fn extended(&self, pending: &Pending) -> BTreeMap<SubtaskId, Chain> {
         let savepoint = pending.purpose.is_savepoint();
         let extended = |(&subtask, chain): (&SubtaskId, &Chain)| {
-            let mut chain = if savepoint { chain.cleared() } else { chain.clone() };
+            let mut chain = if pending.full { chain.cleared() } else { chain.clone() };
             if let Some(keyed) = pending.acknowledged.get(&subtask).and_then(|state| state.keyed.as_ref()) {
                 let object = keyed.object.as_deref().unwrap_or_default();
                 let object = if savepoint { object.to_owned() } else { below(&pending.data, object) };

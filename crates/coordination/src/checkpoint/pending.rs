@@ -21,6 +21,8 @@ pub(super) struct Pending {
     pub(super) then: AfterBarrier,
     pub(super) requests: Vec<RequestId>,
     pub(super) codec: Codec,
+    /// Whether it builds on no earlier checkpoint.
+    pub(super) full: bool,
     /// The manifest's directory: the checkpoint's full name.
     pub(super) at: String,
     /// Below which data objects are written.

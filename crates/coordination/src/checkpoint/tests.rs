@@ -406,6 +406,38 @@ fn an_acknowledgement_that_cannot_be_is_refused() {
     }
 }
 
+/// Nobody knows whether a directory comes back with what it held, so the next checkpoint builds on nothing.
+#[test]
+fn after_objects_have_gone_the_next_checkpoint_writes_everything() {
+    let mut f = Fixture::new(settings());
+    let trigger = |f: &mut Fixture| {
+        let effects = f.coordinator.request(f.now, Request::of(Purpose::User));
+        let full = effects.iter().find_map(|effect| match effect {
+            Effect::Act(Action::TriggerCheckpoint { kind, .. }) => Some(kind.full),
+            _ => None,
+        });
+        f.show(effects);
+        full.expect("it is triggered")
+    };
+    assert!(!trigger(&mut f));
+    f.complete(1);
+    for gone in [2, 3] {
+        assert_eq!(trigger(&mut f), gone == 3);
+        f.acknowledge_all(gone);
+        assert!(f.stored(gone, StoreOutcome::ObjectGone("o1 is gone".into())).starts_with("abandon"));
+        assert!(f.abandoned(gone, Won).ends_with(&format!("failed {gone}: o1 is gone")));
+    }
+    assert!(trigger(&mut f));
+    // It finds nothing to write.
+    f.acknowledge(4, READER);
+    let keyed = KeyedState { groups: KeyGroupSet::all(max()), object: None, runs: vec![], bytes: 0 };
+    f.acknowledge_with(4, COUNTER, Some(keyed));
+    assert!(f.stored(4, Won).contains("completed 4"));
+    let latest = &f.coordinator.latest().expect("it is complete").manifest;
+    assert_eq!(latest.objects().len(), 0, "runs of former checkpoints are named");
+    assert!(!trigger(&mut f));
+}
+
 #[test]
 fn as_many_as_configured_are_kept_and_manifests_go_before_objects() {
     let mut f = Fixture::new(Settings { retained: 2, ..settings() });

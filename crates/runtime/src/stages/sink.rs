@@ -305,7 +305,7 @@ impl<S: Sink> Control for SinkStage<S> {
         context.put_list(&self.operator, "transactions", Redistribution::Split, transactions);
         let Some(Opened { job, attempt, writer, io, .. }) = &self.opened else { return };
         match context.kind {
-            SnapshotKind::Checkpoint | SnapshotKind::Cut => {
+            SnapshotKind::Checkpoint | SnapshotKind::Full | SnapshotKind::Cut => {
                 let trace = writer.trace().map(|trace| (*job, *attempt, trace));
                 context.put_list(&self.operator, WRITERS, Redistribution::Union, trace);
             }

@@ -174,6 +174,7 @@ impl Snapshots {
         let mut operator = extra;
         let table_kind = match kind.codec {
             Codec::Exchange if kind.cut.is_some() => reflow_state::SnapshotKind::Cut,
+            Codec::Exchange if kind.full => reflow_state::SnapshotKind::Full,
             Codec::Exchange => reflow_state::SnapshotKind::Checkpoint,
             Codec::Savepoint => reflow_state::SnapshotKind::Savepoint,
         };

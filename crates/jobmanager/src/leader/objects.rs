@@ -1,0 +1,176 @@
+//! Before a checkpoint is decided: whether storage has the objects that its manifest names.
+//!
+//! A checkpoint builds on what earlier ones wrote. If their directory vanishes while the job runs, a file system
+//! creates it again with the next object; without this look a checkpoint would count as complete that nothing can be
+//! restored from, and readable ones would be deleted in its favour.
+
+use super::{For, Leader};
+use crate::decisions::{Wanted, create};
+use reflow_coordination::event::{Event, StoreOutcome};
+use reflow_coordination::manifest::{self, Decision, Manifest};
+use reflow_env::{Location, Output, StoreOp, StoreReply, StoreResult};
+use reflow_types::{CheckpointId, Instant};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A manifest whose objects are being looked for.
+#[derive(Debug)]
+pub(super) struct Check {
+    checkpoint: CheckpointId,
+    /// The deciding name.
+    at: String,
+    manifest: Box<Manifest>,
+    /// The objects that were not found yet, and how long each must be.
+    missing: BTreeMap<String, u64>,
+    /// The directories of objects that were not listed yet.
+    directories: BTreeSet<String>,
+}
+
+impl Check {
+    pub(super) fn new(checkpoint: CheckpointId, at: String, manifest: Box<Manifest>) -> Self {
+        let missing = manifest.extents(parent(&at));
+        let directories = missing.keys().map(|object| parent(object).to_owned()).collect();
+        Self { checkpoint, at, manifest, missing, directories }
+    }
+
+    /// The next listing to be asked for.
+    fn question(&mut self) -> Option<StoreOp> {
+        self.directories.pop_first().map(|directory| StoreOp::List { below: Location(directory) })
+    }
+
+    /// The answer to a question. What makes the checkpoint fail, if anything.
+    fn listed(&mut self, answer: StoreResult) -> Result<(), StoreOutcome> {
+        match answer {
+            Ok(StoreReply::Objects(found)) => {
+                let found: BTreeMap<_, _> = found.into_iter().map(|object| (object.at.0, object.len)).collect();
+                self.missing.retain(|object, needed| found.get(object).is_none_or(|len| len < needed));
+            }
+            Ok(_) => {
+                return Err(StoreOutcome::Failed("the store answered a listing with something else".to_owned()));
+            }
+            Err(error) => return Err(StoreOutcome::Failed(error.to_string())),
+        }
+        match self.missing.keys().next() {
+            Some(first) if self.directories.is_empty() => Err(StoreOutcome::ObjectGone(format!(
+                "{} of the objects that it consists of are gone from storage or shortened, {first} among them: let \
+                 nothing delete or move them; the next checkpoint writes all state anew",
+                self.missing.len()
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Leader {
+    /// Creates the deciding name of a checkpoint if its objects are there.
+    pub(super) fn store_manifest(&mut self, mut check: Check, out: &mut Vec<Output>) {
+        let output = match check.question() {
+            Some(question) => self.requests.ask(For::Objects(Box::new(check)), question),
+            None => {
+                let body = manifest::encode(&Decision::Complete(check.manifest));
+                self.requests.ask(For::Name(check.checkpoint, Wanted::Complete), create(check.at, body))
+            }
+        };
+        out.push(output);
+    }
+
+    /// A listing for a check has been answered.
+    pub(super) fn objects_listed(
+        &mut self,
+        now: Instant,
+        mut check: Check,
+        answer: StoreResult,
+        out: &mut Vec<Output>,
+    ) {
+        match check.listed(answer) {
+            Ok(()) => self.store_manifest(check, out),
+            Err(outcome) => {
+                let checkpoint = check.checkpoint;
+                tracing::warn!(%checkpoint, ?outcome, "a checkpoint is not complete");
+                self.tell(now, Event::ManifestStored { checkpoint, outcome }, out);
+            }
+        }
+    }
+}
+
+/// The directory of an object.
+fn parent(object: &str) -> &str {
+    object.rsplit_once('/').map_or("", |(directory, _)| directory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reflow_coordination::manifest::{Lineage, OwnedRuns, SegmentRuns, VertexState};
+    use reflow_env::{ObjectMeta, StoreError};
+    use reflow_protocol::snapshot::{Codec, RunRef};
+    use reflow_types::{JobId, KeyGroupSet, MaxParallelism, SubtaskId, VertexId};
+
+    /// A checkpoint of one run in each of these objects, which end at byte 10.
+    fn check(objects: &[&str]) -> Check {
+        let run = |object: &&str| RunRef { object: (*object).into(), table: 0, segment: 0, offset: 4, len: 6 };
+        let runs = objects.iter().map(run).collect();
+        let keyed = OwnedRuns {
+            groups: KeyGroupSet::all(MaxParallelism::DEFAULT),
+            segments: vec![SegmentRuns { segment: 0, table: 0, runs }],
+        };
+        let vertex = VertexState {
+            vertex: VertexId(1),
+            name: "count".into(),
+            operators: vec![],
+            max_parallelism: MaxParallelism::DEFAULT,
+            table: None,
+            watermark: 0,
+            keyed: vec![keyed],
+            operator: vec![],
+        };
+        let manifest = Manifest {
+            checkpoint: CheckpointId(7),
+            job: JobId(1),
+            job_name: "job".into(),
+            codec: Codec::Exchange,
+            key_encoding: 1,
+            build: "b".into(),
+            triggered_at: 0,
+            next_subtask: SubtaskId(1),
+            vertices: vec![vertex],
+            enumerators: vec![],
+            lineage: Lineage::default(),
+        };
+        Check::new(CheckpointId(7), "/c/chk-7/_metadata".into(), Box::new(manifest))
+    }
+
+    fn listed(objects: &[(&str, u64)]) -> StoreResult {
+        let meta = |(at, len): &(&str, u64)| ObjectMeta { at: Location((*at).into()), len: *len };
+        Ok(StoreReply::Objects(objects.iter().map(meta).collect()))
+    }
+
+    #[test]
+    fn each_directory_is_listed_once_and_all_objects_must_be_there() {
+        let mut check = check(&["/c/data/a", "/c/data/b", "/other/o", "own"]);
+        let mut answers = [
+            ("/c/chk-7", listed(&[("/c/chk-7/own", 10)])),
+            ("/c/data", listed(&[("/c/data/a", 10), ("/c/data/b", 11), ("/c/data/x", 1)])),
+            ("/other", listed(&[("/other/o", 10)])),
+        ]
+        .into_iter();
+        while let Some(StoreOp::List { below }) = check.question() {
+            let (directory, answer) = answers.next().expect("a directory is listed twice");
+            assert_eq!(below.0, directory);
+            assert_eq!(check.listed(answer), Ok(()));
+        }
+        assert_eq!(answers.next(), None);
+    }
+
+    #[test]
+    fn what_is_gone_or_shortened_is_named() {
+        for found in [&[("/c/data/a", 10)][..], &[("/c/data/a", 10), ("/c/data/b", 9)]] {
+            let mut check = check(&["/c/data/a", "/c/data/b"]);
+            assert!(check.question().is_some());
+            let Err(StoreOutcome::ObjectGone(reason)) = check.listed(listed(found)) else { panic!("{found:?}") };
+            assert!(reason.starts_with("1 of the objects") && reason.contains("/c/data/b"), "{reason}");
+        }
+        let mut check = check(&["/c/data/a"]);
+        let away = Err(StoreError::Failed { at: Location("/c".into()), reason: "timed out".into() });
+        assert!(matches!(check.listed(away), Err(StoreOutcome::Failed(_))), "nothing is known");
+    }
+}
