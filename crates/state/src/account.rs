@@ -10,6 +10,7 @@
 //! limit of the first rewrite differs from segment to segment.
 
 use crate::block;
+use crate::mark::Epoch;
 
 /// What a segment has in storage and in memory, in bytes and entries.
 #[derive(Clone, Debug)]
@@ -26,6 +27,9 @@ pub(crate) struct Account {
     handed_over: u64,
     /// The chain's limit in live bytes, beyond the first.
     slack: f32,
+    /// Removed keys were forgotten: the snapshots of this epoch and later ones write the segment in full, until one of
+    /// them is complete.
+    rewrite_from: Option<Epoch>,
 }
 
 /// How a snapshot writes a segment.
@@ -59,6 +63,7 @@ impl Account {
             complete: 0,
             handed_over: 0,
             slack: 0.25 + 0.75 * spread,
+            rewrite_from: None,
         }
     }
 
@@ -87,6 +92,9 @@ impl Account {
 
     /// How the next snapshot should write the segment, which has `len` entries and `tombstones`.
     pub(crate) fn plan(&self, len: usize, tombstones: usize) -> Mode {
+        if self.rewrite_from.is_some() {
+            return Mode::Full;
+        }
         if self.changed() == 0 {
             return Mode::Skip;
         }
@@ -110,10 +118,21 @@ impl Account {
         }
     }
 
-    /// A complete checkpoint contains what a snapshot wrote.
-    pub(crate) fn complete(&mut self, written: &Written) {
+    /// Removed keys are forgotten: only a run in full, of `epoch` or later, tells that they are gone.
+    pub(crate) fn rewrite_from(&mut self, epoch: Epoch) {
+        self.rewrite_from = Some(epoch);
+    }
+
+    /// Whether increments would lack removed keys.
+    pub(crate) fn must_be_rewritten(&self) -> bool {
+        self.rewrite_from.is_some()
+    }
+
+    /// A complete checkpoint contains what a snapshot wrote that ended `epoch`.
+    pub(crate) fn complete(&mut self, epoch: Epoch, written: &Written) {
         self.complete = self.complete.max(written.changes);
         if written.mode == Mode::Full {
+            self.rewrite_from.take_if(|from| *from <= epoch);
             if self.chain_bytes > 0 {
                 self.slack = 1.0;
             }
@@ -139,7 +158,7 @@ impl Account {
 
     /// All changes since the last complete checkpoint are undone.
     pub(crate) fn rolled_back(&mut self) {
-        (self.complete, self.handed_over) = (self.changes, 0);
+        (self.complete, self.handed_over, self.rewrite_from) = (self.changes, 0, None);
     }
 
     /// Another owner's segment comes in: `taken` of its `before` entries.
@@ -175,7 +194,7 @@ mod tests {
             let mode = account.plan(100, 0);
             modes.push(mode);
             let bytes = if mode == Mode::Full { 10_000 } else { 500 };
-            account.complete(&Written { segment: 0, mode, bytes, changes: account.changes() });
+            account.complete(Epoch::FIRST, &Written { segment: 0, mode, bytes, changes: account.changes() });
         }
         let fulls: Vec<usize> = (0..50).filter(|&i| modes[i] == Mode::Full).collect();
         assert_eq!(fulls, [0, 6, 27, 48]);

@@ -119,6 +119,10 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
             let slots: &crate::slots::Slots<K, V> = slots;
             let mode = match kind {
                 SnapshotKind::Checkpoint => segment.account.plan(slots.len(), segment.tombstones.len()),
+                // The checkpoint before it is complete, and nothing has failed since.
+                SnapshotKind::Cut if segment.account.must_be_rewritten() => {
+                    panic!("table '{}': a cut follows a checkpoint that has failed", self.name)
+                }
                 SnapshotKind::Cut if segment.account.changed() > 0 => Mode::Increment,
                 SnapshotKind::Cut => Mode::Skip,
                 SnapshotKind::Savepoint | SnapshotKind::Full if slots.len() > 0 => Mode::Full,
@@ -201,7 +205,7 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
             self.segments.iter_mut().for_each(|segment| segment.account.complete_handed_over());
         }
         for written in &complete.written {
-            self.segments[usize::from(written.segment)].account.complete(written);
+            self.segments[usize::from(written.segment)].account.complete(complete.epoch, written);
         }
         self.awaiting.retain(|other| other.epoch > complete.epoch);
     }
@@ -213,6 +217,24 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
             self.walk = None;
             self.failed = None;
             self.segments.iter_mut().for_each(|segment| segment.pending.clear());
+        }
+        self.forget_tombstones();
+    }
+
+    /// Forgets removed keys where they take more memory than the live entries: while checkpoints fail, they would pile up
+    /// without end. Such a segment is next written in full, which says as much. Not while a snapshot is undecided: if it
+    /// is complete after all, increments build on it.
+    fn forget_tombstones(&mut self) {
+        let decides = |awaiting: &Awaiting| awaiting.kind != SnapshotKind::Savepoint;
+        if self.walk.is_some() || self.awaiting.iter().any(decides) {
+            return;
+        }
+        for (slots, segment) in self.slots.iter().zip(&mut self.segments) {
+            let live = segment.account.live_bytes(slots.len()) as usize;
+            if segment.tombstone_bytes() > live + self.bounds.tombstone_bytes {
+                segment.tombstones = Vec::new();
+                segment.account.rewrite_from(self.epoch);
+            }
         }
     }
 

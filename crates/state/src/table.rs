@@ -88,6 +88,13 @@ pub(crate) struct Segment<K> {
     pub(crate) account: Account,
 }
 
+impl<K> Segment<K> {
+    /// What the removed keys take in memory, without what they hold outside.
+    pub(crate) fn tombstone_bytes(&self) -> usize {
+        self.tombstones.len() * size_of::<(Epoch, K)>()
+    }
+}
+
 impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
     /// An empty table. `id` and `name` must each be the table's alone within its operator.
     pub fn new(id: TableId, name: &str, max: MaxParallelism) -> Self {
@@ -269,7 +276,7 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
         let heap: usize = sample().map(|(key, value)| (self.heap_bytes)(key, value)).sum();
         let per_segment = size_of::<Slots<K, V>>() + size_of::<Segment<K>>();
         let beside: usize =
-            self.segments.iter().map(|s| s.pending.len() + s.tombstones.len() * size_of::<K>()).sum();
+            self.segments.iter().map(|s| s.pending.len() + s.tombstone_bytes()).sum();
         let undo = self.undo.as_ref().map_or(0, Undo::bytes);
         let entries = inline + heap * self.len / sample().count().max(1);
         entries + beside + undo + self.segments.len() * per_segment

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use reflow_state::{
     KeyedTable, Origin, Progress, Restore, Run, SnapshotKind, SnapshotWriter, StateKey, TableId,
 };
-use reflow_types::{CheckpointId, KeyGroup, KeyGroupSet, KeyHash, MaxParallelism};
+use reflow_types::{Bounds, CheckpointId, KeyGroup, KeyGroupSet, KeyHash, MaxParallelism};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -111,6 +111,7 @@ impl World {
 
     /// Fresh, empty subtasks with groups dealt out by `seed`.
     fn deploy(&mut self, seed: u64, owners: usize) {
+        let bounds = Bounds { tombstone_bytes: 1 + seed as usize % 500, ..Bounds::default() };
         let max = MaxParallelism::new(GROUPS).unwrap();
         let deal = |group: u32| (u64::from(group / 2).wrapping_mul(seed | 1) >> 3) as usize % owners;
         let owner = |index| Owner {
@@ -119,7 +120,10 @@ impl World {
             writer: None,
         };
         self.owners = (0..owners).map(owner).collect();
-        self.owners.iter_mut().for_each(|owner| owner.table.remember(None));
+        self.owners.iter_mut().for_each(|owner| {
+            owner.table.set_bounds(bounds);
+            owner.table.remember(None);
+        });
         self.writing = None;
         self.awaiting.clear();
         self.way_back = CheckpointId(0);

@@ -153,3 +153,36 @@ fn steps_are_bounded() {
         }
     }
 }
+
+/// Keys that come and go while no checkpoint is complete take no memory for good, and what is complete in the end
+/// lacks those that were removed.
+#[test]
+fn removed_keys_do_not_pile_up_while_checkpoints_fail() {
+    const LIVE: u64 = 20_000;
+    let mut job = Job::new(128, LIVE, 8);
+    job.checkpoint();
+    let before = job.table.memory_bytes();
+    let mut kept = 0;
+    for round in 0..100 {
+        let keys = LIVE + round * 10_000..LIVE + (round + 1) * 10_000;
+        keys.clone().for_each(|key| job.put(key, 1, 8));
+        job.checkpoint = job.checkpoint.next();
+        job.table.freeze(job.checkpoint, SnapshotKind::Checkpoint);
+        // Some fail while they are written, others once they are.
+        let mut writer = SnapshotWriter::new(Vec::new());
+        while job.table.snapshot_step(64 << 10, &mut writer).unwrap() == Progress::More && round % 2 == 0 {}
+        keys.chain([round]).for_each(|key| drop(job.table.remove(key.key_hash(), &key)));
+        job.table.abort(job.checkpoint);
+        kept = kept.max(job.table.memory_bytes());
+    }
+    assert!(kept < before + (8 << 20), "{kept} bytes, {before} with the same live keys before");
+    job.checkpoint();
+    let restored = job.restored();
+    let keys: std::collections::BTreeSet<u64> = restored.iter().map(|(key, _)| *key).collect();
+    assert_eq!(keys, (100..LIVE).collect());
+    // From then on increments build on that.
+    (100..200u64).for_each(|key| drop(job.table.remove(key.key_hash(), &key)));
+    let (_, runs) = job.checkpoint();
+    assert!(runs.iter().any(|run| run.kind == RunKind::Increment));
+    assert_eq!(job.restored().len(), (LIVE - 200) as usize);
+}

@@ -53,6 +53,9 @@ pub struct Bounds {
     pub restore_read_bytes: u64,
     /// Bytes of restored state that a step loads, and at least one run.
     pub restore_step_bytes: u64,
+    /// Bytes that removed keys of a segment take while checkpoints fail, beyond what its live entries take; then the
+    /// segment is written in full.
+    pub tombstone_bytes: usize,
     /// Bytes of a piece of a table's undo log.
     pub undo_chunk_bytes: usize,
     /// Bytes that a table's undo log may always have; beyond them, a quarter of what the live entries take in a
@@ -95,6 +98,7 @@ impl Default for Bounds {
             restore_read_bytes: 4 << 20,
             // A few milliseconds' work.
             restore_step_bytes: 1 << 20,
+            tombstone_bytes: 1 << 10,
             undo_chunk_bytes: 64 << 10,
             undo_log_bytes: 4 << 20,
             unstored_bytes: 32 << 20,
