@@ -60,7 +60,12 @@ pub struct Settings {
     pub job_dir: String,
     /// Whether the checkpoints of a job outlive its cancellation (`RETAIN_ON_CANCELLATION`).
     pub keep_on_cancellation: bool,
+    /// The most bytes of operator state and of lists of runs: a deployment sends them between processes, in one message.
+    pub max_operator_bytes: u64,
 }
+
+/// The default of [`Settings::max_operator_bytes`]: what a connection takes as a message.
+pub const MAX_OPERATOR_BYTES: u64 = 1 << 30;
 
 /// Whose checkpoints they are.
 #[derive(Clone, Debug, PartialEq, Eq)]

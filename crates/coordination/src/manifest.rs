@@ -150,6 +150,24 @@ impl Manifest {
         extents.into_iter().map(|(object, end)| (below(directory, object), end)).collect()
     }
 
+    /// Which vertex has the most of what a deployment sends of this checkpoint, if that is above `limit` bytes: operator
+    /// state and the names of runs.
+    pub fn too_large(&self, limit: u64) -> Option<String> {
+        let sent = |vertex: &VertexState| {
+            let run = |run: &RunRef| (run.object.len() + size_of::<RunRef>()) as u64;
+            vertex.operator_bytes() + vertex.runs().map(run).sum::<u64>()
+        };
+        let total: u64 = self.vertices.iter().map(sent).sum();
+        let largest = self.vertices.iter().max_by_key(|vertex| sent(vertex)).filter(|_| total > limit)?;
+        Some(format!(
+            "operator state and lists of runs take {total} bytes, above the limit of {limit}; '{}' has {} of them in \
+             operator state and {} in runs: keep less state without a key (splits, transactions, lists)",
+            largest.name,
+            largest.operator_bytes(),
+            sent(largest) - largest.operator_bytes()
+        ))
+    }
+
     /// The bytes of state that it stands for.
     pub fn state_bytes(&self) -> u64 {
         self.vertices.iter().map(|vertex| vertex.keyed_bytes() + vertex.operator_bytes()).sum()

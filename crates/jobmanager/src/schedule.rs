@@ -46,6 +46,7 @@ pub(crate) fn settings(
             retained: options::CHECKPOINT_NUM_RETAINED.get(config) as usize,
             job_dir: layout.job_dir(job).0,
             keep_on_cancellation: false,
+            max_operator_bytes: checkpoint::MAX_OPERATOR_BYTES,
         },
     }
 }

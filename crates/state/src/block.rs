@@ -43,7 +43,7 @@ impl Header {
             (Kind::Puts, Codec::Savepoint) => 3,
             (Kind::Tombstones, Codec::Savepoint) => 4,
         };
-        let bytes = u32::try_from(entries.len()).expect("a block is closed long before 4 GiB");
+        let bytes = u32::try_from(entries.len()).expect("a run, and so a block, is refused above 4 GiB");
         let mut header = [0; HEADER];
         header[0] = kind;
         header[1..3].copy_from_slice(&self.table.0.to_le_bytes());

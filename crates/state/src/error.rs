@@ -28,7 +28,7 @@ impl fmt::Display for Site {
 
 /// Why a snapshot or a restore failed.
 ///
-/// `Encode`, `NotRestorable`, `Undecodable` and `HashChanged` are the job's: its types do not fit. All others are damage in
+/// `Encode`, `NotRestorable`, `TooLarge`, `Undecodable` and `HashChanged` are the job's: its types or sizes do not fit. All others are damage in
 /// storage: another copy or an older checkpoint may be whole.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -48,6 +48,16 @@ pub enum StateError {
         site: Site,
         /// Which type and field, and what to do.
         reason: String,
+    },
+    /// A segment holds more than a run can: an entry, or few entries, of gigabytes.
+    #[error("{site}: {bytes} bytes of state are above the limit of {limit}: split large values over several keys")]
+    TooLarge {
+        /// Where.
+        site: Site,
+        /// Encoded, as far as was written.
+        bytes: u64,
+        /// What a run may have.
+        limit: u64,
     },
     /// Bytes end within a block's header.
     #[error("table '{table}': the state is truncated: {bytes} bytes are too few for a block's header")]

@@ -12,7 +12,7 @@
 //! carries a mark that says it is written.
 
 use crate::account::{Mode, Written};
-use crate::block::{Header, Kind};
+use crate::block::{HEADER, Header, Kind};
 use crate::codec::Codec;
 use crate::error::StateError;
 use crate::mark::{Epoch, Mark};
@@ -266,7 +266,7 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
             Stage::Pending => match self.segments[walk.segment].pending.pop() {
                 Some(batch) => {
                     *left -= batch.bytes.len() as i64 / 4;
-                    self.write_block(walk, Kind::Puts, &batch, out);
+                    self.write_block(walk, Kind::Puts, &batch, out)?;
                     Stage::Pending
                 }
                 None => {
@@ -309,10 +309,10 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
                 }
                 walk.block.entries += 1;
                 *left -= (walk.block.bytes.len() - before) as i64;
-                self.write_full_block(walk, Kind::Tombstones, out);
+                self.write_full_block(walk, Kind::Tombstones, out)?;
             }
         }
-        self.write_rest(walk, Kind::Tombstones, out);
+        self.write_rest(walk, Kind::Tombstones, out)?;
         Ok(Stage::Puts { tag: 0 })
     }
 
@@ -353,10 +353,10 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
                 walk.block.entries += 1;
                 wrote = true;
                 *left -= (walk.block.bytes.len() - before) as i64;
-                self.write_full_block(walk, Kind::Puts, out);
+                self.write_full_block(walk, Kind::Puts, out)?;
             }
         }
-        self.write_rest(walk, Kind::Puts, out);
+        self.write_rest(walk, Kind::Puts, out)?;
         Ok(Stage::Pending)
     }
 
@@ -374,24 +374,42 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
         (walk.bytes, walk.puts, walk.put_bytes) = (0, 0, 0);
     }
 
-    fn write_full_block(&self, walk: &mut Walk, kind: Kind, out: &mut dyn RunWriter) {
-        if walk.block.bytes.len() >= self.bounds.block_bytes {
-            self.write_rest(walk, kind, out);
+    fn write_full_block(
+        &self,
+        walk: &mut Walk,
+        kind: Kind,
+        out: &mut dyn RunWriter,
+    ) -> Result<(), StateError> {
+        match walk.block.bytes.len() >= self.bounds.block_bytes {
+            true => self.write_rest(walk, kind, out),
+            false => Ok(()),
         }
     }
 
-    fn write_rest(&self, walk: &mut Walk, kind: Kind, out: &mut dyn RunWriter) {
+    fn write_rest(&self, walk: &mut Walk, kind: Kind, out: &mut dyn RunWriter) -> Result<(), StateError> {
         let mut block = std::mem::take(&mut walk.block);
         if block.entries > 0 {
-            self.write_block(walk, kind, &block, out);
+            self.write_block(walk, kind, &block, out)?;
         }
         block.entries = 0;
         block.bytes.clear();
         block.bytes.shrink_to(2 * self.bounds.block_bytes);
         walk.block = block;
+        Ok(())
     }
 
-    fn write_block(&self, walk: &mut Walk, kind: Kind, batch: &Batch, out: &mut dyn RunWriter) {
+    fn write_block(
+        &self,
+        walk: &mut Walk,
+        kind: Kind,
+        batch: &Batch,
+        out: &mut dyn RunWriter,
+    ) -> Result<(), StateError> {
+        let bytes = walk.bytes + (HEADER + batch.bytes.len()) as u64;
+        let limit = self.bounds.run_bytes.min(u64::from(u32::MAX));
+        if bytes > limit {
+            return Err(StateError::TooLarge { site: self.site(walk.segment), bytes, limit });
+        }
         let header = Header {
             kind,
             codec: walk.codec,
@@ -403,11 +421,12 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
         let header = header.encode(&batch.bytes);
         out.write(&header);
         out.write(&batch.bytes);
-        walk.bytes += (header.len() + batch.bytes.len()) as u64;
+        walk.bytes = bytes;
         if kind == Kind::Puts {
             walk.puts += u64::from(batch.entries);
             walk.put_bytes += batch.bytes.len() as u64;
         }
+        Ok(())
     }
 }
 

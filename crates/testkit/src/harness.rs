@@ -6,7 +6,7 @@ use crate::executor::SteppedSlot;
 use crate::order::Order;
 use crate::store::MemoryStore;
 use reflow_coordination::action::Action;
-use reflow_coordination::checkpoint::{Coordinator, Effect, Identity, Purpose, Recovered, Request, Settings};
+use reflow_coordination::checkpoint::{Coordinator, Effect, Identity, MAX_OPERATOR_BYTES, Purpose, Recovered, Request, Settings};
 use reflow_coordination::event::StoreOutcome;
 use reflow_coordination::manifest::{self, Decision, Lineage, Manifest};
 use reflow_env::{Clock, Location, PutMode, StoreError, StoreOp, StoreReply};
@@ -451,7 +451,7 @@ impl Harness {
             }
             TaskEvent::Finished => {
                 attempt.finished.insert(subtask);
-                coordinator.subtask_finished(id, subtask)
+                coordinator.subtask_finished(now, id, subtask)
             }
             TaskEvent::Acknowledged { checkpoint, state, timing } => {
                 coordinator.on_acknowledged(now, id, checkpoint, subtask, state, timing)
@@ -553,6 +553,7 @@ fn coordinator(recovered: Option<Recovered>) -> Coordinator {
         retained: 1,
         job_dir: "/checkpoints".to_owned(),
         keep_on_cancellation: false,
+        max_operator_bytes: MAX_OPERATOR_BYTES,
     };
     let identity =
         Identity { job: JobId(1), name: "test".to_owned(), epoch: LeaderEpoch(1), build: "test".to_owned() };

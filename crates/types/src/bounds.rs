@@ -40,6 +40,8 @@ pub struct Bounds {
     pub snapshot_step_bytes: usize,
     /// A block of a snapshot is closed once its entries have so many bytes.
     pub block_bytes: usize,
+    /// Bytes that a snapshot writes of a segment, at most 4 GiB less a byte; more of them fail the checkpoint.
+    pub run_bytes: u64,
     /// Bytes of a part of a snapshot's upload.
     pub upload_part_bytes: usize,
     /// A part of an upload that has grown to so many bytes by doubling gets room for all that it may have.
@@ -89,6 +91,7 @@ impl Default for Bounds {
             // About a millisecond's work.
             snapshot_step_bytes: 512 << 10,
             block_bytes: 256 << 10,
+            run_bytes: u32::MAX as u64,
             // The least that object stores take as a part.
             upload_part_bytes: 8 << 20,
             // Grown further it would be copied up to 4 MiB within one step.

@@ -217,7 +217,7 @@ impl Coordinator {
             Acknowledgement { at: now, checkpointed_bytes: bytes, state_bytes: bytes, alignment, writing };
         self.stats.acknowledged(checkpoint, usize::from(participant.vertex.0), participant.index, ack);
         pending.acknowledged.insert(subtask, state);
-        self.seal_if_complete(&mut out);
+        self.seal_if_complete(now, &mut out);
         out
     }
 
@@ -235,8 +235,9 @@ impl Coordinator {
             let known = p.participants.contains_key(&subtask);
             known && p.id == checkpoint && p.attempt == attempt && p.is_collecting()
         };
-        if self.pending.as_ref().is_some_and(current) {
-            let reason = format!("subtask {subtask} could not write its part: {reason}");
+        if let (Some(pending), Some(deployed)) = (self.pending.as_ref().filter(|p| current(p)), &self.deployed) {
+            let vertex = &deployed.vertices()[usize::from(pending.participants[&subtask].vertex.0)].name;
+            let reason = format!("subtask {subtask} of '{vertex}' could not write its part: {reason}");
             self.give_up(now, FailureCause::Storage, reason, &mut out);
             self.advance(now, &mut out);
         }
@@ -245,7 +246,7 @@ impl Coordinator {
 
     /// A subtask has nothing more to do, and takes part in no more checkpoints: what it acknowledged for the last
     /// complete one stands for it. Nothing stands for one that leaves: what it had is others'.
-    pub fn subtask_finished(&mut self, attempt: Attempt, subtask: SubtaskId) -> Vec<Effect> {
+    pub fn subtask_finished(&mut self, now: Instant, attempt: Attempt, subtask: SubtaskId) -> Vec<Effect> {
         let mut out = Vec::new();
         let Some(deployed) = self.deployed.as_mut().filter(|deployed| deployed.attempt == attempt) else {
             return out;
@@ -263,7 +264,7 @@ impl Coordinator {
             if let Some(pending) = self.pending.as_mut().filter(takes_part) {
                 pending.acknowledged.entry(subtask).or_insert(last);
             }
-            self.seal_if_complete(&mut out);
+            self.seal_if_complete(now, &mut out);
         }
         out
     }
@@ -271,7 +272,7 @@ impl Coordinator {
     /// Time has passed.
     pub fn on_tick(&mut self, now: Instant) -> Vec<Effect> {
         let mut out = Vec::new();
-        self.seal_if_complete(&mut out);
+        self.seal_if_complete(now, &mut out);
         let timeout = self.settings.timeout;
         if self.pending.as_ref().is_some_and(|pending| now >= pending.triggered_at + timeout) {
             let reason = format!("it was not complete after {timeout:?}");

@@ -153,7 +153,7 @@ impl Coordinator {
     }
 
     /// Sends the manifest to storage once everything is acknowledged.
-    pub(super) fn seal_if_complete(&mut self, out: &mut Vec<Effect>) {
+    pub(super) fn seal_if_complete(&mut self, now: Instant, out: &mut Vec<Effect>) {
         if !self.is_ready_to_seal() {
             return;
         }
@@ -166,6 +166,9 @@ impl Coordinator {
             self.stats.holds(pending.id, usize::from(participant.vertex.0), participant.index, bytes);
         }
         let mut manifest = deployed.manifest(&self.identity, pending, &chains, next_subtask, &self.lineage);
+        if let Some(reason) = manifest.too_large(self.settings.max_operator_bytes) {
+            return self.give_up(now, FailureCause::Other, reason, out);
+        }
         let (checkpoint, at) = (pending.id, pending.name(&self.settings.job_dir));
         let stored = Box::new(manifest.clone());
         manifest.rebase(&pending.at);

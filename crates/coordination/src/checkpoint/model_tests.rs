@@ -145,6 +145,7 @@ fn coordinator(random: &mut Random, epoch: u64, recovered: Option<Recovered>) ->
         retained: 1 + random.below(3),
         job_dir: JOB_DIR.into(),
         keep_on_cancellation: false,
+        max_operator_bytes: MAX_OPERATOR_BYTES,
     };
     let identity =
         Identity { job: JobId(7), name: "model".into(), epoch: LeaderEpoch(epoch), build: "b".into() };

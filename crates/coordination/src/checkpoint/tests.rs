@@ -6,7 +6,8 @@ use crate::event::StoreOutcome::{self, Failed, Lost, Won};
 use crate::manifest::{Decision, Lineage, Manifest, Takeover};
 use reflow_graph::{ExecutionGraph, ExecutionVertex, JobGraph, Operator, Subtask, Vertex};
 use reflow_protocol::deployment::Attempt;
-use reflow_protocol::snapshot::{Codec, KeyedState, Run, SubtaskState};
+use bytes::Bytes;
+use reflow_protocol::snapshot::{Codec, KeyedState, OperatorState, Redistribution, Run, SubtaskState};
 use reflow_types::{
     AttemptNumber, ExecutorId, Instant, KeyGroupSet, MaxParallelism, OwnershipTable, SlotId, VertexId,
 };
@@ -27,6 +28,7 @@ fn settings() -> Settings {
         retained: 1,
         job_dir: DIR.into(),
         keep_on_cancellation: false,
+        max_operator_bytes: MAX_OPERATOR_BYTES,
     }
 }
 
@@ -256,7 +258,7 @@ fn requests_wait_for_the_one_under_way_and_the_most_pressing_goes_first() {
 fn a_checkpoint_that_is_declined_or_late_fails_and_the_next_is_tried() {
     let mut f = Fixture::new(settings());
     f.request(Purpose::User, 1);
-    let reason = "subtask 2 could not write its part: no room";
+    let reason = "subtask 2 of 'count' could not write its part: no room";
     let failed = |n, reason: &str| {
         format!("abandon {n} at /chk-{n}/_metadata\nabort {n}\nanswer {n}: {reason}\nfailed {n}: {reason}")
     };
@@ -356,7 +358,7 @@ fn only_periodic_failures_in_a_row_are_too_many() {
     f.request(Purpose::Savepoint, 1);
     assert_eq!(failed(&mut f, 2), None);
     f.at(200).tick();
-    let reason = "subtask 2 could not write its part: no room";
+    let reason = "subtask 2 of 'count' could not write its part: no room";
     let told = format!("2 checkpoints in a row have failed, 1 are tolerated; the last one, 3: {reason}");
     assert_eq!(failed(&mut f, 3), Some(told));
     f.at(300).tick();
@@ -436,6 +438,28 @@ fn after_objects_have_gone_the_next_checkpoint_writes_everything() {
     let latest = &f.coordinator.latest().expect("it is complete").manifest;
     assert_eq!(latest.objects().len(), 0, "runs of former checkpoints are named");
     assert!(!trigger(&mut f));
+}
+
+#[test]
+fn what_no_deployment_could_send_fails_the_checkpoint() {
+    let mut f = Fixture::new(Settings { max_operator_bytes: 2_000, ..settings() });
+    for (n, bytes) in [(1, 1_000), (2, 3_000)] {
+        f.request(Purpose::User, n);
+        let state = OperatorState {
+            operator: "read".into(),
+            name: "splits".into(),
+            redistribution: Redistribution::Split,
+            items: vec![Bytes::from(vec![0; bytes])],
+        };
+        f.acknowledge_state(n as u64, READER, SubtaskState { operator: vec![state], ..SubtaskState::default() });
+        let text = f.acknowledge(n as u64, COUNTER);
+        assert_eq!(text.starts_with("store"), n == 1, "{text}");
+        f.stored(n as u64, Won);
+    }
+    let stats::Status::Failed { reason, .. } = &f.coordinator.stats().history.front().expect("two are there").status else {
+        panic!("it is complete")
+    };
+    assert!(reason.contains("above the limit of 2000; 'read' has 3000 of them in operator state"), "{reason}");
 }
 
 #[test]
@@ -581,7 +605,7 @@ fn what_a_finished_subtask_acknowledged_last_stands_for_it() {
     f.request(Purpose::User, 1);
     f.complete(1);
     f.request(Purpose::User, 2);
-    let effects = f.coordinator.subtask_finished(f.attempt, COUNTER);
+    let effects = f.coordinator.subtask_finished(f.now, f.attempt, COUNTER);
     assert_eq!(f.show(effects), "");
     assert_eq!(f.acknowledge(2, READER), "store 2 at /chk-2/_metadata");
     f.stored(2, Won);

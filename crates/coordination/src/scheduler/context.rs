@@ -176,7 +176,7 @@ impl Context {
                 self.coordinator.on_abandoned_stored(now, checkpoint, outcome)
             }
             Event::SubtaskFinished { attempt, subtask } => {
-                self.coordinator.subtask_finished(attempt, subtask)
+                self.coordinator.subtask_finished(now, attempt, subtask)
             }
             _ => Vec::new(),
         };

@@ -354,7 +354,7 @@ impl Writing {
             segment: run.segment,
             full: run.kind == RunKind::Full,
             offset: run.offset,
-            len: run.len as u32,
+            len: u32::try_from(run.len).expect("a table writes no longer run"),
         };
         self.done = Some((upload, runs.iter().map(run).collect()));
     }

@@ -43,6 +43,7 @@ pub(super) fn random(rng: &mut Rng) -> Bounds {
         restore_reads: draw(usual.restore_reads, 1..=8),
         restore_read_bytes: draw(usual.restore_read_bytes as usize, 1..=2_000) as u64,
         restore_step_bytes: draw(usual.restore_step_bytes as usize, 1..=2_000) as u64,
+        run_bytes: usual.run_bytes,
         tombstone_bytes: draw(usual.tombstone_bytes, 1..=100),
         undo_chunk_bytes: draw(usual.undo_chunk_bytes, 1..=1_000),
         // With less there would be no way back in place.

@@ -40,7 +40,7 @@ struct ToPeer {
 /// A connection to a new owner of key groups, or what waits until it has opened one.
 enum Heir {
     Connected(ConnId),
-    /// Bounded by what changed since the last checkpoint.
+    /// Bounded in bytes: what changed since the last checkpoint may be much.
     Awaited(Vec<Bytes>),
 }
 
@@ -126,12 +126,26 @@ impl Peers {
         }
     }
 
-    /// Hands a part of key groups' state to an executor, once that has opened a connection for it.
-    pub(super) fn send_to_heir(&mut self, to: ExecutorId, frame: Bytes, out: &mut Vec<Output>) {
+    /// Hands a part of key groups' state to an executor, once that has opened a connection for it. The error says how
+    /// many bytes wait if they are more than `max_bytes`: it should have opened one while the rescale was prepared.
+    pub(super) fn send_to_heir(
+        &mut self,
+        to: ExecutorId,
+        frame: Bytes,
+        max_bytes: usize,
+        out: &mut Vec<Output>,
+    ) -> Result<(), usize> {
         match self.heirs.entry(to).or_insert_with(|| Heir::Awaited(Vec::new())) {
             Heir::Connected(conn) => out.push(Output::Send { conn: *conn, frame }),
-            Heir::Awaited(frames) => frames.push(frame),
+            Heir::Awaited(frames) => {
+                let bytes = frame.len() + frames.iter().map(Bytes::len).sum::<usize>();
+                if bytes > max_bytes && !frames.is_empty() {
+                    return Err(bytes);
+                }
+                frames.push(frame);
+            }
         }
+        Ok(())
     }
 
     /// No key groups are on their way any more. Whoever opened a connection closes it: the other side may have opened the
@@ -193,5 +207,27 @@ impl Peers {
             Peer::Receiver(_) | Peer::Heir(_) | Peer::Unknown => return None,
         }
         Some(peer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_for_a_new_owner_is_bounded_in_bytes() {
+        let (mut peers, mut out, owner) = (Peers::default(), Vec::new(), ExecutorId(7));
+        let part = || Bytes::from_static(&[1; 400]);
+        let mut send = |peers: &mut Peers, frame| peers.send_to_heir(owner, frame, 1_000, &mut out);
+        let large = Bytes::from_static(&[2; 2_000]);
+        assert_eq!(send(&mut peers, large.clone()), Ok(()), "one part is sent whatever its size");
+        assert_eq!(send(&mut peers, part()), Err(2_400));
+        peers.end_hand_overs(&mut Vec::new());
+        let sent: Vec<_> = (0..4).map(|_| send(&mut peers, part())).collect();
+        assert_eq!(sent, [Ok(()), Ok(()), Err(1_200), Err(1_200)]);
+        let mut out = Vec::new();
+        peers.is_heir(ConnId(9), owner, &mut out);
+        assert_eq!(out.len(), 2);
+        assert_eq!(peers.send_to_heir(owner, large, 1_000, &mut out), Ok(()), "the connection bounds it");
     }
 }

@@ -1,5 +1,6 @@
 //! The executor as a process.
 
+mod acknowledgement;
 mod failing;
 
 use super::attempt::{Builder, Running};
@@ -9,7 +10,7 @@ use super::rescale::NextGraph;
 use super::slots::Slots;
 use super::watch::{self, GiveBack, LongSteps, WATCH_INTERVAL};
 use bytes::Bytes;
-use reflow_env::{Clock, ConnId, Input, ListenerId, Output, Process, Signal};
+use reflow_env::{Clock, ConnId, Input, ListenerId, MAX_FRAME_BYTES, Output, Process, Signal};
 use reflow_network::{Hub, Outgoing};
 use reflow_protocol::control::{Failure, Fault, FromExecutor, ToExecutor};
 use reflow_protocol::data::{DataFrame, ToSender};
@@ -24,6 +25,8 @@ use tracing::{debug, info, warn};
 
 const JOB_MANAGER: ConnId = ConnId(0);
 const DATA: ListenerId = ListenerId(0);
+/// What waits for a new owner's connection, as much as a connection lets wait for a peer that does not read.
+const MAX_WAITING_BYTES: usize = 256 << 20;
 
 /// What an executor needs from its surroundings.
 pub struct ExecutorOptions {
@@ -283,7 +286,10 @@ impl Executor {
             let HandOver { from, to, part, .. } = hand_over;
             self.slots().tell(slot, SlotCommand::HandOver { from, to, part });
         } else if let Some(executor) = running.next.as_ref().and_then(|next| next.executor_of(hand_over.to)) {
-            self.peers.send_to_heir(executor, hand_over.encode(), out);
+            let sent = self.peers.send_to_heir(executor, hand_over.encode(), MAX_WAITING_BYTES, out);
+            if let Err(bytes) = sent {
+                self.not_connected(hand_over.from, executor, bytes, out);
+            }
         }
     }
 
@@ -417,7 +423,9 @@ impl Executor {
             TaskEvent::Ended => FromExecutor::SubtaskEnded { attempt, subtask },
             TaskEvent::Finished => FromExecutor::SubtaskFinished { attempt, subtask },
             TaskEvent::Acknowledged { checkpoint, state, timing } => {
-                FromExecutor::Acknowledged { attempt, checkpoint, subtask, state, timing }
+                let acknowledged = FromExecutor::Acknowledged { attempt, checkpoint, subtask, state, timing };
+                let frame = acknowledgement::frame(acknowledged, MAX_FRAME_BYTES);
+                return out.push(Output::Send { conn: JOB_MANAGER, frame });
             }
             TaskEvent::Declined { checkpoint, reason } => {
                 FromExecutor::Declined { attempt, checkpoint, subtask, reason }

@@ -114,7 +114,7 @@ fn a_cut_that_is_complete_is_what_new_owners_build_on() {
 #[test]
 fn a_cut_that_failed_counts_for_nothing_and_is_told_when_it_is_in_effect() {
     let graph = next(&[COUNTER, NEWCOMER]);
-    let failed = "abandon 2 at /chk-2/_metadata\nfailed 2: subtask 2 could not write its part: no room";
+    let failed = "abandon 2 at /chk-2/_metadata\nfailed 2: subtask 2 of 'count' could not write its part: no room";
     for effect_first in [true, false] {
         let mut fixture = Fixture::cutting(&graph);
         if effect_first {
@@ -154,7 +154,7 @@ fn who_leaves_takes_part_with_nothing_until_it_has_finished() {
     fixture.request(Purpose::User, 8);
     fixture.acknowledge(4, READER);
     fixture.increment(4, NEWCOMER, KeyGroupSet::all(max()));
-    let effects = fixture.coordinator.subtask_finished(fixture.attempt, COUNTER);
+    let effects = fixture.coordinator.subtask_finished(fixture.now, fixture.attempt, COUNTER);
     assert_eq!(fixture.show(effects), "store 4 at /chk-4/_metadata", "it is not waited for");
     fixture.stored(4, Won);
     fixture.request(Purpose::User, 9);
@@ -169,7 +169,7 @@ fn nothing_stands_for_one_that_left_before_the_change_was_done() {
     let mut fixture = Fixture::cutting(&graph);
     fixture.acknowledge_all(2);
     fixture.stored(2, Won);
-    let effects = fixture.coordinator.subtask_finished(fixture.attempt, COUNTER);
+    let effects = fixture.coordinator.subtask_finished(fixture.now, fixture.attempt, COUNTER);
     assert_eq!(fixture.show(effects), "");
     fixture.in_effect(&graph);
     assert_eq!(fixture.request(Purpose::User, 7), "trigger 3 into /data");
@@ -252,7 +252,7 @@ fn publish_with_leaver(finishes: bool) -> Manifest {
     let (leaves, stays) = (state(KeyGroupSet::default(), 7), state(KeyGroupSet::all(max()), 5_000));
     fixture.acknowledge_state(3, COUNTER, leaves);
     if finishes {
-        let effects = fixture.coordinator.subtask_finished(fixture.attempt, COUNTER);
+        let effects = fixture.coordinator.subtask_finished(fixture.now, fixture.attempt, COUNTER);
         fixture.show(effects);
     }
     fixture.acknowledge(3, READER);

@@ -71,6 +71,7 @@ pub(super) fn reactive() -> Settings {
             retained: 3,
             job_dir: "mem:/job".into(),
             keep_on_cancellation: true,
+            max_operator_bytes: checkpoint::MAX_OPERATOR_BYTES,
         },
     }
 }

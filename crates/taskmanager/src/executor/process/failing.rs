@@ -4,7 +4,7 @@ use super::{Executor, say};
 use crate::executor::peers::Peer;
 use reflow_env::Output;
 use reflow_protocol::control::{Failure, Fault, FromExecutor};
-use reflow_types::SubtaskId;
+use reflow_types::{ExecutorId, SubtaskId};
 use tracing::warn;
 
 impl Executor {
@@ -16,6 +16,19 @@ impl Executor {
         warn!(%attempt, %subtask, operator = failure.operator, "subtask failed: {}", failure.message);
         say(out, &FromExecutor::SubtaskFailed { attempt, subtask, failure });
         self.slots().clear();
+    }
+
+    /// A new owner of key groups has not opened a connection, and too much waits for it.
+    pub(super) fn not_connected(
+        &mut self,
+        subtask: SubtaskId,
+        owner: ExecutorId,
+        bytes: usize,
+        out: &mut Vec<Output>,
+    ) {
+        let message = format!("executor {owner} has opened no connection for its key groups: {bytes} bytes wait");
+        let operator = "network".to_owned();
+        self.fail(subtask, Failure { fault: Fault::Connection, operator, message }, out);
     }
 
     /// A peer with which subtasks exchange records is gone.
