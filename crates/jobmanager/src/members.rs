@@ -12,7 +12,7 @@ use reflow_coordination::event::Event;
 use reflow_env::{ConnId, Output};
 use reflow_protocol::ProtocolError;
 use reflow_protocol::control::{
-    Fault, FromExecutor, FromTaskManager, StartExecutor, StorageProof, SubtaskMetrics, ToExecutor,
+    FromExecutor, FromTaskManager, StartExecutor, StorageProof, SubtaskMetrics, ToExecutor,
     ToTaskManager,
 };
 use reflow_protocol::deployment::Attempt;
@@ -455,12 +455,10 @@ impl Members {
             FromExecutor::SubtaskEnded { attempt, subtask } => Event::SubtaskEnded { attempt, subtask },
             FromExecutor::SubtaskFinished { attempt, subtask } => Event::SubtaskFinished { attempt, subtask },
             FromExecutor::SubtaskFailed { attempt, subtask, failure } => {
-                if failure.fault == Fault::Memory {
-                    self.said.push(Said::Event(Event::MemoryExhausted { executor: id }));
-                }
                 tracing::warn!(%attempt, %subtask, operator = failure.operator, message = failure.message, "failed");
                 Event::SubtaskFailed { attempt, subtask, failure }
             }
+            FromExecutor::MemoryExhausted => Event::MemoryExhausted { executor: id },
             FromExecutor::AttemptCanceled { attempt } => Event::AttemptCanceled { attempt, executor: id },
             FromExecutor::Acknowledged { attempt, checkpoint, subtask, state, timing } => {
                 Event::Acknowledged { attempt, checkpoint, subtask, state, timing }

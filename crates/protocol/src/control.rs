@@ -194,6 +194,8 @@ pub enum FromExecutor {
         /// Whose fault it is and what was said.
         failure: Failure,
     },
+    /// The executor uses more memory than it may, and ends. The subtask that has the most state fails, too, if one runs.
+    MemoryExhausted,
     /// Everything of an attempt is gone from the executor.
     AttemptCanceled {
         /// The attempt.

@@ -515,6 +515,10 @@ impl Executor {
         let Some(message) = watch::out_of_memory(used, self.options.start.memory_limit, largest) else {
             return;
         };
+        // Also where no subtask can fail any more: the next executor's slots wait, or it would happen again at once.
+        if self.job_manager.registered {
+            say(out, &FromExecutor::MemoryExhausted);
+        }
         let deployed = self.running.as_ref().and_then(|running| running.subtasks.keys().next());
         if let Some(subtask) = largest.map(|largest| largest.subtask).or(deployed.copied()) {
             let operator = "memory".to_owned();
@@ -588,3 +592,7 @@ impl Process for Executor {
         [Some(silence), self.job_manager.next_heartbeat, Some(self.next_watch)].into_iter().flatten().min()
     }
 }
+
+#[cfg(test)]
+#[path = "process_tests.rs"]
+mod tests;

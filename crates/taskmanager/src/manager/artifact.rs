@@ -56,11 +56,13 @@ pub(super) struct Artifacts {
     lib: Option<PathBuf>,
     cache: PathBuf,
     searches: BTreeMap<String, Search>,
+    /// Whether the cache was looked through for executables of other jobs.
+    cleaned: bool,
 }
 
 impl Artifacts {
     pub(super) fn new(lib: Option<PathBuf>, cache: PathBuf) -> Self {
-        Self { lib, cache, searches: BTreeMap::new() }
+        Self { lib, cache, searches: BTreeMap::new(), cleaned: false }
     }
 
     /// Begins a search; `None` if one for the same executable is under way.
@@ -68,7 +70,7 @@ impl Artifacts {
         if self.searches.contains_key(sha256) {
             return None;
         }
-        if sha256.len() != 64 || !sha256.bytes().all(|b| b.is_ascii_hexdigit()) {
+        if !is_sha256(sha256) {
             return Some(Step::Missing(format!("'{sha256}' is not a SHA-256 in hexadecimal")));
         }
         let in_lib = self.lib.as_deref().filter(|_| is_file_name(executable)).map(|lib| lib.join(executable));
@@ -139,6 +141,23 @@ impl Artifacts {
         self.end_if_over(sha256, step)
     }
 
+    /// Once an executable is found: what lists the cache, the first time. Executables in it are never used again unless
+    /// their very build is started again, so they would pile up with each release of a job.
+    pub(super) fn clean(&mut self) -> Option<StoreOp> {
+        let first = !std::mem::replace(&mut self.cleaned, true);
+        first.then(|| StoreOp::List { below: location(&self.cache) })
+    }
+
+    /// What deletes the executables in the cache that are not `used`. One that still runs for another TaskManager of this
+    /// machine runs on; if that starts another executor, it fetches its executable again.
+    pub(super) fn unused(&self, used: &str, listed: StoreResult) -> Vec<StoreOp> {
+        let Ok(StoreReply::Objects(objects)) = listed else { return Vec::new() };
+        let unused = |name: &str| is_sha256(name) && name != used && !self.searches.contains_key(name);
+        let named = objects.into_iter().map(|object| object.at);
+        let goes = |at: &Location| at.0.rsplit('/').next().is_some_and(unused);
+        named.filter(goes).map(|at| StoreOp::Delete { at }).collect()
+    }
+
     /// Gives up all searches: the JobManager is gone, and with it whoever wanted them.
     pub(super) fn give_up(&mut self) {
         self.searches.clear();
@@ -196,6 +215,11 @@ fn location(path: &Path) -> Location {
 fn is_file_name(name: &str) -> bool {
     let mut components = Path::new(name).components();
     matches!((components.next(), components.next()), (Some(std::path::Component::Normal(_)), None))
+}
+
+/// Whether it is a SHA-256 in hexadecimal.
+fn is_sha256(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 /// The SHA-256 in lower-case hexadecimal.
@@ -263,6 +287,21 @@ mod tests {
         assert!(matches!(made, Some(Step::Store(StoreOp::MakeExecutable { .. }))), "{made:?}");
         let found = artifacts.stored(&sha, Ok(StoreReply::Done));
         assert_eq!(found, Some(Step::Found(format!("/tmp/cache/{sha}").into())));
+    }
+
+    #[test]
+    fn executables_of_other_jobs_are_removed_once() {
+        let (mut artifacts, sha) = artifacts();
+        let (other, wanted) = (digest(b"other"), digest(b"wanted"));
+        artifacts.search(&wanted, "job");
+        let below = Location("/tmp/cache".into());
+        assert_eq!(artifacts.clean(), Some(StoreOp::List { below: below.clone() }));
+        assert_eq!(artifacts.clean(), None);
+        let names = [sha.as_str(), &other, &wanted, "notes.txt"];
+        let meta = |name: &str| reflow_env::ObjectMeta { at: below.join(name), len: 1 };
+        let listed = Ok(StoreReply::Objects(names.map(meta).to_vec()));
+        assert_eq!(artifacts.unused(&sha, listed), [StoreOp::Delete { at: below.join(&other) }]);
+        assert_eq!(artifacts.unused(&sha, absent("/tmp/cache")), []);
     }
 
     #[test]

@@ -48,6 +48,10 @@ pub struct TaskManager {
 enum For {
     /// An executable, by its SHA-256.
     Artifact(String),
+    /// What is in the cache, and the SHA-256 of the executable that stays.
+    Cache(String),
+    /// The removal of an executable that is not needed any more.
+    Removal,
     Proof,
 }
 
@@ -263,6 +267,9 @@ impl TaskManager {
                 for executor in self.waiting_for(sha256) {
                     self.run(executor, path.clone(), out);
                 }
+                if let Some(list) = self.artifacts.clean() {
+                    self.ask(For::Cache(sha256.to_owned()), list, out);
+                }
             }
             Some(Step::Missing(reason)) => {
                 for executor in self.waiting_for(sha256) {
@@ -318,6 +325,16 @@ impl TaskManager {
         match self.requests.remove(&ticket) {
             None => {}
             Some(For::Proof) => self.on_proof_answered(now, result, out),
+            Some(For::Cache(used)) => {
+                for removal in self.artifacts.unused(&used, result) {
+                    self.ask(For::Removal, removal, out);
+                }
+            }
+            Some(For::Removal) => {
+                if let Err(error) = result {
+                    tracing::warn!(%error, "an executable that is not needed any more cannot be removed");
+                }
+            }
             Some(For::Artifact(sha256)) => {
                 let step = self.artifacts.stored(&sha256, result);
                 self.take(&sha256, step, out);

@@ -1,0 +1,117 @@
+//! The executor, driven by hand.
+
+use super::*;
+use reflow_graph::{ExecutionGraph, JobGraph};
+use reflow_protocol::control::StartExecutor;
+use reflow_protocol::snapshot::Codec;
+use reflow_types::{AttemptNumber, ExecutorId, JobId, LeaderEpoch, TaskManagerId};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+const LIMIT: u64 = 256 << 20;
+
+struct Still;
+
+impl Clock for Still {
+    fn now(&self) -> Instant {
+        Instant::default()
+    }
+}
+
+/// An executor with a limit, and what it uses.
+struct Driven {
+    executor: Executor,
+    now: Instant,
+    memory: Arc<AtomicU64>,
+}
+
+fn registered() -> Driven {
+    let start = StartExecutor {
+        executor: ExecutorId(1),
+        job: JobId(2),
+        executable: "job".into(),
+        sha256: "ab".into(),
+        job_args: vec![],
+        token: 3,
+        slots: 1,
+    };
+    let start = ExecutorStart {
+        start,
+        job_manager: "localhost:6123".into(),
+        task_manager: TaskManagerId(5),
+        host: "localhost".into(),
+        bind_host: "localhost".into(),
+        data_port: 0,
+        memory_limit: Some(LIMIT),
+        properties: String::new(),
+    };
+    let graph = Arc::new(JobGraph { name: "job".into(), vertices: vec![], edges: vec![] });
+    let memory = Arc::new(AtomicU64::new(LIMIT / 2));
+    let used = memory.clone();
+    let executor = Executor::new(ExecutorOptions {
+        start,
+        job: Job { graph, factories: vec![], enumerators: vec![] },
+        clock: Arc::new(Still),
+        signal: Signal::default(),
+        memory: Box::new(move || used.load(Ordering::Relaxed)),
+        give_back: || (),
+        pid: 1,
+        from_local: true,
+        bounds: Bounds::default(),
+    });
+    let mut driven = Driven { executor, now: Instant::default(), memory };
+    driven.feed(Input::Start);
+    driven.feed(Input::Listening { listener: DATA, address: "localhost:4001".into() });
+    driven.feed(Input::Connected { conn: JOB_MANAGER, local: "localhost".into() });
+    driven
+}
+
+impl Driven {
+    fn feed(&mut self, input: Input) -> Vec<Output> {
+        let mut out = Vec::new();
+        self.executor.handle(self.now, input, &mut out);
+        out
+    }
+
+    fn receive(&mut self, message: &ToExecutor) {
+        self.feed(Input::Received { conn: JOB_MANAGER, frame: reflow_protocol::encode(message) });
+    }
+
+    /// The process uses more than it may; what it then says, and whether it ends.
+    fn exceed(&mut self) -> (Vec<FromExecutor>, bool) {
+        self.memory.store(LIMIT + 1, Ordering::Relaxed);
+        self.now = self.now + WATCH_INTERVAL + Duration::from_millis(1);
+        let out = self.feed(Input::Wakeup);
+        let ends = out.iter().any(|output| matches!(output, Output::Exit { reason, .. } if reason.contains("256 MiB")));
+        let said = out.iter().filter_map(|output| match output {
+            Output::Send { frame, .. } => reflow_protocol::decode(frame).ok(),
+            _ => None,
+        });
+        (said.collect(), ends)
+    }
+}
+
+/// Also where it has no subtask that could fail: before its first attempt, in one that has nothing here, in one that
+/// has failed elsewhere.
+#[test]
+fn the_memory_limit_holds_in_every_state() {
+    let attempt = Attempt { epoch: LeaderEpoch(1), number: AttemptNumber(1) };
+    let deployment = Deployment {
+        attempt,
+        graph: ExecutionGraph::default(),
+        executors: vec![],
+        restore: vec![],
+        restore_codec: Codec::Exchange,
+        checkpoint: None,
+        checkpoint_dir: "/c".into(),
+    };
+    let deploy = ToExecutor::Deploy(Box::new(deployment));
+    let states: [&[ToExecutor]; 3] = [&[], &[deploy.clone()], &[deploy, ToExecutor::CancelAttempt { attempt }]];
+    for messages in states {
+        let mut driven = registered();
+        messages.iter().for_each(|message| driven.receive(message));
+        let (said, ends) = driven.exceed();
+        assert!(ends, "after {} messages", messages.len());
+        assert!(said.contains(&FromExecutor::MemoryExhausted), "after {} messages: {said:?}", messages.len());
+    }
+}
