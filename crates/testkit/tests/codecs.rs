@@ -1,10 +1,12 @@
 //! Types whose serde mapping does not read what it writes are refused, with one process too.
 
-use reflow_api::Aggregate;
+use reflow_api::source::{FixedSplits, ReaderContext};
+use reflow_api::{Aggregate, Emit, Enumerator, Polled, Reader, Source, UserError};
 use reflow_api::window::{GlobalWindows, Windowed};
 use reflow_protocol::control::Fault;
 use reflow_stream::StreamEnv;
 use reflow_testkit::{Collect, Feed, Harness};
+use reflow_types::Instant;
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// Feeds 1, 2, 3 to a job with one subtask of each vertex, all in one process.
@@ -144,4 +146,74 @@ fn state_is_refused_before_the_first_checkpoint_is_complete() {
     });
     assert!(!harness.checkpoint());
     check_refused(&harness, &["codecs::Reading", "field `acc.value` was "]);
+}
+
+/// A split whose position is read as twice what was written.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct BadSplit {
+    #[serde(deserialize_with = "doubled")]
+    next: i64,
+}
+
+/// Its readers emit nothing, and say that they have read on.
+#[derive(Clone)]
+struct BadSource(BadSplit);
+
+impl Source for BadSource {
+    type Item = i64;
+    type Split = BadSplit;
+    type Reader = BadReader;
+
+    fn enumerator(&self) -> Box<dyn Enumerator> {
+        Box::new(FixedSplits::new([self.0.clone()]))
+    }
+
+    fn reader(&self, _: &ReaderContext) -> BadReader {
+        BadReader(Vec::new())
+    }
+}
+
+struct BadReader(Vec<BadSplit>);
+
+impl Reader for BadReader {
+    type Item = i64;
+    type Split = BadSplit;
+
+    fn add_split(&mut self, split: BadSplit) -> u64 {
+        self.0.push(BadSplit { next: split.next + 1 });
+        0
+    }
+
+    fn no_more_splits(&mut self) {}
+
+    fn release(&mut self, _: usize) -> Vec<(u64, BadSplit)> {
+        Vec::new()
+    }
+
+    fn poll(&mut self, _: Instant, _: &mut impl Emit<i64>) -> Result<Polled, UserError> {
+        Ok(Polled::Wait(None))
+    }
+
+    fn snapshot(&self) -> Vec<BadSplit> {
+        self.0.clone()
+    }
+}
+
+/// One at once, as its encoding tells it; the other one, which begins at 0, by the first checkpoint.
+#[test]
+fn splits_that_do_not_come_back_are_refused() {
+    for (next, texts) in [
+        (3, ["codecs::BadSplit", "its encoding is another one"]),
+        (0, ["codecs::BadSplit", "field `next` was 1 and is 2"]),
+    ] {
+        let split = BadSplit { next };
+        let mut harness = Harness::new(move |env| {
+            let _ = env.source("numbers", BadSource(split.clone())).sink("out", Collect::new("out"));
+        });
+        harness.start(1);
+        harness.settle();
+        harness.checkpoint();
+        check_refused(&harness, &texts);
+        assert!(harness.failures()[0].operator.contains("numbers"));
+    }
 }

@@ -9,6 +9,7 @@ mod restore;
 mod retained;
 mod snapshot;
 mod source;
+mod splits;
 mod upload;
 
 pub use input::InputTask;

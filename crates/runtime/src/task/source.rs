@@ -3,13 +3,13 @@
 use super::input_clock::InputClock;
 use super::restore::Restoring;
 use super::snapshot::{AtBarrier, AtCut, Identity, Snapshots};
+use super::splits::Splits;
 use super::{FIRST_CHUNK, Task, TaskEvent, TaskStep, next_chunk};
 use crate::build::BuildContext;
 use crate::rescale::Preparation;
 use crate::stage::{AWAITED_SPLIT, AdoptedState, Control, NO_MORE_SPLITS, OpenContext, Stage, Starved};
 use crate::wiring::Wiring;
 use bytes::Bytes;
-use reflow_api::source::encode_split;
 use reflow_api::{Emit, Polled, Reader};
 use reflow_env::Clock;
 use reflow_protocol::control::{AfterBarrier, Fault, SnapshotKind, SubtaskMetrics};
@@ -29,6 +29,7 @@ pub struct SourceTask<R, C> {
     name: String,
     /// The source's uid.
     operator: String,
+    splits: Splits,
     clock: Arc<dyn Clock>,
     phase: Phase,
     restoring: Restoring,
@@ -112,6 +113,7 @@ where
         let mut task = Self {
             name: context.name.clone(),
             operator,
+            splits: Splits::new(&context.name),
             clock: context.clock.clone(),
             phase: if added.is_some() { Phase::Added } else { Phase::Restoring },
             restoring,
@@ -177,7 +179,7 @@ where
             operator: self.operator.clone(),
             name: SPLITS.to_owned(),
             redistribution: Redistribution::Split,
-            items: splits.iter().map(encode_split).collect(),
+            items: splits.iter().map(|split| self.splits.encode(split)).collect(),
         };
         match kind.then {
             AfterBarrier::Continue => {}
@@ -232,7 +234,7 @@ where
         let released = keep.map_or(Vec::new(), |keep| self.reader.release(keep));
         let mut splits = Vec::new();
         for (number, split) in released {
-            splits.push(encode_split(&split));
+            splits.push(self.splits.encode(&split));
             self.chain.split_ended(number);
         }
         let operator = self.snapshots.common_state();
@@ -430,12 +432,8 @@ where
             self.chain.adopt(&mut AdoptedState(states));
         }
         for split in splits {
-            match postcard::from_bytes(split) {
-                Ok(split) => self.add_split(split),
-                Err(error) => {
-                    crate::fail(Fault::Engine, &self.name, format!("cannot decode a split: {error}"))
-                }
-            }
+            let split = self.splits.decode(split);
+            self.add_split(split);
         }
         if std::mem::take(&mut self.awaits_splits) {
             self.chain.split_ended(AWAITED_SPLIT);
