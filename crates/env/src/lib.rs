@@ -21,9 +21,7 @@ pub mod slot;
 pub mod store;
 
 pub use clock::Clock;
-pub use process::{
-    ChildCommand, ChildId, ConnId, Input, ListenerId, MAX_FRAME_BYTES, Output, Process,
-};
+pub use process::{ChildCommand, ChildId, ConnId, Input, ListenerId, MAX_FRAME_BYTES, Output, Process};
 pub use signal::Signal;
 pub use slot::{SlotLoop, SlotStep};
 pub use store::{Location, ObjectMeta, PutMode, StoreError, StoreOp, StoreReply, StoreResult, Ticket};

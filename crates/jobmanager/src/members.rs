@@ -12,8 +12,7 @@ use reflow_coordination::event::Event;
 use reflow_env::{ConnId, Output};
 use reflow_protocol::ProtocolError;
 use reflow_protocol::control::{
-    FromExecutor, FromTaskManager, StartExecutor, StorageProof, SubtaskMetrics, ToExecutor,
-    ToTaskManager,
+    FromExecutor, FromTaskManager, StartExecutor, StorageProof, SubtaskMetrics, ToExecutor, ToTaskManager,
 };
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::hello::Hello;

@@ -50,7 +50,9 @@ pub enum StateError {
         reason: String,
     },
     /// A segment holds more than a run can: an entry, or few entries, of gigabytes.
-    #[error("{site}: {bytes} bytes of state are above the limit of {limit}: split large values over several keys")]
+    #[error(
+        "{site}: {bytes} bytes of state are above the limit of {limit}: split large values over several keys"
+    )]
     TooLarge {
         /// Where.
         site: Site,

@@ -275,8 +275,7 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
         let sample = || self.iter().take(SAMPLE);
         let heap: usize = sample().map(|(key, value)| (self.heap_bytes)(key, value)).sum();
         let per_segment = size_of::<Slots<K, V>>() + size_of::<Segment<K>>();
-        let beside: usize =
-            self.segments.iter().map(|s| s.pending.len() + s.tombstone_bytes()).sum();
+        let beside: usize = self.segments.iter().map(|s| s.pending.len() + s.tombstone_bytes()).sum();
         let undo = self.undo.as_ref().map_or(0, Undo::bytes);
         let entries = inline + heap * self.len / sample().count().max(1);
         entries + beside + undo + self.segments.len() * per_segment

@@ -179,10 +179,11 @@ fn state_that_is_too_large_is_an_error_that_names_it() {
     let bounds = reflow_types::Bounds { run_bytes: 200, block_bytes: 50, ..Default::default() };
     for kind in [SnapshotKind::Checkpoint, SnapshotKind::Savepoint] {
         // One entry, and several that are small.
-        for (keys, value_bytes) in [(1u64, 300), (40, 20)] {
+        for (keys, value_bytes) in [(4u64, 300), (20_000, 20)] {
             let mut table = KeyedTable::<u64, Vec<u8>>::new(TABLE, "carts", max());
             table.set_bounds(bounds);
-            (0..4 * keys).for_each(|key| drop(table.upsert(key.key_hash(), &key, || vec![1; value_bytes])));
+            (0..keys)
+                .for_each(|key| drop(table.insert_or_replace(key.key_hash(), &key, vec![1; value_bytes])));
             for checkpoint in 1..=2 {
                 table.freeze(CheckpointId(checkpoint), kind);
                 let mut writer = SnapshotWriter::new(Vec::new());
@@ -193,8 +194,8 @@ fn state_that_is_too_large_is_an_error_that_names_it() {
                 table.insert_or_replace(0u64.key_hash(), &0, vec![2; 1_000]);
                 table.abort(CheckpointId(checkpoint));
             }
-            (0..4 * keys).for_each(|key| drop(table.insert_or_replace(key.key_hash(), &key, vec![])));
-            (1..4 * keys).for_each(|key| drop(table.remove(key.key_hash(), &key)));
+            (0..keys).for_each(|key| drop(table.insert_or_replace(key.key_hash(), &key, vec![])));
+            (1..keys).for_each(|key| drop(table.remove(key.key_hash(), &key)));
             table.freeze(CheckpointId(3), kind);
             let mut writer = SnapshotWriter::new(Vec::new());
             assert_eq!(table.snapshot_step(usize::MAX, &mut writer), Ok(Progress::Done), "it is small again");

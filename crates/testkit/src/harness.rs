@@ -6,7 +6,9 @@ use crate::executor::SteppedSlot;
 use crate::order::Order;
 use crate::store::MemoryStore;
 use reflow_coordination::action::Action;
-use reflow_coordination::checkpoint::{Coordinator, Effect, Identity, MAX_OPERATOR_BYTES, Purpose, Recovered, Request, Settings};
+use reflow_coordination::checkpoint::{
+    Coordinator, Effect, Identity, MAX_OPERATOR_BYTES, Purpose, Recovered, Request, Settings,
+};
 use reflow_coordination::event::StoreOutcome;
 use reflow_coordination::manifest::{self, Decision, Lineage, Manifest};
 use reflow_env::{Clock, Location, PutMode, StoreError, StoreOp, StoreReply};

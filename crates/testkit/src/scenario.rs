@@ -115,6 +115,7 @@ fn bounds(order: u64) -> Bounds {
         restore_reads: few,
         restore_read_bytes: 100 * few as u64,
         restore_step_bytes: few as u64,
+        run_bytes: Bounds::default().run_bytes,
         tombstone_bytes: few,
         undo_chunk_bytes: 100 * few,
         undo_log_bytes: 1_000 * few as u64,

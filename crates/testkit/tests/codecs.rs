@@ -1,8 +1,8 @@
 //! Types whose serde mapping does not read what it writes are refused, with one process too.
 
 use reflow_api::source::{FixedSplits, ReaderContext};
-use reflow_api::{Aggregate, Emit, Enumerator, Polled, Reader, Source, UserError};
 use reflow_api::window::{GlobalWindows, Windowed};
+use reflow_api::{Aggregate, Emit, Enumerator, Polled, Reader, Source, UserError};
 use reflow_protocol::control::Fault;
 use reflow_stream::StreamEnv;
 use reflow_testkit::{Collect, Feed, Harness};

@@ -235,7 +235,9 @@ impl Coordinator {
             let known = p.participants.contains_key(&subtask);
             known && p.id == checkpoint && p.attempt == attempt && p.is_collecting()
         };
-        if let (Some(pending), Some(deployed)) = (self.pending.as_ref().filter(|p| current(p)), &self.deployed) {
+        if let (Some(pending), Some(deployed)) =
+            (self.pending.as_ref().filter(|p| current(p)), &self.deployed)
+        {
             let vertex = &deployed.vertices()[usize::from(pending.participants[&subtask].vertex.0)].name;
             let reason = format!("subtask {subtask} of '{vertex}' could not write its part: {reason}");
             self.give_up(now, FailureCause::Storage, reason, &mut out);

@@ -41,11 +41,14 @@ impl Check {
     fn listed(&mut self, answer: StoreResult) -> Result<(), StoreOutcome> {
         match answer {
             Ok(StoreReply::Objects(found)) => {
-                let found: BTreeMap<_, _> = found.into_iter().map(|object| (object.at.0, object.len)).collect();
+                let found: BTreeMap<_, _> =
+                    found.into_iter().map(|object| (object.at.0, object.len)).collect();
                 self.missing.retain(|object, needed| found.get(object).is_none_or(|len| len < needed));
             }
             Ok(_) => {
-                return Err(StoreOutcome::Failed("the store answered a listing with something else".to_owned()));
+                return Err(StoreOutcome::Failed(
+                    "the store answered a listing with something else".to_owned(),
+                ));
             }
             Err(error) => return Err(StoreOutcome::Failed(error.to_string())),
         }
@@ -107,7 +110,8 @@ mod tests {
 
     /// A checkpoint of one run in each of these objects, which end at byte 10.
     fn check(objects: &[&str]) -> Check {
-        let run = |object: &&str| RunRef { object: (*object).into(), table: 0, segment: 0, offset: 4, len: 6 };
+        let run =
+            |object: &&str| RunRef { object: (*object).into(), table: 0, segment: 0, offset: 4, len: 6 };
         let runs = objects.iter().map(run).collect();
         let keyed = OwnedRuns {
             groups: KeyGroupSet::all(MaxParallelism::DEFAULT),
@@ -166,7 +170,9 @@ mod tests {
         for found in [&[("/c/data/a", 10)][..], &[("/c/data/a", 10), ("/c/data/b", 9)]] {
             let mut check = check(&["/c/data/a", "/c/data/b"]);
             assert!(check.question().is_some());
-            let Err(StoreOutcome::ObjectGone(reason)) = check.listed(listed(found)) else { panic!("{found:?}") };
+            let Err(StoreOutcome::ObjectGone(reason)) = check.listed(listed(found)) else {
+                panic!("{found:?}")
+            };
             assert!(reason.starts_with("1 of the objects") && reason.contains("/c/data/b"), "{reason}");
         }
         let mut check = check(&["/c/data/a"]);

@@ -56,6 +56,10 @@ impl Splits {
     fn refuse<S>(&self, why: &str) -> ! {
         let name = std::any::type_name::<S>();
         let lost = "does not survive the way to its reader and into checkpoints";
-        crate::fail(Fault::Permanent, &self.operator, format!("a split of type {name} {lost}: {why}; {ADVICE}"))
+        crate::fail(
+            Fault::Permanent,
+            &self.operator,
+            format!("a split of type {name} {lost}: {why}; {ADVICE}"),
+        )
     }
 }

@@ -82,7 +82,9 @@ impl Driven {
         self.memory.store(LIMIT + 1, Ordering::Relaxed);
         self.now = self.now + WATCH_INTERVAL + Duration::from_millis(1);
         let out = self.feed(Input::Wakeup);
-        let ends = out.iter().any(|output| matches!(output, Output::Exit { reason, .. } if reason.contains("256 MiB")));
+        let ends = out
+            .iter()
+            .any(|output| matches!(output, Output::Exit { reason, .. } if reason.contains("256 MiB")));
         let said = out.iter().filter_map(|output| match output {
             Output::Send { frame, .. } => reflow_protocol::decode(frame).ok(),
             _ => None,
@@ -105,8 +107,8 @@ fn the_memory_limit_holds_in_every_state() {
         checkpoint: None,
         checkpoint_dir: "/c".into(),
     };
-    let deploy = ToExecutor::Deploy(Box::new(deployment));
-    let states: [&[ToExecutor]; 3] = [&[], &[deploy.clone()], &[deploy, ToExecutor::CancelAttempt { attempt }]];
+    let messages = [ToExecutor::Deploy(Box::new(deployment)), ToExecutor::CancelAttempt { attempt }];
+    let states: [&[ToExecutor]; 3] = [&[], &messages[..1], &messages];
     for messages in states {
         let mut driven = registered();
         messages.iter().for_each(|message| driven.receive(message));

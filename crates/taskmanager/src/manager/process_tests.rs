@@ -201,7 +201,9 @@ fn it_starts_an_executor_and_passes_secrets_by_standard_input() {
     let lib = StoreOp::Get { at: Location("/opt/lib/job".into()), range: None };
     assert!(matches!(&driven.out[..], [Output::Store { op, .. }] if *op == lib));
     let driven = running();
-    let [Output::StartChild { command, .. }, Output::Store { .. }] = &driven.out[..] else { panic!("an executor is started") };
+    let [Output::StartChild { command, .. }, Output::Store { .. }] = &driven.out[..] else {
+        panic!("an executor is started")
+    };
     assert_eq!(
         (command.program.to_str(), &command.args[..]),
         (Some("/opt/lib/job"), &["executor".to_owned()][..])

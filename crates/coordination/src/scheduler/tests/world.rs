@@ -596,6 +596,5 @@ pub(super) fn failure(fault: Fault) -> Failure {
 }
 
 fn names(executors: &[ExecutorId]) -> String {
-    let names: Vec<String> = executors.iter().map(|executor| format!("e{}", executor.0)).collect();
-    names.join(" ")
+    executors.iter().map(|executor| format!("e{}", executor.0)).collect::<Vec<_>>().join(" ")
 }

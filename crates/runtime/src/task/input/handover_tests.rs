@@ -191,7 +191,11 @@ impl Rig {
     fn trigger(&mut self, checkpoint: CheckpointId, version: GraphVersion) {
         let cut = Some(Cut { version, splits: Vec::new() });
         let (codec, directory, then) = (Codec::Exchange, "/c".into(), AfterBarrier::Continue);
-        self.task.trigger(Still.now(), checkpoint, &SnapshotKind { codec, full: false, directory, then, cut });
+        self.task.trigger(
+            Still.now(),
+            checkpoint,
+            &SnapshotKind { codec, full: false, directory, then, cut },
+        );
     }
 
     /// The cut, at which the source's channel has this watermark.

@@ -44,7 +44,8 @@ mod tests {
             redistribution: Redistribution::Split,
             items: vec![vec![7; bytes].into()],
         };
-        let state = SubtaskState { operator: vec![list("splits", 900), list("few", 10)], ..SubtaskState::default() };
+        let state =
+            SubtaskState { operator: vec![list("splits", 900), list("few", 10)], ..SubtaskState::default() };
         let acknowledged = FromExecutor::Acknowledged {
             attempt: Attempt { epoch: LeaderEpoch(1), number: AttemptNumber(1) },
             checkpoint: CheckpointId(8),
@@ -55,9 +56,14 @@ mod tests {
         let fits = reflow_protocol::encode(&acknowledged);
         assert_eq!(frame(acknowledged.clone(), fits.len()), fits);
         let declined = reflow_protocol::decode(&frame(acknowledged, 500)).expect("it is a message");
-        let FromExecutor::Declined { checkpoint: CheckpointId(8), subtask: SubtaskId(3), reason, .. } = declined else {
+        let FromExecutor::Declined { checkpoint: CheckpointId(8), subtask: SubtaskId(3), reason, .. } =
+            declined
+        else {
             panic!("{declined:?}")
         };
-        assert!(reason.contains("900 of them in 1 items of 'splits' of operator 'read'; the limit is 500"), "{reason}");
+        assert!(
+            reason.contains("900 of them in 1 items of 'splits' of operator 'read'; the limit is 500"),
+            "{reason}"
+        );
     }
 }

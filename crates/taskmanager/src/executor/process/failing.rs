@@ -26,7 +26,8 @@ impl Executor {
         bytes: usize,
         out: &mut Vec<Output>,
     ) {
-        let message = format!("executor {owner} has opened no connection for its key groups: {bytes} bytes wait");
+        let message =
+            format!("executor {owner} has opened no connection for its key groups: {bytes} bytes wait");
         let operator = "network".to_owned();
         self.fail(subtask, Failure { fault: Fault::Connection, operator, message }, out);
     }

@@ -1,0 +1,68 @@
+//! Objects that have gone from storage, and manifests that no deployment could send.
+
+use super::*;
+use bytes::Bytes;
+use reflow_protocol::snapshot::{OperatorState, Redistribution};
+
+/// Nobody knows whether a directory comes back with what it held, so the next checkpoint builds on nothing.
+#[test]
+fn after_objects_have_gone_the_next_checkpoint_writes_everything() {
+    let mut f = Fixture::new(settings());
+    let trigger = |f: &mut Fixture| {
+        let effects = f.coordinator.request(f.now, Request::of(Purpose::User));
+        let full = effects.iter().find_map(|effect| match effect {
+            Effect::Act(Action::TriggerCheckpoint { kind, .. }) => Some(kind.full),
+            _ => None,
+        });
+        f.show(effects);
+        full.expect("it is triggered")
+    };
+    assert!(!trigger(&mut f));
+    f.complete(1);
+    for gone in [2, 3] {
+        assert_eq!(trigger(&mut f), gone == 3);
+        f.acknowledge_all(gone);
+        assert!(f.stored(gone, StoreOutcome::ObjectGone("o1 is gone".into())).starts_with("abandon"));
+        assert!(f.abandoned(gone, Won).ends_with(&format!("failed {gone}: o1 is gone")));
+    }
+    assert!(trigger(&mut f));
+    // It finds nothing to write.
+    f.acknowledge(4, READER);
+    let keyed = KeyedState { groups: KeyGroupSet::all(max()), object: None, runs: vec![], bytes: 0 };
+    f.acknowledge_with(4, COUNTER, Some(keyed));
+    assert!(f.stored(4, Won).contains("completed 4"));
+    let latest = &f.coordinator.latest().expect("it is complete").manifest;
+    assert_eq!(latest.objects().len(), 0, "runs of former checkpoints are named");
+    assert!(!trigger(&mut f));
+}
+
+#[test]
+fn what_no_deployment_could_send_fails_the_checkpoint() {
+    let mut f = Fixture::new(Settings { max_operator_bytes: 2_000, ..settings() });
+    for (n, bytes) in [(1, 1_000), (2, 3_000)] {
+        f.request(Purpose::User, n);
+        let state = OperatorState {
+            operator: "read".into(),
+            name: "splits".into(),
+            redistribution: Redistribution::Split,
+            items: vec![Bytes::from(vec![0; bytes])],
+        };
+        f.acknowledge_state(
+            n as u64,
+            READER,
+            SubtaskState { operator: vec![state], ..SubtaskState::default() },
+        );
+        let text = f.acknowledge(n as u64, COUNTER);
+        assert_eq!(text.starts_with("store"), n == 1, "{text}");
+        f.stored(n as u64, Won);
+    }
+    let stats::Status::Failed { reason, .. } =
+        &f.coordinator.stats().history.front().expect("two are there").status
+    else {
+        panic!("it is complete")
+    };
+    assert!(
+        reason.contains("above the limit of 2000; 'read' has 3000 of them in operator state"),
+        "{reason}"
+    );
+}
