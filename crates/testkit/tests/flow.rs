@@ -258,42 +258,6 @@ fn a_barrier_passes_a_slow_operator_quickly_however_many_exchanges_are_before_it
     }
 }
 
-/// One watermark makes windows of 1,000 keys due, and what follows takes 2 ms for each.
-#[test]
-fn a_barrier_waits_for_due_windows_and_no_longer() {
-    const KEYS: u64 = 1_000;
-    let cost = Duration::from_millis(2);
-    let clock: Arc<OnceLock<ManualClock>> = Arc::default();
-    let slow = clock.clone();
-    let (feed, out, mut job) = start(1, 1, move |env, feed, out| {
-        let slow = slow.clone();
-        let time = |n: &u64| if *n < KEYS { 5 } else { 50 };
-        let times = env.source("in", feed).assign_event_time(time, Watermarks::monotonic());
-        let windows = times.key_by(|n: &u64| *n).window(TumblingWindows::of(Duration::from_millis(10)));
-        let work = move |n: u64| {
-            slow.get().expect("it is set before the first record").advance(cost);
-            n
-        };
-        let _ = windows.count().map(|counted| counted.value).rebalance().map(work).sink("out", out);
-    });
-    assert!(clock.set(job.clock().clone()).is_ok());
-    feed.push(0, 0..=KEYS);
-    for _ in 0..100_000 {
-        if written(&out).is_empty() {
-            job.steps(1);
-        }
-    }
-    assert!(!written(&out).is_empty(), "{}", job.state());
-    let triggered = job.clock().now();
-    job.begin_checkpoint(AfterBarrier::Continue);
-    while !job.has_completed() {
-        job.steps(1);
-    }
-    let (waited, firing) = (job.clock().now().since(triggered), cost * KEYS as u32);
-    assert!(waited > firing / 2 && waited < firing + Duration::from_millis(500), "{waited:?} for {firing:?}");
-    assert_eq!(out.committed(&job).len() as u64, KEYS, "all of them are in the checkpoint");
-}
-
 /// Whatever the parallelism of the two ends of a forward edge, records of a key stay in order.
 #[test]
 fn forward_edges_keep_the_order_within_a_key_at_every_size() {
