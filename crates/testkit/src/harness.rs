@@ -506,8 +506,9 @@ impl Harness {
             }
             Action::NotifyAborted { checkpoint, .. } => self.tell_all(|| SlotCommand::Aborted(checkpoint)),
             Action::StoreManifest { checkpoint, at, manifest } => {
-                let directory = at.trim_end_matches("/_metadata");
-                let gone = manifest.extents(directory).into_keys().find(|object| !self.store.has(object));
+                let directory = Location(at.trim_end_matches("/_metadata").to_owned());
+                let is_there = |name: &str| self.store.has(name) || self.store.has(&directory.join(name).0);
+                let gone = manifest.objects().into_iter().find(|name| !is_there(name)).map(str::to_owned);
                 let outcome = match gone {
                     Some(object) => StoreOutcome::ObjectGone(format!("{object} is gone")),
                     None => self.decide(at, &Decision::Complete(manifest)),

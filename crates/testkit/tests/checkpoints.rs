@@ -81,8 +81,7 @@ fn a_checkpoint_whose_objects_have_vanished_is_not_complete() {
     t.left.push(0, [1, 2]);
     t.job.settle();
     assert!(t.job.checkpoint());
-    let objects: Vec<String> =
-        t.job.store().below("mem:///checkpoints/data").map(|(o, _)| o.into()).collect();
+    let objects: Vec<String> = t.job.store().below("/checkpoints/data").map(|(o, _)| o.into()).collect();
     assert!(!objects.is_empty());
     objects.iter().for_each(|object| t.job.store_mut().remove(object));
     t.left.push(0, [3]);
