@@ -5,8 +5,8 @@
 //! - The objects that a retained manifest names are there.
 //! - The newest complete checkpoints, as many as are retained, keep their manifests.
 //! - What a savepoint names is never deleted.
-//! - At the end, what was committed is what the model expects, each line as often. Only lines that belong to a
-//!   damaged checkpoint may be committed again ([`crate::redone`]).
+//! - At the end, what was committed is what the model expects, each line as often. Only lines that belong to
+//!   checkpoints behind which a user has allowed the job to go may be committed again ([`crate::redone`]).
 //! - The output of each key is committed in its order.
 
 use crate::redone::Files;
@@ -25,7 +25,7 @@ pub struct Checker {
     retained: usize,
     /// The manifests of complete checkpoints, what they are called and what they name.
     manifests: BTreeMap<CheckpointId, (String, BTreeSet<String>)>,
-    /// Complete checkpoints of deposed leaders, which may count or not.
+    /// Complete checkpoints that may count or not: of deposed leaders, and those behind which the job has gone.
     unsure: BTreeSet<CheckpointId>,
     /// The same of savepoints.
     savepoints: BTreeMap<CheckpointId, (String, BTreeSet<String>)>,
@@ -177,11 +177,13 @@ impl Checker {
         self.manifests.retain(|_, (manifest, _)| manifest != name);
     }
 
-    /// An attempt begins from a checkpoint: an older one than the newest only if that is damaged.
-    pub fn begins(&mut self, from: Option<CheckpointId>, storage: &Storage) {
-        if self.damaged {
-            self.files.begins(from, storage);
-        }
+    /// The job goes back, as a user has allowed: newer checkpoints count no more.
+    pub fn goes_back(&mut self, from: Option<CheckpointId>, storage: &Storage) {
+        self.files.begins(from, storage);
+        // If the older one is damaged, too, and somebody puts the objects back, the newer ones count again.
+        let newer = self.manifests.extract_if(.., |checkpoint, _| Some(*checkpoint) > from);
+        self.unsure.extend(newer.map(|(checkpoint, _)| checkpoint));
+        self.watermarks.clear();
     }
 
     fn deleted(&mut self, name: &str) {

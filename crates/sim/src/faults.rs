@@ -13,7 +13,7 @@ pub struct Faults {
     pub store_error_although_done: f64,
     /// A storage request takes seconds.
     pub store_slow: f64,
-    /// What is read from a damageable object has a bit flipped.
+    /// What is read from a damageable object has a bit flipped: once, or from then on until somebody puts it back.
     pub store_bit_flip: f64,
     /// Nothing can be written.
     pub disk_full: bool,
@@ -44,6 +44,7 @@ pub enum FaultKind {
     StoreErrorAlthoughDone,
     StoreSlow,
     StoreBitFlip,
+    StoreDamage,
     DiskFull,
     FrameSlow,
     FramesLost,

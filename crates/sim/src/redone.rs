@@ -1,8 +1,8 @@
 //! Which output may be committed again, and in which order output was committed.
 //!
 //! A sink's file belongs to the first checkpoint that is complete after the file was written. An attempt that begins
-//! from an older checkpoint, because newer ones are damaged, commits again what belongs to the newer ones: those
-//! lines and no others, once more each.
+//! from an older checkpoint, because newer ones are damaged and the user has allowed it, commits again what belongs to
+//! the newer ones: those lines and no others, once more each.
 
 use crate::workload::{Lines, sink};
 use crate::world::Storage;
@@ -31,7 +31,7 @@ impl Files {
         self.belongs.extend(self.open.drain(..).map(|name| (name, checkpoint)));
     }
 
-    /// An attempt begins from an older checkpoint than the newest, as that is damaged.
+    /// An attempt begins from an older checkpoint than the newest, as that is damaged and the user allows it.
     pub fn begins(&mut self, from: Option<CheckpointId>, storage: &Storage) {
         let newer = |checkpoint: &CheckpointId| Some(*checkpoint) > from;
         let redone: Vec<String> =

@@ -56,6 +56,12 @@ impl Completions {
         })
     }
 
+    /// The job goes back, as a user has allowed, to this checkpoint or further.
+    pub fn go_back(&mut self, to: Option<CheckpointId>) {
+        let to = to.unwrap_or_default();
+        self.told.values_mut().for_each(|told| *told = to.min(*told));
+    }
+
     /// A user has started another job.
     pub fn forget(&mut self) {
         *self = Self::default();

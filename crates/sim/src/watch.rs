@@ -40,8 +40,10 @@ pub struct Watch {
     committed: BTreeSet<(Attempt, GraphVersion)>,
     phases: Phases,
     completions: Completions,
-    /// Attempts that have just begun, and from which checkpoint.
-    first_deployments: Vec<(Attempt, Option<CheckpointId>)>,
+    /// From which checkpoints attempts have just begun that were allowed to go back.
+    gone_back: Vec<Option<CheckpointId>>,
+    /// Whether a user has allowed that output is written again, until the next checkpoint is complete.
+    pub allows_replay: bool,
     /// Whether a checkpoint is known to be damaged: attempts may begin from older ones.
     pub damaged: bool,
     /// The last checkpoint that is under way, with when it was triggered and what sources do after it.
@@ -107,8 +109,9 @@ impl Watch {
                 (self.under_way, self.ending) = (None, false);
                 let from = deployment.checkpoint;
                 self.stops.retain(|stop| Some(*stop) <= from);
-                if !self.attempts.contains_key(&deployment.attempt) {
-                    self.first_deployments.push((deployment.attempt, from));
+                if self.allows_replay && !self.attempts.contains_key(&deployment.attempt) {
+                    self.completions.go_back(from);
+                    self.gone_back.push(from);
                 }
                 let wrong = self.completions.began(deployment.attempt, from);
                 self.violations.extend(wrong.filter(|_| !self.damaged));
@@ -292,9 +295,9 @@ impl Watch {
         }
     }
 
-    /// Takes the attempts that have begun since the last call, and from which checkpoint.
-    pub fn take_begun(&mut self) -> Vec<(Attempt, Option<CheckpointId>)> {
-        std::mem::take(&mut self.first_deployments)
+    /// Takes from where attempts have begun, since the last call, that were allowed to go back.
+    pub fn take_gone_back(&mut self) -> Vec<Option<CheckpointId>> {
+        std::mem::take(&mut self.gone_back)
     }
 
     /// Takes what was found wrong since the last call.

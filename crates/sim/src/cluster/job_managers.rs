@@ -42,6 +42,7 @@ impl Cluster {
         }
         let programs = &mut self.programs;
         let id = self.world.start(&self.host, |context| programs.job_manager(context));
+        self.watch.allows_replay = std::mem::take(&mut programs.allow_replay);
         self.leaders.push(Leader { id, epoch: None, order: 0, able_since: None });
         self.newest = Some(id);
     }
@@ -123,9 +124,10 @@ impl Cluster {
             self.programs.last_exit = Some(format!("{:?} {}", exit.code, exit.reason));
             // A deposed leader may find its checkpoints deleted.
             let leads = leader.order == self.epochs_taken;
-            if leads && exit.code == Some(1) && exit.reason.contains("has failed:") && !self.may_fail() {
-                let text = exit.reason.clone();
-                self.checker.violate(text);
+            let (code, reason) = (exit.code, exit.reason.clone());
+            let asks = leads && code == Some(1) && self.answer(&reason);
+            if leads && code == Some(1) && reason.contains("has failed:") && !asks && !self.may_fail() {
+                self.checker.violate(reason);
             }
             self.look_for_end();
             if self.newest == Some(leader.id) {
@@ -147,6 +149,21 @@ impl Cluster {
             let wrong = leader.look(now, newest, awake);
             wrong.into_iter().for_each(|wrong| self.checker.violate(wrong));
         }
+    }
+
+    /// A JobManager has ended since a checkpoint is damaged: the user puts the object back, or lets the job go on from an
+    /// older one where there is one. Says whether that was it.
+    fn answer(&mut self, reason: &str) -> bool {
+        let is_damage = ["cannot be read: ", "can be read ("].iter().any(|text| reason.contains(text));
+        if !is_damage || !self.world.storage.has_damage() {
+            return false;
+        }
+        if reason.contains("--allow-replay") && self.rng.chance(0.6) {
+            self.programs.allow_replay = true;
+        } else {
+            self.world.storage.repair();
+        }
+        true
     }
 
     /// Whether the job may fail: restarts are used up, or there are no slots for too long.

@@ -13,7 +13,7 @@ mod user;
 
 use crate::chaos::{Chaos, Trouble};
 use crate::check::Checker;
-use crate::faults::{FaultKind, Faults, Probe, RescalePhase, Strikes};
+use crate::faults::{Faults, Probe, RescalePhase, Strikes};
 use crate::liveness::{Liveness, NO_PROGRESS};
 use crate::rng::Rng;
 use crate::scenario::Scenario;
@@ -31,6 +31,8 @@ use std::time::Duration;
 const MAX_EVENTS: u64 = 30_000_000;
 /// How many events may happen at one moment: more is a loop in which no time passes.
 const MAX_EVENTS_AT_ONCE: u64 = 1_000_000;
+/// How many objects are damaged at most between two complete checkpoints.
+const MOST_DAMAGE: u64 = 3;
 /// From the last fault on, how long subtasks may fail from it: heartbeats are missed after 50 s.
 const AFTERMATH: Duration = Duration::from_secs(120);
 
@@ -287,8 +289,8 @@ impl Cluster {
         if let Some(seen) = self.world.take_seen() {
             self.watch.look(now, &seen);
             self.checker.damaged = self.watch.damaged;
-            for (_, from) in self.watch.take_begun() {
-                self.checker.begins(from, &self.world.storage);
+            for from in self.watch.take_gone_back() {
+                self.checker.goes_back(from, &self.world.storage);
             }
             self.watch.take_violations().into_iter().for_each(|violation| self.checker.violate(violation));
             self.look_at_failures();
@@ -330,9 +332,10 @@ impl Cluster {
             self.probe.committed();
         }
         if self.checker.checkpoints > before.max(1) && self.may_damage() {
-            // Each flipped bit may cost a checkpoint; one must be left.
-            let most = self.programs.shape.retained - 1;
-            self.world.bit_flips_left = most.min(self.world.bit_flips_left + 1);
+            self.world.damage_left = MOST_DAMAGE.min(self.world.damage_left + 1);
+        }
+        if self.checker.checkpoints > before {
+            self.watch.allows_replay = false; // the job runs
         }
     }
 
@@ -345,10 +348,10 @@ impl Cluster {
     /// Subtasks fail from faults only, and not long after them.
     fn look_at_failures(&mut self) {
         let failures = self.watch.take_failures();
-        self.watch.damaged |= self.world.strikes.counts().contains_key(&FaultKind::StoreBitFlip);
         let disruptions = self.world.strikes.disruptions();
         if disruptions != self.disruptions
             || self.world.faults != Faults::default()
+            || self.world.storage.has_damage()
             || self.leaders.len() != 1
         {
             (self.disrupted, self.disruptions) = (self.world.now(), disruptions);

@@ -41,6 +41,8 @@ pub struct Programs {
     start_from: Option<String>,
     /// Markers of jobs from whose savepoints other jobs were started.
     succeeded: BTreeSet<String>,
+    /// Whether the next JobManager is started with `--allow-replay`.
+    pub allow_replay: bool,
     /// How the last JobManager has ended.
     pub last_exit: Option<String>,
 }
@@ -68,6 +70,7 @@ impl Programs {
             restored: 0,
             start_from: None,
             succeeded: BTreeSet::new(),
+            allow_replay: false,
             last_exit: None,
         }
     }
@@ -139,7 +142,7 @@ impl Programs {
                 len: executable(build).len() as u64,
             },
             target: TARGET.to_owned(),
-            start: StartMode::default(),
+            start: StartMode { allow_replay: self.allow_replay, ..StartMode::default() },
         };
         let mut seed = [0; 32];
         seed[..8].copy_from_slice(&context.seed.to_le_bytes());

@@ -89,8 +89,8 @@ pub struct World {
     pub storage: Storage,
     /// The chances of faults.
     pub faults: Faults,
-    /// How many more bits may be flipped.
-    pub bit_flips_left: u64,
+    /// How many more objects may be damaged.
+    pub damage_left: u64,
     /// The faults so far.
     pub strikes: Strikes,
     /// What has happened.
@@ -117,7 +117,7 @@ impl World {
             damageable: "/checkpoints/".to_owned(),
             storage: Storage::default(),
             faults: Faults::default(),
-            bit_flips_left: 0,
+            damage_left: 0,
             strikes,
             trace,
             seen: None,

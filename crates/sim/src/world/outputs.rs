@@ -137,12 +137,23 @@ impl World {
             self.strikes.strike(FaultKind::StoreErrorAlthoughDone);
             return Fate::FailedAlthoughDone;
         }
-        if let StoreOp::Get { at, .. } = op
-            && at.0.contains(&self.damageable)
-            && self.bit_flips_left > 0
-            && self.rng.chance(self.faults.store_bit_flip)
-        {
-            self.bit_flips_left -= 1;
+        match op {
+            StoreOp::Get { at, .. } if at.0.contains(&self.damageable) => self.flip(&at.0),
+            _ => Fate::Done,
+        }
+    }
+
+    /// Something is read: now and then with a bit flipped, in this answer or in all.
+    fn flip(&mut self, name: &str) -> Fate {
+        if !self.rng.chance(self.faults.store_bit_flip) {
+            return Fate::Done;
+        }
+        let checkpoints = name.ends_with("/_metadata") || name.contains("/data/");
+        if self.damage_left > 0 && checkpoints && self.rng.chance(0.3) {
+            self.damage_left -= 1;
+            self.strikes.strike(FaultKind::StoreDamage);
+            self.storage.damage(name, self.rng.bits());
+        } else if self.storage.may_misread(name) {
             self.strikes.strike(FaultKind::StoreBitFlip);
             return Fate::BitFlipped(self.rng.bits());
         }

@@ -5,6 +5,9 @@ use bytes::{Bytes, BytesMut};
 use reflow_env::{Location, ObjectMeta, PutMode, StoreError, StoreOp, StoreReply, StoreResult, Ticket};
 use std::collections::BTreeMap;
 
+/// The engine takes an object for damaged after a few reads more.
+const MOST_MISREADS: u32 = 3;
+
 /// A request under way.
 pub(super) struct Request {
     pub(super) process: ProcessId,
@@ -56,6 +59,10 @@ pub struct Storage {
     objects: BTreeMap<String, Bytes>,
     /// What has come of the objects that are uploaded; `None` once a part has failed.
     uploads: BTreeMap<(ProcessId, u64), Option<BytesMut>>,
+    /// Objects of which every read has a bit flipped, until somebody puts them back; which one follows from the number.
+    damaged: BTreeMap<String, u64>,
+    /// How often a read of each object has had a bit flipped that was whole in the next.
+    misread: BTreeMap<String, u32>,
     changes: Vec<Change>,
 }
 
@@ -86,11 +93,28 @@ impl Storage {
         std::mem::take(&mut self.changes)
     }
 
-    /// Flips a bit of an object, as a failing disk would. False if it is not there, or empty.
-    pub fn damage(&mut self, name: &str, number: u64) -> bool {
-        let Some(body) = self.objects.get_mut(name).filter(|body| !body.is_empty()) else { return false };
-        *body = flipped(body, number);
-        true
+    /// From now on whatever is read of an object has a bit flipped, as on a failing disk.
+    pub fn damage(&mut self, name: &str, number: u64) {
+        let name = name.strip_prefix("file://").unwrap_or(name);
+        self.damaged.insert(name.to_owned(), number);
+    }
+
+    /// Whether an object is damaged.
+    pub fn has_damage(&self) -> bool {
+        !self.damaged.is_empty()
+    }
+
+    /// A person puts all damaged objects back.
+    pub fn repair(&mut self) {
+        self.damaged.clear();
+    }
+
+    /// Whether a read of an object may have a bit flipped that is whole in the next read: not so often in all that it
+    /// could be taken for damage.
+    pub(super) fn may_misread(&mut self, name: &str) -> bool {
+        let misread = self.misread.entry(name.to_owned()).or_default();
+        *misread += 1;
+        *misread <= MOST_MISREADS
     }
 
     /// A killed process's uploads are gone.
@@ -101,12 +125,17 @@ impl Storage {
     /// Carries out a request as its fate has it.
     pub(super) fn carry_out(&mut self, process: ProcessId, op: StoreOp, fate: Fate) -> StoreResult {
         let at = location(&op);
+        let damage = self.damaged.get(path(&at)).copied().filter(|_| matches!(op, StoreOp::Get { .. }));
         let failed = |reason: &str| Err(StoreError::Failed { at, reason: reason.to_owned() });
         if let (StoreOp::Upload { upload, last, .. }, true) = (&op, fate != Fate::Done)
             && !(*last && fate == Fate::FailedAlthoughDone)
         {
             self.uploads.insert((process, *upload), None);
         }
+        let fate = match (fate, damage) {
+            (Fate::Done | Fate::BitFlipped(_), Some(number)) => Fate::BitFlipped(number),
+            (fate, _) => fate,
+        };
         match fate {
             Fate::Done => self.apply(process, op),
             Fate::Failed(reason) => failed(reason),
