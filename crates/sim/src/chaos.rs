@@ -117,6 +117,10 @@ impl Chaos {
         if kinds.is_empty() {
             kinds.extend(rng.pick(&Kind::ALL));
         }
+        if scenarios.contains(&Scenario::DirectedRescales) {
+            kinds.retain(|kind| !kind.changes_task_managers());
+            kinds.push(Kind::Disturb);
+        }
         kinds.extend(scenarios.iter().flat_map(|scenario| Kind::of(*scenario)));
         let gap_ms = rng.skewed(200..=5_000);
         let mut at = Duration::from_millis(rng.skewed(100..=4_000));
@@ -179,8 +183,19 @@ impl Kind {
             Scenario::Cancel => vec![Self::Cancel],
             Scenario::FewRestarts => vec![Self::KillExecutor, Self::KillTaskManager, Self::StartTaskManager],
             Scenario::Steps => vec![Self::Savepoint, Self::Stop],
-            Scenario::FixedParallelism | Scenario::EndsInPhase => Vec::new(),
+            Scenario::FixedParallelism
+            | Scenario::EndsInPhase
+            | Scenario::UserFailures
+            | Scenario::DirectedRescales
+            | Scenario::LargeState => Vec::new(),
         }
+    }
+
+    fn changes_task_managers(self) -> bool {
+        matches!(
+            self,
+            Self::StartTaskManager | Self::StopTaskManager | Self::KillTaskManager | Self::DrainTaskManager
+        )
     }
 
     fn trouble(self, rng: &mut Rng) -> Trouble {

@@ -198,15 +198,16 @@ impl Checker {
         }
     }
 
-    /// Compares what was committed with what is expected. A job that is cancelled may have committed less.
-    pub fn compare(&mut self, storage: &Storage, expected: &Lines, or_less: bool) {
+    /// Compares what was committed with what is expected, and possible besides. A job that is cancelled may have committed less.
+    pub fn compare(&mut self, storage: &Storage, (expected, possible): (&Lines, &Lines), or_less: bool) {
         let found = committed(storage);
         let all: BTreeSet<&String> = found.keys().chain(expected.keys()).collect();
         let often = |lines: &Lines, line: &String| lines.get(line).copied().unwrap_or(0);
         let differ = |line: &&&String| {
-            let (found, expected) = (often(&found, line), often(expected, line));
-            let again = if expected > 0 { self.files.redone(line) } else { 0 };
-            (found < expected && !or_less) || found > expected + again
+            let (found, expected, possible) =
+                (often(&found, line), often(expected, line), often(possible, line));
+            let again = if expected + possible > 0 { self.files.redone(line) } else { 0 };
+            (found < expected && !or_less) || found > expected + possible + again
         };
         let wrong: Vec<&&String> = all.iter().filter(differ).collect();
         for line in wrong.iter().take(SHOWN) {

@@ -38,6 +38,7 @@ pub enum FaultKind {
     JobStopped,
     JobCanceled,
     ObjectsDeleted,
+    UserCodeFailed,
     Partition,
     Freeze,
     StoreError,
@@ -134,6 +135,9 @@ pub struct Probe {
     reached: Arc<[AtomicU64; 8]>,
     /// Splits keep their last record.
     held: Arc<AtomicBool>,
+    /// Calls of user code until it fails next, and how often it has failed; 0 calls: it does not.
+    until_failure: Arc<AtomicU64>,
+    user_failures: Arc<AtomicU64>,
 }
 
 impl Probe {
@@ -156,6 +160,24 @@ impl Probe {
     /// Whether a split keeps its last record.
     pub fn holds_end(&self) -> bool {
         self.held.load(Ordering::Relaxed)
+    }
+
+    /// User code fails at its `calls`th call from here.
+    pub fn fail_after(&self, calls: u64) {
+        self.until_failure.store(calls, Ordering::Relaxed);
+    }
+
+    /// User code is called; says whether it has to fail.
+    pub fn called(&self) -> bool {
+        let before = self.until_failure.load(Ordering::Relaxed);
+        self.until_failure.store(before.saturating_sub(1), Ordering::Relaxed);
+        self.user_failures.fetch_add(u64::from(before == 1), Ordering::Relaxed);
+        before == 1
+    }
+
+    /// How often user code has failed.
+    pub fn user_failures(&self) -> u64 {
+        self.user_failures.load(Ordering::Relaxed)
     }
 
     /// Output was committed.

@@ -28,6 +28,12 @@ pub enum Scenario {
     FixedParallelism,
     /// The last record of each split is held back until a live rescale is in a certain phase: the inputs end there.
     EndsInPhase,
+    /// User code panics or returns an error now and then.
+    UserFailures,
+    /// So many TaskManagers are there as a plan wants, and each change comes in a certain phase of the one before.
+    DirectedRescales,
+    /// So much state that production's bounds are crossed.
+    LargeState,
 }
 
 impl Scenario {
@@ -36,7 +42,7 @@ impl Scenario {
     /// A weight of 0 keeps a scenario out of CI whose faults are known and not mended yet.
     /// `Successors` and `Steps`: output is committed twice (seed 7400009 with weights 0.15 and 0.05), a checkpoint stays
     /// under way (7300110). `OutsideDeletions`: an attempt's id is used again (seeds 6 and 7300081 with weight 0.1).
-    pub const ALL: [(Self, f64); 9] = [
+    pub const ALL: [(Self, f64); 12] = [
         (Self::Successors, 0.0),
         (Self::Steps, 0.0),
         (Self::OutsideDeletions, 0.0),
@@ -46,6 +52,9 @@ impl Scenario {
         (Self::FewRestarts, 0.1),
         (Self::FixedParallelism, 0.1),
         (Self::EndsInPhase, 0.25),
+        (Self::UserFailures, 0.12),
+        (Self::DirectedRescales, 0.12),
+        (Self::LargeState, 0.01),
     ];
 
     /// Those of a run: the forced ones, and some that are drawn.

@@ -123,7 +123,7 @@ impl Watch {
                 }
                 if kind.codec == Codec::Savepoint {
                     match kind.then {
-                        AfterBarrier::Finish => self.stops.insert(checkpoint),
+                        AfterBarrier::Finish | AfterBarrier::Drain => self.stops.insert(checkpoint),
                         _ => self.savepoints.insert(checkpoint),
                     };
                 }
@@ -138,7 +138,8 @@ impl Watch {
                     let wrong = self.completions.told(attempt, checkpoint);
                     self.violations.extend(wrong.filter(|_| !self.damaged));
                 }
-                self.ending |= self.settle(checkpoint) == Some(AfterBarrier::Finish);
+                self.ending |=
+                    matches!(self.settle(checkpoint), Some(AfterBarrier::Finish | AfterBarrier::Drain));
             }
             ToExecutor::CheckpointAborted { checkpoint, .. } => drop(self.settle(checkpoint)),
             ToExecutor::PrepareRescale(preparation) => {

@@ -1,10 +1,11 @@
 //! A cluster under test: a JobManager and TaskManagers in a world, with trouble first and calm after it.
 //!
 //! Reading order: [`options`] (its shape), `bounds` (how much is done at a time), [`programs`] (how its processes are
-//! made), this file (the run), `trouble` (what is done to it), `job_managers` (who leads the job), `user` (what users
+//! made), this file (the run), `trouble` (what is done to it), `directed` (rescales of certain sizes), `job_managers` (who leads the job), `user` (what users
 //! ask for meanwhile).
 
 mod bounds;
+mod directed;
 mod job_managers;
 pub mod options;
 pub mod programs;
@@ -22,6 +23,7 @@ use crate::trace::Trace;
 use crate::watch::Watch;
 use crate::workload::{self, Workload};
 use crate::world::{BEGIN, ProcessId, Time, World};
+use directed::Directed;
 use options::Shape;
 use programs::{End, Programs};
 use std::collections::{BTreeMap, BTreeSet};
@@ -114,6 +116,10 @@ pub struct Cluster {
     step_aim: f64,
     /// How many more times that may happen: a JobManager that is always lost at its start leads nothing.
     step_strikes: u64,
+    /// How often user code has failed, and how often it may.
+    user_failures: (u64, u64),
+    /// The numbers of TaskManagers that there are to be.
+    directed: Directed,
     /// When users may have been answered that a savepoint is complete.
     savepoint_until: Time,
     /// The last moment of a fault from which an attempt may fail.
@@ -133,6 +139,7 @@ enum Todo {
     Heal(String, String),
     Settle(Faults),
     LetEnd,
+    Direct(usize),
     Calm,
 }
 
@@ -153,10 +160,17 @@ impl Cluster {
             false => *of_scenarios.pick(&RescalePhase::ALL).expect("there are phases"),
         };
         let ends_in = scenarios.contains(&Scenario::EndsInPhase).then_some(ends_in);
+        let workload = match scenarios.contains(&Scenario::LargeState) {
+            true => workload.enlarged(&mut of_scenarios),
+            false => workload,
+        };
         let workload = if ends_in.is_some() { workload.shortened() } else { workload };
         if ends_in.is_some() {
             probe.hold_end();
         }
+        let user_failures =
+            if scenarios.contains(&Scenario::UserFailures) { of_scenarios.within(1..=6) } else { 0 };
+        let directed = Directed::random(&mut of_scenarios, &scenarios);
         let shape = Shape::random(&mut rng).for_scenarios(&mut of_scenarios, &scenarios);
         let chaos = Chaos::random(&mut rng, busy, &scenarios);
         let step_aim = of_scenarios.skewed(2..=100) as f64 / 1_000.0;
@@ -190,6 +204,8 @@ impl Cluster {
             ends_in,
             step_aim,
             step_strikes,
+            user_failures: (0, user_failures),
+            directed,
             savepoint_until: 0,
             disrupted: BEGIN,
             disruptions: 0,
@@ -202,7 +218,10 @@ impl Cluster {
 
     fn plan(&mut self, chaos: Chaos, busy: Duration) {
         self.at(Duration::ZERO, Todo::StartJobManager);
-        for _ in 0..self.rng.within(1..=3) {
+        self.fail_user_code(3_000);
+        let first = self.rng.within(1..=3);
+        let first = self.begin_directed().unwrap_or(first);
+        for _ in 0..first {
             let at = Duration::from_millis(self.rng.within(0..=1_000));
             self.at(at, Todo::Trouble(Trouble::StartTaskManager));
         }
@@ -248,7 +267,8 @@ impl Cluster {
             }
             Some((end, _)) => {
                 let or_less = *end == End::Canceled;
-                self.checker.compare(&self.world.storage, &workload.expected(), or_less);
+                let (expected, possible) = (workload.expected(), workload.possible());
+                self.checker.compare(&self.world.storage, (&expected, &possible), or_less);
                 if workload.is_ordered() {
                     self.checker.check_order(&self.world.storage);
                 }
@@ -285,6 +305,7 @@ impl Cluster {
     /// After each event: checks what is stored and said, and minds processes that have ended.
     fn look(&mut self) {
         self.look_at_storage();
+        self.look_at_user_code();
         let now = self.world.now();
         if let Some(seen) = self.world.take_seen() {
             self.watch.look(now, &seen);

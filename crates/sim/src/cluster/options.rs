@@ -89,7 +89,8 @@ impl Shape {
         Self {
             slots: rng.within(1..=4),
             most_task_managers: rng.within(2..=5) as usize,
-            checkpoint_interval_ms: rng.skewed(50..=4_000),
+            // Sometimes none but those of rescales, savepoints and the end.
+            checkpoint_interval_ms: if rng.chance(0.04) { 3_600_000 } else { rng.skewed(50..=4_000) },
             retained: rng.within(1..=4),
             parallelism: None,
             restarts: Restarts::Always,
@@ -102,6 +103,7 @@ impl Shape {
         let (parallelism, restarts) = (rng.within(1..=8), Restarts::random(rng));
         Self {
             parallelism: scenarios.contains(&Scenario::FixedParallelism).then_some(parallelism),
+            bounds: if scenarios.contains(&Scenario::LargeState) { Bounds::default() } else { self.bounds },
             restarts: if scenarios.contains(&Scenario::FewRestarts) { restarts } else { Restarts::Always },
             ..self
         }

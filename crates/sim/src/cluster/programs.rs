@@ -191,7 +191,7 @@ impl Spawner for ExecutorSpawner {
         let build = builds.find(|build| program.ends_with(&sha256(*build))).ok_or("no such file")?;
         let executor = Executor::new(ExecutorOptions {
             start,
-            job: job(&self.workload, build),
+            job: job(&self.workload.clone().working(context.work.clone()), build),
             clock: context.clock.clone(),
             signal: context.signal.clone(),
             memory: Box::new(|| MEMORY_BYTES / 4),

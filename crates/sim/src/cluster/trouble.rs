@@ -19,6 +19,12 @@ impl Cluster {
             let soon = Duration::from_micros(self.rng.skewed(1..=10_000));
             self.at(soon, Todo::LetEnd);
         }
+        if phase != before {
+            self.aim_directed(phase);
+            if phase != RescalePhase::None && self.rng.chance(0.3) {
+                self.fail_user_code(50);
+            }
+        }
         if phase == before || phase == RescalePhase::None || self.calm.is_some() || !self.rng.chance(self.aim)
         {
             return;
@@ -48,6 +54,7 @@ impl Cluster {
                     self.start_task_manager();
                 }
             }
+            Todo::Direct(left) => self.direct(left),
             Todo::LetEnd => self.probe.let_end(),
             Todo::Calm => {
                 self.probe.let_end();

@@ -55,12 +55,14 @@ impl Cluster {
     /// A savepoint, with which the job ends; it is started again from there.
     pub(super) fn stop_with_savepoint(&mut self, cancel: bool) {
         let Some(job) = self.job().filter(|_| self.programs.restored < MOST_STOPS) else { return };
+        // The last watermark fires what is not complete, so that only a job without event time may go on after it.
+        let drain = self.programs.workload.is_timeless() && self.rng.chance(0.5);
         let (request, target_directory) = (None, Some(SAVEPOINTS.to_owned()));
         let format = SavepointFormat::Canonical;
         let command = if cancel {
             Command::TriggerSavepoint { job, request, target_directory, cancel_job: true, format }
         } else {
-            Command::StopWithSavepoint { job, request, target_directory, drain: false, format }
+            Command::StopWithSavepoint { job, request, target_directory, drain, format }
         };
         self.ask(FaultKind::JobStopped, command);
     }

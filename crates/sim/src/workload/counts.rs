@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 const BUCKETS: u64 = 7;
 
 pub(super) fn build(env: &mut StreamEnv, workload: &Workload) {
-    let counts = env
-        .source("readings", workload.source())
+    let counts = workload
+        .readings(env, "readings")
         .key_by(|reading: &Reading| reading.key)
         .aggregate(Count)
         .max_parallelism(workload.max_parallelism[0]);
@@ -26,9 +26,9 @@ pub(super) fn build(env: &mut StreamEnv, workload: &Workload) {
     }
 }
 
-pub(super) fn expected(readings: &Readings) -> Lines {
+pub(super) fn expected(readings: impl Iterator<Item = Reading>) -> Lines {
     let mut counts: BTreeMap<u64, Counted> = BTreeMap::new();
-    lines(readings.all().map(|reading| {
+    lines(readings.map(|reading| {
         let counted = counts.entry(reading.key).or_default();
         counted.key = reading.key;
         counted.count += 1;
@@ -37,7 +37,8 @@ pub(super) fn expected(readings: &Readings) -> Lines {
 }
 
 pub(super) fn build_twice(env: &mut StreamEnv, workload: &Workload) {
-    env.source("readings", workload.source())
+    workload
+        .readings(env, "readings")
         .rebalance()
         .key_by(|reading: &Reading| reading.key)
         .aggregate(CountInAnyOrder)
@@ -72,7 +73,7 @@ pub struct Counted {
 }
 
 impl Counted {
-    fn line(&self) -> String {
+    pub(super) fn line(&self) -> String {
         let disorder = if self.disorder { " disorder" } else { "" };
         format!("{} {}{disorder}", self.key, self.count)
     }
@@ -105,7 +106,7 @@ impl Aggregate for Count {
 
 /// Counts readings that were rebalanced: they come in any order.
 #[derive(Clone, Copy, Debug)]
-struct CountInAnyOrder;
+pub(super) struct CountInAnyOrder;
 
 impl Aggregate for CountInAnyOrder {
     type In = Reading;

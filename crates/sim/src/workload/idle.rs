@@ -15,7 +15,7 @@ use reflow_stream::StreamEnv;
 use reflow_types::Timestamp;
 use std::time::Duration;
 
-/// Behind the times of all records, but for those after a pause and the last of each split.
+/// Behind the times of all records, but for those after a pause.
 const AFTER_ALL: Timestamp = 1_000_000_000_000;
 
 /// The pause of a workload's first split, if there are others.
@@ -31,25 +31,20 @@ fn idleness(readings: &Readings) -> Duration {
     readings.interval * 4 + Duration::from_millis(500)
 }
 
-/// The last record of each split may be held back, so it is later than any other.
-fn time(reading: &Reading, pause: Option<Pause>, last: u64) -> Timestamp {
+fn time(reading: &Reading, pause: Option<Pause>) -> Timestamp {
     let paused = pause.is_some_and(|pause| pause.split == reading.split && pause.after <= reading.number);
-    match reading.number == last {
-        true => 2 * AFTER_ALL,
-        false if paused => AFTER_ALL + reading.time,
-        false => reading.time,
-    }
+    if paused { AFTER_ALL + reading.time } else { reading.time }
 }
 
 pub(super) fn build(env: &mut StreamEnv, workload: &Workload) {
     let readings = &workload.readings;
     let disorder = Duration::from_millis(readings.disorder_ms);
-    let (pause, last) = (pause(readings), readings.per_split - 1);
+    let pause = pause(readings);
     let watermarks = Watermarks::bounded_out_of_orderness(disorder).with_idleness(idleness(readings));
     let slow = workload.slow(0);
     workload
         .readings(env, "readings")
-        .map(move |reading: Reading| Reading { time: time(&reading, pause, last), ..slow(reading) })
+        .map(move |reading: Reading| Reading { time: time(&reading, pause), ..slow(reading) })
         .assign_event_time(|reading: &Reading| reading.time, watermarks)
         .key_by(|reading: &Reading| reading.key)
         .window(TumblingWindows::of(workload.window))
@@ -62,8 +57,8 @@ pub(super) fn build(env: &mut StreamEnv, workload: &Workload) {
 
 pub(super) fn expected(workload: &Workload) -> Lines {
     let readings = &workload.readings;
-    let (pause, last) = (pause(readings), readings.per_split - 1);
-    let timed = |reading: Reading| Reading { time: time(&reading, pause, last), ..reading };
+    let pause = pause(readings);
+    let timed = |reading: Reading| Reading { time: time(&reading, pause), ..reading };
     let size = workload.window.as_millis() as i64;
     windows::sums(readings.all().map(timed), size, size, 1)
 }

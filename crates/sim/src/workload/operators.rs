@@ -18,10 +18,9 @@ pub(super) fn build(env: &mut StreamEnv, workload: &Workload, operator: Operator
         in_split: Duration::from_millis(readings.disorder_ms),
         overall: Duration::from_millis(readings.disorder_ms + between_splits),
     };
-    let readings =
-        env.source("readings", workload.source()).map(|Reading { split, key, time, amount, .. }| {
-            operators::Reading { split: split.into(), key, time, value: amount - 500 }
-        });
+    let readings = workload.readings(env, "readings").map(|Reading { split, key, time, amount, .. }| {
+        operators::Reading { split: split.into(), key, time, value: amount - 500 }
+    });
     operator.build(readings, disorder, LineSink);
 }
 

@@ -17,13 +17,31 @@ const HELD: Duration = Duration::from_millis(1);
 pub struct ReadingSource {
     readings: Arc<Readings>,
     probe: Probe,
+    pause: Option<Pause>,
 }
 
 impl ReadingSource {
     /// Reads these; the probe counts what has left.
     pub fn new(readings: Arc<Readings>, probe: Probe) -> Self {
-        Self { readings, probe }
+        Self { readings, probe, pause: None }
     }
+
+    /// The same with a split that pauses.
+    #[must_use]
+    pub fn with_pause(self, pause: Option<Pause>) -> Self {
+        Self { pause, ..self }
+    }
+}
+
+/// A split that has nothing for a while.
+#[derive(Clone, Copy, Debug)]
+pub struct Pause {
+    /// The split.
+    pub split: u32,
+    /// After so many of its records.
+    pub after: u64,
+    /// How long.
+    pub lasts: Duration,
 }
 
 /// A split and how far it was read.
@@ -74,13 +92,19 @@ impl Reader for ReadingReader {
 
     fn poll(&mut self, now: Instant, out: &mut impl Emit<Reading>) -> Result<Polled, UserError> {
         let readings = &self.source.readings;
-        let last = readings.per_split - u64::from(self.source.probe.holds_end());
+        // A split that is held at its end is idle, and would be late beside one that pauses.
+        let holds_end = self.source.probe.holds_end() && self.source.pause.is_none();
+        let last = readings.per_split - u64::from(holds_end);
         for (split, due) in &mut self.splits {
             if *due > now || out.is_full() {
                 continue;
             }
             out.split(split.number.into());
-            let end = (split.next / readings.burst * readings.burst + readings.burst).min(last);
+            let mut end = (split.next / readings.burst * readings.burst + readings.burst).min(last);
+            let pause = self.source.pause.filter(|pause| pause.split == split.number);
+            if let Some(pause) = pause.filter(|pause| split.next < pause.after) {
+                end = end.min(pause.after);
+            }
             while split.next < end && !out.is_full() {
                 let reading = readings.reading(split.number, split.next);
                 split.next += 1;
@@ -92,7 +116,8 @@ impl Reader for ReadingReader {
             } else if split.next >= last {
                 *due = now + HELD;
             } else if split.next == end {
-                *due = now + readings.interval;
+                let pauses = pause.filter(|pause| pause.after == end);
+                *due = now + pauses.map_or(readings.interval, |pause| pause.lasts);
             }
         }
         self.splits.retain(|(split, _)| split.next < readings.per_split);

@@ -4,6 +4,7 @@
 use super::reading::Reading;
 use super::sink::LineSink;
 use super::{Lines, Workload};
+use crate::faults::Probe;
 use reflow_api::{Context, ProcessFunction, TimeDomain, UserError, Watermarks};
 use reflow_stream::StreamEnv;
 use reflow_types::{MAX_WATERMARK, Timestamp};
@@ -18,10 +19,11 @@ const AT_THE_END: Timestamp = MAX_WATERMARK - 1;
 
 pub(super) fn build(env: &mut StreamEnv, workload: &Workload) {
     let disorder = Duration::from_millis(workload.readings.disorder_ms);
-    env.source("readings", workload.source())
+    workload
+        .readings(env, "readings")
         .assign_event_time(|reading: &Reading| reading.time, Watermarks::bounded_out_of_orderness(disorder))
         .key_by(|reading: &Reading| reading.key)
-        .process(HoldAndSum { size_ms: workload.window.as_millis() as i64 })
+        .process(HoldAndSum { size_ms: workload.window.as_millis() as i64, probe: workload.probe.clone() })
         .max_parallelism(workload.max_parallelism[0])
         .sink("lines", LineSink);
 }
@@ -53,9 +55,10 @@ fn sum_line(key: u64, end: i64, count: u64, sum: i64) -> String {
 }
 
 /// See the file's header.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct HoldAndSum {
     size_ms: i64,
+    probe: Probe,
 }
 
 /// What is kept of a key.
@@ -94,6 +97,9 @@ impl ProcessFunction for HoldAndSum {
         time: Timestamp,
         domain: TimeDomain,
     ) -> Result<(), UserError> {
+        if self.probe.called() {
+            return Err("the timer does not work this time".into());
+        }
         let key = *context.key();
         let kept = context.state_mut();
         if domain == TimeDomain::Processing || time == AT_THE_END {

@@ -16,13 +16,14 @@ fn watermarks(workload: &Workload) -> Watermarks {
     Watermarks::bounded_out_of_orderness(Duration::from_millis(workload.readings.disorder_ms))
 }
 
-fn line(windowed: &Windowed<u64, (u64, i64)>) -> String {
+pub(super) fn line(windowed: &Windowed<u64, (u64, i64)>) -> String {
     let Windowed { key, window, value: (count, sum) } = windowed;
     format!("{key} {}..{} {count} {sum}", window.start, window.end)
 }
 
 pub(super) fn build_tumbling(env: &mut StreamEnv, workload: &Workload) {
-    env.source("readings", workload.source())
+    workload
+        .readings(env, "readings")
         .assign_event_time(|reading: &Reading| reading.time, watermarks(workload))
         .key_by(|reading: &Reading| reading.key)
         .window(TumblingWindows::of(workload.window))
@@ -34,13 +35,12 @@ pub(super) fn build_tumbling(env: &mut StreamEnv, workload: &Workload) {
 
 pub(super) fn expected_tumbling(workload: &Workload) -> Lines {
     let size = workload.window.as_millis() as i64;
-    sums(workload, size, size, 1)
+    sums(workload.readings.all(), size, size, 1)
 }
 
 pub(super) fn build_sliding_union(env: &mut StreamEnv, workload: &Workload) {
     let of = |env: &mut StreamEnv, name| {
-        let source = env.source(name, workload.source());
-        source.assign_event_time(|reading: &Reading| reading.time, watermarks(workload))
+        workload.readings(env, name).assign_event_time(|reading: &Reading| reading.time, watermarks(workload))
     };
     let (one, other) = (of(env, "readings"), of(env, "the same again"));
     one.union(other)
@@ -54,13 +54,13 @@ pub(super) fn build_sliding_union(env: &mut StreamEnv, workload: &Workload) {
 
 pub(super) fn expected_sliding_union(workload: &Workload) -> Lines {
     let slide = workload.window.as_millis() as i64;
-    sums(workload, slide * i64::from(SLIDES), slide, 2)
+    sums(workload.readings.all(), slide * i64::from(SLIDES), slide, 2)
 }
 
 /// Sums of all windows of a size that begin at multiples of `slide`, each record `times` over.
-fn sums(workload: &Workload, size: i64, slide: i64, times: u64) -> Lines {
+pub(super) fn sums(readings: impl Iterator<Item = Reading>, size: i64, slide: i64, times: u64) -> Lines {
     let mut sums: BTreeMap<(u64, i64), (u64, i64)> = BTreeMap::new();
-    for reading in workload.readings.all() {
+    for reading in readings {
         let mut start = reading.time.div_euclid(slide) * slide;
         while start + size > reading.time {
             let (count, sum) = sums.entry((reading.key, start)).or_default();
@@ -75,7 +75,7 @@ fn sums(workload: &Workload, size: i64, slide: i64, times: u64) -> Lines {
 
 /// Counts and adds up.
 #[derive(Clone, Copy, Debug)]
-struct Sum;
+pub(super) struct Sum;
 
 impl Aggregate for Sum {
     type In = Reading;

@@ -4,9 +4,11 @@ use super::queue::Time;
 use crate::rng::Rng;
 use reflow_env::Clock;
 use reflow_types::Instant;
+use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// The world's time, off by a constant as machines' clocks are. While a slot steps, the world stands still; each
 /// look at the clock then costs a little time, so that work takes some and slots that measure it see different
@@ -17,6 +19,27 @@ pub(super) struct SimClock {
     skew: i64,
     cost_us: RangeInclusive<u64>,
     state: Mutex<State>,
+}
+
+/// By which code in a process takes simulated time. That of no process takes none.
+#[derive(Clone, Default)]
+pub struct Work(Option<Arc<SimClock>>);
+
+impl Work {
+    pub(super) fn of(clock: Arc<SimClock>) -> Self {
+        Self(Some(clock))
+    }
+
+    /// Takes so long.
+    pub fn spend(&self, time: Duration) {
+        self.0.iter().for_each(|clock| clock.spend(time));
+    }
+}
+
+impl fmt::Debug for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Work of {} process", if self.0.is_some() { "a" } else { "no" })
+    }
 }
 
 /// How often a clock may be looked at while the world stands still: more is a loop that does not end.
@@ -43,6 +66,12 @@ impl SimClock {
     /// What the clock shows, without a cost.
     pub(super) fn read(&self) -> Instant {
         Instant(self.spent_to().saturating_add_signed(self.skew))
+    }
+
+    /// The process is busy for so long.
+    fn spend(&self, time: Duration) {
+        let until = self.spent_to() + time.as_micros() as Time;
+        self.lock().ahead_to = until;
     }
 
     /// The moment of the world at which the clock shows `at`.

@@ -23,6 +23,7 @@ use crate::rng::Rng;
 use crate::trace::Trace;
 use bytes::Bytes;
 use clock::SimClock;
+pub use clock::Work;
 use network::{Arrival, Arrived, Network, Parcel};
 use process::{Body, Running};
 use queue::{Event, Queue};
@@ -143,7 +144,8 @@ impl World {
         let clock = SimClock::new(self.shared_now.clone(), self.look_cost_us.clone(), Rng::new(seed));
         let clock = Arc::new(clock);
         let signal = Signal::default();
-        (Context { host: host.to_owned(), clock: clock.clone(), signal, seed }, clock)
+        let work = Work::of(clock.clone());
+        (Context { host: host.to_owned(), clock: clock.clone(), work, signal, seed }, clock)
     }
 
     fn add(

@@ -1,7 +1,7 @@
 //! A simulated process.
 
 use super::ProcessId;
-use super::clock::SimClock;
+use super::clock::{SimClock, Work};
 use super::queue::Time;
 use reflow_env::{ChildId, Clock, ConnId, Input, Process, Signal, SlotLoop};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -13,6 +13,8 @@ pub struct Context {
     pub host: String,
     /// Its clock: slots need one.
     pub clock: Arc<dyn Clock>,
+    /// By which its user code takes time.
+    pub work: Work,
     /// By which it asks for a wakeup.
     pub signal: Signal,
     /// For ids and the like: another one for each process.

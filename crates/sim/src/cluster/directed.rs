@@ -1,0 +1,84 @@
+//! Rescales of certain sizes, one in a certain phase of the other: two and more old owners for one new one.
+
+use super::{Cluster, Todo};
+use crate::faults::{FaultKind, RescalePhase};
+use crate::rng::Rng;
+use crate::scenario::Scenario;
+use crate::world::World;
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+/// How many TaskManagers there are, one number after the other.
+const PLANS: [&[usize]; 5] = [&[2, 3], &[3, 4], &[3, 5, 4], &[2, 3, 4, 3, 2], &[4, 5, 3]];
+/// The next number comes after so long at the latest.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// A plan, as far as it is not carried out.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Directed {
+    numbers: VecDeque<usize>,
+    /// The phase of one rescale in which the next begins.
+    phase: RescalePhase,
+}
+
+impl Directed {
+    /// Some plan, if the scenarios want one.
+    pub(super) fn random(rng: &mut Rng, scenarios: &BTreeSet<Scenario>) -> Self {
+        let plan = rng.pick(&PLANS).expect("there are plans");
+        let phase = *rng.pick(&RescalePhase::ALL).expect("there are phases");
+        let wanted = scenarios.contains(&Scenario::DirectedRescales);
+        Self { numbers: plan.iter().copied().filter(|_| wanted).collect(), phase }
+    }
+}
+
+impl Cluster {
+    /// How many TaskManagers a plan begins with.
+    pub(super) fn begin_directed(&mut self) -> Option<u64> {
+        let first = self.directed.numbers.pop_front()?;
+        let after = Duration::from_millis(self.rng.within(2_000..=8_000));
+        self.at(after, Todo::Direct(self.directed.numbers.len()));
+        Some(first as u64)
+    }
+
+    /// A rescale has entered a phase.
+    pub(super) fn aim_directed(&mut self, phase: RescalePhase) {
+        if phase == self.directed.phase && !self.directed.numbers.is_empty() && self.calm.is_none() {
+            let soon = Duration::from_micros(self.rng.skewed(1..=200_000));
+            self.at(soon, Todo::Direct(self.directed.numbers.len()));
+        }
+    }
+
+    /// Carries out the next part of the plan, if so many are left.
+    pub(super) fn direct(&mut self, left: usize) {
+        if self.directed.numbers.len() != left || self.calm.is_some() {
+            return;
+        }
+        let Some(wanted) = self.directed.numbers.pop_front() else { return };
+        for _ in self.task_managers.len()..wanted {
+            self.start_task_manager();
+            self.world.strikes.strike(FaultKind::TaskManagerStarted);
+        }
+        for victim in self.task_managers.split_off(wanted.min(self.task_managers.len())) {
+            self.strike(Some(victim), FaultKind::TaskManagerStopped, World::terminate);
+        }
+        self.at(PATIENCE, Todo::Direct(self.directed.numbers.len()));
+    }
+
+    /// User code fails at one of its next calls, if it may.
+    pub(super) fn fail_user_code(&mut self, most_calls: u64) {
+        let (failed, most) = self.user_failures;
+        if failed < most && self.calm.is_none() {
+            self.probe.fail_after(self.rng.skewed(1..=most_calls));
+        }
+    }
+
+    /// User code may have failed.
+    pub(super) fn look_at_user_code(&mut self) {
+        let failed = self.probe.user_failures();
+        if failed > self.user_failures.0 {
+            self.user_failures.0 = failed;
+            self.world.strikes.strike(FaultKind::UserCodeFailed);
+            self.fail_user_code(3_000);
+        }
+    }
+}
