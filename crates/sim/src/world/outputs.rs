@@ -145,15 +145,13 @@ impl World {
 
     /// Something is read: now and then with a bit flipped, in this answer or in all.
     fn flip(&mut self, name: &str) -> Fate {
-        if !self.rng.chance(self.faults.store_bit_flip) {
-            return Fate::Done;
-        }
         let checkpoints = name.ends_with("/_metadata") || name.contains("/data/");
-        if self.damage_left > 0 && checkpoints && self.rng.chance(0.3) {
+        let damageable = self.faults.store_bit_flip > 0.0 && self.damage_left > 0 && checkpoints;
+        if damageable && self.rng.chance(0.2) {
             self.damage_left -= 1;
             self.strikes.strike(FaultKind::StoreDamage);
             self.storage.damage(name, self.rng.bits());
-        } else if self.storage.may_misread(name) {
+        } else if self.rng.chance(self.faults.store_bit_flip) && self.storage.may_misread(name) {
             self.strikes.strike(FaultKind::StoreBitFlip);
             return Fate::BitFlipped(self.rng.bits());
         }
