@@ -290,12 +290,19 @@ impl Claim {
     }
 
     fn take_record(&mut self, epoch: LeaderEpoch, answer: StoreResult) {
-        if let Ok(StoreReply::Bytes(bytes)) = answer
-            && let Ok(record) = serde_json::from_slice::<EpochRecord>(&bytes)
-        {
-            return self.resume(record.job);
+        let at = self.by.layout.epoch(epoch);
+        if let Ok(StoreReply::Bytes(bytes)) = answer {
+            match serde_json::from_slice::<EpochRecord>(&bytes) {
+                Ok(record) => self.resume(record.job),
+                // The record before it may be of a former job: the last one would be begun anew.
+                Err(damage) => {
+                    tracing::warn!(%at, %damage, "a record of leadership is damaged");
+                    self.list_jobs();
+                }
+            }
+            return;
         }
-        tracing::warn!(at = %self.by.layout.epoch(epoch), "a record of leadership is damaged: trying the one before");
+        tracing::warn!(%at, "a record of leadership is gone: trying the one before");
         match self.earlier.iter().rev().find(|earlier| **earlier < epoch) {
             Some(earlier) => self.read_record(*earlier),
             None => self.list_jobs(),
