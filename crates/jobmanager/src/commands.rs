@@ -7,9 +7,9 @@ use crate::requirements::Bounds;
 use reflow_coordination::event::{self, Event};
 use reflow_coordination::requirements::RequestedBounds;
 use reflow_env::Output;
-use reflow_rest::view::{ParallelismBounds, SavepointFormat};
-use reflow_rest::{Command, CommandError, Reply, RequestId};
 use reflow_types::{Instant, JobId, TaskManagerId, VertexId};
+use reflow_view::{Command, CommandError, Reply, RequestId};
+use reflow_view::{ParallelismBounds, SavepointFormat};
 use std::collections::BTreeMap;
 
 /// What a command is carried out with.

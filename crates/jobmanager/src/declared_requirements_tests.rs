@@ -11,13 +11,13 @@ fn declarative(store: MemoryStore) -> World {
 }
 
 impl World {
-    fn declare(&mut self, upper: u32) -> Result<reflow_rest::Reply, CommandError> {
+    fn declare(&mut self, upper: u32) -> Result<reflow_view::Reply, CommandError> {
         let job = self.shown().id;
-        let bounds = reflow_rest::view::ParallelismBounds { lower: 1, upper };
+        let bounds = reflow_view::ParallelismBounds { lower: 1, upper };
         self.ask(Command::UpdateRequirements { job, requirements: [(VertexId(1), bounds)].into() })
     }
 
-    fn shown(&mut self) -> reflow_rest::view::JobView {
+    fn shown(&mut self) -> reflow_view::JobView {
         self.pass(Duration::from_secs(1));
         self.handle.view().jobs[0].clone()
     }
@@ -32,7 +32,7 @@ fn declared_requirements_outlive_the_job_manager_and_end_with_the_job() {
     let mut first = declarative(MemoryStore::default());
     assert_eq!(first.upper_bound(), 1, "parallelism.default");
     for upper in [2, 3] {
-        assert_eq!(first.declare(upper), Ok(reflow_rest::Reply::Accepted));
+        assert_eq!(first.declare(upper), Ok(reflow_view::Reply::Accepted));
         assert_eq!(first.upper_bound(), upper);
         assert_eq!(first.store.names("/requirements/").len(), 1, "a former one goes");
     }
@@ -55,7 +55,7 @@ fn declared_requirements_outlive_the_job_manager_and_end_with_the_job() {
 #[test]
 fn requirements_that_cannot_be_stored_are_refused_and_damaged_ones_passed_over() {
     let mut world = declarative(MemoryStore::default());
-    assert_eq!(world.declare(2), Ok(reflow_rest::Reply::Accepted));
+    assert_eq!(world.declare(2), Ok(reflow_view::Reply::Accepted));
     world.store.broken = Some("disk full");
     let Err(CommandError::Failed(text)) = world.declare(3) else { panic!("it is not stored") };
     assert!(text.contains("disk full") && text.contains("stay as they are"), "{text}");

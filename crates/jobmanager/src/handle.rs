@@ -1,8 +1,8 @@
 //! The JobManager as other threads see it: the newest view, and a way to give commands.
 
 use reflow_env::Signal;
-use reflow_rest::view::ClusterView;
-use reflow_rest::{Cluster, Command, CommandError, Reply};
+use reflow_view::ClusterView;
+use reflow_view::{Cluster, Command, CommandError, Reply};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;

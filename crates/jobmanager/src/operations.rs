@@ -1,7 +1,7 @@
 //! Savepoints, checkpoints and stops that users asked for: what became of them.
 
 use reflow_coordination::event::RequestId;
-use reflow_rest::OperationStatus;
+use reflow_view::OperationStatus;
 use std::collections::{BTreeMap, VecDeque};
 
 /// How many are remembered; the oldest is forgotten first.

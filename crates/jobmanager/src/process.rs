@@ -24,8 +24,8 @@ use reflow_coordination::checkpoint::{Recovered, retention};
 use reflow_coordination::event::Event;
 use reflow_coordination::scheduler::{Identity, Scheduler};
 use reflow_env::{Input, ListenerId, Location, Output, Process, Signal, StoreResult, Ticket};
-use reflow_rest::CommandError;
 use reflow_types::{Bounds, Instant, JobId, LeaderEpoch};
+use reflow_view::CommandError;
 use std::time::Duration;
 
 const LISTENER: ListenerId = ListenerId(0);

@@ -11,8 +11,8 @@ use crate::storage::Storage;
 use reflow_coordination::event::{Event, ParallelismBounds};
 use reflow_coordination::requirements::RequestedBounds;
 use reflow_env::{Location, Output, PutMode, StoreOp, StoreResult};
-use reflow_rest::{CommandError, Reply};
 use reflow_types::{LeaderEpoch, VertexId};
+use reflow_view::{CommandError, Reply};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

@@ -4,12 +4,12 @@
 //! events: at most 600 kB, twice over for what is shown. It begins when a JobManager becomes the leader. Everything
 //! follows from the views that are published, so nothing else has to report here.
 
-use reflow_rest::RescaleId;
-use reflow_rest::view::{
+use reflow_types::{CheckpointId, MAX_WATERMARK};
+use reflow_view::RescaleId;
+use reflow_view::{
     CheckpointOutcome, ClusterView, JobStatus, JobView, SubtaskView, TerminalState, TimelineEvent,
     TimelineEventKind, TimelinePoint, TimelineView, VertexView,
 };
-use reflow_types::{CheckpointId, MAX_WATERMARK};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 

@@ -1,11 +1,11 @@
 //! The time line of a job, from views of it at one second after the other.
 
 use super::*;
-use reflow_rest::view::{
+use reflow_types::JobId;
+use reflow_view::{
     CheckpointView, CheckpointsView, ExceptionView, ExecutionConfigView, RescaleView, RescalesView,
     TerminatedReason, TriggerCause,
 };
-use reflow_types::JobId;
 
 fn job() -> JobView {
     JobView {
@@ -121,8 +121,8 @@ fn events_are_bounded() {
 }
 
 fn rescale() -> RescaleView {
-    let group = reflow_rest::view::SharingGroup::default();
-    let vertex = reflow_rest::view::VertexRescaleView {
+    let group = reflow_view::SharingGroup::default();
+    let vertex = reflow_view::VertexRescaleView {
         id: reflow_types::VertexId(1),
         name: "v".into(),
         sharing_group: group,
@@ -148,7 +148,7 @@ fn rescale() -> RescaleView {
 fn failed_checkpoint() -> CheckpointView {
     CheckpointView {
         id: CheckpointId(7),
-        kind: reflow_rest::view::CheckpointKind::Checkpoint,
+        kind: reflow_view::CheckpointKind::Checkpoint,
         triggered_at_ms: 10,
         outcome: CheckpointOutcome::Failed { at_ms: 15, reason: "disk full".into() },
         vertices: vec![],

@@ -83,8 +83,7 @@ fn a_deposed_leader_ends_no_job_and_changes_no_requirements() {
             true => Command::Cancel { job },
             false => Command::UpdateRequirements {
                 job,
-                requirements: [(VertexId(1), reflow_rest::view::ParallelismBounds { lower: 1, upper: 2 })]
-                    .into(),
+                requirements: [(VertexId(1), reflow_view::ParallelismBounds { lower: 1, upper: 2 })].into(),
             },
         };
         match first.ask(command) {
@@ -113,10 +112,10 @@ fn what_a_stop_has_committed_is_not_done_again() {
     let job = first.handle.view().jobs[0].id;
     let stop = Command::StopWithSavepoint {
         job,
-        request: Some(reflow_rest::RequestId(8)),
+        request: Some(reflow_view::RequestId(8)),
         target_directory: Some("/s".to_owned()),
         drain: false,
-        format: reflow_rest::view::SavepointFormat::Canonical,
+        format: reflow_view::SavepointFormat::Canonical,
     };
     first.ask(stop).unwrap();
     let completed = live_on(&mut first, &deployment, 3);

@@ -7,8 +7,8 @@ mod rescales;
 use crate::leader::Leader;
 use crate::schedule::strategy_in_words;
 use reflow_config::{Config, options};
-use reflow_rest::view::{ClusterView, ExecutionConfigView};
 use reflow_types::{Instant, JobId};
+use reflow_view::{ClusterView, ExecutionConfigView};
 use std::collections::BTreeMap;
 
 /// What does not change while the process lives.

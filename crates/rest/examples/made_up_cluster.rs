@@ -7,12 +7,13 @@ mod fixture;
 use std::sync::Arc;
 
 use fixture::{FakeCluster, sharing_group};
-use reflow_rest::view::{
+use reflow_rest::{Limits, ServeError};
+use reflow_types::{CheckpointId, SubtaskIndex, VertexId};
+use reflow_view::RescaleId;
+use reflow_view::{
     CheckpointOutcome, CheckpointView, ClusterView, ExceptionView, InputView, IoView, RescaleView,
     SubtaskView, TerminatedReason, TriggerCause, VertexView,
 };
-use reflow_rest::{Limits, RescaleId, ServeError};
-use reflow_types::{CheckpointId, SubtaskIndex, VertexId};
 use tokio::net::TcpListener;
 
 #[tokio::main(flavor = "current_thread")]
@@ -57,7 +58,7 @@ fn cluster() -> ClusterView {
     checkpoints.history.insert(0, failed_checkpoint().into());
     ended.id = reflow_types::JobId(7);
     ended.name = "an earlier one".to_owned();
-    ended.status = reflow_rest::view::JobStatus::Finished;
+    ended.status = reflow_view::JobStatus::Finished;
     ended.ended_at_ms = Some(cluster.now_ms - 90_000);
     cluster.jobs.push(ended);
     cluster

@@ -15,9 +15,10 @@ use axum::middleware::map_response;
 use axum::response::Response;
 use axum::routing::{get, patch, post, put};
 
-use crate::{Cluster, page};
+use crate::page;
 use failure::Failure;
 use read::read;
+use reflow_view::Cluster;
 
 /// The longest request body that is read, in bytes.
 const MAX_BODY_BYTES: usize = 1 << 20;

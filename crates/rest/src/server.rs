@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use crate::Cluster;
 use crate::connections::{Bounded, Limits};
 use crate::routes::router;
+use reflow_view::Cluster;
 
 /// How long answers under way may take once the server is to end: a client that never finishes its request
 /// must not keep the JobManager alive.

@@ -26,8 +26,9 @@ const TABLE: &[(&str, May)] = &[
     // 1: what is decided, without I/O
     ("crates/config", Use(&["types"])),
     ("crates/graph", Use(&["types"])),
+    ("crates/view", Use(&["types"])),
     ("crates/protocol", Use(&["types", "graph"])),
-    ("crates/coordination", Use(&["types", "graph", "config", "protocol"])),
+    ("crates/coordination", Use(&["types", "graph", "config", "view", "protocol"])),
     // 2: state, channels, what users write
     ("crates/state", Use(&["types", "derive", "env"])),
     ("crates/network", Use(&["types", "env", "graph", "protocol"])),
@@ -37,10 +38,10 @@ const TABLE: &[(&str, May)] = &[
     ("crates/connectors", Use(&["types", "derive", "env", "api"])),
     // 4: processes; jobmanager and taskmanager never use each other
     ("crates/stream", Use(&["types", "config", "graph", "state", "network", "api", "runtime"])),
-    ("crates/rest", Use(&["types"])),
+    ("crates/rest", Use(&["types", "view"])),
     (
         "crates/jobmanager",
-        Use(&["types", "env", "config", "graph", "protocol", "coordination", "api", "rest"]),
+        Use(&["types", "env", "config", "graph", "view", "protocol", "coordination", "api"]),
     ),
     (
         "crates/taskmanager",

@@ -8,13 +8,13 @@ use reflow_coordination::exceptions::{Entry, Exception};
 use reflow_coordination::scheduler::{self, SubtaskRecord, SubtaskStatus, View};
 use reflow_graph::{ExecutionVertex, JobGraph, Vertex, VertexIndex};
 use reflow_protocol::control::Fault;
-use reflow_rest::view::{
+use reflow_types::{ExecutorId, Instant, JobId, MIN_WATERMARK, SubtaskIndex, TaskManagerId};
+use reflow_view::{
     AckView, CheckpointConfigView, CheckpointCounts, CheckpointKind, CheckpointOutcome, CheckpointSamples,
     CheckpointView, CheckpointsView, ExceptionView, ExecutionConfigView, ExecutionState, InputView, IoView,
     JobStatus, JobView, ParallelismBounds, PlacementView, RestoredView, SavepointFormat,
     SubtaskCheckpointView, SubtaskView, VertexCheckpointView, VertexView,
 };
-use reflow_types::{ExecutorId, Instant, JobId, MIN_WATERMARK, SubtaskIndex, TaskManagerId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -3,8 +3,8 @@
 use crate::executor::Executor;
 use crate::leader::Leader;
 use crate::task_manager::TaskManager;
-use reflow_rest::view::{AllocatedSlotView, MemoryView, ResourceProfileView, TaskManagerView};
 use reflow_types::{JobId, SlotId, TaskManagerId};
+use reflow_view::{AllocatedSlotView, MemoryView, ResourceProfileView, TaskManagerView};
 use std::collections::BTreeMap;
 
 pub(super) fn view(job: JobId, leader: &Leader) -> Vec<TaskManagerView> {

@@ -2,8 +2,8 @@
 
 use reflow_coordination::rescale::{self, Live, LiveOutcome, PhaseSpan, Rescale, Timeline};
 use reflow_coordination::scheduler::Settings;
-use reflow_rest::RescaleId;
-use reflow_rest::view::{
+use reflow_view::RescaleId;
+use reflow_view::{
     LiveOutcomeView, LivePhaseView, LiveRescaleView, RescaleConfigView, RescaleCounts, RescaleView,
     RescalesView, SchedulerStateView, SharingGroup, SlotRescaleView, TerminatedReason, TriggerCause,
     VertexRescaleView,

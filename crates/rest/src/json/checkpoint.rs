@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::UNSET;
 use super::checkpoint_detail::{CheckpointStatus, VertexFigures};
 use super::statistics::Statistics;
-use crate::view::{
+use reflow_view::{
     CheckpointConfigView, CheckpointCounts, CheckpointKind, CheckpointOutcome, CheckpointSummary,
     CheckpointView, CheckpointsView, RestoredView, SavepointFormat,
 };

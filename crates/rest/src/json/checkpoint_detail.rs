@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::UNSET;
 use super::statistics::Statistics;
-use crate::view::{AckView, CheckpointOutcome, CheckpointView, SubtaskCheckpointView, VertexCheckpointView};
+use reflow_view::{AckView, CheckpointOutcome, CheckpointView, SubtaskCheckpointView, VertexCheckpointView};
 
 #[derive(Clone, Copy, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::UNSET;
 use super::job::{SCHEDULER_TYPE, job_type, lower_case_counts};
-use crate::view::{ClusterView, JobStatus, JobView};
+use reflow_view::{ClusterView, JobStatus, JobView};
 
 /// How often Flink's dashboard is to ask, in milliseconds.
 const REFRESH_INTERVAL_MS: i64 = 1000;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use reflow_types::TaskManagerId;
 use serde::Serialize;
 
-use crate::view::{ExceptionView, JobView};
+use reflow_view::{ExceptionView, JobView};
 
 /// How many failures Flink gives where the client names no number.
 pub(crate) const DEFAULT_MAX_EXCEPTIONS: usize = 20;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::plan::Plan;
 use super::vertex::IoMetrics;
 use super::{UNSET, duration_ms};
-use crate::view::{ExecutionState, JobStatus, JobView, ParallelismBounds, VertexView};
+use reflow_view::{ExecutionState, JobStatus, JobView, ParallelismBounds, VertexView};
 
 pub(super) const SCHEDULER_TYPE: &str = "Adaptive";
 

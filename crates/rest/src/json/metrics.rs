@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use reflow_types::SubtaskIndex;
 use serde::Serialize;
 
-use crate::view::{
+use reflow_view::{
     CheckpointOutcome, CheckpointView, ClusterView, JobStatus, JobView, SubtaskView, VertexView,
 };
 

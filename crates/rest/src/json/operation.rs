@@ -3,7 +3,7 @@
 use reflow_types::CheckpointId;
 use serde::Serialize;
 
-use crate::{OperationStatus, RequestId};
+use reflow_view::{OperationStatus, RequestId};
 
 /// The answer to a trigger: `202` with the id to ask by.
 #[derive(Serialize)]

@@ -4,7 +4,7 @@ use reflow_types::{JobId, VertexId};
 use serde::Serialize;
 
 use super::job::job_type;
-use crate::view::{InputView, JobView, VertexView};
+use reflow_view::{InputView, JobView, VertexView};
 
 /// `GET /jobs/:id/plan`
 #[derive(Serialize)]

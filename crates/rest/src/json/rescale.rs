@@ -10,8 +10,8 @@ use serde::Serialize;
 use super::UNSET;
 use super::statistics::Statistics;
 use super::task_manager::ResourceProfile;
-use crate::id::RescaleId;
-use crate::view::{
+use reflow_view::RescaleId;
+use reflow_view::{
     LiveOutcomeView, LivePhaseView, LiveRescaleView, RescaleConfigView, RescaleCounts, RescaleView,
     RescalesView, SchedulerStateView, SlotRescaleView, TerminalState, TerminatedReason, TriggerCause,
     VertexRescaleView,

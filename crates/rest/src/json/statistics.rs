@@ -2,7 +2,7 @@
 
 use serde::{Serialize, Serializer};
 
-use crate::summary::{Percentiles, Summary, percentile};
+use reflow_view::summary::{Percentiles, Summary, percentile};
 
 /// A summary with high percentiles; those of nothing are the string `"NaN"`.
 #[derive(Serialize)]

@@ -6,7 +6,7 @@ use reflow_types::{JobId, TaskManagerId};
 use serde::Serialize;
 
 use super::UNSET;
-use crate::view::{ClusterView, MemoryView, ResourceProfileView, TaskManagerView};
+use reflow_view::{ClusterView, MemoryView, ResourceProfileView, TaskManagerView};
 
 /// What one or more slots offer, memory in MiB. -1 where nothing is asked.
 #[derive(Debug, Clone, Serialize)]

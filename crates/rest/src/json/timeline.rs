@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::view::{TimelineEvent, TimelineEventKind, TimelinePoint, TimelineView};
+use reflow_view::{TimelineEvent, TimelineEventKind, TimelinePoint, TimelineView};
 
 /// `GET /jobs/:id/timeline`
 #[derive(Serialize)]

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::statistics::Spread;
 use super::{UNSET, duration_ms};
-use crate::view::{ExecutionState, IoView, SubtaskView, VertexView};
+use reflow_view::{ExecutionState, IoView, SubtaskView, VertexView};
 
 /// What subtasks have read, written and done with their time.
 #[derive(Serialize)]

@@ -18,8 +18,8 @@ use super::failure::Failure;
 use super::read::{json, respond};
 use crate::json::job::VertexRequirements;
 use crate::json::operation::{Progress, Triggered};
-use crate::view::{ClusterView, SavepointFormat};
-use crate::{Cluster, Command, Reply, RequestId};
+use reflow_view::{Cluster, Command, Reply, RequestId};
+use reflow_view::{ClusterView, SavepointFormat};
 
 type Outcome = Result<Response, Failure>;
 type Body = Result<Bytes, BytesRejection>;

@@ -10,9 +10,9 @@ use axum::http::request::Parts;
 use reflow_types::{CheckpointId, JobId, SubtaskIndex, TaskManagerId, VertexId};
 
 use super::failure::Failure;
-use crate::id::RescaleId;
 use crate::json::metrics::Aggregations;
-use crate::view::{
+use reflow_view::RescaleId;
+use reflow_view::{
     CheckpointView, CheckpointsView, ClusterView, JobView, RescaleView, TaskManagerView, VertexView,
 };
 

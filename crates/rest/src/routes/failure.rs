@@ -5,7 +5,7 @@ use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use crate::CommandError;
+use reflow_view::CommandError;
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ impl Failure {
         )
     }
 
-    /// The implementation of [`crate::Cluster`] answered something else than its contract says.
+    /// The implementation of [`reflow_view::Cluster`] answered something else than its contract says.
     pub(crate) fn unexpected_reply() -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the JobManager gave an answer to another question")
     }

@@ -11,7 +11,6 @@ use serde::Serialize;
 
 use super::ask::{Ask, PathParameters};
 use super::failure::Failure;
-use crate::Cluster;
 use crate::json::checkpoint::{Checkpoint, CheckpointConfig, Checkpoints};
 use crate::json::checkpoint_detail::VertexCheckpoint;
 use crate::json::cluster::{
@@ -25,6 +24,7 @@ use crate::json::rescale::{self, Rescale};
 use crate::json::task_manager::{TaskManagerDetails, TaskManagers};
 use crate::json::timeline::Timeline;
 use crate::json::vertex::{Backpressure, VertexDetails};
+use reflow_view::Cluster;
 
 /// JSON, or why there is none.
 type Answer = Result<Vec<u8>, Failure>;

@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use reflow_rest::view::*;
-use reflow_rest::{Cluster, Command, CommandError, OperationStatus, Reply, RequestId, RescaleId};
 use reflow_types::{AttemptNumber, CheckpointId, JobId, SubtaskIndex, TaskManagerId, VertexId};
+use reflow_view::*;
+use reflow_view::{Cluster, Command, CommandError, OperationStatus, Reply, RequestId, RescaleId};
 
 pub(crate) const JOB: JobId = JobId(0x9cb9b50e6b54f532c72a685bb021e65b);
 pub(crate) const SOURCE: VertexId = VertexId(0x6bf01baa9d2ca23a3ef7ce311722523d);

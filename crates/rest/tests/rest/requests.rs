@@ -2,9 +2,9 @@
 
 use crate::client::Server;
 use crate::fixture::{self, FakeCluster, JOB, REQUEST, SOURCE, TASK_MANAGERS};
-use reflow_rest::view::{ParallelismBounds, SavepointFormat};
-use reflow_rest::{Command, CommandError, OperationStatus, Reply};
 use reflow_types::{CheckpointId, JobId, TaskManagerId};
+use reflow_view::{Command, CommandError, OperationStatus, Reply};
+use reflow_view::{ParallelismBounds, SavepointFormat};
 use serde_json::json;
 
 async fn obedient() -> Server {
@@ -267,7 +267,7 @@ async fn the_server_ends_when_told_to_whatever_its_clients_do() {
 
 #[tokio::test]
 async fn cancelling_can_be_switched_off() {
-    let cluster = reflow_rest::view::ClusterView { cancel_enabled: false, ..fixture::cluster() };
+    let cluster = reflow_view::ClusterView { cancel_enabled: false, ..fixture::cluster() };
     let server = Server::start(FakeCluster::obedient(cluster)).await;
     let refused = server.request("PATCH", &format!("/jobs/{JOB}?mode=cancel"), "").await;
     assert_eq!(refused.status, 403);
@@ -301,7 +301,7 @@ async fn the_timeline_is_shown_whole_or_from_a_time_on() {
 
 #[tokio::test]
 async fn rescaling_can_be_switched_off() {
-    let cluster = reflow_rest::view::ClusterView { rescale_enabled: false, ..fixture::cluster() };
+    let cluster = reflow_view::ClusterView { rescale_enabled: false, ..fixture::cluster() };
     let server = Server::start(FakeCluster::obedient(cluster)).await;
     for (method, path) in [
         ("PUT", format!("/jobs/{JOB}/resource-requirements")),

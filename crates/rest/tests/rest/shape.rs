@@ -3,7 +3,7 @@
 
 use crate::client::Server;
 use crate::fixture::{self, FakeCluster};
-use reflow_rest::view::{CheckpointOutcome, CheckpointView, ExceptionView, SubtaskCheckpointView};
+use reflow_view::{CheckpointOutcome, CheckpointView, ExceptionView, SubtaskCheckpointView};
 use serde_json::Value;
 
 /// Path, Flink's answer, and whether ours is to be equal in value too.

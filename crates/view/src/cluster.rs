@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use reflow_types::{CheckpointId, JobId, TaskManagerId, VertexId};
 
-use crate::id::RequestId;
-use crate::view::{ClusterView, ParallelismBounds, SavepointFormat};
+use crate::{ClusterView, ParallelismBounds, RequestId, SavepointFormat};
 
 /// A cluster that can be watched and commanded. Implemented by the JobManager.
 ///
@@ -17,8 +16,7 @@ use crate::view::{ClusterView, ParallelismBounds, SavepointFormat};
 ///
 /// ```
 /// use std::sync::Arc;
-/// use reflow_rest::view::ClusterView;
-/// use reflow_rest::{Cluster, Command, CommandError, Reply};
+/// use reflow_view::{Cluster, ClusterView, Command, CommandError, Reply};
 ///
 /// /// A cluster in which nothing happens.
 /// struct Idle;

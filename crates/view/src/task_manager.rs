@@ -2,7 +2,7 @@
 
 use reflow_types::{JobId, TaskManagerId};
 
-use super::ResourceProfileView;
+use crate::ResourceProfileView;
 
 /// A registered TaskManager.
 #[derive(Debug, Clone, PartialEq)]

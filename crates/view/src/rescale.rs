@@ -3,8 +3,7 @@
 use reflow_types::VertexId;
 use serde::Serialize;
 
-use super::SharingGroup;
-use crate::id::RescaleId;
+use crate::{RescaleId, SharingGroup};
 
 /// All that is known of a job's rescales.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use reflow_types::{JobId, TaskManagerId, VertexId};
 
-use super::{CheckpointsView, JobStatus, RescalesView, TimelineView, VertexView};
+use crate::{CheckpointsView, JobStatus, RescalesView, TimelineView, VertexView};
 
 /// A job, running or ended.
 #[derive(Debug, Clone, PartialEq)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use reflow_types::{AttemptNumber, SubtaskIndex, TaskManagerId, VertexId};
 
-use super::ExecutionState;
+use crate::ExecutionState;
 
 /// A job vertex: a chain of operators.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,15 +1,19 @@
-//! What the JobManager shows of itself: one immutable snapshot of the cluster.
+//! What users see of a cluster, and what they can ask of it: plain values, without any web framework.
 //!
 //! The JobManager publishes a new [`ClusterView`] whenever something changed; every request is answered from
 //! the newest one, so an answer never waits for the scheduler and never sees half a change. The views hold
-//! natural Rust values; how Flink spells them as JSON is the business of the crate's `json` modules.
+//! natural Rust values; how Flink spells them as JSON is the business of `crates/rest`. The trait [`Cluster`] is
+//! the seam between the two: the JobManager implements it, the REST server calls it.
 //!
 //! Times are milliseconds since the epoch, sizes are bytes, shares lie in 0 … 1.
 
 mod checkpoint;
+mod cluster;
+mod id;
 mod job;
 mod rescale;
 mod status;
+pub mod summary;
 mod task_manager;
 mod timeline;
 mod vertex;
@@ -19,6 +23,8 @@ pub use checkpoint::{
     CheckpointSummary, CheckpointView, CheckpointsView, RestoredView, SavepointFormat, SubtaskCheckpointView,
     VertexCheckpointView,
 };
+pub use cluster::{Cluster, Command, CommandError, OperationStatus, Reply};
+pub use id::{RequestId, RescaleId};
 pub use job::{ExceptionView, ExecutionConfigView, JobView};
 pub use rescale::{
     LiveOutcomeView, LivePhaseView, LiveRescaleView, RescaleConfigView, RescaleCounts, RescaleView,

@@ -84,7 +84,7 @@ impl Samples {
 }
 
 /// The `p`-th percentile (0 … 100) of ascending values, of which there must be one at least.
-pub(crate) fn percentile(sorted: &[f64], p: f64) -> f64 {
+pub fn percentile(sorted: &[f64], p: f64) -> f64 {
     let position = p * (sorted.len() as f64 + 1.0) / 100.0;
     if position < 1.0 {
         return sorted[0];
