@@ -8,18 +8,7 @@ use reflow_protocol::snapshot::{OperatorState, SubtaskState};
 use reflow_types::{CheckpointId, ExecutorId, GraphVersion, SubtaskId, TaskManagerId, VertexId};
 use std::collections::BTreeMap;
 
-/// Names a request whose answer comes later: a savepoint, a stop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RequestId(pub u128);
-
-/// Bounds on the parallelism of one vertex.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ParallelismBounds {
-    /// The job does not run with less.
-    pub lower: u32,
-    /// The job does not use more.
-    pub upper: u32,
-}
+pub use reflow_view::{ParallelismBounds, RequestId};
 
 /// Something that happened to a job. Events that name an ended attempt change nothing.
 #[derive(Clone, Debug, PartialEq)]

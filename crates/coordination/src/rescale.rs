@@ -10,70 +10,10 @@
 pub mod live;
 
 pub use live::{Live, LiveOutcome, LivePhase, PhaseSpan};
+pub use reflow_view::{RescaleCounts, TerminalState, TerminatedReason, TriggerCause};
 
 use reflow_types::{Instant, VertexId};
 use std::collections::VecDeque;
-
-/// What set a rescale off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TriggerCause {
-    /// The job's first deployment.
-    InitialSchedule,
-    /// The resource requirements changed.
-    UpdateRequirement,
-    /// Slots came, or a TaskManager asked to leave: Flink has no name for the latter.
-    NewResourceAvailable,
-    /// A failure, after which the job starts again.
-    RecoverableFailover,
-}
-
-/// How a rescale ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TerminalState {
-    /// The job runs at the new parallelism.
-    Completed,
-    /// An error ended it.
-    Failed,
-    /// It became pointless.
-    Ignored,
-}
-
-/// Why a rescale ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TerminatedReason {
-    /// All subtasks run at the new parallelism.
-    Succeeded,
-    /// An error.
-    ExceptionOccurred,
-    /// New requirements replaced those it served.
-    ResourceRequirementsUpdated,
-    /// The slots allow nothing other than what runs.
-    NoResourcesOrParallelismsChange,
-    /// The job finished first.
-    JobFinished,
-    /// The job failed for good first.
-    JobFailed,
-    /// The user cancelled first.
-    JobCanceled,
-    /// A failure made the job restart first.
-    JobFailoverRestarting,
-}
-
-impl TerminatedReason {
-    /// The terminal state that the reason belongs to.
-    pub fn terminal_state(self) -> TerminalState {
-        match self {
-            Self::Succeeded => TerminalState::Completed,
-            Self::ExceptionOccurred => TerminalState::Failed,
-            Self::ResourceRequirementsUpdated
-            | Self::NoResourcesOrParallelismsChange
-            | Self::JobFinished
-            | Self::JobFailed
-            | Self::JobCanceled
-            | Self::JobFailoverRestarting => TerminalState::Ignored,
-        }
-    }
-}
 
 /// A vertex in a rescale.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,19 +87,6 @@ pub struct Rescale {
     pub live: Option<Live>,
 }
 
-/// How many rescales there were.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Given up because something made them pointless.
-    pub ignored: u64,
-    /// Under way.
-    pub in_progress: u64,
-    /// Done.
-    pub completed: u64,
-    /// Ended by an error.
-    pub failed: u64,
-}
-
 /// What a rescale starts from: the present vertices and slots, with nothing decided.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Start {
@@ -180,7 +107,7 @@ pub struct Timeline {
     attempts: u64,
     current: Option<Rescale>,
     ended: VecDeque<Rescale>,
-    counts: Counts,
+    counts: RescaleCounts,
     state: Option<StateSpan>,
     /// New requirements that wait for a live rescale to end.
     waiting: Option<Start>,
@@ -198,7 +125,7 @@ impl Timeline {
             attempts: 0,
             current: None,
             ended: VecDeque::new(),
-            counts: Counts::default(),
+            counts: RescaleCounts::default(),
             state: None,
             waiting: None,
         };
@@ -323,7 +250,7 @@ impl Timeline {
     }
 
     /// All that ever were.
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> RescaleCounts {
         self.counts
     }
 

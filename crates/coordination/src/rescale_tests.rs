@@ -88,7 +88,7 @@ fn the_history_is_bounded_and_all_are_counted() {
         timeline.end(now, reason);
     }
     timeline.begin(Instant(9), NewResourceAvailable, Start::default());
-    let counts = Counts { ignored: 1, in_progress: 1, completed: 2, failed: 1 };
+    let counts = RescaleCounts { ignored: 1, in_progress: 1, completed: 2, failed: 1 };
     assert_eq!(timeline.counts(), counts);
     let ended: Vec<_> = timeline.history().filter_map(|rescale| rescale.ended).map(|(_, why)| why).collect();
     assert_eq!(ended, [Succeeded, ExceptionOccurred]);

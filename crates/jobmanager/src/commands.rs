@@ -4,12 +4,11 @@ use crate::layout::is_absolute;
 use crate::leader::Leader;
 use crate::operations::Kind;
 use crate::requirements::Bounds;
-use reflow_coordination::event::{self, Event};
+use reflow_coordination::event::Event;
 use reflow_coordination::requirements::RequestedBounds;
 use reflow_env::Output;
 use reflow_types::{Instant, JobId, TaskManagerId, VertexId};
-use reflow_view::{Command, CommandError, Reply, RequestId};
-use reflow_view::{ParallelismBounds, SavepointFormat};
+use reflow_view::{Command, CommandError, ParallelismBounds, Reply, RequestId, SavepointFormat};
 use std::collections::BTreeMap;
 
 /// What a command is carried out with.
@@ -46,7 +45,7 @@ impl Desk<'_> {
         self.check_job(&command)?;
         let reply = match command {
             Command::QueryOperation { request, .. } => {
-                let status = self.leader.operations.query(event::RequestId(request.0));
+                let status = self.leader.operations.query(request);
                 status.map(Reply::Operation).ok_or(CommandError::UnknownRequest(request, self.job))
             }
             Command::Cancel { .. } => {
@@ -109,7 +108,7 @@ impl Desk<'_> {
         now: Instant,
         savepoint: Savepoint,
         out: &mut Vec<Output>,
-        event: impl FnOnce(event::RequestId, String) -> Event,
+        event: impl FnOnce(RequestId, String) -> Event,
     ) -> Result<Reply, CommandError> {
         if savepoint.format == SavepointFormat::Native {
             let text = "savepoints in NATIVE format do not exist: leave out formatType, or use CANONICAL";
@@ -134,14 +133,13 @@ impl Desk<'_> {
         request: Option<RequestId>,
         kind: Kind,
         out: &mut Vec<Output>,
-        event: impl FnOnce(event::RequestId) -> Event,
+        event: impl FnOnce(RequestId) -> Event,
     ) -> Result<Reply, CommandError> {
         let request = request.unwrap_or(RequestId(self.new_request));
-        let id = event::RequestId(request.0);
-        if self.leader.operations.query(id).is_none() {
+        if self.leader.operations.query(request).is_none() {
             self.check_running()?;
-            self.leader.operations.begin(id, kind);
-            self.leader.tell(now, event(id), out);
+            self.leader.operations.begin(request, kind);
+            self.leader.tell(now, event(request), out);
         }
         Ok(Reply::Triggered(request))
     }
@@ -171,7 +169,7 @@ impl Desk<'_> {
             );
             return Err(CommandError::Conflict(text));
         }
-        leader.drains.insert(event::RequestId(self.new_request), task_manager);
+        leader.drains.insert(RequestId(self.new_request), task_manager);
         let reply = match self.savepoint_dir {
             Some(_) => {
                 let savepoint =
@@ -187,7 +185,7 @@ impl Desk<'_> {
             }
         };
         if reply.is_err() {
-            self.leader.drains.remove(&event::RequestId(self.new_request));
+            self.leader.drains.remove(&RequestId(self.new_request));
         }
         reply
     }

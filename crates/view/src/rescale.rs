@@ -121,7 +121,7 @@ pub enum TriggerCause {
     InitialSchedule,
     /// The resource requirements changed.
     UpdateRequirement,
-    /// Slots came.
+    /// Slots came, or a TaskManager asked to leave: Flink has no name for the latter.
     NewResourceAvailable,
     /// A failure, after which the job starts again.
     RecoverableFailover,

@@ -35,8 +35,9 @@ mod waiting_for_resources;
 
 pub use attempt::{DeployedAttempt, SubtaskRecord, SubtaskStatus};
 pub use cluster::Executor;
+pub use reflow_view::JobStatus;
 pub use settings::{Identity, Settings};
-pub use state::{JobStatus, StateName};
+pub use state::StateName;
 pub use view::{StatusTimes, VertexView, View};
 
 use crate::action::Action;
@@ -285,7 +286,7 @@ impl Scheduler {
         assert!(from.successors().contains(&to), "{from} is not followed by {to}");
         self.state = *state;
         self.ctx.timeline.enter_state(now, to.flink_name(), error);
-        self.times.enter(now, JobStatus::of(to, self.end().map(|(end, _)| end)));
+        self.times.enter(now, to.job_status(self.end().map(|(end, _)| end)));
     }
 }
 

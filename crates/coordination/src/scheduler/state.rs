@@ -1,6 +1,7 @@
 //! The names of the scheduler's states, the table of legal transitions, and what of it the outside sees.
 
 use crate::action::EndState;
+use reflow_view::JobStatus;
 
 /// A state of the scheduler, as Flink's adaptive scheduler has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,43 +69,10 @@ impl StateName {
             Finished => &[],
         }
     }
-}
 
-impl std::fmt::Display for StateName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// The state of a job as shown to the outside, as Flink names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum JobStatus {
-    /// Not scheduled yet.
-    Initializing,
-    /// Waits for slots.
-    Created,
-    /// An attempt is deployed.
-    Running,
-    /// Failed for good; the attempt is being cancelled.
-    Failing,
-    /// Failed for good.
-    Failed,
-    /// The user cancelled; the attempt is being cancelled.
-    Cancelling,
-    /// The user cancelled.
-    Canceled,
-    /// Ended by itself, or stopped with a savepoint.
-    Finished,
-    /// An attempt is being cancelled, to be followed by another.
-    Restarting,
-    /// Given up by this JobManager; another may resume it.
-    Suspended,
-}
-
-impl JobStatus {
-    /// What the outside sees of a state. `end` is how the job ended, if it has.
-    pub fn of(state: StateName, end: Option<EndState>) -> Self {
-        match (state, end) {
+    /// The job's status in this state, as users see it. `end` is how the job ended, if it has.
+    pub fn job_status(self, end: Option<EndState>) -> JobStatus {
+        match (self, end) {
             (StateName::Created, _) => JobStatus::Initializing,
             (StateName::WaitingForResources | StateName::CreatingExecutionGraph, _) => JobStatus::Created,
             (StateName::Executing | StateName::Rescaling | StateName::StopWithSavepoint, _) => {
@@ -118,5 +86,11 @@ impl JobStatus {
             (StateName::Finished, Some(EndState::Suspended)) => JobStatus::Suspended,
             (StateName::Finished, Some(EndState::Finished) | None) => JobStatus::Finished,
         }
+    }
+}
+
+impl std::fmt::Display for StateName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
     }
 }

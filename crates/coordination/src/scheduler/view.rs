@@ -4,7 +4,7 @@ use super::attempt::DeployedAttempt;
 use super::cluster::Executor;
 use super::context::Context;
 use super::settings::Settings;
-use super::state::{JobStatus, StateName};
+use super::state::StateName;
 use crate::action::EndState;
 use crate::checkpoint::{Completed, Stats};
 use crate::event::ParallelismBounds;
@@ -13,6 +13,7 @@ use crate::rescale::Timeline;
 use crate::transition::Resources;
 use reflow_graph::{JobGraph, Vertex};
 use reflow_types::{ExecutorId, Instant, MaxParallelism};
+use reflow_view::JobStatus;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -104,7 +105,7 @@ impl<'a> View<'a> {
     ) -> Self {
         Self {
             state,
-            status: JobStatus::of(state, end.map(|(end, _)| end)),
+            status: state.job_status(end.map(|(end, _)| end)),
             times,
             end,
             job: &ctx.job,

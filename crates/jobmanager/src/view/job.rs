@@ -12,8 +12,8 @@ use reflow_types::{ExecutorId, Instant, JobId, MIN_WATERMARK, SubtaskIndex, Task
 use reflow_view::{
     AckView, CheckpointConfigView, CheckpointCounts, CheckpointKind, CheckpointOutcome, CheckpointSamples,
     CheckpointView, CheckpointsView, ExceptionView, ExecutionConfigView, ExecutionState, InputView, IoView,
-    JobStatus, JobView, ParallelismBounds, PlacementView, RestoredView, SavepointFormat,
-    SubtaskCheckpointView, SubtaskView, VertexCheckpointView, VertexView,
+    JobView, PlacementView, RestoredView, SavepointFormat, SubtaskCheckpointView, SubtaskView,
+    VertexCheckpointView, VertexView,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,12 +21,12 @@ use std::sync::Arc;
 pub(super) fn view(now: Instant, id: JobId, leader: &Leader, config: ExecutionConfigView) -> JobView {
     let scheduler = leader.scheduler.view();
     let times = scheduler.times;
-    let current = status(scheduler.status);
+    let current = scheduler.status;
     let entered_at_ms: BTreeMap<_, _> =
-        times.entered.iter().map(|(of, at)| (status(*of), at.as_millis())).collect();
+        times.entered.iter().map(|(status, at)| (*status, at.as_millis())).collect();
     let mut spent_ms: BTreeMap<_, _> =
-        times.spent.iter().map(|(of, time)| (status(*of), time.as_millis() as i64)).collect();
-    if let Some(entered) = times.entered.get(&scheduler.status).filter(|_| !current.is_terminal()) {
+        times.spent.iter().map(|(status, time)| (*status, time.as_millis() as i64)).collect();
+    if let Some(entered) = times.entered.get(&current).filter(|_| !current.is_terminal()) {
         *spent_ms.entry(current).or_default() += now.since(*entered).as_millis() as i64;
     }
     JobView {
@@ -55,22 +55,6 @@ pub(super) fn view(now: Instant, id: JobId, leader: &Leader, config: ExecutionCo
     }
 }
 
-fn status(status: scheduler::JobStatus) -> JobStatus {
-    use scheduler::JobStatus as Its;
-    match status {
-        Its::Initializing => JobStatus::Initializing,
-        Its::Created => JobStatus::Created,
-        Its::Running => JobStatus::Running,
-        Its::Failing => JobStatus::Failing,
-        Its::Failed => JobStatus::Failed,
-        Its::Cancelling => JobStatus::Cancelling,
-        Its::Canceled => JobStatus::Canceled,
-        Its::Finished => JobStatus::Finished,
-        Its::Restarting => JobStatus::Restarting,
-        Its::Suspended => JobStatus::Suspended,
-    }
-}
-
 fn vertices(leader: &Leader, scheduler: &View<'_>) -> Vec<VertexView> {
     let of_one = |(index, decided): (usize, scheduler::VertexView<'_>)| {
         let index = VertexIndex(index as u16);
@@ -81,7 +65,7 @@ fn vertices(leader: &Leader, scheduler: &View<'_>) -> Vec<VertexView> {
             sharing_group: sharing_group(&decided.vertex.slot_sharing_group),
             parallelism: decided.parallelism,
             max_parallelism: decided.max_parallelism.get(),
-            bounds: ParallelismBounds { lower: decided.bounds.lower, upper: decided.bounds.upper },
+            bounds: decided.bounds,
             inputs: inputs(scheduler.job, index),
             subtasks: placed
                 .map(|placed| subtasks(leader, scheduler, decided.vertex, placed))

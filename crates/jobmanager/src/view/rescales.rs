@@ -4,16 +4,14 @@ use reflow_coordination::rescale::{self, Live, LiveOutcome, PhaseSpan, Rescale, 
 use reflow_coordination::scheduler::Settings;
 use reflow_view::RescaleId;
 use reflow_view::{
-    LiveOutcomeView, LivePhaseView, LiveRescaleView, RescaleConfigView, RescaleCounts, RescaleView,
-    RescalesView, SchedulerStateView, SharingGroup, SlotRescaleView, TerminatedReason, TriggerCause,
-    VertexRescaleView,
+    LiveOutcomeView, LivePhaseView, LiveRescaleView, RescaleConfigView, RescaleView, RescalesView,
+    SchedulerStateView, SharingGroup, SlotRescaleView, VertexRescaleView,
 };
 use std::time::Duration;
 
 pub(super) fn view(timeline: &Timeline, settings: &Settings) -> RescalesView {
-    let rescale::Counts { ignored, in_progress, completed, failed } = timeline.counts();
     RescalesView {
-        counts: RescaleCounts { ignored, in_progress, completed, failed },
+        counts: timeline.counts(),
         history: timeline.history().map(one).collect(),
         config: config(settings),
     }
@@ -56,9 +54,9 @@ fn one(rescale: &Rescale) -> RescaleView {
         id: RescaleId(rescale.id),
         requirements: RescaleId(rescale.requirements),
         attempt: rescale.attempt,
-        cause: cause(rescale.cause),
+        cause: rescale.cause,
         started_at_ms: rescale.started.as_millis(),
-        ended: rescale.ended.map(|(at, reason)| (at.as_millis(), terminated(reason))),
+        ended: rescale.ended.map(|(at, reason)| (at.as_millis(), reason)),
         vertices: rescale.vertices.iter().map(vertex).collect(),
         slots: rescale.slots.iter().map(slot).collect(),
         states: rescale.states.iter().map(state).collect(),
@@ -86,29 +84,6 @@ fn live(live: &Live) -> LiveRescaleView {
         records_parked: live.records_parked,
         longest_pause_us: u64::try_from(live.longest_pause.as_micros()).unwrap_or(u64::MAX),
         outcome: live.outcome.as_ref().map(outcome),
-    }
-}
-
-fn cause(cause: rescale::TriggerCause) -> TriggerCause {
-    match cause {
-        rescale::TriggerCause::InitialSchedule => TriggerCause::InitialSchedule,
-        rescale::TriggerCause::UpdateRequirement => TriggerCause::UpdateRequirement,
-        rescale::TriggerCause::NewResourceAvailable => TriggerCause::NewResourceAvailable,
-        rescale::TriggerCause::RecoverableFailover => TriggerCause::RecoverableFailover,
-    }
-}
-
-fn terminated(reason: rescale::TerminatedReason) -> TerminatedReason {
-    use rescale::TerminatedReason as Its;
-    match reason {
-        Its::Succeeded => TerminatedReason::Succeeded,
-        Its::ExceptionOccurred => TerminatedReason::ExceptionOccurred,
-        Its::ResourceRequirementsUpdated => TerminatedReason::ResourceRequirementsUpdated,
-        Its::NoResourcesOrParallelismsChange => TerminatedReason::NoResourcesOrParallelismsChange,
-        Its::JobFinished => TerminatedReason::JobFinished,
-        Its::JobFailed => TerminatedReason::JobFailed,
-        Its::JobCanceled => TerminatedReason::JobCanceled,
-        Its::JobFailoverRestarting => TerminatedReason::JobFailoverRestarting,
     }
 }
 
