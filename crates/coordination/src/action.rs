@@ -4,7 +4,7 @@ use crate::event::RequestId;
 use crate::manifest::Manifest;
 use bytes::Bytes;
 use reflow_graph::{ExecutionGraph, VertexIndex};
-use reflow_protocol::control::SnapshotKind;
+use reflow_protocol::control::{AfterBarrier, SnapshotKind};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::snapshot::{Codec, OperatorState, Restore};
 use reflow_types::{CheckpointId, ExecutorId, GraphVersion, SubtaskId};
@@ -57,6 +57,8 @@ pub enum Action {
         checkpoint: Option<CheckpointId>,
         /// For each source vertex its enumerator's state in that checkpoint: `(operator uid, state)`.
         enumerators: Vec<(String, Bytes)>,
+        /// What sources do from the beginning: if the job ends with that checkpoint, they read nothing more.
+        then: AfterBarrier,
     },
     /// End an attempt on these executors. Each first commits what [`Action::NotifyCompleted`] told it to, then
     /// answers by [`Event::AttemptCanceled`](crate::event::Event::AttemptCanceled).

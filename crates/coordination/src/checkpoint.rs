@@ -35,7 +35,7 @@ pub use recovery::{Recovered, recover};
 pub use retention::Completed;
 pub use stats::Stats;
 
-use crate::action::Action;
+use crate::action::{Action, EndState};
 use crate::event::RequestId;
 use reflow_graph::VertexIndex;
 use reflow_protocol::control::AfterBarrier;
@@ -100,6 +100,8 @@ pub enum Purpose {
         /// Whether windows and timers fire first.
         drain: bool,
     },
+    /// Cancel with a savepoint.
+    Cancel,
     /// The JobManager is to end, the job to be resumed.
     Suspend,
     /// All inputs have ended: what is still to be committed.
@@ -109,7 +111,21 @@ pub enum Purpose {
 impl Purpose {
     /// Whether it is the user's, complete in itself, in the savepoint codec and in a directory of its own.
     pub fn is_savepoint(self) -> bool {
-        matches!(self, Purpose::Savepoint | Purpose::Stop { .. })
+        self == Purpose::Savepoint || self.is_stop()
+    }
+
+    /// Whether it is a savepoint that stops the job.
+    pub fn is_stop(self) -> bool {
+        matches!(self, Purpose::Stop { .. } | Purpose::Cancel)
+    }
+
+    /// The state in which the job ends once it is complete and sources have done what follows, if it does.
+    pub fn end_state(self) -> Option<EndState> {
+        match self {
+            Purpose::Stop { .. } | Purpose::Final => Some(EndState::Finished),
+            Purpose::Cancel => Some(EndState::Canceled),
+            _ => None,
+        }
     }
 }
 

@@ -9,6 +9,7 @@ pub mod wire;
 
 use crate::action::EndState;
 use bytes::Bytes;
+use reflow_protocol::control::AfterBarrier;
 use reflow_protocol::snapshot::{Codec, OperatorState, RunRef};
 use reflow_types::{
     CheckpointId, JobId, KeyGroupSet, MaxParallelism, OwnershipTable, SubtaskId, Timestamp, VertexId,
@@ -45,6 +46,19 @@ pub struct Manifest {
     /// The leadership that completed it. [`wire`] writes it behind the rest, as that of every decision.
     #[serde(skip)]
     pub lineage: Lineage,
+    /// What is left to be done if the job ends with it: whoever goes on from it ends the job. Written like `lineage`.
+    #[serde(skip)]
+    pub ending: Option<Ending>,
+}
+
+/// How a job ends whose last checkpoint is complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ending {
+    /// What sources do: with [`AfterBarrier::Finish`] all that is left is to commit, with [`AfterBarrier::Drain`] they
+    /// end their output first.
+    pub then: AfterBarrier,
+    /// The state in which the job ends.
+    pub state: EndState,
 }
 
 /// The state of one vertex.

@@ -344,14 +344,18 @@ impl Leader {
 
     fn carry_out(&mut self, now: Instant, action: Action, out: &mut Vec<Output>) {
         match action {
-            Action::Deploy { attempt, graph, restore, restore_codec, checkpoint, enumerators } => {
+            Action::Deploy { attempt, graph, restore, restore_codec, checkpoint, enumerators, then } => {
                 let parallelism: Vec<u32> = graph.vertices.iter().map(|v| v.parallelism()).collect();
                 tracing::info!(%attempt, ?parallelism, ?checkpoint, "deploying");
                 if let Err(failure) = self.enumerators.deploy(now, &graph, &restore, &enumerators) {
                     self.events.push_back(Event::JobFailed { failure });
                 }
+                if let Some(last) = checkpoint.filter(|_| then != AfterBarrier::Continue) {
+                    self.enumerators.pause(last);
+                }
                 self.metrics.deploy(&graph);
-                let share = Share { attempt, graph: &graph, restore: &restore, restore_codec, checkpoint };
+                let (graph, restore) = (&graph, &restore);
+                let share = Share { attempt, graph, restore, restore_codec, checkpoint, then };
                 self.deploy(&share, out);
             }
             Action::CancelAttempt { attempt, executors } => {
@@ -560,6 +564,7 @@ struct Share<'a> {
     restore: &'a [(SubtaskId, Restore)],
     restore_codec: Codec,
     checkpoint: Option<CheckpointId>,
+    then: AfterBarrier,
 }
 
 impl Share<'_> {
@@ -571,6 +576,7 @@ impl Share<'_> {
             restore: share_of(self.graph, executor, self.restore).collect(),
             restore_codec: self.restore_codec,
             checkpoint: self.checkpoint,
+            then: self.then,
             checkpoint_dir: data_dir.to_owned(),
         }
     }

@@ -1,7 +1,7 @@
 //! What an executor needs: to start, and to run its share of an attempt.
 
 use crate::ProtocolError;
-use crate::control::StartExecutor;
+use crate::control::{AfterBarrier, StartExecutor};
 use crate::snapshot::{Codec, Restore};
 use bytes::Bytes;
 use reflow_graph::ExecutionGraph;
@@ -38,6 +38,9 @@ pub struct Deployment {
     pub restore_codec: Codec,
     /// The checkpoint that is restored, if any.
     pub checkpoint: Option<CheckpointId>,
+    /// What sources do: `Continue`, or what follows the checkpoint with which the job ends, as if it had just been
+    /// completed here.
+    pub then: AfterBarrier,
     /// The directory below which data objects of checkpoints are named.
     pub checkpoint_dir: String,
 }

@@ -7,7 +7,7 @@ use reflow_env::Clock;
 use reflow_graph::EdgeId;
 use reflow_network::output::KeySelector;
 use reflow_network::{Gate, Output, Sample, sample};
-use reflow_protocol::control::Fault;
+use reflow_protocol::control::{AfterBarrier, Fault};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::snapshot::{Codec, Restore};
 use reflow_types::roundtrip::ADVICE;
@@ -39,6 +39,8 @@ pub struct BuildContext {
     pub restore_codec: Codec,
     /// The checkpoint that it belongs to.
     pub checkpoint: Option<CheckpointId>,
+    /// What sources do: other than `Continue` if the job ends with that checkpoint, and only its end is left.
+    pub then: AfterBarrier,
     /// Whether state is to outlive the attempt, for the next one to go back to the last checkpoint in place.
     pub from_local: bool,
     /// How much of something is done, kept or sent at a time.

@@ -7,7 +7,7 @@ use reflow_coordination::checkpoint::Participant;
 use reflow_coordination::manifest::Manifest;
 use reflow_env::Clock;
 use reflow_graph::{ExecutionGraph, ExecutionVertex, Subtask, Vertex};
-use reflow_protocol::control::Failure;
+use reflow_protocol::control::{AfterBarrier, Failure};
 use reflow_protocol::deployment::Attempt as AttemptId;
 use reflow_protocol::snapshot::{Codec, Restore};
 use reflow_runtime::{BuildContext, DeployedTask, SlotCommand, Wiring};
@@ -36,6 +36,7 @@ pub(crate) struct Restored {
     pub(crate) state: Vec<(SubtaskId, Restore)>,
     pub(crate) codec: Codec,
     pub(crate) checkpoint: Option<CheckpointId>,
+    pub(crate) then: AfterBarrier,
 }
 
 /// How many subtasks a vertex gets.
@@ -134,6 +135,7 @@ impl Attempt {
                 restore: restore.remove(&subtask.id).unwrap_or_default(),
                 restore_codec: restored.codec,
                 checkpoint: restored.checkpoint,
+                then: restored.then,
                 from_local: true,
                 bounds: sizes.bounds,
                 added: None,

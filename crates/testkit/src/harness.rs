@@ -213,7 +213,9 @@ impl Harness {
         self.attempts += 1;
         let id = AttemptId { epoch: LeaderEpoch(1), number: AttemptNumber(self.attempts) };
         let checkpoint = latest.as_ref().map(|manifest| manifest.checkpoint);
-        let restored = Restored { state: restore.unwrap_or_default(), codec, checkpoint };
+        let ending = latest.as_ref().and_then(|manifest| manifest.ending);
+        let then = ending.map_or(AfterBarrier::Continue, |ending| ending.then);
+        let restored = Restored { state: restore.unwrap_or_default(), codec, checkpoint, then };
         let (attempt, failures) =
             Attempt::deploy(id, &job, &graph, &self.clock, &self.sizes, restored, survivors);
         self.failures.extend(failures);

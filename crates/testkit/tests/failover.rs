@@ -1,5 +1,6 @@
 //! Slots that survive a failure elsewhere keep what they have of the last checkpoint.
 
+use reflow_protocol::control::AfterBarrier;
 use reflow_stream::StreamEnv;
 use reflow_testkit::{Collect, Feed, Harness};
 
@@ -43,6 +44,10 @@ impl Sums {
     fn end(mut self, count: u64) {
         self.feed.end();
         assert!(self.job.finish(), "{}", self.job.state());
+        self.expect(count);
+    }
+
+    fn expect(&self, count: u64) {
         let mut sums = vec![0; KEYS as usize];
         let sum_up_to = |n: u64| {
             let sum = &mut sums[(n % KEYS) as usize];
@@ -62,7 +67,7 @@ fn who_survives_reads_nothing() {
     assert!(sums.job.checkpoint());
     // Changes, new keys, and a checkpoint that does not complete.
     sums.push(1_500..2_700);
-    sums.job.begin_checkpoint(reflow_protocol::control::AfterBarrier::Continue);
+    sums.job.begin_checkpoint(AfterBarrier::Continue);
     sums.job.steps(20);
     assert_eq!(sums.fail_over(2), 0);
     sums.push(2_700..3_000);
@@ -102,6 +107,29 @@ fn without_a_checkpoint_everything_begins_anew() {
     sums.push(0..500);
     assert_eq!(sums.fail_over(1), 0);
     sums.end(500);
+}
+
+/// Whoever goes on from the checkpoint with which the job ends has only its end left to do.
+#[test]
+fn an_attempt_after_the_last_checkpoint_commits_and_reads_nothing() {
+    for then in [AfterBarrier::Finish, AfterBarrier::Drain] {
+        let mut sums = Sums::start(2);
+        sums.push(0..1_000);
+        assert!(sums.job.checkpoint());
+        sums.push(1_000..1_500);
+        sums.job.begin_checkpoint(then);
+        while !sums.job.has_completed() || sums.job.latest().is_none_or(|latest| latest.ending.is_none()) {
+            sums.job.steps(1);
+        }
+        sums.job.kill();
+        sums.feed.push(0, 1_500..2_000);
+        sums.job.start(1);
+        match then {
+            AfterBarrier::Drain => assert!(sums.job.finish(), "{}", sums.job.state()),
+            _ => assert!(sums.job.is_finished(), "{}", sums.job.state()),
+        }
+        sums.expect(1_500);
+    }
 }
 
 #[test]

@@ -103,16 +103,21 @@ impl Coordinator {
         }
         self.next_subtask = self.next_subtask.max(deployed.next_subtask);
         self.deployed = Some(deployed);
+        if let Some(deployed) = &mut self.deployed {
+            deployed.ending = restored.is_some_and(|restored| restored.manifest.ending.is_some());
+        }
         self.failures = 0;
     }
 
     /// All subtasks of the attempt run: checkpoints may begin, the first periodic one after an interval.
     pub fn set_running(&mut self, now: Instant) -> Vec<Effect> {
         let mut out = Vec::new();
-        if let Some((requests, at)) = self.stopping.take() {
+        // An attempt that goes on from the savepoint ends the job; one that goes on from before does not.
+        let stops = self.retention.latest().is_some_and(|latest| latest.manifest.ending.is_some());
+        if let Some((requests, at)) = self.stopping.take_if(|_| !stops) {
             let reason = format!(
-                "the savepoint {at} is complete, but the job failed before it had ended, and goes on from there: \
-                 stop it again"
+                "the savepoint {at} is complete, but its state cannot be read, and the job goes on from an older \
+                 checkpoint: stop it again"
             );
             out.extend(answers(requests, Err(reason)));
         }

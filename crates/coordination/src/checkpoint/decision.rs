@@ -222,7 +222,7 @@ impl Coordinator {
             let without_keyed = |state: SubtaskState| SubtaskState { keyed: None, ..state };
             deployed.last = acknowledged.into_iter().map(|(s, state)| (s, without_keyed(state))).collect();
         }
-        if let Purpose::Stop { .. } = purpose {
+        if purpose.is_stop() {
             // Whoever asked for the stop is answered when the job has ended.
             self.retention.know_abandoned(id);
             self.stopping = Some((requests, at.clone()));

@@ -175,6 +175,7 @@ impl Deployed {
             vertices,
             enumerators: pending.enumerators.clone().unwrap_or_default(),
             lineage: lineage.clone(),
+            ending: pending.ending(),
         }
     }
 }

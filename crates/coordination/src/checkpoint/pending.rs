@@ -4,7 +4,7 @@ use super::chain::Chain;
 use super::retention::deciding_name;
 use super::{FailureCause, Participant, Purpose};
 use crate::event::RequestId;
-use crate::manifest::Manifest;
+use crate::manifest::{Ending, Manifest};
 use bytes::Bytes;
 use reflow_protocol::control::AfterBarrier;
 use reflow_protocol::deployment::Attempt;
@@ -75,8 +75,15 @@ impl Pending {
         }
     }
 
+    /// How the job ends with it, if it does.
+    pub(super) fn ending(&self) -> Option<Ending> {
+        let ends = matches!(self.then, AfterBarrier::Finish | AfterBarrier::Drain);
+        let state = self.purpose.end_state().filter(|_| ends)?;
+        Some(Ending { then: self.then, state })
+    }
+
     /// Whether it is a savepoint that stops the job: where the job ends must stand where a successor looks.
     pub(super) fn is_stop(&self) -> bool {
-        matches!(self.purpose, Purpose::Stop { .. })
+        self.purpose.is_stop()
     }
 }

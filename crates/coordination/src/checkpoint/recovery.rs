@@ -69,6 +69,8 @@ impl Recovered {
     pub fn from_savepoint(directory: &str, mut manifest: Manifest) -> Self {
         let directory = directory.trim_end_matches('/');
         manifest.rebase(directory);
+        // The job that was stopped with it has ended; this is another one.
+        manifest.ending = None;
         let (highest, next_subtask) = (manifest.checkpoint, manifest.next_subtask);
         let completed =
             Completed { checkpoint: manifest.checkpoint, at: directory.to_owned(), owned: false, manifest };

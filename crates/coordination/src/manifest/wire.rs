@@ -4,12 +4,14 @@
 //! magic (8 bytes) | format version (u16, little-endian) | content, lineage (postcard) | CRC-32 of all before (u32, LE)
 //! ```
 //!
+//! A checkpoint with which the job ends has its `Ending` behind the lineage; others have nothing there.
+//!
 //! Hundreds of segments with some twenty runs each name few objects, so objects are written once, in a table, and
 //! runs by their place in it: some 8 bytes for a run instead of some 80.
 //!
 //! A reader trusts nothing: length, magic, version and checksum come first, then every index and every set.
 
-use super::{Decision, Lineage, Manifest, OwnedRuns, SegmentRuns, VertexState};
+use super::{Decision, Ending, Lineage, Manifest, OwnedRuns, SegmentRuns, VertexState};
 use crate::action::EndState;
 use bytes::Bytes;
 use reflow_protocol::snapshot::RunRef;
@@ -89,6 +91,12 @@ pub fn encode(decision: &Decision) -> Bytes {
     out.extend_from_slice(&FORMAT.to_le_bytes());
     out = postcard::to_extend(&content, out)
         .and_then(|out| postcard::to_extend(decision.lineage(), out))
+        .and_then(|out| match decision {
+            Decision::Complete(manifest) => {
+                manifest.ending.iter().try_fold(out, |out, ending| postcard::to_extend(ending, out))
+            }
+            _ => Ok(out),
+        })
         .expect("a manifest is plain data, which postcard can always encode");
     let checksum = crc32fast::hash(&out);
     out.extend_from_slice(&checksum.to_le_bytes());
@@ -115,6 +123,13 @@ pub fn decode(bytes: &[u8]) -> Result<Decision, ManifestError> {
     let malformed = |error: postcard::Error| ManifestError::Malformed(error.to_string());
     let (content, rest) = postcard::take_from_bytes(&signed[HEADER..]).map_err(malformed)?;
     let (lineage, rest) = postcard::take_from_bytes(rest).map_err(malformed)?;
+    let (ending, rest) = match &content {
+        Content::Complete { .. } if !rest.is_empty() => {
+            let (ending, rest): (Ending, _) = postcard::take_from_bytes(rest).map_err(malformed)?;
+            (Some(ending), rest)
+        }
+        _ => (None, rest),
+    };
     if !rest.is_empty() {
         return Err(ManifestError::Malformed(format!("{} bytes too many", rest.len())));
     }
@@ -123,7 +138,7 @@ pub fn decode(bytes: &[u8]) -> Result<Decision, ManifestError> {
         Content::Ended(state) => Ok(Decision::Ended { state, lineage }),
         Content::Complete { objects, keyed, rest } => {
             let mut manifest = unpack(&objects, keyed, rest).map_err(ManifestError::Malformed)?;
-            manifest.lineage = lineage;
+            (manifest.lineage, manifest.ending) = (lineage, ending);
             Ok(Decision::Complete(manifest))
         }
     }
@@ -198,6 +213,7 @@ impl Manifest {
             vertices: Vec::new(),
             enumerators: self.enumerators.clone(),
             lineage: Lineage::default(),
+            ending: None,
             ..*self
         }
     }
@@ -220,6 +236,7 @@ impl VertexState {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use reflow_protocol::control::AfterBarrier;
     use reflow_protocol::snapshot::Codec;
     use reflow_types::{CheckpointId, JobId, KeyGroup, LeaderEpoch, OwnershipTable, SubtaskId, VertexId};
 
@@ -260,6 +277,7 @@ mod tests {
             vertices: vec![vertex],
             enumerators: vec![("source".into(), Bytes::from_static(b"x"))],
             lineage: Lineage::new(LeaderEpoch(3)).taken_over(LeaderEpoch(4), CheckpointId(8)),
+            ending: None,
         }
     }
 
@@ -267,8 +285,10 @@ mod tests {
     fn what_is_written_is_read_and_small() {
         let lineage = manifest().lineage;
         let complete = Decision::Complete(Box::new(manifest()));
+        let ending = Some(Ending { then: AfterBarrier::Finish, state: EndState::Finished });
+        let last = Decision::Complete(Box::new(Manifest { ending, ..manifest() }));
         let ended = Decision::Ended { state: EndState::Canceled, lineage: lineage.clone() };
-        for decision in [Decision::Abandoned(lineage), ended, complete] {
+        for decision in [Decision::Abandoned(lineage), ended, complete, last] {
             let bytes = encode(&decision);
             assert_eq!(decode(&bytes), Ok(decision));
             assert!(bytes.len() < 130_000, "{} bytes", bytes.len());

@@ -5,6 +5,7 @@ use super::attempt::DeployedAttempt;
 use super::context::Context;
 use super::executing::Executing;
 use super::finished::Finished;
+use super::stop_with_savepoint::StopWithSavepoint;
 use super::waiting_for_resources::WaitingForResources;
 use super::{Next, State};
 use crate::action::{Action, EndState};
@@ -12,6 +13,7 @@ use crate::checkpoint::Participant;
 use crate::restore;
 use crate::slots::{self, Placement};
 use reflow_graph::{ExecutionGraph, ExecutionVertex, Subtask};
+use reflow_protocol::control::AfterBarrier;
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::snapshot::Codec;
 use reflow_types::{Instant, MaxParallelism, OwnershipTable, SlotId, SubtaskIndex};
@@ -30,7 +32,10 @@ impl CreatingExecutionGraph {
         let graph = make_graph(ctx, &placement, previous.as_ref());
         ctx.timeline.decide(&parallelism.vertices, &parallelism.groups);
         match deploy(ctx, now, graph) {
-            Ok(()) => Executing::enter(ctx, now),
+            Ok(()) => match ctx.coordinator.latest().and_then(|latest| latest.manifest.ending) {
+                Some(ending) => StopWithSavepoint::enter_after_restart(ending),
+                None => Executing::enter(ctx, now),
+            },
             Err(reason) => Finished::enter(ctx, now, EndState::Failed, Some(reason)),
         }
     }
@@ -94,6 +99,8 @@ fn deploy(ctx: &mut Context, now: Instant, graph: ExecutionGraph) -> Result<(), 
     };
     let checkpoint = latest.map(|latest| latest.checkpoint);
     let restore_codec = latest.map_or(Codec::Exchange, |latest| latest.manifest.codec);
+    let ending = latest.and_then(|latest| latest.manifest.ending);
+    let then = ending.map_or(AfterBarrier::Continue, |ending| ending.then);
     let enumerators = latest.map(|latest| latest.manifest.enumerators.clone()).unwrap_or_default();
     ctx.last_attempt = ctx.last_attempt.next();
     let attempt = Attempt { epoch: ctx.identity.epoch, number: ctx.last_attempt };
@@ -112,6 +119,7 @@ fn deploy(ctx: &mut Context, now: Instant, graph: ExecutionGraph) -> Result<(), 
         restore_codec,
         checkpoint,
         enumerators,
+        then,
     });
     ctx.coordinator.begin_attempt(now, attempt, participants, &ctx.job, &graph);
     Ok(())

@@ -59,7 +59,7 @@ impl StateName {
         match self {
             Created => &[WaitingForResources, Finished],
             WaitingForResources => &[CreatingExecutionGraph, Finished],
-            CreatingExecutionGraph => &[Executing, WaitingForResources, Finished],
+            CreatingExecutionGraph => &[Executing, StopWithSavepoint, WaitingForResources, Finished],
             Executing => &[Rescaling, Restarting, Canceling, Failing, StopWithSavepoint, Finished],
             Rescaling => &[Executing, Restarting, Canceling, Failing, StopWithSavepoint],
             Restarting => &[CreatingExecutionGraph, WaitingForResources, Canceling, Finished],

@@ -4,7 +4,11 @@
 //! the suspension by a JobManager that stops (whose snapshot is a checkpoint). Once the snapshot is complete the
 //! subtasks commit what belongs to it and finish. With drain, sources end their output instead, and the job runs
 //! to its natural end.
+//!
+//! An attempt that fails after that, or is lost with its JobManager, is followed by one that goes on from the snapshot
+//! and ends the job ([`StopWithSavepoint::enter_after_restart`]): what is committed belongs to a job that was stopped.
 
+use super::attempt::SubtaskStatus;
 use super::canceling::Canceling;
 use super::cancellation::Cancellation;
 use super::context::{Context, Outcome};
@@ -15,6 +19,8 @@ use super::{Next, State, failure};
 use crate::action::EndState;
 use crate::checkpoint::Purpose;
 use crate::event::{Event, RequestId};
+use crate::manifest;
+use crate::rescale::TerminatedReason;
 use reflow_protocol::control::AfterBarrier;
 use reflow_types::Instant;
 
@@ -34,7 +40,8 @@ pub(super) enum Goal {
 impl Goal {
     fn purpose(self) -> Purpose {
         match self {
-            Goal::Stop | Goal::Cancel => Purpose::Stop { drain: false },
+            Goal::Stop => Purpose::Stop { drain: false },
+            Goal::Cancel => Purpose::Cancel,
             Goal::Drain => Purpose::Stop { drain: true },
             Goal::Suspend => Purpose::Suspend,
         }
@@ -53,6 +60,8 @@ impl Goal {
 enum Phase {
     /// The snapshot is under way.
     Snapshot(Purpose),
+    /// It is complete, and an attempt was deployed from it.
+    Starting(Ending),
     /// It is complete; subtasks finish, after drain at the end of their inputs.
     Ending(Ending),
     /// The attempt is being cancelled.
@@ -93,6 +102,16 @@ impl StopWithSavepoint {
     pub(super) fn suspend_at_once(ctx: &mut Context, now: Instant) -> Next {
         let phase = Phase::Leaving(Cancellation::begin(ctx, now));
         Self::begin(Goal::Suspend, phase)
+    }
+
+    /// An attempt was just deployed from the snapshot with which the job ends.
+    pub(super) fn enter_after_restart(last: manifest::Ending) -> Next {
+        let (goal, ending) = match last {
+            manifest::Ending { then: AfterBarrier::Drain, .. } => (Goal::Drain, Ending::NotYet),
+            manifest::Ending { state: EndState::Canceled, .. } => (Goal::Cancel, Ending::Committed),
+            _ => (Goal::Stop, Ending::Committed),
+        };
+        Self::begin(goal, Phase::Starting(ending))
     }
 
     fn begin(goal: Goal, phase: Phase) -> Next {
@@ -150,6 +169,16 @@ impl StopWithSavepoint {
     pub(super) fn advance(&mut self, ctx: &mut Context, now: Instant) -> Next {
         let ended = match &mut self.phase {
             Phase::Snapshot(_) => false,
+            Phase::Starting(ending) => {
+                if ctx.all_at_least(SubtaskStatus::Running) {
+                    self.phase = Phase::Ending(*ending);
+                    ctx.timeline.end(now, TerminatedReason::Succeeded);
+                    let effects = ctx.coordinator.set_running(now);
+                    ctx.apply(effects);
+                    return self.advance(ctx, now);
+                }
+                false
+            }
             Phase::Leaving(cancellation) => cancellation.advance(ctx, now),
             Phase::Ending(ending) => ending.advance(ctx, now),
         };
@@ -158,7 +187,7 @@ impl StopWithSavepoint {
 
     pub(super) fn next_wakeup(&self, ctx: &Context) -> Option<Instant> {
         match &self.phase {
-            Phase::Snapshot(_) => None,
+            Phase::Snapshot(_) | Phase::Starting(_) => None,
             Phase::Leaving(cancellation) => cancellation.next_wakeup(ctx),
             Phase::Ending(ending) => ending.next_wakeup(),
         }

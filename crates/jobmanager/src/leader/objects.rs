@@ -139,6 +139,7 @@ mod tests {
             vertices: vec![vertex],
             enumerators: vec![],
             lineage: Lineage::default(),
+            ending: None,
         };
         Check::new(CheckpointId(7), "/c/chk-7/_metadata".into(), Box::new(manifest))
     }

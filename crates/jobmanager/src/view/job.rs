@@ -271,7 +271,9 @@ fn checkpoint(entry: &stats::Entry) -> CheckpointView {
         id: entry.checkpoint,
         kind: match entry.purpose {
             Purpose::Savepoint => CheckpointKind::Savepoint(SavepointFormat::Canonical),
-            Purpose::Stop { .. } => CheckpointKind::StopSavepoint(SavepointFormat::Canonical),
+            Purpose::Stop { .. } | Purpose::Cancel => {
+                CheckpointKind::StopSavepoint(SavepointFormat::Canonical)
+            }
             Purpose::Periodic
             | Purpose::User
             | Purpose::LiveRescale

@@ -146,7 +146,7 @@ where
             rows: Vec::new().into_iter(),
             chunk: FIRST_CHUNK,
             stepped_until: None,
-            snapshots: Snapshots::new(identity),
+            snapshots: Snapshots::new(identity, context.checkpoint, context.then),
             barrier: None,
             max: context.max_parallelism,
             bounds: context.bounds,

@@ -88,14 +88,15 @@ pub(super) enum AtBarrier {
 }
 
 impl Snapshots {
-    pub(super) fn new(identity: Identity) -> Self {
+    /// Those of a task that goes on from a checkpoint; if the job ends with that, it is `then` what sources do.
+    pub(super) fn new(identity: Identity, restored: Option<CheckpointId>, then: AfterBarrier) -> Self {
         Self {
             identity,
             triggered: BTreeMap::new(),
             aborted: None,
             writing: None,
             buffers: Buffers::default(),
-            finish: None,
+            finish: restored.filter(|_| then == AfterBarrier::Finish).map(|last| (last, true)),
             savepoints: BTreeSet::new(),
         }
     }

@@ -119,7 +119,7 @@ where
             restoring,
             reader,
             chain,
-            snapshots: Snapshots::new(identity),
+            snapshots: Snapshots::new(identity, context.checkpoint, context.then),
             wiring: context.wiring.clone(),
             prepared: None,
             said: Vec::new(),
@@ -138,6 +138,8 @@ where
         };
         task.chain.split_added(AWAITED_SPLIT);
         splits.into_iter().for_each(|split| task.add_split(split));
+        // The splits' rests are not read: the checkpoint after which the inputs end is complete.
+        task.ends = context.then == AfterBarrier::Drain;
         if let Some(preparation) = added {
             task.said.push(prepared(&preparation));
             task.prepared = Some((preparation.version, preparation.wiring));

@@ -5,7 +5,7 @@ use super::rescale::NextGraph;
 use super::slots::Slots;
 use reflow_graph::{ExecutionGraph, Subtask, VertexIndex};
 use reflow_network::Hub;
-use reflow_protocol::control::Failure;
+use reflow_protocol::control::{AfterBarrier, Failure};
 use reflow_protocol::deployment::{Attempt, Deployment};
 use reflow_protocol::snapshot::{Codec, Restore};
 use reflow_runtime::{BuildContext, DeployedTask, Preparation, SlotCommand, Wiring};
@@ -42,6 +42,8 @@ pub(super) struct Restored {
     pub(super) codec: Codec,
     /// Whose it is.
     pub(super) checkpoint: Option<CheckpointId>,
+    /// What sources do.
+    pub(super) then: AfterBarrier,
 }
 
 /// What building needs besides the deployment.
@@ -72,6 +74,7 @@ impl Builder<'_> {
                 state: restore,
                 codec: deployment.restore_codec,
                 checkpoint: deployment.checkpoint,
+                then: deployment.then,
             };
             match self.build(deployment.attempt, wiring, restored, None) {
                 Ok(task) => tasks[slot].push(task),
@@ -136,6 +139,7 @@ impl Builder<'_> {
             restore: restored.state,
             restore_codec: restored.codec,
             checkpoint: restored.checkpoint,
+            then: restored.then,
             from_local: self.options.from_local,
             bounds: self.options.bounds,
             added,

@@ -2,7 +2,7 @@
 
 use super::*;
 use reflow_graph::{ExecutionGraph, JobGraph};
-use reflow_protocol::control::StartExecutor;
+use reflow_protocol::control::{AfterBarrier, StartExecutor};
 use reflow_protocol::snapshot::Codec;
 use reflow_types::{AttemptNumber, ExecutorId, JobId, LeaderEpoch, TaskManagerId};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -105,6 +105,7 @@ fn the_memory_limit_holds_in_every_state() {
         restore: vec![],
         restore_codec: Codec::Exchange,
         checkpoint: None,
+        then: AfterBarrier::Continue,
         checkpoint_dir: "/c".into(),
     };
     let messages = [ToExecutor::Deploy(Box::new(deployment)), ToExecutor::CancelAttempt { attempt }];

@@ -7,7 +7,7 @@
 
 use super::attempt::{Builder, Restored, Running};
 use reflow_graph::{ExecutionGraph, Move};
-use reflow_protocol::control::Failure;
+use reflow_protocol::control::{AfterBarrier, Failure};
 use reflow_protocol::rescale::Preparation as Message;
 use reflow_protocol::snapshot::{Codec, Restore};
 use reflow_runtime::{Incoming, Outgoing, Preparation, SlotCommand};
@@ -88,7 +88,8 @@ impl NextGraph {
                 .extend(preparation.incoming.iter().filter_map(|incoming| executor_of(incoming.from)));
             // What it reads ahead is not loaded as its own: of the state it gets the watermark only.
             let state = Restore { watermark: preparation.restore.watermark, ..Restore::default() };
-            let restored = Restored { state, codec: Codec::Exchange, checkpoint: None };
+            let then = AfterBarrier::Continue;
+            let restored = Restored { state, codec: Codec::Exchange, checkpoint: None, then };
             match builder.build(attempt, wiring, restored, Some(preparation)) {
                 Ok(task) => {
                     builder.slots.tell(slot, SlotCommand::Add { attempt, task });

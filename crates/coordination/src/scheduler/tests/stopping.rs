@@ -1,10 +1,13 @@
 //! StopWithSavepoint, Canceling, and savepoints that do not stop.
 
-use super::world::{World, reactive, seconds};
+use super::world::{World, job, reactive, seconds};
 use crate::action::EndState;
+use crate::checkpoint::{Recovered, recover};
 use crate::event::{Event, RequestId};
+use crate::manifest::Decision;
 use crate::scheduler::{JobStatus, StateName};
 use reflow_protocol::control::Fault;
+use reflow_types::CheckpointId;
 
 fn savepoint(cancel_job: bool) -> Event {
     Event::TriggerSavepoint { request: RequestId(5), directory: "mem:/savepoints".into(), cancel_job }
@@ -80,15 +83,53 @@ fn a_failure_during_a_stop_restarts_the_job() {
 }
 
 #[test]
-fn a_failure_after_the_savepoint_restarts_the_job_from_it() {
-    let (mut world, executor) = World::running(reactive(), 1);
-    world.faults.never_finish = true;
-    world.stop(false);
-    world.run();
-    world.add(1);
-    world.kill(executor);
-    world.run();
-    world.expect(&["trigger 1 and finish", "deploy 2 at [1, 1, 1] from checkpoint 1", "answer 9: refused"]);
+fn a_stop_that_is_decided_is_finished_after_a_failure() {
+    for (drain, rest) in [(false, None), (true, Some("trigger 2 and finish"))] {
+        let (mut world, executor) = World::running(reactive(), 1);
+        world.faults.never_finish = true;
+        world.stop(drain);
+        world.run();
+        world.add(1);
+        world.faults.never_finish = false;
+        world.kill(executor);
+        world.run();
+        let stop = if drain { "trigger 1 and drain" } else { "trigger 1 and finish" };
+        let before = [stop, "deploy 2 at [1, 1, 1] from checkpoint 1"];
+        let expected = before.into_iter().chain(rest).chain(["answer 9: done", "end Finished"]);
+        world.expect(&expected.collect::<Vec<_>>());
+    }
+}
+
+/// The JobManager is lost before the job's end stands.
+#[test]
+fn a_stop_that_is_decided_is_finished_by_the_next_job_manager() {
+    let stop = |drain| Event::StopWithSavepoint { request: RequestId(5), directory: "mem:/s".into(), drain };
+    let finish: &[&str] = &["end Finished"];
+    let cases = [
+        (stop(false), finish),
+        (stop(true), &["trigger 2 and finish", "end Finished"]),
+        (savepoint(true), &["end Canceled"]),
+    ];
+    for (event, expected) in cases {
+        let (mut world, _) = World::running(reactive(), 1);
+        world.faults.never_finish = true;
+        world.send(event);
+        world.run();
+        let manifest = world.scheduler.view().latest.unwrap().manifest.clone();
+        let decided = Ok(Decision::Complete(Box::new(manifest.clone())));
+        let recovered = recover("mem:/job", [(CheckpointId(1), decided)]);
+        let mut world = World::with_job(reactive(), job(), Some(recovered));
+        world.add(2);
+        world.run();
+        let deployed = ["deploy 1 at [2, 2, 2] from checkpoint 1"];
+        world.expect(&deployed.into_iter().chain(expected.iter().copied()).collect::<Vec<_>>());
+        // Whoever starts another job from the savepoint wants it to run.
+        let restored = Recovered::from_savepoint("mem:/s/savepoint", manifest);
+        let mut world = World::with_job(reactive(), job(), Some(restored));
+        world.add(1);
+        world.run();
+        assert_eq!(world.state(), StateName::Executing);
+    }
 }
 
 #[test]

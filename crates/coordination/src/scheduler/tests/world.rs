@@ -313,25 +313,28 @@ impl World {
     }
 
     pub(super) fn stop(&mut self, drain: bool) {
-        let (request, directory) = (RequestId(9), "mem:/savepoints".into());
-        self.send(Event::StopWithSavepoint { request, directory, drain });
+        let directory = "mem:/savepoints".into();
+        self.send(Event::StopWithSavepoint { request: RequestId(9), directory, drain });
     }
 
     pub(super) fn require(&mut self, lower: u32, upper: u32) {
-        let ids = [1, 2, 3].map(VertexId);
-        let bounds = ids.map(|id| (id, ParallelismBounds { lower, upper })).into_iter().collect();
+        let bounds = [1, 2, 3].map(|id| (VertexId(id), ParallelismBounds { lower, upper })).into();
         self.send(Event::UpdateRequirements { bounds });
     }
 
     fn carry_out(&mut self, action: Action) {
         assert_eq!(self.end, None, "{action:?} after the end");
         match &action {
-            Action::Deploy { attempt, graph, checkpoint, restore, .. } => {
+            Action::Deploy { attempt, graph, checkpoint, restore, then, .. } => {
                 let parallelism: Vec<_> = graph.vertices.iter().map(|vertex| vertex.parallelism()).collect();
                 self.tasks.deploy(graph, restore, checkpoint.is_some());
                 let from = checkpoint.map_or("nothing".to_owned(), |id| format!("checkpoint {id}"));
                 self.log.push(format!("deploy {} at {parallelism:?} from {from}", attempt.number));
                 self.deploy(*attempt, graph.clone());
+                if let Some(last) = checkpoint.filter(|_| *then != AfterBarrier::Continue) {
+                    self.then.insert(last, *then);
+                    self.completed(*attempt, last);
+                }
             }
             Action::CancelAttempt { attempt, executors } => {
                 self.log.push(format!("cancel {} on {}", attempt.number, names(executors)));
@@ -358,15 +361,13 @@ impl World {
                 self.then.insert(*checkpoint, kind.then);
             }
             Action::StoreManifest { checkpoint, at, manifest } => {
-                let checkpoint = *checkpoint;
                 self.tasks.check_manifest(manifest);
                 let outcome = self.create(at, true);
-                self.events.push_back(Event::ManifestStored { checkpoint, outcome });
+                self.events.push_back(Event::ManifestStored { checkpoint: *checkpoint, outcome });
             }
             Action::StoreAbandoned { checkpoint, at } => {
-                let checkpoint = *checkpoint;
                 let outcome = self.create(at, false);
-                self.events.push_back(Event::AbandonedStored { checkpoint, outcome });
+                self.events.push_back(Event::AbandonedStored { checkpoint: *checkpoint, outcome });
             }
             Action::NotifyCompleted { attempt, checkpoint } => {
                 self.demand_current(*attempt);
@@ -433,8 +434,8 @@ impl World {
             Action::Release { executor } => {
                 self.log.push(format!("release {}", names(&[*executor])));
                 if self.executors.remove(executor).is_some() {
-                    let reason = "exit code 0".into();
-                    self.events.push_back(Event::ExecutorLost { executor: *executor, reason });
+                    self.events
+                        .push_back(Event::ExecutorLost { executor: *executor, reason: "exit code 0".into() });
                 }
             }
             Action::Answer { request, result } => {
@@ -521,8 +522,7 @@ impl World {
 
     /// What subtasks do at a barrier.
     fn snapshot(&mut self, attempt: Attempt, checkpoint: CheckpointId, cut: Option<&Cut>) {
-        let living = self.living();
-        let states = self.tasks.states();
+        let (living, states) = (self.living(), self.tasks.states());
         if let Some(cut) = cut {
             self.tasks.begin_cut(checkpoint);
             for &subtask in &living {

@@ -146,6 +146,7 @@ fn context(hub: &Hub, old_owners: &[SubtaskId]) -> BuildContext {
         restore: preparation.restore.clone(),
         restore_codec: Codec::Exchange,
         checkpoint: None,
+        then: AfterBarrier::Continue,
         from_local: true,
         bounds: Bounds::default(),
         added: Some(preparation),
