@@ -109,6 +109,10 @@ pub(crate) struct EpochRecord {
     pub(crate) fresh: bool,
     /// When the JobManager started, in milliseconds since the Unix epoch.
     pub(crate) started_at: Timestamp,
+    /// Drawn by this JobManager alone: tells its file from that of another one which takes the same number after the
+    /// file was deleted. Earlier releases wrote none.
+    #[serde(default)]
+    pub(crate) leader: JobId,
 }
 
 /// What stands in an ended job's marker, as JSON.
@@ -125,7 +129,7 @@ pub(crate) struct EndedRecord {
 #[derive(Clone, Debug)]
 pub(crate) struct Claimant {
     pub(crate) layout: Layout,
-    /// The id of the job if it is a new one.
+    /// The id of the job if it is a new one. Drawn at random for each JobManager.
     pub(crate) new_job: JobId,
     pub(crate) fresh: bool,
     pub(crate) allow_other_build: bool,

@@ -125,6 +125,14 @@ fn what_a_stop_has_committed_is_not_done_again() {
     let mut second = started(first.store.clone());
     let resumed = second.running();
     assert_eq!(resumed.checkpoint.map(|checkpoint| checkpoint.0), Some(last));
+    // It ends the job: what is left is to commit.
+    assert_eq!(resumed.then, AfterBarrier::Finish);
+    let (attempt, subtask) = (resumed.attempt, subtask(&resumed));
+    second.say(EXECUTOR, &FromExecutor::SubtaskFinished { attempt, subtask });
+    second.pass(Duration::from_millis(300));
+    assert_eq!(second.store.names("/ended/").len(), 1);
+    second.pass(Duration::from_secs(20));
+    assert_eq!(second.exit.expect("the job has ended").0, 0);
 }
 
 #[test]
@@ -161,6 +169,30 @@ fn a_deposed_leader_that_decides_nothing_steps_down() {
         second.pass(NOTICED_WITHIN);
         assert_eq!(second.exit, None, "the successor leads on");
     }
+}
+
+/// A rule of the bucket deletes the file of its epoch, and another JobManager takes the number.
+#[test]
+fn a_leader_whose_number_another_one_has_taken_steps_down() {
+    let mut first = configured(MemoryStore::default(), StartMode::default(), WITHOUT_CHECKPOINTS);
+    first.feed(Input::Start);
+    first.running();
+    first.pass(Duration::from_secs(1));
+    first.store.objects.retain(|name, _| !name.contains("/epochs/"));
+    // The store's size seeds what a JobManager draws.
+    let mut other = MemoryStore::default();
+    other.objects.insert("/x".into(), Bytes::new());
+    let mut second = configured(other, StartMode::default(), WITHOUT_CHECKPOINTS);
+    share(&mut first, &mut second);
+    second.feed(Input::Start);
+    assert_eq!(second.running().attempt.epoch, LeaderEpoch(1));
+    share(&mut second, &mut first);
+    first.pass(NOTICED_WITHIN);
+    let (code, reason) = first.exit.take().expect("it steps down");
+    assert!(code == 1 && reason.contains("another JobManager"), "{reason}");
+    share(&mut first, &mut second);
+    second.pass(2 * NOTICED_WITHIN);
+    assert_eq!(second.exit, None);
 }
 
 /// TaskManagers that register read it.

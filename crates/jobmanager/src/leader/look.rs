@@ -2,11 +2,12 @@
 //! checkpoints, would otherwise lead on, and its tasks with it.
 //!
 //! Nothing depends on these looks: what a leader decides it confirms by a look of its own
-//! ([`crate::leadership::authority`]).
+//! ([`crate::leadership::authority`]). Only these read the file of the epoch, too: where something deletes files of
+//! epochs, another JobManager may have taken the same number.
 
 use super::{For, Leader};
 use crate::leadership::authority::Standing;
-use reflow_env::{Output, StoreOp, StoreResult};
+use reflow_env::{Output, StoreOp, StoreReply, StoreResult};
 use reflow_types::Instant;
 use std::time::Duration;
 
@@ -51,10 +52,20 @@ impl Leader {
         if self.end.is_some() {
             return;
         }
+        if let Ok(StoreReply::Bytes(record)) = answer {
+            if !self.authority.has_written(record) {
+                self.deposed = Some(self.authority.epoch);
+            }
+            return;
+        }
         match self.authority.standing(answer) {
             Standing::Deposed(successor) => self.deposed = Some(successor),
             Standing::RecordGone(create) => self.write_record(create, out),
-            Standing::Leads | Standing::Unknown(_) => {}
+            Standing::Leads => {
+                self.look = Look::UnderWay;
+                out.push(self.requests.ask(For::Look, self.authority.read_record()));
+            }
+            Standing::Unknown(_) => {}
         }
     }
 

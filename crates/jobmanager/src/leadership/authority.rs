@@ -96,6 +96,17 @@ impl Authority {
         Standing::RecordGone(StoreOp::Put { at, body, mode: PutMode::Create })
     }
 
+    /// Reads the file of its epoch.
+    pub(crate) fn read_record(&self) -> StoreOp {
+        StoreOp::Get { at: self.record.0.clone(), range: None }
+    }
+
+    /// Whether that file is the one that this leadership has written. If it was deleted, another JobManager may have
+    /// taken the same number.
+    pub(crate) fn has_written(&self, record: &[u8]) -> bool {
+        self.record.1 == record
+    }
+
     /// Who made a decision whose name was wanted by this leadership.
     pub(crate) fn author(&self, decision: &Decision) -> Author {
         let epoch = decision.lineage().epoch;

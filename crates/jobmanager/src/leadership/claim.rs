@@ -24,6 +24,8 @@
 //! A state machine without I/O: [`Claim`] says what is to be asked of storage and is told the answers. Storage that
 //! fails is asked again, a bounded number of times.
 
+mod jobs;
+
 use super::authority::{Authority, Standing};
 use super::{
     Claimant, EndedRecord, EpochRecord, Leadership, LeadershipError, MAX_LOST_RACES, MAX_READS, MAX_TRIES,
@@ -37,7 +39,7 @@ use reflow_coordination::requirements::RequestedBounds;
 use reflow_env::{Location, ObjectMeta, PutMode, StoreError, StoreOp, StoreReply, StoreResult};
 use reflow_protocol::snapshot::Codec;
 use reflow_types::{CheckpointId, Instant, JobId, LeaderEpoch, VertexId, canary};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 const FIRST_RETRY: Duration = Duration::from_millis(250);
@@ -54,6 +56,8 @@ enum About {
     /// Everything below the job's name.
     Jobs,
     Ended,
+    /// The mark of one of the jobs that have ended, where the records of leadership are gone.
+    Mark(JobId),
     Epoch,
     JobDir,
     EndedMeanwhile,
@@ -133,6 +137,10 @@ pub(crate) struct Claim {
     epoch: LeaderEpoch,
     /// No epoch up to this one is claimed.
     highest_seen: LeaderEpoch,
+    /// The job that had ended before this start.
+    ended_before: Option<JobId>,
+    /// Ended jobs whose marks are still to be read.
+    marks: Vec<JobId>,
     job: JobId,
     fresh: bool,
     /// Another job begins, whatever the last one is.
@@ -168,6 +176,8 @@ impl Claim {
             earlier: Vec::new(),
             epoch: LeaderEpoch(0),
             highest_seen: LeaderEpoch(0),
+            ended_before: None,
+            marks: Vec::new(),
             fresh: true,
             record: Bytes::new(),
             found: Findings::default(),
@@ -225,10 +235,11 @@ impl Claim {
             (About::Record(epoch), answer) => self.take_record(epoch, answer),
             (About::Jobs, answer) => self.take_jobs(&objects(answer))?,
             (About::Ended, Ok(StoreReply::Bytes(bytes))) => match self.end_marked(&bytes)? {
-                Some(state) => self.begin_another(&state),
+                Some(state) => self.take_end(state),
                 None => self.create_epoch(),
             },
             (About::Ended, _) => self.create_epoch(),
+            (About::Mark(job), answer) => self.take_mark(job, answer)?,
             (About::Epoch, Err(StoreError::AlreadyExists(_))) => self.lose_race()?,
             (About::Epoch, _) if self.fresh => {
                 self.step = Step::Reading;
@@ -315,39 +326,25 @@ impl Claim {
         self.question(About::Ended, get(self.by.layout.ended(job)));
     }
 
-    /// Looks for the job without a record of leadership.
-    fn list_jobs(&mut self) {
-        self.question(About::Jobs, StoreOp::List { below: self.by.layout.root().clone() });
-    }
-
-    fn take_jobs(&mut self, objects: &[ObjectMeta]) -> Result<(), LeadershipError> {
-        let found = self.by.layout.jobs(objects);
-        let jobs: BTreeSet<JobId> = found.decided.difference(&found.ended).copied().collect();
-        let directory = self.by.layout.root().clone();
-        match (jobs.len(), jobs.first(), found.decided.last()) {
-            (1, Some(job), _) => {
-                tracing::warn!(%job, %directory, "the records of leadership are gone: the job is found by its checkpoints");
-                self.resume(*job);
-            }
-            (0, _, Some(ended)) => self.resume(*ended),
-            (0, _, None) if !self.earlier.is_empty() => {
-                return Err(LeadershipError::DamagedRecords(self.by.layout.epochs()));
-            }
-            (0, _, None) => self.create_fresh_epoch(),
-            _ => return Err(LeadershipError::SeveralJobs { directory, jobs }),
-        }
-        Ok(())
-    }
-
     /// Whether a mark says that the job has ended. One that cannot be read may be of a job that is to be resumed.
     fn end_marked(&self, mark: &[u8]) -> Result<Option<String>, LeadershipError> {
         let at = self.by.layout.ended(self.job);
         end_in(mark).map_err(|damage| LeadershipError::DamagedMark { at, damage })
     }
 
+    /// The last job has ended: before this start, or while others took the leadership first. Then it was what this
+    /// start was for.
+    fn take_end(&mut self, state: String) {
+        if self.lost_races == 0 || self.ended_before == Some(self.job) {
+            return self.begin_another(&state);
+        }
+        (self.found.ended, self.step) = (Some(state), Step::Ending);
+    }
+
     /// The last job had ended before this start.
     fn begin_another(&mut self, state: &str) {
         let directory = self.by.layout.job_dir(self.job);
+        self.ended_before = Some(self.job);
         tracing::info!(last = %self.job, state, %directory, "the last job of this name has ended: this is a new one");
         self.create_fresh_epoch();
     }
@@ -359,7 +356,8 @@ impl Claim {
     }
 
     fn create_epoch(&mut self) {
-        let record = EpochRecord { job: self.job, fresh: self.fresh, started_at: self.by.started_at };
+        let (job, fresh, started_at) = (self.job, self.fresh, self.by.started_at);
+        let record = EpochRecord { job, fresh, started_at, leader: self.by.new_job };
         self.record = serde_json::to_vec(&record).expect("a record is plain data").into();
         let (at, body) = (self.by.layout.epoch(self.epoch), self.record.clone());
         self.question(About::Epoch, StoreOp::Put { at, body, mode: PutMode::Create });
@@ -472,7 +470,8 @@ impl Claim {
         let job_dir = self.by.layout.job_dir(self.job);
         let recovered = checkpoint::recover(&job_dir.0, self.found.decisions.clone());
         let seen = recovered.lineage.epoch.max(self.found.epoch);
-        if seen > self.epoch {
+        // An epoch as high as this one has left something only if its file was deleted: the number is not used twice.
+        if seen >= self.epoch {
             self.highest_seen = seen;
             self.lose_race()?;
             return Ok(None);
