@@ -16,7 +16,7 @@ use reflow_protocol::control::{
 };
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::hello::Hello;
-use reflow_types::{ExecutorId, Instant, JobId, SubtaskId, TaskManagerId};
+use reflow_types::{ExecutorId, Instant, JobId, LeaderEpoch, SubtaskId, TaskManagerId};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -40,6 +40,7 @@ pub(crate) struct Terms {
     pub(crate) sha256: String,
     /// The platform that the executable runs on.
     pub(crate) target: String,
+    pub(crate) epoch: LeaderEpoch,
     /// The file of this leadership's epoch, and what stands in it.
     pub(crate) written: String,
     pub(crate) record: Bytes,
@@ -295,14 +296,15 @@ impl Members {
         tracing::info!(%id, host, slots, pid, "a TaskManager has registered");
         self.peers.insert(conn, Peer::TaskManager(id));
         self.task_managers.insert(id, TaskManager::new(now, conn, host, slots, hardware));
-        let heartbeat_interval = self.terms.heartbeat_interval;
-        let heartbeat_timeout = self.terms.heartbeat_timeout;
+        let Terms { heartbeat_interval, heartbeat_timeout, job, epoch, .. } = self.terms;
         let storage = StorageProof {
             written: self.terms.written.clone(),
             content: self.terms.record.clone(),
             creates: format!("{}/seen-by-{id}", self.terms.data_dir),
         };
-        self.tell(id, &ToTaskManager::Registered { heartbeat_interval, heartbeat_timeout, storage }, out);
+        let registered =
+            ToTaskManager::Registered { heartbeat_interval, heartbeat_timeout, storage, job, epoch };
+        self.tell(id, &registered, out);
         self.start_executor(now, id, out);
         Ok(())
     }

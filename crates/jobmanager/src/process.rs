@@ -152,6 +152,7 @@ impl JobManager {
             fingerprint: spec.fingerprint,
             sha256: spec.artifact.sha256.clone(),
             target: spec.target,
+            epoch,
             written: self.layout.epoch(epoch).0,
             record,
             data_dir: data_dir.clone(),

@@ -7,7 +7,9 @@ use crate::deployment::{Attempt, Deployment};
 use crate::rescale::{Cut, Installation, Preparation};
 use crate::snapshot::{Codec, OperatorState, Restore, SubtaskState};
 use bytes::Bytes;
-use reflow_types::{CheckpointId, ExecutorId, GraphVersion, JobId, SubtaskId, TaskManagerId, Timestamp};
+use reflow_types::{
+    CheckpointId, ExecutorId, GraphVersion, JobId, LeaderEpoch, SubtaskId, TaskManagerId, Timestamp,
+};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -92,6 +94,10 @@ pub enum ToTaskManager {
         heartbeat_timeout: Duration,
         /// What it does before it starts an executor.
         storage: StorageProof,
+        /// The job.
+        job: JobId,
+        /// The leadership of this JobManager: a TaskManager that has followed a later one does not go back.
+        epoch: LeaderEpoch,
     },
     /// It may not take part; it says so and ends.
     Refused {

@@ -5,6 +5,7 @@
 //! [`SlotPort`](reflow_runtime::SlotPort)s.
 
 mod attempt;
+mod fence;
 mod link;
 mod peers;
 mod process;

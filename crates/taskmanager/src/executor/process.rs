@@ -4,6 +4,7 @@ mod acknowledgement;
 mod failing;
 
 use super::attempt::{Builder, Running};
+use super::fence::Fence;
 use super::link::Link;
 use super::peers::{Credentials, Peer, Peers};
 use super::rescale::NextGraph;
@@ -66,6 +67,7 @@ pub struct Executor {
     held: Vec<ToExecutor>,
     /// Is answered once the slots have dropped the attempt.
     canceling: Option<Attempt>,
+    fence: Fence,
     next_watch: Instant,
     long_steps: LongSteps,
     give_back: GiveBack,
@@ -86,6 +88,7 @@ impl Executor {
             deploying: None,
             held: Vec::new(),
             canceling: None,
+            fence: Fence::default(),
             next_watch: Instant::default(),
             long_steps: LongSteps::default(),
             give_back: GiveBack::default(),
@@ -123,10 +126,9 @@ impl Executor {
         self.job_manager.heard = now;
         // What belongs to an attempt whose tasks are not there yet waits for them.
         if self.deploying.is_some() && !matches!(message, ToExecutor::Deploy(_) | ToExecutor::Heartbeat) {
-            if let ToExecutor::CancelAttempt { attempt } = message {
-                self.cancel(now, attempt, out);
-            } else {
-                self.held.push(message);
+            match message {
+                ToExecutor::CancelAttempt { attempt } => self.cancel(now, attempt, out),
+                message => self.held.push(message),
             }
             return;
         }
@@ -139,6 +141,9 @@ impl Executor {
             }
             ToExecutor::Refused { reason } => out.push(Output::Exit { code: 1, reason }),
             ToExecutor::Heartbeat => {}
+            ToExecutor::Deploy(deployment) if !self.fence.admit(deployment.attempt) => {
+                warn!(attempt = %deployment.attempt, "an attempt that a later one has replaced is not deployed");
+            }
             ToExecutor::Deploy(deployment) => {
                 info!(attempt = %deployment.attempt, "deploying");
                 self.held.clear();
@@ -162,22 +167,13 @@ impl Executor {
             ToExecutor::AssignSplits { attempt, subtask, splits, states, last }
                 if current == Some(attempt) =>
             {
-                let slot = self.slot_of(subtask);
-                if let Some(slot) = slot {
-                    self.slots().tell(slot, SlotCommand::AssignSplits { subtask, splits, states, last });
-                }
+                self.send_to_subtask(subtask, SlotCommand::AssignSplits { subtask, splits, states, last });
             }
             ToExecutor::ActiveReaders { attempt, subtask, readers } if current == Some(attempt) => {
-                let slot = self.slot_of(subtask);
-                if let Some(slot) = slot {
-                    self.slots().tell(slot, SlotCommand::ActiveReaders(subtask, readers));
-                }
+                self.send_to_subtask(subtask, SlotCommand::ActiveReaders(subtask, readers));
             }
             ToExecutor::EndSource { attempt, subtask } if current == Some(attempt) => {
-                let slot = self.slot_of(subtask);
-                if let Some(slot) = slot {
-                    self.slots().tell(slot, SlotCommand::EndSource(subtask));
-                }
+                self.send_to_subtask(subtask, SlotCommand::EndSource(subtask));
             }
             ToExecutor::PrepareRescale(preparation) if current == Some(preparation.attempt) => {
                 self.prepare(*preparation, out);
@@ -196,10 +192,7 @@ impl Executor {
                 self.answer_preparation(out);
             }
             ToExecutor::AdoptState { attempt, subtask, states, .. } if current == Some(attempt) => {
-                let slot = self.slot_of(subtask);
-                if let Some(slot) = slot {
-                    self.slots().tell(slot, SlotCommand::Adopt(subtask, states));
-                }
+                self.send_to_subtask(subtask, SlotCommand::Adopt(subtask, states));
             }
             ToExecutor::AbandonRescale { attempt, version } if current == Some(attempt) => {
                 self.give_back.on_change(now);
@@ -224,9 +217,15 @@ impl Executor {
                 debug!(%attempt, "a message for an attempt that does not run here is dropped");
             }
             ToExecutor::PrepareRescale(preparation) => {
-                let attempt = preparation.attempt;
-                debug!(%attempt, "a rescale of an attempt that does not run here is not prepared");
+                debug!(attempt = %preparation.attempt, "a rescale of an attempt that does not run here is dropped");
             }
+        }
+    }
+
+    /// Hands a command to the slot of a subtask, if it runs here.
+    fn send_to_subtask(&mut self, subtask: SubtaskId, command: SlotCommand) {
+        if let Some(slot) = self.slot_of(subtask) {
+            self.slots().tell(slot, command);
         }
     }
 
@@ -294,6 +293,9 @@ impl Executor {
     }
 
     fn cancel(&mut self, now: Instant, attempt: Attempt, out: &mut Vec<Output>) {
+        if self.fence.has_passed(attempt) {
+            return say(out, &FromExecutor::AttemptCanceled { attempt });
+        }
         if self.deploying.as_ref().is_some_and(|deployment| deployment.attempt == attempt) {
             self.deploying = None;
             self.held.clear();
@@ -316,8 +318,8 @@ impl Executor {
         }
         let Some(deployment) = self.deploying.take() else { return };
         self.give_back.on_change(now);
-        let first = deployment.graph.subtasks().map(|(_, _, subtask)| subtask.id).min();
-        self.hub.clear(first.unwrap_or(SubtaskId(0)));
+        self.hub
+            .clear(deployment.graph.subtasks().map(|(_, _, subtask)| subtask.id).min().unwrap_or_default());
         self.peers.end_hand_overs(out);
         self.peers.set_addresses(&deployment.executors, out);
         let builder = builder(&self.options, &self.credentials, &self.hub, &self.slots);

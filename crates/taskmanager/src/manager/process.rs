@@ -10,7 +10,7 @@ use reflow_env::{ChildCommand, ChildId, ConnId, Input, Output, Process, StoreOp,
 use reflow_protocol::control::{FromTaskManager, StartExecutor, StorageProof, ToTaskManager};
 use reflow_protocol::deployment::ExecutorStart;
 use reflow_protocol::hello::Hello;
-use reflow_types::{ExecutorId, Instant, TaskManagerId};
+use reflow_types::{ExecutorId, Instant, JobId, LeaderEpoch, TaskManagerId};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -34,6 +34,8 @@ pub struct TaskManager {
     executors: BTreeMap<ExecutorId, Executor>,
     artifacts: Artifacts,
     requests: BTreeMap<Ticket, For>,
+    /// The last leadership that has taken it in, and of which job.
+    followed: Option<(JobId, LeaderEpoch)>,
     /// Until it has shown that it sees the storage of checkpoints, anew to each JobManager.
     proof: Option<Proof>,
     /// Until when it waits for the job to leave.
@@ -72,6 +74,7 @@ impl TaskManager {
             settings,
             executors: BTreeMap::new(),
             requests: BTreeMap::new(),
+            followed: None,
             proof: None,
             drain_until: None,
             ended: false,
@@ -161,7 +164,14 @@ impl TaskManager {
         };
         self.link.heard(now);
         match message {
-            ToTaskManager::Registered { heartbeat_interval, heartbeat_timeout, storage } => {
+            ToTaskManager::Registered { job, epoch, .. } if self.has_followed_later(job, epoch) => {
+                out.push(Output::Close { conn });
+                let problem =
+                    format!("a JobManager that another one has replaced answers (leadership {epoch})");
+                self.on_lost(now, &problem, out);
+            }
+            ToTaskManager::Registered { heartbeat_interval, heartbeat_timeout, storage, job, epoch } => {
+                self.followed = Some((job, epoch));
                 tracing::info!(id = %self.id, address = %self.settings.job_manager, "registered");
                 self.link.up(now, conn, heartbeat_interval, heartbeat_timeout);
                 self.try_storage(now, storage, out);
@@ -192,6 +202,12 @@ impl TaskManager {
             }
             ToTaskManager::Release => {}
         }
+    }
+
+    /// Whether it has followed a later leadership of the job: what an earlier one wants done is void. One of another
+    /// job is followed, whatever its number.
+    fn has_followed_later(&self, job: JobId, epoch: LeaderEpoch) -> bool {
+        self.followed.is_some_and(|(followed, later)| followed == job && later > epoch)
     }
 
     fn start_executor(&mut self, start: StartExecutor, out: &mut Vec<Output>) {

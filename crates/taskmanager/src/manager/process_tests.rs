@@ -4,7 +4,7 @@ use super::*;
 use crate::manager::Machine;
 use reflow_config::Config;
 use reflow_env::{Location, StoreError, StoreOp, StoreReply};
-use reflow_types::JobId;
+use reflow_types::{JobId, LeaderEpoch};
 use std::time::Duration;
 
 const CONN: ConnId = ConnId(0);
@@ -41,7 +41,13 @@ fn start() -> Driven {
 fn trying() -> Driven {
     let mut driven = start();
     driven.feed(Input::Connected { conn: CONN, local: "10.0.0.7".into() });
-    driven.receive(&ToTaskManager::Registered {
+    driven.receive(&taken_in(JobId(3), LeaderEpoch(4)));
+    driven
+}
+
+/// What a JobManager of this leadership answers.
+fn taken_in(job: JobId, epoch: LeaderEpoch) -> ToTaskManager {
+    ToTaskManager::Registered {
         heartbeat_interval: Duration::from_secs(1),
         heartbeat_timeout: Duration::from_secs(5),
         storage: StorageProof {
@@ -49,8 +55,9 @@ fn trying() -> Driven {
             content: "job 3".into(),
             creates: "/c/data/seen".into(),
         },
-    });
-    driven
+        job,
+        epoch,
+    }
 }
 
 fn registered() -> Driven {
@@ -273,6 +280,24 @@ fn a_new_job_manager_is_shown_the_storage_anew() {
         result: Err(StoreError::NotFound(Location("/c/epoch".into()))),
     });
     assert!(driven.out.is_empty(), "what the former one was to be shown does not matter");
+}
+
+/// The name of the JobManager still means the host of the deposed one here.
+#[test]
+fn a_deposed_job_manager_is_not_followed_again() {
+    for (job, epoch, follows) in [(3, 3, false), (3, 4, true), (3, 5, true), (8, 1, true)] {
+        let mut driven = registered(); // with leadership 4 of job 3
+        driven.feed(Input::Closed { conn: CONN, reason: "reset".into() });
+        driven.pass(Duration::from_millis(100));
+        let conn = ConnId(1);
+        driven.feed(Input::Connected { conn, local: "10.0.0.7".into() });
+        driven.out.clear();
+        let frame = reflow_protocol::encode(&taken_in(JobId(job), LeaderEpoch(epoch)));
+        driven.feed(Input::Received { conn, frame });
+        let closed = driven.out.iter().any(|output| matches!(output, Output::Close { conn: ConnId(1) }));
+        assert_eq!(closed, !follows, "leadership {epoch} of job {job}");
+        assert_eq!(driven.asked().is_some(), follows, "it tries the storage only of whom it follows");
+    }
 }
 
 #[test]
