@@ -6,6 +6,7 @@
 
 mod look;
 mod objects;
+mod share;
 mod splits;
 
 use crate::decisions::{Wanted, create, created, is_damaged};
@@ -29,12 +30,13 @@ use reflow_coordination::scheduler::{JobStatus, Scheduler};
 use reflow_env::{ConnId, Location, Output, StoreError, StoreOp, StoreReply, StoreResult, Ticket};
 use reflow_graph::ExecutionGraph;
 use reflow_protocol::control::{AfterBarrier, SnapshotKind, ToExecutor, ToTaskManager};
-use reflow_protocol::deployment::{Attempt, Deployment};
+use reflow_protocol::deployment::Attempt;
 use reflow_protocol::rescale::Preparation;
-use reflow_protocol::snapshot::{Codec, Restore};
+use reflow_protocol::snapshot::Restore;
 use reflow_types::{
     CheckpointId, ExecutorId, GraphVersion, Instant, LeaderEpoch, SubtaskId, TaskManagerId, VertexId,
 };
+use share::{Share, executors, share_of};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The parts in which the executable is sent, in bytes.
@@ -555,45 +557,4 @@ impl Leader {
         }
         self.logged = (view.status, view.warnings.len(), view.checkpoints.rejected.len());
     }
-}
-
-/// A deployment, to be cut into executors' shares.
-struct Share<'a> {
-    attempt: Attempt,
-    graph: &'a ExecutionGraph,
-    restore: &'a [(SubtaskId, Restore)],
-    restore_codec: Codec,
-    checkpoint: Option<CheckpointId>,
-    then: AfterBarrier,
-}
-
-impl Share<'_> {
-    fn of(&self, executor: ExecutorId, addresses: &[(ExecutorId, String)], data_dir: &str) -> Deployment {
-        Deployment {
-            attempt: self.attempt,
-            graph: self.graph.clone(),
-            executors: addresses.to_vec(),
-            restore: share_of(self.graph, executor, self.restore).collect(),
-            restore_codec: self.restore_codec,
-            checkpoint: self.checkpoint,
-            then: self.then,
-            checkpoint_dir: data_dir.to_owned(),
-        }
-    }
-}
-
-/// Those that run some of a graph.
-fn executors(graph: &ExecutionGraph) -> impl Iterator<Item = ExecutorId> + '_ {
-    graph.subtasks().map(|(_, _, subtask)| subtask.slot.executor)
-}
-
-/// The state of an executor's subtasks.
-fn share_of<'a>(
-    graph: &ExecutionGraph,
-    executor: ExecutorId,
-    restore: &'a [(SubtaskId, Restore)],
-) -> impl Iterator<Item = (SubtaskId, Restore)> + use<'a> {
-    let subtasks = graph.subtasks().filter(|(_, _, subtask)| subtask.slot.executor == executor);
-    let own: BTreeSet<SubtaskId> = subtasks.map(|(_, _, subtask)| subtask.id).collect();
-    restore.iter().filter(move |(subtask, _)| own.contains(subtask)).cloned()
 }
