@@ -5,6 +5,7 @@
 //! - The objects that a retained manifest names are there.
 //! - The newest complete checkpoints, as many as are retained, keep their manifests.
 //! - What a savepoint names is never deleted.
+//! - No checkpoint is completed after the one with which the job ends: of its end, or of a stop.
 //! - At the end, what was committed is what the model expects, each line as often. Only lines that belong to
 //!   checkpoints behind which a user has allowed the job to go may be committed again ([`crate::redone`]).
 //! - The output of each key is committed in its order.
@@ -14,7 +15,8 @@ use crate::workload::{Lines, committed, sink};
 use crate::world::{Change, ChangeKind, Storage};
 use bytes::Bytes;
 use reflow_coordination::manifest::{self, Decision, Manifest};
-use reflow_types::{CheckpointId, Timestamp, VertexId};
+use reflow_protocol::control::AfterBarrier;
+use reflow_types::{CheckpointId, LeaderEpoch, Timestamp, VertexId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
@@ -25,6 +27,8 @@ pub struct Checker {
     retained: usize,
     /// The manifests of complete checkpoints, what they are called and what they name.
     manifests: BTreeMap<CheckpointId, (String, BTreeSet<String>)>,
+    /// The checkpoint with which the job is to end: nothing is completed after it.
+    last: Option<(CheckpointId, LeaderEpoch)>,
     /// Complete checkpoints that may count or not: of deposed leaders, and those behind which the job has gone.
     unsure: BTreeSet<CheckpointId>,
     /// The same of savepoints.
@@ -96,6 +100,7 @@ impl Checker {
     /// A user starts another job of the same name.
     pub fn begin_job(&mut self, retained: usize) {
         self.retained = retained;
+        self.last = None;
         self.manifests.clear();
         self.watermarks.clear();
     }
@@ -115,6 +120,7 @@ impl Checker {
                     self.violations.push(format!("{name} names {missing}, which is not there"));
                 }
                 self.watermarks(name, &manifest);
+                self.ends(name, &manifest);
                 self.checkpoints += 1;
                 self.highest = self.highest.max(Some(manifest.checkpoint));
                 self.files.completed(manifest.checkpoint);
@@ -125,6 +131,20 @@ impl Checker {
             Ok(Decision::Abandoned(_) | Decision::Ended { .. }) => {}
             Err(error) => self.violate(format!("{name} cannot be read: {error}")),
         }
+    }
+
+    /// A job that is stopped, or has read all its input, does not go on, whoever leads it.
+    fn ends(&mut self, name: &str, manifest: &Manifest) {
+        if name.starts_with(SAVEPOINTS) {
+            return; // it decides nothing
+        }
+        let counts = |(last, epoch): &(CheckpointId, LeaderEpoch)| !manifest.lineage.voids(*last, *epoch);
+        if let Some((last, _)) = self.last.filter(counts).filter(|_| !self.damaged) {
+            self.violations
+                .push(format!("{name} is complete, but the job was to end with checkpoint {last}"));
+        }
+        let ends = manifest.ending.is_some_and(|ending| ending.then == AfterBarrier::Finish);
+        self.last = ends.then_some((manifest.checkpoint, manifest.lineage.epoch));
     }
 
     /// A keyed vertex's watermark in complete checkpoints never goes back, unless the job goes back to an older one.
@@ -226,10 +246,11 @@ impl Checker {
         }
     }
 
-    /// The newest savepoint, and its directory.
-    pub fn newest_savepoint(&self) -> Option<(CheckpointId, &str)> {
-        let (checkpoint, (manifest, _)) = self.savepoints.last_key_value()?;
-        Some((*checkpoint, manifest.trim_end_matches("/_metadata")))
+    /// The directory of the newest savepoint of a kind: those of lost JobManagers may appear late.
+    pub fn newest_savepoint(&self, wanted: impl Fn(CheckpointId) -> bool) -> Option<&str> {
+        let mut newest_first = self.savepoints.iter().rev();
+        let (_, (manifest, _)) = newest_first.find(|(checkpoint, _)| wanted(**checkpoint))?;
+        Some(manifest.trim_end_matches("/_metadata"))
     }
 
     /// The oldest manifest of a complete checkpoint, if there is a newer one.

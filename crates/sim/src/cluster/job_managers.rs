@@ -177,12 +177,11 @@ impl Cluster {
             return;
         }
         let Some((marker, end)) = self.programs.find_end(&self.world.storage) else { return };
-        let savepoint =
-            self.checker.newest_savepoint().filter(|(savepoint, _)| self.watch.is_stop(*savepoint));
+        let savepoint = self.checker.newest_savepoint(|savepoint| self.watch.is_stop(savepoint));
         match (end, savepoint) {
             // The same command starts it again.
             (End::Failed(_), _) if self.may_fail() => {}
-            (End::Finished | End::Canceled, Some((_, directory))) => {
+            (End::Finished | End::Canceled, Some(directory)) => {
                 self.programs.restore(marker, directory.to_owned());
                 self.checker.begin_job(self.programs.shape.retained as usize);
                 self.watch.forget_job();

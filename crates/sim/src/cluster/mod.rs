@@ -325,7 +325,8 @@ impl Cluster {
             let text = format!("the run spins: {MAX_EVENTS_AT_ONCE} events at one moment of simulated time");
             self.checker.violate(text);
         }
-        if let Some(calm) = self.calm {
+        // What a job that has ended left under way stays so.
+        if let Some(calm) = self.calm.filter(|_| self.over.is_none()) {
             self.liveness.progress(now, self.probe.reached() + self.checker.committed);
             // A deposed JobManager's checkpoints are nobody's.
             if self.leaders.len() == 1 {
