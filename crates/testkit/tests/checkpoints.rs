@@ -3,6 +3,7 @@
 use reflow_protocol::control::{AfterBarrier, Fault};
 use reflow_stream::StreamEnv;
 use reflow_testkit::{Collect, Feed, Harness};
+use reflow_types::Bounds;
 use std::time::Duration;
 
 /// Two sources, numbers in, running sums by parity out.
@@ -72,6 +73,29 @@ fn an_aborted_checkpoint_loses_nothing() {
         t.right.push(0, [7]);
         t.end();
         assert_eq!(t.committed(), [1, 4, 9, 16]);
+    }
+}
+
+/// A sink that holds too much takes no more records, and the barrier with which it would have tried again is behind them.
+#[test]
+fn a_sink_that_is_full_goes_on_when_storage_is_back() {
+    for parallelism in 1..=3 {
+        let (left, right, out) = (Feed::new(1), Feed::new(1), Collect::new("out"));
+        let (l, r, o) = (left.clone(), right.clone(), out.clone());
+        let job = Harness::new(move |env| build(env, l.clone(), r.clone(), o.clone())).on_executors(2);
+        let mut job = job.with_bounds(Bounds { unstored_bytes: 1, ..Bounds::default() });
+        job.start(parallelism);
+        let mut t = Sums { left, right, out, job };
+        t.job.store_mut().fail_writes("out/");
+        t.left.push(0, [1, 2]);
+        assert!(!t.job.checkpoint(), "nothing could be stored");
+        t.right.push(0, [3, 4]);
+        t.job.settle();
+        t.job.store_mut().heal();
+        t.job.advance(Duration::from_secs(1));
+        assert!(t.job.checkpoint(), "{}", t.job.state());
+        assert_eq!((t.job.failures(), t.committed()), (&[][..], vec![1, 2, 4, 6]));
+        t.end();
     }
 }
 

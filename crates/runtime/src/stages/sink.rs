@@ -38,6 +38,10 @@ pub struct SinkStage<S: Sink> {
     former: Vec<Bytes>,
     written: u64,
     ended: bool,
+    /// Why something could not be stored, until the checkpoint that waits for it is declined.
+    store_error: Option<StoreError>,
+    /// When what could not be stored is submitted again.
+    store_again_at: Option<Instant>,
     /// When it was last logged that commits wait for storage.
     last_logged: Option<Instant>,
     bounds: Bounds,
@@ -94,6 +98,8 @@ impl<S: Sink> SinkStage<S> {
             former: Vec::new(),
             written: 0,
             ended: false,
+            store_error: None,
+            store_again_at: None,
             last_logged: None,
             bounds: Bounds::default(),
         }
@@ -107,10 +113,10 @@ impl<S: Sink> SinkStage<S> {
         crate::fail(Fault::External, &self.operator, error)
     }
 
-    /// Takes the answers that have come to what is to be stored. Says what went wrong if something has to be stored
-    /// again.
-    fn collect_stored(&mut self) -> Option<StoreError> {
-        let Some(Opened { io, .. }) = &self.opened else { return None };
+    /// Takes the answers to what is to be stored. What could not be stored is due again after a while.
+    fn collect_stored(&mut self) {
+        let Some(Opened { io, now, .. }) = &self.opened else { return };
+        let now = *now;
         let (mut again, mut lost) = (None, None);
         for request in self.transactions.iter_mut().flat_map(|pending| &mut pending.unstored) {
             let Some(answer) = request.ticket.and_then(|ticket| io.take(ticket)) else { continue };
@@ -130,12 +136,15 @@ impl<S: Sink> SinkStage<S> {
         for pending in &mut self.transactions {
             pending.unstored.retain(|request| request.op.is_some() || request.ticket.is_some());
         }
-        again
+        if let Some(error) = again {
+            self.store_error = Some(error);
+            self.store_again_at.get_or_insert(now + RETRY_AFTER);
+        }
     }
 
     /// Submits what could not be stored before.
     fn store_again(&mut self) {
-        self.collect_stored();
+        self.store_again_at = None;
         let Some(Opened { io, .. }) = &self.opened else { return };
         for request in self.transactions.iter_mut().flat_map(|pending| &mut pending.unstored) {
             if request.ticket.is_none() {
@@ -253,6 +262,11 @@ impl<S: Sink> Control for SinkStage<S> {
             opened.now = now;
         }
         if !self.transactions.is_empty() {
+            // Not only at the next barrier: a sink that holds too much takes no more records, and the barrier is behind them.
+            self.collect_stored();
+            if self.store_again_at.is_some_and(|at| at <= now) {
+                self.store_again();
+            }
             self.commit();
         }
         if !self.former.is_empty() {
@@ -275,11 +289,14 @@ impl<S: Sink> Control for SinkStage<S> {
     fn next_wakeup(&self) -> Option<Instant> {
         let due =
             |pending: &Pending| if let Commit::Due { at, .. } = pending.commit { Some(at) } else { None };
-        self.transactions.iter().filter_map(due).min()
+        self.transactions.iter().filter_map(due).chain(self.store_again_at).min()
     }
 
     fn snapshot(&mut self, context: &mut SnapshotContext<'_>) {
+        self.collect_stored();
         self.store_again();
+        // Of checkpoints before this one.
+        self.store_error = None;
         match self.writer().prepare() {
             Ok(Some(prepared)) => {
                 let io = &self.opened.as_ref().expect("a chain is opened before its first barrier").io;
@@ -321,7 +338,8 @@ impl<S: Sink> Control for SinkStage<S> {
     }
 
     fn prepared(&mut self) -> Result<bool, String> {
-        if let Some(error) = self.collect_stored() {
+        self.collect_stored();
+        if let Some(error) = self.store_error.take() {
             return Err(format!("cannot store what '{}' has written: {error}", self.operator));
         }
         Ok(self.transactions.iter().all(|pending| pending.unstored.is_empty()))
