@@ -300,14 +300,21 @@ impl<T: DeserializeOwned + Send + 'static> Gate<T> {
         if self.channels.is_empty() {
             return None;
         }
-        let live = || self.channels.iter().filter(|input| !input.ended);
-        let idle = live().all(|input| input.idle);
+        // A channel at the last watermark says nothing more, though its sender lives on until the others have come to
+        // their end. It stands for nobody: were it the only one that counts, the records of an idle one would be late.
+        let open = || self.channels.iter().filter(|input| !input.ended && input.watermark < MAX_WATERMARK);
+        let any_open = open().next().is_some();
+        let idle = any_open && open().all(|input| input.idle);
         if idle != self.idle {
             self.idle = idle;
             self.advance_due = true;
             return Some(GateEvent::Idle(idle));
         }
-        let lowest = live().filter(|input| !input.idle).map(|input| input.watermark).min()?;
+        let lowest = match open().filter(|input| !input.idle).map(|input| input.watermark).min() {
+            Some(lowest) => lowest,
+            None if any_open => return None,
+            None => MAX_WATERMARK,
+        };
         if lowest <= self.watermark {
             return None;
         }

@@ -86,6 +86,23 @@ fn idle_inputs_do_not_count_until_they_are_back() {
     check(&mut gate, &["watermark 60"]);
 }
 
+/// As readers without splits say it, while another reader's split has nothing for a while.
+#[test]
+fn an_idle_input_is_not_late_because_all_others_are_at_the_last_watermark() {
+    let (mut senders, mut gate) = gate();
+    senders[1].watermark(20);
+    senders[1].idle(true);
+    senders[0].watermark(10);
+    check(&mut gate, &["watermark 10"]);
+    senders[0].watermark(MAX_WATERMARK);
+    check(&mut gate, &["idle true"]);
+    senders[1].idle(false);
+    senders[1].watermark(60);
+    check(&mut gate, &["idle false", "watermark 20", "watermark 60"]);
+    senders[1].watermark(MAX_WATERMARK);
+    check(&mut gate, &[&format!("watermark {MAX_WATERMARK}")]);
+}
+
 #[test]
 fn channels_change_at_a_barrier_and_those_that_come_are_past_it() {
     let hub = Hub::new(Signal::default());
