@@ -312,6 +312,12 @@ impl Harness {
         self.request(purpose, then, directory);
     }
 
+    /// Takes a checkpoint with which the attempt ends, for the next one to go on from: the JobManager is stopped.
+    pub fn suspend(&mut self) {
+        self.request(Purpose::Suspend, AfterBarrier::Finish, None);
+        self.settle();
+    }
+
     /// Whether the checkpoint that was triggered last is complete.
     pub fn has_completed(&self) -> bool {
         let failed = self.failed_checkpoints.last().map(|(id, _)| *id);

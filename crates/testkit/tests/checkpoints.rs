@@ -330,11 +330,11 @@ fn the_last_checkpoint_may_fail_and_be_tried_again() {
 }
 
 #[test]
-fn stopping_commits_and_then_finishes() {
+fn a_suspended_job_has_committed_and_goes_on() {
     let mut t = Sums::start(2);
     t.left.push(0, [1, 2]);
     t.job.settle();
-    t.job.trigger(AfterBarrier::Finish);
+    t.job.suspend();
     assert!(t.job.is_finished(), "{}", t.job.state());
     assert_eq!(t.committed(), [1, 2]);
     t.job.kill();
