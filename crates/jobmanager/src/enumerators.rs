@@ -11,7 +11,7 @@ use bytes::Bytes;
 use reflow_api::Enumerator;
 use reflow_env::{Location, StoreResult};
 use reflow_graph::{ExecutionGraph, JobGraph, VertexIndex};
-use reflow_protocol::control::{Failure, Fault};
+use reflow_protocol::control::{Failure, Fault, MoreSplits};
 use reflow_protocol::snapshot::{OperatorState, Restore};
 use reflow_types::{Bounds, CheckpointId, Instant, SubtaskId};
 use serde::{Deserialize, Serialize};
@@ -28,8 +28,8 @@ pub(crate) struct Assignment {
     pub(crate) splits: Vec<Bytes>,
     /// Union state that belongs to them.
     pub(crate) states: Vec<OperatorState>,
-    /// Whether no more will come.
-    pub(crate) last: bool,
+    /// Whether others will come.
+    pub(crate) more: MoreSplits,
 }
 
 /// A listing that an enumerator asked for. A listing asked for before the last deployment is of no use.
@@ -86,8 +86,8 @@ struct Source {
 }
 
 impl Assignment {
-    fn of_nothing(subtask: SubtaskId, last: bool) -> Self {
-        Self { subtask, splits: Vec::new(), states: Vec::new(), last }
+    fn of_nothing(subtask: SubtaskId, more: MoreSplits) -> Self {
+        Self { subtask, splits: Vec::new(), states: Vec::new(), more }
     }
 }
 
@@ -324,9 +324,11 @@ impl Source {
         }
         self.told.extend(of_reader.keys());
         for (subtask, splits) in of_reader {
+            let parts = splits.len().div_ceil(self.message_splits);
             for (i, part) in splits.chunks(self.message_splits).enumerate() {
                 let states = if i == 0 { states.to_vec() } else { Vec::new() };
-                assignments.push(Assignment { subtask, splits: part.to_vec(), states, last: false });
+                let more = if i + 1 < parts { MoreSplits::Follow } else { MoreSplits::Possible };
+                assignments.push(Assignment { subtask, splits: part.to_vec(), states, more });
             }
         }
     }
@@ -341,7 +343,8 @@ impl Source {
         if self.enumerator.is_done() && !self.told_last {
             self.told_last = true;
             self.told.extend(self.load.keys());
-            assignments.extend(self.load.keys().map(|&subtask| Assignment::of_nothing(subtask, true)));
+            assignments
+                .extend(self.load.keys().map(|&subtask| Assignment::of_nothing(subtask, MoreSplits::None)));
         }
         // While a listing is under way it may still bring some.
         if !self.listing {
@@ -375,7 +378,8 @@ impl Source {
     fn tell_others(&mut self, assignments: &mut Vec<Assignment>) {
         let others: Vec<SubtaskId> =
             self.load.keys().filter(|reader| !self.told.contains(reader)).copied().collect();
-        assignments.extend(others.iter().map(|&subtask| Assignment::of_nothing(subtask, false)));
+        assignments
+            .extend(others.iter().map(|&subtask| Assignment::of_nothing(subtask, MoreSplits::Possible)));
         self.told.extend(others);
     }
 

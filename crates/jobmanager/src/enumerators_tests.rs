@@ -40,7 +40,7 @@ fn handed_out(work: &Work) -> (BTreeMap<u64, usize>, usize) {
     for assignment in &work.assignments {
         *counts.entry(assignment.subtask.0).or_default() += assignment.splits.len();
     }
-    (counts, work.assignments.iter().filter(|assignment| assignment.last).count())
+    (counts, work.assignments.iter().filter(|assignment| assignment.more == MoreSplits::None).count())
 }
 
 #[test]
@@ -49,6 +49,19 @@ fn fixed_splits_are_handed_out_once_and_evenly() {
     host.deploy(NOW, &readers(&[7, 8]), &[], &[]).unwrap();
     assert_eq!(handed_out(&host.advance(NOW)), (BTreeMap::from([(7, 3), (8, 2)]), 2));
     assert_eq!(host.advance(NOW), Work::default());
+}
+
+/// A reader that took the first part for all would say how far those splits are, and records of the others be late.
+#[test]
+fn an_assignment_in_several_messages_says_so_until_the_last() {
+    let bounds = Bounds { message_splits: 2, ..Bounds::default() };
+    let mut host = Enumerators::new(&job(), vec![("cars".into(), Box::new(FixedSplits::new(0..5)))], &bounds);
+    host.deploy(NOW, &readers(&[7]), &[], &[]).unwrap();
+    let parts: Vec<_> =
+        host.advance(NOW).assignments.iter().map(|part| (part.splits.len(), part.more)).collect();
+    let expected =
+        [(2, MoreSplits::Follow), (2, MoreSplits::Follow), (1, MoreSplits::Possible), (0, MoreSplits::None)];
+    assert_eq!(parts, expected);
 }
 
 #[test]

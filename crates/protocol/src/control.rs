@@ -283,6 +283,18 @@ pub enum FromExecutor {
     },
 }
 
+/// What comes to a source reader after some splits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MoreSplits {
+    /// The rest of this assignment, in further messages. Until it is there, the reader does not know how far it is in
+    /// event time: a split that is still under way may be far behind.
+    Follow,
+    /// The enumerator may find others.
+    Possible,
+    /// No more.
+    None,
+}
+
 /// From the JobManager to a task executor.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToExecutor {
@@ -340,8 +352,8 @@ pub enum ToExecutor {
         splits: Vec<Bytes>,
         /// Union state that belongs to splits that another reader has let go of.
         states: Vec<OperatorState>,
-        /// Whether no more will come.
-        last: bool,
+        /// Whether others will come.
+        more: MoreSplits,
     },
     /// So many readers of this one's source have splits to read.
     ActiveReaders {

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use reflow_api::Io;
 use reflow_env::{Clock, Signal, SlotLoop, SlotStep, StoreOp, StoreResult, Ticket};
 use reflow_graph::VertexIndex;
-use reflow_protocol::control::{Failure, Fault, SnapshotKind, SubtaskMetrics};
+use reflow_protocol::control::{Failure, Fault, MoreSplits, SnapshotKind, SubtaskMetrics};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::rescale::Part;
 use reflow_protocol::snapshot::{OperatorState, Restore};
@@ -58,8 +58,8 @@ pub enum SlotCommand {
         splits: Vec<Bytes>,
         /// State that belongs to them.
         states: Vec<OperatorState>,
-        /// No more will come.
-        last: bool,
+        /// Whether others will come.
+        more: MoreSplits,
     },
     /// See [`Task::active_readers`].
     ActiveReaders(SubtaskId, u32),
@@ -273,8 +273,8 @@ impl Slot {
             }
             SlotCommand::Completed(checkpoint) => self.each(now, |task| task.completed(checkpoint)),
             SlotCommand::Aborted(checkpoint) => self.each(now, |task| task.aborted(checkpoint)),
-            SlotCommand::AssignSplits { subtask, splits, states, last } => {
-                self.those(now, |id| id == subtask, |task| task.assign_splits(&splits, states.clone(), last));
+            SlotCommand::AssignSplits { subtask, splits, states, more } => {
+                self.those(now, |id| id == subtask, |task| task.assign_splits(&splits, states.clone(), more));
             }
             SlotCommand::ActiveReaders(subtask, readers) => {
                 self.those(now, |id| id == subtask, |task| task.active_readers(readers));

@@ -7,7 +7,7 @@ use reflow_coordination::checkpoint::Participant;
 use reflow_coordination::manifest::Manifest;
 use reflow_env::Clock;
 use reflow_graph::{ExecutionGraph, ExecutionVertex, Subtask, Vertex};
-use reflow_protocol::control::{AfterBarrier, Failure};
+use reflow_protocol::control::{AfterBarrier, Failure, MoreSplits};
 use reflow_protocol::deployment::Attempt as AttemptId;
 use reflow_protocol::snapshot::{Codec, Restore};
 use reflow_runtime::{BuildContext, DeployedTask, SlotCommand, Wiring};
@@ -166,8 +166,12 @@ impl Attempt {
         }
         let mut held = Vec::new();
         for ((index, reader), splits) in readers.iter().enumerate().zip(of_reader) {
-            let command =
-                SlotCommand::AssignSplits { subtask: reader.id, splits, states: Vec::new(), last: true };
+            let command = SlotCommand::AssignSplits {
+                subtask: reader.id,
+                splits,
+                states: Vec::new(),
+                more: MoreSplits::None,
+            };
             if late.contains(&index) {
                 held.push((index, command));
             } else {

@@ -24,8 +24,8 @@ impl Leader {
     }
 
     pub(super) fn send_assignments(&self, assignments: Vec<Assignment>, out: &mut Vec<Output>) {
-        for Assignment { subtask, splits, states, last } in assignments {
-            let message = |attempt| ToExecutor::AssignSplits { attempt, subtask, splits, states, last };
+        for Assignment { subtask, splits, states, more } in assignments {
+            let message = |attempt| ToExecutor::AssignSplits { attempt, subtask, splits, states, more };
             self.send_to_subtask(subtask, message, out);
         }
     }

@@ -21,7 +21,7 @@ use crate::wiring::Wiring;
 use bytes::Bytes;
 use reflow_env::Clock;
 use reflow_network::{Gate, GateEvent, Row};
-use reflow_protocol::control::{Fault, SnapshotKind, SubtaskMetrics};
+use reflow_protocol::control::{Fault, MoreSplits, SnapshotKind, SubtaskMetrics};
 use reflow_protocol::rescale::Part;
 use reflow_protocol::snapshot::{OperatorState, Restore};
 use reflow_state::PREFETCH_DISTANCE;
@@ -447,7 +447,7 @@ where
         self.snapshots.aborted(checkpoint, &mut self.head);
     }
 
-    fn assign_splits(&mut self, _: &[Bytes], _: Vec<OperatorState>, _: bool) {
+    fn assign_splits(&mut self, _: &[Bytes], _: Vec<OperatorState>, _: MoreSplits) {
         crate::fail(Fault::Engine, &self.name, "it is not a source, but was given splits");
     }
 

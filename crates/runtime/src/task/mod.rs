@@ -18,7 +18,7 @@ pub use source::SourceTask;
 
 use crate::rescale::Preparation;
 use bytes::Bytes;
-use reflow_protocol::control::{Failure, SnapshotKind, SnapshotTiming, SubtaskMetrics};
+use reflow_protocol::control::{Failure, MoreSplits, SnapshotKind, SnapshotTiming, SubtaskMetrics};
 use reflow_protocol::rescale::{Installation, Part};
 use reflow_protocol::snapshot::{OperatorState, Restore, SubtaskState};
 use reflow_types::{CheckpointId, GraphVersion, Instant, SubtaskId};
@@ -51,7 +51,7 @@ pub trait Task: Send {
     /// A checkpoint has failed.
     fn aborted(&mut self, checkpoint: CheckpointId);
     /// The source has these splits, too, with the state that belongs to them.
-    fn assign_splits(&mut self, splits: &[Bytes], states: Vec<OperatorState>, last: bool);
+    fn assign_splits(&mut self, splits: &[Bytes], states: Vec<OperatorState>, more: MoreSplits);
     /// So many readers of the source have splits to read.
     fn active_readers(&mut self, _readers: u32) {}
     /// All readers of the source are [exhausted](TaskEvent::Exhausted): its input ends. Without effect on a reader that

@@ -12,7 +12,7 @@ use crate::wiring::Wiring;
 use bytes::Bytes;
 use reflow_api::{Emit, Polled, Reader};
 use reflow_env::Clock;
-use reflow_protocol::control::{AfterBarrier, Fault, SnapshotKind, SubtaskMetrics};
+use reflow_protocol::control::{AfterBarrier, Fault, MoreSplits, SnapshotKind, SubtaskMetrics};
 use reflow_protocol::rescale::{Cut, Installation, Part};
 use reflow_protocol::snapshot::{OperatorState, Redistribution, Restore};
 use reflow_types::{CheckpointId, GraphVersion, Instant, MAX_WATERMARK, SubtaskId, Timestamp, canary};
@@ -429,7 +429,7 @@ where
         self.snapshots.aborted(checkpoint, &mut self.chain);
     }
 
-    fn assign_splits(&mut self, splits: &[Bytes], states: Vec<OperatorState>, last: bool) {
+    fn assign_splits(&mut self, splits: &[Bytes], states: Vec<OperatorState>, more: MoreSplits) {
         if !states.is_empty() {
             self.chain.adopt(&mut AdoptedState(states));
         }
@@ -437,10 +437,12 @@ where
             let split = self.splits.decode(split);
             self.add_split(split);
         }
-        if std::mem::take(&mut self.awaits_splits) {
+        // Not before the last part of an assignment: splits of its other parts may be far behind, and their records would
+        // be late.
+        if more != MoreSplits::Follow && std::mem::take(&mut self.awaits_splits) {
             self.chain.split_ended(AWAITED_SPLIT);
         }
-        if last {
+        if more == MoreSplits::None {
             self.reader.no_more_splits();
             self.chain.split_added(NO_MORE_SPLITS);
         }

@@ -164,10 +164,10 @@ impl Executor {
             ToExecutor::CheckpointAborted { attempt, checkpoint } if current == Some(attempt) => {
                 self.slots().tell_all(|| SlotCommand::Aborted(checkpoint));
             }
-            ToExecutor::AssignSplits { attempt, subtask, splits, states, last }
+            ToExecutor::AssignSplits { attempt, subtask, splits, states, more }
                 if current == Some(attempt) =>
             {
-                self.send_to_subtask(subtask, SlotCommand::AssignSplits { subtask, splits, states, last });
+                self.send_to_subtask(subtask, SlotCommand::AssignSplits { subtask, splits, states, more });
             }
             ToExecutor::ActiveReaders { attempt, subtask, readers } if current == Some(attempt) => {
                 self.send_to_subtask(subtask, SlotCommand::ActiveReaders(subtask, readers));
