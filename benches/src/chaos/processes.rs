@@ -137,6 +137,8 @@ impl Cluster {
                 self.freeze(vec![self.job_manager.process.id() as i32], stall);
                 Ok(Some(format!("for {} ms", stall.as_millis())))
             }
+            // Of two that start at the same time either may lead: there must be one that is known to be replaced.
+            Fault::SecondJobManager if !self.deposed.is_empty() => Ok(None),
             Fault::SecondJobManager => self.replace_job_manager(stall, plan).map(Some),
             Fault::CutHost => self.cut_host(stall, plan),
             Fault::FillDisk => self.fill_disk(),
