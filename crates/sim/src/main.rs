@@ -114,7 +114,9 @@ fn canaries(only: Option<&str>) -> ExitCode {
             Ok(seed) => println!("{name}: found, {seed}"),
             Err(problem) => {
                 println!("{name}: {problem}");
-                code = ExitCode::FAILURE;
+                if !canary::NEW.contains(&name) {
+                    code = ExitCode::FAILURE;
+                }
             }
         }
     }
