@@ -68,7 +68,9 @@ impl Cluster {
 
     /// Starts another JobManager, on another host. TaskManagers may follow the first one for a while.
     pub(super) fn start_successor(&mut self, lasts: Duration) {
-        if self.over.is_some() {
+        // Whoever starts the command of a job that has ended, other than by failing, wants it to run once more.
+        let end = self.programs.find_end(&self.world.storage);
+        if self.over.is_some() || matches!(end, Some((_, End::Finished | End::Canceled))) {
             return;
         }
         self.job_manager_hosts += 1;
