@@ -62,7 +62,12 @@ impl Layout {
     }
 
     pub(crate) fn ended(&self, job: JobId) -> Location {
-        self.root.join(&format!("ended/{job}"))
+        self.ended_jobs().join(&job.to_string())
+    }
+
+    /// The directory of the marks of jobs that have ended.
+    pub(crate) fn ended_jobs(&self) -> Location {
+        self.root.join("ended")
     }
 
     /// The directory of a job's checkpoints.

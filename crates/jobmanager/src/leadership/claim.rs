@@ -1,6 +1,8 @@
 //! How a JobManager becomes the leader of its job.
 //!
 //! ```text
+//! list ended jobs
+//!     v
 //! list epochs --> read the last record --> has the job ended? --> create the next epoch
 //!     ^                                                                |
 //!     |                                  a new job: lead <-------------+
@@ -12,7 +14,7 @@
 //! last saw itself in the lead is listed. The takeover comes before anything is deployed: what the predecessor decides
 //! too late stays void, whoever reads it later. The mark of the job's end is read after the listing: a predecessor
 //! that deletes a finished job's objects has written it before. A job that ends while it is claimed, or whose decided end
-//! is still to be marked, was what this start was for: no other job begins then.
+//! is still to be marked, was what this start was for: no other begins then. So the marks there are are listed first.
 //!
 //! What was listed and is gone when it is read was deleted by a predecessor that goes on: the listing is repeated.
 //! Without records of leadership the job is found by its checkpoints: it is never begun anew silently.
@@ -39,7 +41,7 @@ use reflow_coordination::requirements::RequestedBounds;
 use reflow_env::{Location, ObjectMeta, PutMode, StoreError, StoreOp, StoreReply, StoreResult};
 use reflow_protocol::snapshot::Codec;
 use reflow_types::{CheckpointId, Instant, JobId, LeaderEpoch, VertexId, canary};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 const FIRST_RETRY: Duration = Duration::from_millis(250);
@@ -51,6 +53,8 @@ pub(crate) struct Question(u32);
 /// What a question is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum About {
+    /// The marks of jobs that had ended before this start.
+    EndedJobs,
     Epochs,
     Record(LeaderEpoch),
     /// Everything below the job's name.
@@ -137,8 +141,8 @@ pub(crate) struct Claim {
     epoch: LeaderEpoch,
     /// No epoch up to this one is claimed.
     highest_seen: LeaderEpoch,
-    /// The job that had ended before this start.
-    ended_before: Option<JobId>,
+    /// The jobs that had ended before this start.
+    ended_before: BTreeSet<JobId>,
     /// Ended jobs whose marks are still to be read.
     marks: Vec<JobId>,
     job: JobId,
@@ -176,7 +180,7 @@ impl Claim {
             earlier: Vec::new(),
             epoch: LeaderEpoch(0),
             highest_seen: LeaderEpoch(0),
-            ended_before: None,
+            ended_before: BTreeSet::new(),
             marks: Vec::new(),
             fresh: true,
             record: Bytes::new(),
@@ -185,7 +189,7 @@ impl Claim {
             recovered: Recovered::default(),
             lineage: Lineage::default(),
         };
-        claim.begin();
+        claim.question(About::EndedJobs, StoreOp::List { below: claim.by.layout.ended_jobs() });
         claim
     }
 
@@ -231,6 +235,10 @@ impl Claim {
 
     fn take(&mut self, about: About, answer: StoreResult) -> Result<(), LeadershipError> {
         match (about, answer) {
+            (About::EndedJobs, answer) => {
+                self.ended_before = self.by.layout.jobs(&objects(answer)).ended;
+                self.begin();
+            }
             (About::Epochs, answer) => self.take_epochs(epochs_in(&objects(answer))),
             (About::Record(epoch), answer) => self.take_record(epoch, answer),
             (About::Jobs, answer) => self.take_jobs(&objects(answer))?,
@@ -332,19 +340,16 @@ impl Claim {
         end_in(mark).map_err(|damage| LeadershipError::DamagedMark { at, damage })
     }
 
-    /// The last job has ended: before this start, or while others took the leadership first. Then it was what this
-    /// start was for.
+    /// The last job has ended: before this start, or since. Then it was what this start was for.
     fn take_end(&mut self, state: String) {
-        if self.lost_races == 0 || self.ended_before == Some(self.job) {
+        if self.ended_before.contains(&self.job) {
             return self.begin_another(&state);
         }
         (self.found.ended, self.step) = (Some(state), Step::Ending);
     }
 
-    /// The last job had ended before this start.
     fn begin_another(&mut self, state: &str) {
         let directory = self.by.layout.job_dir(self.job);
-        self.ended_before = Some(self.job);
         tracing::info!(last = %self.job, state, %directory, "the last job of this name has ended: this is a new one");
         self.create_fresh_epoch();
     }
