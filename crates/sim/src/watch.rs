@@ -108,7 +108,10 @@ impl Watch {
                 self.phases.end(now);
                 (self.under_way, self.ending) = (None, false);
                 let from = deployment.checkpoint;
-                self.stops.retain(|stop| Some(*stop) <= from);
+                // An attempt of a deposed leader undoes no stop.
+                if self.attempts.keys().all(|known| *known <= deployment.attempt) {
+                    self.stops.retain(|stop| Some(*stop) <= from);
+                }
                 if self.allows_replay && !self.attempts.contains_key(&deployment.attempt) {
                     self.completions.go_back(from);
                     self.gone_back.push(from);
