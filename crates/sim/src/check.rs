@@ -139,11 +139,12 @@ impl Checker {
             return; // it decides nothing
         }
         let counts = |(last, epoch): &(CheckpointId, LeaderEpoch)| !manifest.lineage.voids(*last, *epoch);
-        if let Some((last, _)) = self.last.filter(counts).filter(|_| !self.damaged) {
+        // A user may stop the job while it ends by itself: then it ends with that savepoint.
+        let ends = manifest.ending.is_some_and(|ending| ending.then == AfterBarrier::Finish);
+        if let Some((last, _)) = self.last.filter(counts).filter(|_| !ends && !self.damaged) {
             self.violations
                 .push(format!("{name} is complete, but the job was to end with checkpoint {last}"));
         }
-        let ends = manifest.ending.is_some_and(|ending| ending.then == AfterBarrier::Finish);
         self.last = ends.then_some((manifest.checkpoint, manifest.lineage.epoch));
     }
 
