@@ -79,7 +79,8 @@ impl Checker {
                 self.committed += u64::from(*kind == ChangeKind::Written);
             } else if name.ends_with("/_metadata") {
                 match kind {
-                    ChangeKind::Deleted => self.manifest_deleted(name, by.is_none()),
+                    // A manifest that cannot be read is not kept, and does not count.
+                    ChangeKind::Deleted => self.manifest_deleted(name, by.is_none() || storage.has_damage()),
                     _ => {
                         if *kind == ChangeKind::Replaced {
                             self.violate(format!("{name} was decided twice"));
@@ -183,8 +184,8 @@ impl Checker {
         newest.map(|((_, manifest), _)| manifest)
     }
 
-    fn manifest_deleted(&mut self, name: &str, outside: bool) {
-        if !outside && !self.damaged && self.newest().any(|(manifest, _)| manifest == name) {
+    fn manifest_deleted(&mut self, name: &str, excused: bool) {
+        if !excused && !self.damaged && self.newest().any(|(manifest, _)| manifest == name) {
             self.violate(format!("{name} was deleted, but is one of the {} newest", self.retained));
         }
         // A stop that is given up takes its savepoint with it, unless it is decided in the job's directory.
