@@ -54,9 +54,9 @@ pub trait Control: Send {
     fn idle(&mut self, idle: bool);
     /// Once before each step: the wall clock, answers from storage.
     fn tick(&mut self, now: Instant);
-    /// Goes on with work that was too much for one step, most downstream first; says whether there was any. While
-    /// there is, no record comes.
-    fn resume(&mut self) -> bool;
+    /// Goes on with work that was too much for one step, most downstream first, and passes on at most so many records.
+    /// Returns how many it has passed on, or `None` if there was no such work. While there is, no record comes.
+    fn resume(&mut self, most: usize) -> Option<usize>;
     /// Whether work is left for [`resume`](Self::resume). While there is, no barrier comes either.
     fn has_rest(&self) -> bool;
     /// When `tick` is next needed.
@@ -218,7 +218,7 @@ macro_rules! pass_on {
         $crate::stage::pass_on!(@one [$($own)*] aborted(checkpoint: reflow_types::CheckpointId));
         $crate::stage::pass_on!(@one [$($own)*] end());
         $crate::stage::pass_on!(@one [$($own)*] flush());
-        $crate::stage::pass_on!(@one [$($own)*] resume() -> bool);
+        $crate::stage::pass_on!(@one [$($own)*] resume(most: usize) -> Option<usize>);
         $crate::stage::pass_on!(@one [$($own)*] has_room() -> bool);
         $crate::stage::pass_on!(@one [$($own)*] tables(visit: &mut dyn FnMut(&mut dyn reflow_state::SnapshotTable)));
         $crate::stage::pass_on!(@shared [$($own)*] has_rest() -> bool);

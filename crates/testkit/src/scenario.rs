@@ -101,7 +101,7 @@ fn bounds(order: u64) -> Bounds {
         record_bytes: Bounds::default().record_bytes,
         fired_timers: few,
         fired_panes: few,
-        flat_map_records: few as u64,
+        flat_map_records: few,
         installed_entries: few,
         parked_records: few,
         discarded_slots: few,

@@ -20,12 +20,12 @@ pub struct Bounds {
     pub credit_bytes: u64,
     /// Bytes of a record, encoded; a longer one fails the job.
     pub record_bytes: u64,
-    /// Timers that a process function fires in a step.
+    /// Timers that a process function fires in a step, at most. A step also ends by time.
     pub fired_timers: usize,
-    /// Panes that a window operator fires in a step.
+    /// Panes that a window operator fires in a step, at most.
     pub fired_panes: usize,
-    /// Records that a flat map passes on in a step.
-    pub flat_map_records: u64,
+    /// Records that a flat map passes on in a step, at most.
+    pub flat_map_records: usize,
     /// Entries of a new owner's tables that it takes in in a step; a segment is taken in whole, whatever its size.
     pub installed_entries: usize,
     /// Records that may wait for key groups under way; then nothing more is read.
@@ -82,7 +82,7 @@ impl Default for Bounds {
             record_bytes: 1 << 30,
             fired_timers: 1024,
             fired_panes: 1024,
-            flat_map_records: 8 * 1024,
+            flat_map_records: 1024,
             installed_entries: 4 * 1024,
             parked_records: 64 * 1024,
             discarded_slots: 2 * 1024,

@@ -64,14 +64,15 @@ where
         }
     }
 
-    /// Fires due timers of one domain, as many as one step may; says whether more are due.
-    fn fire(&mut self, domain: TimeDomain, until: Timestamp) -> bool {
-        for _ in 0..self.bounds.fired_timers {
+    /// Fires at most `left` due timers of one domain, and takes them off; returns whether more may be due.
+    fn fire(&mut self, domain: TimeDomain, until: Timestamp, left: &mut usize) -> bool {
+        while *left > 0 {
             if self.next.has_rest() || self.next.is_full() {
                 return true;
             }
             let timers = self.keyed.timers(domain);
             let Some(timer) = timers.pop_due(until) else { return false };
+            *left -= 1;
             let Self { function, keyed, next, operator, .. } = self;
             let mut at = At { key: &timer.key, hash: timer.hash, time: timer.time, keyed, next };
             if let Err(error) = function.on_timer(&mut at, timer.time, domain) {
@@ -81,11 +82,11 @@ where
         true
     }
 
-    /// Fires what the watermark makes due, then passes it on; says whether more is due.
-    fn continue_firing(&mut self) -> bool {
-        let Some(watermark) = self.firing else { return false };
-        if self.fire(TimeDomain::Event, watermark) {
-            return true;
+    /// Fires what the watermark makes due, at most `left` timers, then passes it on.
+    fn continue_firing(&mut self, left: &mut usize) {
+        let Some(watermark) = self.firing else { return };
+        if self.fire(TimeDomain::Event, watermark, left) {
+            return;
         }
         self.firing = None;
         self.next.watermark(watermark);
@@ -93,7 +94,6 @@ where
             self.ended = true;
             self.next.end();
         }
-        false
     }
 }
 
@@ -207,7 +207,10 @@ where
     fn watermark(&mut self, time: Timestamp) {
         self.keyed.watermark = time;
         self.firing = Some(time);
-        self.continue_firing();
+        // Timers fire in steps of their own: only those know how long a timer takes.
+        if self.keyed.event_timers.next_time().is_none_or(|due| due > time) {
+            self.continue_firing(&mut 1);
+        }
     }
 
     fn tick(&mut self, now: Instant) {
@@ -215,17 +218,23 @@ where
         self.next.tick(now);
     }
 
-    fn resume(&mut self) -> bool {
-        if self.next.resume() {
-            return true;
+    fn resume(&mut self, most: usize) -> Option<usize> {
+        if let Some(passed) = self.next.resume(most) {
+            return Some(passed);
         }
         let until = self.keyed.processing_time;
         // Work, even if nothing is left: what was emitted is to be flushed.
         let due = !self.ended && self.keyed.processing_timers.next_time().is_some_and(|time| time <= until);
-        if due {
-            self.fire(TimeDomain::Processing, until);
+        if !due && self.firing.is_none() {
+            return None;
         }
-        self.continue_firing() || due
+        let most = most.min(self.bounds.fired_timers);
+        let mut left = most;
+        if due {
+            self.fire(TimeDomain::Processing, until, &mut left);
+        }
+        self.continue_firing(&mut left);
+        Some(most - left)
     }
 
     fn has_rest(&self) -> bool {

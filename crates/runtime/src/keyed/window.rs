@@ -255,9 +255,9 @@ where
         }
     }
 
-    /// Fires what is due, as much as one step may; then passes the watermark on. Says whether more is due.
-    fn continue_firing(&mut self) -> bool {
-        let mut left = self.bounds.fired_panes;
+    /// Fires at most so many due panes, then passes the watermark on if no more are due. Returns how many have fired.
+    fn continue_firing(&mut self, most: usize) -> usize {
+        let mut left = most;
         while let Some(mut firing) = self.firing.take() {
             while left > 0
                 && !self.next.has_rest()
@@ -269,7 +269,7 @@ where
             }
             if left == 0 || self.next.has_rest() || self.next.is_full() {
                 self.firing = Some(firing);
-                return true;
+                break;
             }
             let then_end = firing.then_end;
             if self.begin_firing(firing.watermark) {
@@ -281,7 +281,7 @@ where
                 }
             }
         }
-        false
+        most - left
     }
 }
 
@@ -370,19 +370,21 @@ where
 
     fn watermark(&mut self, time: Timestamp) {
         self.watermark = time;
-        // What it fires already comes first; then what this one makes due as well.
+        // What it fires already comes first; then what this one makes due as well. Panes fire in steps of their own: only
+        // those know how long a pane takes.
         let overwrites = canary::sings("input_ends_while_windows_fire");
         if let Some(firing) = self.firing.as_mut().filter(|_| !overwrites) {
             firing.watermark = firing.watermark.max(time);
-        } else if self.begin_firing(time) {
-            self.continue_firing();
-        } else {
+        } else if !self.begin_firing(time) {
             self.next.watermark(time);
         }
     }
 
-    fn resume(&mut self) -> bool {
-        self.next.resume() || (self.firing.is_some() && self.continue_firing())
+    fn resume(&mut self, most: usize) -> Option<usize> {
+        if let Some(passed) = self.next.resume(most) {
+            return Some(passed);
+        }
+        self.firing.is_some().then(|| self.continue_firing(most.min(self.bounds.fired_panes)))
     }
 
     fn has_rest(&self) -> bool {

@@ -6,6 +6,7 @@
 //! for the end of its record, while the slot's other tasks run on.
 
 use crate::stage::{Control, OpenContext, Stage, pass_on};
+use crate::task::FIRST_CHUNK;
 use reflow_types::{Bounds, Instant, Timestamp};
 use std::collections::VecDeque;
 
@@ -13,11 +14,13 @@ use std::collections::VecDeque;
 pub struct FlatMap<F, I: IntoIterator, D> {
     function: F,
     next: D,
-    /// No more records are passed on in a step, however much room there is: about a millisecond's work, as long as one
-    /// costs no more than a few hundred instructions.
-    step_records: u64,
+    /// No more records are passed on in a step, however much room there is.
+    bound: usize,
+    /// How many a step passes on now: as many as the last that went on with waiting ones could, and few before, since
+    /// nobody knows yet what the stages behind do with a record.
+    step_records: usize,
     /// How many more records this step may pass on; 0 while something waits.
-    left: u64,
+    left: usize,
     waiting: VecDeque<Waiting<I::IntoIter>>,
 }
 
@@ -40,8 +43,9 @@ enum Signal {
 impl<F, I: IntoIterator, D: Stage<I::Item>> FlatMap<F, I, D> {
     /// Applies `function` and passes on what it yields.
     pub fn new(function: F, next: D) -> Self {
-        let step_records = Bounds::default().flat_map_records;
-        Self { function, next, step_records, left: step_records, waiting: VecDeque::new() }
+        let bound = Bounds::default().flat_map_records;
+        let step_records = FIRST_CHUNK.min(bound);
+        Self { function, next, bound, step_records, left: step_records, waiting: VecDeque::new() }
     }
 
     /// Passes on what this step may. Says whether that was all.
@@ -111,7 +115,8 @@ impl<F: Send, I: IntoIterator<IntoIter: Send>, D: Stage<I::Item>> Control for Fl
     pass_on!(except { open split_added split split_ended watermark idle tick end resume has_rest });
 
     fn open(&mut self, context: &mut OpenContext<'_>) {
-        self.step_records = context.bounds.flat_map_records;
+        self.bound = context.bounds.flat_map_records;
+        self.step_records = self.step_records.min(self.bound);
         self.left = self.left.min(self.step_records);
         self.next.open(context);
     }
@@ -147,19 +152,23 @@ impl<F: Send, I: IntoIterator<IntoIter: Send>, D: Stage<I::Item>> Control for Fl
         self.next.tick(now);
     }
 
-    fn resume(&mut self) -> bool {
-        if self.next.resume() {
-            return true;
+    fn resume(&mut self, most: usize) -> Option<usize> {
+        if let Some(passed) = self.next.resume(most) {
+            return Some(passed);
         }
         if self.waiting.is_empty() {
-            return false;
+            return None;
         }
+        self.step_records = most.min(self.bound);
         self.begin_step();
+        let mut passed = 0;
         while let Some(first) = self.waiting.pop_front() {
             match first {
                 Waiting::Signal(signal) => self.tell_now(signal),
                 Waiting::Items(mut items, time) => {
-                    if !self.pass_on(&mut items, time) {
+                    let all = self.pass_on(&mut items, time);
+                    passed = self.step_records - self.left;
+                    if !all {
                         self.left = 0;
                         self.waiting.push_front(Waiting::Items(items, time));
                         break;
@@ -167,7 +176,7 @@ impl<F: Send, I: IntoIterator<IntoIter: Send>, D: Stage<I::Item>> Control for Fl
                 }
             }
         }
-        true
+        Some(passed)
     }
 
     fn has_rest(&self) -> bool {

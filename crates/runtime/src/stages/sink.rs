@@ -277,8 +277,8 @@ impl<S: Sink> Control for SinkStage<S> {
         }
     }
 
-    fn resume(&mut self) -> bool {
-        false
+    fn resume(&mut self, _: usize) -> Option<usize> {
+        None
     }
 
     #[inline]

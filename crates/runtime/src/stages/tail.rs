@@ -172,8 +172,8 @@ macro_rules! end_of_chain {
 
         fn starved(&mut self, _: Duration, _: Starved<'_>) {}
         fn tick(&mut self, _: Instant) {}
-        fn resume(&mut self) -> bool {
-            false
+        fn resume(&mut self, _: usize) -> Option<usize> {
+            None
         }
         #[inline]
         fn has_rest(&self) -> bool {

@@ -12,7 +12,7 @@ use super::prefetch::StatePrefetch;
 use super::restore::Restoring;
 use super::retained::RetainedState;
 use super::snapshot::{AtBarrier, AtCut, Identity, Snapshots};
-use super::{FIRST_CHUNK, Task, TaskEvent, TaskStep, next_chunk};
+use super::{FIRST_CHUNK, Task, TaskEvent, TaskStep, next_chunk, resume};
 use crate::build::BuildContext;
 use crate::keyed::Head;
 use crate::rescale::Preparation;
@@ -57,6 +57,8 @@ pub struct InputTask<T, H> {
     rows: std::vec::IntoIter<Row<T>>,
     /// How many records fill a step.
     chunk: usize,
+    /// The same of what a step could not finish.
+    rest_chunk: usize,
     /// The end of a step after which it is the others' turn, with work left for this task.
     stepped_until: Option<Instant>,
     snapshots: Snapshots,
@@ -145,6 +147,7 @@ where
             head,
             rows: Vec::new().into_iter(),
             chunk: FIRST_CHUNK,
+            rest_chunk: FIRST_CHUNK,
             stepped_until: None,
             snapshots: Snapshots::new(identity, context.checkpoint, context.then),
             barrier: None,
@@ -364,7 +367,8 @@ where
             self.flush_if_due(now, false);
             return if wrote { TaskStep::Worked } else { TaskStep::Backpressured(self.head.next_wakeup()) };
         }
-        if self.head.resume() || self.emit_deferred(events) {
+        let busy = || self.clock.now().since(now);
+        if resume(&mut self.head, &mut self.rest_chunk, busy) || self.emit_deferred(events) {
             self.unflushed = true;
             return TaskStep::Worked;
         }

@@ -17,6 +17,7 @@ pub use retained::RetainedState;
 pub use source::SourceTask;
 
 use crate::rescale::Preparation;
+use crate::stage::Control;
 use bytes::Bytes;
 use reflow_protocol::control::{Failure, MoreSplits, SnapshotKind, SnapshotTiming, SubtaskMetrics};
 use reflow_protocol::rescale::{Installation, Part};
@@ -27,7 +28,7 @@ use std::time::Duration;
 /// Steps are meant to last about this long.
 const STEP: Duration = Duration::from_millis(1);
 /// How many records the first step takes at most.
-const FIRST_CHUNK: usize = 8;
+pub(crate) const FIRST_CHUNK: usize = 8;
 /// How much less than the one before a step may do: one that was interrupted says little.
 const SLOWDOWN: usize = 16;
 
@@ -36,6 +37,17 @@ const SLOWDOWN: usize = 16;
 fn next_chunk(chunk: usize, records: usize, busy: Duration) -> usize {
     let ideal = (records as f64 * STEP.as_secs_f64() / busy.as_secs_f64().max(1e-9)) as usize;
     ideal.clamp((chunk / SLOWDOWN).max(1), chunk * 2).min(reflow_network::batch::BATCH_ROWS)
+}
+
+/// Goes on with work that was too much for one step; returns whether there was any. A window that fires or a record of
+/// which many are made may cost far more than a record that comes in, so `chunk`, how much of it fills a step, is told
+/// apart from that of records.
+fn resume(chain: &mut impl Control, chunk: &mut usize, busy: impl FnOnce() -> Duration) -> bool {
+    let Some(passed) = chain.resume(*chunk) else { return false };
+    if passed > 0 {
+        *chunk = next_chunk(*chunk, passed, busy());
+    }
+    true
 }
 
 /// A subtask at work. Driven by its slot, on the slot's thread. Methods unwind where user code or state fails;

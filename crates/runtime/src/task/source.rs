@@ -4,7 +4,7 @@ use super::input_clock::InputClock;
 use super::restore::Restoring;
 use super::snapshot::{AtBarrier, AtCut, Identity, Snapshots};
 use super::splits::Splits;
-use super::{FIRST_CHUNK, Task, TaskEvent, TaskStep, next_chunk};
+use super::{FIRST_CHUNK, Task, TaskEvent, TaskStep, next_chunk, resume};
 use crate::build::BuildContext;
 use crate::rescale::Preparation;
 use crate::stage::{AWAITED_SPLIT, AdoptedState, Control, NO_MORE_SPLITS, OpenContext, Stage, Starved};
@@ -58,6 +58,8 @@ pub struct SourceTask<R, C> {
     starved: Vec<u64>,
     records: u64,
     chunk: usize,
+    /// The same of what a step could not finish.
+    rest_chunk: usize,
     last_flush: Instant,
     unflushed: bool,
 }
@@ -133,6 +135,7 @@ where
             starved: Vec::new(),
             records: 0,
             chunk: FIRST_CHUNK,
+            rest_chunk: FIRST_CHUNK,
             last_flush: Instant::default(),
             unflushed: false,
         };
@@ -334,7 +337,8 @@ where
             self.flush_if_due(now, false);
             return if wrote { TaskStep::Worked } else { TaskStep::Backpressured(self.chain.next_wakeup()) };
         }
-        if self.chain.resume() {
+        let busy = || self.clock.now().since(now);
+        if resume(&mut self.chain, &mut self.rest_chunk, busy) {
             self.unflushed = true;
             return TaskStep::Worked;
         }

@@ -28,7 +28,7 @@ pub(super) fn random(rng: &mut Rng) -> Bounds {
         record_bytes: usual.record_bytes,
         fired_timers: draw(usual.fired_timers, 1..=30),
         fired_panes: draw(usual.fired_panes, 1..=30),
-        flat_map_records: draw(usual.flat_map_records as usize, 1..=100) as u64,
+        flat_map_records: draw(usual.flat_map_records, 1..=100),
         installed_entries: draw(usual.installed_entries, 1..=30),
         parked_records: draw(usual.parked_records, 1..=200),
         discarded_slots: draw(usual.discarded_slots, 1..=50),
