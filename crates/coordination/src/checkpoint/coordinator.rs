@@ -103,9 +103,6 @@ impl Coordinator {
         }
         self.next_subtask = self.next_subtask.max(deployed.next_subtask);
         self.deployed = Some(deployed);
-        if let Some(deployed) = &mut self.deployed {
-            deployed.ending = restored.is_some_and(|restored| restored.manifest.ending.is_some());
-        }
         self.failures = 0;
     }
 

@@ -215,6 +215,7 @@ impl Coordinator {
         if let Some(deployed) = self.deployed.as_mut().filter(|deployed| deployed.attempt == attempt) {
             out.push(Effect::Act(Action::NotifyCompleted { attempt, checkpoint: id }));
             deployed.ending |= then != AfterBarrier::Continue || purpose == Purpose::Final;
+            deployed.ends = manifest.ending;
             if codec == Codec::Exchange {
                 deployed.rewrite &= !full;
                 deployed.chains = chains;

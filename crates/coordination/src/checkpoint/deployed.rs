@@ -5,7 +5,7 @@ use super::cut::Change;
 use super::pending::Pending;
 use super::retention::Completed;
 use super::{Identity, Participant};
-use crate::manifest::{Lineage, Manifest, OwnedRuns, VertexState, below};
+use crate::manifest::{Ending, Lineage, Manifest, OwnedRuns, VertexState, below};
 use reflow_graph::{ExecutionGraph, JobGraph, Vertex};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::snapshot::{Codec, KeyedState, SubtaskState};
@@ -39,6 +39,9 @@ pub(super) struct Deployed {
     pub(super) running: bool,
     /// Its sources have paused or ended for good: no more periodic checkpoints.
     pub(super) ending: bool,
+    /// How the job ends, once that is decided: all later manifests of the attempt say so, too, as a successor reads
+    /// only the newest.
+    pub(super) ends: Option<Ending>,
     pub(super) next_periodic: Option<Instant>,
     /// One past the highest subtask id.
     pub(super) next_subtask: SubtaskId,
@@ -53,6 +56,7 @@ impl Deployed {
         graph: &ExecutionGraph,
         restored: Option<&Completed>,
     ) -> Self {
+        let ends = restored.and_then(|restored| restored.manifest.ending);
         let vertices: Vec<VertexState> = job
             .numbered_vertices()
             .map(|(index, vertex)| (vertex, graph.vertex(index).table.clone()))
@@ -90,7 +94,8 @@ impl Deployed {
             held: false,
             change: None,
             running: false,
-            ending: false,
+            ending: ends.is_some(),
+            ends,
             next_periodic: None,
             next_subtask,
         }
@@ -175,7 +180,7 @@ impl Deployed {
             vertices,
             enumerators: pending.enumerators.clone().unwrap_or_default(),
             lineage: lineage.clone(),
-            ending: pending.ending(),
+            ending: pending.ending().or(self.ends),
         }
     }
 }

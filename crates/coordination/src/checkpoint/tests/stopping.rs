@@ -1,6 +1,8 @@
 //! Savepoints that stop the job.
 
 use super::*;
+use crate::manifest::Ending;
+use reflow_protocol::control::AfterBarrier;
 
 /// Executors commit what belongs to a stop: it must be decided where a successor looks.
 #[test]
@@ -29,4 +31,25 @@ fn a_stop_is_decided_in_the_directory_of_the_job() {
     f.stored(1, Won);
     f.end_attempt();
     assert_eq!(f.coordinator.latest().unwrap().checkpoint, CheckpointId(1));
+}
+
+/// A JobManager is told to end while the subtasks of a job that has ended finish. Its successor reads only the newest
+/// checkpoint.
+#[test]
+fn how_the_job_ends_stands_in_what_follows_its_last_checkpoint() {
+    let mut f = Fixture::new(settings());
+    let last = Request { then: AfterBarrier::Finish, ..Request::of(Purpose::Final) };
+    let effects = f.coordinator.request(f.now, last);
+    f.show(effects);
+    f.complete(1);
+    let ending = Some(Ending { then: AfterBarrier::Finish, state: EndState::Finished });
+    assert_eq!(f.coordinator.latest().unwrap().manifest.ending, ending);
+    f.request(Purpose::Suspend, 2);
+    f.complete(2);
+    assert_eq!(f.coordinator.latest().unwrap().manifest.ending, ending);
+    f.end_attempt();
+    f.begin();
+    f.request(Purpose::Suspend, 3);
+    f.complete(3);
+    assert_eq!(f.coordinator.latest().unwrap().manifest.ending, ending, "the next attempt commits, and ends");
 }
