@@ -89,7 +89,7 @@ impl Checker {
                     }
                 }
             } else if *kind == ChangeKind::Deleted {
-                self.deleted(name);
+                self.deleted(name, storage);
             } else if name.contains("/ended/") && !is_failed(storage.get(name)) {
                 // Nothing of a job that is over is needed.
                 self.retained = 0;
@@ -208,13 +208,14 @@ impl Checker {
         self.watermarks.clear();
     }
 
-    fn deleted(&mut self, name: &str) {
+    fn deleted(&mut self, name: &str, storage: &Storage) {
         if self.savepoints.values().any(|(_, objects)| objects.contains(name)) {
             self.violations.push(format!("{name} was deleted, but a savepoint names it"));
         }
         // Older manifests are on their way out, too.
         let users = self.newest().filter(|(_, objects)| objects.contains(name)).map(|(manifest, _)| manifest);
-        let users: Vec<&String> = users.collect();
+        // A checkpoint is given up if its manifest, which is there after a lost answer, cannot be read.
+        let users: Vec<&String> = users.filter(|manifest| !storage.is_damaged(manifest)).collect();
         if !users.is_empty() {
             self.violations.push(format!("{name} was deleted, but {users:?} name it"));
         }

@@ -99,6 +99,11 @@ impl Storage {
         self.damaged.insert(name.to_owned(), number);
     }
 
+    /// Whether this object is damaged.
+    pub fn is_damaged(&self, name: &str) -> bool {
+        self.damaged.contains_key(name)
+    }
+
     /// Whether an object is damaged.
     pub fn has_damage(&self) -> bool {
         !self.damaged.is_empty()
