@@ -9,6 +9,7 @@ use crate::error::JobManagerError;
 use crate::leader::{End, Leader};
 use crate::leadership::EndedRecord;
 use crate::leadership::authority::{Author, Authority, Standing};
+use crate::record;
 use crate::storage::{Storage, Tickets};
 use reflow_coordination::action::EndState;
 use reflow_coordination::checkpoint::retention::deciding_name;
@@ -123,7 +124,7 @@ impl Ending {
                 let state = self.end.state.as_str().to_owned();
                 let (epoch, ended_at) = (self.authority.epoch, self.ended_at.as_millis());
                 let record = EndedRecord { state, epoch, ended_at };
-                let body = serde_json::to_vec(&record).expect("a record is plain data").into();
+                let body = record::encode(&record);
                 StoreOp::Put { at: self.at.clone(), body, mode: PutMode::Overwrite }
             }
         }

@@ -24,6 +24,7 @@ mod members;
 mod metrics;
 mod operations;
 mod process;
+mod record;
 mod requirements;
 mod schedule;
 mod settings;

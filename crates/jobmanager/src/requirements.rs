@@ -7,6 +7,7 @@
 
 use crate::handle::Asked;
 use crate::leadership::authority::{Authority, Standing};
+use crate::record;
 use crate::storage::Storage;
 use reflow_coordination::event::{Event, ParallelismBounds};
 use reflow_coordination::requirements::RequestedBounds;
@@ -34,12 +35,12 @@ pub(crate) fn encode(bounds: &Bounds) -> bytes::Bytes {
         lower: bounds.lower,
         upper: bounds.upper,
     };
-    serde_json::to_vec(&bounds.iter().map(entry).collect::<Vec<_>>()).expect("bounds are plain data").into()
+    record::encode(&bounds.iter().map(entry).collect::<Vec<_>>())
 }
 
 /// Reads an object, to be checked like a request: the job may have other vertices now.
 pub(crate) fn decode(bytes: &[u8]) -> Result<BTreeMap<VertexId, RequestedBounds>, String> {
-    let entries: Vec<Entry> = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    let entries: Vec<Entry> = record::decode(bytes)?;
     let bounds = |entry: Entry| {
         let Entry { vertex, lower, upper } = entry;
         (vertex, RequestedBounds { lower: lower.into(), upper: upper.into() })

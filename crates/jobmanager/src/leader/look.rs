@@ -53,7 +53,7 @@ impl Leader {
             return;
         }
         if let Ok(StoreReply::Bytes(record)) = answer {
-            if !self.authority.has_written(record) {
+            if self.authority.is_replaced_by(record) {
                 self.deposed = Some(self.authority.epoch);
             }
             return;

@@ -10,7 +10,9 @@
 //!
 //! A state machine without I/O.
 
+use super::EpochRecord;
 use crate::layout::epochs_in;
+use crate::record;
 use bytes::Bytes;
 use reflow_coordination::manifest::{Decision, Lineage};
 use reflow_env::{Location, ObjectMeta, PutMode, StoreOp, StoreReply, StoreResult};
@@ -101,10 +103,10 @@ impl Authority {
         StoreOp::Get { at: self.record.0.clone(), range: None }
     }
 
-    /// Whether that file is the one that this leadership has written. If it was deleted, another JobManager may have
-    /// taken the same number.
-    pub(crate) fn has_written(&self, record: &[u8]) -> bool {
-        self.record.1 == record
+    /// Whether that file is another JobManager's: if the one that this leadership has written was deleted, another may
+    /// have taken the same number. An answer that cannot be read tells nothing.
+    pub(crate) fn is_replaced_by(&self, record: &[u8]) -> bool {
+        self.record.1 != record && record::decode::<EpochRecord>(record).is_ok()
     }
 
     /// Who made a decision whose name was wanted by this leadership.

@@ -33,7 +33,7 @@ use super::{
     Claimant, EndedRecord, EpochRecord, Leadership, LeadershipError, MAX_LOST_RACES, MAX_READS, MAX_TRIES,
 };
 use crate::layout::epochs_in;
-use crate::requirements;
+use crate::{record, requirements};
 use bytes::Bytes;
 use reflow_coordination::checkpoint::{self, Recovered};
 use reflow_coordination::manifest::{self, Decision, Lineage, Manifest};
@@ -81,7 +81,7 @@ impl About {
         let Ok(StoreReply::Bytes(bytes)) = answer else { return false };
         match self {
             About::Decision(_) | About::Savepoint => manifest::decode(bytes).is_err(),
-            About::Record(_) => serde_json::from_slice::<EpochRecord>(bytes).is_err(),
+            About::Record(_) => record::decode::<EpochRecord>(bytes).is_err(),
             About::Ended | About::EndedMeanwhile => end_in(bytes).is_err(),
             About::Requirements(_) => requirements::decode(bytes).is_err(),
             _ => false,
@@ -311,7 +311,7 @@ impl Claim {
     fn take_record(&mut self, epoch: LeaderEpoch, answer: StoreResult) {
         let at = self.by.layout.epoch(epoch);
         if let Ok(StoreReply::Bytes(bytes)) = answer {
-            match serde_json::from_slice::<EpochRecord>(&bytes) {
+            match record::decode::<EpochRecord>(&bytes) {
                 Ok(record) => self.resume(record.job),
                 // The record before it may be of a former job: the last one would be begun anew.
                 Err(damage) => {
@@ -363,7 +363,7 @@ impl Claim {
     fn create_epoch(&mut self) {
         let (job, fresh, started_at) = (self.job, self.fresh, self.by.started_at);
         let record = EpochRecord { job, fresh, started_at, leader: self.by.new_job };
-        self.record = serde_json::to_vec(&record).expect("a record is plain data").into();
+        self.record = record::encode(&record);
         let (at, body) = (self.by.layout.epoch(self.epoch), self.record.clone());
         self.question(About::Epoch, StoreOp::Put { at, body, mode: PutMode::Create });
     }
@@ -485,7 +485,7 @@ impl Claim {
             let (state, epoch) = (state.as_str().to_owned(), recovered.lineage.epoch);
             self.found.ended = Some(state.clone());
             let record = EndedRecord { state, epoch, ended_at: self.by.started_at };
-            let body = serde_json::to_vec(&record).expect("a record is plain data").into();
+            let body = record::encode(&record);
             let at = self.by.layout.ended(self.job);
             self.step = Step::Ending;
             self.question(About::End, StoreOp::Put { at, body, mode: PutMode::Overwrite });
@@ -580,7 +580,7 @@ impl Claim {
 
 /// The state in which the job has ended, by its mark. A job that failed has not ended: it is resumed.
 fn end_in(mark: &[u8]) -> Result<Option<String>, String> {
-    let record = serde_json::from_slice::<EndedRecord>(mark).map_err(|error| error.to_string())?;
+    let record = record::decode::<EndedRecord>(mark)?;
     match &record.state[..] {
         "FINISHED" | "CANCELED" => Ok(Some(record.state)),
         "FAILED" => Ok(None),

@@ -3,6 +3,7 @@
 
 use super::{About, Claim, end_in, get};
 use crate::leadership::{EndedRecord, LeadershipError};
+use crate::record;
 use reflow_env::{ObjectMeta, StoreOp, StoreReply, StoreResult};
 use reflow_types::JobId;
 use std::collections::BTreeSet;
@@ -44,7 +45,7 @@ impl Claim {
 
     pub(super) fn take_mark(&mut self, job: JobId, answer: StoreResult) -> Result<(), LeadershipError> {
         if let Ok(StoreReply::Bytes(bytes)) = answer {
-            if let Ok(EndedRecord { epoch, .. }) = serde_json::from_slice(&bytes) {
+            if let Ok(EndedRecord { epoch, .. }) = record::decode(&bytes) {
                 self.highest_seen = self.highest_seen.max(epoch);
                 self.epoch = self.epoch.max(epoch.next());
             }
