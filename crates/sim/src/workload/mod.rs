@@ -94,9 +94,7 @@ impl Shape {
 
     fn random(rng: &mut Rng) -> Self {
         if rng.chance(0.5) {
-            let drawn = *rng.pick(&Self::MODELLED).expect("there are shapes");
-            // Known to violate: see docs/design/simulation.md, "Open".
-            return if drawn == Self::Idle { Self::Slow } else { drawn };
+            return *rng.pick(&Self::MODELLED).expect("there are shapes");
         }
         Self::Operator(*rng.pick(&Operator::ALL).expect("there are operators"))
     }
