@@ -5,14 +5,19 @@ use crate::Failure;
 use crate::process::{cargo, succeed};
 
 pub(crate) const HELP: &str = "\
-cargo xtask docs: writes docs/configuration.md from the options in crates/config/src/options
+cargo xtask docs: writes the pages that are printed from code
 
-Run it after adding or changing an option; `cargo xtask ci` fails if the page is out of date.
+docs/configuration.md from the options in crates/config/src/options, and docs/openapi.json from
+the types in crates/schema. Run it after changing one of these; `cargo xtask ci` fails if a page
+is out of date. After a change of docs/openapi.json run `cargo xtask web --accept`, too.
 ";
 
-const TEST: [&str; 6] = ["test", "--quiet", "--package", "reflow-config", "--test", "page"];
+const TESTS: [[&str; 6]; 2] = [
+    ["test", "--quiet", "--package", "reflow-config", "--test", "page"],
+    ["test", "--quiet", "--package", "reflow-schema", "--test", "document"],
+];
 
 /// Writes the pages.
 pub(crate) fn write() -> Result<(), Failure> {
-    succeed(cargo(TEST).env("UPDATE_DOCS", "1"))
+    TESTS.iter().try_for_each(|test| succeed(cargo(*test).env("UPDATE_DOCS", "1")))
 }

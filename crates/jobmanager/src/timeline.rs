@@ -165,8 +165,8 @@ impl Seen {
         let mut events = Vec::new();
         for (&status, &at_ms) in &job.entered_at_ms {
             if self.states.insert(status, at_ms) != Some(at_ms) {
-                let name = status.as_str();
-                events.push(event(at_ms, TimelineEventKind::State, name.to_owned(), name));
+                let name = status.to_string();
+                events.push(event(at_ms, TimelineEventKind::State, name.clone(), &name));
             }
         }
         events

@@ -9,11 +9,10 @@
 //! instead of a Java stack trace, and a known path with the wrong method is 405 with an `Allow` header, where
 //! Flink says 404.
 //!
-//! Reading order: `json` (how Flink spells a view; pure functions), `routes` (which path gives what), `server`,
-//! `connections`, `page`.
+//! How a view is spelled as JSON is `crates/schema`, where pure functions make the answers. Here, in reading order:
+//! `routes` (which path gives what), `server`, `connections`, `page`.
 
 mod connections;
-mod json;
 mod page;
 mod routes;
 mod server;

@@ -1,4 +1,4 @@
-//! Which path gives what. The table below is the whole API.
+//! Which path gives what. The table below is the whole API; a test compares it with the OpenAPI document.
 
 mod act;
 mod ask;
@@ -10,14 +10,15 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
-use axum::http::{HeaderValue, Method, Uri};
+use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::map_response;
 use axum::response::Response;
-use axum::routing::{get, patch, post, put};
+use axum::routing::{MethodRouter, get, patch, post, put};
 
 use crate::page;
+use ask::Ask;
 use failure::Failure;
-use read::read;
+use read::{Answer, read};
 use reflow_view::Cluster;
 
 /// The longest request body that is read, in bytes.
@@ -26,8 +27,8 @@ const MAX_BODY_BYTES: usize = 1 << 20;
 /// Everything that is served: the API with and without its version, and the web interface.
 pub(crate) fn router<C: Cluster>(cluster: Arc<C>) -> Router {
     Router::new()
-        .merge(api())
-        .nest("/v1", api())
+        .merge(api().router)
+        .nest("/v1", api().router)
         .merge(page::routes())
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
@@ -36,46 +37,70 @@ pub(crate) fn router<C: Cluster>(cluster: Arc<C>) -> Router {
         .with_state(cluster)
 }
 
+/// The routes, and what is recorded of them: a test compares them with the OpenAPI document.
+struct Api<C> {
+    router: Router<Arc<C>>,
+    routes: Vec<(Method, &'static str)>,
+}
+
+impl<C: Cluster> Api<C> {
+    fn get(self, path: &'static str, answer: fn(&Ask<'_>) -> Answer) -> Self {
+        self.on(Method::GET, path, read(answer))
+    }
+
+    fn on(mut self, method: Method, path: &'static str, handler: MethodRouter<Arc<C>>) -> Self {
+        self.routes.push((method, path));
+        Self { router: self.router.route(path, handler), ..self }
+    }
+}
+
 #[rustfmt::skip]
-fn api<C: Cluster>() -> Router<Arc<C>> {
-    Router::new()
-        .route("/config", read(read::dashboard_config))
-        .route("/overview", read(read::overview))
-        .route("/jobmanager/config", read(read::jobmanager_config))
-        .route("/jobmanager/metrics", read(read::jobmanager_metrics))
-        .route("/taskmanagers", read(read::task_managers))
-        .route("/taskmanagers/{taskmanager}", read(read::task_manager))
-        .route("/taskmanagers/{taskmanager}/drain", post(act::drain::<C>))
-        .route("/jobs", read(read::jobs))
-        .route("/jobs/overview", read(read::jobs_overview))
-        .route("/jobs/{job}", read(read::job).merge(patch(act::terminate::<C>)))
-        .route("/jobs/{job}/plan", read(read::plan))
-        .route("/jobs/{job}/config", read(read::job_config))
-        .route("/jobs/{job}/status", read(read::status))
-        .route("/jobs/{job}/exceptions", read(read::exceptions))
-        .route("/jobs/{job}/metrics", read(read::job_metrics))
-        .route("/jobs/{job}/timeline", read(read::timeline))
-        .route("/jobs/{job}/resource-requirements",
-            read(read::requirements).merge(put(act::update_requirements::<C>)))
-        .route("/jobs/{job}/vertices/{vertex}", read(read::vertex))
-        .route("/jobs/{job}/vertices/{vertex}/backpressure", read(read::backpressure))
-        .route("/jobs/{job}/vertices/{vertex}/metrics", read(read::vertex_metrics))
-        .route("/jobs/{job}/vertices/{vertex}/watermarks", read(read::watermarks))
-        .route("/jobs/{job}/vertices/{vertex}/subtasks/metrics", read(read::subtask_metrics))
-        .route("/jobs/{job}/checkpoints",
-            read(read::checkpoints).merge(post(act::trigger_checkpoint::<C>)))
-        .route("/jobs/{job}/checkpoints/config", read(read::checkpoint_config))
-        .route("/jobs/{job}/checkpoints/details/{checkpoint}", read(read::checkpoint))
-        .route("/jobs/{job}/checkpoints/details/{checkpoint}/subtasks/{vertex}", read(read::vertex_checkpoint))
-        .route("/jobs/{job}/checkpoints/{trigger}", get(act::operation::<C>))
-        .route("/jobs/{job}/savepoints", post(act::trigger_savepoint::<C>))
-        .route("/jobs/{job}/savepoints/{trigger}", get(act::operation::<C>))
-        .route("/jobs/{job}/stop", post(act::stop_with_savepoint::<C>))
-        .route("/jobs/{job}/rescales/overview", read(read::rescales_overview))
-        .route("/jobs/{job}/rescales/history", read(read::rescales_history))
-        .route("/jobs/{job}/rescales/details/{rescale}", read(read::rescale))
-        .route("/jobs/{job}/rescales/summary", read(read::rescales_summary))
-        .route("/jobs/{job}/rescales/config", read(read::rescales_config))
+fn api<C: Cluster>() -> Api<C> {
+    Api { router: Router::new(), routes: Vec::new() }
+        .on(Method::GET, "/openapi.json", get(document))
+        .get("/config", read::dashboard_config)
+        .get("/overview", read::overview)
+        .get("/jobmanager/config", read::jobmanager_config)
+        .get("/jobmanager/metrics", read::jobmanager_metrics)
+        .get("/taskmanagers", read::task_managers)
+        .get("/taskmanagers/{taskmanager}", read::task_manager)
+        .on(Method::POST, "/taskmanagers/{taskmanager}/drain", post(act::drain::<C>))
+        .get("/jobs", read::jobs)
+        .get("/jobs/overview", read::jobs_overview)
+        .get("/jobs/{job}", read::job)
+        .on(Method::PATCH, "/jobs/{job}", patch(act::terminate::<C>))
+        .get("/jobs/{job}/plan", read::plan)
+        .get("/jobs/{job}/config", read::job_config)
+        .get("/jobs/{job}/status", read::status)
+        .get("/jobs/{job}/exceptions", read::exceptions)
+        .get("/jobs/{job}/metrics", read::job_metrics)
+        .get("/jobs/{job}/timeline", read::timeline)
+        .get("/jobs/{job}/resource-requirements", read::requirements)
+        .on(Method::PUT, "/jobs/{job}/resource-requirements", put(act::update_requirements::<C>))
+        .get("/jobs/{job}/vertices/{vertex}", read::vertex)
+        .get("/jobs/{job}/vertices/{vertex}/backpressure", read::backpressure)
+        .get("/jobs/{job}/vertices/{vertex}/metrics", read::vertex_metrics)
+        .get("/jobs/{job}/vertices/{vertex}/watermarks", read::watermarks)
+        .get("/jobs/{job}/vertices/{vertex}/subtasks/metrics", read::subtask_metrics)
+        .get("/jobs/{job}/checkpoints", read::checkpoints)
+        .on(Method::POST, "/jobs/{job}/checkpoints", post(act::trigger_checkpoint::<C>))
+        .get("/jobs/{job}/checkpoints/config", read::checkpoint_config)
+        .get("/jobs/{job}/checkpoints/details/{checkpoint}", read::checkpoint)
+        .get("/jobs/{job}/checkpoints/details/{checkpoint}/subtasks/{vertex}", read::vertex_checkpoint)
+        .on(Method::GET, "/jobs/{job}/checkpoints/{trigger}", get(act::operation::<C>))
+        .on(Method::POST, "/jobs/{job}/savepoints", post(act::trigger_savepoint::<C>))
+        .on(Method::GET, "/jobs/{job}/savepoints/{trigger}", get(act::operation::<C>))
+        .on(Method::POST, "/jobs/{job}/stop", post(act::stop_with_savepoint::<C>))
+        .get("/jobs/{job}/rescales/overview", read::rescales_overview)
+        .get("/jobs/{job}/rescales/history", read::rescales_history)
+        .get("/jobs/{job}/rescales/details/{rescale}", read::rescale)
+        .get("/jobs/{job}/rescales/summary", read::rescales_summary)
+        .get("/jobs/{job}/rescales/config", read::rescales_config)
+}
+
+/// The OpenAPI document, as it is committed.
+async fn document() -> Response {
+    read::respond(StatusCode::OK, include_bytes!("../../../docs/openapi.json").to_vec())
 }
 
 async fn unknown_path(uri: Uri) -> Failure {
@@ -92,4 +117,38 @@ async fn with_headers(mut response: Response) -> Response {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reflow_view::{ClusterView, Command, CommandError, Reply};
+    use std::collections::BTreeSet;
+
+    /// A cluster that is never asked.
+    struct NoCluster;
+
+    impl Cluster for NoCluster {
+        fn view(&self) -> Arc<ClusterView> {
+            Arc::default()
+        }
+
+        async fn command(&self, _: Command) -> Result<Reply, CommandError> {
+            Err(CommandError::Unavailable("there is no cluster".to_owned()))
+        }
+    }
+
+    #[test]
+    fn the_document_has_every_route_and_no_other() {
+        let served = api::<NoCluster>().routes.into_iter();
+        let served: BTreeSet<String> = served.map(|(method, path)| format!("{method} {path}")).collect();
+        let document = serde_json::to_value(reflow_schema::openapi::document()).unwrap();
+        let paths = document["paths"].as_object().unwrap().iter();
+        let documented: BTreeSet<String> = paths
+            .flat_map(|(path, item)| item.as_object().unwrap().keys().map(move |method| (method, path)))
+            .map(|(method, path)| format!("{} {path}", method.to_uppercase()))
+            .collect();
+        assert_eq!(served.difference(&documented).collect::<Vec<_>>(), [""; 0], "not in the document");
+        assert_eq!(documented.difference(&served).collect::<Vec<_>>(), [""; 0], "not served");
+    }
 }

@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use reflow_types::{CheckpointId, SubtaskIndex, VertexId};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::summary::{Samples, Summary};
 
@@ -41,7 +42,7 @@ impl CheckpointsView {
 }
 
 /// How many checkpoints there were since the JobManager began to count.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CheckpointCounts {
     /// Times the job was restored.
     pub restored: u64,
@@ -129,7 +130,7 @@ pub enum CheckpointKind {
 }
 
 /// How a savepoint is written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum SavepointFormat {
     /// Self-describing: every later release reads it.

@@ -7,6 +7,17 @@
 //!
 //! Times are milliseconds since the epoch, sizes are bytes, shares lie in 0 … 1.
 
+/// Displays an enum by its name in answers, as serde spells it.
+macro_rules! display_as_serialized {
+    ($($name:ty),+) => {$(
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                serde::Serialize::serialize(self, f)
+            }
+        }
+    )+};
+}
+
 mod checkpoint;
 mod cluster;
 mod id;

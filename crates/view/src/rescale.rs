@@ -1,7 +1,8 @@
 //! Rescales: every change of parallelism, with its cause, its phases and its outcome.
 
 use reflow_types::VertexId;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::{RescaleId, SharingGroup};
 
@@ -17,7 +18,7 @@ pub struct RescalesView {
 }
 
 /// How many rescales there were.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RescaleCounts {
     /// Given up because something made them pointless.
@@ -114,7 +115,7 @@ impl RescaleView {
 }
 
 /// What sets a rescale off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum TriggerCause {
     /// The job's first deployment.
@@ -128,7 +129,7 @@ pub enum TriggerCause {
 }
 
 /// How a rescale ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum TerminalState {
     /// The job runs at the new parallelism.
@@ -140,7 +141,7 @@ pub enum TerminalState {
 }
 
 /// Why a rescale ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum TerminatedReason {
     /// All subtasks run at the new parallelism.
@@ -263,3 +264,5 @@ pub struct RescaleConfigView {
     /// After how many failed checkpoints it waits no more.
     pub on_failed_checkpoints: u32,
 }
+
+display_as_serialized!(TriggerCause, TerminalState, TerminatedReason);

@@ -1,10 +1,12 @@
 //! The states of jobs and subtasks, as Flink names them.
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The state of a job. The scheduler's own states map onto these: waiting for resources is `CREATED`,
 /// stopping with a savepoint is `RUNNING`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum JobStatus {
     /// The JobManager has the job and prepares to schedule it.
     Initializing,
@@ -46,37 +48,14 @@ impl JobStatus {
         Self::Reconciling,
     ];
 
-    /// Its name in answers.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Initializing => "INITIALIZING",
-            Self::Created => "CREATED",
-            Self::Running => "RUNNING",
-            Self::Failing => "FAILING",
-            Self::Failed => "FAILED",
-            Self::Cancelling => "CANCELLING",
-            Self::Canceled => "CANCELED",
-            Self::Finished => "FINISHED",
-            Self::Restarting => "RESTARTING",
-            Self::Suspended => "SUSPENDED",
-            Self::Reconciling => "RECONCILING",
-        }
-    }
-
-    /// Whether the job is over on every JobManager.
+    /// Whether the job is over and will never run again, on any JobManager. The one place that decides it.
     pub fn is_terminal(self) -> bool {
         matches!(self, Self::Failed | Self::Canceled | Self::Finished)
     }
 }
 
-impl Serialize for JobStatus {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
 /// The state of a subtask, and of a vertex as the sum of its subtasks. In the order of a subtask's life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ExecutionState {
     /// Exists in the execution graph.
@@ -138,9 +117,18 @@ impl ExecutionState {
     }
 }
 
+display_as_serialized!(JobStatus, ExecutionState);
+
 #[cfg(test)]
 mod tests {
     use super::ExecutionState::{self, *};
+    use super::JobStatus;
+
+    #[test]
+    fn states_are_displayed_as_flink_names_them() {
+        assert_eq!(JobStatus::Cancelling.to_string(), "CANCELLING");
+        assert_eq!(ExecutionState::Canceling.to_string(), "CANCELING");
+    }
 
     #[test]
     fn a_vertex_is_in_the_worst_state_of_its_subtasks() {

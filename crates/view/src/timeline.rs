@@ -1,6 +1,7 @@
 //! How a job went over time: figures at intervals, and what happened in between.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The history of a job's figures, since this JobManager leads it.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -57,7 +58,7 @@ pub struct TimelineEvent {
 }
 
 /// The kinds of events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum TimelineEventKind {
     /// A rescale ended, successfully or not.

@@ -38,7 +38,8 @@ const TABLE: &[(&str, May)] = &[
     ("crates/connectors", Use(&["types", "derive", "env", "api"])),
     // 4: processes; jobmanager and taskmanager never use each other
     ("crates/stream", Use(&["types", "config", "graph", "state", "network", "api", "runtime"])),
-    ("crates/rest", Use(&["types", "view"])),
+    ("crates/schema", Use(&["types", "view"])),
+    ("crates/rest", Use(&["types", "view", "schema"])),
     (
         "crates/jobmanager",
         Use(&["types", "env", "config", "graph", "view", "protocol", "coordination", "api"]),

@@ -9,17 +9,17 @@ use axum::extract::rejection::BytesRejection;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use reflow_types::{JobId, VertexId};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::MAX_BODY_BYTES;
 use super::ask::{PathParameters, query};
 use super::failure::Failure;
 use super::read::{json, respond};
-use crate::json::job::VertexRequirements;
-use crate::json::operation::{Progress, Triggered};
-use reflow_view::{Cluster, Command, Reply, RequestId};
-use reflow_view::{ClusterView, SavepointFormat};
+use reflow_schema::{
+    Accepted, CheckpointRequest, DrainAccepted, DrainRequest, OperationProgress, SavepointRequest,
+    StopRequest, Triggered, VertexRequirements,
+};
+use reflow_view::{Cluster, ClusterView, Command, Reply, RequestId};
 
 type Outcome = Result<Response, Failure>;
 type Body = Result<Bytes, BytesRejection>;
@@ -73,11 +73,12 @@ pub(super) async fn drain<C: Cluster>(
     let task_manager = path.task_manager()?;
     may_rescale(&cluster.view())?;
     let DrainRequest { force } = parse(&bytes(body)?)?;
-    match cluster.command(Command::DrainTaskManager { task_manager, force }).await? {
-        Reply::Accepted => Ok(respond(StatusCode::ACCEPTED, b"{}".to_vec())),
-        Reply::Triggered(request_id) => Ok(respond(StatusCode::ACCEPTED, json(&Triggered { request_id })?)),
-        Reply::Operation(_) => Err(Failure::unexpected_reply()),
-    }
+    let request_id = match cluster.command(Command::DrainTaskManager { task_manager, force }).await? {
+        Reply::Accepted => None,
+        Reply::Triggered(request) => Some(request.to_string()),
+        Reply::Operation(_) => return Err(Failure::unexpected_reply()),
+    };
+    Ok(respond(StatusCode::ACCEPTED, json(&DrainAccepted { request_id })?))
 }
 
 fn may_rescale(view: &ClusterView) -> Result<(), Failure> {
@@ -141,68 +142,21 @@ pub(super) async fn operation<C: Cluster>(State(cluster): State<Arc<C>>, path: P
     let job = job(&path)?;
     let request: RequestId = path.get("trigger", "triggerid")?;
     match cluster.command(Command::QueryOperation { job, request }).await? {
-        Reply::Operation(status) => Ok(respond(StatusCode::OK, json(&Progress::of(&status))?)),
+        Reply::Operation(status) => Ok(respond(StatusCode::OK, json(&OperationProgress::of(&status))?)),
         Reply::Accepted | Reply::Triggered(_) => Err(Failure::unexpected_reply()),
     }
 }
 
-/// The body of `POST /jobs/:id/checkpoints`. The type is not ours to choose: checkpoints are incremental.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct CheckpointRequest {
-    #[serde(rename = "checkpointType")]
-    _checkpoint_type: Option<CheckpointType>,
-    trigger_id: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-enum CheckpointType {
-    Configured,
-    Full,
-    Incremental,
-}
-
-/// The body of `POST /jobs/:id/savepoints`
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct SavepointRequest {
-    #[serde(rename = "target-directory")]
-    target_directory: Option<String>,
-    #[serde(rename = "cancel-job")]
-    cancel_job: Option<bool>,
-    format_type: Option<SavepointFormat>,
-    trigger_id: Option<String>,
-}
-
-/// The body of `POST /jobs/:id/stop`
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct StopRequest {
-    target_directory: Option<String>,
-    drain: Option<bool>,
-    format_type: Option<SavepointFormat>,
-    trigger_id: Option<String>,
-}
-
-/// The body of `POST /taskmanagers/:id/drain`
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct DrainRequest {
-    #[serde(default)]
-    force: bool,
-}
-
 async fn accept<C: Cluster>(cluster: Arc<C>, command: Command, status: StatusCode) -> Outcome {
     match cluster.command(command).await? {
-        Reply::Accepted => Ok(respond(status, b"{}".to_vec())),
+        Reply::Accepted => Ok(respond(status, json(&Accepted {})?)),
         Reply::Triggered(_) | Reply::Operation(_) => Err(Failure::unexpected_reply()),
     }
 }
 
 async fn trigger<C: Cluster>(cluster: Arc<C>, command: Command) -> Outcome {
     match cluster.command(command).await? {
-        Reply::Triggered(request_id) => Ok(respond(StatusCode::ACCEPTED, json(&Triggered { request_id })?)),
+        Reply::Triggered(request_id) => Ok(respond(StatusCode::ACCEPTED, json(&Triggered::of(request_id))?)),
         Reply::Accepted | Reply::Operation(_) => Err(Failure::unexpected_reply()),
     }
 }

@@ -10,7 +10,7 @@ use axum::http::request::Parts;
 use reflow_types::{CheckpointId, JobId, SubtaskIndex, TaskManagerId, VertexId};
 
 use super::failure::Failure;
-use crate::json::metrics::Aggregations;
+use reflow_schema::metrics::Aggregations;
 use reflow_view::RescaleId;
 use reflow_view::{
     CheckpointView, CheckpointsView, ClusterView, JobView, RescaleView, TaskManagerView, VertexView,

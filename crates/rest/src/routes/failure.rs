@@ -3,8 +3,8 @@
 use axum::Json;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
 
+use reflow_schema::Errors;
 use reflow_view::CommandError;
 
 /// Why there is no answer.
@@ -12,11 +12,6 @@ use reflow_view::CommandError;
 pub(crate) struct Failure {
     status: StatusCode,
     text: String,
-}
-
-#[derive(Serialize)]
-struct Errors {
-    errors: [String; 1],
 }
 
 impl Failure {
@@ -69,6 +64,6 @@ impl From<CommandError> for Failure {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        (self.status, Json(Errors { errors: [self.text] })).into_response()
+        (self.status, Json(Errors { errors: vec![self.text] })).into_response()
     }
 }

@@ -11,23 +11,16 @@ use serde::Serialize;
 
 use super::ask::{Ask, PathParameters};
 use super::failure::Failure;
-use crate::json::checkpoint::{Checkpoint, CheckpointConfig, Checkpoints};
-use crate::json::checkpoint_detail::VertexCheckpoint;
-use crate::json::cluster::{
-    DashboardConfig, Jobs, JobsOverview, Overview, jobmanager_config as configuration,
+use reflow_schema::{
+    Backpressure, Checkpoint, CheckpointConfig, Checkpoints, ClusterOverview, DEFAULT_MAX_EXCEPTIONS,
+    DashboardConfig, Exceptions, JobConfig, JobDetails, JobPlan, JobStatusInfo, Jobs, JobsOverview, Plan,
+    Rescale, RescalesConfig, RescalesOverview, RescalesSummary, TaskManagerDetails, TaskManagers, Timeline,
+    VertexCheckpoint, VertexDetails, metrics,
 };
-use crate::json::exception::{DEFAULT_MAX_EXCEPTIONS, Exceptions};
-use crate::json::job::{self, JobConfig, JobDetails, Status};
-use crate::json::metrics;
-use crate::json::plan::{JobPlan, Plan};
-use crate::json::rescale::{self, Rescale};
-use crate::json::task_manager::{TaskManagerDetails, TaskManagers};
-use crate::json::timeline::Timeline;
-use crate::json::vertex::{Backpressure, VertexDetails};
 use reflow_view::Cluster;
 
 /// JSON, or why there is none.
-type Answer = Result<Vec<u8>, Failure>;
+pub(super) type Answer = Result<Vec<u8>, Failure>;
 
 /// A `GET` that is answered from the snapshot by `answer`.
 pub(super) fn read<C: Cluster>(answer: fn(&Ask<'_>) -> Answer) -> MethodRouter<Arc<C>> {
@@ -63,11 +56,11 @@ pub(super) fn dashboard_config(ask: &Ask<'_>) -> Answer {
 }
 
 pub(super) fn overview(ask: &Ask<'_>) -> Answer {
-    json(&Overview::of(ask.view))
+    json(&ClusterOverview::of(ask.view))
 }
 
 pub(super) fn jobmanager_config(ask: &Ask<'_>) -> Answer {
-    json(&configuration(ask.view))
+    json(&reflow_schema::jobmanager_config(ask.view))
 }
 
 pub(super) fn jobmanager_metrics(ask: &Ask<'_>) -> Answer {
@@ -103,7 +96,7 @@ pub(super) fn job_config(ask: &Ask<'_>) -> Answer {
 }
 
 pub(super) fn status(ask: &Ask<'_>) -> Answer {
-    json(&Status { status: ask.job()?.status })
+    json(&JobStatusInfo { status: ask.job()?.status })
 }
 
 pub(super) fn exceptions(ask: &Ask<'_>) -> Answer {
@@ -119,7 +112,7 @@ pub(super) fn timeline(ask: &Ask<'_>) -> Answer {
 }
 
 pub(super) fn requirements(ask: &Ask<'_>) -> Answer {
-    json(&job::requirements(ask.job()?))
+    json(&reflow_schema::requirements(ask.job()?))
 }
 
 pub(super) fn vertex(ask: &Ask<'_>) -> Answer {
@@ -169,11 +162,11 @@ pub(super) fn vertex_checkpoint(ask: &Ask<'_>) -> Answer {
 }
 
 pub(super) fn rescales_overview(ask: &Ask<'_>) -> Answer {
-    json(&rescale::Overview::of(&ask.job()?.rescales))
+    json(&RescalesOverview::of(&ask.job()?.rescales))
 }
 
 pub(super) fn rescales_history(ask: &Ask<'_>) -> Answer {
-    json(&rescale::history(&ask.job()?.rescales))
+    json(&reflow_schema::rescales_history(&ask.job()?.rescales))
 }
 
 pub(super) fn rescale(ask: &Ask<'_>) -> Answer {
@@ -181,9 +174,9 @@ pub(super) fn rescale(ask: &Ask<'_>) -> Answer {
 }
 
 pub(super) fn rescales_summary(ask: &Ask<'_>) -> Answer {
-    json(&rescale::Summary::of(&ask.job()?.rescales))
+    json(&RescalesSummary::of(&ask.job()?.rescales))
 }
 
 pub(super) fn rescales_config(ask: &Ask<'_>) -> Answer {
-    json(&rescale::Config::from(ask.job()?.rescales.config))
+    json(&RescalesConfig::from(ask.job()?.rescales.config))
 }

@@ -314,3 +314,11 @@ async fn rescaling_can_be_switched_off() {
     assert!(server.cluster.commands.lock().unwrap().is_empty());
     assert_eq!(server.request("GET", "/config", "").await.json()["features"]["web-rescale"], false);
 }
+
+#[tokio::test]
+async fn the_document_is_served_as_it_is_committed() {
+    let server = Server::start(FakeCluster::obedient(fixture::cluster())).await;
+    for path in ["/openapi.json", "/v1/openapi.json"] {
+        assert_eq!(server.get(path).await.body, include_str!("../../../../docs/openapi.json"));
+    }
+}

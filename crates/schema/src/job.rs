@@ -2,55 +2,57 @@
 
 use std::collections::BTreeMap;
 
-use reflow_types::{JobId, VertexId};
+use reflow_types::VertexId;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::plan::Plan;
-use super::vertex::IoMetrics;
-use super::{UNSET, duration_ms};
+use crate::plan::Plan;
+use crate::vertex::IoMetrics;
+use crate::{UNSET, duration_ms};
 use reflow_view::{ExecutionState, JobStatus, JobView, ParallelismBounds, VertexView};
 
-pub(super) const SCHEDULER_TYPE: &str = "Adaptive";
+pub(crate) const SCHEDULER_TYPE: &str = "Adaptive";
 
 /// `GET /jobs/:id`
-#[derive(Serialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) struct JobDetails<'a> {
-    jid: JobId,
-    application_id: Option<JobId>,
-    name: &'a str,
+pub struct JobDetails {
+    pub jid: String,
+    #[schema(required)]
+    pub application_id: Option<String>,
+    pub name: String,
     #[serde(rename = "isStoppable")]
-    is_stoppable: bool,
-    state: JobStatus,
-    job_type: &'static str,
+    pub is_stoppable: bool,
+    pub state: JobStatus,
+    pub job_type: String,
     #[serde(rename = "schedulerType")]
-    scheduler_type: &'static str,
-    start_time: i64,
-    end_time: i64,
-    duration: i64,
+    pub scheduler_type: String,
+    pub start_time: i64,
+    pub end_time: i64,
+    pub duration: i64,
     #[serde(rename = "maxParallelism")]
-    max_parallelism: i64,
-    now: i64,
-    timestamps: BTreeMap<JobStatus, i64>,
-    vertices: Vec<VertexSummary<'a>>,
-    status_counts: BTreeMap<ExecutionState, usize>,
-    plan: Plan<'a>,
-    pending_operators: u32,
+    pub max_parallelism: i64,
+    pub now: i64,
+    pub timestamps: BTreeMap<JobStatus, i64>,
+    pub vertices: Vec<VertexSummary>,
+    pub status_counts: BTreeMap<ExecutionState, usize>,
+    pub plan: Plan,
+    pub pending_operators: u32,
 }
 
-impl<'a> JobDetails<'a> {
-    pub(crate) fn of(job: &'a JobView, now_ms: i64) -> Self {
+impl JobDetails {
+    pub fn of(job: &JobView, now_ms: i64) -> Self {
         let entered = |status: JobStatus| job.entered_at_ms.get(&status).copied().unwrap_or(0);
         let in_state = |state| job.vertices.iter().filter(|vertex| vertex.state() == state).count();
         Self {
-            jid: job.id,
+            jid: job.id.to_string(),
             // In application mode the job's id is its application's.
-            application_id: Some(job.id),
-            name: &job.name,
+            application_id: Some(job.id.to_string()),
+            name: job.name.clone(),
             is_stoppable: false,
             state: job.status,
             job_type: job_type(job),
-            scheduler_type: SCHEDULER_TYPE,
+            scheduler_type: SCHEDULER_TYPE.to_owned(),
             start_time: job.started_at_ms,
             end_time: job.ended_at_ms.unwrap_or(UNSET),
             duration: job.ended_at_ms.unwrap_or(now_ms) - job.started_at_ms,
@@ -66,30 +68,30 @@ impl<'a> JobDetails<'a> {
 }
 
 /// A vertex within `GET /jobs/:id`
-#[derive(Serialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
-struct VertexSummary<'a> {
-    id: VertexId,
+pub struct VertexSummary {
+    pub id: String,
     #[serde(rename = "slotSharingGroupId")]
-    slot_sharing_group_id: &'a str,
-    name: String,
+    pub slot_sharing_group_id: String,
+    pub name: String,
     #[serde(rename = "maxParallelism")]
-    max_parallelism: u32,
-    parallelism: u32,
-    status: ExecutionState,
-    start_time: i64,
-    end_time: i64,
-    duration: i64,
-    tasks: BTreeMap<ExecutionState, usize>,
-    metrics: IoMetrics,
+    pub max_parallelism: u32,
+    pub parallelism: u32,
+    pub status: ExecutionState,
+    pub start_time: i64,
+    pub end_time: i64,
+    pub duration: i64,
+    pub tasks: BTreeMap<ExecutionState, usize>,
+    pub metrics: IoMetrics,
 }
 
-impl<'a> VertexSummary<'a> {
-    fn of(vertex: &'a VertexView, now_ms: i64) -> Self {
+impl VertexSummary {
+    fn of(vertex: &VertexView, now_ms: i64) -> Self {
         let ended_at_ms = vertex.ended_at_ms();
         Self {
-            id: vertex.id,
-            slot_sharing_group_id: &vertex.sharing_group.id,
+            id: vertex.id.to_string(),
+            slot_sharing_group_id: vertex.sharing_group.id.clone(),
             name: vertex.name(),
             max_parallelism: vertex.max_parallelism,
             parallelism: vertex.parallelism,
@@ -103,86 +105,71 @@ impl<'a> VertexSummary<'a> {
     }
 }
 
-pub(super) fn job_type(job: &JobView) -> &'static str {
-    if job.streaming { "STREAMING" } else { "BATCH" }
+pub(crate) fn job_type(job: &JobView) -> String {
+    if job.streaming { "STREAMING" } else { "BATCH" }.to_owned()
 }
 
 /// The subtasks of a job by state, as `/jobs/overview` spells the states, with their total.
-pub(super) fn lower_case_counts(job: &JobView) -> BTreeMap<&'static str, usize> {
+pub(crate) fn lower_case_counts(job: &JobView) -> BTreeMap<String, usize> {
     let count = |state| job.vertices.iter().map(|vertex| vertex.count(state)).sum();
     let total = job.vertices.iter().map(|vertex| vertex.subtasks.len()).sum();
-    let name = |state| match state {
-        ExecutionState::Created => "created",
-        ExecutionState::Scheduled => "scheduled",
-        ExecutionState::Deploying => "deploying",
-        ExecutionState::Initializing => "initializing",
-        ExecutionState::Running => "running",
-        ExecutionState::Finished => "finished",
-        ExecutionState::Canceling => "canceling",
-        ExecutionState::Canceled => "canceled",
-        ExecutionState::Failed => "failed",
-        ExecutionState::Reconciling => "reconciling",
-    };
-    ExecutionState::ALL
-        .map(|state| (name(state), count(state)))
-        .into_iter()
-        .chain([("total", total)])
-        .collect()
+    let states = ExecutionState::ALL.map(|state| (state.to_string().to_lowercase(), count(state)));
+    states.into_iter().chain([("total".to_owned(), total)]).collect()
 }
 
 /// `GET /jobs/:id/status`
-#[derive(Serialize)]
-pub(crate) struct Status {
-    pub(crate) status: JobStatus,
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct JobStatusInfo {
+    pub status: JobStatus,
 }
 
 /// `GET /jobs/:id/config`
-#[derive(Serialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) struct JobConfig<'a> {
-    jid: JobId,
-    name: &'a str,
-    execution_config: ExecutionConfig<'a>,
+pub struct JobConfig {
+    pub jid: String,
+    pub name: String,
+    pub execution_config: ExecutionConfig,
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
-struct ExecutionConfig<'a> {
-    restart_strategy: &'a str,
-    job_parallelism: u32,
-    object_reuse_mode: bool,
-    user_config: &'a BTreeMap<String, String>,
+pub struct ExecutionConfig {
+    pub restart_strategy: String,
+    pub job_parallelism: u32,
+    pub object_reuse_mode: bool,
+    pub user_config: BTreeMap<String, String>,
 }
 
-impl<'a> JobConfig<'a> {
-    pub(crate) fn of(job: &'a JobView) -> Self {
+impl JobConfig {
+    pub fn of(job: &JobView) -> Self {
         let execution_config = ExecutionConfig {
-            restart_strategy: &job.config.restart_strategy,
+            restart_strategy: job.config.restart_strategy.clone(),
             job_parallelism: job.config.parallelism,
             object_reuse_mode: true,
-            user_config: &job.config.user_config,
+            user_config: job.config.user_config.clone(),
         };
-        Self { jid: job.id, name: &job.name, execution_config }
+        Self { jid: job.id.to_string(), name: job.name.clone(), execution_config }
     }
 }
 
 /// A vertex within `GET` and `PUT /jobs/:id/resource-requirements`
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct VertexRequirements {
-    parallelism: Bounds,
+pub struct VertexRequirements {
+    pub parallelism: RequirementBounds,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Bounds {
-    lower_bound: i64,
-    upper_bound: i64,
+pub struct RequirementBounds {
+    pub lower_bound: i64,
+    pub upper_bound: i64,
 }
 
 /// `GET /jobs/:id/resource-requirements`
-pub(crate) fn requirements(job: &JobView) -> BTreeMap<VertexId, VertexRequirements> {
-    let bounds = |vertex: &VertexView| Bounds {
+pub fn requirements(job: &JobView) -> BTreeMap<VertexId, VertexRequirements> {
+    let bounds = |vertex: &VertexView| RequirementBounds {
         lower_bound: vertex.bounds.lower.into(),
         upper_bound: vertex.bounds.upper.into(),
     };
@@ -194,8 +181,8 @@ pub(crate) fn requirements(job: &JobView) -> BTreeMap<VertexId, VertexRequiremen
 
 impl VertexRequirements {
     /// The bounds, if 1 ≤ lower ≤ upper.
-    pub(crate) fn bounds(&self) -> Result<ParallelismBounds, String> {
-        let Bounds { lower_bound, upper_bound } = self.parallelism;
+    pub fn bounds(&self) -> Result<ParallelismBounds, String> {
+        let RequirementBounds { lower_bound, upper_bound } = self.parallelism;
         match (u32::try_from(lower_bound), u32::try_from(upper_bound)) {
             (Ok(lower), Ok(upper)) if 1 <= lower && lower <= upper => Ok(ParallelismBounds { lower, upper }),
             _ => Err(format!(

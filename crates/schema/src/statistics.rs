@@ -1,25 +1,28 @@
 //! Statistics: `min`, `max`, `avg` and percentiles, in Flink's two forms.
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use reflow_view::summary::{Percentiles, Summary, percentile};
 
 /// A summary with high percentiles; those of nothing are the string `"NaN"`.
-#[derive(Serialize)]
-pub(crate) struct Statistics {
-    min: u64,
-    max: u64,
-    avg: u64,
-    p50: Figure,
-    p90: Figure,
-    p95: Figure,
-    p99: Figure,
-    p999: Figure,
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Statistics {
+    pub min: u64,
+    pub max: u64,
+    pub avg: u64,
+    pub p50: Figure,
+    pub p90: Figure,
+    pub p95: Figure,
+    pub p99: Figure,
+    pub p999: Figure,
 }
 
 impl From<Summary> for Statistics {
     fn from(summary: Summary) -> Self {
-        let figure = |pick: fn(Percentiles) -> f64| Figure(summary.percentiles.map(pick));
+        let figure = |pick: fn(Percentiles) -> f64| {
+            summary.percentiles.map(pick).map_or(Figure::NotANumber(NotANumber::NaN), Figure::Number)
+        };
         Self {
             min: summary.min,
             max: summary.max,
@@ -35,44 +38,45 @@ impl From<Summary> for Statistics {
 
 impl Statistics {
     /// The statistics of a figure that is always 0.
-    pub(crate) fn zero() -> Self {
+    pub fn zero() -> Self {
         Summary { percentiles: Some(Percentiles::default()), ..Summary::default() }.into()
     }
 
     /// The statistics of `values`.
-    pub(crate) fn of(values: impl IntoIterator<Item = u64>) -> Self {
+    pub fn of(values: impl IntoIterator<Item = u64>) -> Self {
         Summary::of(values).into()
     }
 }
 
 /// A number, or `"NaN"`.
-struct Figure(Option<f64>);
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum Figure {
+    Number(f64),
+    NotANumber(NotANumber),
+}
 
-impl Serialize for Figure {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
-            Some(number) => serializer.serialize_f64(number),
-            None => serializer.serialize_str("NaN"),
-        }
-    }
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+pub enum NotANumber {
+    NaN,
 }
 
 /// A summary with quartiles, in whole numbers: how one metric is spread over the subtasks of a vertex.
-#[derive(Serialize)]
-pub(crate) struct Spread {
-    min: i64,
-    max: i64,
-    avg: i64,
-    sum: i64,
-    median: i64,
-    p25: i64,
-    p75: i64,
-    p95: i64,
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Spread {
+    pub min: i64,
+    pub max: i64,
+    pub avg: i64,
+    pub sum: i64,
+    pub median: i64,
+    pub p25: i64,
+    pub p75: i64,
+    pub p95: i64,
 }
 
 impl Spread {
     /// The spread of `values`; all 0 if there are none.
-    pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Self {
+    pub fn of(values: impl IntoIterator<Item = f64>) -> Self {
         let mut sorted: Vec<f64> = values.into_iter().collect();
         sorted.sort_by(f64::total_cmp);
         let sum: f64 = sorted.iter().sum();

@@ -7,37 +7,39 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use reflow_types::SubtaskIndex;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use reflow_view::{
     CheckpointOutcome, CheckpointView, ClusterView, JobStatus, JobView, SubtaskView, VertexView,
 };
 
 /// Metrics of one scope: name → value.
-pub(crate) type Metrics = BTreeMap<String, String>;
+pub type Metrics = BTreeMap<String, String>;
 
 /// A metric's name, and its value where it was asked for.
-#[derive(Serialize)]
-pub(crate) struct Metric<'a> {
-    id: &'a str,
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Metric {
+    pub id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    value: Option<&'a str>,
+    #[schema(nullable = false)]
+    pub value: Option<String>,
 }
 
 /// The names of `metrics`, or the values of those in `wanted`.
-pub(crate) fn select<'a>(metrics: &'a Metrics, wanted: Option<&BTreeSet<&str>>) -> Vec<Metric<'a>> {
+pub fn select(metrics: &Metrics, wanted: Option<&BTreeSet<&str>>) -> Vec<Metric> {
     let metrics = metrics.iter().map(|(id, value)| (id.as_str(), value.as_str()));
     match wanted {
-        None => metrics.map(|(id, _)| Metric { id, value: None }).collect(),
+        None => metrics.map(|(id, _)| Metric { id: id.to_owned(), value: None }).collect(),
         Some(wanted) => metrics
             .filter(|(id, _)| wanted.contains(id))
-            .map(|(id, value)| Metric { id, value: Some(value) })
+            .map(|(id, value)| Metric { id: id.to_owned(), value: Some(value.to_owned()) })
             .collect(),
     }
 }
 
 /// The JobManager's metrics.
-pub(crate) fn of_jobmanager(view: &ClusterView) -> Metrics {
+pub fn of_jobmanager(view: &ClusterView) -> Metrics {
     let running = view.jobs.iter().filter(|job| !job.status.is_terminal()).count();
     let known = [
         ("numRegisteredTaskManagers", view.task_managers.len().to_string()),
@@ -49,7 +51,7 @@ pub(crate) fn of_jobmanager(view: &ClusterView) -> Metrics {
 }
 
 /// A job's metrics.
-pub(crate) fn of_job(job: &JobView, now_ms: i64) -> Metrics {
+pub fn of_job(job: &JobView, now_ms: i64) -> Metrics {
     let spent = |status| job.spent_ms.get(&status).copied().unwrap_or(0);
     let running_since_ms =
         job.entered_at_ms.get(&JobStatus::Running).filter(|_| job.status == JobStatus::Running);
@@ -103,7 +105,7 @@ fn of_checkpoints(job: &JobView) -> impl Iterator<Item = (&'static str, String)>
 }
 
 /// A vertex's metrics: those of its subtasks, each name preceded by the subtask's index.
-pub(crate) fn of_vertex(vertex: &VertexView) -> Metrics {
+pub fn of_vertex(vertex: &VertexView) -> Metrics {
     let prefixed = |subtask: &SubtaskView| {
         let index = subtask.index;
         of_subtask(subtask).into_iter().map(move |(id, value)| (format!("{index}.{id}"), value.to_string()))
@@ -112,7 +114,7 @@ pub(crate) fn of_vertex(vertex: &VertexView) -> Metrics {
 }
 
 /// `GET /jobs/:id/vertices/:v/watermarks`
-pub(crate) fn watermarks(vertex: &VertexView) -> Metrics {
+pub fn watermarks(vertex: &VertexView) -> Metrics {
     let watermark = |subtask: &SubtaskView| {
         let watermark_ms = subtask.input_watermark_ms?;
         Some((format!("{}.currentInputWatermark", subtask.index), watermark_ms.to_string()))
@@ -153,34 +155,39 @@ fn with_others(
 }
 
 /// A metric aggregated over subtasks.
-#[derive(Debug, PartialEq, Serialize)]
-pub(crate) struct Aggregate {
-    id: String,
+#[derive(Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Aggregate {
+    pub id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    min: Option<f64>,
+    #[schema(nullable = false)]
+    pub min: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    max: Option<f64>,
+    #[schema(nullable = false)]
+    pub max: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    avg: Option<f64>,
+    #[schema(nullable = false)]
+    pub avg: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    sum: Option<f64>,
+    #[schema(nullable = false)]
+    pub sum: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    skew: Option<f64>,
+    #[schema(nullable = false)]
+    pub skew: Option<f64>,
 }
 
 /// Which aggregates a client wants.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Aggregations {
-    pub(crate) min: bool,
-    pub(crate) max: bool,
-    pub(crate) avg: bool,
-    pub(crate) sum: bool,
-    pub(crate) skew: bool,
+pub struct Aggregations {
+    pub min: bool,
+    pub max: bool,
+    pub avg: bool,
+    pub sum: bool,
+    pub skew: bool,
 }
 
 /// `GET /jobs/:id/vertices/:v/subtasks/metrics`: names, or the wanted metrics aggregated over the subtasks
 /// that `includes` names.
-pub(crate) fn over_subtasks(
+pub fn over_subtasks(
     vertex: &VertexView,
     wanted: Option<&BTreeSet<&str>>,
     includes: impl Fn(SubtaskIndex) -> bool,

@@ -1,22 +1,22 @@
 //! What each vertex and subtask did for a checkpoint: `/jobs/:id/checkpoints/details/…`.
 
-use reflow_types::{CheckpointId, SubtaskIndex};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::UNSET;
-use super::statistics::Statistics;
+use crate::UNSET;
+use crate::statistics::Statistics;
 use reflow_view::{AckView, CheckpointOutcome, CheckpointView, SubtaskCheckpointView, VertexCheckpointView};
 
-#[derive(Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub(crate) enum CheckpointStatus {
+pub enum CheckpointStatus {
     InProgress,
     Completed,
     Failed,
 }
 
 impl CheckpointStatus {
-    pub(crate) fn of(outcome: &CheckpointOutcome) -> Self {
+    pub fn of(outcome: &CheckpointOutcome) -> Self {
         match outcome {
             CheckpointOutcome::InProgress => Self::InProgress,
             CheckpointOutcome::Completed { .. } => Self::Completed,
@@ -26,23 +26,23 @@ impl CheckpointStatus {
 }
 
 /// A vertex within a checkpoint.
-#[derive(Serialize)]
-pub(crate) struct VertexFigures {
-    id: CheckpointId,
-    status: CheckpointStatus,
-    latest_ack_timestamp: i64,
-    checkpointed_size: u64,
-    state_size: u64,
-    end_to_end_duration: u64,
-    alignment_buffered: u64,
-    processed_data: u64,
-    persisted_data: u64,
-    num_subtasks: usize,
-    num_acknowledged_subtasks: usize,
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct VertexFigures {
+    pub id: u64,
+    pub status: CheckpointStatus,
+    pub latest_ack_timestamp: i64,
+    pub checkpointed_size: u64,
+    pub state_size: u64,
+    pub end_to_end_duration: u64,
+    pub alignment_buffered: u64,
+    pub processed_data: u64,
+    pub persisted_data: u64,
+    pub num_subtasks: usize,
+    pub num_acknowledged_subtasks: usize,
 }
 
 impl VertexFigures {
-    pub(crate) fn of(checkpoint: &CheckpointView, vertex: &VertexCheckpointView) -> Self {
+    pub fn of(checkpoint: &CheckpointView, vertex: &VertexCheckpointView) -> Self {
         let acknowledged = vertex.acks().count();
         let status = match CheckpointStatus::of(&checkpoint.outcome) {
             CheckpointStatus::InProgress if acknowledged == vertex.subtasks.len() => {
@@ -51,7 +51,7 @@ impl VertexFigures {
             status => status,
         };
         Self {
-            id: checkpoint.id,
+            id: checkpoint.id.0,
             status,
             latest_ack_timestamp: vertex.latest_ack_ms().unwrap_or(UNSET),
             checkpointed_size: vertex.sum(|ack| ack.checkpointed_size),
@@ -67,43 +67,43 @@ impl VertexFigures {
 }
 
 /// `GET /jobs/:id/checkpoints/details/:checkpoint/subtasks/:vertex`
-#[derive(Serialize)]
-pub(crate) struct VertexCheckpoint {
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct VertexCheckpoint {
     #[serde(flatten)]
-    figures: VertexFigures,
-    summary: SubtaskSummary,
-    subtasks: Vec<SubtaskCheckpoint>,
+    pub figures: VertexFigures,
+    pub summary: SubtaskCheckpointSummary,
+    pub subtasks: Vec<SubtaskCheckpoint>,
 }
 
-#[derive(Serialize)]
-struct SubtaskSummary {
-    checkpointed_size: Statistics,
-    state_size: Statistics,
-    end_to_end_duration: Statistics,
-    checkpoint_duration: Phases<Statistics>,
-    alignment: Alignment<Statistics>,
-    start_delay: Statistics,
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct SubtaskCheckpointSummary {
+    pub checkpointed_size: Statistics,
+    pub state_size: Statistics,
+    pub end_to_end_duration: Statistics,
+    pub checkpoint_duration: Phases<Statistics>,
+    pub alignment: Alignment<Statistics>,
+    pub start_delay: Statistics,
 }
 
-#[derive(Serialize)]
-struct Phases<T> {
-    sync: T,
-    r#async: T,
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Phases<T> {
+    pub sync: T,
+    pub r#async: T,
 }
 
-#[derive(Serialize)]
-struct Alignment<T> {
-    buffered: T,
-    processed: T,
-    persisted: T,
-    duration: T,
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Alignment<T> {
+    pub buffered: T,
+    pub processed: T,
+    pub persisted: T,
+    pub duration: T,
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "className", rename_all = "snake_case")]
-enum SubtaskCheckpoint {
+pub enum SubtaskCheckpoint {
     Completed {
-        index: SubtaskIndex,
+        index: u32,
         ack_timestamp: i64,
         end_to_end_duration: u64,
         checkpointed_size: u64,
@@ -113,19 +113,19 @@ enum SubtaskCheckpoint {
         start_delay: u64,
         unaligned_checkpoint: bool,
         aborted: bool,
-        status: &'static str,
+        status: String,
     },
     Pending {
-        index: SubtaskIndex,
-        status: &'static str,
+        index: u32,
+        status: String,
     },
 }
 
 impl VertexCheckpoint {
-    pub(crate) fn of(checkpoint: &CheckpointView, vertex: &VertexCheckpointView) -> Self {
+    pub fn of(checkpoint: &CheckpointView, vertex: &VertexCheckpointView) -> Self {
         let triggered_at_ms = checkpoint.triggered_at_ms;
         let over_acks = |figure: fn(&AckView) -> u64| Statistics::of(vertex.acks().map(figure));
-        let summary = SubtaskSummary {
+        let summary = SubtaskCheckpointSummary {
             checkpointed_size: over_acks(|ack| ack.checkpointed_size),
             state_size: over_acks(|ack| ack.state_size),
             end_to_end_duration: Statistics::of(vertex.acks().map(|ack| ack.duration_ms(triggered_at_ms))),
@@ -151,9 +151,9 @@ impl VertexCheckpoint {
 
 impl SubtaskCheckpoint {
     fn of(subtask: &SubtaskCheckpointView, triggered_at_ms: i64) -> Self {
-        let index = subtask.index;
+        let index = subtask.index.0;
         let Some(ack) = subtask.ack else {
-            return Self::Pending { index, status: "pending_or_failed" };
+            return Self::Pending { index, status: "pending_or_failed".to_owned() };
         };
         Self::Completed {
             index,
@@ -171,7 +171,7 @@ impl SubtaskCheckpoint {
             start_delay: ack.start_delay_ms,
             unaligned_checkpoint: false,
             aborted: false,
-            status: "completed",
+            status: "completed".to_owned(),
         }
     }
 }

@@ -2,33 +2,33 @@
 
 use std::collections::BTreeMap;
 
-use reflow_types::{AttemptNumber, SubtaskIndex, TaskManagerId, VertexId};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::statistics::Spread;
-use super::{UNSET, duration_ms};
+use crate::statistics::Spread;
+use crate::{UNSET, duration_ms};
 use reflow_view::{ExecutionState, IoView, SubtaskView, VertexView};
 
 /// What subtasks have read, written and done with their time.
-#[derive(Serialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) struct IoMetrics {
-    read_bytes: u64,
-    read_bytes_complete: bool,
-    write_bytes: u64,
-    write_bytes_complete: bool,
-    read_records: u64,
-    read_records_complete: bool,
-    write_records: u64,
-    write_records_complete: bool,
-    accumulated_backpressured_time: u64,
-    accumulated_idle_time: u64,
-    accumulated_busy_time: f64,
+pub struct IoMetrics {
+    pub read_bytes: u64,
+    pub read_bytes_complete: bool,
+    pub write_bytes: u64,
+    pub write_bytes_complete: bool,
+    pub read_records: u64,
+    pub read_records_complete: bool,
+    pub write_records: u64,
+    pub write_records_complete: bool,
+    pub accumulated_backpressured_time: u64,
+    pub accumulated_idle_time: u64,
+    pub accumulated_busy_time: f64,
 }
 
 impl IoMetrics {
     /// The sums over subtasks.
-    pub(crate) fn sum<'a>(ios: impl Iterator<Item = &'a IoView> + Clone) -> Self {
+    pub fn sum<'a>(ios: impl Iterator<Item = &'a IoView> + Clone) -> Self {
         let sum = |figure: fn(&IoView) -> u64| ios.clone().map(figure).sum();
         let busy_ms: u64 = sum(|io| io.busy_ms);
         Self {
@@ -48,47 +48,48 @@ impl IoMetrics {
 }
 
 /// `GET /jobs/:id/vertices/:v`
-#[derive(Serialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct VertexDetails<'a> {
-    id: VertexId,
-    name: String,
-    parallelism: u32,
-    max_parallelism: u32,
-    now: i64,
-    subtasks: Vec<Subtask<'a>>,
-    aggregated: Aggregated,
+pub struct VertexDetails {
+    pub id: String,
+    pub name: String,
+    pub parallelism: u32,
+    pub max_parallelism: u32,
+    pub now: i64,
+    pub subtasks: Vec<Subtask>,
+    pub aggregated: Aggregated,
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) struct Subtask<'a> {
-    subtask: SubtaskIndex,
-    status: ExecutionState,
-    attempt: AttemptNumber,
-    endpoint: &'a str,
-    start_time: i64,
-    end_time: i64,
-    duration: i64,
-    metrics: IoMetrics,
-    taskmanager_id: Option<TaskManagerId>,
-    status_duration: BTreeMap<ExecutionState, i64>,
+pub struct Subtask {
+    pub subtask: u32,
+    pub status: ExecutionState,
+    pub attempt: u32,
+    pub endpoint: String,
+    pub start_time: i64,
+    pub end_time: i64,
+    pub duration: i64,
+    pub metrics: IoMetrics,
+    #[schema(required)]
+    pub taskmanager_id: Option<String>,
+    pub status_duration: BTreeMap<ExecutionState, i64>,
     #[serde(rename = "start_time")]
-    start_time_again: i64,
+    pub start_time_again: i64,
 }
 
 /// Each figure's spread over the subtasks.
-#[derive(Serialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
-struct Aggregated {
-    metrics: BTreeMap<&'static str, Spread>,
-    status_duration: BTreeMap<ExecutionState, Spread>,
+pub struct Aggregated {
+    pub metrics: BTreeMap<String, Spread>,
+    pub status_duration: BTreeMap<ExecutionState, Spread>,
 }
 
-impl<'a> VertexDetails<'a> {
-    pub(crate) fn of(vertex: &'a VertexView, now_ms: i64) -> Self {
+impl VertexDetails {
+    pub fn of(vertex: &VertexView, now_ms: i64) -> Self {
         Self {
-            id: vertex.id,
+            id: vertex.id.to_string(),
             name: vertex.name(),
             parallelism: vertex.parallelism,
             max_parallelism: vertex.max_parallelism,
@@ -99,21 +100,21 @@ impl<'a> VertexDetails<'a> {
     }
 }
 
-impl<'a> Subtask<'a> {
-    pub(crate) fn of(subtask: &'a SubtaskView, now_ms: i64) -> Self {
+impl Subtask {
+    pub fn of(subtask: &SubtaskView, now_ms: i64) -> Self {
         let start_time = subtask.started_at_ms().unwrap_or(UNSET);
         let ended_at_ms = subtask.ended_at_ms();
         let placement = subtask.placement.as_ref();
         Self {
-            subtask: subtask.index,
+            subtask: subtask.index.0,
             status: subtask.state,
-            attempt: subtask.attempt,
-            endpoint: placement.map_or("(unassigned)", |placement| &placement.endpoint),
+            attempt: subtask.attempt.0,
+            endpoint: placement.map_or("(unassigned)", |placement| &placement.endpoint).to_owned(),
             start_time,
             end_time: ended_at_ms.unwrap_or(UNSET),
             duration: duration_ms(subtask.started_at_ms(), ended_at_ms.unwrap_or(now_ms)),
             metrics: IoMetrics::sum(std::iter::once(&subtask.io)),
-            taskmanager_id: placement.map(|placement| placement.task_manager),
+            taskmanager_id: placement.map(|placement| placement.task_manager.to_string()),
             status_duration: status_durations(subtask, now_ms),
             start_time_again: start_time,
         }
@@ -130,13 +131,13 @@ impl Aggregated {
         let in_state = |state| durations.iter().filter_map(move |by_state| by_state.get(&state));
         Self {
             metrics: BTreeMap::from([
-                ("read-bytes", spread(|io| io.bytes_in)),
-                ("write-bytes", spread(|io| io.bytes_out)),
-                ("read-records", spread(|io| io.records_in)),
-                ("write-records", spread(|io| io.records_out)),
-                ("accumulated-backpressured-time", spread(|io| io.backpressured_ms)),
-                ("accumulated-idle-time", spread(|io| io.idle_ms)),
-                ("accumulated-busy-time", spread(|io| io.busy_ms)),
+                ("read-bytes".to_owned(), spread(|io| io.bytes_in)),
+                ("write-bytes".to_owned(), spread(|io| io.bytes_out)),
+                ("read-records".to_owned(), spread(|io| io.records_in)),
+                ("write-records".to_owned(), spread(|io| io.records_out)),
+                ("accumulated-backpressured-time".to_owned(), spread(|io| io.backpressured_ms)),
+                ("accumulated-idle-time".to_owned(), spread(|io| io.idle_ms)),
+                ("accumulated-busy-time".to_owned(), spread(|io| io.busy_ms)),
             ]),
             status_duration: states
                 .map(|state| (state, Spread::of(in_state(state).map(|&duration_ms| duration_ms as f64))))
@@ -158,42 +159,42 @@ fn status_durations(subtask: &SubtaskView, now_ms: i64) -> BTreeMap<ExecutionSta
 }
 
 /// `GET /jobs/:id/vertices/:v/backpressure`
-#[derive(Serialize)]
-pub(crate) struct Backpressure {
-    status: &'static str,
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Backpressure {
+    pub status: String,
     #[serde(rename = "backpressureLevel")]
-    level: Level,
+    pub level: BackpressureLevel,
     #[serde(rename = "end-timestamp")]
-    end_timestamp: i64,
-    subtasks: Vec<SubtaskBackpressure>,
+    pub end_timestamp: i64,
+    pub subtasks: Vec<SubtaskBackpressure>,
     #[serde(rename = "backpressure-level")]
-    level_again: Level,
+    pub level_again: BackpressureLevel,
 }
 
-#[derive(Serialize)]
-struct SubtaskBackpressure {
-    subtask: SubtaskIndex,
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct SubtaskBackpressure {
+    pub subtask: u32,
     #[serde(rename = "backpressureLevel")]
-    level: Level,
-    ratio: f64,
+    pub level: BackpressureLevel,
+    pub ratio: f64,
     #[serde(rename = "idleRatio")]
-    idle_ratio: f64,
+    pub idle_ratio: f64,
     #[serde(rename = "busyRatio")]
-    busy_ratio: f64,
+    pub busy_ratio: f64,
     #[serde(rename = "backpressure-level")]
-    level_again: Level,
+    pub level_again: BackpressureLevel,
 }
 
 /// How much of its time a subtask waits for room downstream.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-enum Level {
+pub enum BackpressureLevel {
     Ok,
     Low,
     High,
 }
 
-impl Level {
+impl BackpressureLevel {
     fn of(share: f64) -> Self {
         match share {
             _ if share <= 0.10 => Self::Ok,
@@ -204,12 +205,12 @@ impl Level {
 }
 
 impl Backpressure {
-    pub(crate) fn of(vertex: &VertexView, now_ms: i64) -> Self {
+    pub fn of(vertex: &VertexView, now_ms: i64) -> Self {
         let worst = vertex.subtasks.iter().map(|subtask| subtask.io.backpressured).fold(0.0, f64::max);
         let subtask = |subtask: &SubtaskView| {
-            let level = Level::of(subtask.io.backpressured);
+            let level = BackpressureLevel::of(subtask.io.backpressured);
             SubtaskBackpressure {
-                subtask: subtask.index,
+                subtask: subtask.index.0,
                 level,
                 ratio: subtask.io.backpressured,
                 idle_ratio: subtask.io.idle,
@@ -218,11 +219,11 @@ impl Backpressure {
             }
         };
         Self {
-            status: "ok",
-            level: Level::of(worst),
+            status: "ok".to_owned(),
+            level: BackpressureLevel::of(worst),
             end_timestamp: now_ms,
             subtasks: vertex.subtasks.iter().map(subtask).collect(),
-            level_again: Level::of(worst),
+            level_again: BackpressureLevel::of(worst),
         }
     }
 }
@@ -234,7 +235,7 @@ mod tests {
     #[test]
     fn levels_are_flinks() {
         assert_eq!(
-            [0.0, 0.1, 0.11, 0.5, 0.51, 1.0].map(Level::of).map(|level| level as u8),
+            [0.0, 0.1, 0.11, 0.5, 0.51, 1.0].map(BackpressureLevel::of).map(|level| level as u8),
             [0, 0, 1, 1, 2, 2]
         );
     }

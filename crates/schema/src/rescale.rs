@@ -4,13 +4,12 @@
 
 use std::collections::BTreeMap;
 
-use reflow_types::VertexId;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::UNSET;
-use super::statistics::Statistics;
-use super::task_manager::ResourceProfile;
-use reflow_view::RescaleId;
+use crate::UNSET;
+use crate::statistics::Statistics;
+use crate::task_manager::ResourceProfile;
 use reflow_view::{
     LiveOutcomeView, LivePhaseView, LiveRescaleView, RescaleConfigView, RescaleCounts, RescaleView,
     RescalesView, SchedulerStateView, SlotRescaleView, TerminalState, TerminatedReason, TriggerCause,
@@ -18,88 +17,113 @@ use reflow_view::{
 };
 
 /// One rescale; in lists its vertices, slots and states are left out.
-#[derive(Serialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Rescale<'a> {
-    rescale_uuid: RescaleId,
-    resource_requirements_uuid: RescaleId,
-    rescale_attempt_id: u64,
-    vertices: BTreeMap<VertexId, Vertex<'a>>,
-    slots: BTreeMap<&'a str, Slots<'a>>,
-    scheduler_states: Vec<SchedulerState<'a>>,
-    start_timestamp_in_millis: i64,
-    end_timestamp_in_millis: Option<i64>,
-    terminal_state: Option<TerminalState>,
-    trigger_cause: TriggerCause,
-    terminated_reason: Option<TerminatedReason>,
+pub struct Rescale {
+    pub rescale_uuid: String,
+    pub resource_requirements_uuid: String,
+    pub rescale_attempt_id: u64,
+    pub vertices: BTreeMap<String, RescaledVertex>,
+    pub slots: BTreeMap<String, RescaledSlots>,
+    pub scheduler_states: Vec<SchedulerState>,
+    pub start_timestamp_in_millis: i64,
+    #[schema(required)]
+    pub end_timestamp_in_millis: Option<i64>,
+    #[schema(required)]
+    pub terminal_state: Option<TerminalState>,
+    pub trigger_cause: TriggerCause,
+    #[schema(required)]
+    pub terminated_reason: Option<TerminatedReason>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    live_rescale: Option<LiveRescale<'a>>,
+    #[schema(nullable = false)]
+    pub live_rescale: Option<LiveRescale>,
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct LiveRescale<'a> {
-    graph_version: u64,
-    phases: Vec<LivePhase>,
-    key_groups_moved: u64,
-    key_groups_kept: u64,
-    handed_over_bytes: u64,
-    parked_records: u64,
-    longest_pause_in_micros: u64,
-    outcome: Option<&'static str>,
-    reason: Option<&'a str>,
+pub struct LiveRescale {
+    pub graph_version: u64,
+    pub phases: Vec<LivePhase>,
+    pub key_groups_moved: u64,
+    pub key_groups_kept: u64,
+    pub handed_over_bytes: u64,
+    pub parked_records: u64,
+    pub longest_pause_in_micros: u64,
+    #[schema(required)]
+    pub outcome: Option<LiveOutcome>,
+    #[schema(required)]
+    pub reason: Option<String>,
 }
 
-#[derive(Serialize)]
+/// How a live rescale ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum LiveOutcome {
+    Committed,
+    GivenUp,
+    Interrupted,
+}
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct LivePhase {
-    phase: &'static str,
-    enter_timestamp_in_millis: i64,
-    leave_timestamp_in_millis: Option<i64>,
-    duration_in_millis: Option<i64>,
+pub struct LivePhase {
+    pub phase: String,
+    pub enter_timestamp_in_millis: i64,
+    #[schema(required)]
+    pub leave_timestamp_in_millis: Option<i64>,
+    #[schema(required)]
+    pub duration_in_millis: Option<i64>,
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Vertex<'a> {
-    job_vertex_id: VertexId,
-    job_vertex_name: &'a str,
-    slot_sharing_group_id: &'a str,
-    slot_sharing_group_name: &'a str,
-    desired_parallelism: u32,
-    sufficient_parallelism: u32,
-    pre_rescale_parallelism: Option<u32>,
-    post_rescale_parallelism: Option<u32>,
+pub struct RescaledVertex {
+    pub job_vertex_id: String,
+    pub job_vertex_name: String,
+    pub slot_sharing_group_id: String,
+    pub slot_sharing_group_name: String,
+    pub desired_parallelism: u32,
+    pub sufficient_parallelism: u32,
+    #[schema(required)]
+    pub pre_rescale_parallelism: Option<u32>,
+    #[schema(required)]
+    pub post_rescale_parallelism: Option<u32>,
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Slots<'a> {
-    slot_sharing_group_id: &'a str,
-    slot_sharing_group_name: &'a str,
-    request_resource_profile: ResourceProfile,
-    desired_slots: u32,
-    minimal_required_slots: u32,
-    pre_rescale_slots: Option<u32>,
-    post_rescale_slots: Option<u32>,
-    acquired_resource_profile: Option<ResourceProfile>,
+pub struct RescaledSlots {
+    pub slot_sharing_group_id: String,
+    pub slot_sharing_group_name: String,
+    pub request_resource_profile: ResourceProfile,
+    pub desired_slots: u32,
+    pub minimal_required_slots: u32,
+    #[schema(required)]
+    pub pre_rescale_slots: Option<u32>,
+    #[schema(required)]
+    pub post_rescale_slots: Option<u32>,
+    #[schema(required)]
+    pub acquired_resource_profile: Option<ResourceProfile>,
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct SchedulerState<'a> {
-    state: &'a str,
-    enter_timestamp_in_millis: i64,
-    leave_timestamp_in_millis: Option<i64>,
-    duration_in_millis: Option<i64>,
-    stringified_exception: Option<&'a str>,
+pub struct SchedulerState {
+    pub state: String,
+    pub enter_timestamp_in_millis: i64,
+    #[schema(required)]
+    pub leave_timestamp_in_millis: Option<i64>,
+    #[schema(required)]
+    pub duration_in_millis: Option<i64>,
+    #[schema(required)]
+    pub stringified_exception: Option<String>,
 }
 
-impl<'a> Rescale<'a> {
-    fn in_list(rescale: &'a RescaleView) -> Self {
+impl Rescale {
+    fn in_list(rescale: &RescaleView) -> Self {
         Self {
-            rescale_uuid: rescale.id,
-            resource_requirements_uuid: rescale.requirements,
+            rescale_uuid: rescale.id.to_string(),
+            resource_requirements_uuid: rescale.requirements.to_string(),
             rescale_attempt_id: rescale.attempt,
             vertices: BTreeMap::new(),
             slots: BTreeMap::new(),
@@ -114,10 +138,18 @@ impl<'a> Rescale<'a> {
     }
 
     /// `GET /jobs/:id/rescales/details/:rescale`
-    pub(crate) fn in_detail(rescale: &'a RescaleView) -> Self {
+    pub fn in_detail(rescale: &RescaleView) -> Self {
         Self {
-            vertices: rescale.vertices.iter().map(|vertex| (vertex.id, Vertex::of(vertex))).collect(),
-            slots: rescale.slots.iter().map(|slots| (&*slots.sharing_group.id, Slots::of(slots))).collect(),
+            vertices: rescale
+                .vertices
+                .iter()
+                .map(|vertex| (vertex.id.to_string(), RescaledVertex::of(vertex)))
+                .collect(),
+            slots: rescale
+                .slots
+                .iter()
+                .map(|slots| (slots.sharing_group.id.clone(), RescaledSlots::of(slots)))
+                .collect(),
             scheduler_states: rescale.states.iter().map(SchedulerState::of).collect(),
             live_rescale: rescale.live.as_ref().map(LiveRescale::of),
             ..Self::in_list(rescale)
@@ -125,13 +157,13 @@ impl<'a> Rescale<'a> {
     }
 }
 
-impl<'a> Vertex<'a> {
-    fn of(vertex: &'a VertexRescaleView) -> Self {
+impl RescaledVertex {
+    fn of(vertex: &VertexRescaleView) -> Self {
         Self {
-            job_vertex_id: vertex.id,
-            job_vertex_name: &vertex.name,
-            slot_sharing_group_id: &vertex.sharing_group.id,
-            slot_sharing_group_name: &vertex.sharing_group.name,
+            job_vertex_id: vertex.id.to_string(),
+            job_vertex_name: vertex.name.clone(),
+            slot_sharing_group_id: vertex.sharing_group.id.clone(),
+            slot_sharing_group_name: vertex.sharing_group.name.clone(),
             desired_parallelism: vertex.desired,
             sufficient_parallelism: vertex.sufficient,
             pre_rescale_parallelism: vertex.before,
@@ -140,11 +172,11 @@ impl<'a> Vertex<'a> {
     }
 }
 
-impl<'a> Slots<'a> {
-    fn of(slots: &'a SlotRescaleView) -> Self {
+impl RescaledSlots {
+    fn of(slots: &SlotRescaleView) -> Self {
         Self {
-            slot_sharing_group_id: &slots.sharing_group.id,
-            slot_sharing_group_name: &slots.sharing_group.name,
+            slot_sharing_group_id: slots.sharing_group.id.clone(),
+            slot_sharing_group_name: slots.sharing_group.name.clone(),
             request_resource_profile: slots.requested.map_or(ResourceProfile::UNKNOWN, ResourceProfile::from),
             desired_slots: slots.desired,
             minimal_required_slots: slots.sufficient,
@@ -155,13 +187,13 @@ impl<'a> Slots<'a> {
     }
 }
 
-impl<'a> LiveRescale<'a> {
-    fn of(live: &'a LiveRescaleView) -> Self {
+impl LiveRescale {
+    fn of(live: &LiveRescaleView) -> Self {
         let (outcome, reason) = match &live.outcome {
             None => (None, None),
-            Some(LiveOutcomeView::Committed) => (Some("COMMITTED"), None),
-            Some(LiveOutcomeView::GivenUp { reason }) => (Some("GIVEN_UP"), Some(reason.as_str())),
-            Some(LiveOutcomeView::Interrupted) => (Some("INTERRUPTED"), None),
+            Some(LiveOutcomeView::Committed) => (Some(LiveOutcome::Committed), None),
+            Some(LiveOutcomeView::GivenUp { reason }) => (Some(LiveOutcome::GivenUp), Some(reason.clone())),
+            Some(LiveOutcomeView::Interrupted) => (Some(LiveOutcome::Interrupted), None),
         };
         Self {
             graph_version: live.graph_version,
@@ -180,7 +212,7 @@ impl<'a> LiveRescale<'a> {
 impl LivePhase {
     fn of(phase: &LivePhaseView) -> Self {
         Self {
-            phase: phase.phase,
+            phase: phase.phase.to_owned(),
             enter_timestamp_in_millis: phase.entered_at_ms,
             leave_timestamp_in_millis: phase.left_at_ms,
             duration_in_millis: phase.left_at_ms.map(|left_at_ms| left_at_ms - phase.entered_at_ms),
@@ -188,47 +220,50 @@ impl LivePhase {
     }
 }
 
-impl<'a> SchedulerState<'a> {
-    fn of(state: &'a SchedulerStateView) -> Self {
+impl SchedulerState {
+    fn of(state: &SchedulerStateView) -> Self {
         Self {
-            state: &state.state,
+            state: state.state.clone(),
             enter_timestamp_in_millis: state.entered_at_ms,
             leave_timestamp_in_millis: state.left_at_ms,
             duration_in_millis: state.left_at_ms.map(|left_at_ms| left_at_ms - state.entered_at_ms),
-            stringified_exception: state.error.as_deref(),
+            stringified_exception: state.error.clone(),
         }
     }
 }
 
 /// `GET /jobs/:id/rescales/history`
-pub(crate) fn history(rescales: &RescalesView) -> Vec<Rescale<'_>> {
+pub fn rescales_history(rescales: &RescalesView) -> Vec<Rescale> {
     rescales.history.iter().map(Rescale::in_list).collect()
 }
 
 /// `GET /jobs/:id/rescales/overview`
-#[derive(Serialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Overview<'a> {
-    rescales_counts: RescaleCounts,
-    latest: Latest<'a>,
+pub struct RescalesOverview {
+    pub rescales_counts: RescaleCounts,
+    pub latest: LatestRescales,
 }
 
-#[derive(Serialize)]
-struct Latest<'a> {
-    completed: Option<Rescale<'a>>,
-    failed: Option<Rescale<'a>>,
-    ignored: Option<Rescale<'a>>,
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct LatestRescales {
+    #[schema(required)]
+    pub completed: Option<Rescale>,
+    #[schema(required)]
+    pub failed: Option<Rescale>,
+    #[schema(required)]
+    pub ignored: Option<Rescale>,
 }
 
-impl<'a> Overview<'a> {
-    pub(crate) fn of(rescales: &'a RescalesView) -> Self {
+impl RescalesOverview {
+    pub fn of(rescales: &RescalesView) -> Self {
         let latest = |state| {
             let mut ended = rescales.history.iter();
             ended.find(|rescale| rescale.terminal_state() == Some(state)).map(Rescale::in_list)
         };
         Self {
             rescales_counts: rescales.counts,
-            latest: Latest {
+            latest: LatestRescales {
                 completed: latest(TerminalState::Completed),
                 failed: latest(TerminalState::Failed),
                 ignored: latest(TerminalState::Ignored),
@@ -238,18 +273,18 @@ impl<'a> Overview<'a> {
 }
 
 /// `GET /jobs/:id/rescales/summary`: figures over the retained rescales that have ended.
-#[derive(Serialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Summary {
-    rescales_counts: RescaleCounts,
-    rescales_duration_stats_in_millis: Statistics,
-    completed_rescales_duration_stats_in_millis: Statistics,
-    ignored_rescales_duration_stats_in_millis: Statistics,
-    failed_rescales_duration_stats_in_millis: Statistics,
+pub struct RescalesSummary {
+    pub rescales_counts: RescaleCounts,
+    pub rescales_duration_stats_in_millis: Statistics,
+    pub completed_rescales_duration_stats_in_millis: Statistics,
+    pub ignored_rescales_duration_stats_in_millis: Statistics,
+    pub failed_rescales_duration_stats_in_millis: Statistics,
 }
 
-impl Summary {
-    pub(crate) fn of(rescales: &RescalesView) -> Self {
+impl RescalesSummary {
+    pub fn of(rescales: &RescalesView) -> Self {
         let durations = |wanted: &dyn Fn(TerminalState) -> bool| {
             let ended = rescales.history.iter().filter(|it| it.terminal_state().is_some_and(wanted));
             Statistics::of(
@@ -267,26 +302,27 @@ impl Summary {
 }
 
 /// `GET /jobs/:id/rescales/config`
-#[derive(Serialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Config {
-    rescale_history_max: u32,
-    scheduler_execution_mode: Option<&'static str>,
-    submission_resource_wait_timeout_in_millis: i64,
-    submission_resource_stabilization_timeout_in_millis: u64,
-    slot_idle_timeout_in_millis: u64,
-    executing_cooldown_timeout_in_millis: u64,
-    executing_resource_stabilization_timeout_in_millis: u64,
-    maximum_delay_for_triggering_rescale_in_millis: u64,
-    rescale_on_failed_checkpoint_count: u32,
+pub struct RescalesConfig {
+    pub rescale_history_max: u32,
+    #[schema(required)]
+    pub scheduler_execution_mode: Option<String>,
+    pub submission_resource_wait_timeout_in_millis: i64,
+    pub submission_resource_stabilization_timeout_in_millis: u64,
+    pub slot_idle_timeout_in_millis: u64,
+    pub executing_cooldown_timeout_in_millis: u64,
+    pub executing_resource_stabilization_timeout_in_millis: u64,
+    pub maximum_delay_for_triggering_rescale_in_millis: u64,
+    pub rescale_on_failed_checkpoint_count: u32,
 }
 
-impl From<RescaleConfigView> for Config {
+impl From<RescaleConfigView> for RescalesConfig {
     fn from(config: RescaleConfigView) -> Self {
         let wait_ms = config.submission_wait_ms;
         Self {
             rescale_history_max: config.history_max,
-            scheduler_execution_mode: config.reactive.then_some("REACTIVE"),
+            scheduler_execution_mode: config.reactive.then(|| "REACTIVE".to_owned()),
             submission_resource_wait_timeout_in_millis: wait_ms
                 .map_or(UNSET, |ms| i64::try_from(ms).unwrap_or(i64::MAX)),
             submission_resource_stabilization_timeout_in_millis: config.submission_stabilization_ms,

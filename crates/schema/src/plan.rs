@@ -1,72 +1,72 @@
 //! The job graph: `/jobs/:id/plan`.
 
-use reflow_types::{JobId, VertexId};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::job::job_type;
+use crate::job::job_type;
 use reflow_view::{InputView, JobView, VertexView};
 
 /// `GET /jobs/:id/plan`
-#[derive(Serialize)]
-pub(crate) struct JobPlan<'a> {
-    pub(crate) plan: Plan<'a>,
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct JobPlan {
+    pub plan: Plan,
 }
 
-#[derive(Serialize)]
-pub(crate) struct Plan<'a> {
-    jid: JobId,
-    name: &'a str,
-    r#type: &'static str,
-    nodes: Vec<Node<'a>>,
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Plan {
+    pub jid: String,
+    pub name: String,
+    pub r#type: String,
+    pub nodes: Vec<PlanNode>,
 }
 
-#[derive(Serialize)]
-struct Node<'a> {
-    id: VertexId,
-    operator: &'static str,
-    parallelism: u32,
-    operator_strategy: &'static str,
-    description: String,
-    optimizer_properties: Nothing,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    inputs: Vec<Input<'a>>,
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct PlanNode {
+    pub id: String,
+    pub operator: String,
+    pub parallelism: u32,
+    pub operator_strategy: String,
+    pub description: String,
+    pub optimizer_properties: Nothing,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<PlanInput>,
 }
 
-#[derive(Serialize)]
-struct Nothing {}
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Nothing {}
 
-#[derive(Serialize)]
-struct Input<'a> {
-    id: VertexId,
-    num: usize,
-    exchange: &'static str,
-    ship_strategy: &'a str,
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct PlanInput {
+    pub id: String,
+    pub num: usize,
+    pub exchange: String,
+    pub ship_strategy: String,
 }
 
-impl<'a> Plan<'a> {
-    pub(crate) fn of(job: &'a JobView) -> Self {
+impl Plan {
+    pub fn of(job: &JobView) -> Self {
         Self {
-            jid: job.id,
-            name: &job.name,
+            jid: job.id.to_string(),
+            name: job.name.clone(),
             r#type: job_type(job),
-            nodes: job.vertices.iter().map(Node::of).collect(),
+            nodes: job.vertices.iter().map(PlanNode::of).collect(),
         }
     }
 }
 
-impl<'a> Node<'a> {
-    fn of(vertex: &'a VertexView) -> Self {
-        let input = |(num, input): (usize, &'a InputView)| Input {
-            id: input.from,
+impl PlanNode {
+    fn of(vertex: &VertexView) -> Self {
+        let input = |(num, input): (usize, &InputView)| PlanInput {
+            id: input.from.to_string(),
             num,
-            exchange: "pipelined_bounded",
-            ship_strategy: &input.ship_strategy,
+            exchange: "pipelined_bounded".to_owned(),
+            ship_strategy: input.ship_strategy.clone(),
         };
         Self {
-            id: vertex.id,
-            operator: "",
+            id: vertex.id.to_string(),
+            operator: String::new(),
             parallelism: vertex.parallelism,
-            operator_strategy: "",
+            operator_strategy: String::new(),
             description: description(&vertex.operators),
             optimizer_properties: Nothing {},
             inputs: vertex.inputs.iter().enumerate().map(input).collect(),

@@ -2,27 +2,27 @@
 
 use std::collections::BTreeMap;
 
-use reflow_types::{JobId, TaskManagerId};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::UNSET;
+use crate::UNSET;
 use reflow_view::{ClusterView, MemoryView, ResourceProfileView, TaskManagerView};
 
 /// What one or more slots offer, memory in MiB. -1 where nothing is asked.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct ResourceProfile {
-    cpu_cores: f64,
-    task_heap_memory: i64,
-    task_off_heap_memory: i64,
-    managed_memory: i64,
-    network_memory: i64,
-    extended_resources: BTreeMap<String, f64>,
+pub struct ResourceProfile {
+    pub cpu_cores: f64,
+    pub task_heap_memory: i64,
+    pub task_off_heap_memory: i64,
+    pub managed_memory: i64,
+    pub network_memory: i64,
+    pub extended_resources: BTreeMap<String, f64>,
 }
 
 impl ResourceProfile {
     /// Nothing is asked.
-    pub(crate) const UNKNOWN: Self = Self {
+    pub const UNKNOWN: Self = Self {
         cpu_cores: -1.0,
         task_heap_memory: UNSET,
         task_off_heap_memory: UNSET,
@@ -51,67 +51,67 @@ impl From<ResourceProfileView> for ResourceProfile {
 }
 
 /// `GET /taskmanagers`
-#[derive(Serialize)]
-pub(crate) struct TaskManagers<'a> {
-    taskmanagers: Vec<TaskManager<'a>>,
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct TaskManagers {
+    pub taskmanagers: Vec<TaskManager>,
 }
 
-impl<'a> TaskManagers<'a> {
-    pub(crate) fn of(view: &'a ClusterView) -> Self {
+impl TaskManagers {
+    pub fn of(view: &ClusterView) -> Self {
         Self { taskmanagers: view.task_managers.iter().map(TaskManager::of).collect() }
     }
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct TaskManager<'a> {
-    id: TaskManagerId,
-    path: &'a str,
-    data_port: u16,
-    jmx_port: i64,
+pub struct TaskManager {
+    pub id: String,
+    pub path: String,
+    pub data_port: u16,
+    pub jmx_port: i64,
     /// In spite of its name the moment of the last heartbeat, as in Flink.
-    time_since_last_heartbeat: i64,
-    slots_number: u32,
-    free_slots: u32,
-    assigned_tasks: u32,
-    total_resource: ResourceProfile,
-    free_resource: ResourceProfile,
-    hardware: Hardware,
-    memory_configuration: MemoryConfiguration,
+    pub time_since_last_heartbeat: i64,
+    pub slots_number: u32,
+    pub free_slots: u32,
+    pub assigned_tasks: u32,
+    pub total_resource: ResourceProfile,
+    pub free_resource: ResourceProfile,
+    pub hardware: Hardware,
+    pub memory_configuration: MemoryConfiguration,
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Hardware {
-    cpu_cores: u32,
-    physical_memory: u64,
-    free_memory: u64,
-    managed_memory: u64,
+pub struct Hardware {
+    pub cpu_cores: u32,
+    pub physical_memory: u64,
+    pub free_memory: u64,
+    pub managed_memory: u64,
 }
 
 /// How memory is divided. Reflow's processes have a task, a managed and a network part, and a remainder.
-#[derive(Serialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct MemoryConfiguration {
-    framework_heap: u64,
-    task_heap: u64,
-    framework_off_heap: u64,
-    task_off_heap: u64,
-    network_memory: u64,
-    managed_memory: u64,
-    jvm_metaspace: u64,
-    jvm_overhead: u64,
-    total_flink_memory: u64,
-    total_process_memory: u64,
+pub struct MemoryConfiguration {
+    pub framework_heap: u64,
+    pub task_heap: u64,
+    pub framework_off_heap: u64,
+    pub task_off_heap: u64,
+    pub network_memory: u64,
+    pub managed_memory: u64,
+    pub jvm_metaspace: u64,
+    pub jvm_overhead: u64,
+    pub total_flink_memory: u64,
+    pub total_process_memory: u64,
 }
 
-impl<'a> TaskManager<'a> {
-    fn of(task_manager: &'a TaskManagerView) -> Self {
+impl TaskManager {
+    fn of(task_manager: &TaskManagerView) -> Self {
         let MemoryView { limit, task, managed, network, .. } = task_manager.memory;
         let divided = task + managed + network;
         Self {
-            id: task_manager.id,
-            path: &task_manager.address,
+            id: task_manager.id.to_string(),
+            path: task_manager.address.clone(),
             data_port: task_manager.data_port,
             jmx_port: UNSET,
             time_since_last_heartbeat: task_manager.last_heartbeat_ms,
@@ -143,53 +143,53 @@ impl<'a> TaskManager<'a> {
 }
 
 /// `GET /taskmanagers/:id`
-#[derive(Serialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct TaskManagerDetails<'a> {
+pub struct TaskManagerDetails {
     #[serde(flatten)]
-    task_manager: TaskManager<'a>,
-    allocated_slots: Vec<AllocatedSlot>,
-    metrics: ProcessMetrics,
+    pub task_manager: TaskManager,
+    pub allocated_slots: Vec<AllocatedSlot>,
+    pub metrics: ProcessMetrics,
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct AllocatedSlot {
-    job_id: JobId,
-    resource: ResourceProfile,
-    assigned_tasks: u32,
+pub struct AllocatedSlot {
+    pub job_id: String,
+    pub resource: ResourceProfile,
+    pub assigned_tasks: u32,
 }
 
 /// The process's memory: what a JVM calls its heap is all of it here.
-#[derive(Default, Serialize)]
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct ProcessMetrics {
-    heap_used: u64,
-    heap_committed: u64,
-    heap_max: u64,
-    non_heap_used: u64,
-    non_heap_committed: u64,
-    non_heap_max: u64,
-    direct_count: u64,
-    direct_used: u64,
-    direct_max: u64,
-    mapped_count: u64,
-    mapped_used: u64,
-    mapped_max: u64,
-    netty_shuffle_memory_segments_available: u64,
-    netty_shuffle_memory_segments_used: u64,
-    netty_shuffle_memory_segments_total: u64,
-    netty_shuffle_memory_available: u64,
-    netty_shuffle_memory_used: u64,
-    netty_shuffle_memory_total: u64,
-    garbage_collectors: [(); 0],
+pub struct ProcessMetrics {
+    pub heap_used: u64,
+    pub heap_committed: u64,
+    pub heap_max: u64,
+    pub non_heap_used: u64,
+    pub non_heap_committed: u64,
+    pub non_heap_max: u64,
+    pub direct_count: u64,
+    pub direct_used: u64,
+    pub direct_max: u64,
+    pub mapped_count: u64,
+    pub mapped_used: u64,
+    pub mapped_max: u64,
+    pub netty_shuffle_memory_segments_available: u64,
+    pub netty_shuffle_memory_segments_used: u64,
+    pub netty_shuffle_memory_segments_total: u64,
+    pub netty_shuffle_memory_available: u64,
+    pub netty_shuffle_memory_used: u64,
+    pub netty_shuffle_memory_total: u64,
+    pub garbage_collectors: Vec<String>,
 }
 
-impl<'a> TaskManagerDetails<'a> {
-    pub(crate) fn of(task_manager: &'a TaskManagerView) -> Self {
+impl TaskManagerDetails {
+    pub fn of(task_manager: &TaskManagerView) -> Self {
         let memory = task_manager.memory;
         let allocated_slots = task_manager.allocated.iter().map(|slot| AllocatedSlot {
-            job_id: slot.job,
+            job_id: slot.job.to_string(),
             resource: task_manager.slot_profile.into(),
             assigned_tasks: slot.assigned_tasks,
         });

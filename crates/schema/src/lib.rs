@@ -1,0 +1,49 @@
+//! The REST API's schema: what requests and answers look like as JSON, one struct each.
+//!
+//! Three sides use these types: the server (`crates/rest`) makes the answers from a view by pure functions, the
+//! command line and the benchmarks read them, and [`openapi`] derives the OpenAPI document of them, from which the
+//! types of the web interface are generated.
+//!
+//! Field names are Flink's, whose style varies from answer to answer. Values that Flink has not are -1 or `null`,
+//! whichever Flink uses there; values that only a JVM has are 0. Ids are texts here, as they are in JSON; who needs
+//! one as a value parses it.
+
+#![expect(missing_docs, reason = "the fields are Flink's; its documentation of the REST API describes them")]
+
+mod checkpoint;
+mod checkpoint_detail;
+mod cluster;
+mod exception;
+mod job;
+pub mod metrics;
+pub mod openapi;
+mod operation;
+mod plan;
+mod request;
+mod rescale;
+mod statistics;
+mod task_manager;
+mod timeline;
+mod vertex;
+
+pub use checkpoint::*;
+pub use checkpoint_detail::*;
+pub use cluster::*;
+pub use exception::*;
+pub use job::*;
+pub use operation::*;
+pub use plan::*;
+pub use request::*;
+pub use rescale::*;
+pub use statistics::*;
+pub use task_manager::*;
+pub use timeline::*;
+pub use vertex::*;
+
+/// Flink's "not set" for times and bounds.
+const UNSET: i64 = -1;
+
+/// From `from` to `to`, or -1 if it has not begun.
+fn duration_ms(from: Option<i64>, to: i64) -> i64 {
+    from.map_or(UNSET, |from| to - from)
+}

@@ -1,0 +1,258 @@
+//! The OpenAPI document: every route of the server with what it takes and answers.
+//!
+//! The schemas are derived from the types of this crate; which route has which is the table in [`document`]. A test
+//! of `crates/rest` fails if the table and the server's routes differ, and one of this crate if `docs/openapi.json`,
+//! which the server hands out, is not this document.
+
+use std::collections::BTreeMap;
+
+use utoipa::openapi::path::{HttpMethod, Operation, OperationBuilder, ParameterBuilder, ParameterIn};
+use utoipa::openapi::request_body::RequestBodyBuilder;
+use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, ObjectBuilder, Type};
+use utoipa::openapi::{
+    ComponentsBuilder, Content, InfoBuilder, License, OpenApi, OpenApiBuilder, PathItem, PathsBuilder, Ref,
+    RefOr, Required, ResponseBuilder, Schema, Server,
+};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::metrics::{Aggregate, Metric};
+use crate::*;
+use reflow_view::JobStatus;
+
+const JSON: &str = "application/json";
+
+/// The whole API. Each path is served below `/v1` too.
+#[rustfmt::skip]
+pub fn document() -> OpenApi {
+    let mut api = Document::default();
+    api.get("/openapi.json", "This document", any());
+    api.get("/config", "How the web interface is configured", one::<DashboardConfig>);
+    api.get("/overview", "The cluster: TaskManagers, slots, jobs by status", one::<ClusterOverview>);
+    api.get("/jobmanager/config", "The effective configuration, secrets masked", many::<ConfigEntry>);
+    api.get("/jobmanager/metrics", "The JobManager's metrics", many::<Metric>).query(&[GET]);
+    api.get("/taskmanagers", "The registered TaskManagers", one::<TaskManagers>);
+    api.get("/taskmanagers/{taskmanager}", "A TaskManager with its slots and memory", one::<TaskManagerDetails>);
+    api.post("/taskmanagers/{taskmanager}/drain", "Moves all jobs off a TaskManager, which then ends", one::<DrainAccepted>)
+        .body::<DrainRequest>(Required::False).refused(&[403, 409]);
+    api.get("/jobs", "The jobs and their statuses", one::<Jobs>);
+    api.get("/jobs/overview", "The jobs with times and counts of tasks", one::<JobsOverview>);
+    api.get("/jobs/{job}", "A job with its vertices and plan", one::<JobDetails>);
+    api.add(HttpMethod::Patch, "/jobs/{job}", "Cancels a job", 202, one::<Accepted>)
+        .query(&[("mode", "`cancel`, which is the default")]).refused(&[308, 403, 409, 500, 503]);
+    api.get("/jobs/{job}/plan", "The job graph", one::<JobPlan>);
+    api.get("/jobs/{job}/config", "What the user configured for the job", one::<JobConfig>);
+    api.get("/jobs/{job}/status", "The job's status", one::<JobStatusInfo>);
+    api.get("/jobs/{job}/exceptions", "Failures, newest first", one::<Exceptions>)
+        .query(&[("maxExceptions", "How many at most; 20 by default")]);
+    api.get("/jobs/{job}/metrics", "The job's metrics", many::<Metric>).query(&[GET]);
+    api.get("/jobs/{job}/timeline", "The job's figures over time, and what happened. Not in Flink", one::<Timeline>)
+        .query(&[("since", "Only what is later, in milliseconds since the epoch")]);
+    api.get("/jobs/{job}/resource-requirements", "The bounds on each vertex's parallelism", by_id::<VertexRequirements>);
+    api.add(HttpMethod::Put, "/jobs/{job}/resource-requirements", "Replaces the bounds of all vertices", 200, one::<Accepted>)
+        .body_of(by_id::<VertexRequirements>, Required::True).refused(&[403, 409, 413, 500, 503]);
+    api.get("/jobs/{job}/vertices/{vertex}", "A vertex and its subtasks", one::<VertexDetails>);
+    api.get("/jobs/{job}/vertices/{vertex}/backpressure", "How busy and backpressured its subtasks are", one::<Backpressure>);
+    api.get("/jobs/{job}/vertices/{vertex}/metrics", "The metrics of its subtasks, each name preceded by the index", many::<Metric>)
+        .query(&[GET]);
+    api.get("/jobs/{job}/vertices/{vertex}/watermarks", "The watermarks that its subtasks have reached", many::<Metric>);
+    api.get("/jobs/{job}/vertices/{vertex}/subtasks/metrics", "Metrics aggregated over its subtasks", many::<Aggregate>)
+        .query(&[GET, ("agg", "Which of min, max, avg, sum, skew, separated by commas; all by default"),
+            ("subtasks", "Which subtasks, as in `0,2-4`; all by default")]);
+    api.get("/jobs/{job}/checkpoints", "Checkpoints: counts, figures and the last ones", one::<Checkpoints>);
+    api.post("/jobs/{job}/checkpoints", "Takes a checkpoint now", one::<Triggered>)
+        .body::<CheckpointRequest>(Required::False).refused(&[409]);
+    api.get("/jobs/{job}/checkpoints/config", "What governs checkpoints", one::<CheckpointConfig>);
+    api.get("/jobs/{job}/checkpoints/details/{checkpoint}", "A checkpoint by vertex", one::<Checkpoint>);
+    api.get("/jobs/{job}/checkpoints/details/{checkpoint}/subtasks/{vertex}", "A vertex's part of a checkpoint by subtask", one::<VertexCheckpoint>);
+    api.get("/jobs/{job}/checkpoints/{trigger}", "How a triggered checkpoint stands", one::<OperationProgress>).refused(&[503]);
+    api.post("/jobs/{job}/savepoints", "Takes a savepoint", one::<Triggered>)
+        .body::<SavepointRequest>(Required::False).refused(&[409]);
+    api.get("/jobs/{job}/savepoints/{trigger}", "How a triggered savepoint stands", one::<OperationProgress>).refused(&[503]);
+    api.post("/jobs/{job}/stop", "Stops a job with a savepoint", one::<Triggered>)
+        .body::<StopRequest>(Required::False).refused(&[409]);
+    api.get("/jobs/{job}/rescales/overview", "Rescales: counts, and the last of each outcome", one::<RescalesOverview>);
+    api.get("/jobs/{job}/rescales/history", "The rescales that are remembered, newest first", many::<Rescale>);
+    api.get("/jobs/{job}/rescales/details/{rescale}", "A rescale with vertices, slots, states and phases", one::<Rescale>);
+    api.get("/jobs/{job}/rescales/summary", "How long rescales took", one::<RescalesSummary>);
+    api.get("/jobs/{job}/rescales/config", "What governs rescales", one::<RescalesConfig>);
+    api.schemas.insert("TerminalJobStatus".to_owned(), terminal_statuses());
+    api.finish()
+}
+
+/// The document as it is committed and served.
+pub fn json() -> String {
+    let mut text = document().to_pretty_json().expect("the document has text keys only");
+    text.push('\n');
+    text
+}
+
+const GET: (&str, &str) =
+    ("get", "Names, separated by commas, whose values are wanted; without it the answer lists the names");
+
+/// What the variable parts of paths are.
+fn path_parameter(name: &str) -> &'static str {
+    match name {
+        "job" => "The job's id: 32 hexadecimal digits",
+        "vertex" => "The vertex's id: 32 hexadecimal digits",
+        "taskmanager" => "The TaskManager's id: 32 hexadecimal digits",
+        "checkpoint" => "The checkpoint's id: a number",
+        "rescale" => "The rescale's id: 32 hexadecimal digits",
+        "trigger" => "The `request-id` that triggering it was answered with",
+        other => unreachable!("no description of the path parameter {other}"),
+    }
+}
+
+fn refusal(status: u16) -> &'static str {
+    match status {
+        308 => "Flink removed this mode: use another route",
+        400 => "A parameter or the body is malformed, or makes no sense for this job",
+        403 => "Switched off by the configuration",
+        404 => "Unknown, or not remembered any more",
+        409 => "The job's state does not allow it now",
+        413 => "The body is too long",
+        500 => "It was tried and failed",
+        503 => "The JobManager is starting, ending, or not the leader",
+        other => unreachable!("no description of the status {other}"),
+    }
+}
+
+type Schemas = BTreeMap<String, RefOr<Schema>>;
+
+/// Makes a schema, and adds those that it refers to.
+type MakeSchema = fn(&mut Schemas) -> RefOr<Schema>;
+
+fn one<T: ToSchema>(schemas: &mut Schemas) -> RefOr<Schema> {
+    let mut referred = vec![(T::name().into_owned(), T::schema())];
+    T::schemas(&mut referred);
+    for (name, schema) in referred {
+        let former = schemas.insert(name.clone(), schema.clone());
+        assert!(former.is_none_or(|former| former == schema), "two types of the API are called {name}");
+    }
+    Ref::from_schema_name(T::name()).into()
+}
+
+fn many<T: ToSchema>(schemas: &mut Schemas) -> RefOr<Schema> {
+    ArrayBuilder::new().items(one::<T>(schemas)).into()
+}
+
+fn by_id<T: ToSchema>(schemas: &mut Schemas) -> RefOr<Schema> {
+    ObjectBuilder::new().additional_properties(Some(AdditionalProperties::RefOr(one::<T>(schemas)))).into()
+}
+
+fn any() -> MakeSchema {
+    |_| ObjectBuilder::new().schema_type(Type::Object).into()
+}
+
+/// The statuses of jobs that are over, so that generated types know them.
+fn terminal_statuses() -> RefOr<Schema> {
+    let terminal = JobStatus::ALL.into_iter().filter(|status| status.is_terminal());
+    let names: Vec<String> = terminal.map(|status| status.to_string()).collect();
+    let schema = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names));
+    schema.description(Some("The statuses in which a job is over and will never run again")).into()
+}
+
+#[derive(Default)]
+struct Document {
+    operations: Vec<(HttpMethod, &'static str, Operation)>,
+    schemas: Schemas,
+}
+
+impl Document {
+    fn get(&mut self, path: &'static str, summary: &str, answer: MakeSchema) -> &mut Self {
+        self.add(HttpMethod::Get, path, summary, 200, answer)
+    }
+
+    /// A command that is answered before it is carried out.
+    fn post(&mut self, path: &'static str, summary: &str, answer: MakeSchema) -> &mut Self {
+        self.add(HttpMethod::Post, path, summary, 202, answer).refused(&[413, 500, 503])
+    }
+
+    fn add(
+        &mut self,
+        method: HttpMethod,
+        path: &'static str,
+        summary: &str,
+        status: u16,
+        answer: MakeSchema,
+    ) -> &mut Self {
+        let schema = answer(&mut self.schemas);
+        let answered = ResponseBuilder::new().description("OK").content(JSON, Content::new(Some(schema)));
+        let names = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+        let parameter = |name: &str| {
+            let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Path);
+            let parameter = parameter.required(Required::True).description(Some(path_parameter(name)));
+            parameter.schema(Some(String::schema())).build()
+        };
+        let parameters: Vec<_> = names.map(parameter).collect();
+        let has_parameters = !parameters.is_empty();
+        let operation =
+            OperationBuilder::new().summary(Some(summary)).response(status.to_string(), answered.build());
+        let operation = parameters.into_iter().fold(operation, OperationBuilder::parameter);
+        self.operations.push((method, path, operation.build()));
+        if has_parameters { self.refused(&[400, 404]) } else { self }
+    }
+
+    fn last(&mut self) -> &mut Operation {
+        &mut self.operations.last_mut().expect("a route was added before").2
+    }
+
+    /// Query parameters of the route added last; none is required.
+    fn query(&mut self, parameters: &[(&str, &str)]) -> &mut Self {
+        let parameter = |&(name, description): &(&str, &str)| {
+            let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Query);
+            let parameter = parameter.required(Required::False).description(Some(description));
+            parameter.schema(Some(String::schema())).build()
+        };
+        self.last()
+            .parameters
+            .get_or_insert_default()
+            .extend(parameters.iter().map(parameter).map(Into::into));
+        self.refused(&[400])
+    }
+
+    fn body<T: ToSchema>(&mut self, required: Required) -> &mut Self {
+        self.body_of(one::<T>, required)
+    }
+
+    /// The request body of the route added last.
+    fn body_of(&mut self, body: MakeSchema, required: Required) -> &mut Self {
+        let schema = body(&mut self.schemas);
+        let body =
+            RequestBodyBuilder::new().content(JSON, Content::new(Some(schema))).required(Some(required));
+        self.last().request_body = Some(body.build().into());
+        self.refused(&[400])
+    }
+
+    /// Statuses with which the route added last refuses a request.
+    fn refused(&mut self, statuses: &[u16]) -> &mut Self {
+        let errors = one::<Errors>(&mut self.schemas);
+        for &status in statuses {
+            let response = ResponseBuilder::new().description(refusal(status));
+            let response = response.content(JSON, Content::new(Some(errors.clone()))).build();
+            self.last().responses.responses.insert(status.to_string(), response.into());
+        }
+        self
+    }
+
+    fn finish(self) -> OpenApi {
+        let mut items: BTreeMap<&str, PathItem> = BTreeMap::new();
+        for (method, path, operation) in self.operations {
+            let item = PathItem::new(method, operation);
+            match items.get_mut(path) {
+                Some(present) => present.merge_operations(item),
+                None => drop(items.insert(path, item)),
+            }
+        }
+        let paths = items.into_iter().fold(PathsBuilder::new(), |paths, (path, item)| paths.path(path, item));
+        let description = "Flink's monitoring REST API as Reflow serves it, and what Reflow adds.";
+        let info = InfoBuilder::new().title("Reflow").version(env!("CARGO_PKG_VERSION"));
+        let info = info.description(Some(description)).license(Some(License::new(env!("CARGO_PKG_LICENSE"))));
+        let components = ComponentsBuilder::new().schemas_from_iter(self.schemas);
+        OpenApiBuilder::new()
+            .info(info.build())
+            .servers(Some([Server::new("/"), Server::new("/v1")]))
+            .paths(paths.build())
+            .components(Some(components.build()))
+            .build()
+    }
+}

@@ -1,0 +1,69 @@
+//! Requests that take their time: how triggering is answered, and how they stand.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use reflow_view::{OperationStatus, RequestId};
+
+/// The answer to a trigger: `202` with the id to ask by.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct Triggered {
+    pub request_id: String,
+}
+
+/// `GET /jobs/:id/savepoints/:trigger`, `GET /jobs/:id/checkpoints/:trigger`
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct OperationProgress {
+    pub status: QueueStatus,
+    #[schema(required)]
+    pub operation: Option<OperationOutcome>,
+}
+
+impl Triggered {
+    pub fn of(request: RequestId) -> Self {
+        Self { request_id: request.to_string() }
+    }
+}
+
+/// A failed operation is `COMPLETED` too, with a failure cause.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct QueueStatus {
+    pub id: String,
+}
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OperationOutcome {
+    Location(String),
+    #[serde(rename = "checkpointId")]
+    Checkpoint(u64),
+    FailureCause(FailureCause),
+}
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct FailureCause {
+    pub class: String,
+    pub stack_trace: String,
+}
+
+impl OperationProgress {
+    pub fn of(status: &OperationStatus) -> Self {
+        let outcome = match status {
+            OperationStatus::InProgress => None,
+            OperationStatus::SavepointCompleted { location } => {
+                Some(OperationOutcome::Location(location.clone()))
+            }
+            OperationStatus::CheckpointCompleted { checkpoint } => {
+                Some(OperationOutcome::Checkpoint(checkpoint.0))
+            }
+            OperationStatus::Failed { cause } => Some(OperationOutcome::FailureCause(FailureCause {
+                class: "reflow::CheckpointFailed".to_owned(),
+                stack_trace: cause.clone(),
+            })),
+        };
+        let id = if outcome.is_some() { "COMPLETED" } else { "IN_PROGRESS" };
+        Self { status: QueueStatus { id: id.to_owned() }, operation: outcome }
+    }
+}

@@ -1,0 +1,72 @@
+//! The bodies of requests, and the one that every refusal has.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use reflow_view::SavepointFormat;
+
+/// The body of `POST /jobs/:id/checkpoints`. The type is not ours to choose: checkpoints are incremental.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CheckpointRequest {
+    pub checkpoint_type: Option<CheckpointType>,
+    pub trigger_id: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum CheckpointType {
+    Configured,
+    Full,
+    Incremental,
+}
+
+/// The body of `POST /jobs/:id/savepoints`
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SavepointRequest {
+    #[serde(rename = "target-directory")]
+    pub target_directory: Option<String>,
+    #[serde(rename = "cancel-job")]
+    pub cancel_job: Option<bool>,
+    pub format_type: Option<SavepointFormat>,
+    pub trigger_id: Option<String>,
+}
+
+/// The body of `POST /jobs/:id/stop`
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StopRequest {
+    pub target_directory: Option<String>,
+    pub drain: Option<bool>,
+    pub format_type: Option<SavepointFormat>,
+    pub trigger_id: Option<String>,
+}
+
+/// The body of `POST /taskmanagers/:id/drain`
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DrainRequest {
+    #[serde(default)]
+    pub force: bool,
+}
+
+/// Why a request was refused.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Errors {
+    pub errors: Vec<String>,
+}
+
+/// The answer to a command that has nothing to tell.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct Accepted {}
+
+/// The answer to `POST /taskmanagers/:id/drain`.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct DrainAccepted {
+    /// The request to ask by, if a savepoint or checkpoint is taken first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub request_id: Option<String>,
+}
