@@ -4,8 +4,9 @@
 
 import {
   type Aggregate, type Backpressure, type Checkpoint, type Checkpoints, type Config, type ConfigEntry,
-  type Exceptions, type Job, type JobEntry, type Metric, type Overview, type Rescale, type Subtask,
-  type SubtaskCheckpoint, type TaskManager, type Timeline, find, get,
+  type Exceptions, type Job, type JobConfig, type JobEntry, type JobsOverview, type Metric, type Overview,
+  type Rescale, type Subtask, type SubtaskCheckpoint, type TaskManager, type TaskManagers, type Timeline,
+  type VertexCheckpoint, type VertexDetails, find, get, isOver,
 } from "./api";
 import { type Route, parse } from "./route";
 
@@ -32,7 +33,7 @@ export interface State {
   subtaskRates: number[] | null;
   stateSizes: { vertex: string; checkpoint: number; subtasks: SubtaskCheckpoint[] } | null;
   configuration: ConfigEntry[] | null;
-  jobConfiguration: Record<string, unknown> | null;
+  jobConfiguration: JobConfig | null;
   /** By this page's clock. */
   lastAnswer: number | null;
   /** Why the last asking failed; `null` if it did not. */
@@ -87,8 +88,8 @@ async function round(): Promise<void> {
   if (!state.config) state.config = await get<Config>("config");
   const [overview, { jobs }, { taskmanagers }] = await Promise.all([
     get<Overview>("overview"),
-    get<{ jobs: JobEntry[] }>("jobs/overview"),
-    get<{ taskmanagers: TaskManager[] }>("taskmanagers"),
+    get<JobsOverview>("jobs/overview"),
+    get<TaskManagers>("taskmanagers"),
   ]);
   state.overview = overview;
   state.jobs = jobs;
@@ -102,13 +103,13 @@ async function round(): Promise<void> {
   }
   if (view === "configuration") {
     state.configuration = await get<ConfigEntry[]>("jobmanager/config");
-    if (chosen) state.jobConfiguration = await find(`${jobPath(chosen)}/config`);
+    if (chosen) state.jobConfiguration = await find<JobConfig>(`${jobPath(chosen)}/config`);
   }
 }
 
 /** The one that runs, or else the one that was started last. */
 function newest(jobs: JobEntry[]): JobEntry | undefined {
-  const over = (job: JobEntry) => Number(["FINISHED", "FAILED", "CANCELED"].includes(job.state));
+  const over = (job: JobEntry) => Number(isOver(job.state));
   return [...jobs].sort((one, other) => over(one) - over(other) || other["start-time"] - one["start-time"])[0];
 }
 
@@ -142,7 +143,7 @@ async function askForJob(entry: JobEntry): Promise<void> {
     view === "timeline" || view === "overview" ? askForRescales(path, item) : null,
   ]);
   state.job = job;
-  state.metrics = new Map(metrics.map(({ id, value }) => [id, value]));
+  state.metrics = new Map(metrics.map(({ id, value }) => [id, value ?? ""]));
   state.checkpoints = checkpoints;
   state.exceptions = exceptions;
   await Promise.all([
@@ -169,7 +170,7 @@ async function askForTimeline(path: string): Promise<void> {
 }
 
 async function askForRescales(path: string, opened: string | null): Promise<void> {
-  const history = (await find<{ rescaleUuid: string; terminalState: string | null }[]>(`${path}/rescales/history`)) ?? [];
+  const history = (await find<Rescale[]>(`${path}/rescales/history`)) ?? [];
   const ids = history.slice(0, RESCALES).map((rescale) => rescale.rescaleUuid);
   if (opened && !ids.includes(opened)) ids.push(opened);
   // What has ended does not change any more.
@@ -202,14 +203,14 @@ async function askForFigures(path: string, job: Job): Promise<void> {
 }
 
 async function askForVertex(path: string, vertex: string): Promise<void> {
-  const detail = await find<{ subtasks: Subtask[] }>(`${path}/vertices/${encodeURIComponent(vertex)}`);
+  const detail = await find<VertexDetails>(`${path}/vertices/${encodeURIComponent(vertex)}`);
   state.subtasks = detail?.subtasks ?? null;
   if (detail) await askForRates(path, vertex, detail.subtasks.length);
   const checkpoint = state.checkpoints?.latest["completed"]?.id;
   if (checkpoint === undefined || !detail) {
     state.stateSizes = null;
   } else if (state.stateSizes?.vertex !== vertex || state.stateSizes.checkpoint !== checkpoint) {
-    const sizes = await find<{ subtasks: SubtaskCheckpoint[] }>(
+    const sizes = await find<VertexCheckpoint>(
       `${path}/checkpoints/details/${checkpoint}/subtasks/${encodeURIComponent(vertex)}`,
     );
     // A checkpoint may be older than the vertex; it is not asked about it again.

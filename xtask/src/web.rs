@@ -15,12 +15,13 @@ use crate::process::{cargo, is_installed, root, succeed, target_directory};
 pub(crate) const HELP: &str = "\
 cargo xtask web [--accept | --screenshots]: checks the web interface
 
-Types, unit tests, that web/dist is what the sources and the lockfile give, and the page in a
-real Chromium over a real cluster, built in the profile of the tests. Needs Node 20.19 or newer
+Types (also that web/src/schema.ts is what docs/openapi.json gives), unit tests, that web/dist is
+what the sources and the lockfile give, and the page in a real Chromium over a real cluster, built in the profile of the tests. Needs Node 20.19 or newer
 with npm, and Chromium (/usr/bin/chromium, or CHROMIUM names it); on Debian:
 `apt-get install nodejs npm chromium`.
 
-  --accept       writes what was built to web/dist, instead of comparing; opens no browser
+  --accept       writes web/src/schema.ts from docs/openapi.json, and what was built to web/dist,
+                 instead of comparing; opens no browser
   --screenshots  takes the screenshots in docs/images/web anew, and does nothing else
 ";
 
@@ -35,6 +36,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
         [] => check(),
         [only] if only == "--accept" => {
             install()?;
+            generate(&sources().join(SCHEMA))?;
             build(&committed())
         }
         [only] if only == "--screenshots" => {
@@ -63,12 +65,35 @@ pub(crate) fn missing_tool() -> Option<Failure> {
 /// All of it, the quick checks first.
 pub(crate) fn check() -> Result<(), Failure> {
     install()?;
+    compare_schema()?;
     succeed(&mut npm(&["run", "--silent", "check"]))?;
     succeed(&mut npm(&["run", "--silent", "test"]))?;
     let built = target_directory().join("web-dist");
     build(&built)?;
     compare(&files(&committed())?, &files(&built)?)?;
     browse(Command::new("node").args(["--test", "--test-concurrency=1", "e2e/"]))
+}
+
+/// The types of the REST API, generated.
+const SCHEMA: &str = "src/schema.ts";
+
+/// Writes the types of `docs/openapi.json` to a file. The generator's packages are apart from the page's: it needs
+/// another version of TypeScript.
+fn generate(into: &Path) -> Result<(), Failure> {
+    let generator = sources().join("generate");
+    install_in(&generator)?;
+    let mut command = npm(&["run", "--silent", "generate", "--", "--output"]);
+    succeed(command.arg(into).current_dir(generator))
+}
+
+fn compare_schema() -> Result<(), Failure> {
+    let generated = target_directory().join("schema.ts");
+    generate(&generated)?;
+    let read = |path: &Path| fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
+    if read(&generated)? == read(&sources().join(SCHEMA))? {
+        return Ok(());
+    }
+    Err(format!("web/{SCHEMA} is not what docs/openapi.json gives; run `cargo xtask web --accept`"))
 }
 
 fn sources() -> PathBuf {
@@ -99,14 +124,19 @@ fn npm(arguments: &[&str]) -> Command {
 /// The packages of the lockfile, and no other version. What npm notes of its last installation tells whether it
 /// still holds.
 fn install() -> Result<(), Failure> {
+    install_in(&sources())
+}
+
+fn install_in(directory: &Path) -> Result<(), Failure> {
     let modified =
-        |path: &str| fs::metadata(sources().join(path)).and_then(|metadata| metadata.modified()).ok();
+        |path: &str| fs::metadata(directory.join(path)).and_then(|metadata| metadata.modified()).ok();
     let installed = modified("node_modules/.package-lock.json");
     if installed.is_some() && installed >= modified("package-lock.json").max(modified("package.json")) {
         return Ok(());
     }
     // No package's own scripts: none that is used here needs them.
-    succeed(&mut npm(&["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]))
+    let mut command = npm(&["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]);
+    succeed(command.current_dir(directory))
 }
 
 fn build(into: &Path) -> Result<(), Failure> {

@@ -2,7 +2,7 @@
 // takes its time. One dialog is open at a time.
 
 import { Component, createRef, type ComponentChildren } from "preact";
-import { type Config, type Job, type Operation, type Requirements, Refused, get, send } from "../api";
+import { type Config, type Job, type Operation, type Requirements, type Triggered, Refused, get, isOver, send } from "../api";
 import { plural } from "../format";
 import { refresh } from "../store";
 
@@ -122,16 +122,13 @@ export class ActionDialog extends Component<Props, Progress> {
 /** Waits for what was triggered, and gives where it lies. */
 async function outcome(path: string, say: (progress: string) => void): Promise<string> {
   for (let tries = 0; ; tries += 1) {
-    const { status, operation } = await get<Operation>(path);
-    const cause = operation?.["failure-cause"]?.["stack-trace"];
-    if (cause !== undefined) throw new Error(cause);
-    if (status.id === "COMPLETED") return operation?.location ?? "";
+    const { operation } = await get<Operation>(path);
+    if (operation && "failure-cause" in operation) throw new Error(operation["failure-cause"]["stack-trace"]);
+    if (operation) return "location" in operation ? operation.location : `checkpoint ${operation.checkpointId}`;
     say(`Under way for ${plural(tries, "second")} …`);
     await new Promise((resolve) => setTimeout(resolve, 1000));
   }
 }
-
-type Triggered = { "request-id": string };
 
 function rescale(job: Job): Action {
   const most = Math.max(1, ...job.vertices.map((vertex) => vertex.maxParallelism));
@@ -230,14 +227,12 @@ export function drain(id: string, path: string): Action {
   };
 }
 
-const OVER = ["FINISHED", "FAILED", "CANCELED"];
-
 /** Whether the server lets this be done. A feature that it does not name is on. */
-export const isOn = (config: Config | null, feature: string): boolean => config?.features[feature] ?? config !== null;
+export const isOn = (config: Config | null, feature: string): boolean => (config?.features as Record<string, boolean> | undefined)?.[feature] ?? config !== null;
 
 /** What can be done with a job. */
 export function actionsOf(job: Job | null, config: Config | null): Action[] {
-  if (!job || OVER.includes(job.state) || !job.vertices.length) return [];
+  if (!job || isOver(job.state) || !job.vertices.length) return [];
   return [
     ...(isOn(config, "web-rescale") ? [rescale(job)] : []),
     ...(isOn(config, "web-savepoint") ? [savepoint(job)] : []),

@@ -14,10 +14,10 @@ export function Checkpoints({ state }: { state: State }) {
   if (!job) return <Card><Empty title="No job yet" /></Card>;
   if (!checkpoints) return <Card><Empty title="Checkpoints are switched off">Set execution.checkpointing.interval to take them.</Empty></Card>;
   const { counts, summary, history } = checkpoints;
-  const restored = checkpoints.latest["restored"] as { id?: number; restore_timestamp?: number } | null | undefined;
-  const spread = (name: string, format: (value: number) => string) => {
+  const restored = checkpoints.latest.restored;
+  const spread = (name: keyof typeof summary, format: (value: number) => string) => {
     const it = summary[name];
-    return it && counts.completed > 0 ? `${format(it.p50)} · ${format(it.p99)}` : "–";
+    return it.p50 === "NaN" || it.p99 === "NaN" ? "–" : `${format(it.p50)} · ${format(it.p99)}`;
   };
   return (
     <>

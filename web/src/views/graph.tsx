@@ -1,13 +1,17 @@
 // The job graph over the whole page, and beside it the vertex that was opened: its subtasks, and how evenly records,
 // state and work lie on them.
 
+import type { SubtaskCheckpoint } from "../api";
 import type { State } from "../store";
 import { DETAILED_VERTICES } from "../store";
-import { bytes, count, duration, eventLag, iso, operators, percent, rate, shortId, whole } from "../format";
+import { bytes, count, duration, eventLag, iso, operators, percent, rate, whole } from "../format";
 import { Card, Empty, Facts, Loading, StatePill, Table } from "../ui/parts";
 import { Graph, Legend } from "../ui/graph";
 import { Heat } from "../ui/heat";
 import { Icon } from "../ui/icons";
+
+/** Bytes of a subtask's state in a checkpoint; none until it has acknowledged. */
+const stateSize = (subtask: SubtaskCheckpoint): number => (subtask.className === "completed" ? subtask.state_size : 0);
 
 export function GraphView({ state, onVertex }: { state: State; onVertex: (id: string | null) => void }) {
   const { job } = state;
@@ -78,10 +82,10 @@ function VertexPanel({ state, id, onClose }: { state: State; id: string; onClose
               note="of each subtask: the records of its key groups"
             />
           )}
-          {sizes && sizes.subtasks.some((it) => (it.state_size ?? 0) > 0) && (
+          {sizes && sizes.subtasks.some((it) => stateSize(it) > 0) && (
             <Heat
               title={`State in checkpoint ${sizes.checkpoint}`}
-              values={[...sizes.subtasks].sort((one, other) => one.index - other.index).map((it) => it.state_size ?? 0)}
+              values={[...sizes.subtasks].sort((one, other) => one.index - other.index).map(stateSize)}
               format={bytes}
             />
           )}
@@ -99,7 +103,7 @@ function VertexPanel({ state, id, onClose }: { state: State; id: string; onClose
             { title: "Records in", class: "number", of: (row) => count(row.metrics["read-records"]) },
             { title: "Records out", class: "number", of: (row) => count(row.metrics["write-records"]) },
             { title: "Busy", class: "number", of: (row) => percent(busyOf.get(row.subtask)?.busyRatio) },
-            { title: "TaskManager", of: (row) => <span title={row["taskmanager-id"]}>{row.endpoint || shortId(row["taskmanager-id"])}</span> },
+            { title: "TaskManager", of: (row) => <span title={row["taskmanager-id"] ?? undefined}>{row.endpoint}</span> },
           ]}
         />
       )}
