@@ -9,6 +9,7 @@ pub(crate) use task_manager::TaskManager;
 use crate::args::Connection;
 use crate::error::CliError;
 use reflow_config::{Config, options};
+use reflow_view::JobStatus;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -33,7 +34,7 @@ pub(crate) struct Client {
 pub(crate) struct JobOverview {
     pub(crate) jid: String,
     pub(crate) name: String,
-    pub(crate) state: String,
+    pub(crate) state: JobStatus,
     /// Milliseconds since the Unix epoch.
     pub(crate) start_time: i64,
     /// Milliseconds.
@@ -51,14 +52,14 @@ pub(crate) struct Tasks {
 impl JobOverview {
     /// Whether the job will never run again.
     pub(crate) fn has_ended(&self) -> bool {
-        matches!(self.state.as_str(), "FINISHED" | "CANCELED" | "FAILED")
+        self.state.is_terminal()
     }
 }
 
 /// `GET /jobs/:id`
 #[derive(Debug, Deserialize)]
 pub(crate) struct JobDetails {
-    pub(crate) state: String,
+    pub(crate) state: JobStatus,
     /// The JobManager's time, in milliseconds since the Unix epoch.
     pub(crate) now: i64,
     pub(crate) vertices: Vec<VertexDetails>,

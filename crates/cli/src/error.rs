@@ -4,6 +4,7 @@ use crate::client::{JobOverview, TaskManager};
 use crate::output::{job_table, task_manager_table};
 use crate::wait::Stopped;
 use reflow_config::ConfigError;
+use reflow_view::JobStatus;
 use std::path::PathBuf;
 
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +44,7 @@ pub(crate) enum CliError {
     #[error("{vertex} has max parallelism {max}: it cannot run with {wanted} subtasks")]
     AboveMaxParallelism { vertex: String, wanted: u32, max: u32 },
     #[error("{job} has ended ({state}) and is not rescaled")]
-    EndedMeanwhile { job: String, state: String },
+    EndedMeanwhile { job: String, state: JobStatus },
     #[error("no TaskManager {wanted} at {address}{}", task_managers(.there))]
     UnknownTaskManager { wanted: String, address: String, there: Vec<TaskManager> },
     #[error("{wanted} is more than one TaskManager; give more of the id{}", task_managers(.there))]

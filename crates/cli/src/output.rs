@@ -31,7 +31,7 @@ pub(crate) fn job_table(jobs: &[JobOverview]) -> String {
     rows.extend(jobs.iter().map(|job| {
         let tasks = format!("{}/{}", job.tasks.running, job.tasks.total);
         let age = duration(Duration::from_millis(job.duration));
-        [job.jid.clone(), job.name.clone(), job.state.clone(), tasks, age]
+        [job.jid.clone(), job.name.clone(), job.state.to_string(), tasks, age]
     }));
     table(&rows)
 }

@@ -59,25 +59,19 @@ fn choose(
 mod tests {
     use super::*;
     use crate::client::Tasks;
+    use reflow_view::JobStatus::{self, *};
 
-    fn job(jid: &str, name: &str, state: &str) -> JobOverview {
+    fn job(jid: &str, name: &str, state: JobStatus) -> JobOverview {
         let tasks = Tasks { running: 1, total: 1 };
-        JobOverview {
-            jid: jid.into(),
-            name: name.into(),
-            state: state.into(),
-            start_time: 0,
-            duration: 0,
-            tasks,
-        }
+        JobOverview { jid: jid.into(), name: name.into(), state, start_time: 0, duration: 0, tasks }
     }
 
     fn jobs() -> Vec<JobOverview> {
         vec![
-            job("aa11", "orders", "RUNNING"),
-            job("aa22", "clicks", "RESTARTING"),
-            job("ab33", "orders", "FINISHED"),
-            job("cc44", "aa11x", "CANCELED"),
+            job("aa11", "orders", Running),
+            job("aa22", "clicks", Restarting),
+            job("ab33", "orders", Finished),
+            job("cc44", "aa11x", Canceled),
         ]
     }
 
@@ -113,14 +107,14 @@ mod tests {
 
     #[test]
     fn the_only_job_needs_no_name() {
-        let alone = |states: &[&str], among| {
-            let jobs = states.iter().zip(["a", "b", "c"]).map(|(state, id)| job(id, "x", state)).collect();
+        let alone = |states: &[JobStatus], among| {
+            let jobs = states.iter().zip(["a", "b", "c"]).map(|(state, id)| job(id, "x", *state)).collect();
             choose(jobs, None, among, "here:1").map(|job| job.jid).map_err(|e| e.to_string())
         };
-        assert_eq!(alone(&["RUNNING"], Among::Live).as_deref(), Ok("a"));
-        assert_eq!(alone(&["FAILED", "RUNNING"], Among::All).as_deref(), Ok("b"));
-        assert_eq!(alone(&["FAILED"], Among::All).as_deref(), Ok("a"));
-        assert_eq!(alone(&["FAILED"], Among::Live).unwrap_err(), "no job runs at here:1");
-        assert!(alone(&["RUNNING", "RUNNING"], Among::All).unwrap_err().starts_with("which job?"));
+        assert_eq!(alone(&[Running], Among::Live).as_deref(), Ok("a"));
+        assert_eq!(alone(&[Failed, Running], Among::All).as_deref(), Ok("b"));
+        assert_eq!(alone(&[Failed], Among::All).as_deref(), Ok("a"));
+        assert_eq!(alone(&[Failed], Among::Live).unwrap_err(), "no job runs at here:1");
+        assert!(alone(&[Running, Running], Among::All).unwrap_err().starts_with("which job?"));
     }
 }

@@ -4,6 +4,8 @@ use crate::args::List;
 use crate::client::Client;
 use crate::error::CliError;
 use crate::output::{job_table, print, print_json};
+use reflow_view::JobStatus;
+use serde::Deserialize;
 
 pub(crate) fn run(list: &List) -> Result<(), CliError> {
     let client = Client::new(&list.connection)?;
@@ -12,7 +14,9 @@ pub(crate) fn run(list: &List) -> Result<(), CliError> {
         if !list.all
             && let Some(jobs) = json["jobs"].as_array_mut()
         {
-            jobs.retain(|job| !matches!(job["state"].as_str(), Some("FINISHED" | "CANCELED" | "FAILED")));
+            jobs.retain(|job| {
+                JobStatus::deserialize(&job["state"]).is_ok_and(|status| !status.is_terminal())
+            });
         }
         return print_json(&json);
     }

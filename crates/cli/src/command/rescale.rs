@@ -6,6 +6,7 @@ use crate::error::CliError;
 use crate::output::{print, print_json, table};
 use crate::selection::{self, Among};
 use crate::wait::{self, Standing};
+use reflow_view::JobStatus;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -87,7 +88,7 @@ fn list(details: &JobDetails) -> String {
 /// Done when all subtasks run and no rescale is under way: the one that was there before may lead elsewhere.
 fn ask(client: &Client, job: &JobOverview, wanted: &Wanted) -> Result<Standing<JobDetails>, CliError> {
     let details = client.job(&job.jid)?;
-    if matches!(details.state.as_str(), "FINISHED" | "CANCELED" | "FAILED") {
+    if details.state.is_terminal() {
         return Err(CliError::EndedMeanwhile { job: job.name.clone(), state: details.state });
     }
     let runs = |vertex: &VertexDetails| {
@@ -95,7 +96,7 @@ fn ask(client: &Client, job: &JobOverview, wanted: &Wanted) -> Result<Standing<J
         let wanted = wanted.get(&vertex.id).copied().map(i64::from).unwrap_or(vertex.parallelism);
         vertex.parallelism == wanted && i64::from(running) == wanted
     };
-    let done = details.state == "RUNNING" && details.vertices.iter().all(runs);
+    let done = details.state == JobStatus::Running && details.vertices.iter().all(runs);
     if done && !client.rescales_now(&job.jid)? {
         return Ok(Standing::Done(details));
     }
