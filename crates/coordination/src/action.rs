@@ -61,7 +61,7 @@ pub enum Action {
         then: AfterBarrier,
     },
     /// End an attempt on these executors. Each first commits what [`Action::NotifyCompleted`] told it to, then
-    /// answers by [`Event::AttemptCanceled`](crate::event::Event::AttemptCanceled).
+    /// answers by [`ExecutorReport::AttemptCanceled`](reflow_protocol::report::ExecutorReport::AttemptCanceled).
     CancelAttempt {
         /// The attempt.
         attempt: Attempt,
@@ -69,8 +69,8 @@ pub enum Action {
         executors: Vec<ExecutorId>,
     },
     /// Prepare another graph for the running attempt, on the executors of both graphs. Each answers by
-    /// [`Event::RescalePrepared`](crate::event::Event::RescalePrepared) or
-    /// [`Event::RescaleRefused`](crate::event::Event::RescaleRefused).
+    /// [`ExecutorReport::RescalePrepared`](reflow_protocol::report::ExecutorReport::RescalePrepared) or
+    /// [`ExecutorReport::RescaleRefused`](reflow_protocol::report::ExecutorReport::RescaleRefused).
     PrepareRescale {
         /// The attempt.
         attempt: Attempt,

@@ -1,11 +1,8 @@
 //! What the scheduler of a job is told.
 
-use bytes::Bytes;
-use reflow_protocol::control::{Failure, SnapshotTiming};
-use reflow_protocol::deployment::Attempt;
-use reflow_protocol::rescale::Installation;
-use reflow_protocol::snapshot::{OperatorState, SubtaskState};
-use reflow_types::{CheckpointId, ExecutorId, GraphVersion, SubtaskId, TaskManagerId, VertexId};
+use reflow_protocol::control::Failure;
+use reflow_protocol::report::{ExecutorReport, SubtaskReport};
+use reflow_types::{CheckpointId, ExecutorId, TaskManagerId, VertexId};
 use std::collections::BTreeMap;
 
 pub use reflow_view::{ParallelismBounds, RequestId};
@@ -31,128 +28,25 @@ pub enum Event {
         /// What was seen.
         reason: String,
     },
-    /// An executor has reached its memory limit, and ends. [`Event::ExecutorLost`] follows.
-    MemoryExhausted {
-        /// The executor.
-        executor: ExecutorId,
-    },
     /// An executor's TaskManager wants to leave: its slots are not to be used any more, and once the job has
     /// moved off them, after a fresh checkpoint, [`Action::Release`](crate::action::Action::Release) lets it go.
     ExecutorDraining {
         /// The executor.
         executor: ExecutorId,
     },
-    /// As the executor said.
-    SubtaskRunning {
-        /// The attempt.
-        attempt: Attempt,
-        /// The subtask.
-        subtask: SubtaskId,
-    },
-    /// As the executor said: its inputs have ended.
-    SubtaskEnded {
-        /// The attempt.
-        attempt: Attempt,
-        /// The subtask.
-        subtask: SubtaskId,
-    },
-    /// As the executor said: nothing more to do.
-    SubtaskFinished {
-        /// The attempt.
-        attempt: Attempt,
-        /// The subtask.
-        subtask: SubtaskId,
-    },
-    /// As the executor said.
-    SubtaskFailed {
-        /// The attempt.
-        attempt: Attempt,
-        /// The subtask.
-        subtask: SubtaskId,
-        /// Why.
-        failure: Failure,
-    },
-    /// An executor has ended all of an attempt.
-    AttemptCanceled {
-        /// The attempt.
-        attempt: Attempt,
+    /// A subtask's report, as its task made it.
+    SubtaskReported(SubtaskReport),
+    /// An executor's report, as the executor made it.
+    ExecutorReported {
         /// The executor.
         executor: ExecutorId,
+        /// Its report.
+        report: ExecutorReport,
     },
     /// A failure that belongs to no subtask: a split enumerator's, for one.
     JobFailed {
         /// Why.
         failure: Failure,
-    },
-    /// A subtask's part of a checkpoint is in storage.
-    Acknowledged {
-        /// The attempt.
-        attempt: Attempt,
-        /// The checkpoint.
-        checkpoint: CheckpointId,
-        /// The subtask.
-        subtask: SubtaskId,
-        /// What it wrote.
-        state: SubtaskState,
-        /// How long it took.
-        timing: SnapshotTiming,
-    },
-    /// A subtask could not write its part.
-    Declined {
-        /// The attempt.
-        attempt: Attempt,
-        /// The checkpoint.
-        checkpoint: CheckpointId,
-        /// The subtask.
-        subtask: SubtaskId,
-        /// What went wrong.
-        reason: String,
-    },
-    /// An executor has what a rescale needs of it, with the state up to this checkpoint.
-    RescalePrepared {
-        /// The attempt.
-        attempt: Attempt,
-        /// The graph.
-        version: GraphVersion,
-        /// As in the action that this answers.
-        checkpoint: CheckpointId,
-        /// The executor.
-        executor: ExecutorId,
-    },
-    /// An executor cannot prepare a rescale.
-    RescaleRefused {
-        /// The attempt.
-        attempt: Attempt,
-        /// The graph.
-        version: GraphVersion,
-        /// The executor.
-        executor: ExecutorId,
-        /// What went wrong.
-        reason: String,
-    },
-    /// A subtask of the old graph has passed the cut.
-    SubtaskCut {
-        /// The attempt.
-        attempt: Attempt,
-        /// The graph that it has now.
-        version: GraphVersion,
-        /// The subtask.
-        subtask: SubtaskId,
-        /// Splits that it has let go of.
-        splits: Vec<Bytes>,
-        /// Its union and broadcast state at the barrier.
-        operator: Vec<OperatorState>,
-    },
-    /// A subtask of the new graph has all of its key groups.
-    SubtaskInstalled {
-        /// The attempt.
-        attempt: Attempt,
-        /// The graph.
-        version: GraphVersion,
-        /// The subtask.
-        subtask: SubtaskId,
-        /// What that took.
-        installation: Installation,
     },
     /// Answers [`Action::StoreManifest`](crate::action::Action::StoreManifest).
     ManifestStored {

@@ -31,6 +31,7 @@ use reflow_env::{ConnId, Location, Output, StoreError, StoreOp, StoreReply, Stor
 use reflow_graph::ExecutionGraph;
 use reflow_protocol::control::{AfterBarrier, SnapshotKind, ToExecutor, ToTaskManager};
 use reflow_protocol::deployment::Attempt;
+use reflow_protocol::report::{SubtaskEvent, SubtaskReport};
 use reflow_protocol::rescale::Preparation;
 use reflow_protocol::snapshot::Restore;
 use reflow_types::{
@@ -177,14 +178,19 @@ impl Leader {
         loop {
             for said in self.members.take_said() {
                 match said {
-                    Said::Event(event) => self.events.push_back(event),
-                    Said::Metrics(metrics) => self.metrics.take(now, &metrics),
-                    Said::Exhausted { attempt, subtask } => {
+                    // This one is for the enumerators, not for the scheduler.
+                    Said::Event(Event::SubtaskReported(SubtaskReport {
+                        attempt,
+                        subtask,
+                        event: SubtaskEvent::Exhausted,
+                    })) => {
                         let current = self.scheduler.view().attempt.map(|deployed| deployed.attempt);
                         if current == Some(attempt) {
                             self.enumerators.exhausted(subtask);
                         }
                     }
+                    Said::Event(event) => self.events.push_back(event),
+                    Said::Metrics(metrics) => self.metrics.take(now, &metrics),
                     Said::Fetch { conn, offset } => self.send_chunk(conn, offset, out),
                 }
             }

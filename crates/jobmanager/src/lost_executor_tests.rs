@@ -17,8 +17,8 @@ fn a_lost_executor_is_replaced_and_stale_messages_change_nothing() {
     world.closed.clear();
     let again = world.register_executor(start);
     assert!(again.attempt.number > deployment.attempt.number);
-    let stale = FromExecutor::SubtaskFinished { attempt: deployment.attempt, subtask: subtask(&deployment) };
-    world.say(EXECUTOR, &stale);
+    let (attempt, subtask) = (deployment.attempt, subtask(&deployment));
+    world.report(SubtaskReport { attempt, subtask, event: SubtaskEvent::Finished });
     assert_eq!((world.exit, world.closed), (None, vec![]));
 }
 

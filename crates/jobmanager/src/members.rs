@@ -12,11 +12,12 @@ use reflow_coordination::event::Event;
 use reflow_env::{ConnId, Output};
 use reflow_protocol::ProtocolError;
 use reflow_protocol::control::{
-    FromExecutor, FromTaskManager, StartExecutor, StorageProof, SubtaskMetrics, ToExecutor, ToTaskManager,
+    Failure, FromExecutor, FromTaskManager, StartExecutor, StorageProof, SubtaskMetrics, ToExecutor,
+    ToTaskManager,
 };
-use reflow_protocol::deployment::Attempt;
 use reflow_protocol::hello::Hello;
-use reflow_types::{ExecutorId, Instant, JobId, LeaderEpoch, SubtaskId, TaskManagerId};
+use reflow_protocol::report::{SubtaskEvent, SubtaskReport};
+use reflow_types::{ExecutorId, Instant, JobId, LeaderEpoch, TaskManagerId};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -60,8 +61,6 @@ pub(crate) enum Said {
     Event(Event),
     /// Figures of subtasks.
     Metrics(Vec<SubtaskMetrics>),
-    /// A source's subtask has read all of its splits.
-    Exhausted { attempt: Attempt, subtask: SubtaskId },
     /// A TaskManager wants a part of the executable.
     Fetch { conn: ConnId, offset: u64 },
 }
@@ -448,38 +447,11 @@ impl Members {
                 self.said.push(Said::Metrics(subtasks));
                 return Ok(());
             }
-            FromExecutor::SourceExhausted { attempt, subtask } => {
-                self.said.push(Said::Exhausted { attempt, subtask });
-                return Ok(());
+            FromExecutor::SubtaskReport(report) => {
+                log_report(&report);
+                Event::SubtaskReported(report)
             }
-            FromExecutor::SubtaskRunning { attempt, subtask } => Event::SubtaskRunning { attempt, subtask },
-            FromExecutor::SubtaskEnded { attempt, subtask } => Event::SubtaskEnded { attempt, subtask },
-            FromExecutor::SubtaskFinished { attempt, subtask } => Event::SubtaskFinished { attempt, subtask },
-            FromExecutor::SubtaskFailed { attempt, subtask, failure } => {
-                tracing::warn!(%attempt, %subtask, operator = failure.operator, message = failure.message, "failed");
-                Event::SubtaskFailed { attempt, subtask, failure }
-            }
-            FromExecutor::MemoryExhausted => Event::MemoryExhausted { executor: id },
-            FromExecutor::AttemptCanceled { attempt } => Event::AttemptCanceled { attempt, executor: id },
-            FromExecutor::Acknowledged { attempt, checkpoint, subtask, state, timing } => {
-                Event::Acknowledged { attempt, checkpoint, subtask, state, timing }
-            }
-            FromExecutor::RescalePrepared { attempt, version, checkpoint } => {
-                Event::RescalePrepared { attempt, version, checkpoint, executor: id }
-            }
-            FromExecutor::RescaleRefused { attempt, version, reason } => {
-                Event::RescaleRefused { attempt, version, executor: id, reason }
-            }
-            FromExecutor::SubtaskCut { attempt, version, subtask, splits, operator } => {
-                Event::SubtaskCut { attempt, version, subtask, splits, operator }
-            }
-            FromExecutor::SubtaskInstalled { attempt, version, subtask, installation } => {
-                Event::SubtaskInstalled { attempt, version, subtask, installation }
-            }
-            FromExecutor::Declined { attempt, checkpoint, subtask, reason } => {
-                tracing::warn!(%checkpoint, %subtask, reason, "a subtask cannot take part in a checkpoint");
-                Event::Declined { attempt, checkpoint, subtask, reason }
-            }
+            FromExecutor::Report(report) => Event::ExecutorReported { executor: id, report },
         };
         self.said.push(Said::Event(event));
         Ok(())
@@ -592,5 +564,19 @@ impl Members {
             let conn = task_manager.conn;
             out.push(Output::Send { conn, frame: reflow_protocol::encode(message) });
         }
+    }
+}
+
+/// Logs the reports after which users look for a reason.
+fn log_report(report: &SubtaskReport) {
+    let SubtaskReport { attempt, subtask, event } = report;
+    match event {
+        SubtaskEvent::Failed(Failure { operator, message, .. }) => {
+            tracing::warn!(%attempt, %subtask, operator, message, "failed");
+        }
+        SubtaskEvent::Declined { checkpoint, reason } => {
+            tracing::warn!(%checkpoint, %subtask, reason, "a subtask cannot take part in a checkpoint");
+        }
+        _ => {}
     }
 }

@@ -20,10 +20,8 @@ fn live_on(world: &mut World, deployment: &Deployment, beats: u32) -> Vec<u64> {
                 ToExecutor::TriggerCheckpoint { checkpoint, .. } => {
                     let (state, timing) = (SubtaskState::default(), SnapshotTiming::default());
                     let subtask = subtask(deployment);
-                    world.say(
-                        EXECUTOR,
-                        &FromExecutor::Acknowledged { attempt, checkpoint, subtask, state, timing },
-                    );
+                    let event = SubtaskEvent::Acknowledged { checkpoint, state, timing };
+                    world.report(SubtaskReport { attempt, subtask, event });
                 }
                 ToExecutor::CheckpointCompleted { checkpoint, .. } => completed.push(checkpoint.0),
                 _ => {}
@@ -91,7 +89,7 @@ fn a_deposed_leader_ends_no_job_and_changes_no_requirements() {
             Err(error) => assert!(!end, "{error}"),
         }
         if end {
-            first.say(EXECUTOR, &FromExecutor::AttemptCanceled { attempt: of_first.attempt });
+            first.confirm_cancellation(&of_first);
         }
         first.pass(Duration::from_secs(30));
         let (code, reason) = first.exit.expect("it steps down");
@@ -128,7 +126,7 @@ fn what_a_stop_has_committed_is_not_done_again() {
     // It ends the job: what is left is to commit.
     assert_eq!(resumed.then, AfterBarrier::Finish);
     let (attempt, subtask) = (resumed.attempt, subtask(&resumed));
-    second.say(EXECUTOR, &FromExecutor::SubtaskFinished { attempt, subtask });
+    second.report(SubtaskReport { attempt, subtask, event: SubtaskEvent::Finished });
     second.pass(Duration::from_millis(300));
     assert_eq!(second.store.names("/ended/").len(), 1);
     second.pass(Duration::from_secs(20));

@@ -4,8 +4,9 @@
 //! splits that are assigned before a trigger belong to that checkpoint.
 
 use crate::deployment::{Attempt, Deployment};
-use crate::rescale::{Cut, Installation, Preparation};
-use crate::snapshot::{Codec, OperatorState, Restore, SubtaskState};
+use crate::report::{ExecutorReport, SubtaskReport};
+use crate::rescale::{Cut, Preparation};
+use crate::snapshot::{Codec, OperatorState, Restore};
 use bytes::Bytes;
 use reflow_types::{
     CheckpointId, ExecutorId, GraphVersion, JobId, LeaderEpoch, SubtaskId, TaskManagerId, Timestamp,
@@ -170,117 +171,10 @@ pub enum FromExecutor {
         /// Of the subtasks that run.
         subtasks: Vec<SubtaskMetrics>,
     },
-    /// A subtask has its state and its channels, and runs.
-    SubtaskRunning {
-        /// The attempt.
-        attempt: Attempt,
-        /// The subtask.
-        subtask: SubtaskId,
-    },
-    /// A subtask has reached the end of its inputs and waits for the final checkpoint.
-    SubtaskEnded {
-        /// The attempt.
-        attempt: Attempt,
-        /// The subtask.
-        subtask: SubtaskId,
-    },
-    /// A subtask has nothing more to do: ended, and its last transactions are committed.
-    SubtaskFinished {
-        /// The attempt.
-        attempt: Attempt,
-        /// The subtask.
-        subtask: SubtaskId,
-    },
-    /// A subtask failed; the executor has stopped the attempt's other subtasks in it as well.
-    SubtaskFailed {
-        /// The attempt.
-        attempt: Attempt,
-        /// The subtask.
-        subtask: SubtaskId,
-        /// Whose fault it is and what was said.
-        failure: Failure,
-    },
-    /// The executor uses more memory than it may, and ends. The subtask that has the most state fails, too, if one runs.
-    MemoryExhausted,
-    /// Everything of an attempt is gone from the executor.
-    AttemptCanceled {
-        /// The attempt.
-        attempt: Attempt,
-    },
-    /// A subtask's part of a checkpoint is in storage.
-    Acknowledged {
-        /// The attempt.
-        attempt: Attempt,
-        /// The checkpoint.
-        checkpoint: CheckpointId,
-        /// The subtask.
-        subtask: SubtaskId,
-        /// What it wrote.
-        state: SubtaskState,
-        /// How long it took.
-        timing: SnapshotTiming,
-    },
-    /// A subtask cannot take part in a checkpoint: its state could not be written.
-    Declined {
-        /// The attempt.
-        attempt: Attempt,
-        /// The checkpoint.
-        checkpoint: CheckpointId,
-        /// The subtask.
-        subtask: SubtaskId,
-        /// What went wrong.
-        reason: String,
-    },
-    /// What a rescale needs of this executor is there: tasks, channels, and the state up to this checkpoint.
-    RescalePrepared {
-        /// The attempt.
-        attempt: Attempt,
-        /// The graph that is prepared.
-        version: GraphVersion,
-        /// The checkpoint of the message that this answers.
-        checkpoint: CheckpointId,
-    },
-    /// The rescale cannot be prepared here. Nothing has changed yet.
-    RescaleRefused {
-        /// The attempt.
-        attempt: Attempt,
-        /// The graph that was to be prepared.
-        version: GraphVersion,
-        /// What went wrong.
-        reason: String,
-    },
-    /// A subtask of the old graph has passed the cut. Comes before its acknowledgement.
-    SubtaskCut {
-        /// The attempt.
-        attempt: Attempt,
-        /// The graph that it has now.
-        version: GraphVersion,
-        /// The subtask.
-        subtask: SubtaskId,
-        /// Splits that it has let go of, each at the position of the barrier; encoded by the source.
-        splits: Vec<Bytes>,
-        /// Its union and broadcast state at the barrier.
-        operator: Vec<OperatorState>,
-    },
-    /// A subtask of the new graph has all of its key groups, and processes their records.
-    SubtaskInstalled {
-        /// The attempt.
-        attempt: Attempt,
-        /// The graph.
-        version: GraphVersion,
-        /// The subtask.
-        subtask: SubtaskId,
-        /// What that took.
-        installation: Installation,
-    },
-    /// A source's subtask has read all of its splits, and no more will come. It goes on without input until
-    /// [`ToExecutor::EndSource`].
-    SourceExhausted {
-        /// The attempt.
-        attempt: Attempt,
-        /// The subtask.
-        subtask: SubtaskId,
-    },
+    /// About a subtask.
+    SubtaskReport(SubtaskReport),
+    /// About the executor, or about all of its subtasks together.
+    Report(ExecutorReport),
 }
 
 /// What comes to a source reader after some splits.
@@ -314,7 +208,7 @@ pub enum ToExecutor {
     Heartbeat,
     /// Run these subtasks. Ends whatever of an earlier attempt is left.
     Deploy(Box<Deployment>),
-    /// End the attempt's subtasks. Answered by [`FromExecutor::AttemptCanceled`].
+    /// End the attempt's subtasks. Answered by [`ExecutorReport::AttemptCanceled`].
     CancelAttempt {
         /// The attempt.
         attempt: Attempt,
@@ -364,7 +258,7 @@ pub enum ToExecutor {
         /// How many.
         readers: u32,
     },
-    /// Prepare another graph. Answered by [`FromExecutor::RescalePrepared`] or [`FromExecutor::RescaleRefused`].
+    /// Prepare another graph. Answered by [`ExecutorReport::RescalePrepared`] or [`ExecutorReport::RescaleRefused`].
     PrepareRescale(Box<Preparation>),
     /// Read what a later checkpoint adds to what was prepared. Answered as `PrepareRescale`.
     CatchUp {

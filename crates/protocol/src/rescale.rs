@@ -7,11 +7,11 @@
 //!   an ordinary checkpoint f; CatchUp (what f adds) ──►
 //!                              ◄── RescalePrepared
 //!   TriggerCheckpoint n with a Cut ──►           at its barrier each subtask takes the new graph
-//!                              ◄── SubtaskCut    what it lets go of
+//!                              ◄── Cut           splits that it has released
 //!                                                old owner ── HandOver ──► new owner
-//!                              ◄── SubtaskInstalled
+//!                              ◄── Installed
 //!   (in effect; published by the first complete checkpoint from n on)
-//!                              ◄── SubtaskFinished, of those who leave
+//!                              ◄── Finished, of removed subtasks
 //!   CommitRescale ──►
 //! ```
 //!

@@ -13,6 +13,7 @@ use reflow_env::{Clock, Signal, SlotLoop, SlotStep, StoreOp, StoreResult, Ticket
 use reflow_graph::VertexIndex;
 use reflow_protocol::control::{Failure, Fault, MoreSplits, SnapshotKind, SubtaskMetrics};
 use reflow_protocol::deployment::Attempt;
+use reflow_protocol::report::SubtaskEvent;
 use reflow_protocol::rescale::Part;
 use reflow_protocol::snapshot::{OperatorState, Restore};
 use reflow_types::{CheckpointId, Instant, SubtaskId};
@@ -370,7 +371,7 @@ impl Slot {
             let after = clock.now();
             running.time.book(before, after, step);
             running.longest_step = running.longest_step.max(after.since(before));
-            if self.task_events.contains(&TaskEvent::Finished) {
+            if self.task_events.contains(&SubtaskEvent::Finished.into()) {
                 self.events.push(SlotEvent::LastMetrics(vec![running.measure(after)]));
             }
             match step {
@@ -387,7 +388,7 @@ impl Slot {
 }
 
 fn failed(attempt: Attempt, subtask: SubtaskId, failure: Failure) -> SlotEvent {
-    SlotEvent::Task { attempt, subtask, event: TaskEvent::Failed(failure) }
+    SlotEvent::Task { attempt, subtask, event: SubtaskEvent::Failed(failure).into() }
 }
 
 impl Running {

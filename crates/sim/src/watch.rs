@@ -18,6 +18,7 @@ use reflow_protocol::control::{AfterBarrier, FromExecutor, ToExecutor};
 use reflow_protocol::data::{ChannelId, DataFrame, Payload, ToSender};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::hello::Hello;
+use reflow_protocol::report::{SubtaskEvent, SubtaskReport};
 use reflow_protocol::rescale::{HandOver, Preparation};
 use reflow_protocol::snapshot::Codec;
 use reflow_types::{CheckpointId, GraphVersion, LeaderEpoch, SubtaskId, Timestamp};
@@ -91,8 +92,8 @@ impl Watch {
         if let Ok(Hello::Executor { .. }) = Hello::decode(&seen.frame) {
             self.from_executors.insert(connection);
         } else if self.from_executors.contains(&connection)
-            && let Ok(FromExecutor::SubtaskFailed { attempt, subtask, failure }) =
-                reflow_protocol::decode(&seen.frame)
+            && let Ok(FromExecutor::SubtaskReport(report)) = reflow_protocol::decode(&seen.frame)
+            && let SubtaskReport { attempt, subtask, event: SubtaskEvent::Failed(failure) } = report
             && !self.canceled.contains(&attempt)
         {
             let text = format!("subtask {subtask} of attempt {attempt}: {}", failure.message);

@@ -14,6 +14,7 @@ use reflow_coordination::manifest::{self, Decision, Lineage, Manifest};
 use reflow_env::{Clock, Location, PutMode, StoreError, StoreOp, StoreReply};
 use reflow_protocol::control::{AfterBarrier, Failure, Fault, SubtaskMetrics};
 use reflow_protocol::deployment::Attempt as AttemptId;
+use reflow_protocol::report::{SubtaskEvent, SubtaskReport};
 use reflow_protocol::snapshot::Codec;
 use reflow_runtime::{SlotCommand, TaskEvent};
 use reflow_stream::{Job, StreamEnv};
@@ -446,40 +447,23 @@ impl Harness {
         let now = self.clock.now();
         let Some(attempt) = self.attempt.as_mut() else { return };
         let (id, coordinator) = (attempt.id, &mut self.coordinator);
-        let effects = match event {
-            TaskEvent::Running => {
+        // The other events are those of a live rescale, which the harness does not do.
+        let TaskEvent::Report(event) = event else { return };
+        let mut effects = Vec::new();
+        match &event {
+            SubtaskEvent::Running => {
                 attempt.running.insert(subtask);
-                if attempt.all(&attempt.running) { coordinator.set_running(now) } else { Vec::new() }
+                if attempt.all(&attempt.running) {
+                    effects = coordinator.set_running(now);
+                }
             }
-            TaskEvent::Exhausted => {
-                attempt.exhausted(subtask);
-                Vec::new()
-            }
-            TaskEvent::Ended => {
-                attempt.ended.insert(subtask);
-                Vec::new()
-            }
-            TaskEvent::Finished => {
-                attempt.finished.insert(subtask);
-                coordinator.subtask_finished(now, id, subtask)
-            }
-            TaskEvent::Acknowledged { checkpoint, state, timing } => {
-                coordinator.on_acknowledged(now, id, checkpoint, subtask, state, timing)
-            }
-            TaskEvent::Declined { checkpoint, reason } => {
-                coordinator.on_declined(now, id, checkpoint, subtask, reason)
-            }
-            TaskEvent::Failed(failure) => {
-                self.failures.push(failure);
-                Vec::new()
-            }
-            // Only a live rescale makes a task say these.
-            TaskEvent::Prepared { .. }
-            | TaskEvent::Refused { .. }
-            | TaskEvent::Cut { .. }
-            | TaskEvent::HandOver { .. }
-            | TaskEvent::Installed { .. } => Vec::new(),
-        };
+            SubtaskEvent::Exhausted => attempt.exhausted(subtask),
+            SubtaskEvent::Ended => drop(attempt.ended.insert(subtask)),
+            SubtaskEvent::Finished => drop(attempt.finished.insert(subtask)),
+            SubtaskEvent::Failed(failure) => self.failures.push(failure.clone()),
+            _ => {}
+        }
+        effects.extend(coordinator.on_report(now, SubtaskReport { attempt: id, subtask, event }));
         self.carry_out(effects);
     }
 

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use reflow_graph::{ExecutionGraph, JobGraph};
 use reflow_protocol::control::{AfterBarrier, SnapshotKind, SnapshotTiming};
 use reflow_protocol::deployment::Attempt;
+use reflow_protocol::report::{SubtaskEvent, SubtaskReport};
 use reflow_protocol::snapshot::{Codec, SubtaskState};
 use reflow_types::{CheckpointId, Instant, SubtaskId};
 use std::collections::BTreeMap;
@@ -179,8 +180,23 @@ impl Coordinator {
         out
     }
 
+    /// A subtask has reported something; most reports do not concern checkpoints.
+    pub fn on_report(&mut self, now: Instant, report: SubtaskReport) -> Vec<Effect> {
+        let SubtaskReport { attempt, subtask, event } = report;
+        match event {
+            SubtaskEvent::Acknowledged { checkpoint, state, timing } => {
+                self.on_acknowledged(now, attempt, checkpoint, subtask, state, timing)
+            }
+            SubtaskEvent::Declined { checkpoint, reason } => {
+                self.on_declined(now, attempt, checkpoint, subtask, reason)
+            }
+            SubtaskEvent::Finished => self.subtask_finished(now, attempt, subtask),
+            _ => Vec::new(),
+        }
+    }
+
     /// A subtask's part of a checkpoint is in storage.
-    pub fn on_acknowledged(
+    pub(super) fn on_acknowledged(
         &mut self,
         now: Instant,
         attempt: Attempt,
@@ -224,7 +240,7 @@ impl Coordinator {
     }
 
     /// A subtask could not write its part.
-    pub fn on_declined(
+    pub(super) fn on_declined(
         &mut self,
         now: Instant,
         attempt: Attempt,
@@ -250,7 +266,12 @@ impl Coordinator {
 
     /// A subtask has nothing more to do, and takes part in no more checkpoints: what it acknowledged for the last
     /// complete one stands for it. Nothing stands for one that leaves: what it had is others'.
-    pub fn subtask_finished(&mut self, now: Instant, attempt: Attempt, subtask: SubtaskId) -> Vec<Effect> {
+    pub(super) fn subtask_finished(
+        &mut self,
+        now: Instant,
+        attempt: Attempt,
+        subtask: SubtaskId,
+    ) -> Vec<Effect> {
         let mut out = Vec::new();
         let Some(deployed) = self.deployed.as_mut().filter(|deployed| deployed.attempt == attempt) else {
             return out;

@@ -5,6 +5,7 @@ use crate::action::Action;
 use crate::event::Event;
 use crate::slots::{self, Offer, Parallelism};
 use crate::transition::Resources;
+use reflow_protocol::report::ExecutorReport;
 use reflow_types::{ExecutorId, Instant, SlotId, TaskManagerId};
 
 /// An executor of the job.
@@ -53,7 +54,7 @@ impl Context {
                 self.executors.extend(waited);
                 true
             }
-            Event::MemoryExhausted { executor } => {
+            Event::ExecutorReported { executor, report: ExecutorReport::MemoryExhausted } => {
                 if let Some(task_manager) = self.executors.get(executor).map(|known| known.task_manager) {
                     let (times, delay) = self.backoff.exhausted(now, task_manager);
                     if !delay.is_zero() {

@@ -19,6 +19,7 @@ use crate::slots;
 use reflow_graph::JobGraph;
 use reflow_protocol::control::{AfterBarrier, Failure};
 use reflow_protocol::deployment::Attempt;
+use reflow_protocol::report::{ExecutorReport, SubtaskEvent, SubtaskReport};
 use reflow_types::{
     AttemptNumber, ExecutorId, GraphVersion, Instant, MaxParallelism, OwnershipTable, SubtaskId, VertexId,
 };
@@ -135,48 +136,36 @@ impl Context {
             Event::ExecutorLost { executor, .. } => {
                 self.executors.remove(executor);
             }
-            Event::AttemptCanceled { attempt, executor } => {
+            Event::ExecutorReported { executor, report: ExecutorReport::AttemptCanceled { attempt } } => {
                 if let Some(current) = self.attempt_named(*attempt) {
                     current.holders.remove(executor);
                     current.advance_all(now, Some(*executor), SubtaskStatus::Canceled);
                 }
             }
-            Event::SubtaskRunning { attempt, subtask } => {
-                self.subtask_is(now, *attempt, *subtask, SubtaskStatus::Running);
-            }
-            Event::SubtaskEnded { attempt, subtask } => {
-                self.subtask_is(now, *attempt, *subtask, SubtaskStatus::Ended);
-            }
-            Event::SubtaskFinished { attempt, subtask } => {
-                self.subtask_is(now, *attempt, *subtask, SubtaskStatus::Finished);
+            Event::SubtaskReported(SubtaskReport { attempt, subtask, event }) => {
+                let status = match event {
+                    SubtaskEvent::Running => SubtaskStatus::Running,
+                    SubtaskEvent::Ended => SubtaskStatus::Ended,
+                    SubtaskEvent::Finished => SubtaskStatus::Finished,
+                    _ => return,
+                };
+                if let Some(current) = self.attempt_named(*attempt) {
+                    current.advance(now, *subtask, status);
+                }
             }
             _ => {}
-        }
-    }
-
-    fn subtask_is(&mut self, now: Instant, attempt: Attempt, subtask: SubtaskId, status: SubtaskStatus) {
-        if let Some(current) = self.attempt_named(attempt) {
-            current.advance(now, subtask, status);
         }
     }
 
     /// Hands an event about a checkpoint to the coordinator, and the time.
     pub(super) fn coordinate(&mut self, now: Instant, event: Event) {
         let effects = match event {
-            Event::Acknowledged { attempt, checkpoint, subtask, state, timing } => {
-                self.coordinator.on_acknowledged(now, attempt, checkpoint, subtask, state, timing)
-            }
-            Event::Declined { attempt, checkpoint, subtask, reason } => {
-                self.coordinator.on_declined(now, attempt, checkpoint, subtask, reason)
-            }
+            Event::SubtaskReported(report) => self.coordinator.on_report(now, report),
             Event::ManifestStored { checkpoint, outcome } => {
                 self.coordinator.on_manifest_stored(now, checkpoint, outcome)
             }
             Event::AbandonedStored { checkpoint, outcome } => {
                 self.coordinator.on_abandoned_stored(now, checkpoint, outcome)
-            }
-            Event::SubtaskFinished { attempt, subtask } => {
-                self.coordinator.subtask_finished(now, attempt, subtask)
             }
             _ => Vec::new(),
         };

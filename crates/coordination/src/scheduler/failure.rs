@@ -11,6 +11,7 @@ use crate::exceptions::Exception;
 use crate::rescale::TriggerCause;
 use crate::restart::{Cause, Verdict};
 use reflow_protocol::control::{Failure, Fault};
+use reflow_protocol::report::{SubtaskEvent, SubtaskReport};
 use reflow_types::{ExecutorId, Instant, SubtaskId};
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ pub(super) struct Failed {
 /// Whether an event is a failure of the current attempt. Takes note of it in the attempt.
 pub(super) fn of_event(ctx: &mut Context, now: Instant, event: &Event) -> Option<Failed> {
     match event {
-        Event::SubtaskFailed { attempt, subtask, failure } => {
+        Event::SubtaskReported(SubtaskReport { attempt, subtask, event: SubtaskEvent::Failed(failure) }) => {
             ctx.attempt_named(*attempt)?;
             let ran = ctx.has_run();
             let exception = ctx.exception(now, Some(*subtask), failure);

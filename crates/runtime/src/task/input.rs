@@ -22,6 +22,7 @@ use bytes::Bytes;
 use reflow_env::Clock;
 use reflow_network::{Gate, GateEvent, Row};
 use reflow_protocol::control::{Fault, MoreSplits, SnapshotKind, SubtaskMetrics};
+use reflow_protocol::report::SubtaskEvent;
 use reflow_protocol::rescale::Part;
 use reflow_protocol::snapshot::{OperatorState, Restore};
 use reflow_state::PREFETCH_DISTANCE;
@@ -239,7 +240,7 @@ where
         self.head.watermark(MAX_WATERMARK);
         self.head.end();
         self.phase = Phase::Ended;
-        events.push(TaskEvent::Ended);
+        events.push(SubtaskEvent::Ended.into());
     }
 
     fn at_barrier(&mut self, now: Instant) -> bool {
@@ -284,7 +285,7 @@ where
     fn cut(&mut self, cut: (CheckpointId, Instant), preparation: &Preparation) {
         self.gate.switch();
         let (version, operator) = (preparation.version, self.snapshots.common_state());
-        self.pending_events.push(TaskEvent::Cut { version, splits: Vec::new(), operator });
+        self.pending_events.push(SubtaskEvent::Cut { version, splits: Vec::new(), operator }.into());
         match &preparation.wiring {
             Some(wiring) => self.snapshots.own(groups(wiring)),
             None => {
@@ -333,7 +334,7 @@ where
                 if self.restoring.step(now, &self.name, &mut self.head) {
                     self.phase = Phase::Running;
                     self.discarding = true;
-                    events.push(TaskEvent::Running);
+                    events.push(SubtaskEvent::Running.into());
                 } else if self.restoring.is_waiting() {
                     return TaskStep::Idle(self.restoring.next_wakeup());
                 }
@@ -541,7 +542,7 @@ where
     fn finish(&mut self, wrote: bool, events: &mut Vec<TaskEvent>) -> TaskStep {
         if self.head.is_settled() {
             self.phase = Phase::Finished;
-            events.push(TaskEvent::Finished);
+            events.push(SubtaskEvent::Finished.into());
             return TaskStep::Worked;
         }
         if wrote { TaskStep::Worked } else { TaskStep::Idle(self.head.next_wakeup()) }

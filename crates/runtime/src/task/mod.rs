@@ -19,9 +19,10 @@ pub use source::SourceTask;
 use crate::rescale::Preparation;
 use crate::stage::Control;
 use bytes::Bytes;
-use reflow_protocol::control::{Failure, MoreSplits, SnapshotKind, SnapshotTiming, SubtaskMetrics};
-use reflow_protocol::rescale::{Installation, Part};
-use reflow_protocol::snapshot::{OperatorState, Restore, SubtaskState};
+use reflow_protocol::control::{MoreSplits, SnapshotKind, SubtaskMetrics};
+use reflow_protocol::report::SubtaskEvent;
+use reflow_protocol::rescale::Part;
+use reflow_protocol::snapshot::{OperatorState, Restore};
 use reflow_types::{CheckpointId, GraphVersion, Instant, SubtaskId};
 use std::time::Duration;
 
@@ -66,7 +67,7 @@ pub trait Task: Send {
     fn assign_splits(&mut self, splits: &[Bytes], states: Vec<OperatorState>, more: MoreSplits);
     /// So many readers of the source have splits to read.
     fn active_readers(&mut self, _readers: u32) {}
-    /// All readers of the source are [exhausted](TaskEvent::Exhausted): its input ends. Without effect on a reader that
+    /// All readers of the source are [exhausted](SubtaskEvent::Exhausted): its input ends. Without effect on a reader that
     /// has got splits since.
     fn end_source(&mut self) {}
     /// Another graph is to come. Answered by [`TaskEvent::Prepared`] or [`TaskEvent::Refused`].
@@ -106,35 +107,13 @@ pub enum TaskStep {
     Finished,
 }
 
-/// What a task has to say.
+/// What a task sends to its executor.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TaskEvent {
-    /// Its state is restored and its channels stand.
-    Running,
-    /// A source has read all of its splits, and no more will come. It goes on, so that a rescale may give it others,
-    /// until [`Task::end_source`].
-    Exhausted,
-    /// Its inputs have ended; it waits for the final checkpoint.
-    Ended,
-    /// All that it had to commit is committed.
-    Finished,
-    /// Its part of a checkpoint is in storage.
-    Acknowledged {
-        /// The checkpoint.
-        checkpoint: CheckpointId,
-        /// What it wrote.
-        state: SubtaskState,
-        /// How long it took.
-        timing: SnapshotTiming,
-    },
-    /// It cannot take part in a checkpoint.
-    Declined {
-        /// The checkpoint.
-        checkpoint: CheckpointId,
-        /// What went wrong.
-        reason: String,
-    },
-    /// It is ready for another graph, with the state up to this checkpoint.
+    /// For the JobManager.
+    Report(SubtaskEvent),
+    /// It is ready for another graph, with the state up to this checkpoint. The executor reports this once for all of
+    /// its tasks.
     Prepared {
         /// The graph.
         version: GraphVersion,
@@ -148,31 +127,19 @@ pub enum TaskEvent {
         /// What went wrong.
         reason: String,
     },
-    /// It has passed the cut.
-    Cut {
-        /// The graph that it has now.
-        version: GraphVersion,
-        /// Splits that it has let go of.
-        splits: Vec<Bytes>,
-        /// Its union and broadcast state at the barrier.
-        operator: Vec<OperatorState>,
-    },
-    /// Hands a part of its key groups' state over.
+    /// A part of the state of outgoing key groups, for their new owner.
     HandOver {
         /// The cut.
         checkpoint: CheckpointId,
         /// The new owner.
         to: SubtaskId,
-        /// What.
+        /// The part.
         part: Part,
     },
-    /// All of its key groups are in.
-    Installed {
-        /// The graph.
-        version: GraphVersion,
-        /// What that took.
-        installation: Installation,
-    },
-    /// It has failed.
-    Failed(Failure),
+}
+
+impl From<SubtaskEvent> for TaskEvent {
+    fn from(event: SubtaskEvent) -> Self {
+        Self::Report(event)
+    }
 }

@@ -15,6 +15,7 @@ use reflow_api::Io;
 use reflow_env::Location;
 use reflow_protocol::control::{AfterBarrier, Fault, SnapshotKind, SnapshotTiming};
 use reflow_protocol::deployment::Attempt;
+use reflow_protocol::report::SubtaskEvent;
 use reflow_protocol::rescale::Part;
 use reflow_protocol::snapshot::{Codec, KeyedState, OperatorState, Redistribution, Run, SubtaskState};
 use reflow_state::{Progress, RunKind, SnapshotWriter, StateError};
@@ -231,7 +232,7 @@ impl Snapshots {
                     );
                     let (state, buffers) = writing.into_state();
                     self.buffers = buffers;
-                    events.push(TaskEvent::Acknowledged { checkpoint, state, timing });
+                    events.push(SubtaskEvent::Acknowledged { checkpoint, state, timing }.into());
                     true
                 }
                 Err(reason) => self.decline(writing, reason, chain, events),
@@ -249,7 +250,7 @@ impl Snapshots {
     ) -> bool {
         let checkpoint = writing.checkpoint;
         self.drop_writing(writing, chain);
-        events.push(TaskEvent::Declined { checkpoint, reason });
+        events.push(SubtaskEvent::Declined { checkpoint, reason }.into());
         true
     }
 

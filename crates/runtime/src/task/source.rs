@@ -13,6 +13,7 @@ use bytes::Bytes;
 use reflow_api::{Emit, Polled, Reader};
 use reflow_env::Clock;
 use reflow_protocol::control::{AfterBarrier, Fault, MoreSplits, SnapshotKind, SubtaskMetrics};
+use reflow_protocol::report::SubtaskEvent;
 use reflow_protocol::rescale::{Cut, Installation, Part};
 use reflow_protocol::snapshot::{OperatorState, Redistribution, Restore};
 use reflow_types::{CheckpointId, GraphVersion, Instant, MAX_WATERMARK, SubtaskId, Timestamp, canary};
@@ -165,7 +166,7 @@ where
         self.chain.end();
         self.watermark = MAX_WATERMARK;
         self.phase = Phase::Ended;
-        events.push(TaskEvent::Ended);
+        events.push(SubtaskEvent::Ended.into());
     }
 
     fn at_trigger(&mut self, now: Instant, checkpoint: CheckpointId) {
@@ -243,7 +244,7 @@ where
             self.chain.split_ended(number);
         }
         let operator = self.snapshots.common_state();
-        self.said.push(TaskEvent::Cut { version, splits, operator });
+        self.said.push(SubtaskEvent::Cut { version, splits, operator }.into());
         match wiring {
             Some(wiring) => {
                 self.reader.rescaled(wiring.parallelism());
@@ -311,7 +312,7 @@ where
             Phase::Restoring => {
                 if self.restoring.step(now, &self.name, &mut self.chain) {
                     self.phase = Phase::Running;
-                    events.push(TaskEvent::Running);
+                    events.push(SubtaskEvent::Running.into());
                 } else if self.restoring.is_waiting() {
                     return TaskStep::Idle(self.restoring.next_wakeup());
                 }
@@ -349,7 +350,7 @@ where
         if self.snapshots.may_finish() || matches!(self.phase, Phase::Removed { complete: true, .. }) {
             if self.chain.is_settled() {
                 self.phase = Phase::Finished;
-                events.push(TaskEvent::Finished);
+                events.push(SubtaskEvent::Finished.into());
                 return TaskStep::Worked;
             }
             return rest(wrote, self.chain.next_wakeup());
@@ -383,7 +384,7 @@ where
                 // It does not end before the other readers of its source: a rescale may give it splits of theirs.
                 if polled == Polled::End && !self.awaits_splits && !self.exhausted {
                     self.exhausted = true;
-                    events.push(TaskEvent::Exhausted);
+                    events.push(SubtaskEvent::Exhausted.into());
                 }
                 // Watermarks of what was just emitted go out now, not at the next record.
                 self.chain.tick(now);
@@ -401,7 +402,8 @@ where
                 let version = *version;
                 (self.prepared, self.phase) = (None, Phase::Running);
                 let installation = Installation::default();
-                self.said.extend([TaskEvent::Running, TaskEvent::Installed { version, installation }]);
+                let installed = SubtaskEvent::Installed { version, installation };
+                self.said.extend([SubtaskEvent::Running.into(), installed.into()]);
             }
             return;
         }

@@ -7,6 +7,7 @@ use reflow_graph::{ExecutionGraph, Subtask, VertexIndex};
 use reflow_network::Hub;
 use reflow_protocol::control::{AfterBarrier, Failure};
 use reflow_protocol::deployment::{Attempt, Deployment};
+use reflow_protocol::report::SubtaskEvent;
 use reflow_protocol::snapshot::{Codec, Restore};
 use reflow_runtime::{BuildContext, DeployedTask, Preparation, SlotCommand, Wiring};
 use reflow_types::{CheckpointId, ExecutorId, GraphVersion, JobId, MaxParallelism, SubtaskId, SubtaskIndex};
@@ -33,6 +34,18 @@ impl Running {
     pub(super) fn nothing_of(attempt: Attempt) -> Self {
         let (subtasks, finished, peers) = Default::default();
         Self { attempt, subtasks, finished, peers, failed: false, next: None }
+    }
+
+    /// Takes note of what a subtask reports.
+    pub(super) fn observe(&mut self, subtask: SubtaskId, event: &SubtaskEvent) {
+        match (event, &mut self.next) {
+            (SubtaskEvent::Cut { .. } | SubtaskEvent::Finished, Some(next)) => next.has_cut(subtask),
+            (SubtaskEvent::Installed { .. }, Some(next)) => next.has_installed(subtask),
+            _ => {}
+        }
+        if *event == SubtaskEvent::Finished {
+            self.finished.insert(subtask);
+        }
     }
 }
 

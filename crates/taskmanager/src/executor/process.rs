@@ -1,7 +1,7 @@
 //! The executor as a process.
 
-mod acknowledgement;
 mod failing;
+mod report_frame;
 
 use super::attempt::{Builder, Running};
 use super::fence::Fence;
@@ -17,6 +17,7 @@ use reflow_protocol::control::{Failure, Fault, FromExecutor, ToExecutor};
 use reflow_protocol::data::{DataFrame, ToSender};
 use reflow_protocol::deployment::{Attempt, Deployment, ExecutorStart};
 use reflow_protocol::hello::Hello;
+use reflow_protocol::report::{ExecutorReport, SubtaskEvent, SubtaskReport};
 use reflow_protocol::rescale::{HandOver, Preparation};
 use reflow_runtime::{SlotCommand, SlotEvent, TaskEvent};
 use reflow_stream::Job;
@@ -119,7 +120,7 @@ impl Executor {
         let Credentials { id, job, token } = self.credentials;
         out.push(Output::Send { conn: JOB_MANAGER, frame: Hello::Executor { id, job, token }.encode() });
         let fingerprint = self.options.job.fingerprint();
-        say(out, &FromExecutor::Register { id, data_address, fingerprint, pid: self.options.pid });
+        send(out, &FromExecutor::Register { id, data_address, fingerprint, pid: self.options.pid });
     }
 
     fn obey(&mut self, now: Instant, message: ToExecutor, out: &mut Vec<Output>) {
@@ -254,7 +255,7 @@ impl Executor {
         running.next = Some(next);
         if let Some(Failure { operator, message, .. }) = failed {
             let reason = format!("operator '{operator}' cannot be built: {message}");
-            say(out, &FromExecutor::RescaleRefused { attempt, version, reason });
+            send(out, &FromExecutor::Report(ExecutorReport::RescaleRefused { attempt, version, reason }));
         }
         self.answer_preparation(out);
     }
@@ -264,7 +265,10 @@ impl Executor {
         let Some(running) = &self.running else { return };
         if let Some(next) = running.next.as_ref().filter(|next| next.awaited.is_empty() && !next.cut) {
             let (attempt, version, checkpoint) = (running.attempt, next.version, next.checkpoint);
-            say(out, &FromExecutor::RescalePrepared { attempt, version, checkpoint });
+            send(
+                out,
+                &FromExecutor::Report(ExecutorReport::RescalePrepared { attempt, version, checkpoint }),
+            );
         }
     }
 
@@ -294,7 +298,7 @@ impl Executor {
 
     fn cancel(&mut self, now: Instant, attempt: Attempt, out: &mut Vec<Output>) {
         if self.fence.has_passed(attempt) {
-            return say(out, &FromExecutor::AttemptCanceled { attempt });
+            return send(out, &FromExecutor::Report(ExecutorReport::AttemptCanceled { attempt }));
         }
         if self.deploying.as_ref().is_some_and(|deployment| deployment.attempt == attempt) {
             self.deploying = None;
@@ -314,7 +318,7 @@ impl Executor {
         if let Some(attempt) = self.canceling.take() {
             self.give_back.on_change(now);
             self.hub.clear(reflow_types::SubtaskId(u64::MAX));
-            say(out, &FromExecutor::AttemptCanceled { attempt });
+            send(out, &FromExecutor::Report(ExecutorReport::AttemptCanceled { attempt }));
         }
         let Some(deployment) = self.deploying.take() else { return };
         self.give_back.on_change(now);
@@ -388,7 +392,7 @@ impl Executor {
         let subtasks = self.slots().take_last_metrics();
         if !subtasks.is_empty() {
             let memory_bytes = (self.options.memory)();
-            say(out, &FromExecutor::Heartbeat { memory_bytes, subtasks });
+            send(out, &FromExecutor::Heartbeat { memory_bytes, subtasks });
         }
         for event in events {
             if let SlotEvent::Task { attempt, subtask, event } = event {
@@ -409,48 +413,26 @@ impl Executor {
     fn heard_from(&mut self, attempt: Attempt, subtask: SubtaskId, event: TaskEvent, out: &mut Vec<Output>) {
         let running = self.running.as_mut().filter(|running| running.attempt == attempt && !running.failed);
         let Some(running) = running else { return };
-        if let Some(next) = &mut running.next {
-            match event {
-                TaskEvent::Cut { .. } | TaskEvent::Finished => next.has_cut(subtask),
-                TaskEvent::Installed { .. } => next.has_installed(subtask),
-                _ => {}
+        match event {
+            TaskEvent::Report(SubtaskEvent::Failed(failure)) => self.fail(subtask, failure, out),
+            TaskEvent::Report(event) => {
+                running.observe(subtask, &event);
+                self.report(SubtaskReport { attempt, subtask, event }, out);
             }
-        }
-        if event == TaskEvent::Finished {
-            running.finished.insert(subtask);
-        }
-        let message = match event {
-            TaskEvent::Running => FromExecutor::SubtaskRunning { attempt, subtask },
-            TaskEvent::Exhausted => FromExecutor::SourceExhausted { attempt, subtask },
-            TaskEvent::Ended => FromExecutor::SubtaskEnded { attempt, subtask },
-            TaskEvent::Finished => FromExecutor::SubtaskFinished { attempt, subtask },
-            TaskEvent::Acknowledged { checkpoint, state, timing } => {
-                let acknowledged = FromExecutor::Acknowledged { attempt, checkpoint, subtask, state, timing };
-                let frame = acknowledgement::frame(acknowledged, MAX_FRAME_BYTES);
-                return out.push(Output::Send { conn: JOB_MANAGER, frame });
-            }
-            TaskEvent::Declined { checkpoint, reason } => {
-                FromExecutor::Declined { attempt, checkpoint, subtask, reason }
-            }
-            TaskEvent::Prepared { version, checkpoint } => {
-                return self.prepared(subtask, version, checkpoint, out);
-            }
+            TaskEvent::Prepared { version, checkpoint } => self.prepared(subtask, version, checkpoint, out),
             TaskEvent::Refused { version, reason } => {
-                FromExecutor::RescaleRefused { attempt, version, reason }
-            }
-            TaskEvent::Cut { version, splits, operator } => {
-                FromExecutor::SubtaskCut { attempt, version, subtask, splits, operator }
-            }
-            TaskEvent::Installed { version, installation } => {
-                FromExecutor::SubtaskInstalled { attempt, version, subtask, installation }
+                send(out, &FromExecutor::Report(ExecutorReport::RescaleRefused { attempt, version, reason }));
             }
             TaskEvent::HandOver { checkpoint, to, part } => {
-                let hand_over = HandOver { attempt, checkpoint, from: subtask, to, part };
-                return self.hand_over(hand_over, out);
+                self.hand_over(HandOver { attempt, checkpoint, from: subtask, to, part }, out);
             }
-            TaskEvent::Failed(failure) => return self.fail(subtask, failure, out),
-        };
-        say(out, &message);
+        }
+    }
+
+    /// Sends a subtask's report to the JobManager.
+    fn report(&self, report: SubtaskReport, out: &mut Vec<Output>) {
+        let frame = report_frame::encode(report, MAX_FRAME_BYTES);
+        out.push(Output::Send { conn: JOB_MANAGER, frame });
     }
 
     /// A task is ready for the other graph.
@@ -490,7 +472,7 @@ impl Executor {
             let memory_bytes = (self.options.memory)();
             let subtasks = if self.running.is_some() { self.slots().metrics(now) } else { Vec::new() };
             self.give_back.on_state(now, subtasks.iter().map(|subtask| subtask.state_bytes).sum());
-            say(out, &FromExecutor::Heartbeat { memory_bytes, subtasks });
+            send(out, &FromExecutor::Heartbeat { memory_bytes, subtasks });
             self.slots().tell_all(|| SlotCommand::Measure);
         }
     }
@@ -519,7 +501,7 @@ impl Executor {
         };
         // Also where no subtask can fail any more: the next executor's slots wait, or it would happen again at once.
         if self.job_manager.registered {
-            say(out, &FromExecutor::MemoryExhausted);
+            send(out, &FromExecutor::Report(ExecutorReport::MemoryExhausted));
         }
         let deployed = self.running.as_ref().and_then(|running| running.subtasks.keys().next());
         if let Some(subtask) = largest.map(|largest| largest.subtask).or(deployed.copied()) {
@@ -540,7 +522,7 @@ fn builder<'a>(
     Builder { executor: credentials.id, options, job_id: credentials.job, hub, slots }
 }
 
-fn say(out: &mut Vec<Output>, message: &FromExecutor) {
+fn send(out: &mut Vec<Output>, message: &FromExecutor) {
     out.push(Output::Send { conn: JOB_MANAGER, frame: reflow_protocol::encode(message) });
 }
 

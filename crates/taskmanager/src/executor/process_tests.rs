@@ -115,6 +115,10 @@ fn the_memory_limit_holds_in_every_state() {
         messages.iter().for_each(|message| driven.receive(message));
         let (said, ends) = driven.exceed();
         assert!(ends, "after {} messages", messages.len());
-        assert!(said.contains(&FromExecutor::MemoryExhausted), "after {} messages: {said:?}", messages.len());
+        assert!(
+            said.contains(&FromExecutor::Report(ExecutorReport::MemoryExhausted)),
+            "after {} messages: {said:?}",
+            messages.len()
+        );
     }
 }

@@ -31,6 +31,7 @@ use crate::rescale::{Live, LivePhase, TriggerCause};
 use cut::Cutting;
 use plan::Plan;
 use reflow_protocol::deployment::Attempt;
+use reflow_protocol::report::{ExecutorReport, SubtaskEvent, SubtaskReport};
 use reflow_types::{CheckpointId, ExecutorId, Instant};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -142,47 +143,10 @@ impl Rescaling {
                 return self.on_change(ctx, now, false);
             }
             Event::UpdateRequirements { .. } => return self.on_change(ctx, now, true),
-            Event::RescalePrepared { attempt, version, checkpoint, executor }
-                if (*attempt, *version) == (self.attempt, self.plan.version) =>
-            {
-                if let Phase::Preparing { reading } | Phase::CatchingUp { reading } = &mut self.phase
-                    && reading.checkpoint == *checkpoint
-                {
-                    reading.by.remove(executor);
-                }
+            Event::ExecutorReported { executor, report } => {
+                return self.on_executor_report(ctx, now, *executor, report);
             }
-            Event::RescaleRefused { attempt, version, executor, reason }
-                if (*attempt, *version) == (self.attempt, self.plan.version) =>
-            {
-                let reason = format!("task executor {executor} refused: {reason}");
-                // Said before it heard of the cut: what it was to be ready for is under way without it.
-                return if self.has_cut() {
-                    steps::fail(ctx, now, reason)
-                } else {
-                    self.give_up(ctx, now, GiveUp::Unprepared, reason)
-                };
-            }
-            Event::SubtaskCut { attempt, version, subtask, splits, operator }
-                if (*attempt, *version) == (self.attempt, self.plan.version) =>
-            {
-                if let Phase::Cutting { cutting, .. } = &mut self.phase {
-                    cutting.on_cut(*subtask, splits, operator);
-                }
-            }
-            Event::SubtaskInstalled { attempt, version, subtask, installation }
-                if (*attempt, *version) == (self.attempt, self.plan.version) =>
-            {
-                if let Phase::Cutting { cutting, .. } = &mut self.phase
-                    && cutting.on_installed(*subtask)
-                {
-                    if let Some(live) = ctx.timeline.live() {
-                        live.installed(installation);
-                    }
-                    if let Some(deployed) = &mut ctx.attempt {
-                        deployed.advance(now, *subtask, SubtaskStatus::Running);
-                    }
-                }
-            }
+            Event::SubtaskReported(report) => self.on_subtask_report(ctx, now, report),
             Event::Cancel => return Canceling::enter(ctx, now, None),
             Event::Suspend => self.suspend = true,
             Event::TriggerSavepoint { .. }
@@ -191,6 +155,63 @@ impl Rescaling {
             _ => {}
         }
         Next::Stay
+    }
+
+    fn on_executor_report(
+        &mut self,
+        ctx: &mut Context,
+        now: Instant,
+        executor: ExecutorId,
+        report: &ExecutorReport,
+    ) -> Next {
+        match report {
+            ExecutorReport::RescalePrepared { attempt, version, checkpoint }
+                if (*attempt, *version) == (self.attempt, self.plan.version) =>
+            {
+                if let Phase::Preparing { reading } | Phase::CatchingUp { reading } = &mut self.phase
+                    && reading.checkpoint == *checkpoint
+                {
+                    reading.by.remove(&executor);
+                }
+            }
+            ExecutorReport::RescaleRefused { attempt, version, reason }
+                if (*attempt, *version) == (self.attempt, self.plan.version) =>
+            {
+                let reason = format!("task executor {executor} refused: {reason}");
+                // Reported before it received the cut, which is under way although this executor is not ready for it.
+                return if self.has_cut() {
+                    steps::fail(ctx, now, reason)
+                } else {
+                    self.give_up(ctx, now, GiveUp::Unprepared, reason)
+                };
+            }
+            _ => {}
+        }
+        Next::Stay
+    }
+
+    fn on_subtask_report(&mut self, ctx: &mut Context, now: Instant, report: &SubtaskReport) {
+        let Phase::Cutting { cutting, .. } = &mut self.phase else { return };
+        let SubtaskReport { attempt, subtask, event } = report;
+        if *attempt != self.attempt {
+            return;
+        }
+        match event {
+            SubtaskEvent::Cut { version, splits, operator } if *version == self.plan.version => {
+                cutting.on_cut(*subtask, splits, operator);
+            }
+            SubtaskEvent::Installed { version, installation }
+                if *version == self.plan.version && cutting.on_installed(*subtask) =>
+            {
+                if let Some(live) = ctx.timeline.live() {
+                    live.installed(installation);
+                }
+                if let Some(deployed) = &mut ctx.attempt {
+                    deployed.advance(now, *subtask, SubtaskStatus::Running);
+                }
+            }
+            _ => {}
+        }
     }
 
     pub(super) fn on_outcome(&mut self, ctx: &mut Context, now: Instant, outcome: &Outcome) -> Next {

@@ -1,6 +1,7 @@
 //! TaskManagers that want to leave, and requirements that cap what slots give.
 
-use super::world::{Faults, World, live, reactive, seconds};
+use super::fixtures::{live, reactive, seconds};
+use super::world::{Faults, World};
 use crate::event::Event;
 use crate::scheduler::{Settings, StateName};
 use reflow_types::{ExecutorId, TaskManagerId};

@@ -1,9 +1,10 @@
 //! Bounded jobs.
 
-use super::world::{World, reactive, seconds};
+use super::fixtures::{reactive, reported, seconds};
+use super::world::World;
 use crate::action::EndState;
-use crate::event::Event;
 use crate::scheduler::JobStatus;
+use reflow_protocol::report::SubtaskEvent;
 
 #[test]
 fn a_bounded_job_commits_everything_and_finishes() {
@@ -61,11 +62,11 @@ fn an_executor_that_dies_after_its_subtasks_finished_is_no_failure() {
     let (on_first, others): (Vec<_>, Vec<_>) =
         graph.subtasks().map(|(_, _, subtask)| *subtask).partition(|subtask| subtask.slot.executor == first);
     for subtask in on_first {
-        world.send(Event::SubtaskFinished { attempt, subtask: subtask.id });
+        world.send(reported(attempt, subtask.id, SubtaskEvent::Finished));
     }
     world.kill(first);
     for subtask in others {
-        world.send(Event::SubtaskFinished { attempt, subtask: subtask.id });
+        world.send(reported(attempt, subtask.id, SubtaskEvent::Finished));
     }
     assert_eq!(world.end, Some(EndState::Finished));
     assert_eq!(world.scheduler.view().restarts, 0);

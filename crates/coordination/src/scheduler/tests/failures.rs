@@ -1,7 +1,8 @@
 //! Failures, and Restarting and Failing that follow from them.
 
+use super::fixtures::{failure, fixed, job, live, reactive, reported, seconds};
 use super::recovery::committing_job;
-use super::world::{Faults, World, failure, fixed, job, live, reactive, seconds};
+use super::world::{Faults, World};
 use crate::action::EndState;
 use crate::checkpoint::fallback::AllowReplay;
 use crate::event::Event;
@@ -9,6 +10,7 @@ use crate::restart::Strategy;
 use crate::scheduler::{JobStatus, StateName};
 use reflow_graph::JobGraph;
 use reflow_protocol::control::Fault;
+use reflow_protocol::report::{ExecutorReport, SubtaskEvent};
 use reflow_types::CheckpointId;
 
 #[test]
@@ -117,10 +119,13 @@ fn what_ended_attempts_say_changes_nothing() {
     world.pass(seconds(2));
     world.take_log();
     for event in [
-        Event::SubtaskFailed { attempt, subtask, failure: failure(Fault::Permanent) },
-        Event::SubtaskEnded { attempt, subtask },
-        Event::SubtaskFinished { attempt, subtask },
-        Event::AttemptCanceled { attempt, executor: reflow_types::ExecutorId(1) },
+        reported(attempt, subtask, SubtaskEvent::Failed(failure(Fault::Permanent))),
+        reported(attempt, subtask, SubtaskEvent::Ended),
+        reported(attempt, subtask, SubtaskEvent::Finished),
+        Event::ExecutorReported {
+            executor: reflow_types::ExecutorId(1),
+            report: ExecutorReport::AttemptCanceled { attempt },
+        },
     ] {
         world.send(event);
         world.run();

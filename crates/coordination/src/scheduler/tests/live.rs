@@ -1,10 +1,12 @@
 //! Rescaling: the graph changes while the job runs.
 
-use super::world::{Faults, World, live, seconds};
+use super::fixtures::{live, reported, seconds};
+use super::world::{Faults, World};
 use crate::event::{Event, RequestId};
 use crate::rescale::{Live, LiveOutcome, LivePhase, TerminatedReason};
 use crate::scheduler::{JobStatus, StateName};
 use reflow_protocol::control::Fault;
+use reflow_protocol::report::{ExecutorReport, SubtaskEvent, SubtaskReport};
 use reflow_types::{ExecutorId, GraphVersion};
 use std::time::Duration;
 
@@ -124,14 +126,14 @@ fn without_a_checkpoint_to_read_one_is_taken_first() {
 #[test]
 fn what_cannot_go_live_restarts() {
     let paused = ["trigger 1 and pause", "cancel 1 on e1", "deploy 2 at [2, 2, 2] from checkpoint 1"];
-    let (mut world, _) = World::running(super::world::reactive(), 1);
+    let (mut world, _) = World::running(super::fixtures::reactive(), 1);
     world.add(1);
     world.run();
     world.expect(&paused);
 
     let (mut world, _) = World::running(live(), 1);
     let (attempt, subtask) = (world.attempt(), world.first_subtask());
-    world.send(Event::SubtaskEnded { attempt, subtask });
+    world.send(reported(attempt, subtask, SubtaskEvent::Ended));
     world.add(1);
     world.run();
     world.expect(&paused);
@@ -197,7 +199,9 @@ fn after_the_cut_a_lost_new_executor_is_a_failure() {
 fn an_executor_that_leaves_and_has_finished_may_be_lost() {
     let mut world = shrinking();
     world.run_to(LivePhase::Commit);
-    let finishes = |event: &Event| matches!(event, Event::SubtaskFinished { .. });
+    let finishes = |event: &Event| {
+        matches!(event, Event::SubtaskReported(SubtaskReport { event: SubtaskEvent::Finished, .. }))
+    };
     while !world.events.iter().any(finishes) {
         let event = world.events.pop_front().unwrap();
         world.send(event);
@@ -251,7 +255,8 @@ fn a_refusal_that_was_said_before_the_cut_was_heard_of_fails_the_attempt() {
     let attempt = world.attempt();
     let (version, executor) = (GraphVersion(1), ExecutorId(1));
     let reason = "the connection to executor e2, made for the rescale, is gone".to_owned();
-    world.send(Event::RescaleRefused { attempt, version, executor, reason });
+    let report = ExecutorReport::RescaleRefused { attempt, version, reason };
+    world.send(Event::ExecutorReported { executor, report });
     assert_eq!(world.state(), StateName::Restarting);
     world.pass(seconds(3));
     assert_eq!(world.parallelism(), [2, 2, 2]);
@@ -297,7 +302,11 @@ fn a_cut_whose_checkpoint_fails_takes_effect_and_is_published_by_the_next() {
     world.run_to(LivePhase::CatchUp);
     // The fresh one is acknowledged, the cut is not.
     while world.phase() != Some(LivePhase::Cut) {
-        world.faults.decline = !world.events.iter().any(|e| matches!(e, Event::Acknowledged { .. }));
+        let acknowledges = |event: &Event| {
+            let Event::SubtaskReported(report) = event else { return false };
+            matches!(report.event, SubtaskEvent::Acknowledged { .. })
+        };
+        world.faults.decline = !world.events.iter().any(acknowledges);
         let event = world.events.pop_front().unwrap();
         world.send(event);
     }

@@ -3,6 +3,7 @@
 mod draining;
 mod ending;
 mod failures;
+mod fixtures;
 mod live;
 mod random;
 mod recovery;

@@ -2,10 +2,12 @@
 //! and forgets to answer. The world checks its invariants after each event; when everything calms down, the job must
 //! run on all slots.
 
-use super::world::{Faults, World, failure, fixed, live, reactive, seconds};
+use super::fixtures::{failure, fixed, live, reactive, reported, seconds};
+use super::world::{Faults, World};
 use crate::event::{Event, RequestId, StoreOutcome};
 use crate::scheduler::{JobStatus, Settings, StateName};
 use reflow_protocol::control::Fault;
+use reflow_protocol::report::{SubtaskEvent, SubtaskReport};
 use reflow_types::ExecutorId;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -106,10 +108,10 @@ fn deliver(world: &mut World, random: &mut Random, struck: &mut Struck) {
             struck.count("abandonment unknown");
             world.send(Event::AbandonedStored { checkpoint, outcome: unknown() });
         }
-        Event::SubtaskRunning { attempt, subtask } if lost => {
+        Event::SubtaskReported(SubtaskReport { attempt, subtask, event: SubtaskEvent::Running }) if lost => {
             struck.count("restore failed");
             let fault = if random.chance(90) { Fault::External } else { Fault::Damage };
-            world.send(Event::SubtaskFailed { attempt, subtask, failure: failure(fault) });
+            world.send(reported(attempt, subtask, SubtaskEvent::Failed(failure(fault))));
         }
         event => world.send(event),
     }
@@ -209,7 +211,7 @@ fn calm_down(world: &mut World, seed: u64) {
     // Subtasks that were deployed while nothing could run do not run by themselves.
     if let Some((attempt, graph)) = world.deployed.clone() {
         graph.subtasks().for_each(|(_, _, subtask)| {
-            world.events.push_back(Event::SubtaskRunning { attempt, subtask: subtask.id });
+            world.events.push_back(reported(attempt, subtask.id, SubtaskEvent::Running));
         });
     }
     world.pass(seconds(400));

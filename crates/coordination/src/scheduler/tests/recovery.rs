@@ -1,6 +1,7 @@
 //! A new JobManager goes on where the last one was.
 
-use super::world::{World, job, reactive, seconds};
+use super::fixtures::{job, reactive, seconds};
+use super::world::World;
 use crate::action::EndState;
 use crate::checkpoint::fallback::AllowReplay;
 use crate::checkpoint::{Recovered, recover};

@@ -1,6 +1,7 @@
 //! Executing: rescales.
 
-use super::world::{Faults, World, fixed, reactive, seconds};
+use super::fixtures::{fixed, reactive, seconds};
+use super::world::{Faults, World};
 use crate::action::EndState;
 use crate::event::Event;
 use crate::rescale::{TerminatedReason, TriggerCause};

@@ -1,6 +1,7 @@
 //! StopWithSavepoint, Canceling, and savepoints that do not stop.
 
-use super::world::{World, job, reactive, seconds};
+use super::fixtures::{job, reactive, seconds};
+use super::world::World;
 use crate::action::EndState;
 use crate::checkpoint::{Recovered, recover};
 use crate::event::{Event, RequestId};

@@ -3,11 +3,13 @@
 //! Sources have splits, sinks a broadcast state. Whatever happens, no split is lost or read twice, and every key
 //! group has one owner: every manifest says so.
 
+use super::fixtures::reported;
 use crate::event::Event;
 use crate::manifest::Manifest;
 use bytes::Bytes;
 use reflow_graph::{ExecutionGraph, JobGraph, VertexIndex};
 use reflow_protocol::deployment::Attempt;
+use reflow_protocol::report::SubtaskEvent;
 use reflow_protocol::rescale::{Cut, Installation};
 use reflow_protocol::snapshot::{KeyedState, OperatorState, Redistribution, Restore, SubtaskState};
 use reflow_types::{
@@ -178,7 +180,7 @@ impl Tasks {
                 task.leaves = checkpoint;
             }
         }
-        Event::SubtaskCut { attempt, version: cut.version, subtask: id, splits, operator }
+        reported(attempt, id, SubtaskEvent::Cut { version: cut.version, splits, operator })
     }
 
     /// The new subtasks are there. Returns what those report that wait for nothing but key groups.
@@ -203,7 +205,7 @@ impl Tasks {
 
     pub(super) fn installed(&self, attempt: Attempt, version: GraphVersion, subtask: SubtaskId) -> Event {
         let installation = Installation { bytes: 10, parked: 2, pause_us: subtask.0 };
-        Event::SubtaskInstalled { attempt, version, subtask, installation }
+        reported(attempt, subtask, SubtaskEvent::Installed { version, installation })
     }
 
     pub(super) fn adopt(&mut self, version: GraphVersion, id: SubtaskId, states: &[OperatorState]) {

@@ -1,6 +1,7 @@
 //! Created and WaitingForResources.
 
-use super::world::{World, fixed, job, reactive, seconds};
+use super::fixtures::{fixed, job, reactive, seconds};
+use super::world::World;
 use crate::action::EndState;
 use crate::event::{Event, RequestId};
 use crate::scheduler::{JobStatus, StateName};

@@ -1,102 +1,25 @@
 //! A cluster with one job: carries out actions, answers them, keeps a log of them, and checks what must always hold.
 
+use super::fixtures::{failure, job, reported};
 use super::tasks::Tasks;
 use crate::action::{Action, EndState};
+use crate::checkpoint::Recovered;
 use crate::checkpoint::stats::Status;
-use crate::checkpoint::{self, Recovered};
 use crate::event::{Event, ParallelismBounds, RequestId, StoreOutcome};
 use crate::rescale::LivePhase;
-use crate::restart;
 use crate::scheduler::{Identity, JobStatus, Scheduler, Settings, StateName};
-use reflow_graph::{Edge, ExecutionGraph, JobGraph, Operator, Shipping, Vertex, VertexIndex};
-use reflow_protocol::control::{AfterBarrier, Failure, Fault, SnapshotTiming};
+use reflow_graph::{ExecutionGraph, JobGraph};
+use reflow_protocol::control::{AfterBarrier, Fault, SnapshotTiming};
 use reflow_protocol::deployment::Attempt;
+use reflow_protocol::report::{ExecutorReport, SubtaskEvent};
 use reflow_protocol::rescale::Cut;
 use reflow_types::{
-    CheckpointId, ExecutorId, GraphVersion, Instant, JobId, LeaderEpoch, MaxParallelism, SlotId, SubtaskId,
-    TaskManagerId, VertexId,
+    CheckpointId, ExecutorId, GraphVersion, Instant, JobId, LeaderEpoch, SlotId, SubtaskId, TaskManagerId,
+    VertexId,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// A job of a source, a keyed vertex and a sink, in one slot sharing group.
-pub(super) fn job() -> JobGraph {
-    let vertex = |id: u128, name: &str| Vertex {
-        id: VertexId(id),
-        name: name.into(),
-        operators: vec![Operator { uid: name.into(), name: name.into(), commits: false }],
-        parallelism: None,
-        max_parallelism: None,
-        slot_sharing_group: "default".into(),
-        source: name == "source",
-        keyed: name == "count",
-    };
-    let edge = |from, to, shipping| Edge { from: VertexIndex(from), to: VertexIndex(to), shipping };
-    JobGraph {
-        name: "job".into(),
-        vertices: vec![vertex(1, "source"), vertex(2, "count"), vertex(3, "sink")],
-        edges: vec![edge(0, 1, Shipping::Hash), edge(1, 2, Shipping::Forward)],
-    }
-}
-
-/// Reactive, with checkpoints each second, and restarts without end after one.
-pub(super) fn reactive() -> Settings {
-    Settings {
-        reactive: true,
-        default_parallelism: 1,
-        default_max_parallelism: MaxParallelism::new(16).unwrap(),
-        resource_wait_timeout: None,
-        resource_stabilization_timeout: Duration::ZERO,
-        cooldown: Duration::ZERO,
-        executing_stabilization_timeout: Duration::ZERO,
-        max_checkpoint_failures: 2,
-        max_trigger_delay: None,
-        active_checkpoint: true,
-        live_rescale: false,
-        drain_timeout: seconds(300),
-        cancellation_timeout: Some(seconds(180)),
-        restart: restart::Strategy::FixedDelay { attempts: 1_000_000, delay: seconds(1) },
-        restart_delay_configured: false,
-        restart_seed: 0,
-        exception_history_size: 16,
-        rescale_history_size: 16,
-        ignore_unclaimed_state: false,
-        allow_replay: Default::default(),
-        checkpoints: checkpoint::Settings {
-            interval: Some(seconds(1)),
-            timeout: seconds(60),
-            min_pause: Duration::ZERO,
-            tolerable_failures: 100,
-            retained: 3,
-            job_dir: "mem:/job".into(),
-            keep_on_cancellation: true,
-            max_operator_bytes: checkpoint::MAX_OPERATOR_BYTES,
-        },
-    }
-}
-
-/// As `reactive`, with rescales that go on while the job runs.
-pub(super) fn live() -> Settings {
-    Settings { live_rescale: true, ..reactive() }
-}
-
-/// Asks for a parallelism, with Flink's defaults; no periodic checkpoint comes by itself within a day.
-pub(super) fn fixed(parallelism: u32) -> Settings {
-    let mut settings = reactive();
-    settings.reactive = false;
-    settings.default_parallelism = parallelism;
-    settings.resource_wait_timeout = Some(seconds(300));
-    settings.resource_stabilization_timeout = seconds(10);
-    settings.cooldown = seconds(30);
-    settings.executing_stabilization_timeout = seconds(60);
-    settings.checkpoints.interval = Some(seconds(86_400));
-    settings
-}
-
-pub(super) fn seconds(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
 
 /// What the world does with requests of the scheduler; all is obeyed unless said otherwise.
 #[derive(Clone, Copy, Debug, Default)]
@@ -199,7 +122,7 @@ impl World {
     pub(super) fn exhaust(&mut self, executor: ExecutorId) -> ExecutorId {
         let task_manager = TaskManagerId(executor.0 % 1000 + 1000);
         let slots = self.executors[&executor];
-        self.send(Event::MemoryExhausted { executor });
+        self.send(Event::ExecutorReported { executor, report: ExecutorReport::MemoryExhausted });
         self.kill(executor);
         let next = ExecutorId(executor.0 + 1000);
         self.executors.insert(next, slots);
@@ -301,14 +224,14 @@ impl World {
 
     pub(super) fn fail_subtask(&mut self, fault: Fault) {
         let (attempt, subtask) = (self.attempt(), self.first_subtask());
-        self.send(Event::SubtaskFailed { attempt, subtask, failure: failure(fault) });
+        self.send(reported(attempt, subtask, SubtaskEvent::Failed(failure(fault))));
     }
 
     /// All subtasks' inputs end.
     pub(super) fn end_inputs(&mut self) {
         let (attempt, graph) = self.deployed.clone().expect("the test has deployed");
         for (_, _, subtask) in graph.subtasks() {
-            self.send(Event::SubtaskEnded { attempt, subtask: subtask.id });
+            self.send(reported(attempt, subtask.id, SubtaskEvent::Ended));
         }
     }
 
@@ -341,7 +264,8 @@ impl World {
                 self.ended.insert(*attempt);
                 for &executor in executors {
                     if self.executors.contains_key(&executor) && !self.faults.ignore_cancel {
-                        self.events.push_back(Event::AttemptCanceled { attempt: *attempt, executor });
+                        let report = ExecutorReport::AttemptCanceled { attempt: *attempt };
+                        self.events.push_back(Event::ExecutorReported { executor, report });
                     }
                 }
             }
@@ -377,7 +301,8 @@ impl World {
                 self.log.push(format!("abort {checkpoint}"));
                 self.demand_current(*attempt);
                 let open = |event: &Event| {
-                    matches!(event, Event::SubtaskCut { .. } | Event::SubtaskInstalled { .. })
+                    let Event::SubtaskReported(report) = event else { return false };
+                    matches!(report.event, SubtaskEvent::Cut { .. } | SubtaskEvent::Installed { .. })
                 };
                 let early = self.tasks.cut == Some(*checkpoint) && self.events.iter().any(open);
                 assert!(!early, "a cut is aborted before it is in effect");
@@ -486,7 +411,7 @@ impl World {
             if let Some(slots) = self.executors.get(&subtask.slot.executor) {
                 assert!(subtask.slot.index < *slots, "slot {} does not exist", subtask.slot);
                 if !self.faults.never_run {
-                    self.events.push_back(Event::SubtaskRunning { attempt, subtask: subtask.id });
+                    self.events.push_back(reported(attempt, subtask.id, SubtaskEvent::Running));
                 }
             }
         }
@@ -501,14 +426,16 @@ impl World {
             }
             if self.tasks.leaves_with(subtask, checkpoint) {
                 self.tasks.remove(subtask);
-                self.events.push_back(Event::SubtaskFinished { attempt, subtask });
+                self.events.push_back(reported(attempt, subtask, SubtaskEvent::Finished));
                 continue;
             }
             match self.then.get(&checkpoint) {
                 Some(AfterBarrier::Finish) => {
-                    self.events.push_back(Event::SubtaskFinished { attempt, subtask });
+                    self.events.push_back(reported(attempt, subtask, SubtaskEvent::Finished));
                 }
-                Some(AfterBarrier::Drain) => self.events.push_back(Event::SubtaskEnded { attempt, subtask }),
+                Some(AfterBarrier::Drain) => {
+                    self.events.push_back(reported(attempt, subtask, SubtaskEvent::Ended))
+                }
                 _ => {}
             }
         }
@@ -542,11 +469,13 @@ impl World {
             }
             if self.faults.decline {
                 let reason = "disk full".to_owned();
-                self.events.push_back(Event::Declined { attempt, checkpoint, subtask, reason });
+                let declined = SubtaskEvent::Declined { checkpoint, reason };
+                self.events.push_back(reported(attempt, subtask, declined));
                 continue;
             }
             let (state, timing) = (states[&subtask].clone(), SnapshotTiming::default());
-            self.events.push_back(Event::Acknowledged { attempt, checkpoint, subtask, state, timing });
+            let acknowledged = SubtaskEvent::Acknowledged { checkpoint, state, timing };
+            self.events.push_back(reported(attempt, subtask, acknowledged));
         }
     }
 
@@ -557,11 +486,12 @@ impl World {
             if !self.executors.contains_key(&executor) || self.faults.never_prepare {
                 continue;
             }
-            self.events.push_back(if self.faults.refuse {
-                Event::RescaleRefused { attempt, version, executor, reason: "no memory".into() }
+            let report = if self.faults.refuse {
+                ExecutorReport::RescaleRefused { attempt, version, reason: "no memory".into() }
             } else {
-                Event::RescalePrepared { attempt, version, checkpoint, executor }
-            });
+                ExecutorReport::RescalePrepared { attempt, version, checkpoint }
+            };
+            self.events.push_back(Event::ExecutorReported { executor, report });
         }
     }
 
@@ -589,10 +519,6 @@ impl World {
         let open = view.rescales.history().filter(|rescale| rescale.ended.is_none()).count();
         assert!(open <= 1, "{open} rescales under way");
     }
-}
-
-pub(super) fn failure(fault: Fault) -> Failure {
-    Failure { fault, operator: "count".into(), message: "it broke".into() }
 }
 
 fn names(executors: &[ExecutorId]) -> String {

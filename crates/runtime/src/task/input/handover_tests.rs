@@ -14,6 +14,7 @@ use reflow_graph::{
 use reflow_network::{Hub, Sender};
 use reflow_protocol::control::AfterBarrier;
 use reflow_protocol::data::ChannelId;
+use reflow_protocol::report::SubtaskEvent;
 use reflow_protocol::rescale::Cut;
 use reflow_protocol::snapshot::{Codec, RestorePart, RunRef};
 use reflow_types::{
@@ -256,7 +257,7 @@ fn an_end_that_comes_during_the_hand_over_loses_no_windows() {
     rig.handed_over(OLD, 5_000);
     rig.steps();
     assert_eq!(rig.fired(), KEYS, "each key has a window");
-    assert!(rig.events.iter().any(|event| matches!(event, TaskEvent::Ended)));
+    assert!(rig.events.iter().any(|event| matches!(event, TaskEvent::Report(SubtaskEvent::Ended))));
 }
 
 /// The second old owner was further. What its watermark makes due comes after what the first one's does.
@@ -304,8 +305,10 @@ fn a_second_rescale_reads_again_what_the_first_one_has_read() {
         rig.handed_over(OLD, 500);
         rig.steps();
         let version = GraphVersion(rescale);
-        let installed =
-            |event: &TaskEvent| matches!(event, TaskEvent::Installed { version: of, .. } if *of == version);
+        let installed = |event: &TaskEvent| {
+            let TaskEvent::Report(event) = event else { return false };
+            matches!(event, SubtaskEvent::Installed { version: of, .. } if *of == version)
+        };
         assert!(rig.events.iter().any(installed));
     }
 }

@@ -7,6 +7,7 @@ use crate::task::next_chunk;
 use crate::task::prefetch::Step;
 use crate::task::{TaskEvent, TaskStep};
 use reflow_protocol::control::Fault;
+use reflow_protocol::report::SubtaskEvent;
 use reflow_protocol::rescale::Part;
 use reflow_types::{CheckpointId, Instant, MIN_WATERMARK, canary};
 use serde::de::DeserializeOwned;
@@ -26,7 +27,7 @@ where
             )
         };
         self.phase = Phase::Running;
-        events.push(TaskEvent::Running);
+        events.push(SubtaskEvent::Running.into());
         if self.gate.watermark() > MIN_WATERMARK {
             self.head.watermark(self.gate.watermark());
         }
@@ -103,8 +104,8 @@ where
         }
         if migration.is_installed() && !migration.reported {
             migration.reported = true;
-            events
-                .push(TaskEvent::Installed { version: migration.version, installation: migration.report() });
+            let (version, installation) = (migration.version, migration.report());
+            events.push(SubtaskEvent::Installed { version, installation }.into());
             worked = true;
         }
         worked

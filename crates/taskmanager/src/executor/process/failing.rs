@@ -1,9 +1,10 @@
 //! What makes an executor's part of an attempt fail.
 
-use super::{Executor, say};
+use super::{Executor, send};
 use crate::executor::peers::Peer;
 use reflow_env::Output;
 use reflow_protocol::control::{Failure, Fault, FromExecutor};
+use reflow_protocol::report::{ExecutorReport, SubtaskEvent, SubtaskReport};
 use reflow_types::{ExecutorId, SubtaskId};
 use tracing::warn;
 
@@ -14,7 +15,7 @@ impl Executor {
         running.failed = true;
         let attempt = running.attempt;
         warn!(%attempt, %subtask, operator = failure.operator, "subtask failed: {}", failure.message);
-        say(out, &FromExecutor::SubtaskFailed { attempt, subtask, failure });
+        self.report(SubtaskReport { attempt, subtask, event: SubtaskEvent::Failed(failure) }, out);
         self.slots().clear();
     }
 
@@ -46,7 +47,10 @@ impl Executor {
         {
             let (attempt, version) = (running.attempt, next.version);
             let reason = format!("the connection to executor {id}, made for the rescale, is gone: {reason}");
-            return say(out, &FromExecutor::RescaleRefused { attempt, version, reason });
+            return send(
+                out,
+                &FromExecutor::Report(ExecutorReport::RescaleRefused { attempt, version, reason }),
+            );
         }
         let has_left = running.next.as_ref().is_some_and(|next| next.has_left(id));
         if has_left || !running.peers.contains(&id) {

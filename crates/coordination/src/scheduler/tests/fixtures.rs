@@ -1,0 +1,98 @@
+//! A job, settings and events for tests of the scheduler.
+
+use crate::checkpoint;
+use crate::event::Event;
+use crate::restart;
+use crate::scheduler::Settings;
+use reflow_graph::{Edge, JobGraph, Operator, Shipping, Vertex, VertexIndex};
+use reflow_protocol::control::{Failure, Fault};
+use reflow_protocol::deployment::Attempt;
+use reflow_protocol::report::{SubtaskEvent, SubtaskReport};
+use reflow_types::{MaxParallelism, SubtaskId, VertexId};
+use std::time::Duration;
+
+/// A job of a source, a keyed vertex and a sink, in one slot sharing group.
+pub(super) fn job() -> JobGraph {
+    let vertex = |id: u128, name: &str| Vertex {
+        id: VertexId(id),
+        name: name.into(),
+        operators: vec![Operator { uid: name.into(), name: name.into(), commits: false }],
+        parallelism: None,
+        max_parallelism: None,
+        slot_sharing_group: "default".into(),
+        source: name == "source",
+        keyed: name == "count",
+    };
+    let edge = |from, to, shipping| Edge { from: VertexIndex(from), to: VertexIndex(to), shipping };
+    JobGraph {
+        name: "job".into(),
+        vertices: vec![vertex(1, "source"), vertex(2, "count"), vertex(3, "sink")],
+        edges: vec![edge(0, 1, Shipping::Hash), edge(1, 2, Shipping::Forward)],
+    }
+}
+
+/// Reactive, with checkpoints each second, and restarts without end after one.
+pub(super) fn reactive() -> Settings {
+    Settings {
+        reactive: true,
+        default_parallelism: 1,
+        default_max_parallelism: MaxParallelism::new(16).unwrap(),
+        resource_wait_timeout: None,
+        resource_stabilization_timeout: Duration::ZERO,
+        cooldown: Duration::ZERO,
+        executing_stabilization_timeout: Duration::ZERO,
+        max_checkpoint_failures: 2,
+        max_trigger_delay: None,
+        active_checkpoint: true,
+        live_rescale: false,
+        drain_timeout: seconds(300),
+        cancellation_timeout: Some(seconds(180)),
+        restart: restart::Strategy::FixedDelay { attempts: 1_000_000, delay: seconds(1) },
+        restart_delay_configured: false,
+        restart_seed: 0,
+        exception_history_size: 16,
+        rescale_history_size: 16,
+        ignore_unclaimed_state: false,
+        allow_replay: Default::default(),
+        checkpoints: checkpoint::Settings {
+            interval: Some(seconds(1)),
+            timeout: seconds(60),
+            min_pause: Duration::ZERO,
+            tolerable_failures: 100,
+            retained: 3,
+            job_dir: "mem:/job".into(),
+            keep_on_cancellation: true,
+            max_operator_bytes: checkpoint::MAX_OPERATOR_BYTES,
+        },
+    }
+}
+
+/// As `reactive`, with rescales that go on while the job runs.
+pub(super) fn live() -> Settings {
+    Settings { live_rescale: true, ..reactive() }
+}
+
+/// Asks for a parallelism, with Flink's defaults; no periodic checkpoint comes by itself within a day.
+pub(super) fn fixed(parallelism: u32) -> Settings {
+    let mut settings = reactive();
+    settings.reactive = false;
+    settings.default_parallelism = parallelism;
+    settings.resource_wait_timeout = Some(seconds(300));
+    settings.resource_stabilization_timeout = seconds(10);
+    settings.cooldown = seconds(30);
+    settings.executing_stabilization_timeout = seconds(60);
+    settings.checkpoints.interval = Some(seconds(86_400));
+    settings
+}
+
+pub(super) fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+pub(super) fn reported(attempt: Attempt, subtask: SubtaskId, event: SubtaskEvent) -> Event {
+    Event::SubtaskReported(SubtaskReport { attempt, subtask, event })
+}
+
+pub(super) fn failure(fault: Fault) -> Failure {
+    Failure { fault, operator: "count".into(), message: "it broke".into() }
+}

@@ -1,0 +1,102 @@
+//! What subtasks and executors report.
+//!
+//! A report is made once and reaches the scheduler unchanged: a task makes a [`SubtaskEvent`], its slot adds the attempt
+//! and the subtask, executor and JobManager pass the [`SubtaskReport`] on. So a new fact is a variant here, the place
+//! that reports it and the place that handles it.
+
+use crate::control::{Failure, SnapshotTiming};
+use crate::deployment::Attempt;
+use crate::rescale::Installation;
+use crate::snapshot::{OperatorState, SubtaskState};
+use bytes::Bytes;
+use reflow_types::{CheckpointId, GraphVersion, SubtaskId};
+use serde::{Deserialize, Serialize};
+
+/// A report of a subtask.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SubtaskReport {
+    /// The attempt that the subtask belongs to.
+    pub attempt: Attempt,
+    /// The subtask.
+    pub subtask: SubtaskId,
+    /// What happened to it.
+    pub event: SubtaskEvent,
+}
+
+/// What happened to a subtask.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum SubtaskEvent {
+    /// Its state is restored and its channels are open.
+    Running,
+    /// A source reader has read all of its splits, and no more will come. It goes on without input, so that a rescale
+    /// may assign it others, until [`ToExecutor::EndSource`](crate::control::ToExecutor::EndSource).
+    Exhausted,
+    /// Its inputs have ended; it waits for the final checkpoint.
+    Ended,
+    /// It has nothing more to do: its inputs have ended, and its last transactions are committed.
+    Finished,
+    /// It failed. Its executor has stopped the attempt's other subtasks there as well.
+    Failed(Failure),
+    /// Its part of a checkpoint is in storage.
+    Acknowledged {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// The state that it wrote.
+        state: SubtaskState,
+        /// How long that took.
+        timing: SnapshotTiming,
+    },
+    /// It cannot take part in a checkpoint, because its state could not be written.
+    Declined {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// What went wrong.
+        reason: String,
+    },
+    /// A subtask of the old graph has passed the cut of a live rescale. Comes before its acknowledgement.
+    Cut {
+        /// The graph that it has now.
+        version: GraphVersion,
+        /// Splits that it has released, each at the position of the barrier; encoded by the source.
+        splits: Vec<Bytes>,
+        /// Its union and broadcast state at the barrier.
+        operator: Vec<OperatorState>,
+    },
+    /// A subtask of the new graph has installed all of its key groups and processes their records.
+    Installed {
+        /// The graph.
+        version: GraphVersion,
+        /// What the installation took.
+        installation: Installation,
+    },
+}
+
+/// A report of an executor about itself, or about all of its subtasks together.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ExecutorReport {
+    /// It uses more memory than it may, and ends. The subtask with the most state fails, too, if one runs.
+    MemoryExhausted,
+    /// Nothing of the attempt is left in it.
+    AttemptCanceled {
+        /// The attempt.
+        attempt: Attempt,
+    },
+    /// It is ready for the cut of a live rescale: tasks, channels, and the state up to this checkpoint.
+    RescalePrepared {
+        /// The attempt.
+        attempt: Attempt,
+        /// The graph that is prepared.
+        version: GraphVersion,
+        /// The checkpoint of the message that this answers.
+        checkpoint: CheckpointId,
+    },
+    /// It cannot prepare the rescale. Nothing has changed yet.
+    RescaleRefused {
+        /// The attempt.
+        attempt: Attempt,
+        /// The graph that was to be prepared.
+        version: GraphVersion,
+        /// What went wrong.
+        reason: String,
+    },
+}
