@@ -35,6 +35,7 @@ use super::{
 use crate::layout::epochs_in;
 use crate::{record, requirements};
 use bytes::Bytes;
+use reflow_coordination::action::EndState;
 use reflow_coordination::checkpoint::{self, Recovered};
 use reflow_coordination::manifest::{self, Decision, Lineage, Manifest};
 use reflow_coordination::requirements::RequestedBounds;
@@ -581,11 +582,10 @@ impl Claim {
 /// The state in which the job has ended, by its mark. A job that failed has not ended: it is resumed.
 fn end_in(mark: &[u8]) -> Result<Option<String>, String> {
     let record = record::decode::<EndedRecord>(mark)?;
-    match &record.state[..] {
-        "FINISHED" | "CANCELED" => Ok(Some(record.state)),
-        "FAILED" => Ok(None),
-        other => Err(format!("{other:?} is no state in which a job ends")),
-    }
+    let ends = [EndState::Finished, EndState::Canceled, EndState::Failed];
+    let end = ends.into_iter().find(|end| end.as_str() == record.state);
+    let end = end.ok_or_else(|| format!("{:?} is no state in which a job ends", record.state))?;
+    Ok(end.is_final().then_some(record.state))
 }
 
 fn get(at: Location) -> StoreOp {
