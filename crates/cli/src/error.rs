@@ -1,9 +1,9 @@
 //! What can go wrong, and what the user can do about it.
 
-use crate::client::{JobOverview, TaskManager};
 use crate::output::{job_table, task_manager_table};
 use crate::wait::Stopped;
 use reflow_config::ConfigError;
+use reflow_schema::{JobOverview, TaskManager};
 use reflow_view::JobStatus;
 use std::path::PathBuf;
 

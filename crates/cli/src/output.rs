@@ -1,8 +1,8 @@
 //! What is printed. Answers go to standard output, everything else to standard error.
 
-use crate::client::{JobOverview, TaskManager};
 use crate::error::CliError;
-use serde_json::Value;
+use reflow_schema::{JobOverview, TaskManager};
+use serde::Serialize;
 use std::io::{self, ErrorKind, Write};
 use std::time::Duration;
 
@@ -16,8 +16,9 @@ pub(crate) fn print(text: &str) -> Result<(), CliError> {
 }
 
 /// Prints an answer for programs.
-pub(crate) fn print_json(json: &Value) -> Result<(), CliError> {
-    print(&format!("{json:#}\n"))
+pub(crate) fn print_json(answer: &impl Serialize) -> Result<(), CliError> {
+    let json = serde_json::to_string_pretty(answer).map_err(io::Error::from).map_err(CliError::Output)?;
+    print(&format!("{json}\n"))
 }
 
 /// Prints why it failed.
@@ -29,9 +30,9 @@ pub(crate) fn complain(error: &CliError) {
 pub(crate) fn job_table(jobs: &[JobOverview]) -> String {
     let mut rows = vec![["JOB", "NAME", "STATE", "TASKS", "FOR"].map(str::to_owned)];
     rows.extend(jobs.iter().map(|job| {
-        let tasks = format!("{}/{}", job.tasks.running, job.tasks.total);
-        let age = duration(Duration::from_millis(job.duration));
-        [job.jid.clone(), job.name.clone(), job.state.to_string(), tasks, age]
+        let count = |state: &str| job.tasks.get(state).copied().unwrap_or(0);
+        let tasks = format!("{}/{}", count("running"), count("total"));
+        [job.jid.clone(), job.name.clone(), job.state.to_string(), tasks, duration_ms(job.duration)]
     }));
     table(&rows)
 }
@@ -56,6 +57,11 @@ pub(crate) fn table<const N: usize>(rows: &[[String; N]]) -> String {
         text.push('\n');
     }
     text
+}
+
+/// [`duration`] of so many milliseconds; 0 if negative, as the difference of two clocks may be.
+pub(crate) fn duration_ms(ms: i64) -> String {
+    duration(Duration::from_millis(u64::try_from(ms).unwrap_or(0)))
 }
 
 /// A duration for people, in its two largest units: `3 d 4 h`, `41 s`.

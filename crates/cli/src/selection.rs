@@ -1,7 +1,8 @@
 //! Which job is meant.
 
-use crate::client::{Client, JobOverview};
+use crate::client::Client;
 use crate::error::CliError;
+use reflow_schema::JobOverview;
 
 /// Which jobs can be meant if several match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +15,7 @@ pub(crate) enum Among {
 
 /// The job that `wanted` names.
 pub(crate) fn find(client: &Client, wanted: Option<&str>, among: Among) -> Result<JobOverview, CliError> {
-    choose(client.jobs()?, wanted, among, client.address())
+    choose(client.jobs()?.jobs, wanted, among, client.address())
 }
 
 /// By id, by the beginning of the id, or by name; without any of these, the only one. An id wins over a name;
@@ -25,7 +26,7 @@ fn choose(
     among: Among,
     address: &str,
 ) -> Result<JobOverview, CliError> {
-    let (live, ended): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| !job.has_ended());
+    let (live, ended): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| !job.state.is_terminal());
     let groups = match among {
         Among::Live => vec![live],
         Among::All => vec![live, ended],
@@ -58,12 +59,22 @@ fn choose(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::Tasks;
     use reflow_view::JobStatus::{self, *};
 
     fn job(jid: &str, name: &str, state: JobStatus) -> JobOverview {
-        let tasks = Tasks { running: 1, total: 1 };
-        JobOverview { jid: jid.into(), name: name.into(), state, start_time: 0, duration: 0, tasks }
+        JobOverview {
+            jid: jid.into(),
+            name: name.into(),
+            job_type: "STREAMING".into(),
+            scheduler_type: "Adaptive".into(),
+            start_time: 0,
+            end_time: -1,
+            duration: 0,
+            state,
+            last_modification: 0,
+            tasks: [("running".into(), 1), ("total".into(), 1)].into(),
+            pending_operators: 0,
+        }
     }
 
     fn jobs() -> Vec<JobOverview> {

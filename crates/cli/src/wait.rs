@@ -1,9 +1,10 @@
 //! Waiting for what takes its time, with a sign of life on a terminal.
 
-use crate::client::{Client, JobOverview, SavepointStatus};
+use crate::client::Client;
 use crate::error::CliError;
 use crate::output::duration;
 use reflow_env::real::Clock;
+use reflow_schema::{JobOverview, OperationOutcome};
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
@@ -71,10 +72,14 @@ pub(crate) fn for_savepoint(
     patience: Duration,
 ) -> Result<String, CliError> {
     let name = || job.name.clone();
-    let ask = || match client.savepoint_status(&job.jid, request)? {
-        SavepointStatus::Completed { location } => Ok(Standing::Done(location)),
-        SavepointStatus::Failed { cause } => Err(CliError::SavepointFailed { job: name(), cause }),
-        SavepointStatus::InProgress => Ok(Standing::UnderWay(format!("savepoint of {}", job.name))),
+    let ask = || match client.savepoint(&job.jid, request)? {
+        Some(OperationOutcome::Location(location)) => Ok(Standing::Done(location)),
+        Some(OperationOutcome::Checkpoint(id)) => Ok(Standing::Done(format!("checkpoint {id}"))),
+        Some(OperationOutcome::FailureCause(cause)) => {
+            let cause = cause.stack_trace.lines().next().unwrap_or_default().trim().to_owned();
+            Err(CliError::SavepointFailed { job: name(), cause })
+        }
+        None => Ok(Standing::UnderWay(format!("savepoint of {}", job.name))),
     };
     until(patience, ask).map_err(|stopped| match stopped {
         Stopped::TimedOut { waited, .. } => CliError::TimedOut { job: name(), waited },

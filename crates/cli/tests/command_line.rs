@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
+use reflow_schema::TaskManager;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -102,8 +103,9 @@ fn serve(stream: &mut TcpStream, answer: impl FnOnce(&str) -> (u16, Value)) {
 
 fn overview(jid: &str, name: &str, state: &str) -> Value {
     json!({
-        "jid": jid, "name": name, "state": state, "start-time": 1_795_330_374_304_u64, "end-time": -1,
-        "duration": 61_000, "tasks": { "running": 3, "total": 4 }
+        "jid": jid, "name": name, "jobType": "STREAMING", "schedulerType": "Adaptive", "state": state,
+        "start-time": 1_795_330_374_304_u64, "end-time": -1, "duration": 61_000,
+        "last-modification": 1_795_330_374_304_u64, "tasks": { "running": 3, "total": 4 }, "pending-operators": 0,
     })
 }
 
@@ -112,11 +114,24 @@ fn details() -> Value {
 }
 
 fn details_at(parallelism: u32) -> Value {
-    json!({ "jid": ORDERS, "name": "orders", "state": "RUNNING", "now": 1_795_330_435_304_u64, "vertices": [{
-        "id": SOURCE, "name": "Source: orders", "maxParallelism": 8, "parallelism": parallelism,
-        "status": "RUNNING", "tasks": { "RUNNING": parallelism, "FAILED": 0 },
-        "metrics": { "read-records": 0, "write-records": 54_265 }
-    }] })
+    json!({
+        "jid": ORDERS, "application-id": ORDERS, "name": "orders", "isStoppable": false, "state": "RUNNING",
+        "job-type": "STREAMING", "schedulerType": "Adaptive", "start-time": 1_795_330_374_304_u64, "end-time": -1,
+        "duration": 61_000, "maxParallelism": -1, "now": 1_795_330_435_304_u64, "timestamps": {},
+        "vertices": [{
+            "id": SOURCE, "slotSharingGroupId": "5a", "name": "Source: orders", "maxParallelism": 8,
+            "parallelism": parallelism, "status": "RUNNING", "start-time": 1_795_330_374_304_u64, "end-time": -1,
+            "duration": 61_000, "tasks": { "RUNNING": parallelism, "FAILED": 0 },
+            "metrics": {
+                "read-bytes": 0, "read-bytes-complete": true, "write-bytes": 0, "write-bytes-complete": true,
+                "read-records": 0, "read-records-complete": true, "write-records": 54_265,
+                "write-records-complete": true, "accumulated-backpressured-time": 0, "accumulated-idle-time": 0,
+                "accumulated-busy-time": 0.0,
+            }
+        }],
+        "status-counts": {}, "plan": { "jid": ORDERS, "name": "orders", "type": "STREAMING", "nodes": [] },
+        "pending-operators": 0,
+    })
 }
 
 struct Ran {
@@ -173,9 +188,7 @@ fn a_savepoint_is_waited_for() {
     let ran = cluster.reflow("savepoint 9CB9 file:///sp");
     assert_eq!(ran.out, format!("Savepoint of orders ({ORDERS}): file:/sp/savepoint-9cb9b5\n"));
     assert_eq!(ran.err, "", "no progress where there is no terminal");
-    let expected = format!(
-        "POST /jobs/{ORDERS}/savepoints {{\"cancel-job\":false,\"target-directory\":\"file:///sp\"}}"
-    );
+    let expected = format!("POST /jobs/{ORDERS}/savepoints {{\"target-directory\":\"file:///sp\"}}");
     assert_eq!(cluster.last_request("POST"), expected);
 }
 
@@ -185,7 +198,7 @@ fn stop_drains_on_demand() {
     let ran = cluster.reflow("stop --drain --json");
     let json: Value = serde_json::from_str(&ran.out).unwrap();
     assert_eq!(json["location"], "file:/sp/savepoint-9cb9b5");
-    let expected = format!("POST /jobs/{ORDERS}/stop {{\"drain\":true,\"targetDirectory\":null}}");
+    let expected = format!("POST /jobs/{ORDERS}/stop {{\"drain\":true}}");
     assert_eq!(cluster.last_request("POST"), expected);
 }
 
@@ -323,9 +336,12 @@ fn elastic() -> JobManager {
                 (200, details_at(if polls > 2 { wanted } else { 2 }))
             }
             (_, "/rescales/overview") => {
-                (200, json!({ "rescalesCounts": { "inProgress": u32::from(polls < 4), "completed": 1 } }))
+                let under_way = u32::from(polls < 4);
+                let counts = json!({ "ignored": 0, "inProgress": under_way, "completed": 1, "failed": 0 });
+                let latest = json!({ "completed": null, "failed": null, "ignored": null });
+                (200, json!({ "rescalesCounts": counts, "latest": latest }))
             }
-            (_, "/rescales/history") => (200, json!([{ "rescaleUuid": "b" }, { "rescaleUuid": "a" }])),
+            (_, "/rescales/history") => (200, json!([live_rescale(), first_rescale()])),
             (_, "/rescales/details/b") => (200, live_rescale()),
             (_, "/rescales/details/a") => (200, first_rescale()),
             (_, "/taskmanagers") => {
@@ -351,32 +367,54 @@ fn elastic() -> JobManager {
 }
 
 fn task_manager(id: &str) -> Value {
-    json!({ "id": id, "path": "h1:6122", "slotsNumber": 1, "freeSlots": 0, "assignedTasks": 3 })
+    let task_manager = TaskManager {
+        id: id.to_owned(),
+        path: "h1:6122".to_owned(),
+        slots_number: 1,
+        assigned_tasks: 3,
+        ..TaskManager::default()
+    };
+    serde_json::to_value(task_manager).unwrap()
 }
 
-fn rescale(pre: Value, cause: &str, started: u64) -> Value {
+fn rescale(id: &str, pre: Value, cause: &str, started: u64) -> Value {
+    let state = |state: &str, duration: u64| {
+        json!({
+            "state": state, "enterTimestampInMillis": started, "leaveTimestampInMillis": started + duration,
+            "durationInMillis": duration, "stringifiedException": null,
+        })
+    };
     json!({
-        "rescaleUuid": "x", "triggerCause": cause, "terminalState": "COMPLETED", "terminatedReason": "SUCCEEDED",
+        "rescaleUuid": id, "resourceRequirementsUuid": "c", "rescaleAttemptId": 1,
+        "triggerCause": cause, "terminalState": "COMPLETED", "terminatedReason": "SUCCEEDED",
         "startTimestampInMillis": started, "endTimestampInMillis": started + 340,
-        "vertices": { SOURCE: { "preRescaleParallelism": pre, "postRescaleParallelism": 2 } },
-        "schedulerStates": [
-            { "state": "WaitingForResources", "durationInMillis": 300 }, { "state": "Executing", "durationInMillis": 0 }
-        ],
+        "vertices": { SOURCE: {
+            "jobVertexId": SOURCE, "jobVertexName": "Source: orders", "slotSharingGroupId": "5a",
+            "slotSharingGroupName": "default", "desiredParallelism": 2, "sufficientParallelism": 1,
+            "preRescaleParallelism": pre, "postRescaleParallelism": 2,
+        } },
+        "slots": {},
+        "schedulerStates": [state("WaitingForResources", 300), state("Executing", 0)],
     })
 }
 
 fn first_rescale() -> Value {
-    rescale(Value::Null, "INITIAL_SCHEDULE", 1_795_330_374_304)
+    rescale("a", Value::Null, "INITIAL_SCHEDULE", 1_795_330_374_304)
 }
 
 fn live_rescale() -> Value {
-    let mut rescale = rescale(json!(1), "NEW_RESOURCE_AVAILABLE", 1_795_330_433_304);
+    let phase = |phase: &str, duration: Option<u64>| {
+        json!({
+            "phase": phase, "enterTimestampInMillis": 1_795_330_433_304_u64,
+            "leaveTimestampInMillis": duration.map(|duration| 1_795_330_433_304 + duration),
+            "durationInMillis": duration,
+        })
+    };
+    let mut rescale = rescale("b", json!(1), "NEW_RESOURCE_AVAILABLE", 1_795_330_433_304);
     rescale["liveRescale"] = json!({
-        "phases": [
-            { "phase": "PREPARE", "durationInMillis": 210 }, { "phase": "CATCH_UP", "durationInMillis": 30 },
-            { "phase": "CUT", "durationInMillis": null }
-        ],
-        "longestPauseInMicros": 2_345, "keyGroupsMoved": 64, "reason": null,
+        "graphVersion": 2, "phases": [phase("PREPARE", Some(210)), phase("CATCH_UP", Some(30)), phase("CUT", None)],
+        "keyGroupsMoved": 64, "keyGroupsKept": 64, "handedOverBytes": 0, "parkedRecords": 0,
+        "longestPauseInMicros": 2_345, "outcome": null, "reason": null,
     });
     rescale
 }

@@ -7,7 +7,7 @@ use crate::UNSET;
 use crate::statistics::Statistics;
 use reflow_view::{AckView, CheckpointOutcome, CheckpointView, SubtaskCheckpointView, VertexCheckpointView};
 
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum CheckpointStatus {
     InProgress,

@@ -113,7 +113,7 @@ pub struct JobsOverview {
     pub jobs: Vec<JobOverview>,
 }
 
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct JobOverview {
     pub jid: String,

@@ -9,7 +9,9 @@ use reflow_view::SavepointFormat;
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CheckpointRequest {
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoint_type: Option<CheckpointType>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub trigger_id: Option<String>,
 }
 
@@ -25,11 +27,13 @@ pub enum CheckpointType {
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SavepointRequest {
-    #[serde(rename = "target-directory")]
+    #[serde(rename = "target-directory", skip_serializing_if = "Option::is_none")]
     pub target_directory: Option<String>,
-    #[serde(rename = "cancel-job")]
+    #[serde(rename = "cancel-job", skip_serializing_if = "Option::is_none")]
     pub cancel_job: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub format_type: Option<SavepointFormat>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub trigger_id: Option<String>,
 }
 
@@ -37,9 +41,13 @@ pub struct SavepointRequest {
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct StopRequest {
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub target_directory: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub drain: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub format_type: Option<SavepointFormat>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub trigger_id: Option<String>,
 }
 

@@ -9,7 +9,7 @@ use crate::UNSET;
 use reflow_view::{ClusterView, MemoryView, ResourceProfileView, TaskManagerView};
 
 /// What one or more slots offer, memory in MiB. -1 where nothing is asked.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ResourceProfile {
     pub cpu_cores: f64,
@@ -62,7 +62,7 @@ impl TaskManagers {
     }
 }
 
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TaskManager {
     pub id: String,
@@ -80,7 +80,7 @@ pub struct TaskManager {
     pub memory_configuration: MemoryConfiguration,
 }
 
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Hardware {
     pub cpu_cores: u32,
@@ -90,7 +90,7 @@ pub struct Hardware {
 }
 
 /// How memory is divided. Reflow's processes have a task, a managed and a network part, and a remainder.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MemoryConfiguration {
     pub framework_heap: u64,
@@ -106,6 +106,11 @@ pub struct MemoryConfiguration {
 }
 
 impl TaskManager {
+    /// Its address without the port.
+    pub fn host(&self) -> &str {
+        self.path.rsplit_once(':').map_or(self.path.as_str(), |(host, _)| host)
+    }
+
     fn of(task_manager: &TaskManagerView) -> Self {
         let MemoryView { limit, task, managed, network, .. } = task_manager.memory;
         let divided = task + managed + network;

@@ -1,18 +1,19 @@
 //! `reflow drain`
 
 use crate::args::Drain;
-use crate::client::{Client, TaskManager};
+use crate::client::Client;
 use crate::error::CliError;
 use crate::output::{print, print_json};
 use crate::selection::{self, Among};
 use crate::wait::{self, Standing};
+use reflow_schema::{DrainRequest, TaskManager};
 use serde_json::json;
 
 pub(crate) fn run(drain: &Drain) -> Result<(), CliError> {
     let client = Client::new(&drain.connection)?;
     let task_manager = find(client.task_managers()?, &drain.task_manager, client.address())?;
     let TaskManager { id, .. } = &task_manager;
-    let savepoint = match client.drain(id, drain.force)? {
+    let savepoint = match client.drain(id, &DrainRequest { force: drain.force })? {
         Some(request) if !drain.no_wait => {
             let job = selection::find(&client, None, Among::Live)?;
             let taken = wait::for_savepoint(&client, &job, &request, drain.timeout);
@@ -64,9 +65,8 @@ mod tests {
 
     #[track_caller]
     fn check(wanted: &str, expected: Result<&str, &str>) {
-        let there = [("1488a", "h1:6122"), ("1489b", "h2:6122"), ("27aac", "h2:6123")].map(|(id, path)| {
-            TaskManager { id: id.into(), path: path.into(), slots_number: 1, assigned_tasks: 2 }
-        });
+        let there = [("1488a", "h1:6122"), ("1489b", "h2:6122"), ("27aac", "h2:6123")]
+            .map(|(id, path)| TaskManager { id: id.into(), path: path.into(), ..TaskManager::default() });
         let found = find(there.to_vec(), wanted, "here:1").map(|tm| tm.id).map_err(|e| e.to_string());
         match expected {
             Ok(id) => assert_eq!(found.as_deref(), Ok(id)),

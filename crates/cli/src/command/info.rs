@@ -1,19 +1,19 @@
 //! `reflow info`
 
 use crate::args::Info;
-use crate::client::{Client, JobDetails, JobOverview};
+use crate::client::Client;
 use crate::error::CliError;
-use crate::output::{duration, print, print_json, table};
+use crate::output::{duration_ms, print, print_json, table};
 use crate::selection::{self, Among};
-use std::time::Duration;
+use reflow_schema::{JobDetails, JobOverview};
 
 pub(crate) fn run(info: &Info) -> Result<(), CliError> {
     let client = Client::new(&info.connection)?;
     let job = selection::find(&client, info.job.as_deref(), Among::All)?;
-    if info.connection.json {
-        return print_json(&client.job_json(&job.jid)?);
-    }
     let details = client.job(&job.jid)?;
+    if info.connection.json {
+        return print_json(&details);
+    }
     let address = client.address();
     print(&format!("{}\nMore: http://{address}/#/job/{}\n", describe(&job, &details), job.jid))
 }
@@ -22,16 +22,16 @@ fn describe(job: &JobOverview, details: &JobDetails) -> String {
     let mut rows = vec![["VERTEX", "STATE", "PARALLELISM", "TASKS", "READ", "WRITTEN"].map(str::to_owned)];
     rows.extend(details.vertices.iter().map(|vertex| {
         let states = vertex.tasks.iter().filter(|(_, count)| **count > 0);
-        let tasks = states.map(|(state, count)| format!("{count} {}", state.to_lowercase()));
+        let tasks = states.map(|(state, count)| format!("{count} {}", state.to_string().to_lowercase()));
         [
             vertex.name.clone(),
-            vertex.status.clone(),
+            vertex.status.to_string(),
             vertex.parallelism.to_string(),
             tasks.collect::<Vec<_>>().join(", "),
             vertex.metrics.read_records.to_string(),
             vertex.metrics.write_records.to_string(),
         ]
     }));
-    let age = duration(Duration::from_millis(job.duration));
+    let age = duration_ms(job.duration);
     format!("{} ({})\n{} for {age}\n\n{}", job.name, job.jid, job.state, table(&rows))
 }

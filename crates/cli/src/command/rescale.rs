@@ -1,12 +1,13 @@
 //! `reflow rescale`
 
 use crate::args::Rescale;
-use crate::client::{Bounds, Client, JobDetails, JobOverview, VertexDetails, VertexRequirements};
+use crate::client::Client;
 use crate::error::CliError;
 use crate::output::{print, print_json, table};
 use crate::selection::{self, Among};
 use crate::wait::{self, Standing};
-use reflow_view::JobStatus;
+use reflow_schema::{JobDetails, JobOverview, RequirementBounds, VertexRequirements, VertexSummary};
+use reflow_view::{ExecutionState, JobStatus};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -27,8 +28,9 @@ pub(crate) fn run(rescale: &Rescale) -> Result<(), CliError> {
     };
     let mut requirements = client.requirements(&job.jid)?;
     for (vertex, parallelism) in &wanted {
+        let upper = i64::from(*parallelism);
         let lower = requirements.get(vertex).map_or(1, |before| before.parallelism.lower_bound);
-        let bounds = Bounds { lower_bound: lower.min(*parallelism), upper_bound: *parallelism };
+        let bounds = RequirementBounds { lower_bound: lower.min(upper), upper_bound: upper };
         requirements.insert(vertex.clone(), VertexRequirements { parallelism: bounds });
     }
     client.update_requirements(&job.jid, &requirements)?;
@@ -43,7 +45,7 @@ pub(crate) fn run(rescale: &Rescale) -> Result<(), CliError> {
 }
 
 fn of_all(details: &JobDetails, parallelism: u32) -> Wanted {
-    let bounded = |vertex: &VertexDetails| (vertex.id.clone(), parallelism.min(vertex.max_parallelism));
+    let bounded = |vertex: &VertexSummary| (vertex.id.clone(), parallelism.min(vertex.max_parallelism));
     details.vertices.iter().map(bounded).collect()
 }
 
@@ -61,10 +63,10 @@ fn of_some(job: &JobOverview, details: &JobDetails, vertices: &[(String, u32)]) 
 }
 
 /// By name, by id or by the beginning of the id.
-fn find<'a>(job: &JobOverview, details: &'a JobDetails, wanted: &str) -> Result<&'a VertexDetails, CliError> {
-    let by_name = |vertex: &&VertexDetails| vertex.name == wanted;
-    let by_prefix = |vertex: &&VertexDetails| vertex.id.starts_with(&wanted.to_ascii_lowercase());
-    let rules: [&dyn Fn(&&VertexDetails) -> bool; 2] = [&by_name, &by_prefix];
+fn find<'a>(job: &JobOverview, details: &'a JobDetails, wanted: &str) -> Result<&'a VertexSummary, CliError> {
+    let by_name = |vertex: &&VertexSummary| vertex.name == wanted;
+    let by_prefix = |vertex: &&VertexSummary| vertex.id.starts_with(&wanted.to_ascii_lowercase());
+    let rules: [&dyn Fn(&&VertexSummary) -> bool; 2] = [&by_name, &by_prefix];
     let matches = rules.iter().map(|rule| details.vertices.iter().filter(*rule).collect::<Vec<_>>());
     let found = matches.into_iter().find(|found| !found.is_empty()).unwrap_or_default();
     let (job, wanted) = (job.name.clone(), wanted.to_owned());
@@ -78,8 +80,7 @@ fn find<'a>(job: &JobOverview, details: &'a JobDetails, wanted: &str) -> Result<
 fn list(details: &JobDetails) -> String {
     let mut rows = vec![["VERTEX", "NAME", "PARALLELISM", "MAX"].map(str::to_owned)];
     rows.extend(details.vertices.iter().map(|vertex| {
-        let numbers = [i64::from(vertex.max_parallelism), vertex.parallelism].map(|n| n.to_string());
-        let [max, parallelism] = numbers;
+        let [parallelism, max] = [vertex.parallelism, vertex.max_parallelism].map(|n| n.to_string());
         [vertex.id.clone(), vertex.name.clone(), parallelism, max]
     }));
     table(&rows)
@@ -91,10 +92,10 @@ fn ask(client: &Client, job: &JobOverview, wanted: &Wanted) -> Result<Standing<J
     if details.state.is_terminal() {
         return Err(CliError::EndedMeanwhile { job: job.name.clone(), state: details.state });
     }
-    let runs = |vertex: &VertexDetails| {
-        let running = vertex.tasks.get("RUNNING").copied().unwrap_or(0);
-        let wanted = wanted.get(&vertex.id).copied().map(i64::from).unwrap_or(vertex.parallelism);
-        vertex.parallelism == wanted && i64::from(running) == wanted
+    let runs = |vertex: &VertexSummary| {
+        let running = vertex.tasks.get(&ExecutionState::Running).copied().unwrap_or(0);
+        let wanted = wanted.get(&vertex.id).copied().unwrap_or(vertex.parallelism);
+        vertex.parallelism == wanted && running == wanted as usize
     };
     let done = details.state == JobStatus::Running && details.vertices.iter().all(runs);
     if done && !client.rescales_now(&job.jid)? {
@@ -106,9 +107,7 @@ fn ask(client: &Client, job: &JobOverview, wanted: &Wanted) -> Result<Standing<J
 
 /// The present parallelism.
 fn at(details: &JobDetails) -> Wanted {
-    let present =
-        |vertex: &VertexDetails| (vertex.id.clone(), u32::try_from(vertex.parallelism).unwrap_or(0));
-    details.vertices.iter().map(present).collect()
+    details.vertices.iter().map(|vertex| (vertex.id.clone(), vertex.parallelism)).collect()
 }
 
 /// `4`, or `2 (Source: orders), 4 (count)`.
@@ -133,7 +132,7 @@ fn report(
     wanted: &Wanted,
 ) -> Result<(), CliError> {
     if rescale.connection.json {
-        let vertex = |vertex: &VertexDetails| {
+        let vertex = |vertex: &VertexSummary| {
             json!({
                 "id": vertex.id, "name": vertex.name, "parallelism": vertex.parallelism,
                 "upperBound": wanted.get(&vertex.id),

@@ -1,21 +1,21 @@
 //! `reflow rescales`
 
 use crate::args::Rescales;
-use crate::client::{Client, Rescale, RescaledVertex};
+use crate::client::Client;
 use crate::error::CliError;
-use crate::output::{duration, print, print_json, table};
+use crate::output::{duration_ms, print, print_json, table};
 use crate::selection::{self, Among};
-use serde_json::Value;
+use reflow_schema::{Rescale, RescaledVertex};
 use std::time::Duration;
 
 pub(crate) fn run(rescales: &Rescales) -> Result<(), CliError> {
     let client = Client::new(&rescales.connection)?;
     let job = selection::find(&client, rescales.job.as_deref(), Among::All)?;
+    let history = client.rescales(&job.jid)?;
     if rescales.connection.json {
-        return print_json(&Value::Array(client.rescales_json(&job.jid)?));
+        return print_json(&history);
     }
     let now_ms = client.job(&job.jid)?.now;
-    let history = client.rescales(&job.jid)?;
     if history.is_empty() {
         return print(&format!("No rescale of {} ({}) is remembered.\n", job.name, job.jid));
     }
@@ -29,11 +29,11 @@ fn describe(history: &[Rescale], now_ms: i64) -> String {
         let started_ms = rescale.start_timestamp_in_millis;
         let took = rescale.end_timestamp_in_millis.map(|ended_ms| millis(ended_ms - started_ms));
         [
-            duration(Duration::from_millis(u64::try_from(now_ms - started_ms).unwrap_or(0))),
-            rescale.trigger_cause.clone(),
+            duration_ms(now_ms - started_ms),
+            rescale.trigger_cause.to_string(),
             parallelism(rescale),
-            rescale.terminal_state.clone().unwrap_or_else(|| "IN_PROGRESS".to_owned()),
-            rescale.terminated_reason.clone().unwrap_or_else(|| "-".to_owned()),
+            rescale.terminal_state.map_or_else(|| "IN_PROGRESS".to_owned(), |state| state.to_string()),
+            rescale.terminated_reason.map_or_else(|| "-".to_owned(), |reason| reason.to_string()),
             took.unwrap_or_else(|| "-".to_owned()),
             phases(rescale),
         ]
@@ -55,7 +55,7 @@ fn parallelism(rescale: &Rescale) -> String {
 
 /// The phases of a live rescale, or the states of the scheduler.
 fn phases(rescale: &Rescale) -> String {
-    let took = |name: &str, ms: Option<u64>| {
+    let took = |name: &str, ms: Option<i64>| {
         let name = name.to_lowercase().replace('_', " ");
         ms.map_or_else(|| format!("{name} …"), |ms| format!("{name} {ms}"))
     };
@@ -83,5 +83,5 @@ fn with_unit(phases: Vec<String>) -> String {
 
 /// `340 ms`, or in seconds from ten on.
 fn millis(ms: i64) -> String {
-    if ms < 10_000 { format!("{ms} ms") } else { duration(Duration::from_millis(ms.unsigned_abs())) }
+    if ms < 10_000 { format!("{ms} ms") } else { duration_ms(ms) }
 }

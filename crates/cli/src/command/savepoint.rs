@@ -1,18 +1,21 @@
 //! `reflow savepoint` and `reflow stop`
 
 use crate::args::{Connection, Savepoint, Stop};
-use crate::client::{Client, Drain, JobOverview};
+use crate::client::Client;
 use crate::error::CliError;
 use crate::output::{print, print_json};
 use crate::selection::{self, Among};
 use crate::wait;
+use reflow_schema::{JobOverview, SavepointRequest, StopRequest};
 use serde_json::json;
 
 pub(crate) fn take(savepoint: &Savepoint) -> Result<(), CliError> {
     let client = Client::new(&savepoint.connection)?;
     let (job, directory) = job_and_directory(savepoint.job.as_deref(), savepoint.directory.as_deref());
     let job = selection::find(&client, job, Among::Live)?;
-    let request = client.trigger_savepoint(&job.jid, directory)?;
+    let wanted =
+        SavepointRequest { target_directory: directory.map(str::to_owned), ..SavepointRequest::default() };
+    let request = client.trigger_savepoint(&job.jid, &wanted)?;
     let location = wait::for_savepoint(&client, &job, &request, savepoint.timeout)?;
     report(&savepoint.connection, &job, &location, "Savepoint")
 }
@@ -31,8 +34,12 @@ fn job_and_directory<'a>(
 pub(crate) fn stop(stop: &Stop) -> Result<(), CliError> {
     let client = Client::new(&stop.connection)?;
     let job = selection::find(&client, stop.job.as_deref(), Among::Live)?;
-    let drain = if stop.drain { Drain::Yes } else { Drain::No };
-    let request = client.stop(&job.jid, stop.savepoint_path.as_deref(), drain)?;
+    let wanted = StopRequest {
+        target_directory: stop.savepoint_path.clone(),
+        drain: Some(stop.drain),
+        ..StopRequest::default()
+    };
+    let request = client.stop(&job.jid, &wanted)?;
     let location = wait::for_savepoint(&client, &job, &request, stop.timeout)?;
     report(&stop.connection, &job, &location, "Stopped; savepoint")
 }

@@ -1,5 +1,8 @@
 //! A distribution in a directory of its own, as `cargo xtask dist` lays it out, and what its processes do.
 
+use reflow_schema::{Checkpoints, Exceptions, JobOverview, JobsOverview};
+use reflow_view::{CheckpointCounts, JobStatus};
+use serde::de::DeserializeOwned;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -55,40 +58,40 @@ impl Distribution {
     }
 
     /// Waits until the job runs with this parallelism, all of it.
-    pub(crate) fn wait_for_parallelism(&self, parallelism: u64) {
+    pub(crate) fn wait_for_parallelism(&self, parallelism: usize) {
         until(&format!("parallelism {parallelism}"), || {
             let job = self.job()?;
-            let running = job["tasks"]["running"].as_u64()?;
-            (job["state"] == "RUNNING" && running == 2 * parallelism).then_some(())
+            let running = job.tasks["running"];
+            (job.state == JobStatus::Running && running == 2 * parallelism).then_some(())
         });
     }
 
     /// Waits until this many more checkpoints are complete.
     pub(crate) fn wait_for_checkpoints(&self, more: u64) {
-        let before = until("the number of checkpoints", || self.checkpoints("completed"));
-        let wanted = before + more;
-        until(&format!("{more} checkpoints"), || (self.checkpoints("completed")? >= wanted).then_some(()));
+        let before = until("the number of checkpoints", || self.checkpoints());
+        let wanted = before.completed + more;
+        until(&format!("{more} checkpoints"), || (self.checkpoints()?.completed >= wanted).then_some(()));
     }
 
-    /// How many checkpoints are `completed`, `failed`, or were `restored`.
-    pub(crate) fn checkpoints(&self, how: &str) -> Option<u64> {
-        let id = self.job()?["jid"].as_str()?.to_owned();
-        self.get(&format!("/jobs/{id}/checkpoints"))?["counts"][how].as_u64()
+    /// How many checkpoints there were.
+    pub(crate) fn checkpoints(&self) -> Option<CheckpointCounts> {
+        let checkpoints: Checkpoints = self.get(&format!("/jobs/{}/checkpoints", self.job()?.jid))?;
+        Some(checkpoints.counts)
     }
 
     /// So far no failure has ended an attempt.
     pub(crate) fn expect_no_failure(&self) {
-        let id = self.job().unwrap()["jid"].as_str().unwrap().to_owned();
-        let exceptions = self.get(&format!("/jobs/{id}/exceptions")).unwrap();
-        assert_eq!(exceptions["exceptionHistory"]["entries"], serde_json::json!([]), "{exceptions:#}");
+        let id = self.job().unwrap().jid;
+        let exceptions: Exceptions = self.get(&format!("/jobs/{id}/exceptions")).unwrap();
+        assert!(exceptions.exception_history.entries.is_empty(), "{exceptions:#?}");
     }
 
     /// The job, as REST lists it.
-    fn job(&self) -> Option<serde_json::Value> {
-        Some(self.get("/jobs/overview")?["jobs"].get(0)?.clone())
+    fn job(&self) -> Option<JobOverview> {
+        self.get::<JobsOverview>("/jobs/overview")?.jobs.into_iter().next()
     }
 
-    pub(crate) fn get(&self, path: &str) -> Option<serde_json::Value> {
+    pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> Option<T> {
         let mut answer = ureq::get(format!("http://127.0.0.1:{}{path}", self.rest)).call().ok()?;
         serde_json::from_str(&answer.body_mut().read_to_string().ok()?).ok()
     }

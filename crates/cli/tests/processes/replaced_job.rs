@@ -13,6 +13,6 @@ fn a_job_whose_executable_is_replaced_still_grows_and_recovers() {
     d.run("./bin/taskmanager.sh start");
     d.wait_for_parallelism(2);
     d.run(&format!("kill -9 {}", executor_of(d.pids("taskmanager")[0])));
-    until("the job to be restored", || d.checkpoints("restored").filter(|count| *count > 0));
+    until("the job to be restored", || d.checkpoints().filter(|counts| counts.restored > 0));
     d.wait_for_parallelism(2);
 }

@@ -1,7 +1,7 @@
 //! A running job is steered from the command line, and its output is exactly that of an undisturbed run.
 
 use crate::distribution::{Distribution, JOB, lines, undisturbed};
-use serde_json::json;
+use reflow_schema::{LiveOutcome, LiveRescale, Rescale, TaskManagers};
 
 const EVENTS: u64 = 12_000;
 
@@ -20,13 +20,14 @@ fn a_job_is_rescaled_and_its_task_managers_are_drained() {
     d.wait_for_parallelism(1);
     d.run("./bin/reflow rescale --parallelism 2");
     d.wait_for_parallelism(2);
-    let there = d.get("/taskmanagers").unwrap()["taskmanagers"].clone();
-    d.run(&format!("./bin/reflow drain {}", there[0]["id"].as_str().unwrap()));
+    let there: TaskManagers = d.get("/taskmanagers").unwrap();
+    d.run(&format!("./bin/reflow drain {}", there.taskmanagers[0].id));
     d.wait_for_parallelism(1);
-    let rescales: serde_json::Value = serde_json::from_str(&d.run("./bin/reflow rescales --json")).unwrap();
+    let rescales: Vec<Rescale> = serde_json::from_str(&d.run("./bin/reflow rescales --json")).unwrap();
     // The newest come first; whether the second TaskManager was a rescale depends on when it came.
-    let newest = &rescales.as_array().unwrap()[..3];
-    let live = |rescale: &serde_json::Value| rescale["liveRescale"]["outcome"] == "COMMITTED";
+    let newest = &rescales[..3];
+    let is_committed = |live: &LiveRescale| live.outcome == Some(LiveOutcome::Committed);
+    let live = |rescale: &Rescale| rescale.live_rescale.as_ref().is_some_and(is_committed);
     assert!(newest.iter().all(live), "{newest:#?}");
     d.expect_no_failure();
 
@@ -34,7 +35,8 @@ fn a_job_is_rescaled_and_its_task_managers_are_drained() {
     let why = String::from_utf8(refused.stderr).unwrap();
     assert!(!refused.status.success() && why.contains("start another TaskManager first"), "{why}");
     d.run("./bin/reflow drain localhost --force");
-    assert_eq!(d.get("/taskmanagers").unwrap()["taskmanagers"], json!([]));
+    let there: TaskManagers = d.get("/taskmanagers").unwrap();
+    assert!(there.taskmanagers.is_empty(), "{there:#?}");
     d.run("./bin/taskmanager.sh start");
     d.wait_for_parallelism(1);
     d.expect_no_failure();

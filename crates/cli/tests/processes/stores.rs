@@ -46,7 +46,7 @@ fn check(store: &str, credentials: &str, expected: &[String]) {
     d.wait_for_checkpoints(2);
 
     d.run(&format!("kill -9 {}", executor_of(d.pids("taskmanager")[0])));
-    until("the job to be restored", || d.checkpoints("restored").filter(|count| *count > 0));
+    until("the job to be restored", || d.checkpoints().filter(|counts| counts.restored > 0));
     d.wait_for_parallelism(2);
     d.wait_for_checkpoints(1);
 

@@ -3,46 +3,94 @@
 
 use crate::client::Server;
 use crate::fixture::{self, FakeCluster};
+use reflow_schema::metrics::{Aggregate, Metric};
+use reflow_schema::*;
 use reflow_view::{CheckpointOutcome, CheckpointView, ExceptionView, SubtaskCheckpointView};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
-/// Path, Flink's answer, and whether ours is to be equal in value too.
-const ANSWERS: &[(&str, &str, Compare)] = &[
-    ("/config", "config", Compare::Shape),
-    ("/overview", "overview", Compare::Value),
-    ("/jobs", "jobs", Compare::Value),
-    ("/jobs/overview", "jobs_overview", Compare::Shape),
-    ("/jobs/JOB", "job", Compare::Shape),
-    ("/jobs/JOB/plan", "job_plan", Compare::Value),
-    ("/jobs/JOB/config", "job_config", Compare::Value),
-    ("/jobs/JOB/status", "job_status", Compare::Value),
-    ("/jobs/JOB/exceptions", "job_exceptions", Compare::Value),
-    ("/jobs/JOB/resource-requirements", "job_resource-requirements", Compare::Value),
-    ("/jobs/JOB/checkpoints", "job_checkpoints", Compare::Shape),
-    ("/jobs/JOB/checkpoints/config", "job_checkpoints_config", Compare::Shape),
-    ("/jobs/JOB/checkpoints/details/28", "job_checkpoint_details", Compare::Value),
-    ("/jobs/JOB/checkpoints/details/28/subtasks/COUNT", "job_checkpoint_details_vertex", Compare::Shape),
-    ("/jobs/JOB/rescales/overview", "job_rescales_overview", Compare::Value),
-    ("/jobs/JOB/rescales/history", "job_rescales_history", Compare::Value),
-    ("/jobs/JOB/rescales/summary", "job_rescales_summary", Compare::Value),
-    ("/jobs/JOB/rescales/config", "job_rescales_config", Compare::Value),
-    ("/jobs/JOB/rescales/details/2b8b98b65ec94d442122dda5429ebc46", "job_rescale_details", Compare::Value),
-    ("/jobs/JOB/vertices/SOURCE", "vertex0", Compare::Shape),
-    ("/jobs/JOB/vertices/COUNT", "vertex1", Compare::Shape),
-    ("/jobs/JOB/vertices/SOURCE/backpressure", "vertex0_backpressure", Compare::Shape),
-    ("/jobs/JOB/vertices/SOURCE/watermarks", "vertex0_watermarks", Compare::Value),
-    ("/jobs/JOB/vertices/COUNT/watermarks", "vertex1_watermarks", Compare::Value),
+/// Reads an answer as a client does, and writes it again.
+type ReadBack = fn(&str) -> Value;
+
+fn read_back<T: Serialize + DeserializeOwned>(answer: &str) -> Value {
+    serde_json::to_value(serde_json::from_str::<T>(answer).unwrap()).unwrap()
+}
+
+/// Path, Flink's answer, whether ours is to be equal in value too, and its type.
+const ANSWERS: &[(&str, &str, Compare, ReadBack)] = &[
+    ("/config", "config", Compare::Shape, read_back::<DashboardConfig>),
+    ("/overview", "overview", Compare::Value, read_back::<ClusterOverview>),
+    ("/jobs", "jobs", Compare::Value, read_back::<Jobs>),
+    ("/jobs/overview", "jobs_overview", Compare::Shape, read_back::<JobsOverview>),
+    ("/jobs/JOB", "job", Compare::Shape, read_back::<JobDetails>),
+    ("/jobs/JOB/plan", "job_plan", Compare::Value, read_back::<JobPlan>),
+    ("/jobs/JOB/config", "job_config", Compare::Value, read_back::<JobConfig>),
+    ("/jobs/JOB/status", "job_status", Compare::Value, read_back::<JobStatusInfo>),
+    ("/jobs/JOB/exceptions", "job_exceptions", Compare::Value, read_back::<Exceptions>),
+    (
+        "/jobs/JOB/resource-requirements",
+        "job_resource-requirements",
+        Compare::Value,
+        read_back::<BTreeMap<String, VertexRequirements>>,
+    ),
+    ("/jobs/JOB/checkpoints", "job_checkpoints", Compare::Shape, read_back::<Checkpoints>),
+    ("/jobs/JOB/checkpoints/config", "job_checkpoints_config", Compare::Shape, read_back::<CheckpointConfig>),
+    ("/jobs/JOB/checkpoints/details/28", "job_checkpoint_details", Compare::Value, read_back::<Checkpoint>),
+    (
+        "/jobs/JOB/checkpoints/details/28/subtasks/COUNT",
+        "job_checkpoint_details_vertex",
+        Compare::Shape,
+        read_back::<VertexCheckpoint>,
+    ),
+    ("/jobs/JOB/rescales/overview", "job_rescales_overview", Compare::Value, read_back::<RescalesOverview>),
+    ("/jobs/JOB/rescales/history", "job_rescales_history", Compare::Value, read_back::<Vec<Rescale>>),
+    ("/jobs/JOB/rescales/summary", "job_rescales_summary", Compare::Value, read_back::<RescalesSummary>),
+    ("/jobs/JOB/rescales/config", "job_rescales_config", Compare::Value, read_back::<RescalesConfig>),
+    (
+        "/jobs/JOB/rescales/details/2b8b98b65ec94d442122dda5429ebc46",
+        "job_rescale_details",
+        Compare::Value,
+        read_back::<Rescale>,
+    ),
+    ("/jobs/JOB/vertices/SOURCE", "vertex0", Compare::Shape, read_back::<VertexDetails>),
+    ("/jobs/JOB/vertices/COUNT", "vertex1", Compare::Shape, read_back::<VertexDetails>),
+    (
+        "/jobs/JOB/vertices/SOURCE/backpressure",
+        "vertex0_backpressure",
+        Compare::Shape,
+        read_back::<Backpressure>,
+    ),
+    ("/jobs/JOB/vertices/SOURCE/watermarks", "vertex0_watermarks", Compare::Value, read_back::<Vec<Metric>>),
+    ("/jobs/JOB/vertices/COUNT/watermarks", "vertex1_watermarks", Compare::Value, read_back::<Vec<Metric>>),
     (
         "/jobs/JOB/vertices/SOURCE/subtasks/metrics?get=numRecordsIn,numRecordsOut,busyTimeMsPerSecond,\
          backPressuredTimeMsPerSecond,idleTimeMsPerSecond",
         "vertex0_subtasks_metrics_get",
         Compare::Shape,
+        read_back::<Vec<Aggregate>>,
     ),
-    ("/jobs/JOB/metrics?get=numberOfCompletedCheckpoints,numRestarts", "job_metrics_get", Compare::Shape),
-    ("/jobmanager/metrics?get=numRunningJobs,taskSlotsTotal", "jobmanager_metrics_get", Compare::Shape),
-    ("/jobmanager/config", "jobmanager_config", Compare::Shape),
-    ("/taskmanagers", "taskmanagers", Compare::Shape),
-    ("/taskmanagers/00000000000000000000000000148842", "taskmanager", Compare::Shape),
+    (
+        "/jobs/JOB/metrics?get=numberOfCompletedCheckpoints,numRestarts",
+        "job_metrics_get",
+        Compare::Shape,
+        read_back::<Vec<Metric>>,
+    ),
+    (
+        "/jobmanager/metrics?get=numRunningJobs,taskSlotsTotal",
+        "jobmanager_metrics_get",
+        Compare::Shape,
+        read_back::<Vec<Metric>>,
+    ),
+    ("/jobmanager/config", "jobmanager_config", Compare::Shape, read_back::<Vec<ConfigEntry>>),
+    ("/taskmanagers", "taskmanagers", Compare::Shape, read_back::<TaskManagers>),
+    (
+        "/taskmanagers/00000000000000000000000000148842",
+        "taskmanager",
+        Compare::Shape,
+        read_back::<TaskManagerDetails>,
+    ),
 ];
 
 #[derive(Clone, Copy, PartialEq)]
@@ -99,7 +147,7 @@ fn differences(at: &str, flinks: &Value, ours: &Value) -> Vec<String> {
 #[tokio::test]
 async fn answers_have_flinks_fields_and_types() {
     let server = Server::start(FakeCluster::obedient(fixture::cluster())).await;
-    for &(template, name, compare) in ANSWERS {
+    for &(template, name, compare, read_back) in ANSWERS {
         let response = server.get(&path(template)).await;
         assert_eq!(response.status, 200, "{template}: {}", response.body);
         let (flinks, ours) = (flink(name), response.json());
@@ -107,6 +155,7 @@ async fn answers_have_flinks_fields_and_types() {
         if compare == Compare::Value {
             assert_eq!(ours, flinks, "{template}");
         }
+        assert_eq!(read_back(&response.body), ours, "{template}");
         let versioned = server.get(&format!("/v1{}", path(template))).await;
         assert_eq!(versioned.body, response.body, "/v1{template}");
     }
