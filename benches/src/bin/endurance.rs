@@ -15,6 +15,7 @@ use reflow_benches::cluster::{self, binary};
 use reflow_benches::endurance::{Courses, Holdings, children, entries_below};
 use reflow_benches::measure::{Report, Series, summary_table};
 use reflow_benches::rest::Rest;
+use reflow_schema::CheckpointStatus;
 use std::error::Error;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode};
@@ -80,24 +81,24 @@ fn run(arguments: &Arguments, scratch: &Path) -> Result<(), Box<dyn Error>> {
     let (port, checkpoints) = (cluster::free_port(), scratch.join("checkpoints"));
     let mut processes = start(arguments, scratch, port)?;
     let (rest, mut courses) = (Rest::new(port), Courses::default());
-    until("the job runs on both TaskManagers", || Ok(rest.details()?.runs_at(2)))?;
+    until("the job runs on both TaskManagers", || Ok(rest.runs_at(2)?))?;
     let survivor = executor(&processes.task_managers[0])?;
     let rounds = arguments.events.div_ceil(EVENTS);
     for round in 1..=rounds {
         let began = clock::now();
         for parallelism in [1, 2].repeat((EVENTS - 1) / 2) {
             rest.require(parallelism)?;
-            until("a rescale", || Ok(rest.details()?.runs_at(parallelism)))?;
+            until("a rescale", || Ok(rest.runs_at(parallelism)?))?;
         }
         let restored = || Ok::<_, Box<dyn Error>>(rest.checkpoints()?.latest.restored.map(|from| from.id));
         let before = restored()?;
         clock::sleep(AGE.saturating_sub(began.elapsed()));
         kill(Pid::from_raw(executor(&processes.task_managers[1])? as i32), Signal::SIGKILL)?;
-        until("a recovery", || Ok(restored()? != before && rest.details()?.runs_at(2)))?;
+        until("a recovery", || Ok(restored()? != before && rest.runs_at(2)?))?;
         until("a checkpoint after it", || {
             let from = restored()?;
             let history = rest.checkpoints()?.history;
-            Ok(history.iter().any(|done| done.status == "COMPLETED" && Some(done.id) > from))
+            Ok(history.iter().any(|done| done.status == CheckpointStatus::Completed && Some(done.id) > from))
         })?;
         let watched = [
             ("jobmanager", processes.job_manager.id()),

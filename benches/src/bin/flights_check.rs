@@ -157,7 +157,7 @@ impl Run {
             if let Some(status) = cluster.look()? {
                 return Err(format!("the job ended too early, after {committed} lines: {status}").into());
             }
-            let runs = rest.details().is_ok_and(|job| job.runs_at(parallelism));
+            let runs = rest.runs_at(parallelism).is_ok_and(|runs| runs);
             let now = self.committed()?.len();
             if now >= expected {
                 return Err("the input was over before all changes had struck: lower --rate".into());

@@ -13,8 +13,9 @@ use reflow_benches::rescale::gaps::{Gaps, delay_us, percentile};
 use reflow_benches::rescale::log::{Logs, Seen};
 use reflow_benches::rescale::schedule::{MAX_PARALLELISM, Schedule};
 use reflow_benches::rescale::verdict::Verdict;
-use reflow_benches::rest::{LiveRescale, Rest};
+use reflow_benches::rest::Rest;
 use reflow_benches::{clock, cluster};
+use reflow_schema::{LiveOutcome, LiveRescale};
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -162,7 +163,7 @@ struct Run {
 
 /// Whether a rescale changed the graph of the attempt that ran.
 fn went_live(live: Option<&LiveRescale>) -> bool {
-    live.is_some_and(|live| live.outcome.as_deref() == Some("COMMITTED"))
+    live.is_some_and(|live| live.outcome == Some(LiveOutcome::Committed))
 }
 
 impl Run {
@@ -249,7 +250,7 @@ impl Run {
         self.logs.forget_before(event_us - BEFORE.as_micros() as u64);
         happen(self)?;
         // A JobManager that is not there yet does not answer.
-        while !self.rest.details().is_ok_and(|details| details.runs_at(parallelism)) {
+        while !self.rest.runs_at(parallelism).is_ok_and(|runs| runs) {
             self.look()?;
             if struck.elapsed() > PATIENCE {
                 return Err(format!("{name}: not at parallelism {parallelism} after {PATIENCE:?}").into());

@@ -8,8 +8,9 @@ use clap::Parser;
 use reflow_benches::chaos::plan::{Fault, Plan};
 use reflow_benches::chaos::processes::Cluster;
 use reflow_benches::measure::{Report, Series, summary_table};
-use reflow_benches::rest::{Checkpoint, Rest};
+use reflow_benches::rest::Rest;
 use reflow_benches::{clock, cluster};
+use reflow_schema::{Checkpoint, CheckpointStatus};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::Path;
@@ -164,9 +165,9 @@ impl Watch {
         // Before the JobManager listens there is nothing to see.
         let Ok(checkpoints) = self.rest.checkpoints() else { return Ok(None) };
         for checkpoint in checkpoints.history {
-            match checkpoint.status.as_str() {
-                "COMPLETED" => _ = self.completed.insert(checkpoint.id, checkpoint),
-                "FAILED" if !self.killed => {
+            match checkpoint.status {
+                CheckpointStatus::Completed => _ = self.completed.insert(checkpoint.id, checkpoint),
+                CheckpointStatus::Failed if !self.killed => {
                     return Err(format!("checkpoint {} failed", checkpoint.id).into());
                 }
                 _ => {}

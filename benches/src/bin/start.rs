@@ -12,6 +12,7 @@ use reflow_benches::cluster::{self, binary};
 use reflow_benches::endurance::entries_below;
 use reflow_benches::measure::{Report, Series, summary_table};
 use reflow_benches::rest::Rest;
+use reflow_schema::CheckpointStatus;
 use std::error::Error;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode};
@@ -137,7 +138,12 @@ impl Cluster<'_> {
         let (mut printed, mut began, mut last) = (clock::now(), clock::now(), 0);
         loop {
             let newest = self.rest.checkpoints().ok().and_then(|checkpoints| {
-                checkpoints.history.iter().filter(|done| done.status == "COMPLETED").map(|done| done.id).max()
+                checkpoints
+                    .history
+                    .iter()
+                    .filter(|done| done.status == CheckpointStatus::Completed)
+                    .map(|done| done.id)
+                    .max()
             });
             match newest {
                 Some(newest) if newest >= id => return Ok(newest),
@@ -167,7 +173,7 @@ impl Cluster<'_> {
             let ms = || began.elapsed().as_secs_f64() * 1000.0;
             until(|| rest.checkpoints().is_ok_and(|checkpoints| checkpoints.latest.restored.is_some()))?;
             resumed.samples.push(ms());
-            until(|| rest.details().is_ok_and(|details| details.runs_at(1)))?;
+            until(|| rest.runs_at(1).is_ok_and(|runs| runs))?;
             running.samples.push(ms());
         }
         Ok(vec![resumed, running])
