@@ -1,9 +1,9 @@
-//! What may flow between tasks.
+//! Types of records.
 
 use serde::{Serialize, de::DeserializeOwned};
 
-/// A type that may cross from one task to another, and so between processes. Implemented for all that can be
-/// serialized; within a process records are handed over as they are.
+/// A type whose records may go from one task to another, and so between processes. Implemented for all types that
+/// can be serialized; within a process records are passed without serialization.
 pub trait Data: Serialize + DeserializeOwned + Send + 'static {}
 
 impl<T: Serialize + DeserializeOwned + Send + 'static> Data for T {}

@@ -6,16 +6,16 @@ use serde::{Serialize, de::DeserializeOwned};
 
 /// Folds records into an accumulator.
 pub trait Aggregate: Clone + Send + 'static {
-    /// What it takes.
+    /// The type of its input records.
     type In;
-    /// What is kept per key (and window).
+    /// The accumulator of a key (and window).
     type Acc: Serialize + DeserializeOwned + Send + 'static;
-    /// What comes out.
+    /// The type of its results.
     type Out;
 
     /// The accumulator before any record.
     fn create(&self) -> Self::Acc;
-    /// Takes a record.
+    /// Adds a record.
     fn add(&self, acc: &mut Self::Acc, value: Self::In);
     /// The result so far.
     fn result(&self, acc: &Self::Acc) -> Self::Out;
@@ -32,23 +32,23 @@ pub enum TimeDomain {
 
 /// A function with one state value per key, and timers.
 pub trait ProcessFunction: Clone + Send + 'static {
-    /// By what the stream is keyed.
+    /// The type of the stream's keys.
     type Key: Key;
-    /// What it takes.
+    /// The type of its input records.
     type In;
-    /// What it emits.
+    /// The type of the records that it emits.
     type Out;
-    /// What is kept per key.
+    /// The state of a key.
     type State: Default + Serialize + DeserializeOwned + Send + 'static;
 
-    /// Takes a record.
+    /// Adds a record.
     fn process(
         &mut self,
         context: &mut impl Context<Self::Key, Self::State, Self::Out>,
         value: Self::In,
     ) -> Result<(), UserError>;
 
-    /// A timer of the context's key has come.
+    /// Called when a timer of the context's key fires.
     fn on_timer(
         &mut self,
         _context: &mut impl Context<Self::Key, Self::State, Self::Out>,
@@ -59,27 +59,28 @@ pub trait ProcessFunction: Clone + Send + 'static {
     }
 }
 
-/// What a process function can reach. Everything concerns the current record's (or timer's) key.
+/// The context of a call of a process function. State and timers are those of the key of the current record or
+/// timer.
 pub trait Context<K, S, Out> {
     /// The key.
     fn key(&self) -> &K;
-    /// The key's state, if it has any. A look-up.
+    /// The key's state, if it has any. Each call looks the key up.
     fn state(&self) -> Option<&S>;
-    /// The key's state, to be changed; made by `Default` if there is none. A look-up, and the state counts as
-    /// changed.
+    /// The key's state for changes, created by `Default` if there is none. Each call looks the key up and marks the
+    /// state as changed.
     fn state_mut(&mut self) -> &mut S;
-    /// Forgets the key's state.
+    /// Removes the key's state.
     fn clear_state(&mut self);
     /// The record's event time, or the timer's time; [`NO_TIMESTAMP`](reflow_types::NO_TIMESTAMP) if none was
     /// assigned.
     fn timestamp(&self) -> Timestamp;
     /// The current watermark.
     fn watermark(&self) -> Timestamp;
-    /// The wall clock, in milliseconds since the Unix epoch; taken once a step.
+    /// The wall clock, in milliseconds since the Unix epoch, read once for each step.
     fn processing_time(&self) -> Timestamp;
-    /// Asks for [`ProcessFunction::on_timer`]. Asking twice for the same time counts once.
+    /// Registers a timer, which calls [`ProcessFunction::on_timer`]. Registering the same time again has no effect.
     fn register_timer(&mut self, domain: TimeDomain, time: Timestamp);
-    /// Takes back a timer.
+    /// Removes a timer.
     fn delete_timer(&mut self, domain: TimeDomain, time: Timestamp);
     /// Emits a record, with the current timestamp.
     fn emit(&mut self, value: Out);

@@ -1,7 +1,7 @@
 //! Storage for sources and sinks.
 //!
-//! A slot's thread never waits for storage: operators submit a request and look for its answer in a later
-//! step. The slot carries requests out of the process and brings the answers.
+//! A slot's thread never waits for storage: operators submit a request and take its answer in a later step. The
+//! slot passes requests to the executor and returns the answers.
 
 use reflow_env::{StoreOp, StoreResult, Ticket};
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,13 +9,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Storage requests of one task, and their answers. Clones share them; used from the slot's thread.
 ///
-/// With the last clone goes what was asked for through it: answers that were not taken are dropped, also those that
-/// are still to come, and uploads whose last part was not submitted are cancelled. So a task that ends in the middle
-/// of anything leaves nothing behind in its slot and its process, which outlive it.
+/// When the last clone is dropped, answers that were not taken are dropped, including later ones, and uploads whose
+/// last part was not submitted are cancelled. So a task that ends at any point leaves nothing behind in its slot
+/// and its process, which outlive it.
 #[derive(Clone, Default)]
 pub struct Io(Arc<Scope>);
 
-/// What was asked for through one [`Io`] and its clones.
+/// The requests of one [`Io`] and its clones.
 #[derive(Default)]
 struct Scope {
     slot: Arc<Mutex<Inner>>,
@@ -26,7 +26,7 @@ struct Scope {
 struct Open {
     /// Requests whose answers have been neither taken nor forgotten.
     requests: BTreeSet<Ticket>,
-    /// Uploads that have begun, and whose last part was not submitted.
+    /// Uploads that have started and whose last part was not submitted.
     uploads: BTreeSet<u64>,
 }
 
@@ -39,7 +39,7 @@ struct Inner {
 }
 
 impl Io {
-    /// Requests of their own in the same slot.
+    /// A new [`Io`] in the same slot, with its own requests.
     #[must_use]
     pub fn for_task(&self) -> Self {
         Self(Arc::new(Scope { slot: self.0.slot.clone(), open: Mutex::default() }))
@@ -68,32 +68,32 @@ impl Io {
         slot.next
     }
 
-    /// Takes the answer to a request, if it is there.
+    /// Takes the answer to a request, if it has arrived.
     pub fn take(&self, ticket: Ticket) -> Option<StoreResult> {
         let answer = self.0.slot().answered.remove(&ticket)?;
         self.0.open().requests.remove(&ticket);
         Some(answer)
     }
 
-    /// Submits a request whose answer nobody needs.
+    /// Submits a request and ignores its answer.
     pub fn submit_and_forget(&self, op: StoreOp) {
         let ticket = self.submit(op);
         self.forget(ticket);
     }
 
-    /// Gives up a request's answer.
+    /// Ignores a request's answer.
     pub fn forget(&self, ticket: Ticket) {
         if self.0.open().requests.remove(&ticket) {
             self.0.slot().forget(ticket);
         }
     }
 
-    /// For the slot: takes what was submitted since the last call.
+    /// For the slot: takes the requests submitted since the last call.
     pub fn drain_submitted(&self) -> Vec<(Ticket, StoreOp)> {
         std::mem::take(&mut self.0.slot().submitted)
     }
 
-    /// For the slot: brings an answer.
+    /// For the slot: delivers an answer.
     pub fn answer(&self, ticket: Ticket, result: StoreResult) {
         let mut slot = self.0.slot();
         if !slot.forgotten.remove(&ticket) {

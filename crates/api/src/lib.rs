@@ -1,10 +1,10 @@
-//! What users and connectors write against: sources, sinks, functions, windows.
+//! The traits that users and connectors implement: sources, sinks, functions, windows.
 //!
-//! Nothing here runs anything. `reflow-runtime` runs what implements these traits, `reflow-stream` puts it
-//! together into a job.
+//! This crate runs nothing. `reflow-runtime` runs implementations of these traits, and `reflow-stream` combines
+//! them into a job.
 //!
-//! Reading order: [`data`] (what flows), [`watermarks`], [`source`], [`sink`], [`io`] (storage for both),
-//! [`function`] (aggregates and process functions), [`window`].
+//! Reading order: [`data`] (records), [`watermarks`], [`source`], [`sink`], [`io`] (storage for both), [`function`]
+//! (aggregates and process functions), [`window`].
 
 pub mod data;
 pub mod function;
@@ -21,5 +21,5 @@ pub use sink::{Sink, Transaction, Writer};
 pub use source::{Emit, Enumerator, EnumeratorPoll, Polled, Reader, Source};
 pub use watermarks::Watermarks;
 
-/// What user code may fail with; the runtime adds the operator, the subtask and the record's position.
+/// An error of user code. The runtime adds the operator, the subtask and the record's position.
 pub type UserError = Box<dyn std::error::Error + Send + Sync>;

@@ -1,4 +1,4 @@
-//! Where a job function begins.
+//! The environment in which a job function builds its job.
 
 use crate::job::{EnumeratorFactory, Job, JobError, TaskFactory};
 use crate::pipeline::SourceHead;
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// Builds a job. Given to the job function.
+/// Builds a job. The argument of the job function.
 pub struct StreamEnv {
     pub(crate) inner: Shared,
 }
@@ -25,13 +25,13 @@ pub(crate) struct Inner {
     enumerators: Vec<(usize, EnumeratorFactory)>,
     /// How often each kind of operator was added: names those without uid.
     kinds: BTreeMap<&'static str, usize>,
-    /// Streams that were begun and not ended.
+    /// Streams that have not been ended by a sink yet.
     open: BTreeMap<usize, String>,
     next_open: usize,
 }
 
 impl StreamEnv {
-    /// Calls a job function and takes what it built.
+    /// Calls a job function and returns the job that it built.
     pub fn build(
         name: &str,
         function: impl FnOnce(&mut StreamEnv) -> Result<(), UserError>,
@@ -49,12 +49,13 @@ impl StreamEnv {
         Ok(Job { graph: Arc::new(inner.graph), factories: inner.factories, enumerators })
     }
 
-    /// Names the job. Without it, it has its executable's name.
+    /// Sets the name of the job. The default is the name of the executable. The job's state is stored under this
+    /// name.
     pub fn name(&mut self, name: &str) {
         self.inner.borrow_mut().graph.name = name.to_owned();
     }
 
-    /// Reads a source.
+    /// Starts a stream with the records of a source.
     pub fn source<S: Source>(&mut self, name: &str, source: S) -> Stream<SourceHead<S>> {
         let enumerated = source.clone();
         let enumerator: EnumeratorFactory = Box::new(move || enumerated.enumerator());
@@ -64,7 +65,8 @@ impl StreamEnv {
 }
 
 impl Inner {
-    /// A uid for an operator that was given none: the same as long as no operator of its kind is added before.
+    /// The default uid of an operator. It stays the same as long as no operator of the same kind is added before
+    /// it.
     pub(crate) fn operator(&mut self, kind: &'static str, name: String) -> Operator {
         let count = self.kinds.entry(kind).or_default();
         *count += 1;
@@ -77,7 +79,7 @@ impl Inner {
         self.next_open
     }
 
-    /// Ends a chain: it becomes a vertex. The factory is given later, when the edges out of it are known.
+    /// Ends a chain, which becomes a vertex. The factory is added later, when the outgoing edges are known.
     pub(crate) fn add_vertex(&mut self, draft: VertexDraft) -> VertexIndex {
         self.open.remove(&draft.open);
         let index = VertexIndex(self.graph.vertices.len() as u16);

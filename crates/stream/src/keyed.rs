@@ -1,4 +1,4 @@
-//! Streams by key.
+//! Keyed streams.
 
 use crate::pipeline::{Pipeline, ProcessHead, RollingHead, WindowHead};
 use crate::stream::{Stream, VertexDraft};
@@ -12,7 +12,7 @@ use reflow_runtime::keyed::Contents;
 use serde::{Serialize, de::DeserializeOwned};
 use std::marker::PhantomData;
 
-/// A stream whose records are together by key. All operators on it have their state by key.
+/// A stream that is partitioned by key. Operators on it have keyed state.
 #[must_use = "a stream does nothing until it ends in a sink"]
 pub struct KeyedStream<P: Pipeline, F> {
     pub(crate) stream: Stream<P>,
@@ -20,7 +20,7 @@ pub struct KeyedStream<P: Pipeline, F> {
 }
 
 impl<P: Pipeline<Out: Data>, F: KeySelector<P::Out>> KeyedStream<P, F> {
-    /// The state of `aggregate` after each record.
+    /// Emits the result of `aggregate` after each record.
     pub fn aggregate<A>(self, aggregate: A) -> Stream<RollingHead<P::Out, F, A>>
     where
         A: Aggregate<In = P::Out>,
@@ -31,7 +31,7 @@ impl<P: Pipeline<Out: Data>, F: KeySelector<P::Out>> KeyedStream<P, F> {
         self.keyed("aggregate", "Aggregate", head)
     }
 
-    /// After each record, all records of its key so far, combined by `function`.
+    /// Emits, after each record, all records of its key so far, combined by `function`.
     pub fn reduce<G>(self, function: G) -> Stream<impl Pipeline<Out = P::Out>>
     where
         P::Out: Clone,
@@ -42,7 +42,7 @@ impl<P: Pipeline<Out: Data>, F: KeySelector<P::Out>> KeyedStream<P, F> {
         self.keyed("reduce", "Reduce", head)
     }
 
-    /// Runs a function with state and timers.
+    /// Runs a function with keyed state and timers.
     pub fn process<Q>(self, function: Q) -> Stream<ProcessHead<P::Out, F, Q>>
     where
         Q: ProcessFunction<Key = F::Key, In = P::Out>,
@@ -74,7 +74,7 @@ impl<P: Pipeline<Out: Data>, F: KeySelector<P::Out>> KeyedStream<P, F> {
         self.keyed("window", name, head)
     }
 
-    /// Ends the chain before with an exchange by key, and begins one with `head`.
+    /// Ends the current chain with an exchange by key and starts another one with `head`.
     pub(crate) fn keyed<H: Pipeline>(self, kind: &'static str, name: &str, head: H) -> Stream<H> {
         let (env, input) = self.stream.ship(Shipping::Hash, self.key, None);
         let draft = VertexDraft { inputs: vec![input], keyed: true, ..Default::default() };

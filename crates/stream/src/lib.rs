@@ -1,9 +1,9 @@
-//! The typed streaming interface: what a job function is written in.
+//! The typed streaming interface, in which job functions are written.
 //!
-//! Operators are chained by type: `Stream<P>` carries a [`Pipeline`] whose type says what it does, as an iterator
-//! adaptor does, so that a chain costs what the loop costs. A stream ends its chain where records change their
+//! Operators are chained by type: `Stream<P>` contains a [`Pipeline`] whose type describes the chain, as with
+//! iterator adaptors, so a chain costs as much as a hand-written loop. A chain ends where records go to another
 //! task: at [`key_by`](Stream::key_by), [`rebalance`](Stream::rebalance), [`union`](Stream::union),
-//! [`share`](Stream::share) and sinks. What is built is a [`Job`]: a graph, and for each vertex the factory of its
+//! [`share`](Stream::share) and sinks. The result is a [`Job`]: a graph, and for each vertex the factory of its
 //! tasks.
 //!
 //! Reading order: [`mod@env`], [`stream`], [`keyed`], [`windowed`], [`pipeline`], [`job`].

@@ -12,19 +12,19 @@ use std::marker::PhantomData;
 
 /// The head of a task and the operators chained to it.
 pub trait Pipeline: Send + 'static {
-    /// What comes out at its end.
+    /// The type of the records that it emits.
     type Out: Send + 'static;
-    /// Makes a task whose records end in `down`.
+    /// Creates a task that passes its records to `down`.
     fn build<D: Stage<Self::Out> + 'static>(&self, down: D, context: &mut BuildContext) -> Box<dyn Task>;
 }
 
 /// An operator within a chain.
 pub trait Link<T>: Send + 'static {
-    /// What it makes of records.
+    /// The type of the records that it emits.
     type Out: Send + 'static;
     /// The stage that runs it.
     type Stage<D: Stage<Self::Out> + 'static>: Stage<T> + 'static;
-    /// The stage, before `next`.
+    /// Creates the stage, which passes its records to `next`.
     fn attach<D: Stage<Self::Out> + 'static>(&self, next: D, context: &BuildContext) -> Self::Stage<D>;
 }
 
@@ -41,7 +41,7 @@ impl<P: Pipeline, L: Link<P::Out>> Pipeline for Then<P, L> {
     }
 }
 
-/// The uid of the operator at a place in the chain of the vertex that is being built.
+/// The uid of the operator at position `place` in the chain of the vertex that is being built.
 pub(crate) fn uid(context: &BuildContext, place: usize) -> String {
     context.wiring.job.vertex(context.wiring.vertex).operators[place].uid.clone()
 }
@@ -61,7 +61,7 @@ impl<S: Source> Pipeline for SourceHead<S> {
     }
 }
 
-/// Reads what other tasks send.
+/// Reads records that other tasks send.
 pub struct GateHead<T>(pub(crate) PhantomData<fn() -> T>);
 
 impl<T: DeserializeOwned + Send + 'static> Pipeline for GateHead<T> {
@@ -71,7 +71,7 @@ impl<T: DeserializeOwned + Send + 'static> Pipeline for GateHead<T> {
     }
 }
 
-/// Aggregates by key, a result a record.
+/// Aggregates by key and emits a result for each record.
 pub struct RollingHead<T, F, A> {
     pub(crate) key: F,
     pub(crate) aggregate: A,
@@ -114,7 +114,7 @@ where
     }
 }
 
-/// Windows by key.
+/// Groups records into windows by key.
 pub struct WindowHead<T, F, W, G, C> {
     pub(crate) key: F,
     pub(crate) window: (W, G, C),
@@ -202,7 +202,7 @@ impl<T: Send + 'static, F: FnMut(&T) + Clone + Send + 'static> Link<T> for Inspe
 pub struct TimeLink<F> {
     pub(crate) time: F,
     pub(crate) watermarks: Watermarks,
-    /// Which operator of the chain it is.
+    /// The position of the operator in its chain.
     pub(crate) place: usize,
 }
 

@@ -1,4 +1,4 @@
-//! Streams without key.
+//! Streams that are not keyed.
 
 use crate::env::Shared;
 use crate::job::EnumeratorFactory;
@@ -17,8 +17,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// A stream of records: the end of a chain that is being built.
 ///
-/// Settings ([`uid`](Stream::uid), [`name`](Stream::name)) concern the last operator; those of parallelism the whole
-/// chain, as a chain runs as one task.
+/// Settings ([`uid`](Stream::uid), [`name`](Stream::name)) apply to the last operator. Settings of parallelism
+/// apply to the whole chain, because a chain runs as one task.
 #[must_use = "a stream does nothing until it ends in a sink"]
 pub struct Stream<P: Pipeline> {
     pub(crate) env: Shared,
@@ -29,7 +29,7 @@ pub struct Stream<P: Pipeline> {
 /// An edge into a vertex that is being built.
 pub(crate) type Input = (VertexIndex, Shipping, EdgeId);
 
-/// How a record is copied, for edges that ship to all.
+/// How a record is copied, for broadcast edges.
 type Copy<T> = Option<fn(&T) -> T>;
 
 /// A vertex whose chain is being built.
@@ -65,7 +65,7 @@ impl<P: Pipeline> Stream<P> {
         Stream { env: self.env, pipeline: Then { before: self.pipeline, link }, draft: self.draft }
     }
 
-    /// Makes one record of each.
+    /// Transforms each record into one record.
     pub fn map<U, F>(self, function: F) -> Stream<Then<P, MapLink<F, U>>>
     where
         U: Send + 'static,
@@ -82,8 +82,8 @@ impl<P: Pipeline> Stream<P> {
         self.then("filter", "Filter", FilterLink(condition))
     }
 
-    /// Makes any number of records of each. An iterator yields them as they are wanted, so it may yield very many;
-    /// no checkpoint is taken before it has ended.
+    /// Transforms each record into any number of records. The iterator is advanced as the outputs accept records,
+    /// so it may yield very many; no checkpoint is taken until it has ended.
     pub fn flat_map<I, F>(self, function: F) -> Stream<Then<P, FlatMapLink<F, I>>>
     where
         I: IntoIterator<IntoIter: Send> + 'static,
@@ -93,7 +93,7 @@ impl<P: Pipeline> Stream<P> {
         self.then("flat-map", "FlatMap", FlatMapLink(function, PhantomData))
     }
 
-    /// Looks at each record.
+    /// Calls a function with a reference to each record.
     pub fn inspect<F>(self, function: F) -> Stream<Then<P, InspectLink<F>>>
     where
         F: FnMut(&P::Out) + Clone + Send + 'static,
@@ -101,8 +101,8 @@ impl<P: Pipeline> Stream<P> {
         self.then("inspect", "Inspect", InspectLink(function))
     }
 
-    /// Takes each record's event time from it (milliseconds since the Unix epoch) and makes watermarks. Best right
-    /// behind the source, where each split has a watermark of its own.
+    /// Extracts each record's event time (milliseconds since the Unix epoch) and generates watermarks. Use it
+    /// directly behind the source, where each split has its own watermark.
     pub fn assign_event_time<F>(self, time: F, watermarks: Watermarks) -> Stream<Then<P, TimeLink<F>>>
     where
         F: TimeSelector<P::Out>,
@@ -111,13 +111,13 @@ impl<P: Pipeline> Stream<P> {
         self.then("event-time", "EventTime", TimeLink { time, watermarks, place })
     }
 
-    /// The last operator's uid: by which its state is found in a savepoint. Unique in the job.
+    /// Sets the uid of the last operator, by which its state is found in a savepoint. It must be unique in the job.
     pub fn uid(mut self, uid: &str) -> Self {
         self.last_operator().uid = uid.to_owned();
         self
     }
 
-    /// The last operator's name, as shown to people.
+    /// Sets the displayed name of the last operator.
     pub fn name(mut self, name: &str) -> Self {
         self.last_operator().name = name.to_owned();
         self
@@ -127,16 +127,17 @@ impl<P: Pipeline> Stream<P> {
         self.draft.operators.last_mut().expect("a chain has a head")
     }
 
-    /// Fixes the number of the chain's subtasks. Ignored in reactive mode.
+    /// Sets the parallelism of the chain. Ignored in reactive mode.
     pub fn parallelism(mut self, parallelism: u32) -> Self {
         self.draft.parallelism = Some(parallelism);
         self
     }
 
-    /// Bounds the number of the chain's subtasks, and fixes the number of its key groups: 1 … 32768.
+    /// Sets the max parallelism of the chain, 1 to 32768. It limits the parallelism and is the number of key
+    /// groups.
     ///
     /// # Panics
-    /// If it is out of range: a mistake in the job, found when it is built.
+    /// If it is out of range.
     pub fn max_parallelism(mut self, max: u32) -> Self {
         match MaxParallelism::new(max) {
             Ok(max) => self.draft.max_parallelism = Some(max),
@@ -145,7 +146,7 @@ impl<P: Pipeline> Stream<P> {
         self
     }
 
-    /// Chains of different groups share no slot.
+    /// Sets the slot sharing group of the chain. Chains of different groups do not share slots.
     pub fn slot_sharing_group(mut self, group: &str) -> Self {
         self.draft.slot_sharing_group = Some(group.to_owned());
         self
@@ -174,7 +175,7 @@ impl<P: Pipeline> Stream<P> {
 }
 
 impl<P: Pipeline<Out: Data>> Stream<P> {
-    /// Ends the chain with an edge: its records go to another task.
+    /// Ends the chain with an edge to another task.
     pub(crate) fn ship<F: KeySelector<P::Out>>(
         self,
         shipping: Shipping,
@@ -205,12 +206,12 @@ impl<P: Pipeline<Out: Data>> Stream<P> {
         Stream::begin(env, kind, name.to_owned(), draft, GateHead(PhantomData))
     }
 
-    /// Gives each record to the next subtask in turn.
+    /// Sends records to the subtasks in turn. Their order is not kept.
     pub fn rebalance(self) -> Stream<GateHead<P::Out>> {
         self.reship("rebalance", "Rebalance", Shipping::Rebalance, None)
     }
 
-    /// Gives each record to every subtask.
+    /// Sends each record to every subtask.
     pub fn broadcast(self) -> Stream<GateHead<P::Out>>
     where
         P::Out: Clone,
@@ -218,12 +219,12 @@ impl<P: Pipeline<Out: Data>> Stream<P> {
         self.reship("broadcast", "Broadcast", Shipping::Broadcast, Some(Clone::clone))
     }
 
-    /// Ends the chain: what follows runs as a task of its own, and may have another parallelism.
+    /// Ends the chain. What follows runs in a task of its own and may have another parallelism.
     pub fn start_new_chain(self) -> Stream<GateHead<P::Out>> {
         self.reship("chain", "Chain", Shipping::Forward, None)
     }
 
-    /// This stream's records and another's.
+    /// Merges this stream with another one.
     pub fn union<Q: Pipeline<Out = P::Out>>(self, other: Stream<Q>) -> Stream<GateHead<P::Out>> {
         let (env, first) = self.ship(Shipping::Forward, NoKey, None);
         let (_, second) = other.ship(Shipping::Forward, NoKey, None);
@@ -231,12 +232,12 @@ impl<P: Pipeline<Out: Data>> Stream<P> {
         Stream::begin(env, "union", "Union".to_owned(), draft, GateHead(PhantomData))
     }
 
-    /// Gives all records of a key to one subtask, which keeps that key's state.
+    /// Partitions the stream by key: one subtask gets all records of a key and has that key's state.
     pub fn key_by<F: KeySelector<P::Out>>(self, key: F) -> KeyedStream<P, F> {
         KeyedStream { stream: self, key }
     }
 
-    /// Lets several streams go on from here; each gets every record.
+    /// Lets several streams continue from this one. Each gets every record.
     pub fn share(self) -> SharedStream<P::Out>
     where
         P::Out: Clone + Sync,
@@ -260,7 +261,7 @@ impl<P: Pipeline<Out: Data>> Stream<P> {
 type EdgeMaker<T> = Box<dyn Fn(&BuildContext) -> Box<dyn Edge<T>> + Send>;
 type EdgeMakers<T> = Arc<Mutex<Vec<EdgeMaker<T>>>>;
 
-/// A stream from which several others go on.
+/// A stream from which several others continue.
 pub struct SharedStream<T> {
     env: Shared,
     vertex: VertexIndex,
@@ -268,7 +269,7 @@ pub struct SharedStream<T> {
 }
 
 impl<T: Data + Clone + Sync> SharedStream<T> {
-    /// A stream that goes on from here.
+    /// A stream with all records of this one.
     pub fn stream(&self) -> Stream<GateHead<T>> {
         let edge = self.env.borrow_mut().reserve_edge(self.vertex, Shipping::Forward);
         let make = move |context: &BuildContext| -> Box<dyn Edge<T>> {
@@ -281,7 +282,7 @@ impl<T: Data + Clone + Sync> SharedStream<T> {
     }
 }
 
-/// A sink that was added; its settings.
+/// The settings of a sink.
 pub struct SinkHandle {
     env: Shared,
     vertex: VertexIndex,
@@ -289,13 +290,13 @@ pub struct SinkHandle {
 }
 
 impl SinkHandle {
-    /// The sink's uid: by which its open transactions are found in a savepoint.
+    /// Sets the sink's uid, by which its open transactions are found in a savepoint.
     pub fn uid(self, uid: &str) -> Self {
         self.env.borrow_mut().operator_mut(self.vertex, self.place).uid = uid.to_owned();
         self
     }
 
-    /// The sink's name, as shown to people.
+    /// Sets the displayed name of the sink.
     pub fn name(self, name: &str) -> Self {
         let mut env = self.env.borrow_mut();
         env.operator_mut(self.vertex, self.place).name = name.to_owned();

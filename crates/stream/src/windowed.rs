@@ -1,4 +1,4 @@
-//! Streams by key and window.
+//! Windowed streams.
 
 use crate::keyed::{KeyedStream, Reduce};
 use crate::pipeline::{Pipeline, WindowHead};
@@ -26,17 +26,17 @@ where
     W: Assigner,
     G: Trigger<P::Out>,
 {
-    /// Says when a window's result is due, instead of at its end.
+    /// Sets the trigger that decides when a window emits its result; the default is at the window's end.
     pub fn trigger<H: Trigger<P::Out>>(self, trigger: H) -> WindowedStream<P, F, W, H> {
         WindowedStream { keyed: self.keyed, assigner: self.assigner, trigger }
     }
 
-    /// Keeps the records themselves, and drops some before a result is computed.
+    /// Keeps the records themselves in the window, and lets `evictor` remove some before a result is computed.
     pub fn evict<E: Evictor<P::Out>>(self, evictor: E) -> EvictingStream<P, F, W, G, E> {
         EvictingStream { windowed: self, evictor }
     }
 
-    /// A window's result: the state of `aggregate` over its records, with key and window.
+    /// Emits the result of `aggregate` over a window's records, with key and window.
     pub fn aggregate<A>(self, aggregate: A) -> Windows<P, F, W, G, Aggregated<A>>
     where
         A: Aggregate<In = P::Out>,
@@ -45,7 +45,7 @@ where
         self.keyed.windowed((self.assigner, self.trigger, Aggregated(aggregate)), "Window")
     }
 
-    /// A window's result: its records combined by `function`, with key and window.
+    /// Emits a window's records combined by `function`, with key and window.
     pub fn reduce<H>(self, function: H) -> Stream<impl Pipeline<Out = Windowed<F::Key, P::Out>>>
     where
         H: Fn(P::Out, P::Out) -> P::Out + Clone + Send + 'static,
@@ -53,7 +53,7 @@ where
         self.aggregate(Reduce::new(function))
     }
 
-    /// A window's result: how many records it has, with key and window.
+    /// Emits the number of a window's records, with key and window.
     pub fn count(self) -> Windows<P, F, W, G, Aggregated<Count<P::Out>>> {
         self.aggregate(Count(PhantomData))
     }
@@ -74,12 +74,12 @@ where
     G: Trigger<P::Out>,
     E: Evictor<P::Out>,
 {
-    /// Says when a window's result is due, instead of at its end.
+    /// Sets the trigger that decides when a window emits its result; the default is at the window's end.
     pub fn trigger<H: Trigger<P::Out>>(self, trigger: H) -> EvictingStream<P, F, W, H, E> {
         EvictingStream { windowed: self.windowed.trigger(trigger), evictor: self.evictor }
     }
 
-    /// Applies `function` to a window's records, in the order in which they came.
+    /// Applies `function` to a window's records, in the order of their arrival.
     pub fn apply<U, A>(self, function: A) -> Windows<P, F, W, G, Buffered<E, A>>
     where
         U: Send + 'static,
@@ -89,8 +89,8 @@ where
         keyed.windowed((assigner, trigger, Buffered { evictor: self.evictor, function }), "Window")
     }
 
-    /// Of a window's records the one with the highest measure, the earliest among equals. A measure that cannot be compared
-    /// with itself, as NaN, is below all others.
+    /// Emits the record of a window with the highest measure, the earliest of several. A measure that cannot be
+    /// compared with itself, such as NaN, is lower than all others.
     pub fn max_by<M>(
         self,
         measure: impl Fn(&P::Out) -> M + Clone + Send + 'static,
@@ -103,8 +103,8 @@ where
         })
     }
 
-    /// Of a window's records the one with the lowest measure, the earliest among equals. A measure that cannot be compared
-    /// with itself, as NaN, is above all others.
+    /// Emits the record of a window with the lowest measure, the earliest of several. A measure that cannot be
+    /// compared with itself, such as NaN, is higher than all others.
     pub fn min_by<M>(
         self,
         measure: impl Fn(&P::Out) -> M + Clone + Send + 'static,
@@ -118,7 +118,7 @@ where
     }
 }
 
-/// The record whose measure is better than all others, the first among equals.
+/// The record whose measure is better than all others, the first of several.
 fn best<T: Clone, M: PartialOrd>(
     records: &Elements<T>,
     measure: impl Fn(&T) -> M,

@@ -1,4 +1,4 @@
-//! Which windows a record belongs to.
+//! Assigners, which decide which windows a record belongs to.
 
 use super::Window;
 use reflow_types::{MIN_WATERMARK, Timestamp};
@@ -6,21 +6,21 @@ use std::time::Duration;
 
 /// Assigns windows to timestamps.
 pub trait Assigner: Clone + Send + 'static {
-    /// Whether windows follow from timestamps: a record without one is then an error.
+    /// Whether windows depend on timestamps. A record without a timestamp is then an error.
     const NEEDS_TIME: bool = true;
 
-    /// Calls `each` with every window of a record with this timestamp. Windows are told apart by start and end: those of
-    /// one end may have any starts.
+    /// Calls `each` with every window of a record with this timestamp. Windows with the same end but different
+    /// starts are different windows.
     fn assign(&mut self, time: Timestamp, each: impl FnMut(Window));
 
-    /// Formerly the window with this end. Nothing calls it: a pane is kept with its whole window.
+    /// Not called any more. It returned the window with this end.
     #[deprecated(note = "leave it out: windows are kept with their start")]
     fn ending_at(&self, end: Timestamp) -> Window {
         Window { start: MIN_WATERMARK, end }
     }
 }
 
-/// Window sizes that make no sense.
+/// An invalid window size.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WindowError {
     /// Below a millisecond.
@@ -29,7 +29,7 @@ pub enum WindowError {
         /// Size or slide.
         what: &'static str,
     },
-    /// More than all of time.
+    /// Above 20,000 years.
     #[error("a window's {what} must be at most 20,000 years; for windows without end use GlobalWindows")]
     TooLong {
         /// Size or slide.
@@ -42,7 +42,7 @@ pub enum WindowError {
 pub struct TumblingWindows {
     size: i64,
     offset: i64,
-    /// The window of the last record: most often that of the next one too, which saves a division.
+    /// The window of the last record. It is most often that of the next one, too, which saves a division.
     last: Window,
 }
 
@@ -50,12 +50,12 @@ impl TumblingWindows {
     /// Windows of this size.
     ///
     /// # Panics
-    /// If `size` is below 1 ms or above 20,000 years: a mistake in the job, found when it is built.
+    /// If `size` is below 1 ms or above 20,000 years.
     pub fn of(size: Duration) -> Self {
         Self { size: millis(size, "size"), offset: 0, last: Window { start: 0, end: 0 } }
     }
 
-    /// Moves all windows by `offset`: a day's windows in another time zone.
+    /// Shifts all windows by `offset`, for example to the days of another time zone.
     #[must_use]
     pub fn with_offset(mut self, offset: Duration) -> Self {
         self.offset = (offset.as_millis() % self.size as u128) as i64;
@@ -75,7 +75,7 @@ impl Assigner for TumblingWindows {
     }
 }
 
-/// Windows of a fixed size that begin every `slide`, and so overlap.
+/// Windows of a fixed size that start every `slide` and may overlap.
 #[derive(Clone, Copy, Debug)]
 pub struct SlidingWindows {
     size: i64,
@@ -83,7 +83,7 @@ pub struct SlidingWindows {
 }
 
 impl SlidingWindows {
-    /// Windows of `size`, one each `slide`.
+    /// Windows of `size`, one every `slide`.
     ///
     /// # Panics
     /// If either is below 1 ms or above 20,000 years.
@@ -103,7 +103,7 @@ impl Assigner for SlidingWindows {
     }
 }
 
-/// One window for each key, without end. Its results come from a trigger.
+/// One window without end for each key. A trigger, or the end of the input, emits its results.
 #[derive(Clone, Copy, Debug)]
 pub struct GlobalWindows;
 
@@ -116,7 +116,8 @@ impl Assigner for GlobalWindows {
     }
 }
 
-/// About the years -9999 to 9999, within which event time is. What begins and ends in them is far from overflowing.
+/// About the years -9999 to 9999, to which event time is limited, so that computations with windows cannot
+/// overflow.
 const MAX_MS: i64 = 20_000 * 366 * 24 * 3_600 * 1_000;
 
 fn millis(duration: Duration, what: &'static str) -> i64 {

@@ -4,13 +4,13 @@ use reflow_types::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
-/// A window's records with their times, in the order in which they came.
+/// A window's records with their timestamps, in the order of their arrival.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Elements<T> {
     rows: VecDeque<(Timestamp, T)>,
-    /// The highest time among those that ever came since the last time that it was empty.
+    /// The highest timestamp added since the window was last empty, removed records included.
     newest: Timestamp,
-    /// Whether times never went back, so that what is old stands in front.
+    /// Whether timestamps never decreased, so that the oldest records are in front.
     in_order: bool,
 }
 
@@ -29,32 +29,33 @@ impl<T> Elements<T> {
         self.rows.push_back((time, record));
     }
 
-    /// How many there are.
+    /// The number of records.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no records.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// The records with their times.
+    /// The records with their timestamps.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &(Timestamp, T)> + Clone {
         self.rows.iter()
     }
 
-    /// The one that came last.
+    /// The record that arrived last.
     pub fn last(&self) -> Option<&(Timestamp, T)> {
         self.rows.back()
     }
 
-    /// The highest time.
+    /// The highest timestamp.
     pub fn newest(&self) -> Option<Timestamp> {
         (!self.rows.is_empty()).then_some(self.newest)
     }
 
-    /// Drops what is not after `time`. Looks only at what it drops, if times never went back.
+    /// Removes records whose timestamp is not above `time`. If timestamps never decreased, it visits only the
+    /// records that it removes.
     pub fn drop_until(&mut self, time: Timestamp) {
         if self.in_order {
             while self.rows.front().is_some_and(|(of, _)| *of <= time) {
@@ -65,7 +66,7 @@ impl<T> Elements<T> {
         }
     }
 
-    /// Drops the first `n`, or all if there are fewer.
+    /// Removes the first `n` records, or all if there are fewer.
     pub fn drop_first(&mut self, n: usize) {
         self.rows.drain(..n.min(self.rows.len()));
         self.newest = self.rows.iter().map(|(time, _)| *time).max().unwrap_or(Timestamp::MIN);

@@ -1,17 +1,17 @@
-//! What is dropped from a window before its result is computed.
+//! Evictors, which remove records from a window before its result is computed.
 
 use super::Elements;
 use reflow_types::NO_TIMESTAMP;
 use std::time::Duration;
 
-/// Drops elements from a window when it fires, before its function runs.
+/// Removes records from a window when it fires, before its function runs.
 pub trait Evictor<T>: Clone + Send + 'static {
-    /// Drops from `elements`.
+    /// Removes records from `elements`.
     fn evict(&self, elements: &mut Elements<T>);
 }
 
-/// Keeps what is less than some time older than the newest element. As Flink's, it keeps all of a window whose elements
-/// have no timestamps; of one in which some have, those without go.
+/// Keeps the records whose timestamps are less than a duration below the highest one. Like Flink's, it keeps all
+/// records of a window in which none has a timestamp; if some have one, it removes those without.
 #[derive(Clone, Copy, Debug)]
 pub struct TimeEvictor {
     keep_ms: i64,
@@ -32,14 +32,14 @@ impl<T> Evictor<T> for TimeEvictor {
     }
 }
 
-/// Keeps the last `n` elements.
+/// Keeps the last `n` records.
 #[derive(Clone, Copy, Debug)]
 pub struct CountEvictor {
     keep: usize,
 }
 
 impl CountEvictor {
-    /// Keeps the last `n`.
+    /// Keeps the last `n` records.
     pub fn keep_last(n: usize) -> Self {
         Self { keep: n }
     }
@@ -86,7 +86,7 @@ mod tests {
         assert_eq!(kept(TimeEvictor::keep_last(Duration::ZERO), &[(1, 'a'), (2, 'b')]), "");
     }
 
-    /// As an evictor of one's own may.
+    /// Like an evictor that a user may write.
     #[derive(Clone)]
     struct DropsTooMuch;
 

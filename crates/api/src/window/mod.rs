@@ -1,4 +1,4 @@
-//! Windows: which records belong together, when a result is due, what is kept.
+//! Windows: assigners, triggers and evictors.
 
 pub mod assigner;
 pub mod elements;
@@ -16,9 +16,9 @@ use serde::{Deserialize, Serialize};
 /// A window in event time: `start ..  end`, in milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Window {
-    /// The first moment in it.
+    /// The first timestamp in the window.
     pub start: Timestamp,
-    /// The first moment after it.
+    /// The first timestamp after the window.
     pub end: Timestamp,
 }
 
@@ -26,13 +26,13 @@ impl Window {
     /// The one window of [`GlobalWindows`].
     pub const GLOBAL: Window = Window { start: MIN_WATERMARK, end: MAX_WATERMARK };
 
-    /// The watermark at which the window is over.
+    /// The watermark at which the window has ended.
     pub fn max_timestamp(&self) -> Timestamp {
         if self.end == MAX_WATERMARK { MAX_WATERMARK } else { self.end.saturating_sub(1) }
     }
 }
 
-/// Results can be grouped by their window.
+/// A window can be a key, so results can be grouped by their window.
 impl Key for Window {
     fn encode(&self, out: &mut KeyWriter) {
         self.start.encode(out);
@@ -47,6 +47,6 @@ pub struct Windowed<K, R> {
     pub key: K,
     /// The window.
     pub window: Window,
-    /// What was computed.
+    /// The result.
     pub value: R,
 }

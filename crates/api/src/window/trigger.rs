@@ -1,20 +1,20 @@
-//! When a window's result is due.
+//! Triggers, which decide when a window emits its result.
 
 use super::Window;
 use reflow_types::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
 use std::marker::PhantomData;
 
-/// What happens to a window.
+/// The decision of a trigger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TriggerResult {
-    /// Nothing.
+    /// Do nothing.
     Continue,
-    /// Its result is emitted; its content stays.
+    /// Emit the result and keep the content.
     Fire,
-    /// Its content goes.
+    /// Remove the content.
     Purge,
-    /// Both.
+    /// Emit the result and remove the content.
     FireAndPurge,
 }
 
@@ -24,18 +24,18 @@ impl TriggerResult {
         matches!(self, TriggerResult::Fire | TriggerResult::FireAndPurge)
     }
 
-    /// Whether the content goes.
+    /// Whether the content is removed.
     pub fn purges(self) -> bool {
         matches!(self, TriggerResult::Purge | TriggerResult::FireAndPurge)
     }
 }
 
-/// Decides when a window's result is due. A window whose end has passed is purged in any case.
+/// Decides when a window emits its result. A window is purged in any case when the watermark has passed its end.
 pub trait Trigger<T>: Clone + Send + 'static {
-    /// What is kept per key and window.
+    /// The trigger's state for a key and window.
     type State: Default + Serialize + DeserializeOwned + Send + 'static;
 
-    /// A record has come; it is in the window already.
+    /// Called after a record was added to the window.
     fn on_element(
         &self,
         value: &T,
@@ -44,7 +44,7 @@ pub trait Trigger<T>: Clone + Send + 'static {
         state: &mut Self::State,
     ) -> TriggerResult;
 
-    /// The watermark has passed the window's end.
+    /// Called when the watermark has passed the window's end.
     fn on_end(&self, window: &Window, state: &mut Self::State) -> TriggerResult;
 }
 
@@ -97,8 +97,8 @@ impl<T> Trigger<T> for CountTrigger {
     }
 }
 
-/// Fires when a measure of the records has moved by more than a threshold since the last time it fired, or since the first
-/// record. A measure that is not a number (NaN) neither fires nor becomes the one to count from.
+/// Fires when a measure of the records has changed by more than a threshold since the trigger last fired, or since
+/// the first record. A measure of NaN neither fires nor becomes the reference.
 ///
 /// Flink's `DeltaTrigger` leaves the direction to its delta function: `new - old` is [`every`](Self::every), `|new - old|`
 /// is [`either_way`](Self::either_way).
@@ -109,7 +109,7 @@ pub struct DeltaTrigger<T, F> {
     takes: PhantomData<fn(&T)>,
 }
 
-/// Which moves of a measure count.
+/// The direction of changes that fire the trigger.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Direction {
     Rises,
@@ -117,8 +117,8 @@ enum Direction {
 }
 
 impl<T, F: Fn(&T) -> f64> DeltaTrigger<T, F> {
-    /// Fires each time `measure` has risen by more than `threshold`. A measure that falls does not fire, and has to rise
-    /// above where it was: for what only grows, such as a distance driven.
+    /// Fires each time `measure` has risen by more than `threshold`. A measure that falls does not fire and does
+    /// not lower the reference. Use it for measures that only grow, such as a distance driven.
     ///
     /// # Panics
     /// If the threshold is not a number: it would never be exceeded.
@@ -139,7 +139,7 @@ impl<T, F: Fn(&T) -> f64> DeltaTrigger<T, F> {
         Self { threshold, measure, direction, takes: PhantomData }
     }
 
-    /// Whether a move is more than the threshold. From an infinite measure to the same one it is none.
+    /// Whether the change exceeds the threshold. Equal infinite measures have no difference.
     fn is_exceeded(&self, since: f64, measure: f64) -> bool {
         let rise = measure - since;
         rise > self.threshold || (self.direction == Direction::RisesAndFalls && -rise > self.threshold)
@@ -153,7 +153,7 @@ impl<T, F: Clone> Clone for DeltaTrigger<T, F> {
 }
 
 impl<T: 'static, F: Fn(&T) -> f64 + Clone + Send + 'static> Trigger<T> for DeltaTrigger<T, F> {
-    /// The measure when it last fired; at first that of the first record.
+    /// The measure at the last firing, at first that of the first record.
     type State = Option<f64>;
 
     #[inline]
