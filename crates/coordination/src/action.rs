@@ -4,7 +4,8 @@ use crate::event::RequestId;
 use crate::manifest::Manifest;
 use bytes::Bytes;
 use reflow_graph::{ExecutionGraph, VertexIndex};
-use reflow_protocol::control::{AfterBarrier, SnapshotKind};
+use reflow_protocol::command::{AttemptCommand, CheckpointCommand, Command};
+use reflow_protocol::control::AfterBarrier;
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::snapshot::{Codec, OperatorState, Restore};
 use reflow_types::{CheckpointId, ExecutorId, GraphVersion, SubtaskId};
@@ -60,7 +61,7 @@ pub enum Action {
         /// What sources do from the beginning: if the job ends with that checkpoint, they read nothing more.
         then: AfterBarrier,
     },
-    /// End an attempt on these executors. Each first commits what [`Action::NotifyCompleted`] told it to, then
+    /// End an attempt on these executors. Each first commits what it was notified of as complete, then
     /// answers by [`ExecutorReport::AttemptCanceled`](reflow_protocol::report::ExecutorReport::AttemptCanceled).
     CancelAttempt {
         /// The attempt.
@@ -83,24 +84,13 @@ pub enum Action {
         /// For subtasks of the new graph: the state of the key groups that they gain, and the watermark.
         restore: Vec<(SubtaskId, Restore)>,
     },
-    /// Read what a later checkpoint adds, on the executors that prepare. Answered as `PrepareRescale`.
-    CatchUp {
-        /// The attempt.
-        attempt: Attempt,
-        /// The graph.
-        version: GraphVersion,
-        /// The checkpoint.
-        checkpoint: CheckpointId,
-        /// As in `PrepareRescale`.
-        restore: Vec<(SubtaskId, Restore)>,
-    },
-    /// Give a rescale up before its cut, on the executors that prepare.
-    AbandonRescale {
-        /// The attempt.
-        attempt: Attempt,
-        /// The graph.
-        version: GraphVersion,
-    },
+    /// Send a command: one to a subtask to the executor of that subtask, others to all executors of the attempt, and of
+    /// the graph that is being prepared.
+    ///
+    /// Before [`CheckpointCommand::Trigger`](reflow_protocol::command::CheckpointCommand::Trigger) goes out, the driver
+    /// takes the enumerators' states and answers by
+    /// [`Scheduler::set_enumerators`](crate::scheduler::Scheduler::set_enumerators).
+    Command(AttemptCommand),
     /// Give splits that readers have let go of to the readers of the new graph, and tell all of these again whether
     /// more will come. From here on splits are assigned to them only.
     MoveSplits {
@@ -114,36 +104,6 @@ pub enum Action {
         states: Vec<OperatorState>,
         /// The readers, with how many splits each is known to have.
         readers: Vec<(SubtaskId, usize)>,
-    },
-    /// Give a new subtask the union and broadcast state that it waits for.
-    AdoptState {
-        /// The attempt.
-        attempt: Attempt,
-        /// The graph.
-        version: GraphVersion,
-        /// The subtask.
-        subtask: SubtaskId,
-        /// The state at the cut.
-        states: Vec<OperatorState>,
-    },
-    /// A rescale is over: tell the executors of the new graph.
-    CommitRescale {
-        /// The attempt.
-        attempt: Attempt,
-        /// The graph.
-        version: GraphVersion,
-        /// The graph itself: what takes part from here on.
-        graph: ExecutionGraph,
-    },
-    /// Begin a checkpoint: take the enumerators' states now (answer by
-    /// [`Scheduler::set_enumerators`](crate::scheduler::Scheduler::set_enumerators)), then tell all executors.
-    TriggerCheckpoint {
-        /// The attempt.
-        attempt: Attempt,
-        /// Its id.
-        checkpoint: CheckpointId,
-        /// What for.
-        kind: SnapshotKind,
     },
     /// Create the checkpoint's deciding name with this content.
     StoreManifest {
@@ -160,20 +120,6 @@ pub enum Action {
         checkpoint: CheckpointId,
         /// Full name of the object.
         at: String,
-    },
-    /// Tell all executors that a checkpoint is complete.
-    NotifyCompleted {
-        /// The attempt.
-        attempt: Attempt,
-        /// Its id.
-        checkpoint: CheckpointId,
-    },
-    /// Tell all executors that a checkpoint failed.
-    NotifyAborted {
-        /// The attempt.
-        attempt: Attempt,
-        /// Its id.
-        checkpoint: CheckpointId,
     },
     /// Remove objects that nothing refers to any more. Failures are logged, not retried for ever.
     DeleteObjects {
@@ -205,4 +151,11 @@ pub enum Action {
         /// Why, if it failed.
         reason: Option<String>,
     },
+}
+
+impl Action {
+    /// A command for a checkpoint.
+    pub(crate) fn checkpoint(attempt: Attempt, checkpoint: CheckpointId, command: CheckpointCommand) -> Self {
+        Self::Command(AttemptCommand { attempt, command: Command::Checkpoint { checkpoint, command } })
+    }
 }

@@ -4,6 +4,7 @@
 //! Nothing is decided here. Events are handed over one by one; the actions of each are carried out, in order, before
 //! the next.
 
+mod commands;
 mod look;
 mod objects;
 mod share;
@@ -29,7 +30,7 @@ use reflow_coordination::requirements::RequestedBounds;
 use reflow_coordination::scheduler::{JobStatus, Scheduler};
 use reflow_env::{ConnId, Location, Output, StoreError, StoreOp, StoreReply, StoreResult, Ticket};
 use reflow_graph::ExecutionGraph;
-use reflow_protocol::control::{AfterBarrier, SnapshotKind, ToExecutor, ToTaskManager};
+use reflow_protocol::control::{AfterBarrier, ToExecutor, ToTaskManager};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::report::{SubtaskEvent, SubtaskReport};
 use reflow_protocol::rescale::Preparation;
@@ -378,43 +379,12 @@ impl Leader {
                 self.prepare(attempt, version, &graph, checkpoint, &restore, out);
                 self.next = Some(graph);
             }
-            Action::CatchUp { attempt, version, checkpoint, restore } => {
-                for executor in &self.deployed {
-                    let restore = self.next.iter().flat_map(|next| share_of(next, *executor, &restore));
-                    let restore = restore.collect();
-                    let message = ToExecutor::CatchUp { attempt, version, checkpoint, restore };
-                    self.members.send(*executor, &message, out);
-                }
-            }
-            Action::AbandonRescale { attempt, version } => {
-                tracing::info!(%attempt, %version, "the live rescale is given up");
-                self.send_deployed(&ToExecutor::AbandonRescale { attempt, version }, out);
-                self.next = None;
-                self.deployed = executors(&self.graph).collect();
-            }
+            Action::Command(command) => self.command(command, out),
             Action::MoveSplits { vertex, splits, states, readers, .. } => {
                 tracing::info!(splits = splits.len(), readers = readers.len(), "splits change their readers");
                 let assignments = self.enumerators.move_splits(vertex, splits, states, readers);
                 // At once: what is handed over here is in no checkpoint that begins later, unless its reader has it.
                 self.send_assignments(assignments, out);
-            }
-            Action::AdoptState { attempt, version, subtask, states } => {
-                let place = self.next.as_ref().and_then(|next| next.find(subtask));
-                if let Some((_, _, placed)) = place {
-                    let message = ToExecutor::AdoptState { attempt, version, subtask, states };
-                    self.members.send(placed.slot.executor, &message, out);
-                }
-            }
-            Action::CommitRescale { attempt, version, graph } => {
-                tracing::info!(%attempt, %version, "the live rescale is over");
-                self.send_deployed(&ToExecutor::CommitRescale { attempt, version }, out);
-                self.metrics.part(&graph);
-                self.deployed = executors(&graph).collect();
-                self.graph = graph;
-                self.next = None;
-            }
-            Action::TriggerCheckpoint { attempt, checkpoint, kind } => {
-                self.trigger(attempt, checkpoint, kind, out)
             }
             Action::StoreManifest { checkpoint, at, manifest } => {
                 self.store_manifest(Check::new(checkpoint, at, manifest), out);
@@ -422,14 +392,6 @@ impl Leader {
             Action::StoreAbandoned { checkpoint, at } => {
                 let body = manifest::encode(&Decision::Abandoned(self.authority.lineage.clone()));
                 out.push(self.requests.ask(For::Name(checkpoint, Wanted::Abandoned), create(at, body)));
-            }
-            Action::NotifyCompleted { attempt, checkpoint } => {
-                tracing::debug!(%checkpoint, "complete");
-                self.send_deployed(&ToExecutor::CheckpointCompleted { attempt, checkpoint }, out);
-            }
-            Action::NotifyAborted { attempt, checkpoint } => {
-                self.enumerators.resume(checkpoint);
-                self.send_deployed(&ToExecutor::CheckpointAborted { attempt, checkpoint }, out);
             }
             Action::DeleteObjects { objects } => self.doom(objects),
             Action::StopExecutor { executor } => {
@@ -496,31 +458,6 @@ impl Leader {
     fn addresses(&self) -> Vec<(ExecutorId, String)> {
         let address = |id: &ExecutorId| Some((*id, self.members.executor(*id)?.data_address()?.to_owned()));
         self.deployed.iter().filter_map(address).collect()
-    }
-
-    /// The enumerators' states come first: what they hand out later does not belong to the checkpoint.
-    fn trigger(
-        &mut self,
-        attempt: Attempt,
-        checkpoint: CheckpointId,
-        kind: SnapshotKind,
-        out: &mut Vec<Output>,
-    ) {
-        self.scheduler.set_enumerators(checkpoint, self.enumerators.snapshot());
-        if kind.then != AfterBarrier::Continue {
-            self.enumerators.pause(checkpoint);
-        }
-        if let (Some(_), Some(next)) = (&kind.cut, &self.next) {
-            self.enumerators.begin_move(&self.graph, next);
-            self.metrics.join(next);
-        }
-        self.send_deployed(&ToExecutor::TriggerCheckpoint { attempt, checkpoint, kind }, out);
-    }
-
-    fn send_deployed(&self, message: &ToExecutor, out: &mut Vec<Output>) {
-        for executor in &self.deployed {
-            self.members.send(*executor, message, out);
-        }
     }
 
     /// Reads a part of the executable for a TaskManager.

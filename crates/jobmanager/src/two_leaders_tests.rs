@@ -15,15 +15,15 @@ fn share(from: &mut World, to: &mut World) {
 fn live_on(world: &mut World, deployment: &Deployment, beats: u32) -> Vec<u64> {
     let (attempt, mut completed) = (deployment.attempt, Vec::new());
     for _ in 0..beats {
-        for message in world.heard::<ToExecutor>(EXECUTOR) {
-            match message {
-                ToExecutor::TriggerCheckpoint { checkpoint, .. } => {
+        for (checkpoint, command) in checkpoint_commands(world.heard(EXECUTOR)) {
+            match command {
+                CheckpointCommand::Trigger(_) => {
                     let (state, timing) = (SubtaskState::default(), SnapshotTiming::default());
                     let subtask = subtask(deployment);
                     let event = SubtaskEvent::Acknowledged { checkpoint, state, timing };
                     world.report(SubtaskReport { attempt, subtask, event });
                 }
-                ToExecutor::CheckpointCompleted { checkpoint, .. } => completed.push(checkpoint.0),
+                CheckpointCommand::NotifyComplete => completed.push(checkpoint.0),
                 _ => {}
             }
         }

@@ -3,14 +3,13 @@
 //! Facts are named in the past tense, requests in the imperative. On one connection they arrive in order:
 //! splits that are assigned before a trigger belong to that checkpoint.
 
+use crate::command::AttemptCommand;
 use crate::deployment::{Attempt, Deployment};
 use crate::report::{ExecutorReport, SubtaskReport};
 use crate::rescale::{Cut, Preparation};
-use crate::snapshot::{Codec, OperatorState, Restore};
+use crate::snapshot::Codec;
 use bytes::Bytes;
-use reflow_types::{
-    CheckpointId, ExecutorId, GraphVersion, JobId, LeaderEpoch, SubtaskId, TaskManagerId, Timestamp,
-};
+use reflow_types::{ExecutorId, JobId, LeaderEpoch, SubtaskId, TaskManagerId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -213,96 +212,10 @@ pub enum ToExecutor {
         /// The attempt.
         attempt: Attempt,
     },
-    /// Begin a checkpoint at the sources, and at subtasks whose inputs have ended.
-    TriggerCheckpoint {
-        /// The attempt.
-        attempt: Attempt,
-        /// Its id.
-        checkpoint: CheckpointId,
-        /// What kind.
-        kind: SnapshotKind,
-    },
-    /// The checkpoint is complete: commit what belongs to it.
-    CheckpointCompleted {
-        /// The attempt.
-        attempt: Attempt,
-        /// Its id.
-        checkpoint: CheckpointId,
-    },
-    /// The checkpoint failed. Sources that paused for it go on.
-    CheckpointAborted {
-        /// The attempt.
-        attempt: Attempt,
-        /// Its id.
-        checkpoint: CheckpointId,
-    },
-    /// Read these splits, too.
-    AssignSplits {
-        /// The attempt.
-        attempt: Attempt,
-        /// The source's subtask.
-        subtask: SubtaskId,
-        /// Encoded by the source.
-        splits: Vec<Bytes>,
-        /// Union state that belongs to splits that another reader has let go of.
-        states: Vec<OperatorState>,
-        /// Whether others will come.
-        more: MoreSplits,
-    },
-    /// So many readers of this one's source have splits to read.
-    ActiveReaders {
-        /// The attempt.
-        attempt: Attempt,
-        /// The source's subtask.
-        subtask: SubtaskId,
-        /// How many.
-        readers: u32,
-    },
     /// Prepare another graph. Answered by [`ExecutorReport::RescalePrepared`] or [`ExecutorReport::RescaleRefused`].
     PrepareRescale(Box<Preparation>),
-    /// Read what a later checkpoint adds to what was prepared. Answered as `PrepareRescale`.
-    CatchUp {
-        /// The attempt.
-        attempt: Attempt,
-        /// The graph that is prepared.
-        version: GraphVersion,
-        /// The checkpoint.
-        checkpoint: CheckpointId,
-        /// As in `PrepareRescale`: all that the groups have in this checkpoint.
-        restore: Vec<(SubtaskId, Restore)>,
-    },
-    /// The union and broadcast state with which a new subtask begins: it has waited for it.
-    AdoptState {
-        /// The attempt.
-        attempt: Attempt,
-        /// The graph.
-        version: GraphVersion,
-        /// The subtask.
-        subtask: SubtaskId,
-        /// The state at the cut.
-        states: Vec<OperatorState>,
-    },
-    /// The rescale is given up before its cut: forget what was prepared.
-    AbandonRescale {
-        /// The attempt.
-        attempt: Attempt,
-        /// The graph that was prepared.
-        version: GraphVersion,
-    },
-    /// The rescale is over: who leaves has left.
-    CommitRescale {
-        /// The attempt.
-        attempt: Attempt,
-        /// The graph.
-        version: GraphVersion,
-    },
-    /// All subtasks of a source are exhausted: this one's input ends. Changes nothing if it has splits again.
-    EndSource {
-        /// The attempt.
-        attempt: Attempt,
-        /// The source's subtask.
-        subtask: SubtaskId,
-    },
+    /// To the attempt that runs.
+    Command(AttemptCommand),
 }
 
 /// What a checkpoint is for.

@@ -3,12 +3,13 @@
 //! All connections carry frames ([`reflow_types`] ids, postcard encoding); the first frame in each direction is a
 //! [`hello::Hello`], so that another program, another release or a stranger is told apart before anything else
 //! is read. [`control`] holds the messages between JobManager, TaskManager and task executor, [`report`] what
-//! subtasks and executors report, [`data`] the frames between task executors, [`rescale`] what a live rescale adds.
+//! subtasks and executors report, [`command`] what they are commanded, [`data`] the frames between task executors, [`rescale`] what a live rescale adds.
 //!
 //! Rejected: gRPC for the control plane. It brings a second transport beside the data plane's, generated code
 //! and an HTTP/2 stack into every process and into the simulator; what it would give (framing, deadlines,
 //! keep-alive) the drivers and the heartbeats give already.
 
+pub mod command;
 pub mod control;
 pub mod data;
 pub mod deployment;

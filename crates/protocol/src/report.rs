@@ -29,7 +29,7 @@ pub enum SubtaskEvent {
     /// Its state is restored and its channels are open.
     Running,
     /// A source reader has read all of its splits, and no more will come. It goes on without input, so that a rescale
-    /// may assign it others, until [`ToExecutor::EndSource`](crate::control::ToExecutor::EndSource).
+    /// may assign it others, until [`SubtaskCommand::EndSource`](crate::command::SubtaskCommand::EndSource).
     Exhausted,
     /// Its inputs have ended; it waits for the final checkpoint.
     Ended,

@@ -6,16 +6,16 @@
 //!                              ◄── RescalePrepared
 //!   an ordinary checkpoint f; CatchUp (what f adds) ──►
 //!                              ◄── RescalePrepared
-//!   TriggerCheckpoint n with a Cut ──►           at its barrier each subtask takes the new graph
+//!   Trigger checkpoint n with a Cut ──►          at its barrier each subtask takes the new graph
 //!                              ◄── Cut           splits that it has released
 //!                                                old owner ── HandOver ──► new owner
 //!                              ◄── Installed
 //!   (in effect; published by the first complete checkpoint from n on)
 //!                              ◄── Finished, of removed subtasks
-//!   CommitRescale ──►
+//!   Commit ──►
 //! ```
 //!
-//! Until the cut, giving up ([`AbandonRescale`](crate::control::ToExecutor::AbandonRescale)) costs nothing. After it
+//! Until the cut, giving up ([`Abandon`](crate::command::RescaleCommand::Abandon)) costs nothing. After it
 //! there is no way back but a restart from the last complete checkpoint.
 
 use crate::ProtocolError;

@@ -7,15 +7,15 @@ use crate::failure::catch;
 use crate::rescale::Preparation;
 use crate::step::{CurrentStep, Step};
 use crate::task::{RetainedState, Task, TaskEvent, TaskStep};
-use bytes::Bytes;
 use reflow_api::Io;
 use reflow_env::{Clock, Signal, SlotLoop, SlotStep, StoreOp, StoreResult, Ticket};
 use reflow_graph::VertexIndex;
-use reflow_protocol::control::{Failure, Fault, MoreSplits, SnapshotKind, SubtaskMetrics};
+use reflow_protocol::command::{CheckpointCommand, SubtaskCommand};
+use reflow_protocol::control::{Failure, Fault, SubtaskMetrics};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::report::SubtaskEvent;
 use reflow_protocol::rescale::Part;
-use reflow_protocol::snapshot::{OperatorState, Restore};
+use reflow_protocol::snapshot::Restore;
 use reflow_types::{CheckpointId, Instant, SubtaskId};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,7 +33,7 @@ pub struct DeployedTask {
     pub task: Box<dyn Task>,
 }
 
-/// What a slot is told.
+/// What a slot does. Commands to tasks are those that the executor got.
 pub enum SlotCommand {
     /// Run these tasks, in topological order, instead of the present ones. They get the state that tasks of the same
     /// vertices have retained.
@@ -45,27 +45,10 @@ pub enum SlotCommand {
     },
     /// Drop all tasks; their retained state stays. Answered by [`SlotEvent::Cleared`].
     Clear,
-    /// See [`Task::trigger`].
-    Trigger(CheckpointId, SnapshotKind),
-    /// See [`Task::completed`].
-    Completed(CheckpointId),
-    /// See [`Task::aborted`].
-    Aborted(CheckpointId),
-    /// See [`Task::assign_splits`].
-    AssignSplits {
-        /// The source's subtask.
-        subtask: SubtaskId,
-        /// Encoded by the source.
-        splits: Vec<Bytes>,
-        /// State that belongs to them.
-        states: Vec<OperatorState>,
-        /// Whether others will come.
-        more: MoreSplits,
-    },
-    /// See [`Task::active_readers`].
-    ActiveReaders(SubtaskId, u32),
-    /// See [`Task::end_source`].
-    EndSource(SubtaskId),
+    /// To all tasks.
+    Checkpoint(CheckpointId, CheckpointCommand),
+    /// To the task of this subtask.
+    Subtask(SubtaskId, SubtaskCommand),
     /// Run this task as well: it comes with another graph.
     Add {
         /// The attempt that it belongs to.
@@ -90,8 +73,6 @@ pub enum SlotCommand {
         /// What.
         part: Part,
     },
-    /// See [`Task::adopt`].
-    Adopt(SubtaskId, Vec<OperatorState>),
     /// An answer from storage.
     Answer(Ticket, StoreResult),
     /// Report metrics.
@@ -252,7 +233,7 @@ impl Slot {
     }
 
     /// Carries out one command.
-    fn obey(&mut self, now: Instant, command: SlotCommand) {
+    fn handle_command(&mut self, now: Instant, command: SlotCommand) {
         match command {
             SlotCommand::Deploy { attempt, tasks } => {
                 self.attempt = attempt;
@@ -269,18 +250,19 @@ impl Slot {
                 }
                 self.events.push(SlotEvent::Cleared);
             }
-            SlotCommand::Trigger(checkpoint, kind) => {
-                self.each(now, |task| task.trigger(now, checkpoint, &kind));
-            }
-            SlotCommand::Completed(checkpoint) => self.each(now, |task| task.completed(checkpoint)),
-            SlotCommand::Aborted(checkpoint) => self.each(now, |task| task.aborted(checkpoint)),
-            SlotCommand::AssignSplits { subtask, splits, states, more } => {
-                self.those(now, |id| id == subtask, |task| task.assign_splits(&splits, states.clone(), more));
-            }
-            SlotCommand::ActiveReaders(subtask, readers) => {
-                self.those(now, |id| id == subtask, |task| task.active_readers(readers));
-            }
-            SlotCommand::EndSource(subtask) => self.those(now, |id| id == subtask, |task| task.end_source()),
+            SlotCommand::Checkpoint(checkpoint, command) => self.each(now, |task| match &command {
+                CheckpointCommand::Trigger(kind) => task.trigger(now, checkpoint, kind),
+                CheckpointCommand::NotifyComplete => task.completed(checkpoint),
+                CheckpointCommand::NotifyAborted => task.aborted(checkpoint),
+            }),
+            SlotCommand::Subtask(subtask, command) => self.with_task(now, subtask, |task| match command {
+                SubtaskCommand::AssignSplits { splits, states, more } => {
+                    task.assign_splits(&splits, states, more);
+                }
+                SubtaskCommand::SetActiveReaders(readers) => task.active_readers(readers),
+                SubtaskCommand::EndSource => task.end_source(),
+                SubtaskCommand::AdoptState(states) => task.adopt(states),
+            }),
             SlotCommand::Add { attempt, task } => {
                 self.attempt = attempt;
                 let behind = self.tasks.partition_point(|other| other.vertex > task.vertex);
@@ -291,22 +273,14 @@ impl Slot {
                 self.tasks.retain(|running| !gone.contains(&running.subtask));
             }
             SlotCommand::Prepare(subtask, preparation) => {
-                let mut preparation = Some(*preparation);
-                self.those(
-                    now,
-                    |id| id == subtask,
-                    |task| preparation.take().into_iter().for_each(|p| task.prepare(p)),
-                );
+                self.with_task(now, subtask, |task| task.prepare(*preparation));
             }
             SlotCommand::CatchUp(subtask, checkpoint, restore) => {
-                self.those(now, |id| id == subtask, |task| task.catch_up(checkpoint, &restore));
+                self.with_task(now, subtask, |task| task.catch_up(checkpoint, &restore));
             }
             SlotCommand::Abandon => self.each(now, |task| task.abandon()),
             SlotCommand::HandOver { from, to, part } => {
-                self.those(now, |id| id == to, |task| task.hand_over(from, part.clone()));
-            }
-            SlotCommand::Adopt(subtask, states) => {
-                self.those(now, |id| id == subtask, |task| task.adopt(states.clone()));
+                self.with_task(now, to, |task| task.hand_over(from, part));
             }
             SlotCommand::Answer(ticket, result) => self.io.answer(ticket, result),
             SlotCommand::Measure => {
@@ -336,17 +310,17 @@ impl Slot {
         }
     }
 
-    fn each(&mut self, now: Instant, call: impl FnMut(&mut dyn Task)) {
-        self.those(now, |_| true, call);
+    /// Calls the task of a subtask, if it is here.
+    fn with_task(&mut self, now: Instant, subtask: SubtaskId, call: impl FnOnce(&mut dyn Task)) {
+        if let Some(running) = self.tasks.iter_mut().find(|running| running.subtask == subtask)
+            && let Some(Err(failure)) = running.run(now, call)
+        {
+            self.events.push(failed(self.attempt, subtask, failure));
+        }
     }
 
-    fn those(
-        &mut self,
-        now: Instant,
-        which: impl Fn(SubtaskId) -> bool,
-        mut call: impl FnMut(&mut dyn Task),
-    ) {
-        for running in self.tasks.iter_mut().filter(|running| which(running.subtask)) {
+    fn each(&mut self, now: Instant, mut call: impl FnMut(&mut dyn Task)) {
+        for running in &mut self.tasks {
             if let Some(Err(failure)) = running.run(now, |task| call(task)) {
                 self.events.push(failed(self.attempt, running.subtask, failure));
             }
@@ -440,7 +414,7 @@ impl Running {
 impl SlotLoop for Slot {
     fn step(&mut self, now: Instant) -> SlotStep {
         for command in self.port.take_commands() {
-            self.obey(now, command);
+            self.handle_command(now, command);
         }
         let (moved, wake) = self.step_tasks();
         let requests = self.io.drain_submitted();

@@ -14,6 +14,7 @@ use crate::succession::Completions;
 use crate::world::{Seen, Time};
 use reflow_env::ConnId;
 use reflow_graph::ExecutionGraph;
+use reflow_protocol::command::{AttemptCommand, CheckpointCommand, Command, RescaleCommand};
 use reflow_protocol::control::{AfterBarrier, FromExecutor, ToExecutor};
 use reflow_protocol::data::{ChannelId, DataFrame, Payload, ToSender};
 use reflow_protocol::deployment::Attempt;
@@ -121,7 +122,43 @@ impl Watch {
                 self.violations.extend(wrong.filter(|_| !self.damaged));
                 self.deployed(executor, deployment.attempt, deployment.graph);
             }
-            ToExecutor::TriggerCheckpoint { checkpoint, kind, .. } => {
+            ToExecutor::PrepareRescale(preparation) => {
+                self.phases.prepare(now, &preparation);
+                self.prepared(&preparation);
+            }
+            ToExecutor::CancelAttempt { attempt } => {
+                self.canceled.insert(attempt);
+                self.phases.end(now);
+                self.under_way = None;
+            }
+            ToExecutor::Command(AttemptCommand { attempt, command }) => match command {
+                Command::Checkpoint { checkpoint, command } => {
+                    self.checkpoint_command(now, executor, attempt, checkpoint, command);
+                }
+                Command::Rescale { version, command } => match command {
+                    RescaleCommand::CatchUp { .. } => self.phases.catch_up(now),
+                    RescaleCommand::Commit => {
+                        self.phases.commit(now);
+                        self.committed.insert((attempt, version));
+                    }
+                    RescaleCommand::Abandon => self.phases.end(now),
+                },
+                Command::Subtask { .. } => {}
+            },
+            _ => {}
+        }
+    }
+
+    fn checkpoint_command(
+        &mut self,
+        now: Time,
+        executor: &str,
+        attempt: Attempt,
+        checkpoint: CheckpointId,
+        command: CheckpointCommand,
+    ) {
+        match command {
+            CheckpointCommand::Trigger(kind) => {
                 if kind.cut.is_some() {
                     self.phases.cut(now);
                 }
@@ -136,7 +173,7 @@ impl Watch {
                 }
                 self.triggered(executor, checkpoint);
             }
-            ToExecutor::CheckpointCompleted { attempt, checkpoint } => {
+            CheckpointCommand::NotifyComplete => {
                 self.phases.complete(now);
                 if !self.savepoints.contains(&checkpoint) {
                     let wrong = self.completions.told(attempt, checkpoint);
@@ -145,23 +182,7 @@ impl Watch {
                 self.ending |=
                     matches!(self.settle(checkpoint), Some(AfterBarrier::Finish | AfterBarrier::Drain));
             }
-            ToExecutor::CheckpointAborted { checkpoint, .. } => drop(self.settle(checkpoint)),
-            ToExecutor::PrepareRescale(preparation) => {
-                self.phases.prepare(now, &preparation);
-                self.prepared(&preparation);
-            }
-            ToExecutor::CatchUp { .. } => self.phases.catch_up(now),
-            ToExecutor::CommitRescale { attempt, version } => {
-                self.phases.commit(now);
-                self.committed.insert((attempt, version));
-            }
-            ToExecutor::AbandonRescale { .. } => self.phases.end(now),
-            ToExecutor::CancelAttempt { attempt } => {
-                self.canceled.insert(attempt);
-                self.phases.end(now);
-                self.under_way = None;
-            }
-            _ => {}
+            CheckpointCommand::NotifyAborted => drop(self.settle(checkpoint)),
         }
     }
 

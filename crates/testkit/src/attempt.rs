@@ -7,6 +7,7 @@ use reflow_coordination::checkpoint::Participant;
 use reflow_coordination::manifest::Manifest;
 use reflow_env::Clock;
 use reflow_graph::{ExecutionGraph, ExecutionVertex, Subtask, Vertex};
+use reflow_protocol::command::SubtaskCommand;
 use reflow_protocol::control::{AfterBarrier, Failure, MoreSplits};
 use reflow_protocol::deployment::Attempt as AttemptId;
 use reflow_protocol::snapshot::{Codec, Restore};
@@ -166,12 +167,9 @@ impl Attempt {
         }
         let mut held = Vec::new();
         for ((index, reader), splits) in readers.iter().enumerate().zip(of_reader) {
-            let command = SlotCommand::AssignSplits {
-                subtask: reader.id,
-                splits,
-                states: Vec::new(),
-                more: MoreSplits::None,
-            };
+            let assignment =
+                SubtaskCommand::AssignSplits { splits, states: Vec::new(), more: MoreSplits::None };
+            let command = SlotCommand::Subtask(reader.id, assignment);
             if late.contains(&index) {
                 held.push((index, command));
             } else {
@@ -189,7 +187,7 @@ impl Attempt {
         if readers().all(|reader| self.exhausted.contains(&reader.subtask)) {
             for reader in readers() {
                 let slot = &self.machines.slots[reader.index.0 as usize];
-                slot.port.tell(SlotCommand::EndSource(reader.subtask));
+                slot.port.tell(SlotCommand::Subtask(reader.subtask, SubtaskCommand::EndSource));
             }
         }
     }

@@ -12,6 +12,7 @@ use reflow_coordination::checkpoint::{
 use reflow_coordination::event::StoreOutcome;
 use reflow_coordination::manifest::{self, Decision, Lineage, Manifest};
 use reflow_env::{Clock, Location, PutMode, StoreError, StoreOp, StoreReply};
+use reflow_protocol::command::{AttemptCommand, CheckpointCommand, Command};
 use reflow_protocol::control::{AfterBarrier, Failure, Fault, SubtaskMetrics};
 use reflow_protocol::deployment::Attempt as AttemptId;
 use reflow_protocol::report::{SubtaskEvent, SubtaskReport};
@@ -489,14 +490,14 @@ impl Harness {
     fn act(&mut self, action: Action) {
         let now = self.clock.now();
         match action {
-            Action::TriggerCheckpoint { checkpoint, kind, .. } => {
-                self.coordinator.set_enumerators(checkpoint, self.enumerators.clone());
-                self.tell_all(|| SlotCommand::Trigger(checkpoint, kind.clone()));
+            Action::Command(AttemptCommand {
+                command: Command::Checkpoint { checkpoint, command }, ..
+            }) => {
+                if let CheckpointCommand::Trigger(_) = command {
+                    self.coordinator.set_enumerators(checkpoint, self.enumerators.clone());
+                }
+                self.tell_all(|| SlotCommand::Checkpoint(checkpoint, command.clone()));
             }
-            Action::NotifyCompleted { checkpoint, .. } => {
-                self.tell_all(|| SlotCommand::Completed(checkpoint))
-            }
-            Action::NotifyAborted { checkpoint, .. } => self.tell_all(|| SlotCommand::Aborted(checkpoint)),
             Action::StoreManifest { checkpoint, at, manifest } => {
                 let directory = Location(at.trim_end_matches("/_metadata").to_owned());
                 let is_there = |name: &str| self.store.has(name) || self.store.has(&directory.join(name).0);

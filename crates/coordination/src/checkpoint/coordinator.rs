@@ -14,6 +14,7 @@ use crate::event::RequestId;
 use crate::manifest::{Lineage, below, operator_bytes};
 use bytes::Bytes;
 use reflow_graph::{ExecutionGraph, JobGraph};
+use reflow_protocol::command::CheckpointCommand;
 use reflow_protocol::control::{AfterBarrier, SnapshotKind, SnapshotTiming};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::report::{SubtaskEvent, SubtaskReport};
@@ -447,7 +448,7 @@ impl Coordinator {
         // A cut writes what has changed since the checkpoint before it, which is complete.
         let full = codec == Codec::Savepoint || (deployed.rewrite && wanted.cut.is_none());
         let kind = SnapshotKind { codec, full, directory: data.clone(), then: wanted.then, cut: wanted.cut };
-        out.push(Effect::Act(Action::TriggerCheckpoint { attempt, checkpoint: id, kind }));
+        out.push(Effect::Act(Action::checkpoint(attempt, id, CheckpointCommand::Trigger(kind))));
         self.pending = Some(Pending {
             id,
             attempt,

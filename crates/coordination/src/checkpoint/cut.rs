@@ -17,6 +17,7 @@ use super::{Effect, Participant, Purpose, Request};
 use crate::action::Action;
 use crate::manifest::OwnedRuns;
 use reflow_graph::ExecutionGraph;
+use reflow_protocol::command::CheckpointCommand;
 use reflow_protocol::rescale::Cut;
 use reflow_protocol::snapshot::OperatorState;
 use reflow_types::{CheckpointId, Instant, SubtaskId, SubtaskIndex};
@@ -119,7 +120,8 @@ impl Coordinator {
         let done = |change: &mut Change| change.fate != Fate::Open && change.next.is_some();
         let Some(Change { checkpoint, fate, next }) = deployed.change.take_if(done) else { return };
         if fate == Fate::Failed {
-            out.push(Effect::Act(Action::NotifyAborted { attempt: deployed.attempt, checkpoint }));
+            let aborted = CheckpointCommand::NotifyAborted;
+            out.push(Effect::Act(Action::checkpoint(deployed.attempt, checkpoint, aborted)));
         }
         deployed.take_graph(&next.expect("the filter has looked"));
         deployed.held = false;

@@ -24,6 +24,7 @@ use super::{Effect, FailureCause, Purpose};
 use crate::action::Action;
 use crate::event::StoreOutcome;
 use crate::manifest::below;
+use reflow_protocol::command::CheckpointCommand;
 use reflow_protocol::control::AfterBarrier;
 use reflow_protocol::snapshot::{Codec, SubtaskState};
 use reflow_types::{CheckpointId, Instant};
@@ -213,7 +214,7 @@ impl Coordinator {
         self.unrecorded = None;
         self.stats.completed(id, now, at.clone());
         if let Some(deployed) = self.deployed.as_mut().filter(|deployed| deployed.attempt == attempt) {
-            out.push(Effect::Act(Action::NotifyCompleted { attempt, checkpoint: id }));
+            out.push(Effect::Act(Action::checkpoint(attempt, id, CheckpointCommand::NotifyComplete)));
             deployed.ending |= then != AfterBarrier::Continue || purpose == Purpose::Final;
             deployed.ends = manifest.ending;
             if codec == Codec::Exchange {
@@ -274,7 +275,7 @@ impl Coordinator {
         let active = self.deployed.as_ref().is_some_and(|deployed| deployed.attempt == attempt);
         // Of a cut nobody hears yet: who has not seen its barrier still cuts.
         if active && purpose != Purpose::Cut {
-            out.push(Effect::Act(Action::NotifyAborted { attempt, checkpoint: id }));
+            out.push(Effect::Act(Action::checkpoint(attempt, id, CheckpointCommand::NotifyAborted)));
         }
         out.extend(answers(requests, Err(reason.clone())));
         out.push(Effect::Failed { checkpoint: id, purpose, cause, reason });

@@ -9,6 +9,7 @@ use crate::manifest::{Decision, Lineage, Manifest, decode, encode};
 use crate::restore;
 use bytes::Bytes;
 use reflow_graph::{ExecutionGraph, ExecutionVertex, JobGraph, Operator, Subtask, Vertex};
+use reflow_protocol::command::{AttemptCommand, CheckpointCommand, Command};
 use reflow_protocol::control::SnapshotKind;
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::snapshot::{
@@ -316,9 +317,9 @@ impl World {
         }
     }
 
-    fn act(&mut self, action: Action) {
-        match action {
-            Action::TriggerCheckpoint { attempt, checkpoint, kind } => {
+    fn command(&mut self, attempt: Attempt, checkpoint: CheckpointId, command: CheckpointCommand) {
+        match command {
+            CheckpointCommand::Trigger(kind) => {
                 assert_eq!(Some(attempt), self.attempt);
                 assert!(checkpoint > self.last_id, "ids only grow");
                 self.last_id = checkpoint;
@@ -326,18 +327,28 @@ impl World {
                 self.coordinator.set_enumerators(checkpoint, vec![("source".into(), Bytes::new())]);
                 self.tasks.values_mut().for_each(|task| task.barriers.push_back((checkpoint, kind.clone())));
             }
-            Action::StoreManifest { checkpoint, at, manifest } => {
-                self.puts.push((self.epoch, Put::Manifest(checkpoint, at, manifest)));
-            }
-            Action::StoreAbandoned { checkpoint, at } => {
-                self.puts.push((self.epoch, Put::Abandoned(checkpoint, at, self.lineage.clone())));
-            }
-            Action::NotifyCompleted { attempt, checkpoint } => {
+            CheckpointCommand::NotifyComplete => {
                 let stands = |d: &Decision| matches!(d, Decision::Complete(m) if m.checkpoint == checkpoint);
                 assert!(self.names.values().any(stands), "{checkpoint} is told before it stands");
                 for &subtask in self.tasks.keys() {
                     self.messages.push((attempt, Message::Completed(checkpoint, subtask)));
                 }
+            }
+            CheckpointCommand::NotifyAborted => {}
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Command(AttemptCommand {
+                attempt,
+                command: Command::Checkpoint { checkpoint, command },
+            }) => self.command(attempt, checkpoint, command),
+            Action::StoreManifest { checkpoint, at, manifest } => {
+                self.puts.push((self.epoch, Put::Manifest(checkpoint, at, manifest)));
+            }
+            Action::StoreAbandoned { checkpoint, at } => {
+                self.puts.push((self.epoch, Put::Abandoned(checkpoint, at, self.lineage.clone())));
             }
             Action::DeleteObjects { objects } => {
                 for object in objects {
@@ -346,7 +357,7 @@ impl World {
                 }
                 self.check_names();
             }
-            Action::NotifyAborted { .. } | Action::Answer { .. } => {}
+            Action::Answer { .. } => {}
             other => panic!("not the coordinator's: {other:?}"),
         }
     }

@@ -13,7 +13,8 @@ use super::watch::{self, GiveBack, LongSteps, WATCH_INTERVAL};
 use bytes::Bytes;
 use reflow_env::{Clock, ConnId, Input, ListenerId, MAX_FRAME_BYTES, Output, Process, Signal};
 use reflow_network::{Hub, Outgoing};
-use reflow_protocol::control::{Failure, Fault, FromExecutor, ToExecutor};
+use reflow_protocol::command::{AttemptCommand, CheckpointCommand, Command, RescaleCommand};
+use reflow_protocol::control::{Failure, Fault, FromExecutor, SnapshotKind, ToExecutor};
 use reflow_protocol::data::{DataFrame, ToSender};
 use reflow_protocol::deployment::{Attempt, Deployment, ExecutorStart};
 use reflow_protocol::hello::Hello;
@@ -123,7 +124,7 @@ impl Executor {
         send(out, &FromExecutor::Register { id, data_address, fingerprint, pid: self.options.pid });
     }
 
-    fn obey(&mut self, now: Instant, message: ToExecutor, out: &mut Vec<Output>) {
+    fn handle_message(&mut self, now: Instant, message: ToExecutor, out: &mut Vec<Output>) {
         self.job_manager.heard = now;
         // What belongs to an attempt whose tasks are not there yet waits for them.
         if self.deploying.is_some() && !matches!(message, ToExecutor::Deploy(_) | ToExecutor::Heartbeat) {
@@ -153,29 +154,6 @@ impl Executor {
                 self.slots().clear();
             }
             ToExecutor::CancelAttempt { attempt } => self.cancel(now, attempt, out),
-            ToExecutor::TriggerCheckpoint { attempt, checkpoint, kind } if current == Some(attempt) => {
-                if let (Some(cut), Some(running)) = (&kind.cut, &mut self.running) {
-                    running.begin_cut(cut.version);
-                }
-                self.slots().tell_all(|| SlotCommand::Trigger(checkpoint, kind.clone()));
-            }
-            ToExecutor::CheckpointCompleted { attempt, checkpoint } if current == Some(attempt) => {
-                self.slots().tell_all(|| SlotCommand::Completed(checkpoint));
-            }
-            ToExecutor::CheckpointAborted { attempt, checkpoint } if current == Some(attempt) => {
-                self.slots().tell_all(|| SlotCommand::Aborted(checkpoint));
-            }
-            ToExecutor::AssignSplits { attempt, subtask, splits, states, more }
-                if current == Some(attempt) =>
-            {
-                self.send_to_subtask(subtask, SlotCommand::AssignSplits { subtask, splits, states, more });
-            }
-            ToExecutor::ActiveReaders { attempt, subtask, readers } if current == Some(attempt) => {
-                self.send_to_subtask(subtask, SlotCommand::ActiveReaders(subtask, readers));
-            }
-            ToExecutor::EndSource { attempt, subtask } if current == Some(attempt) => {
-                self.send_to_subtask(subtask, SlotCommand::EndSource(subtask));
-            }
             ToExecutor::PrepareRescale(preparation) if current == Some(preparation.attempt) => {
                 self.prepare(*preparation, out);
             }
@@ -184,7 +162,32 @@ impl Executor {
                 self.running = Some(Running::nothing_of(preparation.attempt));
                 self.prepare(*preparation, out);
             }
-            ToExecutor::CatchUp { attempt, version, checkpoint, restore } if current == Some(attempt) => {
+            ToExecutor::Command(AttemptCommand { attempt, command }) if current == Some(attempt) => {
+                self.handle_command(now, command, out);
+            }
+            ToExecutor::Command(AttemptCommand { attempt, .. }) => {
+                debug!(%attempt, "a command to an attempt that does not run here is dropped");
+            }
+            ToExecutor::PrepareRescale(preparation) => {
+                debug!(attempt = %preparation.attempt, "a rescale of an attempt that does not run here is dropped");
+            }
+        }
+    }
+
+    fn handle_command(&mut self, now: Instant, command: Command, out: &mut Vec<Output>) {
+        match command {
+            Command::Checkpoint { checkpoint, command } => {
+                if let CheckpointCommand::Trigger(SnapshotKind { cut: Some(cut), .. }) = &command
+                    && let Some(running) = &mut self.running
+                {
+                    running.begin_cut(cut.version);
+                }
+                self.slots().tell_all(|| SlotCommand::Checkpoint(checkpoint, command.clone()));
+            }
+            Command::Subtask { subtask, command } => {
+                self.send_to_subtask(subtask, SlotCommand::Subtask(subtask, command));
+            }
+            Command::Rescale { version, command: RescaleCommand::CatchUp { checkpoint, restore } } => {
                 self.rescale(version, |builder, running| {
                     if let Some(next) = &mut running.next {
                         next.catch_up(builder, &running.subtasks, checkpoint, restore);
@@ -192,33 +195,15 @@ impl Executor {
                 });
                 self.answer_preparation(out);
             }
-            ToExecutor::AdoptState { attempt, subtask, states, .. } if current == Some(attempt) => {
-                self.send_to_subtask(subtask, SlotCommand::Adopt(subtask, states));
-            }
-            ToExecutor::AbandonRescale { attempt, version } if current == Some(attempt) => {
+            Command::Rescale { version, command: RescaleCommand::Abandon } => {
                 self.give_back.on_change(now);
                 self.rescale(version, |builder, running| running.abandon(builder));
                 self.peers.end_hand_overs(out);
             }
-            ToExecutor::CommitRescale { attempt, version } if current == Some(attempt) => {
+            Command::Rescale { version, command: RescaleCommand::Commit } => {
                 self.give_back.on_change(now);
                 self.rescale(version, |builder, running| running.commit(builder));
                 self.peers.end_hand_overs(out);
-            }
-            ToExecutor::TriggerCheckpoint { attempt, .. }
-            | ToExecutor::CheckpointCompleted { attempt, .. }
-            | ToExecutor::CheckpointAborted { attempt, .. }
-            | ToExecutor::AssignSplits { attempt, .. }
-            | ToExecutor::ActiveReaders { attempt, .. }
-            | ToExecutor::EndSource { attempt, .. }
-            | ToExecutor::CatchUp { attempt, .. }
-            | ToExecutor::AdoptState { attempt, .. }
-            | ToExecutor::AbandonRescale { attempt, .. }
-            | ToExecutor::CommitRescale { attempt, .. } => {
-                debug!(%attempt, "a message for an attempt that does not run here is dropped");
-            }
-            ToExecutor::PrepareRescale(preparation) => {
-                debug!(attempt = %preparation.attempt, "a rescale of an attempt that does not run here is dropped");
             }
         }
     }
@@ -333,14 +318,14 @@ impl Executor {
             self.fail(subtask, failure, out);
         }
         for message in std::mem::take(&mut self.held) {
-            self.obey(now, message, out);
+            self.handle_message(now, message, out);
         }
     }
 
     fn received(&mut self, now: Instant, conn: ConnId, frame: Bytes, out: &mut Vec<Output>) {
         if conn == JOB_MANAGER {
             match reflow_protocol::decode(&frame) {
-                Ok(message) => self.obey(now, message, out),
+                Ok(message) => self.handle_message(now, message, out),
                 Err(error) => {
                     out.push(Output::Exit { code: 1, reason: format!("from the JobManager: {error}") })
                 }
@@ -396,7 +381,7 @@ impl Executor {
         }
         for event in events {
             if let SlotEvent::Task { attempt, subtask, event } = event {
-                self.heard_from(attempt, subtask, event, out);
+                self.on_task_event(attempt, subtask, event, out);
             }
         }
         for outgoing in self.hub.take_outgoing() {
@@ -410,7 +395,13 @@ impl Executor {
         self.after_clearing(now, out);
     }
 
-    fn heard_from(&mut self, attempt: Attempt, subtask: SubtaskId, event: TaskEvent, out: &mut Vec<Output>) {
+    fn on_task_event(
+        &mut self,
+        attempt: Attempt,
+        subtask: SubtaskId,
+        event: TaskEvent,
+        out: &mut Vec<Output>,
+    ) {
         let running = self.running.as_mut().filter(|running| running.attempt == attempt && !running.failed);
         let Some(running) = running else { return };
         match event {

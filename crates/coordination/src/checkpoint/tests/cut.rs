@@ -35,11 +35,7 @@ impl Fixture {
         fixture.coordinator.hold();
         let cut = Cut { version: GraphVersion(1), splits: Vec::new() };
         let effects = fixture.coordinator.request_cut(fixture.now, cut.clone(), graph);
-        let kind = effects.iter().find_map(|effect| match effect {
-            Effect::Act(Action::TriggerCheckpoint { kind, .. }) => Some(kind.clone()),
-            _ => None,
-        });
-        assert_eq!(kind.and_then(|kind| kind.cut), Some(cut));
+        assert_eq!(triggered(&effects).and_then(|kind| kind.cut.clone()), Some(cut));
         assert_eq!(fixture.show(effects), "trigger 2 into /data");
         assert_eq!(fixture.coordinator.cut(), Some(CheckpointId(2)));
         fixture

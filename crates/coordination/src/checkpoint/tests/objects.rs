@@ -10,10 +10,7 @@ fn after_objects_have_gone_the_next_checkpoint_writes_everything() {
     let mut f = Fixture::new(settings());
     let trigger = |f: &mut Fixture| {
         let effects = f.coordinator.request(f.now, Request::of(Purpose::User));
-        let full = effects.iter().find_map(|effect| match effect {
-            Effect::Act(Action::TriggerCheckpoint { kind, .. }) => Some(kind.full),
-            _ => None,
-        });
+        let full = triggered(&effects).map(|kind| kind.full);
         f.show(effects);
         full.expect("it is triggered")
     };

@@ -9,6 +9,7 @@ use crate::action::Action;
 use crate::checkpoint::Coordinator;
 use bytes::Bytes;
 use reflow_graph::{JobGraph, Subtask, VertexIndex};
+use reflow_protocol::command::{AttemptCommand, Command, SubtaskCommand};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::rescale::Cut;
 use reflow_protocol::snapshot::{OperatorState, Redistribution};
@@ -205,11 +206,10 @@ impl Gathered {
         let old = &plan.old.vertex(self.vertex).subtasks;
         let new = plan.new.vertex(self.vertex).subtasks.iter();
         let fresh = new.filter(|subtask| !old.iter().any(|stays| stays.id == subtask.id));
-        let adopt = |subtask: &reflow_graph::Subtask| Action::AdoptState {
-            attempt,
-            version: plan.version,
-            subtask: subtask.id,
-            states: self.states.clone(),
+        let adopt = |subtask: &reflow_graph::Subtask| {
+            let command = SubtaskCommand::AdoptState(self.states.clone());
+            let command = Command::Subtask { subtask: subtask.id, command };
+            Action::Command(AttemptCommand { attempt, command })
         };
         fresh.map(adopt).collect()
     }

@@ -30,6 +30,7 @@ use crate::event::Event;
 use crate::rescale::{Live, LivePhase, TriggerCause};
 use cut::Cutting;
 use plan::Plan;
+use reflow_protocol::command::{AttemptCommand, Command, RescaleCommand};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::report::{ExecutorReport, SubtaskEvent, SubtaskReport};
 use reflow_types::{CheckpointId, ExecutorId, Instant};
@@ -379,7 +380,8 @@ impl Rescaling {
         assert!(!self.has_cut(), "a rescale that has cut is not given up");
         if std::mem::take(&mut self.told) {
             let (attempt, version) = (self.attempt, self.plan.version);
-            ctx.actions.push(Action::AbandonRescale { attempt, version });
+            let command = Command::Rescale { version, command: RescaleCommand::Abandon };
+            ctx.actions.push(Action::Command(AttemptCommand { attempt, command }));
             if let Some(attempt) = &mut ctx.attempt {
                 attempt.part();
             }

@@ -12,6 +12,7 @@ use crate::scheduler::context::Context;
 use crate::scheduler::executing::Executing;
 use crate::scheduler::stop_with_savepoint::{Goal, StopWithSavepoint};
 use crate::scheduler::{Next, failure};
+use reflow_protocol::command::{AttemptCommand, Command, RescaleCommand};
 use reflow_protocol::control::{Failure, Fault};
 use reflow_types::{ExecutorId, Instant};
 
@@ -127,7 +128,8 @@ impl Rescaling {
             Err(error) => return self.give_up(ctx, now, GiveUp::Unprepared, error.to_string()),
         };
         let (attempt, version) = (self.attempt, self.plan.version);
-        ctx.actions.push(Action::CatchUp { attempt, version, checkpoint, restore });
+        let command = Command::Rescale { version, command: RescaleCommand::CatchUp { checkpoint, restore } };
+        ctx.actions.push(Action::Command(AttemptCommand { attempt, command }));
         let (by, give_up_at) = (self.plan.executors(), self.give_up_at(ctx, now));
         self.phase = Phase::CatchingUp { reading: Reading { checkpoint, by, give_up_at } };
         Next::Stay
@@ -208,8 +210,9 @@ impl Rescaling {
         }
         attempt.part();
         attempt.given_up = None;
-        let (attempt, version, graph) = (self.attempt, self.plan.version, self.plan.new.clone());
-        ctx.actions.push(Action::CommitRescale { attempt, version, graph });
+        let (attempt, version) = (self.attempt, self.plan.version);
+        let command = Command::Rescale { version, command: RescaleCommand::Commit };
+        ctx.actions.push(Action::Command(AttemptCommand { attempt, command }));
         ctx.rescale_count += 1;
         ctx.timeline.end(now, TerminatedReason::Succeeded);
         Step::Leave(Executing::after_rescale(ctx, now))

@@ -208,13 +208,15 @@ impl Tasks {
         reported(attempt, subtask, SubtaskEvent::Installed { version, installation })
     }
 
-    pub(super) fn adopt(&mut self, version: GraphVersion, id: SubtaskId, states: &[OperatorState]) {
-        assert_eq!(self.next.as_ref().map(|(version, _)| *version), Some(version));
+    /// An added subtask gets the state that it waits for. Returns the graph with which it comes.
+    pub(super) fn adopt(&mut self, id: SubtaskId, states: &[OperatorState]) -> GraphVersion {
+        let (version, _) = self.next.as_ref().expect("a rescale is under way");
         let task = self.tasks.get_mut(&id).expect("it was prepared");
         assert!(std::mem::take(&mut task.waits), "subtask {id} does not wait for state");
         let vertex = self.job.vertex(task.vertex);
         let expected = if vertex.keyed { Vec::new() } else { vec![rules(vertex.operators[0].uid.clone())] };
         assert_eq!(states, expected, "what the old subtasks had");
+        *version
     }
 
     pub(super) fn move_splits(
@@ -244,12 +246,14 @@ impl Tasks {
         self.tasks.remove(&id);
     }
 
-    pub(super) fn commit(&mut self, version: GraphVersion, graph: &ExecutionGraph) {
+    /// The rescale is over. Returns the graph that runs.
+    pub(super) fn commit(&mut self, version: GraphVersion) -> &ExecutionGraph {
         let (prepared, next) = self.next.take().expect("it was prepared");
+        let graph = &self.graph;
         assert_eq!((prepared, &next), (version, graph));
-        assert_eq!(&self.graph, graph);
         assert!(self.tasks.keys().all(|id| graph.find(*id).is_some()), "somebody has not left");
         assert!(self.tasks.values().all(|task| !task.waits), "somebody waits for state");
+        graph
     }
 
     /// Every group has one owner, every split one reader, and a table of a version is always the same.

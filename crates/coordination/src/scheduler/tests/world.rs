@@ -9,6 +9,7 @@ use crate::event::{Event, ParallelismBounds, RequestId, StoreOutcome};
 use crate::rescale::LivePhase;
 use crate::scheduler::{Identity, JobStatus, Scheduler, Settings, StateName};
 use reflow_graph::{ExecutionGraph, JobGraph};
+use reflow_protocol::command::{AttemptCommand, CheckpointCommand, Command, RescaleCommand, SubtaskCommand};
 use reflow_protocol::control::{AfterBarrier, Fault, SnapshotTiming};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::report::{ExecutorReport, SubtaskEvent};
@@ -269,21 +270,7 @@ impl World {
                     }
                 }
             }
-            Action::TriggerCheckpoint { attempt, checkpoint, kind } => {
-                let then = match kind.then {
-                    AfterBarrier::Continue => "",
-                    AfterBarrier::Pause => " and pause",
-                    AfterBarrier::Drain => " and drain",
-                    AfterBarrier::Finish => " and finish",
-                };
-                let cut = if kind.cut.is_some() { " and cut" } else { "" };
-                self.log.push(format!("trigger {checkpoint}{then}{cut}"));
-                self.demand_current(*attempt);
-                self.scheduler.set_enumerators(*checkpoint, Vec::new());
-                self.snapshot(*attempt, *checkpoint, kind.cut.as_ref());
-                self.tasks.triggered(*checkpoint);
-                self.then.insert(*checkpoint, kind.then);
-            }
+            Action::Command(AttemptCommand { attempt, command }) => self.command(*attempt, command),
             Action::StoreManifest { checkpoint, at, manifest } => {
                 self.tasks.check_manifest(manifest);
                 let outcome = self.create(at, true);
@@ -292,20 +279,6 @@ impl World {
             Action::StoreAbandoned { checkpoint, at } => {
                 let outcome = self.create(at, false);
                 self.events.push_back(Event::AbandonedStored { checkpoint: *checkpoint, outcome });
-            }
-            Action::NotifyCompleted { attempt, checkpoint } => {
-                self.demand_current(*attempt);
-                self.completed(*attempt, *checkpoint);
-            }
-            Action::NotifyAborted { attempt, checkpoint } => {
-                self.log.push(format!("abort {checkpoint}"));
-                self.demand_current(*attempt);
-                let open = |event: &Event| {
-                    let Event::SubtaskReported(report) = event else { return false };
-                    matches!(report.event, SubtaskEvent::Cut { .. } | SubtaskEvent::Installed { .. })
-                };
-                let early = self.tasks.cut == Some(*checkpoint) && self.events.iter().any(open);
-                assert!(!early, "a cut is aborted before it is in effect");
             }
             Action::PrepareRescale { attempt, version, graph, checkpoint, .. } => {
                 let parallelism: Vec<_> = graph.vertices.iter().map(|vertex| vertex.parallelism()).collect();
@@ -319,34 +292,10 @@ impl World {
                 self.tasks.prepare(*version, graph, present);
                 self.prepared(*attempt, *version, *checkpoint);
             }
-            Action::CatchUp { attempt, version, checkpoint, .. } => {
-                self.log.push(format!("catch up {version} to checkpoint {checkpoint}"));
-                self.demand_current(*attempt);
-                self.prepared(*attempt, *version, *checkpoint);
-            }
-            Action::AbandonRescale { attempt, version } => {
-                self.log.push(format!("abandon {version}"));
-                self.demand_current(*attempt);
-                self.tasks.abandon(*version);
-            }
             Action::MoveSplits { attempt, vertex, splits, readers, .. } => {
                 self.log.push(format!("move {} splits to {} readers", splits.len(), readers.len()));
                 self.demand_current(*attempt);
                 self.tasks.move_splits(*vertex, splits, readers);
-            }
-            Action::AdoptState { attempt, version, subtask, states } => {
-                self.demand_current(*attempt);
-                self.tasks.adopt(*version, *subtask, states);
-                let installed = self.tasks.installed(*attempt, *version, *subtask);
-                if !self.faults.never_cut {
-                    self.events.push_back(installed);
-                }
-            }
-            Action::CommitRescale { attempt, version, graph } => {
-                self.log.push(format!("commit {version}"));
-                self.demand_current(*attempt);
-                self.tasks.commit(*version, graph);
-                self.deployed = Some((*attempt, graph.clone()));
             }
             Action::DeleteObjects { .. } => {}
             Action::StopExecutor { executor } => {
@@ -373,6 +322,84 @@ impl World {
                 let why = reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
                 self.log.push(format!("end {state:?}{why}"));
                 self.end = Some(*state);
+            }
+        }
+    }
+
+    fn command(&mut self, attempt: Attempt, command: &Command) {
+        match command {
+            Command::Checkpoint { checkpoint, command } => {
+                self.checkpoint_command(attempt, *checkpoint, command);
+            }
+            Command::Subtask { subtask, command: SubtaskCommand::AdoptState(states) } => {
+                self.demand_current(attempt);
+                let version = self.tasks.adopt(*subtask, states);
+                let installed = self.tasks.installed(attempt, version, *subtask);
+                if !self.faults.never_cut {
+                    self.events.push_back(installed);
+                }
+            }
+            Command::Subtask { command, .. } => panic!("not the scheduler's: {command:?}"),
+            Command::Rescale { version, command } => self.rescale_command(attempt, *version, command),
+        }
+    }
+
+    fn checkpoint_command(
+        &mut self,
+        attempt: Attempt,
+        checkpoint: CheckpointId,
+        command: &CheckpointCommand,
+    ) {
+        match command {
+            CheckpointCommand::Trigger(kind) => {
+                let then = match kind.then {
+                    AfterBarrier::Continue => "",
+                    AfterBarrier::Pause => " and pause",
+                    AfterBarrier::Drain => " and drain",
+                    AfterBarrier::Finish => " and finish",
+                };
+                let cut = if kind.cut.is_some() { " and cut" } else { "" };
+                self.log.push(format!("trigger {checkpoint}{then}{cut}"));
+                self.demand_current(attempt);
+                self.scheduler.set_enumerators(checkpoint, Vec::new());
+                self.snapshot(attempt, checkpoint, kind.cut.as_ref());
+                self.tasks.triggered(checkpoint);
+                self.then.insert(checkpoint, kind.then);
+            }
+            CheckpointCommand::NotifyComplete => {
+                self.demand_current(attempt);
+                self.completed(attempt, checkpoint);
+            }
+            CheckpointCommand::NotifyAborted => {
+                self.log.push(format!("abort {checkpoint}"));
+                self.demand_current(attempt);
+                let open = |event: &Event| {
+                    let Event::SubtaskReported(report) = event else { return false };
+                    matches!(report.event, SubtaskEvent::Cut { .. } | SubtaskEvent::Installed { .. })
+                };
+                let early = self.tasks.cut == Some(checkpoint) && self.events.iter().any(open);
+                assert!(!early, "a cut is aborted before it is in effect");
+            }
+        }
+    }
+
+    fn rescale_command(&mut self, attempt: Attempt, version: GraphVersion, command: &RescaleCommand) {
+        match command {
+            RescaleCommand::CatchUp { checkpoint, .. } => {
+                self.log.push(format!("catch up {version} to checkpoint {checkpoint}"));
+                self.demand_current(attempt);
+                self.prepared(attempt, version, *checkpoint);
+            }
+            RescaleCommand::Abandon => {
+                self.log.push(format!("abandon {version}"));
+                self.demand_current(attempt);
+                self.tasks.abandon(version);
+            }
+            RescaleCommand::Commit => {
+                self.log.push(format!("commit {version}"));
+                self.demand_current(attempt);
+                let graph = self.tasks.commit(version).clone();
+                self.deployed = Some((attempt, graph));
             }
         }
     }

@@ -1,0 +1,96 @@
+//! What the subtasks of a running attempt are commanded.
+//!
+//! As with reports, a command is made once: the scheduler, or a split enumerator in the JobManager, makes it; JobManager
+//! and executor pass it on, and the slot hands it to its tasks. A new command is a variant here, the place that makes it
+//! and the place that carries it out.
+
+use crate::control::{MoreSplits, SnapshotKind};
+use crate::deployment::Attempt;
+use crate::snapshot::{OperatorState, Restore};
+use bytes::Bytes;
+use reflow_types::{CheckpointId, GraphVersion, SubtaskId};
+use serde::{Deserialize, Serialize};
+
+/// A command to a running attempt. An executor drops one to an attempt that it does not run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AttemptCommand {
+    /// The attempt.
+    pub attempt: Attempt,
+    /// What it is to do.
+    pub command: Command,
+}
+
+/// What an attempt is to do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Command {
+    /// To all tasks of the attempt.
+    Checkpoint {
+        /// The checkpoint's id.
+        checkpoint: CheckpointId,
+        /// What they do for it.
+        command: CheckpointCommand,
+    },
+    /// To one subtask.
+    Subtask {
+        /// The subtask.
+        subtask: SubtaskId,
+        /// What it does.
+        command: SubtaskCommand,
+    },
+    /// To the executors of the old and of the new graph of a live rescale.
+    Rescale {
+        /// The new graph.
+        version: GraphVersion,
+        /// What they do for it.
+        command: RescaleCommand,
+    },
+}
+
+/// What tasks do for a checkpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum CheckpointCommand {
+    /// Begin it at the sources, and at subtasks whose inputs have ended.
+    Trigger(SnapshotKind),
+    /// It is complete: commit what belongs to it.
+    NotifyComplete,
+    /// It failed. Sources that paused for it go on.
+    NotifyAborted,
+}
+
+/// What one subtask does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum SubtaskCommand {
+    /// A source reader reads these splits, too.
+    AssignSplits {
+        /// Encoded by the source.
+        splits: Vec<Bytes>,
+        /// Union state that belongs to splits which another reader has released.
+        states: Vec<OperatorState>,
+        /// Whether others will come.
+        more: MoreSplits,
+    },
+    /// So many readers of this one's source have splits to read.
+    SetActiveReaders(u32),
+    /// All readers of the source are exhausted: this one's input ends. Changes nothing if it has splits again.
+    EndSource,
+    /// Begin with this union and broadcast state of the cut. An added subtask waits for it.
+    AdoptState(Vec<OperatorState>),
+}
+
+/// What executors do for a live rescale that they have begun to prepare.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum RescaleCommand {
+    /// Read what a later checkpoint adds to what was prepared. Answered as
+    /// [`PrepareRescale`](crate::control::ToExecutor::PrepareRescale).
+    CatchUp {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// As in `PrepareRescale`: all that the groups have in this checkpoint. From the scheduler it is that of all
+        /// subtasks; an executor gets that of its own.
+        restore: Vec<(SubtaskId, Restore)>,
+    },
+    /// The rescale is abandoned before its cut: drop what was prepared.
+    Abandon,
+    /// The rescale is over: removed subtasks have ended.
+    Commit,
+}
