@@ -1,4 +1,4 @@
-//! A source that yields what the job function gives it: for examples and tests.
+//! A source of given records, for examples and tests.
 
 use reflow_api::source::{FixedSplits, ReaderContext};
 use reflow_api::{Emit, Enumerator, Polled, Reader, Source, UserError};
@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 /// A bounded source of given records, in their order. One subtask reads them all.
 ///
-/// Each process builds the records anew when it runs the job function, which must therefore give the same ones
-/// each time. Records carry no event time; assign it downstream.
+/// Each process builds the records when it runs the job function, which must therefore pass the same ones each
+/// time. Records carry no event time; assign it downstream.
 ///
 /// ```
 /// use reflow_connectors::Collection;
@@ -22,13 +22,13 @@ pub struct Collection<T> {
 }
 
 impl<T> Collection<T> {
-    /// Yields these records.
+    /// A source of these records.
     pub fn of(items: impl Into<Arc<[T]>>) -> Self {
         Self { items: items.into() }
     }
 }
 
-/// The whole collection, from a position on.
+/// The whole collection, with the position of the next record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CollectionSplit {
     next: u64,

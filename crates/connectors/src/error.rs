@@ -1,4 +1,4 @@
-//! What connectors fail with.
+//! Errors of connectors.
 
 use reflow_env::{Location, StoreError};
 
@@ -9,9 +9,9 @@ pub enum ConnectorError {
     /// Output could not be printed.
     #[error("cannot print to {target} of the process that runs this subtask: {source}")]
     Print {
-        /// Where to.
+        /// Standard output or standard error.
         target: &'static str,
-        /// Why.
+        /// The reason.
         source: std::io::Error,
     },
     /// A transaction from a checkpoint is not one that this sink has prepared.
@@ -24,7 +24,7 @@ pub enum ConnectorError {
     Write {
         /// The file.
         at: Location,
-        /// Why.
+        /// The reason.
         source: StoreError,
     },
     /// A file source has nothing to read.
@@ -38,7 +38,7 @@ pub enum ConnectorError {
     List {
         /// The directory.
         at: Location,
-        /// Why.
+        /// The reason.
         source: StoreError,
     },
     /// A file could not be read.
@@ -46,24 +46,24 @@ pub enum ConnectorError {
     Read {
         /// The file.
         at: Location,
-        /// Where the read began.
+        /// The offset of the read.
         offset: u64,
-        /// Why.
+        /// The reason.
         source: StoreError,
     },
-    /// A file that was found is not there any more as it was.
+    /// A file was deleted or became shorter after it was found.
     #[error(
-        "cannot read {at} at byte {offset}: {source}. It has gone or become shorter since it was found: put it back as it was, or let the source use on_malformed(Malformed::Skip) to go on without it"
+        "cannot read {at} at byte {offset}: {source}. The file was deleted or became shorter after it was found: restore it, or use on_malformed(Malformed::Skip) to skip the rest of it"
     )]
     Gone {
         /// The file.
         at: Location,
-        /// Where the read began.
+        /// The offset of the read.
         offset: u64,
-        /// What was found instead.
+        /// The error of the read.
         source: StoreError,
     },
-    /// A record is not what the source reads.
+    /// A record cannot be decoded.
     #[error("{0}")]
     Malformed(Box<MalformedRecord>),
 }
@@ -82,7 +82,7 @@ pub struct MalformedRecord {
     pub reason: String,
 }
 
-/// How a place in a file is shown.
+/// The text for a position in a file.
 pub(crate) fn place(at: &Location, line: Option<u64>, offset: u64) -> String {
     let line = line.map(|line| format!("line {line}, ")).unwrap_or_default();
     format!("{at}, {line}byte {offset}")

@@ -1,21 +1,22 @@
 //! A sink that writes files, exactly once.
 //!
-//! What a subtask writes between two checkpoints becomes a file. It is stored under a hidden name before the
-//! checkpoint can be complete, and moved to its final name when it is; the move may be repeated by anybody. So
-//! whoever lists the directory sees whole files only, and each record in exactly one of them.
+//! The records that a subtask writes between two checkpoints become a file. The file is stored under a hidden name
+//! before the checkpoint can be complete, and moved to its final name when it is complete; any subtask may repeat
+//! the move. So a listing of the directory contains only whole files, and each record is in exactly one of them.
 //!
-//! A file's name holds the moment at which its subtask began to write, the subtask's id and a counter. Ids are
-//! never reused within a job, and the moment keeps apart jobs that write to the same directory.
+//! A file's name contains the time at which its subtask started to write, the subtask's id and a counter. Ids are
+//! never reused within a job, and the time distinguishes jobs that write to the same directory.
 //!
-//! A file of up to 8 MiB is in memory until it is stored: if it cannot be, as when the disk is full, that fails its
-//! checkpoint only, and the next one tries again. Of a larger one parts have left already and are nowhere else: then
-//! the job goes back to its last checkpoint.
+//! A file of up to 8 MiB is in memory until it is stored. If storing it fails, for example because the disk is
+//! full, only the checkpoint fails, and the next one tries again. A larger file is uploaded in parts, which are
+//! then no longer in memory; if one of them fails, the job restarts from its last checkpoint.
 //!
-//! What an attempt that failed leaves under hidden names is removed by the next one. A checkpoint says for each subtask
-//! how many files it had prepared; one of a higher number belongs to no checkpoint that anybody comes back to, since
-//! its attempt has ended. A listing alone could not tell: other jobs may write to the same directory. Savepoints are
-//! kept by marks beside the files. Left behind is what an attempt wrote that never completed a checkpoint, and parts of
-//! an upload of a process that was killed, for which object stores have lifecycle rules.
+//! Hidden files of a failed attempt are removed by the next one. A checkpoint records for each subtask how many
+//! files it had prepared; files with higher numbers belong to no checkpoint that can be restored, because their
+//! attempt has ended. A listing alone would not suffice, because other jobs may write to the same directory. Marks
+//! next to the files keep those that savepoints name. Two things are not removed: files of an attempt that never
+//! completed a checkpoint, and uploaded parts of a process that was killed, for which object stores have lifecycle
+//! rules.
 
 use crate::{ConnectorError, Format};
 use bytes::Bytes;
@@ -27,16 +28,16 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
-/// More than this is uploaded in parts of this size.
+/// Larger files are uploaded in parts of this size.
 const PART_BYTES: usize = 8 << 20;
-/// So many parts may be under way before the writer takes no more records.
+/// Parts that may be under way. Beyond that the writer accepts no more records.
 const MAX_PARTS: usize = 4;
-/// Where files are until they are committed.
+/// The directory of files until they are committed.
 const PENDING: &str = ".pending";
 
-/// Writes records to files in a directory. A file appears when the checkpoint that covers its records is
-/// complete, one for each subtask that wrote any; its name begins with `part-`. Hidden files (`.pending/…`) are
-/// not yet, or never, part of the output.
+/// Writes records to files in a directory. When a checkpoint is complete, a file appears for each subtask that
+/// wrote records since the last one; its name begins with `part-`. Hidden files (`.pending/…`) are not part of the
+/// output.
 ///
 /// ```
 /// use reflow_connectors::{Csv, FileSink, JsonLines, Lines};
@@ -60,7 +61,7 @@ impl<T, F: Format<T>> FileSink<T, F> {
         Self { directory: Location(directory.into()), format, extension: None, takes: PhantomData }
     }
 
-    /// Lets the files' names end so, instead of as the format has it. Without the dot; empty for none.
+    /// Sets the extension of the files' names instead of the format's, without the dot. Empty for none.
     #[must_use]
     pub fn extension(mut self, extension: impl Into<String>) -> Self {
         self.extension = Some(extension.into());
@@ -100,7 +101,7 @@ impl<T: 'static, F: Format<T>> Sink for FileSink<T, F> {
     }
 }
 
-/// A file that is to be moved.
+/// The move of a file from its hidden to its final name.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Move {
     from: Location,
@@ -113,18 +114,18 @@ pub struct FileWriter<T, F> {
     directory: Location,
     prefix: String,
     suffix: String,
-    /// How many files are prepared.
+    /// The number of prepared files.
     files: u64,
     io: Io,
-    /// Of the hidden files, to remove those that were left behind.
+    /// The listing of the hidden files, by which those of former attempts are removed.
     listing: Option<Ticket>,
-    /// What is written and not yet on its way to the store.
+    /// Data that was written and is not yet on its way to storage.
     buffer: Vec<u8>,
     upload: Option<Upload>,
     takes: PhantomData<fn(T)>,
 }
 
-/// The parts of the current file that have left.
+/// The parts of the current file that are on their way to storage.
 struct Upload {
     id: u64,
     unanswered: Vec<Ticket>,
@@ -210,18 +211,18 @@ impl<T: 'static, F: Format<T>> Writer for FileWriter<T, F> {
     }
 }
 
-/// What a checkpoint says of a writer.
+/// The trace of a writer in a checkpoint.
 #[derive(Serialize, Deserialize)]
 struct Trace {
     prefix: String,
-    /// How many files it had prepared.
+    /// The number of files that it had prepared.
     files: u64,
 }
 
 /// In the name of a mark, between a writer's prefix and the number of its files that a savepoint may name.
 const KEPT: &str = ".kept-";
 
-/// The hidden files of these writers that are in no checkpoint and in no savepoint.
+/// The hidden files of these writers that neither a checkpoint nor a savepoint names.
 fn left_behind<'a>(traces: &[Bytes], names: &[&'a str]) -> Vec<&'a str> {
     let traces = traces.iter().filter_map(|trace| postcard::from_bytes::<Trace>(trace).ok());
     let mut prepared: BTreeMap<String, u64> = traces.map(|trace| (trace.prefix, trace.files)).collect();
@@ -248,7 +249,7 @@ impl<T, F> FileWriter<T, F> {
         Move { from: self.directory.join(PENDING).join(&name), to: self.directory.join(&name) }
     }
 
-    /// Sends off the first part of the buffer, of which something is left: an upload must not end with an
+    /// Sends the first part of the buffer, which must be longer than that, because an upload must not end with an
     /// empty part.
     fn send_part(&mut self) -> Result<(), ConnectorError> {
         let at = self.file().from;
@@ -269,7 +270,7 @@ impl Upload {
         Ok(())
     }
 
-    /// Takes the answers that have come.
+    /// Takes the answers that have arrived.
     fn collect(&mut self, io: &Io) {
         self.unanswered.retain(|ticket| match io.take(*ticket) {
             None => true,
@@ -283,7 +284,7 @@ impl Upload {
 }
 
 impl<T, F> Drop for FileWriter<T, F> {
-    /// The parts of a file that will not be prepared.
+    /// Cancels the upload of a file that will not be prepared.
     fn drop(&mut self) {
         if let Some(upload) = &self.upload {
             self.io.submit_and_forget(StoreOp::CancelUpload { upload: upload.id });

@@ -1,11 +1,11 @@
-//! How a sink's records become bytes.
+//! Formats, which encode a sink's records.
 
 use reflow_api::UserError;
 use serde::Serialize;
 use std::fmt::Display;
 use std::io::Write;
 
-/// Encodes records into files. A function `Fn(&T, &mut Vec<u8>)` is one, too.
+/// Encodes records into files. A closure `Fn(&T, &mut Vec<u8>)` is a format, too.
 ///
 /// ```
 /// use reflow_connectors::FileSink;
@@ -14,12 +14,12 @@ use std::io::Write;
 /// let sink = FileSink::new("/data/numbers", |n: &u32, out: &mut Vec<u8>| out.extend(n.to_be_bytes()));
 /// ```
 pub trait Format<T>: Clone + Send + 'static {
-    /// How the names of its files end, without the dot; empty for none.
+    /// The extension of its files' names, without the dot. Empty for none.
     fn extension(&self) -> &'static str {
         ""
     }
 
-    /// A new file begins.
+    /// Called at the start of each file.
     fn begin_file(&mut self) {}
 
     /// Appends a record to `out`.
@@ -81,13 +81,13 @@ pub struct Csv {
 const ROW_BYTES: usize = 512;
 
 impl Csv {
-    /// Rows only.
+    /// Writes rows without a header.
     #[must_use]
     pub const fn rows() -> Self {
         Self { header: false, header_due: false }
     }
 
-    /// Each file begins with the names of the record's fields.
+    /// Writes the names of the record's fields at the start of each file.
     #[must_use]
     pub const fn with_header() -> Self {
         Self { header: true, header_due: true }

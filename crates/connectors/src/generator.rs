@@ -1,7 +1,7 @@
-//! A source that computes its records: the record at each index is what a function makes of the index.
+//! A source that computes each record from its index.
 //!
-//! Indices are dealt out to splits: split `s` of `n` yields `s`, `s + n`, `s + 2n`, … in this order, so that
-//! everything follows from a split's next index, and any number of readers shares the work.
+//! Split `s` of `n` has the indices `s`, `s + n`, `s + 2n`, … in this order. So the position of a split is its next
+//! index, and any number of readers can share the splits.
 
 use reflow_api::source::{FixedSplits, ReaderContext};
 use reflow_api::{Emit, Enumerator, Polled, Reader, Source, UserError};
@@ -9,15 +9,15 @@ use reflow_types::{Instant, NO_TIMESTAMP};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// How many records a split yields before the next one has its turn.
+/// How many records a reader emits of one split before it turns to the next.
 const CHUNK: u64 = 256;
-/// A source with a rate is woken no more often: what falls due meanwhile leaves together.
+/// The least time between two wake-ups of a source with a rate. Records that are due by then are emitted together.
 const LEAST_WAIT: Duration = Duration::from_millis(1);
 
 /// A source whose records are computed from their indices 0, 1, 2, …
 ///
-/// The function must give the same record for the same index each time: after a failure, records since the last
-/// checkpoint are made again. Records carry no event time; assign it downstream.
+/// The function must return the same record for the same index each time, because after a failure the records since
+/// the last checkpoint are computed again. Records carry no event time; assign it downstream.
 ///
 /// ```
 /// use reflow_connectors::Generator;
@@ -32,7 +32,7 @@ pub struct Generator<F> {
     splits: u32,
 }
 
-/// Which records there are, and since when.
+/// The bounds and the rate of the source.
 #[derive(Clone, Copy, Debug)]
 struct Limits {
     /// One past the last index.
@@ -42,7 +42,7 @@ struct Limits {
 }
 
 impl<F> Generator<F> {
-    /// An unbounded source, as fast as its reader goes, of 16 splits.
+    /// An unbounded source with 16 splits and without a rate limit.
     pub fn new<T>(make: F) -> Self
     where
         F: Fn(u64) -> T + Clone + Send + 'static,
@@ -57,11 +57,11 @@ impl<F> Generator<F> {
         self
     }
 
-    /// Yields so many records per second, over all splits together.
+    /// Emits this many records per second, over all splits together.
     ///
-    /// The record with index `i` is due at start + `i` / rate, whatever became of those before it. The start is
-    /// when its split is first read, and belongs to the split's state: after a pause, the source catches up. A
-    /// record leaves at most a millisecond after it is due, if its reader gets to run.
+    /// The record with index `i` is due at start + `i` / rate, even if earlier ones are late. The start is the time
+    /// at which its split is first read and is part of the split's state, so the source catches up after a pause. A
+    /// record is emitted at most a millisecond after it is due, if its reader gets to run.
     ///
     /// # Panics
     /// If the rate is not a positive number.
@@ -73,7 +73,7 @@ impl<F> Generator<F> {
         self
     }
 
-    /// Divides the source into so many splits: the most subtasks that can share its work.
+    /// Divides the source into `n` splits, which is the largest number of subtasks that can read it.
     ///
     /// # Panics
     /// If `n` is 0.
@@ -85,13 +85,13 @@ impl<F> Generator<F> {
     }
 }
 
-/// Every `of`-th index, from the next one on.
+/// Every `of`-th index, starting with the next one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GeneratorSplit {
     number: u32,
     of: u32,
     next: u64,
-    /// When the record with index 0 was due; fixed when the split is first read, if there is a rate.
+    /// When the record with index 0 was due. Set when the split is first read, if there is a rate.
     start: Option<Instant>,
 }
 
@@ -127,10 +127,10 @@ pub struct GeneratorReader<F> {
     make: F,
     limits: Limits,
     splits: Vec<GeneratorSplit>,
-    /// Whose turn it is: an index into `splits`.
+    /// The split that is read next, as an index into `splits`.
     turn: usize,
     complete: bool,
-    /// The moment of the last poll.
+    /// The time of the last poll.
     now: Instant,
 }
 
@@ -202,8 +202,8 @@ where
         self.splits.clone()
     }
 
-    /// With a rate: the records that were due at the last poll and have not left. Else all that are left, if
-    /// the source is bounded.
+    /// With a rate, the records that were due at the last poll and were not emitted. Otherwise all remaining
+    /// records, if the source is bounded.
     fn pending_records(&self) -> Option<u64> {
         let known = self.limits.rate.is_some() || self.limits.end < u64::MAX;
         let pending = |split: &GeneratorSplit| {
@@ -215,7 +215,7 @@ where
 }
 
 impl Limits {
-    /// One past the last index of this split that may have left by `now`.
+    /// One past the last index of this split that is due by `now`.
     fn due_before(&self, split: &GeneratorSplit, now: Instant) -> u64 {
         let (Some(rate), Some(start)) = (self.rate, split.start) else { return self.end };
         let due = ((now.since(start).as_secs_f64() * rate) as u64).saturating_add(1);

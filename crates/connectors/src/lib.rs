@@ -1,8 +1,7 @@
 //! Sources and sinks, one module each.
 //!
-//! Connectors implement the traits of `reflow-api` and know nothing else of the engine. They run on slots'
-//! threads and never wait: storage is reached by requests ([`Io`](reflow_api::Io)), whose answers they find in
-//! a later call.
+//! Connectors implement the traits of `reflow-api` and use nothing else of the engine. They run on slots' threads
+//! and never wait: they submit storage requests ([`Io`](reflow_api::Io)) and take the answers in a later call.
 //!
 //! Reading order: [`generator`], [`collection`], [`rate_limited`], [`mod@print`], [`mod@format`] (how records become
 //! bytes), [`file_sink`], [`file_source`].

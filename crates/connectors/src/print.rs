@@ -1,8 +1,8 @@
-//! A sink that prints records as lines, for examples and for looking at a job.
+//! A sink that prints records as lines, for examples and for examining a job.
 //!
-//! Lines are collected and written when the input pauses, at each checkpoint and when there are many: from the
-//! slot's own thread, which a terminal or pipe that takes nothing therefore holds up. After a failure, lines
-//! since the last checkpoint appear again.
+//! Lines are collected, and written when the input pauses, at each checkpoint and when there are many. The slot's
+//! thread writes them, so a terminal or pipe that accepts nothing blocks the slot. After a failure, lines since the
+//! last checkpoint are printed again.
 
 use crate::ConnectorError;
 use reflow_api::sink::{Prepared, WriterContext};
@@ -13,7 +13,7 @@ use std::fmt::{Debug, Display, Write as _};
 use std::io::Write as _;
 use std::sync::Arc;
 
-/// Collected lines are written when they have so many bytes.
+/// Collected lines are written when they have this many bytes.
 const BUFFER_BYTES: usize = 16 << 10;
 
 /// Prints each record as a line. If several subtasks print, each line begins with the number of its subtask,
@@ -48,19 +48,19 @@ impl<T: Display> Print<T> {
         Self { target: Target::Stderr, format: |value, line| write!(line, "{value}") }
     }
 
-    /// Hands over what would be printed, some whole lines at a time.
+    /// Passes the output to `hook` instead of printing it, some whole lines at a time.
     pub fn to(hook: impl Fn(&str) + Send + Sync + 'static) -> Self {
         Self { target: Target::Hook(Arc::new(hook)), format: |value, line| write!(line, "{value}") }
     }
 }
 
 impl<T: Debug> Print<T> {
-    /// As [`Print::stdout`], in the `{:?}` format.
+    /// Like [`Print::stdout`], in the `{:?}` format.
     pub fn stdout_debug() -> Self {
         Self { target: Target::Stdout, format: |value, line| write!(line, "{value:?}") }
     }
 
-    /// As [`Print::stderr`], in the `{:?}` format.
+    /// Like [`Print::stderr`], in the `{:?}` format.
     pub fn stderr_debug() -> Self {
         Self { target: Target::Stderr, format: |value, line| write!(line, "{value:?}") }
     }

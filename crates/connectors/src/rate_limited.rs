@@ -1,21 +1,21 @@
-//! A source that yields no more than so many records a second, whatever source it is.
+//! A wrapper that limits the rate of any source.
 //!
-//! The readers that have splits to read share the rate equally; how many they are the enumerator's host knows and tells
-//! them. Each takes its share from a bucket that time fills. The bucket holds little:
-//! what was not taken in time is not caught up later, so that the rate is a limit and not an average.
+//! The readers that have splits to read share the rate equally; the JobManager tells them how many they are. Each
+//! reader takes records from a token bucket, which is small: what was not used in time is not used later, so the
+//! rate is a limit and not an average.
 
 use reflow_api::source::ReaderContext;
 use reflow_api::{Emit, Enumerator, Polled, Reader, Source, UserError};
 use reflow_types::{Instant, Timestamp};
 use std::time::Duration;
 
-/// A reader's bucket holds what this time fills into it, and at least one record.
+/// A reader's bucket has room for the records of this time, and for at least one.
 const BURST: Duration = Duration::from_millis(20);
-/// A reader is woken no more often: what it may yield by then leaves together.
+/// The least time between two wake-ups of a reader. Records that are due by then are emitted together.
 const LEAST_WAIT: Duration = Duration::from_millis(1);
 
-/// A source of which no more than so many records are read a second: to spare what it reads from, or to let a
-/// short input last.
+/// A source that reads a limited number of records per second, to limit the load on the system that it reads from
+/// or to make a short input last longer.
 ///
 /// ```
 /// use reflow_connectors::{FileSource, RateLimited};
@@ -29,8 +29,8 @@ pub struct RateLimited<S> {
 }
 
 impl<S: Source> RateLimited<S> {
-    /// Reads no more than so many records a second of `source`, all its readers together. The readers that have been
-    /// given splits and are not at the end of them have equal shares, also while one of them has nothing to read.
+    /// Reads at most `per_second` records of `source` per second, in all its readers together. The readers with
+    /// unfinished splits have equal shares, also while one of them has no records.
     ///
     /// # Panics
     /// If the rate is not a positive number.
@@ -65,18 +65,18 @@ impl<S: Source> Source for RateLimited<S> {
 
 /// Reads at its share of the rate.
 pub struct RateLimitedReader<R> {
-    /// Records a second of all readers together.
+    /// Records per second of all readers together.
     total: f64,
     bucket: Bucket,
-    /// The rate stopped the last poll: any split may have more.
+    /// Whether the rate ended the last poll, so that any split may have more records.
     throttled: bool,
     reader: R,
 }
 
-/// How many records may leave.
+/// A token bucket: how many records may be emitted now.
 struct Bucket {
     per_second: f64,
-    /// Below zero if a reader took more than there was.
+    /// Below zero if a reader took more than the bucket contained.
     records: f64,
     filled: Option<Instant>,
 }
@@ -89,7 +89,7 @@ impl Bucket {
         self.filled = Some(now);
     }
 
-    /// When there is a record again.
+    /// When the bucket contains a record again.
     fn refilled(&self, now: Instant) -> Instant {
         let missing = ((1.0 - self.records) / self.per_second).max(0.0);
         // Rounded up: a reader that is woken must find its record.
@@ -164,7 +164,7 @@ impl<R: Reader> Reader for RateLimitedReader<R> {
     }
 }
 
-/// Full as soon as the bucket is empty.
+/// An output that is full when the bucket is empty.
 struct Metered<'a, E> {
     left: &'a mut f64,
     out: &'a mut E,
@@ -207,7 +207,8 @@ mod tests {
         reader
     }
 
-    /// Polls whenever the reader asks for it, until the time is over or the records are; says how many there were.
+    /// Polls at the times that the reader requests, until the time is over or there are no more records. Returns
+    /// their number.
     fn read_for(reader: &mut impl Reader<Item = u32>, time: Duration) -> (usize, Duration) {
         let start = Instant::from_millis(5_000);
         let (mut now, mut out) = (start, Collected::with_room(usize::MAX));

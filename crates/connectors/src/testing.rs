@@ -1,4 +1,4 @@
-//! What the tests of this crate share: a store that answers as it likes, and an output with little room.
+//! Helpers for the tests of this crate: a store whose answers the test chooses, and an output with little room.
 
 use bytes::{Bytes, BytesMut};
 use reflow_api::sink::WriterContext;
@@ -22,7 +22,7 @@ pub(crate) fn writer_context() -> WriterContext {
     }
 }
 
-/// An output that takes a bounded number of records a poll.
+/// An output that accepts a bounded number of records per poll.
 pub(crate) struct Collected<T> {
     pub(crate) records: Vec<T>,
     /// The split of each record.
@@ -37,7 +37,7 @@ impl<T> Collected<T> {
         Self { records: Vec::new(), splits: Vec::new(), ended: BTreeSet::new(), current: None, room }
     }
 
-    /// Lets it take so many more.
+    /// Lets it accept `room` more records.
     pub(crate) fn make_room(&mut self, room: usize) {
         self.room = self.records.len() + room;
     }
@@ -78,8 +78,7 @@ pub(crate) fn read_to_the_end<R: Reader>(reader: &mut R, room: usize) -> Vec<R::
     }
 }
 
-/// An object store in memory. Requests are carried out in the order of a number that the test gives, and fail
-/// when the test says so.
+/// An object store in memory. The test chooses the order of requests and which of them fail.
 #[derive(Default)]
 pub(crate) struct Store {
     pub(crate) objects: BTreeMap<String, Bytes>,
@@ -111,7 +110,7 @@ impl Store {
         while self.answer_one(io, 0) {}
     }
 
-    /// Answers one of the waiting requests, `choice` says which. False if there is none.
+    /// Answers the waiting request that `choice` selects. Returns false if there is none.
     pub(crate) fn answer_one(&mut self, io: &Io, choice: usize) -> bool {
         self.waiting.extend(io.drain_submitted());
         if self.waiting.is_empty() {

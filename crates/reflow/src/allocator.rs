@@ -1,15 +1,17 @@
-//! The allocator, and when it gives memory back to the system.
+//! The allocator, and when it returns memory to the system.
 //!
-//! Many small objects live as long as their key: an allocator that is made for that is worth a factor.
+//! State consists of many small objects that live as long as their key; an allocator that is made for that is
+//! several times faster.
 //!
-//! By default mimalloc gives memory back that has been free for a second, on whichever thread allocates next. Of
-//! a checkpoint each second, that is the memory that the next one needs again: page faults within the steps of a
-//! slot, each of up to 2 MiB to be zeroed, and found first if a host lends this machine its memory. A longer delay only
-//! makes these pauses rarer. So an executor keeps what it has had, and gives back what is free when it knows that it
-//! holds less than before (`GiveBack` in `crates/taskmanager/src/executor/watch.rs`): on its own thread, not a slot's.
+//! By default mimalloc returns memory that has been free for a second, on the thread that allocates next. With a
+//! checkpoint each second, the next checkpoint needs the same memory again. It then causes page faults within the
+//! steps of a slot, each of which zeroes up to 2 MiB, and on a virtual machine the host may have to find the memory
+//! first. A longer delay only makes these pauses less frequent. So an executor keeps its memory, and returns what
+//! is free when it has less state than before (`GiveBack` in `crates/taskmanager/src/executor/watch.rs`). It does
+//! so on its own thread, not on a slot's.
 //!
-//! Why unsafe: mimalloc is C. Why sound: an option is a number, which is set while there is one thread only; giving
-//! back may be asked for on any thread.
+//! Why unsafe: mimalloc is written in C. Why sound: an option is a number, which is set while there is only one
+//! thread; returning memory is allowed on any thread.
 #![expect(unsafe_code, reason = "mimalloc's options have no safe form")]
 
 use libmimalloc_sys::{mi_collect, mi_option_set_default, mi_option_t};
@@ -17,19 +19,19 @@ use libmimalloc_sys::{mi_collect, mi_option_set_default, mi_option_t};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// `mi_option_purge_delay` in `mimalloc.h`: milliseconds after which free memory is given back.
+/// `mi_option_purge_delay` in `mimalloc.h`: milliseconds after which free memory is returned.
 const PURGE_DELAY: mi_option_t = 15;
-/// A month. A delay for ever would also forbid giving memory back when asked to.
+/// A month. An infinite delay would also prevent returning memory on request.
 const ONLY_WHEN_ASKED: std::ffi::c_long = 30 * 24 * 60 * 60 * 1_000;
 
-/// Gives memory back only when asked to, from now on, unless `MIMALLOC_PURGE_DELAY` is in the environment. To be called
-/// before there are other threads.
+/// From now on, returns memory only on request, unless `MIMALLOC_PURGE_DELAY` is set in the environment. Must be
+/// called before there are other threads.
 pub(crate) fn keep_memory() {
     // SAFETY: see the module.
     unsafe { mi_option_set_default(PURGE_DELAY, ONLY_WHEN_ASKED) }
 }
 
-/// Gives back what is free now.
+/// Returns the memory that is free now.
 pub(crate) fn give_back() {
     // SAFETY: see the module.
     unsafe { mi_collect(true) }

@@ -17,14 +17,14 @@ use std::str::FromStr;
 #[derive(Debug, Default)]
 pub struct Args {
     given: BTreeMap<String, Option<String>>,
-    /// What the job function has asked for.
+    /// The arguments that the job function has read.
     asked: RefCell<BTreeSet<String>>,
 }
 
-/// Arguments that a job cannot take.
+/// Invalid arguments of a job.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ArgsError {
-    /// Not `--name` or `--name value`.
+    /// Neither `--name` nor `--name value`.
     #[error("'{0}' is not an argument of a job: arguments are --name value")]
     Malformed(String),
     /// Given twice.
@@ -34,7 +34,7 @@ pub enum ArgsError {
     #[error("--{0} needs a value")]
     NoValue(String),
     /// A value that cannot be read.
-    #[error("--{name} {value}: {reason}")]
+    #[error("invalid value '{value}' for --{name}: {reason}")]
     BadValue {
         /// The argument's name.
         name: String,
@@ -43,12 +43,12 @@ pub enum ArgsError {
         /// What was expected.
         reason: String,
     },
-    /// Nothing in the job asks for it.
+    /// The job function does not read it.
     #[error("the job has no argument --{name}{}", hint(.nearest))]
     Unknown {
         /// The argument's name.
         name: String,
-        /// What was perhaps meant.
+        /// The most similar argument that the job has.
         nearest: Option<String>,
     },
 }
@@ -109,7 +109,7 @@ impl Args {
         self.given.contains_key(name)
     }
 
-    /// After the job function: an argument that nothing asked for is a mistake.
+    /// Called after the job function. An argument that it has not read is an error.
     pub(crate) fn check_all_asked(&self) -> Result<(), ArgsError> {
         let asked = self.asked.borrow();
         let Some(name) = self.given.keys().find(|name| !asked.contains(*name)) else { return Ok(()) };
@@ -133,7 +133,7 @@ mod tests {
         let args = Args::new(["--rate", "ten", "--cras", "3", "--empty"]).unwrap();
         assert_eq!(
             args.parse("rate", 1u64).unwrap_err().to_string(),
-            "--rate ten: invalid digit found in string"
+            "invalid value 'ten' for --rate: invalid digit found in string"
         );
         assert_eq!(args.get("empty"), Err(ArgsError::NoValue("empty".into())));
         assert_eq!(args.parse("cars", 5u8), Ok(5));

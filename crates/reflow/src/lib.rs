@@ -1,7 +1,7 @@
-//! Write streaming jobs that grow and shrink with their cluster.
+//! Streaming jobs that grow and shrink with their cluster.
 //!
-//! A job is a function that builds streams; [`main!`] makes an executable of it, which can run itself
-//! (`JOB run`), be the job's JobManager (`JOB jobmanager`), or run tasks for a TaskManager.
+//! A job is a function that builds streams. [`main!`] turns it into an executable, which can run the job in one
+//! process (`JOB run`), be the job's JobManager (`JOB jobmanager`), or run tasks for a TaskManager.
 //!
 //! ```no_run
 //! use reflow::prelude::*;
@@ -35,13 +35,13 @@ pub use reflow_env::store;
 pub use reflow_stream::{KeyedStream, Pipeline, SharedStream, SinkHandle, Stream, StreamEnv, WindowedStream};
 pub use reflow_types::{Instant, Key, KeyWriter, MAX_WATERMARK, MIN_WATERMARK, NO_TIMESTAMP, Timestamp};
 
-/// What a job function returns.
+/// The result of a job function.
 pub type JobResult = Result<(), UserError>;
 
 /// A job function.
 pub type JobFunction = fn(&mut StreamEnv, &Args) -> JobResult;
 
-/// What most jobs need.
+/// The items that most jobs need.
 pub mod prelude {
     pub use crate::connectors::{
         collection::Collection, file_sink::FileSink, file_source::FileSource, generator::Generator,
@@ -58,7 +58,7 @@ pub mod prelude {
     pub use std::time::Duration;
 }
 
-/// Makes an executable of a job function.
+/// Turns a job function into an executable.
 #[macro_export]
 macro_rules! main {
     ($job:path) => {

@@ -1,69 +1,70 @@
-//! How much of something is done, kept or sent at a time.
+//! Bounds on work per step, on memory and on messages.
 //!
 //! Work that grows with a job's state is done in pieces, so that a slot's step stays about a millisecond long and
-//! memory stays bounded. How large a piece is does not change what a job computes: whatever happens between two
-//! pieces must be right at any size. Production uses the defaults; the simulator and the operator harness draw other
-//! values, often 1 to 3, so that little state crosses each bound.
+//! memory stays bounded. The size of a piece does not change what a job computes, because the code between two
+//! pieces must be correct at any size. Production uses the defaults; the simulator and the operator harness draw
+//! other values, often 1 to 3, so that even little state exceeds each bound.
 
 /// The bounds. Each is at least 1. "A step" is one step of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// Records of a batch between two subtasks.
     pub batch_records: usize,
-    /// A batch leaves once its records take so many bytes; it is larger by at most one record.
+    /// A batch is sent once its records take this many bytes; it exceeds that by at most one record.
     pub batch_bytes: u64,
-    /// Records that a channel grants its sender before its receiver has shown how fast it is.
+    /// Records that a channel grants its sender before the receiver's rate is known.
     pub first_credit: u64,
     /// Records that a channel grants at most.
     pub most_credit: u64,
-    /// Bytes that all channels of a subtask grant together; each grants those of a batch at least.
+    /// Bytes that all channels of a subtask grant together; each grants at least those of a batch.
     pub credit_bytes: u64,
     /// Bytes of a record, encoded; a longer one fails the job.
     pub record_bytes: u64,
-    /// Timers that a process function fires in a step, at most. A step also ends by time.
+    /// Timers that a process function fires at most in a step. A step also ends by time.
     pub fired_timers: usize,
-    /// Panes that a window operator fires in a step, at most.
+    /// Panes that a window operator fires at most in a step.
     pub fired_panes: usize,
-    /// Records that a flat map passes on in a step, at most.
+    /// Records that a flat map emits at most in a step.
     pub flat_map_records: usize,
-    /// Entries of a new owner's tables that it takes in in a step; a segment is taken in whole, whatever its size.
+    /// Entries that a new owner installs in its tables in a step. An empty segment is installed as a whole,
+    /// whatever its size.
     pub installed_entries: usize,
-    /// Records that may wait for key groups under way; then nothing more is read.
+    /// Records that are buffered for incoming key groups. Beyond that the task reads no more.
     pub parked_records: usize,
-    /// Slots of tables that a step frees.
+    /// Slots of tables that are freed in a step.
     pub discarded_slots: usize,
-    /// A part of a hand-over is sent once it has so many bytes; it is larger by at most one run.
+    /// A hand-over part is sent once it has this many bytes; it exceeds that by at most one run.
     pub hand_over_part_bytes: usize,
-    /// Reads under way of key groups that are to come.
+    /// Reads under way of the state prefetch.
     pub prefetch_reads: usize,
-    /// Bytes of a snapshot that a step writes, and at least one entry.
+    /// Bytes of a snapshot that a step writes; at least one entry.
     pub snapshot_step_bytes: usize,
-    /// A block of a snapshot is closed once its entries have so many bytes.
+    /// A block of a snapshot is closed once its entries have this many bytes.
     pub block_bytes: usize,
-    /// Bytes that a snapshot writes of a segment, at most 4 GiB less a byte; more of them fail the checkpoint.
+    /// Bytes that a snapshot may write of a segment, at most 4 GiB less a byte. More fail the checkpoint.
     pub run_bytes: u64,
     /// Bytes of a part of a snapshot's upload.
     pub upload_part_bytes: usize,
-    /// A part of an upload that has grown to so many bytes by doubling gets room for all that it may have.
+    /// A part of an upload that has grown to this many bytes by doubling is then allocated at its full size.
     pub small_part_bytes: usize,
-    /// Parts of an upload under way; then writing waits for the store.
+    /// Parts of an upload under way. Beyond that the snapshot waits for storage.
     pub upload_parts: usize,
-    /// Reads under way of state that is restored.
+    /// Reads under way of a restore.
     pub restore_reads: usize,
-    /// Runs that lie side by side are read together, up to so many bytes: a checkpoint has thousands of short ones,
-    /// and each read is a request.
+    /// Adjacent runs are read together up to this many bytes, because a checkpoint has thousands of short runs and
+    /// each read is a request.
     pub restore_read_bytes: u64,
-    /// Bytes of restored state that a step loads, and at least one run.
+    /// Bytes of restored state that a step loads; at least one run.
     pub restore_step_bytes: u64,
-    /// Bytes that removed keys of a segment take while checkpoints fail, beyond what its live entries take; then the
-    /// segment is written in full.
+    /// Bytes that removed keys of a segment may take while checkpoints fail, beyond those of its live entries. Then
+    /// the segment is written in full.
     pub tombstone_bytes: usize,
     /// Bytes of a piece of a table's undo log.
     pub undo_chunk_bytes: usize,
-    /// Bytes that a table's undo log may always have; beyond them, a quarter of what the live entries take in a
-    /// snapshot.
+    /// Bytes that a table's undo log may always have. A larger log may have a quarter of what the live entries take
+    /// in a snapshot.
     pub undo_log_bytes: u64,
-    /// Bytes of a sink's transactions that storage has not confirmed; beyond them the sink takes no more records.
+    /// Bytes of a sink's transactions that are not yet stored. Beyond that the sink accepts no more records.
     pub unstored_bytes: usize,
     /// Splits in a message to a reader.
     pub message_splits: usize,

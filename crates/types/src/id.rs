@@ -1,10 +1,10 @@
-//! Names of things. Each is a newtype, so that one cannot be passed for another.
+//! Ids. Each is a newtype, so that one cannot be passed in place of another.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
 use std::str::FromStr;
 
-/// A text that is not an id: ids of jobs, vertices and TaskManagers are 32 hexadecimal digits, as in Flink.
+/// A text that is not an id. Ids of jobs, vertices and TaskManagers are 32 hexadecimal digits, as in Flink.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is not an id: expected 32 hexadecimal digits")]
 pub struct ParseIdError(pub String);
@@ -84,20 +84,21 @@ macro_rules! number_id {
 }
 
 hex_id!(
-    /// A job, for as long as its state lives: restarts and JobManager changes keep it, `--fresh` does not.
+    /// A job. The id stays the same over restarts and changes of the JobManager; `--fresh` starts a job with
+    /// another id.
     JobId
 );
 hex_id!(
-    /// A job vertex (a chain of operators): the hash of its head operator's uid, so that it is the same in
-    /// every build and every process.
+    /// A job vertex (an operator chain): the hash of its head operator's uid, so that it is the same in every build
+    /// and every process.
     VertexId
 );
 hex_id!(
-    /// A TaskManager process. A new one each start.
+    /// A TaskManager process. Each start has a new id.
     TaskManagerId
 );
 hex_id!(
-    /// A task executor: the child process of a TaskManager that runs one job's slots. A new one each start.
+    /// A task executor: the child process of a TaskManager that runs the slots of one job. Each start has a new id.
     ExecutorId
 );
 
@@ -110,23 +111,23 @@ impl VertexId {
 }
 
 number_id!(
-    /// A subtask's name in channels, objects and transactions. Never reused within a job.
+    /// A subtask. Channels, objects and transactions have it in their names; it is never used again within a job.
     SubtaskId(u64)
 );
 number_id!(
-    /// A subtask's place among its vertex's subtasks, 0 … p−1. A new ownership table may change it.
+    /// The index of a subtask in its vertex, 0 … p−1. A new ownership table may change it.
     SubtaskIndex(u32)
 );
 number_id!(
-    /// Counts the deployments of a job under one leadership: the fencing token of everything a task says.
+    /// Counts the deployments of a job under one leadership. Every message of a task carries it as a fencing token.
     AttemptNumber(u32)
 );
 number_id!(
-    /// Counts the graphs of an attempt: a live rescale gives it the next one.
+    /// Counts the execution graphs of an attempt. A live rescale uses the next number.
     GraphVersion(u64)
 );
 number_id!(
-    /// A checkpoint. Ids only grow, over restarts and JobManager changes too.
+    /// A checkpoint or savepoint. Ids only grow, also over restarts and changes of the JobManager.
     CheckpointId(u64)
 );
 number_id!(

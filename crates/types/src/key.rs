@@ -1,9 +1,9 @@
-//! Keys: how a user's key becomes a hash that never changes.
+//! Keys and their hash, which never changes.
 //!
-//! A key is *encoded* (fields in declared order, numbers fixed-width little-endian, enum variants by an
-//! explicit tag, strings and byte strings length-prefixed, floats canonical) and the bytes are hashed by
-//! XXH3-64. The hash decides the key group, and so where state is found again after a restore: it must be the
-//! same in every build, platform and release. `std::hash` promises no such thing and is not used.
+//! A key is *encoded* (fields in declared order, numbers fixed-width little-endian, enum variants by an explicit
+//! tag, strings and byte strings length-prefixed, floats canonical) and the bytes are hashed by XXH3-64. The hash
+//! determines the key group, and so where state is found after a restore. Therefore it must be the same in every
+//! build, on every platform and in every release, which `std::hash` does not guarantee.
 
 use crate::KeyHash;
 use serde::{Serialize, de::DeserializeOwned};
@@ -11,7 +11,7 @@ use std::marker::PhantomData;
 
 pub use reflow_derive::Key;
 
-/// The version of the encoding below; part of every savepoint, which another encoding refuses.
+/// The version of the encoding. Every savepoint has it, and a release with another encoding refuses the savepoint.
 pub const ENCODING: u32 = 1;
 
 /// A type by which a stream can be keyed. Derive it for structs and enums whose fields are keys.

@@ -1,4 +1,4 @@
-//! Key groups: the unit of ownership, of snapshot and of movement.
+//! Key groups: the unit of ownership, of snapshots and of migration.
 
 use crate::MaxParallelism;
 use serde::{Deserialize, Serialize};
@@ -6,8 +6,8 @@ use std::fmt;
 
 /// The stable 64-bit hash of a key ([`crate::key::Key::key_hash`]).
 ///
-/// Bits 24–55 choose the key group; the others are left to tables in memory, so that keys of one group still
-/// spread over a table.
+/// Bits 24–55 determine the key group. Tables in memory use the other bits, so that keys of one group spread over a
+/// table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct KeyHash(pub u64);
@@ -41,7 +41,7 @@ pub struct KeyGroupSet {
     ranges: Vec<(u16, u16)>,
 }
 
-/// A set as it comes from a file or a peer.
+/// A set from a file or a peer, before its invariants are checked.
 #[derive(Deserialize)]
 struct Unchecked {
     ranges: Vec<(u16, u16)>,
@@ -195,7 +195,7 @@ mod tests {
         }
     }
 
-    /// Pinned: the group of a hash may never change between releases.
+    /// The group of a hash must never change between releases.
     #[test]
     fn groups_of_hashes_are_pinned() {
         let max = |n| MaxParallelism::new(n).unwrap();

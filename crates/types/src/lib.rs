@@ -1,4 +1,4 @@
-//! Plain values that every layer shares: ids, key groups, ownership, time.
+//! Plain values that all layers use: ids, key groups, ownership tables, time.
 //!
 //! Nothing here does I/O, reads a clock or knows what a process is. Reading order: [`time`], [`id`],
 //! [`parallelism`], [`key`] (how a key becomes a hash), [`key_group`] (how a hash becomes a group),

@@ -1,4 +1,4 @@
-//! The ownership table: which subtask of a vertex owns which key group.
+//! The ownership table, which assigns each key group of a vertex to a subtask.
 
 use crate::{KeyGroup, KeyGroupSet, KeyHash, MaxParallelism, SubtaskIndex};
 use serde::{Deserialize, Serialize};
@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 /// Key group → subtask index, for one vertex and one version.
 ///
 /// # Invariants
-/// - As many owners as the vertex has key groups, each below `parallelism`.
-/// - No subtask owns two groups more than another.
+/// - There is one owner for each key group of the vertex, and each is below `parallelism`.
+/// - The numbers of groups of any two subtasks differ by at most one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Unchecked")]
 pub struct OwnershipTable {
@@ -16,7 +16,7 @@ pub struct OwnershipTable {
     owners: Vec<u16>,
 }
 
-/// A table as it comes from a file or a peer.
+/// A table from a file or a peer, before its invariants are checked.
 #[derive(Deserialize)]
 struct Unchecked {
     version: u64,
@@ -49,13 +49,13 @@ impl OwnershipTable {
         Self { version: 1, parallelism, owners }
     }
 
-    /// The table for another parallelism with the fewest groups that change owner.
+    /// The table for another parallelism, in which the fewest groups change their owner.
     ///
-    /// `kept[i]` is the new index of the subtask that has index `i` in this table, or `None` if it leaves.
-    /// New indices that no old subtask takes are new subtasks.
+    /// `kept[i]` is the new index of the subtask that has index `i` in this table, or `None` if it is removed. New
+    /// indices that no old subtask has belong to added subtasks.
     ///
-    /// The minimum: with `m = q·p + r` groups over `p` subtasks, `r` of them get `q + 1`; those are the `r`
-    /// that own the most now. Only groups above a subtask's share, and those of subtasks that leave, move.
+    /// The minimum: with `m = q·p + r` groups over `p` subtasks, `r` of them get `q + 1`; those are the `r` that
+    /// own the most now. Only groups above a subtask's share, and those of removed subtasks, move.
     #[must_use]
     pub fn rebalanced(&self, parallelism: u32, kept: &[Option<SubtaskIndex>]) -> Self {
         let groups = self.owners.len();
@@ -103,12 +103,12 @@ impl OwnershipTable {
         table
     }
 
-    /// Grows by one with each new table of the vertex.
+    /// The version, which grows by one with each new table of the vertex.
     pub fn version(&self) -> u64 {
         self.version
     }
 
-    /// How many subtasks share the groups.
+    /// The number of subtasks that own groups.
     pub fn parallelism(&self) -> u32 {
         self.parallelism
     }
@@ -118,13 +118,13 @@ impl OwnershipTable {
         MaxParallelism::new(self.owners.len() as u32).expect("a table is built from a max parallelism")
     }
 
-    /// Who owns `group`.
+    /// The owner of `group`.
     #[inline]
     pub fn owner(&self, group: KeyGroup) -> SubtaskIndex {
         SubtaskIndex(u32::from(self.owners[usize::from(group.0)]))
     }
 
-    /// Who owns the key with `hash`.
+    /// The owner of the key with `hash`.
     #[inline]
     pub fn owner_of(&self, hash: KeyHash) -> SubtaskIndex {
         let group = (u64::from((hash.0 >> 24) as u32) * self.owners.len() as u64) >> 32;

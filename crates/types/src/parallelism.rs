@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The number of key groups of a vertex, and so the most subtasks it can have: 1 … 32768.
+/// The number of key groups of a vertex and so its largest parallelism, 1 to 32768.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u32", into = "u32")]
 pub struct MaxParallelism(u32);
@@ -14,9 +14,9 @@ pub struct MaxParallelism(u32);
 pub struct MaxParallelismError(pub u32);
 
 impl MaxParallelism {
-    /// 2^15, as in Flink; what reactive mode uses if nothing else is set.
+    /// 2^15, as in Flink. The default in reactive mode.
     pub const UPPER_BOUND: MaxParallelism = MaxParallelism(1 << 15);
-    /// What a job uses outside reactive mode if nothing else is set.
+    /// The default outside reactive mode.
     pub const DEFAULT: MaxParallelism = MaxParallelism(4096);
 
     /// Checks the bounds.

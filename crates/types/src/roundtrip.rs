@@ -1,12 +1,13 @@
-//! Whether a value survives being encoded and decoded.
+//! Checks that a value is the same after it was encoded and decoded.
 //!
-//! Records and state are encoded by the serde mapping of their type, and that mapping is the user's: an attribute for an
-//! outside format (`deserialize_with`, `untagged`, `skip_serializing_if` …) may make reading something else than the
-//! reverse of writing. Within a process nothing is encoded, so such a type works until its records cross to another
-//! process, or until the first failure wants its state back. So a few values are tried early, by whoever has them.
+//! Records and state are encoded by the serde implementation of their type, which users define: an attribute for an
+//! external format (`deserialize_with`, `untagged`, `skip_serializing_if` …) may make deserializing differ from the
+//! reverse of serializing. Within a process nothing is encoded, so such a type works until its records go to
+//! another process, or until its state is restored after the first failure. Therefore a few values are checked
+//! early.
 //!
-//! Values need not be comparable. Two are the same if they serialize to the same tree, in which maps and sequences have
-//! no order (a decoded `HashMap` or `HashSet` has another one) and all NaNs are one.
+//! Values need not be comparable. Two values are the same if they serialize to the same tree, in which maps and
+//! sequences have no order (a decoded `HashMap` or `HashSet` has another one) and all NaNs are one.
 
 mod tree;
 
@@ -14,46 +15,46 @@ use serde::Serialize;
 use std::fmt;
 use tree::Tree;
 
-/// Values whose encoding is longer only have to be decoded, so that trying one takes no multiple of its memory.
+/// Longer values are only decoded and not compared, so that a check does not take a multiple of their memory.
 const MAX_TREE_BYTES: usize = 1 << 20;
 
-/// What to do about a type that does not survive.
+/// What a user can do about a type that fails the check.
 pub const ADVICE: &str = "records and state are encoded by the serde mapping of their type, and reading must be the \
     reverse of writing: leave out `deserialize_with`, `skip_serializing_if`, `skip_deserializing`, `flatten`, `tag` and \
     `untagged` there; give the outside format a type of its own, and convert it in the source or in a map";
 
-/// How a value fails to come back.
+/// How a value fails the check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RoundTripError {
     /// It cannot be encoded.
     Encode {
-        /// The codec's words.
+        /// The codec's message.
         reason: String,
     },
     /// It cannot be decoded.
     Decode {
         /// The field, if known.
         field: String,
-        /// The codec's words.
+        /// The codec's message.
         reason: String,
     },
-    /// Bytes are left.
+    /// Decoding left bytes over.
     Excess {
         /// How many.
         bytes: usize,
     },
-    /// A field is left out of the encoding, which the decoder cannot know.
+    /// The encoding omits a field, which the decoder cannot know.
     LeftOut {
         /// The field.
         field: String,
     },
-    /// It comes back as something else.
+    /// Decoding returned another value.
     Changed {
         /// The field.
         field: String,
-        /// What was encoded.
+        /// The encoded value.
         was: String,
-        /// What it is when it is encoded again.
+        /// The decoded value.
         is: String,
     },
 }
@@ -80,8 +81,8 @@ impl fmt::Display for RoundTripError {
 
 impl std::error::Error for RoundTripError {}
 
-/// Encodes and decodes `value` and compares. Returns what was decoded, and the length of the encoding. `decode` returns
-/// how many bytes it has left.
+/// Encodes and decodes `value` and compares the results. Returns the decoded value and the length of the encoding.
+/// `decode` returns how many bytes it has left over.
 ///
 /// # Errors
 /// If the two are not the same.
@@ -109,7 +110,7 @@ pub fn check<T: Serialize>(
     Ok((decoded, bytes.len()))
 }
 
-/// Names the field by what was written.
+/// Replaces the position in the error by the name of the field.
 fn explain(error: RoundTripError, written: &Tree) -> RoundTripError {
     match (written.left_out(), error) {
         (Some(field), _) => RoundTripError::LeftOut { field },

@@ -1,4 +1,4 @@
-//! Time, as the whole system counts it.
+//! Timestamps, watermarks and instants.
 
 use serde::{Deserialize, Serialize};
 use std::ops::{Add, Sub};
@@ -16,9 +16,9 @@ pub const MAX_WATERMARK: Timestamp = i64::MAX;
 
 /// A moment, in microseconds since the Unix epoch.
 ///
-/// A process takes its wall clock once, when it starts, and adds monotonic time to it: within a process
-/// moments never go back; between processes they differ as the machines' clocks do, so they are shown to
-/// people and never compared across processes.
+/// A process reads its wall clock once, when it starts, and adds monotonic time to it. So instants never go back
+/// within a process. Between processes they differ as the machines' clocks do, so they are shown to users but never
+/// compared across processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Instant(pub u64);
 

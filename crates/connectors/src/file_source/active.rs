@@ -8,7 +8,7 @@ use crate::error::{ConnectorError, MalformedRecord, place};
 use reflow_api::{Emit, Io};
 use reflow_types::{Instant, NO_TIMESTAMP};
 
-/// How many records a split yields before the next one has its turn.
+/// How many records a reader emits of one split before it turns to the next.
 const TURN_RECORDS: usize = 256;
 /// The longest record. Documented in docs/writing-jobs.md.
 pub(super) const MAX_RECORD_BYTES: usize = 16 << 20;
@@ -18,22 +18,22 @@ pub(super) struct Active<D> {
     pub(super) split: FileSplit,
     decoder: D,
     framing: Framing,
-    /// The beginning of the file, until its header was read, if the split does not begin with it.
+    /// The start of the file, until its header is read, if the split does not start there.
     header: Option<Window>,
     body: Window,
-    /// Where the record begins that was emitted last, and on which line.
+    /// The offset and line of the record that was emitted last.
     emitted: Option<(u64, Option<u64>)>,
 }
 
-/// What has become of a turn.
+/// The result of a turn.
 pub(super) enum Turn {
-    /// There is more at once.
+    /// There are more records now.
     More,
-    /// What is in memory is read.
+    /// Everything in memory has been read.
     Starved,
     /// The split is finished.
     Ended,
-    /// A record cannot be read. It is passed over.
+    /// A record cannot be read and was skipped.
     Malformed(MalformedRecord),
 }
 
@@ -45,13 +45,13 @@ impl<D: Decoder> Active<D> {
         Self { header, body, framing: decoder.framing(), decoder, split, emitted: None }
     }
 
-    /// Where the record begins that was emitted last.
+    /// The position of the record that was emitted last.
     pub(super) fn position(&self) -> Option<String> {
         self.emitted.map(|(offset, line)| place(&self.split.file, line, offset))
     }
 
-    /// Takes what storage has brought and reads ahead. Returns when it wants to be called again, if not by an
-    /// answer.
+    /// Takes answers from storage and reads ahead. Returns when it must be called again, if no answer arrives
+    /// before.
     pub(super) fn advance(&mut self, now: Instant) -> Result<Option<Instant>, ConnectorError> {
         let header = self.header.as_mut().map_or(Ok(None), |window| window.advance(now))?;
         Ok(header.into_iter().chain(self.body.advance(now)?).min())
@@ -87,7 +87,7 @@ impl<D: Decoder> Active<D> {
                 take_header(&mut self.decoder, record, &self.split)?;
                 Ok(None)
             } else if len as u64 == self.split.len && lines == 0 && self.ends_lines_otherwise(record) {
-                Err(format!("there are carriage returns and no line feed in the file; {LINE_ENDS}"))
+                Err(format!("the file has carriage returns and no line feed; {LINE_ENDS}"))
             } else {
                 self.decoder.decode(record)
             };
@@ -109,12 +109,12 @@ impl<D: Decoder> Active<D> {
         Ok(if self.split.is_finished() { Turn::Ended } else { Turn::More })
     }
 
-    /// Whether a file without line feeds, whose only record this is, has lines that end with carriage returns alone.
+    /// Whether the lines of a file without line feeds, whose only record this is, end with carriage returns.
     fn ends_lines_otherwise(&self, record: &[u8]) -> bool {
         !self.decoder.takes_carriage_returns() && has_lone_carriage_return(record)
     }
 
-    /// Reads the file's header, if that is not part of the split. Says whether it is read.
+    /// Reads the file's header, if it is not part of the split. Returns whether it is read.
     fn read_header(&mut self) -> Result<bool, ConnectorError> {
         let Some(window) = &mut self.header else { return Ok(true) };
         let (mark, len) = match next_record(window, self.framing, true) {
@@ -128,7 +128,7 @@ impl<D: Decoder> Active<D> {
         Ok(true)
     }
 
-    /// Passes over the line on which the next record begins: what an unclosed quote swallows is not lost with it.
+    /// Skips only the line on which the next record begins, so that the lines after an unclosed quote are not lost.
     fn pass_over_long_record(&mut self) -> MalformedRecord {
         let (at, offset, line) = (self.split.file.clone(), self.split.next, self.split.line);
         self.split.seeking = true;
@@ -140,7 +140,7 @@ impl<D: Decoder> Active<D> {
         malformed_header(&self.split, too_long())
     }
 
-    /// Passes over the rest of the record that the split before reads. Says whether its end is found.
+    /// Skips the rest of the record that belongs to the previous split. Returns whether its end is found.
     fn seek(&mut self) -> bool {
         let bytes = self.body.bytes();
         let found = memchr::memchr(b'\n', bytes);
@@ -159,7 +159,7 @@ fn too_long() -> String {
     )
 }
 
-/// Without its header a file cannot be read: an error fails the job, whatever becomes of malformed records.
+/// A file cannot be read without its header, so an error fails the job even if malformed records are skipped.
 fn take_header(decoder: &mut impl Decoder, header: &[u8], split: &FileSplit) -> Result<(), ConnectorError> {
     decoder.header(header).map_err(|reason| malformed_header(split, reason))
 }
@@ -169,20 +169,20 @@ fn malformed_header(split: &FileSplit, reason: String) -> ConnectorError {
     ConnectorError::Malformed(Box::new(MalformedRecord { at, line: Some(1), offset: 0, reason }))
 }
 
-/// What stands at the beginning of a window.
+/// What is at the start of a window.
 enum Next {
     /// A record of `len` bytes with its line end. The first `mark` of them are the file's byte order mark.
     Record { mark: usize, len: usize },
-    /// Its end has not been read yet.
+    /// A record whose end has not been read yet.
     Missing,
-    /// A record has no end within reason.
+    /// A record that is too long.
     TooLong,
 }
 
 /// Text files may begin with U+FEFF.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Finds the end of the next record. The byte order mark is passed over first: a quote behind it begins a field.
+/// Finds the end of the next record. A byte order mark is skipped first, because a quote behind it begins a field.
 fn next_record(window: &mut Window, framing: Framing, begins_file: bool) -> Next {
     if window.is_scanned() {
         return Next::Missing;

@@ -1,4 +1,4 @@
-//! From a record's bytes to a value.
+//! Decoders, which turn a record's bytes into a value.
 
 pub use super::framing::Framing;
 use super::framing::{LINE_ENDS, has_lone_carriage_return};
@@ -7,12 +7,12 @@ use csv_core::ReadRecordResult;
 use serde::de::DeserializeOwned;
 use std::marker::PhantomData;
 
-/// Decodes the records of a file source. Each file has a decoder of its own, cloned from that of the source.
+/// Decodes the records of a file source. Each file has its own decoder, cloned from the source's.
 pub trait Decoder: Clone + Send + 'static {
-    /// What it makes of a record.
+    /// The type of the decoded records.
     type Item: Send + 'static;
 
-    /// Where records end.
+    /// How records are delimited.
     fn framing(&self) -> Framing;
 
     /// Whether the first record of each file is a header.
@@ -20,24 +20,24 @@ pub trait Decoder: Clone + Send + 'static {
         false
     }
 
-    /// Whether a record may hold carriage returns that end no line. Otherwise a file that has them and no line feed is
-    /// taken for one whose lines end with carriage returns alone, and refused.
+    /// Whether a record may contain carriage returns that end no line. Otherwise a file with carriage returns and
+    /// no line feed is refused, because its lines seem to end with carriage returns.
     fn takes_carriage_returns(&self) -> bool {
         false
     }
 
-    /// Takes the file's header, before any record.
+    /// Receives the file's header, before any record.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// Describes what is wrong with it.
     fn header(&mut self, _record: &[u8]) -> Result<(), String> {
         Ok(())
     }
 
-    /// Decodes a record, which comes without its line end. `None` if it is nothing, like an empty line.
+    /// Decodes a record without its line end. Returns `None` for nothing, such as an empty line.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// Describes what is wrong with it.
     fn decode(&mut self, record: &[u8]) -> Result<Option<Self::Item>, String>;
 }
 
@@ -58,7 +58,7 @@ impl Decoder for LineDecoder {
     }
 }
 
-/// JSON values, one a line. Empty lines are nothing.
+/// JSON values, one per line. Empty lines are ignored.
 #[derive(Debug)]
 pub struct JsonDecoder<T>(PhantomData<fn() -> T>);
 
@@ -81,7 +81,7 @@ impl<T: DeserializeOwned + Send + 'static> Decoder for JsonDecoder<T> {
         Framing::Lines
     }
 
-    /// They are white space between the parts of a value.
+    /// In JSON they are white space.
     fn takes_carriage_returns(&self) -> bool {
         true
     }
@@ -94,7 +94,8 @@ impl<T: DeserializeOwned + Send + 'static> Decoder for JsonDecoder<T> {
     }
 }
 
-/// Why a record is not what was expected, with the field's name: decoded once more, as following the path costs.
+/// Why a record cannot be decoded, with the field's name. The record is decoded again, because tracking the path is
+/// expensive.
 fn json_reason<T: DeserializeOwned>(record: &[u8]) -> String {
     let mut decoder = serde_json::Deserializer::from_slice(record);
     let decoded = serde_path_to_error::deserialize::<_, T>(&mut decoder);
@@ -115,18 +116,18 @@ fn json_reason<T: DeserializeOwned>(record: &[u8]) -> String {
     }
 }
 
-/// Rows of comma-separated values. Empty lines are nothing.
+/// Rows of comma-separated values. Empty lines are ignored.
 #[derive(Debug)]
 pub struct CsvDecoder<T> {
     pub(super) header: bool,
-    /// Whether no field holds a line break.
+    /// Whether no field contains a line break.
     pub(super) one_line: bool,
     delimiter: u8,
-    /// Made once: its table costs as much as a hundred rows.
+    /// Created once, because creating its table costs as much as a hundred rows.
     parser: csv_core::Reader,
     columns: Option<ByteRecord>,
     row: ByteRecord,
-    /// The fields' text, one after the other, and where each ends.
+    /// The fields' text, one after the other, and the end of each.
     fields: (Vec<u8>, Vec<usize>),
     makes: PhantomData<fn() -> T>,
 }
@@ -150,7 +151,7 @@ impl<T> CsvDecoder<T> {
         self.parser = parser(delimiter);
     }
 
-    /// Takes a row apart. `record` comes without its end.
+    /// Divides a row into fields. `record` is without its line end.
     fn parse(&mut self, record: &[u8]) -> Result<(), String> {
         let (text, ends) = &mut self.fields;
         let (mut text_len, mut ends_len) = (0, 0);
@@ -219,7 +220,7 @@ impl<T: DeserializeOwned + Send + 'static> Decoder for CsvDecoder<T> {
             return Err("the file is UTF-16, by its byte order mark; it must be UTF-8".to_owned());
         }
         if has_lone_carriage_return(record) {
-            return Err(format!("there is a carriage return without a line feed in the header; {LINE_ENDS}"));
+            return Err(format!("the header has a carriage return without a line feed; {LINE_ENDS}"));
         }
         self.parse(record)?;
         self.columns = Some(self.row.clone());
@@ -241,7 +242,7 @@ impl<T: DeserializeOwned + Send + 'static> Decoder for CsvDecoder<T> {
     }
 }
 
-/// Why a row is not what was expected, with the column's name.
+/// Why a row cannot be decoded, with the column's name.
 fn reason(error: &csv::Error, columns: Option<&ByteRecord>) -> String {
     let csv::ErrorKind::Deserialize { err, .. } = error.kind() else { return error.to_string() };
     let Some(field) = err.field() else { return err.kind().to_string() };

@@ -11,34 +11,34 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// Listings that fail are logged no more often.
+/// The least time between two log lines about failed listings.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Lists files, once or again and again.
+/// Lists files, once or repeatedly.
 pub(super) struct FileEnumerator {
     location: Location,
     /// `None`: each file is one split.
     split_size: Option<u64>,
     watch: Option<Duration>,
-    /// When it lists next.
+    /// When it lists the next time.
     due: Option<Instant>,
-    /// Whether its location has been listed once, in this or an earlier life.
+    /// Whether its location has been listed once, before or after a restore.
     listed: bool,
-    /// When it last wrote to the log that it could not be.
+    /// When a failed listing was last logged.
     last_logged: Option<Instant>,
     state: State,
 }
 
-/// What it has found.
+/// The files that it has found.
 #[derive(Clone, Default, Serialize, Deserialize)]
 struct State {
     /// The names of all files found.
     files: BTreeSet<String>,
-    /// How many splits they have given.
+    /// The number of their splits.
     splits: u64,
-    /// Found, and not yet taken.
+    /// Splits that were found and not yet taken.
     new: Vec<FileSplit>,
-    /// Whether all has been found, if the source is bounded.
+    /// Whether a bounded source has found all its files.
     done: bool,
 }
 
@@ -48,19 +48,19 @@ impl FileEnumerator {
         Self { location, split_size, watch, due, listed: false, last_logged: None, state }
     }
 
-    /// Whether an object is to be read: none of the names below the source's location is hidden.
+    /// Whether an object is to be read: no name in its path below the source's location is hidden.
     fn is_read(&self, object: &ObjectMeta) -> bool {
         let below = object.at.0.strip_prefix(self.location.0.trim_end_matches('/'));
         below.is_none_or(|path| !path.split('/').any(|name| name.starts_with(['.', '_'])))
     }
 
-    /// Storage that is away keeps new files from being found, and nothing else, once it was there: who watches goes on.
+    /// Handles a failed listing. A watching source that has listed its location before continues without new files.
     fn take_failure(&mut self, now: Instant, error: ConnectorError) -> Result<(), UserError> {
         let Some(interval) = self.watch.filter(|_| self.listed) else { return Err(error.into()) };
         self.due = Some(now + interval);
         if self.last_logged.is_none_or(|last| now.since(last) >= LOG_INTERVAL) {
             self.last_logged = Some(now);
-            tracing::warn!("no new files are found until this works again: {error}");
+            tracing::warn!("cannot look for new files, trying again: {error}");
         }
         Ok(())
     }

@@ -1,24 +1,24 @@
-//! Where a record ends.
+//! Framing: how records are delimited.
 
-/// What a record's end looks like.
+/// How the end of a record is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
     /// A line feed ends it.
     Lines,
     /// A line feed outside quotes ends it; `delimiter` ends a field.
     Quoted {
-        /// What separates fields.
+        /// The separator of fields.
         delimiter: u8,
     },
 }
 
 impl Framing {
-    /// Whether a record's beginning can be found from any place in a file.
+    /// Whether the start of a record can be found from any position in a file.
     pub(super) fn is_splittable(self) -> bool {
         self == Framing::Lines
     }
 
-    /// The length of the record at the beginning of `bytes`, with the line feed that ends it, if it ends here.
+    /// The length of the record at the start of `bytes`, including its line feed, if its end is in `bytes`.
     pub(super) fn record_len(self, bytes: &[u8]) -> Option<usize> {
         let line = memchr::memchr(b'\n', bytes)? + 1;
         match self {
@@ -30,7 +30,7 @@ impl Framing {
     }
 }
 
-/// Goes through fields as `csv` does: quotes count only at a field's beginning, and doubled within it.
+/// Parses fields as `csv` does: quotes count only at the start of a field, and doubled quotes within it.
 fn quoted_record_len(bytes: &[u8], delimiter: u8) -> Option<usize> {
     enum At {
         FieldStart,
@@ -51,16 +51,16 @@ fn quoted_record_len(bytes: &[u8], delimiter: u8) -> Option<usize> {
     None
 }
 
-/// A record without what ends it.
+/// A record without its line end.
 pub(super) fn without_line_end(record: &[u8]) -> &[u8] {
     let record = record.strip_suffix(b"\n").unwrap_or(record);
     record.strip_suffix(b"\r").unwrap_or(record)
 }
 
-/// What an error says of lines that do not end.
-pub(super) const LINE_ENDS: &str = "lines must end with line feeds, alone or behind carriage returns";
+/// The advice in errors about line ends.
+pub(super) const LINE_ENDS: &str = "lines must end with a line feed, or a carriage return and a line feed";
 
-/// Whether a carriage return stands within `record` without a line feed behind it. Those at its end do not count.
+/// Whether `record` contains a carriage return that is not followed by a line feed. Those at its end do not count.
 pub(super) fn has_lone_carriage_return(record: &[u8]) -> bool {
     let within = record.iter().rposition(|byte| *byte != b'\r').map_or(0, |last| last + 1);
     memchr::memchr_iter(b'\r', &record[..within]).any(|at| record.get(at + 1) != Some(&b'\n'))

@@ -1,7 +1,7 @@
-//! A source that reads files: CSV, JSON lines or plain lines, once or as they arrive.
+//! A source that reads files: CSV, JSON lines or plain lines, once or as they appear.
 //!
 //! The enumerator lists the files and divides large ones into byte ranges, the splits. A record belongs to the
-//! split in which its first byte is. A reader reads ahead, cuts what it gets into records and decodes them; its
+//! split that contains its first byte. A reader reads ahead, divides the bytes into records and decodes them; its
 //! position is the byte at which the next record begins.
 //!
 //! Reading order: `split`, `enumerator`, `framing` (where records end), `decode`, `window` (reading ahead),
@@ -29,22 +29,23 @@ use serde::de::DeserializeOwned;
 use split::FileSplit;
 use std::time::Duration;
 
-/// What becomes of a record that cannot be read.
+/// What happens to records that cannot be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Malformed {
-    /// The job fails, with the file, the line, the byte and the reason, each time that it comes to the record.
+    /// The job fails with file, line, byte and reason, each time it reads the record.
     #[default]
     Fail,
-    /// It is left out, counted and, now and then, logged. So is the rest of a file that has gone, or become shorter, since
-    /// it was found: it counts as one, and is always logged. Of a record of more than 16 MiB the first line is left out.
+    /// The record is skipped, counted and from time to time logged. If a file was deleted or became shorter after
+    /// it was found, the rest of it is skipped, counts as one record, and is always logged. Of a record of more
+    /// than 16 MiB the first line is skipped.
     Skip,
 }
 
-/// Reads a file, or all files in a directory and below it, except those that have a name beginning with `.` or
-/// `_` on their way.
+/// Reads a file, or all files in a directory and its subdirectories. Files and directories whose names begin with
+/// `.` or `_` are ignored.
 ///
-/// Files are read as long as they were when they were found: what is appended later is not read. Records carry
-/// no event time; assign it downstream. A reader reads up to 32 splits in turn, in the order of their names.
+/// A file is read up to the length that it had when it was found; data that is appended later is not read. Records
+/// carry no event time; assign it downstream. A reader reads up to 32 splits in turn, in the order of their names.
 ///
 /// ```
 /// use reflow_connectors::{FileSource, Malformed};
@@ -73,36 +74,36 @@ pub struct FileSource<D> {
 }
 
 impl FileSource<()> {
-    /// Reads rows of comma-separated values. The first row of each file names the columns, which become fields
-    /// of `T` by name. Fields may be quoted and then hold line breaks, so that a file is one split, unless it is
-    /// said to be [splittable](FileSource::splittable).
+    /// Reads rows of comma-separated values. The first row of each file names the columns, which become fields of
+    /// `T` by name. Quoted fields may contain line breaks, so a file is one split, unless it is declared
+    /// [splittable](FileSource::splittable).
     pub fn csv<T: DeserializeOwned + Send + 'static>(at: impl Into<String>) -> FileSource<CsvDecoder<T>> {
         FileSource::new(at, CsvDecoder::new())
     }
 
-    /// Reads a JSON value a line.
+    /// Reads a JSON value from each line.
     pub fn json_lines<T: DeserializeOwned + Send + 'static>(
         at: impl Into<String>,
     ) -> FileSource<JsonDecoder<T>> {
         FileSource::new(at, JsonDecoder::new())
     }
 
-    /// Reads lines of text, without their ends.
+    /// Reads lines of text, without their line ends.
     pub fn lines(at: impl Into<String>) -> FileSource<LineDecoder> {
         FileSource::new(at, LineDecoder)
     }
 }
 
 impl<D: Decoder> FileSource<D> {
-    /// Reads records of another kind. `at` is an absolute path, or a URL such as `s3://bucket/prefix`; all
+    /// Reads records with another decoder. `at` is an absolute path, or a URL such as `s3://bucket/prefix`; all
     /// TaskManagers and the JobManager must reach it.
     pub fn new(at: impl Into<String>, decoder: D) -> Self {
         let location = Location(at.into());
         Self { location, decoder, split_size: 64 << 20, watch: None, malformed: Malformed::Fail }
     }
 
-    /// Divides larger files into splits of so many bytes, if records can be found in the middle of a file. 64
-    /// MiB by default.
+    /// Divides larger files into splits of this many bytes, if the format allows to find records in the middle of a
+    /// file. The default is 64 MiB.
     ///
     /// # Panics
     /// If `bytes` is 0.
@@ -113,15 +114,15 @@ impl<D: Decoder> FileSource<D> {
         self
     }
 
-    /// Looks for new files again and again, and never ends. A file must appear whole: move it to its place when
-    /// it is written. The names of all files ever read stay in the source's state.
+    /// Looks for new files at this interval, and never ends. A file must appear as a whole: write it elsewhere and
+    /// move it to its place. The names of all files ever read are kept in the source's state.
     #[must_use]
     pub fn watch(mut self, interval: Duration) -> Self {
         self.watch = Some(interval);
         self
     }
 
-    /// What becomes of a record that cannot be read.
+    /// What happens to records that cannot be read.
     #[must_use]
     pub fn on_malformed(mut self, malformed: Malformed) -> Self {
         self.malformed = malformed;
@@ -130,21 +131,21 @@ impl<D: Decoder> FileSource<D> {
 }
 
 impl<T: DeserializeOwned + Send + 'static> FileSource<CsvDecoder<T>> {
-    /// Files have no header row: columns become fields by their order.
+    /// Reads files without a header row. Columns become fields by their order.
     #[must_use]
     pub fn without_header(mut self) -> Self {
         self.decoder.header = false;
         self
     }
 
-    /// Whether no field holds a line break, so that several readers can share a file.
+    /// Declares that no field contains a line break, so that several readers can share a file.
     #[must_use]
     pub fn splittable(mut self, splittable: bool) -> Self {
         self.decoder.one_line = splittable;
         self
     }
 
-    /// What separates columns, instead of a comma: an ASCII character.
+    /// Sets the separator of columns, an ASCII character, instead of a comma.
     #[must_use]
     pub fn delimiter(mut self, delimiter: u8) -> Self {
         self.decoder.set_delimiter(delimiter);

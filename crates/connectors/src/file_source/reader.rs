@@ -10,12 +10,12 @@ use reflow_types::Instant;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// So many splits are read in turn: each holds about 2 MiB.
+/// How many splits are read in turn. Each needs about 2 MiB.
 const MAX_ACTIVE: usize = 32;
-/// Skipped records are logged no more often.
+/// The least time between two log lines about skipped records.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// When a reader wants to be called again, if not by an answer.
+/// When a reader must be called again, if no answer arrives before.
 type Wake = Option<Instant>;
 
 /// Reads one subtask's splits.
@@ -23,10 +23,10 @@ pub struct FileReader<D> {
     decoder: D,
     malformed: Malformed,
     io: Io,
-    /// Splits that wait, by number.
+    /// Splits that are not yet being read, by number.
     waiting: BTreeMap<u64, FileSplit>,
     active: Vec<Active<D>>,
-    /// Whose turn it is: an index into `active`.
+    /// The split that is read next, as an index into `active`.
     turn: usize,
     complete: bool,
     skipped: u64,
@@ -48,7 +48,7 @@ impl<D: Decoder> FileReader<D> {
         }
     }
 
-    /// Begins to read splits that wait, the first first.
+    /// Starts to read waiting splits, in the order of their numbers.
     fn activate(&mut self) {
         while self.active.len() < MAX_ACTIVE
             && let Some((_, split)) = self.waiting.pop_first()
@@ -57,7 +57,7 @@ impl<D: Decoder> FileReader<D> {
         }
     }
 
-    /// Looks for answers and takes a turn of the split whose turn it is. Also says when it wants to be called again.
+    /// Takes answers and emits records of the split whose turn it is. Also returns when it must be called again.
     fn turn(&mut self, now: Instant, out: &mut impl Emit<D::Item>) -> Result<(Turn, Wake), ConnectorError> {
         let active = &mut self.active[self.turn];
         let again = active.advance(now)?;
@@ -68,13 +68,13 @@ impl<D: Decoder> FileReader<D> {
         Ok((turn, wake.into_iter().chain(again).min()))
     }
 
-    /// A file has gone, or is shorter than when it was found: its split ends, if what cannot be read is to be skipped.
+    /// A file was deleted or became shorter after it was found. Its split ends, if unreadable records are skipped.
     fn take_gone(&mut self, error: ConnectorError) -> Result<Turn, ConnectorError> {
         if self.malformed == Malformed::Fail || !matches!(error, ConnectorError::Gone { .. }) {
             return Err(error);
         }
         self.skipped += 1;
-        tracing::warn!(skipped = self.skipped, "left out the rest of a file: {error}");
+        tracing::warn!(skipped = self.skipped, "skipped the rest of a file: {error}");
         Ok(Turn::Ended)
     }
 
@@ -85,7 +85,7 @@ impl<D: Decoder> FileReader<D> {
         self.skipped += 1;
         if self.last_logged.is_none_or(|last| now.since(last) >= LOG_INTERVAL) {
             self.last_logged = Some(now);
-            tracing::warn!(skipped = self.skipped, "left out a malformed record: {record}");
+            tracing::warn!(skipped = self.skipped, "skipped a malformed record: {record}");
         }
         Ok(())
     }
@@ -158,7 +158,7 @@ impl<D: Decoder> Reader for FileReader<D> {
         self.active.iter().map(|active| &active.split).chain(self.waiting.values()).cloned().collect()
     }
 
-    /// A file is read up to its length. Until its split has ended, something is under way or waits for its turn.
+    /// A file is read up to its length. Until its split has ended, a read is under way or waits for its turn.
     fn has_more(&self, _: u64) -> bool {
         true
     }

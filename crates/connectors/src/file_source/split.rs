@@ -1,23 +1,23 @@
-//! A part of a file, and how far it was read.
+//! A part of a file with a position.
 
 use reflow_env::Location;
 use serde::{Deserialize, Serialize};
 
-/// A range of a file's bytes, and the position in it. Holds the records that begin in the range.
+/// A range of a file's bytes and the position in it. The records that begin in the range belong to the split.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileSplit {
-    /// The same for all time, and different from those of other splits.
+    /// A number that never changes and differs from those of other splits.
     pub(super) number: u64,
     pub(super) file: Location,
-    /// The file's length when it was found; nothing behind it is read.
+    /// The file's length when it was found. Data behind it is not read.
     pub(super) len: u64,
     /// One past the last byte at which a record of this split may begin.
     pub(super) end: u64,
-    /// The byte at which the next record begins, or from which it is looked for.
+    /// The byte at which the next record begins, or from which the search for it starts.
     pub(super) next: u64,
-    /// The line on which it begins, from 1 on, if that is known.
+    /// The line on which it begins, counted from 1, if known.
     pub(super) line: Option<u64>,
-    /// Whether a record ends behind `next` that belongs to the split before.
+    /// Whether a record of the previous split ends behind `next`.
     pub(super) seeking: bool,
 }
 

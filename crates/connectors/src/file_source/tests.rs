@@ -397,8 +397,8 @@ fn lines_that_end_with_carriage_returns_alone_are_refused() {
     // Without a header there is no other sign than that the file has no line feed at all.
     let classic = "1,a\r2,b\r3,c";
     let mut store = Store::with([("/in/a", classic), ("/in/b", "4,d")]);
-    let reason = "/in/a, line 1, byte 0: there are carriage returns and no line feed in the file; lines must end with \
-                  line feeds, alone or behind carriage returns";
+    let reason = "/in/a, line 1, byte 0: the file has carriage returns and no line feed; lines must end with a line \
+                  feed, or a carriage return and a line feed";
     assert_eq!(read(&FileSource::lines("/in"), &mut store).unwrap_err(), reason);
     let rows = FileSource::csv::<(u32, String)>("/in").without_header();
     assert_eq!(read(&rows, &mut store).unwrap_err(), reason);

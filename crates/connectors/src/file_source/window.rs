@@ -1,4 +1,4 @@
-//! The part of a file that is in memory: what was read and not yet consumed, and the read under way.
+//! The part of a file that is in memory and not yet consumed, and the read under way.
 
 use crate::ConnectorError;
 use bytes::Bytes;
@@ -7,29 +7,30 @@ use reflow_env::{Location, StoreError, StoreOp, StoreReply, Ticket};
 use reflow_types::Instant;
 use std::time::Duration;
 
-/// So much is read at once, and so much is kept ahead.
+/// The size of a read, and how much is read ahead.
 pub(super) const CHUNK_BYTES: u64 = 1 << 20;
-/// How often a read is tried: for about five minutes. Storage that is away makes a reader wait, as it makes checkpoints
-/// wait; a restart would not help. A file that cannot be read, as it is somebody else's, must fail the job some time.
+/// How often a read is tried, for about five minutes. If storage is unavailable, a reader waits, because a restart
+/// would not help. A file that can never be read, for example for lack of permission, must fail the job at some
+/// time.
 const MAX_TRIES: u32 = 36;
-/// The time to the second try; it doubles each time, up to a bound.
+/// The time before the second try. It doubles each time, up to a bound.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
 const MAX_PAUSE: Duration = Duration::from_secs(10);
-/// The first failures may be a moment's. Then one in so many is logged.
+/// One in this many failures is logged. The first ones may be short.
 const LOG_EACH: u32 = 5;
 
-/// Reads a file ahead, from an offset on.
+/// Reads a file ahead from an offset.
 pub(super) struct Window {
     io: Io,
     file: Location,
-    /// Read, and not yet consumed from `at` on.
+    /// Data that was read; from `at` on it is not yet consumed.
     buffer: Vec<u8>,
     at: usize,
-    /// How many bytes from `at` on were looked through in vain.
+    /// How many bytes from `at` on were searched without a result.
     scanned: usize,
     /// One past the last byte read.
     fetched: u64,
-    /// How far to read.
+    /// The offset up to which it reads.
     limit: u64,
     /// The file's length.
     len: u64,
@@ -43,17 +44,17 @@ enum Read {
 }
 
 impl Window {
-    /// Reads `from..limit` ahead, and more of the file if asked.
+    /// Reads `from..limit` ahead, and more of the file on request.
     pub(super) fn new(io: Io, file: Location, from: u64, limit: u64, len: u64) -> Self {
         Self { io, file, buffer: Vec::new(), at: 0, scanned: 0, fetched: from, limit, len, read: Read::None }
     }
 
-    /// What is there.
+    /// The bytes in memory that are not yet consumed.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.buffer[self.at..]
     }
 
-    /// Whether nothing follows in the file.
+    /// Whether these are the last bytes of the file.
     pub(super) fn is_last(&self) -> bool {
         self.fetched >= self.len
     }
@@ -63,12 +64,12 @@ impl Window {
         self.scanned = 0;
     }
 
-    /// Whether all that is there was looked through in vain.
+    /// Whether all bytes in memory were searched without a result.
     pub(super) fn is_scanned(&self) -> bool {
         self.scanned == self.bytes().len() && !self.is_last()
     }
 
-    /// What is there was looked through in vain: more is needed.
+    /// Notes that all bytes in memory were searched without a result, so that more are read.
     pub(super) fn want_more(&mut self) {
         self.scanned = self.bytes().len();
         if self.fetched >= self.limit {
@@ -76,7 +77,7 @@ impl Window {
         }
     }
 
-    /// Takes what has come and asks for more. Returns when it wants to be called again, if not by an answer.
+    /// Takes answers and requests more. Returns when it must be called again, if no answer arrives before.
     pub(super) fn advance(&mut self, now: Instant) -> Result<Option<Instant>, ConnectorError> {
         if let Read::UnderWay { ticket, tries } = self.read
             && let Some(answer) = self.io.take(ticket)

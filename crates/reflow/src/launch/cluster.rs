@@ -11,7 +11,7 @@ use reflow_types::{Instant, TaskManagerId};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// Runs the job with `task_managers` TaskManagers, and says how to look at it.
+/// Runs the job with `task_managers` TaskManagers, and prints the address of the web interface.
 pub(super) fn run(
     executable: Executable,
     task_managers: u32,
@@ -61,7 +61,7 @@ pub(super) fn run(
     Ok(ExitCode::from(u8::try_from(exit.code).unwrap_or(1)))
 }
 
-/// In one process, checkpoints live in memory and the job follows its slots, unless options say otherwise.
+/// The defaults for a cluster in one process: checkpoints are in memory, and the job runs in reactive mode.
 fn with_defaults(options: &Options) -> Result<Options, LaunchError> {
     let free = std::net::TcpListener::bind(("127.0.0.1", 0)).and_then(|socket| socket.local_addr());
     let port = free.map_err(system("cannot find a free port"))?.port();
@@ -79,7 +79,7 @@ fn with_defaults(options: &Options) -> Result<Options, LaunchError> {
     Ok(Options { definitions, ..options.clone() })
 }
 
-/// An executor on a thread of this process, as `JOB executor` is one in a process of its own.
+/// Runs an executor on a thread of this process, like `JOB executor` in a separate process.
 fn child(executable: Executable, command: &ChildCommand, clock: Clock) -> (Box<dyn Process>, Signal) {
     let start = command.stdin.get(4..).unwrap_or_default();
     let built = ExecutorStart::decode(start).map_err(LaunchError::from);
@@ -89,7 +89,7 @@ fn child(executable: Executable, command: &ChildCommand, clock: Clock) -> (Box<d
     }
 }
 
-/// Takes the place of a process that could not start.
+/// Replaces a process that could not start.
 struct Broken(String);
 
 impl Process for Broken {

@@ -14,7 +14,7 @@ pub(super) fn run(executable: Executable) -> Result<ExitCode, LaunchError> {
     crate::allocator::keep_memory();
     logging::start("info");
     let system = |what| move |error| LaunchError::System { what, error };
-    let message = real::read_stdin().map_err(system("cannot read what the TaskManager says"))?;
+    let message = real::read_stdin().map_err(system("cannot read the TaskManager's message"))?;
     real::end_when_stdin_closes(|| {
         logging::finish();
         std::process::exit(0)

@@ -73,7 +73,7 @@ pub(super) fn drive(
     Ok(exit)
 }
 
-/// Reads the options, and warns of those that do nothing.
+/// Reads the options, and warns about those that have no effect.
 pub(super) fn load(options: &Options) -> Result<Config, LaunchError> {
     let mut definitions = options.definitions.clone();
     if let Some(path) = &options.from_savepoint {
@@ -109,7 +109,7 @@ async fn serve(listener: TcpListener, handle: Handle, stopped: tokio::sync::ones
     }
 }
 
-/// The file that this process runs, also when another has taken its name since.
+/// The executable of this process, also if another file has its name by now.
 const THIS_EXECUTABLE: &str = "/proc/self/exe";
 
 /// This executable, which TaskManagers fetch.

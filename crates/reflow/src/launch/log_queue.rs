@@ -1,13 +1,13 @@
-//! Log lines on their way to standard error.
+//! A queue of log lines for standard error.
 //!
-//! Logs matter less than the job: a line that cannot be written is dropped and counted, and the count is written
-//! as soon as standard error takes anything again. Whoever logs only adds to a bounded queue; a thread of its own
-//! writes, and it alone waits while a pipe is full or a disk is slow. So no slot waits for a reader of logs, and a
-//! full disk ends no process.
+//! Logs are less important than the job: a line that cannot be written is dropped and counted, and the count is
+//! written as soon as standard error accepts data again. Threads that log only add to a bounded queue; a separate
+//! thread writes, and only that one waits while a pipe is full or a disk is slow. So no slot waits for a reader of
+//! logs, and a full disk ends no process.
 //!
-//! *Rejected:* a standard error that does not block (`O_NONBLOCK`): the flag belongs to the open file, which this
-//! process shares with its parent, its children and often with a shell. Asking before each write whether there is
-//! room (`poll`): another process that shares the pipe takes the room in between.
+//! *Rejected:* a non-blocking standard error (`O_NONBLOCK`): the flag belongs to the open file, which this process
+//! shares with its parent, its children and often with a shell. Checking for room before each write (`poll`):
+//! another process that shares the pipe may use the room in between.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -35,12 +35,12 @@ struct Shared {
 struct Queue {
     entries: VecDeque<Box<[u8]>>,
     bytes: usize,
-    /// Entries that found no room since entries were last taken.
+    /// Entries dropped since entries were last taken.
     dropped: u64,
 }
 
 impl LogQueue {
-    /// A queue, and the thread that writes to `target` for as long as the process lives.
+    /// Creates a queue, and a thread that writes to `target` as long as the process runs.
     pub(super) fn start(target: impl Write + Send + 'static) -> Self {
         let queue = Self::default();
         let ours = queue.clone();
@@ -84,7 +84,7 @@ impl LogQueue {
         }
     }
 
-    /// Waits for entries; takes them, and the number of those that were dropped before.
+    /// Waits for entries and takes them, with the number of those that were dropped before.
     fn next(&self) -> (VecDeque<Box<[u8]>>, u64) {
         let empty = |queue: &mut Queue| queue.entries.is_empty();
         let waited = self.0.changed.wait_while(self.lock(), empty);
@@ -97,12 +97,12 @@ impl LogQueue {
     }
 }
 
-/// What is written to.
+/// The target of the lines.
 struct Target<W> {
     target: W,
-    /// Its last line has no end.
+    /// Whether its last line has no line end.
     within_line: bool,
-    /// Entries that were lost since the last one that was written.
+    /// Entries lost since the last one was written.
     lost: u64,
 }
 
@@ -117,7 +117,7 @@ impl<W: Write> Target<W> {
     fn tell_lost(&mut self) {
         if self.lost > 0 {
             let notice =
-                format!("{} log entries are missing here: standard error did not take them\n", self.lost);
+                format!("{} log entries were dropped here: standard error did not accept them\n", self.lost);
             if self.write(notice.as_bytes()).is_ok() {
                 self.lost = 0;
             }
@@ -163,7 +163,7 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(60);
 
-    /// A target with room for some bytes, and what it has taken.
+    /// A target with room for some bytes, and the bytes that it has accepted.
     #[derive(Default)]
     struct Disk {
         room: usize,
@@ -203,7 +203,7 @@ mod tests {
         disk.lock().unwrap().room = usize::MAX;
         queue.push(b"third\n");
         queue.flush(LONG);
-        let expected = "fir\n2 log entries are missing here: standard error did not take them\nthird\n";
+        let expected = "fir\n2 log entries were dropped here: standard error did not accept them\nthird\n";
         assert_eq!(disk.lock().unwrap().text, expected);
     }
 

@@ -1,4 +1,4 @@
-//! Logs to standard error, and what a panic says. The scripts send it to a file.
+//! Logs and messages of panics on standard error. The scripts redirect it to a file.
 
 use super::log_queue::LogQueue;
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -8,15 +8,15 @@ use std::sync::OnceLock;
 use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
-/// How long the end of a process waits for a standard error that does not take the last lines.
+/// How long a process that ends waits until standard error has accepted the last lines.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
 static QUEUE: OnceLock<LogQueue> = OnceLock::new();
 
-/// Starts logging: `RUST_LOG`, or everything from `default` on.
+/// Starts logging at the levels of `RUST_LOG`, or from the level `default` on.
 ///
-/// Neither a log line nor the message of a panic waits for standard error, or fails with it. Call [`finish`] before
-/// the process ends.
+/// Log lines and messages of panics neither wait for standard error nor fail with it. Call [`finish`] before the
+/// process ends.
 pub fn start(default: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let terminal = std::io::stderr().is_terminal();
@@ -26,14 +26,14 @@ pub fn start(default: &str) {
     std::panic::set_hook(Box::new(|info| queue.push(panic_message(info).as_bytes())));
 }
 
-/// Waits until what was logged is written, at most for a second. To be called when the process ends.
+/// Waits until all log lines are written, at most for a second. Call it when the process ends.
 pub fn finish() {
     if let Some(queue) = QUEUE.get() {
         queue.flush(LAST_LINES);
     }
 }
 
-/// As the standard library tells of a panic.
+/// The message of a panic, in the standard library's format.
 fn panic_message(info: &PanicHookInfo<'_>) -> String {
     let thread = std::thread::current();
     let name = thread.name().unwrap_or("<unnamed>");

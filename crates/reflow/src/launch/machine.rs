@@ -1,11 +1,11 @@
-//! This machine, as Linux shows it in `/proc` and `/sys/fs/cgroup`.
+//! The properties of this machine, from Linux's `/proc` and `/sys/fs/cgroup`.
 
 use reflow_taskmanager::manager::Machine;
 use std::fs;
 use std::io::{self, Read};
 use std::path::PathBuf;
 
-/// Finds out about this machine. `lib` is the distribution's directory of jobs, if there is one.
+/// Reads the properties of this machine. `lib` is the distribution's directory of jobs, if there is one.
 pub fn inspect(lib: Option<PathBuf>) -> io::Result<Machine> {
     let cores = std::thread::available_parallelism()?.get();
     Ok(Machine {

@@ -1,4 +1,4 @@
-//! What a job's executable does with its command line.
+//! The command line of a job's executable.
 
 mod cluster;
 mod executor;
@@ -18,10 +18,10 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// A job, as this executable holds it.
+/// The job of this executable.
 #[derive(Clone, Copy)]
 pub(crate) struct Executable {
-    /// Its name: the job's name, unless the job function gives another.
+    /// Its name, unless the job function sets another.
     pub(crate) name: &'static str,
     /// Builds it.
     pub(crate) function: JobFunction,
@@ -34,7 +34,7 @@ pub(crate) struct Executable {
 #[derive(Parser)]
 #[command(version, about, long_about)]
 struct CommandLine {
-    /// Print what this executable is, as JSON, and end.
+    /// Print a description of this executable as JSON.
     #[arg(long, exclusive = true)]
     describe: bool,
     #[command(subcommand)]
@@ -56,7 +56,7 @@ enum Command {
         #[command(flatten)]
         options: Options,
     },
-    /// Run tasks. Started by a TaskManager, which says on standard input what for.
+    /// Run tasks. Started by a TaskManager, which sends the parameters on standard input.
     #[command(hide = true)]
     Executor,
     /// Print the job graph as JSON.
@@ -67,25 +67,25 @@ enum Command {
     },
 }
 
-/// What `run` and `jobmanager` share.
+/// The common options of `run` and `jobmanager`.
 #[derive(clap::Args, Clone)]
 pub(crate) struct Options {
     /// The directory of config.yaml.
     #[arg(long)]
     pub(crate) config_dir: Option<PathBuf>,
-    /// Set an option; wins over config.yaml and the environment.
+    /// Set an option. Overrides config.yaml and the environment.
     #[arg(short = 'D', value_name = "KEY=VALUE")]
     pub(crate) definitions: Vec<String>,
-    /// Begin anew, whatever state an earlier run left.
+    /// Start a new job, and ignore the state of earlier runs.
     #[arg(long)]
     pub(crate) fresh: bool,
     /// Start from this savepoint.
     #[arg(long = "fromSavepoint", short = 's', value_name = "PATH")]
     pub(crate) from_savepoint: Option<String>,
-    /// Restore checkpoints of another build of the job, whose types of state are the same.
+    /// Restore checkpoints of another build of the job. The types of its state must be the same.
     #[arg(long)]
     pub(crate) allow_other_build: bool,
-    /// If the newest checkpoint is damaged, go on from an older one although some output is written again.
+    /// If the newest checkpoint is damaged, continue from an older one, although some output is then written again.
     #[arg(long)]
     pub(crate) allow_replay: bool,
     /// The job's own arguments.
@@ -93,7 +93,7 @@ pub(crate) struct Options {
     pub(crate) args: Vec<String>,
 }
 
-/// Why an executable could not do what it was asked for.
+/// Why an executable could not start.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LaunchError {
     #[error(transparent)]
@@ -106,7 +106,7 @@ pub(crate) enum LaunchError {
     Rest { address: String, error: io::Error },
     #[error("{what}: {error}")]
     System { what: &'static str, error: io::Error },
-    #[error("cannot understand the TaskManager: {0}")]
+    #[error("cannot decode the TaskManager's message: {0}")]
     Protocol(#[from] reflow_protocol::ProtocolError),
 }
 
@@ -136,7 +136,7 @@ pub fn main(name: &'static str, function: JobFunction) -> ExitCode {
     code
 }
 
-/// Prints an answer. That nobody reads it to its end (`JOB plan | head -1`) is fine.
+/// Prints an answer. A reader may close the pipe early (`JOB plan | head -1`).
 fn print(name: &str, answer: &str) -> ExitCode {
     let mut out = io::stdout().lock();
     match writeln!(out, "{answer}").and_then(|()| out.flush()) {
@@ -148,13 +148,13 @@ fn print(name: &str, answer: &str) -> ExitCode {
     }
 }
 
-/// Writes a line to standard error, if that takes it.
+/// Writes a line to standard error, and ignores failures.
 fn complain(line: std::fmt::Arguments<'_>) {
     drop(writeln!(io::stderr(), "{line}"));
 }
 
-/// Job arguments begin with the first that this command line does not know, so that nobody has to write `--` before
-/// them.
+/// The job's arguments start with the first one that this command line does not know, so that `--` before them can
+/// be omitted.
 fn separate_job_args(arguments: impl Iterator<Item = String>) -> Vec<String> {
     const WITH_VALUE: [&str; 5] = ["-D", "-s", "--config-dir", "--fromSavepoint", "--task-managers"];
     const ALONE: [&str; 8] =
@@ -183,7 +183,7 @@ fn separate_job_args(arguments: impl Iterator<Item = String>) -> Vec<String> {
     line
 }
 
-/// Begins with `{"reflow":`, by which scripts tell a job from other programs.
+/// Starts with `{"reflow":`, by which scripts recognize jobs.
 fn describe(name: &str) -> String {
     let name = serde_json::Value::from(name);
     format!(

@@ -1,10 +1,10 @@
-//! Storage with what the configuration says of it. `s3://` needs the feature `s3`.
+//! Storage with its configuration. `s3://` needs the feature `s3`.
 
 use reflow_config::{Config, options};
 use reflow_env::real::{Storage, StorageOptions};
 
-/// Local files, memory, and S3 with the credentials that the options hold. Without them, S3 looks where its
-/// tools look: environment variables and the machine's role.
+/// Local files, memory, and S3 with the credentials in the options. Without these, S3 uses the environment
+/// variables and the machine's role, like other S3 tools.
 pub fn open(config: &Config) -> Storage {
     let settings = [
         ("aws_endpoint", options::S3_ENDPOINT.get(config).map(with_scheme)),
@@ -23,7 +23,7 @@ pub fn open(config: &Config) -> Storage {
     Storage::new(StorageOptions { s3, ..StorageOptions::default() })
 }
 
-/// `s3.example.org`, as Flink takes it too, is meant to be encrypted.
+/// An endpoint without a scheme, such as `s3.example.org`, which Flink accepts too, uses HTTPS.
 fn with_scheme(endpoint: String) -> String {
     if endpoint.contains("://") { endpoint } else { format!("https://{endpoint}") }
 }

@@ -1,4 +1,4 @@
-//! What a value serializes as.
+//! The tree that a value serializes to.
 
 use serde::ser::{self, Serialize, Serializer};
 use std::fmt::{self, Display};
@@ -11,7 +11,7 @@ pub(super) enum Tree {
     Bool(bool),
     Signed(i128),
     Unsigned(u128),
-    /// The bits, those of one NaN for all.
+    /// The bits; all NaNs have the same.
     Float(u64),
     Char(char),
     Text(String),
@@ -21,7 +21,7 @@ pub(super) enum Tree {
     Map(Vec<(Tree, Tree)>),
     Struct(Vec<(&'static str, Tree)>),
     Variant(&'static str, Box<Tree>),
-    /// A field that was not written.
+    /// A field that was skipped.
     LeftOut,
 }
 
@@ -30,7 +30,7 @@ impl Tree {
         value.serialize(Builder)
     }
 
-    /// The first field that was not written.
+    /// The first field that was skipped.
     pub(super) fn left_out(&self) -> Option<String> {
         let mut found = None;
         self.each_child(&mut |name, child| {
@@ -44,7 +44,8 @@ impl Tree {
         found
     }
 
-    /// A path of positions, as a decoder has it to which a struct is a sequence, by the names of the fields.
+    /// Replaces positions in a path by the names of fields. Decoders to which a struct is a sequence report
+    /// positions.
     pub(super) fn named(&self, path: &str) -> String {
         let next = path.strip_prefix('[').and_then(|path| path.split_once(']'));
         let Some((index, rest)) = next.and_then(|(index, rest)| Some((index.parse::<usize>().ok()?, rest)))
@@ -78,7 +79,7 @@ impl Tree {
         }
     }
 
-    /// With the items of sequences and the entries of maps sorted.
+    /// The tree with the items of sequences and the entries of maps sorted.
     pub(super) fn without_order(self) -> Tree {
         let inner = |items: Vec<Tree>| items.into_iter().map(Tree::without_order).collect::<Vec<_>>();
         match self {
@@ -103,7 +104,7 @@ impl Tree {
         }
     }
 
-    /// The first place where the two differ, and what is there.
+    /// The first path at which the two differ, and both values there.
     pub(super) fn difference(&self, other: &Tree) -> Option<(String, String, String)> {
         if self == other {
             return None;
@@ -158,7 +159,7 @@ impl Display for Tree {
     }
 }
 
-/// A value that refuses to be serialized.
+/// A value that cannot be serialized.
 #[derive(Debug)]
 pub(super) struct Refused;
 
@@ -178,7 +179,7 @@ impl ser::Error for Refused {
 
 struct Builder;
 
-/// What a container's parts are collected into.
+/// Collects the parts of a container.
 struct Parts {
     variant: Option<&'static str>,
     kind: Kind,
@@ -232,7 +233,7 @@ impl Serializer for Builder {
     type SerializeStruct = Parts;
     type SerializeStructVariant = Parts;
 
-    /// As the codecs.
+    /// The same as in the codecs.
     fn is_human_readable(&self) -> bool {
         false
     }
