@@ -1,11 +1,11 @@
-//! The options that take one of a few names, as enums.
+//! Enums of the options whose value is one of several names.
 //!
-//! Names are compared without regard to case, and `_` is the same as `-`: Flink writes some of its enums as
+//! Names are compared without regard to case, and `_` equals `-`, because Flink writes some of its enums as
 //! `EXACTLY_ONCE`, others as `fixed-delay`.
 
 /// An enum whose variants an option can name.
 pub trait Choice: Copy + Sized + 'static {
-    /// Each variant's names, the one to print first. Several variants never share a name.
+    /// Each variant's names, of which the first is printed. No two variants share a name.
     const NAMES: &'static [&'static [&'static str]];
     /// The variants, in the order of [`Choice::NAMES`].
     const VARIANTS: &'static [Self];
@@ -18,7 +18,7 @@ pub(crate) fn find(names: &[&[&str]], text: &str) -> Option<usize> {
     names.iter().position(|of_one| of_one.iter().any(|name| plain(name) == wanted))
 }
 
-/// Declares an enum and the names of its variants, so that neither list can miss one of the other.
+/// Declares an enum together with the names of its variants, so that none can be missing.
 macro_rules! choice {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = [$($text:literal),+],)+ }) => {
         $(#[$doc])*
@@ -42,17 +42,18 @@ macro_rules! choice {
 choice! {
     /// Which scheduler runs the job. Reflow has one, the adaptive scheduler.
     Scheduler {
-        /// Decides parallelism from the slots that there are.
+        /// Chooses the parallelism by the available slots.
         Adaptive = ["adaptive"],
-        /// Flink's name for its older scheduler, accepted so that its files work: the adaptive scheduler.
+        /// The name of Flink's older scheduler, accepted so that Flink's configuration files work. It means the
+        /// adaptive scheduler.
         Default = ["default"],
     }
 }
 
 choice! {
-    /// How the scheduler picks the parallelism.
+    /// How the scheduler chooses the parallelism.
     SchedulerMode {
-        /// The job always uses all slots; only max parallelism bounds it.
+        /// The job always uses all slots, up to the max parallelism.
         Reactive = ["reactive"],
     }
 }
@@ -64,9 +65,9 @@ choice! {
         None = ["none", "off", "disable"],
         /// A number of restarts with the same delay before each.
         FixedDelay = ["fixed-delay", "fixeddelay"],
-        /// The delay grows with each failure and is reset by a quiet time.
+        /// The delay grows with each failure and is reset after a time without failures.
         ExponentialDelay = ["exponential-delay", "exponentialdelay"],
-        /// Restarted unless failures come too often.
+        /// The job is restarted unless failures are too frequent.
         FailureRate = ["failure-rate", "failurerate"],
     }
 }
@@ -74,7 +75,7 @@ choice! {
 choice! {
     /// What a checkpoint guarantees.
     CheckpointingMode {
-        /// After a failure state is as if each record had been processed once.
+        /// After a failure, state is as if each record had been processed once.
         ExactlyOnce = ["EXACTLY_ONCE"],
     }
 }

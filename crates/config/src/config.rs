@@ -1,4 +1,4 @@
-//! A configuration that has been checked.
+//! A checked configuration.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,10 +13,11 @@ use crate::options::{
 use crate::source::Source;
 use crate::value::Value;
 
-/// What is shown in place of a secret.
+/// The text that is shown instead of a secret.
 pub(crate) const HIDDEN: &str = "******";
 
-/// Every option with its value. Read one by its entry of the table: `options::REST_PORT.get(&config)`.
+/// All options with their values. Read a value by the option's entry in the table:
+/// `options::REST_PORT.get(&config)`.
 ///
 /// # Invariants
 /// Each option of the table has exactly one entry, with a value of its kind; [`Value::None`] only where the
@@ -33,7 +34,7 @@ pub(crate) struct Entry {
     pub(crate) source: Source,
 }
 
-/// One option as it is in effect, fit to be shown.
+/// An option with its effective value, without secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Effective {
     /// The key.
@@ -67,7 +68,7 @@ impl Config {
         &self.entry(key).source
     }
 
-    /// Every option as it is in effect, in the order of the reference page.
+    /// All options with their effective values, in the order of the reference page.
     pub fn effective(&self) -> impl Iterator<Item = Effective> + '_ {
         options::all().map(|spec| {
             let Entry { value, text, source } = self.entry(spec.key);
@@ -77,9 +78,9 @@ impl Config {
         })
     }
 
-    /// What somebody set, secrets included, and what depends on where this process runs, as the text of
-    /// [`PROPERTIES_VARIABLE`](crate::PROPERTIES_VARIABLE): the way to hand a configuration to a child
-    /// process without showing secrets in its arguments.
+    /// The options that were set, secrets included, and those that depend on where this process runs, as the text
+    /// of [`PROPERTIES_VARIABLE`](crate::PROPERTIES_VARIABLE). It passes a configuration to a child process without
+    /// secrets in its arguments.
     pub fn to_properties(&self) -> String {
         let handed_on = options::all().map(|spec| (spec, self.entry(spec.key))).filter(|(spec, entry)| {
             let is_local =
@@ -89,12 +90,13 @@ impl Config {
         handed_on.map(|(spec, entry)| format!("{}: {}\n", spec.key, entry.text)).collect()
     }
 
-    /// Whether the job always uses all slots.
+    /// Whether the job runs in reactive mode.
     pub fn is_reactive(&self) -> bool {
         SCHEDULER_MODE.get(self) == Some(SchedulerMode::Reactive)
     }
 
-    /// The restart strategy in effect: without one, `exponential-delay` with checkpoints and `none` without.
+    /// The effective restart strategy. If none is set, it is `exponential-delay` with checkpoints and `none`
+    /// without.
     pub fn restart_strategy(&self) -> RestartStrategy {
         RESTART_STRATEGY.get(self).unwrap_or(match CHECKPOINT_INTERVAL.get(self) {
             Some(_) => RestartStrategy::ExponentialDelay,
@@ -102,7 +104,7 @@ impl Config {
         })
     }
 
-    /// The longest time that a rescale waits for a checkpoint, in effect: see [`RESCALE_TRIGGER_MAX_DELAY`].
+    /// The effective longest time that a rescale waits for a checkpoint: see [`RESCALE_TRIGGER_MAX_DELAY`].
     pub fn rescale_trigger_max_delay(&self) -> Duration {
         RESCALE_TRIGGER_MAX_DELAY.get(self).unwrap_or_else(|| match CHECKPOINT_INTERVAL.get(self) {
             Some(interval) => {
@@ -114,14 +116,14 @@ impl Config {
 }
 
 impl Default for Config {
-    /// Every option at its default.
+    /// All options with their defaults.
     fn default() -> Self {
         Self::from_pairs([]).expect("the defaults are valid and do not contradict each other")
     }
 }
 
 impl fmt::Debug for Config {
-    /// What somebody set, without secrets.
+    /// The options that were set, without secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let set = self.effective().filter(|option| option.source != Source::Default);
         f.debug_map().entries(set.map(|option| (option.key, option.value))).finish()

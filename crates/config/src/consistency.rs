@@ -1,4 +1,4 @@
-//! What must hold between options, beyond each by itself.
+//! Rules between several options.
 
 use crate::config::Config;
 use crate::error::ConfigError;
@@ -9,7 +9,7 @@ use crate::options::{
 };
 use crate::value::OptionType;
 
-/// Every contradiction in `config`.
+/// All contradictions in `config`.
 pub(crate) fn check(config: &Config) -> Vec<ConfigError> {
     let mut problems = Vec::new();
     let mut require = |holds: bool, problem: ConfigError| {
@@ -19,7 +19,12 @@ pub(crate) fn check(config: &Config) -> Vec<ConfigError> {
     };
     require(
         HEARTBEAT_TIMEOUT.get(config) > HEARTBEAT_INTERVAL.get(config),
-        contradiction(config, &HEARTBEAT_TIMEOUT, &HEARTBEAT_INTERVAL, "the timeout must be longer"),
+        contradiction(
+            config,
+            &HEARTBEAT_TIMEOUT,
+            &HEARTBEAT_INTERVAL,
+            "the timeout must be longer than the interval",
+        ),
     );
     require(
         EXPONENTIAL_DELAY_MAX_BACKOFF.get(config) >= EXPONENTIAL_DELAY_INITIAL_BACKOFF.get(config),
@@ -27,12 +32,17 @@ pub(crate) fn check(config: &Config) -> Vec<ConfigError> {
             config,
             &EXPONENTIAL_DELAY_MAX_BACKOFF,
             &EXPONENTIAL_DELAY_INITIAL_BACKOFF,
-            "the longest time cannot be shorter than the first",
+            "the longest time must not be shorter than the first",
         ),
     );
     require(
         DEFAULT_PARALLELISM.get(config) <= MAX_PARALLELISM.get(config),
-        contradiction(config, &DEFAULT_PARALLELISM, &MAX_PARALLELISM, "it cannot exceed the max parallelism"),
+        contradiction(
+            config,
+            &DEFAULT_PARALLELISM,
+            &MAX_PARALLELISM,
+            "it must not exceed the max parallelism",
+        ),
     );
     require(
         S3_ACCESS_KEY.get(config).is_some() == S3_SECRET_KEY.get(config).is_some(),

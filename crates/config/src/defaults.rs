@@ -1,4 +1,4 @@
-//! The values of options that nobody set: the table's, which reactive mode and other options can change.
+//! Defaults of options that are not set: those of the table, which can depend on reactive mode and other options.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::options::{self, SCHEDULER_MODE};
 use crate::source::Source;
 use crate::value::Value;
 
-/// Gives every option that nobody set its default, in the order that [`Default::SameAs`] needs.
+/// Sets the defaults of all options that are not set, in the order that [`Default::SameAs`] needs.
 pub(crate) fn fill_in(entries: &mut BTreeMap<&'static str, Entry>, home: Option<&Path>) {
     let mode = entries.get(SCHEDULER_MODE.key()).map(|entry| &entry.value);
     let is_reactive = mode.is_some_and(|mode| *mode != Value::None);
@@ -36,7 +36,8 @@ pub(crate) fn fill_in(entries: &mut BTreeMap<&'static str, Entry>, home: Option<
     }
 }
 
-/// The directory `name` of the distribution; without one, of this user's own under the temporary directory.
+/// The directory `name` of the distribution; without a distribution, in a directory of this user in the temporary
+/// directory.
 fn in_home(home: Option<&Path>, name: &str) -> String {
     let user = || std::env::var("USER").unwrap_or_else(|_| "user".to_owned());
     let home = home.map_or_else(|| std::env::temp_dir().join(format!("reflow-{}", user())), Path::to_owned);

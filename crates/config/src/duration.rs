@@ -1,14 +1,14 @@
 //! Durations as Flink writes them: `1 s`, `500 ms`, `1min`, ISO-8601 `PT1M30S`, or a plain number of
 //! milliseconds.
 //!
-//! Only parsing and printing; which options may be negative, zero or `none` is said where they are declared.
+//! Only parsing and printing. The declarations of options define which of them may be negative, zero or `none`.
 
 use std::time::Duration;
 
 const NANOS_PER_MS: u128 = 1_000_000;
 const NANOS_PER_SECOND: u128 = 1_000_000_000;
 
-/// Every unit, its names (Flink's), and its length in nanoseconds; longest first.
+/// All units with their names (Flink's) and their length in nanoseconds, the longest first.
 const UNITS: &[(&[&str], u128)] = &[
     (&["d", "day", "days"], 86_400 * NANOS_PER_SECOND),
     (&["h", "hour", "hours"], 3_600 * NANOS_PER_SECOND),
@@ -88,7 +88,7 @@ fn parse_iso_fields(mut text: &str, mut fields: &[(char, u128)]) -> Option<u128>
     Some(nanos)
 }
 
-/// `number` times `length`; only seconds may have a fraction, as ISO-8601 in Java has it.
+/// `number` times `length`; only seconds may have a fraction, as in Java's ISO-8601 durations.
 fn scaled(number: &str, length: u128, fraction_allowed: bool) -> Option<u128> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let is_number = |digits: &str| digits.bytes().all(|b| b.is_ascii_digit());

@@ -1,11 +1,11 @@
-//! What can be wrong with a configuration. All of it is the user's to mend, so every text names the key,
-//! the place, and what to write instead.
+//! Errors in a configuration. A user has to fix them, so every text names the key, the place, and what to write
+//! instead.
 
 use std::path::PathBuf;
 
 use crate::source::Source;
 
-/// What is wrong with a configuration.
+/// An error in a configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// No option has this key.
@@ -13,24 +13,24 @@ pub enum ConfigError {
     UnknownKey {
         /// The key as it was written.
         key: String,
-        /// The nearest known key, if any is near.
+        /// The most similar known key, if there is one.
         suggestion: Option<String>,
-        /// Where it stands.
+        /// Where it was set.
         origin: Source,
     },
-    /// The value does not fit the option.
-    #[error("`{value}` is no value for `{key}` ({origin}); expected {expected}")]
+    /// The value is not valid for the option.
+    #[error("invalid value `{value}` for `{key}` ({origin}); expected {expected}")]
     BadValue {
         /// The key as it was written.
         key: String,
         /// The value, or asterisks if it is secret.
         value: String,
-        /// What the option takes.
+        /// A description of valid values.
         expected: String,
-        /// Where it stands.
+        /// Where it was set.
         origin: Source,
     },
-    /// A secret was given where every user of the machine can read it.
+    /// A secret was given as an argument, where every user of the machine can read it.
     #[error(
         "`{key}` is a secret, and arguments are visible to every user of the machine: set it in config.yaml, or as a \
          line `{key}: …` of the environment variable REFLOW_PROPERTIES"
@@ -39,28 +39,28 @@ pub enum ConfigError {
         /// The key as it was written.
         key: String,
     },
-    /// One option was set twice in one place.
+    /// An option was set twice in one source.
     #[error("`{first}` ({first_origin}) and `{second}` ({second_origin}) set the same option; keep one")]
     SetTwice {
         /// The key of the first, as it was written.
         first: String,
-        /// Where the first stands.
+        /// Where the first was set.
         first_origin: Source,
         /// The key of the second, as it was written.
         second: String,
-        /// Where the second stands.
+        /// Where the second was set.
         second_origin: Source,
     },
-    /// Flink has this option, Reflow does not, and ignoring it would change what happens.
+    /// Flink has this option and Reflow does not, and the job would behave differently without it.
     #[error("`{key}: {value}` ({origin}) is an option of Flink that Reflow does not have: {reason}")]
     Unsupported {
         /// The key.
         key: String,
         /// The value.
         value: String,
-        /// Why, and what to do.
+        /// The reason, and what to do.
         reason: &'static str,
-        /// Where it stands.
+        /// Where it was set.
         origin: Source,
     },
     /// Two options contradict each other.
@@ -77,14 +77,14 @@ pub enum ConfigError {
         /// What must hold between them.
         rule: &'static str,
     },
-    /// Not of the form that the place asks for.
+    /// A text that does not have the form of an option.
     #[error("`{text}` ({origin}) is not an option; write `{form}`")]
     NotAnOption {
-        /// What stands there.
+        /// The text.
         text: String,
-        /// What should.
+        /// The expected form.
         form: &'static str,
-        /// Where it stands.
+        /// Where it was set.
         origin: Source,
     },
     /// The file is not YAML, or not of keys and values.
@@ -94,7 +94,7 @@ pub enum ConfigError {
         path: PathBuf,
         /// The line, from 1; 0 if unknown.
         line: u64,
-        /// What the reader found.
+        /// The error.
         message: String,
     },
     /// The file cannot be read.
@@ -102,10 +102,10 @@ pub enum ConfigError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The error.
         error: std::io::Error,
     },
-    /// More than one thing is wrong.
+    /// Several errors.
     #[error("{} problems in the configuration:{}", .0.len(), listed(.0))]
     Several(
         /// The problems, in the order in which they were found; at least two.

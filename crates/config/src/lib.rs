@@ -1,10 +1,10 @@
-//! Every option of Reflow: key, type, default, meaning, and the Flink keys it is also read under.
+//! All options of Reflow: key, type, default, meaning, and the keys of Flink that name the same option.
 //!
-//! The decision: options are one static table ([`options`]) of typed entries, and a [`Config`] exists only
-//! once every value in it has been parsed and checked. So a getter cannot fail, an unknown key or a bad
-//! value is reported once, at start-up, with the place it came from, and the reference page
-//! (`docs/configuration.md`) is printed from the same table and cannot drift from it. Rejected: a `serde`
-//! struct (loses Flink's flat keys, the source of each value, and the aliases).
+//! The decision: options are one static table ([`options`]) of typed entries, and a [`Config`] exists only once
+//! every value in it has been parsed and checked. So a getter cannot fail; an unknown key or an invalid value is
+//! reported once, at start-up, with the place where it was set; and the reference page (`docs/configuration.md`) is
+//! printed from the same table and always agrees with it. Rejected: a `serde` struct (loses Flink's flat keys, the
+//! source of each value, and the aliases).
 //!
 //! ```
 //! use reflow_config::{Config, options};
@@ -18,13 +18,14 @@
 //! assert!(error.to_string().contains("did you mean `heartbeat.timeout`?"));
 //! ```
 //!
-//! Where values come from, a later one winning: `conf/config.yaml` (nested or flat keys), the environment
-//! variable `REFLOW_PROPERTIES` (lines of `key: value`), `-Dkey=value`. [`Loader`] takes them in that order.
+//! Sources of values, of which a later one overrides an earlier one: `conf/config.yaml` (nested or flat keys), the
+//! environment variable `REFLOW_PROPERTIES` (lines of `key: value`), `-Dkey=value`. [`Loader`] reads them in that
+//! order.
 //!
-//! Reading order: [`options`] (the table), [`option`] (what an entry is), [`value`], [`duration`],
-//! [`memory`] and [`choice`] (the types and how their texts are read), [`load`] (from texts to a
-//! [`Config`]), [`source`], [`unsupported`] (Flink's keys without a meaning here), [`page`] (the reference
-//! page). Nothing here runs on a thread of its own; only [`Loader::file`] does I/O.
+//! Reading order: [`options`] (the table), [`option`] (what an entry is), [`value`], [`duration`], [`memory`] and
+//! [`choice`] (the types and how their texts are read), [`load`] (from texts to a [`Config`]), [`source`],
+//! [`unsupported`] (keys of Flink that Reflow does not have), [`page`] (the reference page). Only [`Loader::file`]
+//! does I/O.
 
 pub mod choice;
 mod config;

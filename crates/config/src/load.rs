@@ -1,5 +1,5 @@
-//! From texts to a [`Config`]: collects what the file, the environment and the command line say, then
-//! checks it all at once and reports everything that is wrong.
+//! Loading: collects the settings of the file, the environment and the command line, then checks all of them and
+//! reports all errors at once.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,23 +25,23 @@ pub const PROPERTIES_VARIABLE: &str = "REFLOW_PROPERTIES";
 /// The name of the file in the configuration directory.
 const FILE_NAME: &str = "config.yaml";
 
-/// What [`Loader::load`] gives.
+/// The result of [`Loader::load`].
 #[derive(Debug)]
 pub struct Loaded {
-    /// The configuration, all of it checked.
+    /// The checked configuration.
     pub config: Config,
-    /// What was ignored, for the log.
+    /// The settings that were ignored, for the log.
     pub warnings: Vec<Warning>,
 }
 
-/// A key of Flink's that was ignored.
+/// A key of Flink that was ignored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
     /// The key.
     pub key: String,
-    /// Where it stands.
+    /// Where it was set.
     pub origin: Source,
-    /// Why it has no meaning here.
+    /// Why it is ignored.
     pub reason: &'static str,
 }
 
@@ -51,7 +51,7 @@ impl fmt::Display for Warning {
     }
 }
 
-/// Collects settings from their sources; call them in the order of precedence, the strongest last.
+/// Collects settings from their sources. Add the sources in the order of precedence, the one with the highest last.
 ///
 /// ```
 /// use reflow_config::{Loader, options};
@@ -71,7 +71,7 @@ pub struct Loader {
     home: Option<PathBuf>,
 }
 
-/// A key and a text that somebody wrote.
+/// A key with its text, as it was set.
 struct Setting {
     key: String,
     text: String,
@@ -86,19 +86,19 @@ impl fmt::Debug for Setting {
 }
 
 impl Config {
-    /// The usual way of a process: `config.yaml` in `directory` (if one is given), the environment, then
+    /// Loads the configuration of a process: `config.yaml` in `directory` (if given), the environment, then
     /// `definitions`, the texts after each `-D`.
     ///
     /// # Errors
-    /// Everything that is wrong, in one error.
+    /// All errors in one.
     pub fn load(directory: Option<&Path>, definitions: &[String]) -> Result<Loaded, ConfigError> {
         Loader::of_process(directory, definitions)?.load()
     }
 
-    /// A configuration made by a program or a test.
+    /// A configuration that is set by a program or a test.
     ///
     /// # Errors
-    /// As [`Loader::load`].
+    /// The same as for [`Loader::load`].
     pub fn from_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, ConfigError> {
         let mut loader = Loader::new();
         for (key, text) in pairs {
@@ -109,7 +109,7 @@ impl Config {
 }
 
 impl Loader {
-    /// Without any setting.
+    /// A loader without settings.
     pub fn new() -> Self {
         Self::default()
     }
@@ -198,8 +198,8 @@ impl Loader {
     /// Checks everything.
     ///
     /// # Errors
-    /// All of: unknown keys, bad values, options set twice in one place, keys of Flink's that would be
-    /// missed, and options that contradict each other.
+    /// All of: unknown keys, invalid values, options that are set twice in one source, keys of Flink without which
+    /// the job would behave differently, and options that contradict each other.
     pub fn load(self) -> Result<Loaded, ConfigError> {
         let mut problems = Vec::new();
         let mut warnings = Vec::new();
@@ -236,7 +236,7 @@ impl Loader {
     }
 }
 
-/// The option that a setting is for; `None` if it is one of Flink's that has no meaning here.
+/// The option that a setting is for; `None` if it is a key of Flink that is ignored.
 fn recognise(setting: &Setting, warnings: &mut Vec<Warning>) -> Result<Option<&'static Spec>, ConfigError> {
     let Setting { key, text, origin } = setting;
     if let Some(spec) = options::find(key) {
@@ -267,8 +267,9 @@ fn recognise(setting: &Setting, warnings: &mut Vec<Warning>) -> Result<Option<&'
     }
 }
 
-/// Keeps `setting` as the one for `spec`, in place of one from a weaker source. On the command line the
-/// last one counts, so that scripts can append; elsewhere, and by two names anywhere, twice is a mistake.
+/// Keeps `setting` as the one for `spec`, in place of one from a source with lower precedence. On the command line
+/// the last one counts, so that scripts can append arguments. Elsewhere it is an error to set an option twice, and
+/// everywhere by two names.
 fn choose(
     chosen: &mut BTreeMap<&'static str, Setting>,
     spec: &'static Spec,
@@ -289,7 +290,7 @@ fn choose(
     Ok(())
 }
 
-/// Reads `text` as a value of the option; `None` if it is not one.
+/// Parses `text` as a value of the option; `None` if it is not valid.
 pub(crate) fn parse(spec: &Spec, text: &str) -> Option<Value> {
     let text = text.trim();
     let is_choice = matches!(spec.kind, Kind::Choice(_)); // whose names may include `none`

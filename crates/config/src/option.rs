@@ -1,21 +1,21 @@
-//! What an entry of the table is: [`Spec`], the facts as data, and [`ConfigOption`], the same with its type.
+//! Entries of the table: [`Spec`], an option as data, and [`ConfigOption`], an option with the type of its value.
 //!
 //! Options are declared with [`options!`](crate::options), which turns the doc comment of each into its
-//! description, so that there is one text for rustdoc, for the reference page and for nobody to forget.
+//! description, so that rustdoc and the reference page have the same text.
 
 use std::marker::PhantomData;
 
 use crate::config::Config;
 use crate::value::{Kind, OptionType};
 
-/// The value an option has when nobody sets it.
+/// The value of an option that is not set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Default {
-    /// None; the getter gives `None`.
+    /// No value; the getter returns `None`.
     Absent,
-    /// A text, read like any other.
+    /// A text, which is parsed like a text that a user sets.
     Text(&'static str),
-    /// Whatever the option with this key has.
+    /// The value of the option with this key.
     SameAs(&'static str),
     /// A directory of this name in the distribution (beside `conf/`), or, without a distribution, in
     /// Reflow's directory under the system's temporary one.
@@ -24,7 +24,7 @@ pub enum Default {
     TemporaryDirectory,
 }
 
-/// Which value of a duration means that there is none.
+/// Which values of a duration switch the option off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Off {
     /// Every value is a duration.
@@ -35,7 +35,7 @@ pub enum Off {
     WhenNegative,
 }
 
-/// Everything that is known of an option, as data.
+/// An option as data.
 ///
 /// # Invariants
 /// - `key` and `aliases` occur once in the whole table.
@@ -49,15 +49,15 @@ pub struct Spec {
     pub aliases: &'static [&'static str],
     /// The type of the value.
     pub kind: Kind,
-    /// Whether it may be without a value; `none` then says so.
+    /// Whether it may have no value; `none` unsets it.
     pub optional: bool,
-    /// Which value of a duration means that there is none.
+    /// Which values of a duration switch the option off.
     pub off: Off,
     /// The default.
     pub default: Default,
     /// The default with `scheduler-mode: reactive`, where it differs.
     pub reactive_default: Option<Default>,
-    /// Whether the value is never to be shown.
+    /// Whether the value must never be shown.
     pub secret: bool,
     /// What it does, in Markdown.
     pub doc: &'static str,
@@ -76,7 +76,7 @@ impl<T: OptionType> ConfigOption<T> {
         T::from_value(config.value(self.spec.key)).expect("a Config holds a value of each option's type")
     }
 
-    /// The option's facts.
+    /// The option as data.
     pub const fn spec(&self) -> &Spec {
         &self.spec
     }
@@ -87,7 +87,7 @@ impl<T: OptionType> ConfigOption<T> {
     }
 }
 
-/// Begins the declaration of an option; what it is besides follows by the methods below.
+/// Declares an option. The methods below set its other properties.
 pub(crate) const fn option<T: OptionType>(key: &'static str) -> ConfigOption<T> {
     let spec = Spec {
         key,

@@ -10,7 +10,7 @@ const HEAD: &str = "\
 
 <!-- Printed from the options in crates/config/src/options by `cargo xtask docs`; edit those. -->
 
-Values come from three places; a later one wins:
+Values come from three sources; a later one overrides an earlier one:
 
 1. `conf/config.yaml`, with nested or dotted keys:
 
@@ -23,10 +23,10 @@ Values come from three places; a later one wins:
 2. the environment variable `REFLOW_PROPERTIES`, with lines of `key: value`;
 3. `-Dkey=value` on the command line of the scripts and of `reflow`.
 
-Keys are Flink's where Flink has them, and its older keys are read too. An unknown key, a value that does
-not fit, an option set twice, or options that contradict each other are errors that name the key and the
-place. Keys of Flink's that only tune the JVM or its inner workings are ignored with a warning; those whose
-absence would change what a job does are errors.
+Keys are Flink's where Flink has them; Flink's older keys are accepted too. An unknown key, an invalid value,
+an option that is set twice, and options that contradict each other are errors, which name the key and the
+place. Keys of Flink that only tune the JVM or Flink's internals are ignored with a warning; those without
+which a job would behave differently are errors.
 
 - **duration**: `500 ms`, `1 s`, `10 min`, `PT1M30S`, or a number of milliseconds. Units: d, h, min, s, ms,
   us, ns.
@@ -35,7 +35,7 @@ absence would change what a job does are errors.
 - Names such as `fixed-delay` may be written in upper or lower case, with `-` or `_`.
 - An option without a default can be unset by `none`.
 
-In reactive mode (`scheduler-mode: reactive`) some defaults differ; they are given as such.
+In reactive mode (`scheduler-mode: reactive`) some options have another default, which is listed.
 ";
 
 /// The page, in Markdown.
@@ -62,7 +62,7 @@ fn describe(page: &mut String, spec: &Spec) {
     }
     if !spec.aliases.is_empty() {
         let aliases: Vec<_> = spec.aliases.iter().map(|alias| format!("`{alias}`")).collect();
-        let _ = write!(page, "\nAlso read as {}.\n", aliases.join(", "));
+        let _ = write!(page, "\nAlso accepted as {}.\n", aliases.join(", "));
     }
 }
 

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 
 use crate::load::PROPERTIES_VARIABLE;
 
-/// Where a value was set. Ordered by precedence: a greater one wins.
+/// Where a value was set. Ordered by precedence: a greater one overrides a smaller one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Source {
-    /// Nobody set it.
+    /// Not set.
     Default,
     /// A configuration file.
     File {
-        /// The file, as it was named when it was opened.
+        /// The file's path, as it was given.
         path: PathBuf,
         /// The line, from 1.
         line: u64,
@@ -29,7 +29,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// Whether both stand for the same place to configure things, apart from the line.
+    /// Whether both are the same source, apart from the line.
     pub(crate) fn is_beside(&self, other: &Source) -> bool {
         match (self, other) {
             (Source::File { path: one, .. }, Source::File { path: two, .. }) => one == two,

@@ -1,15 +1,15 @@
-//! The known key that an unknown one was probably meant to be.
+//! Suggestions: the known key that is most similar to an unknown one.
 
 use crate::options;
 
-/// Below this likeness (0 … 1) a suggestion would mislead more than it helps.
+/// The least similarity (0 … 1) of a suggestion.
 const LEAST_LIKENESS: f64 = 0.6;
 
-/// From this likeness on a key is taken for a misspelled one.
+/// The least similarity of a misspelled key.
 const MISSPELLED_LIKENESS: f64 = 0.9;
 
-/// The nearest known key: one that ends with what was written (`checkpointing.interval`), begins with it
-/// (`rest`), or is spelled most like it. Aliases are compared too, but the key itself is suggested.
+/// The most similar known key: one that ends with `written` (`checkpointing.interval`), begins with it (`rest`), or
+/// has the most similar spelling. Aliases are compared too, but the key itself is suggested.
 pub(crate) fn nearest(written: &str) -> Option<&'static str> {
     let written = written.to_ascii_lowercase();
     let key_of = |name| options::find(name).map(|spec| spec.key);
@@ -27,13 +27,13 @@ pub(crate) fn nearest(written: &str) -> Option<&'static str> {
         .and_then(|(_, name)| key_of(name))
 }
 
-/// Whether `written` is all but the spelling of a known key, so that it is not to be taken for one of the
-/// many keys of Flink that begin alike.
+/// Whether `written` is most likely a misspelled known key, and not one of the many keys of Flink that have the
+/// same prefix.
 pub(crate) fn is_misspelled(written: &str) -> bool {
     most_alike(&written.to_ascii_lowercase()).is_some_and(|(likeness, _)| likeness >= MISSPELLED_LIKENESS)
 }
 
-/// The known name most like `written`, which is in lower case, with its likeness (0 … 1).
+/// The known name that is most similar to `written`, which is in lower case, with its similarity (0 … 1).
 fn most_alike(written: &str) -> Option<(f64, &'static str)> {
     names()
         .map(|name| (strsim::normalized_damerau_levenshtein(&name.to_ascii_lowercase(), written), name))

@@ -1,15 +1,15 @@
-//! Keys that Flink has and Reflow does not, so that a Flink configuration gets a true answer.
+//! Keys that Flink has and Reflow does not. Each one is ignored with a warning, accepted or refused.
 //!
-//! The rule, key by key: what only tunes the JVM or Flink's inner workings is ignored with a warning; what
-//! would change the meaning, the guarantees or the safety of a job is refused; and a key whose Reflow has
-//! one of Flink's values built in takes that value silently.
+//! A key that only tunes the JVM or Flink's internals is ignored with a warning. A key that would change the
+//! meaning, the guarantees or the safety of a job is refused. If Reflow always works as one of the key's values
+//! says, that value is accepted silently.
 
-/// What happens to a key of Flink's that is no option here.
+/// What happens to a key of Flink that is no option of Reflow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stance {
     /// Ignored, with a warning.
     Ignored,
-    /// Refused unless it has one of these values, which is how Reflow works anyway.
+    /// Refused unless it has one of these values, which describe how Reflow always works.
     BuiltIn(&'static [&'static str]),
     /// Refused.
     Refused,
@@ -22,11 +22,12 @@ pub struct Unsupported {
     pub key: &'static str,
     /// What happens to it.
     pub stance: Stance,
-    /// Why, and what to use instead.
+    /// The reason, and what to use instead.
     pub reason: &'static str,
 }
 
-/// The entry for `key`, if Flink is known to have it: an exact one, or else the longest prefix.
+/// The entry for `key`: an exact one, or else that of the longest prefix. `None` if Flink is not known to have the
+/// key.
 pub fn find(key: &str) -> Option<&'static Unsupported> {
     let fits =
         |entry: &&Unsupported| entry.key == key || (entry.key.ends_with('.') && key.starts_with(entry.key));
@@ -34,15 +35,15 @@ pub fn find(key: &str) -> Option<&'static Unsupported> {
 }
 
 const JVM: &str = "there is no JVM to tune";
-const SCHEDULER: &str = "the scheduler works without it";
-const BATCHES: &str = "batches leave when they are full or their source pauses; nothing to set";
-const MEMORY: &str = "memory has one limit: taskmanager.memory.process.size";
-const ALIGNED: &str = "checkpoints are aligned, with little data under way";
-const INCREMENTAL: &str = "checkpoints are always incremental, with objects of the right size";
-const LOCAL: &str = "what outlives a failure stays in memory: see execution.state-recovery.from-local";
+const SCHEDULER: &str = "Reflow's scheduler has no such setting";
+const BATCHES: &str = "a batch is sent when it is full or its source pauses, without settings";
+const MEMORY: &str = "the only memory limit is taskmanager.memory.process.size";
+const ALIGNED: &str = "checkpoints are always aligned";
+const INCREMENTAL: &str = "checkpoints are always incremental, and the size of objects needs no settings";
+const LOCAL: &str = "state is retained in memory; see execution.state-recovery.from-local";
 const LEADER: &str = "a JobManager that is started again resumes its job from its own storage";
-const SECURITY: &str = "connections cannot be secured yet; remove it and keep the ports on a trusted network";
-const CLUSTERS: &str = "only standalone clusters can be run";
+const SECURITY: &str = "connections cannot be encrypted or authenticated yet; remove the option and keep the ports on a trusted network";
+const CLUSTERS: &str = "only standalone clusters are supported";
 
 /// A row whose key is ignored with a warning.
 const fn ignored(key: &'static str, reason: &'static str) -> Unsupported {
@@ -69,23 +70,23 @@ static TABLE: &[Unsupported] = &[
     ignored("env.log.level", "set RUST_LOG instead"),
     ignored("env.ssh.opts", "the scripts use no ssh"),
     ignored("env.stdout-err.redirect-to-file", "the .out file is always written"),
-    ignored("jobmanager.memory.", "the JobManager takes what it needs"),
+    ignored("jobmanager.memory.", "the JobManager's memory has no limit"),
     ignored("jobmanager.future-pool.size", JVM),
     ignored("jobmanager.io-pool.size", JVM),
     ignored("pekko.", JVM),
-    ignored("taskmanager.jvm-exit-on-oom", "a task executor out of memory always ends, with the reason"),
+    ignored("taskmanager.jvm-exit-on-oom", "a task executor that runs out of memory always ends"),
     ignored("taskmanager.memory.", MEMORY),
     // What tunes inner workings that are different here.
     ignored("blob.", "executables are fetched from the JobManager's RPC port"),
     ignored("cluster.", SCHEDULER),
-    ignored("execution.attached", "the scripts say whether a process runs in the foreground"),
+    ignored("execution.attached", "use start-foreground of the scripts"),
     ignored("execution.buffer-timeout", BATCHES),
     ignored("execution.buffer-timeout.", BATCHES),
     ignored("execution.checkpointing.aligned-checkpoint-timeout", ALIGNED),
     ignored("execution.checkpointing.cleaner.parallel-mode", INCREMENTAL),
     ignored(
         "execution.checkpointing.create-subdir",
-        "names hold the job, so that jobs can share a directory",
+        "directories contain the job's name, so jobs can share a directory",
     ),
     ignored("execution.checkpointing.data-inline-threshold", INCREMENTAL),
     ignored("execution.checkpointing.file-merging.", INCREMENTAL),
@@ -103,8 +104,8 @@ static TABLE: &[Unsupported] = &[
     ignored("jobmanager.execution.attempts-history-size", SCHEDULER),
     ignored("jobmanager.web.checkpoints.history", "ten are kept"),
     ignored("metrics.", "metrics are served by REST"),
-    ignored("pipeline.auto-watermark-interval", "watermarks move with the records"),
-    ignored("pipeline.generic-types", "types are known to the compiler"),
+    ignored("pipeline.auto-watermark-interval", "watermarks are generated with the records"),
+    ignored("pipeline.generic-types", "the compiler knows all types"),
     ignored("pipeline.name", "the job function names the job: env.name(…)"),
     ignored("pipeline.object-reuse", "records are moved, never copied"),
     ignored("process.", "the directories are io.tmp.dirs and execution.checkpointing.dir"),
@@ -122,19 +123,27 @@ static TABLE: &[Unsupported] = &[
     ignored("taskmanager.slot.timeout", SCHEDULER),
     ignored("web.checkpoints.history", "ten are kept"),
     ignored("web.log.path", "see env.log.dir"),
-    ignored("web.refresh-interval", "the web interface asks each second"),
+    ignored("web.refresh-interval", "the web interface sends requests each second"),
     ignored("web.submit.enable", "the job is the JobManager's own executable"),
     ignored("web.timeout", SCHEDULER),
     ignored("web.tmpdir", "the web interface is in the executable"),
     ignored("web.upload.dir", "the job is the JobManager's own executable"),
     // What has one of Flink's values built in.
-    built_in("execution.checkpointing.checkpoints-after-tasks-finish", &["true"], "checkpoints always go on"),
+    built_in(
+        "execution.checkpointing.checkpoints-after-tasks-finish",
+        &["true"],
+        "checkpoints always continue after tasks have finished",
+    ),
     built_in(
         "execution.checkpointing.externalized-checkpoint-retention",
         &["retain_on_cancellation"],
         "checkpoints are kept by number, see execution.checkpointing.num-retained",
     ),
-    built_in("execution.checkpointing.max-concurrent-checkpoints", &["1"], "one checkpoint at a time"),
+    built_in(
+        "execution.checkpointing.max-concurrent-checkpoints",
+        &["1"],
+        "one checkpoint is taken at a time",
+    ),
     built_in(
         "execution.checkpointing.storage",
         &["filesystem"],
@@ -143,29 +152,40 @@ static TABLE: &[Unsupported] = &[
     built_in("execution.checkpointing.unaligned", &["false"], ALIGNED),
     built_in("execution.checkpointing.unaligned.enabled", &["false"], ALIGNED),
     built_in("execution.checkpointing.unaligned.forced", &["false"], ALIGNED),
-    built_in("execution.runtime-mode", &["streaming"], "bounded jobs run as streams that end"),
-    built_in("execution.savepoint-restore-mode", &["no_claim"], "what a job starts from is never deleted"),
-    built_in("execution.state-recovery.claim-mode", &["no_claim"], "what a job starts from is never deleted"),
+    built_in("execution.runtime-mode", &["streaming"], "bounded jobs run in streaming mode"),
+    built_in(
+        "execution.savepoint-restore-mode",
+        &["no_claim"],
+        "the savepoint from which a job starts is never deleted",
+    ),
+    built_in(
+        "execution.state-recovery.claim-mode",
+        &["no_claim"],
+        "the savepoint from which a job starts is never deleted",
+    ),
     built_in("high-availability", &["none"], LEADER),
     built_in("high-availability.type", &["none"], LEADER),
     built_in(
         "jobmanager.execution.failover-strategy",
-        &["region"],
-        "a failure restarts the connected region",
+        &["full", "region"],
+        "a failure restarts all tasks of the job",
     ),
-    built_in("pipeline.operator-chaining", &["true"], "operators that can be chained are"),
-    built_in("pipeline.operator-chaining.enabled", &["true"], "operators that can be chained are"),
+    built_in("pipeline.operator-chaining", &["true"], "operators are always chained where possible"),
+    built_in("pipeline.operator-chaining.enabled", &["true"], "operators are always chained where possible"),
     built_in("rest.bind-port", &["8081"], "set rest.port"),
     built_in("state.backend", &["hashmap"], "state is kept in memory"),
     built_in("state.backend.type", &["hashmap"], "state is kept in memory"),
     built_in("state.checkpoint-storage", &["filesystem"], "checkpoints go to execution.checkpointing.dir"),
     built_in("taskmanager.load-balance.mode", &["none"], SCHEDULER),
     // What would change what a job means, or how safe it is.
-    refused("execution.batch.", "bounded jobs run as streams that end"),
+    refused("execution.batch.", "bounded jobs run in streaming mode"),
     refused("execution.checkpointing.interval-during-backlog", "the interval is always the same"),
     refused("fs.", "object stores are set by s3.*"),
     refused("high-availability.", LEADER),
-    refused("job.autoscaler.", "there is no autoscaler; parallelism follows the slots or REST"),
+    refused(
+        "job.autoscaler.",
+        "there is no autoscaler; the parallelism follows the slots or resource requirements",
+    ),
     refused("jobmanager.rpc.bind-port", "set jobmanager.rpc.port"),
     refused("kubernetes.", CLUSTERS),
     refused("pipeline.jobvertex-parallelism-overrides", "set the parallelism of a running job by REST"),
@@ -174,8 +194,8 @@ static TABLE: &[Unsupported] = &[
     refused("state.backend.forst.", "state is kept in memory"),
     refused("state.backend.rocksdb.", "state is kept in memory"),
     refused("state.changelog.", "state is kept in memory"),
-    refused("table.", "there is no table API"),
-    refused("taskmanager.resource-id", "TaskManagers choose their ids, which are never used twice"),
+    refused("table.", "Reflow has no Table API"),
+    refused("taskmanager.resource-id", "TaskManagers choose their own ids, which are new with each start"),
     refused(
         "taskmanager.rpc.port",
         "TaskManagers connect to the JobManager and need no port of their own for it",

@@ -1,8 +1,8 @@
-//! The types an option can have: how a text is read as a value, and what Rust type a getter gives.
+//! The types of options: how a text is parsed, and which Rust type a getter returns.
 //!
-//! [`Kind`] is the type as data, for parsing and for the reference page. [`OptionType`] connects it with the
-//! Rust type, so that `ConfigOption<Duration>::get` gives a [`Duration`] and nothing can be read as the
-//! wrong type.
+//! [`Kind`] is the type as data, for parsing and for the reference page. [`OptionType`] connects it with the Rust
+//! type, so that `ConfigOption<Duration>::get` returns a [`Duration`] and no option can be read with the wrong
+//! type.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -34,7 +34,7 @@ pub enum Kind {
     Duration,
     /// An amount of memory.
     Memory,
-    /// One of the names; each inner list holds the names of one variant.
+    /// One of the names; each inner list has the names of one variant.
     Choice(&'static [&'static [&'static str]]),
     /// Any text.
     Text,
@@ -68,7 +68,7 @@ pub enum Value {
 }
 
 impl Kind {
-    /// Reads `text` as this type; `None` if it is not such a value.
+    /// Parses `text`; `None` if it is not a value of this type.
     pub fn parse(&self, text: &str) -> Option<Value> {
         let text = text.trim();
         match *self {
@@ -96,7 +96,7 @@ impl Kind {
         }
     }
 
-    /// What a value must look like, for error texts.
+    /// A description of valid values, for error texts.
     pub fn expected(&self) -> String {
         match *self {
             Kind::Bool => "`true` or `false`".to_owned(),
@@ -147,18 +147,18 @@ impl Kind {
 
 /// A Rust type that an option can have.
 ///
-/// Implementors promise that [`from_value`](OptionType::from_value) accepts whatever [`Kind::parse`] of their
-/// [`KIND`](OptionType::KIND) gives, and [`Value::None`] if and only if [`OPTIONAL`](OptionType::OPTIONAL).
+/// Implementors promise that [`from_value`](OptionType::from_value) accepts every value that [`Kind::parse`] of
+/// their [`KIND`](OptionType::KIND) returns, and [`Value::None`] if and only if [`OPTIONAL`](OptionType::OPTIONAL).
 pub trait OptionType: Sized {
-    /// How its texts are read.
+    /// How its texts are parsed.
     const KIND: Kind;
-    /// Whether an option of this type may be without a value.
+    /// Whether an option of this type may have no value.
     const OPTIONAL: bool = false;
     /// The checked value as this type.
     fn from_value(value: &Value) -> Option<Self>;
 }
 
-/// Implements [`OptionType`] for a type that one variant of [`Value`] holds.
+/// Implements [`OptionType`] for the type of one variant of [`Value`].
 macro_rules! option_type {
     ($($type:ty: $kind:expr, $pattern:pat => $value:expr;)+) => {
         $(impl OptionType for $type {

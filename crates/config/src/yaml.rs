@@ -1,5 +1,5 @@
-//! `config.yaml` as a flat list of keys, texts and line numbers. Nested mappings and dotted keys mean the
-//! same and may be mixed, as in Flink.
+//! Reads `config.yaml` as a flat list of keys, texts and line numbers. Nested mappings and dotted keys are
+//! equivalent and may be mixed, as in Flink.
 
 use std::fmt;
 use std::path::Path;
@@ -36,7 +36,7 @@ pub(crate) fn read(path: &Path, text: &str) -> Result<Vec<Line>, ConfigError> {
     Ok(lines)
 }
 
-/// What is wrong, without the place, which the caller has.
+/// The error without its place, which the caller adds.
 fn message(error: &serde_saphyr::Error) -> String {
     match error.without_snippet() {
         serde_saphyr::Error::DuplicateMappingKey { key: Some(key), .. } => {
@@ -46,7 +46,7 @@ fn message(error: &serde_saphyr::Error) -> String {
     }
 }
 
-/// A part of the document. Sequences have been joined: no option holds anything but texts in them.
+/// A part of the document. Sequences are joined, because options only have sequences of texts.
 enum Node {
     Text(String),
     Mapping(Vec<(Spanned<String>, Node)>),

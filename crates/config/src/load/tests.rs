@@ -167,23 +167,23 @@ fn unknown_keys() {
 fn bad_values() {
     check_error(
         yaml("heartbeat.timeout: 8 sheep"),
-        "`8 sheep` is no value for `heartbeat.timeout` (conf/config.yaml:1); expected a duration such as \
+        "invalid value `8 sheep` for `heartbeat.timeout` (conf/config.yaml:1); expected a duration such as \
          `500 ms`, `1 s`, `10 min`, `PT1M30S`, or a plain number of milliseconds",
     );
     check_error(
         yaml("pipeline.max-parallelism: 0"),
-        "`0` is no value for `pipeline.max-parallelism` (conf/config.yaml:1); expected a whole number from 1 to \
+        "invalid value `0` for `pipeline.max-parallelism` (conf/config.yaml:1); expected a whole number from 1 to \
          32768",
     );
     check_error(
         yaml("restart-strategy: sometimes"),
-        "`sometimes` is no value for `restart-strategy` (conf/config.yaml:1); expected one of `none`, `off`, \
+        "invalid value `sometimes` for `restart-strategy` (conf/config.yaml:1); expected one of `none`, `off`, \
          `disable`, `fixed-delay`, `fixeddelay`, `exponential-delay`, `exponentialdelay`, `failure-rate`, \
          `failurerate`",
     );
     check_error(
         yaml("rest.port:"),
-        "`` is no value for `rest.port` (conf/config.yaml:1); expected a whole number from 0 to 65535",
+        "invalid value `` for `rest.port` (conf/config.yaml:1); expected a whole number from 0 to 65535",
     );
 }
 
@@ -217,7 +217,7 @@ fn flink_keys_without_a_meaning() {
     check_error(
         yaml("security.ssl.enabled: true"),
         "`security.ssl.enabled: true` (conf/config.yaml:1) is an option of Flink that Reflow does not have: \
-         connections cannot be secured yet; remove it and keep the ports on a trusted network",
+         connections cannot be encrypted or authenticated yet; remove the option and keep the ports on a trusted network",
     );
 }
 
@@ -225,7 +225,7 @@ fn flink_keys_without_a_meaning() {
 fn contradictions() {
     check_error(
         yaml("heartbeat.timeout: 500 ms"),
-        "`heartbeat.timeout` is 500 ms, but `heartbeat.interval` is 1 s: the timeout must be longer",
+        "`heartbeat.timeout` is 500 ms, but `heartbeat.interval` is 1 s: the timeout must be longer than the interval",
     );
     check_error(
         yaml("s3.secret-key: hunter2"),
@@ -239,7 +239,7 @@ fn all_problems_are_reported() {
         yaml("rest.prt: 1\nparallelism.default: many\n"),
         "2 problems in the configuration:\
          \n  - unknown option `rest.prt` (conf/config.yaml:1); did you mean `rest.port`?\
-         \n  - `many` is no value for `parallelism.default` (conf/config.yaml:2); expected a whole number from 1 to \
+         \n  - invalid value `many` for `parallelism.default` (conf/config.yaml:2); expected a whole number from 1 to \
          32768",
     );
 }

@@ -1,7 +1,7 @@
 //! The values of a few options, for scripts.
 //!
-//! Only these are checked: a daemon can be stopped although somebody has made a mistake elsewhere in the file, which its
-//! next start will name.
+//! Only these are checked, so that a process can be stopped in spite of an error elsewhere in the file, which its
+//! next start reports.
 
 use std::collections::BTreeMap;
 
@@ -15,11 +15,11 @@ use crate::source::Source;
 use crate::suggest;
 
 impl Loader {
-    /// The values of the options with these keys, as they were written or by default; empty for none, asterisks for a
-    /// secret.
+    /// The values of the options with these keys, as they were written or by default. Empty if there is no value,
+    /// asterisks for a secret.
     ///
     /// # Errors
-    /// All that is wrong with these options.
+    /// All errors in these options.
     pub fn values(self, keys: &[String]) -> Result<Vec<String>, ConfigError> {
         let (mut problems, mut asked) = (Vec::new(), Vec::<&'static Spec>::new());
         for key in keys {
@@ -79,7 +79,7 @@ mod tests {
         let keys = ["env.log.max", "env.pid.dir", "s3.secret-key"];
         assert_eq!(values(yaml, &keys).unwrap(), ["3", "/tmp", HIDDEN]);
         let refused = values(yaml, &["rest.port"]).unwrap_err();
-        assert!(refused.starts_with("`many` is no value for `rest.port` (config.yaml:3)"), "{refused}");
+        assert!(refused.starts_with("invalid value `many` for `rest.port` (config.yaml:3)"), "{refused}");
         let refused = values("", &["env.pid.dri"]).unwrap_err();
         assert!(refused.contains("did you mean `env.pid.dir`?"), "{refused}");
         let refused = values("env.log.max: 1\nenv:\n  log.max: 2\n", &["env.log.max"]).unwrap_err();

@@ -1,4 +1,5 @@
-//! Files that the scripts in `bin/` write, before a process starts: so they ask `reflow config` for these.
+//! Files that the scripts in `bin/` write. The scripts read these options by `reflow config` before a process
+//! starts.
 
 use std::path::PathBuf;
 
@@ -14,8 +15,7 @@ section! { "Logs and pid files" {
     /// `REFLOW_PROPERTIES`, not from `-D`.
     LOG_MAX_FILES: u32 = option("env.log.max").default("10").between(0, 10_000);
 
-    /// The directory of the files that name the running processes. The scripts read it from
-    /// `conf/config.yaml` and `REFLOW_PROPERTIES`, not from `-D`; `REFLOW_PID_DIR` in the environment
-    /// overrides it.
+    /// The directory of the pid files, which name the running processes. The scripts read it from
+    /// `conf/config.yaml` and `REFLOW_PROPERTIES`, not from `-D`; `REFLOW_PID_DIR` in the environment overrides it.
     PID_DIR: PathBuf = option("env.pid.dir").default("/tmp");
 }}

@@ -1,6 +1,6 @@
 //! The table of all options, a file for each section of the reference page.
 //!
-//! A new option is one entry in a section; the loader, the getter, the suggestions and the page follow from
+//! A new option is one entry in a section; the loader, the getter, the suggestions and the page are derived from
 //! it. Run `cargo xtask docs` afterwards, which writes `docs/configuration.md`.
 
 mod checkpoints;
@@ -34,7 +34,7 @@ pub struct Section {
     pub options: &'static [&'static Spec],
 }
 
-/// Every option there is, in reading order.
+/// All options, in reading order.
 pub static SECTIONS: &[&Section] = &[
     &scheduler::SECTION,
     &job::SECTION,
@@ -47,7 +47,7 @@ pub static SECTIONS: &[&Section] = &[
     &logs::SECTION,
 ];
 
-/// Every option there is, in reading order.
+/// All options, in reading order.
 pub fn all() -> impl Iterator<Item = &'static Spec> {
     SECTIONS.iter().flat_map(|section| section.options.iter().copied())
 }

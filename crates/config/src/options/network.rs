@@ -1,4 +1,4 @@
-//! Where processes listen and how they notice each other's end.
+//! Addresses, ports and failure detection.
 
 use std::time::Duration;
 
@@ -12,17 +12,17 @@ section! { "Network and failure detection" {
     /// The port at which TaskManagers reach the JobManager.
     JOB_MANAGER_PORT: u16 = option("jobmanager.rpc.port").default("6123");
 
-    /// The interface that the JobManager listens on. The default admits this machine only; `0.0.0.0` admits
-    /// everybody.
+    /// The interface that the JobManager listens on. By default only this machine can connect; with `0.0.0.0` all
+    /// machines can.
     JOB_MANAGER_BIND_HOST: String = option("jobmanager.bind-host").default("localhost");
 
-    /// The host at which others reach this TaskManager. Unset: the interface that it listens on; if that is
-    /// all of them, the address that its connection to the JobManager comes from, or the machine's name where
-    /// that is a loopback address.
+    /// The host at which others reach this TaskManager. Unset: the interface that it listens on. If it listens on
+    /// all interfaces, the address from which it connects to the JobManager, or the machine's name if that is a
+    /// loopback address.
     TASK_MANAGER_HOST: Option<String> = option("taskmanager.host");
 
-    /// The interface that a TaskManager listens on. The default admits this machine only; `0.0.0.0` admits
-    /// everybody.
+    /// The interface that a TaskManager listens on. By default only this machine can connect; with `0.0.0.0` all
+    /// machines can.
     TASK_MANAGER_BIND_HOST: String = option("taskmanager.bind-host").default("localhost");
 
     /// The port for records between TaskManagers. 0: any free one.
@@ -31,9 +31,9 @@ section! { "Network and failure detection" {
     /// The time between two heartbeats of a JobManager and a TaskManager.
     HEARTBEAT_INTERVAL: Duration = option("heartbeat.interval").default("1 s");
 
-    /// How long a process may be silent before it is taken for lost. A closed connection counts at once.
+    /// How long a process may send no heartbeat before it counts as lost. A closed connection counts at once.
     HEARTBEAT_TIMEOUT: Duration = option("heartbeat.timeout").default("5 s");
 
-    /// The name under which a JobManager finds its job again on the same storage.
+    /// The name by which a JobManager finds its job in the checkpoint storage.
     CLUSTER_ID: String = option("high-availability.cluster-id").default("default");
 }}

@@ -27,29 +27,30 @@ section! { "Restart strategy" {
     EXPONENTIAL_DELAY_MAX_BACKOFF: Duration =
         option("restart-strategy.exponential-delay.max-backoff").default("1 min");
 
-    /// `exponential-delay`: what the time is multiplied by after each failure.
+    /// `exponential-delay`: the factor by which the time is multiplied after each failure.
     EXPONENTIAL_DELAY_MULTIPLIER: f64 =
         option("restart-strategy.exponential-delay.backoff-multiplier")
             .default("1.5")
             .between_floats(1.0, f64::INFINITY);
 
-    /// `exponential-delay`: how long the job must run without a failure for the time to start anew.
+    /// `exponential-delay`: how long the job must run without a failure before the time is reset to its initial
+    /// value.
     EXPONENTIAL_DELAY_RESET_THRESHOLD: Duration =
         option("restart-strategy.exponential-delay.reset-backoff-threshold").default("1 h");
 
-    /// `exponential-delay`: the share of the time by which it is varied at random, so that jobs that failed
-    /// together do not return together.
+    /// `exponential-delay`: the share of the time by which it is varied randomly, so that jobs that failed together
+    /// do not restart together.
     EXPONENTIAL_DELAY_JITTER: f64 =
         option("restart-strategy.exponential-delay.jitter-factor").default("0.1").between_floats(0.0, 1.0);
 
-    /// `exponential-delay`: how often the job is restarted before it fails for good; the count starts anew
-    /// with the time.
+    /// `exponential-delay`: how often the job is restarted before it fails for good. The count is reset with the
+    /// time.
     EXPONENTIAL_DELAY_ATTEMPTS: u32 =
         option("restart-strategy.exponential-delay.attempts-before-reset-backoff")
             .default("2147483647")
             .between(0, i32::MAX as i64);
 
-    /// `failure-rate`: how many failures within the interval are borne.
+    /// `failure-rate`: how many failures within the interval are tolerated.
     FAILURE_RATE_MAX_FAILURES: u32 =
         option("restart-strategy.failure-rate.max-failures-per-interval")
             .default("1")

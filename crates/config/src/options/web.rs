@@ -1,27 +1,28 @@
-//! REST and the web interface.
+//! Options of the REST API and the web interface.
 
 use super::{Section, section};
 use crate::option::{ConfigOption, Default, option};
 
 section! { "REST and web interface" {
-    /// The port of REST and of the web interface. 0: any free one, which the log names.
+    /// The port of the REST API and the web interface. 0: any free port, which is logged.
     REST_PORT: u16 = option("rest.port").aliases(&["web.port"]).default("8081");
 
-    /// The host at which clients reach REST.
+    /// The host at which clients reach the REST API.
     REST_ADDRESS: String =
         option("rest.address")
             .aliases(&["web.address"])
             .default_from(Default::SameAs("jobmanager.rpc.address"));
 
-    /// The interface that REST listens on. The default admits this machine only; `0.0.0.0` admits everybody.
+    /// The interface that the REST API listens on. By default only this machine can connect; with `0.0.0.0` all
+    /// machines can.
     REST_BIND_ADDRESS: String = option("rest.bind-address").default("localhost");
 
-    /// Whether a job can be cancelled by REST, and so by `reflow cancel`. Stopping it with a savepoint always can be
-    /// asked for.
+    /// Whether a job can be cancelled over REST, and so by `reflow cancel`. It can always be stopped with a
+    /// savepoint.
     WEB_CANCEL_ENABLE: bool = option("web.cancel.enable").default("true");
 
-    /// Whether the parallelism of a job can be changed by REST, by `reflow rescale` and `reflow drain`, and by the web
-    /// interface, which otherwise has no buttons for it.
+    /// Whether the parallelism of a job can be changed over REST, and so by `reflow rescale`, `reflow drain` and
+    /// the web interface, which otherwise has no buttons for it.
     WEB_RESCALE_ENABLE: bool = option("web.rescale.enable").default("true");
 
     /// How many exceptions of a job are kept.
