@@ -16,8 +16,8 @@ cargo xtask ci: everything that must hold before a change lands
 
 Prints each step with the time it took and stops at the first that fails. A step that needs
 a tool which is not installed (rustfmt, clippy, shellcheck; Python for S3; Node and Chromium
-for the web interface) is skipped, and says so; but
-flights, which needs python3 and the first time a package index, is never left out.
+for the web interface) is skipped, and says so. The steps dependencies and flights are never
+left out: they need python3 and, the first time, a package index.
 ";
 
 /// The seeds that each run of CI simulates.

