@@ -28,35 +28,28 @@ pub(crate) fn complain(error: &CliError) {
 
 /// Jobs, one a line.
 pub(crate) fn job_table(jobs: &[JobOverview]) -> String {
-    let mut rows = vec![["JOB", "NAME", "STATE", "TASKS", "FOR"].map(str::to_owned)];
-    rows.extend(jobs.iter().map(|job| {
+    let rows = jobs.iter().map(|job| {
         let count = |state: &str| job.tasks.get(state).copied().unwrap_or(0);
         let tasks = format!("{}/{}", count("running"), count("total"));
         [job.jid.clone(), job.name.clone(), job.state.to_string(), tasks, duration_ms(job.duration)]
-    }));
-    table(&rows)
+    });
+    table(["JOB", "NAME", "STATE", "TASKS", "FOR"], rows)
 }
 
 /// TaskManagers, one a line.
 pub(crate) fn task_manager_table(task_managers: &[TaskManager]) -> String {
-    let mut rows = vec![["TASKMANAGER", "HOST", "SLOTS", "TASKS"].map(str::to_owned)];
-    rows.extend(task_managers.iter().map(|tm| {
+    let rows = task_managers.iter().map(|tm| {
         [tm.id.clone(), tm.host().to_owned(), tm.slots_number.to_string(), tm.assigned_tasks.to_string()]
-    }));
-    table(&rows)
+    });
+    table(["TASKMANAGER", "HOST", "SLOTS", "TASKS"], rows)
 }
 
 /// Columns, aligned to the left.
-pub(crate) fn table<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<_> = (0..N).map(width).collect();
-    let mut text = String::new();
-    for row in rows {
-        let cells = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}"));
-        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
-        text.push('\n');
-    }
-    text
+pub(crate) fn table<const N: usize>(header: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+    let mut table = comfy_table::Table::new();
+    table.load_style(comfy_table::presets::NOTHING).set_header(header).add_rows(rows);
+    table.column_iter_mut().for_each(|column| _ = column.set_padding((0, 2)));
+    table.trim_fmt() + "\n"
 }
 
 /// [`duration`] of so many milliseconds; 0 if negative, as the difference of two clocks may be.
@@ -97,7 +90,8 @@ mod tests {
 
     #[test]
     fn columns_are_aligned() {
-        let rows = [["a", "long name", "x"], ["bbb", "n", "y"]].map(|row| row.map(str::to_owned));
-        assert_eq!(table(&rows), "a    long name  x\nbbb  n          y\n");
+        let rows = [["bbb", "n", "y"], ["c", "名", ""], ["d", "é", "z"]].map(|row| row.map(str::to_owned));
+        let expected = "a    long name  x\nbbb  n          y\nc    名\nd    é          z\n";
+        assert_eq!(table(["a", "long name", "x"], rows.into_iter()), expected);
     }
 }

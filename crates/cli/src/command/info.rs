@@ -19,8 +19,7 @@ pub(crate) fn run(info: &Info) -> Result<(), CliError> {
 }
 
 fn describe(job: &JobOverview, details: &JobDetails) -> String {
-    let mut rows = vec![["VERTEX", "STATE", "PARALLELISM", "TASKS", "READ", "WRITTEN"].map(str::to_owned)];
-    rows.extend(details.vertices.iter().map(|vertex| {
+    let rows = details.vertices.iter().map(|vertex| {
         let states = vertex.tasks.iter().filter(|(_, count)| **count > 0);
         let tasks = states.map(|(state, count)| format!("{count} {}", state.to_string().to_lowercase()));
         [
@@ -31,7 +30,8 @@ fn describe(job: &JobOverview, details: &JobDetails) -> String {
             vertex.metrics.read_records.to_string(),
             vertex.metrics.write_records.to_string(),
         ]
-    }));
+    });
+    let vertices = table(["VERTEX", "STATE", "PARALLELISM", "TASKS", "READ", "WRITTEN"], rows);
     let age = duration_ms(job.duration);
-    format!("{} ({})\n{} for {age}\n\n{}", job.name, job.jid, job.state, table(&rows))
+    format!("{} ({})\n{} for {age}\n\n{vertices}", job.name, job.jid, job.state)
 }

@@ -78,12 +78,11 @@ fn find<'a>(job: &JobOverview, details: &'a JobDetails, wanted: &str) -> Result<
 }
 
 fn list(details: &JobDetails) -> String {
-    let mut rows = vec![["VERTEX", "NAME", "PARALLELISM", "MAX"].map(str::to_owned)];
-    rows.extend(details.vertices.iter().map(|vertex| {
+    let rows = details.vertices.iter().map(|vertex| {
         let [parallelism, max] = [vertex.parallelism, vertex.max_parallelism].map(|n| n.to_string());
         [vertex.id.clone(), vertex.name.clone(), parallelism, max]
-    }));
-    table(&rows)
+    });
+    table(["VERTEX", "NAME", "PARALLELISM", "MAX"], rows)
 }
 
 /// Done when all subtasks run and no rescale is under way: the one that was there before may lead elsewhere.

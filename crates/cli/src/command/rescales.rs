@@ -23,9 +23,7 @@ pub(crate) fn run(rescales: &Rescales) -> Result<(), CliError> {
 }
 
 fn describe(history: &[Rescale], now_ms: i64) -> String {
-    let mut rows =
-        vec![["AGO", "CAUSE", "PARALLELISM", "OUTCOME", "REASON", "TOOK", "PHASES"].map(str::to_owned)];
-    rows.extend(history.iter().map(|rescale| {
+    let rows = history.iter().map(|rescale| {
         let started_ms = rescale.start_timestamp_in_millis;
         let took = rescale.end_timestamp_in_millis.map(|ended_ms| millis(ended_ms - started_ms));
         [
@@ -37,8 +35,8 @@ fn describe(history: &[Rescale], now_ms: i64) -> String {
             took.unwrap_or_else(|| "-".to_owned()),
             phases(rescale),
         ]
-    }));
-    table(&rows)
+    });
+    table(["AGO", "CAUSE", "PARALLELISM", "OUTCOME", "REASON", "TOOK", "PHASES"], rows)
 }
 
 /// `1 → 2`, of each vertex if they differ.
