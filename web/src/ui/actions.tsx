@@ -227,16 +227,16 @@ export function drain(id: string, path: string): Action {
   };
 }
 
-/** Whether the server lets this be done. A feature that it does not name is on. */
-export const isOn = (config: Config | null, feature: string): boolean => (config?.features as Record<string, boolean> | undefined)?.[feature] ?? config !== null;
+/** Whether the server lets this be done. */
+export const isOn = (config: Config | null, feature: keyof Config["features"]): boolean => config?.features[feature] ?? false;
 
 /** What can be done with a job. */
 export function actionsOf(job: Job | null, config: Config | null): Action[] {
-  if (!job || isOver(job.state) || !job.vertices.length) return [];
+  if (!job || !config || isOver(job.state) || !job.vertices.length) return [];
   return [
     ...(isOn(config, "web-rescale") ? [rescale(job)] : []),
-    ...(isOn(config, "web-savepoint") ? [savepoint(job)] : []),
-    ...(isOn(config, "web-stop") ? [stop(job)] : []),
+    savepoint(job),
+    stop(job),
     ...(isOn(config, "web-cancel") ? [cancel(job)] : []),
   ];
 }
