@@ -3,12 +3,12 @@
 use crate::event::RequestId;
 use crate::manifest::Manifest;
 use bytes::Bytes;
-use reflow_graph::{ExecutionGraph, VertexIndex};
+use reflow_graph::VertexIndex;
 use reflow_protocol::command::{AttemptCommand, CheckpointCommand, Command};
-use reflow_protocol::control::AfterBarrier;
-use reflow_protocol::deployment::Attempt;
-use reflow_protocol::snapshot::{Codec, OperatorState, Restore};
-use reflow_types::{CheckpointId, ExecutorId, GraphVersion, SubtaskId};
+use reflow_protocol::deployment::{Attempt, Deployment};
+use reflow_protocol::rescale::Preparation;
+use reflow_protocol::snapshot::OperatorState;
+use reflow_types::{CheckpointId, ExecutorId, SubtaskId};
 use serde::{Deserialize, Serialize};
 
 /// How a job has ended, in Flink's words.
@@ -47,19 +47,9 @@ pub enum Action {
     /// Deploy an attempt: to each executor of the graph its subtasks.
     Deploy {
         /// The attempt.
-        attempt: Attempt,
-        /// Its subtasks and their slots.
-        graph: ExecutionGraph,
-        /// The state of each subtask that gets some.
-        restore: Vec<(SubtaskId, Restore)>,
-        /// In which codec it is written.
-        restore_codec: Codec,
-        /// The checkpoint that is restored.
-        checkpoint: Option<CheckpointId>,
-        /// For each source vertex its enumerator's state in that checkpoint: `(operator uid, state)`.
+        deployment: Box<Deployment>,
+        /// For each source vertex its enumerator's state in the checkpoint that is restored: `(operator uid, state)`.
         enumerators: Vec<(String, Bytes)>,
-        /// What sources do from the beginning: if the job ends with that checkpoint, they read nothing more.
-        then: AfterBarrier,
     },
     /// End an attempt on these executors. Each first commits what it was notified of as complete, then
     /// answers by [`ExecutorReport::AttemptCanceled`](reflow_protocol::report::ExecutorReport::AttemptCanceled).
@@ -72,18 +62,7 @@ pub enum Action {
     /// Prepare another graph for the running attempt, on the executors of both graphs. Each answers by
     /// [`ExecutorReport::RescalePrepared`](reflow_protocol::report::ExecutorReport::RescalePrepared) or
     /// [`ExecutorReport::RescaleRefused`](reflow_protocol::report::ExecutorReport::RescaleRefused).
-    PrepareRescale {
-        /// The attempt.
-        attempt: Attempt,
-        /// Names the graph.
-        version: GraphVersion,
-        /// The graph.
-        graph: ExecutionGraph,
-        /// The checkpoint whose state is read.
-        checkpoint: CheckpointId,
-        /// For subtasks of the new graph: the state of the key groups that they gain, and the watermark.
-        restore: Vec<(SubtaskId, Restore)>,
-    },
+    PrepareRescale(Box<Preparation>),
     /// Send a command: one to a subtask to the executor of that subtask, others to all executors of the attempt, and of
     /// the graph that is being prepared.
     ///

@@ -30,15 +30,9 @@ use reflow_coordination::requirements::RequestedBounds;
 use reflow_coordination::scheduler::{JobStatus, Scheduler};
 use reflow_env::{ConnId, Location, Output, StoreError, StoreOp, StoreReply, StoreResult, Ticket};
 use reflow_graph::ExecutionGraph;
-use reflow_protocol::control::{AfterBarrier, ToExecutor, ToTaskManager};
-use reflow_protocol::deployment::Attempt;
+use reflow_protocol::control::{ToExecutor, ToTaskManager};
 use reflow_protocol::report::{SubtaskEvent, SubtaskReport};
-use reflow_protocol::rescale::Preparation;
-use reflow_protocol::snapshot::Restore;
-use reflow_types::{
-    CheckpointId, ExecutorId, GraphVersion, Instant, LeaderEpoch, SubtaskId, TaskManagerId, VertexId,
-};
-use share::{Share, executors, share_of};
+use reflow_types::{CheckpointId, ExecutorId, Instant, LeaderEpoch, TaskManagerId, VertexId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The parts in which the executable is sent, in bytes.
@@ -353,19 +347,10 @@ impl Leader {
 
     fn carry_out(&mut self, now: Instant, action: Action, out: &mut Vec<Output>) {
         match action {
-            Action::Deploy { attempt, graph, restore, restore_codec, checkpoint, enumerators, then } => {
-                let parallelism: Vec<u32> = graph.vertices.iter().map(|v| v.parallelism()).collect();
-                tracing::info!(%attempt, ?parallelism, ?checkpoint, "deploying");
-                if let Err(failure) = self.enumerators.deploy(now, &graph, &restore, &enumerators) {
-                    self.events.push_back(Event::JobFailed { failure });
-                }
-                if let Some(last) = checkpoint.filter(|_| then != AfterBarrier::Continue) {
-                    self.enumerators.pause(last);
-                }
-                self.metrics.deploy(&graph);
-                let (graph, restore) = (&graph, &restore);
-                let share = Share { attempt, graph, restore, restore_codec, checkpoint, then };
-                self.deploy(&share, out);
+            Action::Deploy { deployment, enumerators } => {
+                self.deploy_enumerators(now, &deployment, &enumerators);
+                self.metrics.deploy(&deployment.graph);
+                self.deploy(*deployment, out);
             }
             Action::CancelAttempt { attempt, executors } => {
                 self.enumerators.stop();
@@ -373,12 +358,7 @@ impl Leader {
                     self.members.send(executor, &ToExecutor::CancelAttempt { attempt }, out);
                 }
             }
-            Action::PrepareRescale { attempt, version, graph, checkpoint, restore } => {
-                let parallelism: Vec<u32> = graph.vertices.iter().map(|v| v.parallelism()).collect();
-                tracing::info!(%attempt, %version, ?parallelism, %checkpoint, "preparing a live rescale");
-                self.prepare(attempt, version, &graph, checkpoint, &restore, out);
-                self.next = Some(graph);
-            }
+            Action::PrepareRescale(preparation) => self.prepare_rescale(*preparation, out),
             Action::Command(command) => self.command(command, out),
             Action::MoveSplits { vertex, splits, states, readers, .. } => {
                 tracing::info!(splits = splits.len(), readers = readers.len(), "splits change their readers");
@@ -414,50 +394,6 @@ impl Leader {
                 self.end = Some(End { state, reason });
             }
         }
-    }
-
-    fn deploy(&mut self, share: &Share<'_>, out: &mut Vec<Output>) {
-        let former = std::mem::replace(&mut self.deployed, executors(share.graph).collect());
-        let addresses = self.addresses();
-        // Executors without a subtask in this attempt hear of it too: they drop the state that they kept for it.
-        for executor in self.deployed.union(&former) {
-            let deployment = share.of(*executor, &addresses, &self.data_dir);
-            self.members.send(*executor, &ToExecutor::Deploy(Box::new(deployment)), out);
-        }
-        self.graph = share.graph.clone();
-        self.next = None;
-    }
-
-    /// Tells the executors of both graphs; from here on they hear of all checkpoints.
-    fn prepare(
-        &mut self,
-        attempt: Attempt,
-        version: GraphVersion,
-        graph: &ExecutionGraph,
-        checkpoint: CheckpointId,
-        restore: &[(SubtaskId, Restore)],
-        out: &mut Vec<Output>,
-    ) {
-        self.deployed = executors(&self.graph).chain(executors(graph)).collect();
-        let addresses = self.addresses();
-        for executor in &self.deployed {
-            let preparation = Preparation {
-                attempt,
-                version,
-                former: self.graph.clone(),
-                graph: graph.clone(),
-                executors: addresses.clone(),
-                checkpoint,
-                restore: share_of(graph, *executor, restore).collect(),
-            };
-            self.members.send(*executor, &ToExecutor::PrepareRescale(Box::new(preparation)), out);
-        }
-    }
-
-    /// Where the executors listen for each other.
-    fn addresses(&self) -> Vec<(ExecutorId, String)> {
-        let address = |id: &ExecutorId| Some((*id, self.members.executor(*id)?.data_address()?.to_owned()));
-        self.deployed.iter().filter_map(address).collect()
     }
 
     /// Reads a part of the executable for a TaskManager.

@@ -4,7 +4,7 @@
 //! splits that are assigned before a trigger belong to that checkpoint.
 
 use crate::command::AttemptCommand;
-use crate::deployment::{Attempt, Deployment};
+use crate::deployment::{Addresses, Attempt, Deployment};
 use crate::report::{ExecutorReport, SubtaskReport};
 use crate::rescale::{Cut, Preparation};
 use crate::snapshot::Codec;
@@ -206,14 +206,24 @@ pub enum ToExecutor {
     /// Answers a heartbeat.
     Heartbeat,
     /// Run these subtasks. Ends whatever of an earlier attempt is left.
-    Deploy(Box<Deployment>),
+    Deploy {
+        /// The attempt.
+        deployment: Box<Deployment>,
+        /// Of its executors.
+        addresses: Addresses,
+    },
     /// End the attempt's subtasks. Answered by [`ExecutorReport::AttemptCanceled`].
     CancelAttempt {
         /// The attempt.
         attempt: Attempt,
     },
     /// Prepare another graph. Answered by [`ExecutorReport::RescalePrepared`] or [`ExecutorReport::RescaleRefused`].
-    PrepareRescale(Box<Preparation>),
+    PrepareRescale {
+        /// The other graph.
+        preparation: Box<Preparation>,
+        /// Of the executors of both graphs.
+        addresses: Addresses,
+    },
     /// To the attempt that runs.
     Command(AttemptCommand),
 }

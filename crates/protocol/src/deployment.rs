@@ -23,16 +23,17 @@ impl std::fmt::Display for Attempt {
     }
 }
 
-/// An attempt as one executor gets it.
+/// Where each executor of an attempt listens for data connections (`host:port`).
+pub type Addresses = Vec<(ExecutorId, String)>;
+
+/// An attempt, as the scheduler makes it; each executor gets it with the state of its own subtasks only.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Deployment {
     /// Its name.
     pub attempt: Attempt,
     /// All subtasks of the job; the executor runs those in its slots.
     pub graph: ExecutionGraph,
-    /// Where each executor listens for data connections (`host:port`).
-    pub executors: Vec<(ExecutorId, String)>,
-    /// State of this executor's subtasks.
+    /// The state of each subtask that gets some.
     pub restore: Vec<(SubtaskId, Restore)>,
     /// The codec in which that state is written.
     pub restore_codec: Codec,
@@ -41,8 +42,6 @@ pub struct Deployment {
     /// What sources do: `Continue`, or what follows the checkpoint with which the job ends, as if it had just been
     /// completed here.
     pub then: AfterBarrier,
-    /// The directory below which data objects of checkpoints are named.
-    pub checkpoint_dir: String,
 }
 
 /// What a TaskManager tells the executor that it starts (`ARTIFACT executor`), through its standard input.

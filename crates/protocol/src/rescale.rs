@@ -23,10 +23,11 @@ use crate::deployment::Attempt;
 use crate::snapshot::Restore;
 use bytes::{BufMut, Bytes, BytesMut};
 use reflow_graph::ExecutionGraph;
-use reflow_types::{CheckpointId, ExecutorId, GraphVersion, SubtaskId, Timestamp};
+use reflow_types::{CheckpointId, GraphVersion, SubtaskId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// What an executor prepares while the job runs on.
+/// The next graph of an attempt that runs on, as the scheduler makes it; each executor gets it with the state of its own
+/// subtasks only.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Preparation {
     /// The attempt that goes on.
@@ -37,11 +38,9 @@ pub struct Preparation {
     pub former: ExecutionGraph,
     /// The graph after the cut. Subtasks that stay have their ids.
     pub graph: ExecutionGraph,
-    /// Where each executor of either graph listens for data connections (`host:port`).
-    pub executors: Vec<(ExecutorId, String)>,
     /// The checkpoint whose state is read.
     pub checkpoint: CheckpointId,
-    /// For this executor's subtasks: state in `checkpoint` of the key groups that they gain, and the watermark.
+    /// State in `checkpoint` of the key groups that they gain, and the watermark.
     pub restore: Vec<(SubtaskId, Restore)>,
 }
 

@@ -106,7 +106,7 @@ impl Watch {
     fn told(&mut self, now: Time, executor: &str, message: ToExecutor) {
         match message {
             ToExecutor::Registered { .. } if !self.attempts.is_empty() => self.phases.plan(now),
-            ToExecutor::Deploy(deployment) => {
+            ToExecutor::Deploy { deployment, .. } => {
                 self.phases.end(now);
                 (self.under_way, self.ending) = (None, false);
                 let from = deployment.checkpoint;
@@ -122,7 +122,7 @@ impl Watch {
                 self.violations.extend(wrong.filter(|_| !self.damaged));
                 self.deployed(executor, deployment.attempt, deployment.graph);
             }
-            ToExecutor::PrepareRescale(preparation) => {
+            ToExecutor::PrepareRescale { preparation, .. } => {
                 self.phases.prepare(now, &preparation);
                 self.prepared(&preparation);
             }

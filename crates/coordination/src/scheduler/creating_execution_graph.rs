@@ -14,7 +14,7 @@ use crate::restore;
 use crate::slots::{self, Placement};
 use reflow_graph::{ExecutionGraph, ExecutionVertex, Subtask};
 use reflow_protocol::control::AfterBarrier;
-use reflow_protocol::deployment::Attempt;
+use reflow_protocol::deployment::{Attempt, Deployment};
 use reflow_protocol::snapshot::Codec;
 use reflow_types::{Instant, MaxParallelism, OwnershipTable, SlotId, SubtaskIndex};
 
@@ -112,15 +112,8 @@ fn deploy(ctx: &mut Context, now: Instant, graph: ExecutionGraph) -> Result<(), 
     let participants =
         graph.subtasks().map(|(vertex, index, subtask)| Participant { subtask: subtask.id, vertex, index });
     let participants: Vec<Participant> = participants.collect();
-    ctx.actions.push(Action::Deploy {
-        attempt,
-        graph: graph.clone(),
-        restore,
-        restore_codec,
-        checkpoint,
-        enumerators,
-        then,
-    });
+    let deployment = Deployment { attempt, graph: graph.clone(), restore, restore_codec, checkpoint, then };
+    ctx.actions.push(Action::Deploy { deployment: Box::new(deployment), enumerators });
     ctx.coordinator.begin_attempt(now, attempt, participants, &ctx.job, &graph);
     Ok(())
 }

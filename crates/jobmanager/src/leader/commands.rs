@@ -1,14 +1,71 @@
-//! The scheduler's commands to the attempt, on their way to executors.
+//! What the scheduler makes for executors, on its way to them.
 
 use super::Leader;
 use super::share::{executors, share_of};
+use bytes::Bytes;
+use reflow_coordination::event::Event;
 use reflow_env::Output;
+use reflow_graph::ExecutionGraph;
 use reflow_protocol::command::{AttemptCommand, CheckpointCommand, Command, RescaleCommand, SubtaskCommand};
 use reflow_protocol::control::{AfterBarrier, SnapshotKind, ToExecutor};
-use reflow_protocol::deployment::Attempt;
-use reflow_types::{CheckpointId, GraphVersion, SubtaskId};
+use reflow_protocol::deployment::{Addresses, Attempt, Deployment};
+use reflow_protocol::rescale::Preparation;
+use reflow_types::{CheckpointId, ExecutorId, GraphVersion, Instant, SubtaskId};
 
 impl Leader {
+    pub(super) fn deploy_enumerators(
+        &mut self,
+        now: Instant,
+        deployment: &Deployment,
+        states: &[(String, Bytes)],
+    ) {
+        let Deployment { graph, restore, checkpoint, then, .. } = deployment;
+        if let Err(failure) = self.enumerators.deploy(now, graph, restore, states) {
+            self.events.push_back(Event::JobFailed { failure });
+        }
+        if let Some(last) = checkpoint.filter(|_| *then != AfterBarrier::Continue) {
+            self.enumerators.pause(last);
+        }
+    }
+
+    pub(super) fn deploy(&mut self, deployment: Deployment, out: &mut Vec<Output>) {
+        let Deployment { attempt, graph, checkpoint, .. } = &deployment;
+        tracing::info!(%attempt, parallelism = ?parallelism(graph), ?checkpoint, "deploying");
+        let former = std::mem::replace(&mut self.deployed, executors(graph).collect());
+        let addresses = self.addresses();
+        // Executors without a subtask in this attempt get it, too: they drop the state that they retained for it.
+        for executor in self.deployed.union(&former) {
+            let restore = share_of(graph, *executor, &deployment.restore).collect();
+            let share = Deployment { graph: graph.clone(), restore, ..deployment };
+            let message = ToExecutor::Deploy { deployment: Box::new(share), addresses: addresses.clone() };
+            self.members.send(*executor, &message, out);
+        }
+        self.graph = deployment.graph;
+        self.next = None;
+    }
+
+    /// Sends the next graph to the executors of both graphs; from here on they get all commands.
+    pub(super) fn prepare_rescale(&mut self, preparation: Preparation, out: &mut Vec<Output>) {
+        let Preparation { attempt, version, former, graph, checkpoint, .. } = &preparation;
+        let parallelism = parallelism(graph);
+        tracing::info!(%attempt, %version, ?parallelism, %checkpoint, "preparing a live rescale");
+        self.deployed = executors(former).chain(executors(graph)).collect();
+        let addresses = self.addresses();
+        for executor in &self.deployed {
+            let restore = share_of(graph, *executor, &preparation.restore).collect();
+            let share = Preparation { former: former.clone(), graph: graph.clone(), restore, ..preparation };
+            let (preparation, addresses) = (Box::new(share), addresses.clone());
+            self.members.send(*executor, &ToExecutor::PrepareRescale { preparation, addresses }, out);
+        }
+        self.next = Some(preparation.graph);
+    }
+
+    /// Where the executors listen for each other.
+    fn addresses(&self) -> Addresses {
+        let address = |id: &ExecutorId| Some((*id, self.members.executor(*id)?.data_address()?.to_owned()));
+        self.deployed.iter().filter_map(address).collect()
+    }
+
     /// Sends a command of the scheduler, and does the JobManager's own part of it.
     pub(super) fn command(&mut self, command: AttemptCommand, out: &mut Vec<Output>) {
         let AttemptCommand { attempt, command } = command;
@@ -90,4 +147,8 @@ impl Leader {
         let message = ToExecutor::Command(AttemptCommand { attempt, command });
         self.members.send(record.slot.executor, &message, out);
     }
+}
+
+fn parallelism(graph: &ExecutionGraph) -> Vec<u32> {
+    graph.vertices.iter().map(|vertex| vertex.parallelism()).collect()
 }

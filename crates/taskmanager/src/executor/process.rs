@@ -16,13 +16,13 @@ use reflow_network::{Hub, Outgoing};
 use reflow_protocol::command::{AttemptCommand, CheckpointCommand, Command, RescaleCommand};
 use reflow_protocol::control::{Failure, Fault, FromExecutor, SnapshotKind, ToExecutor};
 use reflow_protocol::data::{DataFrame, ToSender};
-use reflow_protocol::deployment::{Attempt, Deployment, ExecutorStart};
+use reflow_protocol::deployment::{Addresses, Attempt, Deployment, ExecutorStart};
 use reflow_protocol::hello::Hello;
 use reflow_protocol::report::{ExecutorReport, SubtaskEvent, SubtaskReport};
 use reflow_protocol::rescale::{HandOver, Preparation};
 use reflow_runtime::{SlotCommand, SlotEvent, TaskEvent};
 use reflow_stream::Job;
-use reflow_types::{Bounds, CheckpointId, GraphVersion, Instant, SubtaskId};
+use reflow_types::{Bounds, CheckpointId, ExecutorId, GraphVersion, Instant, SubtaskId};
 use std::sync::Arc;
 use tracing::{debug, info, warn};
 
@@ -64,7 +64,7 @@ pub struct Executor {
     job_manager: Link,
     running: Option<Running>,
     /// Waits until the slots have dropped the attempt before.
-    deploying: Option<Box<Deployment>>,
+    deploying: Option<(Box<Deployment>, Addresses)>,
     /// What came for the attempt that is being deployed.
     held: Vec<ToExecutor>,
     /// Is answered once the slots have dropped the attempt.
@@ -127,7 +127,7 @@ impl Executor {
     fn handle_message(&mut self, now: Instant, message: ToExecutor, out: &mut Vec<Output>) {
         self.job_manager.heard = now;
         // What belongs to an attempt whose tasks are not there yet waits for them.
-        if self.deploying.is_some() && !matches!(message, ToExecutor::Deploy(_) | ToExecutor::Heartbeat) {
+        if self.deploying.is_some() && !matches!(message, ToExecutor::Deploy { .. } | ToExecutor::Heartbeat) {
             match message {
                 ToExecutor::CancelAttempt { attempt } => self.cancel(now, attempt, out),
                 message => self.held.push(message),
@@ -143,24 +143,24 @@ impl Executor {
             }
             ToExecutor::Refused { reason } => out.push(Output::Exit { code: 1, reason }),
             ToExecutor::Heartbeat => {}
-            ToExecutor::Deploy(deployment) if !self.fence.admit(deployment.attempt) => {
+            ToExecutor::Deploy { deployment, .. } if !self.fence.admit(deployment.attempt) => {
                 warn!(attempt = %deployment.attempt, "an attempt that a later one has replaced is not deployed");
             }
-            ToExecutor::Deploy(deployment) => {
+            ToExecutor::Deploy { deployment, addresses } => {
                 info!(attempt = %deployment.attempt, "deploying");
                 self.held.clear();
-                self.deploying = Some(deployment);
+                self.deploying = Some((deployment, addresses));
                 self.running = None;
                 self.slots().clear();
             }
             ToExecutor::CancelAttempt { attempt } => self.cancel(now, attempt, out),
-            ToExecutor::PrepareRescale(preparation) if current == Some(preparation.attempt) => {
-                self.prepare(*preparation, out);
+            ToExecutor::PrepareRescale { preparation, addresses } if current == Some(preparation.attempt) => {
+                self.prepare(*preparation, &addresses, out);
             }
             // It has nothing of the attempt yet.
-            ToExecutor::PrepareRescale(preparation) if self.running.is_none() => {
+            ToExecutor::PrepareRescale { preparation, addresses } if self.running.is_none() => {
                 self.running = Some(Running::nothing_of(preparation.attempt));
-                self.prepare(*preparation, out);
+                self.prepare(*preparation, &addresses, out);
             }
             ToExecutor::Command(AttemptCommand { attempt, command }) if current == Some(attempt) => {
                 self.handle_command(now, command, out);
@@ -168,7 +168,7 @@ impl Executor {
             ToExecutor::Command(AttemptCommand { attempt, .. }) => {
                 debug!(%attempt, "a command to an attempt that does not run here is dropped");
             }
-            ToExecutor::PrepareRescale(preparation) => {
+            ToExecutor::PrepareRescale { preparation, .. } => {
                 debug!(attempt = %preparation.attempt, "a rescale of an attempt that does not run here is dropped");
             }
         }
@@ -225,14 +225,19 @@ impl Executor {
     }
 
     /// Prepares another graph; what was prepared before is given up.
-    fn prepare(&mut self, preparation: Preparation, out: &mut Vec<Output>) {
+    fn prepare(
+        &mut self,
+        preparation: Preparation,
+        addresses: &[(ExecutorId, String)],
+        out: &mut Vec<Output>,
+    ) {
         let (attempt, version) = (preparation.attempt, preparation.version);
         info!(%attempt, %version, "preparing a rescale");
         let former = self.running.as_ref().and_then(|running| running.next.as_ref()).map(|next| next.version);
         if let Some(former) = former {
             self.rescale(former, |builder, running| running.abandon(builder));
         }
-        self.peers.set_addresses(&preparation.executors, out);
+        self.peers.set_addresses(addresses, out);
         let Some(running) = &mut self.running else { return };
         let builder = builder(&self.options, &self.credentials, &self.hub, &self.slots);
         let (next, failed) = NextGraph::prepare(&builder, running, preparation);
@@ -285,7 +290,7 @@ impl Executor {
         if self.fence.has_passed(attempt) {
             return send(out, &FromExecutor::Report(ExecutorReport::AttemptCanceled { attempt }));
         }
-        if self.deploying.as_ref().is_some_and(|deployment| deployment.attempt == attempt) {
+        if self.deploying.as_ref().is_some_and(|(deployment, _)| deployment.attempt == attempt) {
             self.deploying = None;
             self.held.clear();
         }
@@ -305,12 +310,12 @@ impl Executor {
             self.hub.clear(reflow_types::SubtaskId(u64::MAX));
             send(out, &FromExecutor::Report(ExecutorReport::AttemptCanceled { attempt }));
         }
-        let Some(deployment) = self.deploying.take() else { return };
+        let Some((deployment, addresses)) = self.deploying.take() else { return };
         self.give_back.on_change(now);
         self.hub
             .clear(deployment.graph.subtasks().map(|(_, _, subtask)| subtask.id).min().unwrap_or_default());
         self.peers.end_hand_overs(out);
-        self.peers.set_addresses(&deployment.executors, out);
+        self.peers.set_addresses(&addresses, out);
         let builder = builder(&self.options, &self.credentials, &self.hub, &self.slots);
         let (running, failures) = builder.deploy(&deployment);
         self.running = Some(running);

@@ -101,14 +101,14 @@ fn the_memory_limit_holds_in_every_state() {
     let deployment = Deployment {
         attempt,
         graph: ExecutionGraph::default(),
-        executors: vec![],
         restore: vec![],
         restore_codec: Codec::Exchange,
         checkpoint: None,
         then: AfterBarrier::Continue,
-        checkpoint_dir: "/c".into(),
     };
-    let messages = [ToExecutor::Deploy(Box::new(deployment)), ToExecutor::CancelAttempt { attempt }];
+    let deployment = Box::new(deployment);
+    let deploy = ToExecutor::Deploy { deployment, addresses: vec![] };
+    let messages = [deploy, ToExecutor::CancelAttempt { attempt }];
     let states: [&[ToExecutor]; 3] = [&[], &messages[..1], &messages];
     for messages in states {
         let mut driven = registered();

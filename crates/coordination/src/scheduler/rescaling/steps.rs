@@ -14,6 +14,7 @@ use crate::scheduler::stop_with_savepoint::{Goal, StopWithSavepoint};
 use crate::scheduler::{Next, failure};
 use reflow_protocol::command::{AttemptCommand, Command, RescaleCommand};
 use reflow_protocol::control::{Failure, Fault};
+use reflow_protocol::rescale::Preparation;
 use reflow_types::{ExecutorId, Instant};
 
 impl Rescaling {
@@ -103,8 +104,10 @@ impl Rescaling {
             attempt.holders.extend(&by);
             attempt.task_managers.extend(by.iter().filter_map(manager));
         }
-        let (attempt, version, graph) = (self.attempt, *version, new.clone());
-        ctx.actions.push(Action::PrepareRescale { attempt, version, graph, checkpoint, restore });
+        let (attempt, version) = (self.attempt, *version);
+        let (former, graph) = (old.clone(), new.clone());
+        let preparation = Preparation { attempt, version, former, graph, checkpoint, restore };
+        ctx.actions.push(Action::PrepareRescale(Box::new(preparation)));
         self.told = true;
         note_phase(ctx, now, LivePhase::Prepare);
         let give_up_at = self.give_up_at(ctx, now);

@@ -11,9 +11,9 @@ use crate::scheduler::{Identity, JobStatus, Scheduler, Settings, StateName};
 use reflow_graph::{ExecutionGraph, JobGraph};
 use reflow_protocol::command::{AttemptCommand, CheckpointCommand, Command, RescaleCommand, SubtaskCommand};
 use reflow_protocol::control::{AfterBarrier, Fault, SnapshotTiming};
-use reflow_protocol::deployment::Attempt;
+use reflow_protocol::deployment::{Attempt, Deployment};
 use reflow_protocol::report::{ExecutorReport, SubtaskEvent};
-use reflow_protocol::rescale::Cut;
+use reflow_protocol::rescale::{Cut, Preparation};
 use reflow_types::{
     CheckpointId, ExecutorId, GraphVersion, Instant, JobId, LeaderEpoch, SlotId, SubtaskId, TaskManagerId,
     VertexId,
@@ -249,7 +249,8 @@ impl World {
     fn carry_out(&mut self, action: Action) {
         assert_eq!(self.end, None, "{action:?} after the end");
         match &action {
-            Action::Deploy { attempt, graph, checkpoint, restore, then, .. } => {
+            Action::Deploy { deployment, .. } => {
+                let Deployment { attempt, graph, checkpoint, restore, then, .. } = &**deployment;
                 let parallelism: Vec<_> = graph.vertices.iter().map(|vertex| vertex.parallelism()).collect();
                 self.tasks.deploy(graph, restore, checkpoint.is_some());
                 let from = checkpoint.map_or("nothing".to_owned(), |id| format!("checkpoint {id}"));
@@ -280,11 +281,13 @@ impl World {
                 let outcome = self.create(at, false);
                 self.events.push_back(Event::AbandonedStored { checkpoint: *checkpoint, outcome });
             }
-            Action::PrepareRescale { attempt, version, graph, checkpoint, .. } => {
+            Action::PrepareRescale(preparation) => {
+                let Preparation { attempt, version, former, graph, checkpoint, .. } = &**preparation;
                 let parallelism: Vec<_> = graph.vertices.iter().map(|vertex| vertex.parallelism()).collect();
                 self.log.push(format!("prepare {version} at {parallelism:?} from checkpoint {checkpoint}"));
                 self.demand_current(*attempt);
                 let present = &self.deployed.as_ref().expect("an attempt is deployed").1;
+                assert_eq!(former, present, "the rescale starts from the graph that runs");
                 let fresh = graph.subtasks().map(|(_, _, subtask)| subtask.id);
                 for id in fresh.filter(|id| present.find(*id).is_none()) {
                     assert!(self.used_subtasks.insert(id), "subtask id {id} is used again");
