@@ -158,7 +158,7 @@ impl Desk<'_> {
             return Err(CommandError::UnknownTaskManager(task_manager));
         }
         if leader.scheduler.can_spare(task_manager) {
-            leader.members.tell_to_leave(task_manager, out);
+            leader.members.request_drain(task_manager, out);
             leader.settle(now, out);
             return Ok(Reply::Accepted);
         }

@@ -27,9 +27,9 @@ pub(crate) enum Stage {
         conn: ConnId,
         /// Where it listens for data connections.
         data_address: String,
-        heard_at: Instant,
+        last_message_at: Instant,
     },
-    /// Its connection is gone. If its process is, too, its TaskManager is about to say how it ended.
+    /// Its connection is gone. If its process is, too, its TaskManager is about to report how it ended.
     Disconnected { since: Instant, reason: String },
 }
 
@@ -39,7 +39,7 @@ impl Executor {
     }
 
     pub(crate) fn register(&mut self, now: Instant, conn: ConnId, data_address: String) {
-        self.stage = Stage::Registered { conn, data_address, heard_at: now };
+        self.stage = Stage::Registered { conn, data_address, last_message_at: now };
     }
 
     pub(crate) fn disconnect(&mut self, now: Instant, reason: &str) {
@@ -51,9 +51,9 @@ impl Executor {
         !matches!(self.stage, Stage::Starting)
     }
 
-    pub(crate) fn heard(&mut self, now: Instant) {
-        if let Stage::Registered { heard_at, .. } = &mut self.stage {
-            *heard_at = now;
+    pub(crate) fn on_message(&mut self, now: Instant) {
+        if let Stage::Registered { last_message_at, .. } = &mut self.stage {
+            *last_message_at = now;
         }
     }
 

@@ -14,7 +14,7 @@ use crate::decisions::{Wanted, create, created, is_damaged};
 use crate::deletions::Deletions;
 use crate::enumerators::{Enumerators, Listing};
 use crate::leadership::authority::{Authority, Standing};
-use crate::members::{Members, Said};
+use crate::members::{MemberEvent, Members};
 use crate::metrics::Metrics;
 use crate::operations::Operations;
 use crate::requirements::Declarations;
@@ -171,10 +171,10 @@ impl Leader {
             return;
         }
         loop {
-            for said in self.members.take_said() {
-                match said {
+            for event in self.members.take_events() {
+                match event {
                     // This one is for the enumerators, not for the scheduler.
-                    Said::Event(Event::SubtaskReported(SubtaskReport {
+                    MemberEvent::Job(Event::SubtaskReported(SubtaskReport {
                         attempt,
                         subtask,
                         event: SubtaskEvent::Exhausted,
@@ -184,9 +184,9 @@ impl Leader {
                             self.enumerators.exhausted(subtask);
                         }
                     }
-                    Said::Event(event) => self.events.push_back(event),
-                    Said::Metrics(metrics) => self.metrics.take(now, &metrics),
-                    Said::Fetch { conn, offset } => self.send_chunk(conn, offset, out),
+                    MemberEvent::Job(event) => self.events.push_back(event),
+                    MemberEvent::Metrics(metrics) => self.metrics.take(now, &metrics),
+                    MemberEvent::ArtifactRequested { conn, offset } => self.send_chunk(conn, offset, out),
                 }
             }
             let Some(event) = self.events.pop_front() else { break };
@@ -382,7 +382,7 @@ impl Leader {
             Action::Answer { request, result } => {
                 if let Some(task_manager) = self.drains.remove(&request) {
                     match &result {
-                        Ok(_) => drop(self.members.tell_to_leave(task_manager, out)),
+                        Ok(_) => drop(self.members.request_drain(task_manager, out)),
                         Err(cause) => tracing::warn!(%task_manager, cause, "it is not drained: no savepoint"),
                     }
                 }

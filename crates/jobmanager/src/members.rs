@@ -1,8 +1,13 @@
-//! Who belongs to the cluster: TaskManagers, their executors, and whoever has connected and not said who it is.
+//! The members of the cluster: TaskManagers, their executors, and peers that have connected and not registered yet.
 //!
-//! Each TaskManager that registers gets one executor of the job, and another when that one is gone. What members
-//! say is checked here, against who they are; what it means is for others ([`Said`]). A connection that says what
-//! it may not say is closed, and the log says why.
+//! Each TaskManager that registers gets one executor of the job, and another one when that executor is gone. Messages are
+//! checked here, against the member that sends them; others act on them ([`MemberEvent`]). A connection that violates the
+//! protocol is closed, and the log gives the reason.
+
+mod settings;
+mod violation;
+
+pub(crate) use settings::MemberSettings;
 
 use crate::executor::{Executor, Stage};
 use crate::ids::Ids;
@@ -12,89 +17,46 @@ use reflow_coordination::event::Event;
 use reflow_env::{ConnId, Output};
 use reflow_protocol::ProtocolError;
 use reflow_protocol::control::{
-    Failure, FromExecutor, FromTaskManager, StartExecutor, StorageProof, SubtaskMetrics, ToExecutor,
-    ToTaskManager,
+    Failure, FromExecutor, FromTaskManager, SubtaskMetrics, ToExecutor, ToTaskManager,
 };
 use reflow_protocol::hello::Hello;
 use reflow_protocol::report::{SubtaskEvent, SubtaskReport};
-use reflow_types::{ExecutorId, Instant, JobId, LeaderEpoch, TaskManagerId};
+use reflow_types::{ExecutorId, Instant, TaskManagerId};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use violation::ProtocolViolation;
 
-/// How long a new connection may take to say who it is.
-const INTRODUCTION_TIMEOUT: Duration = Duration::from_secs(10);
-/// No more connections are held: three for each of some thousand TaskManagers.
+/// How long a new connection may take to register.
+const REGISTRATION_TIMEOUT: Duration = Duration::from_secs(10);
+/// The number of open connections: three for each of some thousand TaskManagers.
 const MAX_CONNECTIONS: usize = 16_384;
-const MAX_SLOTS: u32 = 4_096;
-/// How long after an executor's connection has closed its TaskManager may take to say how the process ended.
+/// How long after an executor's connection has closed its TaskManager may take to report how the process ended.
 const EXIT_REPORT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What members are measured by, and what executors are started with.
-#[derive(Clone, Debug)]
-pub(crate) struct Terms {
-    pub(crate) job: JobId,
-    pub(crate) executable: String,
-    pub(crate) job_args: Vec<String>,
-    /// The fingerprint of the job graph.
-    pub(crate) fingerprint: u64,
-    /// The SHA-256 of the executable.
-    pub(crate) sha256: String,
-    /// The platform that the executable runs on.
-    pub(crate) target: String,
-    pub(crate) epoch: LeaderEpoch,
-    /// The file of this leadership's epoch, and what stands in it.
-    pub(crate) written: String,
-    pub(crate) record: Bytes,
-    /// Where data objects of checkpoints are.
-    pub(crate) data_dir: String,
-    /// Opens this JobManager, and executors to each other.
-    pub(crate) token: u128,
-    pub(crate) heartbeat_interval: Duration,
-    pub(crate) heartbeat_timeout: Duration,
-    pub(crate) executor_start_timeout: Duration,
-}
-
-/// What a member said, or what became of it.
+/// A message of a member for others to act on, or what became of the member.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Said {
-    /// Something for the scheduler.
-    Event(Event),
-    /// Figures of subtasks.
+pub(crate) enum MemberEvent {
+    /// For the scheduler.
+    Job(Event),
+    /// Metrics of subtasks.
     Metrics(Vec<SubtaskMetrics>),
-    /// A TaskManager wants a part of the executable.
-    Fetch { conn: ConnId, offset: u64 },
+    /// A TaskManager requests a part of the job's executable.
+    ArtifactRequested { conn: ConnId, offset: u64 },
 }
 
-/// Who is at the other end of a connection.
+/// The process at the other end of a connection.
 enum Peer {
-    /// It has not said so.
-    Stranger {
+    /// It has not sent its hello.
+    Unidentified {
         since: Instant,
     },
-    /// It has, and has not registered.
-    Introduced {
+    /// It has sent its hello and not registered.
+    Identified {
         hello: Hello,
         since: Instant,
     },
     TaskManager(TaskManagerId),
     Executor(ExecutorId),
-}
-
-/// Why a connection is closed.
-#[derive(Debug, thiserror::Error)]
-enum Offense {
-    #[error(transparent)]
-    Protocol(#[from] ProtocolError),
-    #[error("{0}")]
-    Refused(String),
-    #[error("it registered as another than it introduced itself")]
-    Inconsistent,
-    #[error("it registered twice")]
-    RegisteredTwice,
-    #[error("it is a task executor that wants records: those come from executors, not from the JobManager")]
-    Receiver,
-    #[error("it wants an executable that is not the job's ({0})")]
-    UnknownArtifact(String),
 }
 
 /// The members and their connections.
@@ -105,19 +67,19 @@ enum Offense {
 /// - An executor belongs to a TaskManager that is there and that names it as its own.
 /// - The scheduler knows exactly the executors that are registered.
 pub(crate) struct Members {
-    terms: Terms,
+    settings: MemberSettings,
     peers: BTreeMap<ConnId, Peer>,
     task_managers: BTreeMap<TaskManagerId, TaskManager>,
     executors: BTreeMap<ExecutorId, Executor>,
     /// For executors that are to be started.
     ids: Ids,
-    said: Vec<Said>,
+    events: Vec<MemberEvent>,
 }
 
 impl Members {
-    pub(crate) fn new(terms: Terms, ids: Ids) -> Self {
+    pub(crate) fn new(settings: MemberSettings, ids: Ids) -> Self {
         let (peers, task_managers, executors) = Default::default();
-        Self { terms, peers, task_managers, executors, ids, said: Vec::new() }
+        Self { settings, peers, task_managers, executors, ids, events: Vec::new() }
     }
 
     /// In the order in which they are shown.
@@ -129,44 +91,44 @@ impl Members {
         self.executors.get(&id)
     }
 
-    /// What was said since the last call.
-    pub(crate) fn take_said(&mut self) -> Vec<Said> {
-        std::mem::take(&mut self.said)
+    /// Events since the last call.
+    pub(crate) fn take_events(&mut self) -> Vec<MemberEvent> {
+        std::mem::take(&mut self.events)
     }
 
     pub(crate) fn accepted(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Output>) {
         if self.peers.len() >= MAX_CONNECTIONS {
-            tracing::warn!("{MAX_CONNECTIONS} connections are open: a further one is turned away");
+            tracing::warn!("{MAX_CONNECTIONS} connections are open: a further one is rejected");
             out.push(Output::Close { conn });
         } else {
-            self.peers.insert(conn, Peer::Stranger { since: now });
+            self.peers.insert(conn, Peer::Unidentified { since: now });
         }
     }
 
     pub(crate) fn received(&mut self, now: Instant, conn: ConnId, frame: &Bytes, out: &mut Vec<Output>) {
         let result = match self.peers.get(&conn) {
             None => return,
-            Some(Peer::Stranger { .. }) => self.introduce(now, conn, frame),
-            Some(Peer::Introduced { hello: Hello::TaskManager { id }, .. }) => {
+            Some(Peer::Unidentified { .. }) => self.identify(now, conn, frame),
+            Some(Peer::Identified { hello: Hello::TaskManager { id }, .. }) => {
                 self.register_task_manager(now, conn, *id, frame, out)
             }
-            Some(Peer::Introduced { hello: Hello::Executor { id, .. }, .. }) => {
+            Some(Peer::Identified { hello: Hello::Executor { id, .. }, .. }) => {
                 self.register_executor(now, conn, *id, frame, out)
             }
-            Some(Peer::Introduced { hello: Hello::Receiver { .. } | Hello::Heir { .. }, .. }) => {
-                Err(Offense::Receiver)
+            Some(Peer::Identified { hello: Hello::Receiver { .. } | Hello::Heir { .. }, .. }) => {
+                Err(ProtocolViolation::Receiver)
             }
-            Some(Peer::TaskManager(id)) => self.task_manager_said(now, conn, *id, frame, out),
-            Some(Peer::Executor(id)) => self.executor_said(now, conn, *id, frame, out),
+            Some(Peer::TaskManager(id)) => self.on_task_manager_message(now, conn, *id, frame, out),
+            Some(Peer::Executor(id)) => self.on_executor_message(now, conn, *id, frame, out),
         };
-        if let Err(offense) = result {
-            self.turn_away(now, conn, &offense, out);
+        if let Err(violation) = result {
+            self.reject(now, conn, &violation, out);
         }
     }
 
     pub(crate) fn closed(&mut self, now: Instant, conn: ConnId, reason: &str, out: &mut Vec<Output>) {
         match self.peers.remove(&conn) {
-            None | Some(Peer::Stranger { .. } | Peer::Introduced { .. }) => {}
+            None | Some(Peer::Unidentified { .. } | Peer::Identified { .. }) => {}
             Some(Peer::TaskManager(id)) => self.lose_task_manager(id, reason, out),
             // Only its TaskManager knows whether the process is gone, and how it ended.
             Some(Peer::Executor(id)) => {
@@ -177,19 +139,19 @@ impl Members {
         }
     }
 
-    /// Gives up who is silent for too long, and starts executors that are due.
+    /// Removes members that have been silent for too long, and starts executors that are due.
     pub(crate) fn on_time(&mut self, now: Instant, out: &mut Vec<Output>) {
-        let late = |since: &Instant| now >= *since + INTRODUCTION_TIMEOUT;
-        let strangers = self.peers.iter().filter(|(_, peer)| match peer {
-            Peer::Stranger { since } | Peer::Introduced { since, .. } => late(since),
+        let late = |since: &Instant| now >= *since + REGISTRATION_TIMEOUT;
+        let unregistered = self.peers.iter().filter(|(_, peer)| match peer {
+            Peer::Unidentified { since } | Peer::Identified { since, .. } => late(since),
             _ => false,
         });
-        for conn in strangers.map(|(conn, _)| *conn).collect::<Vec<_>>() {
-            let offense = Offense::Refused("it did not register within 10 s".to_owned());
-            self.turn_away(now, conn, &offense, out);
+        for conn in unregistered.map(|(conn, _)| *conn).collect::<Vec<_>>() {
+            let violation = ProtocolViolation::Refused("it did not register within 10 s".to_owned());
+            self.reject(now, conn, &violation, out);
         }
-        let timeout = self.terms.heartbeat_timeout;
-        let silent = self.task_managers.iter().filter(|(_, tm)| now >= tm.heard_at + timeout);
+        let timeout = self.settings.heartbeat_timeout;
+        let silent = self.task_managers.iter().filter(|(_, tm)| now >= tm.last_message_at + timeout);
         for (id, conn) in silent.map(|(id, tm)| (*id, tm.conn)).collect::<Vec<_>>() {
             self.close(conn, out);
             self.lose_task_manager(id, "no heartbeat within heartbeat.timeout", out);
@@ -205,17 +167,22 @@ impl Members {
 
     pub(crate) fn next_wakeup(&self) -> Option<Instant> {
         let peers = self.peers.values().filter_map(|peer| match peer {
-            Peer::Stranger { since } | Peer::Introduced { since, .. } => Some(*since + INTRODUCTION_TIMEOUT),
+            Peer::Unidentified { since } | Peer::Identified { since, .. } => {
+                Some(*since + REGISTRATION_TIMEOUT)
+            }
             _ => None,
         });
-        let timeout = self.terms.heartbeat_timeout;
-        let task_managers =
-            self.task_managers.values().flat_map(|tm| [Some(tm.heard_at + timeout), tm.start_at]).flatten();
+        let timeout = self.settings.heartbeat_timeout;
+        let task_managers = self
+            .task_managers
+            .values()
+            .flat_map(|tm| [Some(tm.last_message_at + timeout), tm.start_at])
+            .flatten();
         let executors = self.executors.values().map(|executor| self.deadline(executor));
         peers.chain(task_managers).chain(executors).min()
     }
 
-    /// Sends a message to a registered executor. Says whether there is one.
+    /// Sends a message to an executor. Returns whether that is registered.
     pub(crate) fn send(&self, executor: ExecutorId, message: &ToExecutor, out: &mut Vec<Output>) -> bool {
         let conn = self.executors.get(&executor).and_then(Executor::conn);
         out.extend(conn.map(|conn| Output::Send { conn, frame: reflow_protocol::encode(message) }));
@@ -231,7 +198,11 @@ impl Members {
         out: &mut Vec<Output>,
     ) {
         if let Some(executor) = self.executors.get(&id) {
-            self.tell(executor.task_manager, &ToTaskManager::StopExecutor { executor: id }, out);
+            self.send_to_task_manager(
+                executor.task_manager,
+                &ToTaskManager::StopExecutor { executor: id },
+                out,
+            );
             self.executor_gone(now, id, reason, out);
         }
     }
@@ -240,14 +211,18 @@ impl Members {
     pub(crate) fn release(&mut self, id: ExecutorId, out: &mut Vec<Output>) {
         if let Some(executor) = self.executors.get(&id) {
             tracing::info!(task_manager = %executor.task_manager, "the job has left the TaskManager");
-            self.tell(executor.task_manager, &ToTaskManager::Release, out);
+            self.send_to_task_manager(executor.task_manager, &ToTaskManager::Release, out);
         }
     }
 
-    /// The job is over: ends all executors. TaskManagers stay.
+    /// The job has ended: stops all executors. TaskManagers stay.
     pub(crate) fn stop_all(&mut self, out: &mut Vec<Output>) {
         for (id, executor) in std::mem::take(&mut self.executors) {
-            self.tell(executor.task_manager, &ToTaskManager::StopExecutor { executor: id }, out);
+            self.send_to_task_manager(
+                executor.task_manager,
+                &ToTaskManager::StopExecutor { executor: id },
+                out,
+            );
             if let Some(conn) = executor.conn() {
                 self.close(conn, out);
             }
@@ -258,17 +233,17 @@ impl Members {
         }
     }
 
-    fn introduce(&mut self, now: Instant, conn: ConnId, frame: &[u8]) -> Result<(), Offense> {
+    fn identify(&mut self, now: Instant, conn: ConnId, frame: &[u8]) -> Result<(), ProtocolViolation> {
         let hello = Hello::decode(frame)?;
         if let Hello::Executor { id, job, token } = &hello {
             let expected =
                 self.executors.get(id).is_some_and(|executor| matches!(executor.stage, Stage::Starting));
-            if *job != self.terms.job || *token != self.terms.token || !expected {
+            if *job != self.settings.job || *token != self.settings.token || !expected {
                 let reason = format!("executor {id} of job {job} was not started by this JobManager");
-                return Err(Offense::Refused(reason));
+                return Err(ProtocolViolation::Refused(reason));
             }
         }
-        self.peers.insert(conn, Peer::Introduced { hello, since: now });
+        self.peers.insert(conn, Peer::Identified { hello, since: now });
         Ok(())
     }
 
@@ -276,18 +251,18 @@ impl Members {
         &mut self,
         now: Instant,
         conn: ConnId,
-        introduced: TaskManagerId,
+        identified: TaskManagerId,
         frame: &[u8],
         out: &mut Vec<Output>,
-    ) -> Result<(), Offense> {
+    ) -> Result<(), ProtocolViolation> {
         let message: FromTaskManager = reflow_protocol::decode(frame)?;
         let FromTaskManager::Register { id, host, slots, release, target, pid, hardware } = message else {
-            return Err(Offense::Refused("it did not register first".to_owned()));
+            return Err(ProtocolViolation::Refused("it did not register first".to_owned()));
         };
-        if id != introduced {
-            return Err(Offense::Inconsistent);
+        if id != identified {
+            return Err(ProtocolViolation::Inconsistent);
         }
-        self.check_task_manager(slots, &release, &target)?;
+        self.settings.check_task_manager(slots, &release, &target)?;
         if let Some(former) = self.task_managers.get(&id).map(|tm| tm.conn) {
             self.close(former, out);
             self.lose_task_manager(id, "it has registered again", out);
@@ -295,95 +270,71 @@ impl Members {
         tracing::info!(%id, host, slots, pid, "a TaskManager has registered");
         self.peers.insert(conn, Peer::TaskManager(id));
         self.task_managers.insert(id, TaskManager::new(now, conn, host, slots, hardware));
-        let Terms { heartbeat_interval, heartbeat_timeout, job, epoch, .. } = self.terms;
-        let storage = StorageProof {
-            written: self.terms.written.clone(),
-            content: self.terms.record.clone(),
-            creates: format!("{}/seen-by-{id}", self.terms.data_dir),
-        };
+        let MemberSettings { heartbeat_interval, heartbeat_timeout, job, epoch, .. } = self.settings;
+        let storage = self.settings.storage_proof(id);
         let registered =
             ToTaskManager::Registered { heartbeat_interval, heartbeat_timeout, storage, job, epoch };
-        self.tell(id, &registered, out);
+        self.send_to_task_manager(id, &registered, out);
         self.start_executor(now, id, out);
         Ok(())
-    }
-
-    fn check_task_manager(&self, slots: u32, release: &str, target: &str) -> Result<(), Offense> {
-        let (ours, platform) = (env!("CARGO_PKG_VERSION"), &self.terms.target);
-        let problem = if release != ours {
-            format!("it is of release {release}, the JobManager of {ours}: run the same release")
-        } else if target != platform {
-            format!("it runs on {target}, the job's executable on {platform}: build the job for its platform")
-        } else if !(1..=MAX_SLOTS).contains(&slots) {
-            format!("it offers {slots} slots: taskmanager.numberOfTaskSlots must be 1 to {MAX_SLOTS}")
-        } else {
-            return Ok(());
-        };
-        Err(Offense::Refused(problem))
     }
 
     fn register_executor(
         &mut self,
         now: Instant,
         conn: ConnId,
-        introduced: ExecutorId,
+        identified: ExecutorId,
         frame: &[u8],
         out: &mut Vec<Output>,
-    ) -> Result<(), Offense> {
+    ) -> Result<(), ProtocolViolation> {
         let message: FromExecutor = reflow_protocol::decode(frame)?;
         let FromExecutor::Register { id, data_address, fingerprint, pid } = message else {
-            return Err(Offense::Refused("it did not register first".to_owned()));
+            return Err(ProtocolViolation::Refused("it did not register first".to_owned()));
         };
-        if id != introduced {
-            return Err(Offense::Inconsistent);
+        if id != identified {
+            return Err(ProtocolViolation::Inconsistent);
         }
-        if fingerprint != self.terms.fingerprint {
-            let ours = self.terms.fingerprint;
-            return Err(Offense::Refused(format!(
-                "the executable builds another job graph there ({fingerprint:016x}) than here ({ours:016x}): the \
-                 job function must depend on its arguments only, not on the machine's files, variables or time"
-            )));
-        }
+        self.settings.check_fingerprint(fingerprint)?;
         let Some(executor) = self.executors.get_mut(&id).filter(|executor| !executor.has_registered()) else {
-            return Err(Offense::Refused(format!("executor {id} has been given up")));
+            return Err(ProtocolViolation::Refused(format!("executor {id} has been given up")));
         };
         executor.register(now, conn, data_address);
         let (task_manager, slots) = (executor.task_manager, executor.slots);
         self.peers.insert(conn, Peer::Executor(id));
         tracing::info!(executor = %id, %task_manager, slots, pid, "an executor has registered");
         let (heartbeat_interval, heartbeat_timeout) =
-            (self.terms.heartbeat_interval, self.terms.heartbeat_timeout);
+            (self.settings.heartbeat_interval, self.settings.heartbeat_timeout);
         self.send(id, &ToExecutor::Registered { heartbeat_interval, heartbeat_timeout }, out);
-        self.said.push(Said::Event(Event::ExecutorAdded { executor: id, task_manager, slots }));
+        self.events.push(MemberEvent::Job(Event::ExecutorAdded { executor: id, task_manager, slots }));
         if self.task_managers.get(&task_manager).is_some_and(|tm| tm.draining) {
-            self.said.push(Said::Event(Event::ExecutorDraining { executor: id }));
+            self.events.push(MemberEvent::Job(Event::ExecutorDraining { executor: id }));
         }
         Ok(())
     }
 
-    fn task_manager_said(
+    fn on_task_manager_message(
         &mut self,
         now: Instant,
         conn: ConnId,
         id: TaskManagerId,
         frame: &[u8],
         out: &mut Vec<Output>,
-    ) -> Result<(), Offense> {
+    ) -> Result<(), ProtocolViolation> {
         let message: FromTaskManager = reflow_protocol::decode(frame)?;
         let task_manager =
             self.task_managers.get_mut(&id).expect("a peer that is a TaskManager is registered");
-        task_manager.heard_at = now;
+        task_manager.last_message_at = now;
         match message {
-            FromTaskManager::Register { .. } => return Err(Offense::RegisteredTwice),
+            FromTaskManager::Register { .. } => return Err(ProtocolViolation::RegisteredTwice),
             FromTaskManager::Heartbeat { memory_bytes } => {
                 task_manager.memory_bytes = memory_bytes;
-                self.tell(id, &ToTaskManager::Heartbeat, out);
+                self.send_to_task_manager(id, &ToTaskManager::Heartbeat, out);
             }
             FromTaskManager::FetchArtifact { sha256, offset } => {
-                if sha256 != self.terms.sha256 {
-                    return Err(Offense::UnknownArtifact(sha256));
+                if sha256 != self.settings.sha256 {
+                    return Err(ProtocolViolation::UnknownArtifact(sha256));
                 }
-                self.said.push(Said::Fetch { conn, offset });
+                self.events.push(MemberEvent::ArtifactRequested { conn, offset });
             }
             FromTaskManager::ExecutorExited { executor, reason } => {
                 if task_manager.executor == Some(executor) {
@@ -401,17 +352,17 @@ impl Members {
         Ok(())
     }
 
-    /// Tells a TaskManager to leave; says whether it is there. What it answers changes nothing any more.
-    pub(crate) fn tell_to_leave(&mut self, id: TaskManagerId, out: &mut Vec<Output>) -> bool {
+    /// Requests that a TaskManager leaves. Returns whether it is registered. Its answer changes nothing any more.
+    pub(crate) fn request_drain(&mut self, id: TaskManagerId, out: &mut Vec<Output>) -> bool {
         let there = self.task_managers.contains_key(&id);
         if there {
-            self.tell(id, &ToTaskManager::Drain, out);
+            self.send_to_task_manager(id, &ToTaskManager::Drain, out);
             self.drain(id, out);
         }
         there
     }
 
-    /// The job is asked to move off a TaskManager; one that it is not on may go at once.
+    /// The job moves off a TaskManager; one that it does not use is released at once.
     fn drain(&mut self, id: TaskManagerId, out: &mut Vec<Output>) {
         let Some(task_manager) = self.task_managers.get_mut(&id) else { return };
         if !task_manager.draining {
@@ -423,28 +374,28 @@ impl Members {
             .executor
             .filter(|executor| self.executors.get(executor).is_some_and(|e| e.conn().is_some()));
         match registered {
-            Some(executor) => self.said.push(Said::Event(Event::ExecutorDraining { executor })),
-            None => self.tell(id, &ToTaskManager::Release, out),
+            Some(executor) => self.events.push(MemberEvent::Job(Event::ExecutorDraining { executor })),
+            None => self.send_to_task_manager(id, &ToTaskManager::Release, out),
         }
     }
 
-    fn executor_said(
+    fn on_executor_message(
         &mut self,
         now: Instant,
         conn: ConnId,
         id: ExecutorId,
         frame: &[u8],
         out: &mut Vec<Output>,
-    ) -> Result<(), Offense> {
+    ) -> Result<(), ProtocolViolation> {
         let message: FromExecutor = reflow_protocol::decode(frame)?;
         let executor = self.executors.get_mut(&id).expect("a peer that is an executor is registered");
-        executor.heard(now);
+        executor.on_message(now);
         let event = match message {
-            FromExecutor::Register { .. } => return Err(Offense::RegisteredTwice),
+            FromExecutor::Register { .. } => return Err(ProtocolViolation::RegisteredTwice),
             FromExecutor::Heartbeat { memory_bytes, subtasks } => {
                 executor.memory_bytes = memory_bytes;
                 out.push(Output::Send { conn, frame: reflow_protocol::encode(&ToExecutor::Heartbeat) });
-                self.said.push(Said::Metrics(subtasks));
+                self.events.push(MemberEvent::Metrics(subtasks));
                 return Ok(());
             }
             FromExecutor::SubtaskReport(report) => {
@@ -453,7 +404,7 @@ impl Members {
             }
             FromExecutor::Report(report) => Event::ExecutorReported { executor: id, report },
         };
-        self.said.push(Said::Event(event));
+        self.events.push(MemberEvent::Job(event));
         Ok(())
     }
 
@@ -467,19 +418,11 @@ impl Members {
         let executor = ExecutorId(self.ids.next());
         task_manager.executor = Some(executor);
         self.executors.insert(executor, Executor::new(now, id, task_manager.slots));
-        let start = StartExecutor {
-            executor,
-            job: self.terms.job,
-            executable: self.terms.executable.clone(),
-            sha256: self.terms.sha256.clone(),
-            job_args: self.terms.job_args.clone(),
-            token: self.terms.token,
-            slots: task_manager.slots,
-        };
-        self.tell(id, &ToTaskManager::StartExecutor(start), out);
+        let start = self.settings.start_executor(executor, task_manager.slots);
+        self.send_to_task_manager(id, &ToTaskManager::StartExecutor(start), out);
     }
 
-    /// An executor is no more. Its TaskManager, if it lives and stays, gets another one.
+    /// An executor is gone. Its TaskManager, if it lives and stays, gets another one.
     fn executor_gone(&mut self, now: Instant, id: ExecutorId, reason: &str, out: &mut Vec<Output>) {
         let Some(executor) = self.executors.remove(&id) else { return };
         if let Some(conn) = executor.conn() {
@@ -487,13 +430,13 @@ impl Members {
         }
         if executor.has_registered() {
             let reason = reason.to_owned();
-            self.said.push(Said::Event(Event::ExecutorLost { executor: id, reason }));
+            self.events.push(MemberEvent::Job(Event::ExecutorLost { executor: id, reason }));
         }
         let task_manager = executor.task_manager;
         let Some(owner) = self.task_managers.get_mut(&task_manager) else { return };
         owner.executor = None;
         if owner.draining {
-            return self.tell(task_manager, &ToTaskManager::Release, out);
+            return self.send_to_task_manager(task_manager, &ToTaskManager::Release, out);
         }
         let delay = owner.restart_delay(executor.lifetime(now));
         owner.start_at = Some(now + delay);
@@ -518,7 +461,7 @@ impl Members {
             self.close(conn, out);
         }
         let reason = format!("its TaskManager {id} on {} is gone: {reason}", task_manager.host);
-        self.said.push(Said::Event(Event::ExecutorLost { executor, reason }));
+        self.events.push(MemberEvent::Job(Event::ExecutorLost { executor, reason }));
     }
 
     fn overdue_executors(&self, now: Instant) -> Vec<(ExecutorId, String)> {
@@ -528,22 +471,25 @@ impl Members {
 
     fn deadline(&self, executor: &Executor) -> Instant {
         match executor.stage {
-            Stage::Starting => executor.started_at + self.terms.executor_start_timeout,
-            Stage::Registered { heard_at, .. } => heard_at + self.terms.heartbeat_timeout,
+            Stage::Starting => executor.started_at + self.settings.executor_start_timeout,
+            Stage::Registered { last_message_at, .. } => last_message_at + self.settings.heartbeat_timeout,
             Stage::Disconnected { since, .. } => since + EXIT_REPORT_TIMEOUT,
         }
     }
 
-    /// Closes a connection that said what it may not say. A refusal is told: in this and in all earlier protocols it
-    /// has the same form to TaskManagers and executors.
-    fn turn_away(&mut self, now: Instant, conn: ConnId, offense: &Offense, out: &mut Vec<Output>) {
-        tracing::warn!(conn = conn.0, reason = %offense, "a connection is closed");
-        let told = matches!(offense, Offense::Refused(_) | Offense::Protocol(ProtocolError::Version { .. }));
-        if told {
-            let frame = reflow_protocol::encode(&ToTaskManager::Refused { reason: offense.to_string() });
+    /// Closes a connection that violates the protocol. The peer gets the reason of a refusal, which has the same form for
+    /// TaskManagers and executors in this protocol version and in all earlier ones.
+    fn reject(&mut self, now: Instant, conn: ConnId, violation: &ProtocolViolation, out: &mut Vec<Output>) {
+        tracing::warn!(conn = conn.0, reason = %violation, "a connection is closed");
+        let is_sent = matches!(
+            violation,
+            ProtocolViolation::Refused(_) | ProtocolViolation::Protocol(ProtocolError::Version { .. })
+        );
+        if is_sent {
+            let frame = reflow_protocol::encode(&ToTaskManager::Refused { reason: violation.to_string() });
             out.push(Output::Send { conn, frame });
         }
-        let reason = offense.to_string();
+        let reason = violation.to_string();
         match self.peers.get(&conn) {
             Some(Peer::Executor(id)) => self.stop_executor(now, *id, &reason, out),
             _ => {
@@ -559,7 +505,7 @@ impl Members {
         }
     }
 
-    fn tell(&self, id: TaskManagerId, message: &ToTaskManager, out: &mut Vec<Output>) {
+    fn send_to_task_manager(&self, id: TaskManagerId, message: &ToTaskManager, out: &mut Vec<Output>) {
         if let Some(task_manager) = self.task_managers.get(&id) {
             let conn = task_manager.conn;
             out.push(Output::Send { conn, frame: reflow_protocol::encode(message) });

@@ -11,7 +11,7 @@ use crate::layout::Layout;
 use crate::leader::{Leader, Parts};
 use crate::leadership::claim::{Claim, Claimed, Question};
 use crate::leadership::{Claimant, Leadership};
-use crate::members::{Members, Terms};
+use crate::members::{MemberSettings, Members};
 use crate::requirements::Declarations;
 use crate::schedule;
 use crate::settings::{JobSpec, Settings};
@@ -145,7 +145,7 @@ impl JobManager {
         let scheduler_settings = schedule::settings(&self.config, &self.layout, job, epoch, spec.start);
         let data_dir = retention::data_dir(&scheduler_settings.checkpoints.job_dir);
         let identity = Identity { job, epoch, build: spec.artifact.sha256.clone() };
-        let terms = Terms {
+        let members = MemberSettings {
             job,
             executable: spec.executable,
             job_args: spec.args,
@@ -170,7 +170,7 @@ impl JobManager {
             scheduler: Scheduler::new(scheduler_settings, spec.graph, identity, recovered, now),
             declarations,
             authority,
-            members: Members::new(terms, self.ids.split()),
+            members: Members::new(members, self.ids.split()),
             enumerators,
             artifact: spec.artifact,
             data_dir,

@@ -17,11 +17,11 @@ pub(crate) struct TaskManager {
     pub(crate) host: String,
     pub(crate) slots: u32,
     pub(crate) hardware: Hardware,
-    /// When it was last heard.
-    pub(crate) heard_at: Instant,
+    /// When its last message came.
+    pub(crate) last_message_at: Instant,
     /// Resident memory of it and its executors.
     pub(crate) memory_bytes: u64,
-    /// Whether it wants to leave.
+    /// Whether it leaves.
     pub(crate) draining: bool,
     /// The job's executor on it.
     pub(crate) executor: Option<ExecutorId>,
@@ -38,7 +38,7 @@ impl TaskManager {
             host,
             slots,
             hardware,
-            heard_at: now,
+            last_message_at: now,
             memory_bytes: 0,
             draining: false,
             executor: None,

@@ -36,7 +36,7 @@ fn task_manager_view(
         id,
         address: format!("{}:{data_port}", task_manager.host),
         data_port,
-        last_heartbeat_ms: task_manager.heard_at.as_millis(),
+        last_heartbeat_ms: task_manager.last_message_at.as_millis(),
         slots: task_manager.slots,
         allocated,
         slot_profile: ResourceProfileView {

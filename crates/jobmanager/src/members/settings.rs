@@ -1,0 +1,88 @@
+//! What members must comply with, and what executors are started with.
+
+use super::violation::ProtocolViolation;
+use bytes::Bytes;
+use reflow_protocol::control::{StartExecutor, StorageProof};
+use reflow_types::{ExecutorId, JobId, LeaderEpoch, TaskManagerId};
+use std::time::Duration;
+
+const MAX_SLOTS: u32 = 4_096;
+
+/// What members must comply with, and what executors are started with.
+#[derive(Clone, Debug)]
+pub(crate) struct MemberSettings {
+    pub(crate) job: JobId,
+    pub(crate) executable: String,
+    pub(crate) job_args: Vec<String>,
+    /// The fingerprint of the job graph.
+    pub(crate) fingerprint: u64,
+    /// The SHA-256 of the executable.
+    pub(crate) sha256: String,
+    /// The platform that the executable runs on.
+    pub(crate) target: String,
+    pub(crate) epoch: LeaderEpoch,
+    /// The file of this leadership's epoch, and what stands in it.
+    pub(crate) written: String,
+    pub(crate) record: Bytes,
+    /// Where data objects of checkpoints are.
+    pub(crate) data_dir: String,
+    /// Opens this JobManager, and executors to each other.
+    pub(crate) token: u128,
+    pub(crate) heartbeat_interval: Duration,
+    pub(crate) heartbeat_timeout: Duration,
+    pub(crate) executor_start_timeout: Duration,
+}
+
+impl MemberSettings {
+    pub(super) fn check_task_manager(
+        &self,
+        slots: u32,
+        release: &str,
+        target: &str,
+    ) -> Result<(), ProtocolViolation> {
+        let (ours, platform) = (env!("CARGO_PKG_VERSION"), &self.target);
+        let problem = if release != ours {
+            format!("it is of release {release}, the JobManager of {ours}: run the same release")
+        } else if target != platform {
+            format!("it runs on {target}, the job's executable on {platform}: build the job for its platform")
+        } else if !(1..=MAX_SLOTS).contains(&slots) {
+            format!("it offers {slots} slots: taskmanager.numberOfTaskSlots must be 1 to {MAX_SLOTS}")
+        } else {
+            return Ok(());
+        };
+        Err(ProtocolViolation::Refused(problem))
+    }
+
+    /// The job function must build the same graph in every process.
+    pub(super) fn check_fingerprint(&self, fingerprint: u64) -> Result<(), ProtocolViolation> {
+        if fingerprint != self.fingerprint {
+            let ours = self.fingerprint;
+            return Err(ProtocolViolation::Refused(format!(
+                "the executable builds another job graph there ({fingerprint:016x}) than here ({ours:016x}): the \
+                 job function must depend on its arguments only, not on the machine's files, variables or time"
+            )));
+        }
+        Ok(())
+    }
+
+    /// By what a TaskManager proves that it reads and writes the checkpoint storage.
+    pub(super) fn storage_proof(&self, id: TaskManagerId) -> StorageProof {
+        StorageProof {
+            written: self.written.clone(),
+            content: self.record.clone(),
+            creates: format!("{}/seen-by-{id}", self.data_dir),
+        }
+    }
+
+    pub(super) fn start_executor(&self, executor: ExecutorId, slots: u32) -> StartExecutor {
+        StartExecutor {
+            executor,
+            job: self.job,
+            executable: self.executable.clone(),
+            sha256: self.sha256.clone(),
+            job_args: self.job_args.clone(),
+            token: self.token,
+            slots,
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! Why a connection of a member is closed.
+
+use reflow_protocol::ProtocolError;
+
+/// Why a connection is closed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ProtocolViolation {
+    #[error(transparent)]
+    Protocol(#[from] ProtocolError),
+    #[error("{0}")]
+    Refused(String),
+    #[error("it registered under another id than its hello had")]
+    Inconsistent,
+    #[error("it registered twice")]
+    RegisteredTwice,
+    #[error(
+        "it is a task executor that requests records: those come from executors, not from the JobManager"
+    )]
+    Receiver,
+    #[error("it requests an executable that is not the job's ({0})")]
+    UnknownArtifact(String),
+}
