@@ -11,6 +11,7 @@ use bytes::Bytes;
 use reflow_api::Enumerator;
 use reflow_env::{Location, StoreResult};
 use reflow_graph::{ExecutionGraph, JobGraph, VertexIndex};
+use reflow_protocol::command::SplitAssignment;
 use reflow_protocol::control::{Failure, Fault, MoreSplits};
 use reflow_protocol::snapshot::{OperatorState, Restore};
 use reflow_types::{Bounds, CheckpointId, Instant, SubtaskId};
@@ -22,15 +23,7 @@ use std::time::Duration;
 const MIN_POLL_PAUSE: Duration = Duration::from_millis(1);
 
 /// Splits for one reader.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Assignment {
-    pub(crate) subtask: SubtaskId,
-    pub(crate) splits: Vec<Bytes>,
-    /// Union state that belongs to them.
-    pub(crate) states: Vec<OperatorState>,
-    /// Whether others will come.
-    pub(crate) more: MoreSplits,
-}
+pub(crate) type Assignment = (SubtaskId, SplitAssignment);
 
 /// A listing that an enumerator asked for. A listing asked for before the last deployment is of no use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,12 +76,6 @@ struct Source {
     listing: bool,
     /// When it is asked what it wants.
     poll_at: Option<Instant>,
-}
-
-impl Assignment {
-    fn of_nothing(subtask: SubtaskId, more: MoreSplits) -> Self {
-        Self { subtask, splits: Vec::new(), states: Vec::new(), more }
-    }
 }
 
 /// The enumerators of a job.
@@ -328,7 +315,7 @@ impl Source {
             for (i, part) in splits.chunks(self.message_splits).enumerate() {
                 let states = if i == 0 { states.to_vec() } else { Vec::new() };
                 let more = if i + 1 < parts { MoreSplits::Follow } else { MoreSplits::Possible };
-                assignments.push(Assignment { subtask, splits: part.to_vec(), states, more });
+                assignments.push((subtask, SplitAssignment { splits: part.to_vec(), states, more }));
             }
         }
     }
@@ -343,8 +330,8 @@ impl Source {
         if self.enumerator.is_done() && !self.told_last {
             self.told_last = true;
             self.told.extend(self.load.keys());
-            assignments
-                .extend(self.load.keys().map(|&subtask| Assignment::of_nothing(subtask, MoreSplits::None)));
+            let last = |&subtask| (subtask, SplitAssignment::empty(MoreSplits::None));
+            assignments.extend(self.load.keys().map(last));
         }
         // While a listing is under way it may still bring some.
         if !self.listing {
@@ -378,8 +365,8 @@ impl Source {
     fn tell_others(&mut self, assignments: &mut Vec<Assignment>) {
         let others: Vec<SubtaskId> =
             self.load.keys().filter(|reader| !self.told.contains(reader)).copied().collect();
-        assignments
-            .extend(others.iter().map(|&subtask| Assignment::of_nothing(subtask, MoreSplits::Possible)));
+        let none_now = |&subtask| (subtask, SplitAssignment::empty(MoreSplits::Possible));
+        assignments.extend(others.iter().map(none_now));
         self.told.extend(others);
     }
 

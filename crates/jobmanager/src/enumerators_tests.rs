@@ -37,10 +37,10 @@ fn fixed(splits: u32) -> Enumerators {
 /// How many splits each reader got, and how many readers were told that it was the last.
 fn handed_out(work: &Work) -> (BTreeMap<u64, usize>, usize) {
     let mut counts = BTreeMap::new();
-    for assignment in &work.assignments {
-        *counts.entry(assignment.subtask.0).or_default() += assignment.splits.len();
+    for (reader, assignment) in &work.assignments {
+        *counts.entry(reader.0).or_default() += assignment.splits.len();
     }
-    (counts, work.assignments.iter().filter(|assignment| assignment.more == MoreSplits::None).count())
+    (counts, work.assignments.iter().filter(|(_, assignment)| assignment.more == MoreSplits::None).count())
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn an_assignment_in_several_messages_says_so_until_the_last() {
     let mut host = Enumerators::new(&job(), vec![("cars".into(), Box::new(FixedSplits::new(0..5)))], &bounds);
     host.deploy(NOW, &readers(&[7]), &[], &[]).unwrap();
     let parts: Vec<_> =
-        host.advance(NOW).assignments.iter().map(|part| (part.splits.len(), part.more)).collect();
+        host.advance(NOW).assignments.iter().map(|(_, part)| (part.splits.len(), part.more)).collect();
     let expected =
         [(2, MoreSplits::Follow), (2, MoreSplits::Follow), (1, MoreSplits::Possible), (0, MoreSplits::None)];
     assert_eq!(parts, expected);
@@ -158,8 +158,9 @@ fn splits_change_their_readers_and_nothing_is_handed_out_meanwhile() {
     let released = vec![Bytes::from_static(b"a"), Bytes::from_static(b"b")];
     let moved = (SubtaskId(8), 1);
     let assignments = host.move_splits(VertexIndex(0), released, vec![state], vec![moved, (SubtaskId(9), 0)]);
-    let with_state = assignments.iter().filter(|assignment| !assignment.states.is_empty());
-    let with_state: Vec<_> = with_state.map(|a| (a.subtask.0, a.splits.len())).collect();
+    let with_state = assignments.iter().filter(|(_, assignment)| !assignment.states.is_empty());
+    let with_state: Vec<_> =
+        with_state.map(|(reader, assignment)| (reader.0, assignment.splits.len())).collect();
     assert_eq!(with_state, [(8, 1), (9, 1)], "state goes with the splits that were let go of");
     let work = Work { assignments, ..Work::default() };
     let (splits, lasts) = handed_out(&work);

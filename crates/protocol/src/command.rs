@@ -61,20 +61,31 @@ pub enum CheckpointCommand {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum SubtaskCommand {
     /// A source reader reads these splits, too.
-    AssignSplits {
-        /// Encoded by the source.
-        splits: Vec<Bytes>,
-        /// Union state that belongs to splits which another reader has released.
-        states: Vec<OperatorState>,
-        /// Whether others will come.
-        more: MoreSplits,
-    },
+    AssignSplits(SplitAssignment),
     /// So many readers of this one's source have splits to read.
     SetActiveReaders(u32),
     /// All readers of the source are exhausted: this one's input ends. Changes nothing if it has splits again.
     EndSource,
     /// Begin with this union and broadcast state of the cut. An added subtask waits for it.
     AdoptState(Vec<OperatorState>),
+}
+
+/// Splits for one source reader.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SplitAssignment {
+    /// Encoded by the source.
+    pub splits: Vec<Bytes>,
+    /// Union state that belongs to splits which another reader has released.
+    pub states: Vec<OperatorState>,
+    /// Whether others will come.
+    pub more: MoreSplits,
+}
+
+impl SplitAssignment {
+    /// No splits: only whether others will come.
+    pub fn empty(more: MoreSplits) -> Self {
+        Self { splits: Vec::new(), states: Vec::new(), more }
+    }
 }
 
 /// What executors do for a live rescale that they have begun to prepare.

@@ -10,7 +10,7 @@ use crate::task::{RetainedState, Task, TaskEvent, TaskStep};
 use reflow_api::Io;
 use reflow_env::{Clock, Signal, SlotLoop, SlotStep, StoreOp, StoreResult, Ticket};
 use reflow_graph::VertexIndex;
-use reflow_protocol::command::{CheckpointCommand, SubtaskCommand};
+use reflow_protocol::command::{CheckpointCommand, SplitAssignment, SubtaskCommand};
 use reflow_protocol::control::{Failure, Fault, SubtaskMetrics};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::report::SubtaskEvent;
@@ -256,7 +256,7 @@ impl Slot {
                 CheckpointCommand::NotifyAborted => task.aborted(checkpoint),
             }),
             SlotCommand::Subtask(subtask, command) => self.with_task(now, subtask, |task| match command {
-                SubtaskCommand::AssignSplits { splits, states, more } => {
+                SubtaskCommand::AssignSplits(SplitAssignment { splits, states, more }) => {
                     task.assign_splits(&splits, states, more);
                 }
                 SubtaskCommand::SetActiveReaders(readers) => task.active_readers(readers),

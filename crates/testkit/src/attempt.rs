@@ -7,7 +7,7 @@ use reflow_coordination::checkpoint::Participant;
 use reflow_coordination::manifest::Manifest;
 use reflow_env::Clock;
 use reflow_graph::{ExecutionGraph, ExecutionVertex, Subtask, Vertex};
-use reflow_protocol::command::SubtaskCommand;
+use reflow_protocol::command::{SplitAssignment, SubtaskCommand};
 use reflow_protocol::control::{AfterBarrier, Failure, MoreSplits};
 use reflow_protocol::deployment::Attempt as AttemptId;
 use reflow_protocol::snapshot::{Codec, Restore};
@@ -167,8 +167,10 @@ impl Attempt {
         }
         let mut held = Vec::new();
         for ((index, reader), splits) in readers.iter().enumerate().zip(of_reader) {
-            let assignment =
-                SubtaskCommand::AssignSplits { splits, states: Vec::new(), more: MoreSplits::None };
+            let assignment = SubtaskCommand::AssignSplits(SplitAssignment {
+                splits,
+                ..SplitAssignment::empty(MoreSplits::None)
+            });
             let command = SlotCommand::Subtask(reader.id, assignment);
             if late.contains(&index) {
                 held.push((index, command));

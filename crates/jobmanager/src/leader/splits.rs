@@ -22,8 +22,8 @@ impl Leader {
     }
 
     pub(super) fn send_assignments(&self, assignments: Vec<Assignment>, out: &mut Vec<Output>) {
-        for Assignment { subtask, splits, states, more } in assignments {
-            self.send_to_subtask(subtask, SubtaskCommand::AssignSplits { splits, states, more }, out);
+        for (subtask, assignment) in assignments {
+            self.send_to_subtask(subtask, SubtaskCommand::AssignSplits(assignment), out);
         }
     }
 }
