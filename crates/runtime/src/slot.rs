@@ -79,7 +79,7 @@ pub enum SlotCommand {
     Measure,
 }
 
-/// What a slot has to say.
+/// What a slot reports to its executor.
 pub enum SlotEvent {
     /// An event of a task.
     Task {
@@ -121,8 +121,8 @@ impl SlotPort {
         Self { inner: Arc::default(), step: Arc::default(), slot, executor }
     }
 
-    /// For the executor: tells the slot something.
-    pub fn tell(&self, command: SlotCommand) {
+    /// For the executor: sends a command.
+    pub fn send(&self, command: SlotCommand) {
         self.lock().commands.push_back(command);
         self.slot.raise();
     }
@@ -141,7 +141,7 @@ impl SlotPort {
         std::mem::take(&mut self.lock().commands)
     }
 
-    fn say(&self, events: &mut Vec<SlotEvent>) {
+    fn emit(&self, events: &mut Vec<SlotEvent>) {
         if !events.is_empty() {
             self.lock().events.append(events);
             self.executor.raise();
@@ -419,7 +419,7 @@ impl SlotLoop for Slot {
         let (moved, wake) = self.step_tasks();
         let requests = self.io.drain_submitted();
         self.events.extend(requests.into_iter().map(|(ticket, op)| SlotEvent::Store(ticket, op)));
-        self.port.say(&mut self.events);
+        self.port.emit(&mut self.events);
         if moved { SlotStep::Ready } else { SlotStep::Wait(wake) }
     }
 }

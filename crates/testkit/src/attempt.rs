@@ -147,14 +147,14 @@ impl Attempt {
             }
         }
         for (slot, tasks) in machines.slots.iter().zip(tasks) {
-            slot.port.tell(SlotCommand::Deploy { attempt: id, tasks });
+            slot.port.send(SlotCommand::Deploy { attempt: id, tasks });
         }
         let (running, exhausted, ended, finished) = Default::default();
         (Self { id, machines, participants, running, exhausted, ended, finished }, failures)
     }
 
     /// Hands a source's splits out in turn, and says that no more will come: to each reader that is not `late`.
-    /// Returns what the others are to be told, with their slots.
+    /// Returns the commands for the others, with their slots.
     pub(crate) fn assign(
         &self,
         readers: &[Subtask],
@@ -175,7 +175,7 @@ impl Attempt {
             if late.contains(&index) {
                 held.push((index, command));
             } else {
-                self.machines.slots[index].port.tell(command);
+                self.machines.slots[index].port.send(command);
             }
         }
         held
@@ -189,7 +189,7 @@ impl Attempt {
         if readers().all(|reader| self.exhausted.contains(&reader.subtask)) {
             for reader in readers() {
                 let slot = &self.machines.slots[reader.index.0 as usize];
-                slot.port.tell(SlotCommand::Subtask(reader.subtask, SubtaskCommand::EndSource));
+                slot.port.send(SlotCommand::Subtask(reader.subtask, SubtaskCommand::EndSource));
             }
         }
     }

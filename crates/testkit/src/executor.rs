@@ -20,7 +20,7 @@ pub(crate) struct Executor {
     pub(crate) signals: Vec<Signal>,
 }
 
-/// A slot. As on its thread, it is stepped when it said that there is more, when its signal was raised, and when
+/// A slot. As on its thread, it is stepped when it has more to do, when its signal was raised, and when
 /// its time has come; so a wakeup that is lost is seen.
 pub(crate) struct SteppedSlot {
     slot: Slot,
@@ -40,7 +40,7 @@ pub(crate) struct Machines {
     answers: VecDeque<(usize, Ticket, StoreResult)>,
     /// While set, storage does not answer.
     pub(crate) storage_held: bool,
-    pub(crate) said: Vec<(SubtaskId, TaskEvent)>,
+    pub(crate) events: Vec<(SubtaskId, TaskEvent)>,
     pub(crate) metrics: Vec<SubtaskMetrics>,
 }
 
@@ -90,14 +90,14 @@ impl Machines {
             links: BTreeMap::new(),
             answers: VecDeque::new(),
             storage_held: false,
-            said: Vec::new(),
+            events: Vec::new(),
             metrics: Vec::new(),
         }
     }
 
     /// Ends the attempt; what is on its way is lost, and the slots are left.
     pub(crate) fn end(mut self, clock: &ManualClock) -> Vec<SteppedSlot> {
-        self.tell_all(|| SlotCommand::Clear);
+        self.send_to_all(|| SlotCommand::Clear);
         for slot in &mut self.slots {
             slot.slot.step(clock.now());
             slot.port.take_events();
@@ -105,8 +105,8 @@ impl Machines {
         self.slots
     }
 
-    pub(crate) fn tell_all(&self, command: impl Fn() -> SlotCommand) {
-        self.slots.iter().for_each(|slot| slot.port.tell(command()));
+    pub(crate) fn send_to_all(&self, command: impl Fn() -> SlotCommand) {
+        self.slots.iter().for_each(|slot| slot.port.send(command()));
     }
 
     /// Has every slot look for itself: something outside of the job has changed.
@@ -143,7 +143,7 @@ impl Machines {
             Next::Link(ends) => self.deliver(ends),
             Next::Answer => {
                 if let Some((slot, ticket, result)) = self.answers.pop_front() {
-                    self.slots[slot].port.tell(SlotCommand::Answer(ticket, result));
+                    self.slots[slot].port.send(SlotCommand::Answer(ticket, result));
                 }
             }
         }
@@ -160,7 +160,7 @@ impl Machines {
         };
         for event in slot.port.take_events() {
             match event {
-                SlotEvent::Task { subtask, event, .. } => self.said.push((subtask, event)),
+                SlotEvent::Task { subtask, event, .. } => self.events.push((subtask, event)),
                 SlotEvent::Store(ticket, op) => {
                     self.answers.push_back((number, ticket, store.answer(number, op)));
                 }

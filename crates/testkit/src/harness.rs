@@ -40,7 +40,7 @@ pub struct Harness {
     attempts: u32,
     attempt: Option<Attempt>,
     late_readers: BTreeSet<usize>,
-    /// What late readers are to be told, with their slots.
+    /// The assignments of late readers, with their slots.
     held: Vec<(usize, SlotCommand)>,
     enumerators: Vec<(String, bytes::Bytes)>,
     completed: Vec<(CheckpointId, String)>,
@@ -123,7 +123,7 @@ impl Harness {
     /// Gives the splits to the readers that have waited for them, and runs the job until nothing moves.
     pub fn assign_late_splits(&mut self) {
         for (slot, command) in std::mem::take(&mut self.held) {
-            self.running().machines.slots[slot].port.tell(command);
+            self.running().machines.slots[slot].port.send(command);
         }
         self.settle();
     }
@@ -422,7 +422,7 @@ impl Harness {
     pub fn metrics(&mut self) -> Vec<SubtaskMetrics> {
         let machines = &mut self.running().machines;
         machines.metrics.clear();
-        machines.tell_all(|| SlotCommand::Measure);
+        machines.send_to_all(|| SlotCommand::Measure);
         self.settle();
         let mut metrics = std::mem::take(&mut self.running().machines.metrics);
         metrics.sort_by_key(|metrics| metrics.subtask);
@@ -436,15 +436,15 @@ impl Harness {
     fn step(&mut self) -> bool {
         let attempt = self.attempt.as_mut().expect("the job runs");
         let moved = attempt.machines.step(&mut self.order, &self.clock, &mut self.store);
-        let said = std::mem::take(&mut attempt.machines.said);
-        let heard = !said.is_empty();
-        for (subtask, event) in said {
-            self.hear(subtask, event);
+        let events = std::mem::take(&mut attempt.machines.events);
+        let reported = !events.is_empty();
+        for (subtask, event) in events {
+            self.on_event(subtask, event);
         }
-        moved || heard
+        moved || reported
     }
 
-    fn hear(&mut self, subtask: SubtaskId, event: TaskEvent) {
+    fn on_event(&mut self, subtask: SubtaskId, event: TaskEvent) {
         let now = self.clock.now();
         let Some(attempt) = self.attempt.as_mut() else { return };
         let (id, coordinator) = (attempt.id, &mut self.coordinator);
@@ -496,7 +496,7 @@ impl Harness {
                 if let CheckpointCommand::Trigger(_) = command {
                     self.coordinator.set_enumerators(checkpoint, self.enumerators.clone());
                 }
-                self.tell_all(|| SlotCommand::Checkpoint(checkpoint, command.clone()));
+                self.send_to_all(|| SlotCommand::Checkpoint(checkpoint, command.clone()));
             }
             Action::StoreManifest { checkpoint, at, manifest } => {
                 let directory = Location(at.trim_end_matches("/_metadata").to_owned());
@@ -524,9 +524,9 @@ impl Harness {
         }
     }
 
-    fn tell_all(&self, command: impl Fn() -> SlotCommand) {
+    fn send_to_all(&self, command: impl Fn() -> SlotCommand) {
         if let Some(attempt) = &self.attempt {
-            attempt.machines.tell_all(command);
+            attempt.machines.send_to_all(command);
         }
     }
 

@@ -95,7 +95,7 @@ impl Builder<'_> {
             }
         }
         for (slot, tasks) in tasks.into_iter().enumerate() {
-            self.slots.tell(slot, SlotCommand::Deploy { attempt: deployment.attempt, tasks });
+            self.slots.send(slot, SlotCommand::Deploy { attempt: deployment.attempt, tasks });
         }
         (running, failures)
     }

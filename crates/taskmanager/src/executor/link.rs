@@ -9,12 +9,12 @@ pub(super) struct Link {
     pub(super) heartbeat_interval: Duration,
     pub(super) heartbeat_timeout: Duration,
     pub(super) next_heartbeat: Option<Instant>,
-    /// When the JobManager last said something.
-    pub(super) heard: Instant,
+    /// When the last message of the JobManager came.
+    pub(super) last_message_at: Instant,
 }
 
 impl Default for Link {
-    /// Before the JobManager has said what it expects.
+    /// Until the JobManager has registered this executor.
     fn default() -> Self {
         Self {
             connected: false,
@@ -22,7 +22,7 @@ impl Default for Link {
             heartbeat_interval: Duration::from_secs(1),
             heartbeat_timeout: Duration::from_secs(60),
             next_heartbeat: None,
-            heard: Instant::default(),
+            last_message_at: Instant::default(),
         }
     }
 }

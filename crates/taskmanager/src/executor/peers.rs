@@ -184,7 +184,7 @@ impl Peers {
         self.by_conn.insert(conn, Peer::Unknown);
     }
 
-    /// An accepted connection has said who it is.
+    /// The peer of an accepted connection has sent its hello.
     pub(super) fn identified(&mut self, conn: ConnId, id: ExecutorId) {
         self.by_conn.insert(conn, Peer::Receiver(id));
         self.receivers.insert(id, conn);

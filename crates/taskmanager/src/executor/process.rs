@@ -33,13 +33,13 @@ const MAX_WAITING_BYTES: usize = 256 << 20;
 
 /// What an executor needs from its surroundings.
 pub struct ExecutorOptions {
-    /// What its TaskManager told it.
+    /// What its TaskManager starts it with.
     pub start: ExecutorStart,
     /// The job, as the job function built it in this process.
     pub job: Job,
     /// For slots, which measure their own work.
     pub clock: Arc<dyn Clock>,
-    /// Raised when a slot has something to say.
+    /// Raised when a slot has events.
     pub signal: Signal,
     /// Resident memory of this process in bytes.
     pub memory: Box<dyn Fn() -> u64 + Send>,
@@ -108,7 +108,7 @@ impl Executor {
         let address = format!("{}:{}", start.bind_host, start.data_port);
         out.push(Output::Listen { listener: DATA, address });
         out.push(Output::Connect { conn: JOB_MANAGER, address: start.job_manager.clone() });
-        self.job_manager.heard = now;
+        self.job_manager.last_message_at = now;
         self.next_watch = now + WATCH_INTERVAL;
     }
 
@@ -125,7 +125,7 @@ impl Executor {
     }
 
     fn handle_message(&mut self, now: Instant, message: ToExecutor, out: &mut Vec<Output>) {
-        self.job_manager.heard = now;
+        self.job_manager.last_message_at = now;
         // What belongs to an attempt whose tasks are not there yet waits for them.
         if self.deploying.is_some() && !matches!(message, ToExecutor::Deploy { .. } | ToExecutor::Heartbeat) {
             match message {
@@ -182,7 +182,7 @@ impl Executor {
                 {
                     running.begin_cut(cut.version);
                 }
-                self.slots().tell_all(|| SlotCommand::Checkpoint(checkpoint, command.clone()));
+                self.slots().send_to_all(|| SlotCommand::Checkpoint(checkpoint, command.clone()));
             }
             Command::Subtask { subtask, command } => {
                 self.send_to_subtask(subtask, SlotCommand::Subtask(subtask, command));
@@ -211,7 +211,7 @@ impl Executor {
     /// Hands a command to the slot of a subtask, if it runs here.
     fn send_to_subtask(&mut self, subtask: SubtaskId, command: SlotCommand) {
         if let Some(slot) = self.slot_of(subtask) {
-            self.slots().tell(slot, command);
+            self.slots().send(slot, command);
         }
     }
 
@@ -277,7 +277,7 @@ impl Executor {
         };
         if let Some(slot) = self.slot_of(hand_over.to) {
             let HandOver { from, to, part, .. } = hand_over;
-            self.slots().tell(slot, SlotCommand::HandOver { from, to, part });
+            self.slots().send(slot, SlotCommand::HandOver { from, to, part });
         } else if let Some(executor) = running.next.as_ref().and_then(|next| next.executor_of(hand_over.to)) {
             let sent = self.peers.send_to_heir(executor, hand_over.encode(), MAX_WAITING_BYTES, out);
             if let Err(bytes) = sent {
@@ -343,7 +343,7 @@ impl Executor {
                 reflow_protocol::decode::<ToSender>(&frame).map(|message| self.hub.credit(message))
             }
             Some(Peer::Giver(_)) => HandOver::decode(frame).map(|hand_over| self.hand_over(hand_over, out)),
-            // A new owner has nothing to say.
+            // A new owner sends nothing.
             Some(Peer::Heir(_)) => Ok(()),
             Some(Peer::Unknown) => Hello::decode(&frame).map(|hello| self.greeted(conn, hello, out)),
             None => return,
@@ -449,7 +449,7 @@ impl Executor {
     }
 
     fn tick(&mut self, now: Instant, out: &mut Vec<Output>) {
-        let silence = now.since(self.job_manager.heard);
+        let silence = now.since(self.job_manager.last_message_at);
         if silence >= self.job_manager.heartbeat_timeout {
             let reason = format!("the JobManager has been silent for {} ms", silence.as_millis());
             out.push(Output::Exit { code: 1, reason });
@@ -469,7 +469,7 @@ impl Executor {
             let subtasks = if self.running.is_some() { self.slots().metrics(now) } else { Vec::new() };
             self.give_back.on_state(now, subtasks.iter().map(|subtask| subtask.state_bytes).sum());
             send(out, &FromExecutor::Heartbeat { memory_bytes, subtasks });
-            self.slots().tell_all(|| SlotCommand::Measure);
+            self.slots().send_to_all(|| SlotCommand::Measure);
         }
     }
 
@@ -486,8 +486,8 @@ impl Executor {
         }
     }
 
-    /// Ends with a reason before the kernel ends the process without one, also between attempts and while slots say
-    /// nothing.
+    /// Ends with a reason before the kernel ends the process without one, also between attempts and while no slot
+    /// reports anything.
     fn watch_memory(&mut self, now: Instant, out: &mut Vec<Output>) {
         let metrics = self.slots().metrics(now);
         let largest = metrics.iter().max_by_key(|subtask| subtask.state_bytes);
@@ -545,7 +545,7 @@ impl Process for Executor {
             Input::Accepted { conn, .. } => self.peers.accepted(conn),
             Input::Connected { conn: JOB_MANAGER, .. } => {
                 self.job_manager.connected = true;
-                self.job_manager.heard = now;
+                self.job_manager.last_message_at = now;
                 self.register(out);
             }
             Input::Connected { conn, .. } => self.peers.connected(conn, &self.credentials, out),
@@ -568,7 +568,7 @@ impl Process for Executor {
     }
 
     fn next_wakeup(&self) -> Option<Instant> {
-        let silence = self.job_manager.heard + self.job_manager.heartbeat_timeout;
+        let silence = self.job_manager.last_message_at + self.job_manager.heartbeat_timeout;
         [Some(silence), self.job_manager.next_heartbeat, Some(self.next_watch)].into_iter().flatten().min()
     }
 }

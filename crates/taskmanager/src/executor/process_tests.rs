@@ -77,7 +77,7 @@ impl Driven {
         self.feed(Input::Received { conn: JOB_MANAGER, frame: reflow_protocol::encode(message) });
     }
 
-    /// The process uses more than it may; what it then says, and whether it ends.
+    /// The process uses more than it may; the messages that it then sends, and whether it ends.
     fn exceed(&mut self) -> (Vec<FromExecutor>, bool) {
         self.memory.store(LIMIT + 1, Ordering::Relaxed);
         self.now = self.now + WATCH_INTERVAL + Duration::from_millis(1);
@@ -85,11 +85,11 @@ impl Driven {
         let ends = out
             .iter()
             .any(|output| matches!(output, Output::Exit { reason, .. } if reason.contains("256 MiB")));
-        let said = out.iter().filter_map(|output| match output {
+        let sent = out.iter().filter_map(|output| match output {
             Output::Send { frame, .. } => reflow_protocol::decode(frame).ok(),
             _ => None,
         });
-        (said.collect(), ends)
+        (sent.collect(), ends)
     }
 }
 
@@ -113,11 +113,11 @@ fn the_memory_limit_holds_in_every_state() {
     for messages in states {
         let mut driven = registered();
         messages.iter().for_each(|message| driven.receive(message));
-        let (said, ends) = driven.exceed();
+        let (sent, ends) = driven.exceed();
         assert!(ends, "after {} messages", messages.len());
         assert!(
-            said.contains(&FromExecutor::Report(ExecutorReport::MemoryExhausted)),
-            "after {} messages: {said:?}",
+            sent.contains(&FromExecutor::Report(ExecutorReport::MemoryExhausted)),
+            "after {} messages: {sent:?}",
             messages.len()
         );
     }

@@ -74,7 +74,7 @@ impl NextGraph {
             }
             next.old_owners
                 .extend(preparation.incoming.iter().filter_map(|incoming| executor_of(incoming.from)));
-            builder.slots.tell(slot, SlotCommand::Prepare(subtask, Box::new(preparation)));
+            builder.slots.send(slot, SlotCommand::Prepare(subtask, Box::new(preparation)));
         }
         let mut failed = None;
         for (vertex, index, subtask) in graph.subtasks().filter(|(_, _, subtask)| builder.is_here(subtask)) {
@@ -92,7 +92,7 @@ impl NextGraph {
             let restored = Restored { state, codec: Codec::Exchange, checkpoint: None, then };
             match builder.build(attempt, wiring, restored, Some(preparation)) {
                 Ok(task) => {
-                    builder.slots.tell(slot, SlotCommand::Add { attempt, task });
+                    builder.slots.send(slot, SlotCommand::Add { attempt, task });
                     next.added.insert(subtask.id, slot);
                     next.awaited.insert(subtask.id);
                     next.to_install.insert(subtask.id);
@@ -117,7 +117,7 @@ impl NextGraph {
         for (&subtask, &slot) in running.iter().chain(&self.added) {
             self.awaited.insert(subtask);
             let restore = restore.remove(&subtask).unwrap_or_default();
-            builder.slots.tell(slot, SlotCommand::CatchUp(subtask, checkpoint, restore));
+            builder.slots.send(slot, SlotCommand::CatchUp(subtask, checkpoint, restore));
         }
     }
 
@@ -152,9 +152,9 @@ impl Running {
     /// Abandons the rescale.
     pub(super) fn abandon(&mut self, builder: &Builder<'_>) {
         let Some(next) = self.next.take() else { return };
-        builder.slots.tell_all(|| SlotCommand::Abandon);
+        builder.slots.send_to_all(|| SlotCommand::Abandon);
         let added: Vec<SubtaskId> = next.added.keys().copied().collect();
-        builder.slots.tell_all(|| SlotCommand::Drop(added.clone()));
+        builder.slots.send_to_all(|| SlotCommand::Drop(added.clone()));
     }
 
     /// The cut is triggered: from now on the attempt has the subtasks of both graphs.
@@ -173,7 +173,7 @@ impl Running {
         let gone: Vec<SubtaskId> = gone.collect();
         self.subtasks.retain(|id, _| !gone.contains(id));
         self.peers = next.peers;
-        builder.slots.tell_all(|| SlotCommand::Drop(gone.clone()));
+        builder.slots.send_to_all(|| SlotCommand::Drop(gone.clone()));
     }
 }
 

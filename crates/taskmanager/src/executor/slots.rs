@@ -69,12 +69,12 @@ impl Slots {
         self.all[slot].io.clone()
     }
 
-    pub(super) fn tell(&self, slot: usize, command: SlotCommand) {
-        self.all[slot].port.tell(command);
+    pub(super) fn send(&self, slot: usize, command: SlotCommand) {
+        self.all[slot].port.send(command);
     }
 
-    pub(super) fn tell_all(&self, command: impl Fn() -> SlotCommand) {
-        self.all.iter().for_each(|slot| slot.port.tell(command()));
+    pub(super) fn send_to_all(&self, command: impl Fn() -> SlotCommand) {
+        self.all.iter().for_each(|slot| slot.port.send(command()));
     }
 
     /// Begins to drop all tasks.
@@ -82,7 +82,7 @@ impl Slots {
         if self.clearing == 0 {
             self.clearing = self.all.len();
             self.metrics.clear();
-            self.tell_all(|| SlotCommand::Clear);
+            self.send_to_all(|| SlotCommand::Clear);
         }
     }
 
@@ -90,7 +90,7 @@ impl Slots {
         self.clearing > 0
     }
 
-    /// Takes what the slots have said; storage requests go out, the rest is returned.
+    /// Takes the slots' events: storage requests go out, the rest is returned.
     pub(super) fn take_events(&mut self, out: &mut Vec<Output>) -> Vec<SlotEvent> {
         let mut rest = Vec::new();
         for slot in 0..self.all.len() {
@@ -106,7 +106,7 @@ impl Slots {
                         self.metrics.insert(slot, metrics);
                     }
                     SlotEvent::LastMetrics(metrics) => {
-                        // A heartbeat must not tell less after this.
+                        // The next heartbeat must not report less.
                         let known = self.metrics.get_mut(&slot).into_iter().flatten();
                         for known in known {
                             let last = metrics.iter().find(|last| last.subtask == known.subtask);
@@ -125,7 +125,7 @@ impl Slots {
     /// Brings an answer from storage to its slot.
     pub(super) fn answer(&mut self, ticket: Ticket, result: StoreResult) {
         if let Some((slot, theirs)) = self.requests.remove(&ticket) {
-            self.tell(slot, SlotCommand::Answer(theirs, result));
+            self.send(slot, SlotCommand::Answer(theirs, result));
         }
     }
 
