@@ -23,6 +23,6 @@ pub use build::BuildContext;
 pub use failure::{catch, fail};
 pub use rescale::{Incoming, Outgoing, Preparation};
 pub use slot::{DeployedTask, Slot, SlotCommand, SlotEvent, SlotPort};
-pub use stage::{AdoptedState, Control, OpenContext, SnapshotContext, Stage};
+pub use stage::{AdoptedState, Control, EndOfChain, OpenContext, SnapshotContext, Stage};
 pub use task::{RetainedState, Task, TaskEvent, TaskStep};
 pub use wiring::Wiring;

@@ -30,69 +30,192 @@ pub const NO_SPLIT: u64 = u64::MAX;
 /// numbers that readers may not give.
 pub const NO_MORE_SPLITS: u64 = u64::MAX - 2;
 
-/// What happens to a chain besides records. Each stage does its share and passes the call on; rare, so it may
-/// cost something.
+/// What happens to a chain besides records. Each stage does its part and passes the call on; rare, so it may
+/// cost something. Every call passes to the next stage by default: a stage has only the methods that concern it.
 ///
 /// The order of calls: `open`; then any; `end` after the last record and the last watermark. While work is
 /// [left](Self::has_rest) neither records nor `idle` nor `snapshot` come; a `watermark` and `end` may, and count once that
-/// work is done. `snapshot` comes
-/// between records, `completed` and `aborted` at any time after it. A snapshot with a cut comes after `prepare`.
+/// work is done. `snapshot` comes between records, `completed` and `aborted` at any time after it. A snapshot with a cut
+/// comes after `prepare`.
 pub trait Control: Send {
+    /// The next stage; [`EndOfChain`] if there is none.
+    type Next: Control;
+    /// The next stage.
+    fn next_stage(&self) -> &Self::Next;
+    /// The next stage.
+    fn next_stage_mut(&mut self) -> &mut Self::Next;
+
     /// Before the first record: takes back operator state.
-    fn open(&mut self, context: &mut OpenContext<'_>);
+    fn open(&mut self, context: &mut OpenContext<'_>) {
+        self.next_stage_mut().open(context);
+    }
     /// The source has a further split.
-    fn split_added(&mut self, split: u64);
+    fn split_added(&mut self, split: u64) {
+        self.next_stage_mut().split_added(split);
+    }
     /// The records that follow are of this split.
-    fn split(&mut self, split: u64);
+    fn split(&mut self, split: u64) {
+        self.next_stage_mut().split(split);
+    }
     /// The source has finished a split.
-    fn split_ended(&mut self, split: u64);
+    fn split_ended(&mut self, split: u64) {
+        self.next_stage_mut().split_ended(split);
+    }
     /// The input was read and had nothing. `at` is the time in which it could have been read, from any beginning on.
-    fn starved(&mut self, at: Duration, splits: Starved<'_>);
+    fn starved(&mut self, at: Duration, splits: Starved<'_>) {
+        self.next_stage_mut().starved(at, splits);
+    }
     /// Event time has come this far.
-    fn watermark(&mut self, time: Timestamp);
+    fn watermark(&mut self, time: Timestamp) {
+        self.next_stage_mut().watermark(time);
+    }
     /// Whether all inputs are idle.
-    fn idle(&mut self, idle: bool);
+    fn idle(&mut self, idle: bool) {
+        self.next_stage_mut().idle(idle);
+    }
     /// Once before each step: the wall clock, answers from storage.
-    fn tick(&mut self, now: Instant);
+    fn tick(&mut self, now: Instant) {
+        self.next_stage_mut().tick(now);
+    }
     /// Goes on with work that was too much for one step, most downstream first, and passes on at most so many records.
     /// Returns how many it has passed on, or `None` if there was no such work. While there is, no record comes.
-    fn resume(&mut self, most: usize) -> Option<usize>;
+    fn resume(&mut self, most: usize) -> Option<usize> {
+        self.next_stage_mut().resume(most)
+    }
     /// Whether work is left for [`resume`](Self::resume). While there is, no barrier comes either.
-    fn has_rest(&self) -> bool;
+    #[inline]
+    fn has_rest(&self) -> bool {
+        self.next_stage().has_rest()
+    }
     /// When `tick` is next needed.
-    fn next_wakeup(&self) -> Option<Instant>;
+    #[inline]
+    fn next_wakeup(&self) -> Option<Instant> {
+        self.next_stage().next_wakeup()
+    }
     /// The barrier of a checkpoint has come: hands out operator state, freezes tables, passes the barrier on.
-    fn snapshot(&mut self, context: &mut SnapshotContext<'_>);
+    fn snapshot(&mut self, context: &mut SnapshotContext<'_>) {
+        self.next_stage_mut().snapshot(context);
+    }
     /// Whether everything that sinks have prepared is in storage; no checkpoint can be complete before. An error if
     /// something could not be stored: the checkpoint under way fails, and the next one tries again.
-    fn prepared(&mut self) -> Result<bool, String>;
+    fn prepared(&mut self) -> Result<bool, String> {
+        self.next_stage_mut().prepared()
+    }
     /// A barrier whose checkpoint has been given up: passes it on.
-    fn barrier(&mut self, checkpoint: CheckpointId);
+    fn barrier(&mut self, checkpoint: CheckpointId) {
+        self.next_stage_mut().barrier(checkpoint);
+    }
     /// Another graph is to come, with the task at this place or, without one, gone: opens its channels.
-    fn prepare(&mut self, wiring: Option<&Wiring>);
+    fn prepare(&mut self, wiring: Option<&Wiring>) {
+        self.next_stage_mut().prepare(wiring);
+    }
     /// It does not come after all.
-    fn abandon(&mut self);
+    fn abandon(&mut self) {
+        self.next_stage_mut().abandon();
+    }
     /// Union and broadcast state of other subtasks that this one is to have, too.
-    fn adopt(&mut self, states: &mut AdoptedState);
+    fn adopt(&mut self, states: &mut AdoptedState) {
+        self.next_stage_mut().adopt(states);
+    }
     /// A checkpoint is complete.
-    fn completed(&mut self, checkpoint: CheckpointId);
+    fn completed(&mut self, checkpoint: CheckpointId) {
+        self.next_stage_mut().completed(checkpoint);
+    }
     /// A checkpoint has failed.
-    fn aborted(&mut self, checkpoint: CheckpointId);
+    fn aborted(&mut self, checkpoint: CheckpointId) {
+        self.next_stage_mut().aborted(checkpoint);
+    }
     /// The input has ended.
-    fn end(&mut self);
+    fn end(&mut self) {
+        self.next_stage_mut().end();
+    }
     /// Whether all commits that were due are done.
-    fn is_settled(&self) -> bool;
+    #[inline]
+    fn is_settled(&self) -> bool {
+        self.next_stage().is_settled()
+    }
     /// Whether the outputs have room for what a step emits.
-    fn has_room(&mut self) -> bool;
+    fn has_room(&mut self) -> bool {
+        self.next_stage_mut().has_room()
+    }
     /// Whether what was passed on since [`has_room`](Self::has_room) was asked has used the room up. Then the step
     /// takes no further record, so that few stand before a barrier however slow the receiver. Asked after each record.
-    fn is_full(&self) -> bool;
+    #[inline]
+    fn is_full(&self) -> bool {
+        self.next_stage().is_full()
+    }
     /// The input pauses: passes on what waits for more.
-    fn flush(&mut self);
+    fn flush(&mut self) {
+        self.next_stage_mut().flush();
+    }
     /// Shows every keyed table.
-    fn tables(&mut self, visit: &mut dyn FnMut(&mut dyn SnapshotTable));
+    fn tables(&mut self, visit: &mut dyn FnMut(&mut dyn SnapshotTable)) {
+        self.next_stage_mut().tables(visit);
+    }
     /// Adds what was counted.
-    fn count(&self, metrics: &mut SubtaskMetrics);
+    #[inline]
+    fn count(&self, metrics: &mut SubtaskMetrics) {
+        self.next_stage().count(metrics);
+    }
+}
+
+/// Follows the last stage of a chain, and has nothing to do.
+pub struct EndOfChain;
+
+impl Control for EndOfChain {
+    type Next = Self;
+
+    fn next_stage(&self) -> &Self {
+        self
+    }
+    fn next_stage_mut(&mut self) -> &mut Self {
+        self
+    }
+    fn open(&mut self, _: &mut OpenContext<'_>) {}
+    fn split_added(&mut self, _: u64) {}
+    fn split(&mut self, _: u64) {}
+    fn split_ended(&mut self, _: u64) {}
+    fn starved(&mut self, _: Duration, _: Starved<'_>) {}
+    fn watermark(&mut self, _: Timestamp) {}
+    fn idle(&mut self, _: bool) {}
+    fn tick(&mut self, _: Instant) {}
+    fn resume(&mut self, _: usize) -> Option<usize> {
+        None
+    }
+    #[inline]
+    fn has_rest(&self) -> bool {
+        false
+    }
+    #[inline]
+    fn next_wakeup(&self) -> Option<Instant> {
+        None
+    }
+    fn snapshot(&mut self, _: &mut SnapshotContext<'_>) {}
+    fn prepared(&mut self) -> Result<bool, String> {
+        Ok(true)
+    }
+    fn barrier(&mut self, _: CheckpointId) {}
+    fn prepare(&mut self, _: Option<&Wiring>) {}
+    fn abandon(&mut self) {}
+    fn adopt(&mut self, _: &mut AdoptedState) {}
+    fn completed(&mut self, _: CheckpointId) {}
+    fn aborted(&mut self, _: CheckpointId) {}
+    fn end(&mut self) {}
+    #[inline]
+    fn is_settled(&self) -> bool {
+        true
+    }
+    fn has_room(&mut self) -> bool {
+        true
+    }
+    #[inline]
+    fn is_full(&self) -> bool {
+        false
+    }
+    fn flush(&mut self) {}
+    fn tables(&mut self, _: &mut dyn FnMut(&mut dyn SnapshotTable)) {}
+    #[inline]
+    fn count(&self, _: &mut SubtaskMetrics) {}
 }
 
 /// Which splits had nothing when the input was read.
@@ -195,72 +318,3 @@ impl SnapshotContext<'_> {
         self.operator.push(OperatorState { operator, name, redistribution, items });
     }
 }
-
-/// Passes every control call to the field `next`; a stage writes only those that concern it. Names of calls to
-/// leave out stand in braces.
-macro_rules! pass_on {
-    (except { $($own:ident)* }) => {
-        $crate::stage::pass_on!(@one [$($own)*] open(context: &mut $crate::stage::OpenContext<'_>));
-        $crate::stage::pass_on!(@one [$($own)*] split_added(split: u64));
-        $crate::stage::pass_on!(@one [$($own)*] split(split: u64));
-        $crate::stage::pass_on!(@one [$($own)*] split_ended(split: u64));
-        $crate::stage::pass_on!(@one [$($own)*] starved(at: std::time::Duration, splits: $crate::stage::Starved<'_>));
-        $crate::stage::pass_on!(@one [$($own)*] watermark(time: reflow_types::Timestamp));
-        $crate::stage::pass_on!(@one [$($own)*] idle(idle: bool));
-        $crate::stage::pass_on!(@one [$($own)*] tick(now: reflow_types::Instant));
-        $crate::stage::pass_on!(@one [$($own)*] snapshot(context: &mut $crate::stage::SnapshotContext<'_>));
-        $crate::stage::pass_on!(@one [$($own)*] prepared() -> Result<bool, String>);
-        $crate::stage::pass_on!(@one [$($own)*] barrier(checkpoint: reflow_types::CheckpointId));
-        $crate::stage::pass_on!(@one [$($own)*] prepare(wiring: Option<&$crate::Wiring>));
-        $crate::stage::pass_on!(@one [$($own)*] abandon());
-        $crate::stage::pass_on!(@one [$($own)*] adopt(states: &mut $crate::stage::AdoptedState));
-        $crate::stage::pass_on!(@one [$($own)*] completed(checkpoint: reflow_types::CheckpointId));
-        $crate::stage::pass_on!(@one [$($own)*] aborted(checkpoint: reflow_types::CheckpointId));
-        $crate::stage::pass_on!(@one [$($own)*] end());
-        $crate::stage::pass_on!(@one [$($own)*] flush());
-        $crate::stage::pass_on!(@one [$($own)*] resume(most: usize) -> Option<usize>);
-        $crate::stage::pass_on!(@one [$($own)*] has_room() -> bool);
-        $crate::stage::pass_on!(@one [$($own)*] tables(visit: &mut dyn FnMut(&mut dyn reflow_state::SnapshotTable)));
-        $crate::stage::pass_on!(@shared [$($own)*] has_rest() -> bool);
-        $crate::stage::pass_on!(@shared [$($own)*] next_wakeup() -> Option<reflow_types::Instant>);
-        $crate::stage::pass_on!(@shared [$($own)*] is_settled() -> bool);
-        $crate::stage::pass_on!(@shared [$($own)*] is_full() -> bool);
-        $crate::stage::pass_on!(@shared [$($own)*] count(metrics: &mut reflow_protocol::control::SubtaskMetrics));
-    };
-    (@one [$($own:ident)*] $name:ident($($arg:ident: $type:ty),*) $(-> $out:ty)?) => {
-        $crate::stage::pass_on!(@unless $name [$($own)*] {
-            fn $name(&mut self, $($arg: $type),*) $(-> $out)? { self.next.$name($($arg),*) }
-        });
-    };
-    (@shared [$($own:ident)*] $name:ident($($arg:ident: $type:ty),*) $(-> $out:ty)?) => {
-        $crate::stage::pass_on!(@unless $name [$($own)*] {
-            #[inline]
-            fn $name(&self, $($arg: $type),*) $(-> $out)? { self.next.$name($($arg),*) }
-        });
-    };
-    (@unless open [open $($rest:ident)*] { $($item:tt)* }) => {};
-    (@unless split_added [split_added $($rest:ident)*] { $($item:tt)* }) => {};
-    (@unless split [split $($rest:ident)*] { $($item:tt)* }) => {};
-    (@unless split_ended [split_ended $($rest:ident)*] { $($item:tt)* }) => {};
-    (@unless starved [starved $($rest:ident)*] { $($item:tt)* }) => {};
-    (@unless watermark [watermark $($rest:ident)*] { $($item:tt)* }) => {};
-    (@unless idle [idle $($rest:ident)*] { $($item:tt)* }) => {};
-    (@unless tick [tick $($rest:ident)*] { $($item:tt)* }) => {};
-    (@unless snapshot [snapshot $($rest:ident)*] { $($item:tt)* }) => {};
-    (@unless adopt [adopt $($rest:ident)*] { $($item:tt)* }) => {};
-    (@unless completed [completed $($rest:ident)*] { $($item:tt)* }) => {};
-    (@unless aborted [aborted $($rest:ident)*] { $($item:tt)* }) => {};
-    (@unless end [end $($rest:ident)*] { $($item:tt)* }) => {};
-    (@unless flush [flush $($rest:ident)*] { $($item:tt)* }) => {};
-    (@unless resume [resume $($rest:ident)*] { $($item:tt)* }) => {};
-    (@unless has_rest [has_rest $($rest:ident)*] { $($item:tt)* }) => {};
-    (@unless tables [tables $($rest:ident)*] { $($item:tt)* }) => {};
-    (@unless next_wakeup [next_wakeup $($rest:ident)*] { $($item:tt)* }) => {};
-    (@unless is_settled [is_settled $($rest:ident)*] { $($item:tt)* }) => {};
-    (@unless count [count $($rest:ident)*] { $($item:tt)* }) => {};
-    (@unless $name:ident [] { $($item:tt)* }) => { $($item)* };
-    (@unless $name:ident [$other:ident $($rest:ident)*] { $($item:tt)* }) => {
-        $crate::stage::pass_on!(@unless $name [$($rest)*] { $($item)* });
-    };
-}
-pub(crate) use pass_on;

@@ -42,5 +42,13 @@ impl<T, D: Stage<T>> Head<T> for Unkeyed<D> {
 }
 
 impl<D: Control> Control for Unkeyed<D> {
-    crate::stage::pass_on!(except {});
+    type Next = D;
+
+    fn next_stage(&self) -> &D {
+        &self.next
+    }
+
+    fn next_stage_mut(&mut self) -> &mut D {
+        &mut self.next
+    }
 }

@@ -1,7 +1,7 @@
 //! Process functions: one state value per key, and timers in event and processing time.
 
 use super::Head;
-use crate::stage::{Control, OpenContext, Stage, pass_on};
+use crate::stage::{Control, OpenContext, Stage};
 use reflow_api::{Context, ProcessFunction, TimeDomain};
 use reflow_network::Row;
 use reflow_network::output::KeySelector;
@@ -195,7 +195,15 @@ where
     P: ProcessFunction<Key = F::Key, In = T>,
     D: Stage<P::Out>,
 {
-    pass_on!(except { open watermark tick resume has_rest next_wakeup end tables count });
+    type Next = D;
+
+    fn next_stage(&self) -> &D {
+        &self.next
+    }
+
+    fn next_stage_mut(&mut self) -> &mut D {
+        &mut self.next
+    }
 
     fn open(&mut self, context: &mut OpenContext<'_>) {
         self.bounds = context.bounds;

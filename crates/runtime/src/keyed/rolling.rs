@@ -1,7 +1,7 @@
 //! Rolling aggregation: emits the aggregate of a key after each of its records (`reduce`, `aggregate`).
 
 use super::Head;
-use crate::stage::{Control, Stage, pass_on};
+use crate::stage::{Control, Stage};
 use reflow_api::Aggregate;
 use reflow_network::Row;
 use reflow_network::output::KeySelector;
@@ -45,7 +45,15 @@ where
 }
 
 impl<T: Send + 'static, F: KeySelector<T>, A: Aggregate<In = T>, D: Control> Control for Rolling<T, F, A, D> {
-    pass_on!(except { tables count });
+    type Next = D;
+
+    fn next_stage(&self) -> &D {
+        &self.next
+    }
+
+    fn next_stage_mut(&mut self) -> &mut D {
+        &mut self.next
+    }
 
     fn tables(&mut self, visit: &mut dyn FnMut(&mut dyn SnapshotTable)) {
         visit(&mut self.table);

@@ -8,7 +8,7 @@
 //! sizes do, or those that an assigner cuts at a bound.
 
 use super::Head;
-use crate::stage::{Control, OpenContext, Stage, pass_on};
+use crate::stage::{Control, OpenContext, Stage};
 use crate::stages::TIME_RANGE;
 use reflow_api::Aggregate;
 use reflow_api::window::{Assigner, Elements, Evictor, Trigger, Window, Windowed};
@@ -360,7 +360,15 @@ where
     C: Contents<F::Key, T>,
     D: Stage<C::Out>,
 {
-    pass_on!(except { open watermark resume has_rest end tables count });
+    type Next = D;
+
+    fn next_stage(&self) -> &D {
+        &self.next
+    }
+
+    fn next_stage_mut(&mut self) -> &mut D {
+        &mut self.next
+    }
 
     fn open(&mut self, context: &mut OpenContext<'_>) {
         self.bounds = context.bounds;

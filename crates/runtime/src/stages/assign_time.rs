@@ -11,7 +11,7 @@
 
 use crate::stage::{
     AWAITED_SPLIT, AdoptedState, Control, NO_MORE_SPLITS, NO_SPLIT, OpenContext, SnapshotContext, Stage,
-    Starved, pass_on,
+    Starved,
 };
 use reflow_api::Watermarks;
 use reflow_protocol::control::Fault;
@@ -184,7 +184,15 @@ fn out_of_range(operator: &str, time: Timestamp) -> ! {
 }
 
 impl<T, F: Send, D: Control> Control for AssignTime<T, F, D> {
-    pass_on!(except { open split_added split split_ended starved watermark idle tick snapshot adopt end next_wakeup });
+    type Next = D;
+
+    fn next_stage(&self) -> &D {
+        &self.next
+    }
+
+    fn next_stage_mut(&mut self) -> &mut D {
+        &mut self.next
+    }
 
     fn open(&mut self, context: &mut OpenContext<'_>) {
         self.now = context.now;

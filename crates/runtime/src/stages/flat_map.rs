@@ -5,7 +5,7 @@
 //! it, in order. Meanwhile no record is taken and no snapshot, as an iterator cannot be part of one: a barrier waits
 //! for the end of its record, while the slot's other tasks run on.
 
-use crate::stage::{Control, OpenContext, Stage, pass_on};
+use crate::stage::{Control, OpenContext, Stage};
 use crate::task::FIRST_CHUNK;
 use reflow_types::{Bounds, Instant, Timestamp};
 use std::collections::VecDeque;
@@ -112,7 +112,15 @@ where
 }
 
 impl<F: Send, I: IntoIterator<IntoIter: Send>, D: Stage<I::Item>> Control for FlatMap<F, I, D> {
-    pass_on!(except { open split_added split split_ended watermark idle tick end resume has_rest });
+    type Next = D;
+
+    fn next_stage(&self) -> &D {
+        &self.next
+    }
+
+    fn next_stage_mut(&mut self) -> &mut D {
+        &mut self.next
+    }
 
     fn open(&mut self, context: &mut OpenContext<'_>) {
         self.bound = context.bounds.flat_map_records;

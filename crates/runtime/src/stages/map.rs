@@ -1,6 +1,6 @@
 //! `map`, `filter`, `inspect`: a function a record.
 
-use crate::stage::{Control, Stage, pass_on};
+use crate::stage::{Control, Stage};
 use reflow_types::Timestamp;
 use std::marker::PhantomData;
 
@@ -26,7 +26,15 @@ impl<T, U, F: FnMut(T) -> U + Send, D: Stage<U>> Stage<T> for Map<F, U, D> {
 }
 
 impl<F: Send, U, D: Control> Control for Map<F, U, D> {
-    pass_on!(except {});
+    type Next = D;
+
+    fn next_stage(&self) -> &D {
+        &self.next
+    }
+
+    fn next_stage_mut(&mut self) -> &mut D {
+        &mut self.next
+    }
 }
 
 /// Keeps the records that satisfy a condition.
@@ -52,7 +60,15 @@ impl<T, F: FnMut(&T) -> bool + Send, D: Stage<T>> Stage<T> for Filter<F, D> {
 }
 
 impl<F: Send, D: Control> Control for Filter<F, D> {
-    pass_on!(except {});
+    type Next = D;
+
+    fn next_stage(&self) -> &D {
+        &self.next
+    }
+
+    fn next_stage_mut(&mut self) -> &mut D {
+        &mut self.next
+    }
 }
 
 /// Looks at each record.
@@ -77,5 +93,13 @@ impl<T, F: FnMut(&T) + Send, D: Stage<T>> Stage<T> for Inspect<F, D> {
 }
 
 impl<F: Send, D: Control> Control for Inspect<F, D> {
-    pass_on!(except {});
+    type Next = D;
+
+    fn next_stage(&self) -> &D {
+        &self.next
+    }
+
+    fn next_stage_mut(&mut self) -> &mut D {
+        &mut self.next
+    }
 }

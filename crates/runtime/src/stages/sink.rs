@@ -6,15 +6,14 @@
 //! again: the job then goes back to its last checkpoint. Until a commit is confirmed, the transaction stays in every later checkpoint (split state), so that after a failure
 //! whoever gets it commits it again.
 
-use crate::stage::{AdoptedState, Control, OpenContext, SnapshotContext, Stage, Starved};
-use crate::wiring::Wiring;
+use crate::stage::{Control, EndOfChain, OpenContext, SnapshotContext, Stage};
 use bytes::Bytes;
 use reflow_api::{Io, Sink, Transaction, Writer, sink::WriterContext};
 use reflow_env::{StoreError, StoreOp, Ticket};
 use reflow_protocol::control::{Fault, SubtaskMetrics};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::snapshot::Redistribution;
-use reflow_state::{SnapshotKind, SnapshotTable};
+use reflow_state::SnapshotKind;
 use reflow_types::{Bounds, CheckpointId, Instant, JobId, MAX_WATERMARK, SubtaskIndex, Timestamp, canary};
 use std::time::Duration;
 
@@ -45,6 +44,7 @@ pub struct SinkStage<S: Sink> {
     /// When it was last logged that commits wait for storage.
     last_logged: Option<Instant>,
     bounds: Bounds,
+    end: EndOfChain,
 }
 
 struct Opened<W> {
@@ -102,6 +102,7 @@ impl<S: Sink> SinkStage<S> {
             store_again_at: None,
             last_logged: None,
             bounds: Bounds::default(),
+            end: EndOfChain,
         }
     }
 
@@ -210,6 +211,16 @@ impl<S: Sink> Stage<S::Item> for SinkStage<S> {
 }
 
 impl<S: Sink> Control for SinkStage<S> {
+    type Next = EndOfChain;
+
+    fn next_stage(&self) -> &EndOfChain {
+        &self.end
+    }
+
+    fn next_stage_mut(&mut self) -> &mut EndOfChain {
+        &mut self.end
+    }
+
     fn open(&mut self, context: &mut OpenContext<'_>) {
         self.bounds = context.bounds;
         let writer_context = WriterContext {
@@ -245,17 +256,9 @@ impl<S: Sink> Control for SinkStage<S> {
         self.commit();
     }
 
-    fn split_added(&mut self, _: u64) {}
-    fn split(&mut self, _: u64) {}
-    fn split_ended(&mut self, _: u64) {}
-
-    fn starved(&mut self, _: Duration, _: Starved<'_>) {}
-
     fn watermark(&mut self, time: Timestamp) {
         self.ended |= time == MAX_WATERMARK;
     }
-
-    fn idle(&mut self, _: bool) {}
 
     fn tick(&mut self, now: Instant) {
         if let Some(opened) = &mut self.opened {
@@ -275,15 +278,6 @@ impl<S: Sink> Control for SinkStage<S> {
                 self.former = former;
             }
         }
-    }
-
-    fn resume(&mut self, _: usize) -> Option<usize> {
-        None
-    }
-
-    #[inline]
-    fn has_rest(&self) -> bool {
-        false
     }
 
     fn next_wakeup(&self) -> Option<Instant> {
@@ -345,11 +339,6 @@ impl<S: Sink> Control for SinkStage<S> {
         Ok(self.transactions.iter().all(|pending| pending.unstored.is_empty()))
     }
 
-    fn barrier(&mut self, _: CheckpointId) {}
-    fn prepare(&mut self, _: Option<&Wiring>) {}
-    fn abandon(&mut self) {}
-    fn adopt(&mut self, _: &mut AdoptedState) {}
-
     fn completed(&mut self, checkpoint: CheckpointId) {
         let now = self.opened.as_ref().map_or(Instant::default(), |opened| opened.now);
         for pending in &mut self.transactions {
@@ -366,8 +355,6 @@ impl<S: Sink> Control for SinkStage<S> {
     /// The transaction stays prepared: the next checkpoint that completes commits it.
     fn aborted(&mut self, _: CheckpointId) {}
 
-    fn end(&mut self) {}
-
     fn is_settled(&self) -> bool {
         self.transactions.is_empty()
     }
@@ -377,18 +364,12 @@ impl<S: Sink> Control for SinkStage<S> {
         unstored.map(Unstored::bytes).sum::<usize>() <= self.bounds.unstored_bytes && self.writer().has_room()
     }
 
-    #[inline]
-    fn is_full(&self) -> bool {
-        false
-    }
-
     fn flush(&mut self) {
         if let Err(error) = self.writer().flush() {
             self.fail(error);
         }
     }
 
-    fn tables(&mut self, _: &mut dyn FnMut(&mut dyn SnapshotTable)) {}
     fn count(&self, metrics: &mut SubtaskMetrics) {
         metrics.records_out += self.written;
     }

@@ -1,31 +1,25 @@
 //! The end of a chain whose records go to other tasks.
 
-use crate::stage::{AdoptedState, Control, OpenContext, SnapshotContext, Stage, Starved};
+use crate::stage::{Control, EndOfChain, SnapshotContext, Stage};
 use crate::wiring::Wiring;
 use reflow_network::batch::BATCH_ROWS;
 use reflow_network::output::KeySelector;
 use reflow_network::{Output, Partitioner, Row};
 use reflow_protocol::control::SubtaskMetrics;
-use reflow_state::{SnapshotKind, SnapshotTable};
-use reflow_types::{CheckpointId, Instant, KeyHash, Timestamp};
+use reflow_state::SnapshotKind;
+use reflow_types::{CheckpointId, KeyHash, Timestamp};
 use serde::Serialize;
-use std::time::Duration;
 
 /// One edge: the common case, without a detour.
 pub struct Tail<T, F> {
     output: Output<T, F>,
+    end: EndOfChain,
 }
 
 impl<T, F> Tail<T, F> {
     /// Sends to `output`.
     pub fn new(output: Output<T, F>) -> Self {
-        Self { output }
-    }
-}
-
-impl<T: Serialize + Send + 'static, F: KeySelector<T>> Tail<T, F> {
-    fn cut(&mut self, checkpoint: CheckpointId, resets: bool) {
-        self.output.cut(checkpoint, resets);
+        Self { output, end: EndOfChain }
     }
 }
 
@@ -126,12 +120,13 @@ pub struct SharedTail<T> {
     /// How many are collected before the edges get them: no more than all of them have room for.
     most: usize,
     full: bool,
+    end: EndOfChain,
 }
 
 impl<T> SharedTail<T> {
     /// Sends to all of `edges`.
     pub fn new(edges: Vec<Box<dyn Edge<T>>>) -> Self {
-        Self { rows: Vec::with_capacity(BATCH_ROWS), edges, most: 1, full: false }
+        Self { rows: Vec::with_capacity(BATCH_ROWS), edges, most: 1, full: false, end: EndOfChain }
     }
 
     fn hand_over(&mut self) {
@@ -142,13 +137,9 @@ impl<T> SharedTail<T> {
         self.rows.clear();
     }
 
-    fn cut(&mut self, checkpoint: CheckpointId, resets: bool) {
-        self.control(|edge| edge.cut(checkpoint, resets));
-    }
-
-    fn control(&mut self, tell: impl Fn(&mut dyn Edge<T>)) {
+    fn control(&mut self, call: impl Fn(&mut dyn Edge<T>)) {
         self.hand_over();
-        self.edges.iter_mut().for_each(|edge| tell(edge.as_mut()));
+        self.edges.iter_mut().for_each(|edge| call(edge.as_mut()));
     }
 }
 
@@ -162,48 +153,23 @@ impl<T: Send> Stage<T> for SharedTail<T> {
     }
 }
 
-/// What both tails share: they end the chain, and have nothing but outputs.
-macro_rules! end_of_chain {
-    () => {
-        fn open(&mut self, _: &mut OpenContext<'_>) {}
-        fn split_added(&mut self, _: u64) {}
-        fn split(&mut self, _: u64) {}
-        fn split_ended(&mut self, _: u64) {}
-
-        fn starved(&mut self, _: Duration, _: Starved<'_>) {}
-        fn tick(&mut self, _: Instant) {}
-        fn resume(&mut self, _: usize) -> Option<usize> {
-            None
-        }
-        #[inline]
-        fn has_rest(&self) -> bool {
-            false
-        }
-        fn next_wakeup(&self) -> Option<Instant> {
-            None
-        }
-        fn snapshot(&mut self, context: &mut SnapshotContext<'_>) {
-            if context.kind == SnapshotKind::Cut {
-                self.cut(context.checkpoint, context.resets);
-            } else {
-                self.barrier(context.checkpoint);
-            }
-        }
-        fn adopt(&mut self, _: &mut AdoptedState) {}
-        fn prepared(&mut self) -> Result<bool, String> {
-            Ok(true)
-        }
-        fn completed(&mut self, _: CheckpointId) {}
-        fn aborted(&mut self, _: CheckpointId) {}
-        fn is_settled(&self) -> bool {
-            true
-        }
-        fn tables(&mut self, _: &mut dyn FnMut(&mut dyn SnapshotTable)) {}
-    };
-}
-
 impl<T: Serialize + Send + 'static, F: KeySelector<T>> Control for Tail<T, F> {
-    end_of_chain!();
+    type Next = EndOfChain;
+
+    fn next_stage(&self) -> &EndOfChain {
+        &self.end
+    }
+
+    fn next_stage_mut(&mut self) -> &mut EndOfChain {
+        &mut self.end
+    }
+    fn snapshot(&mut self, context: &mut SnapshotContext<'_>) {
+        if context.kind == SnapshotKind::Cut {
+            self.output.cut(context.checkpoint, context.resets);
+        } else {
+            self.barrier(context.checkpoint);
+        }
+    }
     fn watermark(&mut self, time: Timestamp) {
         self.output.watermark(time);
     }
@@ -240,7 +206,22 @@ impl<T: Serialize + Send + 'static, F: KeySelector<T>> Control for Tail<T, F> {
 }
 
 impl<T: Send> Control for SharedTail<T> {
-    end_of_chain!();
+    type Next = EndOfChain;
+
+    fn next_stage(&self) -> &EndOfChain {
+        &self.end
+    }
+
+    fn next_stage_mut(&mut self) -> &mut EndOfChain {
+        &mut self.end
+    }
+    fn snapshot(&mut self, context: &mut SnapshotContext<'_>) {
+        if context.kind == SnapshotKind::Cut {
+            self.control(|edge| edge.cut(context.checkpoint, context.resets));
+        } else {
+            self.barrier(context.checkpoint);
+        }
+    }
     fn watermark(&mut self, time: Timestamp) {
         self.control(|edge| edge.watermark(time));
     }

@@ -314,7 +314,15 @@ mod tests {
     }
 
     impl Control for Timers {
-        crate::stage::pass_on!(except { tables });
+        type Next = SharedTail<u8>;
+
+        fn next_stage(&self) -> &SharedTail<u8> {
+            &self.next
+        }
+
+        fn next_stage_mut(&mut self) -> &mut SharedTail<u8> {
+            &mut self.next
+        }
         fn tables(&mut self, visit: &mut dyn FnMut(&mut dyn SnapshotTable)) {
             visit(&mut self.timers);
         }

@@ -46,7 +46,15 @@ struct Counting {
 }
 
 impl Control for Counting {
-    crate::stage::pass_on!(except {});
+    type Next = SharedTail<u8>;
+
+    fn next_stage(&self) -> &SharedTail<u8> {
+        &self.next
+    }
+
+    fn next_stage_mut(&mut self) -> &mut SharedTail<u8> {
+        &mut self.next
+    }
 }
 
 impl Stage<Windowed<u64, u64>> for Counting {
