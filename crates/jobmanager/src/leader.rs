@@ -79,8 +79,6 @@ pub(crate) struct Leader {
     pub(crate) drains: BTreeMap<RequestId, TaskManagerId>,
     enumerators: Enumerators,
     artifact: Artifact,
-    /// Where data objects of checkpoints are.
-    data_dir: String,
     /// The graph that runs.
     graph: ExecutionGraph,
     /// The graph that a live rescale leads to.
@@ -111,7 +109,6 @@ pub(crate) struct Parts {
     pub(crate) authority: Authority,
     pub(crate) enumerators: Enumerators,
     pub(crate) artifact: Artifact,
-    pub(crate) data_dir: String,
     pub(crate) deletions: Deletions,
     pub(crate) tickets: Tickets,
 }
@@ -127,7 +124,6 @@ impl Leader {
             drains: BTreeMap::new(),
             enumerators: parts.enumerators,
             artifact: parts.artifact,
-            data_dir: parts.data_dir,
             graph: ExecutionGraph::default(),
             next: None,
             deployed: BTreeSet::new(),

@@ -155,7 +155,7 @@ impl JobManager {
             epoch,
             written: self.layout.epoch(epoch).0,
             record,
-            data_dir: data_dir.clone(),
+            data_dir,
             token: self.ids.next(),
             heartbeat_interval: self.settings.heartbeat_interval,
             heartbeat_timeout: self.settings.heartbeat_timeout,
@@ -173,7 +173,6 @@ impl JobManager {
             members: Members::new(members, self.ids.split()),
             enumerators,
             artifact: spec.artifact,
-            data_dir,
             deletions: Deletions::new(self.bounds.deletions),
             tickets: self.tickets.clone(),
         });
