@@ -115,7 +115,7 @@ impl Members {
             Some(Peer::Identified { hello: Hello::Executor { id, .. }, .. }) => {
                 self.register_executor(now, conn, *id, frame, out)
             }
-            Some(Peer::Identified { hello: Hello::Receiver { .. } | Hello::Heir { .. }, .. }) => {
+            Some(Peer::Identified { hello: Hello::Receiver { .. } | Hello::NewOwner { .. }, .. }) => {
                 Err(ProtocolViolation::Receiver)
             }
             Some(Peer::TaskManager(id)) => self.on_task_manager_message(now, conn, *id, frame, out),

@@ -35,8 +35,8 @@ pub enum Hello {
         /// As above.
         token: u128,
     },
-    /// A task executor that will be handed over key groups, to the one that has them.
-    Heir {
+    /// A task executor that receives key groups, to the one that owns them until the cut.
+    NewOwner {
         /// The executor of the new owners.
         id: ExecutorId,
         /// Its job.

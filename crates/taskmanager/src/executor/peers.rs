@@ -2,7 +2,7 @@
 //!
 //! The receiver of records opens the connection to their sender: `senders` are those that this executor opened,
 //! `receivers` those that were opened to it. State of key groups that change their owner has connections of its own,
-//! opened by the new owner: `givers` are those that this executor opened, `heirs` those that were opened to it.
+//! opened by the new owner: `old_owners` are those that this executor opened, `new_owners` those that were opened to it.
 
 use bytes::Bytes;
 use reflow_env::{ConnId, Output};
@@ -24,8 +24,8 @@ pub(super) struct Peers {
     addresses: BTreeMap<ExecutorId, String>,
     senders: BTreeMap<ExecutorId, ToPeer>,
     receivers: BTreeMap<ExecutorId, ConnId>,
-    givers: BTreeMap<ExecutorId, ConnId>,
-    heirs: BTreeMap<ExecutorId, Heir>,
+    old_owners: BTreeMap<ExecutorId, ConnId>,
+    new_owners: BTreeMap<ExecutorId, NewOwner>,
     /// Connections by id.
     by_conn: BTreeMap<ConnId, Peer>,
     next_conn: u64,
@@ -33,12 +33,12 @@ pub(super) struct Peers {
 
 struct ToPeer {
     conn: ConnId,
-    /// Frames that wait for the connection to stand.
+    /// Frames that wait for the connection.
     waiting: Option<Vec<Bytes>>,
 }
 
 /// A connection to a new owner of key groups, or what waits until it has opened one.
-enum Heir {
+enum NewOwner {
     Connected(ConnId),
     /// Bounded in bytes: what changed since the last checkpoint may be much.
     Awaited(Vec<Bytes>),
@@ -51,11 +51,11 @@ pub(super) enum Peer {
     Sender(ExecutorId),
     /// This executor sends records over it.
     Receiver(ExecutorId),
-    /// This executor is handed key groups over it.
-    Giver(ExecutorId),
-    /// This executor hands key groups over it.
-    Heir(ExecutorId),
-    /// Accepted; nothing is known yet.
+    /// Over it this executor receives key groups.
+    OldOwner(ExecutorId),
+    /// Over it this executor hands key groups over.
+    NewOwner(ExecutorId),
+    /// Accepted; it has not sent its hello.
     Unknown,
 }
 
@@ -107,37 +107,38 @@ impl Peers {
         }
     }
 
-    /// Opens a connection to each executor that will hand key groups over; its first frame says so.
+    /// Opens a connection to each executor that will hand key groups over; its hello says so.
     pub(super) fn expect_from(
         &mut self,
-        givers: impl IntoIterator<Item = ExecutorId>,
+        old_owners: impl IntoIterator<Item = ExecutorId>,
         out: &mut Vec<Output>,
     ) {
-        for giver in givers {
-            let Some(address) = self.addresses.get(&giver).filter(|_| !self.givers.contains_key(&giver))
+        for old_owner in old_owners {
+            let Some(address) =
+                self.addresses.get(&old_owner).filter(|_| !self.old_owners.contains_key(&old_owner))
             else {
                 continue;
             };
             self.next_conn += 1;
             let conn = ConnId(self.next_conn);
             out.push(Output::Connect { conn, address: address.clone() });
-            self.by_conn.insert(conn, Peer::Giver(giver));
-            self.givers.insert(giver, conn);
+            self.by_conn.insert(conn, Peer::OldOwner(old_owner));
+            self.old_owners.insert(old_owner, conn);
         }
     }
 
-    /// Hands a part of key groups' state to an executor, once that has opened a connection for it. The error says how
-    /// many bytes wait if they are more than `max_bytes`: it should have opened one while the rescale was prepared.
-    pub(super) fn send_to_heir(
+    /// Hands a part of key groups' state to an executor, once that has opened a connection for it. The error is the
+    /// number of bytes that wait if they are more than `max_bytes`: it should have opened one while the rescale was prepared.
+    pub(super) fn send_to_new_owner(
         &mut self,
         to: ExecutorId,
         frame: Bytes,
         max_bytes: usize,
         out: &mut Vec<Output>,
     ) -> Result<(), usize> {
-        match self.heirs.entry(to).or_insert_with(|| Heir::Awaited(Vec::new())) {
-            Heir::Connected(conn) => out.push(Output::Send { conn: *conn, frame }),
-            Heir::Awaited(frames) => {
+        match self.new_owners.entry(to).or_insert_with(|| NewOwner::Awaited(Vec::new())) {
+            NewOwner::Connected(conn) => out.push(Output::Send { conn: *conn, frame }),
+            NewOwner::Awaited(frames) => {
                 let bytes = frame.len() + frames.iter().map(Bytes::len).sum::<usize>();
                 if bytes > max_bytes && !frames.is_empty() {
                     return Err(bytes);
@@ -151,26 +152,26 @@ impl Peers {
     /// No key groups are on their way any more. Whoever opened a connection closes it: the other side may have opened the
     /// next already.
     pub(super) fn end_hand_overs(&mut self, out: &mut Vec<Output>) {
-        self.heirs.retain(|_, heir| matches!(heir, Heir::Connected(_)));
-        for conn in std::mem::take(&mut self.givers).into_values() {
+        self.new_owners.retain(|_, new_owner| matches!(new_owner, NewOwner::Connected(_)));
+        for conn in std::mem::take(&mut self.old_owners).into_values() {
             self.by_conn.remove(&conn);
             out.push(Output::Close { conn });
         }
     }
 
-    /// An accepted connection is of a new owner of key groups.
-    pub(super) fn is_heir(&mut self, conn: ConnId, id: ExecutorId, out: &mut Vec<Output>) {
-        self.by_conn.insert(conn, Peer::Heir(id));
-        let before = self.heirs.insert(id, Heir::Connected(conn));
-        if let Some(Heir::Awaited(frames)) = before {
+    /// The peer of an accepted connection is a new owner of key groups.
+    pub(super) fn identified_new_owner(&mut self, conn: ConnId, id: ExecutorId, out: &mut Vec<Output>) {
+        self.by_conn.insert(conn, Peer::NewOwner(id));
+        let before = self.new_owners.insert(id, NewOwner::Connected(conn));
+        if let Some(NewOwner::Awaited(frames)) = before {
             out.extend(frames.into_iter().map(|frame| Output::Send { conn, frame }));
         }
     }
 
     /// An outgoing connection stands.
     pub(super) fn connected(&mut self, conn: ConnId, ours: &Credentials, out: &mut Vec<Output>) {
-        if let Some(Peer::Giver(_)) = self.by_conn.get(&conn) {
-            let hello = Hello::Heir { id: ours.id, job: ours.job, token: ours.token };
+        if let Some(Peer::OldOwner(_)) = self.by_conn.get(&conn) {
+            let hello = Hello::NewOwner { id: ours.id, job: ours.job, token: ours.token };
             out.push(Output::Send { conn, frame: hello.encode() });
             return;
         }
@@ -194,17 +195,18 @@ impl Peers {
         self.by_conn.get(&conn).copied()
     }
 
-    /// A connection is gone; says whose it was, if it still mattered.
+    /// A connection is gone. Returns its peer, if the connection was still in use.
     pub(super) fn closed(&mut self, conn: ConnId) -> Option<Peer> {
         let peer = self.by_conn.remove(&conn)?;
         match peer {
             Peer::Sender(id) => drop(self.senders.remove(&id)),
             Peer::Receiver(id) if self.receivers.get(&id) == Some(&conn) => drop(self.receivers.remove(&id)),
-            Peer::Giver(id) => drop(self.givers.remove(&id)),
-            Peer::Heir(id) if matches!(self.heirs.get(&id), Some(Heir::Connected(at)) if *at == conn) => {
-                self.heirs.remove(&id);
+            Peer::OldOwner(id) => drop(self.old_owners.remove(&id)),
+            Peer::NewOwner(id) if matches!(self.new_owners.get(&id), Some(NewOwner::Connected(at)) if *at == conn) =>
+            {
+                self.new_owners.remove(&id);
             }
-            Peer::Receiver(_) | Peer::Heir(_) | Peer::Unknown => return None,
+            Peer::Receiver(_) | Peer::NewOwner(_) | Peer::Unknown => return None,
         }
         Some(peer)
     }
@@ -218,7 +220,7 @@ mod tests {
     fn what_waits_for_a_new_owner_is_bounded_in_bytes() {
         let (mut peers, mut out, owner) = (Peers::default(), Vec::new(), ExecutorId(7));
         let part = || Bytes::from_static(&[1; 400]);
-        let mut send = |peers: &mut Peers, frame| peers.send_to_heir(owner, frame, 1_000, &mut out);
+        let mut send = |peers: &mut Peers, frame| peers.send_to_new_owner(owner, frame, 1_000, &mut out);
         let large = Bytes::from_static(&[2; 2_000]);
         assert_eq!(send(&mut peers, large.clone()), Ok(()), "one part is sent whatever its size");
         assert_eq!(send(&mut peers, part()), Err(2_400));
@@ -226,8 +228,12 @@ mod tests {
         let sent: Vec<_> = (0..4).map(|_| send(&mut peers, part())).collect();
         assert_eq!(sent, [Ok(()), Ok(()), Err(1_200), Err(1_200)]);
         let mut out = Vec::new();
-        peers.is_heir(ConnId(9), owner, &mut out);
+        peers.identified_new_owner(ConnId(9), owner, &mut out);
         assert_eq!(out.len(), 2);
-        assert_eq!(peers.send_to_heir(owner, large, 1_000, &mut out), Ok(()), "the connection bounds it");
+        assert_eq!(
+            peers.send_to_new_owner(owner, large, 1_000, &mut out),
+            Ok(()),
+            "the connection bounds it"
+        );
     }
 }

@@ -65,8 +65,8 @@ pub struct Executor {
     running: Option<Running>,
     /// Waits until the slots have dropped the attempt before.
     deploying: Option<(Box<Deployment>, Addresses)>,
-    /// What came for the attempt that is being deployed.
-    held: Vec<ToExecutor>,
+    /// Messages for the attempt that is being deployed.
+    deferred: Vec<ToExecutor>,
     /// Is answered once the slots have dropped the attempt.
     canceling: Option<Attempt>,
     fence: Fence,
@@ -88,7 +88,7 @@ impl Executor {
             job_manager: Link::default(),
             running: None,
             deploying: None,
-            held: Vec::new(),
+            deferred: Vec::new(),
             canceling: None,
             fence: Fence::default(),
             next_watch: Instant::default(),
@@ -130,7 +130,7 @@ impl Executor {
         if self.deploying.is_some() && !matches!(message, ToExecutor::Deploy { .. } | ToExecutor::Heartbeat) {
             match message {
                 ToExecutor::CancelAttempt { attempt } => self.cancel(now, attempt, out),
-                message => self.held.push(message),
+                message => self.deferred.push(message),
             }
             return;
         }
@@ -148,7 +148,7 @@ impl Executor {
             }
             ToExecutor::Deploy { deployment, addresses } => {
                 info!(attempt = %deployment.attempt, "deploying");
-                self.held.clear();
+                self.deferred.clear();
                 self.deploying = Some((deployment, addresses));
                 self.running = None;
                 self.slots().clear();
@@ -279,7 +279,7 @@ impl Executor {
             let HandOver { from, to, part, .. } = hand_over;
             self.slots().send(slot, SlotCommand::HandOver { from, to, part });
         } else if let Some(executor) = running.next.as_ref().and_then(|next| next.executor_of(hand_over.to)) {
-            let sent = self.peers.send_to_heir(executor, hand_over.encode(), MAX_WAITING_BYTES, out);
+            let sent = self.peers.send_to_new_owner(executor, hand_over.encode(), MAX_WAITING_BYTES, out);
             if let Err(bytes) = sent {
                 self.not_connected(hand_over.from, executor, bytes, out);
             }
@@ -292,7 +292,7 @@ impl Executor {
         }
         if self.deploying.as_ref().is_some_and(|(deployment, _)| deployment.attempt == attempt) {
             self.deploying = None;
-            self.held.clear();
+            self.deferred.clear();
         }
         self.canceling = Some(attempt);
         self.running = None;
@@ -322,7 +322,7 @@ impl Executor {
         for (subtask, failure) in failures {
             self.fail(subtask, failure, out);
         }
-        for message in std::mem::take(&mut self.held) {
+        for message in std::mem::take(&mut self.deferred) {
             self.handle_message(now, message, out);
         }
     }
@@ -342,10 +342,12 @@ impl Executor {
             Some(Peer::Receiver(_)) => {
                 reflow_protocol::decode::<ToSender>(&frame).map(|message| self.hub.credit(message))
             }
-            Some(Peer::Giver(_)) => HandOver::decode(frame).map(|hand_over| self.hand_over(hand_over, out)),
+            Some(Peer::OldOwner(_)) => {
+                HandOver::decode(frame).map(|hand_over| self.hand_over(hand_over, out))
+            }
             // A new owner sends nothing.
-            Some(Peer::Heir(_)) => Ok(()),
-            Some(Peer::Unknown) => Hello::decode(&frame).map(|hello| self.greeted(conn, hello, out)),
+            Some(Peer::NewOwner(_)) => Ok(()),
+            Some(Peer::Unknown) => Hello::decode(&frame).map(|hello| self.on_hello(conn, hello, out)),
             None => return,
         };
         if let Err(error) = refused {
@@ -355,17 +357,17 @@ impl Executor {
         }
     }
 
-    fn greeted(&mut self, conn: ConnId, hello: Hello, out: &mut Vec<Output>) {
+    fn on_hello(&mut self, conn: ConnId, hello: Hello, out: &mut Vec<Output>) {
         match hello {
             Hello::Receiver { id, job, token }
                 if job == self.credentials.job && token == self.credentials.token =>
             {
                 self.peers.identified(conn, id);
             }
-            Hello::Heir { id, job, token }
+            Hello::NewOwner { id, job, token }
                 if job == self.credentials.job && token == self.credentials.token =>
             {
-                self.peers.is_heir(conn, id, out);
+                self.peers.identified_new_owner(conn, id, out);
             }
             other => {
                 warn!(?other, "a data connection is refused: it is not of this job");

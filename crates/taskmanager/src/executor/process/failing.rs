@@ -36,12 +36,12 @@ impl Executor {
     /// A peer with which subtasks exchange records is gone.
     pub(super) fn lost_peer(&mut self, peer: Peer, reason: &str, out: &mut Vec<Output>) {
         let id = match peer {
-            Peer::Sender(id) | Peer::Receiver(id) | Peer::Giver(id) => id,
+            Peer::Sender(id) | Peer::Receiver(id) | Peer::OldOwner(id) => id,
             // A new owner closes it when it has all, or misses it itself.
-            Peer::Heir(_) | Peer::Unknown => return,
+            Peer::NewOwner(_) | Peer::Unknown => return,
         };
         let Some(running) = &self.running else { return };
-        let prepared_for = matches!(peer, Peer::Giver(_)) || !running.peers.contains(&id);
+        let prepared_for = matches!(peer, Peer::OldOwner(_)) || !running.peers.contains(&id);
         if let Some(next) = running.next.as_ref().filter(|next| !next.cut && prepared_for)
             && (next.peers.contains(&id) || next.old_owners.contains(&id))
         {
