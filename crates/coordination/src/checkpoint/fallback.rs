@@ -13,7 +13,8 @@
 //! let fallback = Fallback { damaged, older };
 //! assert!(matches!(fallback.decide(&["files"], false), Decision::Ask(_)));
 //! assert!(matches!(fallback.decide(&["files"], true), Decision::GoBack(_)));
-//! assert!(matches!(fallback.decide::<&str>(&[], false), Decision::GoBack(_)));
+//! let no_sinks: &[&str] = &[];
+//! assert!(matches!(fallback.decide(no_sinks, false), Decision::GoBack(_)));
 //! ```
 
 use reflow_types::CheckpointId;
