@@ -123,7 +123,7 @@ read_pids() {
     local pid mark file
     file=$(pid_file "$1")
     if [ -e "$file" ]; then
-        [ -r "$file" ] || fail "cannot read $file; whose is it?"
+        [ -r "$file" ] || fail "cannot read $file; does it belong to another user?"
         while read -r pid mark || [ -n "$pid" ]; do
             if [[ $pid =~ ^[1-9][0-9]*$ ]]; then
                 pids+=("$pid")

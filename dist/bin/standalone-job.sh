@@ -67,7 +67,7 @@ only_job() {
     for path in "$REFLOW_LIB_DIR"/*; do
         if [ -f "$path" ] && [ -x "$path" ]; then found+=("$path"); fi
     done
-    [ ${#found[@]} -eq 1 ] || fail "which job? say -j JOB; in $REFLOW_LIB_DIR there is: $(jobs_there)"
+    [ ${#found[@]} -eq 1 ] || fail "no job is named; use -j JOB, $REFLOW_LIB_DIR contains: $(jobs_there)"
     job=$(basename "${found[0]}")
 }
 
@@ -75,7 +75,7 @@ check_job() {
     case $job in */*) fail "-j takes the name of an executable in $REFLOW_LIB_DIR, not a path: $job" ;; esac
     local path=$REFLOW_LIB_DIR/$job answer
     [ -f "$path" ] ||
-        fail "there is no job '$job' in $REFLOW_LIB_DIR (there is: $(jobs_there)); copy its executable there"
+        fail "no job '$job' in $REFLOW_LIB_DIR, which contains: $(jobs_there); copy the job's executable there"
     [ -x "$path" ] || fail "$path is not executable; chmod +x it"
     answer=$("$path" --describe </dev/null 2>/dev/null) && [[ $answer == '{"reflow":'* ]] ||
         fail "$path is not a Reflow job: it does not answer --describe; its main must be reflow::main!"

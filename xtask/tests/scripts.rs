@@ -214,15 +214,15 @@ fn a_job_that_is_none_is_refused() {
     let start = |arguments: &[&str], expected: &str| {
         distribution.check_error("standalone-job.sh", &[&["start"], arguments].concat(), expected);
     };
-    start(&[], "standalone-job.sh: which job? say -j JOB; in HOME/lib there is: nothing\n");
+    start(&[], "standalone-job.sh: no job is named; use -j JOB, HOME/lib contains: nothing\n");
     distribution.add_executable("lib/one", STAND_IN);
     distribution.add_executable("lib/other", "#!/bin/sh\nexit 1\n");
     fs::write(distribution.home.join("lib/notes"), "no job").unwrap();
 
-    start(&[], "standalone-job.sh: which job? say -j JOB; in HOME/lib there is: notes one other\n");
+    start(&[], "standalone-job.sh: no job is named; use -j JOB, HOME/lib contains: notes one other\n");
     start(
         &["-j", "two"],
-        "standalone-job.sh: there is no job 'two' in HOME/lib (there is: notes one other); copy its executable \
+        "standalone-job.sh: no job 'two' in HOME/lib, which contains: notes one other; copy the job's executable \
          there\n",
     );
     start(&["-j", "notes"], "standalone-job.sh: HOME/lib/notes is not executable; chmod +x it\n");

@@ -1,10 +1,10 @@
-//! What can be asked on the command line.
+//! The arguments of the command line.
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Watch and steer Reflow jobs, and run TaskManagers.
+/// Monitor and control Reflow jobs, and run TaskManagers.
 #[derive(Debug, Parser)]
 #[command(name = "reflow", version, arg_required_else_help = true, after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -29,58 +29,59 @@ To run a job, start its own executable: `lib/NAME run`, or `reflow run NAME`. To
 pub(crate) enum Command {
     /// List jobs: id, name, state, running tasks.
     List(List),
-    /// Show a job: its state, and each vertex with its parallelism and what it has read and written.
+    /// Show a job: its state, and each vertex with its parallelism and the records that it has read and written.
     Info(Info),
     /// Cancel a job at once, without a savepoint.
     ///
-    /// What it wrote since its last checkpoint does not appear. To end a job and keep its state, use `stop`.
+    /// Output since its last checkpoint does not appear. To end a job and keep its state, use `stop`.
     Cancel(Cancel),
-    /// End a job with a savepoint: its sources stop, what is under way is finished, state is kept.
+    /// End a job with a savepoint: its sources stop, the records under way are processed, and its state is kept.
     ///
-    /// Prints where the savepoint is, once it is complete. Start the job from there with `-s LOCATION`, at any
+    /// Prints the location of the savepoint when it is complete. Start the job from it with `-s LOCATION`, at any
     /// parallelism.
     Stop(Stop),
-    /// Take a savepoint of a job; the job goes on.
+    /// Take a savepoint of a job. The job continues.
     ///
-    /// Prints where the savepoint is, once it is complete. Start the job from there with `-s LOCATION`, at any
+    /// Prints the location of the savepoint when it is complete. Start the job from it with `-s LOCATION`, at any
     /// parallelism. Reflow never deletes a savepoint.
     Savepoint(Savepoint),
     /// Change the parallelism of a running job.
     ///
-    /// Sets up to how many subtasks each vertex may have (its resource requirements), and waits until the job runs so.
-    /// The job uses as many slots as there are, but no more than this: in reactive mode it is a cap. It holds until it
-    /// is changed again, also over restarts of the JobManager.
+    /// Sets the upper bound of each vertex's parallelism (its resource requirements), and waits until the job has
+    /// rescaled. The job uses the available slots up to this bound, in reactive mode too. The bound applies until
+    /// it is changed again, also after restarts of the JobManager.
     Rescale(Rescale),
-    /// List the rescales of a job: cause, outcome, how long they took, and their phases.
+    /// List the rescales of a job with cause, outcome, duration and phases.
     Rescales(Rescales),
-    /// Empty a TaskManager and let it end.
+    /// Move the job off a TaskManager, which then ends.
     ///
-    /// Its key groups and splits move to other slots while the job goes on; then the TaskManager exits by itself. It is
-    /// what SIGTERM does, for any TaskManager from anywhere. One that the job cannot do without is left alone, unless
-    /// --force is given. What takes longer than taskmanager.drain.timeout is done by a checkpoint and a restart.
+    /// Its key groups and splits move to other slots while the job runs; then the TaskManager exits. SIGTERM does
+    /// the same on the TaskManager's machine. A TaskManager that the job cannot run without is not drained, unless
+    /// --force is given. If the drain takes longer than taskmanager.drain.timeout, the job takes a checkpoint and
+    /// restarts without the TaskManager.
     Drain(Drain),
-    /// Print the values that options have for the processes of a cluster; secrets are not shown.
+    /// Print the effective options of the processes of a cluster, without secrets.
     ///
-    /// They are read as a JobManager or TaskManager reads them: from config.yaml, then REFLOW_PROPERTIES. The scripts in
-    /// bin/ take from here what they need.
+    /// Options are read as by a JobManager or TaskManager: from config.yaml, then REFLOW_PROPERTIES. The scripts in
+    /// bin/ use this command.
     Config(Config),
     /// Run the job NAME in one process: shorthand for `lib/NAME run`.
     Run(Run),
-    /// Run a TaskManager in the foreground: it offers slots to the JobManager of the configuration.
+    /// Run a TaskManager in the foreground. It offers slots to the JobManager of the configuration.
     ///
-    /// SIGTERM ends it in an orderly way: the job takes a checkpoint and moves off it first. It logs to
-    /// standard error; RUST_LOG chooses how much (default: info).
+    /// On SIGTERM the job takes a checkpoint and moves off the TaskManager before it ends. Logs go to standard
+    /// error; RUST_LOG sets the level (default: info).
     Taskmanager(Taskmanager),
 }
 
-/// Which JobManager is asked, and how the answer is shown.
+/// The JobManager to connect to, and the format of the output.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Connection {
     /// Where the JobManager serves REST [default: rest.address and rest.port of the configuration, or
     /// localhost:8081].
     #[arg(short = 'm', long, value_name = "HOST:PORT", value_parser = address)]
     pub(crate) jobmanager: Option<String>,
-    /// The directory of config.yaml [default: the one beside this executable's directory, if there is one].
+    /// The directory of config.yaml [default: conf/ of this executable's distribution, if there is one].
     #[arg(long, value_name = "DIR", env = "REFLOW_CONF_DIR")]
     pub(crate) config_dir: Option<PathBuf>,
     /// Print JSON, for programs.
@@ -99,7 +100,7 @@ pub(crate) struct List {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Info {
-    /// The job: its id, the beginning of it, or its name. May be left out if there is only one.
+    /// The job: its id, a prefix of its id, or its name. Can be omitted if there is only one.
     pub(crate) job: Option<String>,
     #[command(flatten)]
     pub(crate) connection: Connection,
@@ -107,7 +108,7 @@ pub(crate) struct Info {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Cancel {
-    /// The job: its id, the beginning of it, or its name. May be left out if there is only one.
+    /// The job: its id, a prefix of its id, or its name. Can be omitted if there is only one.
     pub(crate) job: Option<String>,
     #[command(flatten)]
     pub(crate) connection: Connection,
@@ -115,12 +116,12 @@ pub(crate) struct Cancel {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Stop {
-    /// The job: its id, the beginning of it, or its name. May be left out if there is only one.
+    /// The job: its id, a prefix of its id, or its name. Can be omitted if there is only one.
     pub(crate) job: Option<String>,
-    /// Where the savepoint goes [default: execution.checkpointing.savepoint-dir of the JobManager].
+    /// The directory of the savepoint [default: execution.checkpointing.savepoint-dir of the JobManager].
     #[arg(short = 'p', long, alias = "savepointPath", value_name = "DIR")]
     pub(crate) savepoint_path: Option<String>,
-    /// Fire all timers and windows first, as at the end of all input. For jobs that will not come back.
+    /// Fire all timers and windows first, as at the end of the input. Use it for jobs that will not be resumed.
     #[arg(short, long)]
     pub(crate) drain: bool,
     /// How long to wait for the savepoint.
@@ -132,9 +133,9 @@ pub(crate) struct Stop {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Savepoint {
-    /// The job: its id, the beginning of it, or its name. May be left out if there is only one.
+    /// The job: its id, a prefix of its id, or its name. Can be omitted if there is only one.
     pub(crate) job: Option<String>,
-    /// Where the savepoint goes [default: execution.checkpointing.savepoint-dir of the JobManager].
+    /// The directory of the savepoint [default: execution.checkpointing.savepoint-dir of the JobManager].
     #[arg(value_name = "DIR")]
     pub(crate) directory: Option<String>,
     /// How long to wait for the savepoint.
@@ -147,18 +148,18 @@ pub(crate) struct Savepoint {
 #[derive(Debug, clap::Args)]
 #[group(id = "what", required = true, multiple = false, args = ["parallelism", "vertices"])]
 pub(crate) struct Rescale {
-    /// The job: its id, the beginning of it, or its name. May be left out if there is only one.
+    /// The job: its id, a prefix of its id, or its name. Can be omitted if there is only one.
     pub(crate) job: Option<String>,
-    /// Up to how many subtasks every vertex has; less where a vertex's max parallelism is lower.
+    /// The upper bound of every vertex's parallelism. A vertex with a lower max parallelism gets that instead.
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) parallelism: Option<u32>,
-    /// Up to how many subtasks one vertex has; the others stay as they are. Can be given many times.
+    /// The upper bound of one vertex's parallelism. Other vertices keep theirs. Can be given several times.
     #[arg(long = "vertex", value_name = "NAME_OR_ID=N", value_parser = assignment)]
     pub(crate) vertices: Vec<(String, u32)>,
-    /// Ask for it and do not wait.
+    /// Send the request and do not wait.
     #[arg(long)]
     pub(crate) no_wait: bool,
-    /// How long to wait for the job to run so.
+    /// How long to wait for the rescale.
     #[arg(long, value_name = "DURATION", default_value = "10 min", value_parser = duration)]
     pub(crate) timeout: Duration,
     #[command(flatten)]
@@ -167,7 +168,7 @@ pub(crate) struct Rescale {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Rescales {
-    /// The job: its id, the beginning of it, or its name. May be left out if there is only one.
+    /// The job: its id, a prefix of its id, or its name. Can be omitted if there is only one.
     pub(crate) job: Option<String>,
     #[command(flatten)]
     pub(crate) connection: Connection,
@@ -175,13 +176,13 @@ pub(crate) struct Rescales {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Drain {
-    /// The TaskManager: its id, the beginning of it, or its host if no other is there.
+    /// The TaskManager: its id, a prefix of its id, or its host if no other TaskManager is there.
     pub(crate) task_manager: String,
-    /// Drain it even if the job then has too few slots and stands still. A savepoint is taken first, or a checkpoint
-    /// if execution.checkpointing.savepoint-dir is not set.
+    /// Drain it even if the job then has too few slots and stops. A savepoint is taken first, or a checkpoint if
+    /// execution.checkpointing.savepoint-dir is not set.
     #[arg(long)]
     pub(crate) force: bool,
-    /// Ask for it and do not wait.
+    /// Send the request and do not wait.
     #[arg(long)]
     pub(crate) no_wait: bool,
     /// How long to wait for the TaskManager to end.
@@ -195,36 +196,36 @@ pub(crate) struct Drain {
 pub(crate) struct Run {
     /// The executable in lib/.
     pub(crate) name: String,
-    /// What it is given after `run`.
+    /// The arguments after `run`.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) args: Vec<String>,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Config {
-    /// Print only the values of these options, a line each; the other options are not checked then.
+    /// Print only the values of these options, one per line. The other options are then not checked.
     #[arg(long, value_name = "KEY", num_args = 1..)]
     pub(crate) print: Vec<String>,
-    /// End each value with a NUL instead of a newline: paths may hold newlines.
+    /// End each value with a NUL instead of a newline, because paths may contain newlines.
     #[arg(short = '0', long, requires = "print")]
     pub(crate) null: bool,
-    /// The directory of config.yaml [default: the one beside this executable's directory, if there is one].
+    /// The directory of config.yaml [default: conf/ of this executable's distribution, if there is one].
     #[arg(long, value_name = "DIR", env = "REFLOW_CONF_DIR")]
     pub(crate) config_dir: Option<PathBuf>,
-    /// The directory below which logs and checkpoints are by default [default: the one above --config-dir].
+    /// The directory that contains logs and checkpoints by default [default: the parent of --config-dir].
     #[arg(long, value_name = "DIR")]
     pub(crate) home: Option<PathBuf>,
-    /// Set an option; wins over the file. Can be given many times.
+    /// Set an option. Overrides the file. Can be given several times.
     #[arg(short = 'D', value_name = "KEY=VALUE")]
     pub(crate) definitions: Vec<String>,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Taskmanager {
-    /// The directory of config.yaml; without it, options come from REFLOW_PROPERTIES and -D only.
+    /// The directory of config.yaml. Without it, options come only from REFLOW_PROPERTIES and -D.
     #[arg(long, value_name = "DIR")]
     pub(crate) config_dir: Option<PathBuf>,
-    /// Set an option; wins over the file. Can be given many times.
+    /// Set an option. Overrides the file. Can be given several times.
     #[arg(short = 'D', value_name = "KEY=VALUE")]
     pub(crate) definitions: Vec<String>,
 }
@@ -233,7 +234,7 @@ fn duration(text: &str) -> Result<Duration, String> {
     reflow_config::duration::parse(text).ok_or_else(|| "use a duration such as `30 s` or `10 min`".into())
 }
 
-/// Names may have a `=` in them, numbers have none.
+/// Splits at the last `=`, because names may contain one.
 fn assignment(text: &str) -> Result<(String, u32), String> {
     let parts = text.rsplit_once('=').filter(|(vertex, _)| !vertex.is_empty());
     let parsed = parts.and_then(|(vertex, n)| Some((vertex.to_owned(), n.parse().ok().filter(|n| *n > 0)?)));

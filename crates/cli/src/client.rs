@@ -1,4 +1,4 @@
-//! The JobManager's REST API, as far as the command line needs it: jobs and savepoints here, the rest in modules.
+//! A client of the JobManager's REST API: jobs and savepoints here, other routes in modules.
 
 mod rescale;
 mod task_manager;
@@ -15,9 +15,9 @@ use serde::de::DeserializeOwned;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How long one request may take; what takes longer is polled.
+/// How long one request may take. Longer operations are polled.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-/// Where a JobManager serves REST if nobody says otherwise.
+/// The default address of the REST API.
 const DEFAULT_ADDRESS: &str = "localhost:8081";
 
 /// A connection to one JobManager.
@@ -56,25 +56,25 @@ impl Client {
         self.get(&format!("/jobs/{id}"))
     }
 
-    /// Begins to cancel a job.
+    /// Requests the cancellation of a job.
     pub(crate) fn cancel(&self, id: &str) -> Result<(), CliError> {
         let url = self.url(&format!("/jobs/{id}?mode=cancel"));
         self.read(self.agent.patch(url).send_empty()).map(|Accepted {}| ())
     }
 
-    /// Begins a savepoint; gives the request to ask by.
+    /// Triggers a savepoint. Returns the id of the request.
     pub(crate) fn trigger_savepoint(&self, id: &str, wanted: &SavepointRequest) -> Result<String, CliError> {
         let Triggered { request_id } = self.post(&format!("/jobs/{id}/savepoints"), wanted)?;
         Ok(request_id)
     }
 
-    /// Begins to stop a job with a savepoint; gives the request to ask by.
+    /// Requests a stop with a savepoint. Returns the id of the request.
     pub(crate) fn stop(&self, id: &str, wanted: &StopRequest) -> Result<String, CliError> {
         let Triggered { request_id } = self.post(&format!("/jobs/{id}/stop"), wanted)?;
         Ok(request_id)
     }
 
-    /// What became of a savepoint; nothing while it is under way.
+    /// The outcome of a savepoint; `None` while it is under way.
     pub(crate) fn savepoint(&self, id: &str, request: &str) -> Result<Option<OperationOutcome>, CliError> {
         let progress: OperationProgress = self.get(&format!("/jobs/{id}/savepoints/{request}"))?;
         Ok(progress.operation)
@@ -105,7 +105,7 @@ impl Client {
         self.read(request.content_type("application/json").send(body))
     }
 
-    /// What was answered; an error if the answer's status is one.
+    /// Decodes an answer; an error if its status is one.
     fn read<T: DeserializeOwned>(
         &self,
         answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
@@ -142,7 +142,7 @@ fn configured_address(directory: Option<PathBuf>) -> Result<String, CliError> {
     Ok(if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
 }
 
-/// `conf/` of the distribution that this executable lies in.
+/// The `conf/` directory of this executable's distribution.
 pub(crate) fn own_config_directory() -> Option<PathBuf> {
     let directory = distribution()?.join("conf");
     directory.join("config.yaml").is_file().then_some(directory)
@@ -153,7 +153,7 @@ pub(crate) fn distribution() -> Option<PathBuf> {
     Some(std::env::current_exe().ok()?.parent()?.parent()?.to_owned())
 }
 
-/// All lines of the texts but those of Java's stack traces.
+/// All lines of the texts, except those of Java stack traces.
 fn without_stack_traces(errors: &[String]) -> String {
     let lines = errors.iter().flat_map(|error| error.lines().take_while(|line| !line.starts_with("\tat ")));
     lines.map(str::trim).collect::<Vec<_>>().join("\n  ")

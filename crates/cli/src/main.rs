@@ -1,13 +1,15 @@
 //! The command line `reflow`.
 //!
-//! It watches and steers jobs over the JobManager's REST API, and runs TaskManagers. It knows no job: a job's own
-//! executable runs it (`JOB run`) and is its JobManager; `reflow run NAME` is a shorthand for the one in `lib/`.
+//! It monitors and controls jobs over the JobManager's REST API, and runs TaskManagers. It contains no job: a job's
+//! own executable runs it (`JOB run`) and is its JobManager; `reflow run NAME` is a shorthand for the executable in
+//! `lib/`.
 //!
-//! Exit codes: 0 all is well, 1 it failed (the text says why and what to do), 2 the command line is wrong.
+//! Exit codes: 0 for success, 1 for a failure (the message gives the reason and what to do), 2 for an invalid
+//! command line.
 //!
-//! Reading order: [`args`] (what can be asked), [`command`] (what is done), [`client`] (REST), [`selection`]
-//! (which job is meant), [`wait`] (operations that take their time), [`output`], [`error`]; [`task_manager`],
-//! and the launch module of `reflow`, for logs and the machine.
+//! Reading order: [`args`] (the command line), [`command`] (the commands), [`client`] (REST), [`selection`] (which
+//! job is meant), [`wait`] (operations that take time), [`output`], [`error`]; [`task_manager`], and the launch
+//! module of `reflow`, for logs and the machine.
 
 mod args;
 mod client;

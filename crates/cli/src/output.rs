@@ -1,4 +1,4 @@
-//! What is printed. Answers go to standard output, everything else to standard error.
+//! Output. Answers go to standard output, everything else to standard error.
 
 use crate::error::CliError;
 use reflow_schema::{JobOverview, TaskManager};
@@ -6,7 +6,7 @@ use serde::Serialize;
 use std::io::{self, ErrorKind, Write};
 use std::time::Duration;
 
-/// Prints an answer. That nobody reads it to its end (`reflow list | head -1`) is fine.
+/// Prints an answer. A reader may close the pipe early (`reflow list | head -1`).
 pub(crate) fn print(text: &str) -> Result<(), CliError> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -21,12 +21,12 @@ pub(crate) fn print_json(answer: &impl Serialize) -> Result<(), CliError> {
     print(&format!("{json}\n"))
 }
 
-/// Prints why it failed.
+/// Prints an error.
 pub(crate) fn complain(error: &CliError) {
     drop(writeln!(io::stderr(), "reflow: {error}"));
 }
 
-/// Jobs, one a line.
+/// A table of jobs, one per line.
 pub(crate) fn job_table(jobs: &[JobOverview]) -> String {
     let rows = jobs.iter().map(|job| {
         let count = |state: &str| job.tasks.get(state).copied().unwrap_or(0);
@@ -36,7 +36,7 @@ pub(crate) fn job_table(jobs: &[JobOverview]) -> String {
     table(["JOB", "NAME", "STATE", "TASKS", "FOR"], rows)
 }
 
-/// TaskManagers, one a line.
+/// A table of TaskManagers, one per line.
 pub(crate) fn task_manager_table(task_managers: &[TaskManager]) -> String {
     let rows = task_managers.iter().map(|tm| {
         [tm.id.clone(), tm.host().to_owned(), tm.slots_number.to_string(), tm.assigned_tasks.to_string()]
@@ -52,7 +52,7 @@ pub(crate) fn table<const N: usize>(header: [&str; N], rows: impl Iterator<Item 
     table.trim_fmt() + "\n"
 }
 
-/// [`duration`] of so many milliseconds; 0 if negative, as the difference of two clocks may be.
+/// [`duration`] in milliseconds. Negative differences, which two clocks can have, count as 0.
 pub(crate) fn duration_ms(ms: i64) -> String {
     duration(Duration::from_millis(u64::try_from(ms).unwrap_or(0)))
 }

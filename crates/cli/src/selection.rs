@@ -1,15 +1,15 @@
-//! Which job is meant.
+//! Finds the job that an argument names.
 
 use crate::client::Client;
 use crate::error::CliError;
 use reflow_schema::JobOverview;
 
-/// Which jobs can be meant if several match.
+/// Which jobs are considered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Among {
     /// Only those that have not ended.
     Live,
-    /// All, preferring those that have not ended.
+    /// All, but those that have not ended are preferred.
     All,
 }
 
@@ -18,8 +18,8 @@ pub(crate) fn find(client: &Client, wanted: Option<&str>, among: Among) -> Resul
     choose(client.jobs()?.jobs, wanted, among, client.address())
 }
 
-/// By id, by the beginning of the id, or by name; without any of these, the only one. An id wins over a name;
-/// of several with one name, the one that has not ended is meant.
+/// Finds a job by id, by a prefix of its id, or by name; without an argument, the only one. An id takes precedence
+/// over a name. Of several jobs with one name, the one that has not ended is meant.
 fn choose(
     jobs: Vec<JobOverview>,
     wanted: Option<&str>,
@@ -111,9 +111,13 @@ mod tests {
 
     #[test]
     fn what_is_not_one_job_is_an_error_that_lists_them() {
-        check("aa", Among::Live, Err("aa is more than one job; give more of the id; there are:\n"));
-        check("ab33", Among::Live, Err("no job ab33 at here:1; there are:\n"));
-        check("nope", Among::All, Err("no job nope at here:1; there are:\n"));
+        check(
+            "aa",
+            Among::Live,
+            Err("several jobs match aa; use a longer prefix of the id; the jobs are:\n"),
+        );
+        check("ab33", Among::Live, Err("no job ab33 at here:1; the jobs are:\n"));
+        check("nope", Among::All, Err("no job nope at here:1; the jobs are:\n"));
     }
 
     #[test]
@@ -126,6 +130,6 @@ mod tests {
         assert_eq!(alone(&[Failed, Running], Among::All).as_deref(), Ok("b"));
         assert_eq!(alone(&[Failed], Among::All).as_deref(), Ok("a"));
         assert_eq!(alone(&[Failed], Among::Live).unwrap_err(), "no job runs at here:1");
-        assert!(alone(&[Running, Running], Among::All).unwrap_err().starts_with("which job?"));
+        assert!(alone(&[Running, Running], Among::All).unwrap_err().starts_with("no job is named"));
     }
 }

@@ -11,7 +11,7 @@ use reflow_taskmanager::manager::{Settings, TaskManager};
 use reflow_types::TaskManagerId;
 use std::process::ExitCode;
 
-/// The first process of a container has orphans to wait for, so the TaskManager is a child of it.
+/// The first process of a container must reap orphaned processes, so the TaskManager runs as its child.
 pub(crate) fn run_below() -> Result<ExitCode, CliError> {
     let program = std::env::current_exe().map_err(CliError::Machine)?;
     let mut command = std::process::Command::new(&program);

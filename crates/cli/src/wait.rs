@@ -1,4 +1,4 @@
-//! Waiting for what takes its time, with a sign of life on a terminal.
+//! Waiting for operations that take time, with progress on a terminal.
 
 use crate::client::Client;
 use crate::error::CliError;
@@ -10,27 +10,27 @@ use std::time::Duration;
 
 /// How often the JobManager is asked.
 const POLL: Duration = Duration::from_millis(200);
-/// How many requests may fail in a row: a JobManager that restarts comes back, one that has ended does not.
+/// How many consecutive requests may fail. A JobManager that restarts answers again, one that has ended does not.
 const MAX_FAILURES: u32 = 10;
 
-/// How something stands.
+/// The status of an operation.
 pub(crate) enum Standing<T> {
     Done(T),
-    /// Under way; how far, in words.
+    /// Under way, with its progress as text.
     UnderWay(String),
 }
 
-/// Why the wait ended without it.
+/// Why the wait ended before the operation.
 pub(crate) enum Stopped {
-    /// It takes longer than the user has patience: how long that was, and how far it is.
+    /// The time-out has passed.
     TimedOut { waited: String, standing: String },
-    /// The JobManager answers no more.
+    /// The JobManager no longer answers.
     Lost { address: String },
-    /// Something is wrong.
+    /// The operation failed.
     Failed(CliError),
 }
 
-/// Asks how something stands until it is done.
+/// Polls the status of an operation until it is done.
 pub(crate) fn until<T>(
     patience: Duration,
     mut ask: impl FnMut() -> Result<Standing<T>, CliError>,
@@ -64,7 +64,7 @@ pub(crate) fn until<T>(
     }
 }
 
-/// Where the savepoint is, once it is complete.
+/// Waits until the savepoint is complete and returns its location.
 pub(crate) fn for_savepoint(
     client: &Client,
     job: &JobOverview,
@@ -93,7 +93,8 @@ pub(crate) fn pause(time: Duration) {
     std::thread::sleep(time);
 }
 
-/// A line on the terminal that goes away at the end; nothing if standard error is none.
+/// A progress line on the terminal, which is removed at the end. Prints nothing if standard error is not a
+/// terminal.
 struct ProgressLine {
     terminal: bool,
 }

@@ -225,7 +225,10 @@ fn what_the_jobmanager_refuses_is_told_in_one_line() {
     let cluster =
         JobManager::start(Box::new(|_| (503, json!({ "errors": ["no leader yet\n\tat java.base"] }))));
     let ran = cluster.reflow("list");
-    assert_eq!(ran.err, format!("reflow: the JobManager at {} refused: no leader yet\n", cluster.address));
+    assert_eq!(
+        ran.err,
+        format!("reflow: the JobManager at {} refused the request: no leader yet\n", cluster.address)
+    );
     assert_eq!(ran.code, Some(1));
 }
 
@@ -243,14 +246,14 @@ fn nobody_there_is_said_with_a_hint() {
     let ran = reflow(&format!("list -m {free}"));
     assert_eq!(ran.code, Some(1));
     assert!(ran.err.starts_with(&format!("reflow: no JobManager answers at {free}: ")), "{}", ran.err);
-    assert!(ran.err.contains("--jobmanager HOST:PORT names another"), "{}", ran.err);
+    assert!(ran.err.contains("--jobmanager HOST:PORT sets another"), "{}", ran.err);
 }
 
 #[test]
 fn somebody_else_there_is_no_jobmanager() {
     let cluster = JobManager::start(Box::new(|_| (200, json!({ "hello": 1 }))));
     let ran = cluster.reflow("list");
-    assert!(ran.err.contains("does not answer as a JobManager does: missing field `jobs`"), "{}", ran.err);
+    assert!(ran.err.contains("is not that of a JobManager: missing field `jobs`"), "{}", ran.err);
 }
 
 #[test]
@@ -441,11 +444,15 @@ fn a_vertex_is_named_by_name_or_id_and_its_bounds_are_kept() {
     assert_eq!((&json["jid"], &json["vertices"]), (&json!(ORDERS), &json!([vertex])));
     assert!(cluster.last_request("PUT").contains("\"lowerBound\":2"), "not above the upper bound");
     let ran = cluster.reflow("rescale --vertex count=2");
-    assert!(ran.err.starts_with("reflow: orders has no vertex count; there are:\nVERTEX "), "{}", ran.err);
+    assert!(
+        ran.err.starts_with("reflow: orders has no vertex count; its vertices are:\nVERTEX "),
+        "{}",
+        ran.err
+    );
     let ran = cluster.reflow("rescale --vertex 6bf0=9");
     assert_eq!(ran.err, "reflow: Source: orders has max parallelism 8: it cannot run with 9 subtasks\n");
     let ran = cluster.reflow("rescale -p 9 --no-wait");
-    assert_eq!(ran.out, format!("orders ({ORDERS}) is to run at parallelism 8.\n"), "bounded by it");
+    assert_eq!(ran.out, format!("orders ({ORDERS}) will run at parallelism 8.\n"), "bounded by it");
 }
 
 #[test]
@@ -453,13 +460,14 @@ fn a_rescale_that_is_refused_or_takes_too_long_says_so() {
     let cluster = elastic();
     let ran = cluster.reflow("rescale -p 7");
     let address = &cluster.address;
-    let expected =
-        format!("reflow: the JobManager at {address} refused: Seven is wrong.\n  So is all else.\n");
+    let expected = format!(
+        "reflow: the JobManager at {address} refused the request: Seven is wrong.\n  So is all else.\n"
+    );
     assert_eq!((ran.code, ran.err), (Some(1), expected));
     let ran = elastic().reflow("rescale -p 3 --timeout 0ms");
     assert_eq!(ran.code, Some(1));
-    let expected = "reflow: the rescale of orders is not done after 0 s (orders is RUNNING at parallelism 2, to run at \
-                    3); it goes on by itself, --timeout waits longer\n";
+    let expected = "reflow: the rescale of orders is not done after 0 s (orders is RUNNING at parallelism 2, rescaling to \
+                    3); it continues, --timeout waits longer\n";
     assert_eq!(ran.err, expected);
 }
 
@@ -478,7 +486,11 @@ fn a_drained_task_manager_is_waited_for() {
 fn the_last_task_manager_is_drained_by_force_after_its_state_is_safe() {
     let cluster = elastic();
     let ran = cluster.reflow("drain 1a2b");
-    assert!(ran.code == Some(1) && ran.err.contains("refused: start another first"), "{}", ran.err);
+    assert!(
+        ran.code == Some(1) && ran.err.contains("refused the request: start another first"),
+        "{}",
+        ran.err
+    );
     let ran = cluster.reflow("drain 1a2b --force");
     assert_eq!(ran.out, "Its state before: checkpoint 36\nTaskManager 1a2b on h1 has left.\n", "{}", ran.err);
 }

@@ -11,7 +11,7 @@ impl Client {
         self.get(&format!("/jobs/{job}/resource-requirements"))
     }
 
-    /// Replaces them.
+    /// Replaces the bounds of all vertices.
     pub(crate) fn update_requirements(
         &self,
         job: &str,
@@ -26,7 +26,7 @@ impl Client {
         Ok(overview.rescales_counts.in_progress > 0)
     }
 
-    /// The rescales that are remembered, in detail, newest first.
+    /// The rescales in the history, with details, newest first.
     pub(crate) fn rescales(&self, job: &str) -> Result<Vec<Rescale>, CliError> {
         let history: Vec<Rescale> = self.get(&format!("/jobs/{job}/rescales/history"))?;
         let detail =

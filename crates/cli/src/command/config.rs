@@ -1,4 +1,4 @@
-//! `reflow config`: what the configuration says, in the words of the processes that read it.
+//! `reflow config`: the effective options.
 
 use crate::args::Config as Arguments;
 use crate::client::own_config_directory;

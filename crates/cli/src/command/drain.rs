@@ -42,7 +42,7 @@ fn ask(client: &Client, drained: &TaskManager) -> Result<Standing<()>, CliError>
     }))
 }
 
-/// By id, by the beginning of the id, or by host.
+/// Finds a TaskManager by id, by a prefix of its id, or by host.
 fn find(there: Vec<TaskManager>, wanted: &str, address: &str) -> Result<TaskManager, CliError> {
     let by_prefix = |tm: &TaskManager| tm.id.starts_with(&wanted.to_ascii_lowercase());
     let by_host = |tm: &TaskManager| tm.host() == wanted;
@@ -82,9 +82,11 @@ mod tests {
         check("h1", Ok("1488a"));
         check(
             "148",
-            Err("148 is more than one TaskManager; give more of the id; there are:\nTASKMANAGER  HOST"),
+            Err(
+                "several TaskManagers match 148; use a longer prefix of the id; the TaskManagers are:\nTASKMANAGER  HOST",
+            ),
         );
-        check("h2", Err("h2 is more than one TaskManager"));
-        check("h3", Err("no TaskManager h3 at here:1; there are:\n"));
+        check("h2", Err("several TaskManagers match h2"));
+        check("h3", Err("no TaskManager h3 at here:1; the TaskManagers are:\n"));
     }
 }

@@ -1,4 +1,4 @@
-//! The commands, one a file.
+//! The commands, one file each.
 
 pub(crate) mod cancel;
 pub(crate) mod config;

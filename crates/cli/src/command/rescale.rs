@@ -12,7 +12,7 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The JobManager shows a change after this long at most.
+/// The JobManager shows a change at the latest after this time.
 const SHOWN_AFTER: Duration = Duration::from_millis(300);
 
 /// The wanted parallelism, by the vertex's id.
@@ -62,7 +62,7 @@ fn of_some(job: &JobOverview, details: &JobDetails, vertices: &[(String, u32)]) 
     Ok(all)
 }
 
-/// By name, by id or by the beginning of the id.
+/// Finds a vertex by name, by id or by a prefix of its id.
 fn find<'a>(job: &JobOverview, details: &'a JobDetails, wanted: &str) -> Result<&'a VertexSummary, CliError> {
     let by_name = |vertex: &&VertexSummary| vertex.name == wanted;
     let by_prefix = |vertex: &&VertexSummary| vertex.id.starts_with(&wanted.to_ascii_lowercase());
@@ -85,7 +85,7 @@ fn list(details: &JobDetails) -> String {
     table(["VERTEX", "NAME", "PARALLELISM", "MAX"], rows)
 }
 
-/// Done when all subtasks run and no rescale is under way: the one that was there before may lead elsewhere.
+/// Done when all subtasks run and no rescale is under way, because an earlier rescale may have another goal.
 fn ask(client: &Client, job: &JobOverview, wanted: &Wanted) -> Result<Standing<JobDetails>, CliError> {
     let details = client.job(&job.jid)?;
     if details.state.is_terminal() {
@@ -101,10 +101,10 @@ fn ask(client: &Client, job: &JobOverview, wanted: &Wanted) -> Result<Standing<J
         return Ok(Standing::Done(details));
     }
     let (state, at, to) = (&details.state, in_words(&details, &at(&details)), in_words(&details, wanted));
-    Ok(Standing::UnderWay(format!("{} is {state} at parallelism {at}, to run at {to}", job.name)))
+    Ok(Standing::UnderWay(format!("{} is {state} at parallelism {at}, rescaling to {to}", job.name)))
 }
 
-/// The present parallelism.
+/// The current parallelism.
 fn at(details: &JobDetails) -> Wanted {
     details.vertices.iter().map(|vertex| (vertex.id.clone(), vertex.parallelism)).collect()
 }
@@ -141,6 +141,6 @@ fn report(
         return print_json(&json!({ "jid": job.jid, "name": job.name, "vertices": vertices }));
     }
     let parallelism = in_words(details, wanted);
-    let what = if rescale.no_wait { "is to run" } else { "runs" };
+    let what = if rescale.no_wait { "will run" } else { "runs" };
     print(&format!("{} ({}) {what} at parallelism {parallelism}.\n", job.name, job.jid))
 }

@@ -17,7 +17,7 @@ pub(crate) fn run(rescales: &Rescales) -> Result<(), CliError> {
     }
     let now_ms = client.job(&job.jid)?.now;
     if history.is_empty() {
-        return print(&format!("No rescale of {} ({}) is remembered.\n", job.name, job.jid));
+        return print(&format!("{} ({}) has no rescales in its history.\n", job.name, job.jid));
     }
     print(&describe(&history, now_ms))
 }
@@ -39,7 +39,7 @@ fn describe(history: &[Rescale], now_ms: i64) -> String {
     table(["AGO", "CAUSE", "PARALLELISM", "OUTCOME", "REASON", "TOOK", "PHASES"], rows)
 }
 
-/// `1 → 2`, of each vertex if they differ.
+/// `1 → 2`, for each vertex if they differ.
 fn parallelism(rescale: &Rescale) -> String {
     let number = |n: Option<u32>| n.map_or("-".to_owned(), |n| n.to_string());
     let change = |vertex: &RescaledVertex| {
@@ -79,7 +79,7 @@ fn with_unit(phases: Vec<String>) -> String {
     if phases.is_empty() { "-".to_owned() } else { format!("{} ms", phases.join(", ")) }
 }
 
-/// `340 ms`, or in seconds from ten on.
+/// `340 ms`, or seconds if there are at least ten.
 fn millis(ms: i64) -> String {
     if ms < 10_000 { format!("{ms} ms") } else { duration_ms(ms) }
 }

@@ -1,4 +1,4 @@
-//! `reflow run`: the job's own executable takes over this process.
+//! `reflow run`: replaces this process by the job's own executable.
 
 use crate::args::Run;
 use crate::client::distribution;
@@ -19,7 +19,7 @@ pub(crate) fn run(run: &Run) -> Result<(), CliError> {
     Err(CliError::CannotRun { program, cause })
 }
 
-/// What lies in `lib`, for the error text.
+/// The files in `lib`, for the error text.
 fn names(lib: &Path) -> String {
     let entries = std::fs::read_dir(lib).into_iter().flatten().flatten();
     let mut names: Vec<_> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
@@ -27,6 +27,6 @@ fn names(lib: &Path) -> String {
     if names.is_empty() {
         "copy the job's executable there first".to_owned()
     } else {
-        format!("there are {}", names.join(", "))
+        format!("the jobs there are {}", names.join(", "))
     }
 }

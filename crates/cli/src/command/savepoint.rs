@@ -20,7 +20,7 @@ pub(crate) fn take(savepoint: &Savepoint) -> Result<(), CliError> {
     report(&savepoint.connection, &job, &location, "Savepoint")
 }
 
-/// The job may be left out: what has a slash in it is a directory, as no id and no name has one.
+/// The job can be omitted. An argument with a slash is a directory, because ids and names have none.
 fn job_and_directory<'a>(
     job: Option<&'a str>,
     directory: Option<&'a str>,
