@@ -3,15 +3,23 @@
 use crate::measure::Error;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use std::io;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::{fs, io};
 
 /// An executable that was built beside this one.
 pub fn binary(name: &str) -> PathBuf {
     let this = std::env::current_exe().unwrap_or_default();
     this.with_file_name(name)
+}
+
+/// The children of a process.
+pub fn children(pid: u32) -> Vec<i32> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let pids = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    pids.flat_map(|pids| pids.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
+        .collect()
 }
 
 /// A directory for one run.

@@ -29,14 +29,6 @@ impl Holdings {
     }
 }
 
-/// The children of a process.
-pub fn children(pid: u32) -> Vec<u32> {
-    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    let pids = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
-    pids.flat_map(|pids| pids.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
-        .collect()
-}
-
 /// How many files are below a directory, and how many directories. What vanishes meanwhile does not count.
 pub fn entries_below(directory: &Path) -> (u64, u64) {
     let (mut files, mut directories) = (0, 0);

@@ -12,7 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use reflow_benches::clock;
 use reflow_benches::cluster::{self, binary};
-use reflow_benches::endurance::{Courses, Holdings, children, entries_below};
+use reflow_benches::endurance::{Courses, Holdings, entries_below};
 use reflow_benches::measure::{Report, Series, summary_table};
 use reflow_benches::rest::Rest;
 use reflow_schema::CheckpointStatus;
@@ -164,7 +164,7 @@ fn start(arguments: &Arguments, scratch: &Path, port: u16) -> Result<Processes, 
 fn executor(task_manager: &Child) -> Result<u32, Box<dyn Error>> {
     let mut found = None;
     until("a TaskManager has an executor", || {
-        found = children(task_manager.id()).first().copied();
+        found = cluster::children(task_manager.id()).first().and_then(|pid| u32::try_from(*pid).ok());
         Ok(found.is_some())
     })?;
     found.ok_or_else(|| "a TaskManager has no executor".into())

@@ -3,11 +3,10 @@
 use super::hosts::{Disk, Hosts};
 use super::plan::{Fault, Plan};
 use crate::clock;
-use crate::cluster::{binary, free_port, start};
+use crate::cluster::{binary, children, free_port, start};
 use crate::measure::Error;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
@@ -389,19 +388,6 @@ fn end(process: &mut Child, signal: Signal) {
 /// Sends a signal to a process that may have ended just now.
 fn send(process: i32, signal: Signal) {
     let _ = kill(Pid::from_raw(process), signal);
-}
-
-/// The processes whose parent is `parent`.
-pub fn children(parent: u32) -> Vec<i32> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    let is_child = |pid: &i32| {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        // `pid (name) state parent …`, where the name may hold anything.
-        let after_name = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
-        after_name.split(' ').nth(1).and_then(|text| text.parse().ok()) == Some(parent)
-    };
-    pids.filter(is_child).collect()
 }
 
 /// Whether hosts and disks of one's own can be made here.
