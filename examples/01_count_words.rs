@@ -1,7 +1,7 @@
-//! The smallest whole job: read, split, key, count, print.
+//! The smallest complete job: read, split, key, count, print.
 //!
-//! `cargo run --bin count_words -- run` counts words of three lines; the job is bounded, so it ends by itself. Give
-//! it a file or a directory by `-- run --input PATH`.
+//! `cargo run --bin count_words -- run` counts the words of three lines. The job is bounded, so it ends by itself.
+//! `-- run --input PATH` reads a file or a directory instead.
 
 use reflow::prelude::*;
 
@@ -14,7 +14,7 @@ fn count_words(env: &mut StreamEnv, args: &Args) -> JobResult {
     Ok(())
 }
 
-/// A function over streams names what flows, not the operators before it.
+/// A function over streams names the type of the records, not the operators before it.
 fn count(lines: Stream<impl reflow::Pipeline<Out = String>>) {
     lines
         .flat_map(|line: String| line.split_whitespace().map(str::to_lowercase).collect::<Vec<_>>())

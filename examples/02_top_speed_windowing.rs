@@ -1,7 +1,8 @@
-//! TopSpeedWindowing, Flink's example of elastic scaling: cars report their speed; of each car's last 10 seconds the
-//! highest speed is printed whenever the car has gone another 50 metres.
+//! TopSpeedWindowing, Flink's example of elastic scaling: cars report their speed, and whenever a car has gone
+//! another 50 metres, its highest speed over the last 10 seconds is printed.
 //!
-//! `cargo run --bin top_speed_windowing -- run` runs it for ever; look at http://localhost:8081 meanwhile.
+//! `cargo run --bin top_speed_windowing -- run` runs it until Ctrl-C; the web interface is at
+//! http://localhost:8081.
 
 use reflow::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -40,7 +41,8 @@ fn drive(cars: u64) -> impl Fn(u64) -> CarEvent + Clone + Send {
 
 fn top_speed(env: &mut StreamEnv, args: &Args) -> JobResult {
     let cars = args.parse("cars", 10u32)?.max(1);
-    // A split for each car: a split is read in order, by one reader at a time, and so is its car.
+    // One split for each car. A split is read in order by one reader at a time, so the reports of a car stay in
+    // order.
     let mut source = Generator::new(drive(cars.into())).splits(cars).rate(args.parse("rate", 100.0)?);
     if args.get("events")?.is_some() {
         source = source.count(args.parse("events", 0)?);

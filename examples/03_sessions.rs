@@ -1,4 +1,5 @@
-//! State and timers by hand: a session ends when its user has been silent for 10 seconds of event time.
+//! State and timers in a process function: a session ends when its user has not clicked for 10 seconds of event
+//! time.
 //!
 //! `cargo run --bin sessions -- run --clicks 1000` prints each session's length when it ends.
 
@@ -11,7 +12,7 @@ struct Click {
     time: Timestamp,
 }
 
-/// What is kept per user while a session is open.
+/// The state of a user while a session is open.
 #[derive(Default, Serialize, Deserialize)]
 struct Session {
     clicks: u64,
@@ -42,7 +43,7 @@ impl ProcessFunction for Sessions {
         Ok(())
     }
 
-    /// Every click has set a timer; only the one after the last click finds the user silent.
+    /// Every click has registered a timer. Only the timer of the last click finds no later click.
     fn on_timer(
         &mut self,
         context: &mut impl Context<u32, Session, String>,

@@ -1,9 +1,9 @@
-//! A real table in event time: all flights that left New York in 2013. What is computed, and from what, stands in
-//! `examples/flights/README.md`; `examples/flights/fetch.sh` fetches the table and the expected results.
+//! A real table in event time: all flights that left New York in 2013. `examples/flights/README.md` describes the
+//! table and the results; `examples/flights/fetch.sh` fetches the table and the expected results.
 //!
 //! `cargo run --bin flights -- run --input target/flights/flights.csv --output target/flights/out`
 //!
-//! `--rate 10000` reads no more than so many flights a second, so that there is time to start and stop TaskManagers.
+//! `--rate 10000` reads at most this many flights per second, so that there is time to start and stop TaskManagers.
 
 use jiff::Timestamp as Time;
 use jiff::civil::date;
@@ -12,7 +12,7 @@ use reflow::connectors::{Lines, RateLimited};
 use reflow::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// A line of the table: the columns that are needed.
+/// A line of the table, with the columns that are needed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Flight {
     year: i16,

@@ -1,7 +1,7 @@
-//! What the generated implementation demands of type parameters.
+//! The bounds of the generated implementation on type parameters.
 //!
-//! `T: Key` where a field holds a `T`, and `T::Name: Key` where it holds that: not the fields' whole types, as the
-//! bounds of a type that contains itself (`children: Vec<Tree<T>>`) would never be settled.
+//! The bounds are `T: Key` if a field contains a `T`, and `T::Name: Key` if it contains that. They are not on the
+//! whole types of fields, because the bounds of a recursive type (`children: Vec<Tree<T>>`) would be cyclic.
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::quote;
@@ -46,7 +46,7 @@ fn fields(data: &Data) -> Box<dyn Iterator<Item = &Field> + '_> {
     }
 }
 
-/// The types made of parameters that fields hold.
+/// The types in fields that depend on type parameters.
 struct Held {
     parameters: BTreeSet<String>,
     /// By their text.

@@ -3,8 +3,8 @@
 //! Fields are encoded in declared order; an enum variant by its position as a `u32` before its fields, so
 //! variants and fields may be renamed but not reordered.
 //!
-//! The generated code refers to nothing by a name that a user could have given to something else: paths begin at a
-//! crate, and bindings have names of their own with the macro's hygiene.
+//! The generated code uses no name that a user could have given to another item: paths begin at a crate, and
+//! bindings have unique names with the macro's hygiene.
 
 mod bounds;
 
@@ -15,8 +15,8 @@ use syn::{Data, DeriveInput, Fields, Member, Path, parse_macro_input};
 
 /// Implements `reflow::Key`.
 ///
-/// A type parameter that fields hold must be a key itself; one that stands in `PhantomData` only need not. If the crate
-/// `reflow` has another name, or is re-exported, say so by `#[key(crate = path::to::reflow)]`.
+/// A type parameter that is used in fields must be a key itself, unless it is used only in `PhantomData`. If the
+/// crate `reflow` has another name or is re-exported, set its path by `#[key(crate = path::to::reflow)]`.
 #[proc_macro_derive(Key, attributes(key))]
 pub fn derive_key(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
@@ -57,7 +57,7 @@ fn implement(input: &DeriveInput) -> syn::Result<Tokens> {
     })
 }
 
-/// What `#[key(crate = …)]` says, or `::reflow`.
+/// The path in `#[key(crate = …)]`, or `::reflow`.
 fn reflow_crate(input: &DeriveInput) -> syn::Result<Tokens> {
     let mut reflow = quote! { ::reflow };
     for attribute in input.attrs.iter().filter(|attribute| attribute.path().is_ident("key")) {
@@ -73,7 +73,7 @@ fn reflow_crate(input: &DeriveInput) -> syn::Result<Tokens> {
     Ok(reflow)
 }
 
-/// A name that neither a user's binding nor, by its looks, a user's constant can be.
+/// A name that can be neither a user's binding nor a user's constant.
 fn hygienic(name: &str) -> Ident {
     Ident::new(&format!("__reflow_key_{name}"), Span::mixed_site())
 }

@@ -1,4 +1,4 @@
-//! A clock that stands still until the test moves it.
+//! A clock that only the test moves.
 
 use reflow_env::Clock;
 use reflow_types::Instant;
@@ -6,24 +6,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Clones show the same time. Moved by the test, or by a function under test that plays a slow one.
+/// Clones show the same time. The test moves it, or a function under test that simulates a slow one.
 #[derive(Clone, Debug)]
 pub struct ManualClock(Arc<AtomicU64>);
 
 impl Default for ManualClock {
-    /// A round moment, so that a test can name absolute times: 1 000 000 s after the Unix epoch.
+    /// 1 000 000 s after the Unix epoch, a round time, so that a test can name absolute times.
     fn default() -> Self {
         Self(Arc::new(AtomicU64::new(1_000_000_000_000)))
     }
 }
 
 impl ManualClock {
-    /// Moves on by `duration`.
+    /// Advances by `duration`.
     pub fn advance(&self, duration: Duration) {
         self.0.fetch_add(duration.as_micros() as u64, Ordering::Relaxed);
     }
 
-    /// Moves on to `moment`, if that is later.
+    /// Advances to `moment`, if that is later.
     pub fn advance_to(&self, moment: Instant) {
         self.0.fetch_max(moment.0, Ordering::Relaxed);
     }

@@ -1,4 +1,4 @@
-//! A sink with two-phase commit that shows what it was given and what was committed.
+//! A sink with two-phase commit that shows which records were written and which were committed.
 
 use crate::Harness;
 use bytes::Bytes;
@@ -30,7 +30,7 @@ impl<T> Clone for Collect<T> {
 }
 
 impl<T> Collect<T> {
-    /// A sink whose objects are below `name`: each sink of a job needs its own.
+    /// A sink whose objects are below `name`. Each sink of a job needs its own name.
     pub fn new(name: &str) -> Self {
         let shared = Shared {
             written: Vec::new(),
@@ -42,7 +42,8 @@ impl<T> Collect<T> {
         Self { name: name.to_owned(), shared: Arc::new(Mutex::new(shared)) }
     }
 
-    /// Submits itself what it prepares, as a sink does that uploads while it writes: nobody could do it again.
+    /// Makes the sink submit its prepared data itself, like a sink that uploads while it writes, so that the
+    /// runtime cannot submit it again.
     #[must_use]
     pub fn giving_away(self) -> Self {
         self.lock().gives_away = true;
@@ -55,17 +56,17 @@ impl<T> Collect<T> {
         std::mem::take(&mut self.lock().cleaned)
     }
 
-    /// Takes what was written since the last call, with its times, committed or not.
+    /// Takes the records written since the last call, with their timestamps, committed or not.
     pub fn written(&self) -> Vec<(T, Timestamp)> {
         std::mem::take(&mut self.lock().written)
     }
 
-    /// From now on each write is an error of the sink.
+    /// From now on each write fails with this error.
     pub fn refuse(&self, error: &str) {
         self.lock().refusing = Some(error.to_owned());
     }
 
-    /// Whether it has no room: then its task takes no input.
+    /// Sets whether the sink has no room. Its task then reads no input.
     pub fn set_full(&self, full: bool) {
         self.lock().full = full;
     }

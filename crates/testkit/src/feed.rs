@@ -1,4 +1,4 @@
-//! A source that the test fills by hand.
+//! A source that the test fills.
 
 use reflow_api::source::{FixedSplits, ReaderContext};
 use reflow_api::{Emit, Enumerator, Polled, Reader, Source, UserError};
@@ -6,8 +6,8 @@ use reflow_types::{Instant, NO_TIMESTAMP};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A source with a fixed number of splits. What was pushed stays, so that it is read again after a restore.
-/// Clones are the same source. Its records carry no time.
+/// A source with a fixed number of splits. Pushed records are kept, so that they are read again after a restore.
+/// Clones are the same source. Its records have no timestamps.
 pub struct Feed<T>(Arc<Mutex<Shared<T>>>);
 
 struct Shared<T> {
@@ -22,13 +22,13 @@ impl<T> Clone for Feed<T> {
 }
 
 impl<T> Feed<T> {
-    /// An empty source of `splits` splits.
+    /// An empty source with `splits` splits.
     pub fn new(splits: usize) -> Self {
         let splits = (0..splits).map(|_| Vec::new()).collect();
         Self(Arc::new(Mutex::new(Shared { splits, ended: false })))
     }
 
-    /// Appends records to a split; read when the job runs on.
+    /// Appends records to a split, which are read when the job runs.
     ///
     /// # Panics
     /// If there is no such split, or the input has ended.
@@ -38,7 +38,7 @@ impl<T> Feed<T> {
         shared.splits[split].extend(records);
     }
 
-    /// Nothing more will be pushed.
+    /// Ends the input: nothing more will be pushed.
     pub fn end(&self) {
         self.lock().ended = true;
     }
@@ -63,7 +63,7 @@ impl<T: Clone + Send + 'static> Source for Feed<T> {
     }
 }
 
-/// A split, and which of its records is next.
+/// A split with the position of its next record.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct FeedSplit {
     number: u64,

@@ -1,4 +1,4 @@
-//! A job in the test's hands.
+//! The harness, which runs a job step by step.
 
 use crate::attempt::{Attempt, Restored, Sizes};
 use crate::clock::ManualClock;
@@ -25,7 +25,7 @@ use reflow_types::{
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// No test needs more; a job that does runs in a circle.
+/// More steps than any test needs. A job that needs more is in an endless loop.
 const MAX_STEPS: usize = 2_000_000;
 const CHECKPOINT_TIMEOUT: Duration = Duration::from_secs(600);
 
@@ -50,7 +50,7 @@ pub struct Harness {
 }
 
 impl Harness {
-    /// A job that is not running yet. The function is called anew for each attempt, as in each process.
+    /// A job that is not running yet. The function is called for each attempt, as in each process.
     pub fn new(function: impl Fn(&mut StreamEnv) + 'static) -> Self {
         Self {
             function: Box::new(function),
@@ -76,7 +76,7 @@ impl Harness {
         }
     }
 
-    /// Takes another build of the job: later attempts are its.
+    /// Replaces the job by another build, which later attempts run.
     ///
     /// # Panics
     /// If the job runs.
@@ -86,41 +86,41 @@ impl Harness {
         self.failures.clear();
     }
 
-    /// State of operators that the job does not have is dropped, not refused.
+    /// Drops state of operators that the job does not have, instead of refusing it.
     pub fn drop_unclaimed_state(&mut self) {
         self.drops_unclaimed_state = true;
     }
 
-    /// Spreads the slots over so many executors, between which records travel encoded. One by default.
+    /// Spreads the slots over this many executors, between which records are encoded. The default is one.
     #[must_use]
     pub fn on_executors(mut self, executors: usize) -> Self {
         self.sizes.executors = executors;
         self
     }
 
-    /// Does, keeps and sends so much of something at a time. Production's bounds by default.
+    /// Sets the bounds. The default is production's.
     #[must_use]
     pub fn with_bounds(mut self, bounds: Bounds) -> Self {
         self.sizes.bounds = bounds;
         self
     }
 
-    /// Lets slots, frames and storage go on in an order drawn from `seed`, instead of in turn.
+    /// Steps slots, frames and storage in an order drawn from `seed`, instead of in turn.
     #[must_use]
     pub fn in_random_order(mut self, seed: u64) -> Self {
         self.order = Order::random(seed);
         self
     }
 
-    /// The reader with this index gets its splits only when the test [says so](Self::assign_late_splits), as if its
-    /// executor started long after the others.
+    /// The reader with this index gets its splits only when the test calls
+    /// [`assign_late_splits`](Self::assign_late_splits), as if its executor started long after the others.
     #[must_use]
     pub fn with_late_reader(mut self, index: usize) -> Self {
         self.late_readers.insert(index);
         self
     }
 
-    /// Gives the splits to the readers that have waited for them, and runs the job until nothing moves.
+    /// Assigns the splits of late readers, and runs the job until nothing more happens.
     pub fn assign_late_splits(&mut self) {
         for (slot, command) in std::mem::take(&mut self.held) {
             self.running().machines.slots[slot].port.send(command);
@@ -128,7 +128,7 @@ impl Harness {
         self.settle();
     }
 
-    /// The max parallelism of vertices that set none. 128 by default.
+    /// Sets the max parallelism of vertices that set none. The default is 128.
     #[must_use]
     pub fn max_parallelism(mut self, max: u32) -> Self {
         self.sizes.max_parallelism = MaxParallelism::new(max).expect("a max parallelism in range");
@@ -145,7 +145,7 @@ impl Harness {
         &self.store
     }
 
-    /// The job's storage, to break it.
+    /// The job's storage, for injecting faults.
     pub fn store_mut(&mut self) -> &mut MemoryStore {
         &mut self.store
     }
@@ -155,12 +155,12 @@ impl Harness {
         self.running().machines.storage_held = held;
     }
 
-    /// Why subtasks have failed.
+    /// The failures of subtasks.
     pub fn failures(&self) -> &[Failure] {
         &self.failures
     }
 
-    /// The checkpoints that were given up, and why.
+    /// The checkpoints that failed, with the reasons.
     pub fn failed_checkpoints(&self) -> &[(CheckpointId, String)] {
         &self.failed_checkpoints
     }
@@ -170,8 +170,8 @@ impl Harness {
         self.coordinator.latest().map(|latest| &latest.manifest)
     }
 
-    /// Deploys the job with `parallelism` subtasks a vertex (where the vertex allows it), from the latest complete
-    /// checkpoint if there is one, and runs it until nothing moves.
+    /// Deploys the job with `parallelism` subtasks for each vertex that allows it, from the latest complete
+    /// checkpoint if there is one, and runs it until nothing more happens.
     ///
     /// A job that does not fit the checkpoint does not start; [`failures`](Self::failures) has the reason.
     ///
@@ -181,8 +181,8 @@ impl Harness {
         self.start_on(parallelism, Vec::new());
     }
 
-    /// Ends the attempt for a failure outside of the slots, and deploys the job anew on them: what they have of the
-    /// latest checkpoint they keep. With a lower parallelism as if the last slots were lost.
+    /// Ends the attempt by a failure outside of the slots, and deploys the job on the same slots, which retain
+    /// their state. With a lower parallelism, the last slots count as lost.
     pub fn fail_over(&mut self, parallelism: u32) {
         let attempt = self.attempt.take();
         let survivors = attempt.map(|attempt| attempt.machines.end(&self.clock)).unwrap_or_default();
@@ -253,10 +253,10 @@ impl Harness {
         }
     }
 
-    /// Runs the job until nothing moves. The clock stands still.
+    /// Runs the job until nothing more happens. The clock does not move.
     ///
     /// # Panics
-    /// If it does not come to rest.
+    /// If that takes too many steps.
     pub fn settle(&mut self) {
         self.running().machines.wake_all();
         for _ in 0..MAX_STEPS {
@@ -267,7 +267,7 @@ impl Harness {
         panic!("the job does not come to rest in {MAX_STEPS} steps");
     }
 
-    /// Lets `count` things happen: steps of slots, arrivals of frames, answers of storage.
+    /// Runs `count` events: steps of slots, arrivals of frames, answers of storage.
     pub fn steps(&mut self, count: usize) {
         self.running().machines.wake_all();
         for _ in 0..count {
@@ -275,7 +275,7 @@ impl Harness {
         }
     }
 
-    /// Moves the clock on, stopping wherever a slot wants to be woken, and runs the job meanwhile.
+    /// Advances the clock, stops whenever a slot wants to be woken, and runs the job meanwhile.
     pub fn advance(&mut self, duration: Duration) {
         let end = self.clock.now() + duration;
         loop {
@@ -289,15 +289,15 @@ impl Harness {
         self.settle();
     }
 
-    /// Runs the job, takes a checkpoint and says whether it is complete.
+    /// Runs the job, takes a checkpoint and returns whether it is complete.
     pub fn checkpoint(&mut self) -> bool {
         self.settle();
         self.trigger(AfterBarrier::Continue);
         self.has_completed()
     }
 
-    /// Triggers a checkpoint after which sources do as told, and runs the job on. What of it is complete is seen by
-    /// [`has_completed`](Self::has_completed).
+    /// Triggers a checkpoint, after which sources do what `then` says, and runs the job.
+    /// [`has_completed`](Self::has_completed) returns whether it is complete.
     pub fn trigger(&mut self, then: AfterBarrier) {
         self.begin_checkpoint(then);
         self.settle();
@@ -314,7 +314,8 @@ impl Harness {
         self.request(purpose, then, directory);
     }
 
-    /// Takes a checkpoint with which the attempt ends, for the next one to go on from: the JobManager is stopped.
+    /// Takes a checkpoint and ends the attempt, as when the JobManager is stopped. The next attempt continues from
+    /// it.
     pub fn suspend(&mut self) {
         self.request(Purpose::Suspend, AfterBarrier::Finish, None);
         self.settle();
@@ -326,7 +327,7 @@ impl Harness {
         self.coordinator.is_settled() && self.completed.last().map(|(id, _)| *id) > failed
     }
 
-    /// Takes a savepoint and gives its directory, or `None` if it failed.
+    /// Takes a savepoint and returns its directory, or `None` if it failed.
     pub fn savepoint(&mut self) -> Option<String> {
         self.settle();
         self.request(Purpose::Savepoint, AfterBarrier::Continue, Some("savepoints".to_owned()));
@@ -334,7 +335,7 @@ impl Harness {
         self.has_completed().then(|| self.completed.last().map(|(_, at)| at.clone())).flatten()
     }
 
-    /// Gives up the checkpoint under way.
+    /// Aborts the checkpoint under way.
     pub fn abort_checkpoint(&mut self) {
         let effects = self.coordinator.on_tick(self.clock.now() + CHECKPOINT_TIMEOUT);
         self.carry_out(effects);
@@ -348,7 +349,7 @@ impl Harness {
         self.carry_out(effects);
     }
 
-    /// Takes a checkpoint after which nothing is emitted, and deploys the job anew with another parallelism.
+    /// Takes a checkpoint after which nothing is emitted, and deploys the job from it with another parallelism.
     ///
     /// # Panics
     /// If the checkpoint fails.
@@ -360,7 +361,7 @@ impl Harness {
         self.start(parallelism);
     }
 
-    /// Forgets all checkpoints and begins from a savepoint.
+    /// Forgets all checkpoints and starts from a savepoint.
     ///
     /// # Panics
     /// If it cannot be read.
@@ -376,8 +377,8 @@ impl Harness {
         self.start(parallelism);
     }
 
-    /// Runs the job to its end: when all inputs have ended, takes the last checkpoint. Says whether every subtask has
-    /// finished.
+    /// Runs the job to its end: when all inputs have ended, takes the final checkpoint. Returns whether every
+    /// subtask has finished.
     pub fn finish(&mut self) -> bool {
         self.settle();
         let attempt = self.running();
@@ -393,7 +394,7 @@ impl Harness {
         self.attempt.as_ref().is_some_and(|attempt| attempt.all(&attempt.finished))
     }
 
-    /// What went wrong and who is awaited, for messages of failed tests.
+    /// Failures and the subtasks that are awaited, for messages of failed tests.
     pub fn state(&self) -> String {
         let Self { failures, failed_checkpoints, .. } = self;
         let awaited = self.attempt.as_ref().map(|attempt| {
@@ -408,7 +409,7 @@ impl Harness {
         format!("failed {failures:?}, checkpoints failed {failed_checkpoints:?}, {awaited:?}")
     }
 
-    /// How many subtasks' inputs have ended.
+    /// The number of subtasks whose inputs have ended.
     pub fn ended_subtasks(&self) -> usize {
         self.attempt.as_ref().map_or(0, |attempt| attempt.ended.len())
     }
@@ -418,7 +419,7 @@ impl Harness {
         self.attempt.as_ref().is_some_and(|attempt| attempt.all(&attempt.ended))
     }
 
-    /// What the subtasks have counted, by vertex and index.
+    /// The metrics of the subtasks, by vertex and index.
     pub fn metrics(&mut self) -> Vec<SubtaskMetrics> {
         let machines = &mut self.running().machines;
         machines.metrics.clear();

@@ -1,10 +1,10 @@
-//! The operator harness: runs a job in the test's own thread, and makes rescaling a unit test.
+//! The operator harness: it runs a job on the test's own thread, so that rescaling can be a unit test.
 //!
-//! A [`Harness`] deploys a job's tasks into slots, over one executor or several, and steps them one at a time,
-//! in turn or in an order drawn from a seed. Nothing happens that the test did not ask for: records come from a
-//! [`Feed`], time from a [`ManualClock`], objects go to a [`MemoryStore`], output to a [`Collect`]. Checkpoints are
-//! coordinated, and state is shared out over another parallelism, by the code that does so in production; only
-//! processes, threads and sockets are left out.
+//! A [`Harness`] deploys a job's tasks into slots, over one executor or several, and steps them one at a time, in
+//! turn or in an order drawn from a seed. The test controls everything: records come from a [`Feed`], time from a
+//! [`ManualClock`], objects go to a [`MemoryStore`], output to a [`Collect`]. Checkpoints are coordinated, and
+//! state is redistributed at another parallelism, by the production code; only processes, threads and sockets are
+//! missing.
 //!
 //! ```
 //! use reflow_testkit::{Collect, Feed, Harness};

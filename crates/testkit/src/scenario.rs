@@ -1,4 +1,4 @@
-//! The one check that every stateful operator has to pass.
+//! The check that every stateful operator must pass.
 
 use crate::{Collect, Feed, Harness};
 use reflow_stream::StreamEnv;
@@ -7,14 +7,14 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::fmt::Debug;
 use std::rc::Rc;
 
-/// From how many subtasks to how many.
+/// The rescales: from how many subtasks to how many.
 const RESCALES: [(u32, u32); 4] = [(1, 2), (2, 1), (2, 3), (3, 3)];
 
-/// Runs a job over the same records without interruption, and with rescales, crashes and failovers in the middle of them, and
-/// asserts that the same is committed. Returns that, in ascending order.
+/// Runs a job over the same records without interruption, and with rescales, crashes and failovers in the middle of
+/// them, and asserts that the same output is committed. Returns the output, in ascending order.
 ///
-/// `records` are given by split; `job` reads the feed and writes to the sink. What it writes may depend on the order
-/// of records within a split, not on that between splits. Its clock stands still.
+/// `records` are listed by split; `job` reads the feed and writes to the sink. The output may depend on the order
+/// of records within a split, but not on that between splits. The clock does not move.
 ///
 /// # Panics
 /// If the outputs differ, with the case in which they do.
@@ -85,7 +85,7 @@ where
     expected
 }
 
-/// Production's bounds with the first order; with the others so little at a time that every piece of work takes many
+/// Production's bounds with the first order; with the others bounds so small that every piece of work takes many
 /// steps.
 fn bounds(order: u64) -> Bounds {
     if order == 1 {

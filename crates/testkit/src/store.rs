@@ -1,11 +1,11 @@
-//! An object store in memory, which fails when the test wants it to.
+//! An object store in memory, into which the test can inject faults.
 
 use bytes::{Bytes, BytesMut};
 use reflow_env::{Location, ObjectMeta, PutMode, StoreError, StoreOp, StoreReply, StoreResult};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// Objects by name. Requests are answered at once; the harness decides when the answer arrives.
+/// Objects by name. Requests are carried out at once; the harness decides when the answer arrives.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     objects: BTreeMap<String, Bytes>,
@@ -18,7 +18,7 @@ pub struct MemoryStore {
 }
 
 impl MemoryStore {
-    /// From now on writes below `prefix` fail: `""` for all.
+    /// From now on writes below `prefix` fail, or all writes with `""`.
     pub fn fail_writes(&mut self, prefix: &str) {
         self.failing = Some(prefix.to_owned());
     }
@@ -28,12 +28,12 @@ impl MemoryStore {
         self.failing = None;
     }
 
-    /// The next reads of parts of objects have a bit flipped, and those after them have not.
+    /// Flips a bit in the next `reads` reads of parts of objects.
     pub fn flip_reads(&mut self, reads: u32) {
         self.flipping = reads;
     }
 
-    /// How many bytes have been read.
+    /// The number of bytes that have been read.
     pub fn bytes_read(&self) -> u64 {
         self.bytes_read
     }
@@ -44,7 +44,7 @@ impl MemoryStore {
         from.take_while(move |(name, _)| name.starts_with(prefix)).map(|(name, body)| (name.as_str(), body))
     }
 
-    /// Replaces an object's bytes: to damage it.
+    /// Replaces an object's bytes, to damage it.
     pub fn overwrite(&mut self, name: &str, body: impl Into<Bytes>) {
         self.objects.insert(name.to_owned(), body.into());
     }
@@ -54,7 +54,7 @@ impl MemoryStore {
         self.objects.contains_key(name)
     }
 
-    /// Removes an object: to lose it.
+    /// Removes an object, as if it were lost.
     pub fn remove(&mut self, name: &str) {
         self.objects.remove(name);
     }
