@@ -19,9 +19,10 @@ use tree::Tree;
 const MAX_TREE_BYTES: usize = 1 << 20;
 
 /// What a user can do about a type that fails the check.
-pub const ADVICE: &str = "records and state are encoded by the serde mapping of their type, and reading must be the \
-    reverse of writing: leave out `deserialize_with`, `skip_serializing_if`, `skip_deserializing`, `flatten`, `tag` and \
-    `untagged` there; give the outside format a type of its own, and convert it in the source or in a map";
+pub const ADVICE: &str = "records and state are encoded by the serde implementation of their type, so deserializing \
+    must be the reverse of serializing: do not use `deserialize_with`, `skip_serializing_if`, `skip_deserializing`, \
+    `flatten`, `tag` or `untagged` there; use a separate type for the external format, and convert it in the source or \
+    in a map";
 
 /// How a value fails the check.
 #[derive(Clone, Debug, PartialEq, Eq)]
