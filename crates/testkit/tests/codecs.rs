@@ -56,7 +56,7 @@ fn records_that_change_on_the_way_are_refused_within_a_process_too() {
     assert_eq!(harness.failures().len(), 1);
     assert!(harness.failures()[0].operator.contains("numbers"));
     let texts =
-        ["codecs::Reading", "field `value` was 1 and is 2", "give the outside format a type of its own"];
+        ["codecs::Reading", "field `value` was 1 and is 2", "use a separate type for the external format"];
     check_refused(&harness, &texts);
 }
 
