@@ -1,12 +1,17 @@
 //! Real processes for benchmarks: a JobManager, TaskManagers, directories and ports of their own.
 
+use crate::clock;
 use crate::measure::Error;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::{fs, io};
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+use std::time::Duration;
+use std::{error, fs, io};
+
+/// How long a start, a rescale or a recovery may take.
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// An executable that was built beside this one.
 pub fn binary(name: &str) -> PathBuf {
@@ -41,6 +46,85 @@ pub fn options(scratch: &Path) -> Vec<String> {
         "-Dexecution.checkpointing.interval=1s".to_owned(),
         format!("-Drest.port={}", free_port()),
     ]
+}
+
+/// The same in reactive mode, with a checkpoint each so many milliseconds and REST on `rest_port`.
+pub fn reactive_options(scratch: &Path, interval_ms: u64, rest_port: u16) -> Vec<String> {
+    let mut options = options(scratch);
+    options.retain(|option| !option.contains("interval") && !option.contains("rest.port"));
+    options.extend([
+        format!("-Dexecution.checkpointing.interval={interval_ms}ms"),
+        format!("-Drest.port={rest_port}"),
+        format!("-Djobmanager.rpc.port={}", free_port()),
+        "-Djobmanager.rpc.address=127.0.0.1".to_owned(),
+        format!("-Dio.tmp.dirs={}", scratch.display()),
+        "-Djobmanager.scheduler=adaptive".to_owned(),
+        "-Dscheduler-mode=reactive".to_owned(),
+    ]);
+    options
+}
+
+/// A process that ends with the benchmark.
+pub struct Process(Child);
+
+impl Process {
+    /// Starts it; it logs into `scratch`.
+    pub fn start(command: &mut Command, scratch: &Path, log: &str) -> Result<Self, Error> {
+        start(command, scratch, log).map(Self)
+    }
+
+    /// Its number.
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Ends it at once, and waits until it is gone.
+    pub fn kill(&mut self) -> io::Result<()> {
+        self.0.kill()?;
+        self.0.wait().map(drop)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended; nothing else can be done about it here.
+        let _ = self.kill();
+    }
+}
+
+/// Asks again after each `pause`. That REST does not answer for a moment is no failure.
+pub fn until(
+    what: &str,
+    pause: Duration,
+    mut condition: impl FnMut() -> Result<bool, Box<dyn error::Error>>,
+) -> Result<(), Box<dyn error::Error>> {
+    let began = clock::now();
+    loop {
+        let answer = condition();
+        if matches!(answer, Ok(true)) {
+            return Ok(());
+        }
+        if began.elapsed() > PATIENCE {
+            let last = answer.err().map_or(String::new(), |error| format!(": {error}"));
+            return Err(format!("waited {} s in vain for {what}{last}", PATIENCE.as_secs()).into());
+        }
+        clock::sleep(pause);
+    }
+}
+
+/// Runs a benchmark in a directory of its own, which stays if it fails.
+pub fn run_in_scratch(name: &str, run: impl FnOnce(&Path) -> Result<(), Box<dyn error::Error>>) -> ExitCode {
+    let result = scratch().map_err(Into::into).and_then(|scratch| {
+        run(&scratch).inspect_err(|_| eprintln!("{name}: see {}", scratch.display()))?;
+        Ok(std::fs::remove_dir_all(scratch)?)
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err::<_, Box<dyn error::Error>>(error) => {
+            eprintln!("{name}: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Whether a command was started and ended well.

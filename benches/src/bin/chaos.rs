@@ -84,16 +84,7 @@ struct Outcome {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let result = cluster::scratch().map_err(Into::into).and_then(|scratch| {
-        run(&arguments, &scratch).inspect_err(|_| eprintln!("chaos: see {}", scratch.display()))
-    });
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("chaos: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    cluster::run_in_scratch("chaos", |scratch| run(&arguments, scratch))
 }
 
 fn run(arguments: &Arguments, scratch: &Path) -> Result<(), Box<dyn std::error::Error>> {
@@ -104,7 +95,6 @@ fn run(arguments: &Arguments, scratch: &Path) -> Result<(), Box<dyn std::error::
     if !outcome.verdict.is_exact() {
         return Err(format!("the output is not exact: {:?}", outcome.verdict).into());
     }
-    std::fs::remove_dir_all(scratch)?;
     Ok(())
 }
 

@@ -11,14 +11,14 @@ use clap::Parser;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use reflow_benches::clock;
-use reflow_benches::cluster::{self, binary};
+use reflow_benches::cluster::{self, Process, binary};
 use reflow_benches::endurance::{Courses, Holdings, entries_below};
 use reflow_benches::measure::{Report, Series, summary_table};
 use reflow_benches::rest::Rest;
 use reflow_schema::CheckpointStatus;
 use std::error::Error;
 use std::path::Path;
-use std::process::{Child, Command, ExitCode};
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 /// Rescales and failures of a round.
@@ -26,8 +26,6 @@ const EVENTS: usize = 11;
 /// The age at which an executor is killed: a TaskManager whose executors end sooner is left out for a while.
 const AGE: Duration = Duration::from_secs(11);
 const LOOK: Duration = Duration::from_millis(20);
-/// How long one rescale or recovery may take.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Rescales and failures without end.
 #[derive(Parser)]
@@ -47,39 +45,19 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let result = cluster::scratch().map_err(Into::into).and_then(|scratch| {
-        let result = run(&Arguments::parse(), &scratch);
-        result.inspect_err(|_| eprintln!("endurance: see {}", scratch.display()))?;
-        Ok(std::fs::remove_dir_all(scratch)?)
-    });
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err::<_, Box<dyn Error>>(error) => {
-            eprintln!("endurance: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    let arguments = Arguments::parse();
+    cluster::run_in_scratch("endurance", |scratch| run(&arguments, scratch))
 }
 
-/// Processes that end with the benchmark.
+/// A cluster.
 struct Processes {
-    job_manager: Child,
-    task_managers: Vec<Child>,
-}
-
-impl Drop for Processes {
-    fn drop(&mut self) {
-        for process in self.task_managers.iter_mut().chain([&mut self.job_manager]) {
-            // It may have ended; nothing else can be done about it here.
-            let _ = process.kill();
-            let _ = process.wait();
-        }
-    }
+    job_manager: Process,
+    task_managers: Vec<Process>,
 }
 
 fn run(arguments: &Arguments, scratch: &Path) -> Result<(), Box<dyn Error>> {
     let (port, checkpoints) = (cluster::free_port(), scratch.join("checkpoints"));
-    let mut processes = start(arguments, scratch, port)?;
+    let processes = start(arguments, scratch, port)?;
     let (rest, mut courses) = (Rest::new(port), Courses::default());
     until("the job runs on both TaskManagers", || Ok(rest.runs_at(2)?))?;
     let survivor = executor(&processes.task_managers[0])?;
@@ -117,21 +95,13 @@ fn run(arguments: &Arguments, scratch: &Path) -> Result<(), Box<dyn Error>> {
         courses.add("checkpoint_directories", directories as f64);
         eprintln!("{} of {} rescales and failures", round * EVENTS, rounds * EVENTS);
     }
-    drop(processes.job_manager.kill());
+    drop(processes);
     publish(&courses)
 }
 
 fn start(arguments: &Arguments, scratch: &Path, port: u16) -> Result<Processes, Box<dyn Error>> {
-    let mut options = cluster::options(scratch);
-    options.retain(|option| !option.contains("interval") && !option.contains("rest.port"));
+    let mut options = cluster::reactive_options(scratch, arguments.interval, port);
     options.extend([
-        format!("-Dexecution.checkpointing.interval={}ms", arguments.interval),
-        format!("-Drest.port={port}"),
-        format!("-Djobmanager.rpc.port={}", cluster::free_port()),
-        "-Djobmanager.rpc.address=127.0.0.1".to_owned(),
-        format!("-Dio.tmp.dirs={}", scratch.display()),
-        "-Djobmanager.scheduler=adaptive".to_owned(),
-        "-Dscheduler-mode=reactive".to_owned(),
         "-Drestart-strategy.type=fixed-delay".to_owned(),
         "-Drestart-strategy.fixed-delay.attempts=100000".to_owned(),
         "-Drestart-strategy.fixed-delay.delay=0s".to_owned(),
@@ -150,18 +120,18 @@ fn start(arguments: &Arguments, scratch: &Path, port: u16) -> Result<Processes, 
     ] {
         job_manager.args([name, &value]);
     }
-    let job_manager = cluster::start(&mut job_manager, scratch, "jobmanager")?;
+    let job_manager = Process::start(&mut job_manager, scratch, "jobmanager")?;
     let mut processes = Processes { job_manager, task_managers: Vec::new() };
     for number in 0..2 {
         let mut task_manager = Command::new(binary("reflow"));
         task_manager.arg("taskmanager").args(&options);
         let log = format!("taskmanager-{number}");
-        processes.task_managers.push(cluster::start(&mut task_manager, scratch, &log)?);
+        processes.task_managers.push(Process::start(&mut task_manager, scratch, &log)?);
     }
     Ok(processes)
 }
 
-fn executor(task_manager: &Child) -> Result<u32, Box<dyn Error>> {
+fn executor(task_manager: &Process) -> Result<u32, Box<dyn Error>> {
     let mut found = None;
     until("a TaskManager has an executor", || {
         found = cluster::children(task_manager.id()).first().and_then(|pid| u32::try_from(*pid).ok());
@@ -170,23 +140,8 @@ fn executor(task_manager: &Child) -> Result<u32, Box<dyn Error>> {
     found.ok_or_else(|| "a TaskManager has no executor".into())
 }
 
-/// Asks again and again. That REST does not answer for a moment is no failure.
-fn until(
-    what: &str,
-    mut condition: impl FnMut() -> Result<bool, Box<dyn Error>>,
-) -> Result<(), Box<dyn Error>> {
-    let began = clock::now();
-    loop {
-        let answer = condition();
-        if matches!(answer, Ok(true)) {
-            return Ok(());
-        }
-        if began.elapsed() > PATIENCE {
-            let last = answer.err().map_or(String::new(), |error| format!(": {error}"));
-            return Err(format!("waited in vain for {what}{last}").into());
-        }
-        clock::sleep(LOOK);
-    }
+fn until(what: &str, condition: impl FnMut() -> Result<bool, Box<dyn Error>>) -> Result<(), Box<dyn Error>> {
+    cluster::until(what, LOOK, condition)
 }
 
 fn publish(courses: &Courses) -> Result<(), Box<dyn Error>> {

@@ -57,17 +57,7 @@ struct Round {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let result = cluster::scratch().map_err(Into::into).and_then(|scratch| {
-        let result = run(&arguments, &scratch);
-        result.inspect_err(|_| eprintln!("snapshot: see {}", scratch.display()))
-    });
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("snapshot: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    cluster::run_in_scratch("snapshot", |scratch| run(&arguments, scratch))
 }
 
 fn run(arguments: &Arguments, scratch: &Path) -> Result<(), Box<dyn Error>> {
@@ -75,7 +65,6 @@ fn run(arguments: &Arguments, scratch: &Path) -> Result<(), Box<dyn Error>> {
     let report = Report::new(&series);
     print!("{}", summary_table(&report.results));
     println!("{}", report.write("snapshot")?.display());
-    std::fs::remove_dir_all(scratch)?;
     Ok(())
 }
 

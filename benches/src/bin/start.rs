@@ -5,22 +5,18 @@
 //! checkpoint leaves behind made a start slower, the second figure would be larger than the first.
 
 use clap::Parser;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use reflow_benches::clock;
-use reflow_benches::cluster::{self, binary};
+use reflow_benches::cluster::{self, PATIENCE, Process, binary};
 use reflow_benches::endurance::entries_below;
 use reflow_benches::measure::{Report, Series, summary_table};
 use reflow_benches::rest::Rest;
 use reflow_schema::CheckpointStatus;
 use std::error::Error;
 use std::path::Path;
-use std::process::{Child, Command, ExitCode};
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 const LOOK: Duration = Duration::from_millis(2);
-/// How long one start may take.
-const PATIENCE: Duration = Duration::from_secs(120);
 /// How often progress is printed.
 const PROGRESS: Duration = Duration::from_secs(10);
 
@@ -39,36 +35,8 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let result = cluster::scratch().map_err(Into::into).and_then(|scratch| {
-        let result = run(&Arguments::parse(), &scratch);
-        result.inspect_err(|_| eprintln!("start: see {}", scratch.display()))?;
-        Ok(std::fs::remove_dir_all(scratch)?)
-    });
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err::<_, Box<dyn Error>>(error) => {
-            eprintln!("start: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// A process that ends with the benchmark.
-struct Process(Child);
-
-impl Process {
-    fn kill(&mut self) -> Result<(), Box<dyn Error>> {
-        kill(Pid::from_raw(self.0.id() as i32), Signal::SIGKILL)?;
-        self.0.wait()?;
-        Ok(())
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may have ended; nothing else can be done about it here.
-        let _ = self.kill();
-    }
+    let arguments = Arguments::parse();
+    cluster::run_in_scratch("start", |scratch| run(&arguments, scratch))
 }
 
 /// One cluster and the job that it runs.
@@ -82,24 +50,14 @@ struct Cluster<'a> {
 
 fn run(arguments: &Arguments, scratch: &Path) -> Result<(), Box<dyn Error>> {
     let port = cluster::free_port();
-    let mut options = cluster::options(scratch);
-    options.retain(|option| !option.contains("interval") && !option.contains("rest.port"));
-    options.extend([
-        format!("-Dexecution.checkpointing.interval={}ms", arguments.interval),
-        format!("-Drest.port={port}"),
-        format!("-Djobmanager.rpc.port={}", cluster::free_port()),
-        "-Djobmanager.rpc.address=127.0.0.1".to_owned(),
-        format!("-Dio.tmp.dirs={}", scratch.display()),
-        "-Djobmanager.scheduler=adaptive".to_owned(),
-        "-Dscheduler-mode=reactive".to_owned(),
-    ]);
+    let mut options = cluster::reactive_options(scratch, arguments.interval, port);
     std::fs::create_dir_all(scratch.join("log"))?;
     let mut task_manager = Command::new(binary("reflow"));
     task_manager.arg("taskmanager").args(&options);
     options.extend(job_arguments(scratch));
     let job_manager = start_job_manager(scratch, &options)?;
     let mut cluster = Cluster { scratch, options, rest: Rest::new(port), job_manager };
-    let _task_manager = Process(cluster::start(&mut task_manager, scratch, "taskmanager")?);
+    let _task_manager = Process::start(&mut task_manager, scratch, "taskmanager")?;
     let first = cluster.wait_for_checkpoint(1)?;
     let few = cluster.measure("few", arguments.starts)?;
     cluster.wait_for_checkpoint(first + arguments.checkpoints)?;
@@ -129,7 +87,7 @@ fn job_arguments(scratch: &Path) -> Vec<String> {
 fn start_job_manager(scratch: &Path, options: &[String]) -> Result<Process, Box<dyn Error>> {
     let mut command = Command::new(binary("rescale_job"));
     command.arg("jobmanager").args(options);
-    Ok(Process(cluster::start(&mut command, scratch, "jobmanager")?))
+    Ok(Process::start(&mut command, scratch, "jobmanager")?)
 }
 
 impl Cluster<'_> {
@@ -171,22 +129,17 @@ impl Cluster<'_> {
             self.job_manager = start_job_manager(self.scratch, &self.options)?;
             let rest = &self.rest;
             let ms = || began.elapsed().as_secs_f64() * 1000.0;
-            until(|| rest.checkpoints().is_ok_and(|checkpoints| checkpoints.latest.restored.is_some()))?;
+            until("a resumed job", || {
+                rest.checkpoints().is_ok_and(|checkpoints| checkpoints.latest.restored.is_some())
+            })?;
             resumed.samples.push(ms());
-            until(|| rest.runs_at(1).is_ok_and(|runs| runs))?;
+            until("all subtasks", || rest.runs_at(1).is_ok_and(|runs| runs))?;
             running.samples.push(ms());
         }
         Ok(vec![resumed, running])
     }
 }
 
-fn until(condition: impl Fn() -> bool) -> Result<(), Box<dyn Error>> {
-    let began = clock::now();
-    while !condition() {
-        if began.elapsed() > PATIENCE {
-            return Err("the JobManager did not resume the job in two minutes".into());
-        }
-        clock::sleep(LOOK);
-    }
-    Ok(())
+fn until(what: &str, condition: impl Fn() -> bool) -> Result<(), Box<dyn Error>> {
+    cluster::until(what, LOOK, || Ok(condition()))
 }
