@@ -27,6 +27,7 @@
 //! fails is asked again, a bounded number of times.
 
 mod jobs;
+mod savepoint;
 
 use super::authority::{Authority, Standing};
 use super::{
@@ -418,31 +419,6 @@ impl Claim {
         }
     }
 
-    fn read_savepoint(&mut self) {
-        if let Some(directory) = &self.by.start_from {
-            self.question(About::Savepoint, get(directory.join("_metadata")));
-        }
-    }
-
-    fn take_savepoint(&mut self, answer: StoreResult) -> Result<(), LeadershipError> {
-        let directory = self.by.start_from.clone().expect("it was asked for");
-        let refused = |reason: String| LeadershipError::Savepoint { at: directory.join("_metadata"), reason };
-        let bytes = match answer {
-            Ok(StoreReply::Bytes(bytes)) => bytes,
-            Ok(_) => return Err(refused("it is not an object".to_owned())),
-            Err(error) => return Err(refused(error.to_string())),
-        };
-        match manifest::decode(&bytes).map_err(|error| refused(error.to_string()))? {
-            Decision::Complete(manifest) => {
-                self.savepoint = Some(manifest);
-                Ok(())
-            }
-            Decision::Abandoned(_) | Decision::Ended { .. } => {
-                Err(refused("it was never completed".to_owned()))
-            }
-        }
-    }
-
     /// All questions are answered: either more follow, or the claim is done.
     fn conclude(&mut self) -> Progress {
         match self.step {
@@ -451,7 +427,8 @@ impl Claim {
                 self.recovered = self.begin_from_savepoint(Recovered::default());
                 self.check_readable()?;
                 self.lineage = Lineage::new(self.epoch);
-                return Ok(Some(self.lead()));
+                // Nobody else has this job's id, but an earlier try may have stored it.
+                self.record_takeover(PutMode::Overwrite);
             }
             Step::Reading | Step::Ending if self.found.ended.is_some() => {
                 let state = self.found.ended.take().unwrap_or_default();
@@ -507,21 +484,16 @@ impl Claim {
         if self.recovered.question().is_some() {
             return Ok(Some(self.lead()));
         }
-        self.step = Step::TakingOver;
-        let at = self.by.layout.decision(self.job, self.recovered.highest);
-        let body = manifest::encode(&Decision::Abandoned(self.lineage.clone()));
-        self.question(About::Takeover, StoreOp::Put { at, body, mode: PutMode::Create });
+        self.record_takeover(PutMode::Create);
         Ok(None)
     }
 
-    fn begin_from_savepoint(&mut self, mut recovered: Recovered) -> Recovered {
-        if let (Some(manifest), Some(directory)) = (self.savepoint.take(), &self.by.start_from) {
-            let savepoint = Recovered::from_savepoint(&directory.0, *manifest);
-            recovered.highest = recovered.highest.max(savepoint.highest);
-            recovered.next_subtask = recovered.next_subtask.max(savepoint.next_subtask);
-            recovered.completed = savepoint.completed;
-        }
-        recovered
+    /// Leaves what tells of this epoch if its file is deleted before a checkpoint is complete.
+    fn record_takeover(&mut self, mode: PutMode) {
+        self.step = Step::TakingOver;
+        let at = self.by.layout.decision(self.job, self.recovered.highest);
+        let body = manifest::encode(&Decision::Abandoned(self.lineage.clone()));
+        self.question(About::Takeover, StoreOp::Put { at, body, mode });
     }
 
     /// Whether this JobManager can go on from what it has found.
