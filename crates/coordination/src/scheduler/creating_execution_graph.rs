@@ -10,13 +10,14 @@ use super::waiting_for_resources::WaitingForResources;
 use super::{Next, State};
 use crate::action::{Action, EndState};
 use crate::checkpoint::Participant;
+use crate::manifest::Ending;
 use crate::restore;
 use crate::slots::{self, Placement};
 use reflow_graph::{ExecutionGraph, ExecutionVertex, Subtask};
 use reflow_protocol::control::AfterBarrier;
 use reflow_protocol::deployment::{Attempt, Deployment};
 use reflow_protocol::snapshot::Codec;
-use reflow_types::{Instant, MaxParallelism, OwnershipTable, SlotId, SubtaskIndex};
+use reflow_types::{Instant, MaxParallelism, OwnershipTable, SlotId, SubtaskIndex, canary};
 
 pub(super) struct CreatingExecutionGraph;
 
@@ -32,13 +33,19 @@ impl CreatingExecutionGraph {
         let graph = make_graph(ctx, &placement, previous.as_ref());
         ctx.timeline.decide(&parallelism.vertices, &parallelism.groups);
         match deploy(ctx, now, graph) {
-            Ok(()) => match ctx.coordinator.latest().and_then(|latest| latest.manifest.ending) {
+            Ok(()) => match decided_ending(ctx) {
                 Some(ending) => StopWithSavepoint::enter_after_restart(ending),
                 None => Executing::enter(ctx, now),
             },
             Err(reason) => Finished::enter(ctx, now, EndState::Failed, Some(reason)),
         }
     }
+}
+
+/// How the job ends, if the checkpoint that the attempt begins from says so.
+fn decided_ending(ctx: &Context) -> Option<Ending> {
+    let latest = ctx.coordinator.latest().filter(|_| !canary::sings("stop_forgotten_after_a_restart"));
+    latest.and_then(|latest| latest.manifest.ending)
 }
 
 pub(super) fn placement_of(graph: &ExecutionGraph) -> Placement {
@@ -99,8 +106,7 @@ fn deploy(ctx: &mut Context, now: Instant, graph: ExecutionGraph) -> Result<(), 
     };
     let checkpoint = latest.map(|latest| latest.checkpoint);
     let restore_codec = latest.map_or(Codec::Exchange, |latest| latest.manifest.codec);
-    let ending = latest.and_then(|latest| latest.manifest.ending);
-    let then = ending.map_or(AfterBarrier::Continue, |ending| ending.then);
+    let then = decided_ending(ctx).map_or(AfterBarrier::Continue, |ending| ending.then);
     let enumerators = latest.map(|latest| latest.manifest.enumerators.clone()).unwrap_or_default();
     ctx.last_attempt = ctx.last_attempt.next();
     let attempt = Attempt { epoch: ctx.identity.epoch, number: ctx.last_attempt };
