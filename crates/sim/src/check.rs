@@ -16,6 +16,7 @@ use crate::world::{Change, ChangeKind, Storage};
 use bytes::Bytes;
 use reflow_coordination::manifest::{self, Decision, Manifest};
 use reflow_protocol::control::AfterBarrier;
+use reflow_protocol::snapshot::Codec;
 use reflow_types::{CheckpointId, LeaderEpoch, Timestamp, VertexId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -44,6 +45,8 @@ pub struct Checker {
     pub checkpoints: u64,
     /// The highest complete checkpoint.
     pub highest: Option<CheckpointId>,
+    /// Savepoints that stop the job, and are decided in its directory.
+    stops: BTreeSet<CheckpointId>,
     violations: Vec<String>,
 }
 
@@ -125,6 +128,13 @@ impl Checker {
                 self.checkpoints += 1;
                 self.highest = self.highest.max(Some(manifest.checkpoint));
                 self.files.completed(manifest.checkpoint);
+                if manifest.codec == Codec::Exchange {
+                    // A savepoint is the user's: with a checkpoint of the job's own, the job no longer counts on it.
+                    self.stops.iter().for_each(|stop| drop(self.manifests.remove(stop)));
+                    self.stops.clear();
+                } else if !name.starts_with(SAVEPOINTS) {
+                    self.stops.insert(manifest.checkpoint);
+                }
                 let of =
                     if name.starts_with(SAVEPOINTS) { &mut self.savepoints } else { &mut self.manifests };
                 of.insert(manifest.checkpoint, (name.to_owned(), objects));
