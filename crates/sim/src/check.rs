@@ -152,7 +152,8 @@ impl Checker {
         let counts = |(last, epoch): &(CheckpointId, LeaderEpoch)| !manifest.lineage.voids(*last, *epoch);
         // A user may stop the job while it ends by itself: then it ends with that savepoint.
         let ends = manifest.ending.is_some_and(|ending| ending.then == AfterBarrier::Finish);
-        if let Some((last, _)) = self.last.filter(counts).filter(|_| !ends && !self.damaged) {
+        let stops = manifest.ending.is_some();
+        if let Some((last, _)) = self.last.filter(counts).filter(|_| !stops && !self.damaged) {
             self.violations
                 .push(format!("{name} is complete, but the job was to end with checkpoint {last}"));
         }
