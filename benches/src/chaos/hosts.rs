@@ -20,7 +20,7 @@ impl Hosts {
     /// Sets the namespaces up.
     pub fn new() -> Result<Self, Error> {
         let id = std::process::id();
-        let hosts = Self { bridge: format!("rfc{id}"), network: format!("10.91.{}", id % 250 + 1) };
+        let hosts = Self { bridge: format!("rfc{id}"), network: free_network(id)? };
         let bridge = &hosts.bridge;
         ip(&["link", "add", bridge, "type", "bridge"])?;
         ip(&["addr", "add", &format!("{}.1/24", hosts.network), "dev", bridge])?;
@@ -127,15 +127,28 @@ impl Drop for Disk {
     }
 }
 
-fn ip(arguments: &[&str]) -> Result<(), Error> {
-    run(Command::new("ip").args(arguments))
+/// A network that no interface is in. A run that was killed leaves its bridge, and of two with one address neither
+/// would be reached.
+fn free_network(id: u32) -> Result<String, Error> {
+    let used = run(Command::new("ip").args(["-4", "-brief", "address"]))?;
+    let mut networks = (0..250).map(|number| format!("10.91.{}", (id + number) % 250 + 1));
+    let free = networks.find(|network| !used.contains(&format!(" {network}.")));
+    free.ok_or_else(|| Error::NoFigure {
+        program: "ip".to_owned(),
+        output: "10.91.0.0/16 is in use".to_owned(),
+    })
 }
 
-fn run(command: &mut Command) -> Result<(), Error> {
+fn ip(arguments: &[&str]) -> Result<(), Error> {
+    run(Command::new("ip").args(arguments)).map(drop)
+}
+
+/// What the command prints.
+fn run(command: &mut Command) -> Result<String, Error> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command.output().map_err(|source| Error::Start { program: program.clone(), source })?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let text = format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr).trim());
     Err(Error::NoFigure { program, output: text })
