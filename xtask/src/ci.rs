@@ -40,7 +40,7 @@ const STEPS: &[Step] = &[
     Step { name: "tests", check: tests },
     Step { name: "doc tests", check: || succeed(&mut cargo(["test", "--workspace", "--doc"])) },
     Step { name: "simulation", check: simulation },
-    Step { name: "canaries", check: canaries },
+    Step { name: "injected faults", check: injected_faults },
     Step { name: "web", check: web },
     Step { name: "flights", check: flights::run },
 ];
@@ -124,8 +124,8 @@ fn first_fresh_seed() -> Result<u64, Failure> {
 }
 
 /// That the simulator finds faults which are compiled in on purpose.
-fn canaries() -> Result<(), Failure> {
-    succeed(simulator()?.arg("--canaries"))
+fn injected_faults() -> Result<(), Failure> {
+    succeed(simulator()?.arg("--injected-faults"))
 }
 
 /// The simulator in the profile of the tests. It is built as a part of the workspace, whose features are then those

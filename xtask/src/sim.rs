@@ -11,15 +11,15 @@ cargo xtask sim [ARGUMENT]...: simulates whole clusters from seeds
   --job NAME        runs only this kind of job
   --scenario NAME   gives each run this scenario, even if its weight is 0
   --at-most SECONDS begins no more runs after that time
-  --canaries        builds the simulator with known faults, and fails unless each is found
+  --injected-faults        builds the simulator with known faults, and fails unless each is found
 
 Everything else goes to the simulator: cargo xtask sim -- --help lists it.
 ";
 
 /// Runs the simulator with `arguments`.
 pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
-    if arguments.iter().any(|argument| argument == "--canaries") {
-        return canaries();
+    if arguments.iter().any(|argument| argument == "--injected-faults") {
+        return injected_faults();
     }
     let arguments = arguments.strip_prefix(&["--".to_owned()]).unwrap_or(arguments);
     let simulator = ["run", "--release", "--quiet", "--package", "reflow-sim", "--"];
@@ -27,7 +27,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
 }
 
 /// Checks that the simulator finds the faults that it compiles in on purpose.
-pub(crate) fn canaries() -> Result<(), Failure> {
-    let simulator = ["run", "--quiet", "--package", "reflow-sim", "--", "--canaries"];
+pub(crate) fn injected_faults() -> Result<(), Failure> {
+    let simulator = ["run", "--quiet", "--package", "reflow-sim", "--", "--injected-faults"];
     succeed(&mut cargo(simulator))
 }

@@ -8,7 +8,9 @@ use crate::checkpoint::chain::Chain;
 use crate::manifest::{Manifest, OwnedRuns, VertexState};
 use reflow_graph::{ExecutionGraph, ExecutionVertex, JobGraph, Vertex};
 use reflow_protocol::snapshot::{OperatorState, Redistribution, Restore, RestorePart, RunRef};
-use reflow_types::{KeyGroup, KeyGroupSet, MaxParallelism, OwnershipTable, SubtaskId, SubtaskIndex, canary};
+use reflow_types::{
+    KeyGroup, KeyGroupSet, MaxParallelism, OwnershipTable, SubtaskId, SubtaskIndex, injected_fault,
+};
 use std::collections::BTreeMap;
 
 /// A checkpoint that does not fit the job.
@@ -160,9 +162,9 @@ fn share_keyed(
     }
     let ranks = Ranks::of(&former.keyed);
     for (index, subtask) in placed.numbered() {
-        // The canary gives every subtask the state of all groups: the simulator must notice.
-        let canary = canary::sings("group_restored_twice");
-        let groups = if canary { KeyGroupSet::all(job) } else { groups_of(table, index, subtask.id) };
+        // The injected fault gives every subtask the state of all groups: the simulator must notice.
+        let injected = injected_fault::is_active("group_restored_twice");
+        let groups = if injected { KeyGroupSet::all(job) } else { groups_of(table, index, subtask.id) };
         let chain = Chain::inherit(groups, job, &former.keyed);
         let parts = chain.parts().into_iter().filter(|part| !part.segments.is_empty());
         let parts = parts.map(|part| RestorePart { runs: ranks.in_order(&part), groups: part.groups });

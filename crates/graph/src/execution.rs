@@ -1,7 +1,7 @@
 //! The execution graph: one attempt of a job, with its subtasks in their slots.
 
 use crate::{Edge, EdgeId, JobGraph, Shipping, VertexIndex};
-use reflow_types::{KeyGroup, KeyGroupSet, OwnershipTable, SlotId, SubtaskId, SubtaskIndex, canary};
+use reflow_types::{KeyGroup, KeyGroupSet, OwnershipTable, SlotId, SubtaskId, SubtaskIndex, injected_fault};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -60,7 +60,7 @@ impl ExecutionGraph {
         let Edge { to, shipping, .. } = &job.edges[usize::from(edge.0)];
         let to = self.vertex(*to);
         match shipping {
-            Shipping::Forward if !canary::sings("forward_edge_rebalanced") => {
+            Shipping::Forward if !injected_fault::is_active("forward_edge_rebalanced") => {
                 vec![to.subtasks[index.0 as usize % to.subtasks.len()]]
             }
             _ => to.subtasks.clone(),
@@ -72,7 +72,7 @@ impl ExecutionGraph {
         let Edge { from, to, shipping } = &job.edges[usize::from(edge.0)];
         let from = &self.vertex(*from).subtasks;
         match shipping {
-            Shipping::Forward if !canary::sings("forward_edge_rebalanced") => {
+            Shipping::Forward if !injected_fault::is_active("forward_edge_rebalanced") => {
                 let receivers = self.vertex(*to).subtasks.len();
                 from.iter().skip(index.0 as usize).step_by(receivers).copied().collect()
             }

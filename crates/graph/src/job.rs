@@ -1,6 +1,6 @@
 //! The job graph: vertices (chains of operators) and the edges between them.
 
-use reflow_types::{MaxParallelism, VertexId, canary};
+use reflow_types::{MaxParallelism, VertexId, injected_fault};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -162,7 +162,7 @@ impl JobGraph {
     /// senders. A subtask beyond would get no records, since each sender keeps to one receiver. To spread records over
     /// more subtasks is what a rebalance is for; it gives up their order.
     pub fn cap_forward(&self, parallelism: &mut [u32]) {
-        if canary::sings("forward_edge_rebalanced") {
+        if injected_fault::is_active("forward_edge_rebalanced") {
             return;
         }
         for (to, _) in self.numbered_vertices() {

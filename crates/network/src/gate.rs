@@ -11,7 +11,7 @@ use crate::codec::CodecError;
 use crate::rate::ConsumptionRate;
 use crate::receiver::Receiver;
 use reflow_protocol::data::{ChannelId, Limit};
-use reflow_types::{Bounds, CheckpointId, Instant, MAX_WATERMARK, MIN_WATERMARK, Timestamp, canary};
+use reflow_types::{Bounds, CheckpointId, Instant, MAX_WATERMARK, MIN_WATERMARK, Timestamp, injected_fault};
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 
@@ -170,7 +170,7 @@ impl<T: DeserializeOwned + Send + 'static> Gate<T> {
 
     /// A checkpoint is given up: the channels that have delivered its barrier are read on.
     pub fn abort(&mut self, checkpoint: CheckpointId) {
-        if canary::sings("given_up_checkpoint_blocks") {
+        if injected_fault::is_active("given_up_checkpoint_blocks") {
             return;
         }
         self.aborted = self.aborted.max(Some(checkpoint));
@@ -283,7 +283,7 @@ impl<T: DeserializeOwned + Send + 'static> Gate<T> {
     fn try_align(&mut self, now: Instant) -> Option<GateEvent<T>> {
         let (checkpoint, since) = self.aligning?;
         if self.channels.iter().any(|input| !input.blocked && !input.ended)
-            && !canary::sings("barrier_not_awaited")
+            && !injected_fault::is_active("barrier_not_awaited")
         {
             return None;
         }

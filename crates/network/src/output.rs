@@ -8,7 +8,9 @@ use crate::size::RecordSize;
 use reflow_graph::EdgeId;
 use reflow_protocol::control::{Failure, Fault};
 use reflow_protocol::data::ChannelId;
-use reflow_types::{Bounds, CheckpointId, Key, KeyHash, MIN_WATERMARK, OwnershipTable, Timestamp, canary};
+use reflow_types::{
+    Bounds, CheckpointId, Key, KeyHash, MIN_WATERMARK, OwnershipTable, Timestamp, injected_fault,
+};
 use serde::Serialize;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -150,13 +152,13 @@ impl<T: Serialize + Send + 'static, F: KeySelector<T>> Output<T, F> {
     /// indices.
     pub fn prepare(&mut self, routes: Routes<T>) {
         self.abandon();
-        if canary::sings("table_switched_before_the_barrier") {
+        if injected_fault::is_active("table_switched_before_the_barrier") {
             self.share_out_too_early(&routes);
         }
         self.prepared = Some(routes);
     }
 
-    /// The canary: where the channels that stay are the first ones, their new table is used at once.
+    /// The injected fault: where the channels that stay are the first ones, their new table is used at once.
     fn share_out_too_early(&mut self, (channels, partitioner): &Routes<T>) {
         let stays =
             |((id, _), channel): (&(ChannelId, Option<Sender<T>>), &OutputChannel<T>)| *id == channel.id;

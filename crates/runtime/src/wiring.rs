@@ -4,7 +4,7 @@ use reflow_env::Signal;
 use reflow_graph::{EdgeId, ExecutionGraph, JobGraph, Shipping, Subtask, VertexIndex};
 use reflow_network::{Channels, Hub, Partitioner, Receiver, Routes, Sender};
 use reflow_protocol::data::ChannelId;
-use reflow_types::{ExecutorId, GraphVersion, SubtaskId, SubtaskIndex, canary};
+use reflow_types::{ExecutorId, GraphVersion, SubtaskId, SubtaskIndex, injected_fault};
 use serde::{Serialize, de::DeserializeOwned};
 use std::sync::Arc;
 
@@ -79,7 +79,9 @@ impl Wiring {
                 Partitioner::Hash(Arc::new(table.expect("a keyed vertex has an ownership table")))
             }
             Shipping::Broadcast => Partitioner::Broadcast,
-            Shipping::Forward if !canary::sings("forward_edge_rebalanced") => Partitioner::Forward,
+            Shipping::Forward if !injected_fault::is_active("forward_edge_rebalanced") => {
+                Partitioner::Forward
+            }
             // Each sender begins at another channel, so that few records do not all go to the first.
             Shipping::Rebalance | Shipping::Forward => {
                 Partitioner::Rebalance { next: self.index.0 as usize % receivers.len() }

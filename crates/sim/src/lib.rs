@@ -6,14 +6,14 @@
 //!
 //! Reading order: [`world`] (processes, network, storage, time), [`faults`] (what may go wrong in it),
 //! [`workload`] (jobs and what they must write), [`scenario`] and [`chaos`] (what is done to a cluster), [`cluster`] (a
-//! run), [`check`] with [`redone`], [`watch`], [`phase`], [`succession`] and [`liveness`] (invariants), [`report`] (many runs), [`canary`] (that faults
+//! run), [`check`] with [`redone`], [`watch`], [`phase`], [`succession`] and [`liveness`] (invariants), [`report`] (many runs), [`injected_faults`] (that faults
 //! are found), [`trace`] (what happened), [`watchdog`] (that a run ends), [`rng`].
 
-pub mod canary;
 pub mod chaos;
 pub mod check;
 pub mod cluster;
 pub mod faults;
+pub mod injected_faults;
 pub mod liveness;
 pub mod phase;
 pub mod redone;

@@ -6,7 +6,7 @@ use reflow_sim::cluster::Selection;
 use reflow_sim::report::{Report, how_to_repeat, run_seed};
 use reflow_sim::scenario::Scenario;
 use reflow_sim::workload::Shape;
-use reflow_sim::{canary, watchdog};
+use reflow_sim::{injected_faults, watchdog};
 use std::num::NonZero;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -42,10 +42,10 @@ struct Args {
     fail_fast: bool,
     /// Builds a simulator with known faults, runs it with each in turn, and fails unless it is found.
     #[arg(long)]
-    canaries: bool,
-    /// Runs with this known fault, in a simulator that was built with them; with --canaries, the only one to try.
+    injected_faults: bool,
+    /// Runs with this known fault, in a simulator that was built with them; with --injected-faults, the only one to try.
     #[arg(long, value_name = "NAME")]
-    canary: Option<String>,
+    injected_fault: Option<String>,
     /// Prints the report as JSON.
     #[arg(long)]
     json: bool,
@@ -53,10 +53,10 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    if args.canaries {
-        return canaries(args.canary.as_deref());
+    if args.injected_faults {
+        return injected_faults(args.injected_fault.as_deref());
     }
-    if let Some(Err(problem)) = args.canary.as_deref().map(canary::release) {
+    if let Some(Err(problem)) = args.injected_fault.as_deref().map(injected_faults::activate) {
         eprintln!("{problem}");
         return ExitCode::FAILURE;
     }
@@ -101,33 +101,33 @@ fn main() -> ExitCode {
     if report.passes() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn canaries(only: Option<&str>) -> ExitCode {
-    let cage = match canary::Cage::build() {
-        Ok(cage) => cage,
+fn injected_faults(only: Option<&str>) -> ExitCode {
+    let simulator = match injected_faults::FaultySimulator::build() {
+        Ok(simulator) => simulator,
         Err(problem) => {
             eprintln!("{problem}");
             return ExitCode::FAILURE;
         }
     };
     let wanted = |name: &str| only.is_none_or(|only| only == name);
-    let canaries = Mutex::new(canary::ALL.into_iter().filter(|(name, _)| wanted(name)));
-    let next = || canaries.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let faults = Mutex::new(injected_faults::ALL.into_iter().filter(|(name, _)| wanted(name)));
+    let next = || faults.lock().unwrap_or_else(PoisonError::into_inner).next();
     let escaped = AtomicBool::new(false);
-    let sing = || {
-        while let Some(canary) = next() {
-            let name = canary.0;
-            match cage.sing(canary) {
+    let look_for = || {
+        while let Some(fault) = next() {
+            let name = fault.0;
+            match simulator.look_for(fault) {
                 Ok(seed) => println!("{name}: found, {seed}"),
                 Err(problem) => {
                     println!("{name}: {problem}");
-                    escaped.fetch_or(!canary::SELDOM_FOUND.contains(&name), Ordering::Relaxed);
+                    escaped.fetch_or(!injected_faults::SELDOM_FOUND.contains(&name), Ordering::Relaxed);
                 }
             }
         }
     };
     std::thread::scope(|threads| {
         for _ in 0..std::thread::available_parallelism().map_or(1, NonZero::get) {
-            threads.spawn(sing);
+            threads.spawn(look_for);
         }
     });
     if escaped.into_inner() { ExitCode::FAILURE } else { ExitCode::SUCCESS }

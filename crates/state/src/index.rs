@@ -11,7 +11,7 @@ use crate::snapshot::{Progress, SnapshotKind};
 use crate::table::StateValue;
 use crate::writer::RunWriter;
 use crate::{KeyedTable, SnapshotTable, StateKey, TableId};
-use reflow_types::{Bounds, CheckpointId, KeyGroupSet, canary};
+use reflow_types::{Bounds, CheckpointId, KeyGroupSet, injected_fault};
 use std::any::Any;
 
 /// Finds keys by something else than their hash.
@@ -75,7 +75,7 @@ impl<K: StateKey, V: StateValue, I: Index<K>> SnapshotTable for Indexed<K, V, I>
         self.table.load_each(bytes, restore, |key| index.enter(key))
     }
     fn arrive(&mut self, bytes: &[u8], restore: Restore<'_>) -> Result<(), StateError> {
-        if canary::sings("timer_lost_with_its_group") {
+        if injected_fault::is_active("timer_lost_with_its_group") {
             return Ok(());
         }
         self.table.arrive(bytes, restore)

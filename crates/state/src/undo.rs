@@ -18,7 +18,7 @@ use crate::mark::{Epoch, Mark};
 use crate::slots::Entry;
 use crate::table::StateValue;
 use crate::{KeyedTable, StateKey};
-use reflow_types::{CheckpointId, canary};
+use reflow_types::{CheckpointId, injected_fault};
 use std::any::Any;
 use std::collections::VecDeque;
 
@@ -154,7 +154,8 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
                     slots.remove(position);
                     self.len -= 1;
                 }
-            } else if mark <= Mark::written(self.base) && !canary::sings("change_not_rolled_back") {
+            } else if mark <= Mark::written(self.base) && !injected_fault::is_active("change_not_rolled_back")
+            {
                 match found.and_then(|position| slots.at_mut(position)) {
                     Some(entry) => (entry.mark, entry.value) = (mark, value),
                     None => {

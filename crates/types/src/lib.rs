@@ -7,8 +7,8 @@
 extern crate self as reflow; // what the derived code names
 
 pub mod bounds;
-pub mod canary;
 pub mod id;
+pub mod injected_fault;
 pub mod key;
 pub mod key_group;
 pub mod ownership;

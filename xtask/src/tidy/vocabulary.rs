@@ -15,8 +15,10 @@ const RETIRED: &[(&str, &str)] = &[
     ("Giving", "HandoverWriter"),
     ("Moving", "KeyGroupMigration"),
     ("born", "added"),
+    ("canary", "injected_fault"),
     ("let_go", "release"),
     ("owed", "pending_trigger"),
+    ("sings", "is_active"),
 ];
 
 /// Checks one Rust file.

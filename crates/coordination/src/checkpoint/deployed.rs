@@ -9,7 +9,7 @@ use crate::manifest::{Ending, Lineage, Manifest, OwnedRuns, VertexState, below};
 use reflow_graph::{ExecutionGraph, JobGraph, Vertex};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::snapshot::{Codec, KeyedState, SubtaskState};
-use reflow_types::{Instant, MAX_WATERMARK, MaxParallelism, OwnershipTable, SubtaskId, canary};
+use reflow_types::{Instant, MAX_WATERMARK, MaxParallelism, OwnershipTable, SubtaskId, injected_fault};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the coordinator knows of an attempt.
@@ -161,8 +161,8 @@ impl Deployed {
         for (subtask, participant) in &pending.participants {
             let vertex = &mut vertices[usize::from(participant.vertex.0)];
             let state = &pending.acknowledged[subtask];
-            let leaves =
-                self.leaving.contains(subtask) && !canary::sings("watermark_of_a_leaving_subtask_counted");
+            let leaves = self.leaving.contains(subtask)
+                && !injected_fault::is_active("watermark_of_a_leaving_subtask_counted");
             if self.participants.contains_key(subtask) && !leaves {
                 vertex.watermark = vertex.watermark.min(state.watermark);
             }

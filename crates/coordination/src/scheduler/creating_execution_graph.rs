@@ -17,7 +17,7 @@ use reflow_graph::{ExecutionGraph, ExecutionVertex, Subtask};
 use reflow_protocol::control::AfterBarrier;
 use reflow_protocol::deployment::{Attempt, Deployment};
 use reflow_protocol::snapshot::Codec;
-use reflow_types::{Instant, MaxParallelism, OwnershipTable, SlotId, SubtaskIndex, canary};
+use reflow_types::{Instant, MaxParallelism, OwnershipTable, SlotId, SubtaskIndex, injected_fault};
 
 pub(super) struct CreatingExecutionGraph;
 
@@ -44,7 +44,8 @@ impl CreatingExecutionGraph {
 
 /// How the job ends, if the checkpoint that the attempt begins from says so.
 fn decided_ending(ctx: &Context) -> Option<Ending> {
-    let latest = ctx.coordinator.latest().filter(|_| !canary::sings("stop_forgotten_after_a_restart"));
+    let latest =
+        ctx.coordinator.latest().filter(|_| !injected_fault::is_active("stop_forgotten_after_a_restart"));
     latest.and_then(|latest| latest.manifest.ending)
 }
 

@@ -16,7 +16,7 @@ use crate::record;
 use bytes::Bytes;
 use reflow_coordination::manifest::{Decision, Lineage};
 use reflow_env::{Location, ObjectMeta, PutMode, StoreOp, StoreReply, StoreResult};
-use reflow_types::{LeaderEpoch, canary};
+use reflow_types::{LeaderEpoch, injected_fault};
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
@@ -86,7 +86,7 @@ impl Authority {
         let recorded = epochs.remove(&self.epoch);
         // Where files were deleted, a later leadership may have a lower number.
         if let Some(successor) = epochs.difference(&self.earlier).max()
-            && !canary::sings("deposed_leader_goes_on")
+            && !injected_fault::is_active("deposed_leader_goes_on")
         {
             return Standing::Deposed(*successor);
         }

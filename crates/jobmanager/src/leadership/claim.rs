@@ -42,7 +42,7 @@ use reflow_coordination::manifest::{self, Decision, Lineage, Manifest};
 use reflow_coordination::requirements::RequestedBounds;
 use reflow_env::{Location, ObjectMeta, PutMode, StoreError, StoreOp, StoreReply, StoreResult};
 use reflow_protocol::snapshot::Codec;
-use reflow_types::{CheckpointId, Instant, JobId, LeaderEpoch, VertexId, canary};
+use reflow_types::{CheckpointId, Instant, JobId, LeaderEpoch, VertexId, injected_fault};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -301,7 +301,7 @@ impl Claim {
         match last {
             _ if self.begin_new => self.create_fresh_epoch(),
             Some(last) => self.read_record(last),
-            None if canary::sings("job_without_epochs_begun_anew") => self.create_fresh_epoch(),
+            None if injected_fault::is_active("job_without_epochs_begun_anew") => self.create_fresh_epoch(),
             None => self.list_jobs(),
         }
     }

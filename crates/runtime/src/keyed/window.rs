@@ -17,7 +17,8 @@ use reflow_network::output::KeySelector;
 use reflow_protocol::control::{Fault, SubtaskMetrics};
 use reflow_state::{Index, Indexed, KeyedTable, Scoped, SnapshotTable, TableId};
 use reflow_types::{
-    Bounds, Key, KeyHash, MAX_WATERMARK, MIN_WATERMARK, MaxParallelism, NO_TIMESTAMP, Timestamp, canary,
+    Bounds, Key, KeyHash, MAX_WATERMARK, MIN_WATERMARK, MaxParallelism, NO_TIMESTAMP, Timestamp,
+    injected_fault,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
@@ -118,7 +119,7 @@ impl<K: Key> Due<K> {
         self.by_end.entry((window.end, window.start)).or_default().push((hash, key));
     }
 
-    /// The canary: the first window with the same end.
+    /// The injected fault: the first window with the same end.
     fn known(&self, window: Window) -> Window {
         let mut same_end = self.by_end.range((window.end, MIN_WATERMARK)..=(window.end, MAX_WATERMARK));
         same_end.next().map_or(window, |((end, start), _)| Window { start: *start, end: *end })
@@ -315,8 +316,11 @@ where
         // A record is late if all of its windows are over.
         let (mut over, mut open) = (false, false);
         assigner.assign(row.time, |window| {
-            let window =
-                if canary::sings("windows_told_apart_by_their_end") { due.known(window) } else { window };
+            let window = if injected_fault::is_active("windows_told_apart_by_their_end") {
+                due.known(window)
+            } else {
+                window
+            };
             if window.max_timestamp() <= *watermark {
                 over = true;
                 return;
@@ -380,7 +384,7 @@ where
         self.watermark = time;
         // What it fires already comes first; then what this one makes due as well. Panes fire in steps of their own: only
         // those know how long a pane takes.
-        let overwrites = canary::sings("input_ends_while_windows_fire");
+        let overwrites = injected_fault::is_active("input_ends_while_windows_fire");
         if let Some(firing) = self.firing.as_mut().filter(|_| !overwrites) {
             firing.watermark = firing.watermark.max(time);
         } else if !self.begin_firing(time) {

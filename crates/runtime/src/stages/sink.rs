@@ -14,7 +14,9 @@ use reflow_protocol::control::{Fault, SubtaskMetrics};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::snapshot::Redistribution;
 use reflow_state::SnapshotKind;
-use reflow_types::{Bounds, CheckpointId, Instant, JobId, MAX_WATERMARK, SubtaskIndex, Timestamp, canary};
+use reflow_types::{
+    Bounds, CheckpointId, Instant, JobId, MAX_WATERMARK, SubtaskIndex, Timestamp, injected_fault,
+};
 use std::time::Duration;
 
 const RETRY_AFTER: Duration = Duration::from_millis(500);
@@ -297,7 +299,7 @@ impl<S: Sink> Control for SinkStage<S> {
                 let given = prepared.wait_for.into_iter();
                 let given = given.map(|ticket| Unstored { op: None, ticket: Some(ticket) });
                 let unstored = prepared.store.into_iter().map(|op| Unstored::submit(op, io));
-                let commit = if canary::sings("commit_before_complete") {
+                let commit = if injected_fault::is_active("commit_before_complete") {
                     Commit::Due { tries: 0, at: Instant::default() }
                 } else {
                     Commit::NotDue

@@ -27,7 +27,7 @@ use reflow_protocol::rescale::Part;
 use reflow_protocol::snapshot::{OperatorState, Restore};
 use reflow_state::PREFETCH_DISTANCE;
 use reflow_types::{
-    Bounds, CheckpointId, Instant, KeyGroupSet, MAX_WATERMARK, MaxParallelism, SubtaskId, canary,
+    Bounds, CheckpointId, Instant, KeyGroupSet, MAX_WATERMARK, MaxParallelism, SubtaskId, injected_fault,
 };
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -269,7 +269,7 @@ where
         let resets = preparation.is_some()
             && !self.snapshots.is_keyed()
             && !self.gate.is_ended()
-            && !canary::sings("event_time_kept_at_the_cut");
+            && !injected_fault::is_active("event_time_kept_at_the_cut");
         let at_cut = AtCut { handover, resets };
         self.snapshots.begin(moment, (checkpoint, kind), Vec::new(), at_cut, &mut self.head);
         self.unflushed = false;

@@ -10,7 +10,7 @@
 //! operator that blocks the thread holds the input up as well.
 
 use super::STEP;
-use reflow_types::{Instant, canary};
+use reflow_types::{Instant, injected_fault};
 use std::time::Duration;
 
 /// Measures the time in which an input could have been read.
@@ -33,7 +33,7 @@ impl InputClock {
         if let Some(Waiting { since, until }) = self.waiting.take() {
             self.elapsed += until.map_or(now, |until| until.min(now)).since(since);
         }
-        if canary::sings("idleness_in_wall_time") {
+        if injected_fault::is_active("idleness_in_wall_time") {
             self.elapsed = now.since(Instant::default());
         }
     }

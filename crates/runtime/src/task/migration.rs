@@ -14,7 +14,8 @@ use reflow_network::Row;
 use reflow_protocol::rescale::{Installation, Part};
 use reflow_state::{InstallCursor, Origin, Progress};
 use reflow_types::{
-    Bounds, CheckpointId, GraphVersion, Instant, KeyGroupSet, MaxParallelism, SubtaskId, Timestamp, canary,
+    Bounds, CheckpointId, GraphVersion, Instant, KeyGroupSet, MaxParallelism, SubtaskId, Timestamp,
+    injected_fault,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -177,7 +178,8 @@ impl<T> KeyGroupMigration<T> {
             Some(Part::Done { cut_at_us, watermark }) => {
                 handover.cut = Some((Instant(0) + Duration::from_micros(cut_at_us), watermark));
                 let mut others = self.handovers.values().filter_map(|other| other.installing.clone());
-                let shared = others.next().filter(|_| canary::sings("one_cursor_for_two_old_owners"));
+                let shared =
+                    others.next().filter(|_| injected_fault::is_active("one_cursor_for_two_old_owners"));
                 let handover = self.handovers.get_mut(&from).expect("it was found above");
                 handover.installing = Some(shared.unwrap_or_default());
             }
@@ -200,7 +202,7 @@ impl<T> KeyGroupMigration<T> {
         // By this task's own clock, from the moment at which it passed the cut: clocks of machines differ.
         let pause = now.since(self.cut_at).as_micros() as u64;
         self.report.pause_us = self.report.pause_us.max(pause);
-        if !canary::sings("late_record_taken_by_the_new_owner") {
+        if !injected_fault::is_active("late_record_taken_by_the_new_owner") {
             self.raised_watermark = self.raised_watermark.max(Some(watermark));
         }
         Installed { cut_at, watermark }
@@ -209,12 +211,12 @@ impl<T> KeyGroupMigration<T> {
     /// Buffers the record if its group is pending, or if earlier records of installed groups are still ready: records of
     /// a key keep their order. Otherwise returns it.
     pub(super) fn buffer(&mut self, row: Row<T>) -> Option<Row<T>> {
-        let overtakes = self.ready.is_empty() || canary::sings("buffered_records_overtaken");
+        let overtakes = self.ready.is_empty() || injected_fault::is_active("buffered_records_overtaken");
         if !self.pending.contains(row.hash.group(self.max)) && overtakes {
             return Some(row);
         }
         self.report.parked += 1;
-        if canary::sings("parked_record_dropped") && self.report.parked == 1 {
+        if injected_fault::is_active("parked_record_dropped") && self.report.parked == 1 {
             return None;
         }
         let waits = self.pending.contains(row.hash.group(self.max));

@@ -16,7 +16,9 @@ use reflow_protocol::control::{AfterBarrier, Fault, MoreSplits, SnapshotKind, Su
 use reflow_protocol::report::SubtaskEvent;
 use reflow_protocol::rescale::{Cut, Installation, Part};
 use reflow_protocol::snapshot::{OperatorState, Redistribution, Restore};
-use reflow_types::{CheckpointId, GraphVersion, Instant, MAX_WATERMARK, SubtaskId, Timestamp, canary};
+use reflow_types::{
+    CheckpointId, GraphVersion, Instant, MAX_WATERMARK, SubtaskId, Timestamp, injected_fault,
+};
 use serde::{Serialize, de::DeserializeOwned};
 use std::sync::Arc;
 use std::time::Duration;
@@ -171,7 +173,7 @@ where
 
     fn at_trigger(&mut self, now: Instant, checkpoint: CheckpointId) {
         if let AtBarrier::Begin(kind) = self.snapshots.at_barrier(checkpoint) {
-            if canary::sings("offset_after_barrier") && self.phase == Phase::Running {
+            if injected_fault::is_active("offset_after_barrier") && self.phase == Phase::Running {
                 self.chain.barrier(checkpoint);
                 self.poll(now);
             }
@@ -206,7 +208,7 @@ where
             resets: cut.is_some()
                 && self.phase == Phase::Running
                 && self.readers_change()
-                && !canary::sings("event_time_kept_at_the_cut"),
+                && !injected_fault::is_active("event_time_kept_at_the_cut"),
         };
         let resets = at_cut.resets;
         self.snapshots.begin(moment, (checkpoint, kind), vec![state], at_cut, &mut self.chain);
@@ -328,7 +330,7 @@ where
         }
         events.append(&mut self.said);
         self.input_clock.begin_step(now);
-        if canary::sings("idleness_in_wall_time") {
+        if injected_fault::is_active("idleness_in_wall_time") {
             self.chain.starved(self.input_clock.elapsed(), Starved::AllBut(&|_| false));
         }
         self.chain.tick(now);

@@ -10,7 +10,7 @@ use reflow_env::{ChildCommand, ChildId, ConnId, Input, Output, Process, StoreOp,
 use reflow_protocol::control::{FromTaskManager, StartExecutor, StorageProof, ToTaskManager};
 use reflow_protocol::deployment::ExecutorStart;
 use reflow_protocol::hello::Hello;
-use reflow_types::{ExecutorId, Instant, JobId, LeaderEpoch, TaskManagerId, canary};
+use reflow_types::{ExecutorId, Instant, JobId, LeaderEpoch, TaskManagerId, injected_fault};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -208,7 +208,7 @@ impl TaskManager {
     /// job is followed, whatever its number.
     fn has_followed_later(&self, job: JobId, epoch: LeaderEpoch) -> bool {
         self.followed.is_some_and(|(followed, later)| followed == job && later > epoch)
-            && !canary::sings("orders_of_a_deposed_leader_carried_out")
+            && !injected_fault::is_active("orders_of_a_deposed_leader_carried_out")
     }
 
     fn start_executor(&mut self, start: StartExecutor, out: &mut Vec<Output>) {

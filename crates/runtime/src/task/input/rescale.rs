@@ -9,7 +9,7 @@ use crate::task::{TaskEvent, TaskStep};
 use reflow_protocol::control::Fault;
 use reflow_protocol::report::SubtaskEvent;
 use reflow_protocol::rescale::Part;
-use reflow_types::{CheckpointId, Instant, MIN_WATERMARK, canary};
+use reflow_types::{CheckpointId, Instant, MIN_WATERMARK, injected_fault};
 use serde::de::DeserializeOwned;
 
 impl<T, H> InputTask<T, H>
@@ -82,7 +82,7 @@ where
                     let part = Part::Done { cut_at_us, watermark };
                     events.push(TaskEvent::HandOver { checkpoint, to, part });
                 }
-                if !canary::sings("group_owned_twice") {
+                if !injected_fault::is_active("group_owned_twice") {
                     self.head.tables(&mut |table| table.release(&outgoing));
                 }
                 self.discarding = true;
@@ -93,7 +93,7 @@ where
                 worked |= moved;
                 if let Some(installed) = installed {
                     self.not_before = self.not_before.max(installed.cut_at);
-                    if !canary::sings("late_record_taken_by_the_new_owner") {
+                    if !injected_fault::is_active("late_record_taken_by_the_new_owner") {
                         self.gate.raise(installed.watermark);
                     }
                 }
@@ -117,7 +117,7 @@ where
         let Some(migration) = &mut self.migration else { return false };
         let mut signal = migration.next_signal();
         if let Some(Signal::Watermark(time)) = signal
-            && canary::sings("input_ends_while_windows_fire")
+            && injected_fault::is_active("input_ends_while_windows_fire")
         {
             self.head.watermark(time);
             signal = migration.next_signal();
@@ -178,7 +178,7 @@ where
         if self.migration.is_some() {
             return if wrote { TaskStep::Worked } else { TaskStep::Idle(None) };
         }
-        if complete || canary::sings("leaving_commit_lost") {
+        if complete || injected_fault::is_active("leaving_commit_lost") {
             return self.finish(wrote, events);
         }
         self.after_end(now, wrote)

@@ -1,18 +1,19 @@
-//! Canaries: faults that are built in on purpose, to see that the simulator finds them.
+//! Injected faults: they are compiled in on purpose, to see that the simulator finds them.
 //!
-//! The places ask [`reflow_types::canary::sings`]. The simulator with canaries is one build: a wrapper around the
-//! compiler sets the cfg for the workspace's crates only, so that what they depend on is taken from the usual build.
+//! Code asks [`reflow_types::injected_fault::is_active`] at the place of each. The simulator with injected faults is one
+//! build: a wrapper around the compiler sets the cfg for the workspace's crates only, so that dependencies are taken
+//! from the usual build.
 
 use crate::scenario::Scenario;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A canary, and the scenario that each of its runs has.
-type Canary = (&'static str, Option<Scenario>);
+/// The name of a fault, and the scenario that each run with it has.
+type InjectedFault = (&'static str, Option<Scenario>);
 
-/// The canaries there are.
-pub const ALL: [Canary; 24] = [
+/// All injected faults.
+pub const ALL: [InjectedFault; 24] = [
     ("barrier_not_awaited", None),
     ("group_restored_twice", None),
     ("offset_after_barrier", None),
@@ -53,22 +54,22 @@ pub const SELDOM_FOUND: [&str; 7] = [
 /// For so many seconds a run looks for one of those.
 const SECONDS_FOR_SELDOM_FOUND: &str = "20";
 
-/// Within so many seeds a canary must be found.
+/// Within so many seeds a fault must be found.
 const SEEDS: &str = "300";
 
-/// The simulator with canaries.
-pub struct Cage {
+/// The simulator with injected faults.
+pub struct FaultySimulator {
     simulator: PathBuf,
 }
 
-impl Cage {
+impl FaultySimulator {
     /// Builds it.
     ///
     /// # Errors
     /// If it cannot be built.
     pub fn build() -> Result<Self, String> {
         let target = target_directory()?;
-        let own = target.join("canary");
+        let own = target.join("injected-faults");
         fs::create_dir_all(&own).map_err(|error| error.to_string())?;
         let wrapper = write_wrapper(&own).map_err(|error| error.to_string())?;
         let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
@@ -85,13 +86,13 @@ impl Cage {
         Ok(Self { simulator })
     }
 
-    /// Runs the simulator with a canary until it finds something wrong: the first line that it says of it.
+    /// Runs the simulator with a fault until it reports a violation, and returns the first line of the report.
     ///
     /// # Errors
     /// If it finds nothing.
-    pub fn sing(&self, (name, scenario): Canary) -> Result<String, String> {
+    pub fn look_for(&self, (name, scenario): InjectedFault) -> Result<String, String> {
         let mut simulator = Command::new(&self.simulator);
-        simulator.args(["--seeds", SEEDS, "--fail-fast", "--canary", name]);
+        simulator.args(["--seeds", SEEDS, "--fail-fast", "--injected-fault", name]);
         if SELDOM_FOUND.contains(&name) {
             simulator.args(["--at-most", SECONDS_FOR_SELDOM_FOUND]);
         }
@@ -108,22 +109,22 @@ impl Cage {
     }
 }
 
-/// Lets a canary of this build sing.
+/// Activates a fault of this build.
 ///
 /// # Errors
-/// If there is no such canary, or this build has none.
-pub fn release(name: &str) -> Result<(), String> {
+/// If there is no such fault, or this build has none.
+pub fn activate(name: &str) -> Result<(), String> {
     let names = ALL.map(|(name, _)| name);
     if !names.contains(&name) {
-        return Err(format!("there is no canary '{name}': {}", names.join(", ")));
+        return Err(format!("there is no injected fault '{name}'; there are {}", names.join(", ")));
     }
-    #[cfg(reflow_canary)]
+    #[cfg(reflow_injected_faults)]
     {
-        reflow_types::canary::release(name);
+        reflow_types::injected_fault::activate(name);
         Ok(())
     }
-    #[cfg(not(reflow_canary))]
-    Err("this simulator was built without canaries; --canaries builds one with them".to_owned())
+    #[cfg(not(reflow_injected_faults))]
+    Err("this simulator was built without injected faults; --injected-faults builds one with them".to_owned())
 }
 
 /// The target directory that this program was built into.
@@ -136,7 +137,7 @@ fn target_directory() -> Result<PathBuf, String> {
 fn write_wrapper(target: &Path) -> std::io::Result<PathBuf> {
     use std::os::unix::fs::PermissionsExt;
     let at = target.join("wrapper.sh");
-    fs::write(&at, "#!/bin/sh\nexec \"$@\" --cfg reflow_canary\n")?;
+    fs::write(&at, "#!/bin/sh\nexec \"$@\" --cfg reflow_injected_faults\n")?;
     fs::set_permissions(&at, fs::Permissions::from_mode(0o755))?;
     Ok(at)
 }
