@@ -441,9 +441,11 @@ where
     }
 
     fn completed(&mut self, checkpoint: CheckpointId) {
-        self.snapshots.completed(checkpoint, &mut self.head);
+        let commits = self.snapshots.completed(checkpoint, &mut self.head);
+        // A removed task that took a savepoint for its last checkpoint would wait for a commit that comes only with the
+        // next one, which would wait for the task.
         if let Phase::Removed { cut, complete } = &mut self.phase {
-            *complete |= checkpoint >= *cut;
+            *complete |= commits && checkpoint >= *cut;
         }
     }
 

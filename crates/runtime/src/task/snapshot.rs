@@ -254,14 +254,17 @@ impl Snapshots {
         true
     }
 
-    pub(super) fn completed(&mut self, checkpoint: CheckpointId, chain: &mut impl Control) {
+    /// Returns whether sinks commit with it: not with a savepoint after which the job goes on.
+    pub(super) fn completed(&mut self, checkpoint: CheckpointId, chain: &mut impl Control) -> bool {
         if let Some((with, complete)) = &mut self.finish {
             *complete |= *with == checkpoint;
         }
         chain.tables(&mut |table| table.complete(checkpoint));
-        if !self.savepoints.remove(&checkpoint) {
+        let commits = !self.savepoints.remove(&checkpoint);
+        if commits {
             chain.completed(checkpoint);
         }
+        commits
     }
 
     /// Whether the checkpoint with which the task finishes is complete.

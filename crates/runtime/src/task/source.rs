@@ -420,9 +420,11 @@ where
     }
 
     fn completed(&mut self, checkpoint: CheckpointId) {
-        self.snapshots.completed(checkpoint, &mut self.chain);
+        let commits = self.snapshots.completed(checkpoint, &mut self.chain);
+        // A removed task that took a savepoint for its last checkpoint would wait for a commit that comes only with the
+        // next one, which would wait for the task.
         if let Phase::Removed { cut, complete } = &mut self.phase {
-            *complete |= checkpoint >= *cut;
+            *complete |= commits && checkpoint >= *cut;
         }
         if self.drains && self.paused == Some(checkpoint) {
             (self.paused, self.drains) = (None, false);
