@@ -17,7 +17,7 @@ use bytes::Bytes;
 use reflow_coordination::manifest::{self, Decision, Manifest};
 use reflow_protocol::control::AfterBarrier;
 use reflow_protocol::snapshot::Codec;
-use reflow_types::{CheckpointId, LeaderEpoch, Timestamp, VertexId};
+use reflow_types::{CheckpointId, JobId, LeaderEpoch, Timestamp, VertexId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
@@ -47,6 +47,9 @@ pub struct Checker {
     pub highest: Option<CheckpointId>,
     /// Savepoints that stop the job, and are decided in its directory.
     stops: BTreeSet<CheckpointId>,
+    /// The job, once it has a checkpoint, and those that have ended.
+    jobs: BTreeSet<JobId>,
+    former_jobs: BTreeSet<JobId>,
     violations: Vec<String>,
 }
 
@@ -105,6 +108,9 @@ impl Checker {
     pub fn begin_job(&mut self, retained: usize) {
         self.retained = retained;
         self.last = None;
+        // Its checkpoints begin behind the savepoint's, which those of the job before may have passed.
+        self.highest = None;
+        self.former_jobs.append(&mut self.jobs);
         self.manifests.clear();
         self.watermarks.clear();
     }
@@ -114,10 +120,11 @@ impl Checker {
         match manifest::decode(body) {
             Ok(Decision::Complete(mut manifest)) => {
                 // A dead JobManager's request, after a newer checkpoint was complete and the abandoned name gone:
-                // nobody will restore it.
-                if self.highest > Some(manifest.checkpoint) {
+                // nobody will restore it. Or it is of a job that has ended.
+                if self.highest > Some(manifest.checkpoint) || self.former_jobs.contains(&manifest.job) {
                     return;
                 }
+                self.jobs.insert(manifest.job);
                 manifest.rebase(name.trim_end_matches("/_metadata"));
                 let objects: BTreeSet<String> = manifest.objects().into_iter().map(path).collect();
                 for missing in objects.iter().filter(|object| storage.get(object).is_none()) {

@@ -25,7 +25,7 @@ pub const ALL: [InjectedFault; 24] = [
     ("leaving_commit_lost", None),
     ("event_time_kept_at_the_cut", None),
     ("change_not_rolled_back", None),
-    ("one_cursor_for_two_old_owners", None),
+    ("one_cursor_for_two_old_owners", Some(Scenario::DirectedRescales)),
     ("idleness_in_wall_time", None),
     ("input_ends_while_windows_fire", None),
     ("late_record_taken_by_the_new_owner", None),
