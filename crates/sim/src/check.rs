@@ -46,7 +46,7 @@ pub struct Checker {
     /// The highest complete checkpoint.
     pub highest: Option<CheckpointId>,
     /// Savepoints that stop the job, and are decided in its directory.
-    stops: BTreeSet<CheckpointId>,
+    stops: BTreeSet<String>,
     /// The job, once it has a checkpoint, and those that have ended.
     jobs: BTreeSet<JobId>,
     former_jobs: BTreeSet<JobId>,
@@ -135,12 +135,8 @@ impl Checker {
                 self.checkpoints += 1;
                 self.highest = self.highest.max(Some(manifest.checkpoint));
                 self.files.completed(manifest.checkpoint);
-                if manifest.codec == Codec::Exchange {
-                    // A savepoint is the user's: with a checkpoint of the job's own, the job no longer counts on it.
-                    self.stops.iter().for_each(|stop| drop(self.manifests.remove(stop)));
-                    self.stops.clear();
-                } else if !name.starts_with(SAVEPOINTS) {
-                    self.stops.insert(manifest.checkpoint);
+                if manifest.codec == Codec::Savepoint && !name.starts_with(SAVEPOINTS) {
+                    self.stops.insert(name.to_owned());
                 }
                 let of =
                     if name.starts_with(SAVEPOINTS) { &mut self.savepoints } else { &mut self.manifests };
@@ -202,7 +198,10 @@ impl Checker {
         newest.map(|((_, manifest), _)| manifest)
     }
 
-    fn manifest_deleted(&mut self, name: &str, excused: bool) {
+    fn manifest_deleted(&mut self, name: &str, mut excused: bool) {
+        // A savepoint is the user's: with a checkpoint of the job's own, the job need not count on it.
+        let newest = self.manifests.last_key_value().is_some_and(|(_, (newest, _))| newest == name);
+        excused |= self.stops.remove(name) && !newest;
         if !excused && !self.damaged && self.newest().any(|(manifest, _)| manifest == name) {
             self.violate(format!("{name} was deleted, but is one of the {} newest", self.retained));
         }
