@@ -66,7 +66,7 @@ pub enum Action {
     /// Send a command: one to a subtask to the executor of that subtask, others to all executors of the attempt, and of
     /// the graph that is being prepared.
     ///
-    /// Before [`CheckpointCommand::Trigger`](reflow_protocol::command::CheckpointCommand::Trigger) goes out, the driver
+    /// Before [`CheckpointCommand::Trigger`] goes out, the driver
     /// takes the enumerators' states and answers by
     /// [`Scheduler::set_enumerators`](crate::scheduler::Scheduler::set_enumerators).
     Command(AttemptCommand),

@@ -223,7 +223,7 @@ impl Scheduler {
     }
 
     /// The enumerators' states of a checkpoint, `(operator uid, state)`, taken while the driver carries out
-    /// [`Action::TriggerCheckpoint`].
+    /// [`CheckpointCommand::Trigger`](reflow_protocol::command::CheckpointCommand::Trigger).
     pub fn set_enumerators(&mut self, checkpoint: CheckpointId, enumerators: Vec<(String, Bytes)>) {
         self.ctx.coordinator.set_enumerators(checkpoint, enumerators);
     }
