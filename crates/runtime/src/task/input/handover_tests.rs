@@ -320,3 +320,31 @@ fn a_second_rescale_reads_again_what_the_first_one_has_read() {
         assert!(rig.events.iter().any(installed));
     }
 }
+
+/// The checkpoint of the cut that removes it fails, and a savepoint is the next to complete. Sinks commit with
+/// checkpoints only.
+#[test]
+fn a_removed_task_does_not_end_with_a_savepoint() {
+    let mut rig = Rig::new(&[OLD]);
+    let mut sender = rig.cut(500);
+    rig.handed_over(OLD, 500);
+    rig.steps();
+    let mut removal = preparation(&rig.hub, &[], GraphVersion(2));
+    removal.wiring = None;
+    rig.task.prepare(removal);
+    rig.steps();
+    let [cut, savepoint, checkpoint] = [1, 2, 3].map(|number| CheckpointId(CUT.0 + number));
+    rig.trigger(cut, GraphVersion(2));
+    sender.barrier(cut, false);
+    rig.steps();
+    rig.task.aborted(cut);
+    for (id, codec, ends) in [(savepoint, Codec::Savepoint, false), (checkpoint, Codec::Exchange, true)] {
+        let (directory, then) = ("/c".into(), AfterBarrier::Continue);
+        rig.task.trigger(Still.now(), id, &SnapshotKind { codec, full: false, directory, then, cut: None });
+        rig.steps();
+        rig.task.completed(id);
+        rig.steps();
+        let finished = |event: &TaskEvent| matches!(event, TaskEvent::Report(SubtaskEvent::Finished));
+        assert_eq!(rig.events.iter().any(finished), ends, "after {codec:?}");
+    }
+}
