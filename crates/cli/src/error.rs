@@ -2,6 +2,7 @@
 
 use crate::output::{job_table, task_manager_table};
 use crate::wait::Stopped;
+use reflow::launch::storage::UnusableDirectory;
 use reflow_config::ConfigError;
 use reflow_schema::{JobOverview, TaskManager};
 use reflow_view::JobStatus;
@@ -57,6 +58,8 @@ pub(crate) enum CliError {
     NotYet { what: String, waited: String, standing: String },
     #[error("the JobManager at {address} ended before {what} was done; see its log")]
     LostMeanwhile { what: String, address: String },
+    #[error(transparent)]
+    Storage(#[from] UnusableDirectory),
     #[error("{0}")]
     Config(#[from] ConfigError),
     #[error("no job {name} in {}: {there}", .lib.display())]

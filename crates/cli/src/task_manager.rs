@@ -38,7 +38,7 @@ pub(crate) fn run(start: &Taskmanager) -> Result<ExitCode, CliError> {
         settings.job_manager
     );
     let process = Box::new(TaskManager::new(id, settings));
-    let options = Options { signals: true, storage: storage::open(&loaded.config), ..Options::default() };
+    let options = Options { signals: true, storage: storage::open(&loaded.config)?, ..Options::default() };
     let exit = real::run(process, Signal::default(), options);
     if exit.code == 0 {
         tracing::info!("TaskManager {id} ended");

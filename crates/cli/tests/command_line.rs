@@ -282,6 +282,14 @@ fn a_taskmanager_with_a_bad_option_does_not_start() {
 }
 
 #[test]
+fn a_directory_of_an_unknown_kind_is_refused_with_its_option() {
+    let ran = reflow("taskmanager -Dexecution.checkpointing.dir=hdfs://host/checkpoints");
+    assert_eq!(ran.code, Some(1));
+    let text = "cannot use execution.checkpointing.dir: hdfs://host/checkpoints: unknown scheme hdfs";
+    assert!(ran.err.contains(text), "{}", ran.err);
+}
+
+#[test]
 fn a_taskmanager_gives_up_by_its_bound_and_says_whom_it_did_not_reach() {
     let ran = reflow("taskmanager -Djobmanager.rpc.port=1 -Dtaskmanager.registration.timeout=50ms");
     assert_eq!(ran.code, Some(1));

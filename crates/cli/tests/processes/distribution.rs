@@ -146,9 +146,9 @@ impl Drop for Distribution {
     }
 }
 
-/// The job's executable: cargo builds only this package's for a test.
+/// The job's executable: cargo builds only this package's for a test. It has S3, as in the distribution.
 pub(crate) fn job() -> PathBuf {
-    let built = ["build", "--quiet", "--package", "reflow-examples", "--bin", JOB];
+    let built = ["build", "--quiet", "--package", "reflow-examples", "--features", "s3", "--bin", JOB];
     assert!(Command::new(env!("CARGO")).args(built).status().unwrap().success());
     Path::new(env!("CARGO_BIN_EXE_reflow")).with_file_name(JOB)
 }

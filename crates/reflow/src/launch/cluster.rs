@@ -29,7 +29,7 @@ pub(super) fn run(
     let child = move |command: ChildCommand| child(executable, &command, clock);
     let driver = real::Options {
         clock,
-        storage: storage::open(&config),
+        storage: storage::open(&config)?,
         child: ChildMode::InProcess(Arc::new(child)),
         runtime: Some(runtime.handle().clone()),
         ..Default::default()

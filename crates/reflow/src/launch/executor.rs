@@ -20,7 +20,7 @@ pub(super) fn run(executable: Executable) -> Result<ExitCode, LaunchError> {
         std::process::exit(0)
     });
     let start = ExecutorStart::decode(&message)?;
-    let storage = super::storage::open(&Loader::new().properties(&start.properties)?.load()?.config);
+    let storage = super::storage::open(&Loader::new().properties(&start.properties)?.load()?.config)?;
     let clock = Clock::start();
     let (process, signal) = process(executable, start, clock)?;
     let exit = real::run(process, signal, Options { clock, storage, ..Options::default() });

@@ -18,7 +18,7 @@ pub(super) fn run(executable: Executable, options: &Options) -> Result<ExitCode,
     logging::start("info");
     let config = load(options)?;
     let runtime = runtime()?;
-    let storage = super::storage::open(&config);
+    let storage = super::storage::open(&config)?;
     let driver = real::Options {
         signals: true,
         runtime: Some(runtime.handle().clone()),

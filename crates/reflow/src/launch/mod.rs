@@ -104,6 +104,8 @@ pub(crate) enum LaunchError {
     Job(#[from] JobError),
     #[error("cannot listen for REST on {address}: {error}; set rest.port")]
     Rest { address: String, error: io::Error },
+    #[error(transparent)]
+    Storage(#[from] storage::UnusableDirectory),
     #[error("{what}: {error}")]
     System { what: &'static str, error: io::Error },
     #[error("cannot decode the TaskManager's message: {0}")]

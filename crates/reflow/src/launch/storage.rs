@@ -2,10 +2,23 @@
 
 use reflow_config::{Config, options};
 use reflow_env::real::{Storage, StorageOptions};
+use reflow_env::{Location, StoreError};
+
+/// A configured directory that no request can be carried out on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot use {key}: {error}")]
+pub struct UnusableDirectory {
+    key: &'static str,
+    error: StoreError,
+}
 
 /// Local files, memory, and S3 with the credentials in the options. Without these, S3 uses the environment
 /// variables and the machine's role, like other S3 tools.
-pub fn open(config: &Config) -> Storage {
+///
+/// # Errors
+/// A configured directory has an unknown scheme, or one that this executable is built without. Requests on it would be
+/// tried again and again, as if the store were away.
+pub fn open(config: &Config) -> Result<Storage, UnusableDirectory> {
     let settings = [
         ("aws_endpoint", options::S3_ENDPOINT.get(config).map(with_scheme)),
         ("aws_region", options::S3_REGION.get(config)),
@@ -20,7 +33,17 @@ pub fn open(config: &Config) -> Storage {
     // An endpoint of one's own is often one without encryption; Amazon's never is.
     let plain = s3.get("aws_endpoint").is_some_and(|endpoint| endpoint.starts_with("http://"));
     s3.insert("aws_allow_http".to_owned(), plain.to_string());
-    Storage::new(StorageOptions { s3, ..StorageOptions::default() })
+    let storage = Storage::new(StorageOptions { s3, ..StorageOptions::default() });
+    let directories = [
+        (options::CHECKPOINT_DIRECTORY.key(), Some(options::CHECKPOINT_DIRECTORY.get(config))),
+        (options::SAVEPOINT_DIRECTORY.key(), options::SAVEPOINT_DIRECTORY.get(config)),
+        (options::STATE_RECOVERY_PATH.key(), options::STATE_RECOVERY_PATH.get(config)),
+    ];
+    for (key, directory) in directories {
+        let Some(directory) = directory else { continue };
+        storage.check(&Location(directory)).map_err(|error| UnusableDirectory { key, error })?;
+    }
+    Ok(storage)
 }
 
 /// An endpoint without a scheme, such as `s3.example.org`, which Flink accepts too, uses HTTPS.

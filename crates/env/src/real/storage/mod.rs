@@ -53,6 +53,12 @@ impl Storage {
         Self { places, under_way, left_out: Arc::default() }
     }
 
+    /// Fails for a location that no request can be carried out on, now or later: its scheme is unknown, or this build
+    /// does not have it. Asks no store.
+    pub fn check(&self, at: &Location) -> Result<(), StoreError> {
+        self.places.find(at).map(drop)
+    }
+
     /// Carries out a request, on a tokio runtime. Parts of uploads have a state and go to the driver.
     pub(super) async fn carry_out(&self, op: StoreOp) -> StoreResult {
         let _permit = self.under_way.acquire().await;

@@ -67,7 +67,9 @@ impl Places {
                 Ok(Place { store: self.s3.bucket(at, bucket)?, path: parse(at, key)? })
             }
             #[cfg(not(feature = "s3"))]
-            Some(("s3", _)) => Err(failed(at, "this build has no S3: build with the feature `s3`")),
+            Some(("s3", _)) => {
+                Err(failed(at, "this executable is built without S3; build it with the feature `s3`"))
+            }
             Some((scheme, _)) => {
                 Err(failed(at, format!("unknown scheme {scheme}: use a path, file://, memory:// or s3://")))
             }
