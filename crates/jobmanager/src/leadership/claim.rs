@@ -64,6 +64,10 @@ enum About {
     Ended,
     /// The mark of one of the jobs that have ended, where the records of leadership are gone.
     Mark(JobId),
+    /// What the job left that is replaced by a new one, although it has not ended.
+    FormerJob,
+    /// The last decision of that job.
+    FormerDecision,
     Epoch,
     JobDir,
     EndedMeanwhile,
@@ -244,11 +248,19 @@ impl Claim {
             (About::Epochs, answer) => self.take_epochs(epochs_in(&objects(answer))),
             (About::Record(epoch), answer) => self.take_record(epoch, answer),
             (About::Jobs, answer) => self.take_jobs(&objects(answer))?,
-            (About::Ended, Ok(StoreReply::Bytes(bytes))) => match self.end_marked(&bytes)? {
-                Some(state) => self.take_end(state),
-                None => self.create_epoch(),
-            },
+            (About::Ended, Ok(StoreReply::Bytes(mark))) => {
+                self.exceed_epoch_of(&mark);
+                match self.end_marked(&mark) {
+                    _ if self.begin_new => self.create_fresh_epoch(),
+                    Ok(Some(state)) => self.take_end(state),
+                    Ok(None) => self.create_epoch(),
+                    Err(damage) => return Err(damage),
+                }
+            }
+            (About::Ended, _) if self.begin_new => self.list_former_job(),
             (About::Ended, _) => self.create_epoch(),
+            (About::FormerJob, answer) => self.take_former_job(&objects(answer)),
+            (About::FormerDecision, answer) => self.take_former_decision(answer),
             (About::Mark(job), answer) => self.take_mark(job, answer)?,
             (About::Epoch, Err(StoreError::AlreadyExists(_))) => self.lose_race()?,
             (About::Epoch, _) if self.fresh => {
@@ -299,7 +311,6 @@ impl Claim {
         self.earlier = epochs;
         self.epoch = last.unwrap_or_default().max(self.highest_seen).next();
         match last {
-            _ if self.begin_new => self.create_fresh_epoch(),
             Some(last) => self.read_record(last),
             None if injected_fault::is_active("job_without_epochs_begun_anew") => self.create_fresh_epoch(),
             None => self.list_jobs(),

@@ -4,8 +4,9 @@
 use super::{About, Claim, end_in, get};
 use crate::leadership::{EndedRecord, LeadershipError};
 use crate::record;
+use reflow_coordination::manifest;
 use reflow_env::{ObjectMeta, StoreOp, StoreReply, StoreResult};
-use reflow_types::JobId;
+use reflow_types::{JobId, LeaderEpoch};
 use std::collections::BTreeSet;
 
 impl Claim {
@@ -19,6 +20,13 @@ impl Claim {
         let jobs: BTreeSet<JobId> = found.decided.difference(&found.ended).copied().collect();
         let directory = self.by.layout.root().clone();
         match (jobs.len(), jobs.first()) {
+            _ if self.begin_new => {
+                for job in jobs {
+                    self.exceed(self.by.layout.found(job, objects).epoch);
+                }
+                self.marks = found.ended.into_iter().collect();
+                self.read_next_mark();
+            }
             (1, Some(job)) => {
                 tracing::warn!(%job, %directory, "the records of leadership are gone: the job is found by its checkpoints");
                 self.resume(*job);
@@ -45,17 +53,55 @@ impl Claim {
 
     pub(super) fn take_mark(&mut self, job: JobId, answer: StoreResult) -> Result<(), LeadershipError> {
         if let Ok(StoreReply::Bytes(bytes)) = answer {
-            if let Ok(EndedRecord { epoch, .. }) = record::decode(&bytes) {
-                self.highest_seen = self.highest_seen.max(epoch);
-                self.epoch = self.epoch.max(epoch.next());
-            }
+            self.exceed_epoch_of(&bytes);
             let at = self.by.layout.ended(job);
-            if end_in(&bytes).map_err(|damage| LeadershipError::DamagedMark { at, damage })?.is_none() {
-                self.resume(job);
-                return Ok(());
+            match end_in(&bytes) {
+                Ok(None) if !self.begin_new => {
+                    self.resume(job);
+                    return Ok(());
+                }
+                Err(damage) if !self.begin_new => return Err(LeadershipError::DamagedMark { at, damage }),
+                _ => {}
             }
         }
         self.read_next_mark();
         Ok(())
+    }
+
+    /// Looks for the epochs of the job that a new one replaces.
+    pub(super) fn list_former_job(&mut self) {
+        self.question(About::FormerJob, StoreOp::List { below: self.by.layout.job_dir(self.job) });
+    }
+
+    pub(super) fn take_former_job(&mut self, objects: &[ObjectMeta]) {
+        let found = self.by.layout.found(self.job, objects);
+        self.exceed(found.epoch);
+        match found.decided.last() {
+            // Each leader decides first that it takes over, so the last decision is of the last one.
+            Some(last) => self.question(About::FormerDecision, get(self.by.layout.decision(self.job, *last))),
+            None => self.create_fresh_epoch(),
+        }
+    }
+
+    pub(super) fn take_former_decision(&mut self, answer: StoreResult) {
+        if let Ok(StoreReply::Bytes(bytes)) = answer
+            && let Ok(decision) = manifest::decode(&bytes)
+        {
+            self.exceed(decision.lineage().epoch);
+        }
+        self.create_fresh_epoch();
+    }
+
+    /// The job of this mark has ended in an epoch whose record may be deleted: the number is not used twice, since
+    /// another job of this name writes its output to the same places, and names that hold the epoch must differ.
+    pub(super) fn exceed_epoch_of(&mut self, mark: &[u8]) {
+        if let Ok(EndedRecord { epoch, .. }) = record::decode(mark) {
+            self.exceed(epoch);
+        }
+    }
+
+    fn exceed(&mut self, epoch: LeaderEpoch) {
+        self.highest_seen = self.highest_seen.max(epoch);
+        self.epoch = self.epoch.max(epoch.next());
     }
 }
