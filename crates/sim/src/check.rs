@@ -43,7 +43,7 @@ pub struct Checker {
     pub committed: u64,
     /// How many checkpoints were completed.
     pub checkpoints: u64,
-    /// The highest complete checkpoint.
+    /// The highest complete checkpoint that is no savepoint.
     pub highest: Option<CheckpointId>,
     /// Savepoints that stop the job, and are decided in its directory.
     stops: BTreeSet<String>,
@@ -119,9 +119,12 @@ impl Checker {
         let Some(body) = storage.get(name) else { return };
         match manifest::decode(body) {
             Ok(Decision::Complete(mut manifest)) => {
+                // A successor does not know the ids of savepoints, and takes them again.
+                let is_savepoint = name.starts_with(SAVEPOINTS);
                 // A dead JobManager's request, after a newer checkpoint was complete and the abandoned name gone:
                 // nobody will restore it. Or it is of a job that has ended.
-                if self.highest > Some(manifest.checkpoint) || self.former_jobs.contains(&manifest.job) {
+                let is_late = !is_savepoint && self.highest > Some(manifest.checkpoint);
+                if is_late || self.former_jobs.contains(&manifest.job) {
                     return;
                 }
                 self.jobs.insert(manifest.job);
@@ -133,13 +136,14 @@ impl Checker {
                 self.watermarks(name, &manifest);
                 self.ends(name, &manifest);
                 self.checkpoints += 1;
-                self.highest = self.highest.max(Some(manifest.checkpoint));
+                if !is_savepoint {
+                    self.highest = self.highest.max(Some(manifest.checkpoint));
+                }
                 self.files.completed(manifest.checkpoint);
-                if manifest.codec == Codec::Savepoint && !name.starts_with(SAVEPOINTS) {
+                if manifest.codec == Codec::Savepoint && !is_savepoint {
                     self.stops.insert(name.to_owned());
                 }
-                let of =
-                    if name.starts_with(SAVEPOINTS) { &mut self.savepoints } else { &mut self.manifests };
+                let of = if is_savepoint { &mut self.savepoints } else { &mut self.manifests };
                 of.insert(manifest.checkpoint, (name.to_owned(), objects));
             }
             Ok(Decision::Abandoned(_) | Decision::Ended { .. }) => {}

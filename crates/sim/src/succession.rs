@@ -21,8 +21,8 @@ pub const STEP_DOWN: Duration = Duration::from_secs(120);
 /// Which checkpoints executors were told of, and which attempts began from what.
 #[derive(Debug, Default)]
 pub struct Completions {
-    /// The highest checkpoint that executors were told is complete, and by an attempt of which epoch.
-    told: BTreeMap<LeaderEpoch, CheckpointId>,
+    /// The highest checkpoint that executors were told is complete, by the attempt that completed it.
+    told: BTreeMap<Attempt, CheckpointId>,
     /// From what the first attempt of each epoch began.
     began: BTreeMap<LeaderEpoch, Option<CheckpointId>>,
 }
@@ -30,7 +30,7 @@ pub struct Completions {
 impl Completions {
     /// An executor was told that a checkpoint is complete. Gives what is wrong with that.
     pub fn told(&mut self, attempt: Attempt, checkpoint: CheckpointId) -> Option<String> {
-        let told = self.told.entry(attempt.epoch).or_default();
+        let told = self.told.entry(attempt).or_default();
         *told = checkpoint.max(*told);
         let (later, began) =
             self.began.range(attempt.epoch.next()..).find(|(_, b)| **b < Some(checkpoint))?;
@@ -41,17 +41,18 @@ impl Completions {
     }
 
     /// An attempt begins from a checkpoint. Gives what is wrong with that, unless it is known to be damaged. Attempts of
-    /// a deposed leader come to nothing, from wherever they begin: it may find its checkpoints deleted.
+    /// a deposed leader come to nothing, from wherever they begin: it may find its checkpoints deleted. The message may
+    /// arrive late, so only what earlier attempts have completed counts.
     pub fn began(&mut self, attempt: Attempt, from: Option<CheckpointId>) -> Option<String> {
         self.began.entry(attempt.epoch).or_insert(from);
         if self.began.range(attempt.epoch.next()..).next().is_some() {
             return None;
         }
-        let (epoch, told) = self.told.range(..=attempt.epoch).max_by_key(|(_, told)| **told)?;
+        let (earlier, told) = self.told.range(..attempt).max_by_key(|(_, told)| **told)?;
         (Some(*told) > from).then(|| {
             let from = from.map_or("nothing".to_owned(), |checkpoint| format!("checkpoint {checkpoint}"));
             format!(
-                "attempt {attempt} begins from {from}, but executors were told in epoch {epoch} that {told} is complete"
+                "attempt {attempt} begins from {from}, but executors were told in attempt {earlier} that {told} is complete"
             )
         })
     }

@@ -42,7 +42,8 @@ impl Cluster {
         }
         let programs = &mut self.programs;
         let id = self.world.start(&self.host, |context| programs.job_manager(context));
-        self.watch.allows_replay = std::mem::take(&mut programs.allow_replay);
+        // One that was killed before the job ran may have decided that the job goes back.
+        self.watch.allows_replay |= std::mem::take(&mut programs.allow_replay);
         self.leaders.push(Leader { id, epoch: None, order: 0, able_since: None });
         self.newest = Some(id);
     }
