@@ -28,6 +28,17 @@ use std::collections::{BTreeMap, BTreeSet};
 /// How names of executors begin.
 pub const EXECUTOR: &str = "executor";
 
+/// A checkpoint that is under way.
+#[derive(Clone, Copy, Debug)]
+struct UnderWay {
+    checkpoint: CheckpointId,
+    /// Of the JobManager that has triggered it.
+    epoch: LeaderEpoch,
+    since: Time,
+    /// What sources do after it.
+    then: AfterBarrier,
+}
+
 /// Watches frames.
 #[derive(Default)]
 pub struct Watch {
@@ -48,8 +59,8 @@ pub struct Watch {
     pub allows_replay: bool,
     /// Whether a checkpoint is known to be damaged: attempts may begin from older ones.
     pub damaged: bool,
-    /// The last checkpoint that is under way, with when it was triggered and what sources do after it.
-    under_way: Option<(CheckpointId, Time, AfterBarrier)>,
+    /// The last checkpoint that is under way, if any.
+    under_way: Option<UnderWay>,
     /// Savepoints with which the job goes on: it does not begin from them.
     savepoints: BTreeSet<CheckpointId>,
     /// Savepoints that are to stop the job, unless it went on from before.
@@ -168,8 +179,9 @@ impl Watch {
                         _ => self.savepoints.insert(checkpoint),
                     };
                 }
-                if self.under_way.is_none_or(|(known, ..)| known < checkpoint) {
-                    self.under_way = Some((checkpoint, now, kind.then));
+                if self.under_way.is_none_or(|known| known.checkpoint < checkpoint) {
+                    let epoch = attempt.epoch;
+                    self.under_way = Some(UnderWay { checkpoint, epoch, since: now, then: kind.then });
                 }
                 self.triggered(executor, checkpoint);
             }
@@ -188,7 +200,7 @@ impl Watch {
 
     /// The outcome of a checkpoint is known; what sources do after it.
     fn settle(&mut self, checkpoint: CheckpointId) -> Option<AfterBarrier> {
-        self.under_way.take_if(|(known, ..)| *known == checkpoint).map(|(_, _, then)| then)
+        self.under_way.take_if(|known| known.checkpoint == checkpoint).map(|known| known.then)
     }
 
     fn deployed(&mut self, executor: &str, attempt: Attempt, graph: ExecutionGraph) {
@@ -254,14 +266,19 @@ impl Watch {
 
     /// The checkpoint that is under way, and since when.
     pub fn under_way(&self) -> Option<(CheckpointId, Time)> {
-        self.under_way.map(|(checkpoint, since, _)| (checkpoint, since))
+        self.under_way.map(|known| (known.checkpoint, known.since))
+    }
+
+    /// A JobManager has ended: its checkpoints are nobody's.
+    pub fn leader_ended(&mut self, epoch: Option<LeaderEpoch>) {
+        self.under_way.take_if(|known| Some(known.epoch) == epoch);
     }
 
     /// What the JobManager is at, if frames tell.
     pub fn step(&self, epoch: Option<LeaderEpoch>) -> Step {
         match &self.under_way {
             _ if self.ending => Step::End,
-            Some((_, _, AfterBarrier::Finish | AfterBarrier::Drain)) => Step::Stop,
+            Some(UnderWay { then: AfterBarrier::Finish | AfterBarrier::Drain, .. }) => Step::Stop,
             _ if epoch.is_none() || self.attempts.keys().next_back().map(|last| last.epoch) < epoch => {
                 Step::Start
             }

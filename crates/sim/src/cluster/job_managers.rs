@@ -123,6 +123,7 @@ impl Cluster {
         let ended = |leader: &Leader| self.world.ended(leader.id).is_some();
         if let Some(place) = self.leaders.iter().position(ended) {
             let leader = self.leaders.remove(place);
+            self.watch.leader_ended(leader.epoch);
             let exit = self.world.ended(leader.id).expect("it has just been looked at");
             self.programs.last_exit = Some(format!("{:?} {}", exit.code, exit.reason));
             // A deposed leader may find its checkpoints deleted.
