@@ -52,6 +52,8 @@ pub struct JobManager {
     handle: Handle,
     frame: Frame,
     view_at: Instant,
+    /// When this process was started: a job that has ended since is what it was started for.
+    started_at: Instant,
     changed: bool,
     phase: Phase,
 }
@@ -98,13 +100,15 @@ impl JobManager {
             handle: handle.clone(),
             frame,
             view_at: Instant(0),
+            started_at: Instant(0),
             changed: true,
             phase: Phase::Opening,
         };
         (job_manager, handle)
     }
 
-    fn start(&mut self, out: &mut Vec<Output>) {
+    fn start(&mut self, now: Instant, out: &mut Vec<Output>) {
+        self.started_at = now;
         match self.settings.relative_directory() {
             Some((key, value)) => {
                 let value = value.to_owned();
@@ -129,7 +133,7 @@ impl JobManager {
             allow_replay: schedule::allow_replay(&self.config, spec.start) != AllowReplay::No,
             build: spec.artifact.sha256.clone(),
             start_from: directory.map(Location),
-            started_at: now.as_millis(),
+            started_at: self.started_at.as_millis(),
         });
         self.phase = Phase::Claiming(Box::new(claim), Storage::new(self.tickets.clone()));
         self.on_time(now, out);
@@ -356,7 +360,7 @@ impl Process for JobManager {
         }
         self.changed |= !matches!(input, Input::Wakeup);
         match input {
-            Input::Start => self.start(out),
+            Input::Start => self.start(now, out),
             Input::Listening { address, .. } => self.claim(now, &address, out),
             Input::ListenFailed { error, .. } => {
                 let address = self.settings.listen.clone();

@@ -84,6 +84,10 @@ impl Leader {
         answer: StoreResult,
         out: &mut Vec<Output>,
     ) {
+        // The decision about the end comes after all checkpoints, and with a final one all of them go.
+        if self.end.is_some() {
+            return;
+        }
         match check.listed(answer) {
             Ok(()) => self.store_manifest(check, out),
             Err(outcome) => {

@@ -14,7 +14,8 @@
 //! last saw itself in the lead is listed. The takeover comes before anything is deployed: what the predecessor decides
 //! too late stays void, whoever reads it later. The mark of the job's end is read after the listing: a predecessor
 //! that deletes a finished job's objects has written it before. A job that ends while it is claimed, or whose decided end
-//! is still to be marked, was what this start was for: no other begins then. So the marks there are are listed first.
+//! is still to be marked, was what this start was for: no other begins then. So the marks there are are listed first,
+//! and one that is later than this start counts as not listed.
 //!
 //! What was listed and is gone when it is read was deleted by a predecessor that goes on: the listing is repeated.
 //! Without records of leadership the job is found by its checkpoints: it is never begun anew silently.
@@ -252,7 +253,7 @@ impl Claim {
                 self.exceed_epoch_of(&mark);
                 match self.end_marked(&mark) {
                     _ if self.begin_new => self.create_fresh_epoch(),
-                    Ok(Some(state)) => self.take_end(state),
+                    Ok(Some(end)) => self.take_end(end),
                     Ok(None) => self.create_epoch(),
                     Err(damage) => return Err(damage),
                 }
@@ -270,7 +271,7 @@ impl Claim {
             (About::Epoch, _) => self.list_job_dir(),
             (About::JobDir, answer) => self.take_job_dir(&objects(answer)),
             (About::EndedMeanwhile, Ok(StoreReply::Bytes(bytes))) => {
-                self.found.ended = self.end_marked(&bytes)?;
+                self.found.ended = self.end_marked(&bytes)?.map(|end| end.state);
             }
             (About::EndedMeanwhile, _) => {}
             (About::Decision(checkpoint), Ok(StoreReply::Bytes(bytes))) => {
@@ -348,17 +349,18 @@ impl Claim {
     }
 
     /// Whether a mark says that the job has ended. One that cannot be read may be of a job that is to be resumed.
-    fn end_marked(&self, mark: &[u8]) -> Result<Option<String>, LeadershipError> {
+    fn end_marked(&self, mark: &[u8]) -> Result<Option<EndedRecord>, LeadershipError> {
         let at = self.by.layout.ended(self.job);
         end_in(mark).map_err(|damage| LeadershipError::DamagedMark { at, damage })
     }
 
-    /// The last job has ended: before this start, or since. Then it was what this start was for.
-    fn take_end(&mut self, state: String) {
-        if self.ended_before.contains(&self.job) {
-            return self.begin_another(&state);
+    /// The last job has ended: before this start, or since. Then it was what this start was for. The mark may have been
+    /// written between the start and the listing of marks, so its time counts, too.
+    fn take_end(&mut self, end: EndedRecord) {
+        if self.ended_before.contains(&self.job) && end.ended_at <= self.by.started_at {
+            return self.begin_another(&end.state);
         }
-        (self.found.ended, self.step) = (Some(state), Step::Ending);
+        (self.found.ended, self.step) = (Some(end.state), Step::Ending);
     }
 
     fn begin_another(&mut self, state: &str) {
@@ -562,13 +564,13 @@ impl Claim {
     }
 }
 
-/// The state in which the job has ended, by its mark. A job that failed has not ended: it is resumed.
-fn end_in(mark: &[u8]) -> Result<Option<String>, String> {
+/// The end of the job, by its mark. A job that failed has not ended: it is resumed.
+fn end_in(mark: &[u8]) -> Result<Option<EndedRecord>, String> {
     let record = record::decode::<EndedRecord>(mark)?;
     let ends = [EndState::Finished, EndState::Canceled, EndState::Failed];
     let end = ends.into_iter().find(|end| end.as_str() == record.state);
     let end = end.ok_or_else(|| format!("{:?} is no state in which a job ends", record.state))?;
-    Ok(end.is_final().then_some(record.state))
+    Ok(end.is_final().then_some(record))
 }
 
 fn get(at: Location) -> StoreOp {
