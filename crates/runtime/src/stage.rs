@@ -269,7 +269,11 @@ impl AdoptedState {
     }
 }
 
-fn take_list<I: DeserializeOwned>(states: &mut Vec<OperatorState>, operator: &str, name: &str) -> Vec<I> {
+pub(crate) fn take_list<I: DeserializeOwned>(
+    states: &mut Vec<OperatorState>,
+    operator: &str,
+    name: &str,
+) -> Vec<I> {
     let mut items = Vec::new();
     let ours = |state: &OperatorState| state.operator == operator && state.name == name;
     for state in states.extract_if(.., |state| ours(state)) {

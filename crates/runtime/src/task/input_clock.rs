@@ -9,7 +9,7 @@
 //! Rejected: to subtract the time of full outputs only, as Flink's clock of watermark generators does. A chained
 //! operator that blocks the thread holds the input up as well.
 
-use super::STEP;
+use super::pace::STEP;
 use reflow_types::{Instant, injected_fault};
 use std::time::Duration;
 

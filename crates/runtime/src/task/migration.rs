@@ -7,10 +7,12 @@
 //! While groups go out, no timer and no window may fire: those of outgoing groups are in the tables until the snapshot
 //! of the cut is written, and the new owner fires them.
 
+use super::TaskEvent;
 use super::prefetch::add_run;
 use crate::rescale::{Incoming, Preparation};
 use crate::stage::Control;
 use reflow_network::Row;
+use reflow_protocol::report::SubtaskEvent;
 use reflow_protocol::rescale::{Installation, Part};
 use reflow_state::{InstallCursor, Origin, Progress};
 use reflow_types::{
@@ -22,41 +24,61 @@ use std::time::Duration;
 
 /// The key groups that change their owner with one cut, as one task sees it.
 pub(super) struct KeyGroupMigration<T> {
-    /// The graph that the task has now.
-    pub(super) version: GraphVersion,
-    pub(super) checkpoint: CheckpointId,
-    pub(super) cut_at: Instant,
-    /// The task's watermark at the cut: that of the outgoing groups.
-    pub(super) watermark: Timestamp,
-    emitted_watermark: Timestamp,
-    /// The watermark of installed groups that the chain has not been given yet.
-    raised_watermark: Option<Timestamp>,
-    pub(super) new_owners: Vec<SubtaskId>,
+    cut: CutPoint,
     max: MaxParallelism,
     bounds: Bounds,
     /// By old owner, until its groups are installed.
     handovers: BTreeMap<SubtaskId, IncomingHandover>,
     /// Incoming groups that are not installed yet.
     pending: KeyGroupSet,
-    /// Outgoing groups, until the snapshot of the cut is written.
-    outgoing: Option<KeyGroupSet>,
-    /// Records of pending groups, in order.
-    buffered: VecDeque<Row<T>>,
-    /// Records that were buffered and whose groups are installed.
+    /// Until the snapshot of the cut is written.
+    outgoing: Option<OutgoingGroups>,
+    records: BufferedRecords<T>,
+    signals: DeferredSignals,
+    report: InstallationReport,
+}
+
+/// Where a task has passed a cut.
+#[derive(Clone, Copy)]
+pub(super) struct CutPoint {
+    pub(super) checkpoint: CheckpointId,
+    pub(super) at: Instant,
+    /// The task's watermark then: that of the outgoing groups.
+    pub(super) watermark: Timestamp,
+}
+
+/// The groups that leave the task.
+struct OutgoingGroups {
+    groups: KeyGroupSet,
+    new_owners: Vec<SubtaskId>,
+}
+
+/// Records that came before the state of their groups, in order.
+struct BufferedRecords<T> {
+    /// Those of pending groups.
+    waiting: VecDeque<Row<T>>,
+    /// Those whose groups are installed.
     ready: VecDeque<Row<T>>,
-    deferred: DeferredSignals,
-    /// Whether the JobManager has been told that all incoming groups are installed. Added subtasks always report,
-    /// others only if they have incoming groups.
-    pub(super) reported: bool,
-    report: Installation,
 }
 
 /// What waits until the migration is complete.
-#[derive(Default)]
 struct DeferredSignals {
+    /// The watermark that the chain has.
+    emitted: Timestamp,
+    /// The watermark of installed groups that the chain has not been given yet.
+    raised: Option<Timestamp>,
     watermark: Option<Timestamp>,
     idle: Option<bool>,
     end: bool,
+}
+
+/// The report to the JobManager that all incoming groups are installed.
+struct InstallationReport {
+    /// The graph that the task has now.
+    version: GraphVersion,
+    installation: Installation,
+    /// Added subtasks always report, others only if they have incoming groups.
+    is_due: bool,
 }
 
 /// What applies to all key groups of a task.
@@ -94,37 +116,42 @@ pub(super) struct Installed {
 }
 
 impl<T> KeyGroupMigration<T> {
-    /// Starts the migration that `preparation` announced. `added` says whether the task exists only since this rescale.
-    pub(super) fn new(
-        (checkpoint, cut_at, watermark): (CheckpointId, Instant, Timestamp),
-        (max, bounds): (MaxParallelism, Bounds),
-        preparation: &Preparation,
-        added: bool,
-    ) -> Self {
+    /// Starts the migration that `preparation` announced.
+    pub(super) fn new(cut: CutPoint, preparation: &Preparation, max: MaxParallelism, bounds: Bounds) -> Self {
         let handover = |Incoming { from, groups }: &Incoming| {
             let groups = groups.clone();
             (*from, IncomingHandover { groups, parts: VecDeque::new(), installing: None, cut: None })
         };
-        let outgoing: KeyGroupSet = preparation.outgoing.iter().flat_map(|to| to.groups.iter()).collect();
-        Self {
-            version: preparation.version,
-            checkpoint,
-            cut_at,
-            watermark,
-            emitted_watermark: watermark,
-            raised_watermark: None,
+        let outgoing = OutgoingGroups {
+            groups: preparation.outgoing.iter().flat_map(|to| to.groups.iter()).collect(),
             new_owners: preparation.outgoing.iter().map(|outgoing| outgoing.to).collect(),
+        };
+        Self {
+            cut,
             max,
             bounds,
             handovers: preparation.incoming.iter().map(handover).collect(),
             pending: preparation.incoming_groups(),
-            outgoing: Some(outgoing).filter(|outgoing| !outgoing.is_empty()),
-            buffered: VecDeque::new(),
-            ready: VecDeque::new(),
-            deferred: DeferredSignals::default(),
-            reported: !added && preparation.incoming.is_empty(),
-            report: Installation::default(),
+            outgoing: Some(outgoing).filter(|outgoing| !outgoing.groups.is_empty()),
+            records: BufferedRecords { waiting: VecDeque::new(), ready: VecDeque::new() },
+            signals: DeferredSignals {
+                emitted: cut.watermark,
+                raised: None,
+                watermark: None,
+                idle: None,
+                end: false,
+            },
+            report: InstallationReport {
+                version: preparation.version,
+                installation: Installation::default(),
+                is_due: !preparation.incoming.is_empty(),
+            },
         }
+    }
+
+    /// Makes the task report that its groups are installed even if it has no incoming ones.
+    pub(super) fn require_report(&mut self) {
+        self.report.is_due = true;
     }
 
     /// Takes one part of a hand-over from the old owner `from`.
@@ -134,7 +161,7 @@ impl<T> KeyGroupMigration<T> {
             format!("subtask {from} sent state, but owns no key group that comes to this one")
         })?;
         if let Part::Blocks { bytes, .. } = &part {
-            self.report.bytes += bytes.len() as u64;
+            self.report.installation.bytes += bytes.len() as u64;
         }
         handover.parts.push_back(part);
         Ok(())
@@ -194,16 +221,14 @@ impl<T> KeyGroupMigration<T> {
         let handover = self.handovers.remove(&from).expect("the caller found it");
         let (cut_at, watermark) = handover.cut.expect("entries are installed once the hand-over is complete");
         self.pending = self.handovers.values().flat_map(|handover| handover.groups.iter()).collect();
-        let (buffered, max) = (std::mem::take(&mut self.buffered), self.max);
-        for row in buffered {
-            let waits = self.pending.contains(row.hash.group(max));
-            if waits { self.buffered.push_back(row) } else { self.ready.push_back(row) }
-        }
+        let (pending, max) = (&self.pending, self.max);
+        self.records.release(|row| !pending.contains(row.hash.group(max)));
         // By this task's own clock, from the moment at which it passed the cut: clocks of machines differ.
-        let pause = now.since(self.cut_at).as_micros() as u64;
-        self.report.pause_us = self.report.pause_us.max(pause);
+        let pause = now.since(self.cut.at).as_micros() as u64;
+        let installation = &mut self.report.installation;
+        installation.pause_us = installation.pause_us.max(pause);
         if !injected_fault::is_active("late_record_taken_by_the_new_owner") {
-            self.raised_watermark = self.raised_watermark.max(Some(watermark));
+            self.signals.raised = self.signals.raised.max(Some(watermark));
         }
         Installed { cut_at, watermark }
     }
@@ -211,70 +236,53 @@ impl<T> KeyGroupMigration<T> {
     /// Buffers the record if its group is pending, or if earlier records of installed groups are still ready: records of
     /// a key keep their order. Otherwise returns it.
     pub(super) fn buffer(&mut self, row: Row<T>) -> Option<Row<T>> {
-        let overtakes = self.ready.is_empty() || injected_fault::is_active("buffered_records_overtaken");
-        if !self.pending.contains(row.hash.group(self.max)) && overtakes {
+        let overtakes =
+            self.records.ready.is_empty() || injected_fault::is_active("buffered_records_overtaken");
+        let waits = self.pending.contains(row.hash.group(self.max));
+        if !waits && overtakes {
             return Some(row);
         }
-        self.report.parked += 1;
-        if injected_fault::is_active("parked_record_dropped") && self.report.parked == 1 {
+        let installation = &mut self.report.installation;
+        installation.parked += 1;
+        if injected_fault::is_active("parked_record_dropped") && installation.parked == 1 {
             return None;
         }
-        let waits = self.pending.contains(row.hash.group(self.max));
-        if waits {
-            self.buffered.push_back(row)
-        } else {
-            self.ready.push_back(row)
-        }
+        let queue = if waits { &mut self.records.waiting } else { &mut self.records.ready };
+        queue.push_back(row);
         None
     }
 
     /// Keeps a signal until the migration is complete. A later one of its kind replaces it.
     pub(super) fn defer(&mut self, signal: Signal) {
         match signal {
-            Signal::Watermark(time) => self.deferred.watermark = Some(time),
-            Signal::Idle(idle) => self.deferred.idle = Some(idle),
-            Signal::End => self.deferred.end = true,
+            Signal::Watermark(time) => self.signals.watermark = Some(time),
+            Signal::Idle(idle) => self.signals.idle = Some(idle),
+            Signal::End => self.signals.end = true,
         }
     }
 
     /// The next signal for the chain: the watermark of installed groups, and once the migration is complete the deferred
     /// ones. Call it only when the chain has finished the one before: a watermark may fire windows over many steps.
     pub(super) fn next_signal(&mut self) -> Option<Signal> {
-        let emitted = self.emitted_watermark;
-        let rises = |time: &Timestamp| *time > emitted;
-        if let Some(time) = self.raised_watermark.take().filter(rises) {
-            self.emitted_watermark = time;
-            return Some(Signal::Watermark(time));
+        match self.signals.next_raised() {
+            None if self.is_complete() => self.signals.next_deferred(),
+            raised => raised,
         }
-        if !self.is_complete() {
-            return None;
-        }
-        // "Active again" must precede the watermark that it brings, and "idle" must follow it: an idle input has no
-        // watermark.
-        let DeferredSignals { watermark, idle, end } = &mut self.deferred;
-        if let Some(idle) = idle.take_if(|idle| !*idle) {
-            return Some(Signal::Idle(idle));
-        }
-        if let Some(time) = watermark.take().filter(rises) {
-            self.emitted_watermark = time;
-            return Some(Signal::Watermark(time));
-        }
-        idle.take().map(Signal::Idle).or_else(|| std::mem::take(end).then_some(Signal::End))
     }
 
     /// The next buffered record whose group is installed.
     pub(super) fn next_ready(&mut self) -> Option<Row<T>> {
-        self.ready.pop_front()
+        self.records.ready.pop_front()
     }
 
     pub(super) fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
+        !self.records.ready.is_empty()
     }
 
     /// Whether the task may read more records: not while `buffer_limit` of them wait, nor after the end.
     pub(super) fn may_read(&self, buffer_limit: u64) -> bool {
-        let waiting = self.buffered.len() + self.ready.len();
-        waiting < self.bounds.parked_records && (waiting as u64) < buffer_limit && !self.deferred.end
+        let buffered = self.records.len();
+        buffered < self.bounds.parked_records && (buffered as u64) < buffer_limit && !self.signals.end
     }
 
     /// Whether groups are still going out, so that nothing may fire.
@@ -282,23 +290,77 @@ impl<T> KeyGroupMigration<T> {
         self.outgoing.is_some()
     }
 
-    /// Ends the outgoing half: all state of these groups has been sent.
-    pub(super) fn take_outgoing(&mut self) -> Option<KeyGroupSet> {
-        self.outgoing.take()
+    /// The event that sends a part of outgoing state.
+    pub(super) fn outgoing_part(&self, to: SubtaskId, part: Part) -> TaskEvent {
+        TaskEvent::HandOver { checkpoint: self.cut.checkpoint, to, part }
+    }
+
+    /// Ends the outgoing half: all state has been sent. Returns the groups, which are another's now.
+    pub(super) fn end_outgoing(&mut self, events: &mut Vec<TaskEvent>) -> Option<KeyGroupSet> {
+        let OutgoingGroups { groups, new_owners } = self.outgoing.take()?;
+        let done = Part::Done { cut_at_us: self.cut.at.0, watermark: self.cut.watermark };
+        events.extend(new_owners.into_iter().map(|to| self.outgoing_part(to, done.clone())));
+        Some(groups)
+    }
+
+    /// The report that all incoming groups are installed, once.
+    pub(super) fn take_report(&mut self) -> Option<SubtaskEvent> {
+        if !self.is_installed() || !std::mem::take(&mut self.report.is_due) {
+            return None;
+        }
+        let InstallationReport { version, installation, .. } = self.report;
+        Some(SubtaskEvent::Installed { version, installation })
     }
 
     /// Whether all incoming groups are installed.
-    pub(super) fn is_installed(&self) -> bool {
+    fn is_installed(&self) -> bool {
         self.handovers.is_empty()
     }
 
     /// Whether nothing is left to do but to emit deferred signals.
     pub(super) fn is_complete(&self) -> bool {
-        self.is_installed() && self.ready.is_empty() && self.outgoing.is_none() && self.reported
+        self.is_installed() && !self.has_ready() && !self.has_outgoing() && !self.report.is_due
+    }
+}
+
+impl<T> BufferedRecords<T> {
+    fn len(&self) -> usize {
+        self.waiting.len() + self.ready.len()
     }
 
-    pub(super) fn report(&self) -> Installation {
-        self.report
+    /// Makes the waiting records ready for which `is_installed` holds. All keep their order.
+    fn release(&mut self, is_installed: impl Fn(&Row<T>) -> bool) {
+        for row in std::mem::take(&mut self.waiting) {
+            let queue = if is_installed(&row) { &mut self.ready } else { &mut self.waiting };
+            queue.push_back(row);
+        }
+    }
+}
+
+impl DeferredSignals {
+    /// The watermark of installed groups, if the chain does not have it.
+    fn next_raised(&mut self) -> Option<Signal> {
+        let raised = self.raised.take();
+        self.emit(raised)
+    }
+
+    /// The next signal that the input gave during the migration.
+    fn next_deferred(&mut self) -> Option<Signal> {
+        // "Active again" must precede the watermark that it brings, and "idle" must follow it: an idle input has no
+        // watermark.
+        if let Some(idle) = self.idle.take_if(|idle| !*idle) {
+            return Some(Signal::Idle(idle));
+        }
+        let watermark = self.watermark.take();
+        self.emit(watermark)
+            .or_else(|| self.idle.take().map(Signal::Idle))
+            .or_else(|| std::mem::take(&mut self.end).then_some(Signal::End))
+    }
+
+    fn emit(&mut self, watermark: Option<Timestamp>) -> Option<Signal> {
+        let time = watermark.filter(|time| *time > self.emitted)?;
+        self.emitted = time;
+        Some(Signal::Watermark(time))
     }
 }
 
@@ -372,12 +434,8 @@ mod tests {
         let mut chain = Timers { timers: timers(), next: SharedTail::new(Vec::new()) };
         chain.timers.begin_at(CheckpointId(2));
         let now = Instant::default();
-        let mut migration = KeyGroupMigration::<u8>::new(
-            (CheckpointId(2), now, 0),
-            (max(), Bounds::default()),
-            &preparation,
-            true,
-        );
+        let cut = CutPoint { checkpoint: CheckpointId(2), at: now, watermark: 0 };
+        let mut migration = KeyGroupMigration::<u8>::new(cut, &preparation, max(), Bounds::default());
         let done = || Part::Done { cut_at_us: 0, watermark: 0 };
         // One owner is quicker. What it has is being taken in when the other's arrives.
         migration.hand_over(from_high, high_part).unwrap();

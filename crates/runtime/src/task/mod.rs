@@ -1,9 +1,11 @@
 //! Tasks: what a slot runs, one per subtask.
 
+mod core;
 mod handover_writer;
 mod input;
 mod input_clock;
 mod migration;
+mod pace;
 mod prefetch;
 mod restore;
 mod retained;
@@ -13,43 +15,17 @@ mod splits;
 mod upload;
 
 pub use input::InputTask;
+pub(crate) use pace::FIRST_CHUNK;
 pub use retained::RetainedState;
 pub use source::SourceTask;
 
 use crate::rescale::Preparation;
-use crate::stage::Control;
 use bytes::Bytes;
 use reflow_protocol::control::{MoreSplits, SnapshotKind, SubtaskMetrics};
 use reflow_protocol::report::SubtaskEvent;
 use reflow_protocol::rescale::Part;
 use reflow_protocol::snapshot::{OperatorState, Restore};
 use reflow_types::{CheckpointId, GraphVersion, Instant, SubtaskId};
-use std::time::Duration;
-
-/// Steps are meant to last about this long.
-const STEP: Duration = Duration::from_millis(1);
-/// How many records the first step takes at most.
-pub(crate) const FIRST_CHUNK: usize = 8;
-/// How much less than the one before a step may do: one that was interrupted says little.
-const SLOWDOWN: usize = 16;
-
-/// How many records the next step takes, after one of at most `chunk` that has taken `records` in the time `busy`: as
-/// many as fill a step. It gets careful at once and bold step by step, as a step cannot be ended early.
-fn next_chunk(chunk: usize, records: usize, busy: Duration) -> usize {
-    let ideal = (records as f64 * STEP.as_secs_f64() / busy.as_secs_f64().max(1e-9)) as usize;
-    ideal.clamp((chunk / SLOWDOWN).max(1), chunk * 2).min(reflow_network::batch::BATCH_ROWS)
-}
-
-/// Goes on with work that was too much for one step; returns whether there was any. A window that fires or a record of
-/// which many are made may cost far more than a record that comes in, so `chunk`, how much of it fills a step, is told
-/// apart from that of records.
-fn resume(chain: &mut impl Control, chunk: &mut usize, busy: impl FnOnce() -> Duration) -> bool {
-    let Some(passed) = chain.resume(*chunk) else { return false };
-    if passed > 0 {
-        *chunk = next_chunk(*chunk, passed, busy());
-    }
-    true
-}
 
 /// A subtask at work. Driven by its slot, on the slot's thread. Methods unwind where user code or state fails;
 /// the slot catches it.
@@ -136,6 +112,17 @@ pub enum TaskEvent {
         /// The part.
         part: Part,
     },
+}
+
+impl TaskStep {
+    /// The outcome of a step that has also done something apart from its input: it is not idle, because that may have
+    /// more to do.
+    fn or_worked(self) -> Self {
+        match self {
+            Self::Idle(_) | Self::Backpressured(_) => Self::Worked,
+            step => step,
+        }
+    }
 }
 
 impl From<SubtaskEvent> for TaskEvent {

@@ -50,12 +50,21 @@ pub(super) struct Snapshots {
     savepoints: BTreeSet<CheckpointId>,
 }
 
+/// The barrier with which a snapshot begins.
+#[derive(Clone, Copy)]
+pub(super) struct Barrier {
+    pub(super) checkpoint: CheckpointId,
+    /// When the last channel delivered it.
+    pub(super) at: Instant,
+    /// How long the first channel waited for the last one.
+    pub(super) alignment: Duration,
+    /// The task's watermark.
+    pub(super) watermark: Timestamp,
+}
+
 struct Writing {
-    checkpoint: CheckpointId,
-    since: Instant,
-    alignment: Duration,
+    barrier: Barrier,
     operator: Vec<OperatorState>,
-    watermark: Timestamp,
     object: String,
     writer: Option<SnapshotWriter<Upload>>,
     /// Which table is being written.
@@ -158,13 +167,14 @@ impl Snapshots {
     /// Begins a snapshot: `extra` is the task's own operator state.
     pub(super) fn begin(
         &mut self,
-        (now, alignment, watermark): (Instant, Duration, Timestamp),
-        (checkpoint, kind): (CheckpointId, SnapshotKind),
+        barrier: Barrier,
+        kind: SnapshotKind,
         extra: Vec<OperatorState>,
         at_cut: AtCut,
         chain: &mut impl Control,
     ) {
         let AtCut { handover, resets } = at_cut;
+        let checkpoint = barrier.checkpoint;
         if let Some(unfinished) = self.writing.take() {
             self.drop_writing(unfinished, chain);
         }
@@ -192,11 +202,8 @@ impl Snapshots {
         let at = Location(kind.directory).join(&object);
         let upload = Upload::new(io, at, std::mem::take(&mut self.buffers), *bounds);
         self.writing = Some(Writing {
-            checkpoint,
-            since: now,
-            alignment,
+            barrier,
             operator,
-            watermark,
             object,
             writer: Some(SnapshotWriter::new(upload)),
             table: 0,
@@ -226,10 +233,8 @@ impl Snapshots {
                     false
                 }
                 Ok(true) => {
-                    let (checkpoint, timing) = (
-                        writing.checkpoint,
-                        SnapshotTiming { alignment: writing.alignment, writing: now.since(writing.since) },
-                    );
+                    let Barrier { checkpoint, at, alignment, .. } = writing.barrier;
+                    let timing = SnapshotTiming { alignment, writing: now.since(at) };
                     let (state, buffers) = writing.into_state();
                     self.buffers = buffers;
                     events.push(SubtaskEvent::Acknowledged { checkpoint, state, timing }.into());
@@ -248,7 +253,7 @@ impl Snapshots {
         chain: &mut impl Control,
         events: &mut Vec<TaskEvent>,
     ) -> bool {
-        let checkpoint = writing.checkpoint;
+        let checkpoint = writing.barrier.checkpoint;
         self.drop_writing(writing, chain);
         events.push(SubtaskEvent::Declined { checkpoint, reason }.into());
         true
@@ -278,7 +283,7 @@ impl Snapshots {
         self.savepoints.remove(&checkpoint);
         self.finish.take_if(|(with, _)| *with == checkpoint);
         match self.writing.take() {
-            Some(writing) if writing.checkpoint == checkpoint => self.drop_writing(writing, chain),
+            Some(writing) if writing.barrier.checkpoint == checkpoint => self.drop_writing(writing, chain),
             other => {
                 self.writing = other;
                 chain.tables(&mut |table| table.abort(checkpoint));
@@ -288,7 +293,7 @@ impl Snapshots {
     }
 
     fn drop_writing(&mut self, writing: Writing, chain: &mut impl Control) {
-        chain.tables(&mut |table| table.abort(writing.checkpoint));
+        chain.tables(&mut |table| table.abort(writing.barrier.checkpoint));
         let upload =
             writing.writer.map(|writer| writer.into_sink()).or(writing.done.map(|(upload, _)| upload));
         self.buffers = upload.map(Upload::end).unwrap_or_default();
@@ -373,6 +378,6 @@ impl Writing {
             bytes: runs.iter().map(|run| u64::from(run.len)).sum(),
             runs,
         });
-        (SubtaskState { keyed, operator: self.operator, watermark: self.watermark }, upload.end())
+        (SubtaskState { keyed, operator: self.operator, watermark: self.barrier.watermark }, upload.end())
     }
 }

@@ -7,7 +7,7 @@ use crate::stage::{Control, Stage};
 use crate::stages::SharedTail;
 use reflow_api::window::{EventTimeTrigger, TumblingWindows, Windowed};
 use reflow_api::{Aggregate, Io};
-use reflow_env::{Signal, StoreOp, StoreReply};
+use reflow_env::{Clock, Signal, StoreOp, StoreReply};
 use reflow_graph::{
     Edge, EdgeId, ExecutionGraph, ExecutionVertex, JobGraph, Operator, Shipping, Subtask, Vertex, VertexIndex,
 };
@@ -18,8 +18,10 @@ use reflow_protocol::report::SubtaskEvent;
 use reflow_protocol::rescale::Cut;
 use reflow_protocol::snapshot::{Codec, RestorePart, RunRef};
 use reflow_types::{
-    ExecutorId, GraphVersion, JobId, Key, OwnershipTable, SlotId, SubtaskIndex, Timestamp, VertexId,
+    Bounds, ExecutorId, GraphVersion, JobId, Key, MAX_WATERMARK, MaxParallelism, OwnershipTable, SlotId,
+    SubtaskIndex, Timestamp, VertexId,
 };
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[derive(Clone)]

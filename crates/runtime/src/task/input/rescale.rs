@@ -1,111 +1,317 @@
-//! Live rescale in a task with inputs: state prefetch, key-group migration after the cut, removal.
+//! Live rescale in a task with inputs: state prefetch before the cut, key-group migration after it.
 
-use super::{InputTask, Phase};
+use crate::build::BuildContext;
 use crate::keyed::Head;
-use crate::task::migration::Signal;
-use crate::task::next_chunk;
-use crate::task::prefetch::Step;
+use crate::rescale::Preparation;
+use crate::stage::Control;
+use crate::task::core::TaskCore;
+use crate::task::handover_writer::HandoverWriter;
+use crate::task::migration::{CutPoint, KeyGroupMigration, Signal};
+use crate::task::prefetch::{StatePrefetch, Step};
 use crate::task::{TaskEvent, TaskStep};
-use reflow_protocol::control::Fault;
-use reflow_protocol::report::SubtaskEvent;
+use reflow_network::{Gate, Row};
+use reflow_protocol::control::{Fault, SnapshotKind};
 use reflow_protocol::rescale::Part;
-use reflow_types::{CheckpointId, Instant, MIN_WATERMARK, injected_fault};
+use reflow_protocol::snapshot::Restore;
+use reflow_types::{Bounds, CheckpointId, Instant, MIN_WATERMARK, MaxParallelism, SubtaskId, injected_fault};
 use serde::de::DeserializeOwned;
 
-impl<T, H> InputTask<T, H>
-where
-    T: DeserializeOwned + Send + 'static,
-    H: Head<T>,
-{
-    /// The first step of an added task, after the cut.
-    pub(super) fn begin(&mut self, checkpoint: CheckpointId, now: Instant, events: &mut Vec<TaskEvent>) {
-        let Some(preparation) = self.prepared.take() else {
-            crate::fail(
-                Fault::Engine,
-                &self.name,
-                format!("checkpoint {checkpoint} is a cut, but no rescale was prepared"),
-            )
-        };
-        self.phase = Phase::Running;
-        events.push(SubtaskEvent::Running.into());
-        if self.gate.watermark() > MIN_WATERMARK {
-            self.head.watermark(self.gate.watermark());
+/// The key groups that come to a task or leave it.
+pub(super) struct Rescale<T> {
+    max: MaxParallelism,
+    bounds: Bounds,
+    start: Start,
+    prefetch: StatePrefetch,
+    migration: Option<KeyGroupMigration<T>>,
+    /// Parts of hand-overs from old owners that passed the cut before this task.
+    early_parts: Vec<(SubtaskId, Part)>,
+    /// The processing time of installed groups at their old owners: theirs must not go back.
+    not_before: Instant,
+    /// There may be memory to be freed, as after a roll-back of retained tables.
+    discarding: bool,
+}
+
+/// What an added task waits for before it starts.
+#[derive(Default)]
+struct Start {
+    cut: Option<CheckpointId>,
+    /// Its operator state has come.
+    adopted: bool,
+}
+
+impl Signal {
+    /// Passes the signal to the chain.
+    pub(super) fn emit(self, core: &mut TaskCore<impl Control>, events: &mut Vec<TaskEvent>) {
+        match self {
+            Self::Watermark(time) => core.chain_mut().watermark(time),
+            Self::Idle(idle) => core.chain_mut().idle(idle),
+            Self::End => core.end(events),
         }
-        if self.restoring.retains_state() {
-            self.head.tables(&mut |table| table.remember(None));
+    }
+}
+
+/// Before the cut.
+impl<T> Rescale<T> {
+    pub(super) fn new(context: &BuildContext) -> Self {
+        Self {
+            max: context.max_parallelism,
+            bounds: context.bounds,
+            start: Start::default(),
+            prefetch: StatePrefetch::new(context.io.clone(), context.bounds.prefetch_reads),
+            migration: None,
+            early_parts: Vec::new(),
+            not_before: Instant::default(),
+            discarding: true,
         }
-        self.begin_migration((checkpoint, now), &preparation, true);
+    }
+
+    pub(super) fn prepare(&mut self, preparation: Preparation, core: &mut TaskCore<impl Control>) {
+        self.prefetch.request(preparation.checkpoint, &preparation.restore, core.chain_mut());
+        core.prepare(preparation);
+    }
+
+    pub(super) fn catch_up(
+        &mut self,
+        checkpoint: CheckpointId,
+        restore: &Restore,
+        core: &mut TaskCore<impl Control>,
+    ) {
+        if core.prepared().is_some() {
+            self.prefetch.request(checkpoint, restore, core.chain_mut());
+        }
+    }
+
+    pub(super) fn abandon(&mut self, core: &mut TaskCore<impl Control>) {
+        core.abandon();
+        self.prefetch.stop();
+        core.chain_mut().tables(&mut |table| table.abandon_arrivals());
+        (self.discarding, self.early_parts) = (true, Vec::new());
+    }
+
+    pub(super) fn hand_over(&mut self, from: SubtaskId, part: Part, core: &TaskCore<impl Control>) {
+        match &mut self.migration {
+            Some(migration) => {
+                if let Err(reason) = migration.hand_over(from, part) {
+                    core.fail(Fault::Engine, reason);
+                }
+            }
+            None => self.early_parts.push((from, part)),
+        }
     }
 
     /// Prefetches some state of incoming groups. Returns whether there was something to do.
-    pub(super) fn prefetch_step(&mut self, events: &mut Vec<TaskEvent>) -> bool {
-        let Some(version) = self.prepared.as_ref().map(|preparation| preparation.version) else {
-            return false;
-        };
-        match self.prefetch.step(&mut self.head) {
-            Ok(Step::Waiting) => false,
-            Ok(Step::Worked) => true,
-            Ok(Step::Complete(checkpoint)) => {
-                events.push(TaskEvent::Prepared { version, checkpoint });
-                true
-            }
+    fn step_prefetch(&mut self, core: &mut TaskCore<impl Control>, events: &mut Vec<TaskEvent>) -> bool {
+        let Some(version) = core.prepared().map(|preparation| preparation.version) else { return false };
+        match self.prefetch.step(core.chain_mut()) {
+            Ok(Step::Waiting) => return false,
+            Ok(Step::Worked) => {}
+            Ok(Step::Complete(checkpoint)) => events.push(TaskEvent::Prepared { version, checkpoint }),
             Err(reason) => {
                 self.prefetch.stop();
                 events.push(TaskEvent::Refused { version, reason });
-                true
             }
+        }
+        true
+    }
+}
+
+/// The start of an added task.
+impl<T: DeserializeOwned + Send + 'static> Rescale<T> {
+    /// A checkpoint was triggered: the cut, if it is that of the graph with this task.
+    pub(super) fn triggered_added(
+        &mut self,
+        core: &mut TaskCore<impl Control>,
+        checkpoint: CheckpointId,
+        kind: &SnapshotKind,
+    ) {
+        let version = core.prepared().map(|preparation| preparation.version);
+        if self.start.cut.is_none() && kind.cut.as_ref().map(|cut| cut.version) == version {
+            self.start.cut = Some(checkpoint);
+            core.chain_mut().tables(&mut |table| table.begin_at(checkpoint));
         }
     }
 
-    /// Sends outgoing state and installs incoming state. Returns whether there was something to do.
-    pub(super) fn step_migration(&mut self, now: Instant, events: &mut Vec<TaskEvent>) -> bool {
+    /// The operator state with which an added task starts has come.
+    pub(super) fn adopted(&mut self) {
+        self.start.adopted = true;
+    }
+
+    /// A step of a task that waits for the cut. The task reads nothing before: its channels carry records from behind
+    /// the cut only, and their state and the operator state of this task must be there before them.
+    pub(super) fn step_added(
+        &mut self,
+        core: &mut TaskCore<impl Control>,
+        gate: &Gate<T>,
+        now: Instant,
+        events: &mut Vec<TaskEvent>,
+    ) -> TaskStep {
+        let read = self.step_prefetch(core, events);
+        match self.start.cut.filter(|_| self.start.adopted) {
+            Some(checkpoint) => self.begin(checkpoint, core, gate, now, events),
+            None if read => {}
+            None => return TaskStep::Idle(None),
+        }
+        TaskStep::Worked
+    }
+
+    /// The first step of an added task after the cut.
+    fn begin(
+        &mut self,
+        checkpoint: CheckpointId,
+        core: &mut TaskCore<impl Control>,
+        gate: &Gate<T>,
+        now: Instant,
+        events: &mut Vec<TaskEvent>,
+    ) {
+        let Some(preparation) = core.take_prepared() else {
+            let error = format!("checkpoint {checkpoint} is a cut, but no rescale was prepared");
+            core.fail(Fault::Engine, error)
+        };
+        events.push(core.run().into());
+        let watermark = gate.watermark();
+        if watermark > MIN_WATERMARK {
+            core.chain_mut().watermark(watermark);
+        }
+        if core.retains_state() {
+            core.chain_mut().tables(&mut |table| table.remember(None));
+        }
+        self.begin_migration(CutPoint { checkpoint, at: now, watermark }, &preparation, core);
+        // The JobManager waits for the report of an added task even if no group comes to it.
+        self.migration.as_mut().expect("it has begun").require_report();
+    }
+}
+
+/// The cut and what follows it.
+impl<T> Rescale<T> {
+    /// What the snapshot of the cut writes for new owners.
+    pub(super) fn handover_writer(&self, preparation: &Preparation) -> HandoverWriter {
+        HandoverWriter::new(self.max, &preparation.outgoing, self.bounds.hand_over_part_bytes)
+    }
+
+    pub(super) fn begin_migration(
+        &mut self,
+        cut: CutPoint,
+        preparation: &Preparation,
+        core: &TaskCore<impl Control>,
+    ) {
+        // What was prefetched is part of this migration. The next rescale prefetches anew.
+        self.prefetch.stop();
+        self.migration = Some(KeyGroupMigration::new(cut, preparation, self.max, self.bounds));
+        for (from, part) in std::mem::take(&mut self.early_parts) {
+            self.hand_over(from, part, core);
+        }
+    }
+
+    #[inline]
+    pub(super) fn is_migrating(&self) -> bool {
+        self.migration.is_some()
+    }
+
+    /// The processing time up to which timers fire. A tick fires those of all groups, but timers of outgoing groups must
+    /// fire at the new owner: no tick before they have left.
+    pub(super) fn time_for_timers(&self, now: Instant) -> Option<Instant> {
+        let outgoing = self.migration.as_ref().is_some_and(KeyGroupMigration::has_outgoing);
+        (!outgoing).then(|| now.max(self.not_before))
+    }
+
+    /// Whether more may be read from the gate, where `limit` records may be buffered.
+    pub(super) fn may_read(&self, limit: u64) -> bool {
+        self.migration.as_ref().is_none_or(|migration| migration.may_read(limit))
+    }
+
+    /// Keeps a record whose group is not here yet. Returns all others.
+    #[inline]
+    pub(super) fn buffer(&mut self, row: Row<T>) -> Option<Row<T>> {
+        match &mut self.migration {
+            None => Some(row),
+            Some(migration) => migration.buffer(row),
+        }
+    }
+
+    /// Keeps a signal until the migration is complete. Returns it if none is under way.
+    pub(super) fn defer(&mut self, signal: Signal) -> Option<Signal> {
+        match &mut self.migration {
+            None => return Some(signal),
+            Some(migration) => migration.defer(signal),
+        }
+        None
+    }
+
+    /// Frees a part of the memory of released key groups.
+    fn discard(&mut self, core: &mut TaskCore<impl Control>) -> bool {
+        if !self.discarding {
+            return false;
+        }
+        let (mut more, slots) = (false, self.bounds.discarded_slots);
+        core.chain_mut().tables(&mut |table| more |= table.discard(slots));
+        self.discarding = more;
+        more
+    }
+
+    /// Sends outgoing state. Returns whether there was something to do.
+    fn send_outgoing(&mut self, core: &mut TaskCore<impl Control>, events: &mut Vec<TaskEvent>) -> bool {
+        let Some(migration) = self.migration.as_mut().filter(|migration| migration.has_outgoing()) else {
+            return false;
+        };
+        let (parts, all) = core.snapshots_mut().take_hand_overs();
+        let most = self.bounds.record_bytes;
+        if let Some(bytes) = parts.iter().map(|(_, part)| part.state_bytes()).find(|bytes| *bytes > most) {
+            let error = format!(
+                "cannot hand over {bytes} bytes of keyed state at once, the limit is {most}: the state of a key has \
+                 become too large; the job goes on from its last checkpoint"
+            );
+            core.fail(Fault::Engine, error);
+        }
+        let worked = all || !parts.is_empty();
+        events.extend(parts.into_iter().map(|(to, part)| migration.outgoing_part(to, part)));
+        // Released only now: the snapshot of the cut is written from the same tables.
+        if all && let Some(groups) = migration.end_outgoing(events) {
+            if !injected_fault::is_active("group_owned_twice") {
+                core.chain_mut().tables(&mut |table| table.release(&groups));
+            }
+            self.discarding = true;
+        }
+        worked
+    }
+}
+
+impl<T: DeserializeOwned + Send + 'static> Rescale<T> {
+    /// A part of what a rescale needs apart from the input. Returns whether there was something to do.
+    pub(super) fn step(
+        &mut self,
+        core: &mut TaskCore<impl Control>,
+        gate: &mut Gate<T>,
+        now: Instant,
+        events: &mut Vec<TaskEvent>,
+    ) -> bool {
+        let mut worked = self.step_prefetch(core, events);
+        worked |= self.send_outgoing(core, events);
+        worked |= self.install_incoming(core, gate, now, events);
+        // Last, because the others release what is freed here.
+        worked | self.discard(core)
+    }
+
+    /// Installs incoming state. Returns whether there was something to do.
+    fn install_incoming(
+        &mut self,
+        core: &mut TaskCore<impl Control>,
+        gate: &mut Gate<T>,
+        now: Instant,
+        events: &mut Vec<TaskEvent>,
+    ) -> bool {
         let Some(migration) = &mut self.migration else { return false };
-        let mut worked = false;
-        if migration.has_outgoing() {
-            let (parts, all) = self.snapshots.take_hand_overs();
-            let checkpoint = migration.checkpoint;
-            worked |= !parts.is_empty() || all;
-            let most = self.bounds.record_bytes;
-            if let Some(bytes) = parts.iter().map(|(_, part)| part.state_bytes()).find(|bytes| *bytes > most)
-            {
-                let error = format!(
-                    "cannot hand over {bytes} bytes of keyed state at once, the limit is {most}: the state of a key \
-                     has become too large; the job goes on from its last checkpoint"
-                );
-                crate::fail(Fault::Engine, &self.name, error);
-            }
-            let hand_over = |(to, part)| TaskEvent::HandOver { checkpoint, to, part };
-            events.extend(parts.into_iter().map(hand_over));
-            if all && let Some(outgoing) = migration.take_outgoing() {
-                let (cut_at_us, watermark) = (migration.cut_at.0, migration.watermark);
-                for to in std::mem::take(&mut migration.new_owners) {
-                    let part = Part::Done { cut_at_us, watermark };
-                    events.push(TaskEvent::HandOver { checkpoint, to, part });
-                }
-                if !injected_fault::is_active("group_owned_twice") {
-                    self.head.tables(&mut |table| table.release(&outgoing));
-                }
-                self.discarding = true;
+        let (mut worked, installed) = match migration.step(now, core.chain_mut()) {
+            Ok(step) => step,
+            Err(reason) => core.fail(Fault::Engine, format!("cannot install key groups: {reason}")),
+        };
+        if let Some(installed) = installed {
+            self.not_before = self.not_before.max(installed.cut_at);
+            if !injected_fault::is_active("late_record_taken_by_the_new_owner") {
+                gate.raise(installed.watermark);
             }
         }
-        match migration.step(now, &mut self.head) {
-            Ok((moved, installed)) => {
-                worked |= moved;
-                if let Some(installed) = installed {
-                    self.not_before = self.not_before.max(installed.cut_at);
-                    if !injected_fault::is_active("late_record_taken_by_the_new_owner") {
-                        self.gate.raise(installed.watermark);
-                    }
-                }
-            }
-            Err(reason) => {
-                crate::fail(Fault::Engine, &self.name, format!("cannot install key groups: {reason}"))
-            }
-        }
-        if migration.is_installed() && !migration.reported {
-            migration.reported = true;
-            let (version, installation) = (migration.version, migration.report());
-            events.push(SubtaskEvent::Installed { version, installation }.into());
+        if let Some(report) = migration.take_report() {
+            events.push(report.into());
             worked = true;
         }
         worked
@@ -113,13 +319,17 @@ where
 
     /// Emits one deferred signal to the chain, which must have nothing left to do: it may fire windows over several steps
     /// before it can take the next one. Returns whether there was something to do.
-    pub(super) fn emit_deferred(&mut self, events: &mut Vec<TaskEvent>) -> bool {
+    pub(super) fn emit_deferred(
+        &mut self,
+        core: &mut TaskCore<impl Control>,
+        events: &mut Vec<TaskEvent>,
+    ) -> bool {
         let Some(migration) = &mut self.migration else { return false };
         let mut signal = migration.next_signal();
         if let Some(Signal::Watermark(time)) = signal
             && injected_fault::is_active("input_ends_while_windows_fire")
         {
-            self.head.watermark(time);
+            core.chain_mut().watermark(time);
             signal = migration.next_signal();
         }
         if signal.is_none() && !migration.is_complete() {
@@ -128,59 +338,29 @@ where
         if matches!(signal, None | Some(Signal::End)) {
             self.migration = None;
         }
-        match signal {
-            Some(Signal::Watermark(time)) => self.head.watermark(time),
-            Some(Signal::Idle(idle)) => self.head.idle(idle),
-            Some(Signal::End) => self.end(events),
-            None => {}
+        if let Some(signal) = signal {
+            signal.emit(core, events);
         }
+        core.mark_unflushed();
         true
     }
 
-    /// Frees a part of the memory of released key groups.
-    pub(super) fn discard(&mut self) -> bool {
-        if !self.discarding {
+    /// Processes buffered records whose groups are installed. Not while groups go out, when nothing may fire.
+    pub(super) fn process_ready(&mut self, core: &mut TaskCore<impl Head<T>>, now: Instant) -> bool {
+        let may_fire = |migration: &&mut KeyGroupMigration<T>| !migration.has_outgoing();
+        let Some(migration) = self.migration.as_mut().filter(may_fire) else { return false };
+        if !migration.has_ready() {
             return false;
         }
-        let (mut more, slots) = (false, self.bounds.discarded_slots);
-        self.head.tables(&mut |table| more |= table.discard(slots));
-        self.discarding = more;
-        more
-    }
-
-    /// Processes buffered records whose groups are installed. Not while groups go out.
-    pub(super) fn process_ready(&mut self, now: Instant) -> bool {
-        let Some(migration) =
-            self.migration.as_mut().filter(|migration| migration.has_ready() && !migration.has_outgoing())
-        else {
-            return false;
-        };
+        let (chunk, head) = (core.step_records(), core.chain_mut());
         let mut taken = 0;
-        while taken < self.chunk && !self.head.has_rest() && !self.head.is_full() {
+        while taken < chunk && !head.has_rest() && !head.is_full() {
             let Some(row) = migration.next_ready() else { break };
-            self.head.row(row);
+            head.row(row);
             taken += 1;
         }
-        self.chunk = next_chunk(self.chunk, taken, self.clock.now().since(now));
-        self.unflushed = true;
-        self.flush_if_due(now, false);
+        core.took_records(now, taken);
+        core.flush_if_due(now);
         true
-    }
-
-    /// A removed task takes part in checkpoints until its transactions are committed.
-    pub(super) fn after_removal(
-        &mut self,
-        complete: bool,
-        now: Instant,
-        wrote: bool,
-        events: &mut Vec<TaskEvent>,
-    ) -> TaskStep {
-        if self.migration.is_some() {
-            return if wrote { TaskStep::Worked } else { TaskStep::Idle(None) };
-        }
-        if complete || injected_fault::is_active("leaving_commit_lost") {
-            return self.finish(wrote, events);
-        }
-        self.after_end(now, wrote)
     }
 }
