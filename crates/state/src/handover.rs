@@ -1,28 +1,30 @@
 //! Key groups that change their owner while records flow.
 //!
-//! The new owner reads what a checkpoint holds of them ahead of time, beside its own entries ([`KeyedTable::arrive`]):
+//! The new owner reads what a checkpoint holds of them ahead of time, beside its own entries ([`KeyedTable::arrive`](crate::KeyedTable::arrive)):
 //! nothing there can be found, fires or is written before the groups are its own. At the cut, a snapshot of the old
 //! owner gives what has changed since (`arrive` again); then the groups are taken in
-//! ([`KeyedTable::install`]). A segment that holds nothing yet is taken in whole, so that this costs next to nothing
+//! ([`KeyedTable::install`](crate::KeyedTable::install)). A segment that holds nothing yet is taken in whole, so that this costs next to nothing
 //! however large the state.
 //!
 //! What was handed over belongs to the checkpoint of the cut. It is marked as written by it, so that the next
 //! snapshot leaves it out if that checkpoint is complete, and writes it if it has failed.
 //!
-//! The old owner lets go ([`KeyedTable::release`]) once its snapshot of the cut is written. Freeing a large state
-//! takes long, so both sides set memory aside and free it bit by bit ([`KeyedTable::discard`]).
+//! The old owner lets go ([`KeyedTable::release`](crate::KeyedTable::release)) once its snapshot of the cut is written. Freeing a large state
+//! takes long, so both sides set memory aside and free it bit by bit ([`KeyedTable::discard`](crate::KeyedTable::discard)).
 
+use crate::StateKey;
+use crate::entries::Entries;
 use crate::error::StateError;
-use crate::load::{Origin, Restore};
+use crate::load::{Loader, Restore};
+use crate::mark::Epoch;
 use crate::slots::{Entry, Slots};
-use crate::snapshot::{Awaiting, Progress, SnapshotKind};
+use crate::snapshot::Progress;
 use crate::table::StateValue;
-use crate::{KeyedTable, StateKey};
-use reflow_types::{CheckpointId, KeyGroupSet};
+use reflow_types::KeyGroupSet;
 
 /// What has been read for groups that are still another's.
 pub(crate) struct Arrivals<K, V> {
-    table: KeyedTable<K, V>,
+    entries: Option<Box<Entries<K, V>>>,
 }
 
 /// How far a table has taken in the groups of one old owner. Each old owner has its own, because the groups of
@@ -33,175 +35,156 @@ pub struct InstallCursor {
     segment: usize,
 }
 
-impl<K, V> Arrivals<K, V> {
-    /// Whether nothing is left: neither an entry nor the removal of one.
-    fn is_empty(&self) -> bool {
-        self.table.len == 0 && self.table.segments.iter().all(|segment| segment.tombstones.is_empty())
-    }
+/// Entries that are to be freed bit by bit.
+pub(crate) struct Discarded<K, V> {
+    slots: Vec<std::vec::IntoIter<Option<Entry<K, V>>>>,
 }
 
-impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
-    /// Reads a run of groups that will be this owner's: of a checkpoint ([`Origin::Own`]), or what has changed since,
-    /// up to the cut ([`Origin::HandedOver`]). The latter comes after the table has frozen for the cut, or has
-    /// [begun](Self::begin_at) with it.
-    ///
-    /// # Errors
-    /// As [`load`](Self::load).
-    pub fn arrive(&mut self, bytes: &[u8], restore: Restore<'_>) -> Result<(), StateError> {
-        if restore.origin == Origin::HandedOver {
-            self.handed_over_in = Some(self.epoch.before());
-        }
-        let Self { arrivals, id, name, layout, epoch, .. } = self;
-        let arrivals = arrivals.get_or_insert_with(|| {
-            let table = KeyedTable::new(*id, name, layout.max_parallelism());
-            Box::new(Arrivals { table })
-        });
-        arrivals.table.enter_epoch(*epoch);
-        arrivals.table.load(bytes, restore)
+impl<K: StateKey, V: StateValue> Arrivals<K, V> {
+    pub(crate) fn new() -> Self {
+        Self { entries: None }
     }
 
-    /// Forgets what was read of these groups in a segment: a later checkpoint holds it anew.
-    pub fn forget_arrivals(&mut self, segment: u16, groups: &KeyGroupSet) {
-        let Some(arrivals) = &mut self.arrivals else { return };
-        arrivals.table.clear_segment(usize::from(segment), groups);
-    }
-
-    /// The groups stay where they are: forgets all that was read of them.
-    pub fn abandon_arrivals(&mut self) {
-        if let Some(arrivals) = self.arrivals.take() {
-            self.discarded.extend(arrivals.table.slots.into_iter().map(Slots::into_slots));
-        }
-    }
-
-    /// For an owner that begins with a cut, and writes no snapshot for it.
-    pub fn begin_at(&mut self, checkpoint: CheckpointId) {
-        let (kind, epoch, written) = (SnapshotKind::Checkpoint, self.epoch, Vec::new());
-        self.awaiting.push(Awaiting { checkpoint, kind, epoch, written });
-        self.enter_epoch(self.epoch.next());
-    }
-
-    /// Takes groups in, about `budget` entries at a time, and moves `cursor`, which begins at its default; tells each
-    /// key, if `entered` is there. Calls for other groups, with their own cursors, may come between two of these.
-    pub fn install(
+    /// Reads a run of groups that will be those of `owner`, whose epoch is `epoch`.
+    pub(crate) fn load(
         &mut self,
+        owner: &Entries<K, V>,
+        epoch: Epoch,
+        bytes: &[u8],
+        restore: Restore<'_>,
+    ) -> Result<(), StateError> {
+        let entries = self.entries.get_or_insert_with(|| Box::new(owner.new_like()));
+        Loader::new(entries, epoch, restore, |_| {}).load(bytes)
+    }
+
+    /// Forgets what was read of these groups in a segment.
+    pub(crate) fn forget(&mut self, segment: u16, groups: &KeyGroupSet) {
+        if let Some(entries) = &mut self.entries {
+            entries.remove_groups(usize::from(segment), groups);
+        }
+    }
+
+    /// Forgets all that was read, and frees it later.
+    pub(crate) fn abandon(&mut self, discarded: &mut Discarded<K, V>) {
+        if let Some(entries) = self.entries.take() {
+            entries.into_slots().into_iter().for_each(|slots| discarded.add(slots));
+        }
+    }
+
+    /// Moves `groups` to their owner, about `budget` entries at a time. See
+    /// [`KeyedTable::install`](crate::KeyedTable::install).
+    pub(crate) fn install(
+        &mut self,
+        owner: &mut Entries<K, V>,
         groups: &KeyGroupSet,
         cursor: &mut InstallCursor,
         budget: usize,
         mut entered: Option<&mut dyn FnMut(&K)>,
     ) -> Progress {
-        let Some(mut arrivals) = self.arrivals.take() else { return Progress::Done };
+        let Some(entries) = &mut self.entries else { return Progress::Done };
+        let segments = usize::from(owner.layout().segments());
         let mut left = budget;
-        while cursor.segment < self.slots.len() && left > 0 {
-            let segment = cursor.segment;
+        while cursor.segment < segments && left > 0 {
+            let looked_at = move_segment(cursor.segment, groups, entries, owner, &mut entered);
+            left -= looked_at.min(left).max(1);
             cursor.segment += 1;
-            left -= self.install_segment(segment, groups, &mut arrivals, &mut entered).min(left).max(1);
         }
-        let done = cursor.segment == self.slots.len();
-        if !done || !arrivals.is_empty() {
-            self.arrivals = Some(arrivals);
+        if cursor.segment < segments {
+            return Progress::More;
         }
-        if done { Progress::Done } else { Progress::More }
+        if is_empty(entries) {
+            self.entries = None;
+        }
+        Progress::Done
     }
+}
 
-    /// Takes in what a segment has of `groups`; returns how many entries were looked at.
-    fn install_segment(
-        &mut self,
-        segment: usize,
-        groups: &KeyGroupSet,
-        arrivals: &mut Arrivals<K, V>,
-        entered: &mut Option<&mut dyn FnMut(&K)>,
-    ) -> usize {
-        let max = self.layout.max_parallelism();
-        let (first, last) = self.layout.groups(segment as u16);
-        let (theirs, from) = (&mut arrivals.table.slots[segment], &mut arrivals.table.segments[segment]);
-        if !groups.intersects(first, last) || (theirs.len() == 0 && from.tombstones.is_empty()) {
-            return 0;
-        }
-        let owner = &mut self.segments[segment];
-        let comes = |key: &K| groups.contains(key.state_hash().group(max));
-        for (epoch, key) in from.tombstones.extract_if(.., |(_, key)| comes(key)) {
-            let at = owner.tombstones.partition_point(|(other, _)| *other <= epoch);
-            owner.tombstones.insert(at, (epoch, key));
-        }
-        let before = theirs.len();
-        let whole = groups.contains_range(first, last) && self.slots[segment].len() == 0;
-        let (taken, looked_at) = if whole {
-            let taken = std::mem::take(theirs);
-            let looked_at = if let Some(entered) = entered {
-                taken.iter().for_each(|entry| entered(&entry.key));
-                taken.len()
-            } else {
-                1
-            };
-            let count = taken.len();
-            self.slots[segment] = taken;
-            (count, looked_at)
+/// Whether nothing is left: neither an entry nor the removal of one.
+fn is_empty<K: StateKey, V: StateValue>(entries: &Entries<K, V>) -> bool {
+    entries.len() == 0 && entries.segments().all(|(_, segment)| segment.tombstones.is_empty())
+}
+
+/// Moves what a segment has of `groups`; returns how many entries were looked at.
+fn move_segment<K: StateKey, V: StateValue>(
+    number: usize,
+    groups: &KeyGroupSet,
+    from: &mut Entries<K, V>,
+    to: &mut Entries<K, V>,
+    entered: &mut Option<&mut dyn FnMut(&K)>,
+) -> usize {
+    let max = to.layout().max_parallelism();
+    let (first, last) = to.layout().groups(number as u16);
+    let before = from.slots(number).len();
+    if !groups.intersects(first, last) || (before == 0 && from.segment(number).tombstones.is_empty()) {
+        return 0;
+    }
+    let comes = |key: &K| groups.contains(key.state_hash().group(max));
+    to.segment_mut(number).tombstones.absorb(&mut from.segment_mut(number).tombstones, comes);
+    let whole = groups.contains_range(first, last) && to.slots(number).len() == 0;
+    let (taken, looked_at) = if whole {
+        let slots = from.take_slots(number);
+        let looked_at = if let Some(entered) = entered {
+            slots.iter().for_each(|entry| entered(&entry.key));
+            slots.len()
         } else {
-            let (mut count, own) = (0, &mut self.slots[segment]);
-            let taken = |entry: Entry<K, V>| {
-                if let Some(entered) = entered {
-                    entered(&entry.key);
-                }
-                own.insert(entry);
-                count += 1;
-            };
-            theirs.extract_if(|entry| comes(&entry.key), taken);
-            (count, before)
+            1
         };
-        owner.account.absorb(&mut from.account, taken, before);
-        self.len += taken;
-        arrivals.table.len -= taken;
-        looked_at
+        to.put_slots(number, slots);
+        (before, looked_at)
+    } else {
+        let mut count = 0;
+        let taken = |entry: Entry<K, V>| {
+            if let Some(entered) = entered {
+                entered(&entry.key);
+            }
+            to.insert(number, entry);
+            count += 1;
+        };
+        from.extract_if(number, |entry| comes(&entry.key), taken);
+        (count, before)
+    };
+    let (account, theirs) = (&mut to.segment_mut(number).account, &mut from.segment_mut(number).account);
+    account.absorb(theirs, taken, before);
+    looked_at
+}
+
+impl<K: StateKey, V: StateValue> Discarded<K, V> {
+    pub(crate) fn new() -> Self {
+        Self { slots: Vec::new() }
     }
 
-    /// The groups are another's now.
-    ///
-    /// # Panics
-    /// While a snapshot is written: it may still need them.
-    pub fn release(&mut self, groups: &KeyGroupSet) {
-        assert!(
-            self.walk.is_none(),
-            "table '{}': groups cannot leave while a snapshot is written",
-            self.name
-        );
-        for segment in 0..self.slots.len() {
-            let (first, last) = self.layout.groups(segment as u16);
+    pub(crate) fn add(&mut self, slots: Slots<K, V>) {
+        self.slots.push(slots.into_slots());
+    }
+
+    /// Removes `groups` from the entries of their old owner. Whole segments are freed later.
+    pub(crate) fn release(&mut self, owner: &mut Entries<K, V>, groups: &KeyGroupSet) {
+        for number in 0..usize::from(owner.layout().segments()) {
+            let (first, last) = owner.layout().groups(number as u16);
             if groups.contains_range(first, last) {
-                let gone = std::mem::take(&mut self.slots[segment]);
-                self.len -= gone.len();
-                self.segments[segment].tombstones = Vec::new();
-                self.segments[segment].account.kept(0, gone.len());
-                self.discarded.push(gone.into_slots());
+                let gone = owner.take_slots(number);
+                let segment = owner.segment_mut(number);
+                segment.tombstones.clear();
+                segment.account.kept(0, gone.len());
+                self.add(gone);
             } else if groups.intersects(first, last) {
-                self.clear_segment(segment, groups);
+                owner.remove_groups(number, groups);
             }
         }
     }
 
-    /// Frees about `budget` slots of what has been let go of; says whether some are left.
-    pub fn discard(&mut self, budget: usize) -> bool {
+    /// Frees about `budget` slots. Returns whether some are left.
+    pub(crate) fn free(&mut self, budget: usize) -> bool {
         let mut left = budget;
-        while let Some(slots) = self.discarded.last_mut() {
+        while let Some(slots) = self.slots.last_mut() {
             while left > 0 && slots.next().is_some() {
                 left -= 1;
             }
             if left == 0 {
                 return true;
             }
-            self.discarded.pop();
+            self.slots.pop();
         }
         false
-    }
-
-    /// Removes what a segment has of `groups`.
-    fn clear_segment(&mut self, number: usize, groups: &KeyGroupSet) {
-        let max = self.layout.max_parallelism();
-        let (slots, segment) = (&mut self.slots[number], &mut self.segments[number]);
-        let before = slots.len();
-        let leaves = |key: &K| groups.contains(key.state_hash().group(max));
-        slots.extract_if(|entry| leaves(&entry.key), drop);
-        segment.tombstones.retain(|(_, key)| !leaves(key));
-        segment.account.kept(slots.len(), before);
-        self.len -= before - slots.len();
     }
 }

@@ -1,8 +1,9 @@
 //! Keyed state: tables by key, timers, incremental snapshots that do not stop the slot, restore.
 //!
-//! Reading order: [`layout`](SegmentLayout) (where a key lives), `slots` (one segment's entries), `mark` (when an
-//! entry changed), `table` (the calls that records make), `snapshot`, `account` (when a segment is rewritten),
-//! `load`, `undo` (a roll-back in place), `handover` (groups that change their owner), `index`, `timer`. Why it is as it is: docs/design/state.md.
+//! Reading order: [`layout`](SegmentLayout) (where a key lives), `slots` (one segment's entries), `entries` (all of them),
+//! `mark` (when an entry changed), `epochs` (what that is compared with), `table` (the table, and the calls that records
+//! make), `snapshot`, `account` (when a segment is rewritten), `load`, `undo` (a roll-back in place), `handover` (groups
+//! that change their owner), `index`, `timer`. Why it is as it is: docs/design/state.md.
 //!
 //! Everything here runs on the slot's thread, which owns the tables, and does no I/O: snapshots leave through a
 //! [`SnapshotSink`], and a restore is given bytes.
@@ -10,6 +11,8 @@
 mod account;
 mod block;
 mod codec;
+mod entries;
+mod epochs;
 mod error;
 mod handover;
 mod index;
@@ -24,6 +27,7 @@ mod slots;
 mod snapshot;
 mod table;
 mod timer;
+mod tombstones;
 mod undo;
 mod visit;
 mod writer;

@@ -5,12 +5,14 @@
 //! Damage is found by the checksum before anything is decoded; nothing is allocated on the word of a header.
 
 use crate::block::{Header, Kind};
+use crate::entries::Entries;
 use crate::error::{Site, StateError};
-use crate::mark::Mark;
+use crate::layout::Place;
+use crate::mark::{Epoch, Mark};
 use crate::slots::Entry;
 use crate::table::StateValue;
-use crate::{KeyedTable, StateKey, TableId};
-use reflow_types::{KeyGroupSet, KeyHash};
+use crate::{StateKey, TableId};
+use reflow_types::KeyGroupSet;
 
 /// Checks the blocks of one run, or of several in order, before any of it is loaded. What does not pass is damaged, in
 /// storage or on its way from there: reading it again tells which. `table` names the table in errors.
@@ -48,45 +50,45 @@ pub struct Restore<'a> {
     pub origin: Origin,
 }
 
-impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
-    /// Adds the blocks of one run, or of several in order. After an error the table's content is undefined:
-    /// [`KeyedTable::reset`] it.
-    pub fn load(&mut self, bytes: &[u8], restore: Restore<'_>) -> Result<(), StateError> {
-        self.load_each(bytes, restore, |_| {})
+/// Adds runs to entries.
+pub(crate) struct Loader<'a, K, V, F> {
+    entries: &'a mut Entries<K, V>,
+    /// The table's epoch.
+    epoch: Epoch,
+    restore: Restore<'a>,
+    /// Is shown each key that was not there before.
+    inserted: F,
+}
+
+impl<'a, K: StateKey, V: StateValue, F: FnMut(&K)> Loader<'a, K, V, F> {
+    pub(crate) fn new(
+        entries: &'a mut Entries<K, V>,
+        epoch: Epoch,
+        restore: Restore<'a>,
+        inserted: F,
+    ) -> Self {
+        Self { entries, epoch, restore, inserted }
     }
 
-    /// Like [`KeyedTable::load`]; shows each key that was not there before.
-    pub(crate) fn load_each(
-        &mut self,
-        mut bytes: &[u8],
-        restore: Restore<'_>,
-        mut inserted: impl FnMut(&K),
-    ) -> Result<(), StateError> {
+    /// Adds the blocks of one run, or of several in order.
+    pub(crate) fn load(mut self, mut bytes: &[u8]) -> Result<(), StateError> {
         while !bytes.is_empty() {
-            let (header, entries) = Header::take(&self.name, &mut bytes)?;
-            self.load_block(header, entries, restore, &mut inserted)?;
+            let (header, entries) = Header::take(self.entries.name(), &mut bytes)?;
+            self.load_block(header, entries)?;
         }
         Ok(())
     }
 
-    fn load_block(
-        &mut self,
-        header: Header,
-        mut entries: &[u8],
-        restore: Restore<'_>,
-        inserted: &mut impl FnMut(&K),
-    ) -> Result<(), StateError> {
-        let site = Site { table: self.name.clone(), first: header.groups.0, last: header.groups.1 };
+    fn load_block(&mut self, header: Header, mut entries: &[u8]) -> Result<(), StateError> {
+        let Restore { table, owned, origin } = self.restore;
+        let name = self.entries.name().to_owned();
+        let site = Site { table: name, first: header.groups.0, last: header.groups.1 };
         let site = || site.clone();
-        if header.table != restore.table {
-            return Err(StateError::WrongTable {
-                site: site(),
-                expected: restore.table,
-                found: header.table,
-            });
+        if header.table != table {
+            return Err(StateError::WrongTable { site: site(), expected: table, found: header.table });
         }
-        let max = self.layout.max_parallelism();
-        if header.max == max && !restore.owned.intersects(header.groups.0, header.groups.1) {
+        let max = self.entries.layout().max_parallelism();
+        if header.max == max && !owned.intersects(header.groups.0, header.groups.1) {
             return Ok(());
         }
         let block_bytes = entries.len() as u64;
@@ -108,18 +110,22 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
             if written_in < header.groups.0 || header.groups.1 < written_in {
                 return Err(StateError::HashChanged { site: site(), entry, group: written_in });
             }
-            if !restore.owned.contains(hash.group(max)) {
+            if !owned.contains(hash.group(max)) {
                 continue;
             }
             owned_entries += 1;
-            owned_segment = Some(self.layout.place(hash).segment);
-            self.load_entry(hash, key, value, restore.origin, inserted);
+            let place = self.entries.place(hash);
+            owned_segment = Some(place.segment);
+            match value {
+                Some(value) => self.put(place, key, value),
+                None => self.remove(place, key),
+            }
         }
         if !entries.is_empty() {
             return Err(StateError::Excess { site: site(), bytes: entries.len() });
         }
-        if let (Some(segment), Origin::Own | Origin::HandedOver) = (owned_segment, restore.origin) {
-            let account = &mut self.segments[segment].account;
+        if let (Some(segment), Origin::Own | Origin::HandedOver) = (owned_segment, origin) {
+            let account = &mut self.entries.segment_mut(segment).account;
             let share = block_bytes * owned_entries / u64::from(header.entries);
             account.loaded(share + crate::block::HEADER as u64);
             if header.kind == Kind::Puts {
@@ -129,55 +135,50 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
         Ok(())
     }
 
-    fn load_entry(
-        &mut self,
-        hash: KeyHash,
-        key: K,
-        value: Option<V>,
-        origin: Origin,
-        inserted: &mut impl FnMut(&K),
-    ) {
-        let place = self.layout.place(hash);
-        let handed_over = (origin == Origin::HandedOver).then(|| self.epoch.before());
-        let (slots, segment) = (&mut self.slots[place.segment], &mut self.segments[place.segment]);
-        let found = slots.find(place.tag, &key);
-        match (found, value) {
-            (Some(position), Some(value)) => {
-                let entry = slots.at_mut(position).expect("find returns an occupied slot");
+    /// The mark of an entry that is new with this run.
+    fn mark(&self) -> Mark {
+        match self.restore.origin {
+            Origin::Own => Mark::clean(Epoch::LOADED),
+            Origin::Foreign => Mark::changed(self.epoch),
+            Origin::HandedOver => Mark::written(self.epoch.before()),
+        }
+    }
+
+    fn put(&mut self, place: Place, key: K, value: V) {
+        let (mark, origin) = (self.mark(), self.restore.origin);
+        match self.entries.slots(place.segment).find(place.tag, &key) {
+            Some(position) => {
+                let entry = self.entries.entry_mut(place.segment, position);
                 entry.value = value;
-                if let Some(epoch) = handed_over {
-                    entry.mark = Mark::written(epoch);
-                    segment.account.count_handed_over();
+                if origin == Origin::HandedOver {
+                    entry.mark = mark;
+                    self.entries.segment_mut(place.segment).account.count_handed_over();
                 }
             }
-            (Some(position), None) => {
-                slots.remove(position);
-                self.len -= 1;
-                match (origin, handed_over) {
-                    (Origin::Foreign, _) => segment.account.forgot_fresh(),
-                    (_, Some(epoch)) => {
-                        segment.tombstones.push((epoch, key));
-                        segment.account.count_handed_over();
-                    }
-                    (_, None) => {}
-                }
-            }
-            (None, Some(value)) => {
-                let mark = match (origin, handed_over) {
-                    (_, Some(epoch)) => Mark::written(epoch),
-                    (Origin::Foreign, _) => Mark::changed(self.epoch),
-                    (_, None) => Mark::clean(crate::mark::Epoch::LOADED),
-                };
+            None => {
+                let account = &mut self.entries.segment_mut(place.segment).account;
                 match origin {
                     Origin::Own => {}
-                    Origin::Foreign => segment.account.count_change(),
-                    Origin::HandedOver => segment.account.count_handed_over(),
+                    Origin::Foreign => account.count_change(),
+                    Origin::HandedOver => account.count_handed_over(),
                 }
-                inserted(&key);
-                slots.insert(Entry { mark, tag: place.tag, key, value });
-                self.len += 1;
+                (self.inserted)(&key);
+                self.entries.insert(place.segment, Entry { mark, tag: place.tag, key, value });
             }
-            (None, None) => {}
+        }
+    }
+
+    fn remove(&mut self, place: Place, key: K) {
+        let Some(position) = self.entries.slots(place.segment).find(place.tag, &key) else { return };
+        self.entries.remove(place.segment, position);
+        let segment = self.entries.segment_mut(place.segment);
+        match self.restore.origin {
+            Origin::Own => {}
+            Origin::Foreign => segment.account.forgot_fresh(),
+            Origin::HandedOver => {
+                segment.tombstones.push(self.epoch.before(), key);
+                segment.account.count_handed_over();
+            }
         }
     }
 }

@@ -20,7 +20,8 @@ impl Pending {
     /// Encodes an entry. On failure nothing is added.
     pub(crate) fn push<K: Serialize, V: Serialize>(
         &mut self,
-        (codec, block_bytes): (Codec, usize),
+        codec: Codec,
+        block_bytes: usize,
         key: &K,
         value: &V,
     ) -> Result<(), String> {

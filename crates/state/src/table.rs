@@ -4,22 +4,28 @@
 //! [`KeyedTable::remove`]) are different calls, as only a change costs a checkpoint anything. A change looks at
 //! the entry's mark: if the entry has changed in this epoch already, and it mostly has, that one compare is all.
 //!
-//! Runs on the slot's thread, like all that owns it. Snapshots are in `snapshot`, restoring is in `load`.
+//! [`KeyedTable`] owns the parts and is what operators and the runtime call: `entries` has the content, `epochs` tells
+//! what has changed since a checkpoint, `snapshot` writes it, `undo` rolls it back, `handover` has the key groups that
+//! come and go. No part knows the table; each is given the others that a call needs.
+//!
+//! Runs on the slot's thread, like all that owns it.
 
-use crate::account::Account;
 use crate::codec::Codec;
-use crate::error::{Site, StateError};
-use crate::handover::Arrivals;
+use crate::entries::Entries;
+use crate::epochs::Epochs;
+use crate::error::StateError;
+use crate::handover::{Arrivals, Discarded, InstallCursor};
 use crate::layout::{Place, SegmentLayout};
-use crate::mark::{Epoch, Mark};
-use crate::pending::Pending;
-use crate::sample::Sample;
-use crate::slots::{Entry, Slots};
-use crate::snapshot::{Awaiting, Walk};
+use crate::load::{Loader, Origin, Restore};
+use crate::mark::Mark;
+use crate::slots::Entry;
+use crate::snapshot::{Progress, SnapshotKind, Snapshots};
 use crate::undo::Undo;
+use crate::writer::RunWriter;
 use crate::{StateKey, TableId};
-use reflow_types::{Bounds, CheckpointId, KeyHash, MaxParallelism};
+use reflow_types::{Bounds, CheckpointId, KeyGroupSet, KeyHash, MaxParallelism};
 use serde::{Serialize, de::DeserializeOwned};
+use std::any::Any;
 
 /// How many records ahead to [prefetch](KeyedTable::prefetch): enough to cover a miss, few enough that nothing
 /// is evicted before it is used.
@@ -44,85 +50,36 @@ impl<V: Serialize + DeserializeOwned + Send + 'static> StateValue for V {}
 /// Each call takes the key's [`StateKey::state_hash`], which the record brings along.
 ///
 /// # Invariants
-/// - An entry is in the segment of its hash.
-/// - An entry that has changed since the last complete epoch is counted in its segment's account.
 /// - While a snapshot is written, whatever it must still write has its content of when the snapshot began.
 pub struct KeyedTable<K, V> {
-    pub(crate) id: TableId,
-    pub(crate) name: String,
-    pub(crate) layout: SegmentLayout,
-    /// What each record touches, apart from the rest so that it stays in the nearest cache.
-    pub(crate) slots: Vec<Slots<K, V>>,
-    pub(crate) segments: Vec<Segment<K>>,
-    /// `Mark::changed(self.epoch)`: marks from here on need nothing done before a change.
-    current: Mark,
-    pub(crate) epoch: Epoch,
-    /// The epoch that the last complete checkpoint ended.
-    pub(crate) base: Epoch,
-    /// That checkpoint.
-    pub(crate) base_checkpoint: Option<CheckpointId>,
-    /// How entries were that have changed since, if that is remembered.
-    pub(crate) undo: Option<Undo>,
-    pub(crate) walk: Option<Walk>,
-    /// Which entries are tried when they are encoded.
-    pub(crate) sample: Sample,
-    pub(crate) awaiting: Vec<Awaiting>,
-    pub(crate) arrivals: Option<Box<Arrivals<K, V>>>,
-    /// The epoch of the last cut with which groups came, until a checkpoint contains them.
-    pub(crate) handed_over_in: Option<Epoch>,
-    /// Let go of, and to be freed bit by bit.
-    pub(crate) discarded: Vec<std::vec::IntoIter<Option<Entry<K, V>>>>,
-    /// An entry that could not be encoded before it changed. The snapshot under way fails by it.
-    pub(crate) failed: Option<StateError>,
-    pub(crate) len: usize,
-    pub(crate) heap_bytes: fn(&K, &V) -> usize,
-    pub(crate) bounds: Bounds,
-}
-
-/// What a segment needs for snapshots only.
-pub(crate) struct Segment<K> {
-    /// Removed keys with the epoch of their removal, which never falls along the list.
-    pub(crate) tombstones: Vec<(Epoch, K)>,
-    /// Entries that changed again before the snapshot came by, as they were.
-    pub(crate) pending: Pending,
-    pub(crate) account: Account,
-}
-
-impl<K> Segment<K> {
-    /// What the removed keys take in memory, without what they hold outside.
-    pub(crate) fn tombstone_bytes(&self) -> usize {
-        self.tombstones.len() * size_of::<(Epoch, K)>()
-    }
+    entries: Entries<K, V>,
+    epochs: Epochs,
+    snapshots: Snapshots,
+    /// How entries were that have changed since the last complete checkpoint, if that is remembered.
+    undo: Option<Undo>,
+    arrivals: Arrivals<K, V>,
+    discarded: Discarded<K, V>,
+    heap_bytes: fn(&K, &V) -> usize,
+    bounds: Bounds,
 }
 
 impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
     /// An empty table. `id` and `name` must each be the table's alone within its operator.
     pub fn new(id: TableId, name: &str, max: MaxParallelism) -> Self {
-        let layout = SegmentLayout::new(max);
-        let mut table = Self {
-            id,
-            name: name.to_owned(),
-            layout,
-            slots: Vec::new(),
-            segments: Vec::new(),
-            current: Mark::changed(Epoch::FIRST),
-            epoch: Epoch::FIRST,
-            base: Epoch::LOADED,
-            base_checkpoint: None,
+        Self::of(Entries::new(id, name, max))
+    }
+
+    fn of(entries: Entries<K, V>) -> Self {
+        Self {
+            entries,
+            epochs: Epochs::new(),
+            snapshots: Snapshots::new(),
             undo: None,
-            walk: None,
-            sample: Sample::default(),
-            awaiting: Vec::new(),
-            arrivals: None,
-            handed_over_in: None,
-            discarded: Vec::new(),
-            failed: None,
-            len: 0,
+            arrivals: Arrivals::new(),
+            discarded: Discarded::new(),
             heap_bytes: |key, _| key.heap_bytes(),
             bounds: Bounds::default(),
-        };
-        table.reset();
-        table
+        }
     }
 
     /// Tells the memory estimate how many bytes an entry holds outside the table (strings, boxes).
@@ -139,33 +96,22 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
 
     /// Forgets everything: entries, snapshots under way and awaited.
     pub fn reset(&mut self) {
-        let segments = usize::from(self.layout.segments());
-        self.slots = (0..segments).map(|_| Slots::default()).collect();
-        self.segments = (0..segments as u16)
-            .map(|segment| Segment {
-                tombstones: Vec::new(),
-                pending: Pending::default(),
-                account: Account::new(segment),
-            })
-            .collect();
-        self.enter_epoch(Epoch::FIRST);
-        self.base = Epoch::LOADED;
-        self.base_checkpoint = None;
+        self.entries = self.entries.new_like();
+        self.epochs = Epochs::new();
+        self.snapshots.reset();
         self.undo = None;
-        self.walk = None;
-        self.awaiting.clear();
-        self.arrivals = None;
-        self.handed_over_in = None;
-        self.discarded.clear();
-        self.failed = None;
-        self.len = 0;
+        self.arrivals = Arrivals::new();
+        self.discarded = Discarded::new();
     }
+}
 
+/// The calls that records make.
+impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
     /// The value of `key`, to read.
     #[inline]
     pub fn get(&self, hash: KeyHash, key: &K) -> Option<&V> {
-        let place = self.layout.place(hash);
-        let slots = &self.slots[place.segment];
+        let place = self.entries.place(hash);
+        let slots = self.entries.slots(place.segment);
         let position = slots.find(place.tag, key)?;
         slots.at(position).map(|entry| &entry.value)
     }
@@ -173,20 +119,20 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
     /// The value of `key`, to change: the entry counts as changed.
     #[inline]
     pub fn get_mut(&mut self, hash: KeyHash, key: &K) -> Option<&mut V> {
-        let place = self.layout.place(hash);
-        let position = self.slots[place.segment].find(place.tag, key)?;
+        let place = self.entries.place(hash);
+        let position = self.entries.slots(place.segment).find(place.tag, key)?;
         Some(self.change(place, position))
     }
 
     /// The value of `key`, to change; `init` makes it if there is none.
     #[inline]
     pub fn upsert(&mut self, hash: KeyHash, key: &K, init: impl FnOnce() -> V) -> &mut V {
-        let place = self.layout.place(hash);
-        match self.slots[place.segment].find(place.tag, key) {
+        let place = self.entries.place(hash);
+        match self.entries.slots(place.segment).find(place.tag, key) {
             Some(position) => self.change(place, position),
             None => {
                 let position = self.insert(place, key.clone(), init());
-                &mut self.slots[place.segment].at_mut(position).expect("it was put there").value
+                &mut self.entries.entry_mut(place.segment, position).value
             }
         }
     }
@@ -196,14 +142,14 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
     /// caches.
     #[inline]
     pub fn prefetch(&self, hash: KeyHash) {
-        let place = self.layout.place(hash);
-        self.slots[place.segment].prefetch(place.tag);
+        let place = self.entries.place(hash);
+        self.entries.slots(place.segment).prefetch(place.tag);
     }
 
     /// Sets the value of `key` and returns the one it had.
     pub fn insert_or_replace(&mut self, hash: KeyHash, key: &K, value: V) -> Option<V> {
-        let place = self.layout.place(hash);
-        match self.slots[place.segment].find(place.tag, key) {
+        let place = self.entries.place(hash);
+        match self.entries.slots(place.segment).find(place.tag, key) {
             Some(position) => Some(std::mem::replace(self.change(place, position), value)),
             None => {
                 self.insert(place, key.clone(), value);
@@ -215,146 +161,280 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
     /// Removes `key` and returns its value. Leaves a tombstone for the next snapshot, unless no snapshot can
     /// know the key.
     pub fn remove(&mut self, hash: KeyHash, key: &K) -> Option<V> {
-        let place = self.layout.place(hash);
-        let position = self.slots[place.segment].find(place.tag, key)?;
-        let mark = self.slots[place.segment].at(position).expect("find returns an occupied slot").mark;
-        if mark < self.current {
+        let place = self.entries.place(hash);
+        let position = self.entries.slots(place.segment).find(place.tag, key)?;
+        let mark = self.entries.entry(place.segment, position).mark;
+        if mark < self.epochs.current() {
             self.before_change(place.segment, position);
         }
-        let entry = self.slots[place.segment].remove(position);
-        let segment = &mut self.segments[place.segment];
-        if mark == Mark::fresh(self.epoch) {
+        let entry = self.entries.remove(place.segment, position);
+        let (segment, epoch) = (self.entries.segment_mut(place.segment), self.epochs.epoch());
+        if mark == Mark::fresh(epoch) {
             segment.account.forgot_fresh();
         } else {
-            segment.tombstones.push((self.epoch, entry.key));
+            segment.tombstones.push(epoch, entry.key);
         }
-        self.len -= 1;
         Some(entry.value)
-    }
-
-    /// All entries, in no order that means anything.
-    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
-        self.slots.iter().flat_map(Slots::iter).map(|entry| (&entry.key, &entry.value))
-    }
-
-    /// The number of entries.
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether there are no entries.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// The table's name within its operator.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The table's number within its operator.
-    pub fn id(&self) -> TableId {
-        self.id
-    }
-
-    /// How keys map to segments.
-    pub fn layout(&self) -> &SegmentLayout {
-        &self.layout
-    }
-
-    /// About what the live entries take in a snapshot, in bytes.
-    pub fn live_bytes(&self) -> u64 {
-        self.slots.iter().zip(&self.segments).map(|(slots, s)| s.account.live_bytes(slots.len())).sum()
-    }
-
-    /// About what the table takes in memory, in bytes. Walks the first segments only, so it is cheap: what
-    /// entries hold outside the table is extrapolated from a sample.
-    pub fn memory_bytes(&self) -> usize {
-        const SAMPLE: usize = 256;
-        let inline: usize = self.slots.iter().map(|s| s.positions() * size_of::<Option<Entry<K, V>>>()).sum();
-        let sample = || self.iter().take(SAMPLE);
-        let heap: usize = sample().map(|(key, value)| (self.heap_bytes)(key, value)).sum();
-        let per_segment = size_of::<Slots<K, V>>() + size_of::<Segment<K>>();
-        let beside: usize = self.segments.iter().map(|s| s.pending.len() + s.tombstone_bytes()).sum();
-        let undo = self.undo.as_ref().map_or(0, Undo::bytes);
-        let entries = inline + heap * self.len / sample().count().max(1);
-        entries + beside + undo + self.segments.len() * per_segment
-    }
-
-    /// Panics if the type's invariants are broken. Looks at every entry.
-    pub fn check_invariants(&self) {
-        let mut len = 0;
-        for (number, slots) in self.slots.iter().enumerate() {
-            slots.check_invariants();
-            len += slots.len();
-            for entry in slots.iter() {
-                let place = self.layout.place(entry.key.state_hash());
-                assert_eq!(
-                    place,
-                    Place { segment: number, tag: entry.tag },
-                    "an entry is in the wrong place"
-                );
-            }
-            // One that a later snapshot has written as well may be in the complete one.
-            let changed = |mark: Mark| mark > Mark::written(self.base) && !mark.is_written();
-            let changed = slots.iter().filter(|entry| changed(entry.mark)).count();
-            let counted = self.segments[number].account.changed();
-            assert!(changed <= counted, "segment {number} has {changed} changed entries, counted {counted}");
-            assert!(self.segments[number].tombstones.is_sorted_by_key(|(epoch, _)| *epoch));
-        }
-        assert_eq!(len, self.len);
-    }
-
-    pub(crate) fn enter_epoch(&mut self, epoch: Epoch) {
-        self.epoch = epoch;
-        self.current = Mark::changed(epoch);
-    }
-
-    pub(crate) fn site(&self, segment: usize) -> Site {
-        let (first, last) = self.layout.groups(segment as u16);
-        Site { table: self.name.clone(), first, last }
     }
 
     #[inline]
     fn change(&mut self, place: Place, position: usize) -> &mut V {
-        let entry = self.slots[place.segment].at(position).expect("find returns an occupied slot");
-        if entry.mark < self.current {
+        if self.entries.entry(place.segment, position).mark < self.epochs.current() {
             self.before_change(place.segment, position);
         }
-        &mut self.slots[place.segment].at_mut(position).expect("find returns an occupied slot").value
+        &mut self.entries.entry_mut(place.segment, position).value
     }
 
     #[inline(never)]
     fn insert(&mut self, place: Place, key: K, value: V) -> usize {
-        self.len += 1;
-        self.segments[place.segment].account.count_change();
-        let entry = Entry { mark: Mark::fresh(self.epoch), tag: place.tag, key, value };
-        self.slots[place.segment].insert(entry)
+        self.entries.segment_mut(place.segment).account.count_change();
+        let entry = Entry { mark: Mark::fresh(self.epochs.epoch()), tag: place.tag, key, value };
+        self.entries.insert(place.segment, entry)
     }
 
     /// The first change of an entry in this epoch: a snapshot under way takes the entry as it is, and the log of what
     /// a roll-back needs.
     #[inline(never)]
     fn before_change(&mut self, segment: usize, position: usize) {
-        self.log_before_change(segment, position);
-        let entry = self.slots[segment].at_mut(position).expect("find returns an occupied slot");
-        let wanted = self.walk.as_ref().filter(|walk| walk.wants(segment, entry.mark));
-        let codec: Option<Codec> = wanted.map(|walk| walk.codec);
-        entry.mark = self.current;
-        self.segments[segment].account.count_change();
-        if let Some(codec) = codec {
-            let entry = self.slots[segment].at(position).expect("find returns an occupied slot");
-            if let Err(reason) = self.sample.look_at(codec, &entry.key, &entry.value) {
-                let error = codec.not_restorable(self.site(segment), reason);
-                self.failed.get_or_insert(error);
-            } else if let Err(reason) = self.segments[segment].pending.push(
-                (codec, self.bounds.block_bytes),
-                &entry.key,
-                &entry.value,
-            ) {
-                let site = self.site(segment);
-                self.failed.get_or_insert(StateError::Encode { site, reason });
-            }
+        if let Some(undo) = &mut self.undo {
+            undo.log_before_change(self.epochs.epoch(), &self.entries, segment, position, &self.bounds);
         }
+        // The old mark tells what the log and the snapshot need, so both look at it before the new one is set.
+        let entry = self.entries.entry_mut(segment, position);
+        let codec: Option<Codec> = self.snapshots.wants(segment, entry.mark);
+        entry.mark = self.epochs.current();
+        self.entries.segment_mut(segment).account.count_change();
+        if let Some(codec) = codec {
+            let block_bytes = self.bounds.block_bytes;
+            self.snapshots.encode_early(codec, &mut self.entries, segment, position, block_bytes);
+        }
+    }
+}
+
+/// What the table is and has.
+impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
+    /// All entries, in no order that means anything.
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.entries.iter().map(|entry| (&entry.key, &entry.value))
+    }
+
+    /// The number of entries.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are no entries.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The table's name within its operator.
+    pub fn name(&self) -> &str {
+        self.entries.name()
+    }
+
+    /// The table's number within its operator.
+    pub fn id(&self) -> TableId {
+        self.entries.id()
+    }
+
+    /// How keys map to segments.
+    pub fn layout(&self) -> &SegmentLayout {
+        self.entries.layout()
+    }
+
+    /// About what the live entries take in a snapshot, in bytes.
+    pub fn live_bytes(&self) -> u64 {
+        self.entries.live_bytes()
+    }
+
+    /// About what the table takes in memory, in bytes. Walks the first segments only, so it is cheap: what
+    /// entries hold outside the table is extrapolated from a sample.
+    pub fn memory_bytes(&self) -> usize {
+        self.entries.memory_bytes(self.heap_bytes) + self.undo.as_ref().map_or(0, Undo::bytes)
+    }
+
+    /// Panics if the type's invariants are broken. Looks at every entry.
+    pub fn check_invariants(&self) {
+        self.entries.check_invariants(self.epochs.base());
+    }
+}
+
+/// Snapshots and restore.
+impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
+    /// The barrier of a checkpoint: fixes what its snapshot contains. Costs nothing per entry.
+    ///
+    /// # Panics
+    /// If the snapshot before is still being written: it must be written or aborted first.
+    pub fn freeze(&mut self, checkpoint: CheckpointId, kind: SnapshotKind) {
+        self.snapshots.freeze(checkpoint, kind, &self.entries, &self.epochs);
+        // What it writes is marked on the checkpoint before that one.
+        if let Some(undo) = &mut self.undo
+            && self.snapshots.awaits_checkpoint()
+        {
+            undo.forget_until(self.epochs.epoch());
+        }
+        self.epochs.advance();
+    }
+
+    /// Writes about `budget_bytes` of the snapshot, at least one entry. A single value may exceed the budget;
+    /// passing over what needs no writing counts an eighth of its size.
+    pub fn snapshot_step(
+        &mut self,
+        budget_bytes: usize,
+        out: &mut dyn RunWriter,
+    ) -> Result<Progress, StateError> {
+        self.snapshots.step(&mut self.entries, self.epochs.base(), &self.bounds, budget_bytes, out)
+    }
+
+    /// The checkpoint is complete: the next one contains only what changed after it. Unknown checkpoints, from
+    /// before a restore say, are ignored.
+    pub fn complete(&mut self, checkpoint: CheckpointId) {
+        let Some(complete) = self.snapshots.complete(checkpoint) else { return };
+        let contains_handed_over = self.epochs.complete(checkpoint, complete.epoch());
+        if let Some(undo) = &mut self.undo {
+            undo.forget_until(self.epochs.base());
+        }
+        if contains_handed_over {
+            self.entries.segments_mut().for_each(|(_, segment)| segment.account.complete_handed_over());
+        }
+        for written in complete.written() {
+            let segment = self.entries.segment_mut(usize::from(written.segment));
+            segment.account.complete(complete.epoch(), written);
+        }
+    }
+
+    /// The checkpoint has failed: the next one contains its changes again. Unknown checkpoints are ignored.
+    pub fn abort(&mut self, checkpoint: CheckpointId) {
+        self.snapshots.abort(checkpoint, &mut self.entries);
+        // Not while a snapshot is undecided: if it is complete after all, increments build on it.
+        if !self.snapshots.is_writing() && !self.snapshots.awaits_checkpoint() {
+            self.entries.forget_tombstones(self.epochs.epoch(), self.bounds.tombstone_bytes);
+        }
+    }
+
+    /// Adds the blocks of one run, or of several in order. After an error the table's content is undefined:
+    /// [`KeyedTable::reset`] it.
+    pub fn load(&mut self, bytes: &[u8], restore: Restore<'_>) -> Result<(), StateError> {
+        self.load_each(bytes, restore, |_| {})
+    }
+
+    /// Like [`KeyedTable::load`]; shows each key that was not there before.
+    pub(crate) fn load_each(
+        &mut self,
+        bytes: &[u8],
+        restore: Restore<'_>,
+        inserted: impl FnMut(&K),
+    ) -> Result<(), StateError> {
+        Loader::new(&mut self.entries, self.epochs.epoch(), restore, inserted).load(bytes)
+    }
+}
+
+/// Roll-back in place.
+impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
+    /// Everything in the table is in `checkpoint`, or it has no checkpoint yet: from here on it remembers how to get
+    /// back to one.
+    pub fn remember(&mut self, checkpoint: Option<CheckpointId>) {
+        if let Some(checkpoint) = checkpoint {
+            self.epochs.loaded_from(checkpoint);
+        }
+        self.undo = Some(Undo::new(self.epochs.epoch().before()));
+    }
+
+    /// Undoes what has changed since `checkpoint`, which is complete, and forgets snapshots under way. Says whether it
+    /// could; if not, what the table holds is undefined: [`reset`](Self::reset) it.
+    pub fn roll_back(&mut self, checkpoint: CheckpointId) -> bool {
+        if self.epochs.base_checkpoint() != Some(checkpoint) {
+            self.complete(checkpoint);
+        }
+        let base = self.epochs.base();
+        if self.epochs.base_checkpoint() != Some(checkpoint) || self.epochs.awaits_handed_over() {
+            return false;
+        }
+        let Some(undo) = self.undo.take_if(|undo| undo.leads_to(base)) else { return false };
+        self.snapshots.reset();
+        self.abandon_arrivals();
+        if !undo.roll_back(&mut self.entries, base) {
+            return false;
+        }
+        self.epochs.advance();
+        true
+    }
+
+    /// Takes all out that there is, for a table of the same kind to [go on with](Self::go_on_with).
+    pub(crate) fn take(&mut self) -> Self {
+        let empty = Self::of(self.entries.new_like());
+        std::mem::replace(self, empty.with_heap_bytes(self.heap_bytes))
+    }
+
+    /// Goes on with what was taken from a table of the attempt before, as `checkpoint` has it. Says whether that could
+    /// be; if not, what the table holds is undefined: [`reset`](Self::reset) it.
+    pub(crate) fn go_on_with(&mut self, former: Box<dyn Any + Send>, checkpoint: CheckpointId) -> bool {
+        let Ok(former) = former.downcast::<Self>() else { return false };
+        let same = (former.id(), former.layout()) == (self.id(), self.layout());
+        *self = *former;
+        same && self.roll_back(checkpoint)
+    }
+}
+
+/// Key groups that change their owner.
+impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
+    /// Reads a run of groups that will be this owner's: of a checkpoint ([`Origin::Own`]), or what has changed since,
+    /// up to the cut ([`Origin::HandedOver`]). The latter comes after the table has frozen for the cut, or has
+    /// [begun](Self::begin_at) with it.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn arrive(&mut self, bytes: &[u8], restore: Restore<'_>) -> Result<(), StateError> {
+        if restore.origin == Origin::HandedOver {
+            self.epochs.hand_over();
+        }
+        self.arrivals.load(&self.entries, self.epochs.epoch(), bytes, restore)
+    }
+
+    /// Forgets what was read of these groups in a segment: a later checkpoint holds it anew.
+    pub fn forget_arrivals(&mut self, segment: u16, groups: &KeyGroupSet) {
+        self.arrivals.forget(segment, groups);
+    }
+
+    /// The groups stay where they are: forgets all that was read of them.
+    pub fn abandon_arrivals(&mut self) {
+        self.arrivals.abandon(&mut self.discarded);
+    }
+
+    /// For an owner that begins with a cut, and writes no snapshot for it.
+    pub fn begin_at(&mut self, checkpoint: CheckpointId) {
+        self.snapshots.skip(checkpoint, self.epochs.epoch());
+        self.epochs.advance();
+    }
+
+    /// Takes groups in, about `budget` entries at a time, and moves `cursor`, which begins at its default; tells each
+    /// key, if `entered` is there. Calls for other groups, with their own cursors, may come between two of these.
+    pub fn install(
+        &mut self,
+        groups: &KeyGroupSet,
+        cursor: &mut InstallCursor,
+        budget: usize,
+        entered: Option<&mut dyn FnMut(&K)>,
+    ) -> Progress {
+        self.arrivals.install(&mut self.entries, groups, cursor, budget, entered)
+    }
+
+    /// The groups are another's now.
+    ///
+    /// # Panics
+    /// While a snapshot is written: it may still need them.
+    pub fn release(&mut self, groups: &KeyGroupSet) {
+        assert!(
+            !self.snapshots.is_writing(),
+            "table '{}': groups cannot leave while a snapshot is written",
+            self.name()
+        );
+        self.discarded.release(&mut self.entries, groups);
+    }
+
+    /// Frees about `budget` slots of what has been let go of; says whether some are left.
+    pub fn discard(&mut self, budget: usize) -> bool {
+        self.discarded.free(budget)
     }
 }
