@@ -4,6 +4,7 @@
 //! reader and its splits. Runs on the slot's thread.
 
 use super::input_clock::InputClock;
+use super::migration::Signal;
 use super::pace::Pace;
 use super::restore::Restoring;
 use super::retained::RetainedState;
@@ -316,6 +317,15 @@ impl<C: Control> TaskCore<C> {
 
     pub(super) fn aborted(&mut self, checkpoint: CheckpointId) {
         self.snapshots.aborted(checkpoint, &mut self.chain);
+    }
+
+    /// Passes what applies to all key groups to the chain.
+    pub(super) fn emit(&mut self, signal: Signal, events: &mut Vec<TaskEvent>) {
+        match signal {
+            Signal::Watermark(time) => self.chain.watermark(time),
+            Signal::Idle(idle) => self.chain.idle(idle),
+            Signal::End => self.end(events),
+        }
     }
 
     /// Passes the end of input on.

@@ -187,7 +187,7 @@ where
 
     fn signal(&mut self, signal: Signal, events: &mut Vec<TaskEvent>) {
         if let Some(signal) = self.rescale.defer(signal) {
-            signal.emit(&mut self.core, events);
+            self.core.emit(signal, events);
         }
     }
 

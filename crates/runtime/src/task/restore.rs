@@ -27,7 +27,6 @@ const MAX_PAUSE: Duration = Duration::from_secs(10);
 
 /// The keyed state that a task still has to load.
 pub(super) struct Restoring {
-    io: Io,
     origin: Origin,
     checkpoint: Option<CheckpointId>,
     /// Whether tables are to remember the way back to a checkpoint.
@@ -38,11 +37,23 @@ pub(super) struct Restoring {
     bounds: Bounds,
     retained: Option<RetainedState>,
     parts: Vec<RestorePart>,
-    /// In the order in which they are applied.
-    to_read: VecDeque<Read>,
-    reading: VecDeque<(Ticket, Read)>,
-    /// What has been read: its bytes, and how many of its runs are loaded.
-    loading: Option<(Bytes, Read, usize)>,
+    reads: Reads,
+    loading: Option<Loading>,
+}
+
+/// What has been read.
+struct Loading {
+    read: Read,
+    bytes: Bytes,
+    /// How many of its runs are loaded.
+    loaded: usize,
+}
+
+/// The reads of a restore, in the order in which they are applied.
+struct Reads {
+    io: Io,
+    queued: VecDeque<Read>,
+    under_way: VecDeque<(Ticket, Read)>,
     /// What is read again, from that moment on.
     again: Option<(Instant, Read)>,
     /// The next answer has not come.
@@ -66,7 +77,6 @@ impl Restoring {
     pub(super) fn new(context: &BuildContext) -> Self {
         let own = context.restore_codec == Codec::Exchange;
         Self {
-            io: context.io.clone(),
             origin: if own { Origin::Own } else { Origin::Foreign },
             checkpoint: context.checkpoint.filter(|_| own),
             from_local: context.from_local,
@@ -75,11 +85,8 @@ impl Restoring {
             bounds: context.bounds,
             retained: None,
             parts: context.restore.keyed.clone(),
-            to_read: VecDeque::new(),
-            reading: VecDeque::new(),
+            reads: Reads::new(context.io.clone()),
             loading: None,
-            again: None,
-            waiting: false,
         }
     }
 
@@ -96,7 +103,7 @@ impl Restoring {
     /// Rolls retained state back, and reads only the key groups that it does not have.
     fn restore_retained(&mut self, retained: RetainedState, chain: &mut impl Control) {
         let Some(checkpoint) = self.checkpoint else { return };
-        let here = retained.restore((checkpoint, &self.groups, self.max), chain);
+        let here = retained.restore(checkpoint, &self.groups, self.max, chain);
         let layout = SegmentLayout::new(self.max);
         for part in &mut self.parts {
             part.groups = without(&part.groups, &here);
@@ -109,42 +116,30 @@ impl Restoring {
 
     /// Loads what has been read. Returns whether everything is loaded.
     pub(super) fn step(&mut self, now: Instant, task: &str, chain: &mut impl Control) -> bool {
-        self.waiting = false;
+        self.reads.waiting = false;
         if let Some(retained) = self.retained.take() {
             self.restore_retained(retained, chain);
             return false;
         }
-        self.to_read
-            .extend(self.parts.drain(..).flat_map(|part| reads(&part, self.bounds.restore_read_bytes)));
-        while self.reading.len() < self.bounds.restore_reads
-            && let Some(read) = self.to_read.pop_front()
-        {
-            self.reading.push_back((self.submit(&read), read));
+        let read_bytes = self.bounds.restore_read_bytes;
+        self.reads.queued.extend(self.parts.drain(..).flat_map(|part| reads(&part, read_bytes)));
+        if !self.reads.submit(now, self.bounds.restore_reads) {
+            return false;
         }
-        if let Some((at, read)) = self.again.take() {
-            if now < at {
-                (self.again, self.waiting) = (Some((at, read)), true);
-                return false;
-            }
-            // In front: runs are loaded in order.
-            self.reading.push_front((self.submit(&read), read));
-        }
-        let Some((bytes, read, loaded)) = self.loading.take().or_else(|| self.take_answer(now, task, chain))
-        else {
-            return self.reading.is_empty() && self.again.is_none() && self.is_done(chain);
+        let loading = self.loading.take().or_else(|| self.reads.take_answer(now, task, chain));
+        let Some(Loading { read, bytes, mut loaded }) = loading else {
+            return self.reads.is_empty() && self.is_done(chain);
         };
-        let (mut next, mut left) = (loaded, self.bounds.restore_step_bytes);
+        let mut left = self.bounds.restore_step_bytes;
         while left > 0
-            && let Some((table, range)) = read.runs.get(next)
+            && let Some((table, range)) = read.runs.get(loaded)
         {
-            let from = (range.start - read.range.start) as usize;
-            let len = range.end - range.start;
-            let run = &bytes[from..from + len as usize];
-            load(task, chain, *table, run, (&read, self.origin));
-            left = left.saturating_sub(len);
-            next += 1;
+            let run = &bytes[read.position(range)];
+            read.load(task, chain, *table, run, self.origin);
+            left = left.saturating_sub(run.len() as u64);
+            loaded += 1;
         }
-        self.loading = (next < read.runs.len()).then_some((bytes, read, next));
+        self.loading = (loaded < read.runs.len()).then_some(Loading { read, bytes, loaded });
         false
     }
 
@@ -156,25 +151,56 @@ impl Restoring {
         true
     }
 
-    fn submit(&self, read: &Read) -> Ticket {
+    /// Whether an answer is awaited, and nothing can be done before it.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.reads.waiting
+    }
+
+    /// When there is something to do although no answer comes.
+    pub(super) fn next_wakeup(&self) -> Option<Instant> {
+        self.reads.again.as_ref().map(|(at, _)| *at)
+    }
+}
+
+impl Reads {
+    fn new(io: Io) -> Self {
+        Self { io, queued: VecDeque::new(), under_way: VecDeque::new(), again: None, waiting: false }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.under_way.is_empty() && self.again.is_none()
+    }
+
+    /// Submits reads, of which at most `most` are under way. Returns whether answers may be taken: not while the next one
+    /// in order is to be read again later.
+    fn submit(&mut self, now: Instant, most: usize) -> bool {
+        while self.under_way.len() < most
+            && let Some(read) = self.queued.pop_front()
+        {
+            self.under_way.push_back((self.submit_read(&read), read));
+        }
+        if let Some((_, read)) = self.again.take_if(|(at, _)| *at <= now) {
+            // In front: runs are loaded in order.
+            self.under_way.push_front((self.submit_read(&read), read));
+        }
+        self.waiting = self.again.is_some();
+        !self.waiting
+    }
+
+    fn submit_read(&self, read: &Read) -> Ticket {
         let (at, range) = (Location(read.object.clone()), Some(read.range.clone()));
         self.io.submit(StoreOp::Get { at, range })
     }
 
     /// The next read in order, if its answer has come and is whole.
-    fn take_answer(
-        &mut self,
-        now: Instant,
-        task: &str,
-        chain: &mut impl Control,
-    ) -> Option<(Bytes, Read, usize)> {
-        let answer = self.reading.front().and_then(|(ticket, _)| self.io.take(*ticket));
+    fn take_answer(&mut self, now: Instant, task: &str, chain: &mut impl Control) -> Option<Loading> {
+        let answer = self.under_way.front().and_then(|(ticket, _)| self.io.take(*ticket));
         self.waiting = answer.is_none();
         let answer = answer?;
-        let (_, mut read) = self.reading.pop_front()?;
+        let (_, mut read) = self.under_way.pop_front()?;
         let damage = match answer {
             Ok(StoreReply::Bytes(bytes)) => match read.damage(&bytes, chain) {
-                None => return Some((bytes, read, 0)),
+                None => return Some(Loading { read, bytes, loaded: 0 }),
                 Some(damage) => damage,
             },
             Ok(_) => crate::fail(Fault::Engine, task, "the store answered a read with something else"),
@@ -201,25 +227,20 @@ impl Restoring {
         let pause = FIRST_PAUSE.saturating_mul(1 << (times - 1)).min(MAX_PAUSE);
         (self.again, self.waiting) = (Some((now + pause, read)), true);
     }
-
-    /// Whether an answer is awaited, and nothing can be done before it.
-    pub(super) fn is_waiting(&self) -> bool {
-        self.waiting
-    }
-
-    /// When there is something to do although no answer comes.
-    pub(super) fn next_wakeup(&self) -> Option<Instant> {
-        self.again.as_ref().map(|(at, _)| *at)
-    }
 }
 
-impl Drop for Restoring {
+impl Drop for Reads {
     fn drop(&mut self) {
-        self.reading.iter().for_each(|(ticket, _)| self.io.forget(*ticket));
+        self.under_way.iter().for_each(|(ticket, _)| self.io.forget(*ticket));
     }
 }
 
 impl Read {
+    /// Where a run of the object is in the bytes of the read.
+    fn position(&self, run: &Range<u64>) -> Range<usize> {
+        (run.start - self.range.start) as usize..(run.end - self.range.start) as usize
+    }
+
     /// What is wrong with what was read. The checksums of all runs are compared before any is loaded: a table cannot
     /// be rid of half a run.
     fn damage(&self, bytes: &Bytes, chain: &mut impl Control) -> Option<String> {
@@ -229,8 +250,7 @@ impl Read {
         }
         let mut damage = None;
         for (id, range) in &self.runs {
-            let from = (range.start - self.range.start) as usize;
-            let run = &bytes[from..from + (range.end - range.start) as usize];
+            let run = &bytes[self.position(range)];
             chain.tables(&mut |table| {
                 if table.id() == *id && damage.is_none() {
                     damage = reflow_state::verify(table.name(), run).err();
@@ -238,6 +258,26 @@ impl Read {
             });
         }
         damage.map(|error| format!("{object}: {error}"))
+    }
+
+    /// Loads one run.
+    fn load(&self, task: &str, chain: &mut impl Control, id: TableId, run: &[u8], origin: Origin) {
+        let mut known = false;
+        chain.tables(&mut |table| {
+            if table.id() == id {
+                known = true;
+                let restore = reflow_state::Restore { table: id, owned: &self.groups, origin };
+                if let Err(error) = table.load(run, restore) {
+                    // Its checksums are right: these are the bytes that were written. No older checkpoint fits better.
+                    let text = format!("cannot restore from {}: {error}", self.object);
+                    crate::fail(Fault::Permanent, task, text);
+                }
+            }
+        });
+        if !known {
+            let text = format!("the checkpoint holds a table {} that this build does not know", id.0);
+            crate::fail(Fault::Permanent, task, text);
+        }
     }
 }
 
@@ -263,26 +303,6 @@ fn reads(part: &RestorePart, read_bytes: u64) -> Vec<Read> {
         }
     }
     reads
-}
-
-/// Loads one run.
-fn load(task: &str, chain: &mut impl Control, id: TableId, run: &[u8], (read, origin): (&Read, Origin)) {
-    let mut known = false;
-    chain.tables(&mut |table| {
-        if table.id() == id {
-            known = true;
-            let restore = reflow_state::Restore { table: id, owned: &read.groups, origin };
-            if let Err(error) = table.load(run, restore) {
-                // Its checksums are right: these are the bytes that were written. No older checkpoint fits better.
-                let text = format!("cannot restore from {}: {error}", read.object);
-                crate::fail(Fault::Permanent, task, text);
-            }
-        }
-    });
-    if !known {
-        let text = format!("the checkpoint holds a table {} that this build does not know", id.0);
-        crate::fail(Fault::Permanent, task, text);
-    }
 }
 
 #[cfg(test)]
@@ -332,7 +352,6 @@ mod tests {
         let groups = KeyGroupSet::all(MaxParallelism::DEFAULT);
         let run = RunRef { object: "a".to_owned(), table: 0, segment: 0, offset: 0, len: 1 << 20 };
         let mut restoring = Restoring {
-            io: io.clone(),
             origin: Origin::Own,
             checkpoint: None,
             from_local: true,
@@ -341,11 +360,8 @@ mod tests {
             bounds: Bounds::default(),
             retained: None,
             parts: vec![RestorePart { groups, runs: vec![run] }],
-            to_read: VecDeque::new(),
-            reading: VecDeque::new(),
+            reads: Reads::new(io.clone()),
             loading: None,
-            again: None,
-            waiting: false,
         };
         restoring.step(Instant(0), "task", &mut chain);
         let asked = io.drain_submitted();

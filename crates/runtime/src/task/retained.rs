@@ -28,7 +28,9 @@ impl RetainedState {
     /// has now: none if any table cannot be rolled back to that checkpoint.
     pub(super) fn restore(
         self,
-        (checkpoint, groups, max): (CheckpointId, &KeyGroupSet, MaxParallelism),
+        checkpoint: CheckpointId,
+        groups: &KeyGroupSet,
+        max: MaxParallelism,
         chain: &mut impl Control,
     ) -> KeyGroupSet {
         let here = self.groups.intersection(groups);

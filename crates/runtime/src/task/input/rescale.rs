@@ -39,17 +39,6 @@ struct Start {
     adopted: bool,
 }
 
-impl Signal {
-    /// Passes the signal to the chain.
-    pub(super) fn emit(self, core: &mut TaskCore<impl Control>, events: &mut Vec<TaskEvent>) {
-        match self {
-            Self::Watermark(time) => core.chain_mut().watermark(time),
-            Self::Idle(idle) => core.chain_mut().idle(idle),
-            Self::End => core.end(events),
-        }
-    }
-}
-
 /// Before the cut.
 impl<T> Rescale<T> {
     pub(super) fn new(context: &BuildContext) -> Self {
@@ -339,7 +328,7 @@ impl<T: DeserializeOwned + Send + 'static> Rescale<T> {
             self.migration = None;
         }
         if let Some(signal) = signal {
-            signal.emit(core, events);
+            core.emit(signal, events);
         }
         core.mark_unflushed();
         true
