@@ -3,8 +3,8 @@
 use super::Next;
 use super::attempt::SubtaskStatus;
 use super::context::Context;
-use super::failing::Failing;
-use super::restarting::Restarting;
+use super::states::failing::Failing;
+use super::states::restarting::Restarting;
 use crate::checkpoint::fallback::{self, AllowReplay};
 use crate::event::Event;
 use crate::exceptions::Exception;

@@ -1,6 +1,6 @@
 //! The scheduler of one job: events in, actions out, time as a parameter.
 //!
-//! [`Scheduler`] is always in one of Flink's states or in Rescaling, one file each; [`StateName::successors`] is the table of legal
+//! [`Scheduler`] is always in one of Flink's states or in Rescaling, one module of `states/` each; [`StateName::successors`] is the table of legal
 //! transitions. A state sees the `Context` that outlives it and answers each event with the
 //! state that follows. After each event the states are given the chance to go on by themselves until none does:
 //! so a state says in `advance` what it waits for, and no event is awaited that has come already. A timer is a
@@ -13,25 +13,16 @@
 
 mod attempt;
 mod backoff;
-mod canceling;
 mod cancellation;
 mod cluster;
 mod context;
-mod created;
-mod creating_execution_graph;
 mod ending;
-mod executing;
-mod failing;
 mod failure;
-mod finished;
 mod fit;
-mod rescaling;
-mod restarting;
 mod settings;
 mod state;
-mod stop_with_savepoint;
+mod states;
 mod view;
-mod waiting_for_resources;
 
 pub use attempt::{DeployedAttempt, SubtaskRecord, SubtaskStatus};
 pub use cluster::Executor;
@@ -54,16 +45,16 @@ use std::sync::Arc;
 
 /// The state that a scheduler is in.
 enum State {
-    Created(created::Created),
-    WaitingForResources(waiting_for_resources::WaitingForResources),
-    CreatingExecutionGraph(creating_execution_graph::CreatingExecutionGraph),
-    Executing(executing::Executing),
-    Rescaling(Box<rescaling::Rescaling>),
-    Restarting(restarting::Restarting),
-    Canceling(canceling::Canceling),
-    Failing(failing::Failing),
-    StopWithSavepoint(stop_with_savepoint::StopWithSavepoint),
-    Finished(finished::Finished),
+    Created(states::created::Created),
+    WaitingForResources(states::waiting_for_resources::WaitingForResources),
+    CreatingExecutionGraph(states::creating_execution_graph::CreatingExecutionGraph),
+    Executing(states::executing::Executing),
+    Rescaling(Box<states::rescaling::Rescaling>),
+    Restarting(states::restarting::Restarting),
+    Canceling(states::canceling::Canceling),
+    Failing(states::failing::Failing),
+    StopWithSavepoint(states::stop_with_savepoint::StopWithSavepoint),
+    Finished(states::finished::Finished),
 }
 
 impl State {
@@ -178,7 +169,7 @@ impl Scheduler {
     ) -> Self {
         let mut ctx = Context::new(settings, job, identity, recovered, now);
         ctx.timeline.enter_state(now, StateName::Created.as_str(), None);
-        let state = State::Created(created::Created { since: now });
+        let state = State::Created(states::created::Created { since: now });
         Self { ctx, state, times: StatusTimes::new(now, JobStatus::Initializing) }
     }
 

@@ -8,19 +8,19 @@
 //! manager's wish for one is answered by a trigger at once (unless active checkpoints are switched off). Slots
 //! that are about to leave are not a matter of taste: the manager is not asked.
 
-use super::attempt::SubtaskStatus;
 use super::canceling::Canceling;
-use super::context::{Context, Outcome};
-use super::ending::Ending;
 use super::finished::Finished;
 use super::rescaling::Rescaling;
 use super::restarting::Restarting;
 use super::stop_with_savepoint::{Goal, StopWithSavepoint};
-use super::{Next, State, failure};
 use crate::action::EndState;
 use crate::checkpoint::{FailureCause, Purpose};
 use crate::event::Event;
 use crate::rescale::{TerminatedReason, TriggerCause};
+use crate::scheduler::attempt::SubtaskStatus;
+use crate::scheduler::context::{Context, Outcome};
+use crate::scheduler::ending::Ending;
+use crate::scheduler::{Next, State, failure};
 use crate::transition::{Manager, Output, PhaseName, Timeouts};
 use reflow_protocol::control::AfterBarrier;
 use reflow_types::Instant;
@@ -42,7 +42,7 @@ enum Phase {
     RetryAt(Instant),
 }
 
-pub(super) struct Executing {
+pub(in crate::scheduler) struct Executing {
     manager: Manager,
     phase: Phase,
     ending: Ending,
@@ -56,22 +56,22 @@ pub(super) struct Executing {
 
 impl Executing {
     /// An attempt was just deployed.
-    pub(super) fn enter(ctx: &mut Context, now: Instant) -> Next {
+    pub(in crate::scheduler) fn enter(ctx: &mut Context, now: Instant) -> Next {
         Self::begin(ctx, now, Phase::Starting, ctx.settings.cooldown)
     }
 
     /// The attempt goes on after a stop that came to nothing.
-    pub(super) fn resume(ctx: &mut Context, now: Instant) -> Next {
+    pub(in crate::scheduler) fn resume(ctx: &mut Context, now: Instant) -> Next {
         Self::begin(ctx, now, Phase::Running, Duration::ZERO)
     }
 
     /// The attempt goes on with another graph.
-    pub(super) fn after_rescale(ctx: &mut Context, now: Instant) -> Next {
+    pub(in crate::scheduler) fn after_rescale(ctx: &mut Context, now: Instant) -> Next {
         Self::begin(ctx, now, Phase::Running, ctx.settings.cooldown)
     }
 
     /// The attempt goes on after a live rescale that was given up; the next is tried at that time.
-    pub(super) fn retry_at(ctx: &mut Context, now: Instant, at: Instant) -> Next {
+    pub(in crate::scheduler) fn retry_at(ctx: &mut Context, now: Instant, at: Instant) -> Next {
         Self::begin(ctx, now, Phase::RetryAt(at), Duration::ZERO)
     }
 
@@ -81,7 +81,7 @@ impl Executing {
         Next::to(State::Executing(Self { manager, phase, ending, failed_checkpoints: 0, changed, go }))
     }
 
-    pub(super) fn on_event(&mut self, ctx: &mut Context, now: Instant, event: &Event) -> Next {
+    pub(in crate::scheduler) fn on_event(&mut self, ctx: &mut Context, now: Instant, event: &Event) -> Next {
         if let Some(failed) = failure::of_event(ctx, now, event) {
             return failure::handle(ctx, now, failed);
         }
@@ -103,7 +103,12 @@ impl Executing {
         Next::Stay
     }
 
-    pub(super) fn on_outcome(&mut self, ctx: &mut Context, now: Instant, outcome: &Outcome) -> Next {
+    pub(in crate::scheduler) fn on_outcome(
+        &mut self,
+        ctx: &mut Context,
+        now: Instant,
+        outcome: &Outcome,
+    ) -> Next {
         self.ending.on_outcome(now, outcome);
         match outcome {
             Outcome::TooManyFailures { reason } => {
@@ -128,7 +133,7 @@ impl Executing {
         Next::Stay
     }
 
-    pub(super) fn advance(&mut self, ctx: &mut Context, now: Instant) -> Next {
+    pub(in crate::scheduler) fn advance(&mut self, ctx: &mut Context, now: Instant) -> Next {
         if self.phase == Phase::Starting && ctx.all_at_least(SubtaskStatus::Running) {
             self.phase = Phase::Running;
             ctx.timeline.end(now, TerminatedReason::Succeeded);
@@ -161,7 +166,7 @@ impl Executing {
         Next::Stay
     }
 
-    pub(super) fn next_wakeup(&self) -> Option<Instant> {
+    pub(in crate::scheduler) fn next_wakeup(&self) -> Option<Instant> {
         let retry = match self.phase {
             Phase::RetryAt(at) => Some(at),
             _ => None,
@@ -261,12 +266,12 @@ impl Executing {
 }
 
 /// Whether a rescale now would change anything.
-pub(super) fn is_wanted(ctx: &Context) -> bool {
+pub(in crate::scheduler) fn is_wanted(ctx: &Context) -> bool {
     ctx.drains() || ctx.rescale_resources().sufficient
 }
 
 /// A savepoint, a checkpoint or a stop, while all subtasks run.
-pub(super) fn serve(ctx: &mut Context, now: Instant, event: &Event) -> Next {
+pub(in crate::scheduler) fn serve(ctx: &mut Context, now: Instant, event: &Event) -> Next {
     match event {
         Event::TriggerSavepoint { request, directory, cancel_job: false } => {
             let (request, directory) = (Some(*request), Some(directory.clone()));

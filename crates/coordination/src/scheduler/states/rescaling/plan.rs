@@ -3,7 +3,7 @@
 use crate::checkpoint::Completed;
 use crate::scheduler::attempt::SubtaskStatus;
 use crate::scheduler::context::Context;
-use crate::scheduler::creating_execution_graph::{next_table, placement_of};
+use crate::scheduler::states::creating_execution_graph::{next_table, placement_of};
 use crate::slots::{self, Parallelism, Placement};
 use reflow_graph::{ExecutionGraph, ExecutionVertex, Subtask};
 use reflow_protocol::snapshot::Codec;

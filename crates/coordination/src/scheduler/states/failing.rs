@@ -1,28 +1,28 @@
 //! Failing: the job has failed for good; its attempt is being cancelled.
 
 use super::canceling::Canceling;
-use super::cancellation::Cancellation;
-use super::context::Context;
 use super::finished::Finished;
-use super::{Next, State, failure};
 use crate::action::EndState;
 use crate::event::Event;
+use crate::scheduler::cancellation::Cancellation;
+use crate::scheduler::context::Context;
+use crate::scheduler::{Next, State, failure};
 use reflow_types::Instant;
 
-pub(super) struct Failing {
+pub(in crate::scheduler) struct Failing {
     cancellation: Option<Cancellation>,
     reason: String,
 }
 
 impl Failing {
-    pub(super) fn enter(ctx: &mut Context, now: Instant, reason: String) -> Next {
+    pub(in crate::scheduler) fn enter(ctx: &mut Context, now: Instant, reason: String) -> Next {
         ctx.refuse_deferred("the job has failed");
         let cancellation = Some(Cancellation::begin(ctx, now));
         let error = reason.clone();
         Next::to(State::Failing(Self { cancellation, reason })).because(error)
     }
 
-    pub(super) fn on_event(&mut self, ctx: &mut Context, now: Instant, event: &Event) -> Next {
+    pub(in crate::scheduler) fn on_event(&mut self, ctx: &mut Context, now: Instant, event: &Event) -> Next {
         if let Event::Cancel = event {
             return Canceling::enter(ctx, now, self.cancellation.take());
         }
@@ -31,7 +31,7 @@ impl Failing {
         Next::Stay
     }
 
-    pub(super) fn advance(&mut self, ctx: &mut Context, now: Instant) -> Next {
+    pub(in crate::scheduler) fn advance(&mut self, ctx: &mut Context, now: Instant) -> Next {
         let done = self.cancellation.as_mut().is_none_or(|cancellation| cancellation.advance(ctx, now));
         match done {
             true => Finished::enter(ctx, now, EndState::Failed, Some(std::mem::take(&mut self.reason))),
@@ -39,7 +39,7 @@ impl Failing {
         }
     }
 
-    pub(super) fn next_wakeup(&self, ctx: &Context) -> Option<Instant> {
+    pub(in crate::scheduler) fn next_wakeup(&self, ctx: &Context) -> Option<Instant> {
         self.cancellation.as_ref().and_then(|cancellation| cancellation.next_wakeup(ctx))
     }
 }

@@ -4,18 +4,18 @@
 //! the checkpoint that was under way: it may be the last complete one.
 
 use super::canceling::Canceling;
-use super::cancellation::Cancellation;
-use super::context::Context;
 use super::creating_execution_graph::CreatingExecutionGraph;
 use super::finished::Finished;
 use super::waiting_for_resources::WaitingForResources;
-use super::{Next, State, failure};
 use crate::action::EndState;
 use crate::event::Event;
+use crate::scheduler::cancellation::Cancellation;
+use crate::scheduler::context::Context;
+use crate::scheduler::{Next, State, failure};
 use reflow_types::Instant;
 use std::time::Duration;
 
-pub(super) struct Restarting {
+pub(in crate::scheduler) struct Restarting {
     cancellation: Option<Cancellation>,
     not_before: Instant,
     /// What failed is likely the shadow of a lost process: when the loss is reported, the backoff is over.
@@ -26,7 +26,7 @@ pub(super) struct Restarting {
 
 impl Restarting {
     /// After a failure, with the strategy's backoff.
-    pub(super) fn after_failure(
+    pub(in crate::scheduler) fn after_failure(
         ctx: &mut Context,
         now: Instant,
         backoff: Duration,
@@ -38,7 +38,7 @@ impl Restarting {
     }
 
     /// To run at the parallelism that the present slots allow.
-    pub(super) fn to_rescale(ctx: &mut Context, now: Instant) -> Next {
+    pub(in crate::scheduler) fn to_rescale(ctx: &mut Context, now: Instant) -> Next {
         ctx.rescale_count += 1;
         let target = ctx.plan().map(|plan| plan.vertices);
         Self::enter(ctx, now, Duration::ZERO, false, target)
@@ -55,7 +55,7 @@ impl Restarting {
         Next::to(State::Restarting(Self { cancellation, not_before, waits_for_loss, target }))
     }
 
-    pub(super) fn on_event(&mut self, ctx: &mut Context, now: Instant, event: &Event) -> Next {
+    pub(in crate::scheduler) fn on_event(&mut self, ctx: &mut Context, now: Instant, event: &Event) -> Next {
         match event {
             Event::Cancel => return Canceling::enter(ctx, now, self.cancellation.take()),
             Event::Suspend => return Finished::enter(ctx, now, EndState::Suspended, None),
@@ -72,7 +72,7 @@ impl Restarting {
         Next::Stay
     }
 
-    pub(super) fn advance(&mut self, ctx: &mut Context, now: Instant) -> Next {
+    pub(in crate::scheduler) fn advance(&mut self, ctx: &mut Context, now: Instant) -> Next {
         let canceled = self.cancellation.as_mut().is_none_or(|cancellation| cancellation.advance(ctx, now));
         if !canceled || !ctx.coordinator.is_settled() || now < self.not_before {
             return Next::Stay;
@@ -85,7 +85,7 @@ impl Restarting {
         }
     }
 
-    pub(super) fn next_wakeup(&self, ctx: &Context) -> Option<Instant> {
+    pub(in crate::scheduler) fn next_wakeup(&self, ctx: &Context) -> Option<Instant> {
         match &self.cancellation {
             Some(cancellation) if ctx.is_held() => cancellation.next_wakeup(ctx),
             _ => Some(self.not_before).filter(|_| ctx.coordinator.is_settled()),

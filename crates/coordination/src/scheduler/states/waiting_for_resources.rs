@@ -1,23 +1,23 @@
 //! WaitingForResources: there are not enough slots yet, or not long enough to be sure that no more come.
 
-use super::context::Context;
 use super::creating_execution_graph::CreatingExecutionGraph;
 use super::finished::Finished;
-use super::{Next, State};
 use crate::action::EndState;
 use crate::event::Event;
+use crate::scheduler::context::Context;
+use crate::scheduler::{Next, State};
 use crate::transition::{Manager, Output, Timeouts};
 use reflow_types::Instant;
 use std::time::Duration;
 
-pub(super) struct WaitingForResources {
+pub(in crate::scheduler) struct WaitingForResources {
     manager: Manager,
     deadline: Option<Instant>,
     changed: bool,
 }
 
 impl WaitingForResources {
-    pub(super) fn enter(ctx: &mut Context, now: Instant) -> Next {
+    pub(in crate::scheduler) fn enter(ctx: &mut Context, now: Instant) -> Next {
         ctx.refuse_deferred("the job does not run: it waits for slots");
         let timeouts = Timeouts {
             cooldown: Duration::ZERO,
@@ -31,7 +31,7 @@ impl WaitingForResources {
         }))
     }
 
-    pub(super) fn on_event(&mut self, ctx: &mut Context, now: Instant, event: &Event) -> Next {
+    pub(in crate::scheduler) fn on_event(&mut self, ctx: &mut Context, now: Instant, event: &Event) -> Next {
         match event {
             Event::Cancel => return Finished::enter(ctx, now, EndState::Canceled, None),
             Event::Suspend => return Finished::enter(ctx, now, EndState::Suspended, None),
@@ -44,7 +44,7 @@ impl WaitingForResources {
         Next::Stay
     }
 
-    pub(super) fn advance(&mut self, ctx: &mut Context, now: Instant) -> Next {
+    pub(in crate::scheduler) fn advance(&mut self, ctx: &mut Context, now: Instant) -> Next {
         let resources = ctx.resources();
         let mut outputs = self.manager.on_tick(now, resources);
         if std::mem::take(&mut self.changed) {
@@ -68,7 +68,7 @@ impl WaitingForResources {
         }
     }
 
-    pub(super) fn next_wakeup(&self) -> Option<Instant> {
+    pub(in crate::scheduler) fn next_wakeup(&self) -> Option<Instant> {
         self.manager.next_wakeup().into_iter().chain(self.deadline).min()
     }
 }

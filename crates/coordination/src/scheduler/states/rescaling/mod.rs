@@ -18,16 +18,16 @@ mod cut;
 mod plan;
 mod steps;
 
-use super::attempt::{GivenUp, SubtaskStatus};
 use super::canceling::Canceling;
-use super::context::{Context, Outcome};
 use super::executing::{self, Executing};
 use super::stop_with_savepoint::{Goal, StopWithSavepoint};
-use super::{Next, State, failure};
 use crate::action::Action;
 use crate::checkpoint::Purpose;
 use crate::event::Event;
 use crate::rescale::{Live, LivePhase, TriggerCause};
+use crate::scheduler::attempt::{GivenUp, SubtaskStatus};
+use crate::scheduler::context::{Context, Outcome};
+use crate::scheduler::{Next, State, failure};
 use cut::Cutting;
 use plan::Plan;
 use reflow_protocol::command::{AttemptCommand, Command, RescaleCommand};
@@ -88,7 +88,7 @@ enum Step {
     Leave(Next),
 }
 
-pub(super) struct Rescaling {
+pub(in crate::scheduler) struct Rescaling {
     attempt: Attempt,
     plan: Plan,
     phase: Phase,
@@ -104,7 +104,7 @@ pub(super) struct Rescaling {
 
 impl Rescaling {
     /// Goes live, if that is possible.
-    pub(super) fn enter(ctx: &mut Context, now: Instant) -> Option<Next> {
+    pub(in crate::scheduler) fn enter(ctx: &mut Context, now: Instant) -> Option<Next> {
         Self::plan(ctx, now).map(|state| Next::to(State::Rescaling(Box::new(state))))
     }
 
@@ -132,7 +132,7 @@ impl Rescaling {
         ctx.timeline.go_live(Live::new(now, plan.version, moved, total - moved));
     }
 
-    pub(super) fn on_event(&mut self, ctx: &mut Context, now: Instant, event: &Event) -> Next {
+    pub(in crate::scheduler) fn on_event(&mut self, ctx: &mut Context, now: Instant, event: &Event) -> Next {
         if let Some(failed) = failure::of_event(ctx, now, event) {
             return failure::handle(ctx, now, failed);
         }
@@ -215,7 +215,12 @@ impl Rescaling {
         }
     }
 
-    pub(super) fn on_outcome(&mut self, ctx: &mut Context, now: Instant, outcome: &Outcome) -> Next {
+    pub(in crate::scheduler) fn on_outcome(
+        &mut self,
+        ctx: &mut Context,
+        now: Instant,
+        outcome: &Outcome,
+    ) -> Next {
         match (outcome, &mut self.phase) {
             (Outcome::TooManyFailures { reason }, _) => {
                 let failed = failure::of_checkpoints(ctx, now, reason);
@@ -246,7 +251,7 @@ impl Rescaling {
         Next::Stay
     }
 
-    pub(super) fn advance(&mut self, ctx: &mut Context, now: Instant) -> Next {
+    pub(in crate::scheduler) fn advance(&mut self, ctx: &mut Context, now: Instant) -> Next {
         loop {
             match self.serve(ctx, now) {
                 Next::Stay => {}
@@ -260,7 +265,7 @@ impl Rescaling {
         }
     }
 
-    pub(super) fn next_wakeup(&self, ctx: &Context) -> Option<Instant> {
+    pub(in crate::scheduler) fn next_wakeup(&self, ctx: &Context) -> Option<Instant> {
         let of_phase = match &self.phase {
             Phase::Planning { .. } | Phase::Freshening { .. } => None,
             Phase::Preparing { reading } | Phase::CatchingUp { reading } => Some(reading.give_up_at),

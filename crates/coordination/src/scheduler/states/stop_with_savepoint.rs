@@ -8,25 +8,25 @@
 //! An attempt that fails after that, or is lost with its JobManager, is followed by one that goes on from the snapshot
 //! and ends the job ([`StopWithSavepoint::enter_after_restart`]): what is committed belongs to a job that was stopped.
 
-use super::attempt::SubtaskStatus;
 use super::canceling::Canceling;
-use super::cancellation::Cancellation;
-use super::context::{Context, Outcome};
-use super::ending::Ending;
 use super::executing::Executing;
 use super::finished::Finished;
-use super::{Next, State, failure};
 use crate::action::EndState;
 use crate::checkpoint::Purpose;
 use crate::event::{Event, RequestId};
 use crate::manifest;
 use crate::rescale::TerminatedReason;
+use crate::scheduler::attempt::SubtaskStatus;
+use crate::scheduler::cancellation::Cancellation;
+use crate::scheduler::context::{Context, Outcome};
+use crate::scheduler::ending::Ending;
+use crate::scheduler::{Next, State, failure};
 use reflow_protocol::control::AfterBarrier;
 use reflow_types::Instant;
 
 /// What the snapshot is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Goal {
+pub(in crate::scheduler) enum Goal {
     /// Stop with a savepoint.
     Stop,
     /// Stop with a savepoint, and let windows and timers fire.
@@ -68,7 +68,7 @@ enum Phase {
     Leaving(Cancellation),
 }
 
-pub(super) struct StopWithSavepoint {
+pub(in crate::scheduler) struct StopWithSavepoint {
     goal: Goal,
     phase: Phase,
     /// How the job ends.
@@ -79,7 +79,7 @@ pub(super) struct StopWithSavepoint {
 
 impl StopWithSavepoint {
     /// Takes the snapshot: for a request, with the directory of the savepoint, or a checkpoint.
-    pub(super) fn enter(
+    pub(in crate::scheduler) fn enter(
         ctx: &mut Context,
         now: Instant,
         goal: Goal,
@@ -94,18 +94,18 @@ impl StopWithSavepoint {
     }
 
     /// Suspends the job with the checkpoint that a rescale has under way.
-    pub(super) fn await_paused_checkpoint(_ctx: &mut Context, _now: Instant) -> Next {
+    pub(in crate::scheduler) fn await_paused_checkpoint(_ctx: &mut Context, _now: Instant) -> Next {
         Self::begin(Goal::Suspend, Phase::Snapshot(Purpose::Rescale))
     }
 
     /// Suspends the job where no checkpoint can be had.
-    pub(super) fn suspend_at_once(ctx: &mut Context, now: Instant) -> Next {
+    pub(in crate::scheduler) fn suspend_at_once(ctx: &mut Context, now: Instant) -> Next {
         let phase = Phase::Leaving(Cancellation::begin(ctx, now));
         Self::begin(Goal::Suspend, phase)
     }
 
     /// An attempt was just deployed from the snapshot with which the job ends.
-    pub(super) fn enter_after_restart(last: manifest::Ending) -> Next {
+    pub(in crate::scheduler) fn enter_after_restart(last: manifest::Ending) -> Next {
         let (goal, ending) = match last {
             manifest::Ending { then: AfterBarrier::Drain, .. } => (Goal::Drain, Ending::NotYet),
             manifest::Ending { state: EndState::Canceled, .. } => (Goal::Cancel, Ending::Committed),
@@ -119,7 +119,7 @@ impl StopWithSavepoint {
         Next::to(State::StopWithSavepoint(Self { goal, phase, end, suspend }))
     }
 
-    pub(super) fn on_event(&mut self, ctx: &mut Context, now: Instant, event: &Event) -> Next {
+    pub(in crate::scheduler) fn on_event(&mut self, ctx: &mut Context, now: Instant, event: &Event) -> Next {
         match event {
             Event::Cancel => return Canceling::enter(ctx, now, self.take_cancellation()),
             Event::Suspend => self.suspend = true,
@@ -135,7 +135,12 @@ impl StopWithSavepoint {
         Next::Stay
     }
 
-    pub(super) fn on_outcome(&mut self, ctx: &mut Context, now: Instant, outcome: &Outcome) -> Next {
+    pub(in crate::scheduler) fn on_outcome(
+        &mut self,
+        ctx: &mut Context,
+        now: Instant,
+        outcome: &Outcome,
+    ) -> Next {
         if let Phase::Ending(ending) = &mut self.phase {
             ending.on_outcome(now, outcome);
         }
@@ -166,7 +171,7 @@ impl StopWithSavepoint {
         Next::Stay
     }
 
-    pub(super) fn advance(&mut self, ctx: &mut Context, now: Instant) -> Next {
+    pub(in crate::scheduler) fn advance(&mut self, ctx: &mut Context, now: Instant) -> Next {
         let ended = match &mut self.phase {
             Phase::Snapshot(_) => false,
             Phase::Starting(ending) => {
@@ -185,7 +190,7 @@ impl StopWithSavepoint {
         if ended { Finished::enter(ctx, now, self.end, None) } else { Next::Stay }
     }
 
-    pub(super) fn next_wakeup(&self, ctx: &Context) -> Option<Instant> {
+    pub(in crate::scheduler) fn next_wakeup(&self, ctx: &Context) -> Option<Instant> {
         match &self.phase {
             Phase::Snapshot(_) | Phase::Starting(_) => None,
             Phase::Leaving(cancellation) => cancellation.next_wakeup(ctx),

@@ -1,18 +1,23 @@
 //! Finished: the job has reached its end. Nothing changes any more.
 
-use super::context::Context;
-use super::{Next, State};
 use crate::action::{Action, EndState};
 use crate::rescale::TerminatedReason;
+use crate::scheduler::context::Context;
+use crate::scheduler::{Next, State};
 use reflow_types::Instant;
 
-pub(super) struct Finished {
-    pub(super) end: EndState,
-    pub(super) reason: Option<String>,
+pub(in crate::scheduler) struct Finished {
+    pub(in crate::scheduler) end: EndState,
+    pub(in crate::scheduler) reason: Option<String>,
 }
 
 impl Finished {
-    pub(super) fn enter(ctx: &mut Context, now: Instant, end: EndState, reason: Option<String>) -> Next {
+    pub(in crate::scheduler) fn enter(
+        ctx: &mut Context,
+        now: Instant,
+        end: EndState,
+        reason: Option<String>,
+    ) -> Next {
         let terminated = match end {
             EndState::Finished => TerminatedReason::JobFinished,
             EndState::Canceled => TerminatedReason::JobCanceled,

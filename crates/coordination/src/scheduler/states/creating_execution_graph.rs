@@ -1,17 +1,17 @@
 //! CreatingExecutionGraph: slots are chosen, subtasks are named, the state of the last complete checkpoint is
 //! shared out over them, and the attempt is deployed. Takes no time: whoever enters leaves in the same event.
 
-use super::attempt::DeployedAttempt;
-use super::context::Context;
 use super::executing::Executing;
 use super::finished::Finished;
 use super::stop_with_savepoint::StopWithSavepoint;
 use super::waiting_for_resources::WaitingForResources;
-use super::{Next, State};
 use crate::action::{Action, EndState};
 use crate::checkpoint::Participant;
 use crate::manifest::Ending;
 use crate::restore;
+use crate::scheduler::attempt::DeployedAttempt;
+use crate::scheduler::context::Context;
+use crate::scheduler::{Next, State};
 use crate::slots::{self, Placement};
 use reflow_graph::{ExecutionGraph, ExecutionVertex, Subtask};
 use reflow_protocol::control::AfterBarrier;
@@ -19,14 +19,14 @@ use reflow_protocol::deployment::{Attempt, Deployment};
 use reflow_protocol::snapshot::Codec;
 use reflow_types::{Instant, MaxParallelism, OwnershipTable, SlotId, SubtaskIndex, injected_fault};
 
-pub(super) struct CreatingExecutionGraph;
+pub(in crate::scheduler) struct CreatingExecutionGraph;
 
 impl CreatingExecutionGraph {
-    pub(super) fn enter() -> Next {
+    pub(in crate::scheduler) fn enter() -> Next {
         Next::to(State::CreatingExecutionGraph(Self))
     }
 
-    pub(super) fn advance(&mut self, ctx: &mut Context, now: Instant) -> Next {
+    pub(in crate::scheduler) fn advance(&mut self, ctx: &mut Context, now: Instant) -> Next {
         let Some(parallelism) = ctx.plan() else { return WaitingForResources::enter(ctx, now) };
         let previous: Option<Placement> = ctx.attempt.as_ref().map(|attempt| placement_of(&attempt.graph));
         let placement = slots::assign(&ctx.job, &ctx.bounds, &parallelism, &ctx.offers(), previous.as_ref());
@@ -49,7 +49,7 @@ fn decided_ending(ctx: &Context) -> Option<Ending> {
     latest.and_then(|latest| latest.manifest.ending)
 }
 
-pub(super) fn placement_of(graph: &ExecutionGraph) -> Placement {
+pub(in crate::scheduler) fn placement_of(graph: &ExecutionGraph) -> Placement {
     graph.vertices.iter().map(|v| v.subtasks.iter().map(|subtask| subtask.slot).collect()).collect()
 }
 
@@ -75,7 +75,7 @@ fn make_graph(ctx: &mut Context, placement: &Placement, previous: Option<&Placem
 
 /// The table of a vertex in its new slots. A subtask in the slot of a former one keeps its groups; after a
 /// change of JobManager no slot is a former one, and indices stand for them.
-pub(super) fn next_table(
+pub(in crate::scheduler) fn next_table(
     table: Option<&OwnershipTable>,
     max: MaxParallelism,
     slots: &[SlotId],
