@@ -78,3 +78,25 @@ impl<K> Tombstones<K> {
         assert!(self.keys.is_sorted_by_key(|(epoch, _)| *epoch));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tombstones_of_another_owner_keep_the_order_of_epochs() {
+        let [first, second, third] = [1, 2, 3].map(Epoch);
+        let (mut own, mut others) = (Tombstones::default(), Tombstones::default());
+        own.push(first, 1);
+        own.push(third, 3);
+        for key in [2, 20, 21] {
+            others.push(second, key);
+        }
+        own.absorb(&mut others, |key| *key < 21);
+        own.check_invariants();
+        assert_eq!((own.count_until(first), own.count_until(second), own.len()), (1, 3, 4));
+        assert_eq!((others.len(), others.at(0).1), (1, 21));
+        own.forget_until(second);
+        assert_eq!((own.len(), own.at(0).1), (1, 3));
+    }
+}

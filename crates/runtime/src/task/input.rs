@@ -90,8 +90,15 @@ where
             return self.core.finish(events);
         }
         match self.core.phase() {
-            Phase::Removed { complete, .. } => return self.after_removal(complete, now, events),
-            Phase::Ended => return self.after_end(now),
+            // Not finished before the new owners have its state, which is read from these tables.
+            Phase::Removed { .. } if self.rescale.is_migrating() => return TaskStep::Idle(None),
+            Phase::Removed { complete: true, .. } => return self.core.finish(events),
+            Phase::Removed { .. } if injected_fault::is_active("leaving_commit_lost") => {
+                return self.core.finish(events);
+            }
+            // Its sinks commit with the checkpoint of the cut. If that fails they commit with the next one, in which the
+            // task must take part.
+            Phase::Removed { .. } | Phase::Ended => return self.without_input(now),
             _ => {}
         }
         // Buffered records are older than those of the batch at hand: records of a key keep their order.
@@ -238,8 +245,8 @@ where
         self.rescale.begin_migration(cut, preparation, &self.core);
     }
 
-    /// The input has ended: no barrier comes any more, so a trigger alone begins a snapshot.
-    fn after_end(&mut self, now: Instant) -> TaskStep {
+    /// No barrier comes any more, so a trigger alone begins a snapshot.
+    fn without_input(&mut self, now: Instant) -> TaskStep {
         self.core.flush(now);
         if let Some(checkpoint) = self.core.snapshots().pending_trigger() {
             match self.core.at_barrier(checkpoint) {
@@ -249,17 +256,6 @@ where
             return TaskStep::Worked;
         }
         self.core.idle()
-    }
-
-    /// A removed task takes part in checkpoints until its transactions are committed.
-    fn after_removal(&mut self, complete: bool, now: Instant, events: &mut Vec<TaskEvent>) -> TaskStep {
-        if self.rescale.is_migrating() {
-            return TaskStep::Idle(None);
-        }
-        if complete || injected_fault::is_active("leaving_commit_lost") {
-            return self.core.finish(events);
-        }
-        self.after_end(now)
     }
 }
 

@@ -57,7 +57,7 @@ impl Upload {
     /// Sends the last part.
     pub(super) fn finish(&mut self) {
         if self.any {
-            self.send(true);
+            self.send(None);
         }
     }
 
@@ -79,9 +79,10 @@ impl Upload {
         self.buffers
     }
 
-    fn send(&mut self, last: bool) {
-        let next = if last { BytesMut::new() } else { self.buffers.take() };
-        let part = std::mem::replace(&mut self.part, next).freeze();
+    /// Sends the part at hand, which is the last one without a buffer for the next.
+    fn send(&mut self, next: Option<BytesMut>) {
+        let last = next.is_none();
+        let part = std::mem::replace(&mut self.part, next.unwrap_or_default()).freeze();
         let (upload, at) = (self.id, self.at.clone());
         let ticket = self.io.submit(StoreOp::Upload { upload, at, part: part.clone(), last });
         self.under_way.push((ticket, part));
@@ -113,7 +114,8 @@ impl SnapshotSink for Upload {
             self.part.extend_from_slice(fits);
             bytes = rest;
             if self.part.len() == part_bytes {
-                self.send(false);
+                let next = self.buffers.take();
+                self.send(Some(next));
             }
         }
     }

@@ -89,7 +89,7 @@ impl Walk {
         entries: &Entries<K, V>,
         epochs: &Epochs,
     ) -> Self {
-        let plan = |(live, segment): (usize, &Segment<K>)| Plan {
+        let plan = |live: usize, segment: &Segment<K>| Plan {
             mode: mode(kind, live, segment, entries.name()),
             changes: segment.account.changes(),
             bytes: 0,
@@ -100,7 +100,7 @@ impl Walk {
             kind,
             epoch: epochs.epoch(),
             base: epochs.base(),
-            plans: entries.segments().map(|(slots, segment)| plan((slots.len(), segment))).collect(),
+            plans: entries.segments().map(|(slots, segment)| plan(slots.len(), segment)).collect(),
             segment: 0,
             stage: Stage::Begin,
             block: Batch::default(),

@@ -97,3 +97,39 @@ impl Pause {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_that_has_got_splits_since_does_not_end_with_its_source() {
+        for gets_a_split in [false, true] {
+            let mut assignment = Assignment::new();
+            assert!(!assignment.exhaust(), "its splits are not assigned yet");
+            assert!(!assignment.assigned(MoreSplits::Follow));
+            assert!(assignment.assigned(MoreSplits::Possible));
+            assert!(assignment.exhaust());
+            assert!(!assignment.exhaust(), "that is reported once");
+            if gets_a_split {
+                assignment.added();
+            }
+            assignment.end_source();
+            assert_eq!(assignment.take_end(), !gets_a_split);
+        }
+    }
+
+    #[test]
+    fn only_a_complete_savepoint_drains_a_source() {
+        let [first, second] = [1, 2].map(CheckpointId);
+        let mut pause = Pause::default();
+        pause.begin(first, AfterBarrier::Drain);
+        assert!(pause.is_active());
+        pause.aborted(first);
+        assert!(!pause.is_active() && !pause.completed(first));
+        pause.begin(second, AfterBarrier::Drain);
+        pause.aborted(first);
+        assert!(!pause.completed(first) && pause.completed(second));
+        assert!(!pause.is_active());
+    }
+}
