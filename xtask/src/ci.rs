@@ -8,8 +8,8 @@
 use std::process::Command;
 use std::time::Instant;
 
-use crate::process::{cargo, is_installed, root, succeed, target_directory};
-use crate::{Failure, dependencies, flights, s3, tidy, web};
+use crate::process::{cargo, is_installed, root, succeed};
+use crate::{Failure, dependencies, flights, s3, sim, tidy, web};
 
 pub(crate) const HELP: &str = "\
 cargo xtask ci: everything that must hold before a change lands
@@ -40,7 +40,7 @@ const STEPS: &[Step] = &[
     Step { name: "tests", check: tests },
     Step { name: "doc tests", check: || succeed(&mut cargo(["test", "--workspace", "--doc"])) },
     Step { name: "simulation", check: simulation },
-    Step { name: "injected faults", check: injected_faults },
+    Step { name: "injected faults", check: sim::injected_faults },
     Step { name: "web", check: web },
     Step { name: "flights", check: flights::run },
 ];
@@ -92,20 +92,19 @@ fn tests() -> Result<(), Failure> {
 }
 
 /// A few fixed seeds, and beside them fresh ones that no commit before has run: one process each, for two cores. A
-/// violation prints its seed. One of a fixed seed fails the step; one of a fresh seed will as soon as a run of 20,000
-/// seeds is clean: until then about one in a thousand meets a fault, mostly the simulator's own.
+/// violation of either prints its seed and fails the step.
 fn simulation() -> Result<(), Failure> {
     let from = first_fresh_seed()?.to_string();
     eprintln!("  fresh seeds from {from} on");
     let fresh = ["--from", &from, "--seeds", "1000000", "--at-most", FRESH_SECONDS];
     let mut fresh =
-        simulator()?.args(fresh).spawn().map_err(|error| format!("cannot run reflow-sim: {error}"))?;
-    let fixed = succeed(simulator()?.args(["--seeds", FIXED_SEEDS]));
+        sim::simulator()?.args(fresh).spawn().map_err(|error| format!("cannot run reflow-sim: {error}"))?;
+    let fixed = succeed(sim::simulator()?.args(["--seeds", FIXED_SEEDS]));
     let status = fresh.wait().map_err(|error| format!("reflow-sim: {error}"))?;
     fixed?;
     if !status.success() {
-        eprintln!(
-            "  a fresh seed violates an invariant: its line above is the command that repeats it; mend it"
+        return Err(
+            "a fresh seed violates an invariant: its line above is the command that repeats it".to_owned()
         );
     }
     Ok(())
@@ -122,20 +121,6 @@ fn first_fresh_seed() -> Result<u64, Failure> {
         Some(digits) => u64::from_str_radix(digits, 16).map_err(|error| format!("commit {head}: {error}")),
         None => Ok(OTHERWISE),
     }
-}
-
-/// That the simulator finds faults which are compiled in on purpose.
-fn injected_faults() -> Result<(), Failure> {
-    succeed(simulator()?.arg("--injected-faults"))
-}
-
-/// The simulator in the profile of the tests. It is built as a part of the workspace, whose features are then those
-/// that the tests were built with: otherwise cargo would compile the dependencies once more.
-fn simulator() -> Result<Command, Failure> {
-    succeed(&mut cargo(["build", "--workspace", "--quiet", "--bin", "reflow-sim"]))?;
-    let mut simulator = Command::new(target_directory().join("debug/reflow-sim"));
-    simulator.current_dir(root());
-    Ok(simulator)
 }
 
 /// The web interface, where there are Node and a browser. That the page is small and asks nobody else, the tests of

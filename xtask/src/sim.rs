@@ -1,7 +1,8 @@
 //! `cargo xtask sim`: the simulator, built with optimisation.
 
 use crate::Failure;
-use crate::process::{cargo, succeed};
+use crate::process::{cargo, root, succeed, target_directory};
+use std::process::Command;
 
 pub(crate) const HELP: &str = "\
 cargo xtask sim [ARGUMENT]...: simulates whole clusters from seeds
@@ -11,7 +12,8 @@ cargo xtask sim [ARGUMENT]...: simulates whole clusters from seeds
   --job NAME        runs only this kind of job
   --scenario NAME   gives each run this scenario, even if its weight is 0
   --at-most SECONDS begins no more runs after that time
-  --injected-faults        builds the simulator with known faults, and fails unless each is found
+  --injected-faults builds the simulator with known faults, and fails unless each is found; with
+                    --injected-fault NAME it tries this one alone
 
 Everything else goes to the simulator: cargo xtask sim -- --help lists it.
 ";
@@ -19,15 +21,23 @@ Everything else goes to the simulator: cargo xtask sim -- --help lists it.
 /// Runs the simulator with `arguments`.
 pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     if arguments.iter().any(|argument| argument == "--injected-faults") {
-        return injected_faults();
+        return succeed(simulator()?.args(arguments));
     }
     let arguments = arguments.strip_prefix(&["--".to_owned()]).unwrap_or(arguments);
     let simulator = ["run", "--release", "--quiet", "--package", "reflow-sim", "--"];
     succeed(&mut cargo(simulator.into_iter().chain(arguments.iter().map(String::as_str))))
 }
 
-/// Checks that the simulator finds the faults that it compiles in on purpose.
+/// Checks that the simulator finds the faults that are compiled in on purpose.
 pub(crate) fn injected_faults() -> Result<(), Failure> {
-    let simulator = ["run", "--quiet", "--package", "reflow-sim", "--", "--injected-faults"];
-    succeed(&mut cargo(simulator))
+    succeed(simulator()?.arg("--injected-faults"))
+}
+
+/// The simulator in the profile of the tests. It is built as a part of the workspace, whose features are then those
+/// that the tests were built with: otherwise cargo would compile the dependencies once more.
+pub(crate) fn simulator() -> Result<Command, Failure> {
+    succeed(&mut cargo(["build", "--workspace", "--quiet", "--bin", "reflow-sim"]))?;
+    let mut simulator = Command::new(target_directory().join("debug/reflow-sim"));
+    simulator.current_dir(root());
+    Ok(simulator)
 }
