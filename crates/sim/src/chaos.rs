@@ -187,7 +187,8 @@ impl Kind {
             | Scenario::EndsInPhase
             | Scenario::UserFailures
             | Scenario::DirectedRescales
-            | Scenario::LargeState => Vec::new(),
+            | Scenario::LargeState
+            | Scenario::RareCheckpoints => Vec::new(),
         }
     }
 

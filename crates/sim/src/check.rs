@@ -136,6 +136,10 @@ impl Checker {
                     self.violations.push(format!("{name} names {missing}, which is not there"));
                 }
                 self.watermarks(name, &manifest);
+                // A stop is given up if its manifest, which is there after a lost answer, cannot be read.
+                let is_damaged = |name: &String| storage.is_damaged(name);
+                self.last
+                    .take_if(|(last, _)| self.manifests.get(last).is_some_and(|(name, _)| is_damaged(name)));
                 self.ends(name, &manifest);
                 self.checkpoints += 1;
                 if !is_savepoint {

@@ -6,7 +6,7 @@
 //!
 //! Reading order: [`world`] (processes, network, storage, time), [`faults`] (what may go wrong in it),
 //! [`workload`] (jobs and what they must write), [`scenario`] and [`chaos`] (what is done to a cluster), [`cluster`] (a
-//! run), [`check`] with [`redone`], [`watch`], [`phase`], [`succession`] and [`liveness`] (invariants), [`report`] (many runs), [`injected_faults`] (that faults
+//! run), [`check`] with [`redone`], [`watch`], [`phase`], [`succession`], [`watermarks`] and [`liveness`] (invariants), [`report`] (many runs), [`injected_faults`] (that faults
 //! are found), [`trace`] (what happened), [`watchdog`] (that a run ends), [`rng`].
 
 pub mod chaos;
@@ -24,6 +24,7 @@ pub mod succession;
 pub mod trace;
 pub mod watch;
 pub mod watchdog;
+pub mod watermarks;
 pub mod workload;
 pub mod world;
 

@@ -34,13 +34,15 @@ pub enum Scenario {
     DirectedRescales,
     /// So much state that production's bounds are crossed.
     LargeState,
+    /// A checkpoint an hour: none but those of rescales, savepoints and the end.
+    RareCheckpoints,
 }
 
 impl Scenario {
     /// All of them, and how likely a run has each.
     ///
     /// A weight of 0 keeps a scenario out of CI whose faults are known and not mended yet.
-    pub const ALL: [(Self, f64); 12] = [
+    pub const ALL: [(Self, f64); 13] = [
         (Self::Successors, 0.15),
         (Self::Steps, 0.1),
         (Self::OutsideDeletions, 0.1),
@@ -53,6 +55,7 @@ impl Scenario {
         (Self::UserFailures, 0.12),
         (Self::DirectedRescales, 0.12),
         (Self::LargeState, 0.01),
+        (Self::RareCheckpoints, 0.04),
     ];
 
     /// Those of a run: the forced ones, and some that are drawn.

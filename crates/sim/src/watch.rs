@@ -4,14 +4,18 @@
 //! - Attempts only grow at each executor, and no subtask id is used by two of them.
 //! - Checkpoint ids only grow: at each executor, and in each channel.
 //! - A channel's watermark never goes back.
+//! - The watermark of a vertex in a checkpoint is that of the subtasks that go on ([`watermarks`]).
 //! - No attempt begins from an older checkpoint than one that executors were told is complete ([`succession`]).
 //!
 //! [`succession`]: crate::succession
+//! [`watermarks`]: crate::watermarks
 
 use crate::faults::{RescalePhase, Step};
 use crate::phase::Phases;
 use crate::succession::Completions;
+use crate::watermarks::Watermarks;
 use crate::world::{Seen, Time};
+use reflow_coordination::manifest::Manifest;
 use reflow_env::ConnId;
 use reflow_graph::ExecutionGraph;
 use reflow_protocol::command::{AttemptCommand, CheckpointCommand, Command, RescaleCommand};
@@ -53,6 +57,7 @@ pub struct Watch {
     committed: BTreeSet<(Attempt, GraphVersion)>,
     phases: Phases,
     completions: Completions,
+    watermarks: Watermarks,
     /// From which checkpoints attempts have just begun that were allowed to go back.
     gone_back: Vec<Option<CheckpointId>>,
     /// Whether a user has allowed that output is written again, until the next checkpoint is complete.
@@ -105,11 +110,18 @@ impl Watch {
             self.from_executors.insert(connection);
         } else if self.from_executors.contains(&connection)
             && let Ok(FromExecutor::SubtaskReport(report)) = reflow_protocol::decode(&seen.frame)
-            && let SubtaskReport { attempt, subtask, event: SubtaskEvent::Failed(failure) } = report
-            && !self.canceled.contains(&attempt)
         {
-            let text = format!("subtask {subtask} of attempt {attempt}: {}", failure.message);
-            self.failures.push((now, text));
+            let SubtaskReport { attempt, subtask, event } = report;
+            match event {
+                SubtaskEvent::Failed(failure) if !self.canceled.contains(&attempt) => {
+                    let text = format!("subtask {subtask} of attempt {attempt}: {}", failure.message);
+                    self.failures.push((now, text));
+                }
+                SubtaskEvent::Acknowledged { checkpoint, state, .. } => {
+                    self.watermarks.acknowledged(attempt, subtask, checkpoint, state.watermark);
+                }
+                _ => {}
+            }
         }
     }
 
@@ -170,8 +182,9 @@ impl Watch {
     ) {
         match command {
             CheckpointCommand::Trigger(kind) => {
-                if kind.cut.is_some() {
+                if let Some(cut) = &kind.cut {
                     self.phases.cut(now);
+                    self.watermarks.cut(attempt, checkpoint, cut.version);
                 }
                 if kind.codec == Codec::Savepoint {
                     match kind.then {
@@ -226,6 +239,7 @@ impl Watch {
         if let Some((_, before)) = self.attempts.range(..attempt).next_back() {
             self.rescales += u64::from(parallelisms(before) != parallelisms(&graph));
         }
+        self.watermarks.deployed(attempt, &graph);
         self.attempts.insert(attempt, graph);
     }
 
@@ -235,6 +249,7 @@ impl Watch {
         if !self.begun.insert((*attempt, *version)) {
             return;
         }
+        self.watermarks.prepared(preparation);
         for table in graph.vertices.iter().filter_map(|vertex| vertex.table.as_ref()) {
             table.check_invariants();
         }
@@ -262,6 +277,12 @@ impl Watch {
     /// A user has asked for something after which the job may be rescaled.
     pub fn plan(&mut self, now: Time) {
         self.phases.plan(now);
+    }
+
+    /// The manifest of a checkpoint that is no savepoint is there.
+    pub fn checkpoint_decided(&mut self, manifest: &Manifest) {
+        let wrong = self.watermarks.complete(manifest);
+        self.violations.extend(wrong);
     }
 
     /// The checkpoint that is under way, and since when.

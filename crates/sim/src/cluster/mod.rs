@@ -13,7 +13,7 @@ mod trouble;
 mod user;
 
 use crate::chaos::{Chaos, Trouble};
-use crate::check::Checker;
+use crate::check::{Checker, SAVEPOINTS};
 use crate::faults::{Faults, Probe, RescalePhase, Strikes};
 use crate::liveness::{Liveness, NO_PROGRESS};
 use crate::rng::Rng;
@@ -22,10 +22,11 @@ use crate::succession::Leader;
 use crate::trace::Trace;
 use crate::watch::Watch;
 use crate::workload::{self, Workload};
-use crate::world::{BEGIN, ProcessId, Time, World};
+use crate::world::{BEGIN, Change, ChangeKind, ProcessId, Time, World};
 use directed::Directed;
 use options::Shape;
 use programs::{End, Programs};
+use reflow_coordination::manifest::{self, Decision};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -351,6 +352,14 @@ impl Cluster {
         self.look_at_epochs(&mut changes);
         let before = self.checker.checkpoints;
         self.checker.damaged = self.watch.damaged;
+        for Change { name, .. } in changes.iter().filter(|change| change.kind == ChangeKind::Written) {
+            let body = self.world.storage.get(name).filter(|_| name.ends_with("/_metadata"));
+            if let Some(Ok(Decision::Complete(manifest))) = body.map(|body| manifest::decode(body))
+                && !name.starts_with(SAVEPOINTS)
+            {
+                self.watch.checkpoint_decided(&manifest);
+            }
+        }
         if self.checker.look(&self.world.storage, &changes) {
             self.probe.committed();
         }

@@ -83,14 +83,15 @@ impl Restarts {
     }
 }
 
+const HOUR_MS: u64 = 3_600_000;
+
 impl Shape {
     /// Any shape.
     pub fn random(rng: &mut Rng) -> Self {
         Self {
             slots: rng.within(1..=4),
             most_task_managers: rng.within(2..=5) as usize,
-            // Sometimes none but those of rescales, savepoints and the end.
-            checkpoint_interval_ms: if rng.chance(0.04) { 3_600_000 } else { rng.skewed(50..=4_000) },
+            checkpoint_interval_ms: rng.skewed(50..=4_000),
             retained: rng.within(1..=4),
             parallelism: None,
             restarts: Restarts::Always,
@@ -101,7 +102,9 @@ impl Shape {
     /// The same with what scenarios want.
     pub fn for_scenarios(self, rng: &mut Rng, scenarios: &BTreeSet<Scenario>) -> Self {
         let (parallelism, restarts) = (rng.within(1..=8), Restarts::random(rng));
+        let rare = scenarios.contains(&Scenario::RareCheckpoints);
         Self {
+            checkpoint_interval_ms: if rare { HOUR_MS } else { self.checkpoint_interval_ms },
             parallelism: scenarios.contains(&Scenario::FixedParallelism).then_some(parallelism),
             bounds: if scenarios.contains(&Scenario::LargeState) { Bounds::default() } else { self.bounds },
             restarts: if scenarios.contains(&Scenario::FewRestarts) { restarts } else { Restarts::Always },

@@ -1,0 +1,90 @@
+//! The watermark of a vertex in a complete checkpoint: the lowest of the subtasks that go on.
+//!
+//! A subtask that leaves after a live rescale still acknowledges checkpoints, with the watermark that it had at the
+//! cut. If that counted, an attempt that is restored from such a checkpoint would take records that are late.
+
+use reflow_coordination::manifest::Manifest;
+use reflow_graph::{ExecutionGraph, Subtask};
+use reflow_protocol::deployment::Attempt;
+use reflow_protocol::rescale::Preparation;
+use reflow_types::{CheckpointId, GraphVersion, SubtaskId, Timestamp};
+use std::collections::BTreeMap;
+
+/// The watermarks that subtasks of the newest attempt have acknowledged.
+#[derive(Debug, Default)]
+pub struct Watermarks {
+    attempt: Option<Attempt>,
+    /// The graph that is in effect.
+    graph: Option<ExecutionGraph>,
+    prepared: BTreeMap<GraphVersion, ExecutionGraph>,
+    /// The last checkpoint with which another graph takes effect.
+    cut: Option<(CheckpointId, GraphVersion)>,
+    acknowledged: BTreeMap<CheckpointId, BTreeMap<SubtaskId, Timestamp>>,
+}
+
+impl Watermarks {
+    /// An attempt was deployed.
+    pub fn deployed(&mut self, attempt: Attempt, graph: &ExecutionGraph) {
+        if self.attempt < Some(attempt) {
+            *self = Self { attempt: Some(attempt), graph: Some(graph.clone()), ..Self::default() };
+        }
+    }
+
+    /// A graph was prepared.
+    pub fn prepared(&mut self, preparation: &Preparation) {
+        if self.attempt == Some(preparation.attempt) {
+            self.prepared.insert(preparation.version, preparation.graph.clone());
+        }
+    }
+
+    /// A checkpoint is triggered with which a graph takes effect.
+    pub fn cut(&mut self, attempt: Attempt, checkpoint: CheckpointId, version: GraphVersion) {
+        if self.attempt == Some(attempt) {
+            self.cut = Some((checkpoint, version));
+        }
+    }
+
+    /// A subtask has acknowledged a checkpoint.
+    pub fn acknowledged(
+        &mut self,
+        attempt: Attempt,
+        subtask: SubtaskId,
+        checkpoint: CheckpointId,
+        at: Timestamp,
+    ) {
+        if self.attempt == Some(attempt) {
+            self.acknowledged.entry(checkpoint).or_default().insert(subtask, at);
+        }
+    }
+
+    /// A checkpoint is complete. What is wrong with its watermarks, if anything.
+    pub fn complete(&mut self, manifest: &Manifest) -> Option<String> {
+        let checkpoint = manifest.checkpoint;
+        if self.attempt.map(|attempt| attempt.epoch) != Some(manifest.lineage.epoch) {
+            return None;
+        }
+        let acknowledged = self.acknowledged.remove(&checkpoint)?;
+        self.acknowledged.retain(|later, _| *later > checkpoint);
+        let wrong = self.too_low(manifest, &acknowledged);
+        // All subtasks from before take part in the checkpoint of the cut.
+        if let Some((_, version)) = self.cut.take_if(|(cut, _)| *cut == checkpoint) {
+            self.graph = self.prepared.remove(&version);
+        }
+        wrong
+    }
+
+    fn too_low(&self, manifest: &Manifest, acknowledged: &BTreeMap<SubtaskId, Timestamp>) -> Option<String> {
+        let (checkpoint, graph) = (manifest.checkpoint, self.graph.as_ref()?);
+        manifest.vertices.iter().zip(&graph.vertices).find_map(|(vertex, deployed)| {
+            deployed.table.as_ref()?;
+            let of = |subtask: &Subtask| acknowledged.get(&subtask.id).copied();
+            let lowest = deployed.subtasks.iter().map(of).min()??;
+            (vertex.watermark < lowest).then(|| {
+                let (vertex, found) = (vertex.vertex, vertex.watermark);
+                format!(
+                    "checkpoint {checkpoint}: the watermark of vertex {vertex} is {found}, but its subtasks are at {lowest}"
+                )
+            })
+        })
+    }
+}
