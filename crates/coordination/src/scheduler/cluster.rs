@@ -118,6 +118,11 @@ impl Context {
         if self.parallelism_would_change() { self.resources() } else { Resources::default() }
     }
 
+    /// Whether a rescale now would change anything.
+    pub(super) fn rescale_is_wanted(&self) -> bool {
+        self.drains() || self.rescale_resources().sufficient
+    }
+
     fn parallelism_would_change(&self) -> bool {
         match (&self.attempt, self.plan()) {
             (Some(attempt), Some(plan)) => attempt.parallelism() != plan.vertices,

@@ -1,10 +1,8 @@
 //! What a failure leads to: another attempt, or the end of the job.
 
-use super::Next;
 use super::attempt::SubtaskStatus;
 use super::context::Context;
-use super::states::failing::Failing;
-use super::states::restarting::Restarting;
+use super::next::{BackoffEnd, Next, Restart};
 use crate::checkpoint::fallback::{self, AllowReplay};
 use crate::event::Event;
 use crate::exceptions::Exception;
@@ -76,15 +74,18 @@ pub(super) fn handle(ctx: &mut Context, now: Instant, failed: Failed) -> Next {
     let message = exception.message.clone();
     ctx.exceptions.record(exception);
     if permanent {
-        return Failing::enter(ctx, now, message);
+        return Next::Fail(message);
     }
     match ctx.restarts.on_failure(now, cause) {
         Verdict::Restart { after } => {
             ctx.begin_rescale_record(now, TriggerCause::RecoverableFailover);
-            let waits_for_loss = foreboding && !ctx.settings.restart_delay_configured;
-            Restarting::after_failure(ctx, now, after, waits_for_loss, message)
+            let until = match foreboding && !ctx.settings.restart_delay_configured {
+                true => BackoffEnd::ElapsedOrExecutorLost,
+                false => BackoffEnd::Elapsed,
+            };
+            Next::Restart(Restart::Failure { backoff: after, until, error: message })
         }
-        Verdict::GiveUp { rule } => Failing::enter(ctx, now, format!("{message} (no restart: {rule})")),
+        Verdict::GiveUp { rule } => Next::Fail(format!("{message} (no restart: {rule})")),
     }
 }
 
@@ -127,12 +128,13 @@ fn go_back(ctx: &mut Context, now: Instant, mut exception: Exception) -> Next {
             exception.message.clone_from(&warning);
             ctx.exceptions.record(exception);
             ctx.begin_rescale_record(now, TriggerCause::RecoverableFailover);
-            Restarting::after_failure(ctx, now, Duration::ZERO, false, warning)
+            let (backoff, until) = (Duration::ZERO, BackoffEnd::Elapsed);
+            Next::Restart(Restart::Failure { backoff, until, error: warning })
         }
         Some(fallback::Decision::Ask(question)) => {
             exception.message.clone_from(&question);
             ctx.exceptions.record(exception);
-            Failing::enter(ctx, now, question)
+            Next::Fail(question)
         }
         // The job does not begin anew by itself.
         None => {
@@ -142,7 +144,7 @@ fn go_back(ctx: &mut Context, now: Instant, mut exception: Exception) -> Next {
             );
             let message = exception.message.clone();
             ctx.exceptions.record(exception);
-            Failing::enter(ctx, now, message)
+            Next::Fail(message)
         }
     }
 }

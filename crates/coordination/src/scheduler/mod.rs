@@ -1,10 +1,11 @@
 //! The scheduler of one job: events in, actions out, time as a parameter.
 //!
-//! [`Scheduler`] is always in one of Flink's states or in Rescaling, one module of `states/` each; [`StateName::successors`] is the table of legal
-//! transitions. A state sees the `Context` that outlives it and answers each event with the
-//! state that follows. After each event the states are given the chance to go on by themselves until none does:
-//! so a state says in `advance` what it waits for, and no event is awaited that has come already. A timer is a
-//! moment at which `advance` finds something due; it is gone with its state.
+//! [`Scheduler`] is always in one of Flink's states or in Rescaling, one module of `states/` each. A state sees the
+//! `Context` that outlives it, and answers each event with a `Next` that says what follows. The `match` in `step.rs`
+//! makes the next state from it, and is the table of legal transitions; no state knows another. After each event the
+//! states are given the chance to go on by themselves until none does: so a state checks in `advance` what it waits
+//! for, and no event is awaited that has come already. A timer is a moment at which `advance` finds something due; it
+//! is gone with its state.
 //!
 //! # Invariants
 //! - Every transition is in the table.
@@ -19,9 +20,14 @@ mod context;
 mod ending;
 mod failure;
 mod fit;
+mod graph;
+mod next;
+mod requests;
+mod rescale_plan;
 mod settings;
 mod state;
 mod states;
+mod step;
 mod view;
 
 pub use attempt::{DeployedAttempt, SubtaskRecord, SubtaskStatus};
@@ -37,118 +43,13 @@ use crate::event::{Event, ParallelismBounds};
 use crate::requirements::{self, RequestedBounds, RequirementsError};
 use crate::rescale::TriggerCause;
 use bytes::Bytes;
-use context::{Context, Outcome};
+use context::Context;
+use next::Next;
 use reflow_graph::JobGraph;
 use reflow_types::{CheckpointId, Instant, TaskManagerId, VertexId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// The state that a scheduler is in.
-enum State {
-    Created(states::created::Created),
-    WaitingForResources(states::waiting_for_resources::WaitingForResources),
-    CreatingExecutionGraph(states::creating_execution_graph::CreatingExecutionGraph),
-    Executing(states::executing::Executing),
-    Rescaling(Box<states::rescaling::Rescaling>),
-    Restarting(states::restarting::Restarting),
-    Canceling(states::canceling::Canceling),
-    Failing(states::failing::Failing),
-    StopWithSavepoint(states::stop_with_savepoint::StopWithSavepoint),
-    Finished(states::finished::Finished),
-}
-
-impl State {
-    fn name(&self) -> StateName {
-        match self {
-            State::Created(_) => StateName::Created,
-            State::WaitingForResources(_) => StateName::WaitingForResources,
-            State::CreatingExecutionGraph(_) => StateName::CreatingExecutionGraph,
-            State::Executing(_) => StateName::Executing,
-            State::Rescaling(_) => StateName::Rescaling,
-            State::Restarting(_) => StateName::Restarting,
-            State::Canceling(_) => StateName::Canceling,
-            State::Failing(_) => StateName::Failing,
-            State::StopWithSavepoint(_) => StateName::StopWithSavepoint,
-            State::Finished(_) => StateName::Finished,
-        }
-    }
-
-    /// Reacts to an event.
-    fn on_event(&mut self, ctx: &mut Context, now: Instant, event: &Event) -> Next {
-        match self {
-            State::Created(state) => state.on_event(ctx, now, event),
-            State::WaitingForResources(state) => state.on_event(ctx, now, event),
-            State::Executing(state) => state.on_event(ctx, now, event),
-            State::Rescaling(state) => state.on_event(ctx, now, event),
-            State::Restarting(state) => state.on_event(ctx, now, event),
-            State::Canceling(state) => state.on_event(ctx, now, event),
-            State::Failing(state) => state.on_event(ctx, now, event),
-            State::StopWithSavepoint(state) => state.on_event(ctx, now, event),
-            State::CreatingExecutionGraph(_) | State::Finished(_) => Next::Stay,
-        }
-    }
-
-    /// Reacts to the end of a checkpoint. Only states in which an attempt runs do.
-    fn on_outcome(&mut self, ctx: &mut Context, now: Instant, outcome: &Outcome) -> Next {
-        match self {
-            State::Executing(state) => state.on_outcome(ctx, now, outcome),
-            State::Rescaling(state) => state.on_outcome(ctx, now, outcome),
-            State::StopWithSavepoint(state) => state.on_outcome(ctx, now, outcome),
-            _ => Next::Stay,
-        }
-    }
-
-    /// Does what is due by itself.
-    fn advance(&mut self, ctx: &mut Context, now: Instant) -> Next {
-        match self {
-            State::Created(state) => state.advance(ctx, now),
-            State::WaitingForResources(state) => state.advance(ctx, now),
-            State::CreatingExecutionGraph(state) => state.advance(ctx, now),
-            State::Executing(state) => state.advance(ctx, now),
-            State::Rescaling(state) => state.advance(ctx, now),
-            State::Restarting(state) => state.advance(ctx, now),
-            State::Canceling(state) => state.advance(ctx, now),
-            State::Failing(state) => state.advance(ctx, now),
-            State::StopWithSavepoint(state) => state.advance(ctx, now),
-            State::Finished(_) => Next::Stay,
-        }
-    }
-
-    fn next_wakeup(&self, ctx: &Context) -> Option<Instant> {
-        match self {
-            State::Created(state) => Some(state.since),
-            State::WaitingForResources(state) => state.next_wakeup(),
-            State::CreatingExecutionGraph(_) | State::Finished(_) => None,
-            State::Executing(state) => state.next_wakeup(),
-            State::Rescaling(state) => state.next_wakeup(ctx),
-            State::Restarting(state) => state.next_wakeup(ctx),
-            State::Canceling(state) => state.next_wakeup(ctx),
-            State::Failing(state) => state.next_wakeup(ctx),
-            State::StopWithSavepoint(state) => state.next_wakeup(ctx),
-        }
-    }
-}
-
-/// What follows a state.
-enum Next {
-    /// The same.
-    Stay,
-    /// Another, and the error that led to it.
-    To(Box<State>, Option<String>),
-}
-
-impl Next {
-    fn to(state: State) -> Self {
-        Next::To(Box::new(state), None)
-    }
-
-    fn because(self, error: String) -> Self {
-        match self {
-            Next::To(state, _) => Next::To(state, Some(error)),
-            Next::Stay => Next::Stay,
-        }
-    }
-}
+use step::State;
 
 /// The scheduler of one job.
 pub struct Scheduler {
@@ -169,7 +70,7 @@ impl Scheduler {
     ) -> Self {
         let mut ctx = Context::new(settings, job, identity, recovered, now);
         ctx.timeline.enter_state(now, StateName::Created.as_str(), None);
-        let state = State::Created(states::created::Created { since: now });
+        let state = State::begin(now);
         Self { ctx, state, times: StatusTimes::new(now, JobStatus::Initializing) }
     }
 
@@ -251,7 +152,7 @@ impl Scheduler {
 
     fn end(&self) -> Option<(crate::action::EndState, Option<&str>)> {
         match &self.state {
-            State::Finished(finished) => Some((finished.end, finished.reason.as_deref())),
+            State::Finished(finished) => Some(finished.end()),
             _ => None,
         }
     }
@@ -272,12 +173,16 @@ impl Scheduler {
     }
 
     fn follow(&mut self, now: Instant, next: Next) {
-        let Next::To(state, error) = next else { return };
-        let (from, to) = (self.state.name(), state.name());
-        assert!(from.successors().contains(&to), "{from} is not followed by {to}");
-        self.state = *state;
-        self.ctx.timeline.enter_state(now, to.flink_name(), error);
-        self.times.enter(now, to.job_status(self.end().map(|(end, _)| end)));
+        if let Next::Stay = next {
+            return;
+        }
+        let error = next.error().map(str::to_owned);
+        // What stands in for the state is never seen: the next is made from what it is taken for.
+        let from = std::mem::replace(&mut self.state, State::begin(now));
+        self.state = step::step(from, next, &mut self.ctx, now);
+        let name = self.state.name();
+        self.ctx.timeline.enter_state(now, name.flink_name(), error);
+        self.times.enter(now, name.job_status(self.end().map(|(end, _)| end)));
     }
 }
 

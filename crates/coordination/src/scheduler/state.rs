@@ -1,4 +1,4 @@
-//! The names of the scheduler's states, the table of legal transitions, and what of it the outside sees.
+//! The names of the scheduler's states, and what of it the outside sees.
 
 use crate::action::EndState;
 use reflow_view::JobStatus;
@@ -50,23 +50,6 @@ impl StateName {
             StateName::Failing => "Failing",
             StateName::StopWithSavepoint => "StopWithSavepoint",
             StateName::Finished => "Finished",
-        }
-    }
-
-    /// The states that may follow: the whole table.
-    pub fn successors(self) -> &'static [StateName] {
-        use StateName::*;
-        match self {
-            Created => &[WaitingForResources, Finished],
-            WaitingForResources => &[CreatingExecutionGraph, Finished],
-            CreatingExecutionGraph => &[Executing, StopWithSavepoint, WaitingForResources, Finished],
-            Executing => &[Rescaling, Restarting, Canceling, Failing, StopWithSavepoint, Finished],
-            Rescaling => &[Executing, Restarting, Canceling, Failing, StopWithSavepoint],
-            Restarting => &[CreatingExecutionGraph, WaitingForResources, Canceling, Finished],
-            Canceling => &[Finished],
-            Failing => &[Canceling, Finished],
-            StopWithSavepoint => &[Executing, Restarting, Canceling, Failing, Finished],
-            Finished => &[],
         }
     }
 

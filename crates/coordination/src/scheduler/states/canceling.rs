@@ -1,11 +1,10 @@
 //! Canceling: the user cancelled the job; its attempt is being cancelled.
 
-use super::finished::Finished;
 use crate::action::EndState;
 use crate::event::Event;
 use crate::scheduler::cancellation::Cancellation;
 use crate::scheduler::context::Context;
-use crate::scheduler::{Next, State};
+use crate::scheduler::next::Next;
 use reflow_types::Instant;
 
 pub(in crate::scheduler) struct Canceling {
@@ -14,14 +13,14 @@ pub(in crate::scheduler) struct Canceling {
 
 impl Canceling {
     /// Cancels the attempt, unless that is under way.
-    pub(in crate::scheduler) fn enter(
+    pub(in crate::scheduler) fn new(
         ctx: &mut Context,
         now: Instant,
         under_way: Option<Cancellation>,
-    ) -> Next {
+    ) -> Self {
         ctx.refuse_deferred("the job was cancelled");
         let cancellation = under_way.unwrap_or_else(|| Cancellation::begin(ctx, now));
-        Next::to(State::Canceling(Self { cancellation }))
+        Self { cancellation }
     }
 
     pub(in crate::scheduler) fn on_event(&mut self, ctx: &mut Context, now: Instant, event: &Event) -> Next {
@@ -34,7 +33,7 @@ impl Canceling {
 
     pub(in crate::scheduler) fn advance(&mut self, ctx: &mut Context, now: Instant) -> Next {
         match self.cancellation.advance(ctx, now) {
-            true => Finished::enter(ctx, now, EndState::Canceled, None),
+            true => Next::Finish(EndState::Canceled, None),
             false => Next::Stay,
         }
     }

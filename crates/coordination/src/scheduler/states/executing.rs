@@ -2,17 +2,12 @@
 //!
 //! A rescale goes through a restart: a checkpoint after whose barrier the sources pause, then the next attempt
 //! from exactly there, so that nothing is processed twice. Where it can, it goes on while the job runs instead:
-//! [`Executing::rescale`] then leaves for [`Rescaling`].
+//! [`Executing::rescale`] then returns [`Next::Rescale`].
 //!
 //! The transition manager says when to go, after Flink's rules; since a rescale takes its own checkpoint, the
 //! manager's wish for one is answered by a trigger at once (unless active checkpoints are switched off). Slots
 //! that are about to leave are not a matter of taste: the manager is not asked.
 
-use super::canceling::Canceling;
-use super::finished::Finished;
-use super::rescaling::Rescaling;
-use super::restarting::Restarting;
-use super::stop_with_savepoint::{Goal, StopWithSavepoint};
 use crate::action::EndState;
 use crate::checkpoint::{FailureCause, Purpose};
 use crate::event::Event;
@@ -20,7 +15,9 @@ use crate::rescale::{TerminatedReason, TriggerCause};
 use crate::scheduler::attempt::SubtaskStatus;
 use crate::scheduler::context::{Context, Outcome};
 use crate::scheduler::ending::Ending;
-use crate::scheduler::{Next, State, failure};
+use crate::scheduler::next::{Execution, Goal, Next, Restart, Stop};
+use crate::scheduler::rescale_plan::Plan;
+use crate::scheduler::{failure, requests};
 use crate::transition::{Manager, Output, PhaseName, Timeouts};
 use reflow_protocol::control::AfterBarrier;
 use reflow_types::Instant;
@@ -55,30 +52,16 @@ pub(in crate::scheduler) struct Executing {
 }
 
 impl Executing {
-    /// An attempt was just deployed.
-    pub(in crate::scheduler) fn enter(ctx: &mut Context, now: Instant) -> Next {
-        Self::begin(ctx, now, Phase::Starting, ctx.settings.cooldown)
-    }
-
-    /// The attempt goes on after a stop that came to nothing.
-    pub(in crate::scheduler) fn resume(ctx: &mut Context, now: Instant) -> Next {
-        Self::begin(ctx, now, Phase::Running, Duration::ZERO)
-    }
-
-    /// The attempt goes on with another graph.
-    pub(in crate::scheduler) fn after_rescale(ctx: &mut Context, now: Instant) -> Next {
-        Self::begin(ctx, now, Phase::Running, ctx.settings.cooldown)
-    }
-
-    /// The attempt goes on after a live rescale that was given up; the next is tried at that time.
-    pub(in crate::scheduler) fn retry_at(ctx: &mut Context, now: Instant, at: Instant) -> Next {
-        Self::begin(ctx, now, Phase::RetryAt(at), Duration::ZERO)
-    }
-
-    fn begin(ctx: &mut Context, now: Instant, phase: Phase, cooldown: Duration) -> Next {
+    pub(in crate::scheduler) fn new(ctx: &Context, now: Instant, how: Execution) -> Self {
+        let (phase, cooldown) = match how {
+            Execution::Deployed => (Phase::Starting, ctx.settings.cooldown),
+            Execution::Resumed => (Phase::Running, Duration::ZERO),
+            Execution::Rescaled => (Phase::Running, ctx.settings.cooldown),
+            Execution::RetryAt(at) => (Phase::RetryAt(at), Duration::ZERO),
+        };
         let manager = Manager::new(timeouts(ctx, cooldown), now);
         let (ending, changed, go) = (Ending::NotYet, true, false);
-        Next::to(State::Executing(Self { manager, phase, ending, failed_checkpoints: 0, changed, go }))
+        Self { manager, phase, ending, failed_checkpoints: 0, changed, go }
     }
 
     pub(in crate::scheduler) fn on_event(&mut self, ctx: &mut Context, now: Instant, event: &Event) -> Next {
@@ -90,12 +73,12 @@ impl Executing {
             | Event::ExecutorLost { .. }
             | Event::ExecutorDraining { .. }
             | Event::UpdateRequirements { .. } => self.changed = true,
-            Event::Cancel => return Canceling::enter(ctx, now, None),
+            Event::Cancel => return Next::Cancel,
             Event::Suspend => return self.suspend(ctx, now),
             Event::TriggerSavepoint { .. }
             | Event::TriggerCheckpoint { .. }
             | Event::StopWithSavepoint { .. } => match self.phase {
-                Phase::Running => return serve(ctx, now, event),
+                Phase::Running => return requests::serve(ctx, now, event),
                 _ => ctx.deferred.push_back(event.clone()),
             },
             _ => {}
@@ -116,7 +99,7 @@ impl Executing {
                 return failure::handle(ctx, now, failed);
             }
             Outcome::Completed(Purpose::Rescale) if self.phase == Phase::Checkpointing => {
-                return Restarting::to_rescale(ctx, now);
+                return Next::Restart(Restart::Rescale);
             }
             Outcome::Failed { purpose: Purpose::Rescale, cause, .. }
                 if self.phase == Phase::Checkpointing =>
@@ -143,13 +126,13 @@ impl Executing {
             self.changed = true;
         }
         if !matches!(self.phase, Phase::Starting | Phase::Checkpointing) && self.ending.advance(ctx, now) {
-            return Finished::enter(ctx, now, EndState::Finished, None);
+            return Next::Finish(EndState::Finished, None);
         }
         self.ask_manager(ctx, now);
         match self.phase {
             Phase::Running => {
                 if let Some(event) = ctx.deferred.pop_front() {
-                    return serve(ctx, now, &event);
+                    return requests::serve(ctx, now, &event);
                 }
                 if !self.ending.begun() && (self.go || ctx.drains()) {
                     return self.rescale(ctx, now);
@@ -177,16 +160,16 @@ impl Executing {
     /// Goes live, or takes the checkpoint of a rescale; without checkpointing there is none to take.
     fn rescale(&mut self, ctx: &mut Context, now: Instant) -> Next {
         self.go = false;
-        if !is_wanted(ctx) {
+        if !ctx.rescale_is_wanted() {
             self.settle(ctx, now);
             return Next::Stay;
         }
         ctx.begin_rescale_record(now, TriggerCause::NewResourceAvailable);
-        if let Some(next) = Rescaling::enter(ctx, now) {
-            return next;
+        if let Some(plan) = Plan::begin(ctx, now) {
+            return Next::Rescale(Box::new(plan));
         }
         if !ctx.checkpointing() || self.goes_without_checkpoint(ctx) {
-            return Restarting::to_rescale(ctx, now);
+            return Next::Restart(Restart::Rescale);
         }
         self.phase = Phase::Checkpointing;
         ctx.request_checkpoint(now, Purpose::Rescale, AfterBarrier::Pause, None, None);
@@ -255,41 +238,12 @@ impl Executing {
 
     fn suspend(&mut self, ctx: &mut Context, now: Instant) -> Next {
         match self.phase {
-            Phase::Checkpointing => StopWithSavepoint::await_paused_checkpoint(ctx, now),
-            Phase::Running if ctx.checkpointing() => StopWithSavepoint::enter(ctx, now, Goal::Suspend, None),
-            Phase::RetryAt(_) if ctx.checkpointing() => {
-                StopWithSavepoint::enter(ctx, now, Goal::Suspend, None)
-            }
-            _ => StopWithSavepoint::suspend_at_once(ctx, now),
+            Phase::Checkpointing => Next::Stop(Stop::Snapshot(Goal::Suspend, Purpose::Rescale)),
+            Phase::Running if ctx.checkpointing() => requests::suspend(ctx, now),
+            Phase::RetryAt(_) if ctx.checkpointing() => requests::suspend(ctx, now),
+            _ => Next::Stop(Stop::SuspendAtOnce),
         }
     }
-}
-
-/// Whether a rescale now would change anything.
-pub(in crate::scheduler) fn is_wanted(ctx: &Context) -> bool {
-    ctx.drains() || ctx.rescale_resources().sufficient
-}
-
-/// A savepoint, a checkpoint or a stop, while all subtasks run.
-pub(in crate::scheduler) fn serve(ctx: &mut Context, now: Instant, event: &Event) -> Next {
-    match event {
-        Event::TriggerSavepoint { request, directory, cancel_job: false } => {
-            let (request, directory) = (Some(*request), Some(directory.clone()));
-            ctx.request_checkpoint(now, Purpose::Savepoint, AfterBarrier::Continue, request, directory);
-        }
-        Event::TriggerCheckpoint { request } => {
-            ctx.request_checkpoint(now, Purpose::User, AfterBarrier::Continue, Some(*request), None);
-        }
-        Event::TriggerSavepoint { request, directory, cancel_job: true } => {
-            return StopWithSavepoint::enter(ctx, now, Goal::Cancel, Some((*request, directory.clone())));
-        }
-        Event::StopWithSavepoint { request, directory, drain } => {
-            let goal = if *drain { Goal::Drain } else { Goal::Stop };
-            return StopWithSavepoint::enter(ctx, now, goal, Some((*request, directory.clone())));
-        }
-        _ => {}
-    }
-    Next::Stay
 }
 
 fn timeouts(ctx: &Context, cooldown: Duration) -> Timeouts {

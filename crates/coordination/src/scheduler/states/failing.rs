@@ -1,30 +1,31 @@
 //! Failing: the job has failed for good; its attempt is being cancelled.
 
-use super::canceling::Canceling;
-use super::finished::Finished;
 use crate::action::EndState;
 use crate::event::Event;
 use crate::scheduler::cancellation::Cancellation;
 use crate::scheduler::context::Context;
-use crate::scheduler::{Next, State, failure};
+use crate::scheduler::failure;
+use crate::scheduler::next::Next;
 use reflow_types::Instant;
 
 pub(in crate::scheduler) struct Failing {
-    cancellation: Option<Cancellation>,
+    cancellation: Cancellation,
     reason: String,
 }
 
 impl Failing {
-    pub(in crate::scheduler) fn enter(ctx: &mut Context, now: Instant, reason: String) -> Next {
+    pub(in crate::scheduler) fn new(ctx: &mut Context, now: Instant, reason: String) -> Self {
         ctx.refuse_deferred("the job has failed");
-        let cancellation = Some(Cancellation::begin(ctx, now));
-        let error = reason.clone();
-        Next::to(State::Failing(Self { cancellation, reason })).because(error)
+        Self { cancellation: Cancellation::begin(ctx, now), reason }
+    }
+
+    pub(in crate::scheduler) fn into_cancellation(self) -> Cancellation {
+        self.cancellation
     }
 
     pub(in crate::scheduler) fn on_event(&mut self, ctx: &mut Context, now: Instant, event: &Event) -> Next {
         if let Event::Cancel = event {
-            return Canceling::enter(ctx, now, self.cancellation.take());
+            return Next::Cancel;
         }
         failure::note_concurrent(ctx, now, event);
         ctx.refuse(event, "the job has failed");
@@ -32,14 +33,13 @@ impl Failing {
     }
 
     pub(in crate::scheduler) fn advance(&mut self, ctx: &mut Context, now: Instant) -> Next {
-        let done = self.cancellation.as_mut().is_none_or(|cancellation| cancellation.advance(ctx, now));
-        match done {
-            true => Finished::enter(ctx, now, EndState::Failed, Some(std::mem::take(&mut self.reason))),
+        match self.cancellation.advance(ctx, now) {
+            true => Next::Finish(EndState::Failed, Some(std::mem::take(&mut self.reason))),
             false => Next::Stay,
         }
     }
 
     pub(in crate::scheduler) fn next_wakeup(&self, ctx: &Context) -> Option<Instant> {
-        self.cancellation.as_ref().and_then(|cancellation| cancellation.next_wakeup(ctx))
+        self.cancellation.next_wakeup(ctx)
     }
 }

@@ -3,21 +3,20 @@
 use crate::action::{Action, EndState};
 use crate::rescale::TerminatedReason;
 use crate::scheduler::context::Context;
-use crate::scheduler::{Next, State};
 use reflow_types::Instant;
 
 pub(in crate::scheduler) struct Finished {
-    pub(in crate::scheduler) end: EndState,
-    pub(in crate::scheduler) reason: Option<String>,
+    end: EndState,
+    reason: Option<String>,
 }
 
 impl Finished {
-    pub(in crate::scheduler) fn enter(
+    pub(in crate::scheduler) fn new(
         ctx: &mut Context,
         now: Instant,
         end: EndState,
         reason: Option<String>,
-    ) -> Next {
+    ) -> Self {
         let terminated = match end {
             EndState::Finished => TerminatedReason::JobFinished,
             EndState::Canceled => TerminatedReason::JobCanceled,
@@ -30,6 +29,11 @@ impl Finished {
         ctx.apply(effects);
         ctx.release_drained();
         ctx.actions.push(Action::End { state: end, reason: reason.clone() });
-        Next::to(State::Finished(Self { end, reason }))
+        Self { end, reason }
+    }
+
+    /// How the job ended, and why if there is more to say.
+    pub(in crate::scheduler) fn end(&self) -> (EndState, Option<&str>) {
+        (self.end, self.reason.as_deref())
     }
 }

@@ -6,55 +6,21 @@
 //! to its natural end.
 //!
 //! An attempt that fails after that, or is lost with its JobManager, is followed by one that goes on from the snapshot
-//! and ends the job ([`StopWithSavepoint::enter_after_restart`]): what is committed belongs to a job that was stopped.
+//! and ends the job ([`Stop::Deployed`]): what is committed belongs to a job that was stopped.
 
-use super::canceling::Canceling;
-use super::executing::Executing;
-use super::finished::Finished;
 use crate::action::EndState;
 use crate::checkpoint::Purpose;
-use crate::event::{Event, RequestId};
+use crate::event::Event;
 use crate::manifest;
 use crate::rescale::TerminatedReason;
 use crate::scheduler::attempt::SubtaskStatus;
 use crate::scheduler::cancellation::Cancellation;
 use crate::scheduler::context::{Context, Outcome};
 use crate::scheduler::ending::Ending;
-use crate::scheduler::{Next, State, failure};
+use crate::scheduler::failure;
+use crate::scheduler::next::{Execution, Goal, Next, Stop};
 use reflow_protocol::control::AfterBarrier;
 use reflow_types::Instant;
-
-/// What the snapshot is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::scheduler) enum Goal {
-    /// Stop with a savepoint.
-    Stop,
-    /// Stop with a savepoint, and let windows and timers fire.
-    Drain,
-    /// Cancel with a savepoint.
-    Cancel,
-    /// End here, for the next JobManager to go on.
-    Suspend,
-}
-
-impl Goal {
-    fn purpose(self) -> Purpose {
-        match self {
-            Goal::Stop => Purpose::Stop { drain: false },
-            Goal::Cancel => Purpose::Cancel,
-            Goal::Drain => Purpose::Stop { drain: true },
-            Goal::Suspend => Purpose::Suspend,
-        }
-    }
-
-    fn end(self) -> EndState {
-        match self {
-            Goal::Stop | Goal::Drain => EndState::Finished,
-            Goal::Cancel => EndState::Canceled,
-            Goal::Suspend => EndState::Suspended,
-        }
-    }
-}
 
 /// How far the stop is.
 enum Phase {
@@ -78,50 +44,32 @@ pub(in crate::scheduler) struct StopWithSavepoint {
 }
 
 impl StopWithSavepoint {
-    /// Takes the snapshot: for a request, with the directory of the savepoint, or a checkpoint.
-    pub(in crate::scheduler) fn enter(
-        ctx: &mut Context,
-        now: Instant,
-        goal: Goal,
-        request: Option<(RequestId, String)>,
-    ) -> Next {
-        let then = if goal == Goal::Drain { AfterBarrier::Drain } else { AfterBarrier::Finish };
-        let (request, directory) = request.unzip();
-        match ctx.request_checkpoint(now, goal.purpose(), then, request, directory) {
-            true => Self::begin(goal, Phase::Snapshot(goal.purpose())),
-            false => Next::Stay,
-        }
-    }
-
-    /// Suspends the job with the checkpoint that a rescale has under way.
-    pub(in crate::scheduler) fn await_paused_checkpoint(_ctx: &mut Context, _now: Instant) -> Next {
-        Self::begin(Goal::Suspend, Phase::Snapshot(Purpose::Rescale))
-    }
-
-    /// Suspends the job where no checkpoint can be had.
-    pub(in crate::scheduler) fn suspend_at_once(ctx: &mut Context, now: Instant) -> Next {
-        let phase = Phase::Leaving(Cancellation::begin(ctx, now));
-        Self::begin(Goal::Suspend, phase)
-    }
-
-    /// An attempt was just deployed from the snapshot with which the job ends.
-    pub(in crate::scheduler) fn enter_after_restart(last: manifest::Ending) -> Next {
-        let (goal, ending) = match last {
-            manifest::Ending { then: AfterBarrier::Drain, .. } => (Goal::Drain, Ending::NotYet),
-            manifest::Ending { state: EndState::Canceled, .. } => (Goal::Cancel, Ending::Committed),
-            _ => (Goal::Stop, Ending::Committed),
+    pub(in crate::scheduler) fn new(ctx: &mut Context, now: Instant, stop: Stop) -> Self {
+        let (goal, phase) = match stop {
+            Stop::Snapshot(goal, purpose) => (goal, Phase::Snapshot(purpose)),
+            Stop::SuspendAtOnce => (Goal::Suspend, Phase::Leaving(Cancellation::begin(ctx, now))),
+            Stop::Deployed(manifest::Ending { then: AfterBarrier::Drain, .. }) => {
+                (Goal::Drain, Phase::Starting(Ending::NotYet))
+            }
+            Stop::Deployed(manifest::Ending { state: EndState::Canceled, .. }) => {
+                (Goal::Cancel, Phase::Starting(Ending::Committed))
+            }
+            Stop::Deployed(_) => (Goal::Stop, Phase::Starting(Ending::Committed)),
         };
-        Self::begin(goal, Phase::Starting(ending))
+        Self { goal, phase, end: goal.end(), suspend: goal == Goal::Suspend }
     }
 
-    fn begin(goal: Goal, phase: Phase) -> Next {
-        let (end, suspend) = (goal.end(), goal == Goal::Suspend);
-        Next::to(State::StopWithSavepoint(Self { goal, phase, end, suspend }))
+    /// The cancellation of its attempt, if that is under way.
+    pub(in crate::scheduler) fn into_cancellation(self) -> Option<Cancellation> {
+        match self.phase {
+            Phase::Leaving(cancellation) => Some(cancellation),
+            _ => None,
+        }
     }
 
     pub(in crate::scheduler) fn on_event(&mut self, ctx: &mut Context, now: Instant, event: &Event) -> Next {
         match event {
-            Event::Cancel => return Canceling::enter(ctx, now, self.take_cancellation()),
+            Event::Cancel => return Next::Cancel,
             Event::Suspend => self.suspend = true,
             _ => ctx.refuse(event, "the job is being stopped"),
         }
@@ -156,7 +104,7 @@ impl StopWithSavepoint {
                     self.end = EndState::Suspended;
                     self.leave(ctx, now);
                 }
-                false => return Executing::resume(ctx, now),
+                false => return Next::Execute(Execution::Resumed),
             },
             Outcome::TooManyFailures { .. } if self.suspend => {
                 self.end = EndState::Suspended;
@@ -187,7 +135,7 @@ impl StopWithSavepoint {
             Phase::Leaving(cancellation) => cancellation.advance(ctx, now),
             Phase::Ending(ending) => ending.advance(ctx, now),
         };
-        if ended { Finished::enter(ctx, now, self.end, None) } else { Next::Stay }
+        if ended { Next::Finish(self.end, None) } else { Next::Stay }
     }
 
     pub(in crate::scheduler) fn next_wakeup(&self, ctx: &Context) -> Option<Instant> {
@@ -202,14 +150,6 @@ impl StopWithSavepoint {
     fn leave(&mut self, ctx: &mut Context, now: Instant) {
         if !matches!(self.phase, Phase::Leaving(_)) {
             self.phase = Phase::Leaving(Cancellation::begin(ctx, now));
-        }
-    }
-
-    fn take_cancellation(&mut self) -> Option<Cancellation> {
-        let phase = std::mem::replace(&mut self.phase, Phase::Ending(Ending::NotYet));
-        match phase {
-            Phase::Leaving(cancellation) => Some(cancellation),
-            _ => None,
         }
     }
 }

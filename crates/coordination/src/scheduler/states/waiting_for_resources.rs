@@ -1,11 +1,9 @@
 //! WaitingForResources: there are not enough slots yet, or not long enough to be sure that no more come.
 
-use super::creating_execution_graph::CreatingExecutionGraph;
-use super::finished::Finished;
 use crate::action::EndState;
 use crate::event::Event;
 use crate::scheduler::context::Context;
-use crate::scheduler::{Next, State};
+use crate::scheduler::next::Next;
 use crate::transition::{Manager, Output, Timeouts};
 use reflow_types::Instant;
 use std::time::Duration;
@@ -17,24 +15,24 @@ pub(in crate::scheduler) struct WaitingForResources {
 }
 
 impl WaitingForResources {
-    pub(in crate::scheduler) fn enter(ctx: &mut Context, now: Instant) -> Next {
+    pub(in crate::scheduler) fn new(ctx: &mut Context, now: Instant) -> Self {
         ctx.refuse_deferred("the job does not run: it waits for slots");
         let timeouts = Timeouts {
             cooldown: Duration::ZERO,
             stabilization: ctx.settings.resource_stabilization_timeout,
             max_trigger_delay: Duration::ZERO,
         };
-        Next::to(State::WaitingForResources(Self {
+        Self {
             manager: Manager::new(timeouts, now),
             deadline: ctx.settings.resource_wait_timeout.map(|timeout| now + timeout),
             changed: true,
-        }))
+        }
     }
 
-    pub(in crate::scheduler) fn on_event(&mut self, ctx: &mut Context, now: Instant, event: &Event) -> Next {
+    pub(in crate::scheduler) fn on_event(&mut self, ctx: &mut Context, event: &Event) -> Next {
         match event {
-            Event::Cancel => return Finished::enter(ctx, now, EndState::Canceled, None),
-            Event::Suspend => return Finished::enter(ctx, now, EndState::Suspended, None),
+            Event::Cancel => return Next::Finish(EndState::Canceled, None),
+            Event::Suspend => return Next::Finish(EndState::Suspended, None),
             Event::ExecutorAdded { .. }
             | Event::ExecutorLost { .. }
             | Event::ExecutorDraining { .. }
@@ -52,17 +50,17 @@ impl WaitingForResources {
             outputs.extend(self.manager.on_trigger(now, resources));
         }
         if outputs.contains(&Output::Transition) {
-            return CreatingExecutionGraph::enter();
+            return Next::CreateExecutionGraph;
         }
         match self.deadline {
-            Some(deadline) if deadline <= now && resources.sufficient => CreatingExecutionGraph::enter(),
+            Some(deadline) if deadline <= now && resources.sufficient => Next::CreateExecutionGraph,
             Some(deadline) if deadline <= now => {
                 let (needed, slots) = (ctx.slots_asked_for().0, ctx.slots());
                 let reason = format!(
                     "not enough slots: the job needs at least {needed}, and {slots} came within \
                      jobmanager.adaptive-scheduler.submission.resource-wait-timeout; start more TaskManagers"
                 );
-                Finished::enter(ctx, now, EndState::Failed, Some(reason))
+                Next::Finish(EndState::Failed, Some(reason))
             }
             _ => Next::Stay,
         }

@@ -4,9 +4,9 @@
 //! the splits that they let go of. When all have, the new readers get the splits, and other new subtasks the state
 //! that they wait for.
 
-use super::plan::Plan;
 use crate::action::Action;
 use crate::checkpoint::Coordinator;
+use crate::scheduler::rescale_plan::Plan;
 use bytes::Bytes;
 use reflow_graph::{JobGraph, Subtask, VertexIndex};
 use reflow_protocol::command::{AttemptCommand, Command, SubtaskCommand};

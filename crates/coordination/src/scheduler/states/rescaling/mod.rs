@@ -15,59 +15,38 @@
 //! users ask for in between wait; a stop makes an end of a rescale that has not cut, and waits for one that has.
 
 mod cut;
-mod plan;
-mod steps;
+mod phase;
 
-use super::canceling::Canceling;
-use super::executing::{self, Executing};
-use super::stop_with_savepoint::{Goal, StopWithSavepoint};
 use crate::action::Action;
-use crate::checkpoint::Purpose;
+use crate::checkpoint::{Purpose, Request};
 use crate::event::Event;
-use crate::rescale::{Live, LivePhase, TriggerCause};
+use crate::rescale::{LivePhase, TerminatedReason};
+use crate::restore;
 use crate::scheduler::attempt::{GivenUp, SubtaskStatus};
 use crate::scheduler::context::{Context, Outcome};
-use crate::scheduler::{Next, State, failure};
+use crate::scheduler::next::{Execution, Next, Stop};
+use crate::scheduler::rescale_plan::{self, Plan};
+use crate::scheduler::{failure, requests};
 use cut::Cutting;
-use plan::Plan;
+use phase::{Phase, Reading};
 use reflow_protocol::command::{AttemptCommand, Command, RescaleCommand};
-use reflow_protocol::deployment::Attempt;
+use reflow_protocol::control::{Failure, Fault};
 use reflow_protocol::report::{ExecutorReport, SubtaskEvent, SubtaskReport};
-use reflow_types::{CheckpointId, ExecutorId, Instant};
-use std::collections::BTreeSet;
+use reflow_protocol::rescale::Preparation;
+use reflow_types::{ExecutorId, Instant};
 use std::time::Duration;
 
-/// After so many tries of one placement that executors could not prepare the next goes through a restart.
-const MAX_UNPREPARED: u32 = 3;
 /// The time until a placement that was given up is tried again; it doubles with each try.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(60);
 /// The time until a checkpoint that is to publish the new graph is tried again.
 const PUBLISH_DELAY: Duration = Duration::from_secs(1);
 
-/// How far the rescale is.
-enum Phase {
-    /// There is no checkpoint to read yet; whether one was asked for.
-    Planning { requested: bool },
-    /// Executors read a checkpoint, until then at most.
-    Preparing { reading: Reading },
-    /// A fresh checkpoint is taken, as soon as the one under way has ended.
-    Freshening { requested: bool },
-    /// Executors read the fresh one.
-    CatchingUp { reading: Reading },
-    /// The cut has been asked for, and begins as soon as ids allow.
-    Triggering { give_up_at: Instant },
-    /// The barrier flows, and key groups are handed over.
-    Cutting { cutting: Cutting, fail_at: Instant },
-    /// The new graph is in effect. When a checkpoint is asked for that publishes it, if the cut failed.
-    Leaving { publish_at: Option<Instant> },
-}
-
-/// A checkpoint that executors read.
-struct Reading {
-    checkpoint: CheckpointId,
-    by: BTreeSet<ExecutorId>,
-    give_up_at: Instant,
+/// What has changed around a rescale.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Change {
+    Cluster,
+    Requirements,
 }
 
 /// Why a live rescale is given up.
@@ -79,8 +58,8 @@ enum GiveUp {
     NoCheckpoint,
 }
 
-/// What the state does after a step.
-enum Step {
+/// What the state does after a phase was looked at.
+enum Progress {
     /// It waits for something.
     Wait,
     /// It may go on.
@@ -89,7 +68,6 @@ enum Step {
 }
 
 pub(in crate::scheduler) struct Rescaling {
-    attempt: Attempt,
     plan: Plan,
     phase: Phase,
     /// Whether executors have been told to prepare.
@@ -103,33 +81,10 @@ pub(in crate::scheduler) struct Rescaling {
 }
 
 impl Rescaling {
-    /// Goes live, if that is possible.
-    pub(in crate::scheduler) fn enter(ctx: &mut Context, now: Instant) -> Option<Next> {
-        Self::plan(ctx, now).map(|state| Next::to(State::Rescaling(Box::new(state))))
-    }
-
-    fn plan(ctx: &mut Context, now: Instant) -> Option<Self> {
-        if ctx.drain_is_overdue(now) {
-            return None;
-        }
-        let plan = Plan::make(ctx)?;
-        let deployed = ctx.attempt.as_ref()?;
-        let attempt = deployed.attempt;
-        let given_up = |last: &GivenUp| last.unprepared >= MAX_UNPREPARED && last.target == plan.target();
-        if deployed.given_up.as_ref().is_some_and(given_up) {
-            return None;
-        }
-        ctx.begin_rescale_record(now, TriggerCause::NewResourceAvailable);
-        Self::note_plan(ctx, now, &plan);
+    pub(in crate::scheduler) fn new(plan: Plan) -> Self {
         let phase = Phase::Planning { requested: false };
         let (told, published, cut_failed, suspend) = Default::default();
-        Some(Self { attempt, plan, phase, told, published, cut_failed, suspend })
-    }
-
-    fn note_plan(ctx: &mut Context, now: Instant, plan: &Plan) {
-        ctx.timeline.decide(&plan.parallelism.vertices, &plan.parallelism.groups);
-        let (moved, total) = plan.groups;
-        ctx.timeline.go_live(Live::new(now, plan.version, moved, total - moved));
+        Self { plan, phase, told, published, cut_failed, suspend }
     }
 
     pub(in crate::scheduler) fn on_event(&mut self, ctx: &mut Context, now: Instant, event: &Event) -> Next {
@@ -137,18 +92,18 @@ impl Rescaling {
             return failure::handle(ctx, now, failed);
         }
         match event {
-            Event::ExecutorLost { executor, .. } if !self.has_cut() && self.plan.needs(*executor) => {
+            Event::ExecutorLost { executor, .. } if !self.phase.has_cut() && self.plan.needs(*executor) => {
                 return self.lose_participant(ctx, now, format!("task executor {executor} was lost"));
             }
             Event::ExecutorAdded { .. } | Event::ExecutorLost { .. } | Event::ExecutorDraining { .. } => {
-                return self.on_change(ctx, now, false);
+                return self.on_change(ctx, now, Change::Cluster);
             }
-            Event::UpdateRequirements { .. } => return self.on_change(ctx, now, true),
+            Event::UpdateRequirements { .. } => return self.on_change(ctx, now, Change::Requirements),
             Event::ExecutorReported { executor, report } => {
                 return self.on_executor_report(ctx, now, *executor, report);
             }
             Event::SubtaskReported(report) => self.on_subtask_report(ctx, now, report),
-            Event::Cancel => return Canceling::enter(ctx, now, None),
+            Event::Cancel => return Next::Cancel,
             Event::Suspend => self.suspend = true,
             Event::TriggerSavepoint { .. }
             | Event::TriggerCheckpoint { .. }
@@ -167,7 +122,7 @@ impl Rescaling {
     ) -> Next {
         match report {
             ExecutorReport::RescalePrepared { attempt, version, checkpoint }
-                if (*attempt, *version) == (self.attempt, self.plan.version) =>
+                if (*attempt, *version) == (self.plan.attempt, self.plan.version) =>
             {
                 if let Phase::Preparing { reading } | Phase::CatchingUp { reading } = &mut self.phase
                     && reading.checkpoint == *checkpoint
@@ -176,12 +131,12 @@ impl Rescaling {
                 }
             }
             ExecutorReport::RescaleRefused { attempt, version, reason }
-                if (*attempt, *version) == (self.attempt, self.plan.version) =>
+                if (*attempt, *version) == (self.plan.attempt, self.plan.version) =>
             {
                 let reason = format!("task executor {executor} refused: {reason}");
                 // Reported before it received the cut, which is under way although this executor is not ready for it.
-                return if self.has_cut() {
-                    steps::fail(ctx, now, reason)
+                return if self.phase.has_cut() {
+                    fail(ctx, now, reason)
                 } else {
                     self.give_up(ctx, now, GiveUp::Unprepared, reason)
                 };
@@ -194,7 +149,7 @@ impl Rescaling {
     fn on_subtask_report(&mut self, ctx: &mut Context, now: Instant, report: &SubtaskReport) {
         let Phase::Cutting { cutting, .. } = &mut self.phase else { return };
         let SubtaskReport { attempt, subtask, event } = report;
-        if *attempt != self.attempt {
+        if *attempt != self.plan.attempt {
             return;
         }
         match event {
@@ -257,45 +212,29 @@ impl Rescaling {
                 Next::Stay => {}
                 next => return next,
             }
-            match self.step(ctx, now) {
-                Step::Wait => return Next::Stay,
-                Step::Again => {}
-                Step::Leave(next) => return next,
+            match self.progress(ctx, now) {
+                Progress::Wait => return Next::Stay,
+                Progress::Again => {}
+                Progress::Leave(next) => return next,
             }
         }
     }
 
     pub(in crate::scheduler) fn next_wakeup(&self, ctx: &Context) -> Option<Instant> {
-        let of_phase = match &self.phase {
-            Phase::Planning { .. } | Phase::Freshening { .. } => None,
-            Phase::Preparing { reading } | Phase::CatchingUp { reading } => Some(reading.give_up_at),
-            Phase::Triggering { give_up_at } => Some(*give_up_at),
-            Phase::Cutting { fail_at, .. } => Some(*fail_at),
-            Phase::Leaving { publish_at } => *publish_at,
-        };
-        let overdue = ctx.drain_by().filter(|_| !self.has_cut());
-        of_phase.into_iter().chain(overdue).min()
-    }
-
-    fn has_cut(&self) -> bool {
-        matches!(self.phase, Phase::Cutting { .. } | Phase::Leaving { .. })
-    }
-
-    /// Whether a checkpoint that a user wants may begin.
-    fn takes_checkpoints(&self) -> bool {
-        matches!(self.phase, Phase::Planning { .. } | Phase::Preparing { .. } | Phase::Leaving { .. })
+        let overdue = ctx.drain_by().filter(|_| !self.phase.has_cut());
+        self.phase.deadline().into_iter().chain(overdue).min()
     }
 
     /// The cluster or the requirements have changed: before the cut, the last wish wins.
-    fn on_change(&mut self, ctx: &mut Context, now: Instant, requirements: bool) -> Next {
-        if self.has_cut() {
+    fn on_change(&mut self, ctx: &mut Context, now: Instant, change: Change) -> Next {
+        if self.phase.has_cut() {
             return Next::Stay;
         }
         if self.plan.is_current(ctx) {
-            if requirements {
+            if change == Change::Requirements {
                 // They have a record of their own.
-                Self::note_plan(ctx, now, &self.plan);
-                note_phase(ctx, now, self.phase_name());
+                self.plan.note(ctx, now);
+                note_phase(ctx, now, self.phase.shown());
             }
             return Next::Stay;
         }
@@ -312,34 +251,22 @@ impl Rescaling {
     }
 
     fn plan_anew(&mut self, ctx: &mut Context, now: Instant) -> Next {
-        let anew = if executing::is_wanted(ctx) { Self::plan(ctx, now) } else { None };
+        let anew = if ctx.rescale_is_wanted() { Plan::begin(ctx, now) } else { None };
         match anew {
-            Some(state) => {
-                *self = state;
+            Some(plan) => {
+                *self = Self::new(plan);
                 Next::Stay
             }
-            None => Executing::resume(ctx, now),
-        }
-    }
-
-    fn phase_name(&self) -> LivePhase {
-        match self.phase {
-            Phase::Planning { .. } => LivePhase::Plan,
-            Phase::Preparing { .. } => LivePhase::Prepare,
-            Phase::Freshening { .. } | Phase::CatchingUp { .. } | Phase::Triggering { .. } => {
-                LivePhase::CatchUp
-            }
-            Phase::Cutting { .. } => LivePhase::Cut,
-            Phase::Leaving { .. } => LivePhase::Commit,
+            None => Next::Execute(Execution::Resumed),
         }
     }
 
     /// Serves what users ask for, as far as it can be served now.
     fn serve(&mut self, ctx: &mut Context, now: Instant) -> Next {
-        if self.suspend && !self.has_cut() {
+        if self.suspend && !self.phase.has_cut() {
             self.abandon(ctx, now);
-            return match StopWithSavepoint::enter(ctx, now, Goal::Suspend, None) {
-                Next::Stay => StopWithSavepoint::suspend_at_once(ctx, now),
+            return match requests::suspend(ctx, now) {
+                Next::Stay => Next::Stop(Stop::SuspendAtOnce),
                 next => next,
             };
         }
@@ -349,16 +276,16 @@ impl Rescaling {
                 event,
                 Event::TriggerSavepoint { cancel_job: false, .. } | Event::TriggerCheckpoint { .. }
             );
-            if stops && !self.has_cut() {
+            if stops && !self.phase.has_cut() {
                 ctx.deferred.push_front(event);
                 self.abandon(ctx, now);
-                return Executing::resume(ctx, now);
+                return Next::Execute(Execution::Resumed);
             }
-            if stops || !self.takes_checkpoints() {
+            if stops || !self.phase.takes_checkpoints() {
                 ctx.deferred.push_back(event);
                 continue;
             }
-            executing::serve(ctx, now, &event);
+            requests::serve(ctx, now, &event);
         }
         Next::Stay
     }
@@ -377,14 +304,14 @@ impl Rescaling {
         attempt.given_up = Some(given_up);
         // A drain that is overdue then does not wait: it goes through a restart.
         let at = ctx.drain_by().map_or(now + delay, |by| by.clamp(now, now + delay));
-        Executing::retry_at(ctx, now, at)
+        Next::Execute(Execution::RetryAt(at))
     }
 
     /// Makes executors forget what they have prepared.
     fn abandon(&mut self, ctx: &mut Context, now: Instant) {
-        assert!(!self.has_cut(), "a rescale that has cut is not given up");
+        assert!(!self.phase.has_cut(), "a rescale that has cut is not given up");
         if std::mem::take(&mut self.told) {
-            let (attempt, version) = (self.attempt, self.plan.version);
+            let (attempt, version) = (self.plan.attempt, self.plan.version);
             let command = Command::Rescale { version, command: RescaleCommand::Abandon };
             ctx.actions.push(Action::Command(AttemptCommand { attempt, command }));
             if let Some(attempt) = &mut ctx.attempt {
@@ -394,10 +321,222 @@ impl Rescaling {
         let effects = ctx.coordinator.release(now);
         ctx.apply(effects);
     }
+
+    /// Goes on with what is due.
+    fn progress(&mut self, ctx: &mut Context, now: Instant) -> Progress {
+        if !self.phase.has_cut() && (self.has_ended(ctx) || ctx.drain_is_overdue(now)) {
+            self.abandon(ctx, now);
+            return Progress::Leave(Next::Execute(Execution::Resumed));
+        }
+        match &self.phase {
+            Phase::Planning { requested } => match (rescale_plan::base(ctx).is_some(), requested) {
+                (true, _) => return self.prepare(ctx, now),
+                (false, false) => {
+                    self.phase = Phase::Planning { requested: true };
+                    self.take_checkpoint(ctx, now);
+                }
+                (false, true) => {}
+            },
+            Phase::Preparing { reading } if reading.by.is_empty() => {
+                ctx.coordinator.hold();
+                note_phase(ctx, now, LivePhase::CatchUp);
+                self.phase = Phase::Freshening { requested: false };
+                return Progress::Again;
+            }
+            Phase::Freshening { requested: false } if ctx.coordinator.is_settled() => {
+                self.phase = Phase::Freshening { requested: true };
+                self.take_checkpoint(ctx, now);
+            }
+            Phase::CatchingUp { reading } if reading.by.is_empty() => {
+                let cut = cut::cut(&ctx.job, &self.plan, &ctx.coordinator);
+                let effects = ctx.coordinator.request_cut(now, cut, &self.plan.new);
+                ctx.apply(effects);
+                self.phase = Phase::Triggering { give_up_at: self.give_up_at(ctx, now) };
+                return Progress::Again;
+            }
+            Phase::Triggering { .. } if ctx.coordinator.cut().is_some() => {
+                self.begin_cut(ctx, now);
+                return Progress::Again;
+            }
+            Phase::Preparing { reading: Reading { give_up_at, .. } }
+            | Phase::CatchingUp { reading: Reading { give_up_at, .. } }
+            | Phase::Triggering { give_up_at }
+                if *give_up_at <= now =>
+            {
+                return Progress::Leave(self.give_up(
+                    ctx,
+                    now,
+                    GiveUp::Unprepared,
+                    "it took too long to prepare".to_owned(),
+                ));
+            }
+            Phase::Cutting { .. } => return self.progress_cut(ctx, now),
+            Phase::Leaving { .. } => return self.progress_leave(ctx, now),
+            _ => {}
+        }
+        Progress::Wait
+    }
+
+    /// Whether some input has ended, so that the rescale must not begin.
+    fn has_ended(&self, ctx: &Context) -> bool {
+        let attempt = ctx.attempt.as_ref();
+        attempt.is_none_or(|attempt| attempt.subtasks.values().any(|s| s.status > SubtaskStatus::Running))
+    }
+
+    fn give_up_at(&self, ctx: &Context, now: Instant) -> Instant {
+        now + ctx.settings.checkpoints.timeout
+    }
+
+    fn take_checkpoint(&self, ctx: &mut Context, now: Instant) {
+        let effects = ctx.coordinator.request(now, Request::of(Purpose::LiveRescale));
+        ctx.apply(effects);
+    }
+
+    /// Lets executors build what is new, and read the newest checkpoint's state of what moves.
+    fn prepare(&mut self, ctx: &mut Context, now: Instant) -> Progress {
+        let Plan { version, old, new, .. } = &self.plan;
+        let base = rescale_plan::base(ctx).expect("the caller has looked");
+        let checkpoint = base.checkpoint;
+        let restore = match restore::gained(&ctx.job, &base.manifest, old, new) {
+            Ok(restore) => restore,
+            Err(error) => {
+                return Progress::Leave(self.give_up(ctx, now, GiveUp::Unprepared, error.to_string()));
+            }
+        };
+        ctx.coordinator.pin_latest();
+        let by = self.plan.executors();
+        let manager = |id: &ExecutorId| Some((*id, ctx.executors.get(id)?.task_manager));
+        if let Some(attempt) = &mut ctx.attempt {
+            attempt.holders.extend(&by);
+            attempt.task_managers.extend(by.iter().filter_map(manager));
+        }
+        let (attempt, version) = (self.plan.attempt, *version);
+        let (former, graph) = (old.clone(), new.clone());
+        let preparation = Preparation { attempt, version, former, graph, checkpoint, restore };
+        ctx.actions.push(Action::PrepareRescale(Box::new(preparation)));
+        self.told = true;
+        note_phase(ctx, now, LivePhase::Prepare);
+        let give_up_at = self.give_up_at(ctx, now);
+        self.phase = Phase::Preparing { reading: Reading { checkpoint, by, give_up_at } };
+        Progress::Again
+    }
+
+    /// Lets executors read what the fresh checkpoint adds.
+    fn catch_up(&mut self, ctx: &mut Context, now: Instant) -> Next {
+        let Some(fresh) = rescale_plan::base(ctx) else {
+            return self.give_up(
+                ctx,
+                now,
+                GiveUp::NoCheckpoint,
+                "the fresh checkpoint is not there".to_owned(),
+            );
+        };
+        let checkpoint = fresh.checkpoint;
+        let restore = match restore::gained(&ctx.job, &fresh.manifest, &self.plan.old, &self.plan.new) {
+            Ok(restore) => restore,
+            Err(error) => return self.give_up(ctx, now, GiveUp::Unprepared, error.to_string()),
+        };
+        let (attempt, version) = (self.plan.attempt, self.plan.version);
+        let command = Command::Rescale { version, command: RescaleCommand::CatchUp { checkpoint, restore } };
+        ctx.actions.push(Action::Command(AttemptCommand { attempt, command }));
+        let (by, give_up_at) = (self.plan.executors(), self.give_up_at(ctx, now));
+        self.phase = Phase::CatchingUp { reading: Reading { checkpoint, by, give_up_at } };
+        Next::Stay
+    }
+
+    /// The cut was triggered: the new subtasks belong to the attempt.
+    fn begin_cut(&mut self, ctx: &mut Context, now: Instant) {
+        let cutting = Cutting::begin(&ctx.job, &self.plan, &ctx.coordinator);
+        if let Some(attempt) = &mut ctx.attempt {
+            attempt.join(now, &self.plan.new);
+        }
+        note_phase(ctx, now, LivePhase::Cut);
+        self.phase = Phase::Cutting { cutting, fail_at: self.give_up_at(ctx, now) };
+    }
+
+    fn progress_cut(&mut self, ctx: &mut Context, now: Instant) -> Progress {
+        let Phase::Cutting { cutting, fail_at } = &mut self.phase else { return Progress::Wait };
+        let fail_at = *fail_at;
+        for gathered in cutting.take_gathered() {
+            if !gathered.source {
+                ctx.actions.extend(gathered.adopt(self.plan.attempt, &self.plan));
+                continue;
+            }
+            let deployed = ctx.attempt.as_ref();
+            let reads = |reader| {
+                let record = deployed.and_then(|deployed| deployed.subtasks.get(&reader));
+                record.is_some_and(|record| record.status < SubtaskStatus::Ended)
+            };
+            match gathered.move_splits(self.plan.attempt, reads) {
+                Ok(action) => ctx.actions.push(action),
+                Err(reason) => return Progress::Leave(fail(ctx, now, reason)),
+            }
+        }
+        if cutting.is_done() {
+            let effects = ctx.coordinator.in_effect(now, &self.plan.new);
+            ctx.apply(effects);
+            for (table, vertex) in ctx.tables.iter_mut().zip(&self.plan.new.vertices) {
+                table.clone_from(&vertex.table);
+            }
+            if let Some(attempt) = &mut ctx.attempt {
+                attempt.take_graph(self.plan.new.clone());
+            }
+            note_phase(ctx, now, LivePhase::Commit);
+            self.phase = Phase::Leaving { publish_at: None };
+            return Progress::Again;
+        }
+        if fail_at <= now {
+            let timeout = ctx.settings.checkpoints.timeout;
+            let reason = format!("the cut of a rescale was not in effect after {timeout:?}");
+            return Progress::Leave(fail(ctx, now, reason));
+        }
+        Progress::Wait
+    }
+
+    fn progress_leave(&mut self, ctx: &mut Context, now: Instant) -> Progress {
+        let Phase::Leaving { publish_at } = &mut self.phase else { return Progress::Wait };
+        if self.suspend {
+            return match requests::suspend(ctx, now) {
+                Next::Stay => Progress::Leave(Next::Stop(Stop::SuspendAtOnce)),
+                next => Progress::Leave(next),
+            };
+        }
+        if std::mem::take(&mut self.cut_failed) {
+            *publish_at = Some(now);
+        }
+        if publish_at.is_some_and(|at| at <= now) {
+            *publish_at = None;
+            if !self.published {
+                self.take_checkpoint(ctx, now);
+                return Progress::Again;
+            }
+        }
+        let stays = self.plan.new_subtasks();
+        let Some(attempt) = &mut ctx.attempt else { return Progress::Wait };
+        let mut leaving = attempt.subtasks.iter().filter(|(id, _)| !stays.contains(id));
+        if !self.published || leaving.any(|(_, record)| record.status != SubtaskStatus::Finished) {
+            return Progress::Wait;
+        }
+        attempt.part();
+        attempt.given_up = None;
+        let (attempt, version) = (self.plan.attempt, self.plan.version);
+        let command = Command::Rescale { version, command: RescaleCommand::Commit };
+        ctx.actions.push(Action::Command(AttemptCommand { attempt, command }));
+        ctx.rescale_count += 1;
+        ctx.timeline.end(now, TerminatedReason::Succeeded);
+        Progress::Leave(Next::Execute(Execution::Rescaled))
+    }
 }
 
 fn note_phase(ctx: &mut Context, now: Instant, phase: LivePhase) {
     if let Some(live) = ctx.timeline.live() {
         live.enter(now, phase);
     }
+}
+
+/// After the cut, when it cannot be done: the attempt fails.
+fn fail(ctx: &mut Context, now: Instant, reason: String) -> Next {
+    let failure = Failure { fault: Fault::Engine, operator: String::new(), message: reason };
+    let failed = failure::of_job(ctx, now, &failure);
+    failure::handle(ctx, now, failed)
 }

@@ -1,17 +1,25 @@
 //! The plan of a live rescale: the next graph, and what it takes to get there.
 
+use super::attempt::{GivenUp, SubtaskStatus};
+use super::context::Context;
+use super::graph::{next_graph, placement_of};
 use crate::checkpoint::Completed;
-use crate::scheduler::attempt::SubtaskStatus;
-use crate::scheduler::context::Context;
-use crate::scheduler::states::creating_execution_graph::{next_table, placement_of};
-use crate::slots::{self, Parallelism, Placement};
-use reflow_graph::{ExecutionGraph, ExecutionVertex, Subtask};
+use crate::rescale::{Live, TriggerCause};
+use crate::slots::{Parallelism, Placement};
+use reflow_graph::ExecutionGraph;
+use reflow_protocol::deployment::Attempt;
 use reflow_protocol::snapshot::Codec;
-use reflow_types::{ExecutorId, GraphVersion, SubtaskId};
-use std::collections::{BTreeMap, BTreeSet};
+use reflow_types::{ExecutorId, GraphVersion, Instant, SubtaskId};
+use std::collections::BTreeSet;
+
+/// After so many tries of one placement that executors could not prepare the next goes through a restart.
+const MAX_UNPREPARED: u32 = 3;
 
 /// Where a live rescale leads.
+#[derive(Debug)]
 pub(super) struct Plan {
+    /// The attempt whose graph changes.
+    pub(super) attempt: Attempt,
     pub(super) version: GraphVersion,
     pub(super) parallelism: Parallelism,
     /// The present graph.
@@ -25,8 +33,30 @@ pub(super) struct Plan {
 }
 
 impl Plan {
+    /// Plans a live rescale, if one is possible, and begins its record.
+    pub(super) fn begin(ctx: &mut Context, now: Instant) -> Option<Self> {
+        if ctx.drain_is_overdue(now) {
+            return None;
+        }
+        let plan = Self::make(ctx)?;
+        let given_up = |last: &GivenUp| last.unprepared >= MAX_UNPREPARED && last.target == plan.target();
+        if ctx.attempt.as_ref()?.given_up.as_ref().is_some_and(given_up) {
+            return None;
+        }
+        ctx.begin_rescale_record(now, TriggerCause::NewResourceAvailable);
+        plan.note(ctx, now);
+        Some(plan)
+    }
+
+    /// Notes it in the record of the rescale.
+    pub(super) fn note(&self, ctx: &mut Context, now: Instant) {
+        ctx.timeline.decide(&self.parallelism.vertices, &self.parallelism.groups);
+        let (moved, total) = self.groups;
+        ctx.timeline.go_live(Live::new(now, self.version, moved, total - moved));
+    }
+
     /// The plan for the slots that there are, if the attempt can get there while it runs.
-    pub(super) fn make(ctx: &mut Context) -> Option<Self> {
+    fn make(ctx: &mut Context) -> Option<Self> {
         let attempt = ctx.attempt.as_mut()?;
         let runs = attempt.subtasks.values().all(|subtask| subtask.status == SubtaskStatus::Running);
         if !runs || !ctx.settings.live_rescale || !ctx.checkpointing() {
@@ -35,14 +65,14 @@ impl Plan {
         let parallelism = ctx.plan()?;
         let attempt = ctx.attempt.as_mut()?;
         attempt.version = GraphVersion(attempt.version.0 + 1);
-        let (version, old) = (attempt.version, attempt.graph.clone());
+        let (attempt, version, old) = (attempt.attempt, attempt.version, attempt.graph.clone());
         let new = next_graph(ctx, &parallelism, &old);
         let moves = old.moves(&new);
         let tables = new.vertices.iter().filter_map(|vertex| vertex.table.as_ref());
         let total: u64 = tables.map(|table| u64::from(table.max_parallelism().get())).sum();
         let moved = moves.iter().map(|change| change.groups.iter().count() as u64).sum();
         let gaining = moves.into_iter().map(|change| change.to).collect();
-        Some(Self { version, parallelism, old, new, gaining, groups: (moved, total) })
+        Some(Self { attempt, version, parallelism, old, new, gaining, groups: (moved, total) })
     }
 
     /// The executors of both graphs.
@@ -85,27 +115,4 @@ pub(super) fn base(ctx: &Context) -> Option<&Completed> {
         latest.owned && manifest.codec == Codec::Exchange && manifest.build == ctx.identity.build
     };
     ctx.coordinator.latest().filter(fits)
-}
-
-fn next_graph(ctx: &mut Context, parallelism: &Parallelism, old: &ExecutionGraph) -> ExecutionGraph {
-    let former = placement_of(old);
-    let placement = slots::assign(&ctx.job, &ctx.bounds, parallelism, &ctx.offers(), Some(&former));
-    let mut vertices = Vec::with_capacity(placement.len());
-    for (v, slots) in placement.iter().enumerate() {
-        let stays: BTreeMap<_, _> = old.vertices[v].subtasks.iter().map(|s| (s.slot, s.id)).collect();
-        let mut subtasks = Vec::with_capacity(slots.len());
-        for &slot in slots {
-            let id = stays.get(&slot).copied().unwrap_or_else(|| {
-                let id = ctx.next_subtask;
-                ctx.next_subtask = id.next();
-                id
-            });
-            subtasks.push(Subtask { id, slot });
-        }
-        let table = old.vertices[v].table.as_ref();
-        let table =
-            table.map(|table| next_table(Some(table), ctx.max_parallelism[v], slots, Some(&former[v])));
-        vertices.push(ExecutionVertex { subtasks, table });
-    }
-    ExecutionGraph { vertices }
 }
