@@ -102,9 +102,7 @@ where
             _ => {}
         }
         // Buffered records are older than those of the batch at hand: records of a key keep their order.
-        let overtaken =
-            !self.rows.as_slice().is_empty() && injected_fault::is_active("buffered_records_overtaken");
-        if !overtaken && self.rescale.process_ready(&mut self.core, now) {
+        if self.rescale.process_ready(&mut self.core, now) {
             return TaskStep::Worked;
         }
         // Before the next poll, whose batch replaces this one: what is left of it would be lost.

@@ -233,10 +233,13 @@ impl<T> KeyGroupMigration<T> {
         Installed { cut_at, watermark }
     }
 
-    /// Buffers the record if its group is pending. Otherwise returns it: records of its key that were buffered before
-    /// have been processed, since a step reads nothing while one is ready.
+    /// Buffers the record if its group is pending, or if earlier records of installed groups are still ready: records of
+    /// a key keep their order. Otherwise returns it.
     pub(super) fn buffer(&mut self, row: Row<T>) -> Option<Row<T>> {
-        if !self.pending.contains(row.hash.group(self.max)) {
+        let overtakes =
+            self.records.ready.is_empty() || injected_fault::is_active("buffered_records_overtaken");
+        let waits = self.pending.contains(row.hash.group(self.max));
+        if !waits && overtakes {
             return Some(row);
         }
         let installation = &mut self.report.installation;
@@ -244,7 +247,8 @@ impl<T> KeyGroupMigration<T> {
         if injected_fault::is_active("parked_record_dropped") && installation.parked == 1 {
             return None;
         }
-        self.records.waiting.push_back(row);
+        let queue = if waits { &mut self.records.waiting } else { &mut self.records.ready };
+        queue.push_back(row);
         None
     }
 
