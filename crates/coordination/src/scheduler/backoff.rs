@@ -8,7 +8,7 @@
 //! Only memory is a reason: it says something of the next executor on the same TaskManager. A process that was killed
 //! does not, and executors that end soon after their start are started ever later by the JobManager's members.
 
-use super::cluster::Executor;
+use super::executor::Executor;
 use reflow_types::{ExecutorId, Instant, TaskManagerId};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -59,11 +59,16 @@ impl SlotBackoff {
         self.waiting.remove(&id).map(|(executor, _)| executor)
     }
 
-    /// Takes an executor whose slots count from now on: it has waited long enough, or the job needs it.
-    pub(super) fn take(&mut self, now: Instant, needed: bool) -> Option<(ExecutorId, Executor)> {
-        let due = self.waiting.iter().find(|(_, (_, until))| needed || *until <= now);
+    /// Takes an executor that has waited long enough: its slots count from now on.
+    pub(super) fn take_due(&mut self, now: Instant) -> Option<(ExecutorId, Executor)> {
+        let due = self.waiting.iter().find(|(_, (_, until))| *until <= now);
         let id = *due?.0;
         self.remove(id).map(|executor| (id, executor))
+    }
+
+    /// Takes an executor because the job cannot run without its slots, however long they have waited.
+    pub(super) fn take_needed(&mut self) -> Option<(ExecutorId, Executor)> {
+        self.waiting.pop_first().map(|(id, (executor, _))| (id, executor))
     }
 
     pub(super) fn next_wakeup(&self) -> Option<Instant> {

@@ -21,7 +21,7 @@ impl Cancellation {
             attempt.advance_all(now, None, SubtaskStatus::Canceling);
             let executors: Vec<_> = attempt.holders.iter().copied().collect();
             if !executors.is_empty() {
-                ctx.actions.push(Action::CancelAttempt { attempt: attempt.attempt, executors });
+                ctx.outputs.push(Action::CancelAttempt { attempt: attempt.attempt, executors });
             }
         }
         Self { deadline: ctx.settings.cancellation_timeout.map(|timeout| now + timeout) }
@@ -36,8 +36,8 @@ impl Cancellation {
         if overdue {
             for executor in std::mem::take(&mut attempt.holders) {
                 attempt.advance_all(now, Some(executor), SubtaskStatus::Failed);
-                ctx.executors.remove(&executor);
-                ctx.actions.push(Action::StopExecutor { executor });
+                ctx.cluster.remove(executor);
+                ctx.outputs.push(Action::StopExecutor { executor });
             }
         }
         attempt.holders.is_empty() && settled

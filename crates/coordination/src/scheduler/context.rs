@@ -1,65 +1,45 @@
 //! What outlives the states of a scheduler: the job, the cluster, the attempt, the checkpoints, the records.
 //!
-//! The states decide; what they do, they do through the methods here, which collect the actions.
+//! The states decide; what they do, they do through the methods here and of the parts, which collect the actions.
 
 use super::attempt::{DeployedAttempt, SubtaskStatus};
-use super::backoff::SlotBackoff;
-use super::cluster::Executor;
+use super::cluster::Cluster;
+use super::demand::Demand;
+use super::failures::Failures;
 use super::fit;
+use super::lineage::Lineage;
+use super::outputs::Outputs;
 use super::settings::{Identity, Settings};
 use crate::action::Action;
 use crate::checkpoint::fallback::AllowReplay;
-use crate::checkpoint::{self, Coordinator, Effect, FailureCause, Purpose, Recovered, Request};
-use crate::event::{Event, ParallelismBounds, RequestId};
-use crate::exceptions::{self, Exception};
-use crate::requirements;
-use crate::rescale::{self, Timeline, TriggerCause};
-use crate::restart::Restarts;
-use crate::slots;
+use crate::checkpoint::{self, Coordinator, Effect, Purpose, Recovered, Request};
+use crate::event::{Event, RequestId};
+use crate::exceptions::Exception;
+use crate::rescale::{Timeline, TriggerCause};
+use crate::slots::Parallelism;
+use crate::transition::Resources;
 use reflow_graph::JobGraph;
 use reflow_protocol::control::{AfterBarrier, Failure};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::report::{ExecutorReport, SubtaskEvent, SubtaskReport};
-use reflow_types::{
-    AttemptNumber, ExecutorId, GraphVersion, Instant, MaxParallelism, OwnershipTable, SubtaskId, VertexId,
-};
-use std::collections::{BTreeMap, VecDeque};
+use reflow_types::{ExecutorId, GraphVersion, Instant, SubtaskId, TaskManagerId};
+use std::collections::VecDeque;
 use std::sync::Arc;
-
-/// What became of a checkpoint, for the states.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
-    Completed(Purpose),
-    Failed { purpose: Purpose, cause: FailureCause, reason: String },
-    TooManyFailures { reason: String },
-}
 
 pub(super) struct Context {
     pub(super) settings: Settings,
     pub(super) identity: Identity,
-    pub(super) job: Arc<JobGraph>,
-    pub(super) max_parallelism: Vec<MaxParallelism>,
-    pub(super) bounds: Vec<ParallelismBounds>,
-    /// Those whose slots count.
-    pub(super) executors: BTreeMap<ExecutorId, Executor>,
-    pub(super) backoff: SlotBackoff,
+    pub(super) demand: Demand,
+    pub(super) cluster: Cluster,
     pub(super) coordinator: Coordinator,
-    pub(super) outcomes: VecDeque<Outcome>,
     pub(super) attempt: Option<DeployedAttempt>,
-    pub(super) last_attempt: AttemptNumber,
-    pub(super) next_subtask: SubtaskId,
-    pub(super) tables: Vec<Option<OwnershipTable>>,
-    pub(super) restarts: Restarts,
-    pub(super) restart_count: u64,
-    pub(super) rescale_count: u64,
+    pub(super) lineage: Lineage,
+    pub(super) failures: Failures,
     pub(super) timeline: Timeline,
-    pub(super) exceptions: exceptions::History,
     pub(super) warnings: Vec<String>,
-    /// Why the job does not go on from what was found of it: it cannot be read, or the user is to be asked first.
-    pub(super) not_restored: Option<String>,
     /// Requests that wait for the job to run again.
     pub(super) deferred: VecDeque<Event>,
-    pub(super) actions: Vec<Action>,
+    pub(super) outputs: Outputs,
 }
 
 impl Context {
@@ -68,17 +48,11 @@ impl Context {
         settings: Settings,
         job: Arc<JobGraph>,
         identity: Identity,
-        mut recovered: Option<Recovered>,
+        recovered: Option<Recovered>,
         now: Instant,
     ) -> Self {
-        if let Some(recovered) = &mut recovered {
-            let committing: Vec<&str> = job.committing_sinks().collect();
-            recovered.decide_fallback(&committing, settings.allow_replay != AllowReplay::No);
-        }
         let manifest = recovered.as_ref().and_then(Recovered::latest).map(|latest| &latest.manifest);
         let max_parallelism = fit::max_parallelism(&job, &settings, manifest);
-        let default_bounds =
-            requirements::defaults(&job, &max_parallelism, settings.reactive, settings.default_parallelism);
         let id_base = identity.job.0 ^ (u128::from(identity.epoch.0) << 64);
         let checkpoint_identity = checkpoint::Identity {
             job: identity.job,
@@ -86,56 +60,30 @@ impl Context {
             epoch: identity.epoch,
             build: identity.build.clone(),
         };
+        // Subtasks that were deployed after the last checkpoint stand in no manifest: each leadership has a range of
+        // its own.
+        let next_subtask = recovered.as_ref().map_or(SubtaskId(0), |recovered| recovered.next_subtask);
+        let next_subtask = next_subtask.max(SubtaskId(identity.epoch.0 << 32));
         Self {
-            restarts: Restarts::new(
-                settings.restart,
-                settings.restart_delay_configured,
-                settings.restart_seed,
-            ),
-            timeline: Timeline::new(settings.rescale_history_size, id_base),
-            exceptions: exceptions::History::new(settings.exception_history_size),
+            lineage: Lineage::new(next_subtask, fit::tables(&job, manifest)),
             warnings: fit::warnings(&job, &max_parallelism, &settings, recovered.as_ref()),
-            tables: fit::tables(&job, manifest),
-            // Subtasks that were deployed after the last checkpoint stand in no manifest: each leadership has a
-            // range of its own.
-            next_subtask: recovered
-                .as_ref()
-                .map_or(SubtaskId(0), |recovered| recovered.next_subtask)
-                .max(SubtaskId(identity.epoch.0 << 32)),
-            bounds: default_bounds,
-            max_parallelism,
-            executors: BTreeMap::new(),
-            backoff: SlotBackoff::default(),
-            outcomes: VecDeque::new(),
-            not_restored: recovered.as_ref().and_then(fit::not_restored),
+            failures: Failures::new(&settings),
+            timeline: Timeline::new(settings.rescale_history_size, id_base),
+            demand: Demand::new(job, max_parallelism, &settings),
+            cluster: Cluster::default(),
             attempt: None,
-            last_attempt: AttemptNumber(0),
-            restart_count: 0,
-            rescale_count: 0,
             deferred: VecDeque::new(),
-            actions: Vec::new(),
+            outputs: Outputs::default(),
             coordinator: Coordinator::new(settings.checkpoints.clone(), checkpoint_identity, recovered, now),
             settings,
             identity,
-            job,
         }
     }
 
     /// Takes note of what an event says about the cluster and the attempt, whatever the state.
     pub(super) fn observe(&mut self, now: Instant, event: &Event) {
+        self.cluster.observe(now, event, self.settings.drain_timeout);
         match event {
-            Event::ExecutorAdded { executor, task_manager, slots } => {
-                let (task_manager, slots) = (*task_manager, *slots);
-                self.executors.insert(*executor, Executor { task_manager, slots, drain_by: None });
-            }
-            Event::ExecutorDraining { executor } => {
-                if let Some(executor) = self.executors.get_mut(executor) {
-                    executor.drain_by.get_or_insert(now + self.settings.drain_timeout);
-                }
-            }
-            Event::ExecutorLost { executor, .. } => {
-                self.executors.remove(executor);
-            }
             Event::ExecutorReported { executor, report: ExecutorReport::AttemptCanceled { attempt } } => {
                 if let Some(current) = self.attempt_named(*attempt) {
                     current.holders.remove(executor);
@@ -157,6 +105,21 @@ impl Context {
         }
     }
 
+    /// Takes note of executors that run out of memory. Returns whether an event is to be handled.
+    pub(super) fn admits(&mut self, now: Instant, event: &Event) -> bool {
+        if let Event::ExecutorReported { executor, report: ExecutorReport::MemoryExhausted } = event {
+            self.warnings.extend(self.cluster.on_memory_exhausted(now, *executor));
+            return false;
+        }
+        self.cluster.admits(now, event)
+    }
+
+    /// An executor whose slots have waited long enough, or without which the job cannot run.
+    pub(super) fn take_waiting(&mut self, now: Instant) -> Option<Event> {
+        let needed = self.slots_needed();
+        self.cluster.take_waiting(now, needed)
+    }
+
     /// Hands an event about a checkpoint to the coordinator, and the time.
     pub(super) fn coordinate(&mut self, now: Instant, event: Event) {
         let effects = match event {
@@ -169,19 +132,10 @@ impl Context {
             }
             _ => Vec::new(),
         };
-        self.apply(effects);
+        self.outputs.apply(effects);
         if self.coordinator.next_wakeup().is_some_and(|due| due <= now) {
             let effects = self.coordinator.on_tick(now);
-            self.apply(effects);
-        }
-    }
-
-    /// New requirements, checked.
-    pub(super) fn update_bounds(&mut self, bounds: &BTreeMap<VertexId, ParallelismBounds>) {
-        for (vertex, own) in self.job.vertices.iter().zip(&mut self.bounds) {
-            if let Some(new) = bounds.get(&vertex.id) {
-                *own = *new;
-            }
+            self.outputs.apply(effects);
         }
     }
 
@@ -221,54 +175,19 @@ impl Context {
             _ => false,
         };
         let refused = effects.iter().any(refusal);
-        self.apply(effects);
+        self.outputs.apply(effects);
         !refused
     }
 
     /// Hands actions on and keeps outcomes for the state.
     pub(super) fn apply(&mut self, effects: Vec<Effect>) {
-        for effect in effects {
-            match effect {
-                Effect::Act(action) => self.actions.push(action),
-                Effect::Completed { purpose, .. } => self.outcomes.push_back(Outcome::Completed(purpose)),
-                Effect::Failed { purpose, cause, reason, .. } => {
-                    self.outcomes.push_back(Outcome::Failed { purpose, cause, reason });
-                }
-                Effect::TooManyFailures { reason } => {
-                    self.outcomes.push_back(Outcome::TooManyFailures { reason });
-                }
-            }
-        }
-    }
-
-    /// What a rescale record starts from.
-    pub(super) fn rescale_start(&self) -> rescale::Start {
-        let before = self.attempt.as_ref().map(DeployedAttempt::parallelism);
-        let of_vertex = |index: usize| before.as_ref().map(|parallelism| parallelism[index]);
-        let vertices = self.job.vertices.iter().zip(&self.bounds).enumerate();
-        let vertices = vertices.map(|(index, (vertex, bounds))| rescale::VertexChange {
-            vertex: vertex.id,
-            name: vertex.name.clone(),
-            slot_sharing_group: vertex.slot_sharing_group.clone(),
-            desired: bounds.upper,
-            sufficient: bounds.lower,
-            before: of_vertex(index),
-            after: None,
-        });
-        let groups = slots::sharing_groups(&self.job, &self.bounds);
-        let slots = groups.iter().map(|group| rescale::SlotChange {
-            slot_sharing_group: group.name.to_owned(),
-            desired: group.upper,
-            sufficient: group.lower,
-            before: group.vertices.iter().filter_map(|v| of_vertex(usize::from(v.0))).max(),
-            after: None,
-        });
-        rescale::Start { vertices: vertices.collect(), slots: slots.collect() }
+        self.outputs.apply(effects);
     }
 
     /// Begins a rescale record, or merges into the one under way.
     pub(super) fn begin_rescale_record(&mut self, now: Instant, cause: TriggerCause) {
-        let start = self.rescale_start();
+        let before = self.attempt.as_ref().map(DeployedAttempt::parallelism);
+        let start = self.demand.rescale_start(before.as_deref());
         self.timeline.begin(now, cause, start);
     }
 
@@ -281,7 +200,7 @@ impl Context {
             fault: Some(failure.fault),
             operator: failure.operator.clone(),
             message: failure.message.clone(),
-            subtask: record.map(|record| (self.job.vertex(record.vertex).id, record.index)),
+            subtask: record.map(|record| (self.demand.job().vertex(record.vertex).id, record.index)),
             executor: executor.and_then(|id| Some((id, *self.attempt.as_ref()?.task_managers.get(&id)?))),
         }
     }
@@ -295,19 +214,13 @@ impl Context {
 
     /// Answers a request that cannot be served.
     pub(super) fn refuse(&mut self, event: &Event, why: &str) {
-        let request = match event {
-            Event::TriggerSavepoint { request, .. }
-            | Event::TriggerCheckpoint { request }
-            | Event::StopWithSavepoint { request, .. } => *request,
-            _ => return,
-        };
-        self.actions.push(Action::Answer { request, result: Err(why.to_owned()) });
+        self.outputs.refuse(event, why);
     }
 
     /// Answers all requests that waited for the job to run again.
     pub(super) fn refuse_deferred(&mut self, why: &str) {
         for event in std::mem::take(&mut self.deferred) {
-            self.refuse(&event, why);
+            self.outputs.refuse(&event, why);
         }
     }
 
@@ -325,5 +238,64 @@ impl Context {
     /// Whether every subtask of the attempt has come so far.
     pub(super) fn all_at_least(&self, status: SubtaskStatus) -> bool {
         self.attempt.as_ref().is_some_and(|attempt| attempt.all_at_least(status))
+    }
+
+    /// Whether the job can do without the slots of a TaskManager. One that cannot run as it is has nothing to lose.
+    pub(super) fn can_spare(&self, task_manager: TaskManagerId) -> bool {
+        let (needed, slots) = (self.slots_needed(), self.cluster.slots());
+        slots < needed || slots - self.cluster.slots_of(task_manager) >= needed
+    }
+
+    /// The parallelism that the slots allow; `None` if they are too few.
+    pub(super) fn plan(&self) -> Option<Parallelism> {
+        self.demand.parallelism(self.cluster.slots())
+    }
+
+    /// Slots without which the job cannot run.
+    pub(super) fn slots_needed(&self) -> u32 {
+        self.demand.slots(self.cluster.slots()).0
+    }
+
+    /// What a deployment now would get.
+    pub(super) fn resources(&self) -> Resources {
+        self.demand.resources(self.cluster.slots())
+    }
+
+    /// What a rescale now would get: nothing, if the parallelism would stay as it is.
+    pub(super) fn rescale_resources(&self) -> Resources {
+        if self.parallelism_would_change() { self.resources() } else { Resources::default() }
+    }
+
+    /// Whether a rescale now would change anything.
+    pub(super) fn rescale_is_wanted(&self) -> bool {
+        self.drains() || self.rescale_resources().sufficient
+    }
+
+    fn parallelism_would_change(&self) -> bool {
+        match (&self.attempt, self.plan()) {
+            (Some(attempt), Some(plan)) => attempt.parallelism() != plan.vertices,
+            _ => false,
+        }
+    }
+
+    /// Whether the attempt has subtasks on an executor that wants to leave.
+    pub(super) fn drains(&self) -> bool {
+        self.drain_by().is_some()
+    }
+
+    /// When the attempt moves by a restart off an executor that wants to leave, if it has not done so before.
+    pub(super) fn drain_by(&self) -> Option<Instant> {
+        self.cluster.drain_by(&self.attempt.as_ref()?.holders)
+    }
+
+    /// Whether it is high time for that.
+    pub(super) fn drain_is_overdue(&self, now: Instant) -> bool {
+        self.drain_by().is_some_and(|by| by <= now)
+    }
+
+    /// Lets go of executors that want to leave and on which nothing of the job is left.
+    pub(super) fn release_drained(&mut self) {
+        let drained = self.cluster.take_drained(self.attempt.as_ref().map(|attempt| &attempt.holders));
+        self.outputs.extend(drained.into_iter().map(|executor| Action::Release { executor }));
     }
 }

@@ -2,7 +2,8 @@
 //! finish. The final checkpoint is taken even where checkpointing is off.
 
 use super::attempt::SubtaskStatus;
-use super::context::{Context, Outcome};
+use super::context::Context;
+use super::outputs::Outcome;
 use crate::checkpoint::Purpose;
 use reflow_protocol::control::AfterBarrier;
 use reflow_types::Instant;

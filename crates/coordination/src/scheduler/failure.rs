@@ -72,11 +72,11 @@ pub(super) fn handle(ctx: &mut Context, now: Instant, failed: Failed) -> Next {
         return go_back(ctx, now, exception);
     }
     let message = exception.message.clone();
-    ctx.exceptions.record(exception);
+    ctx.failures.record(exception);
     if permanent {
         return Next::Fail(message);
     }
-    match ctx.restarts.on_failure(now, cause) {
+    match ctx.failures.decide(now, cause) {
         Verdict::Restart { after } => {
             ctx.begin_rescale_record(now, TriggerCause::RecoverableFailover);
             let until = match foreboding && !ctx.settings.restart_delay_configured {
@@ -91,7 +91,7 @@ pub(super) fn handle(ctx: &mut Context, now: Instant, failed: Failed) -> Next {
 
 /// Keeps a failure that does not decide what follows.
 pub(super) fn record(ctx: &mut Context, failed: Failed) {
-    ctx.exceptions.record(failed.exception);
+    ctx.failures.record(failed.exception);
 }
 
 /// Keeps a failure that comes while the attempt is being cancelled anyway: it changes nothing. Returns whether a
@@ -100,7 +100,7 @@ pub(super) fn note_concurrent(ctx: &mut Context, now: Instant, event: &Event) ->
     let failed = of_event(ctx, now, event);
     let lost = failed.is_some() && matches!(event, Event::ExecutorLost { .. });
     if let Some(failed) = failed {
-        ctx.exceptions.record_concurrent(failed.exception);
+        ctx.failures.record_concurrent(failed.exception);
     }
     lost
 }
@@ -117,7 +117,7 @@ fn is_damage(ctx: &Context, subtask: SubtaskId, failure: &Failure) -> bool {
 /// The latest checkpoint is damaged. The next attempt begins from the one before, if no sink has committed what would
 /// be written again or the user allows that. This asks no restart strategy: there are few checkpoints to go back to.
 fn go_back(ctx: &mut Context, now: Instant, mut exception: Exception) -> Next {
-    let committing: Vec<&str> = ctx.job.committing_sinks().collect();
+    let committing: Vec<&str> = ctx.demand.job().committing_sinks().collect();
     let allowed = ctx.settings.allow_replay != AllowReplay::No;
     let damage = exception.message.clone();
     let decision = ctx.coordinator.fallback(&damage).map(|fallback| fallback.decide(&committing, allowed));
@@ -126,14 +126,14 @@ fn go_back(ctx: &mut Context, now: Instant, mut exception: Exception) -> Next {
             ctx.coordinator.reject_latest(&damage);
             ctx.warnings.push(warning.clone());
             exception.message.clone_from(&warning);
-            ctx.exceptions.record(exception);
+            ctx.failures.record(exception);
             ctx.begin_rescale_record(now, TriggerCause::RecoverableFailover);
             let (backoff, until) = (Duration::ZERO, BackoffEnd::Elapsed);
             Next::Restart(Restart::Failure { backoff, until, error: warning })
         }
         Some(fallback::Decision::Ask(question)) => {
             exception.message.clone_from(&question);
-            ctx.exceptions.record(exception);
+            ctx.failures.record(exception);
             Next::Fail(question)
         }
         // The job does not begin anew by itself.
@@ -143,7 +143,7 @@ fn go_back(ctx: &mut Context, now: Instant, mut exception: Exception) -> Next {
                  again, or begin anew with --fresh"
             );
             let message = exception.message.clone();
-            ctx.exceptions.record(exception);
+            ctx.failures.record(exception);
             Next::Fail(message)
         }
     }

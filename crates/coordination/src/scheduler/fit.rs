@@ -1,6 +1,6 @@
 //! Whether a job can run at all, and whether the state that it starts from is its own.
 
-use super::context::Context;
+use super::demand::Demand;
 use super::settings::Settings;
 use crate::checkpoint::{Recovered, fallback};
 use crate::manifest::{Manifest, VertexState};
@@ -108,13 +108,18 @@ pub(super) fn not_restored(recovered: &Recovered) -> Option<String> {
 }
 
 /// Why the job cannot run, if it cannot.
-pub(super) fn check(ctx: &Context) -> Result<(), String> {
-    let (job, settings) = (&ctx.job, &ctx.settings);
+pub(super) fn check(
+    demand: &Demand,
+    settings: &Settings,
+    not_restored: Option<&str>,
+    manifest: Option<&Manifest>,
+) -> Result<(), String> {
+    let (job, max_parallelism) = (demand.job(), demand.max_parallelism());
     job.validate().map_err(|error| error.to_string())?;
-    if let Some(reason) = &ctx.not_restored {
-        return Err(reason.clone());
+    if let Some(reason) = not_restored {
+        return Err(reason.to_owned());
     }
-    for (sender, vertex, wanted, gets) in capped_by_forward(job, &ctx.max_parallelism, settings) {
+    for (sender, vertex, wanted, gets) in capped_by_forward(job, max_parallelism, settings) {
         if !settings.reactive && vertex.parallelism == Some(wanted) {
             return Err(format!(
                 "operator '{}' has parallelism {wanted}, but {} more, add .rebalance() before it; or set its \
@@ -124,8 +129,7 @@ pub(super) fn check(ctx: &Context) -> Result<(), String> {
             ));
         }
     }
-    let manifest = ctx.coordinator.latest().map(|latest| &latest.manifest);
-    for (vertex, max) in job.vertices.iter().zip(&ctx.max_parallelism) {
+    for (vertex, max) in job.vertices.iter().zip(max_parallelism) {
         if let (Some(state), Some(own)) = (keyed_state(vertex, manifest), vertex.max_parallelism)
             && state.max_parallelism != own
         {

@@ -1,7 +1,8 @@
 //! The execution graphs that follow: that of the next attempt, and that to which a live rescale leads.
 
-use super::context::Context;
-use crate::slots::{self, Parallelism, Placement};
+use super::demand::Demand;
+use super::lineage::Lineage;
+use crate::slots::{Offer, Parallelism, Placement};
 use reflow_graph::{ExecutionGraph, ExecutionVertex, Subtask};
 use reflow_types::{MaxParallelism, OwnershipTable, SlotId, SubtaskIndex};
 use std::collections::BTreeMap;
@@ -13,26 +14,24 @@ pub(super) fn placement_of(graph: &ExecutionGraph) -> Placement {
 
 /// The graph of the next attempt: names the subtasks and moves as few key groups as the placement allows.
 pub(super) fn make_graph(
-    ctx: &mut Context,
+    demand: &Demand,
+    lineage: &mut Lineage,
     placement: &Placement,
     previous: Option<&Placement>,
 ) -> ExecutionGraph {
     let mut vertices = Vec::with_capacity(placement.len());
-    for (v, slots) in placement.iter().enumerate() {
-        let subtask = |&slot: &SlotId| {
-            let id = ctx.next_subtask;
-            ctx.next_subtask = id.next();
-            Subtask { id, slot }
-        };
+    for (v, ((index, vertex), slots)) in demand.job().numbered_vertices().zip(placement).enumerate() {
+        let subtask = |&slot: &SlotId| Subtask { id: lineage.next_subtask(), slot };
         let subtasks: Vec<Subtask> = slots.iter().map(subtask).collect();
-        let table = ctx.job.vertices[v].keyed.then(|| {
+        let table = vertex.keyed.then(|| {
             let former = previous.map(|previous| previous[v].as_slice());
-            next_table(ctx.tables[v].as_ref(), ctx.max_parallelism[v], slots, former)
+            next_table(lineage.table(index), demand.max_parallelism()[v], slots, former)
         });
-        ctx.tables[v].clone_from(&table);
         vertices.push(ExecutionVertex { subtasks, table });
     }
-    ExecutionGraph { vertices }
+    let graph = ExecutionGraph { vertices };
+    lineage.take_tables(&graph);
+    graph
 }
 
 /// The table of a vertex in its new slots. A subtask in the slot of a former one keeps its groups; after a
@@ -58,27 +57,25 @@ fn next_table(
 
 /// The graph to which a live rescale leads: a subtask that stays in its slot keeps its id.
 pub(super) fn next_graph(
-    ctx: &mut Context,
+    demand: &Demand,
+    lineage: &mut Lineage,
+    offers: &[Offer],
     parallelism: &Parallelism,
     old: &ExecutionGraph,
 ) -> ExecutionGraph {
     let former = placement_of(old);
-    let placement = slots::assign(&ctx.job, &ctx.bounds, parallelism, &ctx.offers(), Some(&former));
+    let placement = demand.assign(parallelism, offers, Some(&former));
     let mut vertices = Vec::with_capacity(placement.len());
     for (v, slots) in placement.iter().enumerate() {
         let stays: BTreeMap<_, _> = old.vertices[v].subtasks.iter().map(|s| (s.slot, s.id)).collect();
         let mut subtasks = Vec::with_capacity(slots.len());
         for &slot in slots {
-            let id = stays.get(&slot).copied().unwrap_or_else(|| {
-                let id = ctx.next_subtask;
-                ctx.next_subtask = id.next();
-                id
-            });
+            let id = stays.get(&slot).copied().unwrap_or_else(|| lineage.next_subtask());
             subtasks.push(Subtask { id, slot });
         }
         let table = old.vertices[v].table.as_ref();
         let table =
-            table.map(|table| next_table(Some(table), ctx.max_parallelism[v], slots, Some(&former[v])));
+            table.map(|table| next_table(Some(table), demand.max_parallelism()[v], slots, Some(&former[v])));
         vertices.push(ExecutionVertex { subtasks, table });
     }
     ExecutionGraph { vertices }

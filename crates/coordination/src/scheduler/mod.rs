@@ -17,11 +17,16 @@ mod backoff;
 mod cancellation;
 mod cluster;
 mod context;
+mod demand;
 mod ending;
+mod executor;
 mod failure;
+mod failures;
 mod fit;
 mod graph;
+mod lineage;
 mod next;
+mod outputs;
 mod requests;
 mod rescale_plan;
 mod settings;
@@ -31,7 +36,7 @@ mod step;
 mod view;
 
 pub use attempt::{DeployedAttempt, SubtaskRecord, SubtaskStatus};
-pub use cluster::Executor;
+pub use executor::Executor;
 pub use reflow_view::JobStatus;
 pub use settings::{Identity, Settings};
 pub use state::StateName;
@@ -39,8 +44,9 @@ pub use view::{StatusTimes, VertexView, View};
 
 use crate::action::Action;
 use crate::checkpoint::Recovered;
+use crate::checkpoint::fallback::AllowReplay;
 use crate::event::{Event, ParallelismBounds};
-use crate::requirements::{self, RequestedBounds, RequirementsError};
+use crate::requirements::{RequestedBounds, RequirementsError};
 use crate::rescale::TriggerCause;
 use bytes::Bytes;
 use context::Context;
@@ -65,12 +71,17 @@ impl Scheduler {
         settings: Settings,
         job: Arc<JobGraph>,
         identity: Identity,
-        recovered: Option<Recovered>,
+        mut recovered: Option<Recovered>,
         now: Instant,
     ) -> Self {
+        if let Some(recovered) = &mut recovered {
+            let committing: Vec<&str> = job.committing_sinks().collect();
+            recovered.decide_fallback(&committing, settings.allow_replay != AllowReplay::No);
+        }
+        let not_restored = recovered.as_ref().and_then(fit::not_restored);
         let mut ctx = Context::new(settings, job, identity, recovered, now);
         ctx.timeline.enter_state(now, StateName::Created.as_str(), None);
-        let state = State::begin(now);
+        let state = State::begin(now, not_restored);
         Self { ctx, state, times: StatusTimes::new(now, JobStatus::Initializing) }
     }
 
@@ -78,9 +89,9 @@ impl Scheduler {
     pub fn on_event(&mut self, now: Instant, event: Event) -> Vec<Action> {
         if let State::Finished(_) = self.state {
             self.ctx.refuse(&event, "the job has ended");
-            return std::mem::take(&mut self.ctx.actions);
+            return self.ctx.outputs.take_actions();
         }
-        if self.ctx.counts(now, &event) {
+        if self.ctx.admits(now, &event) {
             self.handle(now, event);
         } else {
             self.handle(now, Event::Tick);
@@ -89,13 +100,13 @@ impl Scheduler {
             self.handle(now, added);
         }
         self.ctx.release_drained();
-        std::mem::take(&mut self.ctx.actions)
+        self.ctx.outputs.take_actions()
     }
 
     fn handle(&mut self, now: Instant, event: Event) {
         self.ctx.observe(now, &event);
         if let Event::UpdateRequirements { bounds } = &event {
-            self.ctx.update_bounds(bounds);
+            self.ctx.demand.update(bounds);
             self.ctx.begin_rescale_record(now, TriggerCause::UpdateRequirement);
         }
         let next = self.state.on_event(&mut self.ctx, now, &event);
@@ -110,7 +121,7 @@ impl Scheduler {
             return None;
         }
         let of_state = self.state.next_wakeup(&self.ctx);
-        let others = [self.ctx.coordinator.next_wakeup(), self.ctx.backoff.next_wakeup()];
+        let others = [self.ctx.coordinator.next_wakeup(), self.ctx.cluster.next_wakeup()];
         of_state.into_iter().chain(others.into_iter().flatten()).min()
     }
 
@@ -125,14 +136,13 @@ impl Scheduler {
         &self,
         requested: &BTreeMap<VertexId, RequestedBounds>,
     ) -> Result<BTreeMap<VertexId, ParallelismBounds>, RequirementsError> {
-        let Context { job, max_parallelism, settings, .. } = &self.ctx;
-        requirements::validate(job, max_parallelism, settings.reactive, requested)
+        self.ctx.demand.validate(requested)
     }
 
     /// Requirements that were declared to an earlier leadership, checked: before the first event, so that they are no
     /// rescale.
     pub fn adopt_requirements(&mut self, bounds: &BTreeMap<VertexId, ParallelismBounds>) {
-        self.ctx.update_bounds(bounds);
+        self.ctx.demand.update(bounds);
     }
 
     /// The id under which the next decision about the job is made.
@@ -160,13 +170,13 @@ impl Scheduler {
     /// Lets the states go on until none does.
     fn settle(&mut self, now: Instant) {
         loop {
-            if let Some(outcome) = self.ctx.outcomes.pop_front() {
+            if let Some(outcome) = self.ctx.outputs.next_outcome() {
                 let next = self.state.on_outcome(&mut self.ctx, now, &outcome);
                 self.follow(now, next);
                 continue;
             }
             match self.state.advance(&mut self.ctx, now) {
-                Next::Stay if self.ctx.outcomes.is_empty() => break,
+                Next::Stay if !self.ctx.outputs.has_outcomes() => break,
                 next => self.follow(now, next),
             }
         }
@@ -178,7 +188,7 @@ impl Scheduler {
         }
         let error = next.error().map(str::to_owned);
         // What stands in for the state is never seen: the next is made from what it is taken for.
-        let from = std::mem::replace(&mut self.state, State::begin(now));
+        let from = std::mem::replace(&mut self.state, State::begin(now, None));
         self.state = step::step(from, next, &mut self.ctx, now);
         let name = self.state.name();
         self.ctx.timeline.enter_state(now, name.flink_name(), error);

@@ -66,7 +66,7 @@ impl Plan {
         let attempt = ctx.attempt.as_mut()?;
         attempt.version = GraphVersion(attempt.version.0 + 1);
         let (attempt, version, old) = (attempt.attempt, attempt.version, attempt.graph.clone());
-        let new = next_graph(ctx, &parallelism, &old);
+        let new = next_graph(&ctx.demand, &mut ctx.lineage, &ctx.cluster.offers(), &parallelism, &old);
         let moves = old.moves(&new);
         let tables = new.vertices.iter().filter_map(|vertex| vertex.table.as_ref());
         let total: u64 = tables.map(|table| u64::from(table.max_parallelism().get())).sum();
@@ -93,9 +93,8 @@ impl Plan {
 
     /// Whether it is what the cluster and the requirements ask for now.
     pub(super) fn is_current(&self, ctx: &Context) -> bool {
-        let stays = |id: ExecutorId| ctx.executors.get(&id).is_some_and(|executor| !executor.draining());
         ctx.plan().as_ref() == Some(&self.parallelism)
-            && self.new.subtasks().all(|(_, _, subtask)| stays(subtask.slot.executor))
+            && self.new.subtasks().all(|(_, _, subtask)| ctx.cluster.stays(subtask.slot.executor))
     }
 
     pub(super) fn old_subtasks(&self) -> BTreeSet<SubtaskId> {

@@ -1,7 +1,8 @@
 //! The state that a scheduler is in, and the table of legal transitions.
 
-use super::context::{Context, Outcome};
+use super::context::Context;
 use super::next::{Execution, Next, Stop};
+use super::outputs::Outcome;
 use super::state::StateName;
 use super::states::canceling::Canceling;
 use super::states::created::Created;
@@ -100,9 +101,9 @@ pub(super) fn step(from: State, next: Next, ctx: &mut Context, now: Instant) -> 
 }
 
 impl State {
-    /// The first state.
-    pub(super) fn begin(now: Instant) -> Self {
-        State::Created(Created::new(now))
+    /// The first state. `not_restored` is why the job does not go on from what was found of it.
+    pub(super) fn begin(now: Instant, not_restored: Option<String>) -> Self {
+        State::Created(Created::new(now, not_restored))
     }
 
     pub(super) fn name(&self) -> StateName {

@@ -1,8 +1,8 @@
 //! What may be seen of a scheduler: by REST, by the logs, by tests.
 
 use super::attempt::DeployedAttempt;
-use super::cluster::Executor;
 use super::context::Context;
+use super::executor::Executor;
 use super::settings::Settings;
 use super::state::StateName;
 use crate::action::EndState;
@@ -108,21 +108,21 @@ impl<'a> View<'a> {
             status: state.job_status(end.map(|(end, _)| end)),
             times,
             end,
-            job: &ctx.job,
+            job: ctx.demand.job(),
             settings: &ctx.settings,
             attempt: ctx.attempt.as_ref(),
-            executors: &ctx.executors,
+            executors: ctx.cluster.executors(),
             rescales: &ctx.timeline,
-            exceptions: &ctx.exceptions,
+            exceptions: ctx.failures.history(),
             checkpoints: ctx.coordinator.stats(),
             latest: ctx.coordinator.latest(),
-            restarts: ctx.restart_count,
-            rescaled: ctx.rescale_count,
+            restarts: ctx.lineage.restarts(),
+            rescaled: ctx.lineage.rescales(),
             warnings: &ctx.warnings,
-            max_parallelism: &ctx.max_parallelism,
-            bounds: &ctx.bounds,
+            max_parallelism: ctx.demand.max_parallelism(),
+            bounds: ctx.demand.bounds(),
             resources: ctx.resources(),
-            slots_needed: ctx.slots_asked_for().0,
+            slots_needed: ctx.slots_needed(),
         }
     }
 

@@ -11,11 +11,13 @@ use reflow_types::Instant;
 
 pub(in crate::scheduler) struct Created {
     since: Instant,
+    /// Why the job does not go on from what was found of it: it cannot be read, or the user is to be asked first.
+    not_restored: Option<String>,
 }
 
 impl Created {
-    pub(in crate::scheduler) fn new(since: Instant) -> Self {
-        Self { since }
+    pub(in crate::scheduler) fn new(since: Instant, not_restored: Option<String>) -> Self {
+        Self { since, not_restored }
     }
 
     /// When it was entered: its first event may come at once.
@@ -36,12 +38,13 @@ impl Created {
 
     pub(in crate::scheduler) fn advance(&mut self, ctx: &mut Context, now: Instant) -> Next {
         ctx.begin_rescale_record(now, TriggerCause::InitialSchedule);
-        match fit::check(ctx) {
+        let manifest = ctx.coordinator.latest().map(|latest| &latest.manifest);
+        match fit::check(&ctx.demand, &ctx.settings, self.not_restored.as_deref(), manifest) {
             Ok(()) => Next::WaitForResources,
             Err(reason) => {
                 let message = reason.clone();
                 let failure = Failure { fault: Fault::Permanent, operator: String::new(), message };
-                ctx.exceptions.record(ctx.exception(now, None, &failure));
+                ctx.failures.record(ctx.exception(now, None, &failure));
                 Next::Finish(EndState::Failed, Some(reason))
             }
         }

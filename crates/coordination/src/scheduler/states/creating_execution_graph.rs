@@ -9,7 +9,7 @@ use crate::scheduler::attempt::DeployedAttempt;
 use crate::scheduler::context::Context;
 use crate::scheduler::graph::{make_graph, placement_of};
 use crate::scheduler::next::{Execution, Next, Stop};
-use crate::slots::{self, Placement};
+use crate::slots::Placement;
 use reflow_graph::ExecutionGraph;
 use reflow_protocol::control::AfterBarrier;
 use reflow_protocol::deployment::{Attempt, Deployment};
@@ -22,8 +22,8 @@ impl CreatingExecutionGraph {
     pub(in crate::scheduler) fn advance(&mut self, ctx: &mut Context, now: Instant) -> Next {
         let Some(parallelism) = ctx.plan() else { return Next::WaitForResources };
         let previous: Option<Placement> = ctx.attempt.as_ref().map(|attempt| placement_of(&attempt.graph));
-        let placement = slots::assign(&ctx.job, &ctx.bounds, &parallelism, &ctx.offers(), previous.as_ref());
-        let graph = make_graph(ctx, &placement, previous.as_ref());
+        let placement = ctx.demand.assign(&parallelism, &ctx.cluster.offers(), previous.as_ref());
+        let graph = make_graph(&ctx.demand, &mut ctx.lineage, &placement, previous.as_ref());
         ctx.timeline.decide(&parallelism.vertices, &parallelism.groups);
         match deploy(ctx, now, graph) {
             Ok(()) => match decided_ending(ctx) {
@@ -48,7 +48,7 @@ fn deploy(ctx: &mut Context, now: Instant, graph: ExecutionGraph) -> Result<(), 
     let restore = match latest {
         Some(latest) => {
             let ignore_unclaimed = ctx.settings.ignore_unclaimed_state;
-            restore::plan(&ctx.job, &latest.manifest, &graph, ignore_unclaimed)
+            restore::plan(ctx.demand.job(), &latest.manifest, &graph, ignore_unclaimed)
                 .map_err(|error| error.to_string())?
         }
         None => Vec::new(),
@@ -57,10 +57,9 @@ fn deploy(ctx: &mut Context, now: Instant, graph: ExecutionGraph) -> Result<(), 
     let restore_codec = latest.map_or(Codec::Exchange, |latest| latest.manifest.codec);
     let then = decided_ending(ctx).map_or(AfterBarrier::Continue, |ending| ending.then);
     let enumerators = latest.map(|latest| latest.manifest.enumerators.clone()).unwrap_or_default();
-    ctx.last_attempt = ctx.last_attempt.next();
-    let attempt = Attempt { epoch: ctx.identity.epoch, number: ctx.last_attempt };
+    let attempt = Attempt { epoch: ctx.identity.epoch, number: ctx.lineage.next_attempt() };
     let mut deployed = DeployedAttempt::new(now, attempt, graph.clone());
-    let task_manager = |id| Some((id, ctx.executors.get(&id)?.task_manager));
+    let task_manager = |id| Some((id, ctx.cluster.task_manager(id)?));
     deployed.task_managers = deployed.holders.iter().copied().filter_map(task_manager).collect();
     deployed.restored = checkpoint;
     ctx.attempt = Some(deployed);
@@ -68,7 +67,7 @@ fn deploy(ctx: &mut Context, now: Instant, graph: ExecutionGraph) -> Result<(), 
         graph.subtasks().map(|(vertex, index, subtask)| Participant { subtask: subtask.id, vertex, index });
     let participants: Vec<Participant> = participants.collect();
     let deployment = Deployment { attempt, graph: graph.clone(), restore, restore_codec, checkpoint, then };
-    ctx.actions.push(Action::Deploy { deployment: Box::new(deployment), enumerators });
-    ctx.coordinator.begin_attempt(now, attempt, participants, &ctx.job, &graph);
+    ctx.outputs.push(Action::Deploy { deployment: Box::new(deployment), enumerators });
+    ctx.coordinator.begin_attempt(now, attempt, participants, ctx.demand.job(), &graph);
     Ok(())
 }

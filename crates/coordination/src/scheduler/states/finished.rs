@@ -28,7 +28,7 @@ impl Finished {
         let effects = ctx.coordinator.end_job(now, end);
         ctx.apply(effects);
         ctx.release_drained();
-        ctx.actions.push(Action::End { state: end, reason: reason.clone() });
+        ctx.outputs.push(Action::End { state: end, reason: reason.clone() });
         Self { end, reason }
     }
 

@@ -24,11 +24,11 @@ impl Restarting {
     pub(in crate::scheduler) fn new(ctx: &mut Context, now: Instant, why: Restart) -> Self {
         let (backoff, until, target) = match why {
             Restart::Failure { backoff, until, .. } => {
-                ctx.restart_count += 1;
+                ctx.lineage.count_restart();
                 (backoff, until, None)
             }
             Restart::Rescale => {
-                ctx.rescale_count += 1;
+                ctx.lineage.count_rescale();
                 (Duration::ZERO, BackoffEnd::Elapsed, ctx.plan().map(|plan| plan.vertices))
             }
         };

@@ -15,10 +15,11 @@ use crate::manifest;
 use crate::rescale::TerminatedReason;
 use crate::scheduler::attempt::SubtaskStatus;
 use crate::scheduler::cancellation::Cancellation;
-use crate::scheduler::context::{Context, Outcome};
+use crate::scheduler::context::Context;
 use crate::scheduler::ending::Ending;
 use crate::scheduler::failure;
 use crate::scheduler::next::{Execution, Goal, Next, Stop};
+use crate::scheduler::outputs::Outcome;
 use reflow_protocol::control::AfterBarrier;
 use reflow_types::Instant;
 

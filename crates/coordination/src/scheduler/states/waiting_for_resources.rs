@@ -55,7 +55,7 @@ impl WaitingForResources {
         match self.deadline {
             Some(deadline) if deadline <= now && resources.sufficient => Next::CreateExecutionGraph,
             Some(deadline) if deadline <= now => {
-                let (needed, slots) = (ctx.slots_asked_for().0, ctx.slots());
+                let (needed, slots) = (ctx.slots_needed(), ctx.cluster.slots());
                 let reason = format!(
                     "not enough slots: the job needs at least {needed}, and {slots} came within \
                      jobmanager.adaptive-scheduler.submission.resource-wait-timeout; start more TaskManagers"

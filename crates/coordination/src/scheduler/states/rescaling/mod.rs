@@ -23,8 +23,9 @@ use crate::event::Event;
 use crate::rescale::{LivePhase, TerminatedReason};
 use crate::restore;
 use crate::scheduler::attempt::{GivenUp, SubtaskStatus};
-use crate::scheduler::context::{Context, Outcome};
+use crate::scheduler::context::Context;
 use crate::scheduler::next::{Execution, Next, Stop};
+use crate::scheduler::outputs::Outcome;
 use crate::scheduler::rescale_plan::{self, Plan};
 use crate::scheduler::{failure, requests};
 use cut::Cutting;
@@ -313,7 +314,7 @@ impl Rescaling {
         if std::mem::take(&mut self.told) {
             let (attempt, version) = (self.plan.attempt, self.plan.version);
             let command = Command::Rescale { version, command: RescaleCommand::Abandon };
-            ctx.actions.push(Action::Command(AttemptCommand { attempt, command }));
+            ctx.outputs.push(Action::Command(AttemptCommand { attempt, command }));
             if let Some(attempt) = &mut ctx.attempt {
                 attempt.part();
             }
@@ -348,7 +349,7 @@ impl Rescaling {
                 self.take_checkpoint(ctx, now);
             }
             Phase::CatchingUp { reading } if reading.by.is_empty() => {
-                let cut = cut::cut(&ctx.job, &self.plan, &ctx.coordinator);
+                let cut = cut::cut(ctx.demand.job(), &self.plan, &ctx.coordinator);
                 let effects = ctx.coordinator.request_cut(now, cut, &self.plan.new);
                 ctx.apply(effects);
                 self.phase = Phase::Triggering { give_up_at: self.give_up_at(ctx, now) };
@@ -397,7 +398,7 @@ impl Rescaling {
         let Plan { version, old, new, .. } = &self.plan;
         let base = rescale_plan::base(ctx).expect("the caller has looked");
         let checkpoint = base.checkpoint;
-        let restore = match restore::gained(&ctx.job, &base.manifest, old, new) {
+        let restore = match restore::gained(ctx.demand.job(), &base.manifest, old, new) {
             Ok(restore) => restore,
             Err(error) => {
                 return Progress::Leave(self.give_up(ctx, now, GiveUp::Unprepared, error.to_string()));
@@ -405,7 +406,7 @@ impl Rescaling {
         };
         ctx.coordinator.pin_latest();
         let by = self.plan.executors();
-        let manager = |id: &ExecutorId| Some((*id, ctx.executors.get(id)?.task_manager));
+        let manager = |id: &ExecutorId| Some((*id, ctx.cluster.task_manager(*id)?));
         if let Some(attempt) = &mut ctx.attempt {
             attempt.holders.extend(&by);
             attempt.task_managers.extend(by.iter().filter_map(manager));
@@ -413,7 +414,7 @@ impl Rescaling {
         let (attempt, version) = (self.plan.attempt, *version);
         let (former, graph) = (old.clone(), new.clone());
         let preparation = Preparation { attempt, version, former, graph, checkpoint, restore };
-        ctx.actions.push(Action::PrepareRescale(Box::new(preparation)));
+        ctx.outputs.push(Action::PrepareRescale(Box::new(preparation)));
         self.told = true;
         note_phase(ctx, now, LivePhase::Prepare);
         let give_up_at = self.give_up_at(ctx, now);
@@ -432,13 +433,14 @@ impl Rescaling {
             );
         };
         let checkpoint = fresh.checkpoint;
-        let restore = match restore::gained(&ctx.job, &fresh.manifest, &self.plan.old, &self.plan.new) {
+        let restore = match restore::gained(ctx.demand.job(), &fresh.manifest, &self.plan.old, &self.plan.new)
+        {
             Ok(restore) => restore,
             Err(error) => return self.give_up(ctx, now, GiveUp::Unprepared, error.to_string()),
         };
         let (attempt, version) = (self.plan.attempt, self.plan.version);
         let command = Command::Rescale { version, command: RescaleCommand::CatchUp { checkpoint, restore } };
-        ctx.actions.push(Action::Command(AttemptCommand { attempt, command }));
+        ctx.outputs.push(Action::Command(AttemptCommand { attempt, command }));
         let (by, give_up_at) = (self.plan.executors(), self.give_up_at(ctx, now));
         self.phase = Phase::CatchingUp { reading: Reading { checkpoint, by, give_up_at } };
         Next::Stay
@@ -446,7 +448,7 @@ impl Rescaling {
 
     /// The cut was triggered: the new subtasks belong to the attempt.
     fn begin_cut(&mut self, ctx: &mut Context, now: Instant) {
-        let cutting = Cutting::begin(&ctx.job, &self.plan, &ctx.coordinator);
+        let cutting = Cutting::begin(ctx.demand.job(), &self.plan, &ctx.coordinator);
         if let Some(attempt) = &mut ctx.attempt {
             attempt.join(now, &self.plan.new);
         }
@@ -459,7 +461,7 @@ impl Rescaling {
         let fail_at = *fail_at;
         for gathered in cutting.take_gathered() {
             if !gathered.source {
-                ctx.actions.extend(gathered.adopt(self.plan.attempt, &self.plan));
+                ctx.outputs.extend(gathered.adopt(self.plan.attempt, &self.plan));
                 continue;
             }
             let deployed = ctx.attempt.as_ref();
@@ -468,16 +470,14 @@ impl Rescaling {
                 record.is_some_and(|record| record.status < SubtaskStatus::Ended)
             };
             match gathered.move_splits(self.plan.attempt, reads) {
-                Ok(action) => ctx.actions.push(action),
+                Ok(action) => ctx.outputs.push(action),
                 Err(reason) => return Progress::Leave(fail(ctx, now, reason)),
             }
         }
         if cutting.is_done() {
             let effects = ctx.coordinator.in_effect(now, &self.plan.new);
             ctx.apply(effects);
-            for (table, vertex) in ctx.tables.iter_mut().zip(&self.plan.new.vertices) {
-                table.clone_from(&vertex.table);
-            }
+            ctx.lineage.take_tables(&self.plan.new);
             if let Some(attempt) = &mut ctx.attempt {
                 attempt.take_graph(self.plan.new.clone());
             }
@@ -521,8 +521,8 @@ impl Rescaling {
         attempt.given_up = None;
         let (attempt, version) = (self.plan.attempt, self.plan.version);
         let command = Command::Rescale { version, command: RescaleCommand::Commit };
-        ctx.actions.push(Action::Command(AttemptCommand { attempt, command }));
-        ctx.rescale_count += 1;
+        ctx.outputs.push(Action::Command(AttemptCommand { attempt, command }));
+        ctx.lineage.count_rescale();
         ctx.timeline.end(now, TerminatedReason::Succeeded);
         Progress::Leave(Next::Execute(Execution::Rescaled))
     }

@@ -1,0 +1,113 @@
+//! What a job asks for: its vertices' bounds, and what slots make of them.
+
+use super::settings::Settings;
+use crate::event::ParallelismBounds;
+use crate::requirements::{self, RequestedBounds, RequirementsError};
+use crate::rescale;
+use crate::slots::{self, Offer, Parallelism, Placement};
+use crate::transition::Resources;
+use reflow_graph::JobGraph;
+use reflow_types::{MaxParallelism, VertexId};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub(super) struct Demand {
+    job: Arc<JobGraph>,
+    /// By vertex.
+    max_parallelism: Vec<MaxParallelism>,
+    /// By vertex.
+    bounds: Vec<ParallelismBounds>,
+    /// Reactive mode: the job asks for the slots that there are.
+    reactive: bool,
+}
+
+impl Demand {
+    pub(super) fn new(job: Arc<JobGraph>, max_parallelism: Vec<MaxParallelism>, settings: &Settings) -> Self {
+        let reactive = settings.reactive;
+        let bounds = requirements::defaults(&job, &max_parallelism, reactive, settings.default_parallelism);
+        Self { job, max_parallelism, bounds, reactive }
+    }
+
+    pub(super) fn job(&self) -> &JobGraph {
+        &self.job
+    }
+
+    pub(super) fn max_parallelism(&self) -> &[MaxParallelism] {
+        &self.max_parallelism
+    }
+
+    pub(super) fn bounds(&self) -> &[ParallelismBounds] {
+        &self.bounds
+    }
+
+    /// Checks requested requirements.
+    pub(super) fn validate(
+        &self,
+        requested: &BTreeMap<VertexId, RequestedBounds>,
+    ) -> Result<BTreeMap<VertexId, ParallelismBounds>, RequirementsError> {
+        requirements::validate(&self.job, &self.max_parallelism, self.reactive, requested)
+    }
+
+    /// New requirements, checked.
+    pub(super) fn update(&mut self, bounds: &BTreeMap<VertexId, ParallelismBounds>) {
+        for (vertex, own) in self.job.vertices.iter().zip(&mut self.bounds) {
+            if let Some(new) = bounds.get(&vertex.id) {
+                *own = *new;
+            }
+        }
+    }
+
+    /// The parallelism that so many slots allow; `None` if they are too few.
+    pub(super) fn parallelism(&self, slots: u32) -> Option<Parallelism> {
+        slots::parallelism(&self.job, &self.bounds, slots)
+    }
+
+    /// Puts subtasks into slots, where they were before if possible.
+    pub(super) fn assign(
+        &self,
+        parallelism: &Parallelism,
+        offers: &[Offer],
+        former: Option<&Placement>,
+    ) -> Placement {
+        slots::assign(&self.job, &self.bounds, parallelism, offers, former)
+    }
+
+    /// Slots without which the job cannot run, and slots that it asks for. In reactive mode it asks for those
+    /// that there are.
+    pub(super) fn slots(&self, available: u32) -> (u32, u32) {
+        let groups = slots::sharing_groups(&self.job, &self.bounds);
+        let lower: u32 = groups.iter().map(|group| group.lower).sum();
+        let upper: u32 = groups.iter().map(|group| group.upper).sum();
+        (lower, if self.reactive { upper.min(available.max(lower)) } else { upper })
+    }
+
+    /// What a deployment into so many slots would get.
+    pub(super) fn resources(&self, available: u32) -> Resources {
+        let (lower, upper) = self.slots(available);
+        Resources { desired: available >= upper, sufficient: available >= lower }
+    }
+
+    /// What a rescale record starts from, with the parallelism that there was before.
+    pub(super) fn rescale_start(&self, before: Option<&[u32]>) -> rescale::Start {
+        let of_vertex = |index: usize| before.map(|parallelism| parallelism[index]);
+        let vertices = self.job.vertices.iter().zip(&self.bounds).enumerate();
+        let vertices = vertices.map(|(index, (vertex, bounds))| rescale::VertexChange {
+            vertex: vertex.id,
+            name: vertex.name.clone(),
+            slot_sharing_group: vertex.slot_sharing_group.clone(),
+            desired: bounds.upper,
+            sufficient: bounds.lower,
+            before: of_vertex(index),
+            after: None,
+        });
+        let groups = slots::sharing_groups(&self.job, &self.bounds);
+        let slots = groups.iter().map(|group| rescale::SlotChange {
+            slot_sharing_group: group.name.to_owned(),
+            desired: group.upper,
+            sufficient: group.lower,
+            before: group.vertices.iter().filter_map(|v| of_vertex(usize::from(v.0))).max(),
+            after: None,
+        });
+        rescale::Start { vertices: vertices.collect(), slots: slots.collect() }
+    }
+}
