@@ -175,7 +175,7 @@ impl Run {
             }
             let before_us = clock::wall_us();
             if let Some(process) = self.cluster.strike(fault, &mut self.plan)? {
-                self.say(&format!("{} {process}", fault.name()));
+                self.log(&format!("{} {process}", fault.name()));
                 self.faults.push(fault);
                 if fault.is_kill() {
                     self.recovery.killed(fault, before_us);
@@ -191,7 +191,7 @@ impl Run {
 
     /// Waits for the JobManager to end well, and for the TaskManagers after it.
     fn finish(&mut self, end: Duration) -> Result<(), Box<dyn std::error::Error>> {
-        self.say("calm");
+        self.log("calm");
         let status = loop {
             if let Some(status) = self.look()? {
                 break status;
@@ -200,7 +200,7 @@ impl Run {
                 return Err("the job did not finish".into());
             }
         };
-        self.say(&format!("the JobManager ended: {status}"));
+        self.log(&format!("the JobManager ended: {status}"));
         self.cluster.stop_members();
         while self.cluster.has_members() && self.began.elapsed() < end {
             self.look()?;
@@ -223,12 +223,12 @@ impl Run {
         clock::sleep(LOOK);
         if self.recovery.look() {
             let (_, took_ms) = self.recovery.samples[self.recovery.samples.len() - 1];
-            self.say(&format!("output again after {took_ms:.0} ms"));
+            self.log(&format!("output again after {took_ms:.0} ms"));
         }
         Ok(self.cluster.look()?)
     }
 
-    fn say(&self, text: &str) {
+    fn log(&self, text: &str) {
         eprintln!("{:8.3} {text}", self.began.elapsed().as_secs_f64());
     }
 }

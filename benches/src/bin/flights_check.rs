@@ -87,7 +87,7 @@ impl Run {
         let checked = check(&mut run).and_then(|()| run.compare());
         checked.map_err(|error| format!("{error}\nlogs and output are in {}", run.scratch.display()))?;
         fs::remove_dir_all(&run.scratch)?;
-        run.say(&format!("{name}: as expected, line for line"));
+        run.log(&format!("{name}: as expected, line for line"));
         Ok(())
     }
 
@@ -130,7 +130,7 @@ impl Run {
             let process = cluster.strike(change, &mut plan)?;
             let process = process.ok_or_else(|| format!("{} found no process to strike", change.name()))?;
             struck += 1;
-            self.say(&format!("{} {process}, after {committed} lines", change.name()));
+            self.log(&format!("{} {process}, after {committed} lines", change.name()));
             if change == Fault::KillJobManager {
                 cluster.restart_job_manager()?;
             }
@@ -138,7 +138,7 @@ impl Run {
         }
         self.wait_for_progress(&mut cluster, &rest, parallelism, committed)?;
         let expected = self.expected()?.len();
-        self.say(&format!("{struck} changes struck before the end of {expected} lines"));
+        self.log(&format!("{struck} changes struck before the end of {expected} lines"));
         finish(cluster)
     }
 
@@ -206,7 +206,7 @@ impl Run {
         Err(format!("{is} lines instead of {should}; the first that differ: {differs:?}").into())
     }
 
-    fn say(&self, text: &str) {
+    fn log(&self, text: &str) {
         eprintln!("{:8.3} {text}", self.began.elapsed().as_secs_f64());
     }
 }

@@ -262,9 +262,9 @@ impl Run {
         let rescales = !name.starts_with("kill");
         let live = self.rest.newest_rescale()?.filter(|_| rescales);
         if rescales && self.way == Way::Live && !went_live(live.as_ref()) {
-            self.say(&format!("{name}: it did not go live: {live:?}"));
+            self.log(&format!("{name}: it did not go live: {live:?}"));
         }
-        self.say(&format!("{name} to {parallelism}: settled after {settled_ms:.0} ms, {gaps:?}"));
+        self.log(&format!("{name} to {parallelism}: settled after {settled_ms:.0} ms, {gaps:?}"));
         self.take(name, &gaps, settled_ms, live.as_ref());
         Ok(())
     }
@@ -364,7 +364,7 @@ impl Run {
         Ok(Verdict::read(&self.output, &self.schedule)?)
     }
 
-    fn say(&self, text: &str) {
+    fn log(&self, text: &str) {
         eprintln!("{:8.3} {} {} {text}", self.began.elapsed().as_secs_f64(), self.size.name, self.way.name());
     }
 }

@@ -137,12 +137,12 @@ mod tests {
         assert_eq!(reader.emit(200, &mut out), Polled::More);
         let released = reader.release(5);
         assert_eq!((released.len(), reader.snapshot().len()), (11, 5));
-        let mut heir = PacedReader { schedule, splits: Vec::new(), turn: 0 };
+        let mut next_reader = PacedReader { schedule, splits: Vec::new(), turn: 0 };
         for (number, split) in released {
-            assert_eq!(heir.add_split(split), number);
+            assert_eq!(next_reader.add_split(split), number);
         }
         out.room = usize::MAX;
-        assert_eq!(heir.emit(200, &mut out), Polled::Wait(None));
+        assert_eq!(next_reader.emit(200, &mut out), Polled::Wait(None));
         assert_eq!(reader.emit(200, &mut out), Polled::Wait(None));
         assert_eq!(out.records.len(), 200, "each once");
         assert_eq!(out.records.into_iter().collect::<BTreeSet<_>>(), (0..200).collect());

@@ -28,7 +28,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let code = carry_out(Args::parse()).unwrap_or_else(|error| {
-        output::complain(&error);
+        output::print_error(&error);
         ExitCode::FAILURE
     });
     reflow::launch::logging::finish();

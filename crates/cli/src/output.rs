@@ -22,7 +22,7 @@ pub(crate) fn print_json(answer: &impl Serialize) -> Result<(), CliError> {
 }
 
 /// Prints an error.
-pub(crate) fn complain(error: &CliError) {
+pub(crate) fn print_error(error: &CliError) {
     drop(writeln!(io::stderr(), "reflow: {error}"));
 }
 

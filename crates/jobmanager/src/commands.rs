@@ -22,7 +22,7 @@ pub(crate) struct Desk<'a> {
 }
 
 /// What carrying out a command has come to.
-pub(crate) enum Done {
+pub(crate) enum CommandOutcome {
     Answered(Reply),
     /// Requirements that hold, and are answered, once they are stored.
     Declared(Bounds),
@@ -41,7 +41,7 @@ impl Desk<'_> {
         now: Instant,
         command: Command,
         out: &mut Vec<Output>,
-    ) -> Result<Done, CommandError> {
+    ) -> Result<CommandOutcome, CommandError> {
         self.check_job(&command)?;
         let reply = match command {
             Command::QueryOperation { request, .. } => {
@@ -50,7 +50,7 @@ impl Desk<'_> {
             }
             Command::Cancel { .. } => {
                 self.check_running()?;
-                self.leader.tell(now, Event::Cancel, out);
+                self.leader.handle_event(now, Event::Cancel, out);
                 Ok(Reply::Accepted)
             }
             Command::TriggerSavepoint {
@@ -76,11 +76,11 @@ impl Desk<'_> {
                 self.begin(now, request, Kind::Checkpoint, out, event)
             }
             Command::UpdateRequirements { requirements, .. } => {
-                return self.check_requirements(&requirements).map(Done::Declared);
+                return self.check_requirements(&requirements).map(CommandOutcome::Declared);
             }
             Command::DrainTaskManager { task_manager, force } => self.drain(now, task_manager, force, out),
         };
-        reply.map(Done::Answered)
+        reply.map(CommandOutcome::Answered)
     }
 
     fn check_job(&self, command: &Command) -> Result<(), CommandError> {
@@ -139,7 +139,7 @@ impl Desk<'_> {
         if self.leader.operations.query(request).is_none() {
             self.check_running()?;
             self.leader.operations.begin(request, kind);
-            self.leader.tell(now, event(request), out);
+            self.leader.handle_event(now, event(request), out);
         }
         Ok(Reply::Triggered(request))
     }

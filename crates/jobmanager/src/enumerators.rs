@@ -61,7 +61,7 @@ struct Source {
     /// How many splits each reader has.
     load: BTreeMap<SubtaskId, usize>,
     /// The readers of this attempt that have been told which splits are theirs.
-    told: BTreeSet<SubtaskId>,
+    notified: BTreeSet<SubtaskId>,
     told_last: bool,
     /// Readers that have read all of their splits.
     exhausted: BTreeSet<SubtaskId>,
@@ -107,7 +107,7 @@ impl Enumerators {
             enumerator,
             unassigned: VecDeque::new(),
             load: BTreeMap::new(),
-            told: BTreeSet::new(),
+            notified: BTreeSet::new(),
             told_last: false,
             exhausted: BTreeSet::new(),
             told_end: false,
@@ -184,7 +184,7 @@ impl Enumerators {
         if let Some(source) = self.sources.iter_mut().find(|source| source.vertex == Some(vertex)) {
             source.moving = false;
             source.told_last = false;
-            source.told.clear();
+            source.notified.clear();
             source.exhausted.clear();
             source.told_end = false;
             source.active = None;
@@ -278,7 +278,7 @@ impl Source {
             self.failure(Fault::Permanent, &format!("its enumerator cannot be restored: {error}"))
         })?;
         self.unassigned = snapshot.unassigned.into();
-        self.told.clear();
+        self.notified.clear();
         self.told_last = false;
         self.exhausted.clear();
         self.told_end = false;
@@ -309,7 +309,7 @@ impl Source {
             *load += 1;
             of_reader.entry(*reader).or_default().push(split);
         }
-        self.told.extend(of_reader.keys());
+        self.notified.extend(of_reader.keys());
         for (subtask, splits) in of_reader {
             let parts = splits.len().div_ceil(self.message_splits);
             for (i, part) in splits.chunks(self.message_splits).enumerate() {
@@ -329,7 +329,7 @@ impl Source {
         self.hand_out(splits, &[], assignments);
         if self.enumerator.is_done() && !self.told_last {
             self.told_last = true;
-            self.told.extend(self.load.keys());
+            self.notified.extend(self.load.keys());
             let last = |&subtask| (subtask, SplitAssignment::empty(MoreSplits::None));
             assignments.extend(self.load.keys().map(last));
         }
@@ -364,10 +364,10 @@ impl Source {
     /// Tells readers that have not heard anything yet that there is nothing for them now.
     fn tell_others(&mut self, assignments: &mut Vec<Assignment>) {
         let others: Vec<SubtaskId> =
-            self.load.keys().filter(|reader| !self.told.contains(reader)).copied().collect();
+            self.load.keys().filter(|reader| !self.notified.contains(reader)).copied().collect();
         let none_now = |&subtask| (subtask, SplitAssignment::empty(MoreSplits::Possible));
         assignments.extend(others.iter().map(none_now));
-        self.told.extend(others);
+        self.notified.extend(others);
     }
 
     fn failure(&self, fault: Fault, message: &str) -> Failure {

@@ -40,7 +40,7 @@ const CHUNK_BYTES: u64 = 1 << 20;
 
 /// What a storage request is for.
 #[derive(Debug)]
-enum For {
+enum Purpose {
     Name(CheckpointId, Wanted),
     /// Whether the objects of a checkpoint are there.
     Objects(Box<Check>),
@@ -85,7 +85,7 @@ pub(crate) struct Leader {
     next: Option<ExecutionGraph>,
     /// The executors of these graphs.
     deployed: BTreeSet<ExecutorId>,
-    requests: Storage<For>,
+    requests: Storage<Purpose>,
     deletions: Deletions,
     /// Events that carrying out actions has led to.
     events: VecDeque<Event>,
@@ -102,7 +102,7 @@ pub(crate) struct Leader {
 }
 
 /// What a leader is made of.
-pub(crate) struct Parts {
+pub(crate) struct LeaderParts {
     pub(crate) scheduler: Scheduler,
     pub(crate) members: Members,
     pub(crate) declarations: Declarations,
@@ -114,7 +114,7 @@ pub(crate) struct Parts {
 }
 
 impl Leader {
-    pub(crate) fn new(parts: Parts) -> Self {
+    pub(crate) fn new(parts: LeaderParts) -> Self {
         Self {
             scheduler: parts.scheduler,
             members: parts.members,
@@ -156,7 +156,7 @@ impl Leader {
     }
 
     /// Something happened to the job.
-    pub(crate) fn tell(&mut self, now: Instant, event: Event, out: &mut Vec<Output>) {
+    pub(crate) fn handle_event(&mut self, now: Instant, event: Event, out: &mut Vec<Output>) {
         self.events.push_back(event);
         self.settle(now, out);
     }
@@ -216,11 +216,11 @@ impl Leader {
         self.end_is_recorded = true;
         let mut rest = self.declarations.all();
         rest.extend(decision);
-        self.doom(rest);
+        self.schedule_deletion(rest);
         self.delete(out);
     }
 
-    pub(crate) fn doom(&mut self, objects: Vec<String>) {
+    pub(crate) fn schedule_deletion(&mut self, objects: Vec<String>) {
         let left = self.deletions.add(objects);
         if left > 0 {
             tracing::warn!(
@@ -237,7 +237,7 @@ impl Leader {
         }
         while let Some(object) = self.deletions.next() {
             let op = StoreOp::Delete { at: Location(object.clone()) };
-            out.push(self.requests.ask(For::Deletion(object), op));
+            out.push(self.requests.ask(Purpose::Deletion(object), op));
         }
     }
 
@@ -255,38 +255,39 @@ impl Leader {
         out: &mut Vec<Output>,
     ) {
         if let Some(stored) = self.declarations.stored(ticket, &result, &mut self.authority, out) {
-            self.doom(stored.doomed);
+            self.schedule_deletion(stored.obsolete);
             self.events.extend(stored.event);
             self.deposed = self.deposed.or(stored.deposed);
             return self.settle(now, out);
         }
         let event = match self.requests.take(ticket) {
-            None | Some(For::Epoch) => return,
-            Some(For::Name(checkpoint, wanted)) => match result {
+            None | Some(Purpose::Epoch) => return,
+            Some(Purpose::Name(checkpoint, wanted)) => match result {
                 // A create that was answered with an error may have been done: the name may be our own.
                 Err(StoreError::AlreadyExists(at)) => {
                     let read = StoreOp::Get { at: at.clone(), range: None };
-                    return out.push(self.requests.ask(For::Decision(checkpoint, wanted, Some(at)), read));
+                    return out
+                        .push(self.requests.ask(Purpose::Decision(checkpoint, wanted, Some(at)), read));
                 }
                 result => {
                     let outcome = created(checkpoint, result);
                     return self.decided(now, checkpoint, wanted, outcome, out);
                 }
             },
-            Some(For::Objects(check)) => return self.objects_listed(now, *check, result, out),
-            Some(For::Look) => return self.looked(now, &result, out),
-            Some(For::Decision(checkpoint, wanted, Some(at))) if is_damaged(&result) => {
+            Some(Purpose::Objects(check)) => return self.objects_listed(now, *check, result, out),
+            Some(Purpose::Look) => return self.looked(now, &result, out),
+            Some(Purpose::Decision(checkpoint, wanted, Some(at))) if is_damaged(&result) => {
                 let read = StoreOp::Get { at, range: None };
-                return out.push(self.requests.ask(For::Decision(checkpoint, wanted, None), read));
+                return out.push(self.requests.ask(Purpose::Decision(checkpoint, wanted, None), read));
             }
-            Some(For::Decision(checkpoint, wanted, _)) => match wanted.found(result, &self.authority) {
+            Some(Purpose::Decision(checkpoint, wanted, _)) => match wanted.found(result, &self.authority) {
                 Ok(outcome) => return self.decided(now, checkpoint, wanted, outcome, out),
                 Err(successor) => {
                     self.deposed = Some(successor);
                     return;
                 }
             },
-            Some(For::Standing(checkpoint, wanted, outcome)) => match self.authority.standing(&result) {
+            Some(Purpose::Standing(checkpoint, wanted, outcome)) => match self.authority.standing(&result) {
                 Standing::Leads => wanted.stored(checkpoint, outcome),
                 Standing::RecordGone(create) => {
                     self.write_record(create, out);
@@ -298,7 +299,7 @@ impl Leader {
                     return;
                 }
             },
-            Some(For::Deletion(object)) => {
+            Some(Purpose::Deletion(object)) => {
                 match result {
                     Ok(_) | Err(StoreError::NotFound(_)) => self.deletions.done(&object),
                     Err(error) => {
@@ -313,13 +314,13 @@ impl Leader {
                 }
                 return self.settle(now, out);
             }
-            Some(For::Chunk { conn, offset }) => return self.on_chunk(conn, offset, result, out),
-            Some(For::Listing(listing)) => match self.enumerators.listed(now, listing, result) {
+            Some(Purpose::Chunk { conn, offset }) => return self.on_chunk(conn, offset, result, out),
+            Some(Purpose::Listing(listing)) => match self.enumerators.listed(now, listing, result) {
                 Ok(()) => return self.settle(now, out),
                 Err(failure) => Event::JobFailed { failure },
             },
         };
-        self.tell(now, event, out);
+        self.handle_event(now, event, out);
     }
 
     /// A name is decided. Before anybody hears of a complete checkpoint, a later leadership is looked for.
@@ -333,11 +334,11 @@ impl Leader {
     ) {
         match (wanted, &outcome) {
             (Wanted::Complete, StoreOutcome::Won) | (Wanted::Abandoned, StoreOutcome::Lost) => {
-                let purpose = For::Standing(checkpoint, wanted, outcome);
+                let purpose = Purpose::Standing(checkpoint, wanted, outcome);
                 let question = self.authority.question();
                 out.push(self.requests.ask(purpose, question));
             }
-            _ => self.tell(now, wanted.stored(checkpoint, outcome), out),
+            _ => self.handle_event(now, wanted.stored(checkpoint, outcome), out),
         }
     }
 
@@ -367,9 +368,9 @@ impl Leader {
             }
             Action::StoreAbandoned { checkpoint, at } => {
                 let body = manifest::encode(&Decision::Abandoned(self.authority.lineage.clone()));
-                out.push(self.requests.ask(For::Name(checkpoint, Wanted::Abandoned), create(at, body)));
+                out.push(self.requests.ask(Purpose::Name(checkpoint, Wanted::Abandoned), create(at, body)));
             }
-            Action::DeleteObjects { objects } => self.doom(objects),
+            Action::DeleteObjects { objects } => self.schedule_deletion(objects),
             Action::StopExecutor { executor } => {
                 let reason = "it did not end its subtasks within task.cancellation.timeout";
                 self.members.stop_executor(now, executor, reason, out);
@@ -400,7 +401,7 @@ impl Leader {
             return self.on_chunk(conn, offset, Ok(StoreReply::Bytes(Bytes::new())), out);
         }
         let op = StoreOp::Get { at, range: Some(offset..end) };
-        out.push(self.requests.ask(For::Chunk { conn, offset }, op));
+        out.push(self.requests.ask(Purpose::Chunk { conn, offset }, op));
     }
 
     /// A part that cannot be read is sent as an empty one: the TaskManager then gives up, and says so.

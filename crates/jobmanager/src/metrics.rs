@@ -124,14 +124,14 @@ impl Metrics {
     }
 
     /// Only the graph's subtasks are left. What others had counted is carried over to the first of their vertex.
-    pub(crate) fn part(&mut self, graph: &ExecutionGraph) {
+    pub(crate) fn remove_leaving(&mut self, graph: &ExecutionGraph) {
         for (subtask, (vertex, _)) in std::mem::take(&mut self.places) {
             if graph.find(subtask).is_some() {
                 continue;
             }
             let totals = self.subtasks.remove(&subtask).map(|series| series.totals()).unwrap_or_default();
-            let heir = graph.vertex(vertex).subtasks.first().map(|first| first.id);
-            if let Some(series) = heir.and_then(|id| self.subtasks.get_mut(&id)) {
+            let first_subtask = graph.vertex(vertex).subtasks.first().map(|first| first.id);
+            if let Some(series) = first_subtask.and_then(|id| self.subtasks.get_mut(&id)) {
                 series.carried = series.carried.plus(totals);
             }
         }

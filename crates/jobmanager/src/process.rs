@@ -1,6 +1,6 @@
 //! The JobManager as a [`Process`]: inputs in, outputs out, on one thread.
 
-use crate::commands::{Desk, Done};
+use crate::commands::{CommandOutcome, Desk};
 use crate::deletions::Deletions;
 use crate::ending::{Ending, Records};
 use crate::enumerators::Enumerators;
@@ -8,7 +8,7 @@ use crate::error::JobManagerError;
 use crate::handle::Handle;
 use crate::ids::Ids;
 use crate::layout::Layout;
-use crate::leader::{Leader, Parts};
+use crate::leader::{Leader, LeaderParts};
 use crate::leadership::claim::{Claim, Claimed, Question};
 use crate::leadership::{Claimant, Leadership};
 use crate::members::{MemberSettings, Members};
@@ -170,7 +170,7 @@ impl JobManager {
         let directory = self.layout.requirements(job);
         let declarations =
             Declarations::new(directory, epoch, declarations, Storage::new(self.tickets.clone()));
-        let mut leader = Leader::new(Parts {
+        let mut leader = Leader::new(LeaderParts {
             scheduler: Scheduler::new(scheduler_settings, spec.graph, identity, recovered, now),
             declarations,
             authority,
@@ -181,18 +181,18 @@ impl JobManager {
             tickets: self.tickets.clone(),
         });
         let outdated = earlier.iter().rev().skip(KEPT_EPOCHS).map(|epoch| self.layout.epoch(*epoch).0);
-        leader.doom(outdated.collect());
+        leader.schedule_deletion(outdated.collect());
         if let Some(requirements) = requirements {
             leader.adopt_requirements(&requirements, out);
         }
         let led = Led { job, name, leader, timeline: Timeline::default(), suspending: false };
         self.phase = Phase::Leading(Box::new(led));
-        self.tell(now, Event::Tick, out);
+        self.handle_event(now, Event::Tick, out);
     }
 
-    fn tell(&mut self, now: Instant, event: Event, out: &mut Vec<Output>) {
+    fn handle_event(&mut self, now: Instant, event: Event, out: &mut Vec<Output>) {
         if let Phase::Leading(led) = &mut self.phase {
-            led.leader.tell(now, event, out);
+            led.leader.handle_event(now, event, out);
         }
     }
 
@@ -232,7 +232,7 @@ impl JobManager {
             Phase::Leading(led) if !led.suspending => {
                 tracing::info!("told to end: suspending the job after a checkpoint");
                 led.suspending = true;
-                led.leader.tell(now, Event::Suspend, out);
+                led.leader.handle_event(now, Event::Suspend, out);
             }
             Phase::Leading(_) => {
                 tracing::warn!(
@@ -273,8 +273,8 @@ impl JobManager {
                     let savepoint_dir = self.settings.savepoint_dir.as_deref();
                     let mut desk = Desk { job: led.job, leader: &mut led.leader, savepoint_dir, new_request };
                     match desk.carry_out(now, asked.command.clone(), out) {
-                        Ok(Done::Answered(reply)) => Ok(reply),
-                        Ok(Done::Declared(bounds)) => {
+                        Ok(CommandOutcome::Answered(reply)) => Ok(reply),
+                        Ok(CommandOutcome::Declared(bounds)) => {
                             led.leader.declarations.declare(bounds, asked, out);
                             continue;
                         }

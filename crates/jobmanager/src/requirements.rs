@@ -78,7 +78,7 @@ pub(crate) struct Stored {
     /// For the scheduler.
     pub(crate) event: Option<Event>,
     /// Objects that nothing needs any more.
-    pub(crate) doomed: Vec<String>,
+    pub(crate) obsolete: Vec<String>,
 }
 
 impl Declarations {
@@ -126,7 +126,7 @@ impl Declarations {
         let mut outcome = Stored::default();
         if self.job_ended {
             let Storing { at, asked, .. } = self.storing.take()?;
-            outcome.doomed.push(at.0);
+            outcome.obsolete.push(at.0);
             let text = "the job has ended".to_owned();
             asked.into_iter().for_each(|asked| asked.answer(Err(CommandError::Conflict(text.clone()))));
             return Some(outcome);
@@ -150,7 +150,7 @@ impl Declarations {
         let Storing { at, bounds, asked, .. } = self.storing.take()?;
         match (result, asked) {
             (Ok(_), asked) => {
-                outcome.doomed = std::mem::replace(&mut self.former, vec![at.0]);
+                outcome.obsolete = std::mem::replace(&mut self.former, vec![at.0]);
                 if let Some(asked) = asked {
                     outcome.event = Some(Event::UpdateRequirements { bounds });
                     asked.answer(Ok(Reply::Accepted));
@@ -158,7 +158,7 @@ impl Declarations {
             }
             (Err(error), Some(asked)) => {
                 // It may stand there all the same, and must not count.
-                outcome.doomed.push(at.0);
+                outcome.obsolete.push(at.0);
                 let text = format!("the requirements cannot be stored, so they stay as they are: {error}");
                 asked.answer(Err(CommandError::Failed(text)));
             }
@@ -195,7 +195,7 @@ mod tests {
         let mut authority = Authority::new(lineage, [].into(), Location("/e".into()), record);
         let done = Ok(reflow_env::StoreReply::Done);
         let stored = declarations.stored(ticket, &done, &mut authority, &mut Vec::new()).unwrap();
-        assert_eq!(stored.doomed, [format!("/c/requirements/{:020}-{:020}", 1, 0)]);
+        assert_eq!(stored.obsolete, [format!("/c/requirements/{:020}-{:020}", 1, 0)]);
         assert!(stored.event.is_none());
     }
 

@@ -15,7 +15,7 @@ fn share(from: &mut World, to: &mut World) {
 fn live_on(world: &mut World, deployment: &Deployment, beats: u32) -> Vec<u64> {
     let (attempt, mut completed) = (deployment.attempt, Vec::new());
     for _ in 0..beats {
-        for (checkpoint, command) in checkpoint_commands(world.heard(EXECUTOR)) {
+        for (checkpoint, command) in checkpoint_commands(world.received(EXECUTOR)) {
             match command {
                 CheckpointCommand::Trigger(_) => {
                     let (state, timing) = (SubtaskState::default(), SnapshotTiming::default());

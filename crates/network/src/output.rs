@@ -78,13 +78,13 @@ pub struct Output<T, F = NoKey> {
     /// The channels after the next cut.
     prepared: Option<Routes<T>>,
     /// What was said last, for channels that are yet to come.
-    said: Said,
+    last_signals: LastSignals,
     /// Records and bytes sent over channels that are gone.
     sent_before: (u64, u64),
 }
 
 #[derive(Clone, Copy)]
-struct Said {
+struct LastSignals {
     watermark: Timestamp,
     idle: bool,
     ended: bool,
@@ -123,7 +123,7 @@ impl<T: Serialize + Send + 'static, F: KeySelector<T>> Output<T, F> {
             key,
             copy,
             prepared: Some(routes),
-            said: Said { watermark: MIN_WATERMARK, idle: false, ended: false },
+            last_signals: LastSignals { watermark: MIN_WATERMARK, idle: false, ended: false },
             sent_before: (0, 0),
         };
         output.switch();
@@ -187,7 +187,7 @@ impl<T: Serialize + Send + 'static, F: KeySelector<T>> Output<T, F> {
         self.control(|sender| sender.barrier(checkpoint, resets));
         self.sample.extend();
         if resets {
-            (self.said.watermark, self.said.idle) = (MIN_WATERMARK, false);
+            (self.last_signals.watermark, self.last_signals.idle) = (MIN_WATERMARK, false);
         }
         self.switch();
     }
@@ -198,7 +198,7 @@ impl<T: Serialize + Send + 'static, F: KeySelector<T>> Output<T, F> {
         for (id, sender) in prepared {
             self.channels.push(match sender {
                 Some(sender) => {
-                    OutputChannel::begin(id, (sender, self.sample.clone()), self.said, &self.bounds)
+                    OutputChannel::begin(id, (sender, self.sample.clone()), self.last_signals, &self.bounds)
                 }
                 None => {
                     let at = former.iter().position(|channel| channel.id == id);
@@ -285,13 +285,13 @@ impl<T: Serialize + Send + 'static, F: KeySelector<T>> Output<T, F> {
 
     /// Sends a watermark after all records.
     pub fn watermark(&mut self, time: Timestamp) {
-        self.said.watermark = time;
+        self.last_signals.watermark = time;
         self.control(|sender| sender.watermark(time));
     }
 
     /// Says whether this task is idle.
     pub fn idle(&mut self, idle: bool) {
-        self.said.idle = idle;
+        self.last_signals.idle = idle;
         self.control(|sender| sender.idle(idle));
     }
 
@@ -303,7 +303,7 @@ impl<T: Serialize + Send + 'static, F: KeySelector<T>> Output<T, F> {
 
     /// Says that nothing follows.
     pub fn end(&mut self) {
-        self.said.ended = true;
+        self.last_signals.ended = true;
         self.control(|sender| sender.end());
     }
 
@@ -333,16 +333,16 @@ impl<T: Serialize + Send + 'static> OutputChannel<T> {
     fn begin(
         id: ChannelId,
         (mut sender, sample): (Sender<T>, Sample<T>),
-        said: Said,
+        last_signals: LastSignals,
         bounds: &Bounds,
     ) -> Self {
-        if said.watermark > MIN_WATERMARK {
-            sender.watermark(said.watermark);
+        if last_signals.watermark > MIN_WATERMARK {
+            sender.watermark(last_signals.watermark);
         }
-        if said.idle {
+        if last_signals.idle {
             sender.idle(true);
         }
-        if said.ended {
+        if last_signals.ended {
             sender.end();
         }
         let mut channel = Self {

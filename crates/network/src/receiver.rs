@@ -25,10 +25,10 @@ pub struct Receiver<T> {
     taken: Limit,
     queued: u64,
     bytes: u64,
-    way: Way,
+    route: Route,
 }
 
-enum Way {
+enum Route {
     Local { credit: Arc<Credit>, sender: Arc<Mutex<Signal>> },
     Remote { id: ChannelId, from: ExecutorId, hub: Hub },
 }
@@ -37,19 +37,19 @@ impl<T: DeserializeOwned + Send + 'static> Receiver<T> {
     /// From a sender in this process. Grants the first credit.
     pub fn local(hub: &Hub, (id, since): (ChannelId, GraphVersion), receiver: Signal) -> Self {
         let local = hub.local(id, since, LocalEnd { receiver, sender: None });
-        let way = Way::Local { credit: local.credit, sender: local.sender };
-        Self::open(local.channel, first_window(hub), way)
+        let route = Route::Local { credit: local.credit, sender: local.sender };
+        Self::open(local.channel, first_window(hub), route)
     }
 
     /// From a sender in another process. Opens the channel and grants the first credit.
     pub fn remote(hub: &Hub, id: ChannelId, receiver: Signal, from: ExecutorId) -> Self {
         let channel = hub.inbound(id, receiver);
         hub.send(Outgoing::Credit(from, ToSender::Open { channel: id, limit: first_window(hub) }));
-        Self::open(channel, first_window(hub), Way::Remote { id, from, hub: hub.clone() })
+        Self::open(channel, first_window(hub), Route::Remote { id, from, hub: hub.clone() })
     }
 
-    fn open(channel: Arc<Channel<T>>, first: Limit, way: Way) -> Self {
-        if let Way::Local { credit, sender } = &way {
+    fn open(channel: Arc<Channel<T>>, first: Limit, route: Route) -> Self {
+        if let Route::Local { credit, sender } = &route {
             credit.raise(first);
             sender.lock().unwrap_or_else(PoisonError::into_inner).raise();
         }
@@ -63,7 +63,7 @@ impl<T: DeserializeOwned + Send + 'static> Receiver<T> {
             taken: Limit::default(),
             queued: 0,
             bytes: 0,
-            way,
+            route,
         }
     }
 
@@ -121,13 +121,13 @@ impl<T: DeserializeOwned + Send + 'static> Receiver<T> {
             return;
         }
         self.granted = limit;
-        match &self.way {
-            Way::Local { credit, sender } => {
+        match &self.route {
+            Route::Local { credit, sender } => {
                 if credit.raise(limit) {
                     sender.lock().unwrap_or_else(PoisonError::into_inner).raise();
                 }
             }
-            Way::Remote { id, from, hub } => {
+            Route::Remote { id, from, hub } => {
                 hub.send(Outgoing::Credit(*from, ToSender::Credit { channel: *id, limit }));
             }
         }
@@ -135,7 +135,7 @@ impl<T: DeserializeOwned + Send + 'static> Receiver<T> {
 
     /// The channel is not used any more.
     pub fn close(self) {
-        if let Way::Remote { id, hub, .. } = &self.way {
+        if let Route::Remote { id, hub, .. } = &self.route {
             hub.forget_inbound(*id);
         }
     }

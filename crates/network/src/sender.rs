@@ -15,10 +15,10 @@ use std::sync::Arc;
 pub struct Sender<T> {
     credit: Arc<Credit>,
     sent: Limit,
-    way: Way<T>,
+    route: Route<T>,
 }
 
-enum Way<T> {
+enum Route<T> {
     Local(Arc<crate::Channel<T>>),
     Remote {
         channel: ChannelId,
@@ -41,7 +41,7 @@ impl<T: Serialize + Send + 'static> Sender<T> {
         receiver: Signal,
     ) -> Self {
         let local = hub.local(id, since, LocalEnd { receiver, sender: Some(sender) });
-        Self { credit: local.credit, sent: Limit::default(), way: Way::Local(local.channel) }
+        Self { credit: local.credit, sent: Limit::default(), route: Route::Local(local.channel) }
     }
 
     /// To a receiver in another process.
@@ -50,7 +50,7 @@ impl<T: Serialize + Send + 'static> Sender<T> {
         Self {
             credit,
             sent: Limit::default(),
-            way: Way::Remote { channel: id, to, hub: hub.clone(), bytes: 0, held: Vec::new() },
+            route: Route::Remote { channel: id, to, hub: hub.clone(), bytes: 0, held: Vec::new() },
         }
     }
 
@@ -58,7 +58,7 @@ impl<T: Serialize + Send + 'static> Sender<T> {
     pub fn has_room(&mut self) -> bool {
         let room = self.room().allows_more() || !self.credit.wait_beyond(self.sent);
         if room {
-            self.say_held();
+            self.send_held();
         }
         room
     }
@@ -74,17 +74,17 @@ impl<T: Serialize + Send + 'static> Sender<T> {
             return Ok(());
         }
         self.sent.records += batch.len() as u64;
-        let Bounds { batch_bytes, record_bytes, .. } = match &self.way {
-            Way::Local(channel) => {
+        let Bounds { batch_bytes, record_bytes, .. } = match &self.route {
+            Route::Local(channel) => {
                 self.sent.bytes += bytes;
                 channel.push(Element::Batch { rows: batch, bytes });
                 return Ok(());
             }
-            Way::Remote { hub, .. } => *hub.bounds(),
+            Route::Remote { hub, .. } => *hub.bounds(),
         };
         for piece in codec::encode(&batch, bytes, batch_bytes, record_bytes)? {
             self.sent.bytes += piece.bytes.len() as u64;
-            self.say(Payload::Records { count: piece.count, bytes: Bytes::from(piece.bytes) });
+            self.send_or_hold(Payload::Records { count: piece.count, bytes: Bytes::from(piece.bytes) });
         }
         Ok(())
     }
@@ -116,33 +116,33 @@ impl<T: Serialize + Send + 'static> Sender<T> {
 
     /// How many bytes were sent to another process.
     pub fn bytes(&self) -> u64 {
-        if let Way::Remote { bytes, .. } = &self.way { *bytes } else { 0 }
+        if let Route::Remote { bytes, .. } = &self.route { *bytes } else { 0 }
     }
 
     /// The channel is not used any more.
     pub fn close(self) {
-        if let Way::Remote { channel, hub, .. } = &self.way {
+        if let Route::Remote { channel, hub, .. } = &self.route {
             hub.forget_outbound(*channel, (self.sent.records == 0).then(|| self.credit.limit()));
         }
     }
 
     fn control(&mut self, local: impl FnOnce() -> Element<T>, payload: Payload) {
-        match &self.way {
-            Way::Local(channel) => channel.push(local()),
-            Way::Remote { .. } => self.say(payload),
+        match &self.route {
+            Route::Local(channel) => channel.push(local()),
+            Route::Remote { .. } => self.send_or_hold(payload),
         }
     }
 
     /// Sends a frame, or keeps it until the receiver is there: whoever waits is woken by the first credit.
-    fn say(&mut self, payload: Payload) {
+    fn send_or_hold(&mut self, payload: Payload) {
         if self.credit.limit().records == 0 && self.credit.wait_beyond(Limit::default()) {
-            if let Way::Remote { held, .. } = &mut self.way {
+            if let Route::Remote { held, .. } = &mut self.route {
                 hold(held, payload);
             }
             return;
         }
-        self.say_held();
-        if let Way::Remote { channel, to, hub, bytes, .. } = &mut self.way {
+        self.send_held();
+        if let Route::Remote { channel, to, hub, bytes, .. } = &mut self.route {
             let records = matches!(payload, Payload::Records { .. });
             let frame = DataFrame { channel: *channel, payload }.encode();
             *bytes += if records { frame.len() as u64 } else { 0 };
@@ -150,8 +150,8 @@ impl<T: Serialize + Send + 'static> Sender<T> {
         }
     }
 
-    fn say_held(&mut self) {
-        if let Way::Remote { channel, to, hub, held, .. } = &mut self.way {
+    fn send_held(&mut self) {
+        if let Route::Remote { channel, to, hub, held, .. } = &mut self.route {
             for payload in held.drain(..) {
                 let frame = DataFrame { channel: *channel, payload }.encode();
                 hub.send(Outgoing::Data(*to, frame));

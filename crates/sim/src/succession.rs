@@ -22,16 +22,16 @@ pub const STEP_DOWN: Duration = Duration::from_secs(120);
 #[derive(Debug, Default)]
 pub struct Completions {
     /// The highest checkpoint that executors were told is complete, by the attempt that completed it.
-    told: BTreeMap<Attempt, CheckpointId>,
+    completed: BTreeMap<Attempt, CheckpointId>,
     /// From what the first attempt of each epoch began.
     began: BTreeMap<LeaderEpoch, Option<CheckpointId>>,
 }
 
 impl Completions {
     /// An executor was told that a checkpoint is complete. Gives what is wrong with that.
-    pub fn told(&mut self, attempt: Attempt, checkpoint: CheckpointId) -> Option<String> {
-        let told = self.told.entry(attempt).or_default();
-        *told = checkpoint.max(*told);
+    pub fn completed(&mut self, attempt: Attempt, checkpoint: CheckpointId) -> Option<String> {
+        let completed = self.completed.entry(attempt).or_default();
+        *completed = checkpoint.max(*completed);
         let (later, began) =
             self.began.range(attempt.epoch.next()..).find(|(_, b)| **b < Some(checkpoint))?;
         let began = began.map_or("nothing".to_owned(), |checkpoint| format!("checkpoint {checkpoint}"));
@@ -48,11 +48,12 @@ impl Completions {
         if self.began.range(attempt.epoch.next()..).next().is_some() {
             return None;
         }
-        let (earlier, told) = self.told.range(..attempt).max_by_key(|(_, told)| **told)?;
-        (Some(*told) > from).then(|| {
+        let (earlier, completed) =
+            self.completed.range(..attempt).max_by_key(|(_, completed)| **completed)?;
+        (Some(*completed) > from).then(|| {
             let from = from.map_or("nothing".to_owned(), |checkpoint| format!("checkpoint {checkpoint}"));
             format!(
-                "attempt {attempt} begins from {from}, but executors were told in attempt {earlier} that {told} is complete"
+                "attempt {attempt} begins from {from}, but executors were told in attempt {earlier} that {completed} is complete"
             )
         })
     }
@@ -60,7 +61,7 @@ impl Completions {
     /// The job goes back, as a user has allowed, to this checkpoint or further.
     pub fn go_back(&mut self, to: Option<CheckpointId>) {
         let to = to.unwrap_or_default();
-        self.told.values_mut().for_each(|told| *told = to.min(*told));
+        self.completed.values_mut().for_each(|completed| *completed = to.min(*completed));
     }
 
     /// A user has started another job.
@@ -110,11 +111,11 @@ mod tests {
     fn what_a_deposed_leader_completes_behind_its_successor_is_found_in_either_order() {
         let mut completions = Completions::default();
         assert_eq!(completions.began(attempt(1), None), None);
-        assert_eq!(completions.told(attempt(1), CheckpointId(3)), None);
+        assert_eq!(completions.completed(attempt(1), CheckpointId(3)), None);
         assert_eq!(completions.began(attempt(2), Some(CheckpointId(3))), None);
-        assert!(completions.told(attempt(1), CheckpointId(4)).is_some());
+        assert!(completions.completed(attempt(1), CheckpointId(4)).is_some());
         assert!(completions.began(attempt(3), Some(CheckpointId(3))).is_some());
-        assert_eq!(completions.told(attempt(3), CheckpointId(3)), None);
+        assert_eq!(completions.completed(attempt(3), CheckpointId(3)), None);
     }
 
     #[test]

@@ -94,7 +94,7 @@ impl Watch {
         }
         if seen.conn == ConnId(0) {
             if let Ok(message) = reflow_protocol::decode::<ToExecutor>(&seen.frame) {
-                self.told(now, &seen.process, message);
+                self.at_executor(now, &seen.process, message);
             }
         } else if HandOver::is_one(&seen.frame) {
             self.phases.hand_over(now);
@@ -126,7 +126,7 @@ impl Watch {
     }
 
     /// What an executor hears of its JobManager.
-    fn told(&mut self, now: Time, executor: &str, message: ToExecutor) {
+    fn at_executor(&mut self, now: Time, executor: &str, message: ToExecutor) {
         match message {
             ToExecutor::Registered { .. } if !self.attempts.is_empty() => self.phases.plan(now),
             ToExecutor::Deploy { deployment, .. } => {
@@ -201,7 +201,7 @@ impl Watch {
             CheckpointCommand::NotifyComplete => {
                 self.phases.complete(now);
                 if !self.savepoints.contains(&checkpoint) {
-                    let wrong = self.completions.told(attempt, checkpoint);
+                    let wrong = self.completions.completed(attempt, checkpoint);
                     self.violations.extend(wrong.filter(|_| !self.damaged));
                 }
                 self.ending |=

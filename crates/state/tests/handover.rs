@@ -63,13 +63,13 @@ fn write(table: &mut dyn SnapshotTable, checkpoint: u64, kind: SnapshotKind) -> 
 }
 
 /// Reads a checkpoint for an heir, run by run.
-fn arrive(heir: &mut dyn SnapshotTable, written: &Written, restore: Restore<'_>) {
+fn arrive(new_owner: &mut dyn SnapshotTable, written: &Written, restore: Restore<'_>) {
     for run in &written.runs {
         if run.kind == RunKind::Full {
-            heir.forget_arrivals(run.segment, restore.owned);
+            new_owner.forget_arrivals(run.segment, restore.owned);
         }
         let bytes = &written.bytes[run.offset as usize..(run.offset + run.len) as usize];
-        heir.arrive(bytes, restore).expect("whole blocks");
+        new_owner.arrive(bytes, restore).expect("whole blocks");
     }
 }
 
@@ -105,7 +105,7 @@ fn check(seed: u64, groups: u32, complete: bool, heir_has_state: bool) {
     }
     let (gone, kept) = (KeyGroupSet::from_iter(gone), KeyGroupSet::from_iter(kept));
     let (mut old, mut model) = (table(max), Model::new());
-    let heirs = if heir_has_state { kept.clone() } else { KeyGroupSet::default() };
+    let new_owners = if heir_has_state { kept.clone() } else { KeyGroupSet::default() };
     let owned = if heir_has_state { gone.clone() } else { all };
 
     // Two checkpoints, then changes of which a third, the last before the cut, has a part.
@@ -116,51 +116,52 @@ fn check(seed: u64, groups: u32, complete: bool, heir_has_state: bool) {
     let second = write(&mut old, 2, SnapshotKind::Checkpoint);
     old.complete(CheckpointId(2));
 
-    let (mut heir, mut heirs_model) = (table(max), Model::new());
-    change(&mut heir, &mut heirs_model, &heirs, numbers, 200);
-    let heirs_first = write(&mut heir, 2, SnapshotKind::Checkpoint);
-    heir.complete(CheckpointId(2));
+    let (mut new_owner, mut new_owners_model) = (table(max), Model::new());
+    change(&mut new_owner, &mut new_owners_model, &new_owners, numbers, 200);
+    let new_owners_first = write(&mut new_owner, 2, SnapshotKind::Checkpoint);
+    new_owner.complete(CheckpointId(2));
     let read = Restore { table: TableId(0), owned: &gone, origin: Origin::Own };
-    arrive(&mut heir, &first, read);
-    arrive(&mut heir, &second, read);
+    arrive(&mut new_owner, &first, read);
+    arrive(&mut new_owner, &second, read);
     change(&mut old, &mut model, &owned, numbers, 40);
-    change(&mut heir, &mut heirs_model, &heirs, numbers, 40);
+    change(&mut new_owner, &mut new_owners_model, &new_owners, numbers, 40);
 
     // The cut.
     let cut = write(&mut old, 3, SnapshotKind::Cut);
     let heirs_cut = if heir_has_state {
-        write(&mut heir, 3, SnapshotKind::Cut)
+        write(&mut new_owner, 3, SnapshotKind::Cut)
     } else {
-        heir.begin_at(CheckpointId(3));
+        new_owner.begin_at(CheckpointId(3));
         Written::default()
     };
-    change(&mut heir, &mut heirs_model, &heirs, numbers, 20);
-    arrive(&mut heir, &cut, Restore { origin: Origin::HandedOver, ..read });
-    assert_eq!(content(&heir), heirs_model, "what arrives is not found before it is taken in");
+    change(&mut new_owner, &mut new_owners_model, &new_owners, numbers, 20);
+    arrive(&mut new_owner, &cut, Restore { origin: Origin::HandedOver, ..read });
+    assert_eq!(content(&new_owner), new_owners_model, "what arrives is not found before it is taken in");
     let mut cursor = InstallCursor::default();
-    while heir.install(&gone, &mut cursor, 7, None) == Progress::More {
-        heir.check_invariants();
+    while new_owner.install(&gone, &mut cursor, 7, None) == Progress::More {
+        new_owner.check_invariants();
     }
     old.release(&gone);
     while old.discard(5) {}
-    heirs_model.extend(within(&model, &gone, max));
+    new_owners_model.extend(within(&model, &gone, max));
     model = within(&model, &kept, max);
-    assert_eq!(content(&heir), heirs_model);
+    assert_eq!(content(&new_owner), new_owners_model);
     assert_eq!(content(&old), if heir_has_state { Model::new() } else { model.clone() });
 
     // Afterwards each writes what is its own, and only that.
-    for owner in [&mut old, &mut heir] {
+    for owner in [&mut old, &mut new_owner] {
         if complete { owner.complete(CheckpointId(3)) } else { owner.abort(CheckpointId(3)) }
     }
-    let everything: KeyGroupSet = heirs.iter().chain(gone.iter()).collect();
-    change(&mut heir, &mut heirs_model, &everything, numbers, 30);
-    let expected = heirs_model.clone();
-    let after = write(&mut heir, 4, SnapshotKind::Checkpoint);
-    heir.complete(CheckpointId(4));
+    let everything: KeyGroupSet = new_owners.iter().chain(gone.iter()).collect();
+    change(&mut new_owner, &mut new_owners_model, &everything, numbers, 30);
+    let expected = new_owners_model.clone();
+    let after = write(&mut new_owner, 4, SnapshotKind::Checkpoint);
+    new_owner.complete(CheckpointId(4));
     let of_old = if complete { vec![&first, &second, &cut, &after] } else { vec![&first, &second, &after] };
     let mut found = load(&of_old, &gone, max);
-    let of_heir = if complete { vec![&heirs_first, &heirs_cut, &after] } else { vec![&heirs_first, &after] };
-    found.extend(load(&of_heir, &heirs, max));
+    let of_heir =
+        if complete { vec![&new_owners_first, &heirs_cut, &after] } else { vec![&new_owners_first, &after] };
+    found.extend(load(&of_heir, &new_owners, max));
     assert_eq!(found, expected, "seed {seed}, {groups} groups, cut complete: {complete}");
 }
 
@@ -248,32 +249,32 @@ fn several_owners_hand_over_to_one_at_the_same_time() {
 fn what_a_complete_cut_holds_is_not_written_again() {
     let max = MaxParallelism::new(128).expect("in range");
     let all = KeyGroupSet::all(max);
-    let (mut old, mut heir) = (table(max), table(max));
+    let (mut old, mut new_owner) = (table(max), table(max));
     let mut model = Model::new();
     change(&mut old, &mut model, &all, &mut Numbers(5), 500);
     let cut = write(&mut old, 1, SnapshotKind::Cut);
-    heir.begin_at(CheckpointId(1));
-    arrive(&mut heir, &cut, Restore { table: TableId(0), owned: &all, origin: Origin::HandedOver });
+    new_owner.begin_at(CheckpointId(1));
+    arrive(&mut new_owner, &cut, Restore { table: TableId(0), owned: &all, origin: Origin::HandedOver });
     let mut cursor = InstallCursor::default();
-    while heir.install(&all, &mut cursor, 1_000, None) == Progress::More {}
-    heir.complete(CheckpointId(1));
-    assert_eq!(write(&mut heir, 2, SnapshotKind::Checkpoint).bytes, Vec::<u8>::new());
-    heir.abort(CheckpointId(2));
-    assert_eq!(content(&heir), model);
+    while new_owner.install(&all, &mut cursor, 1_000, None) == Progress::More {}
+    new_owner.complete(CheckpointId(1));
+    assert_eq!(write(&mut new_owner, 2, SnapshotKind::Checkpoint).bytes, Vec::<u8>::new());
+    new_owner.abort(CheckpointId(2));
+    assert_eq!(content(&new_owner), model);
 }
 
 #[test]
 fn what_was_read_and_is_not_to_come_leaves_nothing() {
     let max = MaxParallelism::new(128).expect("in range");
     let all = KeyGroupSet::all(max);
-    let (mut old, mut heir) = (table(max), table(max));
+    let (mut old, mut new_owner) = (table(max), table(max));
     change(&mut old, &mut Model::new(), &all, &mut Numbers(6), 500);
     let written = write(&mut old, 1, SnapshotKind::Checkpoint);
-    arrive(&mut heir, &written, Restore { table: TableId(0), owned: &all, origin: Origin::Own });
-    heir.abandon_arrivals();
-    while heir.discard(10) {}
-    assert_eq!(heir.install(&all, &mut InstallCursor::default(), 1_000, None), Progress::Done);
-    assert_eq!(content(&heir), Model::new());
+    arrive(&mut new_owner, &written, Restore { table: TableId(0), owned: &all, origin: Origin::Own });
+    new_owner.abandon_arrivals();
+    while new_owner.discard(10) {}
+    assert_eq!(new_owner.install(&all, &mut InstallCursor::default(), 1_000, None), Progress::Done);
+    assert_eq!(content(&new_owner), Model::new());
 }
 
 #[test]
@@ -281,24 +282,24 @@ fn timers_go_with_their_groups_and_fire_once() {
     let max = MaxParallelism::new(128).expect("in range");
     let gone: KeyGroupSet = (0..64).map(KeyGroup).collect();
     let timers = || TimerTable::<u64>::new(TableId(0), "timers", max);
-    let (mut old, mut heir) = (timers(), timers());
+    let (mut old, mut new_owner) = (timers(), timers());
     for key in 0..200u64 {
         old.register(key.key_hash(), &key, (key % 10) as i64, 0);
     }
     let first = write(&mut old, 1, SnapshotKind::Checkpoint);
     old.complete(CheckpointId(1));
     let restore = Restore { table: TableId(0), owned: &gone, origin: Origin::Own };
-    arrive(&mut heir, &first, restore);
+    arrive(&mut new_owner, &first, restore);
     let mut fired: Vec<u64> = std::iter::from_fn(|| old.pop_due(2)).map(|timer| timer.key).collect();
-    assert_eq!(heir.pop_due(9), None, "a timer fires with its owner");
+    assert_eq!(new_owner.pop_due(9), None, "a timer fires with its owner");
     let cut = write(&mut old, 2, SnapshotKind::Cut);
-    heir.begin_at(CheckpointId(2));
-    arrive(&mut heir, &cut, Restore { origin: Origin::HandedOver, ..restore });
+    new_owner.begin_at(CheckpointId(2));
+    arrive(&mut new_owner, &cut, Restore { origin: Origin::HandedOver, ..restore });
     let mut cursor = InstallCursor::default();
-    while heir.install(&gone, &mut cursor, 3) == Progress::More {}
+    while new_owner.install(&gone, &mut cursor, 3) == Progress::More {}
     SnapshotTable::release(&mut old, &gone);
-    heir.check_invariants();
-    for owner in [&mut old, &mut heir] {
+    new_owner.check_invariants();
+    for owner in [&mut old, &mut new_owner] {
         fired.extend(std::iter::from_fn(|| owner.pop_due(9)).map(|timer| timer.key));
     }
     fired.sort_unstable();

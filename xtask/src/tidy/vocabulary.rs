@@ -14,11 +14,19 @@ const RETIRED: &[(&str, &str)] = &[
     ("Give", "Outgoing"),
     ("Giving", "HandoverWriter"),
     ("Moving", "KeyGroupMigration"),
+    ("Told", "Reported"),
     ("born", "added"),
     ("canary", "injected_fault"),
+    ("complain", "print_error"),
+    ("doom", "schedule_deletion"),
+    ("foreboding", "loss_expected"),
+    ("heir", "new_owner"),
     ("let_go", "release"),
     ("owed", "pending_trigger"),
+    ("rouse", "signal"),
+    ("say", "send, signal or log"),
     ("sings", "is_active"),
+    ("told", "notified, completed or received"),
 ];
 
 /// Checks one Rust file.

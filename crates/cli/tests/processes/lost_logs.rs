@@ -63,15 +63,15 @@ fn a_full_disk_under_printed_output_fails_the_job_with_a_reason() {
     command.args(["run", &format!("-Drest.port={}", free_port()), "-Drestart-strategy.type=none"]);
     command.args(["--events", "2000", "--rate", "1000000"]).stdout(full);
     let ended = command.output().unwrap();
-    let told = String::from_utf8(ended.stderr).unwrap();
-    assert_eq!(ended.status.code(), Some(1), "{told}");
+    let printed = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(1), "{printed}");
     let why =
         "cannot print to standard output of the process that runs this subtask: No space left on device";
-    assert!(told.contains(why) && !told.contains("panicked"), "{told}");
+    assert!(printed.contains(why) && !printed.contains("panicked"), "{printed}");
 
     let full = File::options().write(true).open("/dev/full").unwrap();
     let plan = Command::new(job()).arg("plan").stdout(full).output().unwrap();
-    let told = String::from_utf8(plan.stderr).unwrap();
-    assert_eq!(plan.status.code(), Some(1), "{told}");
-    assert!(told.contains("cannot write to standard output: No space left on device"), "{told}");
+    let printed = String::from_utf8(plan.stderr).unwrap();
+    assert_eq!(plan.status.code(), Some(1), "{printed}");
+    assert!(printed.contains("cannot write to standard output: No space left on device"), "{printed}");
 }

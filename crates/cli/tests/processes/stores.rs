@@ -56,9 +56,9 @@ fn check(store: &str, credentials: &str, expected: &[String]) {
     d.wait_for_parallelism(2);
     d.wait_for_checkpoints(1);
 
-    let told = d.run(&format!("./bin/reflow stop --savepoint-path {store}/savepoints"));
-    let savepoint = told.trim().rsplit(' ').next().unwrap();
-    assert!(savepoint.starts_with(&format!("{store}/savepoints/savepoint-")), "{told}");
+    let printed = d.run(&format!("./bin/reflow stop --savepoint-path {store}/savepoints"));
+    let savepoint = printed.trim().rsplit(' ').next().unwrap();
+    assert!(savepoint.starts_with(&format!("{store}/savepoints/savepoint-")), "{printed}");
     d.wait_for_end();
 
     start(1_000_000, &format!("-s {savepoint}"));

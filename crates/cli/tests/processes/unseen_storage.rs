@@ -11,13 +11,13 @@ fn a_task_manager_that_sees_another_directory_ends_and_both_logs_say_why() {
     d.run(&format!("./bin/standalone-job.sh start -j {JOB}"));
     let ended = d.try_run("./bin/taskmanager.sh start-foreground");
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
-    let told = String::from_utf8(ended.stderr).unwrap();
+    let printed = String::from_utf8(ended.stderr).unwrap();
     for part in [
         "this machine does not see the storage of the job's checkpoints",
         &format!("memory://checkpoints/default/{JOB}/epochs/00000000000000000001 is not there"),
         "Let execution.checkpointing.dir be a directory that every machine shares",
     ] {
-        assert!(told.contains(part), "{told}");
+        assert!(printed.contains(part), "{printed}");
     }
     d.wait_for_log(
         "standalonejob",

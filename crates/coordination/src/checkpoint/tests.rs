@@ -163,9 +163,9 @@ fn only_periodic_failures_in_a_row_are_too_many() {
     let mut f = Fixture::new(Settings { interval, tolerable_failures: 1, ..settings() });
     let failed = |f: &mut Fixture, n: u64| {
         let text = f.decline(n);
-        let told = text.split_once("too many: ").map(|(_, told)| told.to_owned());
+        let message = text.split_once("too many: ").map(|(_, message)| message.to_owned());
         assert!(text.contains(&format!("failed {n}")), "{text}");
-        told
+        message
     };
     f.at(100).tick();
     assert_eq!(failed(&mut f, 1), None);
@@ -173,8 +173,8 @@ fn only_periodic_failures_in_a_row_are_too_many() {
     assert_eq!(failed(&mut f, 2), None);
     f.at(200).tick();
     let reason = "subtask 2 of 'count' could not write its part: no room";
-    let told = format!("2 checkpoints in a row have failed, 1 are tolerated; the last one, 3: {reason}");
-    assert_eq!(failed(&mut f, 3), Some(told));
+    let message = format!("2 checkpoints in a row have failed, 1 are tolerated; the last one, 3: {reason}");
+    assert_eq!(failed(&mut f, 3), Some(message));
     f.at(300).tick();
     f.complete(4);
     f.at(400).tick();

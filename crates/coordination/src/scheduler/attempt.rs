@@ -100,7 +100,7 @@ impl DeployedAttempt {
         }
     }
 
-    /// Another graph is in effect. Who is not in it stays on record until [`part`](Self::part).
+    /// Another graph is in effect. Who is not in it stays on record until [`remove_leaving`](Self::part).
     pub(super) fn take_graph(&mut self, graph: ExecutionGraph) {
         for (_, index, subtask) in graph.subtasks() {
             if let Some(record) = self.subtasks.get_mut(&subtask.id) {
@@ -111,7 +111,7 @@ impl DeployedAttempt {
     }
 
     /// Forgets the subtasks that are not in the graph, and the executors that have none of it.
-    pub(super) fn part(&mut self) {
+    pub(super) fn remove_leaving(&mut self) {
         let members: BTreeMap<SubtaskId, ExecutorId> =
             self.graph.subtasks().map(|(_, _, subtask)| (subtask.id, subtask.slot.executor)).collect();
         self.subtasks.retain(|id, _| members.contains_key(id));

@@ -22,7 +22,7 @@ pub(super) struct Failed {
     damage: bool,
     /// A connection broke in an attempt that ran: most likely the process at its other end is gone, and the
     /// JobManager is about to hear of it.
-    foreboding: bool,
+    loss_expected: bool,
 }
 
 /// Whether an event is a failure of the current attempt. Takes note of it in the attempt.
@@ -37,15 +37,15 @@ pub(super) fn of_event(ctx: &mut Context, now: Instant, event: &Event) -> Option
                 attempt.advance(now, *subtask, SubtaskStatus::Failed);
             }
             let permanent = failure.fault == Fault::Permanent;
-            let foreboding = failure.fault == Fault::Connection && ran;
-            Some(Failed { exception, cause: Cause::Failure, permanent, damage, foreboding })
+            let loss_expected = failure.fault == Fault::Connection && ran;
+            Some(Failed { exception, cause: Cause::Failure, permanent, damage, loss_expected })
         }
         Event::JobFailed { failure } => Some(of_job(ctx, now, failure)),
         Event::ExecutorLost { executor, reason } => {
             let ran = ctx.has_run();
             let exception = lost(ctx, now, *executor, reason);
             let cause = if ran { Cause::LostExecutor } else { Cause::Failure };
-            let failed = Failed { exception, cause, permanent: false, damage: false, foreboding: false };
+            let failed = Failed { exception, cause, permanent: false, damage: false, loss_expected: false };
             ctx.lose_holder(now, *executor).then_some(failed)
         }
         _ => None,
@@ -56,7 +56,7 @@ pub(super) fn of_event(ctx: &mut Context, now: Instant, event: &Event) -> Option
 pub(super) fn of_job(ctx: &Context, now: Instant, failure: &Failure) -> Failed {
     let exception = ctx.exception(now, None, failure);
     let permanent = failure.fault == Fault::Permanent;
-    Failed { exception, cause: Cause::Failure, permanent, damage: false, foreboding: false }
+    Failed { exception, cause: Cause::Failure, permanent, damage: false, loss_expected: false }
 }
 
 /// Too many checkpoints failed one after the other.
@@ -67,7 +67,7 @@ pub(super) fn of_checkpoints(ctx: &Context, now: Instant, reason: &str) -> Faile
 
 /// Asks the restart strategy what follows.
 pub(super) fn handle(ctx: &mut Context, now: Instant, failed: Failed) -> Next {
-    let Failed { exception, cause, permanent, damage, foreboding } = failed;
+    let Failed { exception, cause, permanent, damage, loss_expected } = failed;
     if damage {
         return go_back(ctx, now, exception);
     }
@@ -79,7 +79,7 @@ pub(super) fn handle(ctx: &mut Context, now: Instant, failed: Failed) -> Next {
     match ctx.failures.decide(now, cause) {
         Verdict::Restart { after } => {
             ctx.begin_rescale_record(now, TriggerCause::RecoverableFailover);
-            let until = match foreboding && !ctx.settings.restart_delay_configured {
+            let until = match loss_expected && !ctx.settings.restart_delay_configured {
                 true => BackoffEnd::ElapsedOrExecutorLost,
                 false => BackoffEnd::Elapsed,
             };

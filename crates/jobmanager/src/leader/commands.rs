@@ -125,7 +125,7 @@ impl Leader {
                 tracing::info!(%attempt, %version, "the live rescale is committed");
                 self.send_deployed(attempt, Command::Rescale { version, command }, out);
                 let graph = self.next.take().expect("the graph that is committed was prepared");
-                self.metrics.part(&graph);
+                self.metrics.remove_leaving(&graph);
                 self.deployed = executors(&graph).collect();
                 self.graph = graph;
             }

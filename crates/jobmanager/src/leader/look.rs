@@ -5,7 +5,7 @@
 //! ([`crate::leadership::authority`]). Only these read the file of the epoch, too: where something deletes files of
 //! epochs, another JobManager may have taken the same number.
 
-use super::{For, Leader};
+use super::{Leader, Purpose};
 use crate::leadership::authority::Standing;
 use reflow_env::{Output, StoreOp, StoreReply, StoreResult};
 use reflow_types::Instant;
@@ -39,7 +39,7 @@ impl Leader {
             Look::At(at) if at <= now => {
                 self.look = Look::UnderWay;
                 let question = self.authority.question();
-                out.push(self.requests.ask(For::Look, question));
+                out.push(self.requests.ask(Purpose::Look, question));
             }
             Look::At(_) | Look::UnderWay => {}
         }
@@ -63,7 +63,7 @@ impl Leader {
             Standing::RecordGone(create) => self.write_record(create, out),
             Standing::Leads => {
                 self.look = Look::UnderWay;
-                out.push(self.requests.ask(For::Look, self.authority.read_record()));
+                out.push(self.requests.ask(Purpose::Look, self.authority.read_record()));
             }
             Standing::Unknown(_) => {}
         }
@@ -76,6 +76,6 @@ impl Leader {
             "something deletes objects in the directory of checkpoints: the record of this leadership is gone, and is \
              written again; checkpoints may be gone, too. Let no rule delete below it"
         );
-        out.push(self.requests.ask(For::Epoch, create));
+        out.push(self.requests.ask(Purpose::Epoch, create));
     }
 }

@@ -4,7 +4,7 @@
 //! creates it again with the next object; without this look a checkpoint would count as complete that nothing can be
 //! restored from, and readable ones would be deleted in its favour.
 
-use super::{For, Leader};
+use super::{Leader, Purpose};
 use crate::decisions::{Wanted, create};
 use reflow_coordination::event::{Event, StoreOutcome};
 use reflow_coordination::manifest::{self, Decision, Manifest};
@@ -67,10 +67,10 @@ impl Leader {
     /// Creates the deciding name of a checkpoint if its objects are there.
     pub(super) fn store_manifest(&mut self, mut check: Check, out: &mut Vec<Output>) {
         let output = match check.question() {
-            Some(question) => self.requests.ask(For::Objects(Box::new(check)), question),
+            Some(question) => self.requests.ask(Purpose::Objects(Box::new(check)), question),
             None => {
                 let body = manifest::encode(&Decision::Complete(check.manifest));
-                self.requests.ask(For::Name(check.checkpoint, Wanted::Complete), create(check.at, body))
+                self.requests.ask(Purpose::Name(check.checkpoint, Wanted::Complete), create(check.at, body))
             }
         };
         out.push(output);
@@ -93,7 +93,7 @@ impl Leader {
             Err(outcome) => {
                 let checkpoint = check.checkpoint;
                 tracing::warn!(%checkpoint, ?outcome, "a checkpoint is not complete");
-                self.tell(now, Event::ManifestStored { checkpoint, outcome }, out);
+                self.handle_event(now, Event::ManifestStored { checkpoint, outcome }, out);
             }
         }
     }

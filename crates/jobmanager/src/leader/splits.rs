@@ -1,6 +1,6 @@
 //! What enumerators want, on its way to storage and to the readers.
 
-use super::{For, Leader};
+use super::{Leader, Purpose};
 use crate::enumerators::Assignment;
 use reflow_env::{Output, StoreOp};
 use reflow_protocol::command::SubtaskCommand;
@@ -10,7 +10,7 @@ impl Leader {
     pub(super) fn advance_enumerators(&mut self, now: Instant, out: &mut Vec<Output>) {
         let work = self.enumerators.advance(now);
         for (listing, below) in work.listings {
-            out.push(self.requests.ask(For::Listing(listing), StoreOp::List { below }));
+            out.push(self.requests.ask(Purpose::Listing(listing), StoreOp::List { below }));
         }
         self.send_assignments(work.assignments, out);
         for (subtask, readers) in work.active {

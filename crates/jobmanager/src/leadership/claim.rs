@@ -55,7 +55,7 @@ pub(crate) struct Question(u32);
 
 /// What a question is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum About {
+enum Purpose {
     /// The marks of jobs that had ended before this start.
     EndedJobs,
     Epochs,
@@ -82,22 +82,22 @@ enum About {
     End,
 }
 
-impl About {
+impl Purpose {
     /// Whether an answer is not what was written: so in storage, or only in this answer.
     fn is_damaged(self, answer: &StoreResult) -> bool {
         let Ok(StoreReply::Bytes(bytes)) = answer else { return false };
         match self {
-            About::Decision(_) | About::Savepoint => manifest::decode(bytes).is_err(),
-            About::Record(_) => record::decode::<EpochRecord>(bytes).is_err(),
-            About::Ended | About::EndedMeanwhile => end_in(bytes).is_err(),
-            About::Requirements(_) => requirements::decode(bytes).is_err(),
+            Purpose::Decision(_) | Purpose::Savepoint => manifest::decode(bytes).is_err(),
+            Purpose::Record(_) => record::decode::<EpochRecord>(bytes).is_err(),
+            Purpose::Ended | Purpose::EndedMeanwhile => end_in(bytes).is_err(),
+            Purpose::Requirements(_) => requirements::decode(bytes).is_err(),
             _ => false,
         }
     }
 }
 
 struct Asked {
-    about: About,
+    purpose: Purpose,
     op: StoreOp,
     tries: u32,
     /// How often the answer was damaged.
@@ -196,7 +196,7 @@ impl Claim {
             recovered: Recovered::default(),
             lineage: Lineage::default(),
         };
-        claim.question(About::EndedJobs, StoreOp::List { below: claim.by.layout.ended_jobs() });
+        claim.question(Purpose::EndedJobs, StoreOp::List { below: claim.by.layout.ended_jobs() });
         claim
     }
 
@@ -229,27 +229,27 @@ impl Claim {
             self.questions.insert(question, asked);
             return Ok(None);
         }
-        if asked.about.is_damaged(&answer) && asked.bad_reads + 1 < MAX_READS {
+        if asked.purpose.is_damaged(&answer) && asked.bad_reads + 1 < MAX_READS {
             tracing::warn!(at = ?asked.op, "what was read is damaged, reading it again");
             asked.bad_reads += 1;
             asked.again_at = Some(now + FIRST_RETRY * (1 << (asked.bad_reads - 1)));
             self.questions.insert(question, asked);
             return Ok(None);
         }
-        self.take(asked.about, answer)?;
+        self.take(asked.purpose, answer)?;
         if self.questions.is_empty() { self.conclude() } else { Ok(None) }
     }
 
-    fn take(&mut self, about: About, answer: StoreResult) -> Result<(), LeadershipError> {
-        match (about, answer) {
-            (About::EndedJobs, answer) => {
+    fn take(&mut self, purpose: Purpose, answer: StoreResult) -> Result<(), LeadershipError> {
+        match (purpose, answer) {
+            (Purpose::EndedJobs, answer) => {
                 self.ended_before = self.by.layout.jobs(&objects(answer)).ended;
                 self.begin();
             }
-            (About::Epochs, answer) => self.take_epochs(epochs_in(&objects(answer))),
-            (About::Record(epoch), answer) => self.take_record(epoch, answer),
-            (About::Jobs, answer) => self.take_jobs(&objects(answer))?,
-            (About::Ended, Ok(StoreReply::Bytes(mark))) => {
+            (Purpose::Epochs, answer) => self.take_epochs(epochs_in(&objects(answer))),
+            (Purpose::Record(epoch), answer) => self.take_record(epoch, answer),
+            (Purpose::Jobs, answer) => self.take_jobs(&objects(answer))?,
+            (Purpose::Ended, Ok(StoreReply::Bytes(mark))) => {
                 self.exceed_epoch_of(&mark);
                 match self.end_marked(&mark) {
                     _ if self.begin_new => self.create_fresh_epoch(),
@@ -258,36 +258,36 @@ impl Claim {
                     Err(damage) => return Err(damage),
                 }
             }
-            (About::Ended, _) if self.begin_new => self.list_former_job(),
-            (About::Ended, _) => self.create_epoch(),
-            (About::FormerJob, answer) => self.take_former_job(&objects(answer)),
-            (About::FormerDecision, answer) => self.take_former_decision(answer),
-            (About::Mark(job), answer) => self.take_mark(job, answer)?,
-            (About::Epoch, Err(StoreError::AlreadyExists(_))) => self.lose_race()?,
-            (About::Epoch, _) if self.fresh => {
+            (Purpose::Ended, _) if self.begin_new => self.list_former_job(),
+            (Purpose::Ended, _) => self.create_epoch(),
+            (Purpose::FormerJob, answer) => self.take_former_job(&objects(answer)),
+            (Purpose::FormerDecision, answer) => self.take_former_decision(answer),
+            (Purpose::Mark(job), answer) => self.take_mark(job, answer)?,
+            (Purpose::Epoch, Err(StoreError::AlreadyExists(_))) => self.lose_race()?,
+            (Purpose::Epoch, _) if self.fresh => {
                 self.step = Step::Reading;
                 self.read_savepoint();
             }
-            (About::Epoch, _) => self.list_job_dir(),
-            (About::JobDir, answer) => self.take_job_dir(&objects(answer)),
-            (About::EndedMeanwhile, Ok(StoreReply::Bytes(bytes))) => {
+            (Purpose::Epoch, _) => self.list_job_dir(),
+            (Purpose::JobDir, answer) => self.take_job_dir(&objects(answer)),
+            (Purpose::EndedMeanwhile, Ok(StoreReply::Bytes(bytes))) => {
                 self.found.ended = self.end_marked(&bytes)?.map(|end| end.state);
             }
-            (About::EndedMeanwhile, _) => {}
-            (About::Decision(checkpoint), Ok(StoreReply::Bytes(bytes))) => {
+            (Purpose::EndedMeanwhile, _) => {}
+            (Purpose::Decision(checkpoint), Ok(StoreReply::Bytes(bytes))) => {
                 self.take_decision(checkpoint, &bytes);
             }
-            (About::Decision(_), _) => self.found.outdated = true,
-            (About::Requirements(place), answer) => self.take_requirements(place, answer),
-            (About::Savepoint, answer) => self.take_savepoint(answer)?,
-            (About::Takeover, Ok(_)) => {
+            (Purpose::Decision(_), _) => self.found.outdated = true,
+            (Purpose::Requirements(place), answer) => self.take_requirements(place, answer),
+            (Purpose::Savepoint, answer) => self.take_savepoint(answer)?,
+            (Purpose::Takeover, Ok(_)) => {
                 self.recovered.abandoned.push(self.recovered.highest);
                 self.step = Step::Confirming;
-                self.question(About::Successors, StoreOp::List { below: self.by.layout.epochs() });
+                self.question(Purpose::Successors, StoreOp::List { below: self.by.layout.epochs() });
             }
-            (About::Takeover, Err(_)) => self.found.outdated = true,
-            (About::Successors, answer) => self.look_for_successors(&answer)?,
-            (About::End, _) => {}
+            (Purpose::Takeover, Err(_)) => self.found.outdated = true,
+            (Purpose::Successors, answer) => self.look_for_successors(&answer)?,
+            (Purpose::End, _) => {}
         }
         Ok(())
     }
@@ -295,7 +295,7 @@ impl Claim {
     /// Begins with the epochs, or begins again.
     fn begin(&mut self) {
         self.step = Step::Epoch;
-        self.question(About::Epochs, StoreOp::List { below: self.by.layout.epochs() });
+        self.question(Purpose::Epochs, StoreOp::List { below: self.by.layout.epochs() });
     }
 
     fn lose_race(&mut self) -> Result<(), LeadershipError> {
@@ -319,7 +319,7 @@ impl Claim {
     }
 
     fn read_record(&mut self, epoch: LeaderEpoch) {
-        self.question(About::Record(epoch), get(self.by.layout.epoch(epoch)));
+        self.question(Purpose::Record(epoch), get(self.by.layout.epoch(epoch)));
     }
 
     fn take_record(&mut self, epoch: LeaderEpoch, answer: StoreResult) {
@@ -345,7 +345,7 @@ impl Claim {
     fn resume(&mut self, job: JobId) {
         self.job = job;
         self.fresh = false;
-        self.question(About::Ended, get(self.by.layout.ended(job)));
+        self.question(Purpose::Ended, get(self.by.layout.ended(job)));
     }
 
     /// Whether a mark says that the job has ended. One that cannot be read may be of a job that is to be resumed.
@@ -380,13 +380,13 @@ impl Claim {
         let record = EpochRecord { job, fresh, started_at, leader: self.by.new_job };
         self.record = record::encode(&record);
         let (at, body) = (self.by.layout.epoch(self.epoch), self.record.clone());
-        self.question(About::Epoch, StoreOp::Put { at, body, mode: PutMode::Create });
+        self.question(Purpose::Epoch, StoreOp::Put { at, body, mode: PutMode::Create });
     }
 
     fn list_job_dir(&mut self) {
         self.step = Step::Reading;
         self.found = Findings::default();
-        self.question(About::JobDir, StoreOp::List { below: self.by.layout.job_dir(self.job) });
+        self.question(Purpose::JobDir, StoreOp::List { below: self.by.layout.job_dir(self.job) });
     }
 
     fn take_job_dir(&mut self, listed: &[ObjectMeta]) {
@@ -396,11 +396,11 @@ impl Claim {
         self.found.epoch = found.epoch;
         self.read_requirements(self.found.declarations.len());
         found.decided.into_iter().for_each(|checkpoint| self.read_decision(checkpoint));
-        self.question(About::EndedMeanwhile, get(self.by.layout.ended(self.job)));
+        self.question(Purpose::EndedMeanwhile, get(self.by.layout.ended(self.job)));
     }
 
     fn read_decision(&mut self, checkpoint: CheckpointId) {
-        self.question(About::Decision(checkpoint), get(self.by.layout.decision(self.job, checkpoint)));
+        self.question(Purpose::Decision(checkpoint), get(self.by.layout.decision(self.job, checkpoint)));
     }
 
     fn take_decision(&mut self, checkpoint: CheckpointId, bytes: &[u8]) {
@@ -413,7 +413,7 @@ impl Claim {
     fn read_requirements(&mut self, place: usize) {
         if let Some(place) = place.checked_sub(1) {
             let at = Location(self.found.declarations[place].clone());
-            self.question(About::Requirements(place), get(at));
+            self.question(Purpose::Requirements(place), get(at));
         }
     }
 
@@ -479,7 +479,7 @@ impl Claim {
             let body = record::encode(&record);
             let at = self.by.layout.ended(self.job);
             self.step = Step::Ending;
-            self.question(About::End, StoreOp::Put { at, body, mode: PutMode::Overwrite });
+            self.question(Purpose::End, StoreOp::Put { at, body, mode: PutMode::Overwrite });
             return Ok(None);
         }
         if recovered.completed.is_empty() && self.savepoint.is_none() && self.by.start_from.is_some() {
@@ -506,7 +506,7 @@ impl Claim {
         self.step = Step::TakingOver;
         let at = self.by.layout.decision(self.job, self.recovered.highest);
         let body = manifest::encode(&Decision::Abandoned(self.lineage.clone()));
-        self.question(About::Takeover, StoreOp::Put { at, body, mode });
+        self.question(Purpose::Takeover, StoreOp::Put { at, body, mode });
     }
 
     /// Whether this JobManager can go on from what it has found.
@@ -556,11 +556,11 @@ impl Claim {
         }))
     }
 
-    fn question(&mut self, about: About, op: StoreOp) {
+    fn question(&mut self, purpose: Purpose, op: StoreOp) {
         let question = Question(self.next_question);
         self.next_question += 1;
         self.questions
-            .insert(question, Asked { about, op, tries: 0, bad_reads: 0, again_at: Some(Instant(0)) });
+            .insert(question, Asked { purpose, op, tries: 0, bad_reads: 0, again_at: Some(Instant(0)) });
     }
 }
 

@@ -72,7 +72,7 @@ impl<F, I: IntoIterator, D: Stage<I::Item>> FlatMap<F, I, D> {
     }
 
     /// Tells the next stage, after all that waits.
-    fn tell(&mut self, signal: Signal) {
+    fn pass_signal(&mut self, signal: Signal) {
         if self.waiting.is_empty() {
             self.tell_now(signal);
         } else {
@@ -130,27 +130,27 @@ impl<F: Send, I: IntoIterator<IntoIter: Send>, D: Stage<I::Item>> Control for Fl
     }
 
     fn split_added(&mut self, split: u64) {
-        self.tell(Signal::SplitAdded(split));
+        self.pass_signal(Signal::SplitAdded(split));
     }
 
     fn split(&mut self, split: u64) {
-        self.tell(Signal::Split(split));
+        self.pass_signal(Signal::Split(split));
     }
 
     fn split_ended(&mut self, split: u64) {
-        self.tell(Signal::SplitEnded(split));
+        self.pass_signal(Signal::SplitEnded(split));
     }
 
     fn watermark(&mut self, time: Timestamp) {
-        self.tell(Signal::Watermark(time));
+        self.pass_signal(Signal::Watermark(time));
     }
 
     fn idle(&mut self, idle: bool) {
-        self.tell(Signal::Idle(idle));
+        self.pass_signal(Signal::Idle(idle));
     }
 
     fn end(&mut self) {
-        self.tell(Signal::End);
+        self.pass_signal(Signal::End);
     }
 
     fn tick(&mut self, now: Instant) {

@@ -87,6 +87,6 @@ impl Cluster {
         let (Some(id), Some(handle)) = (self.job_manager(), self.programs.handle.clone()) else { return };
         let mut asking = pin!(handle.command(command));
         let _ = asking.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        self.strike(Some(id), kind, World::rouse);
+        self.strike(Some(id), kind, World::signal);
     }
 }

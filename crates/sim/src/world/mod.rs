@@ -200,7 +200,7 @@ impl World {
     }
 
     /// Somebody outside has raised the process's signal.
-    pub fn rouse(&mut self, id: ProcessId) {
+    pub fn signal(&mut self, id: ProcessId) {
         self.trace.note(self.now, &self.processes[id.0].name, "is asked for something");
         self.settle(id);
     }

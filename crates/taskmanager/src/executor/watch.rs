@@ -18,10 +18,10 @@ const REMIND_AFTER: Duration = Duration::from_secs(60);
 /// The long steps that were told of.
 #[derive(Default)]
 pub(super) struct LongSteps {
-    told: BTreeMap<SubtaskId, Told>,
+    reported: BTreeMap<SubtaskId, Reported>,
 }
 
-struct Told {
+struct Reported {
     /// Which step it was.
     since: Instant,
     at: Instant,
@@ -30,17 +30,16 @@ struct Told {
 impl LongSteps {
     /// Of the steps that are under way, those that are to be told of now, with how long they have lasted.
     pub(super) fn due(&mut self, now: Instant, steps: impl Iterator<Item = Step>) -> Vec<(Step, Duration)> {
-        self.told.retain(|_, told| now.since(told.at) < REMIND_AFTER);
+        self.reported.retain(|_, reported| now.since(reported.at) < REMIND_AFTER);
         let mut due = Vec::new();
         for step in steps {
             let lasted = now.since(step.since);
             let is_due = lasted >= LONG_STEP
-                && self
-                    .told
-                    .get(&step.subtask)
-                    .is_none_or(|told| told.since == step.since && lasted >= 10 * told.at.since(told.since));
+                && self.reported.get(&step.subtask).is_none_or(|reported| {
+                    reported.since == step.since && lasted >= 10 * reported.at.since(reported.since)
+                });
             if is_due {
-                self.told.insert(step.subtask, Told { since: step.since, at: now });
+                self.reported.insert(step.subtask, Reported { since: step.since, at: now });
                 due.push((step, lasted));
             }
         }
@@ -133,11 +132,11 @@ mod tests {
     #[test]
     fn a_step_that_does_not_end_is_told_of_at_growing_distances() {
         let mut long = LongSteps::default();
-        let told: Vec<u64> = (0..3_000)
+        let reported: Vec<u64> = (0..3_000)
             .map(|look| look * 200)
             .filter(|ms| !long.due(Instant::from_millis(*ms), std::iter::once(step(1, 0))).is_empty())
             .collect();
-        assert_eq!(told[..5], [200, 2_000, 20_000, 80_000, 140_000]);
+        assert_eq!(reported[..5], [200, 2_000, 20_000, 80_000, 140_000]);
     }
 
     #[test]

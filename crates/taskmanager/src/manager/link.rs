@@ -21,7 +21,7 @@ pub(super) enum Stage {
     /// It stands, and the registration is not answered yet.
     Registering { conn: ConnId, since: Instant },
     /// It belongs to the cluster.
-    Up { conn: ConnId, heard_at: Instant, heartbeat_at: Instant, interval: Duration, timeout: Duration },
+    Up { conn: ConnId, received_at: Instant, heartbeat_at: Instant, interval: Duration, timeout: Duration },
 }
 
 /// What the passing of time asks for.
@@ -80,15 +80,15 @@ impl Link {
     }
 
     pub(super) fn up(&mut self, now: Instant, conn: ConnId, interval: Duration, timeout: Duration) {
-        self.stage = Stage::Up { conn, heard_at: now, heartbeat_at: now + interval, interval, timeout };
+        self.stage = Stage::Up { conn, received_at: now, heartbeat_at: now + interval, interval, timeout };
         self.retry = FIRST_RETRY;
         self.warned_at = None;
     }
 
     /// A message came in.
-    pub(super) fn heard(&mut self, now: Instant) {
-        if let Stage::Up { heard_at, .. } = &mut self.stage {
-            *heard_at = now;
+    pub(super) fn message_received(&mut self, now: Instant) {
+        if let Stage::Up { received_at, .. } = &mut self.stage {
+            *received_at = now;
         }
     }
 
@@ -118,7 +118,7 @@ impl Link {
             Stage::Connecting { since, .. } | Stage::Registering { since, .. } => {
                 (now >= *since + ANSWER_TIMEOUT).then_some(Due::Lost("no answer in 10 s"))
             }
-            Stage::Up { heard_at, timeout, .. } if now >= *heard_at + *timeout => {
+            Stage::Up { received_at, timeout, .. } if now >= *received_at + *timeout => {
                 Some(Due::Lost("no heartbeat within heartbeat.timeout"))
             }
             Stage::Up { conn, heartbeat_at, interval, .. } => (now >= *heartbeat_at).then(|| {
@@ -136,7 +136,7 @@ impl Link {
             Stage::Connecting { since, .. } | Stage::Registering { since, .. } => {
                 (since + ANSWER_TIMEOUT).min(give_up_at)
             }
-            Stage::Up { heard_at, heartbeat_at, timeout, .. } => heartbeat_at.min(heard_at + timeout),
+            Stage::Up { received_at, heartbeat_at, timeout, .. } => heartbeat_at.min(received_at + timeout),
         }
     }
 }

@@ -33,7 +33,7 @@ pub struct TaskManager {
     link: Link,
     executors: BTreeMap<ExecutorId, Executor>,
     artifacts: Artifacts,
-    requests: BTreeMap<Ticket, For>,
+    requests: BTreeMap<Ticket, Purpose>,
     /// The last leadership that has taken it in, and of which job.
     followed: Option<(JobId, LeaderEpoch)>,
     /// Until it has shown that it sees the storage of checkpoints, anew to each JobManager.
@@ -47,7 +47,7 @@ pub struct TaskManager {
 }
 
 /// What a storage request is for.
-enum For {
+enum Purpose {
     /// An executable, by its SHA-256.
     Artifact(String),
     /// What is in the cache, and the SHA-256 of the executable that stays.
@@ -143,7 +143,7 @@ impl TaskManager {
         self.stop_executors(out);
         self.artifacts.give_up();
         self.proof = None;
-        self.requests.retain(|_, purpose| matches!(purpose, For::Artifact(_)));
+        self.requests.retain(|_, purpose| matches!(purpose, Purpose::Artifact(_)));
         if self.drain_until.is_some() {
             tracing::info!(problem, "the JobManager is gone: nothing is left to wait for");
             return self.end(out);
@@ -162,7 +162,7 @@ impl TaskManager {
                 return self.on_lost(now, &error.to_string(), out);
             }
         };
-        self.link.heard(now);
+        self.link.message_received(now);
         match message {
             ToTaskManager::Registered { job, epoch, .. } if self.has_followed_later(job, epoch) => {
                 out.push(Output::Close { conn });
@@ -237,7 +237,7 @@ impl TaskManager {
 
     fn advance_proof(&mut self, now: Instant, out: &mut Vec<Output>) {
         if let Some(op) = self.proof.as_mut().and_then(|proof| proof.ask(now)) {
-            self.ask(For::Proof, op, out);
+            self.ask(Purpose::Proof, op, out);
         }
     }
 
@@ -263,7 +263,7 @@ impl TaskManager {
         }
     }
 
-    fn ask(&mut self, purpose: For, op: StoreOp, out: &mut Vec<Output>) {
+    fn ask(&mut self, purpose: Purpose, op: StoreOp, out: &mut Vec<Output>) {
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
         self.requests.insert(ticket, purpose);
@@ -274,7 +274,7 @@ impl TaskManager {
     fn take(&mut self, sha256: &str, step: Option<Step>, out: &mut Vec<Output>) {
         match step {
             None => {}
-            Some(Step::Store(op)) => self.ask(For::Artifact(sha256.to_owned()), op, out),
+            Some(Step::Store(op)) => self.ask(Purpose::Artifact(sha256.to_owned()), op, out),
             Some(Step::Fetch { offset }) => {
                 if let Some(conn) = self.link.registered() {
                     send(conn, &FromTaskManager::FetchArtifact { sha256: sha256.to_owned(), offset }, out);
@@ -285,7 +285,7 @@ impl TaskManager {
                     self.run(executor, path.clone(), out);
                 }
                 if let Some(list) = self.artifacts.clean() {
-                    self.ask(For::Cache(sha256.to_owned()), list, out);
+                    self.ask(Purpose::Cache(sha256.to_owned()), list, out);
                 }
             }
             Some(Step::Missing(reason)) => {
@@ -341,18 +341,18 @@ impl TaskManager {
     fn on_stored(&mut self, now: Instant, ticket: Ticket, result: StoreResult, out: &mut Vec<Output>) {
         match self.requests.remove(&ticket) {
             None => {}
-            Some(For::Proof) => self.on_proof_answered(now, result, out),
-            Some(For::Cache(used)) => {
+            Some(Purpose::Proof) => self.on_proof_answered(now, result, out),
+            Some(Purpose::Cache(used)) => {
                 for removal in self.artifacts.unused(&used, result) {
-                    self.ask(For::Removal, removal, out);
+                    self.ask(Purpose::Removal, removal, out);
                 }
             }
-            Some(For::Removal) => {
+            Some(Purpose::Removal) => {
                 if let Err(error) = result {
                     tracing::warn!(%error, "an executable that is not needed any more cannot be removed");
                 }
             }
-            Some(For::Artifact(sha256)) => {
+            Some(Purpose::Artifact(sha256)) => {
                 let step = self.artifacts.stored(&sha256, result);
                 self.take(&sha256, step, out);
             }

@@ -1,7 +1,7 @@
 //! How a claim finds the job where the records of leadership are gone: by its checkpoints, and by the marks of those
 //! that have ended.
 
-use super::{About, Claim, end_in, get};
+use super::{Claim, Purpose, end_in, get};
 use crate::leadership::{EndedRecord, LeadershipError};
 use crate::record;
 use reflow_coordination::manifest;
@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 impl Claim {
     /// Looks for the job without a record of leadership.
     pub(super) fn list_jobs(&mut self) {
-        self.question(About::Jobs, StoreOp::List { below: self.by.layout.root().clone() });
+        self.question(Purpose::Jobs, StoreOp::List { below: self.by.layout.root().clone() });
     }
 
     pub(super) fn take_jobs(&mut self, objects: &[ObjectMeta]) -> Result<(), LeadershipError> {
@@ -46,7 +46,7 @@ impl Claim {
     /// Marks of ended jobs tell which epochs were in use.
     fn read_next_mark(&mut self) {
         match self.marks.pop() {
-            Some(job) => self.question(About::Mark(job), get(self.by.layout.ended(job))),
+            Some(job) => self.question(Purpose::Mark(job), get(self.by.layout.ended(job))),
             None => self.create_fresh_epoch(),
         }
     }
@@ -70,7 +70,7 @@ impl Claim {
 
     /// Looks for the epochs of the job that a new one replaces.
     pub(super) fn list_former_job(&mut self) {
-        self.question(About::FormerJob, StoreOp::List { below: self.by.layout.job_dir(self.job) });
+        self.question(Purpose::FormerJob, StoreOp::List { below: self.by.layout.job_dir(self.job) });
     }
 
     pub(super) fn take_former_job(&mut self, objects: &[ObjectMeta]) {
@@ -78,7 +78,9 @@ impl Claim {
         self.exceed(found.epoch);
         match found.decided.last() {
             // Each leader decides first that it takes over, so the last decision is of the last one.
-            Some(last) => self.question(About::FormerDecision, get(self.by.layout.decision(self.job, *last))),
+            Some(last) => {
+                self.question(Purpose::FormerDecision, get(self.by.layout.decision(self.job, *last)))
+            }
             None => self.create_fresh_epoch(),
         }
     }

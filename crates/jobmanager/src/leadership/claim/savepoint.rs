@@ -1,6 +1,6 @@
 //! How a claim reads the savepoint that a job without a checkpoint starts from.
 
-use super::{About, Claim, get};
+use super::{Claim, Purpose, get};
 use crate::leadership::LeadershipError;
 use reflow_coordination::checkpoint::Recovered;
 use reflow_coordination::manifest::{self, Decision};
@@ -9,7 +9,7 @@ use reflow_env::{StoreReply, StoreResult};
 impl Claim {
     pub(super) fn read_savepoint(&mut self) {
         if let Some(directory) = &self.by.start_from {
-            self.question(About::Savepoint, get(directory.join("_metadata")));
+            self.question(Purpose::Savepoint, get(directory.join("_metadata")));
         }
     }
 

@@ -71,8 +71,8 @@ enum Progress {
 pub(in crate::scheduler) struct Rescaling {
     plan: Plan,
     phase: Phase,
-    /// Whether executors have been told to prepare.
-    told: bool,
+    /// Whether executors have got the command to prepare.
+    prepare_sent: bool,
     /// Whether a checkpoint from the cut on is complete: a restart does not go back behind it.
     published: bool,
     /// Whether the cut's checkpoint failed.
@@ -84,8 +84,8 @@ pub(in crate::scheduler) struct Rescaling {
 impl Rescaling {
     pub(in crate::scheduler) fn new(plan: Plan) -> Self {
         let phase = Phase::Planning { requested: false };
-        let (told, published, cut_failed, suspend) = Default::default();
-        Self { plan, phase, told, published, cut_failed, suspend }
+        let (prepare_sent, published, cut_failed, suspend) = Default::default();
+        Self { plan, phase, prepare_sent, published, cut_failed, suspend }
     }
 
     pub(in crate::scheduler) fn on_event(&mut self, ctx: &mut Context, now: Instant, event: &Event) -> Next {
@@ -311,12 +311,12 @@ impl Rescaling {
     /// Makes executors forget what they have prepared.
     fn abandon(&mut self, ctx: &mut Context, now: Instant) {
         assert!(!self.phase.has_cut(), "a rescale that has cut is not given up");
-        if std::mem::take(&mut self.told) {
+        if std::mem::take(&mut self.prepare_sent) {
             let (attempt, version) = (self.plan.attempt, self.plan.version);
             let command = Command::Rescale { version, command: RescaleCommand::Abandon };
             ctx.outputs.push(Action::Command(AttemptCommand { attempt, command }));
             if let Some(attempt) = &mut ctx.attempt {
-                attempt.part();
+                attempt.remove_leaving();
             }
         }
         let effects = ctx.coordinator.release(now);
@@ -415,7 +415,7 @@ impl Rescaling {
         let (former, graph) = (old.clone(), new.clone());
         let preparation = Preparation { attempt, version, former, graph, checkpoint, restore };
         ctx.outputs.push(Action::PrepareRescale(Box::new(preparation)));
-        self.told = true;
+        self.prepare_sent = true;
         note_phase(ctx, now, LivePhase::Prepare);
         let give_up_at = self.give_up_at(ctx, now);
         self.phase = Phase::Preparing { reading: Reading { checkpoint, by, give_up_at } };
@@ -517,7 +517,7 @@ impl Rescaling {
         if !self.published || leaving.any(|(_, record)| record.status != SubtaskStatus::Finished) {
             return Progress::Wait;
         }
-        attempt.part();
+        attempt.remove_leaving();
         attempt.given_up = None;
         let (attempt, version) = (self.plan.attempt, self.plan.version);
         let command = Command::Rescale { version, command: RescaleCommand::Commit };
