@@ -100,7 +100,7 @@ impl DeployedAttempt {
         }
     }
 
-    /// Another graph is in effect. Who is not in it stays on record until [`remove_leaving`](Self::part).
+    /// Another graph is in effect. Who is not in it stays on record until [`remove_leaving`](Self::remove_leaving).
     pub(super) fn take_graph(&mut self, graph: ExecutionGraph) {
         for (_, index, subtask) in graph.subtasks() {
             if let Some(record) = self.subtasks.get_mut(&subtask.id) {
