@@ -18,7 +18,8 @@
 //! and one that is later than this start counts as not listed.
 //!
 //! What was listed and is gone when it is read was deleted by a predecessor that goes on: the listing is repeated.
-//! Without records of leadership the job is found by its checkpoints: it is never begun anew silently.
+//! Without records of leadership the job is found by its checkpoints: it is never begun anew silently. The last record
+//! may be gone alone, and the one before it be of a job that has ended: a later job is looked for in the same way.
 //!
 //! If the newest checkpoint cannot be read and output would be written twice without it, nothing is taken over: the
 //! claim ends with the question ([`Recovered::question`]), and nothing is deployed. What is damaged was read several
@@ -37,6 +38,7 @@ use super::{
 use crate::layout::epochs_in;
 use crate::{record, requirements};
 use bytes::Bytes;
+use jobs::LaterJobs;
 use reflow_coordination::action::EndState;
 use reflow_coordination::checkpoint::{self, Recovered};
 use reflow_coordination::manifest::{self, Decision, Lineage, Manifest};
@@ -65,6 +67,10 @@ enum Purpose {
     Ended,
     /// The mark of one of the jobs that have ended, where the records of leadership are gone.
     Mark(JobId),
+    /// Everything below the job's name, where the job of the last record has ended.
+    LaterJobs,
+    /// The last decision of a job that has not ended.
+    LaterDecision(JobId),
     /// What the job left that is replaced by a new one, although it has not ended.
     FormerJob,
     /// The last decision of that job.
@@ -152,6 +158,8 @@ pub(crate) struct Claim {
     ended_before: BTreeSet<JobId>,
     /// Ended jobs whose marks are still to be read.
     marks: Vec<JobId>,
+    /// What comes after the job of the last record.
+    later: LaterJobs,
     job: JobId,
     fresh: bool,
     /// Another job begins, whatever the last one is.
@@ -189,6 +197,7 @@ impl Claim {
             highest_seen: LeaderEpoch(0),
             ended_before: BTreeSet::new(),
             marks: Vec::new(),
+            later: LaterJobs::default(),
             fresh: true,
             record: Bytes::new(),
             found: Findings::default(),
@@ -260,6 +269,8 @@ impl Claim {
             }
             (Purpose::Ended, _) if self.begin_new => self.list_former_job(),
             (Purpose::Ended, _) => self.create_epoch(),
+            (Purpose::LaterJobs, answer) => self.take_later_jobs(&objects(answer))?,
+            (Purpose::LaterDecision(job), answer) => self.take_later_decision(job, answer)?,
             (Purpose::FormerJob, answer) => self.take_former_job(&objects(answer)),
             (Purpose::FormerDecision, answer) => self.take_former_decision(answer),
             (Purpose::Mark(job), answer) => self.take_mark(job, answer)?,
@@ -358,15 +369,9 @@ impl Claim {
     /// written between the start and the listing of marks, so its time counts, too.
     fn take_end(&mut self, end: EndedRecord) {
         if self.ended_before.contains(&self.job) && end.ended_at <= self.by.started_at {
-            return self.begin_another(&end.state);
+            return self.list_later_jobs(end);
         }
         (self.found.ended, self.step) = (Some(end.state), Step::Ending);
-    }
-
-    fn begin_another(&mut self, state: &str) {
-        let directory = self.by.layout.job_dir(self.job);
-        tracing::info!(last = %self.job, state, %directory, "the last job of this name has ended: this is a new one");
-        self.create_fresh_epoch();
     }
 
     fn create_fresh_epoch(&mut self) {

@@ -6,10 +6,76 @@ use crate::leadership::{EndedRecord, LeadershipError};
 use crate::record;
 use reflow_coordination::manifest;
 use reflow_env::{ObjectMeta, StoreOp, StoreReply, StoreResult};
-use reflow_types::{JobId, LeaderEpoch};
+use reflow_types::{CheckpointId, JobId, LeaderEpoch};
 use std::collections::BTreeSet;
 
+/// Jobs that have not ended, where the job of the last record has.
+#[derive(Default)]
+pub(super) struct LaterJobs {
+    /// The end of that job.
+    end: Option<EndedRecord>,
+    /// Those whose last decision is to be read, with it and the highest epoch in their names.
+    unread: Vec<(JobId, CheckpointId, LeaderEpoch)>,
+    /// Those of a later epoch. The others were replaced, with `--fresh`.
+    found: BTreeSet<JobId>,
+}
+
 impl Claim {
+    /// The job of the last record has ended: looks for a later one, whose records are gone.
+    pub(super) fn list_later_jobs(&mut self, end: EndedRecord) {
+        self.later = LaterJobs { end: Some(end), ..LaterJobs::default() };
+        self.question(Purpose::LaterJobs, StoreOp::List { below: self.by.layout.root().clone() });
+    }
+
+    pub(super) fn take_later_jobs(&mut self, objects: &[ObjectMeta]) -> Result<(), LeadershipError> {
+        let jobs = self.by.layout.jobs(objects);
+        for job in jobs.decided.difference(&jobs.ended) {
+            let found = self.by.layout.found(*job, objects);
+            self.later.unread.extend(found.decided.last().map(|last| (*job, *last, found.epoch)));
+        }
+        self.read_next_later_job()
+    }
+
+    fn read_next_later_job(&mut self) -> Result<(), LeadershipError> {
+        if let Some((job, last, _)) = self.later.unread.last() {
+            let (job, at) = (*job, self.by.layout.decision(*job, *last));
+            self.question(Purpose::LaterDecision(job), get(at));
+            return Ok(());
+        }
+        let LaterJobs { end, found, .. } = std::mem::take(&mut self.later);
+        let directory = self.by.layout.root().clone();
+        match (found.len(), found.first()) {
+            (0, _) => {
+                let state = end.map(|end| end.state).unwrap_or_default();
+                tracing::info!(last = %self.job, state, %directory, "the last job of this name has ended: this is a new one");
+                self.create_fresh_epoch();
+            }
+            (1, Some(job)) => {
+                tracing::warn!(%job, %directory, "its records of leadership are gone: the job is found by its checkpoints");
+                self.resume(*job);
+            }
+            _ => return Err(LeadershipError::SeveralJobs { directory, jobs: found }),
+        }
+        Ok(())
+    }
+
+    pub(super) fn take_later_decision(
+        &mut self,
+        job: JobId,
+        answer: StoreResult,
+    ) -> Result<(), LeadershipError> {
+        let (_, _, mut epoch) = self.later.unread.pop().expect("its decision was asked for");
+        if let Ok(StoreReply::Bytes(bytes)) = answer
+            && let Ok(decision) = manifest::decode(&bytes)
+        {
+            epoch = epoch.max(decision.lineage().epoch);
+        }
+        if self.later.end.as_ref().is_some_and(|end| end.epoch < epoch) {
+            self.later.found.insert(job);
+        }
+        self.read_next_later_job()
+    }
+
     /// Looks for the job without a record of leadership.
     pub(super) fn list_jobs(&mut self) {
         self.question(Purpose::Jobs, StoreOp::List { below: self.by.layout.root().clone() });
