@@ -38,7 +38,7 @@ use super::{
 use crate::layout::epochs_in;
 use crate::{record, requirements};
 use bytes::Bytes;
-use jobs::LaterJobs;
+use jobs::Unended;
 use reflow_coordination::action::EndState;
 use reflow_coordination::checkpoint::{self, Recovered};
 use reflow_coordination::manifest::{self, Decision, Lineage, Manifest};
@@ -67,14 +67,10 @@ enum Purpose {
     Ended,
     /// The mark of one of the jobs that have ended, where the records of leadership are gone.
     Mark(JobId),
-    /// Everything below the job's name, where the job of the last record has ended.
-    LaterJobs,
-    /// The last decision of a job that has not ended.
-    LaterDecision(JobId),
-    /// What the job left that is replaced by a new one, although it has not ended.
-    FormerJob,
-    /// The last decision of that job.
-    FormerDecision,
+    /// Everything below the job's name, where the job of the last record has ended or is replaced.
+    Unended,
+    /// The last decision of a job that has no mark of an end.
+    LastDecision(JobId),
     Epoch,
     JobDir,
     EndedMeanwhile,
@@ -93,9 +89,11 @@ impl Purpose {
     fn is_damaged(self, answer: &StoreResult) -> bool {
         let Ok(StoreReply::Bytes(bytes)) = answer else { return false };
         match self {
-            Purpose::Decision(_) | Purpose::Savepoint => manifest::decode(bytes).is_err(),
+            Purpose::Decision(_) | Purpose::LastDecision(_) | Purpose::Savepoint => {
+                manifest::decode(bytes).is_err()
+            }
             Purpose::Record(_) => record::decode::<EpochRecord>(bytes).is_err(),
-            Purpose::Ended | Purpose::EndedMeanwhile => end_in(bytes).is_err(),
+            Purpose::Ended | Purpose::Mark(_) | Purpose::EndedMeanwhile => end_in(bytes).is_err(),
             Purpose::Requirements(_) => requirements::decode(bytes).is_err(),
             _ => false,
         }
@@ -158,8 +156,8 @@ pub(crate) struct Claim {
     ended_before: BTreeSet<JobId>,
     /// Ended jobs whose marks are still to be read.
     marks: Vec<JobId>,
-    /// What comes after the job of the last record.
-    later: LaterJobs,
+    /// The jobs that have no mark of an end.
+    unended: Unended,
     job: JobId,
     fresh: bool,
     /// Another job begins, whatever the last one is.
@@ -197,7 +195,7 @@ impl Claim {
             highest_seen: LeaderEpoch(0),
             ended_before: BTreeSet::new(),
             marks: Vec::new(),
-            later: LaterJobs::default(),
+            unended: Unended::default(),
             fresh: true,
             record: Bytes::new(),
             found: Findings::default(),
@@ -261,18 +259,16 @@ impl Claim {
             (Purpose::Ended, Ok(StoreReply::Bytes(mark))) => {
                 self.exceed_epoch_of(&mark);
                 match self.end_marked(&mark) {
-                    _ if self.begin_new => self.create_fresh_epoch(),
+                    _ if self.begin_new => self.list_unended(None),
                     Ok(Some(end)) => self.take_end(end),
                     Ok(None) => self.create_epoch(),
                     Err(damage) => return Err(damage),
                 }
             }
-            (Purpose::Ended, _) if self.begin_new => self.list_former_job(),
+            (Purpose::Ended, _) if self.begin_new => self.list_unended(None),
             (Purpose::Ended, _) => self.create_epoch(),
-            (Purpose::LaterJobs, answer) => self.take_later_jobs(&objects(answer))?,
-            (Purpose::LaterDecision(job), answer) => self.take_later_decision(job, answer)?,
-            (Purpose::FormerJob, answer) => self.take_former_job(&objects(answer)),
-            (Purpose::FormerDecision, answer) => self.take_former_decision(answer),
+            (Purpose::Unended, answer) => self.take_unended(&objects(answer))?,
+            (Purpose::LastDecision(job), answer) => self.take_last_decision(job, answer)?,
             (Purpose::Mark(job), answer) => self.take_mark(job, answer)?,
             (Purpose::Epoch, Err(StoreError::AlreadyExists(_))) => self.lose_race()?,
             (Purpose::Epoch, _) if self.fresh => {
@@ -369,7 +365,7 @@ impl Claim {
     /// written between the start and the listing of marks, so its time counts, too.
     fn take_end(&mut self, end: EndedRecord) {
         if self.ended_before.contains(&self.job) && end.ended_at <= self.by.started_at {
-            return self.list_later_jobs(end);
+            return self.list_unended(Some(end));
         }
         (self.found.ended, self.step) = (Some(end.state), Step::Ending);
     }

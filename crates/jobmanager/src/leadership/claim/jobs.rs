@@ -9,42 +9,47 @@ use reflow_env::{ObjectMeta, StoreOp, StoreReply, StoreResult};
 use reflow_types::{CheckpointId, JobId, LeaderEpoch};
 use std::collections::BTreeSet;
 
-/// Jobs that have not ended, where the job of the last record has.
+/// The jobs below the name that have no mark of an end.
 #[derive(Default)]
-pub(super) struct LaterJobs {
-    /// The end of that job.
+pub(super) struct Unended {
+    /// The end of the job of the last record, if it is marked.
     end: Option<EndedRecord>,
     /// Those whose last decision is to be read, with it and the highest epoch in their names.
     unread: Vec<(JobId, CheckpointId, LeaderEpoch)>,
-    /// Those of a later epoch. The others were replaced, with `--fresh`.
-    found: BTreeSet<JobId>,
+    /// Those that come after that end. The others were replaced, with `--fresh`.
+    later: BTreeSet<JobId>,
 }
 
 impl Claim {
-    /// The job of the last record has ended: looks for a later one, whose records are gone.
-    pub(super) fn list_later_jobs(&mut self, end: EndedRecord) {
-        self.later = LaterJobs { end: Some(end), ..LaterJobs::default() };
-        self.question(Purpose::LaterJobs, StoreOp::List { below: self.by.layout.root().clone() });
+    /// The job of the last record has ended, or is replaced: looks for a later one whose records are gone, and for the
+    /// epochs that are not to be taken again.
+    pub(super) fn list_unended(&mut self, end: Option<EndedRecord>) {
+        self.unended.end = end;
+        self.question(Purpose::Unended, StoreOp::List { below: self.by.layout.root().clone() });
     }
 
-    pub(super) fn take_later_jobs(&mut self, objects: &[ObjectMeta]) -> Result<(), LeadershipError> {
+    pub(super) fn take_unended(&mut self, objects: &[ObjectMeta]) -> Result<(), LeadershipError> {
         let jobs = self.by.layout.jobs(objects);
         for job in jobs.decided.difference(&jobs.ended) {
             let found = self.by.layout.found(*job, objects);
-            self.later.unread.extend(found.decided.last().map(|last| (*job, *last, found.epoch)));
+            self.unended.unread.extend(found.decided.last().map(|last| (*job, *last, found.epoch)));
         }
-        self.read_next_later_job()
+        self.read_next_unended()
     }
 
-    fn read_next_later_job(&mut self) -> Result<(), LeadershipError> {
-        if let Some((job, last, _)) = self.later.unread.last() {
-            let (job, at) = (*job, self.by.layout.decision(*job, *last));
-            self.question(Purpose::LaterDecision(job), get(at));
+    fn read_next_unended(&mut self) -> Result<(), LeadershipError> {
+        if let Some((job, last, _)) = self.unended.unread.last() {
+            // Each leader decides first that it takes over, so the last decision is of the last one.
+            self.question(Purpose::LastDecision(*job), get(self.by.layout.decision(*job, *last)));
             return Ok(());
         }
-        let LaterJobs { end, found, .. } = std::mem::take(&mut self.later);
+        let Unended { end, later, .. } = std::mem::take(&mut self.unended);
+        if self.begin_new {
+            self.read_next_mark();
+            return Ok(());
+        }
         let directory = self.by.layout.root().clone();
-        match (found.len(), found.first()) {
+        match (later.len(), later.first()) {
             (0, _) => {
                 let state = end.map(|end| end.state).unwrap_or_default();
                 tracing::info!(last = %self.job, state, %directory, "the last job of this name has ended: this is a new one");
@@ -54,26 +59,28 @@ impl Claim {
                 tracing::warn!(%job, %directory, "its records of leadership are gone: the job is found by its checkpoints");
                 self.resume(*job);
             }
-            _ => return Err(LeadershipError::SeveralJobs { directory, jobs: found }),
+            _ => return Err(LeadershipError::SeveralJobs { directory, jobs: later }),
         }
         Ok(())
     }
 
-    pub(super) fn take_later_decision(
+    pub(super) fn take_last_decision(
         &mut self,
         job: JobId,
         answer: StoreResult,
     ) -> Result<(), LeadershipError> {
-        let (_, _, mut epoch) = self.later.unread.pop().expect("its decision was asked for");
-        if let Ok(StoreReply::Bytes(bytes)) = answer
-            && let Ok(decision) = manifest::decode(&bytes)
-        {
-            epoch = epoch.max(decision.lineage().epoch);
+        let (_, _, in_names) = self.unended.unread.pop().expect("its decision was asked for");
+        let decided = match answer {
+            Ok(StoreReply::Bytes(bytes)) => manifest::decode(&bytes).ok().map(|d| d.lineage().epoch),
+            _ => None,
+        };
+        let epoch = decided.unwrap_or_default().max(in_names);
+        self.exceed(epoch);
+        // Of one whose epoch nothing tells, the claim asks the user if its checkpoints are damaged: it is not begun anew.
+        if epoch == LeaderEpoch(0) || self.unended.end.as_ref().is_some_and(|end| end.epoch < epoch) {
+            self.unended.later.insert(job);
         }
-        if self.later.end.as_ref().is_some_and(|end| end.epoch < epoch) {
-            self.later.found.insert(job);
-        }
-        self.read_next_later_job()
+        self.read_next_unended()
     }
 
     /// Looks for the job without a record of leadership.
@@ -87,11 +94,8 @@ impl Claim {
         let directory = self.by.layout.root().clone();
         match (jobs.len(), jobs.first()) {
             _ if self.begin_new => {
-                for job in jobs {
-                    self.exceed(self.by.layout.found(job, objects).epoch);
-                }
                 self.marks = found.ended.into_iter().collect();
-                self.read_next_mark();
+                return self.take_unended(objects);
             }
             (1, Some(job)) => {
                 tracing::warn!(%job, %directory, "the records of leadership are gone: the job is found by its checkpoints");
@@ -132,32 +136,6 @@ impl Claim {
         }
         self.read_next_mark();
         Ok(())
-    }
-
-    /// Looks for the epochs of the job that a new one replaces.
-    pub(super) fn list_former_job(&mut self) {
-        self.question(Purpose::FormerJob, StoreOp::List { below: self.by.layout.job_dir(self.job) });
-    }
-
-    pub(super) fn take_former_job(&mut self, objects: &[ObjectMeta]) {
-        let found = self.by.layout.found(self.job, objects);
-        self.exceed(found.epoch);
-        match found.decided.last() {
-            // Each leader decides first that it takes over, so the last decision is of the last one.
-            Some(last) => {
-                self.question(Purpose::FormerDecision, get(self.by.layout.decision(self.job, *last)))
-            }
-            None => self.create_fresh_epoch(),
-        }
-    }
-
-    pub(super) fn take_former_decision(&mut self, answer: StoreResult) {
-        if let Ok(StoreReply::Bytes(bytes)) = answer
-            && let Ok(decision) = manifest::decode(&bytes)
-        {
-            self.exceed(decision.lineage().epoch);
-        }
-        self.create_fresh_epoch();
     }
 
     /// The job of this mark has ended in an epoch whose record may be deleted: the number is not used twice, since
