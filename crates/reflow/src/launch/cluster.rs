@@ -1,7 +1,7 @@
 //! `JOB run`: a cluster inside this process.
 
 use super::job_manager::{self, system};
-use super::{Executable, LaunchError, Options, executor, logging, machine, print_error, storage};
+use super::{Executable, LaunchError, Options, executor, logging, machine, print_to_stderr, storage};
 use reflow_config::options;
 use reflow_env::real::{self, ChildMode, Clock};
 use reflow_env::{ChildCommand, Input, Output, Process, Signal};
@@ -44,7 +44,7 @@ pub(super) fn run(
         thread.map_err(system("cannot start a TaskManager"))?;
     }
     let port = options::REST_PORT.get(&config);
-    print_error(format_args!(
+    print_to_stderr(format_args!(
         "{} runs with {task_managers} TaskManagers; look at http://localhost:{port}",
         executable.name
     ));
@@ -56,7 +56,7 @@ pub(super) fn run(
         real::Options { signals: true, ..driver },
     )?;
     if exit.code != 0 {
-        print_error(format_args!("{}: {}", executable.name, exit.reason));
+        print_to_stderr(format_args!("{}: {}", executable.name, exit.reason));
     }
     Ok(ExitCode::from(u8::try_from(exit.code).unwrap_or(1)))
 }

@@ -126,12 +126,12 @@ pub fn main(name: &'static str, function: JobFunction) -> ExitCode {
         Some(Command::Executor) => executor::run(executable),
         Some(Command::Plan { args }) => executable.plan(&args),
         None => {
-            print_error(format_args!("{name} is a Reflow job. Try '{name} run', or '{name} --help'."));
+            print_to_stderr(format_args!("{name} is a Reflow job. Try '{name} run', or '{name} --help'."));
             return ExitCode::from(2);
         }
     };
     let code = result.unwrap_or_else(|error| {
-        print_error(format_args!("{name}: {error}"));
+        print_to_stderr(format_args!("{name}: {error}"));
         ExitCode::from(2)
     });
     logging::finish();
@@ -143,7 +143,7 @@ fn print(name: &str, answer: &str) -> ExitCode {
     let mut out = io::stdout().lock();
     match writeln!(out, "{answer}").and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            print_error(format_args!("{name}: cannot write to standard output: {error}"));
+            print_to_stderr(format_args!("{name}: cannot write to standard output: {error}"));
             ExitCode::FAILURE
         }
         _ => ExitCode::SUCCESS,
@@ -151,7 +151,7 @@ fn print(name: &str, answer: &str) -> ExitCode {
 }
 
 /// Writes a line to standard error, and ignores failures.
-fn print_error(line: std::fmt::Arguments<'_>) {
+fn print_to_stderr(line: std::fmt::Arguments<'_>) {
     drop(writeln!(io::stderr(), "{line}"));
 }
 
