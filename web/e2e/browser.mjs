@@ -6,14 +6,19 @@ const PATHS = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/googl
 
 export async function launch() {
   const executablePath = process.env.CHROMIUM ?? PATHS.find((path) => existsSync(path));
-  if (!executablePath) throw new Error("there is no Chromium; on Debian: `apt-get install chromium`, or set CHROMIUM to its path");
+  if (!executablePath)
+    throw new Error("there is no Chromium; on Debian: `apt-get install chromium`, or set CHROMIUM to its path");
   // As root, as in many containers, Chromium does not run in its sandbox. It opens nothing but our own page.
   return chromium.launch({ executablePath, args: process.getuid?.() === 0 ? ["--no-sandbox"] : [] });
 }
 
 /** A page, and the list of what went wrong in it: errors of scripts, of the policy, of requests; requests elsewhere. */
 export async function open(browser, url, options = {}) {
-  const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, reducedMotion: "reduce", ...options });
+  const context = await browser.newContext({
+    viewport: { width: 1440, height: 900 },
+    reducedMotion: "reduce",
+    ...options,
+  });
   const page = await context.newPage();
   const complaints = [];
   page.on("console", (message) => {

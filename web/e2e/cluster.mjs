@@ -77,14 +77,25 @@ function executable(name) {
 export const startJob = (...options) =>
   start(
     executable("REFLOW_TOP_SPEED_WINDOWING"),
-    (port, directory) => ["run", `-Drest.port=${port}`, `-Dexecution.checkpointing.savepoint-dir=${directory}`, ...options],
+    (port, directory) => [
+      "run",
+      `-Drest.port=${port}`,
+      `-Dexecution.checkpointing.savepoint-dir=${directory}`,
+      ...options,
+    ],
     async (server) => {
       const { jobs } = await server.json("jobs/overview");
       const job = await server.json(`jobs/${jobs[0].jid}`);
-      return job.vertices.every((it) => it.parallelism === 2 && it.status === "RUNNING" && it.metrics["write-records"] > 0);
+      return job.vertices.every(
+        (it) => it.parallelism === 2 && it.status === "RUNNING" && it.metrics["write-records"] > 0,
+      );
     },
   );
 
 /** A made-up cluster, whose names try to be markup. */
 export const startMadeUp = () =>
-  start(executable("REFLOW_MADE_UP_CLUSTER"), (port) => [`${port}`], async (server) => (await server.json("overview")).taskmanagers > 0);
+  start(
+    executable("REFLOW_MADE_UP_CLUSTER"),
+    (port) => [`${port}`],
+    async (server) => (await server.json("overview")).taskmanagers > 0,
+  );

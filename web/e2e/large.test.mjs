@@ -65,7 +65,11 @@ test(`a job of ${VERTICES} × ${SUBTASKS} stays smooth`, async () => {
       ],
     });
   });
-  const sizes = Array.from({ length: SUBTASKS }, (_, index) => ({ index, status: "completed", state_size: index * 1000 }));
+  const sizes = Array.from({ length: SUBTASKS }, (_, index) => ({
+    index,
+    status: "completed",
+    state_size: index * 1000,
+  }));
   await page.route(/\/vertices\/[0-9a-f]+\/metrics\?get=/, (route) => {
     const names = new URL(route.request().url()).searchParams.get("get").split(",");
     return route.fulfill({ json: names.map((name) => ({ id: name, value: `${Math.random() * 1000}` })) });
@@ -73,8 +77,15 @@ test(`a job of ${VERTICES} × ${SUBTASKS} stays smooth`, async () => {
   await page.route(/\/checkpoints\/details\/\d+\/subtasks\//, (route) => route.fulfill({ json: { subtasks: sizes } }));
   await page.route(/\/vertices\/[0-9a-f]+(\/backpressure)?$/, (route) => {
     const subtasks = Array.from({ length: SUBTASKS }, (_, subtask) => ({
-      subtask, ratio: 0.1, idleRatio: 0.2, busyRatio: Math.random(), status: "RUNNING", endpoint: "localhost:1",
-      "taskmanager-id": id(1), "start-time": 0, metrics: { "read-records": Math.round(Math.random() * 1e6), "write-records": 1 },
+      subtask,
+      ratio: 0.1,
+      idleRatio: 0.2,
+      busyRatio: Math.random(),
+      status: "RUNNING",
+      endpoint: "localhost:1",
+      "taskmanager-id": id(1),
+      "start-time": 0,
+      metrics: { "read-records": Math.round(Math.random() * 1e6), "write-records": 1 },
     }));
     return route.fulfill({ json: { subtasks } });
   });
@@ -85,7 +96,8 @@ test(`a job of ${VERTICES} × ${SUBTASKS} stays smooth`, async () => {
   // Dragged for some seconds, over several answers: how long does a frame take?
   const box = await page.locator(".graph").boundingBox();
   await page.evaluate(() => {
-    const frames = (window.frameTimes = []);
+    const frames = [];
+    window.frameTimes = frames;
     let last = performance.now();
     const frame = (now) => {
       frames.push(now - last);
@@ -104,7 +116,9 @@ test(`a job of ${VERTICES} × ${SUBTASKS} stays smooth`, async () => {
   await page.waitForFunction(() => window.frameTimes.length > 90);
   const frames = (await page.evaluate(() => window.frameTimes)).sort((one, other) => one - other);
   const at = (share) => frames[Math.floor(frames.length * share)];
-  console.log(`frames: ${frames.length}, median ${at(0.5).toFixed(1)} ms, 95 % ${at(0.95).toFixed(1)} ms, longest ${frames.at(-1).toFixed(0)} ms; ${polls - before} answers meanwhile`);
+  console.log(
+    `frames: ${frames.length}, median ${at(0.5).toFixed(1)} ms, 95 % ${at(0.95).toFixed(1)} ms, longest ${frames.at(-1).toFixed(0)} ms; ${polls - before} answers meanwhile`,
+  );
   assert.ok(at(0.5) < 50, `half of the frames took longer than ${at(0.5)} ms`);
   // A vertex opens with all its subtasks.
   await page.locator(".vertex").first().focus();

@@ -56,8 +56,12 @@ test("failures and failed checkpoints are marked on the time line", async () => 
   assert.equal(await page.locator(".chart .glyph.checkpoint-failed").count(), 1);
   const { jobs } = await cluster.json("jobs/overview");
   const history = await cluster.json(`jobs/${jobs[0].jid}/rescales/history`);
-  for (const { rescaleUuid } of history) assert.equal(await page.locator(`.chart a[href*="${rescaleUuid}"]`).count(), 1);
-  await page.locator(".chart a", { has: page.locator(".glyph.failure") }).first().click();
+  for (const { rescaleUuid } of history)
+    assert.equal(await page.locator(`.chart a[href*="${rescaleUuid}"]`).count(), 1);
+  await page
+    .locator(".chart a", { has: page.locator(".glyph.failure") })
+    .first()
+    .click();
   await page.waitForSelector(".failure h3");
   assert.deepEqual(complaints, []);
   await close();

@@ -17,16 +17,26 @@ try {
   const { jid } = (await cluster.json("jobs/overview")).jobs[0];
   const job = () => cluster.json(`jobs/${jid}`);
   for (const parallelism of [1, 2]) {
-    const bounds = (await job()).vertices.map((vertex) => [vertex.id, { parallelism: { lowerBound: 1, upperBound: parallelism } }]);
+    const bounds = (await job()).vertices.map((vertex) => [
+      vertex.id,
+      { parallelism: { lowerBound: 1, upperBound: parallelism } },
+    ]);
     // Some time in between, to be seen on the time line.
     const since = (await job()).now;
     await until("time passes", async () => (await job()).now - since > 20_000);
-    await fetch(`${cluster.url}/jobs/${jid}/resource-requirements`, { method: "PUT", body: JSON.stringify(Object.fromEntries(bounds)) });
-    await until("the rescale", async () => (await job()).vertices.every((vertex) => vertex.parallelism === parallelism));
+    await fetch(`${cluster.url}/jobs/${jid}/resource-requirements`, {
+      method: "PUT",
+      body: JSON.stringify(Object.fromEntries(bounds)),
+    });
+    await until("the rescale", async () =>
+      (await job()).vertices.every((vertex) => vertex.parallelism === parallelism),
+    );
   }
   const since = (await job()).now;
   await until("time passes", async () => (await job()).now - since > 15_000);
-  const rescale = (await cluster.json(`jobs/${jid}/rescales/history`)).find((it) => it.terminalState === "COMPLETED").rescaleUuid;
+  const rescale = (await cluster.json(`jobs/${jid}/rescales/history`)).find(
+    (it) => it.terminalState === "COMPLETED",
+  ).rescaleUuid;
   const many = (await madeUp.json("jobs/overview")).jobs.find((it) => it.state === "RUNNING").jid;
   const vertex = (await madeUp.json(`jobs/${many}`)).vertices[4].id;
   const manager = (await cluster.json("taskmanagers")).taskmanagers[0].id;
@@ -45,7 +55,10 @@ try {
       await visit(page, path);
       await page.waitForFunction(() => !document.querySelector("main .loading"));
       await page.evaluate(() => document.fonts.ready);
-      const height = Math.min(name === "timeline" ? 1380 : 1100, await page.evaluate(() => document.documentElement.scrollHeight));
+      const height = Math.min(
+        name === "timeline" ? 1380 : 1100,
+        await page.evaluate(() => document.documentElement.scrollHeight),
+      );
       await page.setViewportSize({ width: 1280, height: Math.max(720, height) });
       await page.screenshot({ path: join(directory, `${name}-${colorScheme}.png`) });
       await close();

@@ -27,11 +27,15 @@ const path = (rest = "") => `jobs/${job.jid}${rest}`;
 
 /** Holds as soon as page and REST say the same: both move on, so both are asked until they agree. */
 const agrees = (what, shown, told) =>
-  until(what, async () => {
-    const [page, rest] = [await shown(), await told()];
-    if (page !== rest) throw new Error(`the page says ${JSON.stringify(page)}, REST ${JSON.stringify(rest)}`);
-    return true;
-  }, 20_000);
+  until(
+    what,
+    async () => {
+      const [page, rest] = [await shown(), await told()];
+      if (page !== rest) throw new Error(`the page says ${JSON.stringify(page)}, REST ${JSON.stringify(rest)}`);
+      return true;
+    },
+    20_000,
+  );
 
 test("every view opens, without a complaint, and nothing is asked elsewhere", async () => {
   const { page, complaints, close } = await open(browser, cluster.url);
@@ -59,7 +63,10 @@ test("the policy forbids what the page does not need", async () => {
     return window.ran === true;
   });
   assert.equal(ran, false);
-  assert.ok(complaints.some((it) => it.includes("Content Security Policy")), "the browser must tell of it");
+  assert.ok(
+    complaints.some((it) => it.includes("Content Security Policy")),
+    "the browser must tell of it",
+  );
   await close();
 });
 
@@ -80,13 +87,20 @@ test("the overview's values are REST's", async () => {
   const tile = (id) => () => text(page, `[data-tile=${id}]`);
   const state = async () => (await cluster.json(path())).state.toLowerCase();
   await agrees("state", async () => (await tile("state")()).toLowerCase(), state);
-  await agrees("parallelism", tile("parallelism"), async () =>
-    `${Math.max(...(await cluster.json(path())).vertices.map((it) => it.parallelism))}`);
+  await agrees(
+    "parallelism",
+    tile("parallelism"),
+    async () => `${Math.max(...(await cluster.json(path())).vertices.map((it) => it.parallelism))}`,
+  );
   await agrees("slots", tile("slots"), async () => {
     const overview = await cluster.json("overview");
     return `${overview["slots-total"] - overview["slots-available"]} / ${overview["slots-total"]}`;
   });
-  await agrees("rescales", tile("rescales"), async () => (await cluster.json(path("/metrics?get=numRescales")))[0].value);
+  await agrees(
+    "rescales",
+    tile("rescales"),
+    async () => (await cluster.json(path("/metrics?get=numRescales")))[0].value,
+  );
   await agrees("throughput", tile("throughput"), async () => {
     const { points } = await cluster.json(path("/timeline"));
     return `${Math.round(points.at(-1)["records-in-per-second"])}/s`;
@@ -113,7 +127,8 @@ test("the graph shows each vertex of the plan with its subtasks", async () => {
   assert.equal(await page.locator("g.flows text").first().textContent(), edges[0].ship_strategy.toLowerCase());
   // Left to right: what reads from another lies to the right of it.
   const x = async (id) => (await page.locator(`[data-vertex="${id}"]`).boundingBox()).x;
-  for (const node of plan.nodes) for (const input of node.inputs ?? []) assert.ok((await x(input.id)) < (await x(node.id)));
+  for (const node of plan.nodes)
+    for (const input of node.inputs ?? []) assert.ok((await x(input.id)) < (await x(node.id)));
   // By keyboard: to the vertex, open it, see its subtasks, close it again.
   await page.locator(`[data-vertex="${vertices[1].id}"]`).focus();
   await page.keyboard.press("Enter");
@@ -130,8 +145,11 @@ test("the graph shows each vertex of the plan with its subtasks", async () => {
 test("checkpoints are REST's, and one opens", async () => {
   const { page, complaints, close } = await open(browser, cluster.url);
   await visit(page, "checkpoints");
-  await agrees("the newest checkpoint", () => page.locator("[data-checkpoint]").first().getAttribute("data-checkpoint"),
-    async () => `${(await cluster.json(path("/checkpoints"))).history[0].id}`);
+  await agrees(
+    "the newest checkpoint",
+    () => page.locator("[data-checkpoint]").first().getAttribute("data-checkpoint"),
+    async () => `${(await cluster.json(path("/checkpoints"))).history[0].id}`,
+  );
   await page.locator("[data-checkpoint] .line").first().click();
   await page.waitForSelector(".detail tbody tr");
   const opened = await page.locator("li.opened").getAttribute("data-checkpoint");
@@ -149,7 +167,10 @@ test("TaskManagers and the configuration are REST's", async () => {
   assert.equal(await page.locator("[data-taskmanager]").count(), taskmanagers.length);
   for (const manager of taskmanagers) {
     const line = page.locator(`[data-taskmanager="${manager.id}"]`);
-    assert.match(await line.innerText(), new RegExp(`${manager.path}[^]*${manager.slotsNumber - manager.freeSlots} / ${manager.slotsNumber}`));
+    assert.match(
+      await line.innerText(),
+      new RegExp(`${manager.path}[^]*${manager.slotsNumber - manager.freeSlots} / ${manager.slotsNumber}`),
+    );
   }
   await page.locator("[data-taskmanager] .line").first().click();
   await page.waitForSelector(".detail .bar");
@@ -161,14 +182,20 @@ test("TaskManagers and the configuration are REST's", async () => {
   await page.waitForSelector("tbody tr");
   assert.equal(await page.locator('[aria-label="Cluster\'s configuration"] tbody tr').count(), entries.length);
   await page.getByRole("searchbox").fill("rest.port");
-  await until("the configuration is sifted", async () => (await page.locator('[aria-label="Cluster\'s configuration"] tbody tr').count()) === 1);
+  await until(
+    "the configuration is sifted",
+    async () => (await page.locator('[aria-label="Cluster\'s configuration"] tbody tr').count()) === 1,
+  );
   assert.deepEqual(complaints, []);
   await close();
 });
 
 for (const colorScheme of ["light", "dark"]) {
   test(`nothing is cut off at 360 px, ${colorScheme}`, async () => {
-    const { page, complaints, close } = await open(browser, cluster.url, { viewport: { width: 360, height: 740 }, colorScheme });
+    const { page, complaints, close } = await open(browser, cluster.url, {
+      viewport: { width: 360, height: 740 },
+      colorScheme,
+    });
     for (const view of VIEWS) {
       await visit(page, view);
       await page.waitForFunction(() => !document.querySelector("main .loading"));
@@ -236,10 +263,17 @@ test("a rescale goes through, and the time line opens it", async () => {
     const { refused, text: said } = await act(page, "Rescale", { value: `${parallelism}` });
     assert.equal(refused, false, said);
     await until(`parallelism ${parallelism}`, async () =>
-      (await cluster.json(path())).vertices.every((it) => it.parallelism === parallelism));
-    await agrees(`the tile says ${parallelism}`, () => text(page, "[data-tile=parallelism]"), async () => `${parallelism}`);
-    await until("the rescale is told", async () =>
-      (await cluster.json(path("/rescales/overview"))).rescalesCounts.completed > before);
+      (await cluster.json(path())).vertices.every((it) => it.parallelism === parallelism),
+    );
+    await agrees(
+      `the tile says ${parallelism}`,
+      () => text(page, "[data-tile=parallelism]"),
+      async () => `${parallelism}`,
+    );
+    await until(
+      "the rescale is told",
+      async () => (await cluster.json(path("/rescales/overview"))).rescalesCounts.completed > before,
+    );
   }
   const history = await cluster.json(path("/rescales/history"));
   await visit(page, "timeline");
@@ -250,7 +284,11 @@ test("a rescale goes through, and the time line opens it", async () => {
   await line.locator(".phases li").first().waitFor();
   assert.equal(await line.locator(".phases li.live").count(), detail.liveRescale.phases.length);
   assert.ok((await line.innerText()).includes("1 → 2"));
-  assert.equal(await page.locator(`.chart a[href*="${newest.rescaleUuid}"]`).count(), 1, "it is marked on the time line");
+  assert.equal(
+    await page.locator(`.chart a[href*="${newest.rescaleUuid}"]`).count(),
+    1,
+    "it is marked on the time line",
+  );
   assert.deepEqual(complaints, []);
   await close();
 });
@@ -335,7 +373,8 @@ test("a TaskManager is drained, and then the job cancelled", async () => {
     const drained = await act(page, "Drain …", { within: ".detail" });
     assert.equal(drained.refused, false, drained.text);
     await until("the job runs on the other one", async () =>
-      (await other.json(`jobs/${jid}`)).vertices.every((it) => it.parallelism === 1 && it.tasks.RUNNING === 1));
+      (await other.json(`jobs/${jid}`)).vertices.every((it) => it.parallelism === 1 && it.tasks.RUNNING === 1),
+    );
     await page.waitForSelector(`[data-taskmanager="${leaving}"]`, { state: "detached", timeout: 60_000 });
     await visit(page, "overview");
     await page.waitForSelector(".tools .button");

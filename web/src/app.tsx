@@ -3,9 +3,9 @@
 import { Component, type ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 import { duration, sentence, words } from "./format";
-import { TITLES, VIEWS, type View, href } from "./route";
+import { href, TITLES, VIEWS, type View } from "./route";
 import type { State } from "./store";
-import { type Theme, chosenTheme, chooseTheme } from "./theme";
+import { chooseTheme, chosenTheme, type Theme } from "./theme";
 import { type Action, ActionDialog, actionsOf } from "./ui/actions";
 import { Icon } from "./ui/icons";
 import { Card, Loading, moodOf } from "./ui/parts";
@@ -29,12 +29,22 @@ export function App({ state }: { state: State }) {
   document.title = job ? `${job.name} · ${words(job.state)} · Reflow` : "Reflow";
   return (
     <div class="app">
-      <a class="skip" href="#content" onClick={(event) => { event.preventDefault(); document.getElementById("content")?.focus(); }}>
+      {/* biome-ignore lint/a11y/useValidAnchor: leads within the page; the address is the view's, so it stays */}
+      <a
+        class="skip"
+        href="#content"
+        onClick={(event) => {
+          event.preventDefault();
+          document.getElementById("content")?.focus();
+        }}
+      >
         Skip to the content
       </a>
       <header class="top">
         <a class="brand" href={href("overview", null, route.job)}>
-          <svg viewBox="0 0 16 16" aria-hidden="true"><path d="M2 5c4 0 4 6 8 6h4M2 11c4 0 4-6 8-6h4" /></svg>
+          <svg viewBox="0 0 16 16" aria-hidden="true">
+            <path d="M2 5c4 0 4 6 8 6h4M2 11c4 0 4-6 8-6h4" />
+          </svg>
           <span>Reflow</span>
         </a>
         {job && (
@@ -43,7 +53,9 @@ export function App({ state }: { state: State }) {
               <select
                 aria-label="Job"
                 value={job.jid}
-                onChange={(event) => { location.hash = href(route.view, null, event.currentTarget.value); }}
+                onChange={(event) => {
+                  location.hash = href(route.view, null, event.currentTarget.value);
+                }}
               >
                 {state.jobs.map((it) => (
                   <option key={it.jid} value={it.jid}>{`${it.name} (${words(it.state)})`}</option>
@@ -57,7 +69,12 @@ export function App({ state }: { state: State }) {
         )}
         <div class="tools">
           {actions.map((it) => (
-            <button key={it.name} type="button" class={`button ${it.danger ? "risky" : ""}`} onClick={() => setAction(it)}>
+            <button
+              key={it.name}
+              type="button"
+              class={`button ${it.danger ? "risky" : ""}`}
+              onClick={() => setAction(it)}
+            >
               {it.name}
             </button>
           ))}
@@ -116,7 +133,11 @@ function Lost({ state, age }: { state: State; age: number | null }) {
   return (
     <div class="lost" role="alert">
       <b>No answer from the JobManager{since}</b>
-      <span>{age === null ? "It is asked again each second." : "What is below is from before. It is asked again each second."}</span>
+      <span>
+        {age === null
+          ? "It is asked again each second."
+          : "What is below is from before. It is asked again each second."}
+      </span>
       {state.trouble && <span class="quiet small">{state.trouble}</span>}
     </div>
   );
@@ -130,7 +151,12 @@ function Badge({ state, view }: { state: State; view: View }) {
 }
 
 function ViewOf({ state, ask }: { state: State; ask: (action: Action) => void }) {
-  if (state.lastAnswer === null) return <Card><Loading what="the cluster" /></Card>;
+  if (state.lastAnswer === null)
+    return (
+      <Card>
+        <Loading what="the cluster" />
+      </Card>
+    );
   const onVertex = (id: string | null) => {
     location.hash = href("graph", id, state.route.job);
   };
@@ -169,7 +195,10 @@ function ThemeButton() {
       class="button icon-only theme"
       aria-label={`Colours: ${name}. Switch to ${next.name}`}
       title={`Colours: ${name}`}
-      onClick={() => { chooseTheme(next.theme); setTheme(next.theme); }}
+      onClick={() => {
+        chooseTheme(next.theme);
+        setTheme(next.theme);
+      }}
     >
       <Icon name={icon} />
     </button>

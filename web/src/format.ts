@@ -65,7 +65,9 @@ export function moment(ms: number | null | undefined, now: number): string {
   const at = new Date(ms);
   const clock = { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" } as const;
   const sameDay = at.toDateString() === new Date(now).toDateString();
-  return sameDay ? at.toLocaleTimeString([], clock) : at.toLocaleString([], { ...clock, day: "numeric", month: "short" });
+  return sameDay
+    ? at.toLocaleTimeString([], clock)
+    : at.toLocaleString([], { ...clock, day: "numeric", month: "short" });
 }
 
 /** `JOB_FAILOVER_RESTARTING` and `WaitingForResources` as words. */

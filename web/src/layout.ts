@@ -76,7 +76,8 @@ export function layout(ids: string[], edges: Edge[]): Layout {
   const items = new Map<string, Item>();
   const put = (key: string, layer: number, lane: boolean): Item => {
     const item: Item = { key, layer, lane, y: 0, before: [], after: [] };
-    (layers[layer] ??= []).push(item);
+    layers[layer] ??= [];
+    layers[layer].push(item);
     items.set(key, item);
     return item;
   };
@@ -110,7 +111,8 @@ function chainOf(
 ): Item[] {
   const [start, end] = [items.get(from)!, items.get(to)!];
   const chain = [start];
-  for (let layer = start.layer + 1; layer < end.layer; layer += 1) chain.push(put(`lane ${number} ${layer}`, layer, true));
+  for (let layer = start.layer + 1; layer < end.layer; layer += 1)
+    chain.push(put(`lane ${number} ${layer}`, layer, true));
   chain.push(end);
   for (let i = 1; i < chain.length; i += 1) {
     chain[i]!.before.push(chain[i - 1]!);
@@ -122,7 +124,9 @@ function chainOf(
 /** Fewer crossings: each layer in the order of its neighbours' middle, forwards and backwards in turn. */
 function order(layers: Item[][]): void {
   const rank = new Map<Item, number>();
-  const count = (layer: Item[]) => layer.forEach((item, index) => rank.set(item, index));
+  const count = (layer: Item[]) => {
+    for (const [index, item] of layer.entries()) rank.set(item, index);
+  };
   layers.forEach(count);
   for (let sweep = 0; sweep < SWEEPS; sweep += 1) {
     const forwards = sweep % 2 === 0;
@@ -190,7 +194,9 @@ function settle(layer: Item[], forwards: boolean): void {
     }
     blocks.push(block);
   });
-  for (const block of blocks) block.items.forEach((item, index) => (item.y = block.y + block.offsets[index]!));
+  for (const { items, offsets, y } of blocks) {
+    for (const [index, item] of items.entries()) item.y = y + offsets[index]!;
+  }
 }
 
 /** A curve through the chain. Through a lane it runs level. */

@@ -1,7 +1,13 @@
 // The address within the page: `#/view`, `#/view/item`, with `?job=` where the cluster has several.
 
 export const VIEWS = [
-  "overview", "graph", "timeline", "checkpoints", "exceptions", "taskmanagers", "configuration",
+  "overview",
+  "graph",
+  "timeline",
+  "checkpoints",
+  "exceptions",
+  "taskmanagers",
+  "configuration",
 ] as const;
 export type View = (typeof VIEWS)[number];
 

@@ -18,7 +18,9 @@ export const wholeTicks = (max: number, wanted = 3): number[] => {
   return Array.from({ length: Math.ceil(Math.max(1, max) / step) + 1 }, (_, index) => index * Math.ceil(step));
 };
 
-const TIME_STEPS_S = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800];
+const TIME_STEPS_S = [
+  1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800,
+];
 
 /** Moments at round local times between two moments, at most `most`. */
 export function timeTicks(from: number, to: number, most: number): number[] {
@@ -66,13 +68,11 @@ export function areaPath(points: XY[], floor: number, stepped: boolean): string 
       part = [];
     }
   }
-  return parts
-    .map((run) => `${linePath(run, stepped)}V${floor.toFixed(1)}H${run[0]!.x.toFixed(1)}Z`)
-    .join("");
+  return parts.map((run) => `${linePath(run, stepped)}V${floor.toFixed(1)}H${run[0]!.x.toFixed(1)}Z`).join("");
 }
 
 /** No more points than a screen shows: of each stretch the first, the least, the greatest. */
-export function thinned<T>(points: T[], most: number, valueOf: (point: T) => number): T[] {
+export function thinned<T>(points: T[], most: number, measure: (point: T) => number): T[] {
   if (points.length <= most) return points;
   const length = Math.ceil(points.length / (most / 3));
   const kept: T[] = [];
@@ -80,8 +80,8 @@ export function thinned<T>(points: T[], most: number, valueOf: (point: T) => num
     const stretch = points.slice(start, start + length);
     let [low, high] = [0, 0];
     stretch.forEach((point, index) => {
-      if (valueOf(point) < valueOf(stretch[low]!)) low = index;
-      if (valueOf(point) > valueOf(stretch[high]!)) high = index;
+      if (measure(point) < measure(stretch[low]!)) low = index;
+      if (measure(point) > measure(stretch[high]!)) high = index;
     });
     for (const index of [...new Set([0, low, high])].sort((a, b) => a - b)) kept.push(stretch[index]!);
   }

@@ -3,12 +3,32 @@
 // known stays when an answer does not come: `lastAnswer` tells how old it is.
 
 import {
-  type Aggregate, type Backpressure, type Checkpoint, type Checkpoints, type Config, type ConfigEntry,
-  type Exceptions, type Job, type JobConfig, type JobEntry, type JobsOverview, type Metric, type Overview,
-  type Rescale, type Subtask, type SubtaskCheckpoint, type TaskManager, type TaskManagers, type Timeline,
-  type VertexCheckpoint, type VertexDetails, find, get, isOver,
+  type Aggregate,
+  type Backpressure,
+  type Checkpoint,
+  type Checkpoints,
+  type Config,
+  type ConfigEntry,
+  type Exceptions,
+  find,
+  get,
+  isOver,
+  type Job,
+  type JobConfig,
+  type JobEntry,
+  type JobsOverview,
+  type Metric,
+  type Overview,
+  type Rescale,
+  type Subtask,
+  type SubtaskCheckpoint,
+  type TaskManager,
+  type TaskManagers,
+  type Timeline,
+  type VertexCheckpoint,
+  type VertexDetails,
 } from "./api";
-import { type Route, parse } from "./route";
+import { parse, type Route } from "./route";
 
 export interface State {
   route: Route;
@@ -74,8 +94,15 @@ const RESCALES = 30;
 /** So that an address stays short enough. */
 const RATES_A_REQUEST = 100;
 const VERTEX_METRICS = [
-  "numRecordsInPerSecond", "numRecordsOutPerSecond", "numBytesOutPerSecond", "busyTimeMsPerSecond",
-  "backPressuredTimeMsPerSecond", "idleTimeMsPerSecond", "currentInputWatermark", "pendingRecords", "stateSizeBytes",
+  "numRecordsInPerSecond",
+  "numRecordsOutPerSecond",
+  "numBytesOutPerSecond",
+  "busyTimeMsPerSecond",
+  "backPressuredTimeMsPerSecond",
+  "idleTimeMsPerSecond",
+  "currentInputWatermark",
+  "pendingRecords",
+  "stateSizeBytes",
 ].join(",");
 const JOB_METRICS = "numRestarts,numRescales,lastCheckpointDuration,lastCheckpointSize,lastCheckpointFullSize,uptime";
 
@@ -194,7 +221,9 @@ async function askForFigures(path: string, job: Job): Promise<void> {
       const vertex = `${path}/vertices/${id}`;
       const [figures, pressure] = await Promise.all([
         find<Aggregate[]>(`${vertex}/subtasks/metrics?get=${VERTEX_METRICS}`),
-        all.length <= DETAILED_VERTICES || id === state.route.item ? find<Backpressure>(`${vertex}/backpressure`) : null,
+        all.length <= DETAILED_VERTICES || id === state.route.item
+          ? find<Backpressure>(`${vertex}/backpressure`)
+          : null,
       ]);
       state.figures.set(id, new Map((figures ?? []).map((figure) => [figure.id, figure])));
       if (pressure) state.pressure.set(id, pressure);
@@ -206,7 +235,7 @@ async function askForVertex(path: string, vertex: string): Promise<void> {
   const detail = await find<VertexDetails>(`${path}/vertices/${encodeURIComponent(vertex)}`);
   state.subtasks = detail?.subtasks ?? null;
   if (detail) await askForRates(path, vertex, detail.subtasks.length);
-  const checkpoint = state.checkpoints?.latest["completed"]?.id;
+  const checkpoint = state.checkpoints?.latest.completed?.id;
   if (checkpoint === undefined || !detail) {
     state.stateSizes = null;
   } else if (state.stateSizes?.vertex !== vertex || state.stateSizes.checkpoint !== checkpoint) {

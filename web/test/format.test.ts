@@ -1,5 +1,18 @@
 import { describe, expect, test } from "vitest";
-import { bytes, count, duration, eventLag, iso, micros, moment, percent, plural, rate, whole, words } from "../src/format";
+import {
+  bytes,
+  count,
+  duration,
+  eventLag,
+  iso,
+  micros,
+  moment,
+  percent,
+  plural,
+  rate,
+  whole,
+  words,
+} from "../src/format";
 
 /** With ordinary spaces, as they read. */
 const plain = (text: string) => text.replace(/[\u00a0\u202f]/g, " ");
@@ -10,22 +23,49 @@ const check = (cases: [string, string][]) => {
 
 test("counts have three digits that matter", () => {
   check([
-    [count(0), "0"], [count(2.5), "2.5"], [count(12.3), "12"], [count(999), "999"], [count(999.6), "1.00 k"],
-    [count(1234), "1.23 k"], [count(48_210), "48.2 k"], [count(7_654_321), "7.65 M"], [count(-1500), "-1.50 k"],
-    [rate(100), "100/s"], [whole(32_768), "32 768"], [whole(16), "16"], [whole(1_000_000), "1 000 000"],
+    [count(0), "0"],
+    [count(2.5), "2.5"],
+    [count(12.3), "12"],
+    [count(999), "999"],
+    [count(999.6), "1.00 k"],
+    [count(1234), "1.23 k"],
+    [count(48_210), "48.2 k"],
+    [count(7_654_321), "7.65 M"],
+    [count(-1500), "-1.50 k"],
+    [rate(100), "100/s"],
+    [whole(32_768), "32 768"],
+    [whole(16), "16"],
+    [whole(1_000_000), "1 000 000"],
   ]);
 });
 
 test("bytes are counted by 1024", () => {
-  check([[bytes(0), "0 B"], [bytes(1023), "1023 B"], [bytes(1024), "1.00 KiB"], [bytes(1000), "1000 B"], [bytes(1536), "1.50 KiB"], [bytes(25_276_510_208), "23.5 GiB"], [bytes(-1), "–"]]);
+  check([
+    [bytes(0), "0 B"],
+    [bytes(1023), "1023 B"],
+    [bytes(1024), "1.00 KiB"],
+    [bytes(1000), "1000 B"],
+    [bytes(1536), "1.50 KiB"],
+    [bytes(25_276_510_208), "23.5 GiB"],
+    [bytes(-1), "–"],
+  ]);
 });
 
 test("durations have two units at most", () => {
   check([
-    [duration(0), "0 ms"], [duration(0.136), "0.14 ms"], [duration(341), "341 ms"], [duration(1500), "1.5 s"],
-    [duration(9_960), "10 s"], [duration(59_990), "59 s"], [duration(60_000), "1 min 0 s"], [duration(83_000), "1 min 23 s"],
-    [duration(3_600_000), "1 h 0 min"], [duration(90_000_000), "1 d 1 h"], [duration(-1), "–"],
-    [micros(136), "136 µs"], [micros(2500), "3 ms"],
+    [duration(0), "0 ms"],
+    [duration(0.136), "0.14 ms"],
+    [duration(341), "341 ms"],
+    [duration(1500), "1.5 s"],
+    [duration(9_960), "10 s"],
+    [duration(59_990), "59 s"],
+    [duration(60_000), "1 min 0 s"],
+    [duration(83_000), "1 min 23 s"],
+    [duration(3_600_000), "1 h 0 min"],
+    [duration(90_000_000), "1 d 1 h"],
+    [duration(-1), "–"],
+    [micros(136), "136 µs"],
+    [micros(2500), "3 ms"],
   ]);
 });
 
@@ -52,8 +92,11 @@ describe("moments", () => {
 
   test("event time is behind the clock, or not of this clock", () => {
     check([
-      [eventLag(1500), "1.5 s behind"], [eventLag(-20), "20 ms ahead"], [eventLag(1.7e12), "own event time"],
-      [eventLag(9.2e18), "no watermark yet"], [eventLag(-9.2e18), "at its end"],
+      [eventLag(1500), "1.5 s behind"],
+      [eventLag(-20), "20 ms ahead"],
+      [eventLag(1.7e12), "own event time"],
+      [eventLag(9.2e18), "no watermark yet"],
+      [eventLag(-9.2e18), "at its end"],
     ]);
   });
 });
@@ -61,5 +104,9 @@ describe("moments", () => {
 test("names of states as words", () => {
   expect(words("JOB_FAILOVER_RESTARTING")).toBe("job failover restarting");
   expect(words("WaitingForResources")).toBe("waiting for resources");
-  check([[plural(1, "slot"), "1 slot"], [plural(2, "slot"), "2 slots"], [plural(2, "vertex", "vertices"), "2 vertices"]]);
+  check([
+    [plural(1, "slot"), "1 slot"],
+    [plural(2, "slot"), "2 slots"],
+    [plural(2, "vertex", "vertices"), "2 vertices"],
+  ]);
 });

@@ -3,10 +3,13 @@ import { BOX, type Edge, layersOf, layout } from "../src/layout";
 
 /** `a>b a>c` as edges. */
 const edges = (text: string): Edge[] =>
-  text.split(" ").filter(Boolean).map((edge) => {
-    const [from = "", to = ""] = edge.split(">");
-    return { from, to, label: "HASH" };
-  });
+  text
+    .split(" ")
+    .filter(Boolean)
+    .map((edge) => {
+      const [from = "", to = ""] = edge.split(">");
+      return { from, to, label: "HASH" };
+    });
 
 const idsOf = (text: string) => [...new Set(text.split(/[ >]/).filter(Boolean))];
 
@@ -17,7 +20,8 @@ function overlaps(text: string): boolean {
   const { places } = layout(idsOf(text), edges(text));
   const all = [...places.values()];
   return all.some((one) =>
-    all.some((other) => one !== other && one.x === other.x && Math.abs(one.y - other.y) < BOX.height));
+    all.some((other) => one !== other && one.x === other.x && Math.abs(one.y - other.y) < BOX.height),
+  );
 }
 
 test("a vertex lies right of all it reads from", () => {
@@ -74,7 +78,8 @@ test("an edge to what is not there is left out", () => {
 test("200 vertices take no time that is felt", () => {
   const ids = Array.from({ length: 200 }, (_, number) => `${number}`);
   const many = ids.flatMap((to, number) =>
-    [number - 8, number - 9].filter((from) => from >= 0).map((from) => ({ from: `${from}`, to, label: "HASH" })));
+    [number - 8, number - 9].filter((from) => from >= 0).map((from) => ({ from: `${from}`, to, label: "HASH" })),
+  );
   const start = performance.now();
   const { places } = layout(ids, many);
   expect(places.size).toBe(200);

@@ -2,7 +2,11 @@ import { expect, test } from "vitest";
 import { href, parse } from "../src/route";
 
 test("an address is read as it is written", () => {
-  for (const [view, item, job] of [["graph", "a/b c%", "7"], ["timeline", null, null], ["checkpoints", "12", null]] as const) {
+  for (const [view, item, job] of [
+    ["graph", "a/b c%", "7"],
+    ["timeline", null, null],
+    ["checkpoints", "12", null],
+  ] as const) {
     expect(parse(href(view, item, job))).toEqual({ view, item, job });
   }
 });

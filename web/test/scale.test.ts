@@ -32,7 +32,12 @@ test("times are round", () => {
 });
 
 test("a line breaks where a value is missing", () => {
-  const points = [{ x: 0, y: 1 }, { x: 1, y: 2 }, { x: 2, y: null }, { x: 3, y: 4 }];
+  const points = [
+    { x: 0, y: 1 },
+    { x: 1, y: 2 },
+    { x: 2, y: null },
+    { x: 3, y: 4 },
+  ];
   expect(linePath(points, false)).toBe("M0.0 1.0L1.0 2.0M3.0 4.0");
   expect(linePath(points, true)).toBe("M0.0 1.0H1.0V2.0M3.0 4.0");
   expect(areaPath(points, 9, false)).toBe("M0.0 1.0L1.0 2.0V9.0H0.0ZM3.0 4.0V9.0H3.0Z");

@@ -34,7 +34,7 @@ cargo xtask COMMAND: the project's own commands
   flights the flights example against DuckDB, on processes that come, go and are killed
   s3      runs a command, such as `cargo test`, with a server of S3 for tests
   bench   runs a benchmark: cargo xtask bench NAME [ARGUMENT]...
-  web     checks the web interface: types, tests, that web/dist is what web/ gives, in a browser
+  web     checks the web interface: types, lints, tests, that web/dist is what web/ gives, in a browser
   sim     simulates whole clusters from seeds: cargo xtask sim [--seeds N] [--seed S]...
 
 A first hour: `cargo xtask tidy` takes a second, `cargo test -p CRATE` tests one crate,

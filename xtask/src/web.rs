@@ -15,10 +15,11 @@ use crate::process::{cargo, is_installed, root, succeed, target_directory};
 pub(crate) const HELP: &str = "\
 cargo xtask web [--accept | --screenshots]: checks the web interface
 
-Types (also that web/src/schema.ts is what docs/openapi.json gives), unit tests, that web/dist is
-what the sources and the lockfile give, and the page in a real Chromium over a real cluster, built in the profile of the tests. Needs Node 20.19 or newer
-with npm, and Chromium (/usr/bin/chromium, or CHROMIUM names it); on Debian:
-`apt-get install nodejs npm chromium`.
+Types (also that web/src/schema.ts is what docs/openapi.json gives), lints and format, unit tests,
+that web/dist is what the sources and the lockfile give, and the page in a real Chromium over a real
+cluster, built in the profile of the tests. Needs Node 20.19 or newer with npm, and Chromium
+(/usr/bin/chromium, or CHROMIUM names it); on Debian: `apt-get install nodejs npm chromium`.
+`npm run format` in web/ formats and fixes what can be fixed without a change of meaning.
 
   --accept       writes web/src/schema.ts from docs/openapi.json, and what was built to web/dist,
                  instead of comparing; opens no browser
@@ -67,6 +68,7 @@ pub(crate) fn check() -> Result<(), Failure> {
     install()?;
     compare_schema()?;
     succeed(&mut npm(&["run", "--silent", "check"]))?;
+    succeed(&mut npm(&["run", "--silent", "lint"]))?;
     succeed(&mut npm(&["run", "--silent", "test"]))?;
     let built = target_directory().join("web-dist");
     build(&built)?;

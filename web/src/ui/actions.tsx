@@ -1,8 +1,18 @@
 // What changes something: each action asks first, says what the server says when it refuses, and what came of what
 // takes its time. One dialog is open at a time.
 
-import { Component, createRef, type ComponentChildren } from "preact";
-import { type Config, type Job, type Operation, type Requirements, type Triggered, Refused, get, isOver, send } from "../api";
+import { Component, type ComponentChildren, createRef } from "preact";
+import {
+  type Config,
+  get,
+  isOver,
+  type Job,
+  type Operation,
+  Refused,
+  type Requirements,
+  send,
+  type Triggered,
+} from "../api";
 import { plural } from "../format";
 import { refresh } from "../store";
 
@@ -56,7 +66,9 @@ export class ActionDialog extends Component<Props, Progress> {
     if (this.state.done) return this.props.onClose();
     this.setState({ busy: true, refused: false, said: null });
     try {
-      const said = await action.run(this.state.value, this.state.ticked, (progress) => this.setState({ said: progress }));
+      const said = await action.run(this.state.value, this.state.ticked, (progress) =>
+        this.setState({ said: progress }),
+      );
       this.setState({ busy: false, done: true, said });
     } catch (error) {
       this.setState({ busy: false, refused: true, said: error instanceof Error ? error.message : String(error) });
@@ -108,7 +120,11 @@ export class ActionDialog extends Component<Props, Progress> {
                   {busy ? "Close" : "Not now"}
                 </button>
               )}
-              <button type="submit" class={`button ${done ? "" : action.danger ? "danger" : "primary"}`} disabled={busy}>
+              <button
+                type="submit"
+                class={`button ${done ? "" : action.danger ? "danger" : "primary"}`}
+                disabled={busy}
+              >
                 {done ? "Close" : busy ? "Asking …" : action.confirm}
               </button>
             </footer>
@@ -137,11 +153,20 @@ function rescale(job: Job): Action {
     title: "Rescale the job",
     body: (
       <>
-        <p>Sets the most subtasks that each vertex may have. The job goes there while it runs; where there are fewer slots, it takes those.</p>
+        <p>
+          Sets the most subtasks that each vertex may have. The job goes there while it runs; where there are fewer
+          slots, it takes those.
+        </p>
         <p class="quiet">Only the key groups that change their owner pause.</p>
       </>
     ),
-    field: { label: "Parallelism", type: "number", value: `${Math.max(...job.vertices.map((it) => it.parallelism))}`, min: 1, max: most },
+    field: {
+      label: "Parallelism",
+      type: "number",
+      value: `${Math.max(...job.vertices.map((it) => it.parallelism))}`,
+      min: 1,
+      max: most,
+    },
     confirm: "Rescale",
     run: async (value) => {
       const path = `jobs/${job.jid}/resource-requirements`;
@@ -178,7 +203,11 @@ function stop(job: Job): Action {
   return {
     name: "Stop",
     title: "Stop with a savepoint",
-    body: <p>Takes a savepoint, commits what the sinks hold, and ends the job. It can be started again from the savepoint.</p>,
+    body: (
+      <p>
+        Takes a savepoint, commits what the sinks hold, and ends the job. It can be started again from the savepoint.
+      </p>
+    ),
     field: { label: "Directory", type: "text", value: "", placeholder: "as configured" },
     tick: { label: "Drain: fire all windows and timers first, for a job that is not to go on" },
     confirm: "Stop the job",
@@ -201,7 +230,12 @@ function cancel(job: Job): Action {
   return {
     name: "Cancel",
     title: "Cancel the job",
-    body: <p>Ends the job at once and for good, without a savepoint. What was processed since the last checkpoint is not committed.</p>,
+    body: (
+      <p>
+        Ends the job at once and for good, without a savepoint. What was processed since the last checkpoint is not
+        committed.
+      </p>
+    ),
     confirm: "Cancel the job",
     danger: true,
     run: async () => {
@@ -228,7 +262,8 @@ export function drain(id: string, path: string): Action {
 }
 
 /** Whether the server lets this be done. */
-export const isOn = (config: Config | null, feature: keyof Config["features"]): boolean => config?.features[feature] ?? false;
+export const isOn = (config: Config | null, feature: keyof Config["features"]): boolean =>
+  config?.features[feature] ?? false;
 
 /** What can be done with a job. */
 export function actionsOf(job: Job | null, config: Config | null): Action[] {

@@ -3,7 +3,7 @@
 
 import { Component, createRef } from "preact";
 import { moment } from "../format";
-import { type XY, areaPath, linePath, thinned, timeTicks } from "../scale";
+import { areaPath, linePath, thinned, timeTicks, type XY } from "../scale";
 
 export interface Series {
   name: string;
@@ -135,11 +135,14 @@ export class Chart extends Component<Props, Look> {
         onKeyDown={this.onKeyDown}
       >
         {width > 0 && (
+          // biome-ignore lint/a11y/noSvgWithoutTitle: the frame has the name; a title would cover those of the marks
           <svg width={width} height={height}>
             {timeTicks(from, to, Math.max(2, Math.floor((width - LEFT - RIGHT) / 110))).map((t) => (
               <g key={t} class="tick">
                 <line x1={this.x(t)} x2={this.x(t)} y1={TOP} y2={bottom} />
-                <text x={this.x(t)} y={bottom + 18} text-anchor="middle">{moment(t, now)}</text>
+                <text x={this.x(t)} y={bottom + 18} text-anchor="middle">
+                  {moment(t, now)}
+                </text>
               </g>
             ))}
             {inside.map((mark) => this.markLine(mark, bottom))}
@@ -170,16 +173,24 @@ export class Chart extends Component<Props, Look> {
           {title}
           {series.map(({ name, kind, values }) => (
             <>
-              <tspan dx="14" class={`key ${kind}`}>●</tspan>
-              <tspan dx="4" class="name">{name}</tspan>
-              <tspan dx="5" class="value">{format(values[shown] ?? null)}</tspan>
+              <tspan dx="14" class={`key ${kind}`}>
+                ●
+              </tspan>
+              <tspan dx="4" class="name">
+                {name}
+              </tspan>
+              <tspan dx="5" class="value">
+                {format(values[shown] ?? null)}
+              </tspan>
             </>
           ))}
         </text>
         {labels.map((label) => (
           <g key={label} class="level">
             <line x1={LEFT} x2={width - RIGHT} y1={yOf(label)} y2={yOf(label)} />
-            <text x={LEFT - 8} y={yOf(label) + 4} text-anchor="end">{format(label)}</text>
+            <text x={LEFT - 8} y={yOf(label) + 4} text-anchor="end">
+              {format(label)}
+            </text>
           </g>
         ))}
         {series.map(({ name, kind, values, stepped = false, filled }) => {

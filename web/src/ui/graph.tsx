@@ -4,7 +4,7 @@
 import { Component, createRef } from "preact";
 import type { Aggregate, Backpressure, Job } from "../api";
 import { count, rate, words } from "../format";
-import { BOX, type Layout, type Route, layout } from "../layout";
+import { BOX, type Layout, layout, type Route } from "../layout";
 import { Icon } from "./icons";
 import { VertexBox } from "./vertex";
 
@@ -73,7 +73,10 @@ export class Graph extends Component<Props, Look> {
     const shape = JSON.stringify([nodes.map((node) => node.id), edges]);
     if (shape !== this.shape) {
       this.shape = shape;
-      this.laidOut = layout(nodes.map((node) => node.id), edges);
+      this.laidOut = layout(
+        nodes.map((node) => node.id),
+        edges,
+      );
     }
     return this.laidOut;
   }
@@ -151,7 +154,10 @@ export class Graph extends Component<Props, Look> {
 
   private onKeyDown = (event: KeyboardEvent) => {
     const moves: Record<string, [number, number]> = {
-      ArrowLeft: [STEP, 0], ArrowRight: [-STEP, 0], ArrowUp: [0, STEP], ArrowDown: [0, -STEP],
+      ArrowLeft: [STEP, 0],
+      ArrowRight: [-STEP, 0],
+      ArrowUp: [0, STEP],
+      ArrowDown: [0, -STEP],
     };
     const move = moves[event.key];
     if (move) this.move(...move);
@@ -182,9 +188,17 @@ export class Graph extends Component<Props, Look> {
     const sources = new Set(job.plan.nodes.filter((node) => !node.inputs?.length).map((node) => node.id));
     const seen = (x: number, y: number, w: number, h: number) =>
       places.size <= FEW ||
-      ((x + w) * look.scale + look.x > -AROUND && x * look.scale + look.x < look.width + AROUND &&
-        (y + h) * look.scale + look.y > -AROUND && y * look.scale + look.y < look.height + AROUND);
-    const needed = Math.min(560, Math.max(200, height * Math.max(SCALES.readable, Math.min(1, (look.width - 2 * MARGIN) / Math.max(1, width))) + 2 * MARGIN));
+      ((x + w) * look.scale + look.x > -AROUND &&
+        x * look.scale + look.x < look.width + AROUND &&
+        (y + h) * look.scale + look.y > -AROUND &&
+        y * look.scale + look.y < look.height + AROUND);
+    const needed = Math.min(
+      560,
+      Math.max(
+        200,
+        height * Math.max(SCALES.readable, Math.min(1, (look.width - 2 * MARGIN) / Math.max(1, width))) + 2 * MARGIN,
+      ),
+    );
     return (
       <div
         ref={this.frame}
@@ -209,7 +223,10 @@ export class Graph extends Component<Props, Look> {
             flowing={places.size <= FEW}
           />
           {[...places.values()]
-            .filter((place) => vertices.has(place.id) && (place.id === opened || seen(place.x, place.y, BOX.width, BOX.height)))
+            .filter(
+              (place) =>
+                vertices.has(place.id) && (place.id === opened || seen(place.x, place.y, BOX.width, BOX.height)),
+            )
             .map((place) => (
               <div key={place.id} onFocusCapture={() => this.reveal(place.id)}>
                 <VertexBox
@@ -227,9 +244,17 @@ export class Graph extends Component<Props, Look> {
             ))}
         </div>
         <div class="zoom" onPointerDown={(event) => event.stopPropagation()}>
-          <button type="button" aria-label="Zoom in" onClick={() => this.zoom(1.25)}><Icon name="plus" /></button>
-          <button type="button" aria-label="Zoom out" onClick={() => this.zoom(0.8)}><Icon name="minus" /></button>
-          <button type="button" aria-label="Show all" onClick={() => this.setState({ ...this.fitted(true), own: true })}>
+          <button type="button" aria-label="Zoom in" onClick={() => this.zoom(1.25)}>
+            <Icon name="plus" />
+          </button>
+          <button type="button" aria-label="Zoom out" onClick={() => this.zoom(0.8)}>
+            <Icon name="minus" />
+          </button>
+          <button
+            type="button"
+            aria-label="Show all"
+            onClick={() => this.setState({ ...this.fitted(true), own: true })}
+          >
             <Icon name="fit" />
           </button>
         </div>
@@ -266,7 +291,9 @@ class Edges extends Component<EdgesProps> {
               <title>{`${words(label)}, ${rate(flow)}`}</title>
               <path class="edge" d={path} stroke-width={1.5 + Math.min(4, Math.log10(1 + flow) * 0.6)} />
               {flow > 0 && flowing && <path class="flow" d={path} />}
-              <text x={x} y={y - 8}>{words(label)}</text>
+              <text x={x} y={y - 8}>
+                {words(label)}
+              </text>
             </g>
           );
         })}
@@ -278,9 +305,15 @@ class Edges extends Component<EdgesProps> {
 export function Legend() {
   return (
     <p class="legend quiet small">
-      <span><i class="busy" /> busy</span>
-      <span><i class="backpressured" /> backpressured</span>
-      <span><i class="idle" /> idle</span>
+      <span>
+        <i class="busy" /> busy
+      </span>
+      <span>
+        <i class="backpressured" /> backpressured
+      </span>
+      <span>
+        <i class="idle" /> idle
+      </span>
       <span>one cell a subtask</span>
     </p>
   );

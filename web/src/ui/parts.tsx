@@ -1,16 +1,31 @@
 // The small parts that views are made of. Texts reach the document as text: Preact never takes them for markup.
 
 import type { ComponentChildren } from "preact";
-import { UNKNOWN, iso, moment, words } from "../format";
+import { iso, moment, UNKNOWN, words } from "../format";
 
 /** How a state is to be felt. */
 export type Mood = "good" | "wait" | "bad" | "calm";
 
 const MOODS: Record<string, Mood> = {
-  RUNNING: "good", FINISHED: "good", COMPLETED: "good", SUCCEEDED: "good", COMMITTED: "good",
-  FAILED: "bad", FAILING: "bad", EXCEPTION_OCCURRED: "bad",
-  CREATED: "wait", INITIALIZING: "wait", RESTARTING: "wait", CANCELLING: "wait", CANCELING: "wait",
-  SCHEDULED: "wait", DEPLOYING: "wait", RECONCILING: "wait", IN_PROGRESS: "wait", SUSPENDED: "wait", GIVEN_UP: "wait",
+  RUNNING: "good",
+  FINISHED: "good",
+  COMPLETED: "good",
+  SUCCEEDED: "good",
+  COMMITTED: "good",
+  FAILED: "bad",
+  FAILING: "bad",
+  EXCEPTION_OCCURRED: "bad",
+  CREATED: "wait",
+  INITIALIZING: "wait",
+  RESTARTING: "wait",
+  CANCELLING: "wait",
+  CANCELING: "wait",
+  SCHEDULED: "wait",
+  DEPLOYING: "wait",
+  RECONCILING: "wait",
+  IN_PROGRESS: "wait",
+  SUSPENDED: "wait",
+  GIVEN_UP: "wait",
 };
 
 export const moodOf = (state: string): Mood => MOODS[state] ?? "calm";
@@ -75,7 +90,12 @@ export interface Column<T> {
   of: (row: T) => ComponentChildren;
 }
 
-export function Table<T>(props: { label: string; columns: Column<T>[]; rows: T[]; keyOf: (row: T) => string | number }) {
+export function Table<T>(props: {
+  label: string;
+  columns: Column<T>[];
+  rows: T[];
+  keyOf: (row: T) => string | number;
+}) {
   return (
     <div class="scroll" tabIndex={0} role="region" aria-label={props.label}>
       <table>

@@ -3,7 +3,7 @@
 
 import { Component } from "preact";
 import type { Aggregate, Backpressure, Vertex } from "../api";
-import { duration, eventLag, iso, operators, percent, rate, count, plural } from "../format";
+import { count, duration, eventLag, iso, operators, percent, plural, rate } from "../format";
 import type { Place } from "../layout";
 import { BOX } from "../layout";
 import { StatePill } from "./parts";
@@ -53,7 +53,11 @@ function Cells({ parallelism, pressure }: { parallelism: number; pressure: Backp
       </span>
     );
   });
-  return <div class="cells" aria-hidden="true">{cells}</div>;
+  return (
+    <div class="cells" aria-hidden="true">
+      {cells}
+    </div>
+  );
 }
 
 function TimeBar({ shares }: { shares: Shares | null }) {
@@ -101,7 +105,8 @@ function Box(props: Props) {
   const said = [
     vertex.name,
     started ? plural(vertex.parallelism, "subtask") : "not deployed",
-    shares && `busy ${percent(shares.busy)}, backpressured ${percent(shares.backpressured)}, idle ${percent(shares.idle)}`,
+    shares &&
+      `busy ${percent(shares.busy)}, backpressured ${percent(shares.backpressured)}, idle ${percent(shares.idle)}`,
   ];
   return (
     <button

@@ -11,8 +11,18 @@ const kindOf = (checkpoint: Checkpoint): string =>
 
 export function Checkpoints({ state }: { state: State }) {
   const { checkpoints, job } = state;
-  if (!job) return <Card><Empty title="No job yet" /></Card>;
-  if (!checkpoints) return <Card><Empty title="Checkpoints are switched off">Set execution.checkpointing.interval to take them.</Empty></Card>;
+  if (!job)
+    return (
+      <Card>
+        <Empty title="No job yet" />
+      </Card>
+    );
+  if (!checkpoints)
+    return (
+      <Card>
+        <Empty title="Checkpoints are switched off">Set execution.checkpointing.interval to take them.</Empty>
+      </Card>
+    );
   const { counts, summary, history } = checkpoints;
   const restored = checkpoints.latest.restored;
   const spread = (name: keyof typeof summary, format: (value: number) => string) => {
@@ -46,13 +56,19 @@ export function Checkpoints({ state }: { state: State }) {
               const opened = state.route.item === id;
               return (
                 <li key={id} class={opened ? "opened" : ""} data-checkpoint={id}>
-                  <a class="line" href={href("checkpoints", opened ? null : id, state.route.job)} aria-expanded={opened}>
+                  <a
+                    class="line"
+                    href={href("checkpoints", opened ? null : id, state.route.job)}
+                    aria-expanded={opened}
+                  >
                     <b class="change">{id}</b>
                     <span class="grow quiet">{kindOf(checkpoint)}</span>
                     {checkpoint.status !== "COMPLETED" && <StatePill state={checkpoint.status} />}
                     <span class="number">{bytes(checkpoint.checkpointed_size)}</span>
                     <span class="number">{duration(checkpoint.end_to_end_duration)}</span>
-                    <span class="number quiet"><Moment at={checkpoint.trigger_timestamp} now={job.now} /></span>
+                    <span class="number quiet">
+                      <Moment at={checkpoint.trigger_timestamp} now={job.now} />
+                    </span>
                   </a>
                   {opened && <Detail state={state} checkpoint={checkpoint} />}
                 </li>
@@ -71,11 +87,24 @@ function Durations({ history }: { history: Checkpoint[] }) {
   const most = Math.max(1, ...bars.map((it) => it.end_to_end_duration));
   if (bars.length < 2) return null;
   return (
-    <svg class="bars" viewBox={`0 0 ${bars.length * 10} 40`} preserveAspectRatio="none" role="img" aria-label="Durations, oldest first">
+    <svg
+      class="bars"
+      viewBox={`0 0 ${bars.length * 10} 40`}
+      preserveAspectRatio="none"
+      role="img"
+      aria-label="Durations, oldest first"
+    >
       {bars.map((it, index) => {
         const height = Math.max(1.5, (Math.max(0, it.end_to_end_duration) / most) * 38);
         return (
-          <rect key={it.id} class={it.status === "FAILED" ? "bad" : it.is_savepoint ? "savepoint" : ""} x={index * 10 + 1} width="8" y={40 - height} height={height}>
+          <rect
+            key={it.id}
+            class={it.status === "FAILED" ? "bad" : it.is_savepoint ? "savepoint" : ""}
+            x={index * 10 + 1}
+            width="8"
+            y={40 - height}
+            height={height}
+          >
             <title>{`${it.id}: ${duration(it.end_to_end_duration)}, ${bytes(it.checkpointed_size)}`}</title>
           </rect>
         );
@@ -93,14 +122,28 @@ function Detail({ state, checkpoint }: { state: State; checkpoint: Checkpoint })
       <Facts
         facts={[
           { name: "state", value: <StatePill state={checkpoint.status} /> },
-          { name: "written", value: bytes(checkpoint.checkpointed_size), title: "what this checkpoint added to the storage" },
+          {
+            name: "written",
+            value: bytes(checkpoint.checkpointed_size),
+            title: "what this checkpoint added to the storage",
+          },
           { name: "state it stands for", value: bytes(checkpoint.state_size) },
-          { name: "acknowledged", value: `${checkpoint.num_acknowledged_subtasks} of ${plural(checkpoint.num_subtasks, "subtask")}` },
-          checkpoint.failure_timestamp === undefined ? null : { name: "failed", value: <Moment at={checkpoint.failure_timestamp} now={state.job!.now} /> },
+          {
+            name: "acknowledged",
+            value: `${checkpoint.num_acknowledged_subtasks} of ${plural(checkpoint.num_subtasks, "subtask")}`,
+          },
+          checkpoint.failure_timestamp === undefined
+            ? null
+            : { name: "failed", value: <Moment at={checkpoint.failure_timestamp} now={state.job!.now} /> },
         ]}
       />
       {checkpoint.failure_message && <p class="note bad">{checkpoint.failure_message}</p>}
-      {checkpoint.external_path && <p class="path"><code>{checkpoint.external_path}</code>{checkpoint.discarded && <span class="quiet"> · deleted since</span>}</p>}
+      {checkpoint.external_path && (
+        <p class="path">
+          <code>{checkpoint.external_path}</code>
+          {checkpoint.discarded && <span class="quiet"> · deleted since</span>}
+        </p>
+      )}
       {!detail ? (
         <Loading what="its vertices" />
       ) : tasks.length === 0 ? null : (
@@ -110,7 +153,11 @@ function Detail({ state, checkpoint }: { state: State; checkpoint: Checkpoint })
           keyOf={([id]) => id}
           columns={[
             { title: "Vertex", of: ([id]) => names.get(id) ?? id },
-            { title: "Acknowledged", class: "number", of: ([, it]) => `${it.num_acknowledged_subtasks} / ${it.num_subtasks}` },
+            {
+              title: "Acknowledged",
+              class: "number",
+              of: ([, it]) => `${it.num_acknowledged_subtasks} / ${it.num_subtasks}`,
+            },
             { title: "Written", class: "number", of: ([, it]) => bytes(it.checkpointed_size) },
             { title: "State", class: "number", of: ([, it]) => bytes(it.state_size) },
             { title: "Duration", class: "number", of: ([, it]) => duration(it.end_to_end_duration) },

@@ -13,7 +13,8 @@ function flat(value: unknown, prefix = ""): { key: string; value: string }[] {
 export function Configuration({ state }: { state: State }) {
   const [sought, setSought] = useState("");
   const entries = state.configuration;
-  const hit = (it: { key: string; value: string }) => `${it.key} ${it.value}`.toLowerCase().includes(sought.toLowerCase());
+  const hit = (it: { key: string; value: string }) =>
+    `${it.key} ${it.value}`.toLowerCase().includes(sought.toLowerCase());
   const search = (
     <input
       type="search"
@@ -39,10 +40,20 @@ export function Configuration({ state }: { state: State }) {
   return (
     <>
       <Card title="Cluster" note={entries ? `${entries.length} set` : undefined} actions={search}>
-        {!entries ? <Loading what="the configuration" /> : found.length === 0 ? <Empty title={sought ? "Nothing found" : "Nothing was set"}>{sought ? "" : "Every option has its default."}</Empty> : table("Cluster's configuration", found)}
+        {!entries ? (
+          <Loading what="the configuration" />
+        ) : found.length === 0 ? (
+          <Empty title={sought ? "Nothing found" : "Nothing was set"}>
+            {sought ? "" : "Every option has its default."}
+          </Empty>
+        ) : (
+          table("Cluster's configuration", found)
+        )}
       </Card>
       {state.jobConfiguration && (
-        <Card title="Job">{ofJob.length === 0 ? <Empty title="Nothing found" /> : table("Job's configuration", ofJob)}</Card>
+        <Card title="Job">
+          {ofJob.length === 0 ? <Empty title="Nothing found" /> : table("Job's configuration", ofJob)}
+        </Card>
       )}
     </>
   );

@@ -44,14 +44,31 @@ function One({ failure, now }: { failure: Failure; now: number }) {
 
 export function Exceptions({ state }: { state: State }) {
   const { exceptions, job } = state;
-  if (!job) return <Card><Empty title="No job yet" /></Card>;
-  if (!exceptions) return <Card><Loading what="the exceptions" /></Card>;
+  if (!job)
+    return (
+      <Card>
+        <Empty title="No job yet" />
+      </Card>
+    );
+  if (!exceptions)
+    return (
+      <Card>
+        <Loading what="the exceptions" />
+      </Card>
+    );
   const { entries, truncated } = exceptions.exceptionHistory;
   return (
-    <Card title="Exceptions" note={entries.length ? `${entries.length}${truncated ? ", older ones were dropped" : ""}` : undefined}>
-      {entries.length === 0 && <Empty title="Nothing has failed" >What fails is kept here, also over restarts.</Empty>}
+    <Card
+      title="Exceptions"
+      note={entries.length ? `${entries.length}${truncated ? ", older ones were dropped" : ""}` : undefined}
+    >
+      {entries.length === 0 && <Empty title="Nothing has failed">What fails is kept here, also over restarts.</Empty>}
       {entries.map((failure) => (
-        <One key={`${failure.timestamp} ${failure.taskName ?? ""} ${failure.exceptionName}`} failure={failure} now={job.now} />
+        <One
+          key={`${failure.timestamp} ${failure.taskName ?? ""} ${failure.exceptionName}`}
+          failure={failure}
+          now={job.now}
+        />
       ))}
     </Card>
   );

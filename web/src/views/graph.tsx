@@ -2,20 +2,25 @@
 // state and work lie on them.
 
 import type { SubtaskCheckpoint } from "../api";
+import { bytes, count, duration, eventLag, iso, operators, percent, rate, whole } from "../format";
 import type { State } from "../store";
 import { DETAILED_VERTICES } from "../store";
-import { bytes, count, duration, eventLag, iso, operators, percent, rate, whole } from "../format";
-import { Card, Empty, Facts, Loading, StatePill, Table } from "../ui/parts";
 import { Graph, Legend } from "../ui/graph";
 import { Heat } from "../ui/heat";
 import { Icon } from "../ui/icons";
+import { Card, Empty, Facts, Loading, StatePill, Table } from "../ui/parts";
 
 /** Bytes of a subtask's state in a checkpoint; none until it has acknowledged. */
 const stateSize = (subtask: SubtaskCheckpoint): number => (subtask.className === "completed" ? subtask.state_size : 0);
 
 export function GraphView({ state, onVertex }: { state: State; onVertex: (id: string | null) => void }) {
   const { job } = state;
-  if (!job) return <Card><Empty title="No job yet" /></Card>;
+  if (!job)
+    return (
+      <Card>
+        <Empty title="No job yet" />
+      </Card>
+    );
   const opened = job.vertices.find((vertex) => vertex.id === state.route.item);
   return (
     <div class={`graph-view ${opened ? "with-vertex" : ""}`}>
@@ -65,7 +70,9 @@ function VertexPanel({ state, id, onClose }: { state: State; id: string; onClose
           { name: "records out", value: rate(figure("numRecordsOutPerSecond")?.sum) },
           figure("pendingRecords") ? { name: "lag", value: count(figure("pendingRecords")!.sum) } : null,
           figure("stateSizeBytes") ? { name: "state in memory", value: bytes(figure("stateSizeBytes")!.sum) } : null,
-          watermark === undefined ? null : { name: "watermark", value: eventLag(job.now - watermark), title: iso(watermark) },
+          watermark === undefined
+            ? null
+            : { name: "watermark", value: eventLag(job.now - watermark), title: iso(watermark) },
           { name: "running for", value: duration(vertex["start-time"] > 0 ? job.now - vertex["start-time"] : -1) },
         ]}
       />
@@ -82,14 +89,16 @@ function VertexPanel({ state, id, onClose }: { state: State; id: string; onClose
               note="of each subtask: the records of its key groups"
             />
           )}
-          {sizes && sizes.subtasks.some((it) => stateSize(it) > 0) && (
+          {sizes?.subtasks.some((it) => stateSize(it) > 0) && (
             <Heat
               title={`State in checkpoint ${sizes.checkpoint}`}
               values={[...sizes.subtasks].sort((one, other) => one.index - other.index).map(stateSize)}
               format={bytes}
             />
           )}
-          {pressure.length > 0 && <Heat title="Busy" values={pressure.map((it) => it.busyRatio)} format={percent} most={1} />}
+          {pressure.length > 0 && (
+            <Heat title="Busy" values={pressure.map((it) => it.busyRatio)} format={percent} most={1} />
+          )}
         </div>
       )}
       {subtasks && (
@@ -103,7 +112,10 @@ function VertexPanel({ state, id, onClose }: { state: State; id: string; onClose
             { title: "Records in", class: "number", of: (row) => count(row.metrics["read-records"]) },
             { title: "Records out", class: "number", of: (row) => count(row.metrics["write-records"]) },
             { title: "Busy", class: "number", of: (row) => percent(busyOf.get(row.subtask)?.busyRatio) },
-            { title: "TaskManager", of: (row) => <span title={row["taskmanager-id"] ?? undefined}>{row.endpoint}</span> },
+            {
+              title: "TaskManager",
+              of: (row) => <span title={row["taskmanager-id"] ?? undefined}>{row.endpoint}</span>,
+            },
           ]}
         />
       )}

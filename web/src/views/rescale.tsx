@@ -108,11 +108,20 @@ export function RescaleDetail({ rescale, now }: { rescale: Rescale; now: number 
           { name: "cause", value: causeOf(rescale) },
           { name: "took", value: duration(tookMs(rescale) ?? now - rescale.startTimestampInMillis) },
           { name: "outcome", value: words(rescale.terminatedReason ?? "under way") },
-          live ? { name: "longest pause", value: micros(live.longestPauseInMicros), title: "the longest time for which a key group was nobody's" } : null,
+          live
+            ? {
+                name: "longest pause",
+                value: micros(live.longestPauseInMicros),
+                title: "the longest time for which a key group was nobody's",
+              }
+            : null,
           live ? { name: "key groups moved", value: `${whole(live.keyGroupsMoved)} (${percent(moved)})` } : null,
           live ? { name: "bytes handed over", value: bytes(live.handedOverBytes) } : null,
           live ? { name: "records that waited", value: whole(live.parkedRecords) } : null,
-          { name: "how", value: live ? `while the job ran${live.outcome ? ` (${words(live.outcome)})` : ""}` : "through a restart" },
+          {
+            name: "how",
+            value: live ? `while the job ran${live.outcome ? ` (${words(live.outcome)})` : ""}` : "through a restart",
+          },
           { name: "began", value: <Moment at={rescale.startTimestampInMillis} now={now} /> },
         ]}
       />

@@ -9,11 +9,21 @@ import { Bar, Card, Empty, Facts, Loading } from "../ui/parts";
 
 export function TaskManagers({ state, ask }: { state: State; ask: (action: Action) => void }) {
   const managers = state.taskManagers;
-  if (!managers) return <Card><Loading what="the TaskManagers" /></Card>;
+  if (!managers)
+    return (
+      <Card>
+        <Loading what="the TaskManagers" />
+      </Card>
+    );
   const now = state.job?.now ?? Date.now();
   const slots = managers.reduce((sum, it) => sum + it.slotsNumber, 0);
   return (
-    <Card title="TaskManagers" note={managers.length ? `${plural(managers.length, "process", "processes")}, ${plural(slots, "slot")}` : undefined}>
+    <Card
+      title="TaskManagers"
+      note={
+        managers.length ? `${plural(managers.length, "process", "processes")}, ${plural(slots, "slot")}` : undefined
+      }
+    >
       {managers.length === 0 && <Empty title="None">Start one with ./bin/taskmanager.sh start</Empty>}
       <ol class="list">
         {managers.map((manager) => {
@@ -21,14 +31,27 @@ export function TaskManagers({ state, ask }: { state: State; ask: (action: Actio
           const heard = Math.max(0, now - manager.timeSinceLastHeartbeat);
           return (
             <li key={manager.id} class={opened ? "opened" : ""} data-taskmanager={manager.id}>
-              <a class="line" href={href("taskmanagers", opened ? null : manager.id, state.route.job)} aria-expanded={opened}>
+              <a
+                class="line"
+                href={href("taskmanagers", opened ? null : manager.id, state.route.job)}
+                aria-expanded={opened}
+              >
                 <b class="grow">{manager.path}</b>
                 <Slots manager={manager} />
-                <span class="number">{manager.assignedTasks === undefined ? "" : plural(manager.assignedTasks, "task")}</span>
-                <span class={`number ${heard > 10_000 ? "bad" : "quiet"}`}>{heard < 3000 ? "heard just now" : `heard ${duration(heard)} ago`}</span>
+                <span class="number">
+                  {manager.assignedTasks === undefined ? "" : plural(manager.assignedTasks, "task")}
+                </span>
+                <span class={`number ${heard > 10_000 ? "bad" : "quiet"}`}>
+                  {heard < 3000 ? "heard just now" : `heard ${duration(heard)} ago`}
+                </span>
               </a>
               {opened && (
-                <Detail manager={manager} detail={state.taskManager} mayDrain={isOn(state.config, "web-rescale")} ask={ask} />
+                <Detail
+                  manager={manager}
+                  detail={state.taskManager}
+                  mayDrain={isOn(state.config, "web-rescale")}
+                  ask={ask}
+                />
               )}
             </li>
           );
@@ -46,7 +69,9 @@ function Slots({ manager }: { manager: TaskManager }) {
     <span class="slots" role="img" aria-label={said} title={said}>
       {manager.slotsNumber <= 16 &&
         Array.from({ length: manager.slotsNumber }, (_, index) => <i key={index} class={index < used ? "used" : ""} />)}
-      <span>{used} / {manager.slotsNumber}</span>
+      <span>
+        {used} / {manager.slotsNumber}
+      </span>
     </span>
   );
 }
@@ -59,8 +84,8 @@ interface DetailProps {
 }
 
 function Detail({ manager, detail, mayDrain, ask }: DetailProps) {
-  const limit = manager.memoryConfiguration["totalProcessMemory"] ?? 0;
-  const used = detail?.metrics?.["heapUsed"];
+  const limit = manager.memoryConfiguration.totalProcessMemory ?? 0;
+  const used = detail?.metrics?.heapUsed;
   const parts = (["taskHeap", "managedMemory", "networkMemory"] as const).map((name) => ({
     name: { taskHeap: "user code", managedMemory: "state", networkMemory: "network" }[name],
     size: manager.memoryConfiguration[name] ?? 0,
@@ -73,13 +98,19 @@ function Detail({ manager, detail, mayDrain, ask }: DetailProps) {
           { name: "memory in use", value: `${bytes(used)} of ${bytes(limit)}` },
           { name: "cores", value: count(manager.hardware.cpuCores) },
           { name: "machine's memory", value: bytes(manager.hardware.physicalMemory) },
-          ...parts.filter((part) => part.size > 0).map((part) => ({ name: `for ${part.name}`, value: bytes(part.size) })),
+          ...parts
+            .filter((part) => part.size > 0)
+            .map((part) => ({ name: `for ${part.name}`, value: bytes(part.size) })),
         ]}
       />
-      {used !== undefined && limit > 0 && <Bar label={`${percent(used / limit)} of its memory in use`} parts={[{ kind: "busy", share: used / limit }]} />}
+      {used !== undefined && limit > 0 && (
+        <Bar label={`${percent(used / limit)} of its memory in use`} parts={[{ kind: "busy", share: used / limit }]} />
+      )}
       {mayDrain && (
         <p>
-          <button type="button" class="button" onClick={() => ask(drain(manager.id, manager.path))}>Drain …</button>
+          <button type="button" class="button" onClick={() => ask(drain(manager.id, manager.path))}>
+            Drain …
+          </button>
         </p>
       )}
     </div>

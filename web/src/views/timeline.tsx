@@ -8,7 +8,7 @@ import { ticks, wholeTicks } from "../scale";
 import type { State } from "../store";
 import { Chart, type Mark, type Panel } from "../ui/chart";
 import { Card, Empty, Loading, Moment } from "../ui/parts";
-import { Outcome, RescaleDetail, causeOf, changeOf, tookMs } from "./rescale";
+import { causeOf, changeOf, Outcome, RescaleDetail, tookMs } from "./rescale";
 
 const SPANS = [
   { name: "5 min", ms: 5 * 60_000 },
@@ -174,7 +174,12 @@ export function Timeline({ state }: { state: State }) {
       ))}
     </div>
   );
-  if (!state.job) return <Card><Empty title="No job yet" /></Card>;
+  if (!state.job)
+    return (
+      <Card>
+        <Empty title="No job yet" />
+      </Card>
+    );
   return (
     <>
       <Card title="Time line" actions={choice}>
@@ -211,7 +216,9 @@ function Rescales({ state }: { state: State }) {
               <span class="grow quiet">{causeOf(rescale)}</span>
               <Outcome rescale={rescale} />
               <span class="number">{duration(tookMs(rescale) ?? now - rescale.startTimestampInMillis)}</span>
-              <span class="number quiet"><Moment at={rescale.startTimestampInMillis} now={now} /></span>
+              <span class="number quiet">
+                <Moment at={rescale.startTimestampInMillis} now={now} />
+              </span>
             </a>
             {opened && <RescaleDetail rescale={rescale} now={now} />}
           </li>
