@@ -10,16 +10,18 @@ use crate::restore;
 use bytes::Bytes;
 use reflow_graph::{ExecutionGraph, ExecutionVertex, JobGraph, Operator, Subtask, Vertex};
 use reflow_protocol::command::{AttemptCommand, CheckpointCommand, Command};
-use reflow_protocol::control::SnapshotKind;
 use reflow_protocol::deployment::Attempt;
-use reflow_protocol::snapshot::{
-    Codec, KeyedState, OperatorState, Redistribution, Restore, Run, SubtaskState,
-};
-use reflow_types::key_group::segment_groups;
+use reflow_protocol::snapshot::{Codec, KeyedState, Restore, SubtaskState};
 use reflow_types::{
     AttemptNumber, ExecutorId, Instant, KeyGroup, MaxParallelism, OwnershipTable, SlotId, VertexId,
 };
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
+
+mod storage;
+mod task;
+
+use storage::Storage;
+use task::{State, Task, Written, split};
 
 const JOB_DIR: &str = "mem://x/job";
 const SPLITS: u64 = 5;
@@ -42,35 +44,6 @@ impl Random {
     fn one_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
     }
-}
-
-/// `(group, key within the group)`.
-type Key = (u16, u8);
-type Entries = Vec<(Key, Option<u64>)>;
-/// Keyed state of all groups, and the offset of each split.
-type State = (BTreeMap<Key, u64>, BTreeMap<u64, u64>);
-
-/// Which table and segment a key is in.
-fn place(max: MaxParallelism, (group, key): Key) -> (u16, u16) {
-    let within = |segment: &u16| {
-        segment_groups(max, *segment).is_some_and(|(first, last)| (first.0..=last.0).contains(&group))
-    };
-    let segments: Vec<u16> = (0..512).filter(within).collect();
-    (u16::from(key) % 2, segments[usize::from(key) % segments.len()])
-}
-
-/// A subtask. Sources hold splits, the others keyed state.
-#[derive(Default)]
-struct Task {
-    owned: Option<reflow_types::KeyGroupSet>,
-    splits: BTreeMap<u64, u64>,
-    state: BTreeMap<Key, u64>,
-    /// When each key changed last.
-    changed: BTreeMap<Key, u64>,
-    clock: u64,
-    base: u64,
-    frozen: BTreeMap<CheckpointId, u64>,
-    barriers: VecDeque<(CheckpointId, SnapshotKind)>,
 }
 
 enum Message {
@@ -112,8 +85,7 @@ struct World {
     tasks: BTreeMap<SubtaskId, Task>,
     messages: Vec<(Attempt, Message)>,
     puts: Vec<(u64, Put)>,
-    names: BTreeMap<String, Decision>,
-    objects: BTreeMap<String, BTreeMap<u64, Entries>>,
+    storage: Storage,
     /// As of each checkpoint's barrier: keyed state, and splits.
     models: BTreeMap<CheckpointId, State>,
     completed: BTreeSet<CheckpointId>,
@@ -171,8 +143,7 @@ impl World {
             tasks: BTreeMap::new(),
             messages: Vec::new(),
             puts: Vec::new(),
-            names: BTreeMap::new(),
-            objects: BTreeMap::new(),
+            storage: Storage::default(),
             models: BTreeMap::new(),
             completed: BTreeSet::new(),
             failed: BTreeSet::new(),
@@ -238,7 +209,7 @@ impl World {
             let restore = restores.get(&subtask.id).unwrap_or(&nothing);
             if vertex.0 == 1 {
                 let owned = table.groups_of(index);
-                task.state = self.read(&owned, restore);
+                task.state = self.storage.read(self.max, &owned, restore, &mut self.random);
                 if latest.as_ref().is_some_and(|latest| latest.manifest.codec == Codec::Savepoint) {
                     task.clock = 1;
                     task.changed = task.state.keys().map(|&key| (key, 1)).collect();
@@ -271,31 +242,6 @@ impl World {
         (keyed, splits.into_iter().collect())
     }
 
-    /// Reads keyed state as a subtask does. The order of parts must not matter.
-    fn read(&mut self, owned: &reflow_types::KeyGroupSet, restore: &Restore) -> BTreeMap<Key, u64> {
-        let mut state = BTreeMap::new();
-        let mut parts: Vec<_> = restore.keyed.iter().collect();
-        if self.random.one_in(2) {
-            parts.reverse();
-        }
-        for part in parts {
-            assert_eq!(part.groups.intersection(owned), part.groups, "groups of another subtask");
-            for run in &part.runs {
-                let object =
-                    self.objects.get(&run.object).unwrap_or_else(|| panic!("{} is gone", run.object));
-                for (key, value) in &object[&run.offset] {
-                    assert_eq!(place(self.max, *key).0, run.table, "a run of another table");
-                    match value {
-                        _ if !part.groups.contains(KeyGroup(key.0)) => {}
-                        Some(value) => drop(state.insert(*key, *value)),
-                        None => drop(state.remove(key)),
-                    }
-                }
-            }
-        }
-        state
-    }
-
     fn apply(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
@@ -305,7 +251,8 @@ impl World {
                     assert!(self.completed.insert(checkpoint));
                     self.seen.completed += 1;
                     self.seen.savepoints += usize::from(purpose.is_savepoint());
-                    self.check_manifest(checkpoint, &at);
+                    let restored = self.storage.restored(&at, self.max, &mut self.random);
+                    assert_eq!(restored, self.models[&checkpoint], "checkpoint {checkpoint}");
                 }
                 Effect::Failed { checkpoint, .. } => {
                     assert!(!self.completed.contains(&checkpoint), "{checkpoint} was complete");
@@ -329,7 +276,7 @@ impl World {
             }
             CheckpointCommand::NotifyComplete => {
                 let stands = |d: &Decision| matches!(d, Decision::Complete(m) if m.checkpoint == checkpoint);
-                assert!(self.names.values().any(stands), "{checkpoint} is told before it stands");
+                assert!(self.storage.names.values().any(stands), "{checkpoint} is told before it stands");
                 for &subtask in self.tasks.keys() {
                     self.messages.push((attempt, Message::Completed(checkpoint, subtask)));
                 }
@@ -352,132 +299,34 @@ impl World {
             }
             Action::DeleteObjects { objects } => {
                 for object in objects {
-                    self.seen.deleted += usize::from(self.objects.remove(&object).is_some());
-                    self.names.remove(&object);
+                    self.seen.deleted += usize::from(self.storage.objects.remove(&object).is_some());
+                    self.storage.names.remove(&object);
                 }
-                self.check_names();
+                self.storage.check_names(&self.lineage);
             }
             Action::Answer { .. } => {}
             other => panic!("not the coordinator's: {other:?}"),
         }
     }
 
-    /// Whoever reads a manifest that stands finds its objects.
-    fn check_names(&self) {
-        for (name, decision) in &self.names {
-            let Decision::Complete(manifest) = decision else { continue };
-            if self.lineage.voids(manifest.checkpoint, manifest.lineage.epoch) {
-                continue;
-            }
-            for object in manifest.objects() {
-                let directory = name.trim_end_matches("/_metadata");
-                let object = crate::manifest::below(directory, object);
-                assert!(self.objects.contains_key(&object), "{name} names {object}, which is gone");
-            }
-        }
-    }
-
-    /// A manifest gives back exactly what was there at its barrier.
-    fn check_manifest(&mut self, checkpoint: CheckpointId, at: &str) {
-        let Some(decision) = self.names.get(&format!("{at}/_metadata")) else {
-            panic!("{at} does not stand")
-        };
-        let Ok(Decision::Complete(mut manifest)) = decode(&encode(decision)) else { panic!("unreadable") };
-        assert_eq!(&Decision::Complete(manifest.clone()), decision);
-        if manifest.codec == Codec::Savepoint {
-            assert!(
-                manifest.objects().iter().all(|object| !object.contains('/')),
-                "a savepoint may be moved"
-            );
-        }
-        manifest.rebase(at);
-        let state = &manifest.vertices[1];
-        let mut covered = 0;
-        for (i, part) in state.keyed.iter().enumerate() {
-            covered += part.groups.len();
-            assert!(state.keyed[..i].iter().all(|p| p.groups.intersection(&part.groups).is_empty()));
-        }
-        assert_eq!(covered as u32, self.max.get(), "every group is in one part");
-        let all = ExecutionVertex {
-            subtasks: vec![Subtask { id: SubtaskId(0), slot: SlotId { executor: ExecutorId(1), index: 0 } }],
-            table: Some(OwnershipTable::initial(self.max, 1)),
-        };
-        let graph =
-            ExecutionGraph { vertices: vec![ExecutionVertex { table: None, ..all.clone() }, all.clone()] };
-        // Both have id 0 here: one restore holds everything.
-        let plan = restore::plan(&job(self.max), &manifest, &graph, false).unwrap();
-        let [(_, restore)] = plan.as_slice() else { panic!("one restore for the one subtask") };
-        let owned = reflow_types::KeyGroupSet::all(self.max);
-        let keyed = self.read(&owned, restore);
-        let splits: BTreeMap<u64, u64> =
-            restore.operator.iter().flat_map(|s| s.items.iter().map(split)).collect();
-        assert_eq!((keyed, splits), self.models[&checkpoint], "checkpoint {checkpoint}");
-    }
-
     /// A barrier reaches a task.
     fn freeze(&mut self, subtask: SubtaskId) {
-        let (epoch, attempts, max) = (self.epoch, self.attempts, self.max);
+        let (epoch, attempts) = (self.epoch, self.attempts);
         let task = self.tasks.get_mut(&subtask).unwrap();
         let Some((checkpoint, kind)) = task.barriers.pop_front() else { return };
         let model = self.models.get_mut(&checkpoint).unwrap();
         model.0.extend(task.state.clone());
         model.1.extend(task.splits.clone());
-        let items: Vec<Bytes> = task.splits.iter().map(|(split, offset)| item(*split, *offset)).collect();
-        let operator = OperatorState {
-            operator: "source".into(),
-            name: "splits".into(),
-            redistribution: Redistribution::Split,
-            items,
-        };
-        let operator = if task.owned.is_none() { vec![operator] } else { Vec::new() };
-        let savepoint = kind.codec == Codec::Savepoint;
-        let owned = task.owned.clone();
-        let keyed = owned.map(|groups| {
-            let behind =
-                task.frozen.keys().any(|&n| self.completed.contains(&n) && task.frozen[&n] > task.base);
-            self.seen.late_bases += usize::from(behind);
-            task.clock += 1;
-            task.frozen.insert(checkpoint, task.clock);
-            let mut pieces: BTreeMap<(u16, u16), (bool, Entries)> = BTreeMap::new();
-            for (&key, &at) in &task.changed {
-                if savepoint || at > task.base {
-                    let place = place(max, key);
-                    pieces
-                        .entry((place.1, place.0))
-                        .or_default()
-                        .1
-                        .push((key, task.state.get(&key).copied()));
-                }
-            }
-            if savepoint {
-                pieces.clear();
-                task.state.keys().for_each(|&key| {
-                    let place = place(max, key);
-                    pieces.entry((place.1, place.0)).or_default();
-                });
-            }
-            for (&(segment, table), (full, entries)) in &mut pieces {
-                if savepoint || self.random.one_in(4) {
-                    *full = true;
-                    let here = task.state.iter().filter(|(key, _)| place(max, **key) == (table, segment));
-                    *entries = here.map(|(&key, &value)| (key, Some(value))).collect();
-                }
-            }
-            let (mut offset, mut runs, mut content) = (0, Vec::new(), BTreeMap::new());
-            for ((segment, table), (full, entries)) in pieces {
-                let len = entries.len() as u32;
-                runs.push(Run { table, segment, full, offset, len });
-                if len > 0 {
-                    content.insert(offset, entries);
-                }
-                offset += u64::from(len);
-            }
+        let behind = task.frozen.iter().any(|(n, at)| self.completed.contains(n) && *at > task.base);
+        self.seen.late_bases += usize::from(behind);
+        let (operator, written) = task.snapshot((checkpoint, kind.codec), self.max, &mut self.random);
+        let keyed = task.owned.clone().zip(written).map(|(groups, Written { runs, content, bytes })| {
             let name = format!("{epoch}-{checkpoint}-{subtask}-{attempts}");
             let object = (!content.is_empty()).then_some(name);
             if let Some(object) = &object {
-                self.objects.insert(format!("{}/{object}", kind.directory), content);
+                self.storage.objects.insert(format!("{}/{object}", kind.directory), content);
             }
-            KeyedState { groups, object, runs, bytes: offset }
+            KeyedState { groups, object, runs, bytes }
         });
         let attempt = self.attempt.unwrap();
         if self.random.one_in(60) {
@@ -507,7 +356,7 @@ impl World {
                 self.coordinator.on_declined(now, attempt, n, subtask, "no room".into())
             }
             Message::Completed(n, subtask) => {
-                let savepoint = self.is_savepoint(n);
+                let savepoint = self.storage.is_savepoint(n);
                 if let Some(task) = self.tasks.get_mut(&subtask).filter(|_| !savepoint) {
                     task.base = task.base.max(task.frozen.get(&n).copied().unwrap_or(0));
                 }
@@ -515,13 +364,6 @@ impl World {
             }
         };
         self.apply(effects);
-    }
-
-    /// Checkpoints do not build on savepoints.
-    fn is_savepoint(&self, n: CheckpointId) -> bool {
-        let stands = |d: &Decision| matches!(d, Decision::Complete(m) if m.checkpoint == n);
-        let of = |(name, d): (&String, &Decision)| (stands(d) && !name.starts_with(JOB_DIR)).then_some(());
-        self.names.iter().find_map(of).is_some()
     }
 
     /// Storage carries out one put, of whichever leader, and answers the present one.
@@ -536,9 +378,9 @@ impl World {
             Put::Abandoned(n, at, lineage) => (at, Decision::Abandoned(lineage), n),
         };
         let (dropped, silent) = (self.random.one_in(8), self.random.one_in(8));
-        let won = !dropped && !self.names.contains_key(&at);
+        let won = !dropped && !self.storage.names.contains_key(&at);
         if won {
-            self.names.insert(at.clone(), decision.clone());
+            self.storage.names.insert(at.clone(), decision.clone());
         }
         // A deposed leader finds its successor's epoch, and tells nobody.
         if epoch < self.epoch {
@@ -550,7 +392,7 @@ impl World {
             _ if dropped || silent => StoreOutcome::Failed("connection reset".into()),
             true => StoreOutcome::Won,
             // The driver reads what stands there: an abandonment wins unless it meets this leader's manifest.
-            false => match (&decision, &self.names[&at]) {
+            false => match (&decision, &self.storage.names[&at]) {
                 (Decision::Abandoned(_), Decision::Complete(manifest))
                     if manifest.lineage.epoch.0 == self.epoch =>
                 {
@@ -583,19 +425,19 @@ impl World {
         let named = |(name, decision): (&String, &Decision)| {
             Some((CheckpointId(id(name)?), decode(&encode(decision)).map_err(|error| error.to_string())))
         };
-        let decisions: Vec<_> = self.names.iter().filter_map(named).collect();
+        let decisions: Vec<_> = self.storage.names.iter().filter_map(named).collect();
         let mut recovered = recover(JOB_DIR, decisions);
         recovered.lineage = recovered.taken_over(LeaderEpoch(self.epoch));
         recovered.highest = recovered.highest.next();
         let at = retention::deciding_name(JOB_DIR, recovered.highest);
-        assert_eq!(self.names.insert(at, Decision::Abandoned(recovered.lineage.clone())), None);
+        assert_eq!(self.storage.names.insert(at, Decision::Abandoned(recovered.lineage.clone())), None);
         self.lineage = recovered.lineage.clone();
         // Ids that have no name in the job's directory are used again.
         self.last_id = recovered.highest;
         self.completed.retain(|id| *id < recovered.highest);
         self.failed.retain(|id| *id < recovered.highest);
         if self.random.one_in(2) {
-            recovered.objects = self.objects.keys().cloned().collect();
+            recovered.objects = self.storage.objects.keys().cloned().collect();
         }
         recovered.next_subtask = SubtaskId(1_000 * self.epoch);
         self.coordinator = coordinator(&mut self.random, self.epoch, Some(recovered));
@@ -668,15 +510,6 @@ impl World {
         let readers = self.tasks.values_mut().flat_map(|task| task.splits.values_mut());
         readers.for_each(|offset| *offset += 1);
     }
-}
-
-fn item(split: u64, offset: u64) -> Bytes {
-    Bytes::from([split.to_le_bytes(), offset.to_le_bytes()].concat())
-}
-
-fn split(item: &Bytes) -> (u64, u64) {
-    let number = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().unwrap());
-    (number(&item[..8]), number(&item[8..]))
 }
 
 #[test]
