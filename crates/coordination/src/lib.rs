@@ -13,6 +13,7 @@
 
 pub mod action;
 pub mod checkpoint;
+mod end_state;
 pub mod event;
 pub mod exceptions;
 pub mod manifest;

@@ -7,7 +7,7 @@
 pub mod lineage;
 pub mod wire;
 
-use crate::action::EndState;
+use crate::end_state::EndState;
 use bytes::Bytes;
 use reflow_protocol::control::AfterBarrier;
 use reflow_protocol::snapshot::{Codec, OperatorState, RunRef};

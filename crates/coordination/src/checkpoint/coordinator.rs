@@ -1,7 +1,6 @@
 //! The coordinator: what it is told, and when it begins a checkpoint. How one ends is in `decision`.
 
-use super::cut::Change;
-use super::deployed::{Deployed, nothing};
+use super::deployed::{Change, Deployed, nothing};
 use super::fallback::Fallback;
 use super::pending::Pending;
 use super::queue::{Queue, Queued};

@@ -10,41 +10,15 @@
 //! Executors hear of a failed cut only when the new graph is in effect: a subtask that has not seen the barrier
 //! yet must still cut.
 
-use super::chain::Chain;
 use super::coordinator::Coordinator;
-use super::deployed::Deployed;
-use super::{Effect, Participant, Purpose, Request};
+use super::deployed::{Change, CutOutcome};
+use super::{Effect, Purpose, Request};
 use crate::action::Action;
-use crate::manifest::OwnedRuns;
 use reflow_graph::ExecutionGraph;
 use reflow_protocol::command::CheckpointCommand;
 use reflow_protocol::rescale::Cut;
 use reflow_protocol::snapshot::OperatorState;
-use reflow_types::{CheckpointId, Instant, SubtaskId, SubtaskIndex};
-use std::collections::BTreeMap;
-
-/// A change of the graph, from the trigger of its cut on.
-#[derive(Debug)]
-pub(super) struct Change {
-    checkpoint: CheckpointId,
-    fate: Fate,
-    /// The graph, once it is in effect.
-    next: Option<ExecutionGraph>,
-}
-
-/// What became of a cut's checkpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
-    Open,
-    Complete,
-    Failed,
-}
-
-impl Change {
-    pub(super) fn new(checkpoint: CheckpointId) -> Self {
-        Self { checkpoint, fate: Fate::Open, next: None }
-    }
-}
+use reflow_types::{CheckpointId, Instant, SubtaskId};
 
 impl Coordinator {
     /// The newest checkpoint's objects are being read: they are not deleted before the cut, or before the rescale
@@ -106,10 +80,15 @@ impl Coordinator {
     }
 
     /// A checkpoint has ended; if it was a cut, that is half of what is waited for.
-    pub(super) fn cut_decided(&mut self, checkpoint: CheckpointId, fate: Fate, out: &mut Vec<Effect>) {
+    pub(super) fn cut_decided(
+        &mut self,
+        checkpoint: CheckpointId,
+        outcome: CutOutcome,
+        out: &mut Vec<Effect>,
+    ) {
         let change = self.deployed.as_mut().and_then(|deployed| deployed.change.as_mut());
         if let Some(change) = change.filter(|change| change.checkpoint == checkpoint) {
-            change.fate = fate;
+            change.outcome = outcome;
             self.finish_change(out);
         }
     }
@@ -117,9 +96,9 @@ impl Coordinator {
     /// Goes over to the new graph once both are known.
     fn finish_change(&mut self, out: &mut Vec<Effect>) {
         let Some(deployed) = &mut self.deployed else { return };
-        let done = |change: &mut Change| change.fate != Fate::Open && change.next.is_some();
-        let Some(Change { checkpoint, fate, next }) = deployed.change.take_if(done) else { return };
-        if fate == Fate::Failed {
+        let done = |change: &mut Change| change.outcome != CutOutcome::Open && change.next.is_some();
+        let Some(Change { checkpoint, outcome, next }) = deployed.change.take_if(done) else { return };
+        if outcome == CutOutcome::Failed {
             let aborted = CheckpointCommand::NotifyAborted;
             out.push(Effect::Act(Action::checkpoint(deployed.attempt, checkpoint, aborted)));
         }
@@ -131,60 +110,4 @@ impl Coordinator {
         self.queue.withdraw(Purpose::LiveRescale);
         self.queue.withdraw(Purpose::Cut);
     }
-}
-
-impl Deployed {
-    /// The subtasks of `graph` take part from here on, and own what its tables say.
-    fn take_graph(&mut self, graph: &ExecutionGraph) {
-        let former = std::mem::take(&mut self.participants);
-        let former_chains = std::mem::take(&mut self.chains);
-        for (vertex, index, subtask) in graph.subtasks() {
-            self.participants.insert(subtask.id, Participant { subtask: subtask.id, vertex, index });
-        }
-        let mut behind: Vec<u32> = graph.vertices.iter().map(|vertex| vertex.parallelism()).collect();
-        for (&id, participant) in &former {
-            if self.participants.contains_key(&id) {
-                continue;
-            }
-            self.last.remove(&id);
-            if self.finished.remove(&id) {
-                continue;
-            }
-            // People see those who leave behind the others.
-            let index = &mut behind[usize::from(participant.vertex.0)];
-            self.participants.insert(id, Participant { index: SubtaskIndex(*index), ..*participant });
-            *index += 1;
-            self.leaving.insert(id);
-        }
-        let runs = former_runs(&former, &former_chains);
-        for (v, (vertex, placed)) in self.vertices.iter_mut().zip(&graph.vertices).enumerate() {
-            vertex.table.clone_from(&placed.table);
-            let Some(table) = &placed.table else { continue };
-            let former = runs.get(&v).map(Vec::as_slice).unwrap_or_default();
-            for (index, subtask) in placed.numbered() {
-                let chain = Chain::inherit(table.groups_of(index), vertex.max_parallelism, former);
-                self.chains.insert(subtask.id, chain);
-            }
-        }
-        for id in &self.leaving {
-            if let Some(chain) = former_chains.get(id) {
-                self.chains.insert(*id, chain.of_nothing());
-            }
-        }
-        let highest = self.participants.keys().last().map(|id| id.next());
-        self.next_subtask = self.next_subtask.max(highest.unwrap_or_default());
-    }
-}
-
-/// What the last complete checkpoint holds, by vertex.
-fn former_runs(
-    participants: &BTreeMap<SubtaskId, Participant>,
-    chains: &BTreeMap<SubtaskId, Chain>,
-) -> BTreeMap<usize, Vec<OwnedRuns>> {
-    let mut runs: BTreeMap<usize, Vec<OwnedRuns>> = BTreeMap::new();
-    for (id, chain) in chains {
-        let vertex = usize::from(participants[id].vertex.0);
-        runs.entry(vertex).or_default().extend(chain.parts());
-    }
-    runs
 }

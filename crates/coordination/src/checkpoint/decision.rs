@@ -17,7 +17,7 @@
 //! with absolute names under the deciding name in the job's directory. The second one decides.
 
 use super::coordinator::{Coordinator, answers};
-use super::cut::Fate;
+use super::deployed::CutOutcome;
 use super::pending::{Abandoning, Pending, Sealed};
 use super::retention::{Collected, Completed};
 use super::{Effect, FailureCause, Purpose};
@@ -242,7 +242,7 @@ impl Coordinator {
         } else {
             out.push(Effect::Completed { checkpoint: id, purpose, at });
         }
-        self.cut_decided(id, Fate::Complete, out);
+        self.cut_decided(id, CutOutcome::Complete, out);
     }
 
     /// The checkpoint under way has failed, which counts.
@@ -288,7 +288,7 @@ impl Coordinator {
                 out.push(Effect::Act(Action::DeleteObjects { objects }));
             }
         }
-        self.cut_decided(id, Fate::Failed, out);
+        self.cut_decided(id, CutOutcome::Failed, out);
     }
 
     pub(super) fn delete(&mut self, collected: Collected, out: &mut Vec<Effect>) {

@@ -1,7 +1,6 @@
 //! The attempt that takes checkpoints: its subtasks, and what their state builds on.
 
 use super::chain::Chain;
-use super::cut::Change;
 use super::pending::Pending;
 use super::retention::Completed;
 use super::{Identity, Participant};
@@ -9,8 +8,34 @@ use crate::manifest::{Ending, Lineage, Manifest, OwnedRuns, VertexState, below};
 use reflow_graph::{ExecutionGraph, JobGraph, Vertex};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::snapshot::{Codec, KeyedState, SubtaskState};
-use reflow_types::{Instant, MAX_WATERMARK, MaxParallelism, OwnershipTable, SubtaskId, injected_fault};
+use reflow_types::{
+    CheckpointId, Instant, MAX_WATERMARK, MaxParallelism, OwnershipTable, SubtaskId, SubtaskIndex,
+    injected_fault,
+};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// A change of the graph, from the trigger of its cut on.
+#[derive(Debug)]
+pub(super) struct Change {
+    pub(super) checkpoint: CheckpointId,
+    pub(super) outcome: CutOutcome,
+    /// The graph, once it is in effect.
+    pub(super) next: Option<ExecutionGraph>,
+}
+
+/// What became of a cut's checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CutOutcome {
+    Open,
+    Complete,
+    Failed,
+}
+
+impl Change {
+    pub(super) fn new(checkpoint: CheckpointId) -> Self {
+        Self { checkpoint, outcome: CutOutcome::Open, next: None }
+    }
+}
 
 /// What the coordinator knows of an attempt.
 #[derive(Debug)]
@@ -33,7 +58,7 @@ pub(super) struct Deployed {
     pub(super) leaving: BTreeSet<SubtaskId>,
     /// Only what a live rescale asks for begins.
     pub(super) held: bool,
-    /// The graph changes: from the trigger of the cut until it is in effect and the cut's fate is known.
+    /// The graph changes: from the trigger of the cut until it is in effect and the cut's outcome is known.
     pub(super) change: Option<Change>,
     /// All subtasks run.
     pub(super) running: bool,
@@ -99,6 +124,47 @@ impl Deployed {
             next_periodic: None,
             next_subtask,
         }
+    }
+
+    /// The subtasks of `graph` take part from here on, and own what its tables say.
+    pub(super) fn take_graph(&mut self, graph: &ExecutionGraph) {
+        let former = std::mem::take(&mut self.participants);
+        let former_chains = std::mem::take(&mut self.chains);
+        for (vertex, index, subtask) in graph.subtasks() {
+            self.participants.insert(subtask.id, Participant { subtask: subtask.id, vertex, index });
+        }
+        let mut behind: Vec<u32> = graph.vertices.iter().map(|vertex| vertex.parallelism()).collect();
+        for (&id, participant) in &former {
+            if self.participants.contains_key(&id) {
+                continue;
+            }
+            self.last.remove(&id);
+            if self.finished.remove(&id) {
+                continue;
+            }
+            // People see those who leave behind the others.
+            let index = &mut behind[usize::from(participant.vertex.0)];
+            self.participants.insert(id, Participant { index: SubtaskIndex(*index), ..*participant });
+            *index += 1;
+            self.leaving.insert(id);
+        }
+        let runs = former_runs(&former, &former_chains);
+        for (v, (vertex, placed)) in self.vertices.iter_mut().zip(&graph.vertices).enumerate() {
+            vertex.table.clone_from(&placed.table);
+            let Some(table) = &placed.table else { continue };
+            let former = runs.get(&v).map(Vec::as_slice).unwrap_or_default();
+            for (index, subtask) in placed.numbered() {
+                let chain = Chain::inherit(table.groups_of(index), vertex.max_parallelism, former);
+                self.chains.insert(subtask.id, chain);
+            }
+        }
+        for id in &self.leaving {
+            if let Some(chain) = former_chains.get(id) {
+                self.chains.insert(*id, chain.of_nothing());
+            }
+        }
+        let highest = self.participants.keys().last().map(|id| id.next());
+        self.next_subtask = self.next_subtask.max(highest.unwrap_or_default());
     }
 
     /// The vertices, without their state.
@@ -209,4 +275,17 @@ fn inherited<'a>(restored: Option<&'a Completed>, vertex: &VertexState) -> &'a [
         restored.manifest.vertices.iter().find(same)
     });
     former.map_or(&[], |former| &former.keyed)
+}
+
+/// What the last complete checkpoint holds, by vertex.
+fn former_runs(
+    participants: &BTreeMap<SubtaskId, Participant>,
+    chains: &BTreeMap<SubtaskId, Chain>,
+) -> BTreeMap<usize, Vec<OwnedRuns>> {
+    let mut runs: BTreeMap<usize, Vec<OwnedRuns>> = BTreeMap::new();
+    for (id, chain) in chains {
+        let vertex = usize::from(participants[id].vertex.0);
+        runs.entry(vertex).or_default().extend(chain.parts());
+    }
+    runs
 }

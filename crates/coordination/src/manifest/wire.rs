@@ -12,7 +12,7 @@
 //! A reader trusts nothing: length, magic, version and checksum come first, then every index and every set.
 
 use super::{Decision, Ending, Lineage, Manifest, OwnedRuns, SegmentRuns, VertexState};
-use crate::action::EndState;
+use crate::end_state::EndState;
 use bytes::Bytes;
 use reflow_protocol::snapshot::RunRef;
 use reflow_types::key_group::segment_groups;
