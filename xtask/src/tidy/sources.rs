@@ -4,14 +4,8 @@ use std::path::Path;
 
 use super::Finding;
 
-/// The most lines a Rust file may have without an exception.
+/// The most lines a Rust file may have.
 const MAX_LINES: usize = 600;
-
-/// Longer files, each with the reason why it is not split.
-const EXCEPTIONS: &[(&str, &str)] = &[(
-    "crates/coordination/src/checkpoint/model_tests.rs",
-    "one world and its one test: whoever reads a part of the model needs the rest of it",
-)];
 
 /// Words that must not occur: places outside the repository. Written in two parts, so that they do not
 /// occur here.
@@ -25,7 +19,7 @@ pub(super) fn check_rust(path: &Path, text: &str) -> Vec<Finding> {
         findings.push(Finding::in_file(path, rule));
     }
     let lines = text.lines().count();
-    if lines > MAX_LINES && exception(path).is_none() {
+    if lines > MAX_LINES {
         let rule = format!("has {lines} lines; split it (at most {MAX_LINES}), one concept a file");
         findings.push(Finding::in_file(path, rule));
     }
@@ -48,21 +42,6 @@ pub(super) fn check_words(path: &Path, text: &str) -> Vec<Finding> {
         Finding::at_line(path, number, format!("names `{word}`, a place outside the repository"))
     })
     .collect()
-}
-
-/// Checks that every exception is still needed; `lines` gives the length of a file, if it is there.
-pub(super) fn check_exceptions(lines: impl Fn(&Path) -> Option<usize>) -> Vec<Finding> {
-    let paths = EXCEPTIONS.iter().map(|(path, _)| Path::new(*path));
-    paths
-        .filter(|path| lines(path).is_none_or(|lines| lines <= MAX_LINES))
-        .map(|path| {
-            Finding::in_file(path, "needs no exception any more; take it out of xtask/src/tidy/sources.rs")
-        })
-        .collect()
-}
-
-fn exception(path: &Path) -> Option<&'static str> {
-    EXCEPTIONS.iter().find(|(excepted, _)| Path::new(*excepted) == path).map(|(_, reason)| *reason)
 }
 
 #[cfg(test)]
