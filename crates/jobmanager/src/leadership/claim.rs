@@ -19,7 +19,8 @@
 //!
 //! What was listed and is gone when it is read was deleted by a predecessor that goes on: the listing is repeated.
 //! Without records of leadership the job is found by its checkpoints: it is never begun anew silently. The last record
-//! may be gone alone, and the one before it be of a job that has ended: a later job is looked for in the same way.
+//! may be gone alone, and the one before it be of a job that has ended: whenever another job is to begin, what all jobs
+//! of the name have left is looked at first.
 //!
 //! If the newest checkpoint cannot be read and output would be written twice without it, nothing is taken over: the
 //! claim ends with the question ([`Recovered::question`]), and nothing is deployed. What is damaged was read several
@@ -38,7 +39,7 @@ use super::{
 use crate::layout::epochs_in;
 use crate::{record, requirements};
 use bytes::Bytes;
-use jobs::Unended;
+use jobs::Search;
 use reflow_coordination::action::EndState;
 use reflow_coordination::checkpoint::{self, Recovered};
 use reflow_coordination::manifest::{self, Decision, Lineage, Manifest};
@@ -50,6 +51,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 const FIRST_RETRY: Duration = Duration::from_millis(250);
+
+/// How many questions storage is asked at once: each needs a connection, and a name may have had thousands of jobs.
+const MAX_OUTSTANDING: usize = 32;
 
 /// Names a question to storage within a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,10 +69,8 @@ enum Purpose {
     /// Everything below the job's name.
     Jobs,
     Ended,
-    /// The mark of one of the jobs that have ended, where the records of leadership are gone.
+    /// The mark of one of the jobs that have ended.
     Mark(JobId),
-    /// Everything below the job's name, where the job of the last record has ended or is replaced.
-    Unended,
     /// The last decision of a job that has no mark of an end.
     LastDecision(JobId),
     Epoch,
@@ -128,6 +130,8 @@ struct Findings {
 /// How far the claim is, once nothing more is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
+    /// The last job is looked for by what all have left.
+    Searching,
     /// The epoch is to be created.
     Epoch,
     /// What is decided is being read.
@@ -154,10 +158,7 @@ pub(crate) struct Claim {
     highest_seen: LeaderEpoch,
     /// The jobs that had ended before this start.
     ended_before: BTreeSet<JobId>,
-    /// Ended jobs whose marks are still to be read.
-    marks: Vec<JobId>,
-    /// The jobs that have no mark of an end.
-    unended: Unended,
+    search: Search,
     job: JobId,
     fresh: bool,
     /// Another job begins, whatever the last one is.
@@ -194,8 +195,7 @@ impl Claim {
             epoch: LeaderEpoch(0),
             highest_seen: LeaderEpoch(0),
             ended_before: BTreeSet::new(),
-            marks: Vec::new(),
-            unended: Unended::default(),
+            search: Search::default(),
             fresh: true,
             record: Bytes::new(),
             found: Findings::default(),
@@ -209,13 +209,15 @@ impl Claim {
 
     /// The questions that are to be asked now.
     pub(crate) fn ask(&mut self, now: Instant) -> Vec<(Question, StoreOp)> {
+        let outstanding = self.questions.values().filter(|asked| asked.again_at.is_none()).count();
         let due = |asked: &Asked| asked.again_at.is_some_and(|at| at <= now);
         let due = self.questions.iter_mut().filter(|(_, asked)| due(asked));
-        due.map(|(question, asked)| {
-            asked.again_at = None;
-            (*question, asked.op.clone())
-        })
-        .collect()
+        due.take(MAX_OUTSTANDING.saturating_sub(outstanding))
+            .map(|(question, asked)| {
+                asked.again_at = None;
+                (*question, asked.op.clone())
+            })
+            .collect()
     }
 
     /// When there will be questions again.
@@ -255,20 +257,19 @@ impl Claim {
             }
             (Purpose::Epochs, answer) => self.take_epochs(epochs_in(&objects(answer))),
             (Purpose::Record(epoch), answer) => self.take_record(epoch, answer),
-            (Purpose::Jobs, answer) => self.take_jobs(&objects(answer))?,
+            (Purpose::Jobs, answer) => self.take_jobs(&objects(answer)),
             (Purpose::Ended, Ok(StoreReply::Bytes(mark))) => {
                 self.exceed_epoch_of(&mark);
                 match self.end_marked(&mark) {
-                    _ if self.begin_new => self.list_unended(None),
+                    _ if self.begin_new => self.search(),
                     Ok(Some(end)) => self.take_end(end),
                     Ok(None) => self.create_epoch(),
                     Err(damage) => return Err(damage),
                 }
             }
-            (Purpose::Ended, _) if self.begin_new => self.list_unended(None),
+            (Purpose::Ended, _) if self.begin_new => self.search(),
             (Purpose::Ended, _) => self.create_epoch(),
-            (Purpose::Unended, answer) => self.take_unended(&objects(answer))?,
-            (Purpose::LastDecision(job), answer) => self.take_last_decision(job, answer)?,
+            (Purpose::LastDecision(job), answer) => self.take_last_decision(job, answer),
             (Purpose::Mark(job), answer) => self.take_mark(job, answer)?,
             (Purpose::Epoch, Err(StoreError::AlreadyExists(_))) => self.lose_race()?,
             (Purpose::Epoch, _) if self.fresh => {
@@ -317,11 +318,12 @@ impl Claim {
     fn take_epochs(&mut self, epochs: Vec<LeaderEpoch>) {
         let last = epochs.last().copied();
         self.earlier = epochs;
+        self.search = Search::default();
         self.epoch = last.unwrap_or_default().max(self.highest_seen).next();
         match last {
             Some(last) => self.read_record(last),
             None if injected_fault::is_active("job_without_epochs_begun_anew") => self.create_fresh_epoch(),
-            None => self.list_jobs(),
+            None => self.search(),
         }
     }
 
@@ -333,11 +335,14 @@ impl Claim {
         let at = self.by.layout.epoch(epoch);
         if let Ok(StoreReply::Bytes(bytes)) = answer {
             match record::decode::<EpochRecord>(&bytes) {
-                Ok(record) => self.resume(record.job),
+                Ok(record) => {
+                    self.search.recorded = Some(epoch);
+                    self.resume(record.job);
+                }
                 // The record before it may be of a former job: the last one would be begun anew.
                 Err(damage) => {
                     tracing::warn!(%at, %damage, "a record of leadership is damaged");
-                    self.list_jobs();
+                    self.search();
                 }
             }
             return;
@@ -345,7 +350,7 @@ impl Claim {
         tracing::warn!(%at, "a record of leadership is gone: trying the one before");
         match self.earlier.iter().rev().find(|earlier| **earlier < epoch) {
             Some(earlier) => self.read_record(*earlier),
-            None => self.list_jobs(),
+            None => self.search(),
         }
     }
 
@@ -365,7 +370,8 @@ impl Claim {
     /// written between the start and the listing of marks, so its time counts, too.
     fn take_end(&mut self, end: EndedRecord) {
         if self.ended_before.contains(&self.job) && end.ended_at <= self.by.started_at {
-            return self.list_unended(Some(end));
+            tracing::info!(job = %self.job, state = end.state, "the last job of this name has ended");
+            return self.search();
         }
         (self.found.ended, self.step) = (Some(end.state), Step::Ending);
     }
@@ -437,6 +443,7 @@ impl Claim {
     fn conclude(&mut self) -> Progress {
         match self.step {
             Step::Epoch => {}
+            Step::Searching => self.decide_job()?,
             Step::Reading if self.fresh => {
                 self.recovered = self.begin_from_savepoint(Recovered::default());
                 self.check_readable()?;

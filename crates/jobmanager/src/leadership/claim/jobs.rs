@@ -1,140 +1,116 @@
-//! How a claim finds the job where the records of leadership are gone: by its checkpoints, and by the marks of those
-//! that have ended.
+//! How a claim finds the last job of its name where the records of leadership do not tell it: by what all jobs of the
+//! name have left, which is checkpoints and the marks of their ends.
 
-use super::{Claim, Purpose, end_in, get};
+use super::{Claim, Purpose, Step, end_in, get};
 use crate::leadership::{EndedRecord, LeadershipError};
 use crate::record;
 use reflow_coordination::manifest;
 use reflow_env::{ObjectMeta, StoreOp, StoreReply, StoreResult};
-use reflow_types::{CheckpointId, JobId, LeaderEpoch};
-use std::collections::BTreeSet;
+use reflow_types::{JobId, LeaderEpoch};
+use std::collections::{BTreeMap, BTreeSet};
 
-/// The jobs below the name that have no mark of an end.
+/// What the jobs of the name have left. The last job is the one with the highest epoch: those before it have ended, or
+/// were replaced with `--fresh`.
 #[derive(Default)]
-pub(super) struct Unended {
-    /// The end of the job of the last record, if it is marked.
-    end: Option<EndedRecord>,
-    /// Those whose last decision is to be read, with it and the highest epoch in their names.
-    unread: Vec<(JobId, CheckpointId, LeaderEpoch)>,
-    /// Those that come after that end. The others were replaced, with `--fresh`.
-    later: BTreeSet<JobId>,
+pub(super) struct Search {
+    /// The last record that can be read: its job has ended or is replaced, as those before it.
+    pub(super) recorded: Option<LeaderEpoch>,
+    /// The highest epoch in the names of what each job has left.
+    in_names: BTreeMap<JobId, LeaderEpoch>,
+    /// The jobs that have not ended, those that failed among them, with their last epochs; 0 if nothing tells it.
+    unended: BTreeMap<JobId, LeaderEpoch>,
+    /// The last epoch of those that have ended.
+    last_ended: LeaderEpoch,
+}
+
+impl Search {
+    /// The last job, unless it has ended, and those of which nothing tells whether they are the last.
+    fn last_jobs(&self) -> BTreeSet<JobId> {
+        let later = self
+            .unended
+            .iter()
+            .filter(|(_, epoch)| **epoch >= self.last_ended && Some(**epoch) > self.recorded);
+        let last = later.max_by_key(|(_, epoch)| **epoch);
+        let unknown = self.unended.iter().filter(|(_, epoch)| **epoch == LeaderEpoch(0));
+        last.into_iter().chain(unknown).map(|(job, _)| *job).collect()
+    }
 }
 
 impl Claim {
-    /// The job of the last record has ended, or is replaced: looks for a later one whose records are gone, and for the
-    /// epochs that are not to be taken again.
-    pub(super) fn list_unended(&mut self, end: Option<EndedRecord>) {
-        self.unended.end = end;
-        self.question(Purpose::Unended, StoreOp::List { below: self.by.layout.root().clone() });
+    /// Looks for the last job, and for the epochs that are not to be taken again.
+    pub(super) fn search(&mut self) {
+        self.step = Step::Searching;
+        self.search = Search { recorded: self.search.recorded, ..Search::default() };
+        self.question(Purpose::Jobs, StoreOp::List { below: self.by.layout.root().clone() });
     }
 
-    pub(super) fn take_unended(&mut self, objects: &[ObjectMeta]) -> Result<(), LeadershipError> {
+    pub(super) fn take_jobs(&mut self, objects: &[ObjectMeta]) {
         let jobs = self.by.layout.jobs(objects);
-        for job in jobs.decided.difference(&jobs.ended) {
-            let found = self.by.layout.found(*job, objects);
-            self.unended.unread.extend(found.decided.last().map(|last| (*job, *last, found.epoch)));
+        for job in &jobs.ended {
+            self.question(Purpose::Mark(*job), get(self.by.layout.ended(*job)));
         }
-        self.read_next_unended()
-    }
-
-    fn read_next_unended(&mut self) -> Result<(), LeadershipError> {
-        if let Some((job, last, _)) = self.unended.unread.last() {
+        for job in jobs.decided {
+            let found = self.by.layout.found(job, objects);
+            self.search.in_names.insert(job, found.epoch);
             // Each leader decides first that it takes over, so the last decision is of the last one.
-            self.question(Purpose::LastDecision(*job), get(self.by.layout.decision(*job, *last)));
-            return Ok(());
-        }
-        let Unended { end, later, .. } = std::mem::take(&mut self.unended);
-        if self.begin_new {
-            self.read_next_mark();
-            return Ok(());
-        }
-        let directory = self.by.layout.root().clone();
-        match (later.len(), later.first()) {
-            (0, _) => {
-                let state = end.map(|end| end.state).unwrap_or_default();
-                tracing::info!(last = %self.job, state, %directory, "the last job of this name has ended: this is a new one");
-                self.create_fresh_epoch();
+            if let Some(last) = found.decided.last().filter(|_| !jobs.ended.contains(&job)) {
+                self.question(Purpose::LastDecision(job), get(self.by.layout.decision(job, *last)));
             }
-            (1, Some(job)) => {
-                tracing::warn!(%job, %directory, "its records of leadership are gone: the job is found by its checkpoints");
-                self.resume(*job);
-            }
-            _ => return Err(LeadershipError::SeveralJobs { directory, jobs: later }),
         }
-        Ok(())
     }
 
-    pub(super) fn take_last_decision(
-        &mut self,
-        job: JobId,
-        answer: StoreResult,
-    ) -> Result<(), LeadershipError> {
-        let (_, _, in_names) = self.unended.unread.pop().expect("its decision was asked for");
+    pub(super) fn take_last_decision(&mut self, job: JobId, answer: StoreResult) {
         let decided = match answer {
             Ok(StoreReply::Bytes(bytes)) => manifest::decode(&bytes).ok().map(|d| d.lineage().epoch),
             _ => None,
         };
-        let epoch = decided.unwrap_or_default().max(in_names);
-        self.exceed(epoch);
-        // Of one whose epoch nothing tells, the claim asks the user if its checkpoints are damaged: it is not begun anew.
-        if epoch == LeaderEpoch(0) || self.unended.end.as_ref().is_some_and(|end| end.epoch < epoch) {
-            self.unended.later.insert(job);
-        }
-        self.read_next_unended()
+        self.take_unended(job, decided.unwrap_or_default());
     }
 
-    /// Looks for the job without a record of leadership.
-    pub(super) fn list_jobs(&mut self) {
-        self.question(Purpose::Jobs, StoreOp::List { below: self.by.layout.root().clone() });
-    }
-
-    pub(super) fn take_jobs(&mut self, objects: &[ObjectMeta]) -> Result<(), LeadershipError> {
-        let found = self.by.layout.jobs(objects);
-        let jobs: BTreeSet<JobId> = found.decided.difference(&found.ended).copied().collect();
-        let directory = self.by.layout.root().clone();
-        match (jobs.len(), jobs.first()) {
-            _ if self.begin_new => {
-                self.marks = found.ended.into_iter().collect();
-                return self.take_unended(objects);
+    pub(super) fn take_mark(&mut self, job: JobId, answer: StoreResult) -> Result<(), LeadershipError> {
+        let Ok(StoreReply::Bytes(mark)) = answer else { return Ok(()) };
+        self.exceed_epoch_of(&mark);
+        match end_in(&mark) {
+            Ok(Some(end)) => self.search.last_ended = self.search.last_ended.max(end.epoch),
+            Ok(None) => {
+                let epoch = record::decode::<EndedRecord>(&mark).map(|record| record.epoch);
+                self.take_unended(job, epoch.unwrap_or_default());
             }
-            (1, Some(job)) => {
-                tracing::warn!(%job, %directory, "the records of leadership are gone: the job is found by its checkpoints");
-                self.resume(*job);
+            Err(_) if self.begin_new => {}
+            Err(damage) => {
+                return Err(LeadershipError::DamagedMark { at: self.by.layout.ended(job), damage });
             }
-            (0, _) if found.decided.is_empty() && !self.earlier.is_empty() => {
-                return Err(LeadershipError::DamagedRecords(self.by.layout.epochs()));
-            }
-            (0, _) => {
-                self.marks = found.ended.into_iter().collect();
-                self.read_next_mark();
-            }
-            _ => return Err(LeadershipError::SeveralJobs { directory, jobs }),
         }
         Ok(())
     }
 
-    /// Marks of ended jobs tell which epochs were in use.
-    fn read_next_mark(&mut self) {
-        match self.marks.pop() {
-            Some(job) => self.question(Purpose::Mark(job), get(self.by.layout.ended(job))),
-            None => self.create_fresh_epoch(),
-        }
+    fn take_unended(&mut self, job: JobId, epoch: LeaderEpoch) {
+        let epoch = self.search.in_names.get(&job).copied().unwrap_or_default().max(epoch);
+        self.exceed(epoch);
+        self.search.unended.insert(job, epoch);
     }
 
-    pub(super) fn take_mark(&mut self, job: JobId, answer: StoreResult) -> Result<(), LeadershipError> {
-        if let Ok(StoreReply::Bytes(bytes)) = answer {
-            self.exceed_epoch_of(&bytes);
-            let at = self.by.layout.ended(job);
-            match end_in(&bytes) {
-                Ok(None) if !self.begin_new => {
-                    self.resume(job);
-                    return Ok(());
-                }
-                Err(damage) if !self.begin_new => return Err(LeadershipError::DamagedMark { at, damage }),
-                _ => {}
-            }
+    /// Everything that jobs have left is read.
+    pub(super) fn decide_job(&mut self) -> Result<(), LeadershipError> {
+        let search = std::mem::take(&mut self.search);
+        if self.begin_new {
+            self.create_fresh_epoch();
+            return Ok(());
         }
-        self.read_next_mark();
+        let jobs = search.last_jobs();
+        let directory = self.by.layout.root().clone();
+        match (jobs.len(), jobs.first()) {
+            (0, _) if search.recorded.is_none() && search.in_names.is_empty() && !self.earlier.is_empty() => {
+                return Err(LeadershipError::DamagedRecords(self.by.layout.epochs()));
+            }
+            (0, _) => self.create_fresh_epoch(),
+            // Of one whose epoch nothing tells the checkpoints are damaged: the claim asks the user about them.
+            (1, Some(job)) => {
+                tracing::warn!(%job, %directory, "its records of leadership are gone: the job is found by its checkpoints");
+                self.resume(*job);
+            }
+            _ => return Err(LeadershipError::SeveralJobs { directory, jobs }),
+        }
         Ok(())
     }
 
