@@ -191,8 +191,19 @@ mod tests {
     fn walks_stay_balanced() {
         let mut table = OwnershipTable::initial(MaxParallelism::new(32768).unwrap(), 1);
         for to in [2, 3, 7, 6, 1, 50, 49, 1000, 13] {
+            let before = table.clone();
             table = table.rebalanced(to, &identity(table.parallelism(), to));
             table.check_invariants();
+            // A task with outgoing key groups fires nothing, so it installs no incoming ones meanwhile.
+            for subtask in (0..to.min(before.parallelism())).map(SubtaskIndex) {
+                let (old, new) = (before.groups_of(subtask), table.groups_of(subtask));
+                let lost = old.iter().any(|group| !new.contains(group));
+                let gained = new.iter().any(|group| !old.contains(group));
+                assert!(
+                    !(lost && gained),
+                    "subtask {subtask:?} loses and gains key groups with {to} subtasks"
+                );
+            }
             let total: usize = (0..to).map(|i| table.groups_of(SubtaskIndex(i)).len()).sum();
             assert_eq!(total, 32768);
         }
