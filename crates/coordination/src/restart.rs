@@ -3,7 +3,7 @@
 //! The strategies and their arithmetic are Flink's. Nothing is random: the jitter of the exponential delay
 //! follows from a seed, so that a run of the simulator can be repeated.
 
-use reflow_types::Instant;
+use reflow_types::{Instant, splitmix64};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -145,8 +145,8 @@ impl Restarts {
             return Verdict::GiveUp { rule };
         }
         self.backoff = if self.failures == 0 { initial } else { self.backoff.mul_f64(multiplier) }.min(max);
-        self.failures += 1;
         let swing = jitter * (2.0 * self.uniform() - 1.0);
+        self.failures += 1;
         Verdict::Restart { after: self.backoff.mul_f64(1.0 + swing).min(max) }
     }
 
@@ -164,12 +164,10 @@ impl Restarts {
         Verdict::Restart { after: delay }
     }
 
-    /// A number from 0 to 1 that follows from the seed and the count of failures (splitmix64).
+    /// A number from 0 to 1 that follows from the seed and the count of former failures.
     fn uniform(&self) -> f64 {
-        let mut x = self.seed.wrapping_add(u64::from(self.failures).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((x ^ (x >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+        let drawn = splitmix64::nth(self.seed, u64::from(self.failures));
+        (drawn >> 11) as f64 / (1u64 << 53) as f64
     }
 }
 

@@ -7,20 +7,13 @@
 #![expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
 
 use reflow_state::{KeyedTable, PREFETCH_DISTANCE, TableId};
-use reflow_types::{Key, KeyHash, MaxParallelism};
+use reflow_types::{Key, KeyHash, MaxParallelism, splitmix64};
 use std::time::Instant;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const BATCH: usize = 1024;
-
-fn splitmix64(i: u64) -> u64 {
-    let z = i.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
 
 fn main() {
     let mut args = std::env::args().skip(1).map(|arg| arg.parse::<u32>().expect("a number"));
@@ -36,7 +29,7 @@ fn main() {
             // From here on all keys are there.
             (in_table, in_map, in_hash) = (0, 0, 0);
         }
-        let at = |i: usize| splitmix64(batch * BATCH as u64 + i as u64) % keys_in_all;
+        let at = |i: usize| splitmix64::nth(0, batch * BATCH as u64 + i as u64) % keys_in_all;
         let keys: [u64; BATCH] = std::array::from_fn(at);
         let start = Instant::now();
         let hashes: [KeyHash; BATCH] = std::array::from_fn(|i| keys[i].key_hash());

@@ -14,6 +14,7 @@ pub mod key_group;
 pub mod ownership;
 pub mod parallelism;
 pub mod roundtrip;
+pub mod splitmix64;
 pub mod time;
 
 pub use bounds::Bounds;

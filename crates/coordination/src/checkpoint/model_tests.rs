@@ -14,6 +14,7 @@ use reflow_protocol::deployment::Attempt;
 use reflow_protocol::snapshot::{Codec, KeyedState, Restore, SubtaskState};
 use reflow_types::{
     AttemptNumber, ExecutorId, Instant, KeyGroup, MaxParallelism, OwnershipTable, SlotId, VertexId,
+    splitmix64,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,15 +27,12 @@ use task::{State, Task, Written, split};
 const JOB_DIR: &str = "mem://x/job";
 const SPLITS: u64 = 5;
 
-/// SplitMix64.
+/// Numbers that follow from a seed.
 struct Random(u64);
 
 impl Random {
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        splitmix64::next(&mut self.0)
     }
 
     fn below(&mut self, n: usize) -> usize {

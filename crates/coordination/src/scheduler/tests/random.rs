@@ -8,20 +8,16 @@ use crate::event::{Event, RequestId, StoreOutcome};
 use crate::scheduler::{JobStatus, Settings, StateName};
 use reflow_protocol::control::Fault;
 use reflow_protocol::report::{SubtaskEvent, SubtaskReport};
-use reflow_types::ExecutorId;
+use reflow_types::{ExecutorId, splitmix64};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Numbers that follow from a seed (splitmix64).
+/// Numbers that follow from a seed.
 struct Random(u64);
 
 impl Random {
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut x = self.0;
-        x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        x ^ (x >> 31)
+        splitmix64::next(&mut self.0)
     }
 
     fn below(&mut self, bound: u64) -> u64 {
