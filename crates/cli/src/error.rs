@@ -1,7 +1,6 @@
 //! Errors, with what the user can do.
 
-use crate::output::{job_table, task_manager_table};
-use crate::wait::Stopped;
+use crate::table::{job_table, task_manager_table};
 use reflow::launch::storage::UnusableDirectory;
 use reflow_config::ConfigError;
 use reflow_schema::{JobOverview, TaskManager};
@@ -70,17 +69,6 @@ pub(crate) enum CliError {
     Machine(#[source] std::io::Error),
     #[error("cannot write the answer: {0}")]
     Output(#[source] std::io::Error),
-}
-
-impl CliError {
-    /// The error of a wait for `what`.
-    pub(crate) fn of_wait(what: String, stopped: Stopped) -> Self {
-        match stopped {
-            Stopped::TimedOut { waited, standing } => Self::NotYet { what, waited, standing },
-            Stopped::Lost { address } => Self::LostMeanwhile { what, address },
-            Stopped::Failed(error) => error,
-        }
-    }
 }
 
 fn task_managers(there: &[TaskManager]) -> String {

@@ -8,7 +8,7 @@
 //! command line.
 //!
 //! Reading order: [`args`] (the command line), [`command`] (the commands), [`client`] (REST), [`selection`] (which
-//! job is meant), [`wait`] (operations that take time), [`output`], [`error`]; [`task_manager`], and the launch
+//! job is meant), [`wait`] (operations that take time), [`output`], [`table`], [`error`]; [`task_manager`], and the launch
 //! module of `reflow`, for logs and the machine.
 
 mod args;
@@ -17,6 +17,7 @@ mod command;
 mod error;
 mod output;
 mod selection;
+mod table;
 mod task_manager;
 mod wait;
 

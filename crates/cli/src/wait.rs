@@ -2,7 +2,7 @@
 
 use crate::client::Client;
 use crate::error::CliError;
-use crate::output::duration;
+use crate::table::duration;
 use reflow_env::real::Clock;
 use reflow_schema::{JobOverview, OperationOutcome};
 use std::io::{self, IsTerminal, Write};
@@ -28,6 +28,17 @@ pub(crate) enum Stopped {
     Lost { address: String },
     /// The operation failed.
     Failed(CliError),
+}
+
+impl Stopped {
+    /// The error of the wait for `what`.
+    pub(crate) fn error(self, what: String) -> CliError {
+        match self {
+            Self::TimedOut { waited, standing } => CliError::NotYet { what, waited, standing },
+            Self::Lost { address } => CliError::LostMeanwhile { what, address },
+            Self::Failed(error) => error,
+        }
+    }
 }
 
 /// Polls the status of an operation until it is done.

@@ -23,7 +23,7 @@ pub(crate) fn run(drain: &Drain) -> Result<(), CliError> {
     };
     if !drain.no_wait {
         let done = wait::until(drain.timeout, || ask(&client, &task_manager));
-        done.map_err(|stopped| CliError::of_wait(format!("draining TaskManager {id}"), stopped))?;
+        done.map_err(|stopped| stopped.error(format!("draining TaskManager {id}")))?;
     }
     let host = task_manager.host();
     if drain.connection.json {

@@ -3,8 +3,9 @@
 use crate::args::Info;
 use crate::client::Client;
 use crate::error::CliError;
-use crate::output::{duration_ms, print, print_json, table};
+use crate::output::{print, print_json};
 use crate::selection::{self, Among};
+use crate::table::{duration_ms, table};
 use reflow_schema::{JobDetails, JobOverview};
 
 pub(crate) fn run(info: &Info) -> Result<(), CliError> {

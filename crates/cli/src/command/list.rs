@@ -3,7 +3,8 @@
 use crate::args::List;
 use crate::client::Client;
 use crate::error::CliError;
-use crate::output::{job_table, print, print_json};
+use crate::output::{print, print_json};
+use crate::table::job_table;
 
 pub(crate) fn run(list: &List) -> Result<(), CliError> {
     let client = Client::new(&list.connection)?;

@@ -3,8 +3,9 @@
 use crate::args::Rescale;
 use crate::client::Client;
 use crate::error::CliError;
-use crate::output::{print, print_json, table};
+use crate::output::{print, print_json};
 use crate::selection::{self, Among};
+use crate::table::table;
 use crate::wait::{self, Standing};
 use reflow_schema::{JobDetails, JobOverview, RequirementBounds, VertexRequirements, VertexSummary};
 use reflow_view::{ExecutionState, JobStatus};
@@ -39,7 +40,7 @@ pub(crate) fn run(rescale: &Rescale) -> Result<(), CliError> {
     } else {
         wait::pause(SHOWN_AFTER);
         let done = wait::until(rescale.timeout, || ask(&client, &job, &wanted));
-        done.map_err(|stopped| CliError::of_wait(format!("the rescale of {}", job.name), stopped))?
+        done.map_err(|stopped| stopped.error(format!("the rescale of {}", job.name)))?
     };
     report(rescale, &job, &details, &wanted)
 }
