@@ -5,13 +5,13 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::choice::{RestartStrategy, SchedulerMode};
-use crate::option;
+use crate::option::{self, ConfigOption};
 use crate::options::{
     self, CHECKPOINT_INTERVAL, RESCALE_TRIGGER_MAX_CHECKPOINT_FAILURES, RESCALE_TRIGGER_MAX_DELAY,
     RESTART_STRATEGY, SCHEDULER_MODE,
 };
 use crate::source::Source;
-use crate::value::Value;
+use crate::value::{OptionType, Value};
 
 /// The text that is shown instead of a secret.
 pub(crate) const HIDDEN: &str = "******";
@@ -50,7 +50,7 @@ impl Config {
         Self { entries }
     }
 
-    pub(crate) fn value(&self, key: &'static str) -> &Value {
+    fn value(&self, key: &'static str) -> &Value {
         &self.entry(key).value
     }
 
@@ -115,10 +115,10 @@ impl Config {
     }
 }
 
-impl Default for Config {
-    /// All options with their defaults.
-    fn default() -> Self {
-        Self::from_pairs([]).expect("the defaults are valid and do not contradict each other")
+impl<T: OptionType> ConfigOption<T> {
+    /// The option's value in `config`.
+    pub fn get(&self, config: &Config) -> T {
+        T::from_value(config.value(self.key())).expect("a Config holds a value of each option's type")
     }
 }
 

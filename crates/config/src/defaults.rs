@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::config::Entry;
-use crate::load::parse;
 use crate::option::{Default, Spec};
 use crate::options::{self, SCHEDULER_MODE};
 use crate::source::Source;
@@ -31,7 +30,7 @@ pub(crate) fn fill_in(entries: &mut BTreeMap<&'static str, Entry>, home: Option<
             Default::InHome(name) => in_home(home, name),
             Default::TemporaryDirectory => std::env::temp_dir().display().to_string(),
         };
-        let value = parse(spec, &text).expect("a default is a valid value, as a test of the table checks");
+        let value = spec.parse(&text).expect("a default is a valid value, as a test of the table checks");
         entries.insert(spec.key, Entry { value, text, source: Source::Default });
     }
 }

@@ -8,19 +8,13 @@ use std::path::{Path, PathBuf};
 use crate::config::{Config, Entry};
 use crate::consistency;
 use crate::defaults;
-use crate::duration;
 use crate::error::ConfigError;
-use crate::option::{Off, Spec};
+use crate::option::Spec;
 use crate::options;
-use crate::source::Source;
+use crate::source::{PROPERTIES_VARIABLE, Source};
 use crate::suggest;
 use crate::unsupported::{self, Stance};
-use crate::value::{Kind, Value};
 use crate::yaml;
-
-/// The environment variable whose lines of `key: value` override the file, as `FLINK_PROPERTIES` does in
-/// Flink's images.
-pub const PROPERTIES_VARIABLE: &str = "REFLOW_PROPERTIES";
 
 /// The name of the file in the configuration directory.
 const FILE_NAME: &str = "config.yaml";
@@ -105,6 +99,13 @@ impl Config {
             loader.set(key, text, Source::Program);
         }
         loader.load().map(|loaded| loaded.config)
+    }
+}
+
+impl Default for Config {
+    /// All options with their defaults.
+    fn default() -> Self {
+        Self::from_pairs([]).expect("the defaults are valid and do not contradict each other")
     }
 }
 
@@ -220,7 +221,7 @@ impl Loader {
         let mut entries = BTreeMap::new();
         for (key, setting) in chosen {
             let spec = options::find(key).expect("chosen holds keys of the table");
-            match parse(spec, &setting.text) {
+            match spec.parse(&setting.text) {
                 Some(value) => {
                     entries.insert(key, Entry { value, text: setting.text, source: setting.origin });
                 }
@@ -290,33 +291,9 @@ fn choose(
     Ok(())
 }
 
-/// Parses `text` as a value of the option; `None` if it is not valid.
-pub(crate) fn parse(spec: &Spec, text: &str) -> Option<Value> {
-    let text = text.trim();
-    let is_choice = matches!(spec.kind, Kind::Choice(_)); // whose names may include `none`
-    let says_none = text.is_empty() || (text.eq_ignore_ascii_case("none") && !is_choice);
-    if spec.optional && says_none {
-        return Some(Value::None);
-    }
-    match (spec.off, text.strip_prefix('-')) {
-        (Off::WhenNegative, Some(positive)) => duration::parse(positive).map(|_| Value::None),
-        (Off::AtZero, _) => match spec.kind.parse(text)? {
-            Value::Duration(duration) if duration.is_zero() => Some(Value::None),
-            value => Some(value),
-        },
-        _ => spec.kind.parse(text),
-    }
-}
-
 fn bad_value(spec: &Spec, setting: Setting) -> ConfigError {
     let value = if spec.secret { crate::config::HIDDEN.to_owned() } else { setting.text };
-    let or = match spec.off {
-        Off::Never => "",
-        Off::AtZero => ", or `0` for none",
-        Off::WhenNegative => ", or `-1` for no limit",
-    };
-    let expected = format!("{}{or}", spec.kind.expected());
-    ConfigError::BadValue { key: setting.key, value, expected, origin: setting.origin }
+    ConfigError::BadValue { key: setting.key, value, expected: spec.expected(), origin: setting.origin }
 }
 
 mod values;

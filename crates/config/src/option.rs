@@ -1,12 +1,12 @@
 //! Entries of the table: [`Spec`], an option as data, and [`ConfigOption`], an option with the type of its value.
 //!
-//! Options are declared with [`options!`](crate::options), which turns the doc comment of each into its
+//! The macro `section!` of [`options`](crate::options) declares them and turns the doc comment of each into its
 //! description, so that rustdoc and the reference page have the same text.
 
 use std::marker::PhantomData;
 
-use crate::config::Config;
-use crate::value::{Kind, OptionType};
+use crate::duration;
+use crate::value::{Kind, OptionType, Value};
 
 /// The value of an option that is not set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +63,36 @@ pub struct Spec {
     pub doc: &'static str,
 }
 
+impl Spec {
+    /// Parses `text` as a value of the option; `None` if it is not valid.
+    pub(crate) fn parse(&self, text: &str) -> Option<Value> {
+        let text = text.trim();
+        let is_choice = matches!(self.kind, Kind::Choice(_)); // whose names may include `none`
+        let says_none = text.is_empty() || (text.eq_ignore_ascii_case("none") && !is_choice);
+        if self.optional && says_none {
+            return Some(Value::None);
+        }
+        match (self.off, text.strip_prefix('-')) {
+            (Off::WhenNegative, Some(positive)) => duration::parse(positive).map(|_| Value::None),
+            (Off::AtZero, _) => match self.kind.parse(text)? {
+                Value::Duration(duration) if duration.is_zero() => Some(Value::None),
+                value => Some(value),
+            },
+            _ => self.kind.parse(text),
+        }
+    }
+
+    /// What [`Spec::parse`] accepts, for error texts.
+    pub(crate) fn expected(&self) -> String {
+        let or = match self.off {
+            Off::Never => "",
+            Off::AtZero => ", or `0` for none",
+            Off::WhenNegative => ", or `-1` for no limit",
+        };
+        format!("{}{or}", self.kind.expected())
+    }
+}
+
 /// An option whose value has type `T`.
 #[derive(Debug)]
 pub struct ConfigOption<T> {
@@ -70,12 +100,7 @@ pub struct ConfigOption<T> {
     value: PhantomData<fn() -> T>,
 }
 
-impl<T: OptionType> ConfigOption<T> {
-    /// The option's value in `config`.
-    pub fn get(&self, config: &Config) -> T {
-        T::from_value(config.value(self.spec.key)).expect("a Config holds a value of each option's type")
-    }
-
+impl<T> ConfigOption<T> {
     /// The option as data.
     pub const fn spec(&self) -> &Spec {
         &self.spec

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::load::PROPERTIES_VARIABLE;
+/// The environment variable whose lines of `key: value` override the file, as `FLINK_PROPERTIES` does in
+/// Flink's images.
+pub const PROPERTIES_VARIABLE: &str = "REFLOW_PROPERTIES";
 
 /// Where a value was set. Ordered by precedence: a greater one overrides a smaller one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

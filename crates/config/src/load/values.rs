@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Loader, Setting, bad_value, choose, parse};
+use super::{Loader, Setting, bad_value, choose};
 use crate::config::{Entry, HIDDEN};
 use crate::defaults;
 use crate::error::ConfigError;
@@ -46,7 +46,7 @@ impl Loader {
         let mut entries = BTreeMap::new();
         for (key, setting) in chosen {
             let spec = options::find(key).expect("chosen holds keys of the table");
-            match parse(spec, &setting.text) {
+            match spec.parse(&setting.text) {
                 Some(value) => {
                     entries.insert(key, Entry { value, text: setting.text, source: setting.origin });
                 }

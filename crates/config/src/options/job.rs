@@ -1,6 +1,6 @@
 //! Options of jobs.
 
-use super::{Section, section};
+use super::section::{Section, section};
 use crate::option::{ConfigOption, option};
 
 section! { "Job" {

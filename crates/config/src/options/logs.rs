@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use super::{Section, section};
+use super::section::{Section, section};
 use crate::option::{ConfigOption, Default, option};
 
 section! { "Logs and pid files" {

@@ -9,6 +9,7 @@ mod logs;
 mod network;
 mod restart;
 mod scheduler;
+mod section;
 mod storage;
 mod taskmanager;
 mod web;
@@ -19,20 +20,12 @@ pub use logs::*;
 pub use network::*;
 pub use restart::*;
 pub use scheduler::*;
+pub use section::Section;
 pub use storage::*;
 pub use taskmanager::*;
 pub use web::*;
 
 use crate::option::Spec;
-
-/// One section of the reference page.
-#[derive(Debug)]
-pub struct Section {
-    /// The heading.
-    pub title: &'static str,
-    /// The options, in reading order.
-    pub options: &'static [&'static Spec],
-}
 
 /// All options, in reading order.
 pub static SECTIONS: &[&Section] = &[
@@ -56,16 +49,6 @@ pub fn all() -> impl Iterator<Item = &'static Spec> {
 pub fn find(key: &str) -> Option<&'static Spec> {
     all().find(|spec| spec.key == key || spec.aliases.contains(&key))
 }
-
-/// Declares a section: each option with its doc comment, which is its description too.
-macro_rules! section {
-    ($title:literal { $($(#[doc = $doc:literal])+ $name:ident: $type:ty = $option:expr;)+ }) => {
-        $($(#[doc = $doc])+ pub static $name: ConfigOption<$type> = $option.doc(concat!($($doc, "\n"),+));)+
-
-        pub(super) static SECTION: Section = Section { title: $title, options: &[$($name.spec()),+] };
-    };
-}
-use section;
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,6 @@
 //! Options of object stores.
 
-use super::{Section, section};
+use super::section::{Section, section};
 use crate::option::{ConfigOption, option};
 
 section! { "S3" {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Section, section};
+use super::section::{Section, section};
 use crate::memory::MemorySize;
 use crate::option::{ConfigOption, Default, Off, option};
 

@@ -1,6 +1,6 @@
 //! Options of the REST API and the web interface.
 
-use super::{Section, section};
+use super::section::{Section, section};
 use crate::option::{ConfigOption, Default, option};
 
 section! { "REST and web interface" {
