@@ -4,9 +4,8 @@
 //! [`parent`](super::parent). [`Input::ChildExited`] comes exactly once for each child, also for one that could
 //! not be started.
 
-use super::driver::{Alive, Exit, Killer, spawn_with};
-use super::inbox::Inbox;
-use super::{ChildMode, Options};
+use super::alive::Alive;
+use super::inbox::{Event, Inbox};
 use crate::{ChildCommand, ChildId, Input};
 use rustix::process::{Pid, Signal as UnixSignal, kill_process_group};
 use std::collections::HashMap;
@@ -20,21 +19,21 @@ use tokio::sync::Notify;
 /// The children of one process that have not ended.
 pub(super) struct Children {
     running: HashMap<ChildId, Kill>,
-    options: Options,
     inbox: Inbox,
 }
 
 /// How a child is ended.
 enum Kill {
     Process(Arc<Notify>),
-    Thread(Killer),
+    Thread(Inbox),
 }
 
 impl Children {
-    pub(super) fn new(options: Options, inbox: Inbox) -> Self {
-        Self { running: HashMap::new(), options, inbox }
+    pub(super) fn new(inbox: Inbox) -> Self {
+        Self { running: HashMap::new(), inbox }
     }
 
+    /// Starts a process of the OS.
     pub(super) fn start(
         &mut self,
         child: ChildId,
@@ -42,35 +41,19 @@ impl Children {
         runtime: &tokio::runtime::Handle,
         alive: Alive,
     ) {
-        let kill = match &self.options.child {
-            ChildMode::Process => {
-                let kill = Arc::new(Notify::new());
-                let (killed, inbox) = (kill.clone(), self.inbox.clone());
-                runtime.spawn(async move {
-                    let status = run_process(command, &killed).await;
-                    inbox.push_input(Input::ChildExited { child, status });
-                    drop(alive);
-                });
-                Kill::Process(kill)
-            }
-            ChildMode::InProcess(factory) => {
-                let (process, signal) = factory(command);
-                let options = Options { signals: false, ..self.options.clone() };
-                let inbox = self.inbox.clone();
-                let ended = move |exit: Exit| {
-                    inbox.push_input(Input::ChildExited { child, status: thread_status(&exit) });
-                    drop(alive);
-                };
-                match spawn_with(format!("child-{}", child.0), process, signal, options, ended) {
-                    Ok(handle) => Kill::Thread(handle.killer()),
-                    Err(e) => {
-                        let status = format!("cannot start a thread: {e}");
-                        return self.inbox.push_input(Input::ChildExited { child, status });
-                    }
-                }
-            }
-        };
-        self.running.insert(child, kill);
+        let kill = Arc::new(Notify::new());
+        self.running.insert(child, Kill::Process(kill.clone()));
+        let inbox = self.inbox.clone();
+        runtime.spawn(async move {
+            let status = run_process(command, &kill).await;
+            inbox.push_input(Input::ChildExited { child, status });
+            drop(alive);
+        });
+    }
+
+    /// A thread stands in for the child; `inbox` is that of the process on it.
+    pub(super) fn add_thread(&mut self, child: ChildId, inbox: Inbox) {
+        self.running.insert(child, Kill::Thread(inbox));
     }
 
     pub(super) fn kill(&self, child: ChildId) {
@@ -93,7 +76,7 @@ impl Kill {
     fn now(&self) {
         match self {
             Self::Process(kill) => kill.notify_one(),
-            Self::Thread(killer) => killer.kill(),
+            Self::Thread(inbox) => inbox.push(Event::Kill),
         }
     }
 }
@@ -145,13 +128,5 @@ fn process_status(status: ExitStatus) -> String {
         (Some(code), _) => format!("exit code {code}"),
         (None, Some(signal)) => format!("killed by signal {signal}"),
         (None, None) => status.to_string(),
-    }
-}
-
-fn thread_status(exit: &Exit) -> String {
-    match exit {
-        Exit { code: Exit::KILLED, .. } => "killed by signal 9".into(),
-        Exit { code, reason } if reason.is_empty() => format!("exit code {code}"),
-        Exit { code, reason } => format!("exit code {code}: {reason}"),
     }
 }

@@ -5,7 +5,7 @@
 //! When the process closes, the task sends what is queued, tells the peer, and waits for it a bounded time,
 //! since a socket that is closed with unread bytes in it destroys what is still under way to the peer.
 
-use super::driver::Alive;
+use super::alive::Alive;
 use super::inbox::{Event, Inbox};
 use super::newcomers::{Newcomer, Newcomers};
 use super::outlet::{Outlet, Shared, State};

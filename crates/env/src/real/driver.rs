@@ -1,14 +1,16 @@
 //! The loop that drives a process.
 
+use super::alive::Alive;
 use super::child::Children;
 use super::connection::Network;
+use super::exit::Exit;
 use super::inbox::{Event, Inbox};
 use super::outlet::Outlet;
 use super::slot::{Slots, panic_text};
 use super::storage::{Part, Uploads};
-use super::{Options, interrupt};
+use super::{ChildMode, Options, interrupt};
 use crate::store::StoreOp;
-use crate::{ConnId, Input, Output, Process, Signal};
+use crate::{ChildCommand, ChildId, ConnId, Input, Output, Process, Signal};
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -25,28 +27,6 @@ const SLOT_PATIENCE: Duration = Duration::from_secs(1);
 /// Threads that wait for local files, where tokio's bound is 512: an executor that had lived through 230 rescales and
 /// failures had 93, and an allocator that keeps memory by thread.
 const FILE_THREADS: usize = 16;
-
-/// How a process ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Exit {
-    /// 0 if all is well.
-    pub code: i32,
-    /// Why, if the code is not 0.
-    pub reason: String,
-}
-
-impl Exit {
-    /// The code of a process that was killed, as shells have it.
-    pub const KILLED: i32 = 137;
-    /// The code of a process whose own code failed: a slot's thread or the process itself panicked.
-    pub const PANICKED: i32 = 101;
-    /// The code of a process that the system gave no threads.
-    pub const NOT_STARTED: i32 = 71;
-
-    fn panicked(reason: String) -> Self {
-        Self { code: Self::PANICKED, reason }
-    }
-}
 
 /// Drives `process` on this thread until it exits. `signal` is what the process raises, from any thread, to be
 /// given [`Input::Wakeup`]; the driver raises it too, so a wakeup may come without need.
@@ -72,43 +52,29 @@ pub fn spawn(
 
 /// A process on a thread of its own. Dropping the handle leaves it running.
 pub struct Handle {
-    killer: Killer,
+    inbox: Inbox,
     thread: JoinHandle<Exit>,
 }
-
-/// Ends a process from outside.
-#[derive(Clone)]
-pub(super) struct Killer(Inbox);
 
 impl Handle {
     /// Ends the process at once, as SIGKILL would: nothing is flushed.
     pub fn kill(&self) {
-        self.killer.kill();
+        self.inbox.push(Event::Kill);
     }
 
     /// Asks the process to end, as SIGTERM would.
     pub fn terminate(&self) {
-        self.killer.0.push_input(Input::Terminate);
+        self.inbox.push_input(Input::Terminate);
     }
 
     /// Waits until the process has ended.
     pub fn join(self) -> Exit {
         self.thread.join().expect("a panic of the process is its exit")
     }
-
-    pub(super) fn killer(&self) -> Killer {
-        self.killer.clone()
-    }
-}
-
-impl Killer {
-    pub(super) fn kill(&self) {
-        self.0.push(Event::Kill);
-    }
 }
 
 /// As [`spawn`], calling `ended` on the thread when the process has ended.
-pub(super) fn spawn_with(
+fn spawn_with(
     name: String,
     process: Box<dyn Process>,
     signal: Signal,
@@ -116,28 +82,14 @@ pub(super) fn spawn_with(
     ended: impl FnOnce(Exit) + Send + 'static,
 ) -> std::io::Result<Handle> {
     let inbox = Inbox::new(signal);
-    let killer = Killer(inbox.clone());
+    let own_inbox = inbox.clone();
     let body = move || {
-        let exit = drive(process, inbox, options);
+        let exit = drive(process, own_inbox, options);
         ended(exit.clone());
         exit
     };
     let thread = std::thread::Builder::new().name(name).spawn(body)?;
-    Ok(Handle { killer, thread })
-}
-
-/// Held by everything that the exit waits for.
-#[derive(Clone)]
-pub(super) struct Alive {
-    _sender: mpsc::Sender<Infallible>,
-}
-
-impl Alive {
-    /// One, and what tells when it and all its clones are gone.
-    fn new() -> (Self, mpsc::Receiver<Infallible>) {
-        let (sender, all_gone) = mpsc::channel();
-        (Self { _sender: sender }, all_gone)
-    }
+    Ok(Handle { inbox, thread })
 }
 
 struct Driver {
@@ -194,7 +146,7 @@ impl Driver {
             network: Network::new(options.clone(), inbox.clone(), runtime.clone()),
             outlets: HashMap::new(),
             tasks: Vec::new(),
-            children: Children::new(options.clone(), inbox.clone()),
+            children: Children::new(inbox.clone()),
             slots: Slots::new(options.clock, inbox.clone()),
             uploads: Uploads::default(),
             inbox,
@@ -320,7 +272,7 @@ impl Driver {
                 });
             }
             Output::StartChild { child, command } => {
-                self.children.start(child, command, &self.runtime, self.alive.clone());
+                self.start_child(child, command);
             }
             Output::KillChild { child } => self.children.kill(child),
             Output::RunSlot { slot, signal, name } => {
@@ -329,6 +281,27 @@ impl Driver {
             Output::Exit { code, reason } => return Some(Exit { code, reason }),
         }
         None
+    }
+
+    fn start_child(&mut self, child: ChildId, command: ChildCommand) {
+        let alive = self.alive.clone();
+        let ChildMode::InProcess(factory) = &self.options.child else {
+            return self.children.start(child, command, &self.runtime, alive);
+        };
+        let (process, signal) = factory(command);
+        let options = Options { signals: false, ..self.options.clone() };
+        let inbox = self.inbox.clone();
+        let ended = move |exit: Exit| {
+            inbox.push_input(Input::ChildExited { child, status: exit.as_child_status() });
+            drop(alive);
+        };
+        match spawn_with(format!("child-{}", child.0), process, signal, options, ended) {
+            Ok(handle) => self.children.add_thread(child, handle.inbox),
+            Err(e) => {
+                let status = format!("cannot start a thread: {e}");
+                self.inbox.push_input(Input::ChildExited { child, status });
+            }
+        }
     }
 
     /// Lets go of everything that the process holds outside; `orderly`, what was sent goes out before.

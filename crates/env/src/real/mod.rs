@@ -9,14 +9,16 @@
 //! ([`Options::read_bytes`]), so that a slow process pushes back on its peers; what is sent to a peer that does
 //! not read is bounded per connection ([`Options::write_bytes`]), and then the connection is closed.
 //!
-//! Reading order: `driver` (the loop), `options`, `clock`, `inbox`, `connection`, `newcomers`, `outlet`, `descriptors`, `storage`, `child`, `parent`
+//! Reading order: `driver` (the loop), `exit`, `alive`, `options`, `clock`, `inbox`, `connection`, `newcomers`, `outlet`, `descriptors`, `storage`, `child`, `parent`
 //! (the child's side), `slot`, `interrupt`, and `init`, which is apart: a process that only starts another.
 
+mod alive;
 mod child;
 mod clock;
 mod connection;
 mod descriptors;
 mod driver;
+mod exit;
 mod inbox;
 mod init;
 mod interrupt;
@@ -29,7 +31,8 @@ mod storage;
 
 pub use clock::Clock;
 pub use descriptors::{descriptor_limit, raise_descriptor_limit};
-pub use driver::{Exit, Handle, run, spawn};
+pub use driver::{Handle, run, spawn};
+pub use exit::Exit;
 pub use init::{is_first_process, run_as_first_process};
 pub use options::{ChildFactory, ChildMode, Options};
 pub use parent::{end_when_stdin_closes, read_stdin};

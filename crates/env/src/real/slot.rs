@@ -4,6 +4,7 @@
 //! and channels are then in doubt, so the whole process ends with a reason, and its parent starts another.
 
 use super::Clock;
+use super::alive::Alive;
 use super::inbox::{Event, Inbox};
 use crate::slot::{SlotLoop, SlotStep};
 use crate::{Input, Signal};
@@ -27,13 +28,7 @@ impl Slots {
     }
 
     /// Starts a thread for `slot`.
-    pub(super) fn run(
-        &mut self,
-        slot: Box<dyn SlotLoop>,
-        signal: Signal,
-        name: String,
-        alive: super::driver::Alive,
-    ) {
+    pub(super) fn run(&mut self, slot: Box<dyn SlotLoop>, signal: Signal, name: String, alive: Alive) {
         self.threads.retain(|(thread, _)| !thread.is_finished());
         let (inbox, clock, stop, wake) = (self.inbox.clone(), self.clock, self.stop.clone(), signal.clone());
         let lost = self.inbox.clone();

@@ -1,0 +1,18 @@
+//! Waits for the last of many holders, without a count.
+
+use std::convert::Infallible;
+use std::sync::mpsc;
+
+/// Held by everything that the exit waits for.
+#[derive(Clone)]
+pub(super) struct Alive {
+    _sender: mpsc::Sender<Infallible>,
+}
+
+impl Alive {
+    /// One, and what tells when it and all its clones are gone.
+    pub(super) fn new() -> (Self, mpsc::Receiver<Infallible>) {
+        let (sender, all_gone) = mpsc::channel();
+        (Self { _sender: sender }, all_gone)
+    }
+}
