@@ -38,8 +38,8 @@ pub use stats::Stats;
 use crate::action::{Action, EndState};
 use crate::event::RequestId;
 use reflow_graph::VertexIndex;
-use reflow_protocol::control::AfterBarrier;
 use reflow_protocol::rescale::Cut;
+use reflow_protocol::snapshot::AfterBarrier;
 use reflow_types::{CheckpointId, JobId, LeaderEpoch, SubtaskId, SubtaskIndex};
 use std::time::Duration;
 

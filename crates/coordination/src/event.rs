@@ -1,6 +1,6 @@
 //! What the scheduler of a job is told.
 
-use reflow_protocol::control::Failure;
+use reflow_protocol::failure::Failure;
 use reflow_protocol::report::{ExecutorReport, SubtaskReport};
 use reflow_types::{CheckpointId, ExecutorId, TaskManagerId, VertexId};
 use std::collections::BTreeMap;

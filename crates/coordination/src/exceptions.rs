@@ -1,6 +1,6 @@
 //! The exception history: the last failures of a job, each with those that came with it.
 
-use reflow_protocol::control::Fault;
+use reflow_protocol::failure::Fault;
 use reflow_types::{ExecutorId, Instant, SubtaskIndex, TaskManagerId, VertexId};
 use std::collections::VecDeque;
 

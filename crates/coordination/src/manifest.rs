@@ -9,8 +9,7 @@ pub mod wire;
 
 use crate::end_state::EndState;
 use bytes::Bytes;
-use reflow_protocol::control::AfterBarrier;
-use reflow_protocol::snapshot::{Codec, OperatorState, RunRef};
+use reflow_protocol::snapshot::{AfterBarrier, Codec, OperatorState, RunRef};
 use reflow_types::{
     CheckpointId, JobId, KeyGroupSet, MaxParallelism, OwnershipTable, SubtaskId, Timestamp, VertexId,
 };

@@ -16,9 +16,8 @@ use bytes::Bytes;
 use reflow_coordination::event::Event;
 use reflow_env::{ConnId, Output};
 use reflow_protocol::ProtocolError;
-use reflow_protocol::control::{
-    Failure, FromExecutor, FromTaskManager, SubtaskMetrics, ToExecutor, ToTaskManager,
-};
+use reflow_protocol::control::{FromExecutor, FromTaskManager, SubtaskMetrics, ToExecutor, ToTaskManager};
+use reflow_protocol::failure::Failure;
 use reflow_protocol::hello::Hello;
 use reflow_protocol::report::{SubtaskEvent, SubtaskReport};
 use reflow_types::{ExecutorId, Instant, TaskManagerId};

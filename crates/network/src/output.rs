@@ -6,8 +6,8 @@ use crate::sample::Sample;
 use crate::sender::Sender;
 use crate::size::RecordSize;
 use reflow_graph::EdgeId;
-use reflow_protocol::control::{Failure, Fault};
 use reflow_protocol::data::ChannelId;
+use reflow_protocol::failure::{Failure, Fault};
 use reflow_types::{
     Bounds, CheckpointId, Key, KeyHash, MIN_WATERMARK, OwnershipTable, Timestamp, injected_fault,
 };

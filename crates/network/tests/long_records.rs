@@ -4,8 +4,8 @@ use reflow_env::Signal;
 use reflow_graph::EdgeId;
 use reflow_network::output::NoKey;
 use reflow_network::{Hub, Outgoing, Output, Partitioner, Sender};
-use reflow_protocol::control::{Failure, Fault};
 use reflow_protocol::data::{ChannelId, Limit, ToSender};
+use reflow_protocol::failure::{Failure, Fault};
 use reflow_types::{Bounds, ExecutorId, SubtaskId};
 
 const ID: ChannelId = ChannelId { edge: EdgeId(0), from: SubtaskId(1), to: SubtaskId(2) };

@@ -4,9 +4,9 @@
 //! and executor pass it on, and the slot hands it to its tasks. A new command is a variant here, the place that makes it
 //! and the place that carries it out.
 
-use crate::control::{MoreSplits, SnapshotKind};
 use crate::deployment::Attempt;
-use crate::snapshot::{OperatorState, Restore};
+use crate::rescale::Cut;
+use crate::snapshot::{AfterBarrier, Codec, OperatorState, Restore};
 use bytes::Bytes;
 use reflow_types::{CheckpointId, GraphVersion, SubtaskId};
 use serde::{Deserialize, Serialize};
@@ -57,6 +57,21 @@ pub enum CheckpointCommand {
     NotifyAborted,
 }
 
+/// What a checkpoint is for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotKind {
+    /// In which codec. The savepoint codec means all state, not the changes.
+    pub codec: Codec,
+    /// Whether all keyed state is written in the exchange codec, too: what earlier checkpoints wrote of it is gone.
+    pub full: bool,
+    /// Below which directory data objects are written.
+    pub directory: String,
+    /// What sources do after the barrier.
+    pub then: AfterBarrier,
+    /// The graph changes with the barrier: a live rescale.
+    pub cut: Option<Cut>,
+}
+
 /// What one subtask does.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum SubtaskCommand {
@@ -86,6 +101,18 @@ impl SplitAssignment {
     pub fn empty(more: MoreSplits) -> Self {
         Self { splits: Vec::new(), states: Vec::new(), more }
     }
+}
+
+/// What comes to a source reader after some splits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MoreSplits {
+    /// The rest of this assignment, in further messages. Until it is there, the reader does not know how far it is in
+    /// event time: a split that is still under way may be far behind.
+    Follow,
+    /// The enumerator may find others.
+    Possible,
+    /// No more.
+    None,
 }
 
 /// What executors do for a live rescale that they have begun to prepare.

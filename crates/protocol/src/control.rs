@@ -4,10 +4,10 @@
 //! splits that are assigned before a trigger belong to that checkpoint.
 
 use crate::command::AttemptCommand;
-use crate::deployment::{Addresses, Attempt, Deployment};
+use crate::deployment::{Addresses, Attempt, Deployment, StartExecutor};
 use crate::report::{ExecutorReport, SubtaskReport};
-use crate::rescale::{Cut, Preparation};
-use crate::snapshot::Codec;
+use crate::rescale::Preparation;
+pub use crate::snapshot::AfterBarrier;
 use bytes::Bytes;
 use reflow_types::{ExecutorId, JobId, LeaderEpoch, SubtaskId, TaskManagerId, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -130,25 +130,6 @@ pub enum ToTaskManager {
     Release,
 }
 
-/// How to start an executor.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct StartExecutor {
-    /// Its id.
-    pub executor: ExecutorId,
-    /// The job.
-    pub job: JobId,
-    /// The executable's name in `lib/` and in the cache.
-    pub executable: String,
-    /// The SHA-256 of the job's executable in hexadecimal.
-    pub sha256: String,
-    /// The job's own arguments.
-    pub job_args: Vec<String>,
-    /// Opens the JobManager and the other executors to it.
-    pub token: u128,
-    /// How many slots it runs.
-    pub slots: u32,
-}
-
 /// From a task executor to the JobManager.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum FromExecutor {
@@ -174,18 +155,6 @@ pub enum FromExecutor {
     SubtaskReport(SubtaskReport),
     /// About the executor, or about all of its subtasks together.
     Report(ExecutorReport),
-}
-
-/// What comes to a source reader after some splits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum MoreSplits {
-    /// The rest of this assignment, in further messages. Until it is there, the reader does not know how far it is in
-    /// event time: a split that is still under way may be far behind.
-    Follow,
-    /// The enumerator may find others.
-    Possible,
-    /// No more.
-    None,
 }
 
 /// From the JobManager to a task executor.
@@ -226,77 +195,6 @@ pub enum ToExecutor {
     },
     /// To the attempt that runs.
     Command(AttemptCommand),
-}
-
-/// What a checkpoint is for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SnapshotKind {
-    /// In which codec. The savepoint codec means all state, not the changes.
-    pub codec: Codec,
-    /// Whether all keyed state is written in the exchange codec, too: what earlier checkpoints wrote of it is gone.
-    pub full: bool,
-    /// Below which directory data objects are written.
-    pub directory: String,
-    /// What sources do after the barrier.
-    pub then: AfterBarrier,
-    /// The graph changes with the barrier: a live rescale.
-    pub cut: Option<Cut>,
-}
-
-/// What sources do after a barrier.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum AfterBarrier {
-    /// They go on.
-    Continue,
-    /// They emit nothing until the checkpoint is aborted: the attempt ends with it, and nothing is
-    /// processed twice.
-    Pause,
-    /// As `Pause`; once the checkpoint is complete and everything that it contains is committed, every subtask
-    /// reports that it has finished: the end of a bounded job, stop with a savepoint, suspension.
-    Finish,
-    /// They end their output after it (stop with `--drain`): windows and timers fire.
-    Drain,
-}
-
-/// How long a subtask's part of a checkpoint took.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SnapshotTiming {
-    /// From the first barrier to the last.
-    pub alignment: Duration,
-    /// From the last barrier to the acknowledgement.
-    pub writing: Duration,
-}
-
-/// Why a task failed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
-    /// Whose fault it is.
-    pub fault: Fault,
-    /// The operator's name.
-    pub operator: String,
-    /// What was said; several lines for a panic with its place.
-    pub message: String,
-}
-
-/// Whose fault a failure is; decides what happens next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Fault {
-    /// The user's code panicked or returned an error: the restart strategy decides.
-    User,
-    /// An outside system failed: the restart strategy decides.
-    External,
-    /// The executor has reached its memory limit, and ends: the restart strategy decides. Happens it again and again on
-    /// one TaskManager, its slots count only after a while.
-    Memory,
-    /// A connection to another executor broke: the restart strategy decides.
-    Connection,
-    /// Reflow's own state or protocol is broken: the restart strategy decides.
-    Engine,
-    /// A restart cannot help (a savepoint that does not fit): the job fails.
-    Permanent,
-    /// State in storage is damaged or gone, and was read again before this was said: the job goes on from an older
-    /// checkpoint, or asks its user first.
-    Damage,
 }
 
 /// What a subtask has counted since it was deployed.

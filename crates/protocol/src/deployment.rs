@@ -1,11 +1,10 @@
 //! What an executor needs: to start, and to run its share of an attempt.
 
 use crate::ProtocolError;
-use crate::control::{AfterBarrier, StartExecutor};
-use crate::snapshot::{Codec, Restore};
+use crate::snapshot::{AfterBarrier, Codec, Restore};
 use bytes::Bytes;
 use reflow_graph::ExecutionGraph;
-use reflow_types::{AttemptNumber, CheckpointId, ExecutorId, LeaderEpoch, SubtaskId, TaskManagerId};
+use reflow_types::{AttemptNumber, CheckpointId, ExecutorId, JobId, LeaderEpoch, SubtaskId, TaskManagerId};
 use serde::{Deserialize, Serialize};
 
 /// Names one deployment of a job over all leaderships. Whatever arrives with another one is refused.
@@ -42,6 +41,25 @@ pub struct Deployment {
     /// What sources do: `Continue`, or what follows the checkpoint with which the job ends, as if it had just been
     /// completed here.
     pub then: AfterBarrier,
+}
+
+/// How to start an executor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StartExecutor {
+    /// Its id.
+    pub executor: ExecutorId,
+    /// The job.
+    pub job: JobId,
+    /// The executable's name in `lib/` and in the cache.
+    pub executable: String,
+    /// The SHA-256 of the job's executable in hexadecimal.
+    pub sha256: String,
+    /// The job's own arguments.
+    pub job_args: Vec<String>,
+    /// Opens the JobManager and the other executors to it.
+    pub token: u128,
+    /// How many slots it runs.
+    pub slots: u32,
 }
 
 /// What a TaskManager tells the executor that it starts (`ARTIFACT executor`), through its standard input.
@@ -95,7 +113,7 @@ mod tests {
     fn the_start_message_says_how_long_it_is() {
         let start = StartExecutor {
             executor: ExecutorId(1),
-            job: reflow_types::JobId(2),
+            job: JobId(2),
             executable: "flights".into(),
             sha256: "ab".into(),
             job_args: vec!["--rate".into()],

@@ -3,7 +3,8 @@
 //! All connections carry frames ([`reflow_types`] ids, postcard encoding); the first frame in each direction is a
 //! [`hello::Hello`], so that another program, another release or a stranger is told apart before anything else
 //! is read. [`control`] holds the messages between JobManager, TaskManager and task executor, [`report`] what
-//! subtasks and executors report, [`command`] what they are commanded, [`data`] the frames between task executors, [`rescale`] what a live rescale adds.
+//! subtasks and executors report, [`failure`] why a task failed, [`command`] what they are commanded, [`data`] the frames
+//! between task executors, [`rescale`] what a live rescale adds.
 //!
 //! Rejected: gRPC for the control plane. It brings a second transport beside the data plane's, generated code
 //! and an HTTP/2 stack into every process and into the simulator; what it would give (framing, deadlines,
@@ -13,6 +14,7 @@ pub mod command;
 pub mod control;
 pub mod data;
 pub mod deployment;
+pub mod failure;
 pub mod hello;
 pub mod report;
 pub mod rescale;

@@ -4,13 +4,14 @@
 //! and the subtask, executor and JobManager pass the [`SubtaskReport`] on. So a new fact is a variant here, the place
 //! that reports it and the place that handles it.
 
-use crate::control::{Failure, SnapshotTiming};
 use crate::deployment::Attempt;
+use crate::failure::Failure;
 use crate::rescale::Installation;
 use crate::snapshot::{OperatorState, SubtaskState};
 use bytes::Bytes;
 use reflow_types::{CheckpointId, GraphVersion, SubtaskId};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// A report of a subtask.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -69,6 +70,15 @@ pub enum SubtaskEvent {
         /// What the installation took.
         installation: Installation,
     },
+}
+
+/// How long a subtask's part of a checkpoint took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotTiming {
+    /// From the first barrier to the last.
+    pub alignment: Duration,
+    /// From the last barrier to the acknowledgement.
+    pub writing: Duration,
 }
 
 /// A report of an executor about itself, or about all of its subtasks together.

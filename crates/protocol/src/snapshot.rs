@@ -30,7 +30,7 @@ pub struct KeyedState {
     /// The groups that the subtask owns.
     pub groups: KeyGroupSet,
     /// The object's name: absolute, or below the directory of the checkpoint's
-    /// [`SnapshotKind`](crate::control::SnapshotKind). No object if nothing changed.
+    /// [`SnapshotKind`](crate::command::SnapshotKind). No object if nothing changed.
     pub object: Option<String>,
     /// What stands where in the object, in ascending order of offset.
     pub runs: Vec<Run>,
@@ -111,4 +111,19 @@ pub struct RunRef {
     pub offset: u64,
     /// Its length in bytes.
     pub len: u32,
+}
+
+/// What sources do after a barrier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AfterBarrier {
+    /// They go on.
+    Continue,
+    /// They emit nothing until the checkpoint is aborted: the attempt ends with it, and nothing is
+    /// processed twice.
+    Pause,
+    /// As `Pause`; once the checkpoint is complete and everything that it contains is committed, every subtask
+    /// reports that it has finished: the end of a bounded job, stop with a savepoint, suspension.
+    Finish,
+    /// They end their output after it (stop with `--drain`): windows and timers fire.
+    Drain,
 }

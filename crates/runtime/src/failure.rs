@@ -4,7 +4,7 @@
 //! user code does, and the task's edge catches both. No checkpoint can complete in between, so nothing that the
 //! failed step did is ever seen.
 
-use reflow_protocol::control::{Failure, Fault};
+use reflow_protocol::failure::{Failure, Fault};
 use std::any::Any;
 use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

@@ -281,7 +281,7 @@ pub(crate) fn take_list<I: DeserializeOwned>(
             match postcard::from_bytes(item) {
                 Ok(item) => items.push(item),
                 Err(error) => crate::fail(
-                    reflow_protocol::control::Fault::Permanent,
+                    reflow_protocol::failure::Fault::Permanent,
                     operator,
                     format!(
                         "its restored state '{name}' cannot be decoded as {}: {error}",

@@ -7,10 +7,10 @@ use reflow_coordination::checkpoint::Participant;
 use reflow_coordination::manifest::Manifest;
 use reflow_env::Clock;
 use reflow_graph::{ExecutionGraph, ExecutionVertex, Subtask, Vertex};
-use reflow_protocol::command::{SplitAssignment, SubtaskCommand};
-use reflow_protocol::control::{AfterBarrier, Failure, MoreSplits};
+use reflow_protocol::command::{MoreSplits, SplitAssignment, SubtaskCommand};
 use reflow_protocol::deployment::Attempt as AttemptId;
-use reflow_protocol::snapshot::{Codec, Restore};
+use reflow_protocol::failure::Failure;
+use reflow_protocol::snapshot::{AfterBarrier, Codec, Restore};
 use reflow_runtime::{BuildContext, DeployedTask, SlotCommand, Wiring};
 use reflow_stream::Job;
 use reflow_types::{

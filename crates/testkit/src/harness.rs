@@ -13,10 +13,11 @@ use reflow_coordination::event::StoreOutcome;
 use reflow_coordination::manifest::{self, Decision, Lineage, Manifest};
 use reflow_env::{Clock, Location, PutMode, StoreError, StoreOp, StoreReply};
 use reflow_protocol::command::{AttemptCommand, CheckpointCommand, Command};
-use reflow_protocol::control::{AfterBarrier, Failure, Fault, SubtaskMetrics};
+use reflow_protocol::control::SubtaskMetrics;
 use reflow_protocol::deployment::Attempt as AttemptId;
+use reflow_protocol::failure::{Failure, Fault};
 use reflow_protocol::report::{SubtaskEvent, SubtaskReport};
-use reflow_protocol::snapshot::Codec;
+use reflow_protocol::snapshot::{AfterBarrier, Codec};
 use reflow_runtime::{SlotCommand, TaskEvent};
 use reflow_stream::{Job, StreamEnv};
 use reflow_types::{

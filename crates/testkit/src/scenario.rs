@@ -59,7 +59,7 @@ where
             push(&feed, 2, 3);
             // In full flight: a checkpoint among records, then records that are read twice.
             harness.steps(7 * seed as usize);
-            harness.begin_checkpoint(reflow_protocol::control::AfterBarrier::Continue);
+            harness.begin_checkpoint(reflow_protocol::snapshot::AfterBarrier::Continue);
             harness.settle();
             push(&feed, 3, 4);
             harness.settle();

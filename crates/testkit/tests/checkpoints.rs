@@ -1,6 +1,7 @@
 //! Checkpoints: aborted, retried, at the end of the input, among ended inputs, with what sources do afterwards.
 
-use reflow_protocol::control::{AfterBarrier, Fault};
+use reflow_protocol::failure::Fault;
+use reflow_protocol::snapshot::AfterBarrier;
 use reflow_stream::StreamEnv;
 use reflow_testkit::{Collect, Feed, Harness};
 use reflow_types::Bounds;

@@ -3,7 +3,7 @@
 use reflow_api::source::{FixedSplits, ReaderContext};
 use reflow_api::window::{GlobalWindows, Windowed};
 use reflow_api::{Aggregate, Emit, Enumerator, Polled, Reader, Source, UserError};
-use reflow_protocol::control::Fault;
+use reflow_protocol::failure::Fault;
 use reflow_stream::StreamEnv;
 use reflow_testkit::{Collect, Feed, Harness};
 use reflow_types::Instant;

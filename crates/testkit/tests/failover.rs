@@ -1,6 +1,6 @@
 //! Slots that survive a failure elsewhere keep what they have of the last checkpoint.
 
-use reflow_protocol::control::AfterBarrier;
+use reflow_protocol::snapshot::AfterBarrier;
 use reflow_stream::StreamEnv;
 use reflow_testkit::{Collect, Feed, Harness};
 

@@ -3,7 +3,7 @@
 use reflow_api::source::{FixedSplits, ReaderContext};
 use reflow_api::window::{GlobalWindows, TumblingWindows};
 use reflow_api::{Emit, Enumerator, Polled, Reader, Source, UserError, Watermarks};
-use reflow_protocol::control::Fault;
+use reflow_protocol::failure::Fault;
 use reflow_stream::StreamEnv;
 use reflow_testkit::{Collect, Feed, Harness};
 use reflow_types::{Instant, Timestamp};
@@ -237,7 +237,7 @@ fn damaged_state_is_named_and_refused() {
         let failures = &job.failures()[known..];
         assert!(!failures.is_empty(), "{damaged:?} is taken for state");
         // Damage is what makes the scheduler go on from an older checkpoint.
-        let is_damage = |failure: &reflow_protocol::control::Failure| {
+        let is_damage = |failure: &reflow_protocol::failure::Failure| {
             failure.fault == Fault::Damage && failure.message.contains(&name)
         };
         assert!(failures.iter().all(is_damage), "{damaged:?}: {failures:?}");

@@ -3,7 +3,8 @@
 use reflow_api::Watermarks;
 use reflow_api::window::{EventTimeTrigger, GlobalWindows, TumblingWindows};
 use reflow_env::Clock as _;
-use reflow_protocol::control::{AfterBarrier, SubtaskMetrics};
+use reflow_protocol::control::SubtaskMetrics;
+use reflow_protocol::snapshot::AfterBarrier;
 use reflow_stream::StreamEnv;
 use reflow_testkit::{Collect, Feed, Harness, ManualClock};
 use std::iter;

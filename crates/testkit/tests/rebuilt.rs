@@ -1,6 +1,6 @@
 //! A savepoint of one build of a job, restored by another: what may change, and what is refused by name.
 
-use reflow_protocol::control::Fault;
+use reflow_protocol::failure::Fault;
 use reflow_stream::StreamEnv;
 use reflow_testkit::{Collect, Feed, Harness};
 use serde::{Deserialize, Serialize};

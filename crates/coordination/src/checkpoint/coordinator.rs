@@ -13,11 +13,10 @@ use crate::event::RequestId;
 use crate::manifest::{Lineage, below, operator_bytes};
 use bytes::Bytes;
 use reflow_graph::{ExecutionGraph, JobGraph};
-use reflow_protocol::command::CheckpointCommand;
-use reflow_protocol::control::{AfterBarrier, SnapshotKind, SnapshotTiming};
+use reflow_protocol::command::{CheckpointCommand, SnapshotKind};
 use reflow_protocol::deployment::Attempt;
-use reflow_protocol::report::{SubtaskEvent, SubtaskReport};
-use reflow_protocol::snapshot::{Codec, SubtaskState};
+use reflow_protocol::report::{SnapshotTiming, SubtaskEvent, SubtaskReport};
+use reflow_protocol::snapshot::{AfterBarrier, Codec, SubtaskState};
 use reflow_types::{CheckpointId, Instant, SubtaskId};
 use std::collections::BTreeMap;
 

@@ -25,8 +25,7 @@ use crate::action::Action;
 use crate::event::StoreOutcome;
 use crate::manifest::below;
 use reflow_protocol::command::CheckpointCommand;
-use reflow_protocol::control::AfterBarrier;
-use reflow_protocol::snapshot::{Codec, SubtaskState};
+use reflow_protocol::snapshot::{AfterBarrier, Codec, SubtaskState};
 use reflow_types::{CheckpointId, Instant};
 use std::time::Duration;
 

@@ -6,9 +6,8 @@ use super::{FailureCause, Participant, Purpose};
 use crate::event::RequestId;
 use crate::manifest::{Ending, Manifest};
 use bytes::Bytes;
-use reflow_protocol::control::AfterBarrier;
 use reflow_protocol::deployment::Attempt;
-use reflow_protocol::snapshot::{Codec, SubtaskState};
+use reflow_protocol::snapshot::{AfterBarrier, Codec, SubtaskState};
 use reflow_types::{CheckpointId, Instant, SubtaskId};
 use std::collections::BTreeMap;
 

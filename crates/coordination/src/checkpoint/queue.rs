@@ -2,8 +2,8 @@
 
 use super::Purpose;
 use crate::event::RequestId;
-use reflow_protocol::control::AfterBarrier;
 use reflow_protocol::rescale::Cut;
+use reflow_protocol::snapshot::AfterBarrier;
 
 /// No more requests wait than this; savepoints into different directories are what could pile up.
 const CAPACITY: usize = 32;

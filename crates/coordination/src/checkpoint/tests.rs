@@ -5,8 +5,7 @@ use crate::action::EndState;
 use crate::event::StoreOutcome::{self, Failed, Lost, Won};
 use crate::manifest::{Decision, Lineage, Manifest, Takeover};
 use reflow_graph::{ExecutionGraph, ExecutionVertex, JobGraph, Operator, Subtask, Vertex};
-use reflow_protocol::command::{AttemptCommand, CheckpointCommand, Command};
-use reflow_protocol::control::SnapshotKind;
+use reflow_protocol::command::{AttemptCommand, CheckpointCommand, Command, SnapshotKind};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::snapshot::{Codec, KeyedState, Run, SubtaskState};
 use reflow_types::{

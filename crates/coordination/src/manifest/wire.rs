@@ -236,8 +236,7 @@ impl VertexState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use reflow_protocol::control::AfterBarrier;
-    use reflow_protocol::snapshot::Codec;
+    use reflow_protocol::snapshot::{AfterBarrier, Codec};
     use reflow_types::{CheckpointId, JobId, KeyGroup, LeaderEpoch, OwnershipTable, SubtaskId, VertexId};
 
     /// One keyed vertex of 4096 groups: 512 segments with 20 runs each.

@@ -5,7 +5,7 @@ use super::attempt::SubtaskStatus;
 use super::context::Context;
 use super::outputs::Outcome;
 use crate::checkpoint::Purpose;
-use reflow_protocol::control::AfterBarrier;
+use reflow_protocol::snapshot::AfterBarrier;
 use reflow_types::Instant;
 use std::time::Duration;
 

@@ -8,7 +8,7 @@ use crate::event::Event;
 use crate::exceptions::Exception;
 use crate::rescale::TriggerCause;
 use crate::restart::{Cause, Verdict};
-use reflow_protocol::control::{Failure, Fault};
+use reflow_protocol::failure::{Failure, Fault};
 use reflow_protocol::report::{SubtaskEvent, SubtaskReport};
 use reflow_types::{ExecutorId, Instant, SubtaskId};
 use std::time::Duration;

@@ -4,7 +4,7 @@ use super::context::Context;
 use super::next::{Goal, Next, Stop};
 use crate::checkpoint::Purpose;
 use crate::event::{Event, RequestId};
-use reflow_protocol::control::AfterBarrier;
+use reflow_protocol::snapshot::AfterBarrier;
 use reflow_types::Instant;
 
 /// Requests the checkpoint that a request needs. A stop is what follows, if its snapshot is taken.

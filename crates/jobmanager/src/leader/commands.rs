@@ -6,10 +6,13 @@ use bytes::Bytes;
 use reflow_coordination::event::Event;
 use reflow_env::Output;
 use reflow_graph::ExecutionGraph;
-use reflow_protocol::command::{AttemptCommand, CheckpointCommand, Command, RescaleCommand, SubtaskCommand};
-use reflow_protocol::control::{AfterBarrier, SnapshotKind, ToExecutor};
+use reflow_protocol::command::{
+    AttemptCommand, CheckpointCommand, Command, RescaleCommand, SnapshotKind, SubtaskCommand,
+};
+use reflow_protocol::control::ToExecutor;
 use reflow_protocol::deployment::{Addresses, Attempt, Deployment};
 use reflow_protocol::rescale::Preparation;
+use reflow_protocol::snapshot::AfterBarrier;
 use reflow_types::{CheckpointId, ExecutorId, GraphVersion, Instant, SubtaskId};
 
 impl Leader {

@@ -2,7 +2,8 @@
 
 use super::violation::ProtocolViolation;
 use bytes::Bytes;
-use reflow_protocol::control::{StartExecutor, StorageProof};
+use reflow_protocol::control::StorageProof;
+use reflow_protocol::deployment::StartExecutor;
 use reflow_types::{ExecutorId, JobId, LeaderEpoch, TaskManagerId};
 use std::time::Duration;
 

@@ -7,7 +7,7 @@ use reflow_coordination::checkpoint::{Purpose, Stats, stats};
 use reflow_coordination::exceptions::{Entry, Exception};
 use reflow_coordination::scheduler::{self, SubtaskRecord, SubtaskStatus, View};
 use reflow_graph::{ExecutionVertex, JobGraph, Vertex, VertexIndex};
-use reflow_protocol::control::Fault;
+use reflow_protocol::failure::Fault;
 use reflow_types::{ExecutorId, Instant, JobId, MIN_WATERMARK, SubtaskIndex, TaskManagerId};
 use reflow_view::{
     AckView, CheckpointConfigView, CheckpointCounts, CheckpointKind, CheckpointOutcome, CheckpointSamples,

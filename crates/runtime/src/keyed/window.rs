@@ -14,7 +14,8 @@ use reflow_api::Aggregate;
 use reflow_api::window::{Assigner, Elements, Evictor, Trigger, Window, Windowed};
 use reflow_network::Row;
 use reflow_network::output::KeySelector;
-use reflow_protocol::control::{Fault, SubtaskMetrics};
+use reflow_protocol::control::SubtaskMetrics;
+use reflow_protocol::failure::Fault;
 use reflow_state::{Index, Indexed, KeyedTable, Scoped, SnapshotTable, TableId};
 use reflow_types::{
     Bounds, Key, KeyHash, MAX_WATERMARK, MIN_WATERMARK, MaxParallelism, NO_TIMESTAMP, Timestamp,

@@ -14,7 +14,7 @@ use crate::stage::{
     Starved,
 };
 use reflow_api::Watermarks;
-use reflow_protocol::control::Fault;
+use reflow_protocol::failure::Fault;
 use reflow_protocol::snapshot::Redistribution;
 use reflow_state::SnapshotKind;
 use reflow_types::{Instant, MAX_WATERMARK, MIN_WATERMARK, Timestamp};

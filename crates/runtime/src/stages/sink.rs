@@ -10,8 +10,9 @@ use crate::stage::{Control, EndOfChain, OpenContext, SnapshotContext, Stage};
 use bytes::Bytes;
 use reflow_api::{Io, Sink, Transaction, Writer, sink::WriterContext};
 use reflow_env::{StoreError, StoreOp, Ticket};
-use reflow_protocol::control::{Fault, SubtaskMetrics};
+use reflow_protocol::control::SubtaskMetrics;
 use reflow_protocol::deployment::Attempt;
+use reflow_protocol::failure::Fault;
 use reflow_protocol::snapshot::Redistribution;
 use reflow_state::SnapshotKind;
 use reflow_types::{

@@ -21,7 +21,8 @@ pub use source::SourceTask;
 
 use crate::rescale::Preparation;
 use bytes::Bytes;
-use reflow_protocol::control::{MoreSplits, SnapshotKind, SubtaskMetrics};
+use reflow_protocol::command::{MoreSplits, SnapshotKind};
+use reflow_protocol::control::SubtaskMetrics;
 use reflow_protocol::report::SubtaskEvent;
 use reflow_protocol::rescale::Part;
 use reflow_protocol::snapshot::{OperatorState, Restore};

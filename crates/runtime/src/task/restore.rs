@@ -10,7 +10,7 @@ use crate::stage::Control;
 use bytes::Bytes;
 use reflow_api::Io;
 use reflow_env::{Location, StoreError, StoreOp, StoreReply, Ticket};
-use reflow_protocol::control::Fault;
+use reflow_protocol::failure::Fault;
 use reflow_protocol::snapshot::{Codec, RestorePart};
 use reflow_state::{Origin, SegmentLayout, TableId};
 use reflow_types::{Bounds, CheckpointId, Instant, KeyGroupSet, MaxParallelism};

@@ -13,11 +13,14 @@ use super::upload::{Buffers, Upload};
 use crate::stage::{Control, SnapshotContext};
 use reflow_api::Io;
 use reflow_env::Location;
-use reflow_protocol::control::{AfterBarrier, Fault, SnapshotKind, SnapshotTiming};
+use reflow_protocol::command::SnapshotKind;
 use reflow_protocol::deployment::Attempt;
-use reflow_protocol::report::SubtaskEvent;
+use reflow_protocol::failure::Fault;
+use reflow_protocol::report::{SnapshotTiming, SubtaskEvent};
 use reflow_protocol::rescale::Part;
-use reflow_protocol::snapshot::{Codec, KeyedState, OperatorState, Redistribution, Run, SubtaskState};
+use reflow_protocol::snapshot::{
+    AfterBarrier, Codec, KeyedState, OperatorState, Redistribution, Run, SubtaskState,
+};
 use reflow_state::{Progress, RunKind, SnapshotWriter, StateError};
 use reflow_types::{Bounds, CheckpointId, Instant, KeyGroupSet, SubtaskId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};

@@ -15,10 +15,12 @@ use crate::stage::{AWAITED_SPLIT, AdoptedState, NO_MORE_SPLITS, Stage, Starved, 
 use crate::wiring::Wiring;
 use bytes::Bytes;
 use reflow_api::{Polled, Reader};
-use reflow_protocol::control::{AfterBarrier, Fault, MoreSplits, SnapshotKind, SubtaskMetrics};
+use reflow_protocol::command::{MoreSplits, SnapshotKind};
+use reflow_protocol::control::SubtaskMetrics;
+use reflow_protocol::failure::Fault;
 use reflow_protocol::report::SubtaskEvent;
 use reflow_protocol::rescale::{Cut, Installation, Part};
-use reflow_protocol::snapshot::{OperatorState, Redistribution, Restore};
+use reflow_protocol::snapshot::{AfterBarrier, OperatorState, Redistribution, Restore};
 use reflow_types::{
     CheckpointId, Instant, MAX_WATERMARK, MIN_WATERMARK, SubtaskId, Timestamp, injected_fault,
 };

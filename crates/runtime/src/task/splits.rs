@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use reflow_api::source::encode_split;
 use reflow_network::sample;
-use reflow_protocol::control::Fault;
+use reflow_protocol::failure::Fault;
 use reflow_types::roundtrip::ADVICE;
 use serde::{Serialize, de::DeserializeOwned};
 

@@ -2,8 +2,8 @@
 
 use super::*;
 use reflow_graph::{ExecutionGraph, JobGraph};
-use reflow_protocol::control::{AfterBarrier, StartExecutor};
-use reflow_protocol::snapshot::Codec;
+use reflow_protocol::deployment::StartExecutor;
+use reflow_protocol::snapshot::{AfterBarrier, Codec};
 use reflow_types::{AttemptNumber, ExecutorId, JobId, LeaderEpoch, TaskManagerId};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

@@ -7,9 +7,9 @@
 
 use super::attempt::{Builder, Restored, Running};
 use reflow_graph::{ExecutionGraph, Move};
-use reflow_protocol::control::{AfterBarrier, Failure};
+use reflow_protocol::failure::Failure;
 use reflow_protocol::rescale::Preparation as Message;
-use reflow_protocol::snapshot::{Codec, Restore};
+use reflow_protocol::snapshot::{AfterBarrier, Codec, Restore};
 use reflow_runtime::{Incoming, Outgoing, Preparation, SlotCommand};
 use reflow_types::{CheckpointId, ExecutorId, GraphVersion, SubtaskId};
 use std::collections::{BTreeMap, BTreeSet};

@@ -2,7 +2,7 @@
 
 use super::Random;
 use bytes::Bytes;
-use reflow_protocol::control::SnapshotKind;
+use reflow_protocol::command::SnapshotKind;
 use reflow_protocol::snapshot::{Codec, OperatorState, Redistribution, Run};
 use reflow_types::key_group::segment_groups;
 use reflow_types::{CheckpointId, KeyGroupSet, MaxParallelism};

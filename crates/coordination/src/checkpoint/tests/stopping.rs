@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::manifest::Ending;
-use reflow_protocol::control::AfterBarrier;
+use reflow_protocol::snapshot::AfterBarrier;
 
 /// Executors commit what belongs to a stop: it must be decided where a successor looks.
 #[test]

@@ -6,7 +6,7 @@ use crate::rescale::TriggerCause;
 use crate::scheduler::context::Context;
 use crate::scheduler::fit;
 use crate::scheduler::next::Next;
-use reflow_protocol::control::{Failure, Fault};
+use reflow_protocol::failure::{Failure, Fault};
 use reflow_types::Instant;
 
 pub(in crate::scheduler) struct Created {

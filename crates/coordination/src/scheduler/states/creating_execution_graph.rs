@@ -11,9 +11,8 @@ use crate::scheduler::graph::{make_graph, placement_of};
 use crate::scheduler::next::{Execution, Next, Stop};
 use crate::slots::Placement;
 use reflow_graph::ExecutionGraph;
-use reflow_protocol::control::AfterBarrier;
 use reflow_protocol::deployment::{Attempt, Deployment};
-use reflow_protocol::snapshot::Codec;
+use reflow_protocol::snapshot::{AfterBarrier, Codec};
 use reflow_types::{Instant, injected_fault};
 
 pub(in crate::scheduler) struct CreatingExecutionGraph;

@@ -20,7 +20,7 @@ use crate::scheduler::outputs::Outcome;
 use crate::scheduler::rescale_plan::Plan;
 use crate::scheduler::{failure, requests};
 use crate::transition::{Manager, Output, PhaseName, Timeouts};
-use reflow_protocol::control::AfterBarrier;
+use reflow_protocol::snapshot::AfterBarrier;
 use reflow_types::Instant;
 use std::time::Duration;
 

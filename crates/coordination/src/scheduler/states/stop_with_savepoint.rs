@@ -20,7 +20,7 @@ use crate::scheduler::ending::Ending;
 use crate::scheduler::failure;
 use crate::scheduler::next::{Execution, Goal, Next, Stop};
 use crate::scheduler::outputs::Outcome;
-use reflow_protocol::control::AfterBarrier;
+use reflow_protocol::snapshot::AfterBarrier;
 use reflow_types::Instant;
 
 /// How far the stop is.

@@ -9,7 +9,7 @@ use crate::event::Event;
 use crate::restart::Strategy;
 use crate::scheduler::{JobStatus, StateName};
 use reflow_graph::JobGraph;
-use reflow_protocol::control::Fault;
+use reflow_protocol::failure::Fault;
 use reflow_protocol::report::{ExecutorReport, SubtaskEvent};
 use reflow_types::CheckpointId;
 

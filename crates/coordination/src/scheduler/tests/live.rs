@@ -5,7 +5,7 @@ use super::world::{Faults, World};
 use crate::event::{Event, RequestId};
 use crate::rescale::{Live, LiveOutcome, LivePhase, TerminatedReason};
 use crate::scheduler::{JobStatus, StateName};
-use reflow_protocol::control::Fault;
+use reflow_protocol::failure::Fault;
 use reflow_protocol::report::{ExecutorReport, SubtaskEvent, SubtaskReport};
 use reflow_types::{ExecutorId, GraphVersion};
 use std::time::Duration;

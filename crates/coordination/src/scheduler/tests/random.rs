@@ -6,7 +6,7 @@ use super::fixtures::{failure, fixed, live, reactive, reported, seconds};
 use super::world::{Faults, World};
 use crate::event::{Event, RequestId, StoreOutcome};
 use crate::scheduler::{JobStatus, Settings, StateName};
-use reflow_protocol::control::Fault;
+use reflow_protocol::failure::Fault;
 use reflow_protocol::report::{SubtaskEvent, SubtaskReport};
 use reflow_types::{ExecutorId, splitmix64};
 use std::collections::BTreeMap;

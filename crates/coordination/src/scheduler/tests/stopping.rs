@@ -7,7 +7,7 @@ use crate::checkpoint::{Recovered, recover};
 use crate::event::{Event, RequestId};
 use crate::manifest::Decision;
 use crate::scheduler::{JobStatus, StateName};
-use reflow_protocol::control::Fault;
+use reflow_protocol::failure::Fault;
 use reflow_types::CheckpointId;
 
 fn savepoint(cancel_job: bool) -> Event {

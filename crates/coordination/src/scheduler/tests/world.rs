@@ -10,10 +10,11 @@ use crate::rescale::LivePhase;
 use crate::scheduler::{Identity, JobStatus, Scheduler, Settings, StateName};
 use reflow_graph::{ExecutionGraph, JobGraph};
 use reflow_protocol::command::{AttemptCommand, CheckpointCommand, Command, RescaleCommand, SubtaskCommand};
-use reflow_protocol::control::{AfterBarrier, Fault, SnapshotTiming};
 use reflow_protocol::deployment::{Attempt, Deployment};
-use reflow_protocol::report::{ExecutorReport, SubtaskEvent};
+use reflow_protocol::failure::Fault;
+use reflow_protocol::report::{ExecutorReport, SnapshotTiming, SubtaskEvent};
 use reflow_protocol::rescale::{Cut, Preparation};
+use reflow_protocol::snapshot::AfterBarrier;
 use reflow_types::{
     CheckpointId, ExecutorId, GraphVersion, Instant, JobId, LeaderEpoch, SlotId, SubtaskId, TaskManagerId,
     VertexId,

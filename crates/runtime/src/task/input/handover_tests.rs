@@ -12,11 +12,10 @@ use reflow_graph::{
     Edge, EdgeId, ExecutionGraph, ExecutionVertex, JobGraph, Operator, Shipping, Subtask, Vertex, VertexIndex,
 };
 use reflow_network::{Hub, Sender};
-use reflow_protocol::control::AfterBarrier;
 use reflow_protocol::data::ChannelId;
 use reflow_protocol::report::SubtaskEvent;
 use reflow_protocol::rescale::Cut;
-use reflow_protocol::snapshot::{Codec, RestorePart, RunRef};
+use reflow_protocol::snapshot::{AfterBarrier, Codec, RestorePart, RunRef};
 use reflow_types::{
     Bounds, ExecutorId, GraphVersion, JobId, Key, MAX_WATERMARK, MaxParallelism, OwnershipTable, SlotId,
     SubtaskIndex, Timestamp, VertexId,

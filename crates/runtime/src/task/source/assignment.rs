@@ -1,7 +1,8 @@
 //! Whether a reader has splits to come, and whether it may read: the end of a source is agreed on by all of its readers,
 //! because a rescale may give one the splits of another.
 
-use reflow_protocol::control::{AfterBarrier, MoreSplits};
+use reflow_protocol::command::MoreSplits;
+use reflow_protocol::snapshot::AfterBarrier;
 use reflow_types::CheckpointId;
 
 /// What a reader knows about its splits.

@@ -3,7 +3,8 @@
 use super::{Executor, send};
 use crate::executor::peers::Peer;
 use reflow_env::Output;
-use reflow_protocol::control::{Failure, Fault, FromExecutor};
+use reflow_protocol::control::FromExecutor;
+use reflow_protocol::failure::{Failure, Fault};
 use reflow_protocol::report::{ExecutorReport, SubtaskEvent, SubtaskReport};
 use reflow_types::{ExecutorId, SubtaskId};
 use tracing::warn;

@@ -44,8 +44,8 @@ fn too_large(checkpoint: CheckpointId, state: &SubtaskState, len: usize, max_byt
 #[cfg(test)]
 mod tests {
     use super::*;
-    use reflow_protocol::control::SnapshotTiming;
     use reflow_protocol::deployment::Attempt;
+    use reflow_protocol::report::SnapshotTiming;
     use reflow_protocol::snapshot::Redistribution;
     use reflow_types::{AttemptNumber, LeaderEpoch, SubtaskId};
 

@@ -31,7 +31,7 @@ use crate::scheduler::{failure, requests};
 use cut::Cutting;
 use phase::{Phase, Reading};
 use reflow_protocol::command::{AttemptCommand, Command, RescaleCommand};
-use reflow_protocol::control::{Failure, Fault};
+use reflow_protocol::failure::{Failure, Fault};
 use reflow_protocol::report::{ExecutorReport, SubtaskEvent, SubtaskReport};
 use reflow_protocol::rescale::Preparation;
 use reflow_types::{ExecutorId, Instant};
