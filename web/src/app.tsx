@@ -16,6 +16,7 @@ import { GraphView } from "./views/graph";
 import { Overview } from "./views/overview";
 import { TaskManagers } from "./views/taskmanagers";
 import { Timeline } from "./views/timeline";
+import "./app.css";
 
 /** A late answer is no news before that. */
 const LATE_MS = 4000;

@@ -1,10 +1,10 @@
 // Starts the page: the loop that asks, the address, and one drawing of everything for each change.
 
+import "./base.css";
 import { render } from "preact";
 import { App } from "./app";
 import { parse } from "./route";
 import { go, run } from "./store";
-import "./style.css";
 import { chooseTheme, chosenTheme } from "./theme";
 
 const root = document.getElementById("app")!;

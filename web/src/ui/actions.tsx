@@ -15,6 +15,7 @@ import {
 } from "../api";
 import { plural } from "../format";
 import { refresh } from "../store";
+import "./actions.css";
 
 export interface Action {
   name: string;

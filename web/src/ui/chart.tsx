@@ -4,6 +4,7 @@
 import { Component, createRef } from "preact";
 import { moment } from "../format";
 import { areaPath, linePath, thinned, timeTicks, type XY } from "../scale";
+import "./chart.css";
 
 export interface Series {
   name: string;

@@ -7,6 +7,7 @@ import { count, rate, words } from "../format";
 import { BOX, type Layout, layout, type Route } from "../layout";
 import { Icon } from "./icons";
 import { VertexBox } from "./vertex";
+import "./graph.css";
 
 interface Props {
   job: Job;

@@ -2,6 +2,7 @@
 
 import { UNKNOWN } from "../format";
 import { skewOf } from "../skew";
+import "./heat.css";
 
 export function Heat(props: {
   title: string;

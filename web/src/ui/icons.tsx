@@ -1,5 +1,7 @@
 // Line icons, 16 × 16, in the colour of the text beside them.
 
+import "./icons.css";
+
 const PATHS = {
   overview: "M2.5 2.5h4.5v4.5h-4.5zM9 2.5h4.5v4.5h-4.5zM2.5 9h4.5v4.5h-4.5zM9 9h4.5v4.5h-4.5z",
   graph: "M1.5 6h4v4h-4zM10.5 2h4v4h-4zM10.5 10h4v4h-4zM5.5 8h2.5V4h2.500M8 8v4h2.500",

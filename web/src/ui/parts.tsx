@@ -2,6 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 import { iso, moment, UNKNOWN, words } from "../format";
+import "./parts.css";
 
 /** How a state is to be felt. */
 export type Mood = "good" | "wait" | "bad" | "calm";

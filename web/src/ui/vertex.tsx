@@ -7,6 +7,7 @@ import { count, duration, eventLag, iso, operators, percent, plural, rate } from
 import type { Place } from "../layout";
 import { BOX } from "../layout";
 import { StatePill } from "./parts";
+import "./vertex.css";
 
 export interface Shares {
   busy: number;

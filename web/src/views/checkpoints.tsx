@@ -5,6 +5,8 @@ import { bytes, duration, plural, whole, words } from "../format";
 import { href } from "../route";
 import type { State } from "../store";
 import { Card, Empty, Facts, Loading, Moment, StatePill, Table } from "../ui/parts";
+import "../ui/list.css";
+import "./checkpoints.css";
 
 const kindOf = (checkpoint: Checkpoint): string =>
   checkpoint.is_savepoint ? words(checkpoint.checkpoint_type) : "checkpoint";

@@ -3,6 +3,7 @@
 import type { Failure } from "../api";
 import type { State } from "../store";
 import { Card, Empty, Facts, Loading, Moment } from "../ui/parts";
+import "./exceptions.css";
 
 /** So much of a failure is shown unasked. */
 const FEW_LINES = 12;

@@ -9,6 +9,7 @@ import { Graph, Legend } from "../ui/graph";
 import { Heat } from "../ui/heat";
 import { Icon } from "../ui/icons";
 import { Card, Empty, Facts, Loading, StatePill, Table } from "../ui/parts";
+import "./graph.css";
 
 /** Bytes of a subtask's state in a checkpoint; none until it has acknowledged. */
 const stateSize = (subtask: SubtaskCheckpoint): number => (subtask.className === "completed" ? subtask.state_size : 0);

@@ -6,9 +6,10 @@ import { href } from "../route";
 import type { State } from "../store";
 import { DETAILED_VERTICES } from "../store";
 import { Graph, Legend } from "../ui/graph";
-import { Card, Empty, Moment, Sparkline } from "../ui/parts";
+import { Card, Empty, Moment, moodOf, Sparkline } from "../ui/parts";
 import { causeOf, changeOf } from "./rescale";
 import { TimelineChart } from "./timeline";
+import "./overview.css";
 
 /** How many points a tile's line has. */
 const TAIL = 120;
@@ -22,7 +23,7 @@ function Tile(props: {
   id: string;
 }) {
   return (
-    <div class="tile">
+    <div class="card tile">
       <h3>{props.name}</h3>
       <p class="value" data-tile={props.id}>
         {props.value}
@@ -57,7 +58,7 @@ export function Overview({ state, onVertex }: { state: State; onVertex: (id: str
         <Tile
           id="state"
           name="State"
-          value={<span class={`state ${job.state.toLowerCase()}`}>{sentence(words(job.state))}</span>}
+          value={<span class={`state ${moodOf(job.state)}`}>{sentence(words(job.state))}</span>}
           note={
             <>
               since <Moment at={since} now={job.now} />

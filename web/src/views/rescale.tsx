@@ -3,6 +3,7 @@
 import type { Rescale } from "../api";
 import { bytes, duration, micros, percent, sentence, whole, words } from "../format";
 import { Facts, Moment, Pill, StatePill } from "../ui/parts";
+import "./rescale.css";
 
 const CAUSES: Record<string, string> = {
   INITIAL_SCHEDULE: "the job's first deployment",

@@ -6,6 +6,8 @@ import { href } from "../route";
 import type { State } from "../store";
 import { type Action, drain, isOn } from "../ui/actions";
 import { Bar, Card, Empty, Facts, Loading } from "../ui/parts";
+import "../ui/list.css";
+import "./taskmanagers.css";
 
 export function TaskManagers({ state, ask }: { state: State; ask: (action: Action) => void }) {
   const managers = state.taskManagers;

@@ -9,6 +9,8 @@ import type { State } from "../store";
 import { Chart, type Mark, type Panel } from "../ui/chart";
 import { Card, Empty, Loading, Moment } from "../ui/parts";
 import { causeOf, changeOf, Outcome, RescaleDetail, tookMs } from "./rescale";
+import "../ui/list.css";
+import "./timeline.css";
 
 const SPANS = [
   { name: "5 min", ms: 5 * 60_000 },
