@@ -14,6 +14,8 @@ export default defineConfig({
     modulePreload: false,
     assetsInlineLimit: 0,
     sourcemap: false,
+    // Their authors ask that their licences go with each copy.
+    license: { fileName: "licenses.txt" },
     rollupOptions: {
       output: {
         entryFileNames: "assets/app.js",
