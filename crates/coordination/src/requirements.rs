@@ -24,11 +24,20 @@ pub struct RequestedBounds {
 #[error("{}", .0.join("\n"))]
 pub struct RequirementsError(pub Vec<String>);
 
+/// `scheduler-mode`: what decides the parallelism of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SchedulerMode {
+    /// The job's own parallelism and declared requirements.
+    Default,
+    /// The slots that there are: the job uses all of them, up to its max parallelism.
+    Reactive,
+}
+
 /// Checks requested bounds against the job.
 pub fn validate(
     job: &JobGraph,
     max_parallelism: &[MaxParallelism],
-    reactive: bool,
+    mode: SchedulerMode,
     requested: &BTreeMap<VertexId, RequestedBounds>,
 ) -> Result<BTreeMap<VertexId, ParallelismBounds>, RequirementsError> {
     let mut wrong = Vec::new();
@@ -37,7 +46,7 @@ pub fn validate(
         let name = format!("job vertex [{}] ({})", vertex.id, vertex.name);
         match requested.get(&vertex.id) {
             None => wrong.push(format!("The request is incomplete, missing {name} resource requirements.")),
-            Some(&bounds) => match check(bounds, *max, reactive) {
+            Some(&bounds) => match check(bounds, *max, mode) {
                 Ok(bounds) => {
                     accepted.insert(vertex.id, bounds);
                 }
@@ -53,7 +62,7 @@ pub fn validate(
 fn check(
     requested: RequestedBounds,
     max: MaxParallelism,
-    reactive: bool,
+    mode: SchedulerMode,
 ) -> Result<ParallelismBounds, Vec<String>> {
     const DEFAULT: i64 = -1;
     let max = i64::from(max.get());
@@ -63,7 +72,7 @@ fn check(
     if lower < 1 {
         wrong.push(format!("Lower bound ({lower}) must be, at least, 1"));
     }
-    if lower > 1 && reactive {
+    if lower > 1 && mode == SchedulerMode::Reactive {
         wrong.push(format!(
             "Lower bound ({lower}) must be 1 in reactive mode, where the job runs with the slots that there are,"
         ));
@@ -90,11 +99,12 @@ fn check(
 pub fn defaults(
     job: &JobGraph,
     max_parallelism: &[MaxParallelism],
-    reactive: bool,
+    mode: SchedulerMode,
     default_parallelism: u32,
 ) -> Vec<ParallelismBounds> {
-    let upper = |own: Option<u32>, max: u32| {
-        if reactive { max } else { own.unwrap_or(default_parallelism).clamp(1, max) }
+    let upper = |own: Option<u32>, max: u32| match mode {
+        SchedulerMode::Reactive => max,
+        SchedulerMode::Default => own.unwrap_or(default_parallelism).clamp(1, max),
     };
     job.vertices
         .iter()

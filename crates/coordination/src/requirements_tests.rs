@@ -24,16 +24,16 @@ fn job() -> (JobGraph, Vec<MaxParallelism>) {
 
 /// Requests `(vertex, lower, upper)`; expects accepted bounds or a part of the message.
 fn check(requested: &[(u128, i64, i64)], expected: Result<&[(u32, u32)], &str>) {
-    check_in_mode(false, requested, expected);
+    check_in_mode(SchedulerMode::Default, requested, expected);
 }
 
-fn check_in_mode(reactive: bool, requested: &[(u128, i64, i64)], expected: Result<&[(u32, u32)], &str>) {
+fn check_in_mode(mode: SchedulerMode, requested: &[(u128, i64, i64)], expected: Result<&[(u32, u32)], &str>) {
     let (job, max) = job();
     let requested = requested
         .iter()
         .map(|&(id, lower, upper)| (VertexId(id), RequestedBounds { lower, upper }))
         .collect();
-    match (validate(&job, &max, reactive, &requested), expected) {
+    match (validate(&job, &max, mode, &requested), expected) {
         (Ok(bounds), Ok(expected)) => {
             let bounds: Vec<_> = bounds.values().map(|bounds| (bounds.lower, bounds.upper)).collect();
             assert_eq!(bounds, expected);
@@ -67,19 +67,23 @@ fn all_that_is_wrong_is_said_at_once() {
 
 #[test]
 fn reactive_mode_takes_caps_only() {
-    check_in_mode(true, &[(1, 1, 5), (2, -1, -1)], Ok(&[(1, 5), (1, 4)]));
-    check_in_mode(true, &[(1, 2, 5), (2, 1, 4)], Err("Lower bound (2) must be 1 in reactive mode"));
-    check_in_mode(true, &[(1, 1, 9), (2, 1, 4)], Err("higher than max parallelism (8)"));
-    check_in_mode(true, &[(1, 1, 8)], Err("The request is incomplete"));
+    check_in_mode(SchedulerMode::Reactive, &[(1, 1, 5), (2, -1, -1)], Ok(&[(1, 5), (1, 4)]));
+    check_in_mode(
+        SchedulerMode::Reactive,
+        &[(1, 2, 5), (2, 1, 4)],
+        Err("Lower bound (2) must be 1 in reactive mode"),
+    );
+    check_in_mode(SchedulerMode::Reactive, &[(1, 1, 9), (2, 1, 4)], Err("higher than max parallelism (8)"));
+    check_in_mode(SchedulerMode::Reactive, &[(1, 1, 8)], Err("The request is incomplete"));
 }
 
 #[test]
 fn defaults_follow_the_mode() {
     let (job, max) = job();
-    let show = |reactive, default| -> Vec<_> {
-        defaults(&job, &max, reactive, default).iter().map(|bounds| (bounds.lower, bounds.upper)).collect()
+    let show = |mode, default| -> Vec<_> {
+        defaults(&job, &max, mode, default).iter().map(|bounds| (bounds.lower, bounds.upper)).collect()
     };
-    assert_eq!(show(false, 2), [(1, 2), (1, 3)]);
-    assert_eq!(show(false, 100), [(1, 8), (1, 3)]);
-    assert_eq!(show(true, 2), [(1, 8), (1, 4)]);
+    assert_eq!(show(SchedulerMode::Default, 2), [(1, 2), (1, 3)]);
+    assert_eq!(show(SchedulerMode::Default, 100), [(1, 8), (1, 3)]);
+    assert_eq!(show(SchedulerMode::Reactive, 2), [(1, 8), (1, 4)]);
 }

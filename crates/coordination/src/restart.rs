@@ -54,6 +54,15 @@ pub enum Cause {
     Failure,
 }
 
+/// When a job restarts after the loss of an executor, for which another may do as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LostExecutorRestart {
+    /// At once.
+    Immediate,
+    /// After the strategy's delay, because the user set that.
+    Delayed,
+}
+
 /// What a failure leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -73,7 +82,7 @@ pub enum Verdict {
 #[derive(Clone, Debug)]
 pub struct Restarts {
     strategy: Strategy,
-    delay_configured: bool,
+    lost_executor: LostExecutorRestart,
     seed: u64,
     failures: u32,
     backoff: Duration,
@@ -81,17 +90,9 @@ pub struct Restarts {
 }
 
 impl Restarts {
-    /// No failure so far. `delay_configured` says whether the user set the strategy's delay: then it holds for
-    /// lost executors, too, which are replaced at once otherwise.
-    pub fn new(strategy: Strategy, delay_configured: bool, seed: u64) -> Self {
-        Self {
-            strategy,
-            delay_configured,
-            seed,
-            failures: 0,
-            backoff: Duration::ZERO,
-            recent: VecDeque::new(),
-        }
+    /// No failure so far.
+    pub fn new(strategy: Strategy, lost_executor: LostExecutorRestart, seed: u64) -> Self {
+        Self { strategy, lost_executor, seed, failures: 0, backoff: Duration::ZERO, recent: VecDeque::new() }
     }
 
     /// The strategy.
@@ -110,7 +111,9 @@ impl Restarts {
             }
         };
         match verdict {
-            Verdict::Restart { .. } if cause == Cause::LostExecutor && !self.delay_configured => {
+            Verdict::Restart { .. }
+                if cause == Cause::LostExecutor && self.lost_executor == LostExecutorRestart::Immediate =>
+            {
                 Verdict::Restart { after: Duration::ZERO }
             }
             verdict => verdict,

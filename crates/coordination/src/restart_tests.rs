@@ -8,7 +8,7 @@ fn at(seconds: u64) -> Instant {
 
 /// Lets failures happen and shows the delays in seconds, or `x` where the strategy gives up.
 fn check(strategy: Strategy, failures: &[(u64, Cause)], expected: &str) {
-    let mut restarts = Restarts::new(strategy, false, 7);
+    let mut restarts = Restarts::new(strategy, LostExecutorRestart::Immediate, 7);
     let shown: Vec<String> = failures
         .iter()
         .map(|(second, cause)| match restarts.on_failure(at(*second), *cause) {
@@ -59,7 +59,7 @@ fn exponential_delay_starts_anew_after_a_quiet_time() {
 #[test]
 fn jitter_varies_the_delay_within_its_share_and_repeatably() {
     let delays = |seed| {
-        let mut restarts = Restarts::new(exponential(0.5), false, seed);
+        let mut restarts = Restarts::new(exponential(0.5), LostExecutorRestart::Immediate, seed);
         (0..3).map(|i| restarts.on_failure(at(i), FAILURE)).collect::<Vec<_>>()
     };
     assert_eq!(delays(1), delays(1));
@@ -80,7 +80,7 @@ fn failure_rate_looks_at_an_interval() {
 fn a_lost_executor_is_replaced_at_once_unless_the_user_set_a_delay() {
     let strategy = Strategy::FixedDelay { attempts: 2, delay: 3 * SECOND };
     check(strategy, &[(0, Cause::LostExecutor), (1, FAILURE), (2, Cause::LostExecutor)], "0 3 x");
-    let mut configured = Restarts::new(strategy, true, 7);
+    let mut configured = Restarts::new(strategy, LostExecutorRestart::Delayed, 7);
     let verdict = configured.on_failure(at(0), Cause::LostExecutor);
     assert_eq!(verdict, Verdict::Restart { after: 3 * SECOND });
 }

@@ -4,6 +4,8 @@ use crate::layout::Layout;
 use crate::settings::StartMode;
 use reflow_config::{Config, RestartStrategy, Source, options};
 use reflow_coordination::checkpoint::fallback::AllowReplay;
+use reflow_coordination::requirements::SchedulerMode;
+use reflow_coordination::restart::LostExecutorRestart;
 use reflow_coordination::{checkpoint, restart, scheduler};
 use reflow_types::{JobId, LeaderEpoch, MaxParallelism};
 
@@ -18,7 +20,7 @@ pub(crate) fn settings(
     let max_parallelism = MaxParallelism::new(options::MAX_PARALLELISM.get(config));
     let (restart, delay_key) = strategy(config);
     scheduler::Settings {
-        reactive: config.is_reactive(),
+        mode: if config.is_reactive() { SchedulerMode::Reactive } else { SchedulerMode::Default },
         default_parallelism: options::DEFAULT_PARALLELISM.get(config),
         default_max_parallelism: max_parallelism.expect("the option has the bounds of a max parallelism"),
         resource_wait_timeout: options::RESOURCE_WAIT_TIMEOUT.get(config),
@@ -32,7 +34,10 @@ pub(crate) fn settings(
         live_rescale: options::LIVE_RESCALE.get(config),
         cancellation_timeout: options::TASK_CANCELLATION_TIMEOUT.get(config),
         restart,
-        restart_delay_configured: delay_key.is_some_and(|key| *config.source(key) != Source::Default),
+        lost_executor: match delay_key {
+            Some(key) if *config.source(key) != Source::Default => LostExecutorRestart::Delayed,
+            _ => LostExecutorRestart::Immediate,
+        },
         restart_seed: job.0 as u64 ^ epoch.0,
         exception_history_size: options::WEB_EXCEPTION_HISTORY_SIZE.get(config) as usize,
         rescale_history_size: options::WEB_RESCALE_HISTORY_SIZE.get(config) as usize,
@@ -133,7 +138,8 @@ mod tests {
         ]);
         let delay = Duration::from_secs(1);
         assert_eq!(settings.restart, restart::Strategy::FixedDelay { attempts: 100_000, delay });
-        assert!(settings.reactive && !settings.restart_delay_configured);
+        assert!(settings.is_reactive());
+        assert_eq!(settings.lost_executor, LostExecutorRestart::Immediate);
         assert_eq!(settings.default_max_parallelism.get(), 32_768);
         assert_eq!(settings.checkpoints.interval, Some(Duration::from_secs(1)));
         assert_eq!(settings.checkpoints.job_dir, format!("/c/default/job/{}", JobId(1)));
@@ -143,6 +149,6 @@ mod tests {
     fn a_delay_that_the_user_set_is_known_as_such() {
         let settings =
             of(&[("restart-strategy", "fixeddelay"), ("restart-strategy.fixed-delay.delay", "1 s")]);
-        assert!(settings.restart_delay_configured);
+        assert_eq!(settings.lost_executor, LostExecutorRestart::Delayed);
     }
 }

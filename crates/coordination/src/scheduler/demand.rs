@@ -2,7 +2,7 @@
 
 use super::settings::Settings;
 use crate::event::ParallelismBounds;
-use crate::requirements::{self, RequestedBounds, RequirementsError};
+use crate::requirements::{self, RequestedBounds, RequirementsError, SchedulerMode};
 use crate::rescale;
 use crate::slots::{self, Offer, Parallelism, Placement};
 use crate::transition::Resources;
@@ -17,15 +17,15 @@ pub(super) struct Demand {
     max_parallelism: Vec<MaxParallelism>,
     /// By vertex.
     bounds: Vec<ParallelismBounds>,
-    /// Reactive mode: the job asks for the slots that there are.
-    reactive: bool,
+    /// In reactive mode the job asks for the slots that there are.
+    mode: SchedulerMode,
 }
 
 impl Demand {
     pub(super) fn new(job: Arc<JobGraph>, max_parallelism: Vec<MaxParallelism>, settings: &Settings) -> Self {
-        let reactive = settings.reactive;
-        let bounds = requirements::defaults(&job, &max_parallelism, reactive, settings.default_parallelism);
-        Self { job, max_parallelism, bounds, reactive }
+        let mode = settings.mode;
+        let bounds = requirements::defaults(&job, &max_parallelism, mode, settings.default_parallelism);
+        Self { job, max_parallelism, bounds, mode }
     }
 
     pub(super) fn job(&self) -> &JobGraph {
@@ -45,7 +45,7 @@ impl Demand {
         &self,
         requested: &BTreeMap<VertexId, RequestedBounds>,
     ) -> Result<BTreeMap<VertexId, ParallelismBounds>, RequirementsError> {
-        requirements::validate(&self.job, &self.max_parallelism, self.reactive, requested)
+        requirements::validate(&self.job, &self.max_parallelism, self.mode, requested)
     }
 
     /// New requirements, checked.
@@ -78,7 +78,10 @@ impl Demand {
         let groups = slots::sharing_groups(&self.job, &self.bounds);
         let lower: u32 = groups.iter().map(|group| group.lower).sum();
         let upper: u32 = groups.iter().map(|group| group.upper).sum();
-        (lower, if self.reactive { upper.min(available.max(lower)) } else { upper })
+        match self.mode {
+            SchedulerMode::Reactive => (lower, upper.min(available.max(lower))),
+            SchedulerMode::Default => (lower, upper),
+        }
     }
 
     /// What a deployment into so many slots would get.

@@ -7,7 +7,7 @@ use crate::checkpoint::fallback::{self, AllowReplay};
 use crate::event::Event;
 use crate::exceptions::Exception;
 use crate::rescale::TriggerCause;
-use crate::restart::{Cause, Verdict};
+use crate::restart::{Cause, LostExecutorRestart, Verdict};
 use reflow_protocol::failure::{Failure, Fault};
 use reflow_protocol::report::{SubtaskEvent, SubtaskReport};
 use reflow_types::{ExecutorId, Instant, SubtaskId};
@@ -79,9 +79,9 @@ pub(super) fn handle(ctx: &mut Context, now: Instant, failed: Failed) -> Next {
     match ctx.failures.decide(now, cause) {
         Verdict::Restart { after } => {
             ctx.begin_rescale_record(now, TriggerCause::RecoverableFailover);
-            let until = match loss_expected && !ctx.settings.restart_delay_configured {
-                true => BackoffEnd::ElapsedOrExecutorLost,
-                false => BackoffEnd::Elapsed,
+            let until = match ctx.settings.lost_executor {
+                LostExecutorRestart::Immediate if loss_expected => BackoffEnd::ElapsedOrExecutorLost,
+                _ => BackoffEnd::Elapsed,
             };
             Next::Restart(Restart::Failure { backoff: after, until, error: message })
         }

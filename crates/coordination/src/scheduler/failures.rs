@@ -12,9 +12,8 @@ pub(super) struct Failures {
 
 impl Failures {
     pub(super) fn new(settings: &Settings) -> Self {
-        let (delay_configured, seed) = (settings.restart_delay_configured, settings.restart_seed);
         Self {
-            strategy: Restarts::new(settings.restart, delay_configured, seed),
+            strategy: Restarts::new(settings.restart, settings.lost_executor, settings.restart_seed),
             history: History::new(settings.exception_history_size),
         }
     }

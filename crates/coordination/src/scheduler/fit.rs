@@ -44,7 +44,7 @@ pub(super) fn warnings(
         _ => None,
     };
     let fixed = |vertex: &Vertex| {
-        let parallelism = vertex.parallelism.filter(|_| settings.reactive)?;
+        let parallelism = vertex.parallelism.filter(|_| settings.is_reactive())?;
         Some(format!(
             "operator '{}' has a fixed parallelism of {parallelism}, which reactive mode ignores: only \
              max parallelism bounds it there",
@@ -52,7 +52,7 @@ pub(super) fn warnings(
         ))
     };
     let capped = |sender: &Vertex, vertex: &Vertex, wanted: u32, gets: u32| {
-        vertex.parallelism.filter(|_| !settings.reactive).is_none().then(|| {
+        vertex.parallelism.filter(|_| !settings.is_reactive()).is_none().then(|| {
             format!(
                 "operator '{}' runs with at most {gets} subtasks where {wanted} are allowed: {} \
                  more, add .rebalance() before it",
@@ -81,8 +81,7 @@ fn capped_by_forward<'j>(
     max_parallelism: &[MaxParallelism],
     settings: &Settings,
 ) -> impl Iterator<Item = (&'j Vertex, &'j Vertex, u32, u32)> {
-    let bounds =
-        requirements::defaults(job, max_parallelism, settings.reactive, settings.default_parallelism);
+    let bounds = requirements::defaults(job, max_parallelism, settings.mode, settings.default_parallelism);
     let wanted: Vec<u32> = bounds.iter().map(|bounds| bounds.upper).collect();
     let mut gets = wanted.clone();
     job.cap_forward(&mut gets);
@@ -120,7 +119,7 @@ pub(super) fn check(
         return Err(reason.to_owned());
     }
     for (sender, vertex, wanted, gets) in capped_by_forward(job, max_parallelism, settings) {
-        if !settings.reactive && vertex.parallelism == Some(wanted) {
+        if !settings.is_reactive() && vertex.parallelism == Some(wanted) {
             return Err(format!(
                 "operator '{}' has parallelism {wanted}, but {} more, add .rebalance() before it; or set its \
                  parallelism to {gets}",
@@ -139,7 +138,7 @@ pub(super) fn check(
                 vertex.name, state.max_parallelism
             ));
         }
-        let wanted = vertex.parallelism.filter(|_| !settings.reactive);
+        let wanted = vertex.parallelism.filter(|_| !settings.is_reactive());
         if let Some(wanted) = wanted.filter(|wanted| *wanted > max.get()) {
             return Err(format!(
                 "operator '{}' has parallelism {wanted}, above its max parallelism {max}",

@@ -1,6 +1,7 @@
 //! What a scheduler is given: its settings and who it is. Plain values; the JobManager makes them from options.
 
 use crate::checkpoint::fallback::AllowReplay;
+use crate::requirements::SchedulerMode;
 use crate::{checkpoint, restart};
 use reflow_types::{JobId, LeaderEpoch, MaxParallelism};
 use std::time::Duration;
@@ -8,8 +9,8 @@ use std::time::Duration;
 /// How a job is scheduled. Each field names the option that it comes from.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// `scheduler-mode: reactive`.
-    pub reactive: bool,
+    /// `scheduler-mode`.
+    pub mode: SchedulerMode,
     /// `parallelism.default`: of vertices that set none.
     pub default_parallelism: u32,
     /// The max parallelism of vertices that set none.
@@ -37,8 +38,8 @@ pub struct Settings {
     pub cancellation_timeout: Option<Duration>,
     /// `restart-strategy.*`.
     pub restart: restart::Strategy,
-    /// Whether the user set the strategy's delay.
-    pub restart_delay_configured: bool,
+    /// `Delayed` if the user set the strategy's delay.
+    pub lost_executor: restart::LostExecutorRestart,
     /// From which the jitter of the exponential delay follows.
     pub restart_seed: u64,
     /// `web.exception-history-size`.
@@ -54,6 +55,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Whether the job takes the slots that there are, whatever parallelism it asks for.
+    pub fn is_reactive(&self) -> bool {
+        self.mode == SchedulerMode::Reactive
+    }
+
     /// How long a rescale waits for a checkpoint: as configured, or none without checkpoints, or long enough for
     /// the checkpoints that may fail and one more.
     pub fn trigger_delay(&self) -> Duration {

@@ -90,7 +90,7 @@ fn live(live: &Live) -> LiveRescaleView {
 fn config(settings: &Settings) -> RescaleConfigView {
     RescaleConfigView {
         history_max: u32::try_from(settings.rescale_history_size).unwrap_or(u32::MAX),
-        reactive: settings.reactive,
+        reactive: settings.is_reactive(),
         submission_wait_ms: settings.resource_wait_timeout.map(millis),
         submission_stabilization_ms: millis(settings.resource_stabilization_timeout),
         slot_idle_ms: 0,

@@ -2,7 +2,8 @@
 
 use crate::checkpoint;
 use crate::event::Event;
-use crate::restart;
+use crate::requirements::SchedulerMode;
+use crate::restart::{self, LostExecutorRestart};
 use crate::scheduler::Settings;
 use reflow_graph::{Edge, JobGraph, Operator, Shipping, Vertex, VertexIndex};
 use reflow_protocol::deployment::Attempt;
@@ -34,7 +35,7 @@ pub(super) fn job() -> JobGraph {
 /// Reactive, with checkpoints each second, and restarts without end after one.
 pub(super) fn reactive() -> Settings {
     Settings {
-        reactive: true,
+        mode: SchedulerMode::Reactive,
         default_parallelism: 1,
         default_max_parallelism: MaxParallelism::new(16).unwrap(),
         resource_wait_timeout: None,
@@ -48,7 +49,7 @@ pub(super) fn reactive() -> Settings {
         drain_timeout: seconds(300),
         cancellation_timeout: Some(seconds(180)),
         restart: restart::Strategy::FixedDelay { attempts: 1_000_000, delay: seconds(1) },
-        restart_delay_configured: false,
+        lost_executor: LostExecutorRestart::Immediate,
         restart_seed: 0,
         exception_history_size: 16,
         rescale_history_size: 16,
@@ -75,7 +76,7 @@ pub(super) fn live() -> Settings {
 /// Asks for a parallelism, with Flink's defaults; no periodic checkpoint comes by itself within a day.
 pub(super) fn fixed(parallelism: u32) -> Settings {
     let mut settings = reactive();
-    settings.reactive = false;
+    settings.mode = SchedulerMode::Default;
     settings.default_parallelism = parallelism;
     settings.resource_wait_timeout = Some(seconds(300));
     settings.resource_stabilization_timeout = seconds(10);

@@ -5,6 +5,7 @@
 use super::fixtures::{failure, fixed, live, reactive, reported, seconds};
 use super::world::{Faults, World};
 use crate::event::{Event, RequestId, StoreOutcome};
+use crate::restart::LostExecutorRestart;
 use crate::scheduler::{JobStatus, Settings, StateName};
 use reflow_protocol::failure::Fault;
 use reflow_protocol::report::{SubtaskEvent, SubtaskReport};
@@ -78,7 +79,9 @@ fn settings(random: &mut Random) -> Settings {
     settings.checkpoints.interval = random.chance(85).then(|| seconds(1 + random.below(20)));
     settings.active_checkpoint = random.chance(80);
     settings.cancellation_timeout = Some(seconds(1 + random.below(30)));
-    settings.restart_delay_configured = random.chance(30);
+    if random.chance(30) {
+        settings.lost_executor = LostExecutorRestart::Delayed;
+    }
     settings
 }
 
@@ -144,7 +147,7 @@ fn strike(world: &mut World, random: &mut Random, struck: &mut Struck) {
         }
         82..88 => {
             let (lower, upper) = (1 + random.below(3) as u32, 3 + random.below(8) as u32);
-            if !world.scheduler.view().settings.reactive {
+            if !world.scheduler.view().settings.is_reactive() {
                 struck.count_in_phase("requirements", world);
                 world.require(lower, upper);
             }
@@ -198,7 +201,7 @@ fn life(seed: u64, pace: u64, settings: fn(&mut Random) -> Settings, struck: &mu
 /// No more faults: after a while the job runs on what there is.
 fn calm_down(world: &mut World, seed: u64) {
     world.faults = Faults::default();
-    if world.scheduler.view().settings.reactive {
+    if world.scheduler.view().settings.is_reactive() {
         world.add(2);
     } else {
         world.add(8);
@@ -217,7 +220,7 @@ fn calm_down(world: &mut World, seed: u64) {
     let view = world.scheduler.view();
     assert_eq!(view.state, StateName::Executing, "seed {seed}");
     let slots: u32 = view.executors.values().map(|executor| executor.slots).sum();
-    let expected = if view.settings.reactive { slots.min(16) } else { 4 };
+    let expected = if view.settings.is_reactive() { slots.min(16) } else { 4 };
     assert_eq!(world.parallelism(), [expected; 3], "seed {seed}");
     assert!(view.executors.values().all(|executor| !executor.draining()), "seed {seed}");
     let open = view.rescales.current();
