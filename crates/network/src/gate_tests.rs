@@ -1,19 +1,21 @@
 //! Tests of the gate: two local channels, elements in, events out.
 
 use super::*;
-use crate::{Hub, Sender};
+use crate::{Hub, LocalChannelId, Sender};
 use reflow_env::Signal;
 use reflow_graph::EdgeId;
 use reflow_types::{Bounds, GraphVersion, SubtaskId};
 
+fn local(channel: ChannelId) -> LocalChannelId {
+    LocalChannelId { channel, since: GraphVersion(0) }
+}
+
 fn gate() -> (Vec<Sender<u32>>, Gate<u32>) {
     let hub = Hub::new(Signal::default());
     let id = |from| ChannelId { edge: EdgeId(0), from: SubtaskId(from), to: SubtaskId(9) };
-    let senders = (0..2)
-        .map(|n| Sender::local(&hub, (id(n), GraphVersion(0)), Signal::default(), Signal::default()))
-        .collect();
-    let receivers =
-        (0..2).map(|n| (id(n), Receiver::local(&hub, (id(n), GraphVersion(0)), Signal::default()))).collect();
+    let senders =
+        (0..2).map(|n| Sender::local(&hub, local(id(n)), Signal::default(), Signal::default())).collect();
+    let receivers = (0..2).map(|n| (id(n), Receiver::local(&hub, local(id(n)), Signal::default()))).collect();
     (senders, Gate::new(receivers, MIN_WATERMARK, Bounds::default()))
 }
 
@@ -107,10 +109,9 @@ fn an_idle_input_is_not_late_because_all_others_are_at_the_last_watermark() {
 fn channels_change_at_a_barrier_and_those_that_come_are_past_it() {
     let hub = Hub::new(Signal::default());
     let id = |from| ChannelId { edge: EdgeId(0), from: SubtaskId(from), to: SubtaskId(9) };
-    let receiver = |n| Receiver::local(&hub, (id(n), GraphVersion(0)), Signal::default());
-    let mut senders: Vec<Sender<u32>> = (0..3)
-        .map(|n| Sender::local(&hub, (id(n), GraphVersion(0)), Signal::default(), Signal::default()))
-        .collect();
+    let receiver = |n| Receiver::local(&hub, local(id(n)), Signal::default());
+    let mut senders: Vec<Sender<u32>> =
+        (0..3).map(|n| Sender::local(&hub, local(id(n)), Signal::default(), Signal::default())).collect();
     let inputs = vec![(id(0), receiver(0)), (id(1), receiver(1))];
     let mut gate = Gate::new(inputs, MIN_WATERMARK, Bounds::default());
     gate.prepare(vec![(id(2), Some(receiver(2))), (id(1), None)]);

@@ -20,6 +20,16 @@ pub enum Outgoing {
     Credit(ExecutorId, ToSender),
 }
 
+/// A channel within a process, as both of its ends name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LocalChannelId {
+    /// The channel.
+    pub channel: ChannelId,
+    /// The first graph that has the channel. A graph that was given up may have left an end behind, which the next
+    /// graph must not find.
+    pub since: GraphVersion,
+}
+
 /// The channels of one executor.
 #[derive(Clone)]
 pub struct Hub {
@@ -31,9 +41,8 @@ pub struct Hub {
 
 #[derive(Default)]
 struct Inner {
-    /// Queues of local channels whose other end has not come yet, by the graph for which they are made: one that was
-    /// given up may have left an end behind.
-    local: BTreeMap<(ChannelId, GraphVersion), Box<dyn Any + Send>>,
+    /// Queues of local channels whose other end has not come yet.
+    local: BTreeMap<LocalChannelId, Box<dyn Any + Send>>,
     /// Queues that frames from other processes go to.
     inbound: BTreeMap<ChannelId, Arc<dyn Inbound>>,
     /// Credits of channels to other processes, with the sender's signal.
@@ -96,14 +105,9 @@ impl Hub {
 
     /// The channel between two subtasks of this process: made by the end that comes first, taken by the other.
     /// `receiver` is the receiver's signal if the receiver calls, and the sender's otherwise.
-    pub(crate) fn local<T: Send + 'static>(
-        &self,
-        id: ChannelId,
-        since: GraphVersion,
-        end: LocalEnd,
-    ) -> LocalChannel<T> {
+    pub(crate) fn local<T: Send + 'static>(&self, id: LocalChannelId, end: LocalEnd) -> LocalChannel<T> {
         let mut inner = self.lock();
-        let local = match inner.local.remove(&(id, since)) {
+        let local = match inner.local.remove(&id) {
             Some(other) => *other.downcast::<LocalChannel<T>>().expect("both ends of an edge have one type"),
             None => {
                 let fresh = LocalChannel {
@@ -111,7 +115,7 @@ impl Hub {
                     credit: Arc::default(),
                     sender: Arc::default(),
                 };
-                inner.local.insert((id, since), Box::new(fresh.clone()));
+                inner.local.insert(id, Box::new(fresh.clone()));
                 fresh
             }
         };

@@ -30,8 +30,13 @@ pub enum Partitioner {
     Broadcast,
 }
 
-/// Channels in order, with a sender for those that are new, and how records are shared out over them.
-pub type Routes<T> = (Vec<(ChannelId, Option<Sender<T>>)>, Partitioner);
+/// Where an output's records go in one graph.
+pub struct Routes<T> {
+    /// In the order of the receivers' indices, with a sender for those that are new.
+    pub channels: Vec<(ChannelId, Option<Sender<T>>)>,
+    /// How records are shared out over them.
+    pub partitioner: Partitioner,
+}
 
 /// Names a record's key.
 pub trait KeySelector<T>: Clone + Send + 'static {
@@ -58,12 +63,20 @@ impl<T> KeySelector<T> for NoKey {
     fn key(&self, _: &T) {}
 }
 
+/// The edge that an output serves.
+#[derive(Clone, Debug)]
+pub struct OutputEdge {
+    /// The sending vertex's name, for errors.
+    pub vertex: String,
+    /// The edge.
+    pub id: EdgeId,
+    /// The bounds of its batches and records.
+    pub bounds: Bounds,
+}
+
 /// One edge's output of one subtask.
 pub struct Output<T, F = NoKey> {
-    /// The vertex's name, for errors.
-    name: String,
-    edge: EdgeId,
-    bounds: Bounds,
+    edge: OutputEdge,
     channels: Vec<OutputChannel<T>>,
     size: RecordSize<T>,
     /// Which records are tried before they leave.
@@ -103,18 +116,10 @@ struct OutputChannel<T> {
 }
 
 impl<T: Serialize + Send + 'static, F: KeySelector<T>> Output<T, F> {
-    /// An output over these channels, all new, in the order of the receivers' indices. `name` is the sending vertex's.
-    pub fn new(
-        (name, edge): (&str, EdgeId),
-        bounds: Bounds,
-        routes: Routes<T>,
-        key: F,
-        copy: Option<fn(&T) -> T>,
-    ) -> Self {
+    /// An output over these channels, all of which are new.
+    pub fn new(edge: OutputEdge, routes: Routes<T>, key: F, copy: Option<fn(&T) -> T>) -> Self {
         let mut output = Self {
-            name: name.to_owned(),
             edge,
-            bounds,
             channels: Vec::new(),
             size: RecordSize::default(),
             sample: Sample::none(),
@@ -140,7 +145,7 @@ impl<T: Serialize + Send + 'static, F: KeySelector<T>> Output<T, F> {
 
     /// The edge.
     pub fn edge(&self) -> EdgeId {
-        self.edge
+        self.edge.id
     }
 
     /// Whether there is such a channel.
@@ -148,8 +153,7 @@ impl<T: Serialize + Send + 'static, F: KeySelector<T>> Output<T, F> {
         self.channels.iter().any(|channel| channel.id == id)
     }
 
-    /// The channels that there will be after the next [`cut`](Self::cut), in the order of the receivers'
-    /// indices.
+    /// The channels that there will be after the next [`cut`](Self::cut).
     pub fn prepare(&mut self, routes: Routes<T>) {
         self.abandon();
         if injected_fault::is_active("table_switched_before_the_barrier") {
@@ -159,7 +163,7 @@ impl<T: Serialize + Send + 'static, F: KeySelector<T>> Output<T, F> {
     }
 
     /// The injected fault: where the channels that stay are the first ones, their new table is used at once.
-    fn share_out_too_early(&mut self, (channels, partitioner): &Routes<T>) {
+    fn share_out_too_early(&mut self, Routes { channels, partitioner }: &Routes<T>) {
         let stays =
             |((id, _), channel): (&(ChannelId, Option<Sender<T>>), &OutputChannel<T>)| *id == channel.id;
         if let Partitioner::Hash(table) = partitioner
@@ -173,7 +177,7 @@ impl<T: Serialize + Send + 'static, F: KeySelector<T>> Output<T, F> {
 
     /// Forgets what was prepared.
     pub fn abandon(&mut self) {
-        for (_, sender) in self.prepared.take().into_iter().flat_map(|(channels, _)| channels) {
+        for (_, sender) in self.prepared.take().into_iter().flat_map(|routes| routes.channels) {
             sender.into_iter().for_each(Sender::close);
         }
     }
@@ -193,13 +197,17 @@ impl<T: Serialize + Send + 'static, F: KeySelector<T>> Output<T, F> {
     }
 
     fn switch(&mut self) {
-        let (prepared, partitioner) = self.prepared.take().expect("the caller has prepared the channels");
+        let routes = self.prepared.take().expect("the caller has prepared the channels");
         let mut former = std::mem::take(&mut self.channels);
-        for (id, sender) in prepared {
+        for (id, sender) in routes.channels {
             self.channels.push(match sender {
-                Some(sender) => {
-                    OutputChannel::begin(id, (sender, self.sample.clone()), self.last_signals, &self.bounds)
-                }
+                Some(sender) => OutputChannel::begin(
+                    id,
+                    sender,
+                    self.sample.clone(),
+                    self.last_signals,
+                    &self.edge.bounds,
+                ),
                 None => {
                     let at = former.iter().position(|channel| channel.id == id);
                     former.swap_remove(at.expect("a channel that stays is there"))
@@ -211,7 +219,7 @@ impl<T: Serialize + Send + 'static, F: KeySelector<T>> Output<T, F> {
             self.sent_before.1 += channel.sender.bytes();
             channel.sender.close();
         }
-        self.partitioner = partitioner;
+        self.partitioner = routes.partitioner;
     }
 
     /// Takes a record.
@@ -246,12 +254,12 @@ impl<T: Serialize + Send + 'static, F: KeySelector<T>> Output<T, F> {
 
     #[cold]
     fn batch_is_full(&mut self, at: usize) {
-        let (bytes, limit) = (self.size.last(), self.bounds.record_bytes);
+        let (bytes, limit) = (self.size.last(), self.edge.bounds.record_bytes);
         if bytes > limit {
-            fail(&self.name, RecordTooLong { bytes, limit });
+            fail(&self.edge.vertex, RecordTooLong { bytes, limit });
         }
-        let sent = self.channels[at].full(&self.bounds);
-        self.full |= !sent.unwrap_or_else(|error| fail(&self.name, error));
+        let sent = self.channels[at].full(&self.edge.bounds);
+        self.full |= !sent.unwrap_or_else(|error| fail(&self.edge.vertex, error));
     }
 
     /// Whether a channel's credit is used up, so that the step should end: what follows may have to wait here.
@@ -264,8 +272,8 @@ impl<T: Serialize + Send + 'static, F: KeySelector<T>> Output<T, F> {
     pub fn has_room(&mut self) -> bool {
         self.full = false;
         for channel in &mut self.channels {
-            let room = channel.make_room(&self.bounds);
-            self.full |= !room.unwrap_or_else(|error| fail(&self.name, error));
+            let room = channel.make_room(&self.edge.bounds);
+            self.full |= !room.unwrap_or_else(|error| fail(&self.edge.vertex, error));
         }
         !self.full
     }
@@ -279,7 +287,7 @@ impl<T: Serialize + Send + 'static, F: KeySelector<T>> Output<T, F> {
     /// Sends what has been collected, as far as the credit reaches.
     pub fn flush(&mut self) {
         for channel in &mut self.channels {
-            channel.flush(&self.bounds).unwrap_or_else(|error| fail(&self.name, error));
+            channel.flush(&self.edge.bounds).unwrap_or_else(|error| fail(&self.edge.vertex, error));
         }
     }
 
@@ -316,7 +324,7 @@ impl<T: Serialize + Send + 'static, F: KeySelector<T>> Output<T, F> {
     /// What stands between records needs no credit, but stays behind the records before it.
     fn control(&mut self, tell: impl Fn(&mut Sender<T>)) {
         for channel in &mut self.channels {
-            channel.send_all(&self.bounds).unwrap_or_else(|error| fail(&self.name, error));
+            channel.send_all(&self.edge.bounds).unwrap_or_else(|error| fail(&self.edge.vertex, error));
             tell(&mut channel.sender);
         }
     }
@@ -332,7 +340,8 @@ fn fail(vertex: &str, error: RecordTooLong) -> ! {
 impl<T: Serialize + Send + 'static> OutputChannel<T> {
     fn begin(
         id: ChannelId,
-        (mut sender, sample): (Sender<T>, Sample<T>),
+        mut sender: Sender<T>,
+        sample: Sample<T>,
         last_signals: LastSignals,
         bounds: &Bounds,
     ) -> Self {

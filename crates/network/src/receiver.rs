@@ -3,10 +3,10 @@
 use crate::batch::{Batch, Element};
 use crate::channel::{Channel, Credit};
 use crate::codec::{self, CodecError};
-use crate::hub::{Hub, LocalEnd, Outgoing};
+use crate::hub::{Hub, LocalChannelId, LocalEnd, Outgoing};
 use reflow_env::Signal;
 use reflow_protocol::data::{ChannelId, Limit, ToSender};
-use reflow_types::{ExecutorId, GraphVersion};
+use reflow_types::ExecutorId;
 use serde::de::DeserializeOwned;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -35,8 +35,8 @@ enum Route {
 
 impl<T: DeserializeOwned + Send + 'static> Receiver<T> {
     /// From a sender in this process. Grants the first credit.
-    pub fn local(hub: &Hub, (id, since): (ChannelId, GraphVersion), receiver: Signal) -> Self {
-        let local = hub.local(id, since, LocalEnd { receiver, sender: None });
+    pub fn local(hub: &Hub, id: LocalChannelId, receiver: Signal) -> Self {
+        let local = hub.local(id, LocalEnd { receiver, sender: None });
         let route = Route::Local { credit: local.credit, sender: local.sender };
         Self::open(local.channel, first_window(hub), route)
     }

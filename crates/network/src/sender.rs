@@ -3,11 +3,11 @@
 use crate::batch::{Batch, Element};
 use crate::channel::Credit;
 use crate::codec::{self, RecordTooLong};
-use crate::hub::{Hub, LocalEnd, Outgoing};
+use crate::hub::{Hub, LocalChannelId, LocalEnd, Outgoing};
 use bytes::Bytes;
 use reflow_env::Signal;
 use reflow_protocol::data::{ChannelId, DataFrame, Limit, Payload};
-use reflow_types::{Bounds, CheckpointId, ExecutorId, GraphVersion, Timestamp};
+use reflow_types::{Bounds, CheckpointId, ExecutorId, Timestamp};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -32,15 +32,9 @@ enum Route<T> {
 }
 
 impl<T: Serialize + Send + 'static> Sender<T> {
-    /// To a receiver in this process, whose slot is woken by `receiver`. Both ends name the graph that has the channel
-    /// first.
-    pub fn local(
-        hub: &Hub,
-        (id, since): (ChannelId, GraphVersion),
-        sender: Signal,
-        receiver: Signal,
-    ) -> Self {
-        let local = hub.local(id, since, LocalEnd { receiver, sender: Some(sender) });
+    /// To a receiver in this process, whose slot is woken by `receiver`.
+    pub fn local(hub: &Hub, id: LocalChannelId, sender: Signal, receiver: Signal) -> Self {
+        let local = hub.local(id, LocalEnd { receiver, sender: Some(sender) });
         Self { credit: local.credit, sent: Limit::default(), route: Route::Local(local.channel) }
     }
 

@@ -3,7 +3,7 @@
 use reflow_env::Signal;
 use reflow_graph::EdgeId;
 use reflow_network::output::NoKey;
-use reflow_network::{Hub, Outgoing, Output, Partitioner, Sender};
+use reflow_network::{Hub, Outgoing, Output, OutputEdge, Partitioner, Routes, Sender};
 use reflow_protocol::data::{ChannelId, Limit, ToSender};
 use reflow_protocol::failure::{Failure, Fault};
 use reflow_types::{Bounds, ExecutorId, SubtaskId};
@@ -15,8 +15,9 @@ fn output(bounds: Bounds, limit: Limit) -> (Hub, Output<Vec<u8>>) {
     let hub = Hub::with_bounds(Signal::default(), bounds);
     hub.credit(ToSender::Open { channel: ID, limit });
     let sender = Sender::remote(&hub, ID, Signal::default(), ExecutorId(7));
-    let routes = (vec![(ID, Some(sender))], Partitioner::Forward);
-    let output = Output::new(("counts", EdgeId(0)), bounds, routes, NoKey, None);
+    let routes = Routes { channels: vec![(ID, Some(sender))], partitioner: Partitioner::Forward };
+    let edge = OutputEdge { vertex: "counts".to_owned(), id: EdgeId(0), bounds };
+    let output = Output::new(edge, routes, NoKey, None);
     (hub, output)
 }
 

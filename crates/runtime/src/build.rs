@@ -6,7 +6,7 @@ use reflow_api::Io;
 use reflow_env::Clock;
 use reflow_graph::EdgeId;
 use reflow_network::output::KeySelector;
-use reflow_network::{Gate, Output, Sample, sample};
+use reflow_network::{Gate, Output, OutputEdge, Sample, sample};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::failure::Fault;
 use reflow_protocol::snapshot::{AfterBarrier, Codec, Restore};
@@ -64,9 +64,9 @@ impl BuildContext {
         F: KeySelector<T>,
     {
         let sample = self.sample(key.clone());
-        let output =
-            Output::new((&self.name, edge), self.bounds, self.wiring.outputs(edge, |_| false), key, copy);
-        output.sampling(sample)
+        let routes = self.wiring.outputs(edge, |_| false);
+        let edge = OutputEdge { vertex: self.name.clone(), id: edge, bounds: self.bounds };
+        Output::new(edge, routes, key, copy).sampling(sample)
     }
 
     /// Ends the task for good if records that it sends do not come back as what they are, or under another key.

@@ -2,7 +2,7 @@
 
 use reflow_env::Signal;
 use reflow_graph::{EdgeId, ExecutionGraph, JobGraph, Shipping, Subtask, VertexIndex};
-use reflow_network::{Channels, Hub, Partitioner, Receiver, Routes, Sender};
+use reflow_network::{Channels, Hub, LocalChannelId, Partitioner, Receiver, Routes, Sender};
 use reflow_protocol::data::ChannelId;
 use reflow_types::{ExecutorId, GraphVersion, SubtaskId, SubtaskIndex, injected_fault};
 use serde::{Serialize, de::DeserializeOwned};
@@ -54,7 +54,7 @@ impl Wiring {
 
     fn receiver<T: DeserializeOwned + Send + 'static>(&self, id: ChannelId, sender: &Subtask) -> Receiver<T> {
         if sender.slot.executor == self.executor {
-            Receiver::local(&self.hub, (id, self.version), self.own_signal())
+            Receiver::local(&self.hub, self.local(id), self.own_signal())
         } else {
             Receiver::remote(&self.hub, id, self.own_signal(), sender.slot.executor)
         }
@@ -87,16 +87,20 @@ impl Wiring {
                 Partitioner::Rebalance { next: self.index.0 as usize % receivers.len() }
             }
         };
-        (channels, partitioner)
+        Routes { channels, partitioner }
     }
 
     fn sender<T: Serialize + Send + 'static>(&self, id: ChannelId, receiver: &Subtask) -> Sender<T> {
         if receiver.slot.executor == self.executor {
             let signal = self.slots[receiver.slot.index as usize].clone();
-            Sender::local(&self.hub, (id, self.version), self.own_signal(), signal)
+            Sender::local(&self.hub, self.local(id), self.own_signal(), signal)
         } else {
             Sender::remote(&self.hub, id, self.own_signal(), receiver.slot.executor)
         }
+    }
+
+    fn local(&self, channel: ChannelId) -> LocalChannelId {
+        LocalChannelId { channel, since: self.version }
     }
 
     fn own_signal(&self) -> Signal {

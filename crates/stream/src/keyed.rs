@@ -8,7 +8,7 @@ use reflow_api::window::{Assigner, EventTimeTrigger};
 use reflow_api::{Aggregate, Data, ProcessFunction};
 use reflow_graph::Shipping;
 use reflow_network::output::KeySelector;
-use reflow_runtime::keyed::Contents;
+use reflow_runtime::keyed::{Contents, Windowing};
 use serde::{Serialize, de::DeserializeOwned};
 use std::marker::PhantomData;
 
@@ -60,7 +60,7 @@ impl<P: Pipeline<Out: Data>, F: KeySelector<P::Out>> KeyedStream<P, F> {
 
     pub(crate) fn windowed<W, G, C>(
         self,
-        window: (W, G, C),
+        windowing: Windowing<W, G, C>,
         name: &str,
     ) -> Stream<WindowHead<P::Out, F, W, G, C>>
     where
@@ -70,7 +70,7 @@ impl<P: Pipeline<Out: Data>, F: KeySelector<P::Out>> KeyedStream<P, F> {
         C: Contents<F::Key, P::Out>,
         C::Out: Send + 'static,
     {
-        let head = WindowHead { key: self.key.clone(), window, takes: PhantomData };
+        let head = WindowHead { key: self.key.clone(), windowing, takes: PhantomData };
         self.keyed("window", name, head)
     }
 

@@ -3,7 +3,7 @@
 use reflow_api::window::{Assigner, Trigger};
 use reflow_api::{Aggregate, ProcessFunction, Source, Watermarks, source::ReaderContext};
 use reflow_network::output::KeySelector;
-use reflow_runtime::keyed::{Contents, Process, Rolling, Unkeyed, WindowOperator};
+use reflow_runtime::keyed::{Contents, Process, Rolling, Unkeyed, WindowOperator, Windowing};
 use reflow_runtime::stages::{AssignTime, Filter, FlatMap, Inspect, Map, TimeSelector};
 use reflow_runtime::task::{InputTask, SourceTask};
 use reflow_runtime::{BuildContext, Stage, Task};
@@ -117,7 +117,7 @@ where
 /// Groups records into windows by key.
 pub struct WindowHead<T, F, W, G, C> {
     pub(crate) key: F,
-    pub(crate) window: (W, G, C),
+    pub(crate) windowing: Windowing<W, G, C>,
     pub(crate) takes: PhantomData<fn(T)>,
 }
 
@@ -135,7 +135,7 @@ where
         let head = WindowOperator::new(
             uid(context, 0),
             self.key.clone(),
-            self.window.clone(),
+            self.windowing.clone(),
             context.max_parallelism,
             down,
         );

@@ -6,7 +6,7 @@ use crate::stream::Stream;
 use reflow_api::window::{Assigner, Elements, Evictor, Trigger, Window, Windowed};
 use reflow_api::{Aggregate, Data};
 use reflow_network::output::KeySelector;
-use reflow_runtime::keyed::{Aggregated, Buffered};
+use reflow_runtime::keyed::{Aggregated, Buffered, Windowing};
 use std::marker::PhantomData;
 
 /// A keyed stream whose records are grouped into windows.
@@ -42,7 +42,8 @@ where
         A: Aggregate<In = P::Out>,
         A::Out: Send + 'static,
     {
-        self.keyed.windowed((self.assigner, self.trigger, Aggregated(aggregate)), "Window")
+        let Self { keyed, assigner, trigger } = self;
+        keyed.windowed(Windowing { assigner, trigger, contents: Aggregated(aggregate) }, "Window")
     }
 
     /// Emits a window's records combined by `function`, with key and window.
@@ -86,7 +87,8 @@ where
         A: Fn(&F::Key, Window, &Elements<P::Out>) -> Option<U> + Clone + Send + 'static,
     {
         let WindowedStream { keyed, assigner, trigger } = self.windowed;
-        keyed.windowed((assigner, trigger, Buffered { evictor: self.evictor, function }), "Window")
+        let contents = Buffered { evictor: self.evictor, function };
+        keyed.windowed(Windowing { assigner, trigger, contents }, "Window")
     }
 
     /// Emits the record of a window with the highest measure, the earliest of several. A measure that cannot be

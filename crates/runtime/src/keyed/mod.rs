@@ -7,7 +7,7 @@ mod window;
 
 pub use process::Process;
 pub use rolling::Rolling;
-pub use window::{Aggregated, Buffered, Contents, WindowOperator};
+pub use window::{Aggregated, Buffered, Contents, WindowOperator, Windowing};
 
 use crate::stage::{Control, Stage};
 use reflow_network::Row;

@@ -156,13 +156,22 @@ impl<K: Key> Index<Scoped<K, Window>> for Due<K> {
     }
 }
 
+/// How records are put into windows, when a window fires and what it makes.
+#[derive(Clone)]
+pub struct Windowing<W, G, C> {
+    /// The windows of a record.
+    pub assigner: W,
+    /// When a window fires.
+    pub trigger: G,
+    /// What is kept of a window's records, and what it makes of them.
+    pub contents: C,
+}
+
 /// The window operator.
 pub struct WindowOperator<T, F: KeySelector<T>, W, G: Trigger<T>, C: Contents<F::Key, T>, D> {
     operator: String,
     key: F,
-    assigner: W,
-    trigger: G,
-    contents: C,
+    windowing: Windowing<W, G, C>,
     panes: Panes<F::Key, C::Acc, G::State>,
     scope: Scope,
     bounds: Bounds,
@@ -214,16 +223,14 @@ where
     pub fn new(
         operator: String,
         key: F,
-        (assigner, trigger, contents): (W, G, C),
+        windowing: Windowing<W, G, C>,
         max: MaxParallelism,
         next: D,
     ) -> Self {
         Self {
             operator,
             key,
-            assigner,
-            trigger,
-            contents,
+            windowing,
             panes: Indexed::over(KeyedTable::new(TableId(0), "panes", max)),
             scope: Scope::of::<F::Key>(Window::GLOBAL),
             bounds: Bounds::default(),
@@ -250,8 +257,8 @@ where
         let scoped = Scoped { key, scope: window };
         let hash = Scoped::<F::Key, Window>::hash(hash, &window);
         let Some(mut pane) = self.panes.table.remove(hash, &scoped) else { return };
-        if self.trigger.on_end(&window, &mut pane.trigger).fires()
-            && let Some(out) = self.contents.fire(&scoped.key, window, &mut pane.acc)
+        if self.windowing.trigger.on_end(&window, &mut pane.trigger).fires()
+            && let Some(out) = self.windowing.contents.fire(&scoped.key, window, &mut pane.acc)
         {
             self.next.push(out, window.max_timestamp());
         }
@@ -312,7 +319,15 @@ where
             out_of_range(&self.operator, row.time);
         }
         let key = self.key.key(&row.value);
-        let Self { assigner, trigger, contents, panes, scope, next, late, watermark, .. } = self;
+        let Self {
+            windowing: Windowing { assigner, trigger, contents },
+            panes,
+            scope,
+            next,
+            late,
+            watermark,
+            ..
+        } = self;
         let Indexed { table: panes, index: due } = panes;
         // A record is late if all of its windows are over.
         let (mut over, mut open) = (false, false);

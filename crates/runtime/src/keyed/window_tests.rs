@@ -52,9 +52,10 @@ impl Stage<Windowed<u64, u64>> for Counting {
 fn a_watermark_that_comes_while_panes_fire_loses_none() {
     const KEYS: u64 = 5_000;
     let next = Counting { seen: 0, next: SharedTail::new(Vec::new()) };
-    let parts = (TumblingWindows::of(Duration::from_secs(1)), EventTimeTrigger, Aggregated(Sum));
+    let assigner = TumblingWindows::of(Duration::from_secs(1));
+    let windowing = Windowing { assigner, trigger: EventTimeTrigger, contents: Aggregated(Sum) };
     let max = MaxParallelism::DEFAULT;
-    let mut windows = WindowOperator::new("windows".into(), |value: &u64| *value, parts, max, next);
+    let mut windows = WindowOperator::new("windows".into(), |value: &u64| *value, windowing, max, next);
     for value in 0..KEYS {
         windows.row(Row { hash: value.key_hash(), time: 10, value });
     }

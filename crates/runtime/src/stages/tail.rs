@@ -4,7 +4,7 @@ use crate::stage::{Control, EndOfChain, SnapshotContext, Stage};
 use crate::wiring::Wiring;
 use reflow_network::batch::BATCH_ROWS;
 use reflow_network::output::KeySelector;
-use reflow_network::{Output, Partitioner, Row};
+use reflow_network::{Output, Partitioner, Routes, Row};
 use reflow_protocol::control::SubtaskMetrics;
 use reflow_state::SnapshotKind;
 use reflow_types::{CheckpointId, KeyHash, Timestamp};
@@ -107,7 +107,7 @@ where
     T: Serialize + Send + 'static,
     F: KeySelector<T>,
 {
-    let gone = || (Vec::new(), Partitioner::Forward);
+    let gone = || Routes { channels: Vec::new(), partitioner: Partitioner::Forward };
     let routes = wiring.map_or_else(gone, |wiring| wiring.outputs(output.edge(), |id| output.has(id)));
     output.prepare(routes);
 }

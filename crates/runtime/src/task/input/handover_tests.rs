@@ -1,7 +1,7 @@
 //! A window operator that comes with a live rescale, with its old owners and its input played by hand.
 
 use super::*;
-use crate::keyed::{Aggregated, WindowOperator};
+use crate::keyed::{Aggregated, WindowOperator, Windowing};
 use crate::rescale::Incoming;
 use crate::stage::{Control, Stage};
 use crate::stages::SharedTail;
@@ -11,7 +11,7 @@ use reflow_env::{Clock, Signal, StoreOp, StoreReply};
 use reflow_graph::{
     Edge, EdgeId, ExecutionGraph, ExecutionVertex, JobGraph, Operator, Shipping, Subtask, Vertex, VertexIndex,
 };
-use reflow_network::{Hub, Sender};
+use reflow_network::{Hub, LocalChannelId, Sender};
 use reflow_protocol::data::ChannelId;
 use reflow_protocol::report::SubtaskEvent;
 use reflow_protocol::rescale::Cut;
@@ -184,9 +184,10 @@ impl Rig {
         let mut context = context(&hub, old_owners);
         let gate = context.gate::<u64>();
         let fired = Arc::new(AtomicUsize::new(0));
-        let parts = (TumblingWindows::of(Duration::from_secs(1)), EventTimeTrigger, Aggregated(Sum));
+        let assigner = TumblingWindows::of(Duration::from_secs(1));
+        let windowing = Windowing { assigner, trigger: EventTimeTrigger, contents: Aggregated(Sum) };
         let next = Counting { seen: fired.clone(), next: SharedTail::new(Vec::new()) };
-        let head = WindowOperator::new("windows".into(), |value: &u64| *value, parts, max(), next);
+        let head = WindowOperator::new("windows".into(), |value: &u64| *value, windowing, max(), next);
         let task = Box::new(InputTask::new(gate, head, &mut context));
         let mut rig = Self { hub, io: context.io, task, fired, events: Vec::new() };
         rig.steps();
@@ -214,8 +215,8 @@ impl Rig {
         self.trigger(CUT, GraphVersion(1));
         self.task.adopt(Vec::new());
         let id = ChannelId { edge: EdgeId(0), from: SOURCE, to: ADDED };
-        let mut sender =
-            Sender::local(&self.hub, (id, GraphVersion(1)), Signal::default(), Signal::default());
+        let id = LocalChannelId { channel: id, since: GraphVersion(1) };
+        let mut sender = Sender::local(&self.hub, id, Signal::default(), Signal::default());
         sender.watermark(watermark);
         sender
     }
