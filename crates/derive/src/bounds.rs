@@ -1,23 +1,29 @@
 //! The bounds of the generated implementation on type parameters.
 //!
-//! The bounds are `T: Key` if a field contains a `T`, and `T::Name: Key` if it contains that. They are not on the
+//! For `Key`, the bounds are `T: Key` if a field contains a `T`, and `T::Name: Key` if it contains that. They are not on the
 //! whole types of fields, because the bounds of a recursive type (`children: Vec<Tree<T>>`) would be cyclic.
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::quote;
 use std::collections::{BTreeMap, BTreeSet};
 use syn::{
-    Data, DeriveInput, Field, GenericArgument, Generics, PathArguments, ReturnType, Type, TypePath,
-    parse_quote,
+    Data, DeriveInput, Field, GenericArgument, Generics, PathArguments, ReturnType, Token, Type,
+    TypeParamBound, TypePath, parse_quote, punctuated::Punctuated,
 };
 
-/// The generics of `input` with the bounds that an implementation of `key` needs.
-pub(crate) fn with_key_bounds(input: &DeriveInput, key: &TokenStream) -> Generics {
+/// The generics of `input` with the bounds that an implementation of `derived` needs: of what is held in the fields that
+/// `is_derived` selects, and `of_itself`, of the type itself.
+pub(crate) fn with_bounds(
+    input: &DeriveInput,
+    derived: &TokenStream,
+    of_itself: &Punctuated<TypeParamBound, Token![+]>,
+    is_derived: impl Fn(&Field) -> bool,
+) -> Generics {
     let mut generics = input.generics.clone();
     let lifetimes: Vec<_> = generics.lifetimes().map(|parameter| parameter.lifetime.clone()).collect();
     let mut held = Held { parameters: BTreeSet::new(), types: BTreeMap::new() };
     held.parameters.extend(generics.type_params().map(|parameter| parameter.ident.to_string()));
-    fields(&input.data).for_each(|field| held.visit(&field.ty));
+    fields(&input.data).filter(|field| is_derived(field)).for_each(|field| held.visit(&field.ty));
     if lifetimes.is_empty() && held.parameters.is_empty() {
         return generics;
     }
@@ -26,18 +32,16 @@ pub(crate) fn with_key_bounds(input: &DeriveInput, key: &TokenStream) -> Generic
     let clause = generics.make_where_clause();
     clause
         .predicates
-        .extend(held.types.values().map(|held| -> syn::WherePredicate { parse_quote!(#held: #key) }));
-    // What `Key` asks for: of a parameter in `PhantomData` the other derives want more than this one does.
-    clause.predicates.push(parse_quote!(
-        #itself: ::core::clone::Clone + ::core::cmp::Eq + ::core::marker::Send + 'static
-    ));
-    // Keys outlive everything: a type that borrows is one for `'static` only.
+        .extend(held.types.values().map(|held| -> syn::WherePredicate { parse_quote!(#held: #derived) }));
+    clause.predicates.push(parse_quote!(#itself: #of_itself));
+    // What is derived outlives everything: a type that borrows is one for `'static` only.
     clause
         .predicates
         .extend(lifetimes.iter().map(|lifetime| -> syn::WherePredicate { parse_quote!(#lifetime: 'static) }));
     generics
 }
 
+/// The fields of a struct, or of all variants.
 fn fields(data: &Data) -> Box<dyn Iterator<Item = &Field> + '_> {
     match data {
         Data::Struct(data) => Box::new(data.fields.iter()),
@@ -63,7 +67,7 @@ impl Held {
             Type::Group(group) => self.visit(&group.elem),
             Type::Paren(paren) => self.visit(&paren.elem),
             Type::Tuple(tuple) => tuple.elems.iter().for_each(|elem| self.visit(elem)),
-            _ => {} // pointers, functions, trait objects: no keys
+            _ => {} // pointers, functions, trait objects: nothing that can be encoded
         }
     }
 
@@ -76,7 +80,7 @@ impl Held {
         }
         let Some(last) = ty.path.segments.last() else { return };
         if last.ident == "PhantomData" {
-            // It holds nothing: asked for as a whole, it wants less of the parameter than a key would.
+            // It holds nothing: asked for as a whole, it wants less of the parameter.
             if self.mentions_parameter(quote!(#ty)) {
                 self.types.insert(quote!(#ty).to_string(), Type::Path(ty.clone()));
             }

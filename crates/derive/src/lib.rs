@@ -1,17 +1,25 @@
-//! `#[derive(Key)]`: the stable key encoding of a struct or enum, from those of its fields.
-//!
-//! Fields are encoded in declared order; an enum variant by its position as a `u32` before its fields, so
-//! variants and fields may be renamed but not reordered.
+//! `#[derive(Data)]` and `#[derive(Key)]`.
 //!
 //! The generated code uses no name that a user could have given to another item: paths begin at a crate, and
 //! bindings have unique names with the macro's hygiene.
 
 mod bounds;
+mod data;
+mod data_attributes;
+mod key;
 
 use proc_macro::TokenStream;
-use proc_macro2::{Ident, Span, TokenStream as Tokens};
-use quote::quote;
-use syn::{Data, DeriveInput, Fields, Member, Path, parse_macro_input};
+use syn::{DeriveInput, parse_macro_input};
+
+/// Implements `reflow::Data`: the encoding and the schema of a struct or enum, from those of its fields.
+///
+/// The trait's documentation has the attributes `#[data(…)]`. If the crate `reflow` has another name or is re-exported,
+/// set its path by `#[data(crate = path::to::reflow)]`.
+#[proc_macro_derive(Data, attributes(data))]
+pub fn derive_data(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    data::implement(&input).unwrap_or_else(|error| error.to_compile_error()).into()
+}
 
 /// Implements `reflow::Key`.
 ///
@@ -20,68 +28,5 @@ use syn::{Data, DeriveInput, Fields, Member, Path, parse_macro_input};
 #[proc_macro_derive(Key, attributes(key))]
 pub fn derive_key(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
-    implement(&input).unwrap_or_else(|error| error.to_compile_error()).into()
-}
-
-fn implement(input: &DeriveInput) -> syn::Result<Tokens> {
-    let reflow = reflow_crate(input)?;
-    let key = quote! { #reflow::Key };
-    let out = hygienic("out");
-    let body = match &input.data {
-        Data::Struct(data) => {
-            let (pattern, encode) = fields(&data.fields, &key, &out);
-            quote! { let Self #pattern = *self; #encode }
-        }
-        Data::Enum(data) => {
-            let arms = data.variants.iter().zip(0u32..).map(|(variant, position)| {
-                let ident = &variant.ident;
-                let (pattern, encode) = fields(&variant.fields, &key, &out);
-                let tag = position.to_le_bytes();
-                quote! { Self::#ident #pattern => { #reflow::KeyWriter::write(#out, &[#(#tag),*]); #encode } }
-            });
-            quote! { match *self { #(#arms)* } }
-        }
-        Data::Union(_) => {
-            let refused = "a union cannot be a key: use a struct or an enum";
-            return Err(syn::Error::new_spanned(&input.ident, refused));
-        }
-    };
-    let name = &input.ident;
-    let generics = bounds::with_key_bounds(input, &key);
-    let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
-    Ok(quote! {
-        #[automatically_derived]
-        impl #impl_generics #key for #name #type_generics #where_clause {
-            fn encode(&self, #out: &mut #reflow::KeyWriter) { #body }
-        }
-    })
-}
-
-/// The path in `#[key(crate = …)]`, or `::reflow`.
-fn reflow_crate(input: &DeriveInput) -> syn::Result<Tokens> {
-    let mut reflow = quote! { ::reflow };
-    for attribute in input.attrs.iter().filter(|attribute| attribute.path().is_ident("key")) {
-        attribute.parse_nested_meta(|meta| {
-            if !meta.path.is_ident("crate") {
-                return Err(meta.error("unknown attribute of Key; there is `crate = path::to::reflow`"));
-            }
-            let path = meta.value()?.call(Path::parse_mod_style)?;
-            reflow = quote! { #path };
-            Ok(())
-        })?;
-    }
-    Ok(reflow)
-}
-
-/// A name that can be neither a user's binding nor a user's constant.
-fn hygienic(name: &str) -> Ident {
-    Ident::new(&format!("__reflow_key_{name}"), Span::mixed_site())
-}
-
-/// The pattern that binds a variant's fields, and the statements that encode them.
-fn fields(fields: &Fields, key: &Tokens, out: &Ident) -> (Tokens, Tokens) {
-    let members: Vec<Member> = fields.members().collect();
-    let bindings: Vec<Ident> = (0..members.len()).map(|index| hygienic(&format!("field_{index}"))).collect();
-    // `Name { 0: x }` is a pattern of tuples, too, and `Name {}` one of units.
-    (quote! { { #(#members: ref #bindings),* } }, quote! { #(#key::encode(#bindings, #out);)* })
+    key::implement(&input).unwrap_or_else(|error| error.to_compile_error()).into()
 }

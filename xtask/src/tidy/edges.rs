@@ -21,7 +21,8 @@ use May::{Use, UseAnything};
 const TABLE: &[(&str, May)] = &[
     // 0: plain values, and the world behind traits
     ("crates/derive", Use(&[])),
-    ("crates/types", Use(&["derive"])),
+    ("crates/data", Use(&["derive"])),
+    ("crates/types", Use(&["derive", "data"])),
     ("crates/env", Use(&["types"])),
     // 1: what is decided, without I/O
     ("crates/config", Use(&["types"])),
@@ -138,7 +139,9 @@ mod tests {
         check_manifest(
             "crates/types/Cargo.toml",
             "[dependencies]\nreflow-env = { path = \"../env\" }\n",
-            &["crates/types/Cargo.toml:2: crates/types may not use `env`; of the project it may use: derive"],
+            &[
+                "crates/types/Cargo.toml:2: crates/types may not use `env`; of the project it may use: derive, data",
+            ],
         );
         check_manifest(
             "xtask/Cargo.toml",

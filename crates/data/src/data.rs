@@ -1,0 +1,242 @@
+//! The trait, and the functions that encode and decode whole values.
+
+// Under one path, for whoever names this module: the derived code, and crates that pass it on.
+pub use crate::{
+    Buffer, DecodeError, Decoder, Dump, EncodeError, Encoder, Field, Fingerprint, Incompatible, Length,
+    Migration, Reason, Schema, SchemaBuilder, Shape, Type, Variant,
+};
+pub use reflow_derive::Data;
+
+/// A type whose values may cross an exchange or be kept in state. Derive it.
+///
+/// ```
+/// # extern crate reflow_data as reflow;
+/// use reflow::{Data, Schema, data};
+/// #[derive(Debug, PartialEq, Data)]
+/// struct Reading { car: u64, speed: f64, #[data(default)] distance: f64 }
+///
+/// let reading = Reading { car: 7, speed: 99.5, distance: 0.0 };
+/// let bytes = data::to_vec(&reading)?;
+/// assert_eq!(bytes.len(), 1 + 8 + 8);
+/// assert_eq!(data::decode::<Reading>(&bytes)?, reading);
+/// assert_eq!(Schema::of::<Reading>().to_string(), "Reading { car: u64, speed: f64, distance: f64 }");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Attributes
+///
+/// On a field (a variant can only have `rename`):
+///
+/// - `#[data(rename = "name")]`: its name in the schema. A field that is renamed in the program and keeps its old name
+///   here reads what earlier builds wrote.
+/// - `#[data(default)]`, `#[data(default = function)]`: its value where an earlier build did not have the field.
+/// - `#[data(with = Type)]`: for a type of another crate, encoded as what the [`Adapter`] `Type` makes of it.
+///
+/// On a struct, enum or variant: `#[data(removed = "name")]`, for a field (of an enum: a variant) that earlier builds
+/// had. Its values are dropped; a value of a removed variant is an error. On the type: `#[data(crate = path)]`, where
+/// the crate `reflow` has another name.
+///
+/// A type without it is refused by the compiler, which names the type and what to do:
+///
+/// ```compile_fail,E0277
+/// # extern crate reflow_data as reflow;
+/// struct Position(f64, f64);
+/// #[derive(reflow::Data)]
+/// struct Car { at: Position } // `Position` cannot cross an exchange or be kept in state
+/// ```
+///
+/// # Contract
+///
+/// Implementors promise: what `encode_into` appends is described by `describe`, `decode_from` takes exactly that and
+/// returns an equal value, and it has at least `MIN_BYTES` bytes; if `MIN_BYTES` is zero, none. `decode_from` does not
+/// panic, whatever the bytes.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot cross an exchange or be kept in state, because it does not implement `Data`",
+    label = "this type needs `#[derive(Data)]`",
+    note = "add `#[derive(reflow::Data)]` to `{Self}`",
+    note = "a field whose type is from another crate can be encoded as another one: `#[data(with = Adapter)]`"
+)]
+pub trait Data: Sized + Send + 'static {
+    /// The length of the shortest encoding.
+    const MIN_BYTES: usize;
+
+    /// Appends the value's encoding.
+    fn encode_into<B: Buffer>(&self, out: &mut Encoder<'_, B>);
+
+    /// Takes a value from the front.
+    ///
+    /// # Errors
+    /// If the bytes are none of this type.
+    fn decode_from(input: &mut Decoder<'_>) -> Result<Self, DecodeError>;
+
+    /// Describes what `encode_into` appends.
+    fn describe(schema: &mut SchemaBuilder) -> Type;
+
+    /// Appends several values, as a list does after its length.
+    #[doc(hidden)]
+    #[inline]
+    fn encode_slice<B: Buffer>(items: &[Self], out: &mut Encoder<'_, B>) {
+        items.iter().for_each(|item| encode_element(item, out));
+    }
+
+    /// Takes `len` values, of which there may be fewer.
+    #[doc(hidden)]
+    #[inline]
+    fn decode_vec(len: usize, input: &mut Decoder<'_>) -> Result<Vec<Self>, DecodeError> {
+        let mut items = Vec::with_capacity(input.capacity::<Self>(len));
+        for index in 0..len {
+            items.push(decode_element(index, input)?);
+        }
+        Ok(items)
+    }
+
+    /// Describes a list of such values.
+    #[doc(hidden)]
+    fn describe_list(schema: &mut SchemaBuilder) -> Type {
+        Type::List(Box::new(Self::describe(schema)))
+    }
+}
+
+/// Encodes values of `T` as those of another type, for a field with `#[data(with = …)]`.
+///
+/// ```
+/// # extern crate reflow_data as reflow;
+/// use reflow::{Adapter, Data, data};
+/// use std::net::Ipv4Addr;
+/// struct AsNumber;
+/// impl Adapter<Ipv4Addr> for AsNumber {
+///     type As = u32;
+///     fn to_data(address: &Ipv4Addr) -> u32 { (*address).into() }
+///     fn from_data(number: u32) -> Result<Ipv4Addr, String> { Ok(number.into()) }
+/// }
+///
+/// #[derive(Debug, PartialEq, Data)]
+/// struct Visit { #[data(with = AsNumber)] from: Ipv4Addr }
+/// let visit = Visit { from: Ipv4Addr::LOCALHOST };
+/// assert_eq!(data::decode::<Visit>(&data::to_vec(&visit)?)?, visit);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait Adapter<T>: 'static {
+    /// What is encoded, and in the schema.
+    type As: Data;
+    /// What is encoded of `value`.
+    fn to_data(value: &T) -> Self::As;
+    /// The reverse of `to_data`.
+    ///
+    /// # Errors
+    /// In the adapter's words, if no value is encoded like this.
+    fn from_data(data: Self::As) -> Result<T, String>;
+}
+
+/// Appends a value's encoding. On failure `out` is as before.
+///
+/// # Errors
+/// If the value nests too deep, or an implementation refuses it.
+#[inline]
+pub fn encode<T: Data>(value: &T, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    let start = out.len();
+    let mut encoder = Encoder::new(out);
+    value.encode_into(&mut encoder);
+    let result = encoder.finish();
+    if result.is_err() {
+        out.truncate(start);
+    }
+    result
+}
+
+/// A value's encoding.
+///
+/// # Errors
+/// As [`encode`].
+pub fn to_vec<T: Data>(value: &T) -> Result<Vec<u8>, EncodeError> {
+    let mut out = Vec::new();
+    encode(value, &mut out).map(|()| out)
+}
+
+/// The length of a value's encoding. Nothing is copied for it.
+#[inline]
+pub fn encoded_len<T: Data>(value: &T) -> usize {
+    let mut length = Length::default();
+    value.encode_into(&mut Encoder::new(&mut length));
+    length.0
+}
+
+/// Decodes a value that takes all of `bytes`.
+///
+/// # Errors
+/// If they are not one of this type.
+pub fn decode<T: Data>(bytes: &[u8]) -> Result<T, DecodeError> {
+    let mut input = Decoder::new(bytes);
+    let decoded = T::decode_from(&mut input).and_then(|value| input.finish().map(|()| value));
+    decoded.map_err(|error| error.of_type(std::any::type_name::<T>()))
+}
+
+/// Takes a value from the front of `bytes`.
+///
+/// # Errors
+/// If there is none of this type.
+#[inline]
+pub fn decode_prefix<T: Data>(bytes: &mut &[u8]) -> Result<T, DecodeError> {
+    let mut input = Decoder::new(bytes);
+    match T::decode_from(&mut input) {
+        Ok(value) => {
+            *bytes = input.rest();
+            Ok(value)
+        }
+        Err(error) => Err(error.of_type(std::any::type_name::<T>())),
+    }
+}
+
+/// Takes the value of a field.
+#[doc(hidden)]
+#[inline]
+pub fn decode_field<T: Data>(name: &'static str, input: &mut Decoder<'_>) -> Result<T, DecodeError> {
+    T::decode_from(input).map_err(|error| error.in_field(name))
+}
+
+/// Appends the value of a field with an adapter.
+#[doc(hidden)]
+pub fn encode_with<A: Adapter<T>, T, B: Buffer>(value: &T, out: &mut Encoder<'_, B>) {
+    A::to_data(value).encode_into(out);
+}
+
+/// Takes the value of a field with an adapter.
+#[doc(hidden)]
+pub fn decode_with<A: Adapter<T>, T>(name: &'static str, input: &mut Decoder<'_>) -> Result<T, DecodeError> {
+    let data = A::As::decode_from(input);
+    data.and_then(|data| A::from_data(data).map_err(DecodeError::refused))
+        .map_err(|error| error.in_field(name))
+}
+
+/// The error about an enum's tag.
+#[doc(hidden)]
+#[cold]
+pub fn no_variant(name: &str, tag: u64) -> DecodeError {
+    DecodeError::new(Reason::Variant { name: name.to_owned(), tag })
+}
+
+/// The encoding of a field's default, for the schema.
+#[doc(hidden)]
+pub fn default_bytes<T: Data>(value: &T) -> Option<Vec<u8>> {
+    // A default that cannot be encoded cannot be had either: the field is then missing where it is not written.
+    to_vec(value).ok()
+}
+
+/// Appends an element of a collection. One that has no bytes takes one, so that no length is longer than what follows it.
+#[inline]
+pub(crate) fn encode_element<T: Data, B: Buffer>(item: &T, out: &mut Encoder<'_, B>) {
+    item.encode_into(out);
+    if T::MIN_BYTES == 0 {
+        out.bytes(&[0]);
+    }
+}
+
+/// Takes an element of a collection.
+#[inline]
+pub(crate) fn decode_element<T: Data>(index: usize, input: &mut Decoder<'_>) -> Result<T, DecodeError> {
+    let item = T::decode_from(input).map_err(|error| error.in_element(index))?;
+    if T::MIN_BYTES == 0 {
+        input.array::<1>("an element")?;
+    }
+    Ok(item)
+}

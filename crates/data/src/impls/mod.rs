@@ -1,0 +1,19 @@
+//! The types of `std`, and behind features those of other crates.
+
+mod bytes;
+mod collections;
+#[cfg(feature = "decimal")]
+mod decimal;
+#[cfg(feature = "jiff")]
+mod jiff;
+#[cfg(feature = "json")]
+mod json;
+mod numbers;
+mod pointers;
+mod text;
+mod tuples;
+#[cfg(feature = "uuid")]
+mod uuid;
+mod wrappers;
+
+pub(crate) use text::decode_str;

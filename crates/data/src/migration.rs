@@ -1,0 +1,238 @@
+//! Evolution: bytes that an earlier build wrote become bytes that this build reads.
+//!
+//! What may change, and what that means:
+//!
+//! - fields in any order; fields that are added with a default; fields that are removed and named so;
+//! - variants in any order, added, or removed and named so, where no value is one;
+//! - integers to wider ones that hold all values, `f32` to `f64`, `T` to `Option<T>`;
+//! - one list, set or text type to another, one map type to another, and the names of types.
+//!
+//! Everything else is refused, with the field and both types, before anything is read. Fields and variants are found by
+//! their names in the schema.
+
+mod resolve;
+mod translate;
+
+use crate::schema::Number;
+use crate::{Data, DecodeError, Schema, Type};
+
+/// Translates values of one schema to another.
+///
+/// ```
+/// # extern crate reflow_data as reflow;
+/// use reflow::{Data, Schema, data, migration};
+/// mod before {
+///     #[derive(reflow::Data)]
+///     pub struct Car { pub id: u32, pub speed: f64, pub colour: String }
+/// }
+/// #[derive(Debug, PartialEq, Data)]
+/// #[data(removed = "colour")]
+/// struct Car { id: u64, #[data(default = 4)] wheels: u8, #[data(rename = "speed")] velocity: f64 }
+///
+/// let written = data::to_vec(&before::Car { id: 7, speed: 9.5, colour: "red".into() })?;
+/// let car: Car = migration::decode(&written, &Schema::of::<before::Car>())?;
+/// assert_eq!(car, Car { id: 7, wheels: 4, velocity: 9.5 });
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Migration {
+    /// The writer's: what is only passed over or copied needs no plan.
+    writer: Schema,
+    plans: Vec<Plan>,
+    root: Step,
+}
+
+/// What becomes of a struct or an enum.
+#[derive(Clone, Debug)]
+enum Plan {
+    Struct(FieldsPlan),
+    Enum {
+        name: String,
+        /// By the writer's tags.
+        variants: Vec<VariantPlan>,
+    },
+}
+
+#[derive(Clone, Debug)]
+enum VariantPlan {
+    /// The reader's tag, and the fields.
+    Kept(u64, FieldsPlan),
+    /// By name.
+    Removed(String),
+}
+
+#[derive(Clone, Debug, Default)]
+struct FieldsPlan {
+    /// What becomes of the writer's fields.
+    written: Vec<Step>,
+    /// The reader's fields, in order.
+    read: Vec<Origin>,
+}
+
+/// Where a field of the reader comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Origin {
+    /// The writer's field at this position.
+    Written(usize),
+    /// It was not written; this is its default, encoded.
+    Default(Vec<u8>),
+}
+
+/// What becomes of a value.
+#[derive(Clone, Debug)]
+enum Step {
+    /// It stays as it is.
+    Copy(Type),
+    /// It is left out.
+    Drop(Type),
+    /// It becomes a wider number.
+    Widen(Number, Number),
+    /// It is there, which was not asked before.
+    Some(Box<Step>),
+    Option(Box<Step>),
+    List(ListPlan),
+    Array(Box<Step>, u64),
+    Tuple(Vec<Step>),
+    /// As the plan at this position says.
+    Named(usize),
+}
+
+/// A list, or a map as a list of pairs.
+#[derive(Clone, Debug)]
+struct ListPlan {
+    /// What becomes of an element's parts.
+    element: Vec<Step>,
+    /// Whether the writer's and the reader's elements have no bytes of their own.
+    empty: (bool, bool),
+}
+
+/// Two schemas of which the one cannot read the other.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}{problem}", place(path))]
+pub struct Incompatible {
+    /// The field, as `cars[].speed`; empty for the value itself.
+    pub path: String,
+    /// What does not fit, and what to do.
+    pub problem: Problem,
+}
+
+fn place(path: &str) -> String {
+    if path.is_empty() { String::new() } else { format!("field `{path}`: ") }
+}
+
+/// What does not fit between two schemas.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Problem {
+    /// The types differ.
+    #[error("it was written as {was} and is {is} now, which cannot hold all of its values")]
+    Type {
+        /// The writer's.
+        was: String,
+        /// The reader's.
+        is: String,
+    },
+    /// There was no such field.
+    #[error(
+        "`{name}: {is}` was not written; give it a default by `#[data(default)]`, or its former name by `#[data(rename = \"...\")]`"
+    )]
+    Added {
+        /// The field.
+        name: String,
+        /// Its type.
+        is: String,
+    },
+    /// A field is gone.
+    #[error(
+        "`{name}: {was}` was written and is not there any more; name it in `#[data(removed = \"{name}\")]` to drop its values"
+    )]
+    Removed {
+        /// The field.
+        name: String,
+        /// Its type.
+        was: String,
+    },
+    /// A variant is gone.
+    #[error(
+        "the variant `{name}` may have been written and is not there any more; name it in `#[data(removed = \"{name}\")]` if there are no values of it"
+    )]
+    RemovedVariant {
+        /// The variant.
+        name: String,
+    },
+}
+
+/// Why bytes of another schema cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the variants say it")]
+pub enum MigrationError {
+    #[error(transparent)]
+    Incompatible(#[from] Incompatible),
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+}
+
+/// Decodes a value that takes all of `bytes`, which were written by the schema `writer`.
+///
+/// # Errors
+/// If the schema cannot be read as a `T`, or the bytes are none of it.
+pub fn decode<T: Data>(bytes: &[u8], writer: &Schema) -> Result<T, MigrationError> {
+    let reader = Schema::of::<T>();
+    if writer.fingerprint() == reader.fingerprint() {
+        return Ok(crate::decode(bytes)?);
+    }
+    let (mut input, mut out) = (bytes, Vec::new());
+    Migration::new(writer, &reader)?.translate(&mut input, &mut out)?;
+    crate::Decoder::new(input).finish()?;
+    Ok(crate::decode(&out)?)
+}
+
+impl Migration {
+    /// How values of `writer`, which is [valid](Schema::validate), become values of `reader`.
+    ///
+    /// # Errors
+    /// If some could not.
+    pub fn new(writer: &Schema, reader: &Schema) -> Result<Self, Incompatible> {
+        resolve::resolve(writer, reader)
+    }
+
+    /// Whether every value stays as it is: only names differ, which other values do not depend on.
+    pub fn is_identity(&self) -> bool {
+        let unchanged = |plan: &Plan| {
+            match plan {
+            Plan::Struct(fields) => fields.is_identity(),
+            Plan::Enum { variants, .. } => variants.iter().zip(0..).all(|(variant, tag)| {
+                matches!(variant, VariantPlan::Kept(now, fields) if *now == tag && fields.is_identity())
+            }),
+        }
+        };
+        self.root.is_identity() && self.plans.iter().all(unchanged)
+    }
+
+    /// Takes a value of the writer's from the front of `input` and appends the reader's to `out`.
+    ///
+    /// # Errors
+    /// If there is none, or it has a variant that was removed.
+    pub fn translate(&self, input: &mut &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+        translate::translate(self, input, out)
+    }
+}
+
+impl FieldsPlan {
+    fn is_identity(&self) -> bool {
+        let in_order = self.read.iter().enumerate().all(|(index, origin)| *origin == Origin::Written(index));
+        in_order && self.read.len() == self.written.len() && self.written.iter().all(Step::is_identity)
+    }
+}
+
+impl Step {
+    fn is_identity(&self) -> bool {
+        match self {
+            Step::Copy(_) | Step::Named(_) => true, // a named one is looked at by itself
+            Step::Drop(_) | Step::Widen(..) | Step::Some(_) => false,
+            Step::Option(of) | Step::Array(of, _) => of.is_identity(),
+            Step::List(list) => list.empty.0 == list.empty.1 && list.element.iter().all(Step::is_identity),
+            Step::Tuple(of) => of.iter().all(Step::is_identity),
+        }
+    }
+}
