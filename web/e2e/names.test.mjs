@@ -66,3 +66,34 @@ test("failures and failed checkpoints are marked on the time line", async () => 
   assert.deepEqual(complaints, []);
   await close();
 });
+
+test("keys move the time line's cross hair, and its lines take the colours of the scheme", async () => {
+  const { page, complaints, close } = await open(browser, cluster.url, { colorScheme: "light" });
+  await visit(page, "timeline");
+  await page.waitForSelector(".chart canvas");
+  await page.locator(".chart").focus();
+  await page.keyboard.press("Home");
+  const first = await page.locator(".readout").innerText();
+  await page.keyboard.press("End");
+  assert.ok(first < (await page.locator(".readout").innerText()));
+  assert.ok((await page.locator(".u-cursor-pt:not(.u-off)").count()) > 0);
+  await page.keyboard.press("Escape");
+  assert.equal(await page.locator(".readout").innerText(), "");
+  assert.deepEqual(complaints, []);
+  // Chromium warns of pixels that are read twice, as here.
+  const accentIsDrawn = () =>
+    page.waitForFunction(() => {
+      const canvas = document.querySelector(".chart canvas");
+      const accent = getComputedStyle(document.querySelector(".panel .accent")).color.match(/\d+/g).map(Number);
+      const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+      // An edge is drawn in the same colour, but lets the ground through.
+      const same = (at) => accent.every((value, channel) => Math.abs(data[at + channel] - value) < 4);
+      return data.some((_, at) => at % 4 === 0 && data[at + 3] > 128 && same(at));
+    });
+  await accentIsDrawn();
+  await page.emulateMedia({ colorScheme: "dark" });
+  await accentIsDrawn();
+  await page.locator(".theme").click();
+  await accentIsDrawn();
+  await close();
+});

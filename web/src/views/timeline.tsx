@@ -6,7 +6,8 @@ import { CLOCK_TIME_MS, count, duration, percent, rate, words } from "../format"
 import { href } from "../route";
 import { ticks, wholeTicks } from "../scale";
 import type { State } from "../store";
-import { Chart, type Mark, type Panel } from "../ui/chart";
+import { Chart, type Mark } from "../ui/chart";
+import type { PanelContent } from "../ui/panel";
 import { Card, Empty, Loading, Moment } from "../ui/parts";
 import { causeOf, changeOf, Outcome, RescaleDetail, tookMs } from "./rescale";
 import "../ui/list.css";
@@ -33,7 +34,7 @@ const clockLag = (point: TimelinePoint): number | null => {
   return lag === null || Math.abs(lag) > CLOCK_TIME_MS ? null : Math.max(0, lag);
 };
 
-function panelsOf(points: TimelinePoint[]): Record<string, Panel> {
+function panelsOf(points: TimelinePoint[]): Record<string, PanelContent> {
   const values = (of: (point: TimelinePoint) => number | null | undefined) => points.map((point) => of(point) ?? null);
   const number = (value: number | null) => (value === null ? "–" : count(value));
   return {
