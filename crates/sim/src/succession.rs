@@ -7,12 +7,16 @@
 //!   of a later epoch may begin from a checkpoint below *n*, whether the executor is told before or after the
 //!   later attempt is deployed. The same holds for attempts of one leader.
 //! - **It deletes nothing** that the newest complete checkpoints name, nor their manifests ([`crate::check`]).
+//! - **It gets nobody back**: a TaskManager that has registered with a later epoch starts no executor for it. Each change
+//!   of the JobManager ends a TaskManager's executors, so the successor would lose its own.
 //! - **It steps down**: it ends within [`STEP_DOWN`] of simulated time in which it is awake and storage answers.
 
 use crate::world::{ProcessId, Time};
+use reflow_env::ConnId;
+use reflow_protocol::control::ToTaskManager;
 use reflow_protocol::deployment::Attempt;
-use reflow_types::{CheckpointId, LeaderEpoch};
-use std::collections::BTreeMap;
+use reflow_types::{CheckpointId, ExecutorId, JobId, LeaderEpoch};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// How long a deposed JobManager may stay while it is awake and storage answers.
@@ -67,6 +71,47 @@ impl Completions {
     /// A user has started another job.
     pub fn forget(&mut self) {
         *self = Self::default();
+    }
+}
+
+/// Which leaderships TaskManagers follow.
+#[derive(Debug, Default)]
+pub struct Followers {
+    /// The latest with which each TaskManager has registered.
+    followed: BTreeMap<String, (JobId, LeaderEpoch)>,
+    /// Connections over which an earlier one has answered.
+    void_connections: BTreeSet<(String, ConnId)>,
+    /// Executors that were wanted over those. A message may come after the TaskManager has closed the connection, so
+    /// what counts is that an executor has started.
+    void_executors: BTreeSet<ExecutorId>,
+}
+
+impl Followers {
+    /// A TaskManager has got a message of a JobManager.
+    pub fn received(&mut self, task_manager: &str, conn: ConnId, message: &ToTaskManager) {
+        let connection = (task_manager.to_owned(), conn);
+        match message {
+            ToTaskManager::Registered { job, epoch, .. } => {
+                let followed = self.followed.entry(task_manager.to_owned()).or_insert((*job, *epoch));
+                if followed.0 == *job && followed.1 > *epoch {
+                    self.void_connections.insert(connection);
+                } else {
+                    *followed = (*job, *epoch);
+                }
+            }
+            ToTaskManager::StartExecutor(start) if self.void_connections.contains(&connection) => {
+                self.void_executors.insert(start.executor);
+            }
+            _ => {}
+        }
+    }
+
+    /// An executor has started. Gives what is wrong with that.
+    pub fn started(&self, executor: ExecutorId) -> Option<String> {
+        let void = self.void_executors.contains(&executor);
+        void.then(|| {
+            format!("executor {executor} has started for a deposed JobManager, on a TaskManager that has followed a later one")
+        })
     }
 }
 

@@ -6,20 +6,21 @@
 //! - A channel's watermark never goes back.
 //! - The watermark of a vertex in a checkpoint is that of the subtasks that go on ([`watermarks`]).
 //! - No attempt begins from an older checkpoint than one that executors were told is complete ([`succession`]).
+//! - No TaskManager goes back to a deposed JobManager ([`succession`]).
 //!
 //! [`succession`]: crate::succession
 //! [`watermarks`]: crate::watermarks
 
 use crate::faults::{RescalePhase, Step};
 use crate::phase::Phases;
-use crate::succession::Completions;
+use crate::succession::{Completions, Followers};
 use crate::watermarks::Watermarks;
 use crate::world::{Seen, Time};
 use reflow_coordination::manifest::Manifest;
 use reflow_env::ConnId;
 use reflow_graph::ExecutionGraph;
 use reflow_protocol::command::{AttemptCommand, CheckpointCommand, Command, RescaleCommand};
-use reflow_protocol::control::{AfterBarrier, FromExecutor, ToExecutor};
+use reflow_protocol::control::{AfterBarrier, FromExecutor, ToExecutor, ToTaskManager};
 use reflow_protocol::data::{ChannelId, DataFrame, Payload, ToSender};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::hello::Hello;
@@ -31,6 +32,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// How names of executors begin.
 pub const EXECUTOR: &str = "executor";
+/// How names of TaskManagers begin.
+const TASK_MANAGER: &str = "tm";
 
 /// A checkpoint that is under way.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +60,7 @@ pub struct Watch {
     committed: BTreeSet<(Attempt, GraphVersion)>,
     phases: Phases,
     completions: Completions,
+    followers: Followers,
     watermarks: Watermarks,
     /// From which checkpoints attempts have just begun that were allowed to go back.
     gone_back: Vec<Option<CheckpointId>>,
@@ -86,6 +90,12 @@ pub struct Watch {
 impl Watch {
     /// Looks at a frame that a process has got.
     pub fn look(&mut self, now: Time, seen: &Seen) {
+        if seen.process.starts_with(TASK_MANAGER) {
+            if let Ok(message) = reflow_protocol::decode::<ToTaskManager>(&seen.frame) {
+                self.followers.received(&seen.process, seen.conn, &message);
+            }
+            return;
+        }
         if !seen.process.starts_with(EXECUTOR) {
             return self.at_job_manager(now, seen);
         }
@@ -106,8 +116,9 @@ impl Watch {
     /// What a JobManager hears of its executors.
     fn at_job_manager(&mut self, now: Time, seen: &Seen) {
         let connection = (seen.process.clone(), seen.conn);
-        if let Ok(Hello::Executor { .. }) = Hello::decode(&seen.frame) {
+        if let Ok(Hello::Executor { id, .. }) = Hello::decode(&seen.frame) {
             self.from_executors.insert(connection);
+            self.violations.extend(self.followers.started(id));
         } else if self.from_executors.contains(&connection)
             && let Ok(FromExecutor::SubtaskReport(report)) = reflow_protocol::decode(&seen.frame)
         {
@@ -163,6 +174,7 @@ impl Watch {
                     RescaleCommand::Commit => {
                         self.phases.commit(now);
                         self.committed.insert((attempt, version));
+                        self.watermarks.committed(attempt, version);
                     }
                     RescaleCommand::Abandon => self.phases.end(now),
                 },
@@ -207,7 +219,11 @@ impl Watch {
                 self.ending |=
                     matches!(self.settle(checkpoint), Some(AfterBarrier::Finish | AfterBarrier::Drain));
             }
-            CheckpointCommand::NotifyAborted => drop(self.settle(checkpoint)),
+            CheckpointCommand::NotifyAborted => {
+                self.settle(checkpoint);
+                // Its manifest may stand there all the same, if the answer was lost.
+                self.stops.remove(&checkpoint);
+            }
         }
     }
 

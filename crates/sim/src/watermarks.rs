@@ -19,6 +19,8 @@ pub struct Watermarks {
     prepared: BTreeMap<GraphVersion, ExecutionGraph>,
     /// The last checkpoint with which another graph takes effect.
     cut: Option<(CheckpointId, GraphVersion)>,
+    /// A graph that took effect although the checkpoint of its cut may have failed: those after the cut are of it.
+    committed: Option<GraphVersion>,
     acknowledged: BTreeMap<CheckpointId, BTreeMap<SubtaskId, Timestamp>>,
 }
 
@@ -44,6 +46,13 @@ impl Watermarks {
         }
     }
 
+    /// A graph is in effect.
+    pub fn committed(&mut self, attempt: Attempt, version: GraphVersion) {
+        if self.attempt == Some(attempt) {
+            self.committed = Some(version);
+        }
+    }
+
     /// A subtask has acknowledged a checkpoint.
     pub fn acknowledged(
         &mut self,
@@ -65,12 +74,18 @@ impl Watermarks {
         }
         let acknowledged = self.acknowledged.remove(&checkpoint)?;
         self.acknowledged.retain(|later, _| *later > checkpoint);
+        // All subtasks from before take part in the checkpoint of the cut, and it may fail.
+        let committed = self.committed;
+        self.take_graph(|cut, version| cut < checkpoint && committed == Some(version));
         let wrong = self.too_low(manifest, &acknowledged);
-        // All subtasks from before take part in the checkpoint of the cut.
-        if let Some((_, version)) = self.cut.take_if(|(cut, _)| *cut == checkpoint) {
+        self.take_graph(|cut, _| cut == checkpoint);
+        wrong
+    }
+
+    fn take_graph(&mut self, is_in_effect: impl Fn(CheckpointId, GraphVersion) -> bool) {
+        if let Some((_, version)) = self.cut.take_if(|(cut, version)| is_in_effect(*cut, *version)) {
             self.graph = self.prepared.remove(&version);
         }
-        wrong
     }
 
     fn too_low(&self, manifest: &Manifest, acknowledged: &BTreeMap<SubtaskId, Timestamp>) -> Option<String> {

@@ -84,10 +84,29 @@ impl Cluster {
                 self.world.point(Some(&host), JOB_MANAGER_HOST, &former);
                 let late = Duration::from_millis(self.rng.within(0..=lasts.as_millis() as u64));
                 self.at(late, Todo::Repoint(host));
+            } else if self.rng.chance(0.5) {
+                let host = self.world.host(task_manager).to_owned();
+                let soon = Duration::from_millis(self.rng.skewed(500..=20_000));
+                self.at(soon, Todo::Mislead(host, former.clone()));
             }
         }
         self.newest = None;
         self.start_job_manager();
+    }
+
+    /// A host that knows the address of the successor is told the former one again, as by a server of names that has not
+    /// heard of the change, and its connections to the successor break.
+    pub(super) fn mislead(&mut self, host: String, former: &str) {
+        if former == self.host || self.calm.is_some() {
+            return;
+        }
+        self.world.point(Some(&host), JOB_MANAGER_HOST, former);
+        self.world.strikes.strike(FaultKind::Partition);
+        self.world.partition(&self.host, &host);
+        let lasts = Duration::from_millis(self.rng.skewed(10..=3_000));
+        self.at(lasts, Todo::Heal(self.host.clone(), host.clone()));
+        let corrected = Duration::from_millis(self.rng.within(5_000..=30_000));
+        self.at(corrected, Todo::Repoint(host));
     }
 
     /// Who has taken an epoch leads. What a deposed leader decides counts only if its successor finds it, which is not

@@ -137,6 +137,7 @@ enum Todo {
     StartJobManager,
     StartSuccessor(Duration),
     Repoint(String),
+    Mislead(String, String),
     Heal(String, String),
     Settle(Faults),
     LetEnd,

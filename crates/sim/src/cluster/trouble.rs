@@ -40,6 +40,7 @@ impl Cluster {
             Todo::StartJobManager => self.start_job_manager(),
             Todo::StartSuccessor(lasts) => self.start_successor(lasts),
             Todo::Repoint(host) => self.world.point(Some(&host), JOB_MANAGER_HOST, &self.host),
+            Todo::Mislead(host, former) => self.mislead(host, &former),
             Todo::Heal(a, b) => self.world.heal(&a, &b),
             Todo::Settle(faults) => self.world.faults = faults,
             // Nothing has struck yet: strike once when it counts, so that the run proves something.

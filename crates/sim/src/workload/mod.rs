@@ -5,6 +5,7 @@
 //! must come in theirs, which the jobs check themselves and write down as `disorder`, a line that no
 //! expectation holds.
 
+pub mod alignment;
 pub mod counts;
 pub mod idle;
 pub mod late;
@@ -19,6 +20,7 @@ pub mod windows;
 use crate::faults::Probe;
 use crate::rng::Rng;
 use crate::world::{Storage, Work};
+use alignment::Alignment;
 use reading::{Reading, Readings};
 use reflow_api::UserError;
 use reflow_stream::{Pipeline, Stream, StreamEnv};
@@ -46,6 +48,8 @@ pub struct Workload {
     /// How long slow operators take for a record, by their place.
     cost: [Duration; 3],
     work: Work,
+    /// Whether splits wait for each other.
+    alignment: Option<Alignment>,
 }
 
 /// What kind of job it is.
@@ -156,6 +160,8 @@ impl Workload {
             probe,
             max_parallelism: [rng.skewed(1..=32_768) as u32, rng.skewed(1..=32_768) as u32],
             window: Duration::from_millis(rng.skewed(100..=20_000)),
+            // A split that waits beside one that pauses would be idle, too, and then late.
+            alignment: rng.chance(0.3).then(|| Alignment::random(rng)).filter(|_| shape != Shape::Idle),
         }
     }
 
@@ -247,7 +253,7 @@ impl Workload {
         readings.per_split = 60_000 / u64::from(readings.splits);
         readings.interval = Duration::from_millis(20);
         readings.burst = readings.per_split / 300 + 1;
-        (self.fan_out, self.cost) = (1, [Duration::ZERO; 3]);
+        (self.fan_out, self.cost, self.alignment) = (1, [Duration::ZERO; 3], None);
         self
     }
 
@@ -276,7 +282,9 @@ impl Workload {
 
     fn source(&self) -> source::ReadingSource {
         let pause = if self.shape == Shape::Idle { idle::pause(&self.readings) } else { None };
-        source::ReadingSource::new(self.readings.clone(), self.probe.clone()).with_pause(pause)
+        source::ReadingSource::new(self.readings.clone(), self.probe.clone())
+            .with_pause(pause)
+            .aligned(self.alignment.clone())
     }
 
     /// What kind of job it is.

@@ -27,7 +27,12 @@ pub(super) fn build(env: &mut StreamEnv, workload: &Workload, operator: Operator
 pub(super) fn expected(workload: &Workload) -> Lines {
     // All is there at once: the harness's clock stands still.
     let readings = Readings { interval: Duration::ZERO, ..(*workload.readings).clone() };
-    let calm = Workload { readings: Arc::new(readings), probe: Probe::default(), ..workload.clone() };
+    let calm = Workload {
+        readings: Arc::new(readings),
+        probe: Probe::default(),
+        alignment: None,
+        ..workload.clone()
+    };
     let mut harness = Harness::new(move |env| calm.build(env).expect("the job of a workload"));
     harness.start(1);
     assert!(harness.finish(), "{workload}, undisturbed: {}", harness.state());

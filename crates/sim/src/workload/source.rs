@@ -1,5 +1,6 @@
 //! A source of readings, split by split, in bursts.
 
+use super::alignment::Alignment;
 use super::reading::{Reading, Readings};
 use crate::faults::Probe;
 use reflow_api::source::{FixedSplits, ReaderContext};
@@ -18,18 +19,25 @@ pub struct ReadingSource {
     readings: Arc<Readings>,
     probe: Probe,
     pause: Option<Pause>,
+    alignment: Option<Alignment>,
 }
 
 impl ReadingSource {
     /// Reads these; the probe counts what has left.
     pub fn new(readings: Arc<Readings>, probe: Probe) -> Self {
-        Self { readings, probe, pause: None }
+        Self { readings, probe, pause: None, alignment: None }
     }
 
     /// The same with a split that pauses.
     #[must_use]
     pub fn with_pause(self, pause: Option<Pause>) -> Self {
         Self { pause, ..self }
+    }
+
+    /// The same with splits that wait for each other.
+    #[must_use]
+    pub fn aligned(self, alignment: Option<Alignment>) -> Self {
+        Self { alignment, ..self }
     }
 }
 
@@ -105,11 +113,18 @@ impl Reader for ReadingReader {
             if let Some(pause) = pause.filter(|pause| split.next < pause.after) {
                 end = end.min(pause.after);
             }
+            if let Some(alignment) = &self.source.alignment {
+                end = end.min(alignment.limit(readings.splits)).max(split.next);
+            }
             while split.next < end && !out.is_full() {
                 let reading = readings.reading(split.number, split.next);
                 split.next += 1;
                 out.emit(reading, reading.time);
                 self.source.probe.emitted(split.number, split.next);
+                self.source
+                    .alignment
+                    .iter()
+                    .for_each(|alignment| alignment.reached(split.number, split.next));
             }
             if split.next == readings.per_split {
                 out.end_split(split.number.into());

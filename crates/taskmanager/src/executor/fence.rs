@@ -4,7 +4,6 @@
 //! was deposed, or too late: carried out, it would end the tasks of its successor.
 
 use reflow_protocol::deployment::Attempt;
-use reflow_types::injected_fault;
 
 /// The latest attempt that was deployed here.
 #[derive(Clone, Copy, Debug, Default)]
@@ -15,15 +14,14 @@ pub(super) struct Fence {
 impl Fence {
     /// Whether this attempt may be deployed: only one after all others.
     pub(super) fn admit(&mut self, attempt: Attempt) -> bool {
-        let admitted = self.latest < Some(attempt)
-            || injected_fault::is_active("orders_of_a_deposed_leader_carried_out");
+        let admitted = self.latest < Some(attempt);
         self.latest = self.latest.max(Some(attempt));
         admitted
     }
 
     /// Whether a later attempt was deployed.
     pub(super) fn has_passed(&self, attempt: Attempt) -> bool {
-        self.latest > Some(attempt) && !injected_fault::is_active("orders_of_a_deposed_leader_carried_out")
+        self.latest > Some(attempt)
     }
 }
 
