@@ -60,6 +60,8 @@ pub enum Trouble {
     Cancel,
     /// Objects of the job are deleted from outside.
     DeleteObjects(Objects),
+    /// An object of a checkpoint is damaged.
+    Damage,
     /// Two hosts do not reach each other.
     Partition {
         /// For how long.
@@ -101,6 +103,13 @@ pub enum Objects {
     NewestEpoch,
     /// The oldest manifest of a complete checkpoint, if there is a newer one.
     OldestManifest,
+}
+
+impl Objects {
+    /// Any of them.
+    pub fn random(rng: &mut Rng) -> Self {
+        *rng.pick(&[Self::Epochs, Self::NewestEpoch, Self::OldestManifest]).expect("there are some")
+    }
 }
 
 /// A schedule of trouble.
@@ -216,10 +225,7 @@ impl Kind {
             Self::Savepoint => Trouble::Savepoint,
             Self::Stop => Trouble::Stop { cancel: rng.chance(0.3) },
             Self::Cancel => Trouble::Cancel,
-            Self::DeleteObjects => {
-                let all = [Objects::Epochs, Objects::NewestEpoch, Objects::OldestManifest];
-                Trouble::DeleteObjects(*rng.pick(&all).expect("there are some"))
-            }
+            Self::DeleteObjects => Trouble::DeleteObjects(Objects::random(rng)),
         }
     }
 }

@@ -48,7 +48,7 @@ impl Scenario {
         (Self::OutsideDeletions, 0.1),
         (Self::Savepoints, 0.15),
         (Self::Stops, 0.05),
-        (Self::Cancel, 0.03),
+        (Self::Cancel, 0.05),
         (Self::FewRestarts, 0.1),
         (Self::FixedParallelism, 0.1),
         (Self::EndsInPhase, 0.25),

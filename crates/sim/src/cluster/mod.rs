@@ -1,7 +1,7 @@
 //! A cluster under test: a JobManager and TaskManagers in a world, with trouble first and calm after it.
 //!
 //! Reading order: [`options`] (its shape), `bounds` (how much is done at a time), [`programs`] (how its processes are
-//! made), this file (the run), `trouble` (what is done to it), `directed` (rescales of certain sizes), `job_managers` (who leads the job), `user` (what users
+//! made), this file (the run), `trouble` (what is done to it), `directed` (rescales of certain sizes), `target` (what strikes in a certain phase of one), `job_managers` (who leads the job), `user` (what users
 //! ask for meanwhile).
 
 mod bounds;
@@ -9,6 +9,7 @@ mod directed;
 mod job_managers;
 pub mod options;
 pub mod programs;
+mod target;
 mod trouble;
 mod user;
 
@@ -29,6 +30,7 @@ use programs::{End, Programs};
 use reflow_coordination::manifest::{self, Decision};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+use target::Target;
 
 /// How many events a run may have: more is a loop that makes no progress.
 const MAX_EVENTS: u64 = 30_000_000;
@@ -121,6 +123,8 @@ pub struct Cluster {
     user_failures: (u64, u64),
     /// The numbers of TaskManagers that there are to be.
     directed: Directed,
+    /// What strikes in a certain phase.
+    target: Option<Target>,
     /// When users may have been answered that a savepoint is complete.
     savepoint_until: Time,
     /// The last moment of a fault from which an attempt may fail.
@@ -155,7 +159,8 @@ impl Cluster {
         let probe = Probe::default();
         let workload = Workload::random(&mut rng, probe.clone(), busy, selection.shape);
         let mut of_scenarios = Rng::new(seed).fork("scenarios");
-        let scenarios = Scenario::draw(&mut of_scenarios, &selection.scenarios);
+        let mut scenarios = Scenario::draw(&mut of_scenarios, &selection.scenarios);
+        let target = Target::random(&mut of_scenarios, &mut scenarios);
         // Most often while key groups move: that is what an end must wait for.
         let ends_in = match of_scenarios.chance(0.5) {
             true => RescalePhase::CutTriggered,
@@ -209,6 +214,7 @@ impl Cluster {
             step_strikes,
             user_failures: (0, user_failures),
             directed,
+            target,
             savepoint_until: 0,
             disrupted: BEGIN,
             disruptions: 0,

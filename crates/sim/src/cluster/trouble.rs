@@ -21,6 +21,7 @@ impl Cluster {
         }
         if phase != before {
             self.aim_directed(phase);
+            self.aim_target(phase);
             if phase != RescalePhase::None && self.rng.chance(0.3) {
                 self.fail_user_code(50);
             }
@@ -161,6 +162,7 @@ impl Cluster {
             Trouble::Stop { cancel } => self.stop_with_savepoint(cancel),
             Trouble::Cancel => self.cancel(),
             Trouble::DeleteObjects(objects) => self.delete_objects(objects),
+            Trouble::Damage => self.world.damage_any(),
             Trouble::Partition { lasts } => self.partition(lasts),
             Trouble::Freeze { lasts } => {
                 let mut candidates = Vec::from_iter(self.job_manager());

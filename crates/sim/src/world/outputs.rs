@@ -145,17 +145,31 @@ impl World {
 
     /// Something is read: now and then with a bit flipped, in this answer or in all.
     fn flip(&mut self, name: &str) -> Fate {
-        let checkpoints = name.ends_with("/_metadata") || name.contains("/data/");
-        let damageable = self.faults.store_bit_flip > 0.0 && self.damage_left > 0 && checkpoints;
+        let damageable = self.faults.store_bit_flip > 0.0 && self.damage_left > 0 && is_of_checkpoint(name);
         if damageable && self.rng.chance(0.2) {
-            self.damage_left -= 1;
-            self.strikes.strike(FaultKind::StoreDamage);
-            self.storage.damage(name, self.rng.bits());
+            self.damage(name);
         } else if self.rng.chance(self.faults.store_bit_flip) && self.storage.may_misread(name) {
             self.strikes.strike(FaultKind::StoreBitFlip);
             return Fate::BitFlipped(self.rng.bits());
         }
         Fate::Done
+    }
+
+    /// Damages any object of a checkpoint, if one more may be.
+    pub fn damage_any(&mut self) {
+        let objects = self.storage.below(&self.damageable).map(|(name, _)| name.to_owned());
+        let objects: Vec<String> = objects.filter(|name| is_of_checkpoint(name)).collect();
+        if self.damage_left > 0
+            && let Some(name) = self.rng.pick(&objects)
+        {
+            self.damage(name);
+        }
+    }
+
+    fn damage(&mut self, name: &str) {
+        self.damage_left -= 1;
+        self.strikes.strike(FaultKind::StoreDamage);
+        self.storage.damage(name, self.rng.bits());
     }
 
     /// The store has got a request. That of a process which is gone may never have left it.
@@ -173,6 +187,10 @@ impl World {
     fn lost_with_process(&mut self, op: &StoreOp) -> bool {
         matches!(op, StoreOp::Upload { .. }) || self.rng.chance(0.5)
     }
+}
+
+fn is_of_checkpoint(name: &str) -> bool {
+    name.ends_with("/_metadata") || name.contains("/data/")
 }
 
 fn concerns(input: &Input, conn: ConnId) -> bool {

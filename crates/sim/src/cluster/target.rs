@@ -1,0 +1,118 @@
+//! What strikes in a certain phase of a live rescale, on purpose.
+//!
+//! What a scenario draws for random moments, and what a run has once or twice, would meet a phase that lasts
+//! milliseconds in one run of thousands.
+
+use super::{Cluster, Todo};
+use crate::chaos::{Objects, Trouble};
+use crate::faults::{Faults, RescalePhase};
+use crate::rng::Rng;
+use crate::scenario::Scenario;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// The chance that what a scenario brings is aimed.
+const OF_SCENARIO: f64 = 0.8;
+/// The chance that a run without such a scenario has faults of the store aimed.
+const OF_STORE: f64 = 0.15;
+/// How long the chances of faults of the store stay raised: some reads come once in 5 s.
+const DISTURBANCE: Duration = Duration::from_secs(6);
+
+/// A phase, and what strikes when a rescale enters it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Target {
+    phase: RescalePhase,
+    strike: Strike,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Strike {
+    Savepoint,
+    Stop,
+    Cancel,
+    FailUserCode,
+    DeleteObjects,
+    /// A stored object is damaged, whether or not it is about to be read.
+    Damage,
+    /// Reads have a bit flipped.
+    Misread,
+}
+
+impl Strike {
+    fn of(scenario: Scenario) -> Option<Self> {
+        match scenario {
+            Scenario::Savepoints => Some(Self::Savepoint),
+            Scenario::Stops => Some(Self::Stop),
+            Scenario::Cancel => Some(Self::Cancel),
+            Scenario::UserFailures => Some(Self::FailUserCode),
+            Scenario::OutsideDeletions => Some(Self::DeleteObjects),
+            _ => None,
+        }
+    }
+}
+
+impl Target {
+    /// Some target, if the scenarios have one. For a phase that needs subtasks that leave, rescales may be added that
+    /// have some.
+    pub(super) fn random(rng: &mut Rng, scenarios: &mut BTreeSet<Scenario>) -> Option<Self> {
+        let of_scenarios: Vec<Strike> =
+            scenarios.iter().filter_map(|scenario| Strike::of(*scenario)).collect();
+        let aimed = rng.chance(if of_scenarios.is_empty() { OF_STORE } else { OF_SCENARIO });
+        let of_store = [Strike::Damage, Strike::Misread];
+        let strike = *rng.pick(if of_scenarios.is_empty() { &of_store } else { &of_scenarios })?;
+        let phase = match rng.chance(0.3) {
+            true => RescalePhase::Leaving,
+            false => *rng.pick(&RescalePhase::ALL)?,
+        };
+        if aimed && phase == RescalePhase::Leaving && rng.chance(0.5) {
+            scenarios.insert(Scenario::DirectedRescales);
+        }
+        aimed.then_some(Self { phase, strike })
+    }
+}
+
+impl Cluster {
+    /// A rescale has entered a phase.
+    pub(super) fn aim_target(&mut self, phase: RescalePhase) {
+        let Some(target) = self.target.filter(|target| target.phase == phase && self.calm.is_none()) else {
+            return;
+        };
+        let trouble = match target.strike {
+            Strike::Savepoint => Trouble::Savepoint,
+            Strike::Stop => Trouble::Stop { cancel: self.rng.chance(0.3) },
+            Strike::Cancel => Trouble::Cancel,
+            Strike::FailUserCode => return self.fail_user_code(5),
+            Strike::DeleteObjects => Trouble::DeleteObjects(Objects::random(&mut self.rng)),
+            Strike::Damage if self.may_damage() => Trouble::Damage,
+            Strike::Damage => return,
+            Strike::Misread => {
+                let faults = Faults { store_bit_flip: 0.3, ..Faults::default() };
+                Trouble::Disturb { faults, lasts: DISTURBANCE }
+            }
+        };
+        let soon = Duration::from_micros(self.rng.skewed(1..=100_000));
+        self.at(soon, Todo::Trouble(trouble));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_scenario_brings_is_aimed_at_each_phase() {
+        let mut rng = Rng::new(1);
+        let mut draw = || Target::random(&mut rng, &mut BTreeSet::from([Scenario::Cancel]));
+        let targets: Vec<Target> = (0..200).filter_map(|_| draw()).collect();
+        assert!((100..200).contains(&targets.len()));
+        assert!(targets.iter().all(|target| target.strike == Strike::Cancel));
+        assert!(RescalePhase::ALL.iter().all(|phase| targets.iter().any(|target| target.phase == *phase)));
+    }
+
+    #[test]
+    fn the_store_is_aimed_at_in_some_runs_without_a_scenario() {
+        let mut rng = Rng::new(1);
+        let targets = (0..200).filter_map(|_| Target::random(&mut rng, &mut BTreeSet::new())).count();
+        assert!((10..60).contains(&targets));
+    }
+}
