@@ -12,6 +12,7 @@ cargo xtask sim [ARGUMENT]...: simulates whole clusters from seeds
   --job NAME        runs only this kind of job
   --scenario NAME   gives each run this scenario, even if its weight is 0
   --at-most SECONDS begins no more runs after that time
+  --threads N       simulates N clusters at once; by default as many as there are cores
   --injected-faults builds the simulator with known faults, and fails unless each is found; with
                     --injected-fault NAME it tries this one alone
 

@@ -89,7 +89,7 @@ impl FaultySimulator {
     /// If it finds nothing.
     pub fn look_for(&self, (name, scenarios): InjectedFault) -> Result<String, String> {
         let mut simulator = Command::new(&self.simulator);
-        simulator.args(["--seeds", SEEDS, "--fail-fast", "--injected-fault", name]);
+        simulator.args(["--seeds", SEEDS, "--threads", "1", "--fail-fast", "--injected-fault", name]);
         if SELDOM_FOUND.contains(&name) {
             simulator.args(["--at-most", SECONDS_FOR_SELDOM_FOUND]);
         }

@@ -6,7 +6,7 @@
 //!
 //! Reading order: [`world`] (processes, network, storage, time), [`faults`] (what may go wrong in it),
 //! [`workload`] (jobs and what they must write), [`scenario`] and [`chaos`] (what is done to a cluster), [`cluster`] (a
-//! run), [`check`] with [`redone`], [`watch`], [`phase`], [`succession`], [`watermarks`] and [`liveness`] (invariants), [`report`] (many runs), [`injected_faults`] (that faults
+//! run), [`check`] with [`redone`], [`watch`], [`phase`], [`succession`], [`watermarks`] and [`liveness`] (invariants), [`report`] and [`runs`] (many runs), [`injected_faults`] (that faults
 //! are found), [`trace`] (what happened), [`watchdog`] (that a run ends), [`rng`].
 
 pub mod chaos;
@@ -19,6 +19,7 @@ pub mod phase;
 pub mod redone;
 pub mod report;
 pub mod rng;
+pub mod runs;
 pub mod scenario;
 pub mod succession;
 pub mod trace;

@@ -4,6 +4,7 @@ use clap::Parser;
 use reflow_env::real::Clock;
 use reflow_sim::cluster::Selection;
 use reflow_sim::report::{Report, how_to_repeat, run_seed};
+use reflow_sim::runs::Seeds;
 use reflow_sim::scenario::Scenario;
 use reflow_sim::workload::Shape;
 use reflow_sim::{injected_faults, watchdog};
@@ -34,7 +35,10 @@ struct Args {
     /// Begins no more runs after so many seconds.
     #[arg(long, value_name = "SECONDS")]
     at_most: Option<u64>,
-    /// Prints no trace.
+    /// Simulates so many clusters at once; as many as there are cores if not given.
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Prints no trace, and no progress.
     #[arg(long)]
     quiet: bool,
     /// Ends with the first violation.
@@ -63,33 +67,26 @@ fn main() -> ExitCode {
     let clock = Clock::start();
     let begin = clock.now();
     let selection = Selection { shape: args.job, scenarios: args.scenario.clone() };
-    let watchdog = watchdog::start();
     let mut report = Report { selection: selection.clone(), ..Report::default() };
     match args.seed {
         Some(seed) => {
             let trace = |line: String| println!("{line}");
+            let watchdog = watchdog::start();
             watchdog.begin(how_to_repeat(seed, &selection));
             let outcome = run_seed(seed, &selection, (!args.quiet).then(|| Box::new(trace) as _));
             println!("{}\nhash {:016x}", outcome.about, outcome.hash);
             report.add(outcome);
         }
         None => {
-            for seed in args.from..args.from + args.seeds {
-                if args.at_most.is_some_and(|most| clock.now().since(begin) > Duration::from_secs(most)) {
-                    break;
-                }
-                let repeat = how_to_repeat(seed, &selection);
-                watchdog.begin(repeat.clone());
-                let outcome = run_seed(seed, &selection, None);
-                for violation in &outcome.violations {
-                    eprintln!("{repeat} ({}): {violation}", outcome.about);
-                }
-                let stop = args.fail_fast && !outcome.violations.is_empty();
-                report.add(outcome);
-                if stop {
-                    break;
-                }
-            }
+            let seeds = Seeds {
+                from: args.from,
+                count: args.seeds,
+                at_most: args.at_most.map(Duration::from_secs),
+                fail_fast: args.fail_fast,
+                progress: !args.quiet,
+                threads: args.threads.unwrap_or_else(cores),
+            };
+            report = seeds.run(&selection);
         }
     }
     let wall_seconds = clock.now().since(begin).as_secs_f64();
@@ -99,6 +96,10 @@ fn main() -> ExitCode {
         println!("{report}\n{wall_seconds:.1} s");
     }
     if report.passes() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 fn injected_faults(only: Option<&str>) -> ExitCode {
@@ -126,7 +127,7 @@ fn injected_faults(only: Option<&str>) -> ExitCode {
         }
     };
     std::thread::scope(|threads| {
-        for _ in 0..std::thread::available_parallelism().map_or(1, NonZero::get) {
+        for _ in 0..cores() {
             threads.spawn(look_for);
         }
     });

@@ -67,6 +67,8 @@ pub struct Report {
     pub events: u64,
     /// Simulated seconds.
     pub simulated_seconds: f64,
+    /// Of all runs together: the same seeds give the same.
+    pub hash: u64,
 }
 
 impl Report {
@@ -108,6 +110,8 @@ impl Report {
         self.records += outcome.records;
         self.events += outcome.events;
         self.simulated_seconds += outcome.simulated.as_secs_f64();
+        // In whatever order they end.
+        self.hash = self.hash.wrapping_add(outcome.hash);
     }
 
     /// Whether all is well. A single run without a fault in flight proves nothing; of many, nearly all must have
@@ -152,6 +156,7 @@ impl Report {
             "records": self.records,
             "events": self.events,
             "simulated_seconds": self.simulated_seconds,
+            "hash": format!("{:016x}", self.hash),
             "wall_seconds": wall_seconds,
         })
     }
@@ -182,6 +187,7 @@ impl fmt::Display for Report {
         writeln!(f)?;
         let Self { runs, restarts, rescales, checkpoints, records, events, simulated_seconds, .. } = self;
         writeln!(f, "{runs} runs, {simulated_seconds:.0} s simulated, {events} events, {records} records")?;
+        writeln!(f, "hash {:016x}", self.hash)?;
         let (begun, committed) = self.live_rescales;
         writeln!(f, "{begun} live rescales begun, {committed} committed")?;
         writeln!(f, "{restarts} restarts, {rescales} of them rescales; {checkpoints} checkpoints")?;

@@ -46,4 +46,9 @@ impl Watchdog {
         *state = (state.0 + 1, how_to_repeat);
         begun.notify_all();
     }
+
+    /// The last run is over, and no other follows.
+    pub fn end(self) {
+        self.run.0.lock().unwrap_or_else(PoisonError::into_inner).0 = 0;
+    }
 }
