@@ -45,40 +45,50 @@ pub struct SubtaskRecord {
 /// An attempt, from its deployment until the next one's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeployedAttempt {
-    /// Its name.
-    pub attempt: Attempt,
-    /// Where its subtasks are.
-    pub graph: ExecutionGraph,
-    /// The subtasks.
-    pub subtasks: BTreeMap<SubtaskId, SubtaskRecord>,
+    attempt: Attempt,
+    graph: ExecutionGraph,
+    subtasks: BTreeMap<SubtaskId, SubtaskRecord>,
     /// The executors that may still run some of it.
-    pub holders: BTreeSet<ExecutorId>,
+    holders: BTreeSet<ExecutorId>,
     /// The TaskManagers of all executors that ever did.
-    pub task_managers: BTreeMap<ExecutorId, TaskManagerId>,
+    task_managers: BTreeMap<ExecutorId, TaskManagerId>,
     /// The checkpoint that it started from.
-    pub restored: Option<CheckpointId>,
+    restored: Option<CheckpointId>,
     /// The last graph that was made for it: 0 is the one that was deployed.
-    pub(super) version: GraphVersion,
+    version: GraphVersion,
     /// The last live rescale, if it was given up.
-    pub(super) given_up: Option<GivenUp>,
+    given_up: Option<GivenUp>,
 }
 
 /// Live rescales to one placement that were given up, one after the other. Another placement, or a rescale that
 /// succeeds, starts the count anew.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct GivenUp {
+struct GivenUp {
     /// Where the subtasks were to be.
-    pub(super) target: Placement,
+    target: Placement,
     /// How many times it was tried.
-    pub(super) tries: u32,
+    tries: u32,
     /// How many of the tries failed by what a restart does not need: executors could not prepare.
-    pub(super) unprepared: u32,
+    unprepared: u32,
+}
+
+/// Why a live rescale is given up.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum GiveUp {
+    /// Executors refused, or were too slow.
+    Unprepared,
+    /// A checkpoint to read failed. A restart needs one, too.
+    NoCheckpoint,
 }
 
 impl DeployedAttempt {
-    /// All subtasks are being deployed. The executors' TaskManagers and the restored checkpoint come from the
-    /// caller.
-    pub(super) fn new(now: Instant, attempt: Attempt, graph: ExecutionGraph) -> Self {
+    /// All subtasks are being deployed, from the `restored` checkpoint.
+    pub(super) fn new(
+        now: Instant,
+        attempt: Attempt,
+        graph: ExecutionGraph,
+        restored: Option<CheckpointId>,
+    ) -> Self {
         let record = |(vertex, index, subtask): (VertexIndex, SubtaskIndex, &reflow_graph::Subtask)| {
             let (slot, status) = (subtask.slot, SubtaskStatus::Deploying);
             let entered = BTreeMap::from([(status, now)]);
@@ -86,8 +96,87 @@ impl DeployedAttempt {
         };
         let subtasks: BTreeMap<_, _> = graph.subtasks().map(record).collect();
         let holders = subtasks.values().map(|subtask| subtask.slot.executor).collect();
-        let (task_managers, restored, version, given_up) = Default::default();
+        let (task_managers, version, given_up) = Default::default();
         Self { attempt, graph, subtasks, holders, task_managers, restored, version, given_up }
+    }
+
+    /// Its name.
+    pub fn attempt(&self) -> Attempt {
+        self.attempt
+    }
+
+    /// Where its subtasks are.
+    pub fn graph(&self) -> &ExecutionGraph {
+        &self.graph
+    }
+
+    /// The subtasks.
+    pub fn subtasks(&self) -> &BTreeMap<SubtaskId, SubtaskRecord> {
+        &self.subtasks
+    }
+
+    /// The checkpoint that it started from.
+    pub fn restored(&self) -> Option<CheckpointId> {
+        self.restored
+    }
+
+    /// The executors that may still run some of it.
+    pub fn holders(&self) -> &BTreeSet<ExecutorId> {
+        &self.holders
+    }
+
+    /// The TaskManager of an executor that holds some of it, or did.
+    pub fn task_manager(&self, executor: ExecutorId) -> Option<TaskManagerId> {
+        self.task_managers.get(&executor).copied()
+    }
+
+    /// Takes note of the TaskManagers of its holders, as long as they are known.
+    pub(super) fn note_task_managers(&mut self, of: impl Fn(ExecutorId) -> Option<TaskManagerId>) {
+        let known = self.holders.iter().filter_map(|holder| Some((*holder, of(*holder)?)));
+        self.task_managers.extend(known);
+    }
+
+    /// Executors may from here on run some of it.
+    pub(super) fn add_holders(&mut self, executors: &BTreeSet<ExecutorId>) {
+        self.holders.extend(executors);
+    }
+
+    /// An executor has nothing of it any more. Returns whether it had.
+    pub(super) fn remove_holder(&mut self, executor: ExecutorId) -> bool {
+        self.holders.remove(&executor)
+    }
+
+    /// All of them, none of which counts any more.
+    pub(super) fn take_holders(&mut self) -> BTreeSet<ExecutorId> {
+        std::mem::take(&mut self.holders)
+    }
+
+    /// The version of the graph that is made for it next.
+    pub(super) fn next_version(&mut self) -> GraphVersion {
+        self.version = GraphVersion(self.version.0 + 1);
+        self.version
+    }
+
+    /// Whether a live rescale was planned since it was deployed.
+    pub(super) fn has_changed(&self) -> bool {
+        self.version > GraphVersion(0)
+    }
+
+    /// A live rescale to `target` is given up. Returns how many times it was before, one after the other.
+    pub(super) fn give_up(&mut self, target: Placement, why: GiveUp) -> u32 {
+        let former = self.given_up.take().filter(|last| last.target == target);
+        let mut given_up = former.unwrap_or(GivenUp { target, tries: 0, unprepared: 0 });
+        given_up.unprepared += u32::from(why == GiveUp::Unprepared);
+        let before = given_up.tries;
+        given_up.tries = before.saturating_add(1);
+        self.given_up = Some(given_up);
+        before
+    }
+
+    /// How many times executors could not prepare a live rescale to `target`, one after the other.
+    pub(super) fn unprepared(&self, target: &Placement) -> u32 {
+        let last = self.given_up.as_ref().filter(|last| last.target == *target);
+        last.map_or(0, |last| last.unprepared)
     }
 
     /// Subtasks of another graph join: they are being deployed.
@@ -100,7 +189,7 @@ impl DeployedAttempt {
         }
     }
 
-    /// Another graph is in effect. Who is not in it stays on record until [`remove_leaving`](Self::remove_leaving).
+    /// Another graph is in effect. Who is not in it stays on record until the [end](Self::end_rescale).
     pub(super) fn take_graph(&mut self, graph: ExecutionGraph) {
         for (_, index, subtask) in graph.subtasks() {
             if let Some(record) = self.subtasks.get_mut(&subtask.id) {
@@ -108,6 +197,12 @@ impl DeployedAttempt {
             }
         }
         self.graph = graph;
+    }
+
+    /// A live rescale has succeeded.
+    pub(super) fn end_rescale(&mut self) {
+        self.remove_leaving();
+        self.given_up = None;
     }
 
     /// Forgets the subtasks that are not in the graph, and the executors that have none of it.

@@ -19,9 +19,9 @@ impl Cancellation {
         ctx.apply(effects);
         if let Some(attempt) = &mut ctx.attempt {
             attempt.advance_all(now, None, SubtaskStatus::Canceling);
-            let executors: Vec<_> = attempt.holders.iter().copied().collect();
+            let executors: Vec<_> = attempt.holders().iter().copied().collect();
             if !executors.is_empty() {
-                ctx.outputs.push(Action::CancelAttempt { attempt: attempt.attempt, executors });
+                ctx.outputs.push(Action::CancelAttempt { attempt: attempt.attempt(), executors });
             }
         }
         Self { deadline: ctx.settings.cancellation_timeout.map(|timeout| now + timeout) }
@@ -34,13 +34,13 @@ impl Cancellation {
         let settled = ctx.coordinator.is_settled() || overdue;
         let Some(attempt) = &mut ctx.attempt else { return settled };
         if overdue {
-            for executor in std::mem::take(&mut attempt.holders) {
+            for executor in attempt.take_holders() {
                 attempt.advance_all(now, Some(executor), SubtaskStatus::Failed);
                 ctx.cluster.remove(executor);
                 ctx.outputs.push(Action::StopExecutor { executor });
             }
         }
-        attempt.holders.is_empty() && settled
+        attempt.holders().is_empty() && settled
     }
 
     /// When the waiting is over, if anything is still waited for.

@@ -23,7 +23,7 @@ use reflow_protocol::deployment::Attempt;
 use reflow_protocol::failure::Failure;
 use reflow_protocol::report::{ExecutorReport, SubtaskEvent, SubtaskReport};
 use reflow_protocol::snapshot::AfterBarrier;
-use reflow_types::{ExecutorId, GraphVersion, Instant, SubtaskId, TaskManagerId};
+use reflow_types::{ExecutorId, Instant, SubtaskId, TaskManagerId};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -87,7 +87,7 @@ impl Context {
         match event {
             Event::ExecutorReported { executor, report: ExecutorReport::AttemptCanceled { attempt } } => {
                 if let Some(current) = self.attempt_named(*attempt) {
-                    current.holders.remove(executor);
+                    current.remove_holder(*executor);
                     current.advance_all(now, Some(*executor), SubtaskStatus::Canceled);
                 }
             }
@@ -142,13 +142,13 @@ impl Context {
 
     /// The current attempt, if that is its name.
     pub(super) fn attempt_named(&mut self, attempt: Attempt) -> Option<&mut DeployedAttempt> {
-        self.attempt.as_mut().filter(|current| current.attempt == attempt)
+        self.attempt.as_mut().filter(|current| current.attempt() == attempt)
     }
 
     /// An executor is gone: the attempt has nothing on it any more. Returns whether it had work left.
     pub(super) fn lose_holder(&mut self, now: Instant, executor: ExecutorId) -> bool {
         let Some(attempt) = &mut self.attempt else { return false };
-        let needed = attempt.holders.remove(&executor) && attempt.needs(executor);
+        let needed = attempt.remove_holder(executor) && attempt.needs(executor);
         attempt.advance_all(now, Some(executor), SubtaskStatus::Failed);
         needed
     }
@@ -194,7 +194,7 @@ impl Context {
 
     /// A failure as the history keeps it.
     pub(super) fn exception(&self, now: Instant, subtask: Option<SubtaskId>, failure: &Failure) -> Exception {
-        let record = subtask.and_then(|id| self.attempt.as_ref()?.subtasks.get(&id));
+        let record = subtask.and_then(|id| self.attempt.as_ref()?.subtasks().get(&id));
         let executor = record.map(|record| record.slot.executor);
         Exception {
             at: now,
@@ -202,7 +202,7 @@ impl Context {
             operator: failure.operator.clone(),
             message: failure.message.clone(),
             subtask: record.map(|record| (self.demand.job().vertex(record.vertex).id, record.index)),
-            executor: executor.and_then(|id| Some((id, *self.attempt.as_ref()?.task_managers.get(&id)?))),
+            executor: executor.and_then(|id| Some((id, self.attempt.as_ref()?.task_manager(id)?))),
         }
     }
 
@@ -227,12 +227,12 @@ impl Context {
 
     /// Whether some executor may still run some of the attempt.
     pub(super) fn is_held(&self) -> bool {
-        self.attempt.as_ref().is_some_and(|attempt| !attempt.holders.is_empty())
+        self.attempt.as_ref().is_some_and(|attempt| !attempt.holders().is_empty())
     }
 
     /// Whether the attempt has come to run. One whose graph was to change has, whatever new subtasks do.
     pub(super) fn has_run(&self) -> bool {
-        let rescaled = self.attempt.as_ref().is_some_and(|attempt| attempt.version > GraphVersion(0));
+        let rescaled = self.attempt.as_ref().is_some_and(DeployedAttempt::has_changed);
         rescaled || self.all_at_least(SubtaskStatus::Running)
     }
 
@@ -286,7 +286,7 @@ impl Context {
 
     /// When the attempt moves by a restart off an executor that wants to leave, if it has not done so before.
     pub(super) fn drain_by(&self) -> Option<Instant> {
-        self.cluster.drain_by(&self.attempt.as_ref()?.holders)
+        self.cluster.drain_by(self.attempt.as_ref()?.holders())
     }
 
     /// Whether it is high time for that.
@@ -296,7 +296,7 @@ impl Context {
 
     /// Lets go of executors that want to leave and on which nothing of the job is left.
     pub(super) fn release_drained(&mut self) {
-        let drained = self.cluster.take_drained(self.attempt.as_ref().map(|attempt| &attempt.holders));
+        let drained = self.cluster.take_drained(self.attempt.as_ref().map(DeployedAttempt::holders));
         self.outputs.extend(drained.into_iter().map(|executor| Action::Release { executor }));
     }
 }

@@ -11,6 +11,7 @@ use reflow_types::{MaxParallelism, VertexId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+#[derive(Debug)]
 pub(super) struct Demand {
     job: Arc<JobGraph>,
     /// By vertex.

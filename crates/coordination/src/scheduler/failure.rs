@@ -109,9 +109,9 @@ pub(super) fn note_concurrent(ctx: &mut Context, now: Instant, event: &Event) ->
 /// Storage that is only away is an outside system's fault, and the same checkpoint is tried again.
 fn is_damage(ctx: &Context, subtask: SubtaskId, failure: &Failure) -> bool {
     let Some(attempt) = &ctx.attempt else { return false };
-    let restoring = attempt.subtasks.get(&subtask).is_some_and(|s| s.status == SubtaskStatus::Deploying);
+    let restoring = attempt.subtasks().get(&subtask).is_some_and(|s| s.status == SubtaskStatus::Deploying);
     let latest = ctx.coordinator.latest().map(|latest| latest.checkpoint);
-    restoring && failure.fault == Fault::Damage && latest.is_some() && attempt.restored == latest
+    restoring && failure.fault == Fault::Damage && latest.is_some() && attempt.restored() == latest
 }
 
 /// The latest checkpoint is damaged. The next attempt begins from the one before, if no sink has committed what would
@@ -150,13 +150,13 @@ fn go_back(ctx: &mut Context, now: Instant, mut exception: Exception) -> Next {
 }
 
 fn lost(ctx: &Context, now: Instant, executor: ExecutorId, reason: &str) -> Exception {
-    let task_manager = ctx.attempt.as_ref().and_then(|attempt| attempt.task_managers.get(&executor));
+    let task_manager = ctx.attempt.as_ref().and_then(|attempt| attempt.task_manager(executor));
     Exception {
         at: now,
         fault: None,
         operator: String::new(),
         message: format!("task executor {executor} is lost: {reason}"),
         subtask: None,
-        executor: task_manager.map(|task_manager| (executor, *task_manager)),
+        executor: task_manager.map(|task_manager| (executor, task_manager)),
     }
 }

@@ -1,6 +1,6 @@
 //! The plan of a live rescale: the next graph, and what it takes to get there.
 
-use super::attempt::{GivenUp, SubtaskStatus};
+use super::attempt::SubtaskStatus;
 use super::context::Context;
 use super::graph::{next_graph, placement_of};
 use crate::checkpoint::Completed;
@@ -15,21 +15,23 @@ use std::collections::BTreeSet;
 /// After so many tries of one placement that executors could not prepare the next goes through a restart.
 const MAX_UNPREPARED: u32 = 3;
 
-/// Where a live rescale leads.
+/// Where a live rescale leads. Made once and only read from then on, as a whole: hence its open fields.
 #[derive(Debug)]
 pub(super) struct Plan {
     /// The attempt whose graph changes.
     pub(super) attempt: Attempt,
     pub(super) version: GraphVersion,
-    pub(super) parallelism: Parallelism,
+    parallelism: Parallelism,
     /// The present graph.
     pub(super) old: ExecutionGraph,
     /// The next one: a subtask that stays in its slot keeps its id.
     pub(super) new: ExecutionGraph,
     /// Subtasks of the next graph that gain key groups.
     pub(super) gaining: BTreeSet<SubtaskId>,
-    /// How many key groups change their owner, and how many there are.
-    pub(super) groups: (u64, u64),
+    /// How many key groups change their owner …
+    moved_groups: u64,
+    /// … and how many do not.
+    kept_groups: u64,
 }
 
 impl Plan {
@@ -39,8 +41,7 @@ impl Plan {
             return None;
         }
         let plan = Self::make(ctx)?;
-        let given_up = |last: &GivenUp| last.unprepared >= MAX_UNPREPARED && last.target == plan.target();
-        if ctx.attempt.as_ref()?.given_up.as_ref().is_some_and(given_up) {
+        if ctx.attempt.as_ref()?.unprepared(&plan.target()) >= MAX_UNPREPARED {
             return None;
         }
         ctx.begin_rescale_record(now, TriggerCause::NewResourceAvailable);
@@ -51,28 +52,28 @@ impl Plan {
     /// Notes it in the record of the rescale.
     pub(super) fn note(&self, ctx: &mut Context, now: Instant) {
         ctx.timeline.decide(&self.parallelism.vertices, &self.parallelism.groups);
-        let (moved, total) = self.groups;
-        ctx.timeline.go_live(Live::new(now, self.version, moved, total - moved));
+        ctx.timeline.go_live(Live::new(now, self.version, self.moved_groups, self.kept_groups));
     }
 
     /// The plan for the slots that there are, if the attempt can get there while it runs.
     fn make(ctx: &mut Context) -> Option<Self> {
         let attempt = ctx.attempt.as_mut()?;
-        let runs = attempt.subtasks.values().all(|subtask| subtask.status == SubtaskStatus::Running);
+        let runs = attempt.subtasks().values().all(|subtask| subtask.status == SubtaskStatus::Running);
         if !runs || !ctx.settings.live_rescale || !ctx.checkpointing() {
             return None;
         }
         let parallelism = ctx.plan()?;
         let attempt = ctx.attempt.as_mut()?;
-        attempt.version = GraphVersion(attempt.version.0 + 1);
-        let (attempt, version, old) = (attempt.attempt, attempt.version, attempt.graph.clone());
+        let version = attempt.next_version();
+        let (attempt, old) = (attempt.attempt(), attempt.graph().clone());
         let new = next_graph(&ctx.demand, &mut ctx.lineage, &ctx.cluster.offers(), &parallelism, &old);
         let moves = old.moves(&new);
         let tables = new.vertices.iter().filter_map(|vertex| vertex.table.as_ref());
         let total: u64 = tables.map(|table| u64::from(table.max_parallelism().get())).sum();
-        let moved = moves.iter().map(|change| change.groups.iter().count() as u64).sum();
+        let moved_groups: u64 = moves.iter().map(|change| change.groups.iter().count() as u64).sum();
+        let kept_groups = total - moved_groups;
         let gaining = moves.into_iter().map(|change| change.to).collect();
-        Some(Self { attempt, version, parallelism, old, new, gaining, groups: (moved, total) })
+        Some(Self { attempt, version, parallelism, old, new, gaining, moved_groups, kept_groups })
     }
 
     /// The executors of both graphs.

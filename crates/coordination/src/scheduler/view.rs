@@ -2,6 +2,7 @@
 
 use super::attempt::DeployedAttempt;
 use super::context::Context;
+use super::demand::Demand;
 use super::executor::Executor;
 use super::settings::Settings;
 use super::state::StateName;
@@ -56,7 +57,7 @@ pub struct VertexView<'a> {
     pub bounds: ParallelismBounds,
 }
 
-/// A scheduler at one moment.
+/// A scheduler at one moment. A list of what its parts show, read by field: nothing of it can be changed here.
 #[derive(Clone, Debug)]
 pub struct View<'a> {
     /// Its state.
@@ -89,9 +90,7 @@ pub struct View<'a> {
     pub rescaled: u64,
     /// What the user asked for and does not get.
     pub warnings: &'a [String],
-    /// By vertex.
-    max_parallelism: &'a [MaxParallelism],
-    bounds: &'a [ParallelismBounds],
+    demand: &'a Demand,
     resources: Resources,
     slots_needed: u32,
 }
@@ -119,8 +118,7 @@ impl<'a> View<'a> {
             restarts: ctx.lineage.restarts(),
             rescaled: ctx.lineage.rescales(),
             warnings: &ctx.warnings,
-            max_parallelism: ctx.demand.max_parallelism(),
-            bounds: ctx.demand.bounds(),
+            demand: &ctx.demand,
             resources: ctx.resources(),
             slots_needed: ctx.slots_needed(),
         }
@@ -129,11 +127,12 @@ impl<'a> View<'a> {
     /// The vertices, in the job graph's order.
     pub fn vertices(&self) -> impl Iterator<Item = VertexView<'a>> + '_ {
         let of_attempt = self.attempt.map(DeployedAttempt::parallelism);
+        let (bounds, max_parallelism) = (self.demand.bounds(), self.demand.max_parallelism());
         self.job.vertices.iter().enumerate().map(move |(index, vertex)| VertexView {
             vertex,
-            parallelism: of_attempt.as_ref().map_or(self.bounds[index].upper, |p| p[index]),
-            max_parallelism: self.max_parallelism[index],
-            bounds: self.bounds[index],
+            parallelism: of_attempt.as_ref().map_or(bounds[index].upper, |p| p[index]),
+            max_parallelism: max_parallelism[index],
+            bounds: bounds[index],
         })
     }
 

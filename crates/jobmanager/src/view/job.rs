@@ -58,7 +58,7 @@ pub(super) fn view(now: Instant, id: JobId, leader: &Leader, config: ExecutionCo
 fn vertices(leader: &Leader, scheduler: &View<'_>) -> Vec<VertexView> {
     let of_one = |(index, decided): (usize, scheduler::VertexView<'_>)| {
         let index = VertexIndex(index as u16);
-        let placed = scheduler.attempt.map(|attempt| attempt.graph.vertex(index));
+        let placed = scheduler.attempt.map(|attempt| attempt.graph().vertex(index));
         VertexView {
             id: decided.vertex.id,
             operators: decided.vertex.operators.iter().map(|operator| operator.name.clone()).collect(),
@@ -93,11 +93,11 @@ fn subtasks(
 ) -> Vec<SubtaskView> {
     let Some(attempt) = scheduler.attempt else { return Vec::new() };
     let of_one = |(index, subtask): (SubtaskIndex, &reflow_graph::Subtask)| {
-        let record = attempt.subtasks.get(&subtask.id)?;
+        let record = attempt.subtasks().get(&subtask.id)?;
         let figures = leader.metrics.of(subtask.id);
         Some(SubtaskView {
             index,
-            attempt: attempt.attempt.number,
+            attempt: attempt.attempt().number,
             state: state(record.status),
             placement: placement(leader, record.slot.executor),
             entered_at_ms: entered(record),
@@ -196,7 +196,7 @@ fn one_exception(leader: &Leader, scheduler: &View<'_>, exception: &Exception) -
     };
     let task_name = exception.subtask.and_then(|(vertex, index)| {
         let (place, vertex) = scheduler.job.find(vertex)?;
-        let parallelism = scheduler.attempt.map_or(0, |attempt| attempt.graph.vertex(place).parallelism());
+        let parallelism = scheduler.attempt.map_or(0, |attempt| attempt.graph().vertex(place).parallelism());
         Some(format!("{} ({}/{parallelism})", vertex.name, index.0 + 1))
     });
     let operator = &exception.operator;

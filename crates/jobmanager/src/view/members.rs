@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 pub(super) fn view(job: JobId, leader: &Leader) -> Vec<TaskManagerView> {
     let mut tasks: BTreeMap<SlotId, u32> = BTreeMap::new();
     let scheduler = leader.scheduler.view();
-    for record in scheduler.attempt.iter().flat_map(|attempt| attempt.subtasks.values()) {
+    for record in scheduler.attempt.iter().flat_map(|attempt| attempt.subtasks().values()) {
         *tasks.entry(record.slot).or_default() += 1;
     }
     let of_one = |(id, task_manager): (TaskManagerId, &TaskManager)| {

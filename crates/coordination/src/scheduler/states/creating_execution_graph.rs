@@ -20,7 +20,7 @@ pub(in crate::scheduler) struct CreatingExecutionGraph;
 impl CreatingExecutionGraph {
     pub(in crate::scheduler) fn advance(&mut self, ctx: &mut Context, now: Instant) -> Next {
         let Some(parallelism) = ctx.plan() else { return Next::WaitForResources };
-        let previous: Option<Placement> = ctx.attempt.as_ref().map(|attempt| placement_of(&attempt.graph));
+        let previous: Option<Placement> = ctx.attempt.as_ref().map(|attempt| placement_of(attempt.graph()));
         let placement = ctx.demand.assign(&parallelism, &ctx.cluster.offers(), previous.as_ref());
         let graph = make_graph(&ctx.demand, &mut ctx.lineage, &placement, previous.as_ref());
         ctx.timeline.decide(&parallelism.vertices, &parallelism.groups);
@@ -57,10 +57,8 @@ fn deploy(ctx: &mut Context, now: Instant, graph: ExecutionGraph) -> Result<(), 
     let then = decided_ending(ctx).map_or(AfterBarrier::Continue, |ending| ending.then);
     let enumerators = latest.map(|latest| latest.manifest.enumerators.clone()).unwrap_or_default();
     let attempt = Attempt { epoch: ctx.identity.epoch, number: ctx.lineage.next_attempt() };
-    let mut deployed = DeployedAttempt::new(now, attempt, graph.clone());
-    let task_manager = |id| Some((id, ctx.cluster.task_manager(id)?));
-    deployed.task_managers = deployed.holders.iter().copied().filter_map(task_manager).collect();
-    deployed.restored = checkpoint;
+    let mut deployed = DeployedAttempt::new(now, attempt, graph.clone(), checkpoint);
+    deployed.note_task_managers(|holder| ctx.cluster.task_manager(holder));
     ctx.attempt = Some(deployed);
     let participants =
         graph.subtasks().map(|(vertex, index, subtask)| Participant { subtask: subtask.id, vertex, index });

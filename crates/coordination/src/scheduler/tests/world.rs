@@ -535,7 +535,7 @@ impl World {
     fn check_invariants(&self) {
         let view = self.scheduler.view();
         if let (StateName::Executing, Some(attempt)) = (view.state, view.attempt) {
-            assert!(!self.ended.contains(&attempt.attempt), "executing a cancelled attempt");
+            assert!(!self.ended.contains(&attempt.attempt()), "executing a cancelled attempt");
         }
         assert_eq!(view.end.map(|(state, _)| state), self.end);
         assert_eq!(view.state == StateName::Finished, self.end.is_some());

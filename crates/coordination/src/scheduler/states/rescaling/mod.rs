@@ -22,7 +22,7 @@ use crate::checkpoint::{Purpose, Request};
 use crate::event::Event;
 use crate::rescale::{LivePhase, TerminatedReason};
 use crate::restore;
-use crate::scheduler::attempt::{GivenUp, SubtaskStatus};
+use crate::scheduler::attempt::{GiveUp, SubtaskStatus};
 use crate::scheduler::context::Context;
 use crate::scheduler::next::{Execution, Next, Stop};
 use crate::scheduler::outputs::Outcome;
@@ -48,15 +48,6 @@ const PUBLISH_DELAY: Duration = Duration::from_secs(1);
 enum Change {
     Cluster,
     Requirements,
-}
-
-/// Why a live rescale is given up.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum GiveUp {
-    /// Executors refused, or were too slow.
-    Unprepared,
-    /// A checkpoint to read failed. A restart needs one, too.
-    NoCheckpoint,
 }
 
 /// What the state does after a phase was looked at.
@@ -296,13 +287,8 @@ impl Rescaling {
         self.abandon(ctx, now);
         ctx.timeline.give_up(now, reason);
         let Some(attempt) = &mut ctx.attempt else { return Next::Stay };
-        let target = self.plan.target();
-        let former = attempt.given_up.take().filter(|last| last.target == target);
-        let mut given_up = former.unwrap_or(GivenUp { target, tries: 0, unprepared: 0 });
-        given_up.unprepared += u32::from(why == GiveUp::Unprepared);
-        let delay = RETRY_DELAY.saturating_mul(1 << given_up.tries.min(6)).min(MAX_RETRY_DELAY);
-        given_up.tries = given_up.tries.saturating_add(1);
-        attempt.given_up = Some(given_up);
+        let tries = attempt.give_up(self.plan.target(), why);
+        let delay = RETRY_DELAY.saturating_mul(1 << tries.min(6)).min(MAX_RETRY_DELAY);
         // A drain that is overdue then does not wait: it goes through a restart.
         let at = ctx.drain_by().map_or(now + delay, |by| by.clamp(now, now + delay));
         Next::Execute(Execution::RetryAt(at))
@@ -381,7 +367,7 @@ impl Rescaling {
     /// Whether some input has ended, so that the rescale must not begin.
     fn has_ended(&self, ctx: &Context) -> bool {
         let attempt = ctx.attempt.as_ref();
-        attempt.is_none_or(|attempt| attempt.subtasks.values().any(|s| s.status > SubtaskStatus::Running))
+        attempt.is_none_or(|attempt| attempt.subtasks().values().any(|s| s.status > SubtaskStatus::Running))
     }
 
     fn give_up_at(&self, ctx: &Context, now: Instant) -> Instant {
@@ -406,10 +392,9 @@ impl Rescaling {
         };
         ctx.coordinator.pin_latest();
         let by = self.plan.executors();
-        let manager = |id: &ExecutorId| Some((*id, ctx.cluster.task_manager(*id)?));
         if let Some(attempt) = &mut ctx.attempt {
-            attempt.holders.extend(&by);
-            attempt.task_managers.extend(by.iter().filter_map(manager));
+            attempt.add_holders(&by);
+            attempt.note_task_managers(|holder| ctx.cluster.task_manager(holder));
         }
         let (attempt, version) = (self.plan.attempt, *version);
         let (former, graph) = (old.clone(), new.clone());
@@ -466,7 +451,7 @@ impl Rescaling {
             }
             let deployed = ctx.attempt.as_ref();
             let reads = |reader| {
-                let record = deployed.and_then(|deployed| deployed.subtasks.get(&reader));
+                let record = deployed.and_then(|deployed| deployed.subtasks().get(&reader));
                 record.is_some_and(|record| record.status < SubtaskStatus::Ended)
             };
             match gathered.move_splits(self.plan.attempt, reads) {
@@ -513,12 +498,11 @@ impl Rescaling {
         }
         let stays = self.plan.new_subtasks();
         let Some(attempt) = &mut ctx.attempt else { return Progress::Wait };
-        let mut leaving = attempt.subtasks.iter().filter(|(id, _)| !stays.contains(id));
+        let mut leaving = attempt.subtasks().iter().filter(|(id, _)| !stays.contains(id));
         if !self.published || leaving.any(|(_, record)| record.status != SubtaskStatus::Finished) {
             return Progress::Wait;
         }
-        attempt.remove_leaving();
-        attempt.given_up = None;
+        attempt.end_rescale();
         let (attempt, version) = (self.plan.attempt, self.plan.version);
         let command = Command::Rescale { version, command: RescaleCommand::Commit };
         ctx.outputs.push(Action::Command(AttemptCommand { attempt, command }));
