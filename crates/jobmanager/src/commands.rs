@@ -169,7 +169,7 @@ impl Desk<'_> {
             );
             return Err(CommandError::Conflict(text));
         }
-        leader.drains.insert(RequestId(self.new_request), task_manager);
+        leader.operations.drain_after(RequestId(self.new_request), task_manager);
         let reply = match self.savepoint_dir {
             Some(_) => {
                 let savepoint =
@@ -185,7 +185,7 @@ impl Desk<'_> {
             }
         };
         if reply.is_err() {
-            self.leader.drains.remove(&RequestId(self.new_request));
+            self.leader.operations.take_drain(RequestId(self.new_request));
         }
         reply
     }

@@ -21,12 +21,34 @@ pub(crate) struct Deletions {
     manifests_under_way: usize,
     /// A manifest could not be deleted, and nothing has been collected since.
     stuck: bool,
+    job: Job,
+}
+
+/// What the job's end means for its objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Job {
+    Runs,
+    /// It has ended, but storage does not know yet: another JobManager may go on from any object that is there.
+    Ended,
+    /// Storage knows: nothing is read any more.
+    EndRecorded,
 }
 
 impl Deletions {
     /// Nothing is to be deleted.
     pub(crate) fn new(most_under_way: usize) -> Self {
-        Self { most_under_way, waiting: VecDeque::new(), under_way: 0, manifests_under_way: 0, stuck: false }
+        let (waiting, job) = (VecDeque::new(), Job::Runs);
+        Self { most_under_way, waiting, under_way: 0, manifests_under_way: 0, stuck: false, job }
+    }
+
+    /// The job has ended: nothing goes until that is recorded.
+    pub(crate) fn hold(&mut self) {
+        self.job = Job::Ended;
+    }
+
+    /// The job's end is recorded: all may go.
+    pub(crate) fn allow_all(&mut self) {
+        self.job = Job::EndRecorded;
     }
 
     /// These are to go, behind what waits. Answers how many were left where they are.
@@ -42,6 +64,9 @@ impl Deletions {
     /// The next that may go now.
     pub(crate) fn next(&mut self) -> Option<String> {
         let manifest = is_manifest(self.waiting.front()?);
+        if self.job == Job::Ended {
+            return None;
+        }
         if self.stuck || self.under_way >= self.most_under_way || (!manifest && self.manifests_under_way > 0)
         {
             return None;
@@ -60,7 +85,8 @@ impl Deletions {
     /// What [`next`](Self::next) gave may still be there.
     pub(crate) fn failed(&mut self, object: String) {
         self.done(&object);
-        if is_manifest(&object) {
+        // Of a job that is over nothing is read: the rest need not wait.
+        if is_manifest(&object) && self.job != Job::EndRecorded {
             self.waiting.push_front(object);
             self.stuck = true;
         }
@@ -114,6 +140,19 @@ mod tests {
         assert_eq!(deletions.next().as_deref(), Some("a"));
         assert_eq!(deletions.next().as_deref(), Some("chk-2/_metadata"));
         assert_eq!(deletions.next(), None);
+    }
+
+    #[test]
+    fn nothing_goes_between_the_jobs_end_and_its_record() {
+        let mut deletions = Deletions::new(32);
+        add(&mut deletions, &["chk-1/_metadata", "a"]);
+        deletions.hold();
+        assert_eq!(deletions.next(), None);
+        assert!(deletions.any());
+        deletions.allow_all();
+        let manifest = deletions.next().unwrap();
+        deletions.failed(manifest);
+        assert_eq!(deletions.next().as_deref(), Some("a"), "nobody reads the manifest that stays");
     }
 
     #[test]

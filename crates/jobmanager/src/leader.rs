@@ -4,15 +4,15 @@
 //! Nothing is decided here. Events are handed over one by one; the actions of each are carried out, in order, before
 //! the next.
 
-mod commands;
+mod chunks;
+mod deployed;
+mod log;
 mod look;
 mod objects;
-mod share;
-mod splits;
 
 use crate::decisions::{Wanted, create, created, is_damaged};
 use crate::deletions::Deletions;
-use crate::enumerators::{Enumerators, Listing};
+use crate::enumerators::{Assignment, Enumerators, Listing};
 use crate::leadership::authority::{Authority, Standing};
 use crate::members::{MemberEvent, Members};
 use crate::metrics::Metrics;
@@ -21,22 +21,25 @@ use crate::requirements::Declarations;
 use crate::settings::Artifact;
 use crate::storage::{Storage, Tickets};
 use bytes::Bytes;
+use deployed::Deployed;
+use log::ChangeLog;
 use look::Look;
 use objects::Check;
 use reflow_coordination::action::{Action, EndState};
-use reflow_coordination::event::{Event, RequestId, StoreOutcome};
+use reflow_coordination::event::{Event, StoreOutcome};
 use reflow_coordination::manifest::{self, Decision};
 use reflow_coordination::requirements::RequestedBounds;
-use reflow_coordination::scheduler::{JobStatus, Scheduler};
+use reflow_coordination::scheduler::Scheduler;
 use reflow_env::{ConnId, Location, Output, StoreError, StoreOp, StoreReply, StoreResult, Ticket};
-use reflow_graph::ExecutionGraph;
-use reflow_protocol::control::{ToExecutor, ToTaskManager};
+use reflow_protocol::command::{
+    AttemptCommand, CheckpointCommand, Command, RescaleCommand, SnapshotKind, SubtaskCommand,
+};
+use reflow_protocol::control::ToExecutor;
+use reflow_protocol::deployment::Deployment;
 use reflow_protocol::report::{SubtaskEvent, SubtaskReport};
-use reflow_types::{CheckpointId, ExecutorId, Instant, LeaderEpoch, TaskManagerId, VertexId};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-
-/// The parts in which the executable is sent, in bytes.
-const CHUNK_BYTES: u64 = 1 << 20;
+use reflow_protocol::snapshot::AfterBarrier;
+use reflow_types::{CheckpointId, Instant, LeaderEpoch, SubtaskId, VertexId};
+use std::collections::{BTreeMap, VecDeque};
 
 /// What a storage request is for.
 #[derive(Debug)]
@@ -68,23 +71,17 @@ pub(crate) struct End {
     pub(crate) reason: Option<String>,
 }
 
-/// The leader of a job.
+/// The leader of a job. Its fields are more than a dozen because everything about the job meets here. Each part keeps its
+/// own rules; what the leader adds is the order in which one hands over to another.
 pub(crate) struct Leader {
     pub(crate) scheduler: Scheduler,
     pub(crate) members: Members,
     pub(crate) metrics: Metrics,
     pub(crate) operations: Operations,
     pub(crate) declarations: Declarations,
-    /// TaskManagers that are told to leave once a savepoint or checkpoint is complete.
-    pub(crate) drains: BTreeMap<RequestId, TaskManagerId>,
     enumerators: Enumerators,
     artifact: Artifact,
-    /// The graph that runs.
-    graph: ExecutionGraph,
-    /// The graph that a live rescale leads to.
-    next: Option<ExecutionGraph>,
-    /// The executors of these graphs.
-    deployed: BTreeSet<ExecutorId>,
+    deployed: Deployed,
     requests: Storage<Purpose>,
     deletions: Deletions,
     /// Events that carrying out actions has led to.
@@ -95,10 +92,7 @@ pub(crate) struct Leader {
     /// The later leadership that was found: this one changes nothing any more.
     pub(crate) deposed: Option<LeaderEpoch>,
     look: Look,
-    /// Whether the end is in storage: only then may the job's objects go.
-    end_is_recorded: bool,
-    /// The status, and how many warnings and damaged checkpoints, were logged last.
-    logged: (JobStatus, usize, usize),
+    log: ChangeLog,
 }
 
 /// What a leader is made of.
@@ -121,12 +115,9 @@ impl Leader {
             metrics: Metrics::default(),
             operations: Operations::default(),
             declarations: parts.declarations,
-            drains: BTreeMap::new(),
             enumerators: parts.enumerators,
             artifact: parts.artifact,
-            graph: ExecutionGraph::default(),
-            next: None,
-            deployed: BTreeSet::new(),
+            deployed: Deployed::default(),
             requests: Storage::new(parts.tickets),
             deletions: parts.deletions,
             events: VecDeque::new(),
@@ -134,8 +125,7 @@ impl Leader {
             authority: parts.authority,
             deposed: None,
             look: Look::Unscheduled,
-            end_is_recorded: false,
-            logged: (JobStatus::Initializing, 0, 0),
+            log: ChangeLog::new(),
         }
     }
 
@@ -175,14 +165,14 @@ impl Leader {
                         subtask,
                         event: SubtaskEvent::Exhausted,
                     })) => {
-                        let current = self.scheduler.view().attempt.map(|deployed| deployed.attempt);
+                        let current = self.scheduler.view().attempt.map(|deployed| deployed.attempt());
                         if current == Some(attempt) {
                             self.enumerators.exhausted(subtask);
                         }
                     }
                     MemberEvent::Job(event) => self.events.push_back(event),
                     MemberEvent::Metrics(metrics) => self.metrics.take(now, &metrics),
-                    MemberEvent::ArtifactRequested { conn, offset } => self.send_chunk(conn, offset, out),
+                    MemberEvent::ArtifactRequested { conn, offset } => self.read_chunk(conn, offset, out),
                 }
             }
             let Some(event) = self.events.pop_front() else { break };
@@ -192,7 +182,7 @@ impl Leader {
         }
         self.advance_enumerators(now, out);
         self.delete(out);
-        self.log_changes();
+        self.log.log(&self.scheduler.view());
     }
 
     /// Time has passed.
@@ -213,7 +203,7 @@ impl Leader {
 
     /// The job's end is recorded: what it leaves may go, the decision about the end last.
     pub(crate) fn delete_rest(&mut self, decision: Option<String>, out: &mut Vec<Output>) {
-        self.end_is_recorded = true;
+        self.deletions.allow_all();
         let mut rest = self.declarations.all();
         rest.extend(decision);
         self.schedule_deletion(rest);
@@ -230,11 +220,7 @@ impl Leader {
         }
     }
 
-    /// Deletes what may go; after the job's end only when that is recorded.
     fn delete(&mut self, out: &mut Vec<Output>) {
-        if self.end.is_some() && !self.end_is_recorded {
-            return;
-        }
         while let Some(object) = self.deletions.next() {
             let op = StoreOp::Delete { at: Location(object.clone()) };
             out.push(self.requests.ask(Purpose::Deletion(object), op));
@@ -304,17 +290,14 @@ impl Leader {
                     Ok(_) | Err(StoreError::NotFound(_)) => self.deletions.done(&object),
                     Err(error) => {
                         tracing::warn!(object, %error, "an object that nothing needs any more cannot be deleted");
-                        // Of a job that is over nothing is read: the rest need not wait.
-                        if self.end_is_recorded {
-                            self.deletions.done(&object);
-                        } else {
-                            self.deletions.failed(object);
-                        }
+                        self.deletions.failed(object);
                     }
                 }
                 return self.settle(now, out);
             }
-            Some(Purpose::Chunk { conn, offset }) => return self.on_chunk(conn, offset, result, out),
+            Some(Purpose::Chunk { conn, offset }) => {
+                return out.push(chunks::send(&self.artifact, conn, offset, result));
+            }
             Some(Purpose::Listing(listing)) => match self.enumerators.listed(now, listing, result) {
                 Ok(()) => return self.settle(now, out),
                 Err(failure) => Event::JobFailed { failure },
@@ -347,7 +330,7 @@ impl Leader {
             Action::Deploy { deployment, enumerators } => {
                 self.deploy_enumerators(now, &deployment, &enumerators);
                 self.metrics.deploy(&deployment.graph);
-                self.deploy(*deployment, out);
+                self.deployed.deploy(*deployment, &self.members, out);
             }
             Action::CancelAttempt { attempt, executors } => {
                 self.enumerators.stop();
@@ -355,7 +338,9 @@ impl Leader {
                     self.members.send(executor, &ToExecutor::CancelAttempt { attempt }, out);
                 }
             }
-            Action::PrepareRescale(preparation) => self.prepare_rescale(*preparation, out),
+            Action::PrepareRescale(preparation) => {
+                self.deployed.prepare_rescale(*preparation, &self.members, out);
+            }
             Action::Command(command) => self.command(command, out),
             Action::MoveSplits { vertex, splits, states, readers, .. } => {
                 tracing::info!(splits = splits.len(), readers = readers.len(), "splits change their readers");
@@ -377,7 +362,7 @@ impl Leader {
             }
             Action::Release { executor } => self.members.release(executor, out),
             Action::Answer { request, result } => {
-                if let Some(task_manager) = self.drains.remove(&request) {
+                if let Some(task_manager) = self.operations.take_drain(request) {
                     match &result {
                         Ok(_) => drop(self.members.request_drain(task_manager, out)),
                         Err(cause) => tracing::warn!(%task_manager, cause, "it is not drained: no savepoint"),
@@ -388,49 +373,159 @@ impl Leader {
             Action::End { state, reason } => {
                 self.enumerators.stop();
                 self.members.stop_all(out);
+                self.deletions.hold();
                 self.end = Some(End { state, reason });
             }
         }
     }
 
     /// Reads a part of the executable for a TaskManager.
-    fn send_chunk(&mut self, conn: ConnId, offset: u64, out: &mut Vec<Output>) {
-        let Artifact { at, len, .. } = &self.artifact;
-        let (at, end) = (at.clone(), len.min(&offset.saturating_add(CHUNK_BYTES)).to_owned());
-        if offset >= end {
-            return self.on_chunk(conn, offset, Ok(StoreReply::Bytes(Bytes::new())), out);
-        }
-        let op = StoreOp::Get { at, range: Some(offset..end) };
-        out.push(self.requests.ask(Purpose::Chunk { conn, offset }, op));
+    fn read_chunk(&mut self, conn: ConnId, offset: u64, out: &mut Vec<Output>) {
+        out.push(match chunks::question(&self.artifact, conn, offset) {
+            Some((purpose, op)) => self.requests.ask(purpose, op),
+            None => chunks::send(&self.artifact, conn, offset, Ok(StoreReply::Bytes(Bytes::new()))),
+        });
     }
 
-    /// A part that cannot be read is sent as an empty one: the TaskManager then gives up, and says so.
-    fn on_chunk(&self, conn: ConnId, offset: u64, result: StoreResult, out: &mut Vec<Output>) {
-        let bytes = match result {
-            Ok(StoreReply::Bytes(bytes)) => bytes,
-            Ok(_) => Bytes::new(),
-            Err(error) => {
-                tracing::error!(%error, "the job's executable cannot be read");
-                Bytes::new()
+    fn deploy_enumerators(&mut self, now: Instant, deployment: &Deployment, states: &[(String, Bytes)]) {
+        let Deployment { graph, restore, checkpoint, then, .. } = deployment;
+        if let Err(failure) = self.enumerators.deploy(now, graph, restore, states) {
+            self.events.push_back(Event::JobFailed { failure });
+        }
+        if let Some(last) = checkpoint.filter(|_| *then != AfterBarrier::Continue) {
+            self.enumerators.pause(last);
+        }
+    }
+
+    /// Sends a command of the scheduler, and does the JobManager's own part of it.
+    fn command(&mut self, command: AttemptCommand, out: &mut Vec<Output>) {
+        let AttemptCommand { attempt, command } = command;
+        match command {
+            Command::Checkpoint { checkpoint, command } => {
+                self.advise_enumerators(checkpoint, &command);
+                self.deployed.send(attempt, Command::Checkpoint { checkpoint, command }, &self.members, out);
             }
-        };
-        let Artifact { sha256, len, .. } = &self.artifact;
-        let chunk = ToTaskManager::ArtifactChunk { sha256: sha256.clone(), offset, total: *len, bytes };
-        out.push(Output::Send { conn, frame: reflow_protocol::encode(&chunk) });
+            Command::Subtask { subtask, command } => self.send_to_subtask(subtask, command, out),
+            Command::Rescale { version, command } => {
+                let commits = command == RescaleCommand::Commit;
+                self.deployed.rescale(attempt, version, command, &self.members, out);
+                if commits {
+                    self.metrics.remove_leaving(self.deployed.graph());
+                }
+            }
+        }
     }
 
-    fn log_changes(&mut self) {
-        let view = self.scheduler.view();
-        let (status, warnings, rejected) = self.logged;
-        for warning in view.warnings.iter().skip(warnings) {
-            tracing::warn!("{warning}");
+    /// Before executors hear of a checkpoint: splits that are assigned after the trigger do not belong to it, so the
+    /// enumerators' states are taken first.
+    fn advise_enumerators(&mut self, checkpoint: CheckpointId, command: &CheckpointCommand) {
+        match command {
+            CheckpointCommand::Trigger(SnapshotKind { then, cut, .. }) => {
+                self.scheduler.set_enumerators(checkpoint, self.enumerators.snapshot());
+                if *then != AfterBarrier::Continue {
+                    self.enumerators.pause(checkpoint);
+                }
+                if let (Some(_), Some(next)) = (cut, self.deployed.next()) {
+                    self.enumerators.begin_move(self.deployed.graph(), next);
+                    self.metrics.join(next);
+                }
+            }
+            CheckpointCommand::NotifyComplete => tracing::debug!(%checkpoint, "complete"),
+            CheckpointCommand::NotifyAborted => self.enumerators.resume(checkpoint),
         }
-        for (checkpoint, damage) in view.checkpoints.rejected.iter().skip(rejected) {
-            tracing::error!(%checkpoint, damage, "a checkpoint is damaged");
+    }
+
+    /// Sends a command to the executor of a subtask of the current attempt.
+    fn send_to_subtask(&self, subtask: SubtaskId, command: SubtaskCommand, out: &mut Vec<Output>) {
+        let Some(deployed) = self.scheduler.view().attempt else { return };
+        let Some(record) = deployed.subtasks().get(&subtask) else { return };
+        let (attempt, command) = (deployed.attempt(), Command::Subtask { subtask, command });
+        let message = ToExecutor::Command(AttemptCommand { attempt, command });
+        self.members.send(record.slot.executor, &message, out);
+    }
+
+    /// Asks for what enumerators want from storage, and sends what they have for readers.
+    fn advance_enumerators(&mut self, now: Instant, out: &mut Vec<Output>) {
+        let work = self.enumerators.advance(now);
+        for (listing, below) in work.listings {
+            out.push(self.requests.ask(Purpose::Listing(listing), StoreOp::List { below }));
         }
-        if view.status != status {
-            tracing::info!(from = ?status, to = ?view.status, state = %view.state, "job status");
+        self.send_assignments(work.assignments, out);
+        for (subtask, readers) in work.active {
+            self.send_to_subtask(subtask, SubtaskCommand::SetActiveReaders(readers), out);
         }
-        self.logged = (view.status, view.warnings.len(), view.checkpoints.rejected.len());
+        for subtask in work.ends {
+            self.send_to_subtask(subtask, SubtaskCommand::EndSource, out);
+        }
+    }
+
+    fn send_assignments(&self, assignments: Vec<Assignment>, out: &mut Vec<Output>) {
+        for (subtask, assignment) in assignments {
+            self.send_to_subtask(subtask, SubtaskCommand::AssignSplits(assignment), out);
+        }
+    }
+
+    /// Creates the deciding name of a checkpoint if its objects are there.
+    fn store_manifest(&mut self, check: Check, out: &mut Vec<Output>) {
+        let (purpose, op) = check.proceed();
+        out.push(self.requests.ask(purpose, op));
+    }
+
+    /// A listing for a check has been answered.
+    fn objects_listed(&mut self, now: Instant, mut check: Check, answer: StoreResult, out: &mut Vec<Output>) {
+        // The decision about the end comes after all checkpoints, and with a final one all of them go.
+        if self.end.is_some() {
+            return;
+        }
+        match check.listed(answer) {
+            Ok(()) => self.store_manifest(check, out),
+            Err(outcome) => {
+                let checkpoint = check.checkpoint();
+                tracing::warn!(%checkpoint, ?outcome, "a checkpoint is not complete");
+                self.handle_event(now, Event::ManifestStored { checkpoint, outcome }, out);
+            }
+        }
+    }
+
+    /// Looks if it is time to.
+    fn look_for_successor(&mut self, now: Instant, out: &mut Vec<Output>) {
+        if self.look.begin_if_due(now) {
+            let question = self.authority.question();
+            out.push(self.requests.ask(Purpose::Look, question));
+        }
+    }
+
+    /// A look is over. Storage that does not answer tells nothing: the next look may.
+    fn looked(&mut self, now: Instant, answer: &StoreResult, out: &mut Vec<Output>) {
+        self.look.end(now);
+        // The end has a look of its own, and whoever comes after its mark deposes nobody.
+        if self.end.is_some() {
+            return;
+        }
+        if let Ok(StoreReply::Bytes(record)) = answer {
+            if self.authority.is_replaced_by(record) {
+                self.deposed = Some(self.authority.epoch);
+            }
+            return;
+        }
+        match self.authority.standing(answer) {
+            Standing::Deposed(successor) => self.deposed = Some(successor),
+            Standing::RecordGone(create) => self.write_record(create, out),
+            Standing::Leads => {
+                self.look = Look::UnderWay;
+                out.push(self.requests.ask(Purpose::Look, self.authority.read_record()));
+            }
+            Standing::Unknown(_) => {}
+        }
+    }
+
+    /// The file of this leadership's epoch is gone. TaskManagers that register read it: without it none can join.
+    fn write_record(&mut self, create: StoreOp, out: &mut Vec<Output>) {
+        tracing::error!(
+            at = %self.authority.directory(),
+            "something deletes objects in the directory of checkpoints: the record of this leadership is gone, and is \
+             written again; checkpoints may be gone, too. Let no rule delete below it"
+        );
+        out.push(self.requests.ask(Purpose::Epoch, create));
     }
 }

@@ -1,6 +1,7 @@
 //! Savepoints, checkpoints and stops that users asked for: what became of them.
 
 use reflow_coordination::event::RequestId;
+use reflow_types::TaskManagerId;
 use reflow_view::OperationStatus;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -26,6 +27,8 @@ struct Operation {
 pub(crate) struct Operations {
     by_id: BTreeMap<RequestId, Operation>,
     order: VecDeque<RequestId>,
+    /// TaskManagers that are told to leave once a savepoint or checkpoint is complete.
+    drains: BTreeMap<RequestId, TaskManagerId>,
 }
 
 impl Operations {
@@ -53,6 +56,16 @@ impl Operations {
             },
             (Err(cause), _) => OperationStatus::Failed { cause },
         };
+    }
+
+    /// A TaskManager is to leave when this request has succeeded.
+    pub(crate) fn drain_after(&mut self, request: RequestId, task_manager: TaskManagerId) {
+        self.drains.insert(request, task_manager);
+    }
+
+    /// The TaskManager that waits for the end of a request, which is there or will not come.
+    pub(crate) fn take_drain(&mut self, request: RequestId) -> Option<TaskManagerId> {
+        self.drains.remove(&request)
     }
 
     /// How a request stands.

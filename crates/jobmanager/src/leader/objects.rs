@@ -4,12 +4,12 @@
 //! creates it again with the next object; without this look a checkpoint would count as complete that nothing can be
 //! restored from, and readable ones would be deleted in its favour.
 
-use super::{Leader, Purpose};
+use super::Purpose;
 use crate::decisions::{Wanted, create};
-use reflow_coordination::event::{Event, StoreOutcome};
+use reflow_coordination::event::StoreOutcome;
 use reflow_coordination::manifest::{self, Decision, Manifest};
-use reflow_env::{Location, Output, StoreOp, StoreReply, StoreResult};
-use reflow_types::{CheckpointId, Instant};
+use reflow_env::{Location, StoreOp, StoreReply, StoreResult};
+use reflow_types::CheckpointId;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A manifest whose objects are being looked for.
@@ -32,13 +32,28 @@ impl Check {
         Self { checkpoint, at, manifest, missing, directories }
     }
 
+    /// What is to be asked next: for a listing or, if all objects are there, for the deciding name.
+    pub(super) fn proceed(mut self) -> (Purpose, StoreOp) {
+        match self.question() {
+            Some(question) => (Purpose::Objects(Box::new(self)), question),
+            None => {
+                let body = manifest::encode(&Decision::Complete(self.manifest));
+                (Purpose::Name(self.checkpoint, Wanted::Complete), create(self.at, body))
+            }
+        }
+    }
+
+    pub(super) fn checkpoint(&self) -> CheckpointId {
+        self.checkpoint
+    }
+
     /// The next listing to be asked for.
     fn question(&mut self) -> Option<StoreOp> {
         self.directories.pop_first().map(|directory| StoreOp::List { below: Location(directory) })
     }
 
     /// The answer to a question. What makes the checkpoint fail, if anything.
-    fn listed(&mut self, answer: StoreResult) -> Result<(), StoreOutcome> {
+    pub(super) fn listed(&mut self, answer: StoreResult) -> Result<(), StoreOutcome> {
         match answer {
             Ok(StoreReply::Objects(found)) => {
                 let found: BTreeMap<_, _> =
@@ -59,42 +74,6 @@ impl Check {
                 self.missing.len()
             ))),
             _ => Ok(()),
-        }
-    }
-}
-
-impl Leader {
-    /// Creates the deciding name of a checkpoint if its objects are there.
-    pub(super) fn store_manifest(&mut self, mut check: Check, out: &mut Vec<Output>) {
-        let output = match check.question() {
-            Some(question) => self.requests.ask(Purpose::Objects(Box::new(check)), question),
-            None => {
-                let body = manifest::encode(&Decision::Complete(check.manifest));
-                self.requests.ask(Purpose::Name(check.checkpoint, Wanted::Complete), create(check.at, body))
-            }
-        };
-        out.push(output);
-    }
-
-    /// A listing for a check has been answered.
-    pub(super) fn objects_listed(
-        &mut self,
-        now: Instant,
-        mut check: Check,
-        answer: StoreResult,
-        out: &mut Vec<Output>,
-    ) {
-        // The decision about the end comes after all checkpoints, and with a final one all of them go.
-        if self.end.is_some() {
-            return;
-        }
-        match check.listed(answer) {
-            Ok(()) => self.store_manifest(check, out),
-            Err(outcome) => {
-                let checkpoint = check.checkpoint;
-                tracing::warn!(%checkpoint, ?outcome, "a checkpoint is not complete");
-                self.handle_event(now, Event::ManifestStored { checkpoint, outcome }, out);
-            }
         }
     }
 }

@@ -1,0 +1,141 @@
+//! The graphs of the running attempt and the executors that have them. What the scheduler makes for executors passes
+//! here: each gets its share of the state, and all get every command.
+
+use crate::members::Members;
+use reflow_env::Output;
+use reflow_graph::ExecutionGraph;
+use reflow_protocol::command::{AttemptCommand, Command, RescaleCommand};
+use reflow_protocol::control::ToExecutor;
+use reflow_protocol::deployment::{Addresses, Attempt, Deployment};
+use reflow_protocol::rescale::Preparation;
+use reflow_protocol::snapshot::Restore;
+use reflow_types::{ExecutorId, GraphVersion, SubtaskId};
+use std::collections::BTreeSet;
+
+/// The graphs of the running attempt, and the executors of all of them.
+#[derive(Default)]
+pub(super) struct Deployed {
+    graph: ExecutionGraph,
+    /// The graph that a live rescale leads to.
+    next: Option<ExecutionGraph>,
+    executors: BTreeSet<ExecutorId>,
+}
+
+impl Deployed {
+    /// The graph that runs.
+    pub(super) fn graph(&self) -> &ExecutionGraph {
+        &self.graph
+    }
+
+    /// The graph that a live rescale leads to.
+    pub(super) fn next(&self) -> Option<&ExecutionGraph> {
+        self.next.as_ref()
+    }
+
+    /// Sends an attempt to its executors.
+    pub(super) fn deploy(&mut self, deployment: Deployment, members: &Members, out: &mut Vec<Output>) {
+        let Deployment { attempt, graph, checkpoint, .. } = &deployment;
+        tracing::info!(%attempt, parallelism = ?parallelism(graph), ?checkpoint, "deploying");
+        let former = std::mem::replace(&mut self.executors, executors(graph).collect());
+        let addresses = self.addresses(members);
+        // Executors without a subtask in this attempt get it, too: they drop the state that they retained for it.
+        for executor in self.executors.union(&former) {
+            let restore = share_of(graph, *executor, &deployment.restore).collect();
+            let share = Deployment { graph: graph.clone(), restore, ..deployment };
+            let message = ToExecutor::Deploy { deployment: Box::new(share), addresses: addresses.clone() };
+            members.send(*executor, &message, out);
+        }
+        self.graph = deployment.graph;
+        self.next = None;
+    }
+
+    /// Sends the next graph to the executors of both graphs; from here on they get all commands.
+    pub(super) fn prepare_rescale(
+        &mut self,
+        preparation: Preparation,
+        members: &Members,
+        out: &mut Vec<Output>,
+    ) {
+        let Preparation { attempt, version, former, graph, checkpoint, .. } = &preparation;
+        let parallelism = parallelism(graph);
+        tracing::info!(%attempt, %version, ?parallelism, %checkpoint, "preparing a live rescale");
+        self.executors = executors(former).chain(executors(graph)).collect();
+        let addresses = self.addresses(members);
+        for executor in &self.executors {
+            let restore = share_of(graph, *executor, &preparation.restore).collect();
+            let share = Preparation { former: former.clone(), graph: graph.clone(), restore, ..preparation };
+            let (preparation, addresses) = (Box::new(share), addresses.clone());
+            members.send(*executor, &ToExecutor::PrepareRescale { preparation, addresses }, out);
+        }
+        self.next = Some(preparation.graph);
+    }
+
+    /// Where the executors listen for each other.
+    fn addresses(&self, members: &Members) -> Addresses {
+        let address = |id: &ExecutorId| Some((*id, members.executor(*id)?.data_address()?.to_owned()));
+        self.executors.iter().filter_map(address).collect()
+    }
+
+    /// Sends a command about a live rescale; `Abandon` and `Commit` decide which of the two graphs is left.
+    pub(super) fn rescale(
+        &mut self,
+        attempt: Attempt,
+        version: GraphVersion,
+        command: RescaleCommand,
+        members: &Members,
+        out: &mut Vec<Output>,
+    ) {
+        match command {
+            RescaleCommand::CatchUp { checkpoint, restore } => {
+                for executor in &self.executors {
+                    let restore = self.next.iter().flat_map(|next| share_of(next, *executor, &restore));
+                    let command = RescaleCommand::CatchUp { checkpoint, restore: restore.collect() };
+                    let command = Command::Rescale { version, command };
+                    let message = ToExecutor::Command(AttemptCommand { attempt, command });
+                    members.send(*executor, &message, out);
+                }
+            }
+            RescaleCommand::Abandon => {
+                tracing::info!(%attempt, %version, "the live rescale is abandoned");
+                self.send(attempt, Command::Rescale { version, command }, members, out);
+                self.next = None;
+                self.executors = executors(&self.graph).collect();
+            }
+            RescaleCommand::Commit => {
+                tracing::info!(%attempt, %version, "the live rescale is committed");
+                self.send(attempt, Command::Rescale { version, command }, members, out);
+                let graph = self.next.take().expect("the graph that is committed was prepared");
+                self.executors = executors(&graph).collect();
+                self.graph = graph;
+            }
+        }
+    }
+
+    /// Sends a command to all executors.
+    pub(super) fn send(&self, attempt: Attempt, command: Command, members: &Members, out: &mut Vec<Output>) {
+        let message = ToExecutor::Command(AttemptCommand { attempt, command });
+        for executor in &self.executors {
+            members.send(*executor, &message, out);
+        }
+    }
+}
+
+fn parallelism(graph: &ExecutionGraph) -> Vec<u32> {
+    graph.vertices.iter().map(|vertex| vertex.parallelism()).collect()
+}
+
+/// Those that run some of a graph.
+fn executors(graph: &ExecutionGraph) -> impl Iterator<Item = ExecutorId> + '_ {
+    graph.subtasks().map(|(_, _, subtask)| subtask.slot.executor)
+}
+
+/// The state of an executor's subtasks.
+fn share_of<'a>(
+    graph: &ExecutionGraph,
+    executor: ExecutorId,
+    restore: &'a [(SubtaskId, Restore)],
+) -> impl Iterator<Item = (SubtaskId, Restore)> + use<'a> {
+    let subtasks = graph.subtasks().filter(|(_, _, subtask)| subtask.slot.executor == executor);
+    let own: BTreeSet<SubtaskId> = subtasks.map(|(_, _, subtask)| subtask.id).collect();
+    restore.iter().filter(move |(subtask, _)| own.contains(subtask)).cloned()
+}

@@ -1,0 +1,32 @@
+//! Logs what has changed about the job.
+
+use reflow_coordination::scheduler::{JobStatus, View};
+
+/// What was logged last.
+pub(super) struct ChangeLog {
+    status: JobStatus,
+    warnings: usize,
+    damaged_checkpoints: usize,
+}
+
+impl ChangeLog {
+    pub(super) fn new() -> Self {
+        Self { status: JobStatus::Initializing, warnings: 0, damaged_checkpoints: 0 }
+    }
+
+    /// Logs what is new since the last call.
+    pub(super) fn log(&mut self, view: &View<'_>) {
+        for warning in view.warnings.iter().skip(self.warnings) {
+            tracing::warn!("{warning}");
+        }
+        for (checkpoint, damage) in view.checkpoints.rejected.iter().skip(self.damaged_checkpoints) {
+            tracing::error!(%checkpoint, damage, "a checkpoint is damaged");
+        }
+        if view.status != self.status {
+            tracing::info!(from = ?self.status, to = ?view.status, state = %view.state, "job status");
+        }
+        self.status = view.status;
+        self.warnings = view.warnings.len();
+        self.damaged_checkpoints = view.checkpoints.rejected.len();
+    }
+}
