@@ -15,7 +15,8 @@ use reflow_types::{Bounds, CheckpointId, JobId, Key as _, KeyGroupSet, MIN_WATER
 use serde::{Serialize, de::DeserializeOwned};
 use std::sync::Arc;
 
-/// Everything that a task factory needs for one subtask.
+/// Everything that a task factory needs for one subtask. A list without rules of its own, which the parts of the task take
+/// apart as they are made: hence its many open fields.
 pub struct BuildContext {
     /// Its place in the attempt's graph.
     pub wiring: Wiring,

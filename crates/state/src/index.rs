@@ -26,7 +26,8 @@ pub trait Index<K>: Default + Send {
     fn bytes_per_key() -> usize;
 }
 
-/// A table and its index.
+/// A table and its index. Both are open: an operator changes one while it holds on to the other. Timers add their methods
+/// in their own file, because a type around them would have to repeat all of [`SnapshotTable`].
 pub struct Indexed<K, V, I> {
     /// The table.
     pub table: KeyedTable<K, V>,

@@ -4,6 +4,7 @@ mod assign_time;
 mod flat_map;
 mod map;
 mod sink;
+mod split_times;
 mod tail;
 
 pub(crate) use assign_time::TIME_RANGE;
