@@ -5,6 +5,32 @@
 //! `Stabilizing → (Stabilized | Transitioning)`, `Stabilized → (Idling | Transitioning)`. The states that own a
 //! manager say what resources there are ([`Resources`]); it says when to go. A timer belongs to its phase: when
 //! the phase changes, it is gone.
+//!
+//! ```
+//! use reflow_coordination::transition::{Manager, Output, PhaseName, Resources, Timeouts};
+//! use reflow_types::Instant;
+//! use std::time::Duration;
+//!
+//! let seconds = Duration::from_secs;
+//! let at = |second| Instant(0) + seconds(second);
+//! let timeouts = Timeouts { cooldown: seconds(10), stabilization: seconds(20), max_trigger_delay: seconds(60) };
+//! let mut manager = Manager::new(timeouts, at(0));
+//!
+//! // A TaskManager comes just after a rescale. The job could use it, although it would like more.
+//! let more = Resources { desired: false, sufficient: true };
+//! assert_eq!(manager.on_change(at(3), more), []);
+//! assert_eq!(manager.phase(), PhaseName::Cooldown);
+//!
+//! // When the cooldown is over, a checkpoint is asked for. It completes too early: still more TaskManagers may come.
+//! assert_eq!(manager.on_tick(at(10), more), [Output::RequestCheckpoint]);
+//! assert_eq!(manager.on_trigger(at(11), more), []);
+//! assert_eq!(manager.phase(), PhaseName::Stabilizing);
+//!
+//! // 20 s after the change what is there is enough, and the next checkpoint is the moment to go.
+//! manager.on_tick(at(23), more);
+//! assert_eq!(manager.phase(), PhaseName::Stabilized);
+//! assert_eq!(manager.on_trigger(at(24), more), [Output::Transition]);
+//! ```
 
 use reflow_types::Instant;
 use std::time::Duration;

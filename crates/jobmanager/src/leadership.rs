@@ -7,6 +7,8 @@
 //! epochs before anybody hears of it ([`authority`]), and whoever has created an epoch reads what is decided after
 //! that ([`claim`]). What it decides too late is void, as its successor records where it went on
 //! ([`reflow_coordination::manifest::lineage`]).
+//!
+//! `leadership_tests.rs` begins with the story of two JobManagers.
 
 pub(crate) mod authority;
 pub(crate) mod claim;

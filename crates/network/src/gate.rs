@@ -1,5 +1,36 @@
 //! A task's inputs: its channels, read fairly, aligned at barriers, with one watermark.
 //!
+//! ```
+//! use reflow_env::Signal;
+//! use reflow_graph::EdgeId;
+//! use reflow_network::{Gate, GateEvent, Hub, LocalChannelId, Receiver, Row, Sender};
+//! use reflow_protocol::data::ChannelId;
+//! use reflow_types::{Bounds, CheckpointId, GraphVersion, Instant, KeyHash, MIN_WATERMARK, SubtaskId};
+//!
+//! let hub = Hub::new(Signal::default());
+//! let channels = [1, 2].map(|from| ChannelId { edge: EdgeId(0), from: SubtaskId(from), to: SubtaskId(9) });
+//! let local = |channel| LocalChannelId { channel, since: GraphVersion(0) };
+//! let [mut first, mut second] =
+//!     channels.map(|id| Sender::<u32>::local(&hub, local(id), Signal::default(), Signal::default()));
+//! let receivers = channels.map(|id| (id, Receiver::<u32>::local(&hub, local(id), Signal::default())));
+//! let mut gate = Gate::new(receivers.into(), MIN_WATERMARK, Bounds::default());
+//! let mut poll = || gate.poll(Instant(0)).expect("the records can be decoded");
+//!
+//! // Alignment: what the first channel has behind its barrier waits for the barrier of the second.
+//! first.barrier(CheckpointId(1), false);
+//! first.send(vec![Row { hash: KeyHash(0), time: 0, value: 7 }], 4).expect("it is short");
+//! assert!(poll().is_none());
+//! second.barrier(CheckpointId(1), false);
+//! assert!(matches!(poll(), Some(GateEvent::Barrier { checkpoint: CheckpointId(1), .. })));
+//! assert!(matches!(poll(), Some(GateEvent::Batch(_))));
+//!
+//! // One watermark: the lowest of both.
+//! first.watermark(50);
+//! assert!(poll().is_none());
+//! second.watermark(20);
+//! assert!(matches!(poll(), Some(GateEvent::Watermark(20))));
+//! ```
+//!
 //! # Invariants
 //! - From a channel that has delivered barrier *n*, nothing is read until all that have not ended have, or until
 //!   checkpoint *n* is [given up](Gate::abort): then some senders never send its barrier.

@@ -2,6 +2,8 @@
 //!
 //! The executor talks to it through a [`SlotPort`]: commands in, events and storage requests out. Nothing in
 //! here waits; when no task can move, the slot's thread sleeps until its signal is raised.
+//!
+//! `slot_tests.rs` tells the story of a slot with two tasks.
 
 use crate::failure::catch;
 use crate::rescale::Preparation;
@@ -424,3 +426,7 @@ impl SlotLoop for Slot {
         if moved { SlotStep::Ready } else { SlotStep::Wait(wake) }
     }
 }
+
+#[cfg(test)]
+#[path = "slot_tests.rs"]
+mod tests;

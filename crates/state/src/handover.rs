@@ -11,6 +11,43 @@
 //!
 //! The old owner lets go ([`KeyedTable::release`](crate::KeyedTable::release)) once its snapshot of the cut is written. Freeing a large state
 //! takes long, so both sides set memory aside and free it bit by bit ([`KeyedTable::discard`](crate::KeyedTable::discard)).
+//!
+//! ```
+//! use reflow_state::{
+//!     InstallCursor, KeyedTable, Origin, Progress, Restore, SnapshotKind, SnapshotWriter, StateError, TableId,
+//! };
+//! use reflow_types::{CheckpointId, Key, KeyGroupSet, MaxParallelism};
+//!
+//! type Table = KeyedTable<u64, u64>;
+//! fn write(table: &mut Table, checkpoint: CheckpointId, kind: SnapshotKind) -> Result<Vec<u8>, StateError> {
+//!     table.freeze(checkpoint, kind);
+//!     let mut writer = SnapshotWriter::new(Vec::new());
+//!     while table.snapshot_step(1 << 20, &mut writer)? == Progress::More {}
+//!     table.complete(checkpoint);
+//!     Ok(writer.finish().0)
+//! }
+//!
+//! let max = MaxParallelism::DEFAULT;
+//! let (key, hash, groups) = (7u64, 7u64.key_hash(), KeyGroupSet::all(max));
+//! let [mut old, mut new] = [(); 2].map(|()| Table::new(TableId(0), "counts", max));
+//! let from = |origin| Restore { table: TableId(0), owned: &groups, origin };
+//! old.insert_or_replace(hash, &key, 1);
+//!
+//! // The new owner reads a checkpoint ahead of time. Nothing of it can be found yet.
+//! new.arrive(&write(&mut old, CheckpointId(1), SnapshotKind::Checkpoint)?, from(Origin::Own))?;
+//! assert_eq!(new.get(hash, &key), None);
+//!
+//! // The old owner goes on until the cut. Its snapshot of the cut has what has changed.
+//! old.insert_or_replace(hash, &key, 2);
+//! let changed = write(&mut old, CheckpointId(2), SnapshotKind::Cut)?;
+//! new.begin_at(CheckpointId(2));
+//! new.arrive(&changed, from(Origin::HandedOver))?;
+//! let mut cursor = InstallCursor::default();
+//! while new.install(&groups, &mut cursor, 1_000, None) == Progress::More {}
+//! old.release(&groups);
+//! assert_eq!((new.get(hash, &key), old.get(hash, &key)), (Some(&2), None));
+//! # Ok::<(), StateError>(())
+//! ```
 
 use crate::StateKey;
 use crate::entries::Entries;

@@ -5,6 +5,30 @@
 //! what has such a mark. An entry that changes before the walk has come by is encoded first (`before_change` in
 //! `table`), so that the snapshot has the table as it was at the barrier, whatever happens meanwhile. Within a
 //! run tombstones come before puts, so that a key that was removed and put again is there after a restore.
+//!
+//! ```
+//! use reflow_state::{KeyedTable, Origin, Progress, Restore, SnapshotKind, SnapshotWriter, TableId};
+//! use reflow_types::{CheckpointId, Key, KeyGroupSet, MaxParallelism};
+//!
+//! let (key, hash, max) = (7u64, 7u64.key_hash(), MaxParallelism::DEFAULT);
+//! let table = || KeyedTable::<u64, u64>::new(TableId(0), "counts", max);
+//! let mut counts = table();
+//! *counts.upsert(hash, &key, || 0) = 1;
+//!
+//! // The record behind the barrier changes the entry before the walk has come by.
+//! counts.freeze(CheckpointId(1), SnapshotKind::Checkpoint);
+//! *counts.upsert(hash, &key, || 0) = 2;
+//! let mut writer = SnapshotWriter::new(Vec::new());
+//! while counts.snapshot_step(1 << 20, &mut writer)? == Progress::More {}
+//! counts.complete(CheckpointId(1));
+//!
+//! // A restore has the table as it was at the barrier.
+//! let (bytes, _runs) = writer.finish();
+//! let mut restored = table();
+//! restored.load(&bytes, Restore { table: TableId(0), owned: &KeyGroupSet::all(max), origin: Origin::Own })?;
+//! assert_eq!((restored.get(hash, &key), counts.get(hash, &key)), (Some(&1), Some(&2)));
+//! # Ok::<(), reflow_state::StateError>(())
+//! ```
 
 mod walk;
 

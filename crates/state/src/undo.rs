@@ -12,6 +12,27 @@
 //!
 //! The log is bounded. Past its bound it ends, and begins anew with the next epoch: until a checkpoint has ended that
 //! one, there is no way back, and the state is read from storage as that of a process that is gone.
+//!
+//! ```
+//! use reflow_state::{KeyedTable, Progress, SnapshotKind, SnapshotWriter, TableId};
+//! use reflow_types::{CheckpointId, Key, MaxParallelism};
+//!
+//! let mut counts = KeyedTable::<u64, u64>::new(TableId(0), "counts", MaxParallelism::DEFAULT);
+//! counts.remember(None);
+//! counts.insert_or_replace(1u64.key_hash(), &1, 10);
+//! counts.freeze(CheckpointId(1), SnapshotKind::Checkpoint);
+//! while counts.snapshot_step(1 << 20, &mut SnapshotWriter::new(Vec::new()))? == Progress::More {}
+//! counts.complete(CheckpointId(1));
+//!
+//! // The attempt changes an entry twice, adds another one, and fails.
+//! counts.insert_or_replace(1u64.key_hash(), &1, 11);
+//! counts.insert_or_replace(1u64.key_hash(), &1, 12);
+//! counts.insert_or_replace(2u64.key_hash(), &2, 20);
+//! assert!(counts.roll_back(CheckpointId(1)));
+//! assert_eq!(counts.get(1u64.key_hash(), &1), Some(&10));
+//! assert_eq!(counts.get(2u64.key_hash(), &2), None);
+//! # Ok::<(), reflow_state::StateError>(())
+//! ```
 
 use crate::StateKey;
 use crate::codec::Codec;

@@ -1,4 +1,22 @@
 //! The ownership table, which assigns each key group of a vertex to a subtask.
+//!
+//! ```
+//! use reflow_types::{KeyGroup, MaxParallelism, OwnershipTable, SubtaskIndex};
+//!
+//! let max = MaxParallelism::new(8).expect("8 groups are allowed");
+//! let owners = |table: &OwnershipTable| (0..8).map(|group| table.owner(KeyGroup(group)).0).collect::<Vec<_>>();
+//! let two = OwnershipTable::initial(max, 2);
+//! assert_eq!(owners(&two), [0, 0, 0, 0, 1, 1, 1, 1]);
+//!
+//! // A third subtask gets two groups, from the ends of the others'. No other group moves.
+//! let both = [Some(SubtaskIndex(0)), Some(SubtaskIndex(1))];
+//! let three = two.rebalanced(3, &both);
+//! assert_eq!(owners(&three), [0, 0, 0, 2, 1, 1, 1, 2]);
+//!
+//! // Subtask 0 leaves, and 1 and 2 become 0 and 1: only the groups of the one that leaves move.
+//! let rest = [None, Some(SubtaskIndex(0)), Some(SubtaskIndex(1))];
+//! assert_eq!(owners(&three.rebalanced(2, &rest)), [0, 1, 1, 1, 0, 0, 0, 1]);
+//! ```
 
 use crate::{KeyGroup, KeyGroupSet, KeyHash, MaxParallelism, SubtaskIndex};
 use serde::{Deserialize, Serialize};

@@ -6,6 +6,41 @@
 //! each with its runs per table. A run of the present owner is added to all strands of the segment; a full run
 //! makes the strands equal, and they become one.
 //!
+//! ```
+//! use reflow_coordination::checkpoint::chain::Chain;
+//! use reflow_protocol::snapshot::Run;
+//! use reflow_types::{KeyGroup, KeyGroupSet, MaxParallelism};
+//!
+//! let max = MaxParallelism::UPPER_BOUND; // a segment has 64 groups
+//! let groups = |first, last| (first..=last).map(KeyGroup).collect::<KeyGroupSet>();
+//! let run = |full| [Run { table: 0, segment: 0, full, offset: 0, len: 1 }];
+//! // The objects that restore each part of a chain.
+//! let objects = |chain: &Chain| -> Vec<String> {
+//!     let of_part = |part: &reflow_coordination::manifest::OwnedRuns| {
+//!         let runs = part.segments.iter().flat_map(|segment| &segment.runs);
+//!         runs.map(|run| run.object.as_str()).collect::<Vec<_>>().join("+")
+//!     };
+//!     chain.parts().iter().map(of_part).collect()
+//! };
+//!
+//! // Two owners share segment 0. The second writes it in full and then an increment.
+//! let (mut one, mut two) = (Chain::new(groups(0, 31), max), Chain::new(groups(32, 63), max));
+//! one.append("a", &run(true));
+//! two.append("b", &run(true));
+//! two.append("c", &run(false));
+//! assert_eq!(objects(&two), ["b+c"]);
+//!
+//! // A rescale gives all groups to one owner: two strands, and its increment is added to both.
+//! let former = [one.parts(), two.parts()].concat();
+//! let mut owner = Chain::inherit(groups(0, 63), max, &former);
+//! owner.append("d", &run(false));
+//! assert_eq!(objects(&owner), ["a+d", "b+c+d"]);
+//!
+//! // Its full run replaces them all.
+//! owner.append("e", &run(true));
+//! assert_eq!(objects(&owner), ["e"]);
+//! ```
+//!
 //! Rejected: one list of runs for each former owner, in front of the owner's own. Its order would bind readers
 //! across parts, and it would grow with each rescale. Strands keep parts independent of each other, at the price
 //! of reading a segment at the border of two former owners once for each of them until it is written in full.

@@ -1,4 +1,5 @@
-//! The coordinator: what it is told, and when it begins a checkpoint. How one ends is in `decision`.
+//! The coordinator: what it is told, and when it begins a checkpoint. How one ends is in `decision`. Its tests begin with
+//! the story of two checkpoints.
 
 use super::deployed::{Change, Deployed, nothing};
 use super::fallback::Fallback;

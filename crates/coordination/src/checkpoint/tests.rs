@@ -23,6 +23,21 @@ fn unknown() -> StoreOutcome {
     Failed("reset".into())
 }
 
+/// The story: a checkpoint is triggered, all subtasks write their part, and it is complete once storage has its manifest;
+/// only then anybody hears of it. The next one replaces it, manifest first.
+#[test]
+fn a_checkpoint_is_complete_when_storage_has_its_manifest() {
+    let mut f = Fixture::new(Settings { retained: 1, ..settings() });
+    assert_eq!(f.request(Purpose::User, 1), "trigger 1 into /data");
+    assert_eq!(f.acknowledge_all(1), "store 1 at /chk-1/_metadata");
+    assert_eq!(f.stored(1, Won), "tell 1\nanswer 1: /chk-1\ncompleted 1");
+
+    assert_eq!(f.request(Purpose::User, 2), "trigger 2 into /data");
+    assert_eq!(f.acknowledge_all(2), "store 2 at /chk-2/_metadata");
+    let deleted = "delete /chk-1/_metadata\ndelete /data/o1";
+    assert_eq!(f.stored(2, Won), format!("tell 2\nanswer 2: /chk-2\ncompleted 2\n{deleted}"));
+}
+
 #[test]
 fn periodic_ones_keep_interval_and_pause() {
     // (min pause, first complete at, second begins at)
