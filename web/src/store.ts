@@ -30,61 +30,47 @@ import {
 } from "./api";
 import { parse, type Route } from "./route";
 
-export interface State {
-  route: Route;
-  config: Config | null;
-  overview: Overview | null;
-  jobs: JobEntry[];
-  job: Job | null;
-  metrics: Map<string, string>;
-  figures: Map<string, Map<string, Aggregate>>;
-  pressure: Map<string, Backpressure>;
-  timeline: Timeline | null;
-  rescales: Map<string, Rescale>;
-  rescaleOrder: string[];
-  checkpoints: Checkpoints | null;
-  checkpoint: Checkpoint | null;
-  exceptions: Exceptions | null;
-  taskManagers: TaskManager[] | null;
-  /** The opened one, with what it uses. */
-  taskManager: TaskManager | null;
-  subtasks: Subtask[] | null;
+/** What belongs to the opened item of a view. */
+const noItem = () => ({
+  /** Of the opened vertex. */
+  subtasks: null as Subtask[] | null,
   /** Records a second of each subtask of the opened vertex. */
-  subtaskRates: number[] | null;
-  stateSizes: { vertex: string; checkpoint: number; subtasks: SubtaskCheckpoint[] } | null;
-  configuration: ConfigEntry[] | null;
-  jobConfiguration: JobConfig | null;
-  /** By this page's clock. */
-  lastAnswer: number | null;
-  /** Why the last asking failed; `null` if it did not. */
-  trouble: string | null;
-}
+  subtaskRates: null as number[] | null,
+  checkpoint: null as Checkpoint | null,
+  /** The opened one, with what it uses. */
+  taskManager: null as TaskManager | null,
+});
 
-const state: State = {
+const noJob = () => ({
+  job: null as Job | null,
+  metrics: new Map<string, string>(),
+  figures: new Map<string, Map<string, Aggregate>>(),
+  pressure: new Map<string, Backpressure>(),
+  timeline: null as Timeline | null,
+  rescales: new Map<string, Rescale>(),
+  rescaleOrder: [] as string[],
+  checkpoints: null as Checkpoints | null,
+  exceptions: null as Exceptions | null,
+  stateSizes: null as { vertex: string; checkpoint: number; subtasks: SubtaskCheckpoint[] } | null,
+  jobConfiguration: null as JobConfig | null,
+});
+
+const state = {
   route: parse(""),
-  config: null,
-  overview: null,
-  jobs: [],
-  job: null,
-  metrics: new Map(),
-  figures: new Map(),
-  pressure: new Map(),
-  timeline: null,
-  rescales: new Map(),
-  rescaleOrder: [],
-  checkpoints: null,
-  checkpoint: null,
-  exceptions: null,
-  taskManagers: null,
-  taskManager: null,
-  subtasks: null,
-  subtaskRates: null,
-  stateSizes: null,
-  configuration: null,
-  jobConfiguration: null,
-  lastAnswer: null,
-  trouble: null,
+  config: null as Config | null,
+  overview: null as Overview | null,
+  jobs: [] as JobEntry[],
+  taskManagers: null as TaskManager[] | null,
+  configuration: null as ConfigEntry[] | null,
+  /** By this page's clock. */
+  lastAnswer: null as number | null,
+  /** Why the last asking failed; `null` if it did not. */
+  trouble: null as string | null,
+  ...noJob(),
+  ...noItem(),
 };
+
+export type State = typeof state;
 
 /** Vertices whose figures are asked for at once; a larger graph is gone through in turn. */
 const VERTICES_A_ROUND = 24;
@@ -122,7 +108,7 @@ async function round(): Promise<void> {
   state.jobs = jobs;
   state.taskManagers = taskmanagers.sort((one, other) => one.path.localeCompare(other.path, "en", { numeric: true }));
   const chosen = jobs.find((job) => job.jid === state.route.job) ?? newest(jobs);
-  if (chosen?.jid !== state.job?.jid) forgetJob();
+  if (chosen?.jid !== state.job?.jid) Object.assign(state, noJob(), noItem());
   if (chosen) await askForJob(chosen);
   const { view, item } = state.route;
   if (view === "taskmanagers" && item) {
@@ -138,23 +124,6 @@ async function round(): Promise<void> {
 function newest(jobs: JobEntry[]): JobEntry | undefined {
   const over = (job: JobEntry) => Number(isOver(job.state));
   return [...jobs].sort((one, other) => over(one) - over(other) || other["start-time"] - one["start-time"])[0];
-}
-
-function forgetJob(): void {
-  state.job = null;
-  state.metrics = new Map();
-  state.figures = new Map();
-  state.pressure = new Map();
-  state.timeline = null;
-  state.rescales = new Map();
-  state.rescaleOrder = [];
-  state.checkpoints = null;
-  state.checkpoint = null;
-  state.exceptions = null;
-  state.subtasks = null;
-  state.subtaskRates = null;
-  state.stateSizes = null;
-  state.jobConfiguration = null;
 }
 
 async function askForJob(entry: JobEntry): Promise<void> {
@@ -273,10 +242,7 @@ export function refresh(): void {
 
 export function go(route: Route): void {
   if (route.item !== state.route.item || route.view !== state.route.view) {
-    state.subtasks = null;
-    state.subtaskRates = null;
-    state.checkpoint = null;
-    state.taskManager = null;
+    Object.assign(state, noItem());
   }
   state.route = route;
   draw(state);
