@@ -38,6 +38,16 @@ test("names are text, whatever they hold", async () => {
   await close();
 });
 
+test("a long name fits 360 px", async () => {
+  const { page, complaints, close } = await open(browser, cluster.url, { viewport: { width: 360, height: 740 } });
+  await page.waitForSelector(".job select");
+  assert.ok((await page.evaluate(() => document.documentElement.scrollWidth)) <= 360);
+  const [job, theme] = await Promise.all([".job", ".theme"].map((part) => page.locator(part).boundingBox()));
+  assert.ok(job.x + job.width <= theme.x, "the job lies under the button beside it");
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
 test("another job can be chosen", async () => {
   const { page, complaints, close } = await open(browser, cluster.url);
   const { jobs } = await cluster.json("jobs/overview");

@@ -3,6 +3,7 @@
 import { useState } from "preact/hooks";
 import type { State } from "../store";
 import { Card, Empty, Loading, Table } from "../ui/parts";
+import "./configuration.css";
 
 /** An object of objects as `a.b.c` → value. */
 function flat(value: unknown, prefix = ""): { key: string; value: string }[] {
@@ -30,7 +31,7 @@ export function Configuration({ state }: { state: State }) {
       rows={rows}
       keyOf={(row) => row.key}
       columns={[
-        { title: "Key", of: (row) => <code>{row.key}</code> },
+        { title: "Key", class: "key", of: (row) => <code>{row.key}</code> },
         { title: "Value", class: "wrap", of: (row) => <code>{row.value}</code> },
       ]}
     />

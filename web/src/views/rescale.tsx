@@ -64,6 +64,9 @@ function spansOf(rescale: Rescale): Span[] {
   return [...states, ...live];
 }
 
+/** In percent of the rescale: what took no time is seen all the same. */
+const THINNEST = 0.6;
+
 /** Each phase as a bar over the time that the rescale took. */
 function Phases({ rescale, now }: { rescale: Rescale; now: number }) {
   const spans = spansOf(rescale);
@@ -78,16 +81,12 @@ function Phases({ rescale, now }: { rescale: Rescale; now: number }) {
       {spans.map((span, index) => {
         const from = Math.min(end, Math.max(span.from, start));
         const to = Math.max(from, Math.min(span.to ?? end, end));
+        const width = Math.max(THINNEST, ((to - from) / length) * 100);
         return (
           <li key={index} class={span.live ? "live" : "state"}>
             <span class="phase">{span.name}</span>
             <svg viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">
-              <rect
-                x={((from - start) / length) * 100}
-                width={Math.max(0.6, (Math.max(0, to - from) / length) * 100)}
-                y="0"
-                height="8"
-              />
+              <rect x={Math.min(100 - width, ((from - start) / length) * 100)} width={width} y="0" height="8" />
             </svg>
             <span class="took">{duration(to - from)}</span>
             {span.error && <pre class="error">{span.error}</pre>}
