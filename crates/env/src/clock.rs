@@ -1,4 +1,4 @@
-//! Where time comes from.
+//! The clock interface: processes are given the time and never read it themselves.
 
 use reflow_types::Instant;
 

@@ -1,14 +1,13 @@
-//! The seam to the outside world.
+//! Processes as state machines, and the interface to the drivers that run them.
 //!
-//! Everything that Reflow runs as a process (JobManager, TaskManager, task executor) is a [`Process`]: a state
-//! machine that is fed [`Input`]s and answers with [`Output`]s. It never reads a clock, opens a socket or
-//! touches a file itself. Two drivers exist: [`real`] runs a process on threads, TCP sockets, object stores and
-//! child processes; the simulator runs a whole cluster of them on one thread, from a seed.
+//! JobManager, TaskManager and task executor are [`Process`]es: a driver passes each [`Input`] to the process and carries
+//! out the [`Output`]s that it returns. A process never reads a clock, opens a socket or touches a file. There are two
+//! drivers: [`real`] runs one process on threads, TCP sockets, object stores and child processes; the simulator runs a
+//! whole cluster on one thread, from a seed.
 //!
-//! Rejected: async code over traits for clock, sockets and storage. It reads well, but its scheduling is hidden
-//! in an executor, so that a simulation depends on the executor's order, and each decision is spread over
-//! await points. With inputs and outputs as data, a test feeds a process by hand, and a trace of a run is a log
-//! of values.
+//! Rejected: async code over traits for clock, sockets and storage. It reads well, but the executor decides the order of
+//! tasks, so a simulation depends on it, and each decision is spread over await points. With inputs and outputs as data, a
+//! test can feed a process by hand, and the trace of a run is a log of values.
 //!
 //! Reading order: [`process`], [`store`], [`slot`], [`signal`], [`real`].
 

@@ -1,4 +1,4 @@
-//! What a process of Reflow is to its driver.
+//! The interface between a process (JobManager, TaskManager, task executor) and the driver that runs it.
 
 use crate::Signal;
 use crate::slot::SlotLoop;

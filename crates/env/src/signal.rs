@@ -1,4 +1,4 @@
-//! A flag that one side raises and the other waits for.
+//! A flag that one thread sets and another waits for.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! A slot's thread, as its driver sees it.
+//! The interface between a slot and the driver, which runs it on a thread of its own.
 
 use reflow_types::Instant;
 

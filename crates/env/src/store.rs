@@ -1,4 +1,4 @@
-//! Object storage, as requests and answers.
+//! Requests to object storage, and their answers.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! The execution graph: one attempt of a job, with its subtasks in their slots.
+//! The execution graph: the subtasks of one attempt, each with its slot.
 
 use crate::{Edge, EdgeId, JobGraph, Shipping, VertexIndex};
 use reflow_types::{KeyGroup, KeyGroupSet, OwnershipTable, SlotId, SubtaskId, SubtaskIndex, injected_fault};

@@ -1,4 +1,4 @@
-//! The job graph: vertices (chains of operators) and the edges between them.
+//! The job graph: vertices, which are chains of operators, and the edges between them.
 
 use reflow_types::{MaxParallelism, VertexId, injected_fault};
 use serde::{Deserialize, Serialize};

@@ -1,8 +1,8 @@
-//! What a job consists of: the job graph that the job function builds, and the execution graph that the
-//! scheduler makes of it for one attempt. Pure values.
+//! The job graph, which the job function builds, and the execution graph, which the scheduler derives from it for one
+//! attempt. Both are plain values.
 //!
 //! There is no separate logical graph: operators are chained by their types while the job function runs
-//! (`reflow-stream`), so what it builds is the job graph already.
+//! (`reflow-stream`), so it builds the job graph directly.
 
 pub mod execution;
 pub mod job;

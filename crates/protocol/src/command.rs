@@ -1,8 +1,8 @@
-//! What the subtasks of a running attempt are commanded.
+//! Commands to the subtasks of a running attempt.
 //!
-//! As with reports, a command is made once: the scheduler, or a split enumerator in the JobManager, makes it; JobManager
-//! and executor pass it on, and the slot hands it to its tasks. A new command is a variant here, the place that makes it
-//! and the place that carries it out.
+//! The scheduler, or a split enumerator in the JobManager, makes a command; JobManager and executor pass it on unchanged,
+//! and the slot hands it to its tasks. A new command is one variant here, handled where it is made and where it is carried
+//! out.
 
 use crate::deployment::Attempt;
 use crate::rescale::Cut;

@@ -1,8 +1,8 @@
 //! Frames between task executors.
 //!
-//! A data connection is opened by the executor that receives records. It opens channels with
-//! [`ToSender::Open`] and grants credit; the sender answers with [`DataFrame`]s. What
-//! a channel carries is in order; what belongs to a channel that is not known is dropped: its attempt has ended.
+//! The executor that receives records opens the data connection, opens channels with [`ToSender::Open`] and grants credit.
+//! The sender answers with [`DataFrame`]s, in order within a channel. Frames of an unknown channel are dropped, because its
+//! attempt has ended.
 
 use crate::ProtocolError;
 use bytes::{Buf, BufMut, Bytes, BytesMut};

@@ -1,4 +1,4 @@
-//! What an executor needs: to start, and to run its share of an attempt.
+//! What an executor is sent: its configuration when it starts, and its part of an attempt.
 
 use crate::ProtocolError;
 use crate::snapshot::{AfterBarrier, Codec, Restore};

@@ -1,4 +1,4 @@
-//! Failures of tasks.
+//! Why a task failed.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,14 +1,14 @@
-//! What processes say to each other.
+//! The messages between processes.
 //!
-//! All connections carry frames ([`reflow_types`] ids, postcard encoding); the first frame in each direction is a
-//! [`hello::Hello`], so that another program, another release or a stranger is told apart before anything else
-//! is read. [`control`] holds the messages between JobManager, TaskManager and task executor, [`report`] what
-//! subtasks and executors report, [`failure`] why a task failed, [`command`] what they are commanded, [`data`] the frames
-//! between task executors, [`rescale`] what a live rescale adds.
+//! A connection carries frames, which are encoded with postcard. The first frame in each direction is a [`hello::Hello`]:
+//! it identifies another program or another release before anything else is decoded. [`control`] holds the messages
+//! between JobManager, TaskManager and task executor; [`report`] what subtasks and executors report, and [`failure`] why a
+//! task failed; [`command`] the commands to the subtasks of an attempt; [`data`] the frames between task executors;
+//! [`rescale`] what a live rescale adds.
 //!
-//! Rejected: gRPC for the control plane. It brings a second transport beside the data plane's, generated code
-//! and an HTTP/2 stack into every process and into the simulator; what it would give (framing, deadlines,
-//! keep-alive) the drivers and the heartbeats give already.
+//! Rejected: gRPC for the control plane. It adds a second transport beside the data plane's, generated code, and an
+//! HTTP/2 stack to each process and to the simulator. What it would give (framing, deadlines, keep-alive), the drivers and
+//! the heartbeats give already.
 
 pub mod command;
 pub mod control;

@@ -1,8 +1,8 @@
-//! What subtasks and executors report.
+//! Reports of subtasks and executors.
 //!
-//! A report is made once and reaches the scheduler unchanged: a task makes a [`SubtaskEvent`], its slot adds the attempt
-//! and the subtask, executor and JobManager pass the [`SubtaskReport`] on. So a new fact is a variant here, the place
-//! that reports it and the place that handles it.
+//! A task makes a [`SubtaskEvent`]; its slot adds the attempt and the subtask; executor and JobManager pass the
+//! [`SubtaskReport`] on to the scheduler unchanged. A new fact is one variant here, handled where it is reported and where
+//! the scheduler handles it.
 
 use crate::deployment::Attempt;
 use crate::failure::Failure;

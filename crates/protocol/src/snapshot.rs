@@ -1,4 +1,4 @@
-//! What a subtask's snapshot is to the control plane: handles, not contents.
+//! A subtask's snapshot as the control plane sees it: handles to state objects, not their contents.
 
 use bytes::Bytes;
 use reflow_types::{KeyGroupSet, Timestamp};

@@ -1,7 +1,7 @@
-//! Faults on purpose, to see that the simulator finds them.
+//! Faults that are built in on purpose, to test that the simulator finds them.
 //!
-//! The places ask [`is_active`]. Only the simulator's build with `--cfg reflow_injected_faults` has them; in any other the answer is
-//! no at compile time.
+//! The code at each place calls [`is_active`]. Only builds with `--cfg reflow_injected_faults` contain them; in all others
+//! the call is `false` at compile time.
 
 #[cfg(reflow_injected_faults)]
 static ACTIVE: std::sync::OnceLock<String> = std::sync::OnceLock::new();

@@ -1,4 +1,4 @@
-//! Waits for the last of many holders, without a count.
+//! A handle that many tasks hold, and a wait for the last of them to drop it.
 
 use std::convert::Infallible;
 use std::sync::mpsc;

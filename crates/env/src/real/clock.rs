@@ -1,4 +1,4 @@
-//! The only place that reads a real clock.
+//! The real clock. No other code reads the system's time, so a simulation controls all of it.
 
 use reflow_types::Instant;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -1,7 +1,7 @@
-//! File descriptors: how many this process may have, and for what.
+//! A budget of file descriptors.
 //!
-//! Connections that others open are bounded well below the limit, so that files, storage and connections of the job
-//! always get theirs.
+//! Connections that others open are limited to well below the process's limit, so that files, storage and the job's own
+//! connections can always be opened.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 

@@ -1,4 +1,4 @@
-//! The loop that drives a process.
+//! The event loop: takes inputs from the inbox, gives them to the process, and carries out its outputs in order.
 
 use super::alive::Alive;
 use super::child::Children;

@@ -1,4 +1,4 @@
-//! The end of a process.
+//! How a driven process ends: its exit code and the reason.
 
 /// How a process ended.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
-//! What waits for a process: filled by the driver's I/O tasks, emptied by the process's thread.
+//! The queue of inputs for a process. The driver's I/O tasks fill it and the process's thread empties it.
 //!
-//! Bounded by its sources: a connection holds a permit for each frame in here ([`Event::Frame`]), and of
-//! everything else there is at most one event per connection, request or child that the process asked for.
+//! It is bounded by its sources: a connection holds a permit for each of its frames in the queue ([`Event::Frame`]), and
+//! of all other events there is at most one for each connection, request or child that the process asked for.
 
 use super::outlet::Outlet;
 use crate::{ConnId, Input, ListenerId, Signal};

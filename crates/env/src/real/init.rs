@@ -1,9 +1,9 @@
-//! The first process of a container.
+//! Process 1 of a container: starts the working process, forwards signals to it and reaps orphans.
 //!
-//! The kernel gives orphans to the process with id 1, which has to wait for each of them, or their entries fill the
-//! table of processes. A process that waits for children of its own cannot do that beside: it would take their exit
-//! codes from under itself. So the first process only starts the one that works, hands on what it is told, waits for
-//! whatever ends, and ends as the working one does; the kernel then ends the rest of the container.
+//! The kernel makes process 1 the parent of each orphan. An orphan that ends and is not waited for keeps its entry in
+//! the process table, until the table is full. A process that waits for its own children cannot reap orphans as well,
+//! because it would take its children's exit codes from itself. So process 1 does nothing else. It ends when the working
+//! process ends, with the same status; the kernel then kills the rest of the container.
 
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait};

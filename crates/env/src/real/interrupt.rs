@@ -1,4 +1,4 @@
-//! SIGTERM and SIGINT.
+//! Catches SIGTERM and SIGINT and passes them to the process as inputs.
 
 use super::inbox::Inbox;
 use crate::Input;

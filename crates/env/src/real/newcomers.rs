@@ -1,8 +1,8 @@
-//! Accepted connections that have not introduced themselves.
+//! Accepted connections that have not identified themselves yet.
 //!
-//! A peer of the cluster sends its first frame, a short one, as soon as it is connected. Whoever does not is a
-//! stranger: it gets little memory and little time, and there are few of its kind at once. When there are too many,
-//! the oldest goes: a peer's turn is short, so strangers cannot keep peers out.
+//! A process of the cluster sends its first frame, which is short, as soon as it is connected. Until then a connection
+//! gets little memory and a short time, and only a few may be in this state at once. When there are too many, the oldest
+//! is closed. Processes of the cluster need this state only for moments, so that other clients cannot keep them out.
 
 use crate::ConnId;
 use std::collections::BTreeMap;

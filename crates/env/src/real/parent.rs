@@ -1,8 +1,8 @@
-//! The child's side of the pipe to its parent.
+//! The child's end of its parent's pipe.
 //!
-//! Standard input carries what must not stand in arguments and is then left open: its end means that the parent
-//! is gone. So a parent whose child is to use [`read_stdin`] begins what it sends with its length, a `u32` in
-//! little-endian order.
+//! The parent writes what must not appear in arguments to the child's standard input, and then leaves it open: its end
+//! tells the child that the parent is gone. Because there is no end of file after the data, a parent whose child calls
+//! [`read_stdin`] writes the length first, as a little-endian `u32`.
 
 use bytes::Bytes;
 use std::io::{self, Read};

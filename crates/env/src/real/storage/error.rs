@@ -1,4 +1,4 @@
-//! Errors of `object_store`, as those of a request.
+//! Maps errors of `object_store` to [`StoreError`](crate::StoreError).
 
 use crate::store::{Location, StoreError};
 use std::error::Error;

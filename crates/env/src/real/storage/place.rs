@@ -1,4 +1,4 @@
-//! From a location to a store and a path in it.
+//! Maps a location to the `object_store` that holds it and to the path in that store.
 
 use super::error::failed;
 use crate::store::{Location, StoreError};
