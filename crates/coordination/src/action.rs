@@ -1,4 +1,4 @@
-//! What the scheduler of a job wants done.
+//! The scheduler's outputs: what the JobManager must do.
 
 use crate::event::RequestId;
 use crate::manifest::Manifest;

@@ -1,18 +1,18 @@
-//! Checkpoints of one job: when one begins, is complete, is given up, is deleted. Pure.
+//! The checkpoints of one job: when each is triggered, completed, aborted and deleted.
 //!
-//! [`Coordinator`] is told what was asked for ([`Request`]), what subtasks wrote and what storage answered, and
-//! says what is to be done ([`Effect`]). It promises:
+//! [`Coordinator`] is a state machine without I/O. Its inputs are requests ([`Request`]), subtasks' acknowledgements and
+//! storage's answers; its outputs are [`Effect`]s. It guarantees:
 //!
-//! - One checkpoint or savepoint at a time; ids only grow.
-//! - Checkpoint *n* is complete when its manifest stands under its deciding name, and not before. A checkpoint
-//!   whose manifest may stand there fails only once the name is taken by an abandonment; so none fails and is
-//!   complete later.
-//! - What a retained checkpoint, the restored one or one under way names is not deleted.
+//! - At most one checkpoint or savepoint is pending, and ids only grow.
+//! - Checkpoint *n* is complete if and only if its manifest is stored under its deciding name. If it may be stored there,
+//!   the checkpoint fails only after an abandonment has taken the name, so no checkpoint fails and is complete later.
+//! - An object that a retained, the restored or a pending checkpoint names is not deleted.
 //!
-//! Reading order: [`coordinator`] (what it is told), `decision` (how a checkpoint ends), `pending` (the checkpoint
-//! under way), `deployed` (the attempt), `cut` (how the attempt's graph changes), `queue` (requests that wait),
-//! [`chain`] (which runs hold which groups), [`retention`] (what is kept and what goes), [`recovery`] (what a new
-//! JobManager finds), [`fallback`] (what follows if that is damaged), [`stats`] (what people see). The design is told in `docs/design/checkpoints.md`.
+//! Reading order: [`coordinator`] (its inputs), `decision` (how a checkpoint ends), `pending` (the pending checkpoint),
+//! `deployed` (the attempt), `cut` (how the attempt's graph changes), `queue` (waiting requests), [`chain`] (which runs hold
+//! which key groups), [`retention`] (what is kept and what is deleted), [`recovery`] (what a new JobManager finds),
+//! [`fallback`] (if that is damaged), [`stats`] (statistics for users). The design is described in
+//! `docs/design/checkpoints.md`.
 
 pub mod chain;
 pub mod coordinator;

@@ -1,4 +1,4 @@
-//! The end states of a job.
+//! The terminal states of a job.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! What the scheduler of a job is told.
+//! The scheduler's inputs: what happened to the job's executors, subtasks, checkpoints and users' requests.
 
 use reflow_protocol::failure::Failure;
 use reflow_protocol::report::{ExecutorReport, SubtaskReport};

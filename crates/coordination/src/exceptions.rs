@@ -1,4 +1,4 @@
-//! The exception history: the last failures of a job, each with those that came with it.
+//! The exception history: the latest failures of a job, each with the failures that it caused.
 
 use reflow_protocol::failure::Fault;
 use reflow_types::{ExecutorId, Instant, SubtaskIndex, TaskManagerId, VertexId};

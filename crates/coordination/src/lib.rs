@@ -1,15 +1,14 @@
-//! Everything that decides, as state machines without I/O, clocks, threads or unordered maps.
+//! All decisions about a job, as state machines without I/O, clocks, threads or unordered maps.
 //!
-//! [`Scheduler`](scheduler::Scheduler) is the whole of it for one job: [`Event`](event::Event)s in,
-//! [`Action`](action::Action)s out, time as a parameter. The JobManager carries the actions out; the simulator
+//! [`Scheduler`](scheduler::Scheduler) is the state machine of one job. It turns [`Event`](event::Event)s into
+//! [`Action`](action::Action)s and takes the time as a parameter. The JobManager carries the actions out; the simulator
 //! runs the same code.
 //!
-//! Reading order: [`event`] and [`action`] (the border), [`scheduler`] (the states of a job), [`transition`]
-//! (when a rescale happens), [`slots`] (who gets which slot), [`checkpoint`] (when a checkpoint begins, is
-//! complete, is given up, is deleted), [`manifest`] and [`restore`] (what a checkpoint holds and how it is
-//! shared out over another parallelism), [`restart`] (whether and when a failed job starts again),
-//! [`requirements`] (bounds on parallelism), [`rescale`] (the record of every rescale), [`exceptions`] (of every
-//! failure).
+//! Reading order: [`event`] and [`action`] (its inputs and outputs), [`scheduler`] (the states of a job), [`transition`]
+//! (when a rescale happens), [`slots`] (slot assignment), [`checkpoint`] (when a checkpoint is triggered, completed, aborted
+//! and deleted), [`manifest`] (the contents of a checkpoint), [`restore`] (how they are redistributed at another
+//! parallelism), [`restart`] (whether and when a failed job restarts), [`requirements`] (bounds on parallelism), [`rescale`]
+//! (the history of rescales), [`exceptions`] (the history of failures).
 
 pub mod action;
 pub mod checkpoint;

@@ -1,9 +1,9 @@
-//! Resource requirements: between which bounds the parallelism of each vertex may be chosen.
+//! Resource requirements: the bounds between which the parallelism of each vertex may be chosen.
 //!
-//! The rules and the words are those of Flink's `JobResourceRequirements`: all vertices must be named, −1 asks
-//! for a default, and a request is refused with all that is wrong with it at once. Flink refuses any request in
-//! reactive mode. Here upper bounds are caps on what the slots give; a lower bound would be a second opinion on what
-//! the slots decide, and is refused.
+//! Rules and terms are those of Flink's `JobResourceRequirements`: all vertices must be named, −1 asks for a default, and an
+//! invalid request is refused with all its errors at once. Flink refuses any request in reactive mode. Reflow accepts upper
+//! bounds there, which limit the parallelism that the slots would allow. It refuses lower bounds, because in reactive mode
+//! only the number of slots determines what is possible.
 
 use crate::event::ParallelismBounds;
 use reflow_graph::JobGraph;

@@ -1,11 +1,11 @@
 //! The rescale timeline: the record of every change of parallelism, with its cause, its states and its outcome.
 //!
-//! The shape and the two enums are Flink's (`scheduler/adaptive/timeline`). At most one rescale is under way. What
-//! sets off a rescale while another is under way is merged into it, with two exceptions: new requirements end
-//! it and begin another, and so does a failure, unless the rescale is itself the restart after a failure. New
-//! requirements that come after the cut of a live rescale wait: there is no way back.
+//! The structure and the two enums are Flink's (`scheduler/adaptive/timeline`). At most one rescale is in progress. A trigger
+//! that arrives meanwhile is merged into it, with two exceptions: new requirements end it and begin another, and so does a
+//! failure, unless the rescale is itself the restart after a failure. New requirements that arrive after the cut of a live
+//! rescale wait, because the cut cannot be undone.
 //!
-//! What Flink has no words for, how a live rescale went, stands beside its fields in [`Live`].
+//! [`Live`] adds what Flink does not have: the course of a live rescale.
 
 pub mod live;
 

@@ -1,7 +1,7 @@
-//! Whether a failed job starts again, and after how long.
+//! Restart strategies: whether a failed job restarts, and after which delay.
 //!
-//! The strategies and their arithmetic are Flink's. Nothing is random: the jitter of the exponential delay
-//! follows from a seed, so that a run of the simulator can be repeated.
+//! The strategies and their arithmetic are Flink's. The jitter of the exponential delay is computed from a seed, so that a
+//! run of the simulator can be repeated.
 
 use reflow_types::{Instant, splitmix64};
 use std::collections::VecDeque;

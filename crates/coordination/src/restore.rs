@@ -1,8 +1,8 @@
-//! Restore: how the state of a checkpoint is shared out over another parallelism.
+//! Restore: how a checkpoint's state is redistributed at another parallelism.
 //!
-//! Keyed state follows its key groups: each new subtask gets, of every former owner's runs, those of the groups
-//! that it owns now. Operator state is redistributed as each state asks for: items split over the subtasks in
-//! turn, given to all, or copied. All of it is handles; the subtasks read the objects.
+//! Keyed state follows its key groups: each new subtask gets the runs of the groups that it owns now, from all former owners.
+//! Operator state is redistributed by its mode: split (round robin), union or broadcast. Only handles are handled here; the
+//! subtasks read the objects.
 
 use crate::checkpoint::chain::Chain;
 use crate::manifest::{Manifest, OwnedRuns, VertexState};

@@ -1,4 +1,4 @@
-//! Who gets which slot.
+//! Slot assignment.
 //!
 //! Two steps. [`parallelism`] decides how many slots each slot sharing group gets, and so how many subtasks each
 //! vertex has, from the number of slots alone (Flink's `SlotSharingSlotAllocator`). [`assign`] then chooses the

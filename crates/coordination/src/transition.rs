@@ -1,4 +1,4 @@
-//! When a rescale happens: the phases between a change of resources and the restart that uses it.
+//! When a rescale happens: the phases between a change of resources and the rescale that uses it.
 //!
 //! The phases, their timers and what each event does in them are those of Flink's
 //! `DefaultStateTransitionManager`: `Cooldown → (Idling | Stabilizing)`, `Idling → Stabilizing`,

@@ -1,5 +1,5 @@
-//! The coordinator: what it is told, and when it begins a checkpoint. How one ends is in `decision`. Its tests begin with
-//! the story of two checkpoints.
+//! The coordinator's inputs, and when a checkpoint is triggered. How one ends is in `decision`. The tests begin with an
+//! example of two checkpoints.
 
 use super::deployed::{Change, Deployed, nothing};
 use super::fallback::Fallback;

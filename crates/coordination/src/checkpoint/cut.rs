@@ -1,14 +1,14 @@
 //! How the graph of a running attempt changes: the checkpoints of a live rescale.
 //!
-//! Before the cut the scheduler asks for checkpoints whose state is read, and holds all others back, so that nothing
-//! comes between the last of them and the cut. The cut itself is a checkpoint of the old graph. From its trigger on
-//! nothing else begins until two things are known: that the new graph is in effect, and what became of the cut. Then
-//! the new graph's subtasks take part, and those of the old one that leave, until they have finished.
+//! Before the cut, the scheduler requests the checkpoints whose state new owners read, and holds all others back, so that
+//! none comes between the last of these and the cut. The cut is itself a checkpoint of the old graph. After its trigger no
+//! other checkpoint begins until the new graph is in effect and the outcome of the cut is known. Then the subtasks of the
+//! new graph take part in checkpoints, and the leaving subtasks of the old one until they have finished.
 //!
-//! The new owners' chains begin with what the last complete checkpoint holds of their groups, be it the cut or the
-//! one before: what the old owners wrote for a cut that failed counts for nothing, as in any failed checkpoint.
-//! Executors hear of a failed cut only when the new graph is in effect: a subtask that has not seen the barrier
-//! yet must still cut.
+//! The chains of the new owners begin with the last complete checkpoint's runs of their key groups, whether that is the cut
+//! or the one before. What old owners wrote for a cut that failed does not count, as in any failed checkpoint. Executors
+//! are told of a failed cut only after the new graph is in effect, because a subtask that has not received the barrier yet
+//! must still cut.
 
 use super::coordinator::Coordinator;
 use super::deployed::{Change, CutOutcome};

@@ -1,4 +1,4 @@
-//! How a checkpoint ends: by the one create of its deciding name.
+//! How a checkpoint ends: by creating the object under its deciding name, which succeeds once.
 //!
 //! ```text
 //! collecting --all acknowledged--> sealed --manifest: won--------------------> complete
@@ -9,12 +9,12 @@
 //!                                                         abandoning --unknown--> again, after a while
 //! ```
 //!
-//! While subtasks are still awaited nobody can have put the manifest, so the checkpoint fails at once; its name is
-//! created as abandoned all the same, for a successor to find, but nothing waits for that: storage that is full or
-//! slow does not hold up a restart.
+//! While acknowledgements are missing, nobody can have stored the manifest, so the checkpoint fails at once. Its name is
+//! still created as abandoned, for a successor to find, but nothing waits for that: a restart does not depend on storage
+//! that is full or slow.
 //!
-//! A savepoint that stops the job has two names: first its manifest is created in its own directory, then the same
-//! with absolute names under the deciding name in the job's directory. The second one decides.
+//! A savepoint that stops the job is written twice: first its manifest in its own directory, then the same manifest with
+//! absolute names under the deciding name in the job's directory. The second one decides.
 
 use super::coordinator::{Coordinator, answers};
 use super::deployed::CutOutcome;

@@ -1,4 +1,4 @@
-//! The attempt that takes checkpoints: its subtasks, and what their state builds on.
+//! The attempt whose subtasks take part in checkpoints, and the state that their next snapshots build on.
 
 use super::chain::Chain;
 use super::pending::Pending;

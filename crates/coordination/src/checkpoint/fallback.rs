@@ -1,8 +1,8 @@
-//! Whether a job goes on from an older checkpoint when newer complete ones cannot be read.
+//! Whether a job resumes from an older checkpoint if newer complete ones cannot be read.
 //!
-//! What sinks have committed with the newer checkpoints is produced again from the older one. Sinks that commit with
-//! checkpoints cannot take output back, so it would be there twice: such a job asks its user. Without such a sink the
-//! job goes on by itself, as after any failure some output may come again.
+//! The older checkpoint produces again what sinks have committed with the newer ones. A sink that commits with checkpoints
+//! cannot take its output back, so the output would be duplicated; such a job asks its user. A job without such a sink
+//! resumes, because some of its output may be repeated after any failure.
 //!
 //! ```
 //! use reflow_coordination::checkpoint::fallback::{Decision, Fallback, Older};

@@ -1,4 +1,4 @@
-//! The checkpoint under way: who has acknowledged, and how far its deciding name is decided.
+//! The pending checkpoint: which subtasks have acknowledged it, and whether its deciding name is decided.
 
 use super::chain::Chain;
 use super::retention::deciding_name;

@@ -1,4 +1,4 @@
-//! Requests that wait for the checkpoint under way, most pressing first.
+//! Requests that wait for the pending checkpoint to end, in order of urgency.
 
 use super::Purpose;
 use crate::event::RequestId;

@@ -1,9 +1,9 @@
-//! What a new JobManager finds of a job.
+//! From which checkpoint a new JobManager resumes.
 //!
-//! A leader that was deposed may still create deciding names that its successor has not seen. So the successor, once
-//! it has its epoch, lists and reads `chk-*/_metadata`, and decides by [`recover`] from which checkpoint it goes on.
-//! Before it deploys anything it creates the next name as abandoned, with [`Recovered::lineage`] extended by its own
-//! takeover: from then on, whatever an earlier leader decides above that checkpoint is void for every reader.
+//! A deposed leader may still create deciding names that its successor has not seen. So the successor takes its epoch first,
+//! then lists and reads `chk-*/_metadata`; [`recover`] chooses the checkpoint. Before it deploys anything it creates the next
+//! deciding name as abandoned, with [`Recovered::lineage`] extended by its own takeover. From then on every reader ignores
+//! what an earlier leader decides above that checkpoint.
 
 use super::fallback::{self, Fallback};
 use super::retention::{Completed, checkpoint_dir};

@@ -1,10 +1,9 @@
-//! What is kept and what is deleted.
+//! Which checkpoints and objects are retained and which are deleted.
 //!
-//! The last complete checkpoints are retained, as many as configured; older ones are *subsumed*: their manifests
-//! go first, then the data objects that nothing names any more, so that a reader never finds a manifest whose
-//! objects are gone. Savepoints and checkpoints of other jobs are never deleted. An object is known from the
-//! moment in which a subtask acknowledges it, or a new JobManager finds it; so objects of failed checkpoints go,
-//! too.
+//! The configured number of complete checkpoints is retained. Older ones are *subsumed*: first their manifests are deleted,
+//! then the data objects that no manifest names any more, so that a reader never finds a manifest whose objects are gone.
+//! Savepoints and checkpoints of other jobs are never deleted. An object is known as soon as a subtask acknowledges it or a
+//! new JobManager finds it, so objects of failed checkpoints are deleted as well.
 
 use super::fallback::Older;
 use crate::manifest::Manifest;

@@ -1,4 +1,4 @@
-//! What people see of checkpoints: counts, the last ten, and what each subtask did.
+//! Checkpoint statistics for users: counts, the latest ten, and figures for each subtask.
 
 use super::Purpose;
 use reflow_types::{CheckpointId, Instant, SubtaskIndex, Timestamp, VertexId};

@@ -1,9 +1,9 @@
-//! Which leadership decided, and from where it and those before it went on.
+//! Which leader made a decision, and from which checkpoints it and earlier leaders resumed.
 //!
-//! A leader that was deposed while it was slow may still create a deciding name that its successor has not seen. Such
-//! a decision is void: the successor went on from an older checkpoint. Every decision therefore carries the epoch of
-//! its leader and the [`Takeover`]s up to it, and a reader compares: a decision of an earlier epoch counts only up to
-//! the checkpoint from which each later leadership went on.
+//! A slow leader that was deposed may still create a deciding name that its successor has not seen. Such a decision is void,
+//! because the successor has resumed from an older checkpoint. Therefore every decision carries the epoch of its leader and
+//! the [`Takeover`]s up to it. A decision of an earlier epoch counts only up to the checkpoint from which each later leader
+//! resumed.
 //!
 //! ```
 //! use reflow_coordination::manifest::Lineage;

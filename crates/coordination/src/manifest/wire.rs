@@ -1,15 +1,15 @@
-//! A decision as bytes: what stands in `_metadata`.
+//! The format of `_metadata`, which encodes a decision.
 //!
 //! ```text
 //! magic (8 bytes) | format version (u16, little-endian) | content, lineage (postcard) | CRC-32 of all before (u32, LE)
 //! ```
 //!
-//! A checkpoint with which the job ends has its `Ending` behind the lineage; others have nothing there.
+//! If the job ends with the checkpoint, its `Ending` follows the lineage.
 //!
-//! Hundreds of segments with some twenty runs each name few objects, so objects are written once, in a table, and
-//! runs by their place in it: some 8 bytes for a run instead of some 80.
+//! Hundreds of segments with about twenty runs each name only a few objects. So the names are written once, in a table, and
+//! a run refers to its object by index: about 8 bytes for a run instead of 80.
 //!
-//! A reader trusts nothing: length, magic, version and checksum come first, then every index and every set.
+//! A reader validates everything: first length, magic, version and checksum, then each index and each set.
 
 use super::{Decision, Ending, Lineage, Manifest, OwnedRuns, SegmentRuns, VertexState};
 use crate::end_state::EndState;

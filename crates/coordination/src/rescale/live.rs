@@ -1,4 +1,4 @@
-//! How a live rescale went: its phases, what moved, what it cost.
+//! The course of a live rescale: its phases, what was migrated, and how long records waited.
 
 use reflow_protocol::rescale::Installation;
 use reflow_types::{GraphVersion, Instant};

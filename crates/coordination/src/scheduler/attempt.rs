@@ -1,4 +1,4 @@
-//! The deployed attempt: its graph, how far each subtask is, and which executors still hold any of it.
+//! The deployed attempt: its graph, the state of each subtask, and the executors that still run a part of it.
 
 use crate::slots::Placement;
 use reflow_graph::{ExecutionGraph, VertexIndex};

@@ -1,12 +1,13 @@
-//! TaskManagers whose executors run out of memory again and again.
+//! Backoff from TaskManagers whose executors run out of memory repeatedly.
 //!
-//! Such a TaskManager starts another executor at once, whose slots look as good as any. A job that spreads onto them is
-//! restarted when they run out of memory again, and so on, though it would run on the other TaskManagers. So from the
-//! second time on the slots of a new executor count only after a while, which doubles each time; sooner if the job
-//! cannot run without them. A long time without it is forgiven.
+//! Such a TaskManager starts another executor at once and offers its slots again. A job that uses them fails and restarts
+//! when they run out of memory again, although it could run on the other TaskManagers. So from the second time on, the slots
+//! of a new executor are offered to the job only after a delay, which doubles each time, or earlier if the job cannot run
+//! without them. The count is reset after a long time without such a failure.
 //!
-//! Only memory is a reason: it says something of the next executor on the same TaskManager. A process that was killed
-//! does not, and executors that end soon after their start are started ever later by the JobManager's members.
+//! Only lack of memory counts, because it predicts how the next executor on the same TaskManager will end. A process that
+//! was killed predicts nothing. Executors that end soon after their start are restarted with growing delays elsewhere, by
+//! the JobManager's members.
 
 use super::executor::Executor;
 use reflow_types::{ExecutorId, Instant, TaskManagerId};

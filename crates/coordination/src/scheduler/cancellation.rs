@@ -1,6 +1,6 @@
-//! The end of an attempt: every executor that holds some of it is told, and waited for.
+//! Cancellation of an attempt: waits until every executor has ended its part.
 //!
-//! An executor that does not answer within `task.cancellation.timeout` costs its process.
+//! An executor that has not answered after `task.cancellation.timeout` is killed.
 
 use super::attempt::SubtaskStatus;
 use super::context::Context;

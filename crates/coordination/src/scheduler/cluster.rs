@@ -1,4 +1,4 @@
-//! The cluster as a job sees it: its executors, whose slots it may use, and who wants to leave.
+//! The cluster from the job's point of view: executors, usable slots, and TaskManagers that are being drained.
 
 use super::backoff::SlotBackoff;
 use super::executor::Executor;

@@ -1,6 +1,6 @@
-//! What outlives the states of a scheduler: the job, the cluster, the attempt, the checkpoints, the records.
+//! Data that all states of a scheduler share: the job, the cluster, the attempt, the checkpoints, the histories.
 //!
-//! The states decide; what they do, they do through the methods here and of the parts, which collect the actions.
+//! States decide. They act through the methods of this context and of its parts, which collect the actions.
 
 use super::attempt::{DeployedAttempt, SubtaskStatus};
 use super::cluster::Cluster;

@@ -1,4 +1,4 @@
-//! What a job asks for: its vertices' bounds, and what slots make of them.
+//! The parallelism that a job wants: the bounds of its vertices, and the result for a number of slots.
 
 use super::settings::Settings;
 use crate::event::ParallelismBounds;

@@ -1,4 +1,4 @@
-//! What a failure leads to: another attempt, or the end of the job.
+//! How the scheduler reacts to a failure: by a restart or by the end of the job.
 
 use super::attempt::SubtaskStatus;
 use super::context::Context;

@@ -1,4 +1,4 @@
-//! The failures of a job: whether it starts again after one, and which there were.
+//! The failures of a job: its restart strategy and its exception history.
 
 use super::settings::Settings;
 use crate::exceptions::{Exception, History};

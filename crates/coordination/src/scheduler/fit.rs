@@ -1,4 +1,4 @@
-//! Whether a job can run at all, and whether the state that it starts from is its own.
+//! Checks whether a job can run at all, and whether the state that it restores matches the job.
 
 use super::demand::Demand;
 use super::settings::Settings;

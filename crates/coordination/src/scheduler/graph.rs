@@ -1,4 +1,4 @@
-//! The execution graphs that follow: that of the next attempt, and that to which a live rescale leads.
+//! Makes execution graphs: for the next attempt, and for a live rescale.
 
 use super::demand::Demand;
 use super::lineage::Lineage;

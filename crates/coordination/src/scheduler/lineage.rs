@@ -1,4 +1,4 @@
-//! The sequence of a job's attempts and graphs: the numbers that are not used twice, and what one hands to the next.
+//! Numbers of a job's attempts, graphs and subtasks, which are never used twice, and what one attempt passes to the next.
 
 use reflow_graph::{ExecutionGraph, VertexIndex};
 use reflow_types::{AttemptNumber, OwnershipTable, SubtaskId};

@@ -1,11 +1,10 @@
 //! The scheduler of one job: events in, actions out, time as a parameter.
 //!
-//! [`Scheduler`] is always in one of Flink's states or in Rescaling, one module of `states/` each. A state sees the
-//! `Context` that outlives it, and answers each event with a `Next` that says what follows. The `match` in `step.rs`
-//! makes the next state from it, and is the table of legal transitions; no state knows another. After each event the
-//! states are given the chance to go on by themselves until none does: so a state checks in `advance` what it waits
-//! for, and no event is awaited that has come already. A timer is a moment at which `advance` finds something due; it
-//! is gone with its state.
+//! [`Scheduler`] is always in one of Flink's states or in Rescaling, each a module of `states/`. A state gets the shared
+//! `Context` and returns a `Next` for each event. The `match` in `step.rs` makes the next state from it and is the table of
+//! legal transitions, so states do not refer to each other. After each event `advance` is called until no state changes any
+//! more: a state checks there whether its condition holds, so it cannot miss an event that came before it was entered. A
+//! timer is a time at which `advance` finds something to do; it ends with its state.
 //!
 //! # Invariants
 //! - Every transition is in the table.

@@ -1,4 +1,4 @@
-//! What a state returns: whether the scheduler stays in it, or what follows.
+//! A state's answer to an event: stay, or which state follows.
 
 use super::rescale_plan::Plan;
 use crate::action::EndState;

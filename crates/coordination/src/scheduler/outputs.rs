@@ -1,4 +1,4 @@
-//! What an event has led to: actions for the driver, and what became of checkpoints, for the states.
+//! What an event has caused: actions for the JobManager, and outcomes of checkpoints for the states.
 
 use crate::action::Action;
 use crate::checkpoint::{Effect, FailureCause, Purpose};

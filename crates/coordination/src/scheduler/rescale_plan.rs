@@ -1,4 +1,4 @@
-//! The plan of a live rescale: the next graph, and what it takes to get there.
+//! The plan of a live rescale: the next graph, and the key groups and splits that change their subtask.
 
 use super::attempt::SubtaskStatus;
 use super::context::Context;

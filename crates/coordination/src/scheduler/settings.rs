@@ -1,4 +1,4 @@
-//! What a scheduler is given: its settings and who it is. Plain values; the JobManager makes them from options.
+//! Settings and identity of a scheduler, as plain values. The JobManager derives them from the options.
 
 use crate::checkpoint::fallback::AllowReplay;
 use crate::requirements::SchedulerMode;

@@ -1,4 +1,4 @@
-//! The names of the scheduler's states, and what of it the outside sees.
+//! The names of the scheduler's states, and the job status that corresponds to each.
 
 use crate::action::EndState;
 use reflow_view::JobStatus;

@@ -1,4 +1,4 @@
-//! What may be seen of a scheduler: by REST, by the logs, by tests.
+//! Read access to a scheduler, for REST, logs and tests.
 
 use super::attempt::DeployedAttempt;
 use super::context::Context;

@@ -1,4 +1,4 @@
-//! Created: nothing has happened yet. What can be wrong with a job from the start is found here.
+//! Created: the initial state. Checks whether the job can run at all.
 
 use crate::action::EndState;
 use crate::event::Event;

@@ -1,5 +1,5 @@
-//! CreatingExecutionGraph: slots are chosen, subtasks are named, the state of the last complete checkpoint is
-//! shared out over them, and the attempt is deployed. Takes no time: whoever enters leaves in the same event.
+//! CreatingExecutionGraph: assigns slots, creates the subtasks, redistributes the state of the last complete checkpoint, and
+//! deploys the attempt. Takes no time: the state is left while the event that entered it is handled.
 
 use crate::action::{Action, EndState};
 use crate::checkpoint::Participant;

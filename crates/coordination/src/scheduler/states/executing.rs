@@ -1,12 +1,12 @@
 //! Executing: an attempt is deployed. Reacts to changes of the cluster by rescaling, to failures by restarting.
 //!
-//! A rescale goes through a restart: a checkpoint after whose barrier the sources pause, then the next attempt
-//! from exactly there, so that nothing is processed twice. Where it can, it goes on while the job runs instead:
-//! [`Executing::rescale`] then returns [`Next::Rescale`].
+//! If the job can be rescaled while it runs, [`Executing::rescale`] returns [`Next::Rescale`]. Otherwise the rescale is a
+//! restart: a checkpoint after whose barrier the sources pause, and then the next attempt from exactly there, so that
+//! nothing is processed twice.
 //!
-//! The transition manager says when to go, after Flink's rules; since a rescale takes its own checkpoint, the
-//! manager's wish for one is answered by a trigger at once (unless active checkpoints are switched off). Slots
-//! that are about to leave are not a matter of taste: the manager is not asked.
+//! The transition manager decides when, by Flink's rules. A rescale takes its own checkpoint, so the manager's request for
+//! one is answered by a trigger at once (unless active checkpoints are switched off). Slots that are about to leave cannot
+//! wait, so the manager is not asked.
 
 use crate::action::EndState;
 use crate::checkpoint::{FailureCause, Purpose};

@@ -1,4 +1,4 @@
-//! Finished: the job has reached its end. Nothing changes any more.
+//! Finished: the job is in a terminal state.
 
 use crate::action::{Action, EndState};
 use crate::rescale::TerminatedReason;

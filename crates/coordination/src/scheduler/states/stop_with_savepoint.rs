@@ -1,12 +1,11 @@
-//! StopWithSavepoint: a last snapshot is taken, after whose barrier sources emit nothing, and the job ends.
+//! StopWithSavepoint: takes a last snapshot, after whose barrier sources emit nothing, and ends the job.
 //!
-//! The same path serves all that end a job after a snapshot: stopping with a savepoint, cancelling with one, and
-//! the suspension by a JobManager that stops (whose snapshot is a checkpoint). Once the snapshot is complete the
-//! subtasks commit what belongs to it and finish. With drain, sources end their output instead, and the job runs
-//! to its natural end.
+//! This state serves all requests that end a job after a snapshot: stop with savepoint, cancel with savepoint, and
+//! suspension when the JobManager stops (whose snapshot is a checkpoint). Once the snapshot is complete, the subtasks commit
+//! their transactions of it and finish. With drain, sources end their output instead, and the job runs to its natural end.
 //!
-//! An attempt that fails after that, or is lost with its JobManager, is followed by one that goes on from the snapshot
-//! and ends the job ([`Stop::Deployed`]): what is committed belongs to a job that was stopped.
+//! If the attempt fails after that, or is lost with its JobManager, the next one starts from the snapshot and ends the job
+//! ([`Stop::Deployed`]), because the committed output belongs to a job that was stopped.
 
 use crate::action::EndState;
 use crate::checkpoint::Purpose;

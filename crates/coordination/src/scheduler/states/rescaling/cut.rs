@@ -1,8 +1,8 @@
-//! The cut: who has passed it, who has what it gains, and what old subtasks let go of for the new ones.
+//! Progress of the cut: which subtasks have passed it, which have installed their incoming key groups, and what old subtasks
+//! have released.
 //!
-//! A vertex whose subtasks change is gathered: its old subtasks report their union and broadcast state, and sources
-//! the splits that they let go of. When all have, the new readers get the splits, and other new subtasks the state
-//! that they wait for.
+//! If the subtasks of a vertex change, its old subtasks report their union and broadcast state, and readers the splits that
+//! they release. Once all have reported, new readers are assigned the splits, and other new subtasks get that state.
 
 use crate::action::Action;
 use crate::checkpoint::Coordinator;

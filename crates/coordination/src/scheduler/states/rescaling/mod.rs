@@ -6,13 +6,12 @@
 //!    leaving --published, and who leaves has finished--> Executing
 //! ```
 //!
-//! Up to the trigger nothing has changed, and the rescale can be given up ([`Rescaling::give_up`]) or planned anew. From
-//! the trigger on there is no way back: whatever goes wrong ends the attempt, and the next one begins from the
-//! last complete checkpoint.
+//! Before the trigger nothing has changed, so the rescale can be abandoned ([`Rescaling::give_up`]) or planned anew. After
+//! the trigger it cannot be undone: any failure ends the attempt, and the next one starts from the last complete checkpoint.
 //!
-//! Checkpoints go on while executors prepare; from the fresh one until the new graph is in effect there are no
-//! others, since what old owners hand over is what has changed since the fresh one. Savepoints and checkpoints that
-//! users ask for in between wait; a stop makes an end of a rescale that has not cut, and waits for one that has.
+//! Checkpoints continue while executors prepare. After the fresh one there is none until the new graph is in effect, because
+//! old owners hand over what has changed since the fresh one. Savepoints and checkpoints that users request meanwhile wait.
+//! A stop abandons a rescale that has not cut, and waits for one that has.
 
 mod cut;
 mod phase;
