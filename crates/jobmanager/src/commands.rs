@@ -1,4 +1,4 @@
-//! Users' commands: checked, handed to the scheduler, answered.
+//! Users' commands: checks them, passes them to the scheduler, and answers.
 
 use crate::layout::is_absolute;
 use crate::leader::Leader;

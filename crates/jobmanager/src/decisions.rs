@@ -1,4 +1,4 @@
-//! The names that decide about checkpoints: what is put there, and what is found if a name is there already.
+//! Creates the deciding names of checkpoints, and reads what is stored there if a name is taken.
 
 use crate::leadership::authority::{Author, Authority};
 use bytes::Bytes;

@@ -1,9 +1,8 @@
-//! Objects that nothing needs any more, and the order in which they go.
+//! Deletes objects that are no longer needed, in a safe order.
 //!
-//! A reader must not find a manifest whose objects are gone. The manifests of what is collected come before its
-//! objects, and these wait until those are gone. A manifest that cannot be deleted is tried again with what is
-//! collected next; until then everything behind it stays, up to a bound: beyond it, what is collected is left to the
-//! next JobManager, which finds it in storage.
+//! A reader must not find a manifest whose objects are gone. So the manifests of a batch are deleted first, and its objects
+//! wait until those are gone. A manifest that cannot be deleted is tried again with the next batch. Until then everything
+//! after it waits, up to a bound; objects beyond the bound are left to the next JobManager, which finds them in storage.
 
 use std::collections::VecDeque;
 

@@ -1,9 +1,9 @@
-//! The end of a JobManager whose job is over: it records the end, cleans up, and waits a moment for those who
-//! asked for something and have not seen its outcome.
+//! The end of a JobManager whose job is over: it records the end, cleans up, and waits a moment for clients that have not
+//! seen the outcome of their requests.
 //!
-//! The end is a decision like that about a checkpoint, under the next deciding name: a leader that was deposed ends
-//! nothing. It is confirmed as a checkpoint is, then marked outside the job's directory, and then the objects of the
-//! job go. A job that failed or is suspended has no such record: the next JobManager resumes it.
+//! The end is a decision under the next deciding name, like that about a checkpoint, so a deposed leader cannot end a job.
+//! It is confirmed as a checkpoint is, then marked outside the job's directory, and then the job's objects are deleted. A job
+//! that failed or is suspended has no such record, so the next JobManager resumes it.
 
 use crate::error::JobManagerError;
 use crate::leader::{End, Leader};

@@ -1,11 +1,13 @@
-//! Runs the sources' split enumerators: asks for their listings, hands their splits to readers, keeps their state.
+//! Runs the split enumerators of the sources: carries out their listings, assigns their splits to readers, and keeps their
+//! state.
 //!
-//! A split that was handed out belongs to its reader: assignments and triggers reach a reader in order, so what
-//! was assigned before a trigger is in the reader's part of that checkpoint, and what was not is in the
-//! enumerator's. A reader holds event time back until it has first heard from here; so when an enumerator has looked
-//! for splits for the first time in an attempt, readers without one are told that there is none for them now. From the
-//! trigger of a checkpoint after which sources emit nothing to the end of the attempt, nothing is handed out; nor, by a
-//! source whose readers change, from the trigger of a cut until it has the splits that its readers have let go of.
+//! An assigned split belongs to its reader. Assignments and checkpoint triggers reach a reader in order, so a split that was
+//! assigned before a trigger is in the reader's part of the checkpoint, and any other in the enumerator's. A reader holds
+//! event time back until it has received the first answer from here. So after an enumerator's first search in an attempt,
+//! readers without a split are told that there is none for them now.
+//!
+//! No split is assigned after the trigger of a checkpoint after which sources emit nothing. A source whose readers change
+//! assigns none from the trigger of the cut until its readers have reported the splits that they release.
 
 use bytes::Bytes;
 use reflow_api::Enumerator;

@@ -1,4 +1,4 @@
-//! Why a JobManager ends with an exit code other than 0.
+//! Reasons for which a JobManager exits with a code other than 0.
 
 use crate::leadership::LeadershipError;
 use reflow_types::LeaderEpoch;

@@ -1,4 +1,4 @@
-//! An executor of the job, as the JobManager knows it.
+//! The JobManager's record of an executor.
 
 use reflow_env::ConnId;
 use reflow_types::{Instant, TaskManagerId};

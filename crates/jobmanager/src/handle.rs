@@ -1,4 +1,4 @@
-//! The JobManager as other threads see it: the newest view, and a way to give commands.
+//! The interface of the JobManager for other threads: the latest view, and a way to send commands.
 
 use reflow_env::Signal;
 use reflow_view::ClusterView;

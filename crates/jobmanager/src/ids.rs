@@ -1,4 +1,4 @@
-//! Ids and tokens that nobody can guess.
+//! Ids and tokens from the operating system's random generator, so that nobody can guess them.
 
 use sha2::{Digest, Sha256};
 

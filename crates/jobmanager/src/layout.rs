@@ -1,4 +1,4 @@
-//! Where a job's leaderships and checkpoints lie in storage.
+//! Names of objects in storage: where a job's epochs, checkpoints and other records are.
 //!
 //! ```text
 //! <execution.checkpointing.dir>/<cluster-id>/<job name>/

@@ -1,8 +1,7 @@
-//! The JobManager once it leads: what members, storage and users say goes to the scheduler, and what the scheduler
-//! wants is carried out.
+//! The JobManager as the leader of its job: passes events of members, storage and users to the scheduler, and carries out its
+//! actions.
 //!
-//! Nothing is decided here. Events are handed over one by one; the actions of each are carried out, in order, before
-//! the next.
+//! Nothing is decided here. The actions of an event are carried out, in order, before the next event is handled.
 
 mod chunks;
 mod deployed;

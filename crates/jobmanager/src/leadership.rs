@@ -1,14 +1,14 @@
-//! Leadership of a job: epochs, and what a JobManager goes on from.
+//! Leadership of a job: epochs, and what a JobManager resumes.
 //!
-//! Each start of a JobManager takes the next epoch by creating its file; of two that try one wins, and the other takes
-//! the one after. An epoch continues the job of the one before, unless that job has ended or a fresh one is asked for.
+//! Each start of a JobManager takes the next epoch by creating its record. If two try, one wins and the other takes the epoch
+//! after. An epoch continues the job of the previous one, unless that job has ended or a fresh one is requested.
 //!
-//! A predecessor may still be alive. It completes nothing any more: whoever has created a deciding name looks for later
-//! epochs before anybody hears of it ([`authority`]), and whoever has created an epoch reads what is decided after
-//! that ([`claim`]). What it decides too late is void, as its successor records where it went on
-//! ([`reflow_coordination::manifest::lineage`]).
+//! The previous leader may still be alive, but it cannot complete anything. After it creates a deciding name, and before
+//! anybody is told, it looks for later epochs ([`authority`]); and a new leader reads the decisions only after it has created
+//! its epoch ([`claim`]). What a deposed leader decides later is void, because its successor has recorded from where it
+//! resumed ([`reflow_coordination::manifest::lineage`]).
 //!
-//! `leadership_tests.rs` begins with the story of two JobManagers.
+//! `leadership_tests.rs` begins with an example of two JobManagers.
 
 pub(crate) mod authority;
 pub(crate) mod claim;

@@ -1,7 +1,8 @@
-//! The JobManager process of one job: it leads the job, keeps its members, and carries out what the scheduler decides.
+//! The JobManager process of one job: it leads the job, tracks the members of the cluster, and carries out the scheduler's
+//! actions.
 //!
-//! All decisions are in `reflow-coordination`; all I/O is in the driver of the [`Process`](reflow_env::Process). What
-//! is here connects the two. Why it is as it is: `docs/design/processes.md`.
+//! All decisions are in `reflow-coordination`, all I/O is in the driver of the [`Process`](reflow_env::Process), and this
+//! crate connects the two. The reasons are in `docs/design/processes.md`.
 //!
 //! Reading order: `process` (from start to end), `settings` (what it is given), `layout` and `leadership` (how
 //! it takes over the job), `leader` with `decisions` (how it runs it), `members` with `task_manager` and `executor` (who belongs

@@ -1,8 +1,8 @@
-//! What subtasks have counted: the latest figures, rates over the last seconds, and totals that outlive restarts.
+//! Metrics of subtasks: the latest values, rates over the last seconds, and totals across restarts.
 //!
-//! A subtask counts from its deployment. Users want counters that go on when the job restarts, so what an attempt
-//! had counted is carried over to the subtasks of the next one with the same vertex and index; what belonged to
-//! indices that are gone goes to the first.
+//! A subtask counts from its deployment. Users expect counters to continue when the job restarts, so the counts of an attempt
+//! are carried over to the subtasks of the next one with the same vertex and index. Counts of indices that no longer exist go
+//! to the first subtask.
 
 use reflow_graph::{ExecutionGraph, VertexIndex};
 use reflow_protocol::control::SubtaskMetrics;

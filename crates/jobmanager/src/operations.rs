@@ -1,4 +1,4 @@
-//! Savepoints, checkpoints and stops that users asked for: what became of them.
+//! Savepoints, checkpoints and stops that users requested, and their outcomes.
 
 use reflow_coordination::event::RequestId;
 use reflow_types::TaskManagerId;

@@ -4,8 +4,8 @@
 //! {"crc32":3421780262,"record":{"job":"ea844a69701e495ebec4079baba1de06","fresh":true}}
 //! ```
 //!
-//! A flipped bit in a job's id is still a job's id, and the job would be begun anew under another one. So the checksum
-//! of the record's text stands before it. Records of earlier releases have none.
+//! A job id with a flipped bit is still a valid id, under which the job would start anew. So a checksum of the record's text
+//! precedes it. Records of earlier releases have none.
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;

@@ -1,9 +1,8 @@
-//! The resource requirements that users have declared, kept in storage for the next JobManager.
+//! The resource requirements that users have declared, stored for the next JobManager.
 //!
-//! Each declaration is an object of its own, `<job>/requirements/<epoch>-<number>`; the greatest name counts. A change
-//! takes effect, and its request is answered, once its object stands and no later leadership is seen after that. A new
-//! leader writes what it has found under its own epoch, so that what a deposed leader may still write is older than
-//! that.
+//! Each declaration is an object of its own, `<job>/requirements/<epoch>-<number>`; the greatest name is the current one. A
+//! change takes effect, and its request is answered, once the object is stored and a check finds no later epoch. A new leader
+//! stores the declaration that it has found again under its own epoch, so whatever a deposed leader still writes is older.
 
 use crate::handle::Asked;
 use crate::leadership::authority::{Authority, Standing};

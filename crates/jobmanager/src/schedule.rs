@@ -1,4 +1,4 @@
-//! The scheduler's settings, from options.
+//! Derives the scheduler's settings from the options.
 
 use crate::layout::Layout;
 use crate::settings::StartMode;

@@ -1,4 +1,4 @@
-//! What a JobManager is given: its job, how it is to start, and its options.
+//! The JobManager's parameters: its job, how to start it, and its options.
 
 use crate::layout::is_absolute;
 use reflow_api::Enumerator;

@@ -1,4 +1,4 @@
-//! Storage requests under way, and what each is for.
+//! Storage requests in progress, and the purpose of each.
 
 use reflow_env::{Output, StoreOp, Ticket};
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! A registered TaskManager, as the JobManager knows it.
+//! The JobManager's record of a registered TaskManager.
 
 use reflow_env::ConnId;
 use reflow_protocol::control::Hardware;

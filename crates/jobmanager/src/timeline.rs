@@ -1,8 +1,8 @@
-//! How the job went over time: its figures once a second, and what happened to it, in bounded memory.
+//! The job's history: its figures once a second, and its events, in bounded memory.
 //!
-//! The last ten minutes are kept by the second, two hours by ten seconds and a day by the minute, beside a thousand
-//! events: at most 600 kB, twice over for what is shown. It begins when a JobManager becomes the leader. Everything
-//! follows from the views that are published, so nothing else has to report here.
+//! Figures are kept by the second for ten minutes, by ten seconds for two hours, and by the minute for a day, with a thousand
+//! events: at most 600 kB, and as much again for the published view. The history begins when a JobManager becomes the leader.
+//! It is derived from the published views, so no other code reports to it.
 
 use reflow_types::{CheckpointId, MAX_WATERMARK};
 use reflow_view::RescaleId;

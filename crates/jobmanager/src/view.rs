@@ -1,4 +1,4 @@
-//! What the JobManager shows: a [`ClusterView`] of the scheduler, the members and the figures.
+//! The published [`ClusterView`], made from the scheduler, the members and the metrics.
 
 mod job;
 mod members;

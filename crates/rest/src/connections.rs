@@ -1,8 +1,8 @@
-//! Clients' connections: few at a time, and none that is quiet for long.
+//! Limits on clients' connections: their number, and how long one may be idle.
 //!
-//! The JobManager needs descriptors for its job. So clients get a bounded number of them, and a connection that has
-//! got no answer for a while, whether it asks for nothing or takes its time to ask or to read, is closed. When there
-//! are too many, the one that has been quiet for longest goes: many idle ones cannot keep a user out.
+//! The JobManager needs file descriptors for its job. So the number of connections is bounded, and a connection without an
+//! answer for some time is closed, whether it sends no request, sends slowly or reads slowly. When there are too many, the
+//! one that has been idle longest is closed, so that idle connections cannot keep users out.
 
 use axum::serve::Listener;
 use std::collections::BTreeMap;

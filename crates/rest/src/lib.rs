@@ -5,12 +5,11 @@
 //! [`ClusterView`](reflow_view::ClusterView) and sends commands through the trait
 //! [`Cluster`](reflow_view::Cluster), which the JobManager implements.
 //!
-//! Where Flink's answer tells of the JVM, the field is there and is 0 or -1. Errors are one clear sentence
-//! instead of a Java stack trace, and a known path with the wrong method is 405 with an `Allow` header, where
-//! Flink says 404.
+//! Fields of Flink's answers that describe the JVM exist and are 0 or -1. An error is one sentence instead of a Java stack
+//! trace, and a known path with the wrong method is answered by 405 with an `Allow` header instead of Flink's 404.
 //!
-//! How a view is spelled as JSON is `crates/schema`, where pure functions make the answers. Here, in reading order:
-//! `routes` (which path gives what), `server`, `connections`, `page`.
+//! `crates/schema` defines the JSON and makes the answers from a view. Reading order here: `routes` (the paths), `server`,
+//! `connections`, `page`.
 
 mod connections;
 mod page;

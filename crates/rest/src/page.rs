@@ -1,7 +1,7 @@
-//! The web interface: what `web/` was built into, in the binary. It asks nothing but the REST API.
+//! The web interface: the files built from `web/`, embedded in the executable. They use only the REST API.
 //!
-//! The built files are committed (`web/dist`), so that cargo needs nothing else; `cargo xtask web` checks that they
-//! are what the sources give. Names in the API come first: a file could not hide one of its paths.
+//! The built files are committed (`web/dist`), so that building needs only cargo; `cargo xtask web` checks that they match
+//! the sources. Paths of the API take precedence over files.
 
 use axum::Router;
 use axum::body::Body;

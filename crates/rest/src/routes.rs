@@ -1,4 +1,4 @@
-//! Which path gives what. The table below is the whole API; a test compares it with the OpenAPI document.
+//! The table of routes, which is the whole API; a test compares it with the OpenAPI document.
 
 mod act;
 mod ask;

@@ -1,4 +1,4 @@
-//! One deployment of the job: where its subtasks are, how they are built, what they have reported.
+//! One deployment of the job: where its subtasks run, how they are built, and their reports.
 
 use crate::clock::ManualClock;
 use crate::executor::{Machines, SteppedSlot};

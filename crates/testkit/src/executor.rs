@@ -1,4 +1,4 @@
-//! Executors without processes: slots that are stepped one at a time, and what lies on the way between them.
+//! Executors without processes: slots that are stepped one at a time, and the channels between them.
 
 use crate::clock::ManualClock;
 use crate::order::Order;

@@ -1,4 +1,4 @@
-//! In which order things happen that may happen in any order.
+//! Orders for events that may happen in any order.
 
 /// Picks what is next.
 pub(crate) enum Order {

@@ -1,4 +1,4 @@
-//! The job's executable, in parts for TaskManagers that do not have it.
+//! Sends the job's executable in parts to TaskManagers that do not have it.
 
 use super::Purpose;
 use crate::settings::Artifact;

@@ -1,5 +1,5 @@
-//! The graphs of the running attempt and the executors that have them. What the scheduler makes for executors passes
-//! here: each gets its share of the state, and all get every command.
+//! The graphs of the running attempt and the executors that run them. Deployments and commands of the scheduler pass through
+//! here: each executor gets its share of the state, and all get every command.
 
 use crate::members::Members;
 use reflow_env::Output;

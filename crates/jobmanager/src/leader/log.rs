@@ -1,4 +1,4 @@
-//! Logs what has changed about the job.
+//! Logs changes of the job's status.
 
 use reflow_coordination::scheduler::{JobStatus, View};
 

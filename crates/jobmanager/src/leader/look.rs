@@ -1,9 +1,9 @@
-//! A leader's look for a later leadership between its decisions: one that decides nothing, without TaskManagers or
-//! checkpoints, would otherwise lead on, and its tasks with it.
+//! The periodic check for a later epoch. Without it, a leader that makes no decisions, because it has no TaskManagers or takes
+//! no checkpoints, would never notice that it was deposed, and its tasks would run on.
 //!
-//! Nothing depends on these looks: what a leader decides it confirms by a look of its own
-//! ([`crate::leadership::authority`]). Only these read the file of the epoch, too: where something deletes files of
-//! epochs, another JobManager may have taken the same number.
+//! Correctness does not depend on this check, because a leader confirms each decision by a check of its own
+//! ([`crate::leadership::authority`]). Only this one also reads the leader's own epoch record: if something deletes epoch
+//! records, another JobManager may have taken the same number.
 
 use reflow_types::Instant;
 use std::time::Duration;

@@ -1,8 +1,8 @@
-//! Before a checkpoint is decided: whether storage has the objects that its manifest names.
+//! Checks that storage has the objects that a manifest names, before the checkpoint is decided.
 //!
-//! A checkpoint builds on what earlier ones wrote. If their directory vanishes while the job runs, a file system
-//! creates it again with the next object; without this look a checkpoint would count as complete that nothing can be
-//! restored from, and readable ones would be deleted in its favour.
+//! A checkpoint builds on objects of earlier ones. If their directory vanishes while the job runs, a file system creates it
+//! again with the next object. Without this check such a checkpoint would be complete although nothing can be restored from
+//! it, and readable ones would be deleted because it replaces them.
 
 use super::Purpose;
 use crate::decisions::{Wanted, create};

@@ -1,12 +1,12 @@
-//! Whether a JobManager still leads.
+//! Checks that a JobManager still leads.
 //!
-//! A leader completes nothing, answers nobody and deletes nothing on the strength of what it believes: it first creates
-//! a name in storage, and then lists the epochs. If there is a later one it was deposed, and steps down. A successor
-//! creates its epoch before it reads what is decided. So of the two, one sees the other: either the successor finds
-//! the decision, or the leader finds the successor.
+//! A leader must not rely on its own belief when it completes a checkpoint, answers a request or deletes an object. It first
+//! creates a name in storage and then lists the epochs. If there is a later one, it was deposed and steps down. A successor
+//! creates its epoch before it reads the decisions. So at least one of the two sees the other: either the successor finds the
+//! decision, or the leader finds the successor.
 //!
-//! Deletions need no look of their own: they follow from a checkpoint that was found to count, which every successor
-//! goes on from or from a later one.
+//! Deletions need no check of their own, because they follow from a confirmed checkpoint, and every successor resumes from
+//! that one or a later one.
 //!
 //! A state machine without I/O.
 

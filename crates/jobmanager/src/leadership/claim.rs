@@ -10,17 +10,20 @@
 //!     +----------------- look for later epochs <-- record the takeover <-- list and read what is decided
 //! ```
 //!
-//! The order matters. The epoch comes before the listing: whatever a predecessor has completed by the time in which it
-//! last saw itself in the lead is listed. The takeover comes before anything is deployed: what the predecessor decides
-//! too late stays void, whoever reads it later. The mark of the job's end is read after the listing: a predecessor
-//! that deletes a finished job's objects has written it before. A job that ends while it is claimed, or whose decided end
-//! is still to be marked, was what this start was for: no other begins then. So the marks there are are listed first,
-//! and one that is later than this start counts as not listed.
+//! The order matters:
+//! - The epoch is created before the listing, so the listing contains all that the previous leader completed while it still
+//!   saw itself as the leader.
+//! - The takeover is recorded before anything is deployed, so a later decision of the previous leader is void for every
+//!   reader.
+//! - The mark of the job's end is read after the listing, because a leader writes it before it deletes the objects of a
+//!   finished job.
+//! - The marks are also listed first, and a mark that is later than this start counts as not listed: a job that ends while it
+//!   is claimed, or whose end is decided but not marked yet, is the job that this start was for, so no other job begins.
 //!
-//! What was listed and is gone when it is read was deleted by a predecessor that goes on: the listing is repeated.
-//! Without records of leadership the job is found by its checkpoints: it is never begun anew silently. The last record
-//! may be gone alone, and the one before it be of a job that has ended: whenever another job is to begin, what all jobs
-//! of the name have left is looked at first.
+//! If an object was listed and is gone when it is read, a previous leader that still runs has deleted it, and the listing is
+//! repeated. Without epoch records the job is found by its checkpoints; it never starts anew silently. It may be that only
+//! the last record is gone and the one before belongs to a job that has ended. So before another job begins, the objects of
+//! all jobs of this name are searched.
 //!
 //! If the newest checkpoint cannot be read and output would be written twice without it, nothing is taken over: the
 //! claim ends with the question ([`Recovered::question`]), and nothing is deployed. What is damaged was read several

@@ -1,4 +1,4 @@
-//! What members must comply with, and what executors are started with.
+//! Requirements that members must meet, and the settings with which executors are started.
 
 use super::violation::ProtocolViolation;
 use bytes::Bytes;

@@ -1,4 +1,4 @@
-//! Why a connection of a member is closed.
+//! Reasons for which a member's connection is closed.
 
 use reflow_protocol::ProtocolError;
 

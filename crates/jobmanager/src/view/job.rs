@@ -1,4 +1,4 @@
-//! The job: its vertices and subtasks, its failures, its checkpoints.
+//! The job's part of the view: vertices, subtasks, failures and checkpoints.
 
 use super::rescales::{self, millis, sharing_group};
 use crate::leader::Leader;

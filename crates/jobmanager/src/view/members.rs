@@ -1,4 +1,4 @@
-//! TaskManagers.
+//! The TaskManagers' part of the view.
 
 use crate::executor::Executor;
 use crate::leader::Leader;

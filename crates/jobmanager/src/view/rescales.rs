@@ -1,4 +1,4 @@
-//! Rescales: the scheduler's timeline in REST's words.
+//! The history of rescales, in the terms of the REST API.
 
 use reflow_coordination::rescale::{self, Live, LiveOutcome, PhaseSpan, Rescale, Timeline};
 use reflow_coordination::scheduler::Settings;

@@ -1,4 +1,4 @@
-//! Requests that change something, and how they stand: each becomes one [`Command`].
+//! Requests that change something, each of which becomes a [`Command`], and the status of asynchronous ones.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! A request for information, taken apart: the snapshot it is answered from, its path and its query.
+//! A read request: the view from which it is answered, its path and its query.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};

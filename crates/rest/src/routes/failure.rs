@@ -1,4 +1,4 @@
-//! What a request that cannot be answered gets: a status, and `{"errors": ["…"]}`.
+//! Error answers: a status, and `{"errors": ["…"]}`.
 
 use axum::Json;
 use axum::http::{Method, StatusCode};

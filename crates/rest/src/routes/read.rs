@@ -1,4 +1,4 @@
-//! Requests for information. Each is answered from one snapshot, without waiting for anything.
+//! Read requests. Each is answered from one view, without waiting.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The attempt that an executor runs: which subtasks, where, and how they are built.
+//! The attempt that an executor runs: its subtasks, their slots, and how they are built.
 
 use super::process::ExecutorOptions;
 use super::rescale::NextGraph;

@@ -1,7 +1,7 @@
-//! Which attempts an executor still takes orders for.
+//! Rejects messages about earlier attempts.
 //!
-//! Attempts only grow, first by the epoch of their leader. An order that names an earlier one comes from a leader that
-//! was deposed, or too late: carried out, it would end the tasks of its successor.
+//! Attempts only grow, first by the epoch of their leader. A command for an earlier attempt comes from a deposed leader, or
+//! late; carried out, it would end the tasks of the successor.
 
 use reflow_protocol::deployment::Attempt;
 

@@ -1,4 +1,4 @@
-//! What an executor knows of its connection to the JobManager.
+//! The executor's connection to the JobManager.
 
 use reflow_types::Instant;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! What the executor's thread sees of slots that cannot speak for themselves: steps that do not end, memory above its
-//! limit, and memory that is free.
+//! Watches the slots from the executor's thread: steps that do not end, memory above the limit, and free memory to return to
+//! the system.
 
 use reflow_protocol::control::SubtaskMetrics;
 use reflow_runtime::step::Step;

@@ -1,9 +1,8 @@
-//! Finding a job's executable: in `lib/`, in the cache, or at the JobManager.
+//! Finds a job's executable: in `lib/`, in the cache, or from the JobManager.
 //!
-//! An executable is known by its SHA-256 and is never run before its bytes were seen to have it: a file in
-//! `lib/` may be of another build, and one in the cache may be torn. What comes from the JobManager is checked,
-//! written to the cache as a whole, and made executable. Nothing here does I/O: it says what it wants
-//! ([`Step`]), and is told what came of it.
+//! An executable is identified by its SHA-256, which is always checked before it is run, because a file in `lib/` may be of
+//! another build, and one in the cache may be incomplete. An executable from the JobManager is checked, written to the cache
+//! as a whole, and made executable. A state machine without I/O: it returns a [`Step`] and gets its result.
 
 use reflow_env::{Location, StoreOp, StoreReply, StoreResult};
 use sha2::{Digest, Sha256};

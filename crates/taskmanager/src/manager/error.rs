@@ -1,4 +1,4 @@
-//! Why a TaskManager gives up.
+//! Reasons for which a TaskManager exits.
 
 use std::time::Duration;
 

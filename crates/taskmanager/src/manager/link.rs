@@ -1,4 +1,4 @@
-//! The connection to the JobManager: made, registered, kept up by heartbeats, made again when it is gone.
+//! The connection to the JobManager: connects, registers, sends heartbeats, and reconnects.
 
 use reflow_env::ConnId;
 use reflow_types::Instant;

@@ -1,8 +1,8 @@
 //! The TaskManager process: it offers slots, and starts and stops the task executors that run them.
 //!
-//! It knows no job and runs no user code: a job that crashes takes down its executor only. Reading order:
-//! [`settings`] (what it goes by), [`link`] (its connection to the JobManager), [`proof`] (whether it sees the storage of
-//! checkpoints), [`artifact`] (how it comes by a job's executable), [`process`] (the process itself), [`error`] (why it gives up).
+//! It runs no user code, so a job that crashes ends only its executor. Reading order: [`settings`], [`link`] (its connection
+//! to the JobManager), [`proof`] (whether it can use the checkpoint storage), [`artifact`] (how it gets a job's executable),
+//! [`process`] (the process itself), [`error`] (why it exits).
 
 mod artifact;
 mod error;

@@ -1,9 +1,9 @@
-//! Whether this machine sees the storage of the job's checkpoints.
+//! Checks that this machine can use the job's checkpoint storage.
 //!
-//! A TaskManager that does not (another directory of the same name, a file system that is not mounted, credentials
-//! that are missing) would take its slots and then fail every checkpoint. So before it starts an executor it reads
-//! what the JobManager's leadership has written, and creates an object beside the data of checkpoints. A state machine
-//! without I/O: it says what is to be asked of storage and is told the answers.
+//! A TaskManager that cannot (it sees another directory of the same name, the file system is not mounted, credentials are
+//! missing) would offer its slots and then fail every checkpoint. So before it starts an executor, it reads the record that
+//! the JobManager's leadership has written, and creates an object next to the checkpoints' data. A state machine without I/O:
+//! it returns storage requests and gets their answers.
 
 use reflow_env::{Location, PutMode, StoreError, StoreOp, StoreReply, StoreResult};
 use reflow_protocol::control::StorageProof;

@@ -1,4 +1,4 @@
-//! What a TaskManager knows when it starts: its options and the machine under it.
+//! The TaskManager's parameters: its options and the properties of the machine.
 
 use reflow_config::{Config, options};
 use reflow_protocol::control::Hardware;

@@ -1,5 +1,5 @@
-//! How a claim finds the last job of its name where the records of leadership do not tell it: by what all jobs of the
-//! name have left, which is checkpoints and the marks of their ends.
+//! How a claim finds the last job of its name when epoch records are missing: by the checkpoints and end marks that all jobs
+//! of the name have left.
 
 use super::{Claim, Purpose, Step, end_in, get};
 use crate::leadership::{EndedRecord, LeadershipError};

@@ -1,4 +1,4 @@
-//! What makes an executor's part of an attempt fail.
+//! Events that make an executor's part of an attempt fail.
 
 use super::{Executor, send};
 use crate::executor::peers::Peer;

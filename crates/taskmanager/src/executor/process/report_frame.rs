@@ -1,4 +1,5 @@
-//! Subtasks' reports as frames. An acknowledgement holds the subtask's operator state and may not fit into one.
+//! Encodes subtasks' reports as frames. An acknowledgement contains the subtask's operator state, which may exceed the limit
+//! of a frame.
 
 use bytes::Bytes;
 use reflow_protocol::control::FromExecutor;
