@@ -400,8 +400,7 @@ where
         self.watermark = time;
         // What it fires already comes first; then what this one makes due as well. Panes fire in steps of their own: only
         // those know how long a pane takes.
-        let overwrites = injected_fault::is_active("input_ends_while_windows_fire");
-        if let Some(firing) = self.firing.as_mut().filter(|_| !overwrites) {
+        if let Some(firing) = &mut self.firing {
             firing.watermark = firing.watermark.max(time);
         } else if !self.begin_firing(time) {
             self.next.watermark(time);
@@ -421,8 +420,10 @@ where
 
     fn end(&mut self) {
         match &mut self.firing {
-            Some(firing) => firing.then_end = true,
-            None => self.next.end(),
+            Some(firing) if !injected_fault::is_active("input_ends_while_windows_fire") => {
+                firing.then_end = true;
+            }
+            _ => self.next.end(),
         }
     }
 

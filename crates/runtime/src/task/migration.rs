@@ -236,10 +236,8 @@ impl<T> KeyGroupMigration<T> {
     /// Buffers the record if its group is pending, or if earlier records of installed groups are still ready: records of
     /// a key keep their order. Otherwise returns it.
     pub(super) fn buffer(&mut self, row: Row<T>) -> Option<Row<T>> {
-        let overtakes =
-            self.records.ready.is_empty() || injected_fault::is_active("buffered_records_overtaken");
         let waits = self.pending.contains(row.hash.group(self.max));
-        if !waits && overtakes {
+        if !waits && self.records.ready.is_empty() {
             return Some(row);
         }
         let installation = &mut self.report.installation;
@@ -272,6 +270,9 @@ impl<T> KeyGroupMigration<T> {
 
     /// The next buffered record whose group is installed.
     pub(super) fn next_ready(&mut self) -> Option<Row<T>> {
+        if injected_fault::is_active("buffered_records_overtaken") {
+            return self.records.ready.pop_back();
+        }
         self.records.ready.pop_front()
     }
 

@@ -315,13 +315,7 @@ impl<T: DeserializeOwned + Send + 'static> Rescale<T> {
         events: &mut Vec<TaskEvent>,
     ) -> bool {
         let Some(migration) = &mut self.migration else { return false };
-        let mut signal = migration.next_signal();
-        if let Some(Signal::Watermark(time)) = signal
-            && injected_fault::is_active("input_ends_while_windows_fire")
-        {
-            core.chain_mut().watermark(time);
-            signal = migration.next_signal();
-        }
+        let signal = migration.next_signal();
         if signal.is_none() && !migration.is_complete() {
             return false;
         }
