@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::UNSET;
-use crate::job::{SCHEDULER_TYPE, job_type, lower_case_counts};
+use crate::job::{SCHEDULER_TYPE, lower_case_counts};
+use crate::plan::job_type;
 use reflow_view::{ClusterView, JobStatus, JobView};
 
 /// How often Flink's dashboard is to ask, in milliseconds.

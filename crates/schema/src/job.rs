@@ -6,7 +6,7 @@ use reflow_types::VertexId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::plan::Plan;
+use crate::plan::{Plan, job_type};
 use crate::vertex::IoMetrics;
 use crate::{UNSET, duration_ms};
 use reflow_view::{ExecutionState, JobStatus, JobView, ParallelismBounds, VertexView};
@@ -103,10 +103,6 @@ impl VertexSummary {
             metrics: IoMetrics::sum(vertex.subtasks.iter().map(|subtask| &subtask.io)),
         }
     }
-}
-
-pub(crate) fn job_type(job: &JobView) -> String {
-    if job.streaming { "STREAMING" } else { "BATCH" }.to_owned()
 }
 
 /// The subtasks of a job by state, as `/jobs/overview` spells the states, with their total.

@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::job::job_type;
 use reflow_view::{InputView, JobView, VertexView};
 
 /// `GET /jobs/:id/plan`
@@ -41,6 +40,10 @@ pub struct PlanInput {
     pub num: usize,
     pub exchange: String,
     pub ship_strategy: String,
+}
+
+pub(crate) fn job_type(job: &JobView) -> String {
+    if job.streaming { "STREAMING" } else { "BATCH" }.to_owned()
 }
 
 impl Plan {

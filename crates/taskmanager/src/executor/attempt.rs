@@ -1,16 +1,13 @@
-//! The attempt that an executor runs: its subtasks, their slots, and how they are built.
+//! The attempt that an executor runs: its subtasks, their slots, and the next graph of a live rescale.
 
-use super::process::ExecutorOptions;
+use super::builder::{Builder, Restored};
 use super::rescale::NextGraph;
-use super::slots::Slots;
-use reflow_graph::{ExecutionGraph, Subtask, VertexIndex};
-use reflow_network::Hub;
 use reflow_protocol::deployment::{Attempt, Deployment};
 use reflow_protocol::failure::Failure;
 use reflow_protocol::report::SubtaskEvent;
-use reflow_protocol::snapshot::{AfterBarrier, Codec, Restore};
-use reflow_runtime::{BuildContext, DeployedTask, Preparation, SlotCommand, Wiring};
-use reflow_types::{CheckpointId, ExecutorId, GraphVersion, JobId, MaxParallelism, SubtaskId, SubtaskIndex};
+use reflow_protocol::snapshot::Restore;
+use reflow_runtime::{DeployedTask, SlotCommand};
+use reflow_types::{ExecutorId, GraphVersion, SubtaskId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -36,6 +33,40 @@ impl Running {
         Self { attempt, subtasks, finished, peers, failed: false, next: None }
     }
 
+    /// Builds the tasks of this executor's subtasks and hands them to their slots. A task that cannot be built
+    /// fails its subtask.
+    pub(super) fn deploy(
+        builder: &Builder<'_>,
+        deployment: &Deployment,
+    ) -> (Self, Vec<(SubtaskId, Failure)>) {
+        let mut running = Self::nothing_of(deployment.attempt);
+        running.peers = builder.peers(&deployment.graph);
+        let graph = Arc::new(deployment.graph.clone());
+        let mut restore: BTreeMap<SubtaskId, Restore> = deployment.restore.iter().cloned().collect();
+        let mut tasks: Vec<Vec<DeployedTask>> = (0..builder.slots.len()).map(|_| Vec::new()).collect();
+        let mut failures = Vec::new();
+        for (vertex, index, subtask) in graph.subtasks().filter(|(_, _, subtask)| builder.is_here(subtask)) {
+            let slot = subtask.slot.index as usize;
+            running.subtasks.insert(subtask.id, slot);
+            let wiring = builder.wiring(&graph, GraphVersion(0), (vertex, index, subtask));
+            let restore = restore.remove(&subtask.id).unwrap_or_default();
+            let restored = Restored {
+                state: restore,
+                codec: deployment.restore_codec,
+                checkpoint: deployment.checkpoint,
+                then: deployment.then,
+            };
+            match builder.build(deployment.attempt, wiring, restored, None) {
+                Ok(task) => tasks[slot].push(task),
+                Err(failure) => failures.push((subtask.id, failure)),
+            }
+        }
+        for (slot, tasks) in tasks.into_iter().enumerate() {
+            builder.slots.send(slot, SlotCommand::Deploy { attempt: deployment.attempt, tasks });
+        }
+        (running, failures)
+    }
+
     /// Takes note of what a subtask reports.
     pub(super) fn observe(&mut self, subtask: SubtaskId, event: &SubtaskEvent) {
         match (event, &mut self.next) {
@@ -47,138 +78,31 @@ impl Running {
             self.finished.insert(subtask);
         }
     }
-}
 
-/// What a subtask gets back.
-pub(super) struct Restored {
-    pub(super) state: Restore,
-    pub(super) codec: Codec,
-    /// Whose it is.
-    pub(super) checkpoint: Option<CheckpointId>,
-    /// What sources do.
-    pub(super) then: AfterBarrier,
-}
-
-/// What building needs besides the deployment.
-pub(super) struct Builder<'a> {
-    pub(super) executor: ExecutorId,
-    pub(super) options: &'a ExecutorOptions,
-    pub(super) job_id: JobId,
-    pub(super) hub: &'a Hub,
-    pub(super) slots: &'a Slots,
-}
-
-impl Builder<'_> {
-    /// Builds the tasks of this executor's subtasks and hands them to their slots. A task that cannot be built
-    /// fails its subtask.
-    pub(super) fn deploy(&self, deployment: &Deployment) -> (Running, Vec<(SubtaskId, Failure)>) {
-        let mut running = Running::nothing_of(deployment.attempt);
-        running.peers = self.peers(&deployment.graph);
-        let graph = Arc::new(deployment.graph.clone());
-        let mut restore: BTreeMap<SubtaskId, Restore> = deployment.restore.iter().cloned().collect();
-        let mut tasks: Vec<Vec<DeployedTask>> = (0..self.slots.len()).map(|_| Vec::new()).collect();
-        let mut failures = Vec::new();
-        for (vertex, index, subtask) in graph.subtasks().filter(|(_, _, subtask)| self.is_here(subtask)) {
-            let slot = subtask.slot.index as usize;
-            running.subtasks.insert(subtask.id, slot);
-            let wiring = self.wiring(&graph, GraphVersion(0), (vertex, index, subtask));
-            let restore = restore.remove(&subtask.id).unwrap_or_default();
-            let restored = Restored {
-                state: restore,
-                codec: deployment.restore_codec,
-                checkpoint: deployment.checkpoint,
-                then: deployment.then,
-            };
-            match self.build(deployment.attempt, wiring, restored, None) {
-                Ok(task) => tasks[slot].push(task),
-                Err(failure) => failures.push((subtask.id, failure)),
-            }
-        }
-        for (slot, tasks) in tasks.into_iter().enumerate() {
-            self.slots.send(slot, SlotCommand::Deploy { attempt: deployment.attempt, tasks });
-        }
-        (running, failures)
+    /// Abandons the rescale.
+    pub(super) fn abandon(&mut self, builder: &Builder<'_>) {
+        let Some(next) = self.next.take() else { return };
+        builder.slots.send_to_all(|| SlotCommand::Abandon);
+        let added: Vec<SubtaskId> = next.added().keys().copied().collect();
+        builder.slots.send_to_all(|| SlotCommand::Drop(added.clone()));
     }
 
-    /// Whether a subtask runs in this executor.
-    pub(super) fn is_here(&self, subtask: &Subtask) -> bool {
-        subtask.slot.executor == self.executor
+    /// The cut is triggered: from now on the attempt has the subtasks of both graphs.
+    pub(super) fn begin_cut(&mut self, version: GraphVersion) {
+        let Some(next) = self.next.as_mut().filter(|next| next.version == version) else { return };
+        next.cut = true;
+        self.peers.extend(&next.peers);
+        self.peers.extend(&next.old_owners);
+        self.subtasks.extend(next.added());
     }
 
-    /// A subtask's place in a graph.
-    pub(super) fn wiring(
-        &self,
-        graph: &Arc<ExecutionGraph>,
-        version: GraphVersion,
-        (vertex, index, subtask): (VertexIndex, SubtaskIndex, &Subtask),
-    ) -> Wiring {
-        Wiring {
-            job: self.options.job.graph.clone(),
-            graph: graph.clone(),
-            version,
-            vertex,
-            subtask: subtask.id,
-            index,
-            executor: self.executor,
-            slots: self.slots.signals(),
-            hub: self.hub.clone(),
-        }
-    }
-
-    /// The task of one subtask.
-    pub(super) fn build(
-        &self,
-        attempt: Attempt,
-        wiring: Wiring,
-        restored: Restored,
-        added: Option<Preparation>,
-    ) -> Result<DeployedTask, Failure> {
-        let (vertex, subtask) = (wiring.vertex, wiring.subtask);
-        let (index, slot) = {
-            let (_, index, subtask) = wiring.graph.find(subtask).expect("a subtask is in its graph");
-            (index, subtask.slot.index as usize)
-        };
-        let table = wiring.graph.vertex(vertex).table.as_ref();
-        let name = self.options.job.graph.vertex(vertex).name.clone();
-        let mut context = BuildContext {
-            attempt,
-            name: name.clone(),
-            max_parallelism: table.map_or(MaxParallelism::DEFAULT, |table| table.max_parallelism()),
-            groups: table.map(|table| table.groups_of(index)),
-            wiring: wiring.clone(),
-            job_id: self.job_id,
-            io: self.slots.io(slot).for_task(),
-            clock: self.options.clock.clone(),
-            restore: restored.state,
-            restore_codec: restored.codec,
-            checkpoint: restored.checkpoint,
-            then: restored.then,
-            from_local: self.options.from_local,
-            bounds: self.options.bounds,
-            added,
-        };
-        let factory = &self.options.job.factories[usize::from(vertex.0)];
-        let task = reflow_runtime::catch(&name, || factory(&mut context))?;
-        Ok(DeployedTask { subtask, vertex, name, task })
-    }
-
-    /// The executors with which subtasks here exchange records.
-    pub(super) fn peers(&self, graph: &ExecutionGraph) -> BTreeSet<ExecutorId> {
-        let job = &self.options.job.graph;
-        let mut peers = BTreeSet::new();
-        for (vertex, index, subtask) in graph.subtasks() {
-            for (edge, _) in job.outputs(vertex) {
-                for receiver in graph.receivers(job, edge, index) {
-                    let (from, to) = (subtask.slot.executor, receiver.slot.executor);
-                    if from == self.executor && to != from {
-                        peers.insert(to);
-                    }
-                    if to == self.executor && to != from {
-                        peers.insert(from);
-                    }
-                }
-            }
-        }
-        peers
+    /// The rescale is committed: drops removed subtasks.
+    pub(super) fn commit(&mut self, builder: &Builder<'_>) {
+        let Some(next) = self.next.take() else { return };
+        let gone = self.subtasks.keys().copied().filter(|id| !next.contains(*id));
+        let gone: Vec<SubtaskId> = gone.collect();
+        self.subtasks.retain(|id, _| !gone.contains(id));
+        self.peers = next.peers;
+        builder.slots.send_to_all(|| SlotCommand::Drop(gone.clone()));
     }
 }

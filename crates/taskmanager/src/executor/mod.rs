@@ -5,12 +5,15 @@
 //! [`SlotPort`](reflow_runtime::SlotPort)s.
 
 mod attempt;
+mod builder;
 mod fence;
 mod link;
+mod options;
 mod peers;
 mod process;
 mod rescale;
 mod slots;
 mod watch;
 
-pub use process::{Executor, ExecutorOptions};
+pub use options::ExecutorOptions;
+pub use process::Executor;

@@ -3,56 +3,34 @@
 mod failing;
 mod report_frame;
 
-use super::attempt::{Builder, Running};
+use super::attempt::Running;
+use super::builder::Builder;
 use super::fence::Fence;
 use super::link::Link;
+use super::options::ExecutorOptions;
 use super::peers::{Credentials, Peer, Peers};
 use super::rescale::NextGraph;
 use super::slots::Slots;
 use super::watch::{self, GiveBack, LongSteps, WATCH_INTERVAL};
 use bytes::Bytes;
-use reflow_env::{Clock, ConnId, Input, ListenerId, MAX_FRAME_BYTES, Output, Process, Signal};
+use reflow_env::{ConnId, Input, ListenerId, MAX_FRAME_BYTES, Output, Process};
 use reflow_network::{Hub, Outgoing};
 use reflow_protocol::command::{AttemptCommand, CheckpointCommand, Command, RescaleCommand, SnapshotKind};
 use reflow_protocol::control::{FromExecutor, ToExecutor};
 use reflow_protocol::data::{DataFrame, ToSender};
-use reflow_protocol::deployment::{Addresses, Attempt, Deployment, ExecutorStart};
+use reflow_protocol::deployment::{Addresses, Attempt, Deployment};
 use reflow_protocol::failure::{Failure, Fault};
 use reflow_protocol::hello::Hello;
 use reflow_protocol::report::{ExecutorReport, SubtaskEvent, SubtaskReport};
 use reflow_protocol::rescale::{HandOver, Preparation};
 use reflow_runtime::{SlotCommand, SlotEvent, TaskEvent};
-use reflow_stream::Job;
-use reflow_types::{Bounds, CheckpointId, ExecutorId, GraphVersion, Instant, SubtaskId};
-use std::sync::Arc;
+use reflow_types::{CheckpointId, ExecutorId, GraphVersion, Instant, SubtaskId};
 use tracing::{debug, info, warn};
 
 const JOB_MANAGER: ConnId = ConnId(0);
 const DATA: ListenerId = ListenerId(0);
 /// What waits for a new owner's connection, as much as a connection lets wait for a peer that does not read.
 const MAX_WAITING_BYTES: usize = 256 << 20;
-
-/// What an executor needs from its surroundings.
-pub struct ExecutorOptions {
-    /// What its TaskManager starts it with.
-    pub start: ExecutorStart,
-    /// The job, as the job function built it in this process.
-    pub job: Job,
-    /// For slots, which measure their own work.
-    pub clock: Arc<dyn Clock>,
-    /// Raised when a slot has events.
-    pub signal: Signal,
-    /// Resident memory of this process in bytes.
-    pub memory: Box<dyn Fn() -> u64 + Send>,
-    /// Gives memory that is free back to the system.
-    pub give_back: fn(),
-    /// The process id, for people.
-    pub pid: u32,
-    /// Whether state outlives an attempt in this process.
-    pub from_local: bool,
-    /// How much of something is done, kept or sent at a time.
-    pub bounds: Bounds,
-}
 
 /// A task executor.
 pub struct Executor {
@@ -241,7 +219,7 @@ impl Executor {
         self.peers.set_addresses(addresses, out);
         let Some(running) = &mut self.running else { return };
         let builder = builder(&self.options, &self.credentials, &self.hub, &self.slots);
-        let (next, failed) = NextGraph::prepare(&builder, running, preparation);
+        let (next, failed) = NextGraph::prepare(&builder, &running.subtasks, preparation);
         self.peers.expect_from(next.old_owners.iter().copied(), out);
         running.next = Some(next);
         if let Some(Failure { operator, message, .. }) = failed {
@@ -318,7 +296,7 @@ impl Executor {
         self.peers.end_hand_overs(out);
         self.peers.set_addresses(&addresses, out);
         let builder = builder(&self.options, &self.credentials, &self.hub, &self.slots);
-        let (running, failures) = builder.deploy(&deployment);
+        let (running, failures) = Running::deploy(&builder, &deployment);
         self.running = Some(running);
         for (subtask, failure) in failures {
             self.fail(subtask, failure, out);

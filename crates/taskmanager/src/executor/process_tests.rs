@@ -1,10 +1,13 @@
 //! The executor, driven by hand.
 
 use super::*;
+use reflow_env::{Clock, Signal};
 use reflow_graph::{ExecutionGraph, JobGraph};
-use reflow_protocol::deployment::StartExecutor;
+use reflow_protocol::deployment::{ExecutorStart, StartExecutor};
 use reflow_protocol::snapshot::{AfterBarrier, Codec};
-use reflow_types::{AttemptNumber, ExecutorId, JobId, LeaderEpoch, TaskManagerId};
+use reflow_stream::Job;
+use reflow_types::{AttemptNumber, Bounds, ExecutorId, JobId, LeaderEpoch, TaskManagerId};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 

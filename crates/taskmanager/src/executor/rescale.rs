@@ -5,7 +5,7 @@
 //! as soon as the rescale is committed, and its connection may close before this executor hears of the commit. So its
 //! loss is ignored once every local subtask has passed the cut and installed its incoming key groups.
 
-use super::attempt::{Builder, Restored, Running};
+use super::builder::{Builder, Restored};
 use reflow_graph::{ExecutionGraph, Move};
 use reflow_protocol::failure::Failure;
 use reflow_protocol::rescale::Preparation as Message;
@@ -37,11 +37,11 @@ pub(super) struct NextGraph {
 }
 
 impl NextGraph {
-    /// Tells every task here its place in the next graph and builds the added ones. Also returns the failure of a task
+    /// Tells every task here, by its slot, its place in the next graph and builds the added ones. Also returns the failure of a task
     /// that could not be built.
     pub(super) fn prepare(
         builder: &Builder<'_>,
-        running: &Running,
+        running: &BTreeMap<SubtaskId, usize>,
         message: Message,
     ) -> (Self, Option<Failure>) {
         let Message { attempt, version, former, graph, checkpoint, restore, .. } = message;
@@ -53,11 +53,11 @@ impl NextGraph {
             peers: builder.peers(&graph),
             graph: graph.clone(),
             checkpoint,
-            awaited: running.subtasks.keys().copied().collect(),
+            awaited: running.keys().copied().collect(),
             added: BTreeMap::new(),
             old_owners: BTreeSet::new(),
             cut: false,
-            to_cut: running.subtasks.keys().copied().collect(),
+            to_cut: running.keys().copied().collect(),
             to_install: BTreeSet::new(),
         };
         let mut preparation = |subtask: SubtaskId, wiring| {
@@ -65,7 +65,7 @@ impl NextGraph {
             let restore: Restore = restore.remove(&subtask).unwrap_or_default();
             Preparation { version, wiring, incoming, outgoing, checkpoint, restore }
         };
-        for (&subtask, &slot) in &running.subtasks {
+        for (&subtask, &slot) in running {
             let place = graph.find(subtask);
             let wiring = place.map(|place| builder.wiring(&graph, version, place));
             let preparation = preparation(subtask, wiring);
@@ -78,7 +78,7 @@ impl NextGraph {
         }
         let mut failed = None;
         for (vertex, index, subtask) in graph.subtasks().filter(|(_, _, subtask)| builder.is_here(subtask)) {
-            if running.subtasks.contains_key(&subtask.id) {
+            if running.contains_key(&subtask.id) {
                 continue;
             }
             let slot = subtask.slot.index as usize;
@@ -137,6 +137,16 @@ impl NextGraph {
         settled && !self.peers.contains(&executor)
     }
 
+    /// The added subtasks here, and their slots.
+    pub(super) fn added(&self) -> &BTreeMap<SubtaskId, usize> {
+        &self.added
+    }
+
+    /// Whether a subtask is in it.
+    pub(super) fn contains(&self, subtask: SubtaskId) -> bool {
+        self.graph.find(subtask).is_some()
+    }
+
     /// The slot of an added subtask.
     pub(super) fn slot_of(&self, subtask: SubtaskId) -> Option<usize> {
         self.added.get(&subtask).copied()
@@ -145,35 +155,6 @@ impl NextGraph {
     /// The executor of a subtask of the next graph.
     pub(super) fn executor_of(&self, subtask: SubtaskId) -> Option<ExecutorId> {
         self.graph.find(subtask).map(|(_, _, subtask)| subtask.slot.executor)
-    }
-}
-
-impl Running {
-    /// Abandons the rescale.
-    pub(super) fn abandon(&mut self, builder: &Builder<'_>) {
-        let Some(next) = self.next.take() else { return };
-        builder.slots.send_to_all(|| SlotCommand::Abandon);
-        let added: Vec<SubtaskId> = next.added.keys().copied().collect();
-        builder.slots.send_to_all(|| SlotCommand::Drop(added.clone()));
-    }
-
-    /// The cut is triggered: from now on the attempt has the subtasks of both graphs.
-    pub(super) fn begin_cut(&mut self, version: GraphVersion) {
-        let Some(next) = self.next.as_mut().filter(|next| next.version == version) else { return };
-        next.cut = true;
-        self.peers.extend(&next.peers);
-        self.peers.extend(&next.old_owners);
-        self.subtasks.extend(&next.added);
-    }
-
-    /// The rescale is committed: drops removed subtasks.
-    pub(super) fn commit(&mut self, builder: &Builder<'_>) {
-        let Some(next) = self.next.take() else { return };
-        let gone = self.subtasks.keys().copied().filter(|id| next.graph.find(*id).is_none());
-        let gone: Vec<SubtaskId> = gone.collect();
-        self.subtasks.retain(|id, _| !gone.contains(id));
-        self.peers = next.peers;
-        builder.slots.send_to_all(|| SlotCommand::Drop(gone.clone()));
     }
 }
 

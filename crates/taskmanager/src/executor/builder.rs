@@ -1,0 +1,116 @@
+//! Builds tasks: from a subtask's place in a graph and the state that it gets back.
+
+use super::options::ExecutorOptions;
+use super::slots::Slots;
+use reflow_graph::{ExecutionGraph, Subtask, VertexIndex};
+use reflow_network::Hub;
+use reflow_protocol::deployment::Attempt;
+use reflow_protocol::failure::Failure;
+use reflow_protocol::snapshot::{AfterBarrier, Codec, Restore};
+use reflow_runtime::{BuildContext, DeployedTask, Preparation, Wiring};
+use reflow_types::{CheckpointId, ExecutorId, GraphVersion, JobId, MaxParallelism, SubtaskIndex};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// What a subtask gets back.
+pub(super) struct Restored {
+    pub(super) state: Restore,
+    pub(super) codec: Codec,
+    /// Whose it is.
+    pub(super) checkpoint: Option<CheckpointId>,
+    /// What sources do.
+    pub(super) then: AfterBarrier,
+}
+
+/// What building needs besides the deployment.
+pub(super) struct Builder<'a> {
+    pub(super) executor: ExecutorId,
+    pub(super) options: &'a ExecutorOptions,
+    pub(super) job_id: JobId,
+    pub(super) hub: &'a Hub,
+    pub(super) slots: &'a Slots,
+}
+
+impl Builder<'_> {
+    /// Whether a subtask runs in this executor.
+    pub(super) fn is_here(&self, subtask: &Subtask) -> bool {
+        subtask.slot.executor == self.executor
+    }
+
+    /// A subtask's place in a graph.
+    pub(super) fn wiring(
+        &self,
+        graph: &Arc<ExecutionGraph>,
+        version: GraphVersion,
+        (vertex, index, subtask): (VertexIndex, SubtaskIndex, &Subtask),
+    ) -> Wiring {
+        Wiring {
+            job: self.options.job.graph.clone(),
+            graph: graph.clone(),
+            version,
+            vertex,
+            subtask: subtask.id,
+            index,
+            executor: self.executor,
+            slots: self.slots.signals(),
+            hub: self.hub.clone(),
+        }
+    }
+
+    /// The task of one subtask.
+    pub(super) fn build(
+        &self,
+        attempt: Attempt,
+        wiring: Wiring,
+        restored: Restored,
+        added: Option<Preparation>,
+    ) -> Result<DeployedTask, Failure> {
+        let (vertex, subtask) = (wiring.vertex, wiring.subtask);
+        let (index, slot) = {
+            let (_, index, subtask) = wiring.graph.find(subtask).expect("a subtask is in its graph");
+            (index, subtask.slot.index as usize)
+        };
+        let table = wiring.graph.vertex(vertex).table.as_ref();
+        let name = self.options.job.graph.vertex(vertex).name.clone();
+        let mut context = BuildContext {
+            attempt,
+            name: name.clone(),
+            max_parallelism: table.map_or(MaxParallelism::DEFAULT, |table| table.max_parallelism()),
+            groups: table.map(|table| table.groups_of(index)),
+            wiring: wiring.clone(),
+            job_id: self.job_id,
+            io: self.slots.io(slot).for_task(),
+            clock: self.options.clock.clone(),
+            restore: restored.state,
+            restore_codec: restored.codec,
+            checkpoint: restored.checkpoint,
+            then: restored.then,
+            from_local: self.options.from_local,
+            bounds: self.options.bounds,
+            added,
+        };
+        let factory = &self.options.job.factories[usize::from(vertex.0)];
+        let task = reflow_runtime::catch(&name, || factory(&mut context))?;
+        Ok(DeployedTask { subtask, vertex, name, task })
+    }
+
+    /// The executors with which subtasks here exchange records.
+    pub(super) fn peers(&self, graph: &ExecutionGraph) -> BTreeSet<ExecutorId> {
+        let job = &self.options.job.graph;
+        let mut peers = BTreeSet::new();
+        for (vertex, index, subtask) in graph.subtasks() {
+            for (edge, _) in job.outputs(vertex) {
+                for receiver in graph.receivers(job, edge, index) {
+                    let (from, to) = (subtask.slot.executor, receiver.slot.executor);
+                    if from == self.executor && to != from {
+                        peers.insert(to);
+                    }
+                    if to == self.executor && to != from {
+                        peers.insert(from);
+                    }
+                }
+            }
+        }
+        peers
+    }
+}
