@@ -179,6 +179,8 @@ impl Leader {
                 self.carry_out(now, action, out);
             }
         }
+        // After the actions: what is assigned between an enumerator's snapshot and the trigger behind it would belong to
+        // both parts of the checkpoint, and be read twice after a restore.
         self.advance_enumerators(now, out);
         self.delete(out);
         self.log.log(&self.scheduler.view());
