@@ -5,19 +5,18 @@ use reflow_state::{
     InstallCursor, KeyedTable, Origin, Progress, Restore, Run, RunKind, SnapshotKind, SnapshotTable,
     SnapshotWriter, TableId, TimerTable,
 };
-use reflow_types::{CheckpointId, Key, KeyGroup, KeyGroupSet, MaxParallelism};
+use reflow_types::{CheckpointId, Key, KeyGroup, KeyGroupSet, MaxParallelism, splitmix64};
 use std::collections::BTreeMap;
 
 type Table = KeyedTable<u64, u64>;
 type Model = BTreeMap<u64, u64>;
 
-/// A generator of numbers that is good enough for tests.
+/// Numbers that follow from a seed.
 struct Numbers(u64);
 
 impl Numbers {
     fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound
+        splitmix64::next(&mut self.0) % bound
     }
 }
 

@@ -7,7 +7,7 @@ use chain::RunChain;
 use reflow_state::{
     KeyedTable, Progress, Restore, Run, RunKind, SegmentLayout, SnapshotKind, SnapshotWriter, TableId,
 };
-use reflow_types::{CheckpointId, Key, KeyGroup, KeyGroupSet, MaxParallelism};
+use reflow_types::{CheckpointId, Key, KeyGroup, KeyGroupSet, MaxParallelism, splitmix64};
 use std::collections::BTreeMap;
 
 const TABLE: TableId = TableId(0);
@@ -78,8 +78,7 @@ fn check_ratios(max: u32, keys: u64, value_bytes: usize) {
     let mut random = 1u64;
     for round in 1..=100u8 {
         for _ in 0..keys / 20 {
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            job.put((random >> 33) % keys, round, value_bytes);
+            job.put(splitmix64::next(&mut random) % keys, round, value_bytes);
         }
         let (bytes, _) = job.checkpoint();
         if round == 1 {
