@@ -182,7 +182,7 @@ impl<T: DeserializeOwned + Send + 'static> Gate<T> {
             input.receiver.close();
         }
         (self.next, self.last_from) = (0, 0);
-        // Those that have gone may have held the watermark back.
+        // Those that have gone may have held the watermark back, or be the only ones that had not ended.
         self.advance_due = !self.ended;
     }
 
@@ -223,7 +223,7 @@ impl<T: DeserializeOwned + Send + 'static> Gate<T> {
 
     fn next_event(&mut self, now: Instant) -> Result<Option<GateEvent<T>>, CodecError> {
         if std::mem::take(&mut self.advance_due)
-            && let Some(event) = self.advance()
+            && let Some(event) = self.end().or_else(|| self.advance())
         {
             return Ok(Some(event));
         }
@@ -293,10 +293,8 @@ impl<T: DeserializeOwned + Send + 'static> Gate<T> {
             }
             Element::End => {
                 input.ended = true;
-                if self.channels.iter().all(|input| input.ended) {
-                    self.ended = true;
-                    self.watermark = MAX_WATERMARK;
-                    return Ok(Some(GateEvent::End));
+                if let Some(end) = self.end() {
+                    return Ok(Some(end));
                 }
                 // An ended channel is past every barrier and every watermark. Both may be due now.
                 match self.try_align(now) {
@@ -308,6 +306,16 @@ impl<T: DeserializeOwned + Send + 'static> Gate<T> {
                 }
             }
         })
+    }
+
+    /// The end, once, if all channels have ended. A gate without channels is that of a task that is removed.
+    fn end(&mut self) -> Option<GateEvent<T>> {
+        if self.ended || self.channels.is_empty() || self.channels.iter().any(|input| !input.ended) {
+            return None;
+        }
+        self.ended = true;
+        self.watermark = MAX_WATERMARK;
+        Some(GateEvent::End)
     }
 
     fn try_align(&mut self, now: Instant) -> Option<GateEvent<T>> {

@@ -149,6 +149,23 @@ fn a_gate_that_loses_all_channels_is_quiet() {
     check(&mut gate, &[]);
 }
 
+/// A sender that is removed at the cut may be the only one that has not ended: its own end came after the trigger.
+#[test]
+fn the_inputs_have_ended_when_the_last_open_one_is_removed() {
+    let (mut senders, mut gate) = gate();
+    senders[1].end();
+    check(&mut gate, &[]);
+    senders[0].barrier(CheckpointId(1), false);
+    check(&mut gate, &["barrier 1"]);
+    let stays = gate.channels[1].id;
+    gate.prepare(vec![(stays, None)]);
+    gate.switch();
+    gate.reset();
+    check(&mut gate, &["end"]);
+    assert!(gate.is_ended() && gate.watermark() == MAX_WATERMARK);
+    check(&mut gate, &[]);
+}
+
 #[test]
 fn a_sender_that_resets_its_time_holds_the_watermark_until_it_has_said_it_anew() {
     let (mut senders, mut gate) = gate();
