@@ -17,7 +17,7 @@
 //!   reader.
 //! - The mark of the job's end is read after the listing, because a leader writes it before it deletes the objects of a
 //!   finished job.
-//! - The marks are also listed first, and a mark that is later than this start counts as not listed: a job that ends while it
+//! - The marks are also listed first, and a mark that may be later than this start counts as not listed: a job that ends while it
 //!   is claimed, or whose end is decided but not marked yet, is the job that this start was for, so no other job begins.
 //!
 //! If an object was listed and is gone when it is read, a previous leader that still runs has deleted it, and the listing is
@@ -54,6 +54,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 const FIRST_RETRY: Duration = Duration::from_millis(250);
+
+/// From so long after the start on, the list of ended jobs may well have a job that ended since.
+const LATE_LIST: Duration = Duration::from_secs(1);
+/// By how much the clocks of two machines may differ.
+const CLOCK_DIFFERENCE: Duration = Duration::from_secs(30);
 
 /// How many questions storage is asked at once: each needs a connection, and a name may have had thousands of jobs.
 const MAX_OUTSTANDING: usize = 32;
@@ -161,6 +166,8 @@ pub(crate) struct Claim {
     highest_seen: LeaderEpoch,
     /// The jobs that had ended before this start.
     ended_before: BTreeSet<JobId>,
+    /// A mark counts as earlier than this start if it is so much earlier.
+    doubt: Duration,
     search: Search,
     job: JobId,
     fresh: bool,
@@ -198,6 +205,7 @@ impl Claim {
             epoch: LeaderEpoch(0),
             highest_seen: LeaderEpoch(0),
             ended_before: BTreeSet::new(),
+            doubt: Duration::ZERO,
             search: Search::default(),
             fresh: true,
             record: Bytes::new(),
@@ -248,8 +256,15 @@ impl Claim {
             self.questions.insert(question, asked);
             return Ok(None);
         }
+        if asked.purpose == Purpose::EndedJobs && self.since_start(now) > LATE_LIST {
+            self.doubt = CLOCK_DIFFERENCE;
+        }
         self.take(asked.purpose, answer)?;
         if self.questions.is_empty() { self.conclude() } else { Ok(None) }
+    }
+
+    fn since_start(&self, now: Instant) -> Duration {
+        Duration::from_millis(u64::try_from(now.as_millis() - self.by.started_at).unwrap_or(0))
     }
 
     fn take(&mut self, purpose: Purpose, answer: StoreResult) -> Result<(), LeadershipError> {
@@ -370,9 +385,12 @@ impl Claim {
     }
 
     /// The last job has ended: before this start, or since. Then it was what this start was for. The mark may have been
-    /// written between the start and the listing of marks, so its time counts, too.
+    /// written between the start and the listing of marks, so its time counts, too. It is another machine's time: if the
+    /// listing came late, a mark that is only seconds older than this start may be younger. To begin a job anew would
+    /// write its output again; not to begin one costs another start.
     fn take_end(&mut self, end: EndedRecord) {
-        if self.ended_before.contains(&self.job) && end.ended_at <= self.by.started_at {
+        let earlier_by = u64::try_from(self.by.started_at - end.ended_at).map(Duration::from_millis);
+        if self.ended_before.contains(&self.job) && earlier_by.is_ok_and(|by| by >= self.doubt) {
             tracing::info!(job = %self.job, state = end.state, "the last job of this name has ended");
             return self.search();
         }
