@@ -40,6 +40,8 @@ pub(crate) struct Machines {
     answers: VecDeque<(usize, Ticket, StoreResult)>,
     /// While set, storage does not answer.
     pub(crate) storage_held: bool,
+    /// While set, no frame arrives.
+    pub(crate) network_held: bool,
     pub(crate) events: Vec<(SubtaskId, TaskEvent)>,
     pub(crate) metrics: Vec<SubtaskMetrics>,
 }
@@ -90,6 +92,7 @@ impl Machines {
             links: BTreeMap::new(),
             answers: VecDeque::new(),
             storage_held: false,
+            network_held: false,
             events: Vec::new(),
             metrics: Vec::new(),
         }
@@ -129,9 +132,10 @@ impl Machines {
                 possible.push(Next::Slot(number));
             }
         }
-        possible.extend(
-            self.links.iter().filter(|(_, link)| !link.is_empty()).map(|(ends, _)| Next::Link(*ends)),
-        );
+        if !self.network_held {
+            let links = self.links.iter().filter(|(_, link)| !link.is_empty());
+            possible.extend(links.map(|(ends, _)| Next::Link(*ends)));
+        }
         if !self.storage_held && !self.answers.is_empty() {
             possible.push(Next::Answer);
         }

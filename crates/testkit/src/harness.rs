@@ -48,6 +48,7 @@ pub struct Harness {
     failed_checkpoints: Vec<(CheckpointId, String)>,
     failures: Vec<Failure>,
     drops_unclaimed_state: bool,
+    network_held: bool,
 }
 
 impl Harness {
@@ -74,6 +75,7 @@ impl Harness {
             failed_checkpoints: Vec::new(),
             failures: Vec::new(),
             drops_unclaimed_state: false,
+            network_held: false,
         }
     }
 
@@ -156,6 +158,11 @@ impl Harness {
         self.running().machines.storage_held = held;
     }
 
+    /// While held, nothing that an executor sends arrives at another. Applies from the next start on.
+    pub fn hold_network(&mut self, held: bool) {
+        self.network_held = held;
+    }
+
     /// The failures of subtasks.
     pub fn failures(&self) -> &[Failure] {
         &self.failures
@@ -219,8 +226,9 @@ impl Harness {
         let ending = latest.as_ref().and_then(|manifest| manifest.ending);
         let then = ending.map_or(AfterBarrier::Continue, |ending| ending.then);
         let restored = Restored { state: restore.unwrap_or_default(), codec, checkpoint, then };
-        let (attempt, failures) =
+        let (mut attempt, failures) =
             Attempt::deploy(id, &job, &graph, &self.clock, &self.sizes, restored, survivors);
+        attempt.machines.network_held = self.network_held;
         self.failures.extend(failures);
         self.coordinator.begin_attempt(now, id, attempt.participants.clone(), &job.graph, &graph);
         self.assign_splits(&job, &graph, &attempt, latest.as_ref());

@@ -15,6 +15,10 @@ struct Sums {
 
 impl Sums {
     fn start(parallelism: u32) -> Self {
+        Self::start_on(1, parallelism)
+    }
+
+    fn start_on(executors: usize, parallelism: u32) -> Self {
         let (feed, out) = (Feed::new(1), Collect::new("out"));
         let (source, sink) = (feed.clone(), out.clone());
         let job = move |env: &mut StreamEnv| {
@@ -22,7 +26,7 @@ impl Sums {
             let sums = numbers.key_by(|pair: &(u64, u64)| pair.0).reduce(|a, b| (a.0, a.1 + b.1));
             let _ = sums.sink("out", sink.clone());
         };
-        let mut job = Harness::new(job);
+        let mut job = Harness::new(job).on_executors(executors);
         job.start(parallelism);
         Self { feed, out, job }
     }
@@ -130,6 +134,23 @@ fn an_attempt_after_the_last_checkpoint_commits_and_reads_nothing() {
         }
         sums.expect(1_500);
     }
+}
+
+/// A receiver finishes with the last checkpoint as well. It may do so, and be gone, before its senders hear from it, so
+/// none may wait for room in its channel.
+#[test]
+fn an_attempt_after_the_last_checkpoint_finishes_without_a_network() {
+    let mut sums = Sums::start_on(2, 2);
+    sums.push(0..1_000);
+    sums.job.begin_checkpoint(AfterBarrier::Finish);
+    while sums.job.latest().is_none_or(|latest| latest.ending.is_none()) {
+        sums.job.steps(1);
+    }
+    sums.job.kill();
+    sums.job.hold_network(true);
+    sums.job.start(2);
+    assert!(sums.job.is_finished(), "{}", sums.job.state());
+    sums.expect(1_000);
 }
 
 #[test]

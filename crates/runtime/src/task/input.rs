@@ -75,7 +75,9 @@ where
     /// The part of a step that depends on the input.
     fn step_input(&mut self, now: Instant, events: &mut Vec<TaskEvent>) -> TaskStep {
         if let Some(backpressured) = self.core.wait_for_room(now) {
-            return backpressured;
+            // The receivers finish with the same checkpoint, and may do so before they have given any room.
+            let finishes = self.core.snapshots().may_finish() && !self.core.chain().has_rest();
+            return if finishes { self.core.finish(events) } else { backpressured };
         }
         // Whatever the chain has left precedes all that follows. A record that came between would overtake the results
         // of an earlier one, and a barrier would cut them off: they are in no snapshot and are not read again.

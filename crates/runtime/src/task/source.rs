@@ -91,7 +91,9 @@ where
     /// The part of a step that depends on the input.
     fn step_input(&mut self, now: Instant, events: &mut Vec<TaskEvent>) -> TaskStep {
         if let Some(backpressured) = self.core.wait_for_room(now) {
-            return backpressured;
+            // The receivers finish with the same checkpoint, and may do so before they have given any room.
+            let finishes = self.core.snapshots().may_finish() && !self.core.chain().has_rest();
+            return if finishes { self.core.finish(events) } else { backpressured };
         }
         // Before a snapshot: the reader's position is behind the record whose results are left. They are in no state, so
         // they would be lost with a restore.
