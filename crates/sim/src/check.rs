@@ -36,7 +36,7 @@ pub struct Checker {
     savepoints: BTreeMap<CheckpointId, (String, BTreeSet<String>)>,
     files: Files,
     /// The watermark of each vertex in the newest complete checkpoint.
-    watermarks: BTreeMap<VertexId, Timestamp>,
+    watermarks: BTreeMap<VertexId, (CheckpointId, Timestamp)>,
     /// Whether a checkpoint is known to be damaged.
     pub damaged: bool,
     /// How many files were committed.
@@ -135,7 +135,7 @@ impl Checker {
                 for missing in objects.iter().filter(|object| !is_over && storage.get(object).is_none()) {
                     self.violations.push(format!("{name} names {missing}, which is not there"));
                 }
-                self.watermarks(name, &manifest);
+                self.watermarks(name, &manifest, storage);
                 // A stop is given up if its manifest, which is there after a lost answer, cannot be read.
                 let is_damaged = |name: &String| storage.is_damaged(name);
                 self.last
@@ -175,14 +175,18 @@ impl Checker {
 
     /// A keyed vertex's watermark in complete checkpoints never goes back, unless the job goes back to an older one.
     /// Others take event time anew from the splits that they read after a cut.
-    fn watermarks(&mut self, name: &str, manifest: &Manifest) {
+    fn watermarks(&mut self, name: &str, manifest: &Manifest, storage: &Storage) {
         if name.starts_with(SAVEPOINTS) {
             return; // nothing begins from it
         }
+        // A checkpoint is given up if its manifest, which is there after a lost answer, cannot be read.
+        let is_damaged = |last: &CheckpointId| {
+            self.manifests.get(last).is_some_and(|(manifest, _)| storage.is_damaged(manifest))
+        };
         for vertex in manifest.vertices.iter().filter(|vertex| vertex.table.is_some()) {
-            let last = self.watermarks.insert(vertex.vertex, vertex.watermark);
+            let last = self.watermarks.insert(vertex.vertex, (manifest.checkpoint, vertex.watermark));
             if !self.damaged
-                && let Some(last) = last.filter(|last| *last > vertex.watermark)
+                && let Some((_, last)) = last.filter(|(at, last)| *last > vertex.watermark && !is_damaged(at))
             {
                 let (vertex, to) = (vertex.vertex, vertex.watermark);
                 let text = format!("{name}: the watermark of vertex {vertex} goes back from {last} to {to}");
