@@ -33,6 +33,7 @@
 //! fails is asked again, a bounded number of times.
 
 mod jobs;
+mod question;
 mod savepoint;
 
 use super::authority::{Authority, Standing};
@@ -43,6 +44,8 @@ use crate::layout::epochs_in;
 use crate::{record, requirements};
 use bytes::Bytes;
 use jobs::Search;
+pub(crate) use question::Question;
+use question::{Asked, Purpose};
 use reflow_coordination::action::EndState;
 use reflow_coordination::checkpoint::{self, Recovered};
 use reflow_coordination::manifest::{self, Decision, Lineage, Manifest};
@@ -62,63 +65,6 @@ const CLOCK_DIFFERENCE: Duration = Duration::from_secs(30);
 
 /// How many questions storage is asked at once: each needs a connection, and a name may have had thousands of jobs.
 const MAX_OUTSTANDING: usize = 32;
-
-/// Names a question to storage within a claim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Question(u32);
-
-/// What a question is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Purpose {
-    /// The marks of jobs that had ended before this start.
-    EndedJobs,
-    Epochs,
-    Record(LeaderEpoch),
-    /// Everything below the job's name.
-    Jobs,
-    Ended,
-    /// The mark of one of the jobs that have ended.
-    Mark(JobId),
-    /// The last decision of a job that has no mark of an end.
-    LastDecision(JobId),
-    Epoch,
-    JobDir,
-    EndedMeanwhile,
-    Decision(CheckpointId),
-    /// A declaration of requirements, by its place in `Claim::declarations`.
-    Requirements(usize),
-    Savepoint,
-    Takeover,
-    Successors,
-    /// The mark of an end that the predecessor had decided.
-    End,
-}
-
-impl Purpose {
-    /// Whether an answer is not what was written: so in storage, or only in this answer.
-    fn is_damaged(self, answer: &StoreResult) -> bool {
-        let Ok(StoreReply::Bytes(bytes)) = answer else { return false };
-        match self {
-            Purpose::Decision(_) | Purpose::LastDecision(_) | Purpose::Savepoint => {
-                manifest::decode(bytes).is_err()
-            }
-            Purpose::Record(_) => record::decode::<EpochRecord>(bytes).is_err(),
-            Purpose::Ended | Purpose::Mark(_) | Purpose::EndedMeanwhile => end_in(bytes).is_err(),
-            Purpose::Requirements(_) => requirements::decode(bytes).is_err(),
-            _ => false,
-        }
-    }
-}
-
-struct Asked {
-    purpose: Purpose,
-    op: StoreOp,
-    tries: u32,
-    /// How often the answer was damaged.
-    bad_reads: u32,
-    /// Set while the question waits to be asked again.
-    again_at: Option<Instant>,
-}
 
 /// What was found below the job's directory.
 #[derive(Default)]

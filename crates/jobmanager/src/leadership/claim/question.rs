@@ -1,0 +1,65 @@
+//! The questions that a claim asks storage.
+
+use super::super::EpochRecord;
+use super::end_in;
+use crate::{record, requirements};
+use reflow_coordination::manifest;
+use reflow_env::{StoreOp, StoreReply, StoreResult};
+use reflow_types::{CheckpointId, Instant, JobId, LeaderEpoch};
+
+/// Names a question to storage within a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Question(pub(super) u32);
+
+/// What a question is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// The marks of jobs that had ended before this start.
+    EndedJobs,
+    Epochs,
+    Record(LeaderEpoch),
+    /// Everything below the job's name.
+    Jobs,
+    Ended,
+    /// The mark of one of the jobs that have ended.
+    Mark(JobId),
+    /// The last decision of a job that has no mark of an end.
+    LastDecision(JobId),
+    Epoch,
+    JobDir,
+    EndedMeanwhile,
+    Decision(CheckpointId),
+    /// A declaration of requirements, by its place in `Claim::declarations`.
+    Requirements(usize),
+    Savepoint,
+    Takeover,
+    Successors,
+    /// The mark of an end that the predecessor had decided.
+    End,
+}
+
+impl Purpose {
+    /// Whether an answer is not what was written: so in storage, or only in this answer.
+    pub(super) fn is_damaged(self, answer: &StoreResult) -> bool {
+        let Ok(StoreReply::Bytes(bytes)) = answer else { return false };
+        match self {
+            Purpose::Decision(_) | Purpose::LastDecision(_) | Purpose::Savepoint => {
+                manifest::decode(bytes).is_err()
+            }
+            Purpose::Record(_) => record::decode::<EpochRecord>(bytes).is_err(),
+            Purpose::Ended | Purpose::Mark(_) | Purpose::EndedMeanwhile => end_in(bytes).is_err(),
+            Purpose::Requirements(_) => requirements::decode(bytes).is_err(),
+            _ => false,
+        }
+    }
+}
+
+pub(super) struct Asked {
+    pub(super) purpose: Purpose,
+    pub(super) op: StoreOp,
+    pub(super) tries: u32,
+    /// How often the answer was damaged.
+    pub(super) bad_reads: u32,
+    /// Set while the question waits to be asked again.
+    pub(super) again_at: Option<Instant>,
+}
