@@ -39,6 +39,11 @@ pub struct Routes<T> {
 }
 
 /// Names a record's key.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not select a key of `{T}`",
+    label = "expected a function from a record to its key",
+    note = "for example `key_by(|record: &{T}| record.id)`; names of fields are not keys"
+)]
 pub trait KeySelector<T>: Clone + Send + 'static {
     /// By what the stream is keyed.
     type Key: Key;

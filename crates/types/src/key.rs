@@ -27,6 +27,13 @@ pub const ENCODING: u32 = 1;
 ///
 /// Implementors promise: equal keys encode to equal bytes, and different keys to different bytes.
 /// `usize` and `isize` are not keys, as their width depends on the machine.
+#[diagnostic::on_unimplemented(
+    message = "a stream cannot be keyed by `{Self}`, because it does not implement `Key`",
+    label = "not a key",
+    note = "keys are integers of a fixed width, `bool`, `char`, `String`, and options, vectors and tuples (of up to four) of keys",
+    note = "a struct or enum whose fields are keys becomes a key by `#[derive(reflow::Key)]`",
+    note = "use `u64` instead of `usize`, an owned `String` instead of `&str`, an integer instead of a floating-point number, and `Vec` instead of an array or slice"
+)]
 pub trait Key: Clone + Eq + Serialize + DeserializeOwned + Send + 'static {
     /// Appends the key's encoding.
     fn encode(&self, out: &mut KeyWriter);
