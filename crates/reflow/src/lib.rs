@@ -59,6 +59,12 @@ pub mod prelude {
 }
 
 /// Turns a job function into an executable.
+///
+/// A job is a function with a name, because each process of the job calls it: a closure is refused.
+///
+/// ```compile_fail
+/// reflow::main!(|env: &mut reflow::StreamEnv, args: &reflow::Args| Ok(()));
+/// ```
 #[macro_export]
 macro_rules! main {
     ($job:path) => {
@@ -66,5 +72,11 @@ macro_rules! main {
             // Cargo names executables, but not what documentation tests are compiled to.
             $crate::launch::main(::core::option_env!("CARGO_BIN_NAME").unwrap_or("job"), $job)
         }
+    };
+    ($($other:tt)*) => {
+        ::core::compile_error!(
+            "reflow::main! takes the path of a job function, such as `reflow::main!(job);` for \
+             `fn job(env: &mut StreamEnv, args: &Args) -> JobResult`; a closure must become such a function"
+        );
     };
 }
