@@ -1,11 +1,11 @@
 //! What workloads read: records that follow from a seed, so that anybody can compute them.
 
 use crate::rng::Rng;
-use serde::{Deserialize, Serialize};
+use reflow_types::Data;
 use std::time::Duration;
 
 /// A record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Data)]
 pub struct Reading {
     /// The split that it stands in.
     pub split: u32,
