@@ -5,10 +5,11 @@
 //! http://localhost:8081.
 
 use reflow::prelude::*;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// What a car reports each 100 ms.
-#[derive(Clone, Debug, Data)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct CarEvent {
     car: u64,
     /// km/h.

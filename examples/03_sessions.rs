@@ -4,15 +4,16 @@
 //! `cargo run --bin sessions -- run --clicks 1000` prints each session's length when it ends.
 
 use reflow::prelude::*;
+use serde::{Deserialize, Serialize};
 
-#[derive(Clone, Data)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Click {
     user: u32,
     time: Timestamp,
 }
 
 /// The state of a user while a session is open.
-#[derive(Default, Data)]
+#[derive(Default, Serialize, Deserialize)]
 struct Session {
     clicks: u64,
     first: Timestamp,

@@ -6,11 +6,12 @@
 
 use crate::workloads::splitmix64;
 use reflow::source::{FixedSplits, ReaderContext};
-use reflow::{Data, Emit, Enumerator, Instant, NO_TIMESTAMP, Polled, Reader, Source, UserError};
+use reflow::{Emit, Enumerator, Instant, NO_TIMESTAMP, Polled, Reader, Source, UserError};
+use serde::{Deserialize, Serialize};
 use std::cell::Cell;
 
 /// What to do with a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Data)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
     /// Change its value.
     Put {
@@ -29,7 +30,7 @@ pub enum Event {
 }
 
 /// A round that has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Data)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Round {
     /// 0 if keys were put for the first time.
     pub number: u64,
@@ -59,7 +60,7 @@ pub struct Rounds {
 }
 
 /// A place in the rounds.
-#[derive(Clone, Copy, Debug, Default, Data)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Place {
     round: u64,
     next: u64,

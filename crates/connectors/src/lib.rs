@@ -6,8 +6,6 @@
 //! Reading order: [`generator`], [`collection`], [`rate_limited`], [`mod@print`], [`mod@format`] (how records become
 //! bytes), [`file_sink`], [`file_source`].
 
-extern crate reflow_types as reflow; // what the derived code names
-
 pub mod collection;
 pub mod error;
 pub mod file_sink;

@@ -1,7 +1,6 @@
 //! Requests to object storage, and their answers.
 
 use bytes::Bytes;
-use reflow_types::Data;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::Range;
@@ -12,7 +11,7 @@ pub struct Ticket(pub u64);
 
 /// Where an object is: a URL such as `file:///var/reflow/chk-7/_metadata` or `s3://bucket/key`. A text without
 /// a scheme is a path in the file system.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Data)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Location(pub String);
 

@@ -6,10 +6,10 @@ use reflow_protocol::control::SubtaskMetrics;
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::snapshot::{OperatorState, Redistribution};
 use reflow_state::{SnapshotKind, SnapshotTable};
-use reflow_types::Data;
 use reflow_types::{
     Bounds, CheckpointId, Instant, JobId, MaxParallelism, SubtaskId, SubtaskIndex, Timestamp,
 };
+use serde::{Serialize, de::DeserializeOwned};
 use std::time::Duration;
 
 /// A stage of a chain, and with it all that follows: takes records.
@@ -254,7 +254,7 @@ pub struct OpenContext<'a> {
 
 impl OpenContext<'_> {
     /// Takes the items of an operator's list state. Empty if there are none.
-    pub fn take_list<I: Data>(&mut self, operator: &str, name: &str) -> Vec<I> {
+    pub fn take_list<I: DeserializeOwned>(&mut self, operator: &str, name: &str) -> Vec<I> {
         take_list(self.operator, operator, name)
     }
 }
@@ -264,17 +264,21 @@ pub struct AdoptedState(pub(crate) Vec<OperatorState>);
 
 impl AdoptedState {
     /// As [`OpenContext::take_list`].
-    pub fn take_list<I: Data>(&mut self, operator: &str, name: &str) -> Vec<I> {
+    pub fn take_list<I: DeserializeOwned>(&mut self, operator: &str, name: &str) -> Vec<I> {
         take_list(&mut self.0, operator, name)
     }
 }
 
-pub(crate) fn take_list<I: Data>(states: &mut Vec<OperatorState>, operator: &str, name: &str) -> Vec<I> {
+pub(crate) fn take_list<I: DeserializeOwned>(
+    states: &mut Vec<OperatorState>,
+    operator: &str,
+    name: &str,
+) -> Vec<I> {
     let mut items = Vec::new();
     let ours = |state: &OperatorState| state.operator == operator && state.name == name;
     for state in states.extract_if(.., |state| ours(state)) {
         for item in &state.items {
-            match reflow_api::source::decode_split(item) {
+            match postcard::from_bytes(item) {
                 Ok(item) => items.push(item),
                 Err(error) => crate::fail(
                     reflow_protocol::failure::Fault::Permanent,
@@ -305,7 +309,7 @@ pub struct SnapshotContext<'a> {
 
 impl SnapshotContext<'_> {
     /// Hands over an operator's list state.
-    pub fn put_list<I: Data>(
+    pub fn put_list<I: Serialize>(
         &mut self,
         operator: &str,
         name: &str,

@@ -9,8 +9,6 @@
 //! run), [`check`] with [`redone`], [`watch`], [`phase`], [`succession`], [`watermarks`] and [`liveness`] (invariants), [`report`] and [`runs`] (many runs), [`injected_faults`] (that faults
 //! are found), [`trace`] (what happened), [`watchdog`] (that a run ends), [`rng`].
 
-extern crate reflow_types as reflow; // what the derived code names
-
 pub mod chaos;
 pub mod check;
 pub mod cluster;

@@ -28,34 +28,26 @@ impl fmt::Display for Site {
 
 /// Why a snapshot or a restore failed.
 ///
-/// `Encode`, `Incompatible`, `OtherSchema`, `TooLarge`, `Undecodable` and `HashChanged` are the job's: its types or sizes do not fit. All others are damage in
+/// `Encode`, `NotRestorable`, `TooLarge`, `Undecodable` and `HashChanged` are the job's: its types or sizes do not fit. All others are damage in
 /// storage: another copy or an older checkpoint may be whole.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StateError {
-    /// A key or value cannot be encoded.
+    /// A user's `Serialize` refused.
     #[error("{site}: an entry cannot be encoded: {reason}")]
     Encode {
         /// Where.
         site: Site,
-        /// Its type, and why.
+        /// The codec's words.
         reason: String,
     },
-    /// A savepoint has types that cannot become those of this build.
-    #[error("{site}: the state was written by another build, whose types this one cannot read: {reason}")]
-    Incompatible {
+    /// A type does not read what it writes: no checkpoint with it could be restored.
+    #[error("{site}: {reason}")]
+    NotRestorable {
         /// Where.
         site: Site,
-        /// The field, and both types.
+        /// Which type and field, and what to do.
         reason: String,
-    },
-    /// A checkpoint has other types. It has no schema by which they could be read.
-    #[error(
-        "{site}: the state was written with other types of key and value: only a savepoint can be read by a build whose types have changed"
-    )]
-    OtherSchema {
-        /// Where.
-        site: Site,
     },
     /// A segment holds more than a run can: an entry, or few entries, of gigabytes.
     #[error(

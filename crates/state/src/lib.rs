@@ -8,8 +8,6 @@
 //! Everything here runs on the slot's thread, which owns the tables, and does no I/O: snapshots leave through a
 //! [`SnapshotSink`], and a restore is given bytes.
 
-extern crate reflow_types as reflow; // what the derived code names
-
 mod account;
 mod block;
 mod codec;
@@ -24,7 +22,7 @@ mod load;
 mod mark;
 mod pending;
 mod prefetch;
-mod schema;
+mod sample;
 mod slots;
 mod snapshot;
 mod table;
@@ -36,6 +34,7 @@ mod writer;
 
 use serde::{Deserialize, Serialize};
 
+pub use codec::Codec;
 pub use error::{Site, StateError};
 pub use handover::InstallCursor;
 pub use index::{Index, Indexed};

@@ -2,8 +2,6 @@
 //! ownerships.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
-extern crate reflow_types as reflow;
-
 mod chain;
 
 use chain::{Link, RunChain};
@@ -11,14 +9,15 @@ use proptest::prelude::*;
 use reflow_state::{
     KeyedTable, Origin, Progress, Restore, Run, SnapshotKind, SnapshotWriter, StateKey, TableId,
 };
-use reflow_types::{Bounds, CheckpointId, Data, KeyGroup, KeyGroupSet, KeyHash, MaxParallelism};
+use reflow_types::{Bounds, CheckpointId, KeyGroup, KeyGroupSet, KeyHash, MaxParallelism};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 const TABLE: TableId = TableId(3);
 const GROUPS: u32 = 2048;
 
 /// A key that has neighbours: few groups, two segments, and tags that collide.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Data)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct Cramped(u16);
 
 impl StateKey for Cramped {

@@ -9,6 +9,7 @@ use reflow_api::{Aggregate, Data, ProcessFunction};
 use reflow_graph::Shipping;
 use reflow_network::output::KeySelector;
 use reflow_runtime::keyed::{Contents, Windowing};
+use serde::{Serialize, de::DeserializeOwned};
 use std::marker::PhantomData;
 
 /// A stream that is partitioned by key. Operators on it have keyed state.
@@ -101,7 +102,7 @@ impl<T, G: Clone> Clone for Reduce<T, G> {
 
 impl<T, G> Aggregate for Reduce<T, G>
 where
-    T: Data + Clone,
+    T: Clone + Serialize + DeserializeOwned + Send + 'static,
     G: Fn(T, T) -> T + Clone + Send + 'static,
 {
     type In = T;

@@ -25,8 +25,6 @@
 //! Reading order: [`harness`] (the calls of a test), [`feed`] and [`collect`] (its ends), [`operators`] (every stateful operator), [`scenario`]
 //! (one check for all of them), `attempt` and `executor` (what runs), [`store`], [`clock`], `order`.
 
-extern crate reflow_types as reflow; // what the derived code names
-
 mod attempt;
 pub mod clock;
 pub mod collect;

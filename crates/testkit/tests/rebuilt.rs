@@ -3,14 +3,12 @@
 use reflow_protocol::failure::Fault;
 use reflow_stream::StreamEnv;
 use reflow_testkit::{Collect, Feed, Harness};
-use reflow_types::Data;
-
-extern crate reflow_types as reflow;
+use serde::{Deserialize, Serialize};
 
 type Payment = (u64, i64);
 
 /// What the first build keeps of an account.
-#[derive(Clone, Data)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Account {
     owner: u64,
     balance: i64,
@@ -24,14 +22,13 @@ impl From<Payment> for Account {
 }
 
 /// `last` is dropped, two fields are new.
-#[derive(Clone, Data)]
-#[data(removed = "last")]
+#[derive(Clone, Serialize, Deserialize)]
 struct Grown {
     owner: u64,
     balance: i64,
-    #[data(default)]
+    #[serde(default)]
     payments: u32,
-    #[data(default = unknown)]
+    #[serde(default = "unknown")]
     currency: String,
 }
 
@@ -46,8 +43,7 @@ impl From<Payment> for Grown {
 }
 
 /// The balance is a text.
-#[derive(Clone, Data)]
-#[data(removed = "last")]
+#[derive(Clone, Serialize, Deserialize)]
 struct Changed {
     owner: u64,
     balance: String,
@@ -60,8 +56,7 @@ impl From<Payment> for Changed {
 }
 
 /// A field is new, and nothing says what it is in what was written before.
-#[derive(Clone, Data)]
-#[data(removed = "last")]
+#[derive(Clone, Serialize, Deserialize)]
 struct Demanding {
     owner: u64,
     balance: i64,
@@ -85,7 +80,7 @@ fn build<A>(
     show: fn(A) -> String,
 ) -> impl Fn(&mut StreamEnv) + 'static + use<A>
 where
-    A: From<Payment> + Clone + Data,
+    A: From<Payment> + Clone + Serialize + for<'de> Deserialize<'de> + Send + 'static,
 {
     let (feed, out) = (feed.clone(), out.clone());
     move |env| {
@@ -157,7 +152,7 @@ impl Saved {
 }
 
 #[test]
-fn fields_may_be_removed_and_added_with_a_default_at_any_parallelism() {
+fn fields_may_be_dropped_and_added_with_a_default_at_any_parallelism() {
     for parallelism in 1..=3 {
         let mut saved = Saved::new();
         saved.job.rebuild(saved.grown("accounts"));
@@ -179,7 +174,7 @@ fn a_field_of_another_type_is_refused_by_name() {
         |account| account.balance,
     );
     saved.job.rebuild(changed);
-    saved.refused(&["field `balance`", "written as i64 and is String now"]);
+    saved.refused(&["balance", "string"]);
 }
 
 #[test]
@@ -192,7 +187,7 @@ fn a_new_field_without_a_default_is_refused_by_name() {
         |account| format!("{} {}", account.balance, account.limit),
     );
     saved.job.rebuild(demanding);
-    saved.refused(&["`limit: i64` was not written", "#[data(default)]"]);
+    saved.refused(&["missing field `limit`"]);
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! The records that a window keeps.
 
-use reflow_types::Data;
 use reflow_types::Timestamp;
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// A window's records with their timestamps, in the order of their arrival.
-#[derive(Clone, Debug, Data)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Elements<T> {
     rows: VecDeque<(Timestamp, T)>,
     /// The highest timestamp added since the window was last empty, removed records included.

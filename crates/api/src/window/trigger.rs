@@ -1,8 +1,8 @@
 //! Triggers, which decide when a window emits its result.
 
 use super::Window;
-use reflow_types::Data;
 use reflow_types::Timestamp;
+use serde::{Serialize, de::DeserializeOwned};
 use std::marker::PhantomData;
 
 /// The decision of a trigger.
@@ -33,7 +33,7 @@ impl TriggerResult {
 /// Decides when a window emits its result. A window is purged in any case when the watermark has passed its end.
 pub trait Trigger<T>: Clone + Send + 'static {
     /// The trigger's state for a key and window.
-    type State: Default + Data;
+    type State: Default + Serialize + DeserializeOwned + Send + 'static;
 
     /// Called after a record was added to the window.
     fn on_element(

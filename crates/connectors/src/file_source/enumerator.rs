@@ -3,11 +3,11 @@
 use super::split::FileSplit;
 use crate::ConnectorError;
 use bytes::Bytes;
-use reflow_api::source::{decode_split, encode_split};
+use reflow_api::source::encode_split;
 use reflow_api::{Enumerator, EnumeratorPoll, UserError};
 use reflow_env::{Location, ObjectMeta, StoreReply, StoreResult};
-use reflow_types::Data;
 use reflow_types::Instant;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub(super) struct FileEnumerator {
 }
 
 /// The files that it has found.
-#[derive(Clone, Default, Data)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 struct State {
     /// The names of all files found.
     files: BTreeSet<String>,
@@ -128,7 +128,7 @@ impl Enumerator for FileEnumerator {
     }
 
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), UserError> {
-        self.state = decode_split(snapshot)?;
+        self.state = postcard::from_bytes(snapshot)?;
         self.state.done &= self.watch.is_none();
         self.listed = !self.state.files.is_empty();
         self.due = (!self.state.done).then(Instant::default);

@@ -1,10 +1,10 @@
 //! A part of a file with a position.
 
 use reflow_env::Location;
-use reflow_types::Data;
+use serde::{Deserialize, Serialize};
 
 /// A range of a file's bytes and the position in it. The records that begin in the range belong to the split.
-#[derive(Clone, Debug, PartialEq, Eq, Data)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileSplit {
     /// A number that never changes and differs from those of other splits.
     pub(super) number: u64,

@@ -7,8 +7,8 @@ use reflow_network::output::KeySelector;
 use reflow_network::{Output, Partitioner, Routes, Row};
 use reflow_protocol::control::SubtaskMetrics;
 use reflow_state::SnapshotKind;
-use reflow_types::Data;
 use reflow_types::{CheckpointId, KeyHash, Timestamp};
+use serde::Serialize;
 
 /// One edge: the common case, without a detour.
 pub struct Tail<T, F> {
@@ -23,7 +23,7 @@ impl<T, F> Tail<T, F> {
     }
 }
 
-impl<T: Data, F: KeySelector<T>> Stage<T> for Tail<T, F> {
+impl<T: Serialize + Send + 'static, F: KeySelector<T>> Stage<T> for Tail<T, F> {
     #[inline]
     fn push(&mut self, value: T, time: Timestamp) {
         self.output.push(value, time);
@@ -60,7 +60,7 @@ pub trait Edge<T>: Send {
     fn sent(&self) -> (u64, u64);
 }
 
-impl<T: Data + Clone + Sync, F: KeySelector<T>> Edge<T> for Output<T, F> {
+impl<T: Serialize + Clone + Send + Sync + 'static, F: KeySelector<T>> Edge<T> for Output<T, F> {
     fn push_all(&mut self, rows: &[Row<T>]) {
         rows.iter().for_each(|row| self.push(row.value.clone(), row.time));
     }
@@ -104,7 +104,7 @@ impl<T: Data + Clone + Sync, F: KeySelector<T>> Edge<T> for Output<T, F> {
 
 fn prepare<T, F>(output: &mut Output<T, F>, wiring: Option<&Wiring>)
 where
-    T: Data,
+    T: Serialize + Send + 'static,
     F: KeySelector<T>,
 {
     let gone = || Routes { channels: Vec::new(), partitioner: Partitioner::Forward };
@@ -153,7 +153,7 @@ impl<T: Send> Stage<T> for SharedTail<T> {
     }
 }
 
-impl<T: Data, F: KeySelector<T>> Control for Tail<T, F> {
+impl<T: Serialize + Send + 'static, F: KeySelector<T>> Control for Tail<T, F> {
     type Next = EndOfChain;
 
     fn next_stage(&self) -> &EndOfChain {

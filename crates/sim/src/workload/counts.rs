@@ -5,7 +5,7 @@ use super::sink::LineSink;
 use super::{Lines, Workload, lines};
 use reflow_api::Aggregate;
 use reflow_stream::StreamEnv;
-use reflow_types::Data;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// How many buckets the second count has.
@@ -62,7 +62,7 @@ pub(super) fn expected_twice(readings: &Readings) -> Lines {
 }
 
 /// A key and how many records it has had.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Data)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counted {
     key: u64,
     count: u64,

@@ -1,11 +1,11 @@
 //! What workloads read: records that follow from a seed, so that anybody can compute them.
 
 use crate::rng::Rng;
-use reflow_types::Data;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// A record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Data)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reading {
     /// The split that it stands in.
     pub split: u32,
