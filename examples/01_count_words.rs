@@ -5,9 +5,16 @@
 
 use reflow::prelude::*;
 
-fn count_words(env: &mut StreamEnv, args: &Args) -> JobResult {
+#[derive(clap::Args)]
+struct Options {
+    /// A file or a directory to read instead of three lines.
+    #[arg(long)]
+    input: Option<String>,
+}
+
+fn count_words(env: &mut StreamEnv, options: Options) -> JobResult {
     const TEXT: [&str; 3] = ["to be or not to be", "that is the question", "whether tis nobler in the mind"];
-    match args.get("input")? {
+    match options.input {
         Some(path) => count(env.source("lines", FileSource::lines(path))),
         None => count(env.source("lines", Collection::of(TEXT.map(str::to_owned)))),
     }

@@ -39,13 +39,28 @@ fn drive(cars: u64) -> impl Fn(u64) -> CarEvent + Clone + Send {
     }
 }
 
-fn top_speed(env: &mut StreamEnv, args: &Args) -> JobResult {
-    let cars = args.parse("cars", 10u32)?.max(1);
+#[derive(clap::Args)]
+struct Options {
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    cars: u32,
+    /// Reports of all cars, per second.
+    #[arg(long, default_value_t = 100.0)]
+    rate: f64,
+    /// After so many reports the input ends. Without it the cars drive on.
+    #[arg(long)]
+    events: Option<u64>,
+    /// A directory for the results, which are printed otherwise.
+    #[arg(long)]
+    output: Option<String>,
+}
+
+fn top_speed(env: &mut StreamEnv, options: Options) -> JobResult {
+    let cars = options.cars;
     // One split for each car. A split is read in order by one reader at a time, so the reports of a car stay in
     // order.
-    let mut source = Generator::new(drive(cars.into())).splits(cars).rate(args.parse("rate", 100.0)?);
-    if args.get("events")?.is_some() {
-        source = source.count(args.parse("events", 0)?);
+    let mut source = Generator::new(drive(cars.into())).splits(cars).rate(options.rate);
+    if let Some(events) = options.events {
+        source = source.count(events);
     }
     let top_speeds = env
         .source("cars", source)
@@ -56,7 +71,7 @@ fn top_speed(env: &mut StreamEnv, args: &Args) -> JobResult {
         .trigger(DeltaTrigger::every(50.0, |event: &CarEvent| event.distance))
         .max_by(|event| event.speed)
         .uid("top-speed");
-    match args.get("output")? {
+    match options.output {
         Some(directory) => {
             top_speeds.sink("files", FileSink::new(directory, reflow::connectors::format::Lines))
         }

@@ -61,13 +61,20 @@ impl ProcessFunction for Sessions {
     }
 }
 
-fn sessions(env: &mut StreamEnv, args: &Args) -> JobResult {
+#[derive(clap::Args)]
+struct Options {
+    /// How many clicks there are.
+    #[arg(long, default_value_t = 1_000)]
+    clicks: u64,
+}
+
+fn sessions(env: &mut StreamEnv, options: Options) -> JobResult {
     // 20 users click each second for half a minute, then rest for half a minute.
     let click = |index: u64| {
         let second = index / 20;
         Click { user: (index % 20) as u32, time: ((second / 30 * 60 + second % 30) * 1000) as Timestamp }
     };
-    env.source("clicks", Generator::new(click).count(args.parse("clicks", 1_000)?))
+    env.source("clicks", Generator::new(click).count(options.clicks))
         .assign_event_time(|click: &Click| click.time, Watermarks::monotonic())
         .key_by(|click: &Click| click.user)
         .process(Sessions)

@@ -62,13 +62,27 @@ fn show(time: Timestamp, format: &str) -> String {
     Time::from_millisecond(time).map_or_else(|_| time.to_string(), |time| time.strftime(format).to_string())
 }
 
-fn flights(env: &mut StreamEnv, args: &Args) -> JobResult {
-    let input = args.get("input")?.unwrap_or("target/flights/flights.csv");
-    let output = args.get("output")?.unwrap_or("target/flights/out");
-    let source =
-        FileSource::csv::<Flight>(input).splittable(true).split_size(args.parse("split-size", 1 << 20)?);
+#[derive(clap::Args)]
+struct Options {
+    /// The file or directory of flights.
+    #[arg(long, default_value = "target/flights/flights.csv")]
+    input: String,
+    /// The directory for the results.
+    #[arg(long, default_value = "target/flights/out")]
+    output: String,
+    /// The size of the parts of a file that are read side by side, in bytes.
+    #[arg(long, default_value_t = 1 << 20)]
+    split_size: u64,
+    /// At most so many flights are read per second.
+    #[arg(long, default_value_t = 1e9)]
+    rate: f64,
+}
+
+fn flights(env: &mut StreamEnv, options: Options) -> JobResult {
+    let output = &options.output;
+    let source = FileSource::csv::<Flight>(&options.input).splittable(true).split_size(options.split_size);
     let flights = env
-        .source("flights", RateLimited::new(source, args.parse("rate", 1e9)?))
+        .source("flights", RateLimited::new(source, options.rate))
         .assign_event_time(Flight::time, Watermarks::bounded_out_of_orderness(24 * HOUR))
         .share();
 

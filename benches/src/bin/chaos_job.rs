@@ -69,11 +69,32 @@ impl ProcessFunction for KeepTimer {
     }
 }
 
-fn chaos_job(env: &mut StreamEnv, args: &Args) -> JobResult {
-    let rate = args.parse("rate", 5_000u32)?;
-    let output = args.get("output")?.ok_or("--output DIR is needed: where the results are written")?;
-    let events = args.parse("events", 100_000u64)?;
-    let pending = args.parse("pending", 0u64)?;
+#[derive(clap::Args)]
+struct Options {
+    /// Records per second of each source of events; the other sources last as long.
+    #[arg(long, default_value_t = 5_000)]
+    rate: u32,
+    /// The directory for the results.
+    #[arg(long)]
+    output: String,
+    #[arg(long, default_value_t = 100_000)]
+    events: u64,
+    /// How many timers and windows wait for the end of the input.
+    #[arg(long, default_value_t = 0)]
+    pending: u64,
+    /// How many records add to those.
+    #[arg(long, default_value_t = 0)]
+    touches: u64,
+    /// How many records have payloads of very different sizes.
+    #[arg(long, default_value_t = 0)]
+    large: u64,
+    /// How many records take 5 ms each.
+    #[arg(long, default_value_t = 0)]
+    slow: u64,
+}
+
+fn chaos_job(env: &mut StreamEnv, options: Options) -> JobResult {
+    let Options { rate, output, events, pending, touches, large, slow } = options;
     // Sources last as long as that of the events.
     let share = |count: u64| f64::from(rate) * count.max(1) as f64 / events.max(1) as f64;
 
@@ -83,7 +104,6 @@ fn chaos_job(env: &mut StreamEnv, args: &Args) -> JobResult {
     let counted =
         left.union(right).key_by(|(source, index): &Event| key(*source, *index)).process(Count).uid("count");
 
-    let touches = args.parse("touches", 0u64)?;
     let keys = env
         .source("pending", Generator::new(|index: u64| index).count(touches).rate(share(touches)))
         .assign_event_time(|index: &u64| *index as Timestamp, Watermarks::monotonic())
@@ -98,13 +118,11 @@ fn chaos_job(env: &mut StreamEnv, args: &Args) -> JobResult {
         .uid("windows")
         .map(|window| format!("window {} {}", window.key, window.value));
 
-    let large = args.parse("large", 0u64)?;
     let large = env
         .source("large", Generator::new(|index: u64| (index, payload(index))).count(large).rate(share(large)))
         .rebalance()
         .map(|(index, payload): (u64, Vec<u8>)| format!("large {index} {}", checksum(&payload)));
 
-    let slow = args.parse("slow", 0u64)?;
     let slow = env
         .source("slow", Generator::new(|index: u64| index).count(slow).rate(share(slow)))
         .key_by(|index: &u64| *index % 64)

@@ -10,12 +10,23 @@ use reflow::{Pipeline, SinkHandle};
 use reflow_benches::outcome::OutcomeSink;
 use reflow_benches::workloads::{Outcome, Workload, keyed_count, top_speed, tumbling_sum};
 
-fn core_job(env: &mut StreamEnv, args: &Args) -> JobResult {
-    let workload: Workload = args.parse("workload", Workload::KeyedCount)?;
-    let events = args.parse("events", 1_000_000u64)?;
-    let splits = args.parse("splits", 4u32)?;
-    let max = args.parse("max-parallelism", 128u32)?;
-    let outcome = args.get("outcome")?.unwrap_or("target/bench/outcome").to_owned();
+#[derive(clap::Args)]
+struct Options {
+    #[arg(long, default_value = "w1")]
+    workload: Workload,
+    #[arg(long, default_value_t = 1_000_000)]
+    events: u64,
+    #[arg(long, default_value_t = 4)]
+    splits: u32,
+    #[arg(long, default_value_t = 128)]
+    max_parallelism: u32,
+    /// The directory for the results.
+    #[arg(long, default_value = "target/bench/outcome")]
+    outcome: String,
+}
+
+fn core_job(env: &mut StreamEnv, options: Options) -> JobResult {
+    let Options { workload, events, splits, max_parallelism: max, outcome } = options;
     match workload {
         Workload::KeyedCount => {
             let keys = Generator::new(keyed_count::event).count(events).splits(splits);

@@ -62,15 +62,29 @@ impl ProcessFunction for Count {
     }
 }
 
-fn rescale_job(env: &mut StreamEnv, args: &Args) -> JobResult {
-    let schedule = Schedule {
-        keys: args.parse("keys", 1_000)?,
-        rate: args.parse("rate", 20_000)?,
-        begin_us: args.parse("begin-us", 0)?,
-    };
-    let log = args.get("log")?.ok_or("--log DIR is needed: where the moments of the outputs go")?;
-    let output = args.get("output")?.ok_or("--output DIR is needed: where the records are written")?;
-    let payload_bytes = args.parse("payload", 0)?;
+#[derive(clap::Args)]
+struct Options {
+    #[arg(long, default_value_t = 1_000)]
+    keys: u64,
+    #[arg(long, default_value_t = 20_000)]
+    rate: u64,
+    /// When the first record is due, in microseconds since the Unix epoch.
+    #[arg(long, default_value_t = 0)]
+    begin_us: u64,
+    /// The directory for the moments of the outputs.
+    #[arg(long)]
+    log: String,
+    /// The directory for the records.
+    #[arg(long)]
+    output: String,
+    /// Bytes of each key's payload.
+    #[arg(long, default_value_t = 0)]
+    payload: usize,
+}
+
+fn rescale_job(env: &mut StreamEnv, options: Options) -> JobResult {
+    let Options { keys, rate, begin_us, log, output, payload: payload_bytes } = options;
+    let schedule = Schedule { keys, rate, begin_us };
     env.source("paced", Paced { schedule })
         .key_by(move |record: &u64| schedule.key(*record))
         .process(Count { schedule, payload_bytes, recorder: Recorder::new(log.into()) })

@@ -61,10 +61,24 @@ impl Keep {
     }
 }
 
-fn snapshot_job(env: &mut StreamEnv, args: &Args) -> JobResult {
-    let source = Rounds { keys: args.parse("keys", 1_000_000)?, puts: args.parse("puts", 50_000)? };
-    let keep = Keep { value_bytes: args.parse("value-bytes", 1_000)?, last: None, longest: Duration::ZERO };
-    let output = args.get("output")?.ok_or("--output DIR is needed: where the rounds are written")?;
+#[derive(clap::Args)]
+struct Options {
+    #[arg(long, default_value_t = 1_000_000)]
+    keys: u64,
+    /// How many keys change between two checkpoints.
+    #[arg(long, default_value_t = 50_000)]
+    puts: u64,
+    #[arg(long, default_value_t = 1_000)]
+    value_bytes: usize,
+    /// The directory for the rounds.
+    #[arg(long)]
+    output: String,
+}
+
+fn snapshot_job(env: &mut StreamEnv, options: Options) -> JobResult {
+    let Options { keys, puts, value_bytes, output } = options;
+    let source = Rounds { keys, puts };
+    let keep = Keep { value_bytes, last: None, longest: Duration::ZERO };
     env.source("rounds", source)
         .key_by(Event::key)
         .process(keep)

@@ -6,9 +6,15 @@
 //! ```no_run
 //! use reflow::prelude::*;
 //!
-//! fn count(env: &mut StreamEnv, args: &Args) -> JobResult {
-//!     let numbers = args.parse("numbers", 1_000u64)?;
-//!     env.source("numbers", Generator::new(|index| index).count(numbers))
+//! #[derive(clap::Args)]
+//! struct Options {
+//!     /// How many numbers are counted.
+//!     #[arg(long, default_value_t = 1_000)]
+//!     numbers: u64,
+//! }
+//!
+//! fn count(env: &mut StreamEnv, options: Options) -> JobResult {
+//!     env.source("numbers", Generator::new(|index| index).count(options.numbers))
 //!         .key_by(|number: &u64| number % 10)
 //!         .reduce(|a, b| a + b)
 //!         .sink("out", Print::stdout());
@@ -20,10 +26,13 @@
 
 mod allocator;
 pub mod args;
+pub mod job_function;
 #[doc(hidden)]
 pub mod launch;
 
 pub use args::Args;
+pub use clap;
+pub use job_function::JobFunction;
 pub use reflow_api::sink;
 pub use reflow_api::source;
 pub use reflow_api::{
@@ -38,9 +47,6 @@ pub use reflow_types::{Instant, Key, KeyWriter, MAX_WATERMARK, MIN_WATERMARK, NO
 /// The result of a job function.
 pub type JobResult = Result<(), UserError>;
 
-/// A job function.
-pub type JobFunction = fn(&mut StreamEnv, &Args) -> JobResult;
-
 /// The items that most jobs need.
 pub mod prelude {
     pub use crate::connectors::{
@@ -53,7 +59,7 @@ pub mod prelude {
     };
     pub use crate::{
         Aggregate, Args, Context, JobResult, Key, ProcessFunction, SharedStream, Stream, StreamEnv,
-        TimeDomain, Timestamp, Watermarks,
+        TimeDomain, Timestamp, Watermarks, clap,
     };
     pub use std::time::Duration;
 }
@@ -63,7 +69,7 @@ pub mod prelude {
 /// A job is a function with a name, because each process of the job calls it: a closure is refused.
 ///
 /// ```compile_fail
-/// reflow::main!(|env: &mut reflow::StreamEnv, args: &reflow::Args| Ok(()));
+/// reflow::main!(|env: &mut reflow::StreamEnv| Ok(()));
 /// ```
 #[macro_export]
 macro_rules! main {
@@ -76,7 +82,7 @@ macro_rules! main {
     ($($other:tt)*) => {
         ::core::compile_error!(
             "reflow::main! takes the path of a job function, such as `reflow::main!(job);` for \
-             `fn job(env: &mut StreamEnv, args: &Args) -> JobResult`; a closure must become such a function"
+             `fn job(env: &mut StreamEnv) -> JobResult`; a closure must become such a function"
         );
     };
 }

@@ -26,7 +26,10 @@ pub(super) fn run(
     executable.build(&options.args)?;
     let runtime = job_manager::runtime()?;
     let clock = Clock::start();
-    let child = move |command: ChildCommand| child(executable, &command, clock);
+    let child = {
+        let executable = executable.clone();
+        move |command: ChildCommand| child(&executable, &command, clock)
+    };
     let driver = real::Options {
         clock,
         storage: storage::open(&config)?,
@@ -49,7 +52,7 @@ pub(super) fn run(
         executable.name
     ));
     let exit = job_manager::drive(
-        executable,
+        &executable,
         &options,
         &config,
         &runtime,
@@ -80,7 +83,7 @@ fn with_defaults(options: &Options) -> Result<Options, LaunchError> {
 }
 
 /// Runs an executor on a thread of this process, like `JOB executor` in a separate process.
-fn child(executable: Executable, command: &ChildCommand, clock: Clock) -> (Box<dyn Process>, Signal) {
+fn child(executable: &Executable, command: &ChildCommand, clock: Clock) -> (Box<dyn Process>, Signal) {
     let start = command.stdin.get(4..).unwrap_or_default();
     let built = ExecutorStart::decode(start).map_err(LaunchError::from);
     match built.and_then(|start| executor::process(executable, start, clock)) {

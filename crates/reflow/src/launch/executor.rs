@@ -22,7 +22,7 @@ pub(super) fn run(executable: Executable) -> Result<ExitCode, LaunchError> {
     let start = ExecutorStart::decode(&message)?;
     let storage = super::storage::open(&Loader::new().properties(&start.properties)?.load()?.config)?;
     let clock = Clock::start();
-    let (process, signal) = process(executable, start, clock)?;
+    let (process, signal) = process(&executable, start, clock)?;
     let exit = real::run(process, signal, Options { clock, storage, ..Options::default() });
     if exit.code != 0 {
         tracing::error!("the executor ends: {}", exit.reason);
@@ -32,7 +32,7 @@ pub(super) fn run(executable: Executable) -> Result<ExitCode, LaunchError> {
 
 /// The executor's process, with the job built anew.
 pub(super) fn process(
-    executable: Executable,
+    executable: &Executable,
     start: ExecutorStart,
     clock: Clock,
 ) -> Result<(Box<dyn Process>, Signal), LaunchError> {

@@ -25,13 +25,13 @@ pub(super) fn run(executable: Executable, options: &Options) -> Result<ExitCode,
         storage,
         ..Default::default()
     };
-    let exit = drive(executable, options, &config, &runtime, driver)?;
+    let exit = drive(&executable, options, &config, &runtime, driver)?;
     Ok(ExitCode::from(u8::try_from(exit.code).unwrap_or(1)))
 }
 
 /// Runs the JobManager on this thread, and REST on the runtime, until the job has ended.
 pub(super) fn drive(
-    executable: Executable,
+    executable: &Executable,
     options: &Options,
     config: &Config,
     runtime: &Runtime,

@@ -9,23 +9,26 @@ pub mod machine;
 pub mod storage;
 
 use crate::JobFunction;
-use crate::args::{Args, ArgsError};
-use clap::{Parser, Subcommand};
+use crate::args::ArgsError;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use reflow_config::ConfigError;
 use reflow_stream::{Job, JobError, StreamEnv};
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// The job of this executable.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Executable {
     /// Its name, unless the job function sets another.
     pub(crate) name: &'static str,
-    /// Builds it.
-    pub(crate) function: JobFunction,
+    /// Calls the job function with these arguments.
+    build: Arc<Build>,
 }
+
+type Build = dyn Fn(&[String]) -> Result<Job, LaunchError> + Send + Sync;
 
 /// A Reflow job.
 ///
@@ -113,9 +116,10 @@ pub(crate) enum LaunchError {
 }
 
 /// The `main` of a job's executable.
-pub fn main(name: &'static str, function: JobFunction) -> ExitCode {
-    let executable = Executable { name, function };
-    let line = CommandLine::parse_from(separate_job_args(std::env::args()));
+pub fn main<P, F: JobFunction<P>>(name: &'static str, function: F) -> ExitCode {
+    let executable = Executable::new(name, function);
+    let matches = command_line::<P, F>(name).get_matches_from(separate_job_args(std::env::args()));
+    let line = CommandLine::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     if line.describe {
         return print(name, &describe(name));
     }
@@ -131,11 +135,30 @@ pub fn main(name: &'static str, function: JobFunction) -> ExitCode {
         }
     };
     let code = result.unwrap_or_else(|error| {
+        if let LaunchError::Args(ArgsError::Mismatch(mismatch)) = &error {
+            // It may be a request for help.
+            drop(mismatch.print());
+            return ExitCode::from(u8::try_from(mismatch.exit_code()).unwrap_or(2));
+        }
         print_to_stderr(format_args!("{name}: {error}"));
         ExitCode::from(2)
     });
     logging::finish();
     code
+}
+
+/// The command line, whose help lists the job's own arguments as well.
+fn command_line<P, F: JobFunction<P>>(name: &'static str) -> clap::Command {
+    let own = clap::Command::new(name).disable_help_flag(true).help_template("{options}");
+    let own = F::describe(own).render_help();
+    let command = CommandLine::command();
+    if own.to_string().trim().is_empty() {
+        return command;
+    }
+    let add = |subcommand: clap::Command| {
+        subcommand.after_help(format!("{}\n{}", "The job's own arguments:", own.ansi()))
+    };
+    ["run", "jobmanager", "plan"].into_iter().fold(command, |command, name| command.mut_subcommand(name, add))
 }
 
 /// Prints an answer. A reader may close the pipe early (`JOB plan | head -1`).
@@ -197,12 +220,24 @@ fn describe(name: &str) -> String {
 }
 
 impl Executable {
+    fn new<P, F: JobFunction<P>>(name: &'static str, function: F) -> Self {
+        let build = move |arguments: &[String]| {
+            let command = clap::Command::new(name).no_binary_name(true).bin_name(format!("{name} run"));
+            let arguments = F::parse(command, arguments)?;
+            StreamEnv::build(name, |env| function.call(env, arguments)).map_err(|error| match error {
+                JobError::Function(error) => match error.downcast::<ArgsError>() {
+                    Ok(error) => LaunchError::Args(*error),
+                    Err(error) => LaunchError::Job(JobError::Function(error)),
+                },
+                error => LaunchError::Job(error),
+            })
+        };
+        Self { name, build: Arc::new(build) }
+    }
+
     /// Calls the job function.
-    pub(crate) fn build(self, args: &[String]) -> Result<Job, LaunchError> {
-        let args = Args::new(args.iter().cloned())?;
-        let job = StreamEnv::build(self.name, |env| (self.function)(env, &args))?;
-        args.check_all_asked()?;
-        Ok(job)
+    pub(crate) fn build(&self, arguments: &[String]) -> Result<Job, LaunchError> {
+        (self.build)(arguments)
     }
 
     fn plan(self, args: &[String]) -> Result<ExitCode, LaunchError> {
