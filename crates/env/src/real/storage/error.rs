@@ -1,4 +1,4 @@
-//! Maps errors of `object_store` to [`StoreError`](crate::StoreError).
+//! Maps errors of `object_store` to [`StoreError`].
 
 use crate::store::{Location, StoreError};
 use std::error::Error;
