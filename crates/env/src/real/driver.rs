@@ -20,10 +20,6 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::AbortHandle;
 
-/// How long the exit waits for slots once all else has ended. A step that does not end, which may be the reason for the
-/// exit, goes on taking memory and time meanwhile; nothing is lost with it.
-const SLOT_PATIENCE: Duration = Duration::from_secs(1);
-
 /// Threads that wait for local files, where tokio's bound is 512: an executor that had lived through 230 rescales and
 /// failures had 93, and an allocator that keeps memory by thread.
 const FILE_THREADS: usize = 16;
@@ -32,7 +28,7 @@ const FILE_THREADS: usize = 16;
 /// given [`Input::Wakeup`]; the driver raises it too, so a wakeup may come without need.
 ///
 /// Connections are flushed and children killed before this returns, for at most [`Options::flush_timeout`]; slots are
-/// stopped, but a step that does not end is not waited for.
+/// stopped, and their steps waited for, for at most [`Options::slot_timeout`] and only if the process has not failed.
 pub fn run(process: Box<dyn Process>, signal: Signal, options: Options) -> Exit {
     drive(process, Inbox::new(signal), options)
 }
@@ -167,7 +163,7 @@ impl Driver {
         }
         let exit = catch_unwind(AssertUnwindSafe(|| self.turn_until_exit()))
             .unwrap_or_else(|panic| Exit::panicked(format!("panicked: {}", panic_text(&*panic))));
-        self.end(exit.code != Exit::KILLED);
+        self.end(&exit);
         exit
     }
 
@@ -304,13 +300,13 @@ impl Driver {
         }
     }
 
-    /// Lets go of everything that the process holds outside; `orderly`, what was sent goes out before.
-    fn end(mut self, orderly: bool) {
+    /// Lets go of everything that the process holds outside. Unless it was killed, what was sent goes out before.
+    fn end(mut self, exit: &Exit) {
         self.tasks.iter().for_each(AbortHandle::abort);
         self.children.kill_all();
         self.slots.stop();
         for (_, outlet) in self.outlets.drain() {
-            if orderly {
+            if exit.code != Exit::KILLED {
                 outlet.close();
             }
         }
@@ -320,8 +316,13 @@ impl Driver {
         if self.all_ended.recv_timeout(self.options.flush_timeout) == timed_out {
             tracing::warn!("a connection or child has not ended after {:?}", self.options.flush_timeout);
         }
-        if self.slots_ended.recv_timeout(SLOT_PATIENCE) == timed_out {
-            tracing::warn!("a slot has not ended its step after {SLOT_PATIENCE:?}");
+        // A step that does not end may be the reason for a failure, and it goes on taking memory.
+        if exit.is_failure() {
+            return;
+        }
+        let patience = self.options.slot_timeout;
+        if self.slots_ended.recv_timeout(patience) == timed_out {
+            tracing::warn!("a slot has not ended its step after {patience:?}");
         }
     }
 }

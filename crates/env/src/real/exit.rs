@@ -21,6 +21,11 @@ impl Exit {
         Self { code: Self::PANICKED, reason }
     }
 
+    /// Whether the process ended by itself, and not well.
+    pub(super) fn is_failure(&self) -> bool {
+        !matches!(self.code, 0 | Exit::KILLED)
+    }
+
     /// As the parent of a child process would say it.
     pub(super) fn as_child_status(&self) -> String {
         match self {

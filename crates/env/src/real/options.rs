@@ -25,6 +25,8 @@ pub struct Options {
     pub connect_timeout: Duration,
     /// How long a closed connection may take to send what is queued, and the exit for all of them.
     pub flush_timeout: Duration,
+    /// How long the exit then waits for steps of slots to end. The exit of a process that has failed does not wait.
+    pub slot_timeout: Duration,
     /// Bytes of received frames that a connection may have in the inbox.
     pub read_bytes: u32,
     /// Received frames that a connection may have in the inbox, at least 1.
@@ -55,6 +57,7 @@ impl Default for Options {
             signals: false,
             connect_timeout: Duration::from_secs(10),
             flush_timeout: Duration::from_secs(10),
+            slot_timeout: Duration::from_secs(1),
             read_bytes: 64 << 20,
             read_frames: 4096,
             write_bytes: 256 << 20,

@@ -73,15 +73,31 @@ impl SlotLoop for Stuck {
     }
 }
 
-#[test]
-fn an_exit_does_not_wait_for_a_step_that_does_not_end() {
-    let options = Options { flush_timeout: Duration::from_secs(3_600), ..Options::default() };
-    let probe = Probe::start(options);
+/// Begins a step that ends when the returned sender is dropped.
+fn begin_stuck_step(probe: &Probe) -> mpsc::Sender<()> {
     let ((stepping, steps), (goes_on, until)) = (mpsc::channel(), mpsc::channel::<()>());
     let slot = Box::new(Stuck(stepping, until));
     probe.ask(Output::RunSlot { slot, signal: Signal::default(), name: "slot-1".into() });
     steps.recv().unwrap();
+    goes_on
+}
+
+#[test]
+fn an_exit_does_not_wait_for_a_step_that_does_not_end() {
+    let options = Options { flush_timeout: Duration::from_secs(3_600), ..Options::default() };
+    let probe = Probe::start(options);
+    let goes_on = begin_stuck_step(&probe);
     assert_eq!(probe.exit().0.code, 0);
+    drop(goes_on);
+}
+
+/// The step may be what takes the memory that the process ends for.
+#[test]
+fn a_process_that_fails_does_not_wait_for_steps_at_all() {
+    let probe = Probe::start(Options { slot_timeout: Duration::from_secs(3_600), ..Options::default() });
+    let goes_on = begin_stuck_step(&probe);
+    probe.ask(Output::Exit { code: 1, reason: "no memory left".into() });
+    assert_eq!(probe.handle.join().code, 1);
     drop(goes_on);
 }
 
