@@ -70,8 +70,6 @@ pub struct Watch {
     pub damaged: bool,
     /// The last checkpoint that is under way, if any.
     under_way: Option<UnderWay>,
-    /// Whether a checkpoint was given up since that was last asked.
-    given_up: bool,
     /// Savepoints with which the job goes on: it does not begin from them.
     savepoints: BTreeSet<CheckpointId>,
     /// Savepoints that are to stop the job, unless it went on from before.
@@ -222,7 +220,7 @@ impl Watch {
                     matches!(self.settle(checkpoint), Some(AfterBarrier::Finish | AfterBarrier::Drain));
             }
             CheckpointCommand::NotifyAborted => {
-                self.given_up |= self.settle(checkpoint).is_some();
+                self.settle(checkpoint);
                 // Its manifest may stand there all the same, if the answer was lost.
                 self.stops.remove(&checkpoint);
             }
@@ -306,11 +304,6 @@ impl Watch {
     /// The checkpoint that is under way, and since when.
     pub fn under_way(&self) -> Option<(CheckpointId, Time)> {
         self.under_way.map(|known| (known.checkpoint, known.since))
-    }
-
-    /// Whether a checkpoint was given up since the last call.
-    pub fn take_given_up(&mut self) -> bool {
-        std::mem::take(&mut self.given_up)
     }
 
     /// A JobManager has ended: its checkpoints are nobody's.
