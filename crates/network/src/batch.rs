@@ -1,15 +1,16 @@
-//! What a channel carries.
+//! The elements of a channel: batches of records, and the watermarks, idleness signals, barriers and end between
+//! them.
 
 use bytes::Bytes;
 use reflow_types::{CheckpointId, KeyHash, Timestamp};
 
-/// How many records a batch holds at most.
+/// The most records of a batch of a task's input or output.
 pub const BATCH_ROWS: usize = 1024;
 
-/// A record on its way: its key's hash (zero where there is no key), its time and itself.
+/// A record of a batch, with its timestamp and the hash of its key; the hash is zero on edges without a key.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row<T> {
-    /// Made once, by the sender of a keyed exchange.
+    /// Computed once, by the sender of a keyed exchange. The receiver uses it for its table look-up.
     pub hash: KeyHash,
     /// Event time, or [`NO_TIMESTAMP`](reflow_types::NO_TIMESTAMP).
     pub time: Timestamp,
@@ -17,43 +18,45 @@ pub struct Row<T> {
     pub value: T,
 }
 
-/// Records that travel together: 1 … [`BATCH_ROWS`].
+/// Records that travel together: at least one, at most [`BATCH_ROWS`].
 pub type Batch<T> = Vec<Row<T>>;
 
-/// What stands in a channel's queue.
+/// An element of a channel's queue.
 #[derive(Debug)]
 pub enum Element<T> {
-    /// Records from this process.
+    /// Records from a sender in this process.
     Batch {
         /// The records.
         rows: Batch<T>,
         /// About how many bytes they would take encoded, as the sender counted them against its credit.
         bytes: u64,
     },
-    /// Records from another process, still encoded: the receiver's slot decodes them.
+    /// Records from another process, still encoded. The receiver's slot decodes them, not the thread of the
+    /// connection.
     Encoded {
-        /// How many.
+        /// The number of records.
         count: u32,
         /// Written by [`codec::encode`](crate::codec::encode).
         bytes: Bytes,
     },
-    /// No record with a lower timestamp follows, but for late ones.
+    /// No record with a lower timestamp follows, except late ones.
     Watermark(Timestamp),
     /// Whether the sender is idle.
     Idle(bool),
-    /// What follows belongs to the next checkpoint.
+    /// The elements before it belong to this checkpoint, those behind it to the next.
     Barrier {
         /// The checkpoint.
         checkpoint: CheckpointId,
-        /// Behind it the sender says anew what its watermark is, and whether it is idle.
+        /// Whether the sender's watermark and idleness end here: behind the barrier it sends new ones, which may
+        /// be lower.
         resets: bool,
     },
-    /// Nothing follows.
+    /// The sender has ended; nothing follows.
     End,
 }
 
 impl<T> Element<T> {
-    /// How many records it holds.
+    /// The number of records in it.
     pub fn records(&self) -> u64 {
         match self {
             Self::Batch { rows, .. } => rows.len() as u64,

@@ -1,8 +1,9 @@
-//! The queue between a sender and a receiver, and its credit.
+//! A channel's queue and its credit, shared by the sender and the receiver.
 //!
-//! One lock a batch. Counters are cumulative, so that a message about them may be lost or come twice: neither the
-//! records nor the bytes that were sent may pass their limit, which the receiver raises as it consumes. A batch may
-//! overshoot the limit by less than its own length; barriers, watermarks and the end need no credit.
+//! Pushing or taking a batch locks the queue once. Credit is counted from the opening of the channel, so a credit
+//! message may be lost or repeated without harm: the receiver raises a limit on the records and bytes that were
+//! ever sent, and the sender stays below it. A batch may exceed the limit by less than its own length; barriers,
+//! watermarks and the end need no credit.
 
 use crate::batch::Element;
 use reflow_env::Signal;
@@ -11,11 +12,11 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// A sender's credit: how much it may have sent since the channel was opened.
+/// The credit of a sender: a limit on what it has sent since the channel was opened.
 ///
-/// Each side writes its own field and then reads the other's. Sequential consistency keeps one of them from missing
-/// the other's write: otherwise the receiver could see nobody wait while the sender still sees the old limit, and
-/// nobody would wake it.
+/// The sender sets `starved` and then reads the limit; the receiver raises the limit and then reads `starved`.
+/// Both need sequential consistency: with a weaker order, the sender could see the old limit while the receiver
+/// sees that nobody waits, and nobody would wake the sender.
 #[derive(Default)]
 pub struct Credit {
     records: AtomicU64,
@@ -24,19 +25,19 @@ pub struct Credit {
 }
 
 impl Credit {
-    /// The limit as it is now.
+    /// The current limit.
     pub fn limit(&self) -> Limit {
         Limit { records: self.records.load(Ordering::SeqCst), bytes: self.bytes.load(Ordering::SeqCst) }
     }
 
-    /// Raises the limit, and says whether the sender waits for it.
+    /// Raises the limit. Returns whether the sender waits for it.
     pub fn raise(&self, limit: Limit) -> bool {
         self.bytes.fetch_max(limit.bytes, Ordering::SeqCst);
         self.records.fetch_max(limit.records, Ordering::SeqCst);
         self.starved.swap(false, Ordering::SeqCst)
     }
 
-    /// What may still be sent by a sender that has sent so much.
+    /// The records and bytes that a sender may still send after it has sent `sent`.
     pub fn left(&self, sent: Limit) -> Limit {
         let limit = self.limit();
         Limit {
@@ -45,7 +46,8 @@ impl Credit {
         }
     }
 
-    /// Notes that the sender waits, and says whether it still has to.
+    /// Registers that the sender waits. Returns whether it still has to: the limit may have been raised
+    /// meanwhile.
     pub fn wait_beyond(&self, sent: Limit) -> bool {
         if self.left(sent).allows_more() {
             return false;
@@ -64,17 +66,17 @@ pub struct Channel<T> {
 
 struct Queue<T> {
     elements: VecDeque<Element<T>>,
-    /// How many records are in it.
+    /// The sum over `elements`, so that taking an element need not count them.
     records: u64,
 }
 
 impl<T> Channel<T> {
-    /// A channel whose receiver is woken by `receiver`.
+    /// An empty channel. `receiver` is raised when it gets its first element.
     pub fn new(receiver: Signal) -> Self {
         Self { queue: Mutex::new(Queue { elements: VecDeque::new(), records: 0 }), receiver }
     }
 
-    /// Appends an element. A watermark replaces one that was not looked at yet.
+    /// Appends an element. A watermark replaces one at the end of the queue, because only the latest counts.
     pub fn push(&self, element: Element<T>) {
         let mut queue = self.lock();
         let was_empty = queue.elements.is_empty();
@@ -89,7 +91,7 @@ impl<T> Channel<T> {
         }
     }
 
-    /// Takes the next element, and says how many records were queued with it.
+    /// Takes the next element. Also returns the number of records that were queued, with those of the element.
     pub fn pop(&self) -> Option<(Element<T>, u64)> {
         let mut queue = self.lock();
         let element = queue.elements.pop_front()?;
@@ -98,7 +100,7 @@ impl<T> Channel<T> {
         Some((element, queued))
     }
 
-    /// Whether nothing is queued.
+    /// Whether the queue is empty.
     pub fn is_empty(&self) -> bool {
         self.lock().elements.is_empty()
     }

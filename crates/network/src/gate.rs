@@ -1,4 +1,5 @@
-//! A task's inputs: its channels, read fairly, aligned at barriers, with one watermark.
+//! The input gate of a task: reads the task's channels in turn, aligns them at barriers and keeps one watermark
+//! for all of them.
 //!
 //! ```
 //! use reflow_env::Signal;
@@ -16,7 +17,7 @@
 //! let mut gate = Gate::new(receivers.into(), MIN_WATERMARK, Bounds::default());
 //! let mut poll = || gate.poll(Instant(0)).expect("the records can be decoded");
 //!
-//! // Alignment: what the first channel has behind its barrier waits for the barrier of the second.
+//! // Alignment: records behind the barrier of the first channel wait for the barrier of the second.
 //! first.barrier(CheckpointId(1), false);
 //! first.send(vec![Row { hash: KeyHash(0), time: 0, value: 7 }], 4).expect("it is short");
 //! assert!(poll().is_none());
@@ -24,7 +25,7 @@
 //! assert!(matches!(poll(), Some(GateEvent::Barrier { checkpoint: CheckpointId(1), .. })));
 //! assert!(matches!(poll(), Some(GateEvent::Batch(_))));
 //!
-//! // One watermark: the lowest of both.
+//! // One watermark: the lower of both.
 //! first.watermark(50);
 //! assert!(poll().is_none());
 //! second.watermark(20);
@@ -32,10 +33,12 @@
 //! ```
 //!
 //! # Invariants
-//! - From a channel that has delivered barrier *n*, nothing is read until all that have not ended have, or until
-//!   checkpoint *n* is [given up](Gate::abort): then some senders never send its barrier.
-//! - The gate's watermark goes back only where the task agrees ([`Gate::reset`]). It is the lowest of the channels that are neither idle nor ended.
-//! - Channels change only at a barrier that all have delivered ([`Gate::switch`]); those that come are past it.
+//! - A channel that has delivered barrier *n* is not read until every channel has delivered it or has ended, or
+//!   until checkpoint *n* is [aborted](Gate::abort), because then some senders never send its barrier.
+//! - The gate's watermark is the lowest of the channels that are neither idle nor ended. It goes back only by
+//!   [`Gate::reset`], which the task calls.
+//! - Channels change only at a barrier that all have delivered ([`Gate::switch`]). A new channel begins behind
+//!   that barrier.
 
 use crate::batch::{Batch, Element};
 use crate::codec::CodecError;

@@ -1,4 +1,4 @@
-//! Tests of the gate: two local channels, elements in, events out.
+//! Tests of the input gate: elements go into two local channels, events come out.
 
 use super::*;
 use crate::{Hub, LocalChannelId, Sender};
@@ -19,7 +19,7 @@ fn gate() -> (Vec<Sender<u32>>, Gate<u32>) {
     (senders, Gate::new(receivers, MIN_WATERMARK, Bounds::default()))
 }
 
-/// All events that come now, as a text each.
+/// All events that are available, each as text.
 fn check(gate: &mut Gate<u32>, expect: &[&str]) {
     let mut seen = Vec::new();
     while let Some(event) = gate.poll(Instant(0)).unwrap() {
@@ -88,7 +88,7 @@ fn idle_inputs_do_not_count_until_they_are_back() {
     check(&mut gate, &["watermark 60"]);
 }
 
-/// As readers without splits say it, while another reader's split has nothing for a while.
+/// A reader without splits sends the last watermark, while the split of another reader is idle for a while.
 #[test]
 fn an_idle_input_is_not_late_because_all_others_are_at_the_last_watermark() {
     let (mut senders, mut gate) = gate();
@@ -149,7 +149,8 @@ fn a_gate_that_loses_all_channels_is_quiet() {
     check(&mut gate, &[]);
 }
 
-/// A sender that is removed at the cut may be the only one that has not ended: its own end came after the trigger.
+/// A sender that the cut removes may be the only one that has not ended, because its input ended after the
+/// trigger.
 #[test]
 fn the_inputs_have_ended_when_the_last_open_one_is_removed() {
     let (mut senders, mut gate) = gate();
@@ -193,8 +194,8 @@ fn a_sender_that_resets_its_time_holds_the_watermark_until_it_has_said_it_anew()
     assert_eq!(gate.watermark(), MAX_WATERMARK);
 }
 
-/// A receiver that takes `cost` a record, then waits as long as the task behind it lets it; how many records are
-/// queued at most once it is known.
+/// The most records that are queued, once the rate is known, before a receiver that takes `cost` per record and
+/// then waits for the task behind it.
 fn most_queued(records: usize, cost: Duration, wait: Duration) -> u64 {
     let (mut senders, mut gate) = gate();
     let (mut now, mut queued, mut most) = (Instant(0), 0, 0);

@@ -1,5 +1,5 @@
-//! Where the channels of a process meet: senders and receivers of one channel find each other here, frames from
-//! other processes find their channel, and frames to them wait to be taken out.
+//! The channels of a process: sender and receiver of a channel find each other here, frames from other processes
+//! find their channel, and frames to other processes wait until the executor takes them.
 
 use crate::batch::Element;
 use crate::channel::{Channel, Credit};
@@ -20,13 +20,13 @@ pub enum Outgoing {
     Credit(ExecutorId, ToSender),
 }
 
-/// A channel within a process, as both of its ends name it.
+/// The name of a channel within a process, the same at both of its ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LocalChannelId {
     /// The channel.
     pub channel: ChannelId,
-    /// The first graph that has the channel. A graph that was given up may have left an end behind, which the next
-    /// graph must not find.
+    /// The version of the first graph that has the channel. An abandoned graph may have left one end behind,
+    /// which the next graph must not find.
     pub since: GraphVersion,
 }
 
@@ -52,7 +52,7 @@ struct Inner {
     outgoing: Vec<Outgoing>,
 }
 
-/// Takes what comes from another process.
+/// A queue that frames from another process are delivered to, whatever the type of its records.
 trait Inbound: Send + Sync {
     fn deliver(&self, payload: Payload);
 }
@@ -69,7 +69,7 @@ impl<T: Send> Inbound for Channel<T> {
     }
 }
 
-/// Both ends' share of a local channel.
+/// The parts of a local channel that both ends share.
 pub(crate) struct LocalChannel<T> {
     pub(crate) channel: Arc<Channel<T>>,
     pub(crate) credit: Arc<Credit>,
@@ -84,12 +84,12 @@ impl<T> Clone for LocalChannel<T> {
 }
 
 impl Hub {
-    /// A hub whose outgoing frames are taken by the process that `executor` wakes.
+    /// A hub with the default bounds. `executor` is raised when a frame waits to be taken.
     pub fn new(executor: Signal) -> Self {
         Self::with_bounds(executor, Bounds::default())
     }
 
-    /// A hub whose channels have these bounds.
+    /// A hub whose channels have these bounds. `executor` is raised when a frame waits to be taken.
     pub fn with_bounds(executor: Signal, bounds: Bounds) -> Self {
         Self { inner: Arc::default(), executor, bounds: Arc::new(bounds) }
     }
@@ -103,8 +103,8 @@ impl Hub {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The channel between two subtasks of this process: made by the end that comes first, taken by the other.
-    /// `receiver` is the receiver's signal if the receiver calls, and the sender's otherwise.
+    /// The channel between two subtasks of this process: created for the end that asks first, and passed to the
+    /// other.
     pub(crate) fn local<T: Send + 'static>(&self, id: LocalChannelId, end: LocalEnd) -> LocalChannel<T> {
         let mut inner = self.lock();
         let local = match inner.local.remove(&id) {
@@ -125,14 +125,14 @@ impl Hub {
         local
     }
 
-    /// A queue that is filled by another process.
+    /// A queue for a channel whose sender is in another process.
     pub(crate) fn inbound<T: Send + 'static>(&self, id: ChannelId, receiver: Signal) -> Arc<Channel<T>> {
         let channel = Arc::new(Channel::new(receiver));
         self.lock().inbound.insert(id, channel.clone());
         channel
     }
 
-    /// The credit of a channel to another process.
+    /// The credit of a channel whose receiver is in another process, with what that receiver has granted already.
     pub(crate) fn outbound(&self, id: ChannelId, sender: Signal) -> Arc<Credit> {
         let mut inner = self.lock();
         let credit = Arc::new(Credit::default());
@@ -143,12 +143,13 @@ impl Hub {
         credit
     }
 
-    /// The receiver of a channel is gone: what still comes is dropped.
+    /// Removes the receiver of a channel. Frames that still arrive for it are dropped.
     pub(crate) fn forget_inbound(&self, id: ChannelId) {
         self.lock().inbound.remove(&id);
     }
 
-    /// The sender of a channel is gone. If it has sent nothing, the credit waits for the channel's next sender.
+    /// Removes the sender of a channel. `unused` is its credit if it has sent nothing; the channel's next sender
+    /// gets it, because the receiver will not grant it again.
     pub(crate) fn forget_outbound(&self, id: ChannelId, unused: Option<Limit>) {
         let mut inner = self.lock();
         inner.outbound.remove(&id);
@@ -157,18 +158,19 @@ impl Hub {
         }
     }
 
-    /// Queues a frame for another executor. Bounded by credit.
+    /// Queues a frame for another executor. The queue is bounded by credit.
     pub(crate) fn send(&self, outgoing: Outgoing) {
         self.lock().outgoing.push(outgoing);
         self.executor.raise();
     }
 
-    /// For the executor: takes the frames that wait.
+    /// Takes the frames that wait to be sent. Called by the executor.
     pub fn take_outgoing(&self) -> Vec<Outgoing> {
         std::mem::take(&mut self.lock().outgoing)
     }
 
-    /// For the executor: a frame came in. What belongs to no channel is of an ended attempt, and is dropped.
+    /// Delivers a frame to its channel. A frame without a channel is one of an ended attempt and is dropped.
+    /// Called by the executor.
     pub fn deliver(&self, frame: DataFrame) {
         let inbound = self.lock().inbound.get(&frame.channel).cloned();
         if let Some(inbound) = inbound {
@@ -176,7 +178,7 @@ impl Hub {
         }
     }
 
-    /// For the executor: a receiver opened a channel or raised its credit.
+    /// Handles a message of a receiver that opened a channel or raised its credit. Called by the executor.
     pub fn credit(&self, message: ToSender) {
         let (ToSender::Open { channel, limit } | ToSender::Credit { channel, limit }) = message;
         let mut inner = self.lock();
@@ -187,15 +189,16 @@ impl Hub {
                 }
             }
             None => {
-                // Its sender is not deployed yet, or has ended. One entry a channel of the next attempt; all
-                // go with the next `clear`.
+                // The sender is not deployed yet, or has ended. Each channel has at most one entry, and the next
+                // `clear` removes those of the ended attempt.
                 inner.opened.insert(channel, limit);
             }
         }
     }
 
-    /// For the executor: forgets every channel; their attempt has ended. Opened channels of an attempt to come
-    /// are kept: those whose sender's id is at least `next_subtask`.
+    /// Removes all channels, because their attempt has ended. Credit that receivers of the next attempt have
+    /// already granted is kept: that of channels whose sender's id is at least `next_subtask`. Called by the
+    /// executor.
     pub fn clear(&self, next_subtask: reflow_types::SubtaskId) {
         let mut inner = self.lock();
         inner.local.clear();
@@ -206,11 +209,11 @@ impl Hub {
     }
 }
 
-/// Which end of a local channel asks for it.
+/// The end of a local channel that asks for it.
 pub(crate) struct LocalEnd {
-    /// The receiver's signal: known to both, as it belongs to the receiver's slot.
+    /// The receiver's signal. Both ends know it, because it belongs to the receiver's slot.
     pub(crate) receiver: Signal,
-    /// The sender's signal, if the sender asks.
+    /// The sender's signal, if the sender asks; the receiver does not know it.
     pub(crate) sender: Option<Signal>,
 }
 

@@ -1,4 +1,4 @@
-//! Tests of the hub: a channel between two processes, its ends in either order.
+//! Tests of the hub: a channel between two processes, whose ends are created in either order.
 
 use crate::{Element, Hub, Outgoing, Receiver, Row, Sender};
 use reflow_env::Signal;
@@ -10,7 +10,7 @@ const ID: ChannelId = ChannelId { edge: EdgeId(0), from: SubtaskId(1), to: Subta
 
 const ONE: Limit = Limit { records: 1, bytes: 1 << 20 };
 
-/// Carries what waits in either hub to the other.
+/// Delivers the frames that wait in either hub to the other.
 fn exchange(one: &Hub, other: &Hub) {
     for (from, to) in [(one, other), (other, one)] {
         for outgoing in from.take_outgoing() {

@@ -1,4 +1,4 @@
-//! A task's output on one edge: records are shared out over the edge's channels and leave in batches.
+//! The output of a task on one edge: partitions records over the edge's channels and sends them in batches.
 
 use crate::batch::{Batch, Row};
 use crate::codec::RecordTooLong;

@@ -1,36 +1,36 @@
-//! How fast a task consumes its input: from that follows how much its senders may have sent ahead.
+//! The consumption rate of a task, from which the gate computes how many records its senders may send ahead.
 //!
-//! What counts is the time in which the task had records in hand, until it could take the next ones: work, waiting for
-//! room in its outputs, and the turns of the slot's other tasks. A task before a slow one is as slow as that. Time in
-//! which there was nothing to read says nothing about the task and does not count.
+//! The rate counts the time from taking a batch until the task can take the next one: processing, waiting for
+//! room in the outputs, and the turns of the slot's other tasks. So a task in front of a slow one is as slow as
+//! that one. Time without input does not count, because it says nothing about the task.
 //!
-//! The slot's turns need care: a turn takes as long for one record as for a thousand. If they are long, a window of
-//! what is consumed in a short time would be one record a turn, and the task would stay at that for no other reason
-//! than its window. So what one turn can take is always let in, unless it is more than the task's own work in that
-//! time.
+//! A turn of the slot takes as long for one record as for a thousand. If turns are long, a window computed from
+//! elapsed time alone would be one record per turn, and the task would stay at that rate only because of its
+//! window. So the window is at least what one turn can take, limited by what the task's own work allows in the
+//! given time.
 
 use reflow_types::Instant;
 use std::time::Duration;
 
-/// What each further sample leaves of the weight of those before it.
+/// The factor by which each sample reduces the weight of the earlier ones.
 const MEMORY: f64 = 0.9;
 
 /// How fast a task consumes its input.
 ///
 /// # Invariants
-/// - A record weighs the same whichever batch it came in: a batch of one record that was interrupted says little of
-///   what a record costs.
+/// - Each record has the same weight, whatever the size of its batch: the time of an interrupted batch of one
+///   record says little about the cost of a record.
 #[derive(Debug, Default)]
 pub struct ConsumptionRate {
     records: f64,
     nanos: f64,
-    /// Of these: the turns of other tasks, while this one had work.
+    /// The part of `nanos` in which other tasks had their turns while this one had work.
     nanos_of_others: f64,
     records_a_turn: f64,
     sample: Option<Sample>,
 }
 
-/// Records in hand.
+/// The batch that is being processed.
 #[derive(Clone, Copy, Debug)]
 struct Sample {
     records: u64,
@@ -39,13 +39,13 @@ struct Sample {
 }
 
 impl ConsumptionRate {
-    /// The task takes a batch: it is done with the one before.
+    /// The task takes a batch, so the previous one is processed.
     pub fn begin(&mut self, now: Instant, records: u64) {
         self.pause(now);
         self.sample = Some(Sample { records, since: now, of_others: Duration::ZERO });
     }
 
-    /// The task is done with its batch and takes no other now: there is none, or it may not.
+    /// The task has processed its batch and takes no other one now, because there is none or it may not.
     pub fn pause(&mut self, now: Instant) {
         if let Some(Sample { records, since, of_others }) = self.sample.take() {
             let keep = |sum: f64, add: f64| sum * MEMORY + add;
@@ -55,25 +55,25 @@ impl ConsumptionRate {
         }
     }
 
-    /// What the task does with its batch says nothing about what records cost.
+    /// Drops the sample of the current batch, because its time says nothing about the cost of a record.
     pub fn forget_sample(&mut self) {
         self.sample = None;
     }
 
-    /// The task had work and waited for its turn.
+    /// The task had work and waited this long for its turn.
     pub fn waited_for_turn(&mut self, waited: Duration) {
         if let Some(sample) = &mut self.sample {
             sample.of_others += waited;
         }
     }
 
-    /// In its turn the task could have taken so many records.
+    /// The task could have taken this many records in its turn.
     pub fn had_turn(&mut self, records: u64) {
         self.records_a_turn += (records as f64 - self.records_a_turn) * (1.0 - MEMORY);
     }
 
-    /// How many records each of `channels` may have sent ahead if all of them together are to be consumed within
-    /// about `time`; at least one. Nothing if that is not known yet.
+    /// The number of records that each of `channels` channels may send ahead, so that the task consumes all of
+    /// them within about `time`; at least one. `None` until there is a sample.
     pub fn window(&self, time: Duration, channels: usize) -> Option<u64> {
         if self.records <= 0.0 {
             return None;
@@ -93,7 +93,8 @@ mod tests {
 
     const TIME: Duration = Duration::from_millis(20);
 
-    /// A task that takes batches of `records`, which it works on for `work`, then waits `others` for its next turn.
+    /// The rate of a task that processes batches of `records` for `work` each and then waits `others` for its
+    /// next turn.
     fn rate(batches: usize, records: u64, work: Duration, others: Duration) -> ConsumptionRate {
         let (mut rate, mut now) = (ConsumptionRate::default(), Instant(0));
         for _ in 0..batches {
@@ -158,7 +159,8 @@ mod tests {
         assert_eq!(rate.window(TIME, 1), Some(20));
     }
 
-    /// A slot whose other tasks take 50 ms a turn: one record a turn would be a thousandth of what this task could do.
+    /// The slot's other tasks take 50 ms per turn. One record per turn would be a thousandth of what this task
+    /// can process.
     #[test]
     fn what_a_turn_takes_is_let_in_however_long_the_turns_are() {
         let mut window = 1;
@@ -167,7 +169,7 @@ mod tests {
             window = rate.window(TIME, 4).unwrap().min(window * 2);
         }
         assert!((900..=1_000).contains(&window), "{window}");
-        // Its own records are slow, too.
+        // The task's own records are slow, too, so the turn does not raise the window.
         assert_eq!(rate(30, 1, us(10_000), us(50_000)).window(TIME, 1), Some(2));
     }
 }

@@ -1,4 +1,4 @@
-//! The receiving end of a channel.
+//! The receiving end of a channel: takes elements from the queue and grants credit to the sender.
 
 use crate::batch::{Batch, Element};
 use crate::channel::{Channel, Credit};

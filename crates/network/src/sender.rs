@@ -1,4 +1,5 @@
-//! The sending end of a channel.
+//! The sending end of a channel: puts elements into the queue of a receiver in this process, or encodes them into
+//! frames.
 
 use crate::batch::{Batch, Element};
 use crate::channel::Credit;

@@ -1,12 +1,12 @@
-//! About how many bytes records take.
+//! An estimate of the encoded length of records, for the credit in bytes.
 //!
-//! Within a process nothing is encoded, so nobody knows how long a record is: a `String` is 24 bytes with a pointer.
-//! Its encoded length is a good measure and needs nothing from users' types, but counting it for every record would
-//! cost more than handing the record over. So:
+//! Within a process nothing is encoded, so the length of a record is not known: a `String` is 24 bytes with a
+//! pointer. Its encoded length is a good measure and needs no method on users' types, but computing it for every
+//! record would cost more than passing the record on. Therefore:
 //!
-//! - A type that owns nothing (`needs_drop`) is as long as it is.
-//! - Of others one in [`SAMPLED`] is looked at while they are short. While they are long each is: that costs
-//!   little beside them.
+//! - A type that owns no memory (`needs_drop` is false) counts with its size.
+//! - Of other types, one record in 16 is measured as long as records are short; the others count like the last
+//!   measured one. Long records are measured each, because that costs little beside them.
 
 use serde::Serialize;
 use std::marker::PhantomData;

@@ -1,4 +1,4 @@
-//! Long records between two processes.
+//! Tests of records that are longer than a batch, between two processes.
 
 use reflow_env::Signal;
 use reflow_graph::EdgeId;
@@ -10,7 +10,7 @@ use reflow_types::{Bounds, ExecutorId, SubtaskId};
 
 const ID: ChannelId = ChannelId { edge: EdgeId(0), from: SubtaskId(1), to: SubtaskId(2) };
 
-/// A hub, and an output to another process that has credit for so much.
+/// A hub, and an output to another process that has granted this credit.
 fn output(bounds: Bounds, limit: Limit) -> (Hub, Output<Vec<u8>>) {
     let hub = Hub::with_bounds(Signal::default(), bounds);
     hub.credit(ToSender::Open { channel: ID, limit });
@@ -21,7 +21,8 @@ fn output(bounds: Bounds, limit: Limit) -> (Hub, Output<Vec<u8>>) {
     (hub, output)
 }
 
-/// As a task does: a step while there is room, records until it is used up. The lengths of the frames.
+/// Works as a task does: while there is room, a step that pushes records until the output is full. Returns the
+/// lengths of the frames.
 fn send(hub: &Hub, output: &mut Output<Vec<u8>>, bytes: usize) -> Vec<usize> {
     while output.has_room() {
         while !output.is_full() {
