@@ -1,9 +1,10 @@
-//! The longest time that snapshot work keeps a slot from its records.
+//! Measures the longest pause that snapshot work causes in a slot.
 //!
 //! `cargo run --release -p reflow-state --example pause [thousand keys] [value bytes]`
 //!
-//! Fills a table, takes a checkpoint, changes 5 % of the keys and takes another, in steps of 1 MiB; prints the
-//! longest of each call and the bytes. The wall clock is read, so that a busy machine makes it longer.
+//! Fills a table, takes a checkpoint, changes 5 % of the keys and takes another one, in steps of 1 MiB. Prints
+//! the longest time of each call, and the bytes written. The times are wall-clock times, so a busy machine
+//! increases them.
 #![expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
 
 use reflow_state::{KeyedTable, Progress, SnapshotKind, SnapshotWriter, TableId};
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 
 const STEP_BYTES: usize = 1 << 20;
 
-/// Drops what it is given, as an uploader would after its upload.
+/// Drops the bytes, as an uploader would after the upload.
 struct Discard;
 
 impl reflow_state::SnapshotSink for Discard {

@@ -1,9 +1,10 @@
-//! W1 of the performance page against a plain hashbrown loop: a count per key, 1,000,000 keys in batches.
+//! Compares the keyed table with a plain hashbrown map on workload W1: a count per key, 1,000,000 keys, in
+//! batches.
 //!
 //! `cargo run --release -p reflow-state --example w1 [max parallelism] [million events] [keys]`
 //!
-//! Prints nanoseconds per event for both, interleaved, and their ratio. Hashing is timed apart: in a job the
-//! sender does it.
+//! Prints nanoseconds per event for both, measured alternately, and their ratio. Hashing is measured separately,
+//! because in a job the sender does it.
 #![expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
 
 use reflow_state::{KeyedTable, PREFETCH_DISTANCE, TableId};
@@ -26,7 +27,7 @@ fn main() {
     let (mut in_table, mut in_map, mut in_hash) = (0, 0, 0);
     for batch in 0..batches {
         if batch == batches / 4 {
-            // From here on all keys are there.
+            // By now all keys are in the tables; measure from here.
             (in_table, in_map, in_hash) = (0, 0, 0);
         }
         let at = |i: usize| splitmix64::nth(0, batch * BATCH as u64 + i as u64) % keys_in_all;

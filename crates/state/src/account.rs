@@ -1,55 +1,56 @@
-//! When a segment is written in full again.
+//! The account of a segment: what it has in storage and in memory, and whether its next snapshot is an increment
+//! or a full run.
 //!
-//! A checkpoint of a segment is a chain: one run in full and the increments since. The chain is what a restore
-//! reads, so it must stay within about twice the live bytes; each rewrite costs the live bytes, so it must be
-//! rare. Writing in full when the next increment would take the chain above twice the live bytes does both: with
-//! 5 % changing per checkpoint, every 20th write of a segment is in full, and about 1.95 bytes are written per
-//! byte changed.
+//! A checkpoint of a segment is a chain: a full run and the increments since. A restore reads the chain, so it
+//! must not exceed about twice the live bytes; a rewrite costs the live bytes, so it must be rare. Both hold if a
+//! segment is written in full whenever the next increment would take the chain above twice the live bytes: if 5 %
+//! of the entries change per checkpoint, every 20th run is full, and about 1.95 bytes are written for each
+//! changed byte.
 //!
-//! All segments are first written in one checkpoint. So that their rewrites do not all fall into one again, the
-//! limit of the first rewrite differs from segment to segment.
+//! All segments are first written in the same checkpoint. The limit of the first rewrite differs from segment to
+//! segment, so that the rewrites do not fall into one checkpoint again.
 
 use crate::block;
 use crate::mark::Epoch;
 
-/// What a segment has in storage and in memory, in bytes and entries.
+/// The bytes and entries of a segment, in storage and in memory.
 #[derive(Clone, Debug)]
 pub(crate) struct Account {
-    /// Bytes of the chain in complete checkpoints; 0 if there is none.
+    /// Bytes of the chain in complete checkpoints; 0 if there is no chain.
     chain_bytes: u64,
-    /// Encoded bytes of an entry, on average.
+    /// The average encoded length of an entry.
     entry_bytes: f32,
-    /// First changes of entries in an epoch, since ever: an entry that changes in two epochs counts twice.
+    /// The number of changes since the table was created. Only the first change of an entry in an epoch counts.
     changes: u64,
-    /// How many of them the last complete checkpoint contains.
+    /// The part of `changes` that the last complete checkpoint contains.
     complete: u64,
-    /// Changes that another owner has handed over, with a cut whose checkpoint is not complete yet.
+    /// The number of changes that an old owner has handed over at a cut whose checkpoint is not complete yet.
     handed_over: u64,
-    /// The chain's limit in live bytes, beyond the first.
+    /// The chain may have `1 + slack` times the live bytes.
     slack: f32,
-    /// Removed keys were forgotten: the snapshots of this epoch and later ones write the segment in full, until one of
-    /// them is complete.
+    /// Set if tombstones were dropped: snapshots of this epoch and later ones write the segment in full until one
+    /// of them is complete.
     rewrite_from: Option<Epoch>,
 }
 
 /// How a snapshot writes a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// Nothing to write, or written already.
+    /// Not at all: nothing has changed, or the segment is written already.
     Skip,
-    /// What changed since the last complete checkpoint.
+    /// The changes since the last complete checkpoint.
     Increment,
     /// All live entries.
     Full,
 }
 
-/// What a snapshot wrote of a segment; counts once the checkpoint is complete.
+/// What a snapshot wrote of a segment. It enters the account when the checkpoint is complete.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Written {
     pub(crate) segment: u16,
     pub(crate) mode: Mode,
     pub(crate) bytes: u64,
-    /// The account's count of changes when the snapshot began.
+    /// The value of [`Account::changes`] when the snapshot began.
     pub(crate) changes: u64,
 }
 
@@ -72,12 +73,12 @@ impl Account {
         self.changes += 1;
     }
 
-    /// An entry came and went within the epoch.
+    /// An entry was inserted and removed within the epoch, so no snapshot needs to know of it.
     pub(crate) fn forgot_fresh(&mut self) {
         self.changes -= 1;
     }
 
-    /// An upper bound of the entries and tombstones that are in no complete checkpoint.
+    /// An upper bound on the entries and tombstones that no complete checkpoint contains.
     pub(crate) fn changed(&self) -> usize {
         (self.changes - self.complete + self.handed_over) as usize
     }
@@ -110,7 +111,7 @@ impl Account {
         }
     }
 
-    /// Entries with `bytes` in all have been encoded or decoded.
+    /// Updates the average length by entries that were encoded or decoded, with `bytes` in total.
     pub(crate) fn measured(&mut self, entries: u64, bytes: u64) {
         if entries > 0 {
             let mean = bytes as f32 / entries as f32;
@@ -118,17 +119,17 @@ impl Account {
         }
     }
 
-    /// Removed keys are forgotten: only a run in full, of `epoch` or later, tells that they are gone.
+    /// Tombstones were dropped. Only a full run, of `epoch` or later, shows that their keys are removed.
     pub(crate) fn rewrite_from(&mut self, epoch: Epoch) {
         self.rewrite_from = Some(epoch);
     }
 
-    /// Whether increments would lack removed keys.
+    /// Whether an increment would be wrong because tombstones were dropped.
     pub(crate) fn must_be_rewritten(&self) -> bool {
         self.rewrite_from.is_some()
     }
 
-    /// A complete checkpoint contains what a snapshot wrote that ended `epoch`.
+    /// The checkpoint whose snapshot ended `epoch` is complete and contains `written`.
     pub(crate) fn complete(&mut self, epoch: Epoch, written: &Written) {
         self.complete = self.complete.max(written.changes);
         if written.mode == Mode::Full {
@@ -141,12 +142,12 @@ impl Account {
         self.chain_bytes += written.bytes;
     }
 
-    /// A run of a chain has been loaded.
+    /// A run of the chain has been loaded.
     pub(crate) fn loaded(&mut self, bytes: u64) {
         self.chain_bytes += bytes;
     }
 
-    /// An entry has changed with an owner before.
+    /// Counts a change that an old owner has handed over.
     pub(crate) fn count_handed_over(&mut self) {
         self.handed_over += 1;
     }
@@ -156,25 +157,25 @@ impl Account {
         self.handed_over = 0;
     }
 
-    /// All changes since the last complete checkpoint are undone.
+    /// All changes since the last complete checkpoint were rolled back.
     pub(crate) fn rolled_back(&mut self) {
         (self.complete, self.handed_over, self.rewrite_from) = (self.changes, 0, None);
     }
 
-    /// Another owner's segment comes in: `taken` of its `before` entries.
+    /// Adds the share of a segment whose `taken` of `before` entries were moved into this one.
     pub(crate) fn absorb(&mut self, from: &mut Account, taken: usize, before: usize) {
         let share =
             if taken == before { from.chain_bytes } else { from.chain_bytes * taken as u64 / before as u64 };
         from.chain_bytes -= share;
         self.chain_bytes += share;
-        // An upper bound, as before: all changes are counted wherever a part of them goes.
+        // Still an upper bound: each destination counts all changes, although it gets only a part of them.
         self.handed_over += from.handed_over;
         if self.entry_bytes == 0.0 {
             self.entry_bytes = from.entry_bytes;
         }
     }
 
-    /// Only `len` of `before` entries stayed with this owner.
+    /// Removes the share of entries that have left: `len` of `before` remain.
     pub(crate) fn kept(&mut self, len: usize, before: usize) {
         self.chain_bytes = if len == 0 { 0 } else { self.chain_bytes * len as u64 / before.max(1) as u64 };
     }

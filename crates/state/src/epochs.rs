@@ -1,18 +1,19 @@
-//! The epochs of a table: the one that changes belong to, and the last one that a complete checkpoint has ended.
+//! The epochs of a table: the current one, which changes belong to, and the last one that a complete checkpoint
+//! contains.
 
 use crate::mark::{Epoch, Mark};
 use reflow_types::CheckpointId;
 
-/// Where a table is between snapshots and checkpoints.
+/// The current epoch of a table and its last complete one.
 pub(crate) struct Epochs {
-    /// `Mark::changed(self.epoch)`: marks from here on need nothing done before a change.
+    /// `Mark::changed(self.epoch)`. An entry with this mark or a higher one has already changed in this epoch.
     current: Mark,
     epoch: Epoch,
     /// The epoch that the last complete checkpoint ended.
     base: Epoch,
-    /// That checkpoint.
+    /// The last complete checkpoint.
     base_checkpoint: Option<CheckpointId>,
-    /// The epoch of the last cut with which groups came, until a checkpoint contains them.
+    /// The epoch of the last cut that brought key groups, until a complete checkpoint contains them.
     handed_over_in: Option<Epoch>,
 }
 
@@ -27,7 +28,7 @@ impl Epochs {
         }
     }
 
-    /// The mark of entries that change now.
+    /// The mark that a change gives an entry now.
     #[inline]
     pub(crate) fn current(&self) -> Mark {
         self.current
@@ -48,30 +49,31 @@ impl Epochs {
         self.base_checkpoint
     }
 
-    /// Ends the epoch.
+    /// Ends the epoch and begins the next one.
     pub(crate) fn advance(&mut self) {
         self.epoch = self.epoch.next();
         self.current = Mark::changed(self.epoch);
     }
 
-    /// The checkpoint that has ended `epoch` is complete. Returns whether it is the first to contain what was handed over.
+    /// The checkpoint whose snapshot ended `epoch` is complete. Returns whether it is the first one that contains
+    /// the key groups of the last cut.
     pub(crate) fn complete(&mut self, checkpoint: CheckpointId, epoch: Epoch) -> bool {
         self.base = self.base.max(epoch);
         self.base_checkpoint = Some(checkpoint);
         self.handed_over_in.take_if(|epoch| *epoch <= self.base).is_some()
     }
 
-    /// All that the table holds is in this complete checkpoint.
+    /// Everything in the table was loaded from this complete checkpoint.
     pub(crate) fn loaded_from(&mut self, checkpoint: CheckpointId) {
         (self.base, self.base_checkpoint) = (self.epoch.before(), Some(checkpoint));
     }
 
-    /// Groups have come with the cut that ended the epoch before.
+    /// Key groups came with the cut that ended the previous epoch.
     pub(crate) fn hand_over(&mut self) {
         self.handed_over_in = Some(self.epoch.before());
     }
 
-    /// Whether groups have come that no complete checkpoint contains.
+    /// Whether the table has key groups from a cut that no complete checkpoint contains.
     pub(crate) fn awaits_handed_over(&self) -> bool {
         self.handed_over_in.is_some()
     }

@@ -1,16 +1,17 @@
-//! Key groups that change their owner while records flow.
+//! The migration of key groups between tables while records flow.
 //!
-//! The new owner reads what a checkpoint holds of them ahead of time, beside its own entries ([`KeyedTable::arrive`](crate::KeyedTable::arrive)):
-//! nothing there can be found, fires or is written before the groups are its own. At the cut, a snapshot of the old
-//! owner gives what has changed since (`arrive` again); then the groups are taken in
-//! ([`KeyedTable::install`](crate::KeyedTable::install)). A segment that holds nothing yet is taken in whole, so that this costs next to nothing
-//! however large the state.
+//! The new owner prefetches the state of its incoming groups from a checkpoint and keeps it apart from its own
+//! entries ([`KeyedTable::arrive`](crate::KeyedTable::arrive)), so nothing of it can be found, fires or is
+//! written to a snapshot. At the cut, the snapshot of the old owner contains what has changed since (`arrive`
+//! again). Then the groups are installed ([`KeyedTable::install`](crate::KeyedTable::install)). A segment in
+//! which the new owner has no entries yet is moved as a whole, at no cost per entry.
 //!
-//! What was handed over belongs to the checkpoint of the cut. It is marked as written by it, so that the next
-//! snapshot leaves it out if that checkpoint is complete, and writes it if it has failed.
+//! Handed-over state belongs to the checkpoint of the cut. Its entries are marked as written by that checkpoint,
+//! so the next snapshot omits them if the checkpoint is complete and writes them if it has failed.
 //!
-//! The old owner lets go ([`KeyedTable::release`](crate::KeyedTable::release)) once its snapshot of the cut is written. Freeing a large state
-//! takes long, so both sides set memory aside and free it bit by bit ([`KeyedTable::discard`](crate::KeyedTable::discard)).
+//! The old owner releases the groups ([`KeyedTable::release`](crate::KeyedTable::release)) once its snapshot of
+//! the cut is written. Freeing a large state takes long, so both sides set the memory aside and free it in
+//! bounded steps ([`KeyedTable::discard`](crate::KeyedTable::discard)).
 //!
 //! ```
 //! use reflow_state::{
@@ -33,11 +34,11 @@
 //! let from = |origin| Restore { table: TableId(0), owned: &groups, origin };
 //! old.insert_or_replace(hash, &key, 1);
 //!
-//! // The new owner reads a checkpoint ahead of time. Nothing of it can be found yet.
+//! // The new owner prefetches a checkpoint. Nothing of it can be found yet.
 //! new.arrive(&write(&mut old, CheckpointId(1), SnapshotKind::Checkpoint)?, from(Origin::Own))?;
 //! assert_eq!(new.get(hash, &key), None);
 //!
-//! // The old owner goes on until the cut. Its snapshot of the cut has what has changed.
+//! // The old owner processes records until the cut. Its snapshot of the cut contains what has changed.
 //! old.insert_or_replace(hash, &key, 2);
 //! let changed = write(&mut old, CheckpointId(2), SnapshotKind::Cut)?;
 //! new.begin_at(CheckpointId(2));
@@ -59,20 +60,20 @@ use crate::snapshot::Progress;
 use crate::table::StateValue;
 use reflow_types::KeyGroupSet;
 
-/// What has been read for groups that are still another's.
+/// The prefetched state of groups that still belong to other owners.
 pub(crate) struct Arrivals<K, V> {
     entries: Option<Box<Entries<K, V>>>,
 }
 
-/// How far a table has taken in the groups of one old owner. Each old owner has its own, because the groups of
-/// several may be taken in by turns.
+/// The progress of installing the groups of one old owner. Each old owner has a cursor of its own, because the
+/// groups of several may be installed alternately.
 #[derive(Clone, Debug, Default)]
 pub struct InstallCursor {
-    /// The next segment to be taken in.
+    /// The next segment to install.
     segment: usize,
 }
 
-/// Entries that are to be freed bit by bit.
+/// Entries that are freed in bounded steps.
 pub(crate) struct Discarded<K, V> {
     slots: Vec<std::vec::IntoIter<Option<Entry<K, V>>>>,
 }
@@ -82,7 +83,7 @@ impl<K: StateKey, V: StateValue> Arrivals<K, V> {
         Self { entries: None }
     }
 
-    /// Reads a run of groups that will be those of `owner`, whose epoch is `epoch`.
+    /// Loads a run of incoming groups of `owner`, whose current epoch is `epoch`.
     pub(crate) fn load(
         &mut self,
         owner: &Entries<K, V>,
@@ -94,21 +95,21 @@ impl<K: StateKey, V: StateValue> Arrivals<K, V> {
         Loader::new(entries, epoch, restore, |_| {}).load(bytes)
     }
 
-    /// Forgets what was read of these groups in a segment.
+    /// Drops the prefetched state of these groups in a segment.
     pub(crate) fn forget(&mut self, segment: u16, groups: &KeyGroupSet) {
         if let Some(entries) = &mut self.entries {
             entries.remove_groups(usize::from(segment), groups);
         }
     }
 
-    /// Forgets all that was read, and frees it later.
+    /// Drops all prefetched state; it is freed later.
     pub(crate) fn abandon(&mut self, discarded: &mut Discarded<K, V>) {
         if let Some(entries) = self.entries.take() {
             entries.into_slots().into_iter().for_each(|slots| discarded.add(slots));
         }
     }
 
-    /// Moves `groups` to their owner, about `budget` entries at a time. See
+    /// Moves `groups` into the owner's entries, about `budget` entries in a call. See
     /// [`KeyedTable::install`](crate::KeyedTable::install).
     pub(crate) fn install(
         &mut self,
@@ -136,12 +137,12 @@ impl<K: StateKey, V: StateValue> Arrivals<K, V> {
     }
 }
 
-/// Whether nothing is left: neither an entry nor the removal of one.
+/// Whether neither entries nor tombstones are left.
 fn is_empty<K: StateKey, V: StateValue>(entries: &Entries<K, V>) -> bool {
     entries.len() == 0 && entries.segments().all(|(_, segment)| segment.tombstones.is_empty())
 }
 
-/// Moves what a segment has of `groups`; returns how many entries were looked at.
+/// Moves the entries and tombstones of `groups` in one segment. Returns the number of entries that were visited.
 fn move_segment<K: StateKey, V: StateValue>(
     number: usize,
     groups: &KeyGroupSet,
@@ -194,7 +195,8 @@ impl<K: StateKey, V: StateValue> Discarded<K, V> {
         self.slots.push(slots.into_slots());
     }
 
-    /// Removes `groups` from the entries of their old owner. Whole segments are freed later.
+    /// Removes `groups` from the entries of their old owner. Whole segments are only set aside, to be freed
+    /// later.
     pub(crate) fn release(&mut self, owner: &mut Entries<K, V>, groups: &KeyGroupSet) {
         for number in 0..usize::from(owner.layout().segments()) {
             let (first, last) = owner.layout().groups(number as u16);
@@ -210,7 +212,7 @@ impl<K: StateKey, V: StateValue> Discarded<K, V> {
         }
     }
 
-    /// Frees about `budget` slots. Returns whether some are left.
+    /// Frees about `budget` slots. Returns whether any are left.
     pub(crate) fn free(&mut self, budget: usize) -> bool {
         let mut left = budget;
         while let Some(slots) = self.slots.last_mut() {

@@ -1,8 +1,10 @@
-//! Tables with an index beside them, which is not persistent: what is due when.
+//! A table with an index that finds keys by something else than their hash, such as the time at which they are
+//! due.
 //!
-//! The index is told of each key that comes with a restore or with groups that are taken in; what its operator adds
-//! itself, the operator enters. It may name keys that are gone, as those of groups that have left: the table
-//! decides. Leaving groups would have to be searched for otherwise, for longer than records may wait.
+//! The index is not part of snapshots. The table adds each key that a restore or an installed key group brings;
+//! the operator adds the keys that it inserts itself. The index may still name keys that were removed or whose
+//! group has left, and a look-up in the table decides. Removing them from the index when a group leaves would
+//! take longer than records may wait.
 
 use crate::error::StateError;
 use crate::handover::InstallCursor;
@@ -14,29 +16,30 @@ use crate::{KeyedTable, SnapshotTable, StateKey, TableId};
 use reflow_types::{Bounds, CheckpointId, KeyGroupSet, injected_fault};
 use std::any::Any;
 
-/// Finds keys by something else than their hash.
+/// An index of the keys of a table.
 pub trait Index<K>: Default + Send {
-    /// A key that the table has got from elsewhere.
+    /// Adds a key that a restore or an installed group has brought.
     fn enter(&mut self, key: &K);
-    /// The table is empty.
+    /// Removes all keys, because the table has become empty.
     fn clear(&mut self);
-    /// Whether it would find the key.
+    /// Whether the index finds the key.
     fn knows(&self, key: &K) -> bool;
-    /// What it takes for each.
+    /// The memory that a key takes in the index, in bytes.
     fn bytes_per_key() -> usize;
 }
 
-/// A table and its index. Both are open: an operator changes one while it holds on to the other. Timers add their methods
-/// in their own file, because a type around them would have to repeat all of [`SnapshotTable`].
+/// A table and its index. Both fields are public, because an operator changes one while it borrows the other. The
+/// methods of timers are in their own file, because a type around this one would have to repeat all of
+/// [`SnapshotTable`].
 pub struct Indexed<K, V, I> {
     /// The table.
     pub table: KeyedTable<K, V>,
-    /// The index. It may name keys that are gone.
+    /// The index. It may name keys that are no longer in the table.
     pub index: I,
 }
 
 impl<K: StateKey, V: StateValue, I: Index<K>> Indexed<K, V, I> {
-    /// With an empty index.
+    /// A table with an empty index.
     pub fn over(table: KeyedTable<K, V>) -> Self {
         Self { table, index: I::default() }
     }

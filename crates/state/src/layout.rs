@@ -1,20 +1,20 @@
-//! Where a key lives: the segment and the 32-bit tag that its hash gives.
+//! The layout of a table: the segment and the 32-bit tag that belong to the hash of a key.
 //!
-//! A table is cut into at most [`MAX_SEGMENTS`] segments, whatever the max parallelism: several adjacent key
-//! groups share a segment when there are more groups than that, and a group is cut into several segments when
-//! there are fewer. So no growth or rewrite of one segment touches more than a small part of the state, and a
-//! record costs the same instructions at max parallelism 128 and 32768.
+//! A table has at most [`MAX_SEGMENTS`] segments, whatever the max parallelism. With more key groups, several
+//! adjacent groups share a segment; with fewer, a group is divided into several segments. So growing or rewriting
+//! a segment concerns only a small part of the state, and a record costs the same instructions at max parallelism
+//! 128 and 32768.
 
 use reflow_types::{KeyGroup, KeyHash, MaxParallelism};
 
-/// No table has more segments than this.
+/// The largest number of segments of a table.
 pub const MAX_SEGMENTS: u32 = 512;
 
-/// How the hashes of one table map to segments.
+/// The mapping of hashes to segments.
 ///
 /// # Invariants
 /// - The segments of a lower key group come before those of a higher one.
-/// - It depends on the max parallelism only, so that a segment's number means the same in every process.
+/// - The layout depends only on the max parallelism, so that a segment's number means the same in every process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentLayout {
     max: MaxParallelism,
@@ -23,11 +23,11 @@ pub struct SegmentLayout {
     segments: u32,
 }
 
-/// Where to look for one key.
+/// The place of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) segment: usize,
-    /// The 32 bits of the hash that do not choose the key group.
+    /// The 32 bits of the hash that do not determine the key group.
     pub(crate) tag: u32,
 }
 

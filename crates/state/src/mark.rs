@@ -1,30 +1,32 @@
-//! When an entry last changed, and whether a snapshot has it: one number, so that a change is one compare.
+//! The mark of an entry: when it last changed and whether a snapshot has written it, as one number, so that
+//! checking it before a change is one comparison.
 //!
-//! Each snapshot ends an epoch. A change after snapshot `k − 1` froze the table and before snapshot `k` does
-//! carries epoch `k`. Marks order as follows, which is all that the compares rely on:
+//! Each snapshot ends an epoch. A change between the freezes of snapshots `k − 1` and `k` gets epoch `k`. Marks
+//! are ordered as follows; the comparisons rely on nothing else:
 //!
 //! ```text
 //! clean(0) < clean(1) < … < changed(1) < fresh(1) < written_fresh(1) < written(1) < changed(2) < …
 //! ```
 //!
-//! - `changed(k)`: changed in epoch `k`.
-//! - `fresh(k)`: inserted in epoch `k`; if removed within it, no snapshot can know the key, and nothing remains.
-//! - `written(k)`: was `changed` with an epoch up to `k`, and snapshot `k` has written it. Should `k` fail, the mark
-//!   still lies above the last complete epoch, so that the next snapshot writes it again.
-//! - `written_fresh(k)`: the same of one that was `fresh`. A roll-back to before `k` removes it.
-//! - `clean(k)`: belongs to a complete checkpoint; a rewrite in full by snapshot `k` has written it too.
+//! - `changed(k)`: the entry was changed in epoch `k`.
+//! - `fresh(k)`: it was inserted in epoch `k`. If it is removed in the same epoch, no snapshot can know its key,
+//!   and no tombstone is needed.
+//! - `written(k)`: it was `changed` in an epoch up to `k`, and snapshot `k` has written it. If checkpoint `k`
+//!   fails, the mark is still higher than the last complete epoch, so the next snapshot writes the entry again.
+//! - `written_fresh(k)`: the same for an entry that was `fresh`. A roll-back to an earlier epoch removes it.
+//! - `clean(k)`: a complete checkpoint contains it; snapshot `k`, a full one, has written it as well.
 
 use std::num::NonZeroU32;
 
 const DIRTY: u32 = 1 << 31;
 
-/// The number of a snapshot of one table, from 1, and of the epoch that it ends.
+/// The number of an epoch of a table, and of the snapshot that ends it. The first one is 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Epoch(pub(crate) u32);
 
 impl Epoch {
     pub(crate) const FIRST: Epoch = Epoch(1);
-    /// Before every change: what has been loaded as part of a complete checkpoint.
+    /// The epoch before all changes: that of entries that were loaded from a complete checkpoint.
     pub(crate) const LOADED: Epoch = Epoch(0);
 
     /// The epoch that the last snapshot ended.
@@ -38,7 +40,7 @@ impl Epoch {
     }
 }
 
-/// See the module.
+/// The mark of an entry. See the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Mark(NonZeroU32);
 
@@ -80,7 +82,7 @@ impl Mark {
         self >= Self::written_fresh(epoch)
     }
 
-    /// Whether the entry was not there when epoch `base` ended.
+    /// Whether the entry was inserted after epoch `base` had ended.
     pub(crate) fn is_fresh_after(self, base: Epoch) -> bool {
         self > Self::written(base) && self.is_fresh()
     }
@@ -89,7 +91,7 @@ impl Mark {
         matches!(self.0.get() % 4, 1 | 2) && self.0.get() >= DIRTY
     }
 
-    /// What snapshot `epoch` leaves on an entry that it has written, given the last complete epoch.
+    /// The mark of the entry after snapshot `epoch` has written it. `base` is the last complete epoch.
     pub(crate) fn after_write(self, epoch: Epoch, base: Epoch) -> Self {
         match self {
             mark if mark <= Self::written(base) => Self::clean(epoch),
@@ -98,7 +100,7 @@ impl Mark {
         }
     }
 
-    /// For a log.
+    /// The form in which the undo log stores it.
     pub(crate) fn to_bytes(self) -> [u8; 4] {
         self.0.get().to_le_bytes()
     }

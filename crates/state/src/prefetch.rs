@@ -1,13 +1,14 @@
-//! The one place with unsafe code: the processor's hint that memory will be read.
+//! The processor's prefetch instruction, in one of the two files with unsafe code.
 //!
-//! Why unsafe: without the instruction, only loads can bring lines into the cache, and a load that misses blocks
-//! the processor's window until it returns; docs/design/state.md has the figures.
+//! Why it is unsafe: Rust has no safe form of the instruction. Without it, only loads can bring lines into the
+//! cache, and a load that misses blocks the processor's window until it returns; docs/design/state.md has the
+//! figures.
 //!
-//! Why sound: the instruction takes any address, mapped or not, and neither faults nor changes anything that a
-//! program can see. The address given is one of a live slice all the same.
+//! Why it is sound: the instruction accepts any address, mapped or not; it neither faults nor changes anything
+//! that a program can observe. The address is always that of an element of a live slice.
 #![expect(unsafe_code, reason = "prefetching has no safe form")]
 
-/// Asks for the line of `slice[index]`, if there is such an element, and does not wait for it.
+/// Requests the cache line of `slice[index]`, if there is such an element, without waiting for it.
 #[inline]
 pub(crate) fn prefetch<T>(slice: &[T], index: usize) {
     #[cfg(target_arch = "x86_64")]

@@ -1,24 +1,24 @@
-//! One segment's entries: an open-addressing array with linear probing, entries inline.
+//! The entries of one segment: an open-addressing hash table with linear probing and inline entries.
 //!
 //! The ideal position of an entry is *monotone* in its tag: `tag · capacity / 2^32`. So the array is ordered by
-//! tag but for the order within a run of occupied slots; growing is one linear pass without hashing, and a walk
-//! can remember where it is as a tag, which means the same after the array has grown. Nothing wraps around:
-//! slots beyond the capacity take what overflows at the end.
+//! tag, except within a run of occupied slots. Growing it is one linear pass without hashing, and a snapshot can
+//! remember its position as a tag, which stays valid when the array grows. Probing does not wrap around: spare
+//! slots behind the capacity take entries that overflow at the end.
 //!
 //! # Invariants
-//! - All slots from an entry's ideal position up to the entry are occupied.
-//! - `len` entries are occupied, at most three quarters of `capacity`.
+//! - All slots from an entry's ideal position to the entry are occupied.
+//! - `len` slots are occupied, at most three quarters of `capacity`.
 
 use crate::mark::Mark;
 use crate::prefetch::prefetch;
 
-/// Bits of a tag, as the length of its range.
+/// The number of different tags.
 pub(crate) const TAGS: u64 = 1 << 32;
 
 const SPARE: usize = 24;
 const SMALLEST: u32 = 8;
 
-/// In this order, so that a look-up mostly stays in one cache line.
+/// An entry. The fields are in this order so that a look-up mostly stays within one cache line.
 #[repr(C)]
 pub(crate) struct Entry<K, V> {
     pub(crate) mark: Mark,
@@ -28,7 +28,7 @@ pub(crate) struct Entry<K, V> {
 }
 
 pub(crate) struct Slots<K, V> {
-    /// `capacity` ideal positions and the spare slots behind them, or nothing at all.
+    /// `capacity` ideal positions and the spare slots behind them; empty if the capacity is 0.
     slots: Box<[Option<Entry<K, V>>]>,
     capacity: u32,
     len: u32,
@@ -45,7 +45,7 @@ impl<K: Eq, V> Slots<K, V> {
         self.len as usize
     }
 
-    /// The number of slots, spare ones included: positions are below it.
+    /// The number of positions: all slots, spare ones included.
     pub(crate) fn positions(&self) -> usize {
         self.slots.len()
     }
@@ -75,7 +75,7 @@ impl<K: Eq, V> Slots<K, V> {
         None
     }
 
-    /// Asks for the memory that a search for `tag` will read first.
+    /// Prefetches the memory that a search for `tag` reads first.
     #[inline]
     pub(crate) fn prefetch(&self, tag: u32) {
         let home = self.home(u64::from(tag));
@@ -97,7 +97,7 @@ impl<K: Eq, V> Slots<K, V> {
         self.slots.iter().flatten()
     }
 
-    /// Inserts an entry whose key is not there, and says where.
+    /// Inserts an entry whose key is not in the segment. Returns its position.
     pub(crate) fn insert(&mut self, entry: Entry<K, V>) -> usize {
         if (u64::from(self.len) + 1) * 4 > u64::from(self.capacity) * 3 {
             self.resize((self.capacity + self.capacity / 2).max(SMALLEST));
@@ -106,7 +106,7 @@ impl<K: Eq, V> Slots<K, V> {
         self.place(entry)
     }
 
-    /// Takes the entry at an occupied position out and closes the gap.
+    /// Removes the entry at an occupied position and closes the gap.
     pub(crate) fn remove(&mut self, position: usize) -> Entry<K, V> {
         let entry = self.slots[position].take().expect("the caller found an entry here");
         self.len -= 1;
@@ -117,7 +117,7 @@ impl<K: Eq, V> Slots<K, V> {
         entry
     }
 
-    /// Takes out each entry that `leaves` is for, and frees the memory they took.
+    /// Removes the entries for which `leaves` is true and shrinks the array.
     pub(crate) fn extract_if(
         &mut self,
         mut leaves: impl FnMut(&Entry<K, V>) -> bool,
@@ -135,12 +135,12 @@ impl<K: Eq, V> Slots<K, V> {
         }
     }
 
-    /// All slots, to be dropped one by one.
+    /// All slots, for the caller to drop one by one.
     pub(crate) fn into_slots(self) -> std::vec::IntoIter<Option<Entry<K, V>>> {
         self.slots.into_vec().into_iter()
     }
 
-    /// Moves the entries behind a hole back to where a search will find them.
+    /// Moves entries behind a hole forward, so that a search, which ends at an empty slot, still finds them.
     fn close(&mut self, mut hole: usize) {
         for position in hole + 1..self.slots.len() {
             let Some(entry) = &self.slots[position] else { return };
@@ -172,7 +172,7 @@ impl<K: Eq, V> Slots<K, V> {
         position
     }
 
-    /// More slots, but no more capacity: keys with equal tags would not spread by that.
+    /// Adds spare slots but no capacity, because more capacity would not spread keys with equal tags.
     #[cold]
     fn add_spare(&mut self) {
         let positions = self.slots.len() + self.slots.len() / 2;

@@ -1,15 +1,16 @@
-//! Timers: persistent, by key group, and found by time.
+//! Timers, which are part of the keyed state and are found by time.
 //!
-//! The timers are a [`KeyedTable`] of their own, so that they are snapshotted and moved like any state; what is
-//! registered and fires within one epoch leaves nothing behind. An index by time beside it says which are due. It
-//! is not persistent: a restore fills it again. It may name timers that are gone; the table decides.
+//! The timers are a [`KeyedTable`] of their own, so they are written to snapshots and migrate like any state; a
+//! timer that is registered and fires within one epoch leaves nothing behind. An index by time finds those that
+//! are due. It is not part of snapshots: a restore fills it again. It may name timers that were deleted, so the
+//! table decides.
 
 use crate::index::{Index, Indexed};
 use crate::{KeyedTable, Scoped, TableId};
 use reflow_types::{Key, KeyHash, MaxParallelism, Timestamp};
 use std::collections::BTreeMap;
 
-/// The time of a timer, and which of the key's timers of that time it is (the operator's choice).
+/// The time of a timer, and a tag by which the operator distinguishes several timers of a key at the same time.
 pub type Scope = (i64, u32);
 
 /// A timer that has become due.
@@ -21,11 +22,11 @@ pub struct Timer<K> {
     pub key: K,
     /// The time that it was registered for.
     pub time: Timestamp,
-    /// The operator's mark, from the registration.
+    /// The operator's tag, from the registration.
     pub tag: u32,
 }
 
-/// The timers of one operator in one notion of time.
+/// The timers of one operator, either in event time or in processing time.
 ///
 /// ```
 /// use reflow_state::{TableId, TimerTable};
@@ -39,7 +40,7 @@ pub struct Timer<K> {
 /// ```
 pub type TimerTable<K> = Indexed<Scoped<K, Scope>, (), Moments<K>>;
 
-/// Timers by their time.
+/// The index of timers by time.
 pub struct Moments<K> {
     by_time: BTreeMap<i64, Moment<K>>,
 }
@@ -58,20 +59,20 @@ impl<K> Moments<K> {
     }
 }
 
-/// The timers of one time.
+/// The timers that are due at the same time.
 struct Moment<K> {
     timers: Vec<(KeyHash, K, u32)>,
-    /// How many of them have been deleted since.
+    /// How many of them were deleted from the table but are still in the list.
     deleted: usize,
 }
 
 impl<K: Key> TimerTable<K> {
-    /// No timers. `id` and `name` must each be the table's alone within its operator.
+    /// An empty table. `id` and `name` must each be unique within the operator.
     pub fn new(id: TableId, name: &str, max: MaxParallelism) -> Self {
         Self::over(KeyedTable::new(id, name, max))
     }
 
-    /// Registers a timer, unless it is registered already; says whether it was not. `hash` is the key's.
+    /// Registers a timer. Returns whether it was new. `hash` is the hash of the key.
     pub fn register(&mut self, hash: KeyHash, key: &K, time: Timestamp, tag: u32) -> bool {
         let timer = Scoped { key: key.clone(), scope: (time, tag) };
         let before = self.table.len();
@@ -83,7 +84,7 @@ impl<K: Key> TimerTable<K> {
         new
     }
 
-    /// Deletes a timer; says whether there was one.
+    /// Deletes a timer. Returns whether it existed.
     pub fn delete(&mut self, hash: KeyHash, key: &K, time: Timestamp, tag: u32) -> bool {
         let timer = Scoped { key: key.clone(), scope: (time, tag) };
         let found = self.table.remove(Scoped::<K, Scope>::hash(hash, &timer.scope), &timer).is_some();
@@ -100,8 +101,8 @@ impl<K: Key> TimerTable<K> {
         found
     }
 
-    /// Takes the earliest timer whose time is at or before `until`, in no particular order among equal times.
-    /// A caller may stop between two timers, and register or delete any.
+    /// Removes and returns the earliest timer whose time is at or before `until`; timers of the same time are in
+    /// no particular order. Between two calls, timers may be registered and deleted.
     pub fn pop_due(&mut self, until: Timestamp) -> Option<Timer<K>> {
         while let Some(mut first) = self.index.by_time.first_entry().filter(|first| *first.key() <= until) {
             let time = *first.key();
@@ -118,7 +119,7 @@ impl<K: Key> TimerTable<K> {
         None
     }
 
-    /// A time before which no timer is due; `None` if there are no timers.
+    /// A lower bound of the time of the next timer; `None` if there are no timers.
     pub fn next_time(&self) -> Option<Timestamp> {
         self.index.by_time.iter().find(|(_, moment)| !moment.timers.is_empty()).map(|(time, _)| *time)
     }

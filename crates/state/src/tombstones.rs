@@ -1,11 +1,11 @@
-//! Removed keys of one segment, for the next snapshots.
+//! The tombstones of one segment: removed keys, which the next increments must contain.
 
 use crate::mark::Epoch;
 
-/// Removed keys with the epoch of their removal.
+/// Removed keys, each with the epoch of its removal.
 ///
 /// # Invariants
-/// - The epoch never falls along the list, so that the first ones are those that a snapshot knows.
+/// - Epochs do not decrease along the list, so the tombstones of a snapshot are a prefix of it.
 pub(crate) struct Tombstones<K> {
     keys: Vec<(Epoch, K)>,
 }
@@ -25,12 +25,12 @@ impl<K> Tombstones<K> {
         self.keys.is_empty()
     }
 
-    /// What they take in memory, without what the keys hold outside.
+    /// The memory that they take, in bytes, without the memory that the keys own.
     pub(crate) fn bytes(&self) -> usize {
         self.keys.len() * size_of::<(Epoch, K)>()
     }
 
-    /// How many were there when `epoch` ended.
+    /// The number of tombstones when `epoch` ended.
     pub(crate) fn count_until(&self, epoch: Epoch) -> usize {
         self.keys.partition_point(|(removed_in, _)| *removed_in <= epoch)
     }
@@ -39,12 +39,12 @@ impl<K> Tombstones<K> {
         &self.keys[index]
     }
 
-    /// A key was removed in this epoch, which is the current one or the one before.
+    /// Adds a key that was removed in this epoch, which is the current or the previous one.
     pub(crate) fn push(&mut self, epoch: Epoch, key: K) {
         self.keys.push((epoch, key));
     }
 
-    /// Moves the keys that `comes` is for here.
+    /// Moves the keys for which `comes` is true from another list into this one.
     pub(crate) fn absorb(&mut self, from: &mut Self, comes: impl Fn(&K) -> bool) {
         for (epoch, key) in from.keys.extract_if(.., |(_, key)| comes(key)) {
             let at = self.count_until(epoch);
@@ -52,12 +52,12 @@ impl<K> Tombstones<K> {
         }
     }
 
-    /// Removes the keys that `leaves` is for.
+    /// Removes the keys for which `leaves` is true.
     pub(crate) fn remove(&mut self, leaves: impl Fn(&K) -> bool) {
         self.keys.retain(|(_, key)| !leaves(key));
     }
 
-    /// Frees what the complete checkpoint of `base` has.
+    /// Removes the tombstones up to epoch `base`, which a complete checkpoint contains.
     pub(crate) fn forget_until(&mut self, base: Epoch) {
         let known = self.count_until(base);
         if known > 0 {
@@ -68,7 +68,7 @@ impl<K> Tombstones<K> {
         }
     }
 
-    /// Removes all, and frees the memory.
+    /// Removes all tombstones and frees their memory.
     pub(crate) fn clear(&mut self) {
         self.keys = Vec::new();
     }

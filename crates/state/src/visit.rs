@@ -1,4 +1,5 @@
-//! Tables as the runtime sees them, whatever their types: all but the calls that records make.
+//! The interface of the runtime to tables of any types: snapshots, restore and migration, but not the calls that
+//! records make.
 
 use crate::error::StateError;
 use crate::handover::InstallCursor;
@@ -10,20 +11,23 @@ use crate::{KeyedTable, StateKey, TableId};
 use reflow_types::{Bounds, CheckpointId, KeyGroupSet};
 use std::any::Any;
 
-/// A table of any types. Operators own their tables; the runtime visits them.
+/// A table of any types. Operators own their tables; the runtime calls this trait.
 ///
-/// The order of calls: `go_on_with`, `load` (any number), `remember`, then for each checkpoint `freeze` at the barrier and
-/// `snapshot_step` until it is done, later `complete` or `abort`. A snapshot may be aborted at any point, and
-/// several may await completion. Groups that come are told in this order: `arrive` and `forget_arrivals`, then `freeze`
-/// for the cut or `begin_at`, `arrive` with what is handed over, `install`; those that go: `freeze` for the cut,
-/// `snapshot_step` until it is done, `release`. One snapshot is written at a time, and tables that share a writer take turns:
-/// each to its end.
+/// The order of calls is `go_on_with`, `load` (any number), `remember`; then for each checkpoint `freeze` at the
+/// barrier, `snapshot_step` until it is done, and later `complete` or `abort`. A snapshot may be aborted at any
+/// point, and several may await completion.
+///
+/// For incoming groups the order is `arrive` and `forget_arrivals`, then `freeze` for the cut (or `begin_at`),
+/// `arrive` with the handed-over state, `install`. For outgoing groups it is `freeze` for the cut,
+/// `snapshot_step` until it is done, `release`.
+///
+/// A table writes one snapshot at a time. Tables that share a writer write one after the other, each to its end.
 pub trait SnapshotTable: Send {
     /// The table's number within its operator.
     fn id(&self) -> TableId;
     /// The table's name within its operator.
     fn name(&self) -> &str;
-    /// The types of key and value, for messages.
+    /// The types of key and value, for error messages.
     fn type_name(&self) -> String;
     /// See [`KeyedTable::set_bounds`].
     fn set_bounds(&mut self, bounds: Bounds);
@@ -56,10 +60,11 @@ pub trait SnapshotTable: Send {
     fn reset(&mut self);
     /// See [`KeyedTable::remember`].
     fn remember(&mut self, checkpoint: Option<CheckpointId>);
-    /// Takes all out that there is: another attempt's table [goes on with it](Self::go_on_with).
+    /// Takes the content out of the table, for the table of the next attempt to [continue
+    /// with](Self::go_on_with).
     fn take(&mut self) -> Box<dyn Any + Send>;
-    /// Goes on with what was taken from the same table of an attempt before, as the complete `checkpoint` has it. Says
-    /// whether that could be; if not, `reset` the table.
+    /// Continues with the content of the same table of an earlier attempt, rolled back to the complete
+    /// `checkpoint`. Returns whether that was possible; if not, `reset` the table.
     fn go_on_with(&mut self, former: Box<dyn Any + Send>, checkpoint: CheckpointId) -> bool;
     /// The number of entries.
     fn len(&self) -> usize;

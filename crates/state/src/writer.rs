@@ -1,12 +1,12 @@
-//! The stream of bytes that one subtask writes for one checkpoint, across all its tables.
+//! The byte stream of a snapshot: what one subtask writes for one checkpoint, over all its tables.
 
 use crate::TableId;
 use serde::{Deserialize, Serialize};
 
 /// Takes the bytes of a snapshot in order.
 ///
-/// It must not block: it collects them for whoever uploads them. An upload that fails makes the checkpoint fail
-/// by its own way; bytes may then be dropped.
+/// An implementation must not block: it collects the bytes for an upload. If the upload fails, it fails the
+/// checkpoint in its own way and may drop further bytes.
 pub trait SnapshotSink: Send {
     /// Takes the next bytes, about a block at a time.
     fn write(&mut self, bytes: &[u8]);
@@ -18,39 +18,39 @@ impl SnapshotSink for Vec<u8> {
     }
 }
 
-/// What a run says of its segment.
+/// The kind of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum RunKind {
-    /// All live entries: earlier runs of the segment's groups are not needed any more.
+    /// All live entries. Earlier runs of the segment's groups are not needed any more.
     Full,
-    /// Changes and tombstones since the last complete checkpoint.
+    /// The changed entries and the tombstones since the last complete checkpoint.
     Increment,
 }
 
-/// A stretch of the stream that holds one segment of one table.
+/// A range of the stream that contains one segment of one table.
 ///
-/// Runs go into the acknowledgement. The JobManager keeps them per table and segment and gives them back, in order, at
-/// restore.
+/// The acknowledgement contains the runs. The JobManager keeps them by table and segment, and a restore gets them
+/// in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Run {
     /// The table.
     pub table: TableId,
     /// The segment, as in the table's [`SegmentLayout`](crate::SegmentLayout).
     pub segment: u16,
-    /// What earlier runs are still good for.
+    /// Whether earlier runs are still needed.
     pub kind: RunKind,
-    /// Where it starts in the stream, in bytes.
+    /// Its offset in the stream, in bytes.
     pub offset: u64,
-    /// Its length in bytes. A full run of an empty segment has none.
+    /// Its length in bytes; 0 for a full run of an empty segment.
     pub len: u64,
 }
 
-/// Passes on what tables append, and notes where each run is.
+/// Writes the stream to a sink and records the range of each run.
 pub struct SnapshotWriter<S> {
     sink: S,
     offset: u64,
     runs: Vec<Run>,
-    /// The run that is being written, `len` unknown.
+    /// The run that is being written; its `len` is not set yet.
     open: Option<Run>,
 }
 
@@ -60,7 +60,7 @@ impl<S: SnapshotSink> SnapshotWriter<S> {
         Self { sink, offset: 0, runs: Vec::new(), open: None }
     }
 
-    /// Bytes so far.
+    /// The number of bytes written so far.
     pub fn len(&self) -> u64 {
         self.offset
     }
@@ -75,7 +75,7 @@ impl<S: SnapshotSink> SnapshotWriter<S> {
         &mut self.sink
     }
 
-    /// Appends bytes that belong to no run (operator state, say) and returns their offset.
+    /// Appends bytes that belong to no run, such as operator state. Returns their offset.
     ///
     /// # Panics
     /// If a table is within a run.
@@ -86,12 +86,12 @@ impl<S: SnapshotSink> SnapshotWriter<S> {
         offset
     }
 
-    /// Returns the sink, and gives the snapshot up.
+    /// Abandons the snapshot and returns the sink.
     pub fn into_sink(self) -> S {
         self.sink
     }
 
-    /// Returns the sink and all runs in the order of the stream.
+    /// Returns the sink, and all runs in the order of the stream.
     pub fn finish(self) -> (S, Vec<Run>) {
         assert!(self.open.is_none(), "a table must reach the end of its snapshot before the stream ends");
         (self.sink, self.runs)
@@ -103,13 +103,13 @@ impl<S: SnapshotSink> SnapshotWriter<S> {
     }
 }
 
-/// The side of a [`SnapshotWriter`] that tables see, whatever the sink.
+/// The part of a [`SnapshotWriter`] that tables use, whatever its sink.
 pub trait RunWriter {
     /// Opens the run of a segment.
     fn begin_run(&mut self, table: TableId, segment: u16, kind: RunKind);
     /// Appends to the open run.
     fn write(&mut self, bytes: &[u8]);
-    /// Closes the open run; one that adds nothing to an earlier run is not noted.
+    /// Closes the open run. An empty increment is not recorded.
     fn end_run(&mut self);
 }
 

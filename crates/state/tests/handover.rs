@@ -1,5 +1,5 @@
-//! Groups that change their owner while both owners go on: nothing is lost, doubled or written twice, whether or not
-//! the checkpoint of the cut is complete.
+//! Tests of key-group migration while both owners continue: nothing is lost, duplicated or written twice, whether
+//! or not the checkpoint of the cut completes.
 
 use reflow_state::{
     InstallCursor, KeyedTable, Origin, Progress, Restore, Run, RunKind, SnapshotKind, SnapshotTable,
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 type Table = KeyedTable<u64, u64>;
 type Model = BTreeMap<u64, u64>;
 
-/// Numbers that follow from a seed.
+/// Pseudo-random numbers from a seed.
 struct Numbers(u64);
 
 impl Numbers {
@@ -46,7 +46,7 @@ fn change(table: &mut Table, model: &mut Model, owned: &KeyGroupSet, numbers: &m
     }
 }
 
-/// What one owner wrote for one checkpoint.
+/// The snapshot of one owner for one checkpoint.
 #[derive(Default)]
 struct Written {
     bytes: Vec<u8>,
@@ -61,7 +61,7 @@ fn write(table: &mut dyn SnapshotTable, checkpoint: u64, kind: SnapshotKind) -> 
     Written { bytes, runs }
 }
 
-/// Reads a checkpoint for an heir, run by run.
+/// Prefetches a checkpoint into a new owner, run by run.
 fn arrive(new_owner: &mut dyn SnapshotTable, written: &Written, restore: Restore<'_>) {
     for run in &written.runs {
         if run.kind == RunKind::Full {
@@ -107,7 +107,7 @@ fn check(seed: u64, groups: u32, complete: bool, heir_has_state: bool) {
     let new_owners = if heir_has_state { kept.clone() } else { KeyGroupSet::default() };
     let owned = if heir_has_state { gone.clone() } else { all };
 
-    // Two checkpoints, then changes of which a third, the last before the cut, has a part.
+    // Two checkpoints, then changes, a part of which is in a third checkpoint, the last before the cut.
     change(&mut old, &mut model, &owned, numbers, 300);
     let first = write(&mut old, 1, SnapshotKind::Checkpoint);
     old.complete(CheckpointId(1));
@@ -147,7 +147,7 @@ fn check(seed: u64, groups: u32, complete: bool, heir_has_state: bool) {
     assert_eq!(content(&new_owner), new_owners_model);
     assert_eq!(content(&old), if heir_has_state { Model::new() } else { model.clone() });
 
-    // Afterwards each writes what is its own, and only that.
+    // Afterwards each owner writes its own groups and no others.
     for owner in [&mut old, &mut new_owner] {
         if complete { owner.complete(CheckpointId(3)) } else { owner.abort(CheckpointId(3)) }
     }
@@ -175,7 +175,7 @@ fn groups_change_their_owner_without_loss() {
     }
 }
 
-/// Several owners, who all hand over to one at the same time, a bit of each by turns.
+/// Several owners hand over to one new owner at the same time, in alternating steps.
 fn check_several(seed: u64, groups: u32, owners: usize, complete: bool) {
     let max = MaxParallelism::new(groups).expect("in range");
     let numbers = &mut Numbers(seed);
@@ -190,7 +190,7 @@ fn check_several(seed: u64, groups: u32, owners: usize, complete: bool) {
         let first = write(&mut old, 1, SnapshotKind::Checkpoint);
         old.complete(CheckpointId(1));
         change(&mut old, &mut of_old, owned, numbers, 40);
-        // One of them has only removals to hand over.
+        // One of them hands over only tombstones.
         if owner == 0 {
             for key in std::mem::take(&mut of_old).keys() {
                 old.remove(key.key_hash(), key);

@@ -1,4 +1,4 @@
-//! Bytes: what checkpoints write for what changes, and what a restore reads for what lives.
+//! Tests of the bytes that checkpoints write for changed entries, and that a restore reads for live entries.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 mod chain;
@@ -67,7 +67,7 @@ impl Job {
     }
 }
 
-/// 5 % changed in each of 100 checkpoints, with a restore in the middle.
+/// 5 % of the entries change before each of 100 checkpoints, with a restore in the middle.
 fn check_ratios(max: u32, keys: u64, value_bytes: usize) {
     let mut job = Job::new(max, keys, value_bytes);
     let (first, runs) = job.checkpoint();
@@ -153,8 +153,8 @@ fn steps_are_bounded() {
     }
 }
 
-/// Keys that come and go while no checkpoint is complete take no memory for good, and what is complete in the end
-/// lacks those that were removed.
+/// Keys that are inserted and removed while no checkpoint completes do not take memory without limit, and the
+/// checkpoint that completes in the end lacks the removed keys.
 #[test]
 fn removed_keys_do_not_pile_up_while_checkpoints_fail() {
     const LIVE: u64 = 20_000;
@@ -167,7 +167,7 @@ fn removed_keys_do_not_pile_up_while_checkpoints_fail() {
         keys.clone().for_each(|key| job.put(key, 1, 8));
         job.checkpoint = job.checkpoint.next();
         job.table.freeze(job.checkpoint, SnapshotKind::Checkpoint);
-        // Some fail while they are written, others once they are.
+        // Some checkpoints fail while they are written, others afterwards.
         let mut writer = SnapshotWriter::new(Vec::new());
         while job.table.snapshot_step(64 << 10, &mut writer).unwrap() == Progress::More && round % 2 == 0 {}
         keys.chain([round]).for_each(|key| drop(job.table.remove(key.key_hash(), &key)));
@@ -179,7 +179,7 @@ fn removed_keys_do_not_pile_up_while_checkpoints_fail() {
     let restored = job.restored();
     let keys: std::collections::BTreeSet<u64> = restored.iter().map(|(key, _)| *key).collect();
     assert_eq!(keys, (100..LIVE).collect());
-    // From then on increments build on that.
+    // From here on, increments build on that checkpoint.
     (100..200u64).for_each(|key| drop(job.table.remove(key.key_hash(), &key)));
     let (_, runs) = job.checkpoint();
     assert!(runs.iter().any(|run| run.kind == RunKind::Increment));

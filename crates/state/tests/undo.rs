@@ -1,4 +1,4 @@
-//! Roll-backs in place, where there is a way back and where there is none.
+//! Tests of roll-back in place: where the undo log allows it, and where it does not.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 use reflow_state::{KeyedTable, Progress, SnapshotKind, SnapshotTable, SnapshotWriter, TableId, TimerTable};

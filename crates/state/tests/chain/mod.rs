@@ -1,9 +1,9 @@
-//! Which runs of which objects make up a segment: a short form of what the
-//! JobManager keeps, as these tests need it to restore what they wrote.
+//! The chain of runs that make up a segment: a short form of what the JobManager keeps, so that these tests can
+//! restore what they wrote.
 //!
-//! A segment may hold several key groups, and those may be owned by several subtasks, now or in the past. So each
-//! run remembers the groups that it is still needed for; a full run of one subtask takes away only that
-//! subtask's groups.
+//! A segment may contain several key groups, which several subtasks may own, now or earlier. So each run has the
+//! groups for which it is still needed; a full run of one subtask replaces earlier runs only for that subtask's
+//! groups.
 
 use reflow_state::{Run, RunKind};
 use reflow_types::KeyGroupSet;
@@ -19,9 +19,9 @@ pub(crate) struct RunChain<O> {
 pub(crate) struct Link<O> {
     /// The object that holds the run.
     pub(crate) object: O,
-    /// Where in the object.
+    /// Its range in the object.
     pub(crate) run: Run,
-    /// The groups that the run is needed for: load it with no others.
+    /// The groups for which the run is needed. Only these may be loaded from it.
     pub(crate) groups: KeyGroupSet,
 }
 
@@ -32,8 +32,8 @@ impl<O> Default for RunChain<O> {
 }
 
 impl<O> RunChain<O> {
-    /// Adds a run of a complete checkpoint, written by a subtask that then owned `owned`. The groups of the
-    /// run's segment are `segment_groups`.
+    /// Adds a run of a complete checkpoint by a subtask that owned `owned` then. `segment_groups` are the groups
+    /// of the run's segment.
     pub(crate) fn push(&mut self, object: O, run: Run, owned: &KeyGroupSet, segment_groups: &KeyGroupSet) {
         let groups = owned.intersection(segment_groups);
         if run.kind == RunKind::Full {
@@ -47,7 +47,7 @@ impl<O> RunChain<O> {
         }
     }
 
-    /// The runs in the order in which to load them.
+    /// The runs, in the order in which they must be loaded.
     pub(crate) fn links(&self) -> &[Link<O>] {
         &self.links
     }
