@@ -1,21 +1,21 @@
-//! How user code's failures reach the edge of the task.
+//! Failures of a task: unwinding from the place where they occur, and catching at the edge of the task.
 //!
-//! A record's way returns nothing, so that it costs nothing: a stage that cannot go on unwinds, as a panic in
-//! user code does, and the task's edge catches both. No checkpoint can complete in between, so nothing that the
-//! failed step did is ever seen.
+//! Passing a record on returns no result, so that success costs nothing. A stage that fails unwinds, as a panic
+//! in user code does, and the edge of the task catches both. The task takes no snapshot in between, so nothing
+//! that the failed step did becomes visible.
 
 use reflow_protocol::failure::{Failure, Fault};
 use std::any::Any;
 use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-/// Ends the step with a failure, of the task as a whole if `operator` is empty.
+/// Ends the step with a failure of this operator, or of the whole task if `operator` is empty.
 #[cold]
 pub fn fail(fault: Fault, operator: &str, error: impl Display) -> ! {
     resume_unwind(Box::new(Failure { fault, operator: operator.to_owned(), message: error.to_string() }))
 }
 
-/// Runs a step of the task named `task`; a failure or a panic in it becomes an error.
+/// Runs a step of the task named `task`, and returns a failure or panic in it as an error.
 pub fn catch<R>(task: &str, step: impl FnOnce() -> R) -> Result<R, Failure> {
     catch_unwind(AssertUnwindSafe(step)).map_err(|payload| match payload.downcast::<Failure>() {
         Ok(failure) if failure.operator.is_empty() => Failure { operator: task.to_owned(), ..*failure },

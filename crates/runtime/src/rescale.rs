@@ -1,22 +1,23 @@
-//! The next graph of a live rescale, as one task gets it.
+//! The preparation of one task for a live rescale: its place in the next graph and its incoming and outgoing key
+//! groups.
 
 use crate::wiring::Wiring;
 use reflow_protocol::snapshot::Restore;
 use reflow_types::{CheckpointId, GraphVersion, KeyGroupSet, SubtaskId};
 
-/// What a task prepares for the cut.
+/// What a task prepares before the cut.
 pub struct Preparation {
     /// The next graph.
     pub version: GraphVersion,
     /// The task's place in it; `None` if the rescale removes the task.
     pub wiring: Option<Wiring>,
-    /// Key groups that the task receives.
+    /// The incoming key groups.
     pub incoming: Vec<Incoming>,
-    /// Key groups that the task passes on.
+    /// The outgoing key groups.
     pub outgoing: Vec<Outgoing>,
     /// The checkpoint from which state is prefetched.
     pub checkpoint: CheckpointId,
-    /// What that checkpoint holds of the incoming groups.
+    /// The state of the incoming groups in that checkpoint.
     pub restore: Restore,
 }
 
@@ -27,7 +28,7 @@ impl Preparation {
     }
 }
 
-/// Key groups that come from another subtask.
+/// Key groups that a task receives from an old owner.
 #[derive(Clone, Debug)]
 pub struct Incoming {
     /// The old owner.
@@ -36,7 +37,7 @@ pub struct Incoming {
     pub groups: KeyGroupSet,
 }
 
-/// Key groups that go to another subtask.
+/// Key groups that a task passes to a new owner.
 #[derive(Clone, Debug)]
 pub struct Outgoing {
     /// The new owner.

@@ -1,9 +1,9 @@
-//! A slot: one thread that runs its tasks in turn, most downstream first.
+//! The slot: the loop of one thread, which runs its tasks in turn, most downstream first.
 //!
-//! The executor talks to it through a [`SlotPort`]: commands in, events and storage requests out. Nothing in
-//! here waits; when no task can move, the slot's thread sleeps until its signal is raised.
+//! The executor uses a slot through a [`SlotPort`]: it sends commands, and takes events and storage requests. The
+//! code here never waits; if no task can make progress, the slot's thread sleeps until its signal is raised.
 //!
-//! `slot_tests.rs` tells the story of a slot with two tasks.
+//! `slot_tests.rs` has a complete example of a slot with two tasks.
 
 use crate::failure::catch;
 use crate::rescale::Preparation;
@@ -28,38 +28,38 @@ use std::time::Duration;
 pub struct DeployedTask {
     /// The subtask.
     pub subtask: SubtaskId,
-    /// Its vertex: by it tasks are ordered.
+    /// Its vertex, which determines its place in the order of tasks.
     pub vertex: VertexIndex,
-    /// The vertex's name, for messages.
+    /// The vertex's name, for error messages.
     pub name: String,
-    /// Runs it.
+    /// The task.
     pub task: Box<dyn Task>,
 }
 
-/// What a slot does. Commands to tasks are those that the executor got.
+/// A command of the executor to a slot.
 pub enum SlotCommand {
-    /// Run these tasks, in topological order, instead of the present ones. They get the state that tasks of the same
-    /// vertices have retained.
+    /// Run these tasks instead of the current ones. They get the retained state of the slot's earlier tasks of
+    /// the same vertices.
     Deploy {
         /// The attempt that they belong to.
         attempt: Attempt,
-        /// The tasks.
+        /// The tasks, in topological order.
         tasks: Vec<DeployedTask>,
     },
-    /// Drop all tasks; their retained state stays. Answered by [`SlotEvent::Cleared`].
+    /// Drop all tasks but keep their retained state. Answered by [`SlotEvent::Cleared`].
     Clear,
-    /// To all tasks.
+    /// A command to all tasks.
     Checkpoint(CheckpointId, CheckpointCommand),
-    /// To the task of this subtask.
+    /// A command to the task of this subtask.
     Subtask(SubtaskId, SubtaskCommand),
-    /// Run this task as well: it comes with another graph.
+    /// Run this task as well. The next graph of a rescale has added it.
     Add {
         /// The attempt that it belongs to.
         attempt: Attempt,
         /// The task.
         task: DeployedTask,
     },
-    /// Drop these tasks: they have left, or do not come.
+    /// Drop these tasks: a rescale has removed them, or was abandoned before it added them.
     Drop(Vec<SubtaskId>),
     /// See [`Task::prepare`].
     Prepare(SubtaskId, Box<Preparation>),
@@ -73,12 +73,12 @@ pub enum SlotCommand {
         from: SubtaskId,
         /// The new one.
         to: SubtaskId,
-        /// What.
+        /// The part.
         part: Part,
     },
-    /// An answer from storage.
+    /// The answer to a storage request.
     Answer(Ticket, StoreResult),
-    /// Report metrics.
+    /// Report the metrics of all tasks.
     Measure,
 }
 
@@ -86,24 +86,24 @@ pub enum SlotCommand {
 pub enum SlotEvent {
     /// An event of a task.
     Task {
-        /// Of this attempt.
+        /// The attempt of the task.
         attempt: Attempt,
-        /// Of this subtask.
+        /// The subtask.
         subtask: SubtaskId,
-        /// This.
+        /// The event.
         event: TaskEvent,
     },
     /// A storage request.
     Store(Ticket, StoreOp),
-    /// What was counted.
+    /// The metrics of all tasks.
     Metrics(Vec<SubtaskMetrics>),
-    /// What tasks have counted that end, or are dropped. Comes before the event that says so.
+    /// The final metrics of tasks that end or are dropped. Reported before the event that ends them.
     LastMetrics(Vec<SubtaskMetrics>),
-    /// All tasks are dropped.
+    /// All tasks were dropped.
     Cleared,
 }
 
-/// Between a slot and its executor: bounded by what is outstanding.
+/// The connection between a slot and its executor. Its queues are bounded by the number of outstanding requests.
 #[derive(Clone)]
 pub struct SlotPort {
     inner: Arc<Mutex<Port>>,
@@ -119,23 +119,23 @@ struct Port {
 }
 
 impl SlotPort {
-    /// A port between a slot that `slot` wakes and an executor that `executor` wakes.
+    /// A port between a slot and an executor, each with the signal that wakes it.
     pub fn new(slot: Signal, executor: Signal) -> Self {
         Self { inner: Arc::default(), step: Arc::default(), slot, executor }
     }
 
-    /// For the executor: sends a command.
+    /// Sends a command to the slot. Called by the executor.
     pub fn send(&self, command: SlotCommand) {
         self.lock().commands.push_back(command);
         self.slot.raise();
     }
 
-    /// For the executor: takes the slot's events.
+    /// Takes the slot's events. Called by the executor.
     pub fn take_events(&self) -> Vec<SlotEvent> {
         std::mem::take(&mut self.lock().events)
     }
 
-    /// For the executor: the step that the slot's thread is in.
+    /// The step that the slot's thread is running. Read by the executor.
     pub fn current_step(&self) -> &CurrentStep {
         &self.step
     }
@@ -162,9 +162,9 @@ pub struct Slot {
     io: Io,
     clock: Arc<dyn Clock>,
     attempt: Attempt,
-    /// Most downstream first.
+    /// The tasks, most downstream first.
     tasks: Vec<Running>,
-    /// State of the last attempt, until the next one is deployed.
+    /// The state of the last attempt, until the next one is deployed.
     retained: Vec<(VertexIndex, RetainedState)>,
     events: Vec<SlotEvent>,
     task_events: Vec<TaskEvent>,
@@ -174,22 +174,22 @@ struct Running {
     subtask: SubtaskId,
     vertex: VertexIndex,
     name: String,
-    /// `None` once it has failed.
+    /// The task; `None` once it has failed.
     task: Option<Box<dyn Task>>,
-    /// What it had counted when it failed.
+    /// The metrics of the task when it failed.
     counted: SubtaskMetrics,
     time: TimeSpent,
-    /// The longest step since this was last reported.
+    /// The longest step since the last report of metrics.
     longest_step: Duration,
     step: Arc<CurrentStep>,
 }
 
-/// How a task has spent its time. The shares add up to the time that has passed.
+/// The time that a task was busy, backpressured and idle. The three add up to the time that has passed.
 ///
-/// A task that has worked and waits for its turn is busy: its slot is what limits it.
+/// A task that has worked and waits for its turn counts as busy, because its slot is the bottleneck.
 struct TimeSpent {
     since: Instant,
-    /// What the last step was.
+    /// The outcome of the last step.
     last: TaskStep,
     busy: Duration,
     backpressured: Duration,
@@ -202,7 +202,8 @@ impl TimeSpent {
         Self { since: now, last: TaskStep::Idle(None), busy, backpressured, idle }
     }
 
-    /// The time up to `before` belongs to what the last step left the task in, that up to `after` to this step.
+    /// Counts the time up to `before` by the outcome of the previous step, and the time up to `after` by that of
+    /// this step.
     fn book(&mut self, before: Instant, after: Instant, step: TaskStep) {
         self.book_until(before);
         self.last = step;
@@ -221,7 +222,7 @@ impl TimeSpent {
 }
 
 impl Slot {
-    /// A slot without tasks. `io` is shared with the tasks that it will get.
+    /// A slot without tasks. Its tasks share `io`.
     pub fn new(port: SlotPort, io: Io, clock: Arc<dyn Clock>) -> Self {
         Self {
             port,
@@ -235,7 +236,7 @@ impl Slot {
         }
     }
 
-    /// Carries out one command.
+    /// Handles one command.
     fn handle_command(&mut self, now: Instant, command: SlotCommand) {
         match command {
             SlotCommand::Deploy { attempt, tasks } => {
@@ -293,7 +294,7 @@ impl Slot {
         }
     }
 
-    /// Passes retained state to the tasks of the same vertices, and drops the rest.
+    /// Passes retained state to the new tasks of the same vertices, and drops the rest.
     fn pass_on_retained(&mut self) {
         for (vertex, retained) in self.retained.drain(..) {
             if let Some(running) = self.tasks.iter_mut().find(|running| running.vertex == vertex)
@@ -304,7 +305,7 @@ impl Slot {
         }
     }
 
-    /// Tells what tasks have counted that are about to go.
+    /// Reports the final metrics of tasks that are about to be dropped.
     fn report_last(&mut self, now: Instant, which: impl Fn(SubtaskId) -> bool) {
         let gone = self.tasks.iter_mut().filter(|running| which(running.subtask));
         let metrics: Vec<SubtaskMetrics> = gone.map(|running| running.measure(now)).collect();
@@ -313,7 +314,7 @@ impl Slot {
         }
     }
 
-    /// Calls the task of a subtask, if it is here.
+    /// Calls the task of a subtask, if this slot has it.
     fn with_task(&mut self, now: Instant, subtask: SubtaskId, call: impl FnOnce(&mut dyn Task)) {
         if let Some(running) = self.tasks.iter_mut().find(|running| running.subtask == subtask)
             && let Some(Err(failure)) = running.run(now, call)
@@ -330,7 +331,8 @@ impl Slot {
         }
     }
 
-    /// Gives each task a step. Says whether one moved, and when the earliest of the others wants to be woken.
+    /// Runs one step of each task. Returns whether any made progress, and the earliest time at which one wants to
+    /// be woken.
     fn step_tasks(&mut self) -> (bool, Option<Instant>) {
         let (mut moved, mut wake) = (false, None);
         for running in &mut self.tasks {
@@ -382,7 +384,7 @@ impl Running {
         }
     }
 
-    /// Calls the task, if it has not failed; a failure is its last call.
+    /// Calls the task unless it has failed. After a failure the task is dropped.
     fn run<R>(&mut self, now: Instant, call: impl FnOnce(&mut dyn Task) -> R) -> Option<Result<R, Failure>> {
         let task = self.task.as_mut()?;
         self.step.begin(Step { vertex: self.vertex, subtask: self.subtask, since: now });

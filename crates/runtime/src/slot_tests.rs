@@ -1,4 +1,4 @@
-//! The story of a slot with two tasks, a source and a sink behind it.
+//! An example of a slot with two tasks, a source and a sink.
 
 use super::*;
 use bytes::Bytes;
@@ -13,7 +13,7 @@ impl Clock for Still {
     }
 }
 
-/// Writes down what it is called for. It never has input, and fails when a checkpoint is complete.
+/// A task that logs its calls. It never has input, and fails when a checkpoint is complete.
 struct Noting {
     name: &'static str,
     notes: Arc<Mutex<Vec<String>>>,
@@ -49,7 +49,7 @@ impl Task for Noting {
     }
 }
 
-/// What tasks report, without the attempt.
+/// The events of tasks, without the attempt.
 fn reports(port: &SlotPort) -> Vec<(SubtaskId, TaskEvent)> {
     let report = |event| match event {
         SlotEvent::Task { subtask, event, .. } => Some((subtask, event)),
@@ -71,7 +71,8 @@ fn commands_come_before_steps_and_the_sink_before_the_source() {
     let port = SlotPort::new(Signal::default(), Signal::default());
     let mut slot = Slot::new(port.clone(), Io::default(), Arc::new(Still));
 
-    // Tasks come in topological order and take their steps in the opposite one: records leave before others enter.
+    // Tasks are deployed in topological order and run in the opposite order, so that records leave before others
+    // enter.
     port.send(SlotCommand::Deploy {
         attempt: Attempt::default(),
         tasks: vec![task("source", 1, 0), task("sink", 2, 1)],
@@ -81,7 +82,7 @@ fn commands_come_before_steps_and_the_sink_before_the_source() {
     let running = |id| (SubtaskId(id), TaskEvent::from(SubtaskEvent::Running));
     assert_eq!(reports(&port), [running(2), running(1)]);
 
-    // What the executor commands is done before the next step.
+    // Commands of the executor are handled before the next step.
     let kind = SnapshotKind {
         codec: Codec::Exchange,
         full: false,
@@ -95,7 +96,7 @@ fn commands_come_before_steps_and_the_sink_before_the_source() {
     assert_eq!(taken(), begun);
     reports(&port);
 
-    // A panic ends at the edge of its task, which takes no further step.
+    // A panic is caught at the edge of its task, which runs no further step.
     port.send(SlotCommand::Checkpoint(CheckpointId(1), CheckpointCommand::NotifyComplete));
     slot.step(Instant(0));
     assert_eq!(taken(), Vec::<String>::new());

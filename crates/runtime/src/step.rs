@@ -1,7 +1,7 @@
-//! Which step a slot is in, for whoever watches it from another thread.
+//! The current step of a slot, which another thread can observe.
 //!
-//! A step of user code that does not come back cannot say so itself. The slot's thread notes the begin and the end
-//! of each step in a few words, without a lock; the executor looks at them now and then.
+//! A step in user code that does not return cannot report that itself. The slot's thread stores the begin and end
+//! of each step in a few atomic words, without a lock, and the executor reads them from time to time.
 
 use reflow_graph::VertexIndex;
 use reflow_types::{Instant, SubtaskId};
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 
 const NONE: u64 = u64::MAX;
 
-/// Where a slot's thread leaves word of the step that it is in.
+/// The step that a slot's thread is running.
 pub struct CurrentStep {
     since: AtomicU64,
     vertex: AtomicU16,
@@ -44,8 +44,8 @@ impl CurrentStep {
         self.since.store(NONE, Ordering::Release);
     }
 
-    /// The step that the thread is in. One that begins meanwhile may be taken for one that ends, so a reader should
-    /// only trust a step that has lasted.
+    /// The step that the thread is running. If a step begins during the call, the result may mix it with the
+    /// previous one, so a caller should rely only on a step that has lasted for some time.
     pub fn get(&self) -> Option<Step> {
         let since = self.since.load(Ordering::Acquire);
         let step = Step {

@@ -1,5 +1,5 @@
-//! Operators with keyed state, one a file. Each is the head of its task: it gets rows with the hash that the
-//! sender made.
+//! The operators with keyed state, one a file. Each is the head of its task and gets rows with the hash that the
+//! sender computed.
 
 mod process;
 mod rolling;
@@ -17,18 +17,18 @@ pub trait Head<T>: Control {
     /// Takes a record.
     fn row(&mut self, row: Row<T>);
 
-    /// A record that will come soon: its state may be fetched into the cache meanwhile.
+    /// Announces a record that comes soon, so that its state can be prefetched into the cache.
     #[inline]
     fn expect(&self, _row: &Row<T>) {}
 }
 
-/// A head without key: hands records to the first stage.
+/// A head without keyed state, which passes records to the first stage.
 pub struct Unkeyed<D> {
     pub(crate) next: D,
 }
 
 impl<D> Unkeyed<D> {
-    /// Hands records to `next`.
+    /// A head that passes records to `next`.
     pub fn new(next: D) -> Self {
         Self { next }
     }

@@ -1,4 +1,4 @@
-//! Rolling aggregation: emits the aggregate of a key after each of its records (`reduce`, `aggregate`).
+//! The rolling aggregation (`reduce`, `aggregate`), which emits the aggregate of a key after each of its records.
 
 use super::Head;
 use crate::stage::{Control, Stage};

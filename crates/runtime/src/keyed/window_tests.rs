@@ -1,4 +1,4 @@
-//! The window operator on its own: what fires when more is due than one step may fire.
+//! Tests of the window operator when more panes are due than one step fires.
 
 use super::*;
 use crate::stages::SharedTail;
@@ -23,7 +23,7 @@ impl Aggregate for Sum {
     }
 }
 
-/// Counts what it gets.
+/// A stage that counts its records.
 struct Counting {
     seen: usize,
     next: SharedTail<u8>,
@@ -47,7 +47,7 @@ impl Stage<Windowed<u64, u64>> for Counting {
     }
 }
 
-/// More panes are due than one step fires, when the end follows the last watermark at once.
+/// More panes are due than one step fires, and the end follows directly behind the last watermark.
 #[test]
 fn a_watermark_that_comes_while_panes_fire_loses_none() {
     const KEYS: u64 = 5_000;

@@ -1,5 +1,5 @@
-//! Event time: takes each record's time from it, and makes watermarks from what the [splits](super::split_times) have
-//! reached.
+//! The stage that assigns event time: it reads each record's timestamp and derives watermarks from the event time
+//! that the [splits](super::split_times) have reached.
 
 use super::split_times::{Reached, SplitTimes};
 use crate::stage::{AdoptedState, Control, NO_SPLIT, OpenContext, SnapshotContext, Stage, Starved};
@@ -11,12 +11,13 @@ use reflow_types::{Instant, MAX_WATERMARK, MIN_WATERMARK, Timestamp};
 use std::marker::PhantomData;
 use std::time::Duration;
 
-/// Timestamps beyond these are a mistake, most often of units: years −9999 … 9999 in milliseconds.
+/// The valid timestamps: the years −9999 to 9999 in milliseconds. A timestamp outside is a mistake, usually of
+/// units.
 pub(crate) const TIME_RANGE: std::ops::RangeInclusive<Timestamp> = -377_705_116_800_000..=253_402_300_799_999;
 
-/// Names a record's time.
+/// A function from a record to its timestamp.
 pub trait TimeSelector<T>: Clone + Send + 'static {
-    /// Milliseconds since the Unix epoch.
+    /// The timestamp, in milliseconds since the Unix epoch.
     fn time(&self, value: &T) -> Timestamp;
 }
 
@@ -36,17 +37,17 @@ pub struct AssignTime<T, F, D> {
     now: Instant,
     emitted: Timestamp,
     idle: bool,
-    /// Records come from another task: they count as one split, which is there before its first record.
+    /// Whether records come from another task. They count as one split, which exists before its first record.
     behind_gate: bool,
     next: D,
     takes: PhantomData<fn(&T)>,
 }
 
-/// The name of its state.
+/// The name of the stage's operator state.
 const WATERMARKS: &str = "watermarks";
 
 impl<T, F, D: Control> AssignTime<T, F, D> {
-    /// Takes times by `time`.
+    /// A stage that takes timestamps by `time`.
     pub fn new(operator: String, time: F, watermarks: Watermarks, next: D) -> Self {
         Self {
             operator,
@@ -62,7 +63,7 @@ impl<T, F, D: Control> AssignTime<T, F, D> {
         }
     }
 
-    /// For a chain whose head reads a gate.
+    /// Sets that the head of the chain reads a gate.
     #[must_use]
     pub fn behind_gate(mut self) -> Self {
         self.behind_gate = true;
@@ -83,7 +84,8 @@ impl<T, F, D: Control> AssignTime<T, F, D> {
         }
     }
 
-    /// As in Flink: a record with the highest time seen may still come.
+    /// The watermark for the highest timestamp seen. As in Flink, another record with that timestamp may still
+    /// come.
     fn watermark_at(&self, highest: Timestamp) -> Timestamp {
         highest.saturating_sub(self.watermarks.delay_ms()).saturating_sub(1)
     }
@@ -144,7 +146,7 @@ impl<T, F: Send, D: Control> Control for AssignTime<T, F, D> {
     }
 
     fn split_ended(&mut self, split: u64) {
-        // The last split's watermark is still due.
+        // The watermark of the last split was not emitted yet.
         if let Some(highest) = self.splits.remove(split) {
             self.emit(self.watermark_at(highest));
         }
@@ -153,14 +155,14 @@ impl<T, F: Send, D: Control> Control for AssignTime<T, F, D> {
     fn starved(&mut self, at: Duration, splits: Starved<'_>) {
         self.splits.mark_starved(at, self.now, splits);
         self.next.starved(at, splits);
-        // A task that found nothing has no further step now. One with records has, and a look at all splits for each that
-        // had nothing would be too much.
+        // If all splits are starved, no further step may come soon, so the watermark advances now. If only one
+        // is, another step follows, and checking all splits for each starved one would cost too much.
         if self.behind_gate || matches!(splits, Starved::AllBut(_)) {
             self.advance();
         }
     }
 
-    /// Watermarks from before do not count: this stage makes its own. Only the end of the input passes.
+    /// Drops watermarks of earlier stages, because this stage makes its own. Only the end of the input passes.
     fn watermark(&mut self, time: Timestamp) {
         if time == MAX_WATERMARK {
             self.splits.settle();
@@ -181,10 +183,11 @@ impl<T, F: Send, D: Control> Control for AssignTime<T, F, D> {
     }
 
     fn snapshot(&mut self, context: &mut SnapshotContext<'_>) {
-        // The watermark that belongs to the records so far goes before the barrier, so that it is not lost.
+        // The watermark of the records so far precedes the barrier. Behind it, the watermark would not belong to
+        // the checkpoint.
         self.advance();
         context.put_list(&self.operator, WATERMARKS, Redistribution::Union, self.splits.to_snapshot());
-        // Behind a gate nobody says whether records of others come from here on.
+        // Behind a gate the stage cannot know whether it will get records that other subtasks got before the cut.
         context.resets |= self.behind_gate && context.kind == SnapshotKind::Cut;
         self.next.snapshot(context);
         if context.resets {

@@ -1,36 +1,36 @@
-//! `flat_map`: any number of records from each.
+//! `flat_map`, which makes any number of records from each record.
 //!
-//! An iterator may yield more than the outputs take, or never end. So a step passes on no more than there is room
-//! for; what is left of the iterator waits for the next step, and whatever comes behind it waits with
-//! it, in order. Meanwhile no record is taken and no snapshot, as an iterator cannot be part of one: a barrier waits
-//! for the end of its record, while the slot's other tasks run on.
+//! An iterator may yield more records than the outputs have room for, or may never end. So a step passes on only
+//! as many as there is room for. The rest of the iterator waits for the next step, and everything behind it waits
+//! with it, in order. Meanwhile the stage takes neither records nor barriers, because an iterator cannot be part
+//! of a snapshot: a barrier waits for the end of its record, while the slot's other tasks run.
 
 use crate::stage::{Control, OpenContext, Stage};
 use crate::task::FIRST_CHUNK;
 use reflow_types::{Bounds, Instant, Timestamp};
 use std::collections::VecDeque;
 
-/// Makes any number of records from each.
+/// Makes any number of records from each record.
 pub struct FlatMap<F, I: IntoIterator, D> {
     function: F,
     next: D,
-    /// No more records are passed on in a step, however much room there is.
+    /// The most records that a step passes on, however much room there is.
     bound: usize,
-    /// How many a step passes on now: as many as the last that went on with waiting ones could, and few before, since
-    /// nobody knows yet what the stages behind do with a record.
+    /// The number of records that a step passes on now: as many as the last step with waiting records could. Few
+    /// at first, because the cost of a record in the next stages is not known yet.
     step_records: usize,
-    /// How many more records this step may pass on; 0 while something waits.
+    /// The number of records that this step may still pass on; 0 while something waits.
     left: usize,
     waiting: VecDeque<Waiting<I::IntoIter>>,
 }
 
-/// What is passed on in a later step.
+/// Something that is passed on in a later step.
 enum Waiting<I> {
     Items(I, Timestamp),
     Signal(Signal),
 }
 
-/// What stands between records.
+/// A signal between records.
 enum Signal {
     SplitAdded(u64),
     Split(u64),
@@ -41,20 +41,20 @@ enum Signal {
 }
 
 impl<F, I: IntoIterator, D: Stage<I::Item>> FlatMap<F, I, D> {
-    /// Applies `function` and passes on what it yields.
+    /// A stage that applies `function` and passes on the records that it yields.
     pub fn new(function: F, next: D) -> Self {
         let bound = Bounds::default().flat_map_records;
         let step_records = FIRST_CHUNK.min(bound);
         Self { function, next, bound, step_records, left: step_records, waiting: VecDeque::new() }
     }
 
-    /// Passes on what this step may. Says whether that was all.
+    /// Passes on as many records as this step may. Returns whether the iterator is at its end.
     #[inline]
     fn pass_on(&mut self, items: &mut I::IntoIter, time: Timestamp) -> bool {
         let mut left = self.left; // kept in a register
         let all = loop {
             if left == 0 || self.next.has_rest() || self.next.is_full() {
-                // An iterator that knows that it is at its end need not wait.
+                // An iterator that is known to be at its end need not wait.
                 break items.size_hint().1 == Some(0) && !self.next.has_rest();
             }
             let Some(item) = items.next() else { break true };
@@ -71,7 +71,7 @@ impl<F, I: IntoIterator, D: Stage<I::Item>> FlatMap<F, I, D> {
         self.waiting.push_back(Waiting::Items(items, time));
     }
 
-    /// Tells the next stage, after all that waits.
+    /// Passes a signal on, behind everything that waits.
     fn pass_signal(&mut self, signal: Signal) {
         if self.waiting.is_empty() {
             self.tell_now(signal);

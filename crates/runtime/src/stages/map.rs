@@ -1,10 +1,10 @@
-//! `map`, `filter`, `inspect`: a function a record.
+//! `map`, `filter` and `inspect`, which call a function for each record.
 
 use crate::stage::{Control, Stage};
 use reflow_types::Timestamp;
 use std::marker::PhantomData;
 
-/// Changes each record.
+/// Converts each record.
 pub struct Map<F, U, D> {
     function: F,
     next: D,
@@ -12,7 +12,7 @@ pub struct Map<F, U, D> {
 }
 
 impl<F, U, D> Map<F, U, D> {
-    /// Applies `function`, then `next`.
+    /// A stage that passes the results of `function` to `next`.
     pub fn new(function: F, next: D) -> Self {
         Self { function, next, makes: PhantomData }
     }
@@ -44,7 +44,7 @@ pub struct Filter<F, D> {
 }
 
 impl<F, D> Filter<F, D> {
-    /// Keeps those for which `condition` holds.
+    /// A stage that passes on the records for which `condition` is true.
     pub fn new(condition: F, next: D) -> Self {
         Self { condition, next }
     }
@@ -71,14 +71,14 @@ impl<F: Send, D: Control> Control for Filter<F, D> {
     }
 }
 
-/// Looks at each record.
+/// Calls a function with each record.
 pub struct Inspect<F, D> {
     function: F,
     next: D,
 }
 
 impl<F, D> Inspect<F, D> {
-    /// Shows each record to `function`.
+    /// A stage that calls `function` with each record.
     pub fn new(function: F, next: D) -> Self {
         Self { function, next }
     }

@@ -1,38 +1,42 @@
-//! What the splits of a reader have reached in event time, and which of them are idle.
+//! The event time of the splits of a reader, and which of them are idle.
 //!
-//! The watermark is the lowest of the splits that are not idle. A split holds it back from the moment that the
-//! reader has it, also before its first record; otherwise a file that is read first would make all others late. So do
-//! the splits of a reader that has not been told yet which are its own, and those are never idle: one executor may
-//! start long before another, and what it reads meanwhile must not make the other's records late.
-//! A split is idle when it was read again and again for the timeout and had nothing. The source says so ([`Control::starved`](crate::stage::Control::starved))
-//! and counts only the time in which it could have been read; wall time would take a split that waits for its turn, or
-//! for a slow operator, for idle, and its records for late.
-//! What a split has reached is kept over restarts (union state: wherever the split goes, its watermark is).
+//! The watermark is the lowest event time of the splits that are not idle. A split holds the watermark back from
+//! the moment that it is assigned, also before its first record; otherwise the file that is read first would make
+//! all others late. A reader whose splits are not assigned yet also holds it back, and is never idle: one
+//! executor may start long before another, and its records must not make the other's late.
+//!
+//! A split is idle if it was read repeatedly for the timeout and had no records. The source reports this
+//! ([`Control::starved`](crate::stage::Control::starved)) and counts only the time in which the split could have
+//! been read. By wall time, a split that waits for its turn or for a slow operator would become idle, and its
+//! records late.
+//!
+//! The event time of a split is kept over restarts. It is union state, so it is available wherever the split
+//! goes.
 
 use crate::stage::{AWAITED_SPLIT, NO_MORE_SPLITS, NO_SPLIT, Starved};
 use reflow_types::{Instant, MIN_WATERMARK, Timestamp};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The splits of a reader.
+/// The event times of a reader's splits.
 pub(super) struct SplitTimes {
-    /// After how long without a record a split is idle, in the input's time.
+    /// The time without a record after which a split is idle, by the input clock.
     idle_after: Option<Duration>,
     splits: BTreeMap<u64, Split>,
-    /// Since when the reader has had no split, if it has none and was asked.
+    /// When the reader was first polled without having a split.
     without_split_since: Option<Duration>,
-    /// When the input last had nothing: in its own time, and on the wall clock.
+    /// When the input last had no records: by the input clock, and by the wall clock.
     starved: (Duration, Instant),
-    /// What splits had reached that are not here (any more).
+    /// The restored event times of splits, including those that this reader does not have.
     restored: BTreeMap<u64, Timestamp>,
     current: u64,
-    /// Of the records since the last look at the current split.
+    /// The highest timestamp of the current split's records that `splits` does not include yet.
     highest: Timestamp,
 }
 
 struct Split {
     highest: Timestamp,
-    /// When it was first found without a record since its last one, in the input's time.
+    /// When it was first read without result since its last record, by the input clock.
     starved_since: Option<Duration>,
 }
 
@@ -42,16 +46,16 @@ impl Split {
     }
 }
 
-/// What all of the splits have reached together.
+/// The event time that all splits together have reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reached {
-    /// The lowest time of those that are not idle.
+    /// The lowest time of the splits that are not idle.
     Time(Timestamp),
-    /// There is no split, but there may be one soon, whose records must not be late.
+    /// There is no split yet, but one may be assigned soon, and its records must not be late.
     AwaitsSplit,
-    /// All splits are read, and only others' are still to be.
+    /// All splits of this reader are finished; only other readers have some.
     Exhausted,
-    /// All are idle.
+    /// All splits are idle.
     Idle,
 }
 
@@ -69,7 +73,7 @@ impl SplitTimes {
         }
     }
 
-    /// A record of the current split.
+    /// Counts a record of the current split.
     #[inline]
     pub(super) fn record(&mut self, time: Timestamp) {
         if time > self.highest {
@@ -77,16 +81,17 @@ impl SplitTimes {
         }
     }
 
-    /// Takes note of what splits had reached.
+    /// Adds restored event times of splits.
     pub(super) fn restore(&mut self, reached: Vec<(u64, Timestamp)>) {
         for (split, reached) in reached {
             let known = self.restored.entry(split).or_insert(reached);
-            // Behind a gate each subtask had reached something else, and anyone may get what another was to get.
+            // Behind a gate, the subtasks had reached different times, and each may get records that another one
+            // got before. So the lowest counts.
             *known = if split == NO_SPLIT { reached.min(*known) } else { reached.max(*known) };
         }
     }
 
-    /// Takes note of what splits had reached elsewhere; what comes from another task goes on from there.
+    /// Adds event times of other subtasks. Input from another task continues from there.
     pub(super) fn adopt(&mut self, reached: Vec<(u64, Timestamp)>) {
         self.restore(reached);
         if let (Some(own), Some(reached)) = (self.splits.get_mut(&NO_SPLIT), self.restored.get(&NO_SPLIT)) {
@@ -94,24 +99,24 @@ impl SplitTimes {
         }
     }
 
-    /// The reader gets a split, which goes on from what it had reached.
+    /// Adds a split of the reader, which continues at its restored event time.
     pub(super) fn add(&mut self, split: u64) {
         let highest = self.restored.get(&split).copied().unwrap_or(MIN_WATERMARK);
         self.splits.insert(split, Split::new(highest));
     }
 
-    /// What a split had reached does not count any more.
+    /// Resets the event time of a split.
     pub(super) fn reset(&mut self, split: u64) {
         self.splits.insert(split, Split::new(MIN_WATERMARK));
     }
 
-    /// The records from here on are of this split.
+    /// Sets the split of the following records.
     pub(super) fn select(&mut self, split: u64) {
         self.settle();
         self.current = split;
     }
 
-    /// A split has ended. If it was the last one, returns what it had reached.
+    /// Removes a split that has ended. Returns its event time if it was the last one.
     pub(super) fn remove(&mut self, split: u64) -> Option<Timestamp> {
         self.settle();
         self.restored.remove(&split);
@@ -120,7 +125,8 @@ impl SplitTimes {
         (self.splits.is_empty() && ended.highest > MIN_WATERMARK).then_some(ended.highest)
     }
 
-    /// Splits had nothing when the input was read, at a time of the input's own and on the wall clock.
+    /// Marks splits that had no records when the input was read, at `at` by the input clock and `now` by the wall
+    /// clock.
     pub(super) fn mark_starved(&mut self, at: Duration, now: Instant, splits: Starved<'_>) {
         if self.idle_after.is_none() {
             return;
@@ -145,7 +151,7 @@ impl SplitTimes {
         }
     }
 
-    /// Books the records since the last look to the current split.
+    /// Adds the records since the last call to the current split.
     pub(super) fn settle(&mut self) {
         if self.highest == MIN_WATERMARK {
             return;
@@ -156,7 +162,7 @@ impl SplitTimes {
         self.highest = MIN_WATERMARK;
     }
 
-    /// What all of the splits have reached together.
+    /// The event time that all splits together have reached.
     pub(super) fn reached(&mut self) -> Reached {
         self.settle();
         let active = |(number, split): &(&u64, &Split)| {
@@ -165,22 +171,22 @@ impl SplitTimes {
         let lowest = self.splits.iter().filter(active).map(|(_, split)| split.highest).min();
         match lowest {
             Some(lowest) => Reached::Time(lowest),
-            // A reader that has come to the end of its splits, and waits for those of others, has nothing that anybody
-            // could wait for. It is not idle: once all readers are there, whatever windows fire would come from idle
-            // tasks, and be late for tasks that have heard the end of quicker ones.
+            // A reader that has finished its splits holds no watermark back while others read. It must not count
+            // as idle: once all readers have finished, the results of windows would come from idle tasks, and be
+            // late for tasks that already have the end of faster ones.
             None if self.splits.keys().eq([&NO_MORE_SPLITS]) => Reached::Exhausted,
             None if self.splits.is_empty() && !self.is_idle(self.without_split_since) => Reached::AwaitsSplit,
             None => Reached::Idle,
         }
     }
 
-    /// Whether it has been without input for the timeout.
+    /// Whether the timeout has passed since `since`.
     fn is_idle(&self, since: Option<Duration>) -> bool {
         let waited = since.map(|since| self.starved.0.saturating_sub(since));
         waited.zip(self.idle_after).is_some_and(|(waited, timeout)| waited >= timeout)
     }
 
-    /// When the next split turns idle.
+    /// When the next split becomes idle.
     pub(super) fn next_idle(&self, now: Instant) -> Option<Instant> {
         let timeout = self.idle_after?;
         let (at, wall) = self.starved;
@@ -190,7 +196,7 @@ impl SplitTimes {
         dues.filter(|due| *due > now).min()
     }
 
-    /// What each split has reached, to be kept.
+    /// The event time of each split, for a snapshot.
     pub(super) fn to_snapshot(&self) -> impl Iterator<Item = (u64, Timestamp)> + '_ {
         let there =
             self.splits.iter().filter(|(split, _)| !matches!(**split, AWAITED_SPLIT | NO_MORE_SPLITS));

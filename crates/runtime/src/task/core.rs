@@ -1,4 +1,5 @@
-//! The core of a task: chain, snapshots and phase, with the parts of a step that do not depend on the kind of input.
+//! The core of a task: its chain, snapshots and phase, and the parts of a step that do not depend on the kind of
+//! input.
 //!
 //! [`InputTask`](super::InputTask) adds a gate and the migration of key groups, [`SourceTask`](super::SourceTask) adds a
 //! reader and its splits. Runs on the slot's thread.
@@ -26,13 +27,13 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Records that have waited in an output for company leave after this long.
+/// The longest time that records wait in an output for a full batch.
 const LINGER: Duration = Duration::from_millis(2);
 
-/// Where a task is between its deployment and its end.
+/// The phase of a task between its deployment and its end.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// A rescale adds it. It waits for the cut.
+    /// A rescale has added the task. It waits for the cut.
     Added,
     Restoring,
     Running,
@@ -47,7 +48,7 @@ pub(super) enum Phase {
     Finished,
 }
 
-/// What both kinds of task have.
+/// The parts that both kinds of task have.
 pub(super) struct TaskCore<C> {
     name: String,
     clock: Arc<dyn Clock>,
@@ -199,7 +200,7 @@ impl<C: Control> TaskCore<C> {
 
 /// Steps.
 impl<C: Control> TaskCore<C> {
-    /// What comes first in a step of a task that has started.
+    /// Begins a step of a task that has started.
     pub(super) fn begin_step(&mut self, now: Instant, events: &mut Vec<TaskEvent>) {
         self.take_reports(events);
         self.input_clock.begin_step(now);
@@ -219,7 +220,7 @@ impl<C: Control> TaskCore<C> {
         Some(TaskStep::Backpressured(self.chain.next_wakeup()))
     }
 
-    /// Goes on with work of the chain that was too much for one step. Returns whether there was any.
+    /// Continues work of the chain that was too much for one step. Returns whether there was any.
     pub(super) fn resume(&mut self, now: Instant) -> bool {
         let Some(passed) = self.chain.resume(self.pace.leftover()) else { return false };
         if passed > 0 {
@@ -229,13 +230,14 @@ impl<C: Control> TaskCore<C> {
         true
     }
 
-    /// How many records of the input fill a step.
+    /// The number of input records that fill a step.
     #[inline]
     pub(super) fn step_records(&self) -> usize {
         self.pace.records()
     }
 
-    /// The chain has taken so many records in a step that began at `now`. Returns the time.
+    /// Updates the pace by a step that began at `now` and in which the chain has taken `records`. Returns the
+    /// current time.
     pub(super) fn took_records(&mut self, now: Instant, records: usize) -> Instant {
         self.flush.is_due = true;
         let end = self.clock.now();
@@ -243,12 +245,12 @@ impl<C: Control> TaskCore<C> {
         end
     }
 
-    /// So many records have come in.
+    /// Counts records of the input.
     pub(super) fn count_in(&mut self, records: u64) {
         self.records_in += records;
     }
 
-    /// The input has passed on something that may wait in the outputs.
+    /// Marks that something may wait in the outputs.
     pub(super) fn mark_unflushed(&mut self) {
         self.flush.is_due = true;
     }
@@ -260,7 +262,7 @@ impl<C: Control> TaskCore<C> {
         }
     }
 
-    /// Flushes the outputs: no record is there to fill their batches.
+    /// Flushes the outputs, because no record is available to fill their batches.
     pub(super) fn flush(&mut self, now: Instant) {
         if self.flush.is_due {
             self.chain.flush();
@@ -270,7 +272,7 @@ impl<C: Control> TaskCore<C> {
         }
     }
 
-    /// Waits for input, or for what the chain waits for.
+    /// The outcome of a step that waits for input, or for what the chain waits for.
     pub(super) fn idle(&self) -> TaskStep {
         TaskStep::Idle(self.chain.next_wakeup())
     }
@@ -280,7 +282,7 @@ impl<C: Control> TaskCore<C> {
         self.input_clock.end_poll(begin, end, wake);
     }
 
-    /// The input was read and had nothing for these splits.
+    /// The input was read and had no records for these splits.
     pub(super) fn starved(&mut self, splits: Starved<'_>) {
         self.chain.starved(self.input_clock.elapsed(), splits);
     }
@@ -296,7 +298,8 @@ impl<C: Control> TaskCore<C> {
         self.snapshots.at_barrier(checkpoint)
     }
 
-    /// Begins a snapshot: `extra` is the task's own operator state. The barrier is passed on, and flushes the outputs.
+    /// Begins a snapshot. `extra` is the task's own operator state. The chain passes the barrier on, which
+    /// flushes the outputs.
     pub(super) fn begin_snapshot(
         &mut self,
         barrier: Barrier,
@@ -310,8 +313,8 @@ impl<C: Control> TaskCore<C> {
 
     pub(super) fn completed(&mut self, checkpoint: CheckpointId) {
         let commits = self.snapshots.completed(checkpoint, &mut self.chain);
-        // A removed task that took a savepoint for its last checkpoint would wait for a commit that comes only with the
-        // next one, which would wait for the task.
+        // A savepoint does not commit, so it does not end a removed task: the sink's last transaction is
+        // committed with the next checkpoint, in which the task must still take part.
         if let Phase::Removed { cut, complete } = &mut self.phase {
             *complete |= commits && checkpoint >= *cut;
         }
@@ -321,7 +324,7 @@ impl<C: Control> TaskCore<C> {
         self.snapshots.aborted(checkpoint, &mut self.chain);
     }
 
-    /// Passes what applies to all key groups to the chain.
+    /// Passes a signal, which applies to all key groups, to the chain.
     pub(super) fn emit(&mut self, signal: Signal, events: &mut Vec<TaskEvent>) {
         match signal {
             Signal::Watermark(time) => self.chain.watermark(time),
@@ -338,12 +341,12 @@ impl<C: Control> TaskCore<C> {
         events.push(SubtaskEvent::Ended.into());
     }
 
-    /// The input ends with a complete savepoint. The end is still to be passed on.
+    /// The input has ended with a complete savepoint. The task still has to pass the end on.
     pub(super) fn drain(&mut self) {
         self.phase = Phase::Ended;
     }
 
-    /// The last checkpoint is complete: once everything is committed, the task is finished.
+    /// The last checkpoint is complete. The task is finished once everything is committed.
     pub(super) fn finish(&mut self, events: &mut Vec<TaskEvent>) -> TaskStep {
         if !self.chain.is_settled() {
             return self.idle();
@@ -353,7 +356,7 @@ impl<C: Control> TaskCore<C> {
         TaskStep::Worked
     }
 
-    /// Adds what was counted.
+    /// Adds the task's counters.
     pub(super) fn count(&self, metrics: &mut SubtaskMetrics) {
         metrics.records_in = self.records_in;
         self.chain.count(metrics);
@@ -367,7 +370,7 @@ impl<C: Control> TaskCore<C> {
         self.prepared.as_ref()
     }
 
-    /// Another graph is announced.
+    /// Announces the next graph.
     pub(super) fn prepare(&mut self, preparation: Preparation) {
         self.prepared = Some(preparation);
     }
@@ -385,7 +388,7 @@ impl<C: Control> TaskCore<C> {
         }
     }
 
-    /// Forgets the announced graph. Returns whether there was one.
+    /// Drops the announced graph. Returns whether there was one.
     pub(super) fn abandon(&mut self) -> bool {
         let any = self.prepared.take().is_some();
         if any {
@@ -394,13 +397,13 @@ impl<C: Control> TaskCore<C> {
         any
     }
 
-    /// Reports the cut, whose snapshot has begun. `splits` are those that another reader gets.
+    /// Reports the cut, whose snapshot has begun. `splits` are those that move to other readers.
     pub(super) fn report_cut(&mut self, version: GraphVersion, splits: Vec<Bytes>) {
         let operator = self.snapshots.common_state();
         self.report(SubtaskEvent::Cut { version, splits, operator });
     }
 
-    /// The graph of the cut does not have the task any more.
+    /// The next graph does not have this task.
     pub(super) fn remove(&mut self, cut: CheckpointId) {
         self.phase = Phase::Removed { cut, complete: false };
     }

@@ -1,4 +1,5 @@
-//! The outgoing half of a key-group migration: what the snapshot of the cut writes of outgoing key groups.
+//! The hand-over writer, the outgoing half of a key-group migration: it collects the state of outgoing key groups
+//! while the snapshot of the cut is written.
 //!
 //! The same bytes go into storage and to the new owners, so they are encoded once. If the groups of a segment go to
 //! several new owners, each of them gets the whole run and installs only its own groups.

@@ -1,13 +1,13 @@
-//! A clock for idleness: it runs only while the input could have been read.
+//! The input clock, by which idleness is measured: it runs only while the input could have been read.
 //!
-//! Wall time does not tell whether an input is idle. A task whose outputs are full, whose chain takes a second for a
-//! record or whose snapshot is under way does not read, and records that arrive meanwhile are not missing. So the
-//! clock stands from the moment that a poll is over its step's length until the next poll, and it stands whenever a
-//! step ends without a poll. After a poll that found nothing it runs on, but not past the moment at which the reader
-//! asked to be polled again.
+//! Wall time does not show whether an input is idle. A task whose outputs are full, whose chain takes a second
+//! for a record or whose snapshot is being written does not read, and records that arrive meanwhile are not
+//! missing. So the clock stops when a poll has lasted for the length of a step, until the next poll, and it stops
+//! whenever a step ends without a poll. After a poll that found nothing it continues, but not past the time at
+//! which the reader asked to be polled again.
 //!
-//! Rejected: to subtract the time of full outputs only, as Flink's clock of watermark generators does. A chained
-//! operator that blocks the thread holds the input up as well.
+//! Rejected: subtracting only the time of full outputs, as Flink's clock of watermark generators does. A chained
+//! operator that blocks the thread keeps the input waiting as well.
 
 use super::pace::STEP;
 use reflow_types::{Instant, injected_fault};
@@ -17,13 +17,13 @@ use std::time::Duration;
 #[derive(Default)]
 pub(super) struct InputClock {
     elapsed: Duration,
-    /// Since the last poll, if no step without a poll came after it.
+    /// The wait since the last poll, unless a step without a poll followed it.
     waiting: Option<Waiting>,
 }
 
 struct Waiting {
     since: Instant,
-    /// When the reader asked to be polled again. The time after it is not the input's.
+    /// When the reader asked to be polled again. Later time does not count.
     until: Option<Instant>,
 }
 
@@ -38,14 +38,14 @@ impl InputClock {
         }
     }
 
-    /// A poll is over. `wake`: when the next one is due, if not with the next input.
+    /// Ends a poll. `wake` is the time of the next one, unless it comes with the next input.
     pub(super) fn end_poll(&mut self, begin: Instant, end: Instant, wake: Option<Instant>) {
         self.elapsed += end.since(begin).min(STEP);
         let until = wake.map(|wake| wake.max(end + STEP));
         self.waiting = Some(Waiting { since: end, until });
     }
 
-    /// What it shows.
+    /// The time in which the input could have been read.
     pub(super) fn elapsed(&self) -> Duration {
         self.elapsed
     }

@@ -1,11 +1,11 @@
-//! Key-group migration: after the cut, key groups on their way into and out of a task.
+//! The migration of key groups into and out of a task, after the cut.
 //!
 //! Key groups that stay are not affected: their records flow. A record of an incoming group is buffered until the old
 //! owner's hand-over is installed; then it is processed before later ones. Watermarks, idleness and the end of input
 //! apply to all groups, so they are deferred until the migration is complete.
 //!
-//! While groups go out, no timer and no window may fire: those of outgoing groups are in the tables until the snapshot
-//! of the cut is written, and the new owner fires them.
+//! While groups are outgoing, no timer and no window may fire: those of outgoing groups are in the tables until
+//! the snapshot of the cut is written, but the new owner fires them.
 
 use super::TaskEvent;
 use super::prefetch::add_run;
@@ -22,50 +22,50 @@ use reflow_types::{
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-/// The key groups that change their owner with one cut, as one task sees it.
+/// The incoming and outgoing key groups of one task at one cut.
 pub(super) struct KeyGroupMigration<T> {
     cut: CutPoint,
     max: MaxParallelism,
     bounds: Bounds,
-    /// By old owner, until its groups are installed.
+    /// The hand-overs of old owners whose groups are not installed yet.
     handovers: BTreeMap<SubtaskId, IncomingHandover>,
     /// Incoming groups that are not installed yet.
     pending: KeyGroupSet,
-    /// Until the snapshot of the cut is written.
+    /// The outgoing groups, until the snapshot of the cut is written.
     outgoing: Option<OutgoingGroups>,
     records: BufferedRecords<T>,
     signals: DeferredSignals,
     report: InstallationReport,
 }
 
-/// Where a task has passed a cut.
+/// The point at which a task passed a cut.
 #[derive(Clone, Copy)]
 pub(super) struct CutPoint {
     pub(super) checkpoint: CheckpointId,
     pub(super) at: Instant,
-    /// The task's watermark then: that of the outgoing groups.
+    /// The task's watermark at the cut, which is that of the outgoing groups.
     pub(super) watermark: Timestamp,
 }
 
-/// The groups that leave the task.
+/// The outgoing groups.
 struct OutgoingGroups {
     groups: KeyGroupSet,
     new_owners: Vec<SubtaskId>,
 }
 
-/// Records that came before the state of their groups, in order.
+/// Records that arrived before the state of their groups, in order.
 struct BufferedRecords<T> {
-    /// Those of pending groups.
+    /// Records of pending groups.
     waiting: VecDeque<Row<T>>,
-    /// Those whose groups are installed.
+    /// Records of installed groups.
     ready: VecDeque<Row<T>>,
 }
 
-/// What waits until the migration is complete.
+/// Signals that wait until the migration is complete.
 struct DeferredSignals {
-    /// The watermark that the chain has.
+    /// The last watermark of the chain.
     emitted: Timestamp,
-    /// The watermark of installed groups that the chain has not been given yet.
+    /// The watermark of installed groups, until the chain gets it.
     raised: Option<Timestamp>,
     watermark: Option<Timestamp>,
     idle: Option<bool>,
@@ -81,7 +81,7 @@ struct InstallationReport {
     is_due: bool,
 }
 
-/// What applies to all key groups of a task.
+/// A signal that applies to all key groups of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Signal {
     Watermark(Timestamp),
@@ -89,13 +89,13 @@ pub(super) enum Signal {
     End,
 }
 
-/// What one old owner hands over.
+/// The hand-over from one old owner.
 struct IncomingHandover {
     groups: KeyGroupSet,
     parts: VecDeque<Part>,
-    /// Present once all parts have been added to the tables: the entries are being installed.
+    /// The position of the installation, which begins when all parts are added to the tables.
     installing: Option<InstallPosition>,
-    /// When the old owner passed the cut, and its watermark then.
+    /// The time and watermark at which the old owner passed the cut.
     cut: Option<(Instant, Timestamp)>,
 }
 
@@ -111,7 +111,7 @@ struct InstallPosition {
 pub(super) struct Installed {
     /// When the old owner passed the cut.
     pub(super) cut_at: Instant,
-    /// The old owner's watermark then.
+    /// The old owner's watermark at the cut.
     pub(super) watermark: Timestamp,
 }
 
@@ -223,7 +223,8 @@ impl<T> KeyGroupMigration<T> {
         self.pending = self.handovers.values().flat_map(|handover| handover.groups.iter()).collect();
         let (pending, max) = (&self.pending, self.max);
         self.records.release(|row| !pending.contains(row.hash.group(max)));
-        // By this task's own clock, from the moment at which it passed the cut: clocks of machines differ.
+        // Measured by this task's own clock, from the moment at which it passed the cut, because the clocks of
+        // machines differ.
         let pause = now.since(self.cut.at).as_micros() as u64;
         let installation = &mut self.report.installation;
         installation.pause_us = installation.pause_us.max(pause);
@@ -286,7 +287,7 @@ impl<T> KeyGroupMigration<T> {
         buffered < self.bounds.parked_records && (buffered as u64) < buffer_limit && !self.signals.end
     }
 
-    /// Whether groups are still going out, so that nothing may fire.
+    /// Whether there are outgoing groups, so that nothing may fire.
     pub(super) fn has_outgoing(&self) -> bool {
         self.outgoing.is_some()
     }
@@ -296,7 +297,7 @@ impl<T> KeyGroupMigration<T> {
         TaskEvent::HandOver { checkpoint: self.cut.checkpoint, to, part }
     }
 
-    /// Ends the outgoing half: all state has been sent. Returns the groups, which are another's now.
+    /// Ends the outgoing half, because all state has been sent. Returns the groups, which have other owners now.
     pub(super) fn end_outgoing(&mut self, events: &mut Vec<TaskEvent>) -> Option<KeyGroupSet> {
         let OutgoingGroups { groups, new_owners } = self.outgoing.take()?;
         let done = Part::Done { cut_at_us: self.cut.at.0, watermark: self.cut.watermark };
@@ -345,7 +346,7 @@ impl DeferredSignals {
         self.emit(raised)
     }
 
-    /// The next signal that the input gave during the migration.
+    /// The next deferred signal of the input.
     fn next_deferred(&mut self) -> Option<Signal> {
         // "Active again" must precede the watermark that it brings, and "idle" must follow it: an idle input has no
         // watermark.

@@ -1,4 +1,4 @@
-//! Tasks: what a slot runs, one per subtask.
+//! Tasks, each of which runs one subtask in a slot.
 
 mod core;
 mod handover_writer;
@@ -28,80 +28,82 @@ use reflow_protocol::rescale::Part;
 use reflow_protocol::snapshot::{OperatorState, Restore};
 use reflow_types::{CheckpointId, GraphVersion, Instant, SubtaskId};
 
-/// A subtask at work. Driven by its slot, on the slot's thread. Methods unwind where user code or state fails;
-/// the slot catches it.
+/// The code that runs one subtask. Its slot calls it, on the slot's thread. Methods unwind if user code or state
+/// fails, and the slot catches that.
 pub trait Task: Send {
     /// Does a bounded piece of work.
     fn step(&mut self, now: Instant, events: &mut Vec<TaskEvent>) -> TaskStep;
-    /// A checkpoint begins. A source takes its snapshot now; others wait for the barrier, unless their input
-    /// has ended.
+    /// Triggers a checkpoint. A source takes its snapshot now; other tasks wait for the barrier, unless their
+    /// input has ended.
     fn trigger(&mut self, now: Instant, checkpoint: CheckpointId, kind: &SnapshotKind);
     /// A checkpoint is complete.
     fn completed(&mut self, checkpoint: CheckpointId);
     /// A checkpoint has failed.
     fn aborted(&mut self, checkpoint: CheckpointId);
-    /// The source has these splits, too, with the state that belongs to them.
+    /// Assigns splits to the source, with the state that belongs to them.
     fn assign_splits(&mut self, splits: &[Bytes], states: Vec<OperatorState>, more: MoreSplits);
-    /// So many readers of the source have splits to read.
+    /// Sets the number of readers of the source that have splits to read.
     fn active_readers(&mut self, _readers: u32) {}
-    /// All readers of the source are [exhausted](SubtaskEvent::Exhausted): its input ends. Without effect on a reader that
-    /// has got splits since.
+    /// Ends the input, because all readers of the source are [exhausted](SubtaskEvent::Exhausted). No effect on a
+    /// reader that got splits since.
     fn end_source(&mut self) {}
-    /// Another graph is to come. Answered by [`TaskEvent::Prepared`] or [`TaskEvent::Refused`].
+    /// Prepares the next graph. Answered by [`TaskEvent::Prepared`] or [`TaskEvent::Refused`].
     fn prepare(&mut self, preparation: Preparation);
-    /// What a later checkpoint has of the groups that are to come. Answered as `prepare`.
+    /// Prefetches the state of the incoming groups from a later checkpoint. Answered as `prepare`.
     fn catch_up(&mut self, checkpoint: CheckpointId, restore: &Restore);
-    /// The rescale is abandoned: the current graph stays.
+    /// Abandons the next graph.
     fn abandon(&mut self);
-    /// A part of the hand-over from the old owner `from`.
+    /// Takes a part of the hand-over from the old owner `from`.
     fn hand_over(&mut self, from: SubtaskId, part: Part);
-    /// The union and broadcast state with which an added task starts.
+    /// Sets the union and broadcast state with which an added task starts.
     fn adopt(&mut self, states: Vec<OperatorState>);
-    /// The attempt has ended: returns state that the next one may reuse. The last call.
+    /// Returns the state that the next attempt may reuse. The last call, at the end of the attempt.
     fn retain_state(&mut self) -> Option<RetainedState> {
         None
     }
-    /// Before the first step: the state of this slot's task of the same vertex in the previous attempt.
+    /// Takes the state of this slot's task of the same vertex in the previous attempt. Called before the first
+    /// step.
     fn adopt_retained(&mut self, _retained: RetainedState) {}
-    /// What was counted; `busy` and its like are the slot's.
+    /// The task's metrics, without the times that the slot measures (`busy` and others).
     fn metrics(&self) -> SubtaskMetrics;
-    /// Where the record at hand comes from, if that is known: for errors of user code. Asked after a failure, too.
+    /// The source position of the current record, if it is known, for errors of user code. Also called after a
+    /// failure.
     fn position(&self) -> Option<String> {
         None
     }
 }
 
-/// What came of a step.
+/// The outcome of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TaskStep {
-    /// It did something; there may be more.
+    /// The task did something and may have more to do.
     Worked,
-    /// It has no input until woken, or until the given moment.
+    /// The task has no input until its signal is raised, or until the given time.
     Idle(Option<Instant>),
-    /// It has no room in its outputs.
+    /// The task's outputs have no room.
     Backpressured(Option<Instant>),
-    /// It has nothing more to do, ever.
+    /// The task has ended.
     Finished,
 }
 
-/// What a task sends to its executor.
+/// An event of a task for its executor.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TaskEvent {
-    /// For the JobManager.
+    /// An event that the executor reports to the JobManager.
     Report(SubtaskEvent),
-    /// It is ready for another graph, with the state up to this checkpoint. The executor reports this once for all of
-    /// its tasks.
+    /// The task is prepared for the next graph, with the state up to this checkpoint. The executor reports this
+    /// once for all of its tasks.
     Prepared {
         /// The graph.
         version: GraphVersion,
         /// The checkpoint.
         checkpoint: CheckpointId,
     },
-    /// It cannot be made ready for another graph.
+    /// The task cannot prepare the next graph.
     Refused {
         /// The graph.
         version: GraphVersion,
-        /// What went wrong.
+        /// The reason.
         reason: String,
     },
     /// A part of the state of outgoing key groups, for their new owner.
@@ -116,8 +118,8 @@ pub enum TaskEvent {
 }
 
 impl TaskStep {
-    /// The outcome of a step that has also done something apart from its input: it is not idle, because that may have
-    /// more to do.
+    /// The outcome of a step that has also done something besides its input. It is not idle, because there may be
+    /// more of that.
     fn or_worked(self) -> Self {
         match self {
             Self::Idle(_) | Self::Backpressured(_) => Self::Worked,

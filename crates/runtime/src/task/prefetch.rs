@@ -1,4 +1,5 @@
-//! State prefetch: reads what checkpoints hold of incoming key groups while their old owners still process them.
+//! The state prefetch: reads the state of incoming key groups from checkpoints while their old owners still
+//! process them.
 //!
 //! A later checkpoint usually extends the chains of runs that have been read; then only the new runs are read. If it
 //! has a segment in full again, the prefetched state of that segment is dropped first.
@@ -12,19 +13,19 @@ use reflow_state::{Origin, TableId};
 use reflow_types::{CheckpointId, KeyGroupSet};
 use std::collections::{BTreeMap, VecDeque};
 
-/// Runs by table and segment, with the key groups that are read of them.
+/// Runs by table and segment, with the key groups to load from them.
 type Runs = BTreeMap<(u16, u16), Vec<(KeyGroupSet, Vec<RunRef>)>>;
 
 /// The prefetched state of one task.
 pub(super) struct StatePrefetch {
     io: Io,
-    /// How many reads may be in flight.
+    /// The most reads under way.
     max_reads: usize,
-    /// What has been read or will be.
+    /// The runs that were read or will be.
     requested: Runs,
     to_read: VecDeque<(KeyGroupSet, RunRef)>,
     reading: VecDeque<(Ticket, KeyGroupSet, RunRef)>,
-    /// The checkpoint that is being read, until all of it is there.
+    /// The checkpoint that is being read, until all of its state is loaded.
     target: Option<CheckpointId>,
 }
 
@@ -32,9 +33,9 @@ pub(super) struct StatePrefetch {
 pub(super) enum Step {
     /// Nothing to do now.
     Waiting,
-    /// It has added some state.
+    /// Some state was loaded.
     Worked,
-    /// All state of this checkpoint is there.
+    /// All state of this checkpoint is loaded.
     Complete(CheckpointId),
 }
 
@@ -87,8 +88,8 @@ impl StatePrefetch {
         }
     }
 
-    /// Drops the prefetched state of a segment. No read of it may be in flight, because its bytes would be added
-    /// afterwards: callers have read everything, or nothing.
+    /// Drops the prefetched state of a segment. No read of it may be under way, because its bytes would be loaded
+    /// afterwards. Callers have read either everything or nothing.
     fn drop_segment(&mut self, at: (u16, u16), chain: &mut impl Control) {
         let Some(parts) = self.requested.remove(&at) else { return };
         chain.tables(&mut |table| {

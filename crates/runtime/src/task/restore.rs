@@ -1,8 +1,9 @@
-//! Restores a task's keyed state: reads the runs of its key groups and loads them before the first record. Key groups
-//! that are in retained state are not read.
+//! The restore of a task's keyed state: reads the runs of its key groups and loads them before the first record.
+//! Groups that retained state contains are not read.
 //!
-//! A bit may flip, or an object be missed, on one read only. State counts as damaged after [`MAX_READS`] reads with
-//! pauses between them, and only for what storage has answered: an error of storage is no answer.
+//! A read may fail once although the object is intact, by a flipped bit or a missed object. So state counts as
+//! damaged only after [`MAX_READS`] reads with pauses in between, and only if storage has answered them; an error
+//! of storage is not an answer.
 
 use super::retained::{RetainedState, without};
 use crate::build::BuildContext;
@@ -18,9 +19,10 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::Duration;
 
-/// After how many reads state counts as damaged.
+/// The number of bad reads after which state counts as damaged.
 const MAX_READS: u32 = 4;
-/// After how many errors of storage, about half a minute, the restart strategy decides.
+/// The number of errors of storage, within about half a minute, after which the task fails and the restart
+/// strategy decides.
 const MAX_ERRORS: u32 = 8;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const MAX_PAUSE: Duration = Duration::from_secs(10);
@@ -29,9 +31,9 @@ const MAX_PAUSE: Duration = Duration::from_secs(10);
 pub(super) struct Restoring {
     origin: Origin,
     checkpoint: Option<CheckpointId>,
-    /// Whether tables are to remember the way back to a checkpoint.
+    /// Whether tables keep an undo log, so that they can outlive the attempt.
     from_local: bool,
-    /// The groups of the task.
+    /// The key groups of the task.
     groups: KeyGroupSet,
     max: MaxParallelism,
     bounds: Bounds,
@@ -41,11 +43,11 @@ pub(super) struct Restoring {
     loading: Option<Loading>,
 }
 
-/// What has been read.
+/// A read that is being loaded.
 struct Loading {
     read: Read,
     bytes: Bytes,
-    /// How many of its runs are loaded.
+    /// The number of runs that are loaded.
     loaded: usize,
 }
 
@@ -54,22 +56,22 @@ struct Reads {
     io: Io,
     queued: VecDeque<Read>,
     under_way: VecDeque<(Ticket, Read)>,
-    /// What is read again, from that moment on.
+    /// A read that is repeated at the given time.
     again: Option<(Instant, Read)>,
-    /// The next answer has not come.
+    /// Whether the next answer has not arrived.
     waiting: bool,
 }
 
-/// Runs of one object without a gap between them.
+/// A read of adjacent runs of one object.
 struct Read {
     groups: KeyGroupSet,
     object: String,
     range: Range<u64>,
-    /// The table of each run, and where in the object it is.
+    /// The table of each run and its range in the object.
     runs: Vec<(TableId, Range<u64>)>,
-    /// How often it was read and was not whole.
+    /// How often the read has returned damaged bytes.
     bad_reads: u32,
-    /// How often storage has failed.
+    /// How often storage has failed to answer.
     errors: u32,
 }
 
@@ -90,7 +92,7 @@ impl Restoring {
         }
     }
 
-    /// State of the previous attempt, to be rolled back instead of read.
+    /// Sets state of the previous attempt, which is rolled back instead of read.
     pub(super) fn adopt_retained(&mut self, retained: RetainedState) {
         self.retained = Some(retained);
     }
@@ -114,7 +116,7 @@ impl Restoring {
         }
     }
 
-    /// Loads what has been read. Returns whether everything is loaded.
+    /// Loads a part of what has been read. Returns whether everything is loaded.
     pub(super) fn step(&mut self, now: Instant, task: &str, chain: &mut impl Control) -> bool {
         self.reads.waiting = false;
         if let Some(retained) = self.retained.take() {
@@ -143,7 +145,7 @@ impl Restoring {
         false
     }
 
-    /// All is loaded: from here on the tables find their way back by themselves.
+    /// Everything is loaded: begins the undo logs of the tables, if they can outlive the attempt.
     fn is_done(&self, chain: &mut impl Control) -> bool {
         if self.from_local {
             chain.tables(&mut |table| table.remember(self.checkpoint));
@@ -151,12 +153,12 @@ impl Restoring {
         true
     }
 
-    /// Whether an answer is awaited, and nothing can be done before it.
+    /// Whether nothing can be done before the next answer.
     pub(super) fn is_waiting(&self) -> bool {
         self.reads.waiting
     }
 
-    /// When there is something to do although no answer comes.
+    /// When to call [`step`](Self::step) even if no answer has arrived.
     pub(super) fn next_wakeup(&self) -> Option<Instant> {
         self.reads.again.as_ref().map(|(at, _)| *at)
     }
@@ -171,8 +173,8 @@ impl Reads {
         self.under_way.is_empty() && self.again.is_none()
     }
 
-    /// Submits reads, of which at most `most` are under way. Returns whether answers may be taken: not while the next one
-    /// in order is to be read again later.
+    /// Submits reads, of which at most `most` are under way. Returns whether answers may be taken: not while the
+    /// next read in order has to be repeated later.
     fn submit(&mut self, now: Instant, most: usize) -> bool {
         while self.under_way.len() < most
             && let Some(read) = self.queued.pop_front()
@@ -180,7 +182,7 @@ impl Reads {
             self.under_way.push_back((self.submit_read(&read), read));
         }
         if let Some((_, read)) = self.again.take_if(|(at, _)| *at <= now) {
-            // In front: runs are loaded in order.
+            // At the front, because runs are loaded in order.
             self.under_way.push_front((self.submit_read(&read), read));
         }
         self.waiting = self.again.is_some();
@@ -192,7 +194,7 @@ impl Reads {
         self.io.submit(StoreOp::Get { at, range })
     }
 
-    /// The next read in order, if its answer has come and is whole.
+    /// The next read in order, if its answer has arrived and is intact.
     fn take_answer(&mut self, now: Instant, task: &str, chain: &mut impl Control) -> Option<Loading> {
         let answer = self.under_way.front().and_then(|(ticket, _)| self.io.take(*ticket));
         self.waiting = answer.is_none();
@@ -203,7 +205,9 @@ impl Reads {
                 None => return Some(Loading { read, bytes, loaded: 0 }),
                 Some(damage) => damage,
             },
-            Ok(_) => crate::fail(Fault::Engine, task, "the store answered a read with something else"),
+            Ok(_) => {
+                crate::fail(Fault::Engine, task, "the storage answered a read with another kind of reply")
+            }
             Err(error @ (StoreError::NotFound(_) | StoreError::OutOfRange { .. })) => error.to_string(),
             Err(error) => {
                 read.errors += 1;
@@ -216,7 +220,8 @@ impl Reads {
         };
         read.bad_reads += 1;
         if read.bad_reads == MAX_READS {
-            let text = format!("its state is damaged, in {MAX_READS} reads of it: {damage}");
+            let text =
+                format!("its state in the checkpoint is damaged, in each of {MAX_READS} reads: {damage}");
             crate::fail(Fault::Damage, task, text);
         }
         self.read_again(now, read.bad_reads, read);
@@ -236,13 +241,13 @@ impl Drop for Reads {
 }
 
 impl Read {
-    /// Where a run of the object is in the bytes of the read.
+    /// The range of a run in the bytes of the read.
     fn position(&self, run: &Range<u64>) -> Range<usize> {
         (run.start - self.range.start) as usize..(run.end - self.range.start) as usize
     }
 
-    /// What is wrong with what was read. The checksums of all runs are compared before any is loaded: a table cannot
-    /// be rid of half a run.
+    /// The damage of the bytes, if any. All checksums are verified before any run is loaded, because a table
+    /// cannot drop half a run.
     fn damage(&self, bytes: &Bytes, chain: &mut impl Control) -> Option<String> {
         let (object, expected) = (&self.object, self.range.end - self.range.start);
         if bytes.len() as u64 != expected {
@@ -268,14 +273,15 @@ impl Read {
                 known = true;
                 let restore = reflow_state::Restore { table: id, owned: &self.groups, origin };
                 if let Err(error) = table.load(run, restore) {
-                    // Its checksums are right: these are the bytes that were written. No older checkpoint fits better.
+                    // The checksums are correct, so these are the bytes that were written, and an older
+                    // checkpoint would fail the same way.
                     let text = format!("cannot restore from {}: {error}", self.object);
                     crate::fail(Fault::Permanent, task, text);
                 }
             }
         });
         if !known {
-            let text = format!("the checkpoint holds a table {} that this build does not know", id.0);
+            let text = format!("the checkpoint contains a table {} that this build does not have", id.0);
             crate::fail(Fault::Permanent, task, text);
         }
     }

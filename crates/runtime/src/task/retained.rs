@@ -1,9 +1,10 @@
-//! Retained state: the tables of a task, which outlive a failed attempt for a task of the next one in the same slot.
+//! The retained state of a task: its tables, which outlive a failed attempt for the task of the same vertex and
+//! slot in the next one.
 //!
-//! The JobManager does not need to know about it: a deployment names the checkpoint to restore and everything that the
-//! checkpoint holds of a task's key groups. A task that finds the tables of its predecessor rolls them back to that
-//! checkpoint in place and reads only the groups that it has not got, those of a lost process. If the tables do not lead
-//! back to that checkpoint, the task reads everything.
+//! The JobManager does not know about it: a deployment names the checkpoint to restore and all runs of the task's
+//! key groups. A task that finds the tables of its predecessor rolls them back to that checkpoint in place and
+//! reads only the groups that they lack, those of a lost process. If the tables cannot be rolled back to that
+//! checkpoint, the task reads everything.
 
 use crate::stage::Control;
 use reflow_types::{CheckpointId, KeyGroup, KeyGroupSet, MaxParallelism};
@@ -11,7 +12,7 @@ use std::any::Any;
 
 /// The tables of a task that has ended.
 pub struct RetainedState {
-    /// The groups that they hold.
+    /// The key groups in the tables.
     groups: KeyGroupSet,
     tables: Vec<Box<dyn Any + Send>>,
 }

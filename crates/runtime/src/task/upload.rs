@@ -1,7 +1,7 @@
-//! A snapshot's way into storage: collected into parts, which are uploaded side by side.
+//! The upload of a snapshot: collects its bytes into parts, which are uploaded concurrently.
 //!
-//! The buffers of parts are kept from one snapshot to the next. Memory that is fetched anew for each checkpoint
-//! costs page faults within the slot's steps, which were the longest of its pauses (docs/benchmarks.md).
+//! The buffers of parts are reused for the next snapshot. Allocating them for each checkpoint would cause page
+//! faults within the slot's steps, which were the longest of its pauses (docs/benchmarks.md).
 
 use bytes::{Bytes, BytesMut};
 use reflow_api::Io;
@@ -9,7 +9,7 @@ use reflow_env::{Location, StoreOp, Ticket};
 use reflow_state::SnapshotSink;
 use reflow_types::Bounds;
 
-/// Empty buffers, at most one more than may be under way, and never more than a snapshot has needed at a time.
+/// Empty buffers: at most one more than the parts under way, and never more than a snapshot has needed at a time.
 #[derive(Default)]
 pub(super) struct Buffers(Vec<BytesMut>);
 
@@ -18,7 +18,7 @@ impl Buffers {
         self.0.pop().unwrap_or_default()
     }
 
-    /// Takes a part back that was uploaded, unless the store still holds on to it.
+    /// Takes back the buffer of an uploaded part, unless the store still has a reference to it.
     fn give_back(&mut self, part: Bytes, most: usize) {
         if let Ok(mut buffer) = part.try_into_mut()
             && self.0.len() <= most
@@ -29,9 +29,9 @@ impl Buffers {
     }
 }
 
-/// An object that is being written. Dropped before its last part is sent, it is given up.
+/// An object that is being written. If it is dropped before its last part is sent, the upload is aborted.
 pub(super) struct Upload {
-    /// Its own: what is under way is given up with it.
+    /// An `Io` of its own, which aborts what is under way when it is dropped.
     io: Io,
     at: Location,
     id: u64,
@@ -43,13 +43,13 @@ pub(super) struct Upload {
 }
 
 impl Upload {
-    /// An upload to `at`, which begins with the first byte.
+    /// An upload to `at`, which starts with the first byte.
     pub(super) fn new(io: &Io, at: Location, mut buffers: Buffers, bounds: Bounds) -> Self {
         let (id, part) = (io.new_upload(), buffers.take());
         Self { io: io.for_task(), at, id, bounds, part, under_way: Vec::new(), buffers, any: false }
     }
 
-    /// Whether there is an object at all: nothing is uploaded if nothing was written.
+    /// Whether anything was written. If not, there is no object.
     pub(super) fn is_any(&self) -> bool {
         self.any
     }
@@ -61,7 +61,7 @@ impl Upload {
         }
     }
 
-    /// Whether there is room for more parts.
+    /// Whether another part may be written.
     pub(super) fn may_write(&mut self) -> Result<bool, String> {
         self.collect()?;
         Ok(self.under_way.len() < self.bounds.upload_parts)
@@ -73,13 +73,13 @@ impl Upload {
         Ok(self.under_way.is_empty())
     }
 
-    /// Gives the upload up if it is under way still, and the buffers back that are free.
+    /// Ends the upload, aborting it if it is not complete, and returns the free buffers.
     pub(super) fn end(mut self) -> Buffers {
         self.buffers.give_back(self.part.freeze(), self.bounds.upload_parts);
         self.buffers
     }
 
-    /// Sends the part at hand, which is the last one without a buffer for the next.
+    /// Sends the current part. It is the last one if there is no buffer for the next.
     fn send(&mut self, next: Option<BytesMut>) {
         let last = next.is_none();
         let part = std::mem::replace(&mut self.part, next.unwrap_or_default()).freeze();
@@ -88,7 +88,7 @@ impl Upload {
         self.under_way.push((ticket, part));
     }
 
-    /// Looks at what was answered; an error of any part is that of the whole.
+    /// Takes the answers of storage. An error of a part is an error of the upload.
     fn collect(&mut self) -> Result<(), String> {
         let mut failed = None;
         for (ticket, part) in std::mem::take(&mut self.under_way) {

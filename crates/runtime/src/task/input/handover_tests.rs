@@ -1,4 +1,4 @@
-//! A window operator that comes with a live rescale, with its old owners and its input played by hand.
+//! Tests of a window operator that a live rescale adds. The tests play its old owners and its input.
 
 use super::*;
 use crate::keyed::{Aggregated, WindowOperator, Windowing};
@@ -123,7 +123,7 @@ fn wiring(hub: &Hub, version: GraphVersion) -> Wiring {
     }
 }
 
-/// The key groups that come from one of the old owners.
+/// The incoming key groups from one of the old owners.
 fn share(old_owners: &[SubtaskId], of: usize) -> KeyGroupSet {
     let groups = table().groups_of(SubtaskIndex(1));
     groups.iter().filter(|group| usize::from(group.0) % old_owners.len() == of).collect()
@@ -168,7 +168,7 @@ fn values() -> impl Iterator<Item = u64> {
     (0u64..).filter(|value| table().owner_of(value.key_hash()) == SubtaskIndex(1))
 }
 
-/// The task, and what plays the rest of the job.
+/// The task, with what replaces the rest of the job.
 struct Rig {
     hub: Hub,
     io: Io,
@@ -178,7 +178,7 @@ struct Rig {
 }
 
 impl Rig {
-    /// The task waits for the cut, and gets its key groups from `old_owners`, a share each.
+    /// A task that waits for the cut and gets a share of its key groups from each of `old_owners`.
     fn new(old_owners: &[SubtaskId]) -> Self {
         let hub = Hub::new(Signal::default());
         let mut context = context(&hub, old_owners);
@@ -210,7 +210,7 @@ impl Rig {
         );
     }
 
-    /// The cut, at which the source's channel has this watermark.
+    /// Runs the cut, at which the source's channel has this watermark.
     fn cut(&mut self, watermark: Timestamp) -> Sender<u64> {
         self.trigger(CUT, GraphVersion(1));
         self.task.adopt(Vec::new());
@@ -221,7 +221,7 @@ impl Rig {
         sender
     }
 
-    /// All is handed over: nothing has changed since the last checkpoint.
+    /// Hands everything over, without changes since the last checkpoint.
     fn handed_over(&mut self, from: SubtaskId, watermark: Timestamp) {
         self.task.hand_over(from, Part::Done { cut_at_us: 1, watermark });
     }
@@ -234,7 +234,7 @@ impl Rig {
 fn send(sender: &mut Sender<u64>, values: impl IntoIterator<Item = u64>, time: Timestamp) {
     let rows = values.into_iter().map(|value| Row { hash: value.key_hash(), time, value });
     let rows: Vec<_> = rows.collect();
-    // One batch: a batch at hand is put aside whole, and no further one is read while much waits.
+    // One batch: a batch is buffered as a whole, and no other one is read while many records are buffered.
     for rows in rows.chunks(10_000) {
         sender.send(rows.to_vec(), 0).expect("short records");
     }
@@ -270,7 +270,7 @@ fn an_end_that_comes_during_the_hand_over_loses_no_windows() {
     assert!(rig.events.iter().any(|event| matches!(event, TaskEvent::Report(SubtaskEvent::Ended))));
 }
 
-/// The second old owner was further. What its watermark makes due comes after what the first one's does.
+/// The second old owner had a higher watermark. Windows that it makes due fire after those of the first one.
 #[test]
 fn the_watermarks_of_two_old_owners_lose_no_windows() {
     const KEYS: usize = 5_000;
@@ -287,7 +287,7 @@ fn the_watermarks_of_two_old_owners_lose_no_windows() {
     assert_eq!(rig.fired(), first, "those that were in when event time came to 1000");
 }
 
-/// What the first rescale has read is taken in, and may have left again since.
+/// State that the first rescale has prefetched is installed and may have left again since.
 #[test]
 fn a_second_rescale_reads_again_what_the_first_one_has_read() {
     let mut rig = Rig::new(&[OLD]);
@@ -323,8 +323,8 @@ fn a_second_rescale_reads_again_what_the_first_one_has_read() {
     }
 }
 
-/// The checkpoint of the cut that removes it fails, and a savepoint is the next to complete. Sinks commit with
-/// checkpoints only.
+/// The checkpoint of the cut that removes the task fails, and the next to complete is a savepoint. Sinks commit
+/// only with checkpoints.
 #[test]
 fn a_removed_task_does_not_end_with_a_savepoint() {
     let mut rig = Rig::new(&[OLD]);

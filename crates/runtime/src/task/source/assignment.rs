@@ -1,17 +1,18 @@
-//! Whether a reader has splits to come, and whether it may read: the end of a source is agreed on by all of its readers,
-//! because a rescale may give one the splits of another.
+//! The assignment of splits to a reader: whether it awaits splits, and whether its input has ended. All readers
+//! of a source end together, because a rescale may move splits from one to another.
 
 use reflow_protocol::command::MoreSplits;
 use reflow_protocol::snapshot::AfterBarrier;
 use reflow_types::CheckpointId;
 
-/// What a reader knows about its splits.
+/// The state of a reader's assignment.
 pub(super) struct Assignment {
-    /// The enumerator has not assigned them yet: at the start, and after a cut with which splits change their reader.
+    /// Whether the enumerator has not assigned the splits yet: at the start, and after a cut that moves splits to
+    /// other readers.
     is_awaited: bool,
-    /// All of them are read, and that is reported.
+    /// Whether all splits are finished and that is reported.
     is_exhausted: bool,
-    /// All readers of the source are exhausted.
+    /// Whether all readers of the source are exhausted.
     ends: bool,
 }
 
@@ -30,25 +31,25 @@ impl Assignment {
         *self = Self::new();
     }
 
-    /// A part of the assignment has come. Returns whether it is the last one of those that were awaited. Not before: splits
-    /// of the other parts may be far behind, and their records would be late.
+    /// A part of the assignment has arrived. Returns whether it is the last awaited part. The watermark must wait
+    /// for that one, because splits of other parts may be far behind, and their records would be late.
     pub(super) fn assigned(&mut self, more: MoreSplits) -> bool {
         more != MoreSplits::Follow && std::mem::take(&mut self.is_awaited)
     }
 
-    /// All splits are read. Returns whether that is to be reported.
+    /// All splits are finished. Returns whether to report that.
     pub(super) fn exhaust(&mut self) -> bool {
         let reports = !self.is_awaited && !self.is_exhausted;
         self.is_exhausted |= reports;
         reports
     }
 
-    /// All readers have reported that they are exhausted. Without effect if this one has got splits since.
+    /// All readers have reported that they are exhausted. No effect if this one got splits since.
     pub(super) fn end_source(&mut self) {
         self.ends = self.is_exhausted;
     }
 
-    /// The input ends with the checkpoint that was restored: the rest of the splits is not read.
+    /// The input has ended with the restored checkpoint, so the rest of the splits is not read.
     pub(super) fn end_restored(&mut self) {
         self.ends = true;
     }
@@ -73,7 +74,7 @@ impl Pause {
         match then {
             AfterBarrier::Continue => {}
             AfterBarrier::Pause | AfterBarrier::Finish => self.checkpoint = Some(checkpoint),
-            // Only a savepoint that is complete ends the input; until then it may still have to go on.
+            // The input ends only when the savepoint is complete. If it fails, the source continues to read.
             AfterBarrier::Drain => (self.checkpoint, self.drains) = (Some(checkpoint), true),
         }
     }
@@ -91,7 +92,7 @@ impl Pause {
         ends
     }
 
-    /// A checkpoint has failed: the source reads on.
+    /// A checkpoint has failed, so the source continues to read.
     pub(super) fn aborted(&mut self, checkpoint: CheckpointId) {
         if self.checkpoint == Some(checkpoint) {
             *self = Self::default();

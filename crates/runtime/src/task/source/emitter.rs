@@ -1,36 +1,36 @@
-//! The way of a reader's records into the chain, which counts them and notes which splits had none.
+//! The emitter, which passes a reader's records to the chain, counts them and records which splits had none.
 
 use crate::stage::{Control, Stage};
 use reflow_api::Emit;
 use reflow_types::Timestamp;
 
-/// Hands a reader's records to the chain.
+/// Passes a reader's records to the chain.
 pub(super) struct Emitter<'a, C> {
     chain: &'a mut C,
     most: u64,
     emitted: u64,
-    /// The split whose turn it is, and how many records had been emitted when that began.
+    /// The split that is being read, and the value of `emitted` when it began.
     turn: Option<(u64, u64)>,
-    /// Splits that had nothing in their turn.
+    /// Splits that were read and had no records.
     starved: Vec<u64>,
 }
 
-/// What came of a poll.
+/// The outcome of a poll.
 pub(super) struct Emitted {
     pub(super) records: u64,
-    /// The reader could have emitted more.
+    /// Whether the reader could have emitted more.
     pub(super) has_room: bool,
-    /// Splits that had nothing in their turn.
+    /// Splits that were read and had no records.
     pub(super) starved: Vec<u64>,
 }
 
 impl<'a, C: Control> Emitter<'a, C> {
-    /// Takes at most `most` records. `starved` is an empty list, kept for its memory.
+    /// An emitter that takes at most `most` records. `starved` is an empty list, passed for its memory.
     pub(super) fn new(chain: &'a mut C, most: u64, starved: Vec<u64>) -> Self {
         Self { chain, most, emitted: 0, turn: None, starved }
     }
 
-    /// The reader has returned.
+    /// Ends the poll.
     pub(super) fn finish(mut self) -> Emitted {
         self.end_turn();
         Emitted { records: self.emitted, has_room: self.has_room(), starved: self.starved }
