@@ -21,7 +21,7 @@ export interface components {
             /** Format: double */
             sum?: number;
         };
-        /** @description Each figure's spread over the subtasks. */
+        /** @description The spread of each metric over the subtasks. */
         Aggregated: {
             metrics: {
                 [key: string]: components["schemas"]["Spread"];
@@ -31,7 +31,7 @@ export interface components {
             };
         };
         Alignment_Statistics: {
-            /** @description A summary with high percentiles; those of nothing are the string `"NaN"`. */
+            /** @description A summary with high percentiles. Without values, these are the string `"NaN"`. */
             buffered: {
                 /** Format: int64 */
                 avg: number;
@@ -45,7 +45,7 @@ export interface components {
                 p99: components["schemas"]["Figure"];
                 p999: components["schemas"]["Figure"];
             };
-            /** @description A summary with high percentiles; those of nothing are the string `"NaN"`. */
+            /** @description A summary with high percentiles. Without values, these are the string `"NaN"`. */
             duration: {
                 /** Format: int64 */
                 avg: number;
@@ -59,7 +59,7 @@ export interface components {
                 p99: components["schemas"]["Figure"];
                 p999: components["schemas"]["Figure"];
             };
-            /** @description A summary with high percentiles; those of nothing are the string `"NaN"`. */
+            /** @description A summary with high percentiles. Without values, these are the string `"NaN"`. */
             persisted: {
                 /** Format: int64 */
                 avg: number;
@@ -73,7 +73,7 @@ export interface components {
                 p99: components["schemas"]["Figure"];
                 p999: components["schemas"]["Figure"];
             };
-            /** @description A summary with high percentiles; those of nothing are the string `"NaN"`. */
+            /** @description A summary with high percentiles. Without values, these are the string `"NaN"`. */
             processed: {
                 /** Format: int64 */
                 avg: number;
@@ -114,11 +114,11 @@ export interface components {
             subtasks: components["schemas"]["SubtaskBackpressure"][];
         };
         /**
-         * @description How much of its time a subtask waits for room downstream.
+         * @description How much of its time a subtask is backpressured.
          * @enum {string}
          */
         BackpressureLevel: "ok" | "low" | "high";
-        /** @description One checkpoint; in lists `tasks` is empty. */
+        /** @description A checkpoint. In lists, `tasks` is empty. */
         Checkpoint: {
             /** Format: int64 */
             alignment_buffered: number;
@@ -154,7 +154,7 @@ export interface components {
             /** Format: int64 */
             trigger_timestamp: number;
         };
-        /** @description How many checkpoints there were since the JobManager began to count. */
+        /** @description The numbers of checkpoints since this JobManager began to count. */
         CheckpointCounts: {
             /**
              * Format: int64
@@ -173,12 +173,12 @@ export interface components {
             in_progress: number;
             /**
              * Format: int64
-             * @description Times the job was restored.
+             * @description How often the job was restored.
              */
             restored: number;
             /**
              * Format: int64
-             * @description All that were triggered.
+             * @description All triggered checkpoints.
              */
             total: number;
         };
@@ -262,7 +262,7 @@ export interface components {
             };
         };
         /**
-         * @description The state of a subtask, and of a vertex as the sum of its subtasks. In the order of a subtask's life.
+         * @description The state of a subtask, or of a vertex as a whole. In the order in which a subtask goes through them.
          * @enum {string}
          */
         ExecutionState: "CREATED" | "SCHEDULED" | "DEPLOYING" | "INITIALIZING" | "RUNNING" | "FINISHED" | "CANCELING" | "CANCELED" | "FAILED" | "RECONCILING";
@@ -288,7 +288,7 @@ export interface components {
             /** Format: int64 */
             physicalMemory: number;
         };
-        /** @description What subtasks have read, written and done with their time. */
+        /** @description The input and output of subtasks, and how they spend their time. */
         IoMetrics: {
             /** Format: int64 */
             "accumulated-backpressured-time": number;
@@ -366,8 +366,8 @@ export interface components {
             };
         };
         /**
-         * @description The state of a job. The scheduler's own states map onto these: waiting for resources is `CREATED`,
-         *     stopping with a savepoint is `RUNNING`.
+         * @description The state of a job. Scheduler states are mapped to it: waiting for resources is `CREATED`, stopping with a
+         *     savepoint is `RUNNING`.
          * @enum {string}
          */
         JobStatus: "INITIALIZING" | "CREATED" | "RUNNING" | "FAILING" | "FAILED" | "CANCELLING" | "CANCELED" | "FINISHED" | "RESTARTING" | "SUSPENDED" | "RECONCILING";
@@ -382,7 +382,7 @@ export interface components {
             savepoint: components["schemas"]["Checkpoint"] | null;
         };
         /**
-         * @description How a live rescale ended.
+         * @description The outcome of a live rescale.
          * @enum {string}
          */
         LiveOutcome: "COMMITTED" | "GIVEN_UP" | "INTERRUPTED";
@@ -412,7 +412,7 @@ export interface components {
             phases: components["schemas"]["LivePhase"][];
             reason: string | null;
         };
-        /** @description How memory is divided. Reflow's processes have a task, a managed and a network part, and a remainder. */
+        /** @description The division of memory. Reflow's processes have a task, a managed and a network part, and a remainder. */
         MemoryConfiguration: {
             /** Format: int64 */
             frameworkHeap: number;
@@ -435,7 +435,7 @@ export interface components {
             /** Format: int64 */
             totalProcessMemory: number;
         };
-        /** @description A metric's name, and its value where it was asked for. */
+        /** @description The name of a metric, and its value if it was requested. */
         Metric: {
             id: string;
             value?: string;
@@ -457,7 +457,7 @@ export interface components {
             status: components["schemas"]["QueueStatus"];
         };
         Phases_Statistics: {
-            /** @description A summary with high percentiles; those of nothing are the string `"NaN"`. */
+            /** @description A summary with high percentiles. Without values, these are the string `"NaN"`. */
             async: {
                 /** Format: int64 */
                 avg: number;
@@ -471,7 +471,7 @@ export interface components {
                 p99: components["schemas"]["Figure"];
                 p999: components["schemas"]["Figure"];
             };
-            /** @description A summary with high percentiles; those of nothing are the string `"NaN"`. */
+            /** @description A summary with high percentiles. Without values, these are the string `"NaN"`. */
             sync: {
                 /** Format: int64 */
                 avg: number;
@@ -514,7 +514,7 @@ export interface components {
             /** Format: int32 */
             parallelism: number;
         };
-        /** @description The process's memory: what a JVM calls its heap is all of it here. */
+        /** @description The memory of the process, all of which counts as what a JVM calls its heap. */
         ProcessMetrics: {
             /** Format: int64 */
             directCount: number;
@@ -554,7 +554,7 @@ export interface components {
             /** Format: int64 */
             nonHeapUsed: number;
         };
-        /** @description A failed operation is `COMPLETED` too, with a failure cause. */
+        /** @description The status of an operation. A failed one is `COMPLETED` too, with a failure cause. */
         QueueStatus: {
             id: string;
         };
@@ -564,7 +564,7 @@ export interface components {
             /** Format: int64 */
             upperBound: number;
         };
-        /** @description One rescale; in lists its vertices, slots and states are left out. */
+        /** @description A rescale. In lists, its vertices, slots and states are left out. */
         Rescale: {
             /** Format: int64 */
             endTimestampInMillis: number | null;
@@ -614,7 +614,7 @@ export interface components {
             /** Format: int32 */
             sufficientParallelism: number;
         };
-        /** @description What one or more slots offer, memory in MiB. -1 where nothing is asked. */
+        /** @description The resources of one or more slots, with memory in MiB; -1 if no amount is requested. */
         ResourceProfile: {
             /** Format: double */
             cpuCores: number;
@@ -639,7 +639,7 @@ export interface components {
             restore_timestamp: number;
         };
         /**
-         * @description How a savepoint is written.
+         * @description The format of a savepoint.
          * @enum {string}
          */
         SavepointFormat: "CANONICAL" | "NATIVE";
@@ -653,7 +653,7 @@ export interface components {
             state: string;
             stringifiedException: string | null;
         };
-        /** @description A summary with quartiles, in whole numbers: how one metric is spread over the subtasks of a vertex. */
+        /** @description A summary with quartiles, in whole numbers, of a metric over the subtasks of a vertex. */
         Spread: {
             /** Format: int64 */
             avg: number;
@@ -672,7 +672,7 @@ export interface components {
             /** Format: int64 */
             sum: number;
         };
-        /** @description A summary with high percentiles; those of nothing are the string `"NaN"`. */
+        /** @description A summary with high percentiles. Without values, these are the string `"NaN"`. */
         Statistics: {
             /** Format: int64 */
             avg: number;
@@ -772,7 +772,7 @@ export interface components {
             slotsNumber: number;
             /**
              * Format: int64
-             * @description In spite of its name the moment of the last heartbeat, as in Flink.
+             * @description The time of the last heartbeat. The name is Flink's.
              */
             timeSinceLastHeartbeat: number;
             totalResource: components["schemas"]["ResourceProfile"];
@@ -787,12 +787,12 @@ export interface components {
             taskmanagers: components["schemas"]["TaskManager"][];
         };
         /**
-         * @description The statuses in which a job is over and will never run again
+         * @description The statuses of jobs that have ended and will not run again
          * @enum {string}
          */
         TerminalJobStatus: "FAILED" | "CANCELED" | "FINISHED";
         /**
-         * @description How a rescale ended.
+         * @description The terminal state of a rescale.
          * @enum {string}
          */
         TerminalState: "COMPLETED" | "FAILED" | "IGNORED";
@@ -849,11 +849,11 @@ export interface components {
             "task-managers": number;
         };
         /**
-         * @description What sets a rescale off.
+         * @description The cause of a rescale.
          * @enum {string}
          */
         TriggerCause: "INITIAL_SCHEDULE" | "UPDATE_REQUIREMENT" | "NEW_RESOURCE_AVAILABLE" | "RECOVERABLE_FAILOVER";
-        /** @description The answer to a trigger: `202` with the id to ask by. */
+        /** @description The answer to a trigger: `202`, with the id by which the operation is queried. */
         Triggered: {
             "request-id": string;
         };
@@ -875,7 +875,7 @@ export interface components {
             parallelism: number;
             subtasks: components["schemas"]["Subtask"][];
         };
-        /** @description A vertex within a checkpoint. */
+        /** @description The acknowledgements of a vertex in a checkpoint. */
         VertexFigures: {
             /** Format: int64 */
             alignment_buffered: number;
@@ -897,11 +897,11 @@ export interface components {
             state_size: number;
             status: components["schemas"]["CheckpointStatus"];
         };
-        /** @description A vertex within `GET` and `PUT /jobs/:id/resource-requirements` */
+        /** @description A vertex in `GET` and `PUT /jobs/:id/resource-requirements` */
         VertexRequirements: {
             parallelism: components["schemas"]["RequirementBounds"];
         };
-        /** @description A vertex within `GET /jobs/:id` */
+        /** @description A vertex in `GET /jobs/:id` */
         VertexSummary: {
             /** Format: int64 */
             duration: number;

@@ -1,4 +1,5 @@
-//! Checkpoints: `/jobs/:id/checkpoints` and its `config`. One in detail is `checkpoint_detail`.
+//! The JSON form of checkpoints: `/jobs/:id/checkpoints` and its `config`. `checkpoint_detail` has that of one
+//! checkpoint in detail.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -53,7 +54,7 @@ pub struct RestoredCheckpoint {
     pub external_path: String,
 }
 
-/// One checkpoint; in lists `tasks` is empty.
+/// A checkpoint. In lists, `tasks` is empty.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Checkpoint {
     #[serde(rename = "className")]
@@ -214,7 +215,7 @@ pub struct Externalization {
     pub delete_on_cancellation: bool,
 }
 
-/// Flink's interval where there is none.
+/// The interval with which Flink says that no checkpoints are triggered periodically.
 const NEVER_MS: u64 = i64::MAX as u64;
 
 impl CheckpointConfig {

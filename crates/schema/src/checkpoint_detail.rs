@@ -1,4 +1,5 @@
-//! What each vertex and subtask did for a checkpoint: `/jobs/:id/checkpoints/details/…`.
+//! The JSON form of the acknowledgements of a checkpoint, by vertex and subtask:
+//! `/jobs/:id/checkpoints/details/…`.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -25,7 +26,7 @@ impl CheckpointStatus {
     }
 }
 
-/// A vertex within a checkpoint.
+/// The acknowledgements of a vertex in a checkpoint.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct VertexFigures {
     pub id: u64,

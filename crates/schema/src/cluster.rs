@@ -1,4 +1,4 @@
-//! The cluster: `/config`, `/overview`, `/jobs`, `/jobs/overview`, `/jobmanager/config`.
+//! The JSON form of the cluster: `/config`, `/overview`, `/jobs`, `/jobs/overview`, `/jobmanager/config`.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::job::{SCHEDULER_TYPE, lower_case_counts};
 use crate::plan::job_type;
 use reflow_view::{ClusterView, JobStatus, JobView};
 
-/// How often Flink's dashboard is to ask, in milliseconds.
+/// The interval at which Flink's dashboard refreshes, in milliseconds.
 const REFRESH_INTERVAL_MS: i64 = 1000;
 
 /// `GET /config`

@@ -1,4 +1,4 @@
-//! Failures: `/jobs/:id/exceptions`.
+//! The JSON form of the exception history: `/jobs/:id/exceptions`.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use reflow_view::{ExceptionView, JobView};
 
-/// How many failures Flink gives where the client names no number.
+/// The number of failures that are returned if the client does not set one, as in Flink.
 pub const DEFAULT_MAX_EXCEPTIONS: usize = 20;
 
 /// `GET /jobs/:id/exceptions`

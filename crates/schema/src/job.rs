@@ -1,4 +1,4 @@
-//! A job: `/jobs/:id` and its `status`, `config` and `resource-requirements`.
+//! The JSON form of a job: `/jobs/:id` and its `status`, `config` and `resource-requirements`.
 
 use std::collections::BTreeMap;
 
@@ -46,7 +46,7 @@ impl JobDetails {
         let in_state = |state| job.vertices.iter().filter(|vertex| vertex.state() == state).count();
         Self {
             jid: job.id.to_string(),
-            // In application mode the job's id is its application's.
+            // In application mode, the id of the application is that of its job.
             application_id: Some(job.id.to_string()),
             name: job.name.clone(),
             is_stoppable: false,
@@ -67,7 +67,7 @@ impl JobDetails {
     }
 }
 
-/// A vertex within `GET /jobs/:id`
+/// A vertex in `GET /jobs/:id`
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct VertexSummary {
@@ -105,7 +105,7 @@ impl VertexSummary {
     }
 }
 
-/// The subtasks of a job by state, as `/jobs/overview` spells the states, with their total.
+/// The numbers of a job's subtasks by state, with the names of `/jobs/overview`, and their total.
 pub(crate) fn lower_case_counts(job: &JobView) -> BTreeMap<String, usize> {
     let count = |state| job.vertices.iter().map(|vertex| vertex.count(state)).sum();
     let total = job.vertices.iter().map(|vertex| vertex.subtasks.len()).sum();
@@ -149,7 +149,7 @@ impl JobConfig {
     }
 }
 
-/// A vertex within `GET` and `PUT /jobs/:id/resource-requirements`
+/// A vertex in `GET` and `PUT /jobs/:id/resource-requirements`
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VertexRequirements {

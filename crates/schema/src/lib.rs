@@ -1,12 +1,12 @@
-//! The REST API's schema: what requests and answers look like as JSON, one struct each.
+//! The schema of the REST API: the JSON form of its requests and answers, as one struct each.
 //!
-//! Three sides use these types: the server (`crates/rest`) makes the answers from a view by pure functions, the
-//! command line and the benchmarks read them, and [`openapi`] derives the OpenAPI document of them, from which the
-//! types of the web interface are generated.
+//! Three sides use these types: the server (`crates/rest`) builds the answers from a view by pure functions, the
+//! command line and the benchmarks read them, and [`openapi`] derives the OpenAPI document from them, from which
+//! the types of the web interface are generated.
 //!
-//! Field names are Flink's, whose style varies from answer to answer. Values that Flink has not are -1 or `null`,
-//! whichever Flink uses there; values that only a JVM has are 0. Ids are texts here, as they are in JSON; who needs
-//! one as a value parses it.
+//! Field names are Flink's, whose style varies between answers. Values that Reflow does not have are -1 or
+//! `null`, whichever Flink uses there; values that only a JVM has are 0. Ids are strings, as in JSON; code that
+//! needs an id as a value parses it.
 
 #![expect(missing_docs, reason = "the fields are Flink's; its documentation of the REST API describes them")]
 
@@ -43,7 +43,7 @@ pub use vertex::*;
 /// Flink's "not set" for times and bounds.
 const UNSET: i64 = -1;
 
-/// From `from` to `to`, or -1 if it has not begun.
+/// The time from `from` to `to`; -1 if `from` is unknown.
 fn duration_ms(from: Option<i64>, to: i64) -> i64 {
     from.map_or(UNSET, |from| to - from)
 }

@@ -1,8 +1,8 @@
-//! Metrics by name: `/jobmanager/metrics`, `/jobs/:id/metrics`, `/jobs/:id/vertices/:v/metrics`,
+//! The JSON form of metrics by name: `/jobmanager/metrics`, `/jobs/:id/metrics`, `/jobs/:id/vertices/:v/metrics`,
 //! `…/subtasks/metrics` and `…/watermarks`.
 //!
-//! Without `?get=` an answer lists the names; with it, the values of those that exist. Values are strings,
-//! except where they are aggregated over subtasks.
+//! Without `?get=`, an answer lists the names of metrics; with it, the values of those that exist. Values are
+//! strings, except if they are aggregated over subtasks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,10 +14,10 @@ use reflow_view::{
     CheckpointOutcome, CheckpointView, ClusterView, JobStatus, JobView, SubtaskView, VertexView,
 };
 
-/// Metrics of one scope: name → value.
+/// The metrics of one scope: name → value.
 pub type Metrics = BTreeMap<String, String>;
 
-/// A metric's name, and its value where it was asked for.
+/// The name of a metric, and its value if it was requested.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Metric {
     pub id: String,
@@ -26,7 +26,7 @@ pub struct Metric {
     pub value: Option<String>,
 }
 
-/// The names of `metrics`, or the values of those in `wanted`.
+/// The names of `metrics`, or the values of those in `wanted` that exist.
 pub fn select(metrics: &Metrics, wanted: Option<&BTreeSet<&str>>) -> Vec<Metric> {
     let metrics = metrics.iter().map(|(id, value)| (id.as_str(), value.as_str()));
     match wanted {
@@ -104,7 +104,7 @@ fn of_checkpoints(job: &JobView) -> impl Iterator<Item = (&'static str, String)>
     .into_iter()
 }
 
-/// A vertex's metrics: those of its subtasks, each name preceded by the subtask's index.
+/// The metrics of a vertex's subtasks, each with the subtask's index before its name.
 pub fn of_vertex(vertex: &VertexView) -> Metrics {
     let prefixed = |subtask: &SubtaskView| {
         let index = subtask.index;
@@ -175,7 +175,7 @@ pub struct Aggregate {
     pub skew: Option<f64>,
 }
 
-/// Which aggregates a client wants.
+/// The aggregates that a client requests.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Aggregations {
     pub min: bool,
@@ -185,8 +185,8 @@ pub struct Aggregations {
     pub skew: bool,
 }
 
-/// `GET /jobs/:id/vertices/:v/subtasks/metrics`: names, or the wanted metrics aggregated over the subtasks
-/// that `includes` names.
+/// `GET /jobs/:id/vertices/:v/subtasks/metrics`: names, or the requested metrics aggregated over the subtasks in
+/// `includes`.
 pub fn over_subtasks(
     vertex: &VertexView,
     wanted: Option<&BTreeSet<&str>>,
@@ -228,7 +228,7 @@ impl Aggregate {
     }
 }
 
-/// The mean distance from the mean, as a percentage of the mean, 0 … 100.
+/// The mean distance from the mean, as a percentage of the mean, 0 to 100.
 fn skew(values: &[f64], avg: f64) -> f64 {
     if avg == 0.0 {
         return 0.0;

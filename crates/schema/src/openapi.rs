@@ -1,8 +1,8 @@
-//! The OpenAPI document: every route of the server with what it takes and answers.
+//! The OpenAPI document, with the parameters, request and answers of every route.
 //!
-//! The schemas are derived from the types of this crate; which route has which is the table in [`document`]. A test
-//! of `crates/rest` fails if the table and the server's routes differ, and one of this crate if `docs/openapi.json`,
-//! which the server hands out, is not this document.
+//! The schemas are derived from the types of this crate; the table in [`document`] assigns them to routes. A test
+//! of `crates/rest` fails if the table and the server's routes differ, and a test of this crate fails if
+//! `docs/openapi.json`, which the server returns, differs from this document.
 
 use std::collections::BTreeMap;
 
@@ -21,14 +21,14 @@ use reflow_view::JobStatus;
 
 const JSON: &str = "application/json";
 
-/// The whole API. Each path is served below `/v1` too.
+/// The OpenAPI document of the whole API. Each path is also available below `/v1`.
 #[rustfmt::skip]
 pub fn document() -> OpenApi {
     let mut api = Document::default();
     api.get("/openapi.json", "This document", any());
-    api.get("/config", "How the web interface is configured", one::<DashboardConfig>);
+    api.get("/config", "The configuration of the web interface", one::<DashboardConfig>);
     api.get("/overview", "The cluster: TaskManagers, slots, jobs by status", one::<ClusterOverview>);
-    api.get("/jobmanager/config", "The effective configuration, secrets masked", many::<ConfigEntry>);
+    api.get("/jobmanager/config", "The effective configuration, without secrets", many::<ConfigEntry>);
     api.get("/jobmanager/metrics", "The JobManager's metrics", many::<Metric>).query(&[GET]);
     api.get("/taskmanagers", "The registered TaskManagers", one::<TaskManagers>);
     api.get("/taskmanagers/{taskmanager}", "A TaskManager with its slots and memory", one::<TaskManagerDetails>);
@@ -40,56 +40,58 @@ pub fn document() -> OpenApi {
     api.add(HttpMethod::Patch, "/jobs/{job}", "Cancels a job", 202, one::<Accepted>)
         .query(&[("mode", "`cancel`, which is the default")]).refused(&[308, 403, 409, 500, 503]);
     api.get("/jobs/{job}/plan", "The job graph", one::<JobPlan>);
-    api.get("/jobs/{job}/config", "What the user configured for the job", one::<JobConfig>);
+    api.get("/jobs/{job}/config", "The configuration of the job", one::<JobConfig>);
     api.get("/jobs/{job}/status", "The job's status", one::<JobStatusInfo>);
     api.get("/jobs/{job}/exceptions", "Failures, newest first", one::<Exceptions>)
-        .query(&[("maxExceptions", "How many at most; 20 by default")]);
+        .query(&[("maxExceptions", "The most failures to return; 20 by default")]);
     api.get("/jobs/{job}/metrics", "The job's metrics", many::<Metric>).query(&[GET]);
-    api.get("/jobs/{job}/timeline", "The job's figures over time, and what happened. Not in Flink", one::<Timeline>)
-        .query(&[("since", "Only what is later, in milliseconds since the epoch")]);
+    api.get("/jobs/{job}/timeline", "The job's figures and events over time. Not in Flink", one::<Timeline>)
+        .query(&[("since", "Return only later points and events; milliseconds since the Unix epoch")]);
     api.get("/jobs/{job}/resource-requirements", "The bounds on each vertex's parallelism", by_id::<VertexRequirements>);
     api.add(HttpMethod::Put, "/jobs/{job}/resource-requirements", "Replaces the bounds of all vertices", 200, one::<Accepted>)
         .body_of(by_id::<VertexRequirements>, Required::True).refused(&[403, 409, 413, 500, 503]);
     api.get("/jobs/{job}/vertices/{vertex}", "A vertex and its subtasks", one::<VertexDetails>);
     api.get("/jobs/{job}/vertices/{vertex}/backpressure", "How busy and backpressured its subtasks are", one::<Backpressure>);
-    api.get("/jobs/{job}/vertices/{vertex}/metrics", "The metrics of its subtasks, each name preceded by the index", many::<Metric>)
+    api.get("/jobs/{job}/vertices/{vertex}/metrics", "The metrics of its subtasks, each with the index before its name", many::<Metric>)
         .query(&[GET]);
     api.get("/jobs/{job}/vertices/{vertex}/watermarks", "The watermarks that its subtasks have reached", many::<Metric>);
     api.get("/jobs/{job}/vertices/{vertex}/subtasks/metrics", "Metrics aggregated over its subtasks", many::<Aggregate>)
-        .query(&[GET, ("agg", "Which of min, max, avg, sum, skew, separated by commas; all by default"),
-            ("subtasks", "Which subtasks, as in `0,2-4`; all by default")]);
-    api.get("/jobs/{job}/checkpoints", "Checkpoints: counts, figures and the last ones", one::<Checkpoints>);
+        .query(&[GET, ("agg", "Aggregates to return, of min, max, avg, sum and skew, separated by commas; all by default"),
+            ("subtasks", "Subtasks to include, as in `0,2-4`; all by default")]);
+    api.get("/jobs/{job}/checkpoints", "Checkpoints: counts, statistics and the last ones", one::<Checkpoints>);
     api.post("/jobs/{job}/checkpoints", "Takes a checkpoint now", one::<Triggered>)
         .body::<CheckpointRequest>(Required::False).refused(&[409]);
-    api.get("/jobs/{job}/checkpoints/config", "What governs checkpoints", one::<CheckpointConfig>);
+    api.get("/jobs/{job}/checkpoints/config", "The configuration of checkpoints", one::<CheckpointConfig>);
     api.get("/jobs/{job}/checkpoints/details/{checkpoint}", "A checkpoint by vertex", one::<Checkpoint>);
-    api.get("/jobs/{job}/checkpoints/details/{checkpoint}/subtasks/{vertex}", "A vertex's part of a checkpoint by subtask", one::<VertexCheckpoint>);
-    api.get("/jobs/{job}/checkpoints/{trigger}", "How a triggered checkpoint stands", one::<OperationProgress>).refused(&[503]);
+    api.get("/jobs/{job}/checkpoints/details/{checkpoint}/subtasks/{vertex}", "The acknowledgements of a vertex by subtask", one::<VertexCheckpoint>);
+    api.get("/jobs/{job}/checkpoints/{trigger}", "The status of a triggered checkpoint", one::<OperationProgress>).refused(&[503]);
     api.post("/jobs/{job}/savepoints", "Takes a savepoint", one::<Triggered>)
         .body::<SavepointRequest>(Required::False).refused(&[409]);
-    api.get("/jobs/{job}/savepoints/{trigger}", "How a triggered savepoint stands", one::<OperationProgress>).refused(&[503]);
+    api.get("/jobs/{job}/savepoints/{trigger}", "The status of a triggered savepoint", one::<OperationProgress>).refused(&[503]);
     api.post("/jobs/{job}/stop", "Stops a job with a savepoint", one::<Triggered>)
         .body::<StopRequest>(Required::False).refused(&[409]);
     api.get("/jobs/{job}/rescales/overview", "Rescales: counts, and the last of each outcome", one::<RescalesOverview>);
-    api.get("/jobs/{job}/rescales/history", "The rescales that are remembered, newest first", many::<Rescale>);
+    api.get("/jobs/{job}/rescales/history", "The rescales in the history, newest first", many::<Rescale>);
     api.get("/jobs/{job}/rescales/details/{rescale}", "A rescale with vertices, slots, states and phases", one::<Rescale>);
-    api.get("/jobs/{job}/rescales/summary", "How long rescales took", one::<RescalesSummary>);
-    api.get("/jobs/{job}/rescales/config", "What governs rescales", one::<RescalesConfig>);
+    api.get("/jobs/{job}/rescales/summary", "Statistics of the durations of rescales", one::<RescalesSummary>);
+    api.get("/jobs/{job}/rescales/config", "The configuration of rescales", one::<RescalesConfig>);
     api.schemas.insert("TerminalJobStatus".to_owned(), terminal_statuses());
     api.finish()
 }
 
-/// The document as it is committed and served.
+/// The document in the form in which it is committed and served.
 pub fn json() -> String {
     let mut text = document().to_pretty_json().expect("the document has text keys only");
     text.push('\n');
     text
 }
 
-const GET: (&str, &str) =
-    ("get", "Names, separated by commas, whose values are wanted; without it the answer lists the names");
+const GET: (&str, &str) = (
+    "get",
+    "Names of metrics, separated by commas, whose values are returned; without it the answer lists the names",
+);
 
-/// What the variable parts of paths are.
+/// The description of a path parameter.
 fn path_parameter(name: &str) -> &'static str {
     match name {
         "job" => "The job's id: 32 hexadecimal digits",
@@ -97,20 +99,20 @@ fn path_parameter(name: &str) -> &'static str {
         "taskmanager" => "The TaskManager's id: 32 hexadecimal digits",
         "checkpoint" => "The checkpoint's id: a number",
         "rescale" => "The rescale's id: 32 hexadecimal digits",
-        "trigger" => "The `request-id` that triggering it was answered with",
+        "trigger" => "The `request-id` from the answer to the trigger",
         other => unreachable!("no description of the path parameter {other}"),
     }
 }
 
 fn refusal(status: u16) -> &'static str {
     match status {
-        308 => "Flink removed this mode: use another route",
-        400 => "A parameter or the body is malformed, or makes no sense for this job",
+        308 => "Flink has removed this mode: use another route",
+        400 => "A parameter or the body is malformed or invalid for this job",
         403 => "Switched off by the configuration",
-        404 => "Unknown, or not remembered any more",
-        409 => "The job's state does not allow it now",
-        413 => "The body is too long",
-        500 => "It was tried and failed",
+        404 => "Unknown, or no longer in the history",
+        409 => "The current state of the job does not allow it",
+        413 => "The body is too large",
+        500 => "It was tried and has failed",
         503 => "The JobManager is starting, ending, or not the leader",
         other => unreachable!("no description of the status {other}"),
     }
@@ -118,7 +120,7 @@ fn refusal(status: u16) -> &'static str {
 
 type Schemas = BTreeMap<String, RefOr<Schema>>;
 
-/// Makes a schema, and adds those that it refers to.
+/// Builds a schema, and adds the schemas that it refers to.
 type MakeSchema = fn(&mut Schemas) -> RefOr<Schema>;
 
 fn one<T: ToSchema>(schemas: &mut Schemas) -> RefOr<Schema> {
@@ -143,12 +145,12 @@ fn any() -> MakeSchema {
     |_| ObjectBuilder::new().schema_type(Type::Object).into()
 }
 
-/// The statuses of jobs that are over, so that generated types know them.
+/// The terminal statuses of jobs, so that generated types contain them.
 fn terminal_statuses() -> RefOr<Schema> {
     let terminal = JobStatus::ALL.into_iter().filter(|status| status.is_terminal());
     let names: Vec<String> = terminal.map(|status| status.to_string()).collect();
     let schema = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names));
-    schema.description(Some("The statuses in which a job is over and will never run again")).into()
+    schema.description(Some("The statuses of jobs that have ended and will not run again")).into()
 }
 
 #[derive(Default)]
@@ -162,7 +164,7 @@ impl Document {
         self.add(HttpMethod::Get, path, summary, 200, answer)
     }
 
-    /// A command that is answered before it is carried out.
+    /// Adds a command that is answered before it is carried out.
     fn post(&mut self, path: &'static str, summary: &str, answer: MakeSchema) -> &mut Self {
         self.add(HttpMethod::Post, path, summary, 202, answer).refused(&[413, 500, 503])
     }
@@ -196,7 +198,7 @@ impl Document {
         &mut self.operations.last_mut().expect("a route was added before").2
     }
 
-    /// Query parameters of the route added last; none is required.
+    /// Sets the query parameters of the last route. None is required.
     fn query(&mut self, parameters: &[(&str, &str)]) -> &mut Self {
         let parameter = |&(name, description): &(&str, &str)| {
             let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Query);
@@ -214,7 +216,7 @@ impl Document {
         self.body_of(one::<T>, required)
     }
 
-    /// The request body of the route added last.
+    /// Sets the request body of the last route.
     fn body_of(&mut self, body: MakeSchema, required: Required) -> &mut Self {
         let schema = body(&mut self.schemas);
         let body =
@@ -223,7 +225,7 @@ impl Document {
         self.refused(&[400])
     }
 
-    /// Statuses with which the route added last refuses a request.
+    /// Sets the statuses with which the last route may refuse a request.
     fn refused(&mut self, statuses: &[u16]) -> &mut Self {
         let errors = one::<Errors>(&mut self.schemas);
         for &status in statuses {
@@ -244,7 +246,7 @@ impl Document {
             }
         }
         let paths = items.into_iter().fold(PathsBuilder::new(), |paths, (path, item)| paths.path(path, item));
-        let description = "Flink's monitoring REST API as Reflow serves it, and what Reflow adds.";
+        let description = "Flink's monitoring REST API as Reflow serves it, with Reflow's own additions.";
         let info = InfoBuilder::new().title("Reflow").version(env!("CARGO_PKG_VERSION"));
         let info = info.description(Some(description)).license(Some(License::new(env!("CARGO_PKG_LICENSE"))));
         let components = ComponentsBuilder::new().schemas_from_iter(self.schemas);

@@ -1,11 +1,11 @@
-//! Requests that take their time: how triggering is answered, and how they stand.
+//! The JSON form of operations that take longer than a request: the answer to their trigger, and their status.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use reflow_view::{OperationStatus, RequestId};
 
-/// The answer to a trigger: `202` with the id to ask by.
+/// The answer to a trigger: `202`, with the id by which the operation is queried.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Triggered {
@@ -26,7 +26,7 @@ impl Triggered {
     }
 }
 
-/// A failed operation is `COMPLETED` too, with a failure cause.
+/// The status of an operation. A failed one is `COMPLETED` too, with a failure cause.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct QueueStatus {
     pub id: String,

@@ -1,4 +1,4 @@
-//! The job graph: `/jobs/:id/plan`.
+//! The JSON form of the job graph: `/jobs/:id/plan`.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -77,8 +77,8 @@ impl PlanNode {
     }
 }
 
-/// The operators of a chain as a tree in HTML: Flink's dashboard shows the text as it is, so the names, which
-/// are the user's, are escaped.
+/// The operators of a chain as a tree in HTML. Flink's dashboard displays the text as it is, so the names, which
+/// users choose, are escaped.
 fn description(operators: &[String]) -> String {
     let line = |(depth, name): (usize, &String)| match depth {
         0 => format!("{}<br/>", escape(name)),

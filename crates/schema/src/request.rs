@@ -1,11 +1,12 @@
-//! The bodies of requests, and the one that every refusal has.
+//! The JSON form of request bodies, and of the answer to a refused request.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use reflow_view::SavepointFormat;
 
-/// The body of `POST /jobs/:id/checkpoints`. The type is not ours to choose: checkpoints are incremental.
+/// The body of `POST /jobs/:id/checkpoints`. The checkpoint type has no effect, because all checkpoints are
+/// incremental.
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CheckpointRequest {
@@ -59,13 +60,13 @@ pub struct DrainRequest {
     pub force: bool,
 }
 
-/// Why a request was refused.
+/// The answer to a refused request.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Errors {
     pub errors: Vec<String>,
 }
 
-/// The answer to a command that has nothing to tell.
+/// The answer to a command that has no result.
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct Accepted {}
 
@@ -73,7 +74,7 @@ pub struct Accepted {}
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct DrainAccepted {
-    /// The request to ask by, if a savepoint or checkpoint is taken first.
+    /// The id by which the savepoint or checkpoint is queried that is taken first, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub request_id: Option<String>,

@@ -1,6 +1,7 @@
-//! Rescales: `/jobs/:id/rescales/overview`, `history`, `details/:rescale`, `summary` and `config`.
+//! The JSON form of rescales: `/jobs/:id/rescales/overview`, `history`, `details/:rescale`, `summary` and
+//! `config`.
 //!
-//! The fields are Flink's; `liveRescale` of the details is Reflow's own.
+//! The fields are Flink's, except `liveRescale` in the details, which Reflow adds.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +17,7 @@ use reflow_view::{
     VertexRescaleView,
 };
 
-/// One rescale; in lists its vertices, slots and states are left out.
+/// A rescale. In lists, its vertices, slots and states are left out.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Rescale {
@@ -55,7 +56,7 @@ pub struct LiveRescale {
     pub reason: Option<String>,
 }
 
-/// How a live rescale ended.
+/// The outcome of a live rescale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum LiveOutcome {
@@ -272,7 +273,7 @@ impl RescalesOverview {
     }
 }
 
-/// `GET /jobs/:id/rescales/summary`: figures over the retained rescales that have ended.
+/// `GET /jobs/:id/rescales/summary`: statistics over the retained rescales that have ended.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RescalesSummary {

@@ -1,11 +1,11 @@
-//! Statistics: `min`, `max`, `avg` and percentiles, in Flink's two forms.
+//! The JSON form of statistics: `min`, `max`, `avg` and percentiles, in Flink's two variants.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use reflow_view::summary::{Percentiles, Summary, percentile};
 
-/// A summary with high percentiles; those of nothing are the string `"NaN"`.
+/// A summary with high percentiles. Without values, these are the string `"NaN"`.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Statistics {
     pub min: u64,
@@ -37,7 +37,7 @@ impl From<Summary> for Statistics {
 }
 
 impl Statistics {
-    /// The statistics of a figure that is always 0.
+    /// The statistics of a value that is always 0.
     pub fn zero() -> Self {
         Summary { percentiles: Some(Percentiles::default()), ..Summary::default() }.into()
     }
@@ -61,7 +61,7 @@ pub enum NotANumber {
     NaN,
 }
 
-/// A summary with quartiles, in whole numbers: how one metric is spread over the subtasks of a vertex.
+/// A summary with quartiles, in whole numbers, of a metric over the subtasks of a vertex.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Spread {
     pub min: i64,

@@ -1,4 +1,4 @@
-//! TaskManagers: `/taskmanagers` and `/taskmanagers/:id`.
+//! The JSON form of TaskManagers: `/taskmanagers` and `/taskmanagers/:id`.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use crate::UNSET;
 use reflow_view::{ClusterView, MemoryView, ResourceProfileView, TaskManagerView};
 
-/// What one or more slots offer, memory in MiB. -1 where nothing is asked.
+/// The resources of one or more slots, with memory in MiB; -1 if no amount is requested.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ResourceProfile {
@@ -21,7 +21,7 @@ pub struct ResourceProfile {
 }
 
 impl ResourceProfile {
-    /// Nothing is asked.
+    /// No amount is requested.
     pub const UNKNOWN: Self = Self {
         cpu_cores: -1.0,
         task_heap_memory: UNSET,
@@ -69,7 +69,7 @@ pub struct TaskManager {
     pub path: String,
     pub data_port: u16,
     pub jmx_port: i64,
-    /// In spite of its name the moment of the last heartbeat, as in Flink.
+    /// The time of the last heartbeat. The name is Flink's.
     pub time_since_last_heartbeat: i64,
     pub slots_number: u32,
     pub free_slots: u32,
@@ -89,7 +89,7 @@ pub struct Hardware {
     pub managed_memory: u64,
 }
 
-/// How memory is divided. Reflow's processes have a task, a managed and a network part, and a remainder.
+/// The division of memory. Reflow's processes have a task, a managed and a network part, and a remainder.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MemoryConfiguration {
@@ -165,7 +165,7 @@ pub struct AllocatedSlot {
     pub assigned_tasks: u32,
 }
 
-/// The process's memory: what a JVM calls its heap is all of it here.
+/// The memory of the process, all of which counts as what a JVM calls its heap.
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProcessMetrics {

@@ -1,4 +1,4 @@
-//! `GET /jobs/:id/timeline`, which Flink does not have.
+//! The JSON form of the time line: `GET /jobs/:id/timeline`, which Flink does not have.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -43,7 +43,7 @@ pub struct TimelineEvent {
 }
 
 impl Timeline {
-    /// What lies after `since_ms`.
+    /// The points and events after `since_ms`.
     pub fn of(timeline: &TimelineView, now_ms: i64, since_ms: i64) -> Self {
         let points = timeline.points.iter().filter(|point| point.at_ms > since_ms);
         let events = timeline.events.iter().filter(|event| event.at_ms > since_ms);

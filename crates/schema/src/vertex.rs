@@ -1,4 +1,4 @@
-//! A vertex: `/jobs/:id/vertices/:v` with its subtasks, and `backpressure`.
+//! The JSON form of a vertex: `/jobs/:id/vertices/:v` with its subtasks, and `backpressure`.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::statistics::Spread;
 use crate::{UNSET, duration_ms};
 use reflow_view::{ExecutionState, IoView, SubtaskView, VertexView};
 
-/// What subtasks have read, written and done with their time.
+/// The input and output of subtasks, and how they spend their time.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct IoMetrics {
@@ -78,7 +78,7 @@ pub struct Subtask {
     pub start_time_again: i64,
 }
 
-/// Each figure's spread over the subtasks.
+/// The spread of each metric over the subtasks.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Aggregated {
@@ -146,7 +146,7 @@ impl Aggregated {
     }
 }
 
-/// How long a subtask was in each state that it entered and, unless it is over, left or is in.
+/// How long a subtask was in each state that it has entered, terminal states excepted.
 fn status_durations(subtask: &SubtaskView, now_ms: i64) -> BTreeMap<ExecutionState, i64> {
     let mut entered: Vec<_> = subtask.entered_at_ms.iter().map(|(&state, &at_ms)| (at_ms, state)).collect();
     entered.sort_unstable();
@@ -185,7 +185,7 @@ pub struct SubtaskBackpressure {
     pub level_again: BackpressureLevel,
 }
 
-/// How much of its time a subtask waits for room downstream.
+/// How much of its time a subtask is backpressured.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum BackpressureLevel {

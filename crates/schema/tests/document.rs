@@ -1,5 +1,5 @@
-//! `docs/openapi.json` is what the types say. With `UPDATE_DOCS=1`, as `cargo xtask docs` sets it, the file is
-//! written instead of compared.
+//! Checks that `docs/openapi.json` is the document that the types give. With `UPDATE_DOCS=1`, as `cargo xtask
+//! docs` sets it, the file is written instead of compared.
 
 use std::path::Path;
 

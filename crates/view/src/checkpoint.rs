@@ -1,7 +1,7 @@
-//! Checkpoints and savepoints, as statistics.
+//! The statistics of checkpoints and savepoints.
 //!
-//! A checkpoint is described by what each subtask acknowledged; sizes, durations and counts of vertices and
-//! of the whole checkpoint follow from that and are methods here, so that they cannot contradict each other.
+//! A checkpoint is described by the acknowledgements of its subtasks. The sizes, durations and counts of vertices
+//! and of the whole checkpoint are methods that compute them, so they cannot contradict each other.
 
 use std::sync::Arc;
 
@@ -11,29 +11,29 @@ use utoipa::ToSchema;
 
 use crate::summary::{Samples, Summary};
 
-/// All that is known of a job's checkpoints.
+/// The checkpoints of a job.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct CheckpointsView {
-    /// How many there were.
+    /// The numbers of checkpoints.
     pub counts: CheckpointCounts,
-    /// Figures over the completed ones.
+    /// Statistics over the completed ones.
     pub summary: CheckpointSummary,
     /// The retained ones, newest first.
     pub history: Vec<Arc<CheckpointView>>,
-    /// The last completed checkpoint that is no savepoint.
+    /// The last completed checkpoint that is not a savepoint.
     pub latest_completed: Option<Arc<CheckpointView>>,
     /// The last completed savepoint.
     pub latest_savepoint: Option<Arc<CheckpointView>>,
     /// The last one that failed.
     pub latest_failed: Option<Arc<CheckpointView>>,
-    /// What the job last restored from.
+    /// The last restore of the job.
     pub latest_restored: Option<RestoredView>,
-    /// What governs them.
+    /// The configuration of checkpoints.
     pub config: CheckpointConfigView,
 }
 
 impl CheckpointsView {
-    /// The retained checkpoint of that id.
+    /// The retained checkpoint with this id.
     pub fn checkpoint(&self, id: CheckpointId) -> Option<&CheckpointView> {
         let latest = [&self.latest_completed, &self.latest_savepoint, &self.latest_failed];
         let known = self.history.iter().chain(latest.into_iter().flatten());
@@ -41,12 +41,12 @@ impl CheckpointsView {
     }
 }
 
-/// How many checkpoints there were since the JobManager began to count.
+/// The numbers of checkpoints since this JobManager began to count.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CheckpointCounts {
-    /// Times the job was restored.
+    /// How often the job was restored.
     pub restored: u64,
-    /// All that were triggered.
+    /// All triggered checkpoints.
     pub total: u64,
     /// Under way.
     pub in_progress: u64,
@@ -56,22 +56,22 @@ pub struct CheckpointCounts {
     pub failed: u64,
 }
 
-/// Figures over all completed checkpoints.
+/// Statistics over all completed checkpoints.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct CheckpointSummary {
     /// Bytes written.
     pub checkpointed_size: Summary,
-    /// Bytes of state that the checkpoint stands for.
+    /// Bytes of state, including parts that earlier checkpoints have written.
     pub state_size: Summary,
     /// Milliseconds from trigger to completion.
     pub end_to_end_duration: Summary,
     /// Bytes processed during alignment.
     pub processed_data: Summary,
-    /// Bytes of records in flight that were stored.
+    /// Bytes of in-flight records that were stored.
     pub persisted_data: Summary,
 }
 
-/// Collects the figures of completed checkpoints for [`CheckpointSummary`]. The JobManager holds one a job.
+/// Collects the values of completed checkpoints for [`CheckpointSummary`]. The JobManager has one for each job.
 #[derive(Debug, Clone, Default)]
 pub struct CheckpointSamples {
     checkpointed_size: Samples,
@@ -82,7 +82,7 @@ pub struct CheckpointSamples {
 }
 
 impl CheckpointSamples {
-    /// Counts a completed checkpoint in.
+    /// Adds a completed checkpoint.
     pub fn add(&mut self, checkpoint: &CheckpointView) {
         self.checkpointed_size.add(checkpoint.sum(|ack| ack.checkpointed_size));
         self.state_size.add(checkpoint.sum(|ack| ack.state_size));
@@ -91,7 +91,7 @@ impl CheckpointSamples {
         self.persisted_data.add(checkpoint.sum(|ack| ack.persisted_data));
     }
 
-    /// The figures so far.
+    /// The statistics so far.
     pub fn summarize(&self) -> CheckpointSummary {
         CheckpointSummary {
             checkpointed_size: self.checkpointed_size.summarize(),
@@ -108,53 +108,53 @@ impl CheckpointSamples {
 pub struct CheckpointView {
     /// Its id.
     pub id: CheckpointId,
-    /// What it is.
+    /// Whether it is a checkpoint or a savepoint.
     pub kind: CheckpointKind,
     /// When it was triggered.
     pub triggered_at_ms: i64,
-    /// How it stands.
+    /// Its state.
     pub outcome: CheckpointOutcome,
-    /// What the subtasks did for it, by vertex.
+    /// Its acknowledgements, by vertex.
     pub vertices: Vec<VertexCheckpointView>,
 }
 
-/// What a checkpoint is.
+/// The kind of a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CheckpointKind {
-    /// The engine's own.
+    /// A checkpoint that Reflow triggered.
     Checkpoint,
-    /// The user's.
+    /// A savepoint.
     Savepoint(SavepointFormat),
-    /// The user's, after which the job ends.
+    /// A savepoint with which the job stops.
     StopSavepoint(SavepointFormat),
 }
 
-/// How a savepoint is written.
+/// The format of a savepoint.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum SavepointFormat {
-    /// Self-describing: every later release reads it.
+    /// Self-describing, so that builds with other types can read it.
     #[default]
     Canonical,
-    /// As a checkpoint is.
+    /// The format of checkpoints.
     Native,
 }
 
-/// How a checkpoint stands.
+/// The state of a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CheckpointOutcome {
-    /// Acknowledgements are awaited.
+    /// Some acknowledgements have not arrived.
     InProgress,
-    /// All is stored.
+    /// The checkpoint is complete.
     Completed {
-        /// Where.
+        /// Its location.
         location: String,
-        /// Whether it was deleted since.
+        /// Whether it has been deleted since.
         discarded: bool,
     },
-    /// It was given up.
+    /// The checkpoint has failed.
     Failed {
-        /// When.
+        /// When it failed.
         at_ms: i64,
         /// Why.
         reason: String,
@@ -167,7 +167,7 @@ impl CheckpointView {
         self.vertices.iter().map(|vertex| vertex.sum(&figure)).sum()
     }
 
-    /// When the last acknowledgement came.
+    /// When the last acknowledgement arrived.
     pub fn latest_ack_ms(&self) -> Option<i64> {
         self.vertices.iter().filter_map(VertexCheckpointView::latest_ack_ms).max()
     }
@@ -181,23 +181,23 @@ impl CheckpointView {
         elapsed_ms(self.triggered_at_ms, end)
     }
 
-    /// What the subtasks of a vertex did for it.
+    /// The acknowledgements of a vertex.
     pub fn vertex(&self, id: VertexId) -> Option<&VertexCheckpointView> {
         self.vertices.iter().find(|vertex| vertex.id == id)
     }
 }
 
-/// What the subtasks of one vertex did for a checkpoint.
+/// A checkpoint's acknowledgements of one vertex.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VertexCheckpointView {
     /// The vertex.
     pub id: VertexId,
-    /// Its subtasks by index.
+    /// The subtasks by index.
     pub subtasks: Vec<SubtaskCheckpointView>,
 }
 
 impl VertexCheckpointView {
-    /// Those that acknowledged.
+    /// The acknowledgements that have arrived.
     pub fn acks(&self) -> impl Iterator<Item = &AckView> {
         self.subtasks.iter().filter_map(|subtask| subtask.ack.as_ref())
     }
@@ -218,19 +218,19 @@ impl VertexCheckpointView {
     }
 }
 
-/// What one subtask did for a checkpoint.
+/// A checkpoint's acknowledgement of one subtask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SubtaskCheckpointView {
     /// The subtask.
     pub index: SubtaskIndex,
-    /// Its acknowledgement; `None` until it comes.
+    /// Its acknowledgement; `None` until it arrives.
     pub ack: Option<AckView>,
 }
 
-/// An acknowledgement, with what it cost.
+/// An acknowledgement, with its sizes and durations.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct AckView {
-    /// When it came.
+    /// When it arrived.
     pub at_ms: i64,
     /// Bytes written.
     pub checkpointed_size: u64,
@@ -238,15 +238,15 @@ pub struct AckView {
     pub state_size: u64,
     /// Bytes processed during alignment.
     pub processed_data: u64,
-    /// Bytes of records in flight that were stored.
+    /// Bytes of in-flight records that were stored.
     pub persisted_data: u64,
-    /// Time for which the subtask stood still.
+    /// The time for which the subtask was paused.
     pub sync_ms: u64,
-    /// Time for writing beside the stream.
+    /// The time for writing while records were processed.
     pub async_ms: u64,
-    /// Time between the first and the last barrier.
+    /// The time between the first and the last barrier.
     pub alignment_ms: u64,
-    /// Time from the trigger to the first barrier.
+    /// The time from the trigger to the first barrier.
     pub start_delay_ms: u64,
 }
 
@@ -257,31 +257,31 @@ impl AckView {
     }
 }
 
-/// What a job was restored from.
+/// A restore of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RestoredView {
     /// The checkpoint.
     pub id: CheckpointId,
-    /// When.
+    /// When the job was restored.
     pub at_ms: i64,
     /// Whether it was a savepoint.
     pub is_savepoint: bool,
-    /// Where it lies.
+    /// Its location.
     pub location: String,
 }
 
-/// What governs checkpoints.
+/// The configuration of checkpoints.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CheckpointConfigView {
-    /// Time between triggers; `None` for none but the user's.
+    /// The time between triggers; `None` if only users trigger checkpoints.
     pub interval_ms: Option<u64>,
-    /// After which one is given up.
+    /// The time after which a checkpoint fails.
     pub timeout_ms: u64,
-    /// Least time between the end of one and the trigger of the next.
+    /// The least time between the end of a checkpoint and the next trigger.
     pub min_pause_ms: u64,
-    /// How many may be under way.
+    /// The most checkpoints under way.
     pub max_concurrent: u32,
-    /// How many may fail in a row before the job does.
+    /// The number of consecutive checkpoint failures that the job tolerates.
     pub tolerable_failures: u32,
     /// Whether the last one is kept when the job is cancelled.
     pub retained_on_cancellation: bool,

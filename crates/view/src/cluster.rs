@@ -1,4 +1,4 @@
-//! The seam to the JobManager: what it shows, and what it can be told to do.
+//! The interface between REST and the JobManager: the view that it publishes and the commands that it accepts.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,12 +7,12 @@ use reflow_types::{CheckpointId, JobId, TaskManagerId, VertexId};
 
 use crate::{ClusterView, ParallelismBounds, RequestId, SavepointFormat};
 
-/// A cluster that can be watched and commanded. Implemented by the JobManager.
+/// A cluster that can be observed and controlled. The JobManager implements it.
 ///
-/// `view` is called on every request and must be cheap: it hands out the snapshot published last. `command`
-/// must answer soon; work that takes longer (a savepoint) goes on behind a [`RequestId`], which it answers at
-/// once and must know from then on, also after the job has ended. A command that is sent may be carried out
-/// even if the client is gone before the answer.
+/// `view` is called for every request and must be cheap: it returns the view that was published last. `command`
+/// must answer soon. Work that takes longer, such as a savepoint, continues under a [`RequestId`] with which it
+/// answers at once, and which it must recognise from then on, also after the end of the job. A command may be
+/// carried out even if the client has gone before the answer.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -32,14 +32,14 @@ use crate::{ClusterView, ParallelismBounds, RequestId, SavepointFormat};
 /// }
 /// ```
 pub trait Cluster: Send + Sync + 'static {
-    /// The snapshot published last.
+    /// The view that was published last.
     fn view(&self) -> Arc<ClusterView>;
 
-    /// Carries a command out, or begins to.
+    /// Carries out a command, or begins to.
     fn command(&self, command: Command) -> impl Future<Output = Result<Reply, CommandError>> + Send;
 }
 
-/// What a user can ask of a cluster.
+/// A command of a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// Cancel the job. Reply: [`Reply::Accepted`] once cancelling has begun.
@@ -51,55 +51,55 @@ pub enum Command {
     TriggerSavepoint {
         /// The job.
         job: JobId,
-        /// The client's own request id; the same id again is the same request.
+        /// An id that the client has chosen. Repeating it does not trigger again.
         request: Option<RequestId>,
-        /// Where to; `None` for the configured directory.
+        /// The directory; `None` for the configured one.
         target_directory: Option<String>,
         /// Whether the job is cancelled when the savepoint is complete.
         cancel_job: bool,
-        /// How it is written.
+        /// The format of the savepoint.
         format: SavepointFormat,
     },
     /// Stop the sources, take a savepoint, finish. Reply: [`Reply::Triggered`].
     StopWithSavepoint {
         /// The job.
         job: JobId,
-        /// The client's own request id; the same id again is the same request.
+        /// An id that the client has chosen. Repeating it does not trigger again.
         request: Option<RequestId>,
-        /// Where to; `None` for the configured directory.
+        /// The directory; `None` for the configured one.
         target_directory: Option<String>,
-        /// Whether the watermark is set to the end of time first, so that all timers fire.
+        /// Whether the watermark first advances to its maximum, so that all timers fire.
         drain: bool,
-        /// How it is written.
+        /// The format of the savepoint.
         format: SavepointFormat,
     },
     /// Take a checkpoint now. Reply: [`Reply::Triggered`].
     TriggerCheckpoint {
         /// The job.
         job: JobId,
-        /// The client's own request id; the same id again is the same request.
+        /// An id that the client has chosen. Repeating it does not trigger again.
         request: Option<RequestId>,
     },
-    /// Ask how a request stands. Reply: [`Reply::Operation`].
+    /// Query the status of a request. Reply: [`Reply::Operation`].
     QueryOperation {
         /// The job.
         job: JobId,
-        /// What [`Reply::Triggered`] gave.
+        /// The id from [`Reply::Triggered`].
         request: RequestId,
     },
     /// Change the resource requirements of the job. Reply: [`Reply::Accepted`].
     UpdateRequirements {
         /// The job.
         job: JobId,
-        /// The bounds of every vertex; each has 1 ≤ lower ≤ upper.
+        /// The bounds of every vertex, with 1 ≤ lower ≤ upper.
         requirements: BTreeMap<VertexId, ParallelismBounds>,
     },
     /// Move all jobs off a TaskManager, which then ends. Reply: [`Reply::Accepted`], or [`Reply::Triggered`] if a
-    /// savepoint or checkpoint is taken first, without which it stays.
+    /// savepoint or checkpoint is taken first; if that fails, the TaskManager stays.
     DrainTaskManager {
         /// The TaskManager.
         task_manager: TaskManagerId,
-        /// Whether it goes even if a job cannot run without it.
+        /// Whether it ends even if a job cannot run without it.
         force: bool,
     },
 }
@@ -107,22 +107,22 @@ pub enum Command {
 /// The answer to a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
-    /// It is done, or under way.
+    /// The command is done or under way.
     Accepted,
-    /// It is under way; ask by this id.
+    /// The command is under way; query it by this id.
     Triggered(RequestId),
-    /// How a request stands.
+    /// The status of a request.
     Operation(OperationStatus),
 }
 
-/// How a savepoint or checkpoint that a user asked for stands.
+/// The status of a savepoint or checkpoint that a user has triggered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OperationStatus {
     /// Under way.
     InProgress,
-    /// The savepoint lies there.
+    /// The savepoint is complete.
     SavepointCompleted {
-        /// Where it lies.
+        /// Its location.
         location: String,
     },
     /// The checkpoint is complete.
@@ -130,35 +130,35 @@ pub enum OperationStatus {
         /// Its id.
         checkpoint: CheckpointId,
     },
-    /// It was given up.
+    /// It has failed.
     Failed {
-        /// Why, for the user to read.
+        /// The reason, for the user.
         cause: String,
     },
 }
 
-/// Why a command was refused. The kind decides the HTTP status; the text is for the user.
+/// The error of a command. Its kind determines the HTTP status; the text is for the user.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {
     /// There is no such job. 404.
     #[error("Job {0} not found")]
     UnknownJob(JobId),
-    /// There is no such TaskManager, or no more. 404.
+    /// There is no such TaskManager, or no longer. 404.
     #[error("TaskManager {0} not found")]
     UnknownTaskManager(TaskManagerId),
     /// There is no such request. 404.
     #[error("request {0} of job {1} is unknown or too old: trigger it again")]
     UnknownRequest(RequestId, JobId),
-    /// What was asked makes no sense for this job. 400.
+    /// The command is invalid for this job. 400.
     #[error("{0}")]
     Invalid(String),
-    /// The job's state does not allow it now. 409.
+    /// The current state of the job does not allow the command. 409.
     #[error("{0}")]
     Conflict(String),
     /// The JobManager is starting, ending or not the leader. 503.
     #[error("{0}")]
     Unavailable(String),
-    /// It was tried and failed. 500.
+    /// The command was tried and has failed. 500.
     #[error("{0}")]
     Failed(String),
 }

@@ -1,4 +1,4 @@
-//! The ids that only users of the REST API meet: 32 hexadecimal digits each.
+//! Ids that occur only in the REST API, with 32 hexadecimal digits each.
 
 use std::fmt;
 use std::str::FromStr;
@@ -37,10 +37,10 @@ macro_rules! hex_id {
 }
 
 hex_id!(
-    /// A request for a savepoint or checkpoint.
+    /// The id of a request for a savepoint or checkpoint.
     RequestId
 );
 hex_id!(
-    /// A rescale, or the resource requirements that it served.
+    /// The id of a rescale, or of the resource requirements that caused it.
     RescaleId
 );

@@ -1,4 +1,4 @@
-//! A job as the JobManager shows it.
+//! The view of a job.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,77 +12,78 @@ use crate::{CheckpointsView, JobStatus, RescalesView, TimelineView, VertexView};
 pub struct JobView {
     /// Its id.
     pub id: JobId,
-    /// The user's name for it; any text.
+    /// Its name, which the user chooses; any text.
     pub name: String,
     /// Its state.
     pub status: JobStatus,
-    /// Whether the job is streaming; a bounded job that runs in batch mode is not.
+    /// Whether the job is a streaming job, as opposed to a bounded job in batch mode.
     pub streaming: bool,
-    /// When the JobManager took it.
+    /// When the JobManager accepted it.
     pub started_at_ms: i64,
     /// When it reached a terminal state.
     pub ended_at_ms: Option<i64>,
-    /// When it last entered each state; states it was never in are absent.
+    /// When it last entered each state. States that it was never in are absent.
     pub entered_at_ms: BTreeMap<JobStatus, i64>,
-    /// How long it was in each state altogether, the current one included; absent means never.
+    /// The total time that it was in each state, the current one included. States that it was never in are
+    /// absent.
     pub spent_ms: BTreeMap<JobStatus, i64>,
-    /// The job's own bound on parallelism, if the user set one.
+    /// The max parallelism that the user has set for the job.
     pub max_parallelism: Option<u32>,
-    /// Job vertices in topological order, sources first.
+    /// The job vertices in topological order, sources first.
     pub vertices: Vec<VertexView>,
-    /// What the user configured for the whole job.
+    /// The configuration of the job.
     pub config: ExecutionConfigView,
-    /// Failures, newest first.
+    /// The exception history, newest first.
     pub exceptions: Vec<ExceptionView>,
     /// Whether older failures were dropped from `exceptions`.
     pub exceptions_truncated: bool,
-    /// Checkpoints; `None` where checkpointing is switched off.
+    /// Its checkpoints; `None` if checkpointing is switched off.
     pub checkpoints: Option<CheckpointsView>,
-    /// Changes of parallelism.
+    /// Its rescales.
     pub rescales: RescalesView,
-    /// Restarts after failures; rescales do not count.
+    /// The number of restarts after failures. Rescales do not count.
     pub restarts: u64,
-    /// How it went over time.
+    /// Its history over time.
     pub timeline: Arc<TimelineView>,
-    /// Metrics of the job beyond those that follow from this view.
+    /// Metrics of the job that are not derived from this view.
     pub metrics: BTreeMap<String, f64>,
 }
 
 impl JobView {
-    /// The vertex of that id.
+    /// The vertex with this id.
     pub fn vertex(&self, id: VertexId) -> Option<&VertexView> {
         self.vertices.iter().find(|vertex| vertex.id == id)
     }
 }
 
-/// What the user configured for the whole job.
+/// The configuration of the job.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ExecutionConfigView {
-    /// The restart strategy in words.
+    /// A description of the restart strategy.
     pub restart_strategy: String,
-    /// The parallelism of operators that set none.
+    /// The parallelism of operators that do not set one.
     pub parallelism: u32,
-    /// The job's own parameters.
+    /// The parameters of the job.
     pub user_config: BTreeMap<String, String>,
 }
 
-/// A failure.
+/// A failure in the exception history.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ExceptionView {
-    /// The kind of failure, a short name.
+    /// A short name for the kind of failure.
     pub name: String,
-    /// What happened, in full. Answers give it as the stack trace.
+    /// The full message. The REST API returns it as the stack trace.
     pub message: String,
-    /// When.
+    /// When it occurred.
     pub at_ms: i64,
     /// The failed subtask's name with its index; `None` for a failure of the whole job.
     pub task_name: Option<String>,
-    /// `host:port` of the TaskManager it ran on.
+    /// `host:port` of the TaskManager that ran the subtask.
     pub endpoint: Option<String>,
-    /// The TaskManager it ran on.
+    /// The TaskManager that ran the subtask.
     pub task_manager: Option<TaskManagerId>,
     /// Labels that classify it.
     pub labels: BTreeMap<String, String>,
-    /// Failures of other subtasks that came with it.
+    /// Concurrent failures of other subtasks.
     pub concurrent: Vec<ExceptionView>,
 }

@@ -1,13 +1,14 @@
-//! What users see of a cluster, and what they can ask of it: plain values, without any web framework.
+//! The views of a cluster that users see, and the commands that they can give, as plain values without a web
+//! framework.
 //!
-//! The JobManager publishes a new [`ClusterView`] whenever something changed; every request is answered from
-//! the newest one, so an answer never waits for the scheduler and never sees half a change. The views hold
-//! natural Rust values; how Flink spells them as JSON is the business of `crates/rest`. The trait [`Cluster`] is
-//! the seam between the two: the JobManager implements it, the REST server calls it.
+//! The JobManager publishes a new [`ClusterView`] whenever something has changed. Every request is answered from
+//! the latest one, so an answer never waits for the scheduler and never sees half of a change. The views contain
+//! ordinary Rust values; `crates/schema` defines their JSON form. The trait [`Cluster`] is the interface between
+//! the two sides: the JobManager implements it, the REST server calls it.
 //!
-//! Times are milliseconds since the epoch, sizes are bytes, shares lie in 0 … 1.
+//! Times are milliseconds since the Unix epoch, sizes are bytes, shares are between 0 and 1.
 
-/// Displays an enum by its name in answers, as serde spells it.
+/// Implements `Display` for an enum by the name that serde gives its variants.
 macro_rules! display_as_serialized {
     ($($name:ty),+) => {$(
         impl std::fmt::Display for $name {
@@ -53,46 +54,47 @@ use std::collections::BTreeMap;
 
 use reflow_types::{JobId, TaskManagerId};
 
-/// The whole cluster at one moment.
+/// The view of a cluster at one moment.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ClusterView {
-    /// When this snapshot was taken. All durations in answers are relative to it.
+    /// When the view was published. Durations in REST answers are relative to it.
     pub now_ms: i64,
-    /// The version of Reflow, `0.1.0`. Served in the fields that Flink calls `flink-version`.
+    /// The version of Reflow, such as `0.1.0`. The REST API returns it in the fields that Flink calls
+    /// `flink-version`.
     pub version: String,
-    /// The commit that was built, or empty.
+    /// The commit from which Reflow was built; may be empty.
     pub commit: String,
-    /// The effective configuration of the JobManager, secrets already masked.
+    /// The effective configuration of the JobManager, without secrets.
     pub configuration: BTreeMap<String, String>,
-    /// Whether jobs may be cancelled by REST.
+    /// Whether jobs may be cancelled over REST.
     pub cancel_enabled: bool,
-    /// Whether the parallelism may be changed by REST.
+    /// Whether the parallelism may be changed over REST.
     pub rescale_enabled: bool,
-    /// Metrics of the JobManager's process beyond those that follow from this view.
+    /// Metrics of the JobManager's process that are not derived from this view.
     pub metrics: BTreeMap<String, f64>,
-    /// Registered TaskManagers, in the order they are to be listed.
+    /// Registered TaskManagers, in the order in which they are listed.
     pub task_managers: Vec<TaskManagerView>,
     /// Jobs, running and ended, newest first.
     pub jobs: Vec<JobView>,
 }
 
 impl ClusterView {
-    /// The job of that id.
+    /// The job with this id.
     pub fn job(&self, id: JobId) -> Option<&JobView> {
         self.jobs.iter().find(|job| job.id == id)
     }
 
-    /// The TaskManager of that id.
+    /// The TaskManager with this id.
     pub fn task_manager(&self, id: TaskManagerId) -> Option<&TaskManagerView> {
         self.task_managers.iter().find(|task_manager| task_manager.id == id)
     }
 
-    /// All slots of all TaskManagers.
+    /// The number of slots of all TaskManagers.
     pub fn slots_total(&self) -> u32 {
         self.task_managers.iter().map(|task_manager| task_manager.slots).sum()
     }
 
-    /// Slots that no job holds.
+    /// The number of slots that no job uses.
     pub fn slots_free(&self) -> u32 {
         self.task_managers.iter().map(TaskManagerView::free_slots).sum()
     }

@@ -1,4 +1,4 @@
-//! Rescales: every change of parallelism, with its cause, its phases and its outcome.
+//! The rescales of a job: every change of parallelism, with its cause, phases and outcome.
 
 use reflow_types::VertexId;
 use serde::{Deserialize, Serialize};
@@ -6,28 +6,28 @@ use utoipa::ToSchema;
 
 use crate::{RescaleId, SharingGroup};
 
-/// All that is known of a job's rescales.
+/// The rescales of a job.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RescalesView {
-    /// How many there were since the job began.
+    /// The numbers of rescales since the job began.
     pub counts: RescaleCounts,
-    /// The retained ones, newest first.
+    /// The retained rescales, newest first.
     pub history: Vec<RescaleView>,
-    /// What governs them.
+    /// The configuration of rescales.
     pub config: RescaleConfigView,
 }
 
-/// How many rescales there were.
+/// The numbers of rescales by state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RescaleCounts {
-    /// Given up because something made them pointless.
+    /// Ended because something made them unnecessary.
     pub ignored: u64,
-    /// Under way.
+    /// In progress.
     pub in_progress: u64,
-    /// Done.
+    /// Completed.
     pub completed: u64,
-    /// Ended by an error.
+    /// Failed with an error.
     pub failed: u64,
 }
 
@@ -36,58 +36,58 @@ pub struct RescaleCounts {
 pub struct RescaleView {
     /// Its id.
     pub id: RescaleId,
-    /// The resource requirements it served: another id whenever they change.
+    /// The id of the resource requirements that it served. It changes whenever they do.
     pub requirements: RescaleId,
     /// Counts the rescales under those requirements, from 1.
     pub attempt: u64,
-    /// What set it off.
+    /// Its trigger cause.
     pub cause: TriggerCause,
     /// When it began.
     pub started_at_ms: i64,
-    /// When it ended, and how; `None` while under way.
+    /// When it ended, and why; `None` while it is in progress.
     pub ended: Option<(i64, TerminatedReason)>,
-    /// The vertices, before and after.
+    /// The vertices before and after it.
     pub vertices: Vec<VertexRescaleView>,
-    /// The slots, before and after.
+    /// The slots before and after it.
     pub slots: Vec<SlotRescaleView>,
-    /// The scheduler's states that it went through, in order.
+    /// The scheduler states that it has gone through, in order.
     pub states: Vec<SchedulerStateView>,
-    /// How it went while the job ran on, if it did.
+    /// Its course as a live rescale, if it is one.
     pub live: Option<LiveRescaleView>,
 }
 
-/// A rescale without a restart.
+/// The course of a live rescale.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LiveRescaleView {
-    /// Counts the graphs of the attempt.
+    /// The version of the next graph.
     pub graph_version: u64,
     /// Its phases so far, in order.
     pub phases: Vec<LivePhaseView>,
-    /// Key groups that change their owner.
+    /// The number of key groups that change their owner.
     pub key_groups_moved: u64,
-    /// Key groups that stay where they are.
+    /// The number of key groups that keep their owner.
     pub key_groups_kept: u64,
     /// Bytes of state that old owners handed over.
     pub bytes_handed_over: u64,
-    /// Records that waited for their key group.
+    /// The number of buffered records.
     pub records_parked: u64,
-    /// The longest time for which a key group was nobody's, in microseconds.
+    /// The longest time for which a key group had no owner, in microseconds.
     pub longest_pause_us: u64,
-    /// How it ended; `None` while under way.
+    /// Its outcome; `None` while it is in progress.
     pub outcome: Option<LiveOutcomeView>,
 }
 
-/// How a live rescale ended.
+/// The outcome of a live rescale.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LiveOutcomeView {
-    /// The job runs on the new graph.
+    /// The job runs with the next graph.
     Committed,
-    /// The job runs on as it did.
+    /// The rescale was abandoned; the job runs with the current graph.
     GivenUp {
         /// Why.
         reason: String,
     },
-    /// The attempt ended first, or what set it off was gone.
+    /// The attempt ended first, or the cause no longer existed.
     Interrupted,
 }
 
@@ -98,23 +98,23 @@ pub struct LivePhaseView {
     pub phase: &'static str,
     /// When it began.
     pub entered_at_ms: i64,
-    /// When it was over; `None` while it lasts.
+    /// When it ended; `None` while it lasts.
     pub left_at_ms: Option<i64>,
 }
 
 impl RescaleView {
-    /// How long it took; `None` while under way.
+    /// Its duration; `None` while it is in progress.
     pub fn duration_ms(&self) -> Option<i64> {
         self.ended.map(|(ended_at_ms, _)| ended_at_ms - self.started_at_ms)
     }
 
-    /// How it ended; `None` while under way.
+    /// Its terminal state; `None` while it is in progress.
     pub fn terminal_state(&self) -> Option<TerminalState> {
         self.ended.map(|(_, reason)| reason.terminal_state())
     }
 }
 
-/// What sets a rescale off.
+/// The cause of a rescale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum TriggerCause {
@@ -122,21 +122,21 @@ pub enum TriggerCause {
     InitialSchedule,
     /// The resource requirements changed.
     UpdateRequirement,
-    /// Slots came, or a TaskManager asked to leave: Flink has no name for the latter.
+    /// Slots were added, or a TaskManager asked to leave; Flink has no name for the latter.
     NewResourceAvailable,
-    /// A failure, after which the job starts again.
+    /// A failure, after which the job restarts.
     RecoverableFailover,
 }
 
-/// How a rescale ended.
+/// The terminal state of a rescale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum TerminalState {
     /// The job runs at the new parallelism.
     Completed,
-    /// An error ended it.
+    /// It has failed with an error.
     Failed,
-    /// It became pointless.
+    /// It became unnecessary.
     Ignored,
 }
 
@@ -146,11 +146,11 @@ pub enum TerminalState {
 pub enum TerminatedReason {
     /// All subtasks run at the new parallelism.
     Succeeded,
-    /// An error.
+    /// An error occurred.
     ExceptionOccurred,
-    /// New requirements replaced those it served.
+    /// New resource requirements replaced those that it served.
     ResourceRequirementsUpdated,
-    /// The slots allow nothing other than what runs.
+    /// The available slots allow only the current parallelism.
     NoResourcesOrParallelismsChange,
     /// The job finished first.
     JobFinished,
@@ -163,7 +163,7 @@ pub enum TerminatedReason {
 }
 
 impl TerminatedReason {
-    /// The terminal state that the reason belongs to.
+    /// The terminal state to which the reason belongs.
     pub fn terminal_state(self) -> TerminalState {
         match self {
             Self::Succeeded => TerminalState::Completed,
@@ -187,9 +187,9 @@ pub struct VertexRescaleView {
     pub name: String,
     /// Its slot sharing group.
     pub sharing_group: SharingGroup,
-    /// The upper bound.
+    /// The upper bound of its parallelism.
     pub desired: u32,
-    /// The lower bound.
+    /// The lower bound of its parallelism.
     pub sufficient: u32,
     /// Parallelism before; `None` for the first deployment.
     pub before: Option<u32>,
@@ -210,22 +210,22 @@ pub struct SlotRescaleView {
     pub before: Option<u32>,
     /// Slots after; `None` until it is decided.
     pub after: Option<u32>,
-    /// What each slot was to offer; `None` where nothing was asked.
+    /// The requested resources of each slot; `None` if none were requested.
     pub requested: Option<ResourceProfileView>,
-    /// What each slot offers; `None` until it is decided.
+    /// The resources of each slot; `None` until they are decided.
     pub acquired: Option<ResourceProfileView>,
 }
 
-/// What a slot offers. Memory in MiB.
+/// The resources of a slot, with memory in MiB.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct ResourceProfileView {
     /// Processor cores.
     pub cpu_cores: f64,
-    /// For user code.
+    /// Memory for user code.
     pub task_mib: u64,
-    /// For keyed state.
+    /// Memory for keyed state.
     pub managed_mib: u64,
-    /// For network buffers.
+    /// Memory for network buffers.
     pub network_mib: u64,
 }
 
@@ -242,26 +242,26 @@ pub struct SchedulerStateView {
     pub error: Option<String>,
 }
 
-/// What governs rescales: the options of the adaptive scheduler.
+/// The configuration of rescales: the options of the adaptive scheduler.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RescaleConfigView {
-    /// How many records are retained.
+    /// The number of rescales in the history.
     pub history_max: u32,
-    /// Whether the job follows its cluster.
+    /// Whether the job runs in reactive mode.
     pub reactive: bool,
-    /// How long the first deployment waits for slots; `None` is without end.
+    /// How long the first deployment waits for slots; `None` for no limit.
     pub submission_wait_ms: Option<u64>,
-    /// How long sufficient, but not desired slots must be stable at the first deployment.
+    /// How long sufficient but fewer than the desired slots must be stable at the first deployment.
     pub submission_stabilization_ms: u64,
     /// How long an unused slot is kept.
     pub slot_idle_ms: u64,
-    /// Least time between two rescales.
+    /// The least time between two rescales.
     pub cooldown_ms: u64,
-    /// How long sufficient, but not desired slots must be stable while the job runs.
+    /// How long sufficient but fewer than the desired slots must be stable while the job runs.
     pub stabilization_ms: u64,
-    /// How long a rescale waits for a checkpoint to build on.
+    /// How long a rescale waits for a checkpoint on which it can build.
     pub max_trigger_delay_ms: u64,
-    /// After how many failed checkpoints it waits no more.
+    /// The number of failed checkpoints after which it does not wait any longer.
     pub on_failed_checkpoints: u32,
 }
 

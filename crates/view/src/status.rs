@@ -1,39 +1,39 @@
-//! The states of jobs and subtasks, as Flink names them.
+//! The states of jobs and subtasks, with Flink's names.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// The state of a job. The scheduler's own states map onto these: waiting for resources is `CREATED`,
-/// stopping with a savepoint is `RUNNING`.
+/// The state of a job. Scheduler states are mapped to it: waiting for resources is `CREATED`, stopping with a
+/// savepoint is `RUNNING`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum JobStatus {
-    /// The JobManager has the job and prepares to schedule it.
+    /// The JobManager has accepted the job and prepares to schedule it.
     Initializing,
-    /// Waits for slots, or the execution graph is being made.
+    /// The job waits for slots, or its execution graph is being created.
     Created,
     /// Tasks are deployed.
     Running,
-    /// Failed for good; tasks are being cancelled.
+    /// The job has failed; its tasks are being cancelled.
     Failing,
-    /// Failed for good.
+    /// The job has failed.
     Failed,
-    /// The user cancelled; tasks are being cancelled.
+    /// A user has cancelled the job; its tasks are being cancelled.
     Cancelling,
-    /// The user cancelled; nothing runs any more.
+    /// A user has cancelled the job, and all tasks have ended.
     Canceled,
-    /// All tasks ended by themselves.
+    /// All tasks have finished.
     Finished,
-    /// Tasks are being cancelled, to be started again.
+    /// Tasks are being cancelled, after which the job restarts.
     Restarting,
-    /// This JobManager gave the job up; another may resume it.
+    /// This JobManager has stopped running the job; another one may resume it.
     Suspended,
-    /// A new JobManager collects what still runs.
+    /// A new JobManager looks for tasks that still run. Reflow does not use it.
     Reconciling,
 }
 
 impl JobStatus {
-    /// Every state, for answers that list all of them.
+    /// All states, for answers that list them.
     pub const ALL: [Self; 11] = [
         Self::Initializing,
         Self::Created,
@@ -48,40 +48,40 @@ impl JobStatus {
         Self::Reconciling,
     ];
 
-    /// Whether the job is over and will never run again, on any JobManager. The one place that decides it.
+    /// Whether the job has ended and no JobManager will run it again. Everything that needs to know calls this.
     pub fn is_terminal(self) -> bool {
         matches!(self, Self::Failed | Self::Canceled | Self::Finished)
     }
 }
 
-/// The state of a subtask, and of a vertex as the sum of its subtasks. In the order of a subtask's life.
+/// The state of a subtask, or of a vertex as a whole. In the order in which a subtask goes through them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ExecutionState {
-    /// Exists in the execution graph.
+    /// The subtask exists in the execution graph.
     Created,
-    /// Has a slot.
+    /// The subtask has a slot.
     Scheduled,
-    /// Its deployment was sent.
+    /// The deployment was sent.
     Deploying,
-    /// Restores its state.
+    /// The task restores its state.
     Initializing,
-    /// Processes records.
+    /// The task processes records.
     Running,
-    /// Ended by itself.
+    /// The task has ended by itself.
     Finished,
-    /// Was told to end.
+    /// The task is being cancelled.
     Canceling,
-    /// Ended because it was told to.
+    /// The task was cancelled.
     Canceled,
-    /// Ended with an error.
+    /// The task has failed.
     Failed,
-    /// A new JobManager asks for it.
+    /// A new JobManager looks for the task. Reflow does not use it.
     Reconciling,
 }
 
 impl ExecutionState {
-    /// Every state, for answers that count all of them.
+    /// All states, for answers that count them.
     pub const ALL: [Self; 10] = [
         Self::Created,
         Self::Scheduled,
@@ -95,13 +95,13 @@ impl ExecutionState {
         Self::Reconciling,
     ];
 
-    /// Whether the attempt is over.
+    /// Whether the attempt of the subtask has ended.
     pub fn is_terminal(self) -> bool {
         matches!(self, Self::Finished | Self::Canceled | Self::Failed)
     }
 
-    /// The state of a vertex whose subtasks are in `states`: the worst one wins, as in Flink; without
-    /// subtasks it is `CREATED`.
+    /// The state of a vertex whose subtasks are in `states`: the worst one, as in Flink, or `CREATED` without
+    /// subtasks.
     pub fn of_vertex(states: impl Iterator<Item = Self> + Clone) -> Self {
         let any = |wanted: Self| states.clone().any(|state| state == wanted);
         for state in [Self::Failed, Self::Canceling, Self::Canceled, Self::Initializing, Self::Running] {

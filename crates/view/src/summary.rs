@@ -1,28 +1,29 @@
-//! Minimum, maximum, average and percentiles, computed as Flink computes them.
+//! Summaries of values: minimum, maximum, average and percentiles, computed as Flink does.
 //!
-//! Percentiles interpolate between neighbours: of n sorted values, the p-th lies at position p · (n + 1) / 100,
-//! counted from 1 (the "legacy" estimate of Apache Commons Math, which Flink uses; R calls it type 6).
+//! Percentiles interpolate between neighbours: the p-th percentile of n sorted values is at position p · (n + 1)
+//! / 100, counted from 1. This is the "legacy" estimate of Apache Commons Math, which Flink uses; R calls it type
+//! 6.
 
 use std::collections::VecDeque;
 
-/// How many recent values the percentiles are taken over; minimum, maximum and average are over all.
+/// The number of recent values that percentiles consider. Minimum, maximum and average consider all values.
 const WINDOW: usize = 10_000;
 
-/// The figures of a set of values.
+/// The summary of a set of values.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Summary {
-    /// The least; 0 if there are none.
+    /// The smallest value; 0 if there are none.
     pub min: u64,
-    /// The greatest; 0 if there are none.
+    /// The largest value; 0 if there are none.
     pub max: u64,
-    /// The mean, rounded down; 0 if there are none.
+    /// The average, rounded down; 0 if there are no values.
     pub avg: u64,
     /// The percentiles; `None` if there are no values.
     pub percentiles: Option<Percentiles>,
 }
 
 impl Summary {
-    /// The figures of `values`.
+    /// The summary of `values`.
     pub fn of(values: impl IntoIterator<Item = u64>) -> Self {
         let mut samples = Samples::default();
         values.into_iter().for_each(|value| samples.add(value));
@@ -52,7 +53,7 @@ pub struct Samples {
 }
 
 impl Samples {
-    /// Counts a value in.
+    /// Adds a value.
     pub fn add(&mut self, value: u64) {
         if self.recent.len() == WINDOW {
             self.recent.pop_front();
@@ -64,7 +65,7 @@ impl Samples {
         self.sum += u128::from(value);
     }
 
-    /// The figures so far.
+    /// The summary so far.
     pub fn summarize(&self) -> Summary {
         if self.count == 0 {
             return Summary::default();
@@ -83,7 +84,7 @@ impl Samples {
     }
 }
 
-/// The `p`-th percentile (0 … 100) of ascending values, of which there must be one at least.
+/// The `p`-th percentile (0 to 100) of ascending values. There must be at least one.
 pub fn percentile(sorted: &[f64], p: f64) -> f64 {
     let position = p * (sorted.len() as f64 + 1.0) / 100.0;
     if position < 1.0 {

@@ -1,4 +1,4 @@
-//! TaskManagers.
+//! The view of a TaskManager.
 
 use reflow_types::{JobId, TaskManagerId};
 
@@ -9,17 +9,17 @@ use crate::ResourceProfileView;
 pub struct TaskManagerView {
     /// Its id.
     pub id: TaskManagerId,
-    /// `host:port` by which the JobManager talks to it.
+    /// `host:port` of its connection to the JobManager.
     pub address: String,
     /// The port of its data connections.
     pub data_port: u16,
-    /// When it was last heard.
+    /// When its last heartbeat arrived.
     pub last_heartbeat_ms: i64,
-    /// How many slots it has.
+    /// The number of its slots.
     pub slots: u32,
-    /// The slots that a job holds.
+    /// The slots that jobs use.
     pub allocated: Vec<AllocatedSlotView>,
-    /// What each of its slots offers.
+    /// The resources of each slot.
     pub slot_profile: ResourceProfileView,
     /// Cores of its machine.
     pub cpu_cores: u32,
@@ -30,39 +30,39 @@ pub struct TaskManagerView {
 }
 
 impl TaskManagerView {
-    /// Slots that no job holds.
+    /// The number of slots that no job uses.
     pub fn free_slots(&self) -> u32 {
         self.slots.saturating_sub(u32::try_from(self.allocated.len()).unwrap_or(u32::MAX))
     }
 
-    /// Subtasks that run here.
+    /// The number of subtasks that it runs.
     pub fn assigned_tasks(&self) -> u32 {
         self.allocated.iter().map(|slot| slot.assigned_tasks).sum()
     }
 }
 
-/// A slot that a job holds.
+/// A slot that a job uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AllocatedSlotView {
     /// The job.
     pub job: JobId,
-    /// Subtasks in this slot.
+    /// The number of subtasks in the slot.
     pub assigned_tasks: u32,
 }
 
 /// The memory of a TaskManager and its task executors, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct MemoryView {
-    /// The limit for everything.
+    /// The limit of all memory.
     pub limit: u64,
-    /// Of it, for user code.
+    /// The part for user code.
     pub task: u64,
-    /// Of it, for keyed state.
+    /// The part for keyed state.
     pub managed: u64,
-    /// Of it, for network buffers.
+    /// The part for network buffers.
     pub network: u64,
-    /// In use now, by the whole process tree.
+    /// The memory that the whole process tree uses now.
     pub resident: u64,
-    /// Of the network buffers, in use now.
+    /// The memory of network buffers that is used now.
     pub network_used: u64,
 }

@@ -1,59 +1,59 @@
-//! How a job went over time: figures at intervals, and what happened in between.
+//! The time line of a job: its figures at intervals, and events.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// The history of a job's figures, since this JobManager leads it.
+/// The time line of a job since this JobManager leads it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TimelineView {
-    /// The least time between two points, in milliseconds. Older points lie further apart.
+    /// The least time between two points, in milliseconds. Older points are further apart.
     pub interval_ms: i64,
-    /// Oldest first.
+    /// The points, oldest first.
     pub points: Vec<TimelinePoint>,
-    /// Oldest first.
+    /// The events, oldest first.
     pub events: Vec<TimelineEvent>,
 }
 
-/// A job's figures at one time.
+/// The figures of a job at one time.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct TimelinePoint {
-    /// When.
+    /// When they were taken.
     pub at_ms: i64,
-    /// The largest of the vertices' parallelisms; 0 while none is deployed.
+    /// The largest parallelism of the vertices; 0 while none is deployed.
     pub parallelism: u32,
-    /// All slots of the cluster.
+    /// The number of slots in the cluster.
     pub slots_total: u32,
-    /// Those that no job holds.
+    /// The number of slots that no job uses.
     pub slots_free: u32,
-    /// Registered TaskManagers.
+    /// The number of registered TaskManagers.
     pub task_managers: u32,
-    /// Records that the sources read.
+    /// The records that sources read.
     pub records_in_per_second: f64,
-    /// Records that the sinks were given.
+    /// The records that sinks got.
     pub records_out_per_second: f64,
-    /// Records that the sources know of and have not read; `None` if no source knows.
+    /// The number of records that the sources have not read yet; `None` if no source knows it.
     pub lag: Option<u64>,
-    /// How far the job's watermark is behind the clock; `None` if it has none.
+    /// How far the job's watermark is behind the wall clock; `None` if it has none.
     pub event_time_lag_ms: Option<i64>,
-    /// The greatest share of its time that a subtask works, 0 … 1.
+    /// The largest share of its time, 0 to 1, for which a subtask was busy.
     pub busy: f64,
-    /// The greatest share of its time that a subtask waits for room downstream, 0 … 1.
+    /// The largest share of its time, 0 to 1, for which a subtask was backpressured.
     pub backpressured: f64,
-    /// How long the checkpoint took that was completed last.
+    /// The duration of the last completed checkpoint.
     pub checkpoint_ms: Option<u64>,
 }
 
-/// Something that happened to a job.
+/// An event on the time line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimelineEvent {
-    /// When.
+    /// When it occurred.
     pub at_ms: i64,
-    /// What.
+    /// Its kind.
     pub kind: TimelineEventKind,
-    /// What it is called elsewhere in the API: the id of a rescale or checkpoint, the number of a restart, the time
-    /// of a failure, the name of a state.
+    /// Its id elsewhere in the API: the id of a rescale or checkpoint, the number of a restart, the time of a
+    /// failure or the name of a state.
     pub id: String,
-    /// For the user to read.
+    /// A description for users.
     pub text: String,
 }
 
@@ -63,12 +63,12 @@ pub struct TimelineEvent {
 pub enum TimelineEventKind {
     /// A rescale ended, successfully or not.
     Rescale,
-    /// Something failed.
+    /// A failure occurred.
     Failure,
     /// A checkpoint or savepoint failed.
     CheckpointFailed,
     /// The job was restarted after a failure.
     Restart,
-    /// The job went into another state.
+    /// The job changed its state.
     State,
 }

@@ -1,4 +1,4 @@
-//! Job vertices and their subtasks.
+//! The views of job vertices and their subtasks.
 
 use std::collections::BTreeMap;
 
@@ -11,29 +11,29 @@ use crate::ExecutionState;
 pub struct VertexView {
     /// Its id.
     pub id: VertexId,
-    /// The names of its operators, head first. Any text.
+    /// The names of its operators, head first; any text.
     pub operators: Vec<String>,
-    /// The slot sharing group it belongs to.
+    /// Its slot sharing group.
     pub sharing_group: SharingGroup,
-    /// The planned parallelism. While the job waits for resources: the desired one.
+    /// Its parallelism; while the job waits for resources, the desired one.
     pub parallelism: u32,
     /// The number of key groups.
     pub max_parallelism: u32,
     /// The declared resource requirements.
     pub bounds: ParallelismBounds,
-    /// Where its records come from.
+    /// Its input edges.
     pub inputs: Vec<InputView>,
     /// Its current subtasks by index; empty until there is an execution graph.
     pub subtasks: Vec<SubtaskView>,
 }
 
 impl VertexView {
-    /// The operators' names in one line.
+    /// The names of its operators in one line.
     pub fn name(&self) -> String {
         self.operators.join(" -> ")
     }
 
-    /// The state of its subtasks taken together.
+    /// The state of the vertex as a whole.
     pub fn state(&self) -> ExecutionState {
         ExecutionState::of_vertex(self.subtasks.iter().map(|subtask| subtask.state))
     }
@@ -49,27 +49,27 @@ impl VertexView {
         ends?.into_iter().max()
     }
 
-    /// How many subtasks are in `state`.
+    /// The number of subtasks in `state`.
     pub fn count(&self, state: ExecutionState) -> usize {
         self.subtasks.iter().filter(|subtask| subtask.state == state).count()
     }
 }
 
-/// Vertices of one group may share a slot.
+/// A slot sharing group, whose vertices may share slots.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SharingGroup {
     /// 32 hexadecimal digits.
     pub id: String,
-    /// The user's name for it.
+    /// Its name, which the user chooses.
     pub name: String,
 }
 
-/// The parallelism that a vertex may have.
+/// The bounds of a vertex's parallelism.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ParallelismBounds {
-    /// The job does not run below it.
+    /// The least parallelism with which the job runs.
     pub lower: u32,
-    /// The job does not use more.
+    /// The largest parallelism that the job uses.
     pub upper: u32,
 }
 
@@ -78,28 +78,28 @@ pub struct ParallelismBounds {
 pub struct InputView {
     /// The sending vertex.
     pub from: VertexId,
-    /// How records are dealt out: `FORWARD`, `HASH`, `REBALANCE`, `RESCALE`, `BROADCAST`, `GLOBAL`, `CUSTOM`.
+    /// How records are partitioned: `FORWARD`, `HASH`, `REBALANCE`, `RESCALE`, `BROADCAST`, `GLOBAL`, `CUSTOM`.
     pub ship_strategy: String,
 }
 
-/// One subtask of the current execution graph.
+/// A subtask of the current execution graph.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SubtaskView {
-    /// Its place among the vertex's subtasks.
+    /// Its index in the vertex.
     pub index: SubtaskIndex,
     /// Its attempt.
     pub attempt: AttemptNumber,
     /// Its state.
     pub state: ExecutionState,
-    /// Where it runs; `None` until it has a slot.
+    /// The TaskManager that runs it; `None` until it has a slot.
     pub placement: Option<PlacementView>,
-    /// When it entered each state; states it was never in are absent.
+    /// When it entered each state. States that it was never in are absent.
     pub entered_at_ms: BTreeMap<ExecutionState, i64>,
-    /// What it reads, writes and does with its time.
+    /// Its input, its output and how it spends its time.
     pub io: IoView,
-    /// The watermark it has reached; `None` for a source.
+    /// Its input watermark; `None` for a source.
     pub input_watermark_ms: Option<i64>,
-    /// Its other metrics by Flink's name, those of operators as `operator_name.metric`.
+    /// Its other metrics under Flink's names, those of operators as `operator_name.metric`.
     pub metrics: BTreeMap<String, f64>,
 }
 
@@ -124,7 +124,7 @@ pub struct PlacementView {
     pub endpoint: String,
 }
 
-/// What a subtask reads, writes and does with its time.
+/// The input and output of a subtask, and how it spends its time.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct IoView {
     /// Bytes received since the attempt began.
@@ -135,24 +135,24 @@ pub struct IoView {
     pub records_in: u64,
     /// Records sent since the attempt began.
     pub records_out: u64,
-    /// Bytes received per second, of late.
+    /// The recent rate of bytes received, per second.
     pub bytes_in_per_second: f64,
-    /// Bytes sent per second, of late.
+    /// The recent rate of bytes sent, per second.
     pub bytes_out_per_second: f64,
-    /// Records received per second, of late.
+    /// The recent rate of records received, per second.
     pub records_in_per_second: f64,
-    /// Records sent per second, of late.
+    /// The recent rate of records sent, per second.
     pub records_out_per_second: f64,
-    /// Share of recent time spent working, 0 … 1.
+    /// The share of recent time for which it was busy, 0 to 1.
     pub busy: f64,
-    /// Share of recent time spent waiting for room downstream, 0 … 1.
+    /// The share of recent time for which it was backpressured, 0 to 1.
     pub backpressured: f64,
-    /// Share of recent time spent without input, 0 … 1.
+    /// The share of recent time for which it was idle, 0 to 1.
     pub idle: f64,
-    /// Time spent working since the attempt began.
+    /// The time that it was busy since the attempt began.
     pub busy_ms: u64,
-    /// Time spent waiting for room downstream since the attempt began.
+    /// The time that it was backpressured since the attempt began.
     pub backpressured_ms: u64,
-    /// Time spent without input since the attempt began.
+    /// The time that it was idle since the attempt began.
     pub idle_ms: u64,
 }
