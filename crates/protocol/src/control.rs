@@ -7,7 +7,6 @@ use crate::command::AttemptCommand;
 use crate::deployment::{Addresses, Attempt, Deployment, StartExecutor};
 use crate::report::{ExecutorReport, SubtaskReport};
 use crate::rescale::Preparation;
-pub use crate::snapshot::AfterBarrier;
 use bytes::Bytes;
 use reflow_types::{ExecutorId, JobId, LeaderEpoch, SubtaskId, TaskManagerId, Timestamp};
 use serde::{Deserialize, Serialize};

@@ -7,12 +7,13 @@
 //! Reading order: [`world`] (processes, network, storage, time), [`faults`] (what may go wrong in it),
 //! [`workload`] (jobs and what they must write), [`scenario`] and [`chaos`] (what is done to a cluster), [`cluster`] (a
 //! run), [`check`] with [`redone`], [`watch`], [`phase`], [`succession`], [`watermarks`] and [`liveness`] (invariants), [`report`] and [`runs`] (many runs), [`injected_faults`] (that faults
-//! are found), [`trace`] (what happened), [`watchdog`] (that a run ends), [`rng`].
+//! are found), [`trace`] and [`frame_text`] (what happened), [`watchdog`] (that a run ends), [`rng`].
 
 pub mod chaos;
 pub mod check;
 pub mod cluster;
 pub mod faults;
+pub mod frame_text;
 pub mod injected_faults;
 pub mod liveness;
 pub mod phase;

@@ -1,6 +1,6 @@
 //! What happened, as one number to compare and, if asked for, as lines to read.
 
-use crate::watch::read_frame;
+use crate::frame_text;
 use reflow_env::{Input, SlotStep, StoreReply, StoreResult};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
@@ -86,7 +86,7 @@ fn digest(input: &Input) -> (u64, u64) {
 fn describe(process: &str, input: &Input) -> String {
     match input {
         Input::Received { conn, frame } => {
-            format!("conn {:x}: {}", conn.0, read_frame(process, *conn, frame))
+            format!("conn {:x}: {}", conn.0, frame_text::of(process, *conn, frame))
         }
         Input::Stored { ticket, result } => format!("ticket {}: {}", ticket.0, stored(result)),
         other => format!("{other:?}"),

@@ -12,6 +12,7 @@
 //! [`watermarks`]: crate::watermarks
 
 use crate::faults::{RescalePhase, Step};
+use crate::frame_text::EXECUTOR;
 use crate::phase::Phases;
 use crate::succession::{Completions, Followers};
 use crate::watermarks::Watermarks;
@@ -20,18 +21,16 @@ use reflow_coordination::manifest::Manifest;
 use reflow_env::ConnId;
 use reflow_graph::ExecutionGraph;
 use reflow_protocol::command::{AttemptCommand, CheckpointCommand, Command, RescaleCommand};
-use reflow_protocol::control::{AfterBarrier, FromExecutor, ToExecutor, ToTaskManager};
-use reflow_protocol::data::{ChannelId, DataFrame, Payload, ToSender};
+use reflow_protocol::control::{FromExecutor, ToExecutor, ToTaskManager};
+use reflow_protocol::data::{ChannelId, DataFrame, Payload};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::hello::Hello;
 use reflow_protocol::report::{SubtaskEvent, SubtaskReport};
 use reflow_protocol::rescale::{HandOver, Preparation};
-use reflow_protocol::snapshot::Codec;
+use reflow_protocol::snapshot::{AfterBarrier, Codec};
 use reflow_types::{CheckpointId, GraphVersion, LeaderEpoch, SubtaskId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How names of executors begin.
-pub const EXECUTOR: &str = "executor";
 /// How names of TaskManagers begin.
 const TASK_MANAGER: &str = "tm";
 
@@ -406,38 +405,4 @@ impl Watch {
 
 fn parallelisms(graph: &ExecutionGraph) -> Vec<u32> {
     graph.vertices.iter().map(|vertex| vertex.parallelism()).collect()
-}
-
-/// A frame for people, as far as it can be told what it is.
-pub fn read_frame(process: &str, conn: ConnId, frame: &[u8]) -> String {
-    if process.starts_with(EXECUTOR) {
-        if conn == ConnId(0) {
-            return reflow_protocol::decode::<ToExecutor>(frame)
-                .map_or_else(|e| e.to_string(), |m| format!("{m:?}"));
-        }
-        if HandOver::is_one(frame) {
-            let decoded = HandOver::decode(bytes::Bytes::copy_from_slice(frame));
-            return decoded.map_or_else(
-                |e| e.to_string(),
-                |part| format!("{} to {}: {:?}", part.from, part.to, part.part),
-            );
-        }
-        if conn.0 < ConnId::ACCEPTED {
-            let decoded = DataFrame::decode(bytes::Bytes::copy_from_slice(frame));
-            return decoded.map_or_else(|e| e.to_string(), |frame| data_in_words(&frame));
-        }
-        return reflow_protocol::decode::<ToSender>(frame)
-            .map_or_else(|_| "hello".to_owned(), |m| format!("{m:?}"));
-    }
-    let from_executor = reflow_protocol::decode::<reflow_protocol::control::FromExecutor>(frame);
-    from_executor.map_or_else(|_| format!("{} bytes", frame.len()), |message| format!("{message:?}"))
-}
-
-fn data_in_words(frame: &DataFrame) -> String {
-    let channel = frame.channel;
-    let what = match &frame.payload {
-        Payload::Records { count, .. } => format!("{count} records"),
-        other => format!("{other:?}"),
-    };
-    format!("edge {} {}→{}: {what}", channel.edge.0, channel.from, channel.to)
 }

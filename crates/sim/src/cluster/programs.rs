@@ -1,7 +1,7 @@
 //! How the processes of a cluster are made: the real ones, with the world around them.
 
 use super::options::Shape;
-use crate::watch::EXECUTOR;
+use crate::frame_text::EXECUTOR;
 use crate::workload::Workload;
 use crate::world::{Context, Program, Spawner, Storage};
 use bytes::Bytes;

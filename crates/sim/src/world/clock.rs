@@ -1,6 +1,6 @@
 //! The clock of a simulated process.
 
-use super::queue::Time;
+use super::time::Time;
 use crate::rng::Rng;
 use reflow_env::Clock;
 use reflow_types::Instant;

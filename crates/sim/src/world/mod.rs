@@ -13,10 +13,11 @@ mod outputs;
 mod process;
 mod queue;
 mod storage;
+mod time;
 
 pub use process::{Context, Ended, Program};
-pub use queue::Time;
 pub use storage::{Change, ChangeKind, Storage};
+pub use time::{BEGIN, Time};
 
 use crate::faults::{FaultKind, Faults, Strikes};
 use crate::rng::Rng;
@@ -68,9 +69,6 @@ struct ChildStart {
     child: ChildId,
     command: ChildCommand,
 }
-
-/// When the world begins, in microseconds since the Unix epoch.
-pub const BEGIN: Time = 1_800_000_000_000_000;
 
 /// The world.
 pub struct World {

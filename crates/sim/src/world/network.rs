@@ -5,7 +5,7 @@
 //! random frame on; its peer sees the connection close, but not through a partition.
 
 use super::ProcessId;
-use super::queue::Time;
+use super::time::Time;
 use bytes::Bytes;
 use reflow_env::{ConnId, ListenerId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

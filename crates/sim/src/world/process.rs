@@ -2,7 +2,7 @@
 
 use super::ProcessId;
 use super::clock::{SimClock, Work};
-use super::queue::Time;
+use super::time::Time;
 use reflow_env::{ChildId, Clock, ConnId, Input, Process, Signal, SlotLoop};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;

@@ -2,13 +2,11 @@
 
 use super::network::Arrival;
 use super::storage::Request;
+use super::time::Time;
 use super::{ChildStart, ProcessId};
 use reflow_env::Input;
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
-
-/// A moment of the world: microseconds since the Unix epoch.
-pub type Time = u64;
 
 /// Something to happen.
 pub(super) enum Event {
