@@ -223,7 +223,8 @@ impl Timeline {
             last.left.get_or_insert(now);
         }
         if let Some(live) = &mut rescale.live {
-            live.end(now, reason == TerminatedReason::Succeeded);
+            let succeeded = reason == TerminatedReason::Succeeded;
+            live.end(now, if succeeded { LiveOutcome::Committed } else { LiveOutcome::Interrupted });
         }
         self.counts.in_progress = 0;
         match reason.terminal_state() {

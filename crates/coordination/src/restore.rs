@@ -51,8 +51,19 @@ pub enum RestoreError {
     },
 }
 
+/// What becomes of state in a checkpoint whose operator the job does not have
+/// (`execution.state-recovery.ignore-unclaimed-state`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnclaimedState {
+    /// The checkpoint is not restored: the operator may have lost its uid by mistake.
+    #[default]
+    Refuse,
+    /// The state is not restored, and the next checkpoint does not have it.
+    Drop,
+}
+
 /// The state of each subtask of `graph` that gets some, by subtask id. The manifest's names must be absolute
-/// ([`Manifest::rebase`]). `ignore_unclaimed` drops the state of operators that the job does not have.
+/// ([`Manifest::rebase`]).
 ///
 /// Operators are found by uid, vertices by the uids of their operators, so that a chain may be cut or joined
 /// elsewhere; keyed state goes where its vertex's first operator went.
@@ -60,14 +71,14 @@ pub fn plan(
     job: &JobGraph,
     manifest: &Manifest,
     graph: &ExecutionGraph,
-    ignore_unclaimed: bool,
+    unclaimed_state: UnclaimedState,
 ) -> Result<Vec<(SubtaskId, Restore)>, RestoreError> {
     let (checkpoint, release) = (manifest.key_encoding, reflow_types::key::ENCODING);
     if checkpoint != release {
         return Err(RestoreError::KeyEncoding { checkpoint, release });
     }
     let unclaimed = unclaimed(job, manifest);
-    if !unclaimed.is_empty() && !ignore_unclaimed {
+    if !unclaimed.is_empty() && unclaimed_state == UnclaimedState::Refuse {
         return Err(RestoreError::Unclaimed(unclaimed));
     }
     let mut restores: BTreeMap<SubtaskId, Restore> = BTreeMap::new();

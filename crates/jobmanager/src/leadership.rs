@@ -17,6 +17,7 @@ use crate::layout::Layout;
 use authority::Authority;
 use bytes::Bytes;
 use reflow_coordination::checkpoint::Recovered;
+use reflow_coordination::checkpoint::fallback::AllowReplay;
 use reflow_coordination::requirements::RequestedBounds;
 use reflow_env::{Location, StoreError};
 use reflow_types::{JobId, LeaderEpoch, Timestamp, VertexId};
@@ -137,7 +138,7 @@ pub(crate) struct Claimant {
     pub(crate) allow_other_build: bool,
     /// The job's sinks whose output cannot be taken back, and whether it may be written again.
     pub(crate) committing_sinks: Vec<String>,
-    pub(crate) allow_replay: bool,
+    pub(crate) allow_replay: AllowReplay,
     /// The SHA-256 of the executable.
     pub(crate) build: String,
     /// The directory of the savepoint that a job without checkpoints starts from.

@@ -19,12 +19,11 @@ use crate::storage::{Storage, Tickets};
 use crate::timeline::Timeline;
 use crate::view::Frame;
 use reflow_config::Config;
-use reflow_coordination::checkpoint::fallback::AllowReplay;
-use reflow_coordination::checkpoint::{Recovered, retention};
+use reflow_coordination::checkpoint::retention;
 use reflow_coordination::event::Event;
 use reflow_coordination::scheduler::{Identity, Scheduler};
 use reflow_env::{Input, ListenerId, Location, Output, Process, Signal, StoreResult, Ticket};
-use reflow_types::{Bounds, Instant, JobId, LeaderEpoch};
+use reflow_types::{Bounds, Instant, JobId};
 use reflow_view::CommandError;
 use std::time::Duration;
 
@@ -130,7 +129,7 @@ impl JobManager {
             fresh: spec.start.fresh,
             allow_other_build: spec.start.allow_other_build,
             committing_sinks: spec.graph.committing_sinks().map(str::to_owned).collect(),
-            allow_replay: schedule::allow_replay(&self.config, spec.start) != AllowReplay::No,
+            allow_replay: schedule::allow_replay(&self.config, spec.start),
             build: spec.artifact.sha256.clone(),
             start_from: directory.map(Location),
             started_at: self.started_at.as_millis(),
@@ -140,10 +139,10 @@ impl JobManager {
     }
 
     fn lead(&mut self, now: Instant, leadership: Leadership, out: &mut Vec<Output>) {
+        log_start(&leadership);
         let Leadership { authority, job, resumed, recovered, record, requirements, declarations, earlier } =
             leadership;
         let epoch = authority.epoch;
-        tell_start(job, epoch, resumed, &recovered);
         let spec = self.spec.take().expect("the job is taken over once");
         let name = spec.graph.name.clone();
         let scheduler_settings = schedule::settings(&self.config, &self.layout, job, epoch, spec.start);
@@ -394,9 +393,11 @@ impl Process for JobManager {
     }
 }
 
-/// Says what the job goes on from.
-fn tell_start(job: JobId, epoch: LeaderEpoch, resumed: bool, recovered: &Recovered) {
-    match (resumed, recovered.latest()) {
+/// Logs what the job goes on from.
+fn log_start(leadership: &Leadership) {
+    let Leadership { job, recovered, authority, .. } = leadership;
+    let epoch = authority.epoch;
+    match (leadership.resumed, recovered.latest()) {
         (true, Some(_)) if recovered.question().is_some() => {
             tracing::error!(%job, %epoch, "the job is not resumed: its newest checkpoint cannot be read");
         }

@@ -6,6 +6,7 @@ use reflow_config::{Config, RestartStrategy, Source, options};
 use reflow_coordination::checkpoint::fallback::AllowReplay;
 use reflow_coordination::requirements::SchedulerMode;
 use reflow_coordination::restart::LostExecutorRestart;
+use reflow_coordination::restore::UnclaimedState;
 use reflow_coordination::{checkpoint, restart, scheduler};
 use reflow_types::{JobId, LeaderEpoch, MaxParallelism};
 
@@ -41,7 +42,7 @@ pub(crate) fn settings(
         restart_seed: job.0 as u64 ^ epoch.0,
         exception_history_size: options::WEB_EXCEPTION_HISTORY_SIZE.get(config) as usize,
         rescale_history_size: options::WEB_RESCALE_HISTORY_SIZE.get(config) as usize,
-        ignore_unclaimed_state: options::STATE_RECOVERY_IGNORE_UNCLAIMED.get(config),
+        unclaimed_state: unclaimed_state(config),
         allow_replay: allow_replay(config, start),
         checkpoints: checkpoint::Settings {
             interval: options::CHECKPOINT_INTERVAL.get(config),
@@ -53,6 +54,14 @@ pub(crate) fn settings(
             keep_on_cancellation: false,
             max_operator_bytes: checkpoint::MAX_OPERATOR_BYTES,
         },
+    }
+}
+
+fn unclaimed_state(config: &Config) -> UnclaimedState {
+    if options::STATE_RECOVERY_IGNORE_UNCLAIMED.get(config) {
+        UnclaimedState::Drop
+    } else {
+        UnclaimedState::Refuse
     }
 }
 

@@ -11,6 +11,7 @@ use reflow_coordination::checkpoint::{
 };
 use reflow_coordination::event::StoreOutcome;
 use reflow_coordination::manifest::{self, Decision, Lineage, Manifest};
+use reflow_coordination::restore::{self, UnclaimedState};
 use reflow_env::{Clock, Location, PutMode, StoreError, StoreOp, StoreReply};
 use reflow_protocol::command::{AttemptCommand, CheckpointCommand, Command};
 use reflow_protocol::control::SubtaskMetrics;
@@ -47,7 +48,7 @@ pub struct Harness {
     completed: Vec<(CheckpointId, String)>,
     failed_checkpoints: Vec<(CheckpointId, String)>,
     failures: Vec<Failure>,
-    drops_unclaimed_state: bool,
+    unclaimed_state: UnclaimedState,
     network_held: bool,
 }
 
@@ -74,7 +75,7 @@ impl Harness {
             completed: Vec::new(),
             failed_checkpoints: Vec::new(),
             failures: Vec::new(),
-            drops_unclaimed_state: false,
+            unclaimed_state: UnclaimedState::Refuse,
             network_held: false,
         }
     }
@@ -91,7 +92,7 @@ impl Harness {
 
     /// Drops state of operators that the job does not have, instead of refusing it.
     pub fn drop_unclaimed_state(&mut self) {
-        self.drops_unclaimed_state = true;
+        self.unclaimed_state = UnclaimedState::Drop;
     }
 
     /// Spreads the slots over this many executors, between which records are encoded. The default is one.
@@ -209,9 +210,8 @@ impl Harness {
         let now = self.clock.now();
         let latest = self.coordinator.latest().map(|latest| latest.manifest.clone());
         let graph = self.sizes.place(&job, self.coordinator.next_subtask(), latest.as_ref());
-        let plan = latest.as_ref().map(|manifest| {
-            reflow_coordination::restore::plan(&job.graph, manifest, &graph, self.drops_unclaimed_state)
-        });
+        let plan =
+            latest.as_ref().map(|manifest| restore::plan(&job.graph, manifest, &graph, self.unclaimed_state));
         let restore = match plan.transpose() {
             Ok(restore) => restore,
             Err(error) => {

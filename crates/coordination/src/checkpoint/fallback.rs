@@ -5,16 +5,16 @@
 //! resumes, because some of its output may be repeated after any failure.
 //!
 //! ```
-//! use reflow_coordination::checkpoint::fallback::{Decision, Fallback, Older};
+//! use reflow_coordination::checkpoint::fallback::{AllowReplay, Decision, Fallback, Older};
 //! use reflow_types::CheckpointId;
 //!
 //! let older = Older { checkpoint: CheckpointId(6), at: "/c/chk-6".into(), owned: true };
 //! let damaged = vec![(CheckpointId(7), "/c/data/a is not there".to_owned())];
 //! let fallback = Fallback { damaged, older };
-//! assert!(matches!(fallback.decide(&["files"], false), Decision::Ask(_)));
-//! assert!(matches!(fallback.decide(&["files"], true), Decision::GoBack(_)));
+//! assert!(matches!(fallback.decide(&["files"], AllowReplay::No), Decision::Ask(_)));
+//! assert!(matches!(fallback.decide(&["files"], AllowReplay::AtStart), Decision::GoBack(_)));
 //! let no_sinks: &[&str] = &[];
-//! assert!(matches!(fallback.decide(no_sinks, false), Decision::GoBack(_)));
+//! assert!(matches!(fallback.decide(no_sinks, AllowReplay::No), Decision::GoBack(_)));
 //! ```
 
 use reflow_types::CheckpointId;
@@ -62,7 +62,7 @@ pub enum Decision {
 
 impl Fallback {
     /// Decides for a job with these sinks that commit with checkpoints.
-    pub fn decide(&self, committing: &[impl AsRef<str>], allowed: bool) -> Decision {
+    pub fn decide(&self, committing: &[impl AsRef<str>], allow_replay: AllowReplay) -> Decision {
         let Older { checkpoint, at, owned } = &self.older;
         let older = match owned {
             true => format!("checkpoint {checkpoint} ({at})"),
@@ -79,7 +79,7 @@ impl Fallback {
             return Decision::GoBack(format!("{damage}; the job goes on from {older}"));
         }
         let sinks = sinks.join(", ");
-        if allowed {
+        if allow_replay != AllowReplay::No {
             return Decision::GoBack(format!(
                 "{damage}; as allowed, the job goes on from {older}: the output of {replayed}, which {sinks} has \
                  committed, is written again"
@@ -113,7 +113,8 @@ mod tests {
 
     #[test]
     fn the_question_names_everything_that_an_answer_needs() {
-        let Decision::Ask(question) = fallback(&[7, 8], true).decide(&["Sink: files"], false) else {
+        let Decision::Ask(question) = fallback(&[7, 8], true).decide(&["Sink: files"], AllowReplay::No)
+        else {
             panic!("committed output would be written again");
         };
         for needed in [
@@ -130,8 +131,9 @@ mod tests {
 
     #[test]
     fn a_warning_names_both_checkpoints() {
-        for (sinks, allowed) in [(&["files"][..], true), (&[], false), (&[], true)] {
-            let Decision::GoBack(warning) = fallback(&[7], true).decide(sinks, allowed) else {
+        let (no, yes) = (AllowReplay::No, AllowReplay::Always);
+        for (sinks, allow_replay) in [(&["files"][..], yes), (&[], no), (&[], yes)] {
+            let Decision::GoBack(warning) = fallback(&[7], true).decide(sinks, allow_replay) else {
                 panic!("nobody has to be asked");
             };
             assert!(warning.contains("checkpoint 7") && warning.contains("checkpoint 6"), "{warning}");
@@ -141,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_savepoint_is_further_back_than_anybody_counts() {
-        let Decision::Ask(question) = fallback(&[9], false).decide(&["files"], false) else {
+        let Decision::Ask(question) = fallback(&[9], false).decide(&["files"], AllowReplay::No) else {
             panic!("committed output would be written again");
         };
         assert!(question.contains("the output of all checkpoints since"), "{question}");

@@ -6,7 +6,7 @@ use super::*;
 use crate::action::Action;
 use crate::event::StoreOutcome;
 use crate::manifest::{Decision, Lineage, Manifest, decode, encode};
-use crate::restore;
+use crate::restore::{self, UnclaimedState};
 use bytes::Bytes;
 use reflow_graph::{ExecutionGraph, ExecutionVertex, JobGraph, Operator, Subtask, Vertex};
 use reflow_protocol::command::{AttemptCommand, CheckpointCommand, Command};
@@ -190,7 +190,7 @@ impl World {
         let graph = ExecutionGraph { vertices: vec![sources, counts] };
         let latest = self.coordinator.latest().cloned();
         let restores: BTreeMap<_, _> = match &latest {
-            Some(latest) => restore::plan(&job, &latest.manifest, &graph, false).unwrap(),
+            Some(latest) => restore::plan(&job, &latest.manifest, &graph, UnclaimedState::Refuse).unwrap(),
             None => Vec::new(),
         }
         .into_iter()

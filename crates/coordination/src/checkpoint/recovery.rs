@@ -5,7 +5,7 @@
 //! deciding name as abandoned, with [`Recovered::lineage`] extended by its own takeover. From then on every reader ignores
 //! what an earlier leader decides above that checkpoint.
 
-use super::fallback::{self, Fallback};
+use super::fallback::{self, AllowReplay, Fallback};
 use super::retention::{Completed, checkpoint_dir};
 use crate::action::EndState;
 use crate::manifest::{Decision, Lineage, Manifest};
@@ -84,13 +84,13 @@ impl Recovered {
 
     /// Decides whether the job goes on from [`latest`](Self::latest), if that is not the newest there is.
     /// A name that cannot be read counts as a complete checkpoint, although it may have been an abandoned one.
-    pub fn decide_fallback(&mut self, committing: &[impl AsRef<str>], allowed: bool) {
+    pub fn decide_fallback(&mut self, committing: &[impl AsRef<str>], allow_replay: AllowReplay) {
         let Some(latest) = self.completed.last() else { return };
         let newer =
             |(checkpoint, _): &&(CheckpointId, String)| !latest.owned || *checkpoint > latest.checkpoint;
         let damaged: Vec<_> = self.damaged.iter().filter(newer).cloned().collect();
         if !damaged.is_empty() {
-            self.fallback = Some(Fallback { damaged, older: latest.into() }.decide(committing, allowed));
+            self.fallback = Some(Fallback { damaged, older: latest.into() }.decide(committing, allow_replay));
         }
     }
 

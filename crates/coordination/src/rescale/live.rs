@@ -111,10 +111,10 @@ impl Live {
         self.phases.last().is_some_and(|span| span.phase >= LivePhase::Cut)
     }
 
-    pub(super) fn end(&mut self, now: Instant, succeeded: bool) {
+    /// It ends with this outcome, unless it has been abandoned before.
+    pub(super) fn end(&mut self, now: Instant, outcome: LiveOutcome) {
         self.leave(now);
-        let otherwise = if succeeded { LiveOutcome::Committed } else { LiveOutcome::Interrupted };
-        self.outcome.get_or_insert(otherwise);
+        self.outcome.get_or_insert(outcome);
     }
 
     fn leave(&mut self, now: Instant) {

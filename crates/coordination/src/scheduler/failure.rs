@@ -3,7 +3,7 @@
 use super::attempt::SubtaskStatus;
 use super::context::Context;
 use super::next::{BackoffEnd, Next, Restart};
-use crate::checkpoint::fallback::{self, AllowReplay};
+use crate::checkpoint::fallback;
 use crate::event::Event;
 use crate::exceptions::Exception;
 use crate::rescale::TriggerCause;
@@ -118,9 +118,9 @@ fn is_damage(ctx: &Context, subtask: SubtaskId, failure: &Failure) -> bool {
 /// be written again or the user allows that. This asks no restart strategy: there are few checkpoints to go back to.
 fn go_back(ctx: &mut Context, now: Instant, mut exception: Exception) -> Next {
     let committing: Vec<&str> = ctx.demand.job().committing_sinks().collect();
-    let allowed = ctx.settings.allow_replay != AllowReplay::No;
     let damage = exception.message.clone();
-    let decision = ctx.coordinator.fallback(&damage).map(|fallback| fallback.decide(&committing, allowed));
+    let fallback = ctx.coordinator.fallback(&damage);
+    let decision = fallback.map(|fallback| fallback.decide(&committing, ctx.settings.allow_replay));
     match decision {
         Some(fallback::Decision::GoBack(warning)) => {
             ctx.coordinator.reject_latest(&damage);

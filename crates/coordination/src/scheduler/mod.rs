@@ -43,7 +43,6 @@ pub use view::{StatusTimes, VertexView, View};
 
 use crate::action::Action;
 use crate::checkpoint::Recovered;
-use crate::checkpoint::fallback::AllowReplay;
 use crate::event::{Event, ParallelismBounds};
 use crate::requirements::{RequestedBounds, RequirementsError};
 use crate::rescale::TriggerCause;
@@ -75,7 +74,7 @@ impl Scheduler {
     ) -> Self {
         if let Some(recovered) = &mut recovered {
             let committing: Vec<&str> = job.committing_sinks().collect();
-            recovered.decide_fallback(&committing, settings.allow_replay != AllowReplay::No);
+            recovered.decide_fallback(&committing, settings.allow_replay);
         }
         let not_restored = recovered.as_ref().and_then(fit::not_restored);
         let mut ctx = Context::new(settings, job, identity, recovered, now);

@@ -2,6 +2,7 @@
 
 use crate::checkpoint::fallback::AllowReplay;
 use crate::requirements::SchedulerMode;
+use crate::restore::UnclaimedState;
 use crate::{checkpoint, restart};
 use reflow_types::{JobId, LeaderEpoch, MaxParallelism};
 use std::time::Duration;
@@ -46,8 +47,8 @@ pub struct Settings {
     pub exception_history_size: usize,
     /// `web.adaptive-scheduler.rescale-history.size`.
     pub rescale_history_size: usize,
-    /// Whether state that belongs to no operator of the job is dropped; otherwise the job does not start.
-    pub ignore_unclaimed_state: bool,
+    /// What becomes of restored state that belongs to no operator of the job.
+    pub unclaimed_state: UnclaimedState,
     /// Whether output that was committed may be written again.
     pub allow_replay: AllowReplay,
     /// `execution.checkpointing.*`.

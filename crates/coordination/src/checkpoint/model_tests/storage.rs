@@ -3,7 +3,7 @@
 use super::task::{Entries, Key, State, place, split};
 use super::{JOB_DIR, Random, job};
 use crate::manifest::{Decision, Lineage, decode, encode};
-use crate::restore;
+use crate::restore::{self, UnclaimedState};
 use reflow_graph::{ExecutionGraph, ExecutionVertex, Subtask};
 use reflow_protocol::snapshot::{Codec, Restore};
 use reflow_types::{
@@ -92,7 +92,7 @@ impl Storage {
         let graph =
             ExecutionGraph { vertices: vec![ExecutionVertex { table: None, ..all.clone() }, all.clone()] };
         // Both have id 0 here: one restore holds everything.
-        let plan = restore::plan(&job(max), &manifest, &graph, false).unwrap();
+        let plan = restore::plan(&job(max), &manifest, &graph, UnclaimedState::Refuse).unwrap();
         let [(_, restore)] = plan.as_slice() else { panic!("one restore for the one subtask") };
         let owned = KeyGroupSet::all(max);
         let keyed = self.read(max, &owned, restore, random);

@@ -46,8 +46,7 @@ fn deploy(ctx: &mut Context, now: Instant, graph: ExecutionGraph) -> Result<(), 
     let latest = ctx.coordinator.latest();
     let restore = match latest {
         Some(latest) => {
-            let ignore_unclaimed = ctx.settings.ignore_unclaimed_state;
-            restore::plan(ctx.demand.job(), &latest.manifest, &graph, ignore_unclaimed)
+            restore::plan(ctx.demand.job(), &latest.manifest, &graph, ctx.settings.unclaimed_state)
                 .map_err(|error| error.to_string())?
         }
         None => Vec::new(),

@@ -53,7 +53,7 @@ pub(super) fn reactive() -> Settings {
         restart_seed: 0,
         exception_history_size: 16,
         rescale_history_size: 16,
-        ignore_unclaimed_state: false,
+        unclaimed_state: Default::default(),
         allow_replay: Default::default(),
         checkpoints: checkpoint::Settings {
             interval: Some(seconds(1)),

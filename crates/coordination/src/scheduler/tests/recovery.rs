@@ -7,6 +7,7 @@ use crate::checkpoint::fallback::AllowReplay;
 use crate::checkpoint::{Recovered, recover};
 use crate::event::Event;
 use crate::manifest::{Decision, Manifest};
+use crate::restore::UnclaimedState;
 use crate::scheduler::Settings;
 use reflow_graph::JobGraph;
 use reflow_types::{CheckpointId, MaxParallelism};
@@ -91,7 +92,7 @@ fn state_without_an_operator_is_refused_unless_it_is_to_be_dropped() {
     };
     check(reactive(), stray, "end Failed");
     let mut settings = reactive();
-    settings.ignore_unclaimed_state = true;
+    settings.unclaimed_state = UnclaimedState::Drop;
     check(settings, stray, "deploy 1");
 }
 
