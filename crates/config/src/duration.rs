@@ -81,15 +81,19 @@ fn parse_iso_fields(mut text: &str, mut fields: &[(char, u128)]) -> Option<u128>
         let position = fields.iter().position(|(name, _)| *name == unit)?;
         let seconds = fields[position].1;
         let length = seconds * NANOS_PER_SECOND;
-        nanos = nanos.checked_add(scaled(number, length, unit == 's')?)?;
+        let is_whole = !number.contains('.');
+        if !is_whole && unit != 's' {
+            return None; // as in Java's durations
+        }
+        nanos = nanos.checked_add(scaled(number, length)?)?;
         fields = &fields[position + 1..];
         text = &rest[1..];
     }
     Some(nanos)
 }
 
-/// `number` times `length`; only seconds may have a fraction, as in Java's ISO-8601 durations.
-fn scaled(number: &str, length: u128, fraction_allowed: bool) -> Option<u128> {
+/// `number` times `length`. A fraction is one of a second, whatever the length.
+fn scaled(number: &str, length: u128) -> Option<u128> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let is_number = |digits: &str| digits.bytes().all(|b| b.is_ascii_digit());
     if whole.is_empty() || !is_number(whole) || !is_number(fraction) || fraction.len() > 9 {
@@ -100,7 +104,7 @@ fn scaled(number: &str, length: u128, fraction_allowed: bool) -> Option<u128> {
         return (!number.contains('.')).then_some(whole);
     }
     let nanos: u128 = format!("{fraction:0<9}").parse().ok()?;
-    fraction_allowed.then_some(whole.checked_add(nanos)?)
+    whole.checked_add(nanos)
 }
 
 #[cfg(test)]

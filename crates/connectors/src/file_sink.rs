@@ -159,7 +159,7 @@ impl<T: 'static, F: Format<T>> Writer for FileWriter<T, F> {
         let (store, wait_for) = match self.upload.take() {
             None => (vec![StoreOp::Put { at, body, mode: PutMode::Overwrite }], Vec::new()),
             Some(mut upload) => {
-                upload.send(&self.io, at, body, true)?;
+                upload.send(&self.io, at, Part::Last(body))?;
                 (Vec::new(), upload.unanswered)
             }
         };
@@ -256,16 +256,27 @@ impl<T, F> FileWriter<T, F> {
         let rest = self.buffer.split_off(PART_BYTES);
         let part = Bytes::from(std::mem::replace(&mut self.buffer, rest));
         let new = || Upload { id: self.io.new_upload(), unanswered: Vec::new(), failed: None };
-        self.upload.get_or_insert_with(new).send(&self.io, at, part, false)
+        self.upload.get_or_insert_with(new).send(&self.io, at, Part::Next(part))
     }
 }
 
+/// A part of a file that is uploaded in parts.
+enum Part {
+    Next(Bytes),
+    /// The file is complete with it.
+    Last(Bytes),
+}
+
 impl Upload {
-    fn send(&mut self, io: &Io, at: Location, part: Bytes, last: bool) -> Result<(), ConnectorError> {
+    fn send(&mut self, io: &Io, at: Location, part: Part) -> Result<(), ConnectorError> {
         self.collect(io);
         if let Some(source) = self.failed.take() {
             return Err(ConnectorError::Write { at, source });
         }
+        let (part, last) = match part {
+            Part::Next(part) => (part, false),
+            Part::Last(part) => (part, true),
+        };
         self.unanswered.push(io.submit(StoreOp::Upload { upload: self.id, at, part, last }));
         Ok(())
     }

@@ -71,7 +71,7 @@ impl<D: Decoder> Active<D> {
             }
             let (offset, line) = (self.split.next, self.split.line);
             let is_header = offset == 0 && self.decoder.has_header();
-            let (mark, len) = match next_record(&mut self.body, self.framing, offset == 0) {
+            let (mark, len) = match next_record(&mut self.body, self.framing, Start::at(offset)) {
                 Next::Record { mark, len } => (mark, len),
                 Next::Missing => return Ok(Turn::Starved),
                 Next::TooLong if is_header => return Err(self.malformed_header()),
@@ -117,7 +117,7 @@ impl<D: Decoder> Active<D> {
     /// Reads the file's header, if it is not part of the split. Returns whether it is read.
     fn read_header(&mut self) -> Result<bool, ConnectorError> {
         let Some(window) = &mut self.header else { return Ok(true) };
-        let (mark, len) = match next_record(window, self.framing, true) {
+        let (mark, len) = match next_record(window, self.framing, Start::OfFile) {
             Next::Record { mark, len } => (mark, len),
             Next::Missing => return Ok(false),
             Next::TooLong => return Err(self.malformed_header()),
@@ -179,15 +179,29 @@ enum Next {
     TooLong,
 }
 
+/// Where a record begins.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Start {
+    OfFile,
+    WithinFile,
+}
+
+impl Start {
+    fn at(offset: u64) -> Self {
+        if offset == 0 { Self::OfFile } else { Self::WithinFile }
+    }
+}
+
 /// Text files may begin with U+FEFF.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Finds the end of the next record. A byte order mark is skipped first, because a quote behind it begins a field.
-fn next_record(window: &mut Window, framing: Framing, begins_file: bool) -> Next {
+fn next_record(window: &mut Window, framing: Framing, start: Start) -> Next {
     if window.is_scanned() {
         return Next::Missing;
     }
     let bytes = window.bytes();
+    let begins_file = start == Start::OfFile;
     let has_mark = begins_file && bytes.starts_with(BYTE_ORDER_MARK);
     let may_have_mark = begins_file && BYTE_ORDER_MARK.starts_with(bytes) && !has_mark && !window.is_last();
     let mark = if has_mark { BYTE_ORDER_MARK.len() } else { 0 };

@@ -10,7 +10,7 @@
 
 use object_store::path::Path as ObjectPath;
 use std::collections::BTreeSet;
-use std::fs::{DirEntry, Metadata};
+use std::fs::{DirEntry, FileType, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -88,7 +88,7 @@ pub(super) fn files_below(root: &Path, named: &Named) -> io::Result<Vec<Found>> 
             if !metadata.is_dir() && !metadata.is_file() {
                 continue; // a socket or a pipe, which has no length
             }
-            match object_name(&entry, metadata.is_file()) {
+            match object_name(&entry, metadata.file_type()) {
                 Err(why) => warn_unless_hidden(&directory, &entry, &why, named),
                 Ok(name) => {
                     let separator = if directory.is_empty() { "" } else { "/" };
@@ -141,12 +141,12 @@ fn named_error(path: &Path, error: &io::Error) -> io::Error {
 }
 
 /// The name of an entry, if an object, or a directory of objects, can have it.
-fn object_name(entry: &DirEntry, is_file: bool) -> Result<String, Unnameable> {
+fn object_name(entry: &DirEntry, file_type: FileType) -> Result<String, Unnameable> {
     let name = entry.file_name().into_string().map_err(|_| Unnameable::NotUtf8)?;
     if ObjectPath::parse(&name).is_err() {
         return Err(Unnameable::ControlCharacters);
     }
-    if is_file && is_staged(&name) {
+    if file_type.is_file() && is_staged(&name) {
         return Err(Unnameable::Staged);
     }
     Ok(name)
