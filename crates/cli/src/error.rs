@@ -1,4 +1,4 @@
-//! Errors, with what the user can do.
+//! The errors of the command line, each with what the user can do.
 
 use crate::table::{job_table, task_manager_table};
 use reflow::launch::storage::UnusableDirectory;

@@ -1,4 +1,4 @@
-//! Output. Answers go to standard output, everything else to standard error.
+//! The output of commands: answers go to standard output, everything else to standard error.
 
 use crate::error::CliError;
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! Finds the job that an argument names.
+//! The selection of the job that an argument names.
 
 use crate::client::Client;
 use crate::error::CliError;

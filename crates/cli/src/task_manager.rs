@@ -1,4 +1,4 @@
-//! `reflow taskmanager`
+//! The command `reflow taskmanager`, which runs a TaskManager.
 
 use crate::args::Taskmanager;
 use crate::client::distribution;

@@ -1,4 +1,4 @@
-//! The executable against a JobManager that only answers from a table.
+//! Tests of the executable with a JobManager that answers from a table.
 
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
@@ -13,7 +13,7 @@ const ORDERS: &str = "9cb9b50e6b54f532c72a685bb021e65b";
 const SOURCE: &str = "6bf01baa9d2ca23a3ef7ce311722523d";
 const CLICKS: &str = "1111b50e6b54f532c72a685bb021e65b";
 
-/// A request as text (`PATCH /jobs/1?mode=cancel {"body": 1}`), and what it gets.
+/// The answer to a request, which is given as text (`PATCH /jobs/1?mode=cancel {"body": 1}`).
 type Answers = dyn FnMut(&str) -> (u16, Value) + Send;
 
 struct JobManager {
@@ -22,7 +22,7 @@ struct JobManager {
 }
 
 impl JobManager {
-    /// Serves until the test ends.
+    /// Starts a JobManager that serves until the test ends.
     fn start(mut answers: Box<Answers>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -39,7 +39,8 @@ impl JobManager {
         Self { address, asked }
     }
 
-    /// Two jobs, of which one has ended, and savepoints that take three questions.
+    /// A JobManager with two jobs, one of which has ended, and with savepoints that are complete at the third
+    /// query.
     fn with_jobs() -> Self {
         let mut polls = 0;
         Self::start(Box::new(move |request| match request.split(' ').nth(1).unwrap() {
@@ -319,8 +320,8 @@ fn run_names_what_is_in_lib() {
     assert!(ran.err.starts_with("reflow: no job nothing in "), "{}", ran.err);
 }
 
-/// A job at parallelism 2 that takes two questions to run at what is asked for, and two TaskManagers, of which one
-/// leaves when it is drained.
+/// A JobManager with a job at parallelism 2, which reaches a requested parallelism at the second query, and two
+/// TaskManagers, one of which can be drained.
 fn elastic() -> JobManager {
     let mut wanted = 2;
     let mut polls = 0;

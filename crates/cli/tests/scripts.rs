@@ -1,4 +1,4 @@
-//! What the scripts of the distribution read in config.yaml is what the processes read, however it is spelled.
+//! Tests that the scripts of the distribution read config.yaml as the processes do, in every notation.
 
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// A distribution of scripts and the executable.
+/// A distribution with the scripts and the executable.
 struct Distribution {
     home: tempfile::TempDir,
 }
@@ -25,7 +25,7 @@ impl Distribution {
         Self { home }
     }
 
-    /// The directories of logs and of pid files, and how many logs are kept, each on a line.
+    /// The directories of logs and of pid files and the number of logs that are kept, as the scripts read them.
     fn read(&self, config: &str, properties: &str) -> Output {
         fs::write(self.home.path().join("conf/config.yaml"), config).unwrap();
         let text =

@@ -1,4 +1,4 @@
-//! Rules between several options.
+//! The consistency check: rules that involve several options.
 
 use crate::config::Config;
 use crate::error::ConfigError;

@@ -1,4 +1,4 @@
-//! Where a value was set, for error texts and for `/config`.
+//! The source of a value, for error texts and for the effective configuration.
 
 use std::fmt;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! The file sink: what is stored when, what a commit does, and what happens when storage is slow or fails.
+//! Tests of the file sink: when it stores what, commits, and slow or failing storage.
 
 use super::*;
 use crate::testing::{Store, writer_context};
@@ -15,7 +15,7 @@ fn write(writer: &mut FileWriter<String, Lines>, text: &str) {
     writer.write(text.to_owned(), NO_TIMESTAMP).unwrap();
 }
 
-/// Prepares, and lets the store carry everything out.
+/// Prepares a transaction and answers all storage requests.
 fn prepare(writer: &mut FileWriter<String, Lines>, store: &mut Store, io: &Io) -> Transaction {
     let prepared = writer.prepare().unwrap().expect("something was written");
     for op in prepared.store {
@@ -135,7 +135,7 @@ fn each_file_has_its_header() {
     assert_eq!(store.text("/out/.pending/part-abc-7-1.csv"), "n\n2\n");
 }
 
-/// Lets a writer clean up after others.
+/// Removes what writers of ended attempts have left behind.
 fn clean_up(traces: &[Bytes], store: &mut Store) {
     let io = Io::default();
     let context = WriterContext { subtask: SubtaskId(20), io: io.clone(), ..writer_context() };

@@ -219,7 +219,8 @@ impl Limits {
     fn due_before(&self, split: &GeneratorSplit, now: Instant) -> u64 {
         let (Some(rate), Some(start)) = (self.rate, split.start) else { return self.end };
         let due = ((now.since(start).as_secs_f64() * rate) as u64).saturating_add(1);
-        // Where the two roundings differ, the moment counts: a reader woken at it must find the record due.
+        // The two computations may round differently. The time of `due` decides, because a reader that is woken
+        // at that time must find the record due.
         let due = if self.due(split) <= now { due.max(split.next.saturating_add(1)) } else { due };
         due.min(self.end)
     }

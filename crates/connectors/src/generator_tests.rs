@@ -1,4 +1,4 @@
-//! The generator: what its splits yield together, at which rate, and after a restore.
+//! Tests of the generator: the records of all splits together, the rate, and restores.
 
 use super::*;
 use crate::testing::{Collected, read_to_the_end, reader_context};

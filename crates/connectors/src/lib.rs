@@ -1,4 +1,4 @@
-//! Sources and sinks, one module each.
+//! The connectors: sources and sinks, one module each.
 //!
 //! Connectors implement the traits of `reflow-api` and use nothing else of the engine. They run on slots' threads
 //! and never wait: they submit storage requests ([`Io`](reflow_api::Io)) and take the answers in a later call.

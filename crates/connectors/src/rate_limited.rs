@@ -92,7 +92,7 @@ impl Bucket {
     /// When the bucket contains a record again.
     fn refilled(&self, now: Instant) -> Instant {
         let missing = ((1.0 - self.records) / self.per_second).max(0.0);
-        // Rounded up: a reader that is woken must find its record.
+        // Rounded up, because a reader that is woken must find a record in the bucket.
         let missing = Duration::try_from_secs_f64(missing).unwrap_or(Duration::MAX);
         now + missing.saturating_add(Duration::from_micros(1)).max(LEAST_WAIT)
     }
@@ -133,7 +133,8 @@ impl<R: Reader> Reader for RateLimitedReader<R> {
     fn poll(&mut self, now: Instant, out: &mut impl Emit<R::Item>) -> Result<Polled, UserError> {
         self.bucket.fill(now);
         let mut metered = Metered { left: &mut self.bucket.records, out };
-        // Also without anything left: it may have to ask for what it reads next, or be at its end.
+        // Poll the inner reader even if the bucket is empty, because it may have to request data or be at its
+        // end.
         let polled = self.reader.poll(now, &mut metered)?;
         self.throttled = self.bucket.records < 1.0;
         Ok(if polled == Polled::More && self.throttled {

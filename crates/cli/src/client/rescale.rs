@@ -1,4 +1,4 @@
-//! Resource requirements and rescales.
+//! The client's routes for resource requirements and rescales.
 
 use super::Client;
 use crate::error::CliError;

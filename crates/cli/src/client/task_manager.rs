@@ -1,4 +1,4 @@
-//! TaskManagers.
+//! The client's routes for TaskManagers.
 
 use super::Client;
 use crate::error::CliError;

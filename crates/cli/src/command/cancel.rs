@@ -1,4 +1,4 @@
-//! `reflow cancel`
+//! The command `reflow cancel`.
 
 use crate::args::Cancel;
 use crate::client::Client;

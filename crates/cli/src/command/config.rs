@@ -1,4 +1,4 @@
-//! `reflow config`: the effective options.
+//! The command `reflow config`, which prints the effective options.
 
 use crate::args::Config as Arguments;
 use crate::client::own_config_directory;

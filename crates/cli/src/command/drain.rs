@@ -1,4 +1,4 @@
-//! `reflow drain`
+//! The command `reflow drain`.
 
 use crate::args::Drain;
 use crate::client::Client;

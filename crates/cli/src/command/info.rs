@@ -1,4 +1,4 @@
-//! `reflow info`
+//! The command `reflow info`.
 
 use crate::args::Info;
 use crate::client::Client;

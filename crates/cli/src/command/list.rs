@@ -1,4 +1,4 @@
-//! `reflow list`
+//! The command `reflow list`.
 
 use crate::args::List;
 use crate::client::Client;

@@ -1,4 +1,4 @@
-//! `reflow rescale`
+//! The command `reflow rescale`.
 
 use crate::args::Rescale;
 use crate::client::Client;

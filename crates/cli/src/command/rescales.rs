@@ -1,4 +1,4 @@
-//! `reflow rescales`
+//! The command `reflow rescales`.
 
 use crate::args::Rescales;
 use crate::client::Client;
@@ -68,7 +68,7 @@ fn phases(rescale: &Rescale) -> String {
     };
     let phases = live.phases.iter().map(|phase| took(&phase.phase, phase.duration_in_millis)).collect();
     let pause_ms = Duration::from_micros(live.longest_pause_in_micros).as_secs_f64() * 1e3;
-    let reason = live.reason.as_ref().map(|reason| format!("; given up: {reason}")).unwrap_or_default();
+    let reason = live.reason.as_ref().map(|reason| format!("; abandoned: {reason}")).unwrap_or_default();
     format!(
         "{}; {} key groups paused up to {pause_ms:.1} ms{reason}",
         with_unit(phases),

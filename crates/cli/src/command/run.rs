@@ -1,4 +1,4 @@
-//! `reflow run`: replaces this process by the job's own executable.
+//! The command `reflow run`, which replaces this process by the job's own executable.
 
 use crate::args::Run;
 use crate::client::distribution;

@@ -1,4 +1,4 @@
-//! `reflow savepoint` and `reflow stop`
+//! The commands `reflow savepoint` and `reflow stop`.
 
 use crate::args::{Connection, Savepoint, Stop};
 use crate::client::Client;

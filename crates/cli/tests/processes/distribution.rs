@@ -1,4 +1,4 @@
-//! A distribution in a directory of its own, as `cargo xtask dist` lays it out, and what its processes do.
+//! A distribution in its own directory, with the layout of `cargo xtask dist`, and the control of its processes.
 
 use reflow_schema::{Checkpoints, Exceptions, JobOverview, JobsOverview};
 use reflow_view::{CheckpointCounts, JobStatus};
@@ -13,14 +13,14 @@ use std::time::Duration;
 /// The example that runs.
 pub(crate) const JOB: &str = "top_speed_windowing";
 
-/// A distribution; what still runs of it is killed with it.
+/// A distribution. Processes of it that still run are killed when it is dropped.
 pub(crate) struct Distribution {
     pub(crate) home: tempfile::TempDir,
     rest: u16,
 }
 
 impl Distribution {
-    /// Lays it out, with these lines of configuration besides those that every test needs.
+    /// Creates a distribution, with these lines of configuration besides those that every test needs.
     pub(crate) fn lay_out(configuration: &str) -> Self {
         let home = tempfile::tempdir().unwrap();
         let at = |name: &str| home.path().join(name);
@@ -44,7 +44,7 @@ impl Distribution {
         Self { home, rest }
     }
 
-    /// Runs a line of the shell in its directory, which must succeed; gives what it printed.
+    /// Runs a shell command in the distribution's directory, which must succeed. Returns its output.
     pub(crate) fn run(&self, line: &str) -> String {
         let output = self.try_run(line);
         assert!(output.status.success(), "{line}: {output:?}");
@@ -57,7 +57,7 @@ impl Distribution {
         command.env("REFLOW_PID_DIR", self.home.path().join("pids")).output().unwrap()
     }
 
-    /// Waits until the job runs with this parallelism, all of it.
+    /// Waits until all subtasks run with this parallelism.
     pub(crate) fn wait_for_parallelism(&self, parallelism: usize) {
         until(&format!("parallelism {parallelism}"), || {
             let job = self.job()?;
@@ -73,20 +73,20 @@ impl Distribution {
         until(&format!("{more} checkpoints"), || (self.checkpoints()?.completed >= wanted).then_some(()));
     }
 
-    /// How many checkpoints there were.
+    /// The numbers of checkpoints.
     pub(crate) fn checkpoints(&self) -> Option<CheckpointCounts> {
         let checkpoints: Checkpoints = self.get(&format!("/jobs/{}/checkpoints", self.job()?.jid))?;
         Some(checkpoints.counts)
     }
 
-    /// So far no failure has ended an attempt.
+    /// Checks that no failure has ended an attempt.
     pub(crate) fn expect_no_failure(&self) {
         let id = self.job().unwrap().jid;
         let exceptions: Exceptions = self.get(&format!("/jobs/{id}/exceptions")).unwrap();
         assert!(exceptions.exception_history.entries.is_empty(), "{exceptions:#?}");
     }
 
-    /// The job, as REST lists it.
+    /// The job in the list of the REST API.
     fn job(&self) -> Option<JobOverview> {
         self.get::<JobsOverview>("/jobs/overview")?.jobs.into_iter().next()
     }
@@ -106,12 +106,12 @@ impl Distribution {
         text.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
     }
 
-    /// Kills the process of a service that was started last.
+    /// Kills the last started process of a service.
     pub(crate) fn kill_last(&self, service: &str) {
         self.run(&format!("kill -9 {}", self.pids(service).last().unwrap()));
     }
 
-    /// What the processes of a service that were started last have logged.
+    /// The log of the last started process of a service.
     pub(crate) fn log(&self, service: &str) -> String {
         let Ok(logs) = fs::read_dir(self.home.path().join("log")) else { return String::new() };
         let is_ours = |path: &PathBuf| {
@@ -133,7 +133,7 @@ impl Distribution {
 }
 
 impl Drop for Distribution {
-    /// Also when a test fails, nothing of it goes on; then its logs tell why.
+    /// Kills all processes, also if the test fails. In that case it prints their logs.
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("{}\n{}", self.log("standalonejob"), self.log("taskmanager"));
@@ -146,7 +146,8 @@ impl Drop for Distribution {
     }
 }
 
-/// The job's executable: cargo builds only this package's for a test. It has S3, as in the distribution.
+/// The job's executable, which is built here because cargo builds only the executables of the tested package. It
+/// has S3, as in the distribution.
 pub(crate) fn job() -> PathBuf {
     let built = ["build", "--quiet", "--package", "reflow-examples", "--features", "s3", "--bin", JOB];
     assert!(Command::new(env!("CARGO")).args(built).status().unwrap().success());
@@ -157,7 +158,7 @@ pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// Asks again and again, for at most two minutes.
+/// Polls a condition, for at most two minutes.
 pub(crate) fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     let (_never, pause) = mpsc::channel::<()>();
     for _ in 0..2400 {
@@ -169,7 +170,7 @@ pub(crate) fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> 
     panic!("waited in vain for {what}");
 }
 
-/// What the job writes when nothing happens to it.
+/// The output of the job in an undisturbed run.
 pub(crate) fn undisturbed(events: u64, output: &Path) -> Vec<String> {
     let mut alone = Command::new(job());
     alone.args(["run", "--task-managers", "1", &format!("-Drest.port={}", free_port())]);

@@ -1,10 +1,10 @@
-//! A TaskManager as the first process of a container: whatever is orphaned there ends for good.
+//! Test of a TaskManager as the first process of a container, which must reap orphaned processes.
 
 use crate::distribution::{Distribution, until};
 use std::fs;
 use std::process::{Child, Command, Stdio};
 
-/// A process that ends with the test, whatever comes of that.
+/// A process that is killed when the test ends.
 struct Ended(Child);
 
 impl Drop for Ended {
@@ -14,8 +14,8 @@ impl Drop for Ended {
     }
 }
 
-/// What makes the next process the first of its own: by right, or by a namespace of users. `None` where the system
-/// permits neither, as in most containers without privileges: then there is nothing to be tried here.
+/// The command that runs a process as the first one of a namespace: directly, or with a namespace of users.
+/// `None` if the system permits neither, as in most containers without privileges; then the test is skipped.
 fn container() -> Option<&'static [&'static str]> {
     let ways: [&[&str]; 2] = [
         &["--pid", "--fork", "--kill-child", "--mount-proc"],
@@ -30,13 +30,13 @@ fn container() -> Option<&'static [&'static str]> {
 #[test]
 fn it_waits_for_orphans_and_ends_when_told() {
     let Some(container) = container() else {
-        eprintln!("this system lets nobody make a namespace of processes here, so nothing is tried");
+        eprintln!("skipped: this system does not permit a namespace of processes");
         return;
     };
     let d = Distribution::lay_out("");
     d.run("mkfifo orphans-end");
     let mut command = Command::new("unshare");
-    // The orphan is there before the TaskManager, which then takes the place of its shell as process 1.
+    // The orphan exists before the TaskManager, which replaces its shell as process 1.
     command.args(container).args([
         "bash",
         "-c",

@@ -1,4 +1,4 @@
-//! Processes whose output has nowhere to go: logs are lost, and nothing else is.
+//! Tests of processes whose output cannot be written: logs are lost, but nothing else.
 
 use crate::distribution::{Distribution, JOB, free_port, job, lines, undisturbed, until};
 use std::fs::File;
@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 const EVENTS: u64 = 2000;
 
-/// A process that ends with the test, whatever comes of that.
+/// A process that is killed when the test ends.
 struct Ended(Child);
 
 impl Drop for Ended {

@@ -1,4 +1,4 @@
-//! Real processes from a distribution: what no test within one process can tell.
+//! Tests with real processes of a distribution, for what a test within one process cannot check.
 
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 

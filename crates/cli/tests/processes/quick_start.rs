@@ -1,5 +1,5 @@
-//! The quick start, word for word, on real processes: a job that follows its TaskManagers through starts, a stop
-//! and a `kill -9`, and whose output is exactly that of an undisturbed run.
+//! Test of the quick start, word for word, with real processes: a job that follows its TaskManagers through
+//! starts, a stop and a `kill -9`, and whose output equals that of an undisturbed run.
 
 use crate::distribution::{Distribution, JOB, lines, undisturbed};
 

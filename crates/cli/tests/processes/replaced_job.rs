@@ -1,4 +1,5 @@
-//! Another build of a job is put into `lib/` while the job runs: what runs goes on as it was started.
+//! Test of another build of a job that is put into `lib/` while the job runs: the job continues with the build
+//! with which it was started.
 
 use crate::distribution::{Distribution, JOB, until};
 use crate::stores::executor_of;

@@ -1,4 +1,5 @@
-//! A running job is steered from the command line, and its output is exactly that of an undisturbed run.
+//! Test of a job that is rescaled and drained from the command line, and whose output equals that of an
+//! undisturbed run.
 
 use crate::distribution::{Distribution, JOB, lines, undisturbed};
 use reflow_schema::{LiveOutcome, LiveRescale, Rescale, TaskManagers};
@@ -24,7 +25,7 @@ fn a_job_is_rescaled_and_its_task_managers_are_drained() {
     d.run(&format!("./bin/reflow drain {}", there.taskmanagers[0].id));
     d.wait_for_parallelism(1);
     let rescales: Vec<Rescale> = serde_json::from_str(&d.run("./bin/reflow rescales --json")).unwrap();
-    // The newest come first; whether the second TaskManager was a rescale depends on when it came.
+    // The newest rescale is first. Whether the second TaskManager caused a rescale depends on when it registered.
     let newest = &rescales[..3];
     let is_committed = |live: &LiveRescale| live.outcome == Some(LiveOutcome::Committed);
     let live = |rescale: &Rescale| rescale.live_rescale.as_ref().is_some_and(is_committed);

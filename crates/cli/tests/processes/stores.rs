@@ -1,13 +1,13 @@
-//! Checkpoints and savepoints on each store there is: a job that loses an executor and its JobManager, is stopped
-//! with a savepoint and started from it, writes exactly what an undisturbed one does.
+//! Tests of checkpoints and savepoints on each kind of store: a job that loses an executor and its JobManager, is
+//! stopped with a savepoint and started from it, writes the output of an undisturbed run.
 //!
-//! Local files always, and S3 where `cargo xtask s3` has started a server.
+//! Local files are always tested, S3 if `cargo xtask s3` has started a server.
 
 use crate::distribution::{Distribution, JOB, lines, undisturbed, until};
 use std::fs;
 use std::path::Path;
 
-/// More than can be read before the savepoint, at the rate of the first part.
+/// More events than the job can read before the savepoint, at the rate of the first part.
 const EVENTS: u64 = 60_000;
 
 #[test]
@@ -67,7 +67,7 @@ fn check(store: &str, credentials: &str, expected: &[String]) {
     assert_eq!(lines(&output), expected);
 }
 
-/// The child of a TaskManager.
+/// The task executor of a TaskManager.
 pub(crate) fn executor_of(task_manager: u32) -> u32 {
     let threads = fs::read_dir(Path::new("/proc").join(task_manager.to_string()).join("task")).unwrap();
     let children: String =

@@ -1,8 +1,9 @@
-//! A TaskManager that does not see the directory of the JobManager's checkpoints is told apart from one that does.
+//! Test of a TaskManager that does not see the directory of the JobManager's checkpoints, which must end and log
+//! the reason.
 
 use crate::distribution::{Distribution, JOB};
 
-/// `memory://` is another place in each process, as `/data` is on each machine that shares no file system.
+/// `memory://` is a different place in each process, as `/data` is on machines that share no file system.
 #[test]
 fn a_task_manager_that_sees_another_directory_ends_and_both_logs_say_why() {
     let d = Distribution::lay_out(

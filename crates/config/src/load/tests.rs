@@ -1,4 +1,4 @@
-//! What is accepted and what is refused, and with which words. One `check` for each.
+//! Tests of the loader: accepted and refused configurations, and the error texts.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ fn load(given: Given<'_>) -> Result<Loaded, ConfigError> {
     given.arguments.iter().try_fold(loader, |loader, argument| loader.define(argument))?.load()
 }
 
-/// What `key` is in effect, and where it was set.
+/// Checks the effective value of `key` and where it was set.
 #[track_caller]
 fn check(given: Given<'_>, key: &str, expected: &str) {
     let config = load(given).unwrap().config;

@@ -1,5 +1,5 @@
-//! Files that the scripts in `bin/` write. The scripts read these options by `reflow config` before a process
-//! starts.
+//! Options of the files that the scripts in `bin/` write. The scripts read them by `reflow config` before a
+//! process starts.
 
 use std::path::PathBuf;
 

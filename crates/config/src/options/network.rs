@@ -1,4 +1,4 @@
-//! Addresses, ports and failure detection.
+//! Options of addresses, ports and failure detection.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Whether and when a failed job is restarted.
+//! Options of restart strategies.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! A split that is being read.
+//! A split that is being read: its window, its decoder and the position of its records.
 
 use super::decode::Decoder;
 use super::framing::{Framing, LINE_ENDS, has_lone_carriage_return, without_line_end};

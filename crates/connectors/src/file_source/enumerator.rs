@@ -1,4 +1,4 @@
-//! Finds files and divides them into splits.
+//! The enumerator of a file source, which finds files and divides them into splits.
 
 use super::split::FileSplit;
 use crate::ConnectorError;

@@ -1,4 +1,4 @@
-//! Reads splits of files in turn.
+//! The reader of a file source, which reads its splits in turn.
 
 use super::Malformed;
 use super::active::{Active, Turn};
@@ -63,7 +63,7 @@ impl<D: Decoder> FileReader<D> {
         let again = active.advance(now)?;
         out.split(active.split.number);
         let turn = active.turn(out)?;
-        // What it lacks is asked for now: nothing else would wake the reader.
+        // Request the missing bytes now, because nothing else would wake the reader.
         let wake = if matches!(turn, Turn::Starved) { active.advance(now)? } else { None };
         Ok((turn, wake.into_iter().chain(again).min()))
     }
@@ -108,7 +108,7 @@ impl<D: Decoder> Reader for FileReader<D> {
     fn release(&mut self, keep: usize) -> Vec<(u64, FileSplit)> {
         let mut released = Vec::new();
         while self.active.len() + self.waiting.len() > keep {
-            // Those that wait are the cheapest to give: nothing of them has been read ahead.
+            // Waiting splits are released first, because nothing of them has been read ahead.
             let waits = self.waiting.pop_last().map(|(_, split)| split);
             let Some(split) = waits.or_else(|| self.active.pop().map(|active| active.split)) else { break };
             released.push((split.number, split));

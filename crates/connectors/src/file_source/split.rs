@@ -1,4 +1,4 @@
-//! A part of a file with a position.
+//! The split of a file source: a part of a file with a position.
 
 use reflow_env::Location;
 use serde::{Deserialize, Serialize};
@@ -24,7 +24,7 @@ pub struct FileSplit {
 impl FileSplit {
     /// The records of a file that begin in `start..end`.
     pub(super) fn new(number: u64, file: Location, len: u64, start: u64, end: u64) -> Self {
-        // From the byte before: if that ends a line, a record begins at `start`.
+        // The search starts at the byte before `start`: if that ends a line, a record begins at `start`.
         let (next, line) = if start == 0 { (0, Some(1)) } else { (start - 1, None) };
         Self { number, file, len, end, next, line, seeking: start > 0 }
     }

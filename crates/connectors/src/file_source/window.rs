@@ -1,4 +1,4 @@
-//! The part of a file that is in memory and not yet consumed, and the read under way.
+//! The window of a file: the part that is in memory and not yet consumed, and the read under way.
 
 use crate::ConnectorError;
 use bytes::Bytes;
@@ -69,7 +69,7 @@ impl Window {
         self.scanned == self.bytes().len() && !self.is_last()
     }
 
-    /// Notes that all bytes in memory were searched without a result, so that more are read.
+    /// Marks all bytes in memory as searched without a result, so that more are read.
     pub(super) fn want_more(&mut self) {
         self.scanned = self.bytes().len();
         if self.fetched >= self.limit {
@@ -85,7 +85,12 @@ impl Window {
             self.read = Read::None;
             match answer {
                 Ok(StoreReply::Bytes(bytes)) => self.append(&bytes)?,
-                Ok(_) => return Err(self.error(failed(&self.file, "the store answers a read with no bytes"))),
+                Ok(_) => {
+                    return Err(self.error(failed(
+                        &self.file,
+                        "the storage answered a read with another kind of reply",
+                    )));
+                }
                 Err(source @ (StoreError::NotFound(_) | StoreError::OutOfRange { .. })) => {
                     return Err(self.gone(source));
                 }
