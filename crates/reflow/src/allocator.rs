@@ -1,4 +1,4 @@
-//! The allocator, and when it returns memory to the system.
+//! The allocator's settings, which determine when it returns memory to the system.
 //!
 //! State consists of many small objects that live as long as their key; an allocator that is made for that is
 //! several times faster.
@@ -53,7 +53,7 @@ mod tests {
 
         const BYTES: u64 = 200 << 20;
         let before = machine::memory();
-        // As a slot does: on a thread that goes on.
+        // Like a slot, the thread allocates and continues to run.
         let (ask, asked) = std::sync::mpsc::channel::<()>();
         let (done, is_done) = std::sync::mpsc::channel();
         let slot = std::thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! A job's own arguments as names and values, for a job function that decides itself which it has.
+//! The arguments of a job as names and values, for a job function that decides at run time which ones it has.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,26 +24,26 @@ pub struct Args {
 /// Invalid arguments of a job.
 #[derive(Debug, thiserror::Error)]
 pub enum ArgsError {
-    /// Neither `--name` nor `--name value`.
+    /// An argument is neither `--name` nor `--name value`.
     #[error("'{0}' is not an argument of a job: arguments are --name value")]
     Malformed(String),
-    /// Given twice.
+    /// An argument was given twice.
     #[error("--{0} is given twice")]
     Twice(String),
-    /// Without its value.
+    /// An argument has no value.
     #[error("--{0} needs a value")]
     NoValue(String),
-    /// A value that cannot be read.
+    /// A value cannot be parsed.
     #[error("invalid value '{value}' for --{name}: {reason}")]
     BadValue {
         /// The argument's name.
         name: String,
-        /// As given.
+        /// The value as it was given.
         value: String,
-        /// What was expected.
+        /// The reason.
         reason: String,
     },
-    /// The job function does not read it.
+    /// The job function has not read an argument.
     #[error("the job has no argument --{name}{}", hint(.nearest))]
     Unknown {
         /// The argument's name.
@@ -51,7 +51,7 @@ pub enum ArgsError {
         /// The most similar argument that the job has.
         nearest: Option<String>,
     },
-    /// Not what the type of the job function's parameter describes.
+    /// The arguments do not match the type of the job function's parameter.
     #[error(transparent)]
     Mismatch(#[from] clap::Error),
 }

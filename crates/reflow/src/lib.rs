@@ -1,4 +1,4 @@
-//! Streaming jobs that grow and shrink with their cluster.
+//! Reflow's crate for jobs, which grow and shrink with their cluster.
 //!
 //! A job is a function that builds streams. [`main!`] turns it into an executable, which can run the job in one
 //! process (`JOB run`), be the job's JobManager (`JOB jobmanager`), or run tasks for a TaskManager.

@@ -23,7 +23,7 @@ pub(crate) struct Inner {
     graph: JobGraph,
     factories: Vec<TaskFactory>,
     enumerators: Vec<(usize, EnumeratorFactory)>,
-    /// How often each kind of operator was added: names those without uid.
+    /// The number of operators of each kind, for the default uids.
     kinds: BTreeMap<&'static str, usize>,
     /// Streams that have not been ended by a sink yet.
     open: BTreeMap<usize, String>,

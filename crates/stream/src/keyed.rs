@@ -1,4 +1,4 @@
-//! Keyed streams.
+//! The keyed streams of a job function.
 
 use crate::pipeline::{Pipeline, ProcessHead, RollingHead, WindowHead};
 use crate::stream::{Stream, VertexDraft};

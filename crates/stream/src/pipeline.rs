@@ -1,4 +1,4 @@
-//! Chains of operators as types.
+//! Pipelines: chains of operators as types.
 
 use reflow_api::window::{Assigner, Trigger};
 use reflow_api::{Aggregate, ProcessFunction, Source, Watermarks, source::ReaderContext};

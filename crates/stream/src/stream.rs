@@ -1,4 +1,4 @@
-//! Streams that are not keyed.
+//! The streams of a job function that are not keyed.
 
 use crate::env::Shared;
 use crate::job::EnumeratorFactory;

@@ -1,4 +1,4 @@
-//! Windowed streams.
+//! The windowed streams of a job function.
 
 use crate::keyed::{KeyedStream, Reduce};
 use crate::pipeline::{Pipeline, WindowHead};

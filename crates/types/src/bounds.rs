@@ -89,18 +89,18 @@ impl Default for Bounds {
             discarded_slots: 2 * 1024,
             hand_over_part_bytes: 128 << 10,
             prefetch_reads: 4,
-            // About a millisecond's work.
+            // About a millisecond of work.
             snapshot_step_bytes: 512 << 10,
             block_bytes: 256 << 10,
             run_bytes: u32::MAX as u64,
-            // The least that object stores take as a part.
+            // Object stores do not accept smaller parts than 5 MiB.
             upload_part_bytes: 8 << 20,
-            // Grown further it would be copied up to 4 MiB within one step.
+            // If it grew further by doubling, up to 4 MiB would be copied within one step.
             small_part_bytes: 1 << 20,
             upload_parts: 4,
             restore_reads: 8,
             restore_read_bytes: 4 << 20,
-            // A few milliseconds' work.
+            // A few milliseconds of work.
             restore_step_bytes: 1 << 20,
             tombstone_bytes: 1 << 10,
             undo_chunk_bytes: 64 << 10,

@@ -1,4 +1,4 @@
-//! `#[derive(Key)]` on every shape of type, and beside names that its code could mistake for its own.
+//! Tests of `#[derive(Key)]` on every kind of type, and next to names that its code could confuse with its own.
 
 extern crate reflow_types as reflow;
 

@@ -1,4 +1,4 @@
-//! `JOB run`: a cluster inside this process.
+//! The command `JOB run`, which runs the job on a cluster inside this process.
 
 use super::job_manager::{self, system};
 use super::{Executable, LaunchError, Options, executor, logging, machine, print_to_stderr, storage};
@@ -18,11 +18,12 @@ pub(super) fn run(
     options: &Options,
 ) -> Result<ExitCode, LaunchError> {
     crate::allocator::keep_memory();
-    // That TaskManagers try again until the JobManager listens is no news here.
+    // TaskManagers retry until the JobManager listens, which is expected here, so their warnings are not logged.
     logging::start("warn,reflow_taskmanager::manager=error");
     let options = with_defaults(options)?;
     let config = job_manager::load(&options)?;
-    // A mistake in the job or its arguments is told before anything is started.
+    // Build the job once before anything is started, so that an error in the job or its arguments is reported at
+    // once.
     executable.build(&options.args)?;
     let runtime = job_manager::runtime()?;
     let clock = Clock::start();

@@ -1,4 +1,4 @@
-//! `JOB executor`: runs tasks for the TaskManager that started it.
+//! The command `JOB executor`, which runs tasks for the TaskManager that started it.
 
 use super::{Executable, LaunchError, logging, machine};
 use reflow_config::{Loader, options};
@@ -30,7 +30,7 @@ pub(super) fn run(executable: Executable) -> Result<ExitCode, LaunchError> {
     Ok(ExitCode::from(u8::try_from(exit.code).unwrap_or(1)))
 }
 
-/// The executor's process, with the job built anew.
+/// The process of the executor. Builds the job with the arguments in the TaskManager's message.
 pub(super) fn process(
     executable: &Executable,
     start: ExecutorStart,

@@ -1,4 +1,4 @@
-//! `JOB jobmanager`: the JobManager of this job, with REST and the web interface.
+//! The command `JOB jobmanager`, which runs the JobManager of this job with REST and the web interface.
 
 use super::{Executable, LaunchError, Options, logging, machine};
 use reflow_config::{Config, options};
@@ -60,7 +60,7 @@ pub(super) fn drive(
     let server = runtime.spawn(serve(listener, handle, stopped));
     let exit = real::run(Box::new(process), signal, driver);
     drop(stop);
-    // The server gives answers under way a second; an error in it has been logged.
+    // The server has a second for answers under way. It has logged its errors.
     let _ = runtime.block_on(server);
     if exit.code == 0 {
         tracing::info!(
@@ -102,17 +102,17 @@ async fn serve(listener: TcpListener, handle: Handle, stopped: tokio::sync::ones
         let _ = stopped.await;
     };
     let most = Limits::default();
-    // Most descriptors are for the job: its TaskManagers and executors, and storage.
+    // Most file descriptors are left for the job: connections to TaskManagers and executors, and storage.
     let limits = Limits { connections: most.connections.min(real::descriptor_limit() / 4), ..most };
     if let Err(error) = reflow_rest::serve(listener, Arc::new(handle), limits, stopped).await {
         tracing::error!("{error}");
     }
 }
 
-/// The executable of this process, also if another file has its name by now.
+/// The executable of this process, even if another file has its name by now.
 const THIS_EXECUTABLE: &str = "/proc/self/exe";
 
-/// This executable, which TaskManagers fetch.
+/// The description of this executable, which TaskManagers fetch.
 fn artifact() -> Result<Artifact, LaunchError> {
     let (sha256, len) = hash(Path::new(THIS_EXECUTABLE)).map_err(system("cannot read this executable"))?;
     Ok(Artifact { sha256, at: Location(THIS_EXECUTABLE.to_owned()), len })

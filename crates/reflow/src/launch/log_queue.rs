@@ -24,7 +24,7 @@ pub(super) struct LogQueue(Arc<Shared>);
 #[derive(Default)]
 struct Shared {
     queue: Mutex<Queue>,
-    /// Something was added, or is written.
+    /// Notified when an entry was added or written.
     changed: Condvar,
 }
 
@@ -45,7 +45,8 @@ impl LogQueue {
         let queue = Self::default();
         let ours = queue.clone();
         let thread = std::thread::Builder::new().name("log".to_owned()).spawn(move || ours.write_to(target));
-        // Without the thread everything is dropped once the queue is full: the process lives without logs.
+        // If the thread cannot be started, entries are dropped once the queue is full, and the process runs
+        // without logs.
         drop(thread);
         queue
     }

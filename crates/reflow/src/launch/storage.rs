@@ -1,10 +1,10 @@
-//! Storage with its configuration. `s3://` needs the feature `s3`.
+//! The storage that the configuration describes. `s3://` needs the feature `s3`.
 
 use reflow_config::{Config, options};
 use reflow_env::real::{Storage, StorageOptions};
 use reflow_env::{Location, StoreError};
 
-/// A configured directory that no request can be carried out on.
+/// A configured directory that this executable cannot use.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot use {key}: {error}")]
 pub struct UnusableDirectory {
@@ -12,12 +12,12 @@ pub struct UnusableDirectory {
     error: StoreError,
 }
 
-/// Local files, memory, and S3 with the credentials in the options. Without these, S3 uses the environment
+/// Opens local files, memory, and S3 with the credentials in the options. Without these, S3 uses the environment
 /// variables and the machine's role, like other S3 tools.
 ///
 /// # Errors
-/// A configured directory has an unknown scheme, or one that this executable is built without. Requests on it would be
-/// tried again and again, as if the store were away.
+/// If a configured directory has an unknown scheme, or one for which this executable was built without support.
+/// Requests on it would otherwise be repeated as if storage were unavailable.
 pub fn open(config: &Config) -> Result<Storage, UnusableDirectory> {
     let settings = [
         ("aws_endpoint", options::S3_ENDPOINT.get(config).map(with_scheme)),
@@ -30,7 +30,7 @@ pub fn open(config: &Config) -> Result<Storage, UnusableDirectory> {
     let mut s3: std::collections::BTreeMap<String, String> = set.collect();
     let path_style = options::S3_PATH_STYLE_ACCESS.get(config);
     s3.insert("aws_virtual_hosted_style_request".to_owned(), (!path_style).to_string());
-    // An endpoint of one's own is often one without encryption; Amazon's never is.
+    // Other services than Amazon's often have endpoints without encryption.
     let plain = s3.get("aws_endpoint").is_some_and(|endpoint| endpoint.starts_with("http://"));
     s3.insert("aws_allow_http".to_owned(), plain.to_string());
     let storage = Storage::new(StorageOptions { s3, ..StorageOptions::default() });
