@@ -1,7 +1,7 @@
-//! What goes wrong, and when: a schedule that follows from the seed alone.
+//! The chaos of a run: a schedule of troubles, which follows from the seed alone.
 //!
-//! Each seed picks some kinds of trouble and leaves the others out: many faults at once hide what two of them
-//! do together.
+//! Each seed chooses some kinds of trouble and leaves out the others, because many faults at once hide what two
+//! of them cause together.
 
 use crate::faults::Faults;
 use crate::rng::Rng;
@@ -9,118 +9,118 @@ use crate::scenario::Scenario;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// Something that is done to the cluster. Whom it strikes is decided when it does.
+/// Something that is done to the cluster. Its target is chosen when it strikes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Trouble {
-    /// A TaskManager comes.
+    /// A TaskManager starts.
     StartTaskManager,
     /// A TaskManager gets SIGTERM.
     StopTaskManager,
     /// A user drains a TaskManager.
     DrainTaskManager {
-        /// Even if it is the last one.
+        /// Whether even the last TaskManager is drained.
         force: bool,
     },
-    /// A user bounds the parallelism.
+    /// A user limits the parallelism.
     Require {
-        /// Of all vertices, at most.
+        /// The upper bound for all vertices.
         upper: u32,
     },
     /// A TaskManager gets SIGKILL.
     KillTaskManager,
     /// A task executor gets SIGKILL.
     KillExecutor,
-    /// The JobManager gets SIGKILL; another is started after a while.
+    /// The JobManager gets SIGKILL, and another one is started later.
     KillJobManager {
-        /// The while.
+        /// The time until then.
         down: Duration,
     },
-    /// The JobManager gets SIGTERM; another is started a while after it has ended.
+    /// The JobManager gets SIGTERM, and another one is started after its end.
     StopJobManager {
-        /// The while.
+        /// The time between the two.
         down: Duration,
     },
-    /// Another JobManager is started although there is one.
+    /// Another JobManager is started while one runs.
     ReplaceJobManager {
-        /// What is wrong with the one that there is.
+        /// The reason.
         because: Replacement,
-        /// How long it takes to start the other.
+        /// The time until the other one starts.
         after: Duration,
-        /// How long the first one stays as it is, and TaskManagers may follow it.
+        /// How long the first one stays in its condition, and TaskManagers may follow it.
         lasts: Duration,
     },
     /// A user takes a savepoint.
     Savepoint,
-    /// A user stops the job with a savepoint, or cancels it with one, and starts it again from there.
+    /// A user stops the job with a savepoint, or cancels it with one, and starts it again from that savepoint.
     Stop {
-        /// Whether it counts as cancelled.
+        /// Whether the job is cancelled.
         cancel: bool,
     },
     /// A user cancels the job.
     Cancel,
-    /// Objects of the job are deleted from outside.
+    /// Something outside deletes objects of the job.
     DeleteObjects(Objects),
     /// An object of a checkpoint is damaged.
     Damage,
-    /// Two hosts do not reach each other.
+    /// Two hosts cannot reach each other.
     Partition {
-        /// For how long.
+        /// For this long.
         lasts: Duration,
     },
-    /// A process stands still.
+    /// A process is frozen.
     Freeze {
-        /// For how long.
+        /// For this long.
         lasts: Duration,
     },
-    /// Chances of faults rise.
+    /// The probabilities of faults rise.
     Disturb {
-        /// To these.
+        /// The probabilities.
         faults: Faults,
-        /// For how long.
+        /// For this long.
         lasts: Duration,
     },
 }
 
-/// Why somebody starts a second JobManager.
+/// The reason why a second JobManager is started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replacement {
-    /// TaskManagers do not reach the first one, which still reaches storage.
+    /// TaskManagers cannot reach the first one, which can still reach storage.
     CutOff,
-    /// It stands still.
+    /// The first one is frozen.
     Frozen,
-    /// It takes a long time for everything.
+    /// The first one is slow.
     Slow,
-    /// By mistake.
+    /// There is no reason.
     Mistake,
 }
 
-/// What a rule of the store deletes.
+/// The objects that a rule of the store deletes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Objects {
-    /// The records of all leaderships.
+    /// The files of all leadership epochs.
     Epochs,
-    /// The newest of them.
+    /// The file of the latest epoch.
     NewestEpoch,
     /// The oldest manifest of a complete checkpoint, if there is a newer one.
     OldestManifest,
 }
 
 impl Objects {
-    /// Any of them.
+    /// Random objects.
     pub fn random(rng: &mut Rng) -> Self {
         *rng.pick(&[Self::Epochs, Self::NewestEpoch, Self::OldestManifest]).expect("there are some")
     }
 }
 
-/// A schedule of trouble.
+/// A schedule of troubles.
 #[derive(Clone, Debug)]
 pub struct Chaos {
-    /// When something is done, from the beginning of the run, in ascending order.
+    /// The troubles with their times from the beginning of the run, in ascending order.
     pub schedule: Vec<(Duration, Trouble)>,
 }
 
 impl Chaos {
-    /// Trouble from shortly after the beginning until `until`.
+    /// Random troubles from shortly after the beginning until `until`.
     pub fn random(rng: &mut Rng, until: Duration, scenarios: &BTreeSet<Scenario>) -> Self {
         let mut kinds: Vec<Kind> = Kind::ALL.into_iter().filter(|_| rng.chance(0.45)).collect();
         if kinds.is_empty() {
@@ -137,7 +137,7 @@ impl Chaos {
         while at < until {
             let kind = *rng.pick(&kinds).expect("there is a kind");
             schedule.push((at, kind.trouble(rng)));
-            // Often several things happen within the same moments.
+            // Often several troubles strike at nearly the same time.
             let gap = if rng.chance(0.2) { rng.within(0..=50) } else { rng.within(0..=gap_ms * 2) };
             at += Duration::from_millis(gap);
         }
@@ -167,7 +167,7 @@ enum Kind {
 }
 
 impl Kind {
-    /// Those that any run may have.
+    /// The kinds that any run may have.
     const ALL: [Self; 11] = [
         Self::StartTaskManager,
         Self::StopTaskManager,
@@ -182,7 +182,7 @@ impl Kind {
         Self::Disturb,
     ];
 
-    /// What a scenario adds.
+    /// The kinds that a scenario adds.
     fn of(scenario: Scenario) -> Vec<Self> {
         match scenario {
             Scenario::Successors => vec![Self::ReplaceJobManager, Self::ReplaceJobManager],
@@ -230,13 +230,13 @@ impl Kind {
     }
 }
 
-/// Trouble of a kind that strikes at once, for a moment that was chosen.
+/// A random trouble that strikes at once, for a moment that was chosen.
 pub fn strike(rng: &mut Rng) -> Trouble {
     let kind = *rng.pick(&Kind::ALL).expect("there is a kind");
     kind.trouble(rng)
 }
 
-/// A second JobManager: the first one stays as it is for seconds to minutes.
+/// The start of a second JobManager, while the first one stays in its condition for seconds to minutes.
 pub fn replacement(rng: &mut Rng) -> Trouble {
     let all = [Replacement::CutOff, Replacement::Frozen, Replacement::Slow, Replacement::Mistake];
     Trouble::ReplaceJobManager {

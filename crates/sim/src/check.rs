@@ -1,14 +1,15 @@
-//! Invariants that can be seen from outside: in what is stored, after each event.
+//! The checker of stored objects: invariants that are checked after each event, by what is in storage.
 //!
-//! - A committed file never changes and never goes.
+//! - A committed file is never changed or deleted.
 //! - A checkpoint is decided once.
-//! - The objects that a retained manifest names are there.
+//! - The objects that a retained manifest names exist.
 //! - The newest complete checkpoints, as many as are retained, keep their manifests.
-//! - What a savepoint names is never deleted.
-//! - No checkpoint is completed after the one with which the job ends: of its end, or of a stop.
-//! - At the end, what was committed is what the model expects, each line as often. Only lines that belong to
-//!   checkpoints behind which a user has allowed the job to go may be committed again ([`crate::redone`]).
-//! - The output of each key is committed in its order.
+//! - Objects that a savepoint names are never deleted.
+//! - No checkpoint completes after the one with which the job ends, at its end or by a stop.
+//! - At the end, the committed lines are those that the model expects, with their numbers. Only lines that belong
+//!   to checkpoints newer than one to which a user has allowed the job to go back may be committed again
+//!   ([`crate::redone`]).
+//! - The output of each key is committed in order.
 
 use crate::redone::Files;
 use crate::workload::{Lines, committed, sink};
@@ -20,51 +21,52 @@ use reflow_types::{CheckpointId, JobId, LeaderEpoch, Timestamp, VertexId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-/// Watches the storage.
+/// Checks the storage.
 #[derive(Default)]
 pub struct Checker {
-    /// How many complete checkpoints are kept.
+    /// The number of complete checkpoints that are retained.
     retained: usize,
-    /// The manifests of complete checkpoints, what they are called and what they name.
+    /// The names of the manifests of complete checkpoints, with the objects that they name.
     manifests: BTreeMap<CheckpointId, (String, BTreeSet<String>)>,
-    /// The checkpoint with which the job is to end: nothing is completed after it.
+    /// The checkpoint with which the job ends. None may complete after it.
     last: Option<(CheckpointId, LeaderEpoch)>,
-    /// Complete checkpoints that may count or not: of deposed leaders, and those behind which the job has gone.
+    /// Complete checkpoints that may or may not count: those of deposed leaders, and those before which the job
+    /// has gone back.
     unsure: BTreeSet<CheckpointId>,
-    /// The same of savepoints.
+    /// The same for savepoints.
     savepoints: BTreeMap<CheckpointId, (String, BTreeSet<String>)>,
     files: Files,
     /// The watermark of each vertex in the newest complete checkpoint.
     watermarks: BTreeMap<VertexId, (CheckpointId, Timestamp)>,
     /// Whether a checkpoint is known to be damaged.
     pub damaged: bool,
-    /// How many files were committed.
+    /// The number of committed files.
     pub committed: u64,
-    /// How many checkpoints were completed.
+    /// The number of completed checkpoints.
     pub checkpoints: u64,
-    /// The highest complete checkpoint that is no savepoint.
+    /// The highest complete checkpoint that is not a savepoint.
     pub highest: Option<CheckpointId>,
-    /// Savepoints that stop the job, and are decided in its directory.
+    /// Savepoints that stop the job. They are decided in the job's directory.
     stops: BTreeSet<String>,
-    /// The job, once it has a checkpoint, and those that have ended.
+    /// The job, once it has a checkpoint.
     jobs: BTreeSet<JobId>,
     former_jobs: BTreeSet<JobId>,
     violations: Vec<String>,
 }
 
-/// Below which directory users' savepoints lie.
+/// The directory of savepoints.
 pub const SAVEPOINTS: &str = "/savepoints/";
 
-/// How many differing lines are shown.
+/// The number of differing lines that a violation shows.
 const SHOWN: usize = 8;
 
 impl Checker {
-    /// Nothing was seen yet; `retained` is how many complete checkpoints are kept.
+    /// A checker for a job that retains `retained` complete checkpoints.
     pub fn new(retained: usize) -> Self {
         Self { retained, ..Self::default() }
     }
 
-    /// Looks at what has changed; says whether something was committed.
+    /// Checks changes of the storage. Returns whether something was committed.
     pub fn look(&mut self, storage: &Storage, changes: &[Change]) -> bool {
         let mut newly_committed = false;
         for Change { name, by, kind } in changes {
@@ -84,7 +86,7 @@ impl Checker {
                 self.committed += u64::from(*kind == ChangeKind::Written);
             } else if name.ends_with("/_metadata") {
                 match kind {
-                    // A manifest that cannot be read is not kept, and does not count.
+                    // A manifest that cannot be read is not retained and does not count.
                     ChangeKind::Deleted => self.manifest_deleted(name, by.is_none() || storage.has_damage()),
                     _ => {
                         if *kind == ChangeKind::Replaced {
@@ -96,18 +98,19 @@ impl Checker {
             } else if *kind == ChangeKind::Deleted {
                 self.deleted(name, storage);
             } else if name.contains("/ended/") && !is_failed(storage.get(name)) {
-                // Nothing of a job that is over is needed.
+                // Nothing of a job that has ended is needed.
                 self.retained = 0;
             }
         }
         newly_committed
     }
 
-    /// A user starts another job of the same name.
+    /// A user starts another job with the same name.
     pub fn begin_job(&mut self, retained: usize) {
         self.retained = retained;
         self.last = None;
-        // Its checkpoints begin behind the savepoint's, which those of the job before may have passed.
+        // The ids of its checkpoints follow the savepoint's, and the earlier job may already have used higher
+        // ones.
         self.highest = None;
         self.former_jobs.append(&mut self.jobs);
         self.manifests.clear();
@@ -118,10 +121,10 @@ impl Checker {
         let Some(body) = storage.get(name) else { return };
         match manifest::decode(body) {
             Ok(Decision::Complete(mut manifest)) => {
-                // A successor does not know the ids of savepoints, and takes them again.
+                // A successor does not know the ids of savepoints and may use them again.
                 let is_savepoint = name.starts_with(SAVEPOINTS);
-                // A dead JobManager's request, after a newer checkpoint was complete and the abandoned name gone:
-                // nobody will restore it. Or it is of a job that has ended.
+                // A late request of a dead JobManager, after a newer checkpoint completed and the abandonment was
+                // deleted, or a request of an ended job. Nobody restores it.
                 let is_late = !is_savepoint && self.highest > Some(manifest.checkpoint);
                 if is_late || self.former_jobs.contains(&manifest.job) {
                     return;
@@ -129,13 +132,13 @@ impl Checker {
                 self.jobs.insert(manifest.job);
                 manifest.rebase(name.trim_end_matches("/_metadata"));
                 let objects: BTreeSet<String> = manifest.objects().into_iter().map(path).collect();
-                // A checkpoint that was being decided when the job was canceled is not needed.
+                // A checkpoint that was being decided when the job was cancelled is not needed.
                 let is_over = self.retained == 0;
                 for missing in objects.iter().filter(|object| !is_over && storage.get(object).is_none()) {
                     self.violations.push(format!("{name} names {missing}, which is not there"));
                 }
                 self.watermarks(name, &manifest, storage);
-                // A stop is given up if its manifest, which is there after a lost answer, cannot be read.
+                // A stop is abandoned if its manifest, which exists after a lost answer, cannot be read.
                 let is_damaged = |name: &String| storage.is_damaged(name);
                 self.last
                     .take_if(|(last, _)| self.manifests.get(last).is_some_and(|(name, _)| is_damaged(name)));
@@ -156,13 +159,13 @@ impl Checker {
         }
     }
 
-    /// A job that is stopped, or has read all its input, does not go on, whoever leads it.
+    /// Checks that a job that was stopped, or has read all its input, does not continue under any leader.
     fn ends(&mut self, name: &str, manifest: &Manifest) {
         if name.starts_with(SAVEPOINTS) {
             return; // it decides nothing
         }
         let counts = |(last, epoch): &(CheckpointId, LeaderEpoch)| !manifest.lineage.voids(*last, *epoch);
-        // A user may stop the job while it ends by itself: then it ends with that savepoint.
+        // A user may stop the job while it ends by itself. Then it ends with that savepoint.
         let ends = manifest.ending.is_some_and(|ending| ending.then == AfterBarrier::Finish);
         let stops = manifest.ending.is_some();
         if let Some((last, _)) = self.last.filter(counts).filter(|_| !stops && !self.damaged) {
@@ -172,13 +175,13 @@ impl Checker {
         self.last = ends.then_some((manifest.checkpoint, manifest.lineage.epoch));
     }
 
-    /// A keyed vertex's watermark in complete checkpoints never goes back, unless the job goes back to an older one.
-    /// Others take event time anew from the splits that they read after a cut.
+    /// Checks that a keyed vertex's watermark in complete checkpoints never goes back, unless the job goes back
+    /// to an older one. Other vertices reset event time at a cut.
     fn watermarks(&mut self, name: &str, manifest: &Manifest, storage: &Storage) {
         if name.starts_with(SAVEPOINTS) {
             return; // nothing begins from it
         }
-        // A checkpoint is given up if its manifest, which is there after a lost answer, cannot be read.
+        // A checkpoint is abandoned if its manifest, which exists after a lost answer, cannot be read.
         let is_damaged = |last: &CheckpointId| {
             self.manifests.get(last).is_some_and(|(manifest, _)| storage.is_damaged(manifest))
         };
@@ -194,14 +197,14 @@ impl Checker {
         }
     }
 
-    /// A deposed leader has decided something: it counts if its successor finds it.
+    /// A deposed leader has decided a checkpoint, which counts if its successor finds it.
     pub fn decided_by_deposed(&mut self, name: &str, storage: &Storage) {
         if let Some(Ok(Decision::Complete(manifest))) = storage.get(name).map(|body| manifest::decode(body)) {
             self.unsure.insert(manifest.checkpoint);
         }
     }
 
-    /// The newest complete checkpoints, as many as are retained, with their manifests and what they name.
+    /// The newest complete checkpoints, as many as are retained, with their manifests and objects.
     fn newest(&self) -> impl Iterator<Item = &(String, BTreeSet<String>)> {
         let places = self.manifests.iter().rev().zip(0..);
         let newest = places.filter(|((checkpoint, _), place)| {
@@ -212,13 +215,13 @@ impl Checker {
     }
 
     fn manifest_deleted(&mut self, name: &str, mut excused: bool) {
-        // A savepoint is the user's: with a checkpoint of the job's own, the job need not count on it.
+        // A savepoint belongs to the user, so the job relies on it only if it has no own checkpoint.
         let newest = self.manifests.last_key_value().is_some_and(|(_, (newest, _))| newest == name);
         excused |= self.stops.remove(name) && !newest;
         if !excused && !self.damaged && self.newest().any(|(manifest, _)| manifest == name) {
             self.violate(format!("{name} was deleted, but is one of the {} newest", self.retained));
         }
-        // A stop that is given up takes its savepoint with it, unless it is decided in the job's directory.
+        // An abandoned stop deletes its savepoint, unless it is decided in the job's directory.
         let savepoint = self.savepoints.iter().find(|(_, (manifest, _))| manifest == name);
         if let Some(checkpoint) = savepoint.map(|(checkpoint, _)| *checkpoint) {
             if self.manifests.contains_key(&checkpoint) {
@@ -229,10 +232,10 @@ impl Checker {
         self.manifests.retain(|_, (manifest, _)| manifest != name);
     }
 
-    /// The job goes back, as a user has allowed: newer checkpoints count no more.
+    /// The job goes back to an older checkpoint, as a user has allowed. Newer ones no longer count.
     pub fn goes_back(&mut self, from: Option<CheckpointId>, storage: &Storage) {
         self.files.begins(from, storage);
-        // If the older one is damaged, too, and somebody puts the objects back, the newer ones count again.
+        // If the older one is damaged as well and the objects are repaired, the newer ones count again.
         let newer = self.manifests.extract_if(.., |checkpoint, _| Some(*checkpoint) > from);
         self.unsure.extend(newer.map(|(checkpoint, _)| checkpoint));
         self.watermarks.clear();
@@ -242,16 +245,17 @@ impl Checker {
         if self.savepoints.values().any(|(_, objects)| objects.contains(name)) {
             self.violations.push(format!("{name} was deleted, but a savepoint names it"));
         }
-        // Older manifests are on their way out, too.
+        // Older manifests are being deleted as well.
         let users = self.newest().filter(|(_, objects)| objects.contains(name)).map(|(manifest, _)| manifest);
-        // A checkpoint is given up if its manifest, which is there after a lost answer, cannot be read.
+        // A checkpoint is abandoned if its manifest, which exists after a lost answer, cannot be read.
         let users: Vec<&String> = users.filter(|manifest| !storage.is_damaged(manifest)).collect();
         if !users.is_empty() {
             self.violations.push(format!("{name} was deleted, but {users:?} name it"));
         }
     }
 
-    /// Compares what was committed with what is expected, and possible besides. A job that is cancelled may have committed less.
+    /// Compares the committed lines with the expected and the possible ones. With `or_less`, as for a cancelled
+    /// job, lines may be missing.
     pub fn compare(&mut self, storage: &Storage, (expected, possible): (&Lines, &Lines), or_less: bool) {
         let found = committed(storage);
         let all: BTreeSet<&String> = found.keys().chain(expected.keys()).collect();
@@ -272,14 +276,15 @@ impl Checker {
         }
     }
 
-    /// Checks that the output of each key, lines of `key count`, was committed in its order.
+    /// Checks that the output of each key, lines of the form `key count`, was committed in order.
     pub fn check_order(&mut self, storage: &Storage) {
         if !self.files.has_gone_back() {
             self.violations.extend(self.files.out_of_order(storage));
         }
     }
 
-    /// The directory of the newest savepoint of a kind: those of lost JobManagers may appear late.
+    /// The directory of the newest savepoint for which `wanted` is true. Those of lost JobManagers may appear
+    /// late.
     pub fn newest_savepoint(&self, wanted: impl Fn(CheckpointId) -> bool) -> Option<&str> {
         let mut newest_first = self.savepoints.iter().rev();
         let (_, (manifest, _)) = newest_first.find(|(checkpoint, _)| wanted(**checkpoint))?;
@@ -292,18 +297,18 @@ impl Checker {
         Some(manifest)
     }
 
-    /// Something that must not be.
+    /// Adds a violation.
     pub fn violate(&mut self, what: String) {
         self.violations.push(what);
     }
 
-    /// What was found wrong so far.
+    /// The violations so far.
     pub fn violations(&self) -> &[String] {
         &self.violations
     }
 }
 
-/// Whether a marker of a job's end says that the job has failed, so that the next start resumes it.
+/// Whether the marker of a job's end shows that the job has failed, so that the next start resumes it.
 fn is_failed(marker: Option<&Bytes>) -> bool {
     marker.is_some_and(|body| String::from_utf8_lossy(body).contains("FAILED"))
 }

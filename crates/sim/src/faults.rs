@@ -1,27 +1,27 @@
-//! How often outside things go wrong, and how often they did.
+//! The probabilities of faults, the counts of those that have struck, and the probe that tells what they met.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// The chances of faults that may strike at any moment. Chaos turns them up and down.
+/// The probabilities of faults that may strike at any time. The chaos of a run changes them.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Faults {
-    /// A storage request fails, and nothing was done.
+    /// A storage request fails without effect.
     pub store_error: f64,
-    /// A storage request is done, but answered with an error.
+    /// A storage request is carried out but answered with an error.
     pub store_error_although_done: f64,
     /// A storage request takes seconds.
     pub store_slow: f64,
-    /// What is read from a damageable object has a bit flipped: once, or from then on until somebody puts it back.
+    /// A read of a damageable object returns a flipped bit, once or until the object is repaired.
     pub store_bit_flip: f64,
-    /// Nothing can be written.
+    /// Whether writes fail.
     pub disk_full: bool,
-    /// A frame takes up to a second, and what follows it on its connection as well.
+    /// A frame, and those behind it on its connection, take up to a second.
     pub frame_slow: f64,
 }
 
-/// A kind of fault, as counted.
+/// A kind of fault, for the counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(missing_docs, reason = "the names are what they are")]
 pub enum FaultKind {
@@ -53,8 +53,8 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
-    /// Those that a user or an administrator does on purpose: no attempt may fail from them. Stopping a TaskManager is
-    /// none, as the second SIGTERM does not wait.
+    /// Whether a user or administrator causes it on purpose, so that no attempt may fail from it. Stopping a
+    /// TaskManager does not count, because the second SIGTERM does not wait.
     pub fn is_planned(self) -> bool {
         matches!(
             self,
@@ -68,27 +68,27 @@ impl FaultKind {
     }
 }
 
-/// Where a live rescale is, as the executors hear of it.
+/// The phase of a live rescale, by the messages to executors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RescalePhase {
-    /// There is none.
+    /// There is no live rescale.
     #[default]
     None,
-    /// An executor has come, or one is to go, and no graph is prepared yet.
+    /// An executor was added or is to be removed, and no graph is prepared yet.
     Plan,
-    /// Another graph is prepared.
+    /// The next graph is being prepared.
     Prepare,
-    /// What the last checkpoint adds is read.
+    /// The increments of the catch-up checkpoint are being prefetched.
     CatchUp,
     /// The checkpoint with the cut is triggered.
     CutTriggered,
-    /// State is on its way to new owners.
+    /// State is being handed over to new owners.
     HandingOver,
-    /// The new graph is in effect, and no complete checkpoint holds it yet.
+    /// The next graph is in effect but not published.
     InEffect,
-    /// A complete checkpoint holds the new graph.
+    /// A complete checkpoint contains the next graph.
     Published,
-    /// As `Published`, and subtasks of the former graph have to leave.
+    /// As `Published`, and removed subtasks still have to end.
     Leaving,
 }
 
@@ -106,68 +106,68 @@ impl RescalePhase {
     ];
 }
 
-/// What a JobManager is doing that takes several steps.
+/// A task of the JobManager that takes several steps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Step {
-    /// Nothing of the kind.
+    /// None of them.
     #[default]
     None,
-    /// It becomes the leader and deploys its first attempt.
+    /// The JobManager becomes the leader and deploys its first attempt.
     Start,
-    /// It suspends the job, or stops it with a savepoint.
+    /// The JobManager suspends the job or stops it with a savepoint.
     Stop,
-    /// It takes a savepoint.
+    /// The JobManager takes a savepoint.
     Savepoint,
-    /// The job has reached its end.
+    /// The job is ending.
     End,
 }
 
 impl Step {
-    /// All of them, in order.
+    /// All steps, in order.
     pub const ALL: [Self; 4] = [Self::Start, Self::Stop, Self::Savepoint, Self::End];
 }
 
-/// What the job has under way: written by the workload, read when a fault strikes. Clones share it.
+/// The progress of the job, which the workload records and faults read. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Probe {
     emitted: Arc<AtomicU64>,
-    /// Up to where each split was ever read, several splits in one place.
+    /// The furthest position of each split; several splits share an element.
     reached: Arc<[AtomicU64; 8]>,
-    /// Splits keep their last record.
+    /// Whether splits hold back their last record.
     held: Arc<AtomicBool>,
-    /// Calls of user code until it fails next, and how often it has failed; 0 calls: it does not.
+    /// The number of calls of user code until it fails; 0 if it does not fail.
     until_failure: Arc<AtomicU64>,
     user_failures: Arc<AtomicU64>,
 }
 
 impl Probe {
-    /// A record has left the source: the split is read up to `position`.
+    /// The source has emitted a record and read the split up to `position`.
     pub fn emitted(&self, split: u32, position: u64) {
         self.emitted.fetch_add(1, Ordering::Relaxed);
         self.reached[split as usize % self.reached.len()].fetch_max(position, Ordering::Relaxed);
     }
 
-    /// From here on splits do not come to their end.
+    /// From now on, splits hold back their last record.
     pub fn hold_end(&self) {
         self.held.store(true, Ordering::Relaxed);
     }
 
-    /// Splits come to their end.
+    /// From now on, splits reach their end.
     pub fn let_end(&self) {
         self.held.store(false, Ordering::Relaxed);
     }
 
-    /// Whether a split keeps its last record.
+    /// Whether splits hold back their last record.
     pub fn holds_end(&self) -> bool {
         self.held.load(Ordering::Relaxed)
     }
 
-    /// User code fails at its `calls`th call from here.
+    /// Makes user code fail at its `calls`th call from now on.
     pub fn fail_after(&self, calls: u64) {
         self.until_failure.store(calls, Ordering::Relaxed);
     }
 
-    /// User code is called; says whether it has to fail.
+    /// Counts a call of user code. Returns whether it has to fail.
     pub fn called(&self) -> bool {
         let before = self.until_failure.load(Ordering::Relaxed);
         self.until_failure.store(before.saturating_sub(1), Ordering::Relaxed);
@@ -185,24 +185,24 @@ impl Probe {
         self.emitted.store(0, Ordering::Relaxed);
     }
 
-    /// Whether records have left the source since output was last committed.
+    /// Whether the source has emitted records since output was last committed.
     pub fn in_flight(&self) -> bool {
         self.emitted.load(Ordering::Relaxed) > 0
     }
 
-    /// How far the splits were ever read: grows only when a record is read for the first time.
+    /// The sum of the furthest positions, which grows only when a record is read for the first time.
     pub fn reached(&self) -> u64 {
         self.reached.iter().map(|reached| reached.load(Ordering::Relaxed)).sum()
     }
 }
 
-/// Counts the faults of a run.
+/// The counts of faults in a run.
 #[derive(Clone, Debug, Default)]
 pub struct Strikes {
     probe: Probe,
-    /// Where a live rescale is.
+    /// The phase of the live rescale.
     pub phase: RescalePhase,
-    /// What the JobManager is at.
+    /// The step of the JobManager.
     pub step: Step,
     counts: BTreeMap<FaultKind, Count>,
     in_phases: BTreeMap<(FaultKind, RescalePhase), u64>,
@@ -210,22 +210,22 @@ pub struct Strikes {
     disruptions: u64,
 }
 
-/// How often a kind of fault struck.
+/// How often a kind of fault has struck.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
-    /// At all.
+    /// In total.
     pub total: u64,
     /// While records were in flight.
     pub in_flight: u64,
 }
 
 impl Strikes {
-    /// No fault so far.
+    /// Counts without faults.
     pub fn new(probe: Probe) -> Self {
         Self { probe, ..Self::default() }
     }
 
-    /// A fault strikes.
+    /// Counts a fault.
     pub fn strike(&mut self, kind: FaultKind) {
         let count = self.counts.entry(kind).or_default();
         count.total += 1;
@@ -239,17 +239,17 @@ impl Strikes {
         }
     }
 
-    /// How often each kind struck in each phase of a live rescale.
+    /// How often each kind has struck in each phase of a live rescale.
     pub fn in_phases(&self) -> &BTreeMap<(FaultKind, RescalePhase), u64> {
         &self.in_phases
     }
 
-    /// How often each kind struck at each step of a JobManager.
+    /// How often each kind has struck at each step of a JobManager.
     pub fn at_steps(&self) -> &BTreeMap<(FaultKind, Step), u64> {
         &self.at_steps
     }
 
-    /// How many faults have struck from which an attempt may fail.
+    /// The number of faults from which an attempt may fail.
     pub fn disruptions(&self) -> u64 {
         self.disruptions
     }

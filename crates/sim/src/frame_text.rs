@@ -1,4 +1,4 @@
-//! Frames as text, for a trace.
+//! Frames as text, for the trace.
 
 use bytes::Bytes;
 use reflow_env::ConnId;
@@ -6,7 +6,7 @@ use reflow_protocol::control::{FromExecutor, ToExecutor};
 use reflow_protocol::data::{DataFrame, Payload, ToSender};
 use reflow_protocol::rescale::HandOver;
 
-/// How names of executors begin.
+/// The prefix of executors' names.
 pub const EXECUTOR: &str = "executor";
 
 /// The content of a frame that a process has received, as text. Frames do not carry their type; it follows from the

@@ -1,15 +1,15 @@
-//! Injected faults: they are compiled in on purpose, to see that the simulator finds them.
+//! The simulator with injected faults, which are compiled in on purpose to check that it finds them.
 //!
-//! Code asks [`reflow_types::injected_fault::is_active`] at the place of each. The simulator with injected faults is one
-//! build: a wrapper around the compiler sets the cfg for the workspace's crates only, so that dependencies are taken
-//! from the usual build.
+//! Code calls [`reflow_types::injected_fault::is_active`] at the place of each fault. One build contains all of
+//! them: a wrapper around the compiler sets the cfg only for the workspace's crates, so that dependencies are
+//! those of the normal build.
 
 use crate::scenario::Scenario;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The name of a fault, and the scenarios that each run with it has.
+/// The name of a fault, and the scenarios of every run with it.
 type InjectedFault = (&'static str, &'static [Scenario]);
 
 /// All injected faults.
@@ -40,7 +40,8 @@ pub const ALL: [InjectedFault; 24] = [
     ("job_without_epochs_begun_anew", &[Scenario::OutsideDeletions]),
 ];
 
-/// Those that hundreds of seeds find, or none yet. That one of them is not found is printed, and fails nothing.
+/// The faults that are found only by hundreds of seeds, or not yet. If one of them is not found, that is printed
+/// but is not an error.
 pub const SELDOM_FOUND: [&str; 4] = [
     "input_ends_while_windows_fire",
     "buffered_records_overtaken",
@@ -48,10 +49,10 @@ pub const SELDOM_FOUND: [&str; 4] = [
     "watermark_of_a_leaving_subtask_counted",
 ];
 
-/// For so many seconds a run looks for one of those.
+/// How many seconds a run looks for one of those.
 const SECONDS_FOR_SELDOM_FOUND: &str = "20";
 
-/// Within so many seeds a fault must be found.
+/// The number of seeds within which every other fault must be found.
 const SEEDS: &str = "300";
 
 /// The simulator with injected faults.
@@ -63,7 +64,7 @@ impl FaultySimulator {
     /// Builds it.
     ///
     /// # Errors
-    /// If it cannot be built.
+    /// If the build fails.
     pub fn build() -> Result<Self, String> {
         let target = target_directory()?;
         let own = target.join("injected-faults");
@@ -71,13 +72,17 @@ impl FaultySimulator {
         let wrapper = write_wrapper(&own).map_err(|error| error.to_string())?;
         let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
         let mut build = Command::new(cargo);
-        // The whole workspace: with the features of the simulator alone, dependencies would be built once more.
+        // The whole workspace is built, because the features of the simulator alone would build dependencies
+        // again.
         build.args(["build", "--quiet", "--workspace", "--bin", "reflow-sim"]);
         build.env("CARGO_TARGET_DIR", &target).env("RUSTC_WORKSPACE_WRAPPER", &wrapper);
         if !build.status().map_err(|error| error.to_string())?.success() {
-            return Err("the simulator cannot be built".to_owned());
+            return Err(
+                "the build of the simulator with injected faults failed; see the compiler's messages above"
+                    .to_owned(),
+            );
         }
-        // The next usual build puts its own simulator in this one's place.
+        // The next normal build replaces the simulator in the target directory.
         let simulator = own.join("reflow-sim");
         fs::copy(target.join("debug/reflow-sim"), &simulator).map_err(|error| error.to_string())?;
         Ok(Self { simulator })
@@ -86,7 +91,7 @@ impl FaultySimulator {
     /// Runs the simulator with a fault until it reports a violation, and returns the first line of the report.
     ///
     /// # Errors
-    /// If it finds nothing.
+    /// If no run reports a violation.
     pub fn look_for(&self, (name, scenarios): InjectedFault) -> Result<String, String> {
         let mut simulator = Command::new(&self.simulator);
         simulator.args(["--seeds", SEEDS, "--threads", "1", "--fail-fast", "--injected-fault", name]);
@@ -109,7 +114,7 @@ impl FaultySimulator {
 /// Activates a fault of this build.
 ///
 /// # Errors
-/// If there is no such fault, or this build has none.
+/// If there is no such fault, or this build contains none.
 pub fn activate(name: &str) -> Result<(), String> {
     let names = ALL.map(|(name, _)| name);
     if !names.contains(&name) {
@@ -124,10 +129,10 @@ pub fn activate(name: &str) -> Result<(), String> {
     Err("this simulator was built without injected faults; --injected-faults builds one with them".to_owned())
 }
 
-/// The target directory that this program was built into.
+/// The target directory of this program's build.
 fn target_directory() -> Result<PathBuf, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    let target = program.ancestors().nth(2).ok_or("the simulator does not lie in a target directory")?;
+    let target = program.ancestors().nth(2).ok_or("the simulator is not in a target directory of cargo")?;
     Ok(target.to_owned())
 }
 

@@ -1,13 +1,14 @@
-//! A whole cluster on one thread, from a seed.
+//! The simulator, which runs a whole cluster on one thread, from a seed.
 //!
-//! Everything that Reflow runs as a process is a state machine behind `reflow-env`; here they run with a
-//! simulated clock, network and storage. From one number follow the workload, the shape of the cluster, every
-//! latency and every fault, so that a failure found once can be run again and looked at.
+//! Every process of Reflow is a state machine behind `reflow-env`. Here they run with a simulated clock, network
+//! and storage. The seed determines the workload, the shape of the cluster, every latency and every fault, so
+//! that a failure can be reproduced and examined.
 //!
-//! Reading order: [`world`] (processes, network, storage, time), [`faults`] (what may go wrong in it),
-//! [`workload`] (jobs and what they must write), [`scenario`] and [`chaos`] (what is done to a cluster), [`cluster`] (a
-//! run), [`check`] with [`redone`], [`watch`], [`phase`], [`succession`], [`watermarks`] and [`liveness`] (invariants), [`report`] and [`runs`] (many runs), [`injected_faults`] (that faults
-//! are found), [`trace`] and [`frame_text`] (what happened), [`watchdog`] (that a run ends), [`rng`].
+//! Reading order: [`world`] (processes, network, storage, time), [`faults`] (what may go wrong), [`workload`]
+//! (jobs and their expected output), [`scenario`] and [`chaos`] (what strikes a cluster), [`cluster`] (a run),
+//! [`check`] with [`redone`], [`watch`], [`phase`], [`succession`], [`watermarks`] and [`liveness`] (invariants),
+//! [`report`] and [`runs`] (many runs), [`injected_faults`] (checks that faults are found), [`trace`] and
+//! [`frame_text`] (the log of a run), [`watchdog`] (ends runs that hang), [`rng`].
 
 pub mod chaos;
 pub mod check;

@@ -1,45 +1,46 @@
-//! Whether a job comes forward once it is left alone.
+//! The liveness check: whether a job makes progress once it is left alone.
 //!
-//! Bounds follow the work: what counts is the time since the job last came forward, not the time that all of its
-//! work takes. It comes forward when a split is read further than ever before, or more output is committed.
+//! The bounds depend on progress, not on the amount of work: the time since the job last made progress counts,
+//! not its total time. Progress is that a split is read further than ever before, or that more output is
+//! committed.
 
 use crate::faults::RescalePhase;
 use crate::watch::Watch;
 use crate::world::Time;
 use std::time::Duration;
 
-/// The longest time in which a job that is left alone may not come forward.
+/// The longest time that a job that is left alone may make no progress.
 pub const NO_PROGRESS: Duration = Duration::from_secs(600);
-/// The longest time for which a checkpoint may be under way: it is given up after 20 s, and the attempt may have to be
-/// ended after that.
+/// The longest time that a checkpoint may be under way. It is aborted after 20 s, and the attempt may have to end
+/// after that.
 pub const CHECKPOINT: Duration = Duration::from_secs(60);
-/// The longest time for which key groups may be on their way to new owners.
+/// The longest time that key groups may be handed over.
 pub const HAND_OVER: Duration = Duration::from_secs(60);
 
-/// Watches for work that stands still.
+/// Checks for work without progress.
 #[derive(Debug, Default)]
 pub struct Liveness {
     best: u64,
-    /// When the job came forward last.
+    /// The time of the last progress.
     came_forward: Time,
     /// The longest times seen so far, in the order of the bounds.
     pub longest: [Time; 3],
 }
 
 impl Liveness {
-    /// How far the job has come; a larger number than ever is progress.
+    /// Reports how far the job has come. A larger number than ever before is progress.
     pub fn progress(&mut self, now: Time, reached: u64) {
         if reached > self.best || self.came_forward == 0 {
             (self.best, self.came_forward) = (reached, now);
         }
     }
 
-    /// The moment from which on the job stands still, if it does not come forward until then.
+    /// The time at which the job counts as stalled, unless it makes progress before.
     pub fn deadline(&self, calm_since: Time) -> Time {
         self.came_forward.max(calm_since) + NO_PROGRESS.as_micros() as Time
     }
 
-    /// What has lasted too long, of a cluster that is left alone since `calm_since`.
+    /// The violation if something has lasted too long in a cluster that is left alone since `calm_since`.
     pub fn look(&mut self, now: Time, calm_since: Time, watch: &Watch) -> Option<String> {
         let lasted = |since: Time| now - since.max(calm_since).min(now);
         self.longest[0] = self.longest[0].max(lasted(self.came_forward));

@@ -1,4 +1,4 @@
-//! Runs the simulator: many seeds with a table, or one with its trace.
+//! The command line of the simulator: many seeds with a table of results, or one seed with its trace.
 
 use clap::Parser;
 use reflow_env::real::Clock;
@@ -17,37 +17,38 @@ use std::time::Duration;
 /// Runs whole clusters on simulated machines, from seeds.
 #[derive(Parser)]
 struct Args {
-    /// How many seeds.
+    /// The number of seeds.
     #[arg(long, default_value_t = 100)]
     seeds: u64,
-    /// The first of them.
+    /// The first seed.
     #[arg(long, default_value_t = 1)]
     from: u64,
-    /// Runs this seed alone and prints what happens.
+    /// Runs only this seed and prints its trace.
     #[arg(long, env = "SIM_SEED")]
     seed: Option<u64>,
     /// Runs only this kind of job.
     #[arg(long, value_name = "NAME")]
     job: Option<Shape>,
-    /// Gives each run this scenario, even if its weight is 0; may be given several times.
+    /// Adds this scenario to each run, even if its weight is 0. Can be given several times.
     #[arg(long, value_name = "NAME")]
     scenario: Vec<Scenario>,
-    /// Begins no more runs after so many seconds.
+    /// Starts no more runs after this many seconds.
     #[arg(long, value_name = "SECONDS")]
     at_most: Option<u64>,
-    /// Simulates so many clusters at once; as many as there are cores if not given.
+    /// The number of clusters that are simulated at once [default: the number of cores].
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
-    /// Prints no trace, and no progress.
+    /// Prints neither trace nor progress.
     #[arg(long)]
     quiet: bool,
-    /// Ends with the first violation.
+    /// Ends at the first violation.
     #[arg(long)]
     fail_fast: bool,
-    /// Builds a simulator with known faults, runs it with each in turn, and fails unless it is found.
+    /// Builds a simulator with injected faults, runs it with each in turn, and fails if one is not found.
     #[arg(long)]
     injected_faults: bool,
-    /// Runs with this known fault, in a simulator that was built with them; with --injected-faults, the only one to try.
+    /// Runs with this fault, in a simulator that was built with injected faults. With --injected-faults: tries
+    /// only this one.
     #[arg(long, value_name = "NAME")]
     injected_fault: Option<String>,
     /// Prints the report as JSON.

@@ -1,23 +1,23 @@
-//! Where a live rescale is, as far as frames tell.
+//! The phases of a live rescale, as frames show them.
 
 use crate::faults::RescalePhase;
 use crate::world::Time;
 use reflow_protocol::rescale::Preparation;
 
-/// How long a rescale may be planned before the next phase; afterwards none is expected.
+/// The longest time from the cause of a rescale to its preparation. After that, no rescale is expected.
 const PLAN: Time = 5_000_000;
 
-/// Follows a job's live rescales through their phases.
+/// Tracks the live rescales of a job through their phases.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Phases {
     phase: RescalePhase,
     since: Time,
-    /// Whether subtasks leave with the rescale at hand.
+    /// Whether the current rescale removes subtasks.
     leavers: bool,
 }
 
 impl Phases {
-    /// The phase, and since when.
+    /// The phase, and the time of its beginning.
     pub fn now(&self, now: Time) -> (RescalePhase, Time) {
         match self.phase {
             RescalePhase::Plan if now > self.since + PLAN => (RescalePhase::None, self.since + PLAN),
@@ -31,40 +31,40 @@ impl Phases {
         }
     }
 
-    /// Something has happened after which the job may be rescaled.
+    /// Something has happened that may cause a rescale.
     pub fn plan(&mut self, now: Time) {
         if self.now(now).0 == RescalePhase::None {
             (self.phase, self.since) = (RescalePhase::Plan, now);
         }
     }
 
-    /// A graph is to be prepared.
+    /// A preparation was sent.
     pub fn prepare(&mut self, now: Time, preparation: &Preparation) {
         let Preparation { former, graph, .. } = preparation;
         self.leavers = former.subtasks().any(|(_, _, subtask)| graph.find(subtask.id).is_none());
         self.enter(now, RescalePhase::Prepare);
     }
 
-    /// What a later checkpoint adds is to be read.
+    /// A prefetch of the catch-up checkpoint was sent.
     pub fn catch_up(&mut self, now: Time) {
         self.enter(now, RescalePhase::CatchUp);
     }
 
-    /// The checkpoint of the cut is triggered.
+    /// The checkpoint of the cut was triggered.
     pub fn cut(&mut self, now: Time) {
         if self.phase != RescalePhase::HandingOver {
             self.enter(now, RescalePhase::CutTriggered);
         }
     }
 
-    /// State goes to its new owner.
+    /// State was sent to its new owner.
     pub fn hand_over(&mut self, now: Time) {
         if self.phase == RescalePhase::CutTriggered {
             self.enter(now, RescalePhase::HandingOver);
         }
     }
 
-    /// All groups are at their new owners.
+    /// All groups are installed.
     pub fn commit(&mut self, now: Time) {
         self.enter(now, RescalePhase::InEffect);
     }
@@ -74,13 +74,14 @@ impl Phases {
         match self.phase {
             RescalePhase::InEffect if self.leavers => self.enter(now, RescalePhase::Leaving),
             RescalePhase::InEffect => self.enter(now, RescalePhase::Published),
-            // Every executor is told of it, all within a moment.
+            // Every executor gets the message, all within a short time, so only a later one belongs to the next
+            // checkpoint.
             RescalePhase::Leaving | RescalePhase::Published if now > self.since + 500_000 => self.end(now),
             _ => {}
         }
     }
 
-    /// The rescale is given up, or the attempt ends.
+    /// The rescale was abandoned, or the attempt ended.
     pub fn end(&mut self, now: Time) {
         self.enter(now, RescalePhase::None);
     }

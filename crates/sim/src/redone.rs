@@ -1,22 +1,22 @@
-//! Which output may be committed again, and in which order output was committed.
+//! The output that may be committed again, and the order of committed output.
 //!
-//! A sink's file belongs to the first checkpoint that is complete after the file was written. An attempt that begins
-//! from an older checkpoint, because newer ones are damaged and the user has allowed it, commits again what belongs to
-//! the newer ones: those lines and no others, once more each.
+//! A sink's file belongs to the first checkpoint that completes after the file was written. An attempt that
+//! continues from an older checkpoint, because newer ones are damaged and the user has allowed it, commits the
+//! output of the newer ones once more, and nothing else.
 
 use crate::workload::{Lines, sink};
 use crate::world::Storage;
 use reflow_types::CheckpointId;
 use std::collections::BTreeMap;
 
-/// Follows the files of the sinks.
+/// Tracks the files of sinks.
 #[derive(Debug, Default)]
 pub struct Files {
-    /// Written since a checkpoint was complete last.
+    /// Files written since the last complete checkpoint.
     open: Vec<String>,
-    /// The others, with the checkpoint that each belongs to.
+    /// The other files, each with its checkpoint.
     belongs: BTreeMap<String, CheckpointId>,
-    /// What may be committed again, and how often.
+    /// The lines that may be committed again, with their numbers.
     redone: Lines,
 }
 
@@ -31,7 +31,8 @@ impl Files {
         self.belongs.extend(self.open.drain(..).map(|name| (name, checkpoint)));
     }
 
-    /// An attempt begins from an older checkpoint than the newest, as that is damaged and the user allows it.
+    /// An attempt begins from an older checkpoint than the newest one, because that is damaged and the user has
+    /// allowed it.
     pub fn begins(&mut self, from: Option<CheckpointId>, storage: &Storage) {
         let newer = |checkpoint: &CheckpointId| Some(*checkpoint) > from;
         let redone: Vec<String> =
@@ -44,18 +45,18 @@ impl Files {
         }
     }
 
-    /// How often a line may be committed more than expected.
+    /// How many times more than expected a line may be committed.
     pub fn redone(&self, line: &str) -> u64 {
         self.redone.get(line).copied().unwrap_or(0)
     }
 
-    /// Whether an attempt has begun from an older checkpoint than the newest.
+    /// Whether an attempt has begun from an older checkpoint than the newest one.
     pub fn has_gone_back(&self) -> bool {
         !self.redone.is_empty()
     }
 
-    /// Lines of the form `key count` must come in the order of their counts, for each key. Gives the first that does
-    /// not: lines of one file are in their order, and files in that of their checkpoints.
+    /// The first violation of the order of lines `key count`, whose counts must ascend for each key. Lines of a
+    /// file are in its order, and files in the order of their checkpoints.
     pub fn out_of_order(&self, storage: &Storage) -> Option<String> {
         let mut pieces: BTreeMap<&str, Vec<(CheckpointId, Vec<u64>)>> = BTreeMap::new();
         let bodies: Vec<_> = self.belongs.iter().map(|(name, at)| (*at, committed(name, storage))).collect();

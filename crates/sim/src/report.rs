@@ -1,4 +1,4 @@
-//! Many runs: one after another, and a table of what struck and what was found.
+//! The report of many runs: a table of the faults that have struck and of the violations.
 
 use crate::cluster::{Cluster, Outcome, Selection};
 use crate::faults::{Count, FaultKind, RescalePhase, Step};
@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// From so many runs on every kind of fault must have struck in every phase of a live rescale.
+/// The number of runs from which every kind of fault must have struck in every phase of a live rescale.
 const RUNS_FOR_ALL_CELLS: u64 = 2_000;
 
-/// Runs one seed; a panic of a process is a violation.
+/// Runs one seed. A panic of a process counts as a violation.
 pub fn run_seed(seed: u64, selection: &Selection, lines: Option<Lines>) -> Outcome {
     let (mut cluster, workload) = Cluster::new(seed, selection, lines);
     let ran = catch_unwind(AssertUnwindSafe(|| cluster.run(&workload)));
@@ -25,25 +25,25 @@ pub fn run_seed(seed: u64, selection: &Selection, lines: Option<Lines>) -> Outco
     outcome
 }
 
-/// What repeats a run: the seed, and what else was chosen.
+/// The command that repeats a run.
 pub fn how_to_repeat(seed: u64, selection: &Selection) -> String {
     let job = selection.shape.iter().map(|shape| format!(" --job {shape}"));
     let scenarios = selection.scenarios.iter().map(|scenario| format!(" --scenario {scenario}"));
     format!("SIM_SEED={seed} cargo xtask sim{}", job.chain(scenarios).collect::<String>())
 }
 
-/// What came of many runs.
+/// The results of many runs.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// Which runs were wanted.
+    /// The selection of runs.
     pub selection: Selection,
-    /// How many runs there were.
+    /// The number of runs.
     pub runs: u64,
-    /// How often each kind of fault struck.
+    /// How often each kind of fault has struck.
     pub strikes: BTreeMap<FaultKind, Count>,
-    /// Seeds with what was wrong.
+    /// The seeds with violations.
     pub violations: Vec<(u64, Vec<String>)>,
-    /// Runs in which no fault struck with records in flight.
+    /// The seeds of runs in which no fault struck while records were in flight.
     pub vacuous: Vec<u64>,
     /// See [`Outcome`].
     pub restarts: u64,
@@ -51,13 +51,13 @@ pub struct Report {
     pub rescales: u64,
     /// See [`Outcome`].
     pub live_rescales: (u64, u64),
-    /// Of each kind of job: runs, live rescales begun, and committed.
+    /// The numbers of runs, of live rescales begun and of live rescales committed, by kind of job.
     pub by_shape: BTreeMap<Shape, [u64; 3]>,
     /// How often each kind of fault struck in each phase of a live rescale.
     pub in_phases: BTreeMap<(FaultKind, RescalePhase), u64>,
     /// How often each kind of fault struck at each step of a JobManager.
     pub at_steps: BTreeMap<(FaultKind, Step), u64>,
-    /// How many runs had each scenario.
+    /// The number of runs with each scenario.
     pub scenarios: BTreeMap<Scenario, u64>,
     /// See [`Outcome`].
     pub checkpoints: u64,
@@ -65,9 +65,9 @@ pub struct Report {
     pub records: u64,
     /// See [`Outcome`].
     pub events: u64,
-    /// Simulated seconds.
+    /// The simulated time in seconds.
     pub simulated_seconds: f64,
-    /// Of all runs together: the same seeds give the same.
+    /// The hash of all runs. The same seeds give the same hash.
     pub hash: u64,
 }
 
@@ -110,12 +110,13 @@ impl Report {
         self.records += outcome.records;
         self.events += outcome.events;
         self.simulated_seconds += outcome.simulated.as_secs_f64();
-        // In whatever order they end.
+        // The sum does not depend on the order in which runs end.
         self.hash = self.hash.wrapping_add(outcome.hash);
     }
 
-    /// Whether all is well. A single run without a fault in flight proves nothing; of many, nearly all must have
-    /// had one, and of very many, each kind of fault must have struck in each phase of a live rescale.
+    /// Whether the runs pass. Besides the absence of violations, a single run must have had a fault with records
+    /// in flight, nearly all of many runs must have had one, and in very many runs each kind of fault must have
+    /// struck in each phase of a live rescale.
     pub fn passes(&self) -> bool {
         let seldom = (self.vacuous.len() as u64) * 20 > self.runs;
         self.violations.is_empty()
@@ -123,13 +124,13 @@ impl Report {
             && (self.runs < RUNS_FOR_ALL_CELLS || self.empty_cells().is_empty())
     }
 
-    /// Kinds of faults that have struck, and phases of live rescales in which they never did.
+    /// The kinds of faults that have struck, each with phases of live rescales in which it never has.
     pub fn empty_cells(&self) -> Vec<(FaultKind, RescalePhase)> {
         let cells = self.strikes.keys().flat_map(|kind| RescalePhase::ALL.map(|phase| (*kind, phase)));
         cells.filter(|cell| !self.in_phases.contains_key(cell)).collect()
     }
 
-    /// As JSON.
+    /// The report as JSON.
     pub fn to_json(&self, wall_seconds: f64) -> serde_json::Value {
         let strikes = self.strikes.iter().map(|(kind, count)| {
             let count = serde_json::json!({ "total": count.total, "in_flight": count.in_flight });

@@ -1,4 +1,4 @@
-//! Random numbers from a seed: the same on every machine, in every release.
+//! Random numbers from a seed, which are the same on every machine and in every release.
 
 use reflow_types::splitmix64;
 use std::ops::RangeInclusive;
@@ -13,7 +13,7 @@ impl Rng {
         Self(seed)
     }
 
-    /// A stream of its own for one purpose, so that drawing more for one thing changes nothing elsewhere.
+    /// A separate stream for one purpose, so that drawing more numbers for it changes nothing elsewhere.
     pub fn fork(&self, purpose: &str) -> Self {
         Self(self.0 ^ xxhash_rust::xxh3::xxh3_64(purpose.as_bytes()))
     }
@@ -23,7 +23,7 @@ impl Rng {
         splitmix64::next(&mut self.0)
     }
 
-    /// A number of the range, each as likely as another.
+    /// A number of the range, uniformly distributed.
     pub fn within(&mut self, range: RangeInclusive<u64>) -> u64 {
         let (low, high) = range.into_inner();
         debug_assert!(low <= high, "an empty range has no number");
@@ -45,7 +45,7 @@ impl Rng {
         ((self.bits() >> 11) as f64) < probability * (1u64 << 53) as f64
     }
 
-    /// One of these.
+    /// A random element.
     pub fn pick<'a, T>(&mut self, from: &'a [T]) -> Option<&'a T> {
         let last = from.len().checked_sub(1)?;
         from.get(self.within(0..=last as u64) as usize)

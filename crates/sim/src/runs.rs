@@ -1,4 +1,4 @@
-//! Runs of many seeds, on all cores: a run keeps to itself, so that its seed alone says what happens in it.
+//! Runs of many seeds on all cores. Runs share nothing, so the seed alone determines a run.
 
 use crate::cluster::{Outcome, Selection};
 use crate::report::{Report, how_to_repeat, run_seed};
@@ -7,37 +7,37 @@ use reflow_env::real::Clock;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How often progress is printed.
+/// The interval at which progress is printed.
 const PROGRESS: Duration = Duration::from_secs(30);
 
-/// Which seeds are run, and how.
+/// The seeds to run, and how to run them.
 #[derive(Clone, Debug)]
 pub struct Seeds {
-    /// The first one.
+    /// The first seed.
     pub from: u64,
-    /// How many.
+    /// The number of seeds.
     pub count: u64,
-    /// No run begins after so long.
+    /// The time after which no run starts.
     pub at_most: Option<Duration>,
-    /// No run begins after a violation.
+    /// Whether no run starts after a violation.
     pub fail_fast: bool,
-    /// Standard error hears now and then how far it is.
+    /// Whether progress is printed to standard error.
     pub progress: bool,
-    /// How many runs at once.
+    /// The number of concurrent runs.
     pub threads: usize,
 }
 
-/// What the threads share.
+/// The state that the threads share.
 struct Shared {
     report: Report,
-    /// How many runs have begun.
+    /// The number of runs that have begun.
     begun: u64,
     /// When progress was last printed.
     printed: Duration,
 }
 
 impl Seeds {
-    /// Runs them.
+    /// Runs the seeds.
     pub fn run(&self, selection: &Selection) -> Report {
         let clock = Clock::start();
         let begin = clock.now();
@@ -64,7 +64,7 @@ impl Seeds {
             }
         });
         let mut report = shared.into_inner().unwrap_or_else(PoisonError::into_inner).report;
-        // Runs end in another order each time.
+        // Runs end in a different order each time.
         report.violations.sort();
         report.vacuous.sort_unstable();
         report

@@ -1,47 +1,49 @@
-//! Kinds of trouble that only some runs have, because each needs a cluster of its own shape or ends the job.
+//! The scenarios: kinds of trouble that only some runs have, because each needs a cluster of a certain shape or
+//! ends the job.
 //!
-//! A seed draws its scenarios by their weights. `--scenario` forces them, also those whose weight is 0.
+//! A seed draws its scenarios by their weights. `--scenario` forces them, also those with weight 0.
 
 use crate::rng::Rng;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-/// A kind of trouble that a run may have or not.
+/// A kind of trouble that a run may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scenario {
-    /// A second JobManager starts while the first one is cut off from TaskManagers, frozen, slow or well.
+    /// A second JobManager starts while the first one is cut off from TaskManagers, frozen, slow or healthy.
     Successors,
     /// The JobManager is lost at a step of its start, of a stop, of a savepoint or of the job's end.
     Steps,
-    /// Epochs and old manifests are deleted from outside.
+    /// Something outside deletes the files of epochs and old manifests.
     OutsideDeletions,
     /// Users take savepoints.
     Savepoints,
-    /// Users stop the job with a savepoint, and start it again from there with a changed graph.
+    /// Users stop the job with a savepoint and start it again from there with a changed graph.
     Stops,
     /// Users cancel the job.
     Cancel,
-    /// The restart strategy gives up after a few failures; then the same command starts the job again.
+    /// The restart strategy fails the job after a few failures. Then the same command starts the job again.
     FewRestarts,
-    /// The job asks for a parallelism instead of using all slots.
+    /// The job requests a parallelism instead of using all slots.
     FixedParallelism,
-    /// The last record of each split is held back until a live rescale is in a certain phase: the inputs end there.
+    /// The last record of each split is held back until a live rescale is in a given phase, so that the inputs
+    /// end in that phase.
     EndsInPhase,
-    /// User code panics or returns an error now and then.
+    /// User code sometimes panics or returns an error.
     UserFailures,
-    /// So many TaskManagers are there as a plan wants, and each change comes in a certain phase of the one before.
+    /// The number of TaskManagers follows a plan, and each change comes in a given phase of the previous rescale.
     DirectedRescales,
-    /// So much state that production's bounds are crossed.
+    /// The job has so much state that it exceeds the bounds of production.
     LargeState,
-    /// A checkpoint an hour: none but those of rescales, savepoints and the end.
+    /// One checkpoint an hour, so that there are only those of rescales, savepoints and the end.
     RareCheckpoints,
 }
 
 impl Scenario {
-    /// All of them, and how likely a run has each.
+    /// All scenarios, with the probability of each.
     ///
-    /// A weight of 0 keeps a scenario out of CI whose faults are known and not mended yet.
+    /// Weight 0 keeps a scenario out of CI whose faults are known and not fixed yet.
     pub const ALL: [(Self, f64); 13] = [
         (Self::Successors, 0.15),
         (Self::Steps, 0.1),
@@ -58,7 +60,7 @@ impl Scenario {
         (Self::RareCheckpoints, 0.04),
     ];
 
-    /// Those of a run: the forced ones, and some that are drawn.
+    /// Draws the scenarios of a run, in addition to the forced ones.
     pub fn draw(rng: &mut Rng, forced: &[Self]) -> BTreeSet<Self> {
         let drawn: Vec<Self> =
             Self::ALL.into_iter().filter(|(_, weight)| rng.chance(*weight)).map(|(drawn, _)| drawn).collect();

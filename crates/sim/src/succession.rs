@@ -1,15 +1,15 @@
-//! What a deposed JobManager may still do, and for how long it may stay.
+//! Checks of what a deposed JobManager still does, and for how long it runs.
 //!
-//! Each start of a JobManager creates an epoch. A leader is *deposed* from the moment at which a later epoch stands in
-//! storage. It cannot know that at once, so what counts is what comes of its decisions:
+//! Each start of a JobManager creates an epoch. A leader is *deposed* from the moment at which a later epoch
+//! exists in storage. It cannot know that at once, so the effects of its decisions are checked:
 //!
-//! - **It completes nothing.** An executor that is told that checkpoint *n* is complete commits output. So no attempt
-//!   of a later epoch may begin from a checkpoint below *n*, whether the executor is told before or after the
-//!   later attempt is deployed. The same holds for attempts of one leader.
+//! - **It completes no checkpoint.** An executor that is notified that checkpoint *n* is complete commits output.
+//!   So no attempt of a later epoch may begin from a checkpoint below *n*, whether the notification comes before
+//!   or after the later attempt is deployed. The same holds for attempts of one leader.
 //! - **It deletes nothing** that the newest complete checkpoints name, nor their manifests ([`crate::check`]).
-//! - **It gets nobody back**: a TaskManager that has registered with a later epoch starts no executor for it. Each change
-//!   of the JobManager ends a TaskManager's executors, so the successor would lose its own.
-//! - **It steps down**: it ends within [`STEP_DOWN`] of simulated time in which it is awake and storage answers.
+//! - **It gets no TaskManager back.** A TaskManager that has registered with a later epoch starts no executor for
+//!   it. Each change of the JobManager ends a TaskManager's executors, so the successor would lose its own.
+//! - **It steps down** within [`STEP_DOWN`] of simulated time in which it is awake and storage answers.
 
 use crate::world::{ProcessId, Time};
 use reflow_env::ConnId;
@@ -19,20 +19,20 @@ use reflow_types::{CheckpointId, ExecutorId, JobId, LeaderEpoch};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// How long a deposed JobManager may stay while it is awake and storage answers.
+/// How long a deposed JobManager may run while it is awake and storage answers.
 pub const STEP_DOWN: Duration = Duration::from_secs(120);
 
-/// Which checkpoints executors were told of, and which attempts began from what.
+/// The completed checkpoints of which executors were notified, and the checkpoints from which attempts began.
 #[derive(Debug, Default)]
 pub struct Completions {
-    /// The highest checkpoint that executors were told is complete, by the attempt that completed it.
+    /// The highest checkpoint of whose completion executors were notified, by the attempt that completed it.
     completed: BTreeMap<Attempt, CheckpointId>,
-    /// From what the first attempt of each epoch began.
+    /// The checkpoint from which the first attempt of each epoch began.
     began: BTreeMap<LeaderEpoch, Option<CheckpointId>>,
 }
 
 impl Completions {
-    /// An executor was told that a checkpoint is complete. Gives what is wrong with that.
+    /// An executor was notified that a checkpoint is complete. Returns the violation, if any.
     pub fn completed(&mut self, attempt: Attempt, checkpoint: CheckpointId) -> Option<String> {
         let completed = self.completed.entry(attempt).or_default();
         *completed = checkpoint.max(*completed);
@@ -44,9 +44,10 @@ impl Completions {
         ))
     }
 
-    /// An attempt begins from a checkpoint. Gives what is wrong with that, unless it is known to be damaged. Attempts of
-    /// a deposed leader come to nothing, from wherever they begin: it may find its checkpoints deleted. The message may
-    /// arrive late, so only what earlier attempts have completed counts.
+    /// An attempt begins from a checkpoint, which is not known to be damaged. Returns the violation, if any.
+    /// Attempts of a deposed leader may begin from any checkpoint, because it may find its checkpoints deleted
+    /// and they have no effect. The message may arrive late, so only checkpoints that earlier attempts have
+    /// completed count.
     pub fn began(&mut self, attempt: Attempt, from: Option<CheckpointId>) -> Option<String> {
         self.began.entry(attempt.epoch).or_insert(from);
         if self.began.range(attempt.epoch.next()..).next().is_some() {
@@ -62,7 +63,7 @@ impl Completions {
         })
     }
 
-    /// The job goes back, as a user has allowed, to this checkpoint or further.
+    /// The job goes back to this checkpoint or an older one, as a user has allowed.
     pub fn go_back(&mut self, to: Option<CheckpointId>) {
         let to = to.unwrap_or_default();
         self.completed.values_mut().for_each(|completed| *completed = to.min(*completed));
@@ -74,20 +75,20 @@ impl Completions {
     }
 }
 
-/// Which leaderships TaskManagers follow.
+/// The leadership epochs that TaskManagers follow.
 #[derive(Debug, Default)]
 pub struct Followers {
-    /// The latest with which each TaskManager has registered.
+    /// The latest epoch with which each TaskManager has registered.
     followed: BTreeMap<String, (JobId, LeaderEpoch)>,
-    /// Connections over which an earlier one has answered.
+    /// Connections on which an earlier epoch has answered.
     void_connections: BTreeSet<(String, ConnId)>,
-    /// Executors that were wanted over those. A message may come after the TaskManager has closed the connection, so
-    /// what counts is that an executor has started.
+    /// Executors whose start was requested on those connections. A message may arrive after the TaskManager has
+    /// closed the connection, so only the start of an executor counts.
     void_executors: BTreeSet<ExecutorId>,
 }
 
 impl Followers {
-    /// A TaskManager has got a message of a JobManager.
+    /// A TaskManager has received a message of a JobManager.
     pub fn received(&mut self, task_manager: &str, conn: ConnId, message: &ToTaskManager) {
         let connection = (task_manager.to_owned(), conn);
         match message {
@@ -106,7 +107,7 @@ impl Followers {
         }
     }
 
-    /// An executor has started. Gives what is wrong with that.
+    /// An executor has started. Returns the violation, if any.
     pub fn started(&self, executor: ExecutorId) -> Option<String> {
         let void = self.void_executors.contains(&executor);
         void.then(|| {
@@ -122,14 +123,14 @@ pub struct Leader {
     pub id: ProcessId,
     /// The epoch that it has taken.
     pub epoch: Option<LeaderEpoch>,
-    /// The how many-eth it was of all that were taken; 0 before it has one.
+    /// The ordinal number of that epoch among all that were taken; 0 before it has one.
     pub order: u64,
-    /// Since when it is deposed, awake and within reach of storage.
+    /// The time since which it is deposed, awake and able to reach storage.
     pub able_since: Option<Time>,
 }
 
 impl Leader {
-    /// Looks at a leader: `awake` says whether it runs and storage answers. Gives what is wrong.
+    /// Checks a leader. `awake` is whether it runs and storage answers. Returns the violation, if any.
     pub fn look(&mut self, now: Time, newest: u64, awake: bool) -> Option<String> {
         let epoch = self.epoch.filter(|_| self.order != newest && awake);
         let Some(epoch) = epoch else {

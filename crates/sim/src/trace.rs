@@ -1,17 +1,17 @@
-//! What happened, as one number to compare and, if asked for, as lines to read.
+//! The trace of a run: a hash to compare and, on request, lines to read.
 
 use crate::frame_text;
 use reflow_env::{Input, SlotStep, StoreReply, StoreResult};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-/// Takes the lines of a verbose run.
+/// A function that takes the lines of a verbose run.
 pub type Lines = Box<dyn FnMut(String)>;
 
-/// The trace of a run. Two runs with one hash have handled the same inputs at the same times.
+/// The trace of a run. Two runs with the same hash have handled the same inputs at the same times.
 pub struct Trace {
     hash: Xxh3,
     lines: Option<Lines>,
-    /// How many inputs were handled and steps made.
+    /// The number of inputs and steps.
     pub events: u64,
 }
 
@@ -46,7 +46,7 @@ impl Trace {
         self.add(now, process, 100 + slot as u64, digest);
     }
 
-    /// Something that the simulator did: a fault, for one.
+    /// The simulator has done something, such as a fault.
     pub fn note(&mut self, now: u64, process: &str, text: &str) {
         self.add(now, process, 99, xxh3_64(text.as_bytes()));
         self.line(now, process, text);

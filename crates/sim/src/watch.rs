@@ -1,12 +1,13 @@
-//! Invariants that can be seen in what processes say to each other, and counts of what happened.
+//! The watch over messages: invariants that are checked on the frames between processes, and counts of events.
 //!
-//! - Within an attempt all executors have the same subtasks, and each key group has one owner.
-//! - Attempts only grow at each executor, and no subtask id is used by two of them.
-//! - Checkpoint ids only grow: at each executor, and in each channel.
+//! - In an attempt, all executors have the same subtasks, and each key group has one owner.
+//! - Attempt numbers only grow at each executor, and no two attempts use the same subtask id.
+//! - Checkpoint ids only grow, at each executor and in each channel.
 //! - A channel's watermark never goes back.
-//! - The watermark of a vertex in a checkpoint is that of the subtasks that go on ([`watermarks`]).
-//! - No attempt begins from an older checkpoint than one that executors were told is complete ([`succession`]).
-//! - No TaskManager goes back to a deposed JobManager ([`succession`]).
+//! - The watermark of a vertex in a checkpoint is that of the remaining subtasks ([`watermarks`]).
+//! - No attempt begins from an older checkpoint than one of whose completion executors were notified
+//!   ([`succession`]).
+//! - No TaskManager returns to a deposed JobManager ([`succession`]).
 //!
 //! [`succession`]: crate::succession
 //! [`watermarks`]: crate::watermarks
@@ -31,55 +32,56 @@ use reflow_protocol::snapshot::{AfterBarrier, Codec};
 use reflow_types::{CheckpointId, GraphVersion, LeaderEpoch, SubtaskId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How names of TaskManagers begin.
+/// The prefix of TaskManagers' names.
 const TASK_MANAGER: &str = "tm";
 
 /// A checkpoint that is under way.
 #[derive(Clone, Copy, Debug)]
 struct UnderWay {
     checkpoint: CheckpointId,
-    /// Of the JobManager that has triggered it.
+    /// The epoch of the JobManager that has triggered it.
     epoch: LeaderEpoch,
     since: Time,
     /// What sources do after it.
     then: AfterBarrier,
 }
 
-/// Watches frames.
+/// Checks frames.
 #[derive(Default)]
 pub struct Watch {
     attempts: BTreeMap<Attempt, ExecutionGraph>,
-    /// The last attempt that each executor was told of.
+    /// The last attempt that was deployed to each executor.
     deployed: BTreeMap<String, Attempt>,
     subtasks: BTreeSet<SubtaskId>,
     rescales: u64,
     /// Live rescales that were begun.
     begun: BTreeSet<(Attempt, GraphVersion)>,
-    /// Those that came to their end.
+    /// Live rescales that were committed.
     committed: BTreeSet<(Attempt, GraphVersion)>,
     phases: Phases,
     completions: Completions,
     followers: Followers,
     watermarks: Watermarks,
-    /// From which checkpoints attempts have just begun that were allowed to go back.
+    /// The checkpoints from which attempts have begun that were allowed to go back, since the last call that took
+    /// them.
     gone_back: Vec<Option<CheckpointId>>,
-    /// Whether a user has allowed that output is written again, until the next checkpoint is complete.
+    /// Whether a user has allowed output to be written again, until the next checkpoint is complete.
     pub allows_replay: bool,
-    /// Whether a checkpoint is known to be damaged: attempts may begin from older ones.
+    /// Whether a checkpoint is known to be damaged, so that attempts may begin from older ones.
     pub damaged: bool,
-    /// The last checkpoint that is under way, if any.
+    /// The checkpoint that is under way, if any.
     under_way: Option<UnderWay>,
-    /// Savepoints with which the job goes on: it does not begin from them.
+    /// Savepoints after which the job continues. No attempt begins from them.
     savepoints: BTreeSet<CheckpointId>,
-    /// Savepoints that are to stop the job, unless it went on from before.
+    /// Savepoints that stop the job, unless it has continued from an earlier checkpoint.
     stops: BTreeSet<CheckpointId>,
-    /// Whether a checkpoint with which the attempt ends is complete.
+    /// Whether the checkpoint with which the attempt ends is complete.
     ending: bool,
-    /// Attempts that executors were told to end.
+    /// Attempts that executors were commanded to end.
     canceled: BTreeSet<Attempt>,
-    /// What a subtask failed from, with the moment.
+    /// The failures of subtasks, with their times.
     failures: Vec<(Time, String)>,
-    /// Connections of executors to a JobManager, at that.
+    /// The JobManager's connections to executors.
     from_executors: BTreeSet<(String, ConnId)>,
     triggered: BTreeMap<String, CheckpointId>,
     channels: BTreeMap<(String, ConnId, ChannelId), (Timestamp, CheckpointId)>,
@@ -87,7 +89,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Looks at a frame that a process has got.
+    /// Checks a frame that a process has received.
     pub fn look(&mut self, now: Time, seen: &Seen) {
         if seen.process.starts_with(TASK_MANAGER) {
             if let Ok(message) = reflow_protocol::decode::<ToTaskManager>(&seen.frame) {
@@ -112,7 +114,7 @@ impl Watch {
         }
     }
 
-    /// What a JobManager hears of its executors.
+    /// A JobManager has received a message of an executor.
     fn at_job_manager(&mut self, now: Time, seen: &Seen) {
         let connection = (seen.process.clone(), seen.conn);
         if let Ok(Hello::Executor { id, .. }) = Hello::decode(&seen.frame) {
@@ -135,7 +137,7 @@ impl Watch {
         }
     }
 
-    /// What an executor hears of its JobManager.
+    /// An executor has received a message of a JobManager.
     fn at_executor(&mut self, now: Time, executor: &str, message: ToExecutor) {
         match message {
             ToExecutor::Registered { .. } if !self.attempts.is_empty() => self.phases.plan(now),
@@ -143,7 +145,7 @@ impl Watch {
                 self.phases.end(now);
                 (self.under_way, self.ending) = (None, false);
                 let from = deployment.checkpoint;
-                // An attempt of a deposed leader undoes no stop.
+                // An attempt of a deposed leader does not undo a stop.
                 if self.attempts.keys().all(|known| *known <= deployment.attempt) {
                     self.stops.retain(|stop| Some(*stop) <= from);
                 }
@@ -220,13 +222,13 @@ impl Watch {
             }
             CheckpointCommand::NotifyAborted => {
                 self.settle(checkpoint);
-                // Its manifest may stand there all the same, if the answer was lost.
+                // Its manifest may exist nevertheless, if the answer was lost.
                 self.stops.remove(&checkpoint);
             }
         }
     }
 
-    /// The outcome of a checkpoint is known; what sources do after it.
+    /// The outcome of a checkpoint is known. Returns what sources do after it.
     fn settle(&mut self, checkpoint: CheckpointId) -> Option<AfterBarrier> {
         self.under_way.take_if(|known| known.checkpoint == checkpoint).map(|known| known.then)
     }
@@ -258,7 +260,8 @@ impl Watch {
         self.attempts.insert(attempt, graph);
     }
 
-    /// A graph to come: subtasks that stay keep their ids, others are new, and each group has one owner.
+    /// Checks the next graph: remaining subtasks keep their ids, the ids of added ones are new, and each group
+    /// has one owner.
     fn prepared(&mut self, preparation: &Preparation) {
         let Preparation { attempt, version, former, graph, .. } = preparation;
         if !self.begun.insert((*attempt, *version)) {
@@ -279,38 +282,38 @@ impl Watch {
         }
     }
 
-    /// How many live rescales were begun, and how many came to their end.
+    /// The numbers of live rescales that began and that were committed.
     pub fn live_rescales(&self) -> (u64, u64) {
         (self.begun.len() as u64, self.committed.len() as u64)
     }
 
-    /// Where a live rescale is.
+    /// The phase of the live rescale, and the time of its beginning.
     pub fn phase(&self, now: Time) -> (RescalePhase, Time) {
         self.phases.now(now)
     }
 
-    /// A user has asked for something after which the job may be rescaled.
+    /// A user has requested something that may cause a rescale.
     pub fn plan(&mut self, now: Time) {
         self.phases.plan(now);
     }
 
-    /// The manifest of a checkpoint that is no savepoint is there.
+    /// The manifest of a checkpoint that is not a savepoint was created.
     pub fn checkpoint_decided(&mut self, manifest: &Manifest) {
         let wrong = self.watermarks.complete(manifest);
         self.violations.extend(wrong);
     }
 
-    /// The checkpoint that is under way, and since when.
+    /// The checkpoint that is under way, and the time of its trigger.
     pub fn under_way(&self) -> Option<(CheckpointId, Time)> {
         self.under_way.map(|known| (known.checkpoint, known.since))
     }
 
-    /// A JobManager has ended: its checkpoints are nobody's.
+    /// A JobManager has ended, so its checkpoint is no longer under way.
     pub fn leader_ended(&mut self, epoch: Option<LeaderEpoch>) {
         self.under_way.take_if(|known| Some(known.epoch) == epoch);
     }
 
-    /// What the JobManager is at, if frames tell.
+    /// The step of the JobManager, if frames show it.
     pub fn step(&self, epoch: Option<LeaderEpoch>) -> Step {
         match &self.under_way {
             _ if self.ending => Step::End,
@@ -322,7 +325,7 @@ impl Watch {
         }
     }
 
-    /// Whether the job ends with this savepoint and has not gone on from before it.
+    /// Whether the job ends with this savepoint and has not continued from an earlier checkpoint.
     pub fn is_stop(&self, savepoint: CheckpointId) -> bool {
         self.stops.contains(&savepoint)
     }
@@ -334,7 +337,7 @@ impl Watch {
         (self.under_way, self.ending) = (None, false);
     }
 
-    /// Takes what subtasks have failed from since the last call.
+    /// Takes the failures of subtasks since the last call.
     pub fn take_failures(&mut self) -> Vec<(Time, String)> {
         std::mem::take(&mut self.failures)
     }
@@ -365,7 +368,7 @@ impl Watch {
             }
             Payload::Barrier { checkpoint, resets } => {
                 *barrier = checkpoint;
-                // The sender gets splits of others: it says anew where it is. The receiver's watermark stays.
+                // The sender gets splits of other readers, so its watermark begins anew.
                 if resets {
                     *watermark = Timestamp::MIN;
                 }
@@ -374,27 +377,27 @@ impl Watch {
         }
     }
 
-    /// Takes from where attempts have begun, since the last call, that were allowed to go back.
+    /// Takes the checkpoints from which attempts have begun, since the last call, that were allowed to go back.
     pub fn take_gone_back(&mut self) -> Vec<Option<CheckpointId>> {
         std::mem::take(&mut self.gone_back)
     }
 
-    /// Takes what was found wrong since the last call.
+    /// Takes the violations since the last call.
     pub fn take_violations(&mut self) -> Vec<String> {
         std::mem::take(&mut self.violations)
     }
 
-    /// How many attempts followed the first.
+    /// The number of attempts after the first one.
     pub fn restarts(&self) -> u64 {
         (self.attempts.len() as u64).saturating_sub(1)
     }
 
-    /// How many of them had another parallelism than the one before.
+    /// The number of these attempts with another parallelism than the previous one.
     pub fn rescales(&self) -> u64 {
         self.rescales
     }
 
-    /// The attempt at hand.
+    /// A description of the current attempt.
     pub fn describe(&self) -> String {
         match self.attempts.last_key_value() {
             Some((attempt, graph)) => format!("attempt {attempt} at parallelisms {:?}", parallelisms(graph)),

@@ -1,22 +1,22 @@
-//! Ends the program when a run makes no step for minutes, and says which run it was.
+//! The watchdog, which ends the program and names the run if a run does not end.
 //!
-//! Loops in which simulated time passes, or that look at the clock, are found in simulated time. A step of a process
-//! that never returns can only be seen from another thread.
+//! Loops in which simulated time passes, or that read the clock, are detected in simulated time. A step of a
+//! process that never returns can only be detected from another thread.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-/// How long a run may take at most, in real time: the longest ones take seconds.
+/// The longest real time of a run. Even the longest runs take only seconds.
 const MOST: Duration = Duration::from_secs(900);
 
-/// Watches one run after the other.
+/// Watches runs, one after the other.
 #[derive(Debug, Default)]
 pub struct Watchdog {
-    /// How many runs have begun, and what repeats the last one.
+    /// The number of runs that have begun, and the command that repeats the last one.
     run: Arc<(Mutex<(u64, String)>, Condvar)>,
 }
 
-/// Starts the thread that watches.
+/// Starts the thread of the watchdog.
 pub fn start() -> Watchdog {
     let watchdog = Watchdog::default();
     let run = watchdog.run.clone();
@@ -39,7 +39,7 @@ pub fn start() -> Watchdog {
 }
 
 impl Watchdog {
-    /// A run begins; the last one is over.
+    /// A run begins, so the previous one has ended.
     pub fn begin(&self, how_to_repeat: String) {
         let (state, begun) = &*self.run;
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -47,7 +47,7 @@ impl Watchdog {
         begun.notify_all();
     }
 
-    /// The last run is over, and no other follows.
+    /// The last run has ended.
     pub fn end(self) {
         self.run.0.lock().unwrap_or_else(PoisonError::into_inner).0 = 0;
     }

@@ -1,7 +1,7 @@
-//! The watermark of a vertex in a complete checkpoint: the lowest of the subtasks that go on.
+//! Checks the watermark of a vertex in a complete checkpoint, which must be the lowest of the remaining subtasks.
 //!
-//! A subtask that leaves after a live rescale still acknowledges checkpoints, with the watermark that it had at the
-//! cut. If that counted, an attempt that is restored from such a checkpoint would take records that are late.
+//! A subtask that a live rescale has removed still acknowledges checkpoints, with its watermark at the cut. If
+//! that counted, an attempt that is restored from such a checkpoint would accept late records.
 
 use reflow_coordination::manifest::Manifest;
 use reflow_graph::{ExecutionGraph, Subtask};
@@ -10,16 +10,17 @@ use reflow_protocol::rescale::Preparation;
 use reflow_types::{CheckpointId, GraphVersion, SubtaskId, Timestamp};
 use std::collections::BTreeMap;
 
-/// The watermarks that subtasks of the newest attempt have acknowledged.
+/// The acknowledged watermarks of the newest attempt.
 #[derive(Debug, Default)]
 pub struct Watermarks {
     attempt: Option<Attempt>,
     /// The graph that is in effect.
     graph: Option<ExecutionGraph>,
     prepared: BTreeMap<GraphVersion, ExecutionGraph>,
-    /// The last checkpoint with which another graph takes effect.
+    /// The last cut, with the version of the next graph.
     cut: Option<(CheckpointId, GraphVersion)>,
-    /// A graph that took effect although the checkpoint of its cut may have failed: those after the cut are of it.
+    /// A graph that is in effect although the checkpoint of its cut may have failed. Later checkpoints belong to
+    /// it.
     committed: Option<GraphVersion>,
     acknowledged: BTreeMap<CheckpointId, BTreeMap<SubtaskId, Timestamp>>,
 }
@@ -39,7 +40,7 @@ impl Watermarks {
         }
     }
 
-    /// A checkpoint is triggered with which a graph takes effect.
+    /// The checkpoint of a cut was triggered.
     pub fn cut(&mut self, attempt: Attempt, checkpoint: CheckpointId, version: GraphVersion) {
         if self.attempt == Some(attempt) {
             self.cut = Some((checkpoint, version));
@@ -66,7 +67,7 @@ impl Watermarks {
         }
     }
 
-    /// A checkpoint is complete. What is wrong with its watermarks, if anything.
+    /// A checkpoint is complete. Returns the violation of its watermarks, if any.
     pub fn complete(&mut self, manifest: &Manifest) -> Option<String> {
         let checkpoint = manifest.checkpoint;
         if self.attempt.map(|attempt| attempt.epoch) != Some(manifest.lineage.epoch) {
@@ -74,7 +75,7 @@ impl Watermarks {
         }
         let acknowledged = self.acknowledged.remove(&checkpoint)?;
         self.acknowledged.retain(|later, _| *later > checkpoint);
-        // All subtasks from before take part in the checkpoint of the cut, and it may fail.
+        // All subtasks of the former graph take part in the checkpoint of the cut, which may fail.
         let committed = self.committed;
         self.take_graph(|cut, version| cut < checkpoint && committed == Some(version));
         let wrong = self.too_low(manifest, &acknowledged);

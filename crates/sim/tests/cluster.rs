@@ -1,4 +1,4 @@
-//! Whole clusters: one seed is one run, and runs find nothing.
+//! Tests of whole clusters: a seed always gives the same run, and runs have no violations.
 
 use reflow_sim::cluster::Selection;
 use reflow_sim::report::{Report, run_seed};
@@ -24,7 +24,7 @@ fn clusters_in_trouble_commit_what_the_model_expects() {
     assert!(report.rescales > 0 && report.checkpoints > 0, "{report}");
 }
 
-/// Each operator of the suite is taken through the whole protocol of live rescale, under fire.
+/// Each operator of the suite goes through the whole protocol of a live rescale, with faults.
 #[test]
 fn every_kind_of_job_is_rescaled_live() {
     for shape in Shape::all() {

@@ -1,4 +1,4 @@
-//! The world itself, with toy processes.
+//! Tests of the world, with toy processes.
 
 use bytes::Bytes;
 use reflow_env::{
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 const SECOND: u64 = 1_000_000;
 
-/// A process made of a function.
+/// A process that is a function.
 struct Toy<F>(F);
 
 impl<F: FnMut(Input, &mut Vec<Output>) + Send> Process for Toy<F> {
@@ -31,7 +31,7 @@ fn toy(name: &str, handle: impl FnMut(Input, &mut Vec<Output>) + Send + 'static)
     Program { name: name.to_owned(), process: Box::new(Toy(handle)) }
 }
 
-/// Starts `sleeper` children, whatever the command.
+/// Starts `sleeper` children for every command.
 struct Sleepers;
 
 impl Spawner for Sleepers {
@@ -48,7 +48,7 @@ fn run(world: &mut World, until: u64) {
     while world.advance(BEGIN + until) {}
 }
 
-/// Sends back what it gets.
+/// A process that sends every frame back.
 fn echo() -> Program {
     toy("echo", |input, out| match input {
         Input::Start => out.push(Output::Listen { listener: ListenerId(0), address: "0.0.0.0:7000".into() }),
@@ -59,7 +59,7 @@ fn echo() -> Program {
 
 type Log = Arc<Mutex<Vec<String>>>;
 
-/// Sends 0 … 99 at once and logs what comes.
+/// A process that sends 0 … 99 at once and logs what it receives.
 #[expect(clippy::unwrap_used, reason = "this is a test, if not one of its functions")]
 fn caller(log: &Log) -> Program {
     let log = log.clone();
@@ -145,7 +145,7 @@ fn a_partition_holds_frames_or_breaks_connections_and_ends() {
         world.start("b", |_| caller(&log));
         run(&mut world, SECOND + 5_000);
         world.partition("a", "b");
-        // What has come through already is still handled.
+        // Frames that have already arrived are still handled.
         run(&mut world, SECOND + 100_000);
         let before = log.lock().unwrap().len();
         run(&mut world, 60 * SECOND);

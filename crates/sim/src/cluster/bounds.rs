@@ -1,12 +1,12 @@
-//! How much executors do, keep and send at a time, drawn at random: a run has a few hundred keys, so production's bounds
-//! would never be reached.
+//! Random bounds on the work, memory and messages of executors. A run has only a few hundred keys, so the bounds
+//! of production would never be reached.
 
 use crate::rng::Rng;
 use reflow_types::Bounds;
 use std::ops::RangeInclusive;
 
-/// Production's bounds in some runs; else each of them by itself may be so small that a run's little state crosses it
-/// many times.
+/// Draws the bounds: those of production in some runs; otherwise each of them may be so small that the little
+/// state of a run exceeds it many times.
 pub(super) fn random(rng: &mut Rng) -> Bounds {
     let usual = Bounds::default();
     if rng.chance(0.2) {
@@ -22,7 +22,7 @@ pub(super) fn random(rng: &mut Rng) -> Bounds {
         batch_records: draw(usual.batch_records, 1..=30),
         batch_bytes: draw(usual.batch_bytes as usize, 1..=500) as u64,
         first_credit: draw(usual.first_credit as usize, 1..=3) as u64,
-        // With less each record would be a round trip, which takes a job of half a million records too long.
+        // With less, each record would be a round trip, which takes too long for a job of half a million records.
         most_credit: draw(usual.most_credit as usize, 30..=300) as u64,
         credit_bytes: draw(usual.credit_bytes as usize, 4_000..=40_000) as u64,
         record_bytes: usual.record_bytes,
@@ -36,7 +36,7 @@ pub(super) fn random(rng: &mut Rng) -> Bounds {
         prefetch_reads: draw(usual.prefetch_reads, 1..=4),
         snapshot_step_bytes: draw(usual.snapshot_step_bytes, 1..=2_000),
         block_bytes: draw(usual.block_bytes, 1..=2_000),
-        // Each part is a request: smaller ones would only take long.
+        // Each part is a request, so smaller parts would only make the run longer.
         upload_part_bytes: draw(usual.upload_part_bytes, 50..=5_000),
         small_part_bytes: draw(usual.small_part_bytes, 50..=5_000),
         upload_parts: draw(usual.upload_parts, 1..=4),
@@ -46,7 +46,7 @@ pub(super) fn random(rng: &mut Rng) -> Bounds {
         run_bytes: usual.run_bytes,
         tombstone_bytes: draw(usual.tombstone_bytes, 1..=100),
         undo_chunk_bytes: draw(usual.undo_chunk_bytes, 1..=1_000),
-        // With less there would be no way back in place.
+        // With less, no roll-back in place would be possible.
         undo_log_bytes: draw(usual.undo_log_bytes as usize, 100..=20_000) as u64,
         unstored_bytes: draw(usual.unstored_bytes, 1..=2_000),
         message_splits: draw(usual.message_splits, 1..=3),
@@ -54,7 +54,7 @@ pub(super) fn random(rng: &mut Rng) -> Bounds {
     }
 }
 
-/// Which bounds differ from production's, as a trace names them.
+/// The bounds that differ from production's, for the trace.
 pub(super) fn describe(bounds: &Bounds) -> String {
     let fields = |bounds: &Bounds| {
         let text = format!("{bounds:?}");

@@ -1,4 +1,5 @@
-//! Rescales of certain sizes, one in a certain phase of the other: two and more old owners for one new one.
+//! Directed rescales: rescales of given sizes, each in a given phase of the previous one, so that a new owner has
+//! two or more old owners.
 
 use super::{Cluster, Todo};
 use crate::faults::{FaultKind, RescalePhase};
@@ -8,21 +9,21 @@ use crate::world::World;
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-/// How many TaskManagers there are, one number after the other.
+/// The sequences of numbers of TaskManagers.
 const PLANS: [&[usize]; 5] = [&[2, 3], &[3, 4], &[3, 5, 4], &[2, 3, 4, 3, 2], &[4, 5, 3]];
-/// The next number comes after so long at the latest.
+/// The longest time until the next number.
 const PATIENCE: Duration = Duration::from_secs(8);
 
-/// A plan, as far as it is not carried out.
+/// The rest of a plan.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Directed {
     numbers: VecDeque<usize>,
-    /// The phase of one rescale in which the next begins.
+    /// The phase of a rescale in which the next one begins.
     phase: RescalePhase,
 }
 
 impl Directed {
-    /// Some plan, if the scenarios want one.
+    /// A random plan, if the scenarios contain directed rescales.
     pub(super) fn random(rng: &mut Rng, scenarios: &BTreeSet<Scenario>) -> Self {
         let plan = rng.pick(&PLANS).expect("there are plans");
         let phase = *rng.pick(&RescalePhase::ALL).expect("there are phases");
@@ -32,7 +33,7 @@ impl Directed {
 }
 
 impl Cluster {
-    /// How many TaskManagers a plan begins with.
+    /// Begins the plan. Returns the number of TaskManagers to start with.
     pub(super) fn begin_directed(&mut self) -> Option<u64> {
         let first = self.directed.numbers.pop_front()?;
         let after = Duration::from_millis(self.rng.within(2_000..=8_000));
@@ -48,7 +49,7 @@ impl Cluster {
         }
     }
 
-    /// Carries out the next part of the plan, if so many are left.
+    /// Carries out the next step of the plan, if `left` steps remain.
     pub(super) fn direct(&mut self, left: usize) {
         if self.directed.numbers.len() != left || self.calm.is_some() {
             return;
@@ -64,7 +65,7 @@ impl Cluster {
         self.at(PATIENCE, Todo::Direct(self.directed.numbers.len()));
     }
 
-    /// User code fails at one of its next calls, if it may.
+    /// Makes user code fail at one of its next calls, if it may.
     pub(super) fn fail_user_code(&mut self, most_calls: u64) {
         let (failed, most) = self.user_failures;
         if failed < most && self.calm.is_none() {
@@ -72,7 +73,7 @@ impl Cluster {
         }
     }
 
-    /// User code may have failed.
+    /// Counts failures of user code.
     pub(super) fn look_at_user_code(&mut self) {
         let failed = self.probe.user_failures();
         if failed > self.user_failures.0 {

@@ -1,7 +1,7 @@
-//! The JobManagers of a cluster: usually one, sometimes its successor beside it.
+//! The JobManagers of a cluster: usually one, sometimes with its successor at the same time.
 //!
-//! TaskManagers know the JobManager by a name, which is pointed at another host when a successor starts. Each of their
-//! hosts may learn of that late.
+//! TaskManagers find the JobManager by a name, which is pointed at another host when a successor starts. Each
+//! host may learn about that late.
 
 use super::{Cluster, JOB_MANAGER_HOST, Todo};
 use crate::chaos::Replacement;
@@ -14,11 +14,11 @@ use std::time::Duration;
 
 use super::programs::End;
 
-/// How many JobManagers may run at once.
+/// The most JobManagers that run at once.
 const MOST: usize = 3;
-/// How long a turn of a slow JobManager takes at most.
+/// The longest turn of a slow JobManager.
 const SLOW_TURN: Duration = Duration::from_millis(500);
-/// For how long JobManagers may stay when the job has ended.
+/// How long JobManagers may run after the end of the job.
 const LINGER: Duration = Duration::from_secs(100);
 
 impl Cluster {
@@ -27,7 +27,7 @@ impl Cluster {
         self.newest
     }
 
-    /// Whether the job has ended and nobody works on it any more.
+    /// Whether the job has ended and nothing works on it any more.
     pub(super) fn is_done(&self) -> bool {
         let lingers = |since: Time| self.world.now() < since + LINGER.as_micros() as Time;
         self.over.as_ref().is_some_and(|(_, since)| self.leaders.is_empty() || !lingers(*since))
@@ -35,20 +35,21 @@ impl Cluster {
 
     /// Starts a JobManager if none leads.
     pub(super) fn start_job_manager(&mut self) {
-        // The last that a killed one wrote may have come to be since: another start would begin another job.
+        // The last write of a killed JobManager may have taken effect meanwhile, so that another start would
+        // begin another job.
         self.look_for_end();
         if self.newest.is_some() || self.over.is_some() {
             return;
         }
         let programs = &mut self.programs;
         let id = self.world.start(&self.host, |context| programs.job_manager(context));
-        // One that was killed before the job ran may have decided that the job goes back.
+        // A JobManager that was killed before the job ran may have decided that the job goes back.
         self.watch.allows_replay |= std::mem::take(&mut programs.allow_replay);
         self.leaders.push(Leader { id, epoch: None, order: 0, able_since: None });
         self.newest = Some(id);
     }
 
-    /// Somebody wants a second JobManager.
+    /// Prepares the start of a second JobManager.
     pub(super) fn replace(&mut self, because: Replacement, after: Duration, lasts: Duration) {
         let Some(id) = self.newest.filter(|_| self.leaders.len() < MOST) else { return };
         self.world.strikes.strike(FaultKind::JobManagerReplaced);
@@ -69,7 +70,7 @@ impl Cluster {
 
     /// Starts another JobManager, on another host. TaskManagers may follow the first one for a while.
     pub(super) fn start_successor(&mut self, lasts: Duration) {
-        // Whoever starts the command of a job that has ended, other than by failing, wants it to run once more.
+        // Starting a job that has ended, other than by failing, runs it once more.
         let end = self.programs.find_end(&self.world.storage);
         if self.over.is_some() || matches!(end, Some((_, End::Finished | End::Canceled))) {
             return;
@@ -94,8 +95,8 @@ impl Cluster {
         self.start_job_manager();
     }
 
-    /// A host that knows the address of the successor is told the former one again, as by a server of names that has not
-    /// heard of the change, and its connections to the successor break.
+    /// A host that knows the address of the successor gets the former address again, as from a name server that
+    /// has not heard of the change, and its connections to the successor break.
     pub(super) fn mislead(&mut self, host: String, former: &str) {
         if former == self.host || self.calm.is_some() {
             return;
@@ -109,8 +110,8 @@ impl Cluster {
         self.at(corrected, Todo::Repoint(host));
     }
 
-    /// Who has taken an epoch leads. What a deposed leader decides counts only if its successor finds it, which is not
-    /// seen from here: it is left out of the changes.
+    /// Handles new epochs. Decisions of a deposed leader count only if its successor finds them, which is not
+    /// visible here, so they are removed from the changes.
     pub(super) fn look_at_epochs(&mut self, changes: &mut Vec<Change>) {
         for Change { name, by, kind } in changes.iter() {
             let Some((_, epoch)) = name.split_once("/epochs/").filter(|_| *kind == ChangeKind::Written)
@@ -137,7 +138,7 @@ impl Cluster {
         }
     }
 
-    /// Minds JobManagers that have ended, and those that should have.
+    /// Handles JobManagers that have ended, and those that should have ended.
     pub(super) fn look_at_job_managers(&mut self) {
         let ended = |leader: &Leader| self.world.ended(leader.id).is_some();
         if let Some(place) = self.leaders.iter().position(ended) {
@@ -145,7 +146,7 @@ impl Cluster {
             self.watch.leader_ended(leader.epoch);
             let exit = self.world.ended(leader.id).expect("it has just been looked at");
             self.programs.last_exit = Some(format!("{:?} {}", exit.code, exit.reason));
-            // A deposed leader may find its checkpoints deleted.
+            // A deposed leader may fail because its checkpoints were deleted.
             let leads = leader.order == self.epochs_taken;
             let (code, reason) = (exit.code, exit.reason.clone());
             let asks = leads && code == Some(1) && self.answer(&reason);
@@ -156,7 +157,7 @@ impl Cluster {
             if self.newest == Some(leader.id) {
                 self.newest = None;
                 if self.over.is_none() {
-                    // Whoever runs a cluster starts it again.
+                    // The operator of the cluster starts it again.
                     let down = Duration::from_millis(self.rng.skewed(1..=5_000));
                     self.at(down, Todo::StartJobManager);
                 }
@@ -174,8 +175,8 @@ impl Cluster {
         }
     }
 
-    /// A JobManager has ended since a checkpoint is damaged: the user puts the object back, or lets the job go on from an
-    /// older one where there is one. Says whether that was it.
+    /// Handles a JobManager that has ended because a checkpoint is damaged: the user repairs the object, or lets
+    /// the job continue from an older checkpoint if there is one. Returns whether that was the reason.
     fn answer(&mut self, reason: &str) -> bool {
         let is_damage = ["cannot be read: ", "can be read ("].iter().any(|text| reason.contains(text));
         if !is_damage || !self.world.storage.has_damage() {
@@ -189,12 +190,12 @@ impl Cluster {
         true
     }
 
-    /// Whether the job may fail: restarts are used up, or there are no slots for too long.
+    /// Whether the job may fail, because restarts may be used up or slots may be missing for too long.
     fn may_fail(&self) -> bool {
         [Scenario::FewRestarts, Scenario::FixedParallelism].iter().any(|may| self.scenarios.contains(may))
     }
 
-    /// Looks whether the job has ended: then a user may start it again from where it was stopped.
+    /// Handles the end of the job. A user may start it again from the savepoint with which it was stopped.
     fn look_for_end(&mut self) {
         if self.over.is_some() {
             return;
@@ -202,7 +203,7 @@ impl Cluster {
         let Some((marker, end)) = self.programs.find_end(&self.world.storage) else { return };
         let savepoint = self.checker.newest_savepoint(|savepoint| self.watch.is_stop(savepoint));
         match (end, savepoint) {
-            // The same command starts it again.
+            // The same command resumes the job.
             (End::Failed(_), _) if self.may_fail() => {}
             (End::Finished | End::Canceled, Some(directory)) => {
                 self.programs.restore(marker, directory.to_owned());

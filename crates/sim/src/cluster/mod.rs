@@ -1,8 +1,10 @@
-//! A cluster under test: a JobManager and TaskManagers in a world, with trouble first and calm after it.
+//! A run of a cluster under test: a JobManager and TaskManagers in a world, first with troubles and then left
+//! alone.
 //!
-//! Reading order: [`options`] (its shape), `bounds` (how much is done at a time), [`programs`] (how its processes are
-//! made), this file (the run), `trouble` (what is done to it), `directed` (rescales of certain sizes), `target` (what strikes in a certain phase of one), `job_managers` (who leads the job), `user` (what users
-//! ask for meanwhile).
+//! Reading order: [`options`] (the shape of the cluster), `bounds` (limits of its work), [`programs`] (how its
+//! processes are created), this file (the run), `trouble` (what strikes it), `directed` (rescales of given
+//! sizes), `target` (what strikes in a given phase of a rescale), `job_managers` (JobManagers and their
+//! successors), `user` (requests of users).
 
 mod bounds;
 mod directed;
@@ -32,55 +34,55 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use target::Target;
 
-/// How many events a run may have: more is a loop that makes no progress.
+/// The most events of a run. More are a loop that makes no progress.
 const MAX_EVENTS: u64 = 30_000_000;
-/// How many events may happen at one moment: more is a loop in which no time passes.
+/// The most events at one moment. More are a loop in which no time passes.
 const MAX_EVENTS_AT_ONCE: u64 = 1_000_000;
-/// How many objects are damaged at most between two complete checkpoints.
+/// The most objects that are damaged between two complete checkpoints.
 const MOST_DAMAGE: u64 = 3;
-/// From the last fault on, how long subtasks may fail from it: heartbeats are missed after 50 s.
+/// How long after a fault subtasks may fail from it, for example by missing heartbeats, which takes 50 s.
 const AFTERMATH: Duration = Duration::from_secs(120);
 
-/// Which runs are wanted: everything else follows from the seed.
+/// What is chosen for a run. Everything else follows from the seed.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
     /// Only this kind of job.
     pub shape: Option<workload::Shape>,
-    /// These scenarios, whatever their weights.
+    /// These scenarios, regardless of their weights.
     pub scenarios: Vec<Scenario>,
 }
 
-/// What came of a run.
+/// The outcome of a run.
 pub struct Outcome {
     /// The seed.
     pub seed: u64,
-    /// What kind of job ran …
+    /// The kind of job.
     pub shape: workload::Shape,
-    /// … and in what words.
+    /// A description of the job.
     pub about: String,
     /// The trace's hash.
     pub hash: u64,
-    /// How many inputs were handled and steps made.
+    /// The number of inputs and steps.
     pub events: u64,
     /// The simulated time.
     pub simulated: Duration,
-    /// The faults.
+    /// The faults that have struck.
     pub strikes: Strikes,
-    /// What was wrong.
+    /// The violations.
     pub violations: Vec<String>,
-    /// How many checkpoints were completed.
+    /// The number of completed checkpoints.
     pub checkpoints: u64,
-    /// How many attempts were deployed after the first.
+    /// The number of attempts after the first one.
     pub restarts: u64,
-    /// How many of them had another parallelism than the one before.
+    /// The number of these attempts with another parallelism than the previous one.
     pub rescales: u64,
-    /// Live rescales: begun, and committed.
+    /// The numbers of live rescales that began and that were committed.
     pub live_rescales: (u64, u64),
-    /// How many records the job read, each counted once.
+    /// The number of records that the job read, each counted once.
     pub records: u64,
-    /// What kinds of trouble it had that not all runs have.
+    /// The scenarios of the run.
     pub scenarios: BTreeSet<Scenario>,
-    /// The longest times in which something stood still after the last fault, as [`Liveness`] has them.
+    /// The longest times without progress after the last fault, as [`Liveness`] has them.
     pub longest: [Time; 3],
 }
 
@@ -92,14 +94,14 @@ pub struct Cluster {
     watch: Watch,
     checker: Checker,
     probe: Probe,
-    /// The JobManagers that run; the last one is the newest.
+    /// The JobManagers that run, the newest last.
     leaders: Vec<Leader>,
-    /// The newest, if it runs.
+    /// The newest JobManager, if it runs.
     newest: Option<ProcessId>,
     /// The host of the newest JobManager.
     host: String,
     job_manager_hosts: u64,
-    /// How many epochs were taken.
+    /// The number of epochs that were taken.
     epochs_taken: u64,
     /// When each epoch's file was written.
     epoch_files: BTreeMap<String, Time>,
@@ -108,34 +110,34 @@ pub struct Cluster {
     hosts: u64,
     agenda: BTreeMap<(Time, u64), Todo>,
     appointments: u64,
-    /// Since when it is left alone.
+    /// When the cluster was left alone.
     calm: Option<Time>,
     liveness: Liveness,
-    /// The chance that a phase of a live rescale is struck.
+    /// The probability that a trouble is aimed at a phase of a live rescale.
     aim: f64,
     /// The phase of a live rescale in which the inputs end.
     ends_in: Option<RescalePhase>,
-    /// The chance that a turn of a JobManager is its last, at steps of its work.
+    /// The probability that a JobManager is lost after a turn at one of the steps of its work.
     step_aim: f64,
-    /// How many more times that may happen: a JobManager that is always lost at its start leads nothing.
+    /// How often that may still happen. If JobManagers were always lost at their start, none would lead the job.
     step_strikes: u64,
-    /// How often user code has failed, and how often it may.
+    /// How often user code has failed, and how often it may fail.
     user_failures: (u64, u64),
-    /// The numbers of TaskManagers that there are to be.
+    /// The plan of directed rescales.
     directed: Directed,
-    /// What strikes in a certain phase.
+    /// What strikes in a given phase.
     target: Option<Target>,
-    /// When users may have been answered that a savepoint is complete.
+    /// Until when a savepoint of a user may be under way.
     savepoint_until: Time,
-    /// The last moment of a fault from which an attempt may fail.
+    /// The time of the last fault from which an attempt may fail.
     disrupted: Time,
-    /// How often subtasks, processes and requests had been struck then.
+    /// The number of faults from which an attempt may fail, at that time.
     disruptions: u64,
-    /// How the job has ended, and when that was seen.
+    /// How and when the job has ended.
     over: Option<(End, Time)>,
 }
 
-/// Something to be done at a moment.
+/// Something to do at a given time.
 enum Todo {
     Trouble(Trouble),
     StartJobManager,
@@ -152,7 +154,7 @@ enum Todo {
 const JOB_MANAGER_HOST: &str = "jm";
 
 impl Cluster {
-    /// A cluster with everything that follows from the seed, before its first event.
+    /// A cluster before its first event, with everything that follows from the seed.
     pub fn new(seed: u64, selection: &Selection, lines: Option<crate::trace::Lines>) -> (Self, Workload) {
         let mut rng = Rng::new(seed).fork("cluster");
         let busy = Duration::from_millis(rng.within(5_000..=40_000));
@@ -161,7 +163,7 @@ impl Cluster {
         let mut of_scenarios = Rng::new(seed).fork("scenarios");
         let mut scenarios = Scenario::draw(&mut of_scenarios, &selection.scenarios);
         let target = Target::random(&mut of_scenarios, &mut scenarios);
-        // Most often while key groups move: that is what an end must wait for.
+        // Most often while key groups migrate, because the end must wait for that.
         let ends_in = match of_scenarios.chance(0.5) {
             true => RescalePhase::CutTriggered,
             false => *of_scenarios.pick(&RescalePhase::ALL).expect("there are phases"),
@@ -186,7 +188,8 @@ impl Cluster {
         let programs = Programs::new(shape, workload.clone());
         let strikes = Strikes::new(probe.clone());
         let mut world = World::new(seed, Box::new(programs.spawner()), strikes, Trace::new(lines));
-        // With more, a snapshot of some thousand entries, one a step, takes longer than its time-out, again and again.
+        // With more, a snapshot of some thousand entries, one in each step, would repeatedly take longer than its
+        // time-out.
         world.look_cost_us = 1..=rng.skewed(2..=1_000);
         programs.install(&mut world.storage);
         let mut cluster = Self {
@@ -246,7 +249,7 @@ impl Cluster {
         self.agenda.insert((at, self.appointments), todo);
     }
 
-    /// Runs to the end.
+    /// Runs the cluster to the end.
     pub fn run(&mut self, workload: &Workload) {
         while !self.is_done() && self.checker.violations().is_empty() {
             let deadline = self.calm.map(|calm| self.liveness.deadline(calm));
@@ -267,7 +270,7 @@ impl Cluster {
         }
     }
 
-    /// Looks at what the job has written at its end.
+    /// Checks the output of the job at its end.
     fn judge(&mut self, workload: &Workload) {
         match &self.over {
             Some((End::Failed(reason), _)) => {
@@ -290,7 +293,7 @@ impl Cluster {
         }
     }
 
-    /// What came of it.
+    /// The outcome.
     pub fn outcome(&self, seed: u64, workload: &Workload) -> Outcome {
         Outcome {
             seed,
@@ -311,7 +314,7 @@ impl Cluster {
         }
     }
 
-    /// After each event: checks what is stored and said, and minds processes that have ended.
+    /// Checks storage and messages after each event, and handles processes that have ended.
     fn look(&mut self) {
         self.look_at_storage();
         self.look_at_user_code();
@@ -334,10 +337,10 @@ impl Cluster {
             let text = format!("the run spins: {MAX_EVENTS_AT_ONCE} events at one moment of simulated time");
             self.checker.violate(text);
         }
-        // What a job that has ended left under way stays so.
+        // What an ended job has left under way makes no progress.
         if let Some(calm) = self.calm.filter(|_| self.over.is_none()) {
             self.liveness.progress(now, self.probe.reached() + self.checker.committed);
-            // A deposed JobManager's checkpoints are nobody's.
+            // Checkpoints of a deposed JobManager make no progress.
             if self.leaders.len() == 1 {
                 let violation = self.liveness.look(now, calm, &self.watch);
                 violation.into_iter().for_each(|violation| self.checker.violate(violation));
@@ -378,13 +381,13 @@ impl Cluster {
         }
     }
 
-    /// Whether bits may be flipped: not where checkpoints are lost for other reasons, too.
+    /// Whether bits may be flipped. Not if checkpoints may also be lost for other reasons.
     fn may_damage(&self) -> bool {
         !self.scenarios.contains(&Scenario::Successors)
             && !self.scenarios.contains(&Scenario::OutsideDeletions)
     }
 
-    /// Subtasks fail from faults only, and not long after them.
+    /// Checks that subtasks fail only from faults, and not long after them.
     fn look_at_failures(&mut self) {
         let failures = self.watch.take_failures();
         let disruptions = self.world.strikes.disruptions();

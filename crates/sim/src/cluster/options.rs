@@ -1,4 +1,4 @@
-//! The shape of a cluster: its options, drawn at random.
+//! The shape of a cluster: its options, which are drawn at random.
 
 use super::bounds;
 use crate::rng::Rng;
@@ -8,37 +8,37 @@ use reflow_types::Bounds;
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// How a cluster is configured.
+/// The configuration of a cluster.
 #[derive(Clone, Debug)]
 pub struct Shape {
-    /// Slots of each TaskManager.
+    /// The number of slots of each TaskManager.
     pub slots: u64,
-    /// How many TaskManagers there may be at once.
+    /// The most TaskManagers that run at once.
     pub most_task_managers: usize,
     /// The time between checkpoints in milliseconds.
     pub checkpoint_interval_ms: u64,
-    /// How many complete checkpoints are kept.
+    /// The number of complete checkpoints that are retained.
     pub retained: u64,
-    /// The parallelism that the job asks for; `None` in reactive mode.
+    /// The parallelism that the job requests; `None` in reactive mode.
     pub parallelism: Option<u64>,
     /// The restart strategy.
     pub restarts: Restarts,
-    /// How much executors do, keep and send at a time.
+    /// Bounds on the work, memory and messages of executors.
     pub bounds: Bounds,
 }
 
 /// A restart strategy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Restarts {
-    /// As often as it takes.
+    /// No limit.
     Always,
-    /// So many.
+    /// This many restarts.
     FixedDelay(u64),
-    /// So many within a while.
+    /// This many restarts within an interval.
     FailureRate(u64),
-    /// So many, with growing delays.
+    /// This many restarts, with growing delays.
     ExponentialDelay(u64),
-    /// None.
+    /// No restarts.
     Never,
 }
 
@@ -86,7 +86,7 @@ impl Restarts {
 const HOUR_MS: u64 = 3_600_000;
 
 impl Shape {
-    /// Any shape.
+    /// A random shape.
     pub fn random(rng: &mut Rng) -> Self {
         Self {
             slots: rng.within(1..=4),
@@ -99,7 +99,7 @@ impl Shape {
         }
     }
 
-    /// The same with what scenarios want.
+    /// The shape with the options that scenarios need.
     pub fn for_scenarios(self, rng: &mut Rng, scenarios: &BTreeSet<Scenario>) -> Self {
         let (parallelism, restarts) = (rng.within(1..=8), Restarts::random(rng));
         let rare = scenarios.contains(&Scenario::RareCheckpoints);
@@ -112,7 +112,7 @@ impl Shape {
         }
     }
 
-    /// The configuration of all processes, and from which savepoint the job starts.
+    /// The configuration of all processes, with the savepoint from which the job starts.
     pub fn config(&self, start_from: Option<&str>) -> Config {
         let mut pairs = vec![
             ("jobmanager.rpc.address", super::JOB_MANAGER_HOST.to_owned()),

@@ -1,4 +1,4 @@
-//! How the processes of a cluster are made: the real ones, with the world around them.
+//! The programs of a cluster: Reflow's real processes, created with the world around them.
 
 use super::options::Shape;
 use crate::frame_text::EXECUTOR;
@@ -16,45 +16,45 @@ use reflow_types::{Bounds, TaskManagerId};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 
-/// Where the job's executables lie; nobody runs what they hold.
+/// The path of the job's executables. Their content is never run.
 const EXECUTABLES: &str = "/lib/simulated-";
-/// How many executables of the job there are, each with another graph.
+/// The number of executables of the job, each with a different graph.
 const EXECUTABLE_COUNT: u32 = 4;
 /// The job's name.
 const NAME: &str = "simulated";
 const TARGET: &str = "simulated-machine";
 const MEMORY_BYTES: u64 = 64 << 20;
 
-/// Makes the processes of one cluster.
+/// Creates the processes of a cluster.
 pub struct Programs {
     /// The cluster's shape.
     pub shape: Shape,
     config: Config,
-    /// What the job reads and does.
+    /// The input and the function of the job.
     pub workload: Workload,
     started: u64,
-    /// The newest JobManager, as REST sees it.
+    /// The REST handle of the newest JobManager.
     pub handle: Option<Handle>,
-    /// How often the job was stopped and started again from a savepoint.
+    /// How often the job was started again from a savepoint.
     pub restored: u32,
-    /// What JobManagers start a job from that has no checkpoint.
+    /// The savepoint from which JobManagers start a job without a checkpoint.
     start_from: Option<String>,
-    /// Markers of jobs from whose savepoints other jobs were started.
+    /// The end markers of jobs from whose savepoints other jobs were started.
     succeeded: BTreeSet<String>,
     /// Whether the next JobManager is started with `--allow-replay`.
     pub allow_replay: bool,
-    /// How the last JobManager has ended.
+    /// The exit reason of the last JobManager.
     pub last_exit: Option<String>,
 }
 
-/// How a job has ended.
+/// The end of a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
-    /// All of its input is processed.
+    /// All input is processed.
     Finished,
-    /// A user has cancelled it.
+    /// A user has cancelled the job.
     Canceled,
-    /// It has failed, with what the JobManager said.
+    /// The job has failed, with the JobManager's message.
     Failed(String),
 }
 
@@ -75,17 +75,17 @@ impl Programs {
         }
     }
 
-    /// Makes executors.
+    /// The spawner of executors.
     pub fn spawner(&self) -> impl Spawner + use<> {
         ExecutorSpawner { workload: self.workload.clone(), bounds: self.shape.bounds, started: 0 }
     }
 
-    /// Puts the job's executables in their places.
+    /// Stores the job's executables.
     pub fn install(&self, storage: &mut Storage) {
         (0..EXECUTABLE_COUNT).for_each(|number| storage.put(&at(number), executable(number)));
     }
 
-    /// How the job has ended, if it has, so that no JobManager is to be started again, with the marker of the end.
+    /// The end of the job and its marker, if the job has ended, so that no JobManager is started again.
     pub fn find_end(&self, storage: &Storage) -> Option<(String, End)> {
         let markers = storage.below("/checkpoints/").filter(|(name, _)| name.contains("/ended/"));
         let mut of_this_job = markers.filter(|(name, _)| !self.succeeded.contains(*name));
@@ -99,7 +99,7 @@ impl Programs {
         Some((name.to_owned(), end))
     }
 
-    /// From now on JobManagers run another build of the job, which starts from a savepoint.
+    /// Lets JobManagers run another build of the job from now on, which starts from a savepoint.
     pub fn restore(&mut self, ended: String, savepoint: String) {
         self.succeeded.insert(ended);
         self.restored += 1;
@@ -107,7 +107,7 @@ impl Programs {
         self.start_from = Some(savepoint);
     }
 
-    /// A TaskManager.
+    /// Creates a TaskManager.
     pub fn task_manager(&mut self, context: &Context) -> Program {
         self.started += 1;
         let machine = Machine {
@@ -125,7 +125,7 @@ impl Programs {
         Program { name: context.host.clone(), process: Box::new(process) }
     }
 
-    /// A JobManager.
+    /// Creates a JobManager.
     pub fn job_manager(&mut self, context: &Context) -> Program {
         self.started += 1;
         let build = self.restored.min(EXECUTABLE_COUNT - 1);
@@ -153,7 +153,7 @@ impl Programs {
     }
 }
 
-/// The job as a build of it has it: each adds something to the graph of the one before.
+/// The job in a build. Each build adds something to the graph of the previous one.
 fn job(workload: &Workload, build: u32) -> Job {
     let built = StreamEnv::build(NAME, |env| {
         workload.build(env)?;

@@ -1,7 +1,7 @@
-//! What strikes in a certain phase of a live rescale, on purpose.
+//! Targets: faults that are aimed at a given phase of a live rescale.
 //!
-//! What a scenario draws for random moments, and what a run has once or twice, would meet a phase that lasts
-//! milliseconds in one run of thousands.
+//! Faults at random moments, and faults that a run has once or twice, would meet a phase that lasts milliseconds
+//! only in one of thousands of runs.
 
 use super::{Cluster, Todo};
 use crate::chaos::{Objects, Trouble};
@@ -11,14 +11,14 @@ use crate::scenario::Scenario;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// The chance that what a scenario brings is aimed.
+/// The probability that the fault of a scenario is aimed.
 const OF_SCENARIO: f64 = 0.8;
-/// The chance that a run without such a scenario has faults of the store aimed.
+/// The probability that a run without such a scenario has aimed faults of the store.
 const OF_STORE: f64 = 0.15;
-/// How long the chances of faults of the store stay raised: some reads come once in 5 s.
+/// How long the probabilities of store faults stay raised. Some reads occur only once in 5 s.
 const DISTURBANCE: Duration = Duration::from_secs(6);
 
-/// A phase, and what strikes when a rescale enters it.
+/// A phase, and the fault that strikes when a rescale enters it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Target {
     phase: RescalePhase,
@@ -32,9 +32,9 @@ enum Strike {
     Cancel,
     FailUserCode,
     DeleteObjects,
-    /// A stored object is damaged, whether or not it is about to be read.
+    /// A stored object is damaged, whether or not it is read soon.
     Damage,
-    /// Reads have a bit flipped.
+    /// Reads return flipped bits.
     Misread,
 }
 
@@ -52,8 +52,8 @@ impl Strike {
 }
 
 impl Target {
-    /// Some target, if the scenarios have one. For a phase that needs subtasks that leave, rescales may be added that
-    /// have some.
+    /// A random target, if the scenarios have one. For a phase that needs removed subtasks, directed rescales may
+    /// be added.
     pub(super) fn random(rng: &mut Rng, scenarios: &mut BTreeSet<Scenario>) -> Option<Self> {
         let of_scenarios: Vec<Strike> =
             scenarios.iter().filter_map(|scenario| Strike::of(*scenario)).collect();

@@ -1,4 +1,4 @@
-//! What is done to a cluster, when its moment has come.
+//! Carries out the troubles of a cluster when their time has come.
 
 use super::{Cluster, JOB_MANAGER_HOST, Todo};
 use crate::chaos::{Objects, Trouble};
@@ -7,11 +7,11 @@ use crate::scenario::Scenario;
 use crate::world::{ProcessId, Time, World};
 use std::time::Duration;
 
-/// The age in microseconds from which on rules of the store delete objects.
+/// The age in microseconds after which rules of the store delete objects.
 const OLD: Time = 5_000_000;
 
 impl Cluster {
-    /// When a live rescale enters a phase, trouble is sent after it: by chance alone it would seldom meet one.
+    /// Aims trouble at the phase that a live rescale has entered, because random trouble would seldom meet one.
     pub(super) fn aim(&mut self) {
         let (phase, _) = self.watch.phase(self.world.now());
         let before = std::mem::replace(&mut self.world.strikes.phase, phase);
@@ -44,9 +44,10 @@ impl Cluster {
             Todo::Mislead(host, former) => self.mislead(host, &former),
             Todo::Heal(a, b) => self.world.heal(&a, &b),
             Todo::Settle(faults) => self.world.faults = faults,
-            // Nothing has struck yet: strike once when it counts, so that the run proves something.
+            // Nothing has struck yet. Strike once while records are in flight, so that the run proves something.
             Todo::Calm if !self.world.strikes.any_in_flight() => {
-                // No live rescale has come in which the inputs could have ended: without it nothing is in flight again.
+                // There was no live rescale in which the inputs could end. Let them end, because otherwise no
+                // records get in flight again.
                 self.probe.let_end();
                 if self.probe.in_flight() {
                     self.trouble(Trouble::KillTaskManager);
@@ -74,7 +75,7 @@ impl Cluster {
         self.task_managers.push(id);
     }
 
-    /// When a JobManager is at a step of its work, it may be lost after any of its turns.
+    /// May kill the JobManager after a turn at one of the steps of its work.
     pub(super) fn aim_at_step(&mut self) {
         let turn = self.world.take_last_turn();
         if self.step_strikes == 0 || self.calm.is_some() || turn.is_none() || turn != self.job_manager() {
@@ -107,7 +108,7 @@ impl Cluster {
     fn delete_objects(&mut self, objects: Objects) {
         let storage = &self.world.storage;
         let epochs = storage.below("/checkpoints/").map(|(name, _)| name.to_owned());
-        // Such rules go by age.
+        // The rules delete objects by age.
         let old = |name: &String| self.epoch_files.get(name).is_some_and(|at| at + OLD < self.world.now());
         let epochs: Vec<String> = epochs.filter(|name| name.contains("/epochs/") && old(name)).collect();
         let deleted: Vec<String> = match objects {

@@ -1,4 +1,4 @@
-//! What users ask of the JobManager over REST, in the middle of everything else.
+//! Requests of users to the JobManager, at any time.
 
 use super::Cluster;
 use crate::check::SAVEPOINTS;
@@ -12,13 +12,13 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-/// How long a savepoint takes, about: for so long the JobManager is at it.
+/// About how long a savepoint takes.
 const SAVEPOINT: Duration = Duration::from_secs(2);
-/// How often a run's job is stopped.
+/// The most stops of the job in a run.
 const MOST_STOPS: u32 = 3;
 
 impl Cluster {
-    /// A TaskManager is to leave.
+    /// Drains a TaskManager.
     pub(super) fn drain(&mut self, force: bool) {
         let Some(view) = self.view() else { return };
         let there: Vec<_> = view.task_managers.iter().map(|task_manager| task_manager.id).collect();
@@ -28,7 +28,7 @@ impl Cluster {
         }
     }
 
-    /// No vertex is to have more subtasks.
+    /// Limits the parallelism of all vertices.
     pub(super) fn require(&mut self, upper: u32) {
         let Some(view) = self.view() else { return };
         let Some(job) = view.jobs.first() else { return };
@@ -38,7 +38,7 @@ impl Cluster {
         self.watch.plan(self.world.now());
     }
 
-    /// A savepoint, with which the job goes on.
+    /// Takes a savepoint, after which the job continues.
     pub(super) fn take_savepoint(&mut self) {
         let Some(job) = self.job() else { return };
         self.savepoint_until = self.world.now() + SAVEPOINT.as_micros() as Time;
@@ -52,10 +52,10 @@ impl Cluster {
         self.ask(FaultKind::SavepointTaken, command);
     }
 
-    /// A savepoint, with which the job ends; it is started again from there.
+    /// Stops the job with a savepoint, from which it is started again.
     pub(super) fn stop_with_savepoint(&mut self, cancel: bool) {
         let Some(job) = self.job().filter(|_| self.programs.restored < MOST_STOPS) else { return };
-        // The last watermark fires what is not complete, so that only a job without event time may go on after it.
+        // The last watermark fires incomplete windows, so only a job without event time may continue afterwards.
         let drain = self.programs.workload.is_timeless() && self.rng.chance(0.5);
         let (request, target_directory) = (None, Some(SAVEPOINTS.to_owned()));
         let format = SavepointFormat::Canonical;
@@ -67,7 +67,7 @@ impl Cluster {
         self.ask(FaultKind::JobStopped, command);
     }
 
-    /// The end of the job, whatever it has under way.
+    /// Cancels the job.
     pub(super) fn cancel(&mut self) {
         if let Some(job) = self.job() {
             self.ask(FaultKind::JobCanceled, Command::Cancel { job });
@@ -82,7 +82,7 @@ impl Cluster {
         self.programs.handle.as_ref().map(|handle| handle.view())
     }
 
-    /// Nobody reads the answer.
+    /// Sends a command and ignores the answer.
     fn ask(&mut self, kind: FaultKind, command: Command) {
         let (Some(id), Some(handle)) = (self.job_manager(), self.programs.handle.clone()) else { return };
         let mut asking = pin!(handle.command(command));

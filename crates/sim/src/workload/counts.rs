@@ -1,4 +1,5 @@
-//! Counts by key: each record gives a line, so that a record lost or processed twice is seen.
+//! The jobs that count by key. Each record gives a line, so that a record that is lost or processed twice is
+//! detected.
 
 use super::reading::{Reading, Readings};
 use super::sink::LineSink;

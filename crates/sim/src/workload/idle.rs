@@ -1,8 +1,8 @@
-//! Splits of which one pauses, with idleness: it must not hold the others back, and nobody may be taken for idle who is
-//! only held up by a slow operator, a full output or a rescale.
+//! The job with a split that pauses, and with idleness: the split must not hold the others back, and no split may
+//! become idle because of a slow operator, a full output or a rescale.
 //!
-//! A split that is idle for good reasons goes on with records that are later than all others', so that none is late and
-//! the result is exact. A split that was taken for idle by mistake has late records, which are missing in the output.
+//! A split that is rightly idle continues with later timestamps than all others, so that none of its records is
+//! late and the result is exact. A split that was wrongly idle has late records, which are missing in the output.
 
 use super::reading::{Reading, Readings};
 use super::sink::LineSink;
@@ -15,7 +15,7 @@ use reflow_stream::StreamEnv;
 use reflow_types::Timestamp;
 use std::time::Duration;
 
-/// Behind the times of all records, but for those after a pause.
+/// A time after those of all records, except those after a pause.
 const AFTER_ALL: Timestamp = 1_000_000_000_000;
 
 /// The pause of a workload's first split, if there are others.
@@ -26,7 +26,7 @@ pub(super) fn pause(readings: &Readings) -> Option<Pause> {
     (readings.splits > 1).then_some(Pause { split: 0, after, lasts })
 }
 
-/// Longer than a split that is read waits for its next record.
+/// A time-out longer than a split that is read waits for its next record.
 fn idleness(readings: &Readings) -> Duration {
     readings.interval * 4 + Duration::from_millis(500)
 }

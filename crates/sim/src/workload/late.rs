@@ -1,8 +1,8 @@
-//! Records that come too late, and windows of two sizes of which every second pair has one end.
+//! The job with late records, and with windows of two sizes, of which every second pair has the same end.
 //!
-//! Whether a record is late depends on how far other splits are, so the model does not say which are dropped. It says
-//! what holds whatever happens: a window fires once, with all records that are in time, and a late one stands in each of
-//! its windows at most once.
+//! Whether a record is late depends on the progress of other splits, so the model does not determine which ones
+//! are dropped. It has what holds in any case: a window fires once, with all records that are in time, and a late
+//! record is in each of its windows at most once.
 
 use super::reading::{Reading, Readings};
 use super::sink::LineSink;
@@ -14,7 +14,7 @@ use reflow_types::Timestamp;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// One record in so many of a split is late.
+/// One of this many records of a split is late.
 const EVERY: u64 = 5;
 
 pub(super) fn build(env: &mut StreamEnv, workload: &Workload) {
@@ -37,7 +37,7 @@ pub(super) fn build(env: &mut StreamEnv, workload: &Workload) {
         .sink("lines", LineSink);
 }
 
-/// What must be committed, and what may be committed besides.
+/// The lines that must be committed, and those that may be.
 pub(super) fn expected(workload: &Workload) -> (Lines, Lines) {
     let size_ms = workload.window.as_millis() as i64;
     let by_ms = late_by_ms(&workload.readings, size_ms);
@@ -58,7 +58,7 @@ pub(super) fn expected(workload: &Workload) -> (Lines, Lines) {
     (expected, possible)
 }
 
-/// Some windows behind everything that comes in time.
+/// A time some windows before all records that are in time.
 fn late_by_ms(readings: &Readings, size_ms: i64) -> i64 {
     readings.disorder_ms as i64 + size_ms * 2
 }
@@ -94,7 +94,7 @@ impl Assigner for TwoSizes {
     }
 }
 
-/// Which records a window has.
+/// The records of a window.
 #[derive(Clone, Copy, Debug)]
 struct Members;
 

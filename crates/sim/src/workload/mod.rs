@@ -1,9 +1,9 @@
-//! Jobs to run in the world, and what they must have written at the end.
+//! The workloads: jobs to run in the world, and their expected output.
 //!
-//! The expectation is computed from the readings alone, by code that shares nothing with the engine, but for the
-//! suite of operators. Readings of different splits may come in any order, so what a job writes must not depend on it; those of one split
-//! must come in theirs, which the jobs check themselves and write down as `disorder`, a line that no
-//! expectation holds.
+//! The expected output is computed from the readings alone, by code that shares nothing with the engine, except
+//! for the operator suite. Readings of different splits may be read in any order, so the output must not depend
+//! on it. Those of one split must be read in order; the jobs check that and write a line with `disorder`
+//! otherwise, which no expectation contains.
 
 pub mod alignment;
 pub mod counts;
@@ -31,10 +31,10 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Lines, and how often each stands in the output.
+/// Lines, with their numbers in the output.
 pub type Lines = BTreeMap<String, u64>;
 
-/// A job with all that it reads.
+/// A job with its input.
 #[derive(Clone, Debug)]
 pub struct Workload {
     shape: Shape,
@@ -43,16 +43,16 @@ pub struct Workload {
     max_parallelism: [u32; 2],
     /// The size of windows.
     window: Duration,
-    /// How many records a burst makes of one.
+    /// The number of records that a burst makes from one.
     fan_out: u64,
-    /// How long slow operators take for a record, by their place.
+    /// The time that slow operators take for a record, by their place.
     cost: [Duration; 3],
     work: Work,
     /// Whether splits wait for each other.
     alignment: Option<Alignment>,
 }
 
-/// What kind of job it is.
+/// The kind of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Shape {
     /// Source → count by key → sink.
@@ -71,14 +71,14 @@ pub enum Shape {
     Idle,
     /// Source → slow → rebalanced → slow → count by key → rebalanced → slow → sink.
     Slow,
-    /// Source → hundreds of records of each → count by key → slow → sink.
+    /// Source → hundreds of records from each → count by key → slow → sink.
     Bursts,
-    /// Source → an operator of the suite → sink.
+    /// Source → an operator of the operator suite → sink.
     Operator(Operator),
 }
 
 impl Shape {
-    /// Those with a model of their own.
+    /// The kinds with their own model.
     const MODELLED: [Shape; 9] = [
         Shape::Counts,
         Shape::CountsOfCounts,
@@ -91,7 +91,7 @@ impl Shape {
         Shape::Bursts,
     ];
 
-    /// All of them.
+    /// All kinds.
     pub fn all() -> impl Iterator<Item = Self> {
         Self::MODELLED.into_iter().chain(Operator::ALL.map(Self::Operator))
     }
@@ -126,7 +126,7 @@ impl FromStr for Shape {
 }
 
 impl Workload {
-    /// A workload that keeps a cluster busy for about this long, of any shape or of one.
+    /// A random workload that keeps a cluster busy for about this long, of the kind `only` if given.
     pub fn random(rng: &mut Rng, probe: Probe, busy: Duration, only: Option<Shape>) -> Self {
         let any = Shape::random(rng);
         let shape = only.unwrap_or(any);
@@ -140,7 +140,7 @@ impl Workload {
             Shape::Bursts => (place == 0).then_some(0),
             _ => None,
         };
-        // So that a single slot has done its work in a minute or two.
+        // Few enough that a single slot processes them in a minute or two.
         let mut most_records = u64::MAX;
         if let Some(place) = place {
             let cost_ms = if shape == Shape::Bursts { 1 } else { cost_ms };
@@ -160,13 +160,13 @@ impl Workload {
             probe,
             max_parallelism: [rng.skewed(1..=32_768) as u32, rng.skewed(1..=32_768) as u32],
             window: Duration::from_millis(rng.skewed(100..=20_000)),
-            // A split that waits beside one that pauses would be idle, too, and then late.
+            // A split that waits for one that pauses would become idle as well, and then be late.
             alignment: rng.chance(0.3).then(|| Alignment::random(rng)).filter(|_| shape != Shape::Idle),
         }
     }
 
-    /// The same with fewer records, so that all but the last of each split are read long before a cluster is left
-    /// alone.
+    /// The workload with fewer records, so that all but the last of each split are read long before the cluster
+    /// is left alone.
     #[must_use]
     pub fn shortened(mut self) -> Self {
         let readings = Arc::make_mut(&mut self.readings);
@@ -182,7 +182,7 @@ impl Workload {
     /// The job function.
     ///
     /// # Errors
-    /// None: the signature is that of job functions.
+    /// Never. The signature is that of job functions.
     pub fn build(&self, env: &mut StreamEnv) -> Result<(), UserError> {
         match self.shape {
             Shape::Counts => counts::build(env, self),
@@ -199,7 +199,7 @@ impl Workload {
         Ok(())
     }
 
-    /// Adds to the job function a part that reads nothing, so that the graph is another.
+    /// Adds a part without input to the job, so that its graph is different.
     pub fn extend(&self, env: &mut StreamEnv) {
         let nothing = Arc::new(Readings { splits: 0, ..(*self.readings).clone() });
         let source = source::ReadingSource::new(nothing, self.probe.clone());
@@ -208,12 +208,12 @@ impl Workload {
             .sink("nothing", sink::LineSink);
     }
 
-    /// Whether the output is lines of the form `key count`, which come in the order of their counts for each key.
+    /// Whether the output consists of lines `key count`, which are in the order of their counts for each key.
     pub fn is_ordered(&self) -> bool {
         matches!(self.shape, Shape::Counts | Shape::CountsOfCounts)
     }
 
-    /// What must have been committed at the end.
+    /// The lines that must be committed at the end.
     pub fn expected(&self) -> Lines {
         match self.shape {
             Shape::Counts | Shape::Slow => counts::expected(self.readings.all()),
@@ -228,24 +228,24 @@ impl Workload {
         }
     }
 
-    /// What may have been committed besides, each line as often at most.
+    /// The lines that may be committed in addition, each at most that often.
     pub fn possible(&self) -> Lines {
         if self.shape == Shape::Late { late::expected(self).1 } else { Lines::new() }
     }
 
-    /// Whether the output does not depend on event time, so that a job that was stopped with the last watermark may go
-    /// on as if nothing had been.
+    /// Whether the output does not depend on event time, so that a job that was stopped with the last watermark
+    /// can continue unchanged.
     pub fn is_timeless(&self) -> bool {
         matches!(self.shape, Shape::Counts | Shape::CountsOfCounts | Shape::Slow | Shape::Bursts)
     }
 
-    /// The same in a process, whose time it takes.
+    /// The workload in a process whose time it uses.
     #[must_use]
     pub fn working(self, work: Work) -> Self {
         Self { work, ..self }
     }
 
-    /// The same with so much state that production's bounds are crossed.
+    /// The workload with so much state that it exceeds the bounds of production.
     #[must_use]
     pub fn enlarged(mut self, rng: &mut Rng) -> Self {
         let readings = Arc::make_mut(&mut self.readings);
@@ -257,19 +257,19 @@ impl Workload {
         self
     }
 
-    /// The records, behind user code that fails now and then.
+    /// The stream of readings, with user code that sometimes fails.
     fn readings(&self, env: &mut StreamEnv, name: &str) -> Stream<impl Pipeline<Out = Reading> + use<>> {
         let probe = self.probe.clone();
         env.source(name, self.source()).map(move |reading: Reading| {
             if probe.called() {
-                // No hook prints it.
+                // `resume_unwind` calls no panic hook, so nothing is printed.
                 std::panic::resume_unwind(Box::new("user code panics this time".to_owned()));
             }
             reading
         })
     }
 
-    /// An operator that takes its time for each record: the one at this place, of those of a job that are slow.
+    /// A function that takes time for each record, if the operator at this place is slow.
     fn slow<T>(&self, place: usize) -> impl Fn(T) -> T + Clone + Send + Sync + 'static + use<T> {
         let (work, cost) = (self.work.clone(), self.cost[place]);
         move |record| {
@@ -287,12 +287,12 @@ impl Workload {
             .aligned(self.alignment.clone())
     }
 
-    /// What kind of job it is.
+    /// The kind of job.
     pub fn shape(&self) -> Shape {
         self.shape
     }
 
-    /// How many records it reads.
+    /// The number of records that it reads.
     pub fn records(&self) -> u64 {
         self.readings.count()
     }
@@ -311,7 +311,7 @@ impl fmt::Display for Workload {
     }
 }
 
-/// What has been committed so far.
+/// The lines that are committed.
 pub fn committed(storage: &Storage) -> Lines {
     let mut lines = Lines::new();
     for (_, body) in storage.below(sink::COMMITTED) {

@@ -1,5 +1,5 @@
-//! Each operator of [`reflow_testkit::operators`] as a job. What it must write is what an undisturbed harness with one
-//! subtask a vertex writes; the harness's own tests compare that with models.
+//! The operators of [`reflow_testkit::operators`] as jobs. The expected output of each is what an undisturbed
+//! harness writes with one subtask for each vertex; the harness's own tests compare that with models.
 
 use super::reading::{Reading, Readings};
 use super::sink::{COMMITTED, LineSink};
@@ -25,7 +25,7 @@ pub(super) fn build(env: &mut StreamEnv, workload: &Workload, operator: Operator
 }
 
 pub(super) fn expected(workload: &Workload) -> Lines {
-    // All is there at once: the harness's clock stands still.
+    // All records are available at once, because the clock of the harness does not advance.
     let readings = Readings { interval: Duration::ZERO, ..(*workload.readings).clone() };
     let calm = Workload {
         readings: Arc::new(readings),

@@ -1,4 +1,4 @@
-//! What workloads read: records that follow from a seed, so that anybody can compute them.
+//! The readings: the input records of workloads, which are computed from a seed.
 
 use crate::rng::Rng;
 use serde::{Deserialize, Serialize};

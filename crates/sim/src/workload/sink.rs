@@ -1,4 +1,5 @@
-//! A sink that commits lines to the world's storage: a file appears below `/out` when its checkpoint is complete.
+//! The sink of workloads, which commits lines to the world's storage: a file appears below `/out` when its
+//! checkpoint is complete.
 
 use bytes::Bytes;
 use reflow_api::sink::{Prepared, WriterContext};
@@ -6,9 +7,9 @@ use reflow_api::{Sink, Transaction, UserError, Writer};
 use reflow_env::{Location, PutMode, StoreOp};
 use reflow_types::{SubtaskId, Timestamp};
 
-/// Where committed files are.
+/// The directory of committed files.
 pub const COMMITTED: &str = "/out/";
-/// Where files wait for their checkpoint.
+/// The directory of files that wait for their checkpoint.
 pub const PENDING: &str = "/pending/";
 
 /// The sink.
@@ -47,7 +48,7 @@ impl Writer for LineWriter {
         let name = format!("{}-{}", self.subtask, self.files);
         self.files += 1;
         let at = Location(format!("{PENDING}{name}"));
-        // Subtask ids are never used again, so neither are names: what is there is another's.
+        // Names contain the subtask's id, which is never used twice, so no other writer has this name.
         let body = Bytes::from(std::mem::take(&mut self.lines));
         let store = vec![StoreOp::Put { at, body, mode: PutMode::Overwrite }];
         Ok(Some(Prepared { transaction: Transaction(Bytes::from(name)), store, wait_for: Vec::new() }))

@@ -1,5 +1,5 @@
-//! Operators that take long: a slow one directly behind the source and behind one or two exchanges, and one that makes
-//! hundreds of records of one while its outputs are full.
+//! The jobs with slow operators: one directly behind the source, behind one or two exchanges, or behind an
+//! operator that makes hundreds of records from one while its outputs are full.
 
 use super::counts::{self, Counted};
 use super::reading::{Reading, Readings};
@@ -7,7 +7,7 @@ use super::sink::LineSink;
 use super::{Lines, Workload};
 use reflow_stream::StreamEnv;
 
-/// The keys of a burst's records are their places in it, with one of so many groups.
+/// The number of groups in the keys of a burst's records, beside their index in it.
 const GROUPS: u64 = 5;
 
 pub(super) fn build(env: &mut StreamEnv, workload: &Workload) {

@@ -1,4 +1,4 @@
-//! A source of readings, split by split, in bursts.
+//! The source of readings, which emits them split by split, in bursts.
 
 use super::alignment::Alignment;
 use super::reading::{Reading, Readings};

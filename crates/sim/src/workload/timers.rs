@@ -1,5 +1,5 @@
-//! A process function with both kinds of timers: sums at event time, and records held back for a while of
-//! processing time, or until the end of the input.
+//! The job with a process function that uses both kinds of timers: sums at event time, and records that are held
+//! back for some processing time or until the end of the input.
 
 use super::reading::Reading;
 use super::sink::LineSink;

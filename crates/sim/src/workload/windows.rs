@@ -1,4 +1,5 @@
-//! Sums by key and window in event time. No record is late: watermarks stay behind by the readings' disorder.
+//! The jobs with sums by key and window in event time. No record is late, because watermarks allow for the
+//! disorder of the readings.
 
 use super::reading::Reading;
 use super::sink::LineSink;
@@ -9,7 +10,7 @@ use reflow_stream::StreamEnv;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How many slides a sliding window spans.
+/// The number of slides in a sliding window.
 const SLIDES: u32 = 3;
 
 fn watermarks(workload: &Workload) -> Watermarks {
@@ -57,7 +58,7 @@ pub(super) fn expected_sliding_union(workload: &Workload) -> Lines {
     sums(workload.readings.all(), slide * i64::from(SLIDES), slide, 2)
 }
 
-/// Sums of all windows of a size that begin at multiples of `slide`, each record `times` over.
+/// The sums of all windows of a size that begin at multiples of `slide`, with each record counted `times` times.
 pub(super) fn sums(readings: impl Iterator<Item = Reading>, size: i64, slide: i64, times: u64) -> Lines {
     let mut sums: BTreeMap<(u64, i64), (u64, i64)> = BTreeMap::new();
     for reading in readings {
@@ -73,7 +74,7 @@ pub(super) fn sums(readings: impl Iterator<Item = Reading>, size: i64, slide: i6
     super::lines(sums.into_iter().map(line))
 }
 
-/// Counts and adds up.
+/// Counts and sums readings.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sum;
 

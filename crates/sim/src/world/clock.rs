@@ -1,4 +1,4 @@
-//! The clock of a simulated process.
+//! The clock of a simulated process, which also determines what work costs.
 
 use super::time::Time;
 use crate::rng::Rng;
@@ -10,18 +10,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// The world's time, off by a constant as machines' clocks are. While a slot steps, the world stands still; each
-/// look at the clock then costs a little time, so that work takes some and slots that measure it see different
-/// speeds.
+/// The world's time with a constant offset, as the clocks of machines have. During a step of a slot, the world's
+/// time stands still; each reading of the clock then costs a little time, so that work takes time and slots
+/// measure different speeds.
 pub(super) struct SimClock {
     world: Arc<AtomicU64>,
-    /// By how much it differs from the world's, in microseconds.
+    /// The offset from the world's time, in microseconds.
     skew: i64,
     cost_us: RangeInclusive<u64>,
     state: Mutex<State>,
 }
 
-/// By which code in a process takes simulated time. That of no process takes none.
+/// A handle by which code in a process uses simulated time. Outside of a process it has no effect.
 #[derive(Clone, Default)]
 pub struct Work(Option<Arc<SimClock>>);
 
@@ -30,7 +30,7 @@ impl Work {
         Self(Some(clock))
     }
 
-    /// Takes so long.
+    /// Uses this much time.
     pub fn spend(&self, time: Duration) {
         self.0.iter().for_each(|clock| clock.spend(time));
     }
@@ -42,12 +42,12 @@ impl fmt::Debug for Work {
     }
 }
 
-/// How often a clock may be looked at while the world stands still: more is a loop that does not end.
+/// How often a clock may be read while the world's time stands still. More is a loop that does not end.
 const MOST_LOOKS: u64 = 2_000_000;
 
 struct State {
     ahead_to: Time,
-    /// The world's time at the last look, and how many looks there were at that time.
+    /// The world's time at the last reading, and the number of readings at that time.
     looks: (Time, u64),
     rng: Rng,
 }
@@ -58,23 +58,23 @@ impl SimClock {
         Self { world, skew, cost_us, state: Mutex::new(State { ahead_to: 0, looks: (0, 0), rng }) }
     }
 
-    /// The moment of the world up to which the process has spent its time.
+    /// The world's time up to which the process has used its time.
     pub(super) fn spent_to(&self) -> Time {
         self.lock().ahead_to.max(self.world.load(Ordering::Relaxed))
     }
 
-    /// What the clock shows, without a cost.
+    /// Reads the clock at no cost.
     pub(super) fn read(&self) -> Instant {
         Instant(self.spent_to().saturating_add_signed(self.skew))
     }
 
-    /// The process is busy for so long.
+    /// The process is busy for this long.
     fn spend(&self, time: Duration) {
         let until = self.spent_to() + time.as_micros() as Time;
         self.lock().ahead_to = until;
     }
 
-    /// The moment of the world at which the clock shows `at`.
+    /// The world's time at which the clock shows `at`.
     pub(super) fn world_time(&self, at: Instant) -> Time {
         at.0.saturating_add_signed(-self.skew)
     }
@@ -90,10 +90,7 @@ impl Clock for SimClock {
         let world = self.world.load(Ordering::Relaxed);
         let mut state = self.lock();
         state.looks = if state.looks.0 == world { (world, state.looks.1 + 1) } else { (world, 1) };
-        assert!(
-            state.looks.1 < MOST_LOOKS,
-            "a step does not end: it has looked at the clock {MOST_LOOKS} times"
-        );
+        assert!(state.looks.1 < MOST_LOOKS, "a step does not end: it has read the clock {MOST_LOOKS} times");
         state.ahead_to = now + state.rng.skewed(self.cost_us.clone());
         Instant(now.saturating_add_signed(self.skew))
     }

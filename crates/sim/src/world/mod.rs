@@ -1,11 +1,12 @@
-//! The simulated world: processes, network and storage under one clock, on one thread, from one seed.
+//! The simulated world: processes, network and storage with one clock, on one thread, from one seed.
 //!
-//! Whatever happens is an event with a time; events are handled in order of time, and everything that takes time
-//! takes a random one. A process takes its inputs one by one from an inbox, each some time after the last, so
-//! that what is concurrent outside is interleaved in every way. Its slots step at random moments between.
+//! Everything that happens is an event with a time. Events are handled in the order of their times, and
+//! everything that takes time takes a random time. A process takes its inputs one by one from an inbox, each some
+//! time after the previous one, so that concurrent events are interleaved in every way. Its slots step at random
+//! moments in between.
 //!
-//! The world decides nothing about a cluster: what runs is given by [`World::start`] and the [`Spawner`], what
-//! goes wrong by [`Faults`] and the calls that kill, freeze and cut off.
+//! The world makes no decisions about a cluster: [`World::start`] and the [`Spawner`] determine what runs;
+//! [`Faults`] and the calls that kill, freeze and partition determine what goes wrong.
 
 mod clock;
 mod network;
@@ -34,24 +35,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// A frame that a process has handled.
+/// A frame that a process has received.
 #[derive(Clone, Debug)]
 pub struct Seen {
     /// The process's name.
     pub process: String,
-    /// Over which of its connections.
+    /// The connection.
     pub conn: ConnId,
-    /// What came.
+    /// The frame.
     pub frame: Bytes,
 }
 
-/// A process of the world; never used again.
+/// The id of a process of the world, which is never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProcessId(pub usize);
 
-/// Makes the process that a command starts.
+/// Creates the process that a command starts.
 pub trait Spawner {
-    /// The program, or why it cannot be started.
+    /// The program, or the reason why it cannot be started.
     fn spawn(&mut self, context: &Context, command: &ChildCommand) -> Result<Program, String>;
 }
 
@@ -73,31 +74,31 @@ struct ChildStart {
 /// The world.
 pub struct World {
     now: Time,
-    /// The same, for the clocks of processes.
+    /// The current time, for the clocks of processes.
     shared_now: Arc<AtomicU64>,
     rng: Rng,
     queue: Queue,
     processes: Vec<Running>,
     network: Network,
     spawner: Box<dyn Spawner>,
-    /// How long a look at the clock takes, in microseconds: what work costs.
+    /// The time that a reading of the clock takes, in microseconds, which is what work costs.
     pub look_cost_us: RangeInclusive<u64>,
-    /// Objects below this prefix may be read with a bit flipped.
+    /// The prefix of objects whose reads may return a flipped bit.
     damageable: String,
     /// All objects.
     pub storage: Storage,
-    /// The chances of faults.
+    /// The probabilities of faults.
     pub faults: Faults,
-    /// How many more objects may be damaged.
+    /// The number of objects that may still be damaged.
     pub damage_left: u64,
-    /// The faults so far.
+    /// The faults that have struck.
     pub strikes: Strikes,
-    /// What has happened.
+    /// The trace.
     pub trace: Trace,
     seen: Option<Seen>,
     /// The process that had the last turn.
     last_turn: Option<ProcessId>,
-    /// How many events were handled at the present moment.
+    /// The number of events at the current moment.
     events_at_once: u64,
 }
 
@@ -125,7 +126,7 @@ impl World {
         }
     }
 
-    /// The present moment.
+    /// The current time.
     pub fn now(&self) -> Time {
         self.now
     }
@@ -162,7 +163,7 @@ impl World {
         id
     }
 
-    /// How a process ended, if it has.
+    /// The end of a process, if it has ended.
     pub fn ended(&self, id: ProcessId) -> Option<&Ended> {
         self.processes[id.0].ended.as_ref()
     }
@@ -173,7 +174,7 @@ impl World {
         numbered.filter(|(_, p)| p.body.is_some()).map(|(number, p)| (ProcessId(number), p.name.as_str()))
     }
 
-    /// The children of a process that run.
+    /// The running children of a process.
     pub fn children(&self, id: ProcessId) -> Vec<ProcessId> {
         self.processes[id.0]
             .body
@@ -181,29 +182,29 @@ impl World {
             .map_or(Vec::new(), |body| body.children.values().copied().collect())
     }
 
-    /// Where a process runs.
+    /// The host of a process.
     pub fn host(&self, id: ProcessId) -> &str {
         &self.processes[id.0].host
     }
 
-    /// SIGTERM.
+    /// Sends SIGTERM to a process.
     pub fn terminate(&mut self, id: ProcessId) {
         self.deliver(id, Input::Terminate);
     }
 
-    /// SIGKILL: the process is gone at once, its children with it or a moment later.
+    /// Kills a process with SIGKILL. Its children end with it or shortly after.
     pub fn kill(&mut self, id: ProcessId) {
         self.trace.note(self.now, &self.processes[id.0].name, "is killed");
         self.end(id, Ended { code: None, reason: "killed by signal 9".to_owned() });
     }
 
-    /// Somebody outside has raised the process's signal.
+    /// A signal of the process was raised from outside.
     pub fn signal(&mut self, id: ProcessId) {
         self.trace.note(self.now, &self.processes[id.0].name, "is asked for something");
         self.settle(id);
     }
 
-    /// The process does nothing for a while; its connections stay.
+    /// Freezes a process for a while. Its connections stay open.
     pub fn freeze(&mut self, id: ProcessId, pause: Duration) {
         let until = self.now + pause.as_micros() as Time;
         if let Some(body) = &mut self.processes[id.0].body {
@@ -212,7 +213,7 @@ impl World {
         }
     }
 
-    /// The process handles its inputs slowly for a while: each turn takes up to `turn`.
+    /// Slows a process down for a while: each turn takes up to `turn`.
     pub fn slow_down(&mut self, id: ProcessId, lasts: Duration, turn: Duration) {
         let until = self.now + lasts.as_micros() as Time;
         if let Some(body) = &mut self.processes[id.0].body {
@@ -221,27 +222,27 @@ impl World {
         }
     }
 
-    /// Whether the process runs and does not stand still.
+    /// Whether the process runs and is not frozen.
     pub fn is_awake(&self, id: ProcessId) -> bool {
         self.processes[id.0].body.as_ref().is_some_and(|body| body.frozen_until <= self.now)
     }
 
-    /// From now on a name means this host: to all hosts, or to one alone. Connections stay where they are.
+    /// Points a name at a host, for all hosts or only for `viewer`. Existing connections stay.
     pub fn point(&mut self, viewer: Option<&str>, name: &str, host: &str) {
         self.network.point(viewer, name, host);
     }
 
-    /// The process that has handled an input in the last event, if that was one.
+    /// Takes the process whose turn the last event was, if it was one.
     pub fn take_last_turn(&mut self) -> Option<ProcessId> {
         self.last_turn.take()
     }
 
-    /// How many events have happened at this moment: many are a loop in which no time passes.
+    /// The number of events at the current moment. Many are a loop in which no time passes.
     pub fn events_at_once(&self) -> u64 {
         self.events_at_once
     }
 
-    /// Cuts two hosts off from each other. Some connections between them break, others last.
+    /// Cuts two hosts off from each other. Some connections between them break, others survive.
     pub fn partition(&mut self, a: &str, b: &str) {
         self.trace.note(self.now, a, &format!("is cut off from {b}"));
         for link in self.network.partition(a, b) {
@@ -263,13 +264,13 @@ impl World {
         }
     }
 
-    /// Takes the frame that the last event brought to a process, if it did.
+    /// Takes the frame that a process received in the last event, if any.
     pub fn take_seen(&mut self) -> Option<Seen> {
         self.seen.take()
     }
 
-    /// Handles the next event that is due at `until` or before. If there is none, it is `until`, and the answer
-    /// is false.
+    /// Handles the next event that is due at `until` or before. If there is none, advances the time to `until`
+    /// and returns false.
     pub fn advance(&mut self, until: Time) -> bool {
         match self.queue.pop(until) {
             Some((at, event)) => {
@@ -361,7 +362,7 @@ impl World {
             Input::Wakeup
         } else {
             match body.inbox.pop_front() {
-                // What came before the process closed the connection is not told any more.
+                // The process has closed the connection, so it gets no more frames of it.
                 Some(Input::Received { conn, .. }) if !body.is_open(conn) => return self.settle(id),
                 Some(input) => input,
                 None => return self.settle(id),
@@ -382,7 +383,7 @@ impl World {
         self.settle(id);
     }
 
-    /// A slot makes a step.
+    /// Runs a step of a slot.
     fn step(&mut self, id: ProcessId, number: usize, version: u64) {
         let Some(body) = &mut self.processes[id.0].body else { return };
         let (clock, frozen_until) = (body.clock.read(), body.frozen_until);
@@ -418,7 +419,8 @@ impl World {
         self.settle(id);
     }
 
-    /// Schedules what a process's activity has brought about: but for users, only its own code can raise its signals.
+    /// Schedules the consequences of a process's activity. Only its own code can raise its signals, apart from
+    /// users.
     fn settle(&mut self, id: ProcessId) {
         let Some(body) = &mut self.processes[id.0].body else { return };
         body.raised |= body.signal.take();
@@ -444,7 +446,7 @@ impl World {
         }
     }
 
-    /// A process is gone, and all that it had.
+    /// Ends a process, with everything that belongs to it.
     fn end(&mut self, id: ProcessId, ended: Ended) {
         let running = &mut self.processes[id.0];
         let Some(body) = running.body.take() else { return };
@@ -502,7 +504,7 @@ impl World {
         }
     }
 
-    /// Puts something on its way over a connection.
+    /// Sends something over a connection.
     fn send(&mut self, link: usize, to: usize, what: Parcel) {
         let [a, b] = &self.network.links[link].hosts;
         let mut delay = if a == b { self.rng.skewed(5..=200) } else { self.rng.skewed(50..=5_000) };

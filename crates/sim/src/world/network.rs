@@ -1,8 +1,8 @@
-//! The simulated network: connections that deliver in order, after random times, unless they break.
+//! The simulated network: connections that deliver in order, after random times, until they break.
 //!
-//! A partition between two hosts holds back what travels between them. Some connections outlive it, and deliver
-//! then; others break, and each end notices at a time of its own. What a killed process had sent is lost from a
-//! random frame on; its peer sees the connection close, but not through a partition.
+//! A partition between two hosts holds back everything between them. Some connections survive it and deliver
+//! afterwards; others break, and each end notices that at its own time. Of what a killed process has sent,
+//! everything from a random frame on is lost. Its peer sees the connection close, but not through a partition.
 
 use super::ProcessId;
 use super::time::Time;
@@ -10,7 +10,7 @@ use bytes::Bytes;
 use reflow_env::{ConnId, ListenerId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// A connection: end 0 has opened it, end 1 is set when it is accepted.
+/// A connection. End 0 has opened it, end 1 is set when it is accepted.
 pub(super) struct Link {
     pub(super) ends: [End; 2],
     pub(super) hosts: [String; 2],
@@ -20,11 +20,11 @@ pub(super) struct Link {
     held: VecDeque<Arrival>,
 }
 
-/// One end of a connection, and the way to it.
+/// One end of a connection, with what is on its way to it.
 #[derive(Default)]
 pub(super) struct End {
     pub(super) owner: Option<(ProcessId, ConnId)>,
-    /// Whether the owner wants to hear of it.
+    /// Whether the owner still uses it.
     pub(super) open: bool,
     last_arrival: Time,
     sent: u64,
@@ -41,28 +41,28 @@ pub(super) struct Arrival {
     pub(super) what: Parcel,
 }
 
-/// What travels.
+/// What arrives.
 #[derive(Clone, Debug)]
 pub(super) enum Parcel {
-    /// A connection is asked for.
+    /// A request to connect.
     Open,
-    /// It was accepted.
+    /// The connection was accepted.
     Accepted,
     /// A frame.
     Frame(Bytes),
-    /// It is closed.
+    /// The connection was closed.
     Closed(String),
 }
 
-/// What an arrival means.
+/// The consequence of an arrival.
 pub(super) enum Arrived {
-    /// Nobody is to be told.
+    /// None.
     Nothing,
-    /// To be accepted by a listener: tell it, and send [`Parcel::Accepted`] back.
+    /// A listener accepts a connection. Tell it, and send [`Parcel::Accepted`] back.
     ToAccept(ProcessId, ListenerId),
-    /// Nothing listens: send this back.
+    /// Nothing listens at the address. Send this error back.
     Refused(String),
-    /// The owner of the end is to be told.
+    /// The owner of the end gets it.
     ToTell(ProcessId, ConnId, Parcel),
 }
 
@@ -72,13 +72,13 @@ pub(super) struct Network {
     pub(super) links: Vec<Link>,
     listeners: BTreeMap<(String, u16), (ProcessId, ListenerId)>,
     partitions: BTreeSet<(String, String)>,
-    /// Which host a name means, to all hosts and to single ones.
+    /// The hosts that names point at, for all hosts and for single ones.
     names: BTreeMap<(Option<String>, String), String>,
     last_port: u16,
 }
 
 impl Network {
-    /// Binds a port of a host, a free one for port 0, and says which.
+    /// Binds a port of a host, a free one for port 0. Returns the port.
     pub(super) fn listen(
         &mut self,
         host: &str,
@@ -132,7 +132,7 @@ impl Network {
         Ok(self.links.len() - 1)
     }
 
-    /// From now on a name means this host, to all hosts or to one.
+    /// Points a name at a host, for all hosts or for one.
     pub(super) fn point(&mut self, viewer: Option<&str>, name: &str, host: &str) {
         if viewer.is_none() {
             self.names.retain(|(_, known), _| known != name);
@@ -140,13 +140,13 @@ impl Network {
         self.names.insert((viewer.map(str::to_owned), name.to_owned()), host.to_owned());
     }
 
-    /// The host that a name means to another; a name that nobody has pointed at a host is a host's own.
+    /// The host that a name points at for another host. A name that points at none is the name of a host.
     fn resolve<'a>(&'a self, viewer: &str, name: &'a str) -> &'a str {
         let of = |viewer: Option<&str>| self.names.get(&(viewer.map(str::to_owned), name.to_owned()));
         of(Some(viewer)).or_else(|| of(None)).map_or(name, String::as_str)
     }
 
-    /// Puts something on its way; it takes `delay`, or longer, behind what travels before it.
+    /// Sends something, which takes `delay` or longer, because it stays behind what was sent before.
     pub(super) fn send(
         &mut self,
         now: Time,
@@ -161,7 +161,7 @@ impl Network {
         (end.last_arrival, Arrival { link, to, number: end.sent, what })
     }
 
-    /// Something has come through.
+    /// Handles an arrival.
     pub(super) fn arrive(&mut self, arrival: Arrival) -> Arrived {
         let cut_off = self.is_partitioned(arrival.link);
         let link = &mut self.links[arrival.link];
@@ -207,12 +207,12 @@ impl Network {
         end.open = true;
     }
 
-    /// Closes an end without a word to its owner, and says whether it was open.
+    /// Closes an end without telling its owner. Returns whether it was open.
     pub(super) fn close(&mut self, link: usize, side: usize) -> bool {
         std::mem::take(&mut self.links[link].ends[side].open)
     }
 
-    /// The owner of an end was killed: the frames under way are lost from the `lost`-th on.
+    /// The owner of an end was killed. Of the frames under way, those from the `lost`-th on are lost.
     pub(super) fn lose(&mut self, link: usize, from: usize, lost: impl FnOnce(u64) -> u64) -> u64 {
         let end = &mut self.links[link].ends[1 - from];
         let under_way = end.sent - end.arrived;
@@ -221,7 +221,7 @@ impl Network {
         under_way - kept
     }
 
-    /// Gives up a connection attempt that has not succeeded, and says who waits.
+    /// Ends a connection attempt that has not succeeded. Returns who waits for it.
     pub(super) fn give_up_connecting(&mut self, link: usize) -> Option<(ProcessId, ConnId)> {
         let link = &mut self.links[link];
         if link.established || !std::mem::take(&mut link.ends[0].open) {
@@ -231,7 +231,7 @@ impl Network {
         link.ends[0].owner
     }
 
-    /// Cuts two hosts off from each other, and says which connections stand between them.
+    /// Cuts two hosts off from each other. Returns the connections between them.
     pub(super) fn partition(&mut self, a: &str, b: &str) -> Vec<usize> {
         self.partitions.insert(pair(a, b));
         let between = |link: &Link| pair(&link.hosts[0], &link.hosts[1]) == pair(a, b);
@@ -240,13 +240,13 @@ impl Network {
         links.filter(|(_, link)| between(link) && alive(link)).map(|(number, _)| number).collect()
     }
 
-    /// Breaks a connection: nothing comes through any more.
+    /// Breaks a connection, so that nothing arrives any more.
     pub(super) fn break_link(&mut self, link: usize) {
         self.links[link].broken = true;
         self.links[link].held.clear();
     }
 
-    /// Connects two hosts again, and says what comes through at once.
+    /// Connects two hosts again. Returns what arrives now.
     pub(super) fn heal(&mut self, a: &str, b: &str) -> Vec<Arrival> {
         self.partitions.remove(&pair(a, b));
         let between = |link: &&mut Link| pair(&link.hosts[0], &link.hosts[1]) == pair(a, b);

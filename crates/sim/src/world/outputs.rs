@@ -1,4 +1,4 @@
-//! Carries out what processes want done.
+//! Carries out the outputs of processes.
 
 use super::network::Parcel;
 use super::process::{Body, Ended, Slot};
@@ -9,7 +9,8 @@ use crate::faults::FaultKind;
 use reflow_env::{ChildId, ConnId, Input, Output, StoreOp, Ticket};
 
 impl Body {
-    /// Whether the process may still hear of a connection. Its `Closed` stays in the inbox when it is gone.
+    /// Whether the process may still get inputs of a connection. Its `Closed` stays in the inbox after it has
+    /// closed.
     pub(super) fn is_open(&self, conn: ConnId) -> bool {
         self.connections.contains_key(&conn)
             || self
@@ -104,7 +105,7 @@ impl World {
         }
     }
 
-    /// Sends a request to the store, with its fate.
+    /// Sends a request to the store, and chooses its fate.
     fn request(&mut self, process: ProcessId, ticket: Ticket, op: StoreOp) {
         let fate = self.fate(&op);
         let mut delay = self.rng.skewed(100..=20_000);
@@ -143,7 +144,7 @@ impl World {
         }
     }
 
-    /// Something is read: now and then with a bit flipped, in this answer or in all.
+    /// The fate of a read: sometimes a flipped bit, in this answer or in all.
     fn flip(&mut self, name: &str) -> Fate {
         let damageable = self.faults.store_bit_flip > 0.0 && self.damage_left > 0 && is_of_checkpoint(name);
         if damageable && self.rng.chance(0.2) {
@@ -155,7 +156,7 @@ impl World {
         Fate::Done
     }
 
-    /// Damages any object of a checkpoint, if one more may be.
+    /// Damages a random object of a checkpoint, if another one may be damaged.
     pub fn damage_any(&mut self) {
         let objects = self.storage.below(&self.damageable).map(|(name, _)| name.to_owned());
         let objects: Vec<String> = objects.filter(|name| is_of_checkpoint(name)).collect();
@@ -172,7 +173,7 @@ impl World {
         self.storage.damage(name, self.rng.bits());
     }
 
-    /// The store has got a request. That of a process which is gone may never have left it.
+    /// Carries out a request. A request of a process that has ended may be lost.
     pub(super) fn carry_out(&mut self, request: Request) {
         let Request { process, ticket, op, fate, answer_after } = request;
         if self.processes[process.0].body.is_none() && self.lost_with_process(&op) {
@@ -183,7 +184,8 @@ impl World {
         self.queue.push(self.now + answer_after, Event::Input(process, Input::Stored { ticket, result }));
     }
 
-    /// A large upload needs its writer until the end; anything else may be under way already.
+    /// Whether the request is lost because its process has ended: an upload needs its writer until the end, other
+    /// requests may already be on their way.
     fn lost_with_process(&mut self, op: &StoreOp) -> bool {
         matches!(op, StoreOp::Upload { .. }) || self.rng.chance(0.5)
     }

@@ -1,4 +1,4 @@
-//! A simulated process.
+//! A process of the simulated world.
 
 use super::ProcessId;
 use super::clock::{SimClock, Work};
@@ -7,38 +7,38 @@ use reflow_env::{ChildId, Clock, ConnId, Input, Process, Signal, SlotLoop};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-/// What a process is given when it is made.
+/// The arguments for the creation of a process.
 pub struct Context {
-    /// Where it runs.
+    /// The host on which it runs.
     pub host: String,
-    /// Its clock: slots need one.
+    /// Its clock, for its slots.
     pub clock: Arc<dyn Clock>,
-    /// By which its user code takes time.
+    /// The handle by which its user code uses time.
     pub work: Work,
-    /// By which it asks for a wakeup.
+    /// The signal that wakes it.
     pub signal: Signal,
-    /// For ids and the like: another one for each process.
+    /// A seed for ids and the like, different for each process.
     pub seed: u64,
 }
 
 /// A process for the world to run.
 pub struct Program {
-    /// For the trace.
+    /// Its name in the trace.
     pub name: String,
     /// The process itself.
     pub process: Box<dyn Process>,
 }
 
-/// How a process ended.
+/// The end of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
     /// `None` if it was killed.
     pub code: Option<i32>,
-    /// What it said.
+    /// The reason that it gave.
     pub reason: String,
 }
 
-/// A process of the world; it stays in the table when it has ended.
+/// A process of the world, which stays in the table after its end.
 pub(super) struct Running {
     pub(super) name: String,
     pub(super) host: String,
@@ -48,7 +48,7 @@ pub(super) struct Running {
     pub(super) ended: Option<Ended>,
 }
 
-/// What dies with a process.
+/// The parts of a process that end with it.
 pub(super) struct Body {
     pub(super) process: Box<dyn Process>,
     pub(super) signal: Signal,
@@ -58,21 +58,21 @@ pub(super) struct Body {
     pub(super) turn_scheduled: bool,
     pub(super) timer: Option<Time>,
     pub(super) frozen_until: Time,
-    /// Until when it is slow, and how long each of its turns may then take in microseconds.
+    /// Until when it is slow, and the longest time of each turn until then, in microseconds.
     pub(super) slow: (Time, u64),
     pub(super) clock: Arc<SimClock>,
     pub(super) slots: Vec<Option<Slot>>,
     /// Link and side of each connection.
     pub(super) connections: BTreeMap<ConnId, (usize, usize)>,
     pub(super) accepted: u64,
-    /// Children that are on their way.
+    /// Children that are starting.
     pub(super) starting: BTreeSet<ChildId>,
     pub(super) children: BTreeMap<ChildId, ProcessId>,
-    /// When the last part of each upload takes effect: the next one comes after it.
+    /// When the last part of each upload takes effect. The next one takes effect later.
     pub(super) uploads: BTreeMap<u64, Time>,
 }
 
-/// A slot and when it runs.
+/// A slot, with the time of its next step.
 pub(super) struct Slot {
     pub(super) slot: Box<dyn SlotLoop>,
     pub(super) signal: Signal,

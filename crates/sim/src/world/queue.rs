@@ -1,4 +1,4 @@
-//! What is to happen, in order of time; at one time, in the order in which it was scheduled.
+//! The queue of events, ordered by time; events of the same time are in the order in which they were scheduled.
 
 use super::network::Arrival;
 use super::storage::Request;
@@ -8,27 +8,27 @@ use reflow_env::Input;
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
-/// Something to happen.
+/// An event.
 pub(super) enum Event {
     /// A process takes its next input.
     Turn(ProcessId),
     /// A process's own wakeup is due.
     Timer(ProcessId),
-    /// A slot makes a step, if it has not been scheduled anew since.
+    /// A slot runs a step, unless it was rescheduled since.
     Step { process: ProcessId, slot: usize, version: u64 },
     /// An input reaches a process.
     Input(ProcessId, Input),
-    /// Something reaches an end of a connection.
+    /// Something arrives at an end of a connection.
     Arrival(Arrival),
-    /// A connection attempt is given up, if it has not succeeded.
+    /// A connection attempt times out, unless it has succeeded.
     ConnectTimeout(usize),
-    /// One end of a connection that a partition broke notices.
+    /// One end of a connection notices that a partition has broken it.
     Noticed { link: usize, side: usize },
     /// The store carries out a request.
     Store(Box<Request>),
-    /// A child process comes up.
+    /// A child process starts.
     ChildStart(Box<ChildStart>),
-    /// A process is gone.
+    /// A process is killed.
     Kill(ProcessId, String),
 }
 
@@ -38,7 +38,7 @@ struct Scheduled {
     event: Event,
 }
 
-/// The events to come.
+/// The queue of events.
 #[derive(Default)]
 pub(super) struct Queue {
     heap: BinaryHeap<Reverse<Scheduled>>,

@@ -1,11 +1,13 @@
-//! The simulated object store: shared by all hosts, slow, forgetful and now and then wrong.
+//! The simulated object store, which all hosts share. It is slow, and sometimes loses answers or returns flipped
+//! bits.
 
 use super::ProcessId;
 use bytes::{Bytes, BytesMut};
 use reflow_env::{Location, ObjectMeta, PutMode, StoreError, StoreOp, StoreReply, StoreResult, Ticket};
 use std::collections::BTreeMap;
 
-/// The engine takes an object for damaged after a few reads more.
+/// The most flipped bits in successive reads of an intact object. The engine counts an object as damaged after a
+/// few more.
 const MOST_MISREADS: u32 = 3;
 
 /// A request under way.
@@ -18,38 +20,38 @@ pub(super) struct Request {
     pub(super) answer_after: u64,
 }
 
-/// What becomes of a request.
+/// The fate of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     /// It is carried out.
     Done,
-    /// It fails, and has done nothing.
+    /// It fails without effect.
     Failed(&'static str),
-    /// It is carried out, but answered with an error.
+    /// It is carried out but answered with an error.
     FailedAlthoughDone,
-    /// What it reads has a bit flipped, which one follows from this number.
+    /// Its answer has a flipped bit, which this number selects.
     BitFlipped(u64),
 }
 
-/// A change of what is stored.
+/// A change of the stored objects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// The object's name.
     pub name: String,
-    /// The process that asked for it; `None` if it came from outside.
+    /// The process that requested it; `None` if it came from outside.
     pub by: Option<ProcessId>,
-    /// What happened to the object.
+    /// The kind of the change.
     pub kind: ChangeKind,
 }
 
-/// What happened to an object.
+/// The kind of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangeKind {
-    /// It appeared, or was written again with the same content.
+    /// The object was created, or written again with the same content.
     Written,
-    /// It was there before, with another content.
+    /// The object was replaced by another content.
     Replaced,
-    /// It is gone.
+    /// The object was deleted.
     Deleted,
 }
 
@@ -57,32 +59,32 @@ pub enum ChangeKind {
 #[derive(Default)]
 pub struct Storage {
     objects: BTreeMap<String, Bytes>,
-    /// What has come of the objects that are uploaded; `None` once a part has failed.
+    /// The parts of uploads so far; `None` once a part has failed.
     uploads: BTreeMap<(ProcessId, u64), Option<BytesMut>>,
-    /// Objects of which every read has a bit flipped, until somebody puts them back; which one follows from the number.
+    /// Objects of which every read has a flipped bit until they are repaired. The number selects the bit.
     damaged: BTreeMap<String, u64>,
-    /// How often a read of each object has had a bit flipped that was whole in the next.
+    /// The number of reads of each object with a bit that was flipped only once.
     misread: BTreeMap<String, u32>,
     changes: Vec<Change>,
 }
 
 impl Storage {
-    /// An object, by its path without scheme.
+    /// The object with this path, without a scheme.
     pub fn get(&self, name: &str) -> Option<&Bytes> {
         self.objects.get(name)
     }
 
-    /// Puts an object there from outside.
+    /// Stores an object from outside.
     pub fn put(&mut self, name: &str, body: Bytes) {
         self.write(None, name.to_owned(), body);
     }
 
-    /// Deletes an object from outside, as a rule of the store or a person would.
+    /// Deletes an object from outside, as a rule of the store or a person does.
     pub fn lose(&mut self, name: &str) {
         self.delete(None, name);
     }
 
-    /// All objects whose names begin so.
+    /// All objects whose names begin with `prefix`.
     pub fn below<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a Bytes)> {
         let from = self.objects.range(prefix.to_owned()..);
         from.take_while(move |(name, _)| name.starts_with(prefix)).map(|(name, body)| (name.as_str(), body))
@@ -93,7 +95,7 @@ impl Storage {
         std::mem::take(&mut self.changes)
     }
 
-    /// From now on whatever is read of an object has a bit flipped, as on a failing disk.
+    /// Damages an object: from now on, every read has a flipped bit, as from a failing disk.
     pub fn damage(&mut self, name: &str, number: u64) {
         let name = name.strip_prefix("file://").unwrap_or(name);
         self.damaged.insert(name.to_owned(), number);
@@ -104,30 +106,30 @@ impl Storage {
         self.damaged.contains_key(name)
     }
 
-    /// Whether an object is damaged.
+    /// Whether any object is damaged.
     pub fn has_damage(&self) -> bool {
         !self.damaged.is_empty()
     }
 
-    /// A person puts all damaged objects back.
+    /// Repairs all damaged objects.
     pub fn repair(&mut self) {
         self.damaged.clear();
     }
 
-    /// Whether a read of an object may have a bit flipped that is whole in the next read: not so often in all that it
-    /// could be taken for damage.
+    /// Whether a read of an object may have a bit flipped once, which must not happen so often that the object
+    /// would count as damaged.
     pub(super) fn may_misread(&mut self, name: &str) -> bool {
         let misread = self.misread.entry(name.to_owned()).or_default();
         *misread += 1;
         *misread <= MOST_MISREADS
     }
 
-    /// A killed process's uploads are gone.
+    /// Drops the uploads of a killed process.
     pub(super) fn forget(&mut self, process: ProcessId) {
         self.uploads.retain(|(owner, _), _| *owner != process);
     }
 
-    /// Carries out a request as its fate has it.
+    /// Carries out a request according to its fate.
     pub(super) fn carry_out(&mut self, process: ProcessId, op: StoreOp, fate: Fate) -> StoreResult {
         let at = location(&op);
         let damage = self.damaged.get(path(&at)).copied().filter(|_| matches!(op, StoreOp::Get { .. }));
@@ -145,7 +147,7 @@ impl Storage {
             Fate::Done => self.apply(process, op),
             Fate::Failed(reason) => failed(reason),
             Fate::FailedAlthoughDone => {
-                // The error of a request that could not be done at all is the store's own.
+                // If the request cannot be carried out, the store's own error is returned.
                 self.apply(process, op)?;
                 failed("the connection was lost before the answer came")
             }
@@ -234,7 +236,7 @@ impl Storage {
     }
 }
 
-/// The object that a request is about.
+/// The object of a request.
 fn location(op: &StoreOp) -> Location {
     match op {
         StoreOp::Put { at, .. }
