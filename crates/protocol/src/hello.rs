@@ -6,7 +6,7 @@ use reflow_types::{ExecutorId, JobId, TaskManagerId};
 use serde::{Deserialize, Serialize};
 
 /// Raised with each change of any message.
-pub const PROTOCOL_VERSION: u16 = 3;
+pub const PROTOCOL_VERSION: u16 = 4;
 const MAGIC: &[u8; 6] = b"REFLOW";
 
 /// Who opens a connection, and for what.
@@ -34,6 +34,9 @@ pub enum Hello {
         job: JobId,
         /// As above.
         token: u128,
+        /// How many connections it had opened with this one. Hellos of two connections may arrive in either order; the
+        /// one with the higher number is in use.
+        number: u64,
     },
     /// A task executor that receives key groups, to the one that owns them until the cut.
     NewOwner {
@@ -43,6 +46,8 @@ pub enum Hello {
         job: JobId,
         /// As above.
         token: u128,
+        /// As above.
+        number: u64,
     },
 }
 

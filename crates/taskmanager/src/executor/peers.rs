@@ -26,6 +26,9 @@ pub(super) struct Peers {
     receivers: BTreeMap<ExecutorId, ConnId>,
     old_owners: BTreeMap<ExecutorId, ConnId>,
     new_owners: BTreeMap<ExecutorId, NewOwner>,
+    /// The numbers of the last connections that others have opened for records, and for key groups.
+    last_receivers: BTreeMap<ExecutorId, u64>,
+    last_new_owners: BTreeMap<ExecutorId, u64>,
     /// Connections by id.
     by_conn: BTreeMap<ConnId, Peer>,
     next_conn: u64,
@@ -90,7 +93,8 @@ impl Peers {
             let conn = ConnId(self.next_conn);
             self.by_conn.insert(conn, Peer::Sender(to));
             out.push(Output::Connect { conn, address: address.clone() });
-            let hello = Hello::Receiver { id: ours.id, job: ours.job, token: ours.token };
+            let Credentials { id, job, token } = *ours;
+            let hello = Hello::Receiver { id, job, token, number: conn.0 };
             ToPeer { conn, waiting: Some(vec![hello.encode()]) }
         });
         match &mut peer.waiting {
@@ -160,7 +164,16 @@ impl Peers {
     }
 
     /// The peer of an accepted connection is a new owner of key groups.
-    pub(super) fn identified_new_owner(&mut self, conn: ConnId, id: ExecutorId, out: &mut Vec<Output>) {
+    pub(super) fn identified_new_owner(
+        &mut self,
+        conn: ConnId,
+        id: ExecutorId,
+        number: u64,
+        out: &mut Vec<Output>,
+    ) {
+        if !is_latest(&mut self.last_new_owners, id, number) {
+            return self.drop_superseded(conn, out);
+        }
         self.by_conn.insert(conn, Peer::NewOwner(id));
         let before = self.new_owners.insert(id, NewOwner::Connected(conn));
         if let Some(NewOwner::Awaited(frames)) = before {
@@ -171,7 +184,8 @@ impl Peers {
     /// An outgoing connection stands.
     pub(super) fn connected(&mut self, conn: ConnId, ours: &Credentials, out: &mut Vec<Output>) {
         if let Some(Peer::OldOwner(_)) = self.by_conn.get(&conn) {
-            let hello = Hello::NewOwner { id: ours.id, job: ours.job, token: ours.token };
+            let Credentials { id, job, token } = *ours;
+            let hello = Hello::NewOwner { id, job, token, number: conn.0 };
             out.push(Output::Send { conn, frame: hello.encode() });
             return;
         }
@@ -185,10 +199,26 @@ impl Peers {
         self.by_conn.insert(conn, Peer::Unknown);
     }
 
-    /// The peer of an accepted connection has sent its hello.
-    pub(super) fn identified(&mut self, conn: ConnId, id: ExecutorId) {
+    /// The peer of an accepted connection will receive records.
+    pub(super) fn identified_receiver(
+        &mut self,
+        conn: ConnId,
+        id: ExecutorId,
+        number: u64,
+        out: &mut Vec<Output>,
+    ) {
+        if !is_latest(&mut self.last_receivers, id, number) {
+            return self.drop_superseded(conn, out);
+        }
         self.by_conn.insert(conn, Peer::Receiver(id));
         self.receivers.insert(id, conn);
+    }
+
+    /// Its peer has opened another connection since, and closes this one. If it took the other's place, frames would go
+    /// nowhere once it is closed, and a rescale would wait for them for ever.
+    fn drop_superseded(&mut self, conn: ConnId, out: &mut Vec<Output>) {
+        self.by_conn.remove(&conn);
+        out.push(Output::Close { conn });
     }
 
     pub(super) fn get(&self, conn: ConnId) -> Option<Peer> {
@@ -212,9 +242,41 @@ impl Peers {
     }
 }
 
+/// Notes the connection of an executor. Returns whether it has opened no later one, as far as is known.
+fn is_latest(last: &mut BTreeMap<ExecutorId, u64>, id: ExecutorId, number: u64) -> bool {
+    let last = last.entry(id).or_default();
+    let is_latest = *last < number;
+    *last = number.max(*last);
+    is_latest
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A rescale is abandoned and planned anew within a moment: the hello of its first connection may come last.
+    #[test]
+    fn a_connection_does_not_replace_a_later_one() {
+        let (mut peers, mut out, owner) = (Peers::default(), Vec::new(), ExecutorId(7));
+        let (first, second) = (ConnId(8), ConnId(9));
+        peers.accepted(first);
+        peers.accepted(second);
+        peers.identified_new_owner(second, owner, 3, &mut out);
+        peers.identified_new_owner(first, owner, 1, &mut out);
+        assert!(matches!(out[..], [Output::Close { conn }] if conn == first));
+        assert_eq!(peers.closed(first), None);
+        out.clear();
+        let frame = Bytes::from_static(b"part");
+        assert_eq!(peers.send_to_new_owner(owner, frame.clone(), 1_000, &mut out), Ok(()));
+        assert!(matches!(out[..], [Output::Send { conn, .. }] if conn == second));
+
+        let (first, second) = (ConnId(10), ConnId(11));
+        peers.identified_receiver(second, owner, 5, &mut out);
+        peers.identified_receiver(first, owner, 4, &mut out);
+        out.clear();
+        peers.send_to_receiver(owner, frame, &mut out);
+        assert!(matches!(out[..], [Output::Send { conn, .. }] if conn == second));
+    }
 
     #[test]
     fn what_waits_for_a_new_owner_is_bounded_in_bytes() {
@@ -228,7 +290,7 @@ mod tests {
         let sent: Vec<_> = (0..4).map(|_| send(&mut peers, part())).collect();
         assert_eq!(sent, [Ok(()), Ok(()), Err(1_200), Err(1_200)]);
         let mut out = Vec::new();
-        peers.identified_new_owner(ConnId(9), owner, &mut out);
+        peers.identified_new_owner(ConnId(9), owner, 1, &mut out);
         assert_eq!(out.len(), 2);
         assert_eq!(
             peers.send_to_new_owner(owner, large, 1_000, &mut out),

@@ -338,15 +338,15 @@ impl Executor {
 
     fn on_hello(&mut self, conn: ConnId, hello: Hello, out: &mut Vec<Output>) {
         match hello {
-            Hello::Receiver { id, job, token }
+            Hello::Receiver { id, job, token, number }
                 if job == self.credentials.job && token == self.credentials.token =>
             {
-                self.peers.identified(conn, id);
+                self.peers.identified_receiver(conn, id, number, out);
             }
-            Hello::NewOwner { id, job, token }
+            Hello::NewOwner { id, job, token, number }
                 if job == self.credentials.job && token == self.credentials.token =>
             {
-                self.peers.identified_new_owner(conn, id, out);
+                self.peers.identified_new_owner(conn, id, number, out);
             }
             other => {
                 warn!(?other, "a data connection is refused: it is not of this job");
