@@ -71,6 +71,8 @@ pub struct Watch {
     pub damaged: bool,
     /// The checkpoint that is under way, if any.
     under_way: Option<UnderWay>,
+    /// Whether a checkpoint was given up since the last call of [`Watch::take_given_up`].
+    given_up: bool,
     /// Savepoints after which the job continues. No attempt begins from them.
     savepoints: BTreeSet<CheckpointId>,
     /// Savepoints that stop the job, unless it has continued from an earlier checkpoint.
@@ -221,7 +223,7 @@ impl Watch {
                     matches!(self.settle(checkpoint), Some(AfterBarrier::Finish | AfterBarrier::Drain));
             }
             CheckpointCommand::NotifyAborted => {
-                self.settle(checkpoint);
+                self.given_up |= self.settle(checkpoint).is_some();
                 // Its manifest may exist nevertheless, if the answer was lost.
                 self.stops.remove(&checkpoint);
             }
@@ -306,6 +308,11 @@ impl Watch {
     /// The checkpoint that is under way, and the time of its trigger.
     pub fn under_way(&self) -> Option<(CheckpointId, Time)> {
         self.under_way.map(|known| (known.checkpoint, known.since))
+    }
+
+    /// Whether a checkpoint was given up since the last call.
+    pub fn take_given_up(&mut self) -> bool {
+        std::mem::take(&mut self.given_up)
     }
 
     /// A JobManager has ended, so its checkpoint is no longer under way.

@@ -1,8 +1,8 @@
 //! Directed rescales: rescales of given sizes, each in a given phase of the previous one, so that a new owner has
-//! two or more old owners.
+//! two or more old owners. And the failures of checkpoints that are aimed at a cut.
 
 use super::{Cluster, Todo};
-use crate::faults::{FaultKind, RescalePhase};
+use crate::faults::{FaultKind, Faults, RescalePhase};
 use crate::rng::Rng;
 use crate::scenario::Scenario;
 use crate::world::World;
@@ -13,6 +13,9 @@ use std::time::Duration;
 const PLANS: [&[usize]; 5] = [&[2, 3], &[3, 4], &[3, 5, 4], &[2, 3, 4, 3, 2], &[4, 5, 3]];
 /// The longest time until the next number.
 const PATIENCE: Duration = Duration::from_secs(8);
+
+/// How long storage fails at a cut, in milliseconds.
+const OUTAGE_MS: std::ops::RangeInclusive<u64> = 100..=3_000;
 
 /// The rest of a plan.
 #[derive(Clone, Debug, Default)]
@@ -46,6 +49,23 @@ impl Cluster {
         if phase == self.directed.phase && !self.directed.numbers.is_empty() && self.calm.is_none() {
             let soon = Duration::from_micros(self.rng.skewed(1..=200_000));
             self.at(soon, Todo::Direct(self.directed.numbers.len()));
+        }
+        // The cut takes effect without its checkpoint, too. Then those who leave take part in the next one.
+        let directs = self.scenarios.contains(&Scenario::DirectedRescales) && self.calm.is_none();
+        if directs && phase == RescalePhase::CutTriggered && self.rng.chance(0.3) {
+            self.world.faults.store_error = 1.0;
+            let outage = Duration::from_millis(self.rng.skewed(OUTAGE_MS));
+            self.at(outage, Todo::Settle(Faults::default()));
+        }
+    }
+
+    /// Without periodic checkpoints, what one that was given up leaves behind is seen only if nothing comes after it:
+    /// another one, or a restart, would clear it away.
+    pub(super) fn leave_alone_after_failure(&mut self) {
+        let given_up = self.watch.take_given_up() && self.scenarios.contains(&Scenario::RareCheckpoints);
+        if given_up && self.calm.is_none() && self.rng.chance(0.7) {
+            self.agenda.retain(|_, todo| !matches!(todo, Todo::Trouble(_) | Todo::Direct(_) | Todo::Calm));
+            self.at(Duration::ZERO, Todo::Calm);
         }
     }
 

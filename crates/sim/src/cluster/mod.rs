@@ -330,6 +330,7 @@ impl Cluster {
         }
         self.aim();
         self.aim_at_step();
+        self.leave_alone_after_failure();
         if self.world.trace.events > MAX_EVENTS {
             self.checker.violate(format!("more than {MAX_EVENTS} events: something goes round in circles"));
         }

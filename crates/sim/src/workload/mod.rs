@@ -161,7 +161,7 @@ impl Workload {
             max_parallelism: [rng.skewed(1..=32_768) as u32, rng.skewed(1..=32_768) as u32],
             window: Duration::from_millis(rng.skewed(100..=20_000)),
             // A split that waits for one that pauses would become idle as well, and then be late.
-            alignment: rng.chance(0.3).then(|| Alignment::random(rng)).filter(|_| shape != Shape::Idle),
+            alignment: rng.chance(0.5).then(|| Alignment::random(rng)).filter(|_| shape != Shape::Idle),
         }
     }
 
