@@ -40,14 +40,9 @@ pub const ALL: [InjectedFault; 24] = [
     ("job_without_epochs_begun_anew", &[Scenario::OutsideDeletions]),
 ];
 
-/// The faults that are found only by hundreds of seeds, or not yet. If one of them is not found, that is printed
-/// but is not an error.
-pub const SELDOM_FOUND: [&str; 4] = [
-    "input_ends_while_windows_fire",
-    "buffered_records_overtaken",
-    "given_up_checkpoint_blocks",
-    "watermark_of_a_leaving_subtask_counted",
-];
+/// Those that hundreds of seeds find, or none yet. That one of them is not found is printed, and fails nothing.
+pub const SELDOM_FOUND: [&str; 2] =
+    ["input_ends_while_windows_fire", "watermark_of_a_leaving_subtask_counted"];
 
 /// How many seconds a run looks for one of those.
 const SECONDS_FOR_SELDOM_FOUND: &str = "20";
