@@ -64,7 +64,7 @@ pub(crate) struct Ending {
     job_dir: Location,
     /// The mark.
     at: Location,
-    ended_at: Instant,
+    clock: String,
     record: Record,
     requests: Storage<Step>,
     deadline: Instant,
@@ -77,11 +77,12 @@ pub(crate) struct Records {
     pub(crate) next_decision: CheckpointId,
     pub(crate) job_dir: Location,
     pub(crate) mark: Location,
+    pub(crate) clock: String,
 }
 
 impl Ending {
     pub(crate) fn new(now: Instant, end: End, records: Records, tickets: Tickets) -> Self {
-        let Records { job_name, authority, next_decision, job_dir, mark } = records;
+        let Records { job_name, authority, next_decision, job_dir, mark, clock } = records;
         Self {
             record: match end.state.is_final() {
                 true => Record::Writing { step: Step::Decide, retry_at: Some(now), tries: 0 },
@@ -93,7 +94,7 @@ impl Ending {
             id: next_decision,
             job_dir,
             at: mark,
-            ended_at: now,
+            clock,
             requests: Storage::new(tickets),
             deadline: now + LINGER,
         }
@@ -105,12 +106,12 @@ impl Ending {
         {
             *retry_at = None;
             let step = *step;
-            let op = self.request(step);
+            let op = self.request(now, step);
             out.push(self.requests.ask(step, op));
         }
     }
 
-    fn request(&self, step: Step) -> StoreOp {
+    fn request(&self, now: Instant, step: Step) -> StoreOp {
         let decision = Location(deciding_name(&self.job_dir.0, self.id));
         match step {
             Step::Decide => {
@@ -122,8 +123,10 @@ impl Ending {
             Step::Confirm => self.authority.question(),
             Step::Mark => {
                 let state = self.end.state.as_str().to_owned();
-                let (epoch, ended_at) = (self.authority.epoch, self.ended_at.as_millis());
-                let record = EndedRecord { state, epoch, ended_at };
+                // The time of this request: storage may have kept the decision waiting, and the job has ended once its mark
+                // is there.
+                let (epoch, ended_at) = (self.authority.epoch, now.as_millis());
+                let record = EndedRecord { state, epoch, ended_at, clock: self.clock.clone() };
                 let body = record::encode(&record);
                 StoreOp::Put { at: self.at.clone(), body, mode: PutMode::Overwrite }
             }

@@ -126,6 +126,9 @@ pub(crate) struct EndedRecord {
     pub(crate) epoch: LeaderEpoch,
     /// In milliseconds since the Unix epoch.
     pub(crate) ended_at: Timestamp,
+    /// The clock that says so ([`JobSpec::clock`](crate::JobSpec)). Earlier releases did not name it.
+    #[serde(default)]
+    pub(crate) clock: String,
 }
 
 /// What a claim is made with.
@@ -144,6 +147,8 @@ pub(crate) struct Claimant {
     /// The directory of the savepoint that a job without checkpoints starts from.
     pub(crate) start_from: Option<Location>,
     pub(crate) started_at: Timestamp,
+    /// The clock that says so.
+    pub(crate) clock: String,
 }
 
 /// A leadership, and what the job goes on from.

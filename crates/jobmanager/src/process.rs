@@ -53,6 +53,8 @@ pub struct JobManager {
     view_at: Instant,
     /// When this process was started: a job that has ended since is what it was started for.
     started_at: Instant,
+    /// The clock that says so.
+    clock: String,
     changed: bool,
     phase: Phase,
 }
@@ -93,6 +95,7 @@ impl JobManager {
             config: config.clone(),
             settings,
             bounds,
+            clock: spec.clock.clone(),
             spec: Some(spec),
             ids: Ids::new(seed),
             tickets: Tickets::default(),
@@ -133,6 +136,7 @@ impl JobManager {
             build: spec.artifact.sha256.clone(),
             start_from: directory.map(Location),
             started_at: self.started_at.as_millis(),
+            clock: self.clock.clone(),
         });
         self.phase = Phase::Claiming(Box::new(claim), Storage::new(self.tickets.clone()));
         self.on_time(now, out);
@@ -307,6 +311,7 @@ impl JobManager {
                 next_decision: led.leader.scheduler.next_decision(),
                 job_dir: self.layout.job_dir(led.job),
                 mark: self.layout.ended(led.job),
+                clock: self.clock.clone(),
             };
             let ending = Box::new(Ending::new(now, end, records, self.tickets.clone()));
             let Phase::Leading(led) = std::mem::replace(&mut self.phase, Phase::Ended) else { return };

@@ -25,6 +25,8 @@ pub struct JobSpec {
     pub artifact: Artifact,
     /// The platform that the executable runs on, e.g. `x86_64-unknown-linux-gnu`.
     pub target: String,
+    /// Names the clock of this machine: processes with the same name read the same one.
+    pub clock: String,
     /// How the job is to start.
     pub start: StartMode,
 }

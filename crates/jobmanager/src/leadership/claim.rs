@@ -60,8 +60,9 @@ const FIRST_RETRY: Duration = Duration::from_millis(250);
 
 /// From so long after the start on, the list of ended jobs may well have a job that ended since.
 const LATE_LIST: Duration = Duration::from_secs(1);
-/// By how much the clocks of two machines may differ.
-const CLOCK_DIFFERENCE: Duration = Duration::from_secs(30);
+/// So much earlier than a start an end must be if their times cannot be compared: the clocks of two machines differ, and
+/// a mark is in storage some time after it was written.
+const DOUBT: Duration = Duration::from_secs(30);
 
 /// How many questions storage is asked at once: each needs a connection, and a name may have had thousands of jobs.
 const MAX_OUTSTANDING: usize = 32;
@@ -112,8 +113,8 @@ pub(crate) struct Claim {
     highest_seen: LeaderEpoch,
     /// The jobs that had ended before this start.
     ended_before: BTreeSet<JobId>,
-    /// A mark counts as earlier than this start if it is so much earlier.
-    doubt: Duration,
+    /// The list of ended jobs came so late that jobs may be in it that have ended since the start.
+    late_list: bool,
     search: Search,
     job: JobId,
     fresh: bool,
@@ -151,7 +152,7 @@ impl Claim {
             epoch: LeaderEpoch(0),
             highest_seen: LeaderEpoch(0),
             ended_before: BTreeSet::new(),
-            doubt: Duration::ZERO,
+            late_list: false,
             search: Search::default(),
             fresh: true,
             record: Bytes::new(),
@@ -203,7 +204,7 @@ impl Claim {
             return Ok(None);
         }
         if asked.purpose == Purpose::EndedJobs && self.since_start(now) > LATE_LIST {
-            self.doubt = CLOCK_DIFFERENCE;
+            self.late_list = true;
         }
         self.take(asked.purpose, answer)?;
         if self.questions.is_empty() { self.conclude() } else { Ok(None) }
@@ -331,12 +332,14 @@ impl Claim {
     }
 
     /// The last job has ended: before this start, or since. Then it was what this start was for. The mark may have been
-    /// written between the start and the listing of marks, so its time counts, too. It is another machine's time: if the
-    /// listing came late, a mark that is only seconds older than this start may be younger. To begin a job anew would
+    /// written between the start and the listing of marks, so its time counts, too. If that is the time of another clock,
+    /// or if storage was slow, a mark that is only seconds older than this start may be younger. To begin a job anew would
     /// write its output again; not to begin one costs another start.
     fn take_end(&mut self, end: EndedRecord) {
         let earlier_by = u64::try_from(self.by.started_at - end.ended_at).map(Duration::from_millis);
-        if self.ended_before.contains(&self.job) && earlier_by.is_ok_and(|by| by >= self.doubt) {
+        let is_comparable = end.clock == self.by.clock && !self.late_list;
+        let doubt = if is_comparable { Duration::ZERO } else { DOUBT };
+        if self.ended_before.contains(&self.job) && earlier_by.is_ok_and(|by| by >= doubt) {
             tracing::info!(job = %self.job, state = end.state, "the last job of this name has ended");
             return self.search();
         }
@@ -450,7 +453,8 @@ impl Claim {
         if let Some(state) = recovered.ended {
             let (state, epoch) = (state.as_str().to_owned(), recovered.lineage.epoch);
             self.found.ended = Some(state.clone());
-            let record = EndedRecord { state, epoch, ended_at: self.by.started_at };
+            let (ended_at, clock) = (self.by.started_at, self.by.clock.clone());
+            let record = EndedRecord { state, epoch, ended_at, clock };
             let body = record::encode(&record);
             let at = self.by.layout.ended(self.job);
             self.step = Step::Ending;

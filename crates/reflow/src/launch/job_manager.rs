@@ -46,6 +46,7 @@ pub(super) fn drive(
         enumerators: job.enumerators.into_iter().map(|(uid, make)| (uid, make())).collect(),
         artifact: artifact()?,
         target: machine::target(),
+        clock: machine::clock(),
         start: StartMode {
             fresh: options.fresh,
             allow_other_build: options.allow_other_build,

@@ -10,7 +10,7 @@ pub fn inspect(lib: Option<PathBuf>) -> io::Result<Machine> {
     let cores = std::thread::available_parallelism()?.get();
     Ok(Machine {
         target: target(),
-        host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        host: host(),
         user: std::env::var("USER").unwrap_or_else(|_| rustix::process::getuid().as_raw().to_string()),
         pid: std::process::id(),
         cpu_cores: u32::try_from(cores).unwrap_or(u32::MAX),
@@ -25,6 +25,15 @@ pub fn random<const N: usize>() -> io::Result<[u8; N]> {
     let mut bytes = [0; N];
     fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Names this machine's clock. A kernel has one, whatever the names of its containers are.
+pub fn clock() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").map_or_else(|_| host(), |id| id.trim().to_owned())
+}
+
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 /// The platform that this build runs on.

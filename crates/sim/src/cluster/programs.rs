@@ -142,6 +142,7 @@ impl Programs {
                 len: executable(build).len() as u64,
             },
             target: TARGET.to_owned(),
+            clock: context.host.clone(),
             start: StartMode { allow_replay: self.allow_replay, ..StartMode::default() },
         };
         let mut seed = [0; 32];
