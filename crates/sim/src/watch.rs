@@ -177,7 +177,6 @@ impl Watch {
                     RescaleCommand::Commit => {
                         self.phases.commit(now);
                         self.committed.insert((attempt, version));
-                        self.watermarks.committed(attempt, version);
                     }
                     RescaleCommand::Abandon => self.phases.end(now),
                 },

@@ -19,9 +19,6 @@ pub struct Watermarks {
     prepared: BTreeMap<GraphVersion, ExecutionGraph>,
     /// The last cut, with the version of the next graph.
     cut: Option<(CheckpointId, GraphVersion)>,
-    /// A graph that is in effect although the checkpoint of its cut may have failed. Later checkpoints belong to
-    /// it.
-    committed: Option<GraphVersion>,
     acknowledged: BTreeMap<CheckpointId, BTreeMap<SubtaskId, Timestamp>>,
 }
 
@@ -47,13 +44,6 @@ impl Watermarks {
         }
     }
 
-    /// A graph is in effect.
-    pub fn committed(&mut self, attempt: Attempt, version: GraphVersion) {
-        if self.attempt == Some(attempt) {
-            self.committed = Some(version);
-        }
-    }
-
     /// A subtask has acknowledged a checkpoint.
     pub fn acknowledged(
         &mut self,
@@ -75,18 +65,12 @@ impl Watermarks {
         }
         let acknowledged = self.acknowledged.remove(&checkpoint)?;
         self.acknowledged.retain(|later, _| *later > checkpoint);
-        // All subtasks of the former graph take part in the checkpoint of the cut, which may fail.
-        let committed = self.committed;
-        self.take_graph(|cut, version| cut < checkpoint && committed == Some(version));
-        let wrong = self.too_low(manifest, &acknowledged);
-        self.take_graph(|cut, _| cut == checkpoint);
-        wrong
-    }
-
-    fn take_graph(&mut self, is_in_effect: impl Fn(CheckpointId, GraphVersion) -> bool) {
-        if let Some((_, version)) = self.cut.take_if(|(cut, version)| is_in_effect(*cut, *version)) {
+        // The checkpoint of the cut is one of the graph before. Whether it completes or fails, the next one begins only
+        // after the other graph is in effect.
+        if let Some((_, version)) = self.cut.take_if(|(cut, _)| *cut < checkpoint) {
             self.graph = self.prepared.remove(&version);
         }
+        self.too_low(manifest, &acknowledged)
     }
 
     fn too_low(&self, manifest: &Manifest, acknowledged: &BTreeMap<SubtaskId, Timestamp>) -> Option<String> {
