@@ -17,6 +17,7 @@ type InjectedFault = (&'static str, &'static [Only]);
 pub enum Only {
     /// This kind of job.
     Job(&'static str),
+    /// This scenario.
     Scenario(Scenario),
 }
 
@@ -53,7 +54,7 @@ pub const ALL: [InjectedFault; 24] = [
     ("job_without_epochs_begun_anew", &[Only::Scenario(Scenario::OutsideDeletions)]),
 ];
 
-/// Within so many seeds a fault must be found.
+/// The number of seeds within which a fault must be found.
 const SEEDS: &str = "300";
 
 /// The simulator with injected faults.
@@ -92,7 +93,7 @@ impl FaultySimulator {
     /// Runs the simulator with a fault until it reports a violation, and returns the first line of the report.
     ///
     /// # Errors
-    /// If it finds nothing.
+    /// If no run reports a violation.
     pub fn look_for(&self, (name, runs): InjectedFault) -> Result<String, String> {
         let mut simulator = Command::new(&self.simulator);
         simulator.args(["--seeds", SEEDS, "--threads", "1", "--fail-fast", "--injected-fault", name]);
