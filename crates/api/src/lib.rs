@@ -5,6 +5,7 @@
 //!
 //! Reading order: [`data`] (records), [`watermarks`], [`source`], [`sink`], [`io`] (storage for both), [`function`]
 //! (aggregates and process functions), [`window`].
+#![warn(missing_docs)]
 
 pub mod data;
 pub mod function;

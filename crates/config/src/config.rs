@@ -37,7 +37,6 @@ pub(crate) struct Entry {
 /// An option with its effective value, without secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Effective {
-    /// The key.
     pub key: &'static str,
     /// The value as it was written; a secret is replaced by asterisks. `None` if there is none.
     pub value: Option<String>,

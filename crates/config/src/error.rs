@@ -54,9 +54,7 @@ pub enum ConfigError {
     /// Flink has this option and Reflow does not, and the job would behave differently without it.
     #[error("`{key}: {value}` ({origin}) is an option of Flink that Reflow does not have: {reason}")]
     Unsupported {
-        /// The key.
         key: String,
-        /// The value.
         value: String,
         /// The reason, and what to do.
         reason: &'static str,
@@ -68,11 +66,9 @@ pub enum ConfigError {
     Contradiction {
         /// The first option.
         key: &'static str,
-        /// Its value.
         value: String,
         /// The second option.
         other_key: &'static str,
-        /// Its value.
         other_value: String,
         /// What must hold between them.
         rule: &'static str,
@@ -80,7 +76,6 @@ pub enum ConfigError {
     /// A text that does not have the form of an option.
     #[error("`{text}` ({origin}) is not an option; write `{form}`")]
     NotAnOption {
-        /// The text.
         text: String,
         /// The expected form.
         form: &'static str,
@@ -102,7 +97,6 @@ pub enum ConfigError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// The error.
         error: std::io::Error,
     },
     /// Several errors.

@@ -31,7 +31,6 @@ pub struct Loaded {
 /// A key of Flink that was ignored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
-    /// The key.
     pub key: String,
     /// Where it was set.
     pub origin: Source,

@@ -53,7 +53,6 @@ pub struct Spec {
     pub optional: bool,
     /// Which values of a duration switch the option off.
     pub off: Off,
-    /// The default.
     pub default: Default,
     /// The default with `scheduler-mode: reactive`, where it differs.
     pub reactive_default: Option<Default>,

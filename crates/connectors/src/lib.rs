@@ -5,6 +5,7 @@
 //!
 //! Reading order: [`generator`], [`collection`], [`rate_limited`], [`mod@print`], [`mod@format`] (how records become
 //! bytes), [`file_sink`], [`file_source`].
+#![warn(missing_docs)]
 
 pub mod collection;
 pub mod error;

@@ -25,7 +25,6 @@ pub enum Action {
     /// End an attempt on these executors. Each first commits what it was notified of as complete, then
     /// answers by [`ExecutorReport::AttemptCanceled`](reflow_protocol::report::ExecutorReport::AttemptCanceled).
     CancelAttempt {
-        /// The attempt.
         attempt: Attempt,
         /// Those that run some of it.
         executors: Vec<ExecutorId>,
@@ -44,11 +43,9 @@ pub enum Action {
     /// Give splits that readers have let go of to the readers of the new graph, and tell all of these again whether
     /// more will come. From here on splits are assigned to them only.
     MoveSplits {
-        /// The attempt.
         attempt: Attempt,
         /// The source's vertex.
         vertex: VertexIndex,
-        /// The splits.
         splits: Vec<Bytes>,
         /// Union state that belongs to them.
         states: Vec<OperatorState>,
@@ -57,7 +54,6 @@ pub enum Action {
     },
     /// Create the checkpoint's deciding name with this content.
     StoreManifest {
-        /// Its id.
         checkpoint: CheckpointId,
         /// Full name of the object.
         at: String,
@@ -66,7 +62,6 @@ pub enum Action {
     },
     /// Create the checkpoint's deciding name as abandoned.
     StoreAbandoned {
-        /// Its id.
         checkpoint: CheckpointId,
         /// Full name of the object.
         at: String,
@@ -78,15 +73,9 @@ pub enum Action {
     },
     /// End this executor's process: it did not end an attempt in time. The job does not use it any more; another
     /// one may take its place.
-    StopExecutor {
-        /// The executor.
-        executor: ExecutorId,
-    },
+    StopExecutor { executor: ExecutorId },
     /// The job has left this executor: its TaskManager may end.
-    Release {
-        /// The executor.
-        executor: ExecutorId,
-    },
+    Release { executor: ExecutorId },
     /// A savepoint, checkpoint or stop that was asked for has ended.
     Answer {
         /// As in the request.
@@ -96,7 +85,6 @@ pub enum Action {
     },
     /// The job has reached its end. The last action.
     End {
-        /// How.
         state: EndState,
         /// Why, if it failed.
         reason: Option<String>,

@@ -70,9 +70,7 @@ pub const MAX_OPERATOR_BYTES: u64 = 1 << 30;
 /// Whose checkpoints they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// The job.
     pub job: JobId,
-    /// Its name.
     pub name: String,
     /// This leadership.
     pub epoch: LeaderEpoch,
@@ -154,11 +152,8 @@ impl Request {
 /// A subtask of the attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Participant {
-    /// Its id.
     pub subtask: SubtaskId,
-    /// Its vertex.
     pub vertex: VertexIndex,
-    /// Its index.
     pub index: SubtaskIndex,
 }
 
@@ -178,7 +173,6 @@ pub enum Effect {
     Act(Action),
     /// A checkpoint is complete.
     Completed {
-        /// Its id.
         checkpoint: CheckpointId,
         /// What it was for.
         purpose: Purpose,
@@ -187,13 +181,11 @@ pub enum Effect {
     },
     /// A checkpoint has failed, and will never be complete.
     Failed {
-        /// Its id.
         checkpoint: CheckpointId,
         /// What it was for.
         purpose: Purpose,
         /// What kind of failure it is.
         cause: FailureCause,
-        /// Why.
         reason: String,
     },
     /// The attempt should fail: more checkpoints fail one after the other than are tolerated.

@@ -14,7 +14,6 @@ pub enum Event {
     Tick,
     /// An executor of the job has registered and offers its slots.
     ExecutorAdded {
-        /// The executor.
         executor: ExecutorId,
         /// Whose child it is.
         task_manager: TaskManagerId,
@@ -23,41 +22,27 @@ pub enum Event {
     },
     /// An executor is gone: process ended, connection closed, heartbeat missed.
     ExecutorLost {
-        /// The executor.
         executor: ExecutorId,
         /// What was seen.
         reason: String,
     },
     /// An executor's TaskManager wants to leave: its slots are not to be used any more, and once the job has
     /// moved off them, after a fresh checkpoint, [`Action::Release`](crate::action::Action::Release) lets it go.
-    ExecutorDraining {
-        /// The executor.
-        executor: ExecutorId,
-    },
+    ExecutorDraining { executor: ExecutorId },
     /// A subtask's report, as its task made it.
     SubtaskReported(SubtaskReport),
     /// An executor's report, as the executor made it.
-    ExecutorReported {
-        /// The executor.
-        executor: ExecutorId,
-        /// Its report.
-        report: ExecutorReport,
-    },
+    ExecutorReported { executor: ExecutorId, report: ExecutorReport },
     /// A failure that belongs to no subtask: a split enumerator's, for one.
-    JobFailed {
-        /// Why.
-        failure: Failure,
-    },
+    JobFailed { failure: Failure },
     /// Answers [`Action::StoreManifest`](crate::action::Action::StoreManifest).
     ManifestStored {
-        /// The checkpoint.
         checkpoint: CheckpointId,
         /// What came of it.
         outcome: StoreOutcome,
     },
     /// Answers [`Action::StoreAbandoned`](crate::action::Action::StoreAbandoned).
     AbandonedStored {
-        /// The checkpoint.
         checkpoint: CheckpointId,
         /// What came of it.
         outcome: StoreOutcome,

@@ -22,11 +22,9 @@ pub use wire::{ManifestError, decode, encode};
 /// A checkpoint's content, written last under its deciding name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// The checkpoint.
     pub checkpoint: CheckpointId,
     /// The job that wrote it.
     pub job: JobId,
-    /// The job's name.
     pub job_name: String,
     /// The codec of its state.
     pub codec: Codec,
@@ -38,7 +36,6 @@ pub struct Manifest {
     pub triggered_at: Timestamp,
     /// One past the highest subtask id in use, so that ids are never reused.
     pub next_subtask: SubtaskId,
-    /// The vertices' state.
     pub vertices: Vec<VertexState>,
     /// Each source's enumerator: `(operator uid, state)`.
     pub enumerators: Vec<(String, Bytes)>,
@@ -63,7 +60,6 @@ pub struct Ending {
 /// The state of one vertex.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VertexState {
-    /// The vertex.
     pub vertex: VertexId,
     /// Its name, for messages.
     pub name: String,
@@ -110,7 +106,6 @@ pub enum Decision {
     Abandoned(Lineage),
     /// The job has ended for good: nothing follows.
     Ended {
-        /// How.
         state: EndState,
         /// Who decided that.
         lineage: Lineage,

@@ -18,11 +18,8 @@ use std::collections::VecDeque;
 /// A vertex in a rescale.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VertexChange {
-    /// The vertex.
     pub vertex: VertexId,
-    /// Its name.
     pub name: String,
-    /// Its slot sharing group.
     pub slot_sharing_group: String,
     /// The upper bound.
     pub desired: u32,
@@ -65,7 +62,6 @@ pub struct StateSpan {
 /// One rescale.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rescale {
-    /// Its id.
     pub id: u128,
     /// The id of the requirements that it served.
     pub requirements: u128,

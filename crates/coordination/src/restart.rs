@@ -38,7 +38,6 @@ pub enum Strategy {
     FailureRate {
         /// How many failures the interval may hold.
         max_failures: u32,
-        /// The interval.
         interval: Duration,
         /// The time before each restart.
         delay: Duration,

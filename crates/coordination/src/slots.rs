@@ -21,7 +21,6 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A slot that may be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Offer {
-    /// The slot.
     pub slot: SlotId,
     /// Whose it is.
     pub task_manager: TaskManagerId,
@@ -30,7 +29,6 @@ pub struct Offer {
 /// A slot sharing group with its vertices.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SharingGroup<'a> {
-    /// Its name.
     pub name: &'a str,
     /// In the order of the job graph.
     pub vertices: Vec<VertexIndex>,

@@ -8,6 +8,7 @@
 //!
 //! This crate does no I/O and does not know the engine. Reading order: [`mod@data`] (the trait), [`encoder`],
 //! [`decoder`], [`error`], [`schema`], [`mod@dump`], [`migration`], `impls` (the types of `std` and of other crates).
+#![warn(missing_docs)]
 
 extern crate self as reflow; // what the derived code names
 

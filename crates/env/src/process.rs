@@ -87,7 +87,6 @@ pub enum Input {
     },
     /// A connection is gone, or could not be made. The last input of a connection.
     Closed {
-        /// Which one.
         conn: ConnId,
         /// Why, in the system's words.
         reason: String,
@@ -116,7 +115,6 @@ pub enum Output {
     Listen {
         /// The process's name for it.
         listener: ListenerId,
-        /// Where.
         address: String,
     },
     /// Connect to `address`. Answered by `Connected` or `Closed`.
@@ -134,10 +132,7 @@ pub enum Output {
         frame: Bytes,
     },
     /// Close a connection after what was sent on it. No further input of it comes.
-    Close {
-        /// Which one.
-        conn: ConnId,
-    },
+    Close { conn: ConnId },
     /// A storage request. Requests run side by side; order holds only for the parts of one upload.
     Store {
         /// The process's name for it.
@@ -153,13 +148,9 @@ pub enum Output {
         command: ChildCommand,
     },
     /// End a child process at once (SIGKILL). Answered by `ChildExited`.
-    KillChild {
-        /// Which one.
-        child: ChildId,
-    },
+    KillChild { child: ChildId },
     /// Run a slot on a thread of its own until it ends. `signal` wakes it.
     RunSlot {
-        /// The slot.
         slot: Box<dyn SlotLoop>,
         /// Raised when there is something to do for it.
         signal: Signal,

@@ -113,7 +113,6 @@ impl ExecutionGraph {
 /// Key groups that go from one subtask of a vertex to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Move {
-    /// The vertex.
     pub vertex: VertexIndex,
     /// Their owner in the old graph.
     pub from: SubtaskId,

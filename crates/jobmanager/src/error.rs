@@ -12,7 +12,6 @@ pub enum JobManagerError {
          set jobmanager.rpc.port or jobmanager.bind-host"
     )]
     Listen {
-        /// Where.
         address: String,
         /// In the system's words.
         error: String,
@@ -24,7 +23,6 @@ pub enum JobManagerError {
     RelativeDirectory {
         /// The option.
         key: &'static str,
-        /// Its value.
         value: String,
     },
     /// It could not take over the job.
@@ -47,10 +45,5 @@ pub enum JobManagerError {
         "job {name} has failed: {reason}; its checkpoints are kept: the next start resumes it from the newest, or \
          begins anew with --fresh"
     )]
-    JobFailed {
-        /// Its name.
-        name: String,
-        /// Why.
-        reason: String,
-    },
+    JobFailed { name: String, reason: String },
 }

@@ -52,12 +52,7 @@ pub enum LeadershipError {
          with --fresh and -s DIRECTORY/chk-N of the right one, or move the directories of the others away",
         in_words(jobs)
     )]
-    SeveralJobs {
-        /// Where.
-        directory: Location,
-        /// The jobs.
-        jobs: BTreeSet<JobId>,
-    },
+    SeveralJobs { directory: Location, jobs: BTreeSet<JobId> },
     /// There are checkpoints, and none can be read.
     #[error(
         "no checkpoint in {directory} can be read ({damage}): restore the files, or start with --fresh to begin \

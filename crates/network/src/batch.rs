@@ -45,7 +45,6 @@ pub enum Element<T> {
     Idle(bool),
     /// The elements before it belong to this checkpoint, those behind it to the next.
     Barrier {
-        /// The checkpoint.
         checkpoint: CheckpointId,
         /// Whether the sender's watermark and idleness end here: behind the barrier it sends new ones, which may
         /// be lower.

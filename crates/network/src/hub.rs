@@ -23,7 +23,6 @@ pub enum Outgoing {
 /// The name of a channel within a process, the same at both of its ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LocalChannelId {
-    /// The channel.
     pub channel: ChannelId,
     /// The version of the first graph that has the channel. An abandoned graph may have left one end behind,
     /// which the next graph must not find.

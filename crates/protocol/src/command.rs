@@ -14,7 +14,6 @@ use serde::{Deserialize, Serialize};
 /// A command to a running attempt. An executor drops one to an attempt that it does not run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AttemptCommand {
-    /// The attempt.
     pub attempt: Attempt,
     /// What it is to do.
     pub command: Command,
@@ -25,14 +24,12 @@ pub struct AttemptCommand {
 pub enum Command {
     /// To all tasks of the attempt.
     Checkpoint {
-        /// The checkpoint's id.
         checkpoint: CheckpointId,
         /// What they do for it.
         command: CheckpointCommand,
     },
     /// To one subtask.
     Subtask {
-        /// The subtask.
         subtask: SubtaskId,
         /// What it does.
         command: SubtaskCommand,
@@ -121,7 +118,6 @@ pub enum RescaleCommand {
     /// Read what a later checkpoint adds to what was prepared. Answered as
     /// [`PrepareRescale`](crate::control::ToExecutor::PrepareRescale).
     CatchUp {
-        /// The checkpoint.
         checkpoint: CheckpointId,
         /// As in `PrepareRescale`: all that the groups have in this checkpoint. From the scheduler it is that of all
         /// subtasks; an executor gets that of its own.

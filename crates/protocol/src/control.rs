@@ -57,7 +57,6 @@ pub enum FromTaskManager {
     },
     /// An executor is gone.
     ExecutorExited {
-        /// Which one.
         executor: ExecutorId,
         /// "exit code 101", "killed by signal 9", "cannot be started: …".
         reason: String,
@@ -93,7 +92,6 @@ pub enum ToTaskManager {
         heartbeat_timeout: Duration,
         /// What it does before it starts an executor.
         storage: StorageProof,
-        /// The job.
         job: JobId,
         /// The leadership of this JobManager: a TaskManager that has followed a later one does not go back.
         epoch: LeaderEpoch,
@@ -108,10 +106,7 @@ pub enum ToTaskManager {
     /// Start an executor of a job.
     StartExecutor(StartExecutor),
     /// End an executor at once.
-    StopExecutor {
-        /// Which one.
-        executor: ExecutorId,
-    },
+    StopExecutor { executor: ExecutorId },
     /// A part of an artifact.
     ArtifactChunk {
         /// Which artifact.
@@ -134,7 +129,6 @@ pub enum ToTaskManager {
 pub enum FromExecutor {
     /// Its first message after the hello.
     Register {
-        /// Its id.
         id: ExecutorId,
         /// Where it listens for data connections.
         data_address: String,
@@ -181,10 +175,7 @@ pub enum ToExecutor {
         addresses: Addresses,
     },
     /// End the attempt's subtasks. Answered by [`ExecutorReport::AttemptCanceled`].
-    CancelAttempt {
-        /// The attempt.
-        attempt: Attempt,
-    },
+    CancelAttempt { attempt: Attempt },
     /// Prepare another graph. Answered by [`ExecutorReport::RescalePrepared`] or [`ExecutorReport::RescaleRefused`].
     PrepareRescale {
         /// The other graph.
@@ -199,7 +190,6 @@ pub enum ToExecutor {
 /// What a subtask has counted since it was deployed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SubtaskMetrics {
-    /// The subtask.
     pub subtask: SubtaskId,
     /// Records taken from its inputs, or read by its source.
     pub records_in: u64,

@@ -13,7 +13,6 @@ use serde::{Deserialize, Serialize};
 /// A channel: one sender and one receiver on one edge. Subtask ids are never reused, so neither are channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ChannelId {
-    /// The edge.
     pub edge: EdgeId,
     /// The sender.
     pub from: SubtaskId,
@@ -26,14 +25,12 @@ pub struct ChannelId {
 pub enum ToSender {
     /// The receiver is there: the sender may begin.
     Open {
-        /// The channel.
         channel: ChannelId,
         /// As in `Credit`.
         limit: Limit,
     },
     /// The sender may send until it has sent this much since the channel was opened.
     Credit {
-        /// The channel.
         channel: ChannelId,
         /// Grows only.
         limit: Limit,
@@ -61,7 +58,6 @@ impl Limit {
 pub enum Payload {
     /// Encoded records.
     Records {
-        /// How many.
         count: u32,
         /// Encoded by the edge's codec.
         bytes: Bytes,
@@ -72,7 +68,6 @@ pub enum Payload {
     Idle(bool),
     /// What follows belongs to the next checkpoint.
     Barrier {
-        /// The checkpoint.
         checkpoint: CheckpointId,
         /// Behind it the sender says anew what its watermark is, and whether it is idle.
         resets: bool,
@@ -84,7 +79,6 @@ pub enum Payload {
 /// A data frame: its channel and what it holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataFrame {
-    /// The channel.
     pub channel: ChannelId,
     /// What it carries.
     pub payload: Payload,

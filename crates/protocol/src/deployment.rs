@@ -46,9 +46,7 @@ pub struct Deployment {
 /// How to start an executor.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StartExecutor {
-    /// Its id.
     pub executor: ExecutorId,
-    /// The job.
     pub job: JobId,
     /// The executable's name in `lib/` and in the cache.
     pub executable: String,

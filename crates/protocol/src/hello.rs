@@ -13,15 +13,10 @@ const MAGIC: &[u8; 6] = b"REFLOW";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Hello {
     /// A TaskManager, to the JobManager.
-    TaskManager {
-        /// Its id.
-        id: TaskManagerId,
-    },
+    TaskManager { id: TaskManagerId },
     /// A task executor, to the JobManager.
     Executor {
-        /// Its id.
         id: ExecutorId,
-        /// Its job.
         job: JobId,
         /// Given to it by the JobManager through its TaskManager; anyone else is refused.
         token: u128,
@@ -30,7 +25,6 @@ pub enum Hello {
     Receiver {
         /// The receiving executor.
         id: ExecutorId,
-        /// Its job.
         job: JobId,
         /// As above.
         token: u128,
@@ -42,7 +36,6 @@ pub enum Hello {
     NewOwner {
         /// The executor of the new owners.
         id: ExecutorId,
-        /// Its job.
         job: JobId,
         /// As above.
         token: u128,

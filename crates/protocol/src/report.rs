@@ -18,7 +18,6 @@ use std::time::Duration;
 pub struct SubtaskReport {
     /// The attempt that the subtask belongs to.
     pub attempt: Attempt,
-    /// The subtask.
     pub subtask: SubtaskId,
     /// What happened to it.
     pub event: SubtaskEvent,
@@ -40,7 +39,6 @@ pub enum SubtaskEvent {
     Failed(Failure),
     /// Its part of a checkpoint is in storage.
     Acknowledged {
-        /// The checkpoint.
         checkpoint: CheckpointId,
         /// The state that it wrote.
         state: SubtaskState,
@@ -49,7 +47,6 @@ pub enum SubtaskEvent {
     },
     /// It cannot take part in a checkpoint, because its state could not be written.
     Declined {
-        /// The checkpoint.
         checkpoint: CheckpointId,
         /// What went wrong.
         reason: String,
@@ -65,7 +62,6 @@ pub enum SubtaskEvent {
     },
     /// A subtask of the new graph has installed all of its key groups and processes their records.
     Installed {
-        /// The graph.
         version: GraphVersion,
         /// What the installation took.
         installation: Installation,
@@ -87,13 +83,9 @@ pub enum ExecutorReport {
     /// It uses more memory than it may, and ends. The subtask with the most state fails, too, if one runs.
     MemoryExhausted,
     /// Nothing of the attempt is left in it.
-    AttemptCanceled {
-        /// The attempt.
-        attempt: Attempt,
-    },
+    AttemptCanceled { attempt: Attempt },
     /// It is ready for the cut of a live rescale: tasks, channels, and the state up to this checkpoint.
     RescalePrepared {
-        /// The attempt.
         attempt: Attempt,
         /// The graph that is prepared.
         version: GraphVersion,
@@ -102,7 +94,6 @@ pub enum ExecutorReport {
     },
     /// It cannot prepare the rescale. Nothing has changed yet.
     RescaleRefused {
-        /// The attempt.
         attempt: Attempt,
         /// The graph that was to be prepared.
         version: GraphVersion,

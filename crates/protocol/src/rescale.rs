@@ -67,7 +67,6 @@ pub struct Installation {
 /// A part of what an old owner hands over to a new one. Parts of one hand-over arrive in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HandOver {
-    /// The attempt.
     pub attempt: Attempt,
     /// The cut.
     pub checkpoint: CheckpointId,
@@ -84,7 +83,6 @@ pub struct HandOver {
 pub enum Part {
     /// Blocks of one table: what has changed since the checkpoint before.
     Blocks {
-        /// The table.
         table: u16,
         /// The blocks.
         bytes: Bytes,

@@ -23,6 +23,7 @@
 //!
 //! reflow::main!(count);
 //! ```
+#![warn(missing_docs)]
 
 mod allocator;
 pub mod args;

@@ -33,7 +33,6 @@ impl Preparation {
 pub struct Incoming {
     /// The old owner.
     pub from: SubtaskId,
-    /// The groups.
     pub groups: KeyGroupSet,
 }
 
@@ -42,6 +41,5 @@ pub struct Incoming {
 pub struct Outgoing {
     /// The new owner.
     pub to: SubtaskId,
-    /// The groups.
     pub groups: KeyGroupSet,
 }

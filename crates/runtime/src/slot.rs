@@ -26,13 +26,11 @@ use std::time::Duration;
 
 /// A subtask with the task that runs it.
 pub struct DeployedTask {
-    /// The subtask.
     pub subtask: SubtaskId,
     /// Its vertex, which determines its place in the order of tasks.
     pub vertex: VertexIndex,
     /// The vertex's name, for error messages.
     pub name: String,
-    /// The task.
     pub task: Box<dyn Task>,
 }
 
@@ -56,7 +54,6 @@ pub enum SlotCommand {
     Add {
         /// The attempt that it belongs to.
         attempt: Attempt,
-        /// The task.
         task: DeployedTask,
     },
     /// Drop these tasks: a rescale has removed them, or was abandoned before it added them.
@@ -73,7 +70,6 @@ pub enum SlotCommand {
         from: SubtaskId,
         /// The new one.
         to: SubtaskId,
-        /// The part.
         part: Part,
     },
     /// The answer to a storage request.
@@ -88,9 +84,7 @@ pub enum SlotEvent {
     Task {
         /// The attempt of the task.
         attempt: Attempt,
-        /// The subtask.
         subtask: SubtaskId,
-        /// The event.
         event: TaskEvent,
     },
     /// A storage request.

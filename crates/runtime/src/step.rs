@@ -21,7 +21,6 @@ pub struct CurrentStep {
 pub struct Step {
     /// The vertex of the task.
     pub vertex: VertexIndex,
-    /// Its subtask.
     pub subtask: SubtaskId,
     /// When the step began.
     pub since: Instant,

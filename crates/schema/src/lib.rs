@@ -8,8 +8,6 @@
 //! `null`, whichever Flink uses there; values that only a JVM has are 0. Ids are strings, as in JSON; code that
 //! needs an id as a value parses it.
 
-#![expect(missing_docs, reason = "the fields are Flink's; its documentation of the REST API describes them")]
-
 mod checkpoint;
 mod checkpoint_detail;
 mod cluster;

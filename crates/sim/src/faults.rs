@@ -23,7 +23,6 @@ pub struct Faults {
 
 /// A kind of fault, for the counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(missing_docs, reason = "the names are what they are")]
 pub enum FaultKind {
     TaskManagerStarted,
     TaskManagerStopped,

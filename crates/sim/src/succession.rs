@@ -119,7 +119,6 @@ impl Followers {
 /// A JobManager that leads or has led.
 #[derive(Debug)]
 pub struct Leader {
-    /// Its process.
     pub id: ProcessId,
     /// The epoch that it has taken.
     pub epoch: Option<LeaderEpoch>,

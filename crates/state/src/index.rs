@@ -32,7 +32,6 @@ pub trait Index<K>: Default + Send {
 /// methods of timers are in their own file, because a type around this one would have to repeat all of
 /// [`SnapshotTable`].
 pub struct Indexed<K, V, I> {
-    /// The table.
     pub table: KeyedTable<K, V>,
     /// The index. It may name keys that are no longer in the table.
     pub index: I,

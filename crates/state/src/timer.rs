@@ -16,7 +16,6 @@ pub type Scope = (i64, u32);
 /// A timer that has become due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timer<K> {
-    /// The hash of the key.
     pub hash: KeyHash,
     /// The key that registered it.
     pub key: K,

@@ -33,7 +33,6 @@ pub enum RunKind {
 /// in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Run {
-    /// The table.
     pub table: TableId,
     /// The segment, as in the table's [`SegmentLayout`](crate::SegmentLayout).
     pub segment: u16,

@@ -7,6 +7,7 @@
 //! tasks.
 //!
 //! Reading order: [`mod@env`], [`stream`], [`keyed`], [`windowed`], [`pipeline`], [`job`].
+#![warn(missing_docs)]
 
 pub mod env;
 pub mod job;

@@ -24,6 +24,7 @@
 //!
 //! Reading order: [`harness`] (the calls of a test), [`feed`] and [`collect`] (its ends), [`operators`] (every stateful operator), [`scenario`]
 //! (one check for all of them), `attempt` and `executor` (what runs), [`store`], [`clock`], `order`.
+#![warn(missing_docs)]
 
 mod attempt;
 pub mod clock;

@@ -3,6 +3,7 @@
 //! Nothing here does I/O, reads a clock or knows what a process is. Reading order: [`time`], [`id`],
 //! [`parallelism`], [`key`] (how a key becomes a hash), [`key_group`] (how a hash becomes a group),
 //! [`ownership`] (which subtask owns which group).
+#![warn(missing_docs)]
 
 extern crate self as reflow; // what the derived code names
 

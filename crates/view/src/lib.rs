@@ -7,6 +7,7 @@
 //! the two sides: the JobManager implements it, the REST server calls it.
 //!
 //! Times are milliseconds since the Unix epoch, sizes are bytes, shares are between 0 and 1.
+#![warn(missing_docs)]
 
 /// Implements `Display` for an enum by the name that serde gives its variants.
 macro_rules! display_as_serialized {

@@ -34,7 +34,6 @@ pub enum AllowReplay {
 /// The checkpoint that the job could go on from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Older {
-    /// Its id.
     pub checkpoint: CheckpointId,
     /// Its directory.
     pub at: String,

@@ -13,7 +13,6 @@ use std::collections::BTreeSet;
 /// A complete checkpoint from which the job can start.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Completed {
-    /// Its id.
     pub checkpoint: CheckpointId,
     /// Its directory: the full name of the manifest is `<at>/_metadata`.
     pub at: String,

@@ -38,14 +38,12 @@ pub struct Counts {
     pub in_progress: u64,
     /// Complete.
     pub completed: u64,
-    /// Failed.
     pub failed: u64,
 }
 
 /// One checkpoint or savepoint.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
-    /// Its id.
     pub checkpoint: CheckpointId,
     /// What it is for.
     pub purpose: Purpose,
@@ -64,7 +62,6 @@ pub enum Status {
     InProgress,
     /// Complete.
     Completed {
-        /// When.
         at: Instant,
         /// Its directory.
         path: String,
@@ -72,18 +69,12 @@ pub enum Status {
         discarded: bool,
     },
     /// Failed.
-    Failed {
-        /// When.
-        at: Instant,
-        /// Why.
-        reason: String,
-    },
+    Failed { at: Instant, reason: String },
 }
 
 /// What a vertex did.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VertexStats {
-    /// The vertex.
     pub vertex: VertexId,
     /// By subtask index.
     pub subtasks: Vec<(SubtaskIndex, Option<Acknowledgement>)>,

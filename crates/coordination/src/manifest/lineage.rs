@@ -35,7 +35,6 @@ pub struct Takeover {
 /// The leadership that made a decision.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lineage {
-    /// Its epoch.
     pub epoch: LeaderEpoch,
     /// The last takeovers of the job, its own included, in ascending order of epochs.
     pub takeovers: Vec<Takeover>,

@@ -49,10 +49,7 @@ pub enum LiveOutcome {
     /// The job runs on the new graph.
     Committed,
     /// Before its cut; the job runs on as it did.
-    GivenUp {
-        /// Why.
-        reason: String,
-    },
+    GivenUp { reason: String },
     /// The attempt ended first, or what set it off was gone.
     Interrupted,
 }

@@ -30,11 +30,8 @@ pub enum SubtaskStatus {
 /// A subtask of the attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubtaskRecord {
-    /// Its vertex.
     pub vertex: VertexIndex,
-    /// Its index.
     pub index: SubtaskIndex,
-    /// Its slot.
     pub slot: SlotId,
     /// How far it is.
     pub status: SubtaskStatus,

@@ -72,7 +72,6 @@ impl Settings {
 /// Which job a scheduler runs, under whose leadership.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// The job.
     pub job: JobId,
     /// The leadership: fences attempts.
     pub epoch: LeaderEpoch,

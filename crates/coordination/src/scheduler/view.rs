@@ -47,7 +47,6 @@ impl StatusTimes {
 /// A vertex with what the scheduler has decided for it.
 #[derive(Clone, Copy, Debug)]
 pub struct VertexView<'a> {
-    /// The vertex.
     pub vertex: &'a Vertex,
     /// Subtasks of the current attempt; until there is one, what the job asks for.
     pub parallelism: u32,
@@ -60,7 +59,6 @@ pub struct VertexView<'a> {
 /// A scheduler at one moment. A list of what its parts show, read by field: nothing of it can be changed here.
 #[derive(Clone, Debug)]
 pub struct View<'a> {
-    /// Its state.
     pub state: StateName,
     /// The same, as the outside sees it.
     pub status: JobStatus,
@@ -68,19 +66,15 @@ pub struct View<'a> {
     pub times: &'a StatusTimes,
     /// How the job ended, and why, if it has.
     pub end: Option<(EndState, Option<&'a str>)>,
-    /// The job.
     pub job: &'a JobGraph,
-    /// Its settings.
     pub settings: &'a Settings,
     /// The current attempt, or the last one.
     pub attempt: Option<&'a DeployedAttempt>,
     /// The executors whose slots it knows.
     pub executors: &'a BTreeMap<ExecutorId, Executor>,
-    /// Rescales.
     pub rescales: &'a Timeline,
     /// Failures.
     pub exceptions: &'a History,
-    /// Checkpoints.
     pub checkpoints: &'a Stats,
     /// The checkpoint from which the next attempt would start.
     pub latest: Option<&'a Completed>,

@@ -93,26 +93,15 @@ pub enum TaskEvent {
     Report(SubtaskEvent),
     /// The task is prepared for the next graph, with the state up to this checkpoint. The executor reports this
     /// once for all of its tasks.
-    Prepared {
-        /// The graph.
-        version: GraphVersion,
-        /// The checkpoint.
-        checkpoint: CheckpointId,
-    },
+    Prepared { version: GraphVersion, checkpoint: CheckpointId },
     /// The task cannot prepare the next graph.
-    Refused {
-        /// The graph.
-        version: GraphVersion,
-        /// The reason.
-        reason: String,
-    },
+    Refused { version: GraphVersion, reason: String },
     /// A part of the state of outgoing key groups, for their new owner.
     HandOver {
         /// The cut.
         checkpoint: CheckpointId,
         /// The new owner.
         to: SubtaskId,
-        /// The part.
         part: Part,
     },
 }

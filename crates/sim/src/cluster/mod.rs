@@ -54,7 +54,6 @@ pub struct Selection {
 
 /// The outcome of a run.
 pub struct Outcome {
-    /// The seed.
     pub seed: u64,
     /// The kind of job.
     pub shape: workload::Shape,
@@ -68,7 +67,6 @@ pub struct Outcome {
     pub simulated: Duration,
     /// The faults that have struck.
     pub strikes: Strikes,
-    /// The violations.
     pub violations: Vec<String>,
     /// The number of completed checkpoints.
     pub checkpoints: u64,

@@ -42,7 +42,6 @@ pub struct Seen {
     pub process: String,
     /// The connection.
     pub conn: ConnId,
-    /// The frame.
     pub frame: Bytes,
 }
 
@@ -93,7 +92,6 @@ pub struct World {
     pub damage_left: u64,
     /// The faults that have struck.
     pub strikes: Strikes,
-    /// The trace.
     pub trace: Trace,
     seen: Option<Seen>,
     /// The process that had the last turn.

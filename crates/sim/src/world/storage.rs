@@ -40,7 +40,6 @@ pub struct Change {
     pub name: String,
     /// The process that requested it; `None` if it came from outside.
     pub by: Option<ProcessId>,
-    /// The kind of the change.
     pub kind: ChangeKind,
 }
 
