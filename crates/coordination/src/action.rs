@@ -12,81 +12,81 @@ use reflow_types::{CheckpointId, ExecutorId, SubtaskId};
 
 pub use crate::end_state::EndState;
 
-/// Something to be done, in order.
+/// Something that the JobManager must do. Actions are carried out in order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// Deploy an attempt: to each executor of the graph its subtasks.
+    /// Deploy an attempt: each executor of the graph gets its subtasks.
     Deploy {
         /// The attempt.
         deployment: Box<Deployment>,
-        /// For each source vertex its enumerator's state in the checkpoint that is restored: `(operator uid, state)`.
+        /// The enumerators' states in the restored checkpoint: `(operator uid, state)`.
         enumerators: Vec<(String, Bytes)>,
     },
-    /// End an attempt on these executors. Each first commits what it was notified of as complete, then
-    /// answers by [`ExecutorReport::AttemptCanceled`](reflow_protocol::report::ExecutorReport::AttemptCanceled).
+    /// End an attempt on these executors. Each first commits the checkpoints of whose completion it was notified,
+    /// then answers by
+    /// [`ExecutorReport::AttemptCanceled`](reflow_protocol::report::ExecutorReport::AttemptCanceled).
     CancelAttempt {
         attempt: Attempt,
-        /// Those that run some of it.
+        /// The executors that run a part of it.
         executors: Vec<ExecutorId>,
     },
-    /// Prepare another graph for the running attempt, on the executors of both graphs. Each answers by
+    /// Prepare the next graph of the running attempt, on the executors of both graphs. Each answers by
     /// [`ExecutorReport::RescalePrepared`](reflow_protocol::report::ExecutorReport::RescalePrepared) or
     /// [`ExecutorReport::RescaleRefused`](reflow_protocol::report::ExecutorReport::RescaleRefused).
     PrepareRescale(Box<Preparation>),
-    /// Send a command: one to a subtask to the executor of that subtask, others to all executors of the attempt, and of
-    /// the graph that is being prepared.
+    /// Send a command. One for a subtask goes to the executor of that subtask, others go to all executors of the
+    /// attempt and of the graph that is being prepared.
     ///
-    /// Before [`CheckpointCommand::Trigger`] goes out, the driver
-    /// takes the enumerators' states and answers by
+    /// Before [`CheckpointCommand::Trigger`] is sent, the JobManager takes the enumerators' states and answers by
     /// [`Scheduler::set_enumerators`](crate::scheduler::Scheduler::set_enumerators).
     Command(AttemptCommand),
-    /// Give splits that readers have let go of to the readers of the new graph, and tell all of these again whether
-    /// more will come. From here on splits are assigned to them only.
+    /// Assign released splits to the readers of the next graph, and tell all of these again whether more splits
+    /// will be assigned. From now on, splits are assigned only to them.
     MoveSplits {
         attempt: Attempt,
         /// The source's vertex.
         vertex: VertexIndex,
         splits: Vec<Bytes>,
-        /// Union state that belongs to them.
+        /// The union state that belongs to them.
         states: Vec<OperatorState>,
-        /// The readers, with how many splits each is known to have.
+        /// The readers, each with the known number of its splits.
         readers: Vec<(SubtaskId, usize)>,
     },
-    /// Create the checkpoint's deciding name with this content.
+    /// Create the checkpoint's deciding name with this manifest.
     StoreManifest {
         checkpoint: CheckpointId,
-        /// Full name of the object.
+        /// The full name of the object.
         at: String,
         /// What it holds.
         manifest: Box<Manifest>,
     },
-    /// Create the checkpoint's deciding name as abandoned.
+    /// Create the checkpoint's deciding name as an abandonment.
     StoreAbandoned {
         checkpoint: CheckpointId,
-        /// Full name of the object.
+        /// The full name of the object.
         at: String,
     },
-    /// Remove objects that nothing refers to any more. Failures are logged, not retried for ever.
+    /// Delete objects that nothing refers to any more. Failures are logged; retries are limited.
     DeleteObjects {
-        /// Full names.
+        /// The full names of the objects.
         objects: Vec<String>,
     },
-    /// End this executor's process: it did not end an attempt in time. The job does not use it any more; another
-    /// one may take its place.
+    /// Kill this executor's process, because it did not end an attempt in time. The job does not use it any more;
+    /// another one may replace it.
     StopExecutor { executor: ExecutorId },
-    /// The job has left this executor: its TaskManager may end.
+    /// The job does not use this executor any more, so its TaskManager may end.
     Release { executor: ExecutorId },
-    /// A savepoint, checkpoint or stop that was asked for has ended.
+    /// Answer a request for a savepoint, checkpoint or stop, which has ended.
     Answer {
-        /// As in the request.
+        /// The id of the request.
         request: RequestId,
-        /// Where the savepoint or checkpoint is, or why there is none.
+        /// The location of the savepoint or checkpoint, or the reason of the failure.
         result: Result<String, String>,
     },
     /// The job has reached its end. The last action.
     End {
         state: EndState,
-        /// Why, if it failed.
+        /// The reason, if it failed.
         reason: Option<String>,
     },
 }

@@ -43,31 +43,31 @@ use reflow_protocol::snapshot::AfterBarrier;
 use reflow_types::{CheckpointId, JobId, LeaderEpoch, SubtaskId, SubtaskIndex};
 use std::time::Duration;
 
-/// What governs checkpoints.
+/// The configuration of checkpoints.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// From the beginning of one periodic checkpoint to that of the next; `None`: no periodic ones.
+    /// The time from one periodic trigger to the next; `None` if there are no periodic checkpoints.
     pub interval: Option<Duration>,
-    /// From trigger to stored manifest; what takes longer is given up.
+    /// The longest time from the trigger to the stored manifest. A checkpoint that takes longer fails.
     pub timeout: Duration,
-    /// From the end of a checkpoint to the beginning of the next periodic one.
+    /// The least time from the end of a checkpoint to the next periodic trigger.
     pub min_pause: Duration,
-    /// How many periodic checkpoints may fail in a row.
+    /// The number of consecutive periodic checkpoints that may fail.
     pub tolerable_failures: u32,
-    /// How many complete checkpoints are kept. At least 1.
+    /// The number of complete checkpoints that are retained; at least 1.
     pub retained: usize,
-    /// Full name of the job's directory, e.g. `file:///checkpoints/<job id>`, without a slash at the end.
+    /// The full name of the job's directory, such as `file:///checkpoints/<job id>`, without a trailing slash.
     pub job_dir: String,
     /// Whether the checkpoints of a job outlive its cancellation (`RETAIN_ON_CANCELLATION`).
     pub keep_on_cancellation: bool,
-    /// The most bytes of operator state and of lists of runs: a deployment sends them between processes, in one message.
+    /// The most bytes of operator state and of lists of runs, because a deployment sends them in one message.
     pub max_operator_bytes: u64,
 }
 
-/// The default of [`Settings::max_operator_bytes`]: what a connection takes as a message.
+/// The default of [`Settings::max_operator_bytes`]: the largest message of a connection.
 pub const MAX_OPERATOR_BYTES: u64 = 1 << 30;
 
-/// Whose checkpoints they are.
+/// The owner of checkpoints: a leadership and a build of the job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     pub job: JobId,
@@ -78,20 +78,20 @@ pub struct Identity {
     pub build: String,
 }
 
-/// What a checkpoint is for. Later ones go first where several wait.
+/// The purpose of a checkpoint. If several requests wait, the purpose that is last in this list goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Purpose {
-    /// The interval has passed.
+    /// A periodic checkpoint.
     Periodic,
-    /// A user asked for a checkpoint.
+    /// A checkpoint that a user requested.
     User,
-    /// A user asked for a savepoint.
+    /// A savepoint that a user requested.
     Savepoint,
-    /// A live rescale builds on it: its state is read before the cut, or it publishes the cut.
+    /// A checkpoint of a live rescale: its state is prefetched before the cut, or it publishes the cut.
     LiveRescale,
-    /// The attempt ends with it, and the next begins from it at another parallelism.
+    /// The last checkpoint before a rescale with a restart.
     Rescale,
-    /// The attempt's graph changes with its barrier.
+    /// The cut of a live rescale.
     Cut,
     /// Stop with a savepoint.
     Stop {
@@ -100,14 +100,14 @@ pub enum Purpose {
     },
     /// Cancel with a savepoint.
     Cancel,
-    /// The JobManager is to end, the job to be resumed.
+    /// The last checkpoint before the job is suspended.
     Suspend,
-    /// All inputs have ended: what is still to be committed.
+    /// The final checkpoint of a job whose inputs have ended, which commits the rest of its output.
     Final,
 }
 
 impl Purpose {
-    /// Whether it is the user's, complete in itself, in the savepoint codec and in a directory of its own.
+    /// Whether it is a savepoint: self-contained, in the savepoint codec and in its own directory.
     pub fn is_savepoint(self) -> bool {
         self == Purpose::Savepoint || self.is_stop()
     }
@@ -117,7 +117,7 @@ impl Purpose {
         matches!(self, Purpose::Stop { .. } | Purpose::Cancel)
     }
 
-    /// The state in which the job ends once it is complete and sources have done what follows, if it does.
+    /// The state in which the job ends with it, if it does.
     pub fn end_state(self) -> Option<EndState> {
         match self {
             Purpose::Stop { .. } | Purpose::Final => Some(EndState::Finished),
@@ -127,23 +127,23 @@ impl Purpose {
     }
 }
 
-/// A checkpoint that is wanted.
+/// A request for a checkpoint.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
-    /// What for.
+    /// The purpose.
     pub purpose: Purpose,
     /// What sources do after the barrier.
     pub then: AfterBarrier,
-    /// Who is to be answered.
+    /// The request of a user that is answered, if any.
     pub request: Option<RequestId>,
-    /// Below which directory a savepoint gets its own. Savepoints must have one, others have none.
+    /// The directory in which a savepoint gets its own directory. Required for savepoints, absent otherwise.
     pub directory: Option<String>,
-    /// What changes with its barrier, for [`Purpose::Cut`] only.
+    /// The cut that its barrier carries, for [`Purpose::Cut`] only.
     pub cut: Option<Cut>,
 }
 
 impl Request {
-    /// One that nobody is answered for, after whose barrier sources go on.
+    /// A request without an answer, after whose barrier sources continue.
     pub fn of(purpose: Purpose) -> Self {
         Self { purpose, then: AfterBarrier::Continue, request: None, directory: None, cut: None }
     }
@@ -157,40 +157,40 @@ pub struct Participant {
     pub index: SubtaskIndex,
 }
 
-/// Why a checkpoint fails, as far as decisions depend on it.
+/// The cause of a checkpoint's failure, as far as decisions depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureCause {
-    /// Storage did not take a subtask's part or the manifest. A restart would need storage, too.
+    /// Storage has failed for a subtask's part or the manifest. A restart would need storage as well.
     Storage,
-    /// It was late, its attempt has ended, or an acknowledgement does not fit.
+    /// The checkpoint timed out, its attempt has ended, or an acknowledgement is invalid.
     Other,
 }
 
-/// What the coordinator wants, in order.
+/// An output of the coordinator. Effects are handled in order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
-    /// To be done.
+    /// An action of the JobManager.
     Act(Action),
     /// A checkpoint is complete.
     Completed {
         checkpoint: CheckpointId,
-        /// What it was for.
+        /// Its purpose.
         purpose: Purpose,
         /// Its directory.
         at: String,
     },
-    /// A checkpoint has failed, and will never be complete.
+    /// A checkpoint has failed and will never complete.
     Failed {
         checkpoint: CheckpointId,
-        /// What it was for.
+        /// Its purpose.
         purpose: Purpose,
-        /// What kind of failure it is.
+        /// The cause.
         cause: FailureCause,
         reason: String,
     },
-    /// The attempt should fail: more checkpoints fail one after the other than are tolerated.
+    /// More consecutive checkpoints have failed than are tolerated, so the attempt should fail.
     TooManyFailures {
-        /// What happened last.
+        /// The reason of the last failure.
         reason: String,
     },
 }

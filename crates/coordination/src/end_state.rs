@@ -2,14 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How a job has ended, in Flink's words.
+/// The terminal state of a job, with Flink's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EndState {
     /// All inputs have ended and all output is committed, or it was stopped with a savepoint.
     Finished,
-    /// By a user.
+    /// A user has cancelled it.
     Canceled,
-    /// The restart strategy gave up, or a restart could not help.
+    /// The restart strategy has failed it, or a restart could not help.
     Failed,
     /// The JobManager was stopped; the next one resumes the job.
     Suspended,
@@ -26,7 +26,7 @@ impl EndState {
         }
     }
 
-    /// Whether the next JobManager begins another job. A job that failed is resumed, as it lost nothing.
+    /// Whether the next JobManager starts another job. A failed job is resumed, because its state is kept.
     pub fn is_final(self) -> bool {
         matches!(self, EndState::Finished | EndState::Canceled)
     }

@@ -7,90 +7,92 @@ use std::collections::BTreeMap;
 
 pub use reflow_view::{ParallelismBounds, RequestId};
 
-/// Something that happened to a job. Events that name an ended attempt change nothing.
+/// Something that happened to a job. Events that name an ended attempt have no effect.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// Time has passed: the moment of [`next_wakeup`](crate::scheduler::Scheduler::next_wakeup) has come.
+    /// The time of [`next_wakeup`](crate::scheduler::Scheduler::next_wakeup) has come.
     Tick,
     /// An executor of the job has registered and offers its slots.
     ExecutorAdded {
         executor: ExecutorId,
-        /// Whose child it is.
+        /// The TaskManager whose child it is.
         task_manager: TaskManagerId,
-        /// How many slots it runs.
+        /// The number of its slots.
         slots: u32,
     },
-    /// An executor is gone: process ended, connection closed, heartbeat missed.
+    /// An executor is lost: its process has ended, its connection has closed, or heartbeats are missing.
     ExecutorLost {
         executor: ExecutorId,
-        /// What was seen.
+        /// The reason.
         reason: String,
     },
-    /// An executor's TaskManager wants to leave: its slots are not to be used any more, and once the job has
-    /// moved off them, after a fresh checkpoint, [`Action::Release`](crate::action::Action::Release) lets it go.
+    /// An executor's TaskManager is being drained: its slots must not be used any more, and once the job has
+    /// moved off them, [`Action::Release`](crate::action::Action::Release) releases it.
     ExecutorDraining { executor: ExecutorId },
-    /// A subtask's report, as its task made it.
+    /// A report of a subtask.
     SubtaskReported(SubtaskReport),
-    /// An executor's report, as the executor made it.
+    /// A report of an executor.
     ExecutorReported { executor: ExecutorId, report: ExecutorReport },
-    /// A failure that belongs to no subtask: a split enumerator's, for one.
+    /// A failure that belongs to no subtask, such as that of a split enumerator.
     JobFailed { failure: Failure },
     /// Answers [`Action::StoreManifest`](crate::action::Action::StoreManifest).
     ManifestStored {
         checkpoint: CheckpointId,
-        /// What came of it.
+        /// The outcome.
         outcome: StoreOutcome,
     },
     /// Answers [`Action::StoreAbandoned`](crate::action::Action::StoreAbandoned).
     AbandonedStored {
         checkpoint: CheckpointId,
-        /// What came of it.
+        /// The outcome.
         outcome: StoreOutcome,
     },
     /// `PATCH /jobs/:id?mode=cancel`.
     Cancel,
-    /// A savepoint is wanted.
+    /// A user requests a savepoint.
     TriggerSavepoint {
-        /// To be named in the answer.
+        /// The id for the answer.
         request: RequestId,
-        /// Below which directory.
+        /// The directory in which the savepoint gets its own directory.
         directory: String,
-        /// Cancel the job once the savepoint is complete.
+        /// Whether the job is cancelled when the savepoint is complete.
         cancel_job: bool,
     },
-    /// A checkpoint is wanted now.
+    /// A user requests a checkpoint.
     TriggerCheckpoint {
-        /// To be named in the answer.
+        /// The id for the answer.
         request: RequestId,
     },
-    /// Stop with a savepoint.
+    /// A user stops the job with a savepoint.
     StopWithSavepoint {
-        /// To be named in the answer.
+        /// The id for the answer.
         request: RequestId,
-        /// Below which directory.
+        /// The directory in which the savepoint gets its own directory.
         directory: String,
-        /// Fire all windows and timers first.
+        /// Whether all windows and timers fire first.
         drain: bool,
     },
     /// `PUT /jobs/:id/resource-requirements`, checked.
     UpdateRequirements {
-        /// For every vertex.
+        /// The bounds of every vertex.
         bounds: BTreeMap<VertexId, ParallelismBounds>,
     },
-    /// The JobManager got SIGTERM: take a checkpoint, end the attempt, keep the job for the next JobManager.
+    /// The JobManager got SIGTERM: take a checkpoint and end the attempt, so that the next JobManager resumes the
+    /// job.
     Suspend,
 }
 
-/// What came of a create-only put of a checkpoint's deciding name.
+/// The outcome of creating a checkpoint's deciding name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreOutcome {
-    /// This JobManager decided it.
+    /// This JobManager has created it and so made the decision.
     Won,
-    /// The name was there already. For a manifest: the checkpoint was abandoned by another leader. For an
-    /// abandonment: the checkpoint is complete after all.
+    /// The name existed already. For a manifest, this means that another leader has abandoned the checkpoint; for
+    /// an abandonment, that the checkpoint is complete.
     Lost,
-    /// Nothing was put: an object that the manifest names is not in storage, so nothing could be restored from it.
+    /// Nothing was created, because an object that the manifest names is not in storage, so nothing could be
+    /// restored from it.
     ObjectGone(String),
-    /// Unknown: the store failed. The name may or may not be there.
+    /// Unknown, because storage has failed. The name may or may not exist.
     Failed(String),
 }

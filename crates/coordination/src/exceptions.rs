@@ -13,20 +13,20 @@ pub struct Exception {
     pub fault: Option<Fault>,
     /// The operator's name, if one is to blame.
     pub operator: String,
-    /// What was said.
+    /// The message.
     pub message: String,
     /// Which subtask failed; `None` for a failure of the whole job.
     pub subtask: Option<(VertexId, SubtaskIndex)>,
-    /// Where it ran.
+    /// The executor and the TaskManager that ran it.
     pub executor: Option<(ExecutorId, TaskManagerId)>,
 }
 
-/// A failure and those that followed before the job had started again.
+/// A failure, with those that followed before the job had restarted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The first.
+    /// The first failure.
     pub root: Exception,
-    /// What it drew along, in order.
+    /// The failures that followed, in order.
     pub concurrent: Vec<Exception>,
 }
 
@@ -38,7 +38,7 @@ pub struct History {
     truncated: bool,
 }
 
-/// How many failures are kept beside one root: more say nothing new.
+/// The most failures that are kept with one root, because more tell nothing new.
 const MAX_CONCURRENT: usize = 16;
 
 impl History {
@@ -47,7 +47,7 @@ impl History {
         Self { capacity, ..Self::default() }
     }
 
-    /// A failure that makes the job restart or fail.
+    /// Adds a failure that makes the job restart or fail.
     pub fn record(&mut self, root: Exception) {
         self.entries.push_front(Entry { root, concurrent: Vec::new() });
         if self.entries.len() > self.capacity {
@@ -56,8 +56,9 @@ impl History {
         }
     }
 
-    /// A failure while the job is already on its way down. A process that is gone, or that ends for want of memory, takes the root's place if the
-    /// root is but a connection that broke: the survivor at its other end noticed first.
+    /// Adds a failure while the attempt is already being cancelled. A lost process, or one that has run out of
+    /// memory, replaces a root that is only a broken connection, because the other end of the connection noticed
+    /// first.
     pub fn record_concurrent(&mut self, mut exception: Exception) {
         if let Some(entry) = self.entries.front_mut()
             && entry.root.fault == Some(Fault::Connection)

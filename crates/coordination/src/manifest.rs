@@ -1,8 +1,8 @@
-//! The manifest: what a complete checkpoint or savepoint holds.
+//! The manifest: the content of a complete checkpoint or savepoint.
 //!
-//! A checkpoint's manifest names its data objects absolutely; a savepoint's names them below the savepoint's own
-//! directory, so that the directory can be moved. Whoever reads a manifest calls [`Manifest::rebase`] first, and
-//! from then on all names are absolute. [`wire`] is its form as bytes, [`lineage`] says which leadership wrote it.
+//! A checkpoint's manifest has absolute names of its data objects; a savepoint's has names relative to its own
+//! directory, so that the directory can be moved. Readers call [`Manifest::rebase`] first, which makes all names
+//! absolute. [`wire`] is the encoded form, [`lineage`] shows which leadership wrote it.
 
 pub mod lineage;
 pub mod wire;
@@ -30,7 +30,7 @@ pub struct Manifest {
     pub codec: Codec,
     /// The version of the key encoding ([`reflow_types::key::ENCODING`]).
     pub key_encoding: u32,
-    /// The fingerprint of the executable that wrote it (SHA-256): values in the exchange codec are private to it.
+    /// The SHA-256 of the executable that wrote it. Only this build can read state in the exchange codec.
     pub build: String,
     /// When it was triggered, in milliseconds since the Unix epoch.
     pub triggered_at: Timestamp,
@@ -39,10 +39,11 @@ pub struct Manifest {
     pub vertices: Vec<VertexState>,
     /// Each source's enumerator: `(operator uid, state)`.
     pub enumerators: Vec<(String, Bytes)>,
-    /// The leadership that completed it. [`wire`] writes it behind the rest, as that of every decision.
+    /// The leadership that completed it. [`wire`] writes it after the rest, as for every decision.
     #[serde(skip)]
     pub lineage: Lineage,
-    /// What is left to be done if the job ends with it: whoever goes on from it ends the job. Written like `lineage`.
+    /// What is left to do if the job ends with it: an attempt that is restored from it ends the job. Written like
+    /// `lineage`.
     #[serde(skip)]
     pub ending: Option<Ending>,
 }
@@ -50,7 +51,7 @@ pub struct Manifest {
 /// How a job ends whose last checkpoint is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ending {
-    /// What sources do: with [`AfterBarrier::Finish`] all that is left is to commit, with [`AfterBarrier::Drain`] they
+    /// What sources do: with [`AfterBarrier::Finish`] only commits are left, with [`AfterBarrier::Drain`] they
     /// end their output first.
     pub then: AfterBarrier,
     /// The state in which the job ends.
@@ -61,13 +62,13 @@ pub struct Ending {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VertexState {
     pub vertex: VertexId,
-    /// Its name, for messages.
+    /// Its name, for error messages.
     pub name: String,
     /// The uids of its operators.
     pub operators: Vec<String>,
-    /// Fixed for the life of the state.
+    /// The max parallelism, which is fixed as long as the state exists.
     pub max_parallelism: MaxParallelism,
-    /// Which subtask owned which group, for keyed vertices.
+    /// The ownership table, for keyed vertices.
     pub table: Option<OwnershipTable>,
     /// The lowest watermark of its subtasks at the barrier.
     pub watermark: Timestamp,
@@ -77,37 +78,38 @@ pub struct VertexState {
     pub operator: Vec<OperatorState>,
 }
 
-/// The runs that hold the state of some groups.
+/// The runs that contain the state of some groups.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OwnedRuns {
-    /// The groups, all of one owner. Of the runs' blocks only those of these groups count.
+    /// The groups, all of one owner. Only their entries in the runs count.
     pub groups: KeyGroupSet,
-    /// For each segment of each table that holds anything, in ascending order of segment and table.
+    /// The runs by segment and table, in ascending order.
     pub segments: Vec<SegmentRuns>,
 }
 
-/// The runs that hold one segment of one table.
+/// The runs that contain one segment of one table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SegmentRuns {
-    /// Which segment ([`reflow_types::key_group::segment_groups`]).
+    /// The segment ([`reflow_types::key_group::segment_groups`]).
     pub segment: u16,
     /// Which table.
     pub table: u16,
-    /// From the last full one on, in order of their checkpoints.
+    /// The runs from the last full one on, in the order of their checkpoints.
     pub runs: Vec<RunRef>,
 }
 
-/// What stands under a checkpoint's deciding name.
+/// The content of a checkpoint's deciding name.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Decision {
     /// The checkpoint is complete.
     Complete(Box<Manifest>),
-    /// The checkpoint will never be complete. A new leader's first decision is one as well: it keeps the lineage.
+    /// The checkpoint will never be complete. A new leader's first decision is an abandonment as well, which
+    /// records its lineage.
     Abandoned(Lineage),
-    /// The job has ended for good: nothing follows.
+    /// The job has ended for good.
     Ended {
         state: EndState,
-        /// Who decided that.
+        /// The leadership that decided that.
         lineage: Lineage,
     },
 }
@@ -127,13 +129,13 @@ pub(crate) fn is_absolute(object: &str) -> bool {
     object.contains("://") || object.starts_with('/')
 }
 
-/// `object` as seen from outside `directory`.
+/// The absolute name of `object` in `directory`.
 pub(crate) fn below(directory: &str, object: &str) -> String {
     if is_absolute(object) { object.to_owned() } else { format!("{directory}/{object}") }
 }
 
 impl Manifest {
-    /// Makes the names that are relative absolute: `directory` is the manifest's own, without a slash at the end.
+    /// Makes relative names absolute. `directory` is the manifest's own, without a trailing slash.
     pub fn rebase(&mut self, directory: &str) {
         for run in self.vertices.iter_mut().flat_map(VertexState::runs_mut) {
             if !is_absolute(&run.object) {
@@ -147,8 +149,8 @@ impl Manifest {
         self.vertices.iter().flat_map(VertexState::runs).map(|run| run.object.as_str()).collect()
     }
 
-    /// The data objects that it names, with absolute names, and how long each must be at least: `directory` is the
-    /// manifest's own, without a slash at the end.
+    /// The absolute names of its data objects, each with its least length. `directory` is the manifest's own,
+    /// without a trailing slash.
     pub fn extents(&self, directory: &str) -> BTreeMap<String, u64> {
         let mut extents = BTreeMap::new();
         for run in self.vertices.iter().flat_map(VertexState::runs) {
@@ -158,8 +160,8 @@ impl Manifest {
         extents.into_iter().map(|(object, end)| (below(directory, object), end)).collect()
     }
 
-    /// Which vertex has the most of what a deployment sends of this checkpoint, if that is above `limit` bytes: operator
-    /// state and the names of runs.
+    /// The vertex with the most operator state and names of runs, if a deployment from this checkpoint would send
+    /// more than `limit` bytes.
     pub fn too_large(&self, limit: u64) -> Option<String> {
         let sent = |vertex: &VertexState| {
             let run = |run: &RunRef| (run.object.len() + size_of::<RunRef>()) as u64;
@@ -176,7 +178,7 @@ impl Manifest {
         ))
     }
 
-    /// The bytes of state that it stands for.
+    /// The bytes of state, including objects of earlier checkpoints.
     pub fn state_bytes(&self) -> u64 {
         self.vertices.iter().map(|vertex| vertex.keyed_bytes() + vertex.operator_bytes()).sum()
     }
@@ -203,7 +205,7 @@ impl VertexState {
         self.operator.iter().map(operator_bytes).sum()
     }
 
-    /// Whether a restore without this vertex would lose anything.
+    /// Whether a restore without this vertex would lose state.
     pub fn holds_state(&self) -> bool {
         self.runs().next().is_some() || self.operator.iter().any(|state| !state.items.is_empty())
     }

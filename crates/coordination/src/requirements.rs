@@ -10,26 +10,26 @@ use reflow_graph::JobGraph;
 use reflow_types::{MaxParallelism, VertexId};
 use std::collections::BTreeMap;
 
-/// Bounds as a user asked for them, not checked; −1 stands for the default.
+/// Bounds that a user requests, not checked yet; −1 means the default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestedBounds {
-    /// The job does not run with less. Default: 1.
+    /// The least parallelism with which the job runs. Default: 1.
     pub lower: i64,
-    /// The job does not use more. Default: the vertex's max parallelism.
+    /// The largest parallelism that the job uses. Default: the vertex's max parallelism.
     pub upper: i64,
 }
 
-/// Why requirements are refused: one line for each thing that is wrong.
+/// Why requirements are refused, with one line for each error.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.join("\n"))]
 pub struct RequirementsError(pub Vec<String>);
 
-/// `scheduler-mode`: what decides the parallelism of a job.
+/// `scheduler-mode`: what determines the parallelism of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SchedulerMode {
     /// The job's own parallelism and declared requirements.
     Default,
-    /// The slots that there are: the job uses all of them, up to its max parallelism.
+    /// The available slots: the job uses all of them, up to its max parallelism.
     Reactive,
 }
 
@@ -92,10 +92,8 @@ fn check(
     }
 }
 
-/// The bounds of a job for which nobody declared any, by vertex.
-///
-/// In reactive mode from 1 to the max parallelism, whatever the job says; otherwise up to the vertex's own or
-/// the default parallelism.
+/// The default bounds of a job, by vertex: in reactive mode from 1 to the max parallelism, whatever the job sets;
+/// otherwise up to the vertex's own or the default parallelism.
 pub fn defaults(
     job: &JobGraph,
     max_parallelism: &[MaxParallelism],

@@ -55,7 +55,7 @@ pub struct StateSpan {
     pub entered: Instant,
     /// When it was left; `None` if it is the current one.
     pub left: Option<Instant>,
-    /// The error that led into it.
+    /// The error that led to it.
     pub error: Option<String>,
 }
 
@@ -65,13 +65,13 @@ pub struct Rescale {
     pub id: u128,
     /// The id of the requirements that it served.
     pub requirements: u128,
-    /// Counts the rescales under those requirements, from 1.
+    /// The number of the rescale under those requirements, from 1.
     pub attempt: u64,
-    /// What set it off.
+    /// Its trigger cause.
     pub cause: TriggerCause,
     /// When it began.
     pub started: Instant,
-    /// When it ended, and how; `None` while under way.
+    /// When and how it ended; `None` while it is in progress.
     pub ended: Option<(Instant, TerminatedReason)>,
     /// The vertices, in the job graph's order.
     pub vertices: Vec<VertexChange>,
@@ -79,11 +79,11 @@ pub struct Rescale {
     pub slots: Vec<SlotChange>,
     /// The scheduler's states, in order.
     pub states: Vec<StateSpan>,
-    /// How it went while the job ran on, if it did.
+    /// Its course as a live rescale, if it is one.
     pub live: Option<Live>,
 }
 
-/// What a rescale starts from: the present vertices and slots, with nothing decided.
+/// The start of a rescale: the current vertices and slots, with nothing decided.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Start {
     /// As in [`Rescale::vertices`].
@@ -110,7 +110,8 @@ pub struct Timeline {
 }
 
 impl Timeline {
-    /// Keeps `capacity` ended rescales. Ids are made from `id_base`: the job's id and the leader's epoch.
+    /// A timeline that keeps `capacity` ended rescales. Ids are computed from `id_base`: the job's id and the
+    /// leader's epoch.
     pub fn new(capacity: usize, id_base: u128) -> Self {
         let mut timeline = Self {
             capacity,
@@ -129,7 +130,7 @@ impl Timeline {
         timeline
     }
 
-    /// Something sets off a rescale. Merged into the one under way where the module's rules say so.
+    /// Begins a rescale, or merges the cause into the one in progress by the module's rules.
     pub fn begin(&mut self, now: Instant, cause: TriggerCause, start: Start) {
         if let Some(current) = &self.current {
             match cause {
@@ -165,19 +166,19 @@ impl Timeline {
             Some(Rescale { id, requirements, attempt, cause, started, ended, vertices, slots, states, live });
     }
 
-    /// The rescale under way goes on as a live one.
+    /// Makes the rescale in progress a live one.
     pub fn go_live(&mut self, live: Live) {
         if let Some(current) = &mut self.current {
             current.live = Some(live);
         }
     }
 
-    /// The live rescale under way, if there is one, to be told how it goes.
+    /// The live rescale in progress, if there is one, to record its course.
     pub fn live(&mut self) -> Option<&mut Live> {
         self.current.as_mut()?.live.as_mut()
     }
 
-    /// The live rescale under way is given up; the record ends with it.
+    /// Ends the record because the live rescale was abandoned.
     pub fn give_up(&mut self, now: Instant, reason: String) {
         if let Some(live) = self.live() {
             live.outcome = Some(LiveOutcome::GivenUp { reason });
@@ -185,7 +186,8 @@ impl Timeline {
         self.end(now, TerminatedReason::ExceptionOccurred);
     }
 
-    /// The scheduler has entered a state. One that goes by the same name as the last is the last going on.
+    /// Records that the scheduler has entered a state. If it has the same name as the last one, that one
+    /// continues.
     pub fn enter_state(&mut self, now: Instant, state: &'static str, error: Option<String>) {
         if error.is_none() && self.state.as_ref().is_some_and(|last| last.state == state) {
             return;
@@ -200,7 +202,7 @@ impl Timeline {
         }
     }
 
-    /// The parallelism of each vertex and the slots of each group are decided: in the order of the record.
+    /// Sets the decided parallelism of each vertex and the slots of each group, in the order of the record.
     pub fn decide(&mut self, parallelism: &[u32], slots: &[u32]) {
         let Some(current) = &mut self.current else { return };
         for (vertex, after) in current.vertices.iter_mut().zip(parallelism) {
@@ -211,7 +213,7 @@ impl Timeline {
         }
     }
 
-    /// The rescale under way, if any, ends.
+    /// Ends the rescale in progress, if any.
     pub fn end(&mut self, now: Instant, reason: TerminatedReason) {
         let Some(mut rescale) = self.current.take() else { return };
         rescale.ended = Some((now, reason));
@@ -236,27 +238,27 @@ impl Timeline {
         self.waiting = None;
     }
 
-    /// The rescale under way.
+    /// The rescale in progress.
     pub fn current(&self) -> Option<&Rescale> {
         self.current.as_ref()
     }
 
-    /// The rescale under way and the ended ones that are kept, newest first. Empty if none is kept at all.
+    /// The rescale in progress and the ended ones that are kept, newest first; empty if none are kept.
     pub fn history(&self) -> impl Iterator<Item = &Rescale> {
         self.current.iter().filter(|_| self.capacity > 0).chain(&self.ended)
     }
 
-    /// All that ever were.
+    /// The numbers of all rescales.
     pub fn counts(&self) -> RescaleCounts {
         self.counts
     }
 
-    /// The id of the present requirements.
+    /// The id of the current requirements.
     pub fn requirements(&self) -> u128 {
         self.requirements
     }
 
-    /// An id that is unlike all others of this and other jobs (FNV-1a over what names it).
+    /// An id that differs from all others of this and other jobs: FNV-1a over what identifies it.
     fn make_id(&self, kind: u8, number: u64) -> u128 {
         const OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
         const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;

@@ -10,33 +10,33 @@ use std::time::Duration;
 /// `restart-strategy.type` with its options.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Strategy {
-    /// The first failure is the last.
+    /// The first failure fails the job.
     None,
-    /// So many times, each after the same time.
+    /// A number of restarts, each after the same delay.
     FixedDelay {
         /// How many restarts.
         attempts: u32,
-        /// The time before each.
+        /// The delay.
         delay: Duration,
     },
-    /// After a time that grows with each failure, and is forgotten after a long run without one.
+    /// The delay grows with each failure and is reset after a long time without one.
     ExponentialDelay {
-        /// The first time.
+        /// The first delay.
         initial: Duration,
-        /// The longest.
+        /// The longest delay.
         max: Duration,
-        /// From one to the next.
+        /// The factor from one delay to the next.
         multiplier: f64,
-        /// A run this long without failure starts all over.
+        /// The time without a failure after which the delay is reset.
         reset_threshold: Duration,
-        /// The share by which a time is varied, 0 … 1.
+        /// The share by which a delay is varied, 0 to 1.
         jitter: f64,
-        /// How many restarts until the reset.
+        /// The number of restarts until the reset.
         attempts: u32,
     },
-    /// As long as failures are rare enough.
+    /// Restarts unless failures are too frequent.
     FailureRate {
-        /// How many failures the interval may hold.
+        /// The most failures in the interval.
         max_failures: u32,
         interval: Duration,
         /// The time before each restart.
@@ -44,16 +44,16 @@ pub enum Strategy {
     },
 }
 
-/// What failed, as far as it matters here.
+/// What has failed, as far as it matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// A process is gone from a job that ran: another may do as well, and at once.
+    /// A process of a running job is lost. Another one can replace it at once.
     LostExecutor,
     /// Anything else.
     Failure,
 }
 
-/// When a job restarts after the loss of an executor, for which another may do as well.
+/// When a job restarts after the loss of an executor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LostExecutorRestart {
     /// At once.
@@ -62,17 +62,17 @@ pub enum LostExecutorRestart {
     Delayed,
 }
 
-/// What a failure leads to.
+/// The decision about a failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Start again.
+    /// The job restarts.
     Restart {
         /// After this time.
         after: Duration,
     },
     /// The job fails.
     GiveUp {
-        /// By which rule.
+        /// The rule that decided it.
         rule: String,
     },
 }
@@ -89,7 +89,7 @@ pub struct Restarts {
 }
 
 impl Restarts {
-    /// No failure so far.
+    /// The restarts of a job without failures so far.
     pub fn new(strategy: Strategy, lost_executor: LostExecutorRestart, seed: u64) -> Self {
         Self { strategy, lost_executor, seed, failures: 0, backoff: Duration::ZERO, recent: VecDeque::new() }
     }
@@ -166,7 +166,7 @@ impl Restarts {
         Verdict::Restart { after: delay }
     }
 
-    /// A number from 0 to 1 that follows from the seed and the count of former failures.
+    /// A number from 0 to 1 that is computed from the seed and the number of earlier failures.
     fn uniform(&self) -> f64 {
         let drawn = splitmix64::nth(self.seed, u64::from(self.failures));
         (drawn >> 11) as f64 / (1u64 << 53) as f64

@@ -16,13 +16,13 @@ use std::collections::BTreeMap;
 /// A checkpoint that does not fit the job.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RestoreError {
-    /// State that nothing in the job claims.
+    /// The checkpoint has state that no operator of the job claims.
     #[error(
         "the checkpoint holds state of operators that the job does not have: {}: give them their former uids, \
          or allow state to be dropped (-n (--allowNonRestoredState))", .0.join(", ")
     )]
     Unclaimed(Vec<String>),
-    /// Keys would be in other groups.
+    /// The number of key groups differs.
     #[error(
         "operator '{vertex}' has max parallelism {job}, its state in the checkpoint {checkpoint}: set \
          .max_parallelism({checkpoint})"
@@ -30,23 +30,23 @@ pub enum RestoreError {
     MaxParallelism {
         /// The vertex's name.
         vertex: String,
-        /// In the job.
+        /// The max parallelism in the job.
         job: MaxParallelism,
-        /// In the checkpoint.
+        /// The max parallelism in the checkpoint.
         checkpoint: MaxParallelism,
     },
-    /// The vertex was keyed and is not any more.
+    /// The vertex was keyed and is no longer.
     #[error("operator '{0}' is not keyed, its state in the checkpoint is: give it another uid to begin anew")]
     NotKeyed(String),
     /// The vertex is keyed and was not.
     #[error("operator '{0}' is keyed, its state in the checkpoint is not: give it another uid to begin anew")]
     Keyed(String),
-    /// Keys would hash to other groups.
+    /// Keys have another encoding and so another hash.
     #[error("the checkpoint has key encoding {checkpoint}, this release {release}: it cannot be restored")]
     KeyEncoding {
-        /// In the checkpoint.
+        /// The version in the checkpoint.
         checkpoint: u32,
-        /// In this release.
+        /// The version of this release.
         release: u32,
     },
 }
@@ -62,11 +62,11 @@ pub enum UnclaimedState {
     Drop,
 }
 
-/// The state of each subtask of `graph` that gets some, by subtask id. The manifest's names must be absolute
+/// The state of each subtask of `graph` that gets any, by subtask id. The manifest's names must be absolute
 /// ([`Manifest::rebase`]).
 ///
-/// Operators are found by uid, vertices by the uids of their operators, so that a chain may be cut or joined
-/// elsewhere; keyed state goes where its vertex's first operator went.
+/// Operators are found by uid, and vertices by the uids of their operators, so chains may be divided differently.
+/// Keyed state goes to the vertex that has the first operator of its former vertex.
 pub fn plan(
     job: &JobGraph,
     manifest: &Manifest,
@@ -94,9 +94,9 @@ pub fn plan(
     Ok(restores.into_iter().filter(|(_, restore)| *restore != Restore::default()).collect())
 }
 
-/// What a live rescale from `old` to `new` reads of a checkpoint of this job: for each subtask the keyed state of the
-/// groups that it gains, and for subtasks that are new the vertex's watermark. Operator state comes from the old
-/// subtasks themselves.
+/// The state that a live rescale from `old` to `new` prefetches from a checkpoint of this job: for each subtask
+/// the keyed state of its incoming groups, and for added subtasks the vertex's watermark. Operator state comes
+/// from the old subtasks themselves.
 pub fn gained(
     job: &JobGraph,
     manifest: &Manifest,
@@ -184,8 +184,8 @@ fn share_keyed(
     Ok(())
 }
 
-/// In which order objects were written, as far as runs tell. So that a reader goes through a part's objects one
-/// after the other, and through each from its beginning to its end.
+/// The order in which objects were written, as far as runs show it, so that a reader reads a part's objects one
+/// after the other and each from its beginning to its end.
 struct Ranks<'a>(BTreeMap<&'a str, usize>);
 
 impl<'a> Ranks<'a> {
@@ -196,7 +196,8 @@ impl<'a> Ranks<'a> {
         for run in chains().flatten() {
             ranks.insert(&run.object, 0);
         }
-        // The longest path has as many steps as there are objects; a circle (which no coordinator writes) ends too.
+        // The longest path has as many steps as there are objects. The bound also ends a cycle, which no
+        // coordinator writes.
         for _ in 0..ranks.len() {
             let mut settled = true;
             for pair in
@@ -214,7 +215,7 @@ impl<'a> Ranks<'a> {
         Self(ranks)
     }
 
-    /// All runs of a part; those of one segment stay in their order.
+    /// All runs of a part. Those of one segment stay in their order.
     fn in_order(&self, part: &OwnedRuns) -> Vec<RunRef> {
         let mut runs: Vec<RunRef> = part.runs().cloned().collect();
         runs.sort_by_key(|run| (self.0.get(run.object.as_str()).copied(), run.object.clone(), run.offset));
@@ -222,7 +223,7 @@ impl<'a> Ranks<'a> {
     }
 }
 
-/// Operator state, by uid: items of one state of all former subtasks together, in order.
+/// Redistributes operator state by uid: the items of a state of all former subtasks together, in order.
 fn share_operator(
     vertex: &Vertex,
     manifest: &Manifest,
@@ -235,7 +236,8 @@ fn share_operator(
             states.entry((&state.operator, &state.name)).or_default().push(state);
         }
     }
-    // Where the next split item goes: on over all states, so that small ones do not all end at the first subtask.
+    // The subtask of the next split item. It continues over all states, so that small ones do not all go to the
+    // first subtask.
     let mut next = 0;
     for former in states.into_values() {
         for (SubtaskIndex(index), subtask) in placed.numbered() {

@@ -1,4 +1,4 @@
-//! Chains: which runs hold the state of one owner's groups.
+//! The chain of an owner: the runs that contain the state of its key groups.
 //!
 //! A checkpoint writes, per table and segment, either a full run or an increment; what restores a segment is its
 //! last full run and the increments since. A segment may hold several key groups, and after a rescale those may
@@ -71,13 +71,13 @@ struct Strand {
 }
 
 impl Chain {
-    /// Nothing is written yet.
+    /// A chain without runs.
     pub fn new(owned: KeyGroupSet, max: MaxParallelism) -> Self {
         Self { owned, max, segments: BTreeMap::new() }
     }
 
-    /// What `former` owners' runs hold of the groups `owned`. Segments that the max parallelism does not have are
-    /// passed over: [`restore::plan`](crate::restore::plan) refuses them.
+    /// The chain of a new owner of the groups `owned`, with the runs of the `former` owners. Segments that the
+    /// max parallelism does not have are skipped: [`restore::plan`](crate::restore::plan) refuses them.
     pub fn inherit(owned: KeyGroupSet, max: MaxParallelism, former: &[OwnedRuns]) -> Self {
         let mut chain = Self::new(owned, max);
         for part in former {
@@ -100,7 +100,7 @@ impl Chain {
         chain
     }
 
-    /// The same groups without any state.
+    /// The chain of the same groups without runs.
     pub fn cleared(&self) -> Self {
         Self::new(self.owned.clone(), self.max)
     }
@@ -110,13 +110,13 @@ impl Chain {
         Self::new(KeyGroupSet::default(), self.max)
     }
 
-    /// The groups whose state it holds.
+    /// The groups of the owner.
     pub fn owned(&self) -> &KeyGroupSet {
         &self.owned
     }
 
-    /// Adds what the owner wrote into `object` for one checkpoint. A run of the same segment and table follows the
-    /// one before it.
+    /// Adds the runs that the owner has written to `object` for one checkpoint. A run follows the previous run of
+    /// its segment and table.
     pub fn append(&mut self, object: &str, runs: &[Run]) {
         for run in runs {
             let Some(groups) = within(&self.owned, self.max, run.segment) else { continue };
@@ -140,11 +140,11 @@ impl Chain {
         }
     }
 
-    /// The chain as a manifest holds it: as few parts as there are strands in one segment. The parts' groups are
-    /// disjoint and together the owner's.
+    /// The chain in the form of a manifest, with as few parts as the segment with the most strands has. The
+    /// parts' groups are disjoint, and together they are the owner's.
     ///
-    /// Groups of a segment that are in none of its strands hold nothing, and must not be in a part with its runs: those
-    /// may hold what another owner, who had the groups before, has removed since.
+    /// Groups of a segment that are in none of its strands have no state and must not be in a part with its runs,
+    /// because these may contain entries that an earlier owner of the groups has removed since.
     pub fn parts(&self) -> Vec<OwnedRuns> {
         let empty = BTreeMap::new();
         let mut segments = Vec::with_capacity(self.segments.len());
@@ -190,7 +190,7 @@ impl Chain {
         runs.map(|run| u64::from(run.len)).sum()
     }
 
-    /// Panics if the chain breaks the type's invariants.
+    /// Panics if the type's invariants are violated.
     pub fn check_invariants(&self) {
         for (&segment, strands) in &self.segments {
             let groups =
@@ -221,7 +221,7 @@ fn within(set: &KeyGroupSet, max: MaxParallelism, segment: u16) -> Option<KeyGro
     Some(set.intersection(&range)).filter(|groups| !groups.is_empty())
 }
 
-/// Joins strands with the same runs, and drops what holds nothing.
+/// Joins strands with the same runs, and drops empty ones.
 fn unify(strands: &mut Vec<Strand>) {
     let mut unified: Vec<Strand> = Vec::with_capacity(strands.len());
     for mut strand in strands.drain(..) {

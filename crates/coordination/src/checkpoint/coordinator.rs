@@ -1,5 +1,5 @@
-//! The coordinator's inputs, and when a checkpoint is triggered. How one ends is in `decision`. The tests begin with an
-//! example of two checkpoints.
+//! The checkpoint coordinator: its inputs and the triggers of checkpoints. `decision` has the end of a
+//! checkpoint. The tests begin with an example of two checkpoints.
 
 use super::deployed::{Change, Deployed, nothing};
 use super::fallback::Fallback;
@@ -24,15 +24,15 @@ use std::collections::BTreeMap;
 /// The checkpoints of one job under one leadership.
 ///
 /// # Invariants
-/// - At most one checkpoint is under way, and it is of the attempt that runs, or being given up.
+/// - At most one checkpoint is pending. It belongs to the attempt that runs, or is being abandoned.
 /// - Ids grow by one.
 #[derive(Debug)]
 pub struct Coordinator {
     pub(super) settings: Settings,
     pub(super) identity: Identity,
-    /// What this leadership's manifests say about it.
+    /// The lineage of this leadership, which its manifests contain.
     pub(super) lineage: Lineage,
-    /// Who waits for the job to end with a savepoint that is complete, and where that is.
+    /// The requests that wait for the job to end with a complete savepoint, and its location.
     pub(super) stopping: Option<(Vec<RequestId>, String)>,
     pub(super) next_id: CheckpointId,
     pub(super) next_subtask: SubtaskId,
@@ -41,16 +41,16 @@ pub struct Coordinator {
     pub(super) queue: Queue,
     pub(super) retention: Retention,
     pub(super) stats: Stats,
-    /// When a checkpoint last ended, well or not.
+    /// When the last checkpoint ended, complete or failed.
     pub(super) last_ended: Option<Instant>,
-    /// Periodic ones, in a row.
+    /// The number of consecutive failures of periodic checkpoints.
     pub(super) failures: u32,
-    /// A checkpoint that has failed, and storage has not yet confirmed that its name is abandoned.
+    /// A failed checkpoint whose abandonment storage has not confirmed yet.
     pub(super) unrecorded: Option<CheckpointId>,
 }
 
 impl Coordinator {
-    /// A coordinator that goes on from `recovered`.
+    /// A coordinator that resumes from `recovered`.
     pub fn new(settings: Settings, identity: Identity, recovered: Option<Recovered>, _now: Instant) -> Self {
         let recovered = recovered.unwrap_or_default();
         let lineage = recovered.taken_over(identity.epoch);
@@ -78,11 +78,11 @@ impl Coordinator {
         }
     }
 
-    /// An attempt is deployed, with the state of [`latest`](Self::latest).
+    /// Begins an attempt, which is deployed with the state of [`latest`](Self::latest).
     ///
     /// # Panics
-    /// If the former attempt's last checkpoint [is not settled](Self::is_settled): what was restored may not be the
-    /// latest.
+    /// If the former attempt's last checkpoint [is not settled](Self::is_settled), because the restored
+    /// checkpoint may not be the latest one.
     pub fn begin_attempt(
         &mut self,
         now: Instant,
@@ -107,10 +107,11 @@ impl Coordinator {
         self.failures = 0;
     }
 
-    /// All subtasks of the attempt run: checkpoints may begin, the first periodic one after an interval.
+    /// All subtasks of the attempt run, so checkpoints may begin, the first periodic one after an interval.
     pub fn set_running(&mut self, now: Instant) -> Vec<Effect> {
         let mut out = Vec::new();
-        // An attempt that goes on from the savepoint ends the job; one that goes on from before does not.
+        // An attempt that was restored from the savepoint ends the job; one that was restored from an earlier
+        // checkpoint does not.
         let stops = self.retention.latest().is_some_and(|latest| latest.manifest.ending.is_some());
         if let Some((requests, at)) = self.stopping.take_if(|_| !stops) {
             let reason = format!(
@@ -127,8 +128,8 @@ impl Coordinator {
         out
     }
 
-    /// The attempt is over. Its checkpoint under way is given up, and what waited is refused. Before another attempt
-    /// begins, await [`is_settled`](Self::is_settled).
+    /// Ends the attempt. Its pending checkpoint is abandoned, and waiting requests are refused. Before another
+    /// attempt begins, wait for [`is_settled`](Self::is_settled).
     pub fn end_attempt(&mut self, now: Instant) -> Vec<Effect> {
         let mut out = Vec::new();
         self.deployed = None;
@@ -141,24 +142,26 @@ impl Coordinator {
         out
     }
 
-    /// Whether no checkpoint's outcome is open, so that [`latest`](Self::latest) is what an attempt begins from.
+    /// Whether the outcome of every checkpoint is known, so that an attempt may begin from
+    /// [`latest`](Self::latest).
     pub fn is_settled(&self) -> bool {
         self.pending.is_none()
     }
 
-    /// Whether storage took the last decision about a checkpoint. Uploads that hang look like a late barrier until then.
+    /// Whether storage has confirmed the last decision about a checkpoint. Until then, uploads that hang look
+    /// like a late barrier.
     pub fn storage_answers(&self) -> bool {
         self.unrecorded.is_none()
     }
 
-    /// The enumerators' states, taken when the checkpoint was triggered.
+    /// Sets the enumerators' states, which were taken when the checkpoint was triggered.
     pub fn set_enumerators(&mut self, checkpoint: CheckpointId, states: Vec<(String, Bytes)>) {
         if let Some(pending) = self.pending.as_mut().filter(|pending| pending.id == checkpoint) {
             pending.enumerators.get_or_insert(states);
         }
     }
 
-    /// A checkpoint is wanted: it begins now, or when the one under way has ended.
+    /// Requests a checkpoint, which begins now or when the pending one has ended.
     pub fn request(&mut self, now: Instant, request: Request) -> Vec<Effect> {
         let mut out = Vec::new();
         let Request { purpose, then, request, directory, cut } = request;
@@ -180,7 +183,7 @@ impl Coordinator {
         out
     }
 
-    /// A subtask has reported something; most reports do not concern checkpoints.
+    /// Handles a report of a subtask. Most reports do not concern checkpoints.
     pub fn on_report(&mut self, now: Instant, report: SubtaskReport) -> Vec<Effect> {
         let SubtaskReport { attempt, subtask, event } = report;
         match event {
@@ -210,7 +213,7 @@ impl Coordinator {
         let (pending, deployed) = match (self.pending.as_mut().filter(current), &self.deployed) {
             (Some(pending), Some(deployed)) => (pending, deployed),
             _ => {
-                // Too late. The object is there all the same, and is to be collected one day.
+                // Too late for the checkpoint. The object exists nevertheless and must be deleted later.
                 let object = state.keyed.and_then(|keyed| keyed.object);
                 object.into_iter().for_each(|o| self.retention.know_object(below(&self.data_dir(), &o)));
                 return out;
@@ -264,8 +267,8 @@ impl Coordinator {
         out
     }
 
-    /// A subtask has nothing more to do, and takes part in no more checkpoints: what it acknowledged for the last
-    /// complete one stands for it. Nothing stands for one that leaves: what it had is others'.
+    /// A subtask has finished and takes part in no further checkpoints. They contain its acknowledgement of the
+    /// last complete one, unless a rescale has removed it, because its state then belongs to others.
     pub(super) fn subtask_finished(
         &mut self,
         now: Instant,
@@ -319,12 +322,12 @@ impl Coordinator {
         [pending, periodic].into_iter().flatten().min()
     }
 
-    /// The checkpoint to begin from: the last complete one that is not damaged.
+    /// The checkpoint from which an attempt begins: the last complete one that is not damaged.
     pub fn latest(&self) -> Option<&Completed> {
         self.retention.latest()
     }
 
-    /// The way back from [`latest`](Self::latest), which cannot be read; `None` if there is no older one.
+    /// The alternative to [`latest`](Self::latest), which cannot be read; `None` if there is no older checkpoint.
     pub fn fallback(&self, damage: &str) -> Option<Fallback> {
         let (latest, older) = (self.retention.latest()?, self.retention.before_latest()?);
         let newer = self.stats.rejected.iter().filter(|(checkpoint, _)| *checkpoint > older.checkpoint);
@@ -334,15 +337,16 @@ impl Coordinator {
         Some(Fallback { damaged, older: older.into() })
     }
 
-    /// The latest one cannot be read: it is set aside, and the next older one is the latest. If there is none, the
-    /// job's state is lost, and it must not begin anew by itself. Gives what was set aside.
+    /// Sets the latest checkpoint aside because it cannot be read, so that the next older one is the latest. If
+    /// there is none, the state is lost, and the job must not start without it by itself. Returns the checkpoint
+    /// that was set aside.
     pub fn reject_latest(&mut self, reason: &str) -> Option<&Completed> {
         let rejected = self.retention.reject_latest()?;
         self.stats.rejected.push((rejected.checkpoint, reason.to_owned()));
         Some(rejected)
     }
 
-    /// What people see.
+    /// The statistics for users.
     pub fn stats(&self) -> &Stats {
         &self.stats
     }
@@ -357,7 +361,7 @@ impl Coordinator {
         self.next_subtask
     }
 
-    /// The job has reached its end: its checkpoints go, unless they are to outlive it.
+    /// The job has ended. Its checkpoints are deleted, unless they outlive it.
     pub fn end_job(&mut self, now: Instant, state: EndState) -> Vec<Effect> {
         let mut out = self.end_attempt(now);
         if let Some((requests, at)) = self.stopping.take() {
@@ -386,7 +390,7 @@ impl Coordinator {
         data_dir(&self.settings.job_dir)
     }
 
-    /// When the next periodic checkpoint is due, if one ever is.
+    /// When the next periodic checkpoint is due, if there are periodic ones.
     fn next_periodic(&self) -> Option<Instant> {
         let periodic = |deployed: &&Deployed| {
             deployed.running && !deployed.ending && !deployed.held && deployed.change.is_none()
@@ -396,7 +400,7 @@ impl Coordinator {
         deployed.next_periodic.map(|due| due.max(pause_over))
     }
 
-    /// Begins what may begin now.
+    /// Begins a checkpoint if one may begin now.
     pub(super) fn advance(&mut self, now: Instant, out: &mut Vec<Effect>) {
         let Some(deployed) = &self.deployed else { return };
         if self.pending.is_some() || !deployed.running || deployed.change.is_some() {
@@ -444,7 +448,7 @@ impl Coordinator {
             deployed.change = Some(Change::new(id));
         }
         let participants = deployed.participants.clone();
-        // A cut writes what has changed since the checkpoint before it, which is complete.
+        // A cut is never a full checkpoint: it writes the changes since the previous one, which is complete.
         let full = codec == Codec::Savepoint || (deployed.rewrite && wanted.cut.is_none());
         let kind = SnapshotKind { codec, full, directory: data.clone(), then: wanted.then, cut: wanted.cut };
         out.push(Effect::Act(Action::checkpoint(attempt, id, CheckpointCommand::Trigger(kind))));
@@ -477,7 +481,8 @@ pub(super) fn answers(
     requests.into_iter().map(move |request| Effect::Act(Action::Answer { request, result: result.clone() }))
 }
 
-/// As Flink names it: the job's first digits, and twelve that make it unique.
+/// The directory of a savepoint, named as Flink does: the first digits of the job's id, and twelve digits that
+/// make it unique.
 fn savepoint_dir(directory: &str, identity: &Identity, id: CheckpointId) -> String {
     let seed = format!("{} {} {id}", identity.job, identity.epoch);
     let unique = reflow_types::key::hash_bytes(seed.as_bytes()).0 & 0xffff_ffff_ffff;

@@ -1,4 +1,4 @@
-//! How the graph of a running attempt changes: the checkpoints of a live rescale.
+//! The checkpoints of a live rescale, by which the graph of a running attempt changes.
 //!
 //! Before the cut, the scheduler requests the checkpoints whose state new owners read, and holds all others back, so that
 //! none comes between the last of these and the cut. The cut is itself a checkpoint of the old graph. After its trigger no
@@ -21,13 +21,13 @@ use reflow_protocol::snapshot::OperatorState;
 use reflow_types::{CheckpointId, Instant, SubtaskId};
 
 impl Coordinator {
-    /// The newest checkpoint's objects are being read: they are not deleted before the cut, or before the rescale
-    /// is given up.
+    /// Protects the objects of the latest checkpoint, which are being prefetched, from deletion until the cut or
+    /// until the rescale is abandoned.
     pub fn pin_latest(&mut self) {
         self.retention.pin_latest();
     }
 
-    /// From here on only what a live rescale asks for begins. What it asked for before is not wanted any more.
+    /// From now on, only checkpoints that a live rescale requests begin. Its earlier requests are withdrawn.
     pub fn hold(&mut self) {
         self.withdraw();
         if let Some(deployed) = &mut self.deployed {
@@ -35,7 +35,7 @@ impl Coordinator {
         }
     }
 
-    /// The live rescale is given up before its cut: all is as it was.
+    /// The live rescale was abandoned before its cut, so checkpoints begin as before.
     pub fn release(&mut self, now: Instant) -> Vec<Effect> {
         let mut out = Vec::new();
         self.withdraw();
@@ -47,7 +47,7 @@ impl Coordinator {
         out
     }
 
-    /// The graph is to change with a checkpoint's barrier. It begins now, or as soon as ids allow.
+    /// Requests the cut. It begins now or when the pending checkpoint has ended.
     pub fn request_cut(&mut self, now: Instant, cut: Cut, graph: &ExecutionGraph) -> Vec<Effect> {
         let highest = graph.subtasks().map(|(_, _, subtask)| subtask.id.next()).max();
         self.next_subtask = self.next_subtask.max(highest.unwrap_or_default());
@@ -55,12 +55,12 @@ impl Coordinator {
         self.request(now, Request { cut: Some(cut), ..Request::of(Purpose::Cut) })
     }
 
-    /// The checkpoint with whose barrier the graph changes, from its trigger until the change is done.
+    /// The checkpoint of the cut, from its trigger until the change of the graph is complete.
     pub fn cut(&self) -> Option<CheckpointId> {
         self.deployed.as_ref()?.change.as_ref().map(|change| change.checkpoint)
     }
 
-    /// The new graph is in effect: all old subtasks have cut, all new owners have what they own.
+    /// The next graph is in effect: all old subtasks have passed the cut, and all key groups are installed.
     ///
     /// # Panics
     /// If no cut was triggered.
@@ -73,13 +73,14 @@ impl Coordinator {
         out
     }
 
-    /// What a subtask had in the last complete checkpoint besides keyed state.
+    /// The operator state of a subtask in the last complete checkpoint.
     pub fn last_operator(&self, subtask: SubtaskId) -> &[OperatorState] {
         let last = self.deployed.as_ref().and_then(|deployed| deployed.last.get(&subtask));
         last.map(|state| state.operator.as_slice()).unwrap_or_default()
     }
 
-    /// A checkpoint has ended; if it was a cut, that is half of what is waited for.
+    /// A checkpoint has ended. If it was a cut, the change of the graph completes once the graph is in effect as
+    /// well.
     pub(super) fn cut_decided(
         &mut self,
         checkpoint: CheckpointId,
@@ -93,7 +94,7 @@ impl Coordinator {
         }
     }
 
-    /// Goes over to the new graph once both are known.
+    /// Switches to the next graph once the cut's outcome is known and the graph is in effect.
     fn finish_change(&mut self, out: &mut Vec<Effect>) {
         let Some(deployed) = &mut self.deployed else { return };
         let done = |change: &mut Change| change.outcome != CutOutcome::Open && change.next.is_some();

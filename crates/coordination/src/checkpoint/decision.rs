@@ -1,4 +1,5 @@
-//! How a checkpoint ends: by creating the object under its deciding name, which succeeds once.
+//! The decision of a checkpoint, which is made by creating the object under its deciding name. That succeeds only
+//! once.
 //!
 //! ```text
 //! collecting --all acknowledged--> sealed --manifest: won--------------------> complete
@@ -9,7 +10,7 @@
 //!                                                         abandoning --unknown--> again, after a while
 //! ```
 //!
-//! While acknowledgements are missing, nobody can have stored the manifest, so the checkpoint fails at once. Its name is
+//! While acknowledgements are missing, the manifest cannot exist, so the checkpoint fails at once. Its name is
 //! still created as abandoned, for a successor to find, but nothing waits for that: a restart does not depend on storage
 //! that is full or slow.
 //!
@@ -29,7 +30,7 @@ use reflow_protocol::snapshot::{AfterBarrier, Codec, SubtaskState};
 use reflow_types::{CheckpointId, Instant};
 use std::time::Duration;
 
-/// Why a checkpoint fails whose name is not free.
+/// The reason of the failure if the deciding name already exists.
 const TAKEN: &str = "a former JobManager of the job has taken its name";
 const RETRY_DELAY: Duration = Duration::from_millis(200);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(10);
@@ -39,7 +40,7 @@ impl Abandoning {
         Self { cause, reason, failures: 0, retry_at: None }
     }
 
-    /// Storage did not say what became of it: it is asked again after a while.
+    /// Storage has not reported the outcome, so it is asked again after a pause.
     fn failed(&mut self, now: Instant) {
         let delay = RETRY_DELAY.saturating_mul(1 << self.failures.min(10)).min(MAX_RETRY_DELAY);
         self.failures = self.failures.saturating_add(1);
@@ -48,7 +49,7 @@ impl Abandoning {
 }
 
 impl Coordinator {
-    /// What came of [`Action::StoreManifest`].
+    /// Handles the outcome of [`Action::StoreManifest`].
     pub fn on_manifest_stored(
         &mut self,
         now: Instant,
@@ -61,7 +62,7 @@ impl Coordinator {
         match outcome {
             StoreOutcome::Won => self.stands(now, &mut out),
             StoreOutcome::Lost => {
-                // The next one has another name, so this does not count as a failure.
+                // The next checkpoint has another name, so this does not count as a failure.
                 self.fail(now, FailureCause::Other, TAKEN.to_owned(), &mut out);
             }
             StoreOutcome::Failed(_) | StoreOutcome::ObjectGone(_) if abandoning => {}
@@ -80,7 +81,8 @@ impl Coordinator {
         out
     }
 
-    /// What came of [`Action::StoreAbandoned`]. `Lost` says that a manifest stands there, not an abandonment.
+    /// Handles the outcome of [`Action::StoreAbandoned`]. `Lost` means that the name has a manifest, not an
+    /// abandonment.
     pub fn on_abandoned_stored(
         &mut self,
         now: Instant,
@@ -112,13 +114,14 @@ impl Coordinator {
                 self.fail_and_count(now, cause, reason, out);
             }
             StoreOutcome::Lost => self.stands(now, out),
-            // The attempt goes on: healthy tasks need no storage, and a restart would have to wait for it.
+            // The attempt continues, because its tasks need no storage and a restart would have to wait for it.
             StoreOutcome::Failed(_) | StoreOutcome::ObjectGone(_) => abandoning.failed(now),
         }
     }
 
-    /// The manifest stands. A savepoint that stops the job is decided once more, in the job's directory: a successor
-    /// must not go on from before what executors commit with it.
+    /// The manifest exists. A savepoint that stops the job must then also be decided in the job's directory, so
+    /// that a successor does not resume from a checkpoint before the output that executors commit with the
+    /// savepoint.
     fn stands(&mut self, now: Instant, out: &mut Vec<Effect>) {
         let Some(pending) = self.pending.as_mut().filter(|p| p.is_stop() && !p.savepoint_stands) else {
             return self.complete(now, out);
@@ -133,7 +136,7 @@ impl Coordinator {
         out.push(Effect::Act(Action::StoreManifest { checkpoint, at, manifest }));
     }
 
-    /// Tries again what storage has not told.
+    /// Tries abandonments again whose outcome storage has not reported.
     pub(super) fn retry_abandonments(&mut self, now: Instant, out: &mut Vec<Effect>) {
         let due = |abandoning: &Abandoning| abandoning.retry_at.is_some_and(|at| at <= now);
         if let Some(pending) = &mut self.pending {
@@ -145,7 +148,7 @@ impl Coordinator {
         }
     }
 
-    /// Whether all that a manifest holds is there.
+    /// Whether everything that the manifest contains has arrived.
     pub(super) fn is_ready_to_seal(&self) -> bool {
         let (Some(pending), Some(deployed)) = (&self.pending, &self.deployed) else { return false };
         let enumerated = pending.enumerators.is_some() || !deployed.has_sources;
@@ -176,7 +179,7 @@ impl Coordinator {
         out.push(Effect::Act(Action::StoreManifest { checkpoint, at, manifest: stored }));
     }
 
-    /// The checkpoint under way, if any, is not to be completed any more.
+    /// Abandons the pending checkpoint, if any.
     pub(super) fn give_up(
         &mut self,
         now: Instant,
@@ -224,15 +227,15 @@ impl Coordinator {
             deployed.last = acknowledged.into_iter().map(|(s, state)| (s, without_keyed(state))).collect();
         }
         if purpose.is_stop() {
-            // Whoever asked for the stop is answered when the job has ended.
+            // The request of a stop is answered when the job has ended.
             self.retention.know_abandoned(id);
             self.stopping = Some((requests, at.clone()));
         } else {
             out.extend(answers(requests, Ok(at.clone())));
         }
         let owned = !purpose.is_savepoint();
-        // A savepoint that goes on is the user's alone: it may be deleted at any time. One that stops the job is
-        // where the job stands, until it has ended.
+        // A savepoint after which the job continues belongs to the user, who may delete it at any time. One that
+        // stops the job is its latest checkpoint until the job has ended.
         if purpose != Purpose::Savepoint {
             self.retention.add(Completed { checkpoint: id, at: at.clone(), owned, manifest });
             let collected = self.retention.collect();
@@ -244,7 +247,7 @@ impl Coordinator {
         self.cut_decided(id, CutOutcome::Complete, out);
     }
 
-    /// The checkpoint under way has failed, which counts.
+    /// Fails the pending checkpoint, and counts that as a failure.
     fn fail_and_count(&mut self, now: Instant, cause: FailureCause, reason: String, out: &mut Vec<Effect>) {
         let Some(Pending { id, attempt, purpose, .. }) = self.pending.as_ref() else { return };
         let (id, periodic) = (*id, *purpose == Purpose::Periodic);
@@ -272,7 +275,8 @@ impl Coordinator {
         self.last_ended = Some(now);
         self.stats.failed(id, now, reason.clone());
         let active = self.deployed.as_ref().is_some_and(|deployed| deployed.attempt == attempt);
-        // Of a cut nobody hears yet: who has not seen its barrier still cuts.
+        // Executors are not notified of a failed cut yet, because subtasks that have not received its barrier
+        // must still cut.
         if active && purpose != Purpose::Cut {
             out.push(Effect::Act(Action::checkpoint(attempt, id, CheckpointCommand::NotifyAborted)));
         }

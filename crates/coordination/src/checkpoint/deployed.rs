@@ -14,7 +14,7 @@ use reflow_types::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A change of the graph, from the trigger of its cut on.
+/// A change of the graph, from the trigger of its cut until it is complete.
 #[derive(Debug)]
 pub(super) struct Change {
     pub(super) checkpoint: CheckpointId,
@@ -23,7 +23,7 @@ pub(super) struct Change {
     pub(super) next: Option<ExecutionGraph>,
 }
 
-/// What became of a cut's checkpoint.
+/// The outcome of a cut's checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CutOutcome {
     Open,
@@ -37,35 +37,38 @@ impl Change {
     }
 }
 
-/// What the coordinator knows of an attempt.
+/// The coordinator's data about an attempt.
 #[derive(Debug)]
 pub(super) struct Deployed {
     pub(super) attempt: Attempt,
     pub(super) participants: BTreeMap<SubtaskId, Participant>,
-    /// Each vertex without its state.
+    /// The vertices, without their state.
     pub(super) vertices: Vec<VertexState>,
     /// Whether there are enumerators whose state belongs to a checkpoint.
     pub(super) has_sources: bool,
-    /// Of each subtask of a keyed vertex: what the last complete checkpoint holds.
+    /// The chain of each subtask of a keyed vertex, up to the last complete checkpoint.
     pub(super) chains: BTreeMap<SubtaskId, Chain>,
-    /// What the subtasks acknowledged for the last complete checkpoint, without keyed state.
+    /// The acknowledged states of the last complete checkpoint, without keyed state.
     pub(super) last: BTreeMap<SubtaskId, SubtaskState>,
-    /// What the last complete checkpoint holds is gone from storage: the next ones write everything, until one is complete.
+    /// Whether objects of the last complete checkpoint are lost, so that checkpoints are full until one is
+    /// complete.
     pub(super) rewrite: bool,
-    /// They take part no more; what they acknowledged last stands for them.
+    /// Subtasks that have finished. Checkpoints contain their last acknowledged state.
     pub(super) finished: BTreeSet<SubtaskId>,
-    /// Of a former graph, and not finished yet: they own nothing, and nothing stands for them when they have.
+    /// Removed subtasks that have not finished yet. They own nothing, and checkpoints do not contain them
+    /// afterwards.
     pub(super) leaving: BTreeSet<SubtaskId>,
-    /// Only what a live rescale asks for begins.
+    /// Whether only checkpoints of a live rescale may begin.
     pub(super) held: bool,
-    /// The graph changes: from the trigger of the cut until it is in effect and the cut's outcome is known.
+    /// The change of the graph, from the trigger of the cut until the graph is in effect and the cut's outcome is
+    /// known.
     pub(super) change: Option<Change>,
-    /// All subtasks run.
+    /// Whether all subtasks run.
     pub(super) running: bool,
-    /// Its sources have paused or ended for good: no more periodic checkpoints.
+    /// Whether its sources have paused or ended for good, so that there are no more periodic checkpoints.
     pub(super) ending: bool,
-    /// How the job ends, once that is decided: all later manifests of the attempt say so, too, as a successor reads
-    /// only the newest.
+    /// How the job ends, once that is decided. All later manifests of the attempt contain it as well, because a
+    /// successor reads only the latest one.
     pub(super) ends: Option<Ending>,
     pub(super) next_periodic: Option<Instant>,
     /// One past the highest subtask id.
@@ -126,7 +129,7 @@ impl Deployed {
         }
     }
 
-    /// The subtasks of `graph` take part from here on, and own what its tables say.
+    /// From now on, the subtasks of `graph` take part, with the key groups that its tables assign to them.
     pub(super) fn take_graph(&mut self, graph: &ExecutionGraph) {
         let former = std::mem::take(&mut self.participants);
         let former_chains = std::mem::take(&mut self.chains);
@@ -142,7 +145,7 @@ impl Deployed {
             if self.finished.remove(&id) {
                 continue;
             }
-            // People see those who leave behind the others.
+            // Users see removed subtasks after the others.
             let index = &mut behind[usize::from(participant.vertex.0)];
             self.participants.insert(id, Participant { index: SubtaskIndex(*index), ..*participant });
             *index += 1;
@@ -172,7 +175,7 @@ impl Deployed {
         &self.vertices
     }
 
-    /// What is wrong with an acknowledgement, if anything.
+    /// The error of an acknowledgement, if it is invalid.
     pub(super) fn fault(&self, subtask: SubtaskId, state: &SubtaskState) -> Option<String> {
         let (chain, keyed) = match (self.chains.get(&subtask), &state.keyed) {
             (Some(chain), Some(keyed)) => (chain, keyed),
@@ -190,13 +193,13 @@ impl Deployed {
         beyond.map(|run| format!("a run ends at {} + {} of {bytes} bytes", run.offset, run.len))
     }
 
-    /// What a subtask that takes part no more had acknowledged.
+    /// The last acknowledged state of a finished subtask.
     pub(super) fn last_of(&self, subtask: SubtaskId) -> SubtaskState {
         self.last.get(&subtask).cloned().unwrap_or_else(nothing)
     }
 
-    /// The chains once `pending` is complete. Those of a full one begin from nothing; a savepoint's hold names below
-    /// its directory.
+    /// The chains if `pending` completes. Those of a full checkpoint begin without earlier runs; those of a
+    /// savepoint have names relative to its directory.
     pub(super) fn extended(&self, pending: &Pending) -> BTreeMap<SubtaskId, Chain> {
         let savepoint = pending.purpose.is_savepoint();
         let extended = |(&subtask, chain): (&SubtaskId, &Chain)| {
@@ -211,10 +214,10 @@ impl Deployed {
         self.chains.iter().map(extended).collect()
     }
 
-    /// What `pending` holds, all subtasks having acknowledged it.
+    /// The manifest of `pending`, which all subtasks have acknowledged.
     ///
-    /// A vertex is as far as the subtasks of its graph are. The gate of one that leaves stands where it was at the cut,
-    /// until it has gone: counted in, it would take the watermark back in every checkpoint until then.
+    /// The watermark of a vertex is that of the subtasks in its graph. A removed subtask keeps its watermark of
+    /// the cut until it has finished, which would lower the vertex's watermark in every checkpoint until then.
     pub(super) fn manifest(
         &self,
         identity: &Identity,
@@ -253,19 +256,19 @@ impl Deployed {
     }
 }
 
-/// The part of a subtask that has nothing, and holds nothing up.
+/// The state of a subtask that has none and does not hold the watermark back.
 pub(super) fn nothing() -> SubtaskState {
     SubtaskState { watermark: MAX_WATERMARK, ..SubtaskState::default() }
 }
 
-/// Only that of a keyed vertex says anything about its state.
+/// The max parallelism of a vertex's state, which only a keyed vertex has.
 fn max_parallelism(vertex: &Vertex, table: Option<&OwnershipTable>) -> MaxParallelism {
     let of_table = table.map(OwnershipTable::max_parallelism);
     of_table.or(vertex.max_parallelism).unwrap_or(MaxParallelism::DEFAULT)
 }
 
-/// What a vertex's chains begin with. Checkpoints build on checkpoints only: subtasks that are restored from the
-/// savepoint codec write everything anew.
+/// The runs with which a vertex's chains begin. Checkpoints do not build on savepoints, so subtasks that are
+/// restored from one write everything again.
 fn inherited<'a>(restored: Option<&'a Completed>, vertex: &VertexState) -> &'a [OwnedRuns] {
     let restored = restored.filter(|restored| restored.manifest.codec == Codec::Exchange);
     let former = restored.and_then(|restored| {
@@ -277,7 +280,7 @@ fn inherited<'a>(restored: Option<&'a Completed>, vertex: &VertexState) -> &'a [
     former.map_or(&[], |former| &former.keyed)
 }
 
-/// What the last complete checkpoint holds, by vertex.
+/// The runs of the last complete checkpoint, by vertex.
 fn former_runs(
     participants: &BTreeMap<SubtaskId, Participant>,
     chains: &BTreeMap<SubtaskId, Chain>,

@@ -19,43 +19,45 @@
 
 use reflow_types::CheckpointId;
 
-/// What the user has answered to the question whether output may be written again.
+/// The user's answer to the question whether output may be written again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AllowReplay {
-    /// Nothing yet: the job asks.
+    /// No answer yet, so the job asks.
     #[default]
     No,
-    /// `--allow-replay`: yes, for what is damaged when this JobManager starts. Once the job runs, it asks again.
+    /// `--allow-replay`: yes, for damage that is found when this JobManager starts. Once the job runs, it asks
+    /// again.
     AtStart,
     /// `execution.state-recovery.allow-replay`: yes, always.
     Always,
 }
 
-/// The checkpoint that the job could go on from.
+/// The older checkpoint from which the job could resume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Older {
     pub checkpoint: CheckpointId,
     /// Its directory.
     pub at: String,
-    /// Whether it is the job's own, and not the savepoint that the job was started from.
+    /// Whether it is the job's own, and not the savepoint from which the job was started.
     pub owned: bool,
 }
 
-/// Complete checkpoints that cannot be read, and the older one that the job could go on from.
+/// Complete checkpoints that cannot be read, and the older one from which the job could resume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fallback {
-    /// The newer ones, oldest first, with what is wrong with each; it names the object.
+    /// The damaged checkpoints, oldest first, each with its damage, which names the object.
     pub damaged: Vec<(CheckpointId, String)>,
-    /// The older one.
+    /// The older checkpoint.
     pub older: Older,
 }
 
-/// What follows, with what to tell the user.
+/// The decision, with the text for the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// The job goes on from the older checkpoint, with this warning.
+    /// The job resumes from the older checkpoint, with this warning.
     GoBack(String),
-    /// The job fails with this question. Nothing is changed, so that the next start can go on from either.
+    /// The job fails with this question. Nothing is changed, so that the next start can resume from either
+    /// checkpoint.
     Ask(String),
 }
 

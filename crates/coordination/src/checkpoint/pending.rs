@@ -24,16 +24,16 @@ pub(super) struct Pending {
     pub(super) full: bool,
     /// The manifest's directory: the checkpoint's full name.
     pub(super) at: String,
-    /// Below which data objects are written.
+    /// The directory of its data objects.
     pub(super) data: String,
     pub(super) triggered_at: Instant,
-    /// Who is to acknowledge: as they were when it was triggered.
+    /// The subtasks that must acknowledge, as they were at the trigger.
     pub(super) participants: BTreeMap<SubtaskId, Participant>,
     pub(super) enumerators: Option<Vec<(String, Bytes)>>,
     pub(super) acknowledged: BTreeMap<SubtaskId, SubtaskState>,
     pub(super) sealed: Option<Sealed>,
-    /// The manifest of a savepoint that stops the job stands in the savepoint's directory; the decision about it, in
-    /// the job's, is still to be made.
+    /// Whether the manifest of a savepoint that stops the job exists in the savepoint's directory, so that only
+    /// the decision in the job's directory is missing.
     pub(super) savepoint_stands: bool,
     pub(super) abandoning: Option<Abandoning>,
 }
@@ -41,20 +41,20 @@ pub(super) struct Pending {
 /// A checkpoint whose manifest has been sent to storage.
 #[derive(Debug)]
 pub(super) struct Sealed {
-    /// With absolute names.
+    /// The manifest, with absolute names.
     pub(super) manifest: Manifest,
-    /// What the next checkpoint builds on, if this one is complete.
+    /// The chains on which the next checkpoint builds, if this one completes.
     pub(super) chains: BTreeMap<SubtaskId, Chain>,
 }
 
-/// The deciding name is to be taken by an abandonment.
+/// A checkpoint whose deciding name is to be taken by an abandonment.
 #[derive(Debug)]
 pub(super) struct Abandoning {
-    /// What kind of failure it is.
+    /// The cause of the failure.
     pub(super) cause: FailureCause,
-    /// Why the checkpoint is given up.
+    /// The reason for users.
     pub(super) reason: String,
-    /// How often storage has not said what became of it.
+    /// How often storage has not reported the outcome.
     pub(super) failures: u32,
     /// When to try again; `None` while an attempt is under way.
     pub(super) retry_at: Option<Instant>,
@@ -66,7 +66,7 @@ impl Pending {
         self.sealed.is_none() && self.abandoning.is_none()
     }
 
-    /// The name that is created next, or now.
+    /// The name that is being created, or is created next.
     pub(super) fn name(&self, job_dir: &str) -> String {
         match self.savepoint_stands {
             true => deciding_name(job_dir, self.id),
@@ -81,7 +81,7 @@ impl Pending {
         Some(Ending { then: self.then, state })
     }
 
-    /// Whether it is a savepoint that stops the job: where the job ends must stand where a successor looks.
+    /// Whether it is a savepoint that stops the job, which must also be decided where a successor looks.
     pub(super) fn is_stop(&self) -> bool {
         self.purpose.is_stop()
     }

@@ -5,7 +5,7 @@ use crate::event::RequestId;
 use reflow_protocol::rescale::Cut;
 use reflow_protocol::snapshot::AfterBarrier;
 
-/// No more requests wait than this; savepoints into different directories are what could pile up.
+/// The most waiting requests. Only savepoints into different directories could accumulate.
 const CAPACITY: usize = 32;
 
 /// A request, or several that one checkpoint answers.
@@ -25,7 +25,7 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// Adds a request, or gives it back if there are too many.
+    /// Adds a request. Returns it if there are too many.
     pub(super) fn push(&mut self, wanted: Queued) -> Result<(), Queued> {
         let same = |q: &&mut Queued| {
             let whole = (q.purpose, q.then, &q.directory, &q.cut);
@@ -43,23 +43,23 @@ impl Queue {
         Ok(())
     }
 
-    /// Takes the most pressing one of those that `may` begin; of equal ones the first that came.
+    /// Takes the most urgent request for which `may` is true; of equally urgent ones the oldest.
     pub(super) fn pop(&mut self, may: impl Fn(Purpose) -> bool) -> Option<Queued> {
         let at = self.waiting.iter().position(|queued| may(queued.purpose))?;
         Some(self.waiting.remove(at))
     }
 
-    /// Whether one waits that `may` begin.
+    /// Whether a request waits for which `may` is true.
     pub(super) fn has(&self, may: impl Fn(Purpose) -> bool) -> bool {
         self.waiting.iter().any(|queued| may(queued.purpose))
     }
 
-    /// Forgets what nobody is answered for.
+    /// Removes requests with this purpose that have no answer.
     pub(super) fn withdraw(&mut self, purpose: Purpose) {
         self.waiting.retain(|queued| queued.purpose != purpose || !queued.requests.is_empty());
     }
 
-    /// Takes all.
+    /// Takes all requests.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = Queued> {
         self.waiting.drain(..)
     }

@@ -1,4 +1,4 @@
-//! From which checkpoint a new JobManager resumes.
+//! Recovery: the choice of the checkpoint from which a new JobManager resumes.
 //!
 //! A deposed leader may still create deciding names that its successor has not seen. So the successor takes its epoch first,
 //! then lists and reads `chk-*/_metadata`; [`recover`] chooses the checkpoint. Before it deploys anything it creates the next
@@ -12,31 +12,31 @@ use crate::manifest::{Decision, Lineage, Manifest};
 use reflow_types::{CheckpointId, LeaderEpoch, SubtaskId};
 use std::collections::BTreeMap;
 
-/// From where a job goes on.
+/// The state from which a job resumes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Recovered {
-    /// The highest id seen, of whatever came of it. The next is higher.
+    /// The highest checkpoint id found, whatever its outcome. The next id is higher.
     pub highest: CheckpointId,
     /// One past the highest subtask id seen.
     pub next_subtask: SubtaskId,
     /// The complete checkpoints that can be read, oldest first.
     pub completed: Vec<Completed>,
-    /// Those that cannot, and why.
+    /// The checkpoints that cannot be read, with the reasons.
     pub damaged: Vec<(CheckpointId, String)>,
-    /// What follows if newer ones cannot be read than those that can ([`Recovered::decide_fallback`]).
+    /// The decision if a newer checkpoint cannot be read ([`Recovered::decide_fallback`]).
     pub fallback: Option<fallback::Decision>,
-    /// Names that stand as abandoned, or are void.
+    /// Checkpoints that are abandoned or void.
     pub abandoned: Vec<CheckpointId>,
     /// How the job has ended, if that is decided.
     pub ended: Option<EndState>,
-    /// That of the last leadership which decided anything.
+    /// The lineage of the last leadership that made a decision.
     pub lineage: Lineage,
-    /// Full names of the data objects found in the job's directory: what nothing names is deleted in time.
+    /// The full names of the data objects in the job's directory. Those that nothing names are deleted later.
     pub objects: Vec<String>,
 }
 
-/// Sorts what the deciding names of a job say. [`Recovered::damaged`] says what cannot be read. Whether the job goes on
-/// without it is for [`Recovered::decide_fallback`].
+/// Evaluates the deciding names of a job. [`Recovered::damaged`] has those that cannot be read;
+/// [`Recovered::decide_fallback`] decides whether the job resumes without them.
 pub fn recover(
     job_dir: &str,
     decisions: impl IntoIterator<Item = (CheckpointId, Result<Decision, String>)>,
@@ -65,11 +65,12 @@ pub fn recover(
 }
 
 impl Recovered {
-    /// A job that begins from a savepoint, or from another job's checkpoint, in `directory`. It is not deleted.
+    /// The state of a job that starts from a savepoint, or another job's checkpoint, in `directory`, which is
+    /// never deleted.
     pub fn from_savepoint(directory: &str, mut manifest: Manifest) -> Self {
         let directory = directory.trim_end_matches('/');
         manifest.rebase(directory);
-        // The job that was stopped with it has ended; this is another one.
+        // The job that was stopped with the savepoint has ended; this is another one.
         manifest.ending = None;
         let (highest, next_subtask) = (manifest.checkpoint, manifest.next_subtask);
         let completed =
@@ -77,13 +78,13 @@ impl Recovered {
         Self { highest, next_subtask, completed: vec![completed], ..Self::default() }
     }
 
-    /// The one to start from.
+    /// The checkpoint to start from.
     pub fn latest(&self) -> Option<&Completed> {
         self.completed.last()
     }
 
-    /// Decides whether the job goes on from [`latest`](Self::latest), if that is not the newest there is.
-    /// A name that cannot be read counts as a complete checkpoint, although it may have been an abandoned one.
+    /// Decides whether the job resumes from [`latest`](Self::latest) if a newer checkpoint cannot be read. A name
+    /// that cannot be read counts as a complete checkpoint, although it may have been an abandonment.
     pub fn decide_fallback(&mut self, committing: &[impl AsRef<str>], allow_replay: AllowReplay) {
         let Some(latest) = self.completed.last() else { return };
         let newer =
@@ -94,7 +95,7 @@ impl Recovered {
         }
     }
 
-    /// The question that the user has to answer before the job goes on.
+    /// The question that the user has to answer before the job resumes.
     pub fn question(&self) -> Option<&str> {
         match &self.fallback {
             Some(fallback::Decision::Ask(question)) => Some(question),
@@ -102,12 +103,12 @@ impl Recovered {
         }
     }
 
-    /// Whether there was a checkpoint, and none can be read: not a job to be begun anew.
+    /// Whether there were checkpoints and none can be read, so that the job must not start without state.
     pub fn is_lost(&self) -> bool {
         self.completed.is_empty() && !self.damaged.is_empty()
     }
 
-    /// The lineage of a leadership that goes on from here.
+    /// The lineage of a leadership that resumes from this state.
     pub fn taken_over(&self, epoch: LeaderEpoch) -> Lineage {
         let owned = self.completed.iter().rev().find(|completed| completed.owned);
         self.lineage.taken_over(epoch, owned.map_or(CheckpointId(0), |completed| completed.checkpoint))

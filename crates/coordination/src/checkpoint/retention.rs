@@ -1,4 +1,4 @@
-//! Which checkpoints and objects are retained and which are deleted.
+//! The retention of checkpoints and objects: which are kept and which are deleted.
 //!
 //! The configured number of complete checkpoints is retained. Older ones are *subsumed*: first their manifests are deleted,
 //! then the data objects that no manifest names any more, so that a reader never finds a manifest whose objects are gone.
@@ -16,9 +16,9 @@ pub struct Completed {
     pub checkpoint: CheckpointId,
     /// Its directory: the full name of the manifest is `<at>/_metadata`.
     pub at: String,
-    /// Whether it is this job's own, and may be deleted when it is superseded.
+    /// Whether it belongs to this job, so that it is deleted when it is subsumed.
     pub owned: bool,
-    /// What it holds, with absolute names.
+    /// Its manifest, with absolute names.
     pub manifest: Manifest,
 }
 
@@ -29,22 +29,22 @@ impl From<&Completed> for Older {
     }
 }
 
-/// The checkpoints that are retained, and the objects that are known.
+/// The retained checkpoints and the known objects.
 #[derive(Debug)]
 pub(super) struct Retention {
     retained: usize,
     job_dir: String,
-    /// In ascending order of ids.
+    /// The complete checkpoints, in ascending order of ids.
     completed: Vec<Completed>,
-    /// Found damaged. Kept until a new one is complete.
+    /// Checkpoints that were found damaged. They are kept until a new one is complete.
     rejected: Vec<Completed>,
     /// Abandoned names, in ascending order of ids.
     abandoned: BTreeSet<CheckpointId>,
-    /// Names whose manifests cannot be read. They go before the objects that they may name.
+    /// Checkpoints whose manifests cannot be read. These are deleted before the objects that they may name.
     damaged: BTreeSet<CheckpointId>,
     /// Data objects of the job's own checkpoints that have not been deleted.
     objects: BTreeSet<String>,
-    /// Data objects that are being read: they stay, whatever names them.
+    /// Data objects that are being read. They are kept even if nothing names them.
     pinned: BTreeSet<String>,
 }
 
@@ -55,24 +55,24 @@ impl Retention {
         Self { retained, job_dir, completed, rejected, abandoned, damaged, objects, pinned }
     }
 
-    /// Takes note of a data object of the job's own.
+    /// Adds a data object of the job.
     pub(super) fn know_object(&mut self, object: String) {
         if object.starts_with(&self.job_dir) {
             self.objects.insert(object);
         }
     }
 
-    /// Takes note of an abandoned name.
+    /// Adds an abandoned checkpoint.
     pub(super) fn know_abandoned(&mut self, checkpoint: CheckpointId) {
         self.abandoned.insert(checkpoint);
     }
 
-    /// Takes note of a manifest that cannot be read. Kept until a new checkpoint is complete.
+    /// Adds a checkpoint whose manifest cannot be read. It is kept until a new checkpoint is complete.
     pub(super) fn know_damaged(&mut self, checkpoint: CheckpointId) {
         self.damaged.insert(checkpoint);
     }
 
-    /// Takes in a complete checkpoint, newer than all others.
+    /// Adds a complete checkpoint, which is newer than all others.
     pub(super) fn add(&mut self, completed: Completed) {
         if completed.owned {
             completed.manifest.objects().into_iter().for_each(|object| self.know_object(object.to_owned()));
@@ -80,23 +80,23 @@ impl Retention {
         self.completed.push(completed);
     }
 
-    /// The newest one that is not damaged.
+    /// The newest checkpoint that is not damaged.
     pub(super) fn latest(&self) -> Option<&Completed> {
         self.completed.last()
     }
 
-    /// The one before the newest.
+    /// The checkpoint before the newest.
     pub(super) fn before_latest(&self) -> Option<&Completed> {
         self.completed.iter().rev().nth(1)
     }
 
-    /// The objects of the newest one are being read, and stay until [`unpin`](Self::unpin).
+    /// Keeps the objects of the newest checkpoint until [`unpin`](Self::unpin), because they are being read.
     pub(super) fn pin_latest(&mut self) {
         let objects = self.completed.last().into_iter().flat_map(|latest| latest.manifest.objects());
         self.pinned.extend(objects.map(str::to_owned));
     }
 
-    /// Nothing is being read any more. What is no longer named goes with the next that is collected.
+    /// Ends [`pin_latest`](Self::pin_latest). Objects that nothing names are then collected with the next ones.
     pub(super) fn unpin(&mut self) {
         self.pinned.clear();
     }
@@ -107,8 +107,9 @@ impl Retention {
         self.rejected.last()
     }
 
-    /// Once a new checkpoint is complete, and none is under way: what is not retained any more. The chains of the
-    /// attempt are those of the newest checkpoint, so what retained manifests name is all that is needed.
+    /// Collects what is not retained any more. Called when a new checkpoint is complete and none is pending: the
+    /// chains of the attempt are then those of the newest checkpoint, so only what retained manifests name is
+    /// needed.
     pub(super) fn collect(&mut self) -> Collected {
         let mut gone: Vec<Completed> = std::mem::take(&mut self.rejected);
         let owned = self.completed.iter().filter(|c| c.owned).count();
@@ -137,7 +138,7 @@ impl Retention {
         Collected { subsumed, manifests, objects }
     }
 
-    /// All of the job's own, when it has ended.
+    /// Collects everything of the job, when it has ended.
     pub(super) fn clear(&mut self) -> Collected {
         self.retained = 0;
         let mut all: Vec<Completed> = self.completed.drain(..).chain(self.rejected.drain(..)).collect();
@@ -153,14 +154,14 @@ impl Retention {
     }
 }
 
-/// What is to be deleted.
+/// Checkpoints and objects to delete.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Collected {
-    /// Checkpoints that are gone.
+    /// The subsumed checkpoints.
     pub(super) subsumed: Vec<CheckpointId>,
-    /// Full names of manifests and marks, to be deleted first.
+    /// The full names of manifests and abandonments, which are deleted first.
     pub(super) manifests: Vec<String>,
-    /// Full names of data objects.
+    /// The full names of data objects.
     pub(super) objects: Vec<String>,
 }
 
@@ -174,7 +175,7 @@ pub fn deciding_name(job_dir: &str, checkpoint: CheckpointId) -> String {
     format!("{}/_metadata", checkpoint_dir(job_dir, checkpoint))
 }
 
-/// Below which directory the data objects of a job's checkpoints are written.
+/// The directory of the data objects of a job's checkpoints.
 pub fn data_dir(job_dir: &str) -> String {
     format!("{job_dir}/data")
 }

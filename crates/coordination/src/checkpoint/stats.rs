@@ -5,32 +5,32 @@ use reflow_types::{CheckpointId, Instant, SubtaskIndex, Timestamp, VertexId};
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// How many checkpoints the history holds (Flink's `web.checkpoints.history`).
+/// The number of checkpoints in the history (Flink's `web.checkpoints.history`).
 pub const HISTORY: usize = 10;
 
-/// All that is known of a job's checkpoints since the JobManager's start.
+/// The statistics of a job's checkpoints since the start of the JobManager.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stats {
-    /// How many there were.
+    /// The numbers of checkpoints.
     pub counts: Counts,
-    /// Newest first, those under way among them.
+    /// The latest checkpoints, newest first, with the pending one.
     pub history: VecDeque<Entry>,
-    /// The last complete one that is no savepoint.
+    /// The last complete checkpoint that is not a savepoint.
     pub latest_completed: Option<Entry>,
     /// The last complete savepoint.
     pub latest_savepoint: Option<Entry>,
     /// The last one that failed.
     pub latest_failed: Option<Entry>,
-    /// What was restored last.
+    /// The last restore.
     pub restored: Option<Restored>,
-    /// Found damaged at a restore, and why.
+    /// Checkpoints that were found damaged at a restore, with the reasons.
     pub rejected: Vec<(CheckpointId, String)>,
 }
 
-/// How many checkpoints there were.
+/// The numbers of checkpoints.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Attempts that began from one.
+    /// The number of attempts that began from a checkpoint.
     pub restored: u64,
     /// Triggered.
     pub total: u64,
@@ -49,13 +49,13 @@ pub struct Entry {
     pub purpose: Purpose,
     /// When it was triggered.
     pub triggered_at: Instant,
-    /// How it stands.
+    /// Its status.
     pub status: Status,
     /// By vertex, in the order of the job graph.
     pub vertices: Vec<VertexStats>,
 }
 
-/// How a checkpoint stands.
+/// The status of a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Status {
     /// Not decided.
@@ -72,7 +72,7 @@ pub enum Status {
     Failed { at: Instant, reason: String },
 }
 
-/// What a vertex did.
+/// A checkpoint's acknowledgements of a vertex.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VertexStats {
     pub vertex: VertexId,
@@ -80,25 +80,25 @@ pub struct VertexStats {
     pub subtasks: Vec<(SubtaskIndex, Option<Acknowledgement>)>,
 }
 
-/// What a subtask did.
+/// A subtask's acknowledgement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Acknowledgement {
-    /// When its acknowledgement came.
+    /// When it arrived.
     pub at: Instant,
     /// Bytes that it wrote.
     pub checkpointed_bytes: u64,
-    /// Bytes that its state takes in the checkpoint, earlier ones' objects included.
+    /// Bytes of its state in the checkpoint, including objects of earlier ones.
     pub state_bytes: u64,
-    /// From the first barrier to the last.
+    /// The time from the first barrier to the last.
     pub alignment: Duration,
-    /// From the last barrier to the acknowledgement.
+    /// The time from the last barrier to the acknowledgement.
     pub writing: Duration,
 }
 
 /// A restore.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restored {
-    /// What was restored.
+    /// The checkpoint that was restored.
     pub checkpoint: CheckpointId,
     /// When, in milliseconds since the Unix epoch.
     pub at: Timestamp,
@@ -114,7 +114,7 @@ impl Entry {
         self.vertices.iter().flat_map(|vertex| vertex.subtasks.iter().filter_map(|(_, ack)| ack.as_ref()))
     }
 
-    /// When the last acknowledgement came.
+    /// When the last acknowledgement arrived.
     pub fn latest_acknowledgement(&self) -> Option<Instant> {
         self.acknowledgements().map(|ack| ack.at).max()
     }
@@ -128,7 +128,7 @@ impl Stats {
         self.history.truncate(HISTORY);
     }
 
-    /// The one under way is always the newest.
+    /// The pending checkpoint, which is always the newest.
     fn current(&mut self, checkpoint: CheckpointId) -> Option<&mut Entry> {
         self.history.front_mut().filter(|entry| entry.checkpoint == checkpoint)
     }
@@ -148,7 +148,7 @@ impl Stats {
         }
     }
 
-    /// How much state a subtask's part stands for is known only once its chain is.
+    /// Sets the state bytes of a subtask, which are known only when its chain is.
     pub(super) fn holds(&mut self, checkpoint: CheckpointId, vertex: usize, index: SubtaskIndex, bytes: u64) {
         let entry = self.current(checkpoint);
         let vertex = entry.and_then(|entry| entry.vertices.get_mut(vertex));

@@ -1,4 +1,4 @@
-//! Which leader made a decision, and from which checkpoints it and earlier leaders resumed.
+//! The lineage of a decision: its leader, and the checkpoints from which that leader and earlier ones resumed.
 //!
 //! A slow leader that was deposed may still create a deciding name that its successor has not seen. Such a decision is void,
 //! because the successor has resumed from an older checkpoint. Therefore every decision carries the epoch of its leader and
@@ -19,16 +19,16 @@
 use reflow_types::{CheckpointId, LeaderEpoch};
 use serde::{Deserialize, Serialize};
 
-/// How many takeovers are remembered. Decisions that only older ones void are long deleted: each complete checkpoint
-/// deletes what it has passed.
+/// The number of takeovers that are kept. Decisions that only older ones would void were deleted long ago,
+/// because each complete checkpoint deletes earlier ones.
 const MAX_TAKEOVERS: usize = 64;
 
-/// Where a leadership went on.
+/// The checkpoint from which a leadership resumed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Takeover {
     /// The leadership.
     pub epoch: LeaderEpoch,
-    /// The checkpoint from which it went on; 0 if there was none.
+    /// The checkpoint; 0 if there was none.
     pub base: CheckpointId,
 }
 
@@ -36,17 +36,17 @@ pub struct Takeover {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lineage {
     pub epoch: LeaderEpoch,
-    /// The last takeovers of the job, its own included, in ascending order of epochs.
+    /// The last takeovers of the job, including its own, in ascending order of epochs.
     pub takeovers: Vec<Takeover>,
 }
 
 impl Lineage {
-    /// That of the leadership that begins a job.
+    /// The lineage of the leadership that starts a job.
     pub fn new(epoch: LeaderEpoch) -> Self {
         Self { epoch, takeovers: Vec::new() }
     }
 
-    /// That of a leadership which goes on from `base`.
+    /// The lineage of a leadership that resumes from `base`.
     pub fn taken_over(&self, epoch: LeaderEpoch, base: CheckpointId) -> Self {
         let before = self.takeovers.iter().copied().filter(|takeover| takeover.epoch < epoch);
         let mut takeovers: Vec<Takeover> = before.chain([Takeover { epoch, base }]).collect();
@@ -54,7 +54,7 @@ impl Lineage {
         Self { epoch, takeovers }
     }
 
-    /// Whether a decision of `epoch` about `checkpoint` does not count, since a later leadership went on without it.
+    /// Whether a decision of `epoch` about `checkpoint` is void, because a later leadership resumed without it.
     pub fn voids(&self, checkpoint: CheckpointId, epoch: LeaderEpoch) -> bool {
         self.takeovers.iter().any(|takeover| takeover.epoch > epoch && takeover.base < checkpoint)
     }

@@ -27,39 +27,39 @@ pub const FORMAT: u16 = 3;
 const HEADER: usize = MAGIC.len() + 2;
 const TRAILER: usize = 4;
 
-/// Bytes that are not a decision.
+/// Why bytes are not a decision.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
-    /// Something else, or less than its header.
+    /// The bytes are something else, or shorter than a header.
     #[error("{len} bytes that do not begin as a Reflow manifest does: not a checkpoint or savepoint")]
     NotAManifest {
-        /// How many there are.
+        /// The number of bytes.
         len: usize,
     },
-    /// Of another release.
+    /// The format is that of another release.
     #[error("manifest format {found}, this release reads {FORMAT}: use the release that wrote it")]
     Format {
-        /// What it says.
+        /// The format version in the bytes.
         found: u16,
     },
-    /// Cut short, or with flipped bits.
+    /// The bytes are truncated or have flipped bits.
     #[error(
         "a manifest of {len} bytes is damaged: its checksum is {found:08x}, its content gives {computed:08x}"
     )]
     Damaged {
-        /// How many there are.
+        /// The number of bytes.
         len: usize,
-        /// As written at its end.
+        /// The checksum at the end of the bytes.
         found: u32,
-        /// As computed.
+        /// The computed checksum.
         computed: u32,
     },
-    /// The checksum holds, the content does not.
+    /// The checksum is correct, but the content is invalid.
     #[error("a manifest cannot be read: {0}")]
     Malformed(String),
 }
 
-/// `(object, offset, length)`; the object by its place in `Content::objects`.
+/// `(object, offset, length)`, with the object's index in `Content::objects`.
 type WireRun = (u32, u64, u32);
 /// `(segment, table, runs)`.
 type WireSegment = (u16, u16, Vec<WireRun>);
@@ -205,7 +205,7 @@ fn unpack_part(
 }
 
 impl Manifest {
-    /// All but the vertices.
+    /// A copy without the vertices.
     fn shallow(&self) -> Self {
         Self {
             job_name: self.job_name.clone(),
@@ -220,7 +220,7 @@ impl Manifest {
 }
 
 impl VertexState {
-    /// All but keyed state.
+    /// A copy without keyed state.
     fn shallow(&self) -> Self {
         Self {
             name: self.name.clone(),

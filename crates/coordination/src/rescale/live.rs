@@ -7,20 +7,20 @@ use std::time::Duration;
 /// A phase of a live rescale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LivePhase {
-    /// The graph is made; a checkpoint is awaited from which it can be prepared.
+    /// The next graph is planned. The rescale waits for a checkpoint from which it can be prepared.
     Plan,
-    /// Executors build what is new, and read the state that moves.
+    /// Executors build added tasks and channels, and prefetch the state of incoming key groups.
     Prepare,
-    /// A fresh checkpoint is taken, and they read what it adds.
+    /// The catch-up checkpoint is taken, and its increments are prefetched.
     CatchUp,
-    /// The barrier with the new graph flows, and key groups are handed over.
+    /// The barrier of the cut flows, and key groups are handed over.
     Cut,
-    /// The new graph is in effect; who leaves commits what it has.
+    /// The next graph is in effect. Removed subtasks commit their last transactions.
     Commit,
 }
 
 impl LivePhase {
-    /// Its name, as REST has it.
+    /// Its name in REST.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Plan => "PLAN",
@@ -32,51 +32,51 @@ impl LivePhase {
     }
 }
 
-/// When a phase was.
+/// A phase, with its times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PhaseSpan {
     /// Which.
     pub phase: LivePhase,
     /// When it began.
     pub entered: Instant,
-    /// When it was over; `None` while it lasts.
+    /// When it ended; `None` while it lasts.
     pub left: Option<Instant>,
 }
 
-/// How a live rescale ended.
+/// The outcome of a live rescale.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LiveOutcome {
-    /// The job runs on the new graph.
+    /// The job runs with the next graph.
     Committed,
-    /// Before its cut; the job runs on as it did.
+    /// It was abandoned before its cut. The job runs with the current graph.
     GivenUp { reason: String },
-    /// The attempt ended first, or what set it off was gone.
+    /// The attempt ended first, or the cause no longer existed.
     Interrupted,
 }
 
 /// A live rescale.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Live {
-    /// The graph that it leads to.
+    /// The version of the next graph.
     pub version: GraphVersion,
     /// Its phases so far, in order.
     pub phases: Vec<PhaseSpan>,
-    /// Key groups that change their owner.
+    /// The number of key groups that change their owner.
     pub groups_moved: u64,
-    /// Key groups that stay where they are.
+    /// The number of key groups that keep their owner.
     pub groups_kept: u64,
     /// Bytes that old owners handed over to new ones.
     pub bytes_handed_over: u64,
-    /// Records that waited for their key group.
+    /// The number of buffered records.
     pub records_parked: u64,
-    /// The longest time for which a key group was nobody's.
+    /// The longest time for which a key group had no owner.
     pub longest_pause: Duration,
-    /// How it ended; `None` while under way.
+    /// Its outcome; `None` while it is in progress.
     pub outcome: Option<LiveOutcome>,
 }
 
 impl Live {
-    /// One whose graph is made.
+    /// A live rescale whose next graph is planned.
     pub fn new(now: Instant, version: GraphVersion, groups_moved: u64, groups_kept: u64) -> Self {
         Self {
             version,
@@ -90,25 +90,25 @@ impl Live {
         }
     }
 
-    /// The next phase begins.
+    /// Begins the next phase.
     pub fn enter(&mut self, now: Instant, phase: LivePhase) {
         self.leave(now);
         self.phases.push(PhaseSpan { phase, entered: now, left: None });
     }
 
-    /// A subtask has all of its groups.
+    /// A subtask has installed its incoming groups.
     pub fn installed(&mut self, installation: &Installation) {
         self.bytes_handed_over += installation.bytes;
         self.records_parked += installation.parked;
         self.longest_pause = self.longest_pause.max(Duration::from_micros(installation.pause_us));
     }
 
-    /// Whether there is no way back.
+    /// Whether it has cut, so that it cannot be abandoned any more.
     pub fn has_cut(&self) -> bool {
         self.phases.last().is_some_and(|span| span.phase >= LivePhase::Cut)
     }
 
-    /// It ends with this outcome, unless it has been abandoned before.
+    /// Ends it with this outcome, unless it was abandoned before.
     pub(super) fn end(&mut self, now: Instant, outcome: LiveOutcome) {
         self.leave(now);
         self.outcome.get_or_insert(outcome);

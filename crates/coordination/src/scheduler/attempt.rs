@@ -8,22 +8,22 @@ use reflow_types::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How far a subtask is. Only ever grows.
+/// The status of a subtask, which only ever advances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SubtaskStatus {
-    /// Its deployment was sent; it restores its state and opens its channels.
+    /// Its deployment was sent. It restores its state and opens its channels.
     Deploying,
     /// It processes records.
     Running,
-    /// Its inputs have ended; it waits for the final checkpoint. Shown as running.
+    /// Its inputs have ended, and it waits for the final checkpoint. Shown as running.
     Ended,
-    /// It has nothing more to do.
+    /// It has finished.
     Finished,
-    /// It was told to end.
+    /// It is being cancelled.
     Canceling,
-    /// It ended because it was told to.
+    /// It was cancelled.
     Canceled,
-    /// It ended with an error, or its executor is gone.
+    /// It has failed, or its executor is lost.
     Failed,
 }
 
@@ -33,53 +33,53 @@ pub struct SubtaskRecord {
     pub vertex: VertexIndex,
     pub index: SubtaskIndex,
     pub slot: SlotId,
-    /// How far it is.
+    /// Its status.
     pub status: SubtaskStatus,
     /// When it entered each status that it was in.
     pub entered: BTreeMap<SubtaskStatus, Instant>,
 }
 
-/// An attempt, from its deployment until the next one's.
+/// An attempt, from its deployment until the deployment of the next one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeployedAttempt {
     attempt: Attempt,
     graph: ExecutionGraph,
     subtasks: BTreeMap<SubtaskId, SubtaskRecord>,
-    /// The executors that may still run some of it.
+    /// The executors that may still run a part of it.
     holders: BTreeSet<ExecutorId>,
-    /// The TaskManagers of all executors that ever did.
+    /// The TaskManagers of all executors that ever ran a part of it.
     task_managers: BTreeMap<ExecutorId, TaskManagerId>,
     /// The checkpoint that it started from.
     restored: Option<CheckpointId>,
-    /// The last graph that was made for it: 0 is the one that was deployed.
+    /// The version of the last graph that was planned for it; 0 is the one that was deployed.
     version: GraphVersion,
-    /// The last live rescale, if it was given up.
+    /// The last live rescale, if it was abandoned.
     given_up: Option<GivenUp>,
 }
 
-/// Live rescales to one placement that were given up, one after the other. Another placement, or a rescale that
-/// succeeds, starts the count anew.
+/// Consecutive abandoned live rescales to the same placement. Another placement, or a rescale that succeeds,
+/// resets the count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct GivenUp {
-    /// Where the subtasks were to be.
+    /// The placement.
     target: Placement,
-    /// How many times it was tried.
+    /// The number of tries.
     tries: u32,
-    /// How many of the tries failed by what a restart does not need: executors could not prepare.
+    /// The number of tries in which executors could not prepare, which a restart does not need.
     unprepared: u32,
 }
 
-/// Why a live rescale is given up.
+/// Why a live rescale is abandoned.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum GiveUp {
-    /// Executors refused, or were too slow.
+    /// Executors have refused it or were too slow.
     Unprepared,
-    /// A checkpoint to read failed. A restart needs one, too.
+    /// A checkpoint from which to prefetch has failed. A restart needs one as well.
     NoCheckpoint,
 }
 
 impl DeployedAttempt {
-    /// All subtasks are being deployed, from the `restored` checkpoint.
+    /// An attempt whose subtasks are being deployed from the `restored` checkpoint.
     pub(super) fn new(
         now: Instant,
         attempt: Attempt,
@@ -102,7 +102,7 @@ impl DeployedAttempt {
         self.attempt
     }
 
-    /// Where its subtasks are.
+    /// Its current graph.
     pub fn graph(&self) -> &ExecutionGraph {
         &self.graph
     }
@@ -117,38 +117,38 @@ impl DeployedAttempt {
         self.restored
     }
 
-    /// The executors that may still run some of it.
+    /// The executors that may still run a part of it.
     pub fn holders(&self) -> &BTreeSet<ExecutorId> {
         &self.holders
     }
 
-    /// The TaskManager of an executor that holds some of it, or did.
+    /// The TaskManager of an executor that runs or ran a part of it.
     pub fn task_manager(&self, executor: ExecutorId) -> Option<TaskManagerId> {
         self.task_managers.get(&executor).copied()
     }
 
-    /// Takes note of the TaskManagers of its holders, as long as they are known.
+    /// Records the TaskManagers of its executors, while they are known.
     pub(super) fn note_task_managers(&mut self, of: impl Fn(ExecutorId) -> Option<TaskManagerId>) {
         let known = self.holders.iter().filter_map(|holder| Some((*holder, of(*holder)?)));
         self.task_managers.extend(known);
     }
 
-    /// Executors may from here on run some of it.
+    /// Adds executors that may run a part of it from now on.
     pub(super) fn add_holders(&mut self, executors: &BTreeSet<ExecutorId>) {
         self.holders.extend(executors);
     }
 
-    /// An executor has nothing of it any more. Returns whether it had.
+    /// Removes an executor that runs no part of it any more. Returns whether it did before.
     pub(super) fn remove_holder(&mut self, executor: ExecutorId) -> bool {
         self.holders.remove(&executor)
     }
 
-    /// All of them, none of which counts any more.
+    /// Takes all executors.
     pub(super) fn take_holders(&mut self) -> BTreeSet<ExecutorId> {
         std::mem::take(&mut self.holders)
     }
 
-    /// The version of the graph that is made for it next.
+    /// Numbers the next graph.
     pub(super) fn next_version(&mut self) -> GraphVersion {
         self.version = GraphVersion(self.version.0 + 1);
         self.version
@@ -159,7 +159,7 @@ impl DeployedAttempt {
         self.version > GraphVersion(0)
     }
 
-    /// A live rescale to `target` is given up. Returns how many times it was before, one after the other.
+    /// Counts an abandoned live rescale to `target`. Returns the number of consecutive earlier ones.
     pub(super) fn give_up(&mut self, target: Placement, why: GiveUp) -> u32 {
         let former = self.given_up.take().filter(|last| last.target == target);
         let mut given_up = former.unwrap_or(GivenUp { target, tries: 0, unprepared: 0 });
@@ -170,13 +170,13 @@ impl DeployedAttempt {
         before
     }
 
-    /// How many times executors could not prepare a live rescale to `target`, one after the other.
+    /// The number of consecutive live rescales to `target` that executors could not prepare.
     pub(super) fn unprepared(&self, target: &Placement) -> u32 {
         let last = self.given_up.as_ref().filter(|last| last.target == *target);
         last.map_or(0, |last| last.unprepared)
     }
 
-    /// Subtasks of another graph join: they are being deployed.
+    /// Adds the added subtasks of the next graph, which are being deployed.
     pub(super) fn join(&mut self, now: Instant, graph: &ExecutionGraph) {
         for (vertex, index, subtask) in graph.subtasks() {
             let (slot, status) = (subtask.slot, SubtaskStatus::Deploying);
@@ -186,7 +186,7 @@ impl DeployedAttempt {
         }
     }
 
-    /// Another graph is in effect. Who is not in it stays on record until the [end](Self::end_rescale).
+    /// Sets the graph that is in effect. Removed subtasks stay in the record until the [end](Self::end_rescale).
     pub(super) fn take_graph(&mut self, graph: ExecutionGraph) {
         for (_, index, subtask) in graph.subtasks() {
             if let Some(record) = self.subtasks.get_mut(&subtask.id) {
@@ -202,7 +202,7 @@ impl DeployedAttempt {
         self.given_up = None;
     }
 
-    /// Forgets the subtasks that are not in the graph, and the executors that have none of it.
+    /// Removes the subtasks that are not in the graph, and the executors that run none.
     pub(super) fn remove_leaving(&mut self) {
         let members: BTreeMap<SubtaskId, ExecutorId> =
             self.graph.subtasks().map(|(_, _, subtask)| (subtask.id, subtask.slot.executor)).collect();
@@ -215,12 +215,12 @@ impl DeployedAttempt {
         self.graph.vertices.iter().map(|vertex| vertex.parallelism()).collect()
     }
 
-    /// Whether every subtask has come so far.
+    /// Whether every subtask has reached this status.
     pub(super) fn all_at_least(&self, status: SubtaskStatus) -> bool {
         self.subtasks.values().all(|subtask| subtask.status >= status)
     }
 
-    /// A subtask has come further. Returns whether that is news.
+    /// Advances the status of a subtask. Returns whether it has changed.
     pub(super) fn advance(&mut self, now: Instant, subtask: SubtaskId, status: SubtaskStatus) -> bool {
         match self.subtasks.get_mut(&subtask) {
             Some(record) if record.status < status => {
@@ -232,7 +232,7 @@ impl DeployedAttempt {
         }
     }
 
-    /// Moves all subtasks on an executor that have not ended by themselves.
+    /// Advances the status of all subtasks, or those on an executor, that have not finished.
     pub(super) fn advance_all(&mut self, now: Instant, on: Option<ExecutorId>, status: SubtaskStatus) {
         let of_executor = |slot: SlotId| on.is_none_or(|executor| slot.executor == executor);
         for record in self.subtasks.values_mut().filter(|record| of_executor(record.slot)) {

@@ -17,10 +17,10 @@ use std::time::Duration;
 /// How long the slots wait at the second time.
 const FIRST_DELAY: Duration = Duration::from_secs(30);
 const MAX_DELAY: Duration = Duration::from_secs(600);
-/// After so long without running out of memory a TaskManager begins anew.
+/// The time without running out of memory after which the count of a TaskManager is reset.
 const RESET: Duration = Duration::from_secs(3_600);
 
-/// Which executors' slots wait, and for how long.
+/// The executors whose slots wait, and until when.
 #[derive(Debug, Default)]
 pub(super) struct SlotBackoff {
     task_managers: BTreeMap<TaskManagerId, Exhausted>,
@@ -55,12 +55,12 @@ impl SlotBackoff {
         holds
     }
 
-    /// An executor is gone, or is wanted at once. Gives it if its slots have waited.
+    /// Removes an executor that is lost or needed at once. Returns it if its slots waited.
     pub(super) fn remove(&mut self, id: ExecutorId) -> Option<Executor> {
         self.waiting.remove(&id).map(|(executor, _)| executor)
     }
 
-    /// Takes an executor that has waited long enough: its slots count from now on.
+    /// Takes an executor that has waited long enough, so that its slots count from now on.
     pub(super) fn take_due(&mut self, now: Instant) -> Option<(ExecutorId, Executor)> {
         let due = self.waiting.iter().find(|(_, (_, until))| *until <= now);
         let id = *due?.0;

@@ -13,7 +13,7 @@ pub(super) struct Cancellation {
 }
 
 impl Cancellation {
-    /// Ends the current attempt, if there is one: no checkpoint of it completes from here on.
+    /// Begins to cancel the current attempt, if there is one. No new checkpoint of it begins from now on.
     pub(super) fn begin(ctx: &mut Context, now: Instant) -> Self {
         let effects = ctx.coordinator.end_attempt(now);
         ctx.apply(effects);
@@ -27,8 +27,8 @@ impl Cancellation {
         Self { deadline: ctx.settings.cancellation_timeout.map(|timeout| now + timeout) }
     }
 
-    /// Gives up executors whose time is over. Returns whether nothing of the attempt is left, and it is known which
-    /// checkpoint is its last. Storage may yet have to tell; it is not waited for longer than executors are.
+    /// Kills executors that have exceeded the timeout. Returns whether nothing of the attempt is left and its
+    /// last checkpoint is known. It waits for storage no longer than for executors.
     pub(super) fn advance(&mut self, ctx: &mut Context, now: Instant) -> bool {
         let overdue = self.deadline.is_some_and(|deadline| deadline <= now);
         let settled = ctx.coordinator.is_settled() || overdue;
@@ -43,7 +43,7 @@ impl Cancellation {
         attempt.holders().is_empty() && settled
     }
 
-    /// When the waiting is over, if anything is still waited for.
+    /// When the timeout is over, if anything is awaited.
     pub(super) fn next_wakeup(&self, ctx: &Context) -> Option<Instant> {
         self.deadline.filter(|_| ctx.is_held() || !ctx.coordinator.is_settled())
     }

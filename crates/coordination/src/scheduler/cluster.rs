@@ -10,7 +10,7 @@ use std::time::Duration;
 
 #[derive(Default)]
 pub(super) struct Cluster {
-    /// Those whose slots count.
+    /// The executors whose slots count.
     executors: BTreeMap<ExecutorId, Executor>,
     backoff: SlotBackoff,
 }
@@ -26,17 +26,18 @@ impl Cluster {
         self.executors.get(&executor).map(|executor| executor.task_manager)
     }
 
-    /// Whether an executor is there, and does not want to leave.
+    /// Whether an executor is registered and not being drained.
     pub(super) fn stays(&self, executor: ExecutorId) -> bool {
         self.executors.get(&executor).is_some_and(|executor| !executor.draining())
     }
 
-    /// An executor is gone.
+    /// Removes a lost executor.
     pub(super) fn remove(&mut self, executor: ExecutorId) {
         self.executors.remove(&executor);
     }
 
-    /// Takes note of an event. A job has to be off an executor that wants to leave after the timeout.
+    /// Updates the cluster by an event. When an executor is being drained, the job must be off it after the
+    /// timeout.
     pub(super) fn observe(&mut self, now: Instant, event: &Event, drain_timeout: Duration) {
         match event {
             Event::ExecutorAdded { executor, task_manager, slots } => {
@@ -53,7 +54,7 @@ impl Cluster {
         }
     }
 
-    /// Whether an event is to be handled: those of executors whose slots wait are not.
+    /// Whether an event must be handled. Events of executors whose slots wait are not.
     pub(super) fn admits(&mut self, now: Instant, event: &Event) -> bool {
         match event {
             Event::ExecutorAdded { executor, task_manager, slots } => {
@@ -62,7 +63,7 @@ impl Cluster {
             }
             Event::ExecutorLost { executor, .. } => self.backoff.remove(*executor).is_none(),
             Event::ExecutorDraining { executor } => {
-                // It is released like any other.
+                // An executor whose slots waited is released like any other.
                 let waited = self.backoff.remove(*executor).map(|waited| (*executor, waited));
                 self.executors.extend(waited);
                 true
@@ -71,7 +72,8 @@ impl Cluster {
         }
     }
 
-    /// An executor has run out of memory. Returns a warning if the slots of the next one on its TaskManager wait.
+    /// Records that an executor has run out of memory. Returns a warning if the slots of the next one on its
+    /// TaskManager will wait.
     pub(super) fn on_memory_exhausted(&mut self, now: Instant, executor: ExecutorId) -> Option<String> {
         let task_manager = self.task_manager(executor)?;
         let (times, delay) = self.backoff.exhausted(now, task_manager);
@@ -85,7 +87,8 @@ impl Cluster {
         })
     }
 
-    /// An executor whose slots have waited long enough, or without which the job does not get the slots it needs.
+    /// Takes an executor whose slots have waited long enough, or without which the job does not get the slots
+    /// that it needs.
     pub(super) fn take_waiting(&mut self, now: Instant, needed: u32) -> Option<Event> {
         let taken = match self.slots() < needed {
             true => self.backoff.take_needed(),
@@ -100,7 +103,7 @@ impl Cluster {
         self.backoff.next_wakeup()
     }
 
-    /// The slots that may be planned with: those of executors that stay.
+    /// The usable slots: those of executors that are not being drained.
     pub(super) fn offers(&self) -> Vec<Offer> {
         let staying = self.executors.iter().filter(|(_, executor)| !executor.draining());
         staying
@@ -112,23 +115,23 @@ impl Cluster {
             .collect()
     }
 
-    /// How many slots those are.
+    /// The number of usable slots.
     pub(super) fn slots(&self) -> u32 {
         self.executors.values().filter(|executor| !executor.draining()).map(|executor| executor.slots).sum()
     }
 
-    /// How many of them are on a TaskManager.
+    /// The number of usable slots on a TaskManager.
     pub(super) fn slots_of(&self, task_manager: TaskManagerId) -> u32 {
         let of_it = self.executors.values().filter(|executor| executor.task_manager == task_manager);
         of_it.filter(|executor| !executor.draining()).map(|executor| executor.slots).sum()
     }
 
-    /// When the first of some executors that want to leave has to be given up.
+    /// The earliest time by which the job must be off one of these executors that is being drained.
     pub(super) fn drain_by(&self, executors: &BTreeSet<ExecutorId>) -> Option<Instant> {
         executors.iter().filter_map(|id| self.executors.get(id)?.drain_by).min()
     }
 
-    /// Takes the executors that want to leave and on which nothing of the job is left.
+    /// Takes the executors that are being drained and run no part of the job any more.
     pub(super) fn take_drained(&mut self, holders: Option<&BTreeSet<ExecutorId>>) -> Vec<ExecutorId> {
         let holds = |id: &ExecutorId| holders.is_some_and(|holders| holders.contains(id));
         let free = |(id, executor): &(&ExecutorId, &Executor)| executor.draining() && !holds(id);

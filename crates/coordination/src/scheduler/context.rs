@@ -1,6 +1,8 @@
-//! Data that all states of a scheduler share: the job, the cluster, the attempt, the checkpoints, the histories.
+//! The context of a scheduler: the data that all its states share, namely the job, the cluster, the attempt, the
+//! checkpoints and the histories.
 //!
-//! States decide. They act through the methods of this context and of its parts, which collect the actions.
+//! States make the decisions. They act through the methods of this context and of its parts, which collect the
+//! actions.
 
 use super::attempt::{DeployedAttempt, SubtaskStatus};
 use super::cluster::Cluster;
@@ -61,8 +63,8 @@ impl Context {
             epoch: identity.epoch,
             build: identity.build.clone(),
         };
-        // Subtasks that were deployed after the last checkpoint stand in no manifest: each leadership has a range of
-        // its own.
+        // Subtasks that were deployed after the last checkpoint are in no manifest, so each leadership has its
+        // own range of ids.
         let next_subtask = recovered.as_ref().map_or(SubtaskId(0), |recovered| recovered.next_subtask);
         let next_subtask = next_subtask.max(SubtaskId(identity.epoch.0 << 32));
         Self {
@@ -81,7 +83,7 @@ impl Context {
         }
     }
 
-    /// Takes note of what an event says about the cluster and the attempt, whatever the state.
+    /// Updates the cluster and the attempt by an event, in every state.
     pub(super) fn observe(&mut self, now: Instant, event: &Event) {
         self.cluster.observe(now, event, self.settings.drain_timeout);
         match event {
@@ -106,7 +108,7 @@ impl Context {
         }
     }
 
-    /// Takes note of executors that run out of memory. Returns whether an event is to be handled.
+    /// Records executors that run out of memory. Returns whether the event must be handled.
     pub(super) fn admits(&mut self, now: Instant, event: &Event) -> bool {
         if let Event::ExecutorReported { executor, report: ExecutorReport::MemoryExhausted } = event {
             self.warnings.extend(self.cluster.on_memory_exhausted(now, *executor));
@@ -115,13 +117,13 @@ impl Context {
         self.cluster.admits(now, event)
     }
 
-    /// An executor whose slots have waited long enough, or without which the job cannot run.
+    /// Takes an executor whose slots have waited long enough, or without which the job cannot run.
     pub(super) fn take_waiting(&mut self, now: Instant) -> Option<Event> {
         let needed = self.slots_needed();
         self.cluster.take_waiting(now, needed)
     }
 
-    /// Hands an event about a checkpoint to the coordinator, and the time.
+    /// Passes an event about a checkpoint, and the time, to the coordinator.
     pub(super) fn coordinate(&mut self, now: Instant, event: Event) {
         let effects = match event {
             Event::SubtaskReported(report) => self.coordinator.on_report(now, report),
@@ -140,12 +142,12 @@ impl Context {
         }
     }
 
-    /// The current attempt, if that is its name.
+    /// The current attempt, if it has this name.
     pub(super) fn attempt_named(&mut self, attempt: Attempt) -> Option<&mut DeployedAttempt> {
         self.attempt.as_mut().filter(|current| current.attempt() == attempt)
     }
 
-    /// An executor is gone: the attempt has nothing on it any more. Returns whether it had work left.
+    /// Removes a lost executor from the attempt. Returns whether it had work left.
     pub(super) fn lose_holder(&mut self, now: Instant, executor: ExecutorId) -> bool {
         let Some(attempt) = &mut self.attempt else { return false };
         let needed = attempt.remove_holder(executor) && attempt.needs(executor);
@@ -158,7 +160,8 @@ impl Context {
         self.settings.checkpoints.interval.is_some()
     }
 
-    /// Asks the coordinator for a checkpoint. Returns whether one will be tried; if not, the request is answered.
+    /// Requests a checkpoint from the coordinator. Returns whether one will be tried; if not, the request was
+    /// answered.
     pub(super) fn request_checkpoint(
         &mut self,
         now: Instant,
@@ -180,19 +183,19 @@ impl Context {
         !refused
     }
 
-    /// Hands actions on and keeps outcomes for the state.
+    /// Passes actions on and keeps outcomes for the state.
     pub(super) fn apply(&mut self, effects: Vec<Effect>) {
         self.outputs.apply(effects);
     }
 
-    /// Begins a rescale record, or merges into the one under way.
+    /// Begins a rescale record, or merges the cause into the one in progress.
     pub(super) fn begin_rescale_record(&mut self, now: Instant, cause: TriggerCause) {
         let before = self.attempt.as_ref().map(DeployedAttempt::parallelism);
         let start = self.demand.rescale_start(before.as_deref());
         self.timeline.begin(now, cause, start);
     }
 
-    /// A failure as the history keeps it.
+    /// The entry of a failure in the history.
     pub(super) fn exception(&self, now: Instant, subtask: Option<SubtaskId>, failure: &Failure) -> Exception {
         let record = subtask.and_then(|id| self.attempt.as_ref()?.subtasks().get(&id));
         let executor = record.map(|record| record.slot.executor);
@@ -206,7 +209,7 @@ impl Context {
         }
     }
 
-    /// All subtasks run: what the start was allowed to do it has done, or need not do.
+    /// All subtasks run, so the permission to replay, which applies to the start, ends.
     pub(super) fn restored(&mut self) {
         if self.settings.allow_replay == AllowReplay::AtStart {
             self.settings.allow_replay = AllowReplay::No;
@@ -225,23 +228,24 @@ impl Context {
         }
     }
 
-    /// Whether some executor may still run some of the attempt.
+    /// Whether an executor may still run a part of the attempt.
     pub(super) fn is_held(&self) -> bool {
         self.attempt.as_ref().is_some_and(|attempt| !attempt.holders().is_empty())
     }
 
-    /// Whether the attempt has come to run. One whose graph was to change has, whatever new subtasks do.
+    /// Whether the attempt has run. An attempt with a planned live rescale has, whatever the status of added
+    /// subtasks.
     pub(super) fn has_run(&self) -> bool {
         let rescaled = self.attempt.as_ref().is_some_and(DeployedAttempt::has_changed);
         rescaled || self.all_at_least(SubtaskStatus::Running)
     }
 
-    /// Whether every subtask of the attempt has come so far.
+    /// Whether every subtask of the attempt has reached this status.
     pub(super) fn all_at_least(&self, status: SubtaskStatus) -> bool {
         self.attempt.as_ref().is_some_and(|attempt| attempt.all_at_least(status))
     }
 
-    /// Whether the job can do without the slots of a TaskManager. One that cannot run as it is has nothing to lose.
+    /// Whether the job can run without the slots of a TaskManager. True if it cannot run with them either.
     pub(super) fn can_spare(&self, task_manager: TaskManagerId) -> bool {
         let (needed, slots) = (self.slots_needed(), self.cluster.slots());
         slots < needed || slots - self.cluster.slots_of(task_manager) >= needed
@@ -257,12 +261,12 @@ impl Context {
         self.demand.slots(self.cluster.slots()).0
     }
 
-    /// What a deployment now would get.
+    /// The resources that a deployment would get now.
     pub(super) fn resources(&self) -> Resources {
         self.demand.resources(self.cluster.slots())
     }
 
-    /// What a rescale now would get: nothing, if the parallelism would stay as it is.
+    /// The resources that a rescale would get now: none if the parallelism would not change.
     pub(super) fn rescale_resources(&self) -> Resources {
         if self.parallelism_would_change() { self.resources() } else { Resources::default() }
     }
@@ -279,22 +283,22 @@ impl Context {
         }
     }
 
-    /// Whether the attempt has subtasks on an executor that wants to leave.
+    /// Whether the attempt has subtasks on an executor that is being drained.
     pub(super) fn drains(&self) -> bool {
         self.drain_by().is_some()
     }
 
-    /// When the attempt moves by a restart off an executor that wants to leave, if it has not done so before.
+    /// When the attempt is moved off a draining executor by a restart, unless it has moved before.
     pub(super) fn drain_by(&self) -> Option<Instant> {
         self.cluster.drain_by(self.attempt.as_ref()?.holders())
     }
 
-    /// Whether it is high time for that.
+    /// Whether that time has come.
     pub(super) fn drain_is_overdue(&self, now: Instant) -> bool {
         self.drain_by().is_some_and(|by| by <= now)
     }
 
-    /// Lets go of executors that want to leave and on which nothing of the job is left.
+    /// Releases executors that are being drained and run no part of the job any more.
     pub(super) fn release_drained(&mut self) {
         let drained = self.cluster.take_drained(self.attempt.as_ref().map(DeployedAttempt::holders));
         self.outputs.extend(drained.into_iter().map(|executor| Action::Release { executor }));

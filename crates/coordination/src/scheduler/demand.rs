@@ -1,4 +1,4 @@
-//! The parallelism that a job wants: the bounds of its vertices, and the result for a number of slots.
+//! The demand of a job: the bounds of its vertices, and the parallelism for a number of slots.
 
 use super::settings::Settings;
 use crate::event::ParallelismBounds;
@@ -18,7 +18,7 @@ pub(super) struct Demand {
     max_parallelism: Vec<MaxParallelism>,
     /// By vertex.
     bounds: Vec<ParallelismBounds>,
-    /// In reactive mode the job asks for the slots that there are.
+    /// In reactive mode the job requests all available slots.
     mode: SchedulerMode,
 }
 
@@ -49,7 +49,7 @@ impl Demand {
         requirements::validate(&self.job, &self.max_parallelism, self.mode, requested)
     }
 
-    /// New requirements, checked.
+    /// Sets checked requirements.
     pub(super) fn update(&mut self, bounds: &BTreeMap<VertexId, ParallelismBounds>) {
         for (vertex, own) in self.job.vertices.iter().zip(&mut self.bounds) {
             if let Some(new) = bounds.get(&vertex.id) {
@@ -58,12 +58,12 @@ impl Demand {
         }
     }
 
-    /// The parallelism that so many slots allow; `None` if they are too few.
+    /// The parallelism for this number of slots; `None` if they are too few.
     pub(super) fn parallelism(&self, slots: u32) -> Option<Parallelism> {
         slots::parallelism(&self.job, &self.bounds, slots)
     }
 
-    /// Puts subtasks into slots, where they were before if possible.
+    /// Assigns subtasks to slots, to their former ones if possible.
     pub(super) fn assign(
         &self,
         parallelism: &Parallelism,
@@ -73,8 +73,8 @@ impl Demand {
         slots::assign(&self.job, &self.bounds, parallelism, offers, former)
     }
 
-    /// Slots without which the job cannot run, and slots that it asks for. In reactive mode it asks for those
-    /// that there are.
+    /// The least number of slots with which the job runs, and the number that it requests. In reactive mode it
+    /// requests all available ones.
     pub(super) fn slots(&self, available: u32) -> (u32, u32) {
         let groups = slots::sharing_groups(&self.job, &self.bounds);
         let lower: u32 = groups.iter().map(|group| group.lower).sum();
@@ -85,13 +85,13 @@ impl Demand {
         }
     }
 
-    /// What a deployment into so many slots would get.
+    /// The resources that a deployment into this number of slots would get.
     pub(super) fn resources(&self, available: u32) -> Resources {
         let (lower, upper) = self.slots(available);
         Resources { desired: available >= upper, sufficient: available >= lower }
     }
 
-    /// What a rescale record starts from, with the parallelism that there was before.
+    /// The start of a rescale record, with the former parallelism.
     pub(super) fn rescale_start(&self, before: Option<&[u32]>) -> rescale::Start {
         let of_vertex = |index: usize| before.map(|parallelism| parallelism[index]);
         let vertices = self.job.vertices.iter().zip(&self.bounds).enumerate();

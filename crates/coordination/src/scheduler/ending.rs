@@ -12,21 +12,21 @@ use std::time::Duration;
 /// The time until a failed final checkpoint is tried again.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// How far the end is.
+/// The progress of the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
     /// Some input has not ended.
     NotYet,
     /// The final checkpoint is under way.
     Committing,
-    /// It failed.
+    /// The final checkpoint has failed and is tried again at that time.
     RetryAt(Instant),
-    /// It is complete: subtasks finish.
+    /// The final checkpoint is complete, so subtasks finish.
     Committed,
 }
 
 impl Ending {
-    /// Requests the final checkpoint when it is time. Returns whether the job has finished.
+    /// Requests the final checkpoint when it is due. Returns whether the job has finished.
     pub(super) fn advance(&mut self, ctx: &mut Context, now: Instant) -> bool {
         let due = match self {
             Ending::NotYet => ctx.all_at_least(SubtaskStatus::Ended),

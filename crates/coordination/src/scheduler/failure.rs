@@ -1,4 +1,4 @@
-//! How the scheduler reacts to a failure: by a restart or by the end of the job.
+//! The handling of a failure, by a restart or by the end of the job.
 
 use super::attempt::SubtaskStatus;
 use super::context::Context;
@@ -18,14 +18,14 @@ pub(super) struct Failed {
     exception: Exception,
     cause: Cause,
     permanent: bool,
-    /// The checkpoint that the attempt restored cannot be read.
+    /// Whether the checkpoint that the attempt restores is damaged.
     damage: bool,
-    /// A connection broke in an attempt that ran: most likely the process at its other end is gone, and the
-    /// JobManager is about to hear of it.
+    /// Whether a connection has broken in a running attempt. Most likely the process at its other end is lost,
+    /// and the JobManager will detect that soon.
     loss_expected: bool,
 }
 
-/// Whether an event is a failure of the current attempt. Takes note of it in the attempt.
+/// The failure that an event means for the current attempt, if any. Records it in the attempt.
 pub(super) fn of_event(ctx: &mut Context, now: Instant, event: &Event) -> Option<Failed> {
     match event {
         Event::SubtaskReported(SubtaskReport { attempt, subtask, event: SubtaskEvent::Failed(failure) }) => {
@@ -59,13 +59,13 @@ pub(super) fn of_job(ctx: &Context, now: Instant, failure: &Failure) -> Failed {
     Failed { exception, cause: Cause::Failure, permanent, damage: false, loss_expected: false }
 }
 
-/// Too many checkpoints failed one after the other.
+/// Too many consecutive checkpoints have failed.
 pub(super) fn of_checkpoints(ctx: &Context, now: Instant, reason: &str) -> Failed {
     let failure = Failure { fault: Fault::External, operator: String::new(), message: reason.to_owned() };
     of_job(ctx, now, &failure)
 }
 
-/// Asks the restart strategy what follows.
+/// Handles a failure by the restart strategy.
 pub(super) fn handle(ctx: &mut Context, now: Instant, failed: Failed) -> Next {
     let Failed { exception, cause, permanent, damage, loss_expected } = failed;
     if damage {
@@ -89,13 +89,12 @@ pub(super) fn handle(ctx: &mut Context, now: Instant, failed: Failed) -> Next {
     }
 }
 
-/// Keeps a failure that does not decide what follows.
+/// Records a failure without a decision.
 pub(super) fn record(ctx: &mut Context, failed: Failed) {
     ctx.failures.record(failed.exception);
 }
 
-/// Keeps a failure that comes while the attempt is being cancelled anyway: it changes nothing. Returns whether a
-/// process was lost.
+/// Records a failure that occurs while the attempt is being cancelled anyway. Returns whether a process was lost.
 pub(super) fn note_concurrent(ctx: &mut Context, now: Instant, event: &Event) -> bool {
     let failed = of_event(ctx, now, event);
     let lost = failed.is_some() && matches!(event, Event::ExecutorLost { .. });
@@ -105,8 +104,8 @@ pub(super) fn note_concurrent(ctx: &mut Context, now: Instant, event: &Event) ->
     lost
 }
 
-/// Whether a subtask could not read its state from the checkpoint that the attempt restores, if that is the latest.
-/// Storage that is only away is an outside system's fault, and the same checkpoint is tried again.
+/// Whether a subtask could not read its state from the checkpoint that the attempt restores, if that is the
+/// latest one. Unavailable storage is not damage; the same checkpoint is tried again.
 fn is_damage(ctx: &Context, subtask: SubtaskId, failure: &Failure) -> bool {
     let Some(attempt) = &ctx.attempt else { return false };
     let restoring = attempt.subtasks().get(&subtask).is_some_and(|s| s.status == SubtaskStatus::Deploying);
@@ -114,8 +113,9 @@ fn is_damage(ctx: &Context, subtask: SubtaskId, failure: &Failure) -> bool {
     restoring && failure.fault == Fault::Damage && latest.is_some() && attempt.restored() == latest
 }
 
-/// The latest checkpoint is damaged. The next attempt begins from the one before, if no sink has committed what would
-/// be written again or the user allows that. This asks no restart strategy: there are few checkpoints to go back to.
+/// The latest checkpoint is damaged. The next attempt begins from the previous one, if no sink has committed
+/// output that would be written again, or the user allows that. The restart strategy does not apply, because
+/// there are only a few checkpoints to go back to.
 fn go_back(ctx: &mut Context, now: Instant, mut exception: Exception) -> Next {
     let committing: Vec<&str> = ctx.demand.job().committing_sinks().collect();
     let damage = exception.message.clone();
@@ -136,7 +136,7 @@ fn go_back(ctx: &mut Context, now: Instant, mut exception: Exception) -> Next {
             ctx.failures.record(exception);
             Next::Fail(question)
         }
-        // The job does not begin anew by itself.
+        // The job does not start without its state by itself.
         None => {
             exception.message = format!(
                 "the only checkpoint that there is cannot be read: {damage}. Put the object back and start the job \

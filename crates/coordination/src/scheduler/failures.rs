@@ -18,17 +18,17 @@ impl Failures {
         }
     }
 
-    /// Asks the restart strategy what follows.
+    /// Decides by the restart strategy.
     pub(super) fn decide(&mut self, now: Instant, cause: Cause) -> Verdict {
         self.strategy.on_failure(now, cause)
     }
 
-    /// Keeps a failure.
+    /// Records a failure.
     pub(super) fn record(&mut self, exception: Exception) {
         self.history.record(exception);
     }
 
-    /// Keeps a failure that came with the one before.
+    /// Records a failure that followed the previous one.
     pub(super) fn record_concurrent(&mut self, exception: Exception) {
         self.history.record_concurrent(exception);
     }

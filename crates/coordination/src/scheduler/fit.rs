@@ -8,13 +8,13 @@ use crate::requirements;
 use reflow_graph::{JobGraph, Vertex};
 use reflow_types::{MaxParallelism, OwnershipTable};
 
-/// The keyed state of a vertex in a manifest: its number of key groups is fixed.
+/// The keyed state of a vertex in a manifest, whose number of key groups is fixed.
 fn keyed_state<'m>(vertex: &Vertex, manifest: Option<&'m Manifest>) -> Option<&'m VertexState> {
     let states = manifest.map(|manifest| manifest.vertices.as_slice()).unwrap_or_default();
     states.iter().find(|state| state.vertex == vertex.id && state.table.is_some())
 }
 
-/// The max parallelism of each vertex: of its state where there is some, its own, or the default.
+/// The max parallelism of each vertex: that of its state if there is any, otherwise its own or the default.
 pub(super) fn max_parallelism(
     job: &JobGraph,
     settings: &Settings,
@@ -32,7 +32,7 @@ pub(super) fn tables(job: &JobGraph, manifest: Option<&Manifest>) -> Vec<Option<
     job.vertices.iter().map(|vertex| keyed_state(vertex, manifest)?.table.clone()).collect()
 }
 
-/// What the user asked for and does not get.
+/// Warnings about settings that have no effect.
 pub(super) fn warnings(
     job: &JobGraph,
     max_parallelism: &[MaxParallelism],
@@ -74,8 +74,8 @@ fn forwarded(sender: &Vertex, parallelism: u32) -> String {
     )
 }
 
-/// Vertices that run with fewer subtasks than they could, because of whom their records come from: the widest sender,
-/// the vertex, what it could have, what it gets.
+/// Vertices whose parallelism is limited by a sender on a forward edge: the widest sender, the vertex, the
+/// parallelism that it could have, and the one that it gets.
 fn capped_by_forward<'j>(
     job: &'j JobGraph,
     max_parallelism: &[MaxParallelism],
@@ -97,7 +97,8 @@ fn capped_by_forward<'j>(
     capped.into_iter()
 }
 
-/// Why a job does not go on from what was found of it. A job with state does not begin anew by itself.
+/// Why a job cannot resume from the checkpoints that were found. A job with state does not start without it by
+/// itself.
 pub(super) fn not_restored(recovered: &Recovered) -> Option<String> {
     let lost = || {
         let damage = fallback::in_words(&recovered.damaged);

@@ -1,4 +1,4 @@
-//! Makes execution graphs: for the next attempt, and for a live rescale.
+//! The planning of execution graphs, for the next attempt and for a live rescale.
 
 use super::demand::Demand;
 use super::lineage::Lineage;
@@ -7,12 +7,12 @@ use reflow_graph::{ExecutionGraph, ExecutionVertex, Subtask};
 use reflow_types::{MaxParallelism, OwnershipTable, SlotId, SubtaskIndex};
 use std::collections::BTreeMap;
 
-/// Where the subtasks of a graph are.
+/// The placement of a graph's subtasks.
 pub(super) fn placement_of(graph: &ExecutionGraph) -> Placement {
     graph.vertices.iter().map(|v| v.subtasks.iter().map(|subtask| subtask.slot).collect()).collect()
 }
 
-/// The graph of the next attempt: names the subtasks and moves as few key groups as the placement allows.
+/// The graph of the next attempt. Creates the subtasks, and moves as few key groups as the placement allows.
 pub(super) fn make_graph(
     demand: &Demand,
     lineage: &mut Lineage,
@@ -34,8 +34,8 @@ pub(super) fn make_graph(
     graph
 }
 
-/// The table of a vertex in its new slots. A subtask in the slot of a former one keeps its groups; after a
-/// change of JobManager no slot is a former one, and indices stand for them.
+/// The ownership table of a vertex in its new slots. A subtask in the slot of a former one keeps its groups.
+/// After a change of the JobManager no slot is known, so subtasks are matched by index.
 fn next_table(
     table: Option<&OwnershipTable>,
     max: MaxParallelism,
@@ -55,7 +55,7 @@ fn next_table(
     table.rebalanced(parallelism, &kept)
 }
 
-/// The graph to which a live rescale leads: a subtask that stays in its slot keeps its id.
+/// The next graph of a live rescale. A subtask that stays in its slot keeps its id.
 pub(super) fn next_graph(
     demand: &Demand,
     lineage: &mut Lineage,

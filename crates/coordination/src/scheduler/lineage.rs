@@ -1,4 +1,5 @@
-//! Numbers of a job's attempts, graphs and subtasks, which are never used twice, and what one attempt passes to the next.
+//! The numbers of a job's attempts and subtasks, which are never used twice, and the ownership tables that one
+//! attempt passes to the next.
 
 use reflow_graph::{ExecutionGraph, VertexIndex};
 use reflow_types::{AttemptNumber, OwnershipTable, SubtaskId};
@@ -6,7 +7,7 @@ use reflow_types::{AttemptNumber, OwnershipTable, SubtaskId};
 pub(super) struct Lineage {
     last_attempt: AttemptNumber,
     next_subtask: SubtaskId,
-    /// By vertex, for those with keyed state.
+    /// The ownership tables by vertex, for those with keyed state.
     tables: Vec<Option<OwnershipTable>>,
     restarts: u64,
     rescales: u64,
@@ -36,7 +37,7 @@ impl Lineage {
         self.tables[usize::from(vertex.0)].as_ref()
     }
 
-    /// A graph is in effect, or about to be deployed.
+    /// Takes the tables of a graph that is in effect or about to be deployed.
     pub(super) fn take_tables(&mut self, graph: &ExecutionGraph) {
         for (table, vertex) in self.tables.iter_mut().zip(&graph.vertices) {
             table.clone_from(&vertex.table);

@@ -63,8 +63,8 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// A scheduler in state Created; its first event, whichever it is, makes it go on. `recovered` is what was
-    /// found of the job, or the savepoint that it starts from.
+    /// A scheduler in state Created, which it leaves at its first event. `recovered` is the state from which the
+    /// job resumes, or the savepoint from which it starts.
     pub fn new(
         settings: Settings,
         job: Arc<JobGraph>,
@@ -83,7 +83,7 @@ impl Scheduler {
         Self { ctx, state, times: StatusTimes::new(now, JobStatus::Initializing) }
     }
 
-    /// Something happened. Returns what is to be done, in order.
+    /// Handles an event. Returns the actions, in order.
     pub fn on_event(&mut self, now: Instant, event: Event) -> Vec<Action> {
         if let State::Finished(_) = self.state {
             self.ctx.refuse(&event, "the job has ended");
@@ -113,7 +113,7 @@ impl Scheduler {
         self.settle(now);
     }
 
-    /// The next moment at which something is due: an [`Event::Tick`] then does it.
+    /// The next time at which something is due, for an [`Event::Tick`].
     pub fn next_wakeup(&self) -> Option<Instant> {
         if let State::Finished(_) = self.state {
             return None;
@@ -123,13 +123,14 @@ impl Scheduler {
         of_state.into_iter().chain(others.into_iter().flatten()).min()
     }
 
-    /// The enumerators' states of a checkpoint, `(operator uid, state)`, taken while the driver carries out
+    /// Sets the enumerators' states of a checkpoint, `(operator uid, state)`, which are taken while the
+    /// JobManager carries out
     /// [`CheckpointCommand::Trigger`](reflow_protocol::command::CheckpointCommand::Trigger).
     pub fn set_enumerators(&mut self, checkpoint: CheckpointId, enumerators: Vec<(String, Bytes)>) {
         self.ctx.coordinator.set_enumerators(checkpoint, enumerators);
     }
 
-    /// Checks requested requirements; what is returned may be sent as [`Event::UpdateRequirements`].
+    /// Checks requested requirements. The result may be sent as [`Event::UpdateRequirements`].
     pub fn check_requirements(
         &self,
         requested: &BTreeMap<VertexId, RequestedBounds>,
@@ -137,8 +138,8 @@ impl Scheduler {
         self.ctx.demand.validate(requested)
     }
 
-    /// Requirements that were declared to an earlier leadership, checked: before the first event, so that they are no
-    /// rescale.
+    /// Sets checked requirements that were declared to an earlier leadership. Called before the first event, so
+    /// that they cause no rescale.
     pub fn adopt_requirements(&mut self, bounds: &BTreeMap<VertexId, ParallelismBounds>) {
         self.ctx.demand.update(bounds);
     }
@@ -148,12 +149,12 @@ impl Scheduler {
         self.ctx.coordinator.next_id()
     }
 
-    /// Whether the job can do without the slots of a TaskManager.
+    /// Whether the job can run without the slots of a TaskManager.
     pub fn can_spare(&self, task_manager: TaskManagerId) -> bool {
         self.ctx.can_spare(task_manager)
     }
 
-    /// Everything that may be shown.
+    /// The data for users.
     pub fn view(&self) -> View<'_> {
         View::new(&self.ctx, self.state.name(), self.end(), &self.times)
     }
@@ -165,7 +166,7 @@ impl Scheduler {
         }
     }
 
-    /// Lets the states go on until none does.
+    /// Calls `advance` until no state changes any more.
     fn settle(&mut self, now: Instant) {
         loop {
             if let Some(outcome) = self.ctx.outputs.next_outcome() {
@@ -185,7 +186,7 @@ impl Scheduler {
             return;
         }
         let error = next.error().map(str::to_owned);
-        // What stands in for the state is never seen: the next is made from what it is taken for.
+        // The placeholder is never observed: the next state is made from the one that is taken out here.
         let from = std::mem::replace(&mut self.state, State::begin(now, None));
         self.state = step::step(from, next, &mut self.ctx, now);
         let name = self.state.name();

@@ -1,4 +1,4 @@
-//! A state's answer to an event: stay, or which state follows.
+//! The answer of a state to an event: to stay, or the next state.
 
 use super::rescale_plan::Plan;
 use crate::action::EndState;
@@ -7,73 +7,74 @@ use crate::manifest;
 use reflow_types::Instant;
 use std::time::Duration;
 
-/// What follows a state. [`step`](super::step) makes the next state from it.
+/// The answer of a state, from which [`step`](super::step) makes the next state.
 #[derive(Debug)]
 pub(super) enum Next {
-    /// The same state.
+    /// The state stays.
     Stay,
     /// The job waits for slots.
     WaitForResources,
-    /// The next attempt is made and deployed.
+    /// The next attempt is planned and deployed.
     CreateExecutionGraph,
     /// The attempt runs.
     Execute(Execution),
-    /// The attempt's graph changes while it runs.
+    /// A live rescale begins.
     Rescale(Box<Plan>),
-    /// The attempt ends, and another follows.
+    /// The attempt ends, and another one follows.
     Restart(Restart),
-    /// The user has cancelled the job.
+    /// A user has cancelled the job.
     Cancel,
-    /// The job has failed for good, for this reason.
+    /// The job has failed, for this reason.
     Fail(String),
-    /// The attempt ends with a snapshot or, if there is none to be had, by a cancellation, and so does the job.
+    /// The job ends with a snapshot or, if none is possible, by a cancellation.
     Stop(Stop),
-    /// The job has ended, and why if there is more to say.
+    /// The job has ended, with the reason if there is one.
     Finish(EndState, Option<String>),
 }
 
-/// How an attempt comes to run.
+/// Why an attempt is in Executing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Execution {
     /// It was just deployed.
     Deployed,
-    /// It goes on after a stop or a live rescale that came to nothing.
+    /// It continues after a stop or live rescale without effect.
     Resumed,
-    /// It goes on with another graph.
+    /// It continues with the next graph.
     Rescaled,
-    /// It goes on after a live rescale that was given up; the next is tried at that time.
+    /// It continues after an abandoned live rescale. The next one is tried at that time.
     RetryAt(Instant),
 }
 
-/// Why an attempt is followed by another.
+/// Why an attempt is followed by another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Restart {
-    /// To run at the parallelism that the present slots allow.
+    /// To run with the parallelism that the available slots allow.
     Rescale,
     /// It failed.
     Failure {
-        /// How long the strategy waits.
+        /// The delay of the restart strategy.
         backoff: Duration,
         /// What ends the backoff early.
         until: BackoffEnd,
-        /// What failed.
+        /// The failure.
         error: String,
     },
 }
 
-/// When the backoff after a failure is over.
+/// When the backoff after a failure ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BackoffEnd {
-    /// When its time is.
+    /// When the delay has elapsed.
     Elapsed,
-    /// What failed most likely follows from the loss of a process: also when that is reported.
+    /// When the delay has elapsed, or when the loss of a process is reported, which most likely caused the
+    /// failure.
     ElapsedOrExecutorLost,
 }
 
 /// How a stop begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stop {
-    /// A snapshot for this goal was requested, or a checkpoint that is under way for another purpose serves as one.
+    /// A snapshot for this goal was requested, or a pending checkpoint for another purpose serves as one.
     Snapshot(Goal, Purpose),
     /// The job is suspended without a snapshot.
     SuspendAtOnce,
@@ -81,16 +82,16 @@ pub(super) enum Stop {
     Deployed(manifest::Ending),
 }
 
-/// What the snapshot of a stop is for.
+/// The goal of a stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Goal {
     /// Stop with a savepoint.
     Stop,
-    /// Stop with a savepoint, and let windows and timers fire.
+    /// Stop with a savepoint, after all windows and timers have fired.
     Drain,
     /// Cancel with a savepoint.
     Cancel,
-    /// End here, for the next JobManager to go on.
+    /// Suspend the job, for the next JobManager to resume.
     Suspend,
 }
 
@@ -105,7 +106,7 @@ impl Goal {
         }
     }
 
-    /// How the job ends with it.
+    /// The terminal state with which the job ends.
     pub(super) fn end(self) -> EndState {
         match self {
             Goal::Stop | Goal::Drain => EndState::Finished,
@@ -116,7 +117,7 @@ impl Goal {
 }
 
 impl Next {
-    /// The failure that leads to what follows, as the history of states shows it.
+    /// The error for the history of states, if a failure is the cause.
     pub(super) fn error(&self) -> Option<&str> {
         match self {
             Next::Restart(Restart::Failure { error, .. }) | Next::Fail(error) => Some(error),

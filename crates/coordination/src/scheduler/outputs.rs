@@ -1,11 +1,11 @@
-//! What an event has caused: actions for the JobManager, and outcomes of checkpoints for the states.
+//! The outputs of an event: actions for the JobManager, and outcomes of checkpoints for the states.
 
 use crate::action::Action;
 use crate::checkpoint::{Effect, FailureCause, Purpose};
 use crate::event::Event;
 use std::collections::VecDeque;
 
-/// What became of a checkpoint, for the states.
+/// The outcome of a checkpoint, for the states.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Completed(Purpose),
@@ -28,7 +28,7 @@ impl Outputs {
         self.actions.extend(actions);
     }
 
-    /// Hands actions on and keeps outcomes for the state.
+    /// Passes actions on and keeps outcomes for the state.
     pub(super) fn apply(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
@@ -60,7 +60,7 @@ impl Outputs {
         std::mem::take(&mut self.actions)
     }
 
-    /// Takes the oldest outcome that no state has seen.
+    /// Takes the oldest outcome that no state has handled.
     pub(super) fn next_outcome(&mut self) -> Option<Outcome> {
         self.outcomes.pop_front()
     }

@@ -7,7 +7,7 @@ use crate::event::{Event, RequestId};
 use reflow_protocol::snapshot::AfterBarrier;
 use reflow_types::Instant;
 
-/// Requests the checkpoint that a request needs. A stop is what follows, if its snapshot is taken.
+/// Requests the checkpoint for a user's request. Returns a stop if its snapshot will be taken.
 pub(super) fn serve(ctx: &mut Context, now: Instant, event: &Event) -> Next {
     match event {
         Event::TriggerSavepoint { request, directory, cancel_job: false } => {

@@ -12,25 +12,25 @@ use reflow_protocol::snapshot::Codec;
 use reflow_types::{ExecutorId, GraphVersion, Instant, SubtaskId};
 use std::collections::BTreeSet;
 
-/// After so many tries of one placement that executors could not prepare the next goes through a restart.
+/// The number of tries of a placement that executors could not prepare, after which the rescale restarts the job.
 const MAX_UNPREPARED: u32 = 3;
 
-/// Where a live rescale leads. Made once and only read from then on, as a whole: hence its open fields.
+/// The plan of a live rescale. Its fields are public because it is created once and then only read.
 #[derive(Debug)]
 pub(super) struct Plan {
     /// The attempt whose graph changes.
     pub(super) attempt: Attempt,
     pub(super) version: GraphVersion,
     parallelism: Parallelism,
-    /// The present graph.
+    /// The current graph.
     pub(super) old: ExecutionGraph,
-    /// The next one: a subtask that stays in its slot keeps its id.
+    /// The next graph. A subtask that stays in its slot keeps its id.
     pub(super) new: ExecutionGraph,
-    /// Subtasks of the next graph that gain key groups.
+    /// Subtasks of the next graph with incoming key groups.
     pub(super) gaining: BTreeSet<SubtaskId>,
-    /// How many key groups change their owner …
+    /// The number of key groups that change their owner.
     moved_groups: u64,
-    /// … and how many do not.
+    /// The number of key groups that keep their owner.
     kept_groups: u64,
 }
 
@@ -49,13 +49,13 @@ impl Plan {
         Some(plan)
     }
 
-    /// Notes it in the record of the rescale.
+    /// Adds it to the record of the rescale.
     pub(super) fn note(&self, ctx: &mut Context, now: Instant) {
         ctx.timeline.decide(&self.parallelism.vertices, &self.parallelism.groups);
         ctx.timeline.go_live(Live::new(now, self.version, self.moved_groups, self.kept_groups));
     }
 
-    /// The plan for the slots that there are, if the attempt can get there while it runs.
+    /// The plan for the available slots, if a live rescale can reach it.
     fn make(ctx: &mut Context) -> Option<Self> {
         let attempt = ctx.attempt.as_mut()?;
         let runs = attempt.subtasks().values().all(|subtask| subtask.status == SubtaskStatus::Running);
@@ -87,12 +87,12 @@ impl Plan {
         self.new.subtasks().any(|(_, _, subtask)| subtask.slot.executor == executor)
     }
 
-    /// Where the next graph's subtasks are.
+    /// The placement of the next graph.
     pub(super) fn target(&self) -> Placement {
         placement_of(&self.new)
     }
 
-    /// Whether it is what the cluster and the requirements ask for now.
+    /// Whether the cluster and the requirements still lead to this plan.
     pub(super) fn is_current(&self, ctx: &Context) -> bool {
         ctx.plan().as_ref() == Some(&self.parallelism)
             && self.new.subtasks().all(|(_, _, subtask)| ctx.cluster.stays(subtask.slot.executor))
@@ -107,8 +107,8 @@ impl Plan {
     }
 }
 
-/// The checkpoint from which a rescale can be prepared: one that this executable has written, in the codec of
-/// checkpoints, and that is kept.
+/// The checkpoint from which a live rescale can be prepared: one that this executable has written, in the codec
+/// of checkpoints, and that is retained.
 pub(super) fn base(ctx: &Context) -> Option<&Completed> {
     let fits = |latest: &&Completed| {
         let manifest = &latest.manifest;

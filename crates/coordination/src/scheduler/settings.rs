@@ -16,7 +16,7 @@ pub struct Settings {
     pub default_parallelism: u32,
     /// The max parallelism of vertices that set none.
     pub default_max_parallelism: MaxParallelism,
-    /// `…submission.resource-wait-timeout`; `None` waits for ever.
+    /// `…submission.resource-wait-timeout`; `None` waits without limit.
     pub resource_wait_timeout: Option<Duration>,
     /// `…submission.resource-stabilization-timeout`.
     pub resource_stabilization_timeout: Duration,
@@ -30,18 +30,18 @@ pub struct Settings {
     pub max_trigger_delay: Option<Duration>,
     /// `…rescale-trigger.active-checkpoint.enabled`.
     pub active_checkpoint: bool,
-    /// `…live-rescale.enabled`: whether a rescale goes on while the job runs, where that is possible.
+    /// `…live-rescale.enabled`: whether rescales are live where that is possible.
     pub live_rescale: bool,
-    /// `taskmanager.drain.timeout`: after this long the job moves by a restart off a TaskManager that wants to leave.
+    /// `taskmanager.drain.timeout`: after this time the job is moved off a draining TaskManager by a restart.
     pub drain_timeout: Duration,
-    /// `task.cancellation.timeout`: an executor that has not ended an attempt by then is ended itself; `None`
-    /// waits for ever.
+    /// `task.cancellation.timeout`: after this time an executor that has not ended an attempt is killed; `None`
+    /// waits without limit.
     pub cancellation_timeout: Option<Duration>,
     /// `restart-strategy.*`.
     pub restart: restart::Strategy,
     /// `Delayed` if the user set the strategy's delay.
     pub lost_executor: restart::LostExecutorRestart,
-    /// From which the jitter of the exponential delay follows.
+    /// The seed of the jitter of the exponential delay.
     pub restart_seed: u64,
     /// `web.exception-history-size`.
     pub exception_history_size: usize,
@@ -56,24 +56,24 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Whether the job takes the slots that there are, whatever parallelism it asks for.
+    /// Whether the job uses all available slots, regardless of the parallelism that it requests.
     pub fn is_reactive(&self) -> bool {
         self.mode == SchedulerMode::Reactive
     }
 
-    /// How long a rescale waits for a checkpoint: as configured, or none without checkpoints, or long enough for
-    /// the checkpoints that may fail and one more.
+    /// How long a rescale waits for a checkpoint: as configured; otherwise zero without checkpoints, or long
+    /// enough for the checkpoints that may fail and one more.
     pub fn trigger_delay(&self) -> Duration {
         let default = |interval: Duration| interval.saturating_mul(self.max_checkpoint_failures + 1);
         self.max_trigger_delay.unwrap_or(self.checkpoints.interval.map_or(Duration::ZERO, default))
     }
 }
 
-/// Which job a scheduler runs, under whose leadership.
+/// The job of a scheduler, and its leadership.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     pub job: JobId,
-    /// The leadership: fences attempts.
+    /// The leadership epoch, which is part of each attempt's name.
     pub epoch: LeaderEpoch,
     /// The SHA-256 of the job's executable, in hexadecimal.
     pub build: String,

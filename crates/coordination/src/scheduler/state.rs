@@ -3,33 +3,33 @@
 use crate::action::EndState;
 use reflow_view::JobStatus;
 
-/// A state of the scheduler, as Flink's adaptive scheduler has them.
+/// A state of the scheduler, as in Flink's adaptive scheduler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StateName {
     /// Nothing has happened yet.
     Created,
-    /// Not enough slots, or not long enough.
+    /// The job waits for slots.
     WaitingForResources,
-    /// The execution graph is made, and deployed. Takes no time.
+    /// The execution graph is created and deployed. Takes no time.
     CreatingExecutionGraph,
     /// An attempt is deployed.
     Executing,
-    /// The attempt's graph changes while it runs. Reflow's own: the outside sees it as executing.
+    /// A live rescale is in progress. Flink does not have this state, so REST shows it as Executing.
     Rescaling,
-    /// An attempt is being cancelled, to be followed by another.
+    /// An attempt is being cancelled, and another one follows.
     Restarting,
-    /// The user cancelled; the attempt is being cancelled.
+    /// A user has cancelled the job; the attempt is being cancelled.
     Canceling,
-    /// The job failed for good; the attempt is being cancelled.
+    /// The job has failed; the attempt is being cancelled.
     Failing,
     /// A last snapshot is taken, after which the job ends.
     StopWithSavepoint,
-    /// The end.
+    /// The job has ended.
     Finished,
 }
 
 impl StateName {
-    /// What Flink's tools know it by.
+    /// Its name in Flink's REST API.
     pub fn flink_name(self) -> &'static str {
         match self {
             StateName::Rescaling => StateName::Executing.as_str(),

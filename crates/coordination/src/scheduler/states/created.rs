@@ -11,7 +11,8 @@ use reflow_types::Instant;
 
 pub(in crate::scheduler) struct Created {
     since: Instant,
-    /// Why the job does not go on from what was found of it: it cannot be read, or the user is to be asked first.
+    /// Why the job cannot resume from the checkpoints that were found: they cannot be read, or the user must
+    /// answer a question first.
     not_restored: Option<String>,
 }
 
@@ -20,7 +21,7 @@ impl Created {
         Self { since, not_restored }
     }
 
-    /// When it was entered: its first event may come at once.
+    /// When it was entered. The first event may come at the same time.
     pub(in crate::scheduler) fn since(&self) -> Instant {
         self.since
     }

@@ -34,14 +34,14 @@ impl CreatingExecutionGraph {
     }
 }
 
-/// How the job ends, if the checkpoint that the attempt begins from says so.
+/// How the job ends, if the checkpoint from which the attempt begins is its last one.
 fn decided_ending(ctx: &Context) -> Option<Ending> {
     let latest =
         ctx.coordinator.latest().filter(|_| !injected_fault::is_active("stop_forgotten_after_a_restart"));
     latest.and_then(|latest| latest.manifest.ending)
 }
 
-/// Restores the last complete checkpoint into the graph and hands it to the executors.
+/// Redistributes the last complete checkpoint over the graph and deploys it.
 fn deploy(ctx: &mut Context, now: Instant, graph: ExecutionGraph) -> Result<(), String> {
     let latest = ctx.coordinator.latest();
     let restore = match latest {

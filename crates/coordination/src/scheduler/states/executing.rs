@@ -27,16 +27,16 @@ use std::time::Duration;
 /// The time until a rescale whose checkpoint failed takes another.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// How far the attempt is.
+/// The phase of the attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Some subtask does not run yet.
+    /// Some subtasks do not run yet.
     Starting,
-    /// All run.
+    /// All subtasks run.
     Running,
-    /// The checkpoint of a rescale is under way; sources pause after its barrier.
+    /// The checkpoint of a rescale with a restart is pending. Sources pause after its barrier.
     Checkpointing,
-    /// It failed, or a live rescale was given up; the next one is tried then.
+    /// That checkpoint has failed, or a live rescale was abandoned. The next try is at that time.
     RetryAt(Instant),
 }
 
@@ -44,11 +44,11 @@ pub(in crate::scheduler) struct Executing {
     manager: Manager,
     phase: Phase,
     ending: Ending,
-    /// Failed checkpoints, one after the other, while a rescale is wanted.
+    /// The number of consecutive failed checkpoints while a rescale waits.
     failed_checkpoints: u32,
-    /// Whether slots or requirements have changed since the manager was last told.
+    /// Whether slots or requirements have changed since the transition manager was last notified.
     changed: bool,
-    /// Whether the manager wants to go, and waits for all subtasks to run.
+    /// Whether the transition manager has decided to rescale, which waits until all subtasks run.
     go: bool,
 }
 
@@ -158,7 +158,8 @@ impl Executing {
         self.manager.next_wakeup().into_iter().chain(retry).chain(self.ending.next_wakeup()).min()
     }
 
-    /// Goes live, or takes the checkpoint of a rescale; without checkpointing there is none to take.
+    /// Begins a live rescale or, if that is not possible, a rescale with a restart, with a checkpoint if
+    /// checkpointing is on.
     fn rescale(&mut self, ctx: &mut Context, now: Instant) -> Next {
         self.go = false;
         if !ctx.rescale_is_wanted() {
@@ -177,13 +178,14 @@ impl Executing {
         Next::Stay
     }
 
-    /// Whether so many checkpoints of this rescale have failed that it waits for no more. Not while storage is away:
-    /// the job processes on without it, and the next attempt could not read its state.
+    /// Whether so many checkpoints of this rescale have failed that it continues without one. Never while storage
+    /// is unavailable, because the job can process without storage, but the next attempt could not read its
+    /// state.
     fn goes_without_checkpoint(&self, ctx: &Context) -> bool {
         self.failed_checkpoints >= ctx.settings.max_checkpoint_failures && ctx.coordinator.storage_answers()
     }
 
-    /// Tells the manager what is new, and hears whether it wants to go.
+    /// Notifies the transition manager of changes and takes its decision.
     fn ask_manager(&mut self, ctx: &mut Context, now: Instant) {
         let resources = ctx.rescale_resources();
         let outputs = match std::mem::take(&mut self.changed) {
@@ -218,7 +220,8 @@ impl Executing {
         }
     }
 
-    /// A checkpoint other than the rescale's own failed: after so many a rescale waits no longer for one.
+    /// Counts a failed checkpoint that is not the rescale's own. After a number of them, a rescale no longer
+    /// waits for one.
     fn on_failed_checkpoint(&mut self, ctx: &mut Context, now: Instant) {
         if !matches!(self.manager.phase(), PhaseName::Stabilizing | PhaseName::Stabilized) {
             return;
@@ -230,7 +233,7 @@ impl Executing {
         }
     }
 
-    /// The change that set off a rescale is gone: waits for the next.
+    /// The cause of the rescale no longer exists, so its record ends.
     fn settle(&mut self, ctx: &mut Context, now: Instant) {
         self.manager = Manager::new(timeouts(ctx, Duration::ZERO), now);
         self.failed_checkpoints = 0;

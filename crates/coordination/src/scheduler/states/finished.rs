@@ -32,7 +32,7 @@ impl Finished {
         Self { end, reason }
     }
 
-    /// How the job ended, and why if there is more to say.
+    /// How the job ended, with the reason if there is one.
     pub(in crate::scheduler) fn end(&self) -> (EndState, Option<&str>) {
         (self.end, self.reason.as_deref())
     }

@@ -1,7 +1,7 @@
-//! Restarting: the attempt is being cancelled, to be followed by another, from the last complete checkpoint.
+//! Restarting: the attempt is being cancelled, and the next one follows from the last complete checkpoint.
 //!
-//! The next attempt waits for the backoff, for all executors of this one, and for storage to say what became of
-//! the checkpoint that was under way: it may be the last complete one.
+//! The next attempt waits for the backoff, for all executors of this one, and for storage to report the outcome
+//! of the pending checkpoint, which may be the last complete one.
 
 use crate::action::EndState;
 use crate::event::Event;
@@ -16,7 +16,8 @@ pub(in crate::scheduler) struct Restarting {
     cancellation: Cancellation,
     not_before: Instant,
     until: BackoffEnd,
-    /// The parallelism for which a rescale gave up the attempt; it is deployed without waiting for more.
+    /// The parallelism for which a rescale has ended the attempt. The next one is deployed without waiting for
+    /// more slots.
     target: Option<Vec<u32>>,
 }
 

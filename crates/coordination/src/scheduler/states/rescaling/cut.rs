@@ -17,31 +17,31 @@ use reflow_types::SubtaskId;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The name under which sources keep their splits.
+/// The name of the state in which sources keep their splits.
 const SPLITS: &str = "splits";
 
-/// What is awaited after the trigger of a cut.
+/// The progress of a cut after its trigger.
 pub(super) struct Cutting {
-    /// Old subtasks that have not passed it.
+    /// Old subtasks that have not passed the cut.
     to_cut: BTreeSet<SubtaskId>,
-    /// Subtasks of the new graph that do not have all of their groups.
+    /// Subtasks of the next graph that have not installed all of their groups.
     to_install: BTreeSet<SubtaskId>,
-    /// Vertices of which something is awaited.
+    /// Vertices whose reports are not complete.
     gathers: Vec<Gather>,
 }
 
-/// A vertex whose old subtasks report what new ones need.
+/// A vertex whose old subtasks report state or splits for new ones.
 struct Gather {
     vertex: VertexIndex,
     source: bool,
     to_cut: BTreeSet<SubtaskId>,
     splits: Vec<Bytes>,
     operator: BTreeMap<SubtaskId, Vec<OperatorState>>,
-    /// How many splits each reader keeps.
+    /// The number of splits that each reader keeps.
     kept: BTreeMap<SubtaskId, usize>,
 }
 
-/// A vertex of which everything has been reported.
+/// A vertex whose reports are complete.
 pub(super) struct Gathered {
     pub(super) vertex: VertexIndex,
     pub(super) source: bool,
@@ -50,8 +50,8 @@ pub(super) struct Gathered {
     kept: BTreeMap<SubtaskId, usize>,
 }
 
-/// What the barrier carries. A vertex's splits are shared evenly by its new readers, as far as is known from the last
-/// complete checkpoint how many there are.
+/// The content of the cut's barrier. The splits of a vertex are shared evenly by its new readers, as far as their
+/// number is known from the last complete checkpoint.
 pub(super) fn cut(job: &JobGraph, plan: &Plan, coordinator: &Coordinator) -> Cut {
     let mut splits = Vec::new();
     for vertex in changing(job, plan).filter(|&vertex| job.vertex(vertex).source) {
@@ -69,7 +69,7 @@ pub(super) fn cut(job: &JobGraph, plan: &Plan, coordinator: &Coordinator) -> Cut
     Cut { version: plan.version, splits }
 }
 
-/// The vertices that have new or leaving subtasks.
+/// The vertices with added or removed subtasks.
 fn changing<'a>(job: &'a JobGraph, plan: &'a Plan) -> impl Iterator<Item = VertexIndex> + 'a {
     let ids = |graph: &reflow_graph::ExecutionGraph, vertex| -> BTreeSet<SubtaskId> {
         graph.vertex(vertex).subtasks.iter().map(|subtask| subtask.id).collect()
@@ -78,16 +78,16 @@ fn changing<'a>(job: &'a JobGraph, plan: &'a Plan) -> impl Iterator<Item = Verte
     job.numbered_vertices().map(|(index, _)| index).filter(changes)
 }
 
-/// How many splits each new reader of a source keeps. Once the others are handed out to whoever has the fewest, no two
-/// readers differ by more than one.
+/// The number of splits that each new reader of a source keeps. When the others are assigned to the readers with
+/// the fewest, no two readers differ by more than one.
 fn kept_splits(plan: &Plan, vertex: VertexIndex, coordinator: &Coordinator) -> BTreeMap<SubtaskId, usize> {
     let count = |subtask: &Subtask| (subtask.id, count_splits(coordinator, subtask.id));
     let total = plan.old.vertex(vertex).subtasks.iter().map(|subtask| count(subtask).1).sum();
     share_out(total, plan.new.vertex(vertex).subtasks.iter().map(count).collect())
 }
 
-/// What readers that have so many splits keep if they are to share `total` evenly. Those with the most keep what the
-/// division leaves over, so that the fewest splits move.
+/// The numbers of splits that readers keep so that they share `total` evenly. Those with the most keep the
+/// remainder of the division, so that the fewest splits move.
 fn share_out(total: usize, mut readers: Vec<(SubtaskId, usize)>) -> BTreeMap<SubtaskId, usize> {
     let parallelism = readers.len().max(1);
     let (each, mut left_over) = (total / parallelism, total % parallelism);
@@ -107,7 +107,7 @@ fn count_splits(coordinator: &Coordinator, subtask: SubtaskId) -> usize {
 }
 
 impl Cutting {
-    /// The cut was triggered. Some vertices need nothing of their old subtasks: they are gathered at once.
+    /// The cut was triggered. Vertices that need nothing from their old subtasks are complete at once.
     pub(super) fn begin(job: &JobGraph, plan: &Plan, coordinator: &Coordinator) -> Self {
         let (old, new) = (plan.old_subtasks(), plan.new_subtasks());
         let mut gathers = Vec::new();
@@ -130,7 +130,7 @@ impl Cutting {
         Self { to_install: to_install.copied().collect(), to_cut: old, gathers }
     }
 
-    /// A subtask has passed the cut. Returns whether that is news.
+    /// A subtask has passed the cut. Returns whether that was not known before.
     pub(super) fn on_cut(
         &mut self,
         subtask: SubtaskId,
@@ -148,12 +148,12 @@ impl Cutting {
         true
     }
 
-    /// A subtask has all of its groups. Returns whether that is news.
+    /// A subtask has installed its groups. Returns whether that was not known before.
     pub(super) fn on_installed(&mut self, subtask: SubtaskId) -> bool {
         self.to_install.remove(&subtask)
     }
 
-    /// Takes the vertices of which nothing is awaited any more.
+    /// Takes the vertices whose reports are complete.
     pub(super) fn take_gathered(&mut self) -> Vec<Gathered> {
         let (ready, waiting) =
             std::mem::take(&mut self.gathers).into_iter().partition(|gather| gather.to_cut.is_empty());
@@ -162,14 +162,15 @@ impl Cutting {
         ready.into_iter().map(Gathered::of).collect()
     }
 
-    /// Whether the new graph is in effect.
+    /// Whether the next graph is in effect.
     pub(super) fn is_done(&self) -> bool {
         self.to_cut.is_empty() && self.to_install.is_empty() && self.gathers.is_empty()
     }
 }
 
 impl Gathered {
-    /// Union state is everybody's together, broadcast state the same everywhere.
+    /// Combines the reports: union state of all old subtasks, and broadcast state of one, because it is the same
+    /// in all.
     fn of(gather: Gather) -> Self {
         let Gather { vertex, source, splits, operator, kept, .. } = gather;
         let mut states: BTreeMap<(String, String), OperatorState> = BTreeMap::new();
@@ -186,7 +187,8 @@ impl Gathered {
         Self { vertex, source, splits, states: states.into_values().collect(), kept }
     }
 
-    /// Gives a source's splits to those of its readers that read on. An error if there are splits and none does.
+    /// Moves released splits to those readers that have not ended. An error if there are splits but no such
+    /// reader.
     pub(super) fn move_splits(
         self,
         attempt: Attempt,
@@ -201,7 +203,7 @@ impl Gathered {
         Ok(Action::MoveSplits { attempt, vertex, splits, states, readers })
     }
 
-    /// Gives new subtasks of another vertex the state that they wait for.
+    /// Sends added subtasks of a vertex without splits the state that they wait for.
     pub(super) fn adopt(self, attempt: Attempt, plan: &Plan) -> Vec<Action> {
         let old = &plan.old.vertex(self.vertex).subtasks;
         let new = plan.new.vertex(self.vertex).subtasks.iter();

@@ -1,4 +1,4 @@
-//! Rescaling: the attempt's graph changes while it runs.
+//! Rescaling: a live rescale is in progress.
 //!
 //! ```text
 //! planning --a checkpoint to read--> preparing --all have read it--> freshening --a fresh one--> catching up
@@ -36,24 +36,24 @@ use reflow_protocol::rescale::Preparation;
 use reflow_types::{ExecutorId, Instant};
 use std::time::Duration;
 
-/// The time until a placement that was given up is tried again; it doubles with each try.
+/// The time until an abandoned placement is tried again, which doubles with each try.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(60);
-/// The time until a checkpoint that is to publish the new graph is tried again.
+/// The time until a checkpoint that publishes the next graph is tried again.
 const PUBLISH_DELAY: Duration = Duration::from_secs(1);
 
-/// What has changed around a rescale.
+/// A change of the rescale's conditions.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Change {
     Cluster,
     Requirements,
 }
 
-/// What the state does after a phase was looked at.
+/// The result of a step of the phase.
 enum Progress {
     /// It waits for something.
     Wait,
-    /// It may go on.
+    /// The next step may be possible.
     Again,
     Leave(Next),
 }
@@ -61,13 +61,13 @@ enum Progress {
 pub(in crate::scheduler) struct Rescaling {
     plan: Plan,
     phase: Phase,
-    /// Whether executors have got the command to prepare.
+    /// Whether the command to prepare was sent.
     prepare_sent: bool,
-    /// Whether a checkpoint from the cut on is complete: a restart does not go back behind it.
+    /// Whether a checkpoint with the next graph is complete, so that a restart uses that graph.
     published: bool,
-    /// Whether the cut's checkpoint failed.
+    /// Whether the cut's checkpoint has failed.
     cut_failed: bool,
-    /// The JobManager stops, as soon as the new graph is in effect.
+    /// Whether the job is to be suspended as soon as the next graph is in effect.
     suspend: bool,
 }
 
@@ -125,7 +125,8 @@ impl Rescaling {
                 if (*attempt, *version) == (self.plan.attempt, self.plan.version) =>
             {
                 let reason = format!("task executor {executor} refused: {reason}");
-                // Reported before it received the cut, which is under way although this executor is not ready for it.
+                // The report was sent before the cut arrived. The cut is under way although this executor is not
+                // prepared.
                 return if self.phase.has_cut() {
                     fail(ctx, now, reason)
                 } else {
@@ -216,14 +217,14 @@ impl Rescaling {
         self.phase.deadline().into_iter().chain(overdue).min()
     }
 
-    /// The cluster or the requirements have changed: before the cut, the last wish wins.
+    /// The cluster or the requirements have changed. Before the cut, the latest ones determine the plan.
     fn on_change(&mut self, ctx: &mut Context, now: Instant, change: Change) -> Next {
         if self.phase.has_cut() {
             return Next::Stay;
         }
         if self.plan.is_current(ctx) {
             if change == Change::Requirements {
-                // They have a record of their own.
+                // New requirements begin a new record.
                 self.plan.note(ctx, now);
                 note_phase(ctx, now, self.phase.shown());
             }
@@ -233,8 +234,8 @@ impl Rescaling {
         self.plan_anew(ctx, now)
     }
 
-    /// A new subtask's executor is gone before the cut: nothing has changed, and its slots are no part of any further
-    /// plan. So this says nothing about the next one, which does not wait, nor goes through a restart.
+    /// The executor of an added subtask is lost before the cut. Nothing has changed yet, and no further plan has
+    /// its slots, so this does not count against the next plan, which neither waits nor restarts the job.
     fn lose_participant(&mut self, ctx: &mut Context, now: Instant, reason: String) -> Next {
         self.abandon(ctx, now);
         ctx.timeline.give_up(now, reason);
@@ -252,7 +253,7 @@ impl Rescaling {
         }
     }
 
-    /// Serves what users ask for, as far as it can be served now.
+    /// Serves requests of users, as far as that is possible now.
     fn serve(&mut self, ctx: &mut Context, now: Instant) -> Next {
         if self.suspend && !self.phase.has_cut() {
             self.abandon(ctx, now);
@@ -281,19 +282,20 @@ impl Rescaling {
         Next::Stay
     }
 
-    /// Before the cut, when it cannot be done: all goes on as it was, and it is tried again after a while.
+    /// Abandons the rescale before the cut. The job continues with the current graph, and the rescale is tried
+    /// again after a delay.
     fn give_up(&mut self, ctx: &mut Context, now: Instant, why: GiveUp, reason: String) -> Next {
         self.abandon(ctx, now);
         ctx.timeline.give_up(now, reason);
         let Some(attempt) = &mut ctx.attempt else { return Next::Stay };
         let tries = attempt.give_up(self.plan.target(), why);
         let delay = RETRY_DELAY.saturating_mul(1 << tries.min(6)).min(MAX_RETRY_DELAY);
-        // A drain that is overdue then does not wait: it goes through a restart.
+        // If a drain becomes overdue before that, the rescale does not wait longer but restarts the job.
         let at = ctx.drain_by().map_or(now + delay, |by| by.clamp(now, now + delay));
         Next::Execute(Execution::RetryAt(at))
     }
 
-    /// Makes executors forget what they have prepared.
+    /// Commands executors to drop what they have prepared.
     fn abandon(&mut self, ctx: &mut Context, now: Instant) {
         assert!(!self.phase.has_cut(), "a rescale that has cut is not given up");
         if std::mem::take(&mut self.prepare_sent) {
@@ -308,7 +310,7 @@ impl Rescaling {
         ctx.apply(effects);
     }
 
-    /// Goes on with what is due.
+    /// Carries out the next step of the phase, if it is due.
     fn progress(&mut self, ctx: &mut Context, now: Instant) -> Progress {
         if !self.phase.has_cut() && (self.has_ended(ctx) || ctx.drain_is_overdue(now)) {
             self.abandon(ctx, now);
@@ -363,7 +365,7 @@ impl Rescaling {
         Progress::Wait
     }
 
-    /// Whether some input has ended, so that the rescale must not begin.
+    /// Whether an input has ended, so that the rescale must not begin.
     fn has_ended(&self, ctx: &Context) -> bool {
         let attempt = ctx.attempt.as_ref();
         attempt.is_none_or(|attempt| attempt.subtasks().values().any(|s| s.status > SubtaskStatus::Running))
@@ -378,7 +380,8 @@ impl Rescaling {
         ctx.apply(effects);
     }
 
-    /// Lets executors build what is new, and read the newest checkpoint's state of what moves.
+    /// Commands executors to build added tasks and channels, and to prefetch the state of incoming key groups
+    /// from the latest checkpoint.
     fn prepare(&mut self, ctx: &mut Context, now: Instant) -> Progress {
         let Plan { version, old, new, .. } = &self.plan;
         let base = rescale_plan::base(ctx).expect("the caller has looked");
@@ -406,7 +409,7 @@ impl Rescaling {
         Progress::Again
     }
 
-    /// Lets executors read what the fresh checkpoint adds.
+    /// Commands executors to prefetch the increments of the catch-up checkpoint.
     fn catch_up(&mut self, ctx: &mut Context, now: Instant) -> Next {
         let Some(fresh) = rescale_plan::base(ctx) else {
             return self.give_up(
@@ -430,7 +433,7 @@ impl Rescaling {
         Next::Stay
     }
 
-    /// The cut was triggered: the new subtasks belong to the attempt.
+    /// The cut was triggered, so added subtasks belong to the attempt.
     fn begin_cut(&mut self, ctx: &mut Context, now: Instant) {
         let cutting = Cutting::begin(ctx.demand.job(), &self.plan, &ctx.coordinator);
         if let Some(attempt) = &mut ctx.attempt {
@@ -517,7 +520,7 @@ fn note_phase(ctx: &mut Context, now: Instant, phase: LivePhase) {
     }
 }
 
-/// After the cut, when it cannot be done: the attempt fails.
+/// Fails the attempt, because a rescale that has cut cannot be abandoned.
 fn fail(ctx: &mut Context, now: Instant, reason: String) -> Next {
     let failure = Failure { fault: Fault::Engine, operator: String::new(), message: reason };
     let failed = failure::of_job(ctx, now, &failure);

@@ -5,25 +5,26 @@ use crate::rescale::LivePhase;
 use reflow_types::{CheckpointId, ExecutorId, Instant};
 use std::collections::BTreeSet;
 
-/// How far the rescale is.
+/// The phase of the rescale.
 pub(super) enum Phase {
-    /// There is no checkpoint to read yet; whether one was asked for.
+    /// There is no checkpoint to prefetch from yet. `requested` is whether one was requested.
     Planning { requested: bool },
-    /// Executors read a checkpoint, until then at most.
+    /// Executors prefetch from a checkpoint.
     Preparing { reading: Reading },
-    /// A fresh checkpoint is taken, as soon as the one under way has ended.
+    /// The catch-up checkpoint is taken when the pending one has ended.
     Freshening { requested: bool },
-    /// Executors read the fresh one.
+    /// Executors prefetch the increments of the catch-up checkpoint.
     CatchingUp { reading: Reading },
-    /// The cut has been asked for, and begins as soon as ids allow.
+    /// The cut was requested and begins when the pending checkpoint has ended.
     Triggering { give_up_at: Instant },
-    /// The barrier flows, and key groups are handed over.
+    /// The barrier of the cut flows, and key groups are handed over.
     Cutting { cutting: Cutting, fail_at: Instant },
-    /// The new graph is in effect. When a checkpoint is asked for that publishes it, if the cut failed.
+    /// The next graph is in effect. If the cut failed, a checkpoint that publishes the graph is requested at
+    /// `publish_at`.
     Leaving { publish_at: Option<Instant> },
 }
 
-/// A checkpoint that executors read.
+/// A checkpoint from which executors prefetch.
 pub(super) struct Reading {
     pub(super) checkpoint: CheckpointId,
     pub(super) by: BTreeSet<ExecutorId>,
@@ -31,17 +32,17 @@ pub(super) struct Reading {
 }
 
 impl Phase {
-    /// Whether the cut was triggered: there is no way back.
+    /// Whether the cut was triggered, so that the rescale cannot be abandoned.
     pub(super) fn has_cut(&self) -> bool {
         matches!(self, Phase::Cutting { .. } | Phase::Leaving { .. })
     }
 
-    /// Whether a checkpoint that a user wants may begin.
+    /// Whether a checkpoint that a user requests may begin.
     pub(super) fn takes_checkpoints(&self) -> bool {
         matches!(self, Phase::Planning { .. } | Phase::Preparing { .. } | Phase::Leaving { .. })
     }
 
-    /// The phase as the record of the rescale has it.
+    /// The phase in the record of the rescale.
     pub(super) fn shown(&self) -> LivePhase {
         match self {
             Phase::Planning { .. } => LivePhase::Plan,
@@ -54,7 +55,7 @@ impl Phase {
         }
     }
 
-    /// When it is given up, fails, or is tried again.
+    /// When the rescale is abandoned, fails, or is tried again.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self {
             Phase::Planning { .. } | Phase::Freshening { .. } => None,
