@@ -65,8 +65,8 @@ pub enum UnclaimedState {
 /// The state of each subtask of `graph` that gets any, by subtask id. The manifest's names must be absolute
 /// ([`Manifest::rebase`]).
 ///
-/// Operators are found by uid, and vertices by the uids of their operators, so chains may be divided differently.
-/// Keyed state goes to the vertex that has the first operator of its former vertex.
+/// Operators are found by uid, so chains may be divided differently. Keyed state goes to the vertex with the same
+/// head operator.
 pub fn plan(
     job: &JobGraph,
     manifest: &Manifest,

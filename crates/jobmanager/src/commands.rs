@@ -11,24 +11,24 @@ use reflow_types::{Instant, JobId, TaskManagerId, VertexId};
 use reflow_view::{Command, CommandError, ParallelismBounds, Reply, RequestId, SavepointFormat};
 use std::collections::BTreeMap;
 
-/// What a command is carried out with.
+/// What the handling of a command needs.
 pub(crate) struct Desk<'a> {
     pub(crate) job: JobId,
     pub(crate) leader: &'a mut Leader,
     /// `execution.checkpointing.savepoint-dir`.
     pub(crate) savepoint_dir: Option<&'a str>,
-    /// For requests without an id of their own.
+    /// The id for requests that have none.
     pub(crate) new_request: u128,
 }
 
-/// What carrying out a command has come to.
+/// The outcome of a command.
 pub(crate) enum CommandOutcome {
     Answered(Reply),
-    /// Requirements that hold, and are answered, once they are stored.
+    /// Checked requirements, which take effect and are answered when they are stored.
     Declared(Bounds),
 }
 
-/// A savepoint that is asked for.
+/// A requested savepoint.
 struct Savepoint {
     request: Option<RequestId>,
     directory: Option<String>,
@@ -126,7 +126,7 @@ impl Desk<'_> {
         self.begin(now, savepoint.request, Kind::Savepoint, out, |request| event(request, directory))
     }
 
-    /// Begins an operation, unless it is under way already.
+    /// Begins an operation, unless it is already under way.
     fn begin(
         &mut self,
         now: Instant,
@@ -144,7 +144,8 @@ impl Desk<'_> {
         Ok(Reply::Triggered(request))
     }
 
-    /// Tells a TaskManager to leave. Where the job stands still without it, only by force, and once its state is safe.
+    /// Drains a TaskManager. If the job cannot run without it, only by force, and only when its state is in a
+    /// checkpoint or savepoint.
     fn drain(
         &mut self,
         now: Instant,

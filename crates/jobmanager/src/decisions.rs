@@ -1,4 +1,4 @@
-//! Creates the deciding names of checkpoints, and reads what is stored there if a name is taken.
+//! The creation of checkpoints' deciding names, and the reading of the decision if a name is taken.
 
 use crate::leadership::authority::{Author, Authority};
 use bytes::Bytes;
@@ -7,7 +7,7 @@ use reflow_coordination::manifest::{self, Decision};
 use reflow_env::{Location, PutMode, StoreOp, StoreReply, StoreResult};
 use reflow_types::{CheckpointId, LeaderEpoch};
 
-/// As what a checkpoint's deciding name is created.
+/// What a checkpoint's deciding name is created as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
     Complete,
@@ -19,7 +19,7 @@ pub(crate) fn create(at: String, body: Bytes) -> StoreOp {
     StoreOp::Put { at: Location(at), body, mode: PutMode::Create }
 }
 
-/// What came of it.
+/// The outcome of that request.
 pub(crate) fn created(checkpoint: CheckpointId, result: StoreResult) -> StoreOutcome {
     match result {
         Ok(_) => StoreOutcome::Won,
@@ -30,14 +30,14 @@ pub(crate) fn created(checkpoint: CheckpointId, result: StoreResult) -> StoreOut
     }
 }
 
-/// Whether what was read under a name is no decision. It may be so in storage, or only in this answer: read again
-/// before it counts, as the objects of a checkpoint that is not complete are deleted.
+/// Whether the answer is not a decision. It may be damaged in storage or only in this answer, so it is read again
+/// before it counts, because the objects of an incomplete checkpoint are deleted.
 pub(crate) fn is_damaged(result: &StoreResult) -> bool {
     matches!(result, Ok(StoreReply::Bytes(bytes)) if manifest::decode(bytes).is_err())
 }
 
 impl Wanted {
-    /// The event that tells the scheduler.
+    /// The event for the scheduler.
     pub(crate) fn stored(self, checkpoint: CheckpointId, outcome: StoreOutcome) -> Event {
         match self {
             Wanted::Complete => Event::ManifestStored { checkpoint, outcome },
@@ -45,7 +45,8 @@ impl Wanted {
         }
     }
 
-    /// The name was there; what it holds tells the outcome, or which later leadership took it.
+    /// Evaluates an existing name: its content determines the outcome, or shows that a later leadership has taken
+    /// it.
     pub(crate) fn found(
         self,
         result: StoreResult,
@@ -58,19 +59,19 @@ impl Wanted {
             }
             Err(error) => return Ok(StoreOutcome::Failed(error.to_string())),
         };
-        // Read twice and still damaged: it completes nothing, and never will.
+        // Read twice and still damaged, so it never completes a checkpoint.
         let Ok(decision) = manifest::decode(&bytes) else { return Ok(self.taken()) };
         let complete = matches!(decision, Decision::Complete(_));
         match (authority.author(&decision), self) {
             (Author::Successor(epoch), _) => Err(epoch),
             (Author::Own, Wanted::Complete) if complete => Ok(StoreOutcome::Won),
             (Author::Own, Wanted::Abandoned) if complete => Ok(StoreOutcome::Lost),
-            // What a former leader has put there is void.
+            // A decision of a former leader is void.
             _ => Ok(self.taken()),
         }
     }
 
-    /// The name stands, and nothing of this leadership is complete under it.
+    /// The name exists, and no checkpoint of this leadership is complete under it.
     fn taken(self) -> StoreOutcome {
         match self {
             Wanted::Complete => StoreOutcome::Lost,

@@ -6,51 +6,51 @@
 
 use std::collections::VecDeque;
 
-/// How many objects wait to be deleted at most.
+/// The most objects that wait for deletion.
 const MAX_WAITING: usize = 100_000;
 
-/// The objects of one job that are to be deleted.
+/// The pending deletions of a job's objects.
 #[derive(Debug)]
 pub(crate) struct Deletions {
-    /// How many may be under way at a time.
+    /// The most deletions under way.
     most_under_way: usize,
     waiting: VecDeque<String>,
     under_way: usize,
-    /// How many of them are of manifests.
+    /// The number of deletions of manifests under way.
     manifests_under_way: usize,
-    /// A manifest could not be deleted, and nothing has been collected since.
+    /// Whether a manifest could not be deleted since the last batch.
     stuck: bool,
     job: Job,
 }
 
-/// What the job's end means for its objects.
+/// The state of the job, as far as its objects depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Job {
     Runs,
-    /// It has ended, but storage does not know yet: another JobManager may go on from any object that is there.
+    /// The job has ended, but its end is not recorded, so another JobManager may resume from any object.
     Ended,
-    /// Storage knows: nothing is read any more.
+    /// The end is recorded, so nothing is read any more.
     EndRecorded,
 }
 
 impl Deletions {
-    /// Nothing is to be deleted.
+    /// No deletions.
     pub(crate) fn new(most_under_way: usize) -> Self {
         let (waiting, job) = (VecDeque::new(), Job::Runs);
         Self { most_under_way, waiting, under_way: 0, manifests_under_way: 0, stuck: false, job }
     }
 
-    /// The job has ended: nothing goes until that is recorded.
+    /// The job has ended. Nothing is deleted until that is recorded.
     pub(crate) fn hold(&mut self) {
         self.job = Job::Ended;
     }
 
-    /// The job's end is recorded: all may go.
+    /// The job's end is recorded, so everything may be deleted.
     pub(crate) fn allow_all(&mut self) {
         self.job = Job::EndRecorded;
     }
 
-    /// These are to go, behind what waits. Answers how many were left where they are.
+    /// Adds objects to delete, behind those that wait. Returns the number of objects that are left in storage.
     pub(crate) fn add(&mut self, objects: Vec<String>) -> usize {
         self.stuck = false;
         if self.waiting.len() >= MAX_WAITING {
@@ -60,7 +60,7 @@ impl Deletions {
         0
     }
 
-    /// The next that may go now.
+    /// Takes the next object that may be deleted now.
     pub(crate) fn next(&mut self) -> Option<String> {
         let manifest = is_manifest(self.waiting.front()?);
         if self.job == Job::Ended {
@@ -75,23 +75,23 @@ impl Deletions {
         self.waiting.pop_front()
     }
 
-    /// What [`next`](Self::next) gave is gone.
+    /// An object of [`next`](Self::next) was deleted.
     pub(crate) fn done(&mut self, object: &str) {
         self.under_way -= 1;
         self.manifests_under_way -= usize::from(is_manifest(object));
     }
 
-    /// What [`next`](Self::next) gave may still be there.
+    /// An object of [`next`](Self::next) may still exist.
     pub(crate) fn failed(&mut self, object: String) {
         self.done(&object);
-        // Of a job that is over nothing is read: the rest need not wait.
+        // Nothing of an ended job is read, so the rest need not wait.
         if is_manifest(&object) && self.job != Job::EndRecorded {
             self.waiting.push_front(object);
             self.stuck = true;
         }
     }
 
-    /// Whether something is to be deleted, or being deleted.
+    /// Whether objects wait or are being deleted.
     pub(crate) fn any(&self) -> bool {
         self.under_way > 0 || !self.waiting.is_empty()
     }

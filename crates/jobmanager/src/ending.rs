@@ -18,7 +18,7 @@ use reflow_env::{Location, Output, PutMode, StoreError, StoreOp, StoreReply, Sto
 use reflow_types::{CheckpointId, Instant, LeaderEpoch};
 use std::time::Duration;
 
-/// How long the process stays after the job's end, at most.
+/// The longest time that the process runs after the job's end.
 const LINGER: Duration = Duration::from_secs(10);
 const MAX_TRIES: u32 = 5;
 const RETRY: Duration = Duration::from_secs(1);
@@ -28,7 +28,7 @@ const RETRY: Duration = Duration::from_secs(1);
 enum Step {
     /// Create the deciding name.
     Decide,
-    /// Read what stands there already.
+    /// Read the content of the existing name.
     Read,
     /// Look for a later leadership.
     Confirm,
@@ -36,25 +36,25 @@ enum Step {
     Mark,
 }
 
-/// What the record of the end is.
+/// The state of the record of the end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Record {
-    /// None is wanted: the next JobManager resumes the job.
+    /// There is none, because the next JobManager resumes the job.
     Unwanted,
-    /// Under way, or to be tried again at that moment.
+    /// It is being written, or is tried again at the given time.
     Writing {
         step: Step,
         retry_at: Option<Instant>,
         tries: u32,
     },
     Written,
-    /// Another JobManager leads: the job has not ended.
+    /// Another JobManager leads, so the job has not ended.
     Deposed(LeaderEpoch),
-    /// Storage does not take it.
+    /// Storage does not accept it.
     Failed(String),
 }
 
-/// The end of a job, on its way into storage and to those who asked.
+/// The end of a job, which is being recorded and reported to clients.
 pub(crate) struct Ending {
     end: End,
     job_name: String,
@@ -62,7 +62,7 @@ pub(crate) struct Ending {
     /// The id under which the end is decided, and the job's directory.
     id: CheckpointId,
     job_dir: Location,
-    /// The mark.
+    /// The object of the mark.
     at: Location,
     clock: String,
     record: Record,
@@ -70,7 +70,7 @@ pub(crate) struct Ending {
     deadline: Instant,
 }
 
-/// What an end is recorded with.
+/// The contents of the records of an end.
 pub(crate) struct Records {
     pub(crate) job_name: String,
     pub(crate) authority: Authority,
@@ -123,8 +123,8 @@ impl Ending {
             Step::Confirm => self.authority.question(),
             Step::Mark => {
                 let state = self.end.state.as_str().to_owned();
-                // The time of this request: storage may have kept the decision waiting, and the job has ended once its mark
-                // is there.
+                // The time of this request, not of the decision, because storage may have been slow and the job
+                // has ended when its mark exists.
                 let (epoch, ended_at) = (self.authority.epoch, now.as_millis());
                 let record = EndedRecord { state, epoch, ended_at, clock: self.clock.clone() };
                 let body = record::encode(&record);
@@ -133,8 +133,8 @@ impl Ending {
         }
     }
 
-    /// An answer from storage. The job's objects go only when its end is recorded: a crash between the two would
-    /// let the next JobManager begin the job again.
+    /// Handles an answer from storage. The job's objects are deleted only when its end is recorded, because after
+    /// a crash in between the next JobManager would start the job again.
     pub(crate) fn stored(
         &mut self,
         now: Instant,
@@ -197,7 +197,7 @@ impl Ending {
         recorded && (!leader.operations.unseen() || now >= self.deadline)
     }
 
-    /// When something is due. Nothing is while the record is under way, however long storage takes.
+    /// When something is due. Nothing is due while the record is being written, however long storage takes.
     pub(crate) fn next_wakeup(&self) -> Option<Instant> {
         match self.record {
             Record::Writing { retry_at, .. } => retry_at,
@@ -205,7 +205,7 @@ impl Ending {
         }
     }
 
-    /// The exit code, and why it is not 0.
+    /// The exit code, with the reason if it is not 0.
     pub(crate) fn exit(&self) -> (i32, String) {
         let name = self.job_name.clone();
         if let Record::Failed(error) = &self.record {

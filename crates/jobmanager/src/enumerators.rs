@@ -1,10 +1,10 @@
-//! Runs the split enumerators of the sources: carries out their listings, assigns their splits to readers, and keeps their
+//! The split enumerators of the sources: their listings, the assignment of their splits to readers, and their
 //! state.
 //!
 //! An assigned split belongs to its reader. Assignments and checkpoint triggers reach a reader in order, so a split that was
 //! assigned before a trigger is in the reader's part of the checkpoint, and any other in the enumerator's. A reader holds
-//! event time back until it has received the first answer from here. So after an enumerator's first search in an attempt,
-//! readers without a split are told that there is none for them now.
+//! event time back until it has received the first answer from here. So after an enumerator's first search in an
+//! attempt, readers without a split get a message that there is none for them now.
 //!
 //! No split is assigned after the trigger of a checkpoint after which sources emit nothing. A source whose readers change
 //! assigns none from the trigger of the cut until its readers have reported the splits that they release.
@@ -21,25 +21,26 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-/// An enumerator that always wants to be asked at once is not asked all the time.
+/// The least time between two polls of an enumerator, even if it requests to be polled at once.
 const MIN_POLL_PAUSE: Duration = Duration::from_millis(1);
 
 /// Splits for one reader.
 pub(crate) type Assignment = (SubtaskId, SplitAssignment);
 
-/// A listing that an enumerator asked for. A listing asked for before the last deployment is of no use.
+/// A listing that an enumerator has requested. A listing that was requested before the last deployment is
+/// ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Listing {
     source: usize,
     deployment: u64,
 }
 
-/// What is to be done for the enumerators.
+/// The requests and messages of the enumerators.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Work {
     pub(crate) listings: Vec<(Listing, Location)>,
     pub(crate) assignments: Vec<Assignment>,
-    /// Readers that are to hear how many of their source have splits to read.
+    /// Readers, each with the number of readers of its source that have splits to read.
     pub(crate) active: Vec<(SubtaskId, u32)>,
     /// Readers whose input ends.
     pub(crate) ends: Vec<SubtaskId>,
@@ -48,7 +49,7 @@ pub(crate) struct Work {
 /// A source's state in a checkpoint.
 #[derive(Serialize, Deserialize)]
 struct Snapshot {
-    /// Found, and handed to nobody.
+    /// Splits that are not assigned.
     unassigned: Vec<Bytes>,
     enumerator: Bytes,
 }
@@ -57,33 +58,33 @@ struct Source {
     uid: String,
     vertex: Option<VertexIndex>,
     enumerator: Box<dyn Enumerator>,
-    /// The enumerator's state before it did anything: a job that starts anew starts from it.
+    /// The enumerator's initial state, from which a job without state starts.
     pristine: Bytes,
     unassigned: VecDeque<Bytes>,
-    /// How many splits each reader has.
+    /// The number of splits of each reader.
     load: BTreeMap<SubtaskId, usize>,
-    /// The readers of this attempt that have been told which splits are theirs.
+    /// The readers of this attempt that have received an assignment.
     notified: BTreeSet<SubtaskId>,
     told_last: bool,
     /// Readers that have read all of their splits.
     exhausted: BTreeSet<SubtaskId>,
-    /// Whether they have been told that all are.
+    /// Whether the readers were told that all are exhausted.
     told_end: bool,
-    /// How many have splits to read, as the readers were told.
+    /// The number of readers with splits to read that was last sent to the readers.
     active: Option<u32>,
-    /// Its readers change: nothing is handed out.
+    /// Whether its readers are changing, so that no splits are assigned.
     moving: bool,
-    /// A message carries at most so many.
+    /// The most splits in a message.
     message_splits: usize,
     listing: bool,
-    /// When it is asked what it wants.
+    /// When it is polled next.
     poll_at: Option<Instant>,
 }
 
 /// The enumerators of a job.
 pub(crate) struct Enumerators {
     sources: Vec<Source>,
-    /// Counts deployments.
+    /// The number of deployments.
     deployment: u64,
     running: bool,
     /// The checkpoint after which sources emit nothing.
@@ -123,7 +124,8 @@ impl Enumerators {
         Self { sources, deployment: 0, running: false, paused_by: None }
     }
 
-    /// An attempt is deployed: the enumerators go on from `states`, `(operator uid, state)`, or start anew.
+    /// An attempt is deployed. The enumerators continue from `states`, `(operator uid, state)`, or from their
+    /// initial states.
     pub(crate) fn deploy(
         &mut self,
         now: Instant,
@@ -155,14 +157,14 @@ impl Enumerators {
         self.paused_by = Some(checkpoint);
     }
 
-    /// A checkpoint has failed: what paused for it goes on.
+    /// A checkpoint has failed. Sources that paused for it continue.
     pub(crate) fn resume(&mut self, checkpoint: CheckpointId) {
         if self.paused_by == Some(checkpoint) {
             self.paused_by = None;
         }
     }
 
-    /// A cut begins, with which the graph changes: sources whose readers are others in the `next` graph wait for
+    /// A cut begins. Sources whose readers differ in the `next` graph wait for
     /// [`move_splits`](Self::move_splits).
     pub(crate) fn begin_move(&mut self, graph: &ExecutionGraph, next: &ExecutionGraph) {
         let readers = |graph: &ExecutionGraph, vertex| -> BTreeSet<SubtaskId> {
@@ -173,8 +175,8 @@ impl Enumerators {
         }
     }
 
-    /// The readers of a source have changed to `readers`, with how many splits each has: they get the splits that
-    /// others have let go of, and hear again whether more will come.
+    /// The readers of a source have changed to `readers`, given with the number of their splits. They get the
+    /// released splits, and are told again whether more will be assigned.
     pub(crate) fn move_splits(
         &mut self,
         vertex: VertexIndex,
@@ -193,7 +195,7 @@ impl Enumerators {
             source.load = readers.into_iter().collect();
             source.hand_out(splits, &states, &mut assignments);
             source.assign(&mut assignments);
-            // They hold event time back until they hear what is theirs.
+            // Readers hold event time back until they have received an assignment.
             source.tell_others(&mut assignments);
         }
         assignments
@@ -204,7 +206,7 @@ impl Enumerators {
         self.sources.iter().map(|source| (source.uid.clone(), source.snapshot())).collect()
     }
 
-    /// Lets the enumerators go on.
+    /// Polls the enumerators and assigns their splits.
     pub(crate) fn advance(&mut self, now: Instant) -> Work {
         let mut work = Work::default();
         if !self.is_active() {
@@ -227,7 +229,7 @@ impl Enumerators {
         work
     }
 
-    /// A reader has read all of its splits, and waits for the other readers of its source.
+    /// A reader has finished its splits and waits for the other readers of its source.
     pub(crate) fn exhausted(&mut self, reader: SubtaskId) {
         if let Some(source) = self.sources.iter_mut().find(|source| source.load.contains_key(&reader)) {
             source.exhausted.insert(reader);
@@ -235,7 +237,7 @@ impl Enumerators {
         }
     }
 
-    /// A listing has come.
+    /// Handles the answer to a listing.
     pub(crate) fn listed(
         &mut self,
         now: Instant,
@@ -254,7 +256,7 @@ impl Enumerators {
             .map_err(|error| source.failure(Fault::External, &error.to_string()))
     }
 
-    /// When an enumerator wants to be asked again.
+    /// When an enumerator must be polled next.
     pub(crate) fn next_wakeup(&self) -> Option<Instant> {
         let waiting = self.sources.iter().filter(|source| !source.listing);
         waiting.filter_map(|source| source.poll_at).min().filter(|_| self.is_active())
@@ -297,7 +299,7 @@ impl Source {
         postcard::to_stdvec(&snapshot).expect("a snapshot is plain data").into()
     }
 
-    /// Gives each split to the reader that has the fewest, and each of these the states that belong to them.
+    /// Assigns each split to the reader with the fewest, with the state that belongs to the splits.
     fn hand_out(
         &mut self,
         splits: impl IntoIterator<Item = Bytes>,
@@ -322,7 +324,7 @@ impl Source {
         }
     }
 
-    /// Hands out all splits, tells readers that get none, and says when no more will come.
+    /// Assigns all splits, and tells readers whether more will be assigned, also those that get none.
     fn assign(&mut self, assignments: &mut Vec<Assignment>) {
         if self.load.is_empty() || self.moving {
             return;
@@ -335,13 +337,13 @@ impl Source {
             let last = |&subtask| (subtask, SplitAssignment::empty(MoreSplits::None));
             assignments.extend(self.load.keys().map(last));
         }
-        // While a listing is under way it may still bring some.
+        // A listing that is under way may still bring splits.
         if !self.listing {
             self.tell_others(assignments);
         }
     }
 
-    /// The readers, once all are exhausted. One that ended alone would make every later rescale a restart.
+    /// The readers, once all are exhausted. If one ended alone, every later rescale would need a restart.
     fn take_ends(&mut self) -> Vec<SubtaskId> {
         let all = self.load.keys().all(|reader| self.exhausted.contains(reader));
         if self.moving || !self.told_last || self.told_end || !all {
@@ -351,7 +353,7 @@ impl Source {
         self.load.keys().copied().collect()
     }
 
-    /// All readers, with how many of them have been given splits and are not at their end, if that has changed.
+    /// All readers, with the number of those that have splits to read, if it has changed.
     fn take_active(&mut self) -> Vec<(SubtaskId, u32)> {
         let is_active =
             |(reader, load): &(&SubtaskId, &usize)| **load > 0 && !self.exhausted.contains(reader);
@@ -363,7 +365,7 @@ impl Source {
         self.load.keys().map(|reader| (*reader, active)).collect()
     }
 
-    /// Tells readers that have not heard anything yet that there is nothing for them now.
+    /// Tells readers that have not received an assignment that there are no splits for them now.
     fn tell_others(&mut self, assignments: &mut Vec<Assignment>) {
         let others: Vec<SubtaskId> =
             self.load.keys().filter(|reader| !self.notified.contains(reader)).copied().collect();
@@ -377,7 +379,7 @@ impl Source {
     }
 }
 
-/// How many items of a source's state a reader gets back: its splits.
+/// The number of splits in a reader's restored state.
 fn restored(restore: &[(SubtaskId, Restore)], reader: SubtaskId, uid: &str) -> usize {
     let of_reader = restore.iter().filter(|(subtask, _)| *subtask == reader);
     let states = of_reader.flat_map(|(_, restore)| &restore.operator).filter(|state| state.operator == uid);

@@ -1,22 +1,22 @@
-//! Reasons for which a JobManager exits with a code other than 0.
+//! The reasons for which a JobManager exits with a code other than 0.
 
 use crate::leadership::LeadershipError;
 use reflow_types::LeaderEpoch;
 
-/// Why a JobManager ends with an exit code other than 0. The text is for whoever started it.
+/// Why a JobManager exits with a code other than 0. The text is for the person who started it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JobManagerError {
-    /// Its port cannot be had.
+    /// It cannot listen on its port.
     #[error(
         "cannot listen on {address} for TaskManagers: {error}; is another JobManager running there? Otherwise \
          set jobmanager.rpc.port or jobmanager.bind-host"
     )]
     Listen {
         address: String,
-        /// In the system's words.
+        /// The system's message.
         error: String,
     },
-    /// A directory that each process would look for elsewhere.
+    /// A directory is relative, so each process would look for it elsewhere.
     #[error(
         "{key} is `{value}`: give a path from the root, or a URL; all processes of the cluster must find it"
     )]

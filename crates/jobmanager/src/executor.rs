@@ -7,7 +7,7 @@ use std::time::Duration;
 /// An executor.
 #[derive(Clone, Debug)]
 pub(crate) struct Executor {
-    /// Whose child it is.
+    /// The TaskManager whose child it is.
     pub(crate) task_manager: TaskManagerId,
     pub(crate) slots: u32,
     /// When its TaskManager was told to start it.
@@ -17,19 +17,19 @@ pub(crate) struct Executor {
     pub(crate) memory_bytes: u64,
 }
 
-/// How far it is.
+/// The stage of an executor.
 #[derive(Clone, Debug)]
 pub(crate) enum Stage {
     /// Its TaskManager was told to start it.
     Starting,
-    /// It is there.
+    /// It has registered.
     Registered {
         conn: ConnId,
         /// Where it listens for data connections.
         data_address: String,
         last_message_at: Instant,
     },
-    /// Its connection is gone. If its process is, too, its TaskManager is about to report how it ended.
+    /// Its connection has closed. If its process has ended as well, its TaskManager will soon report how.
     Disconnected { since: Instant, reason: String },
 }
 
@@ -46,7 +46,7 @@ impl Executor {
         self.stage = Stage::Disconnected { since: now, reason: reason.to_owned() };
     }
 
-    /// Whether the scheduler knows it.
+    /// Whether it has registered, so that the scheduler knows it.
     pub(crate) fn has_registered(&self) -> bool {
         !matches!(self.stage, Stage::Starting)
     }
@@ -57,7 +57,7 @@ impl Executor {
         }
     }
 
-    /// Why it is given up when it is overdue.
+    /// The reason for killing it when it is overdue.
     pub(crate) fn problem(&self) -> String {
         match &self.stage {
             Stage::Starting => "it did not register within taskmanager.registration.timeout".to_owned(),
@@ -76,7 +76,7 @@ impl Executor {
         if let Stage::Registered { data_address, .. } = &self.stage { Some(data_address) } else { None }
     }
 
-    /// How long it has lived.
+    /// The time since its start.
     pub(crate) fn lifetime(&self, now: Instant) -> Duration {
         now.since(self.started_at)
     }

@@ -7,10 +7,10 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
-/// How many commands may wait. The JobManager takes all of them each time it wakes up.
+/// The most waiting commands. The JobManager takes all of them whenever it wakes up.
 const MAX_WAITING: usize = 64;
 
-/// The JobManager as REST sees it. Clones are the same one.
+/// The REST server's handle to the JobManager. Clones share it.
 #[derive(Clone)]
 pub struct Handle(Arc<Shared>);
 
@@ -27,14 +27,14 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// Answers it; the client may be gone.
+    /// Answers it. The client may have gone.
     pub(crate) fn answer(self, result: Result<Reply, CommandError>) {
         let _ = self.answer.send(result);
     }
 }
 
 impl Handle {
-    /// `signal` wakes the JobManager's thread.
+    /// A handle to the JobManager that `signal` wakes.
     pub(crate) fn new(signal: Signal, view: ClusterView) -> Self {
         let view = Mutex::new(Arc::new(view));
         Self(Arc::new(Shared { view, commands: Mutex::default(), signal }))
@@ -44,12 +44,12 @@ impl Handle {
         *lock(&self.0.view) = Arc::new(view);
     }
 
-    /// Takes the commands that wait, in order.
+    /// Takes the waiting commands, in order.
     pub(crate) fn take_commands(&self) -> VecDeque<Asked> {
         std::mem::take(&mut *lock(&self.0.commands))
     }
 
-    /// Adds a command; what its answer comes through.
+    /// Adds a command. Returns the receiver of its answer.
     fn ask(&self, command: Command) -> Result<oneshot::Receiver<Result<Reply, CommandError>>, CommandError> {
         let (answer, answered) = oneshot::channel();
         let mut commands = lock(&self.0.commands);

@@ -1,8 +1,8 @@
-//! Ids and tokens from the operating system's random generator, so that nobody can guess them.
+//! Ids and tokens from the operating system's random generator, so that they cannot be guessed.
 
 use sha2::{Digest, Sha256};
 
-/// A stream of random numbers from a seed: ids that are shown do not tell tokens that are not.
+/// A stream of random numbers from a seed. Published ids do not reveal tokens.
 pub(crate) struct Ids {
     seed: [u8; 32],
     count: u64,
@@ -22,7 +22,7 @@ impl Ids {
         u128::from_le_bytes(*half)
     }
 
-    /// Another stream, for somebody else.
+    /// An independent stream.
     pub(crate) fn split(&mut self) -> Ids {
         let mut seed = [0; 32];
         seed[..16].copy_from_slice(&self.next().to_le_bytes());

@@ -1,4 +1,4 @@
-//! Names of objects in storage: where a job's epochs, checkpoints and other records are.
+//! The names of a job's objects in storage: its epochs, checkpoints and other records.
 //!
 //! ```text
 //! <execution.checkpointing.dir>/<cluster-id>/<job name>/
@@ -22,7 +22,7 @@ pub(crate) struct Layout {
     root: Location,
 }
 
-/// What lies below the directory of one job id.
+/// The objects below the directory of a job id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Found {
     /// Checkpoints about which something was decided, in ascending order.
@@ -38,9 +38,9 @@ pub(crate) struct Found {
 /// The jobs in a listing of everything of one job name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FoundJobs {
-    /// Those that have decided about a checkpoint.
+    /// The jobs that have decided about a checkpoint.
     pub(crate) decided: BTreeSet<JobId>,
-    /// Those that are marked as ended.
+    /// The jobs that are marked as ended.
     pub(crate) ended: BTreeSet<JobId>,
 }
 
@@ -75,7 +75,7 @@ impl Layout {
         self.root.join(&job.to_string())
     }
 
-    /// The directory of what users have declared.
+    /// The directory of declared requirements.
     pub(crate) fn requirements(&self, job: JobId) -> Location {
         self.job_dir(job).join("requirements")
     }
@@ -84,9 +84,8 @@ impl Layout {
         Location(deciding_name(&self.job_dir(job).0, checkpoint))
     }
 
-    /// Sorts a listing of a job's directory.
-    ///
-    /// Stores spell the beginning of names in their own ways, so only what follows the job's id counts.
+    /// Evaluates a listing of a job's directory. Stores return the beginning of names in different forms, so only
+    /// the part after the job's id counts.
     pub(crate) fn found(&self, job: JobId, objects: &[ObjectMeta]) -> Found {
         let mut found = Found::default();
         let marker = format!("/{job}/");
@@ -113,7 +112,7 @@ impl Layout {
         found
     }
 
-    /// Finds jobs without the records of leadership: in a listing of everything of this job name.
+    /// Finds jobs without epoch records, in a listing of everything of this job name.
     pub(crate) fn jobs(&self, objects: &[ObjectMeta]) -> FoundJobs {
         let mut found = FoundJobs::default();
         for object in objects {
@@ -144,11 +143,12 @@ pub(crate) fn is_absolute(directory: &str) -> bool {
     directory.contains("://") || directory.starts_with('/')
 }
 
-/// A component of a path is no longer than 255 bytes in most file systems.
+/// The longest name. Most file systems allow 255 bytes for a component of a path.
 const MAX_NAME_BYTES: usize = 200;
 
-/// A name as one component of a path: whatever is not a letter, a digit or one of `._-` is percent-encoded. Of a name that
-/// gets too long by that, or is, its beginning is kept, with a hash of the whole behind a `%` that no encoding has.
+/// A name as one component of a path: everything except letters, digits and `._-` is percent-encoded. Of a name
+/// that is then too long, the beginning is kept, followed by a hash of the whole behind a `%`, which no encoding
+/// contains.
 fn file_name(name: &str) -> String {
     let only_dots = name.bytes().all(|byte| byte == b'.');
     let encode = |byte: u8| match byte {

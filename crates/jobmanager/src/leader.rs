@@ -1,7 +1,8 @@
-//! The JobManager as the leader of its job: passes events of members, storage and users to the scheduler, and carries out its
+//! The leader of a job, which passes events of members, storage and users to the scheduler and carries out its
 //! actions.
 //!
-//! Nothing is decided here. The actions of an event are carried out, in order, before the next event is handled.
+//! It makes no decisions itself. The actions of an event are carried out, in order, before the next event is
+//! handled.
 
 mod chunks;
 mod deployed;
@@ -40,20 +41,20 @@ use reflow_protocol::snapshot::AfterBarrier;
 use reflow_types::{CheckpointId, Instant, LeaderEpoch, SubtaskId, VertexId};
 use std::collections::{BTreeMap, VecDeque};
 
-/// What a storage request is for.
+/// The purpose of a storage request.
 #[derive(Debug)]
 enum Purpose {
     Name(CheckpointId, Wanted),
-    /// Whether the objects of a checkpoint are there.
+    /// Check that the objects of a checkpoint exist.
     Objects(Box<Check>),
-    /// What stands under a name that was there already.
-    /// If it is damaged, it is read once more from there.
+    /// Read the decision under a name that existed already. If it is damaged, it is read once more from the given
+    /// location.
     Decision(CheckpointId, Wanted, Option<Location>),
-    /// Whether a later leadership is there: only if not, the outcome counts.
+    /// Check for a later leadership before the outcome counts.
     Standing(CheckpointId, Wanted, StoreOutcome),
-    /// Whether a later leadership is there, between decisions.
+    /// Check for a later leadership between decisions.
     Look,
-    /// The file of this leadership's epoch.
+    /// Read or write the file of this leadership's epoch.
     Epoch,
     Deletion(String),
     Chunk {
@@ -63,15 +64,15 @@ enum Purpose {
     Listing(Listing),
 }
 
-/// How the job has ended.
+/// The end of the job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct End {
     pub(crate) state: EndState,
     pub(crate) reason: Option<String>,
 }
 
-/// The leader of a job. Its fields are more than a dozen because everything about the job meets here. Each part keeps its
-/// own rules; what the leader adds is the order in which one hands over to another.
+/// The leader of a job. It has more than a dozen fields because everything about the job meets here. Each part
+/// keeps its own rules; the leader adds the order in which one passes to the next.
 pub(crate) struct Leader {
     pub(crate) scheduler: Scheduler,
     pub(crate) members: Members,
@@ -83,18 +84,18 @@ pub(crate) struct Leader {
     deployed: Deployed,
     requests: Storage<Purpose>,
     deletions: Deletions,
-    /// Events that carrying out actions has led to.
+    /// Events that result from carrying out actions.
     events: VecDeque<Event>,
     pub(crate) end: Option<End>,
     /// Whether it still leads.
     pub(crate) authority: Authority,
-    /// The later leadership that was found: this one changes nothing any more.
+    /// The later leadership, if one was found. This one then changes nothing any more.
     pub(crate) deposed: Option<LeaderEpoch>,
     look: Look,
     log: ChangeLog,
 }
 
-/// What a leader is made of.
+/// The parts of which a leader is built.
 pub(crate) struct LeaderParts {
     pub(crate) scheduler: Scheduler,
     pub(crate) members: Members,
@@ -128,7 +129,7 @@ impl Leader {
         }
     }
 
-    /// Takes over, before anything else happens, what users declared to an earlier leadership.
+    /// Takes over the requirements that were declared to an earlier leadership, before anything else happens.
     pub(crate) fn adopt_requirements(
         &mut self,
         requested: &BTreeMap<VertexId, RequestedBounds>,
@@ -139,18 +140,18 @@ impl Leader {
                 self.scheduler.adopt_requirements(&bounds);
                 self.declarations.carry_over(bounds, out);
             }
-            // They stay, for a start of the job that they fit.
+            // They stay in storage, for a start of a job that they fit.
             Err(error) => tracing::warn!("the declared resource requirements are not used: {error}"),
         }
     }
 
-    /// Something happened to the job.
+    /// Passes an event to the scheduler and carries out its actions.
     pub(crate) fn handle_event(&mut self, now: Instant, event: Event, out: &mut Vec<Output>) {
         self.events.push_back(event);
         self.settle(now, out);
     }
 
-    /// Hands over what members have said, and goes on until nothing is left to do.
+    /// Handles the events of members, until nothing is left to do.
     pub(crate) fn settle(&mut self, now: Instant, out: &mut Vec<Output>) {
         if self.deposed.is_some() {
             return;
@@ -158,7 +159,7 @@ impl Leader {
         loop {
             for event in self.members.take_events() {
                 match event {
-                    // This one is for the enumerators, not for the scheduler.
+                    // This report is for the enumerators, not for the scheduler.
                     MemberEvent::Job(Event::SubtaskReported(SubtaskReport {
                         attempt,
                         subtask,
@@ -179,8 +180,8 @@ impl Leader {
                 self.carry_out(now, action, out);
             }
         }
-        // After the actions: what is assigned between an enumerator's snapshot and the trigger behind it would belong to
-        // both parts of the checkpoint, and be read twice after a restore.
+        // After the actions: a split that is assigned between an enumerator's snapshot and the trigger that
+        // follows it would be in both parts of the checkpoint, and be read twice after a restore.
         self.advance_enumerators(now, out);
         self.delete(out);
         self.log.log(&self.scheduler.view());
@@ -202,7 +203,7 @@ impl Leader {
         wakeups.into_iter().flatten().min()
     }
 
-    /// The job's end is recorded: what it leaves may go, the decision about the end last.
+    /// The job's end is recorded, so its objects are deleted, the decision about the end last.
     pub(crate) fn delete_rest(&mut self, decision: Option<String>, out: &mut Vec<Output>) {
         self.deletions.allow_all();
         let mut rest = self.declarations.all();
@@ -228,12 +229,12 @@ impl Leader {
         }
     }
 
-    /// Whether something is still to be deleted.
+    /// Whether deletions are pending.
     pub(crate) fn deletes(&self) -> bool {
         self.deletions.any()
     }
 
-    /// An answer from storage.
+    /// Handles an answer from storage.
     pub(crate) fn stored(
         &mut self,
         now: Instant,
@@ -250,7 +251,8 @@ impl Leader {
         let event = match self.requests.take(ticket) {
             None | Some(Purpose::Epoch) => return,
             Some(Purpose::Name(checkpoint, wanted)) => match result {
-                // A create that was answered with an error may have been done: the name may be our own.
+                // A create request that was answered with an error may have been carried out, so the name may be
+                // this leader's own.
                 Err(StoreError::AlreadyExists(at)) => {
                     let read = StoreOp::Get { at: at.clone(), range: None };
                     return out
@@ -307,7 +309,7 @@ impl Leader {
         self.handle_event(now, event, out);
     }
 
-    /// A name is decided. Before anybody hears of a complete checkpoint, a later leadership is looked for.
+    /// A name is decided. Before a checkpoint counts as complete, it checks for a later leadership.
     fn decided(
         &mut self,
         now: Instant,
@@ -346,7 +348,8 @@ impl Leader {
             Action::MoveSplits { vertex, splits, states, readers, .. } => {
                 tracing::info!(splits = splits.len(), readers = readers.len(), "splits change their readers");
                 let assignments = self.enumerators.move_splits(vertex, splits, states, readers);
-                // At once: what is handed over here is in no checkpoint that begins later, unless its reader has it.
+                // Sent at once: these splits are in no later checkpoint of the enumerator, so their readers must
+                // have them before the next trigger.
                 self.send_assignments(assignments, out);
             }
             Action::StoreManifest { checkpoint, at, manifest } => {
@@ -417,8 +420,8 @@ impl Leader {
         }
     }
 
-    /// Before executors hear of a checkpoint: splits that are assigned after the trigger do not belong to it, so the
-    /// enumerators' states are taken first.
+    /// Takes the enumerators' states before the trigger is sent, because splits that are assigned after it do not
+    /// belong to the checkpoint.
     fn advise_enumerators(&mut self, checkpoint: CheckpointId, command: &CheckpointCommand) {
         match command {
             CheckpointCommand::Trigger(SnapshotKind { then, cut, .. }) => {
@@ -445,7 +448,7 @@ impl Leader {
         self.members.send(record.slot.executor, &message, out);
     }
 
-    /// Asks for what enumerators want from storage, and sends what they have for readers.
+    /// Sends the enumerators' requests to storage and their assignments to readers.
     fn advance_enumerators(&mut self, now: Instant, out: &mut Vec<Output>) {
         let work = self.enumerators.advance(now);
         for (listing, below) in work.listings {
@@ -466,7 +469,7 @@ impl Leader {
         }
     }
 
-    /// Creates the deciding name of a checkpoint if its objects are there.
+    /// Creates the deciding name of a checkpoint if its objects exist.
     fn store_manifest(&mut self, check: Check, out: &mut Vec<Output>) {
         let (purpose, op) = check.proceed();
         out.push(self.requests.ask(purpose, op));
@@ -474,7 +477,7 @@ impl Leader {
 
     /// A listing for a check has been answered.
     fn objects_listed(&mut self, now: Instant, mut check: Check, answer: StoreResult, out: &mut Vec<Output>) {
-        // The decision about the end comes after all checkpoints, and with a final one all of them go.
+        // The decision about the end follows all checkpoints, and with a final end all of them are deleted.
         if self.end.is_some() {
             return;
         }
@@ -488,7 +491,7 @@ impl Leader {
         }
     }
 
-    /// Looks if it is time to.
+    /// Checks for a later epoch if the check is due.
     fn look_for_successor(&mut self, now: Instant, out: &mut Vec<Output>) {
         if self.look.begin_if_due(now) {
             let question = self.authority.question();
@@ -496,10 +499,11 @@ impl Leader {
         }
     }
 
-    /// A look is over. Storage that does not answer tells nothing: the next look may.
+    /// Handles the result of a check. If storage did not answer, the next check may.
     fn looked(&mut self, now: Instant, answer: &StoreResult, out: &mut Vec<Output>) {
         self.look.end(now);
-        // The end has a look of its own, and whoever comes after its mark deposes nobody.
+        // The recording of the end has its own check, and a JobManager that starts after the mark does not depose
+        // this one.
         if self.end.is_some() {
             return;
         }
@@ -520,7 +524,8 @@ impl Leader {
         }
     }
 
-    /// The file of this leadership's epoch is gone. TaskManagers that register read it: without it none can join.
+    /// Writes the file of this leadership's epoch again after it was deleted. TaskManagers read it when they
+    /// register, so none could join without it.
     fn write_record(&mut self, create: StoreOp, out: &mut Vec<Output>) {
         tracing::error!(
             at = %self.authority.directory(),

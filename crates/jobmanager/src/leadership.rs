@@ -3,10 +3,10 @@
 //! Each start of a JobManager takes the next epoch by creating its record. If two try, one wins and the other takes the epoch
 //! after. An epoch continues the job of the previous one, unless that job has ended or a fresh one is requested.
 //!
-//! The previous leader may still be alive, but it cannot complete anything. After it creates a deciding name, and before
-//! anybody is told, it looks for later epochs ([`authority`]); and a new leader reads the decisions only after it has created
-//! its epoch ([`claim`]). What a deposed leader decides later is void, because its successor has recorded from where it
-//! resumed ([`reflow_coordination::manifest::lineage`]).
+//! The previous leader may still be alive, but it cannot complete anything. After it creates a deciding name, and
+//! before the decision has any effect, it checks for later epochs ([`authority`]); and a new leader reads the
+//! decisions only after it has created its epoch ([`claim`]). Later decisions of a deposed leader are void,
+//! because its successor has recorded from where it resumed ([`reflow_coordination::manifest::lineage`]).
 //!
 //! `leadership_tests.rs` begins with an example of two JobManagers.
 
@@ -24,36 +24,36 @@ use reflow_types::{JobId, LeaderEpoch, Timestamp, VertexId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How often storage is asked for one thing.
+/// The most tries of a storage request.
 const MAX_TRIES: u32 = 6;
-/// How often something is read before it counts as damaged.
+/// The number of bad reads after which an object counts as damaged.
 const MAX_READS: u32 = 4;
-/// How often others may be faster.
+/// How often other JobManagers may create an epoch first.
 const MAX_LOST_RACES: u32 = 100;
 
 /// Why a JobManager cannot lead.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LeadershipError {
-    /// Storage does not work.
+    /// Storage has failed.
     #[error("{error}: tried {MAX_TRIES} times; check execution.checkpointing.dir and its rights")]
     Storage {
         /// The last error, which names the object.
         error: StoreError,
     },
-    /// Others are faster, again and again.
+    /// Other JobManagers always create the epoch first.
     #[error("{MAX_LOST_RACES} other JobManagers took the leadership of {0} first: stop them")]
     Contended(Location),
-    /// No record of an earlier leadership can be read.
+    /// No epoch record can be read.
     #[error("the records of leadership in {0} are damaged: start with --fresh to begin a new job")]
     DamagedRecords(Location),
-    /// The records of leadership are gone, and there is more than one job.
+    /// There are no epoch records, but several jobs.
     #[error(
         "the records of leadership in {directory} are gone, and there are checkpoints of several jobs ({}): start \
          with --fresh and -s DIRECTORY/chk-N of the right one, or move the directories of the others away",
         in_words(jobs)
     )]
     SeveralJobs { directory: Location, jobs: BTreeSet<JobId> },
-    /// There are checkpoints, and none can be read.
+    /// There are checkpoints, but none can be read.
     #[error(
         "no checkpoint in {directory} can be read ({damage}): restore the files, or start with --fresh to begin \
          a new job"
@@ -61,7 +61,7 @@ pub enum LeadershipError {
     DamagedCheckpoints {
         /// The job's directory.
         directory: Location,
-        /// What is wrong with the newest.
+        /// The damage of the newest one.
         damage: String,
     },
     /// The mark of the last job's end cannot be read.
@@ -70,9 +70,9 @@ pub enum LeadershipError {
          delete the mark to go on with the last one"
     )]
     DamagedMark {
-        /// The mark.
+        /// The object of the mark.
         at: Location,
-        /// What is wrong with it.
+        /// The damage.
         damage: String,
     },
     /// The savepoint that the job is to start from cannot be read.
@@ -80,7 +80,7 @@ pub enum LeadershipError {
     Savepoint {
         /// Its manifest.
         at: Location,
-        /// Why not.
+        /// The reason.
         reason: String,
     },
     /// The checkpoint is in a codec that is private to another build.
@@ -99,54 +99,55 @@ pub enum LeadershipError {
     },
 }
 
-/// What stands in an epoch's file, as JSON.
+/// The content of an epoch's file, as JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct EpochRecord {
     pub(crate) job: JobId,
-    /// Whether it begins the job; otherwise it resumes the former epoch's.
+    /// Whether the epoch starts a new job. Otherwise it resumes the job of the former epoch.
     pub(crate) fresh: bool,
     /// When the JobManager started, in milliseconds since the Unix epoch.
     pub(crate) started_at: Timestamp,
-    /// Drawn by this JobManager alone: tells its file from that of another one which takes the same number after the
-    /// file was deleted. Earlier releases wrote none.
+    /// A random id of this JobManager. It distinguishes its file from that of another one that takes the same
+    /// number after the file was deleted. Earlier releases wrote none.
     #[serde(default)]
     pub(crate) leader: JobId,
 }
 
-/// What stands in an ended job's marker, as JSON.
+/// The content of an ended job's mark, as JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct EndedRecord {
-    /// `FINISHED` or `CANCELED`. Earlier releases wrote `FAILED` as well, which is no end: the job is resumed.
+    /// `FINISHED` or `CANCELED`. Earlier releases wrote `FAILED` as well, which does not count as an end: the job
+    /// is resumed.
     pub(crate) state: String,
     pub(crate) epoch: LeaderEpoch,
-    /// In milliseconds since the Unix epoch.
+    /// The time of the end, in milliseconds since the Unix epoch.
     pub(crate) ended_at: Timestamp,
-    /// The clock that says so ([`JobSpec::clock`](crate::JobSpec)). Earlier releases did not name it.
+    /// The clock of that time ([`JobSpec::clock`](crate::JobSpec)). Earlier releases did not write it.
     #[serde(default)]
     pub(crate) clock: String,
 }
 
-/// What a claim is made with.
+/// The parameters of a claim.
 #[derive(Clone, Debug)]
 pub(crate) struct Claimant {
     pub(crate) layout: Layout,
-    /// The id of the job if it is a new one. Drawn at random for each JobManager.
+    /// The random id of the job, if it is a new one.
     pub(crate) new_job: JobId,
     pub(crate) fresh: bool,
     pub(crate) allow_other_build: bool,
-    /// The job's sinks whose output cannot be taken back, and whether it may be written again.
+    /// The job's sinks that commit with checkpoints.
     pub(crate) committing_sinks: Vec<String>,
     pub(crate) allow_replay: AllowReplay,
     /// The SHA-256 of the executable.
     pub(crate) build: String,
-    /// The directory of the savepoint that a job without checkpoints starts from.
+    /// The directory of the savepoint from which a job without checkpoints starts.
     pub(crate) start_from: Option<Location>,
     pub(crate) started_at: Timestamp,
-    /// The clock that says so.
+    /// The clock of the start time.
     pub(crate) clock: String,
 }
 
-/// A leadership, and what the job goes on from.
+/// A leadership, with the state from which the job resumes.
 #[derive(Clone, Debug)]
 pub(crate) struct Leadership {
     pub(crate) job: JobId,
@@ -154,9 +155,9 @@ pub(crate) struct Leadership {
     pub(crate) resumed: bool,
     pub(crate) recovered: Recovered,
     pub(crate) authority: Authority,
-    /// The epochs before it whose files are there, in ascending order.
+    /// The earlier epochs whose files exist, in ascending order.
     pub(crate) earlier: Vec<LeaderEpoch>,
-    /// What stands in the epoch's file.
+    /// The content of the epoch's file.
     pub(crate) record: Bytes,
     /// The requirements that users declared last.
     pub(crate) requirements: Option<BTreeMap<VertexId, RequestedBounds>>,

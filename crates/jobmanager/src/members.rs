@@ -1,8 +1,8 @@
 //! The members of the cluster: TaskManagers, their executors, and peers that have connected and not registered yet.
 //!
-//! Each TaskManager that registers gets one executor of the job, and another one when that executor is gone. Messages are
-//! checked here, against the member that sends them; others act on them ([`MemberEvent`]). A connection that violates the
-//! protocol is closed, and the log gives the reason.
+//! Each TaskManager that registers gets one executor of the job, and another one when that executor is gone.
+//! [`Members`] checks each message against the member that sends it, and passes it on as a [`MemberEvent`]. It
+//! closes a connection that violates the protocol, and logs the reason.
 
 mod settings;
 mod violation;
@@ -27,12 +27,12 @@ use violation::ProtocolViolation;
 
 /// How long a new connection may take to register.
 const REGISTRATION_TIMEOUT: Duration = Duration::from_secs(10);
-/// The number of open connections: three for each of some thousand TaskManagers.
+/// The most connections that are open at a time: three for each of some thousand TaskManagers.
 const MAX_CONNECTIONS: usize = 16_384;
 /// How long after an executor's connection has closed its TaskManager may take to report how the process ended.
 const EXIT_REPORT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A message of a member for others to act on, or what became of the member.
+/// A message of a member for other parts of the JobManager, or a change of the member.
 #[derive(Debug, PartialEq)]
 pub(crate) enum MemberEvent {
     /// For the scheduler.
@@ -70,7 +70,7 @@ pub(crate) struct Members {
     peers: BTreeMap<ConnId, Peer>,
     task_managers: BTreeMap<TaskManagerId, TaskManager>,
     executors: BTreeMap<ExecutorId, Executor>,
-    /// For executors that are to be started.
+    /// The source of ids for executors that are started.
     ids: Ids,
     events: Vec<MemberEvent>,
 }
@@ -81,7 +81,7 @@ impl Members {
         Self { settings, peers, task_managers, executors, ids, events: Vec::new() }
     }
 
-    /// In the order in which they are shown.
+    /// The TaskManagers in the order in which they are shown.
     pub(crate) fn task_managers(&self) -> impl Iterator<Item = (TaskManagerId, &TaskManager)> {
         self.task_managers.iter().map(|(id, task_manager)| (*id, task_manager))
     }
@@ -188,7 +188,7 @@ impl Members {
         conn.is_some()
     }
 
-    /// Ends an executor's process; its TaskManager gets another one.
+    /// Stops an executor's process. Its TaskManager gets another one.
     pub(crate) fn stop_executor(
         &mut self,
         now: Instant,
@@ -206,7 +206,7 @@ impl Members {
         }
     }
 
-    /// The job has left an executor: its TaskManager may end.
+    /// Allows the TaskManager of an executor that the job does not use any more to end.
     pub(crate) fn release(&mut self, id: ExecutorId, out: &mut Vec<Output>) {
         if let Some(executor) = self.executors.get(&id) {
             tracing::info!(task_manager = %executor.task_manager, "the job has left the TaskManager");
@@ -214,7 +214,7 @@ impl Members {
         }
     }
 
-    /// The job has ended: stops all executors. TaskManagers stay.
+    /// Stops all executors, because the job has ended. TaskManagers stay.
     pub(crate) fn stop_all(&mut self, out: &mut Vec<Output>) {
         for (id, executor) in std::mem::take(&mut self.executors) {
             self.send_to_task_manager(
@@ -351,7 +351,8 @@ impl Members {
         Ok(())
     }
 
-    /// Requests that a TaskManager leaves. Returns whether it is registered. Its answer changes nothing any more.
+    /// Asks a TaskManager to leave the cluster. Returns whether it is registered. Its answer needs no handling,
+    /// because it is drained already.
     pub(crate) fn request_drain(&mut self, id: TaskManagerId, out: &mut Vec<Output>) -> bool {
         let there = self.task_managers.contains_key(&id);
         if there {
@@ -361,7 +362,7 @@ impl Members {
         there
     }
 
-    /// The job moves off a TaskManager; one that it does not use is released at once.
+    /// Starts to move the job off a TaskManager. A TaskManager that the job does not use is released at once.
     fn drain(&mut self, id: TaskManagerId, out: &mut Vec<Output>) {
         let Some(task_manager) = self.task_managers.get_mut(&id) else { return };
         if !task_manager.draining {
@@ -421,7 +422,8 @@ impl Members {
         self.send_to_task_manager(id, &ToTaskManager::StartExecutor(start), out);
     }
 
-    /// An executor is gone. Its TaskManager, if it lives and stays, gets another one.
+    /// Removes an executor that is gone. Its TaskManager gets another one, unless it is gone too or is being
+    /// drained.
     fn executor_gone(&mut self, now: Instant, id: ExecutorId, reason: &str, out: &mut Vec<Output>) {
         let Some(executor) = self.executors.remove(&id) else { return };
         if let Some(conn) = executor.conn() {

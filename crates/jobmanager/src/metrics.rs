@@ -1,8 +1,8 @@
 //! Metrics of subtasks: the latest values, rates over the last seconds, and totals across restarts.
 //!
-//! A subtask counts from its deployment. Users expect counters to continue when the job restarts, so the counts of an attempt
-//! are carried over to the subtasks of the next one with the same vertex and index. Counts of indices that no longer exist go
-//! to the first subtask.
+//! A subtask counts from its deployment. Users expect counters to continue when the job restarts, so the counts
+//! of an attempt are added to those of the subtasks of the next one with the same vertex and index. Counts of
+//! indices that no longer exist are added to those of the first subtask.
 
 use reflow_graph::{ExecutionGraph, VertexIndex};
 use reflow_protocol::control::SubtaskMetrics;
@@ -10,9 +10,9 @@ use reflow_types::{Instant, SubtaskId};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-/// Over how much time rates are taken.
+/// The time over which rates are computed.
 const WINDOW: Duration = Duration::from_secs(5);
-/// No more samples than this are kept for a subtask.
+/// The most samples that are kept for a subtask.
 const MAX_SAMPLES: usize = 32;
 
 /// Counters, without rates.
@@ -74,10 +74,10 @@ pub(crate) struct Rates {
 /// A subtask's figures.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Figures {
-    /// With what former attempts had counted.
+    /// Includes the counts of former attempts.
     pub(crate) totals: Totals,
     pub(crate) rates: Rates,
-    /// As it was sent last; `None` if nothing was sent yet.
+    /// The latest metrics; `None` if none were received yet.
     pub(crate) latest: Option<SubtaskMetrics>,
 }
 
@@ -92,12 +92,12 @@ struct Series {
 #[derive(Default)]
 pub(crate) struct Metrics {
     subtasks: BTreeMap<SubtaskId, Series>,
-    /// Where each of them is.
+    /// The vertex and index of each subtask.
     places: BTreeMap<SubtaskId, (VertexIndex, u32)>,
 }
 
 impl Metrics {
-    /// A new attempt: the counters go on in it.
+    /// Starts a new attempt, in which the counters continue.
     pub(crate) fn deploy(&mut self, graph: &ExecutionGraph) {
         let mut carried: BTreeMap<(VertexIndex, u32), Totals> = BTreeMap::new();
         for (subtask, (vertex, index)) in std::mem::take(&mut self.places) {
@@ -115,7 +115,7 @@ impl Metrics {
         }
     }
 
-    /// Subtasks of another graph join those of the attempt: they count from nothing.
+    /// Adds subtasks of another graph to those of the attempt. Their counters start at zero.
     pub(crate) fn join(&mut self, graph: &ExecutionGraph) {
         for (vertex, index, subtask) in graph.subtasks() {
             self.subtasks.entry(subtask.id).or_default();
@@ -123,7 +123,8 @@ impl Metrics {
         }
     }
 
-    /// Only the graph's subtasks are left. What others had counted is carried over to the first of their vertex.
+    /// Removes all subtasks but the graph's. The counts of the removed ones are added to those of the first
+    /// subtask of their vertex.
     pub(crate) fn remove_leaving(&mut self, graph: &ExecutionGraph) {
         for (subtask, (vertex, _)) in std::mem::take(&mut self.places) {
             if graph.find(subtask).is_some() {
@@ -139,7 +140,7 @@ impl Metrics {
             graph.subtasks().map(|(vertex, index, subtask)| (subtask.id, (vertex, index.0))).collect();
     }
 
-    /// What an executor sent. Figures of subtasks that are not of the current attempt are dropped.
+    /// Takes an executor's metrics. Metrics of subtasks that do not belong to the current attempt are dropped.
     pub(crate) fn take(&mut self, now: Instant, metrics: &[SubtaskMetrics]) {
         for of_subtask in metrics {
             if let Some(series) = self.subtasks.get_mut(&of_subtask.subtask) {

@@ -5,10 +5,10 @@ use reflow_types::TaskManagerId;
 use reflow_view::OperationStatus;
 use std::collections::{BTreeMap, VecDeque};
 
-/// How many are remembered; the oldest is forgotten first.
+/// The most operations that are kept. The oldest is dropped first.
 const MAX_REMEMBERED: usize = 1_000;
 
-/// What was asked for.
+/// The kind of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Savepoint,
@@ -18,7 +18,7 @@ pub(crate) enum Kind {
 struct Operation {
     kind: Kind,
     status: OperationStatus,
-    /// Whether the one who asked has seen how it ended.
+    /// Whether the client has seen the outcome.
     seen: bool,
 }
 
@@ -27,12 +27,12 @@ struct Operation {
 pub(crate) struct Operations {
     by_id: BTreeMap<RequestId, Operation>,
     order: VecDeque<RequestId>,
-    /// TaskManagers that are told to leave once a savepoint or checkpoint is complete.
+    /// TaskManagers that are drained when a savepoint or checkpoint is complete.
     drains: BTreeMap<RequestId, TaskManagerId>,
 }
 
 impl Operations {
-    /// A request begins. `false` if it is known: the same id is the same request.
+    /// Begins an operation. Returns false if the id is known, because the same id is the same request.
     pub(crate) fn begin(&mut self, request: RequestId, kind: Kind) -> bool {
         if self.by_id.contains_key(&request) {
             return false;
@@ -45,7 +45,7 @@ impl Operations {
         true
     }
 
-    /// A request has ended: with where the savepoint or checkpoint is, or why there is none.
+    /// Ends an operation, with the location of the savepoint or checkpoint or the reason of the failure.
     pub(crate) fn end(&mut self, request: RequestId, result: Result<String, String>) {
         let Some(operation) = self.by_id.get_mut(&request) else { return };
         operation.status = match (result, operation.kind) {
@@ -58,30 +58,30 @@ impl Operations {
         };
     }
 
-    /// A TaskManager is to leave when this request has succeeded.
+    /// Registers a TaskManager that is drained when this request has succeeded.
     pub(crate) fn drain_after(&mut self, request: RequestId, task_manager: TaskManagerId) {
         self.drains.insert(request, task_manager);
     }
 
-    /// The TaskManager that waits for the end of a request, which is there or will not come.
+    /// Takes the TaskManager that waits for the end of a request.
     pub(crate) fn take_drain(&mut self, request: RequestId) -> Option<TaskManagerId> {
         self.drains.remove(&request)
     }
 
-    /// How a request stands.
+    /// The status of a request.
     pub(crate) fn query(&mut self, request: RequestId) -> Option<OperationStatus> {
         let operation = self.by_id.get_mut(&request)?;
         operation.seen |= operation.status != OperationStatus::InProgress;
         Some(operation.status.clone())
     }
 
-    /// Whether somebody has still to learn how a request ended.
+    /// Whether a client has not seen the outcome of a request yet.
     pub(crate) fn unseen(&self) -> bool {
         self.by_id.values().any(|operation| !operation.seen)
     }
 }
 
-/// The checkpoint that lies at `…/chk-<id>`.
+/// The checkpoint with the location `…/chk-<id>`.
 fn checkpoint_of(location: &str) -> Option<reflow_types::CheckpointId> {
     let name = location.trim_end_matches("/_metadata").rsplit('/').next()?;
     name.strip_prefix("chk-")?.parse().ok().map(reflow_types::CheckpointId)

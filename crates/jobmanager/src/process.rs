@@ -1,4 +1,4 @@
-//! The JobManager as a [`Process`]: inputs in, outputs out, on one thread.
+//! The process of the JobManager: takes inputs and returns outputs, on one thread.
 
 use crate::commands::{CommandOutcome, Desk};
 use crate::deletions::Deletions;
@@ -28,39 +28,39 @@ use reflow_view::CommandError;
 use std::time::Duration;
 
 const LISTENER: ListenerId = ListenerId(0);
-/// How many files of former epochs stay: the last ones say which job is resumed.
+/// The number of former epochs' files that are kept. The last ones show which job is resumed.
 const KEPT_EPOCHS: usize = 8;
-/// The view is made anew at most this often, …
+/// The least time between two updates of the view.
 const VIEW_EVERY: Duration = Duration::from_millis(200);
-/// … and at least this often: durations in it grow.
+/// The longest time between two updates of the view, because durations in it grow.
 const VIEW_AT_LEAST_EVERY: Duration = Duration::from_secs(1);
 
 /// A JobManager for one job, whose executable it is part of.
 ///
-/// It listens first, so that of two started on one machine by mistake the second ends before it touches the
-/// job. Then it becomes the leader of the job, and from there on runs it, until the job ends or it is told to end.
+/// It listens first, so that if two are started on one machine by mistake, the second ends before it touches the
+/// job. Then it becomes the leader of the job and runs it, until the job ends or the process is terminated.
 pub struct JobManager {
     config: Config,
     settings: Settings,
     bounds: Bounds,
     layout: Layout,
-    /// Until the job is taken over.
+    /// The job, until it is taken over.
     spec: Option<JobSpec>,
     ids: Ids,
     tickets: Tickets,
     handle: Handle,
     frame: Frame,
     view_at: Instant,
-    /// When this process was started: a job that has ended since is what it was started for.
+    /// When this process was started. A job that has ended since is the one that it was started for.
     started_at: Instant,
-    /// The clock that says so.
+    /// The clock of that time.
     clock: String,
     changed: bool,
     phase: Phase,
 }
 
 enum Phase {
-    /// Until it listens.
+    /// The process does not listen yet.
     Opening,
     Claiming(Box<Claim>, Storage<Question>),
     Leading(Box<Led>),
@@ -78,8 +78,8 @@ struct Led {
 }
 
 impl JobManager {
-    /// A JobManager and what other threads see of it. `seed` is random: ids and tokens are made of it. The driver
-    /// wakes the process when `signal` is raised. Production has the default `bounds`.
+    /// A JobManager, and the handle for other threads. `seed` is random, and ids and tokens are derived from it.
+    /// The driver wakes the process when `signal` is raised. Production uses the default `bounds`.
     pub fn new(
         config: &Config,
         spec: JobSpec,
@@ -248,7 +248,8 @@ impl JobManager {
         }
     }
 
-    /// What members say is taken only while the job runs: before and after, they are to come again.
+    /// Handles a connection. Messages of members are taken only while the job runs; before and after, members
+    /// must connect again.
     fn on_connection(&mut self, now: Instant, input: Input, out: &mut Vec<Output>) {
         let Phase::Leading(led) = &mut self.phase else {
             if let Input::Accepted { conn, .. } = input {
@@ -266,7 +267,7 @@ impl JobManager {
         led.leader.settle(now, out);
     }
 
-    /// Answers what users have asked since the last time.
+    /// Handles the commands of users since the last call.
     fn take_commands(&mut self, now: Instant, out: &mut Vec<Output>) {
         for asked in self.handle.take_commands() {
             self.changed = true;
@@ -290,7 +291,7 @@ impl JobManager {
         }
     }
 
-    /// Ends the tasks and the process, and leaves everything else to the JobManager that leads now.
+    /// Ends the tasks and the process. The JobManager that leads now does everything else.
     fn step_down(&mut self, out: &mut Vec<Output>) {
         let (Phase::Leading(led) | Phase::Ending(led, _)) = &mut self.phase else { return };
         let Some(epoch) = led.leader.deposed else { return };
@@ -299,7 +300,7 @@ impl JobManager {
         self.fail(&JobManagerError::Deposed { name, epoch }, out);
     }
 
-    /// Goes on to the next phase, if the present one is over.
+    /// Enters the next phase if the current one has ended.
     fn follow(&mut self, now: Instant, out: &mut Vec<Output>) {
         self.step_down(out);
         if let Phase::Leading(led) = &self.phase
@@ -376,7 +377,7 @@ impl Process for JobManager {
             }
             Input::Stored { ticket, result } => self.on_stored(now, ticket, result, out),
             Input::Terminate => self.on_terminate(now, out),
-            // It connects to nobody and has no children.
+            // A JobManager opens no connections and has no children.
             Input::Connected { .. } | Input::ChildExited { .. } => {}
         }
         self.take_commands(now, out);
@@ -398,7 +399,7 @@ impl Process for JobManager {
     }
 }
 
-/// Logs what the job goes on from.
+/// Logs the state from which the job resumes.
 fn log_start(leadership: &Leadership) {
     let Leadership { job, recovered, authority, .. } = leadership;
     let epoch = authority.epoch;

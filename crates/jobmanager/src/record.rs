@@ -1,4 +1,4 @@
-//! Records in storage that people can read: JSON with a checksum.
+//! Records in storage in a readable form: JSON with a checksum.
 //!
 //! ```json
 //! {"crc32":3421780262,"record":{"job":"ea844a69701e495ebec4079baba1de06","fresh":true}}
@@ -19,17 +19,17 @@ struct Checked {
     record: Box<RawValue>,
 }
 
-/// The record's object.
+/// Encodes a record.
 pub(crate) fn encode(record: &impl Serialize) -> Bytes {
     let record = serde_json::value::to_raw_value(record).expect("a record is plain data");
     let crc32 = crc32fast::hash(record.get().as_bytes());
     serde_json::to_vec(&Checked { crc32, record }).expect("a record is plain data").into()
 }
 
-/// Reads a record's object.
+/// Decodes a record.
 ///
 /// # Errors
-/// What is wrong with it.
+/// A description of the damage.
 pub(crate) fn decode<T: DeserializeOwned>(object: &[u8]) -> Result<T, String> {
     let text = match serde_json::from_slice::<Checked>(object) {
         Ok(Checked { crc32, record }) if crc32fast::hash(record.get().as_bytes()) == crc32 => record,

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 /// Checked bounds of every vertex.
 pub(crate) type Bounds = BTreeMap<VertexId, ParallelismBounds>;
 
-/// A vertex's bounds as they stand in an object, which is a list of these in JSON.
+/// A vertex's bounds in an object, which is a list of these in JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Entry {
     vertex: VertexId,
@@ -27,7 +27,7 @@ struct Entry {
     upper: u32,
 }
 
-/// What an object holds.
+/// Encodes a declaration.
 pub(crate) fn encode(bounds: &Bounds) -> bytes::Bytes {
     let entry = |(vertex, bounds): (&VertexId, &ParallelismBounds)| Entry {
         vertex: *vertex,
@@ -37,7 +37,7 @@ pub(crate) fn encode(bounds: &Bounds) -> bytes::Bytes {
     record::encode(&bounds.iter().map(entry).collect::<Vec<_>>())
 }
 
-/// Reads an object, to be checked like a request: the job may have other vertices now.
+/// Decodes a declaration, which must be checked like a request because the job may have other vertices now.
 pub(crate) fn decode(bytes: &[u8]) -> Result<BTreeMap<VertexId, RequestedBounds>, String> {
     let entries: Vec<Entry> = record::decode(bytes)?;
     let bounds = |entry: Entry| {
@@ -47,7 +47,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<BTreeMap<VertexId, RequestedBounds>
     Ok(entries.into_iter().map(bounds).collect())
 }
 
-/// Where declarations stand, and the one that is on its way there.
+/// The stored declarations, and the one that is being stored.
 pub(crate) struct Declarations {
     directory: Location,
     epoch: LeaderEpoch,
@@ -55,7 +55,7 @@ pub(crate) struct Declarations {
     /// The objects that a later declaration replaces.
     former: Vec<String>,
     storing: Option<Storing>,
-    /// Whether nothing of the job is needed any more.
+    /// Whether the job has ended, so that nothing of it is needed.
     job_ended: bool,
     requests: Storage<()>,
 }
@@ -63,25 +63,25 @@ pub(crate) struct Declarations {
 struct Storing {
     at: Location,
     bounds: Bounds,
-    /// Its object is there, and the epochs are being looked at.
+    /// Whether its object is stored and the epochs are being checked.
     stands: bool,
-    /// Who waits for it; nobody for what an earlier leadership left.
+    /// The command that waits for it; `None` for a declaration of an earlier leadership.
     asked: Option<Asked>,
 }
 
-/// What came of a declaration.
+/// The outcome of a declaration.
 #[derive(Default)]
 pub(crate) struct Stored {
-    /// The later leadership that was found.
+    /// The later leadership, if one was found.
     pub(crate) deposed: Option<LeaderEpoch>,
-    /// For the scheduler.
+    /// The event for the scheduler.
     pub(crate) event: Option<Event>,
-    /// Objects that nothing needs any more.
+    /// Objects that are not needed any more.
     pub(crate) obsolete: Vec<String>,
 }
 
 impl Declarations {
-    /// With what earlier leaderships left in `directory`.
+    /// The declarations in `directory`, with those of earlier leaderships.
     pub(crate) fn new(
         directory: Location,
         epoch: LeaderEpoch,
@@ -91,12 +91,12 @@ impl Declarations {
         Self { directory, epoch, next: 0, former, storing: None, job_ended: false, requests }
     }
 
-    /// Puts the declaration of an earlier leadership under this one's name.
+    /// Stores the declaration of an earlier leadership under this one's name.
     pub(crate) fn carry_over(&mut self, bounds: Bounds, out: &mut Vec<Output>) {
         self.store(bounds, None, out);
     }
 
-    /// A user declares requirements, which have been checked.
+    /// Stores checked requirements that a user declares.
     pub(crate) fn declare(&mut self, bounds: Bounds, asked: Asked, out: &mut Vec<Output>) {
         if self.storing.is_some() {
             let text = "another change of the requirements is being stored: try again".to_owned();
@@ -113,7 +113,7 @@ impl Declarations {
         self.storing = Some(Storing { at, bounds, stands: false, asked });
     }
 
-    /// An answer from storage, if it is one to this part.
+    /// Handles an answer from storage, if it belongs to this part.
     pub(crate) fn stored(
         &mut self,
         ticket: reflow_env::Ticket,
@@ -156,7 +156,7 @@ impl Declarations {
                 }
             }
             (Err(error), Some(asked)) => {
-                // It may stand there all the same, and must not count.
+                // The object may exist nevertheless, and must not count.
                 outcome.obsolete.push(at.0);
                 let text = format!("the requirements cannot be stored, so they stay as they are: {error}");
                 asked.answer(Err(CommandError::Failed(text)));
@@ -169,7 +169,7 @@ impl Declarations {
         Some(outcome)
     }
 
-    /// Every object, as the job has ended. One that is being stored follows when storage has answered.
+    /// Takes every object, because the job has ended. One that is being stored follows when storage has answered.
     pub(crate) fn all(&mut self) -> Vec<String> {
         self.job_ended = true;
         std::mem::take(&mut self.former)

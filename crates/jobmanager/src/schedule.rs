@@ -1,4 +1,4 @@
-//! Derives the scheduler's settings from the options.
+//! The scheduler's settings, derived from the options.
 
 use crate::layout::Layout;
 use crate::settings::StartMode;
@@ -105,7 +105,7 @@ fn strategy(config: &Config) -> (restart::Strategy, Option<&'static str>) {
     }
 }
 
-/// The restart strategy in words, as Flink's REST has it.
+/// The description of the restart strategy, as in Flink's REST API.
 pub(crate) fn strategy_in_words(strategy: &restart::Strategy) -> String {
     let ms = |duration: &std::time::Duration| duration.as_millis();
     match strategy {

@@ -8,16 +8,16 @@ use reflow_graph::JobGraph;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The job, as its executable brings it along.
+/// The job, which comes from its executable.
 pub struct JobSpec {
-    /// What runs.
+    /// The job graph.
     pub graph: Arc<JobGraph>,
-    /// The fingerprint of the graph: executors must build the same one.
+    /// The fingerprint of the graph. Executors must build a graph with the same one.
     pub fingerprint: u64,
-    /// The executable's name, by which TaskManagers find it in their `lib/`. The job's own name is its graph's: one
-    /// executable may run several jobs, and each has its own directory in the checkpoint storage.
+    /// The executable's name, by which TaskManagers find it in their `lib/`. The job's name is that of its graph,
+    /// because one executable may run several jobs, each with its own directory in the checkpoint storage.
     pub executable: String,
-    /// The job's own arguments: executors call the job function with the same.
+    /// The job's own arguments, with which executors call the job function as well.
     pub args: Vec<String>,
     /// The sources' enumerators, by their operator's uid.
     pub enumerators: Vec<(String, Box<dyn Enumerator>)>,
@@ -25,50 +25,50 @@ pub struct JobSpec {
     pub artifact: Artifact,
     /// The platform that the executable runs on, e.g. `x86_64-unknown-linux-gnu`.
     pub target: String,
-    /// Names the clock of this machine: processes with the same name read the same one.
+    /// The name of this machine's clock. Processes with the same name read the same clock.
     pub clock: String,
-    /// How the job is to start.
+    /// How the job starts.
     pub start: StartMode,
 }
 
-/// The job's executable: TaskManagers fetch it from the JobManager.
+/// The job's executable, which TaskManagers fetch from the JobManager.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Artifact {
     /// Its SHA-256 in lower-case hexadecimal.
     pub sha256: String,
-    /// Where it lies: the file that this process runs.
+    /// The file that this process runs.
     pub at: Location,
     /// Its length in bytes.
     pub len: u64,
 }
 
-/// How a job is to start.
+/// How a job starts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StartMode {
-    /// Begin anew, whatever an earlier JobManager left (`--fresh`).
+    /// Whether a new job starts, whatever an earlier JobManager left (`--fresh`).
     pub fresh: bool,
-    /// Restore checkpoints of another build of the job (`--allow-other-build`): they are in a codec that is private
-    /// to a build, so it is for the user to know that the types of the state are the same.
+    /// Whether checkpoints of another build are restored (`--allow-other-build`). Their codec is private to a
+    /// build, so the user must know that the types of the state are the same.
     pub allow_other_build: bool,
-    /// If the newest checkpoint is damaged, go on from an older one although sinks write some output again
-    /// (`--allow-replay`).
+    /// Whether the job resumes from an older checkpoint if the newest is damaged, although sinks write some
+    /// output again (`--allow-replay`).
     pub allow_replay: bool,
 }
 
 /// Options of the JobManager itself; the scheduler has its own.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    /// Where it listens for TaskManagers and executors.
+    /// The address at which it listens for TaskManagers and executors.
     pub(crate) listen: String,
     pub(crate) heartbeat_interval: Duration,
     pub(crate) heartbeat_timeout: Duration,
     /// How long an executor may take from its start to its registration.
     pub(crate) executor_start_timeout: Duration,
-    /// Below which the cluster keeps checkpoints and leaderships.
+    /// The directory of the cluster's checkpoints and leaderships.
     pub(crate) checkpoint_dir: Location,
     pub(crate) cluster_id: String,
     pub(crate) savepoint_dir: Option<String>,
-    /// `-s`: the savepoint that a new job starts from.
+    /// `-s`: the savepoint from which a new job starts.
     pub(crate) start_from: Option<String>,
 }
 

@@ -5,7 +5,7 @@ use reflow_protocol::control::Hardware;
 use reflow_types::{ExecutorId, Instant};
 use std::time::Duration;
 
-/// An executor that ends sooner after its start ended quickly.
+/// An executor that ends within this time after its start counts as ended quickly.
 const QUICK: Duration = Duration::from_secs(10);
 const FIRST_DELAY: Duration = Duration::from_millis(500);
 const LAST_DELAY: Duration = Duration::from_secs(30);
@@ -17,17 +17,17 @@ pub(crate) struct TaskManager {
     pub(crate) host: String,
     pub(crate) slots: u32,
     pub(crate) hardware: Hardware,
-    /// When its last message came.
+    /// When its last message arrived.
     pub(crate) last_message_at: Instant,
-    /// Resident memory of it and its executors.
+    /// The resident memory of it and its executors.
     pub(crate) memory_bytes: u64,
-    /// Whether it leaves.
+    /// Whether it is being drained.
     pub(crate) draining: bool,
-    /// The job's executor on it.
+    /// Its executor of the job.
     pub(crate) executor: Option<ExecutorId>,
-    /// When it gets another one.
+    /// When it gets another executor.
     pub(crate) start_at: Option<Instant>,
-    /// How many executors in a row ended quickly.
+    /// The number of consecutive executors that ended quickly.
     quick_ends: u32,
 }
 
@@ -47,7 +47,7 @@ impl TaskManager {
         }
     }
 
-    /// After how long it gets another executor: at once, unless they end quickly, one after the other.
+    /// The delay until it gets another executor: none, unless executors repeatedly end quickly.
     pub(crate) fn restart_delay(&mut self, lifetime: Duration) -> Duration {
         let former = if lifetime < QUICK { self.quick_ends } else { 0 };
         self.quick_ends = former + u32::from(lifetime < QUICK);

@@ -1,4 +1,4 @@
-//! An object store in memory, for tests: answers requests at once.
+//! An object store in memory for tests, which answers requests at once.
 
 use bytes::Bytes;
 use reflow_env::{Location, ObjectMeta, PutMode, StoreError, StoreOp, StoreReply, StoreResult};
@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 #[derive(Clone, Default)]
 pub(crate) struct MemoryStore {
     pub(crate) objects: BTreeMap<String, Bytes>,
-    /// Fails everything with these words.
+    /// If set, all requests fail with this message.
     pub(crate) broken: Option<&'static str>,
-    /// The next put of a name that ends so is carried out, and its answer is lost.
+    /// The next put of a name with this ending is carried out, but its answer is lost.
     pub(crate) lost_answer: Option<&'static str>,
-    /// The next read of a name that ends so is damaged.
+    /// The next read of a name with this ending is damaged.
     pub(crate) damaged_read: Option<&'static str>,
 }
 

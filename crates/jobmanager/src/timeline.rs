@@ -13,13 +13,13 @@ use reflow_view::{
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-/// How far points lie apart, in milliseconds, and how many of them are kept; finest first.
+/// The distances of points, in milliseconds, with the number of points that are kept; finest first.
 const LEVELS: [(i64, usize); 3] = [(1_000, 600), (10_000, 720), (60_000, 1_440)];
 const MAX_EVENTS: usize = 1_000;
-/// An event's text is cut after so many characters.
+/// The longest text of an event, in characters.
 const MAX_TEXT: usize = 300;
 
-/// The history of the job, and what of it was noted already.
+/// The history of the job, with what was recorded already.
 #[derive(Default)]
 pub(crate) struct Timeline {
     levels: [Level; LEVELS.len()],
@@ -27,15 +27,15 @@ pub(crate) struct Timeline {
     seen: Seen,
 }
 
-/// Points at one distance.
+/// The points at one distance.
 #[derive(Default)]
 struct Level {
     points: VecDeque<TimelinePoint>,
-    /// How many samples the last point is the mean of.
+    /// The number of samples in the mean that is the last point.
     samples: u32,
 }
 
-/// What was noted of a job's histories.
+/// What was recorded of a job's histories.
 #[derive(Default)]
 struct Seen {
     states: BTreeMap<JobStatus, i64>,
@@ -46,7 +46,7 @@ struct Seen {
 }
 
 impl Timeline {
-    /// Notes what `view` shows of its job, and shows the history in it.
+    /// Records what `view` shows of its job, and adds the history to the view.
     pub(crate) fn follow(&mut self, view: &mut ClusterView) {
         let Some(job) = view.jobs.first() else { return };
         let point = point(view, job);
@@ -61,7 +61,7 @@ impl Timeline {
         view.jobs[0].timeline = Arc::new(self.show());
     }
 
-    /// Of each level what is older than all of the next finer one.
+    /// The published history: of each level, the points that are older than all of the next finer one.
     fn show(&self) -> TimelineView {
         let mut points: Vec<TimelinePoint> = Vec::new();
         let mut finest_from = i64::MAX;
@@ -76,7 +76,7 @@ impl Timeline {
 }
 
 impl Level {
-    /// A sample within the step of the last point goes into its mean.
+    /// Adds a sample. Within the step of the last point, it becomes part of that point's mean.
     fn add(&mut self, sample: TimelinePoint, step_ms: i64, capacity: usize) {
         match self.points.back_mut() {
             Some(last) if sample.at_ms.div_euclid(step_ms) <= last.at_ms.div_euclid(step_ms) => {
@@ -140,7 +140,7 @@ fn point(view: &ClusterView, job: &JobView) -> TimelinePoint {
 }
 
 impl Seen {
-    /// What a job's histories hold that was not noted before.
+    /// The events of a job's histories that were not recorded before.
     fn news(&mut self, now_ms: i64, job: &JobView) -> Vec<TimelineEvent> {
         let mut events = self.states(job);
         events.extend(self.rescales(job));
@@ -172,7 +172,7 @@ impl Seen {
         events
     }
 
-    /// A rescale that became pointless is none to be shown.
+    /// The events of rescales, except those that became unnecessary.
     fn rescales(&mut self, job: &JobView) -> Vec<TimelineEvent> {
         let ended = job.rescales.history.iter().filter_map(|rescale| Some((rescale, rescale.ended?)));
         let mut events = Vec::new();

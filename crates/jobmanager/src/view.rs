@@ -1,4 +1,4 @@
-//! The published [`ClusterView`], made from the scheduler, the members and the metrics.
+//! The published [`ClusterView`], which is built from the scheduler, the members and the metrics.
 
 mod job;
 mod members;
@@ -11,7 +11,7 @@ use reflow_types::{Instant, JobId};
 use reflow_view::{ClusterView, ExecutionConfigView};
 use std::collections::BTreeMap;
 
-/// What does not change while the process lives.
+/// The parts that do not change while the process runs.
 pub(crate) struct Frame {
     configuration: BTreeMap<String, String>,
     cancel_enabled: bool,
@@ -32,7 +32,7 @@ impl Frame {
         }
     }
 
-    /// Before there is a job.
+    /// The view before there is a job.
     pub(crate) fn starting(&self, now: Instant) -> ClusterView {
         ClusterView {
             now_ms: now.as_millis(),
@@ -44,7 +44,7 @@ impl Frame {
         }
     }
 
-    /// The cluster and its job.
+    /// The view of the cluster and its job.
     pub(crate) fn leading(&self, now: Instant, job: JobId, leader: &Leader) -> ClusterView {
         let scheduler = leader.scheduler.view();
         let config = ExecutionConfigView {
@@ -59,7 +59,7 @@ impl Frame {
         }
     }
 
-    /// The job's arguments, as Flink shows parameters: `--key value`.
+    /// The job's arguments in the form in which Flink shows parameters: `--key value`.
     fn user_config(&self) -> BTreeMap<String, String> {
         let keys = self.args.iter().enumerate().filter(|(_, arg)| arg.starts_with("--"));
         let value = |index: usize| self.args.get(index + 1).filter(|arg| !arg.starts_with("--"));

@@ -16,29 +16,29 @@ use std::collections::BTreeSet;
 #[derive(Default)]
 pub(super) struct Deployed {
     graph: ExecutionGraph,
-    /// The graph that a live rescale leads to.
+    /// The next graph of a live rescale.
     next: Option<ExecutionGraph>,
     executors: BTreeSet<ExecutorId>,
 }
 
 impl Deployed {
-    /// The graph that runs.
+    /// The current graph.
     pub(super) fn graph(&self) -> &ExecutionGraph {
         &self.graph
     }
 
-    /// The graph that a live rescale leads to.
+    /// The next graph of a live rescale.
     pub(super) fn next(&self) -> Option<&ExecutionGraph> {
         self.next.as_ref()
     }
 
-    /// Sends an attempt to its executors.
+    /// Deploys an attempt to its executors.
     pub(super) fn deploy(&mut self, deployment: Deployment, members: &Members, out: &mut Vec<Output>) {
         let Deployment { attempt, graph, checkpoint, .. } = &deployment;
         tracing::info!(%attempt, parallelism = ?parallelism(graph), ?checkpoint, "deploying");
         let former = std::mem::replace(&mut self.executors, executors(graph).collect());
         let addresses = self.addresses(members);
-        // Executors without a subtask in this attempt get it, too: they drop the state that they retained for it.
+        // Executors without a subtask in this attempt get it as well, so that they drop their retained state.
         for executor in self.executors.union(&former) {
             let restore = share_of(graph, *executor, &deployment.restore).collect();
             let share = Deployment { graph: graph.clone(), restore, ..deployment };
@@ -49,7 +49,7 @@ impl Deployed {
         self.next = None;
     }
 
-    /// Sends the next graph to the executors of both graphs; from here on they get all commands.
+    /// Sends the next graph to the executors of both graphs. From now on, all of them get all commands.
     pub(super) fn prepare_rescale(
         &mut self,
         preparation: Preparation,
@@ -70,13 +70,13 @@ impl Deployed {
         self.next = Some(preparation.graph);
     }
 
-    /// Where the executors listen for each other.
+    /// The addresses at which the executors listen for each other.
     fn addresses(&self, members: &Members) -> Addresses {
         let address = |id: &ExecutorId| Some((*id, members.executor(*id)?.data_address()?.to_owned()));
         self.executors.iter().filter_map(address).collect()
     }
 
-    /// Sends a command about a live rescale; `Abandon` and `Commit` decide which of the two graphs is left.
+    /// Sends a command about a live rescale. `Abandon` and `Commit` determine which of the two graphs remains.
     pub(super) fn rescale(
         &mut self,
         attempt: Attempt,
@@ -124,7 +124,7 @@ fn parallelism(graph: &ExecutionGraph) -> Vec<u32> {
     graph.vertices.iter().map(|vertex| vertex.parallelism()).collect()
 }
 
-/// Those that run some of a graph.
+/// The executors of a graph.
 fn executors(graph: &ExecutionGraph) -> impl Iterator<Item = ExecutorId> + '_ {
     graph.subtasks().map(|(_, _, subtask)| subtask.slot.executor)
 }

@@ -1,8 +1,8 @@
-//! Logs changes of the job's status.
+//! The log of changes of the job's status.
 
 use reflow_coordination::scheduler::{JobStatus, View};
 
-/// What was logged last.
+/// The last logged values.
 pub(super) struct ChangeLog {
     status: JobStatus,
     warnings: usize,
@@ -14,7 +14,7 @@ impl ChangeLog {
         Self { status: JobStatus::Initializing, warnings: 0, damaged_checkpoints: 0 }
     }
 
-    /// Logs what is new since the last call.
+    /// Logs what has changed since the last call.
     pub(super) fn log(&mut self, view: &View<'_>) {
         for warning in view.warnings.iter().skip(self.warnings) {
             tracing::warn!("{warning}");

@@ -8,10 +8,10 @@
 use reflow_types::Instant;
 use std::time::Duration;
 
-/// From the end of a look to the next one.
+/// The time from the end of a check to the next one.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// When the next look is.
+/// When the next check is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Look {
     Unscheduled,
@@ -27,7 +27,7 @@ impl Look {
         }
     }
 
-    /// Whether to look now. The look is then under way until it is [over](Self::end).
+    /// Whether the check is due. It is then under way until [`end`](Self::end).
     pub(super) fn begin_if_due(&mut self, now: Instant) -> bool {
         match *self {
             Look::At(at) if at <= now => {
@@ -40,7 +40,7 @@ impl Look {
         false
     }
 
-    /// The look is over: the next one is due after the interval.
+    /// Ends the check. The next one is due after the interval.
     pub(super) fn end(&mut self, now: Instant) {
         *self = Look::At(now + INTERVAL);
     }

@@ -1,4 +1,4 @@
-//! Checks that storage has the objects that a manifest names, before the checkpoint is decided.
+//! The check that storage has the objects that a manifest names, before the checkpoint is decided.
 //!
 //! A checkpoint builds on objects of earlier ones. If their directory vanishes while the job runs, a file system creates it
 //! again with the next object. Without this check such a checkpoint would be complete although nothing can be restored from
@@ -12,14 +12,14 @@ use reflow_env::{Location, StoreOp, StoreReply, StoreResult};
 use reflow_types::CheckpointId;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A manifest whose objects are being looked for.
+/// A manifest whose objects are being checked.
 #[derive(Debug)]
 pub(super) struct Check {
     checkpoint: CheckpointId,
     /// The deciding name.
     at: String,
     manifest: Box<Manifest>,
-    /// The objects that were not found yet, and how long each must be.
+    /// The objects that were not found yet, each with its least length.
     missing: BTreeMap<String, u64>,
     /// The directories of objects that were not listed yet.
     directories: BTreeSet<String>,
@@ -32,7 +32,7 @@ impl Check {
         Self { checkpoint, at, manifest, missing, directories }
     }
 
-    /// What is to be asked next: for a listing or, if all objects are there, for the deciding name.
+    /// The next request: a listing or, if all objects exist, the creation of the deciding name.
     pub(super) fn proceed(mut self) -> (Purpose, StoreOp) {
         match self.question() {
             Some(question) => (Purpose::Objects(Box::new(self)), question),
@@ -47,12 +47,15 @@ impl Check {
         self.checkpoint
     }
 
-    /// The next listing to be asked for.
+    /// The next listing to request.
     fn question(&mut self) -> Option<StoreOp> {
         self.directories.pop_first().map(|directory| StoreOp::List { below: Location(directory) })
     }
 
-    /// The answer to a question. What makes the checkpoint fail, if anything.
+    /// Handles the answer to a listing.
+    ///
+    /// # Errors
+    /// The outcome that makes the checkpoint fail.
     pub(super) fn listed(&mut self, answer: StoreResult) -> Result<(), StoreOutcome> {
         match answer {
             Ok(StoreReply::Objects(found)) => {

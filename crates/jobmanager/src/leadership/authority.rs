@@ -1,4 +1,4 @@
-//! Checks that a JobManager still leads.
+//! The authority of a leader: the check that it still leads.
 //!
 //! A leader must not rely on its own belief when it completes a checkpoint, answers a request or deletes an object. It first
 //! creates a name in storage and then lists the epochs. If there is a later one, it was deposed and steps down. A successor
@@ -20,37 +20,37 @@ use reflow_types::{LeaderEpoch, injected_fault};
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
-/// A leadership, as long as no later one is seen.
+/// A leadership, as long as no later one is found.
 #[derive(Clone, Debug)]
 pub(crate) struct Authority {
     pub(crate) epoch: LeaderEpoch,
-    /// What its decisions say about it.
+    /// The lineage that its decisions contain.
     pub(crate) lineage: Lineage,
-    /// The epochs before it whose files are there.
+    /// The earlier epochs whose files exist.
     earlier: BTreeSet<LeaderEpoch>,
     directory: Location,
-    /// The file of its epoch, and what stands in it.
+    /// The file of its epoch, with its content.
     record: (Location, Bytes),
 }
 
-/// What a look at the epochs has shown.
+/// The result of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// It leads.
+    /// The JobManager leads.
     Leads,
-    /// It leads, but the file of its epoch was deleted, and is to be created again.
+    /// The JobManager leads, but the file of its epoch was deleted and must be created again.
     RecordGone(StoreOp),
     /// Another JobManager leads.
     Deposed(LeaderEpoch),
-    /// Storage does not tell.
+    /// Storage has not answered.
     Unknown(String),
 }
 
-/// Who made a decision.
+/// The author of a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Author {
     Own,
-    /// A leadership before this one, which has not seen it: its decision is void.
+    /// An earlier leadership. Its decision is void, because this one has not seen it.
     Former,
     Successor(LeaderEpoch),
 }
@@ -65,12 +65,12 @@ impl Authority {
         Self { epoch: lineage.epoch, lineage, earlier, directory, record }
     }
 
-    /// Where the files of epochs are.
+    /// The directory of the epochs' files.
     pub(crate) fn directory(&self) -> &Location {
         &self.directory
     }
 
-    /// What is to be asked before anything counts.
+    /// The storage request of the check.
     pub(crate) fn question(&self) -> StoreOp {
         StoreOp::List { below: self.directory.clone() }
     }
@@ -84,7 +84,7 @@ impl Authority {
         };
         let mut epochs: BTreeSet<LeaderEpoch> = epochs_in(listed).into_iter().collect();
         let recorded = epochs.remove(&self.epoch);
-        // Where files were deleted, a later leadership may have a lower number.
+        // If files were deleted, a later leadership may have a lower number.
         if let Some(successor) = epochs.difference(&self.earlier).max()
             && !injected_fault::is_active("deposed_leader_goes_on")
         {
@@ -103,13 +103,13 @@ impl Authority {
         StoreOp::Get { at: self.record.0.clone(), range: None }
     }
 
-    /// Whether that file is another JobManager's: if the one that this leadership has written was deleted, another may
-    /// have taken the same number. An answer that cannot be read tells nothing.
+    /// Whether that file belongs to another JobManager, which may have taken the same number after this
+    /// leadership's file was deleted. A file that cannot be read does not count.
     pub(crate) fn is_replaced_by(&self, record: &[u8]) -> bool {
         self.record.1 != record && record::decode::<EpochRecord>(record).is_ok()
     }
 
-    /// Who made a decision whose name was wanted by this leadership.
+    /// The author of a decision whose name this leadership wanted to create.
     pub(crate) fn author(&self, decision: &Decision) -> Author {
         let epoch = decision.lineage().epoch;
         match epoch.cmp(&self.epoch) {

@@ -1,4 +1,4 @@
-//! How a JobManager becomes the leader of its job.
+//! The claim of a JobManager to become the leader of its job.
 //!
 //! ```text
 //! list ended jobs
@@ -29,8 +29,8 @@
 //! claim ends with the question ([`Recovered::question`]), and nothing is deployed. What is damaged was read several
 //! times, with pauses.
 //!
-//! A state machine without I/O: [`Claim`] says what is to be asked of storage and is told the answers. Storage that
-//! fails is asked again, a bounded number of times.
+//! A state machine without I/O: [`Claim`] returns storage requests and takes their answers. Failed requests are
+//! repeated a bounded number of times.
 
 mod jobs;
 mod question;
@@ -58,42 +58,42 @@ use std::time::Duration;
 
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 
-/// From so long after the start on, the list of ended jobs may well have a job that ended since.
+/// The time after the start from which the list of ended jobs may contain a job that has ended since.
 const LATE_LIST: Duration = Duration::from_secs(1);
-/// So much earlier than a start an end must be if their times cannot be compared: the clocks of two machines differ, and
-/// a mark is in storage some time after it was written.
+/// How much earlier than a start an end must be if their times cannot be compared, because the clocks of two
+/// machines differ and a mark is stored some time after it was written.
 const DOUBT: Duration = Duration::from_secs(30);
 
-/// How many questions storage is asked at once: each needs a connection, and a name may have had thousands of jobs.
+/// The most storage requests at once, because each needs a connection and a name may have had thousands of jobs.
 const MAX_OUTSTANDING: usize = 32;
 
-/// What was found below the job's directory.
+/// The findings below the job's directory.
 #[derive(Default)]
 struct Findings {
     decisions: BTreeMap<CheckpointId, Result<Decision, String>>,
     objects: Vec<String>,
     declarations: Vec<String>,
     requirements: Option<BTreeMap<VertexId, RequestedBounds>>,
-    /// The highest epoch that left anything.
+    /// The highest epoch of any object.
     epoch: LeaderEpoch,
-    /// Something was gone before it could be read.
+    /// Whether an object was deleted before it could be read.
     outdated: bool,
     /// The state in which the job has ended.
     ended: Option<String>,
 }
 
-/// How far the claim is, once nothing more is asked.
+/// The step of the claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
-    /// The last job is looked for by what all have left.
+    /// The last job is being searched by the objects of all jobs.
     Searching,
-    /// The epoch is to be created.
+    /// The epoch is being created.
     Epoch,
-    /// What is decided is being read.
+    /// The decisions are being read.
     Reading,
     /// The takeover is being recorded.
     TakingOver,
-    /// The epochs are looked at for the last time.
+    /// The epochs are checked for the last time.
     Confirming,
     /// The end that the predecessor decided is being marked.
     Ending,
@@ -106,19 +106,19 @@ pub(crate) struct Claim {
     next_question: u32,
     step: Step,
     lost_races: u32,
-    /// Epochs before the one that is claimed, in ascending order.
+    /// The epochs before the claimed one, in ascending order.
     earlier: Vec<LeaderEpoch>,
     epoch: LeaderEpoch,
-    /// No epoch up to this one is claimed.
+    /// The highest epoch found. The claimed one is higher.
     highest_seen: LeaderEpoch,
     /// The jobs that had ended before this start.
     ended_before: BTreeSet<JobId>,
-    /// The list of ended jobs came so late that jobs may be in it that have ended since the start.
+    /// Whether the list of ended jobs arrived so late that it may contain jobs that have ended since the start.
     late_list: bool,
     search: Search,
     job: JobId,
     fresh: bool,
-    /// Another job begins, whatever the last one is.
+    /// Whether a new job begins, whatever the last one is.
     begin_new: bool,
     record: Bytes,
     found: Findings,
@@ -127,15 +127,15 @@ pub(crate) struct Claim {
     lineage: Lineage,
 }
 
-/// How a claim ends.
+/// The result of a claim.
 #[derive(Clone, Debug)]
 pub(crate) enum Claimed {
     Leadership(Box<Leadership>),
-    /// The job has ended meanwhile, in this state: there is nothing to lead.
+    /// The job has ended meanwhile, in this state, so there is nothing to lead.
     Ended(JobId, String),
 }
 
-/// What an answer leads to.
+/// The result of an answer.
 type Progress = Result<Option<Claimed>, LeadershipError>;
 
 impl Claim {
@@ -165,7 +165,7 @@ impl Claim {
         claim
     }
 
-    /// The questions that are to be asked now.
+    /// The storage requests to send now.
     pub(crate) fn ask(&mut self, now: Instant) -> Vec<(Question, StoreOp)> {
         let outstanding = self.questions.values().filter(|asked| asked.again_at.is_none()).count();
         let due = |asked: &Asked| asked.again_at.is_some_and(|at| at <= now);
@@ -178,12 +178,12 @@ impl Claim {
             .collect()
     }
 
-    /// When there will be questions again.
+    /// When there will be storage requests again.
     pub(crate) fn next_wakeup(&self) -> Option<Instant> {
         self.questions.values().filter_map(|asked| asked.again_at).min()
     }
 
-    /// An answer from storage. `Some` at the end of the claim.
+    /// Handles an answer from storage. Returns `Some` at the end of the claim.
     pub(crate) fn answered(&mut self, now: Instant, question: Question, answer: StoreResult) -> Progress {
         let Some(mut asked) = self.questions.remove(&question) else { return Ok(None) };
         if let Err(StoreError::Failed { at, reason }) = &answer {
@@ -265,7 +265,7 @@ impl Claim {
         Ok(())
     }
 
-    /// Begins with the epochs, or begins again.
+    /// Begins, or begins again, with the epochs.
     fn begin(&mut self) {
         self.step = Step::Epoch;
         self.question(Purpose::Epochs, StoreOp::List { below: self.by.layout.epochs() });
@@ -304,7 +304,8 @@ impl Claim {
                     self.search.recorded = Some(epoch);
                     self.resume(record.job);
                 }
-                // The record before it may be of a former job: the last one would be begun anew.
+                // The record before it may belong to a former job, and the last job would be started without its
+                // state.
                 Err(damage) => {
                     tracing::warn!(%at, %damage, "a record of leadership is damaged");
                     self.search();
@@ -325,16 +326,18 @@ impl Claim {
         self.question(Purpose::Ended, get(self.by.layout.ended(job)));
     }
 
-    /// Whether a mark says that the job has ended. One that cannot be read may be of a job that is to be resumed.
+    /// The end of the job by its mark, if it has ended. A mark that cannot be read is an error, because the job
+    /// may have to be resumed.
     fn end_marked(&self, mark: &[u8]) -> Result<Option<EndedRecord>, LeadershipError> {
         let at = self.by.layout.ended(self.job);
         end_in(mark).map_err(|damage| LeadershipError::DamagedMark { at, damage })
     }
 
-    /// The last job has ended: before this start, or since. Then it was what this start was for. The mark may have been
-    /// written between the start and the listing of marks, so its time counts, too. If that is the time of another clock,
-    /// or if storage was slow, a mark that is only seconds older than this start may be younger. To begin a job anew would
-    /// write its output again; not to begin one costs another start.
+    /// The last job has ended, either before this start, so that a new job begins, or since, so that it was the
+    /// job of this start. The mark may have been written between the start and the listing of marks, so its time
+    /// counts as well. If that time is from another clock, or storage was slow, a mark only seconds older than
+    /// this start may be later than it. Starting the job again would write its output again; not starting one
+    /// only costs another start.
     fn take_end(&mut self, end: EndedRecord) {
         let earlier_by = u64::try_from(self.by.started_at - end.ended_at).map(Duration::from_millis);
         let is_comparable = end.clock == self.by.clock && !self.late_list;
@@ -409,7 +412,7 @@ impl Claim {
         }
     }
 
-    /// All questions are answered: either more follow, or the claim is done.
+    /// All requests are answered. Either more follow, or the claim is complete.
     fn conclude(&mut self) -> Progress {
         match self.step {
             Step::Epoch => {}
@@ -418,7 +421,7 @@ impl Claim {
                 self.recovered = self.begin_from_savepoint(Recovered::default());
                 self.check_readable()?;
                 self.lineage = Lineage::new(self.epoch);
-                // Nobody else has this job's id, but an earlier try may have stored it.
+                // No other JobManager has this job's id, but an earlier try may have stored it.
                 self.record_takeover(PutMode::Overwrite);
             }
             Step::Reading | Step::Ending if self.found.ended.is_some() => {
@@ -439,12 +442,13 @@ impl Claim {
         Ok(None)
     }
 
-    /// Everything is read.
+    /// Takes over the job, after everything was read.
     fn take_over(&mut self) -> Progress {
         let job_dir = self.by.layout.job_dir(self.job);
         let recovered = checkpoint::recover(&job_dir.0, self.found.decisions.clone());
         let seen = recovered.lineage.epoch.max(self.found.epoch);
-        // An epoch as high as this one has left something only if its file was deleted: the number is not used twice.
+        // An object of an epoch as high as this one means that the epoch's file was deleted. The number must not
+        // be used twice.
         if seen >= self.epoch {
             self.highest_seen = seen;
             self.lose_race()?;
@@ -480,7 +484,7 @@ impl Claim {
         Ok(None)
     }
 
-    /// Leaves what tells of this epoch if its file is deleted before a checkpoint is complete.
+    /// Records the takeover, which shows this epoch even if its file is deleted before a checkpoint is complete.
     fn record_takeover(&mut self, mode: PutMode) {
         self.step = Step::TakingOver;
         let at = self.by.layout.decision(self.job, self.recovered.highest);
@@ -488,7 +492,7 @@ impl Claim {
         self.question(Purpose::Takeover, StoreOp::Put { at, body, mode });
     }
 
-    /// Whether this JobManager can go on from what it has found.
+    /// Checks that this JobManager can resume from what it has found.
     fn check_readable(&self) -> Result<(), LeadershipError> {
         let recovered = &self.recovered;
         if recovered.is_lost() {
@@ -543,7 +547,7 @@ impl Claim {
     }
 }
 
-/// The end of the job, by its mark. A job that failed has not ended: it is resumed.
+/// The end of the job by its mark. A failed job has not ended; it is resumed.
 fn end_in(mark: &[u8]) -> Result<Option<EndedRecord>, String> {
     let record = record::decode::<EndedRecord>(mark)?;
     let ends = [EndState::Finished, EndState::Canceled, EndState::Failed];

@@ -9,25 +9,24 @@ use std::time::Duration;
 
 const MAX_SLOTS: u32 = 4_096;
 
-/// What members must comply with, and what executors are started with.
+/// The requirements for members, and the settings of executors.
 #[derive(Clone, Debug)]
 pub(crate) struct MemberSettings {
     pub(crate) job: JobId,
     pub(crate) executable: String,
     pub(crate) job_args: Vec<String>,
-    /// The fingerprint of the job graph.
     pub(crate) fingerprint: u64,
-    /// The SHA-256 of the executable.
+    /// The SHA-256 of the executable, in hexadecimal.
     pub(crate) sha256: String,
     /// The platform that the executable runs on.
     pub(crate) target: String,
     pub(crate) epoch: LeaderEpoch,
-    /// The file of this leadership's epoch, and what stands in it.
+    /// The path of this leadership's epoch file. `record` is its content.
     pub(crate) written: String,
     pub(crate) record: Bytes,
-    /// Where data objects of checkpoints are.
+    /// The directory of the data objects of checkpoints.
     pub(crate) data_dir: String,
-    /// Opens this JobManager, and executors to each other.
+    /// The secret with which members authenticate to this JobManager, and executors to each other.
     pub(crate) token: u128,
     pub(crate) heartbeat_interval: Duration,
     pub(crate) heartbeat_timeout: Duration,
@@ -54,7 +53,7 @@ impl MemberSettings {
         Err(ProtocolViolation::Refused(problem))
     }
 
-    /// The job function must build the same graph in every process.
+    /// Checks that the job function has built the same graph in an executor as here.
     pub(super) fn check_fingerprint(&self, fingerprint: u64) -> Result<(), ProtocolViolation> {
         if fingerprint != self.fingerprint {
             let ours = self.fingerprint;
@@ -66,7 +65,7 @@ impl MemberSettings {
         Ok(())
     }
 
-    /// By what a TaskManager proves that it reads and writes the checkpoint storage.
+    /// The exchange by which a TaskManager proves that it reads and writes the checkpoint storage.
     pub(super) fn storage_proof(&self, id: TaskManagerId) -> StorageProof {
         StorageProof {
             written: self.written.clone(),

@@ -2,7 +2,7 @@
 
 use reflow_protocol::ProtocolError;
 
-/// Why a connection is closed.
+/// The reason for which a connection is closed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ProtocolViolation {
     #[error(transparent)]

@@ -120,7 +120,7 @@ fn state(status: SubtaskStatus) -> ExecutionState {
     }
 }
 
-/// A subtask is created, scheduled and deployed in one go.
+/// The times of a subtask's states. It is created, scheduled and deployed at the same time.
 fn entered(record: &SubtaskRecord) -> BTreeMap<ExecutionState, i64> {
     let mut entered = BTreeMap::new();
     for (status, at) in &record.entered {

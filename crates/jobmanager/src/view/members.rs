@@ -1,4 +1,4 @@
-//! The TaskManagers' part of the view.
+//! The part of the view with the TaskManagers.
 
 use crate::executor::Executor;
 use crate::leader::Leader;

@@ -17,7 +17,7 @@ pub(super) fn view(timeline: &Timeline, settings: &Settings) -> RescalesView {
     }
 }
 
-/// A slot sharing group by its name; the id is made of the name.
+/// A slot sharing group, whose id is derived from its name.
 pub(super) fn sharing_group(name: &str) -> SharingGroup {
     use sha2::{Digest, Sha256};
     let hash = Sha256::digest(name);

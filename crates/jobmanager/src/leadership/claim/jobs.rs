@@ -1,5 +1,5 @@
-//! How a claim finds the last job of its name when epoch records are missing: by the checkpoints and end marks that all jobs
-//! of the name have left.
+//! The search for the last job of a name when epoch records are missing, by the checkpoints and end marks of all
+//! jobs of the name.
 
 use super::{Claim, Purpose, Step, end_in, get};
 use crate::leadership::{EndedRecord, LeadershipError};
@@ -9,22 +9,22 @@ use reflow_env::{ObjectMeta, StoreOp, StoreReply, StoreResult};
 use reflow_types::{JobId, LeaderEpoch};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What the jobs of the name have left. The last job is the one with the highest epoch: those before it have ended, or
-/// were replaced with `--fresh`.
+/// The objects of all jobs of the name. The last job is the one with the highest epoch; earlier ones have ended
+/// or were replaced with `--fresh`.
 #[derive(Default)]
 pub(super) struct Search {
-    /// The last record that can be read: its job has ended or is replaced, as those before it.
+    /// The epoch of the last record that can be read. Its job and earlier ones have ended or were replaced.
     pub(super) recorded: Option<LeaderEpoch>,
-    /// The highest epoch in the names of what each job has left.
+    /// The highest epoch in the object names of each job.
     in_names: BTreeMap<JobId, LeaderEpoch>,
-    /// The jobs that have not ended, those that failed among them, with their last epochs; 0 if nothing tells it.
+    /// The jobs that have not ended, including failed ones, with their last epochs; 0 if unknown.
     unended: BTreeMap<JobId, LeaderEpoch>,
-    /// The last epoch of those that have ended.
+    /// The last epoch of the ended jobs.
     last_ended: LeaderEpoch,
 }
 
 impl Search {
-    /// The last job, unless it has ended, and those of which nothing tells whether they are the last.
+    /// The last job, unless it has ended, and all jobs that may be the last because their epoch is unknown.
     fn last_jobs(&self) -> BTreeSet<JobId> {
         let later = self
             .unended
@@ -37,7 +37,7 @@ impl Search {
 }
 
 impl Claim {
-    /// Looks for the last job, and for the epochs that are not to be taken again.
+    /// Searches the last job, and the epochs that must not be taken again.
     pub(super) fn search(&mut self) {
         self.step = Step::Searching;
         self.search = Search { recorded: self.search.recorded, ..Search::default() };
@@ -52,7 +52,7 @@ impl Claim {
         for job in jobs.decided {
             let found = self.by.layout.found(job, objects);
             self.search.in_names.insert(job, found.epoch);
-            // Each leader decides first that it takes over, so the last decision is of the last one.
+            // The first decision of each leader is its takeover, so the last decision belongs to the last leader.
             if let Some(last) = found.decided.last().filter(|_| !jobs.ended.contains(&job)) {
                 self.question(Purpose::LastDecision(job), get(self.by.layout.decision(job, *last)));
             }
@@ -90,7 +90,7 @@ impl Claim {
         self.search.unended.insert(job, epoch);
     }
 
-    /// Everything that jobs have left is read.
+    /// Chooses the job, after everything was read.
     pub(super) fn decide_job(&mut self) -> Result<(), LeadershipError> {
         let search = std::mem::take(&mut self.search);
         if self.begin_new {
@@ -104,7 +104,8 @@ impl Claim {
                 return Err(LeadershipError::DamagedRecords(self.by.layout.epochs()));
             }
             (0, _) => self.create_fresh_epoch(),
-            // Of one whose epoch nothing tells the checkpoints are damaged: the claim asks the user about them.
+            // If the epoch of a job is unknown, its checkpoints are damaged, and the claim asks the user about
+            // them.
             (1, Some(job)) => {
                 tracing::warn!(%job, %directory, "its records of leadership are gone: the job is found by its checkpoints");
                 self.resume(*job);
@@ -114,8 +115,9 @@ impl Claim {
         Ok(())
     }
 
-    /// The job of this mark has ended in an epoch whose record may be deleted: the number is not used twice, since
-    /// another job of this name writes its output to the same places, and names that hold the epoch must differ.
+    /// Raises the next epoch above that of an ended job, whose record may be deleted. The number must not be used
+    /// twice, because another job of this name writes its output to the same places, and names that contain the
+    /// epoch must differ.
     pub(super) fn exceed_epoch_of(&mut self, mark: &[u8]) {
         if let Ok(EndedRecord { epoch, .. }) = record::decode(mark) {
             self.exceed(epoch);

@@ -1,4 +1,4 @@
-//! The questions that a claim asks storage.
+//! The storage requests of a claim.
 
 use super::super::EpochRecord;
 use super::end_in;
@@ -7,11 +7,11 @@ use reflow_coordination::manifest;
 use reflow_env::{StoreOp, StoreReply, StoreResult};
 use reflow_types::{CheckpointId, Instant, JobId, LeaderEpoch};
 
-/// Names a question to storage within a claim.
+/// The id of a storage request in a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Question(pub(super) u32);
 
-/// What a question is for.
+/// The purpose of a storage request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
     /// The marks of jobs that had ended before this start.
@@ -29,7 +29,7 @@ pub(super) enum Purpose {
     JobDir,
     EndedMeanwhile,
     Decision(CheckpointId),
-    /// A declaration of requirements, by its place in `Claim::declarations`.
+    /// A declaration of requirements, by its index in `Claim::declarations`.
     Requirements(usize),
     Savepoint,
     Takeover,
@@ -39,7 +39,7 @@ pub(super) enum Purpose {
 }
 
 impl Purpose {
-    /// Whether an answer is not what was written: so in storage, or only in this answer.
+    /// Whether an answer is damaged, in storage or only in this answer.
     pub(super) fn is_damaged(self, answer: &StoreResult) -> bool {
         let Ok(StoreReply::Bytes(bytes)) = answer else { return false };
         match self {
@@ -58,8 +58,8 @@ pub(super) struct Asked {
     pub(super) purpose: Purpose,
     pub(super) op: StoreOp,
     pub(super) tries: u32,
-    /// How often the answer was damaged.
+    /// The number of damaged answers.
     pub(super) bad_reads: u32,
-    /// Set while the question waits to be asked again.
+    /// Set while the request waits to be repeated.
     pub(super) again_at: Option<Instant>,
 }

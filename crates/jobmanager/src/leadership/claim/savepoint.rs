@@ -1,4 +1,4 @@
-//! How a claim reads the savepoint from which a job without a checkpoint starts.
+//! The reading of the savepoint from which a job without a checkpoint starts.
 
 use super::{Claim, Purpose, get};
 use crate::leadership::LeadershipError;
