@@ -11,23 +11,23 @@ use reflow_types::{ExecutorId, GraphVersion, SubtaskId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// An attempt in this executor.
+/// This executor's part of an attempt.
 pub(super) struct Running {
     pub(super) attempt: Attempt,
-    /// The subtasks here, and their slots.
+    /// The slot of each subtask of this executor.
     pub(super) subtasks: BTreeMap<SubtaskId, usize>,
-    /// Subtasks that have nothing more to do.
+    /// Subtasks that have finished.
     pub(super) finished: BTreeSet<SubtaskId>,
-    /// The executors with which subtasks here exchange records.
+    /// The executors with which the subtasks exchange records.
     pub(super) peers: BTreeSet<ExecutorId>,
-    /// Its tasks are dropped or being dropped, because one has failed.
+    /// Whether a task has failed, so that all of them have been or are being dropped.
     pub(super) failed: bool,
-    /// A graph that is prepared, or in whose cut the attempt is.
+    /// The graph that is being prepared or to which the attempt is changing.
     pub(super) next: Option<NextGraph>,
 }
 
 impl Running {
-    /// An attempt of which nothing runs here yet.
+    /// An attempt without subtasks in this executor.
     pub(super) fn nothing_of(attempt: Attempt) -> Self {
         let (subtasks, finished, peers) = Default::default();
         Self { attempt, subtasks, finished, peers, failed: false, next: None }
@@ -67,7 +67,7 @@ impl Running {
         (running, failures)
     }
 
-    /// Takes note of what a subtask reports.
+    /// Records a subtask's report.
     pub(super) fn observe(&mut self, subtask: SubtaskId, event: &SubtaskEvent) {
         match (event, &mut self.next) {
             (SubtaskEvent::Cut { .. } | SubtaskEvent::Finished, Some(next)) => next.has_cut(subtask),
@@ -87,7 +87,7 @@ impl Running {
         builder.slots.send_to_all(|| SlotCommand::Drop(added.clone()));
     }
 
-    /// The cut is triggered: from now on the attempt has the subtasks of both graphs.
+    /// Begins the cut. From then on the attempt has the subtasks of both graphs.
     pub(super) fn begin_cut(&mut self, version: GraphVersion) {
         let Some(next) = self.next.as_mut().filter(|next| next.version == version) else { return };
         next.cut = true;
@@ -96,7 +96,7 @@ impl Running {
         self.subtasks.extend(next.added());
     }
 
-    /// The rescale is committed: drops removed subtasks.
+    /// Commits the rescale: drops removed subtasks.
     pub(super) fn commit(&mut self, builder: &Builder<'_>) {
         let Some(next) = self.next.take() else { return };
         let gone = self.subtasks.keys().copied().filter(|id| !next.contains(*id));

@@ -1,4 +1,4 @@
-//! Builds tasks: from a subtask's place in a graph and the state that it gets back.
+//! Builds a subtask's task from its place in a graph and its restored state.
 
 use super::options::ExecutorOptions;
 use super::slots::Slots;
@@ -12,17 +12,17 @@ use reflow_types::{CheckpointId, ExecutorId, GraphVersion, JobId, MaxParallelism
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// What a subtask gets back.
+/// The state that a subtask restores.
 pub(super) struct Restored {
     pub(super) state: Restore,
     pub(super) codec: Codec,
-    /// Whose it is.
+    /// The checkpoint that the state comes from.
     pub(super) checkpoint: Option<CheckpointId>,
-    /// What sources do.
+    /// What sources do after the checkpoint.
     pub(super) then: AfterBarrier,
 }
 
-/// What building needs besides the deployment.
+/// The surroundings of tasks that do not depend on the deployment.
 pub(super) struct Builder<'a> {
     pub(super) executor: ExecutorId,
     pub(super) options: &'a ExecutorOptions,
@@ -37,7 +37,7 @@ impl Builder<'_> {
         subtask.slot.executor == self.executor
     }
 
-    /// A subtask's place in a graph.
+    /// A subtask's inputs and outputs in a graph.
     pub(super) fn wiring(
         &self,
         graph: &Arc<ExecutionGraph>,
@@ -94,7 +94,7 @@ impl Builder<'_> {
         Ok(DeployedTask { subtask, vertex, name, task })
     }
 
-    /// The executors with which subtasks here exchange records.
+    /// The executors with which the subtasks of this executor exchange records.
     pub(super) fn peers(&self, graph: &ExecutionGraph) -> BTreeSet<ExecutorId> {
         let job = &self.options.job.graph;
         let mut peers = BTreeSet::new();

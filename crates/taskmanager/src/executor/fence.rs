@@ -1,7 +1,7 @@
 //! Rejects messages about earlier attempts.
 //!
-//! Attempts only grow, first by the epoch of their leader. A command for an earlier attempt comes from a deposed leader, or
-//! late; carried out, it would end the tasks of the successor.
+//! Attempts only grow, first by the epoch of their leader. A command for an earlier attempt is late or comes from
+//! a deposed leader. Carried out, it would end the tasks of a later attempt.
 
 use reflow_protocol::deployment::Attempt;
 
@@ -12,7 +12,7 @@ pub(super) struct Fence {
 }
 
 impl Fence {
-    /// Whether this attempt may be deployed: only one after all others.
+    /// Whether this attempt may be deployed, that is, whether it is later than all others.
     pub(super) fn admit(&mut self, attempt: Attempt) -> bool {
         let admitted = self.latest < Some(attempt);
         self.latest = self.latest.max(Some(attempt));

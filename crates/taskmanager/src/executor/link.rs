@@ -9,12 +9,12 @@ pub(super) struct Link {
     pub(super) heartbeat_interval: Duration,
     pub(super) heartbeat_timeout: Duration,
     pub(super) next_heartbeat: Option<Instant>,
-    /// When the last message of the JobManager came.
+    /// When the last message of the JobManager arrived.
     pub(super) last_message_at: Instant,
 }
 
 impl Default for Link {
-    /// Until the JobManager has registered this executor.
+    /// The values until the JobManager has registered this executor.
     fn default() -> Self {
         Self {
             connected: false,

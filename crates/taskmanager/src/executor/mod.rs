@@ -1,8 +1,8 @@
 //! The task executor: the child process of a TaskManager that runs one job's slots.
 //!
-//! [`Executor`] is its process: it talks to the JobManager, moves frames between the slots and other executors,
-//! and carries storage requests. The slots run on threads of their own and are reached through
-//! [`SlotPort`](reflow_runtime::SlotPort)s.
+//! [`Executor`] is its process: it carries out the JobManager's commands, and passes on frames between slots and
+//! other executors, and storage requests. Each slot runs on a thread of its own, and the executor communicates
+//! with it through a [`SlotPort`](reflow_runtime::SlotPort).
 
 mod attempt;
 mod builder;

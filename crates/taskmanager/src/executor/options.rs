@@ -1,4 +1,4 @@
-//! What an executor needs from its surroundings.
+//! The parameters of an executor.
 
 use reflow_env::{Clock, Signal};
 use reflow_protocol::deployment::ExecutorStart;
@@ -6,24 +6,24 @@ use reflow_stream::Job;
 use reflow_types::Bounds;
 use std::sync::Arc;
 
-/// What an executor needs from its surroundings.
+/// The parameters of an executor.
 pub struct ExecutorOptions {
-    /// What its TaskManager starts it with.
+    /// The message of its TaskManager.
     pub start: ExecutorStart,
     /// The job, as the job function built it in this process.
     pub job: Job,
-    /// For slots, which measure their own work.
+    /// The clock with which slots measure their work.
     pub clock: Arc<dyn Clock>,
     /// Raised when a slot has events.
     pub signal: Signal,
-    /// Resident memory of this process in bytes.
+    /// Measures the resident memory of this process in bytes.
     pub memory: Box<dyn Fn() -> u64 + Send>,
-    /// Gives memory that is free back to the system.
+    /// Returns free memory to the system.
     pub give_back: fn(),
-    /// The process id, for people.
+    /// The process id, which is shown to users.
     pub pid: u32,
-    /// Whether state outlives an attempt in this process.
+    /// Whether a later attempt may restore state from this process.
     pub from_local: bool,
-    /// How much of something is done, kept or sent at a time.
+    /// Bounds on what is processed, kept or sent at a time. Tests use small ones.
     pub bounds: Bounds,
 }

@@ -1,8 +1,9 @@
 //! Data connections between executors.
 //!
-//! The receiver of records opens the connection to their sender: `senders` are those that this executor opened,
-//! `receivers` those that were opened to it. State of key groups that change their owner has connections of its own,
-//! opened by the new owner: `old_owners` are those that this executor opened, `new_owners` those that were opened to it.
+//! The receiver of records opens the connection to their sender: `senders` are the connections that this executor
+//! has opened, `receivers` those that were opened to it. Key groups that change their owner have connections of
+//! their own, which the new owner opens: `old_owners` are those that this executor has opened, `new_owners` those
+//! that were opened to it.
 
 use bytes::Bytes;
 use reflow_env::{ConnId, Output};
@@ -11,7 +12,7 @@ use reflow_protocol::hello::Hello;
 use reflow_types::{ExecutorId, JobId};
 use std::collections::BTreeMap;
 
-/// Who this executor is to its peers.
+/// The identity with which this executor connects to its peers.
 pub(super) struct Credentials {
     pub(super) id: ExecutorId,
     pub(super) job: JobId,
@@ -20,16 +21,15 @@ pub(super) struct Credentials {
 
 #[derive(Default)]
 pub(super) struct Peers {
-    /// Where each executor of the attempt listens.
+    /// The addresses of the attempt's executors.
     addresses: BTreeMap<ExecutorId, String>,
     senders: BTreeMap<ExecutorId, ToPeer>,
     receivers: BTreeMap<ExecutorId, ConnId>,
     old_owners: BTreeMap<ExecutorId, ConnId>,
     new_owners: BTreeMap<ExecutorId, NewOwner>,
-    /// The numbers of the last connections that others have opened for records, and for key groups.
+    /// The number of the last connection that each executor has opened for records, and for key groups.
     last_receivers: BTreeMap<ExecutorId, u64>,
     last_new_owners: BTreeMap<ExecutorId, u64>,
-    /// Connections by id.
     by_conn: BTreeMap<ConnId, Peer>,
     next_conn: u64,
 }
@@ -40,31 +40,31 @@ struct ToPeer {
     waiting: Option<Vec<Bytes>>,
 }
 
-/// A connection to a new owner of key groups, or what waits until it has opened one.
+/// The connection to a new owner of key groups, or the frames that wait for it.
 enum NewOwner {
     Connected(ConnId),
-    /// Bounded in bytes: what changed since the last checkpoint may be much.
+    /// Bounded in bytes, because the changes since the last checkpoint may be large.
     Awaited(Vec<Bytes>),
 }
 
-/// What a connection is for.
+/// The purpose of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Peer {
     /// This executor receives records over it.
     Sender(ExecutorId),
     /// This executor sends records over it.
     Receiver(ExecutorId),
-    /// Over it this executor receives key groups.
+    /// This executor receives key groups over it.
     OldOwner(ExecutorId),
-    /// Over it this executor hands key groups over.
+    /// This executor hands key groups over through it.
     NewOwner(ExecutorId),
-    /// Accepted; it has not sent its hello.
+    /// The connection was accepted, and its hello has not arrived.
     Unknown,
 }
 
 impl Peers {
-    /// Sets where the executors of the next attempt listen. Connections to executors that are no longer among
-    /// them are closed.
+    /// Sets the addresses of the executors of the next attempt or graph. Connections to other executors are
+    /// closed.
     pub(super) fn set_addresses(&mut self, addresses: &[(ExecutorId, String)], out: &mut Vec<Output>) {
         self.addresses = addresses.iter().cloned().collect();
         let gone = |id: &ExecutorId| !self.addresses.contains_key(id);
@@ -77,7 +77,7 @@ impl Peers {
         }
     }
 
-    /// Sends to the executor from which records come; opens the connection if there is none.
+    /// Sends a message to an executor that sends records, and opens the connection if there is none.
     pub(super) fn send_to_sender(
         &mut self,
         to: ExecutorId,
@@ -103,15 +103,15 @@ impl Peers {
         }
     }
 
-    /// Sends records to the executor that opened a connection for them. Without one they are dropped: their
-    /// receiver is gone.
+    /// Sends records to the executor that has opened a connection for them. Without a connection the records are
+    /// dropped, because their receiver is gone.
     pub(super) fn send_to_receiver(&self, to: ExecutorId, frame: Bytes, out: &mut Vec<Output>) {
         if let Some(&conn) = self.receivers.get(&to) {
             out.push(Output::Send { conn, frame });
         }
     }
 
-    /// Opens a connection to each executor that will hand key groups over; its hello says so.
+    /// Opens a connection to each executor that will hand over key groups.
     pub(super) fn expect_from(
         &mut self,
         old_owners: impl IntoIterator<Item = ExecutorId>,
@@ -131,8 +131,12 @@ impl Peers {
         }
     }
 
-    /// Hands a part of key groups' state to an executor, once that has opened a connection for it. The error is the
-    /// number of bytes that wait if they are more than `max_bytes`: it should have opened one while the rescale was prepared.
+    /// Sends a part of key groups' state to an executor. It waits until the executor has opened a connection for
+    /// it.
+    ///
+    /// # Errors
+    /// The number of waiting bytes if they are more than `max_bytes`. Executors open these connections while a
+    /// rescale is prepared, so little waits unless a connection has failed.
     pub(super) fn send_to_new_owner(
         &mut self,
         to: ExecutorId,
@@ -153,8 +157,8 @@ impl Peers {
         Ok(())
     }
 
-    /// No key groups are on their way any more. Whoever opened a connection closes it: the other side may have opened the
-    /// next already.
+    /// Ends all transfers of key groups. Only connections that this executor has opened are closed: a peer may
+    /// already have opened a connection for the next rescale.
     pub(super) fn end_hand_overs(&mut self, out: &mut Vec<Output>) {
         self.new_owners.retain(|_, new_owner| matches!(new_owner, NewOwner::Connected(_)));
         for conn in std::mem::take(&mut self.old_owners).into_values() {
@@ -163,7 +167,7 @@ impl Peers {
         }
     }
 
-    /// The peer of an accepted connection is a new owner of key groups.
+    /// Handles the hello of a new owner of key groups.
     pub(super) fn identified_new_owner(
         &mut self,
         conn: ConnId,
@@ -181,7 +185,7 @@ impl Peers {
         }
     }
 
-    /// An outgoing connection stands.
+    /// Handles the establishment of an outgoing connection.
     pub(super) fn connected(&mut self, conn: ConnId, ours: &Credentials, out: &mut Vec<Output>) {
         if let Some(Peer::OldOwner(_)) = self.by_conn.get(&conn) {
             let Credentials { id, job, token } = *ours;
@@ -199,7 +203,7 @@ impl Peers {
         self.by_conn.insert(conn, Peer::Unknown);
     }
 
-    /// The peer of an accepted connection will receive records.
+    /// Handles the hello of a receiver of records.
     pub(super) fn identified_receiver(
         &mut self,
         conn: ConnId,
@@ -214,8 +218,8 @@ impl Peers {
         self.receivers.insert(id, conn);
     }
 
-    /// Its peer has opened another connection since, and closes this one. If it took the other's place, frames would go
-    /// nowhere once it is closed, and a rescale would wait for them for ever.
+    /// Drops a connection whose peer has opened a later one. The peer closes it, so if it replaced the later one,
+    /// frames would be lost and a rescale would wait for them without end.
     fn drop_superseded(&mut self, conn: ConnId, out: &mut Vec<Output>) {
         self.by_conn.remove(&conn);
         out.push(Output::Close { conn });
@@ -225,7 +229,7 @@ impl Peers {
         self.by_conn.get(&conn).copied()
     }
 
-    /// A connection is gone. Returns its peer, if the connection was still in use.
+    /// Handles a closed connection. Returns its peer if the connection was still in use.
     pub(super) fn closed(&mut self, conn: ConnId) -> Option<Peer> {
         let peer = self.by_conn.remove(&conn)?;
         match peer {
@@ -242,7 +246,7 @@ impl Peers {
     }
 }
 
-/// Notes the connection of an executor. Returns whether it has opened no later one, as far as is known.
+/// Records the number of a connection. Returns whether it is greater than all earlier ones of the executor.
 fn is_latest(last: &mut BTreeMap<ExecutorId, u64>, id: ExecutorId, number: u64) -> bool {
     let last = last.entry(id).or_default();
     let is_latest = *last < number;

@@ -29,7 +29,8 @@ use tracing::{debug, info, warn};
 
 const JOB_MANAGER: ConnId = ConnId(0);
 const DATA: ListenerId = ListenerId(0);
-/// What waits for a new owner's connection, as much as a connection lets wait for a peer that does not read.
+/// The most bytes that wait for a new owner's connection: as many as the driver buffers for a peer that does not
+/// read.
 const MAX_WAITING_BYTES: usize = 256 << 20;
 
 /// A task executor.
@@ -42,11 +43,11 @@ pub struct Executor {
     data_address: Option<String>,
     job_manager: Link,
     running: Option<Running>,
-    /// Waits until the slots have dropped the attempt before.
+    /// The deployment that waits until the slots have dropped the previous attempt.
     deploying: Option<(Box<Deployment>, Addresses)>,
     /// Messages for the attempt that is being deployed.
     deferred: Vec<ToExecutor>,
-    /// Is answered once the slots have dropped the attempt.
+    /// The cancellation that is answered once the slots have dropped the attempt.
     canceling: Option<Attempt>,
     fence: Fence,
     next_watch: Instant,
@@ -55,7 +56,7 @@ pub struct Executor {
 }
 
 impl Executor {
-    /// An executor that has not begun.
+    /// An executor that has not started.
     pub fn new(options: ExecutorOptions) -> Self {
         let start = &options.start.start;
         Self {
@@ -105,7 +106,7 @@ impl Executor {
 
     fn handle_message(&mut self, now: Instant, message: ToExecutor, out: &mut Vec<Output>) {
         self.job_manager.last_message_at = now;
-        // What belongs to an attempt whose tasks are not there yet waits for them.
+        // Messages for an attempt that is still being deployed wait for its tasks.
         if self.deploying.is_some() && !matches!(message, ToExecutor::Deploy { .. } | ToExecutor::Heartbeat) {
             match message {
                 ToExecutor::CancelAttempt { attempt } => self.cancel(now, attempt, out),
@@ -136,7 +137,7 @@ impl Executor {
             ToExecutor::PrepareRescale { preparation, addresses } if current == Some(preparation.attempt) => {
                 self.prepare(*preparation, &addresses, out);
             }
-            // It has nothing of the attempt yet.
+            // The attempt has no subtasks in this executor yet.
             ToExecutor::PrepareRescale { preparation, addresses } if self.running.is_none() => {
                 self.running = Some(Running::nothing_of(preparation.attempt));
                 self.prepare(*preparation, &addresses, out);
@@ -187,14 +188,14 @@ impl Executor {
         }
     }
 
-    /// Hands a command to the slot of a subtask, if it runs here.
+    /// Sends a command to the slot of a subtask, if it runs here.
     fn send_to_subtask(&mut self, subtask: SubtaskId, command: SlotCommand) {
         if let Some(slot) = self.slot_of(subtask) {
             self.slots().send(slot, command);
         }
     }
 
-    /// Does something about the graph of this version, if it is the one that is prepared.
+    /// Applies `work` if the graph of this version is the one that is being prepared.
     fn rescale(&mut self, version: GraphVersion, work: impl FnOnce(&Builder<'_>, &mut Running)) {
         let Some(running) = &mut self.running else { return };
         if running.next.as_ref().is_some_and(|next| next.version == version) {
@@ -203,7 +204,7 @@ impl Executor {
         }
     }
 
-    /// Prepares another graph; what was prepared before is given up.
+    /// Prepares another graph. A graph that was being prepared is abandoned.
     fn prepare(
         &mut self,
         preparation: Preparation,
@@ -229,7 +230,7 @@ impl Executor {
         self.answer_preparation(out);
     }
 
-    /// Says that all is prepared, once it is.
+    /// Reports that the rescale is prepared, once it is.
     fn answer_preparation(&mut self, out: &mut Vec<Output>) {
         let Some(running) = &self.running else { return };
         if let Some(next) = running.next.as_ref().filter(|next| next.awaited.is_empty() && !next.cut) {
@@ -241,14 +242,14 @@ impl Executor {
         }
     }
 
-    /// The slot of a subtask of the attempt, or of the graph that is prepared.
+    /// The slot of a subtask of the attempt or of the graph that is being prepared.
     fn slot_of(&self, subtask: SubtaskId) -> Option<usize> {
         let running = self.running.as_ref()?;
         let of_next = || running.next.as_ref()?.slot_of(subtask);
         running.subtasks.get(&subtask).copied().or_else(of_next)
     }
 
-    /// Brings a part of a hand-over to its new owner.
+    /// Passes a part of a hand-over on to its new owner.
     fn hand_over(&mut self, hand_over: HandOver, out: &mut Vec<Output>) {
         let Some(running) = self.running.as_ref().filter(|running| running.attempt == hand_over.attempt)
         else {
@@ -279,7 +280,7 @@ impl Executor {
         self.after_clearing(now, out);
     }
 
-    /// Goes on with what had to wait until the slots were empty.
+    /// Continues a cancellation or a deployment once the slots have dropped their tasks.
     fn after_clearing(&mut self, now: Instant, out: &mut Vec<Output>) {
         if self.slots().is_clearing() {
             return;
@@ -324,7 +325,7 @@ impl Executor {
             Some(Peer::OldOwner(_)) => {
                 HandOver::decode(frame).map(|hand_over| self.hand_over(hand_over, out))
             }
-            // A new owner sends nothing.
+            // A new owner sends nothing after its hello.
             Some(Peer::NewOwner(_)) => Ok(()),
             Some(Peer::Unknown) => Hello::decode(&frame).map(|hello| self.on_hello(conn, hello, out)),
             None => return,
@@ -356,10 +357,10 @@ impl Executor {
         }
     }
 
-    /// Moves everything that the slots have produced.
+    /// Passes on the events, frames and storage requests of the slots.
     fn pump(&mut self, now: Instant, out: &mut Vec<Output>) {
         let events = self.slots().take_events(out);
-        // Before the messages after which the JobManager asks nothing more of these subtasks.
+        // Before the reports of these subtasks' ends, after which the JobManager drops metrics of them.
         let subtasks = self.slots().take_last_metrics();
         if !subtasks.is_empty() {
             let memory_bytes = (self.options.memory)();
@@ -412,7 +413,7 @@ impl Executor {
         out.push(Output::Send { conn: JOB_MANAGER, frame });
     }
 
-    /// A task is ready for the other graph.
+    /// Records that a task is prepared for the next graph.
     fn prepared(
         &mut self,
         subtask: SubtaskId,
@@ -454,7 +455,7 @@ impl Executor {
         }
     }
 
-    /// Tells of user code that holds its slot up.
+    /// Logs steps of user code that block their slot.
     fn watch_steps(&mut self, now: Instant) {
         let Some(slots) = &self.slots else { return };
         for (step, lasted) in self.long_steps.due(now, slots.steps()) {
@@ -467,8 +468,8 @@ impl Executor {
         }
     }
 
-    /// Ends with a reason before the kernel ends the process without one, also between attempts and while no slot
-    /// reports anything.
+    /// Exits with a reason when memory runs out, before the kernel kills the process without one. This also holds
+    /// between attempts and while no slot reports anything.
     fn watch_memory(&mut self, now: Instant, out: &mut Vec<Output>) {
         let metrics = self.slots().metrics(now);
         let largest = metrics.iter().max_by_key(|subtask| subtask.state_bytes);

@@ -19,26 +19,28 @@ use std::sync::Arc;
 pub(super) struct NextGraph {
     pub(super) version: GraphVersion,
     graph: Arc<ExecutionGraph>,
-    /// The checkpoint whose state is prefetched, and the subtasks here that have not prefetched it yet.
+    /// The checkpoint whose state is prefetched. `awaited` are the subtasks of this executor that have not
+    /// prefetched it yet.
     pub(super) checkpoint: CheckpointId,
     pub(super) awaited: BTreeSet<SubtaskId>,
-    /// Added subtasks here, and their slots.
+    /// The slots of added subtasks in this executor.
     added: BTreeMap<SubtaskId, usize>,
-    /// The executors with which subtasks here will exchange records.
+    /// The executors with which the subtasks of this executor will exchange records.
     pub(super) peers: BTreeSet<ExecutorId>,
     /// The executors of the old owners of incoming key groups.
     pub(super) old_owners: BTreeSet<ExecutorId>,
     /// Whether the cut has been triggered.
     pub(super) cut: bool,
-    /// Subtasks here that have not passed the cut: they wait for barriers of the current graph.
+    /// Subtasks of this executor that have not passed the cut, because they wait for barriers of the current
+    /// graph.
     to_cut: BTreeSet<SubtaskId>,
-    /// Subtasks here that have not installed all incoming key groups.
+    /// Subtasks of this executor that have not installed all incoming key groups.
     to_install: BTreeSet<SubtaskId>,
 }
 
 impl NextGraph {
-    /// Tells every task here, by its slot, its place in the next graph and builds the added ones. Also returns the failure of a task
-    /// that could not be built.
+    /// Prepares every task of this executor for its place in the next graph, and builds the added ones. Also
+    /// returns the failure of a task that could not be built.
     pub(super) fn prepare(
         builder: &Builder<'_>,
         running: &BTreeMap<SubtaskId, usize>,
@@ -86,7 +88,8 @@ impl NextGraph {
             let preparation = preparation(subtask.id, Some(wiring.clone()));
             next.old_owners
                 .extend(preparation.incoming.iter().filter_map(|incoming| executor_of(incoming.from)));
-            // What it reads ahead is not loaded as its own: of the state it gets the watermark only.
+            // The task prefetches its keyed state and installs it after the cut, so it restores only the
+            // watermark.
             let state = Restore { watermark: preparation.restore.watermark, ..Restore::default() };
             let then = AfterBarrier::Continue;
             let restored = Restored { state, codec: Codec::Exchange, checkpoint: None, then };
@@ -104,7 +107,7 @@ impl NextGraph {
         (next, failed)
     }
 
-    /// Tells the tasks here what a later checkpoint holds.
+    /// Passes the state of a later checkpoint on to the tasks of this executor.
     pub(super) fn catch_up(
         &mut self,
         builder: &Builder<'_>,
@@ -121,28 +124,28 @@ impl NextGraph {
         }
     }
 
-    /// A subtask here has passed the cut, or has finished and never will.
+    /// Records that a subtask has passed the cut, or has finished, so that it never will.
     pub(super) fn has_cut(&mut self, subtask: SubtaskId) {
         self.to_cut.remove(&subtask);
     }
 
-    /// A subtask here has installed its incoming key groups.
+    /// Records that a subtask has installed its incoming key groups.
     pub(super) fn has_installed(&mut self, subtask: SubtaskId) {
         self.to_install.remove(&subtask);
     }
 
-    /// Whether no subtask here needs this executor any more.
+    /// Whether no subtask of this executor needs `executor` any more.
     pub(super) fn has_left(&self, executor: ExecutorId) -> bool {
         let settled = self.cut && self.to_cut.is_empty() && self.to_install.is_empty();
         settled && !self.peers.contains(&executor)
     }
 
-    /// The added subtasks here, and their slots.
+    /// The slots of added subtasks in this executor.
     pub(super) fn added(&self) -> &BTreeMap<SubtaskId, usize> {
         &self.added
     }
 
-    /// Whether a subtask is in it.
+    /// Whether the graph has this subtask.
     pub(super) fn contains(&self, subtask: SubtaskId) -> bool {
         self.graph.find(subtask).is_some()
     }
@@ -158,7 +161,7 @@ impl NextGraph {
     }
 }
 
-/// The key groups that one subtask receives and passes on.
+/// The key groups that a subtask receives and hands over.
 fn key_groups_of(moves: &[Move], subtask: SubtaskId) -> (Vec<Incoming>, Vec<Outgoing>) {
     let incoming = moves.iter().filter(|m| m.to == subtask);
     let outgoing = moves.iter().filter(|m| m.from == subtask);

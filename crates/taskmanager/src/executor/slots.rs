@@ -14,13 +14,13 @@ use std::sync::Arc;
 pub(super) struct Slots {
     all: Vec<SlotHandle>,
     signals: Arc<[Signal]>,
-    /// Storage requests under way: whose they are.
+    /// The slot and the slot's ticket of each storage request in progress.
     requests: BTreeMap<Ticket, (usize, Ticket)>,
     next_ticket: u64,
     metrics: BTreeMap<usize, Vec<SubtaskMetrics>>,
-    /// Of tasks that have ended or gone; not sent yet.
+    /// Final metrics of tasks that have ended or were dropped, not yet sent.
     last_metrics: Vec<SubtaskMetrics>,
-    /// How many have yet to drop their tasks.
+    /// The number of slots that have not yet dropped their tasks.
     clearing: usize,
 }
 
@@ -30,7 +30,7 @@ struct SlotHandle {
 }
 
 impl Slots {
-    /// Makes the slots, and the outputs that start their threads.
+    /// Creates the slots, and adds the outputs that start their threads.
     pub(super) fn start(
         count: u32,
         executor: &Signal,
@@ -90,7 +90,7 @@ impl Slots {
         self.clearing > 0
     }
 
-    /// Takes the slots' events: storage requests go out, the rest is returned.
+    /// Takes the slots' events. Storage requests are passed on, and all other events are returned.
     pub(super) fn take_events(&mut self, out: &mut Vec<Output>) -> Vec<SlotEvent> {
         let mut rest = Vec::new();
         for slot in 0..self.all.len() {
@@ -106,7 +106,7 @@ impl Slots {
                         self.metrics.insert(slot, metrics);
                     }
                     SlotEvent::LastMetrics(metrics) => {
-                        // The next heartbeat must not report less.
+                        // The next heartbeat must not report lower counts.
                         let known = self.metrics.get_mut(&slot).into_iter().flatten();
                         for known in known {
                             let last = metrics.iter().find(|last| last.subtask == known.subtask);
@@ -122,31 +122,31 @@ impl Slots {
         rest
     }
 
-    /// Brings an answer from storage to its slot.
+    /// Passes an answer from storage on to its slot.
     pub(super) fn answer(&mut self, ticket: Ticket, result: StoreResult) {
         if let Some((slot, theirs)) = self.requests.remove(&ticket) {
             self.send(slot, SlotCommand::Answer(theirs, result));
         }
     }
 
-    /// Takes what tasks had counted that have ended or gone.
+    /// Takes the final metrics of tasks that have ended or were dropped.
     pub(super) fn take_last_metrics(&mut self) -> Vec<SubtaskMetrics> {
         std::mem::take(&mut self.last_metrics)
     }
 
-    /// What the subtasks had counted when they were last asked, and the steps that are under way.
+    /// The latest metrics of the subtasks, including the steps in progress.
     pub(super) fn metrics(&self, now: Instant) -> Vec<SubtaskMetrics> {
         let steps: Vec<Step> = self.steps().collect();
         watch::with_steps(self.metrics.values().flatten().copied(), &steps, now)
     }
 
-    /// The steps that the slots' threads are in.
+    /// The steps in progress on the slots' threads.
     pub(super) fn steps(&self) -> impl Iterator<Item = Step> {
         self.all.iter().filter_map(|slot| slot.port.current_step().get())
     }
 }
 
-/// Uploads are numbered by slot; for the driver their numbers must differ between slots.
+/// Makes the number of an upload unique in the process. Each slot numbers its own uploads.
 fn rename_upload(slot: usize, op: StoreOp) -> StoreOp {
     let unique = |upload: u64| (slot as u64) << 48 | upload;
     match op {

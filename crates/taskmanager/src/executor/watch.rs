@@ -7,28 +7,28 @@ use reflow_types::{Instant, SubtaskId};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How often slots and memory are looked at.
+/// How often slots and memory are checked.
 pub(super) const WATCH_INTERVAL: Duration = Duration::from_millis(200);
-/// A step above this keeps barriers and the slot's other tasks waiting.
+/// A longer step is logged, because it delays barriers and the slot's other tasks.
 const LONG_STEP: Duration = Duration::from_millis(100);
-/// A step that goes on is told of again after ten times as long, and from then on so often. A subtask whose steps are
-/// long again and again is told of so often.
+/// The longest time between two messages about one step. The first repetition follows after ten times the step's
+/// first reported duration. A subtask with many long steps is logged once in this time.
 const REMIND_AFTER: Duration = Duration::from_secs(60);
 
-/// The long steps that were told of.
+/// The long steps that were logged.
 #[derive(Default)]
 pub(super) struct LongSteps {
     reported: BTreeMap<SubtaskId, Reported>,
 }
 
 struct Reported {
-    /// Which step it was.
+    /// The start of the step, which identifies it.
     since: Instant,
     at: Instant,
 }
 
 impl LongSteps {
-    /// Of the steps that are under way, those that are to be told of now, with how long they have lasted.
+    /// The steps in progress that are to be logged now, with their durations so far.
     pub(super) fn due(&mut self, now: Instant, steps: impl Iterator<Item = Step>) -> Vec<(Step, Duration)> {
         self.reported.retain(|_, reported| now.since(reported.at) < REMIND_AFTER);
         let mut due = Vec::new();
@@ -47,8 +47,8 @@ impl LongSteps {
     }
 }
 
-/// Counts the steps that are under way into what the slots have last reported: a slot in a long step reports nothing,
-/// and would look idle.
+/// Adds the steps in progress to the metrics that the slots have last reported. A slot in a long step reports
+/// nothing, so it would look idle.
 pub(super) fn with_steps(
     metrics: impl Iterator<Item = SubtaskMetrics>,
     steps: &[Step],
@@ -65,7 +65,7 @@ pub(super) fn with_steps(
     metrics.map(counted).collect()
 }
 
-/// Why the process ends, if it uses more memory than it may.
+/// The reason of the exit, if the process uses more memory than its limit.
 pub(super) fn out_of_memory(
     used: u64,
     limit: Option<u64>,
@@ -83,8 +83,9 @@ pub(super) fn out_of_memory(
     ))
 }
 
-/// When free memory is given back to the system: some time after tasks have come or gone, and when the tasks hold much
-/// less state than before. Never while nothing changes, since the next checkpoint needs the memory of this one.
+/// Decides when free memory is returned to the system: some time after tasks were added or dropped, or when the
+/// tasks hold much less state than before. While nothing changes memory is kept, because the next checkpoint
+/// needs as much as this one.
 #[derive(Default)]
 pub(super) struct GiveBack {
     due: Option<Instant>,
@@ -93,16 +94,17 @@ pub(super) struct GiveBack {
     state: u64,
 }
 
-/// How long it waits: what is free right after a change is needed by the next tasks, or is freed little by little.
+/// The delay after a change: the next tasks may need the memory that is free right after it, and memory is freed
+/// gradually.
 const GIVE_BACK_AFTER: Duration = Duration::from_secs(5);
 
 impl GiveBack {
-    /// Tasks have come or gone.
+    /// Notes that tasks were added or dropped.
     pub(super) fn on_change(&mut self, now: Instant) {
         self.due.get_or_insert(now + GIVE_BACK_AFTER);
     }
 
-    /// The tasks hold so much state.
+    /// Notes the size of the tasks' state.
     pub(super) fn on_state(&mut self, now: Instant, bytes: u64) {
         (self.state, self.most_state) = (bytes, self.most_state.max(bytes));
         if bytes < self.most_state / 4 * 3 {
@@ -110,7 +112,7 @@ impl GiveBack {
         }
     }
 
-    /// Whether memory is to be given back now.
+    /// Whether memory is to be returned now.
     pub(super) fn is_due(&mut self, now: Instant) -> bool {
         let is_due = self.due.is_some_and(|due| now >= due);
         if is_due {

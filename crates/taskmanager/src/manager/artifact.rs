@@ -1,30 +1,31 @@
 //! Finds a job's executable: in `lib/`, in the cache, or from the JobManager.
 //!
-//! An executable is identified by its SHA-256, which is always checked before it is run, because a file in `lib/` may be of
-//! another build, and one in the cache may be incomplete. An executable from the JobManager is checked, written to the cache
-//! as a whole, and made executable. A state machine without I/O: it returns a [`Step`] and gets its result.
+//! An executable is identified by its SHA-256, which is always checked before it is run, because a file in `lib/`
+//! may be of another build, and one in the cache may be incomplete. An executable from the JobManager is checked,
+//! written to the cache as a whole, and made executable. [`Artifacts`] performs no I/O: it returns a [`Step`] and
+//! is given its result.
 
 use reflow_env::{Location, StoreOp, StoreReply, StoreResult};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// No executable is larger, in bytes: more is a JobManager gone mad.
+/// The largest executable that is accepted, in bytes. It bounds the memory that a wrong length can take.
 const MAX_ARTIFACT_BYTES: u64 = 2 << 30;
 
-/// What a search wants next.
+/// The next step of a search.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Carry out a storage request; the answer goes to [`Artifacts::stored`].
+    /// Carry out a storage request. [`Artifacts::stored`] takes the answer.
     Store(StoreOp),
-    /// Ask the JobManager for what follows this offset; the answer goes to [`Artifacts::chunk`].
+    /// Request the part at this offset from the JobManager. [`Artifacts::chunk`] takes the answer.
     Fetch {
-        /// From here on, in bytes.
+        /// The offset in bytes.
         offset: u64,
     },
-    /// The executable is there.
+    /// The executable has been found.
     Found(PathBuf),
-    /// It cannot be had, and why.
+    /// The executable cannot be obtained, for this reason.
     Missing(String),
 }
 
@@ -35,7 +36,7 @@ pub(super) struct Chunk<'a> {
     pub(super) bytes: &'a [u8],
 }
 
-/// Where a search is.
+/// The stage of a search.
 enum Stage {
     InLib(PathBuf),
     InCache,
@@ -46,16 +47,16 @@ enum Stage {
 
 struct Search {
     stage: Stage,
-    /// Whether a download had the wrong hash before.
+    /// Whether an earlier download had the wrong hash.
     mismatched: bool,
 }
 
-/// The searches under way, by SHA-256 in hexadecimal.
+/// The searches in progress, by SHA-256 in hexadecimal.
 pub(super) struct Artifacts {
     lib: Option<PathBuf>,
     cache: PathBuf,
     searches: BTreeMap<String, Search>,
-    /// Whether the cache was looked through for executables of other jobs.
+    /// Whether the cache was cleaned of other executables.
     cleaned: bool,
 }
 
@@ -64,7 +65,7 @@ impl Artifacts {
         Self { lib, cache, searches: BTreeMap::new(), cleaned: false }
     }
 
-    /// Begins a search; `None` if one for the same executable is under way.
+    /// Begins a search; `None` if one for the same executable is in progress.
     pub(super) fn search(&mut self, sha256: &str, executable: &str) -> Option<Step> {
         if self.searches.contains_key(sha256) {
             return None;
@@ -81,7 +82,7 @@ impl Artifacts {
         Some(Step::Store(read(&path)))
     }
 
-    /// The answer to a storage request of the search for `sha256`.
+    /// Handles the answer to a storage request of the search for `sha256`.
     pub(super) fn stored(&mut self, sha256: &str, result: StoreResult) -> Option<Step> {
         let cached = self.cached(sha256);
         let search = self.searches.get_mut(sha256)?;
@@ -118,7 +119,7 @@ impl Artifacts {
         self.end_if_over(sha256, step)
     }
 
-    /// A part from the JobManager.
+    /// Handles a part from the JobManager.
     pub(super) fn chunk(&mut self, sha256: &str, chunk: &Chunk<'_>) -> Option<Step> {
         let cached = self.cached(sha256);
         let search = self.searches.get_mut(sha256)?;
@@ -140,15 +141,16 @@ impl Artifacts {
         self.end_if_over(sha256, step)
     }
 
-    /// Once an executable is found: what lists the cache, the first time. Executables in it are never used again unless
-    /// their very build is started again, so they would pile up with each release of a job.
+    /// The request that lists the cache, once per process, after an executable was found. Other executables in
+    /// the cache are used again only if exactly that build is started, so they would accumulate with each release
+    /// of a job.
     pub(super) fn clean(&mut self) -> Option<StoreOp> {
         let first = !std::mem::replace(&mut self.cleaned, true);
         first.then(|| StoreOp::List { below: location(&self.cache) })
     }
 
-    /// What deletes the executables in the cache that are not `used`. One that still runs for another TaskManager of this
-    /// machine runs on; if that starts another executor, it fetches its executable again.
+    /// The requests that delete all executables in the cache but `used`. If another TaskManager of this machine
+    /// runs one of them, its process continues; for its next executor it fetches the executable again.
     pub(super) fn unused(&self, used: &str, listed: StoreResult) -> Vec<StoreOp> {
         let Ok(StoreReply::Objects(objects)) = listed else { return Vec::new() };
         let unused = |name: &str| is_sha256(name) && name != used && !self.searches.contains_key(name);
@@ -157,7 +159,7 @@ impl Artifacts {
         named.filter(goes).map(|at| StoreOp::Delete { at }).collect()
     }
 
-    /// Gives up all searches: the JobManager is gone, and with it whoever wanted them.
+    /// Abandons all searches, because the JobManager is gone and with it the executors that need them.
     pub(super) fn give_up(&mut self) {
         self.searches.clear();
     }
@@ -175,7 +177,8 @@ impl Artifacts {
 }
 
 impl Search {
-    /// All parts are there: keeps them if they are what was asked for, and asks again once if not.
+    /// Checks a complete download. It is written to the cache if its hash is right; if not, it is fetched once
+    /// more.
     fn check(&mut self, sha256: &str, cached: &Path) -> Step {
         let Stage::Fetching(bytes) = std::mem::replace(&mut self.stage, Stage::Writing) else {
             unreachable!("only a download is checked")
@@ -210,13 +213,13 @@ fn location(path: &Path) -> Location {
     Location(path.display().to_string())
 }
 
-/// Whether a job's name can be the name of a file, and of nothing outside its directory.
+/// Whether a job's name is a valid file name, so that it cannot refer to a file outside the directory.
 fn is_file_name(name: &str) -> bool {
     let mut components = Path::new(name).components();
     matches!((components.next(), components.next()), (Some(std::path::Component::Normal(_)), None))
 }
 
-/// Whether it is a SHA-256 in hexadecimal.
+/// Whether `text` is a SHA-256 in hexadecimal.
 fn is_sha256(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }

@@ -2,34 +2,34 @@
 
 use std::time::Duration;
 
-/// Why a TaskManager gives up; its exit code is 1 then.
+/// The reason for which a TaskManager exits with code 1.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TaskManagerError {
-    /// No JobManager took it in.
+    /// No JobManager has registered it.
     #[error(
         "no JobManager at {address} for {} s (last: {last}): check that it runs, jobmanager.rpc.address and \
          jobmanager.rpc.port here, and jobmanager.bind-host there", timeout.as_secs_f64()
     )]
     Unreachable {
-        /// Where it was looked for.
+        /// The address of the JobManager.
         address: String,
         /// `taskmanager.registration.timeout`.
         timeout: Duration,
-        /// What came of the last attempt.
+        /// The outcome of the last attempt.
         last: String,
     },
-    /// The JobManager does not want it.
+    /// The JobManager refuses it.
     #[error("the JobManager at {address} refuses this TaskManager: {reason}")]
     Refused {
-        /// Where the JobManager is.
+        /// The address of the JobManager.
         address: String,
-        /// In its words.
+        /// The reason that the JobManager gives.
         reason: String,
     },
-    /// It could not take part in checkpoints.
+    /// It cannot use the checkpoint storage.
     #[error("this machine does not see the storage of the job's checkpoints: {reason}")]
     StorageUnseen {
-        /// Why, and what to do.
+        /// The reason, and what to do.
         reason: String,
     },
 }

@@ -4,46 +4,46 @@ use reflow_env::ConnId;
 use reflow_types::Instant;
 use std::time::Duration;
 
-/// How long a connection and a registration may each take.
+/// The time limit for a connection attempt, and for a registration.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_secs(1);
-/// The time between two warnings that nobody is there.
+/// The time between two warnings that no JobManager can be reached.
 const WARN_EVERY: Duration = Duration::from_secs(5);
 
-/// Where the connection stands.
+/// The state of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// There is none; the next attempt is made then.
+    /// There is no connection. The next attempt is at `retry_at`.
     Down { retry_at: Instant },
-    /// Being made.
+    /// The connection is being established.
     Connecting { conn: ConnId, since: Instant },
-    /// It stands, and the registration is not answered yet.
+    /// The connection is established, and the registration is not answered yet.
     Registering { conn: ConnId, since: Instant },
-    /// It belongs to the cluster.
+    /// The TaskManager is registered.
     Up { conn: ConnId, received_at: Instant, heartbeat_at: Instant, interval: Duration, timeout: Duration },
 }
 
-/// What the passing of time asks for.
+/// An action that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Due {
     Connect,
     Heartbeat(ConnId),
-    /// The peer is silent for too long.
+    /// Close the connection, because the JobManager has been silent for too long.
     Lost(&'static str),
-    /// No JobManager for too long.
+    /// Exit, because no JobManager was reached for too long.
     GiveUp,
 }
 
-/// The connection and how long there has been none.
+/// The connection, and since when there has been none.
 pub(super) struct Link {
     pub(super) stage: Stage,
     give_up_after: Duration,
-    /// Since when the TaskManager belongs to no cluster.
+    /// When the TaskManager started or lost its registration.
     alone_since: Instant,
     retry: Duration,
     warned_at: Option<Instant>,
-    /// What came of the last attempt.
+    /// The outcome of the last attempt.
     pub(super) last_problem: String,
 }
 
@@ -59,7 +59,7 @@ impl Link {
         }
     }
 
-    /// The process begins: the first attempt is due.
+    /// Starts the link. The first attempt is due at once.
     pub(super) fn start(&mut self, now: Instant) {
         self.alone_since = now;
         self.stage = Stage::Down { retry_at: now };
@@ -74,7 +74,7 @@ impl Link {
         }
     }
 
-    /// The connection, if the JobManager has taken the TaskManager in.
+    /// The connection, if the TaskManager is registered.
     pub(super) fn registered(&self) -> Option<ConnId> {
         if let Stage::Up { conn, .. } = self.stage { Some(conn) } else { None }
     }
@@ -85,14 +85,14 @@ impl Link {
         self.warned_at = None;
     }
 
-    /// A message came in.
+    /// Notes the arrival of a message.
     pub(super) fn message_received(&mut self, now: Instant) {
         if let Stage::Up { received_at, .. } = &mut self.stage {
             *received_at = now;
         }
     }
 
-    /// The connection is gone, or could not be made. Says whether to warn about it.
+    /// Handles the loss of the connection, or a failed attempt. Returns whether to log a warning.
     pub(super) fn down(&mut self, now: Instant, problem: &str) -> bool {
         let was_up = self.registered().is_some();
         if was_up {
@@ -108,7 +108,7 @@ impl Link {
         warn
     }
 
-    /// What is due now, if anything. Moves the next heartbeat on.
+    /// The action that is due now, if any. A heartbeat that is returned counts as sent.
     pub(super) fn due(&mut self, now: Instant) -> Option<Due> {
         if self.registered().is_none() && now >= self.alone_since + self.give_up_after {
             return Some(Due::GiveUp);
@@ -128,7 +128,7 @@ impl Link {
         }
     }
 
-    /// When something is due next.
+    /// When the next action is due.
     pub(super) fn next_wakeup(&self) -> Instant {
         let give_up_at = self.alone_since + self.give_up_after;
         match self.stage {

@@ -16,29 +16,32 @@ use std::path::PathBuf;
 
 /// A TaskManager.
 ///
-/// It registers with the JobManager under one id for all of its life, makes sure that it sees the storage of the job's
+/// It registers with the JobManager under one id for its whole lifetime, checks that it can use the job's
+/// checkpoint storage, starts an executor when the JobManager requests it, and reports when an executor is gone.
+/// When it loses its JobManager it kills its executors, which are of no use without one, and registers again. On
+/// SIGTERM, or when the JobManager requests it, it waits until the job has been moved off it, and then exits.
 /// checkpoints, starts an executor when told to, and says when one is gone. Without its JobManager its executors have
 /// no purpose: they are killed, and it registers again. On SIGTERM, or told so by the JobManager, it lets the job move
 /// off it, and ends when that is done.
 ///
 /// # Invariants
-/// - Every executor in `executors` waits for its executable or runs as one child; a child that is not in there
-///   was killed, and nobody asks how it ended.
-/// - After `ended`, nothing is put out.
+/// - Every executor in `executors` waits for its executable or runs as one child. A child of no executor was
+///   killed, and its exit is ignored.
+/// - After `ended`, there are no outputs.
 pub struct TaskManager {
     id: TaskManagerId,
     settings: Settings,
-    /// Where others reach this machine, as the connection to the JobManager shows.
+    /// The address of this machine for other executors, as the connection to the JobManager shows it.
     host: String,
     link: Link,
     executors: BTreeMap<ExecutorId, Executor>,
     artifacts: Artifacts,
     requests: BTreeMap<Ticket, Purpose>,
-    /// The last leadership that has taken it in, and of which job.
+    /// The last leadership that has registered it, and the job of that leadership.
     followed: Option<(JobId, LeaderEpoch)>,
-    /// Until it has shown that it sees the storage of checkpoints, anew to each JobManager.
+    /// The check of the checkpoint storage, until it has succeeded. It is repeated for each JobManager.
     proof: Option<Proof>,
-    /// Until when it waits for the job to leave.
+    /// When it stops waiting for the job to leave.
     drain_until: Option<Instant>,
     ended: bool,
     next_conn: u64,
@@ -46,11 +49,11 @@ pub struct TaskManager {
     next_child: u64,
 }
 
-/// What a storage request is for.
+/// The purpose of a storage request.
 enum Purpose {
-    /// An executable, by its SHA-256.
+    /// The search for the executable with this SHA-256.
     Artifact(String),
-    /// What is in the cache, and the SHA-256 of the executable that stays.
+    /// The listing of the cache. The executable with this SHA-256 stays.
     Cache(String),
     /// The removal of an executable that is not needed any more.
     Removal,
@@ -59,12 +62,12 @@ enum Purpose {
 
 struct Executor {
     start: StartExecutor,
-    /// Unset while storage is being tried and the executable fetched.
+    /// `None` while storage is being checked and the executable fetched.
     child: Option<ChildId>,
 }
 
 impl TaskManager {
-    /// A TaskManager with this id: a new one each start.
+    /// A TaskManager with this id, which must be new with each start of the process.
     pub fn new(id: TaskManagerId, settings: Settings) -> Self {
         Self {
             id,
@@ -138,7 +141,7 @@ impl TaskManager {
         send(conn, &register, out);
     }
 
-    /// The JobManager is gone, or was not there.
+    /// Handles the loss of the JobManager, or a failed attempt to reach it.
     fn on_lost(&mut self, now: Instant, problem: &str, out: &mut Vec<Output>) {
         self.stop_executors(out);
         self.artifacts.give_up();
@@ -204,8 +207,8 @@ impl TaskManager {
         }
     }
 
-    /// Whether it has followed a later leadership of the job: what an earlier one wants done is void. One of another
-    /// job is followed, whatever its number.
+    /// Whether it has followed a later leadership of the job, so that requests of this one are void. A leadership
+    /// of another job is followed whatever its number.
     fn has_followed_later(&self, job: JobId, epoch: LeaderEpoch) -> bool {
         self.followed.is_some_and(|(followed, later)| followed == job && later > epoch)
             && !injected_fault::is_active("orders_of_a_deposed_leader_carried_out")
@@ -222,7 +225,7 @@ impl TaskManager {
         }
     }
 
-    /// Looks for the executable of an executor that waits.
+    /// Searches for the executable of a waiting executor.
     fn search(&mut self, executor: ExecutorId, out: &mut Vec<Output>) {
         let start = &self.executors.get(&executor).expect("only executors that wait are searched for").start;
         let (sha256, step) = (start.sha256.clone(), self.artifacts.search(&start.sha256, &start.executable));
@@ -270,7 +273,7 @@ impl TaskManager {
         out.push(Output::Store { ticket, op });
     }
 
-    /// Carries out what the search for an executable wants.
+    /// Carries out the next step of a search for an executable.
     fn take(&mut self, sha256: &str, step: Option<Step>, out: &mut Vec<Output>) {
         match step {
             None => {}
@@ -373,8 +376,9 @@ impl TaskManager {
         }
     }
 
-    /// Leaves the cluster: the JobManager moves the job off it, by a restart if it takes longer than
-    /// `taskmanager.drain.timeout`, for which it has as much time again.
+    /// Leaves the cluster. The JobManager moves the job off this TaskManager. If that takes longer than
+    /// `taskmanager.drain.timeout`, the JobManager restarts the job without it, and has as much time again for
+    /// that.
     fn drain(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Output>) {
         self.drain_until = Some(now + self.settings.drain_timeout.saturating_mul(2));
         send(conn, &FromTaskManager::Draining, out);
@@ -426,7 +430,7 @@ impl Process for TaskManager {
             Input::Stored { ticket, result } => self.on_stored(now, ticket, result, out),
             Input::ChildExited { child, status } => self.on_child_exited(child, &status, out),
             Input::Terminate => self.on_terminate(now, out),
-            // What is still under way from a former connection; and it never listens.
+            // Inputs of a former connection; and the process never listens.
             Input::Connected { .. }
             | Input::Received { .. }
             | Input::Closed { .. }

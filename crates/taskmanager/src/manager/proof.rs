@@ -1,9 +1,9 @@
 //! Checks that this machine can use the job's checkpoint storage.
 //!
-//! A TaskManager that cannot (it sees another directory of the same name, the file system is not mounted, credentials are
-//! missing) would offer its slots and then fail every checkpoint. So before it starts an executor, it reads the record that
-//! the JobManager's leadership has written, and creates an object next to the checkpoints' data. A state machine without I/O:
-//! it returns storage requests and gets their answers.
+//! A TaskManager that cannot use it (another directory has the same name, the file system is not mounted,
+//! credentials are missing) would offer its slots and then fail every checkpoint. So before it starts an
+//! executor, it reads the record that the JobManager's leadership has written, and creates an object next to the
+//! checkpoints' data. [`Proof`] performs no I/O: it returns storage requests and is given their answers.
 
 use reflow_env::{Location, PutMode, StoreError, StoreOp, StoreReply, StoreResult};
 use reflow_protocol::control::StorageProof;
@@ -12,18 +12,19 @@ use std::time::Duration;
 
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LAST_RETRY: Duration = Duration::from_secs(5);
-/// How often something else is found than what was written: a shared file system may show it late. Eight seconds.
+/// The number of reads, over eight seconds, after which a missing or different object is an error. A shared file
+/// system may show an object late.
 const MAX_MISSES: u32 = 6;
 
-/// The proof under way.
+/// A check in progress.
 pub(super) struct Proof {
     of: StorageProof,
     step: Step,
-    /// Failing storage is given up then.
+    /// When a failure of storage is no longer retried.
     give_up_at: Instant,
     retry: Duration,
     misses: u32,
-    /// When the step is asked for; unset while it is under way.
+    /// When the next request is due; `None` while one is in progress.
     ask_at: Option<Instant>,
 }
 
@@ -34,27 +35,27 @@ enum Step {
     Delete,
 }
 
-/// What an answer leads to.
+/// The result of an answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// The next step, or the same once more.
+    /// The next step follows, or the same one is repeated.
     GoOn,
-    /// The same once more, after a failure that people should know of.
+    /// The same step is repeated after a failure, which is to be logged.
     TryAgain(String),
-    /// It sees the storage and may write to it.
+    /// This machine can read and write the storage.
     Seen,
-    /// It does not; why, and what to do.
+    /// This machine cannot use the storage, with the reason and what to do.
     Unseen(String),
 }
 
 impl Proof {
-    /// Storage may fail for `patience`.
+    /// Begins a check. Failures of storage are retried for `patience`.
     pub(super) fn new(now: Instant, of: StorageProof, patience: Duration) -> Self {
         let (give_up_at, ask_at) = (now + patience, Some(now));
         Self { of, step: Step::Read, give_up_at, retry: FIRST_RETRY, misses: 0, ask_at }
     }
 
-    /// What is to be asked now, if anything.
+    /// The request that is due now, if any.
     pub(super) fn ask(&mut self, now: Instant) -> Option<StoreOp> {
         self.ask_at.take_if(|at| *at <= now)?;
         let created = || Location(self.of.creates.clone());
@@ -72,7 +73,7 @@ impl Proof {
         self.ask_at
     }
 
-    /// The answer to what was asked.
+    /// Handles the answer to the last request.
     pub(super) fn answered(&mut self, now: Instant, answer: StoreResult) -> Verdict {
         match (self.step, answer) {
             (Step::Read, Ok(StoreReply::Bytes(found))) if found == self.of.content => {
@@ -82,9 +83,9 @@ impl Proof {
             (Step::Read, Err(StoreError::NotFound(_))) => {
                 self.missed(now, "is not there, although the JobManager wrote it")
             }
-            // A put that was answered with an error may have been done.
+            // A put that failed may have been carried out nevertheless, and then a repetition finds the object.
             (Step::Create, Ok(_) | Err(StoreError::AlreadyExists(_))) => self.go_on(now, Step::Delete),
-            // If it cannot be deleted, a later leader finds it to be of no use.
+            // If the object cannot be deleted, a later leader deletes it as unused.
             (Step::Delete, _) => Verdict::Seen,
             (Step::Read | Step::Create, Err(error)) => self.failed(now, &error),
         }

@@ -5,17 +5,17 @@ use reflow_protocol::control::Hardware;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What the TaskManager keeps of its memory limit for itself; the executor gets the rest.
+/// The part of the memory limit that the TaskManager itself uses. The executor gets the rest.
 const OWN_MEMORY_BYTES: u64 = 32 << 20;
 
-/// The machine and the distribution, as whoever starts the process found them.
+/// The properties of the machine and the distribution, which the caller determines.
 #[derive(Clone, Debug)]
 pub struct Machine {
     /// The platform that this build runs on, e.g. `x86_64-unknown-linux-gnu`.
     pub target: String,
-    /// The name of this machine: where others reach it, if nothing better is known.
+    /// The host name of this machine. Others reach it by this name if no address is known.
     pub host: String,
-    /// Who runs the process: the cache of executables is not shared between users.
+    /// The user of the process. Users do not share the cache of executables.
     pub user: String,
     /// The process id.
     pub pid: u32,
@@ -29,34 +29,34 @@ pub struct Machine {
     pub memory_in_use: fn() -> u64,
 }
 
-/// Everything that a TaskManager goes by.
+/// The parameters of a TaskManager.
 #[derive(Clone)]
 pub struct Settings {
     /// Where the JobManager listens (`host:port`).
     pub job_manager: String,
-    /// Where others reach this machine, if that is known without a connection.
+    /// The address of this machine for other executors, if it is configured.
     pub host: Option<String>,
     /// The name of this machine.
     pub host_name: String,
     /// The interface on which executors listen.
     pub bind_host: String,
-    /// Their port; 0 for any.
+    /// The port for data connections; 0 for any free port.
     pub data_port: u16,
     /// How many slots it offers.
     pub slots: u32,
-    /// How long it tries to reach a JobManager.
+    /// How long it tries to reach a JobManager before it exits.
     pub registration_timeout: Duration,
-    /// How long it waits for the job to move off it.
+    /// How long it waits for the job to be moved off it.
     pub drain_timeout: Duration,
     /// The memory limit of an executor in bytes.
     pub executor_memory: Option<u64>,
-    /// What it says of the machine.
+    /// The properties of the machine that it reports.
     pub hardware: Hardware,
     /// The distribution's `lib/`.
     pub lib: Option<PathBuf>,
-    /// Where it keeps executables.
+    /// The directory in which executables are cached.
     pub cache: PathBuf,
-    /// Its options as lines of `key: value`, for its executors.
+    /// The options for its executors, as lines of `key: value`.
     pub properties: String,
     /// As in [`Machine`].
     pub target: String,
@@ -67,7 +67,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Puts options and machine together.
+    /// Derives the parameters from the options and the machine.
     pub fn new(config: &Config, machine: Machine) -> Self {
         let bind_host = options::TASK_MANAGER_BIND_HOST.get(config);
         let any = matches!(bind_host.as_str(), "0.0.0.0" | "::" | "[::]");
@@ -102,8 +102,9 @@ impl Settings {
 }
 
 impl Settings {
-    /// Where others reach this machine, whose connection to the JobManager comes from the address `local`. That of a
-    /// JobManager on the same machine may be one that only this machine knows; then its name must do.
+    /// The address of this machine for other executors, if its connection to the JobManager has the local address
+    /// `local`. If the JobManager runs on the same machine, that may be an address that only this machine knows;
+    /// then the host name is used.
     #[must_use]
     pub fn host_for(&self, local: &str) -> String {
         let own = local.parse::<std::net::IpAddr>().map_or(local.is_empty(), |ip| ip.is_loopback());

@@ -1,4 +1,4 @@
-//! Events that make an executor's part of an attempt fail.
+//! The failure of an executor's part of an attempt.
 
 use super::{Executor, send};
 use crate::executor::peers::Peer;
@@ -10,7 +10,8 @@ use reflow_types::{ExecutorId, SubtaskId};
 use tracing::warn;
 
 impl Executor {
-    /// Reports a failure and drops the attempt's tasks here: nothing that they could still do counts.
+    /// Reports a failure and drops the attempt's tasks in this executor, because their further work would not
+    /// count.
     pub(super) fn fail(&mut self, subtask: SubtaskId, failure: Failure, out: &mut Vec<Output>) {
         let Some(running) = self.running.as_mut().filter(|running| !running.failed) else { return };
         running.failed = true;
@@ -20,7 +21,7 @@ impl Executor {
         self.slots().clear();
     }
 
-    /// A new owner of key groups has not opened a connection, and too much waits for it.
+    /// Fails the attempt because a new owner of key groups has not opened a connection and too much waits for it.
     pub(super) fn not_connected(
         &mut self,
         subtask: SubtaskId,
@@ -34,11 +35,11 @@ impl Executor {
         self.fail(subtask, Failure { fault: Fault::Connection, operator, message }, out);
     }
 
-    /// A peer with which subtasks exchange records is gone.
+    /// Fails the attempt if subtasks still exchange records or key groups with a peer that is gone.
     pub(super) fn lost_peer(&mut self, peer: Peer, reason: &str, out: &mut Vec<Output>) {
         let id = match peer {
             Peer::Sender(id) | Peer::Receiver(id) | Peer::OldOwner(id) => id,
-            // A new owner closes it when it has all, or misses it itself.
+            // A new owner closes the connection when it has everything, or reports the loss itself.
             Peer::NewOwner(_) | Peer::Unknown => return,
         };
         let Some(running) = &self.running else { return };
@@ -57,7 +58,7 @@ impl Executor {
         if has_left || !running.peers.contains(&id) {
             return;
         }
-        // Those that have finished exchange no records any more: at the end of a job executors end one by one.
+        // Finished subtasks do not exchange records any more: at the end of a job executors exit one by one.
         let Some(&subtask) = running.subtasks.keys().find(|id| !running.finished.contains(id)) else {
             return;
         };

@@ -1,5 +1,6 @@
-//! Encodes subtasks' reports as frames. An acknowledgement contains the subtask's operator state, which may exceed the limit
-//! of a frame.
+//! Encodes subtasks' reports as frames.
+//!
+//! An acknowledgement contains the subtask's operator state, which may exceed the limit of a frame.
 
 use bytes::Bytes;
 use reflow_protocol::control::FromExecutor;
@@ -7,8 +8,8 @@ use reflow_protocol::report::{SubtaskEvent, SubtaskReport};
 use reflow_protocol::snapshot::{OperatorState, SubtaskState};
 use reflow_types::CheckpointId;
 
-/// The frame of a report. For an acknowledgement that takes more than `max_bytes` the subtask declines the checkpoint:
-/// otherwise the connection would break, and the job restart again and again.
+/// The frame of a report. An acknowledgement of more than `max_bytes` is replaced by a declined checkpoint: it
+/// would break the connection, and the job would restart again and again.
 pub(super) fn encode(report: SubtaskReport, max_bytes: usize) -> Bytes {
     let message = FromExecutor::SubtaskReport(report);
     let frame = reflow_protocol::encode(&message);
