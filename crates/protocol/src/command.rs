@@ -1,8 +1,8 @@
 //! Commands to the subtasks of a running attempt.
 //!
-//! The scheduler, or a split enumerator in the JobManager, makes a command; JobManager and executor pass it on unchanged,
-//! and the slot hands it to its tasks. A new command is one variant here, handled where it is made and where it is carried
-//! out.
+//! The scheduler, or a split enumerator in the JobManager, creates a command. JobManager and executor pass it on
+//! unchanged, and the slot passes it to its tasks. A new command is one variant here, handled where it is created
+//! and where it is carried out.
 
 use crate::deployment::Attempt;
 use crate::rescale::Cut;
@@ -11,74 +11,65 @@ use bytes::Bytes;
 use reflow_types::{CheckpointId, GraphVersion, SubtaskId};
 use serde::{Deserialize, Serialize};
 
-/// A command to a running attempt. An executor drops one to an attempt that it does not run.
+/// A command to a running attempt. An executor drops a command for an attempt that it does not run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AttemptCommand {
     pub attempt: Attempt,
-    /// What it is to do.
     pub command: Command,
 }
 
-/// What an attempt is to do.
+/// A command to an attempt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Command {
-    /// To all tasks of the attempt.
-    Checkpoint {
-        checkpoint: CheckpointId,
-        /// What they do for it.
-        command: CheckpointCommand,
-    },
-    /// To one subtask.
-    Subtask {
-        subtask: SubtaskId,
-        /// What it does.
-        command: SubtaskCommand,
-    },
-    /// To the executors of the old and of the new graph of a live rescale.
+    /// For all tasks of the attempt.
+    Checkpoint { checkpoint: CheckpointId, command: CheckpointCommand },
+    /// For one subtask.
+    Subtask { subtask: SubtaskId, command: SubtaskCommand },
+    /// For the executors of the old and of the new graph of a live rescale.
     Rescale {
         /// The new graph.
         version: GraphVersion,
-        /// What they do for it.
         command: RescaleCommand,
     },
 }
 
-/// What tasks do for a checkpoint.
+/// A command about a checkpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum CheckpointCommand {
-    /// Begin it at the sources, and at subtasks whose inputs have ended.
+    /// Begin the checkpoint at the sources, and at subtasks whose inputs have ended.
     Trigger(SnapshotKind),
-    /// It is complete: commit what belongs to it.
+    /// The checkpoint is complete: commit the transactions that belong to it.
     NotifyComplete,
-    /// It failed. Sources that paused for it go on.
+    /// The checkpoint has failed. Sources that paused for it continue.
     NotifyAborted,
 }
 
-/// What a checkpoint is for.
+/// How a checkpoint's snapshots are written, and what follows them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotKind {
-    /// In which codec. The savepoint codec means all state, not the changes.
+    /// The codec of the state. In the savepoint codec all state is written, not only the changes.
     pub codec: Codec,
-    /// Whether all keyed state is written in the exchange codec, too: what earlier checkpoints wrote of it is gone.
+    /// Whether all keyed state is written also in the exchange codec, because objects of earlier checkpoints are
+    /// lost.
     pub full: bool,
-    /// Below which directory data objects are written.
+    /// The directory for data objects.
     pub directory: String,
     /// What sources do after the barrier.
     pub then: AfterBarrier,
-    /// The graph changes with the barrier: a live rescale.
+    /// Set for a live rescale, in which the graph changes with the barrier.
     pub cut: Option<Cut>,
 }
 
-/// What one subtask does.
+/// A command to one subtask.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum SubtaskCommand {
-    /// A source reader reads these splits, too.
+    /// Read these splits in addition.
     AssignSplits(SplitAssignment),
-    /// So many readers of this one's source have splits to read.
+    /// The number of readers of the subtask's source that have splits to read.
     SetActiveReaders(u32),
-    /// All readers of the source are exhausted: this one's input ends. Changes nothing if it has splits again.
+    /// End the input, because all readers of the source are exhausted. Ignored by a reader that has splits again.
     EndSource,
-    /// Begin with this union and broadcast state of the cut. An added subtask waits for it.
+    /// Start with this union and broadcast state of the cut. An added subtask waits for it.
     AdoptState(Vec<OperatorState>),
 }
 
@@ -89,42 +80,42 @@ pub struct SplitAssignment {
     pub splits: Vec<Bytes>,
     /// Union state that belongs to splits which another reader has released.
     pub states: Vec<OperatorState>,
-    /// Whether others will come.
+    /// Whether other splits may follow.
     pub more: MoreSplits,
 }
 
 impl SplitAssignment {
-    /// No splits: only whether others will come.
+    /// An assignment without splits, which only changes `more`.
     pub fn empty(more: MoreSplits) -> Self {
         Self { splits: Vec::new(), states: Vec::new(), more }
     }
 }
 
-/// What comes to a source reader after some splits.
+/// What follows an assignment of splits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MoreSplits {
-    /// The rest of this assignment, in further messages. Until it is there, the reader does not know how far it is in
-    /// event time: a split that is still under way may be far behind.
+    /// The rest of this assignment follows in further messages. Until it has arrived, the reader emits no
+    /// watermark, because a later split may be far behind in event time.
     Follow,
-    /// The enumerator may find others.
+    /// The enumerator may find other splits.
     Possible,
-    /// No more.
+    /// No further splits follow.
     None,
 }
 
-/// What executors do for a live rescale that they have begun to prepare.
+/// A command about a live rescale that executors are preparing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum RescaleCommand {
-    /// Read what a later checkpoint adds to what was prepared. Answered as
+    /// Prefetch what a later checkpoint adds. Answered as
     /// [`PrepareRescale`](crate::control::ToExecutor::PrepareRescale).
     CatchUp {
         checkpoint: CheckpointId,
-        /// As in `PrepareRescale`: all that the groups have in this checkpoint. From the scheduler it is that of all
-        /// subtasks; an executor gets that of its own.
+        /// The whole state of the moving key groups in this checkpoint, as in `PrepareRescale`. The scheduler
+        /// gives the state of all subtasks, and an executor gets that of its own.
         restore: Vec<(SubtaskId, Restore)>,
     },
-    /// The rescale is abandoned before its cut: drop what was prepared.
+    /// Drop what was prepared, because the rescale was abandoned before its cut.
     Abandon,
-    /// The rescale is over: removed subtasks have ended.
+    /// End the rescale, because removed subtasks have ended.
     Commit,
 }

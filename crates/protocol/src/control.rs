@@ -1,6 +1,6 @@
 //! Messages between JobManager, TaskManager and task executor.
 //!
-//! Facts are named in the past tense, requests in the imperative. On one connection they arrive in order:
+//! Facts are named in the past tense, requests in the imperative. Messages of one connection arrive in order, so
 //! splits that are assigned before a trigger belong to that checkpoint.
 
 use crate::command::AttemptCommand;
@@ -12,7 +12,7 @@ use reflow_types::{ExecutorId, JobId, LeaderEpoch, SubtaskId, TaskManagerId, Tim
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// The machine under a TaskManager.
+/// The hardware of a TaskManager's machine.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Hardware {
     /// Processors that the process may use.
@@ -23,22 +23,22 @@ pub struct Hardware {
     pub process_memory: u64,
 }
 
-/// From a TaskManager to the JobManager.
+/// Messages from a TaskManager to the JobManager.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum FromTaskManager {
     /// Its first message after the hello.
     Register {
-        /// Its id, new with each start.
+        /// New with each start of the process.
         id: TaskManagerId,
-        /// The name of its host, for people and for data connections.
+        /// The name of its host, which users see and data connections use.
         host: String,
         /// How many slots it offers.
         slots: u32,
         /// Reflow's release, e.g. `0.1.0`.
         release: String,
-        /// The platform that it can run, e.g. `x86_64-unknown-linux-gnu`.
+        /// The platform whose executables it can run, e.g. `x86_64-unknown-linux-gnu`.
         target: String,
-        /// Its process id, for people.
+        /// The process id, which is shown to users.
         pid: u32,
         /// The machine.
         hardware: Hardware,
@@ -48,11 +48,11 @@ pub enum FromTaskManager {
         /// Resident memory of the TaskManager and its executors, in bytes.
         memory_bytes: u64,
     },
-    /// Asks for a part of the job's executable.
+    /// Requests a part of the job's executable.
     FetchArtifact {
         /// Its SHA-256 in hexadecimal.
         sha256: String,
-        /// From this byte on.
+        /// The first byte.
         offset: u64,
     },
     /// An executor is gone.
@@ -61,51 +61,51 @@ pub enum FromTaskManager {
         /// "exit code 101", "killed by signal 9", "cannot be started: …".
         reason: String,
     },
-    /// It does not see the storage of the job's checkpoints, and ends.
+    /// It cannot use the job's checkpoint storage, and exits.
     StorageUnseen {
-        /// Why, and what to do.
+        /// The reason, and what to do.
         reason: String,
     },
-    /// It got SIGTERM or [`ToTaskManager::Drain`] and leaves; answered by [`ToTaskManager::Release`].
+    /// It leaves the cluster, after SIGTERM or [`ToTaskManager::Drain`]. Answered by [`ToTaskManager::Release`].
     Draining,
 }
 
-/// By what a TaskManager knows that it sees the storage of the job's checkpoints.
+/// The objects with which a TaskManager checks that it can use the job's checkpoint storage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StorageProof {
     /// An object that this leadership has written.
     pub written: String,
-    /// What stands in it.
+    /// The content of that object.
     pub content: Bytes,
-    /// An object that the TaskManager creates, and then deletes.
+    /// The name of an object that the TaskManager creates and then deletes.
     pub creates: String,
 }
 
-/// From the JobManager to a TaskManager.
+/// Messages from the JobManager to a TaskManager.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToTaskManager {
-    /// It belongs to the cluster now.
+    /// The TaskManager is registered.
     Registered {
         /// How often it sends a heartbeat.
         heartbeat_interval: Duration,
-        /// After how long a silence either side gives up the other.
+        /// The time without a message after which either side closes the connection.
         heartbeat_timeout: Duration,
-        /// What it does before it starts an executor.
+        /// The check of storage that precedes its first executor.
         storage: StorageProof,
         job: JobId,
-        /// The leadership of this JobManager: a TaskManager that has followed a later one does not go back.
+        /// The leadership of this JobManager. A TaskManager that has followed a later one ignores it.
         epoch: LeaderEpoch,
     },
-    /// It may not take part; it says so and ends.
+    /// The registration is refused. The process logs the reason and exits.
     Refused {
-        /// Why, and what to do.
+        /// The reason, and what to do.
         reason: String,
     },
     /// Answers a heartbeat.
     Heartbeat,
     /// Start an executor of a job.
     StartExecutor(StartExecutor),
-    /// End an executor at once.
+    /// Kill an executor.
     StopExecutor { executor: ExecutorId },
     /// A part of an artifact.
     ArtifactChunk {
@@ -115,89 +115,88 @@ pub enum ToTaskManager {
         offset: u64,
         /// The artifact's length.
         total: u64,
-        /// The part: 1 MiB, less at the end.
+        /// At most 1 MiB.
         bytes: Bytes,
     },
-    /// A user wants it to leave: it does as on SIGTERM.
+    /// Leave the cluster as on SIGTERM, because a user requested it.
     Drain,
-    /// Nothing of a job is on it any more: it may end.
+    /// It may exit, because no job uses it any more.
     Release,
 }
 
-/// From a task executor to the JobManager.
+/// Messages from a task executor to the JobManager.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum FromExecutor {
     /// Its first message after the hello.
     Register {
         id: ExecutorId,
-        /// Where it listens for data connections.
+        /// The address at which it accepts data connections.
         data_address: String,
-        /// The job graph's fingerprint, as the job function built it here.
+        /// The fingerprint of the job graph that the job function has built in this process.
         fingerprint: u64,
-        /// Its process id, for people.
+        /// The process id, which is shown to users.
         pid: u32,
     },
-    /// Sent each heartbeat interval, with what was counted.
+    /// Sent each heartbeat interval, with metrics.
     Heartbeat {
         /// Resident memory in bytes.
         memory_bytes: u64,
-        /// Of the subtasks that run.
+        /// The metrics of running subtasks.
         subtasks: Vec<SubtaskMetrics>,
     },
-    /// About a subtask.
+    /// A report of one subtask.
     SubtaskReport(SubtaskReport),
-    /// About the executor, or about all of its subtasks together.
+    /// A report of the executor, or of all of its subtasks together.
     Report(ExecutorReport),
 }
 
-/// From the JobManager to a task executor.
+/// Messages from the JobManager to a task executor.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToExecutor {
-    /// It belongs to the job now.
+    /// The executor is registered.
     Registered {
         /// How often it sends a heartbeat.
         heartbeat_interval: Duration,
-        /// After how long a silence it gives up the JobManager and ends.
+        /// The time without a message of the JobManager after which it exits.
         heartbeat_timeout: Duration,
     },
-    /// It may not take part; it says so and ends.
+    /// The registration is refused. The process logs the reason and exits.
     Refused {
-        /// Why, and what to do.
+        /// The reason, and what to do.
         reason: String,
     },
     /// Answers a heartbeat.
     Heartbeat,
-    /// Run these subtasks. Ends whatever of an earlier attempt is left.
+    /// Run these subtasks. Ends subtasks of earlier attempts.
     Deploy {
-        /// The attempt.
         deployment: Box<Deployment>,
-        /// Of its executors.
+        /// The addresses of its executors.
         addresses: Addresses,
     },
     /// End the attempt's subtasks. Answered by [`ExecutorReport::AttemptCanceled`].
     CancelAttempt { attempt: Attempt },
-    /// Prepare another graph. Answered by [`ExecutorReport::RescalePrepared`] or [`ExecutorReport::RescaleRefused`].
+    /// Prepare another graph for a live rescale. Answered by [`ExecutorReport::RescalePrepared`] or
+    /// [`ExecutorReport::RescaleRefused`].
     PrepareRescale {
-        /// The other graph.
         preparation: Box<Preparation>,
-        /// Of the executors of both graphs.
+        /// The addresses of the executors of both graphs.
         addresses: Addresses,
     },
-    /// To the attempt that runs.
+    /// A command to the running attempt.
     Command(AttemptCommand),
 }
 
-/// What a subtask has counted since it was deployed.
+/// A subtask's metrics since its deployment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SubtaskMetrics {
     pub subtask: SubtaskId,
     /// Records taken from its inputs, or read by its source.
     pub records_in: u64,
-    /// Records handed to its outputs, or written by its sinks.
+    /// Records emitted to its outputs, or written by its sinks.
     pub records_out: u64,
-    /// Bytes that came over the network.
+    /// Bytes received over the network.
     pub bytes_in: u64,
-    /// Bytes that left over the network.
+    /// Bytes sent over the network.
     pub bytes_out: u64,
     /// Time spent working.
     pub busy: Duration,
@@ -207,14 +206,14 @@ pub struct SubtaskMetrics {
     pub idle: Duration,
     /// Its current watermark.
     pub watermark: Timestamp,
-    /// Records that its splits are known to hold and that are not read yet; `None` if unknown.
+    /// The number of records in its splits that are not read yet; `None` if unknown.
     pub pending_records: Option<u64>,
     /// Bytes of keyed state in memory.
     pub state_bytes: u64,
-    /// Records dropped because they came too late.
+    /// Records dropped because they were late.
     pub late_records: u64,
-    /// Records left out because they could not be read.
+    /// Records skipped because they could not be read.
     pub skipped_records: u64,
-    /// The longest step of its task since the last report, with the one that is under way.
+    /// The longest step of its task since the last report, including the one in progress.
     pub longest_step: Duration,
 }

@@ -20,40 +20,40 @@ pub struct ChannelId {
     pub to: SubtaskId,
 }
 
-/// From the receiving executor to the sending one.
+/// Messages from the receiving executor to the sending one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToSender {
-    /// The receiver is there: the sender may begin.
+    /// The receiver exists, so the sender may begin.
     Open {
         channel: ChannelId,
         /// As in `Credit`.
         limit: Limit,
     },
-    /// The sender may send until it has sent this much since the channel was opened.
+    /// Raises the limit up to which the sender may send.
     Credit {
         channel: ChannelId,
-        /// Grows only.
+        /// The new limit, which is never lower than an earlier one.
         limit: Limit,
     },
 }
 
-/// Records and their bytes, counted since a channel was opened. Neither may pass its limit.
+/// Numbers of records and bytes, counted since a channel was opened. A sender may begin another batch while it is
+/// below both limits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limit {
-    /// How many records.
     pub records: u64,
-    /// How many bytes these take encoded.
+    /// The number of bytes of the encoded records.
     pub bytes: u64,
 }
 
 impl Limit {
-    /// As what is left of a credit: whether a batch may be sent.
+    /// Whether a batch may be sent, if this is the remainder of a credit.
     pub fn allows_more(self) -> bool {
         self.records > 0 && self.bytes > 0
     }
 }
 
-/// What a data frame holds.
+/// The content of a data frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Payload {
     /// Encoded records.
@@ -62,25 +62,24 @@ pub enum Payload {
         /// Encoded by the edge's codec.
         bytes: Bytes,
     },
-    /// No record with a lower timestamp follows, but for late ones.
+    /// No record with a lower timestamp follows, except late ones.
     Watermark(Timestamp),
-    /// Whether the sender is idle: its watermark does not count while it is.
+    /// Whether the sender is idle. The watermark of an idle sender is ignored.
     Idle(bool),
-    /// What follows belongs to the next checkpoint.
+    /// The following records belong to the next checkpoint.
     Barrier {
         checkpoint: CheckpointId,
-        /// Behind it the sender says anew what its watermark is, and whether it is idle.
+        /// Whether the sender's watermark and idleness are reset. The sender sends them again after the barrier.
         resets: bool,
     },
-    /// Nothing follows.
+    /// The end of the channel.
     End,
 }
 
-/// A data frame: its channel and what it holds.
+/// A data frame: a channel and a payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataFrame {
     pub channel: ChannelId,
-    /// What it carries.
     pub payload: Payload,
 }
 
@@ -112,7 +111,7 @@ impl DataFrame {
         out.freeze()
     }
 
-    /// Reads a frame; its records share the frame's memory.
+    /// Decodes a frame. Its records share the frame's memory.
     pub fn decode(mut frame: Bytes) -> Result<Self, ProtocolError> {
         let len = frame.len();
         let malformed =

@@ -1,4 +1,4 @@
-//! What an executor is sent: its configuration when it starts, and its part of an attempt.
+//! The configuration with which an executor is started, and its part of an attempt.
 
 use crate::ProtocolError;
 use crate::snapshot::{AfterBarrier, Codec, Restore};
@@ -7,12 +7,12 @@ use reflow_graph::ExecutionGraph;
 use reflow_types::{AttemptNumber, CheckpointId, ExecutorId, JobId, LeaderEpoch, SubtaskId, TaskManagerId};
 use serde::{Deserialize, Serialize};
 
-/// Names one deployment of a job over all leaderships. Whatever arrives with another one is refused.
+/// The identity of one deployment of a job, over all leaderships. Messages of another attempt are rejected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Attempt {
     /// The leadership that deployed it.
     pub epoch: LeaderEpoch,
-    /// Counts deployments within the leadership.
+    /// The number of the deployment within the leadership.
     pub number: AttemptNumber,
 }
 
@@ -22,28 +22,27 @@ impl std::fmt::Display for Attempt {
     }
 }
 
-/// Where each executor of an attempt listens for data connections (`host:port`).
+/// The addresses (`host:port`) at which the executors of an attempt accept data connections.
 pub type Addresses = Vec<(ExecutorId, String)>;
 
-/// An attempt, as the scheduler makes it; each executor gets it with the state of its own subtasks only.
+/// An attempt as the scheduler creates it. Each executor gets it with the state of its own subtasks only.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Deployment {
-    /// Its name.
     pub attempt: Attempt,
-    /// All subtasks of the job; the executor runs those in its slots.
+    /// All subtasks of the job. An executor runs those in its slots.
     pub graph: ExecutionGraph,
-    /// The state of each subtask that gets some.
+    /// The state that subtasks restore.
     pub restore: Vec<(SubtaskId, Restore)>,
-    /// The codec in which that state is written.
+    /// The codec of that state.
     pub restore_codec: Codec,
     /// The checkpoint that is restored, if any.
     pub checkpoint: Option<CheckpointId>,
-    /// What sources do: `Continue`, or what follows the checkpoint with which the job ends, as if it had just been
-    /// completed here.
+    /// What sources do: `Continue`, or, if the restored checkpoint is the one with which the job ends, what
+    /// follows it, as if it had just been completed in this attempt.
     pub then: AfterBarrier,
 }
 
-/// How to start an executor.
+/// The parameters of an executor.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StartExecutor {
     pub executor: ExecutorId,
@@ -54,38 +53,37 @@ pub struct StartExecutor {
     pub sha256: String,
     /// The job's own arguments.
     pub job_args: Vec<String>,
-    /// Opens the JobManager and the other executors to it.
+    /// The secret with which it authenticates to the JobManager and to other executors.
     pub token: u128,
-    /// How many slots it runs.
     pub slots: u32,
 }
 
-/// What a TaskManager tells the executor that it starts (`ARTIFACT executor`), through its standard input.
+/// The message that a TaskManager sends to an executor (`ARTIFACT executor`) through its standard input.
 ///
 /// The pipe stays open while the TaskManager lives, so the message is framed: its length in bytes (u32,
 /// little-endian), then the message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ExecutorStart {
-    /// As the JobManager said.
+    /// The parameters from the JobManager.
     pub start: StartExecutor,
     /// Where the JobManager listens (`host:port`).
     pub job_manager: String,
-    /// The parent.
+    /// The TaskManager that starts it.
     pub task_manager: TaskManagerId,
     /// The name of this machine for data connections of other executors.
     pub host: String,
-    /// The interface that data connections come in at.
+    /// The interface that accepts data connections.
     pub bind_host: String,
     /// The port for data connections; 0 for any.
     pub data_port: u16,
-    /// What the process may use, in bytes: the TaskManager's limit less the TaskManager's own share.
+    /// The memory limit of the process in bytes: the TaskManager's limit without the TaskManager's own share.
     pub memory_limit: Option<u64>,
-    /// The TaskManager's options, as lines of `key: value`, secrets in clear: never to be logged.
+    /// The TaskManager's options as lines of `key: value`. They contain secrets and must never be logged.
     pub properties: String,
 }
 
 impl ExecutorStart {
-    /// The length, then the message.
+    /// Encodes the length and the message.
     pub fn encode(&self) -> Bytes {
         let message = crate::encode(self);
         let len = u32::try_from(message.len()).expect("options are short");
@@ -97,7 +95,7 @@ impl ExecutorStart {
         u32::from_le_bytes(prefix) as usize
     }
 
-    /// Reads the message, without its length.
+    /// Decodes the message, without its length.
     pub fn decode(message: &[u8]) -> Result<Self, ProtocolError> {
         crate::decode(message)
     }

@@ -5,31 +5,31 @@ use serde::{Deserialize, Serialize};
 /// Why a task failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// Whose fault it is.
+    /// The origin of the failure.
     pub fault: Fault,
     /// The operator's name.
     pub operator: String,
-    /// What was said; several lines for a panic with its place.
+    /// The error's text. For a panic it has several lines and includes the location.
     pub message: String,
 }
 
-/// Whose fault a failure is; decides what happens next.
+/// The origin of a failure, which determines the reaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fault {
-    /// The user's code panicked or returned an error: the restart strategy decides.
+    /// The user's code panicked or returned an error. The restart strategy decides.
     User,
-    /// An outside system failed: the restart strategy decides.
+    /// An external system failed. The restart strategy decides.
     External,
-    /// The executor has reached its memory limit, and ends: the restart strategy decides. Happens it again and again on
-    /// one TaskManager, its slots count only after a while.
+    /// The executor has reached its memory limit and exits. The restart strategy decides. If this happens
+    /// repeatedly on one TaskManager, its slots are used again only after a delay.
     Memory,
-    /// A connection to another executor broke: the restart strategy decides.
+    /// A connection to another executor broke. The restart strategy decides.
     Connection,
-    /// Reflow's own state or protocol is broken: the restart strategy decides.
+    /// An invariant of Reflow is violated. The restart strategy decides.
     Engine,
-    /// A restart cannot help (a savepoint that does not fit): the job fails.
+    /// A restart cannot help, for example because a savepoint does not fit the job. The job fails.
     Permanent,
-    /// State in storage is damaged or gone, and was read again before this was said: the job goes on from an older
-    /// checkpoint, or asks its user first.
+    /// State in storage is damaged or missing, also when it was read a second time. The job resumes from an older
+    /// checkpoint, or fails and asks the user first.
     Damage,
 }

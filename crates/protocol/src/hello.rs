@@ -5,11 +5,11 @@ use bytes::Bytes;
 use reflow_types::{ExecutorId, JobId, TaskManagerId};
 use serde::{Deserialize, Serialize};
 
-/// Raised with each change of any message.
+/// The version of the protocol, which is raised with each change of any message.
 pub const PROTOCOL_VERSION: u16 = 4;
 const MAGIC: &[u8; 6] = b"REFLOW";
 
-/// Who opens a connection, and for what.
+/// The identity of the process that opens a connection, and the purpose of the connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Hello {
     /// A TaskManager, to the JobManager.
@@ -18,7 +18,7 @@ pub enum Hello {
     Executor {
         id: ExecutorId,
         job: JobId,
-        /// Given to it by the JobManager through its TaskManager; anyone else is refused.
+        /// The secret that the JobManager has given to the executor. A process without it is refused.
         token: u128,
     },
     /// A task executor that will receive records, to the one that will send them.
@@ -26,10 +26,10 @@ pub enum Hello {
         /// The receiving executor.
         id: ExecutorId,
         job: JobId,
-        /// As above.
+        /// As in `Executor`.
         token: u128,
-        /// How many connections it had opened with this one. Hellos of two connections may arrive in either order; the
-        /// one with the higher number is in use.
+        /// The number of the connection among those that the executor has opened. Hellos of two connections may
+        /// arrive in either order, and the one with the higher number is used.
         number: u64,
     },
     /// A task executor that receives key groups, to the one that owns them until the cut.
@@ -37,9 +37,9 @@ pub enum Hello {
         /// The executor of the new owners.
         id: ExecutorId,
         job: JobId,
-        /// As above.
+        /// As in `Executor`.
         token: u128,
-        /// As above.
+        /// As in `Receiver`.
         number: u64,
     },
 }
@@ -53,7 +53,7 @@ impl Hello {
         Bytes::from(frame)
     }
 
-    /// Reads the first frame of a connection.
+    /// Decodes the first frame of a connection.
     pub fn decode(frame: &[u8]) -> Result<Self, ProtocolError> {
         let rest = frame.strip_prefix(MAGIC).ok_or(ProtocolError::NotReflow)?;
         let (version, message) = rest.split_first_chunk::<2>().ok_or(ProtocolError::NotReflow)?;

@@ -26,20 +26,20 @@ use serde::{Serialize, de::DeserializeOwned};
 /// A frame that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProtocolError {
-    /// Not a message of the expected type.
+    /// The frame is not a message of the expected type.
     #[error("cannot read a {expected} from a frame of {len} bytes: {reason}")]
     Malformed {
         /// The message's type.
         expected: &'static str,
         /// The frame's length.
         len: usize,
-        /// The decoder's words.
+        /// The decoder's error.
         reason: String,
     },
-    /// Not Reflow at the other end.
+    /// The peer is not a process of Reflow.
     #[error("the peer does not speak Reflow's protocol")]
     NotReflow,
-    /// Another protocol version.
+    /// The peer has another protocol version.
     #[error("the peer speaks protocol version {theirs}, this process version {ours}: run the same release")]
     Version {
         /// The peer's.

@@ -1,8 +1,8 @@
 //! Reports of subtasks and executors.
 //!
-//! A task makes a [`SubtaskEvent`]; its slot adds the attempt and the subtask; executor and JobManager pass the
-//! [`SubtaskReport`] on to the scheduler unchanged. A new fact is one variant here, handled where it is reported and where
-//! the scheduler handles it.
+//! A task creates a [`SubtaskEvent`]. Its slot adds the attempt and the subtask, and executor and JobManager pass
+//! the [`SubtaskReport`] on to the scheduler unchanged. A new fact is one variant here, handled where it is
+//! reported and in the scheduler.
 
 use crate::deployment::Attempt;
 use crate::failure::Failure;
@@ -16,59 +16,49 @@ use std::time::Duration;
 /// A report of a subtask.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SubtaskReport {
-    /// The attempt that the subtask belongs to.
     pub attempt: Attempt,
     pub subtask: SubtaskId,
-    /// What happened to it.
     pub event: SubtaskEvent,
 }
 
-/// What happened to a subtask.
+/// An event of a subtask.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum SubtaskEvent {
     /// Its state is restored and its channels are open.
     Running,
-    /// A source reader has read all of its splits, and no more will come. It goes on without input, so that a rescale
-    /// may assign it others, until [`SubtaskCommand::EndSource`](crate::command::SubtaskCommand::EndSource).
+    /// A source reader has read all of its splits, and no more will follow. It stays without input, so that a
+    /// rescale may assign other splits to it, until
+    /// [`SubtaskCommand::EndSource`](crate::command::SubtaskCommand::EndSource).
     Exhausted,
-    /// Its inputs have ended; it waits for the final checkpoint.
+    /// Its inputs have ended, and it waits for the final checkpoint.
     Ended,
-    /// It has nothing more to do: its inputs have ended, and its last transactions are committed.
+    /// Its inputs have ended, and its last transactions are committed.
     Finished,
     /// It failed. Its executor has stopped the attempt's other subtasks there as well.
     Failed(Failure),
-    /// Its part of a checkpoint is in storage.
+    /// Its part of a checkpoint is stored.
     Acknowledged {
         checkpoint: CheckpointId,
-        /// The state that it wrote.
+        /// Handles to the state that it wrote.
         state: SubtaskState,
-        /// How long that took.
         timing: SnapshotTiming,
     },
-    /// It cannot take part in a checkpoint, because its state could not be written.
-    Declined {
-        checkpoint: CheckpointId,
-        /// What went wrong.
-        reason: String,
-    },
-    /// A subtask of the old graph has passed the cut of a live rescale. Comes before its acknowledgement.
+    /// Its part of a checkpoint has failed, because its state could not be written.
+    Declined { checkpoint: CheckpointId, reason: String },
+    /// A subtask of the old graph has passed the cut of a live rescale. Reported before its acknowledgement.
     Cut {
-        /// The graph that it has now.
+        /// The new graph.
         version: GraphVersion,
-        /// Splits that it has released, each at the position of the barrier; encoded by the source.
+        /// Splits that it has released, each with its position at the barrier, encoded by the source.
         splits: Vec<Bytes>,
         /// Its union and broadcast state at the barrier.
         operator: Vec<OperatorState>,
     },
-    /// A subtask of the new graph has installed all of its key groups and processes their records.
-    Installed {
-        version: GraphVersion,
-        /// What the installation took.
-        installation: Installation,
-    },
+    /// A subtask of the new graph has installed all of its incoming key groups and processes their records.
+    Installed { version: GraphVersion, installation: Installation },
 }
 
-/// How long a subtask's part of a checkpoint took.
+/// The durations of a subtask's part of a checkpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotTiming {
     /// From the first barrier to the last.
@@ -80,24 +70,17 @@ pub struct SnapshotTiming {
 /// A report of an executor about itself, or about all of its subtasks together.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ExecutorReport {
-    /// It uses more memory than it may, and ends. The subtask with the most state fails, too, if one runs.
+    /// It exceeds its memory limit and exits. If subtasks run, the one with the most state fails, too.
     MemoryExhausted,
-    /// Nothing of the attempt is left in it.
+    /// The attempt has no tasks in it any more.
     AttemptCanceled { attempt: Attempt },
-    /// It is ready for the cut of a live rescale: tasks, channels, and the state up to this checkpoint.
+    /// Tasks, channels and the state up to this checkpoint are prepared for the cut of a live rescale.
     RescalePrepared {
         attempt: Attempt,
-        /// The graph that is prepared.
         version: GraphVersion,
         /// The checkpoint of the message that this answers.
         checkpoint: CheckpointId,
     },
-    /// It cannot prepare the rescale. Nothing has changed yet.
-    RescaleRefused {
-        attempt: Attempt,
-        /// The graph that was to be prepared.
-        version: GraphVersion,
-        /// What went wrong.
-        reason: String,
-    },
+    /// It cannot prepare the rescale. The running tasks are unchanged.
+    RescaleRefused { attempt: Attempt, version: GraphVersion, reason: String },
 }

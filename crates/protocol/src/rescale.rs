@@ -1,4 +1,4 @@
-//! Live rescale: how a running attempt gets other subtasks without ending.
+//! The messages of a live rescale, by which a running attempt gets other subtasks.
 //!
 //! ```text
 //! JobManager                                   executors of both graphs
@@ -15,8 +15,8 @@
 //!   Commit ──►
 //! ```
 //!
-//! Until the cut, giving up ([`Abandon`](crate::command::RescaleCommand::Abandon)) costs nothing. After it
-//! there is no way back but a restart from the last complete checkpoint.
+//! Before the cut, the rescale can be abandoned ([`Abandon`](crate::command::RescaleCommand::Abandon)) without
+//! effect on the job. After it, the only way back is a restart from the last complete checkpoint.
 
 use crate::ProtocolError;
 use crate::deployment::Attempt;
@@ -26,85 +26,83 @@ use reflow_graph::ExecutionGraph;
 use reflow_types::{CheckpointId, GraphVersion, SubtaskId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// The next graph of an attempt that runs on, as the scheduler makes it; each executor gets it with the state of its own
-/// subtasks only.
+/// The next graph of a running attempt, as the scheduler creates it. Each executor gets it with the state of its
+/// own subtasks only.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Preparation {
-    /// The attempt that goes on.
     pub attempt: Attempt,
-    /// Names the graph that is prepared.
+    /// The version of the next graph.
     pub version: GraphVersion,
-    /// The graph that the attempt has now: an executor that is new to it does not know it.
+    /// The current graph, which executors that join the attempt do not know.
     pub former: ExecutionGraph,
-    /// The graph after the cut. Subtasks that stay have their ids.
+    /// The graph after the cut. Subtasks that stay keep their ids.
     pub graph: ExecutionGraph,
-    /// The checkpoint whose state is read.
+    /// The checkpoint from which state is prefetched.
     pub checkpoint: CheckpointId,
-    /// State in `checkpoint` of the key groups that they gain, and the watermark.
+    /// For each subtask, the state in `checkpoint` of the key groups that it gains, and the watermark.
     pub restore: Vec<(SubtaskId, Restore)>,
 }
 
-/// What a checkpoint's barrier carries if the graph changes with it.
+/// The part of a checkpoint's trigger that changes the graph.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cut {
     /// The graph that takes effect.
     pub version: GraphVersion,
-    /// How many splits each subtask of a source may keep; one that is not named keeps all.
+    /// The number of splits that each subtask of a source keeps. Other subtasks keep all.
     pub splits: Vec<(SubtaskId, u32)>,
 }
 
-/// What a subtask reports once all of its groups are in.
+/// The figures of a subtask that has installed all of its key groups.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Installation {
-    /// Bytes of state that it was handed over.
+    /// Bytes of state that were handed over to it.
     pub bytes: u64,
-    /// Records that waited for their group.
+    /// Records that waited for their key group.
     pub parked: u64,
-    /// The longest time for which a group was nobody's, in microseconds.
+    /// The longest time in which a key group had no owner, in microseconds.
     pub pause_us: u64,
 }
 
-/// A part of what an old owner hands over to a new one. Parts of one hand-over arrive in order.
+/// A part of the state that an old owner hands over to a new one. Parts of one hand-over arrive in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HandOver {
     pub attempt: Attempt,
-    /// The cut.
+    /// The checkpoint of the cut.
     pub checkpoint: CheckpointId,
     /// The old owner.
     pub from: SubtaskId,
     /// The new owner.
     pub to: SubtaskId,
-    /// What it holds.
     pub part: Part,
 }
 
-/// What a part of a hand-over holds.
+/// The content of a part of a hand-over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// Blocks of one table: what has changed since the checkpoint before.
+    /// Blocks of one table, with the changes since the previous checkpoint.
     Blocks {
         table: u16,
         /// The blocks.
         bytes: Bytes,
     },
-    /// That was all.
+    /// The end of the hand-over.
     Done {
-        /// When the old owner let go of the groups, by its clock, in microseconds; its groups' processing time
-        /// does not go back behind it.
+        /// When the old owner released the groups, by its clock, in microseconds. Processing time of the groups
+        /// never goes back behind it.
         cut_at_us: u64,
-        /// The old owner's watermark: records before it are late.
+        /// The old owner's watermark. Records before it are late.
         watermark: Timestamp,
     },
 }
 
 impl Part {
-    /// How many bytes of state it holds.
+    /// The number of bytes of state in it.
     pub fn state_bytes(&self) -> u64 {
         if let Self::Blocks { bytes, .. } = self { bytes.len() as u64 } else { 0 }
     }
 }
 
-/// No edge has this number: so a part is told from a data frame.
+/// Distinguishes a part from a data frame, because no edge has this number.
 const MARK: u16 = u16::MAX;
 const HEADER: usize = 41;
 const DONE: usize = 16;
@@ -137,12 +135,12 @@ impl HandOver {
         out.freeze()
     }
 
-    /// Whether a frame is one of these.
+    /// Whether a frame is a part of a hand-over.
     pub fn is_one(frame: &[u8]) -> bool {
         frame.starts_with(&MARK.to_le_bytes())
     }
 
-    /// Reads a frame; its blocks share the frame's memory.
+    /// Decodes a frame. Its blocks share the frame's memory.
     pub fn decode(frame: Bytes) -> Result<Self, ProtocolError> {
         let len = frame.len();
         let malformed =

@@ -1,15 +1,15 @@
-//! A subtask's snapshot as the control plane sees it: handles to state objects, not their contents.
+//! Handles to the state objects of a subtask's snapshot. The control plane never sees their contents.
 
 use bytes::Bytes;
 use reflow_types::{KeyGroupSet, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// Which codec a snapshot's values are written in.
+/// The codec of a snapshot's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Codec {
-    /// Fast, private to one build: checkpoints.
+    /// The codec of checkpoints: fast and private to one build.
     Exchange,
-    /// Self-describing, stable over releases: savepoints.
+    /// The codec of savepoints: self-describing and stable over releases.
     Savepoint,
 }
 
@@ -18,7 +18,7 @@ pub enum Codec {
 pub struct SubtaskState {
     /// Keyed state, if the subtask has any.
     pub keyed: Option<KeyedState>,
-    /// Operator state: small, so it travels in the message.
+    /// Operator state. It is small, so the message contains it.
     pub operator: Vec<OperatorState>,
     /// The subtask's watermark at the barrier.
     pub watermark: Timestamp,
@@ -32,29 +32,29 @@ pub struct KeyedState {
     /// The object's name: absolute, or below the directory of the checkpoint's
     /// [`SnapshotKind`](crate::command::SnapshotKind). No object if nothing changed.
     pub object: Option<String>,
-    /// What stands where in the object, in ascending order of offset.
+    /// The runs in the object, in ascending order of offset.
     pub runs: Vec<Run>,
     /// The object's length.
     pub bytes: u64,
 }
 
-/// A stretch of a data object: the blocks of one table's segment of adjacent key groups
+/// A range of a data object: the blocks of one table's segment of adjacent key groups
 /// ([`reflow_types::key_group::segment_groups`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
-    /// Which of the subtask's tables (windows, timers, values are tables of their own).
+    /// The number of the subtask's table (windows, timers, values are tables of their own).
     pub table: u16,
-    /// Which segment of the table.
     pub segment: u16,
-    /// Whether it holds all of the segment (of the groups owned): earlier runs of it are then not needed.
+    /// Whether it contains the whole segment (of the groups owned), so that earlier runs of the segment are not
+    /// needed.
     pub full: bool,
-    /// Where it begins in the object.
+    /// Its offset in the object.
     pub offset: u64,
-    /// Its length in bytes. A full run of an empty segment has none.
+    /// Its length in bytes. A full run of an empty segment has length 0.
     pub len: u32,
 }
 
-/// How list-shaped operator state is shared out over another number of subtasks.
+/// How operator state is redistributed to another number of subtasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Redistribution {
     /// Each item goes to one subtask.
@@ -65,23 +65,22 @@ pub enum Redistribution {
     Broadcast,
 }
 
-/// A list of items that an operator keeps outside any key.
+/// A list of items of an operator that belong to no key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OperatorState {
     /// The operator's uid.
     pub operator: String,
     /// The state's name within the operator.
     pub name: String,
-    /// What happens to it at another parallelism.
     pub redistribution: Redistribution,
     /// Its items, encoded.
     pub items: Vec<Bytes>,
 }
 
-/// What a subtask gets back.
+/// The state that a subtask restores.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Restore {
-    /// Keyed state. The parts' groups are disjoint: parts may be read in any order.
+    /// Keyed state. The parts' groups are disjoint, so parts may be read in any order.
     pub keyed: Vec<RestorePart>,
     /// Operator state after redistribution.
     pub operator: Vec<OperatorState>,
@@ -89,12 +88,13 @@ pub struct Restore {
     pub watermark: Option<Timestamp>,
 }
 
-/// Runs that are to be read for some groups.
+/// The runs that are read for some key groups.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RestorePart {
-    /// Only what is in these groups counts: owned now by the subtask, and then by each run's writer.
+    /// Entries of other groups are ignored. The subtask owns these groups now, as the writer of each run did
+    /// then.
     pub groups: KeyGroupSet,
-    /// In the order in which they are applied, oldest first.
+    /// The runs in the order in which they are applied, oldest first.
     pub runs: Vec<RunRef>,
 }
 
@@ -103,11 +103,9 @@ pub struct RestorePart {
 pub struct RunRef {
     /// The object's name: absolute, or below the directory of the savepoint that it belongs to.
     pub object: String,
-    /// Which table's blocks it holds.
     pub table: u16,
-    /// Of which segment.
     pub segment: u16,
-    /// Where it begins.
+    /// Its offset in the object.
     pub offset: u64,
     /// Its length in bytes.
     pub len: u32,
@@ -116,14 +114,14 @@ pub struct RunRef {
 /// What sources do after a barrier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AfterBarrier {
-    /// They go on.
+    /// They continue.
     Continue,
-    /// They emit nothing until the checkpoint is aborted: the attempt ends with it, and nothing is
-    /// processed twice.
+    /// They emit nothing until the checkpoint is aborted. The attempt ends with it, so no record is processed
+    /// twice.
     Pause,
-    /// As `Pause`; once the checkpoint is complete and everything that it contains is committed, every subtask
-    /// reports that it has finished: the end of a bounded job, stop with a savepoint, suspension.
+    /// As `Pause`, and every subtask finishes once the checkpoint is complete and its transactions are committed:
+    /// the end of a bounded job, stop with a savepoint, suspension.
     Finish,
-    /// They end their output after it (stop with `--drain`): windows and timers fire.
+    /// They end their output after it, so that windows and timers fire (stop with `--drain`).
     Drain,
 }

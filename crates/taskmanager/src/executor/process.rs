@@ -360,7 +360,8 @@ impl Executor {
     /// Passes on the events, frames and storage requests of the slots.
     fn pump(&mut self, now: Instant, out: &mut Vec<Output>) {
         let events = self.slots().take_events(out);
-        // Before the reports of these subtasks' ends, after which the JobManager drops metrics of them.
+        // Before the reports that these subtasks or their attempt have ended, after which the JobManager ignores
+        // their metrics.
         let subtasks = self.slots().take_last_metrics();
         if !subtasks.is_empty() {
             let memory_bytes = (self.options.memory)();

@@ -11,8 +11,9 @@ use std::time::Duration;
 pub(super) const WATCH_INTERVAL: Duration = Duration::from_millis(200);
 /// A longer step is logged, because it delays barriers and the slot's other tasks.
 const LONG_STEP: Duration = Duration::from_millis(100);
-/// The longest time between two messages about one step. The first repetition follows after ten times the step's
-/// first reported duration. A subtask with many long steps is logged once in this time.
+/// The longest time between two messages about one step. A step that does not end is logged again when it has
+/// lasted ten times as long as when it was last logged, and at the latest after this time. Other long steps of
+/// the same subtask are logged at most once in this time.
 const REMIND_AFTER: Duration = Duration::from_secs(60);
 
 /// The long steps that were logged.

@@ -20,9 +20,6 @@ use std::path::PathBuf;
 /// checkpoint storage, starts an executor when the JobManager requests it, and reports when an executor is gone.
 /// When it loses its JobManager it kills its executors, which are of no use without one, and registers again. On
 /// SIGTERM, or when the JobManager requests it, it waits until the job has been moved off it, and then exits.
-/// checkpoints, starts an executor when told to, and says when one is gone. Without its JobManager its executors have
-/// no purpose: they are killed, and it registers again. On SIGTERM, or told so by the JobManager, it lets the job move
-/// off it, and ends when that is done.
 ///
 /// # Invariants
 /// - Every executor in `executors` waits for its executable or runs as one child. A child of no executor was
