@@ -1,9 +1,10 @@
-//! The clock interface: processes are given the time and never read it themselves.
+//! The clock interface. Processes are given the time and never read it themselves.
 
 use reflow_types::Instant;
 
-/// A clock. Machines are given the time with each input; only slots, which measure their own work, hold one.
+/// A clock. Processes are given the time with each input. Only slots have a clock, because they measure their
+/// work.
 pub trait Clock: Send + Sync {
-    /// The moment.
+    /// The current time.
     fn now(&self) -> Instant;
 }

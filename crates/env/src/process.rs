@@ -15,14 +15,14 @@ pub trait Process: Send {
     /// Takes one input and appends what is to be done. Must not block.
     fn handle(&mut self, now: Instant, input: Input, out: &mut Vec<Output>);
 
-    /// When the process next wants [`Input::Wakeup`], if at all. Asked after each input.
+    /// When the process next needs [`Input::Wakeup`], if at all. The driver calls it after each input.
     fn next_wakeup(&self) -> Option<Instant>;
 }
 
 /// A connection of one process: a stream of frames in both directions, in order, until it closes.
 ///
-/// Ids of outgoing connections are chosen by the process, below [`ConnId::ACCEPTED`]; those of accepted ones
-/// by the driver, from there on. No id is used twice.
+/// The process chooses the ids of outgoing connections, below [`ConnId::ACCEPTED`]. The driver chooses those of accepted
+/// connections, from there on. No id is used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId(pub u64);
 
@@ -39,77 +39,77 @@ pub struct ListenerId(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChildId(pub u64);
 
-/// The largest frame, in bytes; a peer that announces a larger one is cut off. Frames hold about a megabyte at most,
-/// but one record or one entry of keyed state is never parted: a record of 1 GiB fits, with what is said about it.
+/// The largest frame, in bytes. The connection of a peer that announces a larger one is closed. Most frames
+/// contain at most about a megabyte, but a record and an entry of keyed state are never split: a record of 1 GiB
+/// fits, with its metadata.
 pub const MAX_FRAME_BYTES: usize = (1 << 30) + (1 << 20);
 
-/// Something that happened outside the process.
+/// An event outside the process.
 #[derive(Debug)]
 pub enum Input {
     /// The first input of every process.
     Start,
-    /// The time that the process asked for has come, or its signal was raised.
+    /// The time of [`Process::next_wakeup`] has come, or the process's signal was raised.
     Wakeup,
-    /// A [`Output::Listen`] succeeded; `address` is what peers connect to (`host:port`).
+    /// An [`Output::Listen`] succeeded. Peers connect to `address` (`host:port`).
     Listening {
         /// As named in the output.
         listener: ListenerId,
-        /// With the port that the system chose, if 0 was asked for.
+        /// Includes the port that the system has chosen if port 0 was requested.
         address: String,
     },
-    /// A [`Output::Listen`] failed: port taken, no permission, unknown host.
+    /// An [`Output::Listen`] failed: port in use, no permission, unknown host.
     ListenFailed {
         /// As named in the output.
         listener: ListenerId,
-        /// The system's words.
+        /// The system's error.
         error: String,
     },
     /// A peer connected.
     Accepted {
         /// The new connection.
         conn: ConnId,
-        /// Where it came in.
+        /// The listener that accepted it.
         listener: ListenerId,
     },
-    /// An outgoing connection stands.
+    /// An outgoing connection is established.
     Connected {
         /// As named in [`Output::Connect`].
         conn: ConnId,
-        /// The address of this machine that it comes from, without a port.
+        /// The local address of the connection, without a port.
         local: String,
     },
-    /// A frame came in.
+    /// A frame has arrived.
     Received {
-        /// From whom.
+        /// The connection that it arrived on.
         conn: ConnId,
-        /// Without its length prefix.
+        /// The frame without its length prefix.
         frame: Bytes,
     },
-    /// A connection is gone, or could not be made. The last input of a connection.
+    /// A connection has closed or could not be established. The last input of a connection.
     Closed {
         conn: ConnId,
-        /// Why, in the system's words.
+        /// The reason, as the system reports it.
         reason: String,
     },
-    /// A storage request ended.
+    /// A storage request has been answered.
     Stored {
         /// As named in [`Output::Store`].
         ticket: Ticket,
-        /// What it brought.
         result: StoreResult,
     },
-    /// A child process ended, or could not be started.
+    /// A child process has exited or could not be started.
     ChildExited {
         /// As named in [`Output::StartChild`].
         child: ChildId,
         /// "exit code 3", "killed by signal 9", …
         status: String,
     },
-    /// SIGTERM or its like: end in an orderly way.
+    /// A request to end in an orderly way, such as SIGTERM.
     Terminate,
 }
 
-/// Something that a process wants done.
+/// An action that a process requests.
 pub enum Output {
     /// Accept connections at `address` (`host:port`, port 0 for any).
     Listen {
@@ -124,56 +124,54 @@ pub enum Output {
         /// `host:port`.
         address: String,
     },
-    /// Send a frame. Frames to a connection that is gone are dropped: its `Closed` is on the way.
+    /// Send a frame. Frames to a connection that has closed are dropped, and its `Closed` follows.
     Send {
-        /// To whom.
         conn: ConnId,
         /// At most [`MAX_FRAME_BYTES`].
         frame: Bytes,
     },
-    /// Close a connection after what was sent on it. No further input of it comes.
+    /// Close a connection after all queued frames were sent. It gives no further input.
     Close { conn: ConnId },
-    /// A storage request. Requests run side by side; order holds only for the parts of one upload.
+    /// A storage request. Requests run concurrently, and only the parts of one upload are carried out in order.
     Store {
         /// The process's name for it.
         ticket: Ticket,
-        /// What to do.
         op: StoreOp,
     },
     /// Start a child process.
     StartChild {
         /// The process's name for it.
         child: ChildId,
-        /// What to run.
         command: ChildCommand,
     },
-    /// End a child process at once (SIGKILL). Answered by `ChildExited`.
+    /// Kill a child process (SIGKILL). Answered by `ChildExited`.
     KillChild { child: ChildId },
     /// Run a slot on a thread of its own until it ends. `signal` wakes it.
     RunSlot {
         slot: Box<dyn SlotLoop>,
-        /// Raised when there is something to do for it.
+        /// Raised when the slot has work.
         signal: Signal,
         /// The thread's name.
         name: String,
     },
     /// End this process. The last output.
     Exit {
-        /// The exit code: 0 if all is well.
+        /// The exit code; 0 for success.
         code: i32,
-        /// For the log, if the code is not 0.
+        /// Logged if the code is not 0.
         reason: String,
     },
 }
 
-/// How to start a child process. Its standard input is a pipe that closes when the parent is gone: the child
-/// ends then. Its output goes to the parent's.
+/// The parameters of a child process. Its standard input is a pipe that closes when the parent is gone, and then
+/// the child exits. It shares the standard output of the parent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChildCommand {
     /// The executable.
     pub program: std::path::PathBuf,
-    /// Its arguments. Never secrets.
+    /// Its arguments, which must not contain secrets.
     pub args: Vec<String>,
-    /// Written to the child's standard input before it is left open: what must not stand in arguments.
+    /// Data that must not appear in arguments. It is written to the child's standard input, which then stays
+    /// open.
     pub stdin: Bytes,
 }

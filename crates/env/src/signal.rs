@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Wakes a thread. Raising it twice before it is seen counts once; raising it before the wait is not lost.
-/// Clones are the same signal.
+/// A signal that wakes a thread. Raising it several times before it is taken counts once. It is not lost if it is
+/// raised before the wait. Clones are the same signal.
 #[derive(Clone, Default)]
 pub struct Signal(Arc<Inner>);
 
@@ -25,12 +25,12 @@ impl Signal {
         }
     }
 
-    /// Lowers the signal and says whether it was raised.
+    /// Lowers the signal and returns whether it was raised.
     pub fn take(&self) -> bool {
         self.0.raised.load(Ordering::Relaxed) && self.0.raised.swap(false, Ordering::AcqRel)
     }
 
-    /// Waits until the signal is raised or `timeout` is over, and lowers it. Says whether it was raised.
+    /// Waits until the signal is raised or `timeout` has passed, and lowers it. Returns whether it was raised.
     pub fn wait(&self, timeout: Option<Duration>) -> bool {
         if self.take() {
             return true;

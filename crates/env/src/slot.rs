@@ -2,20 +2,20 @@
 
 use reflow_types::Instant;
 
-/// The loop of one slot. The driver calls [`SlotLoop::step`] on one thread, again and again; in the simulator,
-/// whenever the seed says so.
+/// The loop of one slot. The driver calls [`SlotLoop::step`] repeatedly on one thread, and the simulator calls it
+/// in an order that its seed determines.
 pub trait SlotLoop: Send {
-    /// Does a bounded piece of work: about a millisecond.
+    /// Performs a bounded amount of work, about a millisecond.
     fn step(&mut self, now: Instant) -> SlotStep;
 }
 
-/// What a slot wants after a step.
+/// The state of a slot after a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SlotStep {
-    /// There is more to do.
+    /// There is more work.
     Ready,
-    /// Nothing can move until the slot's signal is raised, or the given moment has come.
+    /// There is no work until the slot's signal is raised or the given time has come.
     Wait(Option<Instant>),
-    /// The slot has ended; the thread may go.
+    /// The slot has ended, and so may the thread.
     Ended,
 }

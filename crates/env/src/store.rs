@@ -5,12 +5,12 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::Range;
 
-/// Names a storage request of one process.
+/// Identifies a storage request of one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 
-/// Where an object is: a URL such as `file:///var/reflow/chk-7/_metadata` or `s3://bucket/key`. A text without
-/// a scheme is a path in the file system.
+/// The location of an object: a URL such as `file:///var/reflow/chk-7/_metadata` or `s3://bucket/key`. A text
+/// without a scheme is a path in the file system.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Location(pub String);
@@ -29,10 +29,11 @@ impl fmt::Display for Location {
     }
 }
 
-/// Whether a put may replace what is there.
+/// Whether a put may replace an existing object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PutMode {
-    /// Fails with [`StoreError::AlreadyExists`] if the object exists: of many who try, one wins.
+    /// Fails with [`StoreError::AlreadyExists`] if the object exists, so that only one of several concurrent
+    /// writers succeeds.
     Create,
     /// Replaces the object, atomically.
     Overwrite,
@@ -45,13 +46,11 @@ pub enum StoreOp {
     Put {
         /// Its name.
         at: Location,
-        /// What it holds.
         body: Bytes,
-        /// What if it exists.
         mode: PutMode,
     },
-    /// Write a large object part by part. Each part is answered, so that the writer can bound what is under
-    /// way; the object appears with the answer to the last part.
+    /// Write a large object in parts. Each part is answered, so that the writer can bound the parts in progress.
+    /// The object exists once the last part is answered.
     Upload {
         /// The same for all parts of one object; unique in the process.
         upload: u64,
@@ -62,7 +61,7 @@ pub enum StoreOp {
         /// Whether this is the last part.
         last: bool,
     },
-    /// Drop an upload under way. Nothing of it appears.
+    /// Drop an upload in progress. The object will not exist.
     CancelUpload {
         /// As in its parts.
         upload: u64,
@@ -71,29 +70,29 @@ pub enum StoreOp {
     Get {
         /// Its name.
         at: Location,
-        /// Which bytes; all if `None`. A range past the end is an error.
+        /// The bytes to read; all if `None`. A range past the end is an error.
         range: Option<Range<u64>>,
     },
-    /// All objects below a prefix, by name in ascending order. A prefix without objects gives an empty list; the
-    /// name of an object gives that object.
+    /// List all objects below a prefix in ascending order of their names. The list is empty if there are none.
+    /// The name of an object gives that object.
     List {
         /// A directory or an object, not a partial name.
         below: Location,
     },
-    /// Remove an object. Removing what is not there succeeds.
+    /// Remove an object. Succeeds if it does not exist.
     Delete {
         /// Its name.
         at: Location,
     },
-    /// Move an object, replacing the target. Fails with [`StoreError::NotFound`] if the source is not there.
+    /// Move an object, replacing the target. Fails with [`StoreError::NotFound`] if the source does not exist.
     Rename {
         /// The source.
         from: Location,
         /// The target.
         to: Location,
     },
-    /// Let a file be run as a program (mode 0755). Only for files of the local file system; fails with
-    /// [`StoreError::NotFound`] if it is not there.
+    /// Make a file executable (mode 0755). Only for files of the local file system. Fails with
+    /// [`StoreError::NotFound`] if it does not exist.
     MakeExecutable {
         /// The file.
         at: Location,
@@ -109,42 +108,42 @@ pub struct ObjectMeta {
     pub len: u64,
 }
 
-/// What a storage request brought.
+/// The result of a successful storage request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreReply {
-    /// It is done.
+    /// The reply to all requests but reads and listings.
     Done,
-    /// What was read.
+    /// The bytes that were read.
     Bytes(Bytes),
-    /// What is there.
+    /// The objects that were listed.
     Objects(Vec<ObjectMeta>),
 }
 
-/// Why a storage request failed.
+/// The error of a storage request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// The object is not there.
+    /// The object does not exist.
     #[error("{0} does not exist")]
     NotFound(Location),
-    /// A create-only put lost.
+    /// A create-only put found an object.
     #[error("{0} exists already")]
     AlreadyExists(Location),
-    /// A range that the object does not have: it is shorter than whoever asks believes. Trying again does not help.
+    /// The range exceeds the object, which is shorter than the caller expects. A retry does not help.
     #[error("{at}: bytes {} to {} are not within its {len} bytes", .range.start, .range.end)]
     OutOfRange {
         /// The object.
         at: Location,
-        /// What was asked for.
+        /// The requested range.
         range: Range<u64>,
         /// The object's length.
         len: u64,
     },
-    /// Anything else: no space, no permission, no connection. Trying again later may help.
+    /// Any other error: no space, no permission, no connection. A later retry may succeed.
     #[error("{at}: {reason}")]
     Failed {
         /// The object.
         at: Location,
-        /// The store's words.
+        /// The store's error.
         reason: String,
     },
 }

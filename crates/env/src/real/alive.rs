@@ -1,16 +1,16 @@
-//! A handle that many tasks hold, and a wait for the last of them to drop it.
+//! A handle that many tasks hold, and a way to wait until all of them have dropped it.
 
 use std::convert::Infallible;
 use std::sync::mpsc;
 
-/// Held by everything that the exit waits for.
+/// A handle of a task for which the exit of the process waits.
 #[derive(Clone)]
 pub(super) struct Alive {
     _sender: mpsc::Sender<Infallible>,
 }
 
 impl Alive {
-    /// One, and what tells when it and all its clones are gone.
+    /// A handle, and a receiver that disconnects when the handle and all its clones are dropped.
     pub(super) fn new() -> (Self, mpsc::Receiver<Infallible>) {
         let (sender, all_gone) = mpsc::channel();
         (Self { _sender: sender }, all_gone)

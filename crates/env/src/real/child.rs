@@ -1,8 +1,8 @@
-//! Child processes: OS processes with a group of their own, or threads that stand in for them.
+//! Child processes: OS processes with a group of their own, or threads in their place.
 //!
-//! A child's standard input stays open until the child has ended or this process is gone; the child's side is
-//! [`parent`](super::parent). [`Input::ChildExited`] comes exactly once for each child, also for one that could
-//! not be started.
+//! A child's standard input stays open until the child has exited or this process is gone;
+//! [`parent`](super::parent) is the child's side. There is exactly one [`Input::ChildExited`] for each child,
+//! also for one that could not be started.
 
 use super::alive::Alive;
 use super::inbox::{Event, Inbox};
@@ -16,13 +16,13 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::{ChildStdin, Command};
 use tokio::sync::Notify;
 
-/// The children of one process that have not ended.
+/// The children of one process that have not exited.
 pub(super) struct Children {
     running: HashMap<ChildId, Kill>,
     inbox: Inbox,
 }
 
-/// How a child is ended.
+/// The way to kill a child.
 enum Kill {
     Process(Arc<Notify>),
     Thread(Inbox),
@@ -33,7 +33,7 @@ impl Children {
         Self { running: HashMap::new(), inbox }
     }
 
-    /// Starts a process of the OS.
+    /// Starts an OS process.
     pub(super) fn start(
         &mut self,
         child: ChildId,
@@ -51,7 +51,7 @@ impl Children {
         });
     }
 
-    /// A thread stands in for the child; `inbox` is that of the process on it.
+    /// Adds a child that runs on a thread. `inbox` is that of its process.
     pub(super) fn add_thread(&mut self, child: ChildId, inbox: Inbox) {
         self.running.insert(child, Kill::Thread(inbox));
     }
@@ -66,7 +66,7 @@ impl Children {
         self.running.values().for_each(Kill::now);
     }
 
-    /// Forgets a child that has ended.
+    /// Removes a child that has exited.
     pub(super) fn ended(&mut self, child: ChildId) {
         self.running.remove(&child);
     }
@@ -81,7 +81,7 @@ impl Kill {
     }
 }
 
-/// Runs the command to its end, and says how it ended.
+/// Runs the command until it exits, and returns its exit status as text.
 async fn run_process(command: ChildCommand, kill: &Notify) -> String {
     let program = command.program.display();
     let spawned = Command::new(&command.program)
@@ -114,7 +114,7 @@ async fn run_process(command: ChildCommand, kill: &Notify) -> String {
     }
 }
 
-/// Writes the child's first input and keeps the pipe open.
+/// Writes the data for the child's standard input and keeps the pipe open.
 async fn feed(mut stdin: ChildStdin, bytes: &[u8]) {
     if let Err(e) = stdin.write_all(bytes).await {
         tracing::debug!("a child did not read its standard input: {e}");

@@ -1,10 +1,10 @@
-//! The real clock. No other code reads the system's time, so a simulation controls all of it.
+//! The real clock. No other code reads the system's time, so the simulator controls time completely.
 
 use reflow_types::Instant;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The wall clock at the start of the process, plus monotonic time: it never goes back, even if somebody sets
-/// the machine's clock. Copies are the same clock.
+/// The wall clock at the start of the process plus monotonic time. It never goes back, even if the machine's
+/// clock is set. Copies are the same clock.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     wall: Instant,
@@ -12,7 +12,7 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// Reads the wall clock, for the only time.
+    /// Starts a clock. Only this function reads the wall clock.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "this is the clock that everybody else is given")]
     pub fn start() -> Self {
@@ -20,7 +20,7 @@ impl Clock {
         Self { wall: Instant::default() + since_epoch, monotonic: std::time::Instant::now() }
     }
 
-    /// The present moment.
+    /// The current time.
     #[must_use]
     pub fn now(&self) -> Instant {
         self.wall + self.monotonic.elapsed()

@@ -1,9 +1,10 @@
 //! TCP connections: frames with a `u32` little-endian length before each.
 //!
-//! One task a connection reads and writes. It gives up when the peer closes, sends what is no frame, or does not
-//! read what is sent to it; it then puts [`Input::Closed`] into the inbox, which is the last of the connection.
-//! When the process closes, the task sends what is queued, tells the peer, and waits for it a bounded time,
-//! since a socket that is closed with unread bytes in it destroys what is still under way to the peer.
+//! Each connection has one task, which reads and writes. It ends when the peer closes the connection, sends
+//! something that is not a frame, or does not read. Then it puts [`Input::Closed`] into the inbox, which is the
+//! last input of the connection. When the process closes the connection, the task sends the queued frames, shuts
+//! down its side, and waits a bounded time for the peer to close, because closing a socket with unread bytes
+//! discards data that the peer has not read yet.
 
 use super::alive::Alive;
 use super::inbox::{Event, Inbox};
@@ -25,25 +26,25 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-/// Bytes that are read at a time, if no large frame is under way.
+/// Bytes that are read at a time, unless a large frame is being received.
 const READ_CHUNK: usize = 64 << 10;
-/// Bytes that are read at a time from a peer that has not introduced itself.
+/// Bytes that are read at a time from a peer that has not identified itself.
 const FIRST_CHUNK: usize = 512;
-/// Frames below this size are copied together, so that one system call sends many of them.
+/// Smaller frames are copied into one buffer, so that one system call sends many of them.
 const SMALL_FRAME: usize = 16 << 10;
-/// Bytes copied together before they are sent.
+/// The size of that buffer.
 const WRITE_CHUNK: usize = 256 << 10;
-/// How long a listener rests when the system refuses it a socket.
+/// How long a listener pauses when the system refuses it a socket.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How long a peer may take to see that the connection was closed.
+/// How long a peer may take to close its side of the connection.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// What the tasks of all connections of a process share.
+/// State that the tasks of all connections of a process share.
 #[derive(Clone)]
 pub(super) struct Network {
     pub(super) options: Options,
     pub(super) inbox: Inbox,
-    /// Ids of accepted connections.
+    /// The next id of an accepted connection.
     next_accepted: Arc<AtomicU64>,
     accepted: Arc<Semaphore>,
     newcomers: Newcomers,
@@ -58,7 +59,7 @@ impl Network {
         Self { options, inbox, runtime, next_accepted, accepted, newcomers }
     }
 
-    /// Connects to `address`, on a task of its own.
+    /// Starts a task that connects to `address`.
     pub(super) fn connect(&self, conn: ConnId, address: String, alive: Alive) -> Outlet {
         let (outlet, shared) = Outlet::new(&self.options);
         let network = self.clone();
@@ -154,7 +155,7 @@ impl Network {
         }
     }
 
-    /// Puts frames into the inbox until the connection ends, and says why it did.
+    /// Puts frames into the inbox until the connection ends, and returns the reason.
     async fn read_frames(
         &self,
         conn: ConnId,
@@ -183,7 +184,7 @@ impl Network {
         }
     }
 
-    /// The frame with which an accepted connection introduces itself.
+    /// Reads the first frame of an accepted connection, with which the peer identifies itself.
     async fn read_first(
         &self,
         reading: &mut Reading<'_>,
@@ -200,7 +201,7 @@ impl Network {
         }
     }
 
-    /// Sends what is queued until the connection ends.
+    /// Sends queued frames until the connection ends.
     async fn write_frames(&self, to_peer: &mut OwnedWriteHalf, shared: &Shared) -> End {
         let mut frames = VecDeque::new();
         let mut together = BytesMut::new();
@@ -240,27 +241,27 @@ impl Network {
 
 /// How a connection ended.
 enum End {
-    /// The process is to be told.
+    /// The connection was lost, which the process must be told.
     Lost(String),
-    /// The process closed it, and everything is sent.
+    /// The process has closed it, and everything was sent.
     Closed,
-    /// The process is gone, or the peer did not take what was sent before the close.
+    /// The process is gone, or the peer did not read what was sent before the close.
     Dropped,
 }
 
-/// What comes from a peer.
+/// The receiving side of a connection.
 struct Reading<'a> {
     from_peer: &'a mut OwnedReadHalf,
     buffer: BytesMut,
-    /// Bytes that may be in the inbox.
+    /// Permits for the bytes that may be in the inbox.
     budget: Arc<Semaphore>,
     most: u32,
-    /// What a frame counts at least.
+    /// The least number of bytes that a frame counts.
     least: u32,
 }
 
 impl Reading<'_> {
-    /// The next frame of at most `max_len` bytes, or why there is none.
+    /// The next frame of at most `max_len` bytes, or the reason for which there is none.
     async fn next(&mut self, max_len: usize, chunk: usize) -> Result<(Bytes, OwnedSemaphorePermit), String> {
         match self.fill(4, chunk).await {
             Ok(true) => {}
@@ -283,7 +284,7 @@ impl Reading<'_> {
         }
     }
 
-    /// Reads until the buffer holds `len` bytes. False if the stream ended before.
+    /// Reads until the buffer contains `len` bytes. Returns false if the stream has ended before.
     async fn fill(&mut self, len: usize, chunk: usize) -> io::Result<bool> {
         if self.buffer.len() >= len {
             return Ok(true);
@@ -298,7 +299,7 @@ impl Reading<'_> {
     }
 }
 
-/// Sends `frames` with their lengths: small ones together, a large one in the same system call as its length.
+/// Sends `frames` with their lengths: small ones together, each large one in one system call with its length.
 async fn send_all(
     to_peer: &mut OwnedWriteHalf,
     frames: &mut VecDeque<Bytes>,

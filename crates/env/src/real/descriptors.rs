@@ -15,7 +15,7 @@ pub fn raise_descriptor_limit() {
     }
 }
 
-/// How many descriptors this process may have.
+/// The number of descriptors that this process may have.
 #[must_use]
 pub fn descriptor_limit() -> usize {
     let limit = getrlimit(Resource::Nofile).current;

@@ -1,4 +1,5 @@
-//! The event loop: takes inputs from the inbox, gives them to the process, and carries out its outputs in order.
+//! The event loop. It takes inputs from the inbox, passes them to the process, and carries out its outputs in
+//! order.
 
 use super::alive::Alive;
 use super::child::Children;
@@ -20,12 +21,12 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::AbortHandle;
 
-/// Threads that wait for local files, where tokio's bound is 512: an executor that had lived through 230 rescales and
-/// failures had 93, and an allocator that keeps memory by thread.
+/// Threads for local files. Tokio's default is 512. An executor had 93 such threads after 230 rescales and
+/// failures, and the allocator keeps memory for each thread.
 const FILE_THREADS: usize = 16;
 
-/// Drives `process` on this thread until it exits. `signal` is what the process raises, from any thread, to be
-/// given [`Input::Wakeup`]; the driver raises it too, so a wakeup may come without need.
+/// Drives `process` on this thread until it exits. The process raises `signal`, from any thread, to get
+/// [`Input::Wakeup`]. The driver raises it too, so a wakeup may occur without need.
 ///
 /// Connections are flushed and children killed before this returns, for at most [`Options::flush_timeout`]; slots are
 /// stopped, and their steps waited for, for at most [`Options::slot_timeout`] and only if the process has not failed.
@@ -33,7 +34,7 @@ pub fn run(process: Box<dyn Process>, signal: Signal, options: Options) -> Exit 
     drive(process, Inbox::new(signal), options)
 }
 
-/// Drives `process` on a thread of its own. Signals of the OS are left to the first thread.
+/// Drives `process` on a thread of its own. Signals of the OS are not handled there.
 ///
 /// # Errors
 /// If the system refuses the thread.
@@ -53,7 +54,7 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Ends the process at once, as SIGKILL would: nothing is flushed.
+    /// Ends the process as SIGKILL would, without flushing anything.
     pub fn kill(&self) {
         self.inbox.push(Event::Kill);
     }
@@ -222,7 +223,7 @@ impl Driver {
         self.step(input)
     }
 
-    /// Gives the process one input and carries out what it answers.
+    /// Passes one input to the process and carries out its outputs.
     fn step(&mut self, input: Input) -> Option<Exit> {
         let mut outputs = std::mem::take(&mut self.outputs);
         self.process.handle(self.options.clock.now(), input, &mut outputs);
@@ -300,7 +301,7 @@ impl Driver {
         }
     }
 
-    /// Lets go of everything that the process holds outside. Unless it was killed, what was sent goes out before.
+    /// Releases the resources of the process. Unless it was killed, queued frames are sent before.
     fn end(mut self, exit: &Exit) {
         self.tasks.iter().for_each(AbortHandle::abort);
         self.children.kill_all();
@@ -316,7 +317,7 @@ impl Driver {
         if self.all_ended.recv_timeout(self.options.flush_timeout) == timed_out {
             tracing::warn!("a connection or child has not ended after {:?}", self.options.flush_timeout);
         }
-        // A step that does not end may be the reason for a failure, and it goes on taking memory.
+        // A step that does not end may be the cause of the failure, and it may continue to allocate memory.
         if exit.is_failure() {
             return;
         }

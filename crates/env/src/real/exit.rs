@@ -1,32 +1,32 @@
-//! How a driven process ends: its exit code and the reason.
+//! The exit code of a driven process, and the reason.
 
-/// How a process ended.
+/// The end of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exit {
-    /// 0 if all is well.
+    /// 0 for success.
     pub code: i32,
-    /// Why, if the code is not 0.
+    /// The reason if the code is not 0.
     pub reason: String,
 }
 
 impl Exit {
-    /// The code of a process that was killed, as shells have it.
+    /// The code of a process that was killed, as in shells.
     pub const KILLED: i32 = 137;
-    /// The code of a process whose own code failed: a slot's thread or the process itself panicked.
+    /// The code of a process in which Reflow's code panicked, in a slot's thread or the process itself.
     pub const PANICKED: i32 = 101;
-    /// The code of a process that the system gave no threads.
+    /// The code of a process for which the system refused to create threads.
     pub const NOT_STARTED: i32 = 71;
 
     pub(super) fn panicked(reason: String) -> Self {
         Self { code: Self::PANICKED, reason }
     }
 
-    /// Whether the process ended by itself, and not well.
+    /// Whether the process has failed. A process that was killed has not.
     pub(super) fn is_failure(&self) -> bool {
         !matches!(self.code, 0 | Exit::KILLED)
     }
 
-    /// As the parent of a child process would say it.
+    /// The status in the form of [`Input::ChildExited`](crate::Input::ChildExited).
     pub(super) fn as_child_status(&self) -> String {
         match self {
             Exit { code: Exit::KILLED, .. } => "killed by signal 9".into(),

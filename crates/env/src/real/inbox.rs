@@ -10,21 +10,21 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::OwnedSemaphorePermit;
 
-/// Something for the driver.
+/// An event for the driver.
 pub(super) enum Event {
-    /// Goes to the process as it is.
+    /// An input, which is passed to the process unchanged.
     Input(Input),
-    /// A frame came in; the permit is given back when the process has handled it.
+    /// A frame has arrived. The permit is returned when the process has handled it.
     Frame { conn: ConnId, frame: Bytes, permit: OwnedSemaphorePermit },
     /// A peer connected.
     Accepted { conn: ConnId, listener: ListenerId, outlet: Outlet },
-    /// A slot's thread is lost: the process cannot go on.
+    /// A slot's thread has panicked, so the process must end.
     SlotLost { reason: String },
-    /// End without ado, as SIGKILL would.
+    /// End at once, as SIGKILL would.
     Kill,
 }
 
-/// The queue. Clones are the same inbox.
+/// The queue of a process. Clones are the same inbox.
 #[derive(Clone)]
 pub(super) struct Inbox(Arc<Shared>);
 
@@ -71,7 +71,7 @@ impl Inbox {
         std::mem::swap(&mut self.lock().events, into);
     }
 
-    /// Refuses events from now on and drops those that wait.
+    /// Drops the waiting events and all later ones.
     pub(super) fn close(&self) {
         let waiting = {
             let mut queue = self.lock();

@@ -12,7 +12,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Whether this process is the first of its container, or of its machine.
+/// Whether this is the first process of its container or machine.
 #[must_use]
 pub fn is_first_process() -> bool {
     std::process::id() == 1
@@ -50,7 +50,7 @@ fn start(command: &mut Command) -> io::Result<Pid> {
     Ok(Pid::from_raw(child.id().cast_signed()).expect("a child's id is not 0"))
 }
 
-/// Waits for all that have ended; the exit code of the worker if it was among them.
+/// Waits for all processes that have ended. Returns the exit code of the worker if it was one of them.
 fn reap(worker: Pid) -> io::Result<Option<i32>> {
     loop {
         match wait(WaitOptions::NOHANG) {
@@ -66,7 +66,7 @@ fn code(status: WaitStatus) -> i32 {
     status.exit_status().or(status.terminating_signal().map(|signal| 128 + signal)).unwrap_or(1)
 }
 
-/// That the worker is gone shows when it is waited for.
+/// Forwards a signal. An error is ignored: if the worker is gone, waiting for it shows that.
 fn hand_on(worker: Pid, signal: Signal) {
     if let Err(error) = kill_process(worker, signal) {
         tracing::debug!("a signal cannot be handed on: {error}");

@@ -4,11 +4,11 @@ use super::inbox::Inbox;
 use crate::Input;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// The exit code of a program that SIGINT ended, as shells have it.
+/// The exit code of a program that SIGINT has ended, as in shells.
 const ENDED_BY_SIGINT: i32 = 130;
 
-/// Turns SIGTERM and SIGINT into [`Input::Terminate`]; the second SIGINT ends the OS process at once, for the
-/// person at the keyboard who will not wait.
+/// Turns SIGTERM and SIGINT into [`Input::Terminate`]. The second SIGINT ends the OS process at once, for a user
+/// who does not want to wait.
 pub(super) async fn watch(inbox: Inbox) {
     let streams =
         signal(SignalKind::terminate()).and_then(|term| Ok((term, signal(SignalKind::interrupt())?)));

@@ -9,15 +9,15 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
-/// The newcomers of a process. Clones are the same.
+/// The newcomers of a process. Clones share them.
 #[derive(Clone)]
 pub(super) struct Newcomers {
-    /// In the order in which they came.
+    /// The newcomers in the order of their arrival.
     waiting: Arc<Mutex<BTreeMap<ConnId, oneshot::Sender<()>>>>,
     most: usize,
 }
 
-/// A connection that has not introduced itself. Dropped when it has, or is gone.
+/// A connection that has not identified itself. Dropped when it has, or when it has closed.
 pub(super) struct Newcomer {
     conn: ConnId,
     all: Newcomers,
@@ -29,7 +29,7 @@ impl Newcomers {
         Self { waiting: Arc::default(), most: most.max(1) }
     }
 
-    /// Adds a connection; the oldest goes, if there are too many.
+    /// Adds a connection. If there are too many, the oldest is displaced.
     pub(super) fn add(&self, conn: ConnId) -> Newcomer {
         let (place, displaced) = oneshot::channel();
         let mut waiting = self.lock();
@@ -46,7 +46,7 @@ impl Newcomers {
 }
 
 impl Newcomer {
-    /// Comes back when a newer connection needs the place.
+    /// Returns when a newer connection needs the place.
     pub(super) async fn displaced(&mut self) {
         drop((&mut self.displaced).await);
     }

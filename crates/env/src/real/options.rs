@@ -5,7 +5,7 @@ use crate::{ChildCommand, Process, Signal};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How a process is driven. Clones share the clock, the storage and the runtime, if one is set.
+/// The settings of a driver. Clones share the clock, the storage and the runtime, if one is set.
 #[derive(Clone)]
 pub struct Options {
     /// The clock that the process sees.
@@ -14,7 +14,7 @@ pub struct Options {
     pub storage: Storage,
     /// How child processes are run.
     pub child: ChildMode,
-    /// The runtime for sockets, storage and children; without one, the driver starts its own.
+    /// The runtime for sockets, storage and children. Without one, the driver starts its own.
     pub runtime: Option<tokio::runtime::Handle>,
     /// Threads of the driver's own runtime.
     pub io_threads: usize,
@@ -23,7 +23,8 @@ pub struct Options {
     pub signals: bool,
     /// How long connecting may take.
     pub connect_timeout: Duration,
-    /// How long a closed connection may take to send what is queued, and the exit for all of them.
+    /// How long a closed connection may take to send its queued frames. The exit waits this long for all
+    /// connections.
     pub flush_timeout: Duration,
     /// How long the exit then waits for steps of slots to end. The exit of a process that has failed does not wait.
     pub slot_timeout: Duration,
@@ -31,16 +32,17 @@ pub struct Options {
     pub read_bytes: u32,
     /// Received frames that a connection may have in the inbox, at least 1.
     pub read_frames: u32,
-    /// Bytes that may be queued for sending on one connection …
+    /// Bytes that may be queued on one connection. The connection is closed if more are queued while the peer
+    /// reads nothing for `stalled_timeout`.
     pub write_bytes: usize,
-    /// … for so long while the peer takes nothing. More may be queued by long frames, of which none is parted.
+    /// How long a peer may read nothing while more than `write_bytes` are queued for it.
     pub stalled_timeout: Duration,
-    /// Accepted connections at one time, and never more than half of the descriptors of the OS process; further peers
-    /// wait until one closes.
+    /// Accepted connections at one time, at most half of the descriptors of the OS process. Further peers wait
+    /// until a connection closes.
     pub max_accepted: usize,
-    /// Accepted connections that have not sent a frame, at one time; of more, the oldest is closed.
+    /// Accepted connections at one time that have not sent a frame. If there are more, the oldest is closed.
     pub max_newcomers: usize,
-    /// The longest first frame of an accepted connection.
+    /// The greatest length of the first frame of an accepted connection.
     pub first_frame_bytes: usize,
     /// How long an accepted connection may take to send its first frame.
     pub first_frame_timeout: Duration,
@@ -70,7 +72,7 @@ impl Default for Options {
     }
 }
 
-/// The process that takes the place of an OS process, and the signal that wakes it.
+/// Creates the process that runs in place of an OS process, and the signal that wakes it.
 pub type ChildFactory = dyn Fn(ChildCommand) -> (Box<dyn Process>, Signal) + Send + Sync;
 
 /// How [`Output::StartChild`](crate::Output::StartChild) is carried out.

@@ -1,6 +1,6 @@
-//! The process's side of a connection: the frames that wait to be sent.
+//! The queue of frames that wait to be sent on a connection.
 //!
-//! The process's thread adds to the queue, the connection's task takes from it.
+//! The process's thread adds frames to the queue, and the connection's task takes them from it.
 
 use super::Options;
 use crate::process::MAX_FRAME_BYTES;
@@ -11,45 +11,45 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// The process's side of a connection: where frames are left to be sent. Dropped, it cuts the connection off.
+/// The process's side of a connection, to which frames are added. Dropping it closes the connection at once.
 pub(super) struct Outlet {
     shared: Arc<Shared>,
     max_bytes: usize,
     stalled_timeout: Duration,
 }
 
-/// What process and task share.
+/// The state that process and task share.
 #[derive(Default)]
 pub(super) struct Shared {
     queue: Mutex<Queue>,
-    /// Told of the first frame in an empty queue and of each change of its state.
+    /// Notified of the first frame in an empty queue and of each change of the state.
     pub(super) changed: Notify,
 }
 
-/// Frames to be sent.
 #[derive(Default)]
 pub(super) struct Queue {
     pub(super) frames: VecDeque<Bytes>,
     /// Bytes of these frames and of those that are being sent.
     pub(super) bytes: usize,
     pub(super) state: State,
-    /// All that was ever queued.
+    /// All bytes that were ever queued.
     total: u64,
-    /// Since too much has been queued: how much had been sent when something last was, and when that was seen.
+    /// Set while too many bytes are queued: the number of bytes sent at the last progress, and when it was
+    /// observed.
     stalled: Option<(u64, Instant)>,
 }
 
-/// What is to become of the connection.
+/// The state of the connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum State {
-    /// Send what is queued, and go on.
+    /// Queued frames are sent.
     #[default]
     Open,
-    /// Send what is queued, then close.
+    /// Queued frames are sent, and then the connection is closed.
     Closing,
-    /// Close at once, and say so to the process.
+    /// The connection is closed at once, and the process is told.
     Broken(String),
-    /// Close at once: nobody is there to be told.
+    /// The connection is closed at once, without an input for the process.
     Dropped,
 }
 
@@ -61,7 +61,7 @@ impl Outlet {
         (Self { shared: shared.clone(), max_bytes, stalled_timeout }, shared)
     }
 
-    /// Queues a frame. A peer that does not read for long loses its connection.
+    /// Queues a frame. The connection is closed if its peer has not read for too long.
     pub(super) fn send(&self, frame: Bytes) {
         let mut queue = self.shared.lock();
         if queue.state != State::Open {
@@ -85,12 +85,13 @@ impl Outlet {
         self.shared.changed.notify_one();
     }
 
-    /// Sends what is queued, then closes.
+    /// Closes the connection after the queued frames were sent.
     pub(super) fn close(self) {
         let mut queue = self.shared.lock();
         if queue.state == State::Open {
             queue.state = State::Closing;
         }
+        // `self` is dropped after `queue`, and notifies the task.
     }
 }
 
@@ -106,7 +107,7 @@ impl Drop for Outlet {
 }
 
 impl Queue {
-    /// Whether another frame would be too much for a peer that takes nothing.
+    /// Whether the peer reads nothing and another frame would exceed the bound.
     fn is_stalled(&mut self, next: usize, outlet: &Outlet) -> bool {
         if self.bytes + next <= outlet.max_bytes {
             self.stalled = None;
@@ -133,7 +134,8 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Comes back when there is no use in sending on: broken, dropped, or closing for longer than `patience`.
+    /// Waits until sending is pointless: the connection is broken or dropped, or has been closing for longer than
+    /// `patience`.
     pub(super) async fn given_up(&self, patience: Duration) -> State {
         loop {
             let state = self.lock().state.clone();

@@ -1,13 +1,14 @@
 //! The child's end of its parent's pipe.
 //!
-//! The parent writes what must not appear in arguments to the child's standard input, and then leaves it open: its end
-//! tells the child that the parent is gone. Because there is no end of file after the data, a parent whose child calls
-//! [`read_stdin`] writes the length first, as a little-endian `u32`.
+//! The parent writes data that must not appear in arguments to the child's standard input, and leaves it open.
+//! Its end shows the child that the parent is gone. Because no end of file follows the data, a parent whose child
+//! calls [`read_stdin`] writes the length first, as a little-endian `u32`.
 
 use bytes::Bytes;
 use std::io::{self, Read};
 
-/// Reads what the parent sent in [`ChildCommand::stdin`](crate::ChildCommand::stdin), without its length.
+/// Reads the data that the parent has passed as [`ChildCommand::stdin`](crate::ChildCommand::stdin), without its
+/// length.
 ///
 /// # Errors
 /// If standard input ends too early: the program was not started by a driver, or its parent is gone.

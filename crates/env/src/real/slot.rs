@@ -1,7 +1,8 @@
 //! Slots on threads of their own.
 //!
-//! A slot catches the panics of user code itself. A panic that leaves it is a bug in Reflow; the slot's state
-//! and channels are then in doubt, so the whole process ends with a reason, and its parent starts another.
+//! A slot catches the panics of user code itself. Any other panic is a bug in Reflow, after which the slot's
+//! state and channels may be inconsistent. So the whole process exits with a reason, and its parent starts
+//! another.
 
 use super::Clock;
 use super::alive::Alive;
@@ -50,7 +51,7 @@ impl Slots {
         }
     }
 
-    /// Tells all slots to end after their present step. Their threads hold an `Alive` until then.
+    /// Tells all slots to end after their current step. Their threads hold an `Alive` until then.
     pub(super) fn stop(&mut self) {
         self.stop.store(true, Ordering::Release);
         for (_, signal) in &self.threads {
@@ -72,7 +73,7 @@ fn drive(mut slot: Box<dyn SlotLoop>, signal: &Signal, stop: &AtomicBool, clock:
     }
 }
 
-/// What a panic said.
+/// The message of a panic.
 pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")

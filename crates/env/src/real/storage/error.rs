@@ -17,7 +17,7 @@ pub(super) fn failed(at: &Location, reason: impl Into<String>) -> StoreError {
     StoreError::Failed { at: at.clone(), reason: reason.into() }
 }
 
-/// What the operating system said, if it did; the store's own words otherwise.
+/// The operating system's error, if there is one, or else the store's.
 fn system_words(error: &object_store::Error) -> String {
     let mut cause: &(dyn Error + 'static) = error;
     loop {

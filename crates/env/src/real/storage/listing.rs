@@ -1,12 +1,12 @@
 //! The files below a directory of the local file system.
 //!
-//! `object_store` has a listing of its own, which this one replaces: there, one name that is no object's name (not UTF-8,
-//! control characters) or one symbolic link that leads back to a directory above it fails the listing of everything
-//! else, and names that end in `#` and digits are left out without a word. Here every file that has an object's name
-//! is listed. Each other one is named once in the log, unless a part of its path is hidden: sources do not read such
-//! files anyway, and the writers of checkpoints leave `_metadata#1` behind when they crash.
+//! It replaces the listing of `object_store`, which fails completely on a single name that is not an object's
+//! name (not UTF-8, control characters) and on a symbolic link to a directory above it, and which silently omits
+//! names that end in `#` and digits. Here every file whose name is an object's name is listed. Other files are
+//! logged once each, unless a part of the path is hidden: sources do not read such files anyway, and the writers
+//! of checkpoints leave `_metadata#1` behind when they crash.
 //!
-//! A directory that cannot be read does fail the listing: to pass it over could hide a checkpoint.
+//! A directory that cannot be read fails the listing, because skipping it could hide a checkpoint.
 
 use object_store::path::Path as ObjectPath;
 use std::collections::BTreeSet;
@@ -16,7 +16,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-/// Files that are remembered as named in the log. Further ones are named each time that their directory is listed.
+/// The number of omitted files that are remembered as logged. Further ones are logged with each listing.
 const MAX_NAMED: usize = 10_000;
 
 /// A file of a listing.
@@ -27,7 +27,7 @@ pub(super) struct Found {
     pub(super) len: u64,
 }
 
-/// Why a file is left out of listings.
+/// The reason for which a file is omitted from listings.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Unnameable {
     #[error("its name is not UTF-8; rename it")]
@@ -40,7 +40,7 @@ pub(super) enum Unnameable {
     LinkToNothing,
 }
 
-/// The files that were named in the log.
+/// The omitted files that were logged.
 #[derive(Default)]
 pub(super) struct Named(Mutex<BTreeSet<PathBuf>>);
 
@@ -53,12 +53,13 @@ impl Named {
         if named.len() < MAX_NAMED {
             named.insert(path.to_owned());
         }
-        // Debug quotes the name and escapes each byte that is no character, so that it can be found.
+        // Debug quotes the name and escapes each byte that is not part of a character, so that the file can be
+        // found.
         tracing::warn!("left out the file {path:?}, which cannot be read: {why}");
     }
 }
 
-/// All files below `root`, in any order, links followed. Nothing if `root` is not there, or is a file.
+/// All files below `root`, in any order, links followed. Empty if `root` does not exist or is a file.
 pub(super) fn files_below(root: &Path, named: &Named) -> io::Result<Vec<Found>> {
     let mut found = Vec::new();
     let mut directories = vec![String::new()];
@@ -71,7 +72,7 @@ pub(super) fn files_below(root: &Path, named: &Named) -> io::Result<Vec<Found>> 
             {
                 return Err(io::Error::other(Unnameable::Staged));
             }
-            // It has gone since its own directory was read.
+            // It was removed after its directory was read.
             Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => continue,
             Err(e) => return Err(named_error(&path, &e)),
         };
@@ -107,13 +108,13 @@ pub(super) fn files_below(root: &Path, named: &Named) -> io::Result<Vec<Found>> 
 
 enum Entry {
     Of(Metadata),
-    /// It has gone since its directory was read.
+    /// It was removed after its directory was read.
     Gone,
-    /// A link that leads nowhere, or in a circle.
+    /// A link without a target, or to itself.
     LinkToNothing,
 }
 
-/// What an entry is, or what it links to.
+/// The type of an entry or of its link target.
 fn resolved(entry: &DirEntry) -> io::Result<Entry> {
     let path = entry.path();
     let is_link = entry.file_type()?.is_symlink();
@@ -140,7 +141,7 @@ fn named_error(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
-/// The name of an entry, if an object, or a directory of objects, can have it.
+/// The name of an entry, if it is a valid name for an object or a directory of objects.
 fn object_name(entry: &DirEntry, file_type: FileType) -> Result<String, Unnameable> {
     let name = entry.file_name().into_string().map_err(|_| Unnameable::NotUtf8)?;
     if ObjectPath::parse(&name).is_err() {
@@ -152,7 +153,7 @@ fn object_name(entry: &DirEntry, file_type: FileType) -> Result<String, Unnameab
     Ok(name)
 }
 
-/// Whether `object_store` takes a file of this name for one that is being written.
+/// Whether `object_store` treats a file of this name as one that is being written.
 fn is_staged(name: &str) -> bool {
     let suffix = name.split_once('#').map(|(_, suffix)| suffix);
     suffix.is_some_and(|suffix| !suffix.is_empty() && suffix.bytes().all(|byte| byte.is_ascii_digit()))

@@ -53,13 +53,12 @@ impl Storage {
         Self { places, under_way, left_out: Arc::default() }
     }
 
-    /// Fails for a location that no request can be carried out on, now or later: its scheme is unknown, or this build
-    /// does not have it. Asks no store.
+    /// Fails for a location whose scheme is unknown or not part of this build. Sends no request to a store.
     pub fn check(&self, at: &Location) -> Result<(), StoreError> {
         self.places.find(at).map(drop)
     }
 
-    /// Carries out a request, on a tokio runtime. Parts of uploads have a state and go to the driver.
+    /// Carries out a request on a tokio runtime. Uploads have a state, so the driver handles their parts.
     pub(super) async fn carry_out(&self, op: StoreOp) -> StoreResult {
         let _permit = self.under_way.acquire().await;
         match op {
@@ -100,7 +99,7 @@ impl Storage {
                 }
                 Ok(found) => return Err(past_the_end(found.meta.size)),
                 Err(e @ object_store::Error::NotFound { .. }) => return Err(store_error(at, &e)),
-                // That the range begins past the end, each store says in its own way; so its length is asked for.
+                // Each store reports a range past the end in its own way, so the object's length is requested.
                 Err(e) => match store.head(&path).await {
                     Ok(object) if range.end > object.size => return Err(past_the_end(object.size)),
                     _ => return Err(store_error(at, &e)),
@@ -162,13 +161,13 @@ impl Storage {
         Ok(())
     }
 
-    /// Removes the directory that a deletion has left empty. Object stores have no directories; in a file system a
-    /// checkpoint each second would leave 86,400 a day, and each listing would look into all of them. Its parents stay:
-    /// they may be the user's.
+    /// Removes the directory that a deletion has left empty. Object stores have no directories, but in a file
+    /// system a checkpoint each second would leave 86,400 directories a day, and each listing would read all of
+    /// them. Parents of the directory stay, because they may be the user's.
     async fn remove_if_empty(&self, deleted: &Location) {
         let Ok(file) = self.places.file(deleted) else { return };
         if let Some(directory) = file.parent().map(std::path::Path::to_owned) {
-            // One that is not empty is left alone by the system, and one that cannot be removed does no harm.
+            // The system does not remove a directory with entries, and one that cannot be removed does no harm.
             let _ = tokio::task::spawn_blocking(move || std::fs::remove_dir(directory)).await;
         }
     }

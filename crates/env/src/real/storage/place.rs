@@ -10,14 +10,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// How storage is set up.
+/// The settings of storage.
 #[derive(Clone, Debug)]
 pub struct StorageOptions {
-    /// Whether a local file and the names that lead to it are on disk, not only in the system's memory, when its
-    /// request is answered, as they are with every other store. Off, an object survives every crash of a process, but
-    /// a power cut may leave a checkpoint that was called complete without its parts.
+    /// Whether a local file and its directories have been synced to disk when its request is answered, so that
+    /// objects are as durable as in other stores. If not, objects survive crashes of processes, but after a power
+    /// failure parts of a complete checkpoint may be missing.
     pub fsync: bool,
-    /// Requests that run at one time; further ones wait.
+    /// The most requests that run at one time. Further ones wait.
     pub requests_under_way: usize,
     /// Settings of S3 by their names in `object_store` (`aws_access_key_id`, `aws_endpoint`, …). They come from
     /// the configuration, never from arguments.
@@ -55,7 +55,7 @@ impl Places {
         }
     }
 
-    /// The place of `at`.
+    /// The store of `at`, and the path in it.
     pub(super) fn find(&self, at: &Location) -> Result<Place, StoreError> {
         match at.0.split_once("://") {
             None => self.local(at, &at.0),
@@ -76,7 +76,7 @@ impl Places {
         }
     }
 
-    /// The local file `at`.
+    /// The path of the local file `at`.
     pub(super) fn file(&self, at: &Location) -> Result<PathBuf, StoreError> {
         match at.0.split_once("://") {
             None => absolute(at, &at.0),

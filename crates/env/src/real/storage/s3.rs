@@ -1,7 +1,8 @@
-//! Buckets of S3 and of what speaks its protocol, each with its own client, made when it is first named.
+//! Buckets of S3 and compatible services. Each bucket has its own client, which is created on first use.
 //!
-//! A create-only put is one with `If-None-Match: *`, which Amazon's S3 and most others carry out; the deciding names
-//! of checkpoints hang on it, so a service that ignores the header cannot be used.
+//! A create-only put has the header `If-None-Match: *`, which Amazon S3 and most other services support.
+//! Leadership and the publication of checkpoints depend on it, so a service that ignores the header cannot be
+//! used.
 
 use super::error::failed;
 use crate::store::{Location, StoreError};
@@ -11,12 +12,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// A request is tried again within the client only over short disturbances; who asked knows better what a long one
-/// means, and asks again.
+/// The number of retries within the client, for short disturbances. Callers handle longer ones, because their
+/// reaction depends on the request.
 const RETRIES: usize = 4;
 const RETRY_FOR: Duration = Duration::from_secs(20);
 
-/// The buckets that were named.
+/// The buckets that have been used.
 pub(super) struct Buckets {
     settings: BTreeMap<String, String>,
     clients: Mutex<BTreeMap<String, Arc<dyn ObjectStore>>>,
@@ -24,13 +25,13 @@ pub(super) struct Buckets {
 
 impl Buckets {
     pub(super) fn new(settings: BTreeMap<String, String>) -> Self {
-        // The client takes the process's TLS, `reqwest` having been built without one. That there is one already is
-        // fine: it is the job's choice then.
+        // `reqwest` is built without a TLS provider, so the client uses that of the process. If there is one
+        // already, the job has chosen it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         Self { settings, clients: Mutex::default() }
     }
 
-    /// The bucket `name`, which `at` is in.
+    /// The client of the bucket `name`, which contains `at`.
     pub(super) fn bucket(&self, at: &Location, name: &str) -> Result<Arc<dyn ObjectStore>, StoreError> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(name) {
@@ -54,7 +55,8 @@ impl Buckets {
     }
 }
 
-/// The endpoint of one bucket whose name is to stand in the host's: the client takes an endpoint as it is.
+/// The endpoint of a bucket for virtual-hosted requests, with the bucket's name as part of the host name. The
+/// client uses an endpoint unchanged.
 fn host_of_bucket(endpoint: &str, bucket: &str) -> String {
     match endpoint.split_once("://") {
         Some((scheme, host)) => format!("{scheme}://{bucket}.{host}"),

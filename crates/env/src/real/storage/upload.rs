@@ -1,8 +1,8 @@
 //! Uploads in parts.
 //!
-//! Each upload has a task that takes its parts in order; the parts then travel side by side, and the last one
-//! completes the object when all have arrived. The task ends, and what it wrote goes away, when the upload is
-//! cancelled or its process ends.
+//! Each upload has a task that takes its parts in order. Parts are uploaded concurrently, and the object is
+//! completed when the last part and all others have arrived. When the upload is cancelled or its process ends,
+//! the task ends and removes what it has written.
 
 use super::error::{failed, store_error};
 use super::{Place, Storage};
@@ -16,14 +16,14 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-/// Parts of one upload that may wait; the writer, whose parts are answered, should stay far below.
+/// The number of parts of one upload that may wait. Each part is answered, so a writer stays far below.
 const WAITING_PARTS: usize = 1024;
 
-/// The uploads of one process that are under way.
+/// The uploads in progress of one process.
 #[derive(Default)]
 pub(crate) struct Uploads(HashMap<u64, mpsc::Sender<Part>>);
 
-/// A part and where its answer goes.
+/// A part and the recipient of its answer.
 pub(crate) struct Part {
     pub(crate) ticket: Ticket,
     pub(crate) at: Location,
@@ -32,7 +32,7 @@ pub(crate) struct Part {
 }
 
 impl Uploads {
-    /// Adds a part to its upload, which begins with its first.
+    /// Adds a part to its upload. The first part begins the upload.
     pub(crate) fn add(
         &mut self,
         upload: u64,
@@ -56,7 +56,7 @@ impl Uploads {
         }
     }
 
-    /// Drops an upload, if it is under way.
+    /// Drops an upload if it is in progress.
     pub(crate) fn cancel(&mut self, upload: u64) {
         self.0.remove(&upload);
     }
