@@ -5,7 +5,8 @@ use reflow_types::{KeyGroup, KeyGroupSet, OwnershipTable, SlotId, SubtaskId, Sub
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Where every subtask of an attempt runs. The same in every process of the attempt: channels follow from it.
+/// The subtasks of an attempt and their slots. It is the same in every process of the attempt, so each process
+/// derives the same channels from it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExecutionGraph {
     /// In the order of [`JobGraph::vertices`].
@@ -15,16 +16,16 @@ pub struct ExecutionGraph {
 /// The subtasks of one vertex.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExecutionVertex {
-    /// By index; as many as the vertex's parallelism.
+    /// The subtasks by index. Their number is the vertex's parallelism.
     pub subtasks: Vec<Subtask>,
-    /// Which subtask owns which key group; for keyed vertices.
+    /// The owner of each key group; `None` if the vertex is not keyed.
     pub table: Option<OwnershipTable>,
 }
 
 /// One subtask in its slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subtask {
-    /// Its name in channels, objects and transactions.
+    /// Its id in the names of channels, objects and transactions.
     pub id: SubtaskId,
     /// Where it runs.
     pub slot: SlotId,
@@ -104,13 +105,13 @@ impl ExecutionGraph {
         moves
     }
 
-    /// Where a subtask is: its vertex, its index and itself.
+    /// Finds a subtask, with its vertex and its index.
     pub fn find(&self, id: SubtaskId) -> Option<(VertexIndex, SubtaskIndex, &Subtask)> {
         self.subtasks().find(|(_, _, subtask)| subtask.id == id)
     }
 }
 
-/// Key groups that go from one subtask of a vertex to another.
+/// Key groups that move from one subtask of a vertex to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Move {
     pub vertex: VertexIndex,
@@ -118,7 +119,6 @@ pub struct Move {
     pub from: SubtaskId,
     /// Their owner in the new graph.
     pub to: SubtaskId,
-    /// Which.
     pub groups: KeyGroupSet,
 }
 

@@ -14,7 +14,7 @@ pub struct VertexIndex(pub u16);
 #[serde(transparent)]
 pub struct EdgeId(pub u16);
 
-/// A job as its job function built it. The same in every process of the job.
+/// A job as its job function has built it. It is the same in every process of the job.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobGraph {
     /// The job's name.
@@ -34,9 +34,9 @@ pub struct Vertex {
     pub name: String,
     /// From the head to the tail.
     pub operators: Vec<Operator>,
-    /// A fixed parallelism. Ignored in reactive mode.
+    /// A fixed parallelism, which reactive mode ignores.
     pub parallelism: Option<u32>,
-    /// As set in the job; otherwise the mode's default applies.
+    /// The maximum that the job sets. `None` for the default of the scheduler mode.
     pub max_parallelism: Option<MaxParallelism>,
     /// Vertices of one slot sharing group may share a slot.
     pub slot_sharing_group: String,
@@ -49,26 +49,27 @@ pub struct Vertex {
 /// An operator of a chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Operator {
-    /// By which a savepoint finds it: set by the user, or made from its kind and its place.
+    /// Identifies the operator in savepoints. The user sets it, or it is derived from the operator's kind and
+    /// position.
     pub uid: String,
-    /// As shown to people.
+    /// The name that users see.
     pub name: String,
-    /// Whether it is a sink whose output becomes visible with checkpoints, and cannot be taken back.
+    /// Whether it is a sink that commits its output with checkpoints, after which the output cannot be revoked.
     pub commits: bool,
 }
 
-/// How an edge's records find their receiver.
+/// How the receivers of an edge's records are selected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Shipping {
-    /// To the subtask with the same index, so that records stay in order. Where the sender has more subtasks, those
-    /// beyond the receiver's last begin again at its first; the receiver never has more
+    /// Records go to the subtask with the same index, so that they stay in order. If the sender has more
+    /// subtasks, the index is taken modulo the receiver's parallelism. The receiver never has more
     /// ([`JobGraph::cap_forward`]).
     Forward,
-    /// To the owner of the key's group.
+    /// Records go to the owner of their key group.
     Hash,
-    /// To all in turn.
+    /// Records go to all subtasks in turn.
     Rebalance,
-    /// To every subtask.
+    /// Each record goes to every subtask.
     Broadcast,
 }
 
@@ -84,21 +85,21 @@ impl Shipping {
     }
 }
 
-/// Leads the output of one vertex into an input of another.
+/// An edge from the output of one vertex to an input of another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Edge {
     /// The sender.
     pub from: VertexIndex,
     /// The receiver.
     pub to: VertexIndex,
-    /// How records are shared out.
+    /// How records are distributed.
     pub shipping: Shipping,
 }
 
 /// A job graph that cannot run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GraphError {
-    /// Nothing to run.
+    /// The job has no operators.
     #[error("the job has no operators: end the job function with at least one source and one sink")]
     Empty,
     /// The name is that of the job's directory in the checkpoint storage.
@@ -106,29 +107,31 @@ pub enum GraphError {
         "the job's name is empty: give StreamEnv::name a name, or leave it out for that of the executable"
     )]
     NoName,
-    /// Two operators would be one in a savepoint.
+    /// Two operators have the same uid, so a savepoint could not distinguish them.
     #[error("two operators have the uid '{0}': give each its own by .uid(\"…\")")]
     DuplicateUid(String),
-    /// A fixed parallelism that the key groups do not allow.
-    #[error("operator '{vertex}' has parallelism {parallelism}, above its max parallelism {max}")]
+    /// A fixed parallelism exceeds the maximum.
+    #[error(
+        "operator '{vertex}' has parallelism {parallelism}, above its max parallelism {max}: set a lower \
+         .parallelism(…) or a higher .max_parallelism(…)"
+    )]
     AboveMaxParallelism {
         /// The vertex's name.
         vertex: String,
-        /// As asked for.
+        /// The requested parallelism.
         parallelism: u32,
-        /// Its bound.
         max: MaxParallelism,
     },
     /// A fixed parallelism of 0.
     #[error("operator '{0}' has parallelism 0: it must be at least 1")]
     NoParallelism(String),
-    /// A stream that nothing reads.
+    /// A stream has no consumer.
     #[error("the output of '{0}' goes nowhere: end it with a sink")]
     Dangling(String),
 }
 
 impl JobGraph {
-    /// Checks what the builder cannot see from one operator alone.
+    /// Checks a complete graph.
     pub fn validate(&self) -> Result<(), GraphError> {
         if self.vertices.is_empty() {
             return Err(GraphError::Empty);
@@ -158,9 +161,9 @@ impl JobGraph {
         Ok(())
     }
 
-    /// Lowers the parallelism of vertices, by vertex, that read forward edges alone: to that of the widest of their
-    /// senders. A subtask beyond would get no records, since each sender keeps to one receiver. To spread records over
-    /// more subtasks is what a rebalance is for; it gives up their order.
+    /// Lowers the parallelism of each vertex with only forward edges as inputs to the highest parallelism of
+    /// their senders. Further subtasks would get no records, because each sender has one receiver. A rebalance
+    /// would distribute records over more subtasks, but would not keep their order.
     pub fn cap_forward(&self, parallelism: &mut [u32]) {
         if injected_fault::is_active("forward_edge_rebalanced") {
             return;

@@ -18,15 +18,15 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep, sleep};
 
-/// How long accepting rests when the system refuses it a socket.
+/// How long accepting pauses when the system refuses a socket.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What clients may have.
+/// Limits on the connections of clients.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections at a time.
+    /// The most connections at a time.
     pub connections: usize,
-    /// How long a connection may go without a byte of an answer.
+    /// How long a connection may be without a byte of an answer.
     pub quiet: Duration,
 }
 
@@ -36,14 +36,14 @@ impl Default for Limits {
     }
 }
 
-/// A listener that keeps to [`Limits`].
+/// A listener that enforces [`Limits`].
 pub(crate) struct Bounded {
     listener: TcpListener,
     limits: Limits,
     open: Open,
 }
 
-/// Connections by when they last got something: the first has been quiet for longest.
+/// Connections by the time of their last answer. The first one has been idle longest.
 #[derive(Clone, Default)]
 struct Open(Arc<Mutex<Places>>);
 
@@ -121,12 +121,12 @@ impl Places {
 struct Place {
     at: u64,
     open: Open,
-    /// Ends when another connection gets the place.
+    /// Closes when another connection takes the place.
     closed: oneshot::Receiver<()>,
 }
 
 impl Place {
-    /// The connection got something: it is the least quiet one.
+    /// Moves the connection to the end, because it was sent something.
     fn renew(&mut self) {
         let mut places = self.open.lock();
         if let Some(sender) = places.taken.remove(&self.at) {

@@ -17,12 +17,12 @@ struct Files;
 
 const INDEX: &str = "index.html";
 
-/// The page runs its own script and asks its own server, and nothing else: whatever a job's or an operator's name
-/// holds, it is neither run nor sent anywhere.
+/// The content security policy: the page runs only its own script and connects only to its own server. So text in
+/// the name of a job or an operator cannot run as a script or send data elsewhere.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// `/` and what it needs.
+/// The routes of `/` and the files that the page needs.
 pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     Files::iter().fold(serve(Router::new(), "/", INDEX.to_owned()), |router, path| {
         serve(router, &format!("/{path}"), path.into_owned())
@@ -33,7 +33,7 @@ fn serve<S: Clone + Send + Sync + 'static>(router: Router<S>, route: &str, path:
     router.route(route, get(async move |headers: HeaderMap| answer(&path, &headers)))
 }
 
-/// The file, or `304` to whoever has it already.
+/// The file, or `304` if the client has it already.
 fn answer(path: &str, request: &HeaderMap) -> Response {
     let file = Files::get(path).expect("only files that are embedded have a route");
     let tag = tag(&file);
@@ -49,7 +49,7 @@ fn answer(path: &str, request: &HeaderMap) -> Response {
     (headers, Body::from(file.data.into_owned())).into_response()
 }
 
-/// Changes with the content: names of files do not.
+/// The entity tag of a file. It changes with the content, and file names do not.
 fn tag(file: &EmbeddedFile) -> String {
     let hash = file.metadata.sha256_hash();
     let digits: String = hash[..16].iter().map(|byte| format!("{byte:02x}")).collect();

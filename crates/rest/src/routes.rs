@@ -24,7 +24,7 @@ use reflow_view::Cluster;
 /// The longest request body that is read, in bytes.
 const MAX_BODY_BYTES: usize = 1 << 20;
 
-/// Everything that is served: the API with and without its version, and the web interface.
+/// All routes: the API with and without its version, and the web interface.
 pub(crate) fn router<C: Cluster>(cluster: Arc<C>) -> Router {
     Router::new()
         .merge(api().router)
@@ -37,7 +37,7 @@ pub(crate) fn router<C: Cluster>(cluster: Arc<C>) -> Router {
         .with_state(cluster)
 }
 
-/// The routes, and what is recorded of them: a test compares them with the OpenAPI document.
+/// The routes, and their paths and methods, which a test compares with the OpenAPI document.
 struct Api<C> {
     router: Router<Arc<C>>,
     routes: Vec<(Method, &'static str)>,
@@ -98,7 +98,7 @@ fn api<C: Cluster>() -> Api<C> {
         .get("/jobs/{job}/rescales/config", read::rescales_config)
 }
 
-/// The OpenAPI document, as it is committed.
+/// The committed OpenAPI document.
 async fn document() -> Response {
     read::respond(StatusCode::OK, include_bytes!("../../../docs/openapi.json").to_vec())
 }

@@ -1,4 +1,4 @@
-//! Serving: one HTTP/1.1 server on a listener that the caller has bound.
+//! The HTTP/1.1 server, on a listener that the caller has bound.
 
 use std::io;
 use std::sync::Arc;
@@ -11,20 +11,20 @@ use crate::connections::{Bounded, Limits};
 use crate::routes::router;
 use reflow_view::Cluster;
 
-/// How long answers under way may take once the server is to end: a client that never finishes its request
+/// How long answers in progress may take when the server ends, because a client that never finishes its request
 /// must not keep the JobManager alive.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Why serving ended.
+/// The reason for which serving has ended.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The listener broke.
+    /// The listener has failed.
     #[error("the REST server failed: {0}")]
     Io(#[from] io::Error),
 }
 
-/// Serves the REST API and the web interface of `cluster` on `listener` until `shutdown` is ready; answers under
-/// way then have a second to be finished.
+/// Serves the REST API and the web interface of `cluster` on `listener` until `shutdown` is ready. Answers in
+/// progress then have one second to finish.
 pub async fn serve<C: Cluster>(
     listener: TcpListener,
     cluster: Arc<C>,
@@ -37,7 +37,7 @@ pub async fn serve<C: Cluster>(
     let (begin_end, end_begun) = oneshot::channel();
     let ending = async move {
         shutdown.await;
-        // Nobody listens if serving has failed already.
+        // The receiver is gone if serving has failed already.
         let _ = begin_end.send(());
     };
     let overdue = async {

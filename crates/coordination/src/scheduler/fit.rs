@@ -142,7 +142,8 @@ pub(super) fn check(
         let wanted = vertex.parallelism.filter(|_| !settings.is_reactive());
         if let Some(wanted) = wanted.filter(|wanted| *wanted > max.get()) {
             return Err(format!(
-                "operator '{}' has parallelism {wanted}, above its max parallelism {max}",
+                "operator '{}' has parallelism {wanted}, above its max parallelism {max}: set a lower \
+                 .parallelism(…) or a higher .max_parallelism(…)",
                 vertex.name
             ));
         }

@@ -1,4 +1,5 @@
-//! Requests that change something, each of which becomes a [`Command`], and the status of asynchronous ones.
+//! Requests that change the job or the cluster, each of which becomes a [`Command`], and the status of
+//! asynchronous ones.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -181,7 +182,7 @@ fn bytes(body: Body) -> Result<Bytes, Failure> {
     })
 }
 
-/// A body of JSON; an empty one is `{}`.
+/// Parses a JSON body. An empty body counts as `{}`.
 fn parse<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, Failure> {
     if body.is_empty() { Ok(T::default()) } else { parse_present(body) }
 }

@@ -74,18 +74,18 @@ impl<'a> Ask<'a> {
         text.parse().map_err(|_| bad_query("maxExceptions", text, "a number"))
     }
 
-    /// `?since=`, in milliseconds since the epoch; the beginning of time where there is no such parameter.
+    /// `?since=` in milliseconds since the epoch; the earliest time if there is no such parameter.
     pub(crate) fn since_ms(&self) -> Result<i64, Failure> {
         let Some(text) = self.query.get("since") else { return Ok(i64::MIN) };
         text.parse().map_err(|_| bad_query("since", text, "a time in milliseconds"))
     }
 
-    /// The names in `?get=`; `None` where there is no such parameter.
+    /// The names in `?get=`; `None` if there is no such parameter.
     pub(crate) fn wanted_metrics(&self) -> Option<BTreeSet<&str>> {
         self.query.get("get").map(|names| names.split(',').collect())
     }
 
-    /// The aggregates in `?agg=`; all where there is no such parameter.
+    /// The aggregates in `?agg=`; all if there is no such parameter.
     pub(crate) fn aggregations(&self) -> Result<Aggregations, Failure> {
         let Some(names) = self.query.get("agg") else {
             return Ok(Aggregations { min: true, max: true, avg: true, sum: true, skew: true });
@@ -104,7 +104,7 @@ impl<'a> Ask<'a> {
         Ok(wanted)
     }
 
-    /// The subtasks in `?subtasks=0,2-4`, first and last of each range; `None` where all are meant.
+    /// The subtasks in `?subtasks=0,2-4`, as the first and last of each range; `None` for all.
     pub(crate) fn subtask_ranges(&self) -> Result<Option<Vec<[SubtaskIndex; 2]>>, Failure> {
         let Some(text) = self.query.get("subtasks") else { return Ok(None) };
         let index = |text: &str| text.trim().parse().ok().map(SubtaskIndex);
@@ -121,13 +121,14 @@ impl<'a> Ask<'a> {
 pub(crate) struct PathParameters(RawPathParams);
 
 impl PathParameters {
-    /// The part that the route calls `name`, and Flink `flink_name`.
+    /// The parameter `name` of the route, which errors call `flink_name` as Flink does.
     pub(crate) fn get<T: FromStr>(&self, name: &str, flink_name: &str) -> Result<T, Failure> {
         let text = self.text(name);
         text.parse().map_err(|_| Failure::bad_path_parameter(flink_name, text))
     }
 
-    /// Flink's ids of TaskManagers are any text, so one that cannot be ours is not malformed, but unknown.
+    /// The TaskManager's id. Flink accepts any text as an id, so one that is not valid here is reported as
+    /// unknown, not as malformed.
     pub(crate) fn task_manager(&self) -> Result<TaskManagerId, Failure> {
         self.text("taskmanager").parse().map_err(|_| self.no_task_manager())
     }
@@ -150,7 +151,7 @@ impl<S: Send + Sync> FromRequestParts<S> for PathParameters {
     }
 }
 
-/// The query of a request by name. Of a name that occurs twice, the last counts.
+/// The query of a request by name. If a name occurs twice, the last value counts.
 pub(crate) fn query(uri: &Uri) -> Result<BTreeMap<String, String>, Failure> {
     let pairs = Query::<Vec<(Cow<'_, str>, Cow<'_, str>)>>::try_from_uri(uri);
     let Query(pairs) = pairs.map_err(|error| Failure::bad_request(format!("malformed query: {error}")))?;

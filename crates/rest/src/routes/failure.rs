@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use reflow_schema::Errors;
 use reflow_view::CommandError;
 
-/// Why there is no answer.
+/// An error answer.
 #[derive(Debug)]
 pub(crate) struct Failure {
     status: StatusCode,
@@ -27,7 +27,7 @@ impl Failure {
         Self::new(StatusCode::BAD_REQUEST, text)
     }
 
-    /// A part of the path that cannot be what it should. The text is Flink's.
+    /// A part of the path is malformed. The text is Flink's.
     pub(crate) fn bad_path_parameter(name: &str, value: &str) -> Self {
         Self::bad_request(format!(
             "Bad request, could not parse parameters: Cannot resolve path parameter ({name}) from value \"{value}\"."
@@ -41,7 +41,7 @@ impl Failure {
         )
     }
 
-    /// The implementation of [`reflow_view::Cluster`] answered something else than its contract says.
+    /// The implementation of [`reflow_view::Cluster`] has violated its contract.
     pub(crate) fn unexpected_reply() -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the JobManager gave an answer to another question")
     }

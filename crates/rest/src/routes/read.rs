@@ -19,7 +19,7 @@ use reflow_schema::{
 };
 use reflow_view::Cluster;
 
-/// JSON, or why there is none.
+/// JSON, or an error answer.
 pub(super) type Answer = Result<Vec<u8>, Failure>;
 
 /// A `GET` that is answered from the snapshot by `answer`.

@@ -120,7 +120,10 @@ fn a_job_that_cannot_run_fails_before_it_waits() {
     broken.vertices[1].parallelism = Some(17);
     let mut world = World::with_job(fixed(1), broken.clone(), None);
     world.run();
-    world.expect(&["end Failed: operator 'count' has parallelism 17, above its max parallelism 16"]);
+    world.expect(&[
+        "end Failed: operator 'count' has parallelism 17, above its max parallelism 16: set a lower \
+         .parallelism(…) or a higher .max_parallelism(…)",
+    ]);
 
     let mut world = World::with_job(reactive(), broken, None);
     world.run();
