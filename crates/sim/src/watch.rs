@@ -314,7 +314,7 @@ impl Watch {
         std::mem::take(&mut self.given_up)
     }
 
-    /// A JobManager has ended, so its checkpoint is no longer under way.
+    /// A JobManager or its job has ended, so its checkpoint is no longer under way.
     pub fn leader_ended(&mut self, epoch: Option<LeaderEpoch>) {
         self.under_way.take_if(|known| Some(known.epoch) == epoch);
     }

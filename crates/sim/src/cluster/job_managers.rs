@@ -114,6 +114,12 @@ impl Cluster {
     /// visible here, so they are removed from the changes.
     pub(super) fn look_at_epochs(&mut self, changes: &mut Vec<Change>) {
         for Change { name, by, kind } in changes.iter() {
+            // Nothing tells executors of a job that has ended what became of a savepoint, and its JobManager may be
+            // frozen for minutes.
+            if *kind == ChangeKind::Written && name.contains("/ended/") {
+                let leader = self.leaders.iter().find(|leader| Some(leader.id) == *by);
+                self.watch.leader_ended(leader.and_then(|leader| leader.epoch));
+            }
             let Some((_, epoch)) = name.split_once("/epochs/").filter(|_| *kind == ChangeKind::Written)
             else {
                 continue;
