@@ -4,6 +4,7 @@
 //! <execution.checkpointing.dir>/<cluster-id>/<job name>/
 //!     epochs/<20 digits>          one for each start of a JobManager; whoever creates it leads
 //!     ended/<job id>              the job is over: the next start begins another
+//!     completed/<job id>          the newest complete checkpoint, in case that its decision is deleted
 //!     <job id>/chk-<n>/_metadata  the decision about checkpoint n, or that the job ends
 //!     <job id>/data/…             what checkpoints consist of
 //!     <job id>/requirements/…     what users have declared, the greatest name last
@@ -68,6 +69,12 @@ impl Layout {
     /// The directory of the marks of jobs that have ended.
     pub(crate) fn ended_jobs(&self) -> Location {
         self.root.join("ended")
+    }
+
+    /// The record of a job's newest complete checkpoint. It is not in the job's directory, so that it remains if that is
+    /// deleted.
+    pub(crate) fn completed(&self, job: JobId) -> Location {
+        self.root.join("completed").join(&job.to_string())
     }
 
     /// The directory of a job's checkpoints.

@@ -8,6 +8,7 @@ mod chunks;
 mod deployed;
 mod log;
 mod look;
+mod newest;
 mod objects;
 
 use crate::decisions::{Wanted, create, created, is_damaged};
@@ -24,6 +25,7 @@ use bytes::Bytes;
 use deployed::Deployed;
 use log::ChangeLog;
 use look::Look;
+use newest::Newest;
 use objects::Check;
 use reflow_coordination::action::{Action, EndState};
 use reflow_coordination::event::{Event, StoreOutcome};
@@ -56,6 +58,8 @@ enum Purpose {
     Look,
     /// Read or write the file of this leadership's epoch.
     Epoch,
+    /// The record of the newest complete checkpoint.
+    Newest,
     Deletion(String),
     Chunk {
         conn: ConnId,
@@ -84,6 +88,7 @@ pub(crate) struct Leader {
     deployed: Deployed,
     requests: Storage<Purpose>,
     deletions: Deletions,
+    newest: Newest,
     /// Events that result from carrying out actions.
     events: VecDeque<Event>,
     pub(crate) end: Option<End>,
@@ -104,11 +109,15 @@ pub(crate) struct LeaderParts {
     pub(crate) enumerators: Enumerators,
     pub(crate) artifact: Artifact,
     pub(crate) deletions: Deletions,
+    /// Where the newest complete checkpoint is recorded.
+    pub(crate) completed: Location,
     pub(crate) tickets: Tickets,
 }
 
 impl Leader {
     pub(crate) fn new(parts: LeaderParts) -> Self {
+        let found = parts.scheduler.newest_checkpoint();
+        let newest = Newest::new(parts.completed, parts.authority.epoch, found);
         Self {
             scheduler: parts.scheduler,
             members: parts.members,
@@ -120,6 +129,7 @@ impl Leader {
             deployed: Deployed::default(),
             requests: Storage::new(parts.tickets),
             deletions: parts.deletions,
+            newest,
             events: VecDeque::new(),
             end: None,
             authority: parts.authority,
@@ -184,6 +194,7 @@ impl Leader {
         // follows it would be in both parts of the checkpoint, and be read twice after a restore.
         self.advance_enumerators(now, out);
         self.delete(out);
+        self.record_newest(out);
         self.log.log(&self.scheduler.view());
     }
 
@@ -207,6 +218,7 @@ impl Leader {
     pub(crate) fn delete_rest(&mut self, decision: Option<String>, out: &mut Vec<Output>) {
         self.deletions.allow_all();
         let mut rest = self.declarations.all();
+        rest.push(self.newest.at().0.clone());
         rest.extend(decision);
         self.schedule_deletion(rest);
         self.delete(out);
@@ -226,6 +238,12 @@ impl Leader {
         while let Some(object) = self.deletions.next() {
             let op = StoreOp::Delete { at: Location(object.clone()) };
             out.push(self.requests.ask(Purpose::Deletion(object), op));
+        }
+    }
+
+    fn record_newest(&mut self, out: &mut Vec<Output>) {
+        if let Some(op) = self.newest.record(self.scheduler.newest_checkpoint()) {
+            out.push(self.requests.ask(Purpose::Newest, op));
         }
     }
 
@@ -288,6 +306,10 @@ impl Leader {
                     return;
                 }
             },
+            Some(Purpose::Newest) => {
+                self.newest.written(&result);
+                return self.settle(now, out);
+            }
             Some(Purpose::Deletion(object)) => {
                 match result {
                     Ok(_) | Err(StoreError::NotFound(_)) => self.deletions.done(&object),

@@ -20,7 +20,7 @@ use reflow_coordination::checkpoint::Recovered;
 use reflow_coordination::checkpoint::fallback::AllowReplay;
 use reflow_coordination::requirements::RequestedBounds;
 use reflow_env::{Location, StoreError};
-use reflow_types::{JobId, LeaderEpoch, Timestamp, VertexId};
+use reflow_types::{CheckpointId, JobId, LeaderEpoch, Timestamp, VertexId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -125,6 +125,14 @@ pub(crate) struct EndedRecord {
     /// The clock of that time ([`JobSpec::clock`](crate::JobSpec)). Earlier releases did not write it.
     #[serde(default)]
     pub(crate) clock: String,
+}
+
+/// The record of a job's newest complete checkpoint, as JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CompletedRecord {
+    pub(crate) checkpoint: CheckpointId,
+    /// The leadership that completed it, or went on from it.
+    pub(crate) epoch: LeaderEpoch,
 }
 
 /// The parameters of a claim.

@@ -181,6 +181,7 @@ impl JobManager {
             enumerators,
             artifact: spec.artifact,
             deletions: Deletions::new(self.bounds.deletions),
+            completed: self.layout.completed(job),
             tickets: self.tickets.clone(),
         });
         let outdated = earlier.iter().rev().skip(KEPT_EPOCHS).map(|epoch| self.layout.epoch(*epoch).0);

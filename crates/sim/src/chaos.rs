@@ -103,12 +103,15 @@ pub enum Objects {
     NewestEpoch,
     /// The oldest manifest of a complete checkpoint, if there is a newer one.
     OldestManifest,
+    /// The newest manifest of a complete checkpoint, once the JobManager has recorded that it is complete.
+    NewestManifest,
 }
 
 impl Objects {
     /// Random objects.
     pub fn random(rng: &mut Rng) -> Self {
-        *rng.pick(&[Self::Epochs, Self::NewestEpoch, Self::OldestManifest]).expect("there are some")
+        let all = [Self::Epochs, Self::NewestEpoch, Self::OldestManifest, Self::NewestManifest];
+        *rng.pick(&all).expect("there are some")
     }
 }
 

@@ -297,6 +297,12 @@ impl Checker {
         Some(manifest)
     }
 
+    /// The newest complete checkpoint, with its manifest.
+    pub fn newest_manifest(&self) -> Option<(CheckpointId, &str)> {
+        let (checkpoint, (manifest, _)) = self.manifests.last_key_value()?;
+        Some((*checkpoint, manifest))
+    }
+
     /// Adds a violation.
     pub fn violate(&mut self, what: String) {
         self.violations.push(what);

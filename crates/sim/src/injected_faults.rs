@@ -24,7 +24,7 @@ pub enum Only {
 const DIRECTED: &[Only] = &[Only::Scenario(Scenario::DirectedRescales)];
 
 /// All injected faults.
-pub const ALL: [InjectedFault; 24] = [
+pub const ALL: [InjectedFault; 25] = [
     ("barrier_not_awaited", &[]),
     ("group_restored_twice", &[]),
     ("offset_after_barrier", &[]),
@@ -52,6 +52,7 @@ pub const ALL: [InjectedFault; 24] = [
     ("orders_of_a_deposed_leader_carried_out", &[Only::Scenario(Scenario::Successors)]),
     ("deposed_leader_goes_on", &[Only::Scenario(Scenario::Successors)]),
     ("job_without_epochs_begun_anew", &[Only::Scenario(Scenario::OutsideDeletions)]),
+    ("deleted_checkpoint_not_missed", &[Only::Scenario(Scenario::OutsideDeletions)]),
 ];
 
 /// The number of seeds within which a fault must be found.

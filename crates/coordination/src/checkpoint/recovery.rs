@@ -9,7 +9,7 @@ use super::fallback::{self, AllowReplay, Fallback};
 use super::retention::{Completed, checkpoint_dir};
 use crate::action::EndState;
 use crate::manifest::{Decision, Lineage, Manifest};
-use reflow_types::{CheckpointId, LeaderEpoch, SubtaskId};
+use reflow_types::{CheckpointId, LeaderEpoch, SubtaskId, injected_fault};
 use std::collections::BTreeMap;
 
 /// The state from which a job resumes.
@@ -65,6 +65,22 @@ pub fn recover(
 }
 
 impl Recovered {
+    /// A checkpoint is known to have been complete, at the time of the leadership `epoch`. If nothing is decided about it
+    /// or a later one, its deciding name `at` was deleted: it counts as damaged, unless a later leadership went on
+    /// without it.
+    pub fn expect_complete(&mut self, checkpoint: CheckpointId, epoch: LeaderEpoch, at: &str) {
+        let is_known = injected_fault::is_active("deleted_checkpoint_not_missed")
+            || self.latest().is_some_and(|latest| latest.checkpoint >= checkpoint)
+            || self.damaged.iter().any(|(damaged, _)| *damaged >= checkpoint);
+        if self.ended.is_none() && !is_known && !self.lineage.voids(checkpoint, epoch) {
+            let deleted = format!(
+                "{at} is not there, although the checkpoint was complete: it was deleted from outside"
+            );
+            self.damaged.push((checkpoint, deleted));
+            self.highest = self.highest.max(checkpoint);
+        }
+    }
+
     /// The state of a job that starts from a savepoint, or another job's checkpoint, in `directory`, which is
     /// never deleted.
     pub fn from_savepoint(directory: &str, mut manifest: Manifest) -> Self {

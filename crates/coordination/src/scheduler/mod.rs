@@ -144,6 +144,12 @@ impl Scheduler {
         self.ctx.demand.update(bounds);
     }
 
+    /// The newest complete checkpoint that belongs to the job. A savepoint that it started from does not.
+    pub fn newest_checkpoint(&self) -> Option<CheckpointId> {
+        let newest = self.ctx.coordinator.latest().filter(|latest| latest.owned);
+        newest.map(|newest| newest.checkpoint)
+    }
+
     /// The id under which the next decision about the job is made.
     pub fn next_decision(&self) -> CheckpointId {
         self.ctx.coordinator.next_id()

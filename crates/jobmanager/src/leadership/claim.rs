@@ -38,7 +38,8 @@ mod savepoint;
 
 use super::authority::{Authority, Standing};
 use super::{
-    Claimant, EndedRecord, EpochRecord, Leadership, LeadershipError, MAX_LOST_RACES, MAX_READS, MAX_TRIES,
+    Claimant, CompletedRecord, EndedRecord, EpochRecord, Leadership, LeadershipError, MAX_LOST_RACES,
+    MAX_READS, MAX_TRIES,
 };
 use crate::layout::epochs_in;
 use crate::{record, requirements};
@@ -74,6 +75,8 @@ struct Findings {
     objects: Vec<String>,
     declarations: Vec<String>,
     requirements: Option<BTreeMap<VertexId, RequestedBounds>>,
+    /// The newest complete checkpoint, as it was recorded.
+    completed: Option<CompletedRecord>,
     /// The highest epoch of any object.
     epoch: LeaderEpoch,
     /// Whether an object was deleted before it could be read.
@@ -251,6 +254,7 @@ impl Claim {
                 self.take_decision(checkpoint, &bytes);
             }
             (Purpose::Decision(_), _) => self.found.outdated = true,
+            (Purpose::Completed, answer) => self.take_completed(answer),
             (Purpose::Requirements(place), answer) => self.take_requirements(place, answer),
             (Purpose::Savepoint, answer) => self.take_savepoint(answer)?,
             (Purpose::Takeover, Ok(_)) => {
@@ -367,6 +371,7 @@ impl Claim {
         self.step = Step::Reading;
         self.found = Findings::default();
         self.question(Purpose::JobDir, StoreOp::List { below: self.by.layout.job_dir(self.job) });
+        self.question(Purpose::Completed, get(self.by.layout.completed(self.job)));
     }
 
     fn take_job_dir(&mut self, listed: &[ObjectMeta]) {
@@ -387,6 +392,17 @@ impl Claim {
         let at = self.by.layout.decision(self.job, checkpoint);
         let decision = manifest::decode(bytes).map_err(|error| format!("{at}: {error}"));
         self.found.decisions.insert(checkpoint, decision);
+    }
+
+    fn take_completed(&mut self, answer: StoreResult) {
+        let Ok(StoreReply::Bytes(bytes)) = answer else { return };
+        match record::decode(&bytes) {
+            Ok(record) => self.found.completed = Some(record),
+            Err(damage) => {
+                let at = self.by.layout.completed(self.job);
+                tracing::warn!(%at, damage, "the record of the newest checkpoint is damaged");
+            }
+        }
     }
 
     /// Reads the newest declaration of requirements before `place`.
@@ -445,7 +461,11 @@ impl Claim {
     /// Takes over the job, after everything was read.
     fn take_over(&mut self) -> Progress {
         let job_dir = self.by.layout.job_dir(self.job);
-        let recovered = checkpoint::recover(&job_dir.0, self.found.decisions.clone());
+        let mut recovered = checkpoint::recover(&job_dir.0, self.found.decisions.clone());
+        if let Some(CompletedRecord { checkpoint, epoch }) = self.found.completed {
+            let at = self.by.layout.decision(self.job, checkpoint);
+            recovered.expect_complete(checkpoint, epoch, &at.0);
+        }
         let seen = recovered.lineage.epoch.max(self.found.epoch);
         // An object of an epoch as high as this one means that the epoch's file was deleted. The number must not
         // be used twice.

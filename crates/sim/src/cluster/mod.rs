@@ -361,13 +361,18 @@ impl Cluster {
         self.look_at_epochs(&mut changes);
         let before = self.checker.checkpoints;
         self.checker.damaged = self.watch.damaged;
+        let mut is_newer = false;
         for Change { name, .. } in changes.iter().filter(|change| change.kind == ChangeKind::Written) {
             let body = self.world.storage.get(name).filter(|_| name.ends_with("/_metadata"));
             if let Some(Ok(Decision::Complete(manifest))) = body.map(|body| manifest::decode(body))
                 && !name.starts_with(SAVEPOINTS)
             {
                 self.watch.checkpoint_decided(&manifest);
+                is_newer = true;
             }
+        }
+        if is_newer {
+            self.world.storage.forget_misplaced();
         }
         if self.checker.look(&self.world.storage, &changes) {
             self.probe.committed();

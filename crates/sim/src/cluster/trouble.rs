@@ -117,12 +117,28 @@ impl Cluster {
             Objects::OldestManifest => {
                 self.checker.oldest_manifest().map(str::to_owned).into_iter().collect()
             }
+            Objects::NewestManifest => self.newest_manifest().into_iter().collect(),
         };
         if !deleted.is_empty() {
             self.world.strikes.strike(FaultKind::ObjectsDeleted);
-            deleted.iter().for_each(|name| self.world.storage.lose(name));
-            self.watch.damaged |= objects == Objects::OldestManifest;
+            for name in &deleted {
+                match objects {
+                    Objects::NewestManifest => self.world.storage.misplace(name),
+                    _ => self.world.storage.lose(name),
+                }
+            }
+            self.watch.damaged |= matches!(objects, Objects::OldestManifest | Objects::NewestManifest);
         }
+    }
+
+    /// The newest manifest, if it is recorded that its checkpoint is complete. If it is not, nobody can know.
+    fn newest_manifest(&self) -> Option<String> {
+        let (checkpoint, manifest) = self.checker.newest_manifest()?;
+        let recorded = format!("\"checkpoint\":{checkpoint},");
+        let mut records =
+            self.world.storage.below("/checkpoints/").filter(|(name, _)| name.contains("/completed/"));
+        let is_recorded = records.any(|(_, body)| String::from_utf8_lossy(body).contains(&recorded));
+        is_recorded.then(|| manifest.to_owned())
     }
 
     fn trouble(&mut self, trouble: Trouble) {

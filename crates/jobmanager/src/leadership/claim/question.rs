@@ -1,6 +1,6 @@
 //! The storage requests of a claim.
 
-use super::super::EpochRecord;
+use super::super::{CompletedRecord, EpochRecord};
 use super::end_in;
 use crate::{record, requirements};
 use reflow_coordination::manifest;
@@ -29,6 +29,8 @@ pub(super) enum Purpose {
     JobDir,
     EndedMeanwhile,
     Decision(CheckpointId),
+    /// The record of the newest complete checkpoint.
+    Completed,
     /// A declaration of requirements, by its index in `Claim::declarations`.
     Requirements(usize),
     Savepoint,
@@ -48,6 +50,7 @@ impl Purpose {
             }
             Purpose::Record(_) => record::decode::<EpochRecord>(bytes).is_err(),
             Purpose::Ended | Purpose::Mark(_) | Purpose::EndedMeanwhile => end_in(bytes).is_err(),
+            Purpose::Completed => record::decode::<CompletedRecord>(bytes).is_err(),
             Purpose::Requirements(_) => requirements::decode(bytes).is_err(),
             _ => false,
         }
