@@ -5,11 +5,10 @@
 //! http://localhost:8081.
 
 use reflow::prelude::*;
-use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// What a car reports each 100 ms.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Data)]
 struct CarEvent {
     car: u64,
     /// km/h.

@@ -4,16 +4,15 @@
 //! `cargo run --bin sessions -- run --clicks 1000` prints each session's length when it ends.
 
 use reflow::prelude::*;
-use serde::{Deserialize, Serialize};
 
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Data)]
 struct Click {
     user: u32,
     time: Timestamp,
 }
 
 /// The state of a user while a session is open.
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Default, Data)]
 struct Session {
     clicks: u64,
     first: Timestamp,

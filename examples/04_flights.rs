@@ -10,10 +10,10 @@ use jiff::civil::date;
 use jiff::tz::TimeZone;
 use reflow::connectors::{Lines, RateLimited};
 use reflow::prelude::*;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 /// A line of the table, with the columns that are needed.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Data)]
 struct Flight {
     year: i16,
     month: i8,

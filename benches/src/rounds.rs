@@ -6,12 +6,11 @@
 
 use crate::workloads::splitmix64;
 use reflow::source::{FixedSplits, ReaderContext};
-use reflow::{Emit, Enumerator, Instant, NO_TIMESTAMP, Polled, Reader, Source, UserError};
-use serde::{Deserialize, Serialize};
+use reflow::{Data, Emit, Enumerator, Instant, NO_TIMESTAMP, Polled, Reader, Source, UserError};
 use std::cell::Cell;
 
 /// What to do with a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Data)]
 pub enum Event {
     /// Change its value.
     Put {
@@ -30,7 +29,7 @@ pub enum Event {
 }
 
 /// A round that has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Data)]
 pub struct Round {
     /// 0 if keys were put for the first time.
     pub number: u64,
@@ -60,7 +59,7 @@ pub struct Rounds {
 }
 
 /// A place in the rounds.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Data)]
 pub struct Place {
     round: u64,
     next: u64,

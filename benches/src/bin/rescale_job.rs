@@ -3,6 +3,7 @@
 //! Sixteen splits at a fixed rate, and per key a count, a sum and a payload. Each record leaves with its key's count,
 //! and is written to a file exactly once; when it left the keyed operator is noted in the log.
 
+use reflow::Data;
 use reflow::UserError;
 use reflow::connectors::{FileSink, Lines};
 use reflow::prelude::*;
@@ -10,10 +11,9 @@ use reflow_benches::rescale::log::{Entry, Recorder};
 use reflow_benches::rescale::schedule::Schedule;
 use reflow_benches::rescale::source::Paced;
 use reflow_benches::workloads::splitmix64;
-use serde::{Deserialize, Serialize};
 
 /// What is kept of a key.
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Default, Data)]
 struct Account {
     count: u64,
     sum: u64,

@@ -2,9 +2,9 @@
 
 use super::schedule::{SPLITS, Schedule};
 use crate::clock;
+use reflow::Data;
 use reflow::source::{FixedSplits, ReaderContext};
 use reflow::{Emit, Enumerator, Instant, NO_TIMESTAMP, Polled, Reader, Source, UserError};
-use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// So many records of a split come before the next one has its turn.
@@ -20,7 +20,7 @@ pub struct Paced {
 }
 
 /// A split and its place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Data)]
 pub struct Split {
     /// 0 … 15
     pub number: u64,

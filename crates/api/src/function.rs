@@ -1,15 +1,14 @@
 //! Functions with keyed state: aggregates, and process functions with timers.
 
 use crate::UserError;
-use reflow_types::{Key, Timestamp};
-use serde::{Serialize, de::DeserializeOwned};
+use reflow_types::{Data, Key, Timestamp};
 
 /// Folds records into an accumulator.
 pub trait Aggregate: Clone + Send + 'static {
     /// The type of its input records.
     type In;
     /// The accumulator of a key (and window).
-    type Acc: Serialize + DeserializeOwned + Send + 'static;
+    type Acc: Data;
     /// The type of its results.
     type Out;
 
@@ -22,7 +21,7 @@ pub trait Aggregate: Clone + Send + 'static {
 }
 
 /// Which time a timer waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Data)]
 pub enum TimeDomain {
     /// Fires when the watermark reaches its time.
     Event,
@@ -39,7 +38,7 @@ pub trait ProcessFunction: Clone + Send + 'static {
     /// The type of the records that it emits.
     type Out;
     /// The state of a key.
-    type State: Default + Serialize + DeserializeOwned + Send + 'static;
+    type State: Default + Data;
 
     /// Adds a record.
     fn process(

@@ -3,11 +3,12 @@
 //! This crate runs nothing. `reflow-runtime` runs implementations of these traits, and `reflow-stream` combines
 //! them into a job.
 //!
-//! Reading order: [`data`] (records), [`watermarks`], [`source`], [`sink`], [`io`] (storage for both), [`function`]
+//! Reading order: [`watermarks`], [`source`], [`sink`], [`io`] (storage for both), [`function`]
 //! (aggregates and process functions), [`window`].
 #![warn(missing_docs)]
 
-pub mod data;
+extern crate reflow_types as reflow; // what the derived code names
+
 pub mod function;
 pub mod io;
 pub mod sink;
@@ -15,9 +16,9 @@ pub mod source;
 pub mod watermarks;
 pub mod window;
 
-pub use data::Data;
 pub use function::{Aggregate, Context, ProcessFunction, TimeDomain};
 pub use io::Io;
+pub use reflow_types::Data;
 pub use sink::{Sink, Transaction, Writer};
 pub use source::{Emit, Enumerator, EnumeratorPoll, Polled, Reader, Source};
 pub use watermarks::Watermarks;

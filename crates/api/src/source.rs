@@ -9,15 +9,15 @@
 use crate::{Io, UserError};
 use bytes::Bytes;
 use reflow_env::{Location, StoreResult};
-use reflow_types::{Instant, SubtaskIndex, Timestamp};
-use serde::{Serialize, de::DeserializeOwned};
+use reflow_types::data::{self, DecodeError};
+use reflow_types::{Data, Instant, SubtaskIndex, Timestamp};
 
 /// A source of records.
 pub trait Source: Clone + Send + 'static {
     /// The type of its records.
     type Item: Send + 'static;
     /// A part of its input, with a position.
-    type Split: Serialize + DeserializeOwned + Clone + Send + 'static;
+    type Split: Data + Clone;
     /// The reader, which runs on a slot's thread.
     type Reader: Reader<Item = Self::Item, Split = Self::Split>;
 
@@ -155,9 +155,20 @@ pub struct EnumeratorPoll {
     pub wake: Option<Instant>,
 }
 
-/// Encodes a split for the message to its reader.
-pub fn encode_split<S: Serialize>(split: &S) -> Bytes {
-    Bytes::from(postcard::to_stdvec(split).expect("a split is plain data, which postcard can always encode"))
+/// Encodes a split for the message to its reader, or another value of a source.
+///
+/// # Panics
+/// If the value nests so deep that it cannot be encoded.
+pub fn encode_split<S: Data>(split: &S) -> Bytes {
+    Bytes::from(data::to_vec(split).expect("a split is shallow"))
+}
+
+/// The reverse of [`encode_split`].
+///
+/// # Errors
+/// If the bytes are none of that type.
+pub fn decode_split<S: Data>(bytes: &[u8]) -> Result<S, DecodeError> {
+    data::decode(bytes)
 }
 
 /// The enumerator of a source whose splits are known from the start.
@@ -167,7 +178,7 @@ pub struct FixedSplits {
 
 impl FixedSplits {
     /// Returns these splits once.
-    pub fn new<S: Serialize>(splits: impl IntoIterator<Item = S>) -> Self {
+    pub fn new<S: Data>(splits: impl IntoIterator<Item = S>) -> Self {
         Self { unassigned: splits.into_iter().map(|split| encode_split(&split)).collect() }
     }
 }
@@ -194,7 +205,7 @@ impl Enumerator for FixedSplits {
     }
 
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), UserError> {
-        self.unassigned = postcard::from_bytes(snapshot)?;
+        self.unassigned = decode_split(snapshot)?;
         Ok(())
     }
 }

@@ -2,8 +2,7 @@
 
 use reflow_api::source::{FixedSplits, ReaderContext};
 use reflow_api::{Emit, Enumerator, Polled, Reader, Source, UserError};
-use reflow_types::{Instant, NO_TIMESTAMP};
-use serde::{Deserialize, Serialize};
+use reflow_types::{Data, Instant, NO_TIMESTAMP};
 use std::sync::Arc;
 
 /// A bounded source of given records, in their order. One subtask reads them all.
@@ -29,7 +28,7 @@ impl<T> Collection<T> {
 }
 
 /// The whole collection, with the position of the next record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Data)]
 pub struct CollectionSplit {
     next: u64,
 }

@@ -23,8 +23,7 @@ use bytes::Bytes;
 use reflow_api::sink::{Prepared, WriterContext};
 use reflow_api::{Io, Sink, Transaction, UserError, Writer};
 use reflow_env::{Location, PutMode, StoreError, StoreOp, StoreReply, Ticket};
-use reflow_types::Timestamp;
-use serde::{Deserialize, Serialize};
+use reflow_types::{Data, Timestamp, data};
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
@@ -102,7 +101,7 @@ impl<T: 'static, F: Format<T>> Sink for FileSink<T, F> {
 }
 
 /// The move of a file from its hidden to its final name.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Data)]
 struct Move {
     from: Location,
     to: Location,
@@ -165,19 +164,19 @@ impl<T: 'static, F: Format<T>> Writer for FileWriter<T, F> {
         };
         self.files += 1;
         self.format.begin_file();
-        let transaction = postcard::to_stdvec(&file).expect("two names are plain data");
+        let transaction = data::to_vec(&file).expect("two names do not nest");
         Ok(Some(Prepared { transaction: Transaction(transaction.into()), store, wait_for }))
     }
 
     fn commit(&self, transaction: &Transaction) -> Result<StoreOp, UserError> {
-        let Move { from, to } = postcard::from_bytes(&transaction.0)
-            .map_err(|error| ConnectorError::Transaction(error.to_string()))?;
+        let Move { from, to } =
+            data::decode(&transaction.0).map_err(|error| ConnectorError::Transaction(error.to_string()))?;
         Ok(StoreOp::Rename { from, to })
     }
 
     fn trace(&self) -> Option<Bytes> {
         let trace = Trace { prefix: self.prefix.clone(), files: self.files };
-        Some(postcard::to_stdvec(&trace).expect("a name and a number are plain data").into())
+        Some(data::to_vec(&trace).expect("a name and a number do not nest").into())
     }
 
     fn clean_up(&mut self, traces: &[Bytes]) -> bool {
@@ -212,7 +211,7 @@ impl<T: 'static, F: Format<T>> Writer for FileWriter<T, F> {
 }
 
 /// The trace of a writer in a checkpoint.
-#[derive(Serialize, Deserialize)]
+#[derive(Data)]
 struct Trace {
     prefix: String,
     /// The number of files that it had prepared.
@@ -224,7 +223,7 @@ const KEPT: &str = ".kept-";
 
 /// The hidden files of these writers that neither a checkpoint nor a savepoint names.
 fn left_behind<'a>(traces: &[Bytes], names: &[&'a str]) -> Vec<&'a str> {
-    let traces = traces.iter().filter_map(|trace| postcard::from_bytes::<Trace>(trace).ok());
+    let traces = traces.iter().filter_map(|trace| data::decode::<Trace>(trace).ok());
     let mut prepared: BTreeMap<String, u64> = traces.map(|trace| (trace.prefix, trace.files)).collect();
     for name in names {
         if let Some((prefix, files)) = name.split_once(KEPT)

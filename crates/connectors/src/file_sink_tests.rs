@@ -119,7 +119,7 @@ fn a_foreign_transaction_is_refused() {
 #[test]
 fn each_file_has_its_header() {
     let (io, mut store) = (Io::default(), Store::default());
-    #[derive(Serialize)]
+    #[derive(serde::Serialize)]
     struct Row {
         n: u8,
     }

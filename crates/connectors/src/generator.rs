@@ -5,8 +5,7 @@
 
 use reflow_api::source::{FixedSplits, ReaderContext};
 use reflow_api::{Emit, Enumerator, Polled, Reader, Source, UserError};
-use reflow_types::{Instant, NO_TIMESTAMP};
-use serde::{Deserialize, Serialize};
+use reflow_types::{Data, Instant, NO_TIMESTAMP};
 use std::time::Duration;
 
 /// How many records a reader emits of one split before it turns to the next.
@@ -86,7 +85,7 @@ impl<F> Generator<F> {
 }
 
 /// Every `of`-th index, starting with the next one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Data)]
 pub struct GeneratorSplit {
     number: u32,
     of: u32,

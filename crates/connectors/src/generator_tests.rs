@@ -12,7 +12,7 @@ fn squares() -> Generator<Make> {
 
 fn splits_of<F: Fn(u64) -> u64 + Clone + Send + 'static>(source: &Generator<F>) -> Vec<GeneratorSplit> {
     let found = source.enumerator().take_splits();
-    found.iter().map(|split| postcard::from_bytes(split).unwrap()).collect()
+    found.iter().map(|split| reflow_api::source::decode_split(split).unwrap()).collect()
 }
 
 fn reader_of(source: &Generator<Make>, splits: Vec<GeneratorSplit>) -> GeneratorReader<Make> {

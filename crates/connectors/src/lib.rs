@@ -7,6 +7,8 @@
 //! bytes), [`file_sink`], [`file_source`].
 #![warn(missing_docs)]
 
+extern crate reflow_types as reflow; // what the derived code names
+
 pub mod collection;
 pub mod error;
 pub mod file_sink;

@@ -202,7 +202,7 @@ mod tests {
         let source = RateLimited::new(Collection::of(Vec::from_iter(0..10_000u32)), per_second);
         let mut reader = source.reader(&ReaderContext { parallelism, ..reader_context() });
         for split in source.enumerator().take_splits() {
-            reader.add_split(postcard::from_bytes(&split).unwrap());
+            reader.add_split(reflow_api::source::decode_split(&split).unwrap());
         }
         reader.no_more_splits();
         reader
@@ -262,7 +262,7 @@ mod tests {
             let source = RateLimited::new(Collection::of(Vec::from_iter(0..10_000u32)), rate);
             let mut reader = source.reader(&reader_context());
             for split in source.enumerator().take_splits() {
-                reader.add_split(postcard::from_bytes(&split).unwrap());
+                reader.add_split(reflow_api::source::decode_split(&split).unwrap());
             }
             reader.no_more_splits();
             let (read, _) = read_for(&mut reader, SECOND);

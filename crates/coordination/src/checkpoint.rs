@@ -107,7 +107,7 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    /// Whether it is a savepoint: self-contained, in the savepoint codec and in its own directory.
+    /// Whether it is a savepoint: self-contained, with its schema, and in its own directory.
     pub fn is_savepoint(self) -> bool {
         self == Purpose::Savepoint || self.is_stop()
     }

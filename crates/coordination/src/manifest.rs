@@ -26,11 +26,11 @@ pub struct Manifest {
     /// The job that wrote it.
     pub job: JobId,
     pub job_name: String,
-    /// The codec of its state.
+    /// How its keyed state is written.
     pub codec: Codec,
     /// The version of the key encoding ([`reflow_types::key::ENCODING`]).
     pub key_encoding: u32,
-    /// The SHA-256 of the executable that wrote it. Only this build can read state in the exchange codec.
+    /// The SHA-256 of the executable that wrote it. Only this build can read the state of a checkpoint.
     pub build: String,
     /// When it was triggered, in milliseconds since the Unix epoch.
     pub triggered_at: Timestamp,

@@ -52,7 +52,7 @@ pub use reflow_derive::Data;
 /// panic, whatever the bytes.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot cross an exchange or be kept in state, because it does not implement `Data`",
-    label = "this type needs `#[derive(Data)]`",
+    label = "`{Self}` needs `#[derive(Data)]`",
     note = "add `#[derive(reflow::Data)]` to `{Self}`",
     note = "a field whose type is from another crate can be encoded as another one: `#[data(with = Adapter)]`"
 )]
@@ -188,10 +188,16 @@ pub fn decode_prefix<T: Data>(bytes: &mut &[u8]) -> Result<T, DecodeError> {
 }
 
 /// Takes the value of a field.
+#[inline]
+pub(crate) fn decode_field<T: Data>(name: &'static str, input: &mut Decoder<'_>) -> Result<T, DecodeError> {
+    of_field(name, T::decode_from(input))
+}
+
+/// The value of a field, or an error that names it.
 #[doc(hidden)]
 #[inline]
-pub fn decode_field<T: Data>(name: &'static str, input: &mut Decoder<'_>) -> Result<T, DecodeError> {
-    T::decode_from(input).map_err(|error| error.in_field(name))
+pub fn of_field<T>(name: &'static str, value: Result<T, DecodeError>) -> Result<T, DecodeError> {
+    value.map_err(|error| error.in_field(name))
 }
 
 /// Appends the value of a field with an adapter.

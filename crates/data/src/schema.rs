@@ -314,10 +314,16 @@ impl SchemaBuilder {
         }
         Type::Named(position)
     }
-
     /// A field of type `T`, with the encoding of its default.
     pub fn field<T: Data>(&mut self, name: &str, default: Option<Vec<u8>>) -> Field {
-        Field { name: name.to_owned(), ty: T::describe(self), default }
+        Field::new(name, T::describe(self), default)
+    }
+}
+
+impl Field {
+    /// A field with the encoding of its default.
+    pub fn new(name: &str, ty: Type, default: Option<Vec<u8>>) -> Self {
+        Self { name: name.to_owned(), ty, default }
     }
 }
 

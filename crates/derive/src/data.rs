@@ -119,6 +119,9 @@ fn hygienic(name: &str) -> Ident {
 }
 
 /// The fields of a struct or a variant.
+///
+/// All code that they become asks for `<type as Data>` at the field's type. If that is missing, the compiler finds the same
+/// error several times, and shows it once.
 struct Parts<'a> {
     /// The variant, for paths in errors.
     variant: Option<&'a LitStr>,
@@ -169,7 +172,7 @@ impl<'a> Parts<'a> {
 
     fn encode(&self, data: &Tokens, Names { out, .. }: &Names) -> Tokens {
         let calls = self.parts.iter().map(|Part { binding, ty, attributes, .. }| match &attributes.with {
-            None => quote! { #data::Data::encode_into(#binding, #out); },
+            None => quote! { <#ty as #data::Data>::encode_into(#binding, #out); },
             Some(with) => quote! { #data::encode_with::<#with, #ty, _>(#binding, #out); },
         });
         quote! { #(#calls)* }
@@ -183,7 +186,9 @@ impl<'a> Parts<'a> {
                 Some(variant) => LitStr::new(&format!("{}.{}", variant.value(), name.value()), name.span()),
             };
             match &attributes.with {
-                None => quote! { #member: #data::decode_field::<#ty>(#path, #input)? },
+                None => {
+                    quote! { #member: #data::of_field(#path, <#ty as #data::Data>::decode_from(#input))? }
+                }
                 Some(with) => quote! { #member: #data::decode_with::<#with, #ty>(#path, #input)? },
             }
         });
@@ -193,7 +198,7 @@ impl<'a> Parts<'a> {
     fn describe(&self, data: &Tokens, Names { schema, .. }: &Names) -> Tokens {
         let fields = self.parts.iter().map(|part| {
             let (ty, name, default) = (part.encoded_type(data), &part.name, part.default(data));
-            quote! { #data::SchemaBuilder::field::<#ty>(#schema, #name, #default) }
+            quote! { #data::Field::new(#name, <#ty as #data::Data>::describe(#schema), #default) }
         });
         quote! { ::std::vec::Vec::from([#(#fields),*]) }
     }

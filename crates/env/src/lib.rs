@@ -11,6 +11,8 @@
 //!
 //! Reading order: [`process`], [`store`], [`slot`], [`signal`], [`real`].
 
+extern crate reflow_types as reflow; // what the derived code names
+
 pub mod clock;
 pub mod process;
 #[cfg(feature = "real")]

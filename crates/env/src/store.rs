@@ -1,6 +1,7 @@
 //! Requests to object storage, and their answers.
 
 use bytes::Bytes;
+use reflow_types::Data;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::Range;
@@ -11,7 +12,7 @@ pub struct Ticket(pub u64);
 
 /// The location of an object: a URL such as `file:///var/reflow/chk-7/_metadata` or `s3://bucket/key`. A text
 /// without a scheme is a path in the file system.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Data)]
 #[serde(transparent)]
 pub struct Location(pub String);
 

@@ -1,11 +1,11 @@
-//! The exchange codec: fast, and private to one build.
+//! How a batch of records becomes bytes. All processes of a job are of one build, so it contains no schema.
 //!
 //! A batch is a flag byte, then for each row its hash and time (8 bytes each, little-endian, only where the
-//! flags say so) and the record in postcard.
+//! flags say so) and the record as [`Data`] encodes it.
 
 use crate::batch::{Batch, Row};
-use reflow_types::{KeyHash, NO_TIMESTAMP};
-use serde::{Serialize, de::DeserializeOwned};
+use reflow_types::data::{self, EncodeError};
+use reflow_types::{Data, KeyHash, NO_TIMESTAMP};
 
 const HASHED: u8 = 1;
 const TIMED: u8 = 2;
@@ -22,16 +22,27 @@ pub struct CodecError {
     pub reason: String,
 }
 
-/// A record that is longer than one may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "a record takes {bytes} bytes encoded, the limit is {limit}: split it, or keep the payload elsewhere and send its name"
-)]
-pub struct RecordTooLong {
-    /// How long it is.
-    pub bytes: u64,
-    /// How long it may be.
-    pub limit: u64,
+/// A record that cannot be sent to another process.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// It is longer than one may be.
+    #[error(
+        "a record takes {bytes} bytes encoded, the limit is {limit}: split it, or keep the payload elsewhere and send its name"
+    )]
+    TooLong {
+        /// How long it is.
+        bytes: u64,
+        /// How long it may be.
+        limit: u64,
+    },
+    /// It cannot be encoded.
+    #[error("a record of type {type_name} cannot be encoded: {reason}")]
+    Encode {
+        /// Its type.
+        type_name: &'static str,
+        /// Why.
+        reason: EncodeError,
+    },
 }
 
 /// What a batch is encoded into.
@@ -44,12 +55,12 @@ pub struct Encoded {
 
 /// Encodes a batch, in pieces of at most `most` bytes or one record; `expected` is about how long it will be.
 /// No record may be longer than `longest`.
-pub fn encode<T: Serialize>(
+pub fn encode<T: Data>(
     batch: &Batch<T>,
     expected: u64,
     most: u64,
     longest: u64,
-) -> Result<Vec<Encoded>, RecordTooLong> {
+) -> Result<Vec<Encoded>, SendError> {
     let hashed = batch.iter().any(|row| row.hash.0 != 0);
     let timed = batch.iter().any(|row| row.time != NO_TIMESTAMP);
     let flags = if hashed { HASHED } else { 0 } | if timed { TIMED } else { 0 };
@@ -65,11 +76,11 @@ pub fn encode<T: Serialize>(
         if timed {
             out.extend_from_slice(&row.time.to_le_bytes());
         }
-        out =
-            postcard::to_extend(&row.value, out).expect("records are plain data, which postcard can encode");
+        data::encode(&row.value, &mut out)
+            .map_err(|reason| SendError::Encode { type_name: std::any::type_name::<T>(), reason })?;
         let bytes = (out.len() - before) as u64;
         if bytes > longest {
-            return Err(RecordTooLong { bytes, limit: longest });
+            return Err(SendError::TooLong { bytes, limit: longest });
         }
         if count > 0 && out.len() as u64 > most {
             let row = out.split_off(before);
@@ -85,7 +96,7 @@ pub fn encode<T: Serialize>(
 }
 
 /// Decodes a batch of `count` records.
-pub fn decode<T: DeserializeOwned>(count: u32, bytes: &[u8]) -> Result<Batch<T>, CodecError> {
+pub fn decode<T: Data>(count: u32, bytes: &[u8]) -> Result<Batch<T>, CodecError> {
     let error = |index: u32, reason: &dyn ToString| CodecError { index, count, reason: reason.to_string() };
     let (&flags, mut rest) = bytes.split_first().ok_or_else(|| error(0, &"the batch is empty"))?;
     let number = |index, rest: &mut &[u8]| match rest.split_first_chunk::<8>() {
@@ -99,8 +110,7 @@ pub fn decode<T: DeserializeOwned>(count: u32, bytes: &[u8]) -> Result<Batch<T>,
     for index in 0..count {
         let hash = if flags & HASHED != 0 { KeyHash(number(index, &mut rest)?) } else { KeyHash(0) };
         let time = if flags & TIMED != 0 { number(index, &mut rest)? as i64 } else { NO_TIMESTAMP };
-        let (value, after) = postcard::take_from_bytes(rest).map_err(|e| error(index, &e))?;
-        rest = after;
+        let value = data::decode_prefix(&mut rest).map_err(|e| error(index, &e))?;
         batch.push(Row { hash, time, value });
     }
     if rest.is_empty() { Ok(batch) } else { Err(error(count, &"bytes follow the last record")) }
@@ -142,6 +152,6 @@ mod tests {
         assert_eq!(counts, [4, 1, 1], "up to 100 bytes, or one record");
         let decoded = pieces.iter().flat_map(|piece| decode::<String>(piece.count, &piece.bytes).unwrap());
         assert_eq!(decoded.collect::<Vec<_>>(), batch);
-        assert_eq!(encode(&batch, 0, 100, 100).err(), Some(RecordTooLong { bytes: 210, limit: 100 }));
+        assert_eq!(encode(&batch, 0, 100, 100).err(), Some(SendError::TooLong { bytes: 209, limit: 100 }));
     }
 }

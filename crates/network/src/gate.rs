@@ -45,8 +45,9 @@ use crate::codec::CodecError;
 use crate::rate::ConsumptionRate;
 use crate::receiver::Receiver;
 use reflow_protocol::data::{ChannelId, Limit};
-use reflow_types::{Bounds, CheckpointId, Instant, MAX_WATERMARK, MIN_WATERMARK, Timestamp, injected_fault};
-use serde::de::DeserializeOwned;
+use reflow_types::{
+    Bounds, CheckpointId, Data, Instant, MAX_WATERMARK, MIN_WATERMARK, Timestamp, injected_fault,
+};
 use std::time::Duration;
 
 /// The records in all channels of a gate together are to be consumed in about this time.
@@ -121,7 +122,7 @@ impl<T> Input<T> {
     }
 }
 
-impl<T: DeserializeOwned + Send + 'static> Gate<T> {
+impl<T: Data> Gate<T> {
     /// A gate over these channels, with the watermark that was restored.
     pub fn new(receivers: Vec<(ChannelId, Receiver<T>)>, watermark: Timestamp, bounds: Bounds) -> Self {
         Self {

@@ -6,7 +6,7 @@
 //! receiver says how many records it will take, so that a slow operator has few records queued before it, and a
 //! barrier passes quickly.
 //!
-//! Reading order: [`batch`] (what is carried), [`codec`] (how it is encoded), [`sample`] (whether it comes back),
+//! Reading order: [`batch`] (what is carried), [`codec`] (how it is encoded),
 //! [`channel`] (queue and credit), [`sender`], [`receiver`], [`rate`] (how much credit), [`gate`] (a task's inputs,
 //! aligned), [`output`] (a task's outputs, partitioned), [`hub`] (where a process's channels meet).
 
@@ -18,7 +18,6 @@ pub mod hub;
 pub mod output;
 pub mod rate;
 pub mod receiver;
-pub mod sample;
 pub mod sender;
 mod size;
 
@@ -29,5 +28,4 @@ pub use gate::{Channels, Gate, GateEvent};
 pub use hub::{Hub, LocalChannelId, Outgoing};
 pub use output::{Output, OutputEdge, Partitioner, Routes};
 pub use receiver::Receiver;
-pub use sample::Sample;
 pub use sender::Sender;

@@ -1,17 +1,15 @@
 //! The output of a task on one edge: partitions records over the edge's channels and sends them in batches.
 
 use crate::batch::{Batch, Row};
-use crate::codec::RecordTooLong;
-use crate::sample::Sample;
+use crate::codec::SendError;
 use crate::sender::Sender;
 use crate::size::RecordSize;
 use reflow_graph::EdgeId;
 use reflow_protocol::data::ChannelId;
 use reflow_protocol::failure::{Failure, Fault};
 use reflow_types::{
-    Bounds, CheckpointId, Key, KeyHash, MIN_WATERMARK, OwnershipTable, Timestamp, injected_fault,
+    Bounds, CheckpointId, Data, Key, KeyHash, MIN_WATERMARK, OwnershipTable, Timestamp, injected_fault,
 };
-use serde::Serialize;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -84,8 +82,6 @@ pub struct Output<T, F = NoKey> {
     edge: OutputEdge,
     channels: Vec<OutputChannel<T>>,
     size: RecordSize<T>,
-    /// Which records are tried before they leave.
-    sample: Sample<T>,
     /// The credit of a channel is used up.
     full: bool,
     partitioner: Partitioner,
@@ -111,7 +107,6 @@ struct LastSignals {
 struct OutputChannel<T> {
     id: ChannelId,
     sender: Sender<T>,
-    sample: Sample<T>,
     filling: Batch<T>,
     filling_bytes: u64,
     /// The batch leaves with so many records, or so many bytes: all that a batch may have, or what credit is left.
@@ -120,14 +115,13 @@ struct OutputChannel<T> {
     overflow: VecDeque<(Batch<T>, u64)>,
 }
 
-impl<T: Serialize + Send + 'static, F: KeySelector<T>> Output<T, F> {
+impl<T: Data, F: KeySelector<T>> Output<T, F> {
     /// An output over these channels, all of which are new.
     pub fn new(edge: OutputEdge, routes: Routes<T>, key: F, copy: Option<fn(&T) -> T>) -> Self {
         let mut output = Self {
             edge,
             channels: Vec::new(),
             size: RecordSize::default(),
-            sample: Sample::none(),
             full: false,
             partitioner: Partitioner::Forward,
             key,
@@ -138,14 +132,6 @@ impl<T: Serialize + Send + 'static, F: KeySelector<T>> Output<T, F> {
         };
         output.switch();
         output
-    }
-
-    /// Tries records by `sample` before they leave.
-    #[must_use]
-    pub fn sampling(mut self, sample: Sample<T>) -> Self {
-        self.channels.iter_mut().for_each(|channel| channel.sample = sample.clone());
-        self.sample = sample;
-        self
     }
 
     /// The edge.
@@ -194,7 +180,6 @@ impl<T: Serialize + Send + 'static, F: KeySelector<T>> Output<T, F> {
     /// If nothing was prepared.
     pub fn cut(&mut self, checkpoint: CheckpointId, resets: bool) {
         self.control(|sender| sender.barrier(checkpoint, resets));
-        self.sample.extend();
         if resets {
             (self.last_signals.watermark, self.last_signals.idle) = (MIN_WATERMARK, false);
         }
@@ -206,13 +191,7 @@ impl<T: Serialize + Send + 'static, F: KeySelector<T>> Output<T, F> {
         let mut former = std::mem::take(&mut self.channels);
         for (id, sender) in routes.channels {
             self.channels.push(match sender {
-                Some(sender) => OutputChannel::begin(
-                    id,
-                    sender,
-                    self.sample.clone(),
-                    self.last_signals,
-                    &self.edge.bounds,
-                ),
+                Some(sender) => OutputChannel::begin(id, sender, self.last_signals, &self.edge.bounds),
                 None => {
                     let at = former.iter().position(|channel| channel.id == id);
                     former.swap_remove(at.expect("a channel that stays is there"))
@@ -261,7 +240,7 @@ impl<T: Serialize + Send + 'static, F: KeySelector<T>> Output<T, F> {
     fn batch_is_full(&mut self, at: usize) {
         let (bytes, limit) = (self.size.last(), self.edge.bounds.record_bytes);
         if bytes > limit {
-            fail(&self.edge.vertex, RecordTooLong { bytes, limit });
+            fail(&self.edge.vertex, SendError::TooLong { bytes, limit });
         }
         let sent = self.channels[at].full(&self.edge.bounds);
         self.full |= !sent.unwrap_or_else(|error| fail(&self.edge.vertex, error));
@@ -311,7 +290,6 @@ impl<T: Serialize + Send + 'static, F: KeySelector<T>> Output<T, F> {
     /// Sends a barrier after all records.
     pub fn barrier(&mut self, checkpoint: CheckpointId) {
         self.control(|sender| sender.barrier(checkpoint, false));
-        self.sample.extend();
     }
 
     /// Says that nothing follows.
@@ -337,19 +315,13 @@ impl<T: Serialize + Send + 'static, F: KeySelector<T>> Output<T, F> {
 
 /// No restart helps: the record comes again.
 #[cold]
-fn fail(vertex: &str, error: RecordTooLong) -> ! {
+fn fail(vertex: &str, error: SendError) -> ! {
     let (fault, operator) = (Fault::Permanent, vertex.to_owned());
     std::panic::resume_unwind(Box::new(Failure { fault, operator, message: error.to_string() }))
 }
 
-impl<T: Serialize + Send + 'static> OutputChannel<T> {
-    fn begin(
-        id: ChannelId,
-        mut sender: Sender<T>,
-        sample: Sample<T>,
-        last_signals: LastSignals,
-        bounds: &Bounds,
-    ) -> Self {
+impl<T: Data> OutputChannel<T> {
+    fn begin(id: ChannelId, mut sender: Sender<T>, last_signals: LastSignals, bounds: &Bounds) -> Self {
         if last_signals.watermark > MIN_WATERMARK {
             sender.watermark(last_signals.watermark);
         }
@@ -362,7 +334,6 @@ impl<T: Serialize + Send + 'static> OutputChannel<T> {
         let mut channel = Self {
             id,
             sender,
-            sample,
             filling: Batch::new(),
             filling_bytes: 0,
             leaves_at: (0, 0),
@@ -381,7 +352,7 @@ impl<T: Serialize + Send + 'static> OutputChannel<T> {
     }
 
     /// Sends the batch if it may leave, and says whether another may follow.
-    fn full(&mut self, bounds: &Bounds) -> Result<bool, RecordTooLong> {
+    fn full(&mut self, bounds: &Bounds) -> Result<bool, SendError> {
         let may_leave = self.overflow.is_empty() && self.sender.has_room();
         let batch = self.take(bounds.batch_records);
         if may_leave {
@@ -396,7 +367,6 @@ impl<T: Serialize + Send + 'static> OutputChannel<T> {
     fn take(&mut self, capacity: usize) -> (Batch<T>, u64) {
         let capacity = self.filling.len().next_power_of_two().min(capacity);
         let batch = std::mem::replace(&mut self.filling, Batch::with_capacity(capacity));
-        self.sample.look_at(&batch);
         (batch, std::mem::take(&mut self.filling_bytes))
     }
 
@@ -414,7 +384,7 @@ impl<T: Serialize + Send + 'static> OutputChannel<T> {
     }
 
     /// Sends overflow while there is credit, and says whether all of it is gone and a record could follow.
-    fn make_room(&mut self, bounds: &Bounds) -> Result<bool, RecordTooLong> {
+    fn make_room(&mut self, bounds: &Bounds) -> Result<bool, SendError> {
         while self.sender.has_room() {
             if let Some((batch, bytes)) = self.overflow.pop_front() {
                 self.sender.send(batch, bytes)?;
@@ -434,7 +404,7 @@ impl<T: Serialize + Send + 'static> OutputChannel<T> {
         self.leaves_at.0.saturating_sub(self.filling.len())
     }
 
-    fn flush(&mut self, bounds: &Bounds) -> Result<(), RecordTooLong> {
+    fn flush(&mut self, bounds: &Bounds) -> Result<(), SendError> {
         if !self.filling.is_empty() && self.make_room(bounds)? {
             self.send_all(bounds)?;
             self.look_at_credit(bounds);
@@ -442,7 +412,7 @@ impl<T: Serialize + Send + 'static> OutputChannel<T> {
         Ok(())
     }
 
-    fn send_all(&mut self, bounds: &Bounds) -> Result<(), RecordTooLong> {
+    fn send_all(&mut self, bounds: &Bounds) -> Result<(), SendError> {
         while let Some((batch, bytes)) = self.overflow.pop_front() {
             self.sender.send(batch, bytes)?;
         }

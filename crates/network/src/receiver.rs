@@ -6,8 +6,7 @@ use crate::codec::{self, CodecError};
 use crate::hub::{Hub, LocalChannelId, LocalEnd, Outgoing};
 use reflow_env::Signal;
 use reflow_protocol::data::{ChannelId, Limit, ToSender};
-use reflow_types::ExecutorId;
-use serde::de::DeserializeOwned;
+use reflow_types::{Data, ExecutorId};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The receiving end of a channel.
@@ -33,7 +32,7 @@ enum Route {
     Remote { id: ChannelId, from: ExecutorId, hub: Hub },
 }
 
-impl<T: DeserializeOwned + Send + 'static> Receiver<T> {
+impl<T: Data> Receiver<T> {
     /// From a sender in this process. Grants the first credit.
     pub fn local(hub: &Hub, id: LocalChannelId, receiver: Signal) -> Self {
         let local = hub.local(id, LocalEnd { receiver, sender: None });

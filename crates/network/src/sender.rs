@@ -3,13 +3,12 @@
 
 use crate::batch::{Batch, Element};
 use crate::channel::Credit;
-use crate::codec::{self, RecordTooLong};
+use crate::codec::{self, SendError};
 use crate::hub::{Hub, LocalChannelId, LocalEnd, Outgoing};
 use bytes::Bytes;
 use reflow_env::Signal;
 use reflow_protocol::data::{ChannelId, DataFrame, Limit, Payload};
-use reflow_types::{Bounds, CheckpointId, ExecutorId, Timestamp};
-use serde::Serialize;
+use reflow_types::{Bounds, CheckpointId, Data, ExecutorId, Timestamp};
 use std::sync::Arc;
 
 /// The sending end of a channel.
@@ -32,7 +31,7 @@ enum Route<T> {
     },
 }
 
-impl<T: Serialize + Send + 'static> Sender<T> {
+impl<T: Data> Sender<T> {
     /// To a receiver in this process, whose slot is woken by `receiver`.
     pub fn local(hub: &Hub, id: LocalChannelId, sender: Signal, receiver: Signal) -> Self {
         let local = hub.local(id, LocalEnd { receiver, sender: Some(sender) });
@@ -64,7 +63,7 @@ impl<T: Serialize + Send + 'static> Sender<T> {
     }
 
     /// Sends records that take about so many `bytes`, beyond the credit too: the caller has looked before.
-    pub fn send(&mut self, batch: Batch<T>, bytes: u64) -> Result<(), RecordTooLong> {
+    pub fn send(&mut self, batch: Batch<T>, bytes: u64) -> Result<(), SendError> {
         if batch.is_empty() {
             return Ok(());
         }

@@ -8,7 +8,7 @@
 //! - Of other types, one record in 16 is measured as long as records are short; the others count like the last
 //!   measured one. Long records are measured each, because that costs little beside them.
 
-use serde::Serialize;
+use reflow_types::Data;
 use std::marker::PhantomData;
 
 /// So many records are taken to be as long as the one before.
@@ -29,7 +29,7 @@ impl<T> Default for RecordSize<T> {
     }
 }
 
-impl<T: Serialize> RecordSize<T> {
+impl<T: Data> RecordSize<T> {
     /// About how long this record is.
     #[inline]
     pub(crate) fn of(&mut self, value: &T) -> u64 {
@@ -49,9 +49,7 @@ impl<T: Serialize> RecordSize<T> {
 
     #[inline(never)]
     fn look(&mut self, value: &T) {
-        let size = postcard::ser_flavors::Size::default();
-        // What cannot be encoded is found out where it is encoded.
-        let bytes = postcard::serialize_with_flavor(value, size).unwrap_or(0) as u64;
+        let bytes = reflow_types::data::encoded_len(value) as u64;
         // Beside what it owns, a record takes its own place in a batch.
         self.bytes = bytes.max(size_of::<T>() as u64);
         self.until_next = if bytes >= LONG { 0 } else { SAMPLED };
@@ -71,7 +69,7 @@ mod tests {
         let long = "x".repeat(5_000);
         let seen = (0..16).map(|_| size.of(&long)).filter(|bytes| *bytes > 5_000).count();
         assert_eq!(seen, 1, "found at the next look");
-        assert_eq!(size.of(&"x".repeat(9_000)), 9_002, "from then on each is looked at");
+        assert_eq!(size.of(&"x".repeat(9_000)), 9_003, "from then on each is looked at");
         assert_eq!(size.of(&String::new()), 24);
     }
 }

@@ -47,10 +47,9 @@ pub enum CheckpointCommand {
 /// How a checkpoint's snapshots are written, and what follows them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotKind {
-    /// The codec of the state. In the savepoint codec all state is written, not only the changes.
+    /// A checkpoint or a savepoint. A savepoint contains all state, not only the changes.
     pub codec: Codec,
-    /// Whether all keyed state is written also in the exchange codec, because objects of earlier checkpoints are
-    /// lost.
+    /// Whether a checkpoint, too, contains all keyed state, because objects of earlier checkpoints are lost.
     pub full: bool,
     /// The directory for data objects.
     pub directory: String,

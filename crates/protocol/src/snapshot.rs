@@ -4,12 +4,12 @@ use bytes::Bytes;
 use reflow_types::{KeyGroupSet, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// The codec of a snapshot's values.
+/// How the keyed state of a snapshot is written. Keys and values are encoded alike in both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Codec {
-    /// The codec of checkpoints: fast and private to one build.
+    /// Without schema, and on top of earlier checkpoints: only builds with the same types read it.
     Exchange,
-    /// The codec of savepoints: self-describing and stable over releases.
+    /// With the schema, and complete: builds whose types have changed read it as well.
     Savepoint,
 }
 

@@ -37,13 +37,16 @@ pub use job_function::JobFunction;
 pub use reflow_api::sink;
 pub use reflow_api::source;
 pub use reflow_api::{
-    Aggregate, Context, Data, Emit, Enumerator, EnumeratorPoll, Io, Polled, ProcessFunction, Reader, Sink,
-    Source, TimeDomain, Transaction, UserError, Watermarks, Writer, window,
+    Aggregate, Context, Emit, Enumerator, EnumeratorPoll, Io, Polled, ProcessFunction, Reader, Sink, Source,
+    TimeDomain, Transaction, UserError, Watermarks, Writer, window,
 };
 pub use reflow_connectors as connectors;
 pub use reflow_env::store;
 pub use reflow_stream::{KeyedStream, Pipeline, SharedStream, SinkHandle, Stream, StreamEnv, WindowedStream};
-pub use reflow_types::{Instant, Key, KeyWriter, MAX_WATERMARK, MIN_WATERMARK, NO_TIMESTAMP, Timestamp};
+pub use reflow_types::{
+    Adapter, CanonicalF64, Data, Instant, Key, KeyWriter, MAX_WATERMARK, MIN_WATERMARK, NO_TIMESTAMP,
+    Timestamp, data,
+};
 
 /// The result of a job function.
 pub type JobResult = Result<(), UserError>;
@@ -59,7 +62,7 @@ pub mod prelude {
         TimeEvictor, TumblingWindows, Window, Windowed,
     };
     pub use crate::{
-        Aggregate, Args, Context, JobResult, Key, ProcessFunction, SharedStream, Stream, StreamEnv,
+        Aggregate, Args, Context, Data, JobResult, Key, ProcessFunction, SharedStream, Stream, StreamEnv,
         TimeDomain, Timestamp, Watermarks, clap,
     };
     pub use std::time::Duration;

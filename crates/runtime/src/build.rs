@@ -6,13 +6,10 @@ use reflow_api::Io;
 use reflow_env::Clock;
 use reflow_graph::EdgeId;
 use reflow_network::output::KeySelector;
-use reflow_network::{Gate, Output, OutputEdge, Sample, sample};
+use reflow_network::{Gate, Output, OutputEdge};
 use reflow_protocol::deployment::Attempt;
-use reflow_protocol::failure::Fault;
 use reflow_protocol::snapshot::{AfterBarrier, Codec, Restore};
-use reflow_types::roundtrip::ADVICE;
-use reflow_types::{Bounds, CheckpointId, JobId, Key as _, KeyGroupSet, MIN_WATERMARK, MaxParallelism};
-use serde::{Serialize, de::DeserializeOwned};
+use reflow_types::{Bounds, CheckpointId, Data, JobId, KeyGroupSet, MIN_WATERMARK, MaxParallelism};
 use std::sync::Arc;
 
 /// Everything that a task factory needs for one subtask. A list without rules of its own, which the parts of the task take
@@ -52,7 +49,7 @@ pub struct BuildContext {
 
 impl BuildContext {
     /// The gate over all of the subtask's input channels.
-    pub fn gate<T: DeserializeOwned + Send + 'static>(&self) -> Gate<T> {
+    pub fn gate<T: Data>(&self) -> Gate<T> {
         let all_new = |(id, receiver): (_, Option<_>)| (id, receiver.expect("no channel is there yet"));
         let receivers = self.wiring.inputs(|_| false).into_iter().map(all_new).collect();
         Gate::new(receivers, self.restore.watermark.unwrap_or(MIN_WATERMARK), self.bounds)
@@ -61,37 +58,11 @@ impl BuildContext {
     /// The output on one edge. `key` and `copy` are used if the edge ships by hash or to all.
     pub fn output<T, F>(&self, edge: EdgeId, key: F, copy: Option<fn(&T) -> T>) -> Output<T, F>
     where
-        T: Serialize + DeserializeOwned + Send + 'static,
+        T: Data,
         F: KeySelector<T>,
     {
-        let sample = self.sample(key.clone());
         let routes = self.wiring.outputs(edge, |_| false);
         let edge = OutputEdge { vertex: self.name.clone(), id: edge, bounds: self.bounds };
-        Output::new(edge, routes, key, copy).sampling(sample)
-    }
-
-    /// Ends the task for good if records that it sends do not come back as what they are, or under another key.
-    fn sample<T, F>(&self, key: F) -> Sample<T>
-    where
-        T: Serialize + DeserializeOwned + 'static,
-        F: KeySelector<T>,
-    {
-        let operator = self.name.clone();
-        Sample::first(move |record: &T| {
-            let why = match sample::round_trip(record) {
-                Ok((back, _)) if key.key(&back).key_hash() != key.key(record).key_hash() => {
-                    "it has another key when it is read back; are fields of the key skipped?".to_owned()
-                }
-                Ok((_, bytes)) => return bytes,
-                Err(error) => error.to_string(),
-            };
-            let record = std::any::type_name::<T>();
-            let lost = "does not survive the way to another process";
-            crate::fail(
-                Fault::Permanent,
-                &operator,
-                format!("a record of type {record} {lost}: {why}; {ADVICE}"),
-            )
-        })
+        Output::new(edge, routes, key, copy)
     }
 }

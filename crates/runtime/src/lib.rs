@@ -8,6 +8,8 @@
 //! state), [`task`] (steps, barriers, snapshots, live rescale), [`slot`] (the thread), [`step`] (how it is watched), [`build`] and [`wiring`] (what a
 //! task is made from), [`rescale`] (what it is told of another graph).
 
+extern crate reflow_types as reflow; // what the derived code names
+
 pub mod build;
 pub mod failure;
 pub mod keyed;

@@ -7,9 +7,8 @@ use reflow_protocol::deployment::Attempt;
 use reflow_protocol::snapshot::{OperatorState, Redistribution};
 use reflow_state::{SnapshotKind, SnapshotTable};
 use reflow_types::{
-    Bounds, CheckpointId, Instant, JobId, MaxParallelism, SubtaskId, SubtaskIndex, Timestamp,
+    Bounds, CheckpointId, Data, Instant, JobId, MaxParallelism, SubtaskId, SubtaskIndex, Timestamp, data,
 };
-use serde::{Serialize, de::DeserializeOwned};
 use std::time::Duration;
 
 /// A stage of a chain, and with it all that follows: takes records.
@@ -254,7 +253,7 @@ pub struct OpenContext<'a> {
 
 impl OpenContext<'_> {
     /// Takes the items of an operator's list state. Empty if there are none.
-    pub fn take_list<I: DeserializeOwned>(&mut self, operator: &str, name: &str) -> Vec<I> {
+    pub fn take_list<I: Data>(&mut self, operator: &str, name: &str) -> Vec<I> {
         take_list(self.operator, operator, name)
     }
 }
@@ -264,21 +263,17 @@ pub struct AdoptedState(pub(crate) Vec<OperatorState>);
 
 impl AdoptedState {
     /// As [`OpenContext::take_list`].
-    pub fn take_list<I: DeserializeOwned>(&mut self, operator: &str, name: &str) -> Vec<I> {
+    pub fn take_list<I: Data>(&mut self, operator: &str, name: &str) -> Vec<I> {
         take_list(&mut self.0, operator, name)
     }
 }
 
-pub(crate) fn take_list<I: DeserializeOwned>(
-    states: &mut Vec<OperatorState>,
-    operator: &str,
-    name: &str,
-) -> Vec<I> {
+pub(crate) fn take_list<I: Data>(states: &mut Vec<OperatorState>, operator: &str, name: &str) -> Vec<I> {
     let mut items = Vec::new();
     let ours = |state: &OperatorState| state.operator == operator && state.name == name;
     for state in states.extract_if(.., |state| ours(state)) {
         for item in &state.items {
-            match postcard::from_bytes(item) {
+            match data::decode(item) {
                 Ok(item) => items.push(item),
                 Err(error) => crate::fail(
                     reflow_protocol::failure::Fault::Permanent,
@@ -309,14 +304,14 @@ pub struct SnapshotContext<'a> {
 
 impl SnapshotContext<'_> {
     /// Hands over an operator's list state.
-    pub fn put_list<I: Serialize>(
+    pub fn put_list<I: Data>(
         &mut self,
         operator: &str,
         name: &str,
         redistribution: Redistribution,
         items: impl IntoIterator<Item = I>,
     ) {
-        let encode = |item: I| reflow_api::source::encode_split(&item);
+        let encode = |item: I| data::to_vec(&item).expect("an item of an operator does not nest deep").into();
         let items = items.into_iter().map(encode).collect();
         let (operator, name) = (operator.to_owned(), name.to_owned());
         self.operator.push(OperatorState { operator, name, redistribution, items });

@@ -4,8 +4,7 @@ use reflow_env::Signal;
 use reflow_graph::{EdgeId, ExecutionGraph, JobGraph, Shipping, Subtask, VertexIndex};
 use reflow_network::{Channels, Hub, LocalChannelId, Partitioner, Receiver, Routes, Sender};
 use reflow_protocol::data::ChannelId;
-use reflow_types::{ExecutorId, GraphVersion, SubtaskId, SubtaskIndex, injected_fault};
-use serde::{Serialize, de::DeserializeOwned};
+use reflow_types::{Data, ExecutorId, GraphVersion, SubtaskId, SubtaskIndex, injected_fault};
 use std::sync::Arc;
 
 /// A subtask's place in a graph.
@@ -38,10 +37,7 @@ impl Wiring {
     }
 
     /// All of the subtask's input channels; those that `has` knows without receiver.
-    pub fn inputs<T: DeserializeOwned + Send + 'static>(
-        &self,
-        has: impl Fn(ChannelId) -> bool,
-    ) -> Channels<T> {
+    pub fn inputs<T: Data>(&self, has: impl Fn(ChannelId) -> bool) -> Channels<T> {
         let mut channels = Vec::new();
         for (edge, _) in self.job.inputs(self.vertex) {
             for sender in self.graph.senders(&self.job, edge, self.index) {
@@ -52,7 +48,7 @@ impl Wiring {
         channels
     }
 
-    fn receiver<T: DeserializeOwned + Send + 'static>(&self, id: ChannelId, sender: &Subtask) -> Receiver<T> {
+    fn receiver<T: Data>(&self, id: ChannelId, sender: &Subtask) -> Receiver<T> {
         if sender.slot.executor == self.executor {
             Receiver::local(&self.hub, self.local(id), self.own_signal())
         } else {
@@ -61,11 +57,7 @@ impl Wiring {
     }
 
     /// The subtask's channels on one edge, those that `has` knows without sender, and how records are shared out.
-    pub fn outputs<T: Serialize + Send + 'static>(
-        &self,
-        edge: EdgeId,
-        has: impl Fn(ChannelId) -> bool,
-    ) -> Routes<T> {
+    pub fn outputs<T: Data>(&self, edge: EdgeId, has: impl Fn(ChannelId) -> bool) -> Routes<T> {
         let receivers = self.graph.receivers(&self.job, edge, self.index);
         let channel = |receiver: &Subtask| {
             let id = ChannelId { edge, from: self.subtask, to: receiver.id };
@@ -90,7 +82,7 @@ impl Wiring {
         Routes { channels, partitioner }
     }
 
-    fn sender<T: Serialize + Send + 'static>(&self, id: ChannelId, receiver: &Subtask) -> Sender<T> {
+    fn sender<T: Data>(&self, id: ChannelId, receiver: &Subtask) -> Sender<T> {
         if receiver.slot.executor == self.executor {
             let signal = self.slots[receiver.slot.index as usize].clone();
             Sender::local(&self.hub, self.local(id), self.own_signal(), signal)

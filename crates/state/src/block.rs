@@ -1,57 +1,62 @@
 //! Blocks: what a snapshot's stream of bytes consists of.
 //!
 //! ```text
-//! kind u8 | table u16 | max parallelism − 1 u16 | first group u16 | last group u16
+//! kind u8 | table u16 | max parallelism − 1 u16 | first group u16 | last group u16 | fingerprint u64
 //!         | entries u32 | bytes u32 | crc32 u32 | entries …            all little-endian
 //! ```
 //!
-//! The checksum covers header and entries. `kind` says puts or tombstones, and the codec. A block holds entries
-//! of one segment, so of the groups `first … last`; which group an entry is in follows from its key.
+//! The checksum covers header and entries. `kind` says puts, tombstones, or the schema of the blocks that follow. The
+//! fingerprint is that of the schema. A block holds entries of one segment, so of the groups `first … last`; which group an
+//! entry is in follows from its key.
 
 use crate::TableId;
-use crate::codec::Codec;
 use crate::error::{Site, StateError};
+use reflow_types::data::Fingerprint;
 use reflow_types::{KeyGroup, MaxParallelism};
 
 /// Bytes of a block before its entries.
-pub(crate) const HEADER: usize = 21;
+pub(crate) const HEADER: usize = 29;
 
-const CRC_AT: usize = 17;
+const CRC_AT: usize = 25;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
+    /// Keys with their values.
     Puts,
+    /// Keys that were removed.
     Tombstones,
+    /// The schema of entries, and no entries.
+    Schema,
 }
+
+/// The kinds' numbers. 1 to 4 were those of earlier releases.
+const KINDS: [(u8, Kind); 3] = [(5, Kind::Puts), (6, Kind::Tombstones), (7, Kind::Schema)];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) kind: Kind,
-    pub(crate) codec: Codec,
     pub(crate) table: TableId,
     pub(crate) max: MaxParallelism,
     pub(crate) groups: (KeyGroup, KeyGroup),
+    /// Of the schema of the entries.
+    pub(crate) fingerprint: Fingerprint,
     pub(crate) entries: u32,
 }
 
 impl Header {
     /// The header's bytes for these entries.
     pub(crate) fn encode(&self, entries: &[u8]) -> [u8; HEADER] {
-        let kind = match (self.kind, self.codec) {
-            (Kind::Puts, Codec::Exchange) => 1u8,
-            (Kind::Tombstones, Codec::Exchange) => 2,
-            (Kind::Puts, Codec::Savepoint) => 3,
-            (Kind::Tombstones, Codec::Savepoint) => 4,
-        };
+        let number = KINDS.iter().find(|(_, kind)| *kind == self.kind).map(|(number, _)| *number);
         let bytes = u32::try_from(entries.len()).expect("a run, and so a block, is refused above 4 GiB");
         let mut header = [0; HEADER];
-        header[0] = kind;
+        header[0] = number.expect("every kind has a number");
         header[1..3].copy_from_slice(&self.table.0.to_le_bytes());
         header[3..5].copy_from_slice(&((self.max.get() - 1) as u16).to_le_bytes());
         header[5..7].copy_from_slice(&self.groups.0.0.to_le_bytes());
         header[7..9].copy_from_slice(&self.groups.1.0.to_le_bytes());
-        header[9..13].copy_from_slice(&self.entries.to_le_bytes());
-        header[13..17].copy_from_slice(&bytes.to_le_bytes());
+        header[9..17].copy_from_slice(&self.fingerprint.0.to_le_bytes());
+        header[17..21].copy_from_slice(&self.entries.to_le_bytes());
+        header[21..25].copy_from_slice(&bytes.to_le_bytes());
         let checksum = checksum(&header, entries);
         header[CRC_AT..].copy_from_slice(&checksum.to_le_bytes());
         header
@@ -68,24 +73,22 @@ impl Header {
             |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
         let groups = (KeyGroup(short(5)), KeyGroup(short(7)));
         let site = || Site { table: table.to_owned(), first: groups.0, last: groups.1 };
-        let Some((entries, rest)) = rest.split_at_checked(long(13) as usize) else {
-            return Err(StateError::Truncated { site: site(), expected: long(13), found: rest.len() });
+        let Some((entries, rest)) = rest.split_at_checked(long(21) as usize) else {
+            return Err(StateError::Truncated { site: site(), expected: long(21), found: rest.len() });
         };
         let (expected, found) = (long(CRC_AT), checksum(header, entries));
         if expected != found {
             return Err(StateError::Checksum { site: site(), expected, found });
         }
-        let (kind, codec) = match header[0] {
-            1 => (Kind::Puts, Codec::Exchange),
-            2 => (Kind::Tombstones, Codec::Exchange),
-            3 => (Kind::Puts, Codec::Savepoint),
-            4 => (Kind::Tombstones, Codec::Savepoint),
-            kind => return Err(StateError::UnknownBlock { site: site(), kind }),
+        let Some((_, kind)) = KINDS.iter().find(|(number, _)| *number == header[0]) else {
+            return Err(StateError::UnknownBlock { site: site(), kind: header[0] });
         };
         let max = MaxParallelism::new(u32::from(short(3)) + 1)
             .map_err(|_| StateError::UnknownBlock { site: site(), kind: header[0] })?;
         *bytes = rest;
-        Ok((Header { kind, codec, table: TableId(short(1)), max, groups, entries: long(9) }, entries))
+        let fingerprint = Fingerprint(u64::from(long(9)) | u64::from(long(13)) << 32);
+        let (kind, table, entries_len) = (*kind, TableId(short(1)), long(17));
+        Ok((Header { kind, table, max, groups, fingerprint, entries: entries_len }, entries))
     }
 }
 

@@ -5,6 +5,7 @@ use crate::error::Site;
 use crate::layout::{Place, SegmentLayout};
 use crate::mark::{Epoch, Mark};
 use crate::pending::Pending;
+use crate::schema::EntrySchema;
 use crate::slots::{Entry, Slots};
 use crate::tombstones::Tombstones;
 use crate::{StateKey, TableId};
@@ -19,6 +20,7 @@ pub(crate) struct Entries<K, V> {
     id: TableId,
     name: String,
     layout: SegmentLayout,
+    schema: EntrySchema,
     /// What each record touches, apart from the rest so that it stays in the nearest cache.
     slots: Vec<Slots<K, V>>,
     segments: Vec<Segment<K>>,
@@ -34,7 +36,7 @@ pub(crate) struct Segment<K> {
 }
 
 impl<K: StateKey, V> Entries<K, V> {
-    pub(crate) fn new(id: TableId, name: &str, max: MaxParallelism) -> Self {
+    pub(crate) fn new(id: TableId, name: &str, max: MaxParallelism, schema: EntrySchema) -> Self {
         let layout = SegmentLayout::new(max);
         let segment = |segment| Segment {
             tombstones: Tombstones::default(),
@@ -45,6 +47,7 @@ impl<K: StateKey, V> Entries<K, V> {
             id,
             name: name.to_owned(),
             layout,
+            schema,
             slots: (0..layout.segments()).map(|_| Slots::default()).collect(),
             segments: (0..layout.segments()).map(segment).collect(),
             len: 0,
@@ -53,7 +56,7 @@ impl<K: StateKey, V> Entries<K, V> {
 
     /// No entries for the same table.
     pub(crate) fn new_like(&self) -> Self {
-        Self::new(self.id, &self.name, self.layout.max_parallelism())
+        Self::new(self.id, &self.name, self.layout.max_parallelism(), self.schema.clone())
     }
 
     pub(crate) fn id(&self) -> TableId {
@@ -62,6 +65,11 @@ impl<K: StateKey, V> Entries<K, V> {
 
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The schema of its entries.
+    pub(crate) fn schema(&self) -> &EntrySchema {
+        &self.schema
     }
 
     pub(crate) fn layout(&self) -> &SegmentLayout {

@@ -28,26 +28,34 @@ impl fmt::Display for Site {
 
 /// Why a snapshot or a restore failed.
 ///
-/// `Encode`, `NotRestorable`, `TooLarge`, `Undecodable` and `HashChanged` are the job's: its types or sizes do not fit. All others are damage in
+/// `Encode`, `Incompatible`, `OtherSchema`, `TooLarge`, `Undecodable` and `HashChanged` are the job's: its types or sizes do not fit. All others are damage in
 /// storage: another copy or an older checkpoint may be whole.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StateError {
-    /// A user's `Serialize` refused.
+    /// A key or value cannot be encoded.
     #[error("{site}: an entry cannot be encoded: {reason}")]
     Encode {
         /// Where.
         site: Site,
-        /// The codec's words.
+        /// Its type, and why.
         reason: String,
     },
-    /// A type does not read what it writes: no checkpoint with it could be restored.
-    #[error("{site}: {reason}")]
-    NotRestorable {
+    /// A savepoint has types that cannot become those of this build.
+    #[error("{site}: the state was written by another build, whose types this one cannot read: {reason}")]
+    Incompatible {
         /// Where.
         site: Site,
-        /// Which type and field, and what to do.
+        /// The field, and both types.
         reason: String,
+    },
+    /// A checkpoint has other types. It has no schema by which they could be read.
+    #[error(
+        "{site}: the state was written with other types of key and value: only a savepoint can be read by a build whose types have changed"
+    )]
+    OtherSchema {
+        /// Where.
+        site: Site,
     },
     /// A segment holds more than a run can: an entry, or few entries, of gigabytes.
     #[error(

@@ -1,13 +1,12 @@
 //! Keys of tables: a stream's key, or a key together with a scope (a window, a timer's time).
 
-use reflow_types::{Key, KeyHash};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use reflow_types::{Data, Key, KeyHash};
 
 /// What a table can be keyed by.
 ///
 /// Implementors promise: equal keys have equal hashes, in every process; bits 24–55 of the hash are those of
 /// the stream's key, so that state is where its records go; the other bits spread all keys of the table.
-pub trait StateKey: Clone + Eq + Serialize + DeserializeOwned + Send + 'static {
+pub trait StateKey: Data + Clone + Eq {
     /// The hash by which the table places the key.
     fn state_hash(&self) -> KeyHash;
 
@@ -34,7 +33,7 @@ impl<K: Key> StateKey for K {
 /// assert_eq!(entry.state_hash(), Scoped::<u64, (i64, i64)>::hash(7u64.key_hash(), &(0, 1_000)));
 /// assert_eq!(entry.state_hash().group(max), 7u64.key_hash().group(max));
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Data)]
 pub struct Scoped<K, S> {
     /// The stream's key, which decides the key group.
     pub key: K,

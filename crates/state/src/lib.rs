@@ -8,6 +8,8 @@
 //! Everything here runs on the slot's thread, which owns the tables, and does no I/O: snapshots leave through a
 //! [`SnapshotSink`], and a restore is given bytes.
 
+extern crate reflow_types as reflow; // what the derived code names
+
 mod account;
 mod block;
 mod codec;
@@ -22,7 +24,7 @@ mod load;
 mod mark;
 mod pending;
 mod prefetch;
-mod sample;
+mod schema;
 mod slots;
 mod snapshot;
 mod table;
@@ -34,7 +36,6 @@ mod writer;
 
 use serde::{Deserialize, Serialize};
 
-pub use codec::Codec;
 pub use error::{Site, StateError};
 pub use handover::InstallCursor;
 pub use index::{Index, Indexed};

@@ -5,14 +5,17 @@
 //! Damage is found by the checksum before anything is decoded; nothing is allocated on the word of a header.
 
 use crate::block::{Header, Kind};
+use crate::codec;
 use crate::entries::Entries;
 use crate::error::{Site, StateError};
 use crate::layout::Place;
 use crate::mark::{Epoch, Mark};
+use crate::schema::EntryMigration;
 use crate::slots::Entry;
 use crate::table::StateValue;
 use crate::{StateKey, TableId};
 use reflow_types::KeyGroupSet;
+use std::rc::Rc;
 
 /// Checks the blocks of one run, or of several in order, before any of it is loaded. What does not pass is damaged, in
 /// storage or on its way from there: reading it again tells which. `table` names the table in errors.
@@ -56,6 +59,8 @@ pub(crate) struct Loader<'a, K, V, F> {
     /// The table's epoch.
     epoch: Epoch,
     restore: Restore<'a>,
+    /// What becomes of the entries that follow, if they have other types.
+    migration: Option<Rc<EntryMigration>>,
     /// Is shown each key that was not there before.
     inserted: F,
 }
@@ -67,7 +72,7 @@ impl<'a, K: StateKey, V: StateValue, F: FnMut(&K)> Loader<'a, K, V, F> {
         restore: Restore<'a>,
         inserted: F,
     ) -> Self {
-        Self { entries, epoch, restore, inserted }
+        Self { entries, epoch, restore, migration: None, inserted }
     }
 
     /// Adds the blocks of one run, or of several in order.
@@ -87,6 +92,15 @@ impl<'a, K: StateKey, V: StateValue, F: FnMut(&K)> Loader<'a, K, V, F> {
         if header.table != table {
             return Err(StateError::WrongTable { site: site(), expected: table, found: header.table });
         }
+        if header.kind == Kind::Schema {
+            let incompatible = |reason| StateError::Incompatible { site: site(), reason };
+            self.migration = self.entries.schema().migrate_from(entries).map_err(incompatible)?.map(Rc::new);
+            return Ok(());
+        }
+        let migration = self.migration.clone().filter(|of| of.fingerprint == header.fingerprint);
+        if migration.is_none() && header.fingerprint != self.entries.schema().fingerprint() {
+            return Err(StateError::OtherSchema { site: site() });
+        }
         let max = self.entries.layout().max_parallelism();
         if header.max == max && !owned.intersects(header.groups.0, header.groups.1) {
             return Ok(());
@@ -100,10 +114,11 @@ impl<'a, K: StateKey, V: StateValue, F: FnMut(&K)> Loader<'a, K, V, F> {
                 field: e.field,
                 reason: e.reason,
             };
-            let key: K = header.codec.decode("key", &mut entries).map_err(undecodable)?;
-            let value: Option<V> = match header.kind {
-                Kind::Puts => Some(header.codec.decode("value", &mut entries).map_err(undecodable)?),
-                Kind::Tombstones => None,
+            let key: K = codec::decode("key", &mut entries).map_err(undecodable)?;
+            let value: Option<V> = match (header.kind, &migration) {
+                (Kind::Puts, None) => Some(codec::decode("value", &mut entries).map_err(undecodable)?),
+                (Kind::Puts, Some(of)) => Some(of.decode_value(&mut entries).map_err(undecodable)?),
+                (Kind::Tombstones | Kind::Schema, _) => None,
             };
             let hash = key.state_hash();
             let written_in = hash.group(header.max);

@@ -1,7 +1,7 @@
 //! Entries of a segment that were encoded before the snapshot's walk came by, as blocks to be written there.
 
-use crate::codec::Codec;
-use serde::Serialize;
+use crate::codec;
+use reflow_types::Data;
 
 /// Encoded entries without their block's header.
 #[derive(Default)]
@@ -18,9 +18,8 @@ pub(crate) struct Pending {
 
 impl Pending {
     /// Encodes an entry. On failure nothing is added.
-    pub(crate) fn push<K: Serialize, V: Serialize>(
+    pub(crate) fn push<K: Data, V: Data>(
         &mut self,
-        codec: Codec,
         block_bytes: usize,
         key: &K,
         value: &V,
@@ -29,7 +28,7 @@ impl Pending {
             self.batches.push(Batch::default());
         }
         let batch = self.batches.last_mut().expect("one was pushed");
-        codec.encode_put(key, value, &mut batch.bytes)?;
+        codec::encode_put(key, value, &mut batch.bytes)?;
         batch.entries += 1;
         Ok(())
     }

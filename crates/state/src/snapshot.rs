@@ -35,12 +35,10 @@ mod walk;
 use self::walk::Walk;
 use crate::StateKey;
 use crate::account::Written;
-use crate::codec::Codec;
 use crate::entries::Entries;
 use crate::epochs::Epochs;
 use crate::error::StateError;
 use crate::mark::{Epoch, Mark};
-use crate::sample::Sample;
 use crate::table::StateValue;
 use crate::writer::RunWriter;
 use reflow_types::{Bounds, CheckpointId};
@@ -48,13 +46,13 @@ use reflow_types::{Bounds, CheckpointId};
 /// What a snapshot is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SnapshotKind {
-    /// The engine's: increments on the last complete checkpoint, exchange codec.
+    /// The engine's: increments on the last complete checkpoint.
     Checkpoint,
     /// A checkpoint that is complete in itself, because objects of earlier ones are gone.
     Full,
     /// A checkpoint with which groups leave: nothing is rewritten, as their new owners wait for what has changed.
     Cut,
-    /// The user's: complete in itself, savepoint codec. Checkpoints do not build on it.
+    /// The user's: complete in itself, with its schema. Checkpoints do not build on it.
     Savepoint,
 }
 
@@ -80,19 +78,8 @@ pub(crate) struct Awaiting {
 pub(crate) struct Snapshots {
     walk: Option<Walk>,
     awaiting: Vec<Awaiting>,
-    /// Which entries are tried when they are encoded.
-    sample: Sample,
     /// An entry that could not be encoded before it changed. The snapshot under way fails by it.
     failed: Option<StateError>,
-}
-
-impl SnapshotKind {
-    fn codec(self) -> Codec {
-        match self {
-            Self::Checkpoint | Self::Full | Self::Cut => Codec::Exchange,
-            Self::Savepoint => Codec::Savepoint,
-        }
-    }
 }
 
 impl Awaiting {
@@ -109,7 +96,7 @@ impl Awaiting {
 
 impl Snapshots {
     pub(crate) fn new() -> Self {
-        Self { walk: None, awaiting: Vec::new(), sample: Sample::default(), failed: None }
+        Self { walk: None, awaiting: Vec::new(), failed: None }
     }
 
     /// Forgets all snapshots, under way and awaited.
@@ -138,7 +125,6 @@ impl Snapshots {
         epochs: &Epochs,
     ) {
         assert!(self.walk.is_none(), "table '{}': one snapshot is written at a time", entries.name());
-        self.sample.begin(kind.codec());
         self.walk = Some(Walk::new(checkpoint, kind, entries, epochs));
     }
 
@@ -165,14 +151,8 @@ impl Snapshots {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
-        let mut step = walk::Step {
-            entries,
-            sample: &mut self.sample,
-            base,
-            bounds,
-            out,
-            left: i64::try_from(budget_bytes).unwrap_or(i64::MAX),
-        };
+        let mut step =
+            walk::Step { entries, base, bounds, out, left: i64::try_from(budget_bytes).unwrap_or(i64::MAX) };
         let progress = step.run(walk)?;
         if progress == Progress::Done {
             self.awaiting.extend(self.walk.take().map(Walk::into_awaiting));
@@ -180,29 +160,23 @@ impl Snapshots {
         Ok(progress)
     }
 
-    /// The codec of the snapshot under way, if it must still write an entry of `segment` with this mark.
-    pub(crate) fn wants(&self, segment: usize, mark: Mark) -> Option<Codec> {
-        self.walk.as_ref().filter(|walk| walk.wants(segment, mark)).map(Walk::codec)
+    /// Whether the snapshot under way must still write an entry of `segment` with this mark.
+    pub(crate) fn wants(&self, segment: usize, mark: Mark) -> bool {
+        self.walk.as_ref().is_some_and(|walk| walk.wants(segment, mark))
     }
 
     /// Encodes an entry that the snapshot under way wants, because it is about to change.
     pub(crate) fn encode_early<K: StateKey, V: StateValue>(
         &mut self,
-        codec: Codec,
         entries: &mut Entries<K, V>,
         segment: usize,
         position: usize,
         block_bytes: usize,
     ) {
         let (entry, pending) = entries.entry_and_pending(segment, position);
-        let error = match self.sample.look_at(codec, &entry.key, &entry.value) {
-            Err(reason) => codec.not_restorable(entries.site(segment), reason),
-            Ok(()) => match pending.push(codec, block_bytes, &entry.key, &entry.value) {
-                Err(reason) => StateError::Encode { site: entries.site(segment), reason },
-                Ok(()) => return,
-            },
-        };
-        self.failed.get_or_insert(error);
+        if let Err(reason) = pending.push(block_bytes, &entry.key, &entry.value) {
+            self.failed.get_or_insert(StateError::Encode { site: entries.site(segment), reason });
+        }
     }
 
     /// A checkpoint is complete. Returns its snapshot, if checkpoints build on it.

@@ -10,7 +10,6 @@
 //!
 //! Runs on the slot's thread, like all that owns it.
 
-use crate::codec::Codec;
 use crate::entries::Entries;
 use crate::epochs::Epochs;
 use crate::error::StateError;
@@ -18,13 +17,13 @@ use crate::handover::{Arrivals, Discarded, InstallCursor};
 use crate::layout::{Place, SegmentLayout};
 use crate::load::{Loader, Origin, Restore};
 use crate::mark::Mark;
+use crate::schema::EntrySchema;
 use crate::slots::Entry;
 use crate::snapshot::{Progress, SnapshotKind, Snapshots};
 use crate::undo::Undo;
 use crate::writer::RunWriter;
 use crate::{StateKey, TableId};
-use reflow_types::{Bounds, CheckpointId, KeyGroupSet, KeyHash, MaxParallelism};
-use serde::{Serialize, de::DeserializeOwned};
+use reflow_types::{Bounds, CheckpointId, Data, KeyGroupSet, KeyHash, MaxParallelism};
 use std::any::Any;
 
 /// How many records ahead to [prefetch](KeyedTable::prefetch): enough to cover a miss, few enough that nothing
@@ -32,8 +31,8 @@ use std::any::Any;
 pub const PREFETCH_DISTANCE: usize = 16;
 
 /// What a table can hold per key.
-pub trait StateValue: Serialize + DeserializeOwned + Send + 'static {}
-impl<V: Serialize + DeserializeOwned + Send + 'static> StateValue for V {}
+pub trait StateValue: Data {}
+impl<V: Data> StateValue for V {}
 
 /// Values by key, partitioned by key group, with incremental snapshots.
 ///
@@ -66,7 +65,7 @@ pub struct KeyedTable<K, V> {
 impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
     /// An empty table. `id` and `name` must each be the table's alone within its operator.
     pub fn new(id: TableId, name: &str, max: MaxParallelism) -> Self {
-        Self::of(Entries::new(id, name, max))
+        Self::of(Entries::new(id, name, max, EntrySchema::of::<K, V>()))
     }
 
     fn of(entries: Entries<K, V>) -> Self {
@@ -201,12 +200,12 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
         }
         // The old mark tells what the log and the snapshot need, so both look at it before the new one is set.
         let entry = self.entries.entry_mut(segment, position);
-        let codec: Option<Codec> = self.snapshots.wants(segment, entry.mark);
+        let wanted = self.snapshots.wants(segment, entry.mark);
         entry.mark = self.epochs.current();
         self.entries.segment_mut(segment).account.count_change();
-        if let Some(codec) = codec {
+        if wanted {
             let block_bytes = self.bounds.block_bytes;
-            self.snapshots.encode_early(codec, &mut self.entries, segment, position, block_bytes);
+            self.snapshots.encode_early(&mut self.entries, segment, position, block_bytes);
         }
     }
 }

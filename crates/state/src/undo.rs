@@ -35,7 +35,7 @@
 //! ```
 
 use crate::StateKey;
-use crate::codec::Codec;
+use crate::codec;
 use crate::entries::Entries;
 use crate::mark::{Epoch, Mark};
 use crate::slots::Entry;
@@ -155,8 +155,8 @@ fn put_back<K: StateKey, V: StateValue>(
     while let Some((mark, rest)) = records.split_first_chunk() {
         records = rest;
         let mark = Mark::from_bytes(*mark);
-        let key = Codec::Exchange.decode::<K>("key", &mut records);
-        let value = Codec::Exchange.decode::<V>("value", &mut records);
+        let key = codec::decode::<K>("key", &mut records);
+        let value = codec::decode::<V>("value", &mut records);
         let (Ok(key), Ok(value)) = (key, value) else { return false };
         let place = entries.place(key.state_hash());
         let found = entries.slots(place.segment).find(place.tag, &key);
@@ -181,5 +181,5 @@ fn put_back<K: StateKey, V: StateValue>(
 
 fn log_entry<K: StateKey, V: StateValue>(chunk: &mut Vec<u8>, entry: &Entry<K, V>) -> Result<(), String> {
     chunk.extend_from_slice(&entry.mark.to_bytes());
-    Codec::Exchange.encode_put(&entry.key, &entry.value, chunk)
+    codec::encode_put(&entry.key, &entry.value, chunk)
 }

@@ -2,12 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test")]
 
+extern crate reflow_types as reflow;
+
 use proptest::prelude::*;
 use reflow_state::{
     KeyedTable, Origin, Progress, Restore, SnapshotKind, SnapshotWriter, StateError, StateValue, TableId,
 };
-use reflow_types::{CheckpointId, Key, KeyGroupSet, MaxParallelism};
-use serde::{Deserialize, Serialize};
+use reflow_types::{CheckpointId, Data, Key, KeyGroupSet, MaxParallelism};
 
 const TABLE: TableId = TableId(1);
 
@@ -33,13 +34,13 @@ fn load<V: StateValue>(bytes: &[u8]) -> Result<KeyedTable<String, V>, StateError
     table.load(bytes, Restore { table: TABLE, owned, origin: Origin::Own }).map(|()| table)
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Data)]
 struct Cart {
     items: Vec<Item>,
     total: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Data)]
 struct Item {
     name: String,
     count: u32,
@@ -99,14 +100,15 @@ fn errors_say_where_and_what() {
 }
 
 #[test]
-fn a_savepoint_survives_added_and_dropped_fields() {
-    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+fn a_savepoint_survives_added_and_removed_fields() {
+    #[derive(Clone, Debug, PartialEq, Data)]
+    #[data(removed = "total")]
     struct NewCart {
-        #[serde(default)]
+        #[data(default)]
         currency: String,
         items: Vec<NewItem>,
     }
-    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[derive(Clone, Debug, PartialEq, Data)]
     struct NewItem {
         count: u64,
         name: String,
@@ -118,47 +120,63 @@ fn a_savepoint_survives_added_and_dropped_fields() {
     assert!(table.iter().all(|(_, cart)| *cart == expected));
 }
 
+#[track_caller]
+fn refused<V: StateValue>(bytes: &[u8], expected: &str) {
+    let error = load::<V>(bytes).err().unwrap().to_string();
+    assert!(error.starts_with("table 'carts', key group 0: the state was written"), "{error}");
+    assert!(error.contains(expected), "{error}");
+}
+
 #[test]
-fn an_incompatible_savepoint_names_the_field() {
-    #[derive(Clone, Debug, Serialize, Deserialize)]
+fn an_incompatible_savepoint_names_the_field_and_both_types() {
+    #[derive(Clone, Debug, Data)]
+    #[data(removed = "total")]
     struct Retyped {
         items: Vec<RetypedItem>,
     }
-    #[derive(Clone, Debug, Serialize, Deserialize)]
+    #[derive(Clone, Debug, Data)]
+    #[data(removed = "name")]
     struct RetypedItem {
         count: String,
     }
-    let bytes = snapshot(&cart(), SnapshotKind::Savepoint);
-    let error = load::<Retyped>(&bytes).err().unwrap().to_string();
-    assert!(
-        error.contains("table 'carts', key group 0: entry 0 does not fit 'value.items[0].count'"),
-        "{error}"
-    );
-
-    #[derive(Clone, Debug, Serialize, Deserialize)]
+    #[derive(Clone, Debug, Data)]
+    #[data(removed = "items", removed = "total")]
     struct Extended {
         owner: String,
     }
-    let error = load::<Extended>(&bytes).err().unwrap().to_string();
-    assert!(error.contains("'value': missing field `owner`"), "{error}");
+    let bytes = snapshot(&cart(), SnapshotKind::Savepoint);
+    refused::<Retyped>(
+        &bytes,
+        "cannot read: value: field `items[].count`: it was written as u32 and is String now",
+    );
+    refused::<Extended>(&bytes, "value: `owner: String` was not written; give it a default");
+    refused::<u64>(&bytes, "value: it was written as Cart and is u64 now");
+}
+
+#[test]
+fn a_checkpoint_is_not_read_with_other_types() {
+    refused::<u64>(&snapshot(&cart(), SnapshotKind::Checkpoint), "only a savepoint can be read");
+    let bytes = snapshot(&(1u8, 2u8), SnapshotKind::Checkpoint);
+    // Its bytes would do.
+    refused::<[u8; 2]>(&bytes, "only a savepoint can be read");
+}
+
+#[test]
+fn a_key_of_another_type_is_refused() {
+    let bytes = snapshot(&1u8, SnapshotKind::Savepoint);
+    let mut table = KeyedTable::<(String, u32), u8>::new(TABLE, "carts", max());
+    let owned = &KeyGroupSet::all(max());
+    let error = table.load(&bytes, Restore { table: TABLE, owned, origin: Origin::Own }).unwrap_err();
+    assert!(error.to_string().contains("key: it was written as String and is (String, u32) now"), "{error}");
 }
 
 #[test]
 fn a_value_that_cannot_be_encoded_fails_the_snapshot_only() {
-    #[derive(Clone)]
-    struct Stubborn;
-    impl Serialize for Stubborn {
-        fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
-            Err(serde::ser::Error::custom("no"))
-        }
-    }
-    impl<'de> Deserialize<'de> for Stubborn {
-        fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
-            Ok(Stubborn)
-        }
-    }
-    let mut table = KeyedTable::<u64, Stubborn>::new(TABLE, "stubborn", max());
-    table.upsert(1u64.key_hash(), &1, || Stubborn);
+    #[derive(Clone, Data)]
+    struct List(Option<Box<List>>);
+    let nested = || (0..1_000).fold(List(None), |list, _| List(Some(Box::new(list))));
+    let mut table = KeyedTable::<u64, List>::new(TABLE, "nested", max());
+    table.upsert(1u64.key_hash(), &1, nested);
     for (checkpoint, changes_first) in [(1, false), (2, true)] {
         table.freeze(CheckpointId(checkpoint), SnapshotKind::Savepoint);
         if changes_first {
@@ -166,7 +184,7 @@ fn a_value_that_cannot_be_encoded_fails_the_snapshot_only() {
         }
         let mut writer = SnapshotWriter::new(Vec::new());
         let error = table.snapshot_step(1 << 20, &mut writer).unwrap_err().to_string();
-        let expected = ["table 'stubborn', key group", "Stubborn", "cannot be encoded: no"];
+        let expected = ["table 'nested', key group", "List", "cannot be encoded", "nests more than 256"];
         assert!(expected.iter().all(|text| error.contains(text)), "{error}");
         table.abort(CheckpointId(checkpoint));
     }

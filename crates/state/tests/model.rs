@@ -2,6 +2,8 @@
 //! ownerships.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
+extern crate reflow_types as reflow;
+
 mod chain;
 
 use chain::{Link, RunChain};
@@ -9,15 +11,14 @@ use proptest::prelude::*;
 use reflow_state::{
     KeyedTable, Origin, Progress, Restore, Run, SnapshotKind, SnapshotWriter, StateKey, TableId,
 };
-use reflow_types::{Bounds, CheckpointId, KeyGroup, KeyGroupSet, KeyHash, MaxParallelism};
-use serde::{Deserialize, Serialize};
+use reflow_types::{Bounds, CheckpointId, Data, KeyGroup, KeyGroupSet, KeyHash, MaxParallelism};
 use std::collections::BTreeMap;
 
 const TABLE: TableId = TableId(3);
 const GROUPS: u32 = 2048;
 
 /// A key that has neighbours: few groups, two segments, and tags that collide.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Data)]
 struct Cramped(u16);
 
 impl StateKey for Cramped {

@@ -9,7 +9,6 @@ use reflow_api::{Aggregate, Data, ProcessFunction};
 use reflow_graph::Shipping;
 use reflow_network::output::KeySelector;
 use reflow_runtime::keyed::{Contents, Windowing};
-use serde::{Serialize, de::DeserializeOwned};
 use std::marker::PhantomData;
 
 /// A stream that is partitioned by key. Operators on it have keyed state.
@@ -102,7 +101,7 @@ impl<T, G: Clone> Clone for Reduce<T, G> {
 
 impl<T, G> Aggregate for Reduce<T, G>
 where
-    T: Clone + Serialize + DeserializeOwned + Send + 'static,
+    T: Data + Clone,
     G: Fn(T, T) -> T + Clone + Send + 'static,
 {
     type In = T;

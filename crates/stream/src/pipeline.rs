@@ -7,7 +7,7 @@ use reflow_runtime::keyed::{Contents, Process, Rolling, Unkeyed, WindowOperator,
 use reflow_runtime::stages::{AssignTime, Filter, FlatMap, Inspect, Map, TimeSelector};
 use reflow_runtime::task::{InputTask, SourceTask};
 use reflow_runtime::{BuildContext, Stage, Task};
-use serde::de::DeserializeOwned;
+use reflow_types::Data;
 use std::marker::PhantomData;
 
 /// The head of a task and the operators chained to it.
@@ -64,7 +64,7 @@ impl<S: Source> Pipeline for SourceHead<S> {
 /// Reads records that other tasks send.
 pub struct GateHead<T>(pub(crate) PhantomData<fn() -> T>);
 
-impl<T: DeserializeOwned + Send + 'static> Pipeline for GateHead<T> {
+impl<T: Data> Pipeline for GateHead<T> {
     type Out = T;
     fn build<D: Stage<T> + 'static>(&self, down: D, context: &mut BuildContext) -> Box<dyn Task> {
         Box::new(InputTask::new(context.gate::<T>(), Unkeyed::new(down), context))
@@ -80,7 +80,7 @@ pub struct RollingHead<T, F, A> {
 
 impl<T, F, A> Pipeline for RollingHead<T, F, A>
 where
-    T: DeserializeOwned + Send + 'static,
+    T: Data,
     F: KeySelector<T>,
     A: Aggregate<In = T>,
     A::Out: Send + 'static,
@@ -101,7 +101,7 @@ pub struct ProcessHead<T, F, P> {
 
 impl<T, F, P> Pipeline for ProcessHead<T, F, P>
 where
-    T: DeserializeOwned + Send + 'static,
+    T: Data,
     F: KeySelector<T>,
     P: ProcessFunction<Key = F::Key, In = T>,
     P::Out: Send + 'static,
@@ -123,7 +123,7 @@ pub struct WindowHead<T, F, W, G, C> {
 
 impl<T, F, W, G, C> Pipeline for WindowHead<T, F, W, G, C>
 where
-    T: Clone + DeserializeOwned + Send + 'static,
+    T: Data + Clone,
     F: KeySelector<T>,
     W: Assigner,
     G: Trigger<T>,

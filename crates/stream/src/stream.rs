@@ -174,14 +174,19 @@ impl<P: Pipeline> Stream<P> {
     }
 }
 
-impl<P: Pipeline<Out: Data>> Stream<P> {
+/// Exchanges. That records must be `Data` is a bound of each method, not of the block: so the compiler says which type is
+/// none and what to do, instead of that there is no such method.
+impl<P: Pipeline> Stream<P> {
     /// Ends the chain with an edge to another task.
     pub(crate) fn ship<F: KeySelector<P::Out>>(
         self,
         shipping: Shipping,
         key: F,
         copy: Copy<P::Out>,
-    ) -> (Shared, Input) {
+    ) -> (Shared, Input)
+    where
+        P::Out: Data,
+    {
         let mut env = self.env.borrow_mut();
         let vertex = env.add_vertex(self.draft);
         let edge = env.reserve_edge(vertex, shipping);
@@ -200,32 +205,44 @@ impl<P: Pipeline<Out: Data>> Stream<P> {
         name: &str,
         shipping: Shipping,
         copy: Copy<P::Out>,
-    ) -> Stream<GateHead<P::Out>> {
+    ) -> Stream<GateHead<P::Out>>
+    where
+        P::Out: Data,
+    {
         let (env, input) = self.ship(shipping, NoKey, copy);
         let draft = VertexDraft { inputs: vec![input], ..Default::default() };
         Stream::begin(env, kind, name.to_owned(), draft, GateHead(PhantomData))
     }
 
     /// Sends records to the subtasks in turn. Their order is not kept.
-    pub fn rebalance(self) -> Stream<GateHead<P::Out>> {
+    pub fn rebalance(self) -> Stream<GateHead<P::Out>>
+    where
+        P::Out: Data,
+    {
         self.reship("rebalance", "Rebalance", Shipping::Rebalance, None)
     }
 
     /// Sends each record to every subtask.
     pub fn broadcast(self) -> Stream<GateHead<P::Out>>
     where
-        P::Out: Clone,
+        P::Out: Data + Clone,
     {
         self.reship("broadcast", "Broadcast", Shipping::Broadcast, Some(Clone::clone))
     }
 
     /// Ends the chain. What follows runs in a task of its own and may have another parallelism.
-    pub fn start_new_chain(self) -> Stream<GateHead<P::Out>> {
+    pub fn start_new_chain(self) -> Stream<GateHead<P::Out>>
+    where
+        P::Out: Data,
+    {
         self.reship("chain", "Chain", Shipping::Forward, None)
     }
 
     /// Merges this stream with another one.
-    pub fn union<Q: Pipeline<Out = P::Out>>(self, other: Stream<Q>) -> Stream<GateHead<P::Out>> {
+    pub fn union<Q: Pipeline<Out = P::Out>>(self, other: Stream<Q>) -> Stream<GateHead<P::Out>>
+    where
+        P::Out: Data,
+    {
         let (env, first) = self.ship(Shipping::Forward, NoKey, None);
         let (_, second) = other.ship(Shipping::Forward, NoKey, None);
         let draft = VertexDraft { inputs: vec![first, second], ..Default::default() };
@@ -233,14 +250,18 @@ impl<P: Pipeline<Out: Data>> Stream<P> {
     }
 
     /// Partitions the stream by key: one subtask gets all records of a key and has that key's state.
-    pub fn key_by<F: KeySelector<P::Out>>(self, key: F) -> KeyedStream<P, F> {
+    pub fn key_by<F>(self, key: F) -> KeyedStream<P, F>
+    where
+        P::Out: Data,
+        F: KeySelector<P::Out>,
+    {
         KeyedStream { stream: self, key }
     }
 
     /// Lets several streams continue from this one. Each gets every record.
     pub fn share(self) -> SharedStream<P::Out>
     where
-        P::Out: Clone + Sync,
+        P::Out: Data + Clone + Sync,
     {
         let edges: EdgeMakers<P::Out> = Arc::default();
         let made = edges.clone();

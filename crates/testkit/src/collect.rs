@@ -5,8 +5,8 @@ use bytes::Bytes;
 use reflow_api::sink::{Prepared, WriterContext};
 use reflow_api::{Io, Sink, Transaction, UserError, Writer};
 use reflow_env::{Location, PutMode, StoreOp};
+use reflow_types::{Data, data};
 use reflow_types::{SubtaskId, Timestamp};
-use serde::{Serialize, de::DeserializeOwned};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A sink. Clones are the same sink.
@@ -76,12 +76,12 @@ impl<T> Collect<T> {
     }
 }
 
-impl<T: DeserializeOwned + Ord> Collect<T> {
+impl<T: Data + Ord> Collect<T> {
     /// All records that are committed, in ascending order.
     pub fn committed(&self, job: &Harness) -> Vec<T> {
         let prefix = format!("{}/committed/", self.name);
         let decode = |(name, body): (&str, &Bytes)| -> Vec<T> {
-            postcard::from_bytes(body).unwrap_or_else(|error| panic!("{name} is damaged: {error}"))
+            data::decode(body).unwrap_or_else(|error| panic!("{name} is damaged: {error}"))
         };
         let mut records: Vec<T> = job.store().below(&prefix).flat_map(decode).collect();
         records.sort();
@@ -89,7 +89,7 @@ impl<T: DeserializeOwned + Ord> Collect<T> {
     }
 }
 
-impl<T: Serialize + Clone + Send + 'static> Sink for Collect<T> {
+impl<T: Data + Clone> Sink for Collect<T> {
     type Item = T;
     type Writer = CollectWriter<T>;
 
@@ -108,7 +108,7 @@ pub struct CollectWriter<T> {
     transactions: u64,
 }
 
-impl<T: Serialize + Clone + Send + 'static> Writer for CollectWriter<T> {
+impl<T: Data + Clone> Writer for CollectWriter<T> {
     type Item = T;
 
     fn write(&mut self, value: T, time: Timestamp) -> Result<(), UserError> {
@@ -128,7 +128,7 @@ impl<T: Serialize + Clone + Send + 'static> Writer for CollectWriter<T> {
         self.transactions += 1;
         let name = format!("{:06}-{:06}", self.subtask.0, self.transactions);
         let at = Location(format!("{}/prepared/{name}", self.sink.name));
-        let body = Bytes::from(postcard::to_stdvec(&std::mem::take(&mut self.open))?);
+        let body = Bytes::from(data::to_vec(&std::mem::take(&mut self.open))?);
         let put = StoreOp::Put { at, body, mode: PutMode::Overwrite };
         let (store, wait_for) = match self.sink.lock().gives_away {
             false => (vec![put], Vec::new()),

@@ -2,8 +2,7 @@
 
 use reflow_api::source::{FixedSplits, ReaderContext};
 use reflow_api::{Emit, Enumerator, Polled, Reader, Source, UserError};
-use reflow_types::{Instant, NO_TIMESTAMP};
-use serde::{Deserialize, Serialize};
+use reflow_types::{Data, Instant, NO_TIMESTAMP};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A source with a fixed number of splits. Pushed records are kept, so that they are read again after a restore.
@@ -64,7 +63,7 @@ impl<T: Clone + Send + 'static> Source for Feed<T> {
 }
 
 /// A split with the position of its next record.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Data)]
 pub struct FeedSplit {
     number: u64,
     next: usize,

@@ -26,6 +26,8 @@
 //! (one check for all of them), `attempt` and `executor` (what runs), [`store`], [`clock`], `order`.
 #![warn(missing_docs)]
 
+extern crate reflow_types as reflow; // what the derived code names
+
 mod attempt;
 pub mod clock;
 pub mod collect;

@@ -10,12 +10,11 @@ use reflow_api::window::{
 };
 use reflow_api::{Aggregate, Context, ProcessFunction, Sink, TimeDomain, UserError, Watermarks};
 use reflow_stream::{Pipeline, Stream};
-use reflow_types::Timestamp;
-use serde::{Deserialize, Serialize};
+use reflow_types::{Data, Timestamp};
 use std::time::Duration;
 
 /// A record of these jobs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Data)]
 pub struct Reading {
     /// The split that it was read from. Those of one split come in order, those of two in any.
     pub split: u64,

@@ -3,7 +3,7 @@
 use crate::{Collect, Feed, Harness};
 use reflow_stream::StreamEnv;
 use reflow_types::Bounds;
-use serde::{Serialize, de::DeserializeOwned};
+use reflow_types::Data;
 use std::fmt::Debug;
 use std::rc::Rc;
 
@@ -24,7 +24,7 @@ pub fn check_rescales<I, O>(
 ) -> Vec<O>
 where
     I: Clone + Send + 'static,
-    O: Serialize + DeserializeOwned + Clone + Ord + Debug + Send + 'static,
+    O: Data + Clone + Ord + Debug,
 {
     let job = Rc::new(job);
     let start = |parallelism: u32| {

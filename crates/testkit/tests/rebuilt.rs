@@ -3,12 +3,14 @@
 use reflow_protocol::failure::Fault;
 use reflow_stream::StreamEnv;
 use reflow_testkit::{Collect, Feed, Harness};
-use serde::{Deserialize, Serialize};
+use reflow_types::Data;
+
+extern crate reflow_types as reflow;
 
 type Payment = (u64, i64);
 
 /// What the first build keeps of an account.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Data)]
 struct Account {
     owner: u64,
     balance: i64,
@@ -22,13 +24,14 @@ impl From<Payment> for Account {
 }
 
 /// `last` is dropped, two fields are new.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Data)]
+#[data(removed = "last")]
 struct Grown {
     owner: u64,
     balance: i64,
-    #[serde(default)]
+    #[data(default)]
     payments: u32,
-    #[serde(default = "unknown")]
+    #[data(default = unknown)]
     currency: String,
 }
 
@@ -43,7 +46,8 @@ impl From<Payment> for Grown {
 }
 
 /// The balance is a text.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Data)]
+#[data(removed = "last")]
 struct Changed {
     owner: u64,
     balance: String,
@@ -56,7 +60,8 @@ impl From<Payment> for Changed {
 }
 
 /// A field is new, and nothing says what it is in what was written before.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Data)]
+#[data(removed = "last")]
 struct Demanding {
     owner: u64,
     balance: i64,
@@ -80,7 +85,7 @@ fn build<A>(
     show: fn(A) -> String,
 ) -> impl Fn(&mut StreamEnv) + 'static + use<A>
 where
-    A: From<Payment> + Clone + Serialize + for<'de> Deserialize<'de> + Send + 'static,
+    A: From<Payment> + Clone + Data,
 {
     let (feed, out) = (feed.clone(), out.clone());
     move |env| {
@@ -152,7 +157,7 @@ impl Saved {
 }
 
 #[test]
-fn fields_may_be_dropped_and_added_with_a_default_at_any_parallelism() {
+fn fields_may_be_removed_and_added_with_a_default_at_any_parallelism() {
     for parallelism in 1..=3 {
         let mut saved = Saved::new();
         saved.job.rebuild(saved.grown("accounts"));
@@ -174,7 +179,7 @@ fn a_field_of_another_type_is_refused_by_name() {
         |account| account.balance,
     );
     saved.job.rebuild(changed);
-    saved.refused(&["balance", "string"]);
+    saved.refused(&["field `balance`", "written as i64 and is String now"]);
 }
 
 #[test]
@@ -187,7 +192,7 @@ fn a_new_field_without_a_default_is_refused_by_name() {
         |account| format!("{} {}", account.balance, account.limit),
     );
     saved.job.rebuild(demanding);
-    saved.refused(&["missing field `limit`"]);
+    saved.refused(&["`limit: i64` was not written", "#[data(default)]"]);
 }
 
 #[test]

@@ -5,8 +5,7 @@
 //! determines the key group, and so where state is found after a restore. Therefore it must be the same in every
 //! build, on every platform and in every release, which `std::hash` does not guarantee.
 
-use crate::KeyHash;
-use serde::{Serialize, de::DeserializeOwned};
+use crate::{Data, KeyHash};
 use std::marker::PhantomData;
 
 pub use reflow_derive::Key;
@@ -19,7 +18,7 @@ pub const ENCODING: u32 = 1;
 /// ```
 /// # extern crate reflow_types as reflow;
 /// use reflow::Key;
-/// #[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, Key)]
+/// #[derive(Clone, PartialEq, Eq, reflow::Data, Key)]
 /// struct Seat { flight: String, row: u16 }
 /// let a = Seat { flight: "UA1".into(), row: 7 };
 /// assert_eq!(a.key_hash(), a.clone().key_hash());
@@ -30,11 +29,11 @@ pub const ENCODING: u32 = 1;
 #[diagnostic::on_unimplemented(
     message = "a stream cannot be keyed by `{Self}`, because it does not implement `Key`",
     label = "not a key",
-    note = "keys are integers of a fixed width, `bool`, `char`, `String`, and options, vectors and tuples (of up to four) of keys",
-    note = "a struct or enum whose fields are keys becomes a key by `#[derive(reflow::Key)]`",
-    note = "use `u64` instead of `usize`, an owned `String` instead of `&str`, an integer instead of a floating-point number, and `Vec` instead of an array or slice"
+    note = "keys are integers of a fixed width, `bool`, `char`, `String`, `CanonicalF64`, and options, vectors and tuples (of up to four) of keys",
+    note = "derive `Clone, PartialEq, Eq, reflow::Data, reflow::Key` for a type of your own",
+    note = "use `u64` instead of `usize`, an owned `String` instead of `&str`, `CanonicalF64` instead of a floating-point number, and `Vec` instead of an array or slice"
 )]
-pub trait Key: Clone + Eq + Serialize + DeserializeOwned + Send + 'static {
+pub trait Key: Data + Clone + Eq {
     /// Appends the key's encoding.
     fn encode(&self, out: &mut KeyWriter);
 
@@ -167,9 +166,8 @@ tuple_key!(A.0, B.1, C.2, D.3);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde::Deserialize;
 
-    #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Key)]
+    #[derive(Clone, PartialEq, Eq, Data, Key)]
     enum Shape {
         Dot,
         Square(u32),

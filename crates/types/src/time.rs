@@ -1,5 +1,6 @@
 //! Timestamps, watermarks and instants.
 
+use reflow_data::Data;
 use serde::{Deserialize, Serialize};
 use std::ops::{Add, Sub};
 use std::time::Duration;
@@ -19,7 +20,7 @@ pub const MAX_WATERMARK: Timestamp = i64::MAX;
 /// A process reads its wall clock once, when it starts, and adds monotonic time to it. So instants never go back
 /// within a process. Between processes they differ as the machines' clocks do, so they are shown to users but never
 /// compared across processes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Data)]
 pub struct Instant(pub u64);
 
 impl Instant {

@@ -2,8 +2,7 @@
 
 extern crate reflow_types as reflow;
 
-use reflow::{Key, KeyWriter};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use reflow::{Data, Key, KeyWriter};
 use std::marker::PhantomData;
 
 /// The hash of these keys, encoded one after the other.
@@ -28,7 +27,7 @@ mod names {
     struct Send;
     mod core {}
 
-    #[derive(::core::clone::Clone, PartialEq, ::core::cmp::Eq, Serialize, Deserialize, Key)]
+    #[derive(::core::clone::Clone, PartialEq, ::core::cmp::Eq, Data, Key)]
     pub(super) struct Taken {
         pub(super) out: String,
         pub(super) self_: u8,
@@ -39,7 +38,7 @@ mod names {
         pub(super) encode: char,
     }
 
-    #[derive(::core::clone::Clone, PartialEq, ::core::cmp::Eq, Serialize, Deserialize, Key)]
+    #[derive(::core::clone::Clone, PartialEq, ::core::cmp::Eq, Data, Key)]
     pub(super) enum r#enum {
         out { out: u8, r#match: String },
         r#type(u16, u8),
@@ -65,15 +64,15 @@ fn no_name_of_a_user_is_taken_for_the_macros() {
     assert_eq!(names::r#enum::field0.key_hash(), parts![2u32]);
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Key)]
+#[derive(Clone, Debug, PartialEq, Eq, Data, Key)]
 struct Unit;
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Key)]
+#[derive(Clone, Debug, PartialEq, Eq, Data, Key)]
 struct Empty {}
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Key)]
+#[derive(Clone, Debug, PartialEq, Eq, Data, Key)]
 struct Tuple(u8, String);
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Key)]
+#[derive(Clone, Debug, PartialEq, Eq, Data, Key)]
 enum Never {}
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Key)]
+#[derive(Clone, Debug, PartialEq, Eq, Data, Key)]
 enum Numbered {
     Seven = 7,
     Three = 3,
@@ -90,7 +89,7 @@ fn every_shape_is_a_key() {
     assert_eq!(Numbered::Seven.key_hash(), parts![0u32]);
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Key)]
+#[derive(Clone, Debug, PartialEq, Eq, Data, Key)]
 struct Pair<A, B = u8>
 where
     A: PartialOrd,
@@ -99,14 +98,14 @@ where
     rest: Vec<Option<B>>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Key)]
+#[derive(Clone, Debug, PartialEq, Eq, Data, Key)]
 enum Either<L, R> {
     Left(L),
     Right { out: R },
     Neither,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Key)]
+#[derive(Clone, Debug, PartialEq, Eq, Data, Key)]
 struct Tree<T> {
     value: T,
     children: Vec<Tree<T>>,
@@ -116,21 +115,20 @@ trait Entity {
     type Id;
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Car;
 
 impl Entity for Car {
     type Id = u64;
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Key)]
-#[serde(bound = "E::Id: Serialize + DeserializeOwned")]
+#[derive(Clone, Debug, PartialEq, Eq, Data, Key)]
 struct Of<E: Entity> {
     id: E::Id,
     again: (<E as Entity>::Id, u8),
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Key)]
+#[derive(Clone, Debug, PartialEq, Eq, Data, Key)]
 struct Id<T, const N: usize> {
     id: u64,
     of: PhantomData<T>,
@@ -154,13 +152,13 @@ fn parameters_must_be_keys_where_a_field_holds_them() {
 }
 
 /// Borrows, or does not: as a key it owns what it has, for good.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Key)]
+#[derive(Clone, Debug, PartialEq, Eq, Data, Key)]
 struct Named<'a, T: Clone> {
     name: Name<'a>,
     value: T,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Data)]
 struct Name<'a>(std::borrow::Cow<'a, str>);
 
 impl Key for Name<'static> {
@@ -180,7 +178,8 @@ mod renamed {
     pub(super) use ::reflow as streams;
 }
 
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Key)]
+#[derive(Clone, PartialEq, Eq, Data, Key)]
+#[data(crate = renamed::streams)]
 #[key(crate = renamed::streams)]
 struct Elsewhere {
     out: u8,

@@ -1,11 +1,10 @@
 //! The records that a window keeps.
 
-use reflow_types::Timestamp;
-use serde::{Deserialize, Serialize};
+use reflow_types::{Data, Timestamp};
 use std::collections::VecDeque;
 
 /// A window's records with their timestamps, in the order of their arrival.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Data)]
 pub struct Elements<T> {
     rows: VecDeque<(Timestamp, T)>,
     /// The highest timestamp added since the window was last empty, removed records included.

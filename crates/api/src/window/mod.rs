@@ -10,11 +10,10 @@ pub use elements::Elements;
 pub use evictor::{CountEvictor, Evictor, TimeEvictor};
 pub use trigger::{CountTrigger, DeltaTrigger, EventTimeTrigger, Trigger, TriggerResult};
 
-use reflow_types::{Key, KeyWriter, MAX_WATERMARK, MIN_WATERMARK, Timestamp};
-use serde::{Deserialize, Serialize};
+use reflow_types::{Data, Key, KeyWriter, MAX_WATERMARK, MIN_WATERMARK, Timestamp};
 
 /// A window in event time: `start ..  end`, in milliseconds since the Unix epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Data)]
 pub struct Window {
     /// The first timestamp in the window.
     pub start: Timestamp,
@@ -41,7 +40,7 @@ impl Key for Window {
 }
 
 /// The result of a window.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Data)]
 pub struct Windowed<K, R> {
     /// The key.
     pub key: K,

@@ -1,8 +1,7 @@
 //! Triggers, which decide when a window emits its result.
 
 use super::Window;
-use reflow_types::Timestamp;
-use serde::{Serialize, de::DeserializeOwned};
+use reflow_types::{Data, Timestamp};
 use std::marker::PhantomData;
 
 /// The decision of a trigger.
@@ -33,7 +32,7 @@ impl TriggerResult {
 /// Decides when a window emits its result. A window is purged in any case when the watermark has passed its end.
 pub trait Trigger<T>: Clone + Send + 'static {
     /// The trigger's state for a key and window.
-    type State: Default + Serialize + DeserializeOwned + Send + 'static;
+    type State: Default + Data;
 
     /// Called after a record was added to the window.
     fn on_element(

@@ -3,11 +3,10 @@
 use super::split::FileSplit;
 use crate::ConnectorError;
 use bytes::Bytes;
-use reflow_api::source::encode_split;
+use reflow_api::source::{decode_split, encode_split};
 use reflow_api::{Enumerator, EnumeratorPoll, UserError};
 use reflow_env::{Location, ObjectMeta, StoreReply, StoreResult};
-use reflow_types::Instant;
-use serde::{Deserialize, Serialize};
+use reflow_types::{Data, Instant};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -30,7 +29,7 @@ pub(super) struct FileEnumerator {
 }
 
 /// The files that it has found.
-#[derive(Clone, Default, Serialize, Deserialize)]
+#[derive(Clone, Default, Data)]
 struct State {
     /// The names of all files found.
     files: BTreeSet<String>,
@@ -128,7 +127,7 @@ impl Enumerator for FileEnumerator {
     }
 
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), UserError> {
-        self.state = postcard::from_bytes(snapshot)?;
+        self.state = decode_split(snapshot)?;
         self.state.done &= self.watch.is_none();
         self.listed = !self.state.files.is_empty();
         self.due = (!self.state.done).then(Instant::default);

@@ -1,10 +1,10 @@
 //! The split of a file source: a part of a file with a position.
 
 use reflow_env::Location;
-use serde::{Deserialize, Serialize};
+use reflow_types::Data;
 
 /// A range of a file's bytes and the position in it. The records that begin in the range belong to the split.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Data)]
 pub struct FileSplit {
     /// A number that never changes and differs from those of other splits.
     pub(super) number: u64,

@@ -39,7 +39,7 @@ fn list(enumerator: &mut dyn Enumerator, store: &mut Store, now: Instant) -> Vec
     while let EnumeratorPoll { list: Some(below), .. } = enumerator.poll(now) {
         enumerator.listed(now, store.carry_out(reflow_env::StoreOp::List { below })).unwrap();
     }
-    enumerator.take_splits().iter().map(|split| postcard::from_bytes(split).unwrap()).collect()
+    enumerator.take_splits().iter().map(|split| reflow_api::source::decode_split(split).unwrap()).collect()
 }
 
 fn splits<D: Decoder>(source: &FileSource<D>, store: &mut Store) -> Vec<FileSplit> {

@@ -22,8 +22,9 @@ use std::collections::BTreeMap;
 
 const MAGIC: [u8; 8] = *b"REFLOWCP";
 /// The version of this format, and of what the objects that it names hold. 2: a window's pane is kept under start and
-/// end of its window; under 1 it was the end alone. 3: with the lineage.
-pub const FORMAT: u16 = 3;
+/// end of its window; under 1 it was the end alone. 3: with the lineage. 4: state is encoded as `Data` says, before it was
+/// as serde says.
+pub const FORMAT: u16 = 4;
 const HEADER: usize = MAGIC.len() + 2;
 const TRAILER: usize = 4;
 

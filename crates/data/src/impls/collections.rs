@@ -6,7 +6,7 @@
 
 use crate::data::{decode_element, encode_element};
 use crate::{Buffer, Data, DecodeError, Decoder, Encoder, SchemaBuilder, Type};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, Hash};
 
 impl<T: Data> Data for Vec<T> {
@@ -43,6 +43,24 @@ impl<T: Data> Data for VecDeque<T> {
 
     fn decode_from(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         Vec::decode_from(input).map(VecDeque::from)
+    }
+
+    fn describe(schema: &mut SchemaBuilder) -> Type {
+        T::describe_list(schema)
+    }
+}
+
+/// In the order of its array.
+impl<T: Data + Ord> Data for BinaryHeap<T> {
+    const MIN_BYTES: usize = 1;
+
+    fn encode_into<B: Buffer>(&self, out: &mut Encoder<'_, B>) {
+        out.length(self.len());
+        out.nested(|out| T::encode_slice(self.as_slice(), out));
+    }
+
+    fn decode_from(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        Vec::decode_from(input).map(BinaryHeap::from)
     }
 
     fn describe(schema: &mut SchemaBuilder) -> Type {

@@ -119,7 +119,7 @@ struct At<'a, K: Key, S, D> {
 impl<K, S, Out, D> Context<K, S, Out> for At<'_, K, S, D>
 where
     K: Key,
-    S: Default + serde::Serialize + serde::de::DeserializeOwned + Send + 'static,
+    S: Default + reflow_types::Data,
     D: Stage<Out>,
 {
     fn key(&self) -> &K {

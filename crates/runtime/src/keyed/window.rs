@@ -18,16 +18,15 @@ use reflow_protocol::control::SubtaskMetrics;
 use reflow_protocol::failure::Fault;
 use reflow_state::{Index, Indexed, KeyedTable, Scoped, SnapshotTable, TableId};
 use reflow_types::{
-    Bounds, Key, KeyHash, MAX_WATERMARK, MIN_WATERMARK, MaxParallelism, NO_TIMESTAMP, Timestamp,
+    Bounds, Data, Key, KeyHash, MAX_WATERMARK, MIN_WATERMARK, MaxParallelism, NO_TIMESTAMP, Timestamp,
     injected_fault,
 };
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
 
 /// What a window keeps of its records, and what it makes of them.
 pub trait Contents<K, T>: Clone + Send + 'static {
     /// Kept per key and window.
-    type Acc: Serialize + DeserializeOwned + Send + 'static;
+    type Acc: Data;
     /// Emitted when it fires.
     type Out;
     /// What is kept before the first record.
@@ -72,7 +71,7 @@ pub struct Buffered<E, F> {
 
 impl<K, T, U, E, F> Contents<K, T> for Buffered<E, F>
 where
-    T: Serialize + DeserializeOwned + Send + 'static,
+    T: Data,
     E: Evictor<T>,
     F: Fn(&K, Window, &Elements<T>) -> Option<U> + Clone + Send + 'static,
 {
@@ -95,7 +94,7 @@ where
 }
 
 /// What a key has in one window.
-#[derive(Serialize, Deserialize)]
+#[derive(Data)]
 struct Pane<A, S> {
     acc: A,
     trigger: S,

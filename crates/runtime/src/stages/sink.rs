@@ -16,7 +16,7 @@ use reflow_protocol::failure::Fault;
 use reflow_protocol::snapshot::Redistribution;
 use reflow_state::SnapshotKind;
 use reflow_types::{
-    Bounds, CheckpointId, Instant, JobId, MAX_WATERMARK, SubtaskIndex, Timestamp, injected_fault,
+    Bounds, CheckpointId, Data, Instant, JobId, MAX_WATERMARK, SubtaskIndex, Timestamp, injected_fault,
 };
 use std::time::Duration;
 
@@ -29,6 +29,21 @@ const MAX_TRIES: u32 = 20;
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// The name of the writers' traces among the sink's states.
 const WRITERS: &str = "writers";
+
+/// What a writer leaves in a checkpoint, so that a later attempt can remove what it has left behind.
+#[derive(Data)]
+struct WriterTrace {
+    job: u128,
+    epoch: u64,
+    number: u32,
+    trace: Bytes,
+}
+
+impl WriterTrace {
+    fn of(job: JobId, attempt: Attempt, trace: Bytes) -> Self {
+        Self { job: job.0, epoch: attempt.epoch.0, number: attempt.number.0, trace }
+    }
+}
 
 /// A sink at the end of a chain.
 pub struct SinkStage<S: Sink> {
@@ -250,10 +265,12 @@ impl<S: Sink> Control for SinkStage<S> {
         }
         // Who restores another job's checkpoint does not know whether that job still runs, and so leaves it alone. One
         // subtask cleans up for all.
-        let writers = context.take_list::<(JobId, Attempt, Bytes)>(&self.operator, WRITERS);
+        let writers = context.take_list::<WriterTrace>(&self.operator, WRITERS);
         if context.index == SubtaskIndex(0) {
-            let ended =
-                |(job, attempt, trace)| (job == context.job && attempt != context.attempt).then_some(trace);
+            let now = WriterTrace::of(context.job, context.attempt, Bytes::new());
+            let ended = |of: WriterTrace| {
+                (of.job == now.job && (of.epoch, of.number) != (now.epoch, now.number)).then_some(of.trace)
+            };
             self.former = writers.into_iter().filter_map(ended).collect();
         }
         self.commit();
@@ -315,12 +332,12 @@ impl<S: Sink> Control for SinkStage<S> {
             Ok(None) => {}
             Err(error) => self.fail(error),
         }
-        let transactions = self.transactions.iter().map(|pending| &pending.transaction.0);
+        let transactions = self.transactions.iter().map(|pending| pending.transaction.0.clone());
         context.put_list(&self.operator, "transactions", Redistribution::Split, transactions);
         let Some(Opened { job, attempt, writer, io, .. }) = &self.opened else { return };
         match context.kind {
             SnapshotKind::Checkpoint | SnapshotKind::Full | SnapshotKind::Cut => {
-                let trace = writer.trace().map(|trace| (*job, *attempt, trace));
+                let trace = writer.trace().map(|trace| WriterTrace::of(*job, *attempt, trace));
                 context.put_list(&self.operator, WRITERS, Redistribution::Union, trace);
             }
             SnapshotKind::Savepoint => {

@@ -7,8 +7,7 @@ use reflow_network::output::KeySelector;
 use reflow_network::{Output, Partitioner, Routes, Row};
 use reflow_protocol::control::SubtaskMetrics;
 use reflow_state::SnapshotKind;
-use reflow_types::{CheckpointId, KeyHash, Timestamp};
-use serde::Serialize;
+use reflow_types::{CheckpointId, Data, KeyHash, Timestamp};
 
 /// One edge: the common case, without a detour.
 pub struct Tail<T, F> {
@@ -23,7 +22,7 @@ impl<T, F> Tail<T, F> {
     }
 }
 
-impl<T: Serialize + Send + 'static, F: KeySelector<T>> Stage<T> for Tail<T, F> {
+impl<T: Data, F: KeySelector<T>> Stage<T> for Tail<T, F> {
     #[inline]
     fn push(&mut self, value: T, time: Timestamp) {
         self.output.push(value, time);
@@ -60,7 +59,7 @@ pub trait Edge<T>: Send {
     fn sent(&self) -> (u64, u64);
 }
 
-impl<T: Serialize + Clone + Send + Sync + 'static, F: KeySelector<T>> Edge<T> for Output<T, F> {
+impl<T: Data + Clone + Sync, F: KeySelector<T>> Edge<T> for Output<T, F> {
     fn push_all(&mut self, rows: &[Row<T>]) {
         rows.iter().for_each(|row| self.push(row.value.clone(), row.time));
     }
@@ -104,7 +103,7 @@ impl<T: Serialize + Clone + Send + Sync + 'static, F: KeySelector<T>> Edge<T> fo
 
 fn prepare<T, F>(output: &mut Output<T, F>, wiring: Option<&Wiring>)
 where
-    T: Serialize + Send + 'static,
+    T: Data,
     F: KeySelector<T>,
 {
     let gone = || Routes { channels: Vec::new(), partitioner: Partitioner::Forward };
@@ -153,7 +152,7 @@ impl<T: Send> Stage<T> for SharedTail<T> {
     }
 }
 
-impl<T: Serialize + Send + 'static, F: KeySelector<T>> Control for Tail<T, F> {
+impl<T: Data, F: KeySelector<T>> Control for Tail<T, F> {
     type Next = EndOfChain;
 
     fn next_stage(&self) -> &EndOfChain {

@@ -24,8 +24,7 @@ use reflow_protocol::failure::Fault;
 use reflow_protocol::rescale::Part;
 use reflow_protocol::snapshot::{OperatorState, Restore};
 use reflow_state::PREFETCH_DISTANCE;
-use reflow_types::{CheckpointId, Instant, KeyGroupSet, SubtaskId, injected_fault};
-use serde::de::DeserializeOwned;
+use reflow_types::{CheckpointId, Data, Instant, KeyGroupSet, SubtaskId, injected_fault};
 use std::time::Duration;
 
 /// During a migration, at most as many records are buffered as the task processes in this time: a later barrier waits
@@ -59,7 +58,7 @@ struct WaitingBarrier {
 
 impl<T, H> InputTask<T, H>
 where
-    T: DeserializeOwned + Send + 'static,
+    T: Data,
     H: Head<T>,
 {
     /// Makes the task and opens its chain.
@@ -265,7 +264,7 @@ where
 
 impl<T, H> Task for InputTask<T, H>
 where
-    T: DeserializeOwned + Send + 'static,
+    T: Data,
     H: Head<T>,
 {
     fn step(&mut self, now: Instant, events: &mut Vec<TaskEvent>) -> TaskStep {

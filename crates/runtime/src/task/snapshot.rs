@@ -21,7 +21,7 @@ use reflow_protocol::rescale::Part;
 use reflow_protocol::snapshot::{
     AfterBarrier, Codec, KeyedState, OperatorState, Redistribution, Run, SubtaskState,
 };
-use reflow_state::{Progress, RunKind, SnapshotWriter, StateError};
+use reflow_state::{Progress, RunKind, SnapshotWriter};
 use reflow_types::{Bounds, CheckpointId, Instant, KeyGroupSet, SubtaskId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -334,8 +334,6 @@ impl Writing {
         match progress {
             Some(Ok(Progress::Done)) => self.table += 1,
             Some(Ok(Progress::More)) => {}
-            // Every further checkpoint, and every restart, would meet the same type.
-            Some(Err(error @ StateError::NotRestorable { .. })) => crate::fail(Fault::Permanent, "", error),
             // The new owners cannot do without.
             Some(Err(error)) if self.handover.is_some() => crate::fail(Fault::User, "state", error),
             Some(Err(error)) => return Err(error.to_string()),

@@ -7,13 +7,14 @@ use self::assignment::{Assignment, Pause};
 use self::emitter::{Emitted, Emitter};
 use super::core::{Phase, TaskCore};
 use super::snapshot::{AtBarrier, AtCut, Barrier};
-use super::splits::Splits;
+use super::splits;
 use super::{Task, TaskEvent, TaskStep};
 use crate::build::BuildContext;
 use crate::rescale::Preparation;
 use crate::stage::{AWAITED_SPLIT, AdoptedState, NO_MORE_SPLITS, Stage, Starved, take_list};
 use crate::wiring::Wiring;
 use bytes::Bytes;
+use reflow_api::source::encode_split;
 use reflow_api::{Polled, Reader};
 use reflow_protocol::command::{MoreSplits, SnapshotKind};
 use reflow_protocol::control::SubtaskMetrics;
@@ -22,9 +23,8 @@ use reflow_protocol::report::SubtaskEvent;
 use reflow_protocol::rescale::{Cut, Installation, Part};
 use reflow_protocol::snapshot::{AfterBarrier, OperatorState, Redistribution, Restore};
 use reflow_types::{
-    CheckpointId, Instant, MAX_WATERMARK, MIN_WATERMARK, SubtaskId, Timestamp, injected_fault,
+    CheckpointId, Data, Instant, MAX_WATERMARK, MIN_WATERMARK, SubtaskId, Timestamp, injected_fault,
 };
-use serde::{Serialize, de::DeserializeOwned};
 use std::time::Duration;
 
 /// The name of a source's state: its unfinished splits.
@@ -36,7 +36,6 @@ pub struct SourceTask<R, C> {
     /// The source's uid.
     operator: String,
     reader: R,
-    splits: Splits,
     assignment: Assignment,
     pause: Pause,
     wiring: Wiring,
@@ -48,7 +47,7 @@ pub struct SourceTask<R, C> {
 impl<R, C> SourceTask<R, C>
 where
     R: Reader,
-    R::Split: Serialize + DeserializeOwned,
+    R::Split: Data,
     C: Stage<R::Item>,
 {
     /// Makes the task, opens its chain and gives the reader its restored splits.
@@ -59,7 +58,6 @@ where
             core: TaskCore::new(chain, watermark, context),
             operator,
             reader,
-            splits: Splits::new(&context.name),
             assignment: Assignment::new(),
             pause: Pause::default(),
             wiring: context.wiring.clone(),
@@ -193,7 +191,7 @@ where
             operator: self.operator.clone(),
             name: SPLITS.to_owned(),
             redistribution: Redistribution::Split,
-            items: splits.iter().map(|split| self.splits.encode(split)).collect(),
+            items: splits.iter().map(encode_split).collect(),
         };
         self.pause.begin(checkpoint, kind.then);
         let cut = kind.cut.clone().map(|cut| (self.core.take_prepared_for(&cut), cut));
@@ -230,7 +228,7 @@ where
         let released = keep.map_or(Vec::new(), |keep| self.reader.release(keep));
         let mut splits = Vec::new();
         for (number, split) in released {
-            splits.push(self.splits.encode(&split));
+            splits.push(encode_split(&split));
             self.core.chain_mut().split_ended(number);
         }
         self.core.report_cut(next.version, splits);
@@ -277,7 +275,7 @@ where
 impl<R, C> Task for SourceTask<R, C>
 where
     R: Reader,
-    R::Split: Serialize + DeserializeOwned,
+    R::Split: Data,
     C: Stage<R::Item>,
 {
     fn step(&mut self, now: Instant, events: &mut Vec<TaskEvent>) -> TaskStep {
@@ -331,7 +329,7 @@ where
             self.core.chain_mut().adopt(&mut AdoptedState(states));
         }
         for split in splits {
-            let split = self.splits.decode(split);
+            let split = splits::decode(&self.operator, split);
             self.add_split(split);
         }
         // After the splits: without one of either kind, the watermark would rise past all that is to be read.

@@ -6,7 +6,7 @@ use super::sink::LineSink;
 use super::{Lines, Workload, lines};
 use reflow_api::Aggregate;
 use reflow_stream::StreamEnv;
-use serde::{Deserialize, Serialize};
+use reflow_types::Data;
 use std::collections::BTreeMap;
 
 /// How many buckets the second count has.
@@ -63,7 +63,7 @@ pub(super) fn expected_twice(readings: &Readings) -> Lines {
 }
 
 /// A key and how many records it has had.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Data)]
 pub struct Counted {
     key: u64,
     count: u64,

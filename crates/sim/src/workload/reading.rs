@@ -1,11 +1,11 @@
 //! The readings: the input records of workloads, which are computed from a seed.
 
 use crate::rng::Rng;
-use serde::{Deserialize, Serialize};
+use reflow_types::Data;
 use std::time::Duration;
 
 /// A record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Data)]
 pub struct Reading {
     /// The split that it stands in.
     pub split: u32,

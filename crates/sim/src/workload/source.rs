@@ -5,8 +5,7 @@ use super::reading::{Reading, Readings};
 use crate::faults::Probe;
 use reflow_api::source::{FixedSplits, ReaderContext};
 use reflow_api::{Emit, Enumerator, Polled, Reader, Source, UserError};
-use reflow_types::Instant;
-use serde::{Deserialize, Serialize};
+use reflow_types::{Data, Instant};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,7 +52,7 @@ pub struct Pause {
 }
 
 /// A split and how far it was read.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Data)]
 pub struct Split {
     number: u32,
     next: u64,

@@ -7,8 +7,7 @@ use super::{Lines, Workload};
 use crate::faults::Probe;
 use reflow_api::{Context, ProcessFunction, TimeDomain, UserError, Watermarks};
 use reflow_stream::StreamEnv;
-use reflow_types::{MAX_WATERMARK, Timestamp};
-use serde::{Deserialize, Serialize};
+use reflow_types::{Data, MAX_WATERMARK, Timestamp};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -62,7 +61,7 @@ struct HoldAndSum {
 }
 
 /// What is kept of a key.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Data)]
 struct Kept {
     held: Vec<(u32, u64)>,
     sums: BTreeMap<i64, (u64, i64)>,

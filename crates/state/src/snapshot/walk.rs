@@ -9,13 +9,12 @@ use super::{Awaiting, Progress, SnapshotKind};
 use crate::StateKey;
 use crate::account::{Mode, Written};
 use crate::block::{HEADER, Header, Kind};
-use crate::codec::Codec;
+use crate::codec;
 use crate::entries::{Entries, Segment};
 use crate::epochs::Epochs;
 use crate::error::StateError;
 use crate::mark::{Epoch, Mark};
 use crate::pending::Batch;
-use crate::sample::Sample;
 use crate::slots::{Entry, TAGS};
 use crate::table::StateValue;
 use crate::writer::{RunKind, RunWriter};
@@ -73,7 +72,6 @@ enum Stage {
 /// One bounded step of a walk.
 pub(super) struct Step<'a, K, V> {
     pub(super) entries: &'a mut Entries<K, V>,
-    pub(super) sample: &'a mut Sample,
     /// The last complete epoch.
     pub(super) base: Epoch,
     pub(super) bounds: &'a Bounds,
@@ -110,10 +108,6 @@ impl Walk {
 
     pub(super) fn checkpoint(&self) -> CheckpointId {
         self.checkpoint
-    }
-
-    pub(super) fn codec(&self) -> Codec {
-        self.kind.codec()
     }
 
     /// Whether the snapshot must still write an entry of `segment` that has this mark.
@@ -185,6 +179,10 @@ impl<K: StateKey, V: StateValue> Step<'_, K, V> {
                 }
                 Mode::Full => {
                     self.out.begin_run(self.entries.id(), walk.segment as u16, RunKind::Full);
+                    if walk.kind == SnapshotKind::Savepoint {
+                        let schema = Batch { entries: 0, bytes: self.entries.schema().to_bytes() };
+                        self.write_block(walk, Kind::Schema, &schema)?;
+                    }
                     Stage::Puts { tag: 0 }
                 }
             },
@@ -204,12 +202,8 @@ impl<K: StateKey, V: StateValue> Step<'_, K, V> {
                         bytes: walk.run.bytes,
                         ..walk.plans[walk.segment]
                     };
-                    if walk.codec() == Codec::Exchange {
-                        self.entries
-                            .segment_mut(walk.segment)
-                            .account
-                            .measured(walk.run.puts, walk.run.put_bytes);
-                    }
+                    let account = &mut self.entries.segment_mut(walk.segment).account;
+                    account.measured(walk.run.puts, walk.run.put_bytes);
                     self.leave_segment(walk);
                     Stage::Begin
                 }
@@ -227,7 +221,7 @@ impl<K: StateKey, V: StateValue> Step<'_, K, V> {
             let (epoch, key) = self.entries.segment(walk.segment).tombstones.at(next);
             if *epoch > walk.base {
                 let before = walk.block.bytes.len();
-                if let Err(reason) = walk.codec().encode(key, &mut walk.block.bytes) {
+                if let Err(reason) = codec::encode(key, &mut walk.block.bytes) {
                     return Err(StateError::Encode { site: self.entries.site(walk.segment), reason });
                 }
                 walk.block.entries += 1;
@@ -258,11 +252,8 @@ impl<K: StateKey, V: StateValue> Step<'_, K, V> {
                 continue;
             };
             if walk.wants(walk.segment, entry.mark) {
-                if let Err(reason) = self.sample.look_at(walk.codec(), &entry.key, &entry.value) {
-                    return Err(walk.codec().not_restorable(self.entries.site(walk.segment), reason));
-                }
                 let before = walk.block.bytes.len();
-                let encoded = walk.codec().encode_put(&entry.key, &entry.value, &mut walk.block.bytes);
+                let encoded = codec::encode_put(&entry.key, &entry.value, &mut walk.block.bytes);
                 entry.mark = entry.mark.after_write(walk.epoch, self.base);
                 if let Err(reason) = encoded {
                     return Err(StateError::Encode { site: self.entries.site(walk.segment), reason });
@@ -311,10 +302,10 @@ impl<K: StateKey, V: StateValue> Step<'_, K, V> {
         }
         let header = Header {
             kind,
-            codec: walk.codec(),
             table: self.entries.id(),
             max: self.entries.layout().max_parallelism(),
             groups: self.entries.layout().groups(walk.segment as u16),
+            fingerprint: self.entries.schema().fingerprint(),
             entries: batch.entries,
         };
         let header = header.encode(&batch.bytes);

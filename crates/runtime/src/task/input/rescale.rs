@@ -14,8 +14,9 @@ use reflow_protocol::command::SnapshotKind;
 use reflow_protocol::failure::Fault;
 use reflow_protocol::rescale::Part;
 use reflow_protocol::snapshot::Restore;
-use reflow_types::{Bounds, CheckpointId, Instant, MIN_WATERMARK, MaxParallelism, SubtaskId, injected_fault};
-use serde::de::DeserializeOwned;
+use reflow_types::{
+    Bounds, CheckpointId, Data, Instant, MIN_WATERMARK, MaxParallelism, SubtaskId, injected_fault,
+};
 
 /// The key groups that come to a task or leave it.
 pub(super) struct Rescale<T> {
@@ -106,7 +107,7 @@ impl<T> Rescale<T> {
 }
 
 /// The start of an added task.
-impl<T: DeserializeOwned + Send + 'static> Rescale<T> {
+impl<T: Data> Rescale<T> {
     /// A checkpoint was triggered: the cut, if it is that of the graph with this task.
     pub(super) fn triggered_added(
         &mut self,
@@ -265,7 +266,7 @@ impl<T> Rescale<T> {
     }
 }
 
-impl<T: DeserializeOwned + Send + 'static> Rescale<T> {
+impl<T: Data> Rescale<T> {
     /// A part of what a rescale needs apart from the input. Returns whether there was something to do.
     pub(super) fn step(
         &mut self,
