@@ -77,7 +77,7 @@ static TABLE: &[Unsupported] = &[
     ignored("taskmanager.jvm-exit-on-oom", "a task executor that runs out of memory always ends"),
     ignored("taskmanager.memory.", MEMORY),
     // What tunes inner workings that are different here.
-    ignored("blob.", "executables are fetched from the JobManager's RPC port"),
+    ignored("blob.", "executables are fetched from the port of REST"),
     ignored("cluster.", SCHEDULER),
     ignored("execution.attached", "use start-foreground of the scripts"),
     ignored("execution.buffer-timeout", BATCHES),

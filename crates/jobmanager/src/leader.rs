@@ -4,7 +4,6 @@
 //! It makes no decisions itself. The actions of an event are carried out, in order, before the next event is
 //! handled.
 
-mod chunks;
 mod deployed;
 mod log;
 mod look;
@@ -19,7 +18,6 @@ use crate::members::{MemberEvent, Members};
 use crate::metrics::Metrics;
 use crate::operations::Operations;
 use crate::requirements::Declarations;
-use crate::settings::Artifact;
 use crate::storage::{Storage, Tickets};
 use bytes::Bytes;
 use deployed::Deployed;
@@ -32,7 +30,7 @@ use reflow_coordination::event::{Event, StoreOutcome};
 use reflow_coordination::manifest::{self, Decision};
 use reflow_coordination::requirements::RequestedBounds;
 use reflow_coordination::scheduler::Scheduler;
-use reflow_env::{ConnId, Location, Output, StoreError, StoreOp, StoreReply, StoreResult, Ticket};
+use reflow_env::{Location, Output, StoreError, StoreOp, StoreReply, StoreResult, Ticket};
 use reflow_protocol::command::{
     AttemptCommand, CheckpointCommand, Command, RescaleCommand, SnapshotKind, SubtaskCommand,
 };
@@ -61,10 +59,6 @@ enum Purpose {
     /// The record of the newest complete checkpoint.
     Newest,
     Deletion(String),
-    Chunk {
-        conn: ConnId,
-        offset: u64,
-    },
     Listing(Listing),
 }
 
@@ -84,7 +78,6 @@ pub(crate) struct Leader {
     pub(crate) operations: Operations,
     pub(crate) declarations: Declarations,
     enumerators: Enumerators,
-    artifact: Artifact,
     deployed: Deployed,
     requests: Storage<Purpose>,
     deletions: Deletions,
@@ -107,7 +100,6 @@ pub(crate) struct LeaderParts {
     pub(crate) declarations: Declarations,
     pub(crate) authority: Authority,
     pub(crate) enumerators: Enumerators,
-    pub(crate) artifact: Artifact,
     pub(crate) deletions: Deletions,
     /// Where the newest complete checkpoint is recorded.
     pub(crate) completed: Location,
@@ -125,7 +117,6 @@ impl Leader {
             operations: Operations::default(),
             declarations: parts.declarations,
             enumerators: parts.enumerators,
-            artifact: parts.artifact,
             deployed: Deployed::default(),
             requests: Storage::new(parts.tickets),
             deletions: parts.deletions,
@@ -182,7 +173,6 @@ impl Leader {
                     }
                     MemberEvent::Job(event) => self.events.push_back(event),
                     MemberEvent::Metrics(metrics) => self.metrics.take(now, &metrics),
-                    MemberEvent::ArtifactRequested { conn, offset } => self.read_chunk(conn, offset, out),
                 }
             }
             let Some(event) = self.events.pop_front() else { break };
@@ -320,9 +310,6 @@ impl Leader {
                 }
                 return self.settle(now, out);
             }
-            Some(Purpose::Chunk { conn, offset }) => {
-                return out.push(chunks::send(&self.artifact, conn, offset, result));
-            }
             Some(Purpose::Listing(listing)) => match self.enumerators.listed(now, listing, result) {
                 Ok(()) => return self.settle(now, out),
                 Err(failure) => Event::JobFailed { failure },
@@ -403,14 +390,6 @@ impl Leader {
                 self.end = Some(End { state, reason });
             }
         }
-    }
-
-    /// Reads a part of the executable for a TaskManager.
-    fn read_chunk(&mut self, conn: ConnId, offset: u64, out: &mut Vec<Output>) {
-        out.push(match chunks::question(&self.artifact, conn, offset) {
-            Some((purpose, op)) => self.requests.ask(purpose, op),
-            None => chunks::send(&self.artifact, conn, offset, Ok(StoreReply::Bytes(Bytes::new()))),
-        });
     }
 
     fn deploy_enumerators(&mut self, now: Instant, deployment: &Deployment, states: &[(String, Bytes)]) {

@@ -40,4 +40,4 @@ pub use error::JobManagerError;
 pub use handle::Handle;
 pub use leadership::LeadershipError;
 pub use process::JobManager;
-pub use settings::{Artifact, JobSpec, StartMode};
+pub use settings::{JobSpec, StartMode};

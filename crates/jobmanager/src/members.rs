@@ -39,8 +39,6 @@ pub(crate) enum MemberEvent {
     Job(Event),
     /// Metrics of subtasks.
     Metrics(Vec<SubtaskMetrics>),
-    /// A TaskManager requests a part of the job's executable.
-    ArtifactRequested { conn: ConnId, offset: u64 },
 }
 
 /// The process at the other end of a connection.
@@ -117,7 +115,7 @@ impl Members {
             Some(Peer::Identified { hello: Hello::Receiver { .. } | Hello::NewOwner { .. }, .. }) => {
                 Err(ProtocolViolation::Receiver)
             }
-            Some(Peer::TaskManager(id)) => self.on_task_manager_message(now, conn, *id, frame, out),
+            Some(Peer::TaskManager(id)) => self.on_task_manager_message(now, *id, frame, out),
             Some(Peer::Executor(id)) => self.on_executor_message(now, conn, *id, frame, out),
         };
         if let Err(violation) = result {
@@ -314,7 +312,6 @@ impl Members {
     fn on_task_manager_message(
         &mut self,
         now: Instant,
-        conn: ConnId,
         id: TaskManagerId,
         frame: &[u8],
         out: &mut Vec<Output>,
@@ -328,12 +325,6 @@ impl Members {
             FromTaskManager::Heartbeat { memory_bytes } => {
                 task_manager.memory_bytes = memory_bytes;
                 self.send_to_task_manager(id, &ToTaskManager::Heartbeat, out);
-            }
-            FromTaskManager::FetchArtifact { sha256, offset } => {
-                if sha256 != self.settings.sha256 {
-                    return Err(ProtocolViolation::UnknownArtifact(sha256));
-                }
-                self.events.push(MemberEvent::ArtifactRequested { conn, offset });
             }
             FromTaskManager::ExecutorExited { executor, reason } => {
                 if task_manager.executor == Some(executor) {

@@ -154,10 +154,9 @@ impl JobManager {
         let identity = Identity { job, epoch, build: spec.artifact.sha256.clone() };
         let members = MemberSettings {
             job,
-            executable: spec.executable,
+            artifact: spec.artifact,
             job_args: spec.args,
             fingerprint: spec.fingerprint,
-            sha256: spec.artifact.sha256.clone(),
             target: spec.target,
             epoch,
             written: self.layout.epoch(epoch).0,
@@ -179,7 +178,6 @@ impl JobManager {
             authority,
             members: Members::new(members, self.ids.split()),
             enumerators,
-            artifact: spec.artifact,
             deletions: Deletions::new(self.bounds.deletions),
             completed: self.layout.completed(job),
             tickets: self.tickets.clone(),

@@ -5,6 +5,7 @@ use reflow_api::Enumerator;
 use reflow_config::{Config, options};
 use reflow_env::Location;
 use reflow_graph::JobGraph;
+use reflow_protocol::deployment::Artifact;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,14 +15,12 @@ pub struct JobSpec {
     pub graph: Arc<JobGraph>,
     /// The fingerprint of the graph. Executors must build a graph with the same one.
     pub fingerprint: u64,
-    /// The executable's name, by which TaskManagers find it in their `lib/`. The job's name is that of its graph,
-    /// because one executable may run several jobs, each with its own directory in the checkpoint storage.
-    pub executable: String,
     /// The job's own arguments, with which executors call the job function as well.
     pub args: Vec<String>,
     /// The sources' enumerators, by their operator's uid.
     pub enumerators: Vec<(String, Box<dyn Enumerator>)>,
-    /// The executable.
+    /// The executable, as TaskManagers get it. The job's own name is its graph's: one executable may run several jobs,
+    /// and each has its own directory in the checkpoint storage.
     pub artifact: Artifact,
     /// The platform that the executable runs on, e.g. `x86_64-unknown-linux-gnu`.
     pub target: String,
@@ -29,17 +28,6 @@ pub struct JobSpec {
     pub clock: String,
     /// How the job starts.
     pub start: StartMode,
-}
-
-/// The job's executable, which TaskManagers fetch from the JobManager.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Artifact {
-    /// Its SHA-256 in lower-case hexadecimal.
-    pub sha256: String,
-    /// The file that this process runs.
-    pub at: Location,
-    /// Its length in bytes.
-    pub len: u64,
 }
 
 /// How a job starts.

@@ -48,13 +48,6 @@ pub enum FromTaskManager {
         /// Resident memory of the TaskManager and its executors, in bytes.
         memory_bytes: u64,
     },
-    /// Requests a part of the job's executable.
-    FetchArtifact {
-        /// Its SHA-256 in hexadecimal.
-        sha256: String,
-        /// The first byte.
-        offset: u64,
-    },
     /// An executor is gone.
     ExecutorExited {
         executor: ExecutorId,
@@ -107,17 +100,6 @@ pub enum ToTaskManager {
     StartExecutor(StartExecutor),
     /// Kill an executor.
     StopExecutor { executor: ExecutorId },
-    /// A part of an artifact.
-    ArtifactChunk {
-        /// Which artifact.
-        sha256: String,
-        /// Where the part begins.
-        offset: u64,
-        /// The artifact's length.
-        total: u64,
-        /// At most 1 MiB.
-        bytes: Bytes,
-    },
     /// Leave the cluster as on SIGTERM, because a user requested it.
     Drain,
     /// It may exit, because no job uses it any more.

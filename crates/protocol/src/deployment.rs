@@ -42,15 +42,27 @@ pub struct Deployment {
     pub then: AfterBarrier,
 }
 
+/// The job's executable. A TaskManager that does not have it fetches `http://HOST:<http_port>/artifacts/<sha256>`,
+/// where `HOST` is the host under which it knows the JobManager.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Artifact {
+    /// The file's name in `lib/`.
+    pub name: String,
+    /// Its SHA-256 in lower-case hexadecimal.
+    pub sha256: String,
+    /// Its length in bytes.
+    pub len: u64,
+    /// The port at which the JobManager serves it.
+    pub http_port: u16,
+}
+
 /// The parameters of an executor.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StartExecutor {
     pub executor: ExecutorId,
     pub job: JobId,
-    /// The executable's name in `lib/` and in the cache.
-    pub executable: String,
-    /// The SHA-256 of the job's executable in hexadecimal.
-    pub sha256: String,
+    /// What to run.
+    pub artifact: Artifact,
     /// The job's own arguments.
     pub job_args: Vec<String>,
     /// The secret with which it authenticates to the JobManager and to other executors.
@@ -110,8 +122,7 @@ mod tests {
         let start = StartExecutor {
             executor: ExecutorId(1),
             job: JobId(2),
-            executable: "flights".into(),
-            sha256: "ab".into(),
+            artifact: Artifact { name: "flights".into(), sha256: "ab".into(), len: 3, http_port: 8081 },
             job_args: vec!["--rate".into()],
             token: 3,
             slots: 4,

@@ -9,12 +9,14 @@
 //! trace, and a known path with the wrong method is answered by 405 with an `Allow` header instead of Flink's 404.
 //!
 //! `crates/schema` defines the JSON and makes the answers from a view. Reading order here: `routes` (the paths), `server`,
-//! `connections`, `page`.
+//! `connections`, `page`, `artifact` (the job's executable, for TaskManagers).
 
+mod artifact;
 mod connections;
 mod page;
 mod routes;
 mod server;
 
+pub use artifact::Artifact;
 pub use connections::Limits;
-pub use server::{ServeError, serve};
+pub use server::{ServeError, serve, serve_artifact};

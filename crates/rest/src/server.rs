@@ -4,9 +4,11 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
+use crate::artifact::Artifact;
 use crate::connections::{Bounded, Limits};
 use crate::routes::router;
 use reflow_view::Cluster;
@@ -23,17 +25,40 @@ pub enum ServeError {
     Io(#[from] io::Error),
 }
 
-/// Serves the REST API and the web interface of `cluster` on `listener` until `shutdown` is ready. Answers in
-/// progress then have one second to finish.
+/// Serves the REST API, the web interface of `cluster` and the job's executable on `listener` until `shutdown` is
+/// ready. Answers in progress then have one second to finish.
 pub async fn serve<C: Cluster>(
     listener: TcpListener,
     cluster: Arc<C>,
+    artifact: &Artifact,
     limits: Limits,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
     if let Ok(address) = listener.local_addr() {
         tracing::info!("REST API and web interface on http://{address}");
     }
+    run(listener, router(cluster).merge(artifact.route()), limits, shutdown).await
+}
+
+/// Serves the job's executable alone, in the same way.
+pub async fn serve_artifact(
+    listener: TcpListener,
+    artifact: &Artifact,
+    limits: Limits,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServeError> {
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!("the job's executable for TaskManagers on http://{address}");
+    }
+    run(listener, artifact.route(), limits, shutdown).await
+}
+
+async fn run(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServeError> {
     let (begin_end, end_begun) = oneshot::channel();
     let ending = async move {
         shutdown.await;
@@ -45,7 +70,7 @@ pub async fn serve<C: Cluster>(
         tokio::time::sleep(GRACE).await;
     };
     tokio::select! {
-        ended = axum::serve(Bounded::new(listener, limits), router(cluster)).with_graceful_shutdown(ending) => Ok(ended?),
+        ended = axum::serve(Bounded::new(listener, limits), router).with_graceful_shutdown(ending) => Ok(ended?),
         () = overdue => Ok(()),
     }
 }

@@ -16,7 +16,7 @@ pub(crate) const JOB: &str = "top_speed_windowing";
 /// A distribution. Processes of it that still run are killed when it is dropped.
 pub(crate) struct Distribution {
     pub(crate) home: tempfile::TempDir,
-    rest: u16,
+    pub(crate) rest: u16,
 }
 
 impl Distribution {

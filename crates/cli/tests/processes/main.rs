@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod distribution;
+mod fetched_job;
 mod first_process;
 mod lost_logs;
 mod quick_start;

@@ -14,7 +14,8 @@ section! { "REST and web interface" {
             .default_from(Default::SameAs("jobmanager.rpc.address"));
 
     /// The interface that the REST API listens on. By default only this machine can connect; with `0.0.0.0` all
-    /// machines can.
+    /// machines can. TaskManagers fetch the job's executable there. If `jobmanager.bind-host` is another interface, which
+    /// REST does not listen on, they fetch it from a free port of that interface, which is logged.
     REST_BIND_ADDRESS: String = option("rest.bind-address").default("localhost");
 
     /// Whether a job can be cancelled over REST, and so by `reflow cancel`. It can always be stopped with a

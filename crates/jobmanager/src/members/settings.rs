@@ -3,7 +3,7 @@
 use super::violation::ProtocolViolation;
 use bytes::Bytes;
 use reflow_protocol::control::StorageProof;
-use reflow_protocol::deployment::StartExecutor;
+use reflow_protocol::deployment::{Artifact, StartExecutor};
 use reflow_types::{ExecutorId, JobId, LeaderEpoch, TaskManagerId};
 use std::time::Duration;
 
@@ -13,11 +13,9 @@ const MAX_SLOTS: u32 = 4_096;
 #[derive(Clone, Debug)]
 pub(crate) struct MemberSettings {
     pub(crate) job: JobId,
-    pub(crate) executable: String,
+    pub(crate) artifact: Artifact,
     pub(crate) job_args: Vec<String>,
     pub(crate) fingerprint: u64,
-    /// The SHA-256 of the executable, in hexadecimal.
-    pub(crate) sha256: String,
     /// The platform that the executable runs on.
     pub(crate) target: String,
     pub(crate) epoch: LeaderEpoch,
@@ -78,8 +76,7 @@ impl MemberSettings {
         StartExecutor {
             executor,
             job: self.job,
-            executable: self.executable.clone(),
-            sha256: self.sha256.clone(),
+            artifact: self.artifact.clone(),
             job_args: self.job_args.clone(),
             token: self.token,
             slots,

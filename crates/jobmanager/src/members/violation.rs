@@ -17,6 +17,4 @@ pub(super) enum ProtocolViolation {
         "it is a task executor that requests records: those come from executors, not from the JobManager"
     )]
     Receiver,
-    #[error("it requests an executable that is not the job's ({0})")]
-    UnknownArtifact(String),
 }

@@ -1,17 +1,13 @@
 //! The command `JOB jobmanager`, which runs the JobManager of this job with REST and the web interface.
 
+use super::http_server::HttpServer;
 use super::{Executable, LaunchError, Options, logging, machine};
-use reflow_config::{Config, options};
-use reflow_env::{Location, Signal, real};
-use reflow_jobmanager::{Artifact, Handle, JobManager, JobSpec, StartMode};
-use reflow_rest::Limits;
+use reflow_config::Config;
+use reflow_env::{Signal, real};
+use reflow_jobmanager::{JobManager, JobSpec, StartMode};
 use reflow_types::Bounds;
-use sha2::{Digest, Sha256};
-use std::io::{self, Read};
-use std::path::Path;
+use std::io;
 use std::process::ExitCode;
-use std::sync::Arc;
-use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
 pub(super) fn run(executable: Executable, options: &Options) -> Result<ExitCode, LaunchError> {
@@ -38,13 +34,13 @@ pub(super) fn drive(
     driver: real::Options,
 ) -> Result<real::Exit, LaunchError> {
     let job = executable.build(&options.args)?;
+    let server = runtime.block_on(HttpServer::bind(config))?;
     let spec = JobSpec {
         fingerprint: job.fingerprint(),
         graph: job.graph,
-        executable: executable.name.to_owned(),
         args: options.args.clone(),
         enumerators: job.enumerators.into_iter().map(|(uid, make)| (uid, make())).collect(),
-        artifact: artifact()?,
+        artifact: server.artifact(executable.name),
         target: machine::target(),
         clock: machine::clock(),
         start: StartMode {
@@ -56,13 +52,9 @@ pub(super) fn drive(
     let seed = machine::random().map_err(system("cannot read random numbers"))?;
     let signal = Signal::default();
     let (process, handle) = JobManager::new(config, spec, seed, signal.clone(), Bounds::default());
-    let listener = runtime.block_on(listen(config))?;
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let server = runtime.spawn(serve(listener, handle, stopped));
+    let server = server.start(handle, runtime);
     let exit = real::run(Box::new(process), signal, driver);
-    drop(stop);
-    // The server has a second for answers under way. It has logged its errors.
-    let _ = runtime.block_on(server);
+    runtime.block_on(server.stop());
     if exit.code == 0 {
         tracing::info!(
             "the JobManager ends{}",
@@ -90,47 +82,6 @@ pub(super) fn load(options: &Options) -> Result<Config, LaunchError> {
 pub(super) fn runtime() -> Result<Runtime, LaunchError> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.worker_threads(1).enable_all().build().map_err(system("cannot start threads"))
-}
-
-async fn listen(config: &Config) -> Result<TcpListener, LaunchError> {
-    let (host, port) = (options::REST_BIND_ADDRESS.get(config), options::REST_PORT.get(config));
-    let listener = TcpListener::bind((host.as_str(), port)).await;
-    listener.map_err(|error| LaunchError::Rest { address: format!("{host}:{port}"), error })
-}
-
-async fn serve(listener: TcpListener, handle: Handle, stopped: tokio::sync::oneshot::Receiver<()>) {
-    let stopped = async move {
-        let _ = stopped.await;
-    };
-    let most = Limits::default();
-    // Most file descriptors are left for the job: connections to TaskManagers and executors, and storage.
-    let limits = Limits { connections: most.connections.min(real::descriptor_limit() / 4), ..most };
-    if let Err(error) = reflow_rest::serve(listener, Arc::new(handle), limits, stopped).await {
-        tracing::error!("{error}");
-    }
-}
-
-/// The executable of this process, even if another file has its name by now.
-const THIS_EXECUTABLE: &str = "/proc/self/exe";
-
-/// The description of this executable, which TaskManagers fetch.
-fn artifact() -> Result<Artifact, LaunchError> {
-    let (sha256, len) = hash(Path::new(THIS_EXECUTABLE)).map_err(system("cannot read this executable"))?;
-    Ok(Artifact { sha256, at: Location(THIS_EXECUTABLE.to_owned()), len })
-}
-
-fn hash(path: &Path) -> io::Result<(String, u64)> {
-    let mut file = std::fs::File::open(path)?;
-    let (mut hasher, mut len, mut buffer) = (Sha256::new(), 0, vec![0; 1 << 20]);
-    loop {
-        let read = file.read(&mut buffer)?;
-        if read == 0 {
-            break;
-        }
-        hasher.update(&buffer[..read]);
-        len += read as u64;
-    }
-    Ok((hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect(), len))
 }
 
 pub(super) fn system(what: &'static str) -> impl FnOnce(io::Error) -> LaunchError {

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod executor;
+mod http_server;
 mod job_manager;
 mod log_queue;
 pub mod logging;
@@ -107,6 +108,10 @@ pub(crate) enum LaunchError {
     Job(#[from] JobError),
     #[error("cannot listen for REST on {address}: {error}; set rest.port")]
     Rest { address: String, error: io::Error },
+    #[error(
+        "cannot listen on {host} for TaskManagers that fetch the job's executable: {error}; set jobmanager.bind-host"
+    )]
+    Artifacts { host: String, error: io::Error },
     #[error(transparent)]
     Storage(#[from] storage::UnusableDirectory),
     #[error("{what}: {error}")]

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use reflow_rest::Limits;
+use reflow_rest::{Artifact, Limits};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -38,6 +38,11 @@ impl Response {
     }
 }
 
+/// This test's own executable, under a name that is not its hash.
+pub(crate) fn artifact() -> Artifact {
+    Artifact { sha256: "ab12".to_owned(), path: std::env::current_exe().unwrap() }
+}
+
 impl Server {
     pub(crate) async fn start(cluster: FakeCluster) -> Self {
         Self::start_with(cluster, Limits::default()).await
@@ -49,7 +54,11 @@ impl Server {
         let cluster = Arc::new(cluster);
         let (end, ended) = oneshot::channel();
         let until = async move { drop(ended.await) };
-        let serving = tokio::spawn(reflow_rest::serve(listener, Arc::clone(&cluster), limits, until));
+        let served = Arc::clone(&cluster);
+        let serving =
+            tokio::spawn(
+                async move { reflow_rest::serve(listener, served, &artifact(), limits, until).await },
+            );
         Self { address, cluster, end, serving }
     }
 

@@ -1,14 +1,15 @@
 //! The programs of a cluster: Reflow's real processes, created with the world around them.
 
+use super::JOB_MANAGER_HOST;
 use super::options::Shape;
 use crate::frame_text::EXECUTOR;
 use crate::workload::Workload;
 use crate::world::{Context, Program, Spawner, Storage};
 use bytes::Bytes;
 use reflow_config::Config;
-use reflow_env::{ChildCommand, Location};
-use reflow_jobmanager::{Artifact, Handle, JobManager, JobSpec, StartMode};
-use reflow_protocol::deployment::ExecutorStart;
+use reflow_env::ChildCommand;
+use reflow_jobmanager::{Handle, JobManager, JobSpec, StartMode};
+use reflow_protocol::deployment::{Artifact, ExecutorStart};
 use reflow_stream::{Job, StreamEnv};
 use reflow_taskmanager::executor::{Executor, ExecutorOptions};
 use reflow_taskmanager::manager::{Machine, Settings, TaskManager};
@@ -16,8 +17,8 @@ use reflow_types::{Bounds, TaskManagerId};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 
-/// The path of the job's executables. Their content is never run.
-const EXECUTABLES: &str = "/lib/simulated-";
+/// The port of the HTTP server of a JobManager.
+const HTTP_PORT: u16 = 8081;
 /// The number of executables of the job, each with a different graph.
 const EXECUTABLE_COUNT: u32 = 4;
 /// The job's name.
@@ -80,7 +81,8 @@ impl Programs {
         ExecutorSpawner { workload: self.workload.clone(), bounds: self.shape.bounds, started: 0 }
     }
 
-    /// Stores the job's executables.
+    /// Stores the job's executables where TaskManagers fetch them. The simulated world has no HTTP: what a JobManager
+    /// serves is an object of the storage, whose requests are slow and fail.
     pub fn install(&self, storage: &mut Storage) {
         (0..EXECUTABLE_COUNT).for_each(|number| storage.put(&at(number), executable(number)));
     }
@@ -133,13 +135,13 @@ impl Programs {
         let spec = JobSpec {
             fingerprint: job.fingerprint(),
             graph: job.graph,
-            executable: NAME.to_owned(),
             args: Vec::new(),
             enumerators: job.enumerators.into_iter().map(|(uid, make)| (uid, make())).collect(),
             artifact: Artifact {
+                name: NAME.to_owned(),
                 sha256: sha256(build),
-                at: Location(at(build)),
                 len: executable(build).len() as u64,
+                http_port: HTTP_PORT,
             },
             target: TARGET.to_owned(),
             clock: context.host.clone(),
@@ -165,7 +167,7 @@ fn job(workload: &Workload, build: u32) -> Job {
 }
 
 fn at(build: u32) -> String {
-    format!("{EXECUTABLES}{build}")
+    format!("http://{JOB_MANAGER_HOST}:{HTTP_PORT}/artifacts/{}", sha256(build))
 }
 
 fn executable(build: u32) -> Bytes {

@@ -3,7 +3,7 @@
 use super::*;
 use reflow_env::{Clock, Signal};
 use reflow_graph::{ExecutionGraph, JobGraph};
-use reflow_protocol::deployment::{ExecutorStart, StartExecutor};
+use reflow_protocol::deployment::{Artifact, ExecutorStart, StartExecutor};
 use reflow_protocol::snapshot::{AfterBarrier, Codec};
 use reflow_stream::Job;
 use reflow_types::{AttemptNumber, Bounds, ExecutorId, JobId, LeaderEpoch, TaskManagerId};
@@ -32,8 +32,7 @@ fn registered() -> Driven {
     let start = StartExecutor {
         executor: ExecutorId(1),
         job: JobId(2),
-        executable: "job".into(),
-        sha256: "ab".into(),
+        artifact: Artifact { name: "job".into(), sha256: "ab".into(), len: 3, http_port: 8081 },
         job_args: vec![],
         token: 3,
         slots: 1,

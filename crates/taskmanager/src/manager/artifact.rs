@@ -1,144 +1,154 @@
-//! Finds a job's executable: in `lib/`, in the cache, or from the JobManager.
+//! Finds a job's executable: in `lib/`, in the cache, or on the JobManager's HTTP server.
 //!
 //! An executable is identified by its SHA-256, which is always checked before it is run, because a file in `lib/`
-//! may be of another build, and one in the cache may be incomplete. An executable from the JobManager is checked,
-//! written to the cache as a whole, and made executable. [`Artifacts`] performs no I/O: it returns a [`Step`] and
-//! is given its result.
+//! may be of another build, and one in the cache may be damaged. It is read in pieces, so that a large one neither
+//! fills the memory nor blocks the TaskManager's thread. Pieces from the JobManager are written to the cache as they
+//! arrive; the file appears there with the last piece, after its hash has been checked. [`Artifacts`] performs no
+//! I/O: it returns a [`Step`] and is given its result.
 
-use reflow_env::{Location, StoreOp, StoreReply, StoreResult};
+use reflow_env::{Location, StoreError, StoreOp, StoreReply, StoreResult};
+use reflow_protocol::deployment::Artifact;
+use reflow_types::Instant;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-/// The largest executable that is accepted, in bytes. It bounds the memory that a wrong length can take.
+/// The largest executable that is accepted, in bytes.
 const MAX_ARTIFACT_BYTES: u64 = 2 << 30;
+
+/// The bytes that are read at a time. Hashing them takes some milliseconds, and a broken connection loses no more.
+const PIECE_BYTES: u64 = 8 << 20;
+
+/// How often one piece is requested, with pauses of 7.75 s in all.
+const MAX_TRIES: u32 = 6;
+const FIRST_RETRY: Duration = Duration::from_millis(250);
 
 /// The next step of a search.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Carry out a storage request. [`Artifacts::stored`] takes the answer.
+    /// Send this storage request. [`Artifacts::stored`] takes the answer.
     Store(StoreOp),
-    /// Request the part at this offset from the JobManager. [`Artifacts::chunk`] takes the answer.
-    Fetch {
-        /// The offset in bytes.
-        offset: u64,
-    },
     /// The executable has been found.
     Found(PathBuf),
-    /// The executable cannot be obtained, for this reason.
+    /// The executable cannot be found or fetched, for this reason.
     Missing(String),
 }
 
-/// A part of an executable from the JobManager.
-pub(super) struct Chunk<'a> {
-    pub(super) offset: u64,
-    pub(super) total: u64,
-    pub(super) bytes: &'a [u8],
+/// A place where the executable may be.
+enum Source {
+    Lib(PathBuf),
+    Cache,
+    JobManager,
 }
 
-/// The stage of a search.
+/// What a search waits for.
 enum Stage {
-    InLib(PathBuf),
-    InCache,
-    Fetching(Vec<u8>),
+    /// The length of the file.
+    Measuring,
+    /// The next piece.
+    Reading,
+    /// The time at which a piece that could not be read is requested again.
+    Pausing(Instant),
+    /// A piece to be written to the file in the cache.
     Writing,
+    /// The written pieces to be removed.
+    Discarding(Afterwards),
+    /// The file in the cache to be made executable.
     Marking,
 }
 
+/// What follows the removal of the pieces of a download.
+enum Afterwards {
+    FetchAgain,
+    GiveUp(String),
+}
+
 struct Search {
+    artifact: Artifact,
+    /// The URL under which the JobManager serves it.
+    url: Location,
+    /// Its file in the cache.
+    cached: PathBuf,
+    source: Source,
     stage: Stage,
+    /// The number of bytes that were read from the source, and their hash.
+    position: u64,
+    digest: Sha256,
+    /// The id of the upload that writes a download to the cache.
+    upload: u64,
+    /// How often the current piece could not be read.
+    failures: u32,
     /// Whether an earlier download had the wrong hash.
     mismatched: bool,
 }
 
-/// The searches in progress, by SHA-256 in hexadecimal.
+/// The searches under way, by SHA-256 in hexadecimal.
 pub(super) struct Artifacts {
     lib: Option<PathBuf>,
     cache: PathBuf,
     searches: BTreeMap<String, Search>,
+    uploads: u64,
     /// Whether the cache was cleaned of other executables.
     cleaned: bool,
 }
 
 impl Artifacts {
     pub(super) fn new(lib: Option<PathBuf>, cache: PathBuf) -> Self {
-        Self { lib, cache, searches: BTreeMap::new(), cleaned: false }
+        Self { lib, cache, searches: BTreeMap::new(), uploads: 0, cleaned: false }
     }
 
-    /// Begins a search; `None` if one for the same executable is in progress.
-    pub(super) fn search(&mut self, sha256: &str, executable: &str) -> Option<Step> {
+    /// Begins a search; `None` if one for the same executable is in progress. `job_manager` is the JobManager's host.
+    pub(super) fn search(&mut self, artifact: &Artifact, job_manager: &str) -> Option<Step> {
+        let Artifact { name, sha256, len, http_port } = artifact;
         if self.searches.contains_key(sha256) {
             return None;
         }
         if !is_sha256(sha256) {
             return Some(Step::Missing(format!("'{sha256}' is not a SHA-256 in hexadecimal")));
         }
-        let in_lib = self.lib.as_deref().filter(|_| is_file_name(executable)).map(|lib| lib.join(executable));
-        let (stage, path) = match in_lib {
-            Some(path) => (Stage::InLib(path.clone()), path),
-            None => (Stage::InCache, self.cached(sha256)),
+        if !(1..=MAX_ARTIFACT_BYTES).contains(len) {
+            return Some(Step::Missing(format!("the job's executable cannot have {len} bytes")));
+        }
+        let in_lib = self.lib.as_deref().filter(|_| is_file_name(name)).map(|lib| lib.join(name));
+        self.uploads += 1;
+        let mut search = Search {
+            artifact: artifact.clone(),
+            url: Location(format!("http://{job_manager}:{http_port}/artifacts/{sha256}")),
+            cached: self.cache.join(sha256),
+            source: in_lib.map_or(Source::Cache, Source::Lib),
+            stage: Stage::Measuring,
+            position: 0,
+            digest: Sha256::new(),
+            upload: self.uploads,
+            failures: 0,
+            mismatched: false,
         };
-        self.searches.insert(sha256.to_owned(), Search { stage, mismatched: false });
-        Some(Step::Store(read(&path)))
+        let step = search.measure();
+        self.searches.insert(sha256.clone(), search);
+        Some(step)
     }
 
     /// Handles the answer to a storage request of the search for `sha256`.
-    pub(super) fn stored(&mut self, sha256: &str, result: StoreResult) -> Option<Step> {
-        let cached = self.cached(sha256);
-        let search = self.searches.get_mut(sha256)?;
-        let step = match (&search.stage, result) {
-            (Stage::InLib(path), Ok(StoreReply::Bytes(bytes))) if digest(&bytes) == sha256 => {
-                Step::Found(path.clone())
-            }
-            (Stage::InLib(path), result) => {
-                if result.is_ok() {
-                    let path = path.display();
-                    tracing::warn!(%path, sha256, "is of another build than the JobManager's: it is not used");
-                }
-                search.stage = Stage::InCache;
-                Step::Store(read(&cached))
-            }
-            (Stage::InCache, Ok(StoreReply::Bytes(bytes))) if digest(&bytes) == sha256 => {
-                search.stage = Stage::Marking;
-                Step::Store(StoreOp::MakeExecutable { at: location(&cached) })
-            }
-            (Stage::InCache, _) => {
-                search.stage = Stage::Fetching(Vec::new());
-                Step::Fetch { offset: 0 }
-            }
-            (Stage::Writing, Ok(_)) => {
-                search.stage = Stage::Marking;
-                Step::Store(StoreOp::MakeExecutable { at: location(&cached) })
-            }
-            (Stage::Marking, Ok(_)) => Step::Found(cached),
-            (Stage::Writing | Stage::Marking, Err(error)) => Step::Missing(format!(
-                "the job's executable cannot be kept: {error}; check the space and the rights of io.tmp.dirs"
-            )),
-            (Stage::Fetching(_), _) => return None,
-        };
-        self.end_if_over(sha256, step)
+    pub(super) fn stored(&mut self, now: Instant, sha256: &str, result: StoreResult) -> Option<Step> {
+        let step = self.searches.get_mut(sha256)?.stored(now, result)?;
+        if matches!(step, Step::Found(_) | Step::Missing(_)) {
+            self.searches.remove(sha256);
+        }
+        Some(step)
     }
 
-    /// Handles a part from the JobManager.
-    pub(super) fn chunk(&mut self, sha256: &str, chunk: &Chunk<'_>) -> Option<Step> {
-        let cached = self.cached(sha256);
-        let search = self.searches.get_mut(sha256)?;
-        let Stage::Fetching(bytes) = &mut search.stage else { return None };
-        if chunk.offset != bytes.len() as u64 {
-            return None; // a part that was asked for before the search began anew
-        }
-        let whole = chunk.offset + chunk.bytes.len() as u64;
-        let step = if chunk.total > MAX_ARTIFACT_BYTES || whole > chunk.total || chunk.bytes.is_empty() {
-            let (total, got) = (chunk.total, chunk.bytes.len());
-            Step::Missing(format!(
-                "the JobManager's parts of the job's executable do not fit: {got} bytes at {} of {total}",
-                chunk.offset
-            ))
-        } else {
-            bytes.extend_from_slice(chunk.bytes);
-            if whole < chunk.total { Step::Fetch { offset: whole } } else { search.check(sha256, &cached) }
-        };
-        self.end_if_over(sha256, step)
+    /// The next steps of the searches whose pause is over, by SHA-256.
+    pub(super) fn due(&mut self, now: Instant) -> Vec<(String, Step)> {
+        let due = |search: &&mut Search| matches!(search.stage, Stage::Pausing(until) if until <= now);
+        let due = self.searches.values_mut().filter(due);
+        due.map(|search| (search.artifact.sha256.clone(), search.read())).collect()
+    }
+
+    pub(super) fn next_wakeup(&self) -> Option<Instant> {
+        let pause =
+            |search: &Search| if let Stage::Pausing(until) = search.stage { Some(until) } else { None };
+        self.searches.values().filter_map(pause).min()
     }
 
     /// The request that lists the cache, once per process, after an executable was found. Other executables in
@@ -159,54 +169,166 @@ impl Artifacts {
         named.filter(goes).map(|at| StoreOp::Delete { at }).collect()
     }
 
-    /// Abandons all searches, because the JobManager is gone and with it the executors that need them.
-    pub(super) fn give_up(&mut self) {
-        self.searches.clear();
-    }
-
-    fn end_if_over(&mut self, sha256: &str, step: Step) -> Option<Step> {
-        if matches!(step, Step::Found(_) | Step::Missing(_)) {
-            self.searches.remove(sha256);
-        }
-        Some(step)
-    }
-
-    fn cached(&self, sha256: &str) -> PathBuf {
-        self.cache.join(sha256)
+    /// Abandons all searches, because the JobManager is gone and with it the executors that need them. Returns the
+    /// requests that remove the pieces of downloads.
+    pub(super) fn give_up(&mut self) -> Vec<StoreOp> {
+        let searches = std::mem::take(&mut self.searches).into_values();
+        let begun = searches.filter(Search::has_begun_upload);
+        begun.map(|search| StoreOp::CancelUpload { upload: search.upload }).collect()
     }
 }
 
 impl Search {
-    /// Checks a complete download. It is written to the cache if its hash is right; if not, it is fetched once
-    /// more.
-    fn check(&mut self, sha256: &str, cached: &Path) -> Step {
-        let Stage::Fetching(bytes) = std::mem::replace(&mut self.stage, Stage::Writing) else {
-            unreachable!("only a download is checked")
-        };
-        let found = digest(&bytes);
-        if found == sha256 {
-            let mode = reflow_env::PutMode::Overwrite;
-            return Step::Store(StoreOp::Put { at: location(cached), body: bytes.into(), mode });
+    fn stored(&mut self, now: Instant, result: StoreResult) -> Option<Step> {
+        let stage = std::mem::replace(&mut self.stage, Stage::Reading);
+        Some(match (stage, result) {
+            (Stage::Measuring, Ok(StoreReply::Objects(found))) => {
+                let file = self.file();
+                match found.iter().find(|object| object.at == file).map(|object| object.len) {
+                    Some(len) if len == self.artifact.len => self.read(),
+                    Some(_) => self.pass_over(),
+                    None => self.try_next_source(),
+                }
+            }
+            (Stage::Measuring, _) => self.try_next_source(),
+            (Stage::Reading, Ok(StoreReply::Bytes(piece))) => self.take(piece),
+            (Stage::Reading, Err(error)) if matches!(self.source, Source::JobManager) => {
+                return self.pause(now, &error);
+            }
+            (Stage::Reading, _) => self.try_next_source(),
+            (Stage::Writing, Ok(_)) if self.position == self.artifact.len => self.mark(),
+            (Stage::Writing, Ok(_)) => self.read(),
+            (Stage::Writing, Err(error)) => self.discard(Afterwards::GiveUp(cannot_be_kept(&error))),
+            (Stage::Discarding(Afterwards::FetchAgain), _) => self.fetch(),
+            (Stage::Discarding(Afterwards::GiveUp(why)), _) => Step::Missing(why),
+            (Stage::Marking, Ok(_)) => Step::Found(self.cached.clone()),
+            (Stage::Marking, Err(error)) => Step::Missing(cannot_be_kept(&error)),
+            (Stage::Pausing(until), _) => {
+                self.stage = Stage::Pausing(until);
+                return None;
+            }
+        })
+    }
+
+    /// The location of the executable at the current source.
+    fn file(&self) -> Location {
+        match &self.source {
+            Source::Lib(path) => location(path),
+            Source::Cache => location(&self.cached),
+            Source::JobManager => self.url.clone(),
         }
-        if self.mismatched {
-            return Step::Missing(format!(
-                "the job's executable came twice with SHA-256 {found} instead of {sha256}: it was replaced \
-                 under the running JobManager; restart the JobManager"
-            ));
+    }
+
+    fn measure(&mut self) -> Step {
+        self.stage = Stage::Measuring;
+        Step::Store(StoreOp::List { below: self.file() })
+    }
+
+    fn read(&mut self) -> Step {
+        self.stage = Stage::Reading;
+        let end = self.artifact.len.min(self.position + PIECE_BYTES);
+        Step::Store(StoreOp::Get { at: self.file(), range: Some(self.position..end) })
+    }
+
+    /// Handles the next piece of the source.
+    fn take(&mut self, piece: bytes::Bytes) -> Step {
+        self.digest.update(&piece);
+        self.position += piece.len() as u64;
+        self.failures = 0;
+        let last = self.position == self.artifact.len;
+        let matches = !last || hex(&self.digest.clone().finalize()) == self.artifact.sha256;
+        match &self.source {
+            Source::Lib(_) | Source::Cache if !matches => self.pass_over(),
+            Source::Lib(_) | Source::Cache if !last => self.read(),
+            Source::Lib(path) => Step::Found(path.clone()),
+            Source::Cache => self.mark(),
+            Source::JobManager if !matches => self.mismatch(),
+            Source::JobManager => {
+                self.stage = Stage::Writing;
+                Step::Store(StoreOp::Upload {
+                    upload: self.upload,
+                    at: location(&self.cached),
+                    part: piece,
+                    last,
+                })
+            }
         }
-        tracing::warn!(
-            expected = sha256,
-            found,
-            "the job's executable has another SHA-256: fetching it again"
+    }
+
+    /// Ignores a file that has another length or hash.
+    fn pass_over(&mut self) -> Step {
+        let (file, sha256) = (self.file(), &self.artifact.sha256);
+        tracing::warn!(%file, sha256, "is not the JobManager's executable: it is not used");
+        self.try_next_source()
+    }
+
+    fn try_next_source(&mut self) -> Step {
+        (self.position, self.digest) = (0, Sha256::new());
+        match self.source {
+            Source::Lib(_) => {
+                self.source = Source::Cache;
+                self.measure()
+            }
+            Source::Cache | Source::JobManager => self.fetch(),
+        }
+    }
+
+    /// Begins a download.
+    fn fetch(&mut self) -> Step {
+        self.source = Source::JobManager;
+        (self.position, self.digest, self.failures) = (0, Sha256::new(), 0);
+        tracing::info!(url = %self.url, bytes = self.artifact.len, "fetching the job's executable");
+        self.read()
+    }
+
+    /// Requests a piece of a download once more after a pause, or gives up.
+    fn pause(&mut self, now: Instant, error: &StoreError) -> Option<Step> {
+        self.failures += 1;
+        if self.failures < MAX_TRIES {
+            tracing::debug!(%error, position = self.position, "the job's executable cannot be fetched, trying again");
+            self.stage = Stage::Pausing(now + FIRST_RETRY * (1 << (self.failures - 1)));
+            return None;
+        }
+        let why = format!(
+            "the job's executable cannot be fetched: {error}; TaskManagers must reach this address of the JobManager: \
+             see rest.bind-address and rest.port, or put the executable into lib/"
         );
-        self.mismatched = true;
-        self.stage = Stage::Fetching(Vec::new());
-        Step::Fetch { offset: 0 }
+        Some(if self.has_begun_upload() { self.discard(Afterwards::GiveUp(why)) } else { Step::Missing(why) })
+    }
+
+    /// Discards a download that has the wrong hash. It is fetched once more.
+    fn mismatch(&mut self) -> Step {
+        let (url, expected) = (&self.url, &self.artifact.sha256);
+        let found = hex(&self.digest.clone().finalize());
+        let afterwards = if std::mem::replace(&mut self.mismatched, true) {
+            Afterwards::GiveUp(format!(
+                "the job's executable from {url} came twice with SHA-256 {found}: it is damaged on its way, or was \
+                 replaced under the running JobManager; restart the JobManager"
+            ))
+        } else {
+            tracing::warn!(expected, found, "the job's executable has another SHA-256: fetching it again");
+            Afterwards::FetchAgain
+        };
+        self.discard(afterwards)
+    }
+
+    fn discard(&mut self, afterwards: Afterwards) -> Step {
+        self.stage = Stage::Discarding(afterwards);
+        Step::Store(StoreOp::CancelUpload { upload: self.upload })
+    }
+
+    fn mark(&mut self) -> Step {
+        self.stage = Stage::Marking;
+        Step::Store(StoreOp::MakeExecutable { at: location(&self.cached) })
+    }
+
+    fn has_begun_upload(&self) -> bool {
+        matches!(self.source, Source::JobManager) && self.position > 0
     }
 }
 
-fn read(path: &Path) -> StoreOp {
-    StoreOp::Get { at: location(path), range: None }
+fn cannot_be_kept(error: &StoreError) -> String {
+    format!("the job's executable cannot be kept: {error}; check the space and the rights of io.tmp.dirs")
 }
 
 fn location(path: &Path) -> Location {
@@ -224,124 +346,11 @@ fn is_sha256(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
-/// The SHA-256 in lower-case hexadecimal.
-fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+/// In lower-case hexadecimal.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use bytes::Bytes;
-    use reflow_env::StoreError;
-
-    const BODY: &[u8] = b"#!/bin/sh\n";
-
-    fn artifacts() -> (Artifacts, String) {
-        (Artifacts::new(Some("/opt/lib".into()), "/tmp/cache".into()), digest(BODY))
-    }
-
-    fn absent(path: &str) -> StoreResult {
-        Err(StoreError::NotFound(Location(path.into())))
-    }
-
-    fn bytes(bytes: &'static [u8]) -> StoreResult {
-        Ok(StoreReply::Bytes(Bytes::from_static(bytes)))
-    }
-
-    fn get(path: &str) -> Option<Step> {
-        Some(Step::Store(read(Path::new(path))))
-    }
-
-    fn whole(bytes: &[u8]) -> Chunk<'_> {
-        Chunk { offset: 0, total: bytes.len() as u64, bytes }
-    }
-
-    #[test]
-    fn the_same_build_in_lib_is_used_as_it_is() {
-        let (mut artifacts, sha) = artifacts();
-        assert_eq!(artifacts.search(&sha, "job"), get("/opt/lib/job"));
-        assert_eq!(artifacts.search(&sha, "job"), None, "one search serves all");
-        assert_eq!(artifacts.stored(&sha, bytes(BODY)), Some(Step::Found("/opt/lib/job".into())));
-        assert!(artifacts.searches.is_empty());
-    }
-
-    #[test]
-    fn another_build_in_lib_and_a_torn_file_in_the_cache_are_passed_over() {
-        let (mut artifacts, sha) = artifacts();
-        artifacts.search(&sha, "job");
-        assert_eq!(artifacts.stored(&sha, bytes(b"other")), get(&format!("/tmp/cache/{sha}")));
-        assert_eq!(artifacts.stored(&sha, bytes(b"torn")), Some(Step::Fetch { offset: 0 }));
-    }
-
-    #[test]
-    fn a_download_is_checked_kept_and_made_executable() {
-        let (mut artifacts, sha) = artifacts();
-        assert_eq!(artifacts.search(&sha, "../job"), get(&format!("/tmp/cache/{sha}")), "no way out of lib/");
-        artifacts.stored(&sha, absent("cache"));
-        let total = BODY.len() as u64;
-        let first = Chunk { offset: 0, total, bytes: &BODY[..4] };
-        assert_eq!(artifacts.chunk(&sha, &first), Some(Step::Fetch { offset: 4 }));
-        assert_eq!(artifacts.chunk(&sha, &first), None, "a part that came before");
-        let last = Chunk { offset: 4, total, bytes: &BODY[4..] };
-        assert!(matches!(artifacts.chunk(&sha, &last), Some(Step::Store(StoreOp::Put { .. }))));
-        let made = artifacts.stored(&sha, Ok(StoreReply::Done));
-        assert!(matches!(made, Some(Step::Store(StoreOp::MakeExecutable { .. }))), "{made:?}");
-        let found = artifacts.stored(&sha, Ok(StoreReply::Done));
-        assert_eq!(found, Some(Step::Found(format!("/tmp/cache/{sha}").into())));
-    }
-
-    #[test]
-    fn executables_of_other_jobs_are_removed_once() {
-        let (mut artifacts, sha) = artifacts();
-        let (other, wanted) = (digest(b"other"), digest(b"wanted"));
-        artifacts.search(&wanted, "job");
-        let below = Location("/tmp/cache".into());
-        assert_eq!(artifacts.clean(), Some(StoreOp::List { below: below.clone() }));
-        assert_eq!(artifacts.clean(), None);
-        let names = [sha.as_str(), &other, &wanted, "notes.txt"];
-        let meta = |name: &str| reflow_env::ObjectMeta { at: below.join(name), len: 1 };
-        let listed = Ok(StoreReply::Objects(names.map(meta).to_vec()));
-        assert_eq!(artifacts.unused(&sha, listed), [StoreOp::Delete { at: below.join(&other) }]);
-        assert_eq!(artifacts.unused(&sha, absent("/tmp/cache")), []);
-    }
-
-    #[test]
-    fn a_wrong_hash_is_fetched_again_once() {
-        let (mut artifacts, sha) = artifacts();
-        artifacts.search(&sha, "job");
-        artifacts.stored(&sha, absent("lib"));
-        artifacts.stored(&sha, absent("cache"));
-        assert_eq!(artifacts.chunk(&sha, &whole(b"wrong")), Some(Step::Fetch { offset: 0 }));
-        let missing = artifacts.chunk(&sha, &whole(b"wrong"));
-        assert!(
-            matches!(&missing, Some(Step::Missing(why)) if why.contains("restart the JobManager")),
-            "{missing:?}"
-        );
-    }
-
-    #[test]
-    fn parts_that_do_not_fit_and_disks_that_are_full_are_named() {
-        for chunk in [
-            Chunk { offset: 0, total: u64::MAX, bytes: b"x" },
-            Chunk { offset: 0, total: 3, bytes: b"longer" },
-            Chunk { offset: 0, total: 3, bytes: b"" },
-        ] {
-            let (mut artifacts, sha) = artifacts();
-            artifacts.search(&sha, "job");
-            artifacts.stored(&sha, absent("lib"));
-            artifacts.stored(&sha, absent("cache"));
-            assert!(matches!(artifacts.chunk(&sha, &chunk), Some(Step::Missing(_))));
-        }
-        let (mut artifacts, sha) = artifacts();
-        assert!(matches!(artifacts.search("../../etc", "job"), Some(Step::Missing(_))));
-        artifacts.search(&sha, "job");
-        artifacts.stored(&sha, absent("lib"));
-        artifacts.stored(&sha, absent("cache"));
-        artifacts.chunk(&sha, &whole(BODY));
-        let reason = "No space left on device".to_owned();
-        let full = Err(StoreError::Failed { at: Location("/tmp".into()), reason });
-        let missing = artifacts.stored(&sha, full);
-        assert!(matches!(&missing, Some(Step::Missing(why)) if why.contains("No space left")), "{missing:?}");
-    }
-}
+#[path = "artifact_tests.rs"]
+mod tests;

@@ -1,6 +1,6 @@
 //! The TaskManager as a [`Process`]: inputs in, outputs out, on one thread.
 
-use super::artifact::{Artifacts, Chunk, Step};
+use super::artifact::{Artifacts, Step};
 use super::error::TaskManagerError;
 use super::link::{Due, Link, Stage};
 use super::proof::{Proof, Verdict};
@@ -52,7 +52,7 @@ enum Purpose {
     Artifact(String),
     /// The listing of the cache. The executable with this SHA-256 stays.
     Cache(String),
-    /// The removal of an executable that is not needed any more.
+    /// The removal of an executable, or of a part of one, that is not needed any more.
     Removal,
     Proof,
 }
@@ -93,6 +93,9 @@ impl TaskManager {
             return self.end(out);
         }
         self.advance_proof(now, out);
+        for (sha256, step) in self.artifacts.due(now) {
+            self.take(&sha256, Some(step), out);
+        }
         match self.link.due(now) {
             None => {}
             Some(Due::Connect) => self.connect(now, out),
@@ -141,9 +144,11 @@ impl TaskManager {
     /// Handles the loss of the JobManager, or a failed attempt to reach it.
     fn on_lost(&mut self, now: Instant, problem: &str, out: &mut Vec<Output>) {
         self.stop_executors(out);
-        self.artifacts.give_up();
         self.proof = None;
-        self.requests.retain(|_, purpose| matches!(purpose, Purpose::Artifact(_)));
+        self.requests.clear(); // an answer to a former request must not be taken for that to the next one
+        for removal in self.artifacts.give_up() {
+            self.ask(Purpose::Removal, removal, out);
+        }
         if self.drain_until.is_some() {
             tracing::info!(problem, "the JobManager is gone: nothing is left to wait for");
             return self.end(out);
@@ -187,10 +192,6 @@ impl TaskManager {
                     out.extend(executor.child.map(|child| Output::KillChild { child }));
                 }
             }
-            ToTaskManager::ArtifactChunk { sha256, offset, total, bytes } => {
-                let step = self.artifacts.chunk(&sha256, &Chunk { offset, total, bytes: &bytes });
-                self.take(&sha256, step, out);
-            }
             ToTaskManager::Drain if self.drain_until.is_none() => {
                 tracing::info!("told by the JobManager to leave");
                 self.drain(now, conn, out);
@@ -225,9 +226,10 @@ impl TaskManager {
     /// Searches for the executable of a waiting executor.
     fn search(&mut self, executor: ExecutorId, out: &mut Vec<Output>) {
         let start = &self.executors.get(&executor).expect("only executors that wait are searched for").start;
-        let (sha256, step) = (start.sha256.clone(), self.artifacts.search(&start.sha256, &start.executable));
-        tracing::info!(%executor, job = %start.job, name = start.executable, "starting an executor");
-        self.take(&sha256, step, out);
+        let artifact = start.artifact.clone();
+        tracing::info!(%executor, job = %start.job, name = artifact.name, "starting an executor");
+        let step = self.artifacts.search(&artifact, self.settings.job_manager_host());
+        self.take(&artifact.sha256, step, out);
     }
 
     fn try_storage(&mut self, now: Instant, storage: StorageProof, out: &mut Vec<Output>) {
@@ -275,11 +277,6 @@ impl TaskManager {
         match step {
             None => {}
             Some(Step::Store(op)) => self.ask(Purpose::Artifact(sha256.to_owned()), op, out),
-            Some(Step::Fetch { offset }) => {
-                if let Some(conn) = self.link.registered() {
-                    send(conn, &FromTaskManager::FetchArtifact { sha256: sha256.to_owned(), offset }, out);
-                }
-            }
             Some(Step::Found(path)) => {
                 for executor in self.waiting_for(sha256) {
                     self.run(executor, path.clone(), out);
@@ -298,7 +295,8 @@ impl TaskManager {
     }
 
     fn waiting_for(&self, sha256: &str) -> Vec<ExecutorId> {
-        let waiting = |executor: &&Executor| executor.child.is_none() && executor.start.sha256 == sha256;
+        let waiting =
+            |executor: &&Executor| executor.child.is_none() && executor.start.artifact.sha256 == sha256;
         self.executors.values().filter(waiting).map(|executor| executor.start.executor).collect()
     }
 
@@ -353,7 +351,7 @@ impl TaskManager {
                 }
             }
             Some(Purpose::Artifact(sha256)) => {
-                let step = self.artifacts.stored(&sha256, result);
+                let step = self.artifacts.stored(now, &sha256, result);
                 self.take(&sha256, step, out);
             }
         }
@@ -439,7 +437,8 @@ impl Process for TaskManager {
 
     fn next_wakeup(&self) -> Option<Instant> {
         let proof = self.proof.as_ref().and_then(Proof::next_wakeup);
-        let wakeups = [Some(self.link.next_wakeup()), proof, self.drain_until];
+        let artifacts = self.artifacts.next_wakeup();
+        let wakeups = [Some(self.link.next_wakeup()), proof, artifacts, self.drain_until];
         wakeups.into_iter().flatten().min().filter(|_| !self.ended)
     }
 }

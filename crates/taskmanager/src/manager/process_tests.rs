@@ -3,11 +3,13 @@
 use super::*;
 use crate::manager::Machine;
 use reflow_config::Config;
-use reflow_env::{Location, StoreError, StoreOp, StoreReply};
+use reflow_env::{Location, ObjectMeta, StoreError, StoreOp, StoreReply};
+use reflow_protocol::deployment::Artifact;
 use reflow_types::{JobId, LeaderEpoch};
 use std::time::Duration;
 
 const CONN: ConnId = ConnId(0);
+const EXECUTABLE: &[u8] = b"abc";
 
 /// A TaskManager with the outputs that it gave last.
 struct Driven {
@@ -70,8 +72,12 @@ fn start_message() -> StartExecutor {
     StartExecutor {
         executor: ExecutorId(9),
         job: JobId(3),
-        executable: "job".into(),
-        sha256: "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855".into(),
+        artifact: Artifact {
+            name: "job".into(),
+            sha256: "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad".into(),
+            len: EXECUTABLE.len() as u64,
+            http_port: 8081,
+        },
         job_args: vec![],
         token: 77,
         slots: 1,
@@ -82,7 +88,9 @@ fn start_message() -> StartExecutor {
 fn running() -> Driven {
     let mut driven = registered();
     driven.receive(&ToTaskManager::StartExecutor(start_message()));
-    driven.answer(Ok(StoreReply::Bytes(Bytes::new())));
+    let lib = ObjectMeta { at: Location("/opt/lib/job".into()), len: EXECUTABLE.len() as u64 };
+    driven.answer(Ok(StoreReply::Objects(vec![lib])));
+    driven.answer(Ok(StoreReply::Bytes(Bytes::from_static(EXECUTABLE))));
     driven
 }
 
@@ -205,7 +213,7 @@ fn a_refusal_ends_it_with_the_reason() {
 fn it_starts_an_executor_and_passes_secrets_by_standard_input() {
     let mut driven = registered();
     driven.receive(&ToTaskManager::StartExecutor(start_message()));
-    let lib = StoreOp::Get { at: Location("/opt/lib/job".into()), range: None };
+    let lib = StoreOp::List { below: Location("/opt/lib/job".into()) };
     assert!(matches!(&driven.out[..], [Output::Store { op, .. }] if *op == lib));
     let driven = running();
     let [Output::StartChild { command, .. }, Output::Store { .. }] = &driven.out[..] else {
@@ -220,19 +228,40 @@ fn it_starts_an_executor_and_passes_secrets_by_standard_input() {
 }
 
 #[test]
-fn it_fetches_what_it_does_not_have() {
+fn it_fetches_what_it_does_not_have_and_says_why_it_cannot() {
     let mut driven = registered();
     driven.receive(&ToTaskManager::StartExecutor(start_message()));
-    let absent = |at: &str| Err(StoreError::NotFound(Location(at.into())));
-    driven.answer(absent("lib"));
-    driven.answer(absent("cache"));
-    assert!(matches!(&driven.sent()[..], [FromTaskManager::FetchArtifact { offset: 0, .. }]));
-    let sha256 = start_message().sha256;
-    driven.receive(&ToTaskManager::ArtifactChunk { sha256, offset: 0, total: 1, bytes: Bytes::new() });
+    driven.answer(Ok(StoreReply::Objects(vec![])));
+    driven.answer(Ok(StoreReply::Objects(vec![])));
+    let sha256 = start_message().artifact.sha256;
+    let url = Location(format!("http://localhost:8081/artifacts/{sha256}"));
+    let refused = || Err(StoreError::Failed { at: url.clone(), reason: "connection refused".into() });
+    let get = StoreOp::Get { at: url.clone(), range: Some(0..3) };
+    let mut failures = 0;
+    while let [Output::Store { op, .. }, ..] = &driven.out[..] {
+        assert_eq!(*op, get);
+        driven.answer(refused());
+        failures += 1;
+        if driven.out.is_empty() {
+            driven.receive(&ToTaskManager::Heartbeat);
+            driven.pass(Duration::from_secs(4));
+            driven.out.retain(|output| matches!(output, Output::Store { .. }));
+        }
+    }
+    assert_eq!(failures, 6);
     let sent = driven.sent();
-    assert!(
-        matches!(&sent[..], [FromTaskManager::ExecutorExited { reason, .. }] if reason.contains("do not fit"))
-    );
+    let [FromTaskManager::ExecutorExited { reason, .. }] = &sent[..] else { panic!("{sent:?}") };
+    assert!(reason.contains("connection refused") && reason.contains("rest.bind-address"), "{reason}");
+}
+
+#[test]
+fn an_answer_to_a_former_request_is_not_taken_for_that_to_the_next_one() {
+    let mut driven = registered();
+    driven.receive(&ToTaskManager::StartExecutor(start_message()));
+    let former = driven.asked().unwrap();
+    driven.feed(Input::Closed { conn: CONN, reason: "reset".into() });
+    driven.feed(Input::Stored { ticket: former, result: Ok(StoreReply::Objects(vec![])) });
+    assert!(driven.out.is_empty());
 }
 
 #[test]
@@ -246,7 +275,7 @@ fn an_executor_waits_until_the_storage_is_seen() {
     driven.feed(Input::Stored { ticket, result: Ok(StoreReply::Bytes("job 3".into())) });
     driven.answer(Ok(StoreReply::Done));
     driven.answer(Ok(StoreReply::Done));
-    let lib = StoreOp::Get { at: Location("/opt/lib/job".into()), range: None };
+    let lib = StoreOp::List { below: Location("/opt/lib/job".into()) };
     assert!(matches!(&driven.out[..], [Output::Store { op, .. }] if *op == lib), "now it is");
 }
 

@@ -102,6 +102,11 @@ impl Settings {
 }
 
 impl Settings {
+    /// The host of the JobManager, with the brackets of an IPv6 address.
+    pub(super) fn job_manager_host(&self) -> &str {
+        self.job_manager.rsplit_once(':').map_or(&self.job_manager, |(host, _)| host)
+    }
+
     /// The address of this machine for other executors, if its connection to the JobManager has the local address
     /// `local`. If the JobManager runs on the same machine, that may be an address that only this machine knows;
     /// then the host name is used.

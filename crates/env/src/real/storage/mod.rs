@@ -1,12 +1,14 @@
 //! Object storage: requests carried out on `object_store`.
 //!
 //! A [`Location`] names its store by scheme: a plain path or `file://` is the local file system, `memory://` the
-//! one store in memory that all clones of a [`Storage`] share, `s3://bucket/key` (feature `s3`) a bucket. The text
+//! one store in memory that all clones of a [`Storage`] share, `s3://bucket/key` (feature `s3`) a bucket. What
+//! `http://host:port/path` names can only be read ([`http`]). The text
 //! after `file://` is the path as it is, without percent decoding. Local files are written beside their
 //! place and moved or linked into it, so readers see whole objects only; what a crashed writer leaves behind is
 //! named `object#1` and is never listed ([`listing`] says what else is not).
 
 mod error;
+mod http;
 mod listing;
 mod place;
 #[cfg(feature = "s3")]
@@ -85,6 +87,9 @@ impl Storage {
     }
 
     async fn get(&self, at: &Location, range: Option<Range<u64>>) -> Result<Bytes, StoreError> {
+        if http::serves(at) {
+            return http::get(at, range).await;
+        }
         let Place { store, path } = self.places.find(at)?;
         let Some(range) = range else {
             let found = store.get(&path).await.map_err(|e| store_error(at, &e))?;

@@ -70,6 +70,7 @@ impl Places {
             Some(("s3", _)) => {
                 Err(failed(at, "this executable is built without S3; build it with the feature `s3`"))
             }
+            Some(("http", _)) => Err(failed(at, "can only be read")),
             Some((scheme, _)) => {
                 Err(failed(at, format!("unknown scheme {scheme}: use a path, file://, memory:// or s3://")))
             }

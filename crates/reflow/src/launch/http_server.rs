@@ -1,0 +1,157 @@
+//! The JobManager's HTTP server: REST, the web interface, and the job's executable for TaskManagers.
+//!
+//! REST may be bound to an interface that TaskManagers do not reach, above all to `localhost` while they are on other machines.
+//! Then a second listener, on the interface of the JobManager's port, serves the executable and nothing else.
+
+use super::LaunchError;
+use super::job_manager::system;
+use reflow_config::{Config, options};
+use reflow_env::real;
+use reflow_jobmanager::Handle;
+use reflow_protocol::deployment;
+use reflow_rest::{Artifact, Limits, ServeError};
+use sha2::{Digest, Sha256};
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// The executable of this process, also if another file has its name by now.
+const THIS_EXECUTABLE: &str = "/proc/self/exe";
+
+/// A server that has its ports.
+pub(super) struct HttpServer {
+    rest: TcpListener,
+    /// For TaskManagers, if they do not reach REST.
+    artifacts: Option<TcpListener>,
+    artifact: Artifact,
+    len: u64,
+    /// Where TaskManagers fetch the executable.
+    artifact_port: u16,
+}
+
+/// A server that runs.
+pub(super) struct Serving {
+    until: watch::Sender<()>,
+    servers: JoinSet<()>,
+}
+
+impl HttpServer {
+    pub(super) async fn bind(config: &Config) -> Result<Self, LaunchError> {
+        let (host, port) = (options::REST_BIND_ADDRESS.get(config), options::REST_PORT.get(config));
+        let rest = TcpListener::bind((host.as_str(), port)).await;
+        let rest = rest.map_err(|error| LaunchError::Rest { address: format!("{host}:{port}"), error })?;
+        let job_manager = options::JOB_MANAGER_BIND_HOST.get(config);
+        let artifacts = if reaches_task_managers(&host, &job_manager) {
+            None
+        } else {
+            let listener = TcpListener::bind((job_manager.as_str(), 0)).await;
+            Some(listener.map_err(|error| LaunchError::Artifacts { host: job_manager, error })?)
+        };
+        let address = artifacts.as_ref().unwrap_or(&rest).local_addr();
+        let artifact_port = address.map_err(system("cannot read the address of a listener"))?.port();
+        let (sha256, len) =
+            hash(Path::new(THIS_EXECUTABLE)).map_err(system("cannot read this executable"))?;
+        let artifact = Artifact { sha256, path: THIS_EXECUTABLE.into() };
+        Ok(Self { rest, artifacts, artifact, len, artifact_port })
+    }
+
+    /// This executable, as TaskManagers look for it under `name` or fetch it here.
+    pub(super) fn artifact(&self, name: &str) -> deployment::Artifact {
+        deployment::Artifact {
+            name: name.to_owned(),
+            sha256: self.artifact.sha256.clone(),
+            len: self.len,
+            http_port: self.artifact_port,
+        }
+    }
+
+    pub(super) fn start(self, job_manager: Handle, runtime: &Runtime) -> Serving {
+        let (until, stopped) = watch::channel(());
+        let shutdown = || {
+            let mut stopped = stopped.clone();
+            // The sender sends nothing; it is dropped.
+            async move { drop(stopped.changed().await) }
+        };
+        let most = Limits::default();
+        // Most descriptors are for the job: its TaskManagers and executors, and storage.
+        let limits = Limits { connections: most.connections.min(real::descriptor_limit() / 4), ..most };
+        let Self { rest, artifacts, artifact, .. } = self;
+        let mut servers = JoinSet::new();
+        if let Some(listener) = artifacts {
+            let (artifact, shutdown) = (artifact.clone(), shutdown());
+            let serve =
+                async move { reflow_rest::serve_artifact(listener, &artifact, limits, shutdown).await };
+            servers.spawn_on(logged(serve), runtime.handle());
+        }
+        let shutdown = shutdown();
+        let serve =
+            async move { reflow_rest::serve(rest, Arc::new(job_manager), &artifact, limits, shutdown).await };
+        servers.spawn_on(logged(serve), runtime.handle());
+        Serving { until, servers }
+    }
+}
+
+impl Serving {
+    /// Stops it. Answers under way have a second; errors have been logged.
+    pub(super) async fn stop(self) {
+        drop(self.until);
+        self.servers.join_all().await;
+    }
+}
+
+async fn logged(server: impl Future<Output = Result<(), ServeError>>) {
+    if let Err(error) = server.await {
+        tracing::error!("{error}");
+    }
+}
+
+/// Whether who reaches the JobManager's port, bound to `job_manager`, reaches REST, too.
+fn reaches_task_managers(rest: &str, job_manager: &str) -> bool {
+    matches!(rest, "0.0.0.0" | "::") || rest == job_manager
+}
+
+/// The SHA-256 of a file in hexadecimal, and its length.
+fn hash(path: &Path) -> io::Result<(String, u64)> {
+    let mut file = std::fs::File::open(path)?;
+    let (mut hasher, mut len, mut buffer) = (Sha256::new(), 0, vec![0; 1 << 20]);
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            break;
+        }
+        hasher.update(&buffer[..read]);
+        len += read as u64;
+    }
+    Ok((hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect(), len))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(rest: &str, job_manager: &str, has_second_listener: bool) {
+        let options =
+            [("rest.bind-address", rest), ("rest.port", "0"), ("jobmanager.bind-host", job_manager)];
+        let config = Config::from_pairs(options).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let server = runtime.block_on(HttpServer::bind(&config)).unwrap();
+        let rest_port = server.rest.local_addr().unwrap().port();
+        let artifact = server.artifact("job");
+        assert_eq!(artifact.http_port != rest_port, has_second_listener, "{rest}, {job_manager}");
+        let this = std::fs::metadata(std::env::current_exe().unwrap()).unwrap();
+        assert_eq!(artifact.len, this.len());
+    }
+
+    #[test]
+    fn task_managers_that_do_not_reach_rest_have_a_port_of_their_own() {
+        check("127.0.0.1", "127.0.0.1", false);
+        check("0.0.0.0", "127.0.0.1", false);
+        check("127.0.0.1", "0.0.0.0", true);
+        check("127.0.0.1", "127.0.0.2", true);
+    }
+}
