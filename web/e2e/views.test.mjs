@@ -353,11 +353,11 @@ test("a lost connection is told, what was known stays, and it comes back", async
 test("stop ends the job with a savepoint", async () => {
   const { page, close } = await open(browser, cluster.url);
   await page.waitForSelector(".tools .button");
-  const known = readdirSync(cluster.directory).length;
-  const { refused, text: said } = await act(page, "Stop", { confirm: false });
+  const directory = `${cluster.directory}/stopped`;
+  const { refused, text: said } = await act(page, "Stop", { value: directory, confirm: false });
   assert.equal(refused, false, said);
   await cluster.ended;
-  assert.ok(existsSync(cluster.directory) && readdirSync(cluster.directory).length > known);
+  assert.ok(existsSync(directory) && readdirSync(directory).length === 1);
   await page.waitForSelector(".lost", { timeout: 30_000 });
   await close();
 });

@@ -35,6 +35,11 @@ export type Requirements = Record<string, Schemas["VertexRequirements"]>;
 export type Operation = Schemas["OperationProgress"];
 export type Triggered = Schemas["Triggered"];
 
+export type SavepointRequest = Schemas["SavepointRequest"];
+export type StopRequest = Schemas["StopRequest"];
+export type DrainRequest = Schemas["DrainRequest"];
+type RequestBody = DrainRequest | Requirements | SavepointRequest | StopRequest;
+
 /** The compiler checks that these are the statuses that the server calls terminal, all of them and no other. */
 const TERMINAL: Record<Schemas["TerminalJobStatus"], true> = { CANCELED: true, FAILED: true, FINISHED: true };
 
@@ -86,9 +91,17 @@ export async function find<T>(path: string): Promise<T | null> {
   }
 }
 
-export async function send<T>(method: "PATCH" | "POST" | "PUT", path: string, body?: unknown): Promise<T> {
+/**
+ * Changes something. Name the type of the body that the API has for the request: the compiler then refuses a field that the
+ * server does not know, if the body is written in the call.
+ */
+export async function send<Answer, Body extends RequestBody>(
+  method: "PATCH" | "POST" | "PUT",
+  path: string,
+  body?: Body,
+): Promise<Answer> {
   const headers = { "Content-Type": "application/json" };
   const response = await request(path, { method, headers, body: body === undefined ? null : JSON.stringify(body) });
   const text = await response.text();
-  return (text ? JSON.parse(text) : {}) as T;
+  return (text ? JSON.parse(text) : {}) as Answer;
 }

@@ -229,6 +229,10 @@ export interface components {
             /** Format: int64 */
             "timezone-offset": number;
         };
+        /** @description The body of `POST /taskmanagers/:id/drain` */
+        DrainRequest: {
+            force?: boolean;
+        };
         Exception: {
             endpoint?: string;
             exceptionName: string;
@@ -643,6 +647,13 @@ export interface components {
          * @enum {string}
          */
         SavepointFormat: "CANONICAL" | "NATIVE";
+        /** @description The body of `POST /jobs/:id/savepoints` */
+        SavepointRequest: {
+            "cancel-job"?: boolean | null;
+            formatType?: components["schemas"]["SavepointFormat"] | null;
+            "target-directory"?: string | null;
+            triggerId?: string | null;
+        };
         SchedulerState: {
             /** Format: int64 */
             durationInMillis: number | null;
@@ -685,6 +696,13 @@ export interface components {
             p95: components["schemas"]["Figure"];
             p99: components["schemas"]["Figure"];
             p999: components["schemas"]["Figure"];
+        };
+        /** @description The body of `POST /jobs/:id/stop` */
+        StopRequest: {
+            drain?: boolean | null;
+            formatType?: components["schemas"]["SavepointFormat"] | null;
+            targetDirectory?: string | null;
+            triggerId?: string | null;
         };
         Subtask: {
             /** Format: int32 */

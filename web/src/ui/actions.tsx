@@ -4,12 +4,15 @@
 import { Component, type ComponentChildren, createRef } from "preact";
 import {
   type Config,
+  type DrainRequest,
   get,
   isOver,
   type Job,
   type Operation,
   Refused,
   type Requirements,
+  type SavepointRequest,
+  type StopRequest,
   send,
   type Triggered,
 } from "../api";
@@ -173,12 +176,13 @@ function rescale(job: Job): Action {
       const path = `jobs/${job.jid}/resource-requirements`;
       const wanted = Number(value);
       const now = await get<Requirements>(path);
-      const bounds = job.vertices.map(({ id, maxParallelism }) => {
+      const requirements: Requirements = {};
+      for (const { id, maxParallelism } of job.vertices) {
         const upperBound = Math.min(wanted, maxParallelism);
         const lowerBound = Math.min(now[id]?.parallelism.lowerBound ?? 1, upperBound);
-        return [id, { parallelism: { lowerBound, upperBound } }];
-      });
-      await send("PUT", path, Object.fromEntries(bounds));
+        requirements[id] = { parallelism: { lowerBound, upperBound } };
+      }
+      await send<unknown, Requirements>("PUT", path, requirements);
       return `Accepted: at most ${wanted} of each vertex. The time line shows how it goes.`;
     },
   };
@@ -193,8 +197,7 @@ function savepoint(job: Job): Action {
     confirm: "Take savepoint",
     run: async (value, _, say) => {
       const path = `jobs/${job.jid}/savepoints`;
-      const body = value ? { "target-directory": value } : {};
-      const triggered = await send<Triggered>("POST", path, body);
+      const triggered = await send<Triggered, SavepointRequest>("POST", path, { "target-directory": value || null });
       return `Complete: ${await outcome(`${path}/${triggered["request-id"]}`, say)}`;
     },
   };
@@ -215,8 +218,10 @@ function stop(job: Job): Action {
     danger: true,
     run: async (value, drain, say) => {
       const path = `jobs/${job.jid}`;
-      const body = { ...(value ? { "target-directory": value } : {}), drain };
-      const triggered = await send<Triggered>("POST", `${path}/stop`, body);
+      const triggered = await send<Triggered, StopRequest>("POST", `${path}/stop`, {
+        targetDirectory: value || null,
+        drain,
+      });
       try {
         return `Stopped: ${await outcome(`${path}/savepoints/${triggered["request-id"]}`, say)}`;
       } catch (error) {
@@ -240,7 +245,7 @@ function cancel(job: Job): Action {
     confirm: "Cancel the job",
     danger: true,
     run: async () => {
-      await send("PATCH", `jobs/${job.jid}?mode=cancel`);
+      await send<unknown, never>("PATCH", `jobs/${job.jid}?mode=cancel`);
       return "The job is being cancelled.";
     },
   };
@@ -256,7 +261,8 @@ export function drain(id: string, path: string): Action {
     confirm: "Drain",
     danger: true,
     run: async (_, force) => {
-      await send("POST", `taskmanagers/${encodeURIComponent(id)}/drain`, { force });
+      const drained = `taskmanagers/${encodeURIComponent(id)}/drain`;
+      await send<unknown, DrainRequest>("POST", drained, { force });
       return "Accepted. The TaskManager ends as soon as nothing runs on it.";
     },
   };
