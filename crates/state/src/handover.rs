@@ -57,8 +57,7 @@ use crate::load::{Loader, Restore};
 use crate::mark::Epoch;
 use crate::slots::{Entry, Slots};
 use crate::snapshot::Progress;
-use crate::table::StateValue;
-use reflow_types::KeyGroupSet;
+use reflow_types::{Data, KeyGroupSet};
 
 /// The prefetched state of groups that still belong to other owners.
 pub(crate) struct Arrivals<K, V> {
@@ -78,7 +77,7 @@ pub(crate) struct Discarded<K, V> {
     slots: Vec<std::vec::IntoIter<Option<Entry<K, V>>>>,
 }
 
-impl<K: StateKey, V: StateValue> Arrivals<K, V> {
+impl<K: StateKey, V: Data> Arrivals<K, V> {
     pub(crate) fn new() -> Self {
         Self { entries: None }
     }
@@ -138,12 +137,12 @@ impl<K: StateKey, V: StateValue> Arrivals<K, V> {
 }
 
 /// Whether neither entries nor tombstones are left.
-fn is_empty<K: StateKey, V: StateValue>(entries: &Entries<K, V>) -> bool {
+fn is_empty<K: StateKey, V: Data>(entries: &Entries<K, V>) -> bool {
     entries.len() == 0 && entries.segments().all(|(_, segment)| segment.tombstones.is_empty())
 }
 
 /// Moves the entries and tombstones of `groups` in one segment. Returns the number of entries that were visited.
-fn move_segment<K: StateKey, V: StateValue>(
+fn move_segment<K: StateKey, V: Data>(
     number: usize,
     groups: &KeyGroupSet,
     from: &mut Entries<K, V>,
@@ -186,7 +185,7 @@ fn move_segment<K: StateKey, V: StateValue>(
     looked_at
 }
 
-impl<K: StateKey, V: StateValue> Discarded<K, V> {
+impl<K: StateKey, V: Data> Discarded<K, V> {
     pub(crate) fn new() -> Self {
         Self { slots: Vec::new() }
     }

@@ -10,10 +10,9 @@ use crate::error::StateError;
 use crate::handover::InstallCursor;
 use crate::load::Restore;
 use crate::snapshot::{Progress, SnapshotKind};
-use crate::table::StateValue;
 use crate::writer::RunWriter;
 use crate::{KeyedTable, SnapshotTable, StateKey, TableId};
-use reflow_types::{Bounds, CheckpointId, KeyGroupSet, injected_fault};
+use reflow_types::{Bounds, CheckpointId, Data, KeyGroupSet, injected_fault};
 use std::any::Any;
 
 /// An index of the keys of a table.
@@ -37,14 +36,14 @@ pub struct Indexed<K, V, I> {
     pub index: I,
 }
 
-impl<K: StateKey, V: StateValue, I: Index<K>> Indexed<K, V, I> {
+impl<K: StateKey, V: Data, I: Index<K>> Indexed<K, V, I> {
     /// A table with an empty index.
     pub fn over(table: KeyedTable<K, V>) -> Self {
         Self { table, index: I::default() }
     }
 }
 
-impl<K: StateKey, V: StateValue, I: Index<K>> SnapshotTable for Indexed<K, V, I> {
+impl<K: StateKey, V: Data, I: Index<K>> SnapshotTable for Indexed<K, V, I> {
     fn id(&self) -> TableId {
         self.table.id()
     }

@@ -43,7 +43,7 @@ pub use key::{Scoped, StateKey};
 pub use layout::{MAX_SEGMENTS, SegmentLayout};
 pub use load::{Origin, Restore, verify};
 pub use snapshot::{Progress, SnapshotKind};
-pub use table::{KeyedTable, PREFETCH_DISTANCE, StateValue};
+pub use table::{KeyedTable, PREFETCH_DISTANCE};
 pub use timer::{Moments, Scope, Timer, TimerTable};
 pub use visit::SnapshotTable;
 pub use writer::{Run, RunKind, RunWriter, SnapshotSink, SnapshotWriter};

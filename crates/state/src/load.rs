@@ -12,9 +12,8 @@ use crate::layout::Place;
 use crate::mark::{Epoch, Mark};
 use crate::schema::EntryMigration;
 use crate::slots::Entry;
-use crate::table::StateValue;
 use crate::{StateKey, TableId};
-use reflow_types::KeyGroupSet;
+use reflow_types::{Data, KeyGroupSet};
 use std::rc::Rc;
 
 /// Checks the blocks of one run, or of several in order, before any of it is loaded. What does not pass is damaged, in
@@ -65,7 +64,7 @@ pub(crate) struct Loader<'a, K, V, F> {
     inserted: F,
 }
 
-impl<'a, K: StateKey, V: StateValue, F: FnMut(&K)> Loader<'a, K, V, F> {
+impl<'a, K: StateKey, V: Data, F: FnMut(&K)> Loader<'a, K, V, F> {
     pub(crate) fn new(
         entries: &'a mut Entries<K, V>,
         epoch: Epoch,

@@ -1,7 +1,8 @@
 //! The schema of a table's entries: what a savepoint says of itself, and what a restore makes of another one.
 
+use crate::StateKey;
 use crate::codec::Undecodable;
-use crate::{StateKey, StateValue};
+use reflow_types::Data;
 use reflow_types::data::{Fingerprint, Migration, Schema, Type};
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ struct Content {
 
 impl EntrySchema {
     /// Of these types.
-    pub(crate) fn of<K: StateKey, V: StateValue>() -> Self {
+    pub(crate) fn of<K: StateKey, V: Data>() -> Self {
         let schema = Schema::of::<(K, V)>();
         let fingerprint = schema.fingerprint();
         Self(Arc::new(Content { schema, fingerprint }))
@@ -71,7 +72,7 @@ pub(crate) struct EntryMigration {
 
 impl EntryMigration {
     /// Takes a value of the writer's from the front of `bytes`.
-    pub(crate) fn decode_value<V: StateValue>(&self, bytes: &mut &[u8]) -> Result<V, Undecodable> {
+    pub(crate) fn decode_value<V: Data>(&self, bytes: &mut &[u8]) -> Result<V, Undecodable> {
         let mut now = Vec::new();
         let translated = self.value.translate(bytes, &mut now);
         let value = translated.and_then(|()| reflow_types::data::decode(&now));

@@ -39,9 +39,8 @@ use crate::entries::Entries;
 use crate::epochs::Epochs;
 use crate::error::StateError;
 use crate::mark::{Epoch, Mark};
-use crate::table::StateValue;
 use crate::writer::RunWriter;
-use reflow_types::{Bounds, CheckpointId};
+use reflow_types::{Bounds, CheckpointId, Data};
 
 /// What a snapshot is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,7 +116,7 @@ impl Snapshots {
     }
 
     /// Fixes what a snapshot contains: all up to the current epoch.
-    pub(crate) fn freeze<K: StateKey, V: StateValue>(
+    pub(crate) fn freeze<K: StateKey, V: Data>(
         &mut self,
         checkpoint: CheckpointId,
         kind: SnapshotKind,
@@ -139,7 +138,7 @@ impl Snapshots {
     }
 
     /// Writes about `budget_bytes` of the snapshot under way. `base` is the last complete epoch.
-    pub(crate) fn step<K: StateKey, V: StateValue>(
+    pub(crate) fn step<K: StateKey, V: Data>(
         &mut self,
         entries: &mut Entries<K, V>,
         base: Epoch,
@@ -166,7 +165,7 @@ impl Snapshots {
     }
 
     /// Encodes an entry that the snapshot under way wants, because it is about to change.
-    pub(crate) fn encode_early<K: StateKey, V: StateValue>(
+    pub(crate) fn encode_early<K: StateKey, V: Data>(
         &mut self,
         entries: &mut Entries<K, V>,
         segment: usize,
@@ -191,7 +190,7 @@ impl Snapshots {
     }
 
     /// A checkpoint has failed.
-    pub(crate) fn abort<K: StateKey, V: StateValue>(
+    pub(crate) fn abort<K: StateKey, V: Data>(
         &mut self,
         checkpoint: CheckpointId,
         entries: &mut Entries<K, V>,

@@ -30,10 +30,6 @@ use std::any::Any;
 /// is evicted before it is used.
 pub const PREFETCH_DISTANCE: usize = 16;
 
-/// What a table can hold per key.
-pub trait StateValue: Data {}
-impl<V: Data> StateValue for V {}
-
 /// Values by key, partitioned by key group, with incremental snapshots.
 ///
 /// ```
@@ -62,7 +58,7 @@ pub struct KeyedTable<K, V> {
     bounds: Bounds,
 }
 
-impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
+impl<K: StateKey, V: Data> KeyedTable<K, V> {
     /// An empty table. `id` and `name` must each be the table's alone within its operator.
     pub fn new(id: TableId, name: &str, max: MaxParallelism) -> Self {
         Self::of(Entries::new(id, name, max, EntrySchema::of::<K, V>()))
@@ -105,7 +101,7 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
 }
 
 /// The calls that records make.
-impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
+impl<K: StateKey, V: Data> KeyedTable<K, V> {
     /// The value of `key`, to read.
     #[inline]
     pub fn get(&self, hash: KeyHash, key: &K) -> Option<&V> {
@@ -211,7 +207,7 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
 }
 
 /// What the table is and has.
-impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
+impl<K: StateKey, V: Data> KeyedTable<K, V> {
     /// All entries, in no order that means anything.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         self.entries.iter().map(|entry| (&entry.key, &entry.value))
@@ -260,7 +256,7 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
 }
 
 /// Snapshots and restore.
-impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
+impl<K: StateKey, V: Data> KeyedTable<K, V> {
     /// The barrier of a checkpoint: fixes what its snapshot contains. Costs nothing per entry.
     ///
     /// # Panics
@@ -330,7 +326,7 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
 }
 
 /// Roll-back in place.
-impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
+impl<K: StateKey, V: Data> KeyedTable<K, V> {
     /// Everything in the table is in `checkpoint`, or it has no checkpoint yet: from here on it remembers how to get
     /// back to one.
     pub fn remember(&mut self, checkpoint: Option<CheckpointId>) {
@@ -377,7 +373,7 @@ impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
 }
 
 /// Key groups that change their owner.
-impl<K: StateKey, V: StateValue> KeyedTable<K, V> {
+impl<K: StateKey, V: Data> KeyedTable<K, V> {
     /// Reads a run of groups that will be this owner's: of a checkpoint ([`Origin::Own`]), or what has changed since,
     /// up to the cut ([`Origin::HandedOver`]). The latter comes after the table has frozen for the cut, or has
     /// [begun](Self::begin_at) with it.

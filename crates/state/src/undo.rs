@@ -39,8 +39,7 @@ use crate::codec;
 use crate::entries::Entries;
 use crate::mark::{Epoch, Mark};
 use crate::slots::Entry;
-use crate::table::StateValue;
-use reflow_types::{Bounds, injected_fault};
+use reflow_types::{Bounds, Data, injected_fault};
 use std::collections::VecDeque;
 
 /// The log.
@@ -81,7 +80,7 @@ impl Undo {
     }
 
     /// Takes note of an entry that is about to change for the first time in this epoch.
-    pub(crate) fn log_before_change<K: StateKey, V: StateValue>(
+    pub(crate) fn log_before_change<K: StateKey, V: Data>(
         &mut self,
         epoch: Epoch,
         entries: &Entries<K, V>,
@@ -123,11 +122,7 @@ impl Undo {
 
     /// Takes the entries back to the end of epoch `base`, to which the log [leads](Self::leads_to). Returns whether what
     /// is logged could be decoded.
-    pub(crate) fn roll_back<K: StateKey, V: StateValue>(
-        self,
-        entries: &mut Entries<K, V>,
-        base: Epoch,
-    ) -> bool {
+    pub(crate) fn roll_back<K: StateKey, V: Data>(self, entries: &mut Entries<K, V>, base: Epoch) -> bool {
         remove_fresh(entries, base);
         // The oldest change decides how an entry was, so that it is applied last.
         let mut newest_first = self.logs.iter().rev().flat_map(|log| &log.chunks);
@@ -136,7 +131,7 @@ impl Undo {
 }
 
 /// Removes what was not there when epoch `base` ended, and what snapshots were to know.
-fn remove_fresh<K: StateKey, V: StateValue>(entries: &mut Entries<K, V>, base: Epoch) {
+fn remove_fresh<K: StateKey, V: Data>(entries: &mut Entries<K, V>, base: Epoch) {
     for number in 0..usize::from(entries.layout().segments()) {
         entries.extract_if(number, |entry| entry.mark.is_fresh_after(base), drop);
         let segment = entries.segment_mut(number);
@@ -147,11 +142,7 @@ fn remove_fresh<K: StateKey, V: StateValue>(entries: &mut Entries<K, V>, base: E
 }
 
 /// Puts entries back as a piece of the log has them. Returns whether they could be decoded.
-fn put_back<K: StateKey, V: StateValue>(
-    mut records: &[u8],
-    entries: &mut Entries<K, V>,
-    base: Epoch,
-) -> bool {
+fn put_back<K: StateKey, V: Data>(mut records: &[u8], entries: &mut Entries<K, V>, base: Epoch) -> bool {
     while let Some((mark, rest)) = records.split_first_chunk() {
         records = rest;
         let mark = Mark::from_bytes(*mark);
@@ -179,7 +170,7 @@ fn put_back<K: StateKey, V: StateValue>(
     true
 }
 
-fn log_entry<K: StateKey, V: StateValue>(chunk: &mut Vec<u8>, entry: &Entry<K, V>) -> Result<(), String> {
+fn log_entry<K: StateKey, V: Data>(chunk: &mut Vec<u8>, entry: &Entry<K, V>) -> Result<(), String> {
     chunk.extend_from_slice(&entry.mark.to_bytes());
     codec::encode_put(&entry.key, &entry.value, chunk)
 }

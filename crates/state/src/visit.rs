@@ -5,10 +5,9 @@ use crate::error::StateError;
 use crate::handover::InstallCursor;
 use crate::load::Restore;
 use crate::snapshot::{Progress, SnapshotKind};
-use crate::table::StateValue;
 use crate::writer::RunWriter;
 use crate::{KeyedTable, StateKey, TableId};
-use reflow_types::{Bounds, CheckpointId, KeyGroupSet};
+use reflow_types::{Bounds, CheckpointId, Data, KeyGroupSet};
 use std::any::Any;
 
 /// A table of any types. Operators own their tables; the runtime calls this trait.
@@ -80,7 +79,7 @@ pub trait SnapshotTable: Send {
     fn check_invariants(&self);
 }
 
-impl<K: StateKey, V: StateValue> SnapshotTable for KeyedTable<K, V> {
+impl<K: StateKey, V: Data> SnapshotTable for KeyedTable<K, V> {
     fn id(&self) -> TableId {
         self.id()
     }

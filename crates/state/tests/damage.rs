@@ -6,7 +6,7 @@ extern crate reflow_types as reflow;
 
 use proptest::prelude::*;
 use reflow_state::{
-    KeyedTable, Origin, Progress, Restore, SnapshotKind, SnapshotWriter, StateError, StateValue, TableId,
+    KeyedTable, Origin, Progress, Restore, SnapshotKind, SnapshotWriter, StateError, TableId,
 };
 use reflow_types::{CheckpointId, Data, Key, KeyGroupSet, MaxParallelism};
 
@@ -16,7 +16,7 @@ fn max() -> MaxParallelism {
     MaxParallelism::new(4).unwrap()
 }
 
-fn snapshot<V: StateValue + Clone>(value: &V, kind: SnapshotKind) -> Vec<u8> {
+fn snapshot<V: Data + Clone>(value: &V, kind: SnapshotKind) -> Vec<u8> {
     let mut table = KeyedTable::<String, V>::new(TABLE, "carts", max());
     for key in 0..20u64 {
         let key = format!("key {key}");
@@ -28,7 +28,7 @@ fn snapshot<V: StateValue + Clone>(value: &V, kind: SnapshotKind) -> Vec<u8> {
     writer.finish().0
 }
 
-fn load<V: StateValue>(bytes: &[u8]) -> Result<KeyedTable<String, V>, StateError> {
+fn load<V: Data>(bytes: &[u8]) -> Result<KeyedTable<String, V>, StateError> {
     let mut table = KeyedTable::new(TABLE, "carts", max());
     let owned = &KeyGroupSet::all(max());
     table.load(bytes, Restore { table: TABLE, owned, origin: Origin::Own }).map(|()| table)
@@ -121,7 +121,7 @@ fn a_savepoint_survives_added_and_removed_fields() {
 }
 
 #[track_caller]
-fn refused<V: StateValue>(bytes: &[u8], expected: &str) {
+fn refused<V: Data>(bytes: &[u8], expected: &str) {
     let error = load::<V>(bytes).err().unwrap().to_string();
     assert!(error.starts_with("table 'carts', key group 0: the state was written"), "{error}");
     assert!(error.contains(expected), "{error}");

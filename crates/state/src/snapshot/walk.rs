@@ -16,9 +16,8 @@ use crate::error::StateError;
 use crate::mark::{Epoch, Mark};
 use crate::pending::Batch;
 use crate::slots::{Entry, TAGS};
-use crate::table::StateValue;
 use crate::writer::{RunKind, RunWriter};
-use reflow_types::{Bounds, CheckpointId};
+use reflow_types::{Bounds, CheckpointId, Data};
 
 /// A snapshot that is being written.
 pub(super) struct Walk {
@@ -81,7 +80,7 @@ pub(super) struct Step<'a, K, V> {
 }
 
 impl Walk {
-    pub(super) fn new<K: StateKey, V: StateValue>(
+    pub(super) fn new<K: StateKey, V: Data>(
         checkpoint: CheckpointId,
         kind: SnapshotKind,
         entries: &Entries<K, V>,
@@ -150,7 +149,7 @@ fn mode<K>(kind: SnapshotKind, live: usize, segment: &Segment<K>, name: &str) ->
     }
 }
 
-impl<K: StateKey, V: StateValue> Step<'_, K, V> {
+impl<K: StateKey, V: Data> Step<'_, K, V> {
     /// Writes until the step is full or the table is written.
     pub(super) fn run(&mut self, walk: &mut Walk) -> Result<Progress, StateError> {
         loop {
