@@ -1,7 +1,7 @@
 //! The command `JOB run`, which runs the job on a cluster inside this process.
 
-use super::job_manager::{self, system};
-use super::{Executable, LaunchError, Options, executor, logging, machine, print_to_stderr, storage};
+use super::job_manager;
+use super::{Executable, LaunchError, Options, executor, logging, machine, print_to_stderr, storage, system};
 use reflow_config::options;
 use reflow_env::real::{self, ChildMode, Clock};
 use reflow_env::{ChildCommand, Input, Output, Process, Signal};

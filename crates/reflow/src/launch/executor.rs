@@ -1,6 +1,6 @@
 //! The command `JOB executor`, which runs tasks for the TaskManager that started it.
 
-use super::{Executable, LaunchError, logging, machine};
+use super::{Executable, LaunchError, logging, machine, system};
 use reflow_config::{Loader, options};
 use reflow_env::real::{self, Clock, Options};
 use reflow_env::{Process, Signal};
@@ -13,7 +13,6 @@ use std::sync::Arc;
 pub(super) fn run(executable: Executable) -> Result<ExitCode, LaunchError> {
     crate::allocator::keep_memory();
     logging::start("info");
-    let system = |what| move |error| LaunchError::System { what, error };
     let message = real::read_stdin().map_err(system("cannot read the TaskManager's message"))?;
     real::end_when_stdin_closes(|| {
         logging::finish();

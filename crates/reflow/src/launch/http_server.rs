@@ -3,8 +3,7 @@
 //! REST may be bound to an interface that TaskManagers do not reach, above all to `localhost` while they are on other machines.
 //! Then a second listener, on the interface of the JobManager's port, serves the executable and nothing else.
 
-use super::LaunchError;
-use super::job_manager::system;
+use super::{LaunchError, system};
 use reflow_config::{Config, options};
 use reflow_env::real;
 use reflow_jobmanager::Handle;

@@ -1,12 +1,11 @@
 //! The command `JOB jobmanager`, which runs the JobManager of this job with REST and the web interface.
 
 use super::http_server::HttpServer;
-use super::{Executable, LaunchError, Options, logging, machine};
+use super::{Executable, LaunchError, Options, logging, machine, system};
 use reflow_config::Config;
 use reflow_env::{Signal, real};
 use reflow_jobmanager::{JobManager, JobSpec, StartMode};
 use reflow_types::Bounds;
-use std::io;
 use std::process::ExitCode;
 use tokio::runtime::Runtime;
 
@@ -82,8 +81,4 @@ pub(super) fn load(options: &Options) -> Result<Config, LaunchError> {
 pub(super) fn runtime() -> Result<Runtime, LaunchError> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.worker_threads(1).enable_all().build().map_err(system("cannot start threads"))
-}
-
-pub(super) fn system(what: &'static str) -> impl FnOnce(io::Error) -> LaunchError {
-    move |error| LaunchError::System { what, error }
 }

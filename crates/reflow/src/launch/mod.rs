@@ -120,6 +120,11 @@ pub(crate) enum LaunchError {
     Protocol(#[from] reflow_protocol::ProtocolError),
 }
 
+/// Makes an error of the operating system one of the start. `what` says what could not be done.
+fn system(what: &'static str) -> impl FnOnce(io::Error) -> LaunchError {
+    move |error| LaunchError::System { what, error }
+}
+
 /// The `main` of a job's executable.
 pub fn main<P, F: JobFunction<P>>(name: &'static str, function: F) -> ExitCode {
     let executable = Executable::new(name, function);
