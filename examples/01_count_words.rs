@@ -25,7 +25,7 @@ fn count_words(env: &mut StreamEnv, options: Options) -> JobResult {
 fn count(lines: Stream<impl reflow::Pipeline<Out = String>>) {
     lines
         .flat_map(|line: String| line.split_whitespace().map(str::to_lowercase).collect::<Vec<_>>())
-        .key_by(|word: &String| word.clone())
+        .key_by(|word| word.clone())
         .window(GlobalWindows)
         .count()
         .map(|counted| format!("{} {}", counted.value, counted.key))

@@ -63,11 +63,11 @@ fn top_speed(env: &mut StreamEnv, options: Options) -> JobResult {
     }
     let top_speeds = env
         .source("cars", source)
-        .assign_event_time(|event: &CarEvent| event.time, Watermarks::monotonic())
-        .key_by(|event: &CarEvent| event.car)
+        .assign_event_time(|event| event.time, Watermarks::monotonic())
+        .key_by(|event| event.car)
         .window(GlobalWindows)
         .evict(TimeEvictor::keep_last(Duration::from_secs(10)))
-        .trigger(DeltaTrigger::every(50.0, |event: &CarEvent| event.distance))
+        .trigger_on_rise(50.0, |event| event.distance)
         .max_by(|event| event.speed)
         .uid("top-speed");
     match options.output {

@@ -74,8 +74,8 @@ fn sessions(env: &mut StreamEnv, options: Options) -> JobResult {
         Click { user: (index % 20) as u32, time: ((second / 30 * 60 + second % 30) * 1000) as Timestamp }
     };
     env.source("clicks", Generator::new(click).count(options.clicks))
-        .assign_event_time(|click: &Click| click.time, Watermarks::monotonic())
-        .key_by(|click: &Click| click.user)
+        .assign_event_time(|click| click.time, Watermarks::monotonic())
+        .key_by(|click| click.user)
         .process(Sessions)
         .uid("sessions")
         .sink("print", Print::stdout());

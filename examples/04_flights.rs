@@ -89,7 +89,7 @@ fn flights(env: &mut StreamEnv, options: Options) -> JobResult {
     flights
         .stream()
         .flat_map(|flight: Flight| flight.dep_delay.parse().ok().map(|delay: i64| (flight.carrier, delay)))
-        .key_by(|(carrier, _): &(String, i64)| carrier.clone())
+        .key_by(|(carrier, _)| carrier.clone())
         .window(TumblingWindows::of(24 * HOUR))
         .aggregate(Delays)
         .uid("delays")
@@ -104,11 +104,11 @@ fn flights(env: &mut StreamEnv, options: Options) -> JobResult {
     flights
         .stream()
         .map(|flight: Flight| flight.origin)
-        .key_by(|origin: &String| origin.clone())
+        .key_by(|origin| origin.clone())
         .window(SlidingWindows::of(6 * HOUR, HOUR))
         .count()
         .uid("flights-by-origin")
-        .key_by(|of: &Windowed<String, u64>| of.window)
+        .key_by(|of| of.window)
         .window(TumblingWindows::of(HOUR))
         .reduce(|a, b| if (b.value, &a.key) > (a.value, &b.key) { b } else { a })
         .uid("busiest")

@@ -102,17 +102,17 @@ fn chaos_job(env: &mut StreamEnv, options: Options) -> JobResult {
     let left = env.source("left", source(0));
     let right = env.source("right", source(1));
     let counted =
-        left.union(right).key_by(|(source, index): &Event| key(*source, *index)).process(Count).uid("count");
+        left.union(right).key_by(|(source, index)| key(*source, *index)).process(Count).uid("count");
 
     let keys = env
         .source("pending", Generator::new(|index: u64| index).count(touches).rate(share(touches)))
-        .assign_event_time(|index: &u64| *index as Timestamp, Watermarks::monotonic())
+        .assign_event_time(|index| *index as Timestamp, Watermarks::monotonic())
         .flat_map(move |index: u64| touched(index, pending));
     let keys = keys.share();
-    let timers = keys.stream().key_by(|key: &u64| *key).process(KeepTimer).uid("timers");
+    let timers = keys.stream().key_by(|key| *key).process(KeepTimer).uid("timers");
     let windows = keys
         .stream()
-        .key_by(|key: &u64| *key)
+        .key_by(|key| *key)
         .window(TumblingWindows::of(Duration::from_millis(END as u64)))
         .count()
         .uid("windows")
@@ -125,7 +125,7 @@ fn chaos_job(env: &mut StreamEnv, options: Options) -> JobResult {
 
     let slow = env
         .source("slow", Generator::new(|index: u64| index).count(slow).rate(share(slow)))
-        .key_by(|index: &u64| *index % 64)
+        .key_by(|index| *index % 64)
         .process(Slow)
         .uid("slow");
 

@@ -30,7 +30,7 @@ fn core_job(env: &mut StreamEnv, options: Options) -> JobResult {
     match workload {
         Workload::KeyedCount => {
             let keys = Generator::new(keyed_count::event).count(events).splits(splits);
-            let counted = env.source("keys", keys).key_by(|key: &u64| *key).process(Count);
+            let counted = env.source("keys", keys).key_by(|key| *key).process(Count);
             sink(counted.max_parallelism(max), outcome, |out, (key, count)| {
                 keyed_count::fold(out, key, count)
             });
@@ -42,9 +42,9 @@ fn core_job(env: &mut StreamEnv, options: Options) -> JobResult {
             });
             let summed = env
                 .source("events", source.count(events).splits(splits))
-                .assign_event_time(|event: &(u64, i64, u64)| event.1, Watermarks::monotonic())
+                .assign_event_time(|event| event.1, Watermarks::monotonic())
                 .map(|(key, _, value)| (key, value))
-                .key_by(|event: &(u64, u64)| event.0)
+                .key_by(|event| event.0)
                 .window(TumblingWindows::of(Duration::from_secs(1)))
                 .reduce(|a, b| (a.0, a.1 + b.1));
             sink(summed.max_parallelism(max), outcome, |out, sum| {
@@ -58,10 +58,10 @@ fn core_job(env: &mut StreamEnv, options: Options) -> JobResult {
             });
             let top = env
                 .source("cars", reports.count(events).splits(splits))
-                .assign_event_time(|event: &Report| event.1, Watermarks::monotonic())
-                .key_by(|event: &Report| event.0)
+                .assign_event_time(|event| event.1, Watermarks::monotonic())
+                .key_by(|event| event.0)
                 .window(GlobalWindows)
-                .trigger(DeltaTrigger::every(50.0, |event: &Report| event.3))
+                .trigger_on_rise(50.0, |event| event.3)
                 .evict(TimeEvictor::keep_last(Duration::from_secs(10)))
                 .apply(|car: &u64, _: Window, records: &Elements<Report>| {
                     let top = records.iter().map(|(_, report)| report.2).max()?;

@@ -3,7 +3,6 @@
 //! Sixteen splits at a fixed rate, and per key a count, a sum and a payload. Each record leaves with its key's count,
 //! and is written to a file exactly once; when it left the keyed operator is noted in the log.
 
-use reflow::Data;
 use reflow::UserError;
 use reflow::connectors::{FileSink, Lines};
 use reflow::prelude::*;

@@ -2,9 +2,8 @@
 
 use super::schedule::{SPLITS, Schedule};
 use crate::clock;
-use reflow::Data;
 use reflow::source::{FixedSplits, ReaderContext};
-use reflow::{Emit, Enumerator, Instant, NO_TIMESTAMP, Polled, Reader, Source, UserError};
+use reflow::{Data, Emit, Enumerator, Instant, NO_TIMESTAMP, Polled, Reader, Source, UserError};
 use std::time::Duration;
 
 /// So many records of a split come before the next one has its turn.

@@ -24,7 +24,7 @@ use crate::{JobResult, StreamEnv};
 ///
 /// fn count(env: &mut StreamEnv, options: Options) -> JobResult {
 ///     env.source("numbers", Generator::new(|index| index).count(options.numbers))
-///         .key_by(|number: &u64| number % 10)
+///         .key_by(|number| number % 10)
 ///         .reduce(|a, b| a + b)
 ///         .sink("out", Print::stdout());
 ///     Ok(())

@@ -15,7 +15,7 @@
 //!
 //! fn count(env: &mut StreamEnv, options: Options) -> JobResult {
 //!     env.source("numbers", Generator::new(|index| index).count(options.numbers))
-//!         .key_by(|number: &u64| number % 10)
+//!         .key_by(|number| number % 10)
 //!         .reduce(|a, b| a + b)
 //!         .sink("out", Print::stdout());
 //!     Ok(())

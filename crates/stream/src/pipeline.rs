@@ -4,10 +4,10 @@ use reflow_api::window::{Assigner, Trigger};
 use reflow_api::{Aggregate, ProcessFunction, Source, Watermarks, source::ReaderContext};
 use reflow_network::output::KeySelector;
 use reflow_runtime::keyed::{Contents, Process, Rolling, Unkeyed, WindowOperator, Windowing};
-use reflow_runtime::stages::{AssignTime, Filter, FlatMap, Inspect, Map, TimeSelector};
+use reflow_runtime::stages::{AssignTime, Filter, FlatMap, Inspect, Map};
 use reflow_runtime::task::{InputTask, SourceTask};
 use reflow_runtime::{BuildContext, Stage, Task};
-use reflow_types::Data;
+use reflow_types::{Data, Timestamp};
 use std::marker::PhantomData;
 
 /// The head of a task and the operators chained to it.
@@ -206,7 +206,11 @@ pub struct TimeLink<F> {
     pub(crate) place: usize,
 }
 
-impl<T: Send + 'static, F: TimeSelector<T>> Link<T> for TimeLink<F> {
+impl<T, F> Link<T> for TimeLink<F>
+where
+    T: Send + 'static,
+    F: Fn(&T) -> Timestamp + Clone + Send + 'static,
+{
     type Out = T;
     type Stage<D: Stage<T> + 'static> = AssignTime<T, F, D>;
     fn attach<D: Stage<T> + 'static>(&self, next: D, context: &BuildContext) -> AssignTime<T, F, D> {

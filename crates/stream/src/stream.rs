@@ -10,8 +10,8 @@ use reflow_api::{Data, Sink, Watermarks};
 use reflow_graph::{EdgeId, Operator, Shipping, VertexIndex};
 use reflow_network::output::{KeySelector, NoKey};
 use reflow_runtime::BuildContext;
-use reflow_runtime::stages::{Edge, SharedTail, SinkStage, Tail, TimeSelector};
-use reflow_types::MaxParallelism;
+use reflow_runtime::stages::{Edge, SharedTail, SinkStage, Tail};
+use reflow_types::{Key, MaxParallelism, Timestamp};
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -105,7 +105,7 @@ impl<P: Pipeline> Stream<P> {
     /// directly behind the source, where each split has its own watermark.
     pub fn assign_event_time<F>(self, time: F, watermarks: Watermarks) -> Stream<Then<P, TimeLink<F>>>
     where
-        F: TimeSelector<P::Out>,
+        F: Fn(&P::Out) -> Timestamp + Clone + Send + 'static,
     {
         let place = self.draft.operators.len();
         self.then("event-time", "EventTime", TimeLink { time, watermarks, place })
@@ -250,10 +250,19 @@ impl<P: Pipeline> Stream<P> {
     }
 
     /// Partitions the stream by key: one subtask gets all records of a key and has that key's state.
-    pub fn key_by<F>(self, key: F) -> KeyedStream<P, F>
+    ///
+    /// ```compile_fail,E0277
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// struct Reading { car: u64 } // needs `#[derive(Data)]`
+    /// fn by_car(readings: Stream<impl Pipeline<Out = Reading>>) {
+    ///     let _ = readings.key_by(|reading| reading.car);
+    /// }
+    /// ```
+    pub fn key_by<K, F>(self, key: F) -> KeyedStream<P, F>
     where
         P::Out: Data,
-        F: KeySelector<P::Out>,
+        K: Key,
+        F: Fn(&P::Out) -> K + Clone + Send + 'static,
     {
         KeyedStream { stream: self, key }
     }

@@ -3,7 +3,7 @@
 use crate::keyed::{KeyedStream, Reduce};
 use crate::pipeline::{Pipeline, WindowHead};
 use crate::stream::Stream;
-use reflow_api::window::{Assigner, Elements, Evictor, Trigger, Window, Windowed};
+use reflow_api::window::{Assigner, DeltaTrigger, Elements, Evictor, Trigger, Window, Windowed};
 use reflow_api::{Aggregate, Data};
 use reflow_network::output::KeySelector;
 use reflow_runtime::keyed::{Aggregated, Buffered, Windowing};
@@ -29,6 +29,31 @@ where
     /// Sets the trigger that decides when a window emits its result; the default is at the window's end.
     pub fn trigger<H: Trigger<P::Out>>(self, trigger: H) -> WindowedStream<P, F, W, H> {
         WindowedStream { keyed: self.keyed, assigner: self.assigner, trigger }
+    }
+
+    /// Emits a window's result each time `measure` has risen by more than `threshold`, as [`DeltaTrigger::every`] says.
+    pub fn trigger_on_rise<M>(
+        self,
+        threshold: f64,
+        measure: M,
+    ) -> WindowedStream<P, F, W, DeltaTrigger<P::Out, M>>
+    where
+        M: Fn(&P::Out) -> f64 + Clone + Send + 'static,
+    {
+        self.trigger(DeltaTrigger::every(threshold, measure))
+    }
+
+    /// Emits a window's result each time `measure` has risen or fallen by more than `threshold`, as
+    /// [`DeltaTrigger::either_way`] says.
+    pub fn trigger_on_change<M>(
+        self,
+        threshold: f64,
+        measure: M,
+    ) -> WindowedStream<P, F, W, DeltaTrigger<P::Out, M>>
+    where
+        M: Fn(&P::Out) -> f64 + Clone + Send + 'static,
+    {
+        self.trigger(DeltaTrigger::either_way(threshold, measure))
     }
 
     /// Keeps the records themselves in the window, and lets `evictor` remove some before a result is computed.
@@ -78,6 +103,30 @@ where
     /// Sets the trigger that decides when a window emits its result; the default is at the window's end.
     pub fn trigger<H: Trigger<P::Out>>(self, trigger: H) -> EvictingStream<P, F, W, H, E> {
         EvictingStream { windowed: self.windowed.trigger(trigger), evictor: self.evictor }
+    }
+
+    /// As [`WindowedStream::trigger_on_rise`].
+    pub fn trigger_on_rise<M>(
+        self,
+        threshold: f64,
+        measure: M,
+    ) -> EvictingStream<P, F, W, DeltaTrigger<P::Out, M>, E>
+    where
+        M: Fn(&P::Out) -> f64 + Clone + Send + 'static,
+    {
+        self.trigger(DeltaTrigger::every(threshold, measure))
+    }
+
+    /// As [`WindowedStream::trigger_on_change`].
+    pub fn trigger_on_change<M>(
+        self,
+        threshold: f64,
+        measure: M,
+    ) -> EvictingStream<P, F, W, DeltaTrigger<P::Out, M>, E>
+    where
+        M: Fn(&P::Out) -> f64 + Clone + Send + 'static,
+    {
+        self.trigger(DeltaTrigger::either_way(threshold, measure))
     }
 
     /// Applies `function` to a window's records, in the order of their arrival.

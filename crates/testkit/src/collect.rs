@@ -5,8 +5,7 @@ use bytes::Bytes;
 use reflow_api::sink::{Prepared, WriterContext};
 use reflow_api::{Io, Sink, Transaction, UserError, Writer};
 use reflow_env::{Location, PutMode, StoreOp};
-use reflow_types::{Data, data};
-use reflow_types::{SubtaskId, Timestamp};
+use reflow_types::{Data, SubtaskId, Timestamp, data};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A sink. Clones are the same sink.

@@ -5,8 +5,7 @@
 //! the simulator through live rescales on a cluster that falls apart meanwhile.
 
 use reflow_api::window::{
-    CountEvictor, CountTrigger, DeltaTrigger, GlobalWindows, SlidingWindows, TimeEvictor, TumblingWindows,
-    Windowed,
+    CountEvictor, CountTrigger, GlobalWindows, SlidingWindows, TimeEvictor, TumblingWindows, Windowed,
 };
 use reflow_api::{Aggregate, Context, ProcessFunction, Sink, TimeDomain, UserError, Watermarks};
 use reflow_stream::{Pipeline, Stream};
@@ -144,7 +143,7 @@ impl Operator {
             Self::GlobalByDelta => {
                 let windows = timed(readings).key_by(Reading::own_key).window(GlobalWindows);
                 let windows = windows.evict(TimeEvictor::keep_last(Duration::from_millis(100)));
-                let windows = windows.trigger(DeltaTrigger::every(50.0, |r: &Reading| r.time as f64));
+                let windows = windows.trigger_on_rise(50.0, |r| r.time as f64);
                 windows.max_by(|r| r.value).map(text).sink("out", sink)
             }
             Self::EventTimers => timed(readings).key_by(Reading::own_key).process(Delayed).sink("out", sink),

@@ -100,7 +100,8 @@ impl<T> Trigger<T> for CountTrigger {
 /// the first record. A measure of NaN neither fires nor becomes the reference.
 ///
 /// Flink's `DeltaTrigger` leaves the direction to its delta function: `new - old` is [`every`](Self::every), `|new - old|`
-/// is [`either_way`](Self::either_way).
+/// is [`either_way`](Self::either_way). The streams' methods `trigger_on_rise` and `trigger_on_change` make one, and infer
+/// the type of records.
 pub struct DeltaTrigger<T, F> {
     threshold: f64,
     measure: F,

@@ -15,19 +15,6 @@ use std::time::Duration;
 /// units.
 pub(crate) const TIME_RANGE: std::ops::RangeInclusive<Timestamp> = -377_705_116_800_000..=253_402_300_799_999;
 
-/// A function from a record to its timestamp.
-pub trait TimeSelector<T>: Clone + Send + 'static {
-    /// The timestamp, in milliseconds since the Unix epoch.
-    fn time(&self, value: &T) -> Timestamp;
-}
-
-impl<T, F: Fn(&T) -> Timestamp + Clone + Send + 'static> TimeSelector<T> for F {
-    #[inline]
-    fn time(&self, value: &T) -> Timestamp {
-        self(value)
-    }
-}
-
 /// Assigns event time.
 pub struct AssignTime<T, F, D> {
     operator: String,
@@ -98,10 +85,10 @@ impl<T, F, D: Control> AssignTime<T, F, D> {
     }
 }
 
-impl<T, F: TimeSelector<T>, D: Stage<T>> Stage<T> for AssignTime<T, F, D> {
+impl<T, F: Fn(&T) -> Timestamp + Send, D: Stage<T>> Stage<T> for AssignTime<T, F, D> {
     #[inline]
     fn push(&mut self, value: T, _: Timestamp) {
-        let time = self.time.time(&value);
+        let time = (self.time)(&value);
         self.splits.record(time);
         if !TIME_RANGE.contains(&time) {
             out_of_range(&self.operator, time);

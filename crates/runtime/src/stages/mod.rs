@@ -7,8 +7,8 @@ mod sink;
 mod split_times;
 mod tail;
 
+pub use assign_time::AssignTime;
 pub(crate) use assign_time::TIME_RANGE;
-pub use assign_time::{AssignTime, TimeSelector};
 pub use flat_map::FlatMap;
 pub use map::{Filter, Inspect, Map};
 pub use sink::SinkStage;
