@@ -42,7 +42,9 @@ pub use reflow_api::{
 };
 pub use reflow_connectors as connectors;
 pub use reflow_env::store;
-pub use reflow_stream::{KeyedStream, Pipeline, SharedStream, SinkHandle, Stream, StreamEnv, WindowedStream};
+pub use reflow_stream::{
+    BoxedStream, KeyedStream, Pipeline, SharedStream, SinkHandle, Stream, StreamEnv, WindowedStream,
+};
 pub use reflow_types::{
     Adapter, CanonicalF64, Data, Instant, Key, KeyWriter, MAX_WATERMARK, MIN_WATERMARK, NO_TIMESTAMP,
     Timestamp, data,
@@ -62,8 +64,8 @@ pub mod prelude {
         TimeEvictor, TumblingWindows, Window, Windowed,
     };
     pub use crate::{
-        Aggregate, Args, Context, Data, JobResult, Key, ProcessFunction, SharedStream, Stream, StreamEnv,
-        TimeDomain, Timestamp, Watermarks, clap,
+        Aggregate, Args, BoxedStream, Context, Data, JobResult, Key, ProcessFunction, SharedStream, Stream,
+        StreamEnv, TimeDomain, Timestamp, Watermarks, clap,
     };
     pub use std::time::Duration;
 }

@@ -20,5 +20,5 @@ pub use env::StreamEnv;
 pub use job::{Job, JobError, TaskFactory};
 pub use keyed::KeyedStream;
 pub use pipeline::{Link, Pipeline};
-pub use stream::{SharedStream, SinkHandle, Stream};
+pub use stream::{BoxedStream, SharedStream, SinkHandle, Stream};
 pub use windowed::WindowedStream;

@@ -4,7 +4,7 @@ use reflow_api::window::{Assigner, Trigger};
 use reflow_api::{Aggregate, ProcessFunction, Source, Watermarks, source::ReaderContext};
 use reflow_network::output::KeySelector;
 use reflow_runtime::keyed::{Contents, Process, Rolling, Unkeyed, WindowOperator, Windowing};
-use reflow_runtime::stages::{AssignTime, Filter, FlatMap, Inspect, Map};
+use reflow_runtime::stages::{AssignTime, BoxedStage, Filter, FlatMap, Inspect, Map};
 use reflow_runtime::task::{InputTask, SourceTask};
 use reflow_runtime::{BuildContext, Stage, Task};
 use reflow_types::{Data, Timestamp};
@@ -16,6 +16,33 @@ pub trait Pipeline: Send + 'static {
     type Out: Send + 'static;
     /// Creates a task that passes its records to `down`.
     fn build<D: Stage<Self::Out> + 'static>(&self, down: D, context: &mut BuildContext) -> Box<dyn Task>;
+}
+
+/// A chain whose type is hidden; see [`Stream::boxed`](crate::Stream::boxed).
+pub struct Boxed<T>(Box<dyn ErasedPipeline<T>>);
+
+impl<T: Send + 'static> Boxed<T> {
+    pub(crate) fn new(pipeline: impl Pipeline<Out = T>) -> Self {
+        Self(Box::new(pipeline))
+    }
+}
+
+impl<T: Send + 'static> Pipeline for Boxed<T> {
+    type Out = T;
+    fn build<D: Stage<T> + 'static>(&self, down: D, context: &mut BuildContext) -> Box<dyn Task> {
+        self.0.build_boxed(BoxedStage::new(down), context)
+    }
+}
+
+/// [`Pipeline`] for a stage of one type, and so with trait objects.
+trait ErasedPipeline<T>: Send {
+    fn build_boxed(&self, down: BoxedStage<T>, context: &mut BuildContext) -> Box<dyn Task>;
+}
+
+impl<T: Send + 'static, P: Pipeline<Out = T>> ErasedPipeline<T> for P {
+    fn build_boxed(&self, down: BoxedStage<T>, context: &mut BuildContext) -> Box<dyn Task> {
+        self.build(down, context)
+    }
 }
 
 /// An operator within a chain.

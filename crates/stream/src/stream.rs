@@ -4,7 +4,7 @@ use crate::env::Shared;
 use crate::job::EnumeratorFactory;
 use crate::keyed::KeyedStream;
 use crate::pipeline::{
-    FilterLink, FlatMapLink, GateHead, InspectLink, Link, MapLink, Pipeline, Then, TimeLink,
+    Boxed, FilterLink, FlatMapLink, GateHead, InspectLink, Link, MapLink, Pipeline, Then, TimeLink,
 };
 use reflow_api::{Data, Sink, Watermarks};
 use reflow_graph::{EdgeId, Operator, Shipping, VertexIndex};
@@ -25,6 +25,9 @@ pub struct Stream<P: Pipeline> {
     pub(crate) pipeline: P,
     pub(crate) draft: VertexDraft,
 }
+
+/// A stream whose chain is [`boxed`](Stream::boxed).
+pub type BoxedStream<T> = Stream<Boxed<T>>;
 
 /// An edge into a vertex that is being built.
 pub(crate) type Input = (VertexIndex, Shipping, EdgeId);
@@ -109,6 +112,19 @@ impl<P: Pipeline> Stream<P> {
     {
         let place = self.draft.operators.len();
         self.then("event-time", "EventTime", TimeLink { time, watermarks, place })
+    }
+
+    /// Hides the type of the chain, so that streams of the same records have the same type: for jobs whose operators depend
+    /// on arguments. Each record costs an indirect call there.
+    ///
+    /// ```
+    /// # use reflow_stream::{BoxedStream, Pipeline, Stream};
+    /// fn cleaned(orders: Stream<impl Pipeline<Out = i64>>, positive: bool) -> BoxedStream<i64> {
+    ///     if positive { orders.filter(|cents| *cents > 0).boxed() } else { orders.boxed() }
+    /// }
+    /// ```
+    pub fn boxed(self) -> BoxedStream<P::Out> {
+        Stream { env: self.env, pipeline: Boxed::new(self.pipeline), draft: self.draft }
     }
 
     /// Sets the uid of the last operator, by which its state is found in a savepoint. It must be unique in the job.

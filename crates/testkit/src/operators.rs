@@ -62,9 +62,9 @@ pub enum Operator {
     TwoKeyed,
     /// A subtask alone between many.
     SingleBetween,
-    /// A stream that is split in two, which are joined again.
+    /// A stream that is split in two, which are joined again. All of its chains are boxed.
     SharedUnion,
-    /// Many records of each, which are then rebalanced.
+    /// Many records of each, which are then rebalanced, in boxed chains up to the sink.
     FlatMapRebalanced,
     /// Event time that is assigned where records of several readers come together.
     TimesBehindExchange,
@@ -166,17 +166,19 @@ impl Operator {
                 windows.aggregate(Sum).map(window_text).sink("out", sink)
             }
             Self::SharedUnion => {
-                let shared = timed(readings).share();
-                let low = shared.stream().filter(|r: &Reading| r.value < 0);
-                let both = low.union(shared.stream().filter(|r: &Reading| r.value >= 0));
-                let windows = both.key_by(key).window(TumblingWindows::of(TUMBLING));
+                let times = Watermarks::bounded_out_of_orderness(disorder.in_split);
+                let shared = readings.boxed().assign_event_time(time, times).boxed().share();
+                let low = shared.stream().filter(|r| r.value < 0).boxed();
+                let both = low.union(shared.stream().boxed().filter(|r| r.value >= 0));
+                let windows = both.boxed().key_by(key).window(TumblingWindows::of(TUMBLING));
                 windows.aggregate(Sum).map(window_text).sink("out", sink)
             }
             Self::FlatMapRebalanced => {
                 let many =
                     |r: Reading| (0..FLAT_MAP).map(move |n| Reading { key: r.key * FLAT_MAP + n, ..r });
                 let kept = |r: &Reading| r.key.is_multiple_of(FLAT_MAP_KEPT);
-                readings.flat_map(many).rebalance().filter(kept).map(text).sink("out", sink)
+                let many = readings.boxed().flat_map(many).boxed().rebalance();
+                many.boxed().filter(kept).map(text).boxed().sink("out", sink)
             }
             Self::TimesBehindExchange => {
                 let assigned = readings.rebalance().assign_event_time(time, overall);

@@ -1,6 +1,7 @@
 //! Stages without keyed state, one a file.
 
 mod assign_time;
+mod boxed;
 mod flat_map;
 mod map;
 mod sink;
@@ -9,6 +10,7 @@ mod tail;
 
 pub use assign_time::AssignTime;
 pub(crate) use assign_time::TIME_RANGE;
+pub use boxed::BoxedStage;
 pub use flat_map::FlatMap;
 pub use map::{Filter, Inspect, Map};
 pub use sink::SinkStage;

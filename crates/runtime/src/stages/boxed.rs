@@ -1,0 +1,95 @@
+//! A stage behind a pointer, for chains whose type depends on the job's input.
+//!
+//! A record costs an indirect call here, and what follows is not inlined into what comes before. So a chain is boxed only
+//! where a job asks for it.
+
+use crate::stage::{AdoptedState, Control, OpenContext, SnapshotContext, Stage, Starved};
+use crate::wiring::Wiring;
+use reflow_protocol::control::SubtaskMetrics;
+use reflow_state::SnapshotTable;
+use reflow_types::{CheckpointId, Instant, Timestamp};
+use std::time::Duration;
+
+/// Any stage that takes records of type `T`.
+pub struct BoxedStage<T>(Box<dyn ErasedStage<T>>);
+
+impl<T> BoxedStage<T> {
+    /// Hides the type of a stage.
+    pub fn new(stage: impl Stage<T> + 'static) -> Self {
+        Self(Box::new(stage))
+    }
+}
+
+impl<T> Stage<T> for BoxedStage<T> {
+    #[inline]
+    fn push(&mut self, value: T, time: Timestamp) {
+        self.0.push(value, time);
+    }
+}
+
+/// `Control` has an associated type, and so no trait objects. This makes a trait that has, with the same methods.
+macro_rules! erase {
+    (
+        &self { $($read:ident($($a:ident: $A:ty),*) $(-> $R:ty)?;)* }
+        &mut self { $($call:ident($($b:ident: $B:ty),*) $(-> $S:ty)?;)* }
+    ) => {
+        trait ErasedStage<T>: Send {
+            fn push(&mut self, value: T, time: Timestamp);
+            $(fn $read(&self $(, $a: $A)*) $(-> $R)?;)*
+            $(fn $call(&mut self $(, $b: $B)*) $(-> $S)?;)*
+        }
+
+        impl<T, S: Stage<T>> ErasedStage<T> for S {
+            fn push(&mut self, value: T, time: Timestamp) {
+                Stage::push(self, value, time);
+            }
+            $(fn $read(&self $(, $a: $A)*) $(-> $R)? { Control::$read(self $(, $a)*) })*
+            $(fn $call(&mut self $(, $b: $B)*) $(-> $S)? { Control::$call(self $(, $b)*) })*
+        }
+
+        impl<T> Control for BoxedStage<T> {
+            type Next = Self;
+            fn next_stage(&self) -> &Self {
+                unreachable!("a boxed stage passes on every call itself")
+            }
+            fn next_stage_mut(&mut self) -> &mut Self {
+                unreachable!("a boxed stage passes on every call itself")
+            }
+            $(fn $read(&self $(, $a: $A)*) $(-> $R)? { self.0.$read($($a),*) })*
+            $(fn $call(&mut self $(, $b: $B)*) $(-> $S)? { self.0.$call($($b),*) })*
+        }
+    };
+}
+
+erase! {
+    &self {
+        has_rest() -> bool;
+        next_wakeup() -> Option<Instant>;
+        is_settled() -> bool;
+        is_full() -> bool;
+        count(metrics: &mut SubtaskMetrics);
+    }
+    &mut self {
+        open(context: &mut OpenContext<'_>);
+        split_added(split: u64);
+        split(split: u64);
+        split_ended(split: u64);
+        starved(at: Duration, splits: Starved<'_>);
+        watermark(time: Timestamp);
+        idle(idle: bool);
+        tick(now: Instant);
+        resume(most: usize) -> Option<usize>;
+        snapshot(context: &mut SnapshotContext<'_>);
+        prepared() -> Result<bool, String>;
+        barrier(checkpoint: CheckpointId);
+        prepare(wiring: Option<&Wiring>);
+        abandon();
+        adopt(states: &mut AdoptedState);
+        completed(checkpoint: CheckpointId);
+        aborted(checkpoint: CheckpointId);
+        end();
+        has_room() -> bool;
+        flush();
+        tables(visit: &mut dyn FnMut(&mut dyn SnapshotTable));
+    }
+}
