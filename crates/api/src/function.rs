@@ -1,6 +1,6 @@
 //! Functions with keyed state: aggregates, and process functions with timers.
 
-use crate::UserError;
+use crate::{RuntimeContext, UserError};
 use reflow_types::{Data, Key, Timestamp};
 
 /// Folds records into an accumulator.
@@ -30,6 +30,63 @@ pub enum TimeDomain {
 }
 
 /// A function with one state value per key, and timers.
+///
+/// # Life cycle
+/// Each subtask has a clone of the function for each attempt. Calls come in this order, on one thread:
+///
+/// 1. [`open`](Self::open), when the state is restored and before the first record.
+/// 2. [`process`](Self::process) and [`on_timer`](Self::on_timer), and after a live rescale
+///    [`rescaled`](Self::rescaled).
+/// 3. [`close`](Self::close), when the task ends, also if it failed or is cancelled. A process that is killed, or that
+///    its memory limit ends, calls nothing any more.
+///
+/// An error or a panic of any of them is a failure of the task, and the restart strategy decides. There is one
+/// exception: the task of `close` may be ending for another reason, and then the error of `close` is only logged.
+///
+/// Fields of the function are no state: they are those of the clone again in the next attempt.
+///
+/// ```
+/// # extern crate reflow_api as reflow;
+/// use reflow::{Context, ProcessFunction, RuntimeContext, UserError};
+/// use std::collections::HashMap;
+/// use std::path::PathBuf;
+///
+/// /// Passes the first record of each user on, with the name that a file has for the user.
+/// #[derive(Clone, Default)]
+/// struct FirstSeen {
+///     file: PathBuf,
+///     names: HashMap<u64, String>,
+/// }
+///
+/// impl ProcessFunction for FirstSeen {
+///     type Key = u64;
+///     type In = u64;
+///     type Out = String;
+///     type State = bool;
+///
+///     fn open(&mut self, context: &RuntimeContext) -> Result<(), UserError> {
+///         for line in std::fs::read_to_string(&self.file)?.lines() {
+///             let (id, name) = line.split_once(' ').ok_or("a line is an id and a name")?;
+///             self.names.insert(id.parse()?, name.to_owned());
+///         }
+///         println!("subtask {} of {} is ready", context.subtask_index(), context.parallelism());
+///         Ok(())
+///     }
+///
+///     fn process(&mut self, context: &mut impl Context<u64, bool, String>, user: u64) -> Result<(), UserError> {
+///         if !std::mem::replace(context.state_mut(), true) {
+///             let name = self.names.get(&user).ok_or_else(|| format!("user {user} has no name"))?.clone();
+///             context.emit(name);
+///         }
+///         Ok(())
+///     }
+///
+///     fn close(&mut self) -> Result<(), UserError> {
+///         self.names.clear();
+///         Ok(())
+///     }
+/// }
+/// ```
 pub trait ProcessFunction: Clone + Send + 'static {
     /// The type of the stream's keys.
     type Key: Key;
@@ -39,6 +96,24 @@ pub trait ProcessFunction: Clone + Send + 'static {
     type Out;
     /// The state of a key.
     type State: Default + Data;
+
+    /// Called once in each attempt, before the first record and with the state restored. Has no key's state at hand.
+    fn open(&mut self, _context: &RuntimeContext) -> Result<(), UserError> {
+        Ok(())
+    }
+
+    /// Called when a live rescale has changed the context, between two records: the index or the parallelism. Whatever
+    /// the function has made from the former context, it has to make anew here.
+    fn rescaled(&mut self, _context: &RuntimeContext) -> Result<(), UserError> {
+        Ok(())
+    }
+
+    /// Called once when the task ends, if `open` was called, whatever that returned. The fields may be in any state
+    /// in which a panic has left them. It holds up the end of the attempt, so it must return soon: an executor that
+    /// takes too long to end its tasks is killed.
+    fn close(&mut self) -> Result<(), UserError> {
+        Ok(())
+    }
 
     /// Adds a record.
     fn process(
@@ -61,6 +136,8 @@ pub trait ProcessFunction: Clone + Send + 'static {
 /// The context of a call of a process function. State and timers are those of the key of the current record or
 /// timer.
 pub trait Context<K, S, Out> {
+    /// The function's place in the running job, as it is now.
+    fn runtime(&self) -> &RuntimeContext;
     /// The key.
     fn key(&self) -> &K;
     /// The key's state, if it has any. Each call looks the key up.

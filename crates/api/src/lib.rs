@@ -4,13 +4,14 @@
 //! them into a job.
 //!
 //! Reading order: [`watermarks`], [`source`], [`sink`], [`io`] (storage for both), [`function`]
-//! (aggregates and process functions), [`window`].
+//! (aggregates and process functions), [`runtime_context`] (what they learn about their subtask), [`window`].
 #![warn(missing_docs)]
 
 extern crate reflow_types as reflow; // what the derived code names
 
 pub mod function;
 pub mod io;
+pub mod runtime_context;
 pub mod sink;
 pub mod source;
 pub mod watermarks;
@@ -19,6 +20,7 @@ pub mod window;
 pub use function::{Aggregate, Context, ProcessFunction, TimeDomain};
 pub use io::Io;
 pub use reflow_types::Data;
+pub use runtime_context::RuntimeContext;
 pub use sink::{Sink, Transaction, Writer};
 pub use source::{Emit, Enumerator, EnumeratorPoll, Polled, Reader, Source};
 pub use watermarks::Watermarks;

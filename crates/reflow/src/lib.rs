@@ -37,8 +37,8 @@ pub use job_function::JobFunction;
 pub use reflow_api::sink;
 pub use reflow_api::source;
 pub use reflow_api::{
-    Aggregate, Context, Emit, Enumerator, EnumeratorPoll, Io, Polled, ProcessFunction, Reader, Sink, Source,
-    TimeDomain, Transaction, UserError, Watermarks, Writer, window,
+    Aggregate, Context, Emit, Enumerator, EnumeratorPoll, Io, Polled, ProcessFunction, Reader,
+    RuntimeContext, Sink, Source, TimeDomain, Transaction, UserError, Watermarks, Writer, window,
 };
 pub use reflow_connectors as connectors;
 pub use reflow_env::store;
@@ -64,8 +64,8 @@ pub mod prelude {
         TimeEvictor, TumblingWindows, Window, Windowed,
     };
     pub use crate::{
-        Aggregate, Args, BoxedStream, Context, Data, JobResult, Key, ProcessFunction, SharedStream, Stream,
-        StreamEnv, TimeDomain, Timestamp, Watermarks, clap,
+        Aggregate, Args, BoxedStream, Context, Data, JobResult, Key, ProcessFunction, RuntimeContext,
+        SharedStream, Stream, StreamEnv, TimeDomain, Timestamp, UserError, Watermarks, clap,
     };
     pub use std::time::Duration;
 }

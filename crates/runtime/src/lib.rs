@@ -5,7 +5,7 @@
 //! a record passes from one to the next by a call that the compiler can see through.
 //!
 //! Reading order: [`stage`] (what a stage is), [`stages`] (those without key), [`keyed`] (operators with keyed
-//! state), [`task`] (steps, barriers, snapshots, live rescale), [`slot`] (the thread), [`step`] (how it is watched), [`build`] and [`wiring`] (what a
+//! state), [`lifecycle`] (of user functions), [`task`] (steps, barriers, snapshots, live rescale), [`slot`] (the thread), [`step`] (how it is watched), [`build`] and [`wiring`] (what a
 //! task is made from), [`rescale`] (what it is told of another graph).
 
 extern crate reflow_types as reflow; // what the derived code names
@@ -13,6 +13,7 @@ extern crate reflow_types as reflow; // what the derived code names
 pub mod build;
 pub mod failure;
 pub mod keyed;
+pub mod lifecycle;
 pub mod rescale;
 pub mod slot;
 pub mod stage;
@@ -22,9 +23,9 @@ pub mod task;
 pub mod wiring;
 
 pub use build::BuildContext;
-pub use failure::{catch, fail};
+pub use failure::{OperatorName, catch, fail};
 pub use rescale::{Incoming, Outgoing, Preparation};
 pub use slot::{DeployedTask, Slot, SlotCommand, SlotEvent, SlotPort};
-pub use stage::{AdoptedState, Control, EndOfChain, OpenContext, SnapshotContext, Stage};
+pub use stage::{AdoptedState, Control, EndOfChain, OpenContext, Place, SnapshotContext, Stage};
 pub use task::{RetainedState, Task, TaskEvent, TaskStep};
 pub use wiring::Wiring;

@@ -5,7 +5,7 @@
 //!
 //! `slot_tests.rs` has a complete example of a slot with two tasks.
 
-use crate::failure::catch;
+use crate::failure::{catch, log_unreported};
 use crate::rescale::Preparation;
 use crate::step::{CurrentStep, Step};
 use crate::task::{RetainedState, Task, TaskEvent, TaskStep};
@@ -245,6 +245,7 @@ impl Slot {
                     let retained =
                         running.run(now, |task| task.retain_state()).and_then(Result::ok).flatten();
                     self.retained.extend(retained.map(|state| (running.vertex, state)));
+                    running.close(now);
                 }
                 self.events.push(SlotEvent::Cleared);
             }
@@ -268,7 +269,9 @@ impl Slot {
             }
             SlotCommand::Drop(gone) => {
                 self.report_last(now, |id| gone.contains(&id));
-                self.tasks.retain(|running| !gone.contains(&running.subtask));
+                for mut running in self.tasks.extract_if(.., |running| gone.contains(&running.subtask)) {
+                    running.close(now);
+                }
             }
             SlotCommand::Prepare(subtask, preparation) => {
                 self.with_task(now, subtask, |task| task.prepare(*preparation));
@@ -388,12 +391,23 @@ impl Running {
             if failure.fault == Fault::User
                 && let Ok(Some(position)) = catch(&self.name, || task.position())
             {
-                failure.message = format!("{} (the record at {position})", failure.message);
+                failure.add_note(&format!(" (the record at {position})"));
             }
             self.counted = catch(&self.name, || task.metrics()).unwrap_or_default();
-            self.task = None;
+            self.close(now);
         }
         Some(result)
+    }
+
+    /// Closes the task's functions and drops it. The attempt ends for another reason, so what fails here is only logged.
+    fn close(&mut self, now: Instant) {
+        let Some(mut task) = self.task.take() else { return };
+        self.step.begin(Step { vertex: self.vertex, subtask: self.subtask, since: now });
+        let closed = catch(&self.name, || task.close());
+        let dropped = catch(&self.name, || drop(task)); // a user's destructor may panic as well
+        self.step.end();
+        let failures = [closed.unwrap_or_else(Some), dropped.err()];
+        failures.iter().flatten().for_each(log_unreported);
     }
 
     fn measure(&mut self, now: Instant) -> SubtaskMetrics {

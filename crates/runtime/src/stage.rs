@@ -4,6 +4,7 @@ use crate::wiring::Wiring;
 use reflow_api::Io;
 use reflow_protocol::control::SubtaskMetrics;
 use reflow_protocol::deployment::Attempt;
+use reflow_protocol::failure::Failure;
 use reflow_protocol::snapshot::{OperatorState, Redistribution};
 use reflow_state::{SnapshotKind, SnapshotTable};
 use reflow_types::{
@@ -32,10 +33,10 @@ pub const NO_MORE_SPLITS: u64 = u64::MAX - 2;
 /// What happens to a chain besides records. Each stage does its part and passes the call on; rare, so it may
 /// cost something. Every call passes to the next stage by default: a stage has only the methods that concern it.
 ///
-/// The order of calls: `open`; then any; `end` after the last record and the last watermark. While work is
+/// The order of calls: `open`; `start`; then any; `end` after the last record and the last watermark. While work is
 /// [left](Self::has_rest) neither records nor `idle` nor `snapshot` come; a `watermark` and `end` may, and count once that
 /// work is done. `snapshot` comes between records, `completed` and `aborted` at any time after it. A snapshot with a cut
-/// comes after `prepare`.
+/// comes after `prepare`, and `rescaled` right after it. `close` is the last call, and may come after a call that unwound.
 pub trait Control: Send {
     /// The next stage; [`EndOfChain`] if there is none.
     type Next: Control;
@@ -47,6 +48,20 @@ pub trait Control: Send {
     /// Before the first record: takes back operator state.
     fn open(&mut self, context: &mut OpenContext<'_>) {
         self.next_stage_mut().open(context);
+    }
+    /// The task runs: keyed state is restored, and what comes next is the first record or signal. Not called if the task
+    /// never gets there. Opens user functions, those of the last stage first.
+    fn start(&mut self) {
+        self.next_stage_mut().start();
+    }
+    /// A live rescale has given the subtask another place among those of its vertex.
+    fn rescaled(&mut self, place: Place) {
+        self.next_stage_mut().rescaled(place);
+    }
+    /// The task ends. Closes the user functions that were opened, each once, and adds the failures of those that cannot be
+    /// closed. Does not unwind.
+    fn close(&mut self, failures: &mut Vec<Failure>) {
+        self.next_stage_mut().close(failures);
     }
     /// The source has a further split.
     fn split_added(&mut self, split: u64) {
@@ -171,6 +186,9 @@ impl Control for EndOfChain {
         self
     }
     fn open(&mut self, _: &mut OpenContext<'_>) {}
+    fn start(&mut self) {}
+    fn rescaled(&mut self, _: Place) {}
+    fn close(&mut self, _: &mut Vec<Failure>) {}
     fn split_added(&mut self, _: u64) {}
     fn split(&mut self, _: u64) {}
     fn split_ended(&mut self, _: u64) {}
@@ -226,6 +244,15 @@ pub enum Starved<'a> {
     AllBut(&'a dyn Fn(u64) -> bool),
 }
 
+/// The place of a subtask among those of its vertex.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its index.
+    pub index: SubtaskIndex,
+    /// How many subtasks its vertex has.
+    pub parallelism: u32,
+}
+
 /// What a stage gets before the first record.
 pub struct OpenContext<'a> {
     /// The job.
@@ -234,10 +261,8 @@ pub struct OpenContext<'a> {
     pub attempt: Attempt,
     /// The subtask.
     pub subtask: SubtaskId,
-    /// Its index.
-    pub index: SubtaskIndex,
-    /// How many subtasks its vertex has.
-    pub parallelism: u32,
+    /// Its place among the subtasks of its vertex.
+    pub place: Place,
     /// The number of key groups of the vertex.
     pub max_parallelism: MaxParallelism,
     /// The slot's storage.

@@ -1,5 +1,6 @@
 //! A subtask's place in a graph: which channels it has.
 
+use crate::stage::Place;
 use reflow_env::Signal;
 use reflow_graph::{EdgeId, ExecutionGraph, JobGraph, Shipping, Subtask, VertexIndex};
 use reflow_network::{Channels, Hub, LocalChannelId, Partitioner, Receiver, Routes, Sender};
@@ -34,6 +35,11 @@ impl Wiring {
     /// How many subtasks the vertex has.
     pub fn parallelism(&self) -> u32 {
         self.graph.vertex(self.vertex).parallelism()
+    }
+
+    /// The subtask's place among those of the vertex.
+    pub fn place(&self) -> Place {
+        Place { index: self.index, parallelism: self.parallelism() }
     }
 
     /// All of the subtask's input channels; those that `has` knows without receiver.

@@ -2,11 +2,12 @@
 
 use reflow_api::window::{Assigner, Trigger};
 use reflow_api::{Aggregate, ProcessFunction, Source, Watermarks, source::ReaderContext};
+use reflow_graph::Operator;
 use reflow_network::output::KeySelector;
 use reflow_runtime::keyed::{Contents, Process, Rolling, Unkeyed, WindowOperator, Windowing};
 use reflow_runtime::stages::{AssignTime, BoxedStage, Filter, FlatMap, Inspect, Map};
 use reflow_runtime::task::{InputTask, SourceTask};
-use reflow_runtime::{BuildContext, Stage, Task};
+use reflow_runtime::{BuildContext, OperatorName, Stage, Task};
 use reflow_types::{Data, Timestamp};
 use std::marker::PhantomData;
 
@@ -68,9 +69,10 @@ impl<P: Pipeline, L: Link<P::Out>> Pipeline for Then<P, L> {
     }
 }
 
-/// The uid of the operator at position `place` in the chain of the vertex that is being built.
-pub(crate) fn uid(context: &BuildContext, place: usize) -> String {
-    context.wiring.job.vertex(context.wiring.vertex).operators[place].uid.clone()
+/// The operator at position `place` in the chain of the vertex that is being built.
+pub(crate) fn operator(context: &BuildContext, place: usize) -> OperatorName {
+    let Operator { uid, name, .. } = &context.wiring.job.vertex(context.wiring.vertex).operators[place];
+    OperatorName { uid: uid.clone(), name: name.clone() }
 }
 
 /// Reads a source.
@@ -84,7 +86,7 @@ impl<S: Source> Pipeline for SourceHead<S> {
             parallelism: context.wiring.parallelism(),
             io: context.io.clone(),
         });
-        Box::new(SourceTask::new(uid(context, 0), reader, down, context))
+        Box::new(SourceTask::new(operator(context, 0).uid, reader, down, context))
     }
 }
 
@@ -136,7 +138,7 @@ where
     type Out = P::Out;
     fn build<D: Stage<P::Out> + 'static>(&self, down: D, context: &mut BuildContext) -> Box<dyn Task> {
         let (key, function) = (self.key.clone(), self.function.clone());
-        let head = Process::new(uid(context, 0), key, function, context.max_parallelism, down);
+        let head = Process::new(operator(context, 0), key, function, context.max_parallelism, down);
         Box::new(InputTask::new(context.gate::<T>(), head, context))
     }
 }
@@ -160,7 +162,7 @@ where
     type Out = C::Out;
     fn build<D: Stage<C::Out> + 'static>(&self, down: D, context: &mut BuildContext) -> Box<dyn Task> {
         let head = WindowOperator::new(
-            uid(context, 0),
+            operator(context, 0),
             self.key.clone(),
             self.windowing.clone(),
             context.max_parallelism,
@@ -241,7 +243,7 @@ where
     type Out = T;
     type Stage<D: Stage<T> + 'static> = AssignTime<T, F, D>;
     fn attach<D: Stage<T> + 'static>(&self, next: D, context: &BuildContext) -> AssignTime<T, F, D> {
-        let stage = AssignTime::new(uid(context, self.place), self.time.clone(), self.watermarks, next);
+        let stage = AssignTime::new(operator(context, self.place), self.time.clone(), self.watermarks, next);
         if context.wiring.job.vertex(context.wiring.vertex).source { stage } else { stage.behind_gate() }
     }
 }

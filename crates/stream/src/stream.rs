@@ -182,7 +182,7 @@ impl<P: Pipeline> Stream<P> {
         let vertex = env.add_vertex(self.draft);
         let pipeline = self.pipeline;
         env.add_factory(Box::new(move |context| {
-            let stage = SinkStage::new(crate::pipeline::uid(context, place), sink.clone());
+            let stage = SinkStage::new(crate::pipeline::operator(context, place), sink.clone());
             pipeline.build(stage, context)
         }));
         drop(env);

@@ -7,7 +7,9 @@
 use reflow_api::window::{
     CountEvictor, CountTrigger, GlobalWindows, SlidingWindows, TimeEvictor, TumblingWindows, Windowed,
 };
-use reflow_api::{Aggregate, Context, ProcessFunction, Sink, TimeDomain, UserError, Watermarks};
+use reflow_api::{
+    Aggregate, Context, ProcessFunction, RuntimeContext, Sink, TimeDomain, UserError, Watermarks,
+};
 use reflow_stream::{Pipeline, Stream};
 use reflow_types::{Data, Timestamp};
 use std::time::Duration;
@@ -146,7 +148,9 @@ impl Operator {
                 let windows = windows.trigger_on_rise(50.0, |r| r.time as f64);
                 windows.max_by(|r| r.value).map(text).sink("out", sink)
             }
-            Self::EventTimers => timed(readings).key_by(Reading::own_key).process(Delayed).sink("out", sink),
+            Self::EventTimers => {
+                timed(readings).key_by(Reading::own_key).process(Delayed::default()).sink("out", sink)
+            }
             Self::TwoKeyed => {
                 let first = timed(readings).key_by(key).window(TumblingWindows::of(TWO_KEYED[0]));
                 let first = first.aggregate(Sum).map(|w: Windowed<u64, i64>| Reading {
@@ -232,9 +236,22 @@ impl Aggregate for Sum {
     }
 }
 
-/// Sets two timers for each record, deletes the first of some, and forgets everything at every ninth record.
-#[derive(Clone)]
-struct Delayed;
+/// Sets two timers for each record, deletes the first of some, and forgets everything at every ninth record. Fails
+/// unless it is told of each change of its place among the subtasks.
+#[derive(Clone, Default)]
+struct Delayed {
+    context: Option<RuntimeContext>,
+}
+
+impl Delayed {
+    fn check(&self, current: &RuntimeContext) -> Result<(), UserError> {
+        let is_current = self.context.as_ref() == Some(current);
+        if is_current && current.subtask_index() < current.parallelism() {
+            return Ok(());
+        }
+        Err(format!("it was last told {:?}, and is {current:?}", self.context).into())
+    }
+}
 
 impl ProcessFunction for Delayed {
     type Key = (u64, u64);
@@ -242,11 +259,28 @@ impl ProcessFunction for Delayed {
     type Out = String;
     type State = i64;
 
+    fn open(&mut self, context: &RuntimeContext) -> Result<(), UserError> {
+        match self.context.replace(context.clone()) {
+            Some(context) => Err(format!("it was opened before, as {context:?}").into()),
+            None => Ok(()),
+        }
+    }
+
+    fn rescaled(&mut self, context: &RuntimeContext) -> Result<(), UserError> {
+        self.context = Some(context.clone());
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), UserError> {
+        self.context.take().map(drop).ok_or_else(|| "it was closed before".into())
+    }
+
     fn process(
         &mut self,
         context: &mut impl Context<(u64, u64), i64, String>,
         reading: Reading,
     ) -> Result<(), UserError> {
+        self.check(context.runtime())?;
         if context.timestamp() != reading.time {
             return Err(format!("{reading:?} came with the time {}", context.timestamp()).into());
         }
@@ -269,6 +303,7 @@ impl ProcessFunction for Delayed {
         time: Timestamp,
         _: TimeDomain,
     ) -> Result<(), UserError> {
+        self.check(context.runtime())?;
         let (split, key) = *context.key();
         context.emit(format!("{key} of {split} at {time}"));
         Ok(())

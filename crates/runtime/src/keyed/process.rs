@@ -1,19 +1,21 @@
 //! Process functions: one state value per key, and timers in event and processing time.
 
 use super::Head;
-use crate::stage::{Control, OpenContext, Stage};
-use reflow_api::{Context, ProcessFunction, TimeDomain};
+use crate::failure::OperatorName;
+use crate::lifecycle::Lifecycle;
+use crate::stage::{Control, OpenContext, Place, Stage};
+use reflow_api::{Context, ProcessFunction, RuntimeContext, TimeDomain};
 use reflow_network::Row;
 use reflow_network::output::KeySelector;
 use reflow_protocol::control::SubtaskMetrics;
-use reflow_protocol::failure::Fault;
+use reflow_protocol::failure::{Failure, Fault};
 use reflow_state::{KeyedTable, SnapshotTable, TableId, TimerTable};
 use reflow_types::{Bounds, Instant, Key, KeyHash, MIN_WATERMARK, MaxParallelism, Timestamp};
 use std::time::Duration;
 
 /// Runs a process function.
 pub struct Process<T, F: KeySelector<T>, P: ProcessFunction<Key = F::Key, In = T>, D> {
-    operator: String,
+    lifecycle: Lifecycle,
     key: F,
     function: P,
     keyed: Keyed<F::Key, P::State>,
@@ -44,7 +46,7 @@ where
     D: Stage<P::Out>,
 {
     /// Runs `function` by `key`.
-    pub fn new(operator: String, key: F, function: P, max: MaxParallelism, next: D) -> Self {
+    pub fn new(operator: OperatorName, key: F, function: P, max: MaxParallelism, next: D) -> Self {
         let keyed = Keyed {
             state: KeyedTable::new(TableId(0), "state", max),
             event_timers: TimerTable::new(TableId(1), "event-time timers", max),
@@ -53,7 +55,7 @@ where
             processing_time: MIN_WATERMARK,
         };
         Self {
-            operator,
+            lifecycle: Lifecycle::new(operator),
             key,
             function,
             keyed,
@@ -74,10 +76,11 @@ where
             let timers = self.keyed.timers(domain);
             let Some(timer) = timers.pop_due(until) else { return false };
             *left -= 1;
-            let Self { function, keyed, next, operator, .. } = self;
-            let mut at = At { key: &timer.key, hash: timer.hash, time: timer.time, keyed, next };
+            let Self { function, keyed, next, lifecycle, .. } = self;
+            let runtime = lifecycle.context();
+            let mut at = At { key: &timer.key, hash: timer.hash, time: timer.time, keyed, next, runtime };
             if let Err(error) = function.on_timer(&mut at, timer.time, domain) {
-                crate::fail(Fault::User, operator, error);
+                lifecycle.operator().fail(Fault::User, &*error);
             }
         }
         true
@@ -114,6 +117,7 @@ struct At<'a, K: Key, S, D> {
     time: Timestamp,
     keyed: &'a mut Keyed<K, S>,
     next: &'a mut D,
+    runtime: &'a RuntimeContext,
 }
 
 impl<K, S, Out, D> Context<K, S, Out> for At<'_, K, S, D>
@@ -122,6 +126,10 @@ where
     S: Default + reflow_types::Data,
     D: Stage<Out>,
 {
+    fn runtime(&self) -> &RuntimeContext {
+        self.runtime
+    }
+
     fn key(&self) -> &K {
         self.key
     }
@@ -176,10 +184,11 @@ where
     #[inline]
     fn row(&mut self, row: Row<T>) {
         let key = self.key.key(&row.value);
-        let Self { function, keyed, next, operator, .. } = self;
-        let mut at = At { key: &key, hash: row.hash, time: row.time, keyed, next };
+        let Self { function, keyed, next, lifecycle, .. } = self;
+        let runtime = lifecycle.context();
+        let mut at = At { key: &key, hash: row.hash, time: row.time, keyed, next, runtime };
         if let Err(error) = function.process(&mut at, row.value) {
-            crate::fail(Fault::User, operator, error);
+            lifecycle.operator().fail(Fault::User, &*error);
         }
     }
 
@@ -208,9 +217,28 @@ where
 
     fn open(&mut self, context: &mut OpenContext<'_>) {
         self.bounds = context.bounds;
+        self.lifecycle.set(context);
         self.keyed.watermark = context.watermark;
         self.keyed.processing_time = context.now.as_millis();
         self.next.open(context);
+    }
+
+    fn start(&mut self) {
+        self.next.start();
+        let Self { lifecycle, function, .. } = self;
+        lifecycle.open(|context| function.open(context));
+    }
+
+    fn rescaled(&mut self, place: Place) {
+        self.next.rescaled(place);
+        let Self { lifecycle, function, .. } = self;
+        lifecycle.rescaled(place, |context| function.rescaled(context));
+    }
+
+    fn close(&mut self, failures: &mut Vec<Failure>) {
+        let Self { lifecycle, function, .. } = self;
+        lifecycle.close(failures, || function.close());
+        self.next.close(failures);
     }
 
     fn watermark(&mut self, time: Timestamp) {

@@ -8,6 +8,7 @@
 //! sizes do, or those that an assigner cuts at a bound.
 
 use super::Head;
+use crate::failure::OperatorName;
 use crate::stage::{Control, OpenContext, Stage};
 use crate::stages::TIME_RANGE;
 use reflow_api::Aggregate;
@@ -168,7 +169,7 @@ pub struct Windowing<W, G, C> {
 
 /// The window operator.
 pub struct WindowOperator<T, F: KeySelector<T>, W, G: Trigger<T>, C: Contents<F::Key, T>, D> {
-    operator: String,
+    operator: OperatorName,
     key: F,
     windowing: Windowing<W, G, C>,
     panes: Panes<F::Key, C::Acc, G::State>,
@@ -220,7 +221,7 @@ where
 {
     /// An operator with empty windows.
     pub fn new(
-        operator: String,
+        operator: OperatorName,
         key: F,
         windowing: Windowing<W, G, C>,
         max: MaxParallelism,
@@ -294,13 +295,13 @@ where
 }
 
 #[cold]
-fn out_of_range(operator: &str, time: Timestamp) -> ! {
+fn out_of_range(operator: &OperatorName, time: Timestamp) -> ! {
     let message = if time == NO_TIMESTAMP {
         "a record has no timestamp: give the stream event time by .assign_event_time(…)".to_owned()
     } else {
         format!("a record's timestamp {time} is out of range: it is in milliseconds since the Unix epoch")
     };
-    crate::fail(Fault::User, operator, message)
+    crate::fail(Fault::User, &operator.to_string(), message)
 }
 
 impl<T, F, W, G, C, D> Head<T> for WindowOperator<T, F, W, G, C, D>

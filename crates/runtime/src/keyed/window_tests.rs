@@ -55,7 +55,8 @@ fn a_watermark_that_comes_while_panes_fire_loses_none() {
     let assigner = TumblingWindows::of(Duration::from_secs(1));
     let windowing = Windowing { assigner, trigger: EventTimeTrigger, contents: Aggregated(Sum) };
     let max = MaxParallelism::DEFAULT;
-    let mut windows = WindowOperator::new("windows".into(), |value: &u64| *value, windowing, max, next);
+    let operator = OperatorName { name: "Window".into(), uid: "windows".into() };
+    let mut windows = WindowOperator::new(operator, |value: &u64| *value, windowing, max, next);
     for value in 0..KEYS {
         windows.row(Row { hash: value.key_hash(), time: 10, value });
     }

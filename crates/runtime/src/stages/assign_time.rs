@@ -2,6 +2,7 @@
 //! that the [splits](super::split_times) have reached.
 
 use super::split_times::{Reached, SplitTimes};
+use crate::failure::OperatorName;
 use crate::stage::{AdoptedState, Control, NO_SPLIT, OpenContext, SnapshotContext, Stage, Starved};
 use reflow_api::Watermarks;
 use reflow_protocol::failure::Fault;
@@ -17,7 +18,7 @@ pub(crate) const TIME_RANGE: std::ops::RangeInclusive<Timestamp> = -377_705_116_
 
 /// Assigns event time.
 pub struct AssignTime<T, F, D> {
-    operator: String,
+    operator: OperatorName,
     time: F,
     watermarks: Watermarks,
     splits: SplitTimes,
@@ -35,7 +36,7 @@ const WATERMARKS: &str = "watermarks";
 
 impl<T, F, D: Control> AssignTime<T, F, D> {
     /// A stage that takes timestamps by `time`.
-    pub fn new(operator: String, time: F, watermarks: Watermarks, next: D) -> Self {
+    pub fn new(operator: OperatorName, time: F, watermarks: Watermarks, next: D) -> Self {
         Self {
             operator,
             time,
@@ -98,9 +99,9 @@ impl<T, F: Fn(&T) -> Timestamp + Send, D: Stage<T>> Stage<T> for AssignTime<T, F
 }
 
 #[cold]
-fn out_of_range(operator: &str, time: Timestamp) -> ! {
+fn out_of_range(operator: &OperatorName, time: Timestamp) -> ! {
     let hint = "event time is in milliseconds since the Unix epoch, within the years -9999 to 9999";
-    crate::fail(Fault::User, operator, format!("the timestamp {time} is out of range: {hint}"))
+    crate::fail(Fault::User, &operator.to_string(), format!("the timestamp {time} is out of range: {hint}"))
 }
 
 impl<T, F: Send, D: Control> Control for AssignTime<T, F, D> {
@@ -116,7 +117,7 @@ impl<T, F: Send, D: Control> Control for AssignTime<T, F, D> {
 
     fn open(&mut self, context: &mut OpenContext<'_>) {
         self.now = context.now;
-        let reached = context.take_list(&self.operator, WATERMARKS);
+        let reached = context.take_list(&self.operator.uid, WATERMARKS);
         self.splits.restore(reached);
         if self.behind_gate {
             self.splits.add(NO_SPLIT);
@@ -173,7 +174,7 @@ impl<T, F: Send, D: Control> Control for AssignTime<T, F, D> {
         // The watermark of the records so far precedes the barrier. Behind it, the watermark would not belong to
         // the checkpoint.
         self.advance();
-        context.put_list(&self.operator, WATERMARKS, Redistribution::Union, self.splits.to_snapshot());
+        context.put_list(&self.operator.uid, WATERMARKS, Redistribution::Union, self.splits.to_snapshot());
         // Behind a gate the stage cannot know whether it will get records that other subtasks got before the cut.
         context.resets |= self.behind_gate && context.kind == SnapshotKind::Cut;
         self.next.snapshot(context);
@@ -186,7 +187,7 @@ impl<T, F: Send, D: Control> Control for AssignTime<T, F, D> {
     }
 
     fn adopt(&mut self, states: &mut AdoptedState) {
-        let reached = states.take_list(&self.operator, WATERMARKS);
+        let reached = states.take_list(&self.operator.uid, WATERMARKS);
         self.splits.adopt(reached);
         self.next.adopt(states);
     }

@@ -3,9 +3,10 @@
 //! A record costs an indirect call here, and what follows is not inlined into what comes before. So a chain is boxed only
 //! where a job asks for it.
 
-use crate::stage::{AdoptedState, Control, OpenContext, SnapshotContext, Stage, Starved};
+use crate::stage::{AdoptedState, Control, OpenContext, Place, SnapshotContext, Stage, Starved};
 use crate::wiring::Wiring;
 use reflow_protocol::control::SubtaskMetrics;
+use reflow_protocol::failure::Failure;
 use reflow_state::SnapshotTable;
 use reflow_types::{CheckpointId, Instant, Timestamp};
 use std::time::Duration;
@@ -71,6 +72,9 @@ erase! {
     }
     &mut self {
         open(context: &mut OpenContext<'_>);
+        start();
+        rescaled(place: Place);
+        close(failures: &mut Vec<Failure>);
         split_added(split: u64);
         split(split: u64);
         split_ended(split: u64);

@@ -6,6 +6,7 @@
 //! again: the job then goes back to its last checkpoint. Until a commit is confirmed, the transaction stays in every later checkpoint (split state), so that after a failure
 //! whoever gets it commits it again.
 
+use crate::failure::{OperatorName, with_sources};
 use crate::stage::{Control, EndOfChain, OpenContext, SnapshotContext, Stage};
 use bytes::Bytes;
 use reflow_api::{Io, Sink, Transaction, Writer, sink::WriterContext};
@@ -47,7 +48,7 @@ impl WriterTrace {
 
 /// A sink at the end of a chain.
 pub struct SinkStage<S: Sink> {
-    operator: String,
+    operator: OperatorName,
     sink: S,
     opened: Option<Opened<S::Writer>>,
     transactions: Vec<Pending>,
@@ -107,7 +108,7 @@ enum Commit {
 
 impl<S: Sink> SinkStage<S> {
     /// Writes to `sink`.
-    pub fn new(operator: String, sink: S) -> Self {
+    pub fn new(operator: OperatorName, sink: S) -> Self {
         Self {
             operator,
             sink,
@@ -129,7 +130,7 @@ impl<S: Sink> SinkStage<S> {
     }
 
     fn fail(&self, error: impl std::fmt::Display) -> ! {
-        crate::fail(Fault::External, &self.operator, error)
+        crate::fail(Fault::External, &self.operator.to_string(), error)
     }
 
     /// Takes the answers to what is to be stored. What could not be stored is due again after a while.
@@ -212,7 +213,7 @@ impl<S: Sink> SinkStage<S> {
             && self.last_logged.is_none_or(|last| now.since(last) >= LOG_INTERVAL)
         {
             self.last_logged = Some(now);
-            let (sink, waiting) = (&self.operator, self.transactions.len());
+            let (sink, waiting) = (&self.operator.uid, self.transactions.len());
             tracing::warn!(waiting, "what '{sink}' has written does not appear until this works: {error}");
         }
     }
@@ -223,7 +224,7 @@ impl<S: Sink> Stage<S::Item> for SinkStage<S> {
     fn push(&mut self, value: S::Item, time: Timestamp) {
         self.written += 1;
         if let Err(error) = self.writer().write(value, time) {
-            self.fail(error);
+            self.fail(with_sources(&*error));
         }
     }
 }
@@ -243,8 +244,8 @@ impl<S: Sink> Control for SinkStage<S> {
         self.bounds = context.bounds;
         let writer_context = WriterContext {
             subtask: context.subtask,
-            index: context.index,
-            parallelism: context.parallelism,
+            index: context.place.index,
+            parallelism: context.place.parallelism,
             opened: context.now,
             io: context.io.clone(),
         };
@@ -253,9 +254,9 @@ impl<S: Sink> Control for SinkStage<S> {
                 let (job, attempt) = (context.job, context.attempt);
                 self.opened = Some(Opened { job, attempt, writer, io: context.io.clone(), now: context.now });
             }
-            Err(error) => self.fail(error),
+            Err(error) => self.fail(with_sources(&*error)),
         }
-        for transaction in context.take_list::<Bytes>(&self.operator, "transactions") {
+        for transaction in context.take_list::<Bytes>(&self.operator.uid, "transactions") {
             self.transactions.push(Pending {
                 checkpoint: None,
                 transaction: Transaction(transaction),
@@ -265,8 +266,8 @@ impl<S: Sink> Control for SinkStage<S> {
         }
         // Who restores another job's checkpoint does not know whether that job still runs, and so leaves it alone. One
         // subtask cleans up for all.
-        let writers = context.take_list::<WriterTrace>(&self.operator, WRITERS);
-        if context.index == SubtaskIndex(0) {
+        let writers = context.take_list::<WriterTrace>(&self.operator.uid, WRITERS);
+        if context.place.index == SubtaskIndex(0) {
             let now = WriterTrace::of(context.job, context.attempt, Bytes::new());
             let ended = |of: WriterTrace| {
                 (of.job == now.job && (of.epoch, of.number) != (now.epoch, now.number)).then_some(of.trace)
@@ -330,15 +331,15 @@ impl<S: Sink> Control for SinkStage<S> {
                 });
             }
             Ok(None) => {}
-            Err(error) => self.fail(error),
+            Err(error) => self.fail(with_sources(&*error)),
         }
         let transactions = self.transactions.iter().map(|pending| pending.transaction.0.clone());
-        context.put_list(&self.operator, "transactions", Redistribution::Split, transactions);
+        context.put_list(&self.operator.uid, "transactions", Redistribution::Split, transactions);
         let Some(Opened { job, attempt, writer, io, .. }) = &self.opened else { return };
         match context.kind {
             SnapshotKind::Checkpoint | SnapshotKind::Full | SnapshotKind::Cut => {
                 let trace = writer.trace().map(|trace| WriterTrace::of(*job, *attempt, trace));
-                context.put_list(&self.operator, WRITERS, Redistribution::Union, trace);
+                context.put_list(&self.operator.uid, WRITERS, Redistribution::Union, trace);
             }
             SnapshotKind::Savepoint => {
                 // Without transactions it names nothing that could be removed.
@@ -354,7 +355,7 @@ impl<S: Sink> Control for SinkStage<S> {
     fn prepared(&mut self) -> Result<bool, String> {
         self.collect_stored();
         if let Some(error) = self.store_error.take() {
-            return Err(format!("cannot store what '{}' has written: {error}", self.operator));
+            return Err(format!("cannot store what '{}' has written: {error}", self.operator.uid));
         }
         Ok(self.transactions.iter().all(|pending| pending.unstored.is_empty()))
     }
@@ -386,7 +387,7 @@ impl<S: Sink> Control for SinkStage<S> {
 
     fn flush(&mut self) {
         if let Err(error) = self.writer().flush() {
-            self.fail(error);
+            self.fail(with_sources(&*error));
         }
     }
 

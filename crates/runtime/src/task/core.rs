@@ -18,7 +18,7 @@ use bytes::Bytes;
 use reflow_env::Clock;
 use reflow_protocol::command::SnapshotKind;
 use reflow_protocol::control::SubtaskMetrics;
-use reflow_protocol::failure::Fault;
+use reflow_protocol::failure::{Failure, Fault};
 use reflow_protocol::report::SubtaskEvent;
 use reflow_protocol::rescale::Cut;
 use reflow_protocol::snapshot::OperatorState;
@@ -84,8 +84,7 @@ impl<C: Control> TaskCore<C> {
             job: context.job_id,
             attempt: context.attempt,
             subtask: context.wiring.subtask,
-            index: context.wiring.index,
-            parallelism: context.wiring.parallelism(),
+            place: context.wiring.place(),
             max_parallelism: context.max_parallelism,
             io: &context.io,
             watermark,
@@ -148,6 +147,7 @@ impl<C: Control> TaskCore<C> {
 
     /// Starts a restored or added task.
     pub(super) fn run(&mut self) -> SubtaskEvent {
+        self.chain.start();
         self.phase = Phase::Running;
         SubtaskEvent::Running
     }
@@ -351,9 +351,22 @@ impl<C: Control> TaskCore<C> {
         if !self.chain.is_settled() {
             return self.idle();
         }
+        if let Some(failure) = self.close() {
+            std::panic::resume_unwind(Box::new(failure));
+        }
         self.phase = Phase::Finished;
         events.push(SubtaskEvent::Finished.into());
         TaskStep::Worked
+    }
+
+    /// Closes the chain's functions. Returns the first failure; more are logged.
+    pub(super) fn close(&mut self) -> Option<Failure> {
+        let mut failures = Vec::new();
+        self.chain.close(&mut failures);
+        let mut failures = failures.into_iter();
+        let first = failures.next();
+        failures.for_each(|failure| crate::failure::log_unreported(&failure));
+        first
     }
 
     /// Adds the task's counters.

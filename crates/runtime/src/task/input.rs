@@ -20,7 +20,7 @@ use bytes::Bytes;
 use reflow_network::{Gate, GateEvent, Row};
 use reflow_protocol::command::{MoreSplits, SnapshotKind};
 use reflow_protocol::control::SubtaskMetrics;
-use reflow_protocol::failure::Fault;
+use reflow_protocol::failure::{Failure, Fault};
 use reflow_protocol::rescale::Part;
 use reflow_protocol::snapshot::{OperatorState, Restore};
 use reflow_state::PREFETCH_DISTANCE;
@@ -237,7 +237,10 @@ where
         self.gate.switch();
         self.core.report_cut(preparation.version, Vec::new());
         let groups = match &preparation.wiring {
-            Some(wiring) => groups(wiring),
+            Some(wiring) => {
+                self.core.chain_mut().rescaled(wiring.place());
+                groups(wiring)
+            }
             None => {
                 self.core.remove(checkpoint);
                 self.core.snapshots().is_keyed().then(KeyGroupSet::default)
@@ -318,6 +321,10 @@ where
 
     fn assign_splits(&mut self, _: &[Bytes], _: Vec<OperatorState>, _: MoreSplits) {
         self.core.fail(Fault::Engine, "it is not a source, but was given splits");
+    }
+
+    fn close(&mut self) -> Option<Failure> {
+        self.core.close()
     }
 
     fn retain_state(&mut self) -> Option<RetainedState> {

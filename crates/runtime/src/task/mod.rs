@@ -23,6 +23,7 @@ use crate::rescale::Preparation;
 use bytes::Bytes;
 use reflow_protocol::command::{MoreSplits, SnapshotKind};
 use reflow_protocol::control::SubtaskMetrics;
+use reflow_protocol::failure::Failure;
 use reflow_protocol::report::SubtaskEvent;
 use reflow_protocol::rescale::Part;
 use reflow_protocol::snapshot::{OperatorState, Restore};
@@ -57,7 +58,12 @@ pub trait Task: Send {
     fn hand_over(&mut self, from: SubtaskId, part: Part);
     /// Sets the union and broadcast state with which an added task starts.
     fn adopt(&mut self, states: Vec<OperatorState>);
-    /// Returns the state that the next attempt may reuse. The last call, at the end of the attempt.
+    /// Closes the functions that were opened and not closed. The last call but for `retain_state` and `metrics`, also after
+    /// a failure. Returns what failed; does not unwind.
+    fn close(&mut self) -> Option<Failure> {
+        None
+    }
+    /// Returns the state that the next attempt may reuse. Called at the end of the attempt.
     fn retain_state(&mut self) -> Option<RetainedState> {
         None
     }

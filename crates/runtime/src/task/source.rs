@@ -10,6 +10,7 @@ use super::snapshot::{AtBarrier, AtCut, Barrier};
 use super::splits;
 use super::{Task, TaskEvent, TaskStep};
 use crate::build::BuildContext;
+use crate::failure::with_sources;
 use crate::rescale::Preparation;
 use crate::stage::{AWAITED_SPLIT, AdoptedState, NO_MORE_SPLITS, Stage, Starved, take_list};
 use crate::wiring::Wiring;
@@ -18,7 +19,7 @@ use reflow_api::source::encode_split;
 use reflow_api::{Polled, Reader};
 use reflow_protocol::command::{MoreSplits, SnapshotKind};
 use reflow_protocol::control::SubtaskMetrics;
-use reflow_protocol::failure::Fault;
+use reflow_protocol::failure::{Failure, Fault};
 use reflow_protocol::report::SubtaskEvent;
 use reflow_protocol::rescale::{Cut, Installation, Part};
 use reflow_protocol::snapshot::{AfterBarrier, OperatorState, Redistribution, Restore};
@@ -235,6 +236,7 @@ where
         match next.wiring {
             Some(wiring) => {
                 self.reader.rescaled(wiring.parallelism());
+                self.core.chain_mut().rescaled(wiring.place());
                 self.wiring = wiring;
             }
             None => self.core.remove(checkpoint),
@@ -246,7 +248,7 @@ where
         let mut out = Emitter::new(self.core.chain_mut(), most, std::mem::take(&mut self.starved));
         let polled = match self.reader.poll(now, &mut out) {
             Ok(polled) => polled,
-            Err(error) => self.core.fail(Fault::External, error),
+            Err(error) => self.core.fail(Fault::External, with_sources(&*error)),
         };
         let Emitted { records, has_room, mut starved } = out.finish();
         let reader = &self.reader;
@@ -372,6 +374,10 @@ where
 
     fn adopt(&mut self, states: Vec<OperatorState>) {
         self.core.adopt(states);
+    }
+
+    fn close(&mut self) -> Option<Failure> {
+        self.core.close()
     }
 
     fn metrics(&self) -> SubtaskMetrics {

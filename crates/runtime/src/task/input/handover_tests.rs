@@ -1,6 +1,7 @@
 //! Tests of a window operator that a live rescale adds. The tests play its old owners and its input.
 
 use super::*;
+use crate::failure::OperatorName;
 use crate::keyed::{Aggregated, WindowOperator, Windowing};
 use crate::rescale::Incoming;
 use crate::stage::{Control, Stage};
@@ -187,7 +188,8 @@ impl Rig {
         let assigner = TumblingWindows::of(Duration::from_secs(1));
         let windowing = Windowing { assigner, trigger: EventTimeTrigger, contents: Aggregated(Sum) };
         let next = Counting { seen: fired.clone(), next: SharedTail::new(Vec::new()) };
-        let head = WindowOperator::new("windows".into(), |value: &u64| *value, windowing, max(), next);
+        let operator = OperatorName { name: "Window".into(), uid: "windows".into() };
+        let head = WindowOperator::new(operator, |value: &u64| *value, windowing, max(), next);
         let task = Box::new(InputTask::new(gate, head, &mut context));
         let mut rig = Self { hub, io: context.io, task, fired, events: Vec::new() };
         rig.steps();

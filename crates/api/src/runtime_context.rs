@@ -1,0 +1,97 @@
+//! What a function learns about the subtask that runs it.
+
+/// A function's place in the running job, which it gets when it is opened.
+///
+/// A live rescale can change [`subtask_index`](Self::subtask_index) and [`parallelism`](Self::parallelism) of a subtask
+/// that goes on: the function then gets the new context by `rescaled`, and by
+/// [`Context::runtime`](crate::Context::runtime) from the next record on. All else holds until the function is closed.
+///
+/// ```
+/// # extern crate reflow_api as reflow;
+/// use reflow::RuntimeContext;
+///
+/// // What a test of a function passes to its `open`.
+/// let context = RuntimeContext::new("Enrich", "enrich").with_place(2, 3);
+/// assert_eq!(context.operator_uid(), "enrich");
+/// assert_eq!((context.subtask_index(), context.parallelism()), (2, 3));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuntimeContext {
+    operator_name: String,
+    operator_uid: String,
+    subtask_index: u32,
+    parallelism: u32,
+    max_parallelism: u32,
+    attempt_number: u32,
+}
+
+impl RuntimeContext {
+    /// The context of the only subtask of an operator, in its first attempt. Reflow makes the contexts of running
+    /// jobs; this one is for tests of functions.
+    #[must_use]
+    pub fn new(operator_name: &str, operator_uid: &str) -> Self {
+        Self {
+            operator_name: operator_name.to_owned(),
+            operator_uid: operator_uid.to_owned(),
+            subtask_index: 0,
+            parallelism: 1,
+            max_parallelism: 128,
+            attempt_number: 1,
+        }
+    }
+
+    /// Sets the subtask's index, from 0, and the parallelism.
+    #[must_use]
+    pub fn with_place(self, subtask_index: u32, parallelism: u32) -> Self {
+        Self { subtask_index, parallelism, ..self }
+    }
+
+    /// Sets the max parallelism.
+    #[must_use]
+    pub fn with_max_parallelism(self, max_parallelism: u32) -> Self {
+        Self { max_parallelism, ..self }
+    }
+
+    /// Sets the number of the attempt.
+    #[must_use]
+    pub fn with_attempt_number(self, attempt_number: u32) -> Self {
+        Self { attempt_number, ..self }
+    }
+
+    /// The operator's name, as users see it.
+    #[must_use]
+    pub fn operator_name(&self) -> &str {
+        &self.operator_name
+    }
+
+    /// The operator's uid, by which its state is found.
+    #[must_use]
+    pub fn operator_uid(&self) -> &str {
+        &self.operator_uid
+    }
+
+    /// The subtask's index, from 0 to below the parallelism.
+    #[must_use]
+    pub fn subtask_index(&self) -> u32 {
+        self.subtask_index
+    }
+
+    /// The number of subtasks that run the operator.
+    #[must_use]
+    pub fn parallelism(&self) -> u32 {
+        self.parallelism
+    }
+
+    /// The highest parallelism that the operator can have.
+    #[must_use]
+    pub fn max_parallelism(&self) -> u32 {
+        self.max_parallelism
+    }
+
+    /// The number of the attempt, from 1. It counts deployments of the job under one JobManager, so it begins again
+    /// when another JobManager takes over. A live rescale is no new attempt.
+    #[must_use]
+    pub fn attempt_number(&self) -> u32 {
+        self.attempt_number
+    }
+}
