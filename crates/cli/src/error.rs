@@ -1,8 +1,8 @@
 //! The errors of the command line, each with what the user can do.
 
 use crate::table::{job_table, task_manager_table};
-use reflow::launch::storage::UnusableDirectory;
 use reflow_config::ConfigError;
+use reflow_launch::storage::UnusableDirectory;
 use reflow_schema::{JobOverview, TaskManager};
 use reflow_view::JobStatus;
 use std::path::PathBuf;

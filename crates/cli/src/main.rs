@@ -32,7 +32,7 @@ fn main() -> ExitCode {
         output::print_error(&error);
         ExitCode::FAILURE
     });
-    reflow::launch::logging::finish();
+    reflow_launch::logging::finish();
     code
 }
 

@@ -3,11 +3,11 @@
 use crate::args::Taskmanager;
 use crate::client::distribution;
 use crate::error::CliError;
-use reflow::launch::{logging, machine, storage};
 use reflow_config::Config;
 use reflow_env::Signal;
 use reflow_env::real::{self, Options};
-use reflow_taskmanager::manager::{Settings, TaskManager};
+use reflow_launch::{logging, machine, storage};
+use reflow_taskmanager::{Settings, TaskManager};
 use reflow_types::TaskManagerId;
 use std::process::ExitCode;
 

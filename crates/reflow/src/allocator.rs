@@ -7,7 +7,7 @@
 //! checkpoint each second, the next checkpoint needs the same memory again. It then causes page faults within the
 //! steps of a slot, each of which zeroes up to 2 MiB, and on a virtual machine the host may have to find the memory
 //! first. A longer delay only makes these pauses less frequent. So an executor keeps its memory, and returns what
-//! is free when it has less state than before (`GiveBack` in `crates/taskmanager/src/executor/watch.rs`). It does
+//! is free when it has less state than before (`GiveBack` in `crates/executor/src/watch.rs`). It does
 //! so on its own thread, not on a slot's.
 //!
 //! Why unsafe: mimalloc is written in C. Why sound: an option is a number, which is set while there is only one
@@ -40,8 +40,8 @@ pub(crate) fn give_back() {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::launch::machine;
     use libmimalloc_sys::mi_option_get;
+    use reflow_launch::machine;
 
     #[test]
     fn memory_is_kept_until_it_is_asked_for() {

@@ -1,4 +1,16 @@
-//! The TaskManager process and the task executor.
+//! The TaskManager process: it offers slots, and starts and stops the task executors that run them.
+//!
+//! It runs no user code, so a job that crashes ends only its executor. Reading order: [`settings`], [`link`] (its connection
+//! to the JobManager), [`proof`] (whether it can use the checkpoint storage), [`artifact`] (how it gets a job's executable),
+//! [`process`] (the process itself), [`error`] (why it exits).
 
-pub mod executor;
-pub mod manager;
+mod artifact;
+mod error;
+mod link;
+mod process;
+mod proof;
+mod settings;
+
+pub use error::TaskManagerError;
+pub use process::TaskManager;
+pub use settings::{Machine, Settings};

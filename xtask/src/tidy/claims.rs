@@ -37,6 +37,7 @@ const CLAIMS: &[Claim] = &[
             "crates/stream/src/",
             "crates/jobmanager/src/",
             "crates/taskmanager/src/",
+            "crates/executor/src/",
         ],
         absent: &["async ", ".await"],
         except: &["crates/jobmanager/src/handle.rs"],

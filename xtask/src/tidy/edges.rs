@@ -45,13 +45,13 @@ const TABLE: &[(&str, May)] = &[
         "crates/jobmanager",
         Use(&["types", "env", "config", "graph", "view", "protocol", "coordination", "api"]),
     ),
-    (
-        "crates/taskmanager",
-        Use(&["types", "env", "config", "graph", "protocol", "state", "network", "api", "runtime", "stream"]),
-    ),
+    ("crates/taskmanager", Use(&["types", "env", "config", "protocol"])),
+    ("crates/executor", Use(&["types", "env", "graph", "protocol", "network", "api", "runtime", "stream"])),
+    ("crates/launch", Use(&["types", "env", "config", "taskmanager"])),
     // 5: where the parts are put together
     ("crates/reflow", UseAnything),
-    ("crates/cli", UseAnything),
+    // no engine: it runs TaskManagers, whose executors are the executables of jobs
+    ("crates/cli", Use(&["types", "env", "config", "view", "schema", "taskmanager", "launch"])),
     // for developers
     ("crates/testkit", UseAnything),
     ("crates/sim", UseAnything),

@@ -1,12 +1,13 @@
 //! The command `JOB run`, which runs the job on a cluster inside this process.
 
 use super::job_manager;
-use super::{Executable, LaunchError, Options, executor, logging, machine, print_to_stderr, storage, system};
+use super::{Executable, LaunchError, Options, executor, print_to_stderr, system};
 use reflow_config::options;
 use reflow_env::real::{self, ChildMode, Clock};
 use reflow_env::{ChildCommand, Input, Output, Process, Signal};
+use reflow_launch::{logging, machine, storage};
 use reflow_protocol::deployment::ExecutorStart;
-use reflow_taskmanager::manager::{Settings, TaskManager};
+use reflow_taskmanager::{Settings, TaskManager};
 use reflow_types::{Instant, TaskManagerId};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ pub(super) fn run(
 ) -> Result<ExitCode, LaunchError> {
     crate::allocator::keep_memory();
     // TaskManagers retry until the JobManager listens, which is expected here, so their warnings are not logged.
-    logging::start("warn,reflow_taskmanager::manager=error");
+    logging::start("warn,reflow_taskmanager=error");
     let options = with_defaults(options)?;
     let config = job_manager::load(&options)?;
     // Build the job once before anything is started, so that an error in the job or its arguments is reported at

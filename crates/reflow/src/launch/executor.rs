@@ -1,11 +1,12 @@
 //! The command `JOB executor`, which runs tasks for the TaskManager that started it.
 
-use super::{Executable, LaunchError, logging, machine, system};
+use super::{Executable, LaunchError, system};
 use reflow_config::{Loader, options};
 use reflow_env::real::{self, Clock, Options};
 use reflow_env::{Process, Signal};
+use reflow_executor::{Executor, ExecutorOptions};
+use reflow_launch::{logging, machine, storage};
 use reflow_protocol::deployment::ExecutorStart;
-use reflow_taskmanager::executor::{Executor, ExecutorOptions};
 use reflow_types::Bounds;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ pub(super) fn run(executable: Executable) -> Result<ExitCode, LaunchError> {
         std::process::exit(0)
     });
     let start = ExecutorStart::decode(&message)?;
-    let storage = super::storage::open(&Loader::new().properties(&start.properties)?.load()?.config)?;
+    let storage = storage::open(&Loader::new().properties(&start.properties)?.load()?.config)?;
     let clock = Clock::start();
     let (process, signal) = process(&executable, start, clock)?;
     let exit = real::run(process, signal, Options { clock, storage, ..Options::default() });

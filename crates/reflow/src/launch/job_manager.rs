@@ -1,10 +1,11 @@
 //! The command `JOB jobmanager`, which runs the JobManager of this job with REST and the web interface.
 
 use super::http_server::HttpServer;
-use super::{Executable, LaunchError, Options, logging, machine, system};
+use super::{Executable, LaunchError, Options, system};
 use reflow_config::Config;
 use reflow_env::{Signal, real};
 use reflow_jobmanager::{JobManager, JobSpec, StartMode};
+use reflow_launch::{logging, machine, storage};
 use reflow_types::Bounds;
 use std::process::ExitCode;
 use tokio::runtime::Runtime;
@@ -13,7 +14,7 @@ pub(super) fn run(executable: Executable, options: &Options) -> Result<ExitCode,
     logging::start("info");
     let config = load(options)?;
     let runtime = runtime()?;
-    let storage = super::storage::open(&config)?;
+    let storage = storage::open(&config)?;
     let driver = real::Options {
         signals: true,
         runtime: Some(runtime.handle().clone()),

@@ -4,15 +4,12 @@ mod cluster;
 mod executor;
 mod http_server;
 mod job_manager;
-mod log_queue;
-pub mod logging;
-pub mod machine;
-pub mod storage;
 
 use crate::JobFunction;
 use crate::args::ArgsError;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use reflow_config::ConfigError;
+use reflow_launch::{logging, machine, storage};
 use reflow_stream::{Job, JobError, StreamEnv};
 use std::collections::VecDeque;
 use std::io::{self, Write};

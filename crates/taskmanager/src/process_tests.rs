@@ -1,7 +1,7 @@
 //! The TaskManager, driven by hand: registration, executables, executors, and the end.
 
 use super::*;
-use crate::manager::Machine;
+use crate::Machine;
 use reflow_config::Config;
 use reflow_env::{Location, ObjectMeta, StoreError, StoreOp, StoreReply};
 use reflow_protocol::deployment::Artifact;

@@ -1,7 +1,7 @@
 //! The failure of an executor's part of an attempt.
 
 use super::{Executor, send};
-use crate::executor::peers::Peer;
+use crate::peers::Peer;
 use reflow_env::Output;
 use reflow_protocol::control::FromExecutor;
 use reflow_protocol::failure::{Failure, Fault};

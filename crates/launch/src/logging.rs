@@ -1,6 +1,6 @@
 //! Logs and messages of panics on standard error. The scripts redirect it to a file.
 
-use super::log_queue::LogQueue;
+use crate::log_queue::LogQueue;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::IsTerminal;
 use std::panic::PanicHookInfo;

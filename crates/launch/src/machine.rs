@@ -1,6 +1,6 @@
 //! The properties of this machine, from Linux's `/proc` and `/sys/fs/cgroup`.
 
-use reflow_taskmanager::manager::Machine;
+use reflow_taskmanager::Machine;
 use std::fs;
 use std::io::{self, Read};
 use std::path::PathBuf;
