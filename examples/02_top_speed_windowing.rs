@@ -45,7 +45,7 @@ struct Options {
     /// Reports of all cars, per second.
     #[arg(long, default_value_t = 100.0)]
     rate: f64,
-    /// After so many reports the input ends. Without it the cars drive on.
+    /// The number of reports after which the input ends. Without it the input is unbounded.
     #[arg(long)]
     events: Option<u64>,
     /// A directory for the results, which are printed otherwise.

@@ -73,7 +73,7 @@ struct Options {
     /// The size of the parts of a file that are read side by side, in bytes.
     #[arg(long, default_value_t = 1 << 20)]
     split_size: u64,
-    /// At most so many flights are read per second.
+    /// The most flights that are read per second.
     #[arg(long, default_value_t = 1e9)]
     rate: f64,
 }

@@ -1,4 +1,5 @@
-//! What `chaos` is made of: processes that come and go, when they do, and what the output must be.
+//! The parts of the benchmark `chaos`: a cluster of processes, the faults that strike it, and the check of the
+//! output.
 //!
 //! Reading order: [`load`] (what the job reads), [`plan`] (which fault strikes when, pure), [`hosts`] and [`processes`]
 //! (the cluster that they strike), [`recovery`] (how long the job's output stays away), [`verdict`] (whether it is

@@ -48,7 +48,7 @@ pub fn options(scratch: &Path) -> Vec<String> {
     ]
 }
 
-/// The same in reactive mode, with a checkpoint each so many milliseconds and REST on `rest_port`.
+/// The same in reactive mode, with a checkpoint each `interval_ms` and REST on `rest_port`.
 pub fn reactive_options(scratch: &Path, interval_ms: u64, rest_port: u16) -> Vec<String> {
     let mut options = options(scratch);
     options.retain(|option| !option.contains("interval") && !option.contains("rest.port"));

@@ -1,10 +1,10 @@
-//! What processes hold, over many rescales and failures: for `cargo xtask bench endurance`.
+//! The resources of processes over many rescales and failures, for `cargo xtask bench endurance`.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-/// What a process holds, as `/proc` tells.
+/// The resources of a process, as `/proc` reports them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Holdings {
     /// Memory that only it uses and its part of what it shares, in KiB.

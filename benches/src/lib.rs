@@ -1,9 +1,8 @@
-//! What every benchmark is made of: the workloads, the plain loops that a job is compared with, and the
-//! measuring of CPU time.
+//! The common parts of all benchmarks: workloads, plain loops for comparison, and the measurement of CPU time.
 //!
-//! A benchmark is a binary under `src/bin`. It takes its events from [`workloads`], checks what came out
-//! against [`workloads::Workload::expected`], interleaves the contenders with [`measure::interleave`] and
-//! publishes by [`measure::Report`]. `docs/benchmarks.md` says how the figures are read.
+//! A benchmark is a binary in `src/bin`. It takes its events from [`workloads`], compares the result with
+//! [`workloads::Workload::expected`], interleaves the contenders with [`measure::interleave`] and publishes a
+//! [`measure::Report`]. `docs/benchmarks.md` explains how to read the figures.
 
 pub mod chaos;
 pub mod clock;

@@ -1,4 +1,4 @@
-//! The plain loops: what a competent engineer writes for each workload when one thread is enough.
+//! The plain loops: the program that a competent engineer writes for each workload if one thread is enough.
 //!
 //! They are the baseline of every published ratio, so **this source is fixed**: a change makes all earlier
 //! ratios incomparable and needs figures of before and after in its commit. One record at a time, tables by

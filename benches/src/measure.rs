@@ -1,4 +1,5 @@
-//! Measuring: the CPU time of whole process trees, contenders in turn, and the report of a benchmark.
+//! Measurement of the CPU time of whole process trees, with interleaved contenders, and the report of a
+//! benchmark.
 //!
 //! CPU time (user + system of all processes, divided by events) is what is compared, as wall time on a shared
 //! machine says more about the neighbours. Contenders are interleaved (A B A B …), so that a slow minute

@@ -1,4 +1,4 @@
-//! A sink that keeps only the sum of what it is given: exactly once, at hardly any cost per record.
+//! A sink that keeps only an exactly-once sum of its records, at hardly any cost per record.
 //!
 //! Each subtask commits one small file a checkpoint interval, as a file sink does; [`read`] adds the files up.
 

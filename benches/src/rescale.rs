@@ -1,4 +1,5 @@
-//! What `rescale` is made of: a job whose every output says how late it is, and what is read from that.
+//! The parts of the benchmark `rescale`: a job that records the delay of each output, and the evaluation of its
+//! records.
 //!
 //! Reading order: [`schedule`] (which record is due when), [`source`] (reads it, open loop), [`log`] (each output with
 //! its moment, written by the job and read here), [`gaps`] (the delays of an event, pure), [`verdict`] (whether the

@@ -1,7 +1,7 @@
 //! The three workloads, as functions from an event's index to the event.
 //!
 //! Being functions of the index, they can be cut into splits at will (a range, or every n-th index), resumed
-//! from an offset and generated anew for checking. Every contender, a plain loop as well as a job on a
+//! from an offset and generated again for checking. Every contender, a plain loop as well as a job on a
 //! cluster, reports its results as an [`Outcome`]; [`Workload::expected`] computes the same by other means.
 
 pub mod keyed_count;

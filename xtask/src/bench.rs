@@ -1,4 +1,4 @@
-//! `cargo xtask bench NAME`: one benchmark, built with optimisation.
+//! `cargo xtask bench NAME`: runs one benchmark, built with optimisation.
 
 use crate::Failure;
 use crate::process::{cargo, root, succeed};

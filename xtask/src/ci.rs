@@ -1,9 +1,9 @@
 //! `cargo xtask ci`: every check in turn, the quick ones first, up to the first that fails.
 //!
-//! Everything is built in one profile, that of tests, so that two slow cores need well under an hour from nothing:
-//! what clippy and the documentation need is checked once, what tests, doc tests and the simulation need is
-//! compiled once. What wants an optimised build (benchmarks, the distribution, thousands of simulated clusters) is
-//! left to `cargo xtask bench`, `dist` and `sim`.
+//! Everything is built in the profile of the tests, so that a complete run takes well under an hour on two slow
+//! cores: dependencies are checked once for clippy and the documentation, and compiled once for tests, doc tests
+//! and the simulation. Steps that need an optimised build (benchmarks, the distribution, thousands of simulated
+//! clusters) are separate commands: `cargo xtask bench`, `dist` and `sim`.
 
 use std::process::Command;
 use std::time::Instant;
@@ -22,7 +22,7 @@ left out: they need python3 and, the first time, a package index.
 
 /// The seeds that each run of CI simulates.
 const FIXED_SEEDS: &str = "40";
-/// How long seeds are simulated that follow from the commit, in seconds.
+/// How long fresh seeds, which are derived from the commit, are simulated, in seconds.
 const FRESH_SECONDS: &str = "100";
 
 struct Step {
@@ -72,15 +72,15 @@ fn clippy() -> Result<(), Failure> {
     succeed(&mut cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
 }
 
-/// Private items too: headers lead a reader through the modules of their crate.
+/// Documents private items too, because headers lead readers through the modules of their crate.
 fn documentation() -> Result<(), Failure> {
     let flags = "-D warnings -A rustdoc::private_intra_doc_links";
     let arguments = ["doc", "--workspace", "--no-deps", "--document-private-items", "--quiet"];
     succeed(cargo(arguments).env("RUSTDOCFLAGS", flags))
 }
 
-/// All suites are run even if one fails, so that one run tells everything. With a server of S3, tests of storage
-/// and of whole clusters try that too.
+/// Runs all suites even if one fails, so that one run shows all failures. If an S3 server can be installed, tests
+/// of storage and of whole clusters also use S3.
 fn tests() -> Result<(), Failure> {
     let arguments = ["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--tests", "--examples"];
     if !s3::is_possible() {
@@ -91,8 +91,8 @@ fn tests() -> Result<(), Failure> {
     succeed(server.environment(&mut cargo(arguments)))
 }
 
-/// A few fixed seeds, and then fresh ones that no commit before has run. A violation of either prints its seed and fails
-/// the step.
+/// Simulates a few fixed seeds, and then fresh ones that no earlier commit has run. A violation prints its seed
+/// and fails the step.
 fn simulation() -> Result<(), Failure> {
     succeed(sim::simulator()?.args(["--seeds", FIXED_SEEDS]))?;
     let from = first_fresh_seed()?.to_string();
@@ -103,7 +103,7 @@ fn simulation() -> Result<(), Failure> {
     })
 }
 
-/// A number that follows from the commit. Without git it is one that was never used.
+/// The first fresh seed, which is derived from the commit. Without git it is a number that was never used.
 fn first_fresh_seed() -> Result<u64, Failure> {
     const OTHERWISE: u64 = 1 << 40;
     let head = Command::new("git").args(["rev-parse", "HEAD"]).current_dir(root()).output();
@@ -116,8 +116,8 @@ fn first_fresh_seed() -> Result<u64, Failure> {
     }
 }
 
-/// The web interface, where there are Node and a browser. That the page is small and asks nobody else, the tests of
-/// reflow-rest check everywhere.
+/// Checks the web interface if Node and a browser are installed. The tests of reflow-rest check without them that
+/// the page is small and connects only to its server.
 fn web() -> Result<(), Failure> {
     match web::missing_tool() {
         Some(missing) => {
@@ -128,7 +128,7 @@ fn web() -> Result<(), Failure> {
     }
 }
 
-/// A step without its tool checks nothing, and says so.
+/// Prints that a step was skipped because its tool is missing.
 fn skip(tool: &str, remedy: &str) -> Result<(), Failure> {
     eprintln!("  skipped: {tool} is not installed; `{remedy}`");
     Ok(())

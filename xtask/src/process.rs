@@ -1,4 +1,4 @@
-//! Running cargo, and where the repository is.
+//! Runs cargo, and finds the repository.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 
 use crate::Failure;
 
-/// The root of the repository. Cargo says where at run time: with a target directory that checkouts share, this program
-/// may have been built in another one, which is gone.
+/// The root of the repository. It comes from cargo at run time: if checkouts share a target directory, this
+/// program may have been built in another checkout, which may be gone.
 pub(crate) fn root() -> &'static Path {
     static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
         let built_in = || PathBuf::from(env!("CARGO_MANIFEST_DIR"));
@@ -31,7 +31,7 @@ pub(crate) fn cargo<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command
     command
 }
 
-/// Runs `command` to its end with this process's input and output.
+/// Runs `command` until it exits, with this process's input and output.
 ///
 /// # Errors
 /// If it cannot be started or does not succeed.

@@ -1,4 +1,4 @@
-//! Tools that PyPI has as prebuilt executables, installed below the target directory.
+//! Installs tools that PyPI has as prebuilt executables, below the target directory.
 
 use std::fs;
 use std::path::PathBuf;
@@ -7,7 +7,8 @@ use std::process::Command;
 use crate::Failure;
 use crate::process::{succeed, target_directory};
 
-/// Installs a package (`NAME==VERSION`) unless it is there, with Python 3; gives the directory of its executables.
+/// Installs a package (`NAME==VERSION`) with Python 3 unless it is installed. Returns the directory of its
+/// executables.
 pub(crate) fn install(package: &str) -> Result<PathBuf, Failure> {
     let name = package.split("==").next().unwrap_or(package);
     let directory = target_directory().join("pypi").join(name);

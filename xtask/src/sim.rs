@@ -1,4 +1,4 @@
-//! `cargo xtask sim`: the simulator, built with optimisation.
+//! `cargo xtask sim`: runs the simulator, built with optimisation.
 
 use crate::Failure;
 use crate::process::{cargo, root, succeed, target_directory};
@@ -34,8 +34,8 @@ pub(crate) fn injected_faults() -> Result<(), Failure> {
     succeed(simulator()?.arg("--injected-faults"))
 }
 
-/// The simulator in the profile of the tests. It is built as a part of the workspace, whose features are then those
-/// that the tests were built with: otherwise cargo would compile the dependencies once more.
+/// The simulator in the profile of the tests. It is built as part of the workspace with the features of the
+/// tests, because cargo would compile the dependencies again with others.
 pub(crate) fn simulator() -> Result<Command, Failure> {
     succeed(&mut cargo(["build", "--workspace", "--quiet", "--bin", "reflow-sim"]))?;
     let mut simulator = Command::new(target_directory().join("debug/reflow-sim"));

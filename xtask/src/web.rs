@@ -1,8 +1,8 @@
 //! `cargo xtask web`: the web interface, from its sources to a browser.
 //!
-//! What the JobManager serves is committed (`web/dist`), so that building Reflow needs no Node. Here it is built once
-//! more by the lockfile, and must be the same, byte for byte; then the page is opened in a real Chromium over a real
-//! cluster. Packages come from the registry that npm is configured for.
+//! The built page is committed (`web/dist`), so that building Reflow needs no Node. This command builds it again
+//! from the lockfile, requires the result to be identical, and opens the page of a real cluster in Chromium.
+//! Packages come from the registry that npm is configured for.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -48,7 +48,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     }
 }
 
-/// What is not installed here, and how to get it; `None` if all is there.
+/// The missing tool and how to install it; `None` if all tools are installed.
 pub(crate) fn missing_tool() -> Option<Failure> {
     let browser = || {
         let named = std::env::var_os("CHROMIUM").map(PathBuf::from);
@@ -63,7 +63,7 @@ pub(crate) fn missing_tool() -> Option<Failure> {
     (!browser()).then(|| "Chromium is not installed; on Debian: `apt-get install chromium`".to_owned())
 }
 
-/// All of it, the quick checks first.
+/// Runs all checks, the quick ones first.
 pub(crate) fn check() -> Result<(), Failure> {
     install()?;
     compare_schema()?;
@@ -79,8 +79,8 @@ pub(crate) fn check() -> Result<(), Failure> {
 /// The types of the REST API, generated.
 const SCHEMA: &str = "src/schema.ts";
 
-/// Writes the types of `docs/openapi.json` to a file. The generator's packages are apart from the page's: it needs
-/// another version of TypeScript.
+/// Writes the types of `docs/openapi.json` to a file. The generator's packages are separate from the page's,
+/// because it needs another version of TypeScript.
 fn generate(into: &Path) -> Result<(), Failure> {
     let generator = sources().join("generate");
     install_in(&generator)?;
@@ -123,8 +123,8 @@ fn npm(arguments: &[&str]) -> Command {
     command
 }
 
-/// The packages of the lockfile, and no other version. What npm notes of its last installation tells whether it
-/// still holds.
+/// Installs exactly the versions of the lockfile, unless npm's record of its last installation is newer than the
+/// lockfile.
 fn install() -> Result<(), Failure> {
     install_in(&sources())
 }
@@ -136,7 +136,7 @@ fn install_in(directory: &Path) -> Result<(), Failure> {
     if installed.is_some() && installed >= modified("package-lock.json").max(modified("package.json")) {
         return Ok(());
     }
-    // No package's own scripts: none that is used here needs them.
+    // Scripts of packages are disabled, because no package here needs them.
     let mut command = npm(&["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]);
     succeed(command.current_dir(directory))
 }

@@ -1,4 +1,5 @@
-//! `cargo xtask bench core`: what an event costs in Reflow, beside the plain loop of the same workload.
+//! `cargo xtask bench core`: measures the cost of an event in Reflow, compared with a plain loop of the same
+//! workload.
 //!
 //! CPU nanoseconds (user + system of all processes) per event, with a checkpoint every second and exactly-once
 //! output; contenders take turns. Every run's result is checked.
@@ -98,7 +99,7 @@ fn plain_loop(workload: Workload, events: u64) -> Result<f64, Error> {
 fn job(workload: Workload, events: u64, max: u32, scratch: &std::path::Path) -> Command {
     let mut command = Command::new(cluster::binary("core_job"));
     command.args(["run", "--task-managers", "1"]).args(cluster::options(scratch));
-    // Callgrind is fifty times slower and runs one thread at a time: nobody is lost for being late.
+    // Under callgrind processes are fifty times slower and run one thread at a time, so heartbeats may be late.
     command.args(["-Dheartbeat.timeout=10min", "-Dheartbeat.interval=10s"]);
     command.args(job_arguments(workload, events, scratch)).args(["--max-parallelism", &max.to_string()]);
     command.stdout(Stdio::null());

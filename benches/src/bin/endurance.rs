@@ -1,4 +1,5 @@
-//! `cargo xtask bench endurance`: what the processes of a cluster hold after hundreds of rescales and failures.
+//! `cargo xtask bench endurance`: measures memory, threads and descriptors of a cluster's processes over hundreds
+//! of rescales and failures.
 //!
 //! A JobManager and two TaskManagers run a job with some megabytes of keyed state. Each round rescales it live from
 //! two to one and back to two, five times, and kills the executor of the second TaskManager, so that the attempt

@@ -1,9 +1,10 @@
-//! `cargo xtask flights`: the flights example on real processes, compared line for line with what DuckDB makes of the
-//! same file: at parallelism 1, at parallelism 3, and while TaskManagers come, go and are killed.
+//! `cargo xtask flights`: compares the output of the flights example on real processes line by line with that of
+//! DuckDB for the same file: at parallelism 1, at parallelism 3, and while TaskManagers are started, stopped and
+//! killed.
 //!
-//! What strikes is written down in [`CHANGES`]. Each change strikes only when the whole job runs as the one before
-//! left it and has committed further lines since, and is over only when the whole job runs at the new parallelism. A
-//! job that ends before all of them have struck fails the check, so none can have come too late.
+//! [`CHANGES`] lists the changes of the cluster. A change is made only when the whole job runs at the parallelism
+//! of the previous one and has committed further lines since. It is complete when the whole job runs at the new
+//! parallelism. A job that ends before the last change fails the check, so no change can have come too late.
 
 use clap::Parser;
 use reflow_benches::chaos::plan::{Fault, Plan};
@@ -23,8 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How long changes strike, and for one round of them at least. At the rate of the input it lasts longer.
 const STRIKE_FOR: Duration = Duration::from_secs(15);
-/// What changes while the job runs, one after the other, and the parallelism at which it goes on. A round begins and
-/// ends at parallelism 1.
+/// The changes while the job runs, in order, with the parallelism after each. A round begins and ends at
+/// parallelism 1.
 const CHANGES: [(Fault, u32); 8] = [
     (Fault::Start, 2),
     (Fault::Start, 3),
@@ -38,7 +39,7 @@ const CHANGES: [(Fault, u32); 8] = [
 /// The files with expected lines, and the directories with those of the job.
 const OUTPUTS: [&str; 2] = ["delay_by_carrier_and_day", "busiest_origin"];
 
-/// What came of a check.
+/// The outcome of a check.
 type Checked = Result<(), Box<dyn Error>>;
 /// A way to run the job to its end.
 type Check = fn(&mut Run) -> Checked;
@@ -142,8 +143,8 @@ impl Run {
         finish(cluster)
     }
 
-    /// Waits until the whole job runs at this parallelism and has committed more than `committed` lines since; says
-    /// how many. They are fewer than there will be: the job goes on.
+    /// Waits until the whole job runs at this parallelism and has committed more than `committed` lines. Returns
+    /// the number of lines, which are not all, because the job continues.
     fn wait_for_progress(
         &self,
         cluster: &mut Cluster,

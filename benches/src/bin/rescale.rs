@@ -1,4 +1,4 @@
-//! `cargo xtask bench rescale`: how late records are when the cluster changes under a job.
+//! `cargo xtask bench rescale`: measures the delay of records while the cluster of a job changes.
 //!
 //! Real processes on one machine: a JobManager and two TaskManagers with a slot each. The job reads sixteen splits at a
 //! fixed rate, so a record that waits shows by how much. Each round scales up by a TaskManager, down and up by

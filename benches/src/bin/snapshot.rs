@@ -1,4 +1,5 @@
-//! `cargo xtask bench snapshot`: what checkpoints of much state cost: pauses, bytes written, bytes read by a restore.
+//! `cargo xtask bench snapshot`: measures the cost of checkpoints of large state: pauses, bytes written, bytes
+//! read by a restore.
 //!
 //! One slot holds 1,000,000 values of 1,000 bytes; between two checkpoints exactly 5 % of them change. The sizes are
 //! those that the JobManager serves, over the bytes of the values that changed (or of all values). At the end the
@@ -135,7 +136,7 @@ struct Watch {
     rest: Rest,
     /// Checkpoints that are complete, by id.
     completed: BTreeMap<u64, Checkpoint>,
-    /// The executor has been killed, and with it the checkpoint that was under way.
+    /// Whether the executor has been killed, and with it the checkpoint in progress.
     killed: bool,
     deadline: u64,
     began: std::time::Instant,
@@ -253,8 +254,8 @@ fn figures(
     Ok(all)
 }
 
-/// Whether a checkpoint only added to the one before. If a part of the state was written anew, what had been
-/// there of that part counts no longer, and the state has grown by less than was written.
+/// Whether a checkpoint only added to the previous one. If a part of the state was written in full, its earlier
+/// objects do not count any more, so the state has grown by less than was written.
 fn is_increment(before: &Checkpoint, of: &Checkpoint) -> bool {
     let grown = of.state_size.saturating_sub(before.state_size);
     grown.abs_diff(of.checkpointed_size) * 100 < of.checkpointed_size

@@ -1,4 +1,5 @@
-//! `cargo xtask bench start`: how long a JobManager takes to resume a job with many checkpoints behind it.
+//! `cargo xtask bench start`: measures how long a JobManager takes to resume a job that has completed many
+//! checkpoints.
 //!
 //! A JobManager and a TaskManager run a small job with a checkpoint each few milliseconds. Before the first, and after
 //! the last of `--checkpoints`, the JobManager is killed and started again, several times. If what a deleted

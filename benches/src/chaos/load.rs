@@ -1,4 +1,4 @@
-//! What the job of `chaos` reads, computed from indices, so that the verdict knows what must come out.
+//! The input of the job of `chaos`, computed from indices, so that the verdict can derive the expected output.
 
 use crate::workloads::splitmix64;
 
@@ -6,7 +6,8 @@ use crate::workloads::splitmix64;
 pub const KEYS: u64 = 1_000;
 /// How many sources are counted.
 pub const SOURCES: u64 = 2;
-/// So many events of the source of pending state spread its keys; those after them touch one key each.
+/// The number of events of the source of pending state that together touch all its keys. Each later event touches
+/// one key.
 pub const LOADING: u64 = 2_000;
 /// The smallest and the largest payload, in bytes.
 pub const PAYLOAD_BYTES: (u64, u64) = (10, 2 << 20);

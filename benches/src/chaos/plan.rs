@@ -1,4 +1,4 @@
-//! Which fault strikes next, and when: random, and the same for the same seed.
+//! The sequence of faults and their times, random but determined by the seed.
 
 use crate::workloads::splitmix64;
 use std::time::Duration;
@@ -19,9 +19,9 @@ pub enum Fault {
     KillExecutor,
     /// The JobManager gets SIGKILL, and is started again.
     KillJobManager,
-    /// A TaskManager and its executor stand still for a while.
+    /// A TaskManager and its executor are stopped for a while (SIGSTOP).
     FreezeTaskManager,
-    /// The JobManager stands still for a while.
+    /// The JobManager is stopped for a while (SIGSTOP).
     FreezeJobManager,
     /// Another JobManager of the same job is started while the first one lives, with TaskManagers of its own.
     SecondJobManager,
@@ -94,8 +94,8 @@ impl Plan {
         Duration::from_millis(least.as_millis() as u64 + self.draw(range_ms + 1))
     }
 
-    /// What strikes next if so many TaskManagers are there, and how long before. Now and then two faults come
-    /// within milliseconds, and a cluster without TaskManagers gets one within a second.
+    /// The next fault of a cluster with this number of TaskManagers, and the time until it. Sometimes two faults
+    /// follow within milliseconds, and a cluster without TaskManagers gets one within a second.
     pub fn next(&mut self, task_managers: usize) -> (Duration, Fault) {
         if task_managers == 0 {
             return (Duration::from_millis(self.draw(1_000)), Fault::Start);

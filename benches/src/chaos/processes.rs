@@ -1,4 +1,4 @@
-//! A cluster of real processes: a JobManager, now and then two, and TaskManagers that come and go.
+//! A cluster of real processes: a JobManager, at times two, and a changing set of TaskManagers.
 
 use super::hosts::{Disk, Hosts};
 use super::plan::{Fault, Plan};
@@ -11,14 +11,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
-/// What lets a job use all slots that are there.
+/// The options with which a job uses all available slots.
 pub const REACTIVE: [&str; 2] = ["-Djobmanager.scheduler=adaptive", "-Dscheduler-mode=reactive"];
 
-/// How long a process stands still or a host is cut off.
+/// How long a process is stopped or a host is cut off.
 const STALL: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(12));
 /// How long the disk is full.
 const FULL: Duration = Duration::from_secs(60);
-/// A deposed JobManager has ended after this time, counted from when it last stood still.
+/// A deposed JobManager must have exited after this time, counted from when it was last stopped.
 const DEPOSED_ENDS_WITHIN: Duration = Duration::from_secs(60);
 /// A supervisor starts a JobManager again that cannot start while the disk is full, with this pause.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
@@ -52,7 +52,7 @@ pub struct Cluster {
     started: u32,
     /// A JobManager that failed while the disk was full is started again then.
     restart_at: Option<Instant>,
-    /// Processes that ended though nobody had asked them to, and such as did not end when they had to.
+    /// Processes that exited without a request, and processes that did not exit when they should have.
     pub surprises: Vec<String>,
 }
 
@@ -154,8 +154,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// Starts another JobManager with TaskManagers of its own, as if the host of the first were taken for lost. In
-    /// half of the cases the first one stands still for a while, and wakes up deposed.
+    /// Starts another JobManager with TaskManagers of its own, as if the first one's host were considered lost.
+    /// In half of the cases the first one is stopped for a while, and is deposed when it continues.
     fn replace_job_manager(&mut self, stall: Duration, plan: &mut Plan) -> Result<String, Error> {
         let task_managers = self.task_managers().clamp(1, 2);
         let first = self.job_manager.process.id() as i32;
@@ -234,7 +234,7 @@ impl Cluster {
         self.stalls.iter().any(|(_, stall)| matches!(stall, Stall::FullDisk))
     }
 
-    /// Ends what stands still, is cut off or full, if its time has come. With `all`, whatever the time.
+    /// Ends stops, network partitions and full disks whose time has come, or all of them if `all` is set.
     pub fn recover(&mut self, all: bool) -> Result<(), Error> {
         let now = clock::now();
         let (due, later) =

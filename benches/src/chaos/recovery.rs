@@ -1,4 +1,4 @@
-//! How long the job's output stays away after a kill.
+//! Measures how long the job's output is interrupted by a kill.
 //!
 //! Recovered is a job when a part is committed whose writer was opened after the kill. A part is committed only
 //! when its checkpoint is complete, and a checkpoint is complete only when every subtask has taken part: so by

@@ -1,4 +1,5 @@
-//! Whether the committed output holds each result exactly once, and whether the counts saw each event exactly once.
+//! Checks that the committed output contains each result exactly once, and that the counts include each event
+//! exactly once.
 
 use super::load::{KEYS, LOADING, Load, SOURCES, checksum, key, payload, touched};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Instructions by callgrind: for ratios so close to 1 that CPU time cannot tell them apart.
+//! Counts instructions with callgrind, for ratios so close to 1 that CPU time cannot distinguish them.
 
 use std::{fs, path::Path, process::Command};
 

@@ -1,4 +1,4 @@
-//! Running a set of processes to their ends.
+//! Runs a set of processes until they exit.
 
 use std::{
     io::{self, Read},

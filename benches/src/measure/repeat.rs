@@ -1,4 +1,4 @@
-//! Contenders in turn.
+//! Runs contenders in turn.
 
 use super::Error;
 

@@ -1,4 +1,4 @@
-//! What a benchmark publishes: a table on standard output and `target/bench/NAME.json`.
+//! The report of a benchmark: a table on standard output and `target/bench/NAME.json`.
 
 use std::{
     fs,

@@ -1,4 +1,4 @@
-//! What an event did to the records: how late they were, and where they were processed.
+//! The effect of an event on records: their delays, and the processes that have processed them.
 //!
 //! A record's delay is the time from when it was due to when it left the keyed operator. A key group has moved if
 //! another process puts out its records afterwards than did before.

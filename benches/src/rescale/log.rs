@@ -1,4 +1,5 @@
-//! Each output with its moment: written by the keyed operator of the job, a file a subtask, and read here.
+//! The log of outputs and their times. The keyed operator of the job writes a file for each subtask, and the
+//! benchmark reads it.
 //!
 //! An entry is 16 bytes into a buffer, which goes to the file every 20 ms; a process that is killed takes what it
 //! has written since then with it.

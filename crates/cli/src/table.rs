@@ -1,4 +1,4 @@
-//! Tables and durations as text for people.
+//! Tables and durations in readable form.
 
 use reflow_schema::{JobOverview, TaskManager};
 use std::time::Duration;
@@ -34,7 +34,7 @@ pub(crate) fn duration_ms(ms: i64) -> String {
     duration(Duration::from_millis(u64::try_from(ms).unwrap_or(0)))
 }
 
-/// A duration for people, in its two largest units: `3 d 4 h`, `41 s`.
+/// A duration in its two largest units: `3 d 4 h`, `41 s`.
 pub(crate) fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let parts = [

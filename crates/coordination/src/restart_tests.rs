@@ -6,7 +6,7 @@ fn at(seconds: u64) -> Instant {
     Instant(0) + Duration::from_secs(seconds)
 }
 
-/// Lets failures happen and shows the delays in seconds, or `x` where the strategy gives up.
+/// Returns the delays in seconds after a series of failures, or `x` if the strategy gives up.
 fn check(strategy: Strategy, failures: &[(u64, Cause)], expected: &str) {
     let mut restarts = Restarts::new(strategy, LostExecutorRestart::Immediate, 7);
     let shown: Vec<String> = failures

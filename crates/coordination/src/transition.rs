@@ -26,7 +26,7 @@
 //! assert_eq!(manager.on_trigger(at(11), more), []);
 //! assert_eq!(manager.phase(), PhaseName::Stabilizing);
 //!
-//! // 20 s after the change what is there is enough, and the next checkpoint is the moment to go.
+//! // 20 s after the change, merely sufficient resources count too, and the rescale follows the next checkpoint.
 //! manager.on_tick(at(23), more);
 //! assert_eq!(manager.phase(), PhaseName::Stabilized);
 //! assert_eq!(manager.on_trigger(at(24), more), [Output::Transition]);

@@ -258,7 +258,8 @@ fn is_latest(last: &mut BTreeMap<ExecutorId, u64>, id: ExecutorId, number: u64) 
 mod tests {
     use super::*;
 
-    /// A rescale is abandoned and planned anew within a moment: the hello of its first connection may come last.
+    /// If a rescale is abandoned and planned again shortly after, the hello of the first connection may arrive
+    /// last.
     #[test]
     fn a_connection_does_not_replace_a_later_one() {
         let (mut peers, mut out, owner) = (Peers::default(), Vec::new(), ExecutorId(7));

@@ -176,7 +176,7 @@ impl Enumerators {
     }
 
     /// The readers of a source have changed to `readers`, given with the number of their splits. They get the
-    /// released splits, and are told again whether more will be assigned.
+    /// released splits, and are told again whether more splits will follow.
     pub(crate) fn move_splits(
         &mut self,
         vertex: VertexIndex,

@@ -4,8 +4,8 @@
 //! {"crc32":3421780262,"record":{"job":"ea844a69701e495ebec4079baba1de06","fresh":true}}
 //! ```
 //!
-//! A job id with a flipped bit is still a valid id, under which the job would start anew. So a checksum of the record's text
-//! precedes it. Records of earlier releases have none.
+//! A job id with a flipped bit is still a valid id, under which another job would start. So a checksum of the
+//! record's text precedes it. Records of earlier releases have none.
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;

@@ -20,7 +20,7 @@ pub fn inspect(lib: Option<PathBuf>) -> io::Result<Machine> {
     })
 }
 
-/// Random bytes that nobody can guess.
+/// Random bytes from the system's secure generator.
 pub fn random<const N: usize>() -> io::Result<[u8; N]> {
     let mut bytes = [0; N];
     fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;

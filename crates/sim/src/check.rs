@@ -124,7 +124,7 @@ impl Checker {
                 // A successor does not know the ids of savepoints and may use them again.
                 let is_savepoint = name.starts_with(SAVEPOINTS);
                 // A late request of a dead JobManager, after a newer checkpoint completed and the abandonment was
-                // deleted, or a request of an ended job. Nobody restores it.
+                // deleted, or a request of an ended job. It is never restored.
                 let is_late = !is_savepoint && self.highest > Some(manifest.checkpoint);
                 if is_late || self.former_jobs.contains(&manifest.job) {
                     return;

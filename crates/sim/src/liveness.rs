@@ -28,7 +28,7 @@ pub struct Liveness {
 }
 
 impl Liveness {
-    /// Reports how far the job has come. A larger number than ever before is progress.
+    /// Reports the job's progress as a number. A larger number than before is progress.
     pub fn progress(&mut self, now: Time, reached: u64) {
         if reached > self.best || self.came_forward == 0 {
             (self.best, self.came_forward) = (reached, now);

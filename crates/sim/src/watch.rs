@@ -71,7 +71,7 @@ pub struct Watch {
     pub damaged: bool,
     /// The checkpoint that is under way, if any.
     under_way: Option<UnderWay>,
-    /// Whether a checkpoint was given up since the last call of [`Watch::take_given_up`].
+    /// Whether a checkpoint was abandoned since the last call of [`Watch::take_given_up`].
     given_up: bool,
     /// Savepoints after which the job continues. No attempt begins from them.
     savepoints: BTreeSet<CheckpointId>,
@@ -309,7 +309,7 @@ impl Watch {
         self.under_way.map(|known| (known.checkpoint, known.since))
     }
 
-    /// Whether a checkpoint was given up since the last call.
+    /// Whether a checkpoint was abandoned since the last call.
     pub fn take_given_up(&mut self) -> bool {
         std::mem::take(&mut self.given_up)
     }
@@ -374,7 +374,7 @@ impl Watch {
             }
             Payload::Barrier { checkpoint, resets } => {
                 *barrier = checkpoint;
-                // The sender gets splits of other readers, so its watermark begins anew.
+                // The sender gets splits of other readers, so its watermark is reset.
                 if resets {
                     *watermark = Timestamp::MIN;
                 }

@@ -1,4 +1,4 @@
-//! One deployment of the job: where its subtasks run, how they are built, and their reports.
+//! One deployment of the job: the slots of its subtasks, the construction of its tasks, and their reports.
 
 use crate::clock::ManualClock;
 use crate::executor::{Machines, SteppedSlot};
@@ -20,7 +20,7 @@ use reflow_types::{
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// An attempt that runs.
+/// A running attempt.
 pub(crate) struct Attempt {
     pub(crate) id: AttemptId,
     pub(crate) machines: Machines,
@@ -32,7 +32,7 @@ pub(crate) struct Attempt {
     pub(crate) finished: BTreeSet<SubtaskId>,
 }
 
-/// What an attempt begins with.
+/// The state that an attempt restores.
 pub(crate) struct Restored {
     pub(crate) state: Vec<(SubtaskId, Restore)>,
     pub(crate) codec: Codec,
@@ -40,7 +40,7 @@ pub(crate) struct Restored {
     pub(crate) then: AfterBarrier,
 }
 
-/// How many subtasks a vertex gets.
+/// The parallelism of vertices.
 pub(crate) struct Sizes {
     pub(crate) parallelism: u32,
     pub(crate) max_parallelism: MaxParallelism,
@@ -54,7 +54,8 @@ impl Sizes {
         (vertex.parallelism.unwrap_or(self.parallelism).min(max.get()), max)
     }
 
-    /// Places subtask i of each vertex into slot i. The tables of `former` change as little as they can.
+    /// Places subtask i of each vertex into slot i. The ownership tables of `former` change as little as
+    /// possible.
     pub(crate) fn place(&self, job: &Job, first: SubtaskId, former: Option<&Manifest>) -> ExecutionGraph {
         let mut next = first.0;
         let mut subtask = |index: u32| {
@@ -90,7 +91,7 @@ impl Sizes {
 }
 
 impl Attempt {
-    /// Builds and deploys the tasks. What cannot be built is a failure.
+    /// Builds and deploys the tasks. A task that cannot be built is a failure.
     pub(crate) fn deploy(
         id: AttemptId,
         job: &Job,
@@ -153,8 +154,8 @@ impl Attempt {
         (Self { id, machines, participants, running, exhausted, ended, finished }, failures)
     }
 
-    /// Hands a source's splits out in turn, and says that no more will come: to each reader that is not `late`.
-    /// Returns the commands for the others, with their slots.
+    /// Assigns a source's splits in turn to its readers, as the last ones. Returns the commands for the readers
+    /// that are `late`, with their slots.
     pub(crate) fn assign(
         &self,
         readers: &[Subtask],
@@ -181,7 +182,8 @@ impl Attempt {
         held
     }
 
-    /// A source's subtask has read all of its splits: once all of its vertex have, their inputs end.
+    /// Records that a source's subtask has read all of its splits. Once all subtasks of the vertex have, their
+    /// inputs end.
     pub(crate) fn exhausted(&mut self, subtask: SubtaskId) {
         self.exhausted.insert(subtask);
         let vertex = self.participants.iter().find(|p| p.subtask == subtask).map(|p| p.vertex);

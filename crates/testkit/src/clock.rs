@@ -1,4 +1,4 @@
-//! A clock that only the test moves.
+//! A clock that only the test advances.
 
 use reflow_env::Clock;
 use reflow_types::Instant;
@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Clones show the same time. The test moves it, or a function under test that simulates a slow one.
+/// A clock whose clones show the same time. The test advances it, or a function under test that simulates slow
+/// work.
 #[derive(Clone, Debug)]
 pub struct ManualClock(Arc<AtomicU64>);
 
@@ -23,7 +24,7 @@ impl ManualClock {
         self.0.fetch_add(duration.as_micros() as u64, Ordering::Relaxed);
     }
 
-    /// Advances to `moment`, if that is later.
+    /// Advances to `moment` if that is later.
     pub fn advance_to(&self, moment: Instant) {
         self.0.fetch_max(moment.0, Ordering::Relaxed);
     }

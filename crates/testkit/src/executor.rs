@@ -20,8 +20,8 @@ pub(crate) struct Executor {
     pub(crate) signals: Vec<Signal>,
 }
 
-/// A slot. As on its thread, it is stepped when it has more to do, when its signal was raised, and when
-/// its time has come; so a wakeup that is lost is seen.
+/// A slot. As on its thread, it is stepped when it has more work, when its signal was raised, and when its time
+/// has come, so a lost wakeup shows in tests.
 pub(crate) struct SteppedSlot {
     slot: Slot,
     pub(crate) port: SlotPort,
@@ -35,12 +35,12 @@ pub(crate) struct SteppedSlot {
 pub(crate) struct Machines {
     pub(crate) executors: Vec<Executor>,
     pub(crate) slots: Vec<SteppedSlot>,
-    /// Frames under way, by sender and receiver; in order.
+    /// Frames in transit by sender and receiver, in order.
     links: BTreeMap<(ExecutorId, ExecutorId), VecDeque<Frame>>,
     answers: VecDeque<(usize, Ticket, StoreResult)>,
-    /// While set, storage does not answer.
+    /// Whether answers from storage are withheld.
     pub(crate) storage_held: bool,
-    /// While set, no frame arrives.
+    /// Whether frames are withheld.
     pub(crate) network_held: bool,
     pub(crate) events: Vec<(SubtaskId, TaskEvent)>,
     pub(crate) metrics: Vec<SubtaskMetrics>,
@@ -51,7 +51,7 @@ enum Frame {
     Credit(ToSender),
 }
 
-/// What can happen next.
+/// An event that may happen next.
 enum Next {
     Slot(usize),
     Link((ExecutorId, ExecutorId)),
@@ -59,7 +59,8 @@ enum Next {
 }
 
 impl Machines {
-    /// `survivors` are slots of an attempt before, whose places they keep; the others are new.
+    /// Creates executors. `survivors` are slots of an earlier attempt, which keep their numbers. All other slots
+    /// are new.
     pub(crate) fn new(
         executors: usize,
         (slots, bounds): (usize, Bounds),
@@ -98,7 +99,7 @@ impl Machines {
         }
     }
 
-    /// Ends the attempt; what is on its way is lost, and the slots are left.
+    /// Ends the attempt. Frames and answers in transit are lost. Returns the slots.
     pub(crate) fn end(mut self, clock: &ManualClock) -> Vec<SteppedSlot> {
         self.send_to_all(|| SlotCommand::Clear);
         for slot in &mut self.slots {
@@ -112,17 +113,17 @@ impl Machines {
         self.slots.iter().for_each(|slot| slot.port.send(command()));
     }
 
-    /// Has every slot look for itself: something outside of the job has changed.
+    /// Wakes all slots, because something outside of the job has changed.
     pub(crate) fn wake_all(&mut self) {
         self.slots.iter_mut().for_each(|slot| slot.ready = true);
     }
 
-    /// When the first slot that sleeps wants to be woken.
+    /// The earliest time at which a sleeping slot must be woken.
     pub(crate) fn next_wake(&self) -> Option<Instant> {
         self.slots.iter().filter_map(|slot| slot.wake).min()
     }
 
-    /// Lets one thing happen; says whether there was any.
+    /// Carries out one event. Returns whether there was one.
     pub(crate) fn step(&mut self, order: &mut Order, clock: &ManualClock, store: &mut MemoryStore) -> bool {
         let now = clock.now();
         let mut possible = Vec::new();

@@ -90,7 +90,7 @@ impl Harness {
         self.failures.clear();
     }
 
-    /// Drops state of operators that the job does not have, instead of refusing it.
+    /// Drops state of operators that the job does not have. By default such state is an error.
     pub fn drop_unclaimed_state(&mut self) {
         self.unclaimed_state = UnclaimedState::Drop;
     }
@@ -154,12 +154,12 @@ impl Harness {
         &mut self.store
     }
 
-    /// While held, storage does not answer.
+    /// Withholds answers from storage while `held`.
     pub fn hold_storage(&mut self, held: bool) {
         self.running().machines.storage_held = held;
     }
 
-    /// While held, nothing that an executor sends arrives at another. Applies from the next start on.
+    /// Withholds all frames between executors while `held`. Applies from the next start on.
     pub fn hold_network(&mut self, held: bool) {
         self.network_held = held;
     }
@@ -344,7 +344,7 @@ impl Harness {
         self.has_completed().then(|| self.completed.last().map(|(_, at)| at.clone())).flatten()
     }
 
-    /// Aborts the checkpoint under way.
+    /// Aborts the checkpoint in progress.
     pub fn abort_checkpoint(&mut self) {
         let effects = self.coordinator.on_tick(self.clock.now() + CHECKPOINT_TIMEOUT);
         self.carry_out(effects);
@@ -458,7 +458,7 @@ impl Harness {
         let now = self.clock.now();
         let Some(attempt) = self.attempt.as_mut() else { return };
         let (id, coordinator) = (attempt.id, &mut self.coordinator);
-        // The other events are those of a live rescale, which the harness does not do.
+        // The other events belong to live rescales, which the harness does not support.
         let TaskEvent::Report(event) = event else { return };
         let mut effects = Vec::new();
         match &event {

@@ -1,8 +1,8 @@
-//! Orders for events that may happen in any order.
+//! The order of concurrent events: in turn, or random from a seed.
 
 use reflow_types::splitmix64;
 
-/// Picks what is next.
+/// Selects the next event.
 pub(crate) enum Order {
     /// One after the other.
     InTurn(usize),

@@ -9,21 +9,21 @@ use std::ops::Range;
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     objects: BTreeMap<String, Bytes>,
-    /// By executor and number.
+    /// Uploads in progress, by executor and number.
     uploads: BTreeMap<(usize, u64), BytesMut>,
     failing: Option<String>,
-    /// How many reads have a bit flipped.
+    /// The number of reads that will have a bit flipped.
     flipping: u32,
     bytes_read: u64,
 }
 
 impl MemoryStore {
-    /// From now on writes below `prefix` fail, or all writes with `""`.
+    /// Makes all writes below `prefix` fail, or all writes with `""`.
     pub fn fail_writes(&mut self, prefix: &str) {
         self.failing = Some(prefix.to_owned());
     }
 
-    /// Writes succeed again.
+    /// Makes writes succeed again.
     pub fn heal(&mut self) {
         self.failing = None;
     }

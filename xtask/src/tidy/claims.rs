@@ -1,5 +1,5 @@
-//! What ARCHITECTURE.md says is absent from the code, checked: each claim names the code that it is about, what must not
-//! occur there, and the few places where it may.
+//! Checks that code does not contain what ARCHITECTURE.md says is absent. Each claim names the code that it
+//! concerns, the words that must not occur there, and the exceptions.
 
 use std::path::Path;
 
@@ -8,9 +8,9 @@ use super::Finding;
 struct Claim {
     /// Files below these paths are checked.
     scope: &'static [&'static str],
-    /// What must not occur in code, each as a whole word or with its punctuation.
+    /// The words that must not occur in code, as whole words or with their punctuation.
     absent: &'static [&'static str],
-    /// Files and directories where it may.
+    /// Files and directories in which they may occur.
     except: &'static [&'static str],
     /// What to do instead.
     advice: &'static str,

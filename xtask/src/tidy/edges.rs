@@ -1,17 +1,17 @@
-//! Which crate may use which: edges go down the layers only.
+//! Checks the dependencies between crates, which go only to lower layers.
 //!
-//! The table is the architecture. A new edge is a decision; it is made here, in the same change, and so is
-//! seen in review. Test-only dependencies may use `testkit` besides.
+//! The table is the architecture. A new edge is a decision, which must be made here in the same change, so that
+//! it is visible in review. Dependencies of tests may also use `testkit`.
 
 use std::path::Path;
 
 use super::Finding;
 
-/// What a crate may use of the project.
+/// The crates of the project that a crate may use.
 enum May {
     /// These, by the names of their directories.
     Use(&'static [&'static str]),
-    /// Everything: it puts the parts together, or is used by developers only.
+    /// All crates, because it assembles them or is used only by developers.
     UseAnything,
 }
 

@@ -1,4 +1,4 @@
-//! That the index of the design pages lists every page.
+//! Checks that the index of the design pages lists every page.
 
 use std::path::Path;
 

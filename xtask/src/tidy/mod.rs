@@ -1,5 +1,5 @@
-//! `cargo xtask tidy`: the rules that no other tool checks. Each is a pure function from texts to findings,
-//! in a file of its own; here are the files of the repository and the report.
+//! `cargo xtask tidy`: checks the rules that no other tool checks. Each rule is a pure function from texts to
+//! findings, in a file of its own. This file reads the repository and prints the findings.
 
 mod claims;
 mod edges;
@@ -73,7 +73,7 @@ impl File {
     }
 }
 
-/// Checks all rules and prints what breaks them.
+/// Checks all rules and prints the breaches.
 pub(crate) fn run() -> Result<(), Failure> {
     let files = text_files()?;
     let mut findings = Vec::new();

@@ -1,15 +1,15 @@
-//! That the paths which the documentation names exist.
+//! Checks that paths in the documentation exist.
 
 use std::path::Path;
 
 use super::Finding;
 
-/// What a path of the repository begins with; other texts with slashes are URLs, routes or paths of a
+/// The beginnings of paths in the repository. Other texts with slashes are URLs, routes or paths in the
 /// distribution.
 const TOP: &[&str] =
     &["crates/", "docs/", "dist/", "examples/", "benches/", "fuzz/", "xtask/", ".ci/", ".cargo/"];
 
-/// What looks like a path of the repository but is one of the distribution.
+/// Paths in the distribution that look like paths in the repository.
 const OF_THE_DISTRIBUTION: &[&str] = &["examples/streaming"];
 
 /// Checks one page; `exists` answers for a path from the root of the repository.

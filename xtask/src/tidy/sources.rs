@@ -1,4 +1,4 @@
-//! Rules for single files: headers, lengths, lints, and words that must not occur.
+//! Checks single files: headers, lengths, lints, and words that must not occur.
 
 use std::path::Path;
 

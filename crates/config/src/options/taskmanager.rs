@@ -14,7 +14,7 @@ section! { "TaskManager" {
     /// reason, before the kernel kills the process. Unset: only the container's limit.
     TASK_MANAGER_MEMORY: Option<MemorySize> = option("taskmanager.memory.process.size");
 
-    /// How long a TaskManager tries to reach the JobManager before it gives up and exits.
+    /// How long a TaskManager tries to reach the JobManager before it exits.
     REGISTRATION_TIMEOUT: Duration =
         option("taskmanager.registration.timeout")
             .aliases(&["taskmanager.maxRegistrationDuration"])

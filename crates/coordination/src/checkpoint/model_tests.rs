@@ -380,7 +380,7 @@ impl World {
         if won {
             self.storage.names.insert(at.clone(), decision.clone());
         }
-        // A deposed leader finds its successor's epoch, and tells nobody.
+        // A deposed leader finds its successor's epoch, and reports nothing.
         if epoch < self.epoch {
             let void = self.lineage.voids(checkpoint, LeaderEpoch(epoch));
             self.seen.fenced += usize::from(won && void && matches!(put, Put::Manifest(..)));

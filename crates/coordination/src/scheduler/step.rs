@@ -101,7 +101,7 @@ pub(super) fn step(from: State, next: Next, ctx: &mut Context, now: Instant) -> 
 }
 
 impl State {
-    /// The first state. `not_restored` is why the job does not go on from what was found of it.
+    /// The first state. `not_restored` is the reason for which the job does not resume from its checkpoints.
     pub(super) fn begin(now: Instant, not_restored: Option<String>) -> Self {
         State::Created(Created::new(now, not_restored))
     }

@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-/// What the process is told when a peer sends `bytes` and closes its side.
+/// The inputs of a process whose peer sends `bytes` and closes its side.
 fn check(bytes: &[u8], reason: &str) {
     let probe = Probe::start(Options::default());
     let mut peer = TcpStream::connect(probe.listen("127.0.0.1:0").unwrap()).unwrap();

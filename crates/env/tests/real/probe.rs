@@ -142,7 +142,7 @@ impl Probe {
         })
     }
 
-    /// Ends the process; gives back its exit and the inputs that nobody waited for.
+    /// Ends the process. Returns its exit and the inputs for which the test has not waited.
     pub(crate) fn exit(self) -> (Exit, Vec<Input>) {
         self.ask(Output::Exit { code: 0, reason: String::new() });
         let exit = self.handle.join();

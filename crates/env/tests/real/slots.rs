@@ -7,7 +7,7 @@ use reflow_types::Instant;
 use std::sync::mpsc;
 use std::time::Duration;
 
-/// Says when it steps and when it is dropped; ends or panics when it is told to.
+/// A slot that reports its steps and its drop, and ends or panics on request.
 struct Slot {
     steps: mpsc::Sender<String>,
     orders: mpsc::Receiver<&'static str>,

@@ -20,10 +20,10 @@
 //! - The marks are also listed first, and a mark that may be later than this start counts as not listed: a job that ends while it
 //!   is claimed, or whose end is decided but not marked yet, is the job that this start was for, so no other job begins.
 //!
-//! If an object was listed and is gone when it is read, a previous leader that still runs has deleted it, and the listing is
-//! repeated. Without epoch records the job is found by its checkpoints; it never starts anew silently. It may be that only
-//! the last record is gone and the one before belongs to a job that has ended. So before another job begins, the objects of
-//! all jobs of this name are searched.
+//! If an object was listed and is gone when it is read, a previous leader that still runs has deleted it, and the
+//! listing is repeated. Without epoch records the job is found by its checkpoints, so it never restarts from
+//! nothing silently. It may be that only the last record is gone and the one before belongs to a job that has
+//! ended. So before another job begins, the objects of all jobs of this name are searched.
 //!
 //! If the newest checkpoint cannot be read and output would be written twice without it, nothing is taken over: the
 //! claim ends with the question ([`Recovered::question`]), and nothing is deployed. What is damaged was read several

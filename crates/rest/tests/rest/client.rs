@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use crate::fixture::FakeCluster;
 
-/// A server that ends when it is told to, or with the test.
+/// A server that ends on request or with the test.
 pub(crate) struct Server {
     address: SocketAddr,
     pub(crate) cluster: Arc<FakeCluster>,

@@ -16,7 +16,7 @@ const NOW_MS: i64 = 1_795_330_416_879;
 
 type Answer = dyn Fn(&Command) -> Result<Reply, CommandError> + Send + Sync;
 
-/// A cluster that shows one view, notes what it is told and answers as it is prepared to.
+/// A cluster that shows one view, records commands, and gives prepared replies.
 pub(crate) struct FakeCluster {
     view: Arc<ClusterView>,
     answer: Box<Answer>,

@@ -59,8 +59,8 @@ impl Cluster {
         }
     }
 
-    /// Without periodic checkpoints, what one that was given up leaves behind is seen only if nothing comes after it:
-    /// another one, or a restart, would clear it away.
+    /// Without periodic checkpoints, the remains of an abandoned checkpoint are seen only if nothing comes after
+    /// it: another one, or a restart, would clear it away.
     pub(super) fn leave_alone_after_failure(&mut self) {
         let given_up = self.watch.take_given_up() && self.scenarios.contains(&Scenario::RareCheckpoints);
         if given_up && self.calm.is_none() && self.rng.chance(0.7) {

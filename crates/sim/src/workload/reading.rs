@@ -7,7 +7,7 @@ use std::time::Duration;
 /// A record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Data)]
 pub struct Reading {
-    /// The split that it stands in.
+    /// The split that contains it.
     pub split: u32,
     /// Its place there.
     pub number: u64,

@@ -45,13 +45,13 @@ impl ReadingSource {
 pub struct Pause {
     /// The split.
     pub split: u32,
-    /// After so many of its records.
+    /// The number of its records after which it pauses.
     pub after: u64,
     /// How long.
     pub lasts: Duration,
 }
 
-/// A split and how far it was read.
+/// A split and the position in it.
 #[derive(Clone, Copy, Debug, Data)]
 pub struct Split {
     number: u32,

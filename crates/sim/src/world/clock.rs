@@ -42,7 +42,7 @@ impl fmt::Debug for Work {
     }
 }
 
-/// How often a clock may be read while the world's time stands still. More is a loop that does not end.
+/// How often a clock may be read while the world's time does not advance. More reads mean an endless loop.
 const MOST_LOOKS: u64 = 2_000_000;
 
 struct State {

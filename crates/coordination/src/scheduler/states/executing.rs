@@ -178,7 +178,7 @@ impl Executing {
         Next::Stay
     }
 
-    /// Whether so many checkpoints of this rescale have failed that it continues without one. Never while storage
+    /// Whether enough checkpoints of this rescale have failed for it to continue without one. Never while storage
     /// is unavailable, because the job can process without storage, but the next attempt could not read its
     /// state.
     fn goes_without_checkpoint(&self, ctx: &Context) -> bool {

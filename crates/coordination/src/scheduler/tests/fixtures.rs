@@ -68,7 +68,7 @@ pub(super) fn reactive() -> Settings {
     }
 }
 
-/// As `reactive`, with rescales that go on while the job runs.
+/// As `reactive`, with live rescales.
 pub(super) fn live() -> Settings {
     Settings { live_rescale: true, ..reactive() }
 }

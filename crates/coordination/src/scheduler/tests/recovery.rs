@@ -1,4 +1,4 @@
-//! A new JobManager goes on where the last one was.
+//! A new JobManager resumes the job of the previous one.
 
 use super::fixtures::{job, reactive, seconds};
 use super::world::World;

@@ -6,8 +6,9 @@
 //!    leaving --published, and who leaves has finished--> Executing
 //! ```
 //!
-//! Before the trigger nothing has changed, so the rescale can be abandoned ([`Rescaling::give_up`]) or planned anew. After
-//! the trigger it cannot be undone: any failure ends the attempt, and the next one starts from the last complete checkpoint.
+//! Before the trigger nothing has changed, so the rescale can be abandoned ([`Rescaling::give_up`]) or planned
+//! again. After the trigger it cannot be undone: any failure ends the attempt, and the next one starts from the
+//! last complete checkpoint.
 //!
 //! Checkpoints continue while executors prepare. After the fresh one there is none until the new graph is in effect, because
 //! old owners hand over what has changed since the fresh one. Savepoints and checkpoints that users request meanwhile wait.
