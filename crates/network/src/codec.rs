@@ -1,7 +1,8 @@
-//! How a batch of records becomes bytes. All processes of a job are of one build, so it contains no schema.
+//! The encoding of batches between processes. It contains no schema, because all processes of a job are of one
+//! build.
 //!
-//! A batch is a flag byte, then for each row its hash and time (8 bytes each, little-endian, only where the
-//! flags say so) and the record as [`Data`] encodes it.
+//! A batch is a byte of flags, then for each row its hash and time (8 bytes each, little-endian, present only if
+//! the flags are set) and the record as [`Data`] encodes it.
 
 use crate::batch::{Batch, Row};
 use reflow_types::data::{self, EncodeError};
@@ -10,51 +11,48 @@ use reflow_types::{Data, KeyHash, NO_TIMESTAMP};
 const HASHED: u8 = 1;
 const TIMED: u8 = 2;
 
-/// Records that cannot be read.
+/// A batch from another task that cannot be decoded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("record {index} of {count} from another task cannot be decoded: {reason}")]
 pub struct CodecError {
-    /// Which record of the batch.
+    /// The index of the first record that cannot be decoded.
     pub index: u32,
-    /// How many there should be.
+    /// The number of records that the frame announced.
     pub count: u32,
-    /// The decoder's words.
+    /// The decoder's message.
     pub reason: String,
 }
 
 /// A record that cannot be sent to another process.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
-    /// It is longer than one may be.
+    /// It is longer than [`Bounds::record_bytes`](reflow_types::Bounds::record_bytes).
     #[error(
         "a record takes {bytes} bytes encoded, the limit is {limit}: split it, or keep the payload elsewhere and send its name"
     )]
     TooLong {
-        /// How long it is.
+        /// Its encoded length.
         bytes: u64,
-        /// How long it may be.
         limit: u64,
     },
     /// It cannot be encoded.
     #[error("a record of type {type_name} cannot be encoded: {reason}")]
-    Encode {
-        /// Its type.
-        type_name: &'static str,
-        /// Why.
-        reason: EncodeError,
-    },
+    Encode { type_name: &'static str, reason: EncodeError },
 }
 
-/// What a batch is encoded into.
+/// A piece of an encoded batch.
 pub struct Encoded {
-    /// How many records.
+    /// The number of records.
     pub count: u32,
-    /// The records.
+    /// The encoded records.
     pub bytes: Vec<u8>,
 }
 
-/// Encodes a batch, in pieces of at most `most` bytes or one record; `expected` is about how long it will be.
-/// No record may be longer than `longest`.
+/// Encodes a batch in pieces of at most `most` bytes each; a longer record is a piece of its own. `expected` is
+/// the estimated length of the batch.
+///
+/// # Errors
+/// If a record is longer than `longest`, or cannot be encoded.
 pub fn encode<T: Data>(
     batch: &Batch<T>,
     expected: u64,
@@ -96,6 +94,9 @@ pub fn encode<T: Data>(
 }
 
 /// Decodes a batch of `count` records.
+///
+/// # Errors
+/// If the bytes are not exactly `count` records.
 pub fn decode<T: Data>(count: u32, bytes: &[u8]) -> Result<Batch<T>, CodecError> {
     let error = |index: u32, reason: &dyn ToString| CodecError { index, count, reason: reason.to_string() };
     let (&flags, mut rest) = bytes.split_first().ok_or_else(|| error(0, &"the batch is empty"))?;

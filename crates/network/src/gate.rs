@@ -50,51 +50,51 @@ use reflow_types::{
 };
 use std::time::Duration;
 
-/// The records in all channels of a gate together are to be consumed in about this time.
+/// The gate grants the records, over all its channels together, that the task consumes in about this time.
 const QUEUED_TIME: Duration = Duration::from_millis(20);
 
-/// What comes out of a gate.
+/// An event for the task.
 #[derive(Debug)]
 pub enum GateEvent<T> {
-    /// Records. When they are processed, [`Gate::consumed`] is due.
+    /// Records. The task calls [`Gate::consumed`] when it has processed them.
     Batch(Batch<T>),
     /// The watermark has risen.
     Watermark(Timestamp),
-    /// Whether all inputs are idle.
+    /// Whether all channels are idle has changed.
     Idle(bool),
-    /// All inputs have reached the barrier of this checkpoint.
+    /// All channels have delivered the barrier of this checkpoint.
     Barrier {
-        /// The checkpoint.
         checkpoint: CheckpointId,
-        /// Since the first input reached it.
+        /// The time since the first channel delivered it.
         alignment: Duration,
     },
-    /// All inputs have ended.
+    /// All channels have ended.
     End,
 }
 
-/// A task's inputs.
+/// The input gate of a task.
 pub struct Gate<T> {
     channels: Vec<Input<T>>,
-    /// The channels after the next switch; without receiver those that are there already.
+    /// The channels after the next switch; those that exist already have no receiver here.
     prepared: Option<Channels<T>>,
     next: usize,
     aligning: Option<(CheckpointId, Instant)>,
-    /// The highest checkpoint that was given up: its barriers, and those before, say nothing any more.
+    /// The highest checkpoint that was aborted. Barriers up to it are ignored.
     aborted: Option<CheckpointId>,
     watermark: Timestamp,
-    /// One event has gone out, and the watermark may have moved as well.
+    /// The watermark may have advanced together with the event that was returned last; the next poll returns that
+    /// first.
     advance_due: bool,
     idle: bool,
     ended: bool,
     last_from: usize,
-    /// Of channels that are gone.
+    /// Bytes received on channels that were removed.
     bytes_before: u64,
     rate: ConsumptionRate,
     bounds: Bounds,
 }
 
-/// Channels in order, with a receiver for those that are new.
+/// The channels of a graph in order, with a receiver for each new one.
 pub type Channels<T> = Vec<(ChannelId, Option<Receiver<T>>)>;
 
 struct Input<T> {
@@ -104,7 +104,8 @@ struct Input<T> {
     idle: bool,
     ended: bool,
     blocked: bool,
-    /// The last barrier said so: from the switch on the channel has no watermark, until it says one.
+    /// The last barrier resets event time: from the switch on, the channel has no watermark until it delivers
+    /// one.
     resets: bool,
 }
 
@@ -123,7 +124,7 @@ impl<T> Input<T> {
 }
 
 impl<T: Data> Gate<T> {
-    /// A gate over these channels, with the watermark that was restored.
+    /// A gate over these channels, with the restored watermark.
     pub fn new(receivers: Vec<(ChannelId, Receiver<T>)>, watermark: Timestamp, bounds: Bounds) -> Self {
         Self {
             channels: receivers.into_iter().map(|(id, receiver)| Input::new(id, receiver)).collect(),
@@ -142,28 +143,28 @@ impl<T: Data> Gate<T> {
         }
     }
 
-    /// Whether there is such a channel.
+    /// Whether the gate has this channel.
     pub fn has(&self, id: ChannelId) -> bool {
         self.channels.iter().any(|input| input.id == id)
     }
 
-    /// The channels that there will be after the next [`switch`](Self::switch).
+    /// Sets the channels for the next [`switch`](Self::switch), in place of any that were prepared before.
     pub fn prepare(&mut self, channels: Channels<T>) {
         self.abandon();
         self.prepared = Some(channels);
     }
 
-    /// Forgets what was prepared.
+    /// Closes the prepared channels.
     pub fn abandon(&mut self) {
         for (_, receiver) in self.prepared.take().into_iter().flatten() {
             receiver.into_iter().for_each(Receiver::close);
         }
     }
 
-    /// Goes over to the prepared channels. All inputs have just delivered a barrier, or have ended.
+    /// Switches to the prepared channels. Called when all channels have just delivered a barrier or have ended.
     ///
     /// # Panics
-    /// If a barrier is awaited, or nothing was prepared.
+    /// If the gate is aligning, or no channels are prepared.
     pub fn switch(&mut self) {
         assert!(self.aligning.is_none(), "channels change at an aligned barrier only");
         let prepared = self.prepared.take().expect("the caller has prepared the channels");
@@ -186,24 +187,28 @@ impl<T: Data> Gate<T> {
             input.receiver.close();
         }
         (self.next, self.last_from) = (0, 0);
-        // Those that have gone may have held the watermark back, or be the only ones that had not ended.
+        // The removed channels may have held the watermark back, or may have been the only ones that had not
+        // ended.
         self.advance_due = !self.ended;
     }
 
-    /// The watermark begins anew, as do those of channels that were reset: what the gate reads from here on may lie
-    /// behind what it has read. Idleness, too. Without effect once all inputs have ended.
+    /// Starts event time anew, because after a rescale the gate may read records that are earlier than those
+    /// before it: the gate has no watermark and is not idle, like the channels that were reset. No effect once
+    /// all channels have ended.
     pub fn reset(&mut self) {
         if !self.ended {
             (self.watermark, self.idle, self.advance_due) = (MIN_WATERMARK, false, true);
         }
     }
 
-    /// The watermark of key groups that have come: records before it are late here, too.
+    /// Raises the watermark to that of installed key groups: records that were late at the old owner are late
+    /// here, too.
     pub fn raise(&mut self, watermark: Timestamp) {
         self.watermark = self.watermark.max(watermark);
     }
 
-    /// A checkpoint is given up: the channels that have delivered its barrier are read on.
+    /// Ends the alignment for an aborted checkpoint, so that the channels that have delivered its barrier are
+    /// read again.
     pub fn abort(&mut self, checkpoint: CheckpointId) {
         if !injected_fault::is_active("given_up_checkpoint_blocks") {
             self.aborted = self.aborted.max(Some(checkpoint));
@@ -213,13 +218,14 @@ impl<T: Data> Gate<T> {
         }
     }
 
-    /// The next thing, if there is any now. The task is done with what it got before.
+    /// The next event, if there is one. Calling this means that the task has processed the previous event.
     pub fn poll(&mut self, now: Instant) -> Result<Option<GateEvent<T>>, CodecError> {
         let event = self.next_event(now)?;
         match &event {
             Some(GateEvent::Batch(batch)) => self.rate.begin(now, batch.len() as u64),
             None => self.rate.pause(now),
-            // What a watermark makes fire is paid by the records that made it due.
+            // The time of windows and timers that a watermark fires counts for the records before it, which made
+            // them due.
             Some(_) => {}
         }
         Ok(event)
@@ -235,14 +241,14 @@ impl<T: Data> Gate<T> {
             if let Some(event) = self.poll_channels(now)? {
                 return Ok(Some(event));
             }
-            // A barrier may have unblocked a channel that was passed over.
+            // A barrier may have unblocked a channel that this round had already passed.
             if !self.has_input() {
                 return Ok(None);
             }
         }
     }
 
-    /// Asks each channel once.
+    /// Reads each channel once, beginning behind the one that was read last.
     fn poll_channels(&mut self, now: Instant) -> Result<Option<GateEvent<T>>, CodecError> {
         let count = self.channels.len();
         for _ in 0..count {
@@ -283,7 +289,8 @@ impl<T: Data> Gate<T> {
                 if self.aborted >= Some(checkpoint) {
                     return Ok(None);
                 }
-                // A barrier of a later checkpoint overtakes one that was given up.
+                // A barrier of a later checkpoint ends the alignment for an earlier one: that one was aborted,
+                // and the message has not arrived yet.
                 if self.aligning.is_some_and(|(aligning, _)| checkpoint > aligning) {
                     self.unblock();
                 }
@@ -300,7 +307,8 @@ impl<T: Data> Gate<T> {
                 if let Some(end) = self.end() {
                     return Ok(Some(end));
                 }
-                // An ended channel is past every barrier and every watermark. Both may be due now.
+                // An ended channel counts as past every barrier and every watermark, so both may be due now. The
+                // barrier goes first: records before it must not meet a watermark that came behind it.
                 match self.try_align(now) {
                     Some(barrier) => {
                         self.advance_due = true;
@@ -312,7 +320,8 @@ impl<T: Data> Gate<T> {
         })
     }
 
-    /// The end, once, if all channels have ended. A gate without channels is that of a task that is removed.
+    /// The end, once, if all channels have ended. A gate without channels belongs to a task that is being removed
+    /// and does not end.
     fn end(&mut self) -> Option<GateEvent<T>> {
         if self.ended || self.channels.is_empty() || self.channels.iter().any(|input| !input.ended) {
             return None;
@@ -342,8 +351,9 @@ impl<T: Data> Gate<T> {
         if self.channels.is_empty() {
             return None;
         }
-        // A channel at the last watermark says nothing more, though its sender lives on until the others have come to
-        // their end. It stands for nobody: were it the only one that counts, the records of an idle one would be late.
+        // A channel at the last watermark sends nothing more, although its sender runs until the others have
+        // ended. It does not count here: if it were the only channel that is not idle, the watermark would jump
+        // to the end, and the records of an idle channel would be late.
         let open = || self.channels.iter().filter(|input| !input.ended && input.watermark < MAX_WATERMARK);
         let any_open = open().next().is_some();
         let idle = any_open && open().all(|input| input.idle);
@@ -366,7 +376,7 @@ impl<T: Data> Gate<T> {
         Some(GateEvent::Watermark(lowest))
     }
 
-    /// The last batch is processed. Grants new credit to its channel.
+    /// The task has processed the last batch. Grants new credit to its channel.
     pub fn consumed(&mut self) {
         let channels = self.channels.len();
         let records = self.rate.window(QUEUED_TIME, channels).unwrap_or(self.bounds.first_credit);
@@ -375,22 +385,22 @@ impl<T: Data> Gate<T> {
         self.channels[self.last_from].receiver.consumed(Limit { records, bytes });
     }
 
-    /// How fast the task consumes its input: it says here what the gate does not see of it.
+    /// The task's consumption rate, to which the task adds what the gate cannot see.
     pub fn rate(&mut self) -> &mut ConsumptionRate {
         &mut self.rate
     }
 
-    /// How many records the task consumes in about this time; at least one.
+    /// The number of records that the task consumes in about this time; at least one.
     pub fn consumed_in(&self, time: Duration) -> u64 {
         self.rate.window(time, 1).unwrap_or(self.bounds.first_credit)
     }
 
-    /// Whether something can be read now.
+    /// Whether an element can be read now.
     pub fn has_input(&self) -> bool {
         self.channels.iter().any(|input| !input.blocked && !input.ended && input.receiver.has_input())
     }
 
-    /// Whether a barrier has come on one channel and is awaited on others.
+    /// Whether some channels have delivered a barrier that others have not.
     pub fn is_aligning(&self) -> bool {
         self.aligning.is_some()
     }
@@ -400,12 +410,12 @@ impl<T: Data> Gate<T> {
         self.watermark
     }
 
-    /// Whether all inputs have ended.
+    /// Whether all channels have ended.
     pub fn is_ended(&self) -> bool {
         self.ended
     }
 
-    /// Bytes that came from other processes.
+    /// The number of bytes received from other processes.
     pub fn bytes(&self) -> u64 {
         self.bytes_before + self.channels.iter().map(|input| input.receiver.bytes()).sum::<u64>()
     }

@@ -1,14 +1,14 @@
-//! Channels between subtasks.
+//! Channels between subtasks: partitioning, batches, credit and alignment.
 //!
-//! A channel has one sender and one receiver, and carries batches of records and what stands between them:
-//! watermarks, idleness, barriers, the end. Within a process a batch is handed over by ownership; between
-//! processes it is encoded once and travels in a frame. How much may be under way is bounded by *credit*: the
-//! receiver says how many records it will take, so that a slow operator has few records queued before it, and a
-//! barrier passes quickly.
+//! A channel has one sender and one receiver. It carries batches of records and, in order with them, watermarks,
+//! idleness signals, barriers and the end. Within a process the batch itself is passed on; between processes it
+//! is encoded once and sent as a frame. *Credit* bounds what is under way: the receiver grants only as many
+//! records and bytes as it consumes in a short time, so that few records are queued in front of a slow operator
+//! and a barrier passes quickly.
 //!
-//! Reading order: [`batch`] (what is carried), [`codec`] (how it is encoded),
-//! [`channel`] (queue and credit), [`sender`], [`receiver`], [`rate`] (how much credit), [`gate`] (a task's inputs,
-//! aligned), [`output`] (a task's outputs, partitioned), [`hub`] (where a process's channels meet).
+//! Reading order: [`batch`] (the elements of a channel), [`codec`] (their encoding), [`channel`] (queue and
+//! credit), [`sender`], [`receiver`], [`rate`] (how much credit to grant), [`gate`] (a task's inputs, aligned),
+//! [`output`] (a task's outputs, partitioned), [`hub`] (the channels of a process).
 
 pub mod batch;
 pub mod channel;

@@ -15,35 +15,36 @@ use std::sync::Arc;
 
 /// How an output chooses the channel of a record.
 pub enum Partitioner {
-    /// All to the only channel.
+    /// Sends all records to the only channel.
     Forward,
-    /// To the channels in turn.
+    /// Sends records to the channels in turn.
     Rebalance {
-        /// Whose turn it is.
+        /// The channel that got the last record.
         next: usize,
     },
-    /// To the owner of the key's group: by this table, group to subtask index, and so to channel.
+    /// Sends each record to the owner of its key group. The table gives the owner's index, which is the channel's
+    /// index.
     Hash(Arc<OwnershipTable>),
-    /// To every channel.
+    /// Sends each record to every channel.
     Broadcast,
 }
 
-/// Where an output's records go in one graph.
+/// The channels of an output in one graph, and how records are partitioned over them.
 pub struct Routes<T> {
-    /// In the order of the receivers' indices, with a sender for those that are new.
+    /// The channels in the order of the receivers' indices, with a sender for each new one.
     pub channels: Vec<(ChannelId, Option<Sender<T>>)>,
-    /// How records are shared out over them.
+    /// How records are partitioned over them.
     pub partitioner: Partitioner,
 }
 
-/// Names a record's key.
+/// A function from a record to its key.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not select a key of `{T}`",
     label = "expected a function from a record to its key",
     note = "for example `key_by(|record: &{T}| record.id)`; names of fields are not keys"
 )]
 pub trait KeySelector<T>: Clone + Send + 'static {
-    /// By what the stream is keyed.
+    /// The type of the key.
     type Key: Key;
     /// The record's key.
     fn key(&self, value: &T) -> Self::Key;
@@ -57,7 +58,7 @@ impl<T, K: Key, F: Fn(&T) -> K + Clone + Send + 'static> KeySelector<T> for F {
     }
 }
 
-/// For edges without a key.
+/// The key selector of edges without a key.
 #[derive(Clone, Copy, Debug)]
 pub struct NoKey;
 
@@ -71,29 +72,29 @@ impl<T> KeySelector<T> for NoKey {
 pub struct OutputEdge {
     /// The sending vertex's name, for errors.
     pub vertex: String,
-    /// The edge.
     pub id: EdgeId,
     /// The bounds of its batches and records.
     pub bounds: Bounds,
 }
 
-/// One edge's output of one subtask.
+/// The output of a subtask on one edge.
 pub struct Output<T, F = NoKey> {
     edge: OutputEdge,
     channels: Vec<OutputChannel<T>>,
     size: RecordSize<T>,
-    /// The credit of a channel is used up.
+    /// Whether the credit of a channel is used up.
     full: bool,
     partitioner: Partitioner,
-    /// The record's key, where records are shared out by it.
+    /// Selects the key of a record, if records are partitioned by key.
     key: F,
-    /// How a record is copied, where every channel gets it: only types that are broadcast need to be `Clone`.
+    /// Copies a record for each channel of a broadcast edge. A function, so that only types that are broadcast
+    /// need `Clone`.
     copy: Option<fn(&T) -> T>,
     /// The channels after the next cut.
     prepared: Option<Routes<T>>,
-    /// What was said last, for channels that are yet to come.
+    /// The signals that were sent last, with which added channels begin.
     last_signals: LastSignals,
-    /// Records and bytes sent over channels that are gone.
+    /// Records and bytes sent on channels that were removed.
     sent_before: (u64, u64),
 }
 
@@ -109,9 +110,11 @@ struct OutputChannel<T> {
     sender: Sender<T>,
     filling: Batch<T>,
     filling_bytes: u64,
-    /// The batch leaves with so many records, or so many bytes: all that a batch may have, or what credit is left.
+    /// The records or bytes at which the batch is sent: those of a full batch, or the remaining credit if that is
+    /// less.
     leaves_at: (usize, u64),
-    /// Full batches beyond the credit, with their bytes: at most what one record or one timer emits.
+    /// Full batches beyond the credit, with their bytes: at most what one record or one timer emits, because the
+    /// step then ends.
     overflow: VecDeque<(Batch<T>, u64)>,
 }
 
@@ -139,12 +142,12 @@ impl<T: Data, F: KeySelector<T>> Output<T, F> {
         self.edge.id
     }
 
-    /// Whether there is such a channel.
+    /// Whether the output has this channel.
     pub fn has(&self, id: ChannelId) -> bool {
         self.channels.iter().any(|channel| channel.id == id)
     }
 
-    /// The channels that there will be after the next [`cut`](Self::cut).
+    /// Sets the channels for the next [`cut`](Self::cut), in place of any that were prepared before.
     pub fn prepare(&mut self, routes: Routes<T>) {
         self.abandon();
         if injected_fault::is_active("table_switched_before_the_barrier") {
@@ -153,7 +156,8 @@ impl<T: Data, F: KeySelector<T>> Output<T, F> {
         self.prepared = Some(routes);
     }
 
-    /// The injected fault: where the channels that stay are the first ones, their new table is used at once.
+    /// The injected fault: uses the new ownership table at once, if the next graph's channels are the first ones
+    /// of the current graph.
     fn share_out_too_early(&mut self, Routes { channels, partitioner }: &Routes<T>) {
         let stays =
             |((id, _), channel): (&(ChannelId, Option<Sender<T>>), &OutputChannel<T>)| *id == channel.id;
@@ -166,18 +170,18 @@ impl<T: Data, F: KeySelector<T>> Output<T, F> {
         }
     }
 
-    /// Forgets what was prepared.
+    /// Closes the prepared channels.
     pub fn abandon(&mut self) {
         for (_, sender) in self.prepared.take().into_iter().flat_map(|routes| routes.channels) {
             sender.into_iter().for_each(Sender::close);
         }
     }
 
-    /// Sends the barrier of a cut, and goes over to the prepared channels. Those that come do not carry it: they begin with
-    /// what was said last of time and idleness, unless it `resets` that.
+    /// Sends the barrier of a cut and switches to the prepared channels. Added channels do not carry the barrier.
+    /// They begin with the watermark and idleness that were sent last, unless the cut `resets` these.
     ///
     /// # Panics
-    /// If nothing was prepared.
+    /// If no channels are prepared.
     pub fn cut(&mut self, checkpoint: CheckpointId, resets: bool) {
         self.control(|sender| sender.barrier(checkpoint, resets));
         if resets {
@@ -206,7 +210,7 @@ impl<T: Data, F: KeySelector<T>> Output<T, F> {
         self.partitioner = routes.partitioner;
     }
 
-    /// Takes a record.
+    /// Adds a record to the batch of its channel, and sends the batch if it is full.
     #[inline]
     pub fn push(&mut self, value: T, time: Timestamp) {
         let bytes = self.size.of(&value);
@@ -246,13 +250,14 @@ impl<T: Data, F: KeySelector<T>> Output<T, F> {
         self.full |= !sent.unwrap_or_else(|error| fail(&self.edge.vertex, error));
     }
 
-    /// Whether a channel's credit is used up, so that the step should end: what follows may have to wait here.
+    /// Whether a channel's credit is used up, so that the step should end: further records might have to wait
+    /// here.
     #[inline]
     pub fn is_full(&self) -> bool {
         self.full
     }
 
-    /// Whether every channel could take a record. Each passes on what it can of its overflow.
+    /// Whether every channel could take a record. Sends overflow first, as far as the credit allows.
     pub fn has_room(&mut self) -> bool {
         self.full = false;
         for channel in &mut self.channels {
@@ -262,49 +267,50 @@ impl<T: Data, F: KeySelector<T>> Output<T, F> {
         !self.full
     }
 
-    /// How many records every channel could take, as far as is known; at least one where there
-    /// [is room](Self::has_room).
+    /// The number of records that every channel could take, as far as is known; at least one if there [is
+    /// room](Self::has_room).
     pub fn room(&self) -> usize {
         self.channels.iter().map(OutputChannel::room).min().unwrap_or(usize::MAX)
     }
 
-    /// Sends what has been collected, as far as the credit reaches.
+    /// Sends the batches that are not full, as far as the credit allows.
     pub fn flush(&mut self) {
         for channel in &mut self.channels {
             channel.flush(&self.edge.bounds).unwrap_or_else(|error| fail(&self.edge.vertex, error));
         }
     }
 
-    /// Sends a watermark after all records.
+    /// Sends a watermark behind all records.
     pub fn watermark(&mut self, time: Timestamp) {
         self.last_signals.watermark = time;
         self.control(|sender| sender.watermark(time));
     }
 
-    /// Says whether this task is idle.
+    /// Sends whether this task is idle.
     pub fn idle(&mut self, idle: bool) {
         self.last_signals.idle = idle;
         self.control(|sender| sender.idle(idle));
     }
 
-    /// Sends a barrier after all records.
+    /// Sends a barrier behind all records.
     pub fn barrier(&mut self, checkpoint: CheckpointId) {
         self.control(|sender| sender.barrier(checkpoint, false));
     }
 
-    /// Says that nothing follows.
+    /// Sends the end behind all records.
     pub fn end(&mut self) {
         self.last_signals.ended = true;
         self.control(|sender| sender.end());
     }
 
-    /// Records sent, and bytes sent to other processes.
+    /// The numbers of records sent, and of bytes sent to other processes.
     pub fn sent(&self) -> (u64, u64) {
         let sum = |f: fn(&Sender<T>) -> u64| self.channels.iter().map(|c| f(&c.sender)).sum::<u64>();
         (self.sent_before.0 + sum(Sender::sent), self.sent_before.1 + sum(Sender::bytes))
     }
 
-    /// What stands between records needs no credit, but stays behind the records before it.
+    /// Sends a signal on every channel. Signals need no credit, but must stay behind the records before them, so
+    /// these are sent first, beyond the credit if need be.
     fn control(&mut self, tell: impl Fn(&mut Sender<T>)) {
         for channel in &mut self.channels {
             channel.send_all(&self.edge.bounds).unwrap_or_else(|error| fail(&self.edge.vertex, error));
@@ -313,7 +319,7 @@ impl<T: Data, F: KeySelector<T>> Output<T, F> {
     }
 }
 
-/// No restart helps: the record comes again.
+/// Fails the job: after a restart the same record would come again.
 #[cold]
 fn fail(vertex: &str, error: SendError) -> ! {
     let (fault, operator) = (Fault::Permanent, vertex.to_owned());
@@ -343,7 +349,7 @@ impl<T: Data> OutputChannel<T> {
         channel
     }
 
-    /// Takes a record, and says whether the batch is full.
+    /// Adds a record. Returns whether the batch is full.
     #[inline]
     fn push(&mut self, row: Row<T>, bytes: u64) -> bool {
         self.filling.push(row);
@@ -351,7 +357,8 @@ impl<T: Data> OutputChannel<T> {
         self.filling.len() >= self.leaves_at.0 || self.filling_bytes >= self.leaves_at.1
     }
 
-    /// Sends the batch if it may leave, and says whether another may follow.
+    /// Sends the full batch, or keeps it as overflow if there is no credit. Returns whether there is credit for
+    /// another one.
     fn full(&mut self, bounds: &Bounds) -> Result<bool, SendError> {
         let may_leave = self.overflow.is_empty() && self.sender.has_room();
         let batch = self.take(bounds.batch_records);
@@ -363,14 +370,14 @@ impl<T: Data> OutputChannel<T> {
         Ok(self.look_at_credit(bounds))
     }
 
-    /// The batch, and an empty one in its place that has room for about as many.
+    /// Takes the batch, and leaves an empty one with room for about as many records.
     fn take(&mut self, capacity: usize) -> (Batch<T>, u64) {
         let capacity = self.filling.len().next_power_of_two().min(capacity);
         let batch = std::mem::replace(&mut self.filling, Batch::with_capacity(capacity));
         (batch, std::mem::take(&mut self.filling_bytes))
     }
 
-    /// Decides how much the batch may hold, and says whether anything may be sent.
+    /// Sets the size of the next batch by the remaining credit. Returns whether there is any.
     fn look_at_credit(&mut self, bounds: &Bounds) -> bool {
         let room = self.sender.room();
         let (rows, bytes) = (bounds.batch_records.max(1), bounds.batch_bytes);
@@ -383,7 +390,7 @@ impl<T: Data> OutputChannel<T> {
         true
     }
 
-    /// Sends overflow while there is credit, and says whether all of it is gone and a record could follow.
+    /// Sends overflow while there is credit. Returns whether all of it is sent and there is credit for a record.
     fn make_room(&mut self, bounds: &Bounds) -> Result<bool, SendError> {
         while self.sender.has_room() {
             if let Some((batch, bytes)) = self.overflow.pop_front() {
@@ -391,7 +398,8 @@ impl<T: Data> OutputChannel<T> {
                 continue;
             }
             self.look_at_credit(bounds);
-            // What is collected uses the credit up: it leaves now, the step after waits.
+            // The records of this batch use up the credit. They are sent now, and the next step waits for new
+            // credit.
             if self.filling.len() < self.leaves_at.0 && self.filling_bytes < self.leaves_at.1 {
                 return Ok(true);
             }

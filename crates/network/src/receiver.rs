@@ -14,13 +14,13 @@ pub struct Receiver<T> {
     channel: Arc<Channel<T>>,
     consumed: Limit,
     granted: Limit,
-    /// How far the sender may be ahead.
+    /// How much the sender may be ahead of the receiver.
     window: Limit,
-    /// How far the sender has lately shown that it would go: a window that nobody uses does not grow, or it would
-    /// let a burst in that is too much once something slow is met.
+    /// How many records ahead the sender has lately used, with a reserve. An unused window does not grow, because
+    /// it would admit a burst that takes too long if it meets a slow operator.
     used: u64,
     initial: u64,
-    /// The batch at hand, and how many records were queued with it.
+    /// The size of the batch that is being processed.
     taken: Limit,
     queued: u64,
     bytes: u64,
@@ -33,14 +33,14 @@ enum Route {
 }
 
 impl<T: Data> Receiver<T> {
-    /// From a sender in this process. Grants the first credit.
+    /// The receiver of a channel from a sender in this process. Grants the first credit.
     pub fn local(hub: &Hub, id: LocalChannelId, receiver: Signal) -> Self {
         let local = hub.local(id, LocalEnd { receiver, sender: None });
         let route = Route::Local { credit: local.credit, sender: local.sender };
         Self::open(local.channel, first_window(hub), route)
     }
 
-    /// From a sender in another process. Opens the channel and grants the first credit.
+    /// The receiver of a channel from another process. Opens the channel and grants the first credit.
     pub fn remote(hub: &Hub, id: ChannelId, receiver: Signal, from: ExecutorId) -> Self {
         let channel = hub.inbound(id, receiver);
         hub.send(Outgoing::Credit(from, ToSender::Open { channel: id, limit: first_window(hub) }));
@@ -83,7 +83,7 @@ impl<T: Data> Receiver<T> {
         Some(element)
     }
 
-    /// Whether something is queued.
+    /// Whether the queue has an element.
     pub fn has_input(&self) -> bool {
         !self.channel.is_empty()
     }
@@ -94,8 +94,9 @@ impl<T: Data> Receiver<T> {
         codec::decode(count, bytes)
     }
 
-    /// The batch that was taken last is consumed. Grants the sender new credit, so that it may be `window` ahead, or
-    /// as much of that as it uses. It is told once half of the window is free.
+    /// The task has consumed the last batch. Grants credit up to `window` ahead of what is consumed, or up to as
+    /// much of it as the sender uses. The grant is sent once it is half a window, so that there is about one
+    /// message for each half.
     pub fn consumed(&mut self, window: Limit) {
         let taken = std::mem::take(&mut self.taken);
         self.consumed.records += taken.records;
@@ -132,20 +133,20 @@ impl<T: Data> Receiver<T> {
         }
     }
 
-    /// The channel is not used any more.
+    /// Ends the use of the channel.
     pub fn close(self) {
         if let Route::Remote { id, hub, .. } = &self.route {
             hub.forget_inbound(*id);
         }
     }
 
-    /// How many bytes came from another process.
+    /// The number of bytes received from another process.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 }
 
-/// What a channel grants before its receiver has shown how fast it is.
+/// The credit of a channel before its receiver's rate is known.
 fn first_window(hub: &Hub) -> Limit {
     let bounds = hub.bounds();
     Limit { records: bounds.first_credit, bytes: bounds.batch_bytes }

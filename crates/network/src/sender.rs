@@ -25,20 +25,20 @@ enum Route<T> {
         to: ExecutorId,
         hub: Hub,
         bytes: u64,
-        /// What was to be said before the receiver was there: it would be dropped. A watermark or a state of
-        /// idleness replaces the one before.
+        /// Payloads that wait until the receiver opens the channel, because its process would drop them before. A
+        /// watermark or idleness signal replaces one directly before it.
         held: Vec<Payload>,
     },
 }
 
 impl<T: Data> Sender<T> {
-    /// To a receiver in this process, whose slot is woken by `receiver`.
+    /// The sender of a channel to a receiver in this process. The signals wake the slots of both ends.
     pub fn local(hub: &Hub, id: LocalChannelId, sender: Signal, receiver: Signal) -> Self {
         let local = hub.local(id, LocalEnd { receiver, sender: Some(sender) });
         Self { credit: local.credit, sent: Limit::default(), route: Route::Local(local.channel) }
     }
 
-    /// To a receiver in another process.
+    /// The sender of a channel to a receiver in another process.
     pub fn remote(hub: &Hub, id: ChannelId, sender: Signal, to: ExecutorId) -> Self {
         let credit = hub.outbound(id, sender);
         Self {
@@ -48,7 +48,7 @@ impl<T: Data> Sender<T> {
         }
     }
 
-    /// Whether a batch may be sent now. If not, the sender's slot is woken when it may.
+    /// Whether there is credit for a batch. If not, the sender's slot is woken when there is.
     pub fn has_room(&mut self) -> bool {
         let room = self.room().allows_more() || !self.credit.wait_beyond(self.sent);
         if room {
@@ -57,12 +57,12 @@ impl<T: Data> Sender<T> {
         room
     }
 
-    /// What may still be sent.
+    /// The remaining credit.
     pub fn room(&self) -> Limit {
         self.credit.left(self.sent)
     }
 
-    /// Sends records that take about so many `bytes`, beyond the credit too: the caller has looked before.
+    /// Sends records with an estimated length of `bytes`. Does not check the credit; the caller has.
     pub fn send(&mut self, batch: Batch<T>, bytes: u64) -> Result<(), SendError> {
         if batch.is_empty() {
             return Ok(());
@@ -88,32 +88,32 @@ impl<T: Data> Sender<T> {
         self.control(|| Element::Watermark(time), Payload::Watermark(time));
     }
 
-    /// Says whether the sender is idle.
+    /// Sends whether the sender is idle.
     pub fn idle(&mut self, idle: bool) {
         self.control(|| Element::Idle(idle), Payload::Idle(idle));
     }
 
-    /// Sends a barrier; `resets` if what was said of time and idleness does not hold behind it.
+    /// Sends a barrier. With `resets`, earlier watermarks and idleness do not hold behind it.
     pub fn barrier(&mut self, checkpoint: CheckpointId, resets: bool) {
         self.control(|| Element::Barrier { checkpoint, resets }, Payload::Barrier { checkpoint, resets });
     }
 
-    /// Says that nothing follows.
+    /// Sends the end.
     pub fn end(&mut self) {
         self.control(|| Element::End, Payload::End);
     }
 
-    /// How many records were sent.
+    /// The number of records sent.
     pub fn sent(&self) -> u64 {
         self.sent.records
     }
 
-    /// How many bytes were sent to another process.
+    /// The number of bytes sent to another process.
     pub fn bytes(&self) -> u64 {
         if let Route::Remote { bytes, .. } = &self.route { *bytes } else { 0 }
     }
 
-    /// The channel is not used any more.
+    /// Ends the use of the channel.
     pub fn close(self) {
         if let Route::Remote { channel, hub, .. } = &self.route {
             hub.forget_outbound(*channel, (self.sent.records == 0).then(|| self.credit.limit()));
@@ -127,7 +127,8 @@ impl<T: Data> Sender<T> {
         }
     }
 
-    /// Sends a frame, or keeps it until the receiver is there: whoever waits is woken by the first credit.
+    /// Sends a frame, or keeps it until the receiver has opened the channel. The first credit wakes the sender,
+    /// which then sends what was kept.
     fn send_or_hold(&mut self, payload: Payload) {
         if self.credit.limit().records == 0 && self.credit.wait_beyond(Limit::default()) {
             if let Route::Remote { held, .. } = &mut self.route {

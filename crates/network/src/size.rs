@@ -11,12 +11,12 @@
 use reflow_types::Data;
 use std::marker::PhantomData;
 
-/// So many records are taken to be as long as the one before.
+/// The number of records that count like the last measured one.
 const SAMPLED: u32 = 15;
-/// From here on a record is long.
+/// The encoded length from which a record is long.
 const LONG: u64 = 1024;
 
-/// About how many bytes the records of one edge take.
+/// The estimated length of the records of one edge.
 pub(crate) struct RecordSize<T> {
     bytes: u64,
     until_next: u32,
@@ -30,7 +30,7 @@ impl<T> Default for RecordSize<T> {
 }
 
 impl<T: Data> RecordSize<T> {
-    /// About how long this record is.
+    /// The estimated length of this record.
     #[inline]
     pub(crate) fn of(&mut self, value: &T) -> u64 {
         if std::mem::needs_drop::<T>() {
@@ -42,7 +42,7 @@ impl<T: Data> RecordSize<T> {
         self.bytes
     }
 
-    /// About how long records have lately been.
+    /// The estimated length of the last record.
     pub(crate) fn last(&self) -> u64 {
         self.bytes.max(1)
     }
@@ -50,7 +50,7 @@ impl<T: Data> RecordSize<T> {
     #[inline(never)]
     fn look(&mut self, value: &T) {
         let bytes = reflow_types::data::encoded_len(value) as u64;
-        // Beside what it owns, a record takes its own place in a batch.
+        // A record occupies at least its own size in a batch.
         self.bytes = bytes.max(size_of::<T>() as u64);
         self.until_next = if bytes >= LONG { 0 } else { SAMPLED };
     }
