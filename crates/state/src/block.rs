@@ -1,20 +1,20 @@
-//! Blocks: what a snapshot's stream of bytes consists of.
+//! Blocks, of which the byte stream of a snapshot consists.
 //!
 //! ```text
 //! kind u8 | table u16 | max parallelism − 1 u16 | first group u16 | last group u16 | fingerprint u64
 //!         | entries u32 | bytes u32 | crc32 u32 | entries …            all little-endian
 //! ```
 //!
-//! The checksum covers header and entries. `kind` says puts, tombstones, or the schema of the blocks that follow. The
-//! fingerprint is that of the schema. A block holds entries of one segment, so of the groups `first … last`; which group an
-//! entry is in follows from its key.
+//! The checksum covers header and entries. `kind` is puts, tombstones, or the schema of the blocks that follow.
+//! The fingerprint is that of the schema. A block contains entries of one segment, that is of the groups `first …
+//! last`. The group of an entry is computed from its key.
 
 use crate::TableId;
 use crate::error::{Site, StateError};
 use reflow_types::data::Fingerprint;
 use reflow_types::{KeyGroup, MaxParallelism};
 
-/// Bytes of a block before its entries.
+/// The length of a block's header.
 pub(crate) const HEADER: usize = 29;
 
 const CRC_AT: usize = 25;
@@ -25,11 +25,11 @@ pub(crate) enum Kind {
     Puts,
     /// Keys that were removed.
     Tombstones,
-    /// The schema of entries, and no entries.
+    /// The schema of the entries in later blocks, without entries.
     Schema,
 }
 
-/// The kinds' numbers. 1 to 4 were those of earlier releases.
+/// The numbers of the kinds. Earlier releases used 1 to 4.
 const KINDS: [(u8, Kind); 3] = [(5, Kind::Puts), (6, Kind::Tombstones), (7, Kind::Schema)];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,13 +38,13 @@ pub(crate) struct Header {
     pub(crate) table: TableId,
     pub(crate) max: MaxParallelism,
     pub(crate) groups: (KeyGroup, KeyGroup),
-    /// Of the schema of the entries.
+    /// The fingerprint of the entries' schema.
     pub(crate) fingerprint: Fingerprint,
     pub(crate) entries: u32,
 }
 
 impl Header {
-    /// The header's bytes for these entries.
+    /// Encodes the header of a block with these entries.
     pub(crate) fn encode(&self, entries: &[u8]) -> [u8; HEADER] {
         let number = KINDS.iter().find(|(_, kind)| *kind == self.kind).map(|(number, _)| *number);
         let bytes = u32::try_from(entries.len()).expect("a run, and so a block, is refused above 4 GiB");
@@ -62,8 +62,8 @@ impl Header {
         header
     }
 
-    /// Takes a block from the front of `bytes`: its header and its entries, checked. `table` names the table in
-    /// errors.
+    /// Takes a block from the front of `bytes` and checks it. Returns its header and its entries. `table` names
+    /// the table in errors.
     pub(crate) fn take<'a>(table: &str, bytes: &mut &'a [u8]) -> Result<(Header, &'a [u8]), StateError> {
         let Some((header, rest)) = bytes.split_first_chunk::<HEADER>() else {
             return Err(StateError::TruncatedHeader { table: table.to_owned(), bytes: bytes.len() });

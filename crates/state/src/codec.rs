@@ -1,15 +1,15 @@
-//! How an entry becomes bytes: key and value as [`Data`] encodes them, one after the other.
+//! The encoding of entries: the key and then the value, as [`Data`] encodes them.
 //!
-//! Checkpoints and savepoints have the same encoding. A savepoint has the table's schema as well, so that a build with
-//! other types can read it.
+//! Checkpoints and savepoints have the same encoding. A savepoint also contains the table's schema, so that a
+//! build with other types can read it.
 
 use reflow_types::Data;
 use reflow_types::data::{self, DecodeError};
 
-/// Why an entry could not be decoded.
+/// The error of an entry that cannot be decoded.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Undecodable {
-    /// `key` or `value`, and the field within it.
+    /// `key` or `value`, with the path of the field within it.
     pub(crate) field: String,
     pub(crate) reason: String,
 }
@@ -26,14 +26,14 @@ impl Undecodable {
     }
 }
 
-/// Appends an entry. On failure `out` is as before.
+/// Appends an entry. On an error, `out` is unchanged.
 pub(crate) fn encode_put<K: Data, V: Data>(key: &K, value: &V, out: &mut Vec<u8>) -> Result<(), String> {
     let start = out.len();
     let result = encode(key, out).and_then(|()| encode(value, out));
     result.inspect_err(|_| out.truncate(start))
 }
 
-/// Appends one value. On failure `out` is as before.
+/// Appends one value. On an error, `out` is unchanged.
 pub(crate) fn encode<T: Data>(value: &T, out: &mut Vec<u8>) -> Result<(), String> {
     data::encode(value, out).map_err(|error| format!("{}: {error}", std::any::type_name::<T>()))
 }

@@ -1,4 +1,4 @@
-//! The entries of a table, by segment, with what snapshots keep about each segment.
+//! The entries of a table by segment, with the data that snapshots keep for each segment.
 
 use crate::account::Account;
 use crate::error::Site;
@@ -21,16 +21,16 @@ pub(crate) struct Entries<K, V> {
     name: String,
     layout: SegmentLayout,
     schema: EntrySchema,
-    /// What each record touches, apart from the rest so that it stays in the nearest cache.
+    /// The part that each record accesses. Apart from the rest, so that it stays in the nearest cache.
     slots: Vec<Slots<K, V>>,
     segments: Vec<Segment<K>>,
     len: usize,
 }
 
-/// What a segment needs for snapshots only.
+/// The part of a segment that only snapshots need.
 pub(crate) struct Segment<K> {
     pub(crate) tombstones: Tombstones<K>,
-    /// Entries that changed again before the snapshot came by, as they were.
+    /// Earlier values of entries that changed before the snapshot under way reached them.
     pub(crate) pending: Pending,
     pub(crate) account: Account,
 }
@@ -54,7 +54,7 @@ impl<K: StateKey, V> Entries<K, V> {
         }
     }
 
-    /// No entries for the same table.
+    /// Empty entries for the same table.
     pub(crate) fn new_like(&self) -> Self {
         Self::new(self.id, &self.name, self.layout.max_parallelism(), self.schema.clone())
     }
@@ -80,7 +80,7 @@ impl<K: StateKey, V> Entries<K, V> {
         self.len
     }
 
-    /// A segment's part of the table, for errors.
+    /// The site of a segment, for errors.
     pub(crate) fn site(&self, segment: usize) -> Site {
         let (first, last) = self.layout.groups(segment as u16);
         Site { table: self.name.clone(), first, last }
@@ -96,19 +96,19 @@ impl<K: StateKey, V> Entries<K, V> {
         &self.slots[segment]
     }
 
-    /// An occupied slot, by the place and position at which an entry was found.
+    /// The entry at the position that `find` has returned.
     #[inline]
     pub(crate) fn entry(&self, segment: usize, position: usize) -> &Entry<K, V> {
         self.slots[segment].at(position).expect("find returns an occupied slot")
     }
 
-    /// As [`entry`](Self::entry).
+    /// As [`entry`](Self::entry), to change.
     #[inline]
     pub(crate) fn entry_mut(&mut self, segment: usize, position: usize) -> &mut Entry<K, V> {
         self.slots[segment].at_mut(position).expect("find returns an occupied slot")
     }
 
-    /// As [`entry`](Self::entry), and what its segment has encoded for the snapshot under way.
+    /// As [`entry`](Self::entry), with the pending entries of its segment.
     pub(crate) fn entry_and_pending(
         &mut self,
         segment: usize,
@@ -118,8 +118,9 @@ impl<K: StateKey, V> Entries<K, V> {
         (entry, &mut self.segments[segment].pending)
     }
 
-    /// Forgets removed keys where they take more memory than the live entries and `most` bytes: while checkpoints fail,
-    /// they would pile up without end. Such a segment is written in full from `epoch` on, which says as much.
+    /// Drops the tombstones of segments in which they take more memory than the live entries and `most` bytes,
+    /// because while checkpoints fail they would grow without limit. Such a segment is written in full from
+    /// `epoch` on, which makes its tombstones unnecessary.
     pub(crate) fn forget_tombstones(&mut self, epoch: Epoch, most: usize) {
         for (slots, segment) in self.slots.iter().zip(&mut self.segments) {
             let live = segment.account.live_bytes(slots.len()) as usize;
@@ -130,7 +131,7 @@ impl<K: StateKey, V> Entries<K, V> {
         }
     }
 
-    /// The entry at any position.
+    /// The entry at a position, if the slot is occupied.
     pub(crate) fn at_mut(&mut self, segment: usize, position: usize) -> Option<&mut Entry<K, V>> {
         self.slots[segment].at_mut(position)
     }
@@ -144,7 +145,7 @@ impl<K: StateKey, V> Entries<K, V> {
         &mut self.segments[segment]
     }
 
-    /// The slots of each segment, and what else it has.
+    /// The slots of each segment, with its other data.
     pub(crate) fn segments(&self) -> impl Iterator<Item = (&Slots<K, V>, &Segment<K>)> {
         self.slots.iter().zip(&self.segments)
     }
@@ -158,19 +159,19 @@ impl<K: StateKey, V> Entries<K, V> {
         self.slots.iter().flat_map(Slots::iter)
     }
 
-    /// Adds an entry whose key is not there. Returns its position in its segment.
+    /// Adds an entry whose key is not in the table. Returns its position in its segment.
     pub(crate) fn insert(&mut self, segment: usize, entry: Entry<K, V>) -> usize {
         self.len += 1;
         self.slots[segment].insert(entry)
     }
 
-    /// Takes out the entry at an occupied position.
+    /// Removes the entry at an occupied position.
     pub(crate) fn remove(&mut self, segment: usize, position: usize) -> Entry<K, V> {
         self.len -= 1;
         self.slots[segment].remove(position)
     }
 
-    /// Takes out the entries of a segment that `leaves` is for.
+    /// Removes the entries of a segment for which `leaves` is true, and passes them to `taken`.
     pub(crate) fn extract_if(
         &mut self,
         segment: usize,
@@ -183,26 +184,26 @@ impl<K: StateKey, V> Entries<K, V> {
         self.len -= before - slots.len();
     }
 
-    /// Takes out all entries of a segment at once.
+    /// Removes all entries of a segment at once.
     pub(crate) fn take_slots(&mut self, segment: usize) -> Slots<K, V> {
         let slots = std::mem::take(&mut self.slots[segment]);
         self.len -= slots.len();
         slots
     }
 
-    /// Puts all entries of a segment in, which has none.
+    /// Sets the entries of an empty segment.
     pub(crate) fn put_slots(&mut self, segment: usize, slots: Slots<K, V>) {
         debug_assert_eq!(self.slots[segment].len(), 0, "entries would be lost");
         self.len += slots.len();
         self.slots[segment] = slots;
     }
 
-    /// All entries, to be dropped one by one.
+    /// All entries, for the caller to drop one by one.
     pub(crate) fn into_slots(self) -> Vec<Slots<K, V>> {
         self.slots
     }
 
-    /// Removes what a segment has of `groups`.
+    /// Removes the entries and tombstones of `groups` from a segment.
     pub(crate) fn remove_groups(&mut self, number: usize, groups: &KeyGroupSet) {
         let max = self.layout.max_parallelism();
         let leaves = |key: &K| groups.contains(key.state_hash().group(max));
@@ -213,12 +214,13 @@ impl<K: StateKey, V> Entries<K, V> {
         segment.account.kept(self.slots[number].len(), before);
     }
 
-    /// About what the entries take in a snapshot, in bytes.
+    /// The estimated length of all entries in a snapshot, in bytes.
     pub(crate) fn live_bytes(&self) -> u64 {
         self.segments().map(|(slots, segment)| segment.account.live_bytes(slots.len())).sum()
     }
 
-    /// About what they take in memory, in bytes. What entries hold outside the table is extrapolated from the first ones.
+    /// The estimated memory of all entries, in bytes. Memory that entries own outside the table is extrapolated
+    /// from the first ones.
     pub(crate) fn memory_bytes(&self, heap_bytes: fn(&K, &V) -> usize) -> usize {
         const SAMPLE: usize = 256;
         let inline: usize = self.slots.iter().map(|s| s.positions() * size_of::<Option<Entry<K, V>>>()).sum();
@@ -230,7 +232,7 @@ impl<K: StateKey, V> Entries<K, V> {
         entries + beside + self.segments.len() * per_segment
     }
 
-    /// Panics if the type's invariants are broken, where a complete checkpoint has ended epoch `base`.
+    /// Panics if the type's invariants are violated. `base` is the last complete epoch.
     pub(crate) fn check_invariants(&self, base: Epoch) {
         let mut len = 0;
         for (number, (slots, segment)) in self.segments().enumerate() {
@@ -241,7 +243,8 @@ impl<K: StateKey, V> Entries<K, V> {
                 let here = Place { segment: number, tag: entry.tag };
                 assert_eq!(place, here, "an entry is in the wrong place");
             }
-            // One that a later snapshot has written as well may be in the complete one.
+            // An entry that a later snapshot has written may also be in the complete one, so it need not be
+            // counted.
             let changed = |mark: Mark| mark > Mark::written(base) && !mark.is_written();
             let changed = slots.iter().filter(|entry| changed(entry.mark)).count();
             let counted = segment.account.changed();

@@ -1,16 +1,17 @@
-//! Keys of tables: a stream's key, or a key together with a scope (a window, a timer's time).
+//! The keys of tables: a stream's key, alone or with a scope such as a window or the time of a timer.
 
 use reflow_types::{Data, Key, KeyHash};
 
-/// What a table can be keyed by.
+/// A type that can be the key of a table.
 ///
-/// Implementors promise: equal keys have equal hashes, in every process; bits 24–55 of the hash are those of
-/// the stream's key, so that state is where its records go; the other bits spread all keys of the table.
+/// Implementors guarantee that equal keys have equal hashes in every process; that bits 24–55 of the hash are
+/// those of the stream's key, so that state is on the subtask that gets the records; and that the other bits
+/// spread all keys of the table.
 pub trait StateKey: Data + Clone + Eq {
     /// The hash by which the table places the key.
     fn state_hash(&self) -> KeyHash;
 
-    /// Bytes that the key holds outside its own size, for memory estimates.
+    /// The memory that the key owns beside its own size, in bytes, for estimates.
     fn heap_bytes(&self) -> usize {
         0
     }
@@ -23,7 +24,7 @@ impl<K: Key> StateKey for K {
     }
 }
 
-/// A key within a scope: one key may have many entries, in the key group of the key.
+/// A key with a scope, so that one key may have many entries, all in the key group of the key.
 ///
 /// ```
 /// use reflow_state::{Scoped, StateKey};
@@ -35,9 +36,9 @@ impl<K: Key> StateKey for K {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Data)]
 pub struct Scoped<K, S> {
-    /// The stream's key, which decides the key group.
+    /// The stream's key, which determines the key group.
     pub key: K,
-    /// Which of the key's entries: a window, a timer.
+    /// The scope: a window or a timer.
     pub scope: S,
 }
 

@@ -1,14 +1,15 @@
-//! Keyed state: tables by key, timers, incremental snapshots that do not stop the slot, restore.
+//! Keyed state: tables and timers, incremental snapshots that do not stop the slot, restore and migration.
 //!
-//! Reading order: [`layout`](SegmentLayout) (where a key lives), `slots` (one segment's entries), `entries` (all of them),
-//! `mark` (when an entry changed), `epochs` (what that is compared with), `table` (the table, and the calls that records
-//! make), `snapshot`, `account` (when a segment is rewritten), `load`, `undo` (a roll-back in place), `handover` (groups
-//! that change their owner), `index`, `timer`. Why it is as it is: docs/design/state.md.
+//! Reading order: [`layout`](SegmentLayout) (the segment of a key), `slots` (the entries of a segment), `entries`
+//! (the entries of a table), `mark` (when an entry changed), `epochs` (what marks are compared with), `table`
+//! (the table and the calls that records make), `snapshot`, `account` (when a segment is rewritten), `load`,
+//! `undo` (roll-back in place), `handover` (key-group migration), `index`, `timer`. docs/design/state.md has the
+//! decisions.
 //!
-//! Everything here runs on the slot's thread, which owns the tables, and does no I/O: snapshots leave through a
-//! [`SnapshotSink`], and a restore is given bytes.
+//! All code here runs on the slot's thread, which owns the tables. It does no I/O: a snapshot is written to a
+//! [`SnapshotSink`], and a restore gets bytes.
 
-extern crate reflow_types as reflow; // what the derived code names
+extern crate reflow_types as reflow; // the name in derived code
 
 mod account;
 mod block;

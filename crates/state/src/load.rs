@@ -1,8 +1,9 @@
-//! Restoring: blocks back into a table, whoever wrote them and however the groups were owned then.
+//! Loading of runs into a table, whoever wrote them and however the groups were owned then.
 //!
-//! Runs of a segment are loaded in the order of their checkpoints; segments and tables in any order. The key
-//! group of an entry is computed from its key, so that a savepoint restores at another max parallelism too.
-//! Damage is found by the checksum before anything is decoded; nothing is allocated on the word of a header.
+//! The runs of a segment are loaded in the order of their checkpoints; segments and tables may be loaded in any
+//! order. The key group of an entry is computed from its key, so that a savepoint can be restored at another max
+//! parallelism. The checksum is verified before anything is decoded, and no memory is allocated because a header
+//! announces it.
 
 use crate::block::{Header, Kind};
 use crate::codec;
@@ -16,13 +17,13 @@ use crate::{StateKey, TableId};
 use reflow_types::{Data, KeyGroupSet};
 use std::rc::Rc;
 
-/// Checks the blocks of one run, or of several in order, before any of it is loaded. What does not pass is damaged, in
-/// storage or on its way from there: reading it again tells which. `table` names the table in errors.
+/// Verifies the blocks of one or more runs before any of them is loaded. An error means damage, in storage or on
+/// the way from there; reading the bytes again shows which. `table` names the table in errors.
 pub fn verify(table: &str, mut bytes: &[u8]) -> Result<(), StateError> {
     while !bytes.is_empty() {
         match Header::take(table, &mut bytes) {
             Ok(_) => {}
-            // Its checksum is right: another release has written it so.
+            // The checksum is correct, so this is not damage: another release wrote the block.
             Err(StateError::UnknownBlock { .. }) => break,
             Err(error) => return Err(error),
         }
@@ -30,37 +31,36 @@ pub fn verify(table: &str, mut bytes: &[u8]) -> Result<(), StateError> {
     Ok(())
 }
 
-/// What the next checkpoint may build on.
+/// The origin of loaded state, which determines what the next checkpoint must contain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// The job's own last complete checkpoint: the next one adds increments to it.
+    /// The job's own last complete checkpoint. The next one adds increments to it.
     Own,
-    /// A savepoint or another job's checkpoint: the next one contains everything.
+    /// A savepoint or another job's checkpoint. The next checkpoint contains everything.
     Foreign,
-    /// An old owner, at a cut: the checkpoint of the cut contains it. If that fails, the next one does.
+    /// An old owner at a cut. The checkpoint of the cut contains the state; if it fails, the next one does.
     HandedOver,
 }
 
-/// What is being loaded, and for whom.
+/// The parameters of a load.
 #[derive(Clone, Copy, Debug)]
 pub struct Restore<'a> {
     /// The number that the table had when the state was written.
     pub table: TableId,
-    /// The groups that this subtask owns; entries of others are passed over.
+    /// The groups that this subtask owns. Entries of other groups are skipped.
     pub owned: &'a KeyGroupSet,
-    /// What the next checkpoint may build on.
     pub origin: Origin,
 }
 
-/// Adds runs to entries.
+/// Loads runs into entries.
 pub(crate) struct Loader<'a, K, V, F> {
     entries: &'a mut Entries<K, V>,
     /// The table's epoch.
     epoch: Epoch,
     restore: Restore<'a>,
-    /// What becomes of the entries that follow, if they have other types.
+    /// The translation of the entries that follow, if they have other types.
     migration: Option<Rc<EntryMigration>>,
-    /// Is shown each key that was not there before.
+    /// Called with each key that is new in the table.
     inserted: F,
 }
 
@@ -74,7 +74,7 @@ impl<'a, K: StateKey, V: Data, F: FnMut(&K)> Loader<'a, K, V, F> {
         Self { entries, epoch, restore, migration: None, inserted }
     }
 
-    /// Adds the blocks of one run, or of several in order.
+    /// Loads the blocks of one or more runs, in order.
     pub(crate) fn load(mut self, mut bytes: &[u8]) -> Result<(), StateError> {
         while !bytes.is_empty() {
             let (header, entries) = Header::take(self.entries.name(), &mut bytes)?;
@@ -149,7 +149,7 @@ impl<'a, K: StateKey, V: Data, F: FnMut(&K)> Loader<'a, K, V, F> {
         Ok(())
     }
 
-    /// The mark of an entry that is new with this run.
+    /// The mark of an entry that this run adds.
     fn mark(&self) -> Mark {
         match self.restore.origin {
             Origin::Own => Mark::clean(Epoch::LOADED),

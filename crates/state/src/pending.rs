@@ -1,9 +1,10 @@
-//! Entries of a segment that were encoded before the snapshot's walk came by, as blocks to be written there.
+//! The pending entries of a segment: they changed before the snapshot under way reached them and were encoded
+//! with their old values.
 
 use crate::codec;
 use reflow_types::Data;
 
-/// Encoded entries without their block's header.
+/// Encoded entries of a block, without its header.
 #[derive(Default)]
 pub(crate) struct Batch {
     pub(crate) entries: u32,
@@ -17,7 +18,7 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
-    /// Encodes an entry. On failure nothing is added.
+    /// Encodes an entry. On an error, nothing is added.
     pub(crate) fn push<K: Data, V: Data>(
         &mut self,
         block_bytes: usize,
@@ -33,7 +34,7 @@ impl Pending {
         Ok(())
     }
 
-    /// Takes a batch to write, the last first.
+    /// Takes the last batch.
     pub(crate) fn pop(&mut self) -> Option<Batch> {
         self.batches.pop()
     }
@@ -43,7 +44,7 @@ impl Pending {
         self.batches = Vec::new();
     }
 
-    /// Bytes in all batches.
+    /// The bytes of all batches.
     pub(crate) fn len(&self) -> usize {
         self.batches.iter().map(|batch| batch.bytes.len()).sum()
     }

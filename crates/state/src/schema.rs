@@ -1,4 +1,5 @@
-//! The schema of a table's entries: what a savepoint says of itself, and what a restore makes of another one.
+//! The schema of a table's entries, which a savepoint contains, and the translation of entries with another
+//! schema.
 
 use crate::StateKey;
 use crate::codec::Undecodable;
@@ -6,7 +7,7 @@ use reflow_types::Data;
 use reflow_types::data::{Fingerprint, Migration, Schema, Type};
 use std::sync::Arc;
 
-/// What is in the entries of one table: a pair of key and value.
+/// The schema of the entries of one table: a pair of key and value.
 #[derive(Clone)]
 pub(crate) struct EntrySchema(Arc<Content>);
 
@@ -16,7 +17,7 @@ struct Content {
 }
 
 impl EntrySchema {
-    /// Of these types.
+    /// The schema of entries with these types.
     pub(crate) fn of<K: StateKey, V: Data>() -> Self {
         let schema = Schema::of::<(K, V)>();
         let fingerprint = schema.fingerprint();
@@ -27,15 +28,15 @@ impl EntrySchema {
         self.0.fingerprint
     }
 
-    /// As a savepoint stores it.
+    /// Encodes the schema for a savepoint.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         postcard::to_stdvec(&self.0.schema).expect("a schema is plain data, which postcard can always encode")
     }
 
-    /// What entries of a stored schema become; `None` if they are as they should be.
+    /// The translation of entries with a stored schema into this one; `None` if the two are the same.
     ///
     /// # Errors
-    /// If it is none, or some entries could not become what they should be.
+    /// If the bytes are not a schema of a table, or some entries could not be translated.
     pub(crate) fn migrate_from(&self, stored: &[u8]) -> Result<Option<EntryMigration>, String> {
         let writer: Schema = postcard::from_bytes(stored).map_err(|error| error.to_string())?;
         writer.validate().map_err(|error| error.to_string())?;
@@ -55,7 +56,7 @@ impl EntrySchema {
         let refused = |part: &str, error: &dyn std::fmt::Display| format!("{part}: {error}");
         let key = Migration::new(&key, &key_now).map_err(|error| refused("key", &error))?;
         if !key.is_identity() {
-            // It would hash to another key group, and records would not find it.
+            // A translated key would have another hash, and records would not find its entry.
             return Err(format!("the type of the key was {writer} and is {} now", self.0.schema));
         }
         let value = Migration::new(&value, &value_now).map_err(|error| refused("value", &error))?;
@@ -63,15 +64,15 @@ impl EntrySchema {
     }
 }
 
-/// What becomes of entries that were written with other types. Keys stay as they are.
+/// The translation of entries that were written with other types. Keys are not translated.
 pub(crate) struct EntryMigration {
-    /// The writer's.
+    /// The fingerprint of the writer's schema.
     pub(crate) fingerprint: Fingerprint,
     value: Migration,
 }
 
 impl EntryMigration {
-    /// Takes a value of the writer's from the front of `bytes`.
+    /// Takes a value with the writer's schema from the front of `bytes` and translates it.
     pub(crate) fn decode_value<V: Data>(&self, bytes: &mut &[u8]) -> Result<V, Undecodable> {
         let mut now = Vec::new();
         let translated = self.value.translate(bytes, &mut now);

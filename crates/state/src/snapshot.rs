@@ -1,10 +1,11 @@
-//! Snapshots: frozen at a barrier, written by bounded steps between batches of records.
+//! Snapshots of a table, which are frozen at a barrier and written in bounded steps between batches of records.
 //!
-//! [`KeyedTable::freeze`](crate::KeyedTable::freeze) only ends the epoch and decides per segment between an increment and a rewrite; what
-//! belongs to the snapshot is then told by the marks. [`KeyedTable::snapshot_step`](crate::KeyedTable::snapshot_step) walks the segments and writes
-//! what has such a mark. An entry that changes before the walk has come by is encoded first (`before_change` in
-//! `table`), so that the snapshot has the table as it was at the barrier, whatever happens meanwhile. Within a
-//! run tombstones come before puts, so that a key that was removed and put again is there after a restore.
+//! [`KeyedTable::freeze`](crate::KeyedTable::freeze) only ends the epoch and chooses an increment or a full run
+//! for each segment; the marks of the entries then show what belongs to the snapshot.
+//! [`KeyedTable::snapshot_step`](crate::KeyedTable::snapshot_step) walks through the segments and writes these
+//! entries. If an entry is about to change before the walk has reached it, its old value is encoded first
+//! (`before_change` in `table`), so the snapshot has the table as it was at the barrier. Within a run, tombstones
+//! come before puts, so a key that was removed and inserted again exists after a restore.
 //!
 //! ```
 //! use reflow_state::{KeyedTable, Origin, Progress, Restore, SnapshotKind, SnapshotWriter, TableId};
@@ -15,7 +16,7 @@
 //! let mut counts = table();
 //! *counts.upsert(hash, &key, || 0) = 1;
 //!
-//! // The record behind the barrier changes the entry before the walk has come by.
+//! // A record behind the barrier changes the entry before the walk has reached it.
 //! counts.freeze(CheckpointId(1), SnapshotKind::Checkpoint);
 //! *counts.upsert(hash, &key, || 0) = 2;
 //! let mut writer = SnapshotWriter::new(Vec::new());
@@ -42,30 +43,30 @@ use crate::mark::{Epoch, Mark};
 use crate::writer::RunWriter;
 use reflow_types::{Bounds, CheckpointId, Data};
 
-/// What a snapshot is for.
+/// The purpose of a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SnapshotKind {
-    /// The engine's: increments on the last complete checkpoint.
+    /// A checkpoint: increments over the last complete one.
     Checkpoint,
-    /// A checkpoint that is complete in itself, because objects of earlier ones are gone.
+    /// A self-contained checkpoint, because objects of earlier ones are lost.
     Full,
-    /// A checkpoint with which groups leave: nothing is rewritten, as their new owners wait for what has changed.
+    /// The checkpoint of a cut. It has only increments, because the new owners wait for the changes.
     Cut,
-    /// The user's: complete in itself, with its schema. Checkpoints do not build on it.
+    /// A savepoint: self-contained, with its schema. Checkpoints do not build on it.
     Savepoint,
 }
 
-/// How far a step came.
+/// The result of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// There is more to write.
+    /// There is more to do.
     More,
-    /// The table is written; it awaits [`KeyedTable::complete`](crate::KeyedTable::complete) or
+    /// All is done. A snapshot now awaits [`KeyedTable::complete`](crate::KeyedTable::complete) or
     /// [`KeyedTable::abort`](crate::KeyedTable::abort).
     Done,
 }
 
-/// A snapshot that is written, but whose checkpoint may still fail.
+/// A snapshot that is written and whose checkpoint is not decided yet.
 pub(crate) struct Awaiting {
     checkpoint: CheckpointId,
     kind: SnapshotKind,
@@ -77,12 +78,13 @@ pub(crate) struct Awaiting {
 pub(crate) struct Snapshots {
     walk: Option<Walk>,
     awaiting: Vec<Awaiting>,
-    /// An entry that could not be encoded before it changed. The snapshot under way fails by it.
+    /// The error of an entry that could not be encoded before it changed. The next step of the snapshot returns
+    /// it.
     failed: Option<StateError>,
 }
 
 impl Awaiting {
-    /// The epoch that the snapshot has ended.
+    /// The epoch that the snapshot ended.
     pub(crate) fn epoch(&self) -> Epoch {
         self.epoch
     }
@@ -98,7 +100,7 @@ impl Snapshots {
         Self { walk: None, awaiting: Vec::new(), failed: None }
     }
 
-    /// Forgets all snapshots, under way and awaited.
+    /// Drops all snapshots, those under way and those that are not decided.
     pub(crate) fn reset(&mut self) {
         self.walk = None;
         self.failed = None;
@@ -110,12 +112,12 @@ impl Snapshots {
         self.walk.is_some()
     }
 
-    /// Whether a checkpoint is written, but neither complete nor aborted.
+    /// Whether a checkpoint is written but not decided.
     pub(crate) fn awaits_checkpoint(&self) -> bool {
         self.awaiting.iter().any(|awaiting| awaiting.kind != SnapshotKind::Savepoint)
     }
 
-    /// Fixes what a snapshot contains: all up to the current epoch.
+    /// Begins a snapshot of everything up to the current epoch.
     pub(crate) fn freeze<K: StateKey, V: Data>(
         &mut self,
         checkpoint: CheckpointId,
@@ -127,7 +129,7 @@ impl Snapshots {
         self.walk = Some(Walk::new(checkpoint, kind, entries, epochs));
     }
 
-    /// A checkpoint contains the table without a snapshot: the table was empty when `epoch` ended.
+    /// Registers a checkpoint without a snapshot, because the table was empty when `epoch` ended.
     pub(crate) fn skip(&mut self, checkpoint: CheckpointId, epoch: Epoch) {
         self.awaiting.push(Awaiting {
             checkpoint,
@@ -164,7 +166,7 @@ impl Snapshots {
         self.walk.as_ref().is_some_and(|walk| walk.wants(segment, mark))
     }
 
-    /// Encodes an entry that the snapshot under way wants, because it is about to change.
+    /// Encodes an entry that belongs to the snapshot under way and is about to change.
     pub(crate) fn encode_early<K: StateKey, V: Data>(
         &mut self,
         entries: &mut Entries<K, V>,
@@ -178,7 +180,7 @@ impl Snapshots {
         }
     }
 
-    /// A checkpoint is complete. Returns its snapshot, if checkpoints build on it.
+    /// A checkpoint is complete. Returns its snapshot if later checkpoints build on it.
     pub(crate) fn complete(&mut self, checkpoint: CheckpointId) -> Option<Awaiting> {
         let index = self.awaiting.iter().position(|awaiting| awaiting.checkpoint == checkpoint)?;
         let complete = self.awaiting.swap_remove(index);

@@ -1,14 +1,14 @@
-//! The keyed table: one look-up per record, and a mark on what changed.
+//! The keyed table: values by key, with one look-up per record and a mark on each changed entry.
 //!
 //! Reading ([`KeyedTable::get`]) and changing ([`KeyedTable::upsert`], [`KeyedTable::get_mut`],
-//! [`KeyedTable::remove`]) are different calls, as only a change costs a checkpoint anything. A change looks at
-//! the entry's mark: if the entry has changed in this epoch already, and it mostly has, that one compare is all.
+//! [`KeyedTable::remove`]) are different calls, because only a change costs a checkpoint anything. A change first
+//! compares the entry's mark; usually the entry has already changed in this epoch, and nothing else is needed.
 //!
-//! [`KeyedTable`] owns the parts and is what operators and the runtime call: `entries` has the content, `epochs` tells
-//! what has changed since a checkpoint, `snapshot` writes it, `undo` rolls it back, `handover` has the key groups that
-//! come and go. No part knows the table; each is given the others that a call needs.
+//! [`KeyedTable`] owns the parts and is the interface for operators and the runtime: `entries` has the content,
+//! `epochs` determines what has changed since a checkpoint, `snapshot` writes it, `undo` rolls it back,
+//! `handover` migrates key groups. No part knows the table; each call passes the other parts that it needs.
 //!
-//! Runs on the slot's thread, like all that owns it.
+//! A table runs on its slot's thread.
 
 use crate::entries::Entries;
 use crate::epochs::Epochs;
@@ -26,8 +26,8 @@ use crate::{StateKey, TableId};
 use reflow_types::{Bounds, CheckpointId, Data, KeyGroupSet, KeyHash, MaxParallelism};
 use std::any::Any;
 
-/// How many records ahead to [prefetch](KeyedTable::prefetch): enough to cover a miss, few enough that nothing
-/// is evicted before it is used.
+/// The number of records ahead to [prefetch](KeyedTable::prefetch): enough to hide a cache miss, few enough that
+/// nothing is evicted before it is used.
 pub const PREFETCH_DISTANCE: usize = 16;
 
 /// Values by key, partitioned by key group, with incremental snapshots.
@@ -42,15 +42,16 @@ pub const PREFETCH_DISTANCE: usize = 16;
 /// assert_eq!(counts.get(1u64.key_hash(), &1), Some(&2));
 /// ```
 ///
-/// Each call takes the key's [`StateKey::state_hash`], which the record brings along.
+/// Each call takes the key's [`StateKey::state_hash`], which comes with the record.
 ///
 /// # Invariants
-/// - While a snapshot is written, whatever it must still write has its content of when the snapshot began.
+/// - While a snapshot is written, each entry that it must still write has the value that it had when the snapshot
+///   began.
 pub struct KeyedTable<K, V> {
     entries: Entries<K, V>,
     epochs: Epochs,
     snapshots: Snapshots,
-    /// How entries were that have changed since the last complete checkpoint, if that is remembered.
+    /// The undo log, if the table keeps one.
     undo: Option<Undo>,
     arrivals: Arrivals<K, V>,
     discarded: Discarded<K, V>,
@@ -59,7 +60,7 @@ pub struct KeyedTable<K, V> {
 }
 
 impl<K: StateKey, V: Data> KeyedTable<K, V> {
-    /// An empty table. `id` and `name` must each be the table's alone within its operator.
+    /// An empty table. `id` and `name` must each be unique within the operator.
     pub fn new(id: TableId, name: &str, max: MaxParallelism) -> Self {
         Self::of(Entries::new(id, name, max, EntrySchema::of::<K, V>()))
     }
@@ -77,19 +78,19 @@ impl<K: StateKey, V: Data> KeyedTable<K, V> {
         }
     }
 
-    /// Tells the memory estimate how many bytes an entry holds outside the table (strings, boxes).
+    /// Sets the function that estimates the memory that an entry owns outside the table (strings, boxes).
     #[must_use]
     pub fn with_heap_bytes(mut self, heap_bytes: fn(&K, &V) -> usize) -> Self {
         self.heap_bytes = heap_bytes;
         self
     }
 
-    /// Sets how large the pieces of snapshots and of the undo log are.
+    /// Sets the sizes of blocks, runs and the undo log.
     pub fn set_bounds(&mut self, bounds: Bounds) {
         self.bounds = bounds;
     }
 
-    /// Forgets everything: entries, snapshots under way and awaited.
+    /// Removes everything: entries, snapshots, prefetched state.
     pub fn reset(&mut self) {
         self.entries = self.entries.new_like();
         self.epochs = Epochs::new();
@@ -111,7 +112,7 @@ impl<K: StateKey, V: Data> KeyedTable<K, V> {
         slots.at(position).map(|entry| &entry.value)
     }
 
-    /// The value of `key`, to change: the entry counts as changed.
+    /// The value of `key`, to change. The entry counts as changed even if the caller does not change it.
     #[inline]
     pub fn get_mut(&mut self, hash: KeyHash, key: &K) -> Option<&mut V> {
         let place = self.entries.place(hash);
@@ -119,7 +120,7 @@ impl<K: StateKey, V: Data> KeyedTable<K, V> {
         Some(self.change(place, position))
     }
 
-    /// The value of `key`, to change; `init` makes it if there is none.
+    /// The value of `key`, to change. `init` creates it if there is none.
     #[inline]
     pub fn upsert(&mut self, hash: KeyHash, key: &K, init: impl FnOnce() -> V) -> &mut V {
         let place = self.entries.place(hash);
@@ -132,8 +133,8 @@ impl<K: StateKey, V: Data> KeyedTable<K, V> {
         }
     }
 
-    /// Asks for the memory that a look-up will read, and does not wait for it. Called for the record that comes
-    /// about [`PREFETCH_DISTANCE`] later, it takes a third off what a look-up costs in a table larger than the
+    /// Prefetches the memory that a look-up will read, without waiting for it. Called for the record about
+    /// [`PREFETCH_DISTANCE`] later, it reduces the cost of a look-up by a third in a table larger than the
     /// caches.
     #[inline]
     pub fn prefetch(&self, hash: KeyHash) {
@@ -141,7 +142,7 @@ impl<K: StateKey, V: Data> KeyedTable<K, V> {
         self.entries.slots(place.segment).prefetch(place.tag);
     }
 
-    /// Sets the value of `key` and returns the one it had.
+    /// Sets the value of `key` and returns the previous one.
     pub fn insert_or_replace(&mut self, hash: KeyHash, key: &K, value: V) -> Option<V> {
         let place = self.entries.place(hash);
         match self.entries.slots(place.segment).find(place.tag, key) {
@@ -154,7 +155,7 @@ impl<K: StateKey, V: Data> KeyedTable<K, V> {
     }
 
     /// Removes `key` and returns its value. Leaves a tombstone for the next snapshot, unless no snapshot can
-    /// know the key.
+    /// contain the key.
     pub fn remove(&mut self, hash: KeyHash, key: &K) -> Option<V> {
         let place = self.entries.place(hash);
         let position = self.entries.slots(place.segment).find(place.tag, key)?;
@@ -187,14 +188,14 @@ impl<K: StateKey, V: Data> KeyedTable<K, V> {
         self.entries.insert(place.segment, entry)
     }
 
-    /// The first change of an entry in this epoch: a snapshot under way takes the entry as it is, and the log of what
-    /// a roll-back needs.
+    /// Called before the first change of an entry in this epoch: the undo log and the snapshot under way save its
+    /// old value if they need it.
     #[inline(never)]
     fn before_change(&mut self, segment: usize, position: usize) {
         if let Some(undo) = &mut self.undo {
             undo.log_before_change(self.epochs.epoch(), &self.entries, segment, position, &self.bounds);
         }
-        // The old mark tells what the log and the snapshot need, so both look at it before the new one is set.
+        // Log and snapshot decide by the old mark, so both see the entry before the new mark is set.
         let entry = self.entries.entry_mut(segment, position);
         let wanted = self.snapshots.wants(segment, entry.mark);
         entry.mark = self.epochs.current();
@@ -206,9 +207,9 @@ impl<K: StateKey, V: Data> KeyedTable<K, V> {
     }
 }
 
-/// What the table is and has.
+/// Properties.
 impl<K: StateKey, V: Data> KeyedTable<K, V> {
-    /// All entries, in no order that means anything.
+    /// All entries, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         self.entries.iter().map(|entry| (&entry.key, &entry.value))
     }
@@ -238,18 +239,18 @@ impl<K: StateKey, V: Data> KeyedTable<K, V> {
         self.entries.layout()
     }
 
-    /// About what the live entries take in a snapshot, in bytes.
+    /// The estimated length of the live entries in a snapshot, in bytes.
     pub fn live_bytes(&self) -> u64 {
         self.entries.live_bytes()
     }
 
-    /// About what the table takes in memory, in bytes. Walks the first segments only, so it is cheap: what
-    /// entries hold outside the table is extrapolated from a sample.
+    /// The estimated memory of the table, in bytes. Cheap, because memory that entries own outside the table is
+    /// extrapolated from a sample.
     pub fn memory_bytes(&self) -> usize {
         self.entries.memory_bytes(self.heap_bytes) + self.undo.as_ref().map_or(0, Undo::bytes)
     }
 
-    /// Panics if the type's invariants are broken. Looks at every entry.
+    /// Panics if the type's invariants are violated. Visits every entry.
     pub fn check_invariants(&self) {
         self.entries.check_invariants(self.epochs.base());
     }
@@ -257,13 +258,14 @@ impl<K: StateKey, V: Data> KeyedTable<K, V> {
 
 /// Snapshots and restore.
 impl<K: StateKey, V: Data> KeyedTable<K, V> {
-    /// The barrier of a checkpoint: fixes what its snapshot contains. Costs nothing per entry.
+    /// Freezes the content of a checkpoint's snapshot, at the barrier. Costs nothing per entry.
     ///
     /// # Panics
-    /// If the snapshot before is still being written: it must be written or aborted first.
+    /// If the previous snapshot is still being written: it must be written or aborted first.
     pub fn freeze(&mut self, checkpoint: CheckpointId, kind: SnapshotKind) {
         self.snapshots.freeze(checkpoint, kind, &self.entries, &self.epochs);
-        // What it writes is marked on the checkpoint before that one.
+        // A snapshot that is written while the previous one is undecided gives entries marks that no longer show
+        // what the previous one contains, so the log cannot lead back past this epoch.
         if let Some(undo) = &mut self.undo
             && self.snapshots.awaits_checkpoint()
         {
@@ -272,8 +274,8 @@ impl<K: StateKey, V: Data> KeyedTable<K, V> {
         self.epochs.advance();
     }
 
-    /// Writes about `budget_bytes` of the snapshot, at least one entry. A single value may exceed the budget;
-    /// passing over what needs no writing counts an eighth of its size.
+    /// Writes about `budget_bytes` of the snapshot, at least one entry. A single value may exceed the budget.
+    /// Slots that need no writing count with an eighth of their size.
     pub fn snapshot_step(
         &mut self,
         budget_bytes: usize,
@@ -282,8 +284,8 @@ impl<K: StateKey, V: Data> KeyedTable<K, V> {
         self.snapshots.step(&mut self.entries, self.epochs.base(), &self.bounds, budget_bytes, out)
     }
 
-    /// The checkpoint is complete: the next one contains only what changed after it. Unknown checkpoints, from
-    /// before a restore say, are ignored.
+    /// The checkpoint is complete, so the next one contains only later changes. Ignored for unknown checkpoints,
+    /// such as those before a restore.
     pub fn complete(&mut self, checkpoint: CheckpointId) {
         let Some(complete) = self.snapshots.complete(checkpoint) else { return };
         let contains_handed_over = self.epochs.complete(checkpoint, complete.epoch());
@@ -299,22 +301,22 @@ impl<K: StateKey, V: Data> KeyedTable<K, V> {
         }
     }
 
-    /// The checkpoint has failed: the next one contains its changes again. Unknown checkpoints are ignored.
+    /// The checkpoint has failed, so the next one contains its changes again. Ignored for unknown checkpoints.
     pub fn abort(&mut self, checkpoint: CheckpointId) {
         self.snapshots.abort(checkpoint, &mut self.entries);
-        // Not while a snapshot is undecided: if it is complete after all, increments build on it.
+        // Tombstones must stay while a snapshot is undecided: if it completes after all, increments build on it.
         if !self.snapshots.is_writing() && !self.snapshots.awaits_checkpoint() {
             self.entries.forget_tombstones(self.epochs.epoch(), self.bounds.tombstone_bytes);
         }
     }
 
-    /// Adds the blocks of one run, or of several in order. After an error the table's content is undefined:
+    /// Loads the blocks of one or more runs, in order. After an error the table's content is undefined:
     /// [`KeyedTable::reset`] it.
     pub fn load(&mut self, bytes: &[u8], restore: Restore<'_>) -> Result<(), StateError> {
         self.load_each(bytes, restore, |_| {})
     }
 
-    /// Like [`KeyedTable::load`]; shows each key that was not there before.
+    /// Like [`KeyedTable::load`]. Calls `inserted` with each new key.
     pub(crate) fn load_each(
         &mut self,
         bytes: &[u8],
@@ -327,8 +329,7 @@ impl<K: StateKey, V: Data> KeyedTable<K, V> {
 
 /// Roll-back in place.
 impl<K: StateKey, V: Data> KeyedTable<K, V> {
-    /// Everything in the table is in `checkpoint`, or it has no checkpoint yet: from here on it remembers how to get
-    /// back to one.
+    /// Begins the undo log. Everything in the table is in `checkpoint`, or there is no checkpoint yet.
     pub fn remember(&mut self, checkpoint: Option<CheckpointId>) {
         if let Some(checkpoint) = checkpoint {
             self.epochs.loaded_from(checkpoint);
@@ -336,8 +337,8 @@ impl<K: StateKey, V: Data> KeyedTable<K, V> {
         self.undo = Some(Undo::new(self.epochs.epoch().before()));
     }
 
-    /// Undoes what has changed since `checkpoint`, which is complete, and forgets snapshots under way. Says whether it
-    /// could; if not, what the table holds is undefined: [`reset`](Self::reset) it.
+    /// Rolls the table back to `checkpoint`, which is complete, and drops snapshots under way. Returns whether
+    /// that was possible; if not, the table's content is undefined: [`reset`](Self::reset) it.
     pub fn roll_back(&mut self, checkpoint: CheckpointId) -> bool {
         if self.epochs.base_checkpoint() != Some(checkpoint) {
             self.complete(checkpoint);
@@ -356,14 +357,15 @@ impl<K: StateKey, V: Data> KeyedTable<K, V> {
         true
     }
 
-    /// Takes all out that there is, for a table of the same kind to [go on with](Self::go_on_with).
+    /// Takes the content out of the table, for the same table of the next attempt to [continue
+    /// with](Self::go_on_with).
     pub(crate) fn take(&mut self) -> Self {
         let empty = Self::of(self.entries.new_like());
         std::mem::replace(self, empty.with_heap_bytes(self.heap_bytes))
     }
 
-    /// Goes on with what was taken from a table of the attempt before, as `checkpoint` has it. Says whether that could
-    /// be; if not, what the table holds is undefined: [`reset`](Self::reset) it.
+    /// Continues with the content of the same table of an earlier attempt, rolled back to `checkpoint`. Returns
+    /// whether that was possible; if not, the table's content is undefined: [`reset`](Self::reset) it.
     pub(crate) fn go_on_with(&mut self, former: Box<dyn Any + Send>, checkpoint: CheckpointId) -> bool {
         let Ok(former) = former.downcast::<Self>() else { return false };
         let same = (former.id(), former.layout()) == (self.id(), self.layout());
@@ -372,14 +374,11 @@ impl<K: StateKey, V: Data> KeyedTable<K, V> {
     }
 }
 
-/// Key groups that change their owner.
+/// Key-group migration.
 impl<K: StateKey, V: Data> KeyedTable<K, V> {
-    /// Reads a run of groups that will be this owner's: of a checkpoint ([`Origin::Own`]), or what has changed since,
-    /// up to the cut ([`Origin::HandedOver`]). The latter comes after the table has frozen for the cut, or has
-    /// [begun](Self::begin_at) with it.
-    ///
-    /// # Errors
-    /// As [`load`](Self::load).
+    /// Loads a run of incoming groups: prefetched state of a checkpoint ([`Origin::Own`]), or the changes up to
+    /// the cut ([`Origin::HandedOver`]). The latter must follow the freeze for the cut, or
+    /// [`begin_at`](Self::begin_at).
     pub fn arrive(&mut self, bytes: &[u8], restore: Restore<'_>) -> Result<(), StateError> {
         if restore.origin == Origin::HandedOver {
             self.epochs.hand_over();
@@ -387,24 +386,25 @@ impl<K: StateKey, V: Data> KeyedTable<K, V> {
         self.arrivals.load(&self.entries, self.epochs.epoch(), bytes, restore)
     }
 
-    /// Forgets what was read of these groups in a segment: a later checkpoint holds it anew.
+    /// Drops the prefetched state of these groups in a segment, because a later checkpoint has a full run of it.
     pub fn forget_arrivals(&mut self, segment: u16, groups: &KeyGroupSet) {
         self.arrivals.forget(segment, groups);
     }
 
-    /// The groups stay where they are: forgets all that was read of them.
+    /// Drops all prefetched state, because the rescale was abandoned.
     pub fn abandon_arrivals(&mut self) {
         self.arrivals.abandon(&mut self.discarded);
     }
 
-    /// For an owner that begins with a cut, and writes no snapshot for it.
+    /// Begins the table of an added subtask with a cut, for which it writes no snapshot.
     pub fn begin_at(&mut self, checkpoint: CheckpointId) {
         self.snapshots.skip(checkpoint, self.epochs.epoch());
         self.epochs.advance();
     }
 
-    /// Takes groups in, about `budget` entries at a time, and moves `cursor`, which begins at its default; tells each
-    /// key, if `entered` is there. Calls for other groups, with their own cursors, may come between two of these.
+    /// Installs groups, about `budget` entries in a call, and advances `cursor`, which begins as its default.
+    /// Calls `entered` with each key, if given. Calls for other groups, with their own cursors, may come in
+    /// between.
     pub fn install(
         &mut self,
         groups: &KeyGroupSet,
@@ -415,10 +415,10 @@ impl<K: StateKey, V: Data> KeyedTable<K, V> {
         self.arrivals.install(&mut self.entries, groups, cursor, budget, entered)
     }
 
-    /// The groups are another's now.
+    /// Removes groups that have another owner now.
     ///
     /// # Panics
-    /// While a snapshot is written: it may still need them.
+    /// If a snapshot is being written, because it may still need them.
     pub fn release(&mut self, groups: &KeyGroupSet) {
         assert!(
             !self.snapshots.is_writing(),
@@ -428,7 +428,7 @@ impl<K: StateKey, V: Data> KeyedTable<K, V> {
         self.discarded.release(&mut self.entries, groups);
     }
 
-    /// Frees about `budget` slots of what has been let go of; says whether some are left.
+    /// Frees about `budget` slots of released or abandoned entries. Returns whether any are left.
     pub fn discard(&mut self, budget: usize) -> bool {
         self.discarded.free(budget)
     }

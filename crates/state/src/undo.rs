@@ -1,17 +1,20 @@
-//! Roll-back in place: a table that outlives its attempt goes back to the last complete checkpoint by itself.
+//! The undo log, by which a table that outlives its attempt rolls itself back to the last complete checkpoint.
 //!
-//! [`KeyedTable::remember`](crate::KeyedTable::remember) begins a log. From then on the first change of an entry in an epoch leaves there how it was
-//! and its mark. Entries that are new leave nothing: their marks say so. So what a record pays is what it pays for
-//! a snapshot, once an entry and epoch, and a checkpoint that completes drops the log of all epochs that it ended.
+//! [`KeyedTable::remember`](crate::KeyedTable::remember) begins the log. From then on, the first change of an
+//! entry in an epoch logs its old value and mark. New entries are not logged, because their marks identify them.
+//! So a record pays for the log at most once per entry and epoch, as it does for a snapshot. When a checkpoint
+//! completes, the log of all epochs up to its own is dropped.
 //!
-//! [`KeyedTable::roll_back`](crate::KeyedTable::roll_back) removes what was not there yet and puts back what the log has, newest first: the oldest
-//! change of an entry since the checkpoint decides, and by its mark the log tells which that is.
+//! [`KeyedTable::roll_back`](crate::KeyedTable::roll_back) removes entries that did not exist at the checkpoint
+//! and restores logged values, newest first, so that the oldest change of an entry since the checkpoint decides.
+//! The logged mark shows which one that is.
 //!
-//! A snapshot that is written while the checkpoint before it is undecided leaves marks that say less: there is no way
-//! back past it. The JobManager lets checkpoints follow one another.
+//! If a snapshot is written while the previous checkpoint is undecided, its marks no longer show what the
+//! previous one contains, so there is no roll-back past it. The JobManager takes one checkpoint after the other.
 //!
-//! The log is bounded. Past its bound it ends, and begins anew with the next epoch: until a checkpoint has ended that
-//! one, there is no way back, and the state is read from storage as that of a process that is gone.
+//! The log is bounded. When it reaches the bound, it is dropped and begins again with the next epoch. Until a
+//! checkpoint completes that epoch, a roll-back is not possible, and the state is read from storage, as that of a
+//! lost process.
 //!
 //! ```
 //! use reflow_state::{KeyedTable, Progress, SnapshotKind, SnapshotWriter, TableId};
@@ -42,18 +45,18 @@ use crate::slots::Entry;
 use reflow_types::{Bounds, Data, injected_fault};
 use std::collections::VecDeque;
 
-/// The log.
+/// The undo log of a table.
 pub(crate) struct Undo {
-    /// There is a way back to the end of this epoch, and of each later one.
+    /// The log leads back to the end of this epoch and of each later one.
     since: Epoch,
-    /// Of epochs after `since`, in their order.
+    /// The logs of epochs after `since`, in order.
     logs: VecDeque<Log>,
 }
 
-/// What one epoch has changed.
+/// The log of one epoch.
 struct Log {
     epoch: Epoch,
-    /// Mark, key and value, one behind the other.
+    /// Records of mark, key and value, one after the other.
     chunks: Vec<Vec<u8>>,
 }
 
@@ -63,23 +66,24 @@ impl Undo {
         Self { since, logs: VecDeque::new() }
     }
 
-    /// A checkpoint has these epochs, or there is no way back to before the last of them.
+    /// Drops the log up to epoch `base`: a complete checkpoint contains these epochs, or no roll-back past them
+    /// is possible.
     pub(crate) fn forget_until(&mut self, base: Epoch) {
         self.since = self.since.max(base);
         self.logs.retain(|log| log.epoch > base);
     }
 
-    /// What it takes in memory.
+    /// The memory that it takes, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.logs.iter().flat_map(|log| &log.chunks).map(Vec::capacity).sum()
     }
 
-    /// Whether there is a way back to the end of epoch `base`.
+    /// Whether the log leads back to the end of epoch `base`.
     pub(crate) fn leads_to(&self, base: Epoch) -> bool {
         self.since <= base
     }
 
-    /// Takes note of an entry that is about to change for the first time in this epoch.
+    /// Logs an entry that is about to change for the first time in this epoch.
     pub(crate) fn log_before_change<K: StateKey, V: Data>(
         &mut self,
         epoch: Epoch,
@@ -107,7 +111,7 @@ impl Undo {
         }
     }
 
-    /// There is no way back past `epoch`, which has not ended.
+    /// Drops the log and begins again with the end of `epoch`, the current one.
     fn give_up(&mut self, epoch: Epoch) {
         *self = Self::new(epoch);
     }
@@ -120,17 +124,17 @@ impl Undo {
         log.chunks.push(Vec::with_capacity(chunk_bytes));
     }
 
-    /// Takes the entries back to the end of epoch `base`, to which the log [leads](Self::leads_to). Returns whether what
-    /// is logged could be decoded.
+    /// Rolls the entries back to the end of epoch `base`, to which the log [leads](Self::leads_to). Returns
+    /// whether the log could be decoded.
     pub(crate) fn roll_back<K: StateKey, V: Data>(self, entries: &mut Entries<K, V>, base: Epoch) -> bool {
         remove_fresh(entries, base);
-        // The oldest change decides how an entry was, so that it is applied last.
+        // The oldest change has the value at the checkpoint, so it is applied last.
         let mut newest_first = self.logs.iter().rev().flat_map(|log| &log.chunks);
         newest_first.all(|chunk| put_back(chunk, entries, base))
     }
 }
 
-/// Removes what was not there when epoch `base` ended, and what snapshots were to know.
+/// Removes entries that did not exist when epoch `base` ended, and the data of snapshots.
 fn remove_fresh<K: StateKey, V: Data>(entries: &mut Entries<K, V>, base: Epoch) {
     for number in 0..usize::from(entries.layout().segments()) {
         entries.extract_if(number, |entry| entry.mark.is_fresh_after(base), drop);
@@ -141,7 +145,7 @@ fn remove_fresh<K: StateKey, V: Data>(entries: &mut Entries<K, V>, base: Epoch) 
     }
 }
 
-/// Puts entries back as a piece of the log has them. Returns whether they could be decoded.
+/// Restores the entries of a chunk of the log. Returns whether they could be decoded.
 fn put_back<K: StateKey, V: Data>(mut records: &[u8], entries: &mut Entries<K, V>, base: Epoch) -> bool {
     while let Some((mark, rest)) = records.split_first_chunk() {
         records = rest;

@@ -1,4 +1,4 @@
-//! Bytes that are not what was written: always an error that names the table, never a panic.
+//! Tests of damaged bytes: they always give an error that names the table, never a panic.
 
 #![expect(clippy::unwrap_used, reason = "a test")]
 
@@ -191,12 +191,12 @@ fn a_value_that_cannot_be_encoded_fails_the_snapshot_only() {
     assert_eq!(table.len(), 1);
 }
 
-/// What a run cannot hold, with a limit of a few bytes instead of 4 GiB.
+/// A run that is too large, with a limit of a few bytes instead of 4 GiB.
 #[test]
 fn state_that_is_too_large_is_an_error_that_names_it() {
     let bounds = reflow_types::Bounds { run_bytes: 200, block_bytes: 50, ..Default::default() };
     for kind in [SnapshotKind::Checkpoint, SnapshotKind::Savepoint] {
-        // One entry, and several that are small.
+        // One large entry, and several small ones.
         for (keys, value_bytes) in [(4u64, 300), (20_000, 20)] {
             let mut table = KeyedTable::<u64, Vec<u8>>::new(TABLE, "carts", max());
             table.set_bounds(bounds);
@@ -208,7 +208,7 @@ fn state_that_is_too_large_is_an_error_that_names_it() {
                 let error = table.snapshot_step(usize::MAX, &mut writer).unwrap_err();
                 assert!(matches!(error, StateError::TooLarge { limit: 200, .. }), "{error}");
                 assert!(error.to_string().starts_with("table 'carts', key group"), "{error}");
-                // Also what changes while it is being written.
+                // Also an entry that changes while the snapshot is being written.
                 table.insert_or_replace(0u64.key_hash(), &0, vec![2; 1_000]);
                 table.abort(CheckpointId(checkpoint));
             }

@@ -1,5 +1,5 @@
-//! Tables against a map, through checkpoints that overlap, fail and complete, roll-backs in place, and restores at other
-//! ownerships.
+//! Compares tables with a map through checkpoints that overlap, fail and complete, roll-backs in place, and
+//! restores with other ownerships.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 extern crate reflow_types as reflow;
@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 const TABLE: TableId = TableId(3);
 const GROUPS: u32 = 2048;
 
-/// A key that has neighbours: few groups, two segments, and tags that collide.
+/// A key that collides: few groups, two segments, and few different tags.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Data)]
 struct Cramped(u16);
 
@@ -70,7 +70,7 @@ struct Owner {
     writer: Option<SnapshotWriter<Vec<u8>>>,
 }
 
-/// A checkpoint that is written, or about to be.
+/// A checkpoint that is written or being written.
 struct Checkpoint {
     id: CheckpointId,
     content: Content,
@@ -83,9 +83,9 @@ struct World {
     objects: Vec<Vec<u8>>,
     chains: BTreeMap<u16, RunChain<usize>>,
     complete: Content,
-    /// That checkpoint, if the job can go back to it in place.
+    /// That checkpoint, if the tables can be rolled back to it in place.
     complete_id: Option<CheckpointId>,
-    /// There is a way back to this one and to each after it: none was undecided when it began.
+    /// A roll-back to this one and to each later one is possible, because none was undecided when it began.
     way_back: CheckpointId,
     writing: Option<Checkpoint>,
     awaiting: Vec<Checkpoint>,
@@ -110,7 +110,7 @@ impl World {
         world
     }
 
-    /// Fresh, empty subtasks with groups dealt out by `seed`.
+    /// Empty subtasks with groups assigned by `seed`.
     fn deploy(&mut self, seed: u64, owners: usize) {
         let bounds = Bounds { tombstone_bytes: 1 + seed as usize % 500, ..Bounds::default() };
         let max = MaxParallelism::new(GROUPS).unwrap();
@@ -172,7 +172,7 @@ impl World {
         }
     }
 
-    /// A failure elsewhere: what is in memory goes back to the last complete checkpoint.
+    /// A failure elsewhere: the tables are rolled back to the last complete checkpoint.
     fn roll_back(&mut self) {
         let Some(id) = self.complete_id else { return };
         for owner in &mut self.owners {
@@ -267,7 +267,7 @@ impl World {
         }
     }
 
-    /// Stops with a savepoint and comes back: changes since the last checkpoint are kept.
+    /// Stops with a savepoint and restores it, so changes since the last checkpoint are kept.
     fn rescale_by_savepoint(&mut self, seed: u64, owners: usize) {
         if let Some(writing) = self.writing.take() {
             self.abort(writing.id);
@@ -299,10 +299,10 @@ impl World {
     }
 }
 
-/// Takes `steps`, and looks whether the table and what can be restored of it are as the model says.
+/// Takes `steps`, and compares the table and what can be restored of it with the model.
 fn check(steps: &[Step]) {
     let mut world = World::new();
-    // Something to build increments on.
+    // A complete checkpoint to build increments on.
     (0..600).step_by(2).for_each(|key| world.apply(&Step::Put(key, 0)));
     [Step::Freeze, Step::Walk { budget: 1 << 20 }, Step::CompleteOldest]
         .iter()
@@ -315,7 +315,7 @@ fn check(steps: &[Step]) {
     world.check();
     world.apply(&Step::Restore { seed: 7, owners: 3 });
     world.check();
-    // What a checkpoint on top of the restored state contains.
+    // A checkpoint on top of the restored state.
     for key in (0..600).step_by(5) {
         world.apply(&Step::Put(key, 1));
         world.apply(&Step::Remove(key + 2));
@@ -329,7 +329,7 @@ fn check(steps: &[Step]) {
     world.check();
 }
 
-/// The checkpoint before is found complete while a snapshot is between its tombstones and its puts.
+/// The previous checkpoint completes while a snapshot is between its tombstones and its puts.
 #[test]
 fn a_key_that_was_removed_and_put_again_survives_a_late_notice() {
     use Step::{CompleteOldest, Freeze, Put, RemoveRange, Walk};

@@ -1,9 +1,9 @@
-//! The way of a snapshot through the segments of its table, in bounded steps.
+//! The walk of a snapshot through the segments of its table, in bounded steps.
 //!
-//! Between two steps the walk rests at a *tag*, not at a position: all entries with lower tags are written. Tags
-//! survive the growth of the segment. The tag is the lowest that can lie behind the last empty slot, as only an
-//! empty slot separates lower tags from higher ones; what is looked at again within a run of occupied slots
-//! carries a mark that says it is written.
+//! Between two steps the walk remembers a *tag*, not a position, because tags stay valid when the segment grows:
+//! all entries with lower tags are written. It is the lowest tag that can be behind the last empty slot, because
+//! only an empty slot separates lower tags from higher ones. Entries in a run of occupied slots may be visited
+//! twice; their marks show that they are written.
 
 use super::{Awaiting, Progress, SnapshotKind};
 use crate::StateKey;
@@ -24,9 +24,9 @@ pub(super) struct Walk {
     checkpoint: CheckpointId,
     kind: SnapshotKind,
     epoch: Epoch,
-    /// The last complete epoch when it was frozen. An earlier checkpoint may be found complete while this one is being
-    /// written: were the tombstones before that and the puts after it told by different bases, a key that was removed
-    /// and put again would be removed for good.
+    /// The last complete epoch when the table was frozen. An earlier checkpoint may complete while this one is
+    /// being written. If tombstones and puts were then selected by different epochs, a key that was removed and
+    /// inserted again would be lost.
     base: Epoch,
     plans: Vec<Plan>,
     segment: usize,
@@ -35,13 +35,13 @@ pub(super) struct Walk {
     run: RunSize,
 }
 
-/// What has been written of a segment's run.
+/// The size of the run that is being written.
 #[derive(Default)]
 struct RunSize {
     bytes: u64,
-    /// Entries in it, without tombstones.
+    /// The number of entries, without tombstones.
     puts: u64,
-    /// Bytes of these entries, without headers.
+    /// The bytes of these entries, without headers.
     put_bytes: u64,
 }
 
@@ -50,19 +50,19 @@ struct Plan {
     mode: Mode,
     /// The account's count of changes at the barrier.
     changes: u64,
-    /// What has been written of the segment, once it is.
+    /// The bytes of the segment's run, once it is written.
     bytes: u64,
     written: Mode,
 }
 
-/// Where in its segment a walk is.
+/// The position of a walk in its segment.
 enum Stage {
     Begin,
     Tombstones {
         next: usize,
     },
     Puts {
-        /// Entries with tags below are written.
+        /// All entries with lower tags are written.
         tag: u64,
     },
     Pending,
@@ -75,7 +75,7 @@ pub(super) struct Step<'a, K, V> {
     pub(super) base: Epoch,
     pub(super) bounds: &'a Bounds,
     pub(super) out: &'a mut dyn RunWriter,
-    /// How many bytes the step may still write.
+    /// The bytes that the step may still write.
     pub(super) left: i64,
 }
 
@@ -138,7 +138,8 @@ impl Walk {
 fn mode<K>(kind: SnapshotKind, live: usize, segment: &Segment<K>, name: &str) -> Mode {
     match kind {
         SnapshotKind::Checkpoint => segment.account.plan(live, segment.tombstones.len()),
-        // The checkpoint before it is complete, and nothing has failed since.
+        // The coordinator takes a cut only directly after a complete checkpoint, so no checkpoint has failed
+        // since.
         SnapshotKind::Cut if segment.account.must_be_rewritten() => {
             panic!("table '{name}': a cut follows a checkpoint that has failed")
         }
@@ -150,7 +151,7 @@ fn mode<K>(kind: SnapshotKind, live: usize, segment: &Segment<K>, name: &str) ->
 }
 
 impl<K: StateKey, V: Data> Step<'_, K, V> {
-    /// Writes until the step is full or the table is written.
+    /// Writes until the budget is used up or the table is written.
     pub(super) fn run(&mut self, walk: &mut Walk) -> Result<Progress, StateError> {
         loop {
             if walk.segment == walk.plans.len() {
@@ -163,7 +164,7 @@ impl<K: StateKey, V: Data> Step<'_, K, V> {
         }
     }
 
-    /// Takes the walk one stage further within its segment, or to the next segment.
+    /// Moves the walk to the next stage of its segment, or to the next segment.
     fn step_segment(&mut self, walk: &mut Walk) -> Result<(), StateError> {
         let mode = walk.plans[walk.segment].mode;
         walk.stage = match walk.stage {
@@ -237,10 +238,11 @@ impl<K: StateKey, V: Data> Step<'_, K, V> {
         let start = self.entries.slots(walk.segment).home(tag);
         let (mut behind_empty, mut wrote) = (start, false);
         for position in start..self.entries.slots(walk.segment).positions() {
-            // Stopping before anything is gained would only look at the same slots again.
+            // Without progress the next step would only visit the same slots again, so the step does not stop
+            // here.
             if self.left <= 0 && (wrote || behind_empty > start) {
                 match self.entries.slots(walk.segment).lowest_tag(behind_empty) {
-                    // Behind an empty spare slot there is nothing.
+                    // No entries follow an empty spare slot.
                     TAGS => break,
                     tag => return Ok(Stage::Puts { tag }),
                 }
@@ -267,7 +269,7 @@ impl<K: StateKey, V: Data> Step<'_, K, V> {
         Ok(Stage::Pending)
     }
 
-    /// Goes on to the next segment, and frees tombstones that a complete checkpoint has.
+    /// Moves to the next segment and frees tombstones that a complete checkpoint contains.
     fn leave_segment(&mut self, walk: &mut Walk) {
         self.entries.segment_mut(walk.segment).tombstones.forget_until(self.base);
         walk.segment += 1;
