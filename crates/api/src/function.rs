@@ -20,7 +20,7 @@ pub trait Aggregate: Clone + Send + 'static {
     fn result(&self, acc: &Self::Acc) -> Self::Out;
 }
 
-/// Which time a timer waits for.
+/// The kind of time that a timer waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Data)]
 pub enum TimeDomain {
     /// Fires when the watermark reaches its time.

@@ -165,7 +165,7 @@ mod tests {
         drop(clone);
         let left: Vec<_> = slot.drain_submitted().into_iter().map(|(_, op)| op).collect();
         assert_eq!(left, [StoreOp::CancelUpload { upload: begun }]);
-        // What is answered from here on is dropped as it comes.
+        // Later answers are dropped when they arrive.
         tickets[1..].iter().for_each(|ticket| slot.answer(*ticket, Ok(StoreReply::Done)));
         assert_eq!(slot.0.slot().answered, BTreeMap::new());
     }

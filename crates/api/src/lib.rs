@@ -7,7 +7,7 @@
 //! (aggregates and process functions), [`runtime_context`] (what they learn about their subtask), [`window`].
 #![warn(missing_docs)]
 
-extern crate reflow_types as reflow; // what the derived code names
+extern crate reflow_types as reflow; // the name in derived code
 
 pub mod function;
 pub mod io;

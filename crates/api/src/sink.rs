@@ -9,7 +9,7 @@ use bytes::Bytes;
 use reflow_env::{StoreError, StoreOp, Ticket};
 use reflow_types::{Instant, SubtaskId, SubtaskIndex, Timestamp};
 
-/// A sink: it writes records to an outside system.
+/// A sink, which writes records to an external system.
 pub trait Sink: Clone + Send + 'static {
     /// The type of its records.
     type Item;
@@ -86,7 +86,7 @@ pub trait Writer: Send + 'static {
         None
     }
 
-    /// Writes out what need not wait for a checkpoint. Called when there is no more input for now.
+    /// Writes out data that need not wait for a checkpoint. Called when no input is available.
     fn flush(&mut self) -> Result<(), UserError> {
         Ok(())
     }
@@ -95,13 +95,14 @@ pub trait Writer: Send + 'static {
 /// A transaction, and what must be stored before its checkpoint can be complete.
 #[derive(Debug)]
 pub struct Prepared {
-    /// How it is committed.
+    /// The transaction, which commits the data.
     pub transaction: Transaction,
     /// Requests that the runtime submits. If one fails, only the checkpoint fails; the request is kept and
     /// submitted again at the next checkpoint. So it must be possible to repeat it. Meanwhile it takes memory;
     /// upload large data while it is written.
     pub store: Vec<StoreOp>,
-    /// Requests under way that cannot be submitted again. If one fails, the job restarts from its last checkpoint.
+    /// Requests in progress that cannot be submitted again. If one fails, the job restarts from its last
+    /// checkpoint.
     pub wait_for: Vec<Ticket>,
 }
 

@@ -111,8 +111,8 @@ pub enum Polled {
 pub trait Emit<T> {
     /// The following records belong to this split, by its number from [`Reader::add_split`]: any number that
     /// differs between a source's splits and stays the same for a split over restarts. If no record follows
-    /// although there is room, the split has no records at present, unless it [has more](Reader::has_more); so a
-    /// split becomes idle while others are busy.
+    /// although there is room, the split has no records at present, unless it [has more](Reader::has_more). So a
+    /// split can become idle while others are busy.
     fn split(&mut self, split: u64);
 
     /// A split is finished, and its watermark no longer counts.
@@ -155,18 +155,18 @@ pub struct EnumeratorPoll {
     pub wake: Option<Instant>,
 }
 
-/// Encodes a split for the message to its reader, or another value of a source.
+/// Encodes a split for its reader, or another value of a source.
 ///
 /// # Panics
-/// If the value nests so deep that it cannot be encoded.
+/// If the value nests too deeply to be encoded.
 pub fn encode_split<S: Data>(split: &S) -> Bytes {
     Bytes::from(data::to_vec(split).expect("a split is shallow"))
 }
 
-/// The reverse of [`encode_split`].
+/// Decodes a value that [`encode_split`] has encoded.
 ///
 /// # Errors
-/// If the bytes are none of that type.
+/// If the bytes do not encode a value of this type.
 pub fn decode_split<S: Data>(bytes: &[u8]) -> Result<S, DecodeError> {
     data::decode(bytes)
 }

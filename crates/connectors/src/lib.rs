@@ -7,7 +7,7 @@
 //! bytes), [`file_sink`], [`file_source`].
 #![warn(missing_docs)]
 
-extern crate reflow_types as reflow; // what the derived code names
+extern crate reflow_types as reflow; // the name in derived code
 
 pub mod collection;
 pub mod error;

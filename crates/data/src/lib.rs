@@ -10,7 +10,7 @@
 //! [`decoder`], [`error`], [`schema`], [`mod@dump`], [`migration`], `impls` (the types of `std` and of other crates).
 #![warn(missing_docs)]
 
-extern crate self as reflow; // what the derived code names
+extern crate self as reflow; // the name in derived code
 
 pub mod data;
 pub mod decoder;

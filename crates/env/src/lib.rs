@@ -11,7 +11,7 @@
 //!
 //! Reading order: [`process`], [`store`], [`slot`], [`signal`], [`real`].
 
-extern crate reflow_types as reflow; // what the derived code names
+extern crate reflow_types as reflow; // the name in derived code
 
 pub mod clock;
 pub mod process;

@@ -81,7 +81,7 @@ pub mod prelude {
 macro_rules! main {
     ($job:path) => {
         fn main() -> ::std::process::ExitCode {
-            // Cargo names executables, but not what documentation tests are compiled to.
+            // Cargo sets the name for executables, but not for documentation tests.
             $crate::launch::main(::core::option_env!("CARGO_BIN_NAME").unwrap_or("job"), $job)
         }
     };

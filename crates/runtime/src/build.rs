@@ -1,4 +1,4 @@
-//! What a task is made from: its place in the attempt, its channels, its restored state.
+//! The build context of a task: its place in the attempt, its channels and its restored state.
 
 use crate::rescale::Preparation;
 use crate::wiring::Wiring;
@@ -12,18 +12,16 @@ use reflow_protocol::snapshot::{AfterBarrier, Codec, Restore};
 use reflow_types::{Bounds, CheckpointId, Data, JobId, KeyGroupSet, MIN_WATERMARK, MaxParallelism};
 use std::sync::Arc;
 
-/// Everything that a task factory needs for one subtask. A list without rules of its own, which the parts of the task take
-/// apart as they are made: hence its many open fields.
+/// Everything that a task factory needs to build one subtask. It has many public fields because it is only a
+/// list, which the parts of the task take apart as they are built.
 pub struct BuildContext {
-    /// Its place in the attempt's graph.
+    /// The subtask's place in the graph.
     pub wiring: Wiring,
-    /// The job's id.
     pub job_id: JobId,
-    /// The attempt.
     pub attempt: Attempt,
-    /// The vertex's name, for messages.
+    /// The vertex's name, for error messages.
     pub name: String,
-    /// The number of key groups of the vertex (of a keyed one).
+    /// The max parallelism of the vertex, if it is keyed.
     pub max_parallelism: MaxParallelism,
     /// The key groups that the subtask owns, if its vertex is keyed.
     pub groups: Option<KeyGroupSet>,
@@ -31,19 +29,20 @@ pub struct BuildContext {
     pub io: Io,
     /// The slot's clock.
     pub clock: Arc<dyn Clock>,
-    /// The state that it gets back.
+    /// The state to restore.
     pub restore: Restore,
-    /// In which codec that is.
+    /// Whether that is the state of a checkpoint or of a savepoint.
     pub restore_codec: Codec,
-    /// The checkpoint that it belongs to.
+    /// The checkpoint to which the restored state belongs.
     pub checkpoint: Option<CheckpointId>,
-    /// What sources do: other than `Continue` if the job ends with that checkpoint, and only its end is left.
+    /// What sources do after the restore: other than `Continue` if the job ends with that checkpoint, so that
+    /// only its end is left.
     pub then: AfterBarrier,
-    /// Whether state is to outlive the attempt, for the next one to go back to the last checkpoint in place.
+    /// Whether state outlives the attempt, so that the next one can roll it back to the last checkpoint in place.
     pub from_local: bool,
-    /// How much of something is done, kept or sent at a time.
+    /// Bounds on steps, queues and messages.
     pub bounds: Bounds,
-    /// The subtask comes with a live rescale: it begins at the cut.
+    /// Set if a live rescale adds the subtask, which then begins at the cut.
     pub added: Option<Preparation>,
 }
 
@@ -55,7 +54,7 @@ impl BuildContext {
         Gate::new(receivers, self.restore.watermark.unwrap_or(MIN_WATERMARK), self.bounds)
     }
 
-    /// The output on one edge. `key` and `copy` are used if the edge ships by hash or to all.
+    /// The output on one edge. `key` is used if the edge ships by hash, `copy` if it broadcasts.
     pub fn output<T, F>(&self, edge: EdgeId, key: F, copy: Option<fn(&T) -> T>) -> Output<T, F>
     where
         T: Data,

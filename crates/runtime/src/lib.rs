@@ -1,14 +1,15 @@
-//! Runs subtasks: slots, tasks, operators.
+//! The runtime of subtasks: slots, tasks and operators.
 //!
-//! A *slot* is one thread. It runs *tasks*, one per subtask, in turn, in bounded steps. A task is a head (a
-//! source's reader, or a gate over channels) and a chain of [`Stage`]s, which are composed by type:
-//! a record passes from one to the next by a call that the compiler can see through.
+//! A *slot* is one thread. It runs *tasks*, one per subtask, in turn and in bounded steps. A task consists of a
+//! head (a source's reader, or a gate over channels) and a chain of [`Stage`]s, which are composed by type: a
+//! record passes from one to the next by a call that the compiler can inline.
 //!
-//! Reading order: [`stage`] (what a stage is), [`stages`] (those without key), [`keyed`] (operators with keyed
-//! state), [`lifecycle`] (of user functions), [`task`] (steps, barriers, snapshots, live rescale), [`slot`] (the thread), [`step`] (how it is watched), [`build`] and [`wiring`] (what a
-//! task is made from), [`rescale`] (what it is told of another graph).
+//! Reading order: [`stage`] (the interface of stages), [`stages`] (those without keyed state), [`keyed`]
+//! (operators with keyed state), [`task`] (steps, barriers, snapshots, live rescale), [`slot`] (the thread),
+//! [`step`] (how it is observed), [`build`] and [`wiring`] (what a task is built from), [`rescale`] (the
+//! preparation of a live rescale).
 
-extern crate reflow_types as reflow; // what the derived code names
+extern crate reflow_types as reflow; // the name in derived code
 
 pub mod build;
 pub mod failure;

@@ -1,4 +1,4 @@
-//! What a stage of a chain is.
+//! The interface of the stages of a chain.
 
 use crate::wiring::Wiring;
 use reflow_api::Io;
@@ -12,31 +12,33 @@ use reflow_types::{
 };
 use std::time::Duration;
 
-/// A stage of a chain, and with it all that follows: takes records.
+/// A stage of a chain, with all stages that follow it.
 pub trait Stage<T>: Control {
-    /// Takes a record. On a record's way: inlined into the stage before.
+    /// Takes a record. Inlined into the previous stage, because every record passes through it.
     fn push(&mut self, value: T, time: Timestamp);
 }
 
-/// Stands for the splits that a source is yet to be told of: from its start, and from a cut with which splits change
-/// their reader, until its enumerator has said which are its own. Meanwhile it holds the watermark back as a split does that is there and has no record yet.
+/// The placeholder for splits that are not assigned yet. It holds the watermark back, as a split without records
+/// does, until the enumerator has assigned this reader's splits: at the start, and after a cut that moves splits
+/// to other readers.
 pub const AWAITED_SPLIT: u64 = u64::MAX - 1;
 
-/// Records that come from another task belong to no split.
+/// The split number of records that come from another task.
 pub const NO_SPLIT: u64 = u64::MAX;
 
-/// Stands for splits that no longer can come, from the moment that the enumerator has said so. It is always idle: a
-/// reader that has read all of its splits holds no watermark back while it waits for the others. The lowest of the
-/// numbers that readers may not give.
+/// The placeholder for the fact that no further splits will be assigned. It is always idle, so that a reader that
+/// has finished its splits holds no watermark back while it waits for the others. The lowest of the numbers that
+/// readers must not use for a split.
 pub const NO_MORE_SPLITS: u64 = u64::MAX - 2;
 
-/// What happens to a chain besides records. Each stage does its part and passes the call on; rare, so it may
-/// cost something. Every call passes to the next stage by default: a stage has only the methods that concern it.
+/// The calls of a chain besides records. Each stage does its part and passes the call on. These calls are rare
+/// and may cost something. By default a call is passed to the next stage, so a stage implements only the methods
+/// that concern it.
 ///
-/// The order of calls: `open`; `start`; then any; `end` after the last record and the last watermark. While work is
-/// [left](Self::has_rest) neither records nor `idle` nor `snapshot` come; a `watermark` and `end` may, and count once that
-/// work is done. `snapshot` comes between records, `completed` and `aborted` at any time after it. A snapshot with a cut
-/// comes after `prepare`, and `rescaled` right after it. `close` is the last call, and may come after a call that unwound.
+/// The order of calls: `open` first; `end` after the last record and the last watermark. While work is
+/// [left](Self::has_rest), neither records nor `idle` nor `snapshot` are called; `watermark` and `end` may be,
+/// and take effect when that work is done. `snapshot` is called between records, `completed` and `aborted` at any
+/// time after it. A snapshot with a cut follows `prepare`.
 pub trait Control: Send {
     /// The next stage; [`EndOfChain`] if there is none.
     type Next: Control;
@@ -45,12 +47,12 @@ pub trait Control: Send {
     /// The next stage.
     fn next_stage_mut(&mut self) -> &mut Self::Next;
 
-    /// Before the first record: takes back operator state.
+    /// Called before the first record. Restores operator state.
     fn open(&mut self, context: &mut OpenContext<'_>) {
         self.next_stage_mut().open(context);
     }
-    /// The task runs: keyed state is restored, and what comes next is the first record or signal. Not called if the task
-    /// never gets there. Opens user functions, those of the last stage first.
+    /// Opens user functions, those of the last stage first. Called when keyed state is restored, before the first
+    /// record or signal. Not called if the task ends before.
     fn start(&mut self) {
         self.next_stage_mut().start();
     }
@@ -58,16 +60,16 @@ pub trait Control: Send {
     fn rescaled(&mut self, place: Place) {
         self.next_stage_mut().rescaled(place);
     }
-    /// The task ends. Closes the user functions that were opened, each once, and adds the failures of those that cannot be
-    /// closed. Does not unwind.
+    /// Closes the user functions that were opened, each once, because the task ends. Adds the failures of those that
+    /// cannot be closed. Does not unwind.
     fn close(&mut self, failures: &mut Vec<Failure>) {
         self.next_stage_mut().close(failures);
     }
-    /// The source has a further split.
+    /// The source has got a split.
     fn split_added(&mut self, split: u64) {
         self.next_stage_mut().split_added(split);
     }
-    /// The records that follow are of this split.
+    /// The following records belong to this split.
     fn split(&mut self, split: u64) {
         self.next_stage_mut().split(split);
     }
@@ -75,59 +77,62 @@ pub trait Control: Send {
     fn split_ended(&mut self, split: u64) {
         self.next_stage_mut().split_ended(split);
     }
-    /// The input was read and had nothing. `at` is the time in which it could have been read, from any beginning on.
+    /// The input was read and had no records. `at` is the reading of a clock that runs only while the input could
+    /// have been read.
     fn starved(&mut self, at: Duration, splits: Starved<'_>) {
         self.next_stage_mut().starved(at, splits);
     }
-    /// Event time has come this far.
+    /// The watermark has advanced.
     fn watermark(&mut self, time: Timestamp) {
         self.next_stage_mut().watermark(time);
     }
-    /// Whether all inputs are idle.
+    /// Whether all inputs are idle has changed.
     fn idle(&mut self, idle: bool) {
         self.next_stage_mut().idle(idle);
     }
-    /// Once before each step: the wall clock, answers from storage.
+    /// Called once before each step, for the wall clock and answers of storage.
     fn tick(&mut self, now: Instant) {
         self.next_stage_mut().tick(now);
     }
-    /// Goes on with work that was too much for one step, most downstream first, and passes on at most so many records.
-    /// Returns how many it has passed on, or `None` if there was no such work. While there is, no record comes.
+    /// Continues work that was too much for one step, most downstream first, and passes on at most `most`
+    /// records. Returns how many, or `None` if there was no such work. While there is, no record is pushed.
     fn resume(&mut self, most: usize) -> Option<usize> {
         self.next_stage_mut().resume(most)
     }
-    /// Whether work is left for [`resume`](Self::resume). While there is, no barrier comes either.
+    /// Whether work is left for [`resume`](Self::resume). While there is, no snapshot begins.
     #[inline]
     fn has_rest(&self) -> bool {
         self.next_stage().has_rest()
     }
-    /// When `tick` is next needed.
+    /// When `tick` is needed next.
     #[inline]
     fn next_wakeup(&self) -> Option<Instant> {
         self.next_stage().next_wakeup()
     }
-    /// The barrier of a checkpoint has come: hands out operator state, freezes tables, passes the barrier on.
+    /// Takes the snapshot at the barrier of a checkpoint: adds operator state and passes the barrier on. The task
+    /// has frozen the tables.
     fn snapshot(&mut self, context: &mut SnapshotContext<'_>) {
         self.next_stage_mut().snapshot(context);
     }
-    /// Whether everything that sinks have prepared is in storage; no checkpoint can be complete before. An error if
-    /// something could not be stored: the checkpoint under way fails, and the next one tries again.
+    /// Whether everything that sinks have prepared is in storage; the checkpoint cannot complete before. An error
+    /// means that something could not be stored: the checkpoint under way fails, and the next one tries again.
     fn prepared(&mut self) -> Result<bool, String> {
         self.next_stage_mut().prepared()
     }
-    /// A barrier whose checkpoint has been given up: passes it on.
+    /// Passes on the barrier of an aborted checkpoint, without a snapshot.
     fn barrier(&mut self, checkpoint: CheckpointId) {
         self.next_stage_mut().barrier(checkpoint);
     }
-    /// Another graph is to come, with the task at this place or, without one, gone: opens its channels.
+    /// Opens the channels of the next graph. `wiring` is the task's place in it; `None` if it does not have the
+    /// task.
     fn prepare(&mut self, wiring: Option<&Wiring>) {
         self.next_stage_mut().prepare(wiring);
     }
-    /// It does not come after all.
+    /// Closes the channels of the next graph, because the rescale was abandoned.
     fn abandon(&mut self) {
         self.next_stage_mut().abandon();
     }
-    /// Union and broadcast state of other subtasks that this one is to have, too.
+    /// Adds union and broadcast state of other subtasks.
     fn adopt(&mut self, states: &mut AdoptedState) {
         self.next_stage_mut().adopt(states);
     }
@@ -143,37 +148,38 @@ pub trait Control: Send {
     fn end(&mut self) {
         self.next_stage_mut().end();
     }
-    /// Whether all commits that were due are done.
+    /// Whether all due commits are done.
     #[inline]
     fn is_settled(&self) -> bool {
         self.next_stage().is_settled()
     }
-    /// Whether the outputs have room for what a step emits.
+    /// Whether the outputs have room for the records of a step.
     fn has_room(&mut self) -> bool {
         self.next_stage_mut().has_room()
     }
-    /// Whether what was passed on since [`has_room`](Self::has_room) was asked has used the room up. Then the step
-    /// takes no further record, so that few stand before a barrier however slow the receiver. Asked after each record.
+    /// Whether the records since the last [`has_room`](Self::has_room) have used up the room. Then the step takes
+    /// no further record, so that few are in front of a barrier however slow the receiver is. Called after each
+    /// record.
     #[inline]
     fn is_full(&self) -> bool {
         self.next_stage().is_full()
     }
-    /// The input pauses: passes on what waits for more.
+    /// Sends incomplete batches, because the input has no records.
     fn flush(&mut self) {
         self.next_stage_mut().flush();
     }
-    /// Shows every keyed table.
+    /// Calls `visit` with each keyed table.
     fn tables(&mut self, visit: &mut dyn FnMut(&mut dyn SnapshotTable)) {
         self.next_stage_mut().tables(visit);
     }
-    /// Adds what was counted.
+    /// Adds the stage's counters.
     #[inline]
     fn count(&self, metrics: &mut SubtaskMetrics) {
         self.next_stage().count(metrics);
     }
 }
 
-/// Follows the last stage of a chain, and has nothing to do.
+/// The end of every chain, which does nothing.
 pub struct EndOfChain;
 
 impl Control for EndOfChain {
@@ -235,31 +241,27 @@ impl Control for EndOfChain {
     fn count(&self, _: &mut SubtaskMetrics) {}
 }
 
-/// Which splits had nothing when the input was read.
+/// The splits that had no records when the input was read.
 #[derive(Clone, Copy)]
 pub enum Starved<'a> {
-    /// This one. Records that come from another task count as the split [`NO_SPLIT`].
+    /// One split. The input from another task counts as the split [`NO_SPLIT`].
     Split(u64),
-    /// All of the reader's, but for those that have more.
+    /// All splits of the reader, except those for which the function is true.
     AllBut(&'a dyn Fn(u64) -> bool),
 }
 
 /// The place of a subtask among those of its vertex.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// Its index.
     pub index: SubtaskIndex,
-    /// How many subtasks its vertex has.
+    /// The number of subtasks of its vertex.
     pub parallelism: u32,
 }
 
-/// What a stage gets before the first record.
+/// The arguments of [`Control::open`].
 pub struct OpenContext<'a> {
-    /// The job.
     pub job: JobId,
-    /// The attempt.
     pub attempt: Attempt,
-    /// The subtask.
     pub subtask: SubtaskId,
     /// Its place among the subtasks of its vertex.
     pub place: Place,
@@ -267,23 +269,23 @@ pub struct OpenContext<'a> {
     pub max_parallelism: MaxParallelism,
     /// The slot's storage.
     pub io: &'a Io,
-    /// The watermark of the checkpoint that is restored, or the lowest one.
+    /// The watermark of the restored checkpoint, or the lowest one.
     pub watermark: Timestamp,
     /// The wall clock.
     pub now: Instant,
-    /// How much of something is done at a time.
+    /// Bounds on steps and queues.
     pub bounds: Bounds,
     pub(crate) operator: &'a mut Vec<OperatorState>,
 }
 
 impl OpenContext<'_> {
-    /// Takes the items of an operator's list state. Empty if there are none.
+    /// Takes the items of an operator's list state; empty if there are none.
     pub fn take_list<I: Data>(&mut self, operator: &str, name: &str) -> Vec<I> {
         take_list(self.operator, operator, name)
     }
 }
 
-/// Operator state of other subtasks.
+/// Union and broadcast state of other subtasks.
 pub struct AdoptedState(pub(crate) Vec<OperatorState>);
 
 impl AdoptedState {
@@ -314,21 +316,20 @@ pub(crate) fn take_list<I: Data>(states: &mut Vec<OperatorState>, operator: &str
     items
 }
 
-/// What a stage hands over at a barrier.
+/// The arguments of [`Control::snapshot`].
 pub struct SnapshotContext<'a> {
-    /// The checkpoint.
     pub checkpoint: CheckpointId,
-    /// Checkpoint, cut or savepoint. With a cut, outputs go over to the channels that were prepared, just behind the
-    /// barrier.
+    /// The kind of snapshot. At a cut, outputs switch to the prepared channels directly behind the barrier.
     pub kind: SnapshotKind,
-    /// With a cut: what the task has said of event time does not hold behind the barrier. It will read what others have
-    /// read, which may lie behind, and says anew where it is once that is known. A stage may set it for those after it.
+    /// At a cut: whether the watermark and idleness that the task has sent end at the barrier. It will read input
+    /// of other subtasks, which may have reached a lower event time, and sends its watermark again once that is
+    /// known. A stage may set it for the stages after it.
     pub resets: bool,
     pub(crate) operator: &'a mut Vec<OperatorState>,
 }
 
 impl SnapshotContext<'_> {
-    /// Hands over an operator's list state.
+    /// Adds an operator's list state.
     pub fn put_list<I: Data>(
         &mut self,
         operator: &str,

@@ -1,4 +1,4 @@
-//! A subtask's place in a graph: which channels it has.
+//! The wiring of a subtask: its place in an execution graph and the channels that follow from it.
 
 use crate::stage::Place;
 use reflow_env::Signal;
@@ -11,19 +11,14 @@ use std::sync::Arc;
 /// A subtask's place in a graph.
 #[derive(Clone)]
 pub struct Wiring {
-    /// The job.
     pub job: Arc<JobGraph>,
     /// The attempt's subtasks.
     pub graph: Arc<ExecutionGraph>,
-    /// Which graph of the attempt that is.
     pub version: GraphVersion,
-    /// The vertex.
     pub vertex: VertexIndex,
-    /// The subtask.
     pub subtask: SubtaskId,
-    /// Its index.
     pub index: SubtaskIndex,
-    /// Where it runs.
+    /// The executor that runs it.
     pub executor: ExecutorId,
     /// The signals of this executor's slots, by index.
     pub slots: Arc<[Signal]>,
@@ -32,7 +27,7 @@ pub struct Wiring {
 }
 
 impl Wiring {
-    /// How many subtasks the vertex has.
+    /// The parallelism of the vertex.
     pub fn parallelism(&self) -> u32 {
         self.graph.vertex(self.vertex).parallelism()
     }
@@ -42,7 +37,7 @@ impl Wiring {
         Place { index: self.index, parallelism: self.parallelism() }
     }
 
-    /// All of the subtask's input channels; those that `has` knows without receiver.
+    /// All input channels of the subtask, without a receiver if `has` is true for them.
     pub fn inputs<T: Data>(&self, has: impl Fn(ChannelId) -> bool) -> Channels<T> {
         let mut channels = Vec::new();
         for (edge, _) in self.job.inputs(self.vertex) {
@@ -62,7 +57,7 @@ impl Wiring {
         }
     }
 
-    /// The subtask's channels on one edge, those that `has` knows without sender, and how records are shared out.
+    /// The subtask's channels on one edge, without a sender if `has` is true for them, and their partitioner.
     pub fn outputs<T: Data>(&self, edge: EdgeId, has: impl Fn(ChannelId) -> bool) -> Routes<T> {
         let receivers = self.graph.receivers(&self.job, edge, self.index);
         let channel = |receiver: &Subtask| {
@@ -80,7 +75,8 @@ impl Wiring {
             Shipping::Forward if !injected_fault::is_active("forward_edge_rebalanced") => {
                 Partitioner::Forward
             }
-            // Each sender begins at another channel, so that few records do not all go to the first.
+            // Each sender begins with another channel, so that a small number of records does not go to the first
+            // receiver only.
             Shipping::Rebalance | Shipping::Forward => {
                 Partitioner::Rebalance { next: self.index.0 as usize % receivers.len() }
             }

@@ -10,7 +10,7 @@
 //! [`report`] and [`runs`] (many runs), [`injected_faults`] (checks that faults are found), [`trace`] and
 //! [`frame_text`] (the log of a run), [`watchdog`] (ends runs that hang), [`rng`].
 
-extern crate reflow_types as reflow; // what the derived code names
+extern crate reflow_types as reflow; // the name in derived code
 
 pub mod chaos;
 pub mod check;

@@ -190,8 +190,8 @@ impl<P: Pipeline> Stream<P> {
     }
 }
 
-/// Exchanges. That records must be `Data` is a bound of each method, not of the block: so the compiler says which type is
-/// none and what to do, instead of that there is no such method.
+/// Exchanges. The bound `Data` on records is on each method, not on the block, so that the compiler names the
+/// type without `Data` and the remedy instead of a missing method.
 impl<P: Pipeline> Stream<P> {
     /// Ends the chain with an edge to another task.
     pub(crate) fn ship<F: KeySelector<P::Out>>(

@@ -153,7 +153,7 @@ fn a_full_disk_under_a_sink_fails_checkpoints_and_nothing_else() {
             t.right.push(0, [n]);
             assert!(!t.job.checkpoint());
             let (_, reason) = t.job.failed_checkpoints().last().unwrap();
-            assert!(reason.contains("cannot store what 'sink-1' has written"), "{reason}");
+            assert!(reason.contains("cannot store the output of 'sink-1'"), "{reason}");
         }
         assert_eq!(t.job.failures(), []);
         t.job.store_mut().heal();

@@ -121,7 +121,7 @@ impl Saved {
         Self { feed, out, job, savepoint }
     }
 
-    /// Starts what was built anew from the savepoint.
+    /// Starts the rebuilt job from the savepoint.
     fn start(&mut self, parallelism: u32) {
         self.job.start_from_savepoint(&self.savepoint, parallelism);
     }

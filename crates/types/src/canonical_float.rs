@@ -4,7 +4,7 @@ use crate::{Data, Key, KeyWriter};
 use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
 
-/// A float that is equal to itself: all NaNs are one, and so are both zeros.
+/// A float that can be a key: all NaNs are equal, and so are the two zeros.
 ///
 /// ```
 /// # extern crate reflow_types as reflow;
@@ -16,7 +16,7 @@ use std::hash::{Hash, Hasher};
 /// assert_eq!(nan.get().to_bits(), f64::NAN.to_bits());
 /// ```
 ///
-/// They are ordered as numbers are; NaN is the greatest.
+/// Values are ordered as numbers, and NaN is the greatest.
 #[derive(Clone, Copy, Debug, Default, Data)]
 pub struct CanonicalF64(f64);
 
@@ -31,7 +31,7 @@ impl CanonicalF64 {
         self.canonical()
     }
 
-    /// Also of one that was decoded from bytes of another origin.
+    /// The canonical form, also of a value that was decoded from bytes of another origin.
     fn canonical(self) -> f64 {
         Self::new(self.0).0
     }

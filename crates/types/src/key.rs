@@ -24,8 +24,8 @@ pub const ENCODING: u32 = 1;
 /// assert_eq!(a.key_hash(), a.clone().key_hash());
 /// ```
 ///
-/// Implementors promise: equal keys encode to equal bytes, and different keys to different bytes.
-/// `usize` and `isize` are not keys, as their width depends on the machine.
+/// Implementors guarantee that equal keys have equal encodings and different keys different ones. `usize` and
+/// `isize` are not keys, because their width depends on the machine.
 #[diagnostic::on_unimplemented(
     message = "a stream cannot be keyed by `{Self}`, because it does not implement `Key`",
     label = "not a key",

@@ -5,7 +5,7 @@
 //! [`ownership`] (which subtask owns which group).
 #![warn(missing_docs)]
 
-extern crate self as reflow; // what the derived code names
+extern crate self as reflow; // the name in derived code
 
 pub mod bounds;
 pub mod canonical_float;

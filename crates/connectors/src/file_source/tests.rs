@@ -16,7 +16,7 @@ struct Row {
     text: String,
 }
 
-/// What a store's answers depend on; repeated as long as needed.
+/// The choices that determine a store's answers, repeated as long as needed.
 #[derive(Clone, Debug)]
 struct Whims {
     choices: Vec<u8>,
@@ -34,7 +34,7 @@ impl Whims {
     }
 }
 
-/// Lists the store for an enumerator until that has nothing to ask, and takes its splits.
+/// Answers an enumerator's requests for listings until it has none, and takes its splits.
 fn list(enumerator: &mut dyn Enumerator, store: &mut Store, now: Instant) -> Vec<FileSplit> {
     while let EnumeratorPoll { list: Some(below), .. } = enumerator.poll(now) {
         enumerator.listed(now, store.carry_out(reflow_env::StoreOp::List { below })).unwrap();
@@ -65,7 +65,7 @@ impl<D: Decoder> Run<D> {
         Self { reader, io: context.io, now: Instant(1), failures_left: 4 }
     }
 
-    /// Polls once, and lets the store do something. Says whether the end was reached.
+    /// Polls once and lets the store answer. Returns whether the reader has reached its end.
     fn step(
         &mut self,
         store: &mut Store,
@@ -104,7 +104,8 @@ fn read<D: Decoder>(source: &FileSource<D>, store: &mut Store) -> Result<Vec<D::
     Run::new(source, splits).into_records(store, &mut Whims::none())
 }
 
-/// Reads all, and at each pause also what a reader restored from there reads: together each record once.
+/// Reads everything. At each pause, it also reads with a reader that is restored there, and checks that both
+/// together read each record once.
 fn check_restores<D: Decoder>(
     source: &FileSource<D>,
     store: &mut Store,
@@ -140,7 +141,7 @@ fn field() -> impl Strategy<Value = String> {
 
 fn whims() -> impl Strategy<Value = Whims> {
     prop::collection::vec(any::<u8>(), 5..40).prop_map(|mut choices| {
-        // Not all may be failures.
+        // Not all choices may be failures.
         choices.extend([1, 2, 3]);
         Whims { choices, next: 0 }
     })
@@ -268,7 +269,7 @@ fn malformed_records_are_skipped_and_counted_if_asked() {
     assert_eq!(run.reader.skipped_records(), 2);
 }
 
-/// Takes rows until one is not to its liking.
+/// An output that panics at a certain row.
 struct Refuses(Collected<Row>);
 
 impl Emit<Row> for Refuses {
@@ -358,7 +359,7 @@ fn a_record_that_is_too_long_is_skipped_if_told_so() {
     found.sort();
     assert_eq!(found, ["a", "b"], "they stand in different splits");
 
-    // A quote that is not closed swallows what follows: only its line is lost.
+    // An unclosed quote extends over the following lines, but only its own line is skipped.
     let row = format!("2,{}\n", "y".repeat(1_000));
     let rows = format!("n,text\n1,\"x\n{}", row.repeat(active::MAX_RECORD_BYTES / row.len() + 10));
     let mut store = Store::with([("/in/a", rows.as_str())]);
@@ -394,7 +395,7 @@ fn lines_that_end_with_carriage_returns_alone_are_refused() {
     let error = read(&FileSource::csv::<Row>("/in"), &mut store).unwrap_err();
     assert!(error.contains("carriage return without a line feed"), "{error}");
 
-    // Without a header there is no other sign than that the file has no line feed at all.
+    // Without a header, the only sign is that the whole file has no line feed.
     let classic = "1,a\r2,b\r3,c";
     let mut store = Store::with([("/in/a", classic), ("/in/b", "4,d")]);
     let reason = "/in/a, line 1, byte 0: the file has carriage returns and no line feed; lines must end with a line \

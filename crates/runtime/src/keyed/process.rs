@@ -1,4 +1,4 @@
-//! Process functions: one state value per key, and timers in event and processing time.
+//! The operator of process functions, with one state value per key and timers in event and processing time.
 
 use super::Head;
 use crate::failure::OperatorName;
@@ -20,22 +20,23 @@ pub struct Process<T, F: KeySelector<T>, P: ProcessFunction<Key = F::Key, In = T
     function: P,
     keyed: Keyed<F::Key, P::State>,
     bounds: Bounds,
-    /// The watermark that is passed on once all its timers have fired.
+    /// The watermark that is passed on once all timers that it makes due have fired.
     firing: Option<Timestamp>,
-    /// The input has ended: passed on after the last watermark.
+    /// Whether the input has ended, which is passed on after the last watermark.
     then_end: bool,
-    /// It has been passed on: processing-time timers that still wait never fire, as nothing may be emitted.
+    /// Whether the end has been passed on. Then the remaining processing-time timers never fire, because nothing
+    /// may be emitted.
     ended: bool,
     next: D,
 }
 
-/// What belongs to keys.
+/// The state and timers of all keys, and the current times.
 struct Keyed<K: Key, S> {
     state: KeyedTable<K, S>,
     event_timers: TimerTable<K>,
     processing_timers: TimerTable<K>,
     watermark: Timestamp,
-    /// Never goes back, not after a restore either.
+    /// Never goes back, also not after a restore.
     processing_time: Timestamp,
 }
 
@@ -45,7 +46,7 @@ where
     P: ProcessFunction<Key = F::Key, In = T>,
     D: Stage<P::Out>,
 {
-    /// Runs `function` by `key`.
+    /// An operator that runs `function`, keyed by `key`.
     pub fn new(operator: OperatorName, key: F, function: P, max: MaxParallelism, next: D) -> Self {
         let keyed = Keyed {
             state: KeyedTable::new(TableId(0), "state", max),
@@ -67,7 +68,8 @@ where
         }
     }
 
-    /// Fires at most `left` due timers of one domain, and takes them off; returns whether more may be due.
+    /// Fires at most `left` due timers of one domain and subtracts them from `left`. Returns whether more may be
+    /// due.
     fn fire(&mut self, domain: TimeDomain, until: Timestamp, left: &mut usize) -> bool {
         while *left > 0 {
             if self.next.has_rest() || self.next.is_full() {
@@ -86,7 +88,7 @@ where
         true
     }
 
-    /// Fires what the watermark makes due, at most `left` timers, then passes it on.
+    /// Fires timers that the watermark makes due, at most `left`, and passes it on when none is left.
     fn continue_firing(&mut self, left: &mut usize) {
         let Some(watermark) = self.firing else { return };
         if self.fire(TimeDomain::Event, watermark, left) {
@@ -110,7 +112,7 @@ impl<K: Key, S> Keyed<K, S> {
     }
 }
 
-/// A function's view of one key at one moment.
+/// The context of a call of the function.
 struct At<'a, K: Key, S, D> {
     key: &'a K,
     hash: KeyHash,
@@ -244,7 +246,8 @@ where
     fn watermark(&mut self, time: Timestamp) {
         self.keyed.watermark = time;
         self.firing = Some(time);
-        // Timers fire in steps of their own: only those know how long a timer takes.
+        // Due timers fire in later steps, which measure how long a timer takes. Here, only a watermark without
+        // due timers is passed on.
         if self.keyed.event_timers.next_time().is_none_or(|due| due > time) {
             self.continue_firing(&mut 1);
         }
@@ -260,7 +263,7 @@ where
             return Some(passed);
         }
         let until = self.keyed.processing_time;
-        // Work, even if nothing is left: what was emitted is to be flushed.
+        // Counts as work even if no timer fires, so that emitted records are flushed.
         let due = !self.ended && self.keyed.processing_timers.next_time().is_some_and(|time| time <= until);
         if !due && self.firing.is_none() {
             return None;

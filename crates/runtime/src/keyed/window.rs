@@ -1,11 +1,11 @@
-//! Windows: one pane for each key and window that has records.
+//! The window operator, with one pane for each key and window that has records.
 //!
-//! Panes are in one table, by key and window. An index from windows, ordered by their end, to keys tells which panes are
-//! due, so that a watermark wakes only those: a pane costs nothing while it waits. When many are due at once, they fire
-//! a step at a time; meanwhile no record is taken and the watermark is not passed on.
+//! Panes are in one table, by key and window. An index from windows, ordered by their end, to keys finds the
+//! panes that are due, so that a watermark visits only those: a waiting pane costs nothing. If many panes are due
+//! at once, they fire in several steps; meanwhile no record is taken and the watermark is not passed on.
 //!
-//! The window's start is part of a pane's key: windows of different starts may have the same end, as those of several
-//! sizes do, or those that an assigner cuts at a bound.
+//! The window's start is part of a pane's key, because windows with different starts may have the same end:
+//! windows of several sizes, or windows that an assigner ends at a bound.
 
 use super::Head;
 use crate::failure::OperatorName;
@@ -24,17 +24,17 @@ use reflow_types::{
 };
 use std::collections::BTreeMap;
 
-/// What a window keeps of its records, and what it makes of them.
+/// The contents of a window: what it keeps of its records, and how it computes its result.
 pub trait Contents<K, T>: Clone + Send + 'static {
-    /// Kept per key and window.
+    /// The accumulator, one for each key and window.
     type Acc: Data;
-    /// Emitted when it fires.
+    /// The result.
     type Out;
-    /// What is kept before the first record.
+    /// The accumulator before the first record.
     fn create(&self) -> Self::Acc;
-    /// Takes a record.
+    /// Adds a record.
     fn add(&self, acc: &mut Self::Acc, value: T, time: Timestamp);
-    /// The result; may drop what is not needed any more.
+    /// Computes the result. May drop records that are no longer needed.
     fn fire(&self, key: &K, window: Window, acc: &mut Self::Acc) -> Option<Self::Out>;
 }
 
@@ -61,12 +61,12 @@ impl<K: Clone, T, A: Aggregate<In = T>> Contents<K, T> for Aggregated<A> {
     }
 }
 
-/// Keeps the records themselves, evicts, then applies a function to those that are left.
+/// Keeps the records; when it fires, it evicts some and applies a function to the rest.
 #[derive(Clone)]
 pub struct Buffered<E, F> {
-    /// Says what to drop.
+    /// Chooses the records to drop.
     pub evictor: E,
-    /// Makes the result.
+    /// Computes the result.
     pub function: F,
 }
 
@@ -94,17 +94,17 @@ where
     }
 }
 
-/// What a key has in one window.
+/// The state of one key in one window.
 #[derive(Data)]
 struct Pane<A, S> {
     acc: A,
     trigger: S,
 }
 
-/// By key and window.
+/// The panes by key and window.
 type Panes<K, A, S> = Indexed<Scoped<K, Window>, Pane<A, S>, Due<K>>;
 
-/// The keys of the panes, by the end and the start of their window. Windows without end are added by the last watermark.
+/// The keys of the panes, by end and start of their window. Windows without end are added at the last watermark.
 struct Due<K> {
     by_end: BTreeMap<(Timestamp, Timestamp), Vec<(KeyHash, K)>>,
 }
@@ -120,13 +120,13 @@ impl<K: Key> Due<K> {
         self.by_end.entry((window.end, window.start)).or_default().push((hash, key));
     }
 
-    /// The injected fault: the first window with the same end.
+    /// The injected fault: returns the first window with the same end.
     fn known(&self, window: Window) -> Window {
         let mut same_end = self.by_end.range((window.end, MIN_WATERMARK)..=(window.end, MAX_WATERMARK));
         same_end.next().map_or(window, |((end, start), _)| Window { start: *start, end: *end })
     }
 
-    /// Takes the keys of the window that ends first, if it is over at `watermark`.
+    /// Takes the keys of the window that ends first, if `watermark` has passed it.
     fn pop(&mut self, watermark: Timestamp) -> Option<(Window, Vec<(KeyHash, K)>)> {
         let first = self.by_end.first_entry()?;
         let (end, start) = *first.key();
@@ -156,14 +156,14 @@ impl<K: Key> Index<Scoped<K, Window>> for Due<K> {
     }
 }
 
-/// How records are put into windows, when a window fires and what it makes.
+/// The parts of a window operator that the user chooses.
 #[derive(Clone)]
 pub struct Windowing<W, G, C> {
-    /// The windows of a record.
+    /// Assigns records to windows.
     pub assigner: W,
-    /// When a window fires.
+    /// Decides when a window fires.
     pub trigger: G,
-    /// What is kept of a window's records, and what it makes of them.
+    /// Keeps the records and computes the result.
     pub contents: C,
 }
 
@@ -181,7 +181,8 @@ pub struct WindowOperator<T, F: KeySelector<T>, W, G: Trigger<T>, C: Contents<F:
     next: D,
 }
 
-/// What a window adds to a key's hash: kept for the last window, which is most often that of the next record too.
+/// The bits of a hash that depend on the window, cached for the last window, because the next record usually has
+/// the same one.
 struct Scope {
     window: Window,
     bits: u64,
@@ -207,7 +208,7 @@ struct Firing<K> {
     watermark: Timestamp,
     window: Window,
     keys: std::vec::IntoIter<(KeyHash, K)>,
-    /// The watermark is the last one, and the input has ended.
+    /// Whether the input has ended, so that the end follows the watermark.
     then_end: bool,
 }
 
@@ -241,11 +242,11 @@ where
         }
     }
 
-    /// Takes the panes of the window that is due next, and returns whether there is one.
+    /// Begins to fire the window that is due next. Returns whether there is one.
     fn begin_firing(&mut self, watermark: Timestamp) -> bool {
         let Indexed { table, index } = &mut self.panes;
         if watermark == MAX_WATERMARK && index.by_end.is_empty() {
-            // Whatever is left are panes of windows without end.
+            // All panes that are left belong to windows without end.
             table.iter().for_each(|(at, _)| index.add(at.scope, at.key.key_hash(), at.key.clone()));
         }
         let Some((window, keys)) = index.pop(watermark) else { return false };
@@ -264,7 +265,8 @@ where
         }
     }
 
-    /// Fires at most so many due panes, then passes the watermark on if no more are due. Returns how many have fired.
+    /// Fires at most `most` due panes, and passes the watermark on when none is left. Returns the number of panes
+    /// fired.
     fn continue_firing(&mut self, most: usize) -> usize {
         let mut left = most;
         while let Some(mut firing) = self.firing.take() {
@@ -329,7 +331,7 @@ where
             ..
         } = self;
         let Indexed { table: panes, index: due } = panes;
-        // A record is late if all of its windows are over.
+        // A record is late if the watermark has passed all of its windows.
         let (mut over, mut open) = (false, false);
         assigner.assign(row.time, |window| {
             let window = if injected_fault::is_active("windows_told_apart_by_their_end") {
@@ -398,8 +400,8 @@ where
 
     fn watermark(&mut self, time: Timestamp) {
         self.watermark = time;
-        // What it fires already comes first; then what this one makes due as well. Panes fire in steps of their own: only
-        // those know how long a pane takes.
+        // Panes that are firing come first, then those that this watermark makes due. They fire in later steps,
+        // which measure how long a pane takes.
         if let Some(firing) = &mut self.firing {
             firing.watermark = firing.watermark.max(time);
         } else if !self.begin_firing(time) {

@@ -1,10 +1,13 @@
-//! The end of a chain whose records leave the job: a sink's writer with its transactions.
+//! The sink stage, which ends a chain: a sink's writer and its transactions.
 //!
-//! At a barrier the writer's open transaction is prepared; it commits when the checkpoint is complete. What cannot be
-//! stored for it fails the checkpoint and stays here, to be stored with the next one: nothing is lost by that. When
-//! too much has piled up no more records are taken. Only what the writer has given away already cannot be stored
-//! again: the job then goes back to its last checkpoint. Until a commit is confirmed, the transaction stays in every later checkpoint (split state), so that after a failure
-//! whoever gets it commits it again.
+//! At a barrier the writer's open transaction is prepared; it is committed when the checkpoint is complete. If
+//! something cannot be stored for it, the checkpoint fails and the data stays here, to be stored with the next
+//! checkpoint, so nothing is lost. When too much has accumulated, no more records are taken. Only data that the
+//! writer has already given to storage cannot be stored again; if that is lost, the job restarts from its last
+//! checkpoint.
+//!
+//! Until a commit is confirmed, the transaction is part of every later checkpoint (split state), so that after a
+//! failure the subtask that gets it commits it again.
 
 use crate::failure::{OperatorName, with_sources};
 use crate::stage::{Control, EndOfChain, OpenContext, SnapshotContext, Stage};
@@ -22,13 +25,13 @@ use reflow_types::{
 use std::time::Duration;
 
 const RETRY_AFTER: Duration = Duration::from_millis(500);
-/// The longest pause between two tries, in first ones.
+/// The longest pause between two tries, as a multiple of the first one.
 const MAX_PAUSE: u32 = 10;
-/// So often a commit is tried that fails for another reason than storage that is away.
+/// The most tries of a commit that fails for another reason than unavailable storage.
 const MAX_TRIES: u32 = 20;
-/// Commits that wait for storage are logged no more often.
+/// The shortest interval between log messages about commits that wait for storage.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
-/// The name of the writers' traces among the sink's states.
+/// The name of the state with the writers' traces.
 const WRITERS: &str = "writers";
 
 /// What a writer leaves in a checkpoint, so that a later attempt can remove what it has left behind.
@@ -52,15 +55,15 @@ pub struct SinkStage<S: Sink> {
     sink: S,
     opened: Option<Opened<S::Writer>>,
     transactions: Vec<Pending>,
-    /// Traces of the writers of ended attempts, until what they have left behind is removed.
+    /// Traces of the writers of ended attempts, until their leftovers are removed.
     former: Vec<Bytes>,
     written: u64,
     ended: bool,
-    /// Why something could not be stored, until the checkpoint that waits for it is declined.
+    /// The error of something that could not be stored, until the checkpoint that waits for it is declined.
     store_error: Option<StoreError>,
-    /// When what could not be stored is submitted again.
+    /// When failed requests are submitted again.
     store_again_at: Option<Instant>,
-    /// When it was last logged that commits wait for storage.
+    /// When the last message about waiting commits was logged.
     last_logged: Option<Instant>,
     bounds: Bounds,
     end: EndOfChain,
@@ -75,17 +78,17 @@ struct Opened<W> {
 }
 
 struct Pending {
-    /// The checkpoint that it belongs to; `None` if that is complete already.
+    /// The checkpoint that it belongs to; `None` if that is complete.
     checkpoint: Option<CheckpointId>,
     transaction: Transaction,
-    /// What is to be stored before that checkpoint can be complete.
+    /// Requests that must succeed before that checkpoint can complete.
     unstored: Vec<Unstored>,
     commit: Commit,
 }
 
-/// A request, and the ticket under which it is under way.
+/// A request, with its ticket while it is under way.
 struct Unstored {
-    /// `None` if nobody could submit it again.
+    /// `None` if it cannot be submitted again.
     op: Option<StoreOp>,
     ticket: Option<Ticket>,
 }
@@ -107,7 +110,7 @@ enum Commit {
 }
 
 impl<S: Sink> SinkStage<S> {
-    /// Writes to `sink`.
+    /// A stage that writes to `sink`.
     pub fn new(operator: OperatorName, sink: S) -> Self {
         Self {
             operator,
@@ -133,7 +136,7 @@ impl<S: Sink> SinkStage<S> {
         crate::fail(Fault::External, &self.operator.to_string(), error)
     }
 
-    /// Takes the answers to what is to be stored. What could not be stored is due again after a while.
+    /// Takes the answers of storage. Failed requests become due again after a pause.
     fn collect_stored(&mut self) {
         let Some(Opened { io, now, .. }) = &self.opened else { return };
         let now = *now;
@@ -149,8 +152,8 @@ impl<S: Sink> SinkStage<S> {
         }
         if let Some(error) = lost {
             self.fail(format!(
-                "cannot store what was written since the last checkpoint: {error}; a part of it has left already, so \
-                 it can only be written anew from that checkpoint on"
+                "cannot store the data that was written since the last checkpoint: {error}; a part of it cannot be \
+                 submitted again, so the job must write it again from that checkpoint"
             ));
         }
         for pending in &mut self.transactions {
@@ -162,7 +165,7 @@ impl<S: Sink> SinkStage<S> {
         }
     }
 
-    /// Submits what could not be stored before.
+    /// Submits failed requests again.
     fn store_again(&mut self) {
         self.store_again_at = None;
         let Some(Opened { io, .. }) = &self.opened else { return };
@@ -173,8 +176,8 @@ impl<S: Sink> SinkStage<S> {
         }
     }
 
-    /// Takes the next step of every commit that is due. A commit waits for storage that is away, however long that takes:
-    /// what it commits is safe, and a restart would only wait in its place.
+    /// Takes the next step of every due commit. A commit waits for unavailable storage without limit: its data is
+    /// safe, and a restart would only wait instead.
     fn commit(&mut self) {
         let Some(Opened { writer, io, now, .. }) = &self.opened else { return };
         let (mut failed, mut away) = (None, None);
@@ -214,7 +217,10 @@ impl<S: Sink> SinkStage<S> {
         {
             self.last_logged = Some(now);
             let (sink, waiting) = (&self.operator.uid, self.transactions.len());
-            tracing::warn!(waiting, "what '{sink}' has written does not appear until this works: {error}");
+            tracing::warn!(
+                waiting,
+                "cannot commit transactions of '{sink}', whose output stays invisible until then; trying again: {error}"
+            );
         }
     }
 }
@@ -264,8 +270,8 @@ impl<S: Sink> Control for SinkStage<S> {
                 commit: Commit::Due { tries: 0, at: context.now },
             });
         }
-        // Who restores another job's checkpoint does not know whether that job still runs, and so leaves it alone. One
-        // subtask cleans up for all.
+        // One subtask cleans up for all. Leftovers of another job, whose checkpoint this job has restored, are
+        // not removed, because that job may still run.
         let writers = context.take_list::<WriterTrace>(&self.operator.uid, WRITERS);
         if context.place.index == SubtaskIndex(0) {
             let now = WriterTrace::of(context.job, context.attempt, Bytes::new());
@@ -286,7 +292,8 @@ impl<S: Sink> Control for SinkStage<S> {
             opened.now = now;
         }
         if !self.transactions.is_empty() {
-            // Not only at the next barrier: a sink that holds too much takes no more records, and the barrier is behind them.
+            // Not only at the next barrier: a sink with too much unstored data takes no records, so the barrier
+            // behind them would never arrive.
             self.collect_stored();
             if self.store_again_at.is_some_and(|at| at <= now) {
                 self.store_again();
@@ -310,7 +317,7 @@ impl<S: Sink> Control for SinkStage<S> {
     fn snapshot(&mut self, context: &mut SnapshotContext<'_>) {
         self.collect_stored();
         self.store_again();
-        // Of checkpoints before this one.
+        // The error belongs to earlier checkpoints.
         self.store_error = None;
         match self.writer().prepare() {
             Ok(Some(prepared)) => {
@@ -342,7 +349,7 @@ impl<S: Sink> Control for SinkStage<S> {
                 context.put_list(&self.operator.uid, WRITERS, Redistribution::Union, trace);
             }
             SnapshotKind::Savepoint => {
-                // Without transactions it names nothing that could be removed.
+                // A savepoint without transactions refers to no data that a clean-up could remove.
                 if let Some(last) = self.transactions.last_mut()
                     && let Some(op) = writer.keep()
                 {
@@ -373,7 +380,7 @@ impl<S: Sink> Control for SinkStage<S> {
         self.commit();
     }
 
-    /// The transaction stays prepared: the next checkpoint that completes commits it.
+    /// The transaction stays prepared. The next checkpoint that completes commits it.
     fn aborted(&mut self, _: CheckpointId) {}
 
     fn is_settled(&self) -> bool {

@@ -1,4 +1,4 @@
-//! The end of a chain whose records go to other tasks.
+//! The tails of chains whose records go to other tasks.
 
 use crate::stage::{Control, EndOfChain, SnapshotContext, Stage};
 use crate::wiring::Wiring;
@@ -9,14 +9,14 @@ use reflow_protocol::control::SubtaskMetrics;
 use reflow_state::SnapshotKind;
 use reflow_types::{CheckpointId, Data, KeyHash, Timestamp};
 
-/// One edge: the common case, without a detour.
+/// The tail of a chain with one outgoing edge, which passes records on directly.
 pub struct Tail<T, F> {
     output: Output<T, F>,
     end: EndOfChain,
 }
 
 impl<T, F> Tail<T, F> {
-    /// Sends to `output`.
+    /// A tail that sends to `output`.
     pub fn new(output: Output<T, F>) -> Self {
         Self { output, end: EndOfChain }
     }
@@ -29,9 +29,9 @@ impl<T: Data, F: KeySelector<T>> Stage<T> for Tail<T, F> {
     }
 }
 
-/// What a tail's outputs do, whatever their types; called a batch or a control call at a time.
+/// An output of a [`SharedTail`], whatever its type. Called once for each batch or signal.
 pub trait Edge<T>: Send {
-    /// Takes records: copies them if it is not the last to get them.
+    /// Sends copies of these records.
     fn push_all(&mut self, rows: &[Row<T>]);
     /// See [`Output::has_room`].
     fn has_room(&mut self) -> bool;
@@ -111,19 +111,19 @@ where
     output.prepare(routes);
 }
 
-/// Several edges: each gets every record. Records are collected first, so that an edge is called a batch at a
-/// time.
+/// The tail of a chain with several outgoing edges, each of which gets every record. Records are collected first,
+/// so that an edge is called once for each batch.
 pub struct SharedTail<T> {
     rows: Vec<Row<T>>,
     edges: Vec<Box<dyn Edge<T>>>,
-    /// How many are collected before the edges get them: no more than all of them have room for.
+    /// The number of records to collect before the edges get them: no more than all edges have room for.
     most: usize,
     full: bool,
     end: EndOfChain,
 }
 
 impl<T> SharedTail<T> {
-    /// Sends to all of `edges`.
+    /// A tail that sends to all of `edges`.
     pub fn new(edges: Vec<Box<dyn Edge<T>>>) -> Self {
         Self { rows: Vec::with_capacity(BATCH_ROWS), edges, most: 1, full: false, end: EndOfChain }
     }

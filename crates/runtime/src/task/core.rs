@@ -397,7 +397,7 @@ impl<C: Control> TaskCore<C> {
     pub(super) fn take_prepared_for(&mut self, cut: &Cut) -> Preparation {
         match self.prepared.take() {
             Some(preparation) if preparation.version == cut.version => preparation,
-            _ => self.fail(Fault::Engine, "a cut came for which nothing was prepared"),
+            _ => self.fail(Fault::Engine, "a cut has arrived without a prepared rescale"),
         }
     }
 

@@ -1,4 +1,4 @@
-//! A task whose head reads a gate.
+//! The task whose head reads an input gate.
 
 mod rescale;
 
@@ -41,12 +41,12 @@ fn groups(wiring: &Wiring) -> Option<KeyGroupSet> {
 pub struct InputTask<T, H> {
     core: TaskCore<H>,
     gate: Gate<T>,
-    /// The rest of the batch at hand.
+    /// The rest of the current batch.
     rows: std::vec::IntoIter<Row<T>>,
     /// A barrier that waits for its trigger, or for the end of a migration.
     barrier: Option<WaitingBarrier>,
     rescale: Rescale<T>,
-    /// The end of a step after which it is the others' turn, with work left for this task.
+    /// The end of the last step that processed records; from then on, other tasks of the slot have their turns.
     stepped_until: Option<Instant>,
 }
 
@@ -61,7 +61,7 @@ where
     T: Data,
     H: Head<T>,
 {
-    /// Makes the task and opens its chain.
+    /// Builds the task and opens its chain.
     pub fn new(gate: Gate<T>, head: H, context: &mut BuildContext) -> Self {
         let mut core = TaskCore::new(head, gate.watermark(), context);
         let mut rescale = Rescale::new(context);
@@ -74,7 +74,7 @@ where
     /// The part of a step that depends on the input.
     fn step_input(&mut self, now: Instant, events: &mut Vec<TaskEvent>) -> TaskStep {
         if let Some(backpressured) = self.core.wait_for_room(now) {
-            // The receivers finish with the same checkpoint, and may do so before they have given any room.
+            // The receivers finish with the same checkpoint, and may do so before they have granted any credit.
             let finishes = self.core.snapshots().may_finish() && !self.core.chain().has_rest();
             return if finishes { self.core.finish(events) } else { backpressured };
         }
@@ -88,34 +88,35 @@ where
         if self.rescale.emit_deferred(&mut self.core, events) {
             return TaskStep::Worked;
         }
-        // Before the phases: a job that is restored only to finish is in `Running`, and must not read.
+        // Checked before the phases, because a job that is restored only to finish is `Running` but must not
+        // read.
         if self.core.snapshots().may_finish() {
             return self.core.finish(events);
         }
         match self.core.phase() {
-            // Not finished before the new owners have its state, which is read from these tables.
+            // The task must not finish before the new owners have its state, which is read from these tables.
             Phase::Removed { .. } if self.rescale.is_migrating() => return TaskStep::Idle(None),
             Phase::Removed { complete: true, .. } => return self.core.finish(events),
             Phase::Removed { .. } if injected_fault::is_active("leaving_commit_lost") => {
                 return self.core.finish(events);
             }
-            // Its sinks commit with the checkpoint of the cut. If that fails they commit with the next one, in which the
-            // task must take part.
+            // Its sinks commit with the checkpoint of the cut. If that fails, they commit with the next one, in
+            // which the task must take part.
             Phase::Removed { .. } | Phase::Ended => return self.without_input(now),
             _ => {}
         }
-        // Buffered records are older than those of the batch at hand: records of a key keep their order.
+        // Buffered records are older than those of the current batch, and records of a key must keep their order.
         if self.rescale.process_ready(&mut self.core, now) {
             return TaskStep::Worked;
         }
-        // Before the next poll, whose batch replaces this one: what is left of it would be lost.
+        // The rest of the current batch must be processed before the next poll, whose batch replaces it.
         if !self.rows.as_slice().is_empty() {
             self.process(now);
             self.core.flush_if_due(now);
             return TaskStep::Worked;
         }
-        // The gate goes on behind a barrier once it has delivered it. Records from there would be in the snapshot, and
-        // would be read again after a restore from it: they would count twice.
+        // The gate would continue behind the barrier that it has delivered. Records from there would be in the
+        // snapshot, and again be read after a restore from it, so they would count twice.
         if self.barrier.is_some() {
             self.gate.rate().pause(now);
             let began = !self.rescale.is_migrating() && self.at_barrier(now);
@@ -135,7 +136,7 @@ where
                 TaskStep::Worked
             }
             Ok(None) => {
-                // A channel that has delivered its barrier may hold records, which must not be taken for missing.
+                // A channel that has delivered its barrier is not read, so its records must not count as missing.
                 if !self.gate.is_aligning() {
                     self.core.starved(Starved::Split(NO_SPLIT));
                     self.core.end_poll(now, now, None);
@@ -147,13 +148,13 @@ where
         }
     }
 
-    /// Takes the next records of the batch at hand: as many as fill a step, and the outputs have room for.
+    /// Processes the next records of the current batch: as many as fill a step and the outputs have room for.
     fn process(&mut self, now: Instant) {
         let chunk = self.core.step_records();
         let before = self.rows.as_slice().len();
         let mut left = chunk.min(before);
         let head = self.core.chain_mut();
-        // One record may be more than this step may pass on.
+        // One record may yield more records than this step may pass on.
         while left > 0 && !head.has_rest() && !head.is_full() {
             left -= 1;
             if let Some(coming) = self.rows.as_slice().get(PREFETCH_DISTANCE) {
@@ -169,7 +170,7 @@ where
         self.core.count_in(taken as u64);
         self.gate.rate().had_turn(if left > 0 { taken } else { chunk } as u64);
         if self.rescale.is_migrating() {
-            // Buffered records cost nothing yet, so they must not count as consumed.
+            // Buffered records have cost nothing yet, so they must not enter the consumption rate.
             self.gate.rate().forget_sample();
         }
         if self.rows.as_slice().is_empty() {
@@ -201,7 +202,7 @@ where
         }
     }
 
-    /// Begins the snapshot of the barrier that waits, or passes the barrier on. Returns whether it could.
+    /// Begins the snapshot of the waiting barrier, or passes the barrier on. Returns whether either was possible.
     fn at_barrier(&mut self, now: Instant) -> bool {
         let Some(WaitingBarrier { checkpoint, alignment }) = self.barrier else { return false };
         match self.core.at_barrier(checkpoint) {
@@ -217,8 +218,8 @@ where
         let barrier = Barrier { checkpoint, at: now, alignment, watermark: self.gate.watermark() };
         let preparation = kind.cut.as_ref().map(|cut| self.core.take_prepared_for(cut));
         let handover = preparation.as_ref().map(|preparation| self.rescale.handover_writer(preparation));
-        // All subtasks of a keyed vertex read the same channels and are equally far. Others read a part each, and what
-        // one has read may move to another.
+        // All subtasks of a keyed vertex read all channels, so their watermarks agree. Subtasks of other vertices
+        // read different parts, and a part with a lower watermark may move to this one.
         let resets = preparation.is_some()
             && !self.core.snapshots().is_keyed()
             && !self.gate.is_ended()
@@ -251,7 +252,7 @@ where
         self.rescale.begin_migration(cut, preparation, &self.core);
     }
 
-    /// No barrier comes any more, so a trigger alone begins a snapshot.
+    /// A step of a task whose input has ended. No barrier will arrive, so the trigger begins a snapshot.
     fn without_input(&mut self, now: Instant) -> TaskStep {
         self.core.flush(now);
         if let Some(checkpoint) = self.core.snapshots().pending_trigger() {
@@ -281,13 +282,15 @@ where
             self.gate.rate().waited_for_turn(now.since(stepped_until));
         }
         self.core.begin_step(now, events);
-        // Before a cut, which is taken below: a timer that is due fires here and not, later, at a new owner. While groups
-        // go out nothing fires at all, because their timers are in the tables still and would fire at both owners.
+        // Timers fire before a cut, which is taken below, so that a due timer fires here and not later at a new
+        // owner. While groups are outgoing nothing fires, because their timers are still in the tables and would
+        // fire at both owners.
         if let Some(time) = self.rescale.time_for_timers(now) {
             self.core.chain_mut().tick(time);
         }
-        // Before the check for room: under back pressure, checkpoints and hand-overs would otherwise wait for as long as
-        // the receivers do. The hand-over follows the snapshot because it sends what that has just written.
+        // Snapshot and hand-over come before the check for room, because they would otherwise wait as long as the
+        // receivers do under backpressure. The hand-over follows the snapshot because it sends what the snapshot
+        // has just written.
         let mut worked = self.core.write_snapshot(now, events);
         worked |= self.rescale.step(&mut self.core, &mut self.gate, now, events);
         let step = self.step_input(now, events);
@@ -296,15 +299,15 @@ where
 
     fn trigger(&mut self, now: Instant, checkpoint: CheckpointId, kind: &SnapshotKind) {
         if self.core.phase() == Phase::Added {
-            // Checkpoints before the cut, and that of the cut itself, are the old graph's.
+            // Checkpoints up to the cut, and that of the cut itself, belong to the old graph.
             return self.rescale.triggered_added(&mut self.core, checkpoint, kind);
         }
         self.core.triggered(checkpoint, kind);
-        // A cut waits for the step: by then all timers that were due have fired.
+        // A cut waits for the next step, which first fires all due timers.
         if self.core.phase() == Phase::Finished || kind.cut.is_some() || self.rescale.is_migrating() {
             return;
         }
-        // What is left of a record comes before the barrier; a step then takes the snapshot.
+        // The rest of a record's results must precede the barrier; a later step takes the snapshot.
         if !self.core.chain().has_rest() {
             self.at_barrier(now);
         }

@@ -99,8 +99,8 @@ struct IncomingHandover {
     cut: Option<(Instant, Timestamp)>,
 }
 
-/// How far the groups of one old owner are installed. Each old owner has a position of its own: with one for all, a
-/// second owner's entries in segments that the first one has passed would be lost.
+/// The progress of installing the groups of one old owner. Each old owner has a position of its own, because a
+/// shared one would skip a second owner's entries in segments that the first one has passed.
 #[derive(Clone, Default)]
 struct InstallPosition {
     table: usize,
@@ -319,7 +319,7 @@ impl<T> KeyGroupMigration<T> {
         self.handovers.is_empty()
     }
 
-    /// Whether nothing is left to do but to emit deferred signals.
+    /// Whether only deferred signals are left to emit.
     pub(super) fn is_complete(&self) -> bool {
         self.is_installed() && !self.has_ready() && !self.has_outgoing() && !self.report.is_due
     }
@@ -402,7 +402,7 @@ mod tests {
         TimerTable::new(TableId(0), "timers", max())
     }
 
-    /// What an owner of `groups` hands over, and how many timers that are.
+    /// The state that an owner of `groups` hands over, and the number of timers in it.
     fn hand_over(groups: &KeyGroupSet) -> (usize, Part) {
         let mut table = timers();
         for key in 0..40_000u64 {
@@ -439,7 +439,7 @@ mod tests {
         let cut = CutPoint { checkpoint: CheckpointId(2), at: now, watermark: 0 };
         let mut migration = KeyGroupMigration::<u8>::new(cut, &preparation, max(), Bounds::default());
         let done = || Part::Done { cut_at_us: 0, watermark: 0 };
-        // One owner is quicker. What it has is being taken in when the other's arrives.
+        // One owner is quicker. Its state is being installed when the other's arrives.
         migration.hand_over(from_high, high_part).unwrap();
         migration.hand_over(from_high, done()).unwrap();
         while chain.timers.is_empty() {

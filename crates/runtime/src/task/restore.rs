@@ -338,7 +338,7 @@ mod tests {
         };
         check(&[], &[]);
         check(&[("a", 0, 5), ("a", 5, 0), ("a", 5, 7)], &[("a", 0..12, 2)]);
-        // Bytes between two runs that nobody needs any more are not read.
+        // Bytes between two runs that are not needed any more are not read.
         check(&[("a", 0, 5), ("a", 6, 7)], &[("a", 0..5, 1), ("a", 6..13, 1)]);
         check(&[("a", 0, 5), ("b", 5, 7)], &[("a", 0..5, 1), ("b", 5..12, 1)]);
         let (half, most) = (READ_BYTES as u32 / 2, READ_BYTES);

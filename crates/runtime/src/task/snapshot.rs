@@ -1,11 +1,11 @@
-//! A task's snapshots: from the barrier to the acknowledgement.
+//! The snapshots of a task, from the barrier to the acknowledgement.
 //!
-//! At the barrier operator state is taken and tables are frozen; that costs next to nothing. The tables are then
-//! written in bounded steps between batches of records, into one object that is uploaded part by part. The
-//! acknowledgement goes out when the object, and whatever a sink prepared, is in storage.
+//! At the barrier, operator state is taken and tables are frozen, which costs next to nothing. The tables are
+//! then written in bounded steps between batches of records, into one object that is uploaded part by part. The
+//! acknowledgement is sent when the object and everything that a sink has prepared are in storage.
 //!
-//! At a cut the same bytes also go to the new owners of outgoing key groups, whose records are buffered until then. So
-//! slow or failing storage must not hold up the hand-over.
+//! At a cut, the same bytes also go to the new owners of outgoing key groups, which buffer the groups' records
+//! until then. So slow or failing storage must not delay the hand-over.
 
 use super::TaskEvent;
 use super::handover_writer::{HandoverWriter, Tee};
@@ -26,12 +26,12 @@ use reflow_types::{Bounds, CheckpointId, Instant, KeyGroupSet, SubtaskId, Timest
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// Who writes.
+/// The task that writes, and its storage.
 #[derive(Clone)]
 pub(super) struct Identity {
     pub(super) subtask: SubtaskId,
     pub(super) attempt: Attempt,
-    /// For keyed tasks.
+    /// The key groups of the task, if it is keyed.
     pub(super) groups: Option<KeyGroupSet>,
     pub(super) io: Io,
     pub(super) bounds: Bounds,
@@ -40,16 +40,16 @@ pub(super) struct Identity {
 /// The snapshots of one task.
 pub(super) struct Snapshots {
     identity: Identity,
-    /// Kinds of checkpoints that were triggered and whose barrier has not come.
+    /// The kinds of triggered checkpoints whose barrier has not arrived.
     triggered: BTreeMap<CheckpointId, SnapshotKind>,
-    /// The highest checkpoint that was given up.
+    /// The highest aborted checkpoint.
     aborted: Option<CheckpointId>,
     writing: Option<Writing>,
-    /// For the next snapshot, while none is being written.
+    /// The buffers for the next snapshot, while none is being written.
     buffers: Buffers,
     /// The checkpoint with which the task finishes, and whether it is complete.
     finish: Option<(CheckpointId, bool)>,
-    /// Savepoints of a job that goes on: recovery never comes back to them, so nothing is committed with them.
+    /// Savepoints after which the job continues. Recovery does not use them, so nothing is committed with them.
     savepoints: BTreeSet<CheckpointId>,
 }
 
@@ -70,38 +70,39 @@ struct Writing {
     operator: Vec<OperatorState>,
     object: String,
     writer: Option<SnapshotWriter<Upload>>,
-    /// Which table is being written.
+    /// The index of the table that is being written.
     table: usize,
     done: Option<(Upload, Vec<Run>)>,
-    /// The key groups whose state it is: a cut changes those of the task.
+    /// The key groups that the snapshot contains. A cut changes those of the task meanwhile.
     groups: Option<KeyGroupSet>,
     /// At a cut, the state that goes to new owners.
     handover: Option<HandoverWriter>,
-    /// Storage has failed, but others wait for what is written.
+    /// The error of storage, while the hand-over still has to be written.
     broken: Option<String>,
 }
 
-/// What the snapshot of a cut does beside an ordinary one.
+/// The additional work of the snapshot of a cut.
 #[derive(Default)]
 pub(super) struct AtCut {
     /// The state that goes to new owners.
     pub(super) handover: Option<HandoverWriter>,
-    /// The barrier resets the event time of its channel.
+    /// Whether the barrier resets the event time of its channels.
     pub(super) resets: bool,
 }
 
-/// What is to be done about a barrier.
+/// The action at a barrier.
 pub(super) enum AtBarrier {
     /// Take the snapshot.
     Begin(SnapshotKind),
-    /// Pass the barrier on: the checkpoint was given up.
+    /// Pass the barrier on without a snapshot, because the checkpoint was aborted.
     Pass,
-    /// The trigger, which says what kind it is, has not come yet.
+    /// Wait for the trigger, which determines the kind of the checkpoint.
     Wait,
 }
 
 impl Snapshots {
-    /// Those of a task that goes on from a checkpoint; if the job ends with that, it is `then` what sources do.
+    /// The snapshots of a task that is restored from a checkpoint. `then` is what sources do if the job ends with
+    /// that checkpoint.
     pub(super) fn new(identity: Identity, restored: Option<CheckpointId>, then: AfterBarrier) -> Self {
         Self {
             identity,
@@ -118,7 +119,7 @@ impl Snapshots {
         self.triggered.insert(checkpoint, kind.clone());
     }
 
-    /// The newest checkpoint that was triggered, whose barrier cannot come any more.
+    /// The latest triggered checkpoint whose snapshot has not begun.
     pub(super) fn pending_trigger(&self) -> Option<CheckpointId> {
         self.triggered.keys().next_back().copied()
     }
@@ -136,7 +137,7 @@ impl Snapshots {
         }
     }
 
-    /// The task owns other key groups from here on; a snapshot under way is still of the former ones.
+    /// Sets the key groups of the task. A snapshot under way still contains the former ones.
     pub(super) fn own(&mut self, groups: Option<KeyGroupSet>) {
         self.identity.groups = groups;
     }
@@ -151,7 +152,7 @@ impl Snapshots {
         self.identity.groups.is_some()
     }
 
-    /// What is ready for the new owners, and whether that is all.
+    /// Takes the hand-over parts that are ready, and returns whether these are the last ones.
     pub(super) fn take_hand_overs(&mut self) -> (Vec<(SubtaskId, Part)>, bool) {
         match &mut self.writing {
             Some(Writing { handover: Some(handover), writer, .. }) => {
@@ -217,7 +218,7 @@ impl Snapshots {
         });
     }
 
-    /// Writes a bounded part of the snapshot under way; says whether it did something.
+    /// Writes a bounded part of the snapshot under way. Returns whether there was something to do.
     pub(super) fn step(
         &mut self,
         now: Instant,
@@ -262,7 +263,8 @@ impl Snapshots {
         true
     }
 
-    /// Returns whether sinks commit with it: not with a savepoint after which the job goes on.
+    /// A checkpoint is complete. Returns whether sinks commit with it: not with a savepoint after which the job
+    /// continues.
     pub(super) fn completed(&mut self, checkpoint: CheckpointId, chain: &mut impl Control) -> bool {
         if let Some((with, complete)) = &mut self.finish {
             *complete |= *with == checkpoint;
@@ -334,7 +336,7 @@ impl Writing {
         match progress {
             Some(Ok(Progress::Done)) => self.table += 1,
             Some(Ok(Progress::More)) => {}
-            // The new owners cannot do without.
+            // The new owners need this state, so the attempt fails, not only the checkpoint.
             Some(Err(error)) if self.handover.is_some() => crate::fail(Fault::User, "state", error),
             Some(Err(error)) => return Err(error.to_string()),
             None => self.written(),
@@ -342,7 +344,7 @@ impl Writing {
         Ok(Stepped::Worked)
     }
 
-    /// Whether all is in storage.
+    /// Whether everything is in storage.
     fn settle(&mut self, chain: &mut impl Control) -> Result<bool, String> {
         let prepared = chain.prepared()?;
         let uploaded = match &mut self.done {
@@ -352,7 +354,7 @@ impl Writing {
         Ok(uploaded && prepared)
     }
 
-    /// All tables are written: the rest is sent.
+    /// All tables are written: sends the last parts.
     fn written(&mut self) {
         let Some(writer) = self.writer.take() else { return };
         if let Some(handover) = &mut self.handover {

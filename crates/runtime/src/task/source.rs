@@ -1,4 +1,4 @@
-//! A task whose head is a source's reader.
+//! The task whose head is a source's reader.
 
 mod assignment;
 mod emitter;
@@ -28,7 +28,7 @@ use reflow_types::{
 };
 use std::time::Duration;
 
-/// The name of a source's state: its unfinished splits.
+/// The name of the state that contains a source's unfinished splits.
 const SPLITS: &str = "splits";
 
 /// A task whose head is a source's reader.
@@ -41,7 +41,7 @@ pub struct SourceTask<R, C> {
     pause: Pause,
     wiring: Wiring,
     watermark: Timestamp,
-    /// Splits that had nothing at the last poll; kept for their memory.
+    /// A list for the starved splits of a poll, kept for its memory.
     starved: Vec<u64>,
 }
 
@@ -51,7 +51,7 @@ where
     R::Split: Data,
     C: Stage<R::Item>,
 {
-    /// Makes the task, opens its chain and gives the reader its restored splits.
+    /// Builds the task, opens its chain and adds the restored splits to the reader.
     pub fn new(operator: String, reader: R, chain: C, context: &mut BuildContext) -> Self {
         let watermark = context.restore.watermark.unwrap_or(MIN_WATERMARK);
         let splits = take_list::<R::Split>(&mut context.restore.operator, &operator, SPLITS);
@@ -90,29 +90,29 @@ where
     /// The part of a step that depends on the input.
     fn step_input(&mut self, now: Instant, events: &mut Vec<TaskEvent>) -> TaskStep {
         if let Some(backpressured) = self.core.wait_for_room(now) {
-            // The receivers finish with the same checkpoint, and may do so before they have given any room.
+            // The receivers finish with the same checkpoint, and may do so before they have granted any credit.
             let finishes = self.core.snapshots().may_finish() && !self.core.chain().has_rest();
             return if finishes { self.core.finish(events) } else { backpressured };
         }
-        // Before a snapshot: the reader's position is behind the record whose results are left. They are in no state, so
-        // they would be lost with a restore.
+        // Before a snapshot: the reader's position is already behind the record whose results are left. They are
+        // in no state, so a restore would lose them.
         if self.core.resume(now) {
             return TaskStep::Worked;
         }
-        // Before all that makes a source wait: one that has ended, is paused or removed takes part in checkpoints, or
-        // none would complete, and the last one is what it waits for.
+        // Before everything that makes a source wait: a source that has ended, is paused or is removed must take
+        // part in checkpoints, because otherwise none would complete, and it waits for the last one.
         if let Some(checkpoint) = self.core.snapshots().pending_trigger() {
             self.at_trigger(now, checkpoint);
             return TaskStep::Worked;
         }
-        // Before the phases and the pause: the checkpoint with which the task finishes has paused it.
+        // Before the phases and the pause, because the checkpoint with which the task finishes has paused it.
         if self.core.snapshots().may_finish()
             || matches!(self.core.phase(), Phase::Removed { complete: true, .. })
         {
             return self.core.finish(events);
         }
         match self.core.phase() {
-            // Drained: the savepoint is complete, so the end may fire windows that are not in it.
+            // A drained source: the savepoint is complete, so the end may now fire windows.
             Phase::Ended if self.watermark != MAX_WATERMARK && !self.pause.is_active() => {
                 self.end(events);
                 return TaskStep::Worked;
@@ -120,8 +120,8 @@ where
             Phase::Ended | Phase::Removed { .. } => return self.wait(now),
             _ => {}
         }
-        // Before the end and the poll: what follows the barrier is not in the checkpoint with which the attempt ends, so
-        // it would be processed here and again by the next attempt.
+        // Before the end and the poll: records behind the barrier are not in the checkpoint with which the
+        // attempt ends, so they would be processed here and again by the next attempt.
         if self.pause.is_active() {
             return self.wait(now);
         }
@@ -136,7 +136,8 @@ where
             }
             Polled::Wait(wake) => self.after_poll(now, wake),
             Polled::End => {
-                // It does not end before the other readers of its source: a rescale may give it splits of theirs.
+                // The reader must not end before the other readers of its source, because a rescale may give it
+                // their splits.
                 if self.assignment.exhaust() {
                     events.push(SubtaskEvent::Exhausted.into());
                 }
@@ -145,21 +146,21 @@ where
         }
     }
 
-    /// A poll has emitted all that was there.
+    /// Ends a step whose poll has emitted all available records.
     fn after_poll(&mut self, now: Instant, wake: Option<Instant>) -> TaskStep {
-        // Watermarks of what was just emitted go out now, not at the next record.
+        // The watermark of these records is sent now, because the next record may come late.
         self.core.chain_mut().tick(now);
         self.core.flush(now);
         TaskStep::Idle(wake.into_iter().chain(self.core.chain().next_wakeup()).min())
     }
 
-    /// Reads nothing.
+    /// A step without a poll.
     fn wait(&mut self, now: Instant) -> TaskStep {
         self.core.flush(now);
         self.core.idle()
     }
 
-    /// The first step of an added task, if the checkpoint is the cut.
+    /// Starts an added task, if the checkpoint is its cut.
     fn begin(&mut self, kind: &SnapshotKind) {
         let Some(cut) = &kind.cut else { return };
         if self.core.prepared().is_some_and(|next| next.version == cut.version) {
@@ -196,7 +197,7 @@ where
         };
         self.pause.begin(checkpoint, kind.then);
         let cut = kind.cut.clone().map(|cut| (self.core.take_prepared_for(&cut), cut));
-        // A reader that goes on may get splits that lie behind its own.
+        // A reader that continues may get splits with a lower event time than its own.
         let resets = self.core.phase() == Phase::Running
             && cut.as_ref().is_some_and(|(next, _)| self.readers_change(next))
             && !injected_fault::is_active("event_time_kept_at_the_cut");
@@ -213,7 +214,7 @@ where
         }
     }
 
-    /// Whether this task reads on with other readers beside it in the next graph.
+    /// Whether the next graph has this task and a different set of readers.
     fn readers_change(&self, next: &Preparation) -> bool {
         let readers = |wiring: &Wiring| {
             let subtasks = &wiring.graph.vertex(wiring.vertex).subtasks;
@@ -222,7 +223,8 @@ where
         next.wiring.as_ref().is_some_and(|next| readers(next) != readers(&self.wiring))
     }
 
-    /// The snapshot of the cut has begun: releases splits that are another reader's from here on.
+    /// Switches to the next graph, after the snapshot of the cut has begun: releases the splits that move to
+    /// other readers.
     fn cut(&mut self, checkpoint: CheckpointId, cut: &Cut, next: Preparation) {
         let own = self.wiring.subtask;
         let keep = cut.splits.iter().find(|(subtask, _)| *subtask == own).map(|(_, keep)| *keep as usize);
@@ -253,7 +255,7 @@ where
         let Emitted { records, has_room, mut starved } = out.finish();
         let reader = &self.reader;
         match polled {
-            // What is left of a record may be any split's, and what did not fit as well.
+            // Without room, the poll may have left out records of any split.
             Polled::Wait(_) if !has_room => {}
             Polled::Wait(_) => self.core.starved(Starved::AllBut(&|split| reader.has_more(split))),
             Polled::More | Polled::End => {
@@ -292,9 +294,10 @@ where
         if injected_fault::is_active("idleness_in_wall_time") {
             self.core.starved(Starved::AllBut(&|_| false));
         }
-        // Before the snapshot, which waits for answers of storage that sinks take here.
+        // Before the snapshot, which waits for answers of storage that sinks take in `tick`.
         self.core.chain_mut().tick(now);
-        // Before the check for room: a checkpoint would otherwise last for as long as the receivers keep the task waiting.
+        // Before the check for room, because a checkpoint would otherwise wait as long as the receivers do under
+        // backpressure.
         let worked = self.core.write_snapshot(now, events);
         let step = self.step_input(now, events);
         if worked { step.or_worked() } else { step }
@@ -308,7 +311,7 @@ where
             return;
         }
         self.core.triggered(checkpoint, kind);
-        // What is left of a record comes before the barrier; a step then takes the snapshot.
+        // The rest of a record's results must precede the barrier; a later step takes the snapshot.
         if !self.core.chain().has_rest() {
             self.at_trigger(now, checkpoint);
         }
@@ -334,7 +337,8 @@ where
             let split = splits::decode(&self.operator, split);
             self.add_split(split);
         }
-        // After the splits: without one of either kind, the watermark would rise past all that is to be read.
+        // After the splits are added: with neither a split nor the placeholder, the watermark would rise past
+        // records that are still to be read.
         if self.assignment.assigned(more) {
             self.core.chain_mut().split_ended(AWAITED_SPLIT);
         }
@@ -396,7 +400,7 @@ where
     }
 }
 
-/// A source has nothing to prefetch.
+/// The answer to a preparation. A source has no state to prefetch.
 fn prepared(preparation: &Preparation) -> TaskEvent {
     TaskEvent::Prepared { version: preparation.version, checkpoint: preparation.checkpoint }
 }

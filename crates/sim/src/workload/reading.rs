@@ -11,7 +11,6 @@ pub struct Reading {
     pub split: u32,
     /// Its place there.
     pub number: u64,
-    /// Its key.
     pub key: u64,
     /// Its event time in milliseconds.
     pub time: i64,

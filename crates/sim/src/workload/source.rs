@@ -43,7 +43,6 @@ impl ReadingSource {
 /// A split that has nothing for a while.
 #[derive(Clone, Copy, Debug)]
 pub struct Pause {
-    /// The split.
     pub split: u32,
     /// The number of its records after which it pauses.
     pub after: u64,

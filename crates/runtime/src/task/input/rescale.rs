@@ -1,4 +1,4 @@
-//! Live rescale in a task with inputs: state prefetch before the cut, key-group migration after it.
+//! The live rescale of a task with inputs: state prefetch before the cut, key-group migration after it.
 
 use crate::build::BuildContext;
 use crate::keyed::Head;
@@ -18,7 +18,7 @@ use reflow_types::{
     Bounds, CheckpointId, Data, Instant, MIN_WATERMARK, MaxParallelism, SubtaskId, injected_fault,
 };
 
-/// The key groups that come to a task or leave it.
+/// The incoming and outgoing key groups of a task, before and after the cut.
 pub(super) struct Rescale<T> {
     max: MaxParallelism,
     bounds: Bounds,
@@ -27,17 +27,17 @@ pub(super) struct Rescale<T> {
     migration: Option<KeyGroupMigration<T>>,
     /// Parts of hand-overs from old owners that passed the cut before this task.
     early_parts: Vec<(SubtaskId, Part)>,
-    /// The processing time of installed groups at their old owners: theirs must not go back.
+    /// The processing time that installed groups had at their old owners. It must not go back for them.
     not_before: Instant,
-    /// There may be memory to be freed, as after a roll-back of retained tables.
+    /// Whether tables may have memory to free, as after a roll-back of retained tables.
     discarding: bool,
 }
 
-/// What an added task waits for before it starts.
+/// The conditions for the start of an added task.
 #[derive(Default)]
 struct Start {
     cut: Option<CheckpointId>,
-    /// Its operator state has come.
+    /// Whether its operator state has arrived.
     adopted: bool,
 }
 
@@ -108,7 +108,7 @@ impl<T> Rescale<T> {
 
 /// The start of an added task.
 impl<T: Data> Rescale<T> {
-    /// A checkpoint was triggered: the cut, if it is that of the graph with this task.
+    /// A checkpoint was triggered. It is the task's cut if it belongs to the graph that adds the task.
     pub(super) fn triggered_added(
         &mut self,
         core: &mut TaskCore<impl Control>,
@@ -122,13 +122,13 @@ impl<T: Data> Rescale<T> {
         }
     }
 
-    /// The operator state with which an added task starts has come.
+    /// The operator state with which an added task starts has arrived.
     pub(super) fn adopted(&mut self) {
         self.start.adopted = true;
     }
 
-    /// A step of a task that waits for the cut. The task reads nothing before: its channels carry records from behind
-    /// the cut only, and their state and the operator state of this task must be there before them.
+    /// A step of a task that waits for the cut. It reads no input before, because its channels carry only records
+    /// from behind the cut, which need the state and the operator state of this task.
     pub(super) fn step_added(
         &mut self,
         core: &mut TaskCore<impl Control>,
@@ -167,14 +167,14 @@ impl<T: Data> Rescale<T> {
             core.chain_mut().tables(&mut |table| table.remember(None));
         }
         self.begin_migration(CutPoint { checkpoint, at: now, watermark }, &preparation, core);
-        // The JobManager waits for the report of an added task even if no group comes to it.
+        // The JobManager waits for the report of every added task, even if it has no incoming groups.
         self.migration.as_mut().expect("it has begun").require_report();
     }
 }
 
 /// The cut and what follows it.
 impl<T> Rescale<T> {
-    /// What the snapshot of the cut writes for new owners.
+    /// The writer of the hand-over to new owners, for the snapshot of the cut.
     pub(super) fn handover_writer(&self, preparation: &Preparation) -> HandoverWriter {
         HandoverWriter::new(self.max, &preparation.outgoing, self.bounds.hand_over_part_bytes)
     }
@@ -185,7 +185,7 @@ impl<T> Rescale<T> {
         preparation: &Preparation,
         core: &TaskCore<impl Control>,
     ) {
-        // What was prefetched is part of this migration. The next rescale prefetches anew.
+        // The prefetched state belongs to this migration; the next rescale begins a new prefetch.
         self.prefetch.stop();
         self.migration = Some(KeyGroupMigration::new(cut, preparation, self.max, self.bounds));
         for (from, part) in std::mem::take(&mut self.early_parts) {
@@ -198,19 +198,19 @@ impl<T> Rescale<T> {
         self.migration.is_some()
     }
 
-    /// The processing time up to which timers fire. A tick fires those of all groups, but timers of outgoing groups must
-    /// fire at the new owner: no tick before they have left.
+    /// The processing time up to which timers fire. `None` while groups are outgoing: a tick fires the timers of
+    /// all groups, but those of outgoing groups must fire at the new owner.
     pub(super) fn time_for_timers(&self, now: Instant) -> Option<Instant> {
         let outgoing = self.migration.as_ref().is_some_and(KeyGroupMigration::has_outgoing);
         (!outgoing).then(|| now.max(self.not_before))
     }
 
-    /// Whether more may be read from the gate, where `limit` records may be buffered.
+    /// Whether the task may read more records, if `limit` records may be buffered.
     pub(super) fn may_read(&self, limit: u64) -> bool {
         self.migration.as_ref().is_none_or(|migration| migration.may_read(limit))
     }
 
-    /// Keeps a record whose group is not here yet. Returns all others.
+    /// Buffers a record whose group is not installed yet. Returns all others.
     #[inline]
     pub(super) fn buffer(&mut self, row: Row<T>) -> Option<Row<T>> {
         match &mut self.migration {
@@ -219,7 +219,7 @@ impl<T> Rescale<T> {
         }
     }
 
-    /// Keeps a signal until the migration is complete. Returns it if none is under way.
+    /// Defers a signal until the migration is complete. Returns it if no migration is under way.
     pub(super) fn defer(&mut self, signal: Signal) -> Option<Signal> {
         match &mut self.migration {
             None => return Some(signal),
@@ -249,13 +249,13 @@ impl<T> Rescale<T> {
         if let Some(bytes) = parts.iter().map(|(_, part)| part.state_bytes()).find(|bytes| *bytes > most) {
             let error = format!(
                 "cannot hand over {bytes} bytes of keyed state at once, the limit is {most}: the state of a key has \
-                 become too large; the job goes on from its last checkpoint"
+                 become too large; the job restarts from its last checkpoint"
             );
             core.fail(Fault::Engine, error);
         }
         let worked = all || !parts.is_empty();
         events.extend(parts.into_iter().map(|(to, part)| migration.outgoing_part(to, part)));
-        // Released only now: the snapshot of the cut is written from the same tables.
+        // The groups are released only now, because the snapshot of the cut is written from the same tables.
         if all && let Some(groups) = migration.end_outgoing(events) {
             if !injected_fault::is_active("group_owned_twice") {
                 core.chain_mut().tables(&mut |table| table.release(&groups));
@@ -267,7 +267,8 @@ impl<T> Rescale<T> {
 }
 
 impl<T: Data> Rescale<T> {
-    /// A part of what a rescale needs apart from the input. Returns whether there was something to do.
+    /// A bounded part of the work of a rescale that does not depend on the input. Returns whether there was
+    /// something to do.
     pub(super) fn step(
         &mut self,
         core: &mut TaskCore<impl Control>,
@@ -278,7 +279,7 @@ impl<T: Data> Rescale<T> {
         let mut worked = self.step_prefetch(core, events);
         worked |= self.send_outgoing(core, events);
         worked |= self.install_incoming(core, gate, now, events);
-        // Last, because the others release what is freed here.
+        // Last, because the other parts release the memory that is freed here.
         worked | self.discard(core)
     }
 
@@ -308,8 +309,8 @@ impl<T: Data> Rescale<T> {
         worked
     }
 
-    /// Emits one deferred signal to the chain, which must have nothing left to do: it may fire windows over several steps
-    /// before it can take the next one. Returns whether there was something to do.
+    /// Passes one deferred signal to the chain, which must have no work left, because a watermark may fire
+    /// windows over several steps. Returns whether there was something to do.
     pub(super) fn emit_deferred(
         &mut self,
         core: &mut TaskCore<impl Control>,
@@ -330,7 +331,8 @@ impl<T: Data> Rescale<T> {
         true
     }
 
-    /// Processes buffered records whose groups are installed. Not while groups go out, when nothing may fire.
+    /// Processes buffered records whose groups are installed, except while groups are outgoing, when nothing may
+    /// fire.
     pub(super) fn process_ready(&mut self, core: &mut TaskCore<impl Head<T>>, now: Instant) -> bool {
         let may_fire = |migration: &&mut KeyGroupMigration<T>| !migration.has_outgoing();
         let Some(migration) = self.migration.as_mut().filter(may_fire) else { return false };
