@@ -1,13 +1,13 @@
-//! The trait, and the functions that encode and decode whole values.
+//! The trait [`Data`], and functions that encode and decode whole values.
 
-// Under one path, for whoever names this module: the derived code, and crates that pass it on.
+// The module exports everything under one path for derived code and for crates that export it again.
 pub use crate::{
     Buffer, DecodeError, Decoder, Dump, EncodeError, Encoder, Field, Fingerprint, Incompatible, Length,
     Migration, Reason, Schema, SchemaBuilder, Shape, Type, Variant,
 };
 pub use reflow_derive::Data;
 
-/// A type whose values may cross an exchange or be kept in state. Derive it.
+/// A type whose values can cross an exchange or be kept in state. It should be derived.
 ///
 /// ```
 /// # extern crate reflow_data as reflow;
@@ -27,16 +27,16 @@ pub use reflow_derive::Data;
 ///
 /// On a field (a variant can only have `rename`):
 ///
-/// - `#[data(rename = "name")]`: its name in the schema. A field that is renamed in the program and keeps its old name
-///   here reads what earlier builds wrote.
-/// - `#[data(default)]`, `#[data(default = function)]`: its value where an earlier build did not have the field.
-/// - `#[data(with = Type)]`: for a type of another crate, encoded as what the [`Adapter`] `Type` makes of it.
+/// - `#[data(rename = "name")]`: the field's name in the schema. A field that is renamed in the program and keeps
+///   its old name here can read the data of earlier builds.
+/// - `#[data(default)]`, `#[data(default = function)]`: the value for data of earlier builds without the field.
+/// - `#[data(with = Type)]`: for a type of another crate, which is converted by the [`Adapter`] `Type`.
 ///
-/// On a struct, enum or variant: `#[data(removed = "name")]`, for a field (of an enum: a variant) that earlier builds
-/// had. Its values are dropped; a value of a removed variant is an error. On the type: `#[data(crate = path)]`, where
-/// the crate `reflow` has another name.
+/// On a struct, enum or variant: `#[data(removed = "name")]`, for a field (of an enum: a variant) that earlier
+/// builds had. Its values are dropped, and a value of a removed variant is an error. On the type: `#[data(crate =
+/// path)]`, if the crate `reflow` has another name.
 ///
-/// A type without it is refused by the compiler, which names the type and what to do:
+/// The compiler rejects a type without an implementation, and its error names the type and the remedy:
 ///
 /// ```compile_fail,E0277
 /// # extern crate reflow_data as reflow;
@@ -47,9 +47,9 @@ pub use reflow_derive::Data;
 ///
 /// # Contract
 ///
-/// Implementors promise: what `encode_into` appends is described by `describe`, `decode_from` takes exactly that and
-/// returns an equal value, and it has at least `MIN_BYTES` bytes; if `MIN_BYTES` is zero, none. `decode_from` does not
-/// panic, whatever the bytes.
+/// Implementors guarantee that `describe` describes the bytes that `encode_into` appends, that `decode_from`
+/// takes exactly these bytes and returns an equal value, and that there are at least `MIN_BYTES` of them, or none
+/// if `MIN_BYTES` is zero. `decode_from` must not panic, whatever the bytes.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot cross an exchange or be kept in state, because it does not implement `Data`",
     label = "`{Self}` needs `#[derive(Data)]`",
@@ -66,7 +66,7 @@ pub trait Data: Sized + Send + 'static {
     /// Takes a value from the front.
     ///
     /// # Errors
-    /// If the bytes are none of this type.
+    /// If the bytes do not begin with a value of this type.
     fn decode_from(input: &mut Decoder<'_>) -> Result<Self, DecodeError>;
 
     /// Describes what `encode_into` appends.
@@ -79,7 +79,7 @@ pub trait Data: Sized + Send + 'static {
         items.iter().for_each(|item| encode_element(item, out));
     }
 
-    /// Takes `len` values, of which there may be fewer.
+    /// Takes `len` values. The input may end before.
     #[doc(hidden)]
     #[inline]
     fn decode_vec(len: usize, input: &mut Decoder<'_>) -> Result<Vec<Self>, DecodeError> {
@@ -117,21 +117,21 @@ pub trait Data: Sized + Send + 'static {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Adapter<T>: 'static {
-    /// What is encoded, and in the schema.
+    /// The type that is encoded and that the schema contains.
     type As: Data;
-    /// What is encoded of `value`.
+    /// Converts a value into the encoded type.
     fn to_data(value: &T) -> Self::As;
-    /// The reverse of `to_data`.
+    /// Converts a value back.
     ///
     /// # Errors
-    /// In the adapter's words, if no value is encoded like this.
+    /// A text of the adapter, if there is no such value.
     fn from_data(data: Self::As) -> Result<T, String>;
 }
 
-/// Appends a value's encoding. On failure `out` is as before.
+/// Appends a value's encoding. On an error, `out` is unchanged.
 ///
 /// # Errors
-/// If the value nests too deep, or an implementation refuses it.
+/// If the value nests too deeply, or an implementation refuses it.
 #[inline]
 pub fn encode<T: Data>(value: &T, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     let start = out.len();
@@ -153,7 +153,7 @@ pub fn to_vec<T: Data>(value: &T) -> Result<Vec<u8>, EncodeError> {
     encode(value, &mut out).map(|()| out)
 }
 
-/// The length of a value's encoding. Nothing is copied for it.
+/// The length of a value's encoding, computed without copying.
 #[inline]
 pub fn encoded_len<T: Data>(value: &T) -> usize {
     let mut length = Length::default();
@@ -164,7 +164,7 @@ pub fn encoded_len<T: Data>(value: &T) -> usize {
 /// Decodes a value that takes all of `bytes`.
 ///
 /// # Errors
-/// If they are not one of this type.
+/// If they are not the encoding of a value of this type.
 pub fn decode<T: Data>(bytes: &[u8]) -> Result<T, DecodeError> {
     let mut input = Decoder::new(bytes);
     let decoded = T::decode_from(&mut input).and_then(|value| input.finish().map(|()| value));
@@ -174,7 +174,7 @@ pub fn decode<T: Data>(bytes: &[u8]) -> Result<T, DecodeError> {
 /// Takes a value from the front of `bytes`.
 ///
 /// # Errors
-/// If there is none of this type.
+/// If they do not begin with a value of this type.
 #[inline]
 pub fn decode_prefix<T: Data>(bytes: &mut &[u8]) -> Result<T, DecodeError> {
     let mut input = Decoder::new(bytes);
@@ -224,11 +224,12 @@ pub fn no_variant(name: &str, tag: u64) -> DecodeError {
 /// The encoding of a field's default, for the schema.
 #[doc(hidden)]
 pub fn default_bytes<T: Data>(value: &T) -> Option<Vec<u8>> {
-    // A default that cannot be encoded cannot be had either: the field is then missing where it is not written.
+    // A default that cannot be encoded counts as none: data without the field cannot be read.
     to_vec(value).ok()
 }
 
-/// Appends an element of a collection. One that has no bytes takes one, so that no length is longer than what follows it.
+/// Appends an element of a collection. An element without bytes takes one, so that a length never exceeds the
+/// number of following bytes.
 #[inline]
 pub(crate) fn encode_element<T: Data, B: Buffer>(item: &T, out: &mut Encoder<'_, B>) {
     item.encode_into(out);

@@ -1,6 +1,6 @@
-//! Where values are decoded from: bytes that nobody vouches for.
+//! The input of decoding, which is not trusted.
 //!
-//! No input makes it panic, recurse without bound, or allocate more than about what the input has itself.
+//! No input makes it panic, recurse without bound, or allocate much more memory than the input has bytes.
 
 use crate::encoder::LONG;
 use crate::{DecodeError, MAX_DEPTH, Reason};
@@ -19,7 +19,7 @@ impl<'a> Decoder<'a> {
         Self { rest: bytes, depth: 0 }
     }
 
-    /// What has not been taken yet.
+    /// The bytes that have not been taken yet.
     #[inline]
     pub fn rest(&self) -> &'a [u8] {
         self.rest
@@ -81,8 +81,8 @@ impl<'a> Decoder<'a> {
         Ok((value >> 1) as i64 ^ -((value & 1) as i64))
     }
 
-    /// Takes the length of a collection whose elements have at least `min_bytes` bytes each. It is not longer than what
-    /// follows.
+    /// Takes the length of a collection whose elements have at least `min_bytes` bytes each. The elements can fit
+    /// into the remaining bytes.
     #[inline]
     pub fn length(&mut self, min_bytes: usize) -> Result<usize, DecodeError> {
         let length = self.varint("a length")?;
@@ -93,13 +93,14 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// How many elements of `T` to make room for, of `length` that are announced: no more memory than there is input.
+    /// The capacity for `length` announced elements of `T`, limited so that it takes no more memory than there is
+    /// input.
     #[inline]
     pub fn capacity<T>(&self, length: usize) -> usize {
         length.min(self.rest.len() / size_of::<T>().max(1))
     }
 
-    /// Decodes what is behind an indirection: a box, or the elements of a collection.
+    /// Decodes the content of an indirection: a box, or the elements of a collection.
     #[inline]
     pub fn nested<T>(
         &mut self,
@@ -114,7 +115,7 @@ impl<'a> Decoder<'a> {
         content
     }
 
-    /// Nothing may be left.
+    /// Checks that no bytes are left.
     #[inline]
     pub fn finish(&self) -> Result<(), DecodeError> {
         match self.rest.len() {

@@ -1,4 +1,4 @@
-//! Readable values from bytes and a schema alone.
+//! Converts bytes into readable values, by their schema alone.
 //!
 //! A [`Dump`] is `Serialize`, so it can be written as JSON or in any other format of serde.
 
@@ -8,10 +8,10 @@ use serde::ser::{Error as _, SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 use std::cell::RefCell;
 
-/// A value of a schema, encoded.
+/// An encoded value with its schema.
 ///
-/// Structs are maps; an enum is the variant's name, or a map from it to its content; bytes and UUIDs are hexadecimal text;
-/// a map whose keys are neither texts nor integers is a list of pairs.
+/// A struct is serialized as a map, an enum as the variant's name or a map from it to its content, bytes and
+/// UUIDs as hexadecimal text, and a map whose keys are neither texts nor integers as a list of pairs.
 ///
 /// ```
 /// # extern crate reflow_data as reflow;
@@ -30,7 +30,7 @@ pub struct Dump<'a> {
 }
 
 impl<'a> Dump<'a> {
-    /// `bytes` is one value of `schema`, which is [valid](Schema::validate).
+    /// A dump of `bytes`, which must be one value of `schema`, which must be [valid](Schema::validate).
     pub fn new(schema: &'a Schema, bytes: &'a [u8]) -> Self {
         Self { schema, bytes }
     }
@@ -46,13 +46,13 @@ impl Serialize for Dump<'_> {
     }
 }
 
-/// The value that comes next. Serialized once: that takes its bytes.
+/// The next value. Serializing it takes its bytes, so it is serialized only once.
 #[derive(Clone, Copy)]
 struct Node<'a, 'b> {
     schema: &'a Schema,
     ty: &'a Type,
     input: &'a RefCell<Decoder<'b>>,
-    /// How many structs and enums are around it.
+    /// The number of structs and enums around it.
     depth: u32,
 }
 
@@ -69,7 +69,7 @@ impl<'a> Node<'a, '_> {
         self.input.borrow_mut().length(1).map_err(E::custom)
     }
 
-    /// The byte of a list's element that has none.
+    /// Takes the byte of a list's element without bytes.
     fn end_element<E: serde::ser::Error>(&self, of: &[&Type]) -> Result<(), E> {
         if of.iter().all(|ty| self.schema.is_empty(ty)) {
             self.take::<u8, E>()?;
@@ -188,7 +188,7 @@ impl Serialize for Node<'_, '_> {
     }
 }
 
-/// Values one after the other.
+/// A sequence of values.
 struct Sequence<'a, 'b, 'c> {
     node: &'c Node<'a, 'b>,
     types: &'c [&'a Type],
@@ -223,7 +223,7 @@ impl Serialize for Fields<'_, '_, '_> {
     }
 }
 
-/// Whether JSON takes such a key.
+/// Whether the type can be a key in JSON.
 fn is_name(ty: &Type) -> bool {
     match ty {
         Type::String | Type::Char | Type::Bool => true,

@@ -1,4 +1,4 @@
-//! Where values are encoded into.
+//! The output of encoding.
 //!
 //! Integers of more than 16 bits are *varints*: below 248 one byte; above, a byte 247 + n and n bytes, little-endian,
 //! n from 1 to 8. The first byte tells the length, so that decoding needs one load and no loop. Signed ones are mapped
@@ -103,7 +103,7 @@ impl<'a, B: Buffer> Encoder<'a, B> {
         self.varint(length as u64);
     }
 
-    /// Encodes what is behind an indirection: a box, or the elements of a collection.
+    /// Encodes the content of an indirection: a box, or the elements of a collection.
     #[inline]
     pub fn nested(&mut self, content: impl FnOnce(&mut Self)) {
         if self.depth == MAX_DEPTH {
@@ -114,7 +114,7 @@ impl<'a, B: Buffer> Encoder<'a, B> {
         self.depth -= 1;
     }
 
-    /// The value cannot be encoded.
+    /// Reports that the value cannot be encoded.
     #[cold]
     pub fn fail(&mut self, error: EncodeError) {
         self.error.get_or_insert(error);

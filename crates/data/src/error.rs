@@ -1,12 +1,12 @@
-//! Why a value cannot be encoded or decoded.
+//! The errors of encoding and decoding.
 
 use crate::MAX_DEPTH;
 use std::fmt;
 
-/// A value that cannot be encoded.
+/// The error of a value that cannot be encoded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EncodeError {
-    /// It nests too deep to be decoded again.
+    /// It nests too deeply to be decoded.
     #[error(
         "the value nests more than {MAX_DEPTH} boxes and collections: use a list with indices instead of nesting"
     )]
@@ -16,15 +16,15 @@ pub enum EncodeError {
     Refused(String),
 }
 
-/// Bytes that are not a value of the expected type.
+/// The error of bytes that are not a value of the expected type.
 ///
-/// One pointer, so that results of decoding stay small.
+/// It is one pointer, so that results of decoding stay small.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DecodeError(Box<Content>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Content {
-    /// The type that was asked for, where known.
+    /// The expected type, if known.
     type_name: Option<&'static str>,
     /// From the innermost field to the outermost one.
     path: Vec<Segment>,
@@ -42,13 +42,13 @@ enum Segment {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Reason {
-    /// They end too early.
+    /// They end before the value does.
     #[error("the bytes end where {expected} is expected")]
     Truncated {
         /// What should follow.
         expected: &'static str,
     },
-    /// They go on behind the value.
+    /// Bytes follow the value.
     #[error("{bytes} bytes follow the value")]
     Excess {
         /// How many.
@@ -65,12 +65,12 @@ pub enum Reason {
     /// A collection would need more bytes than there are.
     #[error("a length of {length}, but only {left} bytes follow")]
     Length {
-        /// How many elements or bytes are announced.
+        /// The announced number of elements or bytes.
         length: u64,
-        /// How many bytes follow.
+        /// The number of bytes that follow.
         left: usize,
     },
-    /// An enum does not have so many variants.
+    /// An enum has no variant of this number.
     #[error("`{name}` has no variant number {tag}")]
     Variant {
         /// The enum.
@@ -90,19 +90,19 @@ pub enum Reason {
 }
 
 impl DecodeError {
-    /// An error at the current place.
+    /// An error at the current position.
     #[cold]
     pub fn new(reason: Reason) -> Self {
         Self(Box::new(Content { type_name: None, path: Vec::new(), reason }))
     }
 
-    /// An adapter's or another implementation's refusal, in its own words.
+    /// The error of an adapter or another implementation that refuses a value.
     #[cold]
     pub fn refused(reason: impl Into<String>) -> Self {
         Self::new(Reason::Refused(reason.into()))
     }
 
-    /// The error, seen from the value that has the field.
+    /// Adds the field in which the error occurred.
     #[cold]
     #[must_use]
     pub fn in_field(mut self, name: &'static str) -> Self {
@@ -110,7 +110,7 @@ impl DecodeError {
         self
     }
 
-    /// The error, seen from the collection that has the element.
+    /// Adds the index of the element in which the error occurred.
     #[cold]
     #[must_use]
     pub fn in_element(mut self, index: usize) -> Self {
@@ -129,7 +129,7 @@ impl DecodeError {
         &self.0.reason
     }
 
-    /// The field, as `cars[3].speed`; empty if it is the value itself.
+    /// The path of the field, such as `cars[3].speed`; empty for the value itself.
     pub fn path(&self) -> String {
         let mut path = String::new();
         for segment in self.0.path.iter().rev() {

@@ -1,10 +1,10 @@
-//! Whatever crosses an exchange or is kept in state: its schema and its encoding.
+//! The schema and the encoding of values that cross an exchange or are kept in state.
 //!
-//! A type implements [`Data`], by `#[derive(Data)]`. The derive gives it three things that agree with one another:
-//! an encoding, which is the concatenation of its fields; a [`Schema`], which names and describes what is in these
-//! bytes; and the evolution rules in its attributes. From bytes and a schema alone come readable [dumps](Dump) and the
-//! [migration](Migration) of bytes that an earlier build wrote. serde's attributes have no effect here. Decisions and
-//! rejected alternatives: docs/design/data.md.
+//! A type implements [`Data`] by `#[derive(Data)]`. The derive provides an encoding, which is the concatenation
+//! of the fields, a [`Schema`], which names and describes the encoded fields, and the evolution rules in the
+//! type's attributes. Bytes and a schema are enough for a readable [dump](Dump), and for the
+//! [migration](Migration) of bytes of an earlier build. Attributes of serde have no effect. docs/design/data.md
+//! has the decisions and the rejected alternatives.
 //!
 //! This crate does no I/O and does not know the engine. Reading order: [`mod@data`] (the trait), [`encoder`],
 //! [`decoder`], [`error`], [`schema`], [`mod@dump`], [`migration`], `impls` (the types of `std` and of other crates).
@@ -29,6 +29,6 @@ pub use error::{DecodeError, EncodeError, Reason};
 pub use migration::{Incompatible, Migration};
 pub use schema::{Field, Fingerprint, Schema, SchemaBuilder, Shape, Type, Variant};
 
-/// How many boxes, collections and other indirections a value may nest. Decoding is recursive, and a recursive type
-/// must not overflow the stack on bytes that nobody wrote.
+/// The deepest nesting of boxes, collections and other indirections in a value. Decoding is recursive, and
+/// arbitrary bytes must not make a recursive type overflow the stack.
 pub const MAX_DEPTH: u32 = 256;

@@ -1,14 +1,14 @@
-//! Evolution: bytes that an earlier build wrote become bytes that this build reads.
+//! The migration of values, which translates bytes of an earlier build into bytes that this build can read.
 //!
-//! What may change, and what that means:
+//! The following may change:
 //!
-//! - fields in any order; fields that are added with a default; fields that are removed and named so;
-//! - variants in any order, added, or removed and named so, where no value is one;
-//! - integers to wider ones that hold all values, `f32` to `f64`, `T` to `Option<T>`;
-//! - one list, set or text type to another, one map type to another, and the names of types.
+//! - the order of fields; fields can be added with a default, and removed if an attribute names them;
+//! - the order of variants; variants can be added, and removed if an attribute names them and no value is one;
+//! - an integer type to a wider one with all of its values, `f32` to `f64`, `T` to `Option<T>`;
+//! - a list, set or text type to another one, a map type to another one, and the names of types.
 //!
-//! Everything else is refused, with the field and both types, before anything is read. Fields and variants are found by
-//! their names in the schema.
+//! Every other change is refused before anything is read, with the field and both types. Fields and variants are
+//! matched by their names in the schema.
 
 mod resolve;
 mod translate;
@@ -36,83 +36,83 @@ use crate::{Data, DecodeError, Schema, Type};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Migration {
-    /// The writer's: what is only passed over or copied needs no plan.
+    /// The writer's schema. Values that are only skipped or copied need no plan.
     writer: Schema,
     plans: Vec<Plan>,
     root: Step,
 }
 
-/// What becomes of a struct or an enum.
+/// The translation of a struct or an enum.
 #[derive(Clone, Debug)]
 enum Plan {
     Struct(FieldsPlan),
     Enum {
         name: String,
-        /// By the writer's tags.
+        /// The translation of each variant, by the writer's tags.
         variants: Vec<VariantPlan>,
     },
 }
 
 #[derive(Clone, Debug)]
 enum VariantPlan {
-    /// The reader's tag, and the fields.
+    /// The reader's tag, and the translation of the fields.
     Kept(u64, FieldsPlan),
-    /// By name.
+    /// The variant was removed; it had this name.
     Removed(String),
 }
 
 #[derive(Clone, Debug, Default)]
 struct FieldsPlan {
-    /// What becomes of the writer's fields.
+    /// The translation of the writer's fields, in order.
     written: Vec<Step>,
     /// The reader's fields, in order.
     read: Vec<Origin>,
 }
 
-/// Where a field of the reader comes from.
+/// The origin of a field of the reader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Origin {
     /// The writer's field at this position.
     Written(usize),
-    /// It was not written; this is its default, encoded.
+    /// The field was not written, and this is its encoded default.
     Default(Vec<u8>),
 }
 
-/// What becomes of a value.
+/// The translation of a value.
 #[derive(Clone, Debug)]
 enum Step {
-    /// It stays as it is.
+    /// The value is copied.
     Copy(Type),
-    /// It is left out.
+    /// The value is dropped.
     Drop(Type),
-    /// It becomes a wider number.
+    /// The number becomes a wider one.
     Widen(Number, Number),
-    /// It is there, which was not asked before.
+    /// The value becomes the content of an option.
     Some(Box<Step>),
     Option(Box<Step>),
     List(ListPlan),
     Array(Box<Step>, u64),
     Tuple(Vec<Step>),
-    /// As the plan at this position says.
+    /// The value is translated by the plan at this position.
     Named(usize),
 }
 
 /// A list, or a map as a list of pairs.
 #[derive(Clone, Debug)]
 struct ListPlan {
-    /// What becomes of an element's parts.
+    /// The translation of an element's parts.
     element: Vec<Step>,
     /// Whether the writer's and the reader's elements have no bytes of their own.
     empty: (bool, bool),
 }
 
-/// Two schemas of which the one cannot read the other.
+/// The error of a schema that cannot read data of another one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}{problem}", place(path))]
 pub struct Incompatible {
     /// The field, as `cars[].speed`; empty for the value itself.
     pub path: String,
-    /// What does not fit, and what to do.
+    /// The problem, and what to do.
     pub problem: Problem,
 }
 
@@ -120,7 +120,7 @@ fn place(path: &str) -> String {
     if path.is_empty() { String::new() } else { format!("field `{path}`: ") }
 }
 
-/// What does not fit between two schemas.
+/// A difference between two schemas that no migration can bridge.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Problem {
@@ -132,7 +132,7 @@ pub enum Problem {
         /// The reader's.
         is: String,
     },
-    /// There was no such field.
+    /// A field was not written.
     #[error(
         "`{name}: {is}` was not written; give it a default by `#[data(default)]`, or its former name by `#[data(rename = \"...\")]`"
     )]
@@ -142,7 +142,7 @@ pub enum Problem {
         /// Its type.
         is: String,
     },
-    /// A field is gone.
+    /// A written field does not exist any more.
     #[error(
         "`{name}: {was}` was written and is not there any more; name it in `#[data(removed = \"{name}\")]` to drop its values"
     )]
@@ -152,7 +152,7 @@ pub enum Problem {
         /// Its type.
         was: String,
     },
-    /// A variant is gone.
+    /// A variant does not exist any more.
     #[error(
         "the variant `{name}` may have been written and is not there any more; name it in `#[data(removed = \"{name}\")]` if there are no values of it"
     )]
@@ -162,7 +162,7 @@ pub enum Problem {
     },
 }
 
-/// Why bytes of another schema cannot be read.
+/// The error of bytes with another schema that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the variants say it")]
 pub enum MigrationError {
@@ -175,7 +175,7 @@ pub enum MigrationError {
 /// Decodes a value that takes all of `bytes`, which were written by the schema `writer`.
 ///
 /// # Errors
-/// If the schema cannot be read as a `T`, or the bytes are none of it.
+/// If a `T` cannot be read by the schema, or the bytes are not a value of the schema.
 pub fn decode<T: Data>(bytes: &[u8], writer: &Schema) -> Result<T, MigrationError> {
     let reader = Schema::of::<T>();
     if writer.fingerprint() == reader.fingerprint() {
@@ -188,15 +188,15 @@ pub fn decode<T: Data>(bytes: &[u8], writer: &Schema) -> Result<T, MigrationErro
 }
 
 impl Migration {
-    /// How values of `writer`, which is [valid](Schema::validate), become values of `reader`.
+    /// The migration of values of `writer`, which must be [valid](Schema::validate), to values of `reader`.
     ///
     /// # Errors
-    /// If some could not.
+    /// If some values could not be migrated.
     pub fn new(writer: &Schema, reader: &Schema) -> Result<Self, Incompatible> {
         resolve::resolve(writer, reader)
     }
 
-    /// Whether every value stays as it is: only names differ, which other values do not depend on.
+    /// Whether every value stays unchanged, because only names differ.
     pub fn is_identity(&self) -> bool {
         let unchanged = |plan: &Plan| {
             match plan {
@@ -212,7 +212,7 @@ impl Migration {
     /// Takes a value of the writer's from the front of `input` and appends the reader's to `out`.
     ///
     /// # Errors
-    /// If there is none, or it has a variant that was removed.
+    /// If the bytes are not such a value, or it has a variant that was removed.
     pub fn translate(&self, input: &mut &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
         translate::translate(self, input, out)
     }

@@ -1,6 +1,6 @@
-//! What is in the bytes of a type: names, types and their nesting.
+//! The schema of a type: the names, types and nesting of its encoded fields.
 //!
-//! A schema is all that is needed to read such bytes without the program that wrote them.
+//! With a schema, encoded values can be read without the program that wrote them.
 
 use crate::Data;
 use serde::{Deserialize, Serialize};
@@ -8,20 +8,20 @@ use std::any::TypeId;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// How deep the types of a stored schema may nest, named types not counted.
+/// The deepest nesting of types in a stored schema, without named types.
 const MAX_NESTING: usize = 64;
-/// How long an array may be whose elements have no bytes.
+/// The greatest length of an array whose elements have no bytes.
 const MAX_EMPTY_ELEMENTS: u64 = 1 << 16;
 
-/// How many structs and enums may be in one another in a value that is read by its schema. Any recursion of a type goes
-/// through one. More than [`MAX_DEPTH`](crate::MAX_DEPTH), since types on the way from one box to the next count, too.
+/// The deepest nesting of structs and enums in a value that is read by its schema. Every recursive type contains
+/// one. It is more than [`MAX_DEPTH`](crate::MAX_DEPTH), because types between one box and the next count, too.
 pub(crate) const MAX_NAMED_DEPTH: u32 = 2 * crate::MAX_DEPTH;
 
 /// Describes a type and all types in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Schema {
-    /// The structs and enums, in the order in which the type mentions them. They refer to each other by position, since
-    /// types may be recursive.
+    /// The structs and enums, in the order in which the type mentions them. They refer to each other by position,
+    /// because types may be recursive.
     pub types: Vec<Named>,
     /// The type itself.
     pub root: Type,
@@ -54,7 +54,7 @@ pub struct Field {
     pub name: String,
     /// Its type.
     pub ty: Type,
-    /// The encoding of the value that it has where it was not written.
+    /// The encoded default for data without the field.
     pub default: Option<Vec<u8>>,
 }
 
@@ -88,15 +88,15 @@ pub enum Type {
     Option(Box<Type>),
     /// A length and the elements. An element without bytes takes one.
     List(Box<Type>),
-    /// So many elements.
+    /// This number of elements.
     Array(Box<Type>, u64),
     /// A length, and a key and a value for each entry. An entry without bytes takes one.
     Map(Box<Type>, Box<Type>),
-    /// One after the other.
+    /// The elements in order.
     Tuple(Vec<Type>),
     /// A struct or enum: the position in [`Schema::types`].
     Named(u32),
-    /// A type that means more than its encoding says, such as a UUID.
+    /// A type with a meaning beyond its encoding, such as a UUID.
     Logical(String, Box<Type>),
 }
 
@@ -130,7 +130,7 @@ impl fmt::Display for Fingerprint {
     }
 }
 
-/// A stored schema that describes nothing.
+/// The error of a stored schema that is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the schema is damaged: {0}")]
 pub struct InvalidSchema(String);
@@ -144,8 +144,8 @@ impl Schema {
         Self { types: types.collect(), root }
     }
 
-    /// The schema's hash. The names of types, defaults and what was removed do not count: they do not change what bytes
-    /// mean.
+    /// The schema's hash. The names of types, defaults and removed names do not count, because they do not change
+    /// the meaning of bytes.
     pub fn fingerprint(&self) -> Fingerprint {
         let mut text = Text { schema: self, names: Names::Numbers, out: String::new() };
         text.type_of(&self.root);
@@ -161,7 +161,7 @@ impl Schema {
         &self.types[position as usize]
     }
 
-    /// How a type is written, for messages.
+    /// The text of a type, for messages.
     pub(crate) fn text_of(&self, ty: &Type) -> String {
         let mut text = Text { schema: self, names: Names::Names, out: String::new() };
         text.type_of(ty);
@@ -183,7 +183,7 @@ impl Schema {
         }
     }
 
-    /// Checks a schema that was stored: the other calls rely on it.
+    /// Checks a stored schema. The other methods rely on its validity.
     ///
     /// # Errors
     /// If it refers to types that it does not have, or a value of it would be infinite.
@@ -249,7 +249,7 @@ fn types_of_arrays(schema: &Schema) -> impl Iterator<Item = (&Type, u64)> {
 }
 
 impl Type {
-    /// The types that it is made of; a named type's content is elsewhere.
+    /// The parts of the type, without the content of named types.
     pub(crate) fn parts(&self) -> Vec<&Type> {
         match self {
             Type::Option(of) | Type::List(of) | Type::Array(of, _) | Type::Logical(_, of) => vec![of],
@@ -292,12 +292,12 @@ impl Number {
 #[derive(Default)]
 pub struct SchemaBuilder {
     known: BTreeMap<TypeId, u32>,
-    /// `None` while it is described.
+    /// The types; `None` while a type is being described.
     types: Vec<Option<Named>>,
 }
 
 impl SchemaBuilder {
-    /// A struct or an enum; `shape` describes it the first time that it is mentioned.
+    /// A struct or an enum. `shape` is called to describe it when it is mentioned first.
     pub fn named<T: 'static>(
         &mut self,
         name: &str,
@@ -355,7 +355,7 @@ impl fmt::Display for Schema {
     }
 }
 
-/// How named types are called.
+/// The names of named types in messages.
 enum Names {
     Names,
     Numbers,

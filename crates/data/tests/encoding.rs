@@ -1,4 +1,4 @@
-//! The encoding: pinned bytes, round trips, and bytes that nobody wrote.
+//! Tests of the encoding: pinned bytes, round trips, and arbitrary bytes.
 
 extern crate reflow_data as reflow;
 

@@ -11,8 +11,8 @@ use syn::{
     TypeParamBound, TypePath, parse_quote, punctuated::Punctuated,
 };
 
-/// The generics of `input` with the bounds that an implementation of `derived` needs: of what is held in the fields that
-/// `is_derived` selects, and `of_itself`, of the type itself.
+/// The generics of `input` with the bounds that an implementation of `derived` needs: bounds on the types in the
+/// fields that `is_derived` selects, and the bounds `of_itself` on the type itself.
 pub(crate) fn with_bounds(
     input: &DeriveInput,
     derived: &TokenStream,
@@ -34,7 +34,7 @@ pub(crate) fn with_bounds(
         .predicates
         .extend(held.types.values().map(|held| -> syn::WherePredicate { parse_quote!(#held: #derived) }));
     clause.predicates.push(parse_quote!(#itself: #of_itself));
-    // What is derived outlives everything: a type that borrows is one for `'static` only.
+    // A derived type is `'static`, so a type that borrows implements it only for `'static`.
     clause
         .predicates
         .extend(lifetimes.iter().map(|lifetime| -> syn::WherePredicate { parse_quote!(#lifetime: 'static) }));
@@ -53,7 +53,7 @@ fn fields(data: &Data) -> Box<dyn Iterator<Item = &Field> + '_> {
 /// The types in fields that depend on type parameters.
 struct Held {
     parameters: BTreeSet<String>,
-    /// By their text.
+    /// The types by their text.
     types: BTreeMap<String, Type>,
 }
 
@@ -80,7 +80,7 @@ impl Held {
         }
         let Some(last) = ty.path.segments.last() else { return };
         if last.ident == "PhantomData" {
-            // It holds nothing: asked for as a whole, it wants less of the parameter.
+            // It contains no value, and a bound on the whole type demands less of the parameter.
             if self.mentions_parameter(quote!(#ty)) {
                 self.types.insert(quote!(#ty).to_string(), Type::Path(ty.clone()));
             }

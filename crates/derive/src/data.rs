@@ -1,6 +1,7 @@
-//! `#[derive(Data)]`: the encoding and the schema of a struct or enum, from those of its fields.
+//! `#[derive(Data)]`, which derives the encoding and the schema of a struct or enum from those of its fields.
 //!
-//! Fields are encoded in declared order; an enum variant by its position, as a varint, before its fields.
+//! Fields are encoded in declared order. The position of an enum variant is encoded as a varint before its
+//! fields.
 
 use crate::bounds;
 use crate::data_attributes::{Container, Default, OfField, check_names, name_of};
@@ -91,7 +92,7 @@ pub(crate) fn implement(input: &DeriveInput) -> syn::Result<Tokens> {
     })
 }
 
-/// The bounds of the implementation. What has an adapter needs none, but for a default.
+/// The bounds of the implementation. A field with an adapter needs none, except for a default.
 fn generics(input: &DeriveInput, data: &Tokens) -> syn::Result<Generics> {
     let derived = quote! { #data::Data };
     let has_adapter = |field: &Field| OfField::new(&field.attrs).is_ok_and(|of| of.with.is_some());
@@ -120,8 +121,8 @@ fn hygienic(name: &str) -> Ident {
 
 /// The fields of a struct or a variant.
 ///
-/// All code that they become asks for `<type as Data>` at the field's type. If that is missing, the compiler finds the same
-/// error several times, and shows it once.
+/// All generated code names `<type as Data>` with the span of the field's type. If the implementation is missing,
+/// the compiler finds the same error several times and shows it once.
 struct Parts<'a> {
     /// The variant, for paths in errors.
     variant: Option<&'a LitStr>,
@@ -159,7 +160,7 @@ impl<'a> Parts<'a> {
         self.parts.iter().map(|part| part.name.clone()).collect()
     }
 
-    /// Binds the fields: `Name { 0: x }` is a pattern of tuples, too, and `Name {}` one of units.
+    /// The pattern that binds the fields. `Name { 0: x }` also matches tuple structs, and `Name {}` unit structs.
     fn pattern(&self) -> Tokens {
         let bound = self.parts.iter().map(|Part { member, binding, .. }| quote! { #member: ref #binding });
         quote! { { #(#bound),* } }
@@ -178,7 +179,7 @@ impl<'a> Parts<'a> {
         quote! { #(#calls)* }
     }
 
-    /// The fields of an expression that makes the value.
+    /// The fields of the expression that constructs the value.
     fn decode(&self, data: &Tokens, Names { input, .. }: &Names) -> Tokens {
         let fields = self.parts.iter().map(|Part { member, ty, name, attributes, .. }| {
             let path = match self.variant {

@@ -1,21 +1,21 @@
-//! `#[data(…)]` on types, variants and fields.
+//! Parses `#[data(…)]` on types, variants and fields.
 
 use proc_macro2::TokenStream as Tokens;
 use quote::quote;
 use syn::{Attribute, Expr, Ident, LitStr, Path, Type, ext::IdentExt, meta::ParseNestedMeta};
 
-/// What is said of a type or a variant.
+/// The attributes of a type or a variant.
 pub(crate) struct Container {
     /// The path of the crate.
     pub(crate) reflow: Tokens,
     /// Another name in the schema.
     pub(crate) rename: Option<LitStr>,
-    /// Fields, or of an enum variants, that are no more.
+    /// The names of removed fields, or of removed variants of an enum.
     pub(crate) removed: Vec<LitStr>,
 }
 
 impl Container {
-    /// Of a type.
+    /// Parses the attributes of a type.
     pub(crate) fn of_type(attributes: &[Attribute]) -> syn::Result<Self> {
         let mut found = Self { reflow: quote! { ::reflow }, rename: None, removed: Vec::new() };
         each(attributes, |meta| {
@@ -36,7 +36,7 @@ impl Container {
         Ok(found)
     }
 
-    /// Of a variant.
+    /// Parses the attributes of a variant.
     pub(crate) fn of_variant(attributes: &[Attribute]) -> syn::Result<Self> {
         let mut found = Self { reflow: Tokens::new(), rename: None, removed: Vec::new() };
         each(attributes, |meta| {
@@ -55,21 +55,21 @@ impl Container {
     }
 }
 
-/// What is said of a field.
+/// The attributes of a field.
 #[derive(Default)]
 pub(crate) struct OfField {
     /// Another name in the schema.
     pub(crate) rename: Option<LitStr>,
     /// The adapter.
     pub(crate) with: Option<Type>,
-    /// The value where the field was not written.
+    /// The value for data without the field.
     pub(crate) default: Option<Default>,
 }
 
 pub(crate) enum Default {
     /// `Default::default()`.
     OfType,
-    /// What a function returns, or the value of another expression.
+    /// The result of a function, or the value of another expression.
     Expression(Expr),
 }
 
@@ -110,8 +110,8 @@ pub(crate) fn name_of(rename: Option<&LitStr>, ident: &Ident) -> LitStr {
     rename.cloned().unwrap_or_else(|| LitStr::new(&ident.unraw().to_string(), ident.span()))
 }
 
-/// No name may occur twice, nor be one that was removed: bytes of an earlier build could not be told from those of this
-/// one.
+/// Checks that no name occurs twice or was removed, because bytes of an earlier build could otherwise not be
+/// distinguished from those of this one.
 pub(crate) fn check_names(names: &[LitStr], removed: &[LitStr]) -> syn::Result<()> {
     for (index, name) in names.iter().enumerate() {
         if names[..index].iter().any(|other| other.value() == name.value()) {

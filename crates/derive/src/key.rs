@@ -1,4 +1,4 @@
-//! `#[derive(Key)]`: the stable key encoding of a struct or enum, from those of its fields.
+//! `#[derive(Key)]`, which derives the stable key encoding of a struct or enum from those of its fields.
 //!
 //! Fields are encoded in declared order; an enum variant by its position as a `u32` before its fields, so
 //! variants and fields may be renamed but not reordered.
@@ -35,7 +35,8 @@ pub(crate) fn implement(input: &DeriveInput) -> syn::Result<Tokens> {
     let generics = bounds::with_bounds(
         input,
         &key,
-        // What `Key` asks for: of a parameter in `PhantomData` the other derives want more than this one does.
+        // The supertraits of `Key`. For a parameter in `PhantomData`, the other derives demand more than this
+        // one.
         &parse_quote!(::core::clone::Clone + ::core::cmp::Eq + ::core::marker::Send + 'static),
         |_| true,
     );
@@ -73,6 +74,6 @@ fn hygienic(name: &str) -> Ident {
 fn fields(fields: &Fields, key: &Tokens, out: &Ident) -> (Tokens, Tokens) {
     let members: Vec<Member> = fields.members().collect();
     let bindings: Vec<Ident> = (0..members.len()).map(|index| hygienic(&format!("field_{index}"))).collect();
-    // `Name { 0: x }` is a pattern of tuples, too, and `Name {}` one of units.
+    // `Name { 0: x }` also matches tuple structs, and `Name {}` unit structs.
     (quote! { { #(#members: ref #bindings),* } }, quote! { #(#key::encode(#bindings, #out);)* })
 }

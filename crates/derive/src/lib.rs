@@ -1,7 +1,7 @@
-//! `#[derive(Data)]` and `#[derive(Key)]`.
+//! The derive macros `#[derive(Data)]` and `#[derive(Key)]`.
 //!
-//! The generated code uses no name that a user could have given to another item: paths begin at a crate, and
-//! bindings have unique names with the macro's hygiene.
+//! The generated code uses no name that a user's item could have: paths begin at a crate, and bindings have
+//! unique names with the macro's hygiene.
 
 mod bounds;
 mod data;

@@ -1,8 +1,8 @@
-//! Collections: a length and the elements.
+//! Collections, which are encoded as a length and the elements.
 //!
-//! Hash maps and hash sets are written in the order in which they iterate, which differs from process to process: two
-//! equal ones may have different bytes. Nothing compares encoded values (keys have an encoding of their own), and
-//! sorting would cost more than all the rest.
+//! Hash maps and hash sets are written in their iteration order, which differs between processes, so equal ones
+//! may have different bytes. Encoded values are never compared (keys have an encoding of their own), and sorting
+//! would cost more than everything else.
 
 use crate::data::{decode_element, encode_element};
 use crate::{Buffer, Data, DecodeError, Decoder, Encoder, SchemaBuilder, Type};

@@ -1,4 +1,4 @@
-//! `rust_decimal::Decimal`: mantissa and scale. A negative zero becomes zero, to which it is equal.
+//! `rust_decimal::Decimal`, as its mantissa and scale. A negative zero becomes zero, to which it is equal.
 
 use crate::{Buffer, Data, DecodeError, Decoder, Encoder, SchemaBuilder, Shape, Type};
 use rust_decimal::Decimal;

@@ -1,5 +1,6 @@
-//! The types of `jiff` that have a value of their own: `Timestamp`, `SignedDuration`, `civil::Date`, `Time`, `DateTime`.
-//! `Zoned` and `TimeZone` depend on a database that changes, and `Span` has no one meaning: store what they are made of.
+//! The types of `jiff` whose values have a fixed meaning: `Timestamp`, `SignedDuration`, `civil::Date`, `Time`,
+//! `DateTime`. `Zoned` and `TimeZone` depend on a database that changes, and a `Span` depends on a reference
+//! date, so programs should store their parts.
 
 use crate::{Buffer, Data, DecodeError, Decoder, Encoder, SchemaBuilder, Type};
 use jiff::civil::{Date, DateTime, Time};
@@ -47,7 +48,8 @@ parts! {
         Ok(DateTime::from_parts(value.0, value.1));
 }
 
-/// Parts that disagree in sign or are too large would be normalised, or panic.
+/// A duration of these parts. Parts with different signs, or too large ones, are refused, because `jiff` would
+/// normalise them or panic.
 fn duration(seconds: i64, nanos: i32) -> Result<SignedDuration, DecodeError> {
     let agree = seconds == 0 || nanos == 0 || (seconds < 0) == (nanos < 0);
     if agree && nanos.unsigned_abs() < 1_000_000_000 {

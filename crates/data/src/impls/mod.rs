@@ -1,4 +1,4 @@
-//! The types of `std`, and behind features those of other crates.
+//! Implementations for types of `std` and, if their features are enabled, of other crates.
 
 mod bytes;
 mod collections;

@@ -3,7 +3,7 @@
 use crate::schema::Number;
 use crate::{Buffer, Data, DecodeError, Decoder, Encoder, Reason, SchemaBuilder, Type};
 
-/// Bytes: lists of them are copied as a whole.
+/// Lists of bytes are copied as a whole.
 impl Data for u8 {
     const MIN_BYTES: usize = 1;
 
@@ -81,7 +81,7 @@ macro_rules! varint {
         }
     )*};
 }
-// `usize` has the range of the machine that reads it; it is described as what is written.
+// The range of `usize` is that of the reading machine, but the schema describes the written number.
 varint! {
     u32 varint as u64, U32;
     u64 varint as u64, U64;

@@ -1,4 +1,5 @@
-//! Pointers to one value: they are encoded as what they point to. Values that share a pointer are written once each.
+//! Pointers, which are encoded as the value that they point to. A value to which several pointers refer is
+//! written for each of them.
 
 use crate::{Buffer, Data, DecodeError, Decoder, Encoder, SchemaBuilder, Type};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Texts: a length in bytes and UTF-8.
+//! Texts, which are encoded as a length in bytes and UTF-8.
 
 use crate::{Buffer, Data, DecodeError, Decoder, Encoder, Reason, SchemaBuilder, Type};
 use std::borrow::Cow;

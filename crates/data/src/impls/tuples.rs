@@ -1,4 +1,4 @@
-//! Tuples: one element after the other.
+//! Tuples, which are encoded as their elements in order.
 
 use crate::{Buffer, Data, DecodeError, Decoder, Encoder, SchemaBuilder, Type};
 

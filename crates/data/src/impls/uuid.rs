@@ -1,4 +1,4 @@
-//! `uuid::Uuid`: its 16 bytes.
+//! `uuid::Uuid`, as its 16 bytes.
 
 use crate::{Buffer, Data, DecodeError, Decoder, Encoder, SchemaBuilder, Type};
 use uuid::Uuid;

@@ -22,7 +22,7 @@ impl Data for () {
     }
 }
 
-/// Says something about a type, and holds nothing.
+/// A type without a value, so it has no bytes.
 impl<T: ?Sized + Send + 'static> Data for PhantomData<T> {
     const MIN_BYTES: usize = 0;
 
@@ -129,7 +129,7 @@ impl Data for Duration {
     }
 }
 
-/// As its content: it only orders otherwise.
+/// Encoded as its content, because only its order differs.
 impl<T: Data> Data for Reverse<T> {
     const MIN_BYTES: usize = T::MIN_BYTES;
 

@@ -1,4 +1,4 @@
-//! Finds for each part of the writer's schema what it is in the reader's.
+//! Finds the counterpart of each part of the writer's schema in the reader's.
 
 use super::{FieldsPlan, Incompatible, ListPlan, Migration, Origin, Plan, Problem, Step, VariantPlan};
 use crate::schema::{Field, Number, Variant};
@@ -19,7 +19,7 @@ struct Resolver<'a> {
     /// The plans of pairs of named types, also of those that are being resolved.
     known: BTreeMap<(u32, u32), usize>,
     plans: Vec<Option<Plan>>,
-    /// Where it is.
+    /// The path of the current type.
     path: String,
 }
 
@@ -29,7 +29,7 @@ impl<'a> Resolver<'a> {
             (Type::Named(was), Type::Named(is)) => Step::Named(self.named(*was, *is)?),
             (Type::Option(was), Type::Option(is)) => Step::Option(Box::new(self.step(was, is)?)),
             (was, Type::Option(is)) => {
-                // Report the types as they are, not what is in the option.
+                // Report the whole types, not the content of the option.
                 let step = self.step(was, is);
                 let whole = || self.incompatible(was, &Type::Option(is.clone()));
                 Step::Some(Box::new(step.map_err(|error| match error.problem {
@@ -161,7 +161,7 @@ impl<'a> Resolver<'a> {
     }
 }
 
-/// Whether a struct or enum is in it: their positions mean something in one schema only.
+/// Whether the type contains a struct or an enum, whose positions are valid in one schema only.
 fn mentions_named(ty: &Type) -> bool {
     matches!(ty, Type::Named(_)) || ty.parts().into_iter().any(mentions_named)
 }

@@ -1,4 +1,4 @@
-//! Carries a migration out, value by value.
+//! Carries out a migration, value by value.
 
 use super::{FieldsPlan, ListPlan, Migration, Origin, Plan, Step, VariantPlan};
 use crate::schema::{MAX_NAMED_DEPTH, Number};
@@ -18,7 +18,7 @@ pub(super) fn translate(
 #[derive(Clone, Copy)]
 struct Translator<'a> {
     migration: &'a Migration,
-    /// How many structs and enums are around the value.
+    /// The number of structs and enums around the value.
     depth: u32,
 }
 
@@ -117,7 +117,7 @@ fn deeper(depth: u32) -> Result<u32, DecodeError> {
     if depth == MAX_NAMED_DEPTH { Err(DecodeError::new(Reason::TooDeep)) } else { Ok(depth + 1) }
 }
 
-/// Takes a value and does nothing with it.
+/// Takes a value and drops it.
 fn pass_over(schema: &Schema, ty: &Type, depth: u32, input: &mut Decoder<'_>) -> Result<(), DecodeError> {
     let each = |types: &[&Type], input: &mut Decoder<'_>| {
         types.iter().try_for_each(|ty| pass_over(schema, ty, depth, input))
@@ -189,7 +189,7 @@ impl Value {
         })
     }
 
-    /// As a type that holds all values of the type that it was read as.
+    /// Writes the number as a type that has all values of the type that it was read as.
     fn write(self, number: Number, out: &mut Vec<u8>) {
         let out = &mut Encoder::new(out);
         match (self, number) {
