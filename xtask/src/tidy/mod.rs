@@ -26,7 +26,7 @@ cargo xtask tidy: the rules that no other tool checks
   - no file names places outside the repository
   - what ARCHITECTURE.md calls absent is absent: unsafe code, async code that decides, unordered maps in
     decisions, sleeps
-  - names that the glossary has replaced do not come back (xtask/src/tidy/vocabulary.rs)
+  - names and phrases that were replaced do not come back (xtask/src/tidy/vocabulary.rs)
 ";
 
 /// One breach of a rule.

@@ -1,6 +1,8 @@
-//! Names that were replaced by terms of the field, and must not come back. `docs/glossary.md` has the terms.
+//! Checks that names and phrases which were replaced by terms of the field do not come back. `docs/glossary.md` has the
+//! terms.
 //!
-//! Only code is checked, not comments: `moving` is an English word, but as a type it says nothing.
+//! Names are checked in code only, because `moving` is an English word, but says nothing as a type. Phrases are checked
+//! in comments.
 
 use std::path::Path;
 
@@ -29,11 +31,49 @@ const RETIRED: &[(&str, &str)] = &[
     ("told", "notified, completed or received"),
 ];
 
+/// Retired phrases in comments, in lower case, each with what to write instead.
+const RETIRED_PHRASES: &[(&str, &str)] = &[
+    ("came of", "the outcome of"),
+    ("for ever", "without end"),
+    ("gone mad", "what is wrong"),
+    ("says whether", "returns whether"),
+    ("whoever", "the name of the part that does it"),
+];
+
 /// Checks one Rust file.
 pub(super) fn check(path: &Path, text: &str) -> Vec<Finding> {
     if path.ends_with("xtask/src/tidy/vocabulary.rs") {
         return Vec::new();
     }
+    let mut findings = check_names(path, text);
+    findings.extend(check_phrases(path, text));
+    findings
+}
+
+fn check_phrases(path: &Path, text: &str) -> Vec<Finding> {
+    let comments = text.lines().zip(1..).filter(|(line, _)| line.trim_start().starts_with("//"));
+    let found = comments.flat_map(|(line, number)| {
+        let line = line.to_lowercase();
+        let here = RETIRED_PHRASES.iter().filter(move |(phrase, _)| has_words(&line, phrase));
+        here.map(move |(phrase, instead)| (number, phrase, instead))
+    });
+    found
+        .map(|(number, phrase, instead)| {
+            Finding::at_line(path, number, format!("the phrase `{phrase}` is retired; write {instead}"))
+        })
+        .collect()
+}
+
+/// Whether `words` occur in the line and are not parts of longer words.
+fn has_words(line: &str, words: &str) -> bool {
+    line.match_indices(words).any(|(at, _)| {
+        let before = line[..at].chars().next_back();
+        let after = line[at + words.len()..].chars().next();
+        ![before, after].into_iter().flatten().any(char::is_alphanumeric)
+    })
+}
+
+fn check_names(path: &Path, text: &str) -> Vec<Finding> {
     let code = text.lines().zip(1..).filter(|(line, _)| !line.trim_start().starts_with("//"));
     let found = code.flat_map(|(line, number)| {
         let line = line.split_once(" // ").map_or(line, |(code, _)| code);
@@ -83,5 +123,14 @@ mod tests {
     #[test]
     fn comments_texts_and_longer_names_are_free() {
         check("// Moving on.\nlet reborn = 1; // not born\nlet Removing = \"Kept for later\";", &[]);
+    }
+
+    #[test]
+    fn retired_phrases_are_found_in_comments() {
+        check(
+            "/// Takes it; says whether it did.",
+            &["a.rs:1: the phrase `says whether` is retired; write returns whether"],
+        );
+        check("// It waits for everything.\nlet text = \"says whether\";", &[]);
     }
 }
