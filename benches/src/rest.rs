@@ -32,7 +32,7 @@ impl Rest {
         self.get(&self.job()?)
     }
 
-    /// Whether every subtask runs, so many of each vertex.
+    /// Whether every vertex has this number of subtasks, and all of them run.
     pub fn runs_at(&self, parallelism: u32) -> Result<bool, Error> {
         let job = self.details()?;
         let runs = |vertex: &VertexSummary| {

@@ -2,7 +2,7 @@
 //!
 //! First every key is put once. Then each barrier begins a round: a fixed number of keys, other ones each time, are
 //! put again, and after them keys are only read, without an end, until the next barrier. So the slot is never
-//! idle, and exactly so many keys differ between two checkpoints, however fast the machine is.
+//! idle, and exactly this number of keys differs between two checkpoints, however fast the machine is.
 
 use crate::workloads::splitmix64;
 use reflow::source::{FixedSplits, ReaderContext};

@@ -24,7 +24,7 @@ pub struct Gaps {
     pub staying_ms: Option<f64>,
     /// Key groups that moved, …
     pub moved: usize,
-    /// … of so many that had records before and after.
+    /// … of this number that had records before and after.
     pub groups: usize,
     /// From the event to the first output of a group that moved at its new place, …
     pub first_ms: Option<f64>,

@@ -6,7 +6,7 @@ use reflow::source::{FixedSplits, ReaderContext};
 use reflow::{Data, Emit, Enumerator, Instant, NO_TIMESTAMP, Polled, Reader, Source, UserError};
 use std::time::Duration;
 
-/// So many records of a split come before the next one has its turn.
+/// The number of records of a split before the next split has its turn.
 const TURN: usize = 16;
 /// A reader looks no more often than this: records that are due meanwhile come together.
 const LEAST_WAIT: Duration = Duration::from_millis(1);

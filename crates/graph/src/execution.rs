@@ -128,7 +128,7 @@ mod tests {
     use crate::Vertex;
     use reflow_types::{ExecutorId, VertexId};
 
-    /// Vertices with so many subtasks and edges between them.
+    /// A graph whose vertices have these numbers of subtasks, with edges between them.
     fn graph(parallelism: &[u32], edges: &[(u16, u16, Shipping)]) -> (JobGraph, ExecutionGraph) {
         let vertex = |i: usize| Vertex {
             id: VertexId(i as u128),

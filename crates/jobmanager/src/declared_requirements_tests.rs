@@ -39,7 +39,7 @@ fn declared_requirements_outlive_the_job_manager_and_end_with_the_job() {
     let mut second = declarative(first.store.clone());
     assert_eq!(second.upper_bound(), 3);
     assert_eq!(second.shown().rescales.counts.completed, 0, "it was no rescale");
-    // The first does not know yet that it is deposed: what it still writes counts for nobody.
+    // The first does not know yet that it is deposed. What it still writes is ignored.
     second.store.objects.extend({
         first.declare(4).unwrap();
         first.store.objects.clone()

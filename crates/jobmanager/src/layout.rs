@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! <execution.checkpointing.dir>/<cluster-id>/<job name>/
-//!     epochs/<20 digits>          one for each start of a JobManager; whoever creates it leads
+//!     epochs/<20 digits>          one for each start of a JobManager; its creator leads
 //!     ended/<job id>              the job is over: the next start begins another
 //!     completed/<job id>          the newest complete checkpoint, in case that its decision is deleted
 //!     <job id>/chk-<n>/_metadata  the decision about checkpoint n, or that the job ends

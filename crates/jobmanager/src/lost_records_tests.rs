@@ -99,7 +99,7 @@ fn of_several_jobs_the_last_one_is_resumed_without_the_records_of_leadership() {
     assert_eq!((third.authority.epoch, third.job, third.resumed), (LeaderEpoch(3), second.job, true));
 }
 
-/// So many marks are not read one after the other, and not all at once.
+/// Many marks are read neither one after the other nor all at once.
 #[test]
 fn marks_are_read_some_at_a_time() {
     let mut store = begun(&[]);

@@ -100,7 +100,8 @@ fn a_deposed_leader_ends_no_job_and_changes_no_requirements() {
     }
 }
 
-/// An executor that hears that a checkpoint is complete commits what belongs to it: nobody may go back behind it.
+/// An executor that is notified of a complete checkpoint commits its transactions, so no leader may resume from
+/// an earlier one.
 #[test]
 fn what_a_stop_has_committed_is_not_done_again() {
     let mut first = started(MemoryStore::default());
@@ -143,7 +144,7 @@ fn fresh_begins_another_job() {
     assert_eq!(second.running().checkpoint, None);
 }
 
-/// How long a leader goes on that decides nothing, once there is another one.
+/// How long a leader that decides nothing continues once there is another one.
 const NOTICED_WITHIN: Duration = Duration::from_secs(6);
 
 #[test]

@@ -16,7 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 ///
 /// The sender sets `starved` and then reads the limit; the receiver raises the limit and then reads `starved`.
 /// Both need sequential consistency: with a weaker order, the sender could see the old limit while the receiver
-/// sees that nobody waits, and nobody would wake the sender.
+/// sees no waiting sender, and the sender would never be woken.
 #[derive(Default)]
 pub struct Credit {
     records: AtomicU64,

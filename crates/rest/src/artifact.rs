@@ -1,7 +1,7 @@
-//! The job's executable, which TaskManagers fetch: whole or in ranges, as `/artifacts/<sha256>`.
+//! Serves the job's executable to TaskManagers, whole or in ranges, as `/artifacts/<sha256>`.
 //!
-//! The name stands for the content, so that a TaskManager that asks a JobManager of another build is told that there is no
-//! such file. It is no part of the API.
+//! The name contains the hash of the content, so that a TaskManager that asks a JobManager of another build gets
+//! a 404. The route is not part of the API.
 
 use axum::Router;
 use std::path::PathBuf;

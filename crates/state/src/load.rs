@@ -1,4 +1,4 @@
-//! Loading of runs into a table, whoever wrote them and however the groups were owned then.
+//! Loads runs into a table, whichever subtasks wrote them and owned their groups then.
 //!
 //! The runs of a segment are loaded in the order of their checkpoints; segments and tables may be loaded in any
 //! order. The key group of an entry is computed from its key, so that a savepoint can be restored at another max

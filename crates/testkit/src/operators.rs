@@ -1,8 +1,7 @@
-//! Every stateful operator and every way of moving records that the streaming interface has, as a small job each.
+//! A small job for each stateful operator, and for each way of moving records, of the streaming interface.
 //!
-//! Whoever adds an operator adds a line here, and it is taken through everything that may happen to a job: by
-//! [`check_rescales`](crate::check_rescales) through checkpoints, crashes and restarts at another parallelism, and by
-//! the simulator through live rescales on a cluster that falls apart meanwhile.
+//! A new operator needs a line here. [`check_rescales`](crate::check_rescales) then tests it with checkpoints,
+//! crashes and restarts at another parallelism, and the simulator with live rescales on a cluster with failures.
 
 use reflow_api::window::{
     CountEvictor, CountTrigger, GlobalWindows, SlidingWindows, TimeEvictor, TumblingWindows, Windowed,
@@ -17,33 +16,34 @@ use std::time::Duration;
 /// A record of these jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Data)]
 pub struct Reading {
-    /// The split that it was read from. Those of one split come in order, those of two in any.
+    /// The split that it was read from. Records of one split are read in order, those of different splits in any
+    /// order.
     pub split: u64,
     /// Its key, which records of other splits may have, too.
     pub key: u64,
     /// Its event time in milliseconds.
     pub time: Timestamp,
-    /// What is added up.
+    /// The value that is summed up.
     pub value: i64,
 }
 
 impl Reading {
-    /// A key that no other split has: what depends on the order of a key's records is grouped by it.
+    /// A key that no other split has, for results that depend on the order of a key's records.
     fn own_key(&self) -> (u64, u64) {
         (self.split, self.key)
     }
 }
 
-/// By how much event time is out of order.
+/// The disorder of event time.
 #[derive(Clone, Copy, Debug)]
 pub struct Disorder {
-    /// A record is at most this much earlier than one before it in its split …
+    /// The most by which a record is earlier than a previous one of its split.
     pub in_split: Duration,
-    /// … and this much earlier than any record of any split.
+    /// The most by which a record is earlier than a previous one of any split.
     pub overall: Duration,
 }
 
-/// An operator, or a way between two.
+/// An operator, or a way of moving records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Operator {
     /// A reduced value by key, written at each record.
@@ -60,40 +60,41 @@ pub enum Operator {
     GlobalByDelta,
     /// A process function with timers in event time, some of which are deleted.
     EventTimers,
-    /// Two keyed vertices, with a max parallelism of their own each.
+    /// Two keyed vertices with different max parallelisms.
     TwoKeyed,
-    /// A subtask alone between many.
+    /// A vertex with one subtask between vertices with several.
     SingleBetween,
     /// A stream that is split in two, which are joined again. All of its chains are boxed.
     SharedUnion,
-    /// Many records of each, which are then rebalanced, in boxed chains up to the sink.
+    /// Many records from each record, which are then rebalanced, in boxed chains up to the sink.
     FlatMapRebalanced,
-    /// Event time that is assigned where records of several readers come together.
+    /// Event time that is assigned behind an exchange, to records of several readers.
     TimesBehindExchange,
 }
 
 /// The size of tumbling windows.
 pub const TUMBLING: Duration = Duration::from_millis(100);
-/// The size of sliding windows …
+/// The size of sliding windows.
 pub const SLIDING: Duration = Duration::from_millis(150);
-/// … and how far they slide.
+/// The slide of sliding windows.
 pub const SLIDE: Duration = Duration::from_millis(50);
 /// The sizes of the windows of [`Operator::TwoKeyed`], which are over all records.
 pub const TWO_KEYED: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(200)];
-/// The value that [`Operator::SingleBetween`] leaves out.
+/// The value that [`Operator::SingleBetween`] filters out.
 pub const LEFT_OUT: i64 = 7;
 /// How long after a record the timers of [`Operator::EventTimers`] are due. The first is deleted if the value is divisible
 /// by [`DELETING`].
 pub const TIMERS_MS: [Timestamp; 2] = [55, 56];
 /// See [`TIMERS_MS`].
 pub const DELETING: i64 = 5;
-/// How many records [`Operator::FlatMapRebalanced`] makes of one; of these it keeps those that [`FLAT_MAP_KEPT`] divides.
+/// The number of records that [`Operator::FlatMapRebalanced`] emits for each record. It keeps those that are
+/// divisible by [`FLAT_MAP_KEPT`].
 pub const FLAT_MAP: u64 = 100;
 /// See [`FLAT_MAP`].
 pub const FLAT_MAP_KEPT: u64 = 50;
 
 impl Operator {
-    /// All of them.
+    /// All operators.
     pub const ALL: [Self; 12] = [
         Self::Reduce,
         Self::Aggregate,
@@ -109,7 +110,7 @@ impl Operator {
         Self::TimesBehindExchange,
     ];
 
-    /// Builds its job from a stream of readings to a sink of lines. What it writes does not depend on the order of
+    /// Builds its job, from a stream of readings to a sink of lines. The output does not depend on the order of
     /// records of different splits.
     pub fn build<P, S>(self, readings: Stream<P>, disorder: Disorder, sink: S)
     where

@@ -419,7 +419,7 @@ fn long_chains_of_increments_restore() {
     assert_eq!(last.iter().map(|((_, sum), _)| *sum).collect::<Vec<u64>>(), sums);
 }
 
-/// A source that has not sent the barrier when the checkpoint is given up never sends it.
+/// A source that has not sent the barrier when the checkpoint is aborted never sends it.
 #[test]
 fn a_checkpoint_that_is_given_up_blocks_no_input() {
     let (left, right, out) = (Feed::<u64>::new(1), Feed::<u64>::new(1), Collect::<u64>::new("out"));

@@ -113,7 +113,7 @@ fn without_a_checkpoint_everything_begins_anew() {
     sums.end(500);
 }
 
-/// Whoever goes on from the checkpoint with which the job ends has only its end left to do.
+/// An attempt that is restored from the checkpoint with which the job ends only has to finish.
 #[test]
 fn an_attempt_after_the_last_checkpoint_commits_and_reads_nothing() {
     for then in [AfterBarrier::Finish, AfterBarrier::Drain] {

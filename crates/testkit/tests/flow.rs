@@ -1,4 +1,5 @@
-//! Backpressure: nothing is read that nobody takes, nothing stays behind, and barriers pass quickly.
+//! Tests of backpressure: sources read no more than sinks accept, no record stays in a queue, and barriers pass
+//! quickly.
 
 use reflow_api::Watermarks;
 use reflow_api::window::{EventTimeTrigger, GlobalWindows, TumblingWindows};

@@ -170,7 +170,8 @@ fn times_assigned_behind_an_exchange_wait_for_every_subtask() {
     assert_eq!(values(&out), [(10, 1), (30, 1)]);
 }
 
-/// Behind an exchange every subtask has come to a different time; after a restore nobody may be ahead of the slowest.
+/// Behind an exchange every subtask has reached a different event time. After a restore none may be ahead of the
+/// slowest.
 #[test]
 fn times_assigned_behind_an_exchange_survive_a_rescale() {
     let job = |env: &mut StreamEnv, feed: Feed<i64>, out: Counts| {

@@ -117,7 +117,7 @@ impl Key for () {
     fn encode(&self, _: &mut KeyWriter) {}
 }
 
-/// Says something about a type, and holds nothing.
+/// A type without a value.
 impl<T: ?Sized + Send + 'static> Key for PhantomData<T> {
     fn encode(&self, _: &mut KeyWriter) {}
 }

@@ -338,7 +338,7 @@ fn what_a_deposed_leader_decides_above_where_its_successor_went_on_is_void() {
         [CheckpointId(5), CheckpointId(7)],
         "they go with the next that is collected"
     );
-    // The third one goes on from there.
+    // The third one continues from there.
     let lineage = recovered.taken_over(LeaderEpoch(3));
     assert!(lineage.voids(CheckpointId(5), LeaderEpoch(1)) && lineage.voids(CheckpointId(7), LeaderEpoch(2)));
     assert!(

@@ -307,7 +307,7 @@ mod tests {
             let mut flipped = bytes.clone();
             flipped[i] ^= 1 << (i % 8);
             assert!(decode(&flipped).is_err(), "{i}");
-            // Whoever makes the checksum fit gets an error or another manifest, not a panic.
+            // If the checksum is made to fit, the result is an error or another manifest, not a panic.
             let end = flipped.len() - TRAILER;
             let checksum = crc32fast::hash(&flipped[..end]).to_le_bytes();
             flipped[end..].copy_from_slice(&checksum);

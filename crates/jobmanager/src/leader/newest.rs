@@ -1,9 +1,9 @@
 //! The record of the newest complete checkpoint.
 //!
-//! The deciding names of a job say which of its checkpoints are complete. If the newest of them is deleted, by a rule of the
-//! store or by a person, nothing there tells that it ever existed, and the next JobManager would go on from the one
-//! before, or begin the job anew. So a leader also records the newest one elsewhere. It does so after the checkpoint is
-//! complete, and nothing waits for it: a record that is behind protects less, and does no harm.
+//! The deciding names of a job show which of its checkpoints are complete. If the newest of them is deleted, by a
+//! rule of the store or by a person, nothing shows that it ever existed, and the next JobManager would resume
+//! from the one before, or start the job from nothing. So a leader also records the newest one elsewhere, after
+//! the checkpoint is complete. Nothing waits for this: an outdated record protects less, but does no harm.
 
 use crate::leadership::CompletedRecord;
 use crate::record;
@@ -19,7 +19,8 @@ pub(super) struct Newest {
 }
 
 impl Newest {
-    /// `found` is what the leader goes on from. It is not recorded: the job may have to ask before it goes back to it.
+    /// `found` is the checkpoint that the leader resumes from. It is not recorded, because the job may have to
+    /// ask its user before it resumes from an older checkpoint.
     pub(super) fn new(at: Location, epoch: LeaderEpoch, found: Option<CheckpointId>) -> Self {
         Self { at, epoch, recorded: found, writing: false }
     }

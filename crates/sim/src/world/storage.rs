@@ -91,7 +91,7 @@ impl Storage {
         self.delete(None, name);
     }
 
-    /// Nobody needs the misplaced object any more.
+    /// Removes the misplaced object, which is not needed any more.
     pub fn forget_misplaced(&mut self) {
         self.lost = None;
     }

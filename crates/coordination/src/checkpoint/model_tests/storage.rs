@@ -49,7 +49,7 @@ impl Storage {
         state
     }
 
-    /// Whoever reads a manifest that stands finds its objects.
+    /// All objects of an existing manifest exist.
     pub(super) fn check_names(&self, lineage: &Lineage) {
         for (name, decision) in &self.names {
             let Decision::Complete(manifest) = decision else { continue };

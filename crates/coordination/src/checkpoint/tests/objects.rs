@@ -4,7 +4,8 @@ use super::*;
 use bytes::Bytes;
 use reflow_protocol::snapshot::{OperatorState, Redistribution};
 
-/// Nobody knows whether a directory comes back with what it held, so the next checkpoint builds on nothing.
+/// It is not known whether a directory that was lost comes back with its content, so the next checkpoint builds
+/// on nothing.
 #[test]
 fn after_objects_have_gone_the_next_checkpoint_writes_everything() {
     let mut f = Fixture::new(settings());

@@ -25,7 +25,7 @@ fn a_stop_is_decided_in_the_directory_of_the_job() {
         assert_eq!(f.stored(1, unknown()), "abandon 1 at /chk-1/_metadata");
         assert!(f.abandoned(1, outcome).contains(expect));
     }
-    // It fails after the job has been stopped: the job goes on from the savepoint.
+    // It fails after the job has been stopped, so the job resumes from the savepoint.
     let mut f = Fixture::new(settings());
     stop(&mut f);
     f.stored(1, Won);

@@ -229,7 +229,7 @@ fn calm_down(world: &mut World, seed: u64) {
     assert_eq!(known, world.executors.keys().collect::<Vec<_>>(), "seed {seed}");
 }
 
-/// And it ends as it is told.
+/// The job ends as requested.
 fn finish(world: &mut World, random: &mut Random, seed: u64, struck: &mut Struck) {
     if world.end.is_some() {
         return;

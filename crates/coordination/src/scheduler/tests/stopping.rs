@@ -101,7 +101,7 @@ fn a_stop_that_is_decided_is_finished_after_a_failure() {
     }
 }
 
-/// The JobManager is lost before the job's end stands.
+/// The JobManager is lost before the job's end is recorded.
 #[test]
 fn a_stop_that_is_decided_is_finished_by_the_next_job_manager() {
     let stop = |drain| Event::StopWithSavepoint { request: RequestId(5), directory: "mem:/s".into(), drain };
@@ -124,7 +124,7 @@ fn a_stop_that_is_decided_is_finished_by_the_next_job_manager() {
         world.run();
         let deployed = ["deploy 1 at [2, 2, 2] from checkpoint 1"];
         world.expect(&deployed.into_iter().chain(expected.iter().copied()).collect::<Vec<_>>());
-        // Whoever starts another job from the savepoint wants it to run.
+        // A user who starts another job from the savepoint wants it to run.
         let restored = Recovered::from_savepoint("mem:/s/savepoint", manifest);
         let mut world = World::with_job(reactive(), job(), Some(restored));
         world.add(1);

@@ -1,7 +1,8 @@
-//! Objects that an HTTP server has, `http://host:port/path`: they can be read, whole or in ranges.
+//! Reads objects of an HTTP server, `http://host:port/path`, whole or in ranges.
 //!
-//! A request has a connection of its own. It may last as long as bytes arrive: a large object on a slow network takes its
-//! time, and a server that has stopped is noticed soon. Proxies are not used, because the server is a JobManager.
+//! Each request has a connection of its own. It may last as long as bytes arrive, so that a large object can be
+//! read over a slow network and a server that has stopped is noticed soon. Proxies are not used, because the
+//! server is a JobManager.
 
 use super::error::failed;
 use crate::store::{Location, StoreError};
@@ -18,10 +19,10 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-/// How long the server may send nothing.
+/// The longest time without data from the server.
 const MAX_SILENCE: Duration = Duration::from_secs(10);
 
-/// Whether a location is of this kind.
+/// Whether a location is an HTTP URL.
 pub(super) fn serves(at: &Location) -> bool {
     at.0.starts_with("http://")
 }
@@ -31,7 +32,7 @@ pub(super) async fn get(at: &Location, range: Option<Range<u64>>) -> Result<Byte
     Client { at, max_silence: MAX_SILENCE }.get(range).await
 }
 
-/// Asks for one object.
+/// A request for one object.
 struct Client<'a> {
     at: &'a Location,
     max_silence: Duration,
@@ -52,7 +53,7 @@ impl Client<'_> {
         let request = request.body(Empty::<Bytes>::new()).map_err(|error| self.failed(error.to_string()))?;
         let stream = self.in_time(TcpStream::connect(authority)).await?;
         let (mut sender, connection) = self.in_time(http1::handshake(TokioIo::new(stream))).await?;
-        // The connection ends with this set.
+        // Dropping the set ends the connection.
         let mut connections = JoinSet::new();
         connections.spawn(connection);
         let response = self.in_time(sender.send_request(request)).await?;
@@ -84,7 +85,7 @@ impl Client<'_> {
         }
     }
 
-    /// How many bytes a partial answer has, if it has the range that was asked for.
+    /// The number of bytes of a partial answer, if it has the requested range.
     fn check_range(&self, range: &Range<u64>, response: &Response<Incoming>) -> Result<u64, StoreError> {
         let sent = content_range(response);
         if sent.starts_with(&format!("bytes {}-{}/", range.start, range.end - 1)) {
@@ -94,7 +95,7 @@ impl Client<'_> {
         Err(self.out_of_range(range, sent).unwrap_or_else(another))
     }
 
-    /// Why an answer has not what was asked for.
+    /// The error of an answer without the requested bytes.
     fn refusal(&self, range: Option<Range<u64>>, response: &Response<Incoming>) -> StoreError {
         let refused = || self.failed(format!("the server answers {}", response.status()));
         match (response.status(), range) {
@@ -138,7 +139,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
-    /// What a server that answers with this text gives to whoever asks for bytes 2 to 4, and what it was asked.
+    /// Requests bytes 2 to 4 of a server that answers with this text. Returns the result and the request.
     async fn asked(answer: &str) -> (Result<Bytes, StoreError>, String) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = Location(format!("http://{}/artifacts/ab", listener.local_addr().unwrap()));
