@@ -231,7 +231,7 @@ fn what_a_sink_has_given_away_and_lost_is_written_anew() {
     assert!(!job.checkpoint());
     let [failure] = job.failures() else { panic!("{}", job.state()) };
     assert_eq!((failure.fault, failure.operator.as_str()), (Fault::External, "Sink: out (uid sink-1)"));
-    assert!(failure.message.contains("anew from that checkpoint"), "{}", failure.message);
+    assert!(failure.message.contains("write it again from that checkpoint"), "{}", failure.message);
     job.store_mut().heal();
     job.kill();
     job.start(1);
