@@ -20,6 +20,17 @@ pub trait Aggregate: Clone + Send + 'static {
     fn result(&self, acc: &Self::Acc) -> Self::Out;
 }
 
+/// What becomes of a record for which an operator's function returns an error. A panic always fails the job's attempt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnError {
+    /// The attempt fails, and the restart strategy decides.
+    #[default]
+    Fail,
+    /// The record is skipped, counted as `numRecordsInErrors` of the vertex, and logged at most every 10 seconds. What
+    /// the function did before it returned the error stays: state that it changed, timers, and records that it emitted.
+    Skip,
+}
+
 /// The kind of time that a timer waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Data)]
 pub enum TimeDomain {

@@ -17,7 +17,7 @@ pub mod source;
 pub mod watermarks;
 pub mod window;
 
-pub use function::{Aggregate, Context, ProcessFunction, TimeDomain};
+pub use function::{Aggregate, Context, OnError, ProcessFunction, TimeDomain};
 pub use io::Io;
 pub use reflow_types::Data;
 pub use runtime_context::RuntimeContext;

@@ -194,7 +194,7 @@ pub struct SubtaskMetrics {
     pub state_bytes: u64,
     /// Records dropped because they were late.
     pub late_records: u64,
-    /// Records skipped because they could not be read.
+    /// Records skipped because they could not be read, or because of an error of a function that skips.
     pub skipped_records: u64,
     /// The longest step of its task since the last report, including the one in progress.
     pub longest_step: Duration,

@@ -37,7 +37,7 @@ pub use job_function::JobFunction;
 pub use reflow_api::sink;
 pub use reflow_api::source;
 pub use reflow_api::{
-    Aggregate, Context, Emit, Enumerator, EnumeratorPoll, Io, Polled, ProcessFunction, Reader,
+    Aggregate, Context, Emit, Enumerator, EnumeratorPoll, Io, OnError, Polled, ProcessFunction, Reader,
     RuntimeContext, Sink, Source, TimeDomain, Transaction, UserError, Watermarks, Writer, window,
 };
 pub use reflow_connectors as connectors;
@@ -64,8 +64,8 @@ pub mod prelude {
         TimeEvictor, TumblingWindows, Window, Windowed,
     };
     pub use crate::{
-        Aggregate, Args, BoxedStream, Context, Data, JobResult, Key, ProcessFunction, RuntimeContext,
-        SharedStream, Stream, StreamEnv, TimeDomain, Timestamp, UserError, Watermarks, clap,
+        Aggregate, Args, BoxedStream, Context, Data, JobResult, Key, OnError, ProcessFunction,
+        RuntimeContext, SharedStream, Stream, StreamEnv, TimeDomain, Timestamp, UserError, Watermarks, clap,
     };
     pub use std::time::Duration;
 }

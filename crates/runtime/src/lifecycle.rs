@@ -25,11 +25,6 @@ impl Lifecycle {
         &self.context
     }
 
-    /// The operator that the function is of.
-    pub fn operator(&self) -> &OperatorName {
-        &self.operator
-    }
-
     /// For [`Control::open`](crate::Control::open).
     pub fn set(&mut self, context: &OpenContext<'_>) {
         let Place { index, parallelism } = context.place;

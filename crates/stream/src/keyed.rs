@@ -5,7 +5,7 @@ use crate::stream::{Stream, VertexDraft};
 use crate::windowed::WindowedStream;
 use reflow_api::window::Trigger;
 use reflow_api::window::{Assigner, EventTimeTrigger};
-use reflow_api::{Aggregate, Data, ProcessFunction};
+use reflow_api::{Aggregate, Data, OnError, ProcessFunction};
 use reflow_graph::Shipping;
 use reflow_network::output::KeySelector;
 use reflow_runtime::keyed::{Contents, Windowing};
@@ -41,14 +41,15 @@ impl<P: Pipeline<Out: Data>, F: KeySelector<P::Out>> KeyedStream<P, F> {
         self.keyed("reduce", "Reduce", head)
     }
 
-    /// Runs a function with keyed state and timers.
+    /// Runs a function with keyed state and timers. What becomes of a record for which it returns an error is set by
+    /// [`on_error`](Stream::on_error).
     pub fn process<Q>(self, function: Q) -> Stream<ProcessHead<P::Out, F, Q>>
     where
         Q: ProcessFunction<Key = F::Key, In = P::Out>,
         Q::Out: Send + 'static,
     {
         let key = self.key.clone();
-        let head = ProcessHead { key, function, takes: PhantomData };
+        let head = ProcessHead { key, function, on_error: OnError::default(), takes: PhantomData };
         self.keyed("process", "Process", head)
     }
 

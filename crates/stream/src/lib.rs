@@ -19,6 +19,6 @@ pub mod windowed;
 pub use env::StreamEnv;
 pub use job::{Job, JobError, TaskFactory};
 pub use keyed::KeyedStream;
-pub use pipeline::{Link, Pipeline};
+pub use pipeline::{Fallible, Link, Pipeline};
 pub use stream::{BoxedStream, SharedStream, SinkHandle, Stream};
 pub use windowed::WindowedStream;

@@ -1,11 +1,12 @@
 //! Pipelines: chains of operators as types.
 
 use reflow_api::window::{Assigner, Trigger};
-use reflow_api::{Aggregate, ProcessFunction, Source, Watermarks, source::ReaderContext};
+use reflow_api::{Aggregate, OnError, ProcessFunction, Source, UserError, Watermarks, source::ReaderContext};
 use reflow_graph::Operator;
 use reflow_network::output::KeySelector;
+use reflow_runtime::error_handler::ErrorHandler;
 use reflow_runtime::keyed::{Contents, Process, Rolling, Unkeyed, WindowOperator, Windowing};
-use reflow_runtime::stages::{AssignTime, BoxedStage, Filter, FlatMap, Inspect, Map};
+use reflow_runtime::stages::{AssignTime, BoxedStage, Filter, Flatten, Inspect, Map, TryFilter, TryMap};
 use reflow_runtime::task::{InputTask, SourceTask};
 use reflow_runtime::{BuildContext, OperatorName, Stage, Task};
 use reflow_types::{Data, Timestamp};
@@ -69,6 +70,23 @@ impl<P: Pipeline, L: Link<P::Out>> Pipeline for Then<P, L> {
     }
 }
 
+/// An operator whose function can return an error for a record.
+#[diagnostic::on_unimplemented(
+    message = "the functions of this operator return no errors",
+    label = "`on_error` must follow an operator whose function returns a `Result`",
+    note = "these are `try_map`, `try_filter`, `try_flat_map` and `process`"
+)]
+pub trait Fallible {
+    /// Sets what becomes of such a record.
+    fn set_on_error(&mut self, policy: OnError);
+}
+
+impl<P, L: Fallible> Fallible for Then<P, L> {
+    fn set_on_error(&mut self, policy: OnError) {
+        self.link.set_on_error(policy);
+    }
+}
+
 /// The operator at position `place` in the chain of the vertex that is being built.
 pub(crate) fn operator(context: &BuildContext, place: usize) -> OperatorName {
     let Operator { uid, name, .. } = &context.wiring.job.vertex(context.wiring.vertex).operators[place];
@@ -125,7 +143,14 @@ where
 pub struct ProcessHead<T, F, P> {
     pub(crate) key: F,
     pub(crate) function: P,
+    pub(crate) on_error: OnError,
     pub(crate) takes: PhantomData<fn(T)>,
+}
+
+impl<T, F, P> Fallible for ProcessHead<T, F, P> {
+    fn set_on_error(&mut self, policy: OnError) {
+        self.on_error = policy;
+    }
 }
 
 impl<T, F, P> Pipeline for ProcessHead<T, F, P>
@@ -137,7 +162,7 @@ where
 {
     type Out = P::Out;
     fn build<D: Stage<P::Out> + 'static>(&self, down: D, context: &mut BuildContext) -> Box<dyn Task> {
-        let (key, function) = (self.key.clone(), self.function.clone());
+        let (key, function) = (self.key.clone(), (self.function.clone(), self.on_error));
         let head = Process::new(operator(context, 0), key, function, context.max_parallelism, down);
         Box::new(InputTask::new(context.gate::<T>(), head, context))
     }
@@ -199,9 +224,9 @@ where
     F: FnMut(T) -> I + Clone + Send + 'static,
 {
     type Out = I::Item;
-    type Stage<D: Stage<I::Item> + 'static> = FlatMap<F, I, D>;
-    fn attach<D: Stage<I::Item> + 'static>(&self, next: D, _: &BuildContext) -> FlatMap<F, I, D> {
-        FlatMap::new(self.0.clone(), next)
+    type Stage<D: Stage<I::Item> + 'static> = Map<F, I, Flatten<I, D>>;
+    fn attach<D: Stage<I::Item> + 'static>(&self, next: D, _: &BuildContext) -> Self::Stage<D> {
+        Map::new(self.0.clone(), Flatten::new(next))
     }
 }
 
@@ -213,6 +238,75 @@ impl<T: Send + 'static, F: FnMut(&T) -> bool + Clone + Send + 'static> Link<T> f
     type Stage<D: Stage<T> + 'static> = Filter<F, D>;
     fn attach<D: Stage<T> + 'static>(&self, next: D, _: &BuildContext) -> Filter<F, D> {
         Filter::new(self.0.clone(), next)
+    }
+}
+
+/// A function that can return an error, of one of the operators `try_map`, `try_filter` and `try_flat_map`.
+pub struct TryLink<F, K> {
+    pub(crate) function: F,
+    /// The position of the operator in its chain.
+    pub(crate) place: usize,
+    pub(crate) on_error: OnError,
+    pub(crate) kind: PhantomData<fn() -> K>,
+}
+
+impl<F, K> Fallible for TryLink<F, K> {
+    fn set_on_error(&mut self, policy: OnError) {
+        self.on_error = policy;
+    }
+}
+
+impl<F, K> TryLink<F, K> {
+    fn errors(&self, context: &BuildContext) -> ErrorHandler {
+        ErrorHandler::new(operator(context, self.place), self.on_error)
+    }
+}
+
+/// See [`Stream::try_map`](crate::Stream::try_map).
+pub struct ToOne<U>(PhantomData<U>);
+
+impl<T, U, F> Link<T> for TryLink<F, ToOne<U>>
+where
+    T: 'static,
+    U: Send + 'static,
+    F: FnMut(T) -> Result<U, UserError> + Clone + Send + 'static,
+{
+    type Out = U;
+    type Stage<D: Stage<U> + 'static> = TryMap<F, U, D>;
+    fn attach<D: Stage<U> + 'static>(&self, next: D, context: &BuildContext) -> TryMap<F, U, D> {
+        TryMap::new(self.function.clone(), self.errors(context), next)
+    }
+}
+
+/// See [`Stream::try_flat_map`](crate::Stream::try_flat_map).
+pub struct ToMany<I>(PhantomData<I>);
+
+impl<T, I, F> Link<T> for TryLink<F, ToMany<I>>
+where
+    T: 'static,
+    I: IntoIterator<IntoIter: Send> + 'static,
+    I::Item: Send + 'static,
+    F: FnMut(T) -> Result<I, UserError> + Clone + Send + 'static,
+{
+    type Out = I::Item;
+    type Stage<D: Stage<I::Item> + 'static> = TryMap<F, I, Flatten<I, D>>;
+    fn attach<D: Stage<I::Item> + 'static>(&self, next: D, context: &BuildContext) -> Self::Stage<D> {
+        TryMap::new(self.function.clone(), self.errors(context), Flatten::new(next))
+    }
+}
+
+/// See [`Stream::try_filter`](crate::Stream::try_filter).
+pub struct Kept;
+
+impl<T, F> Link<T> for TryLink<F, Kept>
+where
+    T: Send + 'static,
+    F: FnMut(&T) -> Result<bool, UserError> + Clone + Send + 'static,
+{
+    type Out = T;
+    type Stage<D: Stage<T> + 'static> = TryFilter<F, D>;
+    fn attach<D: Stage<T> + 'static>(&self, next: D, context: &BuildContext) -> TryFilter<F, D> {
+        TryFilter::new(self.function.clone(), self.errors(context), next)
     }
 }
 

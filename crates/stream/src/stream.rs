@@ -4,9 +4,10 @@ use crate::env::Shared;
 use crate::job::EnumeratorFactory;
 use crate::keyed::KeyedStream;
 use crate::pipeline::{
-    Boxed, FilterLink, FlatMapLink, GateHead, InspectLink, Link, MapLink, Pipeline, Then, TimeLink,
+    Boxed, Fallible, FilterLink, FlatMapLink, GateHead, InspectLink, Kept, Link, MapLink, Pipeline, Then,
+    TimeLink, ToMany, ToOne, TryLink,
 };
-use reflow_api::{Data, Sink, Watermarks};
+use reflow_api::{Data, OnError, Sink, UserError, Watermarks};
 use reflow_graph::{EdgeId, Operator, Shipping, VertexIndex};
 use reflow_network::output::{KeySelector, NoKey};
 use reflow_runtime::BuildContext;
@@ -94,6 +95,84 @@ impl<P: Pipeline> Stream<P> {
         F: FnMut(P::Out) -> I + Clone + Send + 'static,
     {
         self.then("flat-map", "FlatMap", FlatMapLink(function, PhantomData))
+    }
+
+    /// As [`map`](Self::map), with a function that may return an error. An error fails the attempt unless
+    /// [`on_error`](Self::on_error) says otherwise.
+    ///
+    /// ```
+    /// # use {reflow_api::OnError, reflow_stream::{Pipeline, Stream}};
+    /// fn numbers(lines: Stream<impl Pipeline<Out = String>>) -> Stream<impl Pipeline<Out = u64>> {
+    ///     lines.try_map(|line| Ok(line.parse()?)).on_error(OnError::Skip)
+    /// }
+    /// ```
+    pub fn try_map<U, F>(self, function: F) -> Stream<Then<P, TryLink<F, ToOne<U>>>>
+    where
+        U: Send + 'static,
+        F: FnMut(P::Out) -> Result<U, UserError> + Clone + Send + 'static,
+    {
+        self.then_try("map", "Map", function)
+    }
+
+    /// As [`filter`](Self::filter), with a condition that may return an error.
+    ///
+    /// ```
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// fn high(lines: Stream<impl Pipeline<Out = String>>) -> Stream<impl Pipeline<Out = String>> {
+    ///     lines.try_filter(|line| Ok(line.parse::<u64>()? >= 10))
+    /// }
+    /// ```
+    pub fn try_filter<F>(self, condition: F) -> Stream<Then<P, TryLink<F, Kept>>>
+    where
+        F: FnMut(&P::Out) -> Result<bool, UserError> + Clone + Send + 'static,
+    {
+        self.then_try("filter", "Filter", condition)
+    }
+
+    /// As [`flat_map`](Self::flat_map), with a function that may return an error. It returns all records or none.
+    ///
+    /// ```
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// fn numbers(lines: Stream<impl Pipeline<Out = String>>) -> Stream<impl Pipeline<Out = u64>> {
+    ///     lines.try_flat_map(|line| {
+    ///         let numbers: Result<Vec<u64>, _> = line.split(' ').map(str::parse).collect();
+    ///         Ok(numbers?)
+    ///     })
+    /// }
+    /// ```
+    pub fn try_flat_map<I, F>(self, function: F) -> Stream<Then<P, TryLink<F, ToMany<I>>>>
+    where
+        I: IntoIterator<IntoIter: Send> + 'static,
+        I::Item: Send + 'static,
+        F: FnMut(P::Out) -> Result<I, UserError> + Clone + Send + 'static,
+    {
+        self.then_try("flat-map", "FlatMap", function)
+    }
+
+    fn then_try<F, K>(self, kind: &'static str, name: &str, function: F) -> Stream<Then<P, TryLink<F, K>>>
+    where
+        TryLink<F, K>: Link<P::Out>,
+    {
+        let place = self.draft.operators.len();
+        self.then(kind, name, TryLink { function, place, on_error: OnError::default(), kind: PhantomData })
+    }
+
+    /// Sets what becomes of a record for which the last operator's function returns an error. The default is
+    /// [`OnError::Fail`]. Follows `try_map`, `try_filter`, `try_flat_map` and `process`; behind other operators
+    /// it does not compile:
+    ///
+    /// ```compile_fail
+    /// # use {reflow_api::OnError, reflow_stream::{Pipeline, Stream}};
+    /// # fn lengths(lines: Stream<impl Pipeline<Out = String>>) -> Stream<impl Pipeline<Out = usize>> {
+    /// lines.map(|line| line.len()).on_error(OnError::Skip)
+    /// # }
+    /// ```
+    pub fn on_error(mut self, policy: OnError) -> Self
+    where
+        P: Fallible,
+    {
+        self.pipeline.set_on_error(policy);
+        self
     }
 
     /// Calls a function with a reference to each record.

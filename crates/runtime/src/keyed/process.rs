@@ -1,14 +1,15 @@
 //! The operator of process functions, with one state value per key and timers in event and processing time.
 
 use super::Head;
+use crate::error_handler::ErrorHandler;
 use crate::failure::OperatorName;
 use crate::lifecycle::Lifecycle;
 use crate::stage::{Control, OpenContext, Place, Stage};
-use reflow_api::{Context, ProcessFunction, RuntimeContext, TimeDomain};
+use reflow_api::{Context, OnError, ProcessFunction, RuntimeContext, TimeDomain};
 use reflow_network::Row;
 use reflow_network::output::KeySelector;
 use reflow_protocol::control::SubtaskMetrics;
-use reflow_protocol::failure::{Failure, Fault};
+use reflow_protocol::failure::Failure;
 use reflow_state::{KeyedTable, SnapshotTable, TableId, TimerTable};
 use reflow_types::{Bounds, Instant, Key, KeyHash, MIN_WATERMARK, MaxParallelism, Timestamp};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use std::time::Duration;
 /// Runs a process function.
 pub struct Process<T, F: KeySelector<T>, P: ProcessFunction<Key = F::Key, In = T>, D> {
     lifecycle: Lifecycle,
+    errors: ErrorHandler,
     key: F,
     function: P,
     keyed: Keyed<F::Key, P::State>,
@@ -47,7 +49,13 @@ where
     D: Stage<P::Out>,
 {
     /// An operator that runs `function`, keyed by `key`.
-    pub fn new(operator: OperatorName, key: F, function: P, max: MaxParallelism, next: D) -> Self {
+    pub fn new(
+        operator: OperatorName,
+        key: F,
+        (function, on_error): (P, OnError),
+        max: MaxParallelism,
+        next: D,
+    ) -> Self {
         let keyed = Keyed {
             state: KeyedTable::new(TableId(0), "state", max),
             event_timers: TimerTable::new(TableId(1), "event-time timers", max),
@@ -56,7 +64,8 @@ where
             processing_time: MIN_WATERMARK,
         };
         Self {
-            lifecycle: Lifecycle::new(operator),
+            lifecycle: Lifecycle::new(operator.clone()),
+            errors: ErrorHandler::new(operator, on_error),
             key,
             function,
             keyed,
@@ -78,11 +87,11 @@ where
             let timers = self.keyed.timers(domain);
             let Some(timer) = timers.pop_due(until) else { return false };
             *left -= 1;
-            let Self { function, keyed, next, lifecycle, .. } = self;
+            let Self { function, keyed, next, lifecycle, errors, .. } = self;
             let runtime = lifecycle.context();
             let mut at = At { key: &timer.key, hash: timer.hash, time: timer.time, keyed, next, runtime };
             if let Err(error) = function.on_timer(&mut at, timer.time, domain) {
-                lifecycle.operator().fail(Fault::User, &*error);
+                errors.on_error(&error);
             }
         }
         true
@@ -186,11 +195,11 @@ where
     #[inline]
     fn row(&mut self, row: Row<T>) {
         let key = self.key.key(&row.value);
-        let Self { function, keyed, next, lifecycle, .. } = self;
+        let Self { function, keyed, next, lifecycle, errors, .. } = self;
         let runtime = lifecycle.context();
         let mut at = At { key: &key, hash: row.hash, time: row.time, keyed, next, runtime };
         if let Err(error) = function.process(&mut at, row.value) {
-            lifecycle.operator().fail(Fault::User, &*error);
+            errors.on_error(&error);
         }
     }
 
@@ -255,6 +264,7 @@ where
 
     fn tick(&mut self, now: Instant) {
         self.keyed.processing_time = self.keyed.processing_time.max(now.as_millis());
+        self.errors.tick(now);
         self.next.tick(now);
     }
 
@@ -305,6 +315,7 @@ where
     }
 
     fn count(&self, metrics: &mut SubtaskMetrics) {
+        self.errors.count(metrics);
         let keyed = &self.keyed;
         let timers = keyed.event_timers.memory_bytes() + keyed.processing_timers.memory_bytes();
         metrics.state_bytes += (keyed.state.memory_bytes() + timers) as u64;

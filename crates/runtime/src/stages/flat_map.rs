@@ -1,4 +1,5 @@
-//! `flat_map`, which makes any number of records from each record.
+//! The second half of `flat_map`, which makes any number of records from each record: `map` makes an iterator of it, and
+//! this stage passes on what the iterator yields.
 //!
 //! An iterator may yield more records than the outputs have room for, or may never end. So a step passes on only
 //! as many as there is room for. The rest of the iterator waits for the next step, and everything behind it waits
@@ -10,9 +11,8 @@ use crate::task::FIRST_CHUNK;
 use reflow_types::{Bounds, Instant, Timestamp};
 use std::collections::VecDeque;
 
-/// Makes any number of records from each record.
-pub struct FlatMap<F, I: IntoIterator, D> {
-    function: F,
+/// Passes on what each record yields.
+pub struct Flatten<I: IntoIterator, D> {
     next: D,
     /// The most records that a step passes on, however much room there is.
     bound: usize,
@@ -40,12 +40,12 @@ enum Signal {
     End,
 }
 
-impl<F, I: IntoIterator, D: Stage<I::Item>> FlatMap<F, I, D> {
-    /// A stage that applies `function` and passes on the records that it yields.
-    pub fn new(function: F, next: D) -> Self {
+impl<I: IntoIterator, D: Stage<I::Item>> Flatten<I, D> {
+    /// A stage that passes the items of each record to `next`.
+    pub fn new(next: D) -> Self {
         let bound = Bounds::default().flat_map_records;
         let step_records = FIRST_CHUNK.min(bound);
-        Self { function, next, bound, step_records, left: step_records, waiting: VecDeque::new() }
+        Self { next, bound, step_records, left: step_records, waiting: VecDeque::new() }
     }
 
     /// Passes on as many records as this step may. Returns whether the iterator is at its end.
@@ -96,22 +96,17 @@ impl<F, I: IntoIterator, D: Stage<I::Item>> FlatMap<F, I, D> {
     }
 }
 
-impl<T, I, F, D> Stage<T> for FlatMap<F, I, D>
-where
-    I: IntoIterator<IntoIter: Send>,
-    F: FnMut(T) -> I + Send,
-    D: Stage<I::Item>,
-{
+impl<I: IntoIterator<IntoIter: Send>, D: Stage<I::Item>> Stage<I> for Flatten<I, D> {
     #[inline]
-    fn push(&mut self, value: T, time: Timestamp) {
-        let mut items = (self.function)(value).into_iter();
+    fn push(&mut self, items: I, time: Timestamp) {
+        let mut items = items.into_iter();
         if !self.pass_on(&mut items, time) {
             self.keep(items, time);
         }
     }
 }
 
-impl<F: Send, I: IntoIterator<IntoIter: Send>, D: Stage<I::Item>> Control for FlatMap<F, I, D> {
+impl<I: IntoIterator<IntoIter: Send>, D: Stage<I::Item>> Control for Flatten<I, D> {
     type Next = D;
 
     fn next_stage(&self) -> &D {

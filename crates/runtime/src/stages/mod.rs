@@ -7,11 +7,13 @@ mod map;
 mod sink;
 mod split_times;
 mod tail;
+mod try_map;
 
 pub use assign_time::AssignTime;
 pub(crate) use assign_time::TIME_RANGE;
 pub use boxed::BoxedStage;
-pub use flat_map::FlatMap;
+pub use flat_map::Flatten;
 pub use map::{Filter, Inspect, Map};
 pub use sink::SinkStage;
 pub use tail::{Edge, SharedTail, Tail};
+pub use try_map::{TryFilter, TryMap};

@@ -1,0 +1,77 @@
+//! What becomes of the errors that a user function returns for a record.
+
+use crate::failure::{OperatorName, with_sources};
+use reflow_api::{OnError, UserError};
+use reflow_protocol::control::SubtaskMetrics;
+use reflow_protocol::failure::Fault;
+use reflow_types::Instant;
+use std::time::Duration;
+
+/// The least time between two log lines about skipped records of an operator.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Fails the task, or skips and counts records.
+pub struct ErrorHandler {
+    operator: OperatorName,
+    policy: OnError,
+    skipped: u64,
+    now: Instant,
+    last_logged: Option<Instant>,
+}
+
+impl ErrorHandler {
+    /// Of an operator with this policy.
+    pub fn new(operator: OperatorName, policy: OnError) -> Self {
+        Self { operator, policy, skipped: 0, now: Instant::default(), last_logged: None }
+    }
+
+    /// The operator's function has returned an error for a record or a timer.
+    #[cold]
+    #[inline(never)]
+    pub fn on_error(&mut self, error: &UserError) {
+        match self.policy {
+            OnError::Fail => self.operator.fail(Fault::User, &**error),
+            OnError::Skip => self.skip(error),
+        }
+    }
+
+    fn skip(&mut self, error: &UserError) {
+        self.skipped += 1;
+        if self.last_logged.is_none_or(|last| self.now.since(last) >= LOG_INTERVAL) {
+            self.last_logged = Some(self.now);
+            let (operator, skipped, error) = (&self.operator, self.skipped, with_sources(&**error));
+            tracing::warn!(%operator, skipped, "skipped a record: {error}");
+        }
+    }
+
+    /// For [`Control::tick`](crate::Control::tick): the time of log lines.
+    pub fn tick(&mut self, now: Instant) {
+        self.now = now;
+    }
+
+    /// For [`Control::count`](crate::Control::count).
+    pub fn count(&self, metrics: &mut SubtaskMetrics) {
+        metrics.skipped_records += self.skipped;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_skipped_record_counts_and_few_are_logged() {
+        let operator = OperatorName { name: "Parse".into(), uid: "parse".into() };
+        let mut handler = ErrorHandler::new(operator, OnError::Skip);
+        let mut logged = 0;
+        for second in 0..25 {
+            let before = handler.last_logged;
+            handler.tick(Instant::from_millis(second * 1_000));
+            handler.on_error(&"not a number".into());
+            logged += u32::from(handler.last_logged != before);
+        }
+        let mut metrics = SubtaskMetrics { skipped_records: 5, ..Default::default() };
+        handler.count(&mut metrics);
+        assert_eq!((metrics.skipped_records, logged), (30, 3));
+    }
+}
