@@ -4,7 +4,7 @@
 //! them into a job.
 //!
 //! Reading order: [`watermarks`], [`source`], [`sink`], [`io`] (storage for both), [`function`]
-//! (aggregates and process functions), [`runtime_context`] (what they learn about their subtask), [`window`].
+//! (aggregates and process functions), [`unkeyed`] (process functions without a key), [`runtime_context`] (what they learn about their subtask), [`window`].
 #![warn(missing_docs)]
 
 extern crate reflow_types as reflow; // the name in derived code
@@ -14,6 +14,7 @@ pub mod io;
 pub mod runtime_context;
 pub mod sink;
 pub mod source;
+pub mod unkeyed;
 pub mod watermarks;
 pub mod window;
 
@@ -23,6 +24,7 @@ pub use reflow_types::Data;
 pub use runtime_context::RuntimeContext;
 pub use sink::{Sink, Transaction, Writer};
 pub use source::{Emit, Enumerator, EnumeratorPoll, Polled, Reader, Source};
+pub use unkeyed::{UnkeyedContext, UnkeyedProcessFunction};
 pub use watermarks::Watermarks;
 
 /// An error of user code. The runtime adds the operator, the subtask and the record's position.

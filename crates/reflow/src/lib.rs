@@ -38,7 +38,8 @@ pub use reflow_api::sink;
 pub use reflow_api::source;
 pub use reflow_api::{
     Aggregate, Context, Emit, Enumerator, EnumeratorPoll, Io, OnError, Polled, ProcessFunction, Reader,
-    RuntimeContext, Sink, Source, TimeDomain, Transaction, UserError, Watermarks, Writer, window,
+    RuntimeContext, Sink, Source, TimeDomain, Transaction, UnkeyedContext, UnkeyedProcessFunction, UserError,
+    Watermarks, Writer, window,
 };
 pub use reflow_connectors as connectors;
 pub use reflow_env::store;
@@ -65,7 +66,8 @@ pub mod prelude {
     };
     pub use crate::{
         Aggregate, Args, BoxedStream, Context, Data, JobResult, Key, OnError, ProcessFunction,
-        RuntimeContext, SharedStream, Stream, StreamEnv, TimeDomain, Timestamp, UserError, Watermarks, clap,
+        RuntimeContext, SharedStream, Stream, StreamEnv, TimeDomain, Timestamp, UnkeyedContext,
+        UnkeyedProcessFunction, UserError, Watermarks, clap,
     };
     pub use std::time::Duration;
 }

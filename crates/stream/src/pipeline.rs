@@ -1,12 +1,17 @@
 //! Pipelines: chains of operators as types.
 
 use reflow_api::window::{Assigner, Trigger};
-use reflow_api::{Aggregate, OnError, ProcessFunction, Source, UserError, Watermarks, source::ReaderContext};
+use reflow_api::{
+    Aggregate, OnError, ProcessFunction, Source, UnkeyedProcessFunction, UserError, Watermarks,
+    source::ReaderContext,
+};
 use reflow_graph::Operator;
 use reflow_network::output::KeySelector;
 use reflow_runtime::error_handler::ErrorHandler;
 use reflow_runtime::keyed::{Contents, Process, Rolling, Unkeyed, WindowOperator, Windowing};
-use reflow_runtime::stages::{AssignTime, BoxedStage, Filter, Flatten, Inspect, Map, TryFilter, TryMap};
+use reflow_runtime::stages::{
+    AssignTime, BoxedStage, Filter, Flatten, Inspect, Map, TryFilter, TryMap, UnkeyedProcess,
+};
 use reflow_runtime::task::{InputTask, SourceTask};
 use reflow_runtime::{BuildContext, OperatorName, Stage, Task};
 use reflow_types::{Data, Timestamp};
@@ -307,6 +312,31 @@ where
     type Stage<D: Stage<T> + 'static> = TryFilter<F, D>;
     fn attach<D: Stage<T> + 'static>(&self, next: D, context: &BuildContext) -> TryFilter<F, D> {
         TryFilter::new(self.function.clone(), self.errors(context), next)
+    }
+}
+
+/// See [`Stream::process`](crate::Stream::process).
+pub struct ProcessLink<P> {
+    pub(crate) function: P,
+    /// The position of the operator in its chain.
+    pub(crate) place: usize,
+    pub(crate) on_error: OnError,
+}
+
+impl<P> Fallible for ProcessLink<P> {
+    fn set_on_error(&mut self, policy: OnError) {
+        self.on_error = policy;
+    }
+}
+
+impl<P> Link<P::In> for ProcessLink<P>
+where
+    P: UnkeyedProcessFunction<In: 'static, Out: Send + 'static>,
+{
+    type Out = P::Out;
+    type Stage<D: Stage<P::Out> + 'static> = UnkeyedProcess<P, D>;
+    fn attach<D: Stage<P::Out> + 'static>(&self, next: D, context: &BuildContext) -> Self::Stage<D> {
+        UnkeyedProcess::new(operator(context, self.place), self.function.clone(), self.on_error, next)
     }
 }
 

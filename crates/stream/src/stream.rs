@@ -4,10 +4,10 @@ use crate::env::Shared;
 use crate::job::EnumeratorFactory;
 use crate::keyed::KeyedStream;
 use crate::pipeline::{
-    Boxed, Fallible, FilterLink, FlatMapLink, GateHead, InspectLink, Kept, Link, MapLink, Pipeline, Then,
-    TimeLink, ToMany, ToOne, TryLink,
+    Boxed, Fallible, FilterLink, FlatMapLink, GateHead, InspectLink, Kept, Link, MapLink, Pipeline,
+    ProcessLink, Then, TimeLink, ToMany, ToOne, TryLink,
 };
-use reflow_api::{Data, OnError, Sink, UserError, Watermarks};
+use reflow_api::{Data, OnError, Sink, UnkeyedProcessFunction, UserError, Watermarks};
 use reflow_graph::{EdgeId, Operator, Shipping, VertexIndex};
 use reflow_network::output::{KeySelector, NoKey};
 use reflow_runtime::BuildContext;
@@ -155,6 +155,17 @@ impl<P: Pipeline> Stream<P> {
     {
         let place = self.draft.operators.len();
         self.then(kind, name, TryLink { function, place, on_error: OnError::default(), kind: PhantomData })
+    }
+
+    /// Runs a function that is opened and closed, and emits any number of records for each. What becomes of a record for
+    /// which it returns an error is set by [`on_error`](Self::on_error). [`UnkeyedProcessFunction`] has an example.
+    pub fn process<Q>(self, function: Q) -> Stream<Then<P, ProcessLink<Q>>>
+    where
+        Q: UnkeyedProcessFunction<In = P::Out, Out: Send + 'static>,
+        P::Out: 'static,
+    {
+        let place = self.draft.operators.len();
+        self.then("process", "Process", ProcessLink { function, place, on_error: OnError::default() })
     }
 
     /// Sets what becomes of a record for which the last operator's function returns an error. The default is

@@ -7,7 +7,8 @@ use reflow_api::window::{
     CountEvictor, CountTrigger, GlobalWindows, SlidingWindows, TimeEvictor, TumblingWindows, Windowed,
 };
 use reflow_api::{
-    Aggregate, Context, ProcessFunction, RuntimeContext, Sink, TimeDomain, UserError, Watermarks,
+    Aggregate, Context, ProcessFunction, RuntimeContext, Sink, TimeDomain, UnkeyedContext,
+    UnkeyedProcessFunction, UserError, Watermarks,
 };
 use reflow_stream::{Pipeline, Stream};
 use reflow_types::{Data, Timestamp};
@@ -70,6 +71,8 @@ pub enum Operator {
     FlatMapRebalanced,
     /// Event time that is assigned behind an exchange, to records of several readers.
     TimesBehindExchange,
+    /// Process functions without a key, behind a source and behind an exchange.
+    Unkeyed,
 }
 
 /// The size of tumbling windows.
@@ -95,7 +98,7 @@ pub const FLAT_MAP_KEPT: u64 = 50;
 
 impl Operator {
     /// All operators.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Reduce,
         Self::Aggregate,
         Self::Tumbling,
@@ -108,6 +111,7 @@ impl Operator {
         Self::SharedUnion,
         Self::FlatMapRebalanced,
         Self::TimesBehindExchange,
+        Self::Unkeyed,
     ];
 
     /// Builds its job, from a stream of readings to a sink of lines. The output does not depend on the order of
@@ -190,6 +194,10 @@ impl Operator {
                 let windows = assigned.key_by(key).window(TumblingWindows::of(TUMBLING));
                 windows.aggregate(Sum).map(window_text).sink("out", sink)
             }
+            Self::Unkeyed => {
+                let behind_source = timed(readings).process(PassOn::default());
+                behind_source.rebalance().process(PassOn::default()).map(text).sink("out", sink)
+            }
         };
     }
 }
@@ -237,22 +245,74 @@ impl Aggregate for Sum {
     }
 }
 
-/// Sets two timers for each record, deletes the first of some, and forgets everything at every ninth record. Fails
-/// unless it is told of each change of its place among the subtasks.
+/// What a function was last told of its place among the subtasks.
 #[derive(Clone, Default)]
-struct Delayed {
-    context: Option<RuntimeContext>,
-}
+struct Placement(Option<RuntimeContext>);
 
-impl Delayed {
+impl Placement {
+    fn open(&mut self, context: &RuntimeContext) -> Result<(), UserError> {
+        match self.0.replace(context.clone()) {
+            Some(context) => Err(format!("it was opened before, as {context:?}").into()),
+            None => Ok(()),
+        }
+    }
+
+    fn rescaled(&mut self, context: &RuntimeContext) -> Result<(), UserError> {
+        self.close()?;
+        self.open(context)
+    }
+
+    fn close(&mut self) -> Result<(), UserError> {
+        self.0.take().map(drop).ok_or_else(|| "it is not open".into())
+    }
+
+    /// Fails unless it was told of each change.
     fn check(&self, current: &RuntimeContext) -> Result<(), UserError> {
-        let is_current = self.context.as_ref() == Some(current);
+        let is_current = self.0.as_ref() == Some(current);
         if is_current && current.subtask_index() < current.parallelism() {
             return Ok(());
         }
-        Err(format!("it was last told {:?}, and is {current:?}", self.context).into())
+        Err(format!("it was last told {:?}, and is {current:?}", self.0).into())
     }
 }
+
+/// Emits each record.
+#[derive(Clone, Default)]
+struct PassOn(Placement);
+
+impl UnkeyedProcessFunction for PassOn {
+    type In = Reading;
+    type Out = Reading;
+
+    fn open(&mut self, context: &RuntimeContext) -> Result<(), UserError> {
+        self.0.open(context)
+    }
+
+    fn rescaled(&mut self, context: &RuntimeContext) -> Result<(), UserError> {
+        self.0.rescaled(context)
+    }
+
+    fn close(&mut self) -> Result<(), UserError> {
+        self.0.close()
+    }
+
+    fn process(
+        &mut self,
+        context: &mut impl UnkeyedContext<Reading>,
+        reading: Reading,
+    ) -> Result<(), UserError> {
+        self.0.check(context.runtime())?;
+        if context.timestamp() != reading.time {
+            return Err(format!("{reading:?} came with the time {}", context.timestamp()).into());
+        }
+        context.emit(reading);
+        Ok(())
+    }
+}
+
+/// Sets two timers for each record, deletes the first of some, and forgets everything at every ninth record.
+#[derive(Clone, Default)]
+struct Delayed(Placement);
 
 impl ProcessFunction for Delayed {
     type Key = (u64, u64);
@@ -261,19 +321,15 @@ impl ProcessFunction for Delayed {
     type State = i64;
 
     fn open(&mut self, context: &RuntimeContext) -> Result<(), UserError> {
-        match self.context.replace(context.clone()) {
-            Some(context) => Err(format!("it was opened before, as {context:?}").into()),
-            None => Ok(()),
-        }
+        self.0.open(context)
     }
 
     fn rescaled(&mut self, context: &RuntimeContext) -> Result<(), UserError> {
-        self.context = Some(context.clone());
-        Ok(())
+        self.0.rescaled(context)
     }
 
     fn close(&mut self) -> Result<(), UserError> {
-        self.context.take().map(drop).ok_or_else(|| "it was closed before".into())
+        self.0.close()
     }
 
     fn process(
@@ -281,7 +337,7 @@ impl ProcessFunction for Delayed {
         context: &mut impl Context<(u64, u64), i64, String>,
         reading: Reading,
     ) -> Result<(), UserError> {
-        self.check(context.runtime())?;
+        self.0.check(context.runtime())?;
         if context.timestamp() != reading.time {
             return Err(format!("{reading:?} came with the time {}", context.timestamp()).into());
         }
@@ -304,7 +360,7 @@ impl ProcessFunction for Delayed {
         time: Timestamp,
         _: TimeDomain,
     ) -> Result<(), UserError> {
-        self.check(context.runtime())?;
+        self.0.check(context.runtime())?;
         let (split, key) = *context.key();
         context.emit(format!("{key} of {split} at {time}"));
         Ok(())

@@ -1,6 +1,6 @@
 //! What becomes of records for which a function returns an error.
 
-use reflow_api::{Context, OnError, ProcessFunction, UserError};
+use reflow_api::{Context, OnError, ProcessFunction, UnkeyedContext, UnkeyedProcessFunction, UserError};
 use reflow_protocol::failure::Fault;
 use reflow_stream::{Pipeline, Stream, StreamEnv};
 use reflow_testkit::{Collect, Feed, Harness};
@@ -94,6 +94,40 @@ fn what_a_process_function_did_before_its_error_stays() {
     assert_eq!(job.failures(), []);
     assert_eq!(committed, [4, 7, 8]);
     assert_eq!(skipped(&mut job), [0, 1]);
+}
+
+/// Emits each number that its fields have not seen, because they are those of one attempt.
+#[derive(Clone, Default)]
+struct Distinct(Vec<u64>);
+
+impl UnkeyedProcessFunction for Distinct {
+    type In = String;
+    type Out = u64;
+
+    fn process(&mut self, context: &mut impl UnkeyedContext<u64>, line: String) -> Result<(), UserError> {
+        let number = line.parse()?;
+        if !self.0.contains(&number) {
+            self.0.push(number);
+            context.emit(number);
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn an_unkeyed_process_function_skips_as_a_keyed_one() {
+    let (mut job, committed) = run(&["1", "x", "2", "1"], |lines, out| {
+        let _ = lines.process(Distinct::default()).on_error(OnError::Skip).sink("out", out);
+    });
+    assert_eq!(job.failures(), []);
+    assert_eq!((committed, skipped(&mut job)), (vec![1, 2], vec![1]));
+
+    let (job, committed) = run(&["1", "x"], |lines, out| {
+        let _ = lines.process(Distinct::default()).sink("out", out);
+    });
+    let [failure] = job.failures() else { panic!("{}", job.state()) };
+    assert_eq!(failure.operator, "Process (uid process-1)");
+    assert!(committed.is_empty());
 }
 
 /// A record that yields more than one step passes on does not change what follows it.

@@ -127,6 +127,12 @@ fn times_that_are_assigned_behind_an_exchange() {
 }
 
 #[test]
+fn process_functions_without_a_key() {
+    let expected = sorted(all_readings().map(|reading| format!("{reading:?}")));
+    assert_eq!(committed(Operator::Unkeyed), expected);
+}
+
+#[test]
 fn global_windows_by_count() {
     let mut seen: BTreeMap<_, Vec<Reading>> = BTreeMap::new();
     let greatest = all_readings().filter_map(|reading| {

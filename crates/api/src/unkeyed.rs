@@ -1,0 +1,88 @@
+//! Process functions without a key: they have a life cycle, but neither keyed state nor timers.
+
+use crate::{RuntimeContext, UserError};
+use reflow_types::Timestamp;
+
+/// A function for the records of a stream that is not keyed, which emits any number of records for each.
+///
+/// Its life cycle is that of a [`ProcessFunction`](crate::ProcessFunction), and its fields are no state either: they are
+/// those of the clone again in the next attempt.
+///
+/// ```
+/// # extern crate reflow_api as reflow;
+/// use reflow::{RuntimeContext, UnkeyedContext, UnkeyedProcessFunction, UserError};
+/// use std::collections::HashMap;
+/// use std::path::PathBuf;
+///
+/// /// Adds the name of a flight's airport, which a file has.
+/// #[derive(Clone)]
+/// struct AddAirport {
+///     file: PathBuf,
+///     names: HashMap<String, String>,
+/// }
+///
+/// impl UnkeyedProcessFunction for AddAirport {
+///     type In = String;
+///     type Out = (String, String);
+///
+///     fn open(&mut self, _: &RuntimeContext) -> Result<(), UserError> {
+///         for line in std::fs::read_to_string(&self.file)?.lines() {
+///             let (code, name) = line.split_once(' ').ok_or("a line is a code and a name")?;
+///             self.names.insert(code.to_owned(), name.to_owned());
+///         }
+///         Ok(())
+///     }
+///
+///     fn process(
+///         &mut self,
+///         context: &mut impl UnkeyedContext<(String, String)>,
+///         code: String,
+///     ) -> Result<(), UserError> {
+///         let name = self.names.get(&code).ok_or_else(|| format!("there is no airport {code}"))?;
+///         context.emit((code, name.clone()));
+///         Ok(())
+///     }
+/// }
+/// ```
+pub trait UnkeyedProcessFunction: Clone + Send + 'static {
+    /// The type of its input records.
+    type In;
+    /// The type of the records that it emits.
+    type Out;
+
+    /// See [`ProcessFunction::open`](crate::ProcessFunction::open).
+    fn open(&mut self, _context: &RuntimeContext) -> Result<(), UserError> {
+        Ok(())
+    }
+
+    /// See [`ProcessFunction::rescaled`](crate::ProcessFunction::rescaled).
+    fn rescaled(&mut self, _context: &RuntimeContext) -> Result<(), UserError> {
+        Ok(())
+    }
+
+    /// See [`ProcessFunction::close`](crate::ProcessFunction::close).
+    fn close(&mut self) -> Result<(), UserError> {
+        Ok(())
+    }
+
+    /// Takes a record.
+    fn process(
+        &mut self,
+        context: &mut impl UnkeyedContext<Self::Out>,
+        value: Self::In,
+    ) -> Result<(), UserError>;
+}
+
+/// The context of a call of an [`UnkeyedProcessFunction`], whose example uses it.
+pub trait UnkeyedContext<Out> {
+    /// The function's place in the running job, as it is now.
+    fn runtime(&self) -> &RuntimeContext;
+    /// The record's event time; [`NO_TIMESTAMP`](reflow_types::NO_TIMESTAMP) if none was assigned.
+    fn timestamp(&self) -> Timestamp;
+    /// The current watermark.
+    fn watermark(&self) -> Timestamp;
+    /// The wall clock, in milliseconds since the Unix epoch, read once for each step.
+    fn processing_time(&self) -> Timestamp;
+    /// Emits a record, with the current timestamp.
+    fn emit(&mut self, value: Out);
+}

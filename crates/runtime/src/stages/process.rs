@@ -1,0 +1,135 @@
+//! A process function without a key.
+
+use crate::error_handler::ErrorHandler;
+use crate::failure::OperatorName;
+use crate::lifecycle::Lifecycle;
+use crate::stage::{Control, OpenContext, Place, Stage};
+use reflow_api::{OnError, RuntimeContext, UnkeyedContext, UnkeyedProcessFunction};
+use reflow_protocol::control::SubtaskMetrics;
+use reflow_protocol::failure::Failure;
+use reflow_types::{Instant, MIN_WATERMARK, Timestamp};
+
+/// Runs a process function for each record.
+pub struct UnkeyedProcess<P, D> {
+    function: P,
+    lifecycle: Lifecycle,
+    errors: ErrorHandler,
+    watermark: Timestamp,
+    processing_time: Timestamp,
+    next: D,
+}
+
+impl<P, D> UnkeyedProcess<P, D> {
+    /// A stage that passes what `function` emits to `next`.
+    pub fn new(operator: OperatorName, function: P, on_error: OnError, next: D) -> Self {
+        Self {
+            function,
+            lifecycle: Lifecycle::new(operator.clone()),
+            errors: ErrorHandler::new(operator, on_error),
+            watermark: MIN_WATERMARK,
+            processing_time: MIN_WATERMARK,
+            next,
+        }
+    }
+}
+
+/// A function's view of one record.
+struct At<'a, D> {
+    time: Timestamp,
+    watermark: Timestamp,
+    processing_time: Timestamp,
+    runtime: &'a RuntimeContext,
+    next: &'a mut D,
+}
+
+impl<Out, D: Stage<Out>> UnkeyedContext<Out> for At<'_, D> {
+    fn runtime(&self) -> &RuntimeContext {
+        self.runtime
+    }
+
+    fn timestamp(&self) -> Timestamp {
+        self.time
+    }
+
+    fn watermark(&self) -> Timestamp {
+        self.watermark
+    }
+
+    fn processing_time(&self) -> Timestamp {
+        self.processing_time
+    }
+
+    #[inline]
+    fn emit(&mut self, value: Out) {
+        self.next.push(value, self.time);
+    }
+}
+
+impl<P, D> Stage<P::In> for UnkeyedProcess<P, D>
+where
+    P: UnkeyedProcessFunction,
+    D: Stage<P::Out>,
+{
+    #[inline]
+    fn push(&mut self, value: P::In, time: Timestamp) {
+        let Self { function, lifecycle, next, watermark, processing_time, .. } = self;
+        let (watermark, processing_time) = (*watermark, *processing_time);
+        let mut at = At { time, watermark, processing_time, runtime: lifecycle.context(), next };
+        if let Err(error) = function.process(&mut at, value) {
+            self.errors.on_error(&error);
+        }
+    }
+}
+
+impl<P: UnkeyedProcessFunction, D: Control> Control for UnkeyedProcess<P, D> {
+    type Next = D;
+
+    fn next_stage(&self) -> &D {
+        &self.next
+    }
+
+    fn next_stage_mut(&mut self) -> &mut D {
+        &mut self.next
+    }
+
+    fn open(&mut self, context: &mut OpenContext<'_>) {
+        self.lifecycle.set(context);
+        self.watermark = context.watermark;
+        self.processing_time = context.now.as_millis();
+        self.next.open(context);
+    }
+
+    fn start(&mut self) {
+        self.next.start();
+        let Self { lifecycle, function, .. } = self;
+        lifecycle.open(|context| function.open(context));
+    }
+
+    fn rescaled(&mut self, place: Place) {
+        self.next.rescaled(place);
+        let Self { lifecycle, function, .. } = self;
+        lifecycle.rescaled(place, |context| function.rescaled(context));
+    }
+
+    fn close(&mut self, failures: &mut Vec<Failure>) {
+        let Self { lifecycle, function, .. } = self;
+        lifecycle.close(failures, || function.close());
+        self.next.close(failures);
+    }
+
+    fn watermark(&mut self, time: Timestamp) {
+        self.watermark = time;
+        self.next.watermark(time);
+    }
+
+    fn tick(&mut self, now: Instant) {
+        self.processing_time = self.processing_time.max(now.as_millis());
+        self.errors.tick(now);
+        self.next.tick(now);
+    }
+
+    fn count(&self, metrics: &mut SubtaskMetrics) {
+        self.errors.count(metrics);
+        self.next.count(metrics);
+    }
+}
