@@ -18,7 +18,8 @@ pub const REACTIVE: [&str; 2] = ["-Djobmanager.scheduler=adaptive", "-Dscheduler
 const STALL: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(12));
 /// How long the disk is full.
 const FULL: Duration = Duration::from_secs(60);
-/// A deposed JobManager must have exited after this time, counted from when it was last stopped.
+/// A deposed JobManager has ended after this time, counted from when it last stood still, or the disk was full: until then
+/// no other one can take over.
 const DEPOSED_ENDS_WITHIN: Duration = Duration::from_secs(60);
 /// A supervisor starts a JobManager again that cannot start while the disk is full, with this pause.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
@@ -308,8 +309,12 @@ impl Cluster {
 
     /// A deposed JobManager ends by itself; its TaskManagers are of no use then.
     fn look_at_deposed(&mut self) {
+        let is_disk_full = self.is_disk_full();
         let (members, surprises) = (&mut self.members, &mut self.surprises);
         self.deposed.retain_mut(|deposed| {
+            if is_disk_full {
+                deposed.must_end_by = deposed.must_end_by.max(clock::now() + DEPOSED_ENDS_WITHIN);
+            }
             let ended = matches!(deposed.process.try_wait(), Ok(Some(_)));
             if !ended && clock::now() < deposed.must_end_by {
                 return true;
