@@ -20,14 +20,15 @@ pub trait Aggregate: Clone + Send + 'static {
     fn result(&self, acc: &Self::Acc) -> Self::Out;
 }
 
-/// What becomes of a record for which an operator's function returns an error. A panic always fails the job's attempt.
+/// How a record is handled for which an operator's function returns an error. A panic always fails the attempt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnError {
     /// The attempt fails, and the restart strategy decides.
     #[default]
     Fail,
-    /// The record is skipped, counted as `numRecordsInErrors` of the vertex, and logged at most every 10 seconds. What
-    /// the function did before it returned the error stays: state that it changed, timers, and records that it emitted.
+    /// The record is skipped and counted as `numRecordsInErrors` of the vertex, and skipped records are logged at
+    /// most every 10 seconds. The effects of the function before the error remain: changed state, timers and
+    /// emitted records.
     Skip,
 }
 
@@ -54,7 +55,7 @@ pub enum TimeDomain {
 /// An error or a panic of any of them is a failure of the task, and the restart strategy decides. There is one
 /// exception: the task of `close` may be ending for another reason, and then the error of `close` is only logged.
 ///
-/// Fields of the function are no state: they are those of the clone again in the next attempt.
+/// Fields of the function are not part of the state. In the next attempt they have the values of the clone again.
 ///
 /// ```
 /// # extern crate reflow_api as reflow;
@@ -108,20 +109,21 @@ pub trait ProcessFunction: Clone + Send + 'static {
     /// The state of a key.
     type State: Default + Data;
 
-    /// Called once in each attempt, before the first record and with the state restored. Has no key's state at hand.
+    /// Called once in each attempt, when the state is restored and before the first record. It has no current
+    /// key, so it cannot access state.
     fn open(&mut self, _context: &RuntimeContext) -> Result<(), UserError> {
         Ok(())
     }
 
-    /// Called when a live rescale has changed the context, between two records: the index or the parallelism. Whatever
-    /// the function has made from the former context, it has to make anew here.
+    /// Called between two records when a live rescale has changed the index or the parallelism in the context. A
+    /// function that has derived anything from them must derive it again here.
     fn rescaled(&mut self, _context: &RuntimeContext) -> Result<(), UserError> {
         Ok(())
     }
 
-    /// Called once when the task ends, if `open` was called, whatever that returned. The fields may be in any state
-    /// in which a panic has left them. It holds up the end of the attempt, so it must return soon: an executor that
-    /// takes too long to end its tasks is killed.
+    /// Called once when the task ends, if `open` was called, whatever `open` has returned. After a panic, the
+    /// fields may be in any state. The end of the attempt waits for this call, so it must return soon: an
+    /// executor that takes too long to end its tasks is killed.
     fn close(&mut self) -> Result<(), UserError> {
         Ok(())
     }
@@ -147,7 +149,7 @@ pub trait ProcessFunction: Clone + Send + 'static {
 /// The context of a call of a process function. State and timers are those of the key of the current record or
 /// timer.
 pub trait Context<K, S, Out> {
-    /// The function's place in the running job, as it is now.
+    /// The current context of the function.
     fn runtime(&self) -> &RuntimeContext;
     /// The key.
     fn key(&self) -> &K;

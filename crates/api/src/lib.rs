@@ -4,7 +4,8 @@
 //! them into a job.
 //!
 //! Reading order: [`watermarks`], [`source`], [`sink`], [`io`] (storage for both), [`function`]
-//! (aggregates and process functions), [`unkeyed`] (process functions without a key), [`runtime_context`] (what they learn about their subtask), [`window`].
+//! (aggregates and process functions), [`unkeyed`] (process functions without a key), [`runtime_context`] (their
+//! context), [`window`].
 #![warn(missing_docs)]
 
 extern crate reflow_types as reflow; // the name in derived code

@@ -1,16 +1,17 @@
-//! What a function learns about the subtask that runs it.
+//! The context of a function: the operator and the subtask that runs it.
 
-/// A function's place in the running job, which it gets when it is opened.
+/// The operator and the subtask of a function, which it gets when it is opened.
 ///
-/// A live rescale can change [`subtask_index`](Self::subtask_index) and [`parallelism`](Self::parallelism) of a subtask
-/// that goes on: the function then gets the new context by `rescaled`, and by
-/// [`Context::runtime`](crate::Context::runtime) from the next record on. All else holds until the function is closed.
+/// A live rescale can change the [`subtask_index`](Self::subtask_index) and the
+/// [`parallelism`](Self::parallelism) of a running function. The function then gets the new context by
+/// `rescaled`, and by [`Context::runtime`](crate::Context::runtime) from the next record on. Everything else
+/// stays the same until the function is closed.
 ///
 /// ```
 /// # extern crate reflow_api as reflow;
 /// use reflow::RuntimeContext;
 ///
-/// // What a test of a function passes to its `open`.
+/// // A context that a test of a function passes to `open`.
 /// let context = RuntimeContext::new("Enrich", "enrich").with_place(2, 3);
 /// assert_eq!(context.operator_uid(), "enrich");
 /// assert_eq!((context.subtask_index(), context.parallelism()), (2, 3));
@@ -26,8 +27,8 @@ pub struct RuntimeContext {
 }
 
 impl RuntimeContext {
-    /// The context of the only subtask of an operator, in its first attempt. Reflow makes the contexts of running
-    /// jobs; this one is for tests of functions.
+    /// The context of the only subtask of an operator, in its first attempt. It is for tests of functions. In a
+    /// job, Reflow creates the context.
     #[must_use]
     pub fn new(operator_name: &str, operator_uid: &str) -> Self {
         Self {
@@ -88,8 +89,8 @@ impl RuntimeContext {
         self.max_parallelism
     }
 
-    /// The number of the attempt, from 1. It counts deployments of the job under one JobManager, so it begins again
-    /// when another JobManager takes over. A live rescale is no new attempt.
+    /// The number of the attempt, from 1. It counts deployments of the job by one JobManager, so it starts again
+    /// when another JobManager takes over. A live rescale does not start a new attempt.
     #[must_use]
     pub fn attempt_number(&self) -> u32 {
         self.attempt_number

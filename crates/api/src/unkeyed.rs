@@ -1,12 +1,12 @@
-//! Process functions without a key: they have a life cycle, but neither keyed state nor timers.
+//! Process functions without a key, which have a life cycle, but neither keyed state nor timers.
 
 use crate::{RuntimeContext, UserError};
 use reflow_types::Timestamp;
 
 /// A function for the records of a stream that is not keyed, which emits any number of records for each.
 ///
-/// Its life cycle is that of a [`ProcessFunction`](crate::ProcessFunction), and its fields are no state either: they are
-/// those of the clone again in the next attempt.
+/// Its life cycle is that of a [`ProcessFunction`](crate::ProcessFunction). Its fields are not part of the state:
+/// in the next attempt they have the values of the clone again.
 ///
 /// ```
 /// # extern crate reflow_api as reflow;
@@ -75,7 +75,7 @@ pub trait UnkeyedProcessFunction: Clone + Send + 'static {
 
 /// The context of a call of an [`UnkeyedProcessFunction`], whose example uses it.
 pub trait UnkeyedContext<Out> {
-    /// The function's place in the running job, as it is now.
+    /// The current context of the function.
     fn runtime(&self) -> &RuntimeContext;
     /// The record's event time; [`NO_TIMESTAMP`](reflow_types::NO_TIMESTAMP) if none was assigned.
     fn timestamp(&self) -> Timestamp;

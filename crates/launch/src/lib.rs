@@ -1,5 +1,5 @@
-//! What every process of Reflow needs to start: logs on standard error, the properties of the machine, and the storage that
-//! the configuration describes.
+//! The parts that every process of Reflow needs at its start: logs on standard error, the properties of the
+//! machine, and the configured storage.
 //!
 //! It is a crate of its own so that the command line and TaskManagers do not contain the engine, which only the
 //! executables of jobs need.

@@ -1,4 +1,4 @@
-//! What becomes of the errors that a user function returns for a record.
+//! The handling of errors that a user function returns for a record.
 
 use crate::failure::{OperatorName, with_sources};
 use reflow_api::{OnError, UserError};
@@ -20,12 +20,12 @@ pub struct ErrorHandler {
 }
 
 impl ErrorHandler {
-    /// Of an operator with this policy.
+    /// The handler of an operator with this policy.
     pub fn new(operator: OperatorName, policy: OnError) -> Self {
         Self { operator, policy, skipped: 0, now: Instant::default(), last_logged: None }
     }
 
-    /// The operator's function has returned an error for a record or a timer.
+    /// Handles an error that the operator's function has returned for a record or a timer.
     #[cold]
     #[inline(never)]
     pub fn on_error(&mut self, error: &UserError) {
@@ -44,12 +44,12 @@ impl ErrorHandler {
         }
     }
 
-    /// For [`Control::tick`](crate::Control::tick): the time of log lines.
+    /// Sets the time of log lines, in [`Control::tick`](crate::Control::tick).
     pub fn tick(&mut self, now: Instant) {
         self.now = now;
     }
 
-    /// For [`Control::count`](crate::Control::count).
+    /// Adds the counter of skipped records, in [`Control::count`](crate::Control::count).
     pub fn count(&self, metrics: &mut SubtaskMetrics) {
         metrics.skipped_records += self.skipped;
     }

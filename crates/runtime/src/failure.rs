@@ -54,7 +54,7 @@ pub fn catch<R>(task: &str, step: impl FnOnce() -> R) -> Result<R, Failure> {
     })
 }
 
-/// Logs a failure that nobody else is told of, because the task ends for another reason.
+/// Logs a failure that is not reported, because the task ends for another reason.
 pub(crate) fn log_unreported(failure: &Failure) {
     let Failure { operator, message, .. } = failure;
     tracing::warn!(operator, "failed while its task ended: {message}");

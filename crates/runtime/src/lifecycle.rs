@@ -1,11 +1,11 @@
-//! The life cycle of a user function: opened once its task runs, told of rescales, closed once.
+//! The life cycle of a user function. It is opened when its task runs, notified of rescales, and closed once.
 
 use crate::failure::{OperatorName, catch};
 use crate::stage::{OpenContext, Place};
 use reflow_api::{RuntimeContext, UserError};
 use reflow_protocol::failure::{Failure, Fault};
 
-/// How far a function is in its life, and what it may know of the job.
+/// The state of a function's life cycle, and its context.
 pub struct Lifecycle {
     operator: OperatorName,
     context: RuntimeContext,
@@ -13,19 +13,19 @@ pub struct Lifecycle {
 }
 
 impl Lifecycle {
-    /// Of a function that is not opened yet.
+    /// The life cycle of a function that is not open yet.
     pub fn new(operator: OperatorName) -> Self {
         let context = RuntimeContext::new(&operator.name, &operator.uid);
         Self { operator, context, is_open: false }
     }
 
-    /// What the function may know of the job.
+    /// The context that the function gets.
     #[inline]
     pub fn context(&self) -> &RuntimeContext {
         &self.context
     }
 
-    /// For [`Control::open`](crate::Control::open).
+    /// Sets the context, in [`Control::open`](crate::Control::open).
     pub fn set(&mut self, context: &OpenContext<'_>) {
         let Place { index, parallelism } = context.place;
         self.context = RuntimeContext::new(&self.operator.name, &self.operator.uid)
@@ -34,13 +34,13 @@ impl Lifecycle {
             .with_attempt_number(context.attempt.number.0);
     }
 
-    /// For [`Control::start`](crate::Control::start).
+    /// Opens the function, in [`Control::start`](crate::Control::start).
     pub fn open(&mut self, open: impl FnOnce(&RuntimeContext) -> Result<(), UserError>) {
         self.is_open = true;
         self.check(open);
     }
 
-    /// For [`Control::rescaled`](crate::Control::rescaled).
+    /// Calls the function if the context has changed, in [`Control::rescaled`](crate::Control::rescaled).
     pub fn rescaled(
         &mut self,
         place: Place,
@@ -53,7 +53,7 @@ impl Lifecycle {
         }
     }
 
-    /// For [`Control::close`](crate::Control::close).
+    /// Closes the function if it is open, in [`Control::close`](crate::Control::close).
     pub fn close(&mut self, failures: &mut Vec<Failure>, close: impl FnOnce() -> Result<(), UserError>) {
         if std::mem::take(&mut self.is_open) {
             let operator = self.operator.to_string();

@@ -41,8 +41,8 @@ impl<P: Pipeline<Out: Data>, F: KeySelector<P::Out>> KeyedStream<P, F> {
         self.keyed("reduce", "Reduce", head)
     }
 
-    /// Runs a function with keyed state and timers. What becomes of a record for which it returns an error is set by
-    /// [`on_error`](Stream::on_error).
+    /// Runs a function with keyed state and timers. [`on_error`](Stream::on_error) sets how a record is handled
+    /// for which it returns an error.
     pub fn process<Q>(self, function: Q) -> Stream<ProcessHead<P::Out, F, Q>>
     where
         Q: ProcessFunction<Key = F::Key, In = P::Out>,

@@ -41,7 +41,7 @@ impl<T: Send + 'static> Pipeline for Boxed<T> {
     }
 }
 
-/// [`Pipeline`] for a stage of one type, and so with trait objects.
+/// [`Pipeline`] for stages of one type, which can be a trait object.
 trait ErasedPipeline<T>: Send {
     fn build_boxed(&self, down: BoxedStage<T>, context: &mut BuildContext) -> Box<dyn Task>;
 }
@@ -82,7 +82,7 @@ impl<P: Pipeline, L: Link<P::Out>> Pipeline for Then<P, L> {
     note = "these are `try_map`, `try_filter`, `try_flat_map` and `process`"
 )]
 pub trait Fallible {
-    /// Sets what becomes of such a record.
+    /// Sets how such a record is handled.
     fn set_on_error(&mut self, policy: OnError);
 }
 

@@ -97,8 +97,8 @@ impl<P: Pipeline> Stream<P> {
         self.then("flat-map", "FlatMap", FlatMapLink(function, PhantomData))
     }
 
-    /// As [`map`](Self::map), with a function that may return an error. An error fails the attempt unless
-    /// [`on_error`](Self::on_error) says otherwise.
+    /// As [`map`](Self::map), with a function that may return an error. An error fails the attempt, unless
+    /// [`on_error`](Self::on_error) sets another policy.
     ///
     /// ```
     /// # use {reflow_api::OnError, reflow_stream::{Pipeline, Stream}};
@@ -157,8 +157,9 @@ impl<P: Pipeline> Stream<P> {
         self.then(kind, name, TryLink { function, place, on_error: OnError::default(), kind: PhantomData })
     }
 
-    /// Runs a function that is opened and closed, and emits any number of records for each. What becomes of a record for
-    /// which it returns an error is set by [`on_error`](Self::on_error). [`UnkeyedProcessFunction`] has an example.
+    /// Runs a function that is opened and closed, and that emits any number of records for each record.
+    /// [`on_error`](Self::on_error) sets how a record is handled for which it returns an error.
+    /// [`UnkeyedProcessFunction`] has an example.
     pub fn process<Q>(self, function: Q) -> Stream<Then<P, ProcessLink<Q>>>
     where
         Q: UnkeyedProcessFunction<In = P::Out, Out: Send + 'static>,
@@ -168,9 +169,9 @@ impl<P: Pipeline> Stream<P> {
         self.then("process", "Process", ProcessLink { function, place, on_error: OnError::default() })
     }
 
-    /// Sets what becomes of a record for which the last operator's function returns an error. The default is
-    /// [`OnError::Fail`]. Follows `try_map`, `try_filter`, `try_flat_map` and `process`; behind other operators
-    /// it does not compile:
+    /// Sets how a record is handled for which the last operator's function returns an error. The default is
+    /// [`OnError::Fail`]. It must follow `try_map`, `try_filter`, `try_flat_map` or `process`; after other
+    /// operators it does not compile:
     ///
     /// ```compile_fail
     /// # use {reflow_api::OnError, reflow_stream::{Pipeline, Stream}};
@@ -204,8 +205,8 @@ impl<P: Pipeline> Stream<P> {
         self.then("event-time", "EventTime", TimeLink { time, watermarks, place })
     }
 
-    /// Hides the type of the chain, so that streams of the same records have the same type: for jobs whose operators depend
-    /// on arguments. Each record costs an indirect call there.
+    /// Hides the type of the chain, so that all streams of the same records have the same type. This is for jobs
+    /// whose operators depend on arguments. Each record costs an indirect call.
     ///
     /// ```
     /// # use reflow_stream::{BoxedStream, Pipeline, Stream};

@@ -245,7 +245,7 @@ impl Aggregate for Sum {
     }
 }
 
-/// What a function was last told of its place among the subtasks.
+/// The last context that a function has got.
 #[derive(Clone, Default)]
 struct Placement(Option<RuntimeContext>);
 
@@ -266,7 +266,7 @@ impl Placement {
         self.0.take().map(drop).ok_or_else(|| "it is not open".into())
     }
 
-    /// Fails unless it was told of each change.
+    /// Fails unless the function was notified of each change.
     fn check(&self, current: &RuntimeContext) -> Result<(), UserError> {
         let is_current = self.0.as_ref() == Some(current);
         if is_current && current.subtask_index() < current.parallelism() {

@@ -1,4 +1,4 @@
-//! Functions are opened and closed once in each attempt, whatever ends it.
+//! Tests that functions are opened and closed once in each attempt, whatever ends it.
 
 use reflow_api::{Context, ProcessFunction, RuntimeContext, TimeDomain, UserError};
 use reflow_protocol::failure::Fault;
@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 type Log = Arc<Mutex<Vec<String>>>;
 
-/// What goes wrong in a [`Logging`].
+/// The failure of a [`Logging`].
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mistake {
     None,
@@ -124,7 +124,7 @@ fn each_subtask_is_opened_and_closed_in_each_attempt() {
     assert_eq!(committed, [(1, 1), (1, 2), (2, 1), (2, 2), (3, 1), (3, 2)]);
 }
 
-/// Feeds 1, 2, 3 and ends the job. Returns the failures and what was logged.
+/// Feeds 1, 2, 3 and ends the job. Returns the failures and the logged calls.
 fn run(mistake: Mistake) -> (Vec<(Fault, String, String)>, Vec<String>) {
     let mut t = Rig::new(mistake);
     t.job.start(1);

@@ -1,4 +1,4 @@
-//! What becomes of records for which a function returns an error.
+//! Tests of records for which a function returns an error.
 
 use reflow_api::{Context, OnError, ProcessFunction, UnkeyedContext, UnkeyedProcessFunction, UserError};
 use reflow_protocol::failure::Fault;

@@ -1,7 +1,7 @@
 //! The JobManager's HTTP server: REST, the web interface, and the job's executable for TaskManagers.
 //!
-//! REST may be bound to an interface that TaskManagers do not reach, above all to `localhost` while they are on other machines.
-//! Then a second listener, on the interface of the JobManager's port, serves the executable and nothing else.
+//! REST may be bound to an interface that TaskManagers cannot reach, above all to `localhost` while they are on
+//! other machines. Then a second listener, on the interface of the JobManager's port, serves only the executable.
 
 use super::{LaunchError, system};
 use reflow_config::{Config, options};
@@ -18,21 +18,21 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// The executable of this process, also if another file has its name by now.
+/// The executable of this process, also if another file has taken its name.
 const THIS_EXECUTABLE: &str = "/proc/self/exe";
 
-/// A server that has its ports.
+/// A server with bound ports.
 pub(super) struct HttpServer {
     rest: TcpListener,
-    /// For TaskManagers, if they do not reach REST.
+    /// The listener for TaskManagers, if they cannot reach REST.
     artifacts: Option<TcpListener>,
     artifact: Artifact,
     len: u64,
-    /// Where TaskManagers fetch the executable.
+    /// The port at which TaskManagers fetch the executable.
     artifact_port: u16,
 }
 
-/// A server that runs.
+/// A running server.
 pub(super) struct Serving {
     until: watch::Sender<()>,
     servers: JoinSet<()>,
@@ -72,11 +72,11 @@ impl HttpServer {
         let (until, stopped) = watch::channel(());
         let shutdown = || {
             let mut stopped = stopped.clone();
-            // The sender sends nothing; it is dropped.
+            // The sender sends nothing. It is dropped to stop the server.
             async move { drop(stopped.changed().await) }
         };
         let most = Limits::default();
-        // Most descriptors are for the job: its TaskManagers and executors, and storage.
+        // Most descriptors are reserved for the job: its TaskManagers and executors, and storage.
         let limits = Limits { connections: most.connections.min(real::descriptor_limit() / 4), ..most };
         let Self { rest, artifacts, artifact, .. } = self;
         let mut servers = JoinSet::new();
@@ -95,7 +95,7 @@ impl HttpServer {
 }
 
 impl Serving {
-    /// Stops it. Answers under way have a second; errors have been logged.
+    /// Stops the server. Answers in progress have one second to finish. Errors have been logged.
     pub(super) async fn stop(self) {
         drop(self.until);
         self.servers.join_all().await;
@@ -108,7 +108,7 @@ async fn logged(server: impl Future<Output = Result<(), ServeError>>) {
     }
 }
 
-/// Whether who reaches the JobManager's port, bound to `job_manager`, reaches REST, too.
+/// Whether clients that can reach the JobManager's port, bound to `job_manager`, can also reach REST.
 fn reaches_task_managers(rest: &str, job_manager: &str) -> bool {
     matches!(rest, "0.0.0.0" | "::") || rest == job_manager
 }

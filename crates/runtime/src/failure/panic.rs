@@ -1,5 +1,7 @@
-//! Where user code panicked. The standard library tells this only to the process's panic hook, so a hook notes it for
-//! the thread; the edge of the task then takes it. The hook calls the one that was there before.
+//! Records the location and backtrace of panics in user code.
+//!
+//! The standard library passes these only to the process's panic hook. So a hook stores them for the thread, and
+//! the edge of the task takes them. The hook also calls the previous one.
 
 use reflow_protocol::failure::{Failure, Fault};
 use std::any::Any;
@@ -8,7 +10,7 @@ use std::cell::RefCell;
 use std::panic::{PanicHookInfo, set_hook, take_hook};
 use std::sync::Once;
 
-/// The longest backtrace, in lines of two for a frame.
+/// The longest backtrace in lines. A frame has two lines.
 const MAX_LINES: usize = 120;
 
 static HOOK: Once = Once::new();
@@ -17,9 +19,9 @@ thread_local! {
     static NOTED: RefCell<Noted> = const { RefCell::new(Noted { watches: 0, panic: None }) };
 }
 
-/// What the hook notes for a thread.
+/// The data that the hook stores for a thread.
 struct Noted {
-    /// Calls of [`watch`] that have not ended. Panics outside of all are none of a task's.
+    /// The number of active [`Watch`]es. Without one, a panic is not in a task and is not recorded.
     watches: u32,
     panic: Option<NotedPanic>,
 }
@@ -27,14 +29,14 @@ struct Noted {
 struct NotedPanic {
     text: String,
     location: String,
-    /// Not yet resolved to names, which takes long.
+    /// Its names are resolved only when it is needed, because that takes long.
     backtrace: Backtrace,
 }
 
-/// Notes the panics of this thread until it is dropped.
+/// Records the panics of this thread until it is dropped.
 pub(super) struct Watch(());
 
-/// Begins to note the panics of this thread.
+/// Begins to record the panics of this thread.
 pub(super) fn watch() -> Watch {
     HOOK.call_once(|| {
         let former = take_hook();
@@ -57,7 +59,7 @@ impl Drop for Watch {
 }
 
 fn note(info: &PanicHookInfo<'_>) {
-    // While a thread ends it has no locals.
+    // A thread that is ending has no thread-local data.
     let _ = NOTED.try_with(|noted| {
         let Ok(mut noted) = noted.try_borrow_mut() else { return };
         if noted.watches > 0 {
@@ -79,7 +81,7 @@ impl Watch {
             operator: task.to_owned(),
             message: super::bounded(message),
         };
-        // User code may have caught the panic that was noted, and resumed another one, which calls no hook.
+        // User code may have caught the recorded panic and resumed another one, which calls no hook.
         let noted = NOTED.with_borrow_mut(|noted| noted.panic.take());
         match noted.filter(|noted| noted.text.is_empty() || noted.text == text) {
             Some(NotedPanic { location, backtrace, .. }) => {
@@ -103,8 +105,8 @@ fn trimmed(backtrace: &str) -> String {
     super::bounded(lines[..lines.len().min(MAX_LINES)].join("\n"))
 }
 
-/// The lines of a frame: its number and name, and its place, which is known only with debugging information. Then the
-/// name may lack its path.
+/// The lines of a frame: its number and name, and its location, which is known only with debugging information.
+/// With it, the name may lack its path.
 struct Frame<'a> {
     name: &'a str,
     place: &'a str,
@@ -117,7 +119,7 @@ impl Frame<'_> {
             || self.name.contains("catch<") && self.place.contains("src/failure.rs:")
     }
 
-    /// Whether it is of the standard library or of the hook.
+    /// Whether it belongs to the standard library or the hook.
     fn is_machinery(&self) -> bool {
         let (_, name) = self.name.split_once(": ").unwrap_or_default();
         let modules =

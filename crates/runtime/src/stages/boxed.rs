@@ -1,7 +1,7 @@
-//! A stage behind a pointer, for chains whose type depends on the job's input.
+//! The boxed stage, which hides the type of a chain, for chains that depend on the job's arguments.
 //!
-//! A record costs an indirect call here, and what follows is not inlined into what comes before. So a chain is boxed only
-//! where a job asks for it.
+//! Each record costs an indirect call, and the stages after it are not inlined into those before it. So a chain
+//! is boxed only if the job requests it.
 
 use crate::stage::{AdoptedState, Control, OpenContext, Place, SnapshotContext, Stage, Starved};
 use crate::wiring::Wiring;
@@ -28,7 +28,8 @@ impl<T> Stage<T> for BoxedStage<T> {
     }
 }
 
-/// `Control` has an associated type, and so no trait objects. This makes a trait that has, with the same methods.
+/// Defines a trait with the methods of `Control` that can be a trait object. `Control` cannot, because it has an
+/// associated type.
 macro_rules! erase {
     (
         &self { $($read:ident($($a:ident: $A:ty),*) $(-> $R:ty)?;)* }

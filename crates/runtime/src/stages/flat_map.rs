@@ -1,5 +1,5 @@
-//! The second half of `flat_map`, which makes any number of records from each record: `map` makes an iterator of it, and
-//! this stage passes on what the iterator yields.
+//! The second stage of `flat_map`, which makes any number of records from each record: `map` turns a record into
+//! an iterator, and this stage passes on the records that the iterator yields.
 //!
 //! An iterator may yield more records than the outputs have room for, or may never end. So a step passes on only
 //! as many as there is room for. The rest of the iterator waits for the next step, and everything behind it waits
@@ -11,7 +11,7 @@ use crate::task::FIRST_CHUNK;
 use reflow_types::{Bounds, Instant, Timestamp};
 use std::collections::VecDeque;
 
-/// Passes on what each record yields.
+/// Passes on the records that each iterator yields.
 pub struct Flatten<I: IntoIterator, D> {
     next: D,
     /// The most records that a step passes on, however much room there is.

@@ -1,4 +1,4 @@
-//! A process function without a key.
+//! The stage that runs a process function without a key.
 
 use crate::error_handler::ErrorHandler;
 use crate::failure::OperatorName;
@@ -20,7 +20,7 @@ pub struct UnkeyedProcess<P, D> {
 }
 
 impl<P, D> UnkeyedProcess<P, D> {
-    /// A stage that passes what `function` emits to `next`.
+    /// A stage that passes the records that `function` emits to `next`.
     pub fn new(operator: OperatorName, function: P, on_error: OnError, next: D) -> Self {
         Self {
             function,
@@ -33,7 +33,7 @@ impl<P, D> UnkeyedProcess<P, D> {
     }
 }
 
-/// A function's view of one record.
+/// The context of a function for one record.
 struct At<'a, D> {
     time: Timestamp,
     watermark: Timestamp,

@@ -1,4 +1,4 @@
-//! `try_map` and `try_filter`, whose functions may return an error.
+//! The stages of `try_map` and `try_filter`, whose functions may return an error.
 
 use crate::error_handler::ErrorHandler;
 use crate::stage::{Control, Stage};
@@ -7,7 +7,7 @@ use reflow_protocol::control::SubtaskMetrics;
 use reflow_types::{Instant, Timestamp};
 use std::marker::PhantomData;
 
-/// Converts each record, or hands an error to the handler.
+/// Converts each record, or passes an error to the handler.
 pub struct TryMap<F, U, D> {
     function: F,
     errors: ErrorHandler,
@@ -58,7 +58,7 @@ impl<F: Send, U, D: Control> Control for TryMap<F, U, D> {
     }
 }
 
-/// Keeps the records that satisfy a condition, or hands an error to the handler.
+/// Keeps the records that satisfy a condition, or passes an error to the handler.
 pub struct TryFilter<F, D> {
     condition: F,
     errors: ErrorHandler,
