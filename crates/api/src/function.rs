@@ -55,7 +55,8 @@ pub enum TimeDomain {
 /// An error or a panic of any of them is a failure of the task, and the restart strategy decides. There is one
 /// exception: the task of `close` may be ending for another reason, and then the error of `close` is only logged.
 ///
-/// Fields of the function are not part of the state. In the next attempt they have the values of the clone again.
+/// Fields of the function are not part of the state. In the next attempt they have the values of the clone again. What
+/// `open` makes and cannot be cloned, such as a connection, goes into an [`Opened`](crate::Opened).
 ///
 /// ```
 /// # extern crate reflow_api as reflow;
