@@ -102,26 +102,40 @@ impl Hub {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The channel between two subtasks of this process: created for the end that asks first, and passed to the
-    /// other.
-    pub(crate) fn local<T: Send + 'static>(&self, id: LocalChannelId, end: LocalEnd) -> LocalChannel<T> {
-        let mut inner = self.lock();
-        let local = match inner.local.remove(&id) {
-            Some(other) => *other.downcast::<LocalChannel<T>>().expect("both ends of an edge have one type"),
-            None => {
-                let fresh = LocalChannel {
-                    channel: Arc::new(Channel::new(end.receiver.clone())),
-                    credit: Arc::default(),
-                    sender: Arc::default(),
-                };
-                inner.local.insert(id, Box::new(fresh.clone()));
-                fresh
-            }
-        };
-        if let Some(sender) = end.sender {
-            *local.sender.lock().unwrap_or_else(PoisonError::into_inner) = sender;
-        }
+    /// The sender's end of a channel within this process. `sender` and `receiver` wake the slots of the two ends.
+    pub(crate) fn local_sender<T: Send + 'static>(
+        &self,
+        id: LocalChannelId,
+        sender: Signal,
+        receiver: &Signal,
+    ) -> LocalChannel<T> {
+        let local = self.local(id, receiver);
+        *local.sender.lock().unwrap_or_else(PoisonError::into_inner) = sender;
         local
+    }
+
+    /// The receiver's end of a channel within this process. `receiver` wakes its slot.
+    pub(crate) fn local_receiver<T: Send + 'static>(
+        &self,
+        id: LocalChannelId,
+        receiver: &Signal,
+    ) -> LocalChannel<T> {
+        self.local(id, receiver)
+    }
+
+    /// The channel is created for the end that asks first, and passed to the other.
+    fn local<T: Send + 'static>(&self, id: LocalChannelId, receiver: &Signal) -> LocalChannel<T> {
+        let mut inner = self.lock();
+        if let Some(other) = inner.local.remove(&id) {
+            return *other.downcast().expect("both ends of an edge have one type");
+        }
+        let created = LocalChannel {
+            channel: Arc::new(Channel::new(receiver.clone())),
+            credit: Arc::default(),
+            sender: Arc::default(),
+        };
+        inner.local.insert(id, Box::new(created.clone()));
+        created
     }
 
     /// A queue for a channel whose sender is in another process.
@@ -206,14 +220,6 @@ impl Hub {
         inner.outgoing.clear();
         inner.opened.retain(|channel, _| channel.from >= next_subtask);
     }
-}
-
-/// The end of a local channel that asks for it.
-pub(crate) struct LocalEnd {
-    /// The receiver's signal. Both ends know it, because it belongs to the receiver's slot.
-    pub(crate) receiver: Signal,
-    /// The sender's signal, if the sender asks; the receiver does not know it.
-    pub(crate) sender: Option<Signal>,
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use crate::batch::{Batch, Element};
 use crate::channel::{Channel, Credit};
 use crate::codec::{self, CodecError};
-use crate::hub::{Hub, LocalChannelId, LocalEnd, Outgoing};
+use crate::hub::{Hub, LocalChannelId, Outgoing};
 use reflow_env::Signal;
 use reflow_protocol::data::{ChannelId, Limit, ToSender};
 use reflow_types::{Data, ExecutorId};
@@ -35,7 +35,7 @@ enum Route {
 impl<T: Data> Receiver<T> {
     /// The receiver of a channel from a sender in this process. Grants the first credit.
     pub fn local(hub: &Hub, id: LocalChannelId, receiver: Signal) -> Self {
-        let local = hub.local(id, LocalEnd { receiver, sender: None });
+        let local = hub.local_receiver(id, &receiver);
         let route = Route::Local { credit: local.credit, sender: local.sender };
         Self::open(local.channel, first_window(hub), route)
     }

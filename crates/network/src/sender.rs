@@ -4,7 +4,7 @@
 use crate::batch::{Batch, Element};
 use crate::channel::Credit;
 use crate::codec::{self, SendError};
-use crate::hub::{Hub, LocalChannelId, LocalEnd, Outgoing};
+use crate::hub::{Hub, LocalChannelId, Outgoing};
 use bytes::Bytes;
 use reflow_env::Signal;
 use reflow_protocol::data::{ChannelId, DataFrame, Limit, Payload};
@@ -34,7 +34,7 @@ enum Route<T> {
 impl<T: Data> Sender<T> {
     /// The sender of a channel to a receiver in this process. The signals wake the slots of both ends.
     pub fn local(hub: &Hub, id: LocalChannelId, sender: Signal, receiver: Signal) -> Self {
-        let local = hub.local(id, LocalEnd { receiver, sender: Some(sender) });
+        let local = hub.local_sender(id, sender, &receiver);
         Self { credit: local.credit, sent: Limit::default(), route: Route::Local(local.channel) }
     }
 

@@ -285,7 +285,7 @@ impl Search {
     fn pause(&mut self, now: Instant, error: &StoreError) -> Option<Step> {
         self.failures += 1;
         if self.failures < MAX_TRIES {
-            tracing::debug!(%error, position = self.position, "the job's executable cannot be fetched, trying again");
+            tracing::warn!(%error, position = self.position, "the job's executable cannot be fetched, trying again");
             self.stage = Stage::Pausing(now + FIRST_RETRY * (1 << (self.failures - 1)));
             return None;
         }

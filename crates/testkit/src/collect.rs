@@ -65,9 +65,14 @@ impl<T> Collect<T> {
         self.lock().refusing = Some(error.to_owned());
     }
 
-    /// Sets whether the sink has no room. Its task then reads no input.
-    pub fn set_full(&self, full: bool) {
-        self.lock().full = full;
+    /// From now on the sink has no room, so that its task reads no input.
+    pub fn block(&self) {
+        self.lock().full = true;
+    }
+
+    /// The sink has room again.
+    pub fn unblock(&self) {
+        self.lock().full = false;
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared<T>> {

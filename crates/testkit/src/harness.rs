@@ -154,14 +154,19 @@ impl Harness {
         &mut self.store
     }
 
-    /// Withholds answers from storage while `held`.
-    pub fn hold_storage(&mut self, held: bool) {
-        self.running().machines.storage_held = held;
+    /// Lets storage answer nothing until it is released.
+    pub fn hold_storage(&mut self) {
+        self.running().machines.storage_held = true;
     }
 
-    /// Withholds all frames between executors while `held`. Applies from the next start on.
-    pub fn hold_network(&mut self, held: bool) {
-        self.network_held = held;
+    /// Lets storage answer again.
+    pub fn release_storage(&mut self) {
+        self.running().machines.storage_held = false;
+    }
+
+    /// From the next start on, nothing that an executor sends arrives at another.
+    pub fn hold_network(&mut self) {
+        self.network_held = true;
     }
 
     /// The failures of subtasks.

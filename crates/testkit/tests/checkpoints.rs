@@ -60,12 +60,12 @@ fn an_aborted_checkpoint_loses_nothing() {
         let mut t = Sums::start(parallelism);
         t.left.push(0, [1]);
         t.job.settle();
-        t.job.hold_storage(true);
+        t.job.hold_storage();
         t.job.trigger(AfterBarrier::Continue);
         t.right.push(0, [3]);
         t.job.abort_checkpoint();
         assert!(!t.job.has_completed());
-        t.job.hold_storage(false);
+        t.job.release_storage();
         t.left.push(0, [5]);
         assert!(t.job.checkpoint(), "{}", t.job.state());
         assert_eq!(t.committed(), [1, 4, 9]);
@@ -263,7 +263,7 @@ fn what_an_ended_attempt_has_left_is_cleaned_up_once_and_by_its_own_job() {
 #[test]
 fn sources_that_paused_for_an_aborted_checkpoint_go_on() {
     let mut t = Sums::start(2);
-    t.job.hold_storage(true);
+    t.job.hold_storage();
     t.left.push(0, [1]);
     t.job.settle();
     t.job.trigger(AfterBarrier::Pause);
@@ -273,7 +273,7 @@ fn sources_that_paused_for_an_aborted_checkpoint_go_on() {
     t.job.abort_checkpoint();
     t.job.settle();
     assert_eq!(t.out.written().len(), 1);
-    t.job.hold_storage(false);
+    t.job.release_storage();
     t.end();
     assert_eq!(t.committed(), [1, 4]);
 }
@@ -320,10 +320,10 @@ fn the_last_checkpoint_may_fail_and_be_tried_again() {
     t.left.end();
     t.right.end();
     t.job.settle();
-    t.job.hold_storage(true);
+    t.job.hold_storage();
     t.job.trigger(AfterBarrier::Finish);
     t.job.abort_checkpoint();
-    t.job.hold_storage(false);
+    t.job.release_storage();
     t.job.settle();
     assert!(!t.job.is_finished());
     t.end();
@@ -350,10 +350,10 @@ fn a_drain_ends_the_input_once_its_savepoint_is_complete() {
     let mut t = Sums::start(2);
     t.left.push(0, [1]);
     t.job.settle();
-    t.job.hold_storage(true);
+    t.job.hold_storage();
     t.job.trigger(AfterBarrier::Drain);
     t.job.abort_checkpoint();
-    t.job.hold_storage(false);
+    t.job.release_storage();
     t.left.push(0, [3]);
     t.job.settle();
     assert!(!t.job.is_ended());
@@ -432,7 +432,7 @@ fn a_checkpoint_that_is_given_up_blocks_no_input() {
     })
     .on_executors(1);
     job.start(1);
-    out.set_full(true); // backpressure
+    out.block(); // backpressure
     right.push(0, [7]);
     job.settle();
     // The left source sends its barrier at once, the right one has half a record in its hands.
@@ -440,7 +440,7 @@ fn a_checkpoint_that_is_given_up_blocks_no_input() {
     job.settle();
     job.abort_checkpoint();
     assert!(!job.has_completed());
-    out.set_full(false);
+    out.unblock();
     job.settle();
     left.push(0, [1]);
     job.settle();

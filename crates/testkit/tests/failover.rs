@@ -147,7 +147,7 @@ fn an_attempt_after_the_last_checkpoint_finishes_without_a_network() {
         sums.job.steps(1);
     }
     sums.job.kill();
-    sums.job.hold_network(true);
+    sums.job.hold_network();
     sums.job.start(2);
     assert!(sums.job.is_finished(), "{}", sums.job.state());
     sums.expect(1_000);

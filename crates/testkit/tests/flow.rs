@@ -39,13 +39,13 @@ fn a_full_sink_stops_the_source() {
         let (feed, out, mut job) = start(executors, 2, |env, feed, out| {
             let _ = env.source("in", feed).rebalance().map(|n| n).sink("out", out);
         });
-        out.set_full(true);
+        out.block();
         feed.push(0, 0..100_000);
         job.settle();
         let read: u64 = job.metrics().iter().filter_map(|metrics| metrics.pending_records).sum();
         assert!(100_000 - read < 2_000, "{} were read", 100_000 - read);
         assert!(written(&out).is_empty());
-        out.set_full(false);
+        out.unblock();
         job.settle();
         assert_eq!(written(&out), (0..100_000).collect::<Vec<_>>());
     }
@@ -123,14 +123,14 @@ fn an_iterator_yields_no_more_than_is_taken() {
             let counter = taken.clone();
             let (feed, out, mut job) =
                 start(executors, 2, move |env, feed, out| build(env, feed, out, counter.clone()));
-            out.set_full(true);
+            out.block();
             feed.push(0, 0..100);
             feed.end();
             job.settle();
             let about = format!("{name}, on {executors} executors");
             let ahead = |written: u64| taken.load(Ordering::Relaxed) - written;
             assert!((1..20_000).contains(&ahead(0)), "{about}: {} were taken", ahead(0));
-            out.set_full(false);
+            out.unblock();
             let mut written = 0;
             while written < 200_000 {
                 job.steps(1);
@@ -148,12 +148,12 @@ fn a_barrier_waits_for_the_rest_of_a_record() {
             let many = env.source("in", feed).flat_map(|n: u64| n * 100_000..(n + 1) * 100_000);
             let _ = many.rebalance().map(|n| n).sink("out", out);
         });
-        out.set_full(true);
+        out.block();
         feed.push(0, [0, 1]);
         job.settle();
         job.trigger(AfterBarrier::Continue);
         assert!(!job.has_completed(), "the record is not finished");
-        out.set_full(false);
+        out.unblock();
         job.settle();
         assert!(job.has_completed(), "{}", job.state());
         let in_checkpoint = out.committed(&job).len();
