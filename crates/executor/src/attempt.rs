@@ -1,12 +1,12 @@
 //! The attempt that an executor runs: its subtasks, their slots, and the next graph of a live rescale.
 
-use super::builder::{Builder, Restored};
+use super::builder::Builder;
 use super::rescale::NextGraph;
 use reflow_protocol::deployment::{Attempt, Deployment};
 use reflow_protocol::failure::Failure;
 use reflow_protocol::report::SubtaskEvent;
 use reflow_protocol::snapshot::Restore;
-use reflow_runtime::{DeployedTask, SlotCommand};
+use reflow_runtime::{DeployedTask, Restored, SlotCommand};
 use reflow_types::{ExecutorId, GraphVersion, SubtaskId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -6,21 +6,10 @@ use reflow_graph::{ExecutionGraph, Subtask, VertexIndex};
 use reflow_network::Hub;
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::failure::Failure;
-use reflow_protocol::snapshot::{AfterBarrier, Codec, Restore};
-use reflow_runtime::{BuildContext, DeployedTask, Preparation, Wiring};
-use reflow_types::{CheckpointId, ExecutorId, GraphVersion, JobId, MaxParallelism, SubtaskIndex};
+use reflow_runtime::{BuildContext, DeployedTask, Preparation, Restored, Wiring};
+use reflow_types::{ExecutorId, GraphVersion, JobId, SubtaskIndex};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-
-/// The state that a subtask restores.
-pub(super) struct Restored {
-    pub(super) state: Restore,
-    pub(super) codec: Codec,
-    /// The checkpoint that the state comes from.
-    pub(super) checkpoint: Option<CheckpointId>,
-    /// What sources do after the checkpoint.
-    pub(super) then: AfterBarrier,
-}
 
 /// The surroundings of tasks that do not depend on the deployment.
 pub(super) struct Builder<'a> {
@@ -66,25 +55,16 @@ impl Builder<'_> {
         added: Option<Preparation>,
     ) -> Result<DeployedTask, Failure> {
         let (vertex, subtask) = (wiring.vertex, wiring.subtask);
-        let (index, slot) = {
-            let (_, index, subtask) = wiring.graph.find(subtask).expect("a subtask is in its graph");
-            (index, subtask.slot.index as usize)
-        };
-        let table = wiring.graph.vertex(vertex).table.as_ref();
-        let name = self.options.job.graph.vertex(vertex).name.clone();
+        let (_, _, placed) = wiring.graph.find(subtask).expect("a subtask is in its graph");
+        let slot = placed.slot.index as usize;
+        let name = wiring.name().to_owned();
         let mut context = BuildContext {
             attempt,
-            name: name.clone(),
-            max_parallelism: table.map_or(MaxParallelism::DEFAULT, |table| table.max_parallelism()),
-            groups: table.map(|table| table.groups_of(index)),
-            wiring: wiring.clone(),
+            wiring,
             job_id: self.job_id,
             io: self.slots.io(slot).for_task(),
             clock: self.options.clock.clone(),
-            restore: restored.state,
-            restore_codec: restored.codec,
-            checkpoint: restored.checkpoint,
-            then: restored.then,
+            restored,
             from_local: self.options.from_local,
             bounds: self.options.bounds,
             added,

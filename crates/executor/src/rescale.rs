@@ -5,12 +5,12 @@
 //! as soon as the rescale is committed, and its connection may close before this executor hears of the commit. So its
 //! loss is ignored once every local subtask has passed the cut and installed its incoming key groups.
 
-use super::builder::{Builder, Restored};
+use super::builder::Builder;
 use reflow_graph::{ExecutionGraph, Move};
 use reflow_protocol::failure::Failure;
 use reflow_protocol::rescale::Preparation as Message;
 use reflow_protocol::snapshot::{AfterBarrier, Codec, Restore};
-use reflow_runtime::{Incoming, Outgoing, Preparation, SlotCommand};
+use reflow_runtime::{Incoming, Outgoing, Preparation, Restored, SlotCommand};
 use reflow_types::{CheckpointId, ExecutorId, GraphVersion, SubtaskId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

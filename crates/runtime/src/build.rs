@@ -9,35 +9,34 @@ use reflow_network::output::KeySelector;
 use reflow_network::{Gate, Output, OutputEdge};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::snapshot::{AfterBarrier, Codec, Restore};
-use reflow_types::{Bounds, CheckpointId, Data, JobId, KeyGroupSet, MIN_WATERMARK, MaxParallelism};
+use reflow_types::{Bounds, CheckpointId, Data, JobId, MIN_WATERMARK, Timestamp};
 use std::sync::Arc;
 
-/// Everything that a task factory needs to build one subtask. It has many public fields because it is only a
-/// list, which the parts of the task take apart as they are built.
+/// The state that a subtask restores.
+pub struct Restored {
+    /// The subtask's state.
+    pub state: Restore,
+    /// Whether that is the state of a checkpoint or of a savepoint.
+    pub codec: Codec,
+    /// The checkpoint to which the state belongs.
+    pub checkpoint: Option<CheckpointId>,
+    /// What sources do after the restore: other than `Continue` if the job ends with that checkpoint, so that
+    /// only its end is left.
+    pub then: AfterBarrier,
+}
+
+/// Everything that a task factory needs to build one subtask.
 pub struct BuildContext {
     /// The subtask's place in the graph.
     pub wiring: Wiring,
     pub job_id: JobId,
     pub attempt: Attempt,
-    /// The vertex's name, for error messages.
-    pub name: String,
-    /// The max parallelism of the vertex, if it is keyed.
-    pub max_parallelism: MaxParallelism,
-    /// The key groups that the subtask owns, if its vertex is keyed.
-    pub groups: Option<KeyGroupSet>,
     /// The slot's storage.
     pub io: Io,
     /// The slot's clock.
     pub clock: Arc<dyn Clock>,
     /// The state to restore.
-    pub restore: Restore,
-    /// Whether that is the state of a checkpoint or of a savepoint.
-    pub restore_codec: Codec,
-    /// The checkpoint to which the restored state belongs.
-    pub checkpoint: Option<CheckpointId>,
-    /// What sources do after the restore: other than `Continue` if the job ends with that checkpoint, so that
-    /// only its end is left.
-    pub then: AfterBarrier,
+    pub restored: Restored,
     /// Whether state outlives the attempt, so that the next one can roll it back to the last checkpoint in place.
     pub from_local: bool,
     /// Bounds on steps, queues and messages.
@@ -51,7 +50,12 @@ impl BuildContext {
     pub fn gate<T: Data>(&self) -> Gate<T> {
         let all_new = |(id, receiver): (_, Option<_>)| (id, receiver.expect("no channel is there yet"));
         let receivers = self.wiring.inputs(|_| false).into_iter().map(all_new).collect();
-        Gate::new(receivers, self.restore.watermark.unwrap_or(MIN_WATERMARK), self.bounds)
+        Gate::new(receivers, self.watermark(), self.bounds)
+    }
+
+    /// The watermark with which the subtask begins.
+    pub(crate) fn watermark(&self) -> Timestamp {
+        self.restored.state.watermark.unwrap_or(MIN_WATERMARK)
     }
 
     /// The output on one edge. `key` is used if the edge ships by hash, `copy` if it broadcasts.
@@ -61,7 +65,7 @@ impl BuildContext {
         F: KeySelector<T>,
     {
         let routes = self.wiring.outputs(edge, |_| false);
-        let edge = OutputEdge { vertex: self.name.clone(), id: edge, bounds: self.bounds };
+        let edge = OutputEdge { vertex: self.wiring.name().to_owned(), id: edge, bounds: self.bounds };
         Output::new(edge, routes, key, copy)
     }
 }

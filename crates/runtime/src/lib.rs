@@ -24,7 +24,7 @@ pub mod step;
 pub mod task;
 pub mod wiring;
 
-pub use build::BuildContext;
+pub use build::{BuildContext, Restored};
 pub use failure::{OperatorName, catch, fail};
 pub use rescale::{Incoming, Outgoing, Preparation};
 pub use slot::{DeployedTask, Slot, SlotCommand, SlotEvent, SlotPort};

@@ -5,7 +5,10 @@ use reflow_env::Signal;
 use reflow_graph::{EdgeId, ExecutionGraph, JobGraph, Shipping, Subtask, VertexIndex};
 use reflow_network::{Channels, Hub, LocalChannelId, Partitioner, Receiver, Routes, Sender};
 use reflow_protocol::data::ChannelId;
-use reflow_types::{Data, ExecutorId, GraphVersion, SubtaskId, SubtaskIndex, injected_fault};
+use reflow_types::{
+    Data, ExecutorId, GraphVersion, KeyGroupSet, MaxParallelism, OwnershipTable, SubtaskId, SubtaskIndex,
+    injected_fault,
+};
 use std::sync::Arc;
 
 /// A subtask's place in a graph.
@@ -27,6 +30,22 @@ pub struct Wiring {
 }
 
 impl Wiring {
+    /// The name of the vertex, for messages.
+    pub fn name(&self) -> &str {
+        &self.job.vertex(self.vertex).name
+    }
+
+    /// The number of key groups of the vertex; the default if it is not keyed.
+    pub fn max_parallelism(&self) -> MaxParallelism {
+        let table = self.graph.vertex(self.vertex).table.as_ref();
+        table.map_or(MaxParallelism::DEFAULT, OwnershipTable::max_parallelism)
+    }
+
+    /// The key groups that the subtask owns, if its vertex is keyed.
+    pub fn groups(&self) -> Option<KeyGroupSet> {
+        self.graph.vertex(self.vertex).table.as_ref().map(|table| table.groups_of(self.index))
+    }
+
     /// The parallelism of the vertex.
     pub fn parallelism(&self) -> u32 {
         self.graph.vertex(self.vertex).parallelism()

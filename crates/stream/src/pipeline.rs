@@ -139,7 +139,8 @@ where
 {
     type Out = A::Out;
     fn build<D: Stage<A::Out> + 'static>(&self, down: D, context: &mut BuildContext) -> Box<dyn Task> {
-        let head = Rolling::new(self.key.clone(), self.aggregate.clone(), context.max_parallelism, down);
+        let head =
+            Rolling::new(self.key.clone(), self.aggregate.clone(), context.wiring.max_parallelism(), down);
         Box::new(InputTask::new(context.gate::<T>(), head, context))
     }
 }
@@ -168,7 +169,7 @@ where
     type Out = P::Out;
     fn build<D: Stage<P::Out> + 'static>(&self, down: D, context: &mut BuildContext) -> Box<dyn Task> {
         let (key, function) = (self.key.clone(), (self.function.clone(), self.on_error));
-        let head = Process::new(operator(context, 0), key, function, context.max_parallelism, down);
+        let head = Process::new(operator(context, 0), key, function, context.wiring.max_parallelism(), down);
         Box::new(InputTask::new(context.gate::<T>(), head, context))
     }
 }
@@ -195,7 +196,7 @@ where
             operator(context, 0),
             self.key.clone(),
             self.windowing.clone(),
-            context.max_parallelism,
+            context.wiring.max_parallelism(),
             down,
         );
         Box::new(InputTask::new(context.gate::<T>(), head, context))

@@ -111,7 +111,6 @@ impl Attempt {
         for (vertex, index, subtask) in graph.subtasks() {
             let slot = index.0 as usize;
             let executor = &machines.executors[slot % executors];
-            let table = graph.vertex(vertex).table.as_ref();
             let name = job.graph.vertex(vertex).name.clone();
             participants.push(Participant { subtask: subtask.id, vertex, index });
             let wiring = Wiring {
@@ -129,15 +128,14 @@ impl Attempt {
                 wiring,
                 job_id: JobId(1),
                 attempt: id,
-                name: name.clone(),
-                max_parallelism: table.map_or(MaxParallelism::DEFAULT, OwnershipTable::max_parallelism),
-                groups: table.map(|table| table.groups_of(index)),
                 io: machines.slots[slot].io.for_task(),
                 clock: Arc::new(clock.clone()) as Arc<dyn Clock>,
-                restore: restore.remove(&subtask.id).unwrap_or_default(),
-                restore_codec: restored.codec,
-                checkpoint: restored.checkpoint,
-                then: restored.then,
+                restored: reflow_runtime::Restored {
+                    state: restore.remove(&subtask.id).unwrap_or_default(),
+                    codec: restored.codec,
+                    checkpoint: restored.checkpoint,
+                    then: restored.then,
+                },
                 from_local: true,
                 bounds: sizes.bounds,
                 added: None,

@@ -85,28 +85,28 @@ impl<C: Control> TaskCore<C> {
             attempt: context.attempt,
             subtask: context.wiring.subtask,
             place: context.wiring.place(),
-            max_parallelism: context.max_parallelism,
+            max_parallelism: context.wiring.max_parallelism(),
             io: &context.io,
             watermark,
             now: context.clock.now(),
             bounds: context.bounds,
-            operator: &mut context.restore.operator,
+            operator: &mut context.restored.state.operator,
         });
         chain.tables(&mut |table| table.set_bounds(context.bounds));
         let identity = Identity {
             subtask: context.wiring.subtask,
             attempt: context.attempt,
-            groups: context.groups.clone(),
+            groups: context.wiring.groups(),
             io: context.io.clone(),
             bounds: context.bounds,
         };
         Self {
-            name: context.name.clone(),
+            name: context.wiring.name().to_owned(),
             clock: context.clock.clone(),
             phase: if context.added.is_some() { Phase::Added } else { Phase::Restoring },
             chain,
             restoring,
-            snapshots: Snapshots::new(identity, context.checkpoint, context.then),
+            snapshots: Snapshots::new(identity, context.restored.checkpoint, context.restored.then),
             prepared: None,
             pending_events: Vec::new(),
             pace: Pace::new(),

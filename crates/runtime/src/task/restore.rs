@@ -77,16 +77,17 @@ struct Read {
 
 impl Restoring {
     pub(super) fn new(context: &BuildContext) -> Self {
-        let own = context.restore_codec == Codec::Exchange;
+        let restored = &context.restored;
+        let own = restored.codec == Codec::Exchange;
         Self {
             origin: if own { Origin::Own } else { Origin::Foreign },
-            checkpoint: context.checkpoint.filter(|_| own),
+            checkpoint: restored.checkpoint.filter(|_| own),
             from_local: context.from_local,
-            groups: context.groups.clone().unwrap_or_default(),
-            max: context.max_parallelism,
+            groups: context.wiring.groups().unwrap_or_default(),
+            max: context.wiring.max_parallelism(),
             bounds: context.bounds,
             retained: None,
-            parts: context.restore.keyed.clone(),
+            parts: restored.state.keyed.clone(),
             reads: Reads::new(context.io.clone()),
             loading: None,
         }

@@ -23,9 +23,7 @@ use reflow_protocol::failure::{Failure, Fault};
 use reflow_protocol::report::SubtaskEvent;
 use reflow_protocol::rescale::{Cut, Installation, Part};
 use reflow_protocol::snapshot::{AfterBarrier, OperatorState, Redistribution, Restore};
-use reflow_types::{
-    CheckpointId, Data, Instant, MAX_WATERMARK, MIN_WATERMARK, SubtaskId, Timestamp, injected_fault,
-};
+use reflow_types::{CheckpointId, Data, Instant, MAX_WATERMARK, SubtaskId, Timestamp, injected_fault};
 use std::time::Duration;
 
 /// The name of the state that contains a source's unfinished splits.
@@ -53,8 +51,8 @@ where
 {
     /// Builds the task, opens its chain and adds the restored splits to the reader.
     pub fn new(operator: String, reader: R, chain: C, context: &mut BuildContext) -> Self {
-        let watermark = context.restore.watermark.unwrap_or(MIN_WATERMARK);
-        let splits = take_list::<R::Split>(&mut context.restore.operator, &operator, SPLITS);
+        let watermark = context.watermark();
+        let splits = take_list::<R::Split>(&mut context.restored.state.operator, &operator, SPLITS);
         let mut task = Self {
             core: TaskCore::new(chain, watermark, context),
             operator,
@@ -67,7 +65,7 @@ where
         };
         task.core.chain_mut().split_added(AWAITED_SPLIT);
         splits.into_iter().for_each(|split| task.add_split(split));
-        if context.then == AfterBarrier::Drain {
+        if context.restored.then == AfterBarrier::Drain {
             task.assignment.end_restored();
         }
         if let Some(preparation) = context.added.take() {

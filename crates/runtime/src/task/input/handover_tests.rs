@@ -1,6 +1,7 @@
 //! Tests of a window operator that a live rescale adds. The tests play its old owners and its input.
 
 use super::*;
+use crate::build::Restored;
 use crate::failure::OperatorName;
 use crate::keyed::{Aggregated, WindowOperator, Windowing};
 use crate::rescale::Incoming;
@@ -149,15 +150,14 @@ fn context(hub: &Hub, old_owners: &[SubtaskId]) -> BuildContext {
         wiring: wiring(hub, GraphVersion(1)),
         job_id: JobId(1),
         attempt: Default::default(),
-        name: "windows".into(),
-        max_parallelism: max(),
-        groups: Some(table().groups_of(SubtaskIndex(1))),
         io: Io::default(),
         clock: Arc::new(Still),
-        restore: preparation.restore.clone(),
-        restore_codec: Codec::Exchange,
-        checkpoint: None,
-        then: AfterBarrier::Continue,
+        restored: Restored {
+            state: preparation.restore.clone(),
+            codec: Codec::Exchange,
+            checkpoint: None,
+            then: AfterBarrier::Continue,
+        },
         from_local: true,
         bounds: Bounds::default(),
         added: Some(preparation),

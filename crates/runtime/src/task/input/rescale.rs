@@ -45,7 +45,7 @@ struct Start {
 impl<T> Rescale<T> {
     pub(super) fn new(context: &BuildContext) -> Self {
         Self {
-            max: context.max_parallelism,
+            max: context.wiring.max_parallelism(),
             bounds: context.bounds,
             start: Start::default(),
             prefetch: StatePrefetch::new(context.io.clone(), context.bounds.prefetch_reads),
