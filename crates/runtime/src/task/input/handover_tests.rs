@@ -5,7 +5,7 @@ use crate::build::Restored;
 use crate::failure::OperatorName;
 use crate::keyed::{Aggregated, WindowOperator, Windowing};
 use crate::rescale::Incoming;
-use crate::stage::{Control, Stage};
+use crate::stage::{Control, Place, Stage};
 use crate::stages::SharedTail;
 use reflow_api::window::{EventTimeTrigger, TumblingWindows, Windowed};
 use reflow_api::{Aggregate, Io};
@@ -22,8 +22,8 @@ use reflow_types::{
     Bounds, ExecutorId, GraphVersion, JobId, Key, MAX_WATERMARK, MaxParallelism, OwnershipTable, SlotId,
     SubtaskIndex, Timestamp, VertexId,
 };
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 #[derive(Clone)]
 struct Sum;
@@ -46,6 +46,8 @@ impl Aggregate for Sum {
 struct Counting {
     seen: Arc<AtomicUsize>,
     next: SharedTail<u8>,
+    /// `None` for the start, then the place after each cut.
+    places: Arc<Mutex<Vec<Option<Place>>>>,
 }
 
 impl Control for Counting {
@@ -57,6 +59,14 @@ impl Control for Counting {
 
     fn next_stage_mut(&mut self) -> &mut SharedTail<u8> {
         &mut self.next
+    }
+
+    fn start(&mut self) {
+        self.places.lock().unwrap().push(None);
+    }
+
+    fn rescaled(&mut self, place: Place) {
+        self.places.lock().unwrap().push(Some(place));
     }
 }
 
@@ -175,6 +185,7 @@ struct Rig {
     io: Io,
     task: Box<dyn Task>,
     fired: Arc<AtomicUsize>,
+    places: Arc<Mutex<Vec<Option<Place>>>>,
     events: Vec<TaskEvent>,
 }
 
@@ -185,13 +196,15 @@ impl Rig {
         let mut context = context(&hub, old_owners);
         let gate = context.gate::<u64>();
         let fired = Arc::new(AtomicUsize::new(0));
+        let places: Arc<Mutex<Vec<Option<Place>>>> = Arc::default();
         let assigner = TumblingWindows::of(Duration::from_secs(1));
         let windowing = Windowing { assigner, trigger: EventTimeTrigger, contents: Aggregated(Sum) };
-        let next = Counting { seen: fired.clone(), next: SharedTail::new(Vec::new()) };
+        let next =
+            Counting { seen: fired.clone(), next: SharedTail::new(Vec::new()), places: places.clone() };
         let operator = OperatorName { name: "Window".into(), uid: "windows".into() };
         let head = WindowOperator::new(operator, |value: &u64| *value, windowing, max(), next);
         let task = Box::new(InputTask::new(gate, head, &mut context));
-        let mut rig = Self { hub, io: context.io, task, fired, events: Vec::new() };
+        let mut rig = Self { hub, io: context.io, task, fired, places, events: Vec::new() };
         rig.steps();
         rig
     }
@@ -323,6 +336,30 @@ fn a_second_rescale_reads_again_what_the_first_one_has_read() {
         };
         assert!(rig.events.iter().any(installed));
     }
+}
+
+/// Functions learn their place from the chain: before the first record, and at each cut of a task that goes on.
+#[test]
+fn a_chain_starts_at_the_first_cut_and_learns_its_place_at_each_later_one() {
+    let mut rig = Rig::new(&[OLD]);
+    assert_eq!(*rig.places.lock().unwrap(), [], "the rescale may be abandoned");
+    let mut sender = rig.cut(500);
+    rig.handed_over(OLD, 500);
+    rig.steps();
+    assert_eq!(*rig.places.lock().unwrap(), [None]);
+    let mut preparation = preparation(&rig.hub, &[OLD], GraphVersion(2));
+    let mut graph = preparation.wiring.as_ref().map(|wiring| (*wiring.graph).clone()).unwrap();
+    let slot = SlotId { executor: ExecutorId(1), index: 0 };
+    graph.vertices[1].subtasks.push(Subtask { id: ALSO_OLD, slot });
+    preparation.wiring.as_mut().unwrap().graph = Arc::new(graph);
+    rig.task.prepare(preparation);
+    rig.steps();
+    let checkpoint = CheckpointId(CUT.0 + 2);
+    rig.trigger(checkpoint, GraphVersion(2));
+    sender.barrier(checkpoint, false);
+    rig.steps();
+    let place = Place { index: SubtaskIndex(1), parallelism: 3 };
+    assert_eq!(*rig.places.lock().unwrap(), [None, Some(place)]);
 }
 
 /// The checkpoint of the cut that removes the task fails, and the next to complete is a savepoint. Sinks commit
