@@ -159,6 +159,19 @@ pub trait Context<K, S, Out> {
     /// The key's state for changes, created by `Default` if there is none. Each call looks the key up and marks the
     /// state as changed.
     fn state_mut(&mut self) -> &mut S;
+    /// The key's state as [`state_mut`](Self::state_mut) returns it, with a function that emits: for records that are made
+    /// from the state while it is borrowed.
+    ///
+    /// ```
+    /// # use reflow_api::{Context, UserError};
+    /// fn replay(context: &mut impl Context<u64, Vec<String>, String>, name: String) -> Result<(), UserError> {
+    ///     let (names, mut emit) = context.state_and_emit();
+    ///     names.push(name);
+    ///     names.iter().for_each(|name| emit(name.clone()));
+    ///     Ok(())
+    /// }
+    /// ```
+    fn state_and_emit(&mut self) -> (&mut S, impl FnMut(Out));
     /// Removes the key's state.
     fn clear_state(&mut self);
     /// The record's event time, or the timer's time; [`NO_TIMESTAMP`](reflow_types::NO_TIMESTAMP) if none was

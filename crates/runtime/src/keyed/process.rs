@@ -155,6 +155,12 @@ where
         self.keyed.state.upsert(self.hash, self.key, S::default)
     }
 
+    #[inline]
+    fn state_and_emit(&mut self) -> (&mut S, impl FnMut(Out)) {
+        let (next, time) = (&mut *self.next, self.time);
+        (self.keyed.state.upsert(self.hash, self.key, S::default), move |value| next.push(value, time))
+    }
+
     fn clear_state(&mut self) {
         self.keyed.state.remove(self.hash, self.key);
     }

@@ -100,13 +100,13 @@ impl ProcessFunction for HoldAndSum {
             return Err("the timer does not work this time".into());
         }
         let key = *context.key();
-        let kept = context.state_mut();
+        let (kept, mut emit) = context.state_and_emit();
         if domain == TimeDomain::Processing || time == AT_THE_END {
-            for (split, number) in std::mem::take(&mut kept.held) {
-                context.emit(held_line(key, split, number));
+            for (split, number) in kept.held.drain(..) {
+                emit(held_line(key, split, number));
             }
         } else if let Some((count, sum)) = kept.sums.remove(&time) {
-            context.emit(sum_line(key, time, count, sum));
+            emit(sum_line(key, time, count, sum));
         }
         Ok(())
     }
