@@ -1,11 +1,13 @@
 //! The keyed streams of a job function.
 
-use crate::pipeline::{Pipeline, ProcessHead, RollingHead, WindowHead};
-use crate::stream::{Stream, VertexDraft};
+use crate::pipeline::{
+    FilterLink, FlatMapLink, GateHead, MapLink, Pipeline, ProcessHead, RollingHead, Then, WindowHead,
+};
+use crate::stream::{SinkHandle, Stream, VertexDraft};
 use crate::windowed::WindowedStream;
 use reflow_api::window::Trigger;
 use reflow_api::window::{Assigner, EventTimeTrigger};
-use reflow_api::{Aggregate, Data, OnError, ProcessFunction};
+use reflow_api::{Aggregate, Data, OnError, ProcessFunction, Sink};
 use reflow_graph::Shipping;
 use reflow_network::output::KeySelector;
 use reflow_runtime::keyed::{Contents, Windowing};
@@ -18,7 +20,48 @@ pub struct KeyedStream<P: Pipeline, F> {
     pub(crate) key: F,
 }
 
+/// An operator without state behind [`KeyedStream::partitioned`].
+type Partitioned<P, L> = Stream<Then<GateHead<<P as Pipeline>::Out>, L>>;
+
 impl<P: Pipeline<Out: Data>, F: KeySelector<P::Out>> KeyedStream<P, F> {
+    /// The records without their key: a stream whose subtasks each have all records of their keys, in order. Operators on
+    /// it have no keyed state.
+    pub fn partitioned(self) -> Stream<GateHead<P::Out>> {
+        self.keyed("partition", "Partition", GateHead(PhantomData))
+    }
+
+    /// [`Stream::map`] of the records, [partitioned](Self::partitioned) by key.
+    pub fn map<U, G>(self, function: G) -> Partitioned<P, MapLink<G, U>>
+    where
+        U: Send + 'static,
+        G: FnMut(P::Out) -> U + Clone + Send + 'static,
+    {
+        self.partitioned().map(function)
+    }
+
+    /// [`Stream::filter`] of the records, [partitioned](Self::partitioned) by key.
+    pub fn filter<G>(self, condition: G) -> Partitioned<P, FilterLink<G>>
+    where
+        G: FnMut(&P::Out) -> bool + Clone + Send + 'static,
+    {
+        self.partitioned().filter(condition)
+    }
+
+    /// [`Stream::flat_map`] of the records, [partitioned](Self::partitioned) by key.
+    pub fn flat_map<I, G>(self, function: G) -> Partitioned<P, FlatMapLink<G, I>>
+    where
+        I: IntoIterator<IntoIter: Send> + 'static,
+        I::Item: Send + 'static,
+        G: FnMut(P::Out) -> I + Clone + Send + 'static,
+    {
+        self.partitioned().flat_map(function)
+    }
+
+    /// [`Stream::sink`] of the records, [partitioned](Self::partitioned) by key.
+    pub fn sink<S: Sink<Item = P::Out>>(self, name: &str, sink: S) -> SinkHandle {
+        self.partitioned().sink(name, sink)
+    }
+
     /// Emits the result of `aggregate` after each record.
     pub fn aggregate<A>(self, aggregate: A) -> Stream<RollingHead<P::Out, F, A>>
     where

@@ -73,6 +73,8 @@ pub enum Operator {
     TimesBehindExchange,
     /// Process functions without a key, behind a source and behind an exchange.
     Unkeyed,
+    /// Records by key, but without state.
+    KeyedMap,
 }
 
 /// The size of tumbling windows.
@@ -98,7 +100,7 @@ pub const FLAT_MAP_KEPT: u64 = 50;
 
 impl Operator {
     /// All operators.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Reduce,
         Self::Aggregate,
         Self::Tumbling,
@@ -112,6 +114,7 @@ impl Operator {
         Self::FlatMapRebalanced,
         Self::TimesBehindExchange,
         Self::Unkeyed,
+        Self::KeyedMap,
     ];
 
     /// Builds its job, from a stream of readings to a sink of lines. The output does not depend on the order of
@@ -198,6 +201,7 @@ impl Operator {
                 let behind_source = timed(readings).process(PassOn::default());
                 behind_source.rebalance().process(PassOn::default()).map(text).sink("out", sink)
             }
+            Self::KeyedMap => readings.key_by(key).map(text).key_by(|line| line.clone()).sink("out", sink),
         };
     }
 }

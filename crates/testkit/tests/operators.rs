@@ -201,6 +201,12 @@ fn flat_map_over_full_batches() {
     assert_eq!(committed(Operator::FlatMapRebalanced), sorted(kept.map(|reading| format!("{reading:?}"))));
 }
 
+#[test]
+fn records_by_key_without_state() {
+    let lines = all_readings().map(|reading| format!("{reading:?}"));
+    assert_eq!(committed(Operator::KeyedMap), sorted(lines));
+}
+
 /// A broadcast gives each record to every subtask: as many copies as there are.
 #[test]
 fn broadcast() {
