@@ -362,7 +362,7 @@ impl<S: Sink> Control for SinkStage<S> {
     fn prepared(&mut self) -> Result<bool, String> {
         self.collect_stored();
         if let Some(error) = self.store_error.take() {
-            return Err(format!("cannot store what '{}' has written: {error}", self.operator.uid));
+            return Err(format!("cannot store the output of '{}': {error}", self.operator.uid));
         }
         Ok(self.transactions.iter().all(|pending| pending.unstored.is_empty()))
     }
