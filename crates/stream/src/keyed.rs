@@ -1,9 +1,10 @@
 //! The keyed streams of a job function.
 
+use crate::draft::VertexDraft;
 use crate::pipeline::{
     FilterLink, FlatMapLink, GateHead, MapLink, Pipeline, ProcessHead, RollingHead, Then, WindowHead,
 };
-use crate::stream::{SinkHandle, Stream, VertexDraft};
+use crate::stream::{SinkHandle, Stream};
 use crate::windowed::WindowedStream;
 use reflow_api::window::Trigger;
 use reflow_api::window::{Assigner, EventTimeTrigger};

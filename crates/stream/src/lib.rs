@@ -9,6 +9,7 @@
 //! Reading order: [`mod@env`], [`stream`], [`keyed`], [`windowed`], [`pipeline`], [`job`].
 #![warn(missing_docs)]
 
+mod draft;
 pub mod env;
 pub mod job;
 pub mod keyed;

@@ -1,14 +1,16 @@
 //! The streams of a job function that are not keyed.
+//!
+//! This file, [`keyed`](crate::keyed) and [`windowed`](crate::windowed) name each other, as an iterator and its adaptors do:
+//! a call on one kind of stream returns another.
 
-use crate::env::Shared;
-use crate::job::EnumeratorFactory;
+use crate::draft::{EdgeDraft, SharedDraft, VertexDraft};
 use crate::keyed::KeyedStream;
 use crate::pipeline::{
     Boxed, Fallible, FilterLink, FlatMapLink, GateHead, InspectLink, Kept, Link, MapLink, Pipeline,
     ProcessLink, Then, TimeLink, ToMany, ToOne, TryLink,
 };
 use reflow_api::{Data, OnError, Sink, UnkeyedProcessFunction, UserError, Watermarks};
-use reflow_graph::{EdgeId, Operator, Shipping, VertexIndex};
+use reflow_graph::{Operator, Shipping, VertexIndex};
 use reflow_network::output::{KeySelector, NoKey};
 use reflow_runtime::BuildContext;
 use reflow_runtime::stages::{Edge, SharedTail, SinkStage, Tail};
@@ -22,7 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// apply to the whole chain, because a chain runs as one task.
 #[must_use = "a stream does nothing until it ends in a sink"]
 pub struct Stream<P: Pipeline> {
-    pub(crate) env: Shared,
+    pub(crate) env: SharedDraft,
     pub(crate) pipeline: P,
     pub(crate) draft: VertexDraft,
 }
@@ -30,28 +32,12 @@ pub struct Stream<P: Pipeline> {
 /// A stream whose chain is [`boxed`](Stream::boxed).
 pub type BoxedStream<T> = Stream<Boxed<T>>;
 
-/// An edge into a vertex that is being built.
-pub(crate) type Input = (VertexIndex, Shipping, EdgeId);
-
 /// How a record is copied, for broadcast edges.
 type Copy<T> = Option<fn(&T) -> T>;
 
-/// A vertex whose chain is being built.
-#[derive(Default)]
-pub(crate) struct VertexDraft {
-    pub(crate) open: usize,
-    pub(crate) operators: Vec<Operator>,
-    pub(crate) parallelism: Option<u32>,
-    pub(crate) max_parallelism: Option<MaxParallelism>,
-    pub(crate) slot_sharing_group: Option<String>,
-    pub(crate) enumerator: Option<EnumeratorFactory>,
-    pub(crate) keyed: bool,
-    pub(crate) inputs: Vec<Input>,
-}
-
 impl<P: Pipeline> Stream<P> {
     pub(crate) fn begin(
-        env: Shared,
+        env: SharedDraft,
         kind: &'static str,
         name: String,
         mut draft: VertexDraft,
@@ -290,7 +276,7 @@ impl<P: Pipeline> Stream<P> {
         shipping: Shipping,
         key: F,
         copy: Copy<P::Out>,
-    ) -> (Shared, Input)
+    ) -> (SharedDraft, EdgeDraft)
     where
         P::Out: Data,
     {
@@ -299,11 +285,11 @@ impl<P: Pipeline> Stream<P> {
         let edge = env.reserve_edge(vertex, shipping);
         let pipeline = self.pipeline;
         env.add_factory(Box::new(move |context| {
-            let output = context.output::<P::Out, F>(edge, key.clone(), copy);
+            let output = context.output::<P::Out, F>(edge.id, key.clone(), copy);
             pipeline.build(Tail::new(output), context)
         }));
         drop(env);
-        (self.env, (vertex, shipping, edge))
+        (self.env, edge)
     }
 
     fn reship(
@@ -400,7 +386,7 @@ type EdgeMakers<T> = Arc<Mutex<Vec<EdgeMaker<T>>>>;
 
 /// A stream from which several others continue.
 pub struct SharedStream<T> {
-    env: Shared,
+    env: SharedDraft,
     vertex: VertexIndex,
     edges: EdgeMakers<T>,
 }
@@ -410,18 +396,17 @@ impl<T: Data + Clone + Sync> SharedStream<T> {
     pub fn stream(&self) -> Stream<GateHead<T>> {
         let edge = self.env.borrow_mut().reserve_edge(self.vertex, Shipping::Forward);
         let make = move |context: &BuildContext| -> Box<dyn Edge<T>> {
-            Box::new(context.output::<T, NoKey>(edge, NoKey, None))
+            Box::new(context.output::<T, NoKey>(edge.id, NoKey, None))
         };
         self.edges.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(make));
-        let draft =
-            VertexDraft { inputs: vec![(self.vertex, Shipping::Forward, edge)], ..Default::default() };
+        let draft = VertexDraft { inputs: vec![edge], ..Default::default() };
         Stream::begin(self.env.clone(), "shared", "Shared".to_owned(), draft, GateHead(PhantomData))
     }
 }
 
 /// The settings of a sink.
 pub struct SinkHandle {
-    env: Shared,
+    env: SharedDraft,
     vertex: VertexIndex,
     place: usize,
 }
