@@ -1,7 +1,8 @@
 //! The life cycle of a user function. It is opened when its task runs, notified of rescales, and closed once.
 
 use crate::failure::{OperatorName, catch};
-use crate::stage::{OpenContext, Place};
+use crate::stage::OpenContext;
+use crate::wiring::Place;
 use reflow_api::{RuntimeContext, UserError};
 use reflow_protocol::failure::{Failure, Fault};
 

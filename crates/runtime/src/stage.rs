@@ -1,15 +1,13 @@
 //! The interface of the stages of a chain.
 
-use crate::wiring::Wiring;
+use crate::wiring::{Place, Wiring};
 use reflow_api::Io;
 use reflow_protocol::control::SubtaskMetrics;
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::failure::Failure;
 use reflow_protocol::snapshot::{OperatorState, Redistribution};
 use reflow_state::{SnapshotKind, SnapshotTable};
-use reflow_types::{
-    Bounds, CheckpointId, Data, Instant, JobId, MaxParallelism, SubtaskId, SubtaskIndex, Timestamp, data,
-};
+use reflow_types::{Bounds, CheckpointId, Data, Instant, JobId, MaxParallelism, SubtaskId, Timestamp, data};
 use std::time::Duration;
 
 /// A stage of a chain, with all stages that follow it.
@@ -248,14 +246,6 @@ pub enum Starved<'a> {
     Split(u64),
     /// All splits of the reader, except those for which the function is true.
     AllBut(&'a dyn Fn(u64) -> bool),
-}
-
-/// The place of a subtask among those of its vertex.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    pub index: SubtaskIndex,
-    /// The number of subtasks of its vertex.
-    pub parallelism: u32,
 }
 
 /// The arguments of [`Control::open`].

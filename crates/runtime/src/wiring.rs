@@ -1,6 +1,5 @@
 //! The wiring of a subtask: its place in an execution graph and the channels that follow from it.
 
-use crate::stage::Place;
 use reflow_env::Signal;
 use reflow_graph::{EdgeId, ExecutionGraph, JobGraph, Shipping, Subtask, VertexIndex};
 use reflow_network::{Channels, Hub, LocalChannelId, Partitioner, Receiver, Routes, Sender};
@@ -27,6 +26,14 @@ pub struct Wiring {
     pub slots: Arc<[Signal]>,
     /// The executor's channels.
     pub hub: Hub,
+}
+
+/// The place of a subtask among those of its vertex.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub index: SubtaskIndex,
+    /// The number of subtasks of its vertex.
+    pub parallelism: u32,
 }
 
 impl Wiring {

@@ -3,7 +3,8 @@
 //! Each record costs an indirect call, and the stages after it are not inlined into those before it. So a chain
 //! is boxed only if the job requests it.
 
-use crate::stage::{AdoptedState, Control, OpenContext, Place, SnapshotContext, Stage, Starved};
+use crate::stage::{AdoptedState, Control, OpenContext, SnapshotContext, Stage, Starved};
+use crate::wiring::Place;
 use crate::wiring::Wiring;
 use reflow_protocol::control::SubtaskMetrics;
 use reflow_protocol::failure::Failure;

@@ -3,7 +3,8 @@
 use crate::error_handler::ErrorHandler;
 use crate::failure::OperatorName;
 use crate::lifecycle::Lifecycle;
-use crate::stage::{Control, OpenContext, Place, Stage};
+use crate::stage::{Control, OpenContext, Stage};
+use crate::wiring::Place;
 use reflow_api::{OnError, RuntimeContext, UnkeyedContext, UnkeyedProcessFunction};
 use reflow_protocol::control::SubtaskMetrics;
 use reflow_protocol::failure::Failure;
