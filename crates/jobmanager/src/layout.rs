@@ -41,6 +41,8 @@ pub(crate) struct Found {
 pub(crate) struct FoundJobs {
     /// The jobs that have decided about a checkpoint.
     pub(crate) decided: BTreeSet<JobId>,
+    /// The jobs that have recorded a complete checkpoint.
+    pub(crate) completed: BTreeSet<JobId>,
     /// The jobs that are marked as ended.
     pub(crate) ended: BTreeSet<JobId>,
 }
@@ -128,6 +130,7 @@ impl Layout {
                 (Some("_metadata"), Some(checkpoint), Some(job)) if checkpoint.starts_with("chk-") => {
                     found.decided.extend(job.parse::<JobId>());
                 }
+                (Some(job), Some("completed"), _) => found.completed.extend(job.parse::<JobId>()),
                 (Some(job), Some("ended"), _) => found.ended.extend(job.parse::<JobId>()),
                 _ => {}
             }
@@ -228,6 +231,7 @@ mod tests {
             &format!("/c/default/j/{job}/requirements/1-9"),
             &format!("/c/default/j/{}/chk-11/_metadata", JobId(6)),
             &format!("/c/default/j/ended/{}", JobId(7)),
+            &format!("/c/default/j/completed/{}", JobId(8)),
         ]);
         let found = layout.found(job, &listing);
         assert_eq!(found.decided, [CheckpointId(9), CheckpointId(10)]);
@@ -236,6 +240,7 @@ mod tests {
         let jobs = layout.jobs(&listing);
         assert_eq!(jobs.decided.into_iter().collect::<Vec<_>>(), [job, JobId(6)]);
         assert_eq!(jobs.ended.into_iter().collect::<Vec<_>>(), [JobId(7)]);
+        assert_eq!(jobs.completed.into_iter().collect::<Vec<_>>(), [JobId(8)]);
         let requirements =
             ["1-9", "2-0"].map(|name| format!("file:///c/default/j/{job}/requirements/{name}"));
         assert_eq!(found.requirements, requirements);

@@ -238,6 +238,7 @@ impl Claim {
             (Purpose::Ended, _) if self.begin_new => self.search(),
             (Purpose::Ended, _) => self.create_epoch(),
             (Purpose::LastDecision(job), answer) => self.take_last_decision(job, answer),
+            (Purpose::LastCompleted(job), answer) => self.take_last_completed(job, answer),
             (Purpose::Mark(job), answer) => self.take_mark(job, answer)?,
             (Purpose::Epoch, Err(StoreError::AlreadyExists(_))) => self.lose_race()?,
             (Purpose::Epoch, _) if self.fresh => {

@@ -3,7 +3,7 @@
 //! TaskManagers find the JobManager by a name, which is pointed at another host when a successor starts. Each
 //! host may learn about that late.
 
-use super::{Cluster, JOB_MANAGER_HOST, Todo};
+use super::{Cluster, JOB_MANAGER_HOST, Misplaced, Todo};
 use crate::chaos::Replacement;
 use crate::faults::{FaultKind, Faults};
 use crate::scenario::Scenario;
@@ -185,13 +185,18 @@ impl Cluster {
     /// the job continue from an older checkpoint if there is one. Returns whether that was the reason.
     fn answer(&mut self, reason: &str) -> bool {
         let is_damage = ["cannot be read: ", "can be read ("].iter().any(|text| reason.contains(text));
-        if !is_damage || !self.world.storage.has_damage() {
+        let newest = self.checker.newest_manifest().map(|(newest, _)| newest);
+        let is_missing = self.misplaced.as_ref().is_some_and(|misplaced| Some(misplaced.checkpoint) > newest);
+        if !is_damage || !(self.world.storage.has_damage() || is_missing) {
             return false;
         }
         if reason.contains("--allow-replay") && self.rng.chance(0.6) {
             self.programs.allow_replay = true;
         } else {
             self.world.storage.repair();
+            if let Some(Misplaced { name, body, .. }) = self.misplaced.take_if(|_| is_missing) {
+                self.world.storage.put(&name, body);
+            }
         }
         true
     }

@@ -26,10 +26,12 @@ use crate::trace::Trace;
 use crate::watch::Watch;
 use crate::workload::{self, Workload};
 use crate::world::{BEGIN, Change, ChangeKind, ProcessId, Time, World};
+use bytes::Bytes;
 use directed::Directed;
 use options::Shape;
 use programs::{End, Programs};
 use reflow_coordination::manifest::{self, Decision};
+use reflow_types::CheckpointId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use target::Target;
@@ -84,6 +86,13 @@ pub struct Outcome {
     pub longest: [Time; 3],
 }
 
+/// A deleted manifest.
+struct Misplaced {
+    checkpoint: CheckpointId,
+    name: String,
+    body: Bytes,
+}
+
 /// A run in progress.
 pub struct Cluster {
     world: World,
@@ -103,6 +112,8 @@ pub struct Cluster {
     epochs_taken: u64,
     /// When each epoch's file was written.
     epoch_files: BTreeMap<String, Time>,
+    /// The manifest that was deleted last although it was the newest. A user can put it back.
+    misplaced: Option<Misplaced>,
     scenarios: BTreeSet<Scenario>,
     task_managers: Vec<ProcessId>,
     hosts: u64,
@@ -200,6 +211,7 @@ impl Cluster {
             newest: None,
             host: JOB_MANAGER_HOST.to_owned(),
             job_manager_hosts: 1,
+            misplaced: None,
             epochs_taken: 0,
             epoch_files: BTreeMap::new(),
             scenarios,
@@ -361,18 +373,13 @@ impl Cluster {
         self.look_at_epochs(&mut changes);
         let before = self.checker.checkpoints;
         self.checker.damaged = self.watch.damaged;
-        let mut is_newer = false;
         for Change { name, .. } in changes.iter().filter(|change| change.kind == ChangeKind::Written) {
             let body = self.world.storage.get(name).filter(|_| name.ends_with("/_metadata"));
             if let Some(Ok(Decision::Complete(manifest))) = body.map(|body| manifest::decode(body))
                 && !name.starts_with(SAVEPOINTS)
             {
                 self.watch.checkpoint_decided(&manifest);
-                is_newer = true;
             }
-        }
-        if is_newer {
-            self.world.storage.forget_misplaced();
         }
         if self.checker.look(&self.world.storage, &changes) {
             self.probe.committed();

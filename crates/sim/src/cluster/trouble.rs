@@ -1,6 +1,6 @@
 //! Carries out the troubles of a cluster when their time has come.
 
-use super::{Cluster, JOB_MANAGER_HOST, Todo};
+use super::{Cluster, JOB_MANAGER_HOST, Misplaced, Todo};
 use crate::chaos::{Objects, Trouble};
 use crate::faults::{FaultKind, Faults, RescalePhase, Step};
 use crate::scenario::Scenario;
@@ -117,28 +117,29 @@ impl Cluster {
             Objects::OldestManifest => {
                 self.checker.oldest_manifest().map(str::to_owned).into_iter().collect()
             }
-            Objects::NewestManifest => self.newest_manifest().into_iter().collect(),
+            Objects::NewestManifest => {
+                let newest = self.newest_manifest();
+                let deleted = newest.iter().map(|newest| newest.name.clone()).collect();
+                self.misplaced = newest.or_else(|| self.misplaced.take());
+                deleted
+            }
         };
         if !deleted.is_empty() {
             self.world.strikes.strike(FaultKind::ObjectsDeleted);
-            for name in &deleted {
-                match objects {
-                    Objects::NewestManifest => self.world.storage.misplace(name),
-                    _ => self.world.storage.lose(name),
-                }
-            }
+            deleted.iter().for_each(|name| self.world.storage.lose(name));
             self.watch.damaged |= matches!(objects, Objects::OldestManifest | Objects::NewestManifest);
         }
     }
 
     /// The newest manifest, if it is recorded that its checkpoint is complete. If it is not, nobody can know.
-    fn newest_manifest(&self) -> Option<String> {
-        let (checkpoint, manifest) = self.checker.newest_manifest()?;
+    fn newest_manifest(&self) -> Option<Misplaced> {
+        let (checkpoint, name) = self.checker.newest_manifest()?;
         let recorded = format!("\"checkpoint\":{checkpoint},");
         let mut records =
             self.world.storage.below("/checkpoints/").filter(|(name, _)| name.contains("/completed/"));
         let is_recorded = records.any(|(_, body)| String::from_utf8_lossy(body).contains(&recorded));
-        is_recorded.then(|| manifest.to_owned())
+        let body = self.world.storage.get(name).filter(|_| is_recorded)?.clone();
+        Some(Misplaced { checkpoint, name: name.to_owned(), body })
     }
 
     fn trouble(&mut self, trouble: Trouble) {

@@ -62,8 +62,6 @@ pub struct Storage {
     uploads: BTreeMap<(ProcessId, u64), Option<BytesMut>>,
     /// Objects of which every read has a flipped bit until they are repaired. The number selects the bit.
     damaged: BTreeMap<String, u64>,
-    /// An object that was deleted from outside, and that a person can put back.
-    lost: Option<(String, Bytes)>,
     /// The number of reads of each object with a bit that was flipped only once.
     misread: BTreeMap<String, u32>,
     changes: Vec<Change>,
@@ -83,17 +81,6 @@ impl Storage {
     /// Deletes an object from outside, as a rule of the store or a person does.
     pub fn lose(&mut self, name: &str) {
         self.delete(None, name);
-    }
-
-    /// Deletes an object from outside. A person can put it back until it is [forgotten](Self::forget_misplaced).
-    pub fn misplace(&mut self, name: &str) {
-        self.lost = self.objects.get(name).map(|body| (name.to_owned(), body.clone()));
-        self.delete(None, name);
-    }
-
-    /// Removes the misplaced object, which is not needed any more.
-    pub fn forget_misplaced(&mut self) {
-        self.lost = None;
     }
 
     /// All objects whose names begin with `prefix`.
@@ -118,17 +105,14 @@ impl Storage {
         self.damaged.contains_key(name)
     }
 
-    /// Whether any object is damaged or lost.
+    /// Whether any object is damaged.
     pub fn has_damage(&self) -> bool {
-        !self.damaged.is_empty() || self.lost.is_some()
+        !self.damaged.is_empty()
     }
 
-    /// Repairs all damaged objects, and puts back the one that was misplaced.
+    /// Repairs all damaged objects.
     pub fn repair(&mut self) {
         self.damaged.clear();
-        if let Some((name, body)) = self.lost.take() {
-            self.put(&name, body);
-        }
     }
 
     /// Whether a read of an object may have a bit flipped once, which must not happen so often that the object

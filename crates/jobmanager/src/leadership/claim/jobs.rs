@@ -2,7 +2,7 @@
 //! jobs of the name.
 
 use super::{Claim, Purpose, Step, end_in, get};
-use crate::leadership::{EndedRecord, LeadershipError};
+use crate::leadership::{CompletedRecord, EndedRecord, LeadershipError};
 use crate::record;
 use reflow_coordination::manifest;
 use reflow_env::{ObjectMeta, StoreOp, StoreReply, StoreResult};
@@ -49,12 +49,19 @@ impl Claim {
         for job in &jobs.ended {
             self.question(Purpose::Mark(*job), get(self.by.layout.ended(*job)));
         }
-        for job in jobs.decided {
+        for &job in jobs.decided.union(&jobs.completed) {
             let found = self.by.layout.found(job, objects);
             self.search.in_names.insert(job, found.epoch);
-            // The first decision of each leader is its takeover, so the last decision belongs to the last leader.
-            if let Some(last) = found.decided.last().filter(|_| !jobs.ended.contains(&job)) {
+            if jobs.ended.contains(&job) {
+                continue;
+            }
+            // The first decision of each leader is its takeover, so the last decision belongs to the last leader, unless
+            // something has deleted it.
+            if let Some(last) = found.decided.last() {
                 self.question(Purpose::LastDecision(job), get(self.by.layout.decision(job, *last)));
+            }
+            if jobs.completed.contains(&job) {
+                self.question(Purpose::LastCompleted(job), get(self.by.layout.completed(job)));
             }
         }
     }
@@ -65,6 +72,16 @@ impl Claim {
             _ => None,
         };
         self.take_unended(job, decided.unwrap_or_default());
+    }
+
+    pub(super) fn take_last_completed(&mut self, job: JobId, answer: StoreResult) {
+        let epoch = match answer {
+            Ok(StoreReply::Bytes(bytes)) => {
+                record::decode(&bytes).ok().map(|record: CompletedRecord| record.epoch)
+            }
+            _ => None,
+        };
+        self.take_unended(job, epoch.unwrap_or_default());
     }
 
     pub(super) fn take_mark(&mut self, job: JobId, answer: StoreResult) -> Result<(), LeadershipError> {
@@ -87,7 +104,8 @@ impl Claim {
     fn take_unended(&mut self, job: JobId, epoch: LeaderEpoch) {
         let epoch = self.search.in_names.get(&job).copied().unwrap_or_default().max(epoch);
         self.exceed(epoch);
-        self.search.unended.insert(job, epoch);
+        let known = self.search.unended.entry(job).or_default();
+        *known = epoch.max(*known);
     }
 
     /// Chooses the job, after everything was read.

@@ -25,6 +25,8 @@ pub(super) enum Purpose {
     Mark(JobId),
     /// The last decision of a job that has no mark of an end.
     LastDecision(JobId),
+    /// The record of the newest complete checkpoint of such a job.
+    LastCompleted(JobId),
     Epoch,
     JobDir,
     EndedMeanwhile,
@@ -50,7 +52,9 @@ impl Purpose {
             }
             Purpose::Record(_) => record::decode::<EpochRecord>(bytes).is_err(),
             Purpose::Ended | Purpose::Mark(_) | Purpose::EndedMeanwhile => end_in(bytes).is_err(),
-            Purpose::Completed => record::decode::<CompletedRecord>(bytes).is_err(),
+            Purpose::Completed | Purpose::LastCompleted(_) => {
+                record::decode::<CompletedRecord>(bytes).is_err()
+            }
             Purpose::Requirements(_) => requirements::decode(bytes).is_err(),
             _ => false,
         }
