@@ -14,7 +14,7 @@ const PLANS: [&[usize]; 5] = [&[2, 3], &[3, 4], &[3, 5, 4], &[2, 3, 4, 3, 2], &[
 /// The longest time until the next number.
 const PATIENCE: Duration = Duration::from_secs(8);
 
-/// How long storage fails at a cut, in milliseconds.
+/// How long storage fails at a cut or a savepoint, in milliseconds.
 const OUTAGE_MS: std::ops::RangeInclusive<u64> = 100..=3_000;
 
 /// The rest of a plan.
@@ -53,10 +53,15 @@ impl Cluster {
         // The cut takes effect without its checkpoint, too. Then those who leave take part in the next one.
         let directs = self.scenarios.contains(&Scenario::DirectedRescales) && self.calm.is_none();
         if directs && phase == RescalePhase::CutTriggered && self.rng.chance(0.3) {
-            self.world.faults.store_error = 1.0;
-            let outage = Duration::from_millis(self.rng.skewed(OUTAGE_MS));
-            self.at(outage, Todo::Settle(Faults::default()));
+            self.fail_storage_for_a_moment();
         }
+    }
+
+    /// The checkpoint that is under way fails, most likely before all barriers have arrived.
+    pub(super) fn fail_storage_for_a_moment(&mut self) {
+        self.world.faults.store_error = 1.0;
+        let outage = Duration::from_millis(self.rng.skewed(OUTAGE_MS));
+        self.at(outage, Todo::Settle(Faults::default()));
     }
 
     /// Without periodic checkpoints, the remains of an abandoned checkpoint are seen only if nothing comes after

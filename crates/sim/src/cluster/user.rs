@@ -3,6 +3,7 @@
 use super::Cluster;
 use crate::check::SAVEPOINTS;
 use crate::faults::FaultKind;
+use crate::scenario::Scenario;
 use crate::world::{Time, World};
 use reflow_types::JobId;
 use reflow_view::{Cluster as _, Command};
@@ -50,6 +51,10 @@ impl Cluster {
             format: SavepointFormat::Canonical,
         };
         self.ask(FaultKind::SavepointTaken, command);
+        if self.scenarios.contains(&Scenario::RareCheckpoints) && self.calm.is_none() && self.rng.chance(0.5)
+        {
+            self.fail_storage_for_a_moment();
+        }
     }
 
     /// Stops the job with a savepoint, from which it is started again.
