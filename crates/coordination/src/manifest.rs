@@ -9,7 +9,7 @@ pub mod wire;
 
 use crate::end_state::EndState;
 use bytes::Bytes;
-use reflow_protocol::snapshot::{AfterBarrier, Codec, OperatorState, RunRef};
+use reflow_protocol::snapshot::{AfterBarrier, OperatorState, RunRef, StateFormat};
 use reflow_types::{
     CheckpointId, JobId, KeyGroupSet, MaxParallelism, OwnershipTable, SubtaskId, Timestamp, VertexId,
 };
@@ -27,7 +27,7 @@ pub struct Manifest {
     pub job: JobId,
     pub job_name: String,
     /// How its keyed state is written.
-    pub codec: Codec,
+    pub format: StateFormat,
     /// The version of the key encoding ([`reflow_types::key::ENCODING`]).
     pub key_encoding: u32,
     /// The SHA-256 of the executable that wrote it. Only this build can read the state of a checkpoint.

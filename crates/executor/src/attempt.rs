@@ -52,7 +52,7 @@ impl Running {
             let restore = restore.remove(&subtask.id).unwrap_or_default();
             let restored = Restored {
                 state: restore,
-                codec: deployment.restore_codec,
+                format: deployment.restore_format,
                 checkpoint: deployment.checkpoint,
                 then: deployment.then,
             };

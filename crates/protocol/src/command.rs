@@ -6,7 +6,7 @@
 
 use crate::deployment::Attempt;
 use crate::rescale::Cut;
-use crate::snapshot::{AfterBarrier, Codec, OperatorState, Restore};
+use crate::snapshot::{AfterBarrier, OperatorState, Restore, StateFormat};
 use bytes::Bytes;
 use reflow_types::{CheckpointId, GraphVersion, SubtaskId};
 use serde::{Deserialize, Serialize};
@@ -48,7 +48,7 @@ pub enum CheckpointCommand {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotKind {
     /// A checkpoint or a savepoint. A savepoint contains all state, not only the changes.
-    pub codec: Codec,
+    pub format: StateFormat,
     /// Whether a checkpoint, too, contains all keyed state, because objects of earlier checkpoints are lost.
     pub full: bool,
     /// The directory for data objects.

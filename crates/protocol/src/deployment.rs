@@ -1,7 +1,7 @@
 //! The configuration with which an executor is started, and its part of an attempt.
 
 use crate::ProtocolError;
-use crate::snapshot::{AfterBarrier, Codec, Restore};
+use crate::snapshot::{AfterBarrier, Restore, StateFormat};
 use bytes::Bytes;
 use reflow_graph::ExecutionGraph;
 use reflow_types::{AttemptNumber, CheckpointId, ExecutorId, JobId, LeaderEpoch, SubtaskId, TaskManagerId};
@@ -33,8 +33,8 @@ pub struct Deployment {
     pub graph: ExecutionGraph,
     /// The state that subtasks restore.
     pub restore: Vec<(SubtaskId, Restore)>,
-    /// The codec of that state.
-    pub restore_codec: Codec,
+    /// The format of that state.
+    pub restore_format: StateFormat,
     /// The checkpoint that is restored, if any.
     pub checkpoint: Option<CheckpointId>,
     /// What sources do: `Continue`, or, if the restored checkpoint is the one with which the job ends, what

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 /// How the keyed state of a snapshot is written. Keys and values are encoded alike in both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Codec {
+pub enum StateFormat {
     /// Without schema, and on top of earlier checkpoints: only builds with the same types read it.
-    Exchange,
+    Checkpoint,
     /// With the schema, and complete: builds whose types have changed read it as well.
     Savepoint,
 }

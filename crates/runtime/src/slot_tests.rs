@@ -3,7 +3,7 @@
 use super::*;
 use bytes::Bytes;
 use reflow_protocol::command::{MoreSplits, SnapshotKind};
-use reflow_protocol::snapshot::{AfterBarrier, Codec, OperatorState};
+use reflow_protocol::snapshot::{AfterBarrier, OperatorState, StateFormat};
 
 struct Still;
 
@@ -84,7 +84,7 @@ fn commands_come_before_steps_and_the_sink_before_the_source() {
 
     // Commands of the executor are handled before the next step.
     let kind = SnapshotKind {
-        codec: Codec::Exchange,
+        format: StateFormat::Checkpoint,
         full: false,
         directory: "/c".to_owned(),
         then: AfterBarrier::Continue,

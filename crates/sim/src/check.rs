@@ -16,7 +16,7 @@ use crate::workload::{Lines, committed, sink};
 use crate::world::{Change, ChangeKind, Storage};
 use bytes::Bytes;
 use reflow_coordination::manifest::{self, Decision, Manifest};
-use reflow_protocol::snapshot::{AfterBarrier, Codec};
+use reflow_protocol::snapshot::{AfterBarrier, StateFormat};
 use reflow_types::{CheckpointId, JobId, LeaderEpoch, Timestamp, VertexId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -148,7 +148,7 @@ impl Checker {
                     self.highest = self.highest.max(Some(manifest.checkpoint));
                 }
                 self.files.completed(manifest.checkpoint);
-                if manifest.codec == Codec::Savepoint && !is_savepoint {
+                if manifest.format == StateFormat::Savepoint && !is_savepoint {
                     self.stops.insert(name.to_owned());
                 }
                 let of = if is_savepoint { &mut self.savepoints } else { &mut self.manifests };

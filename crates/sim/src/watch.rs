@@ -28,7 +28,7 @@ use reflow_protocol::deployment::Attempt;
 use reflow_protocol::hello::Hello;
 use reflow_protocol::report::{SubtaskEvent, SubtaskReport};
 use reflow_protocol::rescale::{HandOver, Preparation};
-use reflow_protocol::snapshot::{AfterBarrier, Codec};
+use reflow_protocol::snapshot::{AfterBarrier, StateFormat};
 use reflow_types::{CheckpointId, GraphVersion, LeaderEpoch, SubtaskId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -200,7 +200,7 @@ impl Watch {
                     self.phases.cut(now);
                     self.watermarks.cut(attempt, checkpoint, cut.version);
                 }
-                if kind.codec == Codec::Savepoint {
+                if kind.format == StateFormat::Savepoint {
                     match kind.then {
                         AfterBarrier::Finish | AfterBarrier::Drain => self.stops.insert(checkpoint),
                         _ => self.savepoints.insert(checkpoint),

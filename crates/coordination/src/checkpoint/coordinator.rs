@@ -17,7 +17,7 @@ use reflow_graph::{ExecutionGraph, JobGraph};
 use reflow_protocol::command::{CheckpointCommand, SnapshotKind};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::report::{SnapshotTiming, SubtaskEvent, SubtaskReport};
-use reflow_protocol::snapshot::{AfterBarrier, Codec, SubtaskState};
+use reflow_protocol::snapshot::{AfterBarrier, StateFormat, SubtaskState};
 use reflow_types::{CheckpointId, Instant, SubtaskId};
 use std::collections::BTreeMap;
 
@@ -99,7 +99,7 @@ impl Coordinator {
         let restored = self.retention.latest();
         let deployed = Deployed::new(attempt, participants, job, graph, restored);
         if let Some(Completed { checkpoint, at, manifest, .. }) = restored {
-            let (savepoint, path) = (manifest.codec == Codec::Savepoint, at.clone());
+            let (savepoint, path) = (manifest.format == StateFormat::Savepoint, at.clone());
             self.stats.restored(Restored { checkpoint: *checkpoint, at: now.as_millis(), savepoint, path });
         }
         self.next_subtask = self.next_subtask.max(deployed.next_subtask);
@@ -430,14 +430,14 @@ impl Coordinator {
         if wanted.purpose == Purpose::Periodic {
             deployed.next_periodic = self.settings.interval.map(|interval| now + interval);
         }
-        let (codec, at, data) = match &wanted.directory {
+        let (format, at, data) = match &wanted.directory {
             Some(directory) => {
                 let at = savepoint_dir(directory, &self.identity, id);
-                (Codec::Savepoint, at.clone(), at)
+                (StateFormat::Savepoint, at.clone(), at)
             }
             None => {
                 let job_dir = &self.settings.job_dir;
-                (Codec::Exchange, checkpoint_dir(job_dir, id), data_dir(job_dir))
+                (StateFormat::Checkpoint, checkpoint_dir(job_dir, id), data_dir(job_dir))
             }
         };
         let finished = deployed.finished.iter();
@@ -449,8 +449,8 @@ impl Coordinator {
         }
         let participants = deployed.participants.clone();
         // A cut is never a full checkpoint: it writes the changes since the previous one, which is complete.
-        let full = codec == Codec::Savepoint || (deployed.rewrite && wanted.cut.is_none());
-        let kind = SnapshotKind { codec, full, directory: data.clone(), then: wanted.then, cut: wanted.cut };
+        let full = format == StateFormat::Savepoint || (deployed.rewrite && wanted.cut.is_none());
+        let kind = SnapshotKind { format, full, directory: data.clone(), then: wanted.then, cut: wanted.cut };
         out.push(Effect::Act(Action::checkpoint(attempt, id, CheckpointCommand::Trigger(kind))));
         self.pending = Some(Pending {
             id,
@@ -458,7 +458,7 @@ impl Coordinator {
             purpose: wanted.purpose,
             then: wanted.then,
             requests: wanted.requests,
-            codec,
+            format,
             full,
             at,
             data,

@@ -26,7 +26,7 @@ use crate::action::Action;
 use crate::event::StoreOutcome;
 use crate::manifest::below;
 use reflow_protocol::command::CheckpointCommand;
-use reflow_protocol::snapshot::{AfterBarrier, Codec, SubtaskState};
+use reflow_protocol::snapshot::{AfterBarrier, StateFormat, SubtaskState};
 use reflow_types::{CheckpointId, Instant};
 use std::time::Duration;
 
@@ -205,7 +205,17 @@ impl Coordinator {
 
     fn complete(&mut self, now: Instant, out: &mut Vec<Effect>) {
         let Some(Pending {
-            id, attempt, purpose, then, requests, codec, full, at, sealed, acknowledged, ..
+            id,
+            attempt,
+            purpose,
+            then,
+            requests,
+            format,
+            full,
+            at,
+            sealed,
+            acknowledged,
+            ..
         }) = self.pending.take()
         else {
             return;
@@ -219,7 +229,7 @@ impl Coordinator {
             out.push(Effect::Act(Action::checkpoint(attempt, id, CheckpointCommand::NotifyComplete)));
             deployed.ending |= then != AfterBarrier::Continue || purpose == Purpose::Final;
             deployed.ends = manifest.ending;
-            if codec == Codec::Exchange {
+            if format == StateFormat::Checkpoint {
                 deployed.rewrite &= !full;
                 deployed.chains = chains;
             }

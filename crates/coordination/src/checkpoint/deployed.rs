@@ -7,7 +7,7 @@ use super::{Identity, Participant};
 use crate::manifest::{Ending, Lineage, Manifest, OwnedRuns, VertexState, below};
 use reflow_graph::{ExecutionGraph, JobGraph, Vertex};
 use reflow_protocol::deployment::Attempt;
-use reflow_protocol::snapshot::{Codec, KeyedState, SubtaskState};
+use reflow_protocol::snapshot::{KeyedState, StateFormat, SubtaskState};
 use reflow_types::{
     CheckpointId, Instant, MAX_WATERMARK, MaxParallelism, OwnershipTable, SubtaskId, SubtaskIndex,
     injected_fault,
@@ -243,7 +243,7 @@ impl Deployed {
             checkpoint: pending.id,
             job: identity.job,
             job_name: identity.name.clone(),
-            codec: pending.codec,
+            format: pending.format,
             key_encoding: reflow_types::key::ENCODING,
             build: identity.build.clone(),
             triggered_at: pending.triggered_at.as_millis(),
@@ -270,7 +270,7 @@ fn max_parallelism(vertex: &Vertex, table: Option<&OwnershipTable>) -> MaxParall
 /// The runs with which a vertex's chains begin. Checkpoints do not build on savepoints, so subtasks that are
 /// restored from one write everything again.
 fn inherited<'a>(restored: Option<&'a Completed>, vertex: &VertexState) -> &'a [OwnedRuns] {
-    let restored = restored.filter(|restored| restored.manifest.codec == Codec::Exchange);
+    let restored = restored.filter(|restored| restored.manifest.format == StateFormat::Checkpoint);
     let former = restored.and_then(|restored| {
         let same = |former: &&VertexState| {
             former.vertex == vertex.vertex && former.max_parallelism == vertex.max_parallelism

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use reflow_graph::{ExecutionGraph, ExecutionVertex, JobGraph, Operator, Subtask, Vertex};
 use reflow_protocol::command::{AttemptCommand, CheckpointCommand, Command};
 use reflow_protocol::deployment::Attempt;
-use reflow_protocol::snapshot::{Codec, KeyedState, Restore, SubtaskState};
+use reflow_protocol::snapshot::{KeyedState, Restore, StateFormat, SubtaskState};
 use reflow_types::{
     AttemptNumber, ExecutorId, Instant, KeyGroup, MaxParallelism, OwnershipTable, SlotId, VertexId,
     splitmix64,
@@ -208,7 +208,7 @@ impl World {
             if vertex.0 == 1 {
                 let owned = table.groups_of(index);
                 task.state = self.storage.read(self.max, &owned, restore, &mut self.random);
-                if latest.as_ref().is_some_and(|latest| latest.manifest.codec == Codec::Savepoint) {
+                if latest.as_ref().is_some_and(|latest| latest.manifest.format == StateFormat::Savepoint) {
                     task.clock = 1;
                     task.changed = task.state.keys().map(|&key| (key, 1)).collect();
                 }
@@ -317,7 +317,7 @@ impl World {
         model.1.extend(task.splits.clone());
         let behind = task.frozen.iter().any(|(n, at)| self.completed.contains(n) && *at > task.base);
         self.seen.late_bases += usize::from(behind);
-        let (operator, written) = task.snapshot((checkpoint, kind.codec), self.max, &mut self.random);
+        let (operator, written) = task.snapshot((checkpoint, kind.format), self.max, &mut self.random);
         let keyed = task.owned.clone().zip(written).map(|(groups, Written { runs, content, bytes })| {
             let name = format!("{epoch}-{checkpoint}-{subtask}-{attempts}");
             let object = (!content.is_empty()).then_some(name);

@@ -7,7 +7,7 @@ use crate::event::RequestId;
 use crate::manifest::{Ending, Manifest};
 use bytes::Bytes;
 use reflow_protocol::deployment::Attempt;
-use reflow_protocol::snapshot::{AfterBarrier, Codec, SubtaskState};
+use reflow_protocol::snapshot::{AfterBarrier, StateFormat, SubtaskState};
 use reflow_types::{CheckpointId, Instant, SubtaskId};
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub(super) struct Pending {
     pub(super) purpose: Purpose,
     pub(super) then: AfterBarrier,
     pub(super) requests: Vec<RequestId>,
-    pub(super) codec: Codec,
+    pub(super) format: StateFormat,
     /// Whether it builds on no earlier checkpoint.
     pub(super) full: bool,
     /// The manifest's directory: the checkpoint's full name.

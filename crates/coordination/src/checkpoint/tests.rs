@@ -7,7 +7,7 @@ use crate::manifest::{Decision, Lineage, Manifest, Takeover};
 use reflow_graph::{ExecutionGraph, ExecutionVertex, JobGraph, Operator, Subtask, Vertex};
 use reflow_protocol::command::{AttemptCommand, CheckpointCommand, Command, SnapshotKind};
 use reflow_protocol::deployment::Attempt;
-use reflow_protocol::snapshot::{Codec, KeyedState, Run, SubtaskState};
+use reflow_protocol::snapshot::{KeyedState, Run, StateFormat, SubtaskState};
 use reflow_types::{
     AttemptNumber, ExecutorId, Instant, KeyGroupSet, MaxParallelism, OwnershipTable, SlotId, VertexId,
 };
@@ -386,7 +386,7 @@ fn what_a_finished_subtask_acknowledged_last_stands_for_it() {
     let latest = f.coordinator.latest().unwrap();
     let object = latest.manifest.objects().into_iter().next().map(str::to_owned);
     assert_eq!((latest.manifest.vertices[1].watermark, object), (7, Some(format!("{DIR}/data/o1"))));
-    assert_eq!(latest.manifest.codec, Codec::Exchange);
+    assert_eq!(latest.manifest.format, StateFormat::Checkpoint);
 }
 
 #[test]

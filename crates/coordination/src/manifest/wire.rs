@@ -237,7 +237,7 @@ impl VertexState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use reflow_protocol::snapshot::{AfterBarrier, Codec};
+    use reflow_protocol::snapshot::{AfterBarrier, StateFormat};
     use reflow_types::{CheckpointId, JobId, KeyGroup, LeaderEpoch, OwnershipTable, SubtaskId, VertexId};
 
     /// One keyed vertex of 4096 groups: 512 segments with 20 runs each.
@@ -269,7 +269,7 @@ mod tests {
             checkpoint: CheckpointId(9),
             job: JobId(1),
             job_name: "job".into(),
-            codec: Codec::Exchange,
+            format: StateFormat::Checkpoint,
             key_encoding: 1,
             build: "b".into(),
             triggered_at: 1,

@@ -8,7 +8,7 @@ use crate::rescale::{Live, TriggerCause};
 use crate::slots::{Parallelism, Placement};
 use reflow_graph::ExecutionGraph;
 use reflow_protocol::deployment::Attempt;
-use reflow_protocol::snapshot::Codec;
+use reflow_protocol::snapshot::StateFormat;
 use reflow_types::{ExecutorId, GraphVersion, Instant, SubtaskId};
 use std::collections::BTreeSet;
 
@@ -107,12 +107,12 @@ impl Plan {
     }
 }
 
-/// The checkpoint from which a live rescale can be prepared: one that this executable has written, in the codec
+/// The checkpoint from which a live rescale can be prepared: one that this executable has written, in the format
 /// of checkpoints, and that is retained.
 pub(super) fn base(ctx: &Context) -> Option<&Completed> {
     let fits = |latest: &&Completed| {
         let manifest = &latest.manifest;
-        latest.owned && manifest.codec == Codec::Exchange && manifest.build == ctx.identity.build
+        latest.owned && manifest.format == StateFormat::Checkpoint && manifest.build == ctx.identity.build
     };
     ctx.coordinator.latest().filter(fits)
 }

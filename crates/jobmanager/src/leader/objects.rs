@@ -91,7 +91,7 @@ mod tests {
     use super::*;
     use reflow_coordination::manifest::{Lineage, OwnedRuns, SegmentRuns, VertexState};
     use reflow_env::{ObjectMeta, StoreError};
-    use reflow_protocol::snapshot::{Codec, RunRef};
+    use reflow_protocol::snapshot::{RunRef, StateFormat};
     use reflow_types::{JobId, KeyGroupSet, MaxParallelism, SubtaskId, VertexId};
 
     /// A checkpoint of one run in each of these objects, which end at byte 10.
@@ -117,7 +117,7 @@ mod tests {
             checkpoint: CheckpointId(7),
             job: JobId(1),
             job_name: "job".into(),
-            codec: Codec::Exchange,
+            format: StateFormat::Checkpoint,
             key_encoding: 1,
             build: "b".into(),
             triggered_at: 0,

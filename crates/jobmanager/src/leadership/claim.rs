@@ -52,7 +52,7 @@ use reflow_coordination::checkpoint::{self, Recovered};
 use reflow_coordination::manifest::{self, Decision, Lineage, Manifest};
 use reflow_coordination::requirements::RequestedBounds;
 use reflow_env::{Location, ObjectMeta, PutMode, StoreError, StoreOp, StoreReply, StoreResult};
-use reflow_protocol::snapshot::Codec;
+use reflow_protocol::snapshot::StateFormat;
 use reflow_types::{CheckpointId, Instant, JobId, LeaderEpoch, VertexId, injected_fault};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -525,7 +525,10 @@ impl Claim {
         }
         if let Some(latest) = recovered.latest() {
             let (theirs, ours) = (&latest.manifest.build, &self.by.build);
-            if latest.manifest.codec == Codec::Exchange && theirs != ours && !self.by.allow_other_build {
+            if latest.manifest.format == StateFormat::Checkpoint
+                && theirs != ours
+                && !self.by.allow_other_build
+            {
                 let (at, theirs, ours) = (latest.at.clone(), theirs.clone(), ours.clone());
                 return Err(LeadershipError::OtherBuild { at, theirs, ours });
             }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use reflow_api::Io;
 use reflow_env::{Location, StoreError, StoreOp, StoreReply, Ticket};
 use reflow_protocol::failure::Fault;
-use reflow_protocol::snapshot::{Codec, RestorePart};
+use reflow_protocol::snapshot::{RestorePart, StateFormat};
 use reflow_state::{Origin, SegmentLayout, TableId};
 use reflow_types::{Bounds, CheckpointId, Instant, KeyGroupSet, MaxParallelism};
 use std::collections::VecDeque;
@@ -78,7 +78,7 @@ struct Read {
 impl Restoring {
     pub(super) fn new(context: &BuildContext) -> Self {
         let restored = &context.restored;
-        let own = restored.codec == Codec::Exchange;
+        let own = restored.format == StateFormat::Checkpoint;
         Self {
             origin: if own { Origin::Own } else { Origin::Foreign },
             checkpoint: restored.checkpoint.filter(|_| own),

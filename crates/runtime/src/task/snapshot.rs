@@ -19,7 +19,7 @@ use reflow_protocol::failure::Fault;
 use reflow_protocol::report::{SnapshotTiming, SubtaskEvent};
 use reflow_protocol::rescale::Part;
 use reflow_protocol::snapshot::{
-    AfterBarrier, Codec, KeyedState, OperatorState, Redistribution, Run, SubtaskState,
+    AfterBarrier, KeyedState, OperatorState, Redistribution, Run, StateFormat, SubtaskState,
 };
 use reflow_state::{Progress, RunKind, SnapshotWriter};
 use reflow_types::{Bounds, CheckpointId, Instant, KeyGroupSet, SubtaskId, Timestamp};
@@ -184,15 +184,15 @@ impl Snapshots {
         }
         match kind.then {
             AfterBarrier::Finish => self.finish = Some((checkpoint, false)),
-            _ if kind.codec == Codec::Savepoint => drop(self.savepoints.insert(checkpoint)),
+            _ if kind.format == StateFormat::Savepoint => drop(self.savepoints.insert(checkpoint)),
             _ => {}
         }
         let mut operator = extra;
-        let table_kind = match kind.codec {
-            Codec::Exchange if kind.cut.is_some() => reflow_state::SnapshotKind::Cut,
-            Codec::Exchange if kind.full => reflow_state::SnapshotKind::Full,
-            Codec::Exchange => reflow_state::SnapshotKind::Checkpoint,
-            Codec::Savepoint => reflow_state::SnapshotKind::Savepoint,
+        let table_kind = match kind.format {
+            StateFormat::Checkpoint if kind.cut.is_some() => reflow_state::SnapshotKind::Cut,
+            StateFormat::Checkpoint if kind.full => reflow_state::SnapshotKind::Full,
+            StateFormat::Checkpoint => reflow_state::SnapshotKind::Checkpoint,
+            StateFormat::Savepoint => reflow_state::SnapshotKind::Savepoint,
         };
         chain.tables(&mut |table| table.freeze(checkpoint, table_kind));
         chain.snapshot(&mut SnapshotContext {

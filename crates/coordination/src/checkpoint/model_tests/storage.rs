@@ -5,7 +5,7 @@ use super::{JOB_DIR, Random, job};
 use crate::manifest::{Decision, Lineage, decode, encode};
 use crate::restore::{self, UnclaimedState};
 use reflow_graph::{ExecutionGraph, ExecutionVertex, Subtask};
-use reflow_protocol::snapshot::{Codec, Restore};
+use reflow_protocol::snapshot::{Restore, StateFormat};
 use reflow_types::{
     CheckpointId, ExecutorId, KeyGroup, KeyGroupSet, MaxParallelism, OwnershipTable, SlotId, SubtaskId,
 };
@@ -71,7 +71,7 @@ impl Storage {
         };
         let Ok(Decision::Complete(mut manifest)) = decode(&encode(decision)) else { panic!("unreadable") };
         assert_eq!(&Decision::Complete(manifest.clone()), decision);
-        if manifest.codec == Codec::Savepoint {
+        if manifest.format == StateFormat::Savepoint {
             assert!(
                 manifest.objects().iter().all(|object| !object.contains('/')),
                 "a savepoint may be moved"

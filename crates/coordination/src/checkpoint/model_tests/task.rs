@@ -3,7 +3,7 @@
 use super::Random;
 use bytes::Bytes;
 use reflow_protocol::command::SnapshotKind;
-use reflow_protocol::snapshot::{Codec, OperatorState, Redistribution, Run};
+use reflow_protocol::snapshot::{OperatorState, Redistribution, Run, StateFormat};
 use reflow_types::key_group::segment_groups;
 use reflow_types::{CheckpointId, KeyGroupSet, MaxParallelism};
 use std::collections::{BTreeMap, VecDeque};
@@ -51,7 +51,7 @@ impl Task {
     /// A barrier arrives: a source writes its splits, a keyed subtask the state of its groups.
     pub(super) fn snapshot(
         &mut self,
-        (checkpoint, codec): (CheckpointId, Codec),
+        (checkpoint, format): (CheckpointId, StateFormat),
         max: MaxParallelism,
         random: &mut Random,
     ) -> (Vec<OperatorState>, Option<Written>) {
@@ -63,12 +63,12 @@ impl Task {
         }
         self.clock += 1;
         self.frozen.insert(checkpoint, self.clock);
-        let mut pieces = match codec {
-            Codec::Savepoint => self.everything(max),
-            Codec::Exchange => self.increments(max),
+        let mut pieces = match format {
+            StateFormat::Savepoint => self.everything(max),
+            StateFormat::Checkpoint => self.increments(max),
         };
         for (&(segment, table), (full, entries)) in &mut pieces {
-            if codec == Codec::Savepoint || random.one_in(4) {
+            if format == StateFormat::Savepoint || random.one_in(4) {
                 *full = true;
                 let here = self.state.iter().filter(|(key, _)| place(max, **key) == (table, segment));
                 *entries = here.map(|(&key, &value)| (key, Some(value))).collect();

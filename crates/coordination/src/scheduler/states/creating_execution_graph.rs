@@ -12,7 +12,7 @@ use crate::scheduler::next::{Execution, Next, Stop};
 use crate::slots::Placement;
 use reflow_graph::ExecutionGraph;
 use reflow_protocol::deployment::{Attempt, Deployment};
-use reflow_protocol::snapshot::{AfterBarrier, Codec};
+use reflow_protocol::snapshot::{AfterBarrier, StateFormat};
 use reflow_types::{Instant, injected_fault};
 
 pub(in crate::scheduler) struct CreatingExecutionGraph;
@@ -52,7 +52,7 @@ fn deploy(ctx: &mut Context, now: Instant, graph: ExecutionGraph) -> Result<(), 
         None => Vec::new(),
     };
     let checkpoint = latest.map(|latest| latest.checkpoint);
-    let restore_codec = latest.map_or(Codec::Exchange, |latest| latest.manifest.codec);
+    let restore_format = latest.map_or(StateFormat::Checkpoint, |latest| latest.manifest.format);
     let then = decided_ending(ctx).map_or(AfterBarrier::Continue, |ending| ending.then);
     let enumerators = latest.map(|latest| latest.manifest.enumerators.clone()).unwrap_or_default();
     let attempt = Attempt { epoch: ctx.identity.epoch, number: ctx.lineage.next_attempt() };
@@ -62,7 +62,7 @@ fn deploy(ctx: &mut Context, now: Instant, graph: ExecutionGraph) -> Result<(), 
     let participants =
         graph.subtasks().map(|(vertex, index, subtask)| Participant { subtask: subtask.id, vertex, index });
     let participants: Vec<Participant> = participants.collect();
-    let deployment = Deployment { attempt, graph: graph.clone(), restore, restore_codec, checkpoint, then };
+    let deployment = Deployment { attempt, graph: graph.clone(), restore, restore_format, checkpoint, then };
     ctx.outputs.push(Action::Deploy { deployment: Box::new(deployment), enumerators });
     ctx.coordinator.begin_attempt(now, attempt, participants, ctx.demand.job(), &graph);
     Ok(())

@@ -18,7 +18,7 @@ use reflow_network::{Hub, LocalChannelId, Sender};
 use reflow_protocol::data::ChannelId;
 use reflow_protocol::report::SubtaskEvent;
 use reflow_protocol::rescale::Cut;
-use reflow_protocol::snapshot::{AfterBarrier, Codec, RestorePart, RunRef};
+use reflow_protocol::snapshot::{AfterBarrier, RestorePart, RunRef, StateFormat};
 use reflow_types::{
     Bounds, ExecutorId, GraphVersion, JobId, Key, MAX_WATERMARK, MaxParallelism, OwnershipTable, SlotId,
     SubtaskIndex, Timestamp, VertexId,
@@ -165,7 +165,7 @@ fn context(hub: &Hub, old_owners: &[SubtaskId]) -> BuildContext {
         clock: Arc::new(Still),
         restored: Restored {
             state: preparation.restore.clone(),
-            codec: Codec::Exchange,
+            format: StateFormat::Checkpoint,
             checkpoint: None,
             then: AfterBarrier::Continue,
         },
@@ -218,11 +218,11 @@ impl Rig {
 
     fn trigger(&mut self, checkpoint: CheckpointId, version: GraphVersion) {
         let cut = Some(Cut { version, splits: Vec::new() });
-        let (codec, directory, then) = (Codec::Exchange, "/c".into(), AfterBarrier::Continue);
+        let (format, directory, then) = (StateFormat::Checkpoint, "/c".into(), AfterBarrier::Continue);
         self.task.trigger(
             Still.now(),
             checkpoint,
-            &SnapshotKind { codec, full: false, directory, then, cut },
+            &SnapshotKind { format, full: false, directory, then, cut },
         );
     }
 
@@ -380,13 +380,15 @@ fn a_removed_task_does_not_end_with_a_savepoint() {
     sender.barrier(cut, false);
     rig.steps();
     rig.task.aborted(cut);
-    for (id, codec, ends) in [(savepoint, Codec::Savepoint, false), (checkpoint, Codec::Exchange, true)] {
+    for (id, format, ends) in
+        [(savepoint, StateFormat::Savepoint, false), (checkpoint, StateFormat::Checkpoint, true)]
+    {
         let (directory, then) = ("/c".into(), AfterBarrier::Continue);
-        rig.task.trigger(Still.now(), id, &SnapshotKind { codec, full: false, directory, then, cut: None });
+        rig.task.trigger(Still.now(), id, &SnapshotKind { format, full: false, directory, then, cut: None });
         rig.steps();
         rig.task.completed(id);
         rig.steps();
         let finished = |event: &TaskEvent| matches!(event, TaskEvent::Report(SubtaskEvent::Finished));
-        assert_eq!(rig.events.iter().any(finished), ends, "after {codec:?}");
+        assert_eq!(rig.events.iter().any(finished), ends, "after {format:?}");
     }
 }
