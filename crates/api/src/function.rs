@@ -1,6 +1,6 @@
 //! Functions with keyed state: aggregates, and process functions with timers.
 
-use crate::{RuntimeContext, UserError};
+use crate::{OutputTag, RuntimeContext, UserError};
 use reflow_types::{Data, Key, Timestamp};
 
 /// Folds records into an accumulator.
@@ -187,4 +187,7 @@ pub trait Context<K, S, Out> {
     fn delete_timer(&mut self, domain: TimeDomain, time: Timestamp);
     /// Emits a record, with the current timestamp.
     fn emit(&mut self, value: Out);
+    /// Sends a record to the side output of this tag, with the current timestamp. If the job does not take that output,
+    /// the record is dropped, and a warning is logged once.
+    fn emit_to<T: Data>(&mut self, tag: &OutputTag<T>, value: T);
 }

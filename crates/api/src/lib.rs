@@ -4,8 +4,8 @@
 //! them into a job.
 //!
 //! Reading order: [`watermarks`], [`source`], [`sink`], [`io`] (storage for both), [`function`]
-//! (aggregates and process functions), [`unkeyed`] (process functions without a key), [`runtime_context`] (their
-//! context), [`opened`] (what they hold while they are open), [`window`].
+//! (aggregates and process functions), [`unkeyed`] (process functions without a key), [`output_tag`] (their side
+//! outputs), [`runtime_context`] (their context), [`opened`] (what they hold while they are open), [`window`].
 #![warn(missing_docs)]
 
 extern crate reflow_types as reflow; // the name in derived code
@@ -13,6 +13,7 @@ extern crate reflow_types as reflow; // the name in derived code
 pub mod function;
 pub mod io;
 pub mod opened;
+pub mod output_tag;
 pub mod runtime_context;
 pub mod sink;
 pub mod source;
@@ -23,6 +24,7 @@ pub mod window;
 pub use function::{Aggregate, Context, OnError, ProcessFunction, TimeDomain};
 pub use io::Io;
 pub use opened::Opened;
+pub use output_tag::OutputTag;
 pub use reflow_types::Data;
 pub use runtime_context::RuntimeContext;
 pub use sink::{Sink, Transaction, Writer};

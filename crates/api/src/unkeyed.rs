@@ -1,7 +1,7 @@
 //! Process functions without a key, which have a life cycle, but neither keyed state nor timers.
 
-use crate::{RuntimeContext, UserError};
-use reflow_types::Timestamp;
+use crate::{OutputTag, RuntimeContext, UserError};
+use reflow_types::{Data, Timestamp};
 
 /// A function for the records of a stream that is not keyed, which emits any number of records for each.
 ///
@@ -85,4 +85,6 @@ pub trait UnkeyedContext<Out> {
     fn processing_time(&self) -> Timestamp;
     /// Emits a record, with the current timestamp.
     fn emit(&mut self, value: Out);
+    /// See [`Context::emit_to`](crate::Context::emit_to).
+    fn emit_to<T: Data>(&mut self, tag: &OutputTag<T>, value: T);
 }

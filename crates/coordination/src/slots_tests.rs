@@ -126,7 +126,7 @@ fn a_small_keyed_vertex_keeps_its_slots() {
 fn forward_partners_share_slots() {
     let (mut job, bounds) = sketch(&[("a", 1, 4, false), ("a", 1, 2, false), ("a", 1, 2, false)]);
     let (from, to) = (VertexIndex(1), VertexIndex(2));
-    job.edges.push(Edge { from, to, shipping: Shipping::Forward });
+    job.edges.push(Edge { from, to, shipping: Shipping::Forward, side_output: None });
     let placement = place(&job, &bounds, &[(1, 0), (1, 1), (1, 2), (1, 3)], None);
     assert_eq!(placement[1], placement[2]);
 }

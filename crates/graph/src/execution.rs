@@ -70,7 +70,7 @@ impl ExecutionGraph {
 
     /// The senders from which subtask `index` of the edge's receiver has a channel, in order.
     pub fn senders(&self, job: &JobGraph, edge: EdgeId, index: SubtaskIndex) -> Vec<Subtask> {
-        let Edge { from, to, shipping } = &job.edges[usize::from(edge.0)];
+        let Edge { from, to, shipping, .. } = &job.edges[usize::from(edge.0)];
         let from = &self.vertex(*from).subtasks;
         match shipping {
             Shipping::Forward if !injected_fault::is_active("forward_edge_rebalanced") => {
@@ -140,7 +140,12 @@ mod tests {
             source: i == 0,
             keyed: false,
         };
-        let edge = |&(from, to, shipping)| Edge { from: VertexIndex(from), to: VertexIndex(to), shipping };
+        let edge = |&(from, to, shipping)| Edge {
+            from: VertexIndex(from),
+            to: VertexIndex(to),
+            shipping,
+            side_output: None,
+        };
         let job = JobGraph {
             name: "job".into(),
             vertices: (0..parallelism.len()).map(vertex).collect(),

@@ -2,7 +2,7 @@
 
 use reflow_types::{MaxParallelism, VertexId, injected_fault};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A vertex's place in [`JobGraph::vertices`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -94,6 +94,17 @@ pub struct Edge {
     pub to: VertexIndex,
     /// How records are distributed.
     pub shipping: Shipping,
+    /// The side output whose records it carries; `None` for the main output.
+    pub side_output: Option<SideOutput>,
+}
+
+/// A side output of an operator.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SideOutput {
+    /// The operator's position in its vertex.
+    pub operator: usize,
+    /// The name of its tag.
+    pub tag: String,
 }
 
 /// A job graph that cannot run.
@@ -128,6 +139,17 @@ pub enum GraphError {
     /// A stream has no consumer.
     #[error("the output of '{0}' goes nowhere: end it with a sink")]
     Dangling(String),
+    /// Two edges carry one side output.
+    #[error(
+        "the side output '{tag}' of operator '{operator}' is taken twice: take it once and `share` the stream, or give \
+         the other tag another name"
+    )]
+    SideOutputTakenTwice {
+        /// The operator's name.
+        operator: String,
+        /// The tag's name.
+        tag: String,
+    },
 }
 
 impl JobGraph {
@@ -139,6 +161,7 @@ impl JobGraph {
         if self.name.is_empty() {
             return Err(GraphError::NoName);
         }
+        self.validate_side_outputs()?;
         let mut uids = BTreeMap::new();
         for vertex in &self.vertices {
             for operator in &vertex.operators {
@@ -156,6 +179,19 @@ impl JobGraph {
                     });
                 }
                 _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_side_outputs(&self) -> Result<(), GraphError> {
+        let mut taken = BTreeSet::new();
+        for Edge { from, side_output, .. } in &self.edges {
+            if let Some(SideOutput { operator, tag }) = side_output
+                && !taken.insert((from, operator, tag))
+            {
+                let operator = self.vertex(*from).operators[*operator].name.clone();
+                return Err(GraphError::SideOutputTakenTwice { operator, tag: tag.clone() });
             }
         }
         Ok(())

@@ -37,9 +37,9 @@ pub use job_function::JobFunction;
 pub use reflow_api::sink;
 pub use reflow_api::source;
 pub use reflow_api::{
-    Aggregate, Context, Emit, Enumerator, EnumeratorPoll, Io, OnError, Opened, Polled, ProcessFunction,
-    Reader, RuntimeContext, Sink, Source, TimeDomain, Transaction, UnkeyedContext, UnkeyedProcessFunction,
-    UserError, Watermarks, Writer, window,
+    Aggregate, Context, Emit, Enumerator, EnumeratorPoll, Io, OnError, Opened, OutputTag, Polled,
+    ProcessFunction, Reader, RuntimeContext, Sink, Source, TimeDomain, Transaction, UnkeyedContext,
+    UnkeyedProcessFunction, UserError, Watermarks, Writer, window,
 };
 pub use reflow_connectors as connectors;
 pub use reflow_env::store;
@@ -65,9 +65,9 @@ pub mod prelude {
         TimeEvictor, TumblingWindows, Window, Windowed,
     };
     pub use crate::{
-        Aggregate, Args, BoxedStream, Context, Data, JobResult, Key, OnError, Opened, ProcessFunction,
-        RuntimeContext, SharedStream, Stream, StreamEnv, TimeDomain, Timestamp, UnkeyedContext,
-        UnkeyedProcessFunction, UserError, Watermarks, clap,
+        Aggregate, Args, BoxedStream, Context, Data, JobResult, Key, OnError, Opened, OutputTag,
+        ProcessFunction, RuntimeContext, SharedStream, Stream, StreamEnv, TimeDomain, Timestamp,
+        UnkeyedContext, UnkeyedProcessFunction, UserError, Watermarks, clap,
     };
     pub use std::time::Duration;
 }

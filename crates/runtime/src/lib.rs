@@ -28,6 +28,6 @@ pub use build::{BuildContext, Restored};
 pub use failure::{OperatorName, catch, fail};
 pub use rescale::{Incoming, Outgoing, Preparation};
 pub use slot::{DeployedTask, Slot, SlotCommand, SlotEvent, SlotPort};
-pub use stage::{AdoptedState, Control, EndOfChain, OpenContext, SnapshotContext, Stage};
+pub use stage::{AdoptedState, Control, EndOfChain, OpenContext, Refused, SnapshotContext, Stage};
 pub use task::{RetainedState, Task, TaskEvent, TaskStep};
 pub use wiring::{Place, Wiring};

@@ -1,23 +1,27 @@
 //! The life cycle of a user function. It is opened when its task runs, notified of rescales, and closed once.
+//! Between, it may emit records to side outputs.
 
 use crate::failure::{OperatorName, catch};
-use crate::stage::OpenContext;
+use crate::stage::{Control, OpenContext, Refused};
 use crate::wiring::Place;
-use reflow_api::{RuntimeContext, UserError};
+use reflow_api::{OutputTag, RuntimeContext, UserError};
 use reflow_protocol::failure::{Failure, Fault};
+use reflow_types::Timestamp;
 
 /// The state of a function's life cycle, and its context.
 pub struct Lifecycle {
     operator: OperatorName,
     context: RuntimeContext,
     is_open: bool,
+    /// The tags that the job does not take, each of which was logged.
+    untaken: Vec<&'static str>,
 }
 
 impl Lifecycle {
     /// The life cycle of a function that is not open yet.
     pub fn new(operator: OperatorName) -> Self {
         let context = RuntimeContext::new(&operator.name, &operator.uid);
-        Self { operator, context, is_open: false }
+        Self { operator, context, is_open: false, untaken: Vec::new() }
     }
 
     /// The context that the function gets.
@@ -59,6 +63,41 @@ impl Lifecycle {
         if std::mem::take(&mut self.is_open) {
             let operator = self.operator.to_string();
             failures.extend(catch(&operator, || self.check(|_| close())).err());
+        }
+    }
+
+    /// Sends a record of the function to a side output. If the job does not take it, logs that, once.
+    #[inline]
+    pub fn emit_to<T: 'static>(
+        &mut self,
+        next: &mut impl Control,
+        tag: &OutputTag<T>,
+        value: T,
+        time: Timestamp,
+    ) {
+        if let Err(refused) = next.emit_to(tag, value, time) {
+            self.refused(tag.name(), refused, std::any::type_name::<T>());
+        }
+    }
+
+    #[cold]
+    fn refused(&mut self, tag: &'static str, refused: Refused, emitted: &str) {
+        match refused {
+            Refused::NotTaken if self.untaken.contains(&tag) => {}
+            Refused::NotTaken => {
+                self.untaken.push(tag);
+                tracing::warn!(
+                    operator = %self.operator, subtask = self.context.subtask_index(),
+                    "drops the records of its side output '{tag}': the job does not take it by `side_output`"
+                );
+            }
+            Refused::TakenAs(taken) => self.operator.fail(
+                Fault::Permanent,
+                &*UserError::from(format!(
+                    "it emits records of type {emitted} to its side output '{tag}', which the job takes as records \
+                     of type {taken}"
+                )),
+            ),
         }
     }
 

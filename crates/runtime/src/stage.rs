@@ -1,7 +1,7 @@
 //! The interface of the stages of a chain.
 
 use crate::wiring::{Place, Wiring};
-use reflow_api::Io;
+use reflow_api::{Io, OutputTag};
 use reflow_protocol::control::SubtaskMetrics;
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::failure::Failure;
@@ -45,6 +45,18 @@ pub trait Control: Send {
     /// The next stage.
     fn next_stage_mut(&mut self) -> &mut Self::Next;
 
+    /// Sends a record of the operator before this stage to the side output of `tag`. Only a
+    /// [`SideOutput`](crate::stages::SideOutput) takes records of a tag; it stands directly behind the operator, so other
+    /// stages do not pass the call on.
+    #[inline]
+    fn emit_to<T: 'static>(
+        &mut self,
+        _tag: &OutputTag<T>,
+        _value: T,
+        _time: Timestamp,
+    ) -> Result<(), Refused> {
+        Err(Refused::NotTaken)
+    }
     /// Called before the first record. Restores operator state.
     fn open(&mut self, context: &mut OpenContext<'_>) {
         self.next_stage_mut().open(context);
@@ -175,6 +187,15 @@ pub trait Control: Send {
     fn count(&self, metrics: &mut SubtaskMetrics) {
         self.next_stage().count(metrics);
     }
+}
+
+/// Why a record was not sent to a side output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// The job does not take the output.
+    NotTaken,
+    /// The job takes the output as one of records of this other type.
+    TakenAs(&'static str),
 }
 
 /// The end of every chain, which does nothing.

@@ -1,7 +1,7 @@
 //! The job that a job function is building: what its streams have in common.
 
 use crate::job::{EnumeratorFactory, Job, JobError, TaskFactory};
-use reflow_graph::{Edge, EdgeId, JobGraph, Operator, Shipping, Vertex, VertexIndex};
+use reflow_graph::{Edge, EdgeId, GraphError, JobGraph, Operator, Shipping, SideOutput, Vertex, VertexIndex};
 use reflow_types::{MaxParallelism, VertexId};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -13,51 +13,65 @@ pub(crate) type SharedDraft = Rc<RefCell<JobDraft>>;
 
 #[derive(Default)]
 pub(crate) struct JobDraft {
-    graph: JobGraph,
-    factories: Vec<TaskFactory>,
-    enumerators: Vec<(usize, EnumeratorFactory)>,
+    name: String,
+    vertices: Vec<Begun>,
+    edges: Vec<Edge>,
+    enumerators: Vec<(VertexIndex, EnumeratorFactory)>,
     /// The number of operators of each kind, for the default uids.
     kinds: BTreeMap<&'static str, usize>,
-    /// Streams that have not been ended by a sink yet.
-    open: BTreeMap<usize, String>,
-    next_open: usize,
+}
+
+/// A vertex whose chain was begun. It has its index from then on, because streams may end in another order than
+/// records flow: a side output before the main output, for example.
+struct Begun {
+    /// The name of its first operator.
+    name: String,
+    /// `None` until the chain is ended, by a sink or an exchange.
+    vertex: Option<Vertex>,
+    /// Added when the outgoing edges are known.
+    factory: Option<TaskFactory>,
 }
 
 /// A vertex whose chain is being built.
-#[derive(Default)]
 pub(crate) struct VertexDraft {
-    pub(crate) open: usize,
+    pub(crate) index: VertexIndex,
     pub(crate) operators: Vec<Operator>,
     pub(crate) parallelism: Option<u32>,
     pub(crate) max_parallelism: Option<MaxParallelism>,
     pub(crate) slot_sharing_group: Option<String>,
-    pub(crate) enumerator: Option<EnumeratorFactory>,
-    pub(crate) keyed: bool,
-    pub(crate) inputs: Vec<EdgeDraft>,
+    pub(crate) head: HeadDraft,
 }
 
-/// An edge into a vertex that is being built.
-#[derive(Clone, Copy)]
-pub(crate) struct EdgeDraft {
-    pub(crate) id: EdgeId,
-    from: VertexIndex,
-    shipping: Shipping,
+/// The input of a vertex that is being built.
+pub(crate) enum HeadDraft {
+    /// It reads a source.
+    Source(EnumeratorFactory),
+    /// It reads these edges.
+    Edges(Vec<EdgeId>),
+    /// It reads these edges and has keyed state.
+    Keyed(Vec<EdgeId>),
 }
 
 impl JobDraft {
     pub(crate) fn name(&mut self, name: &str) {
-        self.graph.name = name.to_owned();
+        self.name = name.to_owned();
     }
 
     /// The job, if each of its streams has ended and its graph is valid.
     pub(crate) fn finish(self) -> Result<Job, JobError> {
-        if let Some(name) = self.open.into_values().next() {
-            return Err(reflow_graph::GraphError::Dangling(name).into());
+        let (mut vertices, mut factories) = (Vec::new(), Vec::new());
+        for Begun { name, vertex, factory } in self.vertices {
+            let (Some(vertex), Some(factory)) = (vertex, factory) else {
+                return Err(GraphError::Dangling(name).into());
+            };
+            vertices.push(vertex);
+            factories.push(factory);
         }
-        self.graph.validate()?;
-        let uid = |vertex: usize| self.graph.vertices[vertex].operators[0].uid.clone();
+        let graph = JobGraph { name: self.name, vertices, edges: self.edges };
+        graph.validate()?;
+        let uid = |vertex: VertexIndex| graph.vertex(vertex).operators[0].uid.clone();
         let enumerators = self.enumerators.into_iter().map(|(vertex, make)| (uid(vertex), make)).collect();
-        Ok(Job { graph: Arc::new(self.graph), factories: self.factories, enumerators })
+        Ok(Job { graph: Arc::new(graph), factories, enumerators })
     }
 
     /// The default uid of an operator. It stays the same as long as no operator of the same kind is added before
@@ -68,53 +82,78 @@ impl JobDraft {
         Operator { uid: format!("{kind}-{count}"), name, commits: false }
     }
 
-    pub(crate) fn begin(&mut self, name: &str) -> usize {
-        self.next_open += 1;
-        self.open.insert(self.next_open, name.to_owned());
-        self.next_open
+    /// Begins a chain with its first operator.
+    pub(crate) fn begin(&mut self, kind: &'static str, name: String, head: HeadDraft) -> VertexDraft {
+        let index = VertexIndex(self.vertices.len() as u16);
+        self.vertices.push(Begun { name: name.clone(), vertex: None, factory: None });
+        VertexDraft {
+            index,
+            operators: vec![self.operator(kind, name)],
+            parallelism: None,
+            max_parallelism: None,
+            slot_sharing_group: None,
+            head,
+        }
     }
 
     /// Ends a chain, which becomes a vertex. The factory is added later, when the outgoing edges are known.
     pub(crate) fn add_vertex(&mut self, draft: VertexDraft) -> VertexIndex {
-        self.open.remove(&draft.open);
-        let index = VertexIndex(self.graph.vertices.len() as u16);
-        let name = draft.operators.iter().map(|o| o.name.as_str()).collect::<Vec<_>>().join(" -> ");
-        self.graph.vertices.push(Vertex {
+        let index = draft.index;
+        let (source, keyed) =
+            (matches!(draft.head, HeadDraft::Source(_)), matches!(draft.head, HeadDraft::Keyed(_)));
+        match draft.head {
+            HeadDraft::Source(enumerator) => self.enumerators.push((index, enumerator)),
+            HeadDraft::Edges(inputs) | HeadDraft::Keyed(inputs) => {
+                inputs.into_iter().for_each(|id| self.edges[usize::from(id.0)].to = index);
+            }
+        }
+        self.begun(index).vertex = Some(Vertex {
             id: VertexId::of_uid(&draft.operators[0].uid),
-            name,
+            name: joined(&draft.operators),
             operators: draft.operators,
             parallelism: draft.parallelism,
             max_parallelism: draft.max_parallelism,
             slot_sharing_group: draft.slot_sharing_group.unwrap_or_else(|| "default".to_owned()),
-            source: draft.enumerator.is_some(),
-            keyed: draft.keyed,
+            source,
+            keyed,
         });
-        for EdgeDraft { id, from, shipping } in draft.inputs {
-            self.graph.edges[usize::from(id.0)] = Edge { from, to: index, shipping };
-        }
-        if let Some(enumerator) = draft.enumerator {
-            self.enumerators.push((usize::from(index.0), enumerator));
-        }
         index
     }
 
     /// An edge whose receiver is not known yet.
-    pub(crate) fn reserve_edge(&mut self, from: VertexIndex, shipping: Shipping) -> EdgeDraft {
-        let id = EdgeId(self.graph.edges.len() as u16);
-        self.graph.edges.push(Edge { from, to: from, shipping });
-        EdgeDraft { id, from, shipping }
+    pub(crate) fn reserve_edge(
+        &mut self,
+        from: VertexIndex,
+        shipping: Shipping,
+        side_output: Option<SideOutput>,
+    ) -> EdgeId {
+        let id = EdgeId(self.edges.len() as u16);
+        self.edges.push(Edge { from, to: from, shipping, side_output });
+        id
     }
 
-    pub(crate) fn add_factory(&mut self, factory: TaskFactory) {
-        self.factories.push(factory);
+    pub(crate) fn add_factory(&mut self, vertex: VertexIndex, factory: TaskFactory) {
+        self.begun(vertex).factory = Some(factory);
     }
 
-    pub(crate) fn operator_mut(&mut self, vertex: VertexIndex, place: usize) -> &mut Operator {
-        &mut self.graph.vertices[usize::from(vertex.0)].operators[place]
+    /// Changes an operator of a vertex that was added.
+    pub(crate) fn change_operator(
+        &mut self,
+        vertex: VertexIndex,
+        place: usize,
+        change: impl FnOnce(&mut Operator),
+    ) {
+        if let Some(vertex) = &mut self.begun(vertex).vertex {
+            change(&mut vertex.operators[place]);
+            vertex.name = joined(&vertex.operators);
+        }
     }
 
-    pub(crate) fn rename(&mut self, vertex: VertexIndex) {
-        let vertex = &mut self.graph.vertices[usize::from(vertex.0)];
-        vertex.name = vertex.operators.iter().map(|o| o.name.as_str()).collect::<Vec<_>>().join(" -> ");
+    fn begun(&mut self, vertex: VertexIndex) -> &mut Begun {
+        &mut self.vertices[usize::from(vertex.0)]
     }
+}
+
+fn joined(operators: &[Operator]) -> String {
+    operators.iter().map(|operator| operator.name.as_str()).collect::<Vec<_>>().join(" -> ")
 }

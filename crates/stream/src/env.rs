@@ -1,6 +1,6 @@
 //! The environment in which a job function builds its job.
 
-use crate::draft::{SharedDraft, VertexDraft};
+use crate::draft::{HeadDraft, SharedDraft};
 use crate::job::{EnumeratorFactory, Job, JobError};
 use crate::pipeline::SourceHead;
 use crate::stream::Stream;
@@ -33,7 +33,7 @@ impl StreamEnv {
     pub fn source<S: Source>(&mut self, name: &str, source: S) -> Stream<SourceHead<S>> {
         let enumerated = source.clone();
         let enumerator: EnumeratorFactory = Box::new(move || enumerated.enumerator());
-        let draft = VertexDraft { enumerator: Some(enumerator), ..Default::default() };
-        Stream::begin(self.draft.clone(), "source", format!("Source: {name}"), draft, SourceHead(source))
+        let head = HeadDraft::Source(enumerator);
+        Stream::begin(self.draft.clone(), "source", format!("Source: {name}"), head, SourceHead(source))
     }
 }

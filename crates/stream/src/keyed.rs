@@ -1,6 +1,6 @@
 //! The keyed streams of a job function.
 
-use crate::draft::VertexDraft;
+use crate::draft::HeadDraft;
 use crate::pipeline::{
     FilterLink, FlatMapLink, GateHead, MapLink, Pipeline, ProcessHead, RollingHead, Then, WindowHead,
 };
@@ -121,8 +121,7 @@ impl<P: Pipeline<Out: Data>, F: KeySelector<P::Out>> KeyedStream<P, F> {
     /// Ends the current chain with an exchange by key and starts another one with `head`.
     pub(crate) fn keyed<H: Pipeline>(self, kind: &'static str, name: &str, head: H) -> Stream<H> {
         let (env, input) = self.stream.ship(Shipping::Hash, self.key, None);
-        let draft = VertexDraft { inputs: vec![input], keyed: true, ..Default::default() };
-        Stream::begin(env, kind, name.to_owned(), draft, head)
+        Stream::begin(env, kind, name.to_owned(), HeadDraft::Keyed(vec![input]), head)
     }
 }
 

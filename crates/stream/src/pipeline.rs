@@ -2,15 +2,15 @@
 
 use reflow_api::window::{Assigner, Trigger};
 use reflow_api::{
-    Aggregate, OnError, ProcessFunction, Source, UnkeyedProcessFunction, UserError, Watermarks,
+    Aggregate, OnError, OutputTag, ProcessFunction, Source, UnkeyedProcessFunction, UserError, Watermarks,
     source::ReaderContext,
 };
-use reflow_graph::Operator;
-use reflow_network::output::KeySelector;
+use reflow_graph::{EdgeId, Operator};
+use reflow_network::output::{KeySelector, NoKey};
 use reflow_runtime::error_handler::ErrorHandler;
 use reflow_runtime::keyed::{Contents, Process, Rolling, Unkeyed, WindowOperator, Windowing};
 use reflow_runtime::stages::{
-    AssignTime, BoxedStage, Filter, Flatten, Inspect, Map, TryFilter, TryMap, UnkeyedProcess,
+    AssignTime, BoxedStage, Filter, Flatten, Inspect, Map, SideOutput, TryFilter, TryMap, UnkeyedProcess,
 };
 use reflow_runtime::task::{InputTask, SourceTask};
 use reflow_runtime::{BuildContext, OperatorName, Stage, Task};
@@ -89,6 +89,43 @@ pub trait Fallible {
 impl<P, L: Fallible> Fallible for Then<P, L> {
     fn set_on_error(&mut self, policy: OnError) {
         self.link.set_on_error(policy);
+    }
+}
+
+/// A chain whose last operator can emit to side outputs.
+#[diagnostic::on_unimplemented(
+    message = "the last operator has no side outputs",
+    label = "`side_output` must directly follow an operator that can emit to side outputs",
+    note = "these are process functions and windows"
+)]
+pub trait SideOutputs {}
+
+impl<P, L: SideOutputs> SideOutputs for Then<P, L> {}
+
+impl<P> SideOutputs for ProcessLink<P> {}
+
+impl<T, F, P> SideOutputs for ProcessHead<T, F, P> {}
+
+impl<P: SideOutputs, T> SideOutputs for WithSideOutput<P, T> {}
+
+/// A chain of whose last operator a side output is taken; see [`Stream::side_output`](crate::Stream::side_output).
+pub struct WithSideOutput<P, T> {
+    pub(crate) before: P,
+    pub(crate) tag: OutputTag<T>,
+    pub(crate) edge: EdgeId,
+}
+
+impl<P: Pipeline, T: Data> Pipeline for WithSideOutput<P, T> {
+    type Out = P::Out;
+    fn build<D: Stage<P::Out> + 'static>(&self, down: D, context: &mut BuildContext) -> Box<dyn Task> {
+        let output = context.output::<T, NoKey>(self.edge, NoKey, None);
+        self.before.build(SideOutput::new(self.tag, output, down), context)
+    }
+}
+
+impl<P: Fallible, T> Fallible for WithSideOutput<P, T> {
+    fn set_on_error(&mut self, policy: OnError) {
+        self.before.set_on_error(policy);
     }
 }
 

@@ -3,14 +3,14 @@
 //! This file, [`keyed`](crate::keyed) and [`windowed`](crate::windowed) name each other, as an iterator and its adaptors do:
 //! a call on one kind of stream returns another.
 
-use crate::draft::{EdgeDraft, SharedDraft, VertexDraft};
+use crate::draft::{HeadDraft, SharedDraft, VertexDraft};
 use crate::keyed::KeyedStream;
 use crate::pipeline::{
     Boxed, Fallible, FilterLink, FlatMapLink, GateHead, InspectLink, Kept, Link, MapLink, Pipeline,
-    ProcessLink, Then, TimeLink, ToMany, ToOne, TryLink,
+    ProcessLink, SideOutputs, Then, TimeLink, ToMany, ToOne, TryLink, WithSideOutput,
 };
-use reflow_api::{Data, OnError, Sink, UnkeyedProcessFunction, UserError, Watermarks};
-use reflow_graph::{Operator, Shipping, VertexIndex};
+use reflow_api::{Data, OnError, OutputTag, Sink, UnkeyedProcessFunction, UserError, Watermarks};
+use reflow_graph::{EdgeId, Operator, Shipping, SideOutput, VertexIndex};
 use reflow_network::output::{KeySelector, NoKey};
 use reflow_runtime::BuildContext;
 use reflow_runtime::stages::{Edge, SharedTail, SinkStage, Tail};
@@ -40,12 +40,10 @@ impl<P: Pipeline> Stream<P> {
         env: SharedDraft,
         kind: &'static str,
         name: String,
-        mut draft: VertexDraft,
+        head: HeadDraft,
         pipeline: P,
     ) -> Self {
-        draft.open = env.borrow_mut().begin(&name);
-        let operator = env.borrow_mut().operator(kind, name);
-        draft.operators.push(operator);
+        let draft = env.borrow_mut().begin(kind, name, head);
         Self { env, pipeline, draft }
     }
 
@@ -173,6 +171,49 @@ impl<P: Pipeline> Stream<P> {
         self
     }
 
+    /// Takes a side output of the last operator: the records that its function emits by
+    /// [`emit_to`](reflow_api::Context::emit_to) with a tag of this name. Returns this stream and that of the side output,
+    /// which begins a chain of its own. Several are taken one after another. Each can be taken once, and goes on to
+    /// several operators if it is [shared](Self::share).
+    ///
+    /// ```
+    /// # use reflow_api::{OutputTag, UnkeyedProcessFunction};
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// const BROKEN: OutputTag<String> = OutputTag::new("broken");
+    ///
+    /// fn parse<Parse>(lines: Stream<impl Pipeline<Out = String>>, parse: Parse)
+    /// # -> (Stream<impl Pipeline<Out = u64>>, Stream<impl Pipeline<Out = String>>)
+    /// where
+    ///     Parse: UnkeyedProcessFunction<In = String, Out = u64>,
+    /// {
+    ///     let (numbers, broken) = lines.process(parse).name("Parse").side_output(&BROKEN);
+    ///     # (numbers, broken)
+    /// }
+    /// ```
+    ///
+    /// It must directly follow an operator with side outputs; behind others it does not compile:
+    ///
+    /// ```compile_fail
+    /// # use {reflow_api::OutputTag, reflow_stream::{Pipeline, Stream}};
+    /// # fn lengths(lines: Stream<impl Pipeline<Out = String>>) {
+    /// let (lengths, broken) = lines.map(|line| line.len()).side_output(&OutputTag::<String>::new("broken"));
+    /// # }
+    /// ```
+    pub fn side_output<T: Data>(
+        self,
+        tag: &OutputTag<T>,
+    ) -> (Stream<WithSideOutput<P, T>>, Stream<GateHead<T>>)
+    where
+        P: SideOutputs,
+    {
+        let side_output = SideOutput { operator: self.draft.operators.len() - 1, tag: tag.name().to_owned() };
+        let (env, draft) = (self.env, self.draft);
+        let edge = env.borrow_mut().reserve_edge(draft.index, Shipping::Forward, Some(side_output));
+        let (name, head) = (format!("Side output: {}", tag.name()), HeadDraft::Edges(vec![edge]));
+        let side = Stream::begin(env.clone(), "side-output", name, head, GateHead(PhantomData));
+        (Stream { env, pipeline: WithSideOutput { before: self.pipeline, tag: *tag, edge }, draft }, side)
+    }
+
     /// Calls a function with a reference to each record.
     pub fn inspect<F>(self, function: F) -> Stream<Then<P, InspectLink<F>>>
     where
@@ -258,10 +299,13 @@ impl<P: Pipeline> Stream<P> {
         let mut env = self.env.borrow_mut();
         let vertex = env.add_vertex(self.draft);
         let pipeline = self.pipeline;
-        env.add_factory(Box::new(move |context| {
-            let stage = SinkStage::new(crate::pipeline::operator(context, place), sink.clone());
-            pipeline.build(stage, context)
-        }));
+        env.add_factory(
+            vertex,
+            Box::new(move |context| {
+                let stage = SinkStage::new(crate::pipeline::operator(context, place), sink.clone());
+                pipeline.build(stage, context)
+            }),
+        );
         drop(env);
         SinkHandle { env: self.env, vertex, place }
     }
@@ -276,18 +320,21 @@ impl<P: Pipeline> Stream<P> {
         shipping: Shipping,
         key: F,
         copy: Copy<P::Out>,
-    ) -> (SharedDraft, EdgeDraft)
+    ) -> (SharedDraft, EdgeId)
     where
         P::Out: Data,
     {
         let mut env = self.env.borrow_mut();
         let vertex = env.add_vertex(self.draft);
-        let edge = env.reserve_edge(vertex, shipping);
+        let edge = env.reserve_edge(vertex, shipping, None);
         let pipeline = self.pipeline;
-        env.add_factory(Box::new(move |context| {
-            let output = context.output::<P::Out, F>(edge.id, key.clone(), copy);
-            pipeline.build(Tail::new(output), context)
-        }));
+        env.add_factory(
+            vertex,
+            Box::new(move |context| {
+                let output = context.output::<P::Out, F>(edge, key.clone(), copy);
+                pipeline.build(Tail::new(output), context)
+            }),
+        );
         drop(env);
         (self.env, edge)
     }
@@ -303,8 +350,7 @@ impl<P: Pipeline> Stream<P> {
         P::Out: Data,
     {
         let (env, input) = self.ship(shipping, NoKey, copy);
-        let draft = VertexDraft { inputs: vec![input], ..Default::default() };
-        Stream::begin(env, kind, name.to_owned(), draft, GateHead(PhantomData))
+        Stream::begin(env, kind, name.to_owned(), HeadDraft::Edges(vec![input]), GateHead(PhantomData))
     }
 
     /// Sends records to the subtasks in turn. Their order is not kept.
@@ -338,8 +384,8 @@ impl<P: Pipeline> Stream<P> {
     {
         let (env, first) = self.ship(Shipping::Forward, NoKey, None);
         let (_, second) = other.ship(Shipping::Forward, NoKey, None);
-        let draft = VertexDraft { inputs: vec![first, second], ..Default::default() };
-        Stream::begin(env, "union", "Union".to_owned(), draft, GateHead(PhantomData))
+        let head = HeadDraft::Edges(vec![first, second]);
+        Stream::begin(env, "union", "Union".to_owned(), head, GateHead(PhantomData))
     }
 
     /// Partitions the stream by key: one subtask gets all records of a key and has that key's state.
@@ -370,12 +416,15 @@ impl<P: Pipeline> Stream<P> {
         let mut env = self.env.borrow_mut();
         let vertex = env.add_vertex(self.draft);
         let pipeline = self.pipeline;
-        env.add_factory(Box::new(move |context| {
-            let makers = made.lock().unwrap_or_else(PoisonError::into_inner);
-            let edges = makers.iter().map(|make| make(context)).collect();
-            drop(makers);
-            pipeline.build(SharedTail::new(edges), context)
-        }));
+        env.add_factory(
+            vertex,
+            Box::new(move |context| {
+                let makers = made.lock().unwrap_or_else(PoisonError::into_inner);
+                let edges = makers.iter().map(|make| make(context)).collect();
+                drop(makers);
+                pipeline.build(SharedTail::new(edges), context)
+            }),
+        );
         drop(env);
         SharedStream { env: self.env, vertex, edges }
     }
@@ -394,13 +443,13 @@ pub struct SharedStream<T> {
 impl<T: Data + Clone + Sync> SharedStream<T> {
     /// A stream with all records of this one.
     pub fn stream(&self) -> Stream<GateHead<T>> {
-        let edge = self.env.borrow_mut().reserve_edge(self.vertex, Shipping::Forward);
+        let edge = self.env.borrow_mut().reserve_edge(self.vertex, Shipping::Forward, None);
         let make = move |context: &BuildContext| -> Box<dyn Edge<T>> {
-            Box::new(context.output::<T, NoKey>(edge.id, NoKey, None))
+            Box::new(context.output::<T, NoKey>(edge, NoKey, None))
         };
         self.edges.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(make));
-        let draft = VertexDraft { inputs: vec![edge], ..Default::default() };
-        Stream::begin(self.env.clone(), "shared", "Shared".to_owned(), draft, GateHead(PhantomData))
+        let head = HeadDraft::Edges(vec![edge]);
+        Stream::begin(self.env.clone(), "shared", "Shared".to_owned(), head, GateHead(PhantomData))
     }
 }
 
@@ -414,16 +463,13 @@ pub struct SinkHandle {
 impl SinkHandle {
     /// Sets the sink's uid, by which its open transactions are found in a savepoint.
     pub fn uid(self, uid: &str) -> Self {
-        self.env.borrow_mut().operator_mut(self.vertex, self.place).uid = uid.to_owned();
+        self.env.borrow_mut().change_operator(self.vertex, self.place, |sink| sink.uid = uid.to_owned());
         self
     }
 
     /// Sets the displayed name of the sink.
     pub fn name(self, name: &str) -> Self {
-        let mut env = self.env.borrow_mut();
-        env.operator_mut(self.vertex, self.place).name = name.to_owned();
-        env.rename(self.vertex);
-        drop(env);
+        self.env.borrow_mut().change_operator(self.vertex, self.place, |sink| sink.name = name.to_owned());
         self
     }
 }

@@ -7,7 +7,7 @@ use reflow_api::window::{
     CountEvictor, CountTrigger, GlobalWindows, SlidingWindows, TimeEvictor, TumblingWindows, Windowed,
 };
 use reflow_api::{
-    Aggregate, Context, ProcessFunction, RuntimeContext, Sink, TimeDomain, UnkeyedContext,
+    Aggregate, Context, OutputTag, ProcessFunction, RuntimeContext, Sink, TimeDomain, UnkeyedContext,
     UnkeyedProcessFunction, UserError, Watermarks,
 };
 use reflow_stream::{Pipeline, Stream};
@@ -75,6 +75,8 @@ pub enum Operator {
     Unkeyed,
     /// Records by key, but without state.
     KeyedMap,
+    /// Side outputs of process functions without and with a key, which are joined with the main output again.
+    SideOutputs,
 }
 
 /// The size of tumbling windows.
@@ -100,7 +102,7 @@ pub const FLAT_MAP_KEPT: u64 = 50;
 
 impl Operator {
     /// All operators.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Reduce,
         Self::Aggregate,
         Self::Tumbling,
@@ -115,6 +117,7 @@ impl Operator {
         Self::TimesBehindExchange,
         Self::Unkeyed,
         Self::KeyedMap,
+        Self::SideOutputs,
     ];
 
     /// Builds its job, from a stream of readings to a sink of lines. The output does not depend on the order of
@@ -200,6 +203,19 @@ impl Operator {
             Self::Unkeyed => {
                 let behind_source = timed(readings).process(PassOn::default());
                 behind_source.rebalance().process(PassOn::default()).map(text).sink("out", sink)
+            }
+            Self::SideOutputs => {
+                let (positive, negative) = timed(readings).process(Divide).side_output(&NEGATIVE);
+                let negative = negative.filter(|r: &Reading| r.value < 0).boxed();
+                let by_key = positive.key_by(Reading::own_key).process(AtItsTime);
+                // The side output ends first, and behind another tag.
+                let (by_key, none) = by_key.side_output(&NEGATIVE);
+                let (other, fifth) = by_key.side_output(&FIFTH);
+                let fifth = fifth.boxed().filter(|r| r.value % 5 == 0);
+                let side = negative.union(none).union(fifth);
+                let other = other.boxed().filter(|r| r.value > 0 && r.value % 5 != 0);
+                let windows = side.union(other).key_by(key).window(TumblingWindows::of(TUMBLING));
+                windows.aggregate(Sum).map(window_text).sink("out", sink)
             }
             Self::KeyedMap => readings.key_by(key).map(text).key_by(|line| line.clone()).sink("out", sink),
         };
@@ -310,6 +326,67 @@ impl UnkeyedProcessFunction for PassOn {
             return Err(format!("{reading:?} came with the time {}", context.timestamp()).into());
         }
         context.emit(reading);
+        Ok(())
+    }
+}
+
+const NEGATIVE: OutputTag<Reading> = OutputTag::new("negative");
+const FIFTH: OutputTag<Reading> = OutputTag::new("fifth");
+
+/// Sends negative readings to a side output.
+#[derive(Clone)]
+struct Divide;
+
+impl UnkeyedProcessFunction for Divide {
+    type In = Reading;
+    type Out = Reading;
+
+    fn process(
+        &mut self,
+        context: &mut impl UnkeyedContext<Reading>,
+        reading: Reading,
+    ) -> Result<(), UserError> {
+        match reading.value {
+            ..0 => context.emit_to(&NEGATIVE, reading),
+            _ => context.emit(reading),
+        }
+        Ok(())
+    }
+}
+
+/// Emits each reading when the watermark reaches its time; those that are divisible by five to a side output.
+#[derive(Clone)]
+struct AtItsTime;
+
+impl ProcessFunction for AtItsTime {
+    type Key = (u64, u64);
+    type In = Reading;
+    type Out = Reading;
+    type State = Vec<Reading>;
+
+    fn process(
+        &mut self,
+        context: &mut impl Context<(u64, u64), Vec<Reading>, Reading>,
+        reading: Reading,
+    ) -> Result<(), UserError> {
+        context.state_mut().push(reading);
+        context.register_timer(TimeDomain::Event, reading.time);
+        Ok(())
+    }
+
+    fn on_timer(
+        &mut self,
+        context: &mut impl Context<(u64, u64), Vec<Reading>, Reading>,
+        time: Timestamp,
+        _: TimeDomain,
+    ) -> Result<(), UserError> {
+        for reading in context.state_mut().extract_if(.., |reading| reading.time == time).collect::<Vec<_>>()
+        {
+            match reading.value % 5 {
+                0 => context.emit_to(&FIFTH, reading),
+                _ => context.emit(reading),
+            }
+        }
         Ok(())
     }
 }

@@ -194,6 +194,11 @@ fn union_of_shared_streams() {
 }
 
 #[test]
+fn side_outputs() {
+    assert_eq!(committed(Operator::SideOutputs), sums(all_readings(), TUMBLING, TUMBLING));
+}
+
+#[test]
 fn flat_map_over_full_batches() {
     let made =
         all_readings().flat_map(|r| (0..FLAT_MAP).map(move |n| Reading { key: r.key * FLAT_MAP + n, ..r }));

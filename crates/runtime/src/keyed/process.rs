@@ -6,13 +6,13 @@ use crate::failure::OperatorName;
 use crate::lifecycle::Lifecycle;
 use crate::stage::{Control, OpenContext, Stage};
 use crate::wiring::Place;
-use reflow_api::{Context, OnError, ProcessFunction, RuntimeContext, TimeDomain};
+use reflow_api::{Context, OnError, OutputTag, ProcessFunction, RuntimeContext, TimeDomain};
 use reflow_network::Row;
 use reflow_network::output::KeySelector;
 use reflow_protocol::control::SubtaskMetrics;
 use reflow_protocol::failure::Failure;
 use reflow_state::{KeyedTable, SnapshotTable, TableId, TimerTable};
-use reflow_types::{Bounds, Instant, Key, KeyHash, MIN_WATERMARK, MaxParallelism, Timestamp};
+use reflow_types::{Bounds, Data, Instant, Key, KeyHash, MIN_WATERMARK, MaxParallelism, Timestamp};
 use std::time::Duration;
 
 /// Runs a process function.
@@ -89,8 +89,7 @@ where
             let Some(timer) = timers.pop_due(until) else { return false };
             *left -= 1;
             let Self { function, keyed, next, lifecycle, errors, .. } = self;
-            let runtime = lifecycle.context();
-            let mut at = At { key: &timer.key, hash: timer.hash, time: timer.time, keyed, next, runtime };
+            let mut at = At { key: &timer.key, hash: timer.hash, time: timer.time, keyed, next, lifecycle };
             if let Err(error) = function.on_timer(&mut at, timer.time, domain) {
                 errors.on_error(&error);
             }
@@ -129,17 +128,17 @@ struct At<'a, K: Key, S, D> {
     time: Timestamp,
     keyed: &'a mut Keyed<K, S>,
     next: &'a mut D,
-    runtime: &'a RuntimeContext,
+    lifecycle: &'a mut Lifecycle,
 }
 
 impl<K, S, Out, D> Context<K, S, Out> for At<'_, K, S, D>
 where
     K: Key,
-    S: Default + reflow_types::Data,
+    S: Default + Data,
     D: Stage<Out>,
 {
     fn runtime(&self) -> &RuntimeContext {
-        self.runtime
+        self.lifecycle.context()
     }
 
     fn key(&self) -> &K {
@@ -190,6 +189,11 @@ where
     fn emit(&mut self, value: Out) {
         self.next.push(value, self.time);
     }
+
+    #[inline]
+    fn emit_to<E: Data>(&mut self, tag: &OutputTag<E>, value: E) {
+        self.lifecycle.emit_to(self.next, tag, value, self.time);
+    }
 }
 
 impl<T, F, P, D> Head<T> for Process<T, F, P, D>
@@ -203,8 +207,7 @@ where
     fn row(&mut self, row: Row<T>) {
         let key = self.key.key(&row.value);
         let Self { function, keyed, next, lifecycle, errors, .. } = self;
-        let runtime = lifecycle.context();
-        let mut at = At { key: &key, hash: row.hash, time: row.time, keyed, next, runtime };
+        let mut at = At { key: &key, hash: row.hash, time: row.time, keyed, next, lifecycle };
         if let Err(error) = function.process(&mut at, row.value) {
             errors.on_error(&error);
         }

@@ -5,10 +5,10 @@ use crate::failure::OperatorName;
 use crate::lifecycle::Lifecycle;
 use crate::stage::{Control, OpenContext, Stage};
 use crate::wiring::Place;
-use reflow_api::{OnError, RuntimeContext, UnkeyedContext, UnkeyedProcessFunction};
+use reflow_api::{OnError, OutputTag, RuntimeContext, UnkeyedContext, UnkeyedProcessFunction};
 use reflow_protocol::control::SubtaskMetrics;
 use reflow_protocol::failure::Failure;
-use reflow_types::{Instant, MIN_WATERMARK, Timestamp};
+use reflow_types::{Data, Instant, MIN_WATERMARK, Timestamp};
 
 /// Runs a process function for each record.
 pub struct UnkeyedProcess<P, D> {
@@ -39,13 +39,13 @@ struct At<'a, D> {
     time: Timestamp,
     watermark: Timestamp,
     processing_time: Timestamp,
-    runtime: &'a RuntimeContext,
+    lifecycle: &'a mut Lifecycle,
     next: &'a mut D,
 }
 
 impl<Out, D: Stage<Out>> UnkeyedContext<Out> for At<'_, D> {
     fn runtime(&self) -> &RuntimeContext {
-        self.runtime
+        self.lifecycle.context()
     }
 
     fn timestamp(&self) -> Timestamp {
@@ -64,6 +64,11 @@ impl<Out, D: Stage<Out>> UnkeyedContext<Out> for At<'_, D> {
     fn emit(&mut self, value: Out) {
         self.next.push(value, self.time);
     }
+
+    #[inline]
+    fn emit_to<E: Data>(&mut self, tag: &OutputTag<E>, value: E) {
+        self.lifecycle.emit_to(self.next, tag, value, self.time);
+    }
 }
 
 impl<P, D> Stage<P::In> for UnkeyedProcess<P, D>
@@ -75,7 +80,7 @@ where
     fn push(&mut self, value: P::In, time: Timestamp) {
         let Self { function, lifecycle, next, watermark, processing_time, .. } = self;
         let (watermark, processing_time) = (*watermark, *processing_time);
-        let mut at = At { time, watermark, processing_time, runtime: lifecycle.context(), next };
+        let mut at = At { time, watermark, processing_time, lifecycle, next };
         if let Err(error) = function.process(&mut at, value) {
             self.errors.on_error(&error);
         }

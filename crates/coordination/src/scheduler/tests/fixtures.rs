@@ -24,7 +24,12 @@ pub(super) fn job() -> JobGraph {
         source: name == "source",
         keyed: name == "count",
     };
-    let edge = |from, to, shipping| Edge { from: VertexIndex(from), to: VertexIndex(to), shipping };
+    let edge = |from, to, shipping| Edge {
+        from: VertexIndex(from),
+        to: VertexIndex(to),
+        shipping,
+        side_output: None,
+    };
     JobGraph {
         name: "job".into(),
         vertices: vec![vertex(1, "source"), vertex(2, "count"), vertex(3, "sink")],

@@ -114,7 +114,12 @@ fn wiring(hub: &Hub, version: GraphVersion) -> Wiring {
     let job = JobGraph {
         name: "job".into(),
         vertices: vec![vertex(1, "source", true), vertex(2, "windows", false)],
-        edges: vec![Edge { from: VertexIndex(0), to: VertexIndex(1), shipping: Shipping::Hash }],
+        edges: vec![Edge {
+            from: VertexIndex(0),
+            to: VertexIndex(1),
+            shipping: Shipping::Hash,
+            side_output: None,
+        }],
     };
     let subtask = |id| Subtask { id, slot };
     let graph = ExecutionGraph {
