@@ -385,6 +385,19 @@ impl<T: Data> Gate<T> {
         self.channels[self.last_from].receiver.consumed(Limit { records, bytes });
     }
 
+    /// Drops what arrives after all channels have ended. Channels that a rescale opens later carry the end again,
+    /// and before it records of timers that an added sender fires although the input of its vertex has ended.
+    pub fn discard_input(&mut self) {
+        for at in 0..self.channels.len() {
+            while let Some(element) = self.channels[at].receiver.pop() {
+                if matches!(element, Element::Batch { .. } | Element::Encoded { .. }) {
+                    self.last_from = at;
+                    self.consumed();
+                }
+            }
+        }
+    }
+
     /// The task's consumption rate, to which the task adds what the gate cannot see.
     pub fn rate(&mut self) -> &mut ConsumptionRate {
         &mut self.rate

@@ -241,3 +241,28 @@ fn a_window_that_nobody_uses_does_not_grow() {
     }
     assert!(senders[0].room().records <= 8, "a burst meets the rate of now before it is let in");
 }
+
+#[test]
+fn what_follows_the_end_is_dropped_and_its_sender_gets_credit() {
+    let (mut senders, mut gate) = gate();
+    let (mut late, receiver) = {
+        let hub = Hub::new(Signal::default());
+        let id = ChannelId { edge: EdgeId(0), from: SubtaskId(7), to: SubtaskId(9) };
+        let sender = Sender::local(&hub, local(id), Signal::default(), Signal::default());
+        (sender, (id, Some(Receiver::local(&hub, local(id), Signal::default()))))
+    };
+    senders.iter_mut().for_each(Sender::end);
+    check(&mut gate, &["end"]);
+    gate.prepare(vec![receiver]);
+    gate.switch();
+    for _ in 0..100 {
+        let most = late.room().records as usize;
+        assert!(most > 0, "the sender would wait for ever");
+        late.send(records(most), 0).unwrap();
+        gate.discard_input();
+    }
+    late.end();
+    gate.discard_input();
+    assert!(!gate.has_input());
+    check(&mut gate, &[]);
+}

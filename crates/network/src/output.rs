@@ -292,15 +292,15 @@ impl<T: Data, F: KeySelector<T>> Output<T, F> {
         self.control(|sender| sender.idle(idle));
     }
 
-    /// Sends a barrier behind all records.
+    /// Sends a barrier behind all records. Behind the end nobody waits for one.
     pub fn barrier(&mut self, checkpoint: CheckpointId) {
         self.control(|sender| sender.barrier(checkpoint, false));
     }
 
     /// Sends the end behind all records.
     pub fn end(&mut self) {
-        self.last_signals.ended = true;
         self.control(|sender| sender.end());
+        self.last_signals.ended = true;
     }
 
     /// The numbers of records sent, and of bytes sent to other processes.
@@ -310,8 +310,12 @@ impl<T: Data, F: KeySelector<T>> Output<T, F> {
     }
 
     /// Sends a signal on every channel. Signals need no credit, but must stay behind the records before them, so
-    /// these are sent first, beyond the credit if need be.
+    /// these are sent first, beyond the credit if need be. Nothing follows the end: its receiver does not read on,
+    /// so the signals of a long job would pile up in the channel.
     fn control(&mut self, tell: impl Fn(&mut Sender<T>)) {
+        if self.last_signals.ended {
+            return;
+        }
         for channel in &mut self.channels {
             channel.send_all(&self.edge.bounds).unwrap_or_else(|error| fail(&self.edge.vertex, error));
             tell(&mut channel.sender);

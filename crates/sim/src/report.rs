@@ -4,6 +4,7 @@ use crate::cluster::{Cluster, Outcome, Selection};
 use crate::faults::{Count, FaultKind, RescalePhase, Step};
 use crate::scenario::Scenario;
 use crate::trace::Lines;
+use crate::watch::LiveRescales;
 use crate::workload::Shape;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -50,7 +51,7 @@ pub struct Report {
     /// See [`Outcome`].
     pub rescales: u64,
     /// See [`Outcome`].
-    pub live_rescales: (u64, u64),
+    pub live_rescales: LiveRescales,
     /// The numbers of runs, of live rescales begun and of live rescales committed, by kind of job.
     pub by_shape: BTreeMap<Shape, [u64; 3]>,
     /// How often each kind of fault struck in each phase of a live rescale.
@@ -91,9 +92,10 @@ impl Report {
         for scenario in &outcome.scenarios {
             *self.scenarios.entry(*scenario).or_default() += 1;
         }
-        let (begun, committed) = outcome.live_rescales;
-        self.live_rescales.0 += begun;
-        self.live_rescales.1 += committed;
+        let LiveRescales { begun, committed, past_an_end } = outcome.live_rescales;
+        self.live_rescales.begun += begun;
+        self.live_rescales.committed += committed;
+        self.live_rescales.past_an_end += past_an_end;
         let of_shape = self.by_shape.entry(outcome.shape).or_default();
         for (sum, count) in of_shape.iter_mut().zip([1, begun, committed]) {
             *sum += count;
@@ -143,7 +145,11 @@ impl Report {
             "vacuous": self.vacuous,
             "restarts": self.restarts,
             "rescales": self.rescales,
-            "live_rescales": { "begun": self.live_rescales.0, "committed": self.live_rescales.1 },
+            "live_rescales": {
+                "begun": self.live_rescales.begun,
+                "committed": self.live_rescales.committed,
+                "past_an_end": self.live_rescales.past_an_end,
+            },
             "jobs": self.by_shape.iter().map(|(shape, [runs, begun, committed])| serde_json::json!({
                 "job": shape.to_string(), "runs": runs, "begun": begun, "committed": committed,
             })).collect::<Vec<_>>(),
@@ -189,8 +195,11 @@ impl fmt::Display for Report {
         let Self { runs, restarts, rescales, checkpoints, records, events, simulated_seconds, .. } = self;
         writeln!(f, "{runs} runs, {simulated_seconds:.0} s simulated, {events} events, {records} records")?;
         writeln!(f, "hash {:016x}", self.hash)?;
-        let (begun, committed) = self.live_rescales;
-        writeln!(f, "{begun} live rescales begun, {committed} committed")?;
+        let LiveRescales { begun, committed, past_an_end } = self.live_rescales;
+        writeln!(
+            f,
+            "{begun} live rescales begun, {committed} committed, {past_an_end} of them after an input had ended"
+        )?;
         writeln!(f, "{restarts} restarts, {rescales} of them rescales; {checkpoints} checkpoints")?;
         for (scenario, runs) in &self.scenarios {
             writeln!(f, "{runs} runs with {scenario}")?;

@@ -46,6 +46,17 @@ struct UnderWay {
     then: AfterBarrier,
 }
 
+/// The numbers of live rescales.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LiveRescales {
+    /// Those that began.
+    pub begun: u64,
+    /// Those that were committed.
+    pub committed: u64,
+    /// Those that were committed although an input had ended before they began.
+    pub past_an_end: u64,
+}
+
 /// Checks frames.
 #[derive(Default)]
 pub struct Watch {
@@ -58,6 +69,10 @@ pub struct Watch {
     begun: BTreeSet<(Attempt, GraphVersion)>,
     /// Live rescales that were committed.
     committed: BTreeSet<(Attempt, GraphVersion)>,
+    /// Live rescales that were begun after an input had ended.
+    past_an_end: BTreeSet<(Attempt, GraphVersion)>,
+    /// Attempts some of whose inputs have ended.
+    past_ends: BTreeSet<Attempt>,
     phases: Phases,
     completions: Completions,
     followers: Followers,
@@ -130,6 +145,9 @@ impl Watch {
                 SubtaskEvent::Failed(failure) if !self.canceled.contains(&attempt) => {
                     let text = format!("subtask {subtask} of attempt {attempt}: {}", failure.message);
                     self.failures.push((now, text));
+                }
+                SubtaskEvent::Ended => {
+                    self.past_ends.insert(attempt);
                 }
                 SubtaskEvent::Acknowledged { checkpoint, state, .. } => {
                     self.watermarks.acknowledged(attempt, subtask, checkpoint, state.watermark);
@@ -268,6 +286,9 @@ impl Watch {
         if !self.begun.insert((*attempt, *version)) {
             return;
         }
+        if self.past_ends.contains(attempt) {
+            self.past_an_end.insert((*attempt, *version));
+        }
         self.watermarks.prepared(preparation);
         for table in graph.vertices.iter().filter_map(|vertex| vertex.table.as_ref()) {
             table.check_invariants();
@@ -283,9 +304,13 @@ impl Watch {
         }
     }
 
-    /// The numbers of live rescales that began and that were committed.
-    pub fn live_rescales(&self) -> (u64, u64) {
-        (self.begun.len() as u64, self.committed.len() as u64)
+    /// The numbers of live rescales.
+    pub fn live_rescales(&self) -> LiveRescales {
+        LiveRescales {
+            begun: self.begun.len() as u64,
+            committed: self.committed.len() as u64,
+            past_an_end: self.committed.intersection(&self.past_an_end).count() as u64,
+        }
     }
 
     /// The phase of the live rescale, and the time of its beginning.

@@ -243,6 +243,13 @@ impl DeployedAttempt {
         }
     }
 
+    /// Whether all subtasks have started and none has finished. Inputs of some may have ended: they take part in
+    /// checkpoints, and so in a live rescale, until the job ends.
+    pub(super) fn runs(&self) -> bool {
+        let runs = |status| matches!(status, SubtaskStatus::Running | SubtaskStatus::Ended);
+        self.subtasks.values().all(|subtask| runs(subtask.status))
+    }
+
     /// Whether an executor still has work to do for the attempt.
     pub(super) fn needs(&self, executor: ExecutorId) -> bool {
         let unfinished = |subtask: &&SubtaskRecord| subtask.status != SubtaskStatus::Finished;

@@ -1,6 +1,5 @@
 //! The plan of a live rescale: the next graph, and the key groups and splits that change their subtask.
 
-use super::attempt::SubtaskStatus;
 use super::context::Context;
 use super::graph::{next_graph, placement_of};
 use crate::checkpoint::Completed;
@@ -58,8 +57,7 @@ impl Plan {
     /// The plan for the available slots, if a live rescale can reach it.
     fn make(ctx: &mut Context) -> Option<Self> {
         let attempt = ctx.attempt.as_mut()?;
-        let runs = attempt.subtasks().values().all(|subtask| subtask.status == SubtaskStatus::Running);
-        if !runs || !ctx.settings.live_rescale || !ctx.checkpointing() {
+        if !attempt.runs() || !ctx.settings.live_rescale || !ctx.checkpointing() {
             return None;
         }
         let parallelism = ctx.plan()?;

@@ -254,6 +254,7 @@ where
 
     /// A step of a task whose input has ended. No barrier will arrive, so the trigger begins a snapshot.
     fn without_input(&mut self, now: Instant) -> TaskStep {
+        self.gate.discard_input();
         self.core.flush(now);
         if let Some(checkpoint) = self.core.snapshots().pending_trigger() {
             match self.core.at_barrier(checkpoint) {

@@ -23,7 +23,7 @@ use crate::rng::Rng;
 use crate::scenario::Scenario;
 use crate::succession::Leader;
 use crate::trace::Trace;
-use crate::watch::Watch;
+use crate::watch::{LiveRescales, Watch};
 use crate::workload::{self, Workload};
 use crate::world::{BEGIN, Change, ChangeKind, ProcessId, Time, World};
 use bytes::Bytes;
@@ -76,8 +76,8 @@ pub struct Outcome {
     pub restarts: u64,
     /// The number of these attempts with another parallelism than the previous one.
     pub rescales: u64,
-    /// The numbers of live rescales that began and that were committed.
-    pub live_rescales: (u64, u64),
+    /// The numbers of live rescales.
+    pub live_rescales: LiveRescales,
     /// The number of records that the job read, each counted once.
     pub records: u64,
     /// The scenarios of the run.

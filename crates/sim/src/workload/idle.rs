@@ -60,5 +60,5 @@ pub(super) fn expected(workload: &Workload) -> Lines {
     let pause = pause(readings);
     let timed = |reading: Reading| Reading { time: time(&reading, pause), ..reading };
     let size = workload.window.as_millis() as i64;
-    windows::sums(readings.all().map(timed), size, size, 1)
+    windows::sums(readings.all().map(timed), size, size)
 }

@@ -61,7 +61,7 @@ pub enum Shape {
     CountsOfCounts,
     /// Source → sum by key and tumbling window → sink.
     Windows,
-    /// Two sources in one → sum by key and sliding window → sink.
+    /// Two sources in one, of which one may end early → sum by key and sliding window → sink.
     SlidingUnion,
     /// Source → a process function with timers → sink.
     Timers,
@@ -259,8 +259,18 @@ impl Workload {
 
     /// The stream of readings, with user code that sometimes fails.
     fn readings(&self, env: &mut StreamEnv, name: &str) -> Stream<impl Pipeline<Out = Reading> + use<>> {
+        self.readings_of(env, name, self.source())
+    }
+
+    /// The stream of a source's readings, with user code that sometimes fails.
+    fn readings_of(
+        &self,
+        env: &mut StreamEnv,
+        name: &str,
+        source: source::ReadingSource,
+    ) -> Stream<impl Pipeline<Out = Reading> + use<>> {
         let probe = self.probe.clone();
-        env.source(name, self.source()).map(move |reading: Reading| {
+        env.source(name, source).map(move |reading: Reading| {
             if probe.called() {
                 // `resume_unwind` calls no panic hook, so nothing is printed.
                 std::panic::resume_unwind(Box::new("user code panics this time".to_owned()));

@@ -82,6 +82,17 @@ impl Readings {
             .flat_map(move |split| (0..self.per_split).map(move |number| self.reading(split, number)))
     }
 
+    /// The number of records of each split that a source reads which ends early: all of them with some seeds, only
+    /// a few with others.
+    pub fn first_per_split(&self) -> u64 {
+        (self.per_split >> (2 * (self.seed % 4))).max(1)
+    }
+
+    /// The records that a source reads which ends early.
+    pub fn first(&self) -> impl Iterator<Item = Reading> + '_ {
+        self.all().filter(|reading| reading.number < self.first_per_split())
+    }
+
     /// How many records there are.
     pub fn count(&self) -> u64 {
         u64::from(self.splits) * self.per_split

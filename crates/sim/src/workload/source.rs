@@ -19,12 +19,24 @@ pub struct ReadingSource {
     probe: Probe,
     pause: Option<Pause>,
     alignment: Option<Alignment>,
+    /// The number of records that it reads of each split.
+    per_split: u64,
+    /// Whether its splits may keep their last record until the cluster is left alone.
+    holds_end: bool,
 }
 
 impl ReadingSource {
     /// Reads these; the probe counts what has left.
     pub fn new(readings: Arc<Readings>, probe: Probe) -> Self {
-        Self { readings, probe, pause: None, alignment: None }
+        let per_split = readings.per_split;
+        Self { readings, probe, pause: None, alignment: None, per_split, holds_end: true }
+    }
+
+    /// The same with fewer records, after which it ends although the job goes on.
+    #[must_use]
+    pub fn ending_early(self) -> Self {
+        let per_split = self.readings.first_per_split();
+        Self { per_split, holds_end: per_split == self.readings.per_split, ..self }
     }
 
     /// The same with a split that pauses.
@@ -99,8 +111,9 @@ impl Reader for ReadingReader {
     fn poll(&mut self, now: Instant, out: &mut impl Emit<Reading>) -> Result<Polled, UserError> {
         let readings = &self.source.readings;
         // A split that is held at its end is idle, and would be late beside one that pauses.
-        let holds_end = self.source.probe.holds_end() && self.source.pause.is_none();
-        let last = readings.per_split - u64::from(holds_end);
+        let ReadingSource { probe, per_split, .. } = &self.source;
+        let holds_end = self.source.holds_end && probe.holds_end() && self.source.pause.is_none();
+        let last = per_split - u64::from(holds_end);
         for (split, due) in &mut self.splits {
             if *due > now || out.is_full() {
                 continue;
@@ -124,7 +137,7 @@ impl Reader for ReadingReader {
                     .iter()
                     .for_each(|alignment| alignment.reached(split.number, split.next));
             }
-            if split.next == readings.per_split {
+            if split.next == *per_split {
                 out.end_split(split.number.into());
             } else if split.next >= last {
                 *due = now + HELD;
@@ -133,7 +146,7 @@ impl Reader for ReadingReader {
                 *due = now + pauses.map_or(readings.interval, |pause| pause.lasts);
             }
         }
-        self.splits.retain(|(split, _)| split.next < readings.per_split);
+        self.splits.retain(|(split, _)| split.next < *per_split);
         Ok(match self.splits.iter().map(|(_, due)| *due).min() {
             Some(due) if due <= now => Polled::More,
             None if self.complete => Polled::End,
@@ -146,7 +159,7 @@ impl Reader for ReadingReader {
     }
 
     fn pending_records(&self) -> Option<u64> {
-        let left = |(split, _): &(Split, Instant)| self.source.readings.per_split - split.next;
+        let left = |(split, _): &(Split, Instant)| self.source.per_split - split.next;
         Some(self.splits.iter().map(left).sum())
     }
 }

@@ -131,13 +131,6 @@ fn what_cannot_go_live_restarts() {
     world.run();
     world.expect(&paused);
 
-    let (mut world, _) = World::running(live(), 1);
-    let (attempt, subtask) = (world.attempt(), world.first_subtask());
-    world.send(reported(attempt, subtask, SubtaskEvent::Ended));
-    world.add(1);
-    world.run();
-    world.expect(&paused);
-
     let mut settings = live();
     settings.checkpoints.interval = None;
     let (mut world, _) = World::running(settings, 1);
@@ -149,6 +142,38 @@ fn what_cannot_go_live_restarts() {
     world.send(Event::ExecutorDraining { executor });
     world.run();
     world.expect(&["trigger 1 and pause", "cancel 1 on e1", "release e1"]);
+}
+
+#[test]
+fn an_input_that_has_ended_is_no_obstacle() {
+    let (mut world, _) = World::running(live(), 1);
+    let (attempt, subtask) = (world.attempt(), world.first_subtask());
+    world.send(reported(attempt, subtask, SubtaskEvent::Ended));
+    world.add(1);
+    world.run();
+    // Splits move to the added reader only: the other one reads nothing any more.
+    world.expect(&[
+        "trigger 1",
+        "prepare 1 at [2, 2, 2] from checkpoint 1",
+        "trigger 2",
+        "catch up 1 to checkpoint 2",
+        "trigger 3 and cut",
+        "move 3 splits to 1 readers",
+        "commit 1",
+    ]);
+    assert_eq!(world.scheduler.view().restarts, 0);
+}
+
+#[test]
+fn a_job_whose_inputs_all_end_while_a_rescale_is_prepared_finishes_without_it() {
+    for (phase, last) in BEFORE_THE_CUT.into_iter().zip(["trigger 2 and finish", "trigger 3 and finish"]) {
+        let mut world = growing();
+        world.run_to(phase);
+        world.take_log();
+        world.end_inputs();
+        world.run();
+        world.expect(&["abandon 1", last, "end Finished"]);
+    }
 }
 
 const BEFORE_THE_CUT: [LivePhase; 2] = [LivePhase::Prepare, LivePhase::CatchUp];

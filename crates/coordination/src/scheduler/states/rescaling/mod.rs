@@ -313,7 +313,7 @@ impl Rescaling {
 
     /// Carries out the next step of the phase, if it is due.
     fn progress(&mut self, ctx: &mut Context, now: Instant) -> Progress {
-        if !self.phase.has_cut() && (self.has_ended(ctx) || ctx.drain_is_overdue(now)) {
+        if !self.phase.has_cut() && (ctx.all_at_least(SubtaskStatus::Ended) || ctx.drain_is_overdue(now)) {
             self.abandon(ctx, now);
             return Progress::Leave(Next::Execute(Execution::Resumed));
         }
@@ -364,12 +364,6 @@ impl Rescaling {
             _ => {}
         }
         Progress::Wait
-    }
-
-    /// Whether an input has ended, so that the rescale must not begin.
-    fn has_ended(&self, ctx: &Context) -> bool {
-        let attempt = ctx.attempt.as_ref();
-        attempt.is_none_or(|attempt| attempt.subtasks().values().any(|s| s.status > SubtaskStatus::Running))
     }
 
     fn give_up_at(&self, ctx: &Context, now: Instant) -> Instant {
