@@ -507,6 +507,8 @@ export interface components {
             id: string;
             num: number;
             ship_strategy: string;
+            /** @description The tag of the side output whose records the edge carries; not in Flink. */
+            side_output?: string;
         };
         PlanNode: {
             description: string;

@@ -77,7 +77,11 @@ fn io(records_in_per_second: f64, records_out_per_second: f64, busy: f64, backpr
 }
 
 fn vertex(pattern: &VertexView, number: u128, operators: &str, inputs: &[u128], io: IoView) -> VertexView {
-    let input = |&from: &u128| InputView { from: VertexId(from), ship_strategy: "HASH".to_owned() };
+    let input = |&from: &u128| InputView {
+        from: VertexId(from),
+        ship_strategy: "HASH".to_owned(),
+        side_output: None,
+    };
     let subtask = |(index, subtask): (u32, &SubtaskView)| SubtaskView {
         index: SubtaskIndex(index),
         io: IoView {

@@ -40,6 +40,10 @@ pub struct PlanInput {
     pub num: usize,
     pub exchange: String,
     pub ship_strategy: String,
+    /// The tag of the side output whose records the edge carries; not in Flink.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub side_output: Option<String>,
 }
 
 pub(crate) fn job_type(job: &JobView) -> String {
@@ -64,6 +68,7 @@ impl PlanNode {
             num,
             exchange: "pipelined_bounded".to_owned(),
             ship_strategy: input.ship_strategy.clone(),
+            side_output: input.side_output.clone(),
         };
         Self {
             id: vertex.id.to_string(),

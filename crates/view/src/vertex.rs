@@ -80,6 +80,8 @@ pub struct InputView {
     pub from: VertexId,
     /// How records are partitioned: `FORWARD`, `HASH`, `REBALANCE`, `RESCALE`, `BROADCAST`, `GLOBAL`, `CUSTOM`.
     pub ship_strategy: String,
+    /// The tag of the side output whose records it carries.
+    pub side_output: Option<String>,
 }
 
 /// A subtask of the current execution graph.

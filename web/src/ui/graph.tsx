@@ -69,7 +69,11 @@ export class Graph extends Component<Props, Look> {
   private arrange(): Layout {
     const { nodes } = this.props.job.plan;
     const edges = nodes.flatMap((node) =>
-      (node.inputs ?? []).map((input) => ({ from: input.id, to: node.id, label: input.ship_strategy })),
+      (node.inputs ?? []).map((input) => ({
+        from: input.id,
+        to: node.id,
+        label: input.side_output ?? input.ship_strategy,
+      })),
     );
     const shape = JSON.stringify([nodes.map((node) => node.id), edges]);
     if (shape !== this.shape) {

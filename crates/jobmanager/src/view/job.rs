@@ -81,6 +81,7 @@ fn inputs(job: &JobGraph, vertex: VertexIndex) -> Vec<InputView> {
         .map(|(_, edge)| InputView {
             from: job.vertex(edge.from).id,
             ship_strategy: edge.shipping.flink_name().to_owned(),
+            side_output: edge.side_output.as_ref().map(|side| side.tag.clone()),
         })
         .collect()
 }

@@ -189,7 +189,7 @@ fn count() -> VertexView {
     VertexView {
         id: COUNT,
         operators: vec!["count".to_owned(), "Sink: sink".to_owned()],
-        inputs: vec![InputView { from: SOURCE, ship_strategy: "HASH".to_owned() }],
+        inputs: vec![InputView { from: SOURCE, ship_strategy: "HASH".to_owned(), side_output: None }],
         subtasks: vec![
             subtask(0, watermark, entered(1_795_330_404_646), io(30_938, 650_542, 12_304, 519)),
             subtask(1, watermark, entered(1_795_330_406_526), io(29_726, 625_090, 9_902, 1_055)),
