@@ -32,6 +32,15 @@ pub enum OnError {
     Skip,
 }
 
+/// A record for which an operator's function has returned an error.
+#[derive(Clone, Debug, PartialEq, Eq, Data)]
+pub struct Failed<T> {
+    /// The record.
+    pub record: T,
+    /// The error's text, with those of its sources.
+    pub error: String,
+}
+
 /// The kind of time that a timer waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Data)]
 pub enum TimeDomain {

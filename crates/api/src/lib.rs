@@ -21,7 +21,7 @@ pub mod unkeyed;
 pub mod watermarks;
 pub mod window;
 
-pub use function::{Aggregate, Context, OnError, ProcessFunction, TimeDomain};
+pub use function::{Aggregate, Context, Failed, OnError, ProcessFunction, TimeDomain};
 pub use io::Io;
 pub use opened::Opened;
 pub use output_tag::OutputTag;

@@ -37,7 +37,7 @@ pub use job_function::JobFunction;
 pub use reflow_api::sink;
 pub use reflow_api::source;
 pub use reflow_api::{
-    Aggregate, Context, Emit, Enumerator, EnumeratorPoll, Io, OnError, Opened, OutputTag, Polled,
+    Aggregate, Context, Emit, Enumerator, EnumeratorPoll, Failed, Io, OnError, Opened, OutputTag, Polled,
     ProcessFunction, Reader, RuntimeContext, Sink, Source, TimeDomain, Transaction, UnkeyedContext,
     UnkeyedProcessFunction, UserError, Watermarks, Writer, window,
 };
@@ -65,7 +65,7 @@ pub mod prelude {
         TimeEvictor, TumblingWindows, Window, Windowed,
     };
     pub use crate::{
-        Aggregate, Args, BoxedStream, Context, Data, JobResult, Key, OnError, Opened, OutputTag,
+        Aggregate, Args, BoxedStream, Context, Data, Failed, JobResult, Key, OnError, Opened, OutputTag,
         ProcessFunction, RuntimeContext, SharedStream, Stream, StreamEnv, TimeDomain, Timestamp,
         UnkeyedContext, UnkeyedProcessFunction, UserError, Watermarks, clap,
     };

@@ -1,10 +1,11 @@
 //! The handling of errors that a user function returns for a record.
 
 use crate::failure::{OperatorName, with_sources};
-use reflow_api::{OnError, UserError};
+use crate::stage::Control;
+use reflow_api::{Failed, OnError, OutputTag, UserError};
 use reflow_protocol::control::SubtaskMetrics;
 use reflow_protocol::failure::Fault;
-use reflow_types::Instant;
+use reflow_types::{Data, Instant, Timestamp};
 use std::time::Duration;
 
 /// The least time between two log lines about skipped records of an operator.
@@ -52,6 +53,79 @@ impl ErrorHandler {
     /// Adds the counter of skipped records, in [`Control::count`](crate::Control::count).
     pub fn count(&self, metrics: &mut SubtaskMetrics) {
         metrics.skipped_records += self.skipped;
+    }
+}
+
+impl AsRef<Self> for ErrorHandler {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
+impl AsMut<Self> for ErrorHandler {
+    fn as_mut(&mut self) -> &mut Self {
+        self
+    }
+}
+
+/// What becomes of a record of type `T` for which a function returns an error.
+pub trait OnFailure<T>: From<ErrorHandler> + AsRef<ErrorHandler> + AsMut<ErrorHandler> + Send {
+    /// What is kept of a record while the function has it.
+    type Kept;
+    /// Called before the function.
+    fn keep(&self, record: &T) -> Self::Kept;
+    /// Called if the function has returned an error. `next` is the stage behind the function's.
+    fn failed(&mut self, kept: Self::Kept, error: &UserError, time: Timestamp, next: &mut impl Control);
+}
+
+/// The record is lost: the attempt fails, or the record is skipped.
+impl<T> OnFailure<T> for ErrorHandler {
+    type Kept = ();
+    #[inline]
+    fn keep(&self, _: &T) {}
+    #[inline]
+    fn failed(&mut self, (): (), error: &UserError, _: Timestamp, _: &mut impl Control) {
+        self.on_error(error);
+    }
+}
+
+/// Sends a copy of the record, with the error, to the side output of [`errors_tag`].
+pub struct SendErrors(ErrorHandler);
+
+/// The tag of records for which an operator's function returns an error.
+pub const fn errors_tag<T>() -> OutputTag<Failed<T>> {
+    OutputTag::new("errors")
+}
+
+impl From<ErrorHandler> for SendErrors {
+    fn from(handler: ErrorHandler) -> Self {
+        Self(handler)
+    }
+}
+
+impl AsRef<ErrorHandler> for SendErrors {
+    fn as_ref(&self) -> &ErrorHandler {
+        &self.0
+    }
+}
+
+impl AsMut<ErrorHandler> for SendErrors {
+    fn as_mut(&mut self) -> &mut ErrorHandler {
+        &mut self.0
+    }
+}
+
+impl<T: Data + Clone> OnFailure<T> for SendErrors {
+    type Kept = T;
+    #[inline]
+    fn keep(&self, record: &T) -> T {
+        record.clone()
+    }
+    #[cold]
+    fn failed(&mut self, record: T, error: &UserError, time: Timestamp, next: &mut impl Control) {
+        self.0.skipped += 1;
+        let failed = Failed { record, error: with_sources(&**error) };
+        next.emit_to(&errors_tag(), failed, time).expect("who sets this handler takes the output");
     }
 }
 

@@ -7,10 +7,10 @@ use reflow_api::{
 };
 use reflow_graph::{EdgeId, Operator};
 use reflow_network::output::{KeySelector, NoKey};
-use reflow_runtime::error_handler::ErrorHandler;
+use reflow_runtime::error_handler::{ErrorHandler, OnFailure};
 use reflow_runtime::keyed::{Contents, Process, Rolling, Unkeyed, WindowOperator, Windowing};
 use reflow_runtime::stages::{
-    AssignTime, BoxedStage, Filter, Flatten, Inspect, Map, SideOutput, TryFilter, TryMap, UnkeyedProcess,
+    AssignTime, BoxedStage, Convert, Filter, Flatten, Inspect, Keep, Map, SideOutput, Try, UnkeyedProcess,
 };
 use reflow_runtime::task::{InputTask, SourceTask};
 use reflow_runtime::{BuildContext, OperatorName, Stage, Task};
@@ -285,12 +285,12 @@ impl<T: Send + 'static, F: FnMut(&T) -> bool + Clone + Send + 'static> Link<T> f
 }
 
 /// A function that can return an error, of one of the operators `try_map`, `try_filter` and `try_flat_map`.
-pub struct TryLink<F, K> {
+pub struct TryLink<F, K, E = ErrorHandler> {
     pub(crate) function: F,
     /// The position of the operator in its chain.
     pub(crate) place: usize,
     pub(crate) on_error: OnError,
-    pub(crate) kind: PhantomData<fn() -> K>,
+    pub(crate) kind: PhantomData<fn() -> (K, E)>,
 }
 
 impl<F, K> Fallible for TryLink<F, K> {
@@ -299,57 +299,60 @@ impl<F, K> Fallible for TryLink<F, K> {
     }
 }
 
-impl<F, K> TryLink<F, K> {
-    fn errors(&self, context: &BuildContext) -> ErrorHandler {
-        ErrorHandler::new(operator(context, self.place), self.on_error)
+impl<F, K, E: From<ErrorHandler>> TryLink<F, K, E> {
+    fn errors(&self, context: &BuildContext) -> E {
+        ErrorHandler::new(operator(context, self.place), self.on_error).into()
     }
 }
 
 /// See [`Stream::try_map`](crate::Stream::try_map).
 pub struct ToOne<U>(PhantomData<U>);
 
-impl<T, U, F> Link<T> for TryLink<F, ToOne<U>>
+impl<T, U, F, E> Link<T> for TryLink<F, ToOne<U>, E>
 where
     T: 'static,
+    E: OnFailure<T> + 'static,
     U: Send + 'static,
     F: FnMut(T) -> Result<U, UserError> + Clone + Send + 'static,
 {
     type Out = U;
-    type Stage<D: Stage<U> + 'static> = TryMap<F, U, D>;
-    fn attach<D: Stage<U> + 'static>(&self, next: D, context: &BuildContext) -> TryMap<F, U, D> {
-        TryMap::new(self.function.clone(), self.errors(context), next)
+    type Stage<D: Stage<U> + 'static> = Try<Convert<F, U>, E, D>;
+    fn attach<D: Stage<U> + 'static>(&self, next: D, context: &BuildContext) -> Self::Stage<D> {
+        Try::new(Convert::new(self.function.clone()), self.errors(context), next)
     }
 }
 
 /// See [`Stream::try_flat_map`](crate::Stream::try_flat_map).
 pub struct ToMany<I>(PhantomData<I>);
 
-impl<T, I, F> Link<T> for TryLink<F, ToMany<I>>
+impl<T, I, F, E> Link<T> for TryLink<F, ToMany<I>, E>
 where
     T: 'static,
+    E: OnFailure<T> + 'static,
     I: IntoIterator<IntoIter: Send> + 'static,
     I::Item: Send + 'static,
     F: FnMut(T) -> Result<I, UserError> + Clone + Send + 'static,
 {
     type Out = I::Item;
-    type Stage<D: Stage<I::Item> + 'static> = TryMap<F, I, Flatten<I, D>>;
+    type Stage<D: Stage<I::Item> + 'static> = Try<Convert<F, I>, E, Flatten<I, D>>;
     fn attach<D: Stage<I::Item> + 'static>(&self, next: D, context: &BuildContext) -> Self::Stage<D> {
-        TryMap::new(self.function.clone(), self.errors(context), Flatten::new(next))
+        Try::new(Convert::new(self.function.clone()), self.errors(context), Flatten::new(next))
     }
 }
 
 /// See [`Stream::try_filter`](crate::Stream::try_filter).
 pub struct Kept;
 
-impl<T, F> Link<T> for TryLink<F, Kept>
+impl<T, F, E> Link<T> for TryLink<F, Kept, E>
 where
     T: Send + 'static,
+    E: OnFailure<T> + 'static,
     F: FnMut(&T) -> Result<bool, UserError> + Clone + Send + 'static,
 {
     type Out = T;
-    type Stage<D: Stage<T> + 'static> = TryFilter<F, D>;
-    fn attach<D: Stage<T> + 'static>(&self, next: D, context: &BuildContext) -> TryFilter<F, D> {
-        TryFilter::new(self.function.clone(), self.errors(context), next)
+    type Stage<D: Stage<T> + 'static> = Try<Keep<F>, E, D>;
+    fn attach<D: Stage<T> + 'static>(&self, next: D, context: &BuildContext) -> Self::Stage<D> {
+        Try::new(Keep(self.function.clone()), self.errors(context), next)
     }
 }
 

@@ -9,10 +9,11 @@ use crate::pipeline::{
     Boxed, Fallible, FilterLink, FlatMapLink, GateHead, InspectLink, Kept, Link, MapLink, Pipeline,
     ProcessLink, SideOutputs, Then, TimeLink, ToMany, ToOne, TryLink, WithSideOutput,
 };
-use reflow_api::{Data, OnError, OutputTag, Sink, UnkeyedProcessFunction, UserError, Watermarks};
+use reflow_api::{Data, Failed, OnError, OutputTag, Sink, UnkeyedProcessFunction, UserError, Watermarks};
 use reflow_graph::{EdgeId, Operator, Shipping, SideOutput, VertexIndex};
 use reflow_network::output::{KeySelector, NoKey};
 use reflow_runtime::BuildContext;
+use reflow_runtime::error_handler::{SendErrors, errors_tag};
 use reflow_runtime::stages::{Edge, SharedTail, SinkStage, Tail};
 use reflow_types::{Key, MaxParallelism, Timestamp};
 use std::marker::PhantomData;
@@ -206,12 +207,19 @@ impl<P: Pipeline> Stream<P> {
     where
         P: SideOutputs,
     {
+        self.take_side_output(*tag)
+    }
+
+    fn take_side_output<T: Data>(
+        self,
+        tag: OutputTag<T>,
+    ) -> (Stream<WithSideOutput<P, T>>, Stream<GateHead<T>>) {
         let side_output = SideOutput { operator: self.draft.operators.len() - 1, tag: tag.name().to_owned() };
         let (env, draft) = (self.env, self.draft);
         let edge = env.borrow_mut().reserve_edge(draft.index, Shipping::Forward, Some(side_output));
         let (name, head) = (format!("Side output: {}", tag.name()), HeadDraft::Edges(vec![edge]));
         let side = Stream::begin(env.clone(), "side-output", name, head, GateHead(PhantomData));
-        (Stream { env, pipeline: WithSideOutput { before: self.pipeline, tag: *tag, edge }, draft }, side)
+        (Stream { env, pipeline: WithSideOutput { before: self.pipeline, tag, edge }, draft }, side)
     }
 
     /// Calls a function with a reference to each record.
@@ -308,6 +316,43 @@ impl<P: Pipeline> Stream<P> {
         );
         drop(env);
         SinkHandle { env: self.env, vertex, place }
+    }
+}
+
+/// A chain whose last operator sends the records for which its function returns an error to a side output.
+type Splitting<P, F, K> =
+    Stream<WithSideOutput<Then<P, TryLink<F, K, SendErrors>>, Failed<<P as Pipeline>::Out>>>;
+
+/// The records for which an operator's function returns an error.
+type Errors<P> = Stream<GateHead<Failed<<P as Pipeline>::Out>>>;
+
+impl<P, F, K> Stream<Then<P, TryLink<F, K>>>
+where
+    P: Pipeline<Out: Data + Clone>,
+    TryLink<F, K>: Link<P::Out>,
+{
+    /// Splits off the records for which the function of `try_map`, `try_filter` or `try_flat_map` returns an error, each
+    /// with its error. Returns the stream of results and that of [`Failed`] records, as
+    /// [`side_output`](Self::side_output) does. They count as `numRecordsInErrors`. Each record is cloned before the call.
+    ///
+    /// ```
+    /// # use reflow_api::Failed;
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// # fn numbers(lines: Stream<impl Pipeline<Out = String>>)
+    /// # -> (Stream<impl Pipeline<Out = u64>>, Stream<impl Pipeline<Out = String>>) {
+    /// let (numbers, failed) = lines.try_map(|line| Ok(line.parse::<u64>()?)).split_errors();
+    /// let failed = failed.map(|Failed { record, error }| format!("{record}: {error}"));
+    /// # (numbers, failed)
+    /// # }
+    /// ```
+    pub fn split_errors(self) -> (Splitting<P, F, K>, Errors<P>)
+    where
+        TryLink<F, K, SendErrors>: Link<P::Out>,
+    {
+        let Then { before, link: TryLink { function, place, on_error, .. } } = self.pipeline;
+        let link = TryLink { function, place, on_error, kind: PhantomData };
+        let stream = Stream { env: self.env, pipeline: Then { before, link }, draft: self.draft };
+        stream.take_side_output(errors_tag())
     }
 }
 

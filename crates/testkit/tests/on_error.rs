@@ -1,6 +1,8 @@
 //! Tests of records for which a function returns an error.
 
-use reflow_api::{Context, OnError, ProcessFunction, UnkeyedContext, UnkeyedProcessFunction, UserError};
+use reflow_api::{
+    Context, Failed, OnError, ProcessFunction, UnkeyedContext, UnkeyedProcessFunction, UserError, Watermarks,
+};
 use reflow_protocol::failure::Fault;
 use reflow_stream::{Pipeline, Stream, StreamEnv};
 use reflow_testkit::{Collect, Feed, Harness};
@@ -63,6 +65,48 @@ fn a_chain_skips_and_counts() {
     assert_eq!(job.failures(), []);
     assert_eq!(committed, [10, 30]);
     assert_eq!(skipped(&mut job), [4], "x, 4 y, 0 and 2");
+}
+
+#[test]
+fn records_with_errors_are_split_off_with_their_errors_and_their_time() {
+    let (mut job, committed) = run(&["1", "x", "2 y", "3 4"], |lines, out| {
+        let timed = lines.assign_event_time(|_: &String| 7, Watermarks::monotonic());
+        let (words, none) = timed.try_filter(|line| Ok(!line.is_empty())).split_errors();
+        let words = words.boxed().try_flat_map(|line| {
+            let numbers: Result<Vec<u64>, _> = line.split(' ').map(str::parse).collect();
+            Ok(numbers?)
+        });
+        let (numbers, errors) = words.name("Parse").split_errors();
+        let (small, large) = numbers
+            .try_map(|number| if number > 2 { Err("large".into()) } else { Ok(number) })
+            .split_errors();
+        let lengths = errors.union(none).process(Lengths);
+        let large = large.map(|Failed { record, error }| record * 1_000 + error.len() as u64);
+        let _ = small.union(lengths).union(large).sink("out", out);
+    });
+    assert_eq!(job.failures(), []);
+    let error = "invalid digit found in string".len() as u64;
+    assert_eq!(committed, [1, 3_005, 4_005, 70_100 + error, 70_300 + error]);
+    assert_eq!(skipped(&mut job).iter().sum::<u64>(), 4);
+}
+
+/// Emits a number for the time, the length of a record, and the length of its error.
+#[derive(Clone)]
+struct Lengths;
+
+impl UnkeyedProcessFunction for Lengths {
+    type In = Failed<String>;
+    type Out = u64;
+
+    fn process(
+        &mut self,
+        context: &mut impl UnkeyedContext<u64>,
+        failed: Failed<String>,
+    ) -> Result<(), UserError> {
+        let Failed { record, error } = failed;
+        context.emit(context.timestamp() as u64 * 10_000 + record.len() as u64 * 100 + error.len() as u64);
+        Ok(())
+    }
 }
 
 /// Emits each number, and half of each: odd ones cannot be halved.

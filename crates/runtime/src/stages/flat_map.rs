@@ -6,8 +6,9 @@
 //! with it, in order. Meanwhile the stage takes neither records nor barriers, because an iterator cannot be part
 //! of a snapshot: a barrier waits for the end of its record, while the slot's other tasks run.
 
-use crate::stage::{Control, OpenContext, Stage};
+use crate::stage::{Control, OpenContext, Refused, Stage};
 use crate::task::FIRST_CHUNK;
+use reflow_api::OutputTag;
 use reflow_types::{Bounds, Instant, Timestamp};
 use std::collections::VecDeque;
 
@@ -115,6 +116,12 @@ impl<I: IntoIterator<IntoIter: Send>, D: Stage<I::Item>> Control for Flatten<I, 
 
     fn next_stage_mut(&mut self) -> &mut D {
         &mut self.next
+    }
+
+    /// The operator consists of two stages, of which this is the second.
+    #[inline]
+    fn emit_to<E: 'static>(&mut self, tag: &OutputTag<E>, value: E, time: Timestamp) -> Result<(), Refused> {
+        self.next.emit_to(tag, value, time)
     }
 
     fn open(&mut self, context: &mut OpenContext<'_>) {

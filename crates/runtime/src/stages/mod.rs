@@ -20,4 +20,4 @@ pub use process::UnkeyedProcess;
 pub use side_output::SideOutput;
 pub use sink::SinkStage;
 pub use tail::{Edge, SharedTail, Tail};
-pub use try_map::{TryFilter, TryMap};
+pub use try_map::{Convert, Keep, Try};
