@@ -6,7 +6,7 @@ use crate::workloads::Outcome;
 use bytes::Bytes;
 use reflow::sink::{Prepared, WriterContext};
 use reflow::store::{Location, PutMode, StoreOp};
-use reflow::{Sink, Timestamp, Transaction, UserError, Writer};
+use reflow::{Request, Sink, Timestamp, Transaction, UserError, Writer};
 use std::marker::PhantomData;
 use std::path::Path;
 use std::{fs, io};
@@ -74,16 +74,17 @@ impl<T: 'static> Writer for OutcomeWriter<T> {
         self.files += 1;
         let at = self.directory.join(".pending").join(&name);
         let body = Bytes::from(format!("{} {}", outcome.results, outcome.checksum));
-        let store = vec![StoreOp::Put { at, body, mode: PutMode::Overwrite }];
-        Ok(Some(Prepared { transaction: Transaction(Bytes::from(name)), store, wait_for: Vec::new() }))
+        let requests = vec![StoreOp::Put { at, body, mode: PutMode::Overwrite }.into()];
+        Ok(Some(Prepared { transaction: Transaction(Bytes::from(name)), requests, wait_for: Vec::new() }))
     }
 
-    fn commit(&self, transaction: &Transaction) -> Result<StoreOp, UserError> {
+    fn commit(&self, transaction: &Transaction) -> Result<Request, UserError> {
         let name = std::str::from_utf8(&transaction.0)?;
         Ok(StoreOp::Rename {
             from: self.directory.join(".pending").join(name),
             to: self.directory.join(name),
-        })
+        }
+        .into())
     }
 }
 

@@ -1,19 +1,44 @@
-//! Storage for sources and sinks.
+//! Requests of sources and sinks to the outside: to object storage and to other systems.
 //!
-//! A slot's thread never waits for storage: operators submit a request and take its answer in a later step. The
-//! slot passes requests to the executor and returns the answers.
+//! A slot's thread never waits for an answer: operators submit a request and take its answer in a later step. The
+//! slot passes requests to the executor and returns the answers; an answer wakes the slot. The enumerators of the
+//! JobManager have the same interface.
 
-use reflow_env::{StoreOp, StoreResult, Ticket};
+use reflow_env::{Answer, Call, CallError, Client, Request, RequestError, StoreOp, StoreResult, Ticket};
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
+use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-/// Storage requests of one task, and their answers. Clones share them; used from the slot's thread.
+/// Requests of one task, and their answers. Clones share them; used from the slot's thread.
 ///
-/// When the last clone is dropped, answers that were not taken are dropped, including later ones, and uploads whose
-/// last part was not submitted are cancelled. So a task that ends at any point leaves nothing behind in its slot
-/// and its process, which outlive it.
+/// When the last clone is dropped, answers that were not taken are dropped, including later ones, calls are
+/// cancelled, and so are uploads whose last part was not submitted. So a task that ends at any point leaves nothing
+/// behind in its slot and its process, which outlive it.
 #[derive(Clone, Default)]
 pub struct Io(Arc<Scope>);
+
+/// Identifies a call to a system outside the cluster, and knows the types of its answer.
+pub struct CallTicket<C> {
+    ticket: Ticket,
+    client: PhantomData<fn() -> C>,
+}
+
+impl<C> CallTicket<C> {
+    /// The ticket without the types, for [`Prepared::wait_for`](crate::sink::Prepared::wait_for) and
+    /// [`Io::cancel`].
+    #[must_use]
+    pub fn untyped(&self) -> Ticket {
+        self.ticket
+    }
+}
+
+impl<C> std::fmt::Debug for CallTicket<C> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.ticket.fmt(f)
+    }
+}
 
 /// The requests of one [`Io`] and its clones.
 #[derive(Default)]
@@ -33,9 +58,17 @@ struct Open {
 #[derive(Default)]
 struct Inner {
     next: u64,
-    submitted: Vec<(Ticket, StoreOp)>,
-    forgotten: BTreeSet<Ticket>,
-    answered: BTreeMap<Ticket, StoreResult>,
+    submitted: Vec<(Ticket, Request)>,
+    canceled: Vec<Ticket>,
+    /// Requests whose answers are wanted and have not arrived, and whether they are calls, which can be cancelled.
+    unanswered: BTreeMap<Ticket, Kind>,
+    answered: BTreeMap<Ticket, Answer>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Store,
+    Call,
 }
 
 impl Io {
@@ -45,20 +78,32 @@ impl Io {
         Self(Arc::new(Scope { slot: self.0.slot.clone(), open: Mutex::default() }))
     }
 
-    /// Submits a request. Take its answer, or call [`Io::forget`]; otherwise it stays in memory for as long as the
-    /// task.
-    pub fn submit(&self, op: StoreOp) -> Ticket {
+    /// Submits a request. Take its answer, or call [`Io::forget`] or [`Io::cancel`]; otherwise it stays in memory for
+    /// as long as the task.
+    pub fn submit(&self, request: impl Into<Request>) -> Ticket {
+        let request = request.into();
         let mut open = self.0.open();
-        match op {
-            StoreOp::Upload { upload, last: false, .. } => drop(open.uploads.insert(upload)),
-            StoreOp::Upload { upload, last: true, .. } | StoreOp::CancelUpload { upload } => {
+        match request {
+            Request::Store(StoreOp::Upload { upload, last: false, .. }) => drop(open.uploads.insert(upload)),
+            Request::Store(StoreOp::Upload { upload, last: true, .. } | StoreOp::CancelUpload { upload }) => {
                 open.uploads.remove(&upload);
             }
             _ => {}
         }
-        let ticket = self.0.slot().submit(op);
+        let ticket = self.0.slot().submit(request);
         open.requests.insert(ticket);
         ticket
+    }
+
+    /// Calls a system outside the cluster: submits a request that fails if there is no answer within `time_limit`.
+    pub fn call<C: Client>(
+        &self,
+        client: &Arc<C>,
+        request: C::Request,
+        time_limit: Duration,
+    ) -> CallTicket<C> {
+        let ticket = self.submit(Call::new(client, request, time_limit));
+        CallTicket { ticket, client: PhantomData }
     }
 
     /// An id for [`StoreOp::Upload`] that is unique in the slot.
@@ -68,16 +113,47 @@ impl Io {
         slot.next
     }
 
-    /// Takes the answer to a request, if it has arrived.
+    /// Takes the answer to a storage request, if it has arrived.
+    ///
+    /// # Panics
+    /// If the request was a call.
     pub fn take(&self, ticket: Ticket) -> Option<StoreResult> {
+        match self.take_any(ticket)? {
+            Answer::Store(result) => Some(result),
+            Answer::External(result) => {
+                panic!("the answer to a call was taken as that of storage: {result:?}")
+            }
+        }
+    }
+
+    /// Takes the answer to a call, if it has arrived.
+    ///
+    /// # Panics
+    /// If the answer is not of the client's type, which only a simulated system can cause.
+    pub fn take_answer<C: Client>(&self, call: &CallTicket<C>) -> Option<Result<C::Answer, CallError>> {
+        let Answer::External(result) = self.take_any(call.ticket)? else {
+            panic!("storage has answered a call");
+        };
+        Some(result.map(|answer| {
+            let answer: Box<dyn Any> = answer;
+            *answer.downcast().expect("an answer has the type that its client names")
+        }))
+    }
+
+    /// Takes whether a request was carried out, if it has been answered. The answer itself is dropped.
+    pub fn take_outcome(&self, ticket: Ticket) -> Option<Result<(), RequestError>> {
+        self.take_any(ticket).map(Answer::outcome)
+    }
+
+    fn take_any(&self, ticket: Ticket) -> Option<Answer> {
         let answer = self.0.slot().answered.remove(&ticket)?;
         self.0.open().requests.remove(&ticket);
         Some(answer)
     }
 
-    /// Submits a request and ignores its answer.
-    pub fn submit_and_forget(&self, op: StoreOp) {
-        let ticket = self.submit(op);
+    /// Submits a request and ignores its answer. It is carried out even if the task ends meanwhile.
+    pub fn submit_and_forget(&self, request: impl Into<Request>) {
+        let ticket = self.submit(request);
         self.forget(ticket);
     }
 
@@ -88,31 +164,55 @@ impl Io {
         }
     }
 
+    /// Ends a call and ignores its answer. The system may carry the request out all the same. Storage requests cannot
+    /// be cancelled, so their answers are only ignored.
+    pub fn cancel(&self, ticket: Ticket) {
+        if self.0.open().requests.remove(&ticket) {
+            self.0.slot().cancel(ticket);
+        }
+    }
+
     /// For the slot: takes the requests submitted since the last call.
-    pub fn drain_submitted(&self) -> Vec<(Ticket, StoreOp)> {
+    pub fn drain_submitted(&self) -> Vec<(Ticket, Request)> {
         std::mem::take(&mut self.0.slot().submitted)
     }
 
-    /// For the slot: delivers an answer.
-    pub fn answer(&self, ticket: Ticket, result: StoreResult) {
+    /// For the slot: takes the calls cancelled since the last call. They were submitted before what
+    /// [`drain_submitted`](Self::drain_submitted) returned last.
+    pub fn drain_canceled(&self) -> Vec<Ticket> {
+        std::mem::take(&mut self.0.slot().canceled)
+    }
+
+    /// For the slot: delivers an answer. Dropped if nobody waits for it.
+    pub fn answer(&self, ticket: Ticket, answer: impl Into<Answer>) {
         let mut slot = self.0.slot();
-        if !slot.forgotten.remove(&ticket) {
-            slot.answered.insert(ticket, result);
+        if slot.unanswered.remove(&ticket).is_some() {
+            slot.answered.insert(ticket, answer.into());
         }
     }
 }
 
 impl Inner {
-    fn submit(&mut self, op: StoreOp) -> Ticket {
+    fn submit(&mut self, request: Request) -> Ticket {
         self.next += 1;
         let ticket = Ticket(self.next);
-        self.submitted.push((ticket, op));
+        let kind = if matches!(request, Request::External(_)) { Kind::Call } else { Kind::Store };
+        self.unanswered.insert(ticket, kind);
+        self.submitted.push((ticket, request));
         ticket
     }
 
-    fn forget(&mut self, ticket: Ticket) {
-        if self.answered.remove(&ticket).is_none() {
-            self.forgotten.insert(ticket);
+    fn forget(&mut self, ticket: Ticket) -> Option<Kind> {
+        self.answered.remove(&ticket);
+        self.unanswered.remove(&ticket)
+    }
+
+    fn cancel(&mut self, ticket: Ticket) {
+        if self.forget(ticket) == Some(Kind::Call) {
+            match self.submitted.iter().position(|(submitted, _)| *submitted == ticket) {
+                Some(place) => drop(self.submitted.remove(place)),
+                None => self.canceled.push(ticket),
+            }
         }
     }
 }
@@ -132,10 +232,10 @@ impl Drop for Scope {
         let open = std::mem::take(&mut *self.open());
         let mut slot = self.slot();
         for upload in open.uploads {
-            let ticket = slot.submit(StoreOp::CancelUpload { upload });
+            let ticket = slot.submit(StoreOp::CancelUpload { upload }.into());
             slot.forget(ticket);
         }
-        open.requests.into_iter().for_each(|ticket| slot.forget(ticket));
+        open.requests.into_iter().for_each(|ticket| slot.cancel(ticket));
     }
 }
 
@@ -163,11 +263,61 @@ mod tests {
         drop(task);
         assert_eq!(slot.drain_submitted(), [], "a clone is there");
         drop(clone);
-        let left: Vec<_> = slot.drain_submitted().into_iter().map(|(_, op)| op).collect();
-        assert_eq!(left, [StoreOp::CancelUpload { upload: begun }]);
+        let left: Vec<_> = slot.drain_submitted().into_iter().map(|(_, request)| request).collect();
+        assert_eq!(left, [StoreOp::CancelUpload { upload: begun }.into()]);
         // Later answers are dropped when they arrive.
         tickets[1..].iter().for_each(|ticket| slot.answer(*ticket, Ok(StoreReply::Done)));
-        assert_eq!(slot.0.slot().answered, BTreeMap::new());
+        assert!(slot.0.slot().answered.is_empty());
+    }
+
+    #[derive(Debug)]
+    struct Echo;
+
+    impl Client for Echo {
+        type Request = u32;
+        type Answer = u32;
+        type Error = std::fmt::Error;
+
+        fn system(&self) -> &str {
+            "echo://here"
+        }
+
+        fn call(&self, request: &u32) -> impl Future<Output = Result<u32, std::fmt::Error>> + Send {
+            std::future::ready(Ok(*request))
+        }
+    }
+
+    #[test]
+    fn answers_to_calls_have_their_types() {
+        let io = Io::default();
+        let first = io.call(&Arc::new(Echo), 7, Duration::from_secs(1));
+        let second = io.call(&Arc::new(Echo), 8, Duration::from_secs(1));
+        assert!(io.take_answer(&first).is_none());
+        let submitted = io.drain_submitted();
+        let Request::External(call) = &submitted[0].1 else { panic!("it is a call") };
+        assert_eq!((call.system(), call.request().downcast_ref()), ("echo://here", Some(&7u32)));
+        io.answer(submitted[0].0, Answer::External(Ok(Box::new(7u32))));
+        io.answer(submitted[1].0, Answer::External(Err(CallError::failed("echo://here", std::fmt::Error))));
+        assert!(matches!(io.take_answer(&first), Some(Ok(7))));
+        let Some(Err(error)) = io.take_answer(&second) else { panic!("it has failed") };
+        assert!(error.client_error::<std::fmt::Error>().is_some());
+    }
+
+    #[test]
+    fn a_task_that_is_gone_cancels_its_calls() {
+        let slot = Io::default();
+        let task = slot.for_task();
+        let call = |number| task.call(&Arc::new(Echo), number, Duration::from_secs(1)).untyped();
+        let (answered, under_way, forgotten) = (call(1), call(2), call(3));
+        task.forget(forgotten);
+        slot.drain_submitted();
+        slot.answer(answered, Answer::External(Ok(Box::new(1u32))));
+        call(4); // not passed on yet
+        drop(task);
+        assert_eq!(slot.drain_submitted(), []);
+        assert_eq!(slot.drain_canceled(), [under_way]);
+        slot.answer(under_way, Answer::External(Ok(Box::new(2u32))));
+        assert!(slot.0.slot().answered.is_empty() && slot.0.slot().unanswered.is_empty());
     }
 
     #[test]

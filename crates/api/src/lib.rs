@@ -22,7 +22,7 @@ pub mod watermarks;
 pub mod window;
 
 pub use function::{Aggregate, Context, Failed, OnError, ProcessFunction, TimeDomain};
-pub use io::Io;
+pub use io::{CallTicket, Io};
 pub use opened::Opened;
 pub use output_tag::OutputTag;
 pub use reflow_types::Data;

@@ -1,13 +1,15 @@
 //! Sinks with two-phase commit.
 //!
 //! A [`Writer`] takes records. At each barrier it closes what it has written so far into a [`Transaction`]:
-//! prepared, in storage, but not visible. The transaction becomes part of the checkpoint, and is committed when
-//! that checkpoint is complete, by the same subtask or, after a restore, by any other. A commit may be repeated.
+//! prepared, in storage or in another system, but not visible. The transaction becomes part of the checkpoint, and is
+//! committed when that checkpoint is complete, by the same subtask or, after a restore, by any other. A commit may be
+//! repeated.
 
 use crate::{Io, UserError};
 use bytes::Bytes;
-use reflow_env::{StoreError, StoreOp, Ticket};
+use reflow_env::{Request, RequestError, StoreError, Ticket};
 use reflow_types::{Instant, SubtaskId, SubtaskIndex, Timestamp};
+use std::time::Duration;
 
 /// A sink, which writes records to an external system.
 pub trait Sink: Clone + Send + 'static {
@@ -37,7 +39,7 @@ pub struct WriterContext {
     pub parallelism: u32,
     /// When the writer is created. It distinguishes names of objects from those of other jobs.
     pub opened: Instant,
-    /// The slot's storage.
+    /// For requests to storage and to systems outside the cluster.
     pub io: Io,
 }
 
@@ -49,22 +51,32 @@ pub trait Writer: Send + 'static {
     /// Writes a record.
     fn write(&mut self, value: Self::Item, time: Timestamp) -> Result<(), UserError>;
 
-    /// Whether it accepts more records now. If not, the slot asks again when storage has answered.
+    /// Whether it accepts more records now. If not, the slot asks again when a request was answered.
     fn has_room(&mut self) -> bool {
         true
     }
 
-    /// Prepares everything written since the last call. Returns what must be stored before the checkpoint can be
+    /// Prepares everything written since the last call. Returns what must be carried out before the checkpoint can be
     /// complete and how to commit it; `None` if nothing was written.
     fn prepare(&mut self) -> Result<Option<Prepared>, UserError>;
 
-    /// The storage request that makes a prepared transaction visible. It may be repeated after it was carried out,
-    /// wholly or in part.
-    fn commit(&self, transaction: &Transaction) -> Result<StoreOp, UserError>;
+    /// The request that makes a prepared transaction visible. It may be repeated after it was carried out, wholly or
+    /// in part, because its answer can be lost.
+    fn commit(&self, transaction: &Transaction) -> Result<Request, UserError>;
 
-    /// Whether this error means that the commit had been carried out before.
-    fn was_committed(&self, error: &StoreError) -> bool {
-        matches!(error, StoreError::NotFound(_))
+    /// What an error of a commit means. By default, a moved object that does not exist was moved before, and any other
+    /// error may pass.
+    fn commit_failed(&self, error: &RequestError) -> CommitFailure {
+        match error {
+            RequestError::Store(StoreError::NotFound(_)) => CommitFailure::AlreadyCommitted,
+            _ => CommitFailure::Transient,
+        }
+    }
+
+    /// How long a commit is tried before the attempt fails. The next attempt tries as long again. It must be shorter
+    /// than the time after which the system drops prepared transactions, so that the failure comes before the loss.
+    fn commit_time_limit(&self) -> Duration {
+        Duration::from_secs(15 * 60)
     }
 
     /// The information by which a later attempt can remove what this writer leaves behind if its attempt fails. It
@@ -82,7 +94,7 @@ pub trait Writer: Send + 'static {
 
     /// Prevents [`clean_up`](Self::clean_up) from removing what has been prepared so far, because a savepoint names
     /// it, which may be restored at any time.
-    fn keep(&self) -> Option<StoreOp> {
+    fn keep(&self) -> Option<Request> {
         None
     }
 
@@ -92,18 +104,29 @@ pub trait Writer: Send + 'static {
     }
 }
 
-/// A transaction, and what must be stored before its checkpoint can be complete.
+/// A transaction, and what must be carried out before its checkpoint can be complete.
 #[derive(Debug)]
 pub struct Prepared {
     /// The transaction, which commits the data.
     pub transaction: Transaction,
     /// Requests that the runtime submits. If one fails, only the checkpoint fails; the request is kept and
     /// submitted again at the next checkpoint. So it must be possible to repeat it. Meanwhile it takes memory;
-    /// upload large data while it is written.
-    pub store: Vec<StoreOp>,
+    /// send large data while it is written.
+    pub requests: Vec<Request>,
     /// Requests in progress that cannot be submitted again. If one fails, the job restarts from its last
     /// checkpoint.
     pub wait_for: Vec<Ticket>,
+}
+
+/// What an error of a commit means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommitFailure {
+    /// It is not known whether the commit was carried out, or it may succeed later: it is tried again.
+    Transient,
+    /// The commit had been carried out before, and its answer was lost.
+    AlreadyCommitted,
+    /// The system has lost or refused the transaction, so its records are missing: the attempt fails at once.
+    Lost,
 }
 
 /// The data that a commit needs, encoded by the writer. Part of the checkpoint.

@@ -35,7 +35,7 @@ pub struct ReaderContext {
     pub index: SubtaskIndex,
     /// How many subtasks read this source, until [`Reader::rescaled`] is called with another number.
     pub parallelism: u32,
-    /// The slot's storage.
+    /// For requests to storage and to systems outside the cluster.
     pub io: Io,
 }
 
@@ -100,7 +100,7 @@ pub trait Reader: Send {
 pub enum Polled {
     /// There are more records now.
     More,
-    /// There are no records until the given time, an answer from storage or a new split. All splits count as read
+    /// There are no records until the given time, an answer to a request or a new split. All splits count as read
     /// to their present end, except those that [have more](Reader::has_more).
     Wait(Option<Instant>),
     /// All splits are finished, and no more will be added.

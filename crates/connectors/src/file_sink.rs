@@ -22,10 +22,11 @@ use crate::{ConnectorError, Format};
 use bytes::Bytes;
 use reflow_api::sink::{Prepared, WriterContext};
 use reflow_api::{Io, Sink, Transaction, UserError, Writer};
-use reflow_env::{Location, PutMode, StoreError, StoreOp, StoreReply, Ticket};
+use reflow_env::{Location, PutMode, Request, StoreError, StoreOp, StoreReply, Ticket};
 use reflow_types::{Data, Timestamp, data};
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
+use std::time::Duration;
 
 /// Larger files are uploaded in parts of this size.
 const PART_BYTES: usize = 8 << 20;
@@ -155,8 +156,8 @@ impl<T: 'static, F: Format<T>> Writer for FileWriter<T, F> {
         let file = self.file();
         let at = file.from.clone();
         let body = Bytes::from(std::mem::take(&mut self.buffer));
-        let (store, wait_for) = match self.upload.take() {
-            None => (vec![StoreOp::Put { at, body, mode: PutMode::Overwrite }], Vec::new()),
+        let (requests, wait_for) = match self.upload.take() {
+            None => (vec![StoreOp::Put { at, body, mode: PutMode::Overwrite }.into()], Vec::new()),
             Some(mut upload) => {
                 upload.send(&self.io, at, Part::Last(body))?;
                 (Vec::new(), upload.unanswered)
@@ -165,13 +166,18 @@ impl<T: 'static, F: Format<T>> Writer for FileWriter<T, F> {
         self.files += 1;
         self.format.begin_file();
         let transaction = data::to_vec(&file).expect("two names do not nest");
-        Ok(Some(Prepared { transaction: Transaction(transaction.into()), store, wait_for }))
+        Ok(Some(Prepared { transaction: Transaction(transaction.into()), requests, wait_for }))
     }
 
-    fn commit(&self, transaction: &Transaction) -> Result<StoreOp, UserError> {
+    fn commit(&self, transaction: &Transaction) -> Result<Request, UserError> {
         let Move { from, to } =
             data::decode(&transaction.0).map_err(|error| ConnectorError::Transaction(error.to_string()))?;
-        Ok(StoreOp::Rename { from, to })
+        Ok(StoreOp::Rename { from, to }.into())
+    }
+
+    /// No limit: the file is stored and stays, and a restart would only wait for storage instead.
+    fn commit_time_limit(&self) -> Duration {
+        Duration::MAX
     }
 
     fn trace(&self) -> Option<Bytes> {
@@ -203,10 +209,10 @@ impl<T: 'static, F: Format<T>> Writer for FileWriter<T, F> {
         true
     }
 
-    fn keep(&self) -> Option<StoreOp> {
+    fn keep(&self) -> Option<Request> {
         let mark = format!("{}{KEPT}{}", self.prefix, self.files);
         let (at, mode) = (self.directory.join(PENDING).join(&mark), PutMode::Overwrite);
-        Some(StoreOp::Put { at, body: Bytes::new(), mode })
+        Some(StoreOp::Put { at, body: Bytes::new(), mode }.into())
     }
 }
 

@@ -3,6 +3,7 @@
 use super::*;
 use crate::testing::{Store, writer_context};
 use crate::{Csv, Lines};
+use reflow_api::sink::CommitFailure;
 use reflow_types::{NO_TIMESTAMP, SubtaskId};
 
 const NAME: &str = "/out/part-abc-7-0.txt";
@@ -18,7 +19,7 @@ fn write(writer: &mut FileWriter<String, Lines>, text: &str) {
 /// Prepares a transaction and answers all storage requests.
 fn prepare(writer: &mut FileWriter<String, Lines>, store: &mut Store, io: &Io) -> Transaction {
     let prepared = writer.prepare().unwrap().expect("something was written");
-    for op in prepared.store {
+    for op in prepared.requests {
         store.carry_out(op).unwrap();
     }
     store.answer_all(io);
@@ -53,8 +54,9 @@ fn a_second_commit_by_another_subtask_is_known_to_be_one() {
     let context = WriterContext { subtask: SubtaskId(9), ..writer_context() };
     let other = FileSink::<String, _>::new("/out", Lines).writer(&context).unwrap();
     let error = store.carry_out(other.commit(&transaction).unwrap()).unwrap_err();
-    assert!(other.was_committed(&error));
-    assert!(!other.was_committed(&StoreError::Failed { at: Location(String::new()), reason: String::new() }));
+    assert_eq!(other.commit_failed(&error.into()), CommitFailure::AlreadyCommitted);
+    let away = StoreError::Failed { at: Location(String::new()), reason: String::new() };
+    assert_eq!(other.commit_failed(&away.into()), CommitFailure::Transient);
     assert_eq!(store.text(NAME), "a\n");
 }
 
@@ -103,11 +105,13 @@ fn a_writer_that_goes_cancels_its_upload() {
     let io = Io::default();
     let mut writer = writer(&io);
     write(&mut writer, &"x".repeat(PART_BYTES));
-    let [(_, StoreOp::Upload { upload, .. })] = &io.drain_submitted()[..] else {
+    let [(_, Request::Store(StoreOp::Upload { upload, .. }))] = &io.drain_submitted()[..] else {
         panic!("one part has left")
     };
     drop(writer);
-    assert!(matches!(&io.drain_submitted()[..], [(_, StoreOp::CancelUpload { upload: of })] if of == upload));
+    assert!(
+        matches!(&io.drain_submitted()[..], [(_, Request::Store(StoreOp::CancelUpload { upload: of }))] if of == upload)
+    );
 }
 
 #[test]
@@ -128,7 +132,7 @@ fn each_file_has_its_header() {
         .unwrap();
     for n in [1, 2] {
         writer.write(Row { n }, NO_TIMESTAMP).unwrap();
-        for op in writer.prepare().unwrap().expect("something was written").store {
+        for op in writer.prepare().unwrap().expect("something was written").requests {
             store.carry_out(op).unwrap();
         }
     }

@@ -7,7 +7,7 @@
 use crate::ConnectorError;
 use reflow_api::sink::{Prepared, WriterContext};
 use reflow_api::{Sink, Transaction, UserError, Writer};
-use reflow_env::StoreOp;
+use reflow_env::Request;
 use reflow_types::Timestamp;
 use std::fmt::{Debug, Display, Write as _};
 use std::io::Write as _;
@@ -109,7 +109,7 @@ impl<T: 'static> Writer for PrintWriter<T> {
         Ok(None)
     }
 
-    fn commit(&self, _: &Transaction) -> Result<StoreOp, UserError> {
+    fn commit(&self, _: &Transaction) -> Result<Request, UserError> {
         Err(ConnectorError::Transaction("a printing sink has no transactions".to_owned()).into())
     }
 

@@ -4,7 +4,9 @@ use bytes::{Bytes, BytesMut};
 use reflow_api::sink::WriterContext;
 use reflow_api::source::ReaderContext;
 use reflow_api::{Emit, Io, Polled, Reader};
-use reflow_env::{Location, ObjectMeta, PutMode, StoreError, StoreOp, StoreReply, StoreResult, Ticket};
+use reflow_env::{
+    Location, ObjectMeta, PutMode, Request, StoreError, StoreOp, StoreReply, StoreResult, Ticket,
+};
 use reflow_types::{Instant, SubtaskId, SubtaskIndex, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -83,7 +85,7 @@ pub(crate) fn read_to_the_end<R: Reader>(reader: &mut R, room: usize) -> Vec<R::
 pub(crate) struct Store {
     pub(crate) objects: BTreeMap<String, Bytes>,
     uploads: BTreeMap<u64, BytesMut>,
-    waiting: Vec<(Ticket, StoreOp)>,
+    waiting: Vec<(Ticket, Request)>,
 }
 
 impl Store {
@@ -141,8 +143,8 @@ impl Store {
         }
     }
 
-    pub(crate) fn carry_out(&mut self, op: StoreOp) -> StoreResult {
-        match op {
+    pub(crate) fn carry_out(&mut self, request: impl Into<Request>) -> StoreResult {
+        match request.into().into_store().expect("there are no other systems") {
             StoreOp::Put { at, body, mode } => {
                 if mode == PutMode::Create && self.objects.contains_key(&at.0) {
                     return Err(StoreError::AlreadyExists(at));

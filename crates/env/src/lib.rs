@@ -9,20 +9,24 @@
 //! tasks, so a simulation depends on it, and each decision is spread over await points. With inputs and outputs as data, a
 //! test can feed a process by hand, and the trace of a run is a log of values.
 //!
-//! Reading order: [`process`], [`store`], [`slot`], [`signal`], [`real`].
+//! Reading order: [`process`], [`store`], [`external`], [`request`], [`slot`], [`signal`], [`real`].
 
 extern crate reflow_types as reflow; // the name in derived code
 
 pub mod clock;
+pub mod external;
 pub mod process;
 #[cfg(feature = "real")]
 pub mod real;
+pub mod request;
 pub mod signal;
 pub mod slot;
 pub mod store;
 
 pub use clock::Clock;
+pub use external::{AnyAnswer, Call, CallError, CallResult, Client};
 pub use process::{ChildCommand, ChildId, ConnId, Input, ListenerId, MAX_FRAME_BYTES, Output, Process};
+pub use request::{Answer, Request, RequestError};
 pub use signal::Signal;
 pub use slot::{SlotLoop, SlotStep};
 pub use store::{Location, ObjectMeta, PutMode, StoreError, StoreOp, StoreReply, StoreResult, Ticket};

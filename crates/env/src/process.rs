@@ -1,6 +1,7 @@
 //! The interface between a process (JobManager, TaskManager, task executor) and the driver that runs it.
 
 use crate::Signal;
+use crate::external::{Call, CallResult};
 use crate::slot::SlotLoop;
 use crate::store::{StoreOp, StoreResult, Ticket};
 use bytes::Bytes;
@@ -98,6 +99,12 @@ pub enum Input {
         ticket: Ticket,
         result: StoreResult,
     },
+    /// A call has been answered, or its time is up. The last input about it.
+    Called {
+        /// As named in [`Output::Call`].
+        ticket: Ticket,
+        result: CallResult,
+    },
     /// A child process has exited or could not be started.
     ChildExited {
         /// As named in [`Output::StartChild`].
@@ -137,6 +144,17 @@ pub enum Output {
         /// The process's name for it.
         ticket: Ticket,
         op: StoreOp,
+    },
+    /// A call to a system outside the cluster. Calls run concurrently.
+    Call {
+        /// The process's name for it, which no storage request has.
+        ticket: Ticket,
+        call: Call,
+    },
+    /// End a call without an answer. The system may carry the request out all the same.
+    CancelCall {
+        /// As named in [`Output::Call`]. May be unknown.
+        ticket: Ticket,
     },
     /// Start a child process.
     StartChild {

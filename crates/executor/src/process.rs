@@ -357,7 +357,7 @@ impl Executor {
         }
     }
 
-    /// Passes on the events, frames and storage requests of the slots.
+    /// Passes on the events, frames and requests of the slots.
     fn pump(&mut self, now: Instant, out: &mut Vec<Output>) {
         let events = self.slots().take_events(out);
         // Before the reports that these subtasks or their attempt have ended, after which the JobManager ignores
@@ -543,6 +543,7 @@ impl Process for Executor {
                 }
             }
             Input::Stored { ticket, result } => self.slots().answer(ticket, result),
+            Input::Called { ticket, result } => self.slots().answer(ticket, result),
             Input::ChildExited { .. } => {}
             Input::Terminate => out.push(Output::Exit { code: 0, reason: String::new() }),
         }

@@ -1,8 +1,8 @@
-//! The executor's slots, and their storage requests.
+//! The executor's slots, and their requests to the outside.
 
 use super::watch;
 use reflow_api::Io;
-use reflow_env::{Clock, Output, Signal, StoreOp, StoreResult, Ticket};
+use reflow_env::{Answer, Clock, Output, Request, Signal, StoreOp, Ticket};
 use reflow_protocol::control::SubtaskMetrics;
 use reflow_runtime::step::Step;
 use reflow_runtime::{Slot, SlotCommand, SlotEvent, SlotPort};
@@ -14,9 +14,6 @@ use std::sync::Arc;
 pub(super) struct Slots {
     all: Vec<SlotHandle>,
     signals: Arc<[Signal]>,
-    /// The slot and the slot's ticket of each storage request in progress.
-    requests: BTreeMap<Ticket, (usize, Ticket)>,
-    next_ticket: u64,
     metrics: BTreeMap<usize, Vec<SubtaskMetrics>>,
     /// Final metrics of tasks that have ended or were dropped, not yet sent.
     last_metrics: Vec<SubtaskMetrics>,
@@ -46,15 +43,7 @@ impl Slots {
             SlotHandle { port, io }
         });
         let all = all.collect();
-        Self {
-            all,
-            signals,
-            requests: BTreeMap::new(),
-            next_ticket: 0,
-            metrics: BTreeMap::new(),
-            last_metrics: Vec::new(),
-            clearing: 0,
-        }
+        Self { all, signals, metrics: BTreeMap::new(), last_metrics: Vec::new(), clearing: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -90,17 +79,21 @@ impl Slots {
         self.clearing > 0
     }
 
-    /// Takes the slots' events. Storage requests are passed on, and all other events are returned.
+    /// Takes the slots' events. Requests are passed on, and all other events are returned.
     pub(super) fn take_events(&mut self, out: &mut Vec<Output>) -> Vec<SlotEvent> {
         let mut rest = Vec::new();
         for slot in 0..self.all.len() {
             for event in self.all[slot].port.take_events() {
                 match event {
-                    SlotEvent::Store(ticket, op) => {
-                        self.next_ticket += 1;
-                        let ours = Ticket(self.next_ticket);
-                        self.requests.insert(ours, (slot, ticket));
-                        out.push(Output::Store { ticket: ours, op: rename_upload(slot, op) });
+                    SlotEvent::Request(ticket, Request::Store(op)) => {
+                        let ticket = Ticket(in_process(slot, ticket.0));
+                        out.push(Output::Store { ticket, op: rename_upload(slot, op) });
+                    }
+                    SlotEvent::Request(ticket, Request::External(call)) => {
+                        out.push(Output::Call { ticket: Ticket(in_process(slot, ticket.0)), call });
+                    }
+                    SlotEvent::CancelCall(ticket) => {
+                        out.push(Output::CancelCall { ticket: Ticket(in_process(slot, ticket.0)) });
                     }
                     SlotEvent::Metrics(metrics) => {
                         self.metrics.insert(slot, metrics);
@@ -122,11 +115,10 @@ impl Slots {
         rest
     }
 
-    /// Passes an answer from storage on to its slot.
-    pub(super) fn answer(&mut self, ticket: Ticket, result: StoreResult) {
-        if let Some((slot, theirs)) = self.requests.remove(&ticket) {
-            self.send(slot, SlotCommand::Answer(theirs, result));
-        }
+    /// Passes an answer on to its slot.
+    pub(super) fn answer(&self, ticket: Ticket, answer: impl Into<Answer>) {
+        let (slot, ticket) = of_slot(ticket);
+        self.send(slot, SlotCommand::Answer(ticket, answer.into()));
     }
 
     /// Takes the final metrics of tasks that have ended or were dropped.
@@ -146,9 +138,21 @@ impl Slots {
     }
 }
 
-/// Makes the number of an upload unique in the process. Each slot numbers its own uploads.
+/// How many bits a slot's own numbers have.
+const NUMBER_BITS: u32 = 48;
+
+/// Makes a number of a slot unique in the process. Each slot numbers its own requests and uploads.
+fn in_process(slot: usize, number: u64) -> u64 {
+    (slot as u64) << NUMBER_BITS | number
+}
+
+/// The slot of a request, and the slot's own ticket.
+fn of_slot(ticket: Ticket) -> (usize, Ticket) {
+    ((ticket.0 >> NUMBER_BITS) as usize, Ticket(ticket.0 & ((1 << NUMBER_BITS) - 1)))
+}
+
 fn rename_upload(slot: usize, op: StoreOp) -> StoreOp {
-    let unique = |upload: u64| (slot as u64) << 48 | upload;
+    let unique = |upload: u64| in_process(slot, upload);
     match op {
         StoreOp::Upload { upload, at, part, last } => {
             StoreOp::Upload { upload: unique(upload), at, part, last }

@@ -377,7 +377,7 @@ impl Process for JobManager {
             Input::Stored { ticket, result } => self.on_stored(now, ticket, result, out),
             Input::Terminate => self.on_terminate(now, out),
             // A JobManager opens no connections and has no children.
-            Input::Connected { .. } | Input::ChildExited { .. } => {}
+            Input::Connected { .. } | Input::ChildExited { .. } | Input::Called { .. } => {}
         }
         self.take_commands(now, out);
         self.follow(now, out);

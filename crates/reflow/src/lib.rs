@@ -37,12 +37,13 @@ pub use job_function::JobFunction;
 pub use reflow_api::sink;
 pub use reflow_api::source;
 pub use reflow_api::{
-    Aggregate, Context, Emit, Enumerator, EnumeratorPoll, Failed, Io, OnError, Opened, OutputTag, Polled,
-    ProcessFunction, Reader, RuntimeContext, Sink, Source, TimeDomain, Transaction, UnkeyedContext,
+    Aggregate, CallTicket, Context, Emit, Enumerator, EnumeratorPoll, Failed, Io, OnError, Opened, OutputTag,
+    Polled, ProcessFunction, Reader, RuntimeContext, Sink, Source, TimeDomain, Transaction, UnkeyedContext,
     UnkeyedProcessFunction, UserError, Watermarks, Writer, window,
 };
 pub use reflow_connectors as connectors;
 pub use reflow_env::store;
+pub use reflow_env::{Call, CallError, Client, Request, RequestError};
 pub use reflow_stream::{
     BoxedStream, KeyedStream, Pipeline, SharedStream, SinkHandle, Stream, StreamEnv, WindowedStream,
 };

@@ -10,7 +10,7 @@ use crate::rescale::Preparation;
 use crate::step::{CurrentStep, Step};
 use crate::task::{RetainedState, Task, TaskEvent, TaskStep};
 use reflow_api::Io;
-use reflow_env::{Clock, Signal, SlotLoop, SlotStep, StoreOp, StoreResult, Ticket};
+use reflow_env::{Answer, Clock, Request, Signal, SlotLoop, SlotStep, Ticket};
 use reflow_graph::VertexIndex;
 use reflow_protocol::command::{CheckpointCommand, SplitAssignment, SubtaskCommand};
 use reflow_protocol::control::SubtaskMetrics;
@@ -72,8 +72,8 @@ pub enum SlotCommand {
         to: SubtaskId,
         part: Part,
     },
-    /// The answer to a storage request.
-    Answer(Ticket, StoreResult),
+    /// The answer to a request.
+    Answer(Ticket, Answer),
     /// Report the metrics of all tasks.
     Measure,
 }
@@ -87,8 +87,10 @@ pub enum SlotEvent {
         subtask: SubtaskId,
         event: TaskEvent,
     },
-    /// A storage request.
-    Store(Ticket, StoreOp),
+    /// A request to the outside.
+    Request(Ticket, Request),
+    /// A call that is cancelled. It was reported before and may be answered already.
+    CancelCall(Ticket),
     /// The metrics of all tasks.
     Metrics(Vec<SubtaskMetrics>),
     /// The final metrics of tasks that end or are dropped. Reported before the event that ends them.
@@ -283,7 +285,7 @@ impl Slot {
             SlotCommand::HandOver { from, to, part } => {
                 self.with_task(now, to, |task| task.hand_over(from, part));
             }
-            SlotCommand::Answer(ticket, result) => self.io.answer(ticket, result),
+            SlotCommand::Answer(ticket, answer) => self.io.answer(ticket, answer),
             SlotCommand::Measure => {
                 let metrics = self.tasks.iter_mut().map(|running| running.measure(now)).collect();
                 self.events.push(SlotEvent::Metrics(metrics));
@@ -431,7 +433,8 @@ impl SlotLoop for Slot {
         }
         let (moved, wake) = self.step_tasks();
         let requests = self.io.drain_submitted();
-        self.events.extend(requests.into_iter().map(|(ticket, op)| SlotEvent::Store(ticket, op)));
+        self.events.extend(requests.into_iter().map(|(ticket, request)| SlotEvent::Request(ticket, request)));
+        self.events.extend(self.io.drain_canceled().into_iter().map(SlotEvent::CancelCall));
         self.port.emit(&mut self.events);
         if moved { SlotStep::Ready } else { SlotStep::Wait(wake) }
     }

@@ -262,6 +262,11 @@ fn faults(rng: &mut Rng) -> Faults {
         store_bit_flip: some(0.2, 0.2),
         frame_slow: some(0.3, 0.1),
         disk_full: some(0.2, 1.0) > 0.0,
+        call_lost: some(0.3, 0.5),
+        call_answer_lost: some(0.3, 0.5),
+        call_twice: some(0.3, 0.5),
+        call_slow: some(0.3, 0.2),
+        systems_down: some(0.2, 1.0) > 0.0,
     }
 }
 

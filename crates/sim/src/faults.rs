@@ -19,6 +19,16 @@ pub struct Faults {
     pub disk_full: bool,
     /// A frame, and those behind it on its connection, take up to a second.
     pub frame_slow: f64,
+    /// A call to a system outside the cluster fails without effect.
+    pub call_lost: f64,
+    /// A call takes effect, and its answer is lost.
+    pub call_answer_lost: f64,
+    /// A call takes effect twice.
+    pub call_twice: f64,
+    /// A call takes up to a minute.
+    pub call_slow: f64,
+    /// Whether systems outside the cluster refuse connections.
+    pub systems_down: bool,
 }
 
 /// A kind of fault, for the counts.
@@ -49,6 +59,11 @@ pub enum FaultKind {
     FrameSlow,
     FramesLost,
     RequestLost,
+    CallLost,
+    CallAnswerLost,
+    CallTwice,
+    CallSlow,
+    SystemDown,
 }
 
 impl FaultKind {

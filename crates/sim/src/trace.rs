@@ -1,7 +1,7 @@
 //! The trace of a run: a hash to compare and, on request, lines to read.
 
 use crate::frame_text;
-use reflow_env::{Input, SlotStep, StoreReply, StoreResult};
+use reflow_env::{CallResult, Input, SlotStep, StoreReply, StoreResult};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 /// A function that takes the lines of a verbose run.
@@ -78,6 +78,7 @@ fn digest(input: &Input) -> (u64, u64) {
         Input::Received { conn, frame } => (6, conn.0 ^ xxh3_64(frame)),
         Input::Closed { conn, .. } => (7, conn.0),
         Input::Stored { ticket, result } => (8, ticket.0 ^ xxh3_64(stored(result).as_bytes())),
+        Input::Called { ticket, result } => (11, ticket.0 ^ xxh3_64(called(result).as_bytes())),
         Input::ChildExited { child, .. } => (9, child.0),
         Input::Terminate => (10, 0),
     }
@@ -89,7 +90,15 @@ fn describe(process: &str, input: &Input) -> String {
             format!("conn {:x}: {}", conn.0, frame_text::of(process, *conn, frame))
         }
         Input::Stored { ticket, result } => format!("ticket {}: {}", ticket.0, stored(result)),
+        Input::Called { ticket, result } => format!("ticket {}: {}", ticket.0, called(result)),
         other => format!("{other:?}"),
+    }
+}
+
+fn called(result: &CallResult) -> String {
+    match result {
+        Ok(answer) => format!("{answer:?}"),
+        Err(error) => error.to_string(),
     }
 }
 

@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use reflow_env::{
-    ChildCommand, ChildId, ConnId, Input, ListenerId, Location, Output, Process, PutMode, Signal, SlotLoop,
-    SlotStep, StoreError, StoreOp, Ticket,
+    Call, CallResult, ChildCommand, ChildId, Client, ConnId, Input, ListenerId, Location, Output, Process,
+    PutMode, Signal, SlotLoop, SlotStep, StoreError, StoreOp, Ticket,
 };
-use reflow_sim::world::{BEGIN, Spawner};
+use reflow_sim::world::{BEGIN, Spawner, Storage, System, Time};
 use reflow_sim::{Context, Faults, Probe, Program, Rng, Strikes, Trace, World};
 use reflow_types::Instant;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -219,6 +219,82 @@ fn an_upload_appears_with_its_last_part_or_not_at_all() {
         }
     }
     assert!((1..50).contains(&whole), "{whole}");
+}
+
+/// A client of a counter. The simulator does not run its function.
+struct Counter;
+
+impl Client for Counter {
+    type Request = u64;
+    type Answer = u64;
+    type Error = std::fmt::Error;
+
+    fn system(&self) -> &str {
+        "counter://c"
+    }
+
+    fn call(&self, _: &u64) -> impl Future<Output = Result<u64, std::fmt::Error>> + Send {
+        std::future::ready(Err(std::fmt::Error))
+    }
+}
+
+/// Adds what it is asked to and answers with the sum, once it is at least the request.
+struct Sum(Arc<AtomicU64>);
+
+impl System for Sum {
+    fn answer(
+        &mut self,
+        _: Time,
+        request: &(dyn std::any::Any + Send + Sync),
+        _: &mut Storage,
+    ) -> Option<CallResult> {
+        let number = *request.downcast_ref::<u64>().expect("the client's type");
+        let sum = self.0.fetch_add(number, Ordering::Relaxed) + number;
+        (number > 0 || sum > 0).then(|| Ok(Box::new(sum) as _))
+    }
+}
+
+#[test]
+fn calls_are_carried_out_lost_or_repeated_and_end_once() {
+    let mut sums = [0; 11];
+    for seed in 0..200 {
+        let mut world = world(seed);
+        world.faults = Faults {
+            call_lost: 0.2,
+            call_answer_lost: 0.2,
+            call_twice: 0.2,
+            call_slow: 0.2,
+            ..Faults::default()
+        };
+        let sum = Arc::new(AtomicU64::new(0));
+        world.add_system("counter://c", Box::new(Sum(sum.clone())));
+        let ends = Arc::new(AtomicU64::new(0));
+        let ended = ends.clone();
+        let second = Duration::from_secs(1);
+        world.start("a", |_| {
+            toy("caller", move |input, out| match input {
+                Input::Start => {
+                    let call = |n: u64, request| Output::Call {
+                        ticket: Ticket(n),
+                        call: Call::new(&Arc::new(Counter), request, second),
+                    };
+                    // The first one waits for the second, as a long poll does. The third is not answered.
+                    out.extend([call(1, 0), call(2, 5), call(3, 0)]);
+                    out.push(Output::CancelCall { ticket: Ticket(3) });
+                }
+                Input::Called { ticket, .. } => {
+                    assert!(ticket != Ticket(3), "it was cancelled");
+                    ended.fetch_add(1, Ordering::Relaxed);
+                }
+                _ => {}
+            })
+        });
+        run(&mut world, 200 * SECOND);
+        assert_eq!(ends.load(Ordering::Relaxed), 2, "seed {seed}: each call ends once");
+        sums[sum.load(Ordering::Relaxed) as usize] += 1;
+    }
+    let [lost, once, twice] = [sums[0], sums[5], sums[10]];
+    assert!(lost > 10 && once > 50 && twice > 10 && lost + once + twice == 200, "{sums:?}");
 }
 
 #[test]

@@ -425,13 +425,14 @@ impl Process for TaskManager {
             Input::Stored { ticket, result } => self.on_stored(now, ticket, result, out),
             Input::ChildExited { child, status } => self.on_child_exited(child, &status, out),
             Input::Terminate => self.on_terminate(now, out),
-            // Inputs of a former connection; and the process never listens.
+            // Inputs of a former connection; and the process never listens or calls.
             Input::Connected { .. }
             | Input::Received { .. }
             | Input::Closed { .. }
             | Input::Listening { .. }
             | Input::ListenFailed { .. }
-            | Input::Accepted { .. } => {}
+            | Input::Accepted { .. }
+            | Input::Called { .. } => {}
         }
     }
 

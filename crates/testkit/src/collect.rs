@@ -4,7 +4,7 @@ use crate::Harness;
 use bytes::Bytes;
 use reflow_api::sink::{Prepared, WriterContext};
 use reflow_api::{Io, Sink, Transaction, UserError, Writer};
-use reflow_env::{Location, PutMode, StoreOp};
+use reflow_env::{Location, PutMode, Request, StoreOp};
 use reflow_types::{Data, SubtaskId, Timestamp, data};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -133,18 +133,18 @@ impl<T: Data + Clone> Writer for CollectWriter<T> {
         let name = format!("{:06}-{:06}", self.subtask.0, self.transactions);
         let at = Location(format!("{}/prepared/{name}", self.sink.name));
         let body = Bytes::from(data::to_vec(&std::mem::take(&mut self.open))?);
-        let put = StoreOp::Put { at, body, mode: PutMode::Overwrite };
-        let (store, wait_for) = match self.sink.lock().gives_away {
+        let put = Request::Store(StoreOp::Put { at, body, mode: PutMode::Overwrite });
+        let (requests, wait_for) = match self.sink.lock().gives_away {
             false => (vec![put], Vec::new()),
             true => (Vec::new(), vec![self.io.submit(put)]),
         };
-        Ok(Some(Prepared { transaction: Transaction(Bytes::from(name)), store, wait_for }))
+        Ok(Some(Prepared { transaction: Transaction(Bytes::from(name)), requests, wait_for }))
     }
 
-    fn commit(&self, transaction: &Transaction) -> Result<StoreOp, UserError> {
+    fn commit(&self, transaction: &Transaction) -> Result<Request, UserError> {
         let name = std::str::from_utf8(&transaction.0)?;
         let at = |state: &str| Location(format!("{}/{state}/{name}", self.sink.name));
-        Ok(StoreOp::Rename { from: at("prepared"), to: at("committed") })
+        Ok(StoreOp::Rename { from: at("prepared"), to: at("committed") }.into())
     }
 
     fn has_room(&mut self) -> bool {

@@ -4,7 +4,7 @@ use crate::clock::ManualClock;
 use crate::order::Order;
 use crate::store::MemoryStore;
 use reflow_api::Io;
-use reflow_env::{Clock, Signal, SlotLoop, SlotStep, StoreResult, Ticket};
+use reflow_env::{Clock, Request, Signal, SlotLoop, SlotStep, StoreResult, Ticket};
 use reflow_network::{Hub, Outgoing};
 use reflow_protocol::control::SubtaskMetrics;
 use reflow_protocol::data::{DataFrame, ToSender};
@@ -148,7 +148,7 @@ impl Machines {
             Next::Link(ends) => self.deliver(ends),
             Next::Answer => {
                 if let Some((slot, ticket, result)) = self.answers.pop_front() {
-                    self.slots[slot].port.send(SlotCommand::Answer(ticket, result));
+                    self.slots[slot].port.send(SlotCommand::Answer(ticket, result.into()));
                 }
             }
         }
@@ -166,11 +166,14 @@ impl Machines {
         for event in slot.port.take_events() {
             match event {
                 SlotEvent::Task { subtask, event, .. } => self.events.push((subtask, event)),
-                SlotEvent::Store(ticket, op) => {
+                SlotEvent::Request(ticket, Request::Store(op)) => {
                     self.answers.push_back((number, ticket, store.answer(number, op)));
                 }
                 SlotEvent::Metrics(metrics) => self.metrics.extend(metrics),
-                SlotEvent::LastMetrics(_) | SlotEvent::Cleared => {}
+                SlotEvent::Request(_, Request::External(call)) => {
+                    panic!("the harness has no systems outside the cluster: {call:?}");
+                }
+                SlotEvent::CancelCall(_) | SlotEvent::LastMetrics(_) | SlotEvent::Cleared => {}
             }
         }
         for executor in &self.executors {

@@ -176,7 +176,7 @@ fn commits_wait_for_storage_that_is_away() {
         t.job.store_mut().fail_writes("out/committed");
         for n in [3, 5] {
             assert!(t.job.checkpoint(), "what is committed is stored already: {}", t.job.state());
-            t.job.advance(Duration::from_secs(600));
+            t.job.advance(Duration::from_secs(400));
             t.right.push(0, [n]);
         }
         assert!(t.job.checkpoint(), "{}", t.job.state());
@@ -191,6 +191,27 @@ fn commits_wait_for_storage_that_is_away() {
         t.end();
         assert_eq!(t.committed(), [1, 2, 4, 9]);
     }
+}
+
+#[test]
+fn a_commit_that_fails_for_too_long_fails_the_attempt_and_is_tried_by_the_next() {
+    let mut t = Sums::start(2);
+    t.left.push(0, [2]);
+    t.job.store_mut().fail_writes("out/committed");
+    assert!(t.job.checkpoint(), "{}", t.job.state());
+    t.job.advance(Duration::from_secs(800));
+    assert_eq!(t.job.failures(), []);
+    t.job.advance(Duration::from_secs(200));
+    let [failure] = t.job.failures() else { panic!("{:?}", t.job.failures()) };
+    let expected = "cannot commit transaction \"000006-000001\", tried for 90";
+    assert!(failure.message.starts_with(expected), "{}", failure.message);
+    assert!(failure.message.ends_with("out/committed/000006-000001: no space left"), "{}", failure.message);
+    assert_eq!((failure.fault, failure.operator.as_str()), (Fault::External, "Sink: out (uid sink-1)"));
+    t.job.kill();
+    t.job.store_mut().heal();
+    t.job.start(2);
+    t.job.advance(Duration::from_secs(1));
+    assert_eq!(t.committed(), [2]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! order.
 
 use super::alive::Alive;
+use super::calls::Calls;
 use super::child::Children;
 use super::connection::Network;
 use super::exit::Exit;
@@ -98,6 +99,7 @@ struct Driver {
     children: Children,
     slots: Slots,
     uploads: Uploads,
+    calls: Calls,
     options: Options,
     runtime: tokio::runtime::Handle,
     alive: Alive,
@@ -146,6 +148,7 @@ impl Driver {
             children: Children::new(inbox.clone()),
             slots: Slots::new(options.clock, inbox.clone()),
             uploads: Uploads::default(),
+            calls: Calls::default(),
             inbox,
             options,
             runtime,
@@ -218,6 +221,7 @@ impl Driver {
             Input::Connected { conn, .. } if !self.outlets.contains_key(conn) => return None,
             Input::Closed { conn, .. } => drop(self.outlets.remove(conn)?),
             Input::ChildExited { child, .. } => self.children.ended(*child),
+            Input::Called { ticket, .. } if !self.calls.ended(*ticket) => return None,
             _ => {}
         }
         self.step(input)
@@ -268,6 +272,8 @@ impl Driver {
                     inbox.push_input(Input::Stored { ticket, result });
                 });
             }
+            Output::Call { ticket, call } => self.calls.start(ticket, call, &self.inbox, &self.runtime),
+            Output::CancelCall { ticket } => self.calls.cancel(ticket),
             Output::StartChild { child, command } => {
                 self.start_child(child, command);
             }
@@ -304,6 +310,7 @@ impl Driver {
     /// Releases the resources of the process. Unless it was killed, queued frames are sent before.
     fn end(mut self, exit: &Exit) {
         self.tasks.iter().for_each(AbortHandle::abort);
+        self.calls.cancel_all();
         self.children.kill_all();
         self.slots.stop();
         for (_, outlet) in self.outlets.drain() {

@@ -9,10 +9,11 @@
 //! ([`Options::read_bytes`]), so that a slow process pushes back on its peers; what is sent to a peer that does
 //! not read is bounded per connection ([`Options::write_bytes`]), and then the connection is closed.
 //!
-//! Reading order: `driver` (the loop), `exit`, `alive`, `options`, `clock`, `inbox`, `connection`, `newcomers`, `outlet`, `descriptors`, `storage`, `child`, `parent`
+//! Reading order: `driver` (the loop), `exit`, `alive`, `options`, `clock`, `inbox`, `connection`, `newcomers`, `outlet`, `descriptors`, `storage`, `calls`, `child`, `parent`
 //! (the child's side), `slot`, `interrupt`, and `init`, which is apart: a process that only starts another.
 
 mod alive;
+mod calls;
 mod child;
 mod clock;
 mod connection;

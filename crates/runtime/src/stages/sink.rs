@@ -12,8 +12,9 @@
 use crate::failure::{OperatorName, with_sources};
 use crate::stage::{Control, EndOfChain, OpenContext, SnapshotContext, Stage};
 use bytes::Bytes;
-use reflow_api::{Io, Sink, Transaction, Writer, sink::WriterContext};
-use reflow_env::{StoreError, StoreOp, Ticket};
+use reflow_api::sink::{CommitFailure, WriterContext};
+use reflow_api::{Io, Sink, Transaction, Writer};
+use reflow_env::{Request, RequestError, Ticket};
 use reflow_protocol::control::SubtaskMetrics;
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::failure::Fault;
@@ -27,9 +28,7 @@ use std::time::Duration;
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// The longest pause between two tries, as a multiple of the first one.
 const MAX_PAUSE: u32 = 10;
-/// The most tries of a commit that fails for another reason than unavailable storage.
-const MAX_TRIES: u32 = 20;
-/// The shortest interval between log messages about commits that wait for storage.
+/// The shortest interval between log messages about commits that fail.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// The name of the state with the writers' traces.
 const WRITERS: &str = "writers";
@@ -60,7 +59,7 @@ pub struct SinkStage<S: Sink> {
     written: u64,
     ended: bool,
     /// The error of something that could not be stored, until the checkpoint that waits for it is declined.
-    store_error: Option<StoreError>,
+    store_error: Option<RequestError>,
     /// When failed requests are submitted again.
     store_again_at: Option<Instant>,
     /// When the last message about waiting commits was logged.
@@ -89,24 +88,44 @@ struct Pending {
 /// A request, with its ticket while it is under way.
 struct Unstored {
     /// `None` if it cannot be submitted again.
-    op: Option<StoreOp>,
+    request: Option<Request>,
     ticket: Option<Ticket>,
 }
 
 impl Unstored {
-    fn submit(op: StoreOp, io: &Io) -> Self {
-        Self { ticket: Some(io.submit(op.clone())), op: Some(op) }
+    fn submit(request: Request, io: &Io) -> Self {
+        Self { ticket: Some(io.submit(request.clone())), request: Some(request) }
     }
 
     fn bytes(&self) -> usize {
-        if let Some(StoreOp::Put { body, .. }) = &self.op { body.len() } else { 0 }
+        self.request.as_ref().map_or(0, Request::bytes)
     }
 }
 
 enum Commit {
     NotDue,
-    Due { tries: u32, at: Instant },
-    UnderWay { tries: u32, ticket: Ticket },
+    Due { tries: Tries, at: Instant },
+    UnderWay { tries: Tries, ticket: Ticket },
+}
+
+/// The tries of a commit.
+#[derive(Clone, Copy)]
+struct Tries {
+    since: Instant,
+    failed: u32,
+}
+
+impl Commit {
+    fn due(now: Instant) -> Self {
+        Self::Due { tries: Tries { since: now, failed: 0 }, at: now }
+    }
+}
+
+/// A commit that has failed and is tried again, or fails the attempt.
+enum Failed {
+    Again(RequestError),
+    /// With the error's text.
+    ForGood(String),
 }
 
 impl<S: Sink> SinkStage<S> {
@@ -136,17 +155,17 @@ impl<S: Sink> SinkStage<S> {
         crate::fail(Fault::External, &self.operator.to_string(), error)
     }
 
-    /// Takes the answers of storage. Failed requests become due again after a pause.
+    /// Takes the answers to requests. Failed requests become due again after a pause.
     fn collect_stored(&mut self) {
         let Some(Opened { io, now, .. }) = &self.opened else { return };
         let now = *now;
         let (mut again, mut lost) = (None, None);
         for request in self.transactions.iter_mut().flat_map(|pending| &mut pending.unstored) {
-            let Some(answer) = request.ticket.and_then(|ticket| io.take(ticket)) else { continue };
+            let Some(answer) = request.ticket.and_then(|ticket| io.take_outcome(ticket)) else { continue };
             request.ticket = None;
             match answer {
-                Ok(_) => request.op = None,
-                Err(error) if request.op.is_some() => again = Some(error),
+                Ok(()) => request.request = None,
+                Err(error) if request.request.is_some() => again = Some(error),
                 Err(error) => lost = Some(error),
             }
         }
@@ -157,7 +176,7 @@ impl<S: Sink> SinkStage<S> {
             ));
         }
         for pending in &mut self.transactions {
-            pending.unstored.retain(|request| request.op.is_some() || request.ticket.is_some());
+            pending.unstored.retain(|request| request.request.is_some() || request.ticket.is_some());
         }
         if let Some(error) = again {
             self.store_error = Some(error);
@@ -171,50 +190,60 @@ impl<S: Sink> SinkStage<S> {
         let Some(Opened { io, .. }) = &self.opened else { return };
         for request in self.transactions.iter_mut().flat_map(|pending| &mut pending.unstored) {
             if request.ticket.is_none() {
-                request.ticket = request.op.clone().map(|op| io.submit(op));
+                request.ticket = request.request.clone().map(|request| io.submit(request));
             }
         }
     }
 
-    /// Takes the next step of every due commit. A commit waits for unavailable storage without limit: its data is
-    /// safe, and a restart would only wait instead.
+    /// Takes the next step of every due commit. A commit that fails is tried again for as long as the writer allows.
     fn commit(&mut self) {
         let Some(Opened { writer, io, now, .. }) = &self.opened else { return };
-        let (mut failed, mut away) = (None, None);
+        let mut failed = None;
         self.transactions.retain_mut(|pending| match pending.commit {
             Commit::NotDue => true,
             Commit::Due { at, .. } if at > *now => true,
             Commit::Due { tries, .. } => {
                 match writer.commit(&pending.transaction) {
-                    Ok(op) => pending.commit = Commit::UnderWay { tries, ticket: io.submit(op) },
-                    Err(error) => failed = Some(error.to_string()),
+                    Ok(request) => pending.commit = Commit::UnderWay { tries, ticket: io.submit(request) },
+                    Err(error) => failed = Some(Failed::ForGood(with_sources(&*error))),
                 }
                 true
             }
-            Commit::UnderWay { tries, ticket } => match io.take(ticket) {
-                None => true,
-                Some(Ok(_)) => false,
-                Some(Err(error)) if writer.was_committed(&error) => false,
-                Some(Err(error)) => {
-                    let is_away = matches!(error, StoreError::Failed { .. });
-                    if is_away && tries > 0 {
-                        away = Some(error);
-                    } else if !is_away && tries >= MAX_TRIES {
-                        failed = Some(format!("cannot commit after {MAX_TRIES} tries: {error}"));
-                    }
-                    let tries = tries.saturating_add(1);
-                    pending.commit = Commit::Due { tries, at: *now + RETRY_AFTER * tries.min(MAX_PAUSE) };
-                    true
+            Commit::UnderWay { mut tries, ticket } => {
+                let error = match io.take_outcome(ticket) {
+                    None => return true,
+                    Some(Ok(())) => return false,
+                    Some(Err(error)) => error,
+                };
+                let failure = writer.commit_failed(&error);
+                if failure == CommitFailure::AlreadyCommitted {
+                    return false;
                 }
-            },
+                let tried = now.since(tries.since);
+                if failure == CommitFailure::Lost || tried >= writer.commit_time_limit() {
+                    let transaction = describe(&pending.transaction);
+                    let text = format!("cannot commit {transaction}, tried for {tried:?}: {error}");
+                    failed = Some(Failed::ForGood(text));
+                } else if tries.failed > 0 && failed.is_none() {
+                    failed = Some(Failed::Again(error));
+                }
+                tries.failed = tries.failed.saturating_add(1);
+                let pause = RETRY_AFTER * tries.failed.min(MAX_PAUSE);
+                pending.commit = Commit::Due { tries, at: *now + pause };
+                true
+            }
         });
-        let now = *now;
-        if let Some(error) = failed {
-            self.fail(error);
+        match failed {
+            None => {}
+            Some(Failed::ForGood(text)) => self.fail(text),
+            Some(Failed::Again(error)) => self.log_waiting(&error),
         }
-        if let Some(error) = away
-            && self.last_logged.is_none_or(|last| now.since(last) >= LOG_INTERVAL)
-        {
+    }
+
+    /// Logs now and then that commits fail.
+    fn log_waiting(&mut self, error: &RequestError) {
+        let now = self.opened.as_ref().map_or(Instant::default(), |opened| opened.now);
+        if self.last_logged.is_none_or(|last| now.since(last) >= LOG_INTERVAL) {
             self.last_logged = Some(now);
             let (sink, waiting) = (&self.operator.uid, self.transactions.len());
             tracing::warn!(
@@ -223,6 +252,14 @@ impl<S: Sink> SinkStage<S> {
             );
         }
     }
+}
+
+/// A transaction in an error message: its bytes as text, as far as they are text.
+fn describe(transaction: &Transaction) -> String {
+    const MOST: usize = 200;
+    let bytes = &transaction.0[..transaction.0.len().min(MOST)];
+    let rest = if transaction.0.len() > MOST { "…" } else { "" };
+    format!("transaction \"{}{rest}\"", bytes.escape_ascii())
 }
 
 impl<S: Sink> Stage<S::Item> for SinkStage<S> {
@@ -267,7 +304,7 @@ impl<S: Sink> Control for SinkStage<S> {
                 checkpoint: None,
                 transaction: Transaction(transaction),
                 unstored: Vec::new(),
-                commit: Commit::Due { tries: 0, at: context.now },
+                commit: Commit::due(context.now),
             });
         }
         // One subtask cleans up for all. Leftovers of another job, whose checkpoint this job has restored, are
@@ -321,12 +358,13 @@ impl<S: Sink> Control for SinkStage<S> {
         self.store_error = None;
         match self.writer().prepare() {
             Ok(Some(prepared)) => {
-                let io = &self.opened.as_ref().expect("a chain is opened before its first barrier").io;
+                let opened = self.opened.as_ref().expect("a chain is opened before its first barrier");
+                let (io, now) = (&opened.io, opened.now);
                 let given = prepared.wait_for.into_iter();
-                let given = given.map(|ticket| Unstored { op: None, ticket: Some(ticket) });
-                let unstored = prepared.store.into_iter().map(|op| Unstored::submit(op, io));
+                let given = given.map(|ticket| Unstored { request: None, ticket: Some(ticket) });
+                let unstored = prepared.requests.into_iter().map(|request| Unstored::submit(request, io));
                 let commit = if injected_fault::is_active("commit_before_complete") {
-                    Commit::Due { tries: 0, at: Instant::default() }
+                    Commit::due(now)
                 } else {
                     Commit::NotDue
                 };
@@ -351,9 +389,9 @@ impl<S: Sink> Control for SinkStage<S> {
             SnapshotKind::Savepoint => {
                 // A savepoint without transactions refers to no data that a clean-up could remove.
                 if let Some(last) = self.transactions.last_mut()
-                    && let Some(op) = writer.keep()
+                    && let Some(request) = writer.keep()
                 {
-                    last.unstored.push(Unstored::submit(op, io));
+                    last.unstored.push(Unstored::submit(request, io));
                 }
             }
         }
@@ -374,7 +412,7 @@ impl<S: Sink> Control for SinkStage<S> {
                 && matches!(pending.commit, Commit::NotDue)
             {
                 pending.checkpoint = None;
-                pending.commit = Commit::Due { tries: 0, at: now };
+                pending.commit = Commit::due(now);
             }
         }
         self.commit();

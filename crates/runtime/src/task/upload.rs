@@ -124,7 +124,7 @@ impl SnapshotSink for Upload {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use reflow_env::{StoreError, StoreReply};
+    use reflow_env::{Request, StoreError, StoreReply};
 
     const PART_BYTES: usize = 8 << 20;
     const MAX_PARTS: usize = 4;
@@ -135,10 +135,11 @@ mod tests {
 
     /// The parts that were sent: their tickets, bytes, and whether they are the last.
     fn sent(io: &Io) -> Vec<(Ticket, Bytes, bool)> {
-        let part = |(ticket, op)| match op {
-            StoreOp::Upload { part, last, .. } => (ticket, part, last),
-            other => panic!("{other:?}"),
-        };
+        let part =
+            |(ticket, request): (_, Request)| match request.into_store().expect("uploads go to storage") {
+                StoreOp::Upload { part, last, .. } => (ticket, part, last),
+                other => panic!("{other:?}"),
+            };
         io.drain_submitted().into_iter().map(part).collect()
     }
 
@@ -186,7 +187,7 @@ mod tests {
         assert!(upload.may_write().unwrap_err().contains("cannot write a snapshot: "));
         upload.end();
         let ops = io.drain_submitted();
-        assert!(matches!(ops[..], [(_, StoreOp::CancelUpload { .. })]), "{ops:?}");
+        assert!(matches!(ops[..], [(_, Request::Store(StoreOp::CancelUpload { .. }))]), "{ops:?}");
         io.answer(parts[1].0, Ok(StoreReply::Done));
         assert_eq!(io.take(parts[1].0), None);
     }
@@ -199,7 +200,7 @@ mod tests {
         assert_eq!(sent(&io).len(), 2);
         drop(upload);
         let ops = io.drain_submitted();
-        assert!(matches!(ops[..], [(_, StoreOp::CancelUpload { .. })]), "{ops:?}");
+        assert!(matches!(ops[..], [(_, Request::Store(StoreOp::CancelUpload { .. }))]), "{ops:?}");
     }
 
     #[test]

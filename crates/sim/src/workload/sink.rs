@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use reflow_api::sink::{Prepared, WriterContext};
 use reflow_api::{Sink, Transaction, UserError, Writer};
-use reflow_env::{Location, PutMode, StoreOp};
+use reflow_env::{Location, PutMode, Request, StoreOp};
 use reflow_types::{SubtaskId, Timestamp};
 
 /// The directory of committed files.
@@ -50,13 +50,13 @@ impl Writer for LineWriter {
         let at = Location(format!("{PENDING}{name}"));
         // Names contain the subtask's id, which is never used twice, so no other writer has this name.
         let body = Bytes::from(std::mem::take(&mut self.lines));
-        let store = vec![StoreOp::Put { at, body, mode: PutMode::Overwrite }];
-        Ok(Some(Prepared { transaction: Transaction(Bytes::from(name)), store, wait_for: Vec::new() }))
+        let requests = vec![StoreOp::Put { at, body, mode: PutMode::Overwrite }.into()];
+        Ok(Some(Prepared { transaction: Transaction(Bytes::from(name)), requests, wait_for: Vec::new() }))
     }
 
-    fn commit(&self, transaction: &Transaction) -> Result<StoreOp, UserError> {
+    fn commit(&self, transaction: &Transaction) -> Result<Request, UserError> {
         let name = std::str::from_utf8(&transaction.0)?;
         let (from, to) = (format!("{PENDING}{name}"), format!("{COMMITTED}{name}"));
-        Ok(StoreOp::Rename { from: Location(from), to: Location(to) })
+        Ok(StoreOp::Rename { from: Location(from), to: Location(to) }.into())
     }
 }

@@ -8,6 +8,7 @@
 //! The world makes no decisions about a cluster: [`World::start`] and the [`Spawner`] determine what runs;
 //! [`Faults`] and the calls that kill, freeze and partition determine what goes wrong.
 
+mod calls;
 mod clock;
 mod network;
 mod outputs;
@@ -16,6 +17,7 @@ mod queue;
 mod storage;
 mod time;
 
+pub use calls::System;
 pub use process::{Context, Ended, Program};
 pub use storage::{Change, ChangeKind, Storage};
 pub use time::{BEGIN, Time};
@@ -29,7 +31,8 @@ pub use clock::Work;
 use network::{Arrival, Arrived, Network, Parcel};
 use process::{Body, Running};
 use queue::{Event, Queue};
-use reflow_env::{ChildCommand, ChildId, ConnId, Input, Signal, SlotStep};
+use reflow_env::{ChildCommand, ChildId, ConnId, Input, Signal, SlotStep, Ticket};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -86,6 +89,10 @@ pub struct World {
     damageable: String,
     /// All objects.
     pub storage: Storage,
+    /// The systems outside the cluster, by name.
+    systems: BTreeMap<String, Box<dyn System>>,
+    /// Calls that are neither answered nor cancelled.
+    calls: BTreeSet<(ProcessId, Ticket)>,
     /// The probabilities of faults.
     pub faults: Faults,
     /// The number of objects that may still be damaged.
@@ -114,6 +121,8 @@ impl World {
             look_cost_us: 1..=50,
             damageable: "/checkpoints/".to_owned(),
             storage: Storage::default(),
+            systems: BTreeMap::new(),
+            calls: BTreeSet::new(),
             faults: Faults::default(),
             damage_left: 0,
             strikes,
@@ -314,6 +323,9 @@ impl World {
                 }
             }
             Event::Store(request) => self.carry_out(*request),
+            Event::Call(arriving) => self.call_arrives(*arriving),
+            Event::Called(process, ticket, result) => self.called(process, ticket, *result),
+            Event::CallTimeout(process, ticket, error) => self.called(process, ticket, Err(*error)),
             Event::ChildStart(start) => self.start_child(*start),
             Event::Kill(id, reason) => self.end(id, Ended { code: None, reason }),
         }
@@ -462,6 +474,7 @@ impl World {
             self.close(link, side, "connection reset by peer");
         }
         self.storage.forget(id);
+        self.calls.retain(|(process, _)| *process != id);
         for &child in body.children.values() {
             let at = self.now + if self.rng.chance(0.5) { 0 } else { self.rng.skewed(1..=20_000) };
             self.queue.push(at, Event::Kill(child, "its parent is gone".to_owned()));

@@ -43,6 +43,8 @@ impl World {
             }
             Output::Close { conn } => self.close_own(id, conn),
             Output::Store { ticket, op } => self.request(id, ticket, op),
+            Output::Call { ticket, call } => self.call(id, ticket, call),
+            Output::CancelCall { ticket } => self.cancel_call(id, ticket),
             Output::StartChild { child, command } => {
                 let at = self.now + self.rng.skewed(1_000..=100_000);
                 if let Some(body) = &mut self.processes[id.0].body {

@@ -1,10 +1,11 @@
 //! The queue of events, ordered by time; events of the same time are in the order in which they were scheduled.
 
+use super::calls::SentCall;
 use super::network::Arrival;
 use super::storage::Request;
 use super::time::Time;
 use super::{ChildStart, ProcessId};
-use reflow_env::Input;
+use reflow_env::{CallError, CallResult, Input, Ticket};
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
@@ -26,6 +27,12 @@ pub(super) enum Event {
     Noticed { link: usize, side: usize },
     /// The store carries out a request.
     Store(Box<Request>),
+    /// A request reaches a system outside the cluster.
+    Call(Box<SentCall>),
+    /// The answer to a call reaches its process.
+    Called(ProcessId, Ticket, Box<CallResult>),
+    /// A call's time is up, unless it has ended.
+    CallTimeout(ProcessId, Ticket, Box<CallError>),
     /// A child process starts.
     ChildStart(Box<ChildStart>),
     /// A process is killed.

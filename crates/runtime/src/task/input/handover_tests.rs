@@ -10,7 +10,7 @@ use crate::stages::SharedTail;
 use crate::wiring::Place;
 use reflow_api::window::{EventTimeTrigger, TumblingWindows, Windowed};
 use reflow_api::{Aggregate, Io};
-use reflow_env::{Clock, Signal, StoreOp, StoreReply};
+use reflow_env::{Clock, Request, Signal, StoreOp, StoreReply};
 use reflow_graph::{
     Edge, EdgeId, ExecutionGraph, ExecutionVertex, JobGraph, Operator, Shipping, Subtask, Vertex, VertexIndex,
 };
@@ -316,7 +316,10 @@ fn a_second_rescale_reads_again_what_the_first_one_has_read() {
     rig.handed_over(OLD, 500);
     rig.steps();
     let reads = |io: &Io| {
-        let reads = io.drain_submitted().into_iter().filter(|(_, op)| matches!(op, StoreOp::Get { .. }));
+        let reads = io
+            .drain_submitted()
+            .into_iter()
+            .filter(|(_, request)| matches!(request, Request::Store(StoreOp::Get { .. })));
         reads.map(|(ticket, _)| io.answer(ticket, Ok(StoreReply::Bytes(Bytes::new())))).count()
     };
     reads(&rig.io);
