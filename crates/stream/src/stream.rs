@@ -11,10 +11,11 @@ use crate::pipeline::{
 };
 use reflow_api::{Data, Failed, OnError, OutputTag, Sink, UnkeyedProcessFunction, UserError, Watermarks};
 use reflow_graph::{EdgeId, Operator, Shipping, SideOutput, VertexIndex};
+use reflow_network::Output;
 use reflow_network::output::{KeySelector, NoKey};
 use reflow_runtime::BuildContext;
 use reflow_runtime::error_handler::{SendErrors, errors_tag};
-use reflow_runtime::stages::{Edge, SharedTail, SinkStage, Tail};
+use reflow_runtime::stages::{Edge, FilteredEdge, SharedTail, SinkStage, Tail};
 use reflow_types::{Key, MaxParallelism, Timestamp};
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -488,10 +489,34 @@ pub struct SharedStream<T> {
 impl<T: Data + Clone + Sync> SharedStream<T> {
     /// A stream with all records of this one.
     pub fn stream(&self) -> Stream<GateHead<T>> {
+        self.continued(|output| Box::new(output))
+    }
+
+    /// A stream with the records of this one for which `condition` holds. As `stream().filter(condition)`, but the
+    /// condition is evaluated before records are copied and sent.
+    ///
+    /// ```
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// # fn parts(lines: Stream<impl Pipeline<Out = String>>)
+    /// # -> (Stream<impl Pipeline<Out = String>>, Stream<impl Pipeline<Out = String>>) {
+    /// let shared = lines.share();
+    /// let (warnings, all) = (shared.filter(|line| line.starts_with("warning")), shared.stream());
+    /// # (warnings, all)
+    /// # }
+    /// ```
+    pub fn filter<F>(&self, condition: F) -> Stream<GateHead<T>>
+    where
+        F: FnMut(&T) -> bool + Clone + Send + 'static,
+    {
+        self.continued(move |output| Box::new(FilteredEdge::new(output, condition.clone())))
+    }
+
+    fn continued(
+        &self,
+        edge_of: impl Fn(Output<T>) -> Box<dyn Edge<T>> + Send + 'static,
+    ) -> Stream<GateHead<T>> {
         let edge = self.env.borrow_mut().reserve_edge(self.vertex, Shipping::Forward, None);
-        let make = move |context: &BuildContext| -> Box<dyn Edge<T>> {
-            Box::new(context.output::<T, NoKey>(edge, NoKey, None))
-        };
+        let make = move |context: &BuildContext| edge_of(context.output(edge, NoKey, None));
         self.edges.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(make));
         let head = HeadDraft::Edges(vec![edge]);
         Stream::begin(self.env.clone(), "shared", "Shared".to_owned(), head, GateHead(PhantomData))

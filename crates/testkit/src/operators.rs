@@ -183,7 +183,7 @@ impl Operator {
             Self::SharedUnion => {
                 let times = Watermarks::bounded_out_of_orderness(disorder.in_split);
                 let shared = readings.boxed().assign_event_time(time, times).boxed().share();
-                let low = shared.stream().filter(|r| r.value < 0).boxed();
+                let low = shared.filter(|r| r.value < 0).boxed();
                 let both = low.union(shared.stream().boxed().filter(|r| r.value >= 0));
                 let windows = both.boxed().key_by(key).window(TumblingWindows::of(TUMBLING));
                 windows.aggregate(Sum).map(window_text).sink("out", sink)

@@ -1,10 +1,15 @@
-//! Tests of side outputs: what they get, how they are taken, and that a full one stops the others.
+//! Tests of operators with several outputs: side outputs (what they get, how they are taken, and that a full one stops
+//! the others) and shared streams.
 
 use reflow_api::{OutputTag, UnkeyedContext, UnkeyedProcessFunction, UserError, Watermarks};
 use reflow_graph::GraphError;
 use reflow_protocol::failure::Fault;
 use reflow_stream::{JobError, Stream, StreamEnv};
 use reflow_testkit::{Collect, Feed, Harness};
+use reflow_types::Data;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+extern crate reflow_types as reflow; // the name in derived code
 
 const ODD: OutputTag<u64> = OutputTag::new("odd");
 const TEXTS: OutputTag<String> = OutputTag::new("texts");
@@ -155,4 +160,37 @@ fn a_full_output_stops_the_others() {
             }
         }
     }
+}
+
+static CLONES: AtomicU64 = AtomicU64::new(0);
+
+/// A number that counts how often it is cloned.
+#[derive(Data)]
+struct Counted(u64);
+
+impl Clone for Counted {
+    fn clone(&self) -> Self {
+        CLONES.fetch_add(1, Ordering::Relaxed);
+        Self(self.0)
+    }
+}
+
+#[test]
+fn a_shared_record_is_cloned_only_for_those_that_take_it_and_not_for_the_last() {
+    let (feed, [main, side], mut job) = start(2, |numbers, [main, side]| {
+        let shared = numbers.map(Counted).share();
+        let tenths = shared.filter(|n| n.0.is_multiple_of(10)).map(|n| n.0);
+        let all = shared.stream().map(|n| n.0);
+        let hundredths = shared.filter(|n| n.0.is_multiple_of(100)).map(|n| n.0);
+        let _ = all.sink("main", main);
+        let _ = tenths.union(hundredths).sink("side", side);
+    });
+    feed.push(0, 0..1_000);
+    feed.end();
+    assert!(job.finish(), "{}", job.state());
+    assert_eq!(main.committed(&job), (0..1_000).collect::<Vec<u64>>());
+    let mut expected: Vec<u64> = (0..1_000).step_by(10).chain((0..1_000).step_by(100)).collect();
+    expected.sort_unstable();
+    assert_eq!(side.committed(&job), expected);
+    assert_eq!(CLONES.load(Ordering::Relaxed), 100 + 1_000, "for tenths and all");
 }

@@ -19,5 +19,5 @@ pub use map::{Filter, Inspect, Map};
 pub use process::UnkeyedProcess;
 pub use side_output::SideOutput;
 pub use sink::SinkStage;
-pub use tail::{Edge, SharedTail, Tail};
+pub use tail::{Edge, FilteredEdge, SharedTail, Tail};
 pub use try_map::{Convert, Keep, Try};

@@ -29,10 +29,20 @@ impl<T: Data, F: KeySelector<T>> Stage<T> for Tail<T, F> {
     }
 }
 
-/// An output of a [`SharedTail`], whatever its type. Called once for each batch or signal.
+/// An edge of a [`SharedTail`]. Called once for each batch.
 pub trait Edge<T>: Send {
     /// Sends copies of these records.
-    fn push_all(&mut self, rows: &[Row<T>]);
+    fn push_copies(&mut self, rows: &[Row<T>]);
+    /// Sends these records, because no other edge needs them.
+    fn push_all(&mut self, rows: &mut Vec<Row<T>>);
+    /// Its output.
+    fn output(&self) -> &dyn AnyOutput;
+    /// Its output.
+    fn output_mut(&mut self) -> &mut dyn AnyOutput;
+}
+
+/// An [`Output`] of records of any type. Called once for each batch or signal.
+pub trait AnyOutput {
     /// See [`Output::has_room`].
     fn has_room(&mut self) -> bool;
     /// See [`Output::is_full`].
@@ -60,9 +70,61 @@ pub trait Edge<T>: Send {
 }
 
 impl<T: Data + Clone + Sync, F: KeySelector<T>> Edge<T> for Output<T, F> {
-    fn push_all(&mut self, rows: &[Row<T>]) {
+    fn push_copies(&mut self, rows: &[Row<T>]) {
         rows.iter().for_each(|row| self.push(row.value.clone(), row.time));
     }
+    fn push_all(&mut self, rows: &mut Vec<Row<T>>) {
+        rows.drain(..).for_each(|row| self.push(row.value, row.time));
+    }
+    fn output(&self) -> &dyn AnyOutput {
+        self
+    }
+    fn output_mut(&mut self) -> &mut dyn AnyOutput {
+        self
+    }
+}
+
+/// An edge that gets only the records for which a condition holds. The others are not copied.
+pub struct FilteredEdge<T, C> {
+    output: Output<T>,
+    condition: C,
+}
+
+impl<T, C> FilteredEdge<T, C> {
+    /// An edge that sends the records for which `condition` holds to `output`.
+    pub fn new(output: Output<T>, condition: C) -> Self {
+        Self { output, condition }
+    }
+}
+
+impl<T, C> Edge<T> for FilteredEdge<T, C>
+where
+    T: Data + Clone + Sync,
+    C: FnMut(&T) -> bool + Send,
+{
+    fn push_copies(&mut self, rows: &[Row<T>]) {
+        for row in rows {
+            if (self.condition)(&row.value) {
+                self.output.push(row.value.clone(), row.time);
+            }
+        }
+    }
+    fn push_all(&mut self, rows: &mut Vec<Row<T>>) {
+        for row in rows.drain(..) {
+            if (self.condition)(&row.value) {
+                self.output.push(row.value, row.time);
+            }
+        }
+    }
+    fn output(&self) -> &dyn AnyOutput {
+        &self.output
+    }
+    fn output_mut(&mut self) -> &mut dyn AnyOutput {
+        &mut self.output
+    }
+}
+
+impl<T: Data, F: KeySelector<T>> AnyOutput for Output<T, F> {
     fn has_room(&mut self) -> bool {
         self.has_room()
     }
@@ -111,8 +173,8 @@ where
     output.prepare(routes);
 }
 
-/// The tail of a chain with several outgoing edges, each of which gets every record. Records are collected first,
-/// so that an edge is called once for each batch.
+/// The tail of a chain with several outgoing edges, each of which gets every record; the last one without a copy.
+/// Records are collected first, so that an edge is called once for each batch.
 pub struct SharedTail<T> {
     rows: Vec<Row<T>>,
     edges: Vec<Box<dyn Edge<T>>>,
@@ -129,16 +191,23 @@ impl<T> SharedTail<T> {
     }
 
     fn hand_over(&mut self) {
-        for edge in &mut self.edges {
-            edge.push_all(&self.rows);
-            self.full |= edge.is_full();
+        let Some((last, others)) = self.edges.split_last_mut() else { return self.rows.clear() };
+        for edge in others {
+            edge.push_copies(&self.rows);
+            self.full |= edge.output().is_full();
         }
-        self.rows.clear();
+        last.push_all(&mut self.rows);
+        self.full |= last.output().is_full();
     }
 
-    fn control(&mut self, call: impl Fn(&mut dyn Edge<T>)) {
+    /// Calls each output, behind the records that were collected.
+    fn control(&mut self, call: impl Fn(&mut dyn AnyOutput)) {
         self.hand_over();
-        self.edges.iter_mut().for_each(|edge| call(edge.as_mut()));
+        self.outputs().for_each(call);
+    }
+
+    fn outputs(&mut self) -> impl Iterator<Item = &mut dyn AnyOutput> {
+        self.edges.iter_mut().map(|edge| edge.output_mut())
     }
 }
 
@@ -216,35 +285,35 @@ impl<T: Send> Control for SharedTail<T> {
     }
     fn snapshot(&mut self, context: &mut SnapshotContext<'_>) {
         if context.kind == SnapshotKind::Cut {
-            self.control(|edge| edge.cut(context.checkpoint, context.resets));
+            self.control(|output| output.cut(context.checkpoint, context.resets));
         } else {
             self.barrier(context.checkpoint);
         }
     }
     fn watermark(&mut self, time: Timestamp) {
-        self.control(|edge| edge.watermark(time));
+        self.control(|output| output.watermark(time));
     }
     fn idle(&mut self, idle: bool) {
-        self.control(|edge| edge.idle(idle));
+        self.control(|output| output.idle(idle));
     }
     fn barrier(&mut self, checkpoint: CheckpointId) {
-        self.control(|edge| edge.barrier(checkpoint));
+        self.control(|output| output.barrier(checkpoint));
     }
     fn prepare(&mut self, wiring: Option<&Wiring>) {
-        self.edges.iter_mut().for_each(|edge| edge.prepare(wiring));
+        self.outputs().for_each(|output| output.prepare(wiring));
     }
     fn abandon(&mut self) {
-        self.edges.iter_mut().for_each(|edge| edge.abandon());
+        self.outputs().for_each(|output| output.abandon());
     }
     fn end(&mut self) {
-        self.control(|edge| edge.end());
+        self.control(|output| output.end());
     }
     fn has_room(&mut self) -> bool {
         let mut all = true;
-        for edge in &mut self.edges {
-            all &= edge.has_room();
+        for output in self.outputs() {
+            all &= output.has_room();
         }
-        let room = self.edges.iter().map(|edge| edge.room()).min();
+        let room = self.edges.iter().map(|edge| edge.output().room()).min();
         self.most = room.unwrap_or(BATCH_ROWS).clamp(1, BATCH_ROWS);
         if all && self.rows.len() >= self.most {
             self.hand_over();
@@ -258,10 +327,10 @@ impl<T: Send> Control for SharedTail<T> {
         self.full
     }
     fn flush(&mut self) {
-        self.control(|edge| edge.flush());
+        self.control(|output| output.flush());
     }
     fn count(&self, metrics: &mut SubtaskMetrics) {
-        for (records, bytes) in self.edges.iter().map(|edge| edge.sent()) {
+        for (records, bytes) in self.edges.iter().map(|edge| edge.output().sent()) {
             metrics.records_out += records;
             metrics.bytes_out += bytes;
         }
