@@ -5,13 +5,15 @@
 //!
 //! Reading order: [`watermarks`], [`source`], [`sink`], [`io`] (storage for both), [`function`]
 //! (aggregates and process functions), [`unkeyed`] (process functions without a key), [`output_tag`] (their side
-//! outputs), [`runtime_context`] (their context), [`opened`] (what they hold while they are open), [`window`].
+//! outputs), [`runtime_context`] (their context), [`opened`] (what they hold while they are open),
+//! [`metrics`] (what they count and measure), [`window`].
 #![warn(missing_docs)]
 
 extern crate reflow_types as reflow; // the name in derived code
 
 pub mod function;
 pub mod io;
+pub mod metrics;
 pub mod opened;
 pub mod output_tag;
 pub mod runtime_context;

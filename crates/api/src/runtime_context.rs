@@ -1,5 +1,7 @@
 //! The context of a function: the operator and the subtask that runs it.
 
+use crate::metrics::{MetricGroup, TaskMetrics};
+
 /// The operator and the subtask of a function, which it gets when it is opened.
 ///
 /// A live rescale can change the [`subtask_index`](Self::subtask_index) and the
@@ -24,6 +26,7 @@ pub struct RuntimeContext {
     parallelism: u32,
     max_parallelism: u32,
     attempt_number: u32,
+    metrics: MetricGroup,
 }
 
 impl RuntimeContext {
@@ -38,6 +41,7 @@ impl RuntimeContext {
             parallelism: 1,
             max_parallelism: 128,
             attempt_number: 1,
+            metrics: TaskMetrics::default().of_operator(operator_name),
         }
     }
 
@@ -57,6 +61,18 @@ impl RuntimeContext {
     #[must_use]
     pub fn with_attempt_number(self, attempt_number: u32) -> Self {
         Self { attempt_number, ..self }
+    }
+
+    /// Sets the metrics of the function's task.
+    #[must_use]
+    pub fn with_metrics(self, task: &TaskMetrics) -> Self {
+        Self { metrics: task.of_operator(&self.operator_name), ..self }
+    }
+
+    /// The function's metrics, to which it adds in `open`.
+    #[must_use]
+    pub fn metrics(&self) -> &MetricGroup {
+        &self.metrics
     }
 
     /// The operator's name, as users see it.

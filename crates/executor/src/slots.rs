@@ -103,7 +103,7 @@ impl Slots {
                         let known = self.metrics.get_mut(&slot).into_iter().flatten();
                         for known in known {
                             let last = metrics.iter().find(|last| last.subtask == known.subtask);
-                            last.into_iter().for_each(|last| *known = *last);
+                            last.into_iter().for_each(|last| known.clone_from(last));
                         }
                         self.last_metrics.extend(metrics);
                     }
@@ -129,7 +129,7 @@ impl Slots {
     /// The latest metrics of the subtasks, including the steps in progress.
     pub(super) fn metrics(&self, now: Instant) -> Vec<SubtaskMetrics> {
         let steps: Vec<Step> = self.steps().collect();
-        watch::with_steps(self.metrics.values().flatten().copied(), &steps, now)
+        watch::with_steps(self.metrics.values().flatten().cloned(), &steps, now)
     }
 
     /// The steps in progress on the slots' threads.

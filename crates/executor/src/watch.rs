@@ -161,9 +161,9 @@ mod tests {
             busy: Duration::from_secs(1),
             ..SubtaskMetrics::default()
         };
-        let other = SubtaskMetrics { subtask: SubtaskId(2), ..reported };
+        let other = SubtaskMetrics { subtask: SubtaskId(2), ..reported.clone() };
         let now = Instant::from_millis(5_000);
-        let seen = with_steps([reported, other].into_iter(), &[step(1, 2_000)], now);
+        let seen = with_steps([reported, other.clone()].into_iter(), &[step(1, 2_000)], now);
         assert_eq!((seen[0].busy, seen[0].longest_step), (Duration::from_secs(4), Duration::from_secs(3)));
         assert_eq!(seen[1], other);
     }

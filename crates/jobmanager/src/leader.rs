@@ -172,7 +172,7 @@ impl Leader {
                         }
                     }
                     MemberEvent::Job(event) => self.events.push_back(event),
-                    MemberEvent::Metrics(metrics) => self.metrics.take(now, &metrics),
+                    MemberEvent::Metrics(metrics) => self.metrics.take(now, metrics),
                 }
             }
             let Some(event) = self.events.pop_front() else { break };

@@ -4,6 +4,9 @@
 //! of an attempt are added to those of the subtasks of the next one with the same vertex and index. Counts of
 //! indices that no longer exist are added to those of the first subtask.
 
+mod user;
+
+use self::user::UserMetrics;
 use reflow_graph::{ExecutionGraph, VertexIndex};
 use reflow_protocol::control::SubtaskMetrics;
 use reflow_types::{Instant, SubtaskId};
@@ -72,7 +75,7 @@ pub(crate) struct Rates {
 }
 
 /// A subtask's figures.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Figures {
     /// Includes the counts of former attempts.
     pub(crate) totals: Totals,
@@ -86,6 +89,7 @@ struct Series {
     /// Oldest first.
     samples: VecDeque<(Instant, SubtaskMetrics)>,
     carried: Totals,
+    user: UserMetrics,
 }
 
 /// The figures of the current attempt's subtasks.
@@ -99,18 +103,16 @@ pub(crate) struct Metrics {
 impl Metrics {
     /// Starts a new attempt, in which the counters continue.
     pub(crate) fn deploy(&mut self, graph: &ExecutionGraph) {
-        let mut carried: BTreeMap<(VertexIndex, u32), Totals> = BTreeMap::new();
+        let mut next: BTreeMap<(VertexIndex, u32), Series> = BTreeMap::new();
         for (subtask, (vertex, index)) in std::mem::take(&mut self.places) {
-            let totals = self.subtasks.get(&subtask).map(Series::totals).unwrap_or_default();
+            let Some(former) = self.subtasks.remove(&subtask) else { continue };
             let index = if index < graph.vertex(vertex).parallelism() { index } else { 0 };
-            let sum = carried.entry((vertex, index)).or_default();
-            *sum = sum.plus(totals);
+            next.entry((vertex, index)).or_default().continue_from(&former);
         }
         self.subtasks.clear();
         for (vertex, index, subtask) in graph.subtasks() {
             let place = (vertex, index.0);
-            let carried = carried.get(&place).copied().unwrap_or_default();
-            self.subtasks.insert(subtask.id, Series { carried, ..Series::default() });
+            self.subtasks.insert(subtask.id, next.remove(&place).unwrap_or_default());
             self.places.insert(subtask.id, place);
         }
     }
@@ -130,10 +132,10 @@ impl Metrics {
             if graph.find(subtask).is_some() {
                 continue;
             }
-            let totals = self.subtasks.remove(&subtask).map(|series| series.totals()).unwrap_or_default();
+            let Some(former) = self.subtasks.remove(&subtask) else { continue };
             let first_subtask = graph.vertex(vertex).subtasks.first().map(|first| first.id);
             if let Some(series) = first_subtask.and_then(|id| self.subtasks.get_mut(&id)) {
-                series.carried = series.carried.plus(totals);
+                series.continue_from(&former);
             }
         }
         self.places =
@@ -141,12 +143,17 @@ impl Metrics {
     }
 
     /// Takes an executor's metrics. Metrics of subtasks that do not belong to the current attempt are dropped.
-    pub(crate) fn take(&mut self, now: Instant, metrics: &[SubtaskMetrics]) {
+    pub(crate) fn take(&mut self, now: Instant, metrics: Vec<SubtaskMetrics>) {
         for of_subtask in metrics {
             if let Some(series) = self.subtasks.get_mut(&of_subtask.subtask) {
-                series.add(now, *of_subtask);
+                series.add(now, of_subtask);
             }
         }
+    }
+
+    /// What the functions of a subtask count and measure, by the names that users see.
+    pub(crate) fn user_metrics(&self, subtask: SubtaskId) -> BTreeMap<String, f64> {
+        self.subtasks.get(&subtask).map(|series| series.user.shown()).unwrap_or_default()
     }
 
     /// A subtask's figures.
@@ -156,7 +163,14 @@ impl Metrics {
 }
 
 impl Series {
-    fn add(&mut self, now: Instant, metrics: SubtaskMetrics) {
+    /// Adds the counts of a subtask that is no more.
+    fn continue_from(&mut self, former: &Series) {
+        self.carried = self.carried.plus(former.totals());
+        self.user.carry(former.user.counts());
+    }
+
+    fn add(&mut self, now: Instant, mut metrics: SubtaskMetrics) {
+        self.user.add(now, std::mem::take(&mut metrics.user));
         self.samples.push_back((now, metrics));
         // The first sample is the newest one outside the window.
         while self.samples.len() > MAX_SAMPLES
@@ -172,7 +186,7 @@ impl Series {
     }
 
     fn figures(&self) -> Figures {
-        let latest = self.samples.back().map(|(_, metrics)| *metrics);
+        let latest = self.samples.back().map(|(_, metrics)| metrics.clone());
         Figures { totals: self.totals(), rates: self.rates(), latest }
     }
 
@@ -225,7 +239,7 @@ mod tests {
             // 100 records a second at first, 10 from second 10 on
             let records = if second < 10 { second * 100 } else { 1_000 + (second - 10) * 10 };
             let now = Instant::from_millis(second * 1_000);
-            metrics.take(now, &[counted(1, records, Duration::from_millis(second * 250))]);
+            metrics.take(now, vec![counted(1, records, Duration::from_millis(second * 250))]);
         }
         let figures = metrics.of(SubtaskId(1));
         assert_eq!((figures.rates.records_in, figures.rates.busy), (10.0, 0.25));
@@ -237,9 +251,9 @@ mod tests {
     fn counters_go_on_over_attempts() {
         let mut metrics = Metrics::default();
         metrics.deploy(&graph(&[1, 2]));
-        metrics.take(Instant(0), &[counted(1, 10, Duration::ZERO), counted(2, 5, Duration::ZERO)]);
+        metrics.take(Instant(0), vec![counted(1, 10, Duration::ZERO), counted(2, 5, Duration::ZERO)]);
         metrics.deploy(&graph(&[3]));
-        metrics.take(Instant(1), &[counted(1, 99, Duration::ZERO), counted(3, 1, Duration::ZERO)]);
+        metrics.take(Instant(1), vec![counted(1, 99, Duration::ZERO), counted(3, 1, Duration::ZERO)]);
         assert_eq!(metrics.of(SubtaskId(3)).totals.records_in, 16);
         metrics.deploy(&graph(&[4, 5]));
         assert_eq!(metrics.of(SubtaskId(4)).totals.records_in, 16);

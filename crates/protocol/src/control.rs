@@ -8,6 +8,7 @@ use crate::deployment::{Addresses, Attempt, Deployment, StartExecutor};
 use crate::report::{ExecutorReport, SubtaskReport};
 use crate::rescale::Preparation;
 use bytes::Bytes;
+use reflow_types::metric::UserMetric;
 use reflow_types::{ExecutorId, JobId, LeaderEpoch, SubtaskId, TaskManagerId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -169,7 +170,7 @@ pub enum ToExecutor {
 }
 
 /// A subtask's metrics since its deployment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SubtaskMetrics {
     pub subtask: SubtaskId,
     /// Records taken from its inputs, or read by its source.
@@ -198,4 +199,6 @@ pub struct SubtaskMetrics {
     pub skipped_records: u64,
     /// The longest step of its task since the last report, including the one in progress.
     pub longest_step: Duration,
+    /// What its functions count and measure.
+    pub user: Vec<UserMetric>,
 }

@@ -34,6 +34,7 @@ pub mod launch;
 pub use args::Args;
 pub use clap;
 pub use job_function::JobFunction;
+pub use reflow_api::metrics;
 pub use reflow_api::sink;
 pub use reflow_api::source;
 pub use reflow_api::{

@@ -36,7 +36,8 @@ impl Lifecycle {
         self.context = RuntimeContext::new(&self.operator.name, &self.operator.uid)
             .with_place(index.0, parallelism)
             .with_max_parallelism(context.max_parallelism.get())
-            .with_attempt_number(context.attempt.number.0);
+            .with_attempt_number(context.attempt.number.0)
+            .with_metrics(context.metrics);
     }
 
     /// Opens the function, in [`Control::start`](crate::Control::start).

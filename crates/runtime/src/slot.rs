@@ -414,7 +414,7 @@ impl Running {
 
     fn measure(&mut self, now: Instant) -> SubtaskMetrics {
         self.time.book_until(now);
-        let counted = self.task.as_ref().map_or(self.counted, |task| task.metrics());
+        let counted = self.task.as_ref().map_or_else(|| self.counted.clone(), |task| task.metrics());
         SubtaskMetrics {
             subtask: self.subtask,
             busy: self.time.busy,

@@ -1,6 +1,7 @@
 //! The interface of the stages of a chain.
 
 use crate::wiring::{Place, Wiring};
+use reflow_api::metrics::TaskMetrics;
 use reflow_api::{Io, OutputTag};
 use reflow_protocol::control::SubtaskMetrics;
 use reflow_protocol::deployment::Attempt;
@@ -280,6 +281,8 @@ pub struct OpenContext<'a> {
     pub max_parallelism: MaxParallelism,
     /// The slot's storage.
     pub io: &'a Io,
+    /// The metrics of the task's functions.
+    pub metrics: &'a TaskMetrics,
     /// The watermark of the restored checkpoint, or the lowest one.
     pub watermark: Timestamp,
     /// The wall clock.

@@ -2,7 +2,7 @@
 //!
 //! Nothing here does I/O, reads a clock or knows what a process is. Reading order: [`time`], [`id`],
 //! [`parallelism`], [`key`] (how a key becomes a hash), [`canonical_float`] (floats as keys), [`key_group`] (how a hash becomes a group),
-//! [`ownership`] (which subtask owns which group).
+//! [`ownership`] (which subtask owns which group), [`metric`] (what users' functions count and measure).
 #![warn(missing_docs)]
 
 extern crate self as reflow; // the name in derived code
@@ -13,6 +13,7 @@ pub mod id;
 pub mod injected_fault;
 pub mod key;
 pub mod key_group;
+pub mod metric;
 pub mod ownership;
 pub mod parallelism;
 pub mod splitmix64;

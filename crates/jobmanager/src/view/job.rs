@@ -104,7 +104,7 @@ fn subtasks(
             entered_at_ms: entered(record),
             io: io(&figures),
             input_watermark_ms: watermark(vertex, &figures),
-            metrics: metrics(&figures),
+            metrics: metrics(&figures, leader.metrics.user_metrics(subtask.id)),
         })
     };
     placed.numbered().filter_map(of_one).collect()
@@ -162,16 +162,17 @@ fn io(figures: &Figures) -> IoView {
 fn watermark(vertex: &Vertex, figures: &Figures) -> Option<i64> {
     figures
         .latest
+        .as_ref()
         .map(|latest| latest.watermark)
         .filter(|watermark| !vertex.source && *watermark != MIN_WATERMARK)
 }
 
-fn metrics(figures: &Figures) -> BTreeMap<String, f64> {
-    let mut metrics = BTreeMap::from([
-        ("numLateRecordsDropped".to_owned(), figures.totals.late_records as f64),
-        ("numRecordsInErrors".to_owned(), figures.totals.skipped_records as f64),
-    ]);
-    if let Some(latest) = figures.latest {
+/// The metrics of a subtask that have no place of their own, and those of its functions.
+fn metrics(figures: &Figures, user: BTreeMap<String, f64>) -> BTreeMap<String, f64> {
+    let mut metrics = user;
+    metrics.insert("numLateRecordsDropped".to_owned(), figures.totals.late_records as f64);
+    metrics.insert("numRecordsInErrors".to_owned(), figures.totals.skipped_records as f64);
+    if let Some(latest) = &figures.latest {
         metrics.insert("stateSizeBytes".to_owned(), latest.state_bytes as f64);
         metrics.insert("longestStepMs".to_owned(), latest.longest_step.as_millis() as f64);
         metrics.extend(latest.pending_records.map(|pending| ("pendingRecords".to_owned(), pending as f64)));
@@ -323,7 +324,7 @@ mod tests {
     fn records_that_were_left_out_are_shown_by_their_reasons() {
         let mut figures = Figures::default();
         (figures.totals.late_records, figures.totals.skipped_records) = (2, 3);
-        let shown = metrics(&figures);
+        let shown = metrics(&figures, BTreeMap::new());
         assert_eq!((shown["numLateRecordsDropped"], shown["numRecordsInErrors"]), (2.0, 3.0));
     }
 }

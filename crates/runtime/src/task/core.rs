@@ -15,6 +15,7 @@ use crate::build::BuildContext;
 use crate::rescale::Preparation;
 use crate::stage::{AdoptedState, Control, OpenContext, Starved};
 use bytes::Bytes;
+use reflow_api::metrics::TaskMetrics;
 use reflow_env::Clock;
 use reflow_protocol::command::SnapshotKind;
 use reflow_protocol::control::SubtaskMetrics;
@@ -26,6 +27,7 @@ use reflow_types::{CheckpointId, GraphVersion, Instant, MAX_WATERMARK, Timestamp
 use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
+use tracing::warn;
 
 /// The longest time that records wait in an output for a full batch.
 const LINGER: Duration = Duration::from_millis(2);
@@ -65,6 +67,7 @@ pub(super) struct TaskCore<C> {
     /// The time in which the input could be read.
     input_clock: InputClock,
     records_in: u64,
+    metrics: TaskMetrics,
 }
 
 /// When the outputs were last flushed.
@@ -80,6 +83,7 @@ impl<C: Control> TaskCore<C> {
     /// [`prepare`](Self::prepare).
     pub(super) fn new(mut chain: C, watermark: Timestamp, context: &mut BuildContext) -> Self {
         let restoring = Restoring::new(context);
+        let metrics = TaskMetrics::default();
         chain.open(&mut OpenContext {
             job: context.job_id,
             attempt: context.attempt,
@@ -87,6 +91,7 @@ impl<C: Control> TaskCore<C> {
             place: context.wiring.place(),
             max_parallelism: context.wiring.max_parallelism(),
             io: &context.io,
+            metrics: &metrics,
             watermark,
             now: context.clock.now(),
             bounds: context.bounds,
@@ -113,6 +118,7 @@ impl<C: Control> TaskCore<C> {
             flush: Flush::default(),
             input_clock: InputClock::default(),
             records_in: 0,
+            metrics,
         }
     }
 
@@ -369,9 +375,13 @@ impl<C: Control> TaskCore<C> {
         first
     }
 
-    /// Adds the task's counters.
+    /// Adds the task's counters, and the metrics of its functions.
     pub(super) fn count(&self, metrics: &mut SubtaskMetrics) {
         metrics.records_in = self.records_in;
+        metrics.user = self.metrics.values();
+        for refused in self.metrics.take_refused() {
+            warn!(task = self.name, "{refused}");
+        }
         self.chain.count(metrics);
     }
 }
