@@ -30,7 +30,7 @@ pub use output_tag::OutputTag;
 pub use reflow_types::Data;
 pub use runtime_context::RuntimeContext;
 pub use sink::{Sink, Transaction, Writer};
-pub use source::{Emit, Enumerator, EnumeratorPoll, Polled, Reader, Source};
+pub use source::{Emit, Enumerator, EnumeratorContext, Polled, Reader, Source};
 pub use unkeyed::{UnkeyedContext, UnkeyedProcessFunction};
 pub use watermarks::Watermarks;
 

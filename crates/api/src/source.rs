@@ -8,7 +8,6 @@
 
 use crate::{Io, UserError};
 use bytes::Bytes;
-use reflow_env::{Location, StoreResult};
 use reflow_types::data::{self, DecodeError};
 use reflow_types::{Data, Instant, SubtaskIndex, Timestamp};
 
@@ -125,16 +124,22 @@ pub trait Emit<T> {
     fn is_full(&self) -> bool;
 }
 
-/// Finds a source's splits. It runs in the JobManager as a state machine that requests listings and receives them.
+/// Finds a source's splits. It runs in the JobManager, as a state machine that submits requests and takes their
+/// answers.
+///
+/// All calls come from one thread, and none may block. The JobManager keeps the splits that are found, assigns them to
+/// readers and includes those that are not assigned in checkpoints.
 pub trait Enumerator: Send {
-    /// Returns its requests. Called at the start, after each listing, and at the requested time.
-    fn poll(&mut self, now: Instant) -> EnumeratorPoll;
+    /// Does what can be done now: takes answers, submits requests and reports splits that it has found. Returns when
+    /// it is to be called again; it is also called at the start and whenever a request was answered. An error fails
+    /// the job, and its restart strategy decides whether it restarts.
+    fn poll(&mut self, now: Instant, context: &mut EnumeratorContext) -> Result<Option<Instant>, UserError>;
 
-    /// Receives the requested listing. An error fails the job.
-    fn listed(&mut self, now: Instant, listing: StoreResult) -> Result<(), UserError>;
-
-    /// Takes the splits found since the last call, encoded ([`encode_split`]).
-    fn take_splits(&mut self) -> Vec<Bytes>;
+    /// Whether its search is under way, which may find splits for all readers. Readers without a split hold event time
+    /// back until the first search of an attempt is over.
+    fn is_searching(&self) -> bool {
+        false
+    }
 
     /// Whether no further split will be found.
     fn is_done(&self) -> bool;
@@ -142,17 +147,38 @@ pub trait Enumerator: Send {
     /// Its state, including what it has already found.
     fn snapshot(&self) -> Bytes;
 
-    /// Restores a snapshot. Splits that were already taken are not found again.
+    /// Restores a snapshot. Splits that were reported before it are not found again. Requests that were under way
+    /// are cancelled, and [`poll`](Self::poll) gets a new context.
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), UserError>;
 }
 
-/// The requests of an enumerator.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct EnumeratorPoll {
-    /// List the objects below this location.
-    pub list: Option<Location>,
-    /// Poll again at this time.
-    pub wake: Option<Instant>,
+/// The surroundings of an enumerator in one attempt.
+pub struct EnumeratorContext {
+    io: Io,
+    found: Vec<Bytes>,
+}
+
+impl EnumeratorContext {
+    /// A context whose requests go to `io`. For the JobManager, and for tests.
+    #[must_use]
+    pub fn new(io: Io) -> Self {
+        Self { io, found: Vec::new() }
+    }
+
+    /// For requests to storage and to systems outside the cluster.
+    pub fn io(&self) -> &Io {
+        &self.io
+    }
+
+    /// Reports a split that was found. From now on it is not part of the enumerator's state.
+    pub fn found<S: Data>(&mut self, split: &S) {
+        self.found.push(encode_split(split));
+    }
+
+    /// For the JobManager, and for tests: takes the splits found since the last call, encoded.
+    pub fn take_found(&mut self) -> Vec<Bytes> {
+        std::mem::take(&mut self.found)
+    }
 }
 
 /// Encodes a split for its reader, or another value of a source.
@@ -184,16 +210,9 @@ impl FixedSplits {
 }
 
 impl Enumerator for FixedSplits {
-    fn poll(&mut self, _: Instant) -> EnumeratorPoll {
-        EnumeratorPoll::default()
-    }
-
-    fn listed(&mut self, _: Instant, _: StoreResult) -> Result<(), UserError> {
-        Ok(())
-    }
-
-    fn take_splits(&mut self) -> Vec<Bytes> {
-        std::mem::take(&mut self.unassigned)
+    fn poll(&mut self, _: Instant, context: &mut EnumeratorContext) -> Result<Option<Instant>, UserError> {
+        context.found.append(&mut self.unassigned);
+        Ok(None)
     }
 
     fn is_done(&self) -> bool {

@@ -1,18 +1,13 @@
 //! Tests of the generator: the records of all splits together, the rate, and restores.
 
 use super::*;
-use crate::testing::{Collected, read_to_the_end, reader_context};
+use crate::testing::{Collected, read_to_the_end, reader_context, splits_of};
 use proptest::prelude::*;
 
 type Make = fn(u64) -> u64;
 
 fn squares() -> Generator<Make> {
     Generator::new(|index| index * index)
-}
-
-fn splits_of<F: Fn(u64) -> u64 + Clone + Send + 'static>(source: &Generator<F>) -> Vec<GeneratorSplit> {
-    let found = source.enumerator().take_splits();
-    found.iter().map(|split| reflow_api::source::decode_split(split).unwrap()).collect()
 }
 
 fn reader_of(source: &Generator<Make>, splits: Vec<GeneratorSplit>) -> GeneratorReader<Make> {

@@ -194,15 +194,15 @@ impl<T, E: Emit<T>> Emit<T> for Metered<'_, E> {
 mod tests {
     use super::*;
     use crate::Collection;
-    use crate::testing::{Collected, reader_context};
+    use crate::testing::{Collected, reader_context, splits_of};
 
     const SECOND: Duration = Duration::from_secs(1);
 
     fn reader(per_second: u32, parallelism: u32) -> impl Reader<Item = u32> {
         let source = RateLimited::new(Collection::of(Vec::from_iter(0..10_000u32)), per_second);
         let mut reader = source.reader(&ReaderContext { parallelism, ..reader_context() });
-        for split in source.enumerator().take_splits() {
-            reader.add_split(reflow_api::source::decode_split(&split).unwrap());
+        for split in splits_of(&source) {
+            reader.add_split(split);
         }
         reader.no_more_splits();
         reader
@@ -261,8 +261,8 @@ mod tests {
         for (rate, most) in [(f64::MIN_POSITIVE, 1), (1e-9, 1), (f64::MAX, 10_000)] {
             let source = RateLimited::new(Collection::of(Vec::from_iter(0..10_000u32)), rate);
             let mut reader = source.reader(&reader_context());
-            for split in source.enumerator().take_splits() {
-                reader.add_split(reflow_api::source::decode_split(&split).unwrap());
+            for split in splits_of(&source) {
+                reader.add_split(split);
             }
             reader.no_more_splits();
             let (read, _) = read_for(&mut reader, SECOND);

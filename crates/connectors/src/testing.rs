@@ -2,8 +2,8 @@
 
 use bytes::{Bytes, BytesMut};
 use reflow_api::sink::WriterContext;
-use reflow_api::source::ReaderContext;
-use reflow_api::{Emit, Io, Polled, Reader};
+use reflow_api::source::{ReaderContext, decode_split};
+use reflow_api::{Emit, EnumeratorContext, Io, Polled, Reader, Source};
 use reflow_env::{
     Location, ObjectMeta, PutMode, Request, StoreError, StoreOp, StoreReply, StoreResult, Ticket,
 };
@@ -22,6 +22,13 @@ pub(crate) fn writer_context() -> WriterContext {
         opened: Instant(0xabc),
         io: Io::default(),
     }
+}
+
+/// The splits that an enumerator finds without requests.
+pub(crate) fn splits_of<S: Source>(source: &S) -> Vec<S::Split> {
+    let mut context = EnumeratorContext::new(Io::default());
+    source.enumerator().poll(Instant(0), &mut context).unwrap();
+    context.take_found().iter().map(|split| decode_split(split).unwrap()).collect()
 }
 
 /// An output that accepts a bounded number of records per poll.

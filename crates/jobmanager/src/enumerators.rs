@@ -1,4 +1,4 @@
-//! The split enumerators of the sources: their listings, the assignment of their splits to readers, and their
+//! The split enumerators of the sources: their requests, the assignment of their splits to readers, and their
 //! state.
 //!
 //! An assigned split belongs to its reader. Assignments and checkpoint triggers reach a reader in order, so a split that was
@@ -9,83 +9,69 @@
 //! No split is assigned after the trigger of a checkpoint after which sources emit nothing. A source whose readers change
 //! assigns none from the trigger of the cut until its readers have reported the splits that they release.
 
+mod source;
+
 use bytes::Bytes;
 use reflow_api::Enumerator;
-use reflow_env::{Location, StoreResult};
+use reflow_env::{Answer, Output, Request, Ticket};
 use reflow_graph::{ExecutionGraph, JobGraph, VertexIndex};
-use reflow_protocol::command::{MoreSplits, SplitAssignment};
-use reflow_protocol::failure::{Failure, Fault};
+use reflow_protocol::command::SplitAssignment;
+use reflow_protocol::failure::Failure;
 use reflow_protocol::snapshot::{OperatorState, Restore};
 use reflow_types::{Bounds, CheckpointId, Instant, SubtaskId};
-use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::Duration;
+use source::Source;
+use std::collections::BTreeSet;
 
-/// The least time between two polls of an enumerator, even if it requests to be polled at once.
-const MIN_POLL_PAUSE: Duration = Duration::from_millis(1);
+/// Set in the tickets of enumerators' requests, which no other request of the JobManager has.
+const OF_ENUMERATOR: u64 = 1 << 63;
+/// How many bits a source's own tickets have; the number of the source is in those above.
+const NUMBER_BITS: u32 = 40;
 
 /// Splits for one reader.
 pub(crate) type Assignment = (SubtaskId, SplitAssignment);
 
-/// A listing that an enumerator has requested. A listing that was requested before the last deployment is
-/// ignored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Listing {
-    source: usize,
-    deployment: u64,
-}
-
 /// The requests and messages of the enumerators.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct Work {
-    pub(crate) listings: Vec<(Listing, Location)>,
+    /// With the tickets of the process.
+    pub(crate) requests: Vec<(Ticket, Request)>,
+    /// Calls that were requested before.
+    pub(crate) canceled: Vec<Ticket>,
     pub(crate) assignments: Vec<Assignment>,
     /// Readers, each with the number of readers of its source that have splits to read.
     pub(crate) active: Vec<(SubtaskId, u32)>,
     /// Readers whose input ends.
     pub(crate) ends: Vec<SubtaskId>,
+    /// Errors of enumerators, which fail the job.
+    pub(crate) failures: Vec<Failure>,
 }
 
-/// A source's state in a checkpoint.
-#[derive(Serialize, Deserialize)]
-struct Snapshot {
-    /// Splits that are not assigned.
-    unassigned: Vec<Bytes>,
-    enumerator: Bytes,
+impl Work {
+    /// The outputs that carry the requests out.
+    pub(crate) fn outputs(&mut self) -> impl Iterator<Item = Output> {
+        let request = |(ticket, request)| match request {
+            Request::Store(op) => Output::Store { ticket, op },
+            Request::External(call) => Output::Call { ticket, call },
+        };
+        let canceled = std::mem::take(&mut self.canceled).into_iter();
+        let canceled = canceled.map(|ticket| Output::CancelCall { ticket });
+        std::mem::take(&mut self.requests).into_iter().map(request).chain(canceled)
+    }
 }
 
-struct Source {
-    uid: String,
-    vertex: Option<VertexIndex>,
-    enumerator: Box<dyn Enumerator>,
-    /// The enumerator's initial state, from which a job without state starts.
-    pristine: Bytes,
-    unassigned: VecDeque<Bytes>,
-    /// The number of splits of each reader.
-    load: BTreeMap<SubtaskId, usize>,
-    /// The readers of this attempt that have received an assignment.
-    notified: BTreeSet<SubtaskId>,
-    told_last: bool,
-    /// Readers that have read all of their splits.
-    exhausted: BTreeSet<SubtaskId>,
-    /// Whether the readers were told that all are exhausted.
-    told_end: bool,
-    /// The number of readers with splits to read that was last sent to the readers.
-    active: Option<u32>,
-    /// Whether its readers are changing, so that no splits are assigned.
-    moving: bool,
-    /// The most splits in a message.
-    message_splits: usize,
-    listing: bool,
-    /// When it is polled next.
-    poll_at: Option<Instant>,
+/// The source and its own ticket of an enumerator's request; `None` for any other request of the process.
+fn of_source(ticket: Ticket) -> Option<(usize, Ticket)> {
+    let number = ticket.0.checked_sub(OF_ENUMERATOR)?;
+    Some(((number >> NUMBER_BITS) as usize, Ticket(number & ((1 << NUMBER_BITS) - 1))))
+}
+
+fn in_process(source: usize, ticket: Ticket) -> Ticket {
+    Ticket(OF_ENUMERATOR | (source as u64) << NUMBER_BITS | ticket.0)
 }
 
 /// The enumerators of a job.
 pub(crate) struct Enumerators {
     sources: Vec<Source>,
-    /// The number of deployments.
-    deployment: u64,
     running: bool,
     /// The checkpoint after which sources emit nothing.
     paused_by: Option<CheckpointId>,
@@ -103,25 +89,12 @@ impl Enumerators {
                 .find(|(_, vertex)| vertex.operators.iter().any(|op| op.uid == uid))
                 .map(|(index, _)| index)
         };
-        let source = |(uid, enumerator): (String, Box<dyn Enumerator>)| Source {
-            vertex: vertex_of(&uid),
-            uid,
-            pristine: enumerator.snapshot(),
-            enumerator,
-            unassigned: VecDeque::new(),
-            load: BTreeMap::new(),
-            notified: BTreeSet::new(),
-            told_last: false,
-            exhausted: BTreeSet::new(),
-            told_end: false,
-            active: None,
-            moving: false,
-            message_splits: bounds.message_splits,
-            listing: false,
-            poll_at: None,
+        let source = |(uid, enumerator): (String, _)| {
+            let vertex = vertex_of(&uid);
+            Source::new(uid, vertex, enumerator, bounds.message_splits)
         };
         let sources = enumerators.into_iter().map(source).collect();
-        Self { sources, deployment: 0, running: false, paused_by: None }
+        Self { sources, running: false, paused_by: None }
     }
 
     /// An attempt is deployed. The enumerators continue from `states`, `(operator uid, state)`, or from their
@@ -133,7 +106,6 @@ impl Enumerators {
         restore: &[(SubtaskId, Restore)],
         states: &[(String, Bytes)],
     ) -> Result<(), Failure> {
-        self.deployment += 1;
         self.running = true;
         self.paused_by = None;
         for source in &mut self.sources {
@@ -147,9 +119,10 @@ impl Enumerators {
         Ok(())
     }
 
-    /// The attempt has ended.
+    /// The attempt has ended. Its requests are cancelled with the next call of [`advance`](Self::advance).
     pub(crate) fn stop(&mut self) {
         self.running = false;
+        self.sources.iter_mut().for_each(Source::stop);
     }
 
     /// A checkpoint begins after which sources emit nothing.
@@ -209,22 +182,18 @@ impl Enumerators {
     /// Polls the enumerators and assigns their splits.
     pub(crate) fn advance(&mut self, now: Instant) -> Work {
         let mut work = Work::default();
-        if !self.is_active() {
-            return work;
-        }
-        let deployment = self.deployment;
+        let is_active = self.is_active();
         for (index, source) in self.sources.iter_mut().enumerate() {
-            if source.poll_at.is_some_and(|at| at <= now) && !source.listing {
-                let poll = source.enumerator.poll(now);
-                source.poll_at = poll.wake.map(|at| at.max(now + MIN_POLL_PAUSE));
-                source.listing = poll.list.is_some();
-                let listing = Listing { source: index, deployment };
-                work.listings.extend(poll.list.map(|location| (listing, location)));
+            if is_active {
+                work.failures.extend(source.poll_if_due(now).err());
+                source.assign(&mut work.assignments);
+                work.active.extend(source.take_active());
+                work.ends.extend(source.take_ends());
             }
-            source.unassigned.extend(source.enumerator.take_splits());
-            source.assign(&mut work.assignments);
-            work.active.extend(source.take_active());
-            work.ends.extend(source.take_ends());
+            let (requests, canceled) = source.take_requests();
+            work.requests
+                .extend(requests.into_iter().map(|(ticket, request)| (in_process(index, ticket), request)));
+            work.canceled.extend(canceled.into_iter().map(|ticket| in_process(index, ticket)));
         }
         work
     }
@@ -237,145 +206,22 @@ impl Enumerators {
         }
     }
 
-    /// Handles the answer to a listing.
-    pub(crate) fn listed(
-        &mut self,
-        now: Instant,
-        listing: Listing,
-        result: StoreResult,
-    ) -> Result<(), Failure> {
-        if listing.deployment != self.deployment {
-            return Ok(());
+    /// Passes an answer to its enumerator, which is polled next. Returns the answer if no enumerator has requested it.
+    pub(crate) fn answered(&mut self, now: Instant, ticket: Ticket, answer: Answer) -> Option<Answer> {
+        let Some((source, ticket)) = of_source(ticket) else { return Some(answer) };
+        if let Some(source) = self.sources.get_mut(source) {
+            source.answered(now, ticket, answer);
         }
-        let Some(source) = self.sources.get_mut(listing.source) else { return Ok(()) };
-        source.listing = false;
-        source.poll_at = Some(now);
-        source
-            .enumerator
-            .listed(now, result)
-            .map_err(|error| source.failure(Fault::External, &error.to_string()))
+        None
     }
 
     /// When an enumerator must be polled next.
     pub(crate) fn next_wakeup(&self) -> Option<Instant> {
-        let waiting = self.sources.iter().filter(|source| !source.listing);
-        waiting.filter_map(|source| source.poll_at).min().filter(|_| self.is_active())
+        self.sources.iter().filter_map(Source::poll_at).min().filter(|_| self.is_active())
     }
 
     fn is_active(&self) -> bool {
         self.running && self.paused_by.is_none()
-    }
-}
-
-impl Source {
-    fn restore(&mut self, now: Instant, state: Option<&Bytes>) -> Result<(), Failure> {
-        let snapshot = match state {
-            Some(state) => postcard::from_bytes(state).map_err(|error| {
-                self.failure(
-                    Fault::Permanent,
-                    &format!("the state of its enumerator cannot be read: {error}"),
-                )
-            })?,
-            None => Snapshot { unassigned: Vec::new(), enumerator: self.pristine.clone() },
-        };
-        self.enumerator.restore(&snapshot.enumerator).map_err(|error| {
-            self.failure(Fault::Permanent, &format!("its enumerator cannot be restored: {error}"))
-        })?;
-        self.unassigned = snapshot.unassigned.into();
-        self.notified.clear();
-        self.told_last = false;
-        self.exhausted.clear();
-        self.told_end = false;
-        self.active = None;
-        self.moving = false;
-        self.listing = false;
-        self.poll_at = Some(now);
-        Ok(())
-    }
-
-    fn snapshot(&self) -> Bytes {
-        let unassigned = self.unassigned.iter().cloned().collect();
-        let snapshot = Snapshot { unassigned, enumerator: self.enumerator.snapshot() };
-        postcard::to_stdvec(&snapshot).expect("a snapshot is plain data").into()
-    }
-
-    /// Assigns each split to the reader with the fewest, with the state that belongs to the splits.
-    fn hand_out(
-        &mut self,
-        splits: impl IntoIterator<Item = Bytes>,
-        states: &[OperatorState],
-        assignments: &mut Vec<Assignment>,
-    ) {
-        let mut of_reader: BTreeMap<SubtaskId, Vec<Bytes>> = BTreeMap::new();
-        for split in splits {
-            let fewest = self.load.iter_mut().min_by_key(|(_, load)| **load);
-            let (reader, load) = fewest.expect("the caller knows that there are readers");
-            *load += 1;
-            of_reader.entry(*reader).or_default().push(split);
-        }
-        self.notified.extend(of_reader.keys());
-        for (subtask, splits) in of_reader {
-            let parts = splits.len().div_ceil(self.message_splits);
-            for (i, part) in splits.chunks(self.message_splits).enumerate() {
-                let states = if i == 0 { states.to_vec() } else { Vec::new() };
-                let more = if i + 1 < parts { MoreSplits::Follow } else { MoreSplits::Possible };
-                assignments.push((subtask, SplitAssignment { splits: part.to_vec(), states, more }));
-            }
-        }
-    }
-
-    /// Assigns all splits, and tells readers whether more will be assigned, also those that get none.
-    fn assign(&mut self, assignments: &mut Vec<Assignment>) {
-        if self.load.is_empty() || self.moving {
-            return;
-        }
-        let splits = std::mem::take(&mut self.unassigned);
-        self.hand_out(splits, &[], assignments);
-        if self.enumerator.is_done() && !self.told_last {
-            self.told_last = true;
-            self.notified.extend(self.load.keys());
-            let last = |&subtask| (subtask, SplitAssignment::empty(MoreSplits::None));
-            assignments.extend(self.load.keys().map(last));
-        }
-        // A listing that is under way may still bring splits.
-        if !self.listing {
-            self.tell_others(assignments);
-        }
-    }
-
-    /// The readers, once all are exhausted. If one ended alone, every later rescale would need a restart.
-    fn take_ends(&mut self) -> Vec<SubtaskId> {
-        let all = self.load.keys().all(|reader| self.exhausted.contains(reader));
-        if self.moving || !self.told_last || self.told_end || !all {
-            return Vec::new();
-        }
-        self.told_end = true;
-        self.load.keys().copied().collect()
-    }
-
-    /// All readers, with the number of those that have splits to read, if it has changed.
-    fn take_active(&mut self) -> Vec<(SubtaskId, u32)> {
-        let is_active =
-            |(reader, load): &(&SubtaskId, &usize)| **load > 0 && !self.exhausted.contains(reader);
-        let active = u32::try_from(self.load.iter().filter(is_active).count()).unwrap_or(u32::MAX);
-        if active == 0 || self.moving || self.active == Some(active) {
-            return Vec::new();
-        }
-        self.active = Some(active);
-        self.load.keys().map(|reader| (*reader, active)).collect()
-    }
-
-    /// Tells readers that have not received an assignment that there are no splits for them now.
-    fn tell_others(&mut self, assignments: &mut Vec<Assignment>) {
-        let others: Vec<SubtaskId> =
-            self.load.keys().filter(|reader| !self.notified.contains(reader)).copied().collect();
-        let none_now = |&subtask| (subtask, SplitAssignment::empty(MoreSplits::Possible));
-        assignments.extend(others.iter().map(none_now));
-        self.notified.extend(others);
-    }
-
-    fn failure(&self, fault: Fault, message: &str) -> Failure {
-        Failure { fault, operator: self.uid.clone(), message: message.to_owned() }
     }
 }
 

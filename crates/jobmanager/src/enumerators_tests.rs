@@ -1,11 +1,16 @@
 //! Enumerators: which reader gets which split, what a checkpoint holds of them, and damaged states.
 
 use super::*;
-use reflow_api::EnumeratorPoll;
 use reflow_api::source::FixedSplits;
-use reflow_env::StoreReply;
+use reflow_api::{CallTicket, EnumeratorContext, UserError};
+use reflow_env::{Client, Location, ObjectMeta, StoreError, StoreOp, StoreReply, StoreResult};
 use reflow_graph::{ExecutionVertex, Operator, Subtask, Vertex};
+use reflow_protocol::command::MoreSplits;
+use reflow_protocol::failure::Fault;
 use reflow_types::{Bounds, ExecutorId, SlotId, VertexId};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 const NOW: Instant = Instant(1_000);
 
@@ -170,32 +175,27 @@ fn splits_change_their_readers_and_nothing_is_handed_out_meanwhile() {
 }
 
 /// Lists a directory each second and takes each object for a split.
+#[derive(Default)]
 struct Watcher {
     wake: Option<Instant>,
-    splits: Vec<Bytes>,
+    listing: Option<Ticket>,
 }
 
 impl Enumerator for Watcher {
-    fn poll(&mut self, now: Instant) -> EnumeratorPoll {
-        if self.wake.is_some_and(|wake| now < wake) {
-            return EnumeratorPoll { list: None, wake: self.wake };
+    fn poll(&mut self, now: Instant, context: &mut EnumeratorContext) -> Result<Option<Instant>, UserError> {
+        if let Some(listing) = self.listing.and_then(|ticket| context.io().take(ticket)) {
+            (self.listing, self.wake) = (None, Some(now + Duration::from_secs(1)));
+            let StoreReply::Objects(objects) = listing? else { return Err("no listing".into()) };
+            objects.iter().for_each(|object| context.found(&object.at.0));
         }
-        EnumeratorPoll { list: Some(Location("/in".into())), wake: None }
+        if self.listing.is_none() && self.wake.is_none_or(|wake| wake <= now) {
+            self.listing = Some(context.io().submit(StoreOp::List { below: Location("/in".into()) }));
+        }
+        Ok(self.wake.filter(|_| self.listing.is_none()))
     }
 
-    fn listed(&mut self, now: Instant, listing: StoreResult) -> Result<(), reflow_api::UserError> {
-        self.wake = Some(now + Duration::from_secs(1));
-        match listing? {
-            StoreReply::Objects(objects) => {
-                self.splits.extend(objects.iter().map(|object| Bytes::from(object.at.0.clone())));
-                Ok(())
-            }
-            _ => Err("no listing".into()),
-        }
-    }
-
-    fn take_splits(&mut self) -> Vec<Bytes> {
-        std::mem::take(&mut self.splits)
+    fn is_searching(&self) -> bool {
+        self.listing.is_some()
     }
 
     fn is_done(&self) -> bool {
@@ -206,48 +206,116 @@ impl Enumerator for Watcher {
         Bytes::new()
     }
 
-    fn restore(&mut self, _: &[u8]) -> Result<(), reflow_api::UserError> {
-        self.wake = None;
+    fn restore(&mut self, _: &[u8]) -> Result<(), UserError> {
+        *self = Self::default();
+        Ok(())
+    }
+}
+
+fn watcher() -> Enumerators {
+    let watcher = Box::new(Watcher::default());
+    Enumerators::new(&job(), vec![("cars".into(), watcher)], &Bounds::default())
+}
+
+fn objects(name: &str) -> StoreResult {
+    Ok(StoreReply::Objects(vec![ObjectMeta { at: Location(name.into()), len: 1 }]))
+}
+
+#[test]
+fn requests_are_forgotten_by_a_deployment() {
+    let mut host = watcher();
+    host.deploy(NOW, &readers(&[7]), &[], &[]).unwrap();
+    let [(first, _)] = host.advance(NOW).requests[..] else { panic!("it lists") };
+    assert_eq!(host.advance(NOW), Work::default());
+    host.deploy(NOW, &readers(&[8]), &[], &[]).unwrap();
+    assert!(host.answered(NOW, first, objects("/in/a").into()).is_none());
+    let [(second, _)] = host.advance(NOW).requests[..] else { panic!("it lists again") };
+    assert_ne!(first, second);
+    assert!(host.answered(NOW, second, objects("/in/a").into()).is_none());
+    assert_eq!(handed_out(&host.advance(NOW)), (BTreeMap::from([(8, 1)]), 0));
+    assert_eq!(host.next_wakeup(), Some(NOW + Duration::from_secs(1)));
+    let later = NOW + Duration::from_secs(1);
+    let [(third, _)] = host.advance(later).requests[..] else { panic!() };
+    let broken: StoreResult = Err(StoreError::NotFound(Location("/in".into())));
+    host.answered(later, third, broken.into());
+    assert_eq!(host.advance(later).failures[0].fault, Fault::External);
+    assert_eq!(host.next_wakeup(), None, "it is not polled again");
+    let theirs = Ticket(5);
+    assert!(host.answered(later, theirs, objects("/in/a").into()).is_some(), "it is not an enumerator's");
+}
+
+/// Asks a broker for its partitions, and waits.
+struct Asking(Option<CallTicket<Broker>>);
+
+struct Broker;
+
+impl Client for Broker {
+    type Request = ();
+    type Answer = Vec<u32>;
+    type Error = std::fmt::Error;
+
+    fn system(&self) -> &str {
+        "broker://b"
+    }
+
+    fn call(&self, _: &()) -> impl Future<Output = Result<Vec<u32>, std::fmt::Error>> + Send {
+        std::future::ready(Ok(Vec::new()))
+    }
+}
+
+impl Enumerator for Asking {
+    fn poll(&mut self, _: Instant, context: &mut EnumeratorContext) -> Result<Option<Instant>, UserError> {
+        let io = context.io().clone();
+        let call = self.0.get_or_insert_with(|| io.call(&Arc::new(Broker), (), Duration::from_secs(9)));
+        if let Some(answer) = io.take_answer(call) {
+            answer?.iter().for_each(|partition| context.found(partition));
+        }
+        Ok(None)
+    }
+
+    fn is_done(&self) -> bool {
+        false
+    }
+
+    fn snapshot(&self) -> Bytes {
+        Bytes::new()
+    }
+
+    fn restore(&mut self, _: &[u8]) -> Result<(), UserError> {
+        self.0 = None;
         Ok(())
     }
 }
 
 #[test]
-fn listings_are_asked_for_one_at_a_time_and_forgotten_by_a_deployment() {
-    let watcher = Box::new(Watcher { wake: None, splits: vec![] });
-    let mut host = Enumerators::new(&job(), vec![("cars".into(), watcher)], &Bounds::default());
+fn calls_end_with_the_attempt() {
+    let enumerators =
+        vec![("a".into(), Box::new(Asking(None)) as _), ("cars".into(), Box::new(Asking(None)) as _)];
+    let mut host = Enumerators::new(&job(), enumerators, &Bounds::default());
     host.deploy(NOW, &readers(&[7]), &[], &[]).unwrap();
-    let [(first, _)] = host.advance(NOW).listings[..] else { panic!("it lists") };
-    assert_eq!(host.advance(NOW), Work::default());
-    host.deploy(NOW, &readers(&[8]), &[], &[]).unwrap();
-    let object = reflow_env::ObjectMeta { at: Location("/in/a".into()), len: 1 };
-    let listing = || Ok(StoreReply::Objects(vec![object.clone()]));
-    host.listed(NOW, first, listing()).unwrap();
-    let [(second, _)] = host.advance(NOW).listings[..] else { panic!("it lists again") };
-    host.listed(NOW, second, listing()).unwrap();
-    assert_eq!(handed_out(&host.advance(NOW)), (BTreeMap::from([(8, 1)]), 0));
-    assert_eq!(host.next_wakeup(), Some(NOW + Duration::from_secs(1)));
-    let broken = Err(reflow_env::StoreError::NotFound(Location("/in".into())));
-    let [(third, _)] = host.advance(NOW + Duration::from_secs(1)).listings[..] else { panic!() };
-    assert_eq!(host.listed(NOW, third, broken).unwrap_err().fault, Fault::External);
+    let [(other, _), (ticket, _)] = host.advance(NOW).requests[..] else { panic!("both ask") };
+    host.answered(NOW, ticket, Answer::External(Ok(Box::new(vec![1u32, 2]))));
+    assert_eq!(handed_out(&host.advance(NOW)), (BTreeMap::from([(7, 2)]), 0));
+    host.stop();
+    let mut work = host.advance(NOW);
+    assert_eq!(work.canceled, [other]);
+    assert!(matches!(work.outputs().next(), Some(Output::CancelCall { ticket }) if ticket == other));
 }
 
 #[test]
 fn readers_without_splits_are_told_so_once_there_was_a_look() {
-    let watcher = Box::new(Watcher { wake: None, splits: vec![] });
-    let mut host = Enumerators::new(&job(), vec![("cars".into(), watcher)], &Bounds::default());
-    let object = |name: &str| reflow_env::ObjectMeta { at: Location(name.into()), len: 1 };
+    let mut host = watcher();
     for attempt in 0..2 {
         host.deploy(NOW, &readers(&[7, 8, 9]), &[], &[]).unwrap();
         let work = host.advance(NOW);
         assert_eq!(work.assignments, [], "attempt {attempt}: the listing may bring splits for everyone");
-        let (listing, _) = work.listings[0];
-        host.listed(NOW, listing, Ok(StoreReply::Objects(vec![object("/in/a")]))).unwrap();
+        let (listing, _) = work.requests[0];
+        host.answered(NOW, listing, objects("/in/a").into());
         let expected = BTreeMap::from([(7, 1), (8, 0), (9, 0)]);
         assert_eq!(handed_out(&host.advance(NOW)), (expected, 0), "attempt {attempt}");
         let later = NOW + Duration::from_secs(1);
-        let (listing, _) = host.advance(later).listings[0];
-        host.listed(later, listing, Ok(StoreReply::Objects(vec![object("/in/b")]))).unwrap();
+        let (listing, _) = host.advance(later).requests[0];
+        host.answered(later, listing, objects("/in/b").into());
         assert_eq!(handed_out(&host.advance(later)), (BTreeMap::from([(8, 1)]), 0), "nobody is told twice");
     }
 }

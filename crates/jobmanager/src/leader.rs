@@ -12,7 +12,7 @@ mod objects;
 
 use crate::decisions::{Wanted, create, created, is_damaged};
 use crate::deletions::Deletions;
-use crate::enumerators::{Assignment, Enumerators, Listing};
+use crate::enumerators::{Assignment, Enumerators};
 use crate::leadership::authority::{Authority, Standing};
 use crate::members::{MemberEvent, Members};
 use crate::metrics::Metrics;
@@ -30,7 +30,9 @@ use reflow_coordination::event::{Event, StoreOutcome};
 use reflow_coordination::manifest::{self, Decision};
 use reflow_coordination::requirements::RequestedBounds;
 use reflow_coordination::scheduler::Scheduler;
-use reflow_env::{Location, Output, StoreError, StoreOp, StoreReply, StoreResult, Ticket};
+use reflow_env::{
+    Answer, CallResult, Location, Output, StoreError, StoreOp, StoreReply, StoreResult, Ticket,
+};
 use reflow_protocol::command::{
     AttemptCommand, CheckpointCommand, Command, RescaleCommand, SnapshotKind, SubtaskCommand,
 };
@@ -59,7 +61,6 @@ enum Purpose {
     /// The record of the newest complete checkpoint.
     Newest,
     Deletion(String),
-    Listing(Listing),
 }
 
 /// The end of the job.
@@ -182,7 +183,9 @@ impl Leader {
         }
         // After the actions: a split that is assigned between an enumerator's snapshot and the trigger that
         // follows it would be in both parts of the checkpoint, and be read twice after a restore.
-        self.advance_enumerators(now, out);
+        if self.advance_enumerators(now, out) {
+            return self.settle(now, out);
+        }
         self.delete(out);
         self.record_newest(out);
         self.log.log(&self.scheduler.view());
@@ -242,6 +245,12 @@ impl Leader {
         self.deletions.any()
     }
 
+    /// Handles the answer to a call. Only enumerators make calls.
+    pub(crate) fn called(&mut self, now: Instant, ticket: Ticket, result: CallResult, out: &mut Vec<Output>) {
+        self.enumerators.answered(now, ticket, result.into());
+        self.settle(now, out);
+    }
+
     /// Handles an answer from storage.
     pub(crate) fn stored(
         &mut self,
@@ -250,6 +259,9 @@ impl Leader {
         result: StoreResult,
         out: &mut Vec<Output>,
     ) {
+        let Some(Answer::Store(result)) = self.enumerators.answered(now, ticket, result.into()) else {
+            return self.settle(now, out);
+        };
         if let Some(stored) = self.declarations.stored(ticket, &result, &mut self.authority, out) {
             self.schedule_deletion(stored.obsolete);
             self.events.extend(stored.event);
@@ -310,10 +322,6 @@ impl Leader {
                 }
                 return self.settle(now, out);
             }
-            Some(Purpose::Listing(listing)) => match self.enumerators.listed(now, listing, result) {
-                Ok(()) => return self.settle(now, out),
-                Err(failure) => Event::JobFailed { failure },
-            },
         };
         self.handle_event(now, event, out);
     }
@@ -449,12 +457,11 @@ impl Leader {
         self.members.send(record.slot.executor, &message, out);
     }
 
-    /// Sends the enumerators' requests to storage and their assignments to readers.
-    fn advance_enumerators(&mut self, now: Instant, out: &mut Vec<Output>) {
-        let work = self.enumerators.advance(now);
-        for (listing, below) in work.listings {
-            out.push(self.requests.ask(Purpose::Listing(listing), StoreOp::List { below }));
-        }
+    /// Sends the enumerators' requests to the outside and their assignments to readers. Returns whether one has failed
+    /// the job.
+    fn advance_enumerators(&mut self, now: Instant, out: &mut Vec<Output>) -> bool {
+        let mut work = self.enumerators.advance(now);
+        out.extend(work.outputs());
         self.send_assignments(work.assignments, out);
         for (subtask, readers) in work.active {
             self.send_to_subtask(subtask, SubtaskCommand::SetActiveReaders(readers), out);
@@ -462,6 +469,9 @@ impl Leader {
         for subtask in work.ends {
             self.send_to_subtask(subtask, SubtaskCommand::EndSource, out);
         }
+        let failed = !work.failures.is_empty();
+        self.events.extend(work.failures.into_iter().map(|failure| Event::JobFailed { failure }));
+        failed
     }
 
     fn send_assignments(&self, assignments: Vec<Assignment>, out: &mut Vec<Output>) {

@@ -375,9 +375,14 @@ impl Process for JobManager {
                 self.on_connection(now, input, out);
             }
             Input::Stored { ticket, result } => self.on_stored(now, ticket, result, out),
+            Input::Called { ticket, result } => {
+                if let Phase::Leading(led) = &mut self.phase {
+                    led.leader.called(now, ticket, result, out);
+                }
+            }
             Input::Terminate => self.on_terminate(now, out),
             // A JobManager opens no connections and has no children.
-            Input::Connected { .. } | Input::ChildExited { .. } | Input::Called { .. } => {}
+            Input::Connected { .. } | Input::ChildExited { .. } => {}
         }
         self.take_commands(now, out);
         self.follow(now, out);

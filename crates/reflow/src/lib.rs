@@ -38,9 +38,9 @@ pub use reflow_api::metrics;
 pub use reflow_api::sink;
 pub use reflow_api::source;
 pub use reflow_api::{
-    Aggregate, CallTicket, Context, Emit, Enumerator, EnumeratorPoll, Failed, Io, OnError, Opened, OutputTag,
-    Polled, ProcessFunction, Reader, RuntimeContext, Sink, Source, TimeDomain, Transaction, UnkeyedContext,
-    UnkeyedProcessFunction, UserError, Watermarks, Writer, window,
+    Aggregate, CallTicket, Context, Emit, Enumerator, EnumeratorContext, Failed, Io, OnError, Opened,
+    OutputTag, Polled, ProcessFunction, Reader, RuntimeContext, Sink, Source, TimeDomain, Transaction,
+    UnkeyedContext, UnkeyedProcessFunction, UserError, Watermarks, Writer, window,
 };
 pub use reflow_connectors as connectors;
 pub use reflow_env::store;

@@ -5,6 +5,7 @@ use crate::clock::ManualClock;
 use crate::executor::SteppedSlot;
 use crate::order::Order;
 use crate::store::MemoryStore;
+use reflow_api::{EnumeratorContext, Io};
 use reflow_coordination::action::Action;
 use reflow_coordination::checkpoint::{
     Coordinator, Effect, Identity, MAX_OPERATOR_BYTES, Purpose, Recovered, Request, Settings,
@@ -257,7 +258,11 @@ impl Harness {
             if let Some((_, state)) = state {
                 enumerator.restore(&state).expect("an enumerator restores what it wrote");
             }
-            let splits = enumerator.take_splits();
+            let io = Io::default();
+            let mut context = EnumeratorContext::new(io.clone());
+            enumerator.poll(self.clock.now(), &mut context).expect("an enumerator finds its splits");
+            assert_eq!(io.drain_submitted(), [], "the harness answers no requests of enumerators");
+            let splits = context.take_found();
             self.enumerators.push((uid.clone(), enumerator.snapshot()));
             let of_uid = |op: &reflow_graph::Operator| op.uid == *uid;
             let mut vertices = job.graph.numbered_vertices();

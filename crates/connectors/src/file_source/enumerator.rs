@@ -4,8 +4,8 @@ use super::split::FileSplit;
 use crate::ConnectorError;
 use bytes::Bytes;
 use reflow_api::source::{decode_split, encode_split};
-use reflow_api::{Enumerator, EnumeratorPoll, UserError};
-use reflow_env::{Location, ObjectMeta, StoreReply, StoreResult};
+use reflow_api::{Enumerator, EnumeratorContext, UserError};
+use reflow_env::{Location, ObjectMeta, StoreOp, StoreReply, StoreResult, Ticket};
 use reflow_types::{Data, Instant};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -21,6 +21,8 @@ pub(super) struct FileEnumerator {
     watch: Option<Duration>,
     /// When it lists the next time.
     due: Option<Instant>,
+    /// The listing that is under way.
+    listing: Option<Ticket>,
     /// Whether its location has been listed once, before or after a restore.
     listed: bool,
     /// When a failed listing was last logged.
@@ -44,7 +46,7 @@ struct State {
 impl FileEnumerator {
     pub(super) fn new(location: Location, split_size: Option<u64>, watch: Option<Duration>) -> Self {
         let (due, state) = (Some(Instant::default()), State::default());
-        Self { location, split_size, watch, due, listed: false, last_logged: None, state }
+        Self { location, split_size, watch, due, listing: None, listed: false, last_logged: None, state }
     }
 
     /// Whether an object is to be read: no name in its path below the source's location is hidden.
@@ -78,16 +80,8 @@ impl FileEnumerator {
             start = end;
         }
     }
-}
 
-impl Enumerator for FileEnumerator {
-    fn poll(&mut self, now: Instant) -> EnumeratorPoll {
-        match self.due {
-            Some(due) if due <= now => EnumeratorPoll { list: Some(self.location.clone()), wake: None },
-            wake => EnumeratorPoll { list: None, wake },
-        }
-    }
-
+    /// Handles the answer to a listing.
     fn listed(&mut self, now: Instant, listing: StoreResult) -> Result<(), UserError> {
         let at = || self.location.clone();
         let objects = match listing {
@@ -113,9 +107,23 @@ impl Enumerator for FileEnumerator {
         }
         Ok(())
     }
+}
 
-    fn take_splits(&mut self) -> Vec<Bytes> {
-        self.state.new.drain(..).map(|split| encode_split(&split)).collect()
+impl Enumerator for FileEnumerator {
+    fn poll(&mut self, now: Instant, context: &mut EnumeratorContext) -> Result<Option<Instant>, UserError> {
+        if let Some(answer) = self.listing.and_then(|listing| context.io().take(listing)) {
+            self.listing = None;
+            self.listed(now, answer)?;
+        }
+        if self.listing.is_none() && self.due.is_some_and(|due| due <= now) {
+            self.listing = Some(context.io().submit(StoreOp::List { below: self.location.clone() }));
+        }
+        self.state.new.drain(..).for_each(|split| context.found(&split));
+        Ok(self.due.filter(|_| self.listing.is_none()))
+    }
+
+    fn is_searching(&self) -> bool {
+        self.listing.is_some()
     }
 
     fn is_done(&self) -> bool {
@@ -131,6 +139,7 @@ impl Enumerator for FileEnumerator {
         self.state.done &= self.watch.is_none();
         self.listed = !self.state.files.is_empty();
         self.due = (!self.state.done).then(Instant::default);
+        self.listing = None;
         Ok(())
     }
 }

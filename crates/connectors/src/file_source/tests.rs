@@ -4,8 +4,8 @@ use super::*;
 use crate::testing::{Collected, Store, reader_context};
 use bytes::Bytes;
 use proptest::prelude::*;
-use reflow_api::{Emit, EnumeratorPoll, Io, Polled, Reader};
-use reflow_env::{StoreError, StoreReply};
+use reflow_api::{Emit, EnumeratorContext, Io, Polled, Reader};
+use reflow_env::{StoreError, StoreReply, StoreResult};
 use reflow_types::{Instant, Timestamp};
 use serde::Deserialize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -34,16 +34,56 @@ impl Whims {
     }
 }
 
-/// Answers an enumerator's requests for listings until it has none, and takes its splits.
-fn list(enumerator: &mut dyn Enumerator, store: &mut Store, now: Instant) -> Vec<FileSplit> {
-    while let EnumeratorPoll { list: Some(below), .. } = enumerator.poll(now) {
-        enumerator.listed(now, store.carry_out(reflow_env::StoreOp::List { below })).unwrap();
+/// An enumerator with its requests.
+struct Listed {
+    enumerator: Box<dyn Enumerator>,
+    io: Io,
+    context: EnumeratorContext,
+}
+
+impl Listed {
+    fn new<D: Decoder>(source: &FileSource<D>) -> Self {
+        let io = Io::default();
+        Self { enumerator: source.enumerator(), context: EnumeratorContext::new(io.clone()), io }
     }
-    enumerator.take_splits().iter().map(|split| reflow_api::source::decode_split(split).unwrap()).collect()
+
+    fn poll(&mut self, now: Instant) -> Result<Option<Instant>, reflow_api::UserError> {
+        self.enumerator.poll(now, &mut self.context)
+    }
+
+    /// Polls it, answers the listing that it requests, and polls it again.
+    fn answer(
+        &mut self,
+        now: Instant,
+        answer: StoreResult,
+    ) -> Result<Option<Instant>, reflow_api::UserError> {
+        self.poll(now)?;
+        let [(ticket, _)] = self.io.drain_submitted()[..] else { panic!("it lists") };
+        self.io.answer(ticket, answer);
+        self.poll(now)
+    }
+
+    /// Answers its requests for listings until it has none, and takes its splits.
+    fn list(&mut self, store: &mut Store, now: Instant) -> Vec<FileSplit> {
+        loop {
+            self.poll(now).unwrap();
+            if !self.enumerator.is_searching() {
+                break;
+            }
+            store.answer_all(&self.io);
+        }
+        let found = self.context.take_found();
+        found.iter().map(|split| reflow_api::source::decode_split(split).unwrap()).collect()
+    }
+
+    fn restore(&mut self, snapshot: &[u8]) {
+        self.enumerator.restore(snapshot).unwrap();
+        self.context = EnumeratorContext::new(self.io.clone());
+    }
 }
 
 fn splits<D: Decoder>(source: &FileSource<D>, store: &mut Store) -> Vec<FileSplit> {
-    list(&mut *source.enumerator(), store, Instant(0))
+    Listed::new(source).list(store, Instant(0))
 }
 
 struct Run<D> {
@@ -415,10 +455,8 @@ fn lines_that_end_with_carriage_returns_alone_are_refused() {
 }
 
 fn listing_error(at: &str, store: &mut Store) -> String {
-    let mut enumerator = FileSource::lines(at).enumerator();
-    let below = enumerator.poll(Instant(0)).list.unwrap();
-    let listing = store.carry_out(reflow_env::StoreOp::List { below });
-    enumerator.listed(Instant(0), listing).unwrap_err().to_string()
+    let listing = store.carry_out(reflow_env::StoreOp::List { below: Location(at.to_owned()) });
+    Listed::new(&FileSource::lines(at)).answer(Instant(0), listing).unwrap_err().to_string()
 }
 
 #[test]
@@ -449,68 +487,63 @@ fn large_files_are_divided_if_they_can_be() {
 fn a_watching_source_finds_each_new_file_once() {
     let mut store = Store::default();
     let source = FileSource::lines("/in").watch(Duration::from_secs(10));
-    let mut enumerator = source.enumerator();
+    let mut enumerator = Listed::new(&source);
     let names = |splits: Vec<FileSplit>| {
         splits.iter().map(|split| (split.number, split.file.0.clone())).collect::<Vec<_>>()
     };
-    assert_eq!(list(&mut *enumerator, &mut store, Instant::from_millis(0)), []);
-    assert!(!enumerator.is_done());
+    assert_eq!(enumerator.list(&mut store, Instant::from_millis(0)), []);
+    assert!(!enumerator.enumerator.is_done());
     store.objects.insert("/in/b".to_owned(), Bytes::from_static(b"b"));
-    let due = enumerator.poll(Instant::from_millis(5_000)).wake;
+    let due = enumerator.poll(Instant::from_millis(5_000)).unwrap();
     assert_eq!(due, Some(Instant::from_millis(10_000)));
-    assert_eq!(
-        names(list(&mut *enumerator, &mut store, Instant::from_millis(10_000))),
-        [(0, "/in/b".to_owned())]
-    );
+    assert_eq!(names(enumerator.list(&mut store, Instant::from_millis(10_000))), [(0, "/in/b".to_owned())]);
 
-    let snapshot = enumerator.snapshot();
-    let mut enumerator = source.enumerator();
-    enumerator.restore(&snapshot).unwrap();
+    let snapshot = enumerator.enumerator.snapshot();
+    let mut enumerator = Listed::new(&source);
+    enumerator.restore(&snapshot);
     store.objects.insert("/in/a".to_owned(), Bytes::from_static(b"a"));
-    assert_eq!(
-        names(list(&mut *enumerator, &mut store, Instant::from_millis(11_000))),
-        [(1, "/in/a".to_owned())]
-    );
+    assert_eq!(names(enumerator.list(&mut store, Instant::from_millis(11_000))), [(1, "/in/a".to_owned())]);
 }
 
 #[test]
 fn a_watching_source_outlives_listings_that_fail() {
     let mut store = Store::with([("/in/a", "a")]);
-    let mut enumerator = FileSource::lines("/in").watch(Duration::from_secs(10)).enumerator();
+    let mut enumerator = Listed::new(&FileSource::lines("/in").watch(Duration::from_secs(10)));
     let away = || Err(StoreError::NotFound(Location("/in".into())));
-    assert!(enumerator.listed(Instant(0), away()).is_err(), "it may be a mistake in the location");
-    assert_eq!(list(&mut *enumerator, &mut store, Instant(0)).len(), 1);
+    assert!(enumerator.answer(Instant(0), away()).is_err(), "it may be a mistake in the location");
+    assert_eq!(enumerator.list(&mut store, Instant(0)).len(), 1);
     for _ in 0..2 {
         let at = Instant::from_millis(10_000);
-        enumerator.listed(at, away()).unwrap();
-        assert_eq!(enumerator.poll(at).wake, Some(Instant::from_millis(20_000)));
-        let snapshot = enumerator.snapshot();
-        enumerator.restore(&snapshot).unwrap();
+        assert_eq!(enumerator.answer(at, away()).unwrap(), Some(Instant::from_millis(20_000)));
+        let snapshot = enumerator.enumerator.snapshot();
+        enumerator.restore(&snapshot);
     }
     store.objects.insert("/in/b".to_owned(), Bytes::from_static(b"b"));
-    assert_eq!(list(&mut *enumerator, &mut store, Instant::from_millis(20_000)).len(), 1);
+    assert_eq!(enumerator.list(&mut store, Instant::from_millis(20_000)).len(), 1);
 }
 
 #[test]
 fn a_bounded_source_lists_once_over_restores() {
     let mut store = Store::with([("/in/a", "a")]);
     let source = FileSource::lines("/in");
-    let mut enumerator = source.enumerator();
-    let pristine = enumerator.snapshot();
-    let listing =
-        store.carry_out(reflow_env::StoreOp::List { below: enumerator.poll(Instant(0)).list.unwrap() });
-    enumerator.listed(Instant(0), listing).unwrap();
-    let found = enumerator.snapshot();
+    let mut enumerator = Listed::new(&source);
+    let pristine = enumerator.enumerator.snapshot();
+    let listing = store.carry_out(reflow_env::StoreOp::List { below: Location("/in".into()) });
+    enumerator.answer(Instant(0), listing).unwrap();
+    assert_eq!(enumerator.context.take_found().len(), 1);
+    let found = enumerator.enumerator.snapshot();
 
-    let mut enumerator = source.enumerator();
-    enumerator.restore(&found).unwrap();
-    assert_eq!(enumerator.poll(Instant(0)), EnumeratorPoll::default());
-    assert!(enumerator.is_done());
-    assert_eq!(enumerator.take_splits().len(), 1);
+    let mut enumerator = Listed::new(&source);
+    enumerator.restore(&found);
+    assert_eq!(enumerator.poll(Instant(0)).unwrap(), None);
+    assert!(enumerator.enumerator.is_done());
+    assert_eq!(enumerator.context.take_found().len(), 0, "it was found before the snapshot");
 
-    enumerator.restore(&pristine).unwrap();
-    assert_eq!(list(&mut *enumerator, &mut store, Instant(0)).len(), 1);
-    let failed = enumerator.listed(Instant(0), Err(StoreError::NotFound(Location("/in".into()))));
+    enumerator.restore(&pristine);
+    assert_eq!(enumerator.list(&mut store, Instant(0)).len(), 1);
+    enumerator.restore(&pristine);
+    let failed = enumerator.answer(Instant(0), Err(StoreError::NotFound(Location("/in".into()))));
     assert_eq!(failed.unwrap_err().to_string(), "cannot list the files in /in: /in does not exist");
-    assert!(enumerator.listed(Instant(0), Ok(StoreReply::Done)).is_err());
+    enumerator.restore(&pristine);
+    assert!(enumerator.answer(Instant(0), Ok(StoreReply::Done)).is_err());
 }
