@@ -4,13 +4,14 @@
 //! them into a job.
 //!
 //! Reading order: [`watermarks`], [`source`], [`sink`], [`io`] (storage for both), [`function`]
-//! (aggregates and process functions), [`unkeyed`] (process functions without a key), [`output_tag`] (their side
-//! outputs), [`runtime_context`] (their context), [`opened`] (what they hold while they are open),
-//! [`metrics`] (what they count and measure), [`window`].
+//! (aggregates and process functions), [`unkeyed`] (process functions without a key), [`co_process`] (those with two
+//! inputs), [`output_tag`] (their side outputs), [`runtime_context`] (their context), [`opened`] (what they hold
+//! while they are open), [`metrics`] (what they count and measure), [`window`].
 #![warn(missing_docs)]
 
 extern crate reflow_types as reflow; // the name in derived code
 
+pub mod co_process;
 pub mod function;
 pub mod io;
 pub mod metrics;
@@ -23,6 +24,7 @@ pub mod unkeyed;
 pub mod watermarks;
 pub mod window;
 
+pub use co_process::{CoProcessFunction, Either, UnkeyedCoProcessFunction};
 pub use function::{Aggregate, Context, Failed, OnError, ProcessFunction, TimeDomain};
 pub use io::{CallTicket, Io};
 pub use opened::Opened;

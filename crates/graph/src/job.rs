@@ -139,6 +139,16 @@ pub enum GraphError {
     /// A stream has no consumer.
     #[error("the output of '{0}' goes nowhere: end it with a sink")]
     Dangling(String),
+    /// An edge into a vertex with keyed state does not send each record to the owner of its key, or to all.
+    #[error(
+        "an input of operator '{vertex}', which has state by key, is shipped by {}: use `key_by` for it, or broadcast it", shipping.flink_name()
+    )]
+    NotByKey {
+        /// The vertex's name.
+        vertex: String,
+        /// How the input is shipped.
+        shipping: Shipping,
+    },
     /// Two edges carry one side output.
     #[error(
         "the side output '{tag}' of operator '{operator}' is taken twice: take it once and `share` the stream, or give \
@@ -162,6 +172,7 @@ impl JobGraph {
             return Err(GraphError::NoName);
         }
         self.validate_side_outputs()?;
+        self.validate_keyed()?;
         let mut uids = BTreeMap::new();
         for vertex in &self.vertices {
             for operator in &vertex.operators {
@@ -192,6 +203,17 @@ impl JobGraph {
             {
                 let operator = self.vertex(*from).operators[*operator].name.clone();
                 return Err(GraphError::SideOutputTakenTwice { operator, tag: tag.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    /// All subtasks of a keyed vertex read all senders, so that their watermarks and ended inputs agree at each barrier.
+    fn validate_keyed(&self) -> Result<(), GraphError> {
+        for Edge { to, shipping, .. } in &self.edges {
+            let Vertex { keyed, name, .. } = self.vertex(*to);
+            if *keyed && !matches!(shipping, Shipping::Hash | Shipping::Broadcast) {
+                return Err(GraphError::NotByKey { vertex: name.clone(), shipping: *shipping });
             }
         }
         Ok(())
@@ -249,5 +271,42 @@ impl JobGraph {
     /// A vertex by its id.
     pub fn find(&self, id: VertexId) -> Option<(VertexIndex, &Vertex)> {
         self.numbered_vertices().find(|(_, vertex)| vertex.id == id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn joined_by(shipping: Shipping) -> Result<(), GraphError> {
+        let vertex = |id, name: &str, keyed: bool| Vertex {
+            id: VertexId(id),
+            name: name.to_owned(),
+            operators: Vec::new(),
+            parallelism: None,
+            max_parallelism: None,
+            slot_sharing_group: "default".to_owned(),
+            source: !keyed,
+            keyed,
+        };
+        let edge = |from, shipping| Edge {
+            from: VertexIndex(from),
+            to: VertexIndex(2),
+            shipping,
+            side_output: None,
+        };
+        let vertices = vec![vertex(1, "orders", false), vertex(2, "prices", false), vertex(3, "Join", true)];
+        let edges = vec![edge(0, Shipping::Hash), edge(1, shipping)];
+        JobGraph { name: "job".to_owned(), vertices, edges }.validate()
+    }
+
+    #[test]
+    fn inputs_of_a_vertex_with_keyed_state_are_by_key_or_broadcast() {
+        assert_eq!(joined_by(Shipping::Hash), Ok(()));
+        assert_eq!(joined_by(Shipping::Broadcast), Ok(()));
+        for shipping in [Shipping::Forward, Shipping::Rebalance] {
+            let vertex = "Join".to_owned();
+            assert_eq!(joined_by(shipping), Err(GraphError::NotByKey { vertex, shipping }));
+        }
     }
 }

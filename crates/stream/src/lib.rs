@@ -6,9 +6,10 @@
 //! [`share`](Stream::share) and sinks. The result is a [`Job`]: a graph, and for each vertex the factory of its
 //! tasks.
 //!
-//! Reading order: [`mod@env`], [`stream`], [`keyed`], [`windowed`], [`pipeline`], [`job`].
+//! Reading order: [`mod@env`], [`stream`], [`keyed`], [`connected`], [`windowed`], [`pipeline`], [`job`].
 #![warn(missing_docs)]
 
+pub mod connected;
 mod draft;
 pub mod env;
 pub mod job;
@@ -17,6 +18,7 @@ pub mod pipeline;
 pub mod stream;
 pub mod windowed;
 
+pub use connected::{ConnectedKeyedStreams, ConnectedStreams};
 pub use env::StreamEnv;
 pub use job::{Job, JobError, TaskFactory};
 pub use keyed::KeyedStream;

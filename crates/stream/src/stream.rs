@@ -49,9 +49,19 @@ impl<P: Pipeline> Stream<P> {
         Self { env, pipeline, draft }
     }
 
-    fn then<L: Link<P::Out>>(mut self, kind: &'static str, name: &str, link: L) -> Stream<Then<P, L>> {
+    pub(crate) fn then<L: Link<P::Out>>(
+        mut self,
+        kind: &'static str,
+        name: &str,
+        link: L,
+    ) -> Stream<Then<P, L>> {
         let operator = self.env.borrow_mut().operator(kind, name.to_owned());
         self.draft.operators.push(operator);
+        self.convert(link)
+    }
+
+    /// Adds a link that is part of an exchange and no operator of the job.
+    pub(crate) fn convert<L: Link<P::Out>>(self, link: L) -> Stream<Then<P, L>> {
         Stream { env: self.env, pipeline: Then { before: self.pipeline, link }, draft: self.draft }
     }
 

@@ -7,8 +7,8 @@ use reflow_api::window::{
     CountEvictor, CountTrigger, GlobalWindows, SlidingWindows, TimeEvictor, TumblingWindows, Windowed,
 };
 use reflow_api::{
-    Aggregate, Context, OutputTag, ProcessFunction, RuntimeContext, Sink, TimeDomain, UnkeyedContext,
-    UnkeyedProcessFunction, UserError, Watermarks,
+    Aggregate, CoProcessFunction, Context, OutputTag, ProcessFunction, RuntimeContext, Sink, TimeDomain,
+    UnkeyedContext, UnkeyedProcessFunction, UserError, Watermarks,
 };
 use reflow_stream::{Pipeline, Stream};
 use reflow_types::{Data, Timestamp};
@@ -77,6 +77,8 @@ pub enum Operator {
     KeyedMap,
     /// Side outputs of process functions without and with a key, which are joined with the main output again.
     SideOutputs,
+    /// Two connected streams without a key, connected by key with a third one.
+    Connected,
 }
 
 /// The size of tumbling windows.
@@ -102,7 +104,7 @@ pub const FLAT_MAP_KEPT: u64 = 50;
 
 impl Operator {
     /// All operators.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Reduce,
         Self::Aggregate,
         Self::Tumbling,
@@ -118,6 +120,7 @@ impl Operator {
         Self::Unkeyed,
         Self::KeyedMap,
         Self::SideOutputs,
+        Self::Connected,
     ];
 
     /// Builds its job, from a stream of readings to a sink of lines. The output does not depend on the order of
@@ -215,6 +218,16 @@ impl Operator {
                 let side = negative.union(none).union(fifth);
                 let other = other.boxed().filter(|r| r.value > 0 && r.value % 5 != 0);
                 let windows = side.union(other).key_by(key).window(TumblingWindows::of(TUMBLING));
+                windows.aggregate(Sum).map(window_text).sink("out", sink)
+            }
+            Self::Connected => {
+                let shared = timed(readings).share();
+                let even = shared.filter(|r| r.value >= 0 && r.value % 2 == 0);
+                let odd = shared.filter(|r| r.value >= 0 && r.value % 2 == 1).map(|r| (r, "odd".to_owned()));
+                let positive = even.connect(odd).map(|r| r, |(r, _)| r).boxed().key_by(Reading::own_key);
+                let negative = shared.filter(|r| r.value < 0).map(|r| (r.own_key(), (r.time, r.value)));
+                let merged = positive.connect(negative.key_by(|(key, _)| *key)).process(Merge);
+                let windows = merged.key_by(key).window(TumblingWindows::of(TUMBLING));
                 windows.aggregate(Sum).map(window_text).sink("out", sink)
             }
             Self::KeyedMap => readings.key_by(key).map(text).key_by(|line| line.clone()).sink("out", sink),
@@ -386,6 +399,55 @@ impl ProcessFunction for AtItsTime {
                 0 => context.emit_to(&FIFTH, reading),
                 _ => context.emit(reading),
             }
+        }
+        Ok(())
+    }
+}
+
+/// Emits the readings of both streams when the watermark reaches their times.
+#[derive(Clone)]
+struct Merge;
+
+/// The times and values of a key's readings.
+type Readings = Vec<(Timestamp, i64)>;
+
+impl CoProcessFunction for Merge {
+    type Key = (u64, u64);
+    type First = Reading;
+    type Second = ((u64, u64), (Timestamp, i64));
+    type Out = Reading;
+    type State = Readings;
+
+    fn process_first(
+        &mut self,
+        context: &mut impl Context<(u64, u64), Readings, Reading>,
+        reading: Reading,
+    ) -> Result<(), UserError> {
+        context.state_mut().push((reading.time, reading.value));
+        context.register_timer(TimeDomain::Event, reading.time);
+        Ok(())
+    }
+
+    fn process_second(
+        &mut self,
+        context: &mut impl Context<(u64, u64), Readings, Reading>,
+        (_, (time, value)): ((u64, u64), (Timestamp, i64)),
+    ) -> Result<(), UserError> {
+        context.state_mut().push((time, value));
+        context.register_timer(TimeDomain::Event, time);
+        Ok(())
+    }
+
+    fn on_timer(
+        &mut self,
+        context: &mut impl Context<(u64, u64), Readings, Reading>,
+        now: Timestamp,
+        _: TimeDomain,
+    ) -> Result<(), UserError> {
+        let (split, key) = *context.key();
+        for (time, value) in context.state_mut().extract_if(.., |(time, _)| *time == now).collect::<Vec<_>>()
+        {
+            context.emit(Reading { split, key, time, value });
         }
         Ok(())
     }

@@ -194,6 +194,11 @@ fn union_of_shared_streams() {
 }
 
 #[test]
+fn connected_streams() {
+    assert_eq!(committed(Operator::Connected), sums(all_readings(), TUMBLING, TUMBLING));
+}
+
+#[test]
 fn side_outputs() {
     assert_eq!(committed(Operator::SideOutputs), sums(all_readings(), TUMBLING, TUMBLING));
 }

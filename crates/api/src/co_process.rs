@@ -1,0 +1,147 @@
+//! Process functions with two inputs.
+
+use crate::{Context, RuntimeContext, TimeDomain, UnkeyedContext, UserError};
+use reflow_types::{Data, Key, Timestamp};
+
+/// A record of the first or of the second of two connected streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Data)]
+pub enum Either<A, B> {
+    /// A record of the first stream.
+    First(A),
+    /// A record of the second stream.
+    Second(B),
+}
+
+/// A function with state by key and timers, for two streams with the same keys.
+///
+/// State and timers are those of the key, whichever stream a record comes from. Records of one stream keep their
+/// order; records of different streams come in any order. Otherwise it is as a
+/// [`ProcessFunction`](crate::ProcessFunction), which also says when `open`, `rescaled` and `close` are called.
+///
+/// ```
+/// # extern crate reflow_api as reflow;
+/// use reflow::{CoProcessFunction, Context, UserError};
+///
+/// /// Passes on the readings of the sensors that are switched on.
+/// #[derive(Clone)]
+/// struct WhileOn;
+///
+/// impl CoProcessFunction for WhileOn {
+///     type Key = u64;
+///     type First = (u64, f64);
+///     type Second = (u64, bool);
+///     type Out = (u64, f64);
+///     type State = bool;
+///
+///     fn process_first(
+///         &mut self,
+///         context: &mut impl Context<u64, bool, (u64, f64)>,
+///         reading: (u64, f64),
+///     ) -> Result<(), UserError> {
+///         if context.state() == Some(&true) {
+///             context.emit(reading);
+///         }
+///         Ok(())
+///     }
+///
+///     fn process_second(
+///         &mut self,
+///         context: &mut impl Context<u64, bool, (u64, f64)>,
+///         (_, on): (u64, bool),
+///     ) -> Result<(), UserError> {
+///         *context.state_mut() = on;
+///         Ok(())
+///     }
+/// }
+/// ```
+pub trait CoProcessFunction: Clone + Send + 'static {
+    /// The type of both streams' keys.
+    type Key: Key;
+    /// The type of the first stream's records.
+    type First;
+    /// The type of the second stream's records.
+    type Second;
+    /// The type of the records that it emits.
+    type Out;
+    /// The state of a key.
+    type State: Default + Data;
+
+    /// See [`ProcessFunction::open`](crate::ProcessFunction::open).
+    fn open(&mut self, _context: &RuntimeContext) -> Result<(), UserError> {
+        Ok(())
+    }
+
+    /// See [`ProcessFunction::rescaled`](crate::ProcessFunction::rescaled).
+    fn rescaled(&mut self, _context: &RuntimeContext) -> Result<(), UserError> {
+        Ok(())
+    }
+
+    /// See [`ProcessFunction::close`](crate::ProcessFunction::close).
+    fn close(&mut self) -> Result<(), UserError> {
+        Ok(())
+    }
+
+    /// Takes a record of the first stream.
+    fn process_first(
+        &mut self,
+        context: &mut impl Context<Self::Key, Self::State, Self::Out>,
+        value: Self::First,
+    ) -> Result<(), UserError>;
+
+    /// Takes a record of the second stream.
+    fn process_second(
+        &mut self,
+        context: &mut impl Context<Self::Key, Self::State, Self::Out>,
+        value: Self::Second,
+    ) -> Result<(), UserError>;
+
+    /// Called when a timer of the context's key fires.
+    fn on_timer(
+        &mut self,
+        _context: &mut impl Context<Self::Key, Self::State, Self::Out>,
+        _time: Timestamp,
+        _domain: TimeDomain,
+    ) -> Result<(), UserError> {
+        Ok(())
+    }
+}
+
+/// A function for the records of two streams that are not keyed. Otherwise as
+/// [`UnkeyedProcessFunction`](crate::UnkeyedProcessFunction).
+pub trait UnkeyedCoProcessFunction: Clone + Send + 'static {
+    /// The type of the first stream's records.
+    type First;
+    /// The type of the second stream's records.
+    type Second;
+    /// The type of the records that it emits.
+    type Out;
+
+    /// See [`ProcessFunction::open`](crate::ProcessFunction::open).
+    fn open(&mut self, _context: &RuntimeContext) -> Result<(), UserError> {
+        Ok(())
+    }
+
+    /// See [`ProcessFunction::rescaled`](crate::ProcessFunction::rescaled).
+    fn rescaled(&mut self, _context: &RuntimeContext) -> Result<(), UserError> {
+        Ok(())
+    }
+
+    /// See [`ProcessFunction::close`](crate::ProcessFunction::close).
+    fn close(&mut self) -> Result<(), UserError> {
+        Ok(())
+    }
+
+    /// Takes a record of the first stream.
+    fn process_first(
+        &mut self,
+        context: &mut impl UnkeyedContext<Self::Out>,
+        value: Self::First,
+    ) -> Result<(), UserError>;
+
+    /// Takes a record of the second stream.
+    fn process_second(
+        &mut self,
+        context: &mut impl UnkeyedContext<Self::Out>,
+        value: Self::Second,
+    ) -> Result<(), UserError>;
+}

@@ -1,0 +1,256 @@
+//! Two streams with different records that one operator reads.
+//!
+//! The records of both are made records of one type, [`Either`], at the end of their own chains. So the operator is a
+//! process function like any other, whose vertex has two input edges.
+
+use crate::draft::HeadDraft;
+use crate::keyed::KeyedStream;
+use crate::pipeline::{FlatMapLink, GateHead, MapLink, Pipeline, ProcessHead, ProcessLink, Then};
+use crate::stream::Stream;
+use reflow_api::{
+    CoProcessFunction, Context, Data, Either, OnError, ProcessFunction, RuntimeContext, TimeDomain,
+    UnkeyedCoProcessFunction, UnkeyedContext, UnkeyedProcessFunction, UserError,
+};
+use reflow_graph::Shipping;
+use reflow_network::output::{KeySelector, NoKey};
+use reflow_types::Timestamp;
+use std::marker::PhantomData;
+
+/// Two streams that one operator reads; see [`Stream::connect`].
+#[must_use = "a stream does nothing until it ends in a sink"]
+pub struct ConnectedStreams<A: Data, B: Data> {
+    stream: Stream<GateHead<Either<A, B>>>,
+}
+
+/// A function behind [`ConnectedStreams`].
+type Connected<A, B, L> = Stream<Then<GateHead<Either<A, B>>, L>>;
+
+/// The streams before an exchange, whose records are made those of one type without an operator of their own.
+fn first<P: Pipeline, B: Send + 'static>(
+    stream: Stream<P>,
+) -> Stream<impl Pipeline<Out = Either<P::Out, B>>> {
+    stream.convert(MapLink(|record| Either::First(record), PhantomData))
+}
+
+fn second<P: Pipeline, A: Send + 'static>(
+    stream: Stream<P>,
+) -> Stream<impl Pipeline<Out = Either<A, P::Out>>> {
+    stream.convert(MapLink(|record| Either::Second(record), PhantomData))
+}
+
+impl<P: Pipeline<Out: Data>> Stream<P> {
+    /// Connects this stream with another one, whose records may have another type, for an operator that reads both.
+    /// Records of one stream keep their order; records of different streams come in any order.
+    ///
+    /// ```
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// fn lengths(
+    ///     words: Stream<impl Pipeline<Out = String>>,
+    ///     numbers: Stream<impl Pipeline<Out = u64>>,
+    /// ) -> Stream<impl Pipeline<Out = u64>> {
+    ///     words.connect(numbers).map(|word| word.len() as u64, |number| number)
+    /// }
+    /// ```
+    pub fn connect<Q: Pipeline<Out: Data>>(self, other: Stream<Q>) -> ConnectedStreams<P::Out, Q::Out> {
+        let (env, one) = first::<P, Q::Out>(self).ship(Shipping::Forward, NoKey, None);
+        let (_, two) = second::<Q, P::Out>(other).ship(Shipping::Forward, NoKey, None);
+        let head = HeadDraft::Edges(vec![one, two]);
+        ConnectedStreams {
+            stream: Stream::begin(env, "connect", "Connect".to_owned(), head, GateHead(PhantomData)),
+        }
+    }
+}
+
+impl<A: Data, B: Data> ConnectedStreams<A, B> {
+    /// Runs a function that takes the records of both.
+    pub fn process<Q>(self, function: Q) -> Connected<A, B, ProcessLink<CoFunction<Q>>>
+    where
+        Q: UnkeyedCoProcessFunction<First = A, Second = B, Out: Send + 'static>,
+    {
+        self.stream.process(CoFunction(function))
+    }
+
+    /// Transforms each record into one record, those of each stream by a function of their own.
+    pub fn map<U, F, G>(self, mut of_first: F, mut of_second: G) -> Stream<impl Pipeline<Out = U>>
+    where
+        U: Send + 'static,
+        F: FnMut(A) -> U + Clone + Send + 'static,
+        G: FnMut(B) -> U + Clone + Send + 'static,
+    {
+        let function = move |record| match record {
+            Either::First(record) => of_first(record),
+            Either::Second(record) => of_second(record),
+        };
+        self.stream.then("co-map", "CoMap", MapLink(function, PhantomData))
+    }
+
+    /// Transforms each record into any number of records, those of each stream by a function of their own.
+    pub fn flat_map<I, F, G>(self, mut of_first: F, mut of_second: G) -> Stream<impl Pipeline<Out = I::Item>>
+    where
+        I: IntoIterator<IntoIter: Send> + 'static,
+        I::Item: Send + 'static,
+        F: FnMut(A) -> I + Clone + Send + 'static,
+        G: FnMut(B) -> I + Clone + Send + 'static,
+    {
+        let function = move |record| match record {
+            Either::First(record) => of_first(record),
+            Either::Second(record) => of_second(record),
+        };
+        self.stream.then("co-flat-map", "CoFlatMap", FlatMapLink(function, PhantomData))
+    }
+}
+
+/// Two streams that are partitioned by keys of the same type; see [`KeyedStream::connect`].
+#[must_use = "a stream does nothing until it ends in a sink"]
+pub struct ConnectedKeyedStreams<P: Pipeline, F, Q: Pipeline, G> {
+    first: KeyedStream<P, F>,
+    second: KeyedStream<Q, G>,
+}
+
+/// The record of either stream.
+type EitherOf<P, Q> = Either<<P as Pipeline>::Out, <Q as Pipeline>::Out>;
+
+/// The head that runs a function with keyed state and two inputs.
+type CoProcessHead<P, F, Q, G, C> = ProcessHead<EitherOf<P, Q>, EitherKey<F, G>, CoFunction<C>>;
+
+impl<P: Pipeline<Out: Data>, F: KeySelector<P::Out>> KeyedStream<P, F> {
+    /// Connects this stream with another one that has the same type of keys. One subtask gets the records of a key of both.
+    pub fn connect<Q, G>(self, other: KeyedStream<Q, G>) -> ConnectedKeyedStreams<P, F, Q, G>
+    where
+        Q: Pipeline<Out: Data>,
+        G: KeySelector<Q::Out, Key = F::Key>,
+    {
+        ConnectedKeyedStreams { first: self, second: other }
+    }
+}
+
+impl<P, F, Q, G> ConnectedKeyedStreams<P, F, Q, G>
+where
+    P: Pipeline<Out: Data>,
+    Q: Pipeline<Out: Data>,
+    F: KeySelector<P::Out>,
+    G: KeySelector<Q::Out, Key = F::Key>,
+{
+    /// Runs a function that takes the records of both, with keyed state and timers.
+    pub fn process<C>(self, function: C) -> Stream<CoProcessHead<P, F, Q, G, C>>
+    where
+        C: CoProcessFunction<Key = F::Key, First = P::Out, Second = Q::Out, Out: Send + 'static>,
+    {
+        let key = self.key();
+        let function = CoFunction(function);
+        let head = ProcessHead { key, function, on_error: OnError::default(), takes: PhantomData };
+        self.keyed("co-process", "CoProcess", head)
+    }
+
+    /// The records without their keys: each subtask has all records of its keys, those of each stream in order.
+    pub fn partitioned(self) -> ConnectedStreams<P::Out, Q::Out> {
+        ConnectedStreams { stream: self.keyed("connect", "Connect", GateHead(PhantomData)) }
+    }
+
+    fn key(&self) -> EitherKey<F, G> {
+        EitherKey { first: self.first.key.clone(), second: self.second.key.clone() }
+    }
+
+    fn keyed<H: Pipeline>(self, kind: &'static str, name: &str, head: H) -> Stream<H> {
+        let key = self.key();
+        let (env, one) = first::<P, Q::Out>(self.first.stream).ship(Shipping::Hash, key.clone(), None);
+        let (_, two) = second::<Q, P::Out>(self.second.stream).ship(Shipping::Hash, key, None);
+        Stream::begin(env, kind, name.to_owned(), HeadDraft::Keyed(vec![one, two]), head)
+    }
+}
+
+/// The key of a record of two streams.
+#[derive(Clone)]
+pub struct EitherKey<F, G> {
+    first: F,
+    second: G,
+}
+
+impl<A, B, F, G> KeySelector<Either<A, B>> for EitherKey<F, G>
+where
+    F: KeySelector<A>,
+    G: KeySelector<B, Key = F::Key>,
+{
+    type Key = F::Key;
+
+    #[inline]
+    fn key(&self, record: &Either<A, B>) -> F::Key {
+        match record {
+            Either::First(record) => self.first.key(record),
+            Either::Second(record) => self.second.key(record),
+        }
+    }
+}
+
+/// A function with two inputs as one with one input, whose records are those of either.
+#[derive(Clone)]
+pub struct CoFunction<Q>(Q);
+
+impl<Q: CoProcessFunction> ProcessFunction for CoFunction<Q> {
+    type Key = Q::Key;
+    type In = Either<Q::First, Q::Second>;
+    type Out = Q::Out;
+    type State = Q::State;
+
+    fn open(&mut self, context: &RuntimeContext) -> Result<(), UserError> {
+        self.0.open(context)
+    }
+
+    fn rescaled(&mut self, context: &RuntimeContext) -> Result<(), UserError> {
+        self.0.rescaled(context)
+    }
+
+    fn close(&mut self) -> Result<(), UserError> {
+        self.0.close()
+    }
+
+    #[inline]
+    fn process(
+        &mut self,
+        context: &mut impl Context<Q::Key, Q::State, Q::Out>,
+        record: Self::In,
+    ) -> Result<(), UserError> {
+        match record {
+            Either::First(record) => self.0.process_first(context, record),
+            Either::Second(record) => self.0.process_second(context, record),
+        }
+    }
+
+    fn on_timer(
+        &mut self,
+        context: &mut impl Context<Q::Key, Q::State, Q::Out>,
+        time: Timestamp,
+        domain: TimeDomain,
+    ) -> Result<(), UserError> {
+        self.0.on_timer(context, time, domain)
+    }
+}
+
+impl<Q: UnkeyedCoProcessFunction> UnkeyedProcessFunction for CoFunction<Q> {
+    type In = Either<Q::First, Q::Second>;
+    type Out = Q::Out;
+
+    fn open(&mut self, context: &RuntimeContext) -> Result<(), UserError> {
+        self.0.open(context)
+    }
+
+    fn rescaled(&mut self, context: &RuntimeContext) -> Result<(), UserError> {
+        self.0.rescaled(context)
+    }
+
+    fn close(&mut self) -> Result<(), UserError> {
+        self.0.close()
+    }
+
+    #[inline]
+    fn process(
+        &mut self,
+        context: &mut impl UnkeyedContext<Q::Out>,
+        record: Self::In,
+    ) -> Result<(), UserError> {
+        match record {
+            Either::First(record) => self.0.process_first(context, record),
+            Either::Second(record) => self.0.process_second(context, record),
+        }
+    }
+}

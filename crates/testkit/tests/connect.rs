@@ -1,0 +1,124 @@
+//! Tests of operators with two inputs.
+
+use reflow_api::{
+    CoProcessFunction, Context, OnError, OutputTag, UnkeyedCoProcessFunction, UnkeyedContext, UserError,
+};
+use reflow_stream::StreamEnv;
+use reflow_testkit::{Collect, Feed, Harness};
+
+const UNKNOWN: OutputTag<String> = OutputTag::new("unknown");
+
+/// Adds prices, which are the second stream, to orders. Sends orders without a price to a side output.
+#[derive(Clone)]
+struct Price;
+
+impl CoProcessFunction for Price {
+    type Key = String;
+    type First = String;
+    type Second = (String, u64);
+    type Out = String;
+    type State = u64;
+
+    fn process_first(
+        &mut self,
+        context: &mut impl Context<String, u64, String>,
+        order: String,
+    ) -> Result<(), UserError> {
+        match context.state().copied() {
+            Some(price) => context.emit(format!("{order}: {price}")),
+            None => context.emit_to(&UNKNOWN, order),
+        }
+        Ok(())
+    }
+
+    fn process_second(
+        &mut self,
+        context: &mut impl Context<String, u64, String>,
+        (name, price): (String, u64),
+    ) -> Result<(), UserError> {
+        if price == 0 {
+            return Err(format!("{name} has no price").into());
+        }
+        *context.state_mut() = price;
+        Ok(())
+    }
+}
+
+#[test]
+fn a_keyed_function_has_one_state_for_both_streams_and_side_outputs() {
+    let (orders, prices, out) = (Feed::new(1), Feed::new(1), Collect::new("out"));
+    let (first, second, sink) = (orders.clone(), prices.clone(), out.clone());
+    let mut job = Harness::new(move |env: &mut StreamEnv| {
+        let prices = env.source("prices", second.clone()).key_by(|(name, _): &(String, u64)| name.clone());
+        let orders = env.source("orders", first.clone()).key_by(|name: &String| name.clone());
+        let priced = orders.connect(prices).process(Price).on_error(OnError::Skip);
+        let (priced, unknown) = priced.side_output(&UNKNOWN);
+        let _ = priced.union(unknown.map(|order| format!("{order}?"))).sink("out", sink.clone());
+    })
+    .on_executors(2);
+    job.start(2);
+    orders.push(0, ["tea".to_owned()]);
+    job.settle();
+    prices.push(0, [("tea".to_owned(), 3), ("milk".to_owned(), 1), ("salt".to_owned(), 0)]);
+    job.settle();
+    orders.push(0, ["tea", "milk", "salt"].map(str::to_owned));
+    job.rescale(3);
+    prices.push(0, [("tea".to_owned(), 4)]);
+    prices.end();
+    job.settle();
+    orders.push(0, ["tea".to_owned()]);
+    orders.end();
+    assert!(job.finish(), "{}", job.state());
+    assert_eq!(out.committed(&job), ["milk: 1", "salt?", "tea: 3", "tea: 4", "tea?"]);
+}
+
+/// Emits the records of both streams as text.
+#[derive(Clone)]
+struct Texts;
+
+impl UnkeyedCoProcessFunction for Texts {
+    type First = u64;
+    type Second = String;
+    type Out = String;
+
+    fn process_first(
+        &mut self,
+        context: &mut impl UnkeyedContext<String>,
+        number: u64,
+    ) -> Result<(), UserError> {
+        context.emit(format!("number {number}"));
+        Ok(())
+    }
+
+    fn process_second(
+        &mut self,
+        context: &mut impl UnkeyedContext<String>,
+        text: String,
+    ) -> Result<(), UserError> {
+        context.emit(text);
+        Ok(())
+    }
+}
+
+#[test]
+fn streams_without_a_key_are_connected_by_forward_edges_in_order() {
+    let (numbers, texts, out) = (Feed::new(2), Feed::new(1), Collect::new("out"));
+    let (first, second, sink) = (numbers.clone(), texts.clone(), out.clone());
+    let mut job = Harness::new(move |env: &mut StreamEnv| {
+        let texts = env.source("texts", second.clone()).map(|text: &str| text.to_owned());
+        let both = env.source("numbers", first.clone()).connect(texts).process(Texts);
+        let both = both.connect(env.source("none", Feed::<()>::new(0)));
+        let _ = both.flat_map(Some, |()| None).sink("out", sink.clone());
+    })
+    .on_executors(2);
+    job.start(2);
+    numbers.push(0, 0..5);
+    numbers.push(1, 5..10);
+    texts.push(0, ["a", "b"]);
+    numbers.end();
+    texts.end();
+    assert!(job.finish(), "{}", job.state());
+    let mut expected: Vec<String> = (0..10).map(|number| format!("number {number}")).collect();
+    expected.splice(0..0, ["a".to_owned(), "b".to_owned()]);
+    assert_eq!(out.committed(&job), expected);
+}
