@@ -4,6 +4,7 @@ use crate::{Edge, EdgeId, JobGraph, Shipping, VertexIndex};
 use reflow_types::{KeyGroup, KeyGroupSet, OwnershipTable, SlotId, SubtaskId, SubtaskIndex, injected_fault};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// The subtasks of an attempt and their slots. It is the same in every process of the attempt, so each process
 /// derives the same channels from it.
@@ -58,27 +59,17 @@ impl ExecutionGraph {
 
     /// The receivers to which subtask `index` of the edge's sender has a channel, in order.
     pub fn receivers(&self, job: &JobGraph, edge: EdgeId, index: SubtaskIndex) -> Vec<Subtask> {
-        let Edge { to, shipping, .. } = &job.edges[usize::from(edge.0)];
-        let to = self.vertex(*to);
-        match shipping {
-            Shipping::Forward if !injected_fault::is_active("forward_edge_rebalanced") => {
-                vec![to.subtasks[index.0 as usize % to.subtasks.len()]]
-            }
-            _ => to.subtasks.clone(),
-        }
+        let Edge { from, to, shipping, .. } = &job.edges[usize::from(edge.0)];
+        let (senders, to) = (self.vertex(*from).subtasks.len(), &self.vertex(*to).subtasks);
+        to[receivers(*shipping, index.0 as usize, senders, to.len())].to_vec()
     }
 
     /// The senders from which subtask `index` of the edge's receiver has a channel, in order.
     pub fn senders(&self, job: &JobGraph, edge: EdgeId, index: SubtaskIndex) -> Vec<Subtask> {
         let Edge { from, to, shipping, .. } = &job.edges[usize::from(edge.0)];
-        let from = &self.vertex(*from).subtasks;
-        match shipping {
-            Shipping::Forward if !injected_fault::is_active("forward_edge_rebalanced") => {
-                let receivers = self.vertex(*to).subtasks.len();
-                from.iter().skip(index.0 as usize).step_by(receivers).copied().collect()
-            }
-            _ => from.clone(),
-        }
+        let (senders, to) = (&self.vertex(*from).subtasks, self.vertex(*to).subtasks.len());
+        let reaches = |sender| receivers(*shipping, sender, senders.len(), to).contains(&(index.0 as usize));
+        (0..senders.len()).filter(|&sender| reaches(sender)).map(|sender| senders[sender]).collect()
     }
 
     /// The key groups that change their owner from this graph to the `next` one.
@@ -108,6 +99,17 @@ impl ExecutionGraph {
     /// Finds a subtask, with its vertex and its index.
     pub fn find(&self, id: SubtaskId) -> Option<(VertexIndex, SubtaskIndex, &Subtask)> {
         self.subtasks().find(|(_, _, subtask)| subtask.id == id)
+    }
+}
+
+/// The receivers, of `to`, to which a sender, of `from`, has a channel.
+fn receivers(shipping: Shipping, sender: usize, from: usize, to: usize) -> Range<usize> {
+    let one = |receiver| receiver..receiver + 1;
+    match shipping {
+        Shipping::Forward if !injected_fault::is_active("forward_edge_rebalanced") => one(sender % to),
+        Shipping::Rescale if to < from => one(sender * to / from),
+        Shipping::Rescale => sender * to / from..(sender + 1) * to / from,
+        _ => 0..to,
     }
 }
 
@@ -193,6 +195,28 @@ mod tests {
             }
             for r in 0..to.len() {
                 assert!(!graph.senders(&job, edge, SubtaskIndex(r as u32)).is_empty(), "each gets records");
+            }
+        }
+    }
+
+    #[test]
+    fn a_rescale_edge_has_few_channels_and_reaches_every_receiver() {
+        for (senders, receivers) in [(1, 1), (1, 4), (4, 1), (2, 4), (2, 5), (3, 4), (4, 3), (7, 3), (9, 8)] {
+            let (job, graph) = graph(&[senders, receivers], &[(0, 1, Shipping::Rescale)]);
+            let index = |i: u32| SubtaskIndex(i);
+            let mut channels = 0;
+            for s in 0..senders {
+                let reached = graph.receivers(&job, EdgeId(0), index(s));
+                channels += reached.len() as u32;
+                for r in 0..receivers {
+                    let sender = graph.vertices[0].subtasks[s as usize];
+                    let reads = graph.senders(&job, EdgeId(0), index(r)).contains(&sender);
+                    assert_eq!(reads, reached.contains(&graph.vertices[1].subtasks[r as usize]));
+                }
+            }
+            assert_eq!(channels, senders.max(receivers), "{senders} to {receivers}");
+            for r in 0..receivers {
+                assert!(!graph.senders(&job, EdgeId(0), index(r)).is_empty(), "{senders} to {receivers}");
             }
         }
     }

@@ -71,6 +71,15 @@ pub enum Shipping {
     Rebalance,
     /// Each record goes to every subtask.
     Broadcast,
+    /// Records go to all subtasks at random.
+    Shuffle,
+    /// Records go in turn to a part of the subtasks, so that there are fewer channels. The parts of the senders do not
+    /// overlap; if there are more senders than receivers, each sender has one receiver.
+    Rescale,
+    /// All records go to the first subtask.
+    Global,
+    /// Records go to the subtasks that a function of the user chooses.
+    Custom,
 }
 
 impl Shipping {
@@ -81,6 +90,10 @@ impl Shipping {
             Shipping::Hash => "HASH",
             Shipping::Rebalance => "REBALANCE",
             Shipping::Broadcast => "BROADCAST",
+            Shipping::Shuffle => "SHUFFLE",
+            Shipping::Rescale => "RESCALE",
+            Shipping::Global => "GLOBAL",
+            Shipping::Custom => "CUSTOM",
         }
     }
 }

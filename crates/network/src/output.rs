@@ -9,13 +9,14 @@ use reflow_protocol::data::ChannelId;
 use reflow_protocol::failure::{Failure, Fault};
 use reflow_types::{
     Bounds, CheckpointId, Data, Key, KeyHash, MIN_WATERMARK, OwnershipTable, Timestamp, injected_fault,
+    splitmix64,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// How an output chooses the channel of a record.
 pub enum Partitioner {
-    /// Sends all records to the only channel.
+    /// Sends all records to the first channel, in most graphs the only one.
     Forward,
     /// Sends records to the channels in turn.
     Rebalance {
@@ -27,6 +28,13 @@ pub enum Partitioner {
     Hash(Arc<OwnershipTable>),
     /// Sends each record to every channel.
     Broadcast,
+    /// Sends records to the channels at random.
+    Shuffle {
+        /// The state of the generator.
+        random: u64,
+    },
+    /// Sends each record to the channel that the key selector [chooses](KeySelector::channel).
+    Custom,
 }
 
 /// The channels of an output in one graph, and how records are partitioned over them.
@@ -48,6 +56,10 @@ pub trait KeySelector<T>: Clone + Send + 'static {
     type Key: Key;
     /// The record's key.
     fn key(&self, value: &T) -> Self::Key;
+    /// The channel of a record among this many, for [`Partitioner::Custom`].
+    fn channel(&self, _: &T, _channels: usize) -> usize {
+        0
+    }
 }
 
 impl<T, K: Key, F: Fn(&T) -> K + Clone + Send + 'static> KeySelector<T> for F {
@@ -65,6 +77,19 @@ pub struct NoKey;
 impl<T> KeySelector<T> for NoKey {
     type Key = ();
     fn key(&self, _: &T) {}
+}
+
+/// Selects no key, but the channel itself, by a function of record and number of channels.
+#[derive(Clone, Copy, Debug)]
+pub struct ByChannel<F>(pub F);
+
+impl<T, F: Fn(&T, usize) -> usize + Clone + Send + 'static> KeySelector<T> for ByChannel<F> {
+    type Key = ();
+    fn key(&self, _: &T) {}
+    #[inline]
+    fn channel(&self, value: &T, channels: usize) -> usize {
+        (self.0)(value, channels)
+    }
 }
 
 /// The edge that an output serves.
@@ -225,6 +250,14 @@ impl<T: Data, F: KeySelector<T>> Output<T, F> {
                 (*next, KeyHash(0))
             }
             Partitioner::Broadcast => return self.push_to_all(&value, bytes, time),
+            Partitioner::Shuffle { random } => (shuffled(random, self.channels.len()), KeyHash(0)),
+            Partitioner::Custom => {
+                let to = self.key.channel(&value, self.channels.len());
+                if to >= self.channels.len() {
+                    no_such_channel(&self.edge.vertex, to, self.channels.len());
+                }
+                (to, KeyHash(0))
+            }
         };
         if self.channels[to].push(Row { hash, time, value }, bytes) {
             self.batch_is_full(to);
@@ -321,6 +354,21 @@ impl<T: Data, F: KeySelector<T>> Output<T, F> {
             tell(&mut channel.sender);
         }
     }
+}
+
+/// A random number below `channels`.
+#[inline]
+fn shuffled(random: &mut u64, channels: usize) -> usize {
+    ((u128::from(splitmix64::next(random)) * channels as u128) >> 64) as usize
+}
+
+#[cold]
+fn no_such_channel(vertex: &str, to: usize, channels: usize) -> ! {
+    let message = format!(
+        "its partitioner has chosen subtask {to} of {channels}: it must return a number below the one that it is given"
+    );
+    let (fault, operator) = (Fault::User, vertex.to_owned());
+    std::panic::resume_unwind(Box::new(Failure { fault, operator, message }))
 }
 
 /// Fails the job: after a restart the same record would come again.

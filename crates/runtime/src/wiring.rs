@@ -98,12 +98,16 @@ impl Wiring {
                 Partitioner::Hash(Arc::new(table.expect("a keyed vertex has an ownership table")))
             }
             Shipping::Broadcast => Partitioner::Broadcast,
+            Shipping::Custom => Partitioner::Custom,
+            Shipping::Shuffle => Partitioner::Shuffle { random: self.subtask.0 },
+            // Every subtask has a channel, because one without would never end.
+            Shipping::Global => Partitioner::Forward,
             Shipping::Forward if !injected_fault::is_active("forward_edge_rebalanced") => {
                 Partitioner::Forward
             }
             // Each sender begins with another channel, so that a small number of records does not go to the first
             // receiver only.
-            Shipping::Rebalance | Shipping::Forward => {
+            Shipping::Rebalance | Shipping::Rescale | Shipping::Forward => {
                 Partitioner::Rebalance { next: self.index.0 as usize % receivers.len() }
             }
         };

@@ -14,6 +14,7 @@ mod draft;
 pub mod env;
 pub mod job;
 pub mod keyed;
+mod partitioning;
 pub mod pipeline;
 pub mod stream;
 pub mod windowed;

@@ -82,6 +82,15 @@ impl<P: Pipeline> Stream<P> {
         self.then("filter", "Filter", FilterLink(condition))
     }
 
+    /// Transforms each record into one record or none.
+    pub fn filter_map<U, F>(self, function: F) -> Stream<Then<P, FlatMapLink<F, Option<U>>>>
+    where
+        U: Send + 'static,
+        F: FnMut(P::Out) -> Option<U> + Clone + Send + 'static,
+    {
+        self.then("filter-map", "FilterMap", FlatMapLink(function, PhantomData))
+    }
+
     /// Transforms each record into any number of records. The iterator is advanced as the outputs accept records,
     /// so it may yield very many; no checkpoint is taken until it has ended.
     pub fn flat_map<I, F>(self, function: F) -> Stream<Then<P, FlatMapLink<F, I>>>

@@ -73,6 +73,8 @@ pub enum Operator {
     TimesBehindExchange,
     /// Process functions without a key, behind a source and behind an exchange.
     Unkeyed,
+    /// Records that are partitioned in each way that does not depend on a key.
+    Partitioned,
     /// Records by key, but without state.
     KeyedMap,
     /// Side outputs of process functions without and with a key, which are joined with the main output again.
@@ -104,7 +106,7 @@ pub const FLAT_MAP_KEPT: u64 = 50;
 
 impl Operator {
     /// All operators.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Reduce,
         Self::Aggregate,
         Self::Tumbling,
@@ -118,6 +120,7 @@ impl Operator {
         Self::FlatMapRebalanced,
         Self::TimesBehindExchange,
         Self::Unkeyed,
+        Self::Partitioned,
         Self::KeyedMap,
         Self::SideOutputs,
         Self::Connected,
@@ -228,6 +231,14 @@ impl Operator {
                 let negative = shared.filter(|r| r.value < 0).map(|r| (r.own_key(), (r.time, r.value)));
                 let merged = positive.connect(negative.key_by(|(key, _)| *key)).process(Merge);
                 let windows = merged.key_by(key).window(TumblingWindows::of(TUMBLING));
+                windows.aggregate(Sum).map(window_text).sink("out", sink)
+            }
+            Self::Partitioned => {
+                let left_in = |r: Reading| (r.value != LEFT_OUT).then_some(r);
+                let spread = timed(readings).shuffle().filter_map(left_in).rescale().map(|r: Reading| r);
+                let by_split = spread.partition_custom(|r, subtasks| r.split as usize % subtasks);
+                let first = by_split.map(|r: Reading| r).global();
+                let windows = first.map(|r: Reading| r).key_by(key).window(TumblingWindows::of(TUMBLING));
                 windows.aggregate(Sum).map(window_text).sink("out", sink)
             }
             Self::KeyedMap => readings.key_by(key).map(text).key_by(|line| line.clone()).sink("out", sink),

@@ -204,6 +204,12 @@ fn side_outputs() {
 }
 
 #[test]
+fn every_way_of_partitioning() {
+    let left_in = all_readings().filter(|reading| reading.value != LEFT_OUT);
+    assert_eq!(committed(Operator::Partitioned), sums(left_in, TUMBLING, TUMBLING));
+}
+
+#[test]
 fn flat_map_over_full_batches() {
     let made =
         all_readings().flat_map(|r| (0..FLAT_MAP).map(move |n| Reading { key: r.key * FLAT_MAP + n, ..r }));
