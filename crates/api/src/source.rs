@@ -9,7 +9,8 @@
 use crate::{Io, UserError};
 use bytes::Bytes;
 use reflow_types::data::{self, DecodeError};
-use reflow_types::{Data, Instant, SubtaskIndex, Timestamp};
+use reflow_types::{CheckpointId, Data, Instant, SubtaskId, SubtaskIndex, Timestamp};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A source of records.
 pub trait Source: Clone + Send + 'static {
@@ -36,6 +37,45 @@ pub struct ReaderContext {
     pub parallelism: u32,
     /// For requests to storage and to systems outside the cluster.
     pub io: Io,
+    /// For messages to the source's enumerator.
+    pub enumerator: ToEnumerator,
+}
+
+/// The way from a reader to its source's enumerator. Clones are the same way.
+///
+/// A message arrives once, or not at all if the attempt ends or a rescale removes the reader. Messages are not part of
+/// checkpoints, so after a restore a reader sends again what still matters.
+#[derive(Clone, Default)]
+pub struct ToEnumerator(Arc<Mutex<Vec<ReaderMessage>>>);
+
+/// A message of a reader to its source's enumerator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReaderMessage {
+    /// For [`Enumerator::on_event`].
+    Event(Bytes),
+    /// The reader has room for one more split, if splits are handed out [on request](HandOut::OnRequest).
+    SplitRequest,
+}
+
+impl ToEnumerator {
+    /// Sends an event, encoded as reader and enumerator agree. It must be small.
+    pub fn send(&self, event: Bytes) {
+        self.lock().push(ReaderMessage::Event(event));
+    }
+
+    /// Requests one more split, if splits are handed out [on request](HandOut::OnRequest).
+    pub fn request_split(&self) {
+        self.lock().push(ReaderMessage::SplitRequest);
+    }
+
+    /// For the task: takes the messages since the last call.
+    pub fn take(&self) -> Vec<ReaderMessage> {
+        std::mem::take(&mut self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<ReaderMessage>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Reads splits. All calls come from one thread; none may block.
@@ -69,6 +109,12 @@ pub trait Reader: Send {
 
     /// The unfinished splits, each at the position after the last record emitted.
     fn snapshot(&self) -> Vec<Self::Split>;
+
+    /// A checkpoint is complete: what was read up to these splits' positions will not be read again. They are the
+    /// [`snapshot`](Self::snapshot) of that checkpoint. A source that shows its progress outside, or acknowledges what
+    /// it has read, does so here. The call may be missing if the attempt ends or the task is removed meanwhile, so the
+    /// next one must include what it would have done.
+    fn completed(&mut self, _checkpoint: CheckpointId, _splits: &[Self::Split]) {}
 
     /// Whether a split is known to have further records although the last [`poll`](Self::poll) emitted none of
     /// them: they are on their way from storage or wait for their turn. Such a split is not idle, however long it
@@ -141,6 +187,16 @@ pub trait Enumerator: Send {
         false
     }
 
+    /// Receives an event of a reader, and is polled next. An error fails the job.
+    fn on_event(&mut self, _reader: SubtaskId, _event: &[u8]) -> Result<(), UserError> {
+        Ok(())
+    }
+
+    /// When the splits that it finds are handed out. Must not change.
+    fn hand_out(&self) -> HandOut {
+        HandOut::AtOnce
+    }
+
     /// Whether no further split will be found.
     fn is_done(&self) -> bool;
 
@@ -150,6 +206,16 @@ pub trait Enumerator: Send {
     /// Restores a snapshot. Splits that were reported before it are not found again. Requests that were under way
     /// are cancelled, and [`poll`](Self::poll) gets a new context.
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), UserError>;
+}
+
+/// When splits are handed out to readers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandOut {
+    /// As soon as they are found, each to the reader with the fewest. For splits that are read side by side.
+    AtOnce,
+    /// Each to a reader that has [requested](ToEnumerator::request_split) one. For splits that are read one after the
+    /// other and differ in their size. Splits that wait hold event time back no more than those not found yet.
+    OnRequest,
 }
 
 /// The surroundings of an enumerator in one attempt.

@@ -6,7 +6,7 @@
 
 use reflow_api::source::ReaderContext;
 use reflow_api::{Emit, Enumerator, Polled, Reader, Source, UserError};
-use reflow_types::{Instant, Timestamp};
+use reflow_types::{CheckpointId, Instant, Timestamp};
 use std::time::Duration;
 
 /// A reader's bucket has room for the records of this time, and for at least one.
@@ -146,6 +146,10 @@ impl<R: Reader> Reader for RateLimitedReader<R> {
 
     fn snapshot(&self) -> Vec<R::Split> {
         self.reader.snapshot()
+    }
+
+    fn completed(&mut self, checkpoint: CheckpointId, splits: &[R::Split]) {
+        self.reader.completed(checkpoint, splits);
     }
 
     fn has_more(&self, split: u64) -> bool {

@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use reflow_api::sink::WriterContext;
-use reflow_api::source::{ReaderContext, decode_split};
+use reflow_api::source::{ReaderContext, ToEnumerator, decode_split};
 use reflow_api::{Emit, EnumeratorContext, Io, Polled, Reader, Source};
 use reflow_env::{
     Location, ObjectMeta, PutMode, Request, StoreError, StoreOp, StoreReply, StoreResult, Ticket,
@@ -11,7 +11,8 @@ use reflow_types::{Instant, SubtaskId, SubtaskIndex, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) fn reader_context() -> ReaderContext {
-    ReaderContext { index: SubtaskIndex(0), parallelism: 1, io: Io::default() }
+    let enumerator = ToEnumerator::default();
+    ReaderContext { index: SubtaskIndex(0), parallelism: 1, io: Io::default(), enumerator }
 }
 
 pub(crate) fn writer_context() -> WriterContext {

@@ -166,6 +166,7 @@ impl Enumerators {
             source.told_end = false;
             source.active = None;
             source.load = readers.into_iter().collect();
+            source.requests.retain(|reader| source.load.contains_key(reader));
             source.hand_out(splits, &states, &mut assignments);
             source.assign(&mut assignments);
             // Readers hold event time back until they have received an assignment.
@@ -200,10 +201,26 @@ impl Enumerators {
 
     /// A reader has finished its splits and waits for the other readers of its source.
     pub(crate) fn exhausted(&mut self, reader: SubtaskId) {
-        if let Some(source) = self.sources.iter_mut().find(|source| source.load.contains_key(&reader)) {
+        if let Some(source) = self.of_reader(reader) {
             source.exhausted.insert(reader);
             source.told_end = false;
         }
+    }
+
+    /// A reader has sent an event to its enumerator.
+    pub(crate) fn on_event(&mut self, now: Instant, reader: SubtaskId, event: &[u8]) -> Result<(), Failure> {
+        self.of_reader(reader).map_or(Ok(()), |source| source.on_event(now, reader, event))
+    }
+
+    /// A reader has requested a split.
+    pub(crate) fn split_requested(&mut self, reader: SubtaskId) {
+        if let Some(source) = self.of_reader(reader) {
+            source.requests.push_back(reader);
+        }
+    }
+
+    fn of_reader(&mut self, reader: SubtaskId) -> Option<&mut Source> {
+        self.sources.iter_mut().find(|source| source.load.contains_key(&reader))
     }
 
     /// Passes an answer to its enumerator, which is polled next. Returns the answer if no enumerator has requested it.

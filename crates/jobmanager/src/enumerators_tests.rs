@@ -1,7 +1,7 @@
 //! Enumerators: which reader gets which split, what a checkpoint holds of them, and damaged states.
 
 use super::*;
-use reflow_api::source::FixedSplits;
+use reflow_api::source::{FixedSplits, HandOut};
 use reflow_api::{CallTicket, EnumeratorContext, UserError};
 use reflow_env::{Client, Location, ObjectMeta, StoreError, StoreOp, StoreReply, StoreResult};
 use reflow_graph::{ExecutionVertex, Operator, Subtask, Vertex};
@@ -318,6 +318,66 @@ fn readers_without_splits_are_told_so_once_there_was_a_look() {
         host.answered(later, listing, objects("/in/b").into());
         assert_eq!(handed_out(&host.advance(later)), (BTreeMap::from([(8, 1)]), 0), "nobody is told twice");
     }
+}
+
+/// Finds the splits 0 to 3, then those in the events of readers, and hands out on request.
+#[derive(Default)]
+struct EventLog(Vec<u8>);
+
+impl Enumerator for EventLog {
+    fn poll(&mut self, _: Instant, context: &mut EnumeratorContext) -> Result<Option<Instant>, UserError> {
+        self.0.drain(..).for_each(|split| context.found(&split));
+        Ok(None)
+    }
+
+    fn on_event(&mut self, reader: SubtaskId, event: &[u8]) -> Result<(), UserError> {
+        self.0.extend(event);
+        if reader == SubtaskId(9) { Err("nobody expects it".into()) } else { Ok(()) }
+    }
+
+    fn hand_out(&self) -> HandOut {
+        HandOut::OnRequest
+    }
+
+    fn is_done(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn snapshot(&self) -> Bytes {
+        Bytes::from(self.0.clone())
+    }
+
+    fn restore(&mut self, snapshot: &[u8]) -> Result<(), UserError> {
+        self.0 = snapshot.to_vec();
+        Ok(())
+    }
+}
+
+#[test]
+fn readers_send_events_and_request_splits() {
+    let log = Box::new(EventLog(vec![0, 1, 2]));
+    let mut host = Enumerators::new(&job(), vec![("cars".into(), log)], &Bounds::default());
+    host.deploy(NOW, &readers(&[7, 8, 9]), &[], &[]).unwrap();
+    host.split_requested(SubtaskId(8));
+    let expected = (BTreeMap::from([(7, 0), (8, 1), (9, 0)]), 0);
+    assert_eq!(handed_out(&host.advance(NOW)), expected, "the others know that there is none for them now");
+    host.on_event(NOW, SubtaskId(7), &[3]).unwrap();
+    host.on_event(NOW, SubtaskId(6), &[4]).unwrap();
+    [7, 7, 8].iter().for_each(|reader| host.split_requested(SubtaskId(*reader)));
+    let state = host.snapshot();
+    let (splits, lasts) = handed_out(&host.advance(NOW));
+    assert_eq!((splits, lasts), (BTreeMap::from([(7, 2), (8, 1), (9, 0)]), 3), "there are no more");
+    let failure = host.on_event(NOW, SubtaskId(9), &[5]).unwrap_err();
+    assert_eq!((failure.fault, failure.message.as_str()), (Fault::External, "nobody expects it"));
+
+    host.deploy(NOW, &readers(&[17]), &[], &state).unwrap();
+    assert_eq!(
+        handed_out(&host.advance(NOW)),
+        (BTreeMap::from([(17, 0)]), 0),
+        "requests end with the attempt"
+    );
+    (0..4).for_each(|_| host.split_requested(SubtaskId(17)));
+    assert_eq!(handed_out(&host.advance(NOW)), (BTreeMap::from([(17, 3)]), 1));
 }
 
 #[test]

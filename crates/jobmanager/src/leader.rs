@@ -161,16 +161,8 @@ impl Leader {
         loop {
             for event in self.members.take_events() {
                 match event {
-                    // This report is for the enumerators, not for the scheduler.
-                    MemberEvent::Job(Event::SubtaskReported(SubtaskReport {
-                        attempt,
-                        subtask,
-                        event: SubtaskEvent::Exhausted,
-                    })) => {
-                        let current = self.scheduler.view().attempt.map(|deployed| deployed.attempt());
-                        if current == Some(attempt) {
-                            self.enumerators.exhausted(subtask);
-                        }
+                    MemberEvent::Job(Event::SubtaskReported(report)) if is_for_enumerator(&report.event) => {
+                        self.reader_reported(now, report);
                     }
                     MemberEvent::Job(event) => self.events.push_back(event),
                     MemberEvent::Metrics(metrics) => self.metrics.take(now, metrics),
@@ -189,6 +181,25 @@ impl Leader {
         self.delete(out);
         self.record_newest(out);
         self.log.log(&self.scheduler.view());
+    }
+
+    /// Handles a report of a reader to its enumerator.
+    fn reader_reported(&mut self, now: Instant, report: SubtaskReport) {
+        let SubtaskReport { attempt, subtask, event } = report;
+        let current = self.scheduler.view().attempt.map(|deployed| deployed.attempt());
+        if current != Some(attempt) {
+            return;
+        }
+        match event {
+            SubtaskEvent::Exhausted => self.enumerators.exhausted(subtask),
+            SubtaskEvent::SplitRequested => self.enumerators.split_requested(subtask),
+            SubtaskEvent::SourceEvent(event) => {
+                if let Err(failure) = self.enumerators.on_event(now, subtask, &event) {
+                    self.events.push_back(Event::JobFailed { failure });
+                }
+            }
+            _ => {}
+        }
     }
 
     /// Time has passed.
@@ -545,4 +556,9 @@ impl Leader {
         );
         out.push(self.requests.ask(Purpose::Epoch, create));
     }
+}
+
+/// Whether a report of a reader is for its enumerator, and not for the scheduler.
+fn is_for_enumerator(event: &SubtaskEvent) -> bool {
+    matches!(event, SubtaskEvent::Exhausted | SubtaskEvent::SplitRequested | SubtaskEvent::SourceEvent(_))
 }

@@ -30,6 +30,10 @@ pub enum SubtaskEvent {
     /// rescale may assign other splits to it, until
     /// [`SubtaskCommand::EndSource`](crate::command::SubtaskCommand::EndSource).
     Exhausted,
+    /// A source reader's message to its enumerator.
+    SourceEvent(Bytes),
+    /// A source reader requests a split.
+    SplitRequested,
     /// Its inputs have ended, and it waits for the final checkpoint.
     Ended,
     /// Its inputs have ended, and its last transactions are committed.

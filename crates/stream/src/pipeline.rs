@@ -3,7 +3,7 @@
 use reflow_api::window::{Assigner, Trigger};
 use reflow_api::{
     Aggregate, OnError, OutputTag, ProcessFunction, Source, UnkeyedProcessFunction, UserError, Watermarks,
-    source::ReaderContext,
+    source::{ReaderContext, ToEnumerator},
 };
 use reflow_graph::{EdgeId, Operator};
 use reflow_network::output::{KeySelector, NoKey};
@@ -141,12 +141,14 @@ pub struct SourceHead<S>(pub(crate) S);
 impl<S: Source> Pipeline for SourceHead<S> {
     type Out = S::Item;
     fn build<D: Stage<S::Item> + 'static>(&self, down: D, context: &mut BuildContext) -> Box<dyn Task> {
+        let enumerator = ToEnumerator::default();
         let reader = self.0.reader(&ReaderContext {
             index: context.wiring.index,
             parallelism: context.wiring.parallelism(),
             io: context.io.clone(),
+            enumerator: enumerator.clone(),
         });
-        Box::new(SourceTask::new(operator(context, 0).uid, reader, down, context))
+        Box::new(SourceTask::new(operator(context, 0).uid, (reader, enumerator), down, context))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use reflow_api::source::{FixedSplits, ReaderContext};
 use reflow_api::{Emit, Enumerator, Polled, Reader, Source, UserError};
-use reflow_types::{Data, Instant, NO_TIMESTAMP};
+use reflow_types::{CheckpointId, Data, Instant, NO_TIMESTAMP};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A source with a fixed number of splits. Pushed records are kept, so that they are read again after a restore.
@@ -11,6 +11,8 @@ pub struct Feed<T>(Arc<Mutex<Shared<T>>>);
 
 struct Shared<T> {
     splits: Vec<Vec<T>>,
+    /// The position of each split in the last complete checkpoint.
+    completed: Vec<usize>,
     ended: bool,
 }
 
@@ -23,8 +25,8 @@ impl<T> Clone for Feed<T> {
 impl<T> Feed<T> {
     /// An empty source with `splits` splits.
     pub fn new(splits: usize) -> Self {
-        let splits = (0..splits).map(|_| Vec::new()).collect();
-        Self(Arc::new(Mutex::new(Shared { splits, ended: false })))
+        let (completed, splits) = (vec![0; splits], (0..splits).map(|_| Vec::new()).collect());
+        Self(Arc::new(Mutex::new(Shared { splits, completed, ended: false })))
     }
 
     /// Appends records to a split, which are read when the job runs.
@@ -40,6 +42,11 @@ impl<T> Feed<T> {
     /// Ends the input: nothing more will be pushed.
     pub fn end(&self) {
         self.lock().ended = true;
+    }
+
+    /// The positions up to which the splits will not be read again, as the readers were told.
+    pub fn completed(&self) -> Vec<usize> {
+        self.lock().completed.clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared<T>> {
@@ -122,6 +129,11 @@ impl<T: Clone + Send> Reader for FeedReader<T> {
 
     fn snapshot(&self) -> Vec<FeedSplit> {
         self.splits.clone()
+    }
+
+    fn completed(&mut self, _: CheckpointId, splits: &[FeedSplit]) {
+        let mut shared = self.feed.lock();
+        splits.iter().for_each(|split| shared.completed[split.number as usize] = split.next);
     }
 
     fn position(&self) -> Option<String> {

@@ -194,6 +194,28 @@ fn commits_wait_for_storage_that_is_away() {
 }
 
 #[test]
+fn readers_are_told_what_complete_checkpoints_contain() {
+    let mut t = Sums::start(2);
+    t.left.push(0, [1, 2, 3]);
+    t.job.settle();
+    assert_eq!(t.left.completed(), [0], "nothing is complete yet");
+    assert!(t.job.checkpoint(), "{}", t.job.state());
+    assert_eq!(t.left.completed(), [3]);
+    t.left.push(0, [4]);
+    t.job.store_mut().fail_writes("");
+    assert!(!t.job.checkpoint());
+    t.job.store_mut().heal();
+    assert_eq!(t.left.completed(), [3], "the checkpoint has failed");
+    t.job.savepoint().expect("storage is back");
+    assert_eq!(t.left.completed(), [3], "a user may delete a savepoint");
+    t.job.kill();
+    t.job.start(1);
+    t.left.push(0, [5]);
+    assert!(t.job.checkpoint(), "{}", t.job.state());
+    assert_eq!((t.left.completed(), t.right.completed()), (vec![5], vec![0]));
+}
+
+#[test]
 fn a_commit_that_fails_for_too_long_fails_the_attempt_and_is_tried_by_the_next() {
     let mut t = Sums::start(2);
     t.left.push(0, [2]);

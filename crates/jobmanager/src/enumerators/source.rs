@@ -2,6 +2,7 @@
 
 use super::Assignment;
 use bytes::Bytes;
+use reflow_api::source::HandOut;
 use reflow_api::{Enumerator, EnumeratorContext, Io};
 use reflow_env::{Answer, Request, Ticket};
 use reflow_graph::VertexIndex;
@@ -36,6 +37,8 @@ pub(super) struct Source {
     /// The readers of this attempt that have received an assignment.
     pub(super) notified: BTreeSet<SubtaskId>,
     pub(super) told_last: bool,
+    /// Readers that have requested a split and not got one yet, once for each request.
+    pub(super) requests: VecDeque<SubtaskId>,
     /// Readers that have read all of their splits.
     pub(super) exhausted: BTreeSet<SubtaskId>,
     /// Whether the readers were told that all are exhausted.
@@ -71,6 +74,7 @@ impl Source {
             load: BTreeMap::new(),
             notified: BTreeSet::new(),
             told_last: false,
+            requests: VecDeque::new(),
             exhausted: BTreeSet::new(),
             told_end: false,
             active: None,
@@ -97,6 +101,7 @@ impl Source {
         })?;
         self.unassigned = snapshot.unassigned.into();
         self.notified.clear();
+        self.requests.clear();
         self.told_last = false;
         self.exhausted.clear();
         self.told_end = false;
@@ -121,12 +126,14 @@ impl Source {
     /// Passes an answer to the enumerator.
     pub(super) fn answered(&mut self, now: Instant, ticket: Ticket, answer: Answer) {
         self.io.answer(ticket, answer);
-        self.wake(now);
+        self.poll_at = Some(now);
     }
 
-    /// Lets the enumerator be polled, if it is part of an attempt.
-    fn wake(&mut self, now: Instant) {
+    /// Passes an event of a reader to the enumerator.
+    pub(super) fn on_event(&mut self, now: Instant, reader: SubtaskId, event: &[u8]) -> Result<(), Failure> {
         self.poll_at = Some(now);
+        let taken = self.enumerator.on_event(reader, event);
+        taken.map_err(|error| self.failure(Fault::External, &error.to_string()))
     }
 
     /// The requests since the last call, and the calls that were cancelled.
@@ -162,13 +169,38 @@ impl Source {
         states: &[OperatorState],
         assignments: &mut Vec<Assignment>,
     ) {
-        let mut of_reader: BTreeMap<SubtaskId, Vec<Bytes>> = BTreeMap::new();
+        let mut of_reader = BTreeMap::new();
         for split in splits {
-            let fewest = self.load.iter_mut().min_by_key(|(_, load)| **load);
-            let (reader, load) = fewest.expect("the caller knows that there are readers");
-            *load += 1;
-            of_reader.entry(*reader).or_default().push(split);
+            let fewest = self.load.iter().min_by_key(|(_, load)| **load);
+            let (reader, _) = fewest.expect("the caller knows that there are readers");
+            self.give(*reader, split, &mut of_reader);
         }
+        self.send(of_reader, states, assignments);
+    }
+
+    /// Assigns a split to each reader that has requested one.
+    fn hand_out_on_request(&mut self, assignments: &mut Vec<Assignment>) {
+        let mut of_reader = BTreeMap::new();
+        while !self.unassigned.is_empty()
+            && let Some(reader) = self.requests.pop_front()
+            && let Some(split) = self.unassigned.pop_front()
+        {
+            self.give(reader, split, &mut of_reader);
+        }
+        self.send(of_reader, &[], assignments);
+    }
+
+    fn give(&mut self, reader: SubtaskId, split: Bytes, of_reader: &mut BTreeMap<SubtaskId, Vec<Bytes>>) {
+        *self.load.entry(reader).or_default() += 1;
+        of_reader.entry(reader).or_default().push(split);
+    }
+
+    fn send(
+        &mut self,
+        of_reader: BTreeMap<SubtaskId, Vec<Bytes>>,
+        states: &[OperatorState],
+        assignments: &mut Vec<Assignment>,
+    ) {
         self.notified.extend(of_reader.keys());
         for (subtask, splits) in of_reader {
             let parts = splits.len().div_ceil(self.message_splits);
@@ -180,14 +212,19 @@ impl Source {
         }
     }
 
-    /// Assigns all splits, and tells readers whether more will be assigned, also those that get none.
+    /// Assigns splits, and tells readers whether more will be assigned, also those that get none.
     pub(super) fn assign(&mut self, assignments: &mut Vec<Assignment>) {
         if self.load.is_empty() || self.moving {
             return;
         }
-        let splits = std::mem::take(&mut self.unassigned);
-        self.hand_out(splits, &[], assignments);
-        if self.enumerator.is_done() && !self.told_last {
+        match self.enumerator.hand_out() {
+            HandOut::AtOnce => {
+                let splits = std::mem::take(&mut self.unassigned);
+                self.hand_out(splits, &[], assignments);
+            }
+            HandOut::OnRequest => self.hand_out_on_request(assignments),
+        }
+        if self.enumerator.is_done() && self.unassigned.is_empty() && !self.told_last {
             self.told_last = true;
             self.notified.extend(self.load.keys());
             let last = |&subtask| (subtask, SplitAssignment::empty(MoreSplits::None));

@@ -317,13 +317,16 @@ impl<C: Control> TaskCore<C> {
         self.flush.is_due = false;
     }
 
-    pub(super) fn completed(&mut self, checkpoint: CheckpointId) {
+    /// A checkpoint is complete. Returns whether its effects outside become visible: not those of a savepoint after which
+    /// the job continues.
+    pub(super) fn completed(&mut self, checkpoint: CheckpointId) -> bool {
         let commits = self.snapshots.completed(checkpoint, &mut self.chain);
         // A savepoint does not commit, so it does not end a removed task: the sink's last transaction is
         // committed with the next checkpoint, in which the task must still take part.
         if let Phase::Removed { cut, complete } = &mut self.phase {
             *complete |= commits && checkpoint >= *cut;
         }
+        commits
     }
 
     pub(super) fn aborted(&mut self, checkpoint: CheckpointId) {

@@ -15,7 +15,7 @@ use crate::rescale::Preparation;
 use crate::stage::{AWAITED_SPLIT, AdoptedState, NO_MORE_SPLITS, Stage, Starved, take_list};
 use crate::wiring::Wiring;
 use bytes::Bytes;
-use reflow_api::source::encode_split;
+use reflow_api::source::{ReaderMessage, ToEnumerator, encode_split};
 use reflow_api::{Polled, Reader};
 use reflow_protocol::command::{MoreSplits, SnapshotKind};
 use reflow_protocol::control::SubtaskMetrics;
@@ -30,11 +30,15 @@ use std::time::Duration;
 const SPLITS: &str = "splits";
 
 /// A task whose head is a source's reader.
-pub struct SourceTask<R, C> {
+pub struct SourceTask<R: Reader, C> {
     core: TaskCore<C>,
     /// The source's uid.
     operator: String,
     reader: R,
+    /// The reader's messages to its enumerator.
+    messages: ToEnumerator,
+    /// The splits of the last snapshot, until its checkpoint is complete. Only one is under way at a time.
+    in_checkpoint: Option<(CheckpointId, Vec<R::Split>)>,
     assignment: Assignment,
     pause: Pause,
     wiring: Wiring,
@@ -50,13 +54,20 @@ where
     C: Stage<R::Item>,
 {
     /// Builds the task, opens its chain and adds the restored splits to the reader.
-    pub fn new(operator: String, reader: R, chain: C, context: &mut BuildContext) -> Self {
+    pub fn new(
+        operator: String,
+        (reader, messages): (R, ToEnumerator),
+        chain: C,
+        context: &mut BuildContext,
+    ) -> Self {
         let watermark = context.watermark();
         let splits = take_list::<R::Split>(&mut context.restored.state.operator, &operator, SPLITS);
         let mut task = Self {
             core: TaskCore::new(chain, watermark, context),
             operator,
             reader,
+            messages,
+            in_checkpoint: None,
             assignment: Assignment::new(),
             pause: Pause::default(),
             wiring: context.wiring.clone(),
@@ -193,6 +204,7 @@ where
             redistribution: Redistribution::Split,
             items: splits.iter().map(encode_split).collect(),
         };
+        self.in_checkpoint = Some((checkpoint, splits));
         self.pause.begin(checkpoint, kind.then);
         let cut = kind.cut.clone().map(|cut| (self.core.take_prepared_for(&cut), cut));
         // A reader that continues may get splits with a lower event time than its own.
@@ -298,6 +310,7 @@ where
         // backpressure.
         let worked = self.core.write_snapshot(now, events);
         let step = self.step_input(now, events);
+        events.extend(self.messages.take().into_iter().map(report));
         if worked { step.or_worked() } else { step }
     }
 
@@ -316,7 +329,11 @@ where
     }
 
     fn completed(&mut self, checkpoint: CheckpointId) {
-        self.core.completed(checkpoint);
+        if self.core.completed(checkpoint)
+            && let Some((_, splits)) = self.in_checkpoint.take_if(|(of, _)| *of == checkpoint)
+        {
+            self.reader.completed(checkpoint, &splits);
+        }
         if self.pause.completed(checkpoint) {
             self.core.drain();
         }
@@ -395,6 +412,13 @@ where
 
     fn position(&self) -> Option<String> {
         self.reader.position()
+    }
+}
+
+fn report(message: ReaderMessage) -> TaskEvent {
+    match message {
+        ReaderMessage::Event(event) => SubtaskEvent::SourceEvent(event).into(),
+        ReaderMessage::SplitRequest => SubtaskEvent::SplitRequested.into(),
     }
 }
 
