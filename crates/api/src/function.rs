@@ -20,6 +20,113 @@ pub trait Aggregate: Clone + Send + 'static {
     fn result(&self, acc: &Self::Acc) -> Self::Out;
 }
 
+/// As [`Aggregate`], with functions that can fail: for records that cannot be added, and results that cannot be computed.
+/// Every `Aggregate` is one whose functions do not fail.
+///
+/// An error fails the attempt, or with [`OnError::Skip`] the record is skipped; what `add` had changed then stays.
+///
+/// ```
+/// use reflow_api::{TryAggregate, UserError};
+///
+/// /// Sums of prices that are texts.
+/// #[derive(Clone)]
+/// struct Sum;
+///
+/// impl TryAggregate for Sum {
+///     type In = String;
+///     type Acc = u64;
+///     type Out = u64;
+///
+///     fn create(&self) -> u64 {
+///         0
+///     }
+///     fn try_add(&self, sum: &mut u64, price: String) -> Result<(), UserError> {
+///         *sum = sum.checked_add(price.parse()?).ok_or("the sum is above 2^64")?;
+///         Ok(())
+///     }
+///     fn try_result(&self, sum: &u64) -> Result<u64, UserError> {
+///         Ok(*sum)
+///     }
+/// }
+/// ```
+pub trait TryAggregate: Clone + Send + 'static {
+    /// The type of its input records.
+    type In;
+    /// The accumulator of a key (and window).
+    type Acc: Data;
+    /// The type of its results.
+    type Out;
+
+    /// The accumulator before any record.
+    fn create(&self) -> Self::Acc;
+    /// Adds a record.
+    fn try_add(&self, acc: &mut Self::Acc, value: Self::In) -> Result<(), UserError>;
+    /// The result so far.
+    fn try_result(&self, acc: &Self::Acc) -> Result<Self::Out, UserError>;
+}
+
+impl<A: Aggregate> TryAggregate for A {
+    type In = A::In;
+    type Acc = A::Acc;
+    type Out = A::Out;
+
+    #[inline]
+    fn create(&self) -> A::Acc {
+        Aggregate::create(self)
+    }
+
+    #[inline]
+    fn try_add(&self, acc: &mut A::Acc, value: A::In) -> Result<(), UserError> {
+        self.add(acc, value);
+        Ok(())
+    }
+
+    #[inline]
+    fn try_result(&self, acc: &A::Acc) -> Result<A::Out, UserError> {
+        Ok(self.result(acc))
+    }
+}
+
+/// An aggregate whose accumulators can be merged, as windows that merge need it.
+///
+/// ```
+/// use reflow_api::{Aggregate, MergeableAggregate, UserError};
+///
+/// #[derive(Clone)]
+/// struct Longest;
+///
+/// impl Aggregate for Longest {
+///     type In = String;
+///     type Acc = u64;
+///     type Out = u64;
+///     fn create(&self) -> u64 {
+///         0
+///     }
+///     fn add(&self, longest: &mut u64, text: String) {
+///         *longest = (*longest).max(text.len() as u64);
+///     }
+///     fn result(&self, longest: &u64) -> u64 {
+///         *longest
+///     }
+/// }
+///
+/// impl MergeableAggregate for Longest {
+///     fn merge(&self, longest: &mut u64, other: u64) -> Result<(), UserError> {
+///         *longest = (*longest).max(other);
+///         Ok(())
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "the aggregate `{Self}` cannot be merged",
+    label = "session windows merge, and need an aggregate with `merge`",
+    note = "implement `MergeableAggregate` for it"
+)]
+pub trait MergeableAggregate: TryAggregate {
+    /// Adds the records of `other` to those of `acc`. An error fails the attempt, also with [`OnError::Skip`].
+    fn merge(&self, acc: &mut Self::Acc, other: Self::Acc) -> Result<(), UserError>;
+}
+
 /// How a record is handled for which an operator's function returns an error. A panic always fails the attempt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnError {

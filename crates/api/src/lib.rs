@@ -25,7 +25,9 @@ pub mod watermarks;
 pub mod window;
 
 pub use co_process::{CoProcessFunction, Either, UnkeyedCoProcessFunction};
-pub use function::{Aggregate, Context, Failed, OnError, ProcessFunction, TimeDomain};
+pub use function::{
+    Aggregate, Context, Failed, MergeableAggregate, OnError, ProcessFunction, TimeDomain, TryAggregate,
+};
 pub use io::{CallTicket, Io};
 pub use opened::Opened;
 pub use output_tag::OutputTag;

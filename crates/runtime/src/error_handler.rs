@@ -31,9 +31,15 @@ impl ErrorHandler {
     #[inline(never)]
     pub fn on_error(&mut self, error: &UserError) {
         match self.policy {
-            OnError::Fail => self.operator.fail(Fault::User, &**error),
+            OnError::Fail => self.fail(error),
             OnError::Skip => self.skip(error),
         }
+    }
+
+    /// Handles an error that cannot be skipped.
+    #[cold]
+    pub fn fail(&self, error: &UserError) -> ! {
+        self.operator.fail(Fault::User, &**error)
     }
 
     fn skip(&mut self, error: &UserError) {

@@ -1,18 +1,24 @@
 //! The keyed streams of a job function.
 
+use crate::aggregates::{Best, Measured, Reduce, Side};
 use crate::draft::HeadDraft;
 use crate::pipeline::{
     FilterLink, FlatMapLink, GateHead, MapLink, Pipeline, ProcessHead, RollingHead, Then, WindowHead,
 };
 use crate::stream::{SinkHandle, Stream};
-use crate::windowed::WindowedStream;
-use reflow_api::window::Trigger;
-use reflow_api::window::{Assigner, EventTimeTrigger};
-use reflow_api::{Aggregate, Data, OnError, ProcessFunction, Sink};
+use crate::windowed::{EvictingStream, WindowedStream};
+use reflow_api::window::session::DynamicGap;
+use reflow_api::window::{
+    CountEvictor, CountTrigger, EventTimeTrigger, GlobalWindows, PurgingTrigger, SessionWindows, Trigger,
+    WindowAssigner,
+};
+use reflow_api::{Data, OnError, ProcessFunction, Sink, TryAggregate};
 use reflow_graph::Shipping;
 use reflow_network::output::KeySelector;
-use reflow_runtime::keyed::{Contents, Windowing};
+use reflow_runtime::keyed::{Contents, Lateness, Merging, Windowing, WithKey};
 use std::marker::PhantomData;
+use std::ops::Add;
+use std::time::Duration;
 
 /// A stream that is partitioned by key. Operators on it have keyed state.
 #[must_use = "a stream does nothing until it ends in a sink"]
@@ -23,6 +29,13 @@ pub struct KeyedStream<P: Pipeline, F> {
 
 /// An operator without state behind [`KeyedStream::partitioned`].
 type Partitioned<P, L> = Stream<Then<GateHead<<P as Pipeline>::Out>, L>>;
+
+/// Keys with a measure of their records so far.
+type RollingMeasure<P, F, S, N> =
+    Stream<RollingHead<<P as Pipeline>::Out, F, Measured<<P as Pipeline>::Out, S, N>, WithKey>>;
+
+/// The best records so far.
+type RollingBest<P, F, S> = Stream<RollingHead<<P as Pipeline>::Out, F, Best<<P as Pipeline>::Out, S>>>;
 
 impl<P: Pipeline<Out: Data>, F: KeySelector<P::Out>> KeyedStream<P, F> {
     /// The records without their key: a stream whose subtasks each have all records of their keys, in order. Operators on
@@ -63,15 +76,80 @@ impl<P: Pipeline<Out: Data>, F: KeySelector<P::Out>> KeyedStream<P, F> {
         self.partitioned().sink(name, sink)
     }
 
-    /// Emits the result of `aggregate` after each record.
+    /// Emits the result of `aggregate` after each record. [`on_error`](Stream::on_error) sets how a record is handled
+    /// for which it returns an error.
     pub fn aggregate<A>(self, aggregate: A) -> Stream<RollingHead<P::Out, F, A>>
     where
-        A: Aggregate<In = P::Out>,
+        A: TryAggregate<In = P::Out>,
         A::Out: Send + 'static,
     {
-        let key = self.key.clone();
-        let head = RollingHead { key, aggregate, takes: PhantomData };
+        let head = RollingHead::new(self.key.clone(), aggregate);
         self.keyed("aggregate", "Aggregate", head)
+    }
+
+    /// Emits, after each record, its key and the sum of a measure of the key's records so far.
+    ///
+    /// ```
+    /// # use reflow_stream::{KeyedStream, Pipeline};
+    /// # use reflow_network::output::KeySelector;
+    /// # fn sums<P: Pipeline<Out = (u64, f64)>, F: KeySelector<(u64, f64), Key = u64>>(payments: KeyedStream<P, F>) {
+    /// let sums = payments.sum(|payment| payment.1).map(|(customer, sum)| format!("{customer}: {sum}"));
+    /// # let _ = sums;
+    /// # }
+    /// ```
+    pub fn sum<S, N>(self, measure: S) -> RollingMeasure<P, F, S, N>
+    where
+        S: Fn(&P::Out) -> N + Clone + Send + 'static,
+        N: Data + Clone + Add<Output = N>,
+    {
+        let head = RollingHead::new(self.key.clone(), Measured::sum(measure));
+        self.keyed("sum", "Sum", head)
+    }
+
+    /// Emits, after each record, its key and the highest measure of the key's records so far. One that cannot be compared
+    /// with itself, such as NaN, is lower than all others.
+    pub fn max<S, N>(self, measure: S) -> RollingMeasure<P, F, S, N>
+    where
+        S: Fn(&P::Out) -> N + Clone + Send + 'static,
+        N: Data + Clone + PartialOrd,
+    {
+        let head = RollingHead::new(self.key.clone(), Measured::max(measure));
+        self.keyed("max", "Max", head)
+    }
+
+    /// Emits, after each record, its key and the lowest measure of the key's records so far. One that cannot be compared
+    /// with itself, such as NaN, is higher than all others.
+    pub fn min<S, N>(self, measure: S) -> RollingMeasure<P, F, S, N>
+    where
+        S: Fn(&P::Out) -> N + Clone + Send + 'static,
+        N: Data + Clone + PartialOrd,
+    {
+        let head = RollingHead::new(self.key.clone(), Measured::min(measure));
+        self.keyed("min", "Min", head)
+    }
+
+    /// Emits, after each record, that of the key's records so far with the highest measure, the earliest of several. A
+    /// measure that cannot be compared with itself, such as NaN, is lower than all others.
+    pub fn max_by<S, M>(self, measure: S) -> RollingBest<P, F, S>
+    where
+        P::Out: Clone,
+        S: Fn(&P::Out) -> M + Clone + Send + 'static,
+        M: PartialOrd,
+    {
+        let head = RollingHead::new(self.key.clone(), Best::new(measure, Side::Highest));
+        self.keyed("max-by", "Max by", head)
+    }
+
+    /// Emits, after each record, that of the key's records so far with the lowest measure, the earliest of several. A
+    /// measure that cannot be compared with itself, such as NaN, is higher than all others.
+    pub fn min_by<S, M>(self, measure: S) -> RollingBest<P, F, S>
+    where
+        P::Out: Clone,
+        S: Fn(&P::Out) -> M + Clone + Send + 'static,
+        M: PartialOrd,
+    {
+        let head = RollingHead::new(self.key.clone(), Best::new(measure, Side::Lowest));
+        self.keyed("min-by", "Min by", head)
     }
 
     /// Emits, after each record, all records of its key so far, combined by `function`.
@@ -80,8 +158,7 @@ impl<P: Pipeline<Out: Data>, F: KeySelector<P::Out>> KeyedStream<P, F> {
         P::Out: Clone,
         G: Fn(P::Out, P::Out) -> P::Out + Clone + Send + 'static,
     {
-        let key = self.key.clone();
-        let head = RollingHead { key, aggregate: Reduce::new(function), takes: PhantomData };
+        let head: RollingHead<_, _, _> = RollingHead::new(self.key.clone(), Reduce::new(function));
         self.keyed("reduce", "Reduce", head)
     }
 
@@ -98,18 +175,61 @@ impl<P: Pipeline<Out: Data>, F: KeySelector<P::Out>> KeyedStream<P, F> {
     }
 
     /// Groups each key's records into windows.
-    pub fn window<W: Assigner>(self, assigner: W) -> WindowedStream<P, F, W, EventTimeTrigger> {
-        WindowedStream { keyed: self, assigner, trigger: EventTimeTrigger }
+    pub fn window<W: WindowAssigner<P::Out>>(self, assigner: W) -> WindowedStream<P, F, W, EventTimeTrigger> {
+        WindowedStream { keyed: self, assigner, trigger: EventTimeTrigger, lateness: Lateness::default() }
+    }
+
+    /// Groups each key's records into sessions, with a gap that depends on the record: [`window`](Self::window) with
+    /// [`SessionWindows::with_dynamic_gap`], where the function needs no type.
+    pub fn sessions_by_gap<H>(
+        self,
+        gap: H,
+    ) -> WindowedStream<P, F, SessionWindows<DynamicGap<H>>, EventTimeTrigger>
+    where
+        H: Fn(&P::Out) -> Duration + Clone + Send + 'static,
+    {
+        self.window(SessionWindows::with_dynamic_gap(gap))
+    }
+
+    /// Groups each key's records into windows of `size` records. The last records of a key, which are fewer, emit no
+    /// result.
+    ///
+    /// # Panics
+    /// If `size` is 0.
+    pub fn count_window(self, size: u64) -> WindowedStream<P, F, GlobalWindows, PurgingTrigger<CountTrigger>>
+    where
+        P::Out: Clone,
+    {
+        assert!(size > 0, "a count window must have at least one record");
+        self.window(GlobalWindows).trigger(PurgingTrigger::of(CountTrigger::every(size)))
+    }
+
+    /// Computes a result of the last `size` records of each key, at every `slide`-th record. The first results have fewer
+    /// records.
+    ///
+    /// # Panics
+    /// If one of them is 0.
+    pub fn count_window_sliding(
+        self,
+        size: usize,
+        slide: u64,
+    ) -> EvictingStream<P, F, GlobalWindows, CountTrigger, CountEvictor>
+    where
+        P::Out: Clone,
+    {
+        assert!(size > 0 && slide > 0, "a count window and its slide must have at least one record");
+        self.window(GlobalWindows).trigger(CountTrigger::every(slide)).evict(CountEvictor::keep_last(size))
     }
 
     pub(crate) fn windowed<W, G, C>(
         self,
-        windowing: Windowing<W, G, C>,
+        windowing: Windowing<P::Out, W, G, C>,
         name: &str,
     ) -> Stream<WindowHead<P::Out, F, W, G, C>>
     where
         P::Out: Clone,
-        W: Assigner,
+        W: WindowAssigner<P::Out>,
+        W::Merging: Merging<F::Key, P::Out, G, C>,
         G: Trigger<P::Out>,
         C: Contents<F::Key, P::Out>,
         C::Out: Send + 'static,
@@ -122,48 +242,5 @@ impl<P: Pipeline<Out: Data>, F: KeySelector<P::Out>> KeyedStream<P, F> {
     pub(crate) fn keyed<H: Pipeline>(self, kind: &'static str, name: &str, head: H) -> Stream<H> {
         let (env, input) = self.stream.ship(Shipping::Hash, self.key, None);
         Stream::begin(env, kind, name.to_owned(), HeadDraft::Keyed(vec![input]), head)
-    }
-}
-
-/// The aggregate of [`KeyedStream::reduce`].
-pub struct Reduce<T, G> {
-    function: G,
-    takes: PhantomData<fn(T)>,
-}
-
-impl<T, G> Reduce<T, G> {
-    pub(crate) fn new(function: G) -> Self {
-        Self { function, takes: PhantomData }
-    }
-}
-
-impl<T, G: Clone> Clone for Reduce<T, G> {
-    fn clone(&self) -> Self {
-        Self { function: self.function.clone(), takes: PhantomData }
-    }
-}
-
-impl<T, G> Aggregate for Reduce<T, G>
-where
-    T: Data + Clone,
-    G: Fn(T, T) -> T + Clone + Send + 'static,
-{
-    type In = T;
-    type Acc = Option<T>;
-    type Out = T;
-
-    fn create(&self) -> Option<T> {
-        None
-    }
-
-    fn add(&self, acc: &mut Option<T>, value: T) {
-        *acc = Some(match acc.take() {
-            Some(so_far) => (self.function)(so_far, value),
-            None => value,
-        });
-    }
-
-    fn result(&self, acc: &Option<T>) -> T {
-        acc.clone().expect("a result is asked for after a record")
     }
 }

@@ -6,9 +6,10 @@
 //! [`share`](Stream::share) and sinks. The result is a [`Job`]: a graph, and for each vertex the factory of its
 //! tasks.
 //!
-//! Reading order: [`mod@env`], [`stream`], [`keyed`], [`connected`], [`windowed`], [`pipeline`], [`job`].
+//! Reading order: [`mod@env`], [`stream`], [`keyed`], [`connected`], [`windowed`], [`aggregates`], [`pipeline`], [`job`].
 #![warn(missing_docs)]
 
+pub mod aggregates;
 pub mod connected;
 mod draft;
 pub mod env;
@@ -25,4 +26,4 @@ pub use job::{Job, JobError, TaskFactory};
 pub use keyed::KeyedStream;
 pub use pipeline::{Fallible, Link, Pipeline};
 pub use stream::{BoxedStream, SharedStream, SinkHandle, Stream};
-pub use windowed::WindowedStream;
+pub use windowed::{EvictingStream, WindowedStream};

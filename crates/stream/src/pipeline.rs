@@ -1,14 +1,16 @@
 //! Pipelines: chains of operators as types.
 
-use reflow_api::window::{Assigner, Trigger};
+use reflow_api::window::{Trigger, WindowAssigner};
 use reflow_api::{
-    Aggregate, OnError, OutputTag, ProcessFunction, Source, UnkeyedProcessFunction, UserError, Watermarks,
+    OnError, OutputTag, ProcessFunction, Source, TryAggregate, UnkeyedProcessFunction, UserError, Watermarks,
     source::{ReaderContext, ToEnumerator},
 };
 use reflow_graph::{EdgeId, Operator};
 use reflow_network::output::{KeySelector, NoKey};
 use reflow_runtime::error_handler::{ErrorHandler, OnFailure};
-use reflow_runtime::keyed::{Contents, Process, Rolling, Unkeyed, WindowOperator, Windowing};
+use reflow_runtime::keyed::{
+    Contents, Merging, Process, ResultAlone, Rolling, RollingOutput, Unkeyed, WindowOperator, Windowing,
+};
 use reflow_runtime::stages::{
     AssignTime, BoxedStage, Convert, Filter, Flatten, Inspect, Keep, Map, SideOutput, Try, UnkeyedProcess,
 };
@@ -79,7 +81,7 @@ impl<P: Pipeline, L: Link<P::Out>> Pipeline for Then<P, L> {
 #[diagnostic::on_unimplemented(
     message = "the functions of this operator return no errors",
     label = "`on_error` must follow an operator whose function returns a `Result`",
-    note = "these are `try_map`, `try_filter`, `try_flat_map` and `process`"
+    note = "these are `try_map`, `try_filter`, `try_flat_map`, `process`, and `aggregate` by key and in windows"
 )]
 pub trait Fallible {
     /// Sets how such a record is handled.
@@ -105,6 +107,8 @@ impl<P, L: SideOutputs> SideOutputs for Then<P, L> {}
 impl<P> SideOutputs for ProcessLink<P> {}
 
 impl<T, F, P> SideOutputs for ProcessHead<T, F, P> {}
+
+impl<T, F, W, G, C> SideOutputs for WindowHead<T, F, W, G, C> {}
 
 impl<P: SideOutputs, T> SideOutputs for WithSideOutput<P, T> {}
 
@@ -163,23 +167,38 @@ impl<T: Data> Pipeline for GateHead<T> {
 }
 
 /// Aggregates by key and emits a result for each record.
-pub struct RollingHead<T, F, A> {
+pub struct RollingHead<T, F, A, O = ResultAlone> {
     pub(crate) key: F,
     pub(crate) aggregate: A,
-    pub(crate) takes: PhantomData<fn(T)>,
+    pub(crate) on_error: OnError,
+    pub(crate) takes: PhantomData<fn(T) -> O>,
 }
 
-impl<T, F, A> Pipeline for RollingHead<T, F, A>
+impl<T, F, A, O> RollingHead<T, F, A, O> {
+    pub(crate) fn new(key: F, aggregate: A) -> Self {
+        Self { key, aggregate, on_error: OnError::default(), takes: PhantomData }
+    }
+}
+
+impl<T, F, A, O> Fallible for RollingHead<T, F, A, O> {
+    fn set_on_error(&mut self, policy: OnError) {
+        self.on_error = policy;
+    }
+}
+
+impl<T, F, A, O> Pipeline for RollingHead<T, F, A, O>
 where
     T: Data,
     F: KeySelector<T>,
-    A: Aggregate<In = T>,
-    A::Out: Send + 'static,
+    A: TryAggregate<In = T>,
+    O: RollingOutput<F::Key, A::Out, Out: Send + 'static>,
 {
-    type Out = A::Out;
-    fn build<D: Stage<A::Out> + 'static>(&self, down: D, context: &mut BuildContext) -> Box<dyn Task> {
+    type Out = O::Out;
+    fn build<D: Stage<O::Out> + 'static>(&self, down: D, context: &mut BuildContext) -> Box<dyn Task> {
+        let errors = ErrorHandler::new(operator(context, 0), self.on_error);
+        let (key, aggregate) = (self.key.clone(), self.aggregate.clone());
         let head =
-            Rolling::new(self.key.clone(), self.aggregate.clone(), context.wiring.max_parallelism(), down);
+            Rolling::<T, F, A, O, D>::new(errors, key, aggregate, context.wiring.max_parallelism(), down);
         Box::new(InputTask::new(context.gate::<T>(), head, context))
     }
 }
@@ -216,15 +235,22 @@ where
 /// Groups records into windows by key.
 pub struct WindowHead<T, F, W, G, C> {
     pub(crate) key: F,
-    pub(crate) windowing: Windowing<W, G, C>,
+    pub(crate) windowing: Windowing<T, W, G, C>,
     pub(crate) takes: PhantomData<fn(T)>,
+}
+
+impl<T, F, W, G, C> Fallible for WindowHead<T, F, W, G, C> {
+    fn set_on_error(&mut self, policy: OnError) {
+        self.windowing.on_error = policy;
+    }
 }
 
 impl<T, F, W, G, C> Pipeline for WindowHead<T, F, W, G, C>
 where
     T: Data + Clone,
     F: KeySelector<T>,
-    W: Assigner,
+    W: WindowAssigner<T>,
+    W::Merging: Merging<F::Key, T, G, C>,
     G: Trigger<T>,
     C: Contents<F::Key, T>,
     C::Out: Send + 'static,

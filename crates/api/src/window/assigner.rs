@@ -1,6 +1,7 @@
 //! Assigners, which decide which windows a record belongs to.
 
-use super::Window;
+use super::{Window, interval_ms};
+use crate::{TimeDomain, UserError};
 use reflow_types::{MIN_WATERMARK, Timestamp};
 use std::time::Duration;
 
@@ -8,6 +9,9 @@ use std::time::Duration;
 pub trait Assigner: Clone + Send + 'static {
     /// Whether windows depend on timestamps. A record without a timestamp is then an error.
     const NEEDS_TIME: bool = true;
+
+    /// The time that the windows are in: that of the timestamps to which they are assigned, and by which they end.
+    const DOMAIN: TimeDomain = TimeDomain::Event;
 
     /// Calls `each` with every window of a record with this timestamp. Windows with the same end but different
     /// starts are different windows.
@@ -20,22 +24,89 @@ pub trait Assigner: Clone + Send + 'static {
     }
 }
 
-/// An invalid window size.
+/// What a window operator needs of an assigner: every [`Assigner`], and [sessions](super::SessionWindows), which depend on
+/// the record and merge. Not meant to be implemented elsewhere.
+pub trait WindowAssigner<T>: Clone + Send + 'static {
+    /// Whether windows merge: [`NeverMerges`] or [`Merges`].
+    type Merging;
+    /// As [`Assigner::NEEDS_TIME`].
+    const NEEDS_TIME: bool;
+    /// As [`Assigner::DOMAIN`].
+    const DOMAIN: TimeDomain;
+
+    /// As [`Assigner::assign`], for a record.
+    fn assign(&mut self, value: &T, time: Timestamp, each: impl FnMut(Window)) -> Result<(), UserError>;
+}
+
+/// Windows stay as they were assigned.
+pub struct NeverMerges;
+
+/// Windows of a key that touch or overlap become one. Each record is assigned to one window.
+pub struct Merges;
+
+impl<T, W: Assigner> WindowAssigner<T> for W {
+    type Merging = NeverMerges;
+    const NEEDS_TIME: bool = W::NEEDS_TIME;
+    const DOMAIN: TimeDomain = W::DOMAIN;
+
+    #[inline]
+    fn assign(&mut self, _: &T, time: Timestamp, each: impl FnMut(Window)) -> Result<(), UserError> {
+        Assigner::assign(self, time, each);
+        Ok(())
+    }
+}
+
+/// Windows of another assigner, in processing time: records are assigned by the wall clock, and windows end by it.
+/// They need no timestamps and drop no record as late. Windows that are open when the input ends emit nothing, as
+/// in Flink.
+///
+/// ```
+/// use reflow_api::window::TumblingWindows;
+/// use std::time::Duration;
+/// let every_minute = TumblingWindows::of(Duration::from_secs(60)).in_processing_time();
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct ProcessingTime<W>(pub(super) W);
+
+impl<W: Assigner> Assigner for ProcessingTime<W> {
+    const NEEDS_TIME: bool = false;
+    const DOMAIN: TimeDomain = TimeDomain::Processing;
+
+    #[inline]
+    fn assign(&mut self, time: Timestamp, each: impl FnMut(Window)) {
+        self.0.assign(time, each);
+    }
+}
+
+/// Invalid windows.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WindowError {
     /// Below a millisecond.
     #[error("a window's {what} must be at least 1 ms")]
     TooShort {
-        /// Size or slide.
+        /// Size, slide, gap or interval.
         what: &'static str,
     },
     /// Above 20,000 years.
     #[error("a window's {what} must be at most 20,000 years; for windows without end use GlobalWindows")]
     TooLong {
-        /// Size or slide.
+        /// Size, slide, gap or interval.
         what: &'static str,
     },
+    /// A record would be in too many windows.
+    #[error(
+        "a record would be in {windows} windows, and at most {MAX_WINDOWS} are possible: make the slide longer, or \
+         the size shorter"
+    )]
+    TooMany {
+        /// The number of windows of a record.
+        windows: i64,
+    },
 }
+
+/// The most windows that a record may be in: as many as a day has seconds, and some more. Each costs a look-up and keeps
+/// an accumulator.
+const MAX_WINDOWS: i64 = 100_000;
 
 /// Windows of a fixed size that do not overlap, aligned to the Unix epoch (plus an offset).
 #[derive(Clone, Copy, Debug)]
@@ -52,15 +123,35 @@ impl TumblingWindows {
     /// # Panics
     /// If `size` is below 1 ms or above 20,000 years.
     pub fn of(size: Duration) -> Self {
-        Self { size: millis(size, "size"), offset: 0, last: Window { start: 0, end: 0 } }
+        Self { size: interval_ms(size, "size"), offset: 0, last: Window { start: 0, end: 0 } }
     }
 
     /// Shifts all windows by `offset`, for example to the days of another time zone.
     #[must_use]
-    pub fn with_offset(mut self, offset: Duration) -> Self {
-        self.offset = (offset.as_millis() % self.size as u128) as i64;
+    pub fn with_offset(self, offset: Duration) -> Self {
+        self.with_offset_ms(remainder_ms(offset, self.size))
+    }
+
+    /// Shifts all windows by `offset_ms` milliseconds, which may be negative: the days of UTC+8 begin 8 hours before
+    /// those of UTC.
+    ///
+    /// ```
+    /// use reflow_api::window::{Assigner, TumblingWindows};
+    /// use std::time::Duration;
+    /// let hour_ms = 3_600_000;
+    /// let mut days = TumblingWindows::of(Duration::from_secs(86_400)).with_offset_ms(-8 * hour_ms);
+    /// days.assign(0, |day| assert_eq!((day.start, day.end), (-8 * hour_ms, 16 * hour_ms)));
+    /// ```
+    #[must_use]
+    pub fn with_offset_ms(mut self, offset_ms: i64) -> Self {
+        self.offset = offset_ms.rem_euclid(self.size);
         self.last = Window { start: 0, end: 0 };
         self
+    }
+
+    /// The same windows in processing time.
+    pub fn in_processing_time(self) -> ProcessingTime<Self> {
+        ProcessingTime(self)
     }
 }
 
@@ -80,22 +171,45 @@ impl Assigner for TumblingWindows {
 pub struct SlidingWindows {
     size: i64,
     slide: i64,
+    offset: i64,
 }
 
 impl SlidingWindows {
     /// Windows of `size`, one every `slide`.
     ///
     /// # Panics
-    /// If either is below 1 ms or above 20,000 years.
+    /// If either is below 1 ms or above 20,000 years, or if a record would be in more than 100,000 windows.
     pub fn of(size: Duration, slide: Duration) -> Self {
-        Self { size: millis(size, "size"), slide: millis(slide, "slide") }
+        let (size, slide) = (interval_ms(size, "size"), interval_ms(slide, "slide"));
+        let windows = (size - 1) / slide + 1;
+        if windows > MAX_WINDOWS {
+            panic!("{}", WindowError::TooMany { windows });
+        }
+        Self { size, slide, offset: 0 }
+    }
+
+    /// Shifts all windows by `offset`.
+    #[must_use]
+    pub fn with_offset(self, offset: Duration) -> Self {
+        self.with_offset_ms(remainder_ms(offset, self.slide))
+    }
+
+    /// Shifts all windows by `offset_ms` milliseconds, which may be negative.
+    #[must_use]
+    pub fn with_offset_ms(self, offset_ms: i64) -> Self {
+        Self { offset: offset_ms.rem_euclid(self.slide), ..self }
+    }
+
+    /// The same windows in processing time.
+    pub fn in_processing_time(self) -> ProcessingTime<Self> {
+        ProcessingTime(self)
     }
 }
 
 impl Assigner for SlidingWindows {
     #[inline]
     fn assign(&mut self, time: Timestamp, mut each: impl FnMut(Window)) {
-        let mut start = window_start(time, 0, self.slide);
+        let mut start = window_start(time, self.offset, self.slide);
         while start > time - self.size {
             each(Window { start, end: start + self.size });
             start -= self.slide;
@@ -116,19 +230,9 @@ impl Assigner for GlobalWindows {
     }
 }
 
-/// About the years -9999 to 9999, to which event time is limited, so that computations with windows cannot
-/// overflow.
-const MAX_MS: i64 = 20_000 * 366 * 24 * 3_600 * 1_000;
-
-fn millis(duration: Duration, what: &'static str) -> i64 {
-    let ms = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-    if ms < 1 {
-        panic!("{}", WindowError::TooShort { what });
-    }
-    if ms > MAX_MS {
-        panic!("{}", WindowError::TooLong { what });
-    }
-    ms
+/// A duration modulo an interval.
+fn remainder_ms(duration: Duration, interval_ms: i64) -> i64 {
+    (duration.as_millis() % interval_ms as u128) as i64
 }
 
 #[inline]
@@ -142,7 +246,7 @@ mod tests {
 
     fn windows(mut assigner: impl Assigner, time: Timestamp) -> Vec<(i64, i64)> {
         let mut all = Vec::new();
-        assigner.assign(time, |w| all.push((w.start, w.end)));
+        Assigner::assign(&mut assigner, time, |w| all.push((w.start, w.end)));
         all
     }
 
@@ -162,7 +266,7 @@ mod tests {
 
     #[test]
     fn windows_of_any_size_that_is_taken_have_an_end() {
-        let longest = Duration::from_millis(MAX_MS as u64);
+        let longest = Duration::from_millis(super::super::MAX_MS as u64);
         let hour = Duration::from_secs(3_600);
         for time in [-377_705_116_800_000, 0, 253_402_300_799_999] {
             for tumbling in
@@ -178,5 +282,25 @@ mod tests {
             std::panic::catch_unwind(|| SlidingWindows::of(size, hour)).unwrap_err();
             std::panic::catch_unwind(|| SlidingWindows::of(hour, size)).unwrap_err();
         }
+    }
+
+    #[test]
+    fn a_record_is_in_a_bounded_number_of_windows() {
+        let (day, second) = (Duration::from_secs(86_400), Duration::from_secs(1));
+        assert_eq!(windows(SlidingWindows::of(day, second), 0).len(), 86_400);
+        let panic = std::panic::catch_unwind(|| SlidingWindows::of(100 * day, second)).unwrap_err();
+        let message = panic.downcast_ref::<String>().expect("a text");
+        assert!(message.contains("in 8640000 windows, and at most 100000 are possible"), "{message}");
+    }
+
+    #[test]
+    fn offsets_may_be_negative() {
+        let ten = Duration::from_millis(10);
+        for offset_ms in [-3, 7, 17, -13] {
+            assert_eq!(windows(TumblingWindows::of(ten).with_offset_ms(offset_ms), 6), [(-3, 7)]);
+            let sliding = SlidingWindows::of(2 * ten, ten).with_offset_ms(offset_ms);
+            assert_eq!(windows(sliding, 6), [(-3, 17), (-13, 7)]);
+        }
+        assert_eq!(windows(TumblingWindows::of(ten).with_offset_ms(i64::MIN), 6).len(), 1);
     }
 }

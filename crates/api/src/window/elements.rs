@@ -68,6 +68,21 @@ impl<T> Elements<T> {
     /// Removes the first `n` records, or all if there are fewer.
     pub fn drop_first(&mut self, n: usize) {
         self.rows.drain(..n.min(self.rows.len()));
+        self.find_newest();
+    }
+
+    /// Keeps the records for which `keep` is true.
+    pub fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
+        self.rows.retain(|(_, record)| keep(record));
+        self.find_newest();
+    }
+
+    /// Appends the records of `later`.
+    pub fn append(&mut self, later: Self) {
+        later.rows.into_iter().for_each(|(time, record)| self.push(time, record));
+    }
+
+    fn find_newest(&mut self) {
         self.newest = self.rows.iter().map(|(time, _)| *time).max().unwrap_or(Timestamp::MIN);
     }
 }

@@ -51,6 +51,54 @@ impl<T> Evictor<T> for CountEvictor {
     }
 }
 
+/// Keeps the records whose difference to the last one is below a threshold. A difference of NaN keeps a record.
+///
+/// ```
+/// use reflow_api::window::{DeltaEvictor, Elements, Evictor};
+/// let mut speeds = Elements::default();
+/// [50.0, 80.0, 85.0].into_iter().for_each(|speed| speeds.push(0, speed));
+/// DeltaEvictor::keep_within(10.0, |speed: &f64, last: &f64| (last - speed).abs()).evict(&mut speeds);
+/// assert_eq!(speeds.len(), 2);
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct DeltaEvictor<F> {
+    threshold: f64,
+    delta: F,
+}
+
+impl<F> DeltaEvictor<F> {
+    /// Keeps the records for which `delta(record, last)` is below `threshold`.
+    ///
+    /// # Panics
+    /// If the threshold is not a number: no record would ever be removed.
+    pub fn keep_within<T>(threshold: f64, delta: F) -> Self
+    where
+        F: Fn(&T, &T) -> f64,
+    {
+        assert!(!threshold.is_nan(), "the threshold of a delta evictor is NaN: give a number");
+        Self { threshold, delta }
+    }
+}
+
+impl<T: Clone, F: Fn(&T, &T) -> f64 + Clone + Send + 'static> Evictor<T> for DeltaEvictor<F> {
+    fn evict(&self, elements: &mut Elements<T>) {
+        let Some((_, last)) = elements.last().cloned() else { return };
+        elements.retain(|record| {
+            let delta = (self.delta)(record, &last);
+            delta.is_nan() || delta < self.threshold
+        });
+    }
+}
+
+/// Removes no record.
+#[derive(Clone, Copy, Debug)]
+pub struct KeepAll;
+
+impl<T> Evictor<T> for KeepAll {
+    #[inline]
+    fn evict(&self, _: &mut Elements<T>) {}
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,6 +121,19 @@ mod tests {
         assert_eq!(kept(CountEvictor::keep_last(3), &mixed), "bcd");
         assert_eq!(kept(CountEvictor::keep_last(9), &mixed), "abcd");
         assert_eq!(kept(CountEvictor::keep_last(0), &mixed), "");
+    }
+
+    #[test]
+    fn a_delta_is_measured_from_the_last_record() {
+        let distance =
+            |record: &char, last: &char| f64::from(u32::from(*last)) - f64::from(u32::from(*record));
+        assert_eq!(
+            kept(DeltaEvictor::keep_within(2.0, distance), &[(1, 'a'), (2, 'd'), (3, 'b'), (4, 'c')]),
+            "dbc"
+        );
+        assert_eq!(kept(DeltaEvictor::keep_within(2.0, distance), &[]), "");
+        assert_eq!(kept(DeltaEvictor::keep_within(0.0, |_: &char, _: &char| f64::NAN), &[(1, 'a')]), "a");
+        assert!(std::panic::catch_unwind(|| DeltaEvictor::keep_within(f64::NAN, distance)).is_err());
     }
 
     #[test]

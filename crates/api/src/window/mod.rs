@@ -1,18 +1,33 @@
-//! Windows: assigners, triggers and evictors.
+//! Windows: assigners, triggers, evictors and functions.
+//!
+//! Reading order: [`assigner`], [`session`], [`trigger`], [`elements`] and [`evictor`] (of windows that keep their records),
+//! [`function`].
 
 pub mod assigner;
 pub mod elements;
 pub mod evictor;
+pub mod function;
+pub mod session;
 pub mod trigger;
 
-pub use assigner::{Assigner, GlobalWindows, SlidingWindows, TumblingWindows, WindowError};
+pub use assigner::{
+    Assigner, GlobalWindows, Merges, NeverMerges, ProcessingTime, SlidingWindows, TumblingWindows,
+    WindowAssigner, WindowError,
+};
 pub use elements::Elements;
-pub use evictor::{CountEvictor, Evictor, TimeEvictor};
-pub use trigger::{CountTrigger, DeltaTrigger, EventTimeTrigger, Trigger, TriggerResult};
+pub use evictor::{CountEvictor, DeltaEvictor, Evictor, KeepAll, TimeEvictor};
+pub use function::{WindowContext, WindowFunction};
+pub use session::SessionWindows;
+pub use trigger::{
+    ContinuousEventTimeTrigger, ContinuousProcessingTimeTrigger, CountTrigger, DeltaTrigger,
+    EarlyAndLateFirings, EventTimeTrigger, MergingTrigger, NeverTrigger, ProcessingTimeTrigger,
+    PurgingTrigger, Trigger, TriggerContext, TriggerResult,
+};
 
 use reflow_types::{Data, Key, KeyWriter, MAX_WATERMARK, MIN_WATERMARK, Timestamp};
+use std::time::Duration;
 
-/// A window in event time: `start ..  end`, in milliseconds since the Unix epoch.
+/// A window: `start .. end`, in milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Data)]
 pub struct Window {
     /// The first timestamp in the window.
@@ -26,6 +41,7 @@ impl Window {
     pub const GLOBAL: Window = Window { start: MIN_WATERMARK, end: MAX_WATERMARK };
 
     /// The watermark at which the window has ended.
+    #[inline]
     pub fn max_timestamp(&self) -> Timestamp {
         if self.end == MAX_WATERMARK { MAX_WATERMARK } else { self.end.saturating_sub(1) }
     }
@@ -48,4 +64,22 @@ pub struct Windowed<K, R> {
     pub window: Window,
     /// The result.
     pub value: R,
+}
+
+/// About the years -9999 to 9999, to which event time is limited, so that computations with windows cannot
+/// overflow.
+const MAX_MS: i64 = 20_000 * 366 * 24 * 3_600 * 1_000;
+
+/// The milliseconds of a size, slide, gap or interval.
+fn checked_ms(duration: Duration, what: &'static str) -> Result<i64, WindowError> {
+    match i64::try_from(duration.as_millis()).unwrap_or(i64::MAX) {
+        ..1 => Err(WindowError::TooShort { what }),
+        ms if ms > MAX_MS => Err(WindowError::TooLong { what }),
+        ms => Ok(ms),
+    }
+}
+
+/// As [`checked_ms`], while a job is built.
+fn interval_ms(duration: Duration, what: &'static str) -> i64 {
+    checked_ms(duration, what).unwrap_or_else(|error| panic!("{error}"))
 }

@@ -6,8 +6,11 @@ mod rolling;
 mod window;
 
 pub use process::Process;
-pub use rolling::Rolling;
-pub use window::{Aggregated, Buffered, Contents, WindowOperator, Windowing};
+pub use rolling::{ResultAlone, Rolling, RollingOutput, WithKey};
+pub use window::{
+    Aggregated, AggregatedThenProcessed, Apply, Buffered, Contents, EvictedThenAggregated, Lateness, Merging,
+    MergingContents, Processed, WindowOperator, Windowing,
+};
 
 use crate::stage::{Control, Stage};
 use reflow_network::Row;

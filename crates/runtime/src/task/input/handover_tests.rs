@@ -204,7 +204,7 @@ impl Rig {
         let fired = Arc::new(AtomicUsize::new(0));
         let places: Arc<Mutex<Vec<Option<Place>>>> = Arc::default();
         let assigner = TumblingWindows::of(Duration::from_secs(1));
-        let windowing = Windowing { assigner, trigger: EventTimeTrigger, contents: Aggregated(Sum) };
+        let windowing = Windowing::new(assigner, EventTimeTrigger, Aggregated(Sum));
         let next =
             Counting { seen: fired.clone(), next: SharedTail::new(Vec::new()), places: places.clone() };
         let operator = OperatorName { name: "Window".into(), uid: "windows".into() };

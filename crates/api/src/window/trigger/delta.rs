@@ -1,100 +1,9 @@
-//! Triggers, which decide when a window emits its result.
+//! The trigger by the change of a measure.
 
-use super::Window;
-use reflow_types::{Data, Timestamp};
+use super::{Trigger, TriggerResult};
+use crate::window::Window;
+use reflow_types::Timestamp;
 use std::marker::PhantomData;
-
-/// The decision of a trigger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TriggerResult {
-    /// Do nothing.
-    Continue,
-    /// Emit the result and keep the content.
-    Fire,
-    /// Remove the content.
-    Purge,
-    /// Emit the result and remove the content.
-    FireAndPurge,
-}
-
-impl TriggerResult {
-    /// Whether a result is emitted.
-    pub fn fires(self) -> bool {
-        matches!(self, TriggerResult::Fire | TriggerResult::FireAndPurge)
-    }
-
-    /// Whether the content is removed.
-    pub fn purges(self) -> bool {
-        matches!(self, TriggerResult::Purge | TriggerResult::FireAndPurge)
-    }
-}
-
-/// Decides when a window emits its result. A window is purged in any case when the watermark has passed its end.
-pub trait Trigger<T>: Clone + Send + 'static {
-    /// The trigger's state for a key and window.
-    type State: Default + Data;
-
-    /// Called after a record was added to the window.
-    fn on_element(
-        &self,
-        value: &T,
-        time: Timestamp,
-        window: &Window,
-        state: &mut Self::State,
-    ) -> TriggerResult;
-
-    /// Called when the watermark has passed the window's end.
-    fn on_end(&self, window: &Window, state: &mut Self::State) -> TriggerResult;
-}
-
-/// Fires when the watermark passes the window's end; for a global window, when the input ends.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct EventTimeTrigger;
-
-impl<T> Trigger<T> for EventTimeTrigger {
-    type State = ();
-
-    #[inline]
-    fn on_element(&self, _: &T, _: Timestamp, _: &Window, (): &mut ()) -> TriggerResult {
-        TriggerResult::Continue
-    }
-
-    #[inline]
-    fn on_end(&self, _: &Window, (): &mut ()) -> TriggerResult {
-        TriggerResult::Fire
-    }
-}
-
-/// Fires at every `n`-th record.
-#[derive(Clone, Copy, Debug)]
-pub struct CountTrigger {
-    every: u64,
-}
-
-impl CountTrigger {
-    /// Fires at every `n`-th record of a window.
-    pub fn every(n: u64) -> Self {
-        Self { every: n.max(1) }
-    }
-}
-
-impl<T> Trigger<T> for CountTrigger {
-    type State = u64;
-
-    #[inline]
-    fn on_element(&self, _: &T, _: Timestamp, _: &Window, count: &mut u64) -> TriggerResult {
-        *count += 1;
-        if *count < self.every {
-            return TriggerResult::Continue;
-        }
-        *count = 0;
-        TriggerResult::Fire
-    }
-
-    fn on_end(&self, _: &Window, _: &mut u64) -> TriggerResult {
-        TriggerResult::Continue
-    }
-}
 
 /// Fires when a measure of the records has changed by more than a threshold since the trigger last fired, or since
 /// the first record. A measure of NaN neither fires nor becomes the reference.
@@ -168,10 +77,6 @@ impl<T: 'static, F: Fn(&T) -> f64 + Clone + Send + 'static> Trigger<T> for Delta
         }
         *last = Some(measure);
         TriggerResult::Fire
-    }
-
-    fn on_end(&self, _: &Window, _: &mut Option<f64>) -> TriggerResult {
-        TriggerResult::Continue
     }
 }
 

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::stages::SharedTail;
-use reflow_api::window::{EventTimeTrigger, TumblingWindows};
+use reflow_api::Aggregate;
+use reflow_api::window::{EventTimeTrigger, TumblingWindows, Windowed};
+use reflow_types::{Key, MAX_WATERMARK};
 use std::time::Duration;
 
 #[derive(Clone)]
@@ -53,7 +55,7 @@ fn a_watermark_that_comes_while_panes_fire_loses_none() {
     const KEYS: u64 = 5_000;
     let next = Counting { seen: 0, next: SharedTail::new(Vec::new()) };
     let assigner = TumblingWindows::of(Duration::from_secs(1));
-    let windowing = Windowing { assigner, trigger: EventTimeTrigger, contents: Aggregated(Sum) };
+    let windowing = Windowing::new(assigner, EventTimeTrigger, Aggregated(Sum));
     let max = MaxParallelism::DEFAULT;
     let operator = OperatorName { name: "Window".into(), uid: "windows".into() };
     let mut windows = WindowOperator::new(operator, |value: &u64| *value, windowing, max, next);
@@ -61,11 +63,11 @@ fn a_watermark_that_comes_while_panes_fire_loses_none() {
         windows.row(Row { hash: value.key_hash(), time: 10, value });
     }
     windows.watermark(5_000);
-    assert_eq!(windows.next.seen, 0, "only a step that can measure them fires windows");
-    assert_eq!((windows.resume(3), windows.next.seen), (Some(3), 3));
+    assert_eq!(windows.panes.next.seen, 0, "only a step that can measure them fires windows");
+    assert_eq!((windows.resume(3), windows.panes.next.seen), (Some(3), 3));
     windows.watermark(MAX_WATERMARK);
     windows.end();
     let resumed = (0..10_000).take_while(|_| windows.resume(1_000).is_some()).count();
-    assert!(resumed < 10_000, "it never ends, {} of {KEYS} windows so far", windows.next.seen);
-    assert_eq!(windows.next.seen as u64, KEYS, "windows have fired");
+    assert!(resumed < 10_000, "it never ends, {} of {KEYS} windows so far", windows.panes.next.seen);
+    assert_eq!(windows.panes.next.seen as u64, KEYS, "windows have fired");
 }

@@ -1,0 +1,167 @@
+//! Windowed streams whose windows keep their records and evict some.
+
+use super::{WindowedStream, Windows};
+use crate::aggregates::{Count, Reduce, Side, best};
+use crate::pipeline::Pipeline;
+use crate::stream::Stream;
+use reflow_api::window::{
+    DeltaTrigger, Elements, Evictor, Trigger, Window, WindowAssigner, WindowFunction, Windowed,
+};
+use reflow_api::{Data, OutputTag, TryAggregate};
+use reflow_network::output::KeySelector;
+use reflow_runtime::keyed::{Apply, Buffered, EvictedThenAggregated, Merging, Processed};
+use std::time::Duration;
+
+/// Windows that keep their records.
+#[must_use = "a stream does nothing until it ends in a sink"]
+pub struct EvictingStream<P: Pipeline, F, W, G, E> {
+    windowed: WindowedStream<P, F, W, G>,
+    evictor: E,
+}
+
+/// Numbers of records that were not evicted.
+type EvictedThenCounted<P, F, W, G, E> =
+    Windows<P, F, W, G, EvictedThenAggregated<E, Count<<P as Pipeline>::Out>>>;
+
+impl<P, F, W, G, E> EvictingStream<P, F, W, G, E>
+where
+    P: Pipeline<Out: Data + Clone>,
+    F: KeySelector<P::Out>,
+    W: WindowAssigner<P::Out>,
+    G: Trigger<P::Out>,
+    E: Evictor<P::Out>,
+{
+    pub(super) fn new(windowed: WindowedStream<P, F, W, G>, evictor: E) -> Self {
+        Self { windowed, evictor }
+    }
+
+    /// Sets the trigger that decides when a window emits its result; the default is at the window's end.
+    pub fn trigger<H: Trigger<P::Out>>(self, trigger: H) -> EvictingStream<P, F, W, H, E> {
+        EvictingStream { windowed: self.windowed.trigger(trigger), evictor: self.evictor }
+    }
+
+    /// As [`WindowedStream::trigger_on_rise`].
+    pub fn trigger_on_rise<M>(
+        self,
+        threshold: f64,
+        measure: M,
+    ) -> EvictingStream<P, F, W, DeltaTrigger<P::Out, M>, E>
+    where
+        M: Fn(&P::Out) -> f64 + Clone + Send + 'static,
+    {
+        self.trigger(DeltaTrigger::every(threshold, measure))
+    }
+
+    /// As [`WindowedStream::trigger_on_change`].
+    pub fn trigger_on_change<M>(
+        self,
+        threshold: f64,
+        measure: M,
+    ) -> EvictingStream<P, F, W, DeltaTrigger<P::Out, M>, E>
+    where
+        M: Fn(&P::Out) -> f64 + Clone + Send + 'static,
+    {
+        self.trigger(DeltaTrigger::either_way(threshold, measure))
+    }
+
+    /// As [`WindowedStream::allowed_lateness`].
+    pub fn allowed_lateness(self, lateness: Duration) -> Self {
+        Self { windowed: self.windowed.allowed_lateness(lateness), ..self }
+    }
+
+    /// As [`WindowedStream::late_output`].
+    pub fn late_output(self, tag: &OutputTag<P::Out>) -> Self {
+        Self { windowed: self.windowed.late_output(tag), ..self }
+    }
+
+    /// Applies `function` to a window's records, in the order of their arrival.
+    pub fn apply<U, A>(self, function: A) -> Windows<P, F, W, G, Buffered<E, A>>
+    where
+        U: Send + 'static,
+        A: Fn(&F::Key, Window, &Elements<P::Out>) -> Option<U> + Clone + Send + 'static,
+        W::Merging: Merging<F::Key, P::Out, G, Buffered<E, A>>,
+    {
+        self.windowed.with(Buffered { evictor: self.evictor, function })
+    }
+
+    /// Calls `function` with a window's records, each time the window fires.
+    pub fn process<Q>(self, function: Q) -> Windows<P, F, W, G, Processed<E, Q>>
+    where
+        Q: WindowFunction<Key = F::Key, In = Elements<P::Out>>,
+        Q::Out: Send + 'static,
+        W::Merging: Merging<F::Key, P::Out, G, Processed<E, Q>>,
+    {
+        self.windowed.with(Processed { evictor: self.evictor, function })
+    }
+
+    /// Emits the result of `aggregate` over a window's records, with key and window. They are aggregated anew each time.
+    pub fn aggregate<A>(self, aggregate: A) -> Windows<P, F, W, G, EvictedThenAggregated<E, A>>
+    where
+        A: TryAggregate<In = P::Out>,
+        A::Out: Send + 'static,
+        W::Merging: Merging<F::Key, P::Out, G, EvictedThenAggregated<E, A>>,
+    {
+        self.windowed.with(EvictedThenAggregated { evictor: self.evictor, aggregate })
+    }
+
+    /// Emits a window's records combined by `function`, with key and window.
+    pub fn reduce<H>(self, function: H) -> Stream<impl Pipeline<Out = Windowed<F::Key, P::Out>>>
+    where
+        H: Fn(P::Out, P::Out) -> P::Out + Clone + Send + 'static,
+        W::Merging: Merging<F::Key, P::Out, G, EvictedThenAggregated<E, Reduce<P::Out, H>>>,
+    {
+        self.aggregate(Reduce::new(function))
+    }
+
+    /// Emits the number of a window's records, with key and window.
+    pub fn count(self) -> EvictedThenCounted<P, F, W, G, E>
+    where
+        W::Merging: Merging<F::Key, P::Out, G, EvictedThenAggregated<E, Count<P::Out>>>,
+    {
+        self.aggregate(Count::new())
+    }
+
+    /// Emits the record of a window with the highest measure, the earliest of several. A measure that cannot be
+    /// compared with itself, such as NaN, is lower than all others.
+    pub fn max_by<S, M>(self, measure: S) -> Windows<P, F, W, G, Buffered<E, BestOf<S>>>
+    where
+        S: Fn(&P::Out) -> M + Clone + Send + 'static,
+        M: PartialOrd,
+        W::Merging: Merging<F::Key, P::Out, G, Buffered<E, BestOf<S>>>,
+    {
+        let function = BestOf { measure, side: Side::Highest };
+        self.windowed.with(Buffered { evictor: self.evictor, function })
+    }
+
+    /// Emits the record of a window with the lowest measure, the earliest of several. A measure that cannot be
+    /// compared with itself, such as NaN, is higher than all others.
+    pub fn min_by<S, M>(self, measure: S) -> Windows<P, F, W, G, Buffered<E, BestOf<S>>>
+    where
+        S: Fn(&P::Out) -> M + Clone + Send + 'static,
+        M: PartialOrd,
+        W::Merging: Merging<F::Key, P::Out, G, Buffered<E, BestOf<S>>>,
+    {
+        let function = BestOf { measure, side: Side::Lowest };
+        self.windowed.with(Buffered { evictor: self.evictor, function })
+    }
+}
+
+/// Finds the record with the best measure.
+#[derive(Clone)]
+pub struct BestOf<S> {
+    measure: S,
+    side: Side,
+}
+
+impl<K, T, S, M> Apply<K, T> for BestOf<S>
+where
+    T: Clone,
+    S: Fn(&T) -> M + Clone + Send + 'static,
+    M: PartialOrd,
+{
+    type Out = T;
+
+    fn apply(&self, _: &K, _: Window, records: &Elements<T>) -> Option<T> {
+        best(records, &self.measure, self.side)
+    }
+}

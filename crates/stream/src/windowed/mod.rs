@@ -1,0 +1,243 @@
+//! The windowed streams of a job function.
+
+mod evicting;
+
+pub use evicting::EvictingStream;
+
+use crate::aggregates::{Best, Count, Measured, Reduce, Side};
+use crate::keyed::KeyedStream;
+use crate::pipeline::{Pipeline, WindowHead};
+use crate::stream::Stream;
+use reflow_api::window::{
+    DeltaTrigger, Elements, Evictor, KeepAll, Trigger, Window, WindowAssigner, WindowFunction, Windowed,
+};
+use reflow_api::{Data, OutputTag, TryAggregate};
+use reflow_network::output::KeySelector;
+use reflow_runtime::keyed::{
+    Aggregated, AggregatedThenProcessed, Buffered, Contents, Lateness, Merging, Processed, Windowing,
+};
+use std::ops::Add;
+use std::time::Duration;
+
+/// A keyed stream whose records are grouped into windows.
+#[must_use = "a stream does nothing until it ends in a sink"]
+pub struct WindowedStream<P: Pipeline, F, W, G> {
+    pub(crate) keyed: KeyedStream<P, F>,
+    pub(crate) assigner: W,
+    pub(crate) trigger: G,
+    pub(crate) lateness: Lateness<P::Out>,
+}
+
+type Windows<P, F, W, G, C> = Stream<WindowHead<<P as Pipeline>::Out, F, W, G, C>>;
+
+/// Measures of windows.
+type MeasuredWindows<P, F, W, G, S, N> =
+    Windows<P, F, W, G, Aggregated<Measured<<P as Pipeline>::Out, S, N>>>;
+
+/// The best records of windows.
+type BestOfWindows<P, F, W, G, S> = Windows<P, F, W, G, Aggregated<Best<<P as Pipeline>::Out, S>>>;
+
+impl<P, F, W, G> WindowedStream<P, F, W, G>
+where
+    P: Pipeline<Out: Data + Clone>,
+    F: KeySelector<P::Out>,
+    W: WindowAssigner<P::Out>,
+    G: Trigger<P::Out>,
+{
+    /// Sets the trigger that decides when a window emits its result; the default is at the window's end.
+    pub fn trigger<H: Trigger<P::Out>>(self, trigger: H) -> WindowedStream<P, F, W, H> {
+        let Self { keyed, assigner, lateness, .. } = self;
+        WindowedStream { keyed, assigner, trigger, lateness }
+    }
+
+    /// Emits a window's result each time `measure` has risen by more than `threshold`, as [`DeltaTrigger::every`] says.
+    pub fn trigger_on_rise<M>(
+        self,
+        threshold: f64,
+        measure: M,
+    ) -> WindowedStream<P, F, W, DeltaTrigger<P::Out, M>>
+    where
+        M: Fn(&P::Out) -> f64 + Clone + Send + 'static,
+    {
+        self.trigger(DeltaTrigger::every(threshold, measure))
+    }
+
+    /// Emits a window's result each time `measure` has risen or fallen by more than `threshold`, as
+    /// [`DeltaTrigger::either_way`] says.
+    pub fn trigger_on_change<M>(
+        self,
+        threshold: f64,
+        measure: M,
+    ) -> WindowedStream<P, F, W, DeltaTrigger<P::Out, M>>
+    where
+        M: Fn(&P::Out) -> f64 + Clone + Send + 'static,
+    {
+        self.trigger(DeltaTrigger::either_way(threshold, measure))
+    }
+
+    /// Keeps windows in event time for `lateness` after their end, and adds late records to them. The default trigger
+    /// then fires a window again for each late record. Records that are even later are dropped and counted, or go to
+    /// the [`late_output`](Self::late_output).
+    pub fn allowed_lateness(mut self, lateness: Duration) -> Self {
+        self.lateness.allowed = lateness;
+        self
+    }
+
+    /// Sends records that come after all of their windows have ended, and after the allowed lateness, to a side output
+    /// instead of dropping them.
+    ///
+    /// ```
+    /// # use reflow_api::{OutputTag, window::TumblingWindows};
+    /// # use reflow_network::output::KeySelector;
+    /// # use reflow_stream::{KeyedStream, Pipeline};
+    /// # use std::time::Duration;
+    /// const LATE: OutputTag<(u64, f64)> = OutputTag::new("late");
+    ///
+    /// # fn job<P: Pipeline<Out = (u64, f64)>, F: KeySelector<(u64, f64), Key = u64>>(payments: KeyedStream<P, F>) {
+    /// let (sums, late) = payments
+    ///     .window(TumblingWindows::of(Duration::from_secs(60)))
+    ///     .allowed_lateness(Duration::from_secs(10))
+    ///     .late_output(&LATE)
+    ///     .sum(|payment| payment.1)
+    ///     .side_output(&LATE);
+    /// # let _ = (sums, late);
+    /// # }
+    /// ```
+    pub fn late_output(mut self, tag: &OutputTag<P::Out>) -> Self {
+        self.lateness.output = Some(*tag);
+        self
+    }
+
+    /// Keeps the records themselves in the window, and lets `evictor` remove some before a result is computed.
+    pub fn evict<E: Evictor<P::Out>>(self, evictor: E) -> EvictingStream<P, F, W, G, E> {
+        EvictingStream::new(self, evictor)
+    }
+
+    /// Emits the result of `aggregate` over a window's records, with key and window. [`on_error`](Stream::on_error) sets
+    /// how a record is handled for which it returns an error.
+    pub fn aggregate<A>(self, aggregate: A) -> Windows<P, F, W, G, Aggregated<A>>
+    where
+        A: TryAggregate<In = P::Out>,
+        A::Out: Send + 'static,
+        W::Merging: Merging<F::Key, P::Out, G, Aggregated<A>>,
+    {
+        self.with(Aggregated(aggregate))
+    }
+
+    /// Calls `function` with the result of `aggregate` over a window's records, each time the window fires.
+    pub fn aggregate_with<A, Q>(
+        self,
+        aggregate: A,
+        function: Q,
+    ) -> Windows<P, F, W, G, AggregatedThenProcessed<A, Q>>
+    where
+        A: TryAggregate<In = P::Out>,
+        Q: WindowFunction<Key = F::Key, In = A::Out>,
+        Q::Out: Send + 'static,
+        W::Merging: Merging<F::Key, P::Out, G, AggregatedThenProcessed<A, Q>>,
+    {
+        self.with(AggregatedThenProcessed { aggregate, function })
+    }
+
+    /// Keeps a window's records, and calls `function` with them each time the window fires.
+    /// [`aggregate_with`](Self::aggregate_with) keeps less.
+    pub fn process<Q>(self, function: Q) -> Windows<P, F, W, G, Processed<KeepAll, Q>>
+    where
+        Q: WindowFunction<Key = F::Key, In = Elements<P::Out>>,
+        Q::Out: Send + 'static,
+        W::Merging: Merging<F::Key, P::Out, G, Processed<KeepAll, Q>>,
+    {
+        self.with(Processed { evictor: KeepAll, function })
+    }
+
+    /// Keeps a window's records, and applies `function` to them in the order of their arrival.
+    pub fn apply<U, A>(self, function: A) -> Windows<P, F, W, G, Buffered<KeepAll, A>>
+    where
+        U: Send + 'static,
+        A: Fn(&F::Key, Window, &Elements<P::Out>) -> Option<U> + Clone + Send + 'static,
+        W::Merging: Merging<F::Key, P::Out, G, Buffered<KeepAll, A>>,
+    {
+        self.with(Buffered { evictor: KeepAll, function })
+    }
+
+    /// Emits a window's records combined by `function`, with key and window.
+    pub fn reduce<H>(self, function: H) -> Stream<impl Pipeline<Out = Windowed<F::Key, P::Out>>>
+    where
+        H: Fn(P::Out, P::Out) -> P::Out + Clone + Send + 'static,
+        W::Merging: Merging<F::Key, P::Out, G, Aggregated<Reduce<P::Out, H>>>,
+    {
+        self.aggregate(Reduce::new(function))
+    }
+
+    /// Emits the number of a window's records, with key and window.
+    pub fn count(self) -> Windows<P, F, W, G, Aggregated<Count<P::Out>>>
+    where
+        W::Merging: Merging<F::Key, P::Out, G, Aggregated<Count<P::Out>>>,
+    {
+        self.aggregate(Count::new())
+    }
+
+    /// Emits the sum of a measure of a window's records, with key and window.
+    pub fn sum<S, N>(self, measure: S) -> MeasuredWindows<P, F, W, G, S, N>
+    where
+        S: Fn(&P::Out) -> N + Clone + Send + 'static,
+        N: Data + Clone + Add<Output = N>,
+        W::Merging: Merging<F::Key, P::Out, G, Aggregated<Measured<P::Out, S, N>>>,
+    {
+        self.aggregate(Measured::sum(measure))
+    }
+
+    /// Emits the highest measure of a window's records, with key and window. One that cannot be compared with itself, such
+    /// as NaN, is lower than all others.
+    pub fn max<S, N>(self, measure: S) -> MeasuredWindows<P, F, W, G, S, N>
+    where
+        S: Fn(&P::Out) -> N + Clone + Send + 'static,
+        N: Data + Clone + PartialOrd,
+        W::Merging: Merging<F::Key, P::Out, G, Aggregated<Measured<P::Out, S, N>>>,
+    {
+        self.aggregate(Measured::max(measure))
+    }
+
+    /// Emits the lowest measure of a window's records, with key and window. One that cannot be compared with itself, such
+    /// as NaN, is higher than all others.
+    pub fn min<S, N>(self, measure: S) -> MeasuredWindows<P, F, W, G, S, N>
+    where
+        S: Fn(&P::Out) -> N + Clone + Send + 'static,
+        N: Data + Clone + PartialOrd,
+        W::Merging: Merging<F::Key, P::Out, G, Aggregated<Measured<P::Out, S, N>>>,
+    {
+        self.aggregate(Measured::min(measure))
+    }
+
+    /// Emits the record of a window with the highest measure, the earliest of several, with key and window. A measure
+    /// that cannot be compared with itself, such as NaN, is lower than all others.
+    pub fn max_by<S, M>(self, measure: S) -> BestOfWindows<P, F, W, G, S>
+    where
+        S: Fn(&P::Out) -> M + Clone + Send + 'static,
+        M: PartialOrd,
+        W::Merging: Merging<F::Key, P::Out, G, Aggregated<Best<P::Out, S>>>,
+    {
+        self.aggregate(Best::new(measure, Side::Highest))
+    }
+
+    /// Emits the record of a window with the lowest measure, the earliest of several, with key and window. A measure
+    /// that cannot be compared with itself, such as NaN, is higher than all others.
+    pub fn min_by<S, M>(self, measure: S) -> BestOfWindows<P, F, W, G, S>
+    where
+        S: Fn(&P::Out) -> M + Clone + Send + 'static,
+        M: PartialOrd,
+        W::Merging: Merging<F::Key, P::Out, G, Aggregated<Best<P::Out, S>>>,
+    {
+        self.aggregate(Best::new(measure, Side::Lowest))
+    }
+
+    fn with<C>(self, contents: C) -> Windows<P, F, W, G, C>
+    where
+        C: Contents<F::Key, P::Out>,
+        C::Out: Send + 'static,
+        W::Merging: Merging<F::Key, P::Out, G, C>,
+    {
+        let Self { keyed, assigner, trigger, lateness } = self;
+        keyed.windowed(Windowing { lateness, ..Windowing::new(assigner, trigger, contents) }, "Window")
+    }
+}
