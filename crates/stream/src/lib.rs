@@ -13,6 +13,7 @@ pub mod aggregates;
 pub mod connected;
 mod draft;
 pub mod env;
+mod event_time;
 pub mod job;
 pub mod keyed;
 mod partitioning;

@@ -12,11 +12,12 @@ use reflow_runtime::keyed::{
     Contents, Merging, Process, ResultAlone, Rolling, RollingOutput, Unkeyed, WindowOperator, Windowing,
 };
 use reflow_runtime::stages::{
-    AssignTime, BoxedStage, Convert, Filter, Flatten, Inspect, Keep, Map, SideOutput, Try, UnkeyedProcess,
+    AssignTime, BoxedStage, Convert, EventTime, Filter, Flatten, Inspect, Keep, Map, SideOutput, Try,
+    UnkeyedProcess,
 };
 use reflow_runtime::task::{InputTask, SourceTask};
 use reflow_runtime::{BuildContext, OperatorName, Stage, Task};
-use reflow_types::{Data, Timestamp};
+use reflow_types::Data;
 use std::marker::PhantomData;
 
 /// The head of a task and the operators chained to it.
@@ -431,7 +432,7 @@ pub struct TimeLink<F> {
 impl<T, F> Link<T> for TimeLink<F>
 where
     T: Send + 'static,
-    F: Fn(&T) -> Timestamp + Clone + Send + 'static,
+    F: EventTime<T>,
 {
     type Out = T;
     type Stage<D: Stage<T> + 'static> = AssignTime<T, F, D>;

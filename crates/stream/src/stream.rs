@@ -7,16 +7,16 @@ use crate::draft::{HeadDraft, SharedDraft, VertexDraft};
 use crate::keyed::KeyedStream;
 use crate::pipeline::{
     Boxed, Fallible, FilterLink, FlatMapLink, GateHead, InspectLink, Kept, Link, MapLink, Pipeline,
-    ProcessLink, SideOutputs, Then, TimeLink, ToMany, ToOne, TryLink, WithSideOutput,
+    ProcessLink, SideOutputs, Then, ToMany, ToOne, TryLink, WithSideOutput,
 };
-use reflow_api::{Data, Failed, OnError, OutputTag, Sink, UnkeyedProcessFunction, UserError, Watermarks};
+use reflow_api::{Data, Failed, OnError, OutputTag, Sink, UnkeyedProcessFunction, UserError};
 use reflow_graph::{EdgeId, Operator, Shipping, SideOutput, VertexIndex};
 use reflow_network::Output;
 use reflow_network::output::{KeySelector, NoKey};
 use reflow_runtime::BuildContext;
 use reflow_runtime::error_handler::{SendErrors, errors_tag};
 use reflow_runtime::stages::{Edge, FilteredEdge, SharedTail, SinkStage, Tail};
-use reflow_types::{Key, MaxParallelism, Timestamp};
+use reflow_types::{Key, MaxParallelism};
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -248,16 +248,6 @@ impl<P: Pipeline> Stream<P> {
         F: FnMut(&P::Out) + Clone + Send + 'static,
     {
         self.then("inspect", "Inspect", InspectLink(function))
-    }
-
-    /// Extracts each record's event time (milliseconds since the Unix epoch) and generates watermarks. Use it
-    /// directly behind the source, where each split has its own watermark.
-    pub fn assign_event_time<F>(self, time: F, watermarks: Watermarks) -> Stream<Then<P, TimeLink<F>>>
-    where
-        F: Fn(&P::Out) -> Timestamp + Clone + Send + 'static,
-    {
-        let place = self.draft.operators.len();
-        self.then("event-time", "EventTime", TimeLink { time, watermarks, place })
     }
 
     /// Hides the type of the chain, so that all streams of the same records have the same type. This is for jobs

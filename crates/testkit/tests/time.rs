@@ -374,3 +374,75 @@ fn a_subtask_behind_an_exchange_that_gets_nothing_becomes_idle() {
     job.advance(ms(1));
     assert_eq!(values(&out), [(10, 1)], "woken by the timeout alone");
 }
+
+/// Counts records in windows of 10 ms, of which those that are divisible by ten carry a watermark.
+fn count_punctuated(watermarks: Watermarks) -> impl Fn(&mut StreamEnv, Feed<i64>, Counts) + 'static {
+    move |env, feed, out| {
+        let watermark = |time: &i64, _| (time % 10 == 0).then_some(*time);
+        let _ = env
+            .source("in", feed)
+            .assign_punctuated_event_time(|time: &i64| *time, watermark, watermarks)
+            .key_by(|_: &i64| 0u8)
+            .window(TumblingWindows::of(ms(10)))
+            .count()
+            .map(|counted| (counted.window.end, counted.value))
+            .sink("out", out);
+    }
+}
+
+#[test]
+fn only_records_that_carry_a_watermark_raise_it() {
+    let (feed, out, mut job) = start(1, 1, count_punctuated(Watermarks::monotonic()));
+    feed.push(0, [1, 25, 35, 3]);
+    job.settle();
+    assert_eq!(values(&out), [], "no watermark has come");
+    feed.push(0, [10]);
+    job.settle();
+    assert_eq!(values(&out), [(10, 2)]);
+    feed.push(0, [2, 11]);
+    feed.end();
+    job.settle();
+    assert_eq!(values(&out), [(20, 2), (30, 1), (40, 1)], "2 is late");
+}
+
+#[test]
+fn a_split_whose_records_carry_no_watermark_is_not_idle() {
+    let watermarks = Watermarks::monotonic().with_idleness(ms(100));
+    let (feed, out, mut job) = start(2, 1, count_punctuated(watermarks));
+    for _ in 0..10 {
+        feed.push(0, [5]);
+        feed.push(1, [10, 20]);
+        job.settle();
+        job.advance(ms(60));
+    }
+    assert_eq!(values(&out), [], "split 0 holds the watermark back");
+    for _ in 0..10 {
+        feed.push(1, [30]);
+        job.settle();
+        job.advance(ms(60));
+    }
+    assert_eq!(values(&out), [(10, 10), (20, 10), (30, 10)], "it is idle now");
+}
+
+#[test]
+fn timestamps_that_records_have_are_kept() {
+    let job = |env: &mut StreamEnv, feed: Feed<i64>, out: Counts| {
+        let _ = env
+            .source("in", feed)
+            .assign_event_time(|time: &i64| *time, Watermarks::monotonic())
+            .map(|time| -time)
+            .assign_watermarks(Watermarks::bounded_out_of_orderness(ms(5)))
+            .key_by(|_: &i64| 0u8)
+            .window(TumblingWindows::of(ms(10)))
+            .count()
+            .map(|counted| (counted.window.end, counted.value))
+            .sink("out", out);
+    };
+    let (feed, out, mut job) = start(1, 1, job);
+    feed.push(0, [11, 8, 16, 15]);
+    job.settle();
+    assert_eq!(values(&out), [(10, 1)]);
+    feed.end();
+    job.settle();
+    assert_eq!(values(&out), [(20, 3)]);
+}

@@ -8,13 +8,78 @@ use reflow_api::Watermarks;
 use reflow_protocol::failure::Fault;
 use reflow_protocol::snapshot::Redistribution;
 use reflow_state::SnapshotKind;
-use reflow_types::{Instant, MAX_WATERMARK, MIN_WATERMARK, Timestamp};
+use reflow_types::{Instant, MAX_WATERMARK, MIN_WATERMARK, NO_TIMESTAMP, Timestamp};
 use std::marker::PhantomData;
 use std::time::Duration;
 
 /// The valid timestamps: the years −9999 to 9999 in milliseconds. A timestamp outside is a mistake, usually of
 /// units.
 pub(crate) const TIME_RANGE: std::ops::RangeInclusive<Timestamp> = -377_705_116_800_000..=253_402_300_799_999;
+
+/// How a record tells its event time.
+pub trait EventTime<T>: Clone + Send + 'static {
+    /// The record's timestamp. `given` is the one that it has.
+    fn timestamp(&self, value: &T, given: Timestamp) -> Timestamp;
+
+    /// The event time that its split has reached with this record: no earlier record follows, but for the disorder that
+    /// the watermark strategy allows.
+    #[inline]
+    fn reached(&self, _value: &T, timestamp: Timestamp) -> Timestamp {
+        timestamp
+    }
+}
+
+/// A function of the record.
+#[derive(Clone, Copy)]
+pub struct Extracted<F>(pub F);
+
+impl<T, F: Fn(&T) -> Timestamp + Clone + Send + 'static> EventTime<T> for Extracted<F> {
+    #[inline]
+    fn timestamp(&self, value: &T, _: Timestamp) -> Timestamp {
+        (self.0)(value)
+    }
+}
+
+/// The timestamp that the record has, as its source has given it.
+#[derive(Clone, Copy)]
+pub struct Given;
+
+impl<T> EventTime<T> for Given {
+    #[inline]
+    fn timestamp(&self, _: &T, given: Timestamp) -> Timestamp {
+        given
+    }
+}
+
+/// A function of the record, and one that says which records carry a watermark.
+#[derive(Clone, Copy)]
+pub struct Punctuated<F, W> {
+    /// The record's timestamp.
+    pub time: F,
+    /// The watermark of a record and its timestamp, if it carries one.
+    pub watermark: W,
+}
+
+impl<T, F, W> EventTime<T> for Punctuated<F, W>
+where
+    F: Fn(&T) -> Timestamp + Clone + Send + 'static,
+    W: Fn(&T, Timestamp) -> Option<Timestamp> + Clone + Send + 'static,
+{
+    #[inline]
+    fn timestamp(&self, value: &T, _: Timestamp) -> Timestamp {
+        (self.time)(value)
+    }
+
+    #[inline]
+    fn reached(&self, value: &T, timestamp: Timestamp) -> Timestamp {
+        match (self.watermark)(value, timestamp) {
+            // Records at the watermark are late, those behind it are not.
+            Some(watermark) => watermark.saturating_add(1),
+            // The lowest that counts as a record, so that a split without watermarks is not idle.
+            None => MIN_WATERMARK + 1,
+        }
+    }
+}
 
 /// Assigns event time.
 pub struct AssignTime<T, F, D> {
@@ -86,11 +151,11 @@ impl<T, F, D: Control> AssignTime<T, F, D> {
     }
 }
 
-impl<T, F: Fn(&T) -> Timestamp + Send, D: Stage<T>> Stage<T> for AssignTime<T, F, D> {
+impl<T, F: EventTime<T>, D: Stage<T>> Stage<T> for AssignTime<T, F, D> {
     #[inline]
-    fn push(&mut self, value: T, _: Timestamp) {
-        let time = (self.time)(&value);
-        self.splits.record(time);
+    fn push(&mut self, value: T, given: Timestamp) {
+        let time = self.time.timestamp(&value, given);
+        self.splits.record(self.time.reached(&value, time));
         if !TIME_RANGE.contains(&time) {
             out_of_range(&self.operator, time);
         }
@@ -100,8 +165,13 @@ impl<T, F: Fn(&T) -> Timestamp + Send, D: Stage<T>> Stage<T> for AssignTime<T, F
 
 #[cold]
 fn out_of_range(operator: &OperatorName, time: Timestamp) -> ! {
-    let hint = "event time is in milliseconds since the Unix epoch, within the years -9999 to 9999";
-    crate::fail(Fault::User, &operator.to_string(), format!("the timestamp {time} is out of range: {hint}"))
+    let message = if time == NO_TIMESTAMP {
+        "the source gives its records no timestamps: extract them by .assign_event_time(…)".to_owned()
+    } else {
+        let hint = "event time is in milliseconds since the Unix epoch, within the years -9999 to 9999";
+        format!("the timestamp {time} is out of range: {hint}")
+    };
+    crate::fail(Fault::User, &operator.to_string(), message)
 }
 
 impl<T, F: Send, D: Control> Control for AssignTime<T, F, D> {

@@ -11,8 +11,8 @@ mod split_times;
 mod tail;
 mod try_map;
 
-pub use assign_time::AssignTime;
 pub(crate) use assign_time::TIME_RANGE;
+pub use assign_time::{AssignTime, EventTime, Extracted, Given, Punctuated};
 pub use boxed::BoxedStage;
 pub use flat_map::Flatten;
 pub use map::{Filter, Inspect, Map};

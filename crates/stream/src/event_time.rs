@@ -1,0 +1,63 @@
+//! Event time and watermarks of streams.
+
+use crate::pipeline::{Pipeline, Then, TimeLink};
+use crate::stream::Stream;
+use reflow_api::Watermarks;
+use reflow_runtime::stages::{EventTime, Extracted, Given, Punctuated};
+use reflow_types::Timestamp;
+
+/// A chain that ends by assigning event time.
+type Timed<P, F> = Then<P, TimeLink<F>>;
+
+impl<P: Pipeline> Stream<P> {
+    /// Extracts each record's event time (milliseconds since the Unix epoch) and generates watermarks. Use it
+    /// directly behind the source, where each split has its own watermark.
+    pub fn assign_event_time<F>(self, time: F, watermarks: Watermarks) -> Stream<Timed<P, Extracted<F>>>
+    where
+        F: Fn(&P::Out) -> Timestamp + Clone + Send + 'static,
+    {
+        self.timed(Extracted(time), watermarks)
+    }
+
+    /// As [`assign_event_time`](Self::assign_event_time), with the timestamps that the source has given to its records.
+    pub fn assign_watermarks(self, watermarks: Watermarks) -> Stream<Timed<P, Given>>
+    where
+        P::Out: 'static,
+    {
+        self.timed(Given, watermarks)
+    }
+
+    /// As [`assign_event_time`](Self::assign_event_time), with watermarks that some records carry. `watermark` returns that
+    /// of a record, given its timestamp: records of the same split with this timestamp or an earlier one that come
+    /// later are late. The delay of `watermarks` is subtracted; its idleness applies.
+    ///
+    /// ```
+    /// # use reflow_api::Watermarks;
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// # struct Reading { time: i64, ends_minute: bool }
+    /// fn timed(readings: Stream<impl Pipeline<Out = Reading>>) -> Stream<impl Pipeline<Out = Reading>> {
+    ///     readings.assign_punctuated_event_time(
+    ///         |reading| reading.time,
+    ///         |reading, time| reading.ends_minute.then_some(time),
+    ///         Watermarks::monotonic(),
+    ///     )
+    /// }
+    /// ```
+    pub fn assign_punctuated_event_time<F, W>(
+        self,
+        time: F,
+        watermark: W,
+        watermarks: Watermarks,
+    ) -> Stream<Timed<P, Punctuated<F, W>>>
+    where
+        F: Fn(&P::Out) -> Timestamp + Clone + Send + 'static,
+        W: Fn(&P::Out, Timestamp) -> Option<Timestamp> + Clone + Send + 'static,
+    {
+        self.timed(Punctuated { time, watermark }, watermarks)
+    }
+
+    fn timed<F: EventTime<P::Out>>(self, time: F, watermarks: Watermarks) -> Stream<Timed<P, F>> {
+        let place = self.draft.operators.len();
+        self.then("event-time", "EventTime", TimeLink { time, watermarks, place })
+    }
+}
