@@ -12,6 +12,15 @@ pub enum Either<A, B> {
     Second(B),
 }
 
+/// One of two connected streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Input {
+    /// The first stream.
+    First,
+    /// The second stream.
+    Second,
+}
+
 /// A function with state by key and timers, for two streams with the same keys.
 ///
 /// State and timers are those of the key, whichever stream a record comes from. Records of one stream keep their
@@ -95,6 +104,13 @@ pub trait CoProcessFunction: Clone + Send + 'static {
         value: Self::Second,
     ) -> Result<(), UserError>;
 
+    /// Called when a stream has ended and no more of its records follow. It is called once in each attempt: after a
+    /// restart again, perhaps behind records of the other stream, because the function's fields are not part of the
+    /// state. So it sets fields and emits nothing; timers in event time fire when both streams have ended.
+    fn input_ended(&mut self, _input: Input, _context: &RuntimeContext) -> Result<(), UserError> {
+        Ok(())
+    }
+
     /// Called when a timer of the context's key fires.
     fn on_timer(
         &mut self,
@@ -144,4 +160,10 @@ pub trait UnkeyedCoProcessFunction: Clone + Send + 'static {
         context: &mut impl UnkeyedContext<Self::Out>,
         value: Self::Second,
     ) -> Result<(), UserError>;
+
+    /// See [`CoProcessFunction::input_ended`]. Subtasks read different parts of the streams, which end at different
+    /// times.
+    fn input_ended(&mut self, _input: Input, _context: &RuntimeContext) -> Result<(), UserError> {
+        Ok(())
+    }
 }

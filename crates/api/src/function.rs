@@ -1,6 +1,6 @@
 //! Functions with keyed state: aggregates, and process functions with timers.
 
-use crate::{OutputTag, RuntimeContext, UserError};
+use crate::{Input, OutputTag, RuntimeContext, UserError};
 use reflow_types::{Data, Key, Timestamp};
 
 /// Folds records into an accumulator.
@@ -259,6 +259,12 @@ pub trait ProcessFunction: Clone + Send + 'static {
         _time: Timestamp,
         _domain: TimeDomain,
     ) -> Result<(), UserError> {
+        Ok(())
+    }
+
+    /// Passed to the function with two inputs behind this one.
+    #[doc(hidden)]
+    fn input_ended(&mut self, _input: Input, _context: &RuntimeContext) -> Result<(), UserError> {
         Ok(())
     }
 }

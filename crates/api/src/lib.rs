@@ -24,7 +24,7 @@ pub mod unkeyed;
 pub mod watermarks;
 pub mod window;
 
-pub use co_process::{CoProcessFunction, Either, UnkeyedCoProcessFunction};
+pub use co_process::{CoProcessFunction, Either, Input, UnkeyedCoProcessFunction};
 pub use function::{
     Aggregate, Context, Failed, MergeableAggregate, OnError, ProcessFunction, TimeDomain, TryAggregate,
 };

@@ -1,6 +1,6 @@
 //! Process functions without a key, which have a life cycle, but neither keyed state nor timers.
 
-use crate::{OutputTag, RuntimeContext, UserError};
+use crate::{Input, OutputTag, RuntimeContext, UserError};
 use reflow_types::{Data, Timestamp};
 
 /// A function for the records of a stream that is not keyed, which emits any number of records for each.
@@ -71,6 +71,12 @@ pub trait UnkeyedProcessFunction: Clone + Send + 'static {
         context: &mut impl UnkeyedContext<Self::Out>,
         value: Self::In,
     ) -> Result<(), UserError>;
+
+    /// Passed to the function with two inputs behind this one.
+    #[doc(hidden)]
+    fn input_ended(&mut self, _input: Input, _context: &RuntimeContext) -> Result<(), UserError> {
+        Ok(())
+    }
 }
 
 /// The context of a call of an [`UnkeyedProcessFunction`], whose example uses it.

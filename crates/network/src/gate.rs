@@ -44,6 +44,7 @@ use crate::batch::{Batch, Element};
 use crate::codec::CodecError;
 use crate::rate::ConsumptionRate;
 use crate::receiver::Receiver;
+use reflow_graph::EdgeId;
 use reflow_protocol::data::{ChannelId, Limit};
 use reflow_types::{
     Bounds, CheckpointId, Data, Instant, MAX_WATERMARK, MIN_WATERMARK, Timestamp, injected_fault,
@@ -68,6 +69,8 @@ pub enum GateEvent<T> {
         /// The time since the first channel delivered it.
         alignment: Duration,
     },
+    /// All channels of this edge have ended. Precedes a barrier that the end was waited for.
+    InputEnded(EdgeId),
     /// All channels have ended.
     End,
 }
@@ -82,10 +85,11 @@ pub struct Gate<T> {
     /// The highest checkpoint that was aborted. Barriers up to it are ignored.
     aborted: Option<CheckpointId>,
     watermark: Timestamp,
-    /// The watermark may have advanced together with the event that was returned last; the next poll returns that
-    /// first.
-    advance_due: bool,
+    /// More may be due together with the event that was returned last; the next poll returns that first.
+    more_due: bool,
     idle: bool,
+    /// The edges whose end was returned.
+    ended_edges: Vec<EdgeId>,
     ended: bool,
     last_from: usize,
     /// Bytes received on channels that were removed.
@@ -133,8 +137,9 @@ impl<T: Data> Gate<T> {
             aligning: None,
             aborted: None,
             watermark,
-            advance_due: false,
+            more_due: false,
             idle: false,
+            ended_edges: Vec::new(),
             ended: false,
             last_from: 0,
             bytes_before: 0,
@@ -189,7 +194,7 @@ impl<T: Data> Gate<T> {
         (self.next, self.last_from) = (0, 0);
         // The removed channels may have held the watermark back, or may have been the only ones that had not
         // ended.
-        self.advance_due = !self.ended;
+        self.more_due = !self.ended;
     }
 
     /// Starts event time anew, because after a rescale the gate may read records that are earlier than those
@@ -197,7 +202,7 @@ impl<T: Data> Gate<T> {
     /// all channels have ended.
     pub fn reset(&mut self) {
         if !self.ended {
-            (self.watermark, self.idle, self.advance_due) = (MIN_WATERMARK, false, true);
+            (self.watermark, self.idle, self.more_due) = (MIN_WATERMARK, false, true);
         }
     }
 
@@ -232,8 +237,8 @@ impl<T: Data> Gate<T> {
     }
 
     fn next_event(&mut self, now: Instant) -> Result<Option<GateEvent<T>>, CodecError> {
-        if std::mem::take(&mut self.advance_due)
-            && let Some(event) = self.end().or_else(|| self.advance())
+        if std::mem::take(&mut self.more_due)
+            && let Some(event) = self.due(now)
         {
             return Ok(Some(event));
         }
@@ -304,20 +309,33 @@ impl<T: Data> Gate<T> {
             }
             Element::End => {
                 input.ended = true;
-                if let Some(end) = self.end() {
-                    return Ok(Some(end));
-                }
-                // An ended channel counts as past every barrier and every watermark, so both may be due now. The
-                // barrier goes first: records before it must not meet a watermark that came behind it.
-                match self.try_align(now) {
-                    Some(barrier) => {
-                        self.advance_due = true;
-                        Some(barrier)
-                    }
-                    None => self.advance(),
-                }
+                self.due(now)
             }
         })
+    }
+
+    /// What is due because channels have ended or were removed. An ended channel counts as past every barrier and every
+    /// watermark, so both may be due. The barrier goes first: records before it must not meet a watermark that came behind
+    /// it.
+    fn due(&mut self, now: Instant) -> Option<GateEvent<T>> {
+        let before_end = self.input_ended();
+        if before_end.is_none()
+            && let Some(end) = self.end()
+        {
+            return Some(end);
+        }
+        let event = before_end.or_else(|| self.try_align(now));
+        self.more_due |= event.is_some();
+        event.or_else(|| self.advance())
+    }
+
+    /// The end of an edge, once, if all its channels have ended.
+    fn input_ended(&mut self) -> Option<GateEvent<T>> {
+        let is_open = |edge: EdgeId| self.channels.iter().any(|input| input.id.edge == edge && !input.ended);
+        let mut edges = self.channels.iter().map(|input| input.id.edge);
+        let edge = edges.find(|edge| !self.ended_edges.contains(edge) && !is_open(*edge))?;
+        self.ended_edges.push(edge);
+        Some(GateEvent::InputEnded(edge))
     }
 
     /// The end, once, if all channels have ended. A gate without channels belongs to a task that is being removed
@@ -359,7 +377,7 @@ impl<T: Data> Gate<T> {
         let idle = any_open && open().all(|input| input.idle);
         if idle != self.idle {
             self.idle = idle;
-            self.advance_due = true;
+            self.more_due = true;
             return Some(GateEvent::Idle(idle));
         }
         let lowest = match open().filter(|input| !input.idle).map(|input| input.watermark).min() {

@@ -11,12 +11,20 @@ fn local(channel: ChannelId) -> LocalChannelId {
 }
 
 fn gate() -> (Vec<Sender<u32>>, Gate<u32>) {
+    gate_over([0, 0])
+}
+
+/// A gate with a channel on each of these edges.
+fn gate_over<const N: usize>(edges: [u16; N]) -> (Vec<Sender<u32>>, Gate<u32>) {
     let hub = Hub::new(Signal::default());
-    let id = |from| ChannelId { edge: EdgeId(0), from: SubtaskId(from), to: SubtaskId(9) };
-    let senders =
-        (0..2).map(|n| Sender::local(&hub, local(id(n)), Signal::default(), Signal::default())).collect();
-    let receivers = (0..2).map(|n| (id(n), Receiver::local(&hub, local(id(n)), Signal::default()))).collect();
-    (senders, Gate::new(receivers, MIN_WATERMARK, Bounds::default()))
+    let mut from = 0..;
+    let ids = edges.map(|edge| {
+        let from = SubtaskId(from.next().expect("there are enough"));
+        ChannelId { edge: EdgeId(edge), from, to: SubtaskId(9) }
+    });
+    let senders = ids.map(|id| Sender::local(&hub, local(id), Signal::default(), Signal::default()));
+    let receivers = ids.map(|id| (id, Receiver::local(&hub, local(id), Signal::default())));
+    (senders.into(), Gate::new(receivers.into(), MIN_WATERMARK, Bounds::default()))
 }
 
 /// All events that are available, each as text.
@@ -28,6 +36,7 @@ fn check(gate: &mut Gate<u32>, expect: &[&str]) {
             GateEvent::Watermark(time) => format!("watermark {time}"),
             GateEvent::Idle(idle) => format!("idle {idle}"),
             GateEvent::Barrier { checkpoint, .. } => format!("barrier {checkpoint}"),
+            GateEvent::InputEnded(EdgeId(edge)) => format!("input {edge} ended"),
             GateEvent::End => "end".to_owned(),
         });
     }
@@ -69,8 +78,45 @@ fn the_end_of_an_input_completes_barrier_and_watermark() {
     senders[1].end();
     check(&mut gate, &["barrier 1", "watermark 50"]);
     senders[0].end();
-    check(&mut gate, &["end"]);
+    check(&mut gate, &["input 0 ended", "end"]);
     assert!(gate.is_ended() && gate.watermark() == MAX_WATERMARK);
+}
+
+#[test]
+fn an_input_has_ended_when_all_its_channels_have_and_before_the_barrier_that_waited_for_it() {
+    let (mut senders, mut gate) = gate_over([3, 3, 5]);
+    senders[0].end();
+    senders[2].watermark(50);
+    check(&mut gate, &[]);
+    senders[2].barrier(CheckpointId(1), false);
+    senders[1].watermark(10);
+    senders[1].end();
+    check(&mut gate, &["watermark 10", "input 3 ended", "barrier 1", "watermark 50"]);
+    senders[2].end();
+    check(&mut gate, &["input 5 ended", "end"]);
+}
+
+#[test]
+fn an_input_ends_once_however_channels_change_behind_its_end() {
+    let (mut senders, mut gate) = gate_over([3, 3, 5]);
+    let [first, second, other] = [0, 1, 2].map(|at: usize| gate.channels[at].id);
+    senders[0].end();
+    senders[1].barrier(CheckpointId(1), false);
+    senders[2].barrier(CheckpointId(1), false);
+    check(&mut gate, &["barrier 1"]);
+    gate.prepare(vec![(first, None), (other, None)]);
+    gate.switch();
+    check(&mut gate, &["input 3 ended"]);
+    let hub = Hub::new(Signal::default());
+    let mut added = Sender::<u32>::local(&hub, local(second), Signal::default(), Signal::default());
+    let receiver = Receiver::local(&hub, local(second), Signal::default());
+    senders[2].barrier(CheckpointId(2), false);
+    check(&mut gate, &["barrier 2"]);
+    gate.prepare(vec![(first, None), (second, Some(receiver)), (other, None)]);
+    gate.switch();
+    check(&mut gate, &[]);
+    added.end();
+    check(&mut gate, &[]);
 }
 
 #[test]
@@ -162,7 +208,7 @@ fn the_inputs_have_ended_when_the_last_open_one_is_removed() {
     gate.prepare(vec![(stays, None)]);
     gate.switch();
     gate.reset();
-    check(&mut gate, &["end"]);
+    check(&mut gate, &["input 0 ended", "end"]);
     assert!(gate.is_ended() && gate.watermark() == MAX_WATERMARK);
     check(&mut gate, &[]);
 }
@@ -189,7 +235,7 @@ fn a_sender_that_resets_its_time_holds_the_watermark_until_it_has_said_it_anew()
     gate.reset();
     check(&mut gate, &["idle true"]);
     senders[1].end();
-    check(&mut gate, &["end"]);
+    check(&mut gate, &["input 0 ended", "end"]);
     gate.reset();
     assert_eq!(gate.watermark(), MAX_WATERMARK);
 }
@@ -252,7 +298,7 @@ fn what_follows_the_end_is_dropped_and_its_sender_gets_credit() {
         (sender, (id, Some(Receiver::local(&hub, local(id), Signal::default()))))
     };
     senders.iter_mut().for_each(Sender::end);
-    check(&mut gate, &["end"]);
+    check(&mut gate, &["input 0 ended", "end"]);
     gate.prepare(vec![receiver]);
     gate.switch();
     for _ in 0..100 {

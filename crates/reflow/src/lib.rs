@@ -39,7 +39,7 @@ pub use reflow_api::sink;
 pub use reflow_api::source;
 pub use reflow_api::{
     Aggregate, CallTicket, CoProcessFunction, Context, Either, Emit, Enumerator, EnumeratorContext, Failed,
-    Io, OnError, Opened, OutputTag, Polled, ProcessFunction, Reader, RuntimeContext, Sink, Source,
+    Input, Io, OnError, Opened, OutputTag, Polled, ProcessFunction, Reader, RuntimeContext, Sink, Source,
     TimeDomain, Transaction, UnkeyedCoProcessFunction, UnkeyedContext, UnkeyedProcessFunction, UserError,
     Watermarks, Writer, window,
 };
@@ -69,8 +69,8 @@ pub mod prelude {
         TimeEvictor, TumblingWindows, Window, Windowed,
     };
     pub use crate::{
-        Aggregate, Args, BoxedStream, CoProcessFunction, Context, Data, Either, Failed, JobResult, Key,
-        OnError, Opened, OutputTag, ProcessFunction, RuntimeContext, SharedStream, Stream, StreamEnv,
+        Aggregate, Args, BoxedStream, CoProcessFunction, Context, Data, Either, Failed, Input, JobResult,
+        Key, OnError, Opened, OutputTag, ProcessFunction, RuntimeContext, SharedStream, Stream, StreamEnv,
         TimeDomain, Timestamp, UnkeyedCoProcessFunction, UnkeyedContext, UnkeyedProcessFunction, UserError,
         Watermarks, clap,
     };

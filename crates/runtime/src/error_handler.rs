@@ -51,12 +51,12 @@ impl ErrorHandler {
         }
     }
 
-    /// Sets the time of log lines, in [`Control::tick`](crate::Control::tick).
+    /// Sets the time of log lines, in [`Control::tick`].
     pub fn tick(&mut self, now: Instant) {
         self.now = now;
     }
 
-    /// Adds the counter of skipped records, in [`Control::count`](crate::Control::count).
+    /// Adds the counter of skipped records, in [`Control::count`].
     pub fn count(&self, metrics: &mut SubtaskMetrics) {
         metrics.skipped_records += self.skipped;
     }

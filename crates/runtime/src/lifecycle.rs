@@ -30,7 +30,7 @@ impl Lifecycle {
         &self.context
     }
 
-    /// Sets the context, in [`Control::open`](crate::Control::open).
+    /// Sets the context, in [`Control::open`].
     pub fn set(&mut self, context: &OpenContext<'_>) {
         let Place { index, parallelism } = context.place;
         self.context = RuntimeContext::new(&self.operator.name, &self.operator.uid)
@@ -40,13 +40,13 @@ impl Lifecycle {
             .with_metrics(context.metrics);
     }
 
-    /// Opens the function, in [`Control::start`](crate::Control::start).
+    /// Opens the function, in [`Control::start`].
     pub fn open(&mut self, open: impl FnOnce(&RuntimeContext) -> Result<(), UserError>) {
         self.is_open = true;
         self.check(open);
     }
 
-    /// Calls the function if the context has changed, in [`Control::rescaled`](crate::Control::rescaled).
+    /// Calls the function if the context has changed, in [`Control::rescaled`].
     pub fn rescaled(
         &mut self,
         place: Place,
@@ -59,7 +59,12 @@ impl Lifecycle {
         }
     }
 
-    /// Closes the function if it is open, in [`Control::close`](crate::Control::close).
+    /// Calls the function because one of its inputs has ended, in [`Control::input_ended`].
+    pub fn input_ended(&mut self, call: impl FnOnce(&RuntimeContext) -> Result<(), UserError>) {
+        self.check(call);
+    }
+
+    /// Closes the function if it is open, in [`Control::close`].
     pub fn close(&mut self, failures: &mut Vec<Failure>, close: impl FnOnce() -> Result<(), UserError>) {
         if std::mem::take(&mut self.is_open) {
             let operator = self.operator.to_string();

@@ -2,7 +2,7 @@
 
 use crate::wiring::{Place, Wiring};
 use reflow_api::metrics::TaskMetrics;
-use reflow_api::{Io, OutputTag};
+use reflow_api::{Input, Io, OutputTag};
 use reflow_protocol::control::SubtaskMetrics;
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::failure::Failure;
@@ -155,6 +155,10 @@ pub trait Control: Send {
     fn aborted(&mut self, checkpoint: CheckpointId) {
         self.next_stage_mut().aborted(checkpoint);
     }
+    /// One of two inputs has ended.
+    fn input_ended(&mut self, input: Input) {
+        self.next_stage_mut().input_ended(input);
+    }
     /// The input has ended.
     fn end(&mut self) {
         self.next_stage_mut().end();
@@ -243,6 +247,7 @@ impl Control for EndOfChain {
     fn adopt(&mut self, _: &mut AdoptedState) {}
     fn completed(&mut self, _: CheckpointId) {}
     fn aborted(&mut self, _: CheckpointId) {}
+    fn input_ended(&mut self, _: Input) {}
     fn end(&mut self) {}
     #[inline]
     fn is_settled(&self) -> bool {

@@ -8,7 +8,7 @@ use crate::keyed::KeyedStream;
 use crate::pipeline::{FlatMapLink, GateHead, MapLink, Pipeline, ProcessHead, ProcessLink, Then};
 use crate::stream::Stream;
 use reflow_api::{
-    CoProcessFunction, Context, Data, Either, OnError, ProcessFunction, RuntimeContext, TimeDomain,
+    CoProcessFunction, Context, Data, Either, Input, OnError, ProcessFunction, RuntimeContext, TimeDomain,
     UnkeyedCoProcessFunction, UnkeyedContext, UnkeyedProcessFunction, UserError,
 };
 use reflow_graph::Shipping;
@@ -204,6 +204,10 @@ impl<Q: CoProcessFunction> ProcessFunction for CoFunction<Q> {
         self.0.close()
     }
 
+    fn input_ended(&mut self, input: Input, context: &RuntimeContext) -> Result<(), UserError> {
+        self.0.input_ended(input, context)
+    }
+
     #[inline]
     fn process(
         &mut self,
@@ -240,6 +244,10 @@ impl<Q: UnkeyedCoProcessFunction> UnkeyedProcessFunction for CoFunction<Q> {
 
     fn close(&mut self) -> Result<(), UserError> {
         self.0.close()
+    }
+
+    fn input_ended(&mut self, input: Input, context: &RuntimeContext) -> Result<(), UserError> {
+        self.0.input_ended(input, context)
     }
 
     #[inline]

@@ -1,7 +1,8 @@
 //! Tests of operators with two inputs.
 
 use reflow_api::{
-    CoProcessFunction, Context, OnError, OutputTag, UnkeyedCoProcessFunction, UnkeyedContext, UserError,
+    CoProcessFunction, Context, Input, OnError, OutputTag, RuntimeContext, UnkeyedCoProcessFunction,
+    UnkeyedContext, UserError,
 };
 use reflow_stream::StreamEnv;
 use reflow_testkit::{Collect, Feed, Harness};
@@ -120,5 +121,83 @@ fn streams_without_a_key_are_connected_by_forward_edges_in_order() {
     assert!(job.finish(), "{}", job.state());
     let mut expected: Vec<String> = (0..10).map(|number| format!("number {number}")).collect();
     expected.splice(0..0, ["a".to_owned(), "b".to_owned()]);
+    assert_eq!(out.committed(&job), expected);
+}
+
+/// Emits each number with whether the stream of texts has ended.
+#[derive(Clone, Default)]
+struct Ends {
+    seen: Vec<Input>,
+}
+
+impl CoProcessFunction for Ends {
+    type Key = u64;
+    type First = u64;
+    type Second = u64;
+    type Out = (u64, usize);
+    type State = ();
+
+    fn process_first(
+        &mut self,
+        context: &mut impl Context<u64, (), (u64, usize)>,
+        number: u64,
+    ) -> Result<(), UserError> {
+        context.emit((number, self.seen.len()));
+        Ok(())
+    }
+
+    fn process_second(
+        &mut self,
+        context: &mut impl Context<u64, (), (u64, usize)>,
+        number: u64,
+    ) -> Result<(), UserError> {
+        if self.seen.contains(&Input::Second) {
+            return Err("the second input has ended".into());
+        }
+        context.emit((number, self.seen.len()));
+        Ok(())
+    }
+
+    fn input_ended(&mut self, input: Input, _: &RuntimeContext) -> Result<(), UserError> {
+        if self.seen.contains(&input) {
+            return Err(format!("{input:?} ends twice").into());
+        }
+        self.seen.push(input);
+        Ok(())
+    }
+}
+
+/// Each subtask is told of an end once in each attempt, also at another parallelism and if the task was added later.
+#[test]
+fn the_end_of_an_input_is_told_once_in_each_attempt() {
+    let (numbers, rules, out) = (Feed::new(1), Feed::new(1), Collect::new("out"));
+    let (first, second, sink) = (numbers.clone(), rules.clone(), out.clone());
+    let mut job = Harness::new(move |env: &mut StreamEnv| {
+        let rules = env.source("rules", second.clone()).key_by(|rule: &u64| *rule);
+        let numbers = env.source("numbers", first.clone()).key_by(|number: &u64| *number);
+        let _ = numbers.connect(rules).process(Ends::default()).sink("out", sink.clone());
+    })
+    .on_executors(2);
+    job.start(2);
+    numbers.push(0, 0..4);
+    rules.push(0, 100..104);
+    job.settle();
+    rules.end();
+    job.settle();
+    numbers.push(0, 10..14);
+    job.settle();
+    for (round, parallelism) in [(2, 3), (3, 1), (4, 2)] {
+        assert!(job.checkpoint(), "{}", job.state());
+        job.kill();
+        job.start(parallelism);
+        job.settle();
+        numbers.push(0, round * 10..round * 10 + 4);
+    }
+    numbers.end();
+    assert!(job.finish(), "{}", job.state());
+    let before = (0..4).chain(100..104).map(|number| (number, 0));
+    let behind = (1..5).flat_map(|round| round * 10..round * 10 + 4).map(|number| (number, 1));
+    let mut expected: Vec<(u64, usize)> = before.chain(behind).collect();
+    expected.sort_unstable();
     assert_eq!(out.committed(&job), expected);
 }

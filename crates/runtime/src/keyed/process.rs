@@ -6,7 +6,7 @@ use crate::failure::OperatorName;
 use crate::lifecycle::Lifecycle;
 use crate::stage::{Control, OpenContext, Stage};
 use crate::wiring::Place;
-use reflow_api::{Context, OnError, OutputTag, ProcessFunction, RuntimeContext, TimeDomain};
+use reflow_api::{Context, Input, OnError, OutputTag, ProcessFunction, RuntimeContext, TimeDomain};
 use reflow_network::Row;
 use reflow_network::output::KeySelector;
 use reflow_protocol::control::SubtaskMetrics;
@@ -254,6 +254,12 @@ where
         self.next.rescaled(place);
         let Self { lifecycle, function, .. } = self;
         lifecycle.rescaled(place, |context| function.rescaled(context));
+    }
+
+    fn input_ended(&mut self, input: Input) {
+        let Self { lifecycle, function, .. } = self;
+        lifecycle.input_ended(|context| function.input_ended(input, context));
+        self.next.input_ended(input);
     }
 
     fn close(&mut self, failures: &mut Vec<Failure>) {

@@ -6,6 +6,7 @@
 use crate::stage::{AdoptedState, Control, OpenContext, SnapshotContext, Stage, Starved};
 use crate::wiring::Place;
 use crate::wiring::Wiring;
+use reflow_api::Input;
 use reflow_protocol::control::SubtaskMetrics;
 use reflow_protocol::failure::Failure;
 use reflow_state::SnapshotTable;
@@ -93,6 +94,7 @@ erase! {
         adopt(states: &mut AdoptedState);
         completed(checkpoint: CheckpointId);
         aborted(checkpoint: CheckpointId);
+        input_ended(input: Input);
         end();
         has_room() -> bool;
         flush();

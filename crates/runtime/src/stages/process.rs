@@ -5,7 +5,7 @@ use crate::failure::OperatorName;
 use crate::lifecycle::Lifecycle;
 use crate::stage::{Control, OpenContext, Stage};
 use crate::wiring::Place;
-use reflow_api::{OnError, OutputTag, RuntimeContext, UnkeyedContext, UnkeyedProcessFunction};
+use reflow_api::{Input, OnError, OutputTag, RuntimeContext, UnkeyedContext, UnkeyedProcessFunction};
 use reflow_protocol::control::SubtaskMetrics;
 use reflow_protocol::failure::Failure;
 use reflow_types::{Data, Instant, MIN_WATERMARK, Timestamp};
@@ -115,6 +115,12 @@ impl<P: UnkeyedProcessFunction, D: Control> Control for UnkeyedProcess<P, D> {
         self.next.rescaled(place);
         let Self { lifecycle, function, .. } = self;
         lifecycle.rescaled(place, |context| function.rescaled(context));
+    }
+
+    fn input_ended(&mut self, input: Input) {
+        let Self { lifecycle, function, .. } = self;
+        lifecycle.input_ended(|context| function.input_ended(input, context));
+        self.next.input_ended(input);
     }
 
     fn close(&mut self, failures: &mut Vec<Failure>) {

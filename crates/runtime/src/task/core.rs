@@ -338,6 +338,7 @@ impl<C: Control> TaskCore<C> {
         match signal {
             Signal::Watermark(time) => self.chain.watermark(time),
             Signal::Idle(idle) => self.chain.idle(idle),
+            Signal::InputEnded(input) => self.chain.input_ended(input),
             Signal::End => self.end(events),
         }
     }

@@ -17,6 +17,8 @@ use crate::rescale::Preparation;
 use crate::stage::{NO_SPLIT, Starved};
 use crate::wiring::Wiring;
 use bytes::Bytes;
+use reflow_api::Input;
+use reflow_graph::EdgeId;
 use reflow_network::{Gate, GateEvent, Row};
 use reflow_protocol::command::{MoreSplits, SnapshotKind};
 use reflow_protocol::control::SubtaskMetrics;
@@ -41,6 +43,8 @@ fn groups(wiring: &Wiring) -> Option<KeyGroupSet> {
 pub struct InputTask<T, H> {
     core: TaskCore<H>,
     gate: Gate<T>,
+    /// The first of the input edges, of which there are two at most.
+    first: EdgeId,
     /// The rest of the current batch.
     rows: std::vec::IntoIter<Row<T>>,
     /// A barrier that waits for its trigger, or for the end of a migration.
@@ -68,7 +72,9 @@ where
         if let Some(preparation) = context.added.take() {
             rescale.prepare(preparation, &mut core);
         }
-        Self { core, gate, rows: Vec::new().into_iter(), barrier: None, rescale, stepped_until: None }
+        let first = context.wiring.job.inputs(context.wiring.vertex).map(|(edge, _)| edge).next();
+        let first = first.expect("a task with a gate has an input");
+        Self { core, gate, first, rows: Vec::new().into_iter(), barrier: None, rescale, stepped_until: None }
     }
 
     /// The part of a step that depends on the input.
@@ -192,6 +198,10 @@ where
             }
             GateEvent::Watermark(time) => self.signal(Signal::Watermark(time), events),
             GateEvent::Idle(idle) => self.signal(Signal::Idle(idle), events),
+            GateEvent::InputEnded(edge) => {
+                let input = if edge == self.first { Input::First } else { Input::Second };
+                self.signal(Signal::InputEnded(input), events);
+            }
             GateEvent::End => self.signal(Signal::End, events),
         }
     }

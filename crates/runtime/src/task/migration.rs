@@ -11,6 +11,7 @@ use super::TaskEvent;
 use super::prefetch::add_run;
 use crate::rescale::{Incoming, Preparation};
 use crate::stage::Control;
+use reflow_api::Input;
 use reflow_network::Row;
 use reflow_protocol::report::SubtaskEvent;
 use reflow_protocol::rescale::{Installation, Part};
@@ -69,6 +70,7 @@ struct DeferredSignals {
     raised: Option<Timestamp>,
     watermark: Option<Timestamp>,
     idle: Option<bool>,
+    ended: VecDeque<Input>,
     end: bool,
 }
 
@@ -86,6 +88,7 @@ struct InstallationReport {
 pub(super) enum Signal {
     Watermark(Timestamp),
     Idle(bool),
+    InputEnded(Input),
     End,
 }
 
@@ -139,6 +142,7 @@ impl<T> KeyGroupMigration<T> {
                 raised: None,
                 watermark: None,
                 idle: None,
+                ended: VecDeque::new(),
                 end: false,
             },
             report: InstallationReport {
@@ -256,6 +260,7 @@ impl<T> KeyGroupMigration<T> {
         match signal {
             Signal::Watermark(time) => self.signals.watermark = Some(time),
             Signal::Idle(idle) => self.signals.idle = Some(idle),
+            Signal::InputEnded(input) => self.signals.ended.push_back(input),
             Signal::End => self.signals.end = true,
         }
     }
@@ -356,6 +361,7 @@ impl DeferredSignals {
         let watermark = self.watermark.take();
         self.emit(watermark)
             .or_else(|| self.idle.take().map(Signal::Idle))
+            .or_else(|| self.ended.pop_front().map(Signal::InputEnded))
             .or_else(|| std::mem::take(&mut self.end).then_some(Signal::End))
     }
 
