@@ -1,5 +1,6 @@
 //! Process functions with two inputs.
 
+use crate::states::States;
 use crate::{Context, RuntimeContext, TimeDomain, UnkeyedContext, UserError};
 use reflow_types::{Data, Key, Timestamp};
 
@@ -73,7 +74,12 @@ pub trait CoProcessFunction: Clone + Send + 'static {
     /// The type of the records that it emits.
     type Out;
     /// The state of a key.
-    type State: Default + Data;
+    type State: States<Self::Key>;
+
+    /// See [`ProcessFunction::states`](crate::ProcessFunction::states).
+    fn states(&self) -> Self::State {
+        Self::State::undeclared()
+    }
 
     /// See [`ProcessFunction::open`](crate::ProcessFunction::open).
     fn open(&mut self, _context: &RuntimeContext) -> Result<(), UserError> {

@@ -1,5 +1,6 @@
 //! Functions with keyed state: aggregates, and process functions with timers.
 
+use crate::states::{Access, PlainState, States};
 use crate::{Input, OutputTag, RuntimeContext, UserError};
 use reflow_types::{Data, Key, Timestamp};
 
@@ -157,7 +158,10 @@ pub enum TimeDomain {
     Processing,
 }
 
-/// A function with one state value per key, and timers.
+/// A function with state by key, and timers.
+///
+/// # State
+/// The state of a key is one plain value, as in the example below, or [several states](crate::states) that have names.
 ///
 /// # Life cycle
 /// Each subtask has a clone of the function for each attempt. Calls come in this order, on one thread:
@@ -223,8 +227,14 @@ pub trait ProcessFunction: Clone + Send + 'static {
     type In;
     /// The type of the records that it emits.
     type Out;
-    /// The state of a key.
-    type State: Default + Data;
+    /// The state of a key: a plain value, or a struct that derives [`States`].
+    type State: States<Self::Key>;
+
+    /// Declares the states, if [`State`](Self::State) derives [`States`]. Names and times to live may depend on the
+    /// function's fields, which are the same in all clones. By default, each state has the name of its field.
+    fn states(&self) -> Self::State {
+        Self::State::undeclared()
+    }
 
     /// Called once in each attempt, when the state is restored and before the first record. It has no current
     /// key, so it cannot access state.
@@ -276,11 +286,17 @@ pub trait Context<K, S, Out> {
     fn runtime(&self) -> &RuntimeContext;
     /// The key.
     fn key(&self) -> &K;
-    /// The key's state, if it has any. Each call looks the key up.
-    fn state(&self) -> Option<&S>;
+    /// The key's plain value, if it has one. Each call looks the key up.
+    fn state(&self) -> Option<&S>
+    where
+        K: Key,
+        S: PlainState<K>;
     /// The key's state for changes, created by `Default` if there is none. Each call looks the key up and marks the
     /// state as changed.
-    fn state_mut(&mut self) -> &mut S;
+    fn state_mut(&mut self) -> &mut S
+    where
+        K: Key,
+        S: PlainState<K>;
     /// The key's state as [`state_mut`](Self::state_mut) returns it, with a function that emits: for records that are made
     /// from the state while it is borrowed.
     ///
@@ -293,9 +309,41 @@ pub trait Context<K, S, Out> {
     ///     Ok(())
     /// }
     /// ```
-    fn state_and_emit(&mut self) -> (&mut S, impl FnMut(Out));
+    fn state_and_emit(&mut self) -> (&mut S, impl FnMut(Out))
+    where
+        K: Key,
+        S: PlainState<K>;
     /// Removes the key's state.
-    fn clear_state(&mut self);
+    fn clear_state(&mut self)
+    where
+        K: Key,
+        S: PlainState<K>;
+    /// The key's states, by the names of the fields that declare them.
+    fn states(&mut self) -> Access<'_, K, S>
+    where
+        K: Key,
+        S: States<K>;
+    /// The key's states as [`states`](Self::states) returns them, with a function that emits: for records that are made
+    /// from state while it is borrowed.
+    ///
+    /// ```
+    /// # extern crate reflow_api as reflow;
+    /// # use reflow::{Context, UserError, states::{MapState, States}};
+    /// #[derive(States)]
+    /// struct Cart {
+    ///     items: MapState<String, u32>,
+    /// }
+    ///
+    /// fn list(context: &mut impl Context<u64, Cart, String>) -> Result<(), UserError> {
+    ///     let (cart, mut emit) = context.states_and_emit();
+    ///     cart.items.keys().for_each(|item| emit(item.clone()));
+    ///     Ok(())
+    /// }
+    /// ```
+    fn states_and_emit(&mut self) -> (Access<'_, K, S>, impl FnMut(Out))
+    where
+        K: Key,
+        S: States<K>;
     /// The record's event time, or the timer's time; [`NO_TIMESTAMP`](reflow_types::NO_TIMESTAMP) if none was
     /// assigned.
     fn timestamp(&self) -> Timestamp;

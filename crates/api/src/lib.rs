@@ -4,12 +4,12 @@
 //! them into a job.
 //!
 //! Reading order: [`watermarks`], [`source`], [`sink`], [`io`] (storage for both), [`function`]
-//! (aggregates and process functions), [`unkeyed`] (process functions without a key), [`co_process`] (those with two
+//! (aggregates and process functions), [`states`] (what they keep for each key), [`unkeyed`] (process functions without a key), [`co_process`] (those with two
 //! inputs), [`output_tag`] (their side outputs), [`runtime_context`] (their context), [`opened`] (what they hold
 //! while they are open), [`metrics`] (what they count and measure), [`window`].
 #![warn(missing_docs)]
 
-extern crate reflow_types as reflow; // the name in derived code
+extern crate self as reflow; // the name in derived code
 
 pub mod co_process;
 pub mod function;
@@ -20,6 +20,7 @@ pub mod output_tag;
 pub mod runtime_context;
 pub mod sink;
 pub mod source;
+pub mod states;
 pub mod unkeyed;
 pub mod watermarks;
 pub mod window;
@@ -31,10 +32,11 @@ pub use function::{
 pub use io::{CallTicket, Io};
 pub use opened::Opened;
 pub use output_tag::OutputTag;
-pub use reflow_types::Data;
+pub use reflow_types::{Data, Key, KeyWriter, data};
 pub use runtime_context::RuntimeContext;
 pub use sink::{Sink, Transaction, Writer};
 pub use source::{Emit, Enumerator, EnumeratorContext, Polled, Reader, Source};
+pub use states::States;
 pub use unkeyed::{UnkeyedContext, UnkeyedProcessFunction};
 pub use watermarks::Watermarks;
 

@@ -56,6 +56,41 @@ pub struct Operator {
     pub name: String,
     /// Whether it is a sink that commits its output with checkpoints, after which the output cannot be revoked.
     pub commits: bool,
+    /// The states that its function declares for each key. Only the head of a vertex has any.
+    pub states: Vec<DeclaredState>,
+}
+
+/// A state of a function, which is a table of its own.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct DeclaredState {
+    /// The number of its table, which follows from the name.
+    pub table: u16,
+    /// Its name, by which a checkpoint finds it.
+    pub name: String,
+}
+
+impl Operator {
+    /// Checks that each of its states can be found by its name.
+    fn validate_states(&self) -> Result<(), GraphError> {
+        let operator = || self.name.clone();
+        let mut tables: BTreeMap<u16, &str> = BTreeMap::new();
+        for DeclaredState { table, name } in &self.states {
+            if name.is_empty() {
+                return Err(GraphError::UnnamedState { operator: operator() });
+            }
+            match tables.insert(*table, name) {
+                None => {}
+                Some(other) if other == name => {
+                    return Err(GraphError::DuplicateState { operator: operator(), state: name.clone() });
+                }
+                Some(other) => {
+                    let states = [other.to_owned(), name.clone()];
+                    return Err(GraphError::IndistinctStates { operator: operator(), states });
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// How the receivers of an edge's records are selected.
@@ -134,6 +169,33 @@ pub enum GraphError {
     /// Two operators have the same uid, so a savepoint could not distinguish them.
     #[error("two operators have the uid '{0}': give each its own by .uid(\"…\")")]
     DuplicateUid(String),
+    /// A state has no name, so a checkpoint could not find it.
+    #[error("operator '{operator}' declares a state without a name: give it one in `fn states`")]
+    UnnamedState {
+        /// The operator's name.
+        operator: String,
+    },
+    /// Two states of an operator have the same name.
+    #[error(
+        "operator '{operator}' declares two states with the name '{state}': give each its own in `fn states`"
+    )]
+    DuplicateState {
+        /// The operator's name.
+        operator: String,
+        /// The states' name.
+        state: String,
+    },
+    /// Two states of an operator have names from which the same number follows.
+    #[error(
+        "operator '{operator}' declares states '{}' and '{}', whose names have the same number in checkpoints: rename \
+         one of them", states[0], states[1]
+    )]
+    IndistinctStates {
+        /// The operator's name.
+        operator: String,
+        /// The states' names.
+        states: [String; 2],
+    },
     /// A fixed parallelism exceeds the maximum.
     #[error(
         "operator '{vertex}' has parallelism {parallelism}, above its max parallelism {max}: set a lower \
@@ -192,6 +254,7 @@ impl JobGraph {
                 if uids.insert(operator.uid.as_str(), ()).is_some() {
                     return Err(GraphError::DuplicateUid(operator.uid.clone()));
                 }
+                operator.validate_states()?;
             }
             match (vertex.parallelism, vertex.max_parallelism) {
                 (Some(0), _) => return Err(GraphError::NoParallelism(vertex.name.clone())),

@@ -8,4 +8,6 @@ pub mod execution;
 pub mod job;
 
 pub use execution::{ExecutionGraph, ExecutionVertex, Move, Subtask};
-pub use job::{Edge, EdgeId, GraphError, JobGraph, Operator, Shipping, SideOutput, Vertex, VertexIndex};
+pub use job::{
+    DeclaredState, Edge, EdgeId, GraphError, JobGraph, Operator, Shipping, SideOutput, Vertex, VertexIndex,
+};

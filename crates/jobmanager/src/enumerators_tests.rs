@@ -18,7 +18,12 @@ fn job() -> JobGraph {
     let vertex = Vertex {
         id: VertexId(1),
         name: "source".into(),
-        operators: vec![Operator { uid: "cars".into(), name: "cars".into(), commits: false }],
+        operators: vec![Operator {
+            uid: "cars".into(),
+            name: "cars".into(),
+            commits: false,
+            states: Vec::new(),
+        }],
         parallelism: None,
         max_parallelism: None,
         slot_sharing_group: "default".into(),

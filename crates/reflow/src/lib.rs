@@ -37,6 +37,7 @@ pub use job_function::JobFunction;
 pub use reflow_api::metrics;
 pub use reflow_api::sink;
 pub use reflow_api::source;
+pub use reflow_api::states::{self, States};
 pub use reflow_api::{
     Aggregate, CallTicket, CoProcessFunction, Context, Either, Emit, Enumerator, EnumeratorContext, Failed,
     Input, Io, OnError, Opened, OutputTag, Polled, ProcessFunction, Reader, RuntimeContext, Sink, Source,
@@ -63,6 +64,9 @@ pub mod prelude {
     pub use crate::connectors::{
         collection::Collection, file_sink::FileSink, file_source::FileSource, generator::Generator,
         print::Print,
+    };
+    pub use crate::states::{
+        AggregatingState, Expiring, ListState, MapState, ReducingState, States, TimeToLive, ValueState,
     };
     pub use crate::window::{
         CountEvictor, CountTrigger, DeltaTrigger, EventTimeTrigger, GlobalWindows, SlidingWindows,

@@ -91,7 +91,7 @@ impl<K: StateKey, V: Data> Arrivals<K, V> {
         restore: Restore<'_>,
     ) -> Result<(), StateError> {
         let entries = self.entries.get_or_insert_with(|| Box::new(owner.new_like()));
-        Loader::new(entries, epoch, restore, |_| {}).load(bytes)
+        Loader::new(entries, epoch, restore, |_, _| {}).load(bytes)
     }
 
     /// Drops the prefetched state of these groups in a segment.
@@ -185,30 +185,15 @@ fn move_segment<K: StateKey, V: Data>(
     looked_at
 }
 
-impl<K: StateKey, V: Data> Discarded<K, V> {
+impl<K, V> Discarded<K, V> {
     pub(crate) fn new() -> Self {
         Self { slots: Vec::new() }
     }
+}
 
+impl<K: Eq, V> Discarded<K, V> {
     pub(crate) fn add(&mut self, slots: Slots<K, V>) {
         self.slots.push(slots.into_slots());
-    }
-
-    /// Removes `groups` from the entries of their old owner. Whole segments are only set aside, to be freed
-    /// later.
-    pub(crate) fn release(&mut self, owner: &mut Entries<K, V>, groups: &KeyGroupSet) {
-        for number in 0..usize::from(owner.layout().segments()) {
-            let (first, last) = owner.layout().groups(number as u16);
-            if groups.contains_range(first, last) {
-                let gone = owner.take_slots(number);
-                let segment = owner.segment_mut(number);
-                segment.tombstones.clear();
-                segment.account.kept(0, gone.len());
-                self.add(gone);
-            } else if groups.intersects(first, last) {
-                owner.remove_groups(number, groups);
-            }
-        }
     }
 
     /// Frees about `budget` slots. Returns whether any are left.
@@ -224,5 +209,24 @@ impl<K: StateKey, V: Data> Discarded<K, V> {
             self.slots.pop();
         }
         false
+    }
+}
+
+impl<K: StateKey, V: Data> Discarded<K, V> {
+    /// Removes `groups` from the entries of their old owner. Whole segments are only set aside, to be freed
+    /// later.
+    pub(crate) fn release(&mut self, owner: &mut Entries<K, V>, groups: &KeyGroupSet) {
+        for number in 0..usize::from(owner.layout().segments()) {
+            let (first, last) = owner.layout().groups(number as u16);
+            if groups.contains_range(first, last) {
+                let gone = owner.take_slots(number);
+                let segment = owner.segment_mut(number);
+                segment.tombstones.clear();
+                segment.account.kept(0, gone.len());
+                self.add(gone);
+            } else if groups.intersects(first, last) {
+                owner.remove_groups(number, groups);
+            }
+        }
     }
 }

@@ -2,29 +2,49 @@
 //! due.
 //!
 //! The index is not part of snapshots. The table adds each key that a restore or an installed key group brings;
-//! the operator adds the keys that it inserts itself. The index may still name keys that were removed or whose
-//! group has left, and a look-up in the table decides. Removing them from the index when a group leaves would
-//! take longer than records may wait.
+//! the operator adds the keys that it inserts itself. An index may still name keys that were removed or whose
+//! group has left, and then a look-up in the table decides. That is so for an index by time, from which removing the
+//! keys of a group takes longer than records may wait. An [index by key](crate::per_key::PerKey) is divided like the table and
+//! names exactly its keys.
 
 use crate::error::StateError;
 use crate::handover::InstallCursor;
-use crate::load::Restore;
+use crate::load::{Presence, Restore};
 use crate::snapshot::{Progress, SnapshotKind};
+use crate::sweep::{SweepCursor, Verdict};
 use crate::writer::RunWriter;
-use crate::{KeyedTable, SnapshotTable, StateKey, TableId};
+use crate::{KeyedTable, SegmentLayout, SnapshotTable, StateKey, TableId};
 use reflow_types::{Bounds, CheckpointId, Data, KeyGroupSet, injected_fault};
 use std::any::Any;
 
 /// An index of the keys of a table.
 pub trait Index<K>: Default + Send {
+    /// Called once, before any key is added.
+    fn set_layout(&mut self, _layout: SegmentLayout) {}
     /// Adds a key that a restore or an installed group has brought.
     fn enter(&mut self, key: &K);
+    /// Removes a key that is no longer in the table. An index does nothing if it may name such keys.
+    fn leave(&mut self, _key: &K) {}
+    /// Removes the keys of groups that have left. An index does nothing if it may name such keys.
+    fn release(&mut self, _groups: &KeyGroupSet) {}
+    /// Frees a part, of about `budget` slots, of what has left. Returns whether anything remains.
+    fn discard(&mut self, _budget: usize) -> bool {
+        false
+    }
     /// Removes all keys, because the table has become empty.
     fn clear(&mut self);
     /// Whether the index finds the key.
     fn knows(&self, key: &K) -> bool;
+    /// The number of keys, if the index names exactly those in the table.
+    fn exact_len(&self) -> Option<usize> {
+        None
+    }
     /// The memory that a key takes in the index, in bytes.
     fn bytes_per_key() -> usize;
+    /// The memory of an index of `keys` keys, in bytes.
+    fn memory_bytes(&self, keys: usize) -> usize {
+        keys * Self::bytes_per_key()
+    }
 }
 
 /// A table and its index. Both fields are public, because an operator changes one while it borrows the other. The
@@ -39,7 +59,20 @@ pub struct Indexed<K, V, I> {
 impl<K: StateKey, V: Data, I: Index<K>> Indexed<K, V, I> {
     /// A table with an empty index.
     pub fn over(table: KeyedTable<K, V>) -> Self {
-        Self { table, index: I::default() }
+        let mut index = I::default();
+        index.set_layout(*table.layout());
+        Self { table, index }
+    }
+
+    /// As [`KeyedTable::sweep`], for the table and its index.
+    pub fn sweep(
+        &mut self,
+        cursor: &mut SweepCursor,
+        budget: usize,
+        judge: impl FnMut(&V) -> Verdict,
+    ) -> Progress {
+        let index = &mut self.index;
+        self.table.sweep_each(cursor, budget, judge, |key| index.leave(key))
     }
 }
 
@@ -74,7 +107,10 @@ impl<K: StateKey, V: Data, I: Index<K>> SnapshotTable for Indexed<K, V, I> {
     }
     fn load(&mut self, bytes: &[u8], restore: Restore<'_>) -> Result<(), StateError> {
         let index = &mut self.index;
-        self.table.load_each(bytes, restore, |key| index.enter(key))
+        self.table.load_each(bytes, restore, |key, presence| match presence {
+            Presence::Added => index.enter(key),
+            Presence::Removed => index.leave(key),
+        })
     }
     fn arrive(&mut self, bytes: &[u8], restore: Restore<'_>) -> Result<(), StateError> {
         if injected_fault::is_active("timer_lost_with_its_group") {
@@ -97,9 +133,10 @@ impl<K: StateKey, V: Data, I: Index<K>> SnapshotTable for Indexed<K, V, I> {
     }
     fn release(&mut self, groups: &KeyGroupSet) {
         self.table.release(groups);
+        self.index.release(groups);
     }
     fn discard(&mut self, budget: usize) -> bool {
-        self.table.discard(budget)
+        self.table.discard(budget) | self.index.discard(budget)
     }
     fn reset(&mut self) {
         self.table.reset();
@@ -125,10 +162,14 @@ impl<K: StateKey, V: Data, I: Index<K>> SnapshotTable for Indexed<K, V, I> {
         self.table.live_bytes()
     }
     fn memory_bytes(&self) -> usize {
-        self.table.memory_bytes() + self.table.len() * I::bytes_per_key()
+        self.table.memory_bytes() + self.index.memory_bytes(self.table.len())
     }
     fn check_invariants(&self) {
         self.table.check_invariants();
         assert!(self.table.iter().all(|(key, _)| self.index.knows(key)), "a key is missing from the index");
+        assert!(
+            self.index.exact_len().is_none_or(|len| len == self.table.len()),
+            "the index has keys of its own"
+        );
     }
 }

@@ -52,6 +52,13 @@ pub struct Restore<'a> {
     pub origin: Origin,
 }
 
+/// Whether a loaded run has added a key to the table or removed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Presence {
+    Added,
+    Removed,
+}
+
 /// Loads runs into entries.
 pub(crate) struct Loader<'a, K, V, F> {
     entries: &'a mut Entries<K, V>,
@@ -60,18 +67,18 @@ pub(crate) struct Loader<'a, K, V, F> {
     restore: Restore<'a>,
     /// The translation of the entries that follow, if they have other types.
     migration: Option<Rc<EntryMigration>>,
-    /// Called with each key that is new in the table.
-    inserted: F,
+    /// Called with each key that is new in the table or no longer in it.
+    observe: F,
 }
 
-impl<'a, K: StateKey, V: Data, F: FnMut(&K)> Loader<'a, K, V, F> {
+impl<'a, K: StateKey, V: Data, F: FnMut(&K, Presence)> Loader<'a, K, V, F> {
     pub(crate) fn new(
         entries: &'a mut Entries<K, V>,
         epoch: Epoch,
         restore: Restore<'a>,
-        inserted: F,
+        observe: F,
     ) -> Self {
-        Self { entries, epoch, restore, migration: None, inserted }
+        Self { entries, epoch, restore, migration: None, observe }
     }
 
     /// Loads the blocks of one or more runs, in order.
@@ -176,7 +183,7 @@ impl<'a, K: StateKey, V: Data, F: FnMut(&K)> Loader<'a, K, V, F> {
                     Origin::Foreign => account.count_change(),
                     Origin::HandedOver => account.count_handed_over(),
                 }
-                (self.inserted)(&key);
+                (self.observe)(&key, Presence::Added);
                 self.entries.insert(place.segment, Entry { mark, tag: place.tag, key, value });
             }
         }
@@ -185,6 +192,7 @@ impl<'a, K: StateKey, V: Data, F: FnMut(&K)> Loader<'a, K, V, F> {
     fn remove(&mut self, place: Place, key: K) {
         let Some(position) = self.entries.slots(place.segment).find(place.tag, &key) else { return };
         self.entries.remove(place.segment, position);
+        (self.observe)(&key, Presence::Removed);
         let segment = self.entries.segment_mut(place.segment);
         match self.restore.origin {
             Origin::Own => {}

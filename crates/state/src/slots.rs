@@ -65,9 +65,15 @@ impl<K: Eq, V> Slots<K, V> {
 
     #[inline]
     pub(crate) fn find(&self, tag: u32, key: &K) -> Option<usize> {
+        self.find_by(tag, |other| other == key)
+    }
+
+    /// As [`find`](Self::find), for the key of which `is` is true.
+    #[inline]
+    pub(crate) fn find_by(&self, tag: u32, is: impl Fn(&K) -> bool) -> Option<usize> {
         let mut position = self.home(u64::from(tag));
         while let Some(Some(entry)) = self.slots.get(position) {
-            if entry.tag == tag && entry.key == *key {
+            if entry.tag == tag && is(&entry.key) {
                 return Some(position);
             }
             position += 1;

@@ -15,7 +15,7 @@ use crate::epochs::Epochs;
 use crate::error::StateError;
 use crate::handover::{Arrivals, Discarded, InstallCursor};
 use crate::layout::{Place, SegmentLayout};
-use crate::load::{Loader, Origin, Restore};
+use crate::load::{Loader, Origin, Presence, Restore};
 use crate::mark::Mark;
 use crate::schema::EntrySchema;
 use crate::slots::Entry;
@@ -57,6 +57,13 @@ pub struct KeyedTable<K, V> {
     discarded: Discarded<K, V>,
     heap_bytes: fn(&K, &V) -> usize,
     bounds: Bounds,
+}
+
+/// An entry of a table that a look-up has found. It is valid until an entry is added or removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    pub(crate) segment: usize,
+    pub(crate) position: usize,
 }
 
 impl<K: StateKey, V: Data> KeyedTable<K, V> {
@@ -117,7 +124,7 @@ impl<K: StateKey, V: Data> KeyedTable<K, V> {
     pub fn get_mut(&mut self, hash: KeyHash, key: &K) -> Option<&mut V> {
         let place = self.entries.place(hash);
         let position = self.entries.slots(place.segment).find(place.tag, key)?;
-        Some(self.change(place, position))
+        Some(self.change(place.segment, position))
     }
 
     /// The value of `key`, to change. `init` creates it if there is none.
@@ -125,12 +132,45 @@ impl<K: StateKey, V: Data> KeyedTable<K, V> {
     pub fn upsert(&mut self, hash: KeyHash, key: &K, init: impl FnOnce() -> V) -> &mut V {
         let place = self.entries.place(hash);
         match self.entries.slots(place.segment).find(place.tag, key) {
-            Some(position) => self.change(place, position),
+            Some(position) => self.change(place.segment, position),
             None => {
                 let position = self.insert(place, key.clone(), init());
                 &mut self.entries.entry_mut(place.segment, position).value
             }
         }
+    }
+
+    /// Finds the entry of whose key `is` is true, with one look-up for all that is done with the entry. `hash` is the
+    /// key's hash. A key of parts need not be put together for it.
+    #[inline]
+    pub fn find(&self, hash: KeyHash, is: impl Fn(&K) -> bool) -> Option<Found> {
+        let place = self.entries.place(hash);
+        let position = self.entries.slots(place.segment).find_by(place.tag, is)?;
+        Some(Found { segment: place.segment, position })
+    }
+
+    /// The value of an entry, to read.
+    #[inline]
+    pub fn at(&self, found: Found) -> &V {
+        &self.entries.entry(found.segment, found.position).value
+    }
+
+    /// The value of an entry, to change.
+    #[inline]
+    pub fn at_mut(&mut self, found: Found) -> &mut V {
+        self.change(found.segment, found.position)
+    }
+
+    /// Adds an entry for a key that has none.
+    pub fn insert_absent(&mut self, hash: KeyHash, key: K, value: V) -> &mut V {
+        let place = self.entries.place(hash);
+        debug_assert_eq!(
+            self.entries.slots(place.segment).find(place.tag, &key),
+            None,
+            "the key has an entry"
+        );
+        let position = self.insert(place, key, value);
+        &mut self.entries.entry_mut(place.segment, position).value
     }
 
     /// Prefetches the memory that a look-up will read, without waiting for it. Called for the record about
@@ -146,7 +186,7 @@ impl<K: StateKey, V: Data> KeyedTable<K, V> {
     pub fn insert_or_replace(&mut self, hash: KeyHash, key: &K, value: V) -> Option<V> {
         let place = self.entries.place(hash);
         match self.entries.slots(place.segment).find(place.tag, key) {
-            Some(position) => Some(std::mem::replace(self.change(place, position), value)),
+            Some(position) => Some(std::mem::replace(self.change(place.segment, position), value)),
             None => {
                 self.insert(place, key.clone(), value);
                 None
@@ -157,28 +197,32 @@ impl<K: StateKey, V: Data> KeyedTable<K, V> {
     /// Removes `key` and returns its value. Leaves a tombstone for the next snapshot, unless no snapshot can
     /// contain the key.
     pub fn remove(&mut self, hash: KeyHash, key: &K) -> Option<V> {
-        let place = self.entries.place(hash);
-        let position = self.entries.slots(place.segment).find(place.tag, key)?;
-        let mark = self.entries.entry(place.segment, position).mark;
+        let found = self.find(hash, |other| other == key)?;
+        Some(self.remove_at(found))
+    }
+
+    /// As [`remove`](Self::remove), of an entry that was found.
+    pub fn remove_at(&mut self, Found { segment: number, position }: Found) -> V {
+        let mark = self.entries.entry(number, position).mark;
         if mark < self.epochs.current() {
-            self.before_change(place.segment, position);
+            self.before_change(number, position);
         }
-        let entry = self.entries.remove(place.segment, position);
-        let (segment, epoch) = (self.entries.segment_mut(place.segment), self.epochs.epoch());
+        let entry = self.entries.remove(number, position);
+        let (segment, epoch) = (self.entries.segment_mut(number), self.epochs.epoch());
         if mark == Mark::fresh(epoch) {
             segment.account.forgot_fresh();
         } else {
             segment.tombstones.push(epoch, entry.key);
         }
-        Some(entry.value)
+        entry.value
     }
 
     #[inline]
-    fn change(&mut self, place: Place, position: usize) -> &mut V {
-        if self.entries.entry(place.segment, position).mark < self.epochs.current() {
-            self.before_change(place.segment, position);
+    fn change(&mut self, segment: usize, position: usize) -> &mut V {
+        if self.entries.entry(segment, position).mark < self.epochs.current() {
+            self.before_change(segment, position);
         }
-        &mut self.entries.entry_mut(place.segment, position).value
+        &mut self.entries.entry_mut(segment, position).value
     }
 
     #[inline(never)]
@@ -232,6 +276,10 @@ impl<K: StateKey, V: Data> KeyedTable<K, V> {
     /// The table's number within its operator.
     pub fn id(&self) -> TableId {
         self.entries.id()
+    }
+
+    pub(crate) fn entries(&self) -> &Entries<K, V> {
+        &self.entries
     }
 
     /// How keys map to segments.
@@ -313,17 +361,17 @@ impl<K: StateKey, V: Data> KeyedTable<K, V> {
     /// Loads the blocks of one or more runs, in order. After an error the table's content is undefined:
     /// [`KeyedTable::reset`] it.
     pub fn load(&mut self, bytes: &[u8], restore: Restore<'_>) -> Result<(), StateError> {
-        self.load_each(bytes, restore, |_| {})
+        self.load_each(bytes, restore, |_, _| {})
     }
 
-    /// Like [`KeyedTable::load`]. Calls `inserted` with each new key.
+    /// Like [`KeyedTable::load`]. Calls `observe` with each key that is new in the table or no longer in it.
     pub(crate) fn load_each(
         &mut self,
         bytes: &[u8],
         restore: Restore<'_>,
-        inserted: impl FnMut(&K),
+        observe: impl FnMut(&K, Presence),
     ) -> Result<(), StateError> {
-        Loader::new(&mut self.entries, self.epochs.epoch(), restore, inserted).load(bytes)
+        Loader::new(&mut self.entries, self.epochs.epoch(), restore, observe).load(bytes)
     }
 }
 

@@ -4,7 +4,7 @@
 //! process function like any other, whose vertex has two input edges.
 
 use crate::draft::HeadDraft;
-use crate::keyed::KeyedStream;
+use crate::keyed::{KeyedStream, declared_states};
 use crate::pipeline::{FlatMapLink, GateHead, MapLink, Pipeline, ProcessHead, ProcessLink, Then};
 use crate::stream::Stream;
 use reflow_api::{
@@ -138,8 +138,11 @@ where
     {
         let key = self.key();
         let function = CoFunction(function);
+        let states = declared_states(&function);
         let head = ProcessHead { key, function, on_error: OnError::default(), takes: PhantomData };
-        self.keyed("co-process", "CoProcess", head)
+        let mut stream = self.keyed("co-process", "CoProcess", head);
+        stream.last_operator().states = states;
+        stream
     }
 
     /// The records without their keys: each subtask has all records of its keys, those of each stream in order.
@@ -191,6 +194,10 @@ impl<Q: CoProcessFunction> ProcessFunction for CoFunction<Q> {
     type In = Either<Q::First, Q::Second>;
     type Out = Q::Out;
     type State = Q::State;
+
+    fn states(&self) -> Q::State {
+        self.0.states()
+    }
 
     fn open(&mut self, context: &RuntimeContext) -> Result<(), UserError> {
         self.0.open(context)

@@ -7,13 +7,14 @@ use crate::pipeline::{
 };
 use crate::stream::{SinkHandle, Stream};
 use crate::windowed::{EvictingStream, WindowedStream};
+use reflow_api::states::States;
 use reflow_api::window::session::DynamicGap;
 use reflow_api::window::{
     CountEvictor, CountTrigger, EventTimeTrigger, GlobalWindows, PurgingTrigger, SessionWindows, Trigger,
     WindowAssigner,
 };
 use reflow_api::{Data, OnError, ProcessFunction, Sink, TryAggregate};
-use reflow_graph::Shipping;
+use reflow_graph::{DeclaredState, Shipping};
 use reflow_network::output::KeySelector;
 use reflow_runtime::keyed::{Contents, Lateness, Merging, Windowing, WithKey};
 use std::marker::PhantomData;
@@ -170,8 +171,11 @@ impl<P: Pipeline<Out: Data>, F: KeySelector<P::Out>> KeyedStream<P, F> {
         Q::Out: Send + 'static,
     {
         let key = self.key.clone();
+        let states = declared_states(&function);
         let head = ProcessHead { key, function, on_error: OnError::default(), takes: PhantomData };
-        self.keyed("process", "Process", head)
+        let mut stream = self.keyed("process", "Process", head);
+        stream.last_operator().states = states;
+        stream
     }
 
     /// Groups each key's records into windows.
@@ -243,4 +247,13 @@ impl<P: Pipeline<Out: Data>, F: KeySelector<P::Out>> KeyedStream<P, F> {
         let (env, input) = self.stream.ship(Shipping::Hash, self.key, None);
         Stream::begin(env, kind, name.to_owned(), HeadDraft::Keyed(vec![input]), head)
     }
+}
+
+/// The states that a function declares, for the graph.
+pub(crate) fn declared_states<Q: ProcessFunction>(function: &Q) -> Vec<DeclaredState> {
+    let mut states = Vec::new();
+    function.states().names(&mut |table, name| {
+        states.push(DeclaredState { table: table.0, name: name.to_owned() });
+    });
+    states
 }

@@ -275,7 +275,7 @@ impl<P: Pipeline> Stream<P> {
         self
     }
 
-    fn last_operator(&mut self) -> &mut Operator {
+    pub(crate) fn last_operator(&mut self) -> &mut Operator {
         self.draft.operators.last_mut().expect("a chain has a head")
     }
 

@@ -26,7 +26,7 @@
 //! (one check for all of them), `attempt` and `executor` (what runs), [`store`], [`clock`], `order`.
 #![warn(missing_docs)]
 
-extern crate reflow_types as reflow; // the name in derived code
+extern crate reflow_api as reflow; // the name in derived code
 
 mod attempt;
 pub mod clock;

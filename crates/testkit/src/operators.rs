@@ -3,6 +3,10 @@
 //! A new operator needs a line here. [`check_rescales`](crate::check_rescales) then tests it with checkpoints,
 //! crashes and restarts at another parallelism, and the simulator with live rescales on a cluster with failures.
 
+mod ledger;
+
+pub use ledger::{LEDGER_LAST, LedgerStep, ledger_line, ledger_step};
+
 use reflow_api::window::{
     CountEvictor, CountTrigger, GlobalWindows, SlidingWindows, TimeEvictor, TumblingWindows, Windowed,
 };
@@ -61,6 +65,8 @@ pub enum Operator {
     GlobalByDelta,
     /// A process function with timers in event time, some of which are deleted.
     EventTimers,
+    /// A process function with a state of each kind, which are cleared now and then.
+    States,
     /// Two keyed vertices with different max parallelisms.
     TwoKeyed,
     /// A vertex with one subtask between vertices with several.
@@ -106,7 +112,7 @@ pub const FLAT_MAP_KEPT: u64 = 50;
 
 impl Operator {
     /// All operators.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Reduce,
         Self::Aggregate,
         Self::Tumbling,
@@ -114,6 +120,7 @@ impl Operator {
         Self::GlobalByCount,
         Self::GlobalByDelta,
         Self::EventTimers,
+        Self::States,
         Self::TwoKeyed,
         Self::SingleBetween,
         Self::SharedUnion,
@@ -168,6 +175,7 @@ impl Operator {
             Self::EventTimers => {
                 timed(readings).key_by(Reading::own_key).process(Delayed::default()).sink("out", sink)
             }
+            Self::States => readings.key_by(Reading::own_key).process(ledger::KeepLedger).sink("out", sink),
             Self::TwoKeyed => {
                 let first = timed(readings).key_by(key).window(TumblingWindows::of(TWO_KEYED[0]));
                 let first = first.aggregate(Sum).map(|w: Windowed<u64, i64>| Reading {

@@ -105,6 +105,7 @@ fn bounds(order: u64) -> Bounds {
         installed_entries: few,
         parked_records: few,
         discarded_slots: few,
+        swept_slots: few,
         hand_over_part_bytes: few,
         prefetch_reads: few,
         snapshot_step_bytes: few,

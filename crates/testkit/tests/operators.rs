@@ -4,8 +4,8 @@
 use reflow_api::Watermarks;
 use reflow_api::window::{Assigner, Window, Windowed};
 use reflow_testkit::operators::{
-    DELETING, Disorder, FLAT_MAP, FLAT_MAP_KEPT, LEFT_OUT, Operator, Reading, SLIDE, SLIDING, TIMERS_MS,
-    TUMBLING, TWO_KEYED, window_line,
+    DELETING, Disorder, FLAT_MAP, FLAT_MAP_KEPT, LEDGER_LAST, LEFT_OUT, Operator, Reading, SLIDE, SLIDING,
+    TIMERS_MS, TUMBLING, TWO_KEYED, ledger_line, ledger_step, window_line,
 };
 use reflow_testkit::{Collect, Feed, Harness, check_rescales};
 use reflow_types::Timestamp;
@@ -174,6 +174,41 @@ fn event_time_timers() {
     }
     let lines = due.into_iter().map(|(split, key, time)| format!("{key} of {split} at {time}"));
     assert_eq!(committed(Operator::EventTimers), sorted(lines));
+}
+
+#[test]
+fn states_of_each_kind() {
+    #[derive(Default)]
+    struct Ledger {
+        count: u64,
+        map: BTreeMap<i64, u64>,
+        list: Vec<i64>,
+        greatest: Option<i64>,
+    }
+    let mut ledgers: BTreeMap<_, Ledger> = BTreeMap::new();
+    let lines = all_readings().map(|reading| {
+        let Ledger { count, map, list, greatest } = ledgers.entry((reading.split, reading.key)).or_default();
+        *count += 1;
+        let step = ledger_step(*count, reading.value);
+        *map.entry(step.counted).or_default() += 1;
+        step.removed.map(|removed| map.remove(&removed));
+        list.push(reading.value);
+        list.drain(..list.len().saturating_sub(LEDGER_LAST));
+        *greatest = (*greatest).max(Some(reading.value));
+        let entries: Vec<_> = map.iter().map(|(key, value)| (*key, *value)).collect();
+        let line = ledger_line(&reading, *count, &entries, list, greatest.expect("it was just set"));
+        if step.clears_map {
+            map.clear();
+        }
+        if step.clears_list {
+            list.clear();
+        }
+        if step.clears_rest {
+            (*count, *greatest) = (0, None);
+        }
+        line
+    });
+    assert_eq!(committed(Operator::States), sorted(lines.collect::<Vec<_>>().into_iter()));
 }
 
 #[test]

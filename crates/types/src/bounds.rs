@@ -33,6 +33,8 @@ pub struct Bounds {
     pub parked_records: usize,
     /// Slots of tables that are freed in a step.
     pub discarded_slots: usize,
+    /// Slots of a table that the walk for expired entries looks at in a step.
+    pub swept_slots: usize,
     /// A hand-over part is sent once it has this many bytes; it exceeds that by at most one run.
     pub hand_over_part_bytes: usize,
     /// Reads under way of the state prefetch.
@@ -87,6 +89,7 @@ impl Default for Bounds {
             installed_entries: 4 * 1024,
             parked_records: 64 * 1024,
             discarded_slots: 2 * 1024,
+            swept_slots: 256,
             hand_over_part_bytes: 128 << 10,
             prefetch_reads: 4,
             // About a millisecond of work.

@@ -8,7 +8,7 @@ use std::fmt;
 ///
 /// Bits 24–55 determine the key group. Tables in memory use the other bits, so that keys of one group spread over a
 /// table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct KeyHash(pub u64);
 

@@ -96,7 +96,12 @@ fn job(max: MaxParallelism) -> JobGraph {
     let vertex = |id: u128, uid: &str, source: bool| Vertex {
         id: VertexId(id),
         name: uid.to_owned(),
-        operators: vec![Operator { uid: uid.to_owned(), name: uid.to_owned(), commits: false }],
+        operators: vec![Operator {
+            uid: uid.to_owned(),
+            name: uid.to_owned(),
+            commits: false,
+            states: Vec::new(),
+        }],
         parallelism: None,
         max_parallelism: Some(max),
         slot_sharing_group: "default".into(),

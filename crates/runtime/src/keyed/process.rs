@@ -1,4 +1,4 @@
-//! The operator of process functions, with one state value per key and timers in event and processing time.
+//! The operator of process functions, with state by key and timers in event and processing time.
 
 use super::Head;
 use crate::error_handler::ErrorHandler;
@@ -6,12 +6,13 @@ use crate::failure::OperatorName;
 use crate::lifecycle::Lifecycle;
 use crate::stage::{Control, OpenContext, Stage};
 use crate::wiring::Place;
+use reflow_api::states::{Access, Current, PlainState, StateTables, States};
 use reflow_api::{Context, Input, OnError, OutputTag, ProcessFunction, RuntimeContext, TimeDomain};
 use reflow_network::Row;
 use reflow_network::output::KeySelector;
 use reflow_protocol::control::SubtaskMetrics;
 use reflow_protocol::failure::Failure;
-use reflow_state::{KeyedTable, SnapshotTable, TableId, TimerTable};
+use reflow_state::{SnapshotTable, TableId, TimerTable};
 use reflow_types::{Bounds, Data, Instant, Key, KeyHash, MIN_WATERMARK, MaxParallelism, Timestamp};
 use std::time::Duration;
 
@@ -34,8 +35,8 @@ pub struct Process<T, F: KeySelector<T>, P: ProcessFunction<Key = F::Key, In = T
 }
 
 /// The state and timers of all keys, and the current times.
-struct Keyed<K: Key, S> {
-    state: KeyedTable<K, S>,
+struct Keyed<K: Key, S: States<K>> {
+    states: S::Tables,
     event_timers: TimerTable<K>,
     processing_timers: TimerTable<K>,
     watermark: Timestamp,
@@ -58,7 +59,7 @@ where
         next: D,
     ) -> Self {
         let keyed = Keyed {
-            state: KeyedTable::new(TableId(0), "state", max),
+            states: function.states().tables(max),
             event_timers: TimerTable::new(TableId(1), "event-time timers", max),
             processing_timers: TimerTable::new(TableId(2), "processing-time timers", max),
             watermark: MIN_WATERMARK,
@@ -112,7 +113,7 @@ where
     }
 }
 
-impl<K: Key, S> Keyed<K, S> {
+impl<K: Key, S: States<K>> Keyed<K, S> {
     fn timers(&mut self, domain: TimeDomain) -> &mut TimerTable<K> {
         match domain {
             TimeDomain::Event => &mut self.event_timers,
@@ -122,7 +123,7 @@ impl<K: Key, S> Keyed<K, S> {
 }
 
 /// The context of a call of the function.
-struct At<'a, K: Key, S, D> {
+struct At<'a, K: Key, S: States<K>, D> {
     key: &'a K,
     hash: KeyHash,
     time: Timestamp,
@@ -131,10 +132,17 @@ struct At<'a, K: Key, S, D> {
     lifecycle: &'a mut Lifecycle,
 }
 
+impl<'a, K: Key, S: States<K>, D> At<'a, K, S, D> {
+    #[inline]
+    fn current(&self) -> Current<'a, K> {
+        Current { hash: self.hash, key: self.key, now: self.keyed.processing_time }
+    }
+}
+
 impl<K, S, Out, D> Context<K, S, Out> for At<'_, K, S, D>
 where
     K: Key,
-    S: Default + Data,
+    S: States<K>,
     D: Stage<Out>,
 {
     fn runtime(&self) -> &RuntimeContext {
@@ -146,23 +154,48 @@ where
     }
 
     #[inline]
-    fn state(&self) -> Option<&S> {
-        self.keyed.state.get(self.hash, self.key)
+    fn state(&self) -> Option<&S>
+    where
+        S: PlainState<K>,
+    {
+        self.keyed.states.get(self.hash, self.key)
     }
 
     #[inline]
-    fn state_mut(&mut self) -> &mut S {
-        self.keyed.state.upsert(self.hash, self.key, S::default)
+    fn state_mut(&mut self) -> &mut S
+    where
+        S: PlainState<K>,
+    {
+        self.keyed.states.upsert(self.hash, self.key, S::default)
     }
 
     #[inline]
-    fn state_and_emit(&mut self) -> (&mut S, impl FnMut(Out)) {
+    fn state_and_emit(&mut self) -> (&mut S, impl FnMut(Out))
+    where
+        S: PlainState<K>,
+    {
         let (next, time) = (&mut *self.next, self.time);
-        (self.keyed.state.upsert(self.hash, self.key, S::default), move |value| next.push(value, time))
+        (self.keyed.states.upsert(self.hash, self.key, S::default), move |value| next.push(value, time))
     }
 
-    fn clear_state(&mut self) {
-        self.keyed.state.remove(self.hash, self.key);
+    fn clear_state(&mut self)
+    where
+        S: PlainState<K>,
+    {
+        self.keyed.states.remove(self.hash, self.key);
+    }
+
+    #[inline]
+    fn states(&mut self) -> Access<'_, K, S> {
+        let current = self.current();
+        S::access(&mut self.keyed.states, current)
+    }
+
+    #[inline]
+    fn states_and_emit(&mut self) -> (Access<'_, K, S>, impl FnMut(Out)) {
+        let current = self.current();
+        let (next, time) = (&mut *self.next, self.time);
+        (S::access(&mut self.keyed.states, current), move |value| next.push(value, time))
     }
 
     fn timestamp(&self) -> Timestamp {
@@ -215,7 +248,7 @@ where
 
     #[inline]
     fn expect(&self, row: &Row<T>) {
-        self.keyed.state.prefetch(row.hash);
+        self.keyed.states.prefetch(row.hash);
     }
 }
 
@@ -280,6 +313,8 @@ where
 
     fn tick(&mut self, now: Instant) {
         self.keyed.processing_time = self.keyed.processing_time.max(now.as_millis());
+        // A bounded number of slots, whatever is left to do in this step.
+        self.keyed.states.sweep(self.keyed.processing_time, self.bounds.swept_slots);
         self.errors.tick(now);
         self.next.tick(now);
     }
@@ -308,7 +343,8 @@ where
     }
 
     fn next_wakeup(&self) -> Option<Instant> {
-        let own = self.keyed.processing_timers.next_time().filter(|_| !self.ended);
+        let timer = self.keyed.processing_timers.next_time().filter(|_| !self.ended);
+        let own = timer.into_iter().chain(self.keyed.states.next_sweep()).min();
         let own =
             own.map(|time| Instant::default() + Duration::from_millis(u64::try_from(time).unwrap_or(0)));
         own.into_iter().chain(self.next.next_wakeup()).min()
@@ -324,7 +360,7 @@ where
     }
 
     fn tables(&mut self, visit: &mut dyn FnMut(&mut dyn SnapshotTable)) {
-        visit(&mut self.keyed.state);
+        self.keyed.states.visit(visit);
         visit(&mut self.keyed.event_timers);
         visit(&mut self.keyed.processing_timers);
         self.next.tables(visit);
@@ -334,7 +370,7 @@ where
         self.errors.count(metrics);
         let keyed = &self.keyed;
         let timers = keyed.event_timers.memory_bytes() + keyed.processing_timers.memory_bytes();
-        metrics.state_bytes += (keyed.state.memory_bytes() + timers) as u64;
+        metrics.state_bytes += (keyed.states.memory_bytes() + timers) as u64;
         self.next.count(metrics);
     }
 }

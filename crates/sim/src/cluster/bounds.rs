@@ -51,6 +51,7 @@ pub(super) fn random(rng: &mut Rng) -> Bounds {
         unstored_bytes: draw(usual.unstored_bytes, 1..=2_000),
         message_splits: draw(usual.message_splits, 1..=3),
         deletions: draw(usual.deletions, 1..=4),
+        swept_slots: draw(usual.swept_slots, 1..=50),
     }
 }
 
