@@ -40,6 +40,12 @@ impl Lifecycle {
             .with_metrics(context.metrics);
     }
 
+    /// Fails in the name of the operator.
+    #[cold]
+    pub fn fail(&self, fault: Fault, message: &str) -> ! {
+        crate::fail(fault, &self.operator.to_string(), message)
+    }
+
     /// Opens the function, in [`Control::start`].
     pub fn open(&mut self, open: impl FnOnce(&RuntimeContext) -> Result<(), UserError>) {
         self.is_open = true;

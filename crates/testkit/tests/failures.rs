@@ -2,11 +2,13 @@
 
 use reflow_api::source::{FixedSplits, ReaderContext};
 use reflow_api::window::{GlobalWindows, TumblingWindows};
-use reflow_api::{Emit, Enumerator, Polled, Reader, Source, UserError, Watermarks};
+use reflow_api::{
+    Context, Emit, Enumerator, Polled, ProcessFunction, Reader, Source, TimeDomain, UserError, Watermarks,
+};
 use reflow_protocol::failure::Fault;
 use reflow_stream::StreamEnv;
 use reflow_testkit::{Collect, Feed, Harness};
-use reflow_types::{Instant, Timestamp};
+use reflow_types::{Instant, MAX_WATERMARK, Timestamp};
 use std::time::Duration;
 
 /// Feeds 1, 2, 3 and expects one failure, of the operator, whose message holds the text.
@@ -252,4 +254,65 @@ fn damaged_state_is_named_and_refused() {
     job.start(1);
     job.advance(Duration::from_secs(3));
     assert_eq!(job.failures().len(), known, "undamaged, it is restored");
+}
+
+/// Registers the next timer whenever one fires, unless `stops` says no, and emits the times of all.
+#[derive(Clone)]
+struct Renew {
+    stops: fn(watermark: Timestamp, time: Timestamp) -> bool,
+}
+
+impl ProcessFunction for Renew {
+    type Key = i64;
+    type In = i64;
+    type Out = i64;
+    type State = ();
+
+    fn process(&mut self, context: &mut impl Context<i64, (), i64>, number: i64) -> Result<(), UserError> {
+        context.register_timer(TimeDomain::Event, number);
+        Ok(())
+    }
+
+    fn on_timer(
+        &mut self,
+        context: &mut impl Context<i64, (), i64>,
+        time: Timestamp,
+        _: TimeDomain,
+    ) -> Result<(), UserError> {
+        context.emit(time);
+        if !(self.stops)(context.watermark(), time) {
+            context.register_timer(TimeDomain::Event, time + 1_000);
+        }
+        Ok(())
+    }
+}
+
+/// Feeds 1, 2, 3 and ends.
+fn renewed(stops: fn(Timestamp, Timestamp) -> bool) -> (Collect<i64>, Harness) {
+    let (feed, out) = (Feed::new(1), Collect::new("out"));
+    let (source, sink) = (feed.clone(), out.clone());
+    let mut job = Harness::new(move |env| {
+        let timers = env.source("numbers", source.clone()).key_by(|number: &i64| *number);
+        let _ = timers.process(Renew { stops }).uid("renews").sink("out", sink.clone());
+    });
+    job.start(1);
+    feed.push(0, [1, 2, 3]);
+    feed.end();
+    job.settle();
+    (out, job)
+}
+
+#[test]
+fn timers_that_renew_themselves_do_not_keep_a_job_from_ending() {
+    let (_, job) = renewed(|_, _| false);
+    let [failure] = job.failures() else { panic!("{}", job.state()) };
+    assert_eq!(failure.fault, Fault::Permanent, "a restart would not end either");
+    assert!(failure.operator.contains("renews") && failure.message.contains("register none"), "{failure:?}");
+
+    // Those of a function that stops fire, many though they are.
+    let (out, job) = renewed(|_, time| time > 100_000_000);
+    assert!(job.failures().is_empty(), "{:?}", job.failures());
+    assert_eq!(out.written().len(), 3 * 100_001);
+    let (out, _) = renewed(|watermark, _| watermark == MAX_WATERMARK);
+    assert_eq!(out.written().len(), 3);
 }

@@ -11,10 +11,16 @@ use reflow_api::{Context, Input, OnError, OutputTag, ProcessFunction, RuntimeCon
 use reflow_network::Row;
 use reflow_network::output::KeySelector;
 use reflow_protocol::control::SubtaskMetrics;
-use reflow_protocol::failure::Failure;
+use reflow_protocol::failure::{Failure, Fault};
 use reflow_state::{SnapshotTable, TableId, TimerTable};
-use reflow_types::{Bounds, Data, Instant, Key, KeyHash, MIN_WATERMARK, MaxParallelism, Timestamp};
+use reflow_types::{
+    Bounds, Data, Instant, Key, KeyHash, MAX_WATERMARK, MIN_WATERMARK, MaxParallelism, Timestamp,
+};
 use std::time::Duration;
+
+/// With the last watermark, this number of timers may fire for each one that is registered by then, and for as many
+/// more.
+const LAST_TIMERS: u64 = 1_000;
 
 /// Runs a process function.
 pub struct Process<T, F: KeySelector<T>, P: ProcessFunction<Key = F::Key, In = T>, D> {
@@ -26,6 +32,8 @@ pub struct Process<T, F: KeySelector<T>, P: ProcessFunction<Key = F::Key, In = T
     bounds: Bounds,
     /// The watermark that is passed on once all timers that it makes due have fired.
     firing: Option<Timestamp>,
+    /// The number of timers that may still fire with the last watermark.
+    last_timers: u64,
     /// Whether the input has ended, which is passed on after the last watermark.
     then_end: bool,
     /// Whether the end has been passed on. Then the remaining processing-time timers never fire, because nothing
@@ -73,6 +81,7 @@ where
             keyed,
             bounds: Bounds::default(),
             firing: None,
+            last_timers: 0,
             then_end: false,
             ended: false,
             next,
@@ -89,6 +98,9 @@ where
             let timers = self.keyed.timers(domain);
             let Some(timer) = timers.pop_due(until) else { return false };
             *left -= 1;
+            if domain == TimeDomain::Event && until == MAX_WATERMARK {
+                self.count_last_timer();
+            }
             let Self { function, keyed, next, lifecycle, errors, .. } = self;
             let mut at = At { key: &timer.key, hash: timer.hash, time: timer.time, keyed, next, lifecycle };
             if let Err(error) = function.on_timer(&mut at, timer.time, domain) {
@@ -96,6 +108,18 @@ where
             }
         }
         true
+    }
+
+    /// Fails if more timers fire with the last watermark than a function that ends would register. A timer that registers
+    /// the next one is due at once then, so the job would never end.
+    fn count_last_timer(&mut self) {
+        match self.last_timers.checked_sub(1) {
+            Some(left) => self.last_timers = left,
+            None => self.lifecycle.fail(
+                Fault::Permanent,
+                "its timers go on and on after the end of the input, because they register others: register none once                  `context.watermark()` is `MAX_WATERMARK`",
+            ),
+        }
     }
 
     /// Fires timers that the watermark makes due, at most `left`, and passes it on when none is left.
@@ -304,6 +328,9 @@ where
     fn watermark(&mut self, time: Timestamp) {
         self.keyed.watermark = time;
         self.firing = Some(time);
+        if time == MAX_WATERMARK {
+            self.last_timers = LAST_TIMERS * (self.keyed.event_timers.len() as u64 + LAST_TIMERS);
+        }
         // Due timers fire in later steps, which measure how long a timer takes. Here, only a watermark without
         // due timers is passed on.
         if self.keyed.event_timers.next_time().is_none_or(|due| due > time) {
