@@ -67,6 +67,14 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
+    /// Whether it concerns only jobs that call a system outside the cluster.
+    pub fn is_of_calls(self) -> bool {
+        matches!(
+            self,
+            Self::CallLost | Self::CallAnswerLost | Self::CallTwice | Self::CallSlow | Self::SystemDown
+        )
+    }
+
     /// Whether a user or administrator causes it on purpose, so that no attempt may fail from it. Stopping a
     /// TaskManager does not count, because the second SIGTERM does not wait.
     pub fn is_planned(self) -> bool {

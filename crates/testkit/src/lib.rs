@@ -23,12 +23,14 @@
 //! ```
 //!
 //! Reading order: [`harness`] (the calls of a test), [`feed`] and [`collect`] (its ends), [`operators`] (every stateful operator), [`scenario`]
-//! (one check for all of them), `attempt` and `executor` (what runs), [`store`], [`clock`], `order`.
+//! (one check for all of them), `attempt` and `executor` (what runs), [`store`], [`clock`], `order`;
+//! [`broker`] is apart: a system outside the cluster, with its source and sink.
 #![warn(missing_docs)]
 
 extern crate reflow_api as reflow; // the name in derived code
 
 mod attempt;
+pub mod broker;
 pub mod clock;
 pub mod collect;
 mod executor;

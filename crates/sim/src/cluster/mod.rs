@@ -201,6 +201,9 @@ impl Cluster {
         // time-out.
         world.look_cost_us = 1..=rng.skewed(2..=1_000);
         programs.install(&mut world.storage);
+        if let Some((name, system)) = workload.system() {
+            world.add_system(name, system);
+        }
         let mut cluster = Self {
             world,
             rng,

@@ -82,7 +82,7 @@ impl Counted {
 
 /// Counts readings; those of one split come in order.
 #[derive(Clone, Copy, Debug)]
-struct Count;
+pub(super) struct Count;
 
 impl Aggregate for Count {
     type In = Reading;

@@ -6,6 +6,7 @@
 //! otherwise, which no expectation contains.
 
 pub mod alignment;
+mod broker;
 pub mod counts;
 pub mod idle;
 pub mod late;
@@ -19,7 +20,7 @@ pub mod windows;
 
 use crate::faults::Probe;
 use crate::rng::Rng;
-use crate::world::{Storage, Work};
+use crate::world::{Storage, System, Work};
 use alignment::Alignment;
 use reading::{Reading, Readings};
 use reflow_api::UserError;
@@ -73,13 +74,15 @@ pub enum Shape {
     Slow,
     /// Source → hundreds of records from each → count by key → slow → sink.
     Bursts,
+    /// Broker → count by key → broker.
+    Broker,
     /// Source → an operator of the operator suite → sink.
     Operator(Operator),
 }
 
 impl Shape {
     /// The kinds with their own model.
-    const MODELLED: [Shape; 9] = [
+    const MODELLED: [Shape; 10] = [
         Shape::Counts,
         Shape::CountsOfCounts,
         Shape::Windows,
@@ -89,6 +92,7 @@ impl Shape {
         Shape::Idle,
         Shape::Slow,
         Shape::Bursts,
+        Shape::Broker,
     ];
 
     /// All kinds.
@@ -179,6 +183,12 @@ impl Workload {
         self.probe.reached() >= u64::from(self.readings.splits) * (self.readings.per_split - 1)
     }
 
+    /// The system outside the cluster that the job needs, with the name by which clients reach it.
+    pub fn system(&self) -> Option<(&'static str, Box<dyn System>)> {
+        let broker = || broker::GrowingBroker::new(self.readings.clone(), self.probe.clone());
+        (self.shape == Shape::Broker).then(|| (broker::SYSTEM, Box::new(broker()) as _))
+    }
+
     /// The job function.
     ///
     /// # Errors
@@ -194,6 +204,7 @@ impl Workload {
             Shape::Idle => idle::build(env, self),
             Shape::Slow => slow::build(env, self),
             Shape::Bursts => slow::build_bursts(env, self),
+            Shape::Broker => broker::build(env, self),
             Shape::Operator(operator) => operators::build(env, self, operator),
         }
         Ok(())
@@ -210,13 +221,13 @@ impl Workload {
 
     /// Whether the output consists of lines `key count`, which are in the order of their counts for each key.
     pub fn is_ordered(&self) -> bool {
-        matches!(self.shape, Shape::Counts | Shape::CountsOfCounts)
+        matches!(self.shape, Shape::Counts | Shape::CountsOfCounts | Shape::Broker)
     }
 
     /// The lines that must be committed at the end.
     pub fn expected(&self) -> Lines {
         match self.shape {
-            Shape::Counts | Shape::Slow => counts::expected(self.readings.all()),
+            Shape::Counts | Shape::Slow | Shape::Broker => counts::expected(self.readings.all()),
             Shape::CountsOfCounts => counts::expected_twice(&self.readings),
             Shape::Windows => windows::expected_tumbling(self),
             Shape::SlidingUnion => windows::expected_sliding_union(self),
@@ -236,7 +247,10 @@ impl Workload {
     /// Whether the output does not depend on event time, so that a job that was stopped with the last watermark
     /// can continue unchanged.
     pub fn is_timeless(&self) -> bool {
-        matches!(self.shape, Shape::Counts | Shape::CountsOfCounts | Shape::Slow | Shape::Bursts)
+        matches!(
+            self.shape,
+            Shape::Counts | Shape::CountsOfCounts | Shape::Slow | Shape::Bursts | Shape::Broker
+        )
     }
 
     /// The workload in a process whose time it uses.

@@ -20,9 +20,6 @@ pub trait System {
         request: &(dyn Any + Send + Sync),
         disk: &mut Storage,
     ) -> Option<CallResult>;
-
-    /// It crashes and starts again, with what is on its disk.
-    fn restart(&mut self) {}
 }
 
 /// A request on its way to a system.
@@ -56,11 +53,6 @@ impl World {
     /// Adds a system, which clients of this name reach.
     pub fn add_system(&mut self, name: &str, system: Box<dyn System>) {
         self.systems.insert(name.to_owned(), system);
-    }
-
-    /// Restarts all systems.
-    pub fn restart_systems(&mut self) {
-        self.systems.values_mut().for_each(|system| system.restart());
     }
 
     pub(super) fn call(&mut self, process: ProcessId, ticket: Ticket, call: Call) {
