@@ -9,11 +9,13 @@ pub mod wire;
 
 use crate::end_state::EndState;
 use bytes::Bytes;
+use reflow_graph::DeclaredState;
 use reflow_protocol::snapshot::{AfterBarrier, OperatorState, RunRef, StateFormat};
 use reflow_types::{
     CheckpointId, JobId, KeyGroupSet, MaxParallelism, OwnershipTable, SubtaskId, Timestamp, VertexId,
 };
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use lineage::{Lineage, Takeover};
@@ -76,6 +78,9 @@ pub struct VertexState {
     pub keyed: Vec<OwnedRuns>,
     /// Operator state of all subtasks, one entry for each subtask and state.
     pub operator: Vec<OperatorState>,
+    /// The states that the head's function declared. [`wire`] writes them after the rest.
+    #[serde(skip)]
+    pub states: Vec<DeclaredState>,
 }
 
 /// The runs that contain the state of some groups.
@@ -195,6 +200,25 @@ impl VertexState {
             .iter_mut()
             .flat_map(|part| part.segments.iter_mut())
             .flat_map(|segment| segment.runs.iter_mut())
+    }
+
+    /// The states with entries that `declared` does not have. Tables that operators number themselves are not among
+    /// them.
+    pub fn undeclared(&self, declared: &[DeclaredState]) -> Vec<&DeclaredState> {
+        let has_entries =
+            |state: &DeclaredState| self.runs().any(|run| run.table == state.table && run.len > 0);
+        self.states.iter().filter(|state| !declared.contains(state) && has_entries(state)).collect()
+    }
+
+    /// The keyed state by owner, without the states that `declared` does not have.
+    pub fn keyed_of(&self, declared: &[DeclaredState]) -> Cow<'_, [OwnedRuns]> {
+        let undeclared: BTreeSet<u16> = self.undeclared(declared).iter().map(|state| state.table).collect();
+        if undeclared.is_empty() {
+            return Cow::Borrowed(&self.keyed);
+        }
+        let mut keyed = self.keyed.clone();
+        keyed.iter_mut().for_each(|part| part.segments.retain(|runs| !undeclared.contains(&runs.table)));
+        Cow::Owned(keyed)
     }
 
     fn keyed_bytes(&self) -> u64 {

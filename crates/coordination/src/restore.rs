@@ -6,7 +6,7 @@
 
 use crate::checkpoint::chain::Chain;
 use crate::manifest::{Manifest, OwnedRuns, VertexState};
-use reflow_graph::{ExecutionGraph, ExecutionVertex, JobGraph, Vertex};
+use reflow_graph::{DeclaredState, ExecutionGraph, ExecutionVertex, JobGraph, Vertex};
 use reflow_protocol::snapshot::{OperatorState, Redistribution, Restore, RestorePart, RunRef};
 use reflow_types::{
     KeyGroup, KeyGroupSet, MaxParallelism, OwnershipTable, SubtaskId, SubtaskIndex, injected_fault,
@@ -22,6 +22,12 @@ pub enum RestoreError {
          or allow state to be dropped (-n (--allowNonRestoredState))", .0.join(", ")
     )]
     Unclaimed(Vec<String>),
+    /// The checkpoint has states that their operators do not declare any more.
+    #[error(
+        "the checkpoint holds states that the job does not declare: {}: declare them under these names, or allow state \
+         to be dropped (-n (--allowNonRestoredState))", .0.join(", ")
+    )]
+    Undeclared(Vec<String>),
     /// The number of key groups differs.
     #[error(
         "operator '{vertex}' has max parallelism {job}, its state in the checkpoint {checkpoint}: set \
@@ -66,7 +72,7 @@ pub enum UnclaimedState {
 /// ([`Manifest::rebase`]).
 ///
 /// Operators are found by uid, so chains may be divided differently. Keyed state goes to the vertex with the same
-/// head operator.
+/// head operator, and there to the state of the same name.
 pub fn plan(
     job: &JobGraph,
     manifest: &Manifest,
@@ -80,6 +86,10 @@ pub fn plan(
     let unclaimed = unclaimed(job, manifest);
     if !unclaimed.is_empty() && unclaimed_state == UnclaimedState::Refuse {
         return Err(RestoreError::Unclaimed(unclaimed));
+    }
+    let undeclared = undeclared(job, manifest);
+    if !undeclared.is_empty() && unclaimed_state == UnclaimedState::Refuse {
+        return Err(RestoreError::Undeclared(undeclared));
     }
     let mut restores: BTreeMap<SubtaskId, Restore> = BTreeMap::new();
     for (index, vertex) in job.numbered_vertices() {
@@ -152,6 +162,24 @@ fn unclaimed(job: &JobGraph, manifest: &Manifest) -> Vec<String> {
     unclaimed
 }
 
+/// The states that the function of a vertex's head declares.
+pub(crate) fn declared(vertex: &Vertex) -> &[DeclaredState] {
+    vertex.operators.first().map_or(&[], |head| &head.states)
+}
+
+/// The states that operators of the job do not declare any more, in order.
+fn undeclared(job: &JobGraph, manifest: &Manifest) -> Vec<String> {
+    let mut undeclared = Vec::new();
+    for former in &manifest.vertices {
+        let Some((_, vertex)) = job.find(former.vertex) else { continue };
+        let uid = vertex.operators.first().map_or(&vertex.name, |head| &head.uid);
+        let states = former.undeclared(declared(vertex)).into_iter();
+        undeclared.extend(states.map(|state| format!("'{}' of '{uid}'", state.name)));
+    }
+    undeclared.sort();
+    undeclared
+}
+
 fn share_keyed(
     vertex: &Vertex,
     former: &VertexState,
@@ -171,12 +199,13 @@ fn share_keyed(
     if job != checkpoint {
         return Err(RestoreError::MaxParallelism { vertex: vertex.name.clone(), job, checkpoint });
     }
-    let ranks = Ranks::of(&former.keyed);
+    let keyed = former.keyed_of(declared(vertex));
+    let ranks = Ranks::of(&keyed);
     for (index, subtask) in placed.numbered() {
         // The injected fault gives every subtask the state of all groups: the simulator must notice.
         let injected = injected_fault::is_active("group_restored_twice");
         let groups = if injected { KeyGroupSet::all(job) } else { groups_of(table, index, subtask.id) };
-        let chain = Chain::inherit(groups, job, &former.keyed);
+        let chain = Chain::inherit(groups, job, &keyed);
         let parts = chain.parts().into_iter().filter(|part| !part.segments.is_empty());
         let parts = parts.map(|part| RestorePart { runs: ranks.in_order(&part), groups: part.groups });
         restores.entry(subtask.id).or_default().keyed.extend(parts);

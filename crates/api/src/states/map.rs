@@ -109,7 +109,7 @@ impl<K: Key, U: Key, V: Data, R: Retention> StateTables for MapStateTable<K, U, 
 /// # Costs
 /// A look-up or a change of an entry is one look-up in the table. An entry that is added or removed also changes the
 /// index of the user keys, which is in memory only. [`clear`](Self::clear) removes the entries one by one before it returns:
-/// about 0.2 s for a million of them, in which no barrier passes. Let large maps expire, or remove a part of them at a
+/// about 0.4 s for a million of them, in which no barrier passes. Let large maps expire, or remove a part of them at a
 /// time.
 pub struct Map<'a, K: Key, U: Key, V: Data, R: Retention = Forever> {
     of: &'a mut MapStateTable<K, U, V, R>,

@@ -5,6 +5,7 @@ use super::pending::Pending;
 use super::retention::Completed;
 use super::{Identity, Participant};
 use crate::manifest::{Ending, Lineage, Manifest, OwnedRuns, VertexState, below};
+use crate::restore::declared;
 use reflow_graph::{ExecutionGraph, JobGraph, Vertex};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::snapshot::{KeyedState, StateFormat, SubtaskState};
@@ -12,6 +13,7 @@ use reflow_types::{
     CheckpointId, Instant, MAX_WATERMARK, MaxParallelism, OwnershipTable, SubtaskId, SubtaskIndex,
     injected_fault,
 };
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A change of the graph, from the trigger of its cut until it is complete.
@@ -97,6 +99,7 @@ impl Deployed {
                 watermark: MAX_WATERMARK,
                 keyed: Vec::new(),
                 operator: Vec::new(),
+                states: declared(vertex).to_vec(),
             })
             .collect();
         let participants: BTreeMap<_, _> = participants.into_iter().map(|p| (p.subtask, p)).collect();
@@ -105,7 +108,7 @@ impl Deployed {
             let vertex = &vertices[usize::from(participant.vertex.0)];
             if let Some(table) = &vertex.table {
                 let (owned, max) = (table.groups_of(participant.index), vertex.max_parallelism);
-                chains.insert(subtask, Chain::inherit(owned, max, inherited(restored, vertex)));
+                chains.insert(subtask, Chain::inherit(owned, max, &inherited(restored, vertex)));
             }
         }
         let next_subtask = participants.keys().last().map_or(SubtaskId(0), |id| id.next());
@@ -269,7 +272,7 @@ fn max_parallelism(vertex: &Vertex, table: Option<&OwnershipTable>) -> MaxParall
 
 /// The runs with which a vertex's chains begin. Checkpoints do not build on savepoints, so subtasks that are
 /// restored from one write everything again.
-fn inherited<'a>(restored: Option<&'a Completed>, vertex: &VertexState) -> &'a [OwnedRuns] {
+fn inherited<'a>(restored: Option<&'a Completed>, vertex: &VertexState) -> Cow<'a, [OwnedRuns]> {
     let restored = restored.filter(|restored| restored.manifest.format == StateFormat::Checkpoint);
     let former = restored.and_then(|restored| {
         let same = |former: &&VertexState| {
@@ -277,7 +280,7 @@ fn inherited<'a>(restored: Option<&'a Completed>, vertex: &VertexState) -> &'a [
         };
         restored.manifest.vertices.iter().find(same)
     });
-    former.map_or(&[], |former| &former.keyed)
+    former.map_or(Cow::Borrowed(&[]), |former| former.keyed_of(&vertex.states))
 }
 
 /// The runs of the last complete checkpoint, by vertex.

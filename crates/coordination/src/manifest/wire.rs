@@ -4,7 +4,8 @@
 //! magic (8 bytes) | format version (u16, little-endian) | content, lineage (postcard) | CRC-32 of all before (u32, LE)
 //! ```
 //!
-//! If the job ends with the checkpoint, its `Ending` follows the lineage.
+//! The states that each vertex declares follow the lineage, from version 5 on. If the job ends with the checkpoint, its
+//! `Ending` follows them.
 //!
 //! Hundreds of segments with about twenty runs each name only a few objects. So the names are written once, in a table, and
 //! a run refers to its object by index: about 8 bytes for a run instead of 80.
@@ -14,6 +15,7 @@
 use super::{Decision, Ending, Lineage, Manifest, OwnedRuns, SegmentRuns, VertexState};
 use crate::end_state::EndState;
 use bytes::Bytes;
+use reflow_graph::DeclaredState;
 use reflow_protocol::snapshot::RunRef;
 use reflow_types::key_group::segment_groups;
 use reflow_types::{KeyGroupSet, MaxParallelism};
@@ -23,8 +25,10 @@ use std::collections::BTreeMap;
 const MAGIC: [u8; 8] = *b"REFLOWCP";
 /// The version of this format, and of what the objects that it names hold. 2: a window's pane is kept under start and
 /// end of its window; under 1 it was the end alone. 3: with the lineage. 4: state is encoded as `Data` says, before it was
-/// as serde says.
-pub const FORMAT: u16 = 4;
+/// as serde says. 5: with the names of states.
+pub const FORMAT: u16 = 5;
+/// The oldest version that can be read. Up to 4, each vertex has one state without a name, or a window's.
+const OLDEST: u16 = 4;
 const HEADER: usize = MAGIC.len() + 2;
 const TRAILER: usize = 4;
 
@@ -94,6 +98,8 @@ pub fn encode(decision: &Decision) -> Bytes {
         .and_then(|out| postcard::to_extend(decision.lineage(), out))
         .and_then(|out| match decision {
             Decision::Complete(manifest) => {
+                let states: Vec<_> = manifest.vertices.iter().map(|vertex| &vertex.states).collect();
+                let out = postcard::to_extend(&states, out)?;
                 manifest.ending.iter().try_fold(out, |out, ending| postcard::to_extend(ending, out))
             }
             _ => Ok(out),
@@ -118,12 +124,20 @@ pub fn decode(bytes: &[u8]) -> Result<Decision, ManifestError> {
     if found != computed {
         return Err(ManifestError::Damaged { len, found, computed });
     }
-    if version != FORMAT {
+    if !(OLDEST..=FORMAT).contains(&version) {
         return Err(ManifestError::Format { found: version });
     }
     let malformed = |error: postcard::Error| ManifestError::Malformed(error.to_string());
     let (content, rest) = postcard::take_from_bytes(&signed[HEADER..]).map_err(malformed)?;
     let (lineage, rest) = postcard::take_from_bytes(rest).map_err(malformed)?;
+    let (states, rest) = match &content {
+        Content::Complete { .. } if version > 4 => {
+            let (states, rest): (Vec<Vec<DeclaredState>>, _) =
+                postcard::take_from_bytes(rest).map_err(malformed)?;
+            (Some(states), rest)
+        }
+        _ => (None, rest),
+    };
     let (ending, rest) = match &content {
         Content::Complete { .. } if !rest.is_empty() => {
             let (ending, rest): (Ending, _) = postcard::take_from_bytes(rest).map_err(malformed)?;
@@ -140,6 +154,15 @@ pub fn decode(bytes: &[u8]) -> Result<Decision, ManifestError> {
         Content::Complete { objects, keyed, rest } => {
             let mut manifest = unpack(&objects, keyed, rest).map_err(ManifestError::Malformed)?;
             (manifest.lineage, manifest.ending) = (lineage, ending);
+            if let Some(states) = states {
+                let (of, vertices) = (states.len(), manifest.vertices.len());
+                if of != vertices {
+                    let reason = format!("states of {of} vertices, but {vertices} vertices");
+                    return Err(ManifestError::Malformed(reason));
+                }
+                let vertices = manifest.vertices.iter_mut();
+                vertices.zip(states).for_each(|(vertex, states)| vertex.states = states);
+            }
             Ok(Decision::Complete(manifest))
         }
     }
@@ -229,6 +252,7 @@ impl VertexState {
             table: self.table.clone(),
             keyed: Vec::new(),
             operator: self.operator.clone(),
+            states: Vec::new(),
             ..*self
         }
     }
@@ -264,6 +288,7 @@ mod tests {
             watermark: 5,
             keyed,
             operator: Vec::new(),
+            states: vec![DeclaredState { table: 0, name: "state".into() }],
         };
         Manifest {
             checkpoint: CheckpointId(9),
@@ -313,12 +338,33 @@ mod tests {
             flipped[end..].copy_from_slice(&checksum);
             let _ = decode(&flipped);
         }
-        for found in [FORMAT - 1, FORMAT + 1] {
+        for found in [OLDEST - 1, FORMAT + 1] {
             let mut other = bytes[..bytes.len() - TRAILER].to_vec();
             other[MAGIC.len()..HEADER].copy_from_slice(&found.to_le_bytes());
             let checksum = crc32fast::hash(&other).to_le_bytes();
             other.extend(checksum);
             assert_eq!(decode(&other), Err(ManifestError::Format { found }));
+        }
+    }
+
+    /// What version 4 wrote: as version 5, but without states.
+    #[test]
+    fn manifests_of_the_version_before_are_read() {
+        for ending in [None, Some(Ending { then: AfterBarrier::Finish, state: EndState::Finished })] {
+            let mut manifest = Manifest { ending, ..manifest() };
+            manifest.vertices[0].states.clear();
+            let states = postcard::to_stdvec(&vec![Vec::<DeclaredState>::new()]).expect("plain data");
+            let ending = ending.map_or(0, |ending| postcard::to_stdvec(&ending).expect("plain data").len());
+            let decision = Decision::Complete(Box::new(manifest));
+            let mut bytes = encode(&decision).to_vec();
+            let end = bytes.len() - TRAILER - ending;
+            assert_eq!(bytes[end - states.len()..end], states);
+            bytes.drain(end - states.len()..end);
+            bytes.truncate(bytes.len() - TRAILER);
+            bytes[MAGIC.len()..HEADER].copy_from_slice(&4u16.to_le_bytes());
+            let checksum = crc32fast::hash(&bytes).to_le_bytes();
+            bytes.extend(checksum);
+            assert_eq!(decode(&bytes), Ok(decision));
         }
     }
 

@@ -104,6 +104,7 @@ mod tests {
             segments: vec![SegmentRuns { segment: 0, table: 0, runs }],
         };
         let vertex = VertexState {
+            states: Vec::new(),
             vertex: VertexId(1),
             name: "count".into(),
             operators: vec![],
