@@ -4,13 +4,15 @@
 //! them into a job.
 //!
 //! Reading order: [`watermarks`], [`source`], [`sink`], [`io`] (storage for both), [`function`]
-//! (aggregates and process functions), [`states`] (what they keep for each key), [`unkeyed`] (process functions without a key), [`co_process`] (those with two
-//! inputs), [`output_tag`] (their side outputs), [`runtime_context`] (their context), [`opened`] (what they hold
+//! (aggregates and process functions), [`states`] (what they keep for each key), [`unkeyed`] (process functions without
+//! a key), [`co_process`] and [`broadcast`] (those with two inputs), [`output_tag`] (their side outputs),
+//! [`runtime_context`] (their context), [`opened`] (what they hold
 //! while they are open), [`metrics`] (what they count and measure), [`window`].
 #![warn(missing_docs)]
 
 extern crate self as reflow; // the name in derived code
 
+pub mod broadcast;
 pub mod co_process;
 pub mod function;
 pub mod io;
@@ -25,6 +27,7 @@ pub mod unkeyed;
 pub mod watermarks;
 pub mod window;
 
+pub use broadcast::BroadcastProcessFunction;
 pub use co_process::{CoProcessFunction, Either, Input, UnkeyedCoProcessFunction};
 pub use function::{
     Aggregate, Context, Failed, MergeableAggregate, OnError, ProcessFunction, TimeDomain, TryAggregate,

@@ -39,17 +39,17 @@ pub use reflow_api::sink;
 pub use reflow_api::source;
 pub use reflow_api::states::{self, States};
 pub use reflow_api::{
-    Aggregate, CallTicket, CoProcessFunction, Context, Either, Emit, Enumerator, EnumeratorContext, Failed,
-    Input, Io, OnError, Opened, OutputTag, Polled, ProcessFunction, Reader, RuntimeContext, Sink, Source,
-    TimeDomain, Transaction, UnkeyedCoProcessFunction, UnkeyedContext, UnkeyedProcessFunction, UserError,
-    Watermarks, Writer, window,
+    Aggregate, BroadcastProcessFunction, CallTicket, CoProcessFunction, Context, Either, Emit, Enumerator,
+    EnumeratorContext, Failed, Input, Io, OnError, Opened, OutputTag, Polled, ProcessFunction, Reader,
+    RuntimeContext, Sink, Source, TimeDomain, Transaction, UnkeyedCoProcessFunction, UnkeyedContext,
+    UnkeyedProcessFunction, UserError, Watermarks, Writer, window,
 };
 pub use reflow_connectors as connectors;
 pub use reflow_env::store;
 pub use reflow_env::{Call, CallError, Client, Request, RequestError};
 pub use reflow_stream::{
-    BoxedStream, ConnectedKeyedStreams, ConnectedStreams, KeyedStream, Pipeline, SharedStream, SinkHandle,
-    Stream, StreamEnv, WindowedStream,
+    BoxedStream, BroadcastConnectedStream, ConnectedKeyedStreams, ConnectedStreams, KeyedStream, Pipeline,
+    SharedStream, SinkHandle, Stream, StreamEnv, WindowedStream,
 };
 pub use reflow_types::{
     Adapter, CanonicalF64, Data, Instant, Key, KeyWriter, MAX_WATERMARK, MIN_WATERMARK, NO_TIMESTAMP,
@@ -73,10 +73,10 @@ pub mod prelude {
         TimeEvictor, TumblingWindows, Window, Windowed,
     };
     pub use crate::{
-        Aggregate, Args, BoxedStream, CoProcessFunction, Context, Data, Either, Failed, Input, JobResult,
-        Key, OnError, Opened, OutputTag, ProcessFunction, RuntimeContext, SharedStream, Stream, StreamEnv,
-        TimeDomain, Timestamp, UnkeyedCoProcessFunction, UnkeyedContext, UnkeyedProcessFunction, UserError,
-        Watermarks, clap,
+        Aggregate, Args, BoxedStream, BroadcastProcessFunction, CoProcessFunction, Context, Data, Either,
+        Failed, Input, JobResult, Key, OnError, Opened, OutputTag, ProcessFunction, RuntimeContext,
+        SharedStream, Stream, StreamEnv, TimeDomain, Timestamp, UnkeyedCoProcessFunction, UnkeyedContext,
+        UnkeyedProcessFunction, UserError, Watermarks, clap,
     };
     pub use std::time::Duration;
 }

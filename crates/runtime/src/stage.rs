@@ -1,6 +1,7 @@
 //! The interface of the stages of a chain.
 
 use crate::wiring::{Place, Wiring};
+use bytes::Bytes;
 use reflow_api::metrics::TaskMetrics;
 use reflow_api::{Input, Io, OutputTag};
 use reflow_protocol::control::SubtaskMetrics;
@@ -356,9 +357,19 @@ impl SnapshotContext<'_> {
         redistribution: Redistribution,
         items: impl IntoIterator<Item = I>,
     ) {
-        let encode = |item: I| data::to_vec(&item).expect("an item of an operator does not nest deep").into();
-        let items = items.into_iter().map(encode).collect();
+        let items = items.into_iter().map(|item| encode(&item)).collect();
         let (operator, name) = (operator.to_owned(), name.to_owned());
         self.operator.push(OperatorState { operator, name, redistribution, items });
     }
+
+    /// Adds an operator's broadcast state. One subtask adds it for all.
+    pub fn put_broadcast<I: Data>(&mut self, operator: &str, name: &str, state: &I) {
+        let (operator, name) = (operator.to_owned(), name.to_owned());
+        let (redistribution, items) = (Redistribution::Broadcast, vec![encode(state)]);
+        self.operator.push(OperatorState { operator, name, redistribution, items });
+    }
+}
+
+fn encode(item: &impl Data) -> Bytes {
+    data::to_vec(item).expect("an item of an operator does not nest deep").into()
 }

@@ -5,11 +5,13 @@
 
 use crate::draft::HeadDraft;
 use crate::keyed::{KeyedStream, declared_states};
-use crate::pipeline::{FlatMapLink, GateHead, MapLink, Pipeline, ProcessHead, ProcessLink, Then};
+use crate::pipeline::{
+    BroadcastHead, FlatMapLink, GateHead, MapLink, Pipeline, ProcessHead, ProcessLink, Then,
+};
 use crate::stream::Stream;
 use reflow_api::{
-    CoProcessFunction, Context, Data, Either, Input, OnError, ProcessFunction, RuntimeContext, TimeDomain,
-    UnkeyedCoProcessFunction, UnkeyedContext, UnkeyedProcessFunction, UserError,
+    BroadcastProcessFunction, CoProcessFunction, Context, Data, Either, Input, OnError, ProcessFunction,
+    RuntimeContext, TimeDomain, UnkeyedCoProcessFunction, UnkeyedContext, UnkeyedProcessFunction, UserError,
 };
 use reflow_graph::Shipping;
 use reflow_network::output::{KeySelector, NoKey};
@@ -138,7 +140,7 @@ where
     {
         let key = self.key();
         let function = CoFunction(function);
-        let states = declared_states(&function);
+        let states = declared_states(function.states());
         let head = ProcessHead { key, function, on_error: OnError::default(), takes: PhantomData };
         let mut stream = self.keyed("co-process", "CoProcess", head);
         stream.last_operator().states = states;
@@ -159,6 +161,69 @@ where
         let (env, one) = first::<P, Q::Out>(self.first.stream).ship(Shipping::Hash, key.clone(), None);
         let (_, two) = second::<Q, P::Out>(self.second.stream).ship(Shipping::Hash, key, None);
         Stream::begin(env, kind, name.to_owned(), HeadDraft::Keyed(vec![one, two]), head)
+    }
+}
+
+/// A keyed stream and a broadcast stream; see [`KeyedStream::connect_broadcast`].
+#[must_use = "a stream does nothing until it ends in a sink"]
+pub struct BroadcastConnectedStream<P: Pipeline, F, Q: Pipeline> {
+    keyed: KeyedStream<P, F>,
+    broadcast: Stream<Q>,
+}
+
+impl<P: Pipeline<Out: Data>, F: KeySelector<P::Out>> KeyedStream<P, F> {
+    /// Connects this stream with another one, each of whose records goes to every subtask. [`BroadcastProcessFunction`]
+    /// has an example.
+    ///
+    /// The watermark is the lower one of both streams: a broadcast stream without event time holds it back until it ends.
+    pub fn connect_broadcast<Q>(self, other: Stream<Q>) -> BroadcastConnectedStream<P, F, Q>
+    where
+        Q: Pipeline<Out: Data + Clone>,
+    {
+        BroadcastConnectedStream { keyed: self, broadcast: other }
+    }
+}
+
+impl<P, F, Q> BroadcastConnectedStream<P, F, Q>
+where
+    P: Pipeline<Out: Data>,
+    Q: Pipeline<Out: Data + Clone>,
+    F: KeySelector<P::Out>,
+{
+    /// Runs a function that takes the records of both, with keyed state, timers and broadcast state.
+    pub fn process<C>(self, function: C) -> Stream<BroadcastHead<F, C>>
+    where
+        C: BroadcastProcessFunction<Key = F::Key, In = P::Out, Broadcast = Q::Out, Out: Send + 'static>,
+    {
+        let KeyedStream { stream, key } = self.keyed;
+        let (env, one) = first::<P, Q::Out>(stream).ship(Shipping::Hash, FirstKey(key.clone()), None);
+        let copy: fn(&EitherOf<P, Q>) -> EitherOf<P, Q> = |record| match record {
+            Either::First(_) => unreachable!("records with a key have an edge of their own"),
+            Either::Second(record) => Either::Second(record.clone()),
+        };
+        let (_, two) = second::<Q, P::Out>(self.broadcast).ship(Shipping::Broadcast, NoKey, Some(copy));
+        let states = declared_states(function.states());
+        let head = BroadcastHead { key, function, on_error: OnError::default() };
+        let inputs = HeadDraft::Keyed(vec![one, two]);
+        let mut stream = Stream::begin(env, "broadcast-process", "BroadcastProcess".to_owned(), inputs, head);
+        stream.last_operator().states = states;
+        stream
+    }
+}
+
+/// The key of the records that have one.
+#[derive(Clone)]
+struct FirstKey<F>(F);
+
+impl<A, B, F: KeySelector<A>> KeySelector<Either<A, B>> for FirstKey<F> {
+    type Key = F::Key;
+
+    #[inline]
+    fn key(&self, record: &Either<A, B>) -> F::Key {
+        match record {
+            Either::First(record) => self.0.key(record),
+            Either::Second(_) => unreachable!("broadcast records have an edge of their own"),
+        }
     }
 }
 

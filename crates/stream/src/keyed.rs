@@ -17,6 +17,7 @@ use reflow_api::{Data, OnError, ProcessFunction, Sink, TryAggregate};
 use reflow_graph::{DeclaredState, Shipping};
 use reflow_network::output::KeySelector;
 use reflow_runtime::keyed::{Contents, Lateness, Merging, Windowing, WithKey};
+use reflow_types::Key;
 use std::marker::PhantomData;
 use std::ops::Add;
 use std::time::Duration;
@@ -171,7 +172,7 @@ impl<P: Pipeline<Out: Data>, F: KeySelector<P::Out>> KeyedStream<P, F> {
         Q::Out: Send + 'static,
     {
         let key = self.key.clone();
-        let states = declared_states(&function);
+        let states = declared_states(function.states());
         let head = ProcessHead { key, function, on_error: OnError::default(), takes: PhantomData };
         let mut stream = self.keyed("process", "Process", head);
         stream.last_operator().states = states;
@@ -250,9 +251,9 @@ impl<P: Pipeline<Out: Data>, F: KeySelector<P::Out>> KeyedStream<P, F> {
 }
 
 /// The states that a function declares, for the graph.
-pub(crate) fn declared_states<Q: ProcessFunction>(function: &Q) -> Vec<DeclaredState> {
+pub(crate) fn declared_states<K: Key, S: States<K>>(declaration: S) -> Vec<DeclaredState> {
     let mut states = Vec::new();
-    function.states().names(&mut |table, name| {
+    declaration.names(&mut |table, name| {
         states.push(DeclaredState { table: table.0, name: name.to_owned() });
     });
     states

@@ -21,7 +21,7 @@ pub mod pipeline;
 pub mod stream;
 pub mod windowed;
 
-pub use connected::{ConnectedKeyedStreams, ConnectedStreams};
+pub use connected::{BroadcastConnectedStream, ConnectedKeyedStreams, ConnectedStreams};
 pub use env::StreamEnv;
 pub use job::{Job, JobError, TaskFactory};
 pub use keyed::KeyedStream;

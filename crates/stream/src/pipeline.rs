@@ -2,14 +2,16 @@
 
 use reflow_api::window::{Trigger, WindowAssigner};
 use reflow_api::{
-    OnError, OutputTag, ProcessFunction, Source, TryAggregate, UnkeyedProcessFunction, UserError, Watermarks,
+    BroadcastProcessFunction, Either, OnError, OutputTag, ProcessFunction, Source, TryAggregate,
+    UnkeyedProcessFunction, UserError, Watermarks,
     source::{ReaderContext, ToEnumerator},
 };
 use reflow_graph::{EdgeId, Operator};
 use reflow_network::output::{KeySelector, NoKey};
 use reflow_runtime::error_handler::{ErrorHandler, OnFailure};
 use reflow_runtime::keyed::{
-    Contents, Merging, Process, ResultAlone, Rolling, RollingOutput, Unkeyed, WindowOperator, Windowing,
+    BroadcastProcess, Contents, Merging, Process, ResultAlone, Rolling, RollingOutput, Unkeyed,
+    WindowOperator, Windowing,
 };
 use reflow_runtime::stages::{
     AssignTime, BoxedStage, Convert, EventTime, Filter, Flatten, Inspect, Keep, Map, SideOutput, Try,
@@ -230,6 +232,35 @@ where
         let (key, function) = (self.key.clone(), (self.function.clone(), self.on_error));
         let head = Process::new(operator(context, 0), key, function, context.wiring.max_parallelism(), down);
         Box::new(InputTask::new(context.gate::<T>(), head, context))
+    }
+}
+
+/// Runs a process function with a broadcast input, by key.
+pub struct BroadcastHead<F, Q> {
+    pub(crate) key: F,
+    pub(crate) function: Q,
+    pub(crate) on_error: OnError,
+}
+
+impl<F, Q> Fallible for BroadcastHead<F, Q> {
+    fn set_on_error(&mut self, policy: OnError) {
+        self.on_error = policy;
+    }
+}
+
+impl<F, Q> SideOutputs for BroadcastHead<F, Q> {}
+
+impl<F, Q> Pipeline for BroadcastHead<F, Q>
+where
+    F: KeySelector<Q::In, Key = Q::Key>,
+    Q: BroadcastProcessFunction<In: Data, Broadcast: Data, Out: Send + 'static>,
+{
+    type Out = Q::Out;
+    fn build<D: Stage<Q::Out> + 'static>(&self, down: D, context: &mut BuildContext) -> Box<dyn Task> {
+        let (key, function) = (self.key.clone(), (self.function.clone(), self.on_error));
+        let max = context.wiring.max_parallelism();
+        let head = BroadcastProcess::new(operator(context, 0), key, function, max, down);
+        Box::new(InputTask::new(context.gate::<Either<Q::In, Q::Broadcast>>(), head, context))
     }
 }
 

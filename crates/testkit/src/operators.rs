@@ -11,8 +11,8 @@ use reflow_api::window::{
     CountEvictor, CountTrigger, GlobalWindows, SlidingWindows, TimeEvictor, TumblingWindows, Windowed,
 };
 use reflow_api::{
-    Aggregate, CoProcessFunction, Context, OutputTag, ProcessFunction, RuntimeContext, Sink, TimeDomain,
-    UnkeyedContext, UnkeyedProcessFunction, UserError, Watermarks,
+    Aggregate, BroadcastProcessFunction, CoProcessFunction, Context, OutputTag, ProcessFunction,
+    RuntimeContext, Sink, TimeDomain, UnkeyedContext, UnkeyedProcessFunction, UserError, Watermarks,
 };
 use reflow_stream::{Pipeline, Stream};
 use reflow_types::{Data, Timestamp};
@@ -87,8 +87,13 @@ pub enum Operator {
     SideOutputs,
     /// Two connected streams without a key, connected by key with a third one.
     Connected,
+    /// A keyed stream connected with a broadcast stream. At the end, timers write the state of their key and the
+    /// broadcast state.
+    Broadcast,
 }
 
+/// A time after that of all records.
+const END: Timestamp = 100_000_000_000_000;
 /// The size of tumbling windows.
 pub const TUMBLING: Duration = Duration::from_millis(100);
 /// The size of sliding windows.
@@ -112,7 +117,7 @@ pub const FLAT_MAP_KEPT: u64 = 50;
 
 impl Operator {
     /// All operators.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Reduce,
         Self::Aggregate,
         Self::Tumbling,
@@ -131,6 +136,7 @@ impl Operator {
         Self::KeyedMap,
         Self::SideOutputs,
         Self::Connected,
+        Self::Broadcast,
     ];
 
     /// Builds its job, from a stream of readings to a sink of lines. The output does not depend on the order of
@@ -248,6 +254,12 @@ impl Operator {
                 let first = by_split.map(|r: Reading| r).global();
                 let windows = first.map(|r: Reading| r).key_by(key).window(TumblingWindows::of(TUMBLING));
                 windows.aggregate(Sum).map(window_text).sink("out", sink)
+            }
+            Self::Broadcast => {
+                let shared = timed(readings).share();
+                let values = shared.stream().map(|r| r.value);
+                let keyed = shared.stream().key_by(Reading::own_key);
+                keyed.connect_broadcast(values).process(Totals).sink("out", sink)
             }
             Self::KeyedMap => readings.key_by(key).map(text).key_by(|line| line.clone()).sink("out", sink),
         };
@@ -470,6 +482,58 @@ impl CoProcessFunction for Merge {
         }
         Ok(())
     }
+}
+
+/// Adds up the values of each key, and those of all keys as broadcast state. Emits both at the end.
+#[derive(Clone)]
+struct Totals;
+
+impl BroadcastProcessFunction for Totals {
+    type Key = (u64, u64);
+    type In = Reading;
+    type Broadcast = i64;
+    type Out = String;
+    type State = i64;
+    type BroadcastState = (i64, u64);
+
+    fn process(
+        &mut self,
+        context: &mut impl Context<(u64, u64), i64, String>,
+        _: &(i64, u64),
+        reading: Reading,
+    ) -> Result<(), UserError> {
+        *context.state_mut() += reading.value;
+        context.register_timer(TimeDomain::Event, END);
+        Ok(())
+    }
+
+    fn process_broadcast(
+        &mut self,
+        _: &mut impl UnkeyedContext<String>,
+        (sum, count): &mut (i64, u64),
+        value: i64,
+    ) -> Result<(), UserError> {
+        *sum += value;
+        *count += 1;
+        Ok(())
+    }
+
+    fn on_timer(
+        &mut self,
+        context: &mut impl Context<(u64, u64), i64, String>,
+        (sum, count): &(i64, u64),
+        _: Timestamp,
+        _: TimeDomain,
+    ) -> Result<(), UserError> {
+        let own = context.state().copied().unwrap_or_default();
+        context.emit(totals_line(*context.key(), own, *sum, *count));
+        Ok(())
+    }
+}
+
+/// The line of a split's key at the end: the sum of its values, and sum and count of those of all keys.
+pub fn totals_line((split, key): (u64, u64), own: i64, sum: i64, count: u64) -> String {
+    format!("{key} of {split}: {own}, of all: {sum} in {count}")
 }
 
 /// Sets two timers for each record, deletes the first of some, and forgets everything at every ninth record.

@@ -5,7 +5,7 @@ use reflow_api::Watermarks;
 use reflow_api::window::{Assigner, Window, Windowed};
 use reflow_testkit::operators::{
     DELETING, Disorder, FLAT_MAP, FLAT_MAP_KEPT, LEDGER_LAST, LEFT_OUT, Operator, Reading, SLIDE, SLIDING,
-    TIMERS_MS, TUMBLING, TWO_KEYED, ledger_line, ledger_step, window_line,
+    TIMERS_MS, TUMBLING, TWO_KEYED, ledger_line, ledger_step, totals_line, window_line,
 };
 use reflow_testkit::{Collect, Feed, Harness, check_rescales};
 use reflow_types::Timestamp;
@@ -231,6 +231,15 @@ fn union_of_shared_streams() {
 #[test]
 fn connected_streams() {
     assert_eq!(committed(Operator::Connected), sums(all_readings(), TUMBLING, TUMBLING));
+}
+
+#[test]
+fn broadcast_state() {
+    let mut own = BTreeMap::new();
+    all_readings().for_each(|r| *own.entry((r.split, r.key)).or_default() += r.value);
+    let (sum, count) = (all_readings().map(|r| r.value).sum(), all_readings().count() as u64);
+    let expected = sorted(own.into_iter().map(|(key, own)| totals_line(key, own, sum, count)));
+    assert_eq!(committed(Operator::Broadcast), expected);
 }
 
 #[test]

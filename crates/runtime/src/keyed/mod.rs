@@ -1,10 +1,12 @@
 //! The operators with keyed state, one a file. Each is the head of its task and gets rows with the hash that the
 //! sender computed.
 
+mod broadcast;
 mod process;
 mod rolling;
 mod window;
 
+pub use broadcast::BroadcastProcess;
 pub use process::Process;
 pub use rolling::{ResultAlone, Rolling, RollingOutput, WithKey};
 pub use window::{
@@ -23,6 +25,12 @@ pub trait Head<T>: Control {
     /// Announces a record that comes soon, so that its state can be prefetched into the cache.
     #[inline]
     fn expect(&self, _row: &Row<T>) {}
+
+    /// Whether the record belongs to the key group of its hash. Others belong to every subtask.
+    #[inline]
+    fn is_keyed(&self, _row: &Row<T>) -> bool {
+        true
+    }
 }
 
 /// A head without keyed state, which passes records to the first stage.

@@ -5,9 +5,12 @@ use crate::error_handler::ErrorHandler;
 use crate::failure::OperatorName;
 use crate::lifecycle::Lifecycle;
 use crate::stage::{Control, OpenContext, Stage};
+use crate::stages::WithoutKey;
 use crate::wiring::Place;
 use reflow_api::states::{Access, Current, PlainState, StateTables, States};
-use reflow_api::{Context, Input, OnError, OutputTag, ProcessFunction, RuntimeContext, TimeDomain};
+use reflow_api::{
+    Context, Input, OnError, OutputTag, ProcessFunction, RuntimeContext, TimeDomain, UserError,
+};
 use reflow_network::Row;
 use reflow_network::output::KeySelector;
 use reflow_protocol::control::SubtaskMetrics;
@@ -86,6 +89,31 @@ where
             ended: false,
             next,
         }
+    }
+
+    pub(super) fn function_mut(&mut self) -> &mut P {
+        &mut self.function
+    }
+
+    /// Calls the function for a record that belongs to no key.
+    #[inline]
+    pub(super) fn without_key(
+        &mut self,
+        time: Timestamp,
+        call: impl FnOnce(&mut P, &mut WithoutKey<'_, D>) -> Result<(), UserError>,
+    ) {
+        let Self { function, keyed, next, lifecycle, errors, .. } = self;
+        let (watermark, processing_time) = (keyed.watermark, keyed.processing_time);
+        let mut at = WithoutKey { time, watermark, processing_time, lifecycle, next };
+        if let Err(error) = call(function, &mut at) {
+            errors.on_error(&error);
+        }
+    }
+
+    /// Prefetches the state of a key.
+    #[inline]
+    pub(super) fn prefetch(&self, hash: KeyHash) {
+        self.keyed.states.prefetch(hash);
     }
 
     /// Fires at most `left` due timers of one domain and subtracts them from `left`. Returns whether more may be
@@ -272,7 +300,7 @@ where
 
     #[inline]
     fn expect(&self, row: &Row<T>) {
-        self.keyed.states.prefetch(row.hash);
+        self.prefetch(row.hash);
     }
 }
 

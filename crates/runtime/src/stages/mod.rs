@@ -17,6 +17,7 @@ pub use boxed::BoxedStage;
 pub use flat_map::Flatten;
 pub use map::{Filter, Inspect, Map};
 pub use process::UnkeyedProcess;
+pub(crate) use process::WithoutKey;
 pub use side_output::SideOutput;
 pub use sink::SinkStage;
 pub use tail::{Edge, FilteredEdge, SharedTail, Tail};

@@ -34,16 +34,16 @@ impl<P, D> UnkeyedProcess<P, D> {
     }
 }
 
-/// The context of a function for one record.
-struct At<'a, D> {
-    time: Timestamp,
-    watermark: Timestamp,
-    processing_time: Timestamp,
-    lifecycle: &'a mut Lifecycle,
-    next: &'a mut D,
+/// The context of a function for one record without a key.
+pub(crate) struct WithoutKey<'a, D> {
+    pub(crate) time: Timestamp,
+    pub(crate) watermark: Timestamp,
+    pub(crate) processing_time: Timestamp,
+    pub(crate) lifecycle: &'a mut Lifecycle,
+    pub(crate) next: &'a mut D,
 }
 
-impl<Out, D: Stage<Out>> UnkeyedContext<Out> for At<'_, D> {
+impl<Out, D: Stage<Out>> UnkeyedContext<Out> for WithoutKey<'_, D> {
     fn runtime(&self) -> &RuntimeContext {
         self.lifecycle.context()
     }
@@ -80,7 +80,7 @@ where
     fn push(&mut self, value: P::In, time: Timestamp) {
         let Self { function, lifecycle, next, watermark, processing_time, .. } = self;
         let (watermark, processing_time) = (*watermark, *processing_time);
-        let mut at = At { time, watermark, processing_time, lifecycle, next };
+        let mut at = WithoutKey { time, watermark, processing_time, lifecycle, next };
         if let Err(error) = function.process(&mut at, value) {
             self.errors.on_error(&error);
         }

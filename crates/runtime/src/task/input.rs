@@ -167,7 +167,8 @@ where
                 head.expect(coming);
             }
             let Some(row) = self.rows.next() else { break };
-            if let Some(row) = self.rescale.buffer(row) {
+            let row = if head.is_keyed(&row) { self.rescale.buffer(row) } else { Some(row) };
+            if let Some(row) = row {
                 head.row(row);
             }
         }
