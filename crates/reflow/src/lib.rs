@@ -40,9 +40,9 @@ pub use reflow_api::source;
 pub use reflow_api::states::{self, States};
 pub use reflow_api::{
     Aggregate, BroadcastProcessFunction, CallTicket, CoProcessFunction, Context, Either, Emit, Enumerator,
-    EnumeratorContext, Failed, Input, Io, OnError, Opened, OutputTag, Polled, ProcessFunction, Reader,
-    RuntimeContext, Sink, Source, TimeDomain, Transaction, UnkeyedCoProcessFunction, UnkeyedContext,
-    UnkeyedProcessFunction, UserError, Watermarks, Writer, window,
+    EnumeratorContext, Failed, Input, Io, MergeableAggregate, OnError, Opened, OutputTag, Polled,
+    ProcessFunction, Reader, RuntimeContext, Sink, Source, TimeDomain, Transaction, TryAggregate,
+    UnkeyedCoProcessFunction, UnkeyedContext, UnkeyedProcessFunction, UserError, Watermarks, Writer, window,
 };
 pub use reflow_connectors as connectors;
 pub use reflow_env::store;
@@ -69,14 +69,15 @@ pub mod prelude {
         AggregatingState, Expiring, ListState, MapState, ReducingState, States, TimeToLive, ValueState,
     };
     pub use crate::window::{
-        CountEvictor, CountTrigger, DeltaTrigger, EventTimeTrigger, GlobalWindows, SlidingWindows,
-        TimeEvictor, TumblingWindows, Window, Windowed,
+        CountEvictor, CountTrigger, DeltaTrigger, Elements, EventTimeTrigger, GlobalWindows, PurgingTrigger,
+        SessionWindows, SlidingWindows, TimeEvictor, TumblingWindows, Window, WindowContext, WindowFunction,
+        Windowed,
     };
     pub use crate::{
         Aggregate, Args, BoxedStream, BroadcastProcessFunction, CoProcessFunction, Context, Data, Either,
-        Failed, Input, JobResult, Key, OnError, Opened, OutputTag, ProcessFunction, RuntimeContext,
-        SharedStream, Stream, StreamEnv, TimeDomain, Timestamp, UnkeyedCoProcessFunction, UnkeyedContext,
-        UnkeyedProcessFunction, UserError, Watermarks, clap,
+        Failed, Input, JobResult, Key, MergeableAggregate, OnError, Opened, OutputTag, ProcessFunction,
+        RuntimeContext, SharedStream, Stream, StreamEnv, TimeDomain, Timestamp, TryAggregate,
+        UnkeyedCoProcessFunction, UnkeyedContext, UnkeyedProcessFunction, UserError, Watermarks, clap,
     };
     pub use std::time::Duration;
 }

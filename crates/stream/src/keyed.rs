@@ -180,6 +180,31 @@ impl<P: Pipeline<Out: Data>, F: KeySelector<P::Out>> KeyedStream<P, F> {
     }
 
     /// Groups each key's records into windows.
+    ///
+    /// ```
+    /// # use reflow_api::window::{CountTrigger, SessionWindows};
+    /// # use reflow_network::output::KeySelector;
+    /// # use reflow_stream::{KeyedStream, Pipeline};
+    /// # use std::time::Duration;
+    /// # fn job<P: Pipeline<Out = u64>, F: KeySelector<u64, Key = u64>>(clicks: KeyedStream<P, F>) {
+    /// let sessions = clicks.window(SessionWindows::with_gap(Duration::from_secs(60)));
+    /// let every_tenth_click = sessions.trigger(CountTrigger::every(10)).count();
+    /// # let _ = every_tenth_click;
+    /// # }
+    /// ```
+    ///
+    /// Sessions merge. With a trigger or an aggregate that cannot, this does not compile:
+    ///
+    /// ```compile_fail
+    /// # use reflow_api::window::SessionWindows;
+    /// # use reflow_network::output::KeySelector;
+    /// # use reflow_stream::{KeyedStream, Pipeline};
+    /// # use std::time::Duration;
+    /// # fn job<P: Pipeline<Out = u64>, F: KeySelector<u64, Key = u64>>(clicks: KeyedStream<P, F>) {
+    /// let sessions = clicks.window(SessionWindows::with_gap(Duration::from_secs(60)));
+    /// let _ = sessions.trigger_on_rise(10.0, |click| *click as f64).count();
+    /// # }
+    /// ```
     pub fn window<W: WindowAssigner<P::Out>>(self, assigner: W) -> WindowedStream<P, F, W, EventTimeTrigger> {
         WindowedStream { keyed: self, assigner, trigger: EventTimeTrigger, lateness: Lateness::default() }
     }

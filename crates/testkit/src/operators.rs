@@ -4,15 +4,18 @@
 //! crashes and restarts at another parallelism, and the simulator with live rescales on a cluster with failures.
 
 mod ledger;
+mod placed;
+pub mod windows;
 
 pub use ledger::{LEDGER_LAST, LedgerStep, ledger_line, ledger_step};
 
+use placed::{Delayed, PassOn};
 use reflow_api::window::{
     CountEvictor, CountTrigger, GlobalWindows, SlidingWindows, TimeEvictor, TumblingWindows, Windowed,
 };
 use reflow_api::{
-    Aggregate, BroadcastProcessFunction, CoProcessFunction, Context, OutputTag, ProcessFunction,
-    RuntimeContext, Sink, TimeDomain, UnkeyedContext, UnkeyedProcessFunction, UserError, Watermarks,
+    Aggregate, BroadcastProcessFunction, CoProcessFunction, Context, OutputTag, ProcessFunction, Sink,
+    TimeDomain, UnkeyedContext, UnkeyedProcessFunction, UserError, Watermarks,
 };
 use reflow_stream::{Pipeline, Stream};
 use reflow_types::{Data, Timestamp};
@@ -90,6 +93,18 @@ pub enum Operator {
     /// A keyed stream connected with a broadcast stream. At the end, timers write the state of their key and the
     /// broadcast state.
     Broadcast,
+    /// Windows with late records, early firings and purges, and a window function with both kinds of state.
+    Lateness,
+    /// Windows whose late records go to a side output, which is joined with the main output.
+    LateOutput,
+    /// Sessions with a gap that depends on the record.
+    Sessions,
+    /// Windows in processing time.
+    ProcessingTime,
+    /// Sums of windows of three records.
+    CountWindows,
+    /// A sum by key, written at each record.
+    RollingSum,
 }
 
 /// A time after that of all records.
@@ -115,9 +130,12 @@ pub const FLAT_MAP: u64 = 100;
 /// See [`FLAT_MAP`].
 pub const FLAT_MAP_KEPT: u64 = 50;
 
+const NEGATIVE: OutputTag<Reading> = OutputTag::new("negative");
+const FIFTH: OutputTag<Reading> = OutputTag::new("fifth");
+
 impl Operator {
     /// All operators.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 25] = [
         Self::Reduce,
         Self::Aggregate,
         Self::Tumbling,
@@ -137,6 +155,12 @@ impl Operator {
         Self::SideOutputs,
         Self::Connected,
         Self::Broadcast,
+        Self::Lateness,
+        Self::LateOutput,
+        Self::Sessions,
+        Self::ProcessingTime,
+        Self::CountWindows,
+        Self::RollingSum,
     ];
 
     /// Builds its job, from a stream of readings to a sink of lines. The output does not depend on the order of
@@ -261,6 +285,17 @@ impl Operator {
                 let keyed = shared.stream().key_by(Reading::own_key);
                 keyed.connect_broadcast(values).process(Totals).sink("out", sink)
             }
+            Self::Lateness => return windows::lateness(readings, disorder.in_split, sink),
+            Self::LateOutput => return windows::late_output(readings, disorder.in_split, sink),
+            Self::Sessions => return windows::sessions(timed(readings), sink),
+            Self::ProcessingTime => return windows::processing_time(readings, sink),
+            Self::CountWindows => {
+                let sums = readings.key_by(Reading::own_key).count_window(3).sum(|r| r.value);
+                sums.map(text).sink("out", sink)
+            }
+            Self::RollingSum => {
+                readings.key_by(Reading::own_key).sum(|r| r.value).map(text).sink("out", sink)
+            }
             Self::KeyedMap => readings.key_by(key).map(text).key_by(|line| line.clone()).sink("out", sink),
         };
     }
@@ -308,74 +343,6 @@ impl Aggregate for Sum {
         *acc
     }
 }
-
-/// The last context that a function has got.
-#[derive(Clone, Default)]
-struct Placement(Option<RuntimeContext>);
-
-impl Placement {
-    fn open(&mut self, context: &RuntimeContext) -> Result<(), UserError> {
-        match self.0.replace(context.clone()) {
-            Some(context) => Err(format!("it was opened before, as {context:?}").into()),
-            None => Ok(()),
-        }
-    }
-
-    fn rescaled(&mut self, context: &RuntimeContext) -> Result<(), UserError> {
-        self.close()?;
-        self.open(context)
-    }
-
-    fn close(&mut self) -> Result<(), UserError> {
-        self.0.take().map(drop).ok_or_else(|| "it is not open".into())
-    }
-
-    /// Fails unless the function was notified of each change.
-    fn check(&self, current: &RuntimeContext) -> Result<(), UserError> {
-        let is_current = self.0.as_ref() == Some(current);
-        if is_current && current.subtask_index() < current.parallelism() {
-            return Ok(());
-        }
-        Err(format!("it was last told {:?}, and is {current:?}", self.0).into())
-    }
-}
-
-/// Emits each record.
-#[derive(Clone, Default)]
-struct PassOn(Placement);
-
-impl UnkeyedProcessFunction for PassOn {
-    type In = Reading;
-    type Out = Reading;
-
-    fn open(&mut self, context: &RuntimeContext) -> Result<(), UserError> {
-        self.0.open(context)
-    }
-
-    fn rescaled(&mut self, context: &RuntimeContext) -> Result<(), UserError> {
-        self.0.rescaled(context)
-    }
-
-    fn close(&mut self) -> Result<(), UserError> {
-        self.0.close()
-    }
-
-    fn process(
-        &mut self,
-        context: &mut impl UnkeyedContext<Reading>,
-        reading: Reading,
-    ) -> Result<(), UserError> {
-        self.0.check(context.runtime())?;
-        if context.timestamp() != reading.time {
-            return Err(format!("{reading:?} came with the time {}", context.timestamp()).into());
-        }
-        context.emit(reading);
-        Ok(())
-    }
-}
-
-const NEGATIVE: OutputTag<Reading> = OutputTag::new("negative");
-const FIFTH: OutputTag<Reading> = OutputTag::new("fifth");
 
 /// Sends negative readings to a side output.
 #[derive(Clone)]
@@ -534,61 +501,4 @@ impl BroadcastProcessFunction for Totals {
 /// The line of a split's key at the end: the sum of its values, and sum and count of those of all keys.
 pub fn totals_line((split, key): (u64, u64), own: i64, sum: i64, count: u64) -> String {
     format!("{key} of {split}: {own}, of all: {sum} in {count}")
-}
-
-/// Sets two timers for each record, deletes the first of some, and forgets everything at every ninth record.
-#[derive(Clone, Default)]
-struct Delayed(Placement);
-
-impl ProcessFunction for Delayed {
-    type Key = (u64, u64);
-    type In = Reading;
-    type Out = String;
-    type State = i64;
-
-    fn open(&mut self, context: &RuntimeContext) -> Result<(), UserError> {
-        self.0.open(context)
-    }
-
-    fn rescaled(&mut self, context: &RuntimeContext) -> Result<(), UserError> {
-        self.0.rescaled(context)
-    }
-
-    fn close(&mut self) -> Result<(), UserError> {
-        self.0.close()
-    }
-
-    fn process(
-        &mut self,
-        context: &mut impl Context<(u64, u64), i64, String>,
-        reading: Reading,
-    ) -> Result<(), UserError> {
-        self.0.check(context.runtime())?;
-        if context.timestamp() != reading.time {
-            return Err(format!("{reading:?} came with the time {}", context.timestamp()).into());
-        }
-        *context.state_mut() += 1;
-        for after in TIMERS_MS {
-            context.register_timer(TimeDomain::Event, reading.time + after);
-        }
-        if reading.value % DELETING == 0 {
-            context.delete_timer(TimeDomain::Event, reading.time + TIMERS_MS[0]);
-        }
-        if context.state() == Some(&9) {
-            context.clear_state();
-        }
-        Ok(())
-    }
-
-    fn on_timer(
-        &mut self,
-        context: &mut impl Context<(u64, u64), i64, String>,
-        time: Timestamp,
-        _: TimeDomain,
-    ) -> Result<(), UserError> {
-        self.0.check(context.runtime())?;
-        let (split, key) = *context.key();
-        context.emit(format!("{key} of {split} at {time}"));
-        Ok(())
-    }
 }

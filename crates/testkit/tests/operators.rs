@@ -3,6 +3,7 @@
 
 use reflow_api::Watermarks;
 use reflow_api::window::{Assigner, Window, Windowed};
+use reflow_testkit::operators::windows::{gap_ms, late_time, session_line, total_line};
 use reflow_testkit::operators::{
     DELETING, Disorder, FLAT_MAP, FLAT_MAP_KEPT, LEDGER_LAST, LEFT_OUT, Operator, Reading, SLIDE, SLIDING,
     TIMERS_MS, TUMBLING, TWO_KEYED, ledger_line, ledger_step, totals_line, window_line,
@@ -251,6 +252,84 @@ fn side_outputs() {
 fn every_way_of_partitioning() {
     let left_in = all_readings().filter(|reading| reading.value != LEFT_OUT);
     assert_eq!(committed(Operator::Partitioned), sums(left_in, TUMBLING, TUMBLING));
+}
+
+#[test]
+fn windows_with_late_records() {
+    let mut sums: BTreeMap<u64, BTreeMap<Timestamp, i64>> = BTreeMap::new();
+    for reading in all_readings() {
+        let end = late_time(&reading).div_euclid(100) * 100 + 100;
+        *sums.entry(reading.key).or_default().entry(end).or_default() += reading.value;
+    }
+    let lines = sums.into_iter().flat_map(|(key, windows)| {
+        let mut total = 0;
+        windows.into_iter().map(move |(end, sum)| {
+            total += sum;
+            total_line(key, end, sum, total)
+        })
+    });
+    assert_eq!(committed(Operator::Lateness), sorted(lines));
+}
+
+#[test]
+fn late_records_in_a_side_output() {
+    let lines = all_readings().map(|reading| format!("{reading:?}"));
+    assert_eq!(committed(Operator::LateOutput), sorted(lines));
+}
+
+#[test]
+fn sessions_by_gaps_of_records() {
+    let mut sessions: BTreeMap<u64, Vec<(Window, i64)>> = BTreeMap::new();
+    let mut in_order: Vec<Reading> = all_readings().collect();
+    in_order.sort_by_key(|reading| reading.time);
+    for reading in in_order {
+        let window = Window { start: reading.time, end: reading.time + gap_ms(&reading) };
+        let of_key = sessions.entry(reading.key).or_default();
+        match of_key.last_mut().filter(|(last, _)| last.end >= window.start) {
+            Some((last, sum)) => {
+                last.end = last.end.max(window.end);
+                *sum += reading.value;
+            }
+            None => of_key.push((window, reading.value)),
+        }
+    }
+    assert!(sessions.values().map(Vec::len).sum::<usize>() > 20, "{sessions:?}");
+    let line = |key| move |(window, sum)| session_line(key, window, sum);
+    let lines = sessions.into_iter().flat_map(|(key, of_key)| of_key.into_iter().map(line(key)));
+    assert_eq!(committed(Operator::Sessions), sorted(lines));
+}
+
+#[test]
+fn windows_in_processing_time() {
+    let mut numbers = BTreeMap::new();
+    let lines = all_readings().map(|reading| {
+        let number = numbers.entry(reading.key).or_insert(0);
+        *number += 1;
+        format!("{:?}", (reading.key, *number))
+    });
+    assert_eq!(committed(Operator::ProcessingTime), sorted(lines.collect::<Vec<_>>().into_iter()));
+}
+
+#[test]
+fn count_windows() {
+    let mut open: BTreeMap<_, Vec<i64>> = BTreeMap::new();
+    let lines = all_readings().filter_map(|reading| {
+        let key = (reading.split, reading.key);
+        let values = open.entry(key).or_default();
+        values.push(reading.value);
+        let sum: i64 = values.iter().sum();
+        (values.len() == 3).then(|| {
+            values.clear();
+            format!("{:?}", Windowed { key, window: Window::GLOBAL, value: sum })
+        })
+    });
+    assert_eq!(committed(Operator::CountWindows), sorted(lines.collect::<Vec<_>>().into_iter()));
+}
+
+#[test]
+fn rolling_sums() {
+    let lines = folded(|reading, sum| format!("{:?}", ((reading.split, reading.key), sum)));
+    assert_eq!(committed(Operator::RollingSum), lines);
 }
 
 #[test]

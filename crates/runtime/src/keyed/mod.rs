@@ -31,6 +31,13 @@ pub trait Head<T>: Control {
     fn is_keyed(&self, _row: &Row<T>) -> bool {
         true
     }
+
+    /// Called before each step while key groups migrate. Their state is installed table by table, so a head whose timers
+    /// in processing time need several tables must not fire any.
+    fn hold_timers(&mut self) {}
+
+    /// Called before each other step.
+    fn release_timers(&mut self) {}
 }
 
 /// A head without keyed state, which passes records to the first stage.

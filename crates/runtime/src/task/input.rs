@@ -300,6 +300,11 @@ where
         if let Some(time) = self.rescale.time_for_timers(now) {
             self.core.chain_mut().tick(time);
         }
+        if self.rescale.is_migrating() {
+            self.core.chain_mut().hold_timers();
+        } else {
+            self.core.chain_mut().release_timers();
+        }
         // Snapshot and hand-over come before the check for room, because they would otherwise wait as long as the
         // receivers do under backpressure. The hand-over follows the snapshot because it sends what the snapshot
         // has just written.

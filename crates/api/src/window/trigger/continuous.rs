@@ -3,7 +3,7 @@
 use super::{MergingTrigger, Trigger, TriggerContext, TriggerResult};
 use crate::window::interval_ms;
 use crate::{TimeDomain, UserError};
-use reflow_types::{MAX_WATERMARK, Timestamp};
+use reflow_types::Timestamp;
 use std::time::Duration;
 
 /// Fires at each multiple of an interval of event time, as long as the window has records, and at its end.
@@ -35,7 +35,7 @@ impl ContinuousEventTimeTrigger {
     fn schedule(&self, time: Timestamp, context: &mut impl TriggerContext<Option<Timestamp>>) {
         let after = time.max(context.watermark());
         let next = next_multiple(after, self.interval_ms);
-        if next < context.window().max_timestamp() && after != MAX_WATERMARK {
+        if next < context.window().max_timestamp() {
             *context.state() = Some(next);
             context.register_timer(TimeDomain::Event, next);
         }
@@ -72,6 +72,10 @@ impl<T> Trigger<T> for ContinuousEventTimeTrigger {
         context: &mut impl TriggerContext<Self::State>,
     ) -> Result<TriggerResult, UserError> {
         *context.state() = None;
+        if context.window().max_timestamp() <= context.watermark() {
+            // The window ends with this watermark, and fires then.
+            return Ok(TriggerResult::Continue);
+        }
         self.schedule(time, context);
         Ok(TriggerResult::Fire)
     }

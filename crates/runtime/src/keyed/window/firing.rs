@@ -172,7 +172,8 @@ where
     /// The window of a pane has ended.
     fn end_window(&mut self, at: PaneOf<'_, K>) -> Result<(), UserError> {
         let time = at.window.max_timestamp();
-        if !self.is_over(at.window) && W::DOMAIN == TimeDomain::Event {
+        if W::DOMAIN == TimeDomain::Event && self.allowed_lateness_ms > 0 && at.window.end != MAX_WATERMARK {
+            // Even if the lateness is over already: all happens in the order of time.
             return self.end_and_keep(at, time);
         }
         // Removed first, so that one look-up suffices.

@@ -113,6 +113,8 @@ where
     bounds: Bounds,
     /// The watermark that is passed on once all that it makes due has fired.
     firing: Option<Firing>,
+    /// Whether nothing fires by the wall clock, because the state of key groups is incomplete while they are installed.
+    holds_timers: bool,
     /// Whether the end has been passed on. Then nothing more may be emitted.
     ended: bool,
 }
@@ -139,7 +141,28 @@ where
         let lifecycle = Lifecycle::new(operator.clone());
         let errors = ErrorHandler::new(operator.clone(), on_error);
         let panes = Panes::new(trigger, contents, lateness, (lifecycle, errors), max, next);
-        Self { operator, key, assigner, panes, bounds: Bounds::default(), firing: None, ended: false }
+        Self {
+            operator,
+            key,
+            assigner,
+            panes,
+            bounds: Bounds::default(),
+            firing: None,
+            holds_timers: false,
+            ended: false,
+        }
+    }
+}
+
+impl<T, F, W, G, C, D> WindowOperator<T, F, W, G, C, D>
+where
+    F: KeySelector<T>,
+    W: WindowAssigner<T>,
+    G: Trigger<T>,
+    C: Contents<F::Key, T>,
+{
+    fn fires_by_clock(&self) -> bool {
+        !self.ended && !self.holds_timers
     }
 }
 
@@ -195,6 +218,14 @@ where
     #[inline]
     fn expect(&self, row: &Row<T>) {
         self.panes.prefetch(row.hash);
+    }
+
+    fn hold_timers(&mut self) {
+        self.holds_timers = true;
+    }
+
+    fn release_timers(&mut self) {
+        self.holds_timers = false;
     }
 }
 
@@ -270,7 +301,7 @@ where
         }
         let now = self.panes.clocks.processing_time;
         // Counts as work even if nothing fires, so that emitted records are flushed.
-        let due = !self.ended && self.panes.has_due(TimeDomain::Processing, now);
+        let due = self.fires_by_clock() && self.panes.has_due(TimeDomain::Processing, now);
         if !due && self.firing.is_none() {
             return None;
         }
@@ -288,7 +319,7 @@ where
     }
 
     fn next_wakeup(&self) -> Option<Instant> {
-        let own = self.panes.next_time(TimeDomain::Processing).filter(|_| !self.ended);
+        let own = self.panes.next_time(TimeDomain::Processing).filter(|_| self.fires_by_clock());
         let own =
             own.map(|time| Instant::default() + Duration::from_millis(u64::try_from(time).unwrap_or(0)));
         own.into_iter().chain(self.panes.next.next_wakeup()).min()
