@@ -8,7 +8,7 @@ use reflow_api::{
 };
 use reflow_graph::{EdgeId, Operator};
 use reflow_network::output::{KeySelector, NoKey};
-use reflow_runtime::error_handler::{ErrorHandler, OnFailure};
+use reflow_runtime::error_handler::{ErrorHandler, OnFailure, SendErrors};
 use reflow_runtime::keyed::{
     BroadcastProcess, Contents, Merging, Process, ResultAlone, Rolling, RollingOutput, Unkeyed,
     WindowOperator, Windowing,
@@ -91,6 +91,70 @@ pub trait Fallible {
     fn set_on_error(&mut self, policy: OnError);
 }
 
+/// A chain whose last operator can send the records for which its function returns an error to a side output.
+#[diagnostic::on_unimplemented(
+    message = "the last operator cannot split off records with errors",
+    label = "`split_errors` must follow an operator whose function returns a `Result`",
+    note = "these are `try_map`, `try_filter`, `try_flat_map` and `process`"
+)]
+pub trait SplitErrors: Pipeline {
+    /// The type of the records that the operator takes.
+    type In;
+    /// The chain whose last operator does so.
+    type Split: Pipeline<Out = Self::Out>;
+    /// Makes it do so.
+    fn split_errors(self) -> Self::Split;
+}
+
+impl<P, F, K> SplitErrors for Then<P, TryLink<F, K>>
+where
+    P: Pipeline,
+    TryLink<F, K>: Link<P::Out>,
+    TryLink<F, K, SendErrors>: Link<P::Out, Out = <TryLink<F, K> as Link<P::Out>>::Out>,
+{
+    type In = P::Out;
+    type Split = Then<P, TryLink<F, K, SendErrors>>;
+    fn split_errors(self) -> Self::Split {
+        let TryLink { function, place, on_error, .. } = self.link;
+        Then { before: self.before, link: TryLink { function, place, on_error, kind: PhantomData } }
+    }
+}
+
+impl<P, Q> SplitErrors for Then<P, ProcessLink<Q>>
+where
+    P: Pipeline<Out: Data + Clone>,
+    Q: UnkeyedProcessFunction<In = P::Out, Out: Send + 'static>,
+{
+    type In = P::Out;
+    type Split = Then<P, ProcessLink<Q, SendErrors>>;
+    fn split_errors(self) -> Self::Split {
+        let ProcessLink { function, place, on_error, .. } = self.link;
+        Then { before: self.before, link: ProcessLink { function, place, on_error, errors: PhantomData } }
+    }
+}
+
+impl<T, F, P> SplitErrors for ProcessHead<T, F, P>
+where
+    T: Data + Clone,
+    F: KeySelector<T>,
+    P: ProcessFunction<Key = F::Key, In = T, Out: Send + 'static>,
+{
+    type In = T;
+    type Split = ProcessHead<T, F, P, SendErrors>;
+    fn split_errors(self) -> Self::Split {
+        let Self { key, function, on_error, .. } = self;
+        ProcessHead { key, function, on_error, takes: PhantomData }
+    }
+}
+
+impl<P: SplitErrors, T: Data> SplitErrors for WithSideOutput<P, T> {
+    type In = P::In;
+    type Split = WithSideOutput<P::Split, T>;
+    fn split_errors(self) -> Self::Split {
+        WithSideOutput { before: self.before.split_errors(), tag: self.tag, edge: self.edge }
+    }
+}
+
 impl<P, L: Fallible> Fallible for Then<P, L> {
     fn set_on_error(&mut self, policy: OnError) {
         self.link.set_on_error(policy);
@@ -107,9 +171,9 @@ pub trait SideOutputs {}
 
 impl<P, L: SideOutputs> SideOutputs for Then<P, L> {}
 
-impl<P> SideOutputs for ProcessLink<P> {}
+impl<P, E> SideOutputs for ProcessLink<P, E> {}
 
-impl<T, F, P> SideOutputs for ProcessHead<T, F, P> {}
+impl<T, F, P, E> SideOutputs for ProcessHead<T, F, P, E> {}
 
 impl<T, F, W, G, C> SideOutputs for WindowHead<T, F, W, G, C> {}
 
@@ -207,11 +271,11 @@ where
 }
 
 /// Runs a process function by key.
-pub struct ProcessHead<T, F, P> {
+pub struct ProcessHead<T, F, P, E = ErrorHandler> {
     pub(crate) key: F,
     pub(crate) function: P,
     pub(crate) on_error: OnError,
-    pub(crate) takes: PhantomData<fn(T)>,
+    pub(crate) takes: PhantomData<fn(T) -> E>,
 }
 
 impl<T, F, P> Fallible for ProcessHead<T, F, P> {
@@ -220,17 +284,19 @@ impl<T, F, P> Fallible for ProcessHead<T, F, P> {
     }
 }
 
-impl<T, F, P> Pipeline for ProcessHead<T, F, P>
+impl<T, F, P, E> Pipeline for ProcessHead<T, F, P, E>
 where
     T: Data,
     F: KeySelector<T>,
     P: ProcessFunction<Key = F::Key, In = T>,
     P::Out: Send + 'static,
+    E: OnFailure<T> + 'static,
 {
     type Out = P::Out;
     fn build<D: Stage<P::Out> + 'static>(&self, down: D, context: &mut BuildContext) -> Box<dyn Task> {
         let (key, function) = (self.key.clone(), (self.function.clone(), self.on_error));
-        let head = Process::new(operator(context, 0), key, function, context.wiring.max_parallelism(), down);
+        let max = context.wiring.max_parallelism();
+        let head = Process::<_, _, _, _, E>::new(operator(context, 0), key, function, max, down);
         Box::new(InputTask::new(context.gate::<T>(), head, context))
     }
 }
@@ -417,11 +483,12 @@ where
 }
 
 /// See [`Stream::process`](crate::Stream::process).
-pub struct ProcessLink<P> {
+pub struct ProcessLink<P, E = ErrorHandler> {
     pub(crate) function: P,
     /// The position of the operator in its chain.
     pub(crate) place: usize,
     pub(crate) on_error: OnError,
+    pub(crate) errors: PhantomData<fn() -> E>,
 }
 
 impl<P> Fallible for ProcessLink<P> {
@@ -430,12 +497,13 @@ impl<P> Fallible for ProcessLink<P> {
     }
 }
 
-impl<P> Link<P::In> for ProcessLink<P>
+impl<P, E> Link<P::In> for ProcessLink<P, E>
 where
     P: UnkeyedProcessFunction<In: 'static, Out: Send + 'static>,
+    E: OnFailure<P::In> + 'static,
 {
     type Out = P::Out;
-    type Stage<D: Stage<P::Out> + 'static> = UnkeyedProcess<P, D>;
+    type Stage<D: Stage<P::Out> + 'static> = UnkeyedProcess<P, D, E>;
     fn attach<D: Stage<P::Out> + 'static>(&self, next: D, context: &BuildContext) -> Self::Stage<D> {
         UnkeyedProcess::new(operator(context, self.place), self.function.clone(), self.on_error, next)
     }

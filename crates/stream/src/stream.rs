@@ -7,14 +7,14 @@ use crate::draft::{HeadDraft, SharedDraft, VertexDraft};
 use crate::keyed::KeyedStream;
 use crate::pipeline::{
     Boxed, Fallible, FilterLink, FlatMapLink, GateHead, InspectLink, Kept, Link, MapLink, Pipeline,
-    ProcessLink, SideOutputs, Then, ToMany, ToOne, TryLink, WithSideOutput,
+    ProcessLink, SideOutputs, SplitErrors, Then, ToMany, ToOne, TryLink, WithSideOutput,
 };
 use reflow_api::{Data, Failed, OnError, OutputTag, Sink, UnkeyedProcessFunction, UserError};
 use reflow_graph::{EdgeId, Operator, Shipping, SideOutput, VertexIndex};
 use reflow_network::Output;
 use reflow_network::output::{KeySelector, NoKey};
 use reflow_runtime::BuildContext;
-use reflow_runtime::error_handler::{SendErrors, errors_tag};
+use reflow_runtime::error_handler::errors_tag;
 use reflow_runtime::stages::{Edge, FilteredEdge, SharedTail, SinkStage, Tail};
 use reflow_types::{Key, MaxParallelism};
 use std::marker::PhantomData;
@@ -33,6 +33,12 @@ pub struct Stream<P: Pipeline> {
 
 /// A stream whose chain is [`boxed`](Stream::boxed).
 pub type BoxedStream<T> = Stream<Boxed<T>>;
+
+/// A stream whose last operator sends the records for which its function returns an error to a side output.
+type Splitting<P> = Stream<WithSideOutput<<P as SplitErrors>::Split, Failed<<P as SplitErrors>::In>>>;
+
+/// The records for which an operator's function returns an error.
+type Errors<P> = Stream<GateHead<Failed<<P as SplitErrors>::In>>>;
 
 /// How a record is copied, for broadcast edges.
 type Copy<T> = Option<fn(&T) -> T>;
@@ -171,7 +177,11 @@ impl<P: Pipeline> Stream<P> {
         P::Out: 'static,
     {
         let place = self.draft.operators.len();
-        self.then("process", "Process", ProcessLink { function, place, on_error: OnError::default() })
+        self.then(
+            "process",
+            "Process",
+            ProcessLink { function, place, on_error: OnError::default(), errors: PhantomData },
+        )
     }
 
     /// Sets how a record is handled for which the last operator's function returns an error. The default is
@@ -240,6 +250,30 @@ impl<P: Pipeline> Stream<P> {
         let (name, head) = (format!("Side output: {}", tag.name()), HeadDraft::Edges(vec![edge]));
         let side = Stream::begin(env.clone(), "side-output", name, head, GateHead(PhantomData));
         (Stream { env, pipeline: WithSideOutput { before: self.pipeline, tag, edge }, draft }, side)
+    }
+
+    /// Splits off the records for which the last operator's function returns an error, each with its error. It follows
+    /// `try_map`, `try_filter`, `try_flat_map` or `process`. Returns the stream of results and that of [`Failed`] records,
+    /// as [`side_output`](Self::side_output) does. They count as `numRecordsInErrors`. Each record is cloned before the
+    /// call. What a process function did before it returned the error stays; an error of a timer has no record, and is
+    /// handled as [`on_error`](Self::on_error) says.
+    ///
+    /// ```
+    /// # use reflow_api::Failed;
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// # fn numbers(lines: Stream<impl Pipeline<Out = String>>)
+    /// # -> (Stream<impl Pipeline<Out = u64>>, Stream<impl Pipeline<Out = String>>) {
+    /// let (numbers, failed) = lines.try_map(|line| Ok(line.parse::<u64>()?)).split_errors();
+    /// let failed = failed.map(|Failed { record, error }| format!("{record}: {error}"));
+    /// # (numbers, failed)
+    /// # }
+    /// ```
+    pub fn split_errors(self) -> (Splitting<P>, Errors<P>)
+    where
+        P: SplitErrors<In: Data + Clone>,
+    {
+        let pipeline = self.pipeline.split_errors();
+        Stream { env: self.env, pipeline, draft: self.draft }.take_side_output(errors_tag())
     }
 
     /// Calls a function with a reference to each record.
@@ -326,43 +360,6 @@ impl<P: Pipeline> Stream<P> {
         );
         drop(env);
         SinkHandle { env: self.env, vertex, place }
-    }
-}
-
-/// A chain whose last operator sends the records for which its function returns an error to a side output.
-type Splitting<P, F, K> =
-    Stream<WithSideOutput<Then<P, TryLink<F, K, SendErrors>>, Failed<<P as Pipeline>::Out>>>;
-
-/// The records for which an operator's function returns an error.
-type Errors<P> = Stream<GateHead<Failed<<P as Pipeline>::Out>>>;
-
-impl<P, F, K> Stream<Then<P, TryLink<F, K>>>
-where
-    P: Pipeline<Out: Data + Clone>,
-    TryLink<F, K>: Link<P::Out>,
-{
-    /// Splits off the records for which the function of `try_map`, `try_filter` or `try_flat_map` returns an error, each
-    /// with its error. Returns the stream of results and that of [`Failed`] records, as
-    /// [`side_output`](Self::side_output) does. They count as `numRecordsInErrors`. Each record is cloned before the call.
-    ///
-    /// ```
-    /// # use reflow_api::Failed;
-    /// # use reflow_stream::{Pipeline, Stream};
-    /// # fn numbers(lines: Stream<impl Pipeline<Out = String>>)
-    /// # -> (Stream<impl Pipeline<Out = u64>>, Stream<impl Pipeline<Out = String>>) {
-    /// let (numbers, failed) = lines.try_map(|line| Ok(line.parse::<u64>()?)).split_errors();
-    /// let failed = failed.map(|Failed { record, error }| format!("{record}: {error}"));
-    /// # (numbers, failed)
-    /// # }
-    /// ```
-    pub fn split_errors(self) -> (Splitting<P, F, K>, Errors<P>)
-    where
-        TryLink<F, K, SendErrors>: Link<P::Out>,
-    {
-        let Then { before, link: TryLink { function, place, on_error, .. } } = self.pipeline;
-        let link = TryLink { function, place, on_error, kind: PhantomData };
-        let stream = Stream { env: self.env, pipeline: Then { before, link }, draft: self.draft };
-        stream.take_side_output(errors_tag())
     }
 }
 

@@ -140,6 +140,23 @@ fn what_a_process_function_did_before_its_error_stays() {
     assert_eq!(skipped(&mut job), [0, 1]);
 }
 
+#[test]
+fn records_with_errors_are_split_off_from_process_functions() {
+    let (mut job, committed) = run(&["7", "8", "x", "7"], |lines, out| {
+        let (numbers, unread) = lines.process(Distinct::default()).split_errors();
+        let (halves, odd) = numbers.key_by(|n: &u64| *n).process(Halve).name("Halve").split_errors();
+        let odd = odd.map(|Failed { record, error }| {
+            assert_eq!(error, format!("{record} is odd"));
+            record * 1_000
+        });
+        let unread = unread.map(|failed| failed.record.len() as u64);
+        let _ = halves.union(odd).union(unread).sink("out", out);
+    });
+    assert_eq!(job.failures(), []);
+    assert_eq!(committed, [1, 4, 7, 8, 7_000]);
+    assert_eq!(skipped(&mut job).iter().sum::<u64>(), 2);
+}
+
 /// Emits each number that its fields have not seen, because they are those of one attempt.
 #[derive(Clone, Default)]
 struct Distinct(Vec<u64>);

@@ -1,7 +1,7 @@
 //! The operator of process functions, with state by key and timers in event and processing time.
 
 use super::Head;
-use crate::error_handler::ErrorHandler;
+use crate::error_handler::{ErrorHandler, OnFailure};
 use crate::failure::OperatorName;
 use crate::lifecycle::Lifecycle;
 use crate::stage::{Control, OpenContext, Stage};
@@ -26,9 +26,9 @@ use std::time::Duration;
 const LAST_TIMERS: u64 = 1_000;
 
 /// Runs a process function.
-pub struct Process<T, F: KeySelector<T>, P: ProcessFunction<Key = F::Key, In = T>, D> {
+pub struct Process<T, F: KeySelector<T>, P: ProcessFunction<Key = F::Key, In = T>, D, E = ErrorHandler> {
     lifecycle: Lifecycle,
-    errors: ErrorHandler,
+    errors: E,
     key: F,
     function: P,
     keyed: Keyed<F::Key, P::State>,
@@ -55,11 +55,12 @@ struct Keyed<K: Key, S: States<K>> {
     processing_time: Timestamp,
 }
 
-impl<T, F, P, D> Process<T, F, P, D>
+impl<T, F, P, D, E> Process<T, F, P, D, E>
 where
     F: KeySelector<T>,
     P: ProcessFunction<Key = F::Key, In = T>,
     D: Stage<P::Out>,
+    E: OnFailure<T>,
 {
     /// An operator that runs `function`, keyed by `key`.
     pub fn new(
@@ -78,7 +79,7 @@ where
         };
         Self {
             lifecycle: Lifecycle::new(operator.clone()),
-            errors: ErrorHandler::new(operator, on_error),
+            errors: ErrorHandler::new(operator, on_error).into(),
             key,
             function,
             keyed,
@@ -106,7 +107,7 @@ where
         let (watermark, processing_time) = (keyed.watermark, keyed.processing_time);
         let mut at = WithoutKey { time, watermark, processing_time, lifecycle, next };
         if let Err(error) = call(function, &mut at) {
-            errors.on_error(&error);
+            errors.as_mut().on_error(&error);
         }
     }
 
@@ -132,7 +133,7 @@ where
             let Self { function, keyed, next, lifecycle, errors, .. } = self;
             let mut at = At { key: &timer.key, hash: timer.hash, time: timer.time, keyed, next, lifecycle };
             if let Err(error) = function.on_timer(&mut at, timer.time, domain) {
-                errors.on_error(&error);
+                errors.as_mut().on_error(&error);
             }
         }
         true
@@ -281,20 +282,22 @@ where
     }
 }
 
-impl<T, F, P, D> Head<T> for Process<T, F, P, D>
+impl<T, F, P, D, E> Head<T> for Process<T, F, P, D, E>
 where
     T: Send + 'static,
     F: KeySelector<T>,
     P: ProcessFunction<Key = F::Key, In = T>,
     D: Stage<P::Out>,
+    E: OnFailure<T>,
 {
     #[inline]
     fn row(&mut self, row: Row<T>) {
         let key = self.key.key(&row.value);
         let Self { function, keyed, next, lifecycle, errors, .. } = self;
+        let kept = errors.keep(&row.value);
         let mut at = At { key: &key, hash: row.hash, time: row.time, keyed, next, lifecycle };
         if let Err(error) = function.process(&mut at, row.value) {
-            errors.on_error(&error);
+            errors.failed(kept, &error, row.time, &mut self.next);
         }
     }
 
@@ -304,12 +307,13 @@ where
     }
 }
 
-impl<T, F, P, D> Control for Process<T, F, P, D>
+impl<T, F, P, D, E> Control for Process<T, F, P, D, E>
 where
     T: Send + 'static,
     F: KeySelector<T>,
     P: ProcessFunction<Key = F::Key, In = T>,
     D: Stage<P::Out>,
+    E: OnFailure<T>,
 {
     type Next = D;
 
@@ -370,7 +374,7 @@ where
         self.keyed.processing_time = self.keyed.processing_time.max(now.as_millis());
         // A bounded number of slots, whatever is left to do in this step.
         self.keyed.states.sweep(self.keyed.processing_time, self.bounds.swept_slots);
-        self.errors.tick(now);
+        self.errors.as_mut().tick(now);
         self.next.tick(now);
     }
 
@@ -422,7 +426,7 @@ where
     }
 
     fn count(&self, metrics: &mut SubtaskMetrics) {
-        self.errors.count(metrics);
+        self.errors.as_ref().count(metrics);
         let keyed = &self.keyed;
         let timers = keyed.event_timers.memory_bytes() + keyed.processing_timers.memory_bytes();
         metrics.state_bytes += (keyed.states.memory_bytes() + timers) as u64;

@@ -1,6 +1,6 @@
 //! The stage that runs a process function without a key.
 
-use crate::error_handler::ErrorHandler;
+use crate::error_handler::{ErrorHandler, OnFailure};
 use crate::failure::OperatorName;
 use crate::lifecycle::Lifecycle;
 use crate::stage::{Control, OpenContext, Stage};
@@ -11,22 +11,22 @@ use reflow_protocol::failure::Failure;
 use reflow_types::{Data, Instant, MIN_WATERMARK, Timestamp};
 
 /// Runs a process function for each record.
-pub struct UnkeyedProcess<P, D> {
+pub struct UnkeyedProcess<P, D, E = ErrorHandler> {
     function: P,
     lifecycle: Lifecycle,
-    errors: ErrorHandler,
+    errors: E,
     watermark: Timestamp,
     processing_time: Timestamp,
     next: D,
 }
 
-impl<P, D> UnkeyedProcess<P, D> {
+impl<P, D, E: From<ErrorHandler>> UnkeyedProcess<P, D, E> {
     /// A stage that passes the records that `function` emits to `next`.
     pub fn new(operator: OperatorName, function: P, on_error: OnError, next: D) -> Self {
         Self {
             function,
             lifecycle: Lifecycle::new(operator.clone()),
-            errors: ErrorHandler::new(operator, on_error),
+            errors: ErrorHandler::new(operator, on_error).into(),
             watermark: MIN_WATERMARK,
             processing_time: MIN_WATERMARK,
             next,
@@ -71,23 +71,30 @@ impl<Out, D: Stage<Out>> UnkeyedContext<Out> for WithoutKey<'_, D> {
     }
 }
 
-impl<P, D> Stage<P::In> for UnkeyedProcess<P, D>
+impl<P, D, E> Stage<P::In> for UnkeyedProcess<P, D, E>
 where
     P: UnkeyedProcessFunction,
     D: Stage<P::Out>,
+    E: OnFailure<P::In>,
 {
     #[inline]
     fn push(&mut self, value: P::In, time: Timestamp) {
-        let Self { function, lifecycle, next, watermark, processing_time, .. } = self;
+        let Self { function, lifecycle, errors, next, watermark, processing_time } = self;
+        let kept = errors.keep(&value);
         let (watermark, processing_time) = (*watermark, *processing_time);
         let mut at = WithoutKey { time, watermark, processing_time, lifecycle, next };
         if let Err(error) = function.process(&mut at, value) {
-            self.errors.on_error(&error);
+            errors.failed(kept, &error, time, next);
         }
     }
 }
 
-impl<P: UnkeyedProcessFunction, D: Control> Control for UnkeyedProcess<P, D> {
+impl<P, D, E> Control for UnkeyedProcess<P, D, E>
+where
+    P: UnkeyedProcessFunction,
+    D: Control,
+    E: OnFailure<P::In>,
+{
     type Next = D;
 
     fn next_stage(&self) -> &D {
@@ -136,12 +143,12 @@ impl<P: UnkeyedProcessFunction, D: Control> Control for UnkeyedProcess<P, D> {
 
     fn tick(&mut self, now: Instant) {
         self.processing_time = self.processing_time.max(now.as_millis());
-        self.errors.tick(now);
+        self.errors.as_mut().tick(now);
         self.next.tick(now);
     }
 
     fn count(&self, metrics: &mut SubtaskMetrics) {
-        self.errors.count(metrics);
+        self.errors.as_ref().count(metrics);
         self.next.count(metrics);
     }
 }
