@@ -132,6 +132,15 @@ impl<P: Pipeline<Out: Data>, F: KeySelector<P::Out>> KeyedStream<P, F> {
 
     /// Emits, after each record, that of the key's records so far with the highest measure, the earliest of several. A
     /// measure that cannot be compared with itself, such as NaN, is lower than all others.
+    ///
+    /// ```
+    /// # use reflow_network::output::KeySelector;
+    /// # use reflow_stream::{KeyedStream, Pipeline};
+    /// # fn job<P: Pipeline<Out = (u64, f64)>, F: KeySelector<(u64, f64), Key = u64>>(payments: KeyedStream<P, F>) {
+    /// let result = payments.max_by(|payment| payment.1);
+    /// # let _ = result;
+    /// # }
+    /// ```
     pub fn max_by<S, M>(self, measure: S) -> RollingBest<P, F, S>
     where
         P::Out: Clone,
@@ -211,6 +220,18 @@ impl<P: Pipeline<Out: Data>, F: KeySelector<P::Out>> KeyedStream<P, F> {
 
     /// Groups each key's records into sessions, with a gap that depends on the record: [`window`](Self::window) with
     /// [`SessionWindows::with_dynamic_gap`], where the function needs no type.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use reflow_network::output::KeySelector;
+    /// # use reflow_stream::{KeyedStream, Pipeline};
+    /// # fn job<P: Pipeline<Out = (u64, f64)>, F: KeySelector<(u64, f64), Key = u64>>(payments: KeyedStream<P, F>) {
+    /// let minutes = |n: u64| Duration::from_secs(60 * n);
+    /// let by_amount = payments.sessions_by_gap(move |payment| minutes(if payment.1 > 100.0 { 10 } else { 1 }));
+    /// let result = by_amount.count();
+    /// # let _ = result;
+    /// # }
+    /// ```
     pub fn sessions_by_gap<H>(
         self,
         gap: H,
@@ -224,6 +245,15 @@ impl<P: Pipeline<Out: Data>, F: KeySelector<P::Out>> KeyedStream<P, F> {
     /// Groups each key's records into windows of `size` records. The last records of a key, which are fewer, emit no
     /// result.
     ///
+    /// ```
+    /// # use reflow_network::output::KeySelector;
+    /// # use reflow_stream::{KeyedStream, Pipeline};
+    /// # fn job<P: Pipeline<Out = (u64, f64)>, F: KeySelector<(u64, f64), Key = u64>>(payments: KeyedStream<P, F>) {
+    /// let result = payments.count_window(10).sum(|payment| payment.1);
+    /// # let _ = result;
+    /// # }
+    /// ```
+    ///
     /// # Panics
     /// If `size` is 0.
     pub fn count_window(self, size: u64) -> WindowedStream<P, F, GlobalWindows, PurgingTrigger<CountTrigger>>
@@ -236,6 +266,15 @@ impl<P: Pipeline<Out: Data>, F: KeySelector<P::Out>> KeyedStream<P, F> {
 
     /// Computes a result of the last `size` records of each key, at every `slide`-th record. The first results have fewer
     /// records.
+    ///
+    /// ```
+    /// # use reflow_network::output::KeySelector;
+    /// # use reflow_stream::{KeyedStream, Pipeline};
+    /// # fn job<P: Pipeline<Out = (u64, f64)>, F: KeySelector<(u64, f64), Key = u64>>(payments: KeyedStream<P, F>) {
+    /// let result = payments.count_window_sliding(10, 5).max_by(|payment| payment.1);
+    /// # let _ = result;
+    /// # }
+    /// ```
     ///
     /// # Panics
     /// If one of them is 0.

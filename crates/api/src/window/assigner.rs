@@ -195,6 +195,16 @@ impl SlidingWindows {
     }
 
     /// Shifts all windows by `offset_ms` milliseconds, which may be negative.
+    ///
+    /// ```
+    /// use reflow_api::window::{Assigner, SlidingWindows};
+    /// use std::time::Duration;
+    /// let second = Duration::from_secs(1);
+    /// let mut windows = SlidingWindows::of(2 * second, second).with_offset_ms(-300);
+    /// let mut starts = Vec::new();
+    /// windows.assign(0, |window| starts.push(window.start));
+    /// assert_eq!(starts, [-300, -1_300]);
+    /// ```
     #[must_use]
     pub fn with_offset_ms(self, offset_ms: i64) -> Self {
         Self { offset: offset_ms.rem_euclid(self.slide), ..self }

@@ -45,6 +45,21 @@ where
     G: Trigger<P::Out>,
 {
     /// Sets the trigger that decides when a window emits its result; the default is at the window's end.
+    ///
+    /// ```
+    /// # use reflow_api::window::{EventTimeTrigger, PurgingTrigger, TumblingWindows};
+    /// # use reflow_network::output::KeySelector;
+    /// # use reflow_stream::{Pipeline, WindowedStream};
+    /// # fn job<P, F>(windows: WindowedStream<P, F, TumblingWindows, EventTimeTrigger>)
+    /// # where
+    /// #     P: Pipeline<Out = (u64, f64)>,
+    /// #     F: KeySelector<(u64, f64), Key = u64>,
+    /// # {
+    /// let early = EventTimeTrigger.with_early_firings(std::time::Duration::from_secs(1));
+    /// let result = windows.trigger(PurgingTrigger::of(early)).sum(|payment| payment.1);
+    /// # let _ = result;
+    /// # }
+    /// ```
     pub fn trigger<H: Trigger<P::Out>>(self, trigger: H) -> WindowedStream<P, F, W, H> {
         let Self { keyed, assigner, lateness, .. } = self;
         WindowedStream { keyed, assigner, trigger, lateness }
@@ -109,6 +124,21 @@ where
     }
 
     /// Keeps the records themselves in the window, and lets `evictor` remove some before a result is computed.
+    ///
+    /// ```
+    /// # use reflow_api::window::{EventTimeTrigger, TumblingWindows};
+    /// # use reflow_network::output::KeySelector;
+    /// # use reflow_stream::{Pipeline, WindowedStream};
+    /// # fn job<P, F>(windows: WindowedStream<P, F, TumblingWindows, EventTimeTrigger>)
+    /// # where
+    /// #     P: Pipeline<Out = (u64, f64)>,
+    /// #     F: KeySelector<(u64, f64), Key = u64>,
+    /// # {
+    /// use reflow_api::window::CountEvictor;
+    /// let result = windows.evict(CountEvictor::keep_last(10)).max_by(|payment| payment.1);
+    /// # let _ = result;
+    /// # }
+    /// ```
     pub fn evict<E: Evictor<P::Out>>(self, evictor: E) -> EvictingStream<P, F, W, G, E> {
         EvictingStream::new(self, evictor)
     }
@@ -125,6 +155,42 @@ where
     }
 
     /// Calls `function` with the result of `aggregate` over a window's records, each time the window fires.
+    ///
+    /// ```
+    /// # use reflow_api::window::{EventTimeTrigger, TumblingWindows, WindowContext, WindowFunction};
+    /// # use reflow_api::{Aggregate, UserError};
+    /// # use reflow_network::output::KeySelector;
+    /// # use reflow_stream::{Pipeline, WindowedStream};
+    /// /// Emits sums that are higher than the last one of their key.
+    /// #[derive(Clone)]
+    /// struct Rising;
+    ///
+    /// impl WindowFunction for Rising {
+    ///     type Key = u64;
+    ///     type In = f64;
+    ///     type Out = (u64, f64);
+    ///     type State = ();
+    ///     type KeyState = f64;
+    ///
+    ///     fn process(&mut self, context: &mut impl WindowContext<Self>, sum: &f64) -> Result<(), UserError> {
+    ///         let last = std::mem::replace(context.key_state_mut(), *sum);
+    ///         if *sum > last {
+    ///             context.emit((*context.key(), *sum));
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # fn job<P, F, Sum>(windows: WindowedStream<P, F, TumblingWindows, EventTimeTrigger>, sum: Sum)
+    /// # where
+    /// #     P: Pipeline<Out = (u64, f64)>,
+    /// #     F: KeySelector<(u64, f64), Key = u64>,
+    /// #     Sum: Aggregate<In = (u64, f64), Out = f64>,
+    /// # {
+    /// let rising = windows.aggregate_with(sum, Rising);
+    /// # let _ = rising;
+    /// # }
+    /// ```
     pub fn aggregate_with<A, Q>(
         self,
         aggregate: A,
@@ -151,6 +217,22 @@ where
     }
 
     /// Keeps a window's records, and applies `function` to them in the order of their arrival.
+    ///
+    /// ```
+    /// # use reflow_api::window::{EventTimeTrigger, TumblingWindows};
+    /// # use reflow_network::output::KeySelector;
+    /// # use reflow_stream::{Pipeline, WindowedStream};
+    /// # fn job<P, F>(windows: WindowedStream<P, F, TumblingWindows, EventTimeTrigger>)
+    /// # where
+    /// #     P: Pipeline<Out = (u64, f64)>,
+    /// #     F: KeySelector<(u64, f64), Key = u64>,
+    /// # {
+    /// let result = windows.apply(|customer, window, payments| {
+    ///     (payments.len() > 100).then(|| format!("{customer} paid often in {window:?}"))
+    /// });
+    /// # let _ = result;
+    /// # }
+    /// ```
     pub fn apply<U, A>(self, function: A) -> Windows<P, F, W, G, Buffered<KeepAll, A>>
     where
         U: Send + 'static,
@@ -178,6 +260,20 @@ where
     }
 
     /// Emits the sum of a measure of a window's records, with key and window.
+    ///
+    /// ```
+    /// # use reflow_api::window::{EventTimeTrigger, TumblingWindows};
+    /// # use reflow_network::output::KeySelector;
+    /// # use reflow_stream::{Pipeline, WindowedStream};
+    /// # fn job<P, F>(windows: WindowedStream<P, F, TumblingWindows, EventTimeTrigger>)
+    /// # where
+    /// #     P: Pipeline<Out = (u64, f64)>,
+    /// #     F: KeySelector<(u64, f64), Key = u64>,
+    /// # {
+    /// let result = windows.sum(|payment| payment.1).map(|sum| format!("{}: {}", sum.key, sum.value));
+    /// # let _ = result;
+    /// # }
+    /// ```
     pub fn sum<S, N>(self, measure: S) -> MeasuredWindows<P, F, W, G, S, N>
     where
         S: Fn(&P::Out) -> N + Clone + Send + 'static,

@@ -99,7 +99,13 @@ impl<T> MergingTrigger<T> for ProcessingTimeTrigger {
     }
 }
 
-/// Never fires: for windows whose results only another trigger or the function emits.
+/// Never fires: for windows whose function emits what it has when the window is [cleared](crate::window::WindowFunction::clear).
+///
+/// ```
+/// use reflow_api::window::{MergingTrigger, NeverTrigger};
+/// fn takes_any_record<T>(_: impl MergingTrigger<T>) {}
+/// takes_any_record::<u64>(NeverTrigger);
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NeverTrigger;
 

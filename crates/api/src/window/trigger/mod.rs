@@ -155,6 +155,31 @@ pub trait Trigger<T>: Clone + Send + 'static {
 }
 
 /// A trigger for windows that merge, such as sessions. All triggers here are, except [`DeltaTrigger`].
+///
+/// ```
+/// use reflow_api::UserError;
+/// use reflow_api::window::{MergingTrigger, Trigger, TriggerContext, TriggerResult, Window};
+/// use reflow_types::Timestamp;
+///
+/// /// Fires at the first record of a window that is above 100.
+/// #[derive(Clone)]
+/// struct FirstHigh;
+///
+/// impl Trigger<u64> for FirstHigh {
+///     type State = bool;
+///     fn on_element(&self, value: &u64, _: Timestamp, _: &Window, has_fired: &mut bool) -> TriggerResult {
+///         let fires = *value > 100 && !std::mem::replace(has_fired, *has_fired || *value > 100);
+///         if fires { TriggerResult::Fire } else { TriggerResult::Continue }
+///     }
+/// }
+///
+/// impl MergingTrigger<u64> for FirstHigh {
+///     fn on_merge(&self, merged: Vec<bool>, context: &mut impl TriggerContext<bool>) -> Result<(), UserError> {
+///         *context.state() |= merged.contains(&true);
+///         Ok(())
+///     }
+/// }
+/// ```
 pub trait MergingTrigger<T>: Trigger<T> {
     /// Called when a record has extended the context's window, or has merged others into it; `merged` are the states of
     /// those. The timers of all of these windows are deleted before: register again what is still needed.

@@ -44,7 +44,7 @@ use reflow_network::output::KeySelector;
 use reflow_protocol::control::SubtaskMetrics;
 use reflow_protocol::failure::{Failure, Fault};
 use reflow_state::SnapshotTable;
-use reflow_types::{Bounds, Instant, KeyHash, MaxParallelism, NO_TIMESTAMP, Timestamp, injected_fault};
+use reflow_types::{Bounds, Instant, MaxParallelism, NO_TIMESTAMP, Timestamp, injected_fault};
 use std::time::Duration;
 
 /// The parts of a window operator that the user chooses.
@@ -346,12 +346,6 @@ where
         self.panes.count(metrics);
         self.panes.next.count(metrics);
     }
-}
-
-/// The hash of a key and window when only the key's is known: that of the window of the last record.
-#[inline]
-fn with_bits(hash: KeyHash, bits: u64) -> KeyHash {
-    KeyHash(hash.0 ^ bits)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::due::Due;
 use super::firing::CurrentBatch;
 use super::merge::{Placement, Session, Sessions};
 use super::timers::{self, TriggerTimers};
-use super::{Contents, Lateness, Merging, with_bits};
+use super::{Contents, Lateness, Merging};
 use crate::error_handler::ErrorHandler;
 use crate::lifecycle::Lifecycle;
 use crate::stage::Stage;
@@ -101,7 +101,7 @@ impl Scope {
         if self.window != window {
             *self = Self::of::<K>(window);
         }
-        with_bits(hash, self.bits)
+        KeyHash(hash.0 ^ self.bits)
     }
 }
 
@@ -148,7 +148,7 @@ where
 
     #[inline]
     pub(super) fn prefetch(&self, hash: KeyHash) {
-        self.table.table.prefetch(with_bits(hash, self.scope.bits));
+        self.table.table.prefetch(KeyHash(hash.0 ^ self.scope.bits));
     }
 
     /// Whether a record of this window comes too late.
