@@ -5,7 +5,7 @@
 //!
 //! Reading order: [`watermarks`], [`source`], [`sink`], [`io`] (storage for both), [`function`]
 //! (aggregates and process functions), [`states`] (what they keep for each key), [`unkeyed`] (process functions without
-//! a key), [`co_process`] and [`broadcast`] (those with two inputs), [`output_tag`] (their side outputs),
+//! a key), [`operator_state`] (what they keep), [`co_process`] and [`broadcast`] (those with two inputs), [`output_tag`] (their side outputs),
 //! [`runtime_context`] (their context), [`opened`] (what they hold
 //! while they are open), [`metrics`] (what they count and measure), [`window`].
 #![warn(missing_docs)]
@@ -18,6 +18,7 @@ pub mod function;
 pub mod io;
 pub mod metrics;
 pub mod opened;
+pub mod operator_state;
 pub mod output_tag;
 pub mod runtime_context;
 pub mod sink;

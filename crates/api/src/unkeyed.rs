@@ -1,5 +1,6 @@
 //! Process functions without a key, which have a life cycle, but neither keyed state nor timers.
 
+use crate::operator_state::{OperatorList, RestoredLists, SnapshotLists};
 use crate::{Input, OutputTag, RuntimeContext, UserError};
 use reflow_types::{Data, Timestamp};
 
@@ -49,6 +50,23 @@ pub trait UnkeyedProcessFunction: Clone + Send + 'static {
     type In;
     /// The type of the records that it emits.
     type Out;
+
+    /// Declares the lists that belong to each subtask and are part of checkpoints. [`operator_state`](crate::operator_state)
+    /// has an example.
+    fn operator_lists(&self) -> Vec<OperatorList> {
+        Vec::new()
+    }
+
+    /// Called once before [`open`](Self::open), with the items of the declared lists, if there are any lists.
+    fn restore(&mut self, _lists: &mut RestoredLists) -> Result<(), UserError> {
+        Ok(())
+    }
+
+    /// Called between two records for each checkpoint and savepoint, to add the items of the declared lists, if there are
+    /// any lists.
+    fn snapshot(&mut self, _lists: &mut SnapshotLists) -> Result<(), UserError> {
+        Ok(())
+    }
 
     /// See [`ProcessFunction::open`](crate::ProcessFunction::open).
     fn open(&mut self, _context: &RuntimeContext) -> Result<(), UserError> {

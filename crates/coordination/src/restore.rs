@@ -176,7 +176,16 @@ fn undeclared(job: &JobGraph, manifest: &Manifest) -> Vec<String> {
         let states = former.undeclared(declared(vertex)).into_iter();
         undeclared.extend(states.map(|state| format!("'{}' of '{uid}'", state.name)));
     }
+    let operators = || job.vertices.iter().flat_map(|vertex| &vertex.operators);
+    let stateful = manifest.vertices.iter().flat_map(|former| &former.operator);
+    for state in stateful.filter(|state| !state.items.is_empty()) {
+        let operator = operators().find(|operator| operator.uid == state.operator);
+        if let Some(list) = operator.and_then(|operator| operator.undeclared_list(&state.name)) {
+            undeclared.push(format!("'{list}' of '{}'", state.operator));
+        }
+    }
     undeclared.sort();
+    undeclared.dedup();
     undeclared
 }
 

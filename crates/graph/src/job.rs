@@ -58,7 +58,12 @@ pub struct Operator {
     pub commits: bool,
     /// The states that its function declares for each key. Only the head of a vertex has any.
     pub states: Vec<DeclaredState>,
+    /// The names of the lists that its function has as operator state.
+    pub lists: Vec<String>,
 }
+
+/// The beginning of the names of lists, by which they differ from what operators keep for themselves.
+const LIST: &str = "list: ";
 
 /// A state of a function, which is a table of its own.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -70,9 +75,27 @@ pub struct DeclaredState {
 }
 
 impl Operator {
+    /// The name that a list of its function has among its operator state.
+    pub fn list_name(list: &str) -> String {
+        format!("{LIST}{list}")
+    }
+
+    /// Whether a state among its operator state is a list that its function does not declare. Returns the list's name.
+    pub fn undeclared_list<'a>(&self, state: &'a str) -> Option<&'a str> {
+        state.strip_prefix(LIST).filter(|list| !self.lists.iter().any(|declared| declared == list))
+    }
+
     /// Checks that each of its states can be found by its name.
     fn validate_states(&self) -> Result<(), GraphError> {
         let operator = || self.name.clone();
+        for (at, list) in self.lists.iter().enumerate() {
+            if list.is_empty() {
+                return Err(GraphError::UnnamedState { operator: operator() });
+            }
+            if self.lists[..at].contains(list) {
+                return Err(GraphError::DuplicateState { operator: operator(), state: list.clone() });
+            }
+        }
         let mut tables: BTreeMap<u16, &str> = BTreeMap::new();
         for DeclaredState { table, name } in &self.states {
             if name.is_empty() {
@@ -170,15 +193,13 @@ pub enum GraphError {
     #[error("two operators have the uid '{0}': give each its own by .uid(\"…\")")]
     DuplicateUid(String),
     /// A state has no name, so a checkpoint could not find it.
-    #[error("operator '{operator}' declares a state without a name: give it one in `fn states`")]
+    #[error("operator '{operator}' declares a state without a name: give it one where it is declared")]
     UnnamedState {
         /// The operator's name.
         operator: String,
     },
     /// Two states of an operator have the same name.
-    #[error(
-        "operator '{operator}' declares two states with the name '{state}': give each its own in `fn states`"
-    )]
+    #[error("operator '{operator}' declares two states with the name '{state}': give each its own")]
     DuplicateState {
         /// The operator's name.
         operator: String,

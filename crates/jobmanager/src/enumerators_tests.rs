@@ -23,6 +23,7 @@ fn job() -> JobGraph {
             name: "cars".into(),
             commits: false,
             states: Vec::new(),
+            lists: Vec::new(),
         }],
         parallelism: None,
         max_parallelism: None,

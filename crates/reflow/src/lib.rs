@@ -35,6 +35,7 @@ pub use args::Args;
 pub use clap;
 pub use job_function::JobFunction;
 pub use reflow_api::metrics;
+pub use reflow_api::operator_state;
 pub use reflow_api::sink;
 pub use reflow_api::source;
 pub use reflow_api::states::{self, States};

@@ -46,6 +46,16 @@ impl Lifecycle {
         crate::fail(fault, &self.operator.to_string(), message)
     }
 
+    /// Restores the function, in [`Control::start`] before it is opened, or takes its snapshot.
+    pub fn keep(&self, call: impl FnOnce() -> Result<(), UserError>) {
+        self.check(|_| call());
+    }
+
+    /// The operator's uid.
+    pub fn uid(&self) -> &str {
+        &self.operator.uid
+    }
+
     /// Opens the function, in [`Control::start`].
     pub fn open(&mut self, open: impl FnOnce(&RuntimeContext) -> Result<(), UserError>) {
         self.is_open = true;

@@ -299,6 +299,12 @@ pub struct OpenContext<'a> {
 }
 
 impl OpenContext<'_> {
+    /// Takes the encoded items of an operator's list state; empty if there are none.
+    pub fn take_items(&mut self, operator: &str, name: &str) -> Vec<Bytes> {
+        let ours = |state: &mut OperatorState| state.operator == operator && state.name == name;
+        self.operator.extract_if(.., ours).flat_map(|state| state.items).collect()
+    }
+
     /// Takes the items of an operator's list state; empty if there are none.
     pub fn take_list<I: Data>(&mut self, operator: &str, name: &str) -> Vec<I> {
         take_list(self.operator, operator, name)
@@ -349,6 +355,17 @@ pub struct SnapshotContext<'a> {
 }
 
 impl SnapshotContext<'_> {
+    /// Adds an operator's list state, whose items are encoded.
+    pub fn put_items(
+        &mut self,
+        operator: &str,
+        name: String,
+        redistribution: Redistribution,
+        items: Vec<Bytes>,
+    ) {
+        self.operator.push(OperatorState { operator: operator.to_owned(), name, redistribution, items });
+    }
+
     /// Adds an operator's list state.
     pub fn put_list<I: Data>(
         &mut self,

@@ -177,11 +177,11 @@ impl<P: Pipeline> Stream<P> {
         P::Out: 'static,
     {
         let place = self.draft.operators.len();
-        self.then(
-            "process",
-            "Process",
-            ProcessLink { function, place, on_error: OnError::default(), errors: PhantomData },
-        )
+        let lists = function.operator_lists().into_iter().map(|list| list.name).collect();
+        let link = ProcessLink { function, place, on_error: OnError::default(), errors: PhantomData };
+        let mut stream = self.then("process", "Process", link);
+        stream.last_operator().lists = lists;
+        stream
     }
 
     /// Sets how a record is handled for which the last operator's function returns an error. The default is

@@ -1,10 +1,11 @@
 //! Declared states: found by name in savepoints and checkpoints, whatever else the function declares, and with a time
-//! to live that goes on over restarts and rescales.
+//! to live that goes on over restarts and rescales. And lists that belong to subtasks.
 
 extern crate reflow_api as reflow;
 
 use reflow::states::{Expiring, ListState, MapState, States, TimeToLive, ValueState};
-use reflow_api::{Context, ProcessFunction, UserError};
+use reflow_api::operator_state::{OperatorList, RestoredLists, SnapshotLists};
+use reflow_api::{Context, ProcessFunction, UnkeyedContext, UnkeyedProcessFunction, UserError};
 use reflow_protocol::failure::Fault;
 use reflow_stream::StreamEnv;
 use reflow_testkit::{Collect, Feed, Harness};
@@ -243,4 +244,108 @@ fn a_time_to_live_goes_on_over_restarts_and_rescales() {
     assert!(job.checkpoint());
     let manifest = job.latest().expect("it is complete");
     assert_eq!(manifest.vertices.iter().flat_map(|vertex| vertex.runs()).count(), 0);
+}
+
+/// Adds each record to a list of each kind, and emits the lists at record 0.
+#[derive(Clone, Default)]
+struct KeepLists {
+    split: Vec<u64>,
+    union: Vec<u64>,
+    broadcast: Vec<u64>,
+}
+
+impl UnkeyedProcessFunction for KeepLists {
+    type In = u64;
+    type Out = (Vec<u64>, Vec<u64>, Vec<u64>);
+
+    fn operator_lists(&self) -> Vec<OperatorList> {
+        vec![OperatorList::split("split"), OperatorList::union("union"), OperatorList::broadcast("broadcast")]
+    }
+
+    fn restore(&mut self, lists: &mut RestoredLists) -> Result<(), UserError> {
+        self.split = lists.take("split")?;
+        self.union = lists.take("union")?;
+        self.broadcast = lists.take("broadcast")?;
+        Ok(())
+    }
+
+    fn snapshot(&mut self, lists: &mut SnapshotLists) -> Result<(), UserError> {
+        lists.put("split", &self.split)?;
+        lists.put("union", &self.union)?;
+        lists.put("broadcast", &self.broadcast)
+    }
+
+    fn process(
+        &mut self,
+        context: &mut impl UnkeyedContext<Self::Out>,
+        record: u64,
+    ) -> Result<(), UserError> {
+        if record == 0 {
+            let sorted = |list: &Vec<u64>| {
+                let mut list = list.clone();
+                list.sort_unstable();
+                list
+            };
+            context.emit((sorted(&self.split), sorted(&self.union), sorted(&self.broadcast)));
+        } else {
+            if record % 2 == u64::from(context.runtime().subtask_index()) % 2 {
+                self.split.push(record);
+                self.union.push(record);
+            }
+            self.broadcast.push(record);
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn lists_are_redistributed_as_they_are_declared() {
+    let (feed, out) = (Feed::new(1), Collect::new("out"));
+    let (source, sink) = (feed.clone(), out.clone());
+    let mut job = Harness::new(move |env| {
+        let records = env.source("in", source.clone()).broadcast();
+        let _ = records.process(KeepLists::default()).uid("lists").sink("out", sink.clone()).uid("out");
+    })
+    .on_executors(2);
+    job.start(2);
+    feed.push(0, 1..=4);
+    job.settle();
+    let all = vec![1, 2, 3, 4];
+    let check = |job: &mut Harness, parallelism: usize, about: &str| {
+        feed.push(0, [0]);
+        job.settle();
+        assert_eq!(job.failures(), [], "{about}");
+        let lists: Vec<_> = out.written().into_iter().map(|(lists, _)| lists).collect();
+        assert_eq!(lists.len(), parallelism, "{about}: {}", job.state());
+        let mut split: Vec<_> = lists.iter().flat_map(|(split, ..)| split.clone()).collect();
+        split.sort_unstable();
+        assert_eq!(split, all, "{about}: each item is somewhere");
+        let most = lists.iter().map(|(split, ..)| split.len()).max();
+        assert_eq!(most, Some(all.len().div_ceil(parallelism)), "{about}: {lists:?}");
+        assert!(lists.iter().all(|(_, _, broadcast)| *broadcast == all), "{about}: {lists:?}");
+        lists.into_iter().map(|(_, union, _)| union.len()).collect::<Vec<_>>()
+    };
+    assert_eq!(check(&mut job, 2, "before"), [2, 2]);
+    job.rescale(3);
+    assert_eq!(check(&mut job, 3, "from 2 to 3"), [4, 4, 4], "each has the items of all");
+    assert!(job.checkpoint());
+    job.fail_over(1);
+    assert_eq!(check(&mut job, 1, "from 3 to 1"), [12]);
+    let savepoint = job.savepoint().expect("a savepoint");
+    job.kill();
+    job.start_from_savepoint(&savepoint, 2);
+    assert_eq!(check(&mut job, 2, "from a savepoint"), [12, 12]);
+
+    // Without the function, its lists are missing from the job.
+    let savepoint = job.savepoint().expect("a savepoint");
+    job.kill();
+    let (source, sink) = (feed.clone(), out.clone());
+    job.rebuild(move |env| {
+        let records = env.source("in", source.clone()).broadcast();
+        let other = records.map(|n: u64| (vec![n], vec![], vec![])).uid("lists");
+        let _ = other.sink("out", sink.clone()).uid("out");
+    });
+    job.start_from_savepoint(&savepoint, 2);
+    let [failure] = job.failures() else { panic!("{}", job.state()) };
+    assert!(failure.message.contains("'broadcast' of 'lists', 'split' of 'lists'"), "{failure:?}");
 }

@@ -101,6 +101,7 @@ fn job(max: MaxParallelism) -> JobGraph {
             name: uid.to_owned(),
             commits: false,
             states: Vec::new(),
+            lists: Vec::new(),
         }],
         parallelism: None,
         max_parallelism: Some(max),

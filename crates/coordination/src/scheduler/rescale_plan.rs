@@ -5,7 +5,7 @@ use super::graph::{next_graph, placement_of};
 use crate::checkpoint::Completed;
 use crate::rescale::{Live, TriggerCause};
 use crate::slots::{Parallelism, Placement};
-use reflow_graph::ExecutionGraph;
+use reflow_graph::{ExecutionGraph, JobGraph, VertexIndex};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::snapshot::StateFormat;
 use reflow_types::{ExecutorId, GraphVersion, Instant, SubtaskId};
@@ -65,6 +65,12 @@ impl Plan {
         let version = attempt.next_version();
         let (attempt, old) = (attempt.attempt(), attempt.graph().clone());
         let new = next_graph(&ctx.demand, &mut ctx.lineage, &ctx.cluster.offers(), &parallelism, &old);
+        // A list of a function belongs to a subtask, which may be removed while the list is in no snapshot.
+        let has_lists =
+            |vertex| ctx.demand.job().vertex(vertex).operators.iter().any(|o| !o.lists.is_empty());
+        if changing(ctx.demand.job(), &old, &new).any(has_lists) {
+            return None;
+        }
         let moves = old.moves(&new);
         let tables = new.vertices.iter().filter_map(|vertex| vertex.table.as_ref());
         let total: u64 = tables.map(|table| u64::from(table.max_parallelism().get())).sum();
@@ -72,6 +78,11 @@ impl Plan {
         let kept_groups = total - moved_groups;
         let gaining = moves.into_iter().map(|change| change.to).collect();
         Some(Self { attempt, version, parallelism, old, new, gaining, moved_groups, kept_groups })
+    }
+
+    /// The vertices with added or removed subtasks.
+    pub(super) fn changing<'a>(&'a self, job: &'a JobGraph) -> impl Iterator<Item = VertexIndex> + 'a {
+        changing(job, &self.old, &self.new)
     }
 
     /// The executors of both graphs.
@@ -113,4 +124,17 @@ pub(super) fn base(ctx: &Context) -> Option<&Completed> {
         latest.owned && manifest.format == StateFormat::Checkpoint && manifest.build == ctx.identity.build
     };
     ctx.coordinator.latest().filter(fits)
+}
+
+/// The vertices of which the next graph adds or removes subtasks.
+fn changing<'a>(
+    job: &'a JobGraph,
+    old: &'a ExecutionGraph,
+    new: &'a ExecutionGraph,
+) -> impl Iterator<Item = VertexIndex> + 'a {
+    let ids = |graph: &ExecutionGraph, vertex| -> BTreeSet<SubtaskId> {
+        graph.vertex(vertex).subtasks.iter().map(|subtask| subtask.id).collect()
+    };
+    let changes = move |vertex: &VertexIndex| ids(old, *vertex) != ids(new, *vertex);
+    job.numbered_vertices().map(|(index, _)| index).filter(changes)
 }

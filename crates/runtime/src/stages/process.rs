@@ -3,11 +3,14 @@
 use crate::error_handler::{ErrorHandler, OnFailure};
 use crate::failure::OperatorName;
 use crate::lifecycle::Lifecycle;
-use crate::stage::{Control, OpenContext, Stage};
+use crate::stage::{Control, OpenContext, SnapshotContext, Stage};
 use crate::wiring::Place;
+use reflow_api::operator_state::{self, OperatorList, RestoredLists, SnapshotLists};
 use reflow_api::{Input, OnError, OutputTag, RuntimeContext, UnkeyedContext, UnkeyedProcessFunction};
+use reflow_graph::Operator;
 use reflow_protocol::control::SubtaskMetrics;
 use reflow_protocol::failure::Failure;
+use reflow_protocol::snapshot::Redistribution;
 use reflow_types::{Data, Instant, MIN_WATERMARK, Timestamp};
 
 /// Runs a process function for each record.
@@ -17,13 +20,19 @@ pub struct UnkeyedProcess<P, D, E = ErrorHandler> {
     errors: E,
     watermark: Timestamp,
     processing_time: Timestamp,
+    /// The lists of the function.
+    lists: Vec<OperatorList>,
+    /// Their items, until it is started.
+    restored: RestoredLists,
     next: D,
 }
 
-impl<P, D, E: From<ErrorHandler>> UnkeyedProcess<P, D, E> {
+impl<P: UnkeyedProcessFunction, D, E: From<ErrorHandler>> UnkeyedProcess<P, D, E> {
     /// A stage that passes the records that `function` emits to `next`.
     pub fn new(operator: OperatorName, function: P, on_error: OnError, next: D) -> Self {
         Self {
+            lists: function.operator_lists(),
+            restored: RestoredLists::default(),
             function,
             lifecycle: Lifecycle::new(operator.clone()),
             errors: ErrorHandler::new(operator, on_error).into(),
@@ -79,7 +88,7 @@ where
 {
     #[inline]
     fn push(&mut self, value: P::In, time: Timestamp) {
-        let Self { function, lifecycle, errors, next, watermark, processing_time } = self;
+        let Self { function, lifecycle, errors, next, watermark, processing_time, .. } = self;
         let kept = errors.keep(&value);
         let (watermark, processing_time) = (*watermark, *processing_time);
         let mut at = WithoutKey { time, watermark, processing_time, lifecycle, next };
@@ -107,6 +116,9 @@ where
 
     fn open(&mut self, context: &mut OpenContext<'_>) {
         self.lifecycle.set(context);
+        let mut items = |name: &str| context.take_items(self.lifecycle.uid(), &Operator::list_name(name));
+        let lists = self.lists.iter().map(|list| (list.name.clone(), items(&list.name)));
+        self.restored = RestoredLists::new(lists.collect());
         self.watermark = context.watermark;
         self.processing_time = context.now.as_millis();
         self.next.open(context);
@@ -114,8 +126,29 @@ where
 
     fn start(&mut self) {
         self.next.start();
-        let Self { lifecycle, function, .. } = self;
+        let Self { lifecycle, function, restored, lists, .. } = self;
+        if !lists.is_empty() {
+            lifecycle.keep(|| function.restore(restored));
+            *restored = RestoredLists::default();
+        }
         lifecycle.open(|context| function.open(context));
+    }
+
+    fn snapshot(&mut self, context: &mut SnapshotContext<'_>) {
+        let Self { lifecycle, function, lists, .. } = self;
+        if !lists.is_empty() {
+            let mut snapshot = SnapshotLists::new(lists.iter().map(|list| list.name.clone()));
+            lifecycle.keep(|| function.snapshot(&mut snapshot));
+            for (list, items) in lists.iter().zip(snapshot.into_items()) {
+                let redistribution = match list.redistribution {
+                    operator_state::Redistribution::Split => Redistribution::Split,
+                    operator_state::Redistribution::Union => Redistribution::Union,
+                    operator_state::Redistribution::Broadcast => Redistribution::Broadcast,
+                };
+                context.put_items(lifecycle.uid(), Operator::list_name(&list.name), redistribution, items);
+            }
+        }
+        self.next.snapshot(context);
     }
 
     fn rescaled(&mut self, place: Place) {

@@ -28,7 +28,13 @@ pub(super) fn job() -> (JobGraph, ExecutionGraph) {
     let vertex = |id: u128, name: &str, source: bool| Vertex {
         id: VertexId(id),
         name: name.into(),
-        operators: vec![Operator { uid: name.into(), name: name.into(), commits: false, states: Vec::new() }],
+        operators: vec![Operator {
+            uid: name.into(),
+            name: name.into(),
+            commits: false,
+            states: Vec::new(),
+            lists: Vec::new(),
+        }],
         parallelism: None,
         max_parallelism: Some(max()),
         slot_sharing_group: "default".into(),

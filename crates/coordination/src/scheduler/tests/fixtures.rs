@@ -17,7 +17,13 @@ pub(super) fn job() -> JobGraph {
     let vertex = |id: u128, name: &str| Vertex {
         id: VertexId(id),
         name: name.into(),
-        operators: vec![Operator { uid: name.into(), name: name.into(), commits: false, states: Vec::new() }],
+        operators: vec![Operator {
+            uid: name.into(),
+            name: name.into(),
+            commits: false,
+            states: Vec::new(),
+            lists: Vec::new(),
+        }],
         parallelism: None,
         max_parallelism: None,
         slot_sharing_group: "default".into(),

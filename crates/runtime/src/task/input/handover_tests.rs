@@ -104,7 +104,13 @@ fn wiring(hub: &Hub, version: GraphVersion) -> Wiring {
     let vertex = |id: u128, name: &str, source| Vertex {
         id: VertexId(id),
         name: name.into(),
-        operators: vec![Operator { uid: name.into(), name: name.into(), commits: false, states: Vec::new() }],
+        operators: vec![Operator {
+            uid: name.into(),
+            name: name.into(),
+            commits: false,
+            states: Vec::new(),
+            lists: Vec::new(),
+        }],
         parallelism: None,
         max_parallelism: Some(max()),
         slot_sharing_group: "default".into(),

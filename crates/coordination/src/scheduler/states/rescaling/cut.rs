@@ -54,7 +54,7 @@ pub(super) struct Gathered {
 /// number is known from the last complete checkpoint.
 pub(super) fn cut(job: &JobGraph, plan: &Plan, coordinator: &Coordinator) -> Cut {
     let mut splits = Vec::new();
-    for vertex in changing(job, plan).filter(|&vertex| job.vertex(vertex).source) {
+    for vertex in plan.changing(job).filter(|&vertex| job.vertex(vertex).source) {
         let kept = kept_splits(plan, vertex, coordinator);
         for subtask in &plan.old.vertex(vertex).subtasks {
             match kept.get(&subtask.id) {
@@ -67,15 +67,6 @@ pub(super) fn cut(job: &JobGraph, plan: &Plan, coordinator: &Coordinator) -> Cut
         }
     }
     Cut { version: plan.version, splits }
-}
-
-/// The vertices with added or removed subtasks.
-fn changing<'a>(job: &'a JobGraph, plan: &'a Plan) -> impl Iterator<Item = VertexIndex> + 'a {
-    let ids = |graph: &reflow_graph::ExecutionGraph, vertex| -> BTreeSet<SubtaskId> {
-        graph.vertex(vertex).subtasks.iter().map(|subtask| subtask.id).collect()
-    };
-    let changes = move |vertex: &VertexIndex| ids(&plan.old, *vertex) != ids(&plan.new, *vertex);
-    job.numbered_vertices().map(|(index, _)| index).filter(changes)
 }
 
 /// The number of splits that each new reader of a source keeps. When the others are assigned to the readers with
@@ -111,7 +102,7 @@ impl Cutting {
     pub(super) fn begin(job: &JobGraph, plan: &Plan, coordinator: &Coordinator) -> Self {
         let (old, new) = (plan.old_subtasks(), plan.new_subtasks());
         let mut gathers = Vec::new();
-        for vertex in changing(job, plan) {
+        for vertex in plan.changing(job) {
             let subtasks = &plan.old.vertex(vertex).subtasks;
             let source = job.vertex(vertex).source;
             let shared = |s: &OperatorState| s.redistribution != Redistribution::Split;
