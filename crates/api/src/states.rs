@@ -2,7 +2,7 @@
 //! live.
 //!
 //! A function declares its states as a struct with `#[derive(States)]`. Each field is a declaration: its type tells
-//! the kind of state, its value the name and, if it has one, the time to live. [`Context::states`] returns a struct
+//! the kind of state, its value the name and, if it has one, the time to live. [`Context::states`](crate::Context::states) returns a struct
 //! with the same fields, which are the states of the current key.
 //!
 //! ```
