@@ -17,7 +17,7 @@ use crate::wiring::Wiring;
 use bytes::Bytes;
 use reflow_api::source::{ReaderMessage, ToEnumerator, encode_split};
 use reflow_api::{Polled, Reader};
-use reflow_protocol::command::{MoreSplits, SnapshotKind};
+use reflow_protocol::command::{MoreSplits, SnapshotKind, SplitAssignment};
 use reflow_protocol::control::SubtaskMetrics;
 use reflow_protocol::failure::{Failure, Fault};
 use reflow_protocol::report::SubtaskEvent;
@@ -40,6 +40,9 @@ pub struct SourceTask<R: Reader, C> {
     /// The splits of the last snapshot, until its checkpoint is complete. Only one is under way at a time.
     in_checkpoint: Option<(CheckpointId, Vec<R::Split>)>,
     assignment: Assignment,
+    /// Assignments that arrived between a trigger and its snapshot. Their splits are in the enumerator's part of that
+    /// checkpoint, so they must not be in the reader's.
+    deferred: Vec<SplitAssignment>,
     pause: Pause,
     wiring: Wiring,
     watermark: Timestamp,
@@ -69,6 +72,7 @@ where
             messages,
             in_checkpoint: None,
             assignment: Assignment::new(),
+            deferred: Vec::new(),
             pause: Pause::default(),
             wiring: context.wiring.clone(),
             watermark,
@@ -193,6 +197,35 @@ where
                 self.poll(now);
             }
             self.snapshot(now, checkpoint, kind);
+        }
+        self.assign_deferred();
+    }
+
+    /// Takes the assignments that have waited for a snapshot.
+    fn assign_deferred(&mut self) {
+        if self.core.snapshots().pending_trigger().is_none() {
+            for SplitAssignment { splits, states, more } in std::mem::take(&mut self.deferred) {
+                self.assign(&splits, states, more);
+            }
+        }
+    }
+
+    fn assign(&mut self, splits: &[Bytes], states: Vec<OperatorState>, more: MoreSplits) {
+        if !states.is_empty() {
+            self.core.chain_mut().adopt(&mut AdoptedState(states));
+        }
+        for split in splits {
+            let split = splits::decode(&self.operator, split);
+            self.add_split(split);
+        }
+        // After the splits are added: with neither a split nor the placeholder, the watermark would rise past
+        // records that are still to be read.
+        if self.assignment.assigned(more) {
+            self.core.chain_mut().split_ended(AWAITED_SPLIT);
+        }
+        if more == MoreSplits::None {
+            self.reader.no_more_splits();
+            self.core.chain_mut().split_added(NO_MORE_SPLITS);
         }
     }
 
@@ -342,24 +375,14 @@ where
     fn aborted(&mut self, checkpoint: CheckpointId) {
         self.pause.aborted(checkpoint);
         self.core.aborted(checkpoint);
+        self.assign_deferred();
     }
 
     fn assign_splits(&mut self, splits: &[Bytes], states: Vec<OperatorState>, more: MoreSplits) {
-        if !states.is_empty() {
-            self.core.chain_mut().adopt(&mut AdoptedState(states));
-        }
-        for split in splits {
-            let split = splits::decode(&self.operator, split);
-            self.add_split(split);
-        }
-        // After the splits are added: with neither a split nor the placeholder, the watermark would rise past
-        // records that are still to be read.
-        if self.assignment.assigned(more) {
-            self.core.chain_mut().split_ended(AWAITED_SPLIT);
-        }
-        if more == MoreSplits::None {
-            self.reader.no_more_splits();
-            self.core.chain_mut().split_added(NO_MORE_SPLITS);
+        if self.core.snapshots().pending_trigger().is_some() {
+            self.deferred.push(SplitAssignment { splits: splits.to_vec(), states, more });
+        } else {
+            self.assign(splits, states, more);
         }
     }
 
