@@ -266,12 +266,20 @@ pub fn decode_split<S: Data>(bytes: &[u8]) -> Result<S, DecodeError> {
 /// The enumerator of a source whose splits are known from the start.
 pub struct FixedSplits {
     unassigned: Vec<Bytes>,
+    hand_out: HandOut,
 }
 
 impl FixedSplits {
     /// Returns these splits once.
     pub fn new<S: Data>(splits: impl IntoIterator<Item = S>) -> Self {
-        Self { unassigned: splits.into_iter().map(|split| encode_split(&split)).collect() }
+        let unassigned = splits.into_iter().map(|split| encode_split(&split)).collect();
+        Self { unassigned, hand_out: HandOut::AtOnce }
+    }
+
+    /// Sets when they are handed out. By default that is at once.
+    #[must_use]
+    pub fn hand_out(self, hand_out: HandOut) -> Self {
+        Self { hand_out, ..self }
     }
 }
 
@@ -279,6 +287,10 @@ impl Enumerator for FixedSplits {
     fn poll(&mut self, _: Instant, context: &mut EnumeratorContext) -> Result<Option<Instant>, UserError> {
         context.found.append(&mut self.unassigned);
         Ok(None)
+    }
+
+    fn hand_out(&self) -> HandOut {
+        self.hand_out
     }
 
     fn is_done(&self) -> bool {

@@ -13,6 +13,7 @@ mod source;
 
 use bytes::Bytes;
 use reflow_api::Enumerator;
+use reflow_api::source::ReaderMessage;
 use reflow_env::{Answer, Output, Request, Ticket};
 use reflow_graph::{ExecutionGraph, JobGraph, VertexIndex};
 use reflow_protocol::command::SplitAssignment;
@@ -72,6 +73,8 @@ fn in_process(source: usize, ticket: Ticket) -> Ticket {
 /// The enumerators of a job.
 pub(crate) struct Enumerators {
     sources: Vec<Source>,
+    /// Messages of readers that are not handled yet.
+    messages: Vec<(SubtaskId, ReaderMessage)>,
     running: bool,
     /// The checkpoint after which sources emit nothing.
     paused_by: Option<CheckpointId>,
@@ -94,7 +97,7 @@ impl Enumerators {
             Source::new(uid, vertex, enumerator, bounds.message_splits)
         };
         let sources = enumerators.into_iter().map(source).collect();
-        Self { sources, running: false, paused_by: None }
+        Self { sources, messages: Vec::new(), running: false, paused_by: None }
     }
 
     /// An attempt is deployed. The enumerators continue from `states`, `(operator uid, state)`, or from their
@@ -107,6 +110,7 @@ impl Enumerators {
         states: &[(String, Bytes)],
     ) -> Result<(), Failure> {
         self.running = true;
+        self.messages.clear();
         self.paused_by = None;
         for source in &mut self.sources {
             let state = states.iter().find(|(uid, _)| *uid == source.uid).map(|(_, state)| state);
@@ -184,6 +188,9 @@ impl Enumerators {
     pub(crate) fn advance(&mut self, now: Instant) -> Work {
         let mut work = Work::default();
         let is_active = self.is_active();
+        if is_active {
+            self.handle_messages(now, &mut work.failures);
+        }
         for (index, source) in self.sources.iter_mut().enumerate() {
             if is_active {
                 work.failures.extend(source.poll_if_due(now).err());
@@ -207,15 +214,21 @@ impl Enumerators {
         }
     }
 
-    /// A reader has sent an event to its enumerator.
-    pub(crate) fn on_event(&mut self, now: Instant, reader: SubtaskId, event: &[u8]) -> Result<(), Failure> {
-        self.of_reader(reader).map_or(Ok(()), |source| source.on_event(now, reader, event))
+    /// A reader of the attempt has sent a message, which the next call of [`advance`](Self::advance) handles.
+    pub(crate) fn received(&mut self, reader: SubtaskId, message: ReaderMessage) {
+        self.messages.push((reader, message));
     }
 
-    /// A reader has requested a split.
-    pub(crate) fn split_requested(&mut self, reader: SubtaskId) {
-        if let Some(source) = self.of_reader(reader) {
-            source.requests.push_back(reader);
+    /// Handles the messages of readers. A reader that a live rescale has added may send some before the splits have
+    /// moved, and is known only then.
+    fn handle_messages(&mut self, now: Instant, failures: &mut Vec<Failure>) {
+        let moving = self.sources.iter().any(|source| source.moving);
+        for (reader, message) in std::mem::take(&mut self.messages) {
+            match self.of_reader(reader) {
+                Some(source) => failures.extend(source.on_message(now, reader, message).err()),
+                None if moving => self.messages.push((reader, message)),
+                None => {}
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! Enumerators: which reader gets which split, what a checkpoint holds of them, and damaged states.
 
 use super::*;
-use reflow_api::source::{FixedSplits, HandOut};
+use reflow_api::source::{FixedSplits, HandOut, ReaderMessage};
 use reflow_api::{CallTicket, EnumeratorContext, UserError};
 use reflow_env::{Client, Location, ObjectMeta, StoreError, StoreOp, StoreReply, StoreResult};
 use reflow_graph::{ExecutionVertex, Operator, Subtask, Vertex};
@@ -364,16 +364,22 @@ fn readers_send_events_and_request_splits() {
     let log = Box::new(EventLog(vec![0, 1, 2]));
     let mut host = Enumerators::new(&job(), vec![("cars".into(), log)], &Bounds::default());
     host.deploy(NOW, &readers(&[7, 8, 9]), &[], &[]).unwrap();
-    host.split_requested(SubtaskId(8));
+    let request =
+        |host: &mut Enumerators, reader| host.received(SubtaskId(reader), ReaderMessage::SplitRequest);
+    let event = |host: &mut Enumerators, reader, event: u8| {
+        host.received(SubtaskId(reader), ReaderMessage::Event(Bytes::from(vec![event])));
+    };
+    request(&mut host, 8);
     let expected = (BTreeMap::from([(7, 0), (8, 1), (9, 0)]), 0);
     assert_eq!(handed_out(&host.advance(NOW)), expected, "the others know that there is none for them now");
-    host.on_event(NOW, SubtaskId(7), &[3]).unwrap();
-    host.on_event(NOW, SubtaskId(6), &[4]).unwrap();
-    [7, 7, 8].iter().for_each(|reader| host.split_requested(SubtaskId(*reader)));
+    event(&mut host, 7, 3);
+    event(&mut host, 6, 4); // of a reader that is gone
+    [7, 7, 8].iter().for_each(|reader| request(&mut host, *reader));
     let state = host.snapshot();
     let (splits, lasts) = handed_out(&host.advance(NOW));
     assert_eq!((splits, lasts), (BTreeMap::from([(7, 2), (8, 1), (9, 0)]), 3), "there are no more");
-    let failure = host.on_event(NOW, SubtaskId(9), &[5]).unwrap_err();
+    event(&mut host, 9, 5);
+    let failure = &host.advance(NOW).failures[0];
     assert_eq!((failure.fault, failure.message.as_str()), (Fault::External, "nobody expects it"));
 
     host.deploy(NOW, &readers(&[17]), &[], &state).unwrap();
@@ -382,8 +388,17 @@ fn readers_send_events_and_request_splits() {
         (BTreeMap::from([(17, 0)]), 0),
         "requests end with the attempt"
     );
-    (0..4).for_each(|_| host.split_requested(SubtaskId(17)));
-    assert_eq!(handed_out(&host.advance(NOW)), (BTreeMap::from([(17, 3)]), 1));
+    // A reader that is added may request a split before the others have released theirs.
+    host.begin_move(&readers(&[17]), &readers(&[18]));
+    request(&mut host, 17);
+    (0..4).for_each(|_| request(&mut host, 18));
+    assert_eq!(host.advance(NOW), Work::default());
+    host.move_splits(VertexIndex(0), Vec::new(), Vec::new(), vec![(SubtaskId(18), 0)]);
+    assert_eq!(
+        handed_out(&host.advance(NOW)),
+        (BTreeMap::from([(18, 2)]), 1),
+        "the event is not in the state"
+    );
 }
 
 #[test]

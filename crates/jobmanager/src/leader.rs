@@ -25,6 +25,7 @@ use log::ChangeLog;
 use look::Look;
 use newest::Newest;
 use objects::Check;
+use reflow_api::source::ReaderMessage;
 use reflow_coordination::action::{Action, EndState};
 use reflow_coordination::event::{Event, StoreOutcome};
 use reflow_coordination::manifest::{self, Decision};
@@ -162,7 +163,7 @@ impl Leader {
             for event in self.members.take_events() {
                 match event {
                     MemberEvent::Job(Event::SubtaskReported(report)) if is_for_enumerator(&report.event) => {
-                        self.reader_reported(now, report);
+                        self.reader_reported(report);
                     }
                     MemberEvent::Job(event) => self.events.push_back(event),
                     MemberEvent::Metrics(metrics) => self.metrics.take(now, metrics),
@@ -184,7 +185,7 @@ impl Leader {
     }
 
     /// Handles a report of a reader to its enumerator.
-    fn reader_reported(&mut self, now: Instant, report: SubtaskReport) {
+    fn reader_reported(&mut self, report: SubtaskReport) {
         let SubtaskReport { attempt, subtask, event } = report;
         let current = self.scheduler.view().attempt.map(|deployed| deployed.attempt());
         if current != Some(attempt) {
@@ -192,11 +193,9 @@ impl Leader {
         }
         match event {
             SubtaskEvent::Exhausted => self.enumerators.exhausted(subtask),
-            SubtaskEvent::SplitRequested => self.enumerators.split_requested(subtask),
+            SubtaskEvent::SplitRequested => self.enumerators.received(subtask, ReaderMessage::SplitRequest),
             SubtaskEvent::SourceEvent(event) => {
-                if let Err(failure) = self.enumerators.on_event(now, subtask, &event) {
-                    self.events.push_back(Event::JobFailed { failure });
-                }
+                self.enumerators.received(subtask, ReaderMessage::Event(event));
             }
             _ => {}
         }

@@ -2,7 +2,7 @@
 
 use super::Assignment;
 use bytes::Bytes;
-use reflow_api::source::HandOut;
+use reflow_api::source::{HandOut, ReaderMessage};
 use reflow_api::{Enumerator, EnumeratorContext, Io};
 use reflow_env::{Answer, Request, Ticket};
 use reflow_graph::VertexIndex;
@@ -129,11 +129,22 @@ impl Source {
         self.poll_at = Some(now);
     }
 
-    /// Passes an event of a reader to the enumerator.
-    pub(super) fn on_event(&mut self, now: Instant, reader: SubtaskId, event: &[u8]) -> Result<(), Failure> {
-        self.poll_at = Some(now);
-        let taken = self.enumerator.on_event(reader, event);
-        taken.map_err(|error| self.failure(Fault::External, &error.to_string()))
+    /// Handles a message of a reader.
+    pub(super) fn on_message(
+        &mut self,
+        now: Instant,
+        reader: SubtaskId,
+        message: ReaderMessage,
+    ) -> Result<(), Failure> {
+        match message {
+            ReaderMessage::SplitRequest => self.requests.push_back(reader),
+            ReaderMessage::Event(event) => {
+                self.poll_at = Some(now);
+                let taken = self.enumerator.on_event(reader, &event);
+                return taken.map_err(|error| self.failure(Fault::External, &error.to_string()));
+            }
+        }
+        Ok(())
     }
 
     /// The requests since the last call, and the calls that were cancelled.

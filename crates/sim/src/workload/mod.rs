@@ -24,6 +24,7 @@ use crate::world::{Storage, System, Work};
 use alignment::Alignment;
 use reading::{Reading, Readings};
 use reflow_api::UserError;
+use reflow_api::source::HandOut;
 use reflow_stream::{Pipeline, Stream, StreamEnv};
 use reflow_testkit::operators::Operator;
 use std::collections::BTreeMap;
@@ -51,6 +52,7 @@ pub struct Workload {
     work: Work,
     /// Whether splits wait for each other.
     alignment: Option<Alignment>,
+    hand_out: HandOut,
 }
 
 /// The kind of a job.
@@ -98,6 +100,11 @@ impl Shape {
     /// All kinds.
     pub fn all() -> impl Iterator<Item = Self> {
         Self::MODELLED.into_iter().chain(Operator::ALL.map(Self::Operator))
+    }
+
+    /// Whether the output does not depend on event time.
+    fn is_timeless(self) -> bool {
+        matches!(self, Self::Counts | Self::CountsOfCounts | Self::Slow | Self::Bursts | Self::Broker)
     }
 
     fn random(rng: &mut Rng) -> Self {
@@ -166,6 +173,11 @@ impl Workload {
             window: Duration::from_millis(rng.skewed(100..=20_000)),
             // A split that waits for one that pauses would become idle as well, and then be late.
             alignment: rng.chance(0.5).then(|| Alignment::random(rng)).filter(|_| shape != Shape::Idle),
+            // The records of a split that is handed out late may be late.
+            hand_out: match rng.chance(0.5) && shape.is_timeless() {
+                true => HandOut::OnRequest,
+                false => HandOut::AtOnce,
+            },
         }
     }
 
@@ -247,10 +259,7 @@ impl Workload {
     /// Whether the output does not depend on event time, so that a job that was stopped with the last watermark
     /// can continue unchanged.
     pub fn is_timeless(&self) -> bool {
-        matches!(
-            self.shape,
-            Shape::Counts | Shape::CountsOfCounts | Shape::Slow | Shape::Bursts | Shape::Broker
-        )
+        self.shape.is_timeless()
     }
 
     /// The workload in a process whose time it uses.
@@ -308,6 +317,7 @@ impl Workload {
         let pause = if self.shape == Shape::Idle { idle::pause(&self.readings) } else { None };
         source::ReadingSource::new(self.readings.clone(), self.probe.clone())
             .with_pause(pause)
+            .handing_out(self.hand_out)
             .aligned(self.alignment.clone())
     }
 

@@ -3,7 +3,7 @@
 use super::alignment::Alignment;
 use super::reading::{Reading, Readings};
 use crate::faults::Probe;
-use reflow_api::source::{FixedSplits, ReaderContext};
+use reflow_api::source::{FixedSplits, HandOut, ReaderContext, ToEnumerator};
 use reflow_api::{Emit, Enumerator, Polled, Reader, Source, UserError};
 use reflow_types::{Data, Instant};
 use std::sync::Arc;
@@ -19,6 +19,7 @@ pub struct ReadingSource {
     probe: Probe,
     pause: Option<Pause>,
     alignment: Option<Alignment>,
+    hand_out: HandOut,
     /// The number of records that it reads of each split.
     per_split: u64,
     /// Whether its splits may keep their last record until the cluster is left alone.
@@ -29,7 +30,8 @@ impl ReadingSource {
     /// Reads these; the probe counts what has left.
     pub fn new(readings: Arc<Readings>, probe: Probe) -> Self {
         let per_split = readings.per_split;
-        Self { readings, probe, pause: None, alignment: None, per_split, holds_end: true }
+        let (pause, alignment, hand_out) = (None, None, HandOut::AtOnce);
+        Self { readings, probe, pause, alignment, hand_out, per_split, holds_end: true }
     }
 
     /// The same with fewer records, after which it ends although the job goes on.
@@ -43,6 +45,13 @@ impl ReadingSource {
     #[must_use]
     pub fn with_pause(self, pause: Option<Pause>) -> Self {
         Self { pause, ..self }
+    }
+
+    /// The same with splits that are handed out in another way. Readers request one after the other, so splits that
+    /// wait for each other are all read.
+    #[must_use]
+    pub fn handing_out(self, hand_out: HandOut) -> Self {
+        Self { hand_out, ..self }
     }
 
     /// The same with splits that wait for each other.
@@ -73,6 +82,9 @@ pub struct Split {
 pub struct ReadingReader {
     source: ReadingSource,
     splits: Vec<(Split, Instant)>,
+    enumerator: ToEnumerator,
+    /// Whether it has requested a split that it has not got yet.
+    requested: bool,
     complete: bool,
 }
 
@@ -82,11 +94,13 @@ impl Source for ReadingSource {
     type Reader = ReadingReader;
 
     fn enumerator(&self) -> Box<dyn Enumerator> {
-        Box::new(FixedSplits::new((0..self.readings.splits).map(|number| Split { number, next: 0 })))
+        let splits = FixedSplits::new((0..self.readings.splits).map(|number| Split { number, next: 0 }));
+        Box::new(splits.hand_out(self.hand_out))
     }
 
-    fn reader(&self, _: &ReaderContext) -> ReadingReader {
-        ReadingReader { source: self.clone(), splits: Vec::new(), complete: false }
+    fn reader(&self, context: &ReaderContext) -> ReadingReader {
+        let (source, enumerator) = (self.clone(), context.enumerator.clone());
+        ReadingReader { source, splits: Vec::new(), enumerator, requested: false, complete: false }
     }
 }
 
@@ -95,6 +109,7 @@ impl Reader for ReadingReader {
     type Split = Split;
 
     fn add_split(&mut self, split: Split) -> u64 {
+        self.requested = false;
         self.splits.push((split, Instant::default()));
         u64::from(split.number)
     }
@@ -109,6 +124,10 @@ impl Reader for ReadingReader {
     }
 
     fn poll(&mut self, now: Instant, out: &mut impl Emit<Reading>) -> Result<Polled, UserError> {
+        if self.source.hand_out == HandOut::OnRequest && !self.requested && !self.complete {
+            self.enumerator.request_split();
+            self.requested = true;
+        }
         let readings = &self.source.readings;
         // A split that is held at its end is idle, and would be late beside one that pauses.
         let ReadingSource { probe, per_split, .. } = &self.source;
