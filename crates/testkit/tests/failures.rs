@@ -316,3 +316,14 @@ fn timers_that_renew_themselves_do_not_keep_a_job_from_ending() {
     let (out, _) = renewed(|watermark, _| watermark == MAX_WATERMARK);
     assert_eq!(out.written().len(), 3);
 }
+
+#[test]
+fn a_source_without_timestamps_needs_times() {
+    check(
+        |env, feed, out| {
+            let times = env.source("numbers", feed).assign_watermarks(Watermarks::monotonic());
+            let _ = times.uid("times").sink("out", out);
+        },
+        (Fault::User, "times", "or extract them by .assign_event_time(…)"),
+    );
+}

@@ -8,7 +8,7 @@ use reflow_api::Watermarks;
 use reflow_protocol::failure::Fault;
 use reflow_protocol::snapshot::Redistribution;
 use reflow_state::SnapshotKind;
-use reflow_types::{Instant, MAX_WATERMARK, MIN_WATERMARK, NO_TIMESTAMP, Timestamp};
+use reflow_types::{Instant, MAX_WATERMARK, MIN_WATERMARK, Timestamp};
 use std::marker::PhantomData;
 use std::time::Duration;
 
@@ -18,6 +18,10 @@ pub(crate) const TIME_RANGE: std::ops::RangeInclusive<Timestamp> = -377_705_116_
 
 /// How a record tells its event time.
 pub trait EventTime<T>: Clone + Send + 'static {
+    /// What a timestamp must be, for the error of one that is not.
+    const EXPECTED: &str =
+        "event time is in milliseconds since the Unix epoch, within the years -9999 to 9999";
+
     /// The record's timestamp. `given` is the one that it has.
     fn timestamp(&self, value: &T, given: Timestamp) -> Timestamp;
 
@@ -45,6 +49,9 @@ impl<T, F: Fn(&T) -> Timestamp + Clone + Send + 'static> EventTime<T> for Extrac
 pub struct Given;
 
 impl<T> EventTime<T> for Given {
+    const EXPECTED: &str = "the source must give its records times in milliseconds since the Unix epoch, within the years \
+                            -9999 to 9999; or extract them by .assign_event_time(…)";
+
     #[inline]
     fn timestamp(&self, _: &T, given: Timestamp) -> Timestamp {
         given
@@ -157,20 +164,15 @@ impl<T, F: EventTime<T>, D: Stage<T>> Stage<T> for AssignTime<T, F, D> {
         let time = self.time.timestamp(&value, given);
         self.splits.record(self.time.reached(&value, time));
         if !TIME_RANGE.contains(&time) {
-            out_of_range(&self.operator, time);
+            out_of_range(&self.operator, time, F::EXPECTED);
         }
         self.next.push(value, time);
     }
 }
 
 #[cold]
-fn out_of_range(operator: &OperatorName, time: Timestamp) -> ! {
-    let message = if time == NO_TIMESTAMP {
-        "the source gives its records no timestamps: extract them by .assign_event_time(…)".to_owned()
-    } else {
-        let hint = "event time is in milliseconds since the Unix epoch, within the years -9999 to 9999";
-        format!("the timestamp {time} is out of range: {hint}")
-    };
+fn out_of_range(operator: &OperatorName, time: Timestamp, expected: &str) -> ! {
+    let message = format!("the timestamp {time} is out of range: {expected}");
     crate::fail(Fault::User, &operator.to_string(), message)
 }
 
