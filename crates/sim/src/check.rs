@@ -214,7 +214,9 @@ impl Checker {
         newest.map(|((_, manifest), _)| manifest)
     }
 
-    fn manifest_deleted(&mut self, name: &str, mut excused: bool) {
+    /// `unrelated`: a user deletes it, or something is damaged, and a damaged decision completes nothing.
+    fn manifest_deleted(&mut self, name: &str, unrelated: bool) {
+        let mut excused = unrelated;
         // A savepoint belongs to the user, so the job relies on it only if it has no own checkpoint.
         let newest = self.manifests.last_key_value().is_some_and(|(_, (newest, _))| newest == name);
         excused |= self.stops.remove(name) && !newest;
@@ -224,7 +226,7 @@ impl Checker {
         // An abandoned stop deletes its savepoint, unless it is decided in the job's directory.
         let savepoint = self.savepoints.iter().find(|(_, (manifest, _))| manifest == name);
         if let Some(checkpoint) = savepoint.map(|(checkpoint, _)| *checkpoint) {
-            if self.manifests.contains_key(&checkpoint) {
+            if self.manifests.contains_key(&checkpoint) && !unrelated {
                 self.violate(format!("{name} was deleted, but the job has stopped with it"));
             }
             self.savepoints.remove(&checkpoint);
