@@ -133,7 +133,9 @@ impl Cluster {
         }
         let deposed = |by: Option<ProcessId>| {
             let leader = self.leaders.iter().find(|leader| Some(leader.id) == by);
-            leader.is_some_and(|leader| leader.order != self.epochs_taken)
+            // The last write of a JobManager may take effect when it has ended and its successor leads.
+            let ended = || by.and_then(|by| self.ended_leaders.get(&by)).copied();
+            leader.map(|leader| leader.order).or_else(ended).is_some_and(|order| order != self.epochs_taken)
         };
         let left_out = |change: &mut Change| {
             let Change { name, by, kind } = change;
@@ -149,6 +151,7 @@ impl Cluster {
         let ended = |leader: &Leader| self.world.ended(leader.id).is_some();
         if let Some(place) = self.leaders.iter().position(ended) {
             let leader = self.leaders.remove(place);
+            self.ended_leaders.insert(leader.id, leader.order);
             self.watch.leader_ended(leader.epoch);
             let exit = self.world.ended(leader.id).expect("it has just been looked at");
             self.programs.last_exit = Some(format!("{:?} {}", exit.code, exit.reason));

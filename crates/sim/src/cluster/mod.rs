@@ -103,6 +103,8 @@ pub struct Cluster {
     probe: Probe,
     /// The JobManagers that run, the newest last.
     leaders: Vec<Leader>,
+    /// The JobManagers that have ended, with the order of their epochs.
+    ended_leaders: BTreeMap<ProcessId, u64>,
     /// The newest JobManager, if it runs.
     newest: Option<ProcessId>,
     /// The host of the newest JobManager.
@@ -210,6 +212,7 @@ impl Cluster {
             watch: Watch::default(),
             checker: Checker::new(programs.shape.retained as usize),
             probe,
+            ended_leaders: BTreeMap::new(),
             leaders: Vec::new(),
             newest: None,
             host: JOB_MANAGER_HOST.to_owned(),
