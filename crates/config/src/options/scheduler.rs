@@ -65,7 +65,8 @@ section! { "Scheduler and elasticity" {
 
     /// Whether rescales are live: the job continues, and only key groups and splits that move pause for a moment.
     /// Otherwise the job takes a checkpoint and restarts from it. It also does so where a live rescale is not
-    /// possible: without checkpoints, and after executors could not prepare the rescale three times.
+    /// possible: without checkpoints, if functions keep lists as operator state, and after executors could not
+    /// prepare the rescale three times.
     LIVE_RESCALE: bool = option("jobmanager.adaptive-scheduler.live-rescale.enabled").default("true");
 
     /// Whether a checkpoint starts as soon as a rescale is due, instead of waiting for the next periodic one.
