@@ -1,64 +1,9 @@
-//! The aggregates behind `reduce`, `count`, `sum`, `min`, `max`, `min_by` and `max_by`.
+//! The aggregates behind `count`, `sum`, `min`, `max`, `min_by` and `max_by`.
 
 use reflow_api::window::Elements;
 use reflow_api::{Aggregate, Data, MergeableAggregate, UserError};
 use std::marker::PhantomData;
 use std::ops::Add;
-
-/// Combines records by a function.
-pub struct Reduce<T, G> {
-    function: G,
-    takes: PhantomData<fn(T)>,
-}
-
-impl<T, G> Reduce<T, G> {
-    pub(crate) fn new(function: G) -> Self {
-        Self { function, takes: PhantomData }
-    }
-}
-
-impl<T, G: Clone> Clone for Reduce<T, G> {
-    fn clone(&self) -> Self {
-        Self { function: self.function.clone(), takes: PhantomData }
-    }
-}
-
-impl<T, G> Aggregate for Reduce<T, G>
-where
-    T: Data + Clone,
-    G: Fn(T, T) -> T + Clone + Send + 'static,
-{
-    type In = T;
-    type Acc = Option<T>;
-    type Out = T;
-
-    fn create(&self) -> Option<T> {
-        None
-    }
-
-    #[inline]
-    fn add(&self, acc: &mut Option<T>, value: T) {
-        *acc = Some(match acc.take() {
-            Some(so_far) => (self.function)(so_far, value),
-            None => value,
-        });
-    }
-
-    fn result(&self, acc: &Option<T>) -> T {
-        acc.clone().expect("a result is asked for after a record")
-    }
-}
-
-impl<T, G> MergeableAggregate for Reduce<T, G>
-where
-    T: Data + Clone,
-    G: Fn(T, T) -> T + Clone + Send + 'static,
-{
-    fn merge(&self, acc: &mut Option<T>, other: Option<T>) -> Result<(), UserError> {
-        other.into_iter().for_each(|other| self.add(acc, other));
-        Ok(())
-    }
-}
 
 /// Counts records.
 pub struct Count<T>(PhantomData<fn(T)>);

@@ -1,12 +1,13 @@
 //! The keyed streams of a job function.
 
-use crate::aggregates::{Best, Measured, Reduce, Side};
+use crate::aggregates::{Best, Measured, Side};
 use crate::draft::HeadDraft;
 use crate::pipeline::{
     FilterLink, FlatMapLink, GateHead, MapLink, Pipeline, ProcessHead, RollingHead, Then, WindowHead,
 };
 use crate::stream::{SinkHandle, Stream};
 use crate::windowed::{EvictingStream, WindowedStream};
+use reflow_api::states::Reduce;
 use reflow_api::states::States;
 use reflow_api::window::session::DynamicGap;
 use reflow_api::window::{

@@ -2,7 +2,7 @@
 
 use super::value::{Value, ValueTable};
 use super::{Current, Expiring, Forever, Retention, State, StateTables, TimeToLive, ValueState};
-use crate::Aggregate;
+use crate::{Aggregate, MergeableAggregate, UserError};
 use reflow_state::SnapshotTable;
 use reflow_types::{Data, Key, KeyHash, MaxParallelism, Timestamp};
 use std::marker::PhantomData;
@@ -204,7 +204,7 @@ where
     }
 }
 
-/// The aggregate that combines all values by a function.
+/// The aggregate that combines all values by a function. It is behind `reduce`, too.
 pub struct Reduce<T, F> {
     function: F,
     takes: PhantomData<fn(T)>,
@@ -236,6 +236,7 @@ where
         None
     }
 
+    #[inline]
     fn add(&self, accumulator: &mut Option<T>, value: T) {
         *accumulator = Some(match accumulator.take() {
             Some(so_far) => (self.function)(so_far, value),
@@ -245,5 +246,16 @@ where
 
     fn result(&self, accumulator: &Option<T>) -> T {
         accumulator.clone().expect("a result is asked for after a value")
+    }
+}
+
+impl<T, F> MergeableAggregate for Reduce<T, F>
+where
+    T: Data + Clone,
+    F: Fn(T, T) -> T + Clone + Send + 'static,
+{
+    fn merge(&self, accumulator: &mut Option<T>, other: Option<T>) -> Result<(), UserError> {
+        other.into_iter().for_each(|other| self.add(accumulator, other));
+        Ok(())
     }
 }

@@ -1,9 +1,10 @@
 //! Windowed streams whose windows keep their records and evict some.
 
 use super::{WindowedStream, Windows};
-use crate::aggregates::{Count, Reduce, Side, best};
+use crate::aggregates::{Count, Side, best};
 use crate::pipeline::Pipeline;
 use crate::stream::Stream;
+use reflow_api::states::Reduce;
 use reflow_api::window::{
     DeltaTrigger, Elements, Evictor, Trigger, Window, WindowAssigner, WindowFunction, Windowed,
 };

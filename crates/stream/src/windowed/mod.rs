@@ -4,10 +4,11 @@ mod evicting;
 
 pub use evicting::EvictingStream;
 
-use crate::aggregates::{Best, Count, Measured, Reduce, Side};
+use crate::aggregates::{Best, Count, Measured, Side};
 use crate::keyed::KeyedStream;
 use crate::pipeline::{Pipeline, WindowHead};
 use crate::stream::Stream;
+use reflow_api::states::Reduce;
 use reflow_api::window::{
     DeltaTrigger, Elements, Evictor, KeepAll, Trigger, Window, WindowAssigner, WindowFunction, Windowed,
 };
