@@ -245,6 +245,12 @@ pub enum GraphError {
         /// How the input is shipped.
         shipping: Shipping,
     },
+    /// A broadcast stream is broadcast again.
+    #[error(
+        "the stream behind '{0}' is broadcast twice, so each of its records would come once from every subtask: leave \
+         out one `.broadcast()`; `connect_broadcast` broadcasts by itself"
+    )]
+    BroadcastTwice(String),
     /// Two edges carry one side output.
     #[error(
         "the side output '{tag}' of operator '{operator}' is taken twice: take it once and `share` the stream, or give \
@@ -269,6 +275,7 @@ impl JobGraph {
         }
         self.validate_side_outputs()?;
         self.validate_keyed()?;
+        self.validate_broadcasts()?;
         let mut uids = BTreeMap::new();
         for vertex in &self.vertices {
             for operator in &vertex.operators {
@@ -311,6 +318,19 @@ impl JobGraph {
             let Vertex { keyed, name, .. } = self.vertex(*to);
             if *keyed && !matches!(shipping, Shipping::Hash | Shipping::Broadcast) {
                 return Err(GraphError::NotByKey { vertex: name.clone(), shipping: *shipping });
+            }
+        }
+        Ok(())
+    }
+
+    /// A vertex that only passes a broadcast stream on sends the same records from each of its subtasks.
+    fn validate_broadcasts(&self) -> Result<(), GraphError> {
+        for (index, vertex) in self.numbered_vertices() {
+            let only_passes_on = vertex.operators.len() == 1 && vertex.parallelism != Some(1);
+            let is_broadcast = |(_, edge): (EdgeId, &Edge)| edge.shipping == Shipping::Broadcast;
+            if only_passes_on && self.inputs(index).any(is_broadcast) && self.outputs(index).any(is_broadcast)
+            {
+                return Err(GraphError::BroadcastTwice(vertex.name.clone()));
             }
         }
         Ok(())

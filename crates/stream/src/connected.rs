@@ -172,8 +172,8 @@ pub struct BroadcastConnectedStream<P: Pipeline, F, Q: Pipeline> {
 }
 
 impl<P: Pipeline<Out: Data>, F: KeySelector<P::Out>> KeyedStream<P, F> {
-    /// Connects this stream with another one, each of whose records goes to every subtask. [`BroadcastProcessFunction`]
-    /// has an example.
+    /// Connects this stream with another one, each of whose records goes to every subtask. The other stream is one that was
+    /// not broadcast yet. [`BroadcastProcessFunction`] has an example.
     ///
     /// The watermark is the lower one of both streams: a broadcast stream without event time holds it back until it ends.
     pub fn connect_broadcast<Q>(self, other: Stream<Q>) -> BroadcastConnectedStream<P, F, Q>

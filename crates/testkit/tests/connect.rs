@@ -4,7 +4,8 @@ use reflow_api::{
     CoProcessFunction, Context, Input, OnError, OutputTag, RuntimeContext, UnkeyedCoProcessFunction,
     UnkeyedContext, UserError,
 };
-use reflow_stream::StreamEnv;
+use reflow_graph::GraphError;
+use reflow_stream::{JobError, StreamEnv};
 use reflow_testkit::{Collect, Feed, Harness};
 
 const UNKNOWN: OutputTag<String> = OutputTag::new("unknown");
@@ -200,4 +201,24 @@ fn the_end_of_an_input_is_told_once_in_each_attempt() {
     let mut expected: Vec<(u64, usize)> = before.chain(behind).collect();
     expected.sort_unstable();
     assert_eq!(out.committed(&job), expected);
+}
+
+#[test]
+fn a_broadcast_stream_is_not_broadcast_again() {
+    let job = |parallelism: Option<u32>| {
+        StreamEnv::build("job", |env| {
+            let rules = env.source("rules", Feed::<u64>::new(1)).broadcast();
+            let rules = match parallelism {
+                Some(parallelism) => rules.parallelism(parallelism),
+                None => rules,
+            };
+            let _ = rules.broadcast().sink("out", Collect::new("out"));
+            Ok(())
+        })
+    };
+    let Err(JobError::Graph(error)) = job(None) else {
+        panic!("each rule would come once from every subtask")
+    };
+    assert_eq!(error, GraphError::BroadcastTwice("Broadcast".to_owned()));
+    assert!(job(Some(1)).is_ok(), "one subtask sends each rule once");
 }
