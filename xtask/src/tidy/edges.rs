@@ -55,6 +55,7 @@ const TABLE: &[(&str, May)] = &[
     // for developers
     ("crates/testkit", UseAnything),
     ("crates/sim", UseAnything),
+    ("crates/book", UseAnything),
     ("examples", UseAnything),
     ("benches", UseAnything),
     ("fuzz", UseAnything),

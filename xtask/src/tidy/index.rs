@@ -1,20 +1,20 @@
-//! Checks that the index of the design pages lists every page.
+//! Checks that the table of contents of the book, and the index of the design pages, list every page.
 
 use std::path::Path;
 
 use super::Finding;
 
-const DIRECTORY: &str = "docs/design";
-pub(super) const INDEX: &str = "docs/design/README.md";
+/// Pages that list all pages in their directory and its subdirectories.
+pub(super) const INDEXES: [&str; 2] = ["docs/SUMMARY.md", "docs/design/README.md"];
 
-/// Checks the index, whose text is `index`, against the Markdown files of the repository.
-pub(super) fn check<'a>(index: &str, pages: impl Iterator<Item = &'a Path>) -> Vec<Finding> {
-    let design_pages = pages.filter(|page| page.parent() == Some(Path::new(DIRECTORY)));
-    let missing = design_pages.filter(|page| *page != Path::new(INDEX)).filter(|page| {
-        let name = page.file_name().unwrap_or_default().to_string_lossy();
-        !index.contains(&format!("({name})"))
+/// Checks one of the indexes against the Markdown files of the repository.
+pub(super) fn check<'a>(index: &Path, text: &str, pages: impl Iterator<Item = &'a Path>) -> Vec<Finding> {
+    let directory = index.parent().unwrap_or(Path::new(""));
+    let missing = pages.filter(|page| *page != index).filter(|page| {
+        page.strip_prefix(directory).is_ok_and(|name| !text.contains(&format!("({})", name.display())))
     });
-    missing.map(|page| Finding::in_file(page, format!("not in the index; add a line to {INDEX}"))).collect()
+    let advice = format!("not in the index; add a line to {}", index.display());
+    missing.map(|page| Finding::in_file(page, &advice)).collect()
 }
 
 #[cfg(test)]
@@ -22,8 +22,8 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check_index(index: &str, pages: &[&str], expected: &[&str]) {
-        let findings = check(index, pages.iter().map(Path::new));
+    fn check_index(index: &str, text: &str, pages: &[&str], expected: &[&str]) {
+        let findings = check(Path::new(index), text, pages.iter().map(Path::new));
         let texts: Vec<_> = findings.iter().map(Finding::to_string).collect();
         assert_eq!(texts, expected);
     }
@@ -31,6 +31,7 @@ mod tests {
     #[test]
     fn pages_without_a_line_are_found() {
         check_index(
+            "docs/design/README.md",
             "| [state.md](state.md) | keyed state |",
             &["docs/design/README.md", "docs/design/state.md", "docs/design/network.md"],
             &["docs/design/network.md: not in the index; add a line to docs/design/README.md"],
@@ -38,7 +39,17 @@ mod tests {
     }
 
     #[test]
+    fn pages_of_subdirectories_need_a_line() {
+        check_index(
+            "docs/SUMMARY.md",
+            "- [State](design/state.md)",
+            &["docs/SUMMARY.md", "docs/design/state.md", "docs/web.md"],
+            &["docs/web.md: not in the index; add a line to docs/SUMMARY.md"],
+        );
+    }
+
+    #[test]
     fn other_pages_need_no_line() {
-        check_index("", &["README.md", "docs/operations.md"], &[]);
+        check_index("docs/design/README.md", "", &["README.md", "docs/operations.md"], &[]);
     }
 }

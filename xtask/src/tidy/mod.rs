@@ -20,7 +20,7 @@ cargo xtask tidy: the rules that no other tool checks
 
   - a crate uses only the crates that the table in xtask/src/tidy/edges.rs allows it
   - paths of the repository in ARCHITECTURE.md, README.md and docs/ exist
-  - docs/design/README.md lists every page of its directory
+  - docs/SUMMARY.md and docs/design/README.md list every page below their directories
   - a Rust file opens with a header comment and has at most 600 lines
   - lints are relaxed with #[expect], which must give a reason, never with #[allow]
   - no file names places outside the repository
@@ -91,9 +91,11 @@ pub(crate) fn run() -> Result<(), Failure> {
         }
         findings.extend(sources::check_words(&file.path, &file.text));
     }
-    let pages = files.iter().filter(|file| file.has_extension("md"));
-    let index = files.iter().find(|file| file.path == Path::new(index::INDEX)).map_or("", |file| &file.text);
-    findings.extend(index::check(index, pages.map(|file| file.path.as_path())));
+    for index in index::INDEXES.map(Path::new) {
+        let text = files.iter().find(|file| file.path == index).map_or("", |file| &file.text);
+        let pages = files.iter().filter(|file| file.has_extension("md"));
+        findings.extend(index::check(index, text, pages.map(|file| file.path.as_path())));
+    }
     findings.sort();
     for finding in &findings {
         eprintln!("{finding}");

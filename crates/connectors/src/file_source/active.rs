@@ -10,7 +10,7 @@ use reflow_types::{Instant, NO_TIMESTAMP};
 
 /// How many records a reader emits of one split before it turns to the next.
 const TURN_RECORDS: usize = 256;
-/// The longest record. Documented in docs/writing-jobs.md.
+/// The longest record. Documented in docs/jobs/sources.md.
 pub(super) const MAX_RECORD_BYTES: usize = 16 << 20;
 
 /// A split that is being read.
