@@ -19,7 +19,8 @@ Usage: standalone-job.sh start|start-foreground [-j JOB] [option]... [job argume
   -s, --fromSavepoint PATH     starts the job from a savepoint
   -n, --allowNonRestoredState  drops state of the savepoint that belongs to no operator of the job
       --fresh                  begins anew instead of resuming
-      --allow-other-build      resumes from checkpoints of another build whose types of state are the same
+      --allow-other-build      resumes from checkpoints of another build that an earlier release wrote without
+                               the types of the state; these must be the same
       --allow-replay           if the newest checkpoint is damaged, goes on from an older one although some
                                output is written again
 

@@ -22,7 +22,7 @@
 //!     type Out = Vec<String>;
 //!
 //!     fn operator_lists(&self) -> Vec<OperatorList> {
-//!         vec![OperatorList::split("waiting")]
+//!         vec![OperatorList::split::<String>("waiting")]
 //!     }
 //!
 //!     fn restore(&mut self, lists: &mut RestoredLists) -> Result<(), UserError> {
@@ -50,7 +50,8 @@
 
 use crate::UserError;
 use bytes::Bytes;
-use reflow_types::{Data, data};
+use reflow_types::Data;
+use reflow_types::data::{self, Schema};
 
 /// How the items of all subtasks are redistributed to another number of subtasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,22 +71,28 @@ pub struct OperatorList {
     pub name: String,
     /// How its items are redistributed.
     pub redistribution: Redistribution,
+    /// The schema of an item.
+    pub schema: Schema,
 }
 
 impl OperatorList {
-    /// A list of which each item goes to one subtask.
-    pub fn split(name: impl Into<String>) -> Self {
-        Self { name: name.into(), redistribution: Redistribution::Split }
+    /// A list of which each item, a `T`, goes to one subtask.
+    pub fn split<T: Data>(name: impl Into<String>) -> Self {
+        Self::new::<T>(name.into(), Redistribution::Split)
     }
 
-    /// A list of which each item goes to every subtask. All items of all subtasks must fit into each of them.
-    pub fn union(name: impl Into<String>) -> Self {
-        Self { name: name.into(), redistribution: Redistribution::Union }
+    /// A list of which each item, a `T`, goes to every subtask. All items of all subtasks must fit into each of them.
+    pub fn union<T: Data>(name: impl Into<String>) -> Self {
+        Self::new::<T>(name.into(), Redistribution::Union)
     }
 
-    /// A list that is the same in every subtask, such as what a stream that is broadcast has brought.
-    pub fn broadcast(name: impl Into<String>) -> Self {
-        Self { name: name.into(), redistribution: Redistribution::Broadcast }
+    /// A list of `T`s that is the same in every subtask, such as what a stream that is broadcast has brought.
+    pub fn broadcast<T: Data>(name: impl Into<String>) -> Self {
+        Self::new::<T>(name.into(), Redistribution::Broadcast)
+    }
+
+    fn new<T: Data>(name: String, redistribution: Redistribution) -> Self {
+        Self { name, redistribution, schema: Schema::of::<T>() }
     }
 }
 

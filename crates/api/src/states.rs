@@ -66,11 +66,14 @@ pub use retention::{Expiring, Forever, Retention, TimeToLive};
 pub use value::{Value, ValueState};
 
 #[doc(hidden)]
+pub use reflow_graph::StateKind;
+#[doc(hidden)]
 pub use reflow_state::TableId;
 use reflow_state::{KeyedTable, SnapshotTable};
 #[doc(hidden)]
 pub use reflow_types::MaxParallelism;
 use reflow_types::{Data, Key, KeyHash, Timestamp};
+use std::time::Duration;
 
 /// The states of a function: a struct with `#[derive(States)]`, or one plain value, which is any type that implements
 /// `Default` and [`Data`].
@@ -92,9 +95,9 @@ pub trait States<K: Key>: Sized + Send + 'static {
     /// The declaration of a function without `fn states`.
     #[doc(hidden)]
     fn undeclared() -> Self;
-    /// Calls `visit` with the number and the name of each table.
+    /// Calls `visit` with each declaration.
     #[doc(hidden)]
-    fn names(&self, visit: &mut dyn FnMut(TableId, &str));
+    fn declarations(&self, visit: &mut dyn FnMut(Declaration<'_>));
     /// Empty tables.
     #[doc(hidden)]
     fn tables(self, max: MaxParallelism) -> Self::Tables;
@@ -142,8 +145,8 @@ impl<K: Key, T: Default + Data> States<K> for T {
         T::default()
     }
 
-    fn names(&self, visit: &mut dyn FnMut(TableId, &str)) {
-        visit(PLAIN.0, PLAIN.1);
+    fn declarations(&self, visit: &mut dyn FnMut(Declaration<'_>)) {
+        visit(Declaration { table: PLAIN.0, name: PLAIN.1, kind: StateKind::Value, time_to_live: None });
     }
 
     fn tables(self, max: MaxParallelism) -> KeyedTable<K, T> {
@@ -184,15 +187,28 @@ pub trait State<K: Key>: Sized + Send + 'static {
     /// A declaration of which only the name is known.
     #[doc(hidden)]
     fn named(name: &str) -> Self;
-    /// Its name.
+    /// The declaration without its types.
     #[doc(hidden)]
-    fn name(&self) -> &str;
+    fn declaration(&self) -> Declaration<'_>;
     /// An empty table.
     #[doc(hidden)]
     fn table(self, max: MaxParallelism) -> Self::Table;
     /// The state of one key.
     #[doc(hidden)]
     fn access<'a>(table: &'a mut Self::Table, current: Current<'a, K>) -> Self::Access<'a>;
+}
+
+/// A declaration without its types.
+#[doc(hidden)]
+pub struct Declaration<'a> {
+    /// The number of the state's table.
+    pub table: TableId,
+    /// The state's name.
+    pub name: &'a str,
+    /// The state's kind.
+    pub kind: StateKind,
+    /// The time after which its entries expire.
+    pub time_to_live: Option<Duration>,
 }
 
 /// Tables of states, as the runtime sees them.

@@ -45,7 +45,7 @@ impl Aggregate for Longest {
 
 fn names<S: States<u64>>(states: &S) -> Vec<String> {
     let mut names = Vec::new();
-    states.names(&mut |_, name| names.push(name.to_owned()));
+    states.declarations(&mut |declared| names.push(declared.name.to_owned()));
     names
 }
 

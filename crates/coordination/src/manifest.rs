@@ -9,7 +9,7 @@ pub mod wire;
 
 use crate::end_state::EndState;
 use bytes::Bytes;
-use reflow_graph::DeclaredState;
+use reflow_graph::{DeclaredState, Operator};
 use reflow_protocol::snapshot::{AfterBarrier, OperatorState, RunRef, StateFormat};
 use reflow_types::{
     CheckpointId, JobId, KeyGroupSet, MaxParallelism, OwnershipTable, SubtaskId, Timestamp, VertexId,
@@ -32,7 +32,7 @@ pub struct Manifest {
     pub format: StateFormat,
     /// The version of the key encoding ([`reflow_types::key::ENCODING`]).
     pub key_encoding: u32,
-    /// The SHA-256 of the executable that wrote it. Only this build can read the state of a checkpoint.
+    /// The SHA-256 of the executable that wrote it.
     pub build: String,
     /// When it was triggered, in milliseconds since the Unix epoch.
     pub triggered_at: Timestamp,
@@ -44,6 +44,9 @@ pub struct Manifest {
     /// The leadership that completed it. [`wire`] writes it after the rest, as for every decision.
     #[serde(skip)]
     pub lineage: Lineage,
+    /// The version of the format in which it is stored ([`wire::FORMAT`]).
+    #[serde(skip)]
+    pub version: u16,
     /// What is left to do if the job ends with it: an attempt that is restored from it ends the job. Written like
     /// `lineage`.
     #[serde(skip)]
@@ -66,8 +69,9 @@ pub struct VertexState {
     pub vertex: VertexId,
     /// Its name, for error messages.
     pub name: String,
-    /// The uids of its operators.
-    pub operators: Vec<String>,
+    /// Its operators, with the schemas of their states. [`wire`] writes all but the uids after the rest.
+    #[serde(serialize_with = "wire::only_uids", deserialize_with = "wire::of_uids")]
+    pub operators: Vec<Operator>,
     /// The max parallelism, which is fixed as long as the state exists.
     pub max_parallelism: MaxParallelism,
     /// The ownership table, for keyed vertices.
@@ -78,9 +82,6 @@ pub struct VertexState {
     pub keyed: Vec<OwnedRuns>,
     /// Operator state of all subtasks, one entry for each subtask and state.
     pub operator: Vec<OperatorState>,
-    /// The states that the head's function declared. [`wire`] writes them after the rest.
-    #[serde(skip)]
-    pub states: Vec<DeclaredState>,
 }
 
 /// The runs that contain the state of some groups.
@@ -183,6 +184,21 @@ impl Manifest {
         ))
     }
 
+    /// Whether it has the operators' names and the schemas of their states. Earlier releases did not write them.
+    pub fn has_schemas(&self) -> bool {
+        self.version >= wire::FIRST_WITH_SCHEMAS
+    }
+
+    /// Whether it has state of the operator with this uid.
+    pub fn has_state_of(&self, uid: &str) -> bool {
+        let is_head = |vertex: &VertexState| vertex.operators.first().is_some_and(|head| head.uid == uid);
+        self.enumerators.iter().any(|(of, state)| of == uid && !state.is_empty())
+            || self.vertices.iter().any(|vertex| {
+                vertex.operator.iter().any(|state| state.operator == uid && !state.items.is_empty())
+                    || is_head(vertex) && vertex.runs().next().is_some()
+            })
+    }
+
     /// The bytes of state, including objects of earlier checkpoints.
     pub fn state_bytes(&self) -> u64 {
         self.vertices.iter().map(|vertex| vertex.keyed_bytes() + vertex.operator_bytes()).sum()
@@ -202,12 +218,21 @@ impl VertexState {
             .flat_map(|segment| segment.runs.iter_mut())
     }
 
-    /// The states with entries that `declared` does not have. Tables that operators number themselves are not among
-    /// them.
+    /// The states by key, which its head has.
+    pub fn states(&self) -> &[DeclaredState] {
+        self.operators.first().map_or(&[], |head| &head.states)
+    }
+
+    /// Whether a table has entries.
+    pub fn has_entries(&self, table: u16) -> bool {
+        self.runs().any(|run| run.table == table && run.len > 0)
+    }
+
+    /// The states with entries that `declared` does not have.
     pub fn undeclared(&self, declared: &[DeclaredState]) -> Vec<&DeclaredState> {
-        let has_entries =
-            |state: &DeclaredState| self.runs().any(|run| run.table == state.table && run.len > 0);
-        self.states.iter().filter(|state| !declared.contains(state) && has_entries(state)).collect()
+        let is_declared = |state: &DeclaredState| declared.iter().any(|other| other.is_named_as(state));
+        let undeclared = self.states().iter().filter(|state| !is_declared(state));
+        undeclared.filter(|state| self.has_entries(state.table)).collect()
     }
 
     /// The keyed state by owner, without the states that `declared` does not have.

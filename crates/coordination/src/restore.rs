@@ -4,10 +4,15 @@
 //! Operator state is redistributed by its mode: split (round robin), union or broadcast. Only handles are handled here; the
 //! subtasks read the objects.
 
+mod evolution;
+
 use crate::checkpoint::chain::Chain;
 use crate::manifest::{Manifest, OwnedRuns, VertexState};
-use reflow_graph::{DeclaredState, ExecutionGraph, ExecutionVertex, JobGraph, Vertex};
-use reflow_protocol::snapshot::{OperatorState, Redistribution, Restore, RestorePart, RunRef};
+use evolution::Evolution;
+use reflow_graph::{DeclaredList, DeclaredState, ExecutionGraph, ExecutionVertex, JobGraph, Vertex};
+use reflow_protocol::snapshot::{
+    FirstCheckpoint, OperatorState, Redistribution, Restore, RestorePart, RunRef,
+};
 use reflow_types::{
     KeyGroup, KeyGroupSet, MaxParallelism, OwnershipTable, SubtaskId, SubtaskIndex, injected_fault,
 };
@@ -28,6 +33,22 @@ pub enum RestoreError {
          to be dropped (-n (--allowNonRestoredState))", .0.join(", ")
     )]
     Undeclared(Vec<String>),
+    /// A state has another type, which cannot hold its values.
+    #[error("the checkpoint's state '{state}' of operator '{operator}' does not fit this build: {reason}")]
+    Incompatible {
+        /// The state's name.
+        state: String,
+        /// The operator's uid.
+        operator: String,
+        /// The field and both types.
+        reason: String,
+    },
+    /// Operators without a uid of the user's cannot be told apart.
+    #[error(
+        "the job's operators have changed, so the state of those without a uid may be that of others: {}. Give each by \
+         .uid(\"...\") the uid that is named here, if it is the one that had it", .0.join(", ")
+    )]
+    Displaced(Vec<String>),
     /// The number of key groups differs.
     #[error(
         "operator '{vertex}' has max parallelism {job}, its state in the checkpoint {checkpoint}: set \
@@ -68,17 +89,32 @@ pub enum UnclaimedState {
     Drop,
 }
 
-/// The state of each subtask of `graph` that gets any, by subtask id. The manifest's names must be absolute
-/// ([`Manifest::rebase`]).
+/// The state with which an attempt begins.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The state of each subtask that gets any, by subtask id.
+    pub restore: Vec<(SubtaskId, Restore)>,
+    /// What the first checkpoint contains.
+    pub first_checkpoint: FirstCheckpoint,
+}
+
+impl Plan {
+    /// The plan of a job that begins without state.
+    pub fn empty() -> Self {
+        Self { restore: Vec::new(), first_checkpoint: FirstCheckpoint::Changes }
+    }
+}
+
+/// Whether a job can be restored from a checkpoint, as far as that does not depend on its parallelism. Nothing is read but
+/// the manifest.
 ///
-/// Operators are found by uid, so chains may be divided differently. Keyed state goes to the vertex with the same
-/// head operator, and there to the state of the same name.
-pub fn plan(
+/// # Errors
+/// If a state would be lost, or would be read as something else.
+pub fn check(
     job: &JobGraph,
     manifest: &Manifest,
-    graph: &ExecutionGraph,
     unclaimed_state: UnclaimedState,
-) -> Result<Vec<(SubtaskId, Restore)>, RestoreError> {
+) -> Result<(), RestoreError> {
     let (checkpoint, release) = (manifest.key_encoding, reflow_types::key::ENCODING);
     if checkpoint != release {
         return Err(RestoreError::KeyEncoding { checkpoint, release });
@@ -91,17 +127,47 @@ pub fn plan(
     if !undeclared.is_empty() && unclaimed_state == UnclaimedState::Refuse {
         return Err(RestoreError::Undeclared(undeclared));
     }
+    let displaced = evolution::displaced(job, manifest);
+    if !displaced.is_empty() {
+        return Err(RestoreError::Displaced(displaced));
+    }
+    Evolution::of(job, manifest).map(drop)
+}
+
+/// What the first checkpoint of an attempt contains that restores `manifest`, which fits the job.
+pub fn first_checkpoint(job: &JobGraph, manifest: &Manifest) -> FirstCheckpoint {
+    let evolution = Evolution::of(job, manifest).unwrap_or_default();
+    evolution.first_checkpoint(manifest.format)
+}
+
+/// The state with which each subtask of `graph` begins. The manifest's names must be absolute ([`Manifest::rebase`]).
+///
+/// Operators are found by uid, so chains may be divided differently. Keyed state goes to the vertex with the same
+/// head operator, and there to the state of the same name.
+pub fn plan(
+    job: &JobGraph,
+    manifest: &Manifest,
+    graph: &ExecutionGraph,
+    unclaimed_state: UnclaimedState,
+) -> Result<Plan, RestoreError> {
+    check(job, manifest, unclaimed_state)?;
+    let evolution = Evolution::of(job, manifest)?;
     let mut restores: BTreeMap<SubtaskId, Restore> = BTreeMap::new();
     for (index, vertex) in job.numbered_vertices() {
         let placed = graph.vertex(index);
         for former in manifest.vertices.iter().filter(|former| keyed_home(former, vertex)) {
             let owned = |table: &OwnershipTable, index, _| table.groups_of(index);
             share_keyed(vertex, former, placed, owned, &mut restores)?;
+            for subtask in placed.subtasks.iter().filter(|_| !evolution.schemas(vertex.id).is_empty()) {
+                let restore = restores.entry(subtask.id).or_default();
+                restore.schemas = evolution.schemas(vertex.id).to_vec();
+            }
         }
-        share_operator(vertex, manifest, placed, &mut restores);
+        share_operator(vertex, manifest, placed, &evolution, &mut restores)?;
         share_watermark(vertex, manifest, placed, |_| true, &mut restores);
     }
-    Ok(restores.into_iter().filter(|(_, restore)| *restore != Restore::default()).collect())
+    let restore = restores.into_iter().filter(|(_, restore)| *restore != Restore::default()).collect();
+    Ok(Plan { restore, first_checkpoint: evolution.first_checkpoint(manifest.format) })
 }
 
 /// The state that a live rescale from `old` to `new` prefetches from a checkpoint of this job: for each subtask
@@ -143,7 +209,7 @@ fn unclaimed(job: &JobGraph, manifest: &Manifest) -> Vec<String> {
     let mut unclaimed = Vec::new();
     for former in &manifest.vertices {
         if former.runs().next().is_some() && job.find(former.vertex).is_none() {
-            unclaimed.push(format!("'{}'", former.operators.first().unwrap_or(&former.name)));
+            unclaimed.push(format!("'{}'", former.operators.first().map_or(&former.name, |head| &head.uid)));
         }
         let stateful = former.operator.iter().filter(|state| !state.items.is_empty());
         for uid in stateful.map(|state| &state.operator) {
@@ -176,11 +242,11 @@ fn undeclared(job: &JobGraph, manifest: &Manifest) -> Vec<String> {
         let states = former.undeclared(declared(vertex)).into_iter();
         undeclared.extend(states.map(|state| format!("'{}' of '{uid}'", state.name)));
     }
-    let operators = || job.vertices.iter().flat_map(|vertex| &vertex.operators);
     let stateful = manifest.vertices.iter().flat_map(|former| &former.operator);
     for state in stateful.filter(|state| !state.items.is_empty()) {
-        let operator = operators().find(|operator| operator.uid == state.operator);
-        if let Some(list) = operator.and_then(|operator| operator.undeclared_list(&state.name)) {
+        let Some(operator) = evolution::operator(job, &state.operator) else { continue };
+        if !operator.lists.iter().any(|list| list.name == state.name) {
+            let list = DeclaredList::display_name(&state.name);
             undeclared.push(format!("'{list}' of '{}'", state.operator));
         }
     }
@@ -266,12 +332,21 @@ fn share_operator(
     vertex: &Vertex,
     manifest: &Manifest,
     placed: &ExecutionVertex,
+    evolution: &Evolution,
     restores: &mut BTreeMap<SubtaskId, Restore>,
-) {
-    let mut states: BTreeMap<(&str, &str), Vec<&OperatorState>> = BTreeMap::new();
+) -> Result<(), RestoreError> {
+    let declares = |state: &OperatorState| {
+        let operator = vertex.operators.iter().find(|operator| operator.uid == state.operator);
+        operator.is_some_and(|operator| operator.lists.iter().any(|list| list.name == state.name))
+    };
+    let mut states: BTreeMap<(&str, &str), Vec<OperatorState>> = BTreeMap::new();
     for state in manifest.vertices.iter().flat_map(|former| &former.operator) {
-        if has(vertex, &state.operator) {
-            states.entry((&state.operator, &state.name)).or_default().push(state);
+        if declares(state) {
+            let items = evolution.items(state)?;
+            states
+                .entry((&state.operator, &state.name))
+                .or_default()
+                .push(OperatorState { items, ..state.clone() });
         }
     }
     // The subtask of the next split item. It continues over all states, so that small ones do not all go to the
@@ -301,6 +376,7 @@ fn share_operator(
                 (next + former.iter().map(|state| state.items.len()).sum::<usize>()) % placed.subtasks.len();
         }
     }
+    Ok(())
 }
 
 fn share_watermark(

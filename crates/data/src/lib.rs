@@ -26,7 +26,7 @@ pub use decoder::Decoder;
 pub use dump::Dump;
 pub use encoder::{Buffer, Encoder, Length};
 pub use error::{DecodeError, EncodeError, Reason};
-pub use migration::{Incompatible, Migration};
+pub use migration::{Incompatible, IncompatibleEntries, Migration};
 pub use schema::{Field, Fingerprint, Schema, SchemaBuilder, Shape, Type, Variant};
 
 /// The deepest nesting of boxes, collections and other indirections in a value. Decoding is recursive, and

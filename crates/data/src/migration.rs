@@ -10,8 +10,11 @@
 //! Every other change is refused before anything is read, with the field and both types. Fields and variants are
 //! matched by their names in the schema.
 
+mod entries;
 mod resolve;
 mod translate;
+
+pub use entries::IncompatibleEntries;
 
 use crate::schema::Number;
 use crate::{Data, DecodeError, Schema, Type};

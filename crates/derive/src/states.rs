@@ -72,8 +72,8 @@ pub(crate) fn implement(input: &DeriveInput) -> syn::Result<Tokens> {
                     Self { #(#idents: #of::named(#names)),* }
                 }
 
-                fn names(&self, visit: &mut dyn ::core::ops::FnMut(#states::TableId, &::core::primitive::str)) {
-                    #(visit(#states::TableId::of_name(#of::name(&self.#idents)), #of::name(&self.#idents));)*
+                fn declarations(&self, visit: &mut dyn ::core::ops::FnMut(#states::Declaration<'_>)) {
+                    #(visit(#of::declaration(&self.#idents));)*
                 }
 
                 fn tables(self, max: #states::MaxParallelism) -> Self::Tables {

@@ -52,7 +52,7 @@ impl Running {
             let restore = restore.remove(&subtask.id).unwrap_or_default();
             let restored = Restored {
                 state: restore,
-                format: deployment.restore_format,
+                first_checkpoint: deployment.first_checkpoint,
                 checkpoint: deployment.checkpoint,
                 then: deployment.then,
             };

@@ -4,7 +4,7 @@ use super::*;
 use reflow_env::{Clock, Signal};
 use reflow_graph::{ExecutionGraph, JobGraph};
 use reflow_protocol::deployment::{Artifact, ExecutorStart, StartExecutor};
-use reflow_protocol::snapshot::{AfterBarrier, StateFormat};
+use reflow_protocol::snapshot::{AfterBarrier, FirstCheckpoint};
 use reflow_stream::Job;
 use reflow_types::{AttemptNumber, Bounds, ExecutorId, JobId, LeaderEpoch, TaskManagerId};
 use std::sync::Arc;
@@ -104,7 +104,7 @@ fn the_memory_limit_holds_in_every_state() {
         attempt,
         graph: ExecutionGraph::default(),
         restore: vec![],
-        restore_format: StateFormat::Checkpoint,
+        first_checkpoint: FirstCheckpoint::Changes,
         checkpoint: None,
         then: AfterBarrier::Continue,
     };

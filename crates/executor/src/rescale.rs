@@ -9,7 +9,7 @@ use super::builder::Builder;
 use reflow_graph::{ExecutionGraph, Move};
 use reflow_protocol::failure::Failure;
 use reflow_protocol::rescale::Preparation as Message;
-use reflow_protocol::snapshot::{AfterBarrier, Restore, StateFormat};
+use reflow_protocol::snapshot::{AfterBarrier, FirstCheckpoint, Restore};
 use reflow_runtime::{Incoming, Outgoing, Preparation, Restored, SlotCommand};
 use reflow_types::{CheckpointId, ExecutorId, GraphVersion, SubtaskId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -92,7 +92,8 @@ impl NextGraph {
             // watermark.
             let state = Restore { watermark: preparation.restore.watermark, ..Restore::default() };
             let then = AfterBarrier::Continue;
-            let restored = Restored { state, format: StateFormat::Checkpoint, checkpoint: None, then };
+            let first_checkpoint = FirstCheckpoint::Changes;
+            let restored = Restored { state, first_checkpoint, checkpoint: None, then };
             match builder.build(attempt, wiring, restored, Some(preparation)) {
                 Ok(task) => {
                     builder.slots.send(slot, SlotCommand::Add { attempt, task });

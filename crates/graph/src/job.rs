@@ -1,5 +1,6 @@
 //! The job graph: vertices, which are chains of operators, and the edges between them.
 
+use crate::state::{DeclaredList, DeclaredState};
 use reflow_types::{MaxParallelism, VertexId, injected_fault};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,57 +48,49 @@ pub struct Vertex {
 }
 
 /// An operator of a chain.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Operator {
     /// Identifies the operator in savepoints. The user sets it, or it is derived from the operator's kind and
     /// position.
     pub uid: String,
+    /// Whether the uid is derived.
+    pub has_derived_uid: bool,
     /// The name that users see.
     pub name: String,
     /// Whether it is a sink that commits its output with checkpoints, after which the output cannot be revoked.
     pub commits: bool,
-    /// The states that its function declares for each key. Only the head of a vertex has any.
+    /// The states that it keeps for each key. Only the head of a vertex has any.
     pub states: Vec<DeclaredState>,
-    /// The names of the lists that its function has as operator state.
-    pub lists: Vec<String>,
-}
-
-/// The beginning of the names of lists, by which they differ from what operators keep for themselves.
-const LIST: &str = "list: ";
-
-/// A state of a function, which is a table of its own.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct DeclaredState {
-    /// The number of its table, which follows from the name.
-    pub table: u16,
-    /// Its name, by which a checkpoint finds it.
-    pub name: String,
+    /// The lists that it keeps without a key.
+    pub lists: Vec<DeclaredList>,
 }
 
 impl Operator {
-    /// The name that a list of its function has among its operator state.
-    pub fn list_name(list: &str) -> String {
-        format!("{LIST}{list}")
+    /// Gives it a uid of the user's.
+    pub fn set_uid(&mut self, uid: &str) {
+        uid.clone_into(&mut self.uid);
+        self.has_derived_uid = false;
     }
 
-    /// Whether a state among its operator state is a list that its function does not declare. Returns the list's name.
-    pub fn undeclared_list<'a>(&self, state: &'a str) -> Option<&'a str> {
-        state.strip_prefix(LIST).filter(|list| !self.lists.iter().any(|declared| declared == list))
+    /// Whether its function declares lists.
+    pub fn declares_lists(&self) -> bool {
+        self.lists.iter().any(|list| DeclaredList::display_name(&list.name) != list.name)
     }
 
     /// Checks that each of its states can be found by its name.
     fn validate_states(&self) -> Result<(), GraphError> {
         let operator = || self.name.clone();
-        for (at, list) in self.lists.iter().enumerate() {
+        let lists: Vec<&str> = self.lists.iter().map(|list| DeclaredList::display_name(&list.name)).collect();
+        for (at, list) in lists.iter().enumerate() {
             if list.is_empty() {
                 return Err(GraphError::UnnamedState { operator: operator() });
             }
-            if self.lists[..at].contains(list) {
-                return Err(GraphError::DuplicateState { operator: operator(), state: list.clone() });
+            if lists[..at].contains(list) {
+                return Err(GraphError::DuplicateState { operator: operator(), state: (*list).to_owned() });
             }
         }
         let mut tables: BTreeMap<u16, &str> = BTreeMap::new();
-        for DeclaredState { table, name } in &self.states {
+        for DeclaredState { table, name, .. } in &self.states {
             if name.is_empty() {
                 return Err(GraphError::UnnamedState { operator: operator() });
             }

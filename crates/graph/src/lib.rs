@@ -6,8 +6,8 @@
 
 pub mod execution;
 pub mod job;
+pub mod state;
 
 pub use execution::{ExecutionGraph, ExecutionVertex, Move, Subtask};
-pub use job::{
-    DeclaredState, Edge, EdgeId, GraphError, JobGraph, Operator, Shipping, SideOutput, Vertex, VertexIndex,
-};
+pub use job::{Edge, EdgeId, GraphError, JobGraph, Operator, Shipping, SideOutput, Vertex, VertexIndex};
+pub use state::{DeclaredList, DeclaredState, StateKind};

@@ -18,13 +18,7 @@ fn job() -> JobGraph {
     let vertex = Vertex {
         id: VertexId(1),
         name: "source".into(),
-        operators: vec![Operator {
-            uid: "cars".into(),
-            name: "cars".into(),
-            commits: false,
-            states: Vec::new(),
-            lists: Vec::new(),
-        }],
+        operators: vec![Operator { uid: "cars".into(), name: "cars".into(), ..Operator::default() }],
         parallelism: None,
         max_parallelism: None,
         slot_sharing_group: "default".into(),

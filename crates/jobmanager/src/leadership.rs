@@ -19,10 +19,13 @@ use bytes::Bytes;
 use reflow_coordination::checkpoint::Recovered;
 use reflow_coordination::checkpoint::fallback::AllowReplay;
 use reflow_coordination::requirements::RequestedBounds;
+use reflow_coordination::restore::{RestoreError, UnclaimedState};
 use reflow_env::{Location, StoreError};
+use reflow_graph::JobGraph;
 use reflow_types::{CheckpointId, JobId, LeaderEpoch, Timestamp, VertexId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// The most tries of a storage request.
 const MAX_TRIES: u32 = 6;
@@ -83,11 +86,22 @@ pub enum LeadershipError {
         /// The reason.
         reason: String,
     },
-    /// The checkpoint is in a codec that is private to another build.
+    /// The checkpoint does not fit the job.
     #[error(
-        "{at} was written by another build of the job ({theirs}, this is {ours}): take a savepoint with the old \
-         build and start from it with -s, begin anew with --fresh, or, if the types of the state are the same, \
-         start with --allow-other-build"
+        "cannot restore {at} with this build of the job: {reason}. Its state is untouched: start a build that fits, such as the \
+         one that wrote it; --fresh begins a new job without the state"
+    )]
+    Incompatible {
+        /// The checkpoint's directory.
+        at: String,
+        /// The state, and what to do.
+        reason: RestoreError,
+    },
+    /// The checkpoint does not say with which types another build wrote it.
+    #[error(
+        "{at} was written by another build of the job ({theirs}, this is {ours}) with an earlier release of Reflow, whose \
+         checkpoints do not tell the types of the state: take a savepoint with the old build and start from it with -s, \
+         or, if the types of the state are the same, start with --allow-other-build"
     )]
     OtherBuild {
         /// The checkpoint's directory.
@@ -143,6 +157,8 @@ pub(crate) struct Claimant {
     pub(crate) new_job: JobId,
     pub(crate) fresh: bool,
     pub(crate) allow_other_build: bool,
+    pub(crate) graph: Arc<JobGraph>,
+    pub(crate) unclaimed_state: UnclaimedState,
     /// The job's sinks that commit with checkpoints.
     pub(crate) committing_sinks: Vec<String>,
     pub(crate) allow_replay: AllowReplay,

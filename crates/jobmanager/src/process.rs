@@ -131,6 +131,8 @@ impl JobManager {
             new_job: JobId(self.ids.next()),
             fresh: spec.start.fresh,
             allow_other_build: spec.start.allow_other_build,
+            graph: spec.graph.clone(),
+            unclaimed_state: schedule::unclaimed_state(&self.config),
             committing_sinks: spec.graph.committing_sinks().map(str::to_owned).collect(),
             allow_replay: schedule::allow_replay(&self.config, spec.start),
             build: spec.artifact.sha256.clone(),

@@ -57,7 +57,8 @@ pub(crate) fn settings(
     }
 }
 
-fn unclaimed_state(config: &Config) -> UnclaimedState {
+/// What becomes of state that the job does not have.
+pub(crate) fn unclaimed_state(config: &Config) -> UnclaimedState {
     if options::STATE_RECOVERY_IGNORE_UNCLAIMED.get(config) {
         UnclaimedState::Drop
     } else {

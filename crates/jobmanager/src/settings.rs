@@ -35,8 +35,8 @@ pub struct JobSpec {
 pub struct StartMode {
     /// Whether a new job starts, whatever an earlier JobManager left (`--fresh`).
     pub fresh: bool,
-    /// Whether checkpoints of another build are restored (`--allow-other-build`). Their codec is private to a
-    /// build, so the user must know that the types of the state are the same.
+    /// Whether checkpoints of another build are restored that do not tell the types of their state, because an earlier
+    /// release wrote them (`--allow-other-build`). The user must know that the types are the same.
     pub allow_other_build: bool,
     /// Whether the job resumes from an older checkpoint if the newest is damaged, although sinks write some
     /// output again (`--allow-replay`).

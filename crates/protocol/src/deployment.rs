@@ -1,7 +1,7 @@
 //! The configuration with which an executor is started, and its part of an attempt.
 
 use crate::ProtocolError;
-use crate::snapshot::{AfterBarrier, Restore, StateFormat};
+use crate::snapshot::{AfterBarrier, FirstCheckpoint, Restore};
 use bytes::Bytes;
 use reflow_graph::ExecutionGraph;
 use reflow_types::{AttemptNumber, CheckpointId, ExecutorId, JobId, LeaderEpoch, SubtaskId, TaskManagerId};
@@ -33,8 +33,8 @@ pub struct Deployment {
     pub graph: ExecutionGraph,
     /// The state that subtasks restore.
     pub restore: Vec<(SubtaskId, Restore)>,
-    /// The format of that state.
-    pub restore_format: StateFormat,
+    /// What the first checkpoint of the attempt contains.
+    pub first_checkpoint: FirstCheckpoint,
     /// The checkpoint that is restored, if any.
     pub checkpoint: Option<CheckpointId>,
     /// What sources do: `Continue`, or, if the restored checkpoint is the one with which the job ends, what

@@ -7,10 +7,19 @@ use serde::{Deserialize, Serialize};
 /// How the keyed state of a snapshot is written. Keys and values are encoded alike in both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StateFormat {
-    /// Without schema, and on top of earlier checkpoints: only builds with the same types read it.
+    /// What has changed since earlier checkpoints.
     Checkpoint,
-    /// With the schema, and complete: builds whose types have changed read it as well.
+    /// Everything, with the schema beside it.
     Savepoint,
+}
+
+/// What the first checkpoint of an attempt contains that restores state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FirstCheckpoint {
+    /// What has changed since the restored checkpoint.
+    Changes,
+    /// Everything: a savepoint or another job's checkpoint was restored, or one whose state has other types now.
+    Everything,
 }
 
 /// A subtask's part of a checkpoint.
@@ -82,10 +91,20 @@ pub struct OperatorState {
 pub struct Restore {
     /// Keyed state. The parts' groups are disjoint, so parts may be read in any order.
     pub keyed: Vec<RestorePart>,
+    /// The schemas of tables whose entries were written with other types than this build has.
+    pub schemas: Vec<WriterSchema>,
     /// Operator state after redistribution.
     pub operator: Vec<OperatorState>,
     /// The lowest watermark of the vertex's subtasks at the barrier.
     pub watermark: Option<Timestamp>,
+}
+
+/// The schema with which the entries of a table were written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WriterSchema {
+    pub table: u16,
+    /// The schema, encoded as in savepoints.
+    pub schema: Bytes,
 }
 
 /// The runs that are read for some key groups.

@@ -8,7 +8,7 @@ use reflow_graph::EdgeId;
 use reflow_network::output::KeySelector;
 use reflow_network::{Gate, Output, OutputEdge};
 use reflow_protocol::deployment::Attempt;
-use reflow_protocol::snapshot::{AfterBarrier, Restore, StateFormat};
+use reflow_protocol::snapshot::{AfterBarrier, FirstCheckpoint, Restore};
 use reflow_types::{Bounds, CheckpointId, Data, JobId, MIN_WATERMARK, Timestamp};
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ use std::sync::Arc;
 pub struct Restored {
     /// The subtask's state.
     pub state: Restore,
-    /// Whether that is the state of a checkpoint or of a savepoint.
-    pub format: StateFormat,
+    /// What the first checkpoint contains.
+    pub first_checkpoint: FirstCheckpoint,
     /// The checkpoint to which the state belongs.
     pub checkpoint: Option<CheckpointId>,
     /// What sources do after the restore: other than `Continue` if the job ends with that checkpoint, so that

@@ -14,6 +14,7 @@ use crate::snapshot::{Progress, SnapshotKind};
 use crate::sweep::{SweepCursor, Verdict};
 use crate::writer::RunWriter;
 use crate::{KeyedTable, SegmentLayout, SnapshotTable, StateKey, TableId};
+use reflow_types::data::Schema;
 use reflow_types::{Bounds, CheckpointId, Data, KeyGroupSet, injected_fault};
 use std::any::Any;
 
@@ -85,6 +86,12 @@ impl<K: StateKey, V: Data, I: Index<K>> SnapshotTable for Indexed<K, V, I> {
     }
     fn type_name(&self) -> String {
         SnapshotTable::type_name(&self.table)
+    }
+    fn schema(&self) -> &Schema {
+        self.table.schema()
+    }
+    fn expect_schema(&mut self, stored: &[u8]) -> Result<(), String> {
+        self.table.expect_schema(stored)
     }
     fn set_bounds(&mut self, bounds: Bounds) {
         self.table.set_bounds(bounds);

@@ -15,7 +15,7 @@ use crate::schema::EntryMigration;
 use crate::slots::Entry;
 use crate::{StateKey, TableId};
 use reflow_types::{Data, KeyGroupSet};
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// Verifies the blocks of one or more runs before any of them is loaded. An error means damage, in storage or on
 /// the way from there; reading the bytes again shows which. `table` names the table in errors.
@@ -66,7 +66,7 @@ pub(crate) struct Loader<'a, K, V, F> {
     epoch: Epoch,
     restore: Restore<'a>,
     /// The translation of the entries that follow, if they have other types.
-    migration: Option<Rc<EntryMigration>>,
+    migration: Option<Arc<EntryMigration>>,
     /// Called with each key that is new in the table or no longer in it.
     observe: F,
 }
@@ -79,6 +79,11 @@ impl<'a, K: StateKey, V: Data, F: FnMut(&K, Presence)> Loader<'a, K, V, F> {
         observe: F,
     ) -> Self {
         Self { entries, epoch, restore, migration: None, observe }
+    }
+
+    /// Translates the entries, until a block has a schema of its own.
+    pub(crate) fn migrated(self, migration: Option<Arc<EntryMigration>>) -> Self {
+        Self { migration, ..self }
     }
 
     /// Loads the blocks of one or more runs, in order.
@@ -100,7 +105,7 @@ impl<'a, K: StateKey, V: Data, F: FnMut(&K, Presence)> Loader<'a, K, V, F> {
         }
         if header.kind == Kind::Schema {
             let incompatible = |reason| StateError::Incompatible { site: site(), reason };
-            self.migration = self.entries.schema().migrate_from(entries).map_err(incompatible)?.map(Rc::new);
+            self.migration = self.entries.schema().migrate_from(entries).map_err(incompatible)?.map(Arc::new);
             return Ok(());
         }
         let migration = self.migration.clone().filter(|of| of.fingerprint == header.fingerprint);

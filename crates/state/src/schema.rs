@@ -4,7 +4,7 @@
 use crate::StateKey;
 use crate::codec::Undecodable;
 use reflow_types::Data;
-use reflow_types::data::{Fingerprint, Migration, Schema, Type};
+use reflow_types::data::{Fingerprint, Migration, Schema};
 use std::sync::Arc;
 
 /// The schema of the entries of one table: a pair of key and value.
@@ -28,6 +28,10 @@ impl EntrySchema {
         self.0.fingerprint
     }
 
+    pub(crate) fn schema(&self) -> &Schema {
+        &self.0.schema
+    }
+
     /// Encodes the schema for a savepoint.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         postcard::to_stdvec(&self.0.schema).expect("a schema is plain data, which postcard can always encode")
@@ -44,22 +48,7 @@ impl EntrySchema {
         if fingerprint == self.fingerprint() {
             return Ok(None);
         }
-        let parts = |schema: &Schema| match &schema.root {
-            Type::Tuple(parts) if parts.len() == 2 => {
-                let part = |root: &Type| Schema { types: schema.types.clone(), root: root.clone() };
-                Ok((part(&parts[0]), part(&parts[1])))
-            }
-            _ => Err("the schema is not that of a table".to_owned()),
-        };
-        let (key, value) = parts(&writer)?;
-        let (key_now, value_now) = parts(&self.0.schema)?;
-        let refused = |part: &str, error: &dyn std::fmt::Display| format!("{part}: {error}");
-        let key = Migration::new(&key, &key_now).map_err(|error| refused("key", &error))?;
-        if !key.is_identity() {
-            // A translated key would have another hash, and records would not find its entry.
-            return Err(format!("the type of the key was {writer} and is {} now", self.0.schema));
-        }
-        let value = Migration::new(&value, &value_now).map_err(|error| refused("value", &error))?;
+        let value = Migration::of_entries(&writer, &self.0.schema).map_err(|error| error.to_string())?;
         Ok(Some(EntryMigration { fingerprint, value }))
     }
 }

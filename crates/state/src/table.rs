@@ -17,14 +17,16 @@ use crate::handover::{Arrivals, Discarded, InstallCursor};
 use crate::layout::{Place, SegmentLayout};
 use crate::load::{Loader, Origin, Presence, Restore};
 use crate::mark::Mark;
-use crate::schema::EntrySchema;
+use crate::schema::{EntryMigration, EntrySchema};
 use crate::slots::Entry;
 use crate::snapshot::{Progress, SnapshotKind, Snapshots};
 use crate::undo::Undo;
 use crate::writer::RunWriter;
 use crate::{StateKey, TableId};
+use reflow_types::data::Schema;
 use reflow_types::{Bounds, CheckpointId, Data, KeyGroupSet, KeyHash, MaxParallelism};
 use std::any::Any;
+use std::sync::Arc;
 
 /// The number of records ahead to [prefetch](KeyedTable::prefetch): enough to hide a cache miss, few enough that
 /// nothing is evicted before it is used.
@@ -57,6 +59,8 @@ pub struct KeyedTable<K, V> {
     discarded: Discarded<K, V>,
     heap_bytes: fn(&K, &V) -> usize,
     bounds: Bounds,
+    /// The translation of restored entries that another build wrote with other types.
+    migration: Option<Arc<EntryMigration>>,
 }
 
 /// An entry of a table that a look-up has found. It is valid until an entry is added or removed.
@@ -82,6 +86,7 @@ impl<K: StateKey, V: Data> KeyedTable<K, V> {
             discarded: Discarded::new(),
             heap_bytes: |key, _| key.heap_bytes(),
             bounds: Bounds::default(),
+            migration: None,
         }
     }
 
@@ -95,6 +100,15 @@ impl<K: StateKey, V: Data> KeyedTable<K, V> {
     /// Sets the sizes of blocks, runs and the undo log.
     pub fn set_bounds(&mut self, bounds: Bounds) {
         self.bounds = bounds;
+    }
+
+    /// Tells the table that another build wrote what is loaded next, with entries of the `stored` schema.
+    ///
+    /// # Errors
+    /// If the bytes are not the schema of a table, or some entries could not be translated.
+    pub fn expect_schema(&mut self, stored: &[u8]) -> Result<(), String> {
+        self.migration = self.entries.schema().migrate_from(stored)?.map(Arc::new);
+        Ok(())
     }
 
     /// Removes everything: entries, snapshots, prefetched state.
@@ -273,6 +287,11 @@ impl<K: StateKey, V: Data> KeyedTable<K, V> {
         self.entries.name()
     }
 
+    /// The schema of its entries, a pair of key and value.
+    pub fn schema(&self) -> &Schema {
+        self.entries.schema().schema()
+    }
+
     /// The table's number within its operator.
     pub fn id(&self) -> TableId {
         self.entries.id()
@@ -371,7 +390,8 @@ impl<K: StateKey, V: Data> KeyedTable<K, V> {
         restore: Restore<'_>,
         observe: impl FnMut(&K, Presence),
     ) -> Result<(), StateError> {
-        Loader::new(&mut self.entries, self.epochs.epoch(), restore, observe).load(bytes)
+        let migration = self.migration.clone();
+        Loader::new(&mut self.entries, self.epochs.epoch(), restore, observe).migrated(migration).load(bytes)
     }
 }
 

@@ -7,12 +7,13 @@ use crate::load::Restore;
 use crate::snapshot::{Progress, SnapshotKind};
 use crate::writer::RunWriter;
 use crate::{KeyedTable, StateKey, TableId};
+use reflow_types::data::Schema;
 use reflow_types::{Bounds, CheckpointId, Data, KeyGroupSet};
 use std::any::Any;
 
 /// A table of any types. Operators own their tables; the runtime calls this trait.
 ///
-/// The order of calls is `go_on_with`, `load` (any number), `remember`; then for each checkpoint `freeze` at the
+/// The order of calls is `go_on_with`, `expect_schema`, `load` (any number), `remember`; then for each checkpoint `freeze` at the
 /// barrier, `snapshot_step` until it is done, and later `complete` or `abort`. A snapshot may be aborted at any
 /// point, and several may await completion.
 ///
@@ -28,6 +29,10 @@ pub trait SnapshotTable: Send {
     fn name(&self) -> &str;
     /// The types of key and value, for error messages.
     fn type_name(&self) -> String;
+    /// The schema of its entries, a pair of key and value.
+    fn schema(&self) -> &Schema;
+    /// See [`KeyedTable::expect_schema`].
+    fn expect_schema(&mut self, stored: &[u8]) -> Result<(), String>;
     /// See [`KeyedTable::set_bounds`].
     fn set_bounds(&mut self, bounds: Bounds);
     /// See [`KeyedTable::freeze`].
@@ -88,6 +93,12 @@ impl<K: StateKey, V: Data> SnapshotTable for KeyedTable<K, V> {
     }
     fn type_name(&self) -> String {
         format!("{} -> {}", std::any::type_name::<K>(), std::any::type_name::<V>())
+    }
+    fn schema(&self) -> &Schema {
+        self.schema()
+    }
+    fn expect_schema(&mut self, stored: &[u8]) -> Result<(), String> {
+        self.expect_schema(stored)
     }
     fn set_bounds(&mut self, bounds: Bounds) {
         self.set_bounds(bounds);

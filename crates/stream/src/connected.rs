@@ -4,7 +4,7 @@
 //! process function like any other, whose vertex has two input edges.
 
 use crate::draft::HeadDraft;
-use crate::keyed::{KeyedStream, declared_states};
+use crate::keyed::KeyedStream;
 use crate::pipeline::{
     BroadcastHead, FlatMapLink, GateHead, MapLink, Pipeline, ProcessHead, ProcessLink, Then,
 };
@@ -140,11 +140,8 @@ where
     {
         let key = self.key();
         let function = CoFunction(function);
-        let states = declared_states(function.states());
         let head = ProcessHead { key, function, on_error: OnError::default(), takes: PhantomData };
-        let mut stream = self.keyed("co-process", "CoProcess", head);
-        stream.last_operator().states = states;
-        stream
+        self.keyed("co-process", "CoProcess", head)
     }
 
     /// The records without their keys: each subtask has all records of its keys, those of each stream in order.
@@ -202,12 +199,9 @@ where
             Either::Second(record) => Either::Second(record.clone()),
         };
         let (_, two) = second::<Q, P::Out>(self.broadcast).ship(Shipping::Broadcast, NoKey, Some(copy));
-        let states = declared_states(function.states());
         let head = BroadcastHead { key, function, on_error: OnError::default() };
         let inputs = HeadDraft::Keyed(vec![one, two]);
-        let mut stream = Stream::begin(env, "broadcast-process", "BroadcastProcess".to_owned(), inputs, head);
-        stream.last_operator().states = states;
-        stream
+        Stream::begin(env, "broadcast-process", "BroadcastProcess".to_owned(), inputs, head)
     }
 }
 

@@ -79,13 +79,7 @@ impl JobDraft {
     pub(crate) fn operator(&mut self, kind: &'static str, name: String) -> Operator {
         let count = self.kinds.entry(kind).or_default();
         *count += 1;
-        Operator {
-            uid: format!("{kind}-{count}"),
-            name,
-            commits: false,
-            states: Vec::new(),
-            lists: Vec::new(),
-        }
+        Operator { uid: format!("{kind}-{count}"), has_derived_uid: true, name, ..Operator::default() }
     }
 
     /// Begins a chain with its first operator.

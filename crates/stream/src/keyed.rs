@@ -8,17 +8,15 @@ use crate::pipeline::{
 use crate::stream::{SinkHandle, Stream};
 use crate::windowed::{EvictingStream, WindowedStream};
 use reflow_api::states::Reduce;
-use reflow_api::states::States;
 use reflow_api::window::session::DynamicGap;
 use reflow_api::window::{
     CountEvictor, CountTrigger, EventTimeTrigger, GlobalWindows, PurgingTrigger, SessionWindows, Trigger,
     WindowAssigner,
 };
 use reflow_api::{Data, OnError, ProcessFunction, Sink, TryAggregate};
-use reflow_graph::{DeclaredState, Shipping};
+use reflow_graph::Shipping;
 use reflow_network::output::KeySelector;
 use reflow_runtime::keyed::{Contents, Lateness, Merging, Windowing, WithKey};
-use reflow_types::Key;
 use std::marker::PhantomData;
 use std::ops::Add;
 use std::time::Duration;
@@ -182,11 +180,8 @@ impl<P: Pipeline<Out: Data>, F: KeySelector<P::Out>> KeyedStream<P, F> {
         Q::Out: Send + 'static,
     {
         let key = self.key.clone();
-        let states = declared_states(function.states());
         let head = ProcessHead { key, function, on_error: OnError::default(), takes: PhantomData };
-        let mut stream = self.keyed("process", "Process", head);
-        stream.last_operator().states = states;
-        stream
+        self.keyed("process", "Process", head)
     }
 
     /// Groups each key's records into windows.
@@ -313,13 +308,4 @@ impl<P: Pipeline<Out: Data>, F: KeySelector<P::Out>> KeyedStream<P, F> {
         let (env, input) = self.stream.ship(Shipping::Hash, self.key, None);
         Stream::begin(env, kind, name.to_owned(), HeadDraft::Keyed(vec![input]), head)
     }
-}
-
-/// The states that a function declares, for the graph.
-pub(crate) fn declared_states<K: Key, S: States<K>>(declaration: S) -> Vec<DeclaredState> {
-    let mut states = Vec::new();
-    declaration.names(&mut |table, name| {
-        states.push(DeclaredState { table: table.0, name: name.to_owned() });
-    });
-    states
 }

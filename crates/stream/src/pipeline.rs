@@ -6,7 +6,7 @@ use reflow_api::{
     UnkeyedProcessFunction, UserError, Watermarks,
     source::{ReaderContext, ToEnumerator},
 };
-use reflow_graph::{EdgeId, Operator};
+use reflow_graph::{EdgeId, Operator, StateKind};
 use reflow_network::output::{KeySelector, NoKey};
 use reflow_runtime::error_handler::{ErrorHandler, OnFailure, SendErrors};
 use reflow_runtime::keyed::{
@@ -18,14 +18,16 @@ use reflow_runtime::stages::{
     UnkeyedProcess,
 };
 use reflow_runtime::task::{InputTask, SourceTask};
-use reflow_runtime::{BuildContext, OperatorName, Stage, Task};
-use reflow_types::Data;
+use reflow_runtime::{BuildContext, EndOfChain, OperatorName, Stage, Task, declared};
+use reflow_types::{Data, MaxParallelism};
 use std::marker::PhantomData;
 
 /// The head of a task and the operators chained to it.
 pub trait Pipeline: Send + 'static {
     /// The type of the records that it emits.
     type Out: Send + 'static;
+    /// Adds what the head keeps in checkpoints to its operator. Called when the chain begins with it.
+    fn declare(&self, _operator: &mut Operator) {}
     /// Creates a task that passes its records to `down`.
     fn build<D: Stage<Self::Out> + 'static>(&self, down: D, context: &mut BuildContext) -> Box<dyn Task>;
 }
@@ -63,6 +65,8 @@ pub trait Link<T>: Send + 'static {
     type Out: Send + 'static;
     /// The stage that runs it.
     type Stage<D: Stage<Self::Out> + 'static>: Stage<T> + 'static;
+    /// Adds what the stage keeps in checkpoints to its operator.
+    fn declare(&self, _operator: &mut Operator) {}
     /// Creates the stage, which passes its records to `next`.
     fn attach<D: Stage<Self::Out> + 'static>(&self, next: D, context: &BuildContext) -> Self::Stage<D>;
 }
@@ -211,6 +215,9 @@ pub struct SourceHead<S>(pub(crate) S);
 
 impl<S: Source> Pipeline for SourceHead<S> {
     type Out = S::Item;
+    fn declare(&self, operator: &mut Operator) {
+        operator.lists = declared::lists_of_source::<S::Split>();
+    }
     fn build<D: Stage<S::Item> + 'static>(&self, down: D, context: &mut BuildContext) -> Box<dyn Task> {
         let enumerator = ToEnumerator::default();
         let reader = self.0.reader(&ReaderContext {
@@ -247,6 +254,13 @@ impl<T, F, A, O> RollingHead<T, F, A, O> {
     }
 }
 
+impl<T, F: KeySelector<T>, A: TryAggregate<In = T>, O> RollingHead<T, F, A, O> {
+    fn head<D>(&self, name: OperatorName, max: MaxParallelism, down: D) -> Rolling<T, F, A, O, D> {
+        let errors = ErrorHandler::new(name, self.on_error);
+        Rolling::new(errors, self.key.clone(), self.aggregate.clone(), max, down)
+    }
+}
+
 impl<T, F, A, O> Fallible for RollingHead<T, F, A, O> {
     fn set_on_error(&mut self, policy: OnError) {
         self.on_error = policy;
@@ -261,11 +275,12 @@ where
     O: RollingOutput<F::Key, A::Out, Out: Send + 'static>,
 {
     type Out = O::Out;
+    fn declare(&self, operator: &mut Operator) {
+        let mut head = self.head(declared::nameless(), MaxParallelism::DEFAULT, EndOfChain);
+        operator.states = declared::tables(&mut head, |_| StateKind::Aggregating);
+    }
     fn build<D: Stage<O::Out> + 'static>(&self, down: D, context: &mut BuildContext) -> Box<dyn Task> {
-        let errors = ErrorHandler::new(operator(context, 0), self.on_error);
-        let (key, aggregate) = (self.key.clone(), self.aggregate.clone());
-        let head =
-            Rolling::<T, F, A, O, D>::new(errors, key, aggregate, context.wiring.max_parallelism(), down);
+        let head = self.head(operator(context, 0), context.wiring.max_parallelism(), down);
         Box::new(InputTask::new(context.gate::<T>(), head, context))
     }
 }
@@ -293,6 +308,12 @@ where
     E: OnFailure<T> + 'static,
 {
     type Out = P::Out;
+    fn declare(&self, operator: &mut Operator) {
+        let (key, function) = (self.key.clone(), (self.function.clone(), self.on_error));
+        let (name, max) = (declared::nameless(), MaxParallelism::DEFAULT);
+        let mut head = Process::<_, _, _, _, E>::new(name, key, function, max, EndOfChain);
+        operator.states = declared::tables_of_function(&mut head, &self.function.states());
+    }
     fn build<D: Stage<P::Out> + 'static>(&self, down: D, context: &mut BuildContext) -> Box<dyn Task> {
         let (key, function) = (self.key.clone(), (self.function.clone(), self.on_error));
         let max = context.wiring.max_parallelism();
@@ -322,6 +343,13 @@ where
     Q: BroadcastProcessFunction<In: Data, Broadcast: Data, Out: Send + 'static>,
 {
     type Out = Q::Out;
+    fn declare(&self, operator: &mut Operator) {
+        let (key, function) = (self.key.clone(), (self.function.clone(), self.on_error));
+        let (name, max) = (declared::nameless(), MaxParallelism::DEFAULT);
+        let mut head = BroadcastProcess::new(name, key, function, max, EndOfChain);
+        operator.states = declared::tables_of_function(&mut head, &self.function.states());
+        operator.lists = declared::lists_of_broadcast::<Q::BroadcastState>();
+    }
     fn build<D: Stage<Q::Out> + 'static>(&self, down: D, context: &mut BuildContext) -> Box<dyn Task> {
         let (key, function) = (self.key.clone(), (self.function.clone(), self.on_error));
         let max = context.wiring.max_parallelism();
@@ -354,6 +382,11 @@ where
     C::Out: Send + 'static,
 {
     type Out = C::Out;
+    fn declare(&self, operator: &mut Operator) {
+        let (name, key, windowing) = (declared::nameless(), self.key.clone(), self.windowing.clone());
+        let mut head = WindowOperator::new(name, key, windowing, MaxParallelism::DEFAULT, EndOfChain);
+        operator.states = declared::tables(&mut head, |_| StateKind::Windows);
+    }
     fn build<D: Stage<C::Out> + 'static>(&self, down: D, context: &mut BuildContext) -> Box<dyn Task> {
         let head = WindowOperator::new(
             operator(context, 0),
@@ -504,6 +537,9 @@ where
 {
     type Out = P::Out;
     type Stage<D: Stage<P::Out> + 'static> = UnkeyedProcess<P, D, E>;
+    fn declare(&self, operator: &mut Operator) {
+        operator.lists = declared::lists_of_function(self.function.operator_lists());
+    }
     fn attach<D: Stage<P::Out> + 'static>(&self, next: D, context: &BuildContext) -> Self::Stage<D> {
         UnkeyedProcess::new(operator(context, self.place), self.function.clone(), self.on_error, next)
     }
@@ -535,6 +571,9 @@ where
 {
     type Out = T;
     type Stage<D: Stage<T> + 'static> = AssignTime<T, F, D>;
+    fn declare(&self, operator: &mut Operator) {
+        operator.lists = declared::lists_of_event_time();
+    }
     fn attach<D: Stage<T> + 'static>(&self, next: D, context: &BuildContext) -> AssignTime<T, F, D> {
         let stage = AssignTime::new(operator(context, self.place), self.time.clone(), self.watermarks, next);
         if context.wiring.job.vertex(context.wiring.vertex).source { stage } else { stage.behind_gate() }

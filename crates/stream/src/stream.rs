@@ -13,9 +13,9 @@ use reflow_api::{Data, Failed, OnError, OutputTag, Sink, UnkeyedProcessFunction,
 use reflow_graph::{EdgeId, Operator, Shipping, SideOutput, VertexIndex};
 use reflow_network::Output;
 use reflow_network::output::{KeySelector, NoKey};
-use reflow_runtime::BuildContext;
 use reflow_runtime::error_handler::errors_tag;
 use reflow_runtime::stages::{Edge, FilteredEdge, SharedTail, SinkStage, Tail};
+use reflow_runtime::{BuildContext, declared};
 use reflow_types::{Key, MaxParallelism};
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -51,7 +51,8 @@ impl<P: Pipeline> Stream<P> {
         head: HeadDraft,
         pipeline: P,
     ) -> Self {
-        let draft = env.borrow_mut().begin(kind, name, head);
+        let mut draft = env.borrow_mut().begin(kind, name, head);
+        pipeline.declare(&mut draft.operators[0]);
         Self { env, pipeline, draft }
     }
 
@@ -61,7 +62,8 @@ impl<P: Pipeline> Stream<P> {
         name: &str,
         link: L,
     ) -> Stream<Then<P, L>> {
-        let operator = self.env.borrow_mut().operator(kind, name.to_owned());
+        let mut operator = self.env.borrow_mut().operator(kind, name.to_owned());
+        link.declare(&mut operator);
         self.draft.operators.push(operator);
         self.convert(link)
     }
@@ -177,11 +179,8 @@ impl<P: Pipeline> Stream<P> {
         P::Out: 'static,
     {
         let place = self.draft.operators.len();
-        let lists = function.operator_lists().into_iter().map(|list| list.name).collect();
         let link = ProcessLink { function, place, on_error: OnError::default(), errors: PhantomData };
-        let mut stream = self.then("process", "Process", link);
-        stream.last_operator().lists = lists;
-        stream
+        self.then("process", "Process", link)
     }
 
     /// Sets how a record is handled for which the last operator's function returns an error. The default is
@@ -299,7 +298,7 @@ impl<P: Pipeline> Stream<P> {
 
     /// Sets the uid of the last operator, by which its state is found in a savepoint. It must be unique in the job.
     pub fn uid(mut self, uid: &str) -> Self {
-        self.last_operator().uid = uid.to_owned();
+        self.last_operator().set_uid(uid);
         self
     }
 
@@ -346,6 +345,7 @@ impl<P: Pipeline> Stream<P> {
     {
         let mut operator = self.env.borrow_mut().operator("sink", format!("Sink: {name}"));
         operator.commits = sink.commits();
+        operator.lists = declared::lists_of_sink();
         let place = self.draft.operators.len();
         self.draft.operators.push(operator);
         let mut env = self.env.borrow_mut();
@@ -539,7 +539,7 @@ pub struct SinkHandle {
 impl SinkHandle {
     /// Sets the sink's uid, by which its open transactions are found in a savepoint.
     pub fn uid(self, uid: &str) -> Self {
-        self.env.borrow_mut().change_operator(self.vertex, self.place, |sink| sink.uid = uid.to_owned());
+        self.env.borrow_mut().change_operator(self.vertex, self.place, |sink| sink.set_uid(uid));
         self
     }
 

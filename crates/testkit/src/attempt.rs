@@ -10,7 +10,7 @@ use reflow_graph::{ExecutionGraph, ExecutionVertex, Subtask, Vertex};
 use reflow_protocol::command::{MoreSplits, SplitAssignment, SubtaskCommand};
 use reflow_protocol::deployment::Attempt as AttemptId;
 use reflow_protocol::failure::Failure;
-use reflow_protocol::snapshot::{AfterBarrier, Restore, StateFormat};
+use reflow_protocol::snapshot::{AfterBarrier, FirstCheckpoint, Restore};
 use reflow_runtime::{BuildContext, DeployedTask, SlotCommand, Wiring};
 use reflow_stream::Job;
 use reflow_types::{
@@ -35,7 +35,7 @@ pub(crate) struct Attempt {
 /// The state that an attempt restores.
 pub(crate) struct Restored {
     pub(crate) state: Vec<(SubtaskId, Restore)>,
-    pub(crate) format: StateFormat,
+    pub(crate) first_checkpoint: FirstCheckpoint,
     pub(crate) checkpoint: Option<CheckpointId>,
     pub(crate) then: AfterBarrier,
 }
@@ -132,7 +132,7 @@ impl Attempt {
                 clock: Arc::new(clock.clone()) as Arc<dyn Clock>,
                 restored: reflow_runtime::Restored {
                     state: restore.remove(&subtask.id).unwrap_or_default(),
-                    format: restored.format,
+                    first_checkpoint: restored.first_checkpoint,
                     checkpoint: restored.checkpoint,
                     then: restored.then,
                 },

@@ -19,7 +19,7 @@ use reflow_protocol::control::SubtaskMetrics;
 use reflow_protocol::deployment::Attempt as AttemptId;
 use reflow_protocol::failure::{Failure, Fault};
 use reflow_protocol::report::{SubtaskEvent, SubtaskReport};
-use reflow_protocol::snapshot::{AfterBarrier, StateFormat};
+use reflow_protocol::snapshot::AfterBarrier;
 use reflow_runtime::{SlotCommand, TaskEvent};
 use reflow_stream::{Job, StreamEnv};
 use reflow_types::{
@@ -218,20 +218,20 @@ impl Harness {
         let graph = self.sizes.place(&job, self.coordinator.next_subtask(), latest.as_ref());
         let plan =
             latest.as_ref().map(|manifest| restore::plan(&job.graph, manifest, &graph, self.unclaimed_state));
-        let restore = match plan.transpose() {
-            Ok(restore) => restore,
+        let plan = match plan.transpose() {
+            Ok(plan) => plan.unwrap_or_else(restore::Plan::empty),
             Err(error) => {
                 let (fault, operator) = (Fault::Permanent, String::new());
                 return self.failures.push(Failure { fault, operator, message: error.to_string() });
             }
         };
-        let format = latest.as_ref().map_or(StateFormat::Checkpoint, |manifest| manifest.format);
         self.attempts += 1;
         let id = AttemptId { epoch: LeaderEpoch(1), number: AttemptNumber(self.attempts) };
         let checkpoint = latest.as_ref().map(|manifest| manifest.checkpoint);
         let ending = latest.as_ref().and_then(|manifest| manifest.ending);
         let then = ending.map_or(AfterBarrier::Continue, |ending| ending.then);
-        let restored = Restored { state: restore.unwrap_or_default(), format, checkpoint, then };
+        let restored =
+            Restored { state: plan.restore, first_checkpoint: plan.first_checkpoint, checkpoint, then };
         let (mut attempt, failures) =
             Attempt::deploy(id, &job, &graph, &self.clock, &self.sizes, restored, survivors);
         attempt.machines.network_held = self.network_held;

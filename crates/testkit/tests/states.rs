@@ -259,7 +259,11 @@ impl UnkeyedProcessFunction for KeepLists {
     type Out = (Vec<u64>, Vec<u64>, Vec<u64>);
 
     fn operator_lists(&self) -> Vec<OperatorList> {
-        vec![OperatorList::split("split"), OperatorList::union("union"), OperatorList::broadcast("broadcast")]
+        vec![
+            OperatorList::split::<u64>("split"),
+            OperatorList::union::<u64>("union"),
+            OperatorList::broadcast::<u64>("broadcast"),
+        ]
     }
 
     fn restore(&mut self, lists: &mut RestoredLists) -> Result<(), UserError> {

@@ -1,8 +1,9 @@
 //! An aggregate for each key, of which the accumulator is kept.
 
 use super::value::{Value, ValueTable};
-use super::{Current, Expiring, Forever, Retention, State, StateTables, TimeToLive, ValueState};
+use super::{Current, Declaration, Expiring, Forever, Retention, State, StateTables, TimeToLive, ValueState};
 use crate::{Aggregate, MergeableAggregate, UserError};
+use reflow_graph::StateKind;
 use reflow_state::SnapshotTable;
 use reflow_types::{Data, Key, KeyHash, MaxParallelism, Timestamp};
 use std::marker::PhantomData;
@@ -82,8 +83,8 @@ impl<K: Key, A: Aggregate, R: Retention> State<K> for AggregatingState<A, R> {
         unreachable!("the line above does not compile")
     }
 
-    fn name(&self) -> &str {
-        State::<K>::name(&self.accumulator)
+    fn declaration(&self) -> Declaration<'_> {
+        Declaration { kind: StateKind::Aggregating, ..State::<K>::declaration(&self.accumulator) }
     }
 
     fn table(self, max: MaxParallelism) -> AggregatingTable<K, A, R> {

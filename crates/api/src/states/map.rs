@@ -1,7 +1,8 @@
 //! A map for each key.
 
 use super::retention::sealed::Retains;
-use super::{Current, Expiring, Forever, Retention, State, StateTables, TimeToLive};
+use super::{Current, Declaration, Expiring, Forever, Retention, State, StateTables, TimeToLive};
+use reflow_graph::StateKind;
 use reflow_state::{Found, MapTable, SnapshotTable, TableId};
 use reflow_types::{Data, Key, MaxParallelism, Timestamp};
 use std::marker::PhantomData;
@@ -52,8 +53,9 @@ impl<K: Key, U: Key, V: Data, R: Retention> State<K> for MapState<U, V, R> {
         Self { name: name.to_owned(), retention: R::unset::<V>(), holds: PhantomData }
     }
 
-    fn name(&self) -> &str {
-        &self.name
+    fn declaration(&self) -> Declaration<'_> {
+        let (table, time_to_live) = (TableId::of_name(&self.name), self.retention.time_to_live());
+        Declaration { table, name: &self.name, kind: StateKind::Map, time_to_live }
     }
 
     fn table(self, max: MaxParallelism) -> MapStateTable<K, U, V, R> {

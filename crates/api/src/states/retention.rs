@@ -97,6 +97,8 @@ pub(crate) mod sealed {
 
         /// What a declaration has of which only the name is known.
         fn unset<V>() -> Self;
+        /// The time after which entries expire.
+        fn time_to_live(&self) -> Option<Duration>;
         /// A new entry.
         fn entry<V: Data>(&self, value: V, now: Timestamp) -> Self::Entry<V>;
         /// Whether the entry is not expired.
@@ -123,6 +125,10 @@ impl sealed::Retains for Forever {
 
     fn unset<V>() -> Self {
         Forever
+    }
+
+    fn time_to_live(&self) -> Option<Duration> {
+        None
     }
 
     #[inline]
@@ -173,6 +179,10 @@ impl sealed::Retains for Expiring {
     fn unset<V>() -> Self {
         const { NoTimeToLive::<V>::FAILS };
         unreachable!("the line above does not compile")
+    }
+
+    fn time_to_live(&self) -> Option<Duration> {
+        Some(Duration::from_millis(self.time_to_live.millis.unsigned_abs()))
     }
 
     #[inline]

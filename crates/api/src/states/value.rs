@@ -1,7 +1,8 @@
 //! One value for each key.
 
 use super::retention::sealed::Retains;
-use super::{Current, Expiring, Forever, Retention, State, StateTables, TimeToLive};
+use super::{Current, Declaration, Expiring, Forever, Retention, State, StateTables, TimeToLive};
+use reflow_graph::StateKind;
 use reflow_state::{Found, KeyedTable, SnapshotTable, TableId};
 use reflow_types::{Data, Key, KeyHash, MaxParallelism, Timestamp};
 use std::marker::PhantomData;
@@ -51,8 +52,9 @@ impl<K: Key, T: Data, R: Retention> State<K> for ValueState<T, R> {
         Self { name: name.to_owned(), retention: R::unset::<T>(), holds: PhantomData }
     }
 
-    fn name(&self) -> &str {
-        &self.name
+    fn declaration(&self) -> Declaration<'_> {
+        let (table, time_to_live) = (TableId::of_name(&self.name), self.retention.time_to_live());
+        Declaration { table, name: &self.name, kind: StateKind::Value, time_to_live }
     }
 
     fn table(self, max: MaxParallelism) -> ValueTable<K, T, R> {

@@ -4,11 +4,11 @@ use super::chain::Chain;
 use super::pending::Pending;
 use super::retention::Completed;
 use super::{Identity, Participant};
-use crate::manifest::{Ending, Lineage, Manifest, OwnedRuns, VertexState, below};
-use crate::restore::declared;
+use crate::manifest::{Ending, Lineage, Manifest, OwnedRuns, VertexState, below, wire};
+use crate::restore;
 use reflow_graph::{ExecutionGraph, JobGraph, Vertex};
 use reflow_protocol::deployment::Attempt;
-use reflow_protocol::snapshot::{KeyedState, StateFormat, SubtaskState};
+use reflow_protocol::snapshot::{FirstCheckpoint, KeyedState, SubtaskState};
 use reflow_types::{
     CheckpointId, Instant, MAX_WATERMARK, MaxParallelism, OwnershipTable, SubtaskId, SubtaskIndex,
     injected_fault,
@@ -93,22 +93,25 @@ impl Deployed {
             .map(|(vertex, table)| VertexState {
                 vertex: vertex.id,
                 name: vertex.name.clone(),
-                operators: vertex.operators.iter().map(|operator| operator.uid.clone()).collect(),
+                operators: vertex.operators.clone(),
                 max_parallelism: max_parallelism(vertex, table.as_ref()),
                 table,
                 watermark: MAX_WATERMARK,
                 keyed: Vec::new(),
                 operator: Vec::new(),
-                states: declared(vertex).to_vec(),
             })
             .collect();
         let participants: BTreeMap<_, _> = participants.into_iter().map(|p| (p.subtask, p)).collect();
+        let builds_on = |restored: &&Completed| {
+            restore::first_checkpoint(job, &restored.manifest) == FirstCheckpoint::Changes
+        };
+        let base = restored.filter(builds_on);
         let mut chains = BTreeMap::new();
         for (&subtask, participant) in &participants {
             let vertex = &vertices[usize::from(participant.vertex.0)];
             if let Some(table) = &vertex.table {
                 let (owned, max) = (table.groups_of(participant.index), vertex.max_parallelism);
-                chains.insert(subtask, Chain::inherit(owned, max, &inherited(restored, vertex)));
+                chains.insert(subtask, Chain::inherit(owned, max, &inherited(base, vertex)));
             }
         }
         let next_subtask = participants.keys().last().map_or(SubtaskId(0), |id| id.next());
@@ -255,6 +258,7 @@ impl Deployed {
             enumerators: pending.enumerators.clone().unwrap_or_default(),
             lineage: lineage.clone(),
             ending: pending.ending().or(self.ends),
+            version: wire::FORMAT,
         }
     }
 }
@@ -270,17 +274,15 @@ fn max_parallelism(vertex: &Vertex, table: Option<&OwnershipTable>) -> MaxParall
     of_table.or(vertex.max_parallelism).unwrap_or(MaxParallelism::DEFAULT)
 }
 
-/// The runs with which a vertex's chains begin. Checkpoints do not build on savepoints, so subtasks that are
-/// restored from one write everything again.
-fn inherited<'a>(restored: Option<&'a Completed>, vertex: &VertexState) -> Cow<'a, [OwnedRuns]> {
-    let restored = restored.filter(|restored| restored.manifest.format == StateFormat::Checkpoint);
-    let former = restored.and_then(|restored| {
+/// The runs with which a vertex's chains begin. `base` is the checkpoint on which the next one builds.
+fn inherited<'a>(base: Option<&'a Completed>, vertex: &VertexState) -> Cow<'a, [OwnedRuns]> {
+    let former = base.and_then(|restored| {
         let same = |former: &&VertexState| {
             former.vertex == vertex.vertex && former.max_parallelism == vertex.max_parallelism
         };
         restored.manifest.vertices.iter().find(same)
     });
-    former.map_or(Cow::Borrowed(&[]), |former| former.keyed_of(&vertex.states))
+    former.map_or(Cow::Borrowed(&[]), |former| former.keyed_of(vertex.states()))
 }
 
 /// The runs of the last complete checkpoint, by vertex.

@@ -8,7 +8,7 @@ use crate::event::StoreOutcome;
 use crate::manifest::{Decision, Lineage, Manifest, decode, encode};
 use crate::restore::{self, UnclaimedState};
 use bytes::Bytes;
-use reflow_graph::{ExecutionGraph, ExecutionVertex, JobGraph, Operator, Subtask, Vertex};
+use reflow_graph::{DeclaredList, ExecutionGraph, ExecutionVertex, JobGraph, Operator, Subtask, Vertex};
 use reflow_protocol::command::{AttemptCommand, CheckpointCommand, Command};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::snapshot::{KeyedState, Restore, StateFormat, SubtaskState};
@@ -99,9 +99,8 @@ fn job(max: MaxParallelism) -> JobGraph {
         operators: vec![Operator {
             uid: uid.to_owned(),
             name: uid.to_owned(),
-            commits: false,
-            states: Vec::new(),
-            lists: Vec::new(),
+            lists: ["splits"].map(|name| DeclaredList { name: name.into(), schema: None }).into(),
+            ..Operator::default()
         }],
         parallelism: None,
         max_parallelism: Some(max),
@@ -196,7 +195,9 @@ impl World {
         let graph = ExecutionGraph { vertices: vec![sources, counts] };
         let latest = self.coordinator.latest().cloned();
         let restores: BTreeMap<_, _> = match &latest {
-            Some(latest) => restore::plan(&job, &latest.manifest, &graph, UnclaimedState::Refuse).unwrap(),
+            Some(latest) => {
+                restore::plan(&job, &latest.manifest, &graph, UnclaimedState::Refuse).unwrap().restore
+            }
             None => Vec::new(),
         }
         .into_iter()

@@ -4,7 +4,7 @@ use super::*;
 use crate::action::EndState;
 use crate::event::StoreOutcome::{self, Failed, Lost, Won};
 use crate::manifest::{Decision, Lineage, Manifest, Takeover};
-use reflow_graph::{ExecutionGraph, ExecutionVertex, JobGraph, Operator, Subtask, Vertex};
+use reflow_graph::{DeclaredList, ExecutionGraph, ExecutionVertex, JobGraph, Operator, Subtask, Vertex};
 use reflow_protocol::command::{AttemptCommand, CheckpointCommand, Command, SnapshotKind};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::snapshot::{KeyedState, Run, StateFormat, SubtaskState};

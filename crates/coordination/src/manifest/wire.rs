@@ -4,8 +4,9 @@
 //! magic (8 bytes) | format version (u16, little-endian) | content, lineage (postcard) | CRC-32 of all before (u32, LE)
 //! ```
 //!
-//! The states that each vertex declares follow the lineage, from version 5 on. If the job ends with the checkpoint, its
-//! `Ending` follows them.
+//! The operators of each vertex follow the lineage, with the schemas of their states, from version 6 on. Version 5 has the
+//! numbers and names of the states that functions declare instead. If the job ends with the checkpoint, its `Ending`
+//! follows them.
 //!
 //! Hundreds of segments with about twenty runs each name only a few objects. So the names are written once, in a table, and
 //! a run refers to its object by index: about 8 bytes for a run instead of 80.
@@ -15,18 +16,20 @@
 use super::{Decision, Ending, Lineage, Manifest, OwnedRuns, SegmentRuns, VertexState};
 use crate::end_state::EndState;
 use bytes::Bytes;
-use reflow_graph::DeclaredState;
+use reflow_graph::{DeclaredState, Operator, StateKind};
 use reflow_protocol::snapshot::RunRef;
 use reflow_types::key_group::segment_groups;
 use reflow_types::{KeyGroupSet, MaxParallelism};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
 
 const MAGIC: [u8; 8] = *b"REFLOWCP";
 /// The version of this format, and of what the objects that it names hold. 2: a window's pane is kept under start and
 /// end of its window; under 1 it was the end alone. 3: with the lineage. 4: state is encoded as `Data` says, before it was
-/// as serde says. 5: with the names of states.
-pub const FORMAT: u16 = 5;
+/// as serde says. 5: with the names of states. 6: with the schemas of states, and the names of operators.
+pub const FORMAT: u16 = 6;
+/// The first version with the schemas of states.
+pub(super) const FIRST_WITH_SCHEMAS: u16 = 6;
 /// The oldest version that can be read. Up to 4, each vertex has one state without a name, or a window's.
 const OLDEST: u16 = 4;
 const HEADER: usize = MAGIC.len() + 2;
@@ -98,8 +101,8 @@ pub fn encode(decision: &Decision) -> Bytes {
         .and_then(|out| postcard::to_extend(decision.lineage(), out))
         .and_then(|out| match decision {
             Decision::Complete(manifest) => {
-                let states: Vec<_> = manifest.vertices.iter().map(|vertex| &vertex.states).collect();
-                let out = postcard::to_extend(&states, out)?;
+                let operators: Vec<_> = manifest.vertices.iter().map(|vertex| &vertex.operators).collect();
+                let out = postcard::to_extend(&operators, out)?;
                 manifest.ending.iter().try_fold(out, |out, ending| postcard::to_extend(ending, out))
             }
             _ => Ok(out),
@@ -130,12 +133,8 @@ pub fn decode(bytes: &[u8]) -> Result<Decision, ManifestError> {
     let malformed = |error: postcard::Error| ManifestError::Malformed(error.to_string());
     let (content, rest) = postcard::take_from_bytes(&signed[HEADER..]).map_err(malformed)?;
     let (lineage, rest) = postcard::take_from_bytes(rest).map_err(malformed)?;
-    let (states, rest) = match &content {
-        Content::Complete { .. } if version > 4 => {
-            let (states, rest): (Vec<Vec<DeclaredState>>, _) =
-                postcard::take_from_bytes(rest).map_err(malformed)?;
-            (Some(states), rest)
-        }
+    let (operators, rest) = match &content {
+        Content::Complete { .. } => take_operators(version, rest)?,
         _ => (None, rest),
     };
     let (ending, rest) = match &content {
@@ -153,19 +152,74 @@ pub fn decode(bytes: &[u8]) -> Result<Decision, ManifestError> {
         Content::Ended(state) => Ok(Decision::Ended { state, lineage }),
         Content::Complete { objects, keyed, rest } => {
             let mut manifest = unpack(&objects, keyed, rest).map_err(ManifestError::Malformed)?;
-            (manifest.lineage, manifest.ending) = (lineage, ending);
-            if let Some(states) = states {
-                let (of, vertices) = (states.len(), manifest.vertices.len());
-                if of != vertices {
-                    let reason = format!("states of {of} vertices, but {vertices} vertices");
-                    return Err(ManifestError::Malformed(reason));
-                }
-                let vertices = manifest.vertices.iter_mut();
-                vertices.zip(states).for_each(|(vertex, states)| vertex.states = states);
+            (manifest.lineage, manifest.ending, manifest.version) = (lineage, ending, version);
+            if let Some(operators) = operators {
+                set_operators(&mut manifest, operators).map_err(ManifestError::Malformed)?;
             }
             Ok(Decision::Complete(manifest))
         }
     }
+}
+
+/// The operators of each vertex, as far as the version has them.
+type Operators = Option<Vec<Vec<Operator>>>;
+
+/// Takes the operators from the front of `rest`.
+fn take_operators(version: u16, rest: &[u8]) -> Result<(Operators, &[u8]), ManifestError> {
+    let malformed = |error: postcard::Error| ManifestError::Malformed(error.to_string());
+    match version {
+        ..=4 => Ok((None, rest)),
+        5 => {
+            let (states, rest): (Vec<Vec<(u16, String)>>, _) =
+                postcard::take_from_bytes(rest).map_err(malformed)?;
+            let head = |states: Vec<(u16, String)>| {
+                let state = |(table, name)| DeclaredState {
+                    table,
+                    name,
+                    kind: StateKind::Value, // or another, which makes no difference without a schema
+                    time_to_live: None,
+                    schema: None,
+                };
+                vec![Operator { states: states.into_iter().map(state).collect(), ..Operator::default() }]
+            };
+            Ok((Some(states.into_iter().map(head).collect()), rest))
+        }
+        _ => {
+            let (operators, rest): (Vec<Vec<Operator>>, _) =
+                postcard::take_from_bytes(rest).map_err(malformed)?;
+            Ok((Some(operators), rest))
+        }
+    }
+}
+
+/// Adds to the operators, of which only the uids are known so far, what is in `operators`.
+fn set_operators(manifest: &mut Manifest, operators: Vec<Vec<Operator>>) -> Result<(), String> {
+    let (of, vertices) = (operators.len(), manifest.vertices.len());
+    if of != vertices {
+        return Err(format!("operators of {of} vertices, but {vertices} vertices"));
+    }
+    for (vertex, operators) in manifest.vertices.iter_mut().zip(operators) {
+        for (operator, more) in vertex.operators.iter_mut().zip(operators) {
+            let states = more.states.iter().filter_map(|state| state.schema.as_ref());
+            let lists = more.lists.iter().filter_map(|list| list.schema.as_ref());
+            for schema in states.chain(lists) {
+                schema.validate().map_err(|error| format!("operator '{}': {error}", operator.uid))?;
+            }
+            *operator = Operator { uid: std::mem::take(&mut operator.uid), ..more };
+        }
+    }
+    Ok(())
+}
+
+/// Writes the uids of operators.
+pub(super) fn only_uids<S: Serializer>(operators: &[Operator], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(operators.iter().map(|operator| &operator.uid))
+}
+
+/// Reads the uids of operators.
+pub(super) fn of_uids<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Operator>, D::Error> {
+    let uids = Vec::<String>::deserialize(deserializer)?;
+    Ok(uids.into_iter().map(|uid| Operator { uid, ..Operator::default() }).collect())
 }
 
 fn pack(manifest: &Manifest) -> Content {
@@ -252,7 +306,6 @@ impl VertexState {
             table: self.table.clone(),
             keyed: Vec::new(),
             operator: self.operator.clone(),
-            states: Vec::new(),
             ..*self
         }
     }
@@ -262,6 +315,7 @@ impl VertexState {
 mod tests {
     use super::*;
     use reflow_protocol::snapshot::{AfterBarrier, StateFormat};
+    use reflow_types::data::Schema;
     use reflow_types::{CheckpointId, JobId, KeyGroup, LeaderEpoch, OwnershipTable, SubtaskId, VertexId};
 
     /// One keyed vertex of 4096 groups: 512 segments with 20 runs each.
@@ -279,16 +333,23 @@ mod tests {
         let segment = |segment| SegmentRuns { segment, table: 0, runs: (0..20).map(run(segment)).collect() };
         let keyed =
             vec![OwnedRuns { groups: KeyGroupSet::all(max), segments: (0..512).map(segment).collect() }];
+        let state = DeclaredState {
+            table: 0,
+            name: "state".into(),
+            kind: StateKind::Value,
+            time_to_live: None,
+            schema: Some(Schema::of::<(u64, String)>()),
+        };
+        let operator = Operator { uid: "count".into(), states: vec![state], ..Operator::default() };
         let vertex = VertexState {
             vertex: VertexId(2),
             name: "count".into(),
-            operators: vec!["count".into()],
+            operators: vec![operator],
             max_parallelism: max,
             table: Some(OwnershipTable::initial(max, 3)),
             watermark: 5,
             keyed,
             operator: Vec::new(),
-            states: vec![DeclaredState { table: 0, name: "state".into() }],
         };
         Manifest {
             checkpoint: CheckpointId(9),
@@ -303,6 +364,7 @@ mod tests {
             enumerators: vec![("source".into(), Bytes::from_static(b"x"))],
             lineage: Lineage::new(LeaderEpoch(3)).taken_over(LeaderEpoch(4), CheckpointId(8)),
             ending: None,
+            version: FORMAT,
         }
     }
 
@@ -347,24 +409,31 @@ mod tests {
         }
     }
 
-    /// What version 4 wrote: as version 5, but without states.
+    /// What versions 4 and 5 wrote: as version 6, but without operators, or with the states of heads instead.
     #[test]
-    fn manifests_of_the_version_before_are_read() {
-        for ending in [None, Some(Ending { then: AfterBarrier::Finish, state: EndState::Finished })] {
-            let mut manifest = Manifest { ending, ..manifest() };
-            manifest.vertices[0].states.clear();
-            let states = postcard::to_stdvec(&vec![Vec::<DeclaredState>::new()]).expect("plain data");
-            let ending = ending.map_or(0, |ending| postcard::to_stdvec(&ending).expect("plain data").len());
-            let decision = Decision::Complete(Box::new(manifest));
-            let mut bytes = encode(&decision).to_vec();
-            let end = bytes.len() - TRAILER - ending;
-            assert_eq!(bytes[end - states.len()..end], states);
-            bytes.drain(end - states.len()..end);
-            bytes.truncate(bytes.len() - TRAILER);
-            bytes[MAGIC.len()..HEADER].copy_from_slice(&4u16.to_le_bytes());
-            let checksum = crc32fast::hash(&bytes).to_le_bytes();
-            bytes.extend(checksum);
-            assert_eq!(decode(&bytes), Ok(decision));
+    fn manifests_of_the_versions_before_are_read() {
+        let states = postcard::to_stdvec(&vec![vec![(0u16, "state")]]).expect("plain data");
+        for (version, written) in [(4u16, Vec::new()), (5, states)] {
+            for ending in [None, Some(Ending { then: AfterBarrier::Finish, state: EndState::Finished })] {
+                let mut manifest = Manifest { ending, version, ..manifest() };
+                let operators =
+                    postcard::to_stdvec(&vec![&manifest.vertices[0].operators]).expect("plain data");
+                let ending =
+                    ending.map_or(0, |ending| postcard::to_stdvec(&ending).expect("plain data").len());
+                let mut bytes = encode(&Decision::Complete(Box::new(manifest.clone()))).to_vec();
+                let end = bytes.len() - TRAILER - ending;
+                assert_eq!(bytes[end - operators.len()..end], operators);
+                bytes.splice(end - operators.len()..end, written.iter().copied());
+                bytes.truncate(bytes.len() - TRAILER);
+                bytes[MAGIC.len()..HEADER].copy_from_slice(&version.to_le_bytes());
+                let checksum = crc32fast::hash(&bytes).to_le_bytes();
+                bytes.extend(checksum);
+                let head = &mut manifest.vertices[0].operators[0];
+                head.states.truncate(usize::from(version) - 4);
+                head.states.iter_mut().for_each(|state| state.schema = None);
+                assert!(!manifest.has_schemas());
+                assert_eq!(decode(&bytes), Ok(Decision::Complete(Box::new(manifest))));
+            }
         }
     }
 

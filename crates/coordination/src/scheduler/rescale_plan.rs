@@ -5,7 +5,7 @@ use super::graph::{next_graph, placement_of};
 use crate::checkpoint::Completed;
 use crate::rescale::{Live, TriggerCause};
 use crate::slots::{Parallelism, Placement};
-use reflow_graph::{ExecutionGraph, JobGraph, VertexIndex};
+use reflow_graph::{ExecutionGraph, JobGraph, Operator, VertexIndex};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::snapshot::StateFormat;
 use reflow_types::{ExecutorId, GraphVersion, Instant, SubtaskId};
@@ -67,7 +67,7 @@ impl Plan {
         let new = next_graph(&ctx.demand, &mut ctx.lineage, &ctx.cluster.offers(), &parallelism, &old);
         // A list of a function belongs to a subtask, which may be removed while the list is in no snapshot.
         let has_lists =
-            |vertex| ctx.demand.job().vertex(vertex).operators.iter().any(|o| !o.lists.is_empty());
+            |vertex| ctx.demand.job().vertex(vertex).operators.iter().any(Operator::declares_lists);
         if changing(ctx.demand.job(), &old, &new).any(has_lists) {
             return None;
         }

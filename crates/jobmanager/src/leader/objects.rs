@@ -104,7 +104,6 @@ mod tests {
             segments: vec![SegmentRuns { segment: 0, table: 0, runs }],
         };
         let vertex = VertexState {
-            states: Vec::new(),
             vertex: VertexId(1),
             name: "count".into(),
             operators: vec![],
@@ -127,6 +126,7 @@ mod tests {
             enumerators: vec![],
             lineage: Lineage::default(),
             ending: None,
+            version: reflow_coordination::manifest::wire::FORMAT,
         };
         Check::new(CheckpointId(7), "/c/chk-7/_metadata".into(), Box::new(manifest))
     }

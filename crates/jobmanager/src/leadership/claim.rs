@@ -32,6 +32,7 @@
 //! A state machine without I/O: [`Claim`] returns storage requests and takes their answers. Failed requests are
 //! repeated a bounded number of times.
 
+mod fit;
 mod jobs;
 mod question;
 mod savepoint;
@@ -52,7 +53,6 @@ use reflow_coordination::checkpoint::{self, Recovered};
 use reflow_coordination::manifest::{self, Decision, Lineage, Manifest};
 use reflow_coordination::requirements::RequestedBounds;
 use reflow_env::{Location, ObjectMeta, PutMode, StoreError, StoreOp, StoreReply, StoreResult};
-use reflow_protocol::snapshot::StateFormat;
 use reflow_types::{CheckpointId, Instant, JobId, LeaderEpoch, VertexId, injected_fault};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -511,29 +511,6 @@ impl Claim {
         let at = self.by.layout.decision(self.job, self.recovered.highest);
         let body = manifest::encode(&Decision::Abandoned(self.lineage.clone()));
         self.question(Purpose::Takeover, StoreOp::Put { at, body, mode });
-    }
-
-    /// Checks that this JobManager can resume from what it has found.
-    fn check_readable(&self) -> Result<(), LeadershipError> {
-        let recovered = &self.recovered;
-        if recovered.is_lost() {
-            let damage = recovered.damaged.last().map(|(_, damage)| damage.clone()).unwrap_or_default();
-            return Err(LeadershipError::DamagedCheckpoints {
-                directory: self.by.layout.job_dir(self.job),
-                damage,
-            });
-        }
-        if let Some(latest) = recovered.latest() {
-            let (theirs, ours) = (&latest.manifest.build, &self.by.build);
-            if latest.manifest.format == StateFormat::Checkpoint
-                && theirs != ours
-                && !self.by.allow_other_build
-            {
-                let (at, theirs, ours) = (latest.at.clone(), theirs.clone(), ours.clone());
-                return Err(LeadershipError::OtherBuild { at, theirs, ours });
-            }
-        }
-        Ok(())
     }
 
     fn authority(&self) -> Authority {

@@ -83,7 +83,8 @@ pub(crate) struct Options {
     /// Start from this savepoint.
     #[arg(long = "fromSavepoint", short = 's', value_name = "PATH")]
     pub(crate) from_savepoint: Option<String>,
-    /// Restore checkpoints of another build of the job. The types of its state must be the same.
+    /// Restore checkpoints of another build that an earlier release of Reflow wrote, without the types of the state. These
+    /// must be the same.
     #[arg(long)]
     pub(crate) allow_other_build: bool,
     /// If the newest checkpoint is damaged, continue from an older one, although some output is then written again.

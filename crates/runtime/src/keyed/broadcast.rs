@@ -15,7 +15,7 @@ use reflow_network::output::KeySelector;
 use reflow_types::{MaxParallelism, SubtaskIndex, Timestamp};
 
 /// The name of the broadcast state.
-const STATE: &str = "broadcast";
+pub(crate) const BROADCAST: &str = "broadcast";
 
 /// Runs a process function with a broadcast input.
 pub struct BroadcastProcess<F, Q, D>
@@ -105,13 +105,13 @@ where
 
     fn open(&mut self, context: &mut OpenContext<'_>) {
         self.index = context.place.index;
-        let states = context.take_list(&self.uid, STATE);
+        let states = context.take_list(&self.uid, BROADCAST);
         self.restore(states);
         self.process.open(context);
     }
 
     fn adopt(&mut self, states: &mut AdoptedState) {
-        let broadcast = states.take_list(&self.uid, STATE);
+        let broadcast = states.take_list(&self.uid, BROADCAST);
         self.restore(broadcast);
         self.process.adopt(states);
     }
@@ -123,7 +123,7 @@ where
 
     fn snapshot(&mut self, context: &mut SnapshotContext<'_>) {
         if self.index == SubtaskIndex(0) {
-            context.put_broadcast(&self.uid, STATE, &self.process.function_mut().broadcast);
+            context.put_broadcast(&self.uid, BROADCAST, &self.process.function_mut().broadcast);
         }
         self.process.snapshot(context);
     }

@@ -6,6 +6,7 @@ mod process;
 mod rolling;
 mod window;
 
+pub(crate) use broadcast::BROADCAST;
 pub use broadcast::BroadcastProcess;
 pub use process::Process;
 pub use rolling::{ResultAlone, Rolling, RollingOutput, WithKey};

@@ -104,7 +104,7 @@ pub struct AssignTime<T, F, D> {
 }
 
 /// The name of the stage's operator state.
-const WATERMARKS: &str = "watermarks";
+pub(crate) const WATERMARKS: &str = "watermarks";
 
 impl<T, F, D: Control> AssignTime<T, F, D> {
     /// A stage that takes timestamps by `time`.

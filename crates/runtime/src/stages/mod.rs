@@ -6,13 +6,13 @@ mod flat_map;
 mod map;
 mod process;
 mod side_output;
-mod sink;
+pub(crate) mod sink;
 mod split_times;
 mod tail;
 mod try_map;
 
-pub(crate) use assign_time::TIME_RANGE;
 pub use assign_time::{AssignTime, EventTime, Extracted, Given, Punctuated};
+pub(crate) use assign_time::{TIME_RANGE, WATERMARKS};
 pub use boxed::BoxedStage;
 pub use flat_map::Flatten;
 pub use map::{Filter, Inspect, Map};

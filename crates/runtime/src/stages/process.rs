@@ -7,7 +7,7 @@ use crate::stage::{Control, OpenContext, SnapshotContext, Stage};
 use crate::wiring::Place;
 use reflow_api::operator_state::{self, OperatorList, RestoredLists, SnapshotLists};
 use reflow_api::{Input, OnError, OutputTag, RuntimeContext, UnkeyedContext, UnkeyedProcessFunction};
-use reflow_graph::Operator;
+use reflow_graph::DeclaredList;
 use reflow_protocol::control::SubtaskMetrics;
 use reflow_protocol::failure::Failure;
 use reflow_protocol::snapshot::Redistribution;
@@ -116,7 +116,8 @@ where
 
     fn open(&mut self, context: &mut OpenContext<'_>) {
         self.lifecycle.set(context);
-        let mut items = |name: &str| context.take_items(self.lifecycle.uid(), &Operator::list_name(name));
+        let mut items =
+            |name: &str| context.take_items(self.lifecycle.uid(), &DeclaredList::of_function(name));
         let lists = self.lists.iter().map(|list| (list.name.clone(), items(&list.name)));
         self.restored = RestoredLists::new(lists.collect());
         self.watermark = context.watermark;
@@ -145,7 +146,12 @@ where
                     operator_state::Redistribution::Union => Redistribution::Union,
                     operator_state::Redistribution::Broadcast => Redistribution::Broadcast,
                 };
-                context.put_items(lifecycle.uid(), Operator::list_name(&list.name), redistribution, items);
+                context.put_items(
+                    lifecycle.uid(),
+                    DeclaredList::of_function(&list.name),
+                    redistribution,
+                    items,
+                );
             }
         }
         self.next.snapshot(context);

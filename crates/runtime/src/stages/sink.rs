@@ -30,12 +30,14 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 const MAX_PAUSE: u32 = 10;
 /// The shortest interval between log messages about commits that fail.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
+/// The name of the state with the transactions that are not committed.
+pub(crate) const TRANSACTIONS: &str = "transactions";
 /// The name of the state with the writers' traces.
-const WRITERS: &str = "writers";
+pub(crate) const WRITERS: &str = "writers";
 
 /// What a writer leaves in a checkpoint, so that a later attempt can remove what it has left behind.
 #[derive(Data)]
-struct WriterTrace {
+pub(crate) struct WriterTrace {
     job: u128,
     epoch: u64,
     number: u32,
@@ -299,7 +301,7 @@ impl<S: Sink> Control for SinkStage<S> {
             }
             Err(error) => self.fail(with_sources(&*error)),
         }
-        for transaction in context.take_list::<Bytes>(&self.operator.uid, "transactions") {
+        for transaction in context.take_list::<Bytes>(&self.operator.uid, TRANSACTIONS) {
             self.transactions.push(Pending {
                 checkpoint: None,
                 transaction: Transaction(transaction),
@@ -379,7 +381,7 @@ impl<S: Sink> Control for SinkStage<S> {
             Err(error) => self.fail(with_sources(&*error)),
         }
         let transactions = self.transactions.iter().map(|pending| pending.transaction.0.clone());
-        context.put_list(&self.operator.uid, "transactions", Redistribution::Split, transactions);
+        context.put_list(&self.operator.uid, TRANSACTIONS, Redistribution::Split, transactions);
         let Some(Opened { job, attempt, writer, io, .. }) = &self.opened else { return };
         match context.kind {
             SnapshotKind::Checkpoint | SnapshotKind::Full | SnapshotKind::Cut => {

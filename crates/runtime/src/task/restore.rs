@@ -12,7 +12,7 @@ use bytes::Bytes;
 use reflow_api::Io;
 use reflow_env::{Location, StoreError, StoreOp, StoreReply, Ticket};
 use reflow_protocol::failure::Fault;
-use reflow_protocol::snapshot::{RestorePart, StateFormat};
+use reflow_protocol::snapshot::{FirstCheckpoint, RestorePart, WriterSchema};
 use reflow_state::{Origin, SegmentLayout, TableId};
 use reflow_types::{Bounds, CheckpointId, Instant, KeyGroupSet, MaxParallelism};
 use std::collections::VecDeque;
@@ -38,6 +38,8 @@ pub(super) struct Restoring {
     max: MaxParallelism,
     bounds: Bounds,
     retained: Option<RetainedState>,
+    /// The schemas of tables whose entries must be translated, until the tables know them.
+    schemas: Vec<WriterSchema>,
     parts: Vec<RestorePart>,
     reads: Reads,
     loading: Option<Loading>,
@@ -78,7 +80,7 @@ struct Read {
 impl Restoring {
     pub(super) fn new(context: &BuildContext) -> Self {
         let restored = &context.restored;
-        let own = restored.format == StateFormat::Checkpoint;
+        let own = restored.first_checkpoint == FirstCheckpoint::Changes;
         Self {
             origin: if own { Origin::Own } else { Origin::Foreign },
             checkpoint: restored.checkpoint.filter(|_| own),
@@ -87,6 +89,7 @@ impl Restoring {
             max: context.wiring.max_parallelism(),
             bounds: context.bounds,
             retained: None,
+            schemas: restored.state.schemas.clone(),
             parts: restored.state.keyed.clone(),
             reads: Reads::new(context.io.clone()),
             loading: None,
@@ -123,6 +126,16 @@ impl Restoring {
         if let Some(retained) = self.retained.take() {
             self.restore_retained(retained, chain);
             return false;
+        }
+        for WriterSchema { table: id, schema } in self.schemas.drain(..) {
+            chain.tables(&mut |table| {
+                if table.id() == TableId(id)
+                    && let Err(reason) = table.expect_schema(&schema)
+                {
+                    let text = format!("its state '{}' cannot be restored: {reason}", table.name());
+                    crate::fail(Fault::Permanent, task, text);
+                }
+            });
         }
         let read_bytes = self.bounds.restore_read_bytes;
         self.reads.queued.extend(self.parts.drain(..).flat_map(|part| reads(&part, read_bytes)));
@@ -366,6 +379,7 @@ mod tests {
             max: MaxParallelism::DEFAULT,
             bounds: Bounds::default(),
             retained: None,
+            schemas: Vec::new(),
             parts: vec![RestorePart { groups, runs: vec![run] }],
             reads: Reads::new(io.clone()),
             loading: None,

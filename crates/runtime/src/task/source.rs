@@ -17,6 +17,7 @@ use crate::wiring::Wiring;
 use bytes::Bytes;
 use reflow_api::source::{ReaderMessage, ToEnumerator, encode_split};
 use reflow_api::{Polled, Reader};
+use reflow_graph::DeclaredList;
 use reflow_protocol::command::{MoreSplits, SnapshotKind, SplitAssignment};
 use reflow_protocol::control::SubtaskMetrics;
 use reflow_protocol::failure::{Failure, Fault};
@@ -27,7 +28,7 @@ use reflow_types::{CheckpointId, Data, Instant, MAX_WATERMARK, SubtaskId, Timest
 use std::time::Duration;
 
 /// The name of the state that contains a source's unfinished splits.
-const SPLITS: &str = "splits";
+const SPLITS: &str = DeclaredList::SPLITS;
 
 /// A task whose head is a source's reader.
 pub struct SourceTask<R: Reader, C> {

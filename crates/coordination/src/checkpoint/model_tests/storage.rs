@@ -93,7 +93,7 @@ impl Storage {
             ExecutionGraph { vertices: vec![ExecutionVertex { table: None, ..all.clone() }, all.clone()] };
         // Both have id 0 here: one restore holds everything.
         let plan = restore::plan(&job(max), &manifest, &graph, UnclaimedState::Refuse).unwrap();
-        let [(_, restore)] = plan.as_slice() else { panic!("one restore for the one subtask") };
+        let [(_, restore)] = plan.restore.as_slice() else { panic!("one restore for the one subtask") };
         let owned = KeyGroupSet::all(max);
         let keyed = self.read(max, &owned, restore, random);
         let splits: BTreeMap<u64, u64> =

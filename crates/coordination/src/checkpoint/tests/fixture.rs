@@ -31,9 +31,8 @@ pub(super) fn job() -> (JobGraph, ExecutionGraph) {
         operators: vec![Operator {
             uid: name.into(),
             name: name.into(),
-            commits: false,
-            states: Vec::new(),
-            lists: Vec::new(),
+            lists: ["splits"].map(|name| DeclaredList { name: name.into(), schema: None }).into(),
+            ..Operator::default()
         }],
         parallelism: None,
         max_parallelism: Some(max()),

@@ -4,7 +4,7 @@
 use crate::action::{Action, EndState};
 use crate::checkpoint::Participant;
 use crate::manifest::Ending;
-use crate::restore;
+use crate::restore::{self, Plan};
 use crate::scheduler::attempt::DeployedAttempt;
 use crate::scheduler::context::Context;
 use crate::scheduler::graph::{make_graph, placement_of};
@@ -12,7 +12,7 @@ use crate::scheduler::next::{Execution, Next, Stop};
 use crate::slots::Placement;
 use reflow_graph::ExecutionGraph;
 use reflow_protocol::deployment::{Attempt, Deployment};
-use reflow_protocol::snapshot::{AfterBarrier, StateFormat};
+use reflow_protocol::snapshot::AfterBarrier;
 use reflow_types::{Instant, injected_fault};
 
 pub(in crate::scheduler) struct CreatingExecutionGraph;
@@ -44,15 +44,14 @@ fn decided_ending(ctx: &Context) -> Option<Ending> {
 /// Redistributes the last complete checkpoint over the graph and deploys it.
 fn deploy(ctx: &mut Context, now: Instant, graph: ExecutionGraph) -> Result<(), String> {
     let latest = ctx.coordinator.latest();
-    let restore = match latest {
+    let Plan { restore, first_checkpoint } = match latest {
         Some(latest) => {
             restore::plan(ctx.demand.job(), &latest.manifest, &graph, ctx.settings.unclaimed_state)
                 .map_err(|error| error.to_string())?
         }
-        None => Vec::new(),
+        None => Plan::empty(),
     };
     let checkpoint = latest.map(|latest| latest.checkpoint);
-    let restore_format = latest.map_or(StateFormat::Checkpoint, |latest| latest.manifest.format);
     let then = decided_ending(ctx).map_or(AfterBarrier::Continue, |ending| ending.then);
     let enumerators = latest.map(|latest| latest.manifest.enumerators.clone()).unwrap_or_default();
     let attempt = Attempt { epoch: ctx.identity.epoch, number: ctx.lineage.next_attempt() };
@@ -62,7 +61,8 @@ fn deploy(ctx: &mut Context, now: Instant, graph: ExecutionGraph) -> Result<(), 
     let participants =
         graph.subtasks().map(|(vertex, index, subtask)| Participant { subtask: subtask.id, vertex, index });
     let participants: Vec<Participant> = participants.collect();
-    let deployment = Deployment { attempt, graph: graph.clone(), restore, restore_format, checkpoint, then };
+    let deployment =
+        Deployment { attempt, graph: graph.clone(), restore, first_checkpoint, checkpoint, then };
     ctx.outputs.push(Action::Deploy { deployment: Box::new(deployment), enumerators });
     ctx.coordinator.begin_attempt(now, attempt, participants, ctx.demand.job(), &graph);
     Ok(())

@@ -5,7 +5,7 @@ use crate::event::Event;
 use crate::requirements::SchedulerMode;
 use crate::restart::{self, LostExecutorRestart};
 use crate::scheduler::Settings;
-use reflow_graph::{Edge, JobGraph, Operator, Shipping, Vertex, VertexIndex};
+use reflow_graph::{DeclaredList, Edge, JobGraph, Operator, Shipping, Vertex, VertexIndex};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::failure::{Failure, Fault};
 use reflow_protocol::report::{SubtaskEvent, SubtaskReport};
@@ -20,9 +20,8 @@ pub(super) fn job() -> JobGraph {
         operators: vec![Operator {
             uid: name.into(),
             name: name.into(),
-            commits: false,
-            states: Vec::new(),
-            lists: Vec::new(),
+            lists: ["splits", "rules"].map(|name| DeclaredList { name: name.into(), schema: None }).into(),
+            ..Operator::default()
         }],
         parallelism: None,
         max_parallelism: None,

@@ -18,7 +18,7 @@ use reflow_network::{Hub, LocalChannelId, Sender};
 use reflow_protocol::data::ChannelId;
 use reflow_protocol::report::SubtaskEvent;
 use reflow_protocol::rescale::Cut;
-use reflow_protocol::snapshot::{AfterBarrier, RestorePart, RunRef, StateFormat};
+use reflow_protocol::snapshot::{AfterBarrier, FirstCheckpoint, RestorePart, RunRef, StateFormat};
 use reflow_types::{
     Bounds, ExecutorId, GraphVersion, JobId, Key, MAX_WATERMARK, MaxParallelism, OwnershipTable, SlotId,
     SubtaskIndex, Timestamp, VertexId,
@@ -104,13 +104,7 @@ fn wiring(hub: &Hub, version: GraphVersion) -> Wiring {
     let vertex = |id: u128, name: &str, source| Vertex {
         id: VertexId(id),
         name: name.into(),
-        operators: vec![Operator {
-            uid: name.into(),
-            name: name.into(),
-            commits: false,
-            states: Vec::new(),
-            lists: Vec::new(),
-        }],
+        operators: vec![Operator { uid: name.into(), name: name.into(), ..Operator::default() }],
         parallelism: None,
         max_parallelism: Some(max()),
         slot_sharing_group: "default".into(),
@@ -176,7 +170,7 @@ fn context(hub: &Hub, old_owners: &[SubtaskId]) -> BuildContext {
         clock: Arc::new(Still),
         restored: Restored {
             state: preparation.restore.clone(),
-            format: StateFormat::Checkpoint,
+            first_checkpoint: FirstCheckpoint::Changes,
             checkpoint: None,
             then: AfterBarrier::Continue,
         },
