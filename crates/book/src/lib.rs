@@ -23,6 +23,7 @@ pages! {
     keyed: "docs/jobs/keyed.md"
     operators: "docs/jobs/operators.md"
     states: "docs/jobs/states.md"
+    testing: "docs/jobs/testing.md"
     time: "docs/jobs/time.md"
     two_inputs: "docs/jobs/two-inputs.md"
     types: "docs/jobs/types.md"

@@ -30,6 +30,8 @@ pub mod args;
 pub mod job_function;
 #[doc(hidden)]
 pub mod launch;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use args::Args;
 pub use clap;

@@ -17,6 +17,7 @@ use crate::world::{Change, ChangeKind, Storage};
 use bytes::Bytes;
 use reflow_coordination::manifest::{self, Decision, Manifest};
 use reflow_protocol::snapshot::{AfterBarrier, StateFormat};
+use reflow_testkit::collect;
 use reflow_types::{CheckpointId, JobId, LeaderEpoch, Timestamp, VertexId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -84,6 +85,12 @@ impl Checker {
                 }
                 newly_committed = true;
                 self.committed += u64::from(*kind == ChangeKind::Written);
+            } else if name.contains(collect::COMMITTED) {
+                match kind {
+                    ChangeKind::Written => self.committed += 1,
+                    _ => self.violate(format!("{name} was committed and is changed")),
+                }
+                newly_committed = true;
             } else if name.ends_with("/_metadata") {
                 match kind {
                     // A manifest that cannot be read is not retained and does not count.

@@ -7,7 +7,7 @@
 //! Reading order: [`world`] (processes, network, storage, time), [`faults`] (what may go wrong), [`workload`]
 //! (jobs and their expected output), [`scenario`] and [`chaos`] (what strikes a cluster), [`cluster`] (a run),
 //! [`check`] with [`redone`], [`watch`], [`phase`], [`succession`], [`watermarks`] and [`liveness`] (invariants),
-//! [`report`] and [`runs`] (many runs), [`injected_faults`] (checks that faults are found), [`trace`] and
+//! [`report`] and [`runs`] (many runs), [`simulation`] (tests of users' jobs), [`injected_faults`] (checks that faults are found), [`trace`] and
 //! [`frame_text`] (the log of a run), [`watchdog`] (ends runs that hang), [`rng`].
 
 extern crate reflow_types as reflow; // the name in derived code
@@ -25,6 +25,7 @@ pub mod report;
 pub mod rng;
 pub mod runs;
 pub mod scenario;
+pub mod simulation;
 pub mod succession;
 pub mod trace;
 pub mod watch;
@@ -38,5 +39,6 @@ pub use cluster::{Cluster, Outcome};
 pub use faults::{Count, FaultKind, Faults, Probe, Strikes};
 pub use rng::Rng;
 pub use scenario::Scenario;
+pub use simulation::{Committed, Fault, Simulation};
 pub use trace::Trace;
 pub use world::{Context, ProcessId, Program, Spawner, World};

@@ -16,7 +16,7 @@ const RUNS_FOR_ALL_CELLS: u64 = 2_000;
 /// Runs one seed. A panic of a process counts as a violation.
 pub fn run_seed(seed: u64, selection: &Selection, lines: Option<Lines>) -> Outcome {
     let (mut cluster, workload) = Cluster::new(seed, selection, lines);
-    let ran = catch_unwind(AssertUnwindSafe(|| cluster.run(&workload)));
+    let ran = catch_unwind(AssertUnwindSafe(|| cluster.run()));
     let mut outcome = cluster.outcome(seed, &workload);
     if let Err(panic) = ran {
         let text = panic.downcast_ref::<String>().map(String::as_str);

@@ -7,10 +7,21 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 /// A function that takes the lines of a verbose run.
 pub type Lines = Box<dyn FnMut(String)>;
 
+/// Which events are lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Detail {
+    /// All.
+    #[default]
+    Everything,
+    /// Only what the simulator does, and remarks.
+    Notes,
+}
+
 /// The trace of a run. Two runs with the same hash have handled the same inputs at the same times.
 pub struct Trace {
     hash: Xxh3,
     lines: Option<Lines>,
+    detail: Detail,
     /// The number of inputs and steps.
     pub events: u64,
 }
@@ -18,7 +29,12 @@ pub struct Trace {
 impl Trace {
     /// An empty trace; `lines` gets each event as text.
     pub fn new(lines: Option<Lines>) -> Self {
-        Self { hash: Xxh3::new(), lines, events: 0 }
+        Self::with_detail(lines, Detail::Everything)
+    }
+
+    /// An empty trace; `lines` gets the events of this detail as text.
+    pub fn with_detail(lines: Option<Lines>, detail: Detail) -> Self {
+        Self { hash: Xxh3::new(), lines, detail, events: 0 }
     }
 
     /// The hash of everything so far.
@@ -30,7 +46,7 @@ impl Trace {
     pub fn input(&mut self, now: u64, process: &str, input: &Input) {
         let (kind, digest) = digest(input);
         self.add(now, process, kind, digest);
-        if self.lines.is_some() {
+        if self.lines.is_some() && self.detail == Detail::Everything {
             let text = describe(process, input);
             self.line(now, process, &text);
         }
@@ -49,6 +65,11 @@ impl Trace {
     /// The simulator has done something, such as a fault.
     pub fn note(&mut self, now: u64, process: &str, text: &str) {
         self.add(now, process, 99, xxh3_64(text.as_bytes()));
+        self.line(now, process, text);
+    }
+
+    /// Something that a reader of the lines wants to know. It is no event.
+    pub fn remark(&mut self, now: u64, process: &str, text: &str) {
         self.line(now, process, text);
     }
 

@@ -8,6 +8,9 @@ use reflow_env::{Location, PutMode, Request, StoreOp};
 use reflow_types::{Data, SubtaskId, Timestamp, data};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// What the names of committed objects have behind the name of their sink.
+pub const COMMITTED: &str = "/committed/";
+
 /// A sink. Clones are the same sink.
 pub struct Collect<T> {
     name: String,
@@ -80,14 +83,28 @@ impl<T> Collect<T> {
     }
 }
 
-impl<T: Data + Ord> Collect<T> {
-    /// All records that are committed, in ascending order.
-    pub fn committed(&self, job: &Harness) -> Vec<T> {
-        let prefix = format!("{}/committed/", self.name);
+impl<T: Data> Collect<T> {
+    /// The prefix of the names of committed objects.
+    pub fn committed_prefix(&self) -> String {
+        format!("{}{COMMITTED}", self.name)
+    }
+
+    /// The records of the committed objects, one object after the other.
+    ///
+    /// # Panics
+    /// If an object is damaged.
+    pub fn decode<'a>(&self, committed: impl Iterator<Item = (&'a str, &'a Bytes)>) -> Vec<T> {
         let decode = |(name, body): (&str, &Bytes)| -> Vec<T> {
             data::decode(body).unwrap_or_else(|error| panic!("{name} is damaged: {error}"))
         };
-        let mut records: Vec<T> = job.store().below(&prefix).flat_map(decode).collect();
+        committed.flat_map(decode).collect()
+    }
+}
+
+impl<T: Data + Ord> Collect<T> {
+    /// All records that are committed, in ascending order.
+    pub fn committed(&self, job: &Harness<'_>) -> Vec<T> {
+        let mut records = self.decode(job.store().below(&self.committed_prefix()));
         records.sort();
         records
     }
@@ -143,8 +160,9 @@ impl<T: Data + Clone> Writer for CollectWriter<T> {
 
     fn commit(&self, transaction: &Transaction) -> Result<Request, UserError> {
         let name = std::str::from_utf8(&transaction.0)?;
-        let at = |state: &str| Location(format!("{}/{state}/{name}", self.sink.name));
-        Ok(StoreOp::Rename { from: at("prepared"), to: at("committed") }.into())
+        let from = Location(format!("{}/prepared/{name}", self.sink.name));
+        let to = Location(format!("{}{COMMITTED}{name}", self.sink.name));
+        Ok(StoreOp::Rename { from, to }.into())
     }
 
     fn has_room(&mut self) -> bool {

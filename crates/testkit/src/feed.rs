@@ -10,10 +10,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub struct Feed<T>(Arc<Mutex<Shared<T>>>);
 
 struct Shared<T> {
-    splits: Vec<Vec<T>>,
+    splits: Vec<Vec<Entry<T>>>,
     /// The position of each split in the last complete checkpoint.
     completed: Vec<usize>,
     ended: bool,
+    observer: Option<Box<Observer>>,
+}
+
+/// Called with a split's number and the position behind the record that was emitted.
+type Observer = dyn Fn(usize, usize) + Send;
+
+struct Entry<T> {
+    record: T,
+    /// The time before which it is not read.
+    due: Instant,
 }
 
 impl<T> Clone for Feed<T> {
@@ -26,7 +36,7 @@ impl<T> Feed<T> {
     /// An empty source with `splits` splits.
     pub fn new(splits: usize) -> Self {
         let (completed, splits) = (vec![0; splits], (0..splits).map(|_| Vec::new()).collect());
-        Self(Arc::new(Mutex::new(Shared { splits, completed, ended: false })))
+        Self(Arc::new(Mutex::new(Shared { splits, completed, ended: false, observer: None })))
     }
 
     /// Appends records to a split, which are read when the job runs.
@@ -34,9 +44,24 @@ impl<T> Feed<T> {
     /// # Panics
     /// If there is no such split, or the input has ended.
     pub fn push(&self, split: usize, records: impl IntoIterator<Item = T>) {
+        records.into_iter().for_each(|record| self.push_due(split, Instant::default(), record));
+    }
+
+    /// As [`push`](Self::push), with the time of the job's clock before which the record is not read. Records of a
+    /// split are read in order, so a record that is due later delays those behind it.
+    ///
+    /// # Panics
+    /// If there is no such split, or the input has ended.
+    pub fn push_due(&self, split: usize, due: Instant, record: T) {
         let mut shared = self.lock();
         assert!(!shared.ended, "the input has ended");
-        shared.splits[split].extend(records);
+        shared.splits[split].push(Entry { record, due });
+    }
+
+    /// From now on `observer` is called for each record that is emitted, with the number of its split and the position
+    /// behind it. A record that is read again is reported again.
+    pub fn observe(&self, observer: impl Fn(usize, usize) + Send + 'static) {
+        self.lock().observer = Some(Box::new(observer));
     }
 
     /// Ends the input: nothing more will be pushed.
@@ -102,19 +127,28 @@ impl<T: Clone + Send> Reader for FeedReader<T> {
         released.into_iter().map(|split| (split.number, split)).collect()
     }
 
-    fn poll(&mut self, _: Instant, out: &mut impl Emit<T>) -> Result<Polled, UserError> {
+    fn poll(&mut self, now: Instant, out: &mut impl Emit<T>) -> Result<Polled, UserError> {
         let shared = self.feed.lock();
-        let mut more = false;
+        let (mut more, mut next_due) = (false, None::<Instant>);
         self.splits.retain_mut(|split| {
             let records = &shared.splits[split.number as usize];
             out.split(split.number);
-            while split.next < records.len() && !out.is_full() {
+            while let Some(Entry { record, .. }) = records.get(split.next).filter(|entry| entry.due <= now)
+                && !out.is_full()
+            {
                 self.emitted = Some(*split);
-                out.emit(records[split.next].clone(), NO_TIMESTAMP);
+                out.emit(record.clone(), NO_TIMESTAMP);
                 split.next += 1;
+                shared.observer.iter().for_each(|observe| observe(split.number as usize, split.next));
             }
             let read = split.next == records.len();
-            more |= !read;
+            match records.get(split.next) {
+                Some(Entry { due, .. }) if *due > now => {
+                    next_due = Some(next_due.map_or(*due, |earliest| earliest.min(*due)));
+                }
+                Some(_) => more = true,
+                None => {}
+            }
             if read && shared.ended {
                 out.end_split(split.number);
             }
@@ -123,7 +157,7 @@ impl<T: Clone + Send> Reader for FeedReader<T> {
         Ok(match more {
             true => Polled::More,
             false if self.complete && self.splits.is_empty() => Polled::End,
-            false => Polled::Wait(None),
+            false => Polled::Wait(next_due),
         })
     }
 

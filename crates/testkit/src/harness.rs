@@ -33,8 +33,8 @@ const MAX_STEPS: usize = 2_000_000;
 const CHECKPOINT_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Runs a job step by step. See the [crate's example](crate).
-pub struct Harness {
-    function: Box<dyn Fn(&mut StreamEnv)>,
+pub struct Harness<'a> {
+    function: Box<dyn Fn(&mut StreamEnv) + 'a>,
     sizes: Sizes,
     order: Order,
     clock: ManualClock,
@@ -53,9 +53,9 @@ pub struct Harness {
     network_held: bool,
 }
 
-impl Harness {
+impl<'a> Harness<'a> {
     /// A job that is not running yet. The function is called for each attempt, as in each process.
-    pub fn new(function: impl Fn(&mut StreamEnv) + 'static) -> Self {
+    pub fn new(function: impl Fn(&mut StreamEnv) + 'a) -> Self {
         Self {
             function: Box::new(function),
             sizes: Sizes {
@@ -85,7 +85,7 @@ impl Harness {
     ///
     /// # Panics
     /// If the job runs.
-    pub fn rebuild(&mut self, function: impl Fn(&mut StreamEnv) + 'static) {
+    pub fn rebuild(&mut self, function: impl Fn(&mut StreamEnv) + 'a) {
         assert!(self.attempt.is_none(), "the job runs already");
         self.function = Box::new(function);
         self.failures.clear();
@@ -173,6 +173,11 @@ impl Harness {
     /// The failures of subtasks.
     pub fn failures(&self) -> &[Failure] {
         &self.failures
+    }
+
+    /// Forgets the failures of subtasks, for a test that lets the job go on after them.
+    pub fn forget_failures(&mut self) {
+        self.failures.clear();
     }
 
     /// The checkpoints that failed, with the reasons.

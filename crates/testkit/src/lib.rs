@@ -9,9 +9,8 @@
 //! ```
 //! use reflow_testkit::{Collect, Feed, Harness};
 //! let (feed, out) = (Feed::new(1), Collect::new("out"));
-//! let (source, sink) = (feed.clone(), out.clone());
-//! let mut job = Harness::new(move |env| {
-//!     env.source("in", source.clone()).key_by(|n: &u64| *n % 2).reduce(|a, b| a + b).sink("out", sink.clone());
+//! let mut job = Harness::new(|env| {
+//!     env.source("in", feed.clone()).key_by(|n: &u64| *n % 2).reduce(|a, b| a + b).sink("out", out.clone());
 //! });
 //! job.start(1);
 //! feed.push(0, [1, 2, 3]);
@@ -22,9 +21,12 @@
 //! assert_eq!(out.committed(&job), [1, 2, 4, 6, 9]);
 //! ```
 //!
-//! Reading order: [`harness`] (the calls of a test), [`feed`] and [`collect`] (its ends), [`operators`] (every stateful operator), [`scenario`]
-//! (one check for all of them), `attempt` and `executor` (what runs), [`store`], [`clock`], `order`;
-//! [`broker`] is apart: a system outside the cluster, with its source and sink.
+//! Users get it as `reflow::testing`.
+//!
+//! Reading order: [`harness`] (the calls of a test), [`feed`], [`timed_feed`] and [`collect`] (its ends),
+//! [`operator_harness`] (the shortest form, for users), [`operators`] (every stateful operator), [`scenario`] (one check
+//! for all of them), `attempt` and `executor` (what runs), [`store`], [`clock`], `order`; [`broker`] is apart: a system
+//! outside the cluster, with its source and sink.
 #![warn(missing_docs)]
 
 extern crate reflow_api as reflow; // the name in derived code
@@ -36,14 +38,18 @@ pub mod collect;
 mod executor;
 pub mod feed;
 pub mod harness;
+pub mod operator_harness;
 pub mod operators;
 mod order;
 pub mod scenario;
 pub mod store;
+pub mod timed_feed;
 
 pub use clock::ManualClock;
 pub use collect::Collect;
 pub use feed::Feed;
 pub use harness::Harness;
+pub use operator_harness::OperatorHarness;
 pub use scenario::check_rescales;
 pub use store::MemoryStore;
+pub use timed_feed::TimedFeed;

@@ -12,7 +12,7 @@ struct Sums {
     left: Feed<u64>,
     right: Feed<u64>,
     out: Collect<u64>,
-    job: Harness,
+    job: Harness<'static>,
 }
 
 fn build(env: &mut StreamEnv, left: Feed<u64>, right: Feed<u64>, out: Collect<u64>) {

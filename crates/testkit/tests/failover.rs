@@ -10,7 +10,7 @@ const KEYS: u64 = 1_000;
 struct Sums {
     feed: Feed<u64>,
     out: Collect<(u64, u64)>,
-    job: Harness,
+    job: Harness<'static>,
 }
 
 impl Sums {

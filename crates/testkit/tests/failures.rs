@@ -288,7 +288,7 @@ impl ProcessFunction for Renew {
 }
 
 /// Feeds 1, 2, 3 and ends.
-fn renewed(stops: fn(Timestamp, Timestamp) -> bool) -> (Collect<i64>, Harness) {
+fn renewed(stops: fn(Timestamp, Timestamp) -> bool) -> (Collect<i64>, Harness<'static>) {
     let (feed, out) = (Feed::new(1), Collect::new("out"));
     let (source, sink) = (feed.clone(), out.clone());
     let mut job = Harness::new(move |env| {

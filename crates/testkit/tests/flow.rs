@@ -18,7 +18,7 @@ fn start(
     executors: usize,
     parallelism: u32,
     job: impl Fn(&mut StreamEnv, Feed<u64>, Collect<u64>) + 'static,
-) -> (Feed<u64>, Collect<u64>, Harness) {
+) -> (Feed<u64>, Collect<u64>, Harness<'static>) {
     let (feed, out) = (Feed::new(1), Collect::new("out"));
     let (source, sink) = (feed.clone(), out.clone());
     let mut harness = Harness::new(move |env| job(env, source.clone(), sink.clone())).on_executors(executors);

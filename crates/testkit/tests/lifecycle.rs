@@ -78,7 +78,7 @@ impl ProcessFunction for Logging {
 }
 
 struct Rig {
-    job: Harness,
+    job: Harness<'static>,
     feed: Feed<u64>,
     out: Collect<(u64, u64)>,
     log: Log,

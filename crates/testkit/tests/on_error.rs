@@ -11,7 +11,7 @@ use reflow_testkit::{Collect, Feed, Harness};
 fn run(
     records: &[&str],
     job: impl Fn(Stream<reflow_stream::pipeline::SourceHead<Feed<String>>>, Collect<u64>) + 'static,
-) -> (Harness, Vec<u64>) {
+) -> (Harness<'static>, Vec<u64>) {
     let (feed, out) = (Feed::new(1), Collect::new("out"));
     let (source, sink) = (feed.clone(), out.clone());
     let mut harness = Harness::new(move |env: &mut StreamEnv| {

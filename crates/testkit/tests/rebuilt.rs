@@ -110,7 +110,7 @@ enum Left {
 struct Saved {
     feed: Feed<Payment>,
     out: Collect<String>,
-    job: Harness,
+    job: Harness<'static>,
     savepoint: Option<String>,
 }
 

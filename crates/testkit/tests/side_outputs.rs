@@ -53,7 +53,7 @@ type Source = Stream<reflow_stream::pipeline::SourceHead<Feed<u64>>>;
 fn start(
     executors: usize,
     job: impl Fn(Source, [Collect<u64>; 2]) + 'static,
-) -> (Feed<u64>, [Collect<u64>; 2], Harness) {
+) -> (Feed<u64>, [Collect<u64>; 2], Harness<'static>) {
     let (feed, outs) = (Feed::new(1), ["main", "side"].map(Collect::new));
     let (source, sinks) = (feed.clone(), outs.clone());
     let mut harness =

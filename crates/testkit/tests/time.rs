@@ -31,7 +31,7 @@ fn start<T: Clone + Send + 'static, O: 'static>(
     splits: usize,
     parallelism: u32,
     job: impl Fn(&mut StreamEnv, Feed<T>, Collect<O>) + 'static,
-) -> (Feed<T>, Collect<O>, Harness) {
+) -> (Feed<T>, Collect<O>, Harness<'static>) {
     let (feed, out) = (Feed::new(splits), Collect::new("out"));
     let (source, sink) = (feed.clone(), out.clone());
     let mut harness = Harness::new(move |env| job(env, source.clone(), sink.clone())).on_executors(2);

@@ -22,7 +22,7 @@ type Records = KeyedStream<Boxed<i64>, fn(&i64) -> u8>;
 fn start<O: 'static>(
     parallelism: u32,
     job: impl Fn(Records, Collect<O>) + 'static,
-) -> (Feed<i64>, Collect<O>, Harness) {
+) -> (Feed<i64>, Collect<O>, Harness<'static>) {
     let (feed, out) = (Feed::new(1), Collect::new("out"));
     let (source, sink) = (feed.clone(), out.clone());
     let mut harness = Harness::new(move |env: &mut StreamEnv| {

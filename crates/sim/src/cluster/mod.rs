@@ -1,21 +1,23 @@
 //! A run of a cluster under test: a JobManager and TaskManagers in a world, first with troubles and then left
 //! alone.
 //!
-//! Reading order: [`options`] (the shape of the cluster), `bounds` (limits of its work), [`programs`] (how its
-//! processes are created), this file (the run), `trouble` (what strikes it), `directed` (rescales of given
-//! sizes), `target` (what strikes in a given phase of a rescale), `job_managers` (JobManagers and their
-//! successors), `user` (requests of users).
+//! Reading order: [`options`] (the shape of the cluster), `bounds` (limits of its work), [`job`] (what it runs),
+//! [`programs`] (how its processes are created), [`setup`] (what a run is made from), this file (the run), `trouble`
+//! (what strikes it), `directed` (rescales of given sizes), `target` (what strikes in a given phase of a rescale),
+//! `job_managers` (JobManagers and their successors), `user` (requests of users).
 
 mod bounds;
 mod directed;
+pub mod job;
 mod job_managers;
 pub mod options;
 pub mod programs;
+pub mod setup;
 mod target;
 mod trouble;
 mod user;
 
-use crate::chaos::{Chaos, Trouble};
+use crate::chaos::Trouble;
 use crate::check::{Checker, SAVEPOINTS};
 use crate::faults::{Faults, Probe, RescalePhase, Strikes};
 use crate::liveness::{Liveness, NO_PROGRESS};
@@ -25,14 +27,15 @@ use crate::succession::Leader;
 use crate::trace::Trace;
 use crate::watch::{LiveRescales, Watch};
 use crate::workload::{self, Workload};
-use crate::world::{BEGIN, Change, ChangeKind, ProcessId, Time, World};
+use crate::world::{BEGIN, Change, ChangeKind, ProcessId, Storage, Time, World};
 use bytes::Bytes;
 use directed::Directed;
-use options::Shape;
 use programs::{End, Programs};
 use reflow_coordination::manifest::{self, Decision};
 use reflow_types::CheckpointId;
+use setup::Setup;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 use target::Target;
 
@@ -138,6 +141,8 @@ pub struct Cluster {
     directed: Directed,
     /// What strikes in a given phase.
     target: Option<Target>,
+    /// Whether the run goes on until a fault has struck while records were in flight.
+    must_strike: bool,
     /// Until when a savepoint of a user may be under way.
     savepoint_until: Time,
     /// The time of the last fault from which an attempt may fail.
@@ -163,49 +168,29 @@ enum Todo {
 }
 
 const JOB_MANAGER_HOST: &str = "jm";
+/// What a line of the trace says of a checkpoint.
+pub(crate) const COMPLETE: &str = " is complete";
 
 impl Cluster {
     /// A cluster before its first event, with everything that follows from the seed.
     pub fn new(seed: u64, selection: &Selection, lines: Option<crate::trace::Lines>) -> (Self, Workload) {
-        let mut rng = Rng::new(seed).fork("cluster");
-        let busy = Duration::from_millis(rng.within(5_000..=40_000));
-        let probe = Probe::default();
-        let workload = Workload::random(&mut rng, probe.clone(), busy, selection.shape);
-        let mut of_scenarios = Rng::new(seed).fork("scenarios");
-        let mut scenarios = Scenario::draw(&mut of_scenarios, &selection.scenarios);
-        let target = Target::random(&mut of_scenarios, &mut scenarios);
-        // Most often while key groups migrate, because the end must wait for that.
-        let ends_in = match of_scenarios.chance(0.5) {
-            true => RescalePhase::CutTriggered,
-            false => *of_scenarios.pick(&RescalePhase::ALL).expect("there are phases"),
-        };
-        let ends_in = scenarios.contains(&Scenario::EndsInPhase).then_some(ends_in);
-        let workload = match scenarios.contains(&Scenario::LargeState) {
-            true => workload.enlarged(&mut of_scenarios),
-            false => workload,
-        };
-        let workload = if ends_in.is_some() { workload.shortened() } else { workload };
-        if ends_in.is_some() {
-            probe.hold_end();
-        }
-        let user_failures =
-            if scenarios.contains(&Scenario::UserFailures) { of_scenarios.within(1..=6) } else { 0 };
-        let directed = Directed::random(&mut of_scenarios, &scenarios);
-        let shape = Shape::random(&mut rng).for_scenarios(&mut of_scenarios, &scenarios);
-        let chaos = Chaos::random(&mut rng, busy, &scenarios);
-        let step_aim = of_scenarios.skewed(2..=100) as f64 / 1_000.0;
-        let step_strikes = if scenarios.contains(&Scenario::Steps) { of_scenarios.within(1..=12) } else { 0 };
-        let aim = if rng.chance(0.5) { rng.within(0..=400) as f64 / 1_000.0 } else { 0.0 };
-        let programs = Programs::new(shape, workload.clone());
+        let (setup, workload) = Setup::random(seed, selection);
+        (Self::of(setup, Trace::new(lines)), workload)
+    }
+
+    /// A cluster before its first event.
+    pub fn of(setup: Setup, trace: Trace) -> Self {
+        let Setup { seed, rng, job, probe, shape, scenarios, .. } = setup;
+        let system = job.system();
+        let programs = Programs::new(shape, job);
         let strikes = Strikes::new(probe.clone());
-        let mut world = World::new(seed, Box::new(programs.spawner()), strikes, Trace::new(lines));
-        // With more, a snapshot of some thousand entries, one in each step, would repeatedly take longer than its
-        // time-out.
-        world.look_cost_us = 1..=rng.skewed(2..=1_000);
+        let mut world = World::new(seed, Box::new(programs.spawner()), strikes, trace);
+        world.look_cost_us = 1..=setup.most_look_cost_us;
         programs.install(&mut world.storage);
-        if let Some((name, system)) = workload.system() {
+        if let Some((name, system)) = system {
             world.add_system(name, system);
         }
+        setup.files.into_iter().for_each(|(name, body)| world.storage.put(&name, body));
         let mut cluster = Self {
             world,
             rng,
@@ -227,33 +212,39 @@ impl Cluster {
             appointments: 0,
             calm: None,
             liveness: Liveness::default(),
-            aim,
-            ends_in,
-            step_aim,
-            step_strikes,
-            user_failures: (0, user_failures),
-            directed,
-            target,
+            aim: setup.aim,
+            ends_in: setup.ends_in,
+            step_aim: setup.step_aim,
+            step_strikes: setup.step_strikes,
+            user_failures: (0, setup.user_failures),
+            directed: setup.directed,
+            target: setup.target,
+            must_strike: setup.must_strike,
             savepoint_until: 0,
             disrupted: BEGIN,
             disruptions: 0,
             over: None,
             programs,
         };
-        cluster.plan(chaos, busy);
-        (cluster, workload)
+        cluster.plan(setup.schedule, setup.busy, setup.task_managers);
+        cluster
     }
 
-    fn plan(&mut self, chaos: Chaos, busy: Duration) {
+    fn plan(
+        &mut self,
+        schedule: Vec<(Duration, Trouble)>,
+        busy: Duration,
+        task_managers: RangeInclusive<u64>,
+    ) {
         self.at(Duration::ZERO, Todo::StartJobManager);
         self.fail_user_code(3_000);
-        let first = self.rng.within(1..=3);
+        let first = self.rng.within(task_managers);
         let first = self.begin_directed().unwrap_or(first);
         for _ in 0..first {
             let at = Duration::from_millis(self.rng.within(0..=1_000));
             self.at(at, Todo::Trouble(Trouble::StartTaskManager));
         }
-        for (at, trouble) in chaos.schedule {
+        for (at, trouble) in schedule {
             self.at(at, Todo::Trouble(trouble));
         }
         self.at(busy, Todo::Calm);
@@ -266,7 +257,7 @@ impl Cluster {
     }
 
     /// Runs the cluster to the end.
-    pub fn run(&mut self, workload: &Workload) {
+    pub fn run(&mut self) {
         while !self.is_done() && self.checker.violations().is_empty() {
             let deadline = self.calm.map(|calm| self.liveness.deadline(calm));
             let appointment = self.agenda.keys().next().map(|(at, _)| *at);
@@ -282,12 +273,12 @@ impl Cluster {
             }
         }
         if self.checker.violations().is_empty() {
-            self.judge(workload);
+            self.judge();
         }
     }
 
     /// Checks the output of the job at its end.
-    fn judge(&mut self, workload: &Workload) {
+    fn judge(&mut self) {
         match &self.over {
             Some((End::Failed(reason), _)) => {
                 let text = format!("the job has failed: {reason}");
@@ -295,11 +286,7 @@ impl Cluster {
             }
             Some((end, _)) => {
                 let or_less = *end == End::Canceled;
-                let (expected, possible) = (workload.expected(), workload.possible());
-                self.checker.compare(&self.world.storage, (&expected, &possible), or_less);
-                if workload.is_ordered() {
-                    self.checker.check_order(&self.world.storage);
-                }
+                self.programs.job.judge(&mut self.checker, &self.world.storage, or_less);
             }
             None => {
                 let state = self.describe();
@@ -307,6 +294,21 @@ impl Cluster {
                 self.checker.violate(text);
             }
         }
+    }
+
+    /// What was found to be wrong.
+    pub fn violations(&self) -> &[String] {
+        self.checker.violations()
+    }
+
+    /// The storage of the cluster.
+    pub fn storage(&self) -> &Storage {
+        &self.world.storage
+    }
+
+    /// The faults that have struck.
+    pub fn strikes(&self) -> &Strikes {
+        &self.world.strikes
     }
 
     /// The outcome.
@@ -385,6 +387,8 @@ impl Cluster {
                 && !name.starts_with(SAVEPOINTS)
             {
                 self.watch.checkpoint_decided(&manifest);
+                let text = format!("checkpoint {}{COMPLETE}", manifest.checkpoint);
+                self.world.trace.remark(self.world.now(), JOB_MANAGER_HOST, &text);
             }
         }
         if self.checker.look(&self.world.storage, &changes) {

@@ -1,10 +1,10 @@
 //! The programs of a cluster: Reflow's real processes, created with the world around them.
 
 use super::JOB_MANAGER_HOST;
+use super::job::SimulatedJob;
 use super::options::Shape;
 use crate::frame_text::EXECUTOR;
-use crate::workload::Workload;
-use crate::world::{Context, Program, Spawner, Storage};
+use crate::world::{Context, Program, Spawner, Storage, Work};
 use bytes::Bytes;
 use reflow_config::Config;
 use reflow_env::ChildCommand;
@@ -16,6 +16,7 @@ use reflow_taskmanager::{Machine, Settings, TaskManager};
 use reflow_types::{Bounds, TaskManagerId};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// The port of the HTTP server of a JobManager.
 const HTTP_PORT: u16 = 8081;
@@ -31,8 +32,8 @@ pub struct Programs {
     /// The cluster's shape.
     pub shape: Shape,
     config: Config,
-    /// The input and the function of the job.
-    pub workload: Workload,
+    /// The job.
+    pub job: Arc<dyn SimulatedJob>,
     started: u64,
     /// The REST handle of the newest JobManager.
     pub handle: Option<Handle>,
@@ -60,12 +61,12 @@ pub enum End {
 }
 
 impl Programs {
-    /// Programs that run this workload.
-    pub fn new(shape: Shape, workload: Workload) -> Self {
+    /// Programs that run this job.
+    pub fn new(shape: Shape, job: Arc<dyn SimulatedJob>) -> Self {
         Self {
             config: shape.config(None),
             shape,
-            workload,
+            job,
             started: 0,
             handle: None,
             restored: 0,
@@ -78,7 +79,7 @@ impl Programs {
 
     /// The spawner of executors.
     pub fn spawner(&self) -> impl Spawner + use<> {
-        ExecutorSpawner { workload: self.workload.clone(), bounds: self.shape.bounds, started: 0 }
+        ExecutorSpawner { job: self.job.clone(), bounds: self.shape.bounds, started: 0 }
     }
 
     /// Stores the job's executables where TaskManagers fetch them. The simulated world has no HTTP: what a JobManager
@@ -131,7 +132,7 @@ impl Programs {
     pub fn job_manager(&mut self, context: &Context) -> Program {
         self.started += 1;
         let build = self.restored.min(EXECUTABLE_COUNT - 1);
-        let job = job(&self.workload, build);
+        let job = job(self.job.as_ref(), &Work::default(), build);
         let spec = JobSpec {
             fingerprint: job.fingerprint(),
             graph: job.graph,
@@ -157,13 +158,13 @@ impl Programs {
 }
 
 /// The job in a build. Each build adds something to the graph of the previous one.
-fn job(workload: &Workload, build: u32) -> Job {
+fn job(job: &dyn SimulatedJob, work: &Work, build: u32) -> Job {
     let built = StreamEnv::build(NAME, |env| {
-        workload.build(env)?;
-        (0..build).for_each(|_| workload.extend(env));
+        job.build(env, work)?;
+        (0..build).for_each(|_| job.extend(env));
         Ok(())
     });
-    built.expect("workloads are valid jobs")
+    built.unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn at(build: u32) -> String {
@@ -179,7 +180,7 @@ fn sha256(build: u32) -> String {
 }
 
 struct ExecutorSpawner {
-    workload: Workload,
+    job: Arc<dyn SimulatedJob>,
     bounds: Bounds,
     started: u64,
 }
@@ -194,7 +195,7 @@ impl Spawner for ExecutorSpawner {
         let build = builds.find(|build| program.ends_with(&sha256(*build))).ok_or("no such file")?;
         let executor = Executor::new(ExecutorOptions {
             start,
-            job: job(&self.workload.clone().working(context.work.clone()), build),
+            job: job(self.job.as_ref(), &context.work, build),
             clock: context.clock.clone(),
             signal: context.signal.clone(),
             memory: Box::new(|| MEMORY_BYTES / 4),

@@ -15,7 +15,7 @@ impl Cluster {
     pub(super) fn aim(&mut self) {
         let (phase, _) = self.watch.phase(self.world.now());
         let before = std::mem::replace(&mut self.world.strikes.phase, phase);
-        if phase != before && Some(phase) == self.ends_in && self.programs.workload.is_at_its_end() {
+        if phase != before && Some(phase) == self.ends_in && self.programs.job.is_at_its_end() {
             let soon = Duration::from_micros(self.rng.skewed(1..=10_000));
             self.at(soon, Todo::LetEnd);
         }
@@ -45,7 +45,7 @@ impl Cluster {
             Todo::Heal(a, b) => self.world.heal(&a, &b),
             Todo::Settle(faults) => self.world.faults = faults,
             // Nothing has struck yet. Strike once while records are in flight, so that the run proves something.
-            Todo::Calm if !self.world.strikes.any_in_flight() => {
+            Todo::Calm if self.must_strike && !self.world.strikes.any_in_flight() => {
                 // There was no live rescale in which the inputs could end. Let them end, because otherwise no
                 // records get in flight again.
                 self.probe.let_end();

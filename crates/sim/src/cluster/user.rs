@@ -61,7 +61,7 @@ impl Cluster {
     pub(super) fn stop_with_savepoint(&mut self, cancel: bool) {
         let Some(job) = self.job().filter(|_| self.programs.restored < MOST_STOPS) else { return };
         // The last watermark fires incomplete windows, so only a job without event time may continue afterwards.
-        let drain = self.programs.workload.is_timeless() && self.rng.chance(0.5);
+        let drain = self.programs.job.is_timeless() && self.rng.chance(0.5);
         let (request, target_directory) = (None, Some(SAVEPOINTS.to_owned()));
         let format = SavepointFormat::Canonical;
         let command = if cancel {

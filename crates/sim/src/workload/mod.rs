@@ -18,6 +18,8 @@ pub mod source;
 pub mod timers;
 pub mod windows;
 
+use crate::check::Checker;
+use crate::cluster::job::SimulatedJob;
 use crate::faults::Probe;
 use crate::rng::Rng;
 use crate::world::{Storage, System, Work};
@@ -190,22 +192,8 @@ impl Workload {
         self
     }
 
-    /// Whether all records but the last of each split have been read.
-    pub fn is_at_its_end(&self) -> bool {
-        self.probe.reached() >= u64::from(self.readings.splits) * (self.readings.per_split - 1)
-    }
-
-    /// The system outside the cluster that the job needs, with the name by which clients reach it.
-    pub fn system(&self) -> Option<(&'static str, Box<dyn System>)> {
-        let broker = || broker::GrowingBroker::new(self.readings.clone(), self.probe.clone());
-        (self.shape == Shape::Broker).then(|| (broker::SYSTEM, Box::new(broker()) as _))
-    }
-
     /// The job function.
-    ///
-    /// # Errors
-    /// Never. The signature is that of job functions.
-    pub fn build(&self, env: &mut StreamEnv) -> Result<(), UserError> {
+    fn build(&self, env: &mut StreamEnv) {
         match self.shape {
             Shape::Counts => counts::build(env, self),
             Shape::CountsOfCounts => counts::build_twice(env, self),
@@ -219,25 +207,15 @@ impl Workload {
             Shape::Broker => broker::build(env, self),
             Shape::Operator(operator) => operators::build(env, self, operator),
         }
-        Ok(())
-    }
-
-    /// Adds a part without input to the job, so that its graph is different.
-    pub fn extend(&self, env: &mut StreamEnv) {
-        let nothing = Arc::new(Readings { splits: 0, ..(*self.readings).clone() });
-        let source = source::ReadingSource::new(nothing, self.probe.clone());
-        env.source("nothing", source)
-            .map(|_: reading::Reading| String::new())
-            .sink("nothing", sink::LineSink);
     }
 
     /// Whether the output consists of lines `key count`, which are in the order of their counts for each key.
-    pub fn is_ordered(&self) -> bool {
+    fn is_ordered(&self) -> bool {
         matches!(self.shape, Shape::Counts | Shape::CountsOfCounts | Shape::Broker)
     }
 
     /// The lines that must be committed at the end.
-    pub fn expected(&self) -> Lines {
+    fn expected(&self) -> Lines {
         match self.shape {
             Shape::Counts | Shape::Slow | Shape::Broker => counts::expected(self.readings.all()),
             Shape::CountsOfCounts => counts::expected_twice(&self.readings),
@@ -252,20 +230,8 @@ impl Workload {
     }
 
     /// The lines that may be committed in addition, each at most that often.
-    pub fn possible(&self) -> Lines {
+    fn possible(&self) -> Lines {
         if self.shape == Shape::Late { late::expected(self).1 } else { Lines::new() }
-    }
-
-    /// Whether the output does not depend on event time, so that a job that was stopped with the last watermark
-    /// can continue unchanged.
-    pub fn is_timeless(&self) -> bool {
-        self.shape.is_timeless()
-    }
-
-    /// The workload in a process whose time it uses.
-    #[must_use]
-    pub fn working(self, work: Work) -> Self {
-        Self { work, ..self }
     }
 
     /// The workload with so much state that it exceeds the bounds of production.
@@ -329,6 +295,41 @@ impl Workload {
     /// The number of records that it reads.
     pub fn records(&self) -> u64 {
         self.readings.count()
+    }
+}
+
+impl SimulatedJob for Workload {
+    fn build(&self, env: &mut StreamEnv, work: &Work) -> Result<(), UserError> {
+        Self { work: work.clone(), ..self.clone() }.build(env);
+        Ok(())
+    }
+
+    fn extend(&self, env: &mut StreamEnv) {
+        let nothing = Arc::new(Readings { splits: 0, ..(*self.readings).clone() });
+        let source = source::ReadingSource::new(nothing, self.probe.clone());
+        env.source("nothing", source)
+            .map(|_: reading::Reading| String::new())
+            .sink("nothing", sink::LineSink);
+    }
+
+    fn system(&self) -> Option<(&'static str, Box<dyn System>)> {
+        let broker = || broker::GrowingBroker::new(self.readings.clone(), self.probe.clone());
+        (self.shape == Shape::Broker).then(|| (broker::SYSTEM, Box::new(broker()) as _))
+    }
+
+    fn is_timeless(&self) -> bool {
+        self.shape.is_timeless()
+    }
+
+    fn is_at_its_end(&self) -> bool {
+        self.probe.reached() >= u64::from(self.readings.splits) * (self.readings.per_split - 1)
+    }
+
+    fn judge(&self, checker: &mut Checker, storage: &Storage, or_less: bool) {
+        checker.compare(storage, (&self.expected(), &self.possible()), or_less);
+        if self.is_ordered() {
+            checker.check_order(storage);
+        }
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) fn expected(workload: &Workload) -> Lines {
         alignment: None,
         ..workload.clone()
     };
-    let mut harness = Harness::new(move |env| calm.build(env).expect("the job of a workload"));
+    let mut harness = Harness::new(move |env| calm.build(env));
     harness.start(1);
     assert!(harness.finish(), "{workload}, undisturbed: {}", harness.state());
     let committed = harness.store().below(COMMITTED);
