@@ -60,8 +60,9 @@ mod value;
 
 pub use aggregating::{Aggregating, AggregatingState, Reduce, Reducing, ReducingState};
 pub use list::{List, ListState};
-pub use map::{Map, MapState};
+pub use map::{Map, MapState, SortedMapState};
 pub use reflow_derive::States;
+pub use reflow_state::{Hashed, Sorted};
 pub use retention::{Expiring, Forever, Retention, TimeToLive};
 pub use value::{Value, ValueState};
 

@@ -50,7 +50,7 @@ pub use key::{Scoped, StateKey};
 pub use layout::{MAX_SEGMENTS, SegmentLayout};
 pub use list::{ListTable, Spans};
 pub use load::{Origin, Restore, verify};
-pub use map::{MapTable, UserKeys};
+pub use map::{Hashed, MapTable, Order, Sorted, UserKeys};
 pub use snapshot::{Progress, SnapshotKind};
 pub use sweep::{SweepCursor, Verdict};
 pub use table::{Found, KeyedTable, PREFETCH_DISTANCE};

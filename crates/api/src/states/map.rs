@@ -3,9 +3,10 @@
 use super::retention::sealed::Retains;
 use super::{Current, Declaration, Expiring, Forever, Retention, State, StateTables, TimeToLive};
 use reflow_graph::StateKind;
-use reflow_state::{Found, MapTable, SnapshotTable, TableId};
+use reflow_state::{Found, Hashed, MapTable, Order, SnapshotTable, Sorted, TableId};
 use reflow_types::{Data, Key, MaxParallelism, Timestamp};
 use std::marker::PhantomData;
+use std::ops::RangeBounds;
 
 /// Declares a state with a map for each key, which [`Map`] accesses. The keys of the maps, the *user keys*, implement
 /// [`Key`].
@@ -20,34 +21,54 @@ use std::marker::PhantomData;
 /// # let _ = items;
 /// ```
 #[derive(Clone, Debug)]
-pub struct MapState<U, V, R = Forever> {
+pub struct MapState<U, V, R = Forever, O = Hashed> {
     name: String,
     retention: R,
-    holds: PhantomData<fn() -> (U, V)>,
+    holds: PhantomData<fn(U, V, O)>,
 }
 
-impl<U, V> MapState<U, V> {
+/// Declares a state with a map for each key whose entries are in the order of their user keys, so that
+/// [`range`](Map::range) finds those between two user keys. Otherwise it is a [`MapState`], whose checkpoints it reads, and
+/// the other way round.
+///
+/// ```
+/// # extern crate reflow_api as reflow;
+/// use reflow::states::{Access, SortedMapState, States};
+///
+/// /// The prices of an item, by the time from which they are valid.
+/// #[derive(States)]
+/// struct Prices {
+///     prices: SortedMapState<i64, u32>,
+/// }
+///
+/// fn price_at(states: &Access<'_, String, Prices>, time: i64) -> Option<u32> {
+///     states.prices.range(..=time).next_back().map(|(_, price)| *price)
+/// }
+/// ```
+pub type SortedMapState<U, V, R = Forever> = MapState<U, V, R, Sorted>;
+
+impl<U, V, O> MapState<U, V, Forever, O> {
     /// A state of this name, which is unique within the function.
     pub fn new(name: impl Into<String>) -> Self {
         Self { name: name.into(), retention: Forever, holds: PhantomData }
     }
 
     /// Lets entries expire, each by itself.
-    pub fn time_to_live(self, time_to_live: TimeToLive) -> MapState<U, V, Expiring> {
+    pub fn time_to_live(self, time_to_live: TimeToLive) -> MapState<U, V, Expiring, O> {
         MapState { name: self.name, retention: time_to_live.into(), holds: PhantomData }
     }
 }
 
 /// The table of a [`MapState`].
 #[doc(hidden)]
-pub struct MapStateTable<K: Key, U: Key, V: Data, R: Retention> {
-    table: MapTable<K, U, R::Entry<V>>,
+pub struct MapStateTable<K: Key, U: Key, V: Data, R: Retention, O: Order<U>> {
+    table: MapTable<K, U, R::Entry<V>, O>,
     retention: R,
 }
 
-impl<K: Key, U: Key, V: Data, R: Retention> State<K> for MapState<U, V, R> {
-    type Table = MapStateTable<K, U, V, R>;
-    type Access<'a> = Map<'a, K, U, V, R>;
+impl<K: Key, U: Key, V: Data, R: Retention, O: Order<U>> State<K> for MapState<U, V, R, O> {
+    type Table = MapStateTable<K, U, V, R, O>;
+    type Access<'a> = Map<'a, K, U, V, R, O>;
 
     fn named(name: &str) -> Self {
         Self { name: name.to_owned(), retention: R::unset::<V>(), holds: PhantomData }
@@ -58,18 +79,18 @@ impl<K: Key, U: Key, V: Data, R: Retention> State<K> for MapState<U, V, R> {
         Declaration { table, name: &self.name, kind: StateKind::Map, time_to_live }
     }
 
-    fn table(self, max: MaxParallelism) -> MapStateTable<K, U, V, R> {
+    fn table(self, max: MaxParallelism) -> Self::Table {
         let table = MapTable::new(TableId::of_name(&self.name), &self.name, max);
         MapStateTable { table, retention: self.retention }
     }
 
     #[inline]
-    fn access<'a>(table: &'a mut MapStateTable<K, U, V, R>, current: Current<'a, K>) -> Map<'a, K, U, V, R> {
+    fn access<'a>(table: &'a mut Self::Table, current: Current<'a, K>) -> Self::Access<'a> {
         Map { of: table, current }
     }
 }
 
-impl<K: Key, U: Key, V: Data, R: Retention> StateTables for MapStateTable<K, U, V, R> {
+impl<K: Key, U: Key, V: Data, R: Retention, O: Order<U>> StateTables for MapStateTable<K, U, V, R, O> {
     fn visit(&mut self, visit: &mut dyn FnMut(&mut dyn SnapshotTable)) {
         visit(&mut self.table);
     }
@@ -91,7 +112,8 @@ impl<K: Key, U: Key, V: Data, R: Retention> StateTables for MapStateTable<K, U, 
 
 /// The map of the current key.
 ///
-/// Iterators return entries in the order of the hashes of their user keys, which is the same after a restore.
+/// Iterators return entries in the order of the hashes of their user keys, which is the same after a restore; those of a
+/// [`SortedMapState`] in the order of the user keys.
 ///
 /// ```
 /// # extern crate reflow_api as reflow;
@@ -113,12 +135,12 @@ impl<K: Key, U: Key, V: Data, R: Retention> StateTables for MapStateTable<K, U, 
 /// index of the user keys, which is in memory only. [`clear`](Self::clear) removes the entries one by one before it returns:
 /// about 0.4 s for a million of them, in which no barrier passes. Let large maps expire, or remove a part of them at a
 /// time.
-pub struct Map<'a, K: Key, U: Key, V: Data, R: Retention = Forever> {
-    of: &'a mut MapStateTable<K, U, V, R>,
+pub struct Map<'a, K: Key, U: Key, V: Data, R: Retention = Forever, O: Order<U> = Hashed> {
+    of: &'a mut MapStateTable<K, U, V, R, O>,
     current: Current<'a, K>,
 }
 
-impl<K: Key, U: Key, V: Data> Map<'_, K, U, V, Forever> {
+impl<K: Key, U: Key, V: Data, O: Order<U>> Map<'_, K, U, V, Forever, O> {
     /// The value of a user key.
     #[inline]
     pub fn get(&self, key: &U) -> Option<&V> {
@@ -162,7 +184,7 @@ impl<K: Key, U: Key, V: Data> Map<'_, K, U, V, Forever> {
 
 /// Reads of entries that expire remove those that are expired, so they need `&mut self`. The iterators visit all
 /// entries of the map first.
-impl<K: Key, U: Key, V: Data> Map<'_, K, U, V, Expiring> {
+impl<K: Key, U: Key, V: Data, O: Order<U>> Map<'_, K, U, V, Expiring, O> {
     /// The value of a user key, unless it is expired.
     pub fn get(&mut self, key: &U) -> Option<&V> {
         let found = self.find_live(key)?;
@@ -187,8 +209,8 @@ impl<K: Key, U: Key, V: Data> Map<'_, K, U, V, Expiring> {
 
     /// The entries.
     pub fn iter(&mut self) -> impl Iterator<Item = (&U, &V)> {
-        self.read_all();
         let Current { hash, key, .. } = self.current;
+        self.read(self.of.table.keys(hash, key).cloned().collect());
         self.of.table.iter(hash, key).map(|(key, entry)| (key, Expiring::value(entry)))
     }
 
@@ -203,9 +225,7 @@ impl<K: Key, U: Key, V: Data> Map<'_, K, U, V, Expiring> {
     }
 
     /// Removes what is expired, and lets the rest count as read.
-    fn read_all(&mut self) {
-        let Current { hash, key, .. } = self.current;
-        let keys: Vec<U> = self.of.table.keys(hash, key).cloned().collect();
+    fn read(&mut self, keys: Vec<U>) {
         for key in &keys {
             if let Some(found) = self.find_live(key) {
                 self.count_read(found);
@@ -221,7 +241,38 @@ impl<K: Key, U: Key, V: Data> Map<'_, K, U, V, Expiring> {
     }
 }
 
-impl<K: Key, U: Key, V: Data, R: Retention> Map<'_, K, U, V, R> {
+/// Maps in the order of their user keys.
+impl<K: Key, U: Key + Ord, V: Data> Map<'_, K, U, V, Forever, Sorted> {
+    /// The entries whose user keys are in a range, in ascending order. It costs what it returns, whatever the size of the
+    /// map.
+    pub fn range(&self, range: impl RangeBounds<U>) -> impl DoubleEndedIterator<Item = (&U, &V)> {
+        let Current { hash, key, .. } = self.current;
+        self.of.table.range(hash, key, range).map(|(key, entry)| (key, Forever::value(entry)))
+    }
+
+    /// The entry with the lowest user key.
+    pub fn first(&self) -> Option<(&U, &V)> {
+        self.range(..).next()
+    }
+
+    /// The entry with the highest user key.
+    pub fn last(&self) -> Option<(&U, &V)> {
+        self.range(..).next_back()
+    }
+}
+
+/// Maps in the order of their user keys, whose entries expire.
+impl<K: Key, U: Key + Ord, V: Data> Map<'_, K, U, V, Expiring, Sorted> {
+    /// The entries whose user keys are in a range, in ascending order. It visits those of the range twice, and no others.
+    pub fn range(&mut self, range: impl RangeBounds<U> + Clone) -> impl DoubleEndedIterator<Item = (&U, &V)> {
+        let Current { hash, key, .. } = self.current;
+        let in_range = self.of.table.range(hash, key, range.clone());
+        self.read(in_range.map(|(key, _)| key.clone()).collect());
+        self.of.table.range(hash, key, range).map(|(key, entry)| (key, Expiring::value(entry)))
+    }
+}
+
+impl<K: Key, U: Key, V: Data, R: Retention, O: Order<U>> Map<'_, K, U, V, R, O> {
     /// The value of a user key for changes.
     pub fn get_mut(&mut self, key: &U) -> Option<&mut V> {
         let found = self.find_live(key)?;
