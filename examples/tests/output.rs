@@ -67,3 +67,22 @@ fn events_that_the_state_machine_does_not_allow_are_reported() {
     assert!(!expected.is_empty());
     assert_eq!(run(env!("CARGO_BIN_EXE_state_machine"), &[]), expected);
 }
+
+/// Each grade with each salary of the same person in the same two seconds.
+#[test]
+fn grades_are_joined_with_salaries() {
+    let names = ["tom", "jerry", "alice", "bob", "john", "grace"];
+    let mut expected = Vec::new();
+    for grade in 0..60 {
+        for salary in (0..60).filter(|salary| salary / 10 == grade / 10) {
+            let name = names[grade * grade % 6];
+            if name == names[salary * 5 % 6] {
+                let (grade, salary) = (grade % 5 + 1, salary * 997 % 10_000 + 1);
+                expected.push(format!("{name}: grade {grade}, salary {salary}"));
+            }
+        }
+    }
+    expected.sort();
+    assert!(expected.len() > 50);
+    assert_eq!(run(env!("CARGO_BIN_EXE_window_join"), &["--records", "60"]), expected);
+}

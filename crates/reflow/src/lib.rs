@@ -72,9 +72,9 @@ pub mod prelude {
         AggregatingState, Expiring, ListState, MapState, ReducingState, States, TimeToLive, ValueState,
     };
     pub use crate::window::{
-        CountEvictor, CountTrigger, DeltaTrigger, Elements, EventTimeTrigger, GlobalWindows, PurgingTrigger,
-        SessionWindows, SlidingWindows, TimeEvictor, TumblingWindows, Window, WindowContext, WindowFunction,
-        Windowed,
+        CoGroup, CountEvictor, CountTrigger, DeltaTrigger, Elements, EventTimeTrigger, GlobalWindows,
+        PurgingTrigger, SessionWindows, SlidingWindows, TimeEvictor, TumblingWindows, Window, WindowContext,
+        WindowFunction, Windowed,
     };
     pub use crate::{
         Aggregate, Args, BoxedStream, BroadcastProcessFunction, CoProcessFunction, Context, Data, Either,

@@ -4,11 +4,13 @@
 //! process function like any other, whose vertex has two input edges.
 
 use crate::draft::HeadDraft;
-use crate::keyed::KeyedStream;
+use crate::keyed::{KeyedInputs, KeyedStream};
 use crate::pipeline::{
     BroadcastHead, FlatMapLink, GateHead, MapLink, Pipeline, ProcessHead, ProcessLink, Then,
 };
 use crate::stream::Stream;
+use crate::windowed::WindowedStream;
+use reflow_api::window::{EventTimeTrigger, WindowAssigner};
 use reflow_api::{
     BroadcastProcessFunction, CoProcessFunction, Context, Data, Either, Input, OnError, ProcessFunction,
     RuntimeContext, TimeDomain, UnkeyedCoProcessFunction, UnkeyedContext, UnkeyedProcessFunction, UserError,
@@ -144,6 +146,16 @@ where
         self.keyed("co-process", "CoProcess", head)
     }
 
+    /// Groups the records of both into windows by key. [`join`](WindowedStream::join) and
+    /// [`co_group`](WindowedStream::co_group) match those of a window; the other operators take them as one stream of
+    /// [`Either`].
+    pub fn window<W>(self, assigner: W) -> WindowedStream<Self, W, EventTimeTrigger>
+    where
+        W: WindowAssigner<EitherOf<P, Q>>,
+    {
+        WindowedStream::new(self, assigner)
+    }
+
     /// The records without their keys: each subtask has all records of its keys, those of each stream in order.
     pub fn partitioned(self) -> ConnectedStreams<P::Out, Q::Out> {
         ConnectedStreams { stream: self.keyed("connect", "Connect", GateHead(PhantomData)) }
@@ -158,6 +170,28 @@ where
         let (env, one) = first::<P, Q::Out>(self.first.stream).ship(Shipping::Hash, key.clone(), None);
         let (_, two) = second::<Q, P::Out>(self.second.stream).ship(Shipping::Hash, key, None);
         Stream::begin(env, kind, name.to_owned(), HeadDraft::Keyed(vec![one, two]), head)
+    }
+}
+
+impl<P, F, Q, G> KeyedInputs for ConnectedKeyedStreams<P, F, Q, G>
+where
+    P: Pipeline<Out: Data>,
+    Q: Pipeline<Out: Data>,
+    F: KeySelector<P::Out>,
+    G: KeySelector<Q::Out, Key = F::Key>,
+{
+    type Record = EitherOf<P, Q>;
+    type Key = F::Key;
+    type Selector = EitherKey<F, G>;
+
+    fn head<H: Pipeline>(
+        self,
+        kind: &'static str,
+        name: &str,
+        head: impl FnOnce(Self::Selector) -> H,
+    ) -> Stream<H> {
+        let head = head(self.key());
+        self.keyed(kind, name, head)
     }
 }
 

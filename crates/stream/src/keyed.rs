@@ -2,21 +2,20 @@
 
 use crate::aggregates::{Best, Measured, Side};
 use crate::draft::HeadDraft;
-use crate::pipeline::{
-    FilterLink, FlatMapLink, GateHead, MapLink, Pipeline, ProcessHead, RollingHead, Then, WindowHead,
-};
+use crate::pipeline::{FilterLink, FlatMapLink, GateHead, MapLink, Pipeline, ProcessHead, RollingHead, Then};
 use crate::stream::{SinkHandle, Stream};
 use crate::windowed::{EvictingStream, WindowedStream};
 use reflow_api::states::Reduce;
 use reflow_api::window::session::DynamicGap;
 use reflow_api::window::{
-    CountEvictor, CountTrigger, EventTimeTrigger, GlobalWindows, PurgingTrigger, SessionWindows, Trigger,
+    CountEvictor, CountTrigger, EventTimeTrigger, GlobalWindows, PurgingTrigger, SessionWindows,
     WindowAssigner,
 };
 use reflow_api::{Data, OnError, ProcessFunction, Sink, TryAggregate};
 use reflow_graph::Shipping;
 use reflow_network::output::KeySelector;
-use reflow_runtime::keyed::{Contents, Lateness, Merging, Windowing, WithKey};
+use reflow_runtime::keyed::WithKey;
+use reflow_types::Key;
 use std::marker::PhantomData;
 use std::ops::Add;
 use std::time::Duration;
@@ -26,6 +25,37 @@ use std::time::Duration;
 pub struct KeyedStream<P: Pipeline, F> {
     pub(crate) stream: Stream<P>,
     pub(crate) key: F,
+}
+
+/// What an operator with keyed state reads: a [`KeyedStream`], or two that are [connected](KeyedStream::connect). Not meant
+/// to be implemented elsewhere.
+pub trait KeyedInputs: Sized {
+    /// The records: those of the stream, or of either.
+    type Record: Data;
+    /// The keys.
+    type Key: Key;
+    /// Gives the key of a record.
+    type Selector: KeySelector<Self::Record, Key = Self::Key>;
+
+    /// Ends the chains of the inputs with an exchange by key, and starts another one with a head.
+    #[doc(hidden)]
+    fn head<H: Pipeline>(
+        self,
+        kind: &'static str,
+        name: &str,
+        head: impl FnOnce(Self::Selector) -> H,
+    ) -> Stream<H>;
+}
+
+impl<P: Pipeline<Out: Data>, F: KeySelector<P::Out>> KeyedInputs for KeyedStream<P, F> {
+    type Record = P::Out;
+    type Key = F::Key;
+    type Selector = F;
+
+    fn head<H: Pipeline>(self, kind: &'static str, name: &str, head: impl FnOnce(F) -> H) -> Stream<H> {
+        let head = head(self.key.clone());
+        self.keyed(kind, name, head)
+    }
 }
 
 /// An operator without state behind [`KeyedStream::partitioned`].
@@ -210,8 +240,8 @@ impl<P: Pipeline<Out: Data>, F: KeySelector<P::Out>> KeyedStream<P, F> {
     /// let _ = sessions.trigger_on_rise(10.0, |click| *click as f64).count();
     /// # }
     /// ```
-    pub fn window<W: WindowAssigner<P::Out>>(self, assigner: W) -> WindowedStream<P, F, W, EventTimeTrigger> {
-        WindowedStream { keyed: self, assigner, trigger: EventTimeTrigger, lateness: Lateness::default() }
+    pub fn window<W: WindowAssigner<P::Out>>(self, assigner: W) -> WindowedStream<Self, W, EventTimeTrigger> {
+        WindowedStream::new(self, assigner)
     }
 
     /// Groups each key's records into sessions, with a gap that depends on the record: [`window`](Self::window) with
@@ -231,7 +261,7 @@ impl<P: Pipeline<Out: Data>, F: KeySelector<P::Out>> KeyedStream<P, F> {
     pub fn sessions_by_gap<H>(
         self,
         gap: H,
-    ) -> WindowedStream<P, F, SessionWindows<DynamicGap<H>>, EventTimeTrigger>
+    ) -> WindowedStream<Self, SessionWindows<DynamicGap<H>>, EventTimeTrigger>
     where
         H: Fn(&P::Out) -> Duration + Clone + Send + 'static,
     {
@@ -252,7 +282,7 @@ impl<P: Pipeline<Out: Data>, F: KeySelector<P::Out>> KeyedStream<P, F> {
     ///
     /// # Panics
     /// If `size` is 0.
-    pub fn count_window(self, size: u64) -> WindowedStream<P, F, GlobalWindows, PurgingTrigger<CountTrigger>>
+    pub fn count_window(self, size: u64) -> WindowedStream<Self, GlobalWindows, PurgingTrigger<CountTrigger>>
     where
         P::Out: Clone,
     {
@@ -278,29 +308,12 @@ impl<P: Pipeline<Out: Data>, F: KeySelector<P::Out>> KeyedStream<P, F> {
         self,
         size: usize,
         slide: u64,
-    ) -> EvictingStream<P, F, GlobalWindows, CountTrigger, CountEvictor>
+    ) -> EvictingStream<Self, GlobalWindows, CountTrigger, CountEvictor>
     where
         P::Out: Clone,
     {
         assert!(size > 0 && slide > 0, "a count window and its slide must have at least one record");
         self.window(GlobalWindows).trigger(CountTrigger::every(slide)).evict(CountEvictor::keep_last(size))
-    }
-
-    pub(crate) fn windowed<W, G, C>(
-        self,
-        windowing: Windowing<P::Out, W, G, C>,
-        name: &str,
-    ) -> Stream<WindowHead<P::Out, F, W, G, C>>
-    where
-        P::Out: Clone,
-        W: WindowAssigner<P::Out>,
-        W::Merging: Merging<F::Key, P::Out, G, C>,
-        G: Trigger<P::Out>,
-        C: Contents<F::Key, P::Out>,
-        C::Out: Send + 'static,
-    {
-        let head = WindowHead { key: self.key.clone(), windowing, takes: PhantomData };
-        self.keyed("window", name, head)
     }
 
     /// Ends the current chain with an exchange by key and starts another one with `head`.

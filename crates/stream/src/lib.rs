@@ -24,7 +24,7 @@ pub mod windowed;
 pub use connected::{BroadcastConnectedStream, ConnectedKeyedStreams, ConnectedStreams};
 pub use env::StreamEnv;
 pub use job::{Job, JobError, TaskFactory};
-pub use keyed::KeyedStream;
+pub use keyed::{KeyedInputs, KeyedStream};
 pub use pipeline::{Fallible, Link, Pipeline};
 pub use stream::{BoxedStream, SharedStream, SinkHandle, Stream};
 pub use windowed::{EvictingStream, WindowedStream};

@@ -3,6 +3,7 @@
 //! A new operator needs a line here. [`check_rescales`](crate::check_rescales) then tests it with checkpoints,
 //! crashes and restarts at another parallelism, and the simulator with live rescales on a cluster with failures.
 
+pub mod joins;
 mod ledger;
 mod placed;
 pub mod windows;
@@ -105,6 +106,10 @@ pub enum Operator {
     CountWindows,
     /// A sum by key, written at each record.
     RollingSum,
+    /// The pairs of records of two streams in tumbling windows.
+    WindowJoin,
+    /// The records of two streams in sessions, of which one may have none.
+    CoGroup,
 }
 
 /// A time after that of all records.
@@ -135,7 +140,7 @@ const FIFTH: OutputTag<Reading> = OutputTag::new("fifth");
 
 impl Operator {
     /// All operators.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::Reduce,
         Self::Aggregate,
         Self::Tumbling,
@@ -161,6 +166,8 @@ impl Operator {
         Self::ProcessingTime,
         Self::CountWindows,
         Self::RollingSum,
+        Self::WindowJoin,
+        Self::CoGroup,
     ];
 
     /// Builds its job, from a stream of readings to a sink of lines. The output does not depend on the order of
@@ -296,6 +303,8 @@ impl Operator {
             Self::RollingSum => {
                 readings.key_by(Reading::own_key).sum(|r| r.value).map(text).sink("out", sink)
             }
+            Self::WindowJoin => return joins::window_join(timed(readings), sink),
+            Self::CoGroup => return joins::co_group(timed(readings), sink),
             Self::KeyedMap => readings.key_by(key).map(text).key_by(|line| line.clone()).sink("out", sink),
         };
     }

@@ -3,6 +3,7 @@
 
 use reflow_api::Watermarks;
 use reflow_api::window::{Assigner, Window, Windowed};
+use reflow_testkit::operators::joins::{self, SESSION_GAP, is_first, is_second, product};
 use reflow_testkit::operators::windows::{gap_ms, late_time, session_line, total_line};
 use reflow_testkit::operators::{
     DELETING, Disorder, FLAT_MAP, FLAT_MAP_KEPT, LEDGER_LAST, LEFT_OUT, Operator, Reading, SLIDE, SLIDING,
@@ -297,6 +298,48 @@ fn sessions_by_gaps_of_records() {
     let line = |key| move |(window, sum)| session_line(key, window, sum);
     let lines = sessions.into_iter().flat_map(|(key, of_key)| of_key.into_iter().map(line(key)));
     assert_eq!(committed(Operator::Sessions), sorted(lines));
+}
+
+#[test]
+fn joined_windows() {
+    let pairs = all_readings().filter(is_first).flat_map(|first| {
+        let same = move |other: &Reading| {
+            other.key == first.key && other.time.div_euclid(100) == first.time.div_euclid(100)
+        };
+        let pair = move |second: Reading| Reading {
+            value: product((first.time, first.value), (second.time, second.value)),
+            ..second
+        };
+        all_readings().filter(is_second).filter(same).map(pair).collect::<Vec<_>>()
+    });
+    let pairs: Vec<Reading> = pairs.collect();
+    assert!(pairs.len() > 100, "{pairs:?}");
+    assert_eq!(committed(Operator::WindowJoin), sums(pairs.into_iter(), TUMBLING, TUMBLING));
+}
+
+#[test]
+fn co_grouped_sessions() {
+    let mut sessions: BTreeMap<u64, Vec<(Window, i64, i64)>> = BTreeMap::new();
+    let mut in_order: Vec<Reading> = all_readings().filter(|r| is_first(r) || is_second(r)).collect();
+    in_order.sort_by_key(|reading| reading.time);
+    for reading in in_order {
+        let window = Window { start: reading.time, end: reading.time + SESSION_GAP.as_millis() as Timestamp };
+        let (first, second) = if is_first(&reading) { (reading.value, 0) } else { (0, reading.value) };
+        let of_key = sessions.entry(reading.key).or_default();
+        match of_key.last_mut().filter(|(last, _, _)| last.end >= window.start) {
+            Some((last, firsts, seconds)) => {
+                last.end = window.end;
+                (*firsts, *seconds) = (*firsts + first, *seconds + second);
+            }
+            None => of_key.push((window, first, second)),
+        }
+    }
+    let all = || sessions.iter().flat_map(|(key, of_key)| of_key.iter().map(move |session| (*key, session)));
+    assert!(all().filter(|(_, (_, first, second))| *first != 0 && *second != 0).count() > 5, "{sessions:?}");
+    assert!(all().any(|(_, (_, _, second))| *second == 0), "{sessions:?}");
+    let lines =
+        all().map(|(key, (window, first, second))| joins::session_line(key, *window, *first, *second));
+    assert_eq!(committed(Operator::CoGroup), sorted(lines));
 }
 
 #[test]

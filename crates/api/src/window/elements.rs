@@ -43,6 +43,12 @@ impl<T> Elements<T> {
         self.rows.iter()
     }
 
+    /// The record at this place, with its timestamp.
+    #[inline]
+    pub fn get(&self, index: usize) -> Option<&(Timestamp, T)> {
+        self.rows.get(index)
+    }
+
     /// The record that arrived last.
     pub fn last(&self) -> Option<&(Timestamp, T)> {
         self.rows.back()
@@ -84,5 +90,20 @@ impl<T> Elements<T> {
 
     fn find_newest(&mut self) {
         self.newest = self.rows.iter().map(|(time, _)| *time).max().unwrap_or(Timestamp::MIN);
+    }
+}
+
+/// The records of two connected streams that are in one window.
+#[derive(Clone, Debug, Data)]
+pub struct CoGroup<A, B> {
+    /// Those of the first stream.
+    pub first: Elements<A>,
+    /// Those of the second stream.
+    pub second: Elements<B>,
+}
+
+impl<A, B> Default for CoGroup<A, B> {
+    fn default() -> Self {
+        Self { first: Elements::default(), second: Elements::default() }
     }
 }

@@ -14,7 +14,7 @@ pub use assigner::{
     Assigner, GlobalWindows, Merges, NeverMerges, ProcessingTime, SlidingWindows, TumblingWindows,
     WindowAssigner, WindowError,
 };
-pub use elements::Elements;
+pub use elements::{CoGroup, Elements};
 pub use evictor::{CountEvictor, DeltaEvictor, Evictor, KeepAll, TimeEvictor};
 pub use function::{WindowContext, WindowFunction};
 pub use session::SessionWindows;

@@ -11,8 +11,9 @@ pub use broadcast::BroadcastProcess;
 pub use process::Process;
 pub use rolling::{ResultAlone, Rolling, RollingOutput, WithKey};
 pub use window::{
-    Aggregated, AggregatedThenProcessed, Apply, Buffered, Contents, EvictedThenAggregated, Lateness, Merging,
-    MergingContents, Processed, WindowOperator, Windowing,
+    Aggregated, AggregatedThenProcessed, Apply, Buffered, CoGrouped, CoGroupedThenProcessed, Contents,
+    EvictedThenAggregated, Joined, Lateness, Merging, MergingContents, Pairs, Processed, WindowOperator,
+    Windowing,
 };
 
 use crate::stage::{Control, Stage};

@@ -2,42 +2,41 @@
 
 use super::{WindowedStream, Windows};
 use crate::aggregates::{Count, Side, best};
+use crate::keyed::KeyedInputs;
 use crate::pipeline::Pipeline;
 use crate::stream::Stream;
 use reflow_api::states::Reduce;
 use reflow_api::window::{
     DeltaTrigger, Elements, Evictor, Trigger, Window, WindowAssigner, WindowFunction, Windowed,
 };
-use reflow_api::{Data, OutputTag, TryAggregate};
-use reflow_network::output::KeySelector;
+use reflow_api::{OutputTag, TryAggregate};
 use reflow_runtime::keyed::{Apply, Buffered, EvictedThenAggregated, Merging, Processed};
 use std::time::Duration;
 
 /// Windows that keep their records.
 #[must_use = "a stream does nothing until it ends in a sink"]
-pub struct EvictingStream<P: Pipeline, F, W, G, E> {
-    windowed: WindowedStream<P, F, W, G>,
+pub struct EvictingStream<I: KeyedInputs, W, G, E> {
+    windowed: WindowedStream<I, W, G>,
     evictor: E,
 }
 
 /// Numbers of records that were not evicted.
-type EvictedThenCounted<P, F, W, G, E> =
-    Windows<P, F, W, G, EvictedThenAggregated<E, Count<<P as Pipeline>::Out>>>;
+type EvictedThenCounted<I, W, G, E> =
+    Windows<I, W, G, EvictedThenAggregated<E, Count<<I as KeyedInputs>::Record>>>;
 
-impl<P, F, W, G, E> EvictingStream<P, F, W, G, E>
+impl<I, W, G, E> EvictingStream<I, W, G, E>
 where
-    P: Pipeline<Out: Data + Clone>,
-    F: KeySelector<P::Out>,
-    W: WindowAssigner<P::Out>,
-    G: Trigger<P::Out>,
-    E: Evictor<P::Out>,
+    I: KeyedInputs<Record: Clone>,
+    W: WindowAssigner<I::Record>,
+    G: Trigger<I::Record>,
+    E: Evictor<I::Record>,
 {
-    pub(super) fn new(windowed: WindowedStream<P, F, W, G>, evictor: E) -> Self {
+    pub(super) fn new(windowed: WindowedStream<I, W, G>, evictor: E) -> Self {
         Self { windowed, evictor }
     }
 
     /// Sets the trigger that decides when a window emits its result; the default is at the window's end.
-    pub fn trigger<H: Trigger<P::Out>>(self, trigger: H) -> EvictingStream<P, F, W, H, E> {
+    pub fn trigger<H: Trigger<I::Record>>(self, trigger: H) -> EvictingStream<I, W, H, E> {
         EvictingStream { windowed: self.windowed.trigger(trigger), evictor: self.evictor }
     }
 
@@ -46,9 +45,9 @@ where
         self,
         threshold: f64,
         measure: M,
-    ) -> EvictingStream<P, F, W, DeltaTrigger<P::Out, M>, E>
+    ) -> EvictingStream<I, W, DeltaTrigger<I::Record, M>, E>
     where
-        M: Fn(&P::Out) -> f64 + Clone + Send + 'static,
+        M: Fn(&I::Record) -> f64 + Clone + Send + 'static,
     {
         self.trigger(DeltaTrigger::every(threshold, measure))
     }
@@ -58,9 +57,9 @@ where
         self,
         threshold: f64,
         measure: M,
-    ) -> EvictingStream<P, F, W, DeltaTrigger<P::Out, M>, E>
+    ) -> EvictingStream<I, W, DeltaTrigger<I::Record, M>, E>
     where
-        M: Fn(&P::Out) -> f64 + Clone + Send + 'static,
+        M: Fn(&I::Record) -> f64 + Clone + Send + 'static,
     {
         self.trigger(DeltaTrigger::either_way(threshold, measure))
     }
@@ -71,64 +70,64 @@ where
     }
 
     /// As [`WindowedStream::late_output`].
-    pub fn late_output(self, tag: &OutputTag<P::Out>) -> Self {
+    pub fn late_output(self, tag: &OutputTag<I::Record>) -> Self {
         Self { windowed: self.windowed.late_output(tag), ..self }
     }
 
     /// Applies `function` to a window's records, in the order of their arrival.
-    pub fn apply<U, A>(self, function: A) -> Windows<P, F, W, G, Buffered<E, A>>
+    pub fn apply<U, A>(self, function: A) -> Windows<I, W, G, Buffered<E, A>>
     where
         U: Send + 'static,
-        A: Fn(&F::Key, Window, &Elements<P::Out>) -> Option<U> + Clone + Send + 'static,
-        W::Merging: Merging<F::Key, P::Out, G, Buffered<E, A>>,
+        A: Fn(&I::Key, Window, &Elements<I::Record>) -> Option<U> + Clone + Send + 'static,
+        W::Merging: Merging<I::Key, I::Record, G, Buffered<E, A>>,
     {
         self.windowed.with(Buffered { evictor: self.evictor, function })
     }
 
     /// Calls `function` with a window's records, each time the window fires.
-    pub fn process<Q>(self, function: Q) -> Windows<P, F, W, G, Processed<E, Q>>
+    pub fn process<Q>(self, function: Q) -> Windows<I, W, G, Processed<E, Q>>
     where
-        Q: WindowFunction<Key = F::Key, In = Elements<P::Out>>,
+        Q: WindowFunction<Key = I::Key, In = Elements<I::Record>>,
         Q::Out: Send + 'static,
-        W::Merging: Merging<F::Key, P::Out, G, Processed<E, Q>>,
+        W::Merging: Merging<I::Key, I::Record, G, Processed<E, Q>>,
     {
         self.windowed.with(Processed { evictor: self.evictor, function })
     }
 
     /// Emits the result of `aggregate` over a window's records, with key and window. They are aggregated anew each time.
-    pub fn aggregate<A>(self, aggregate: A) -> Windows<P, F, W, G, EvictedThenAggregated<E, A>>
+    pub fn aggregate<A>(self, aggregate: A) -> Windows<I, W, G, EvictedThenAggregated<E, A>>
     where
-        A: TryAggregate<In = P::Out>,
+        A: TryAggregate<In = I::Record>,
         A::Out: Send + 'static,
-        W::Merging: Merging<F::Key, P::Out, G, EvictedThenAggregated<E, A>>,
+        W::Merging: Merging<I::Key, I::Record, G, EvictedThenAggregated<E, A>>,
     {
         self.windowed.with(EvictedThenAggregated { evictor: self.evictor, aggregate })
     }
 
     /// Emits a window's records combined by `function`, with key and window.
-    pub fn reduce<H>(self, function: H) -> Stream<impl Pipeline<Out = Windowed<F::Key, P::Out>>>
+    pub fn reduce<H>(self, function: H) -> Stream<impl Pipeline<Out = Windowed<I::Key, I::Record>>>
     where
-        H: Fn(P::Out, P::Out) -> P::Out + Clone + Send + 'static,
-        W::Merging: Merging<F::Key, P::Out, G, EvictedThenAggregated<E, Reduce<P::Out, H>>>,
+        H: Fn(I::Record, I::Record) -> I::Record + Clone + Send + 'static,
+        W::Merging: Merging<I::Key, I::Record, G, EvictedThenAggregated<E, Reduce<I::Record, H>>>,
     {
         self.aggregate(Reduce::new(function))
     }
 
     /// Emits the number of a window's records, with key and window.
-    pub fn count(self) -> EvictedThenCounted<P, F, W, G, E>
+    pub fn count(self) -> EvictedThenCounted<I, W, G, E>
     where
-        W::Merging: Merging<F::Key, P::Out, G, EvictedThenAggregated<E, Count<P::Out>>>,
+        W::Merging: Merging<I::Key, I::Record, G, EvictedThenAggregated<E, Count<I::Record>>>,
     {
         self.aggregate(Count::new())
     }
 
     /// Emits the record of a window with the highest measure, the earliest of several. A measure that cannot be
     /// compared with itself, such as NaN, is lower than all others.
-    pub fn max_by<S, M>(self, measure: S) -> Windows<P, F, W, G, Buffered<E, BestOf<S>>>
+    pub fn max_by<S, M>(self, measure: S) -> Windows<I, W, G, Buffered<E, BestOf<S>>>
     where
-        S: Fn(&P::Out) -> M + Clone + Send + 'static,
+        S: Fn(&I::Record) -> M + Clone + Send + 'static,
         M: PartialOrd,
-        W::Merging: Merging<F::Key, P::Out, G, Buffered<E, BestOf<S>>>,
+        W::Merging: Merging<I::Key, I::Record, G, Buffered<E, BestOf<S>>>,
     {
         let function = BestOf { measure, side: Side::Highest };
         self.windowed.with(Buffered { evictor: self.evictor, function })
@@ -136,11 +135,11 @@ where
 
     /// Emits the record of a window with the lowest measure, the earliest of several. A measure that cannot be
     /// compared with itself, such as NaN, is higher than all others.
-    pub fn min_by<S, M>(self, measure: S) -> Windows<P, F, W, G, Buffered<E, BestOf<S>>>
+    pub fn min_by<S, M>(self, measure: S) -> Windows<I, W, G, Buffered<E, BestOf<S>>>
     where
-        S: Fn(&P::Out) -> M + Clone + Send + 'static,
+        S: Fn(&I::Record) -> M + Clone + Send + 'static,
         M: PartialOrd,
-        W::Merging: Merging<F::Key, P::Out, G, Buffered<E, BestOf<S>>>,
+        W::Merging: Merging<I::Key, I::Record, G, Buffered<E, BestOf<S>>>,
     {
         let function = BestOf { measure, side: Side::Lowest };
         self.windowed.with(Buffered { evictor: self.evictor, function })

@@ -1,57 +1,66 @@
 //! The windowed streams of a job function.
 
 mod evicting;
+mod joined;
 
 pub use evicting::EvictingStream;
+pub use joined::Flattened;
 
 use crate::aggregates::{Best, Count, Measured, Side};
-use crate::keyed::KeyedStream;
+use crate::keyed::KeyedInputs;
 use crate::pipeline::{Pipeline, WindowHead};
 use crate::stream::Stream;
 use reflow_api::states::Reduce;
 use reflow_api::window::{
-    DeltaTrigger, Elements, Evictor, KeepAll, Trigger, Window, WindowAssigner, WindowFunction, Windowed,
+    DeltaTrigger, Elements, EventTimeTrigger, Evictor, KeepAll, Trigger, Window, WindowAssigner,
+    WindowFunction, Windowed,
 };
 use reflow_api::{Data, OutputTag, TryAggregate};
-use reflow_network::output::KeySelector;
 use reflow_runtime::keyed::{
     Aggregated, AggregatedThenProcessed, Buffered, Contents, Lateness, Merging, Processed, Windowing,
 };
+use std::marker::PhantomData;
 use std::ops::Add;
 use std::time::Duration;
 
-/// A keyed stream whose records are grouped into windows.
+/// A keyed stream, or [two that are connected](crate::ConnectedKeyedStreams::window), whose records are grouped into windows.
 #[must_use = "a stream does nothing until it ends in a sink"]
-pub struct WindowedStream<P: Pipeline, F, W, G> {
-    pub(crate) keyed: KeyedStream<P, F>,
+pub struct WindowedStream<I: KeyedInputs, W, G> {
+    pub(crate) keyed: I,
     pub(crate) assigner: W,
     pub(crate) trigger: G,
-    pub(crate) lateness: Lateness<P::Out>,
+    pub(crate) lateness: Lateness<I::Record>,
 }
 
-type Windows<P, F, W, G, C> = Stream<WindowHead<<P as Pipeline>::Out, F, W, G, C>>;
+type Windows<I, W, G, C> =
+    Stream<WindowHead<<I as KeyedInputs>::Record, <I as KeyedInputs>::Selector, W, G, C>>;
 
 /// Measures of windows.
-type MeasuredWindows<P, F, W, G, S, N> =
-    Windows<P, F, W, G, Aggregated<Measured<<P as Pipeline>::Out, S, N>>>;
+type MeasuredWindows<I, W, G, S, N> =
+    Windows<I, W, G, Aggregated<Measured<<I as KeyedInputs>::Record, S, N>>>;
 
 /// The best records of windows.
-type BestOfWindows<P, F, W, G, S> = Windows<P, F, W, G, Aggregated<Best<<P as Pipeline>::Out, S>>>;
+type BestOfWindows<I, W, G, S> = Windows<I, W, G, Aggregated<Best<<I as KeyedInputs>::Record, S>>>;
 
-impl<P, F, W, G> WindowedStream<P, F, W, G>
+impl<I: KeyedInputs, W> WindowedStream<I, W, EventTimeTrigger> {
+    pub(crate) fn new(keyed: I, assigner: W) -> Self {
+        Self { keyed, assigner, trigger: EventTimeTrigger, lateness: Lateness::default() }
+    }
+}
+
+impl<I, W, G> WindowedStream<I, W, G>
 where
-    P: Pipeline<Out: Data + Clone>,
-    F: KeySelector<P::Out>,
-    W: WindowAssigner<P::Out>,
-    G: Trigger<P::Out>,
+    I: KeyedInputs<Record: Clone>,
+    W: WindowAssigner<I::Record>,
+    G: Trigger<I::Record>,
 {
     /// Sets the trigger that decides when a window emits its result; the default is at the window's end.
     ///
     /// ```
     /// # use reflow_api::window::{EventTimeTrigger, PurgingTrigger, TumblingWindows};
     /// # use reflow_network::output::KeySelector;
-    /// # use reflow_stream::{Pipeline, WindowedStream};
-    /// # fn job<P, F>(windows: WindowedStream<P, F, TumblingWindows, EventTimeTrigger>)
+    /// # use reflow_stream::{KeyedStream, Pipeline, WindowedStream};
+    /// # fn job<P, F>(windows: WindowedStream<KeyedStream<P, F>, TumblingWindows, EventTimeTrigger>)
     /// # where
     /// #     P: Pipeline<Out = (u64, f64)>,
     /// #     F: KeySelector<(u64, f64), Key = u64>,
@@ -61,7 +70,7 @@ where
     /// # let _ = result;
     /// # }
     /// ```
-    pub fn trigger<H: Trigger<P::Out>>(self, trigger: H) -> WindowedStream<P, F, W, H> {
+    pub fn trigger<H: Trigger<I::Record>>(self, trigger: H) -> WindowedStream<I, W, H> {
         let Self { keyed, assigner, lateness, .. } = self;
         WindowedStream { keyed, assigner, trigger, lateness }
     }
@@ -71,9 +80,9 @@ where
         self,
         threshold: f64,
         measure: M,
-    ) -> WindowedStream<P, F, W, DeltaTrigger<P::Out, M>>
+    ) -> WindowedStream<I, W, DeltaTrigger<I::Record, M>>
     where
-        M: Fn(&P::Out) -> f64 + Clone + Send + 'static,
+        M: Fn(&I::Record) -> f64 + Clone + Send + 'static,
     {
         self.trigger(DeltaTrigger::every(threshold, measure))
     }
@@ -84,9 +93,9 @@ where
         self,
         threshold: f64,
         measure: M,
-    ) -> WindowedStream<P, F, W, DeltaTrigger<P::Out, M>>
+    ) -> WindowedStream<I, W, DeltaTrigger<I::Record, M>>
     where
-        M: Fn(&P::Out) -> f64 + Clone + Send + 'static,
+        M: Fn(&I::Record) -> f64 + Clone + Send + 'static,
     {
         self.trigger(DeltaTrigger::either_way(threshold, measure))
     }
@@ -119,7 +128,7 @@ where
     /// # let _ = (sums, late);
     /// # }
     /// ```
-    pub fn late_output(mut self, tag: &OutputTag<P::Out>) -> Self {
+    pub fn late_output(mut self, tag: &OutputTag<I::Record>) -> Self {
         self.lateness.output = Some(*tag);
         self
     }
@@ -129,8 +138,8 @@ where
     /// ```
     /// # use reflow_api::window::{EventTimeTrigger, TumblingWindows};
     /// # use reflow_network::output::KeySelector;
-    /// # use reflow_stream::{Pipeline, WindowedStream};
-    /// # fn job<P, F>(windows: WindowedStream<P, F, TumblingWindows, EventTimeTrigger>)
+    /// # use reflow_stream::{KeyedStream, Pipeline, WindowedStream};
+    /// # fn job<P, F>(windows: WindowedStream<KeyedStream<P, F>, TumblingWindows, EventTimeTrigger>)
     /// # where
     /// #     P: Pipeline<Out = (u64, f64)>,
     /// #     F: KeySelector<(u64, f64), Key = u64>,
@@ -140,17 +149,17 @@ where
     /// # let _ = result;
     /// # }
     /// ```
-    pub fn evict<E: Evictor<P::Out>>(self, evictor: E) -> EvictingStream<P, F, W, G, E> {
+    pub fn evict<E: Evictor<I::Record>>(self, evictor: E) -> EvictingStream<I, W, G, E> {
         EvictingStream::new(self, evictor)
     }
 
     /// Emits the result of `aggregate` over a window's records, with key and window. [`on_error`](Stream::on_error) sets
     /// how a record is handled for which it returns an error.
-    pub fn aggregate<A>(self, aggregate: A) -> Windows<P, F, W, G, Aggregated<A>>
+    pub fn aggregate<A>(self, aggregate: A) -> Windows<I, W, G, Aggregated<A>>
     where
-        A: TryAggregate<In = P::Out>,
+        A: TryAggregate<In = I::Record>,
         A::Out: Send + 'static,
-        W::Merging: Merging<F::Key, P::Out, G, Aggregated<A>>,
+        W::Merging: Merging<I::Key, I::Record, G, Aggregated<A>>,
     {
         self.with(Aggregated(aggregate))
     }
@@ -161,7 +170,7 @@ where
     /// # use reflow_api::window::{EventTimeTrigger, TumblingWindows, WindowContext, WindowFunction};
     /// # use reflow_api::{Aggregate, UserError};
     /// # use reflow_network::output::KeySelector;
-    /// # use reflow_stream::{Pipeline, WindowedStream};
+    /// # use reflow_stream::{KeyedStream, Pipeline, WindowedStream};
     /// /// Emits sums that are higher than the last one of their key.
     /// #[derive(Clone)]
     /// struct Rising;
@@ -182,7 +191,7 @@ where
     ///     }
     /// }
     ///
-    /// # fn job<P, F, Sum>(windows: WindowedStream<P, F, TumblingWindows, EventTimeTrigger>, sum: Sum)
+    /// # fn job<P, F, Sum>(windows: WindowedStream<KeyedStream<P, F>, TumblingWindows, EventTimeTrigger>, sum: Sum)
     /// # where
     /// #     P: Pipeline<Out = (u64, f64)>,
     /// #     F: KeySelector<(u64, f64), Key = u64>,
@@ -196,23 +205,23 @@ where
         self,
         aggregate: A,
         function: Q,
-    ) -> Windows<P, F, W, G, AggregatedThenProcessed<A, Q>>
+    ) -> Windows<I, W, G, AggregatedThenProcessed<A, Q>>
     where
-        A: TryAggregate<In = P::Out>,
-        Q: WindowFunction<Key = F::Key, In = A::Out>,
+        A: TryAggregate<In = I::Record>,
+        Q: WindowFunction<Key = I::Key, In = A::Out>,
         Q::Out: Send + 'static,
-        W::Merging: Merging<F::Key, P::Out, G, AggregatedThenProcessed<A, Q>>,
+        W::Merging: Merging<I::Key, I::Record, G, AggregatedThenProcessed<A, Q>>,
     {
         self.with(AggregatedThenProcessed { aggregate, function })
     }
 
     /// Keeps a window's records, and calls `function` with them each time the window fires.
     /// [`aggregate_with`](Self::aggregate_with) keeps less.
-    pub fn process<Q>(self, function: Q) -> Windows<P, F, W, G, Processed<KeepAll, Q>>
+    pub fn process<Q>(self, function: Q) -> Windows<I, W, G, Processed<KeepAll, Q>>
     where
-        Q: WindowFunction<Key = F::Key, In = Elements<P::Out>>,
+        Q: WindowFunction<Key = I::Key, In = Elements<I::Record>>,
         Q::Out: Send + 'static,
-        W::Merging: Merging<F::Key, P::Out, G, Processed<KeepAll, Q>>,
+        W::Merging: Merging<I::Key, I::Record, G, Processed<KeepAll, Q>>,
     {
         self.with(Processed { evictor: KeepAll, function })
     }
@@ -222,8 +231,8 @@ where
     /// ```
     /// # use reflow_api::window::{EventTimeTrigger, TumblingWindows};
     /// # use reflow_network::output::KeySelector;
-    /// # use reflow_stream::{Pipeline, WindowedStream};
-    /// # fn job<P, F>(windows: WindowedStream<P, F, TumblingWindows, EventTimeTrigger>)
+    /// # use reflow_stream::{KeyedStream, Pipeline, WindowedStream};
+    /// # fn job<P, F>(windows: WindowedStream<KeyedStream<P, F>, TumblingWindows, EventTimeTrigger>)
     /// # where
     /// #     P: Pipeline<Out = (u64, f64)>,
     /// #     F: KeySelector<(u64, f64), Key = u64>,
@@ -234,28 +243,28 @@ where
     /// # let _ = result;
     /// # }
     /// ```
-    pub fn apply<U, A>(self, function: A) -> Windows<P, F, W, G, Buffered<KeepAll, A>>
+    pub fn apply<U, A>(self, function: A) -> Windows<I, W, G, Buffered<KeepAll, A>>
     where
         U: Send + 'static,
-        A: Fn(&F::Key, Window, &Elements<P::Out>) -> Option<U> + Clone + Send + 'static,
-        W::Merging: Merging<F::Key, P::Out, G, Buffered<KeepAll, A>>,
+        A: Fn(&I::Key, Window, &Elements<I::Record>) -> Option<U> + Clone + Send + 'static,
+        W::Merging: Merging<I::Key, I::Record, G, Buffered<KeepAll, A>>,
     {
         self.with(Buffered { evictor: KeepAll, function })
     }
 
     /// Emits a window's records combined by `function`, with key and window.
-    pub fn reduce<H>(self, function: H) -> Stream<impl Pipeline<Out = Windowed<F::Key, P::Out>>>
+    pub fn reduce<H>(self, function: H) -> Stream<impl Pipeline<Out = Windowed<I::Key, I::Record>>>
     where
-        H: Fn(P::Out, P::Out) -> P::Out + Clone + Send + 'static,
-        W::Merging: Merging<F::Key, P::Out, G, Aggregated<Reduce<P::Out, H>>>,
+        H: Fn(I::Record, I::Record) -> I::Record + Clone + Send + 'static,
+        W::Merging: Merging<I::Key, I::Record, G, Aggregated<Reduce<I::Record, H>>>,
     {
         self.aggregate(Reduce::new(function))
     }
 
     /// Emits the number of a window's records, with key and window.
-    pub fn count(self) -> Windows<P, F, W, G, Aggregated<Count<P::Out>>>
+    pub fn count(self) -> Windows<I, W, G, Aggregated<Count<I::Record>>>
     where
-        W::Merging: Merging<F::Key, P::Out, G, Aggregated<Count<P::Out>>>,
+        W::Merging: Merging<I::Key, I::Record, G, Aggregated<Count<I::Record>>>,
     {
         self.aggregate(Count::new())
     }
@@ -265,8 +274,8 @@ where
     /// ```
     /// # use reflow_api::window::{EventTimeTrigger, TumblingWindows};
     /// # use reflow_network::output::KeySelector;
-    /// # use reflow_stream::{Pipeline, WindowedStream};
-    /// # fn job<P, F>(windows: WindowedStream<P, F, TumblingWindows, EventTimeTrigger>)
+    /// # use reflow_stream::{KeyedStream, Pipeline, WindowedStream};
+    /// # fn job<P, F>(windows: WindowedStream<KeyedStream<P, F>, TumblingWindows, EventTimeTrigger>)
     /// # where
     /// #     P: Pipeline<Out = (u64, f64)>,
     /// #     F: KeySelector<(u64, f64), Key = u64>,
@@ -275,66 +284,76 @@ where
     /// # let _ = result;
     /// # }
     /// ```
-    pub fn sum<S, N>(self, measure: S) -> MeasuredWindows<P, F, W, G, S, N>
+    pub fn sum<S, N>(self, measure: S) -> MeasuredWindows<I, W, G, S, N>
     where
-        S: Fn(&P::Out) -> N + Clone + Send + 'static,
+        S: Fn(&I::Record) -> N + Clone + Send + 'static,
         N: Data + Clone + Add<Output = N>,
-        W::Merging: Merging<F::Key, P::Out, G, Aggregated<Measured<P::Out, S, N>>>,
+        W::Merging: Merging<I::Key, I::Record, G, Aggregated<Measured<I::Record, S, N>>>,
     {
         self.aggregate(Measured::sum(measure))
     }
 
     /// Emits the highest measure of a window's records, with key and window. One that cannot be compared with itself, such
     /// as NaN, is lower than all others.
-    pub fn max<S, N>(self, measure: S) -> MeasuredWindows<P, F, W, G, S, N>
+    pub fn max<S, N>(self, measure: S) -> MeasuredWindows<I, W, G, S, N>
     where
-        S: Fn(&P::Out) -> N + Clone + Send + 'static,
+        S: Fn(&I::Record) -> N + Clone + Send + 'static,
         N: Data + Clone + PartialOrd,
-        W::Merging: Merging<F::Key, P::Out, G, Aggregated<Measured<P::Out, S, N>>>,
+        W::Merging: Merging<I::Key, I::Record, G, Aggregated<Measured<I::Record, S, N>>>,
     {
         self.aggregate(Measured::max(measure))
     }
 
     /// Emits the lowest measure of a window's records, with key and window. One that cannot be compared with itself, such
     /// as NaN, is higher than all others.
-    pub fn min<S, N>(self, measure: S) -> MeasuredWindows<P, F, W, G, S, N>
+    pub fn min<S, N>(self, measure: S) -> MeasuredWindows<I, W, G, S, N>
     where
-        S: Fn(&P::Out) -> N + Clone + Send + 'static,
+        S: Fn(&I::Record) -> N + Clone + Send + 'static,
         N: Data + Clone + PartialOrd,
-        W::Merging: Merging<F::Key, P::Out, G, Aggregated<Measured<P::Out, S, N>>>,
+        W::Merging: Merging<I::Key, I::Record, G, Aggregated<Measured<I::Record, S, N>>>,
     {
         self.aggregate(Measured::min(measure))
     }
 
     /// Emits the record of a window with the highest measure, the earliest of several, with key and window. A measure
     /// that cannot be compared with itself, such as NaN, is lower than all others.
-    pub fn max_by<S, M>(self, measure: S) -> BestOfWindows<P, F, W, G, S>
+    pub fn max_by<S, M>(self, measure: S) -> BestOfWindows<I, W, G, S>
     where
-        S: Fn(&P::Out) -> M + Clone + Send + 'static,
+        S: Fn(&I::Record) -> M + Clone + Send + 'static,
         M: PartialOrd,
-        W::Merging: Merging<F::Key, P::Out, G, Aggregated<Best<P::Out, S>>>,
+        W::Merging: Merging<I::Key, I::Record, G, Aggregated<Best<I::Record, S>>>,
     {
         self.aggregate(Best::new(measure, Side::Highest))
     }
 
     /// Emits the record of a window with the lowest measure, the earliest of several, with key and window. A measure
     /// that cannot be compared with itself, such as NaN, is higher than all others.
-    pub fn min_by<S, M>(self, measure: S) -> BestOfWindows<P, F, W, G, S>
+    pub fn min_by<S, M>(self, measure: S) -> BestOfWindows<I, W, G, S>
     where
-        S: Fn(&P::Out) -> M + Clone + Send + 'static,
+        S: Fn(&I::Record) -> M + Clone + Send + 'static,
         M: PartialOrd,
-        W::Merging: Merging<F::Key, P::Out, G, Aggregated<Best<P::Out, S>>>,
+        W::Merging: Merging<I::Key, I::Record, G, Aggregated<Best<I::Record, S>>>,
     {
         self.aggregate(Best::new(measure, Side::Lowest))
     }
 
-    fn with<C>(self, contents: C) -> Windows<P, F, W, G, C>
+    fn with<C>(self, contents: C) -> Windows<I, W, G, C>
     where
-        C: Contents<F::Key, P::Out>,
+        C: Contents<I::Key, I::Record>,
         C::Out: Send + 'static,
-        W::Merging: Merging<F::Key, P::Out, G, C>,
+        W::Merging: Merging<I::Key, I::Record, G, C>,
+    {
+        self.named("Window", contents)
+    }
+
+    fn named<C>(self, name: &str, contents: C) -> Windows<I, W, G, C>
+    where
+        C: Contents<I::Key, I::Record>,
+        C::Out: Send + 'static,
+        W::Merging: Merging<I::Key, I::Record, G, C>,
     {
         let Self { keyed, assigner, trigger, lateness } = self;
-        keyed.windowed(Windowing { lateness, ..Windowing::new(assigner, trigger, contents) }, "Window")
+        let windowing = Windowing { lateness, ..Windowing::new(assigner, trigger, contents) };
+        keyed.head("window", name, |key| WindowHead { key, windowing, takes: PhantomData })
     }
 }

@@ -30,6 +30,16 @@ pub trait Contents<K: Key, T>: Clone + Send + 'static {
         at: &mut OfContents<'_, K, Self::WindowState, Self::KeyState, D>,
     ) -> Result<(), UserError>;
 
+    /// As [`fire`](Self::fire), of a window that is removed behind it.
+    #[inline]
+    fn fire_last<D: Stage<Self::Out>>(
+        &mut self,
+        mut acc: Self::Acc,
+        at: &mut OfContents<'_, K, Self::WindowState, Self::KeyState, D>,
+    ) -> Result<(), UserError> {
+        self.fire(&mut acc, at)
+    }
+
     /// Called before a window is removed.
     #[inline]
     fn clear<D: Stage<Self::Out>>(

@@ -3,7 +3,7 @@
 
 use super::context::{OfContents, OfTrigger, PaneOf};
 use super::due::Batch;
-use super::panes::{Pane, Panes};
+use super::panes::Panes;
 use super::{Contents, Merging, WindowOperator, timers};
 use crate::stage::Stage;
 use reflow_api::window::{Trigger, Window, WindowAssigner};
@@ -178,8 +178,9 @@ where
         }
         // Removed first, so that one look-up suffices.
         let Some(mut pane) = self.table.table.remove(at.pane_hash, &at.scoped()) else { return Ok(()) };
-        let fired = if self.has_ended(at) { Ok(()) } else { self.end_pane(at, time, &mut pane) };
-        let removed = self.remove(at, Some(pane));
+        let has_ended = self.has_ended(at);
+        let fired = if has_ended { Ok(()) } else { self.end_pane(at, time, pane.acc, &mut pane.trigger) };
+        let removed = self.remove(at, Some(pane.trigger));
         fired.and(removed)
     }
 
@@ -187,14 +188,15 @@ where
         &mut self,
         at: PaneOf<'_, K>,
         time: Timestamp,
-        pane: &mut Pane<C::Acc, G::State>,
+        acc: C::Acc,
+        state: &mut G::State,
     ) -> Result<(), UserError> {
         let Self { trigger, timers, clocks, contents, functions, lifecycle, next, .. } = self;
-        let (clocks, state) = (*clocks, &mut pane.trigger);
+        let clocks = *clocks;
         let mut of_trigger = OfTrigger { at, state, timers, clocks, time, has_ended: false };
         if trigger.on_end_with(&mut of_trigger)?.fires() {
             let mut of_contents = OfContents { at, time, clocks, state: functions, lifecycle, next };
-            contents.fire(&mut pane.acc, &mut of_contents)?;
+            contents.fire_last(acc, &mut of_contents)?;
         }
         Ok(())
     }

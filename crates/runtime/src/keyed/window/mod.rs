@@ -12,12 +12,13 @@
 //! of windows that merge (`merge`).
 //!
 //! Reading order: this file (a record), `panes` (the state), `firing` (what is due), `contents` and `context` (what user
-//! functions get), `due` and `timers` (the indexes), `merge`.
+//! functions get), `due` and `timers` (the indexes), `merge`, `join`.
 
 mod contents;
 mod context;
 mod due;
 mod firing;
+mod join;
 mod merge;
 mod panes;
 mod timers;
@@ -26,6 +27,7 @@ pub use contents::{
     Aggregated, AggregatedThenProcessed, Apply, Buffered, Contents, EvictedThenAggregated, MergingContents,
     Processed,
 };
+pub use join::{CoGrouped, CoGroupedThenProcessed, Joined, Pairs};
 pub use merge::Merging;
 
 use super::Head;

@@ -348,17 +348,14 @@ where
         !self.table.table.is_empty()
     }
 
-    /// Removes a pane and all that belongs to it. `pane` are its records, if they were taken out already.
-    pub(super) fn remove(
-        &mut self,
-        at: PaneOf<'_, K>,
-        pane: Option<Pane<C::Acc, G::State>>,
-    ) -> Result<(), UserError> {
+    /// Removes a pane and all that belongs to it. `trigger` is the trigger's state, if the pane was taken out already.
+    pub(super) fn remove(&mut self, at: PaneOf<'_, K>, trigger: Option<G::State>) -> Result<(), UserError> {
         let hash = at.pane_hash;
-        let pane = pane.or_else(|| self.table.table.remove(hash, &at.scoped()));
+        let remove = || self.table.table.remove(hash, &at.scoped()).map(|pane| pane.trigger);
+        let state = trigger.or_else(remove);
         let mark =
             if self.marks.index.is_used() { self.marks.table.remove(hash, &at.scoped()) } else { None };
-        let state = pane.map(|pane| pane.trigger).or_else(|| mark?.purged);
+        let state = state.or_else(|| mark?.purged);
         let Self { trigger, contents, timers, functions, clocks, lifecycle, next, .. } = self;
         let (clocks, time) = (*clocks, at.window.max_timestamp());
         let state = &mut state.unwrap_or_default();

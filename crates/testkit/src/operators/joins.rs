@@ -1,0 +1,76 @@
+//! The jobs that join two streams: the readings of one value modulo seven with those of another one.
+
+use super::{Reading, Sum, TUMBLING, key, window_line, window_text};
+use reflow_api::window::{Elements, SessionWindows, TumblingWindows, Window};
+use reflow_api::Sink;
+use reflow_stream::{Pipeline, SharedStream, Stream};
+use reflow_types::Timestamp;
+use std::time::Duration;
+
+/// The gap of sessions.
+pub const SESSION_GAP: Duration = Duration::from_millis(20);
+
+/// Whether a reading is in the first stream.
+pub fn is_first(reading: &Reading) -> bool {
+    reading.value.rem_euclid(7) < 2
+}
+
+/// Whether a reading is in the second stream.
+pub fn is_second(reading: &Reading) -> bool {
+    reading.value.rem_euclid(7) == 2
+}
+
+/// A record of the second stream: split and key, time and value.
+type Second = ((u64, u64), Timestamp, i64);
+
+/// The second stream, whose records have another type than those of the first.
+fn second(shared: &SharedStream<Reading>) -> Stream<impl Pipeline<Out = Second> + use<>> {
+    shared.filter(is_second).map(|reading| (reading.own_key(), reading.time, reading.value))
+}
+
+/// The reading that two readings make.
+fn pair(key: u64, first: &Reading, (_, time, value): &Second) -> Reading {
+    Reading { split: 0, key, time: 0, value: product((first.time, first.value), (*time, *value)) }
+}
+
+/// What two readings that are joined make, to be added up: another value if any of them is another one.
+pub fn product(first: (Timestamp, i64), second: (Timestamp, i64)) -> i64 {
+    first.1 * 1_009 + second.1 * 7_919 + first.0 * 31 - second.0 * 17
+}
+
+/// The pairs of a window, of which the sums are written, by the time of the pairs.
+pub(super) fn window_join<P, S>(timed: Stream<P>, sink: S)
+where
+    P: Pipeline<Out = Reading>,
+    S: Sink<Item = String>,
+{
+    let shared = timed.share();
+    let second = second(&shared).key_by(|((_, key), _, _)| *key);
+    let windows = shared.filter(is_first).key_by(key).connect(second).window(TumblingWindows::of(TUMBLING));
+    let pairs = windows.join(|key, _, first, second| pair(*key, first, second));
+    let sums = pairs.key_by(key).window(TumblingWindows::of(TUMBLING)).aggregate(Sum);
+    let _ = sums.map(window_text).sink("out", sink);
+}
+
+/// The line of a session with records of both streams.
+pub fn session_line(key: u64, window: Window, first: i64, second: i64) -> String {
+    format!("{}, from {}, {second} of the second", window_line(key, window.end, first), window.start)
+}
+
+/// The sums of both streams in their sessions.
+pub(super) fn co_group<P, S>(timed: Stream<P>, sink: S)
+where
+    P: Pipeline<Out = Reading>,
+    S: Sink<Item = String>,
+{
+    let shared = timed.share();
+    let second = second(&shared).key_by(|((_, key), _, _)| *key);
+    let first = shared.filter(is_first).key_by(key);
+    let sessions = first.connect(second).window(SessionWindows::with_gap(SESSION_GAP));
+    let lines = sessions.co_group(|key, window, first: &Elements<Reading>, second: &Elements<_>| {
+        let first = first.iter().map(|(_, reading)| reading.value).sum();
+        let second = second.iter().map(|(_, (_, _, value))| *value).sum();
+        [session_line(*key, window, first, second)]
+    });
+    let _ = lines.sink("out", sink);
+}
