@@ -344,6 +344,12 @@ pub trait Context<K, S, Out> {
     where
         K: Key,
         S: States<K>;
+    /// The key's states, apart from what the function emits to, for records with timestamps of their own.
+    #[doc(hidden)]
+    fn states_and_outputs(&mut self) -> (Access<'_, K, S>, impl Outputs<K, Out>)
+    where
+        K: Key,
+        S: States<K>;
     /// The record's event time, or the timer's time; [`NO_TIMESTAMP`](reflow_types::NO_TIMESTAMP) if none was
     /// assigned.
     fn timestamp(&self) -> Timestamp;
@@ -360,4 +366,21 @@ pub trait Context<K, S, Out> {
     /// Sends a record to the side output of this tag, with the current timestamp. If the job does not take that output,
     /// the record is dropped, and a warning is logged once.
     fn emit_to<T: Data>(&mut self, tag: &OutputTag<T>, value: T);
+}
+
+/// What a function of the engine emits to, apart from its states.
+#[doc(hidden)]
+pub trait Outputs<K, Out> {
+    /// See [`Context::runtime`].
+    fn runtime(&self) -> &RuntimeContext;
+    /// See [`Context::key`].
+    fn key(&self) -> &K;
+    /// See [`Context::watermark`].
+    fn watermark(&self) -> Timestamp;
+    /// Emits a record with this timestamp.
+    fn emit_at(&mut self, value: Out, time: Timestamp);
+    /// Sends a record with this timestamp to a side output.
+    fn emit_to_at<T: Data>(&mut self, tag: &OutputTag<T>, value: T, time: Timestamp);
+    /// Sends a late record to its side output, or drops and counts it.
+    fn late<T: Data>(&mut self, tag: Option<OutputTag<T>>, value: T, time: Timestamp);
 }

@@ -5,7 +5,8 @@
 //!
 //! Reading order: [`watermarks`], [`source`], [`sink`], [`io`] (storage for both), [`function`]
 //! (aggregates and process functions), [`states`] (what they keep for each key), [`unkeyed`] (process functions without
-//! a key), [`operator_state`] (what they keep), [`co_process`] and [`broadcast`] (those with two inputs), [`output_tag`] (their side outputs),
+//! a key), [`operator_state`] (what they keep), [`co_process`] and [`broadcast`] (those with two inputs), [`join`],
+//! [`output_tag`] (their side outputs),
 //! [`runtime_context`] (their context), [`opened`] (what they hold
 //! while they are open), [`metrics`] (what they count and measure), [`window`].
 #![warn(missing_docs)]
@@ -16,6 +17,7 @@ pub mod broadcast;
 pub mod co_process;
 pub mod function;
 pub mod io;
+pub mod join;
 pub mod metrics;
 pub mod opened;
 pub mod operator_state;
@@ -30,10 +32,13 @@ pub mod window;
 
 pub use broadcast::BroadcastProcessFunction;
 pub use co_process::{CoProcessFunction, Either, Input, UnkeyedCoProcessFunction};
+#[doc(hidden)]
+pub use function::Outputs;
 pub use function::{
     Aggregate, Context, Failed, MergeableAggregate, OnError, ProcessFunction, TimeDomain, TryAggregate,
 };
 pub use io::{CallTicket, Io};
+pub use join::{JoinContext, ProcessJoinFunction, TimeBound};
 pub use opened::Opened;
 pub use output_tag::OutputTag;
 pub use reflow_types::{Data, Key, KeyWriter, data};

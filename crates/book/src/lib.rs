@@ -20,6 +20,7 @@ pages! {
     flink: "docs/flink.md"
     jobs: "docs/jobs/README.md"
     failures: "docs/jobs/failures.md"
+    joins: "docs/jobs/joins.md"
     keyed: "docs/jobs/keyed.md"
     operators: "docs/jobs/operators.md"
     states: "docs/jobs/states.md"

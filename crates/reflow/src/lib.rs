@@ -43,16 +43,17 @@ pub use reflow_api::source;
 pub use reflow_api::states::{self, States};
 pub use reflow_api::{
     Aggregate, BroadcastProcessFunction, CallTicket, CoProcessFunction, Context, Either, Emit, Enumerator,
-    EnumeratorContext, Failed, Input, Io, MergeableAggregate, OnError, Opened, OutputTag, Polled,
-    ProcessFunction, Reader, RuntimeContext, Sink, Source, TimeDomain, Transaction, TryAggregate,
-    UnkeyedCoProcessFunction, UnkeyedContext, UnkeyedProcessFunction, UserError, Watermarks, Writer, window,
+    EnumeratorContext, Failed, Input, Io, JoinContext, MergeableAggregate, OnError, Opened, OutputTag,
+    Polled, ProcessFunction, ProcessJoinFunction, Reader, RuntimeContext, Sink, Source, TimeBound,
+    TimeDomain, Transaction, TryAggregate, UnkeyedCoProcessFunction, UnkeyedContext, UnkeyedProcessFunction,
+    UserError, Watermarks, Writer, window,
 };
 pub use reflow_connectors as connectors;
 pub use reflow_env::store;
 pub use reflow_env::{Call, CallError, Client, Request, RequestError};
 pub use reflow_stream::{
-    BoxedStream, BroadcastConnectedStream, ConnectedKeyedStreams, ConnectedStreams, KeyedStream, Pipeline,
-    SharedStream, SinkHandle, Stream, StreamEnv, WindowedStream,
+    BoxedStream, BroadcastConnectedStream, ConnectedKeyedStreams, ConnectedStreams, KeyedInputs, KeyedStream,
+    Pipeline, SharedStream, SinkHandle, Stream, StreamEnv, WindowedStream,
 };
 pub use reflow_types::{
     Adapter, CanonicalF64, Data, Instant, Key, KeyWriter, MAX_WATERMARK, MIN_WATERMARK, NO_TIMESTAMP,
@@ -69,7 +70,8 @@ pub mod prelude {
         print::Print,
     };
     pub use crate::states::{
-        AggregatingState, Expiring, ListState, MapState, ReducingState, States, TimeToLive, ValueState,
+        AggregatingState, Expiring, ListState, MapState, ReducingState, SortedMapState, States, TimeToLive,
+        ValueState,
     };
     pub use crate::window::{
         CoGroup, CountEvictor, CountTrigger, DeltaTrigger, Elements, EventTimeTrigger, GlobalWindows,
@@ -78,9 +80,10 @@ pub mod prelude {
     };
     pub use crate::{
         Aggregate, Args, BoxedStream, BroadcastProcessFunction, CoProcessFunction, Context, Data, Either,
-        Failed, Input, JobResult, Key, MergeableAggregate, OnError, Opened, OutputTag, ProcessFunction,
-        RuntimeContext, SharedStream, Stream, StreamEnv, TimeDomain, Timestamp, TryAggregate,
-        UnkeyedCoProcessFunction, UnkeyedContext, UnkeyedProcessFunction, UserError, Watermarks, clap,
+        Failed, Input, JobResult, JoinContext, Key, MergeableAggregate, OnError, Opened, OutputTag,
+        ProcessFunction, ProcessJoinFunction, RuntimeContext, SharedStream, Stream, StreamEnv, TimeBound,
+        TimeDomain, Timestamp, TryAggregate, UnkeyedCoProcessFunction, UnkeyedContext,
+        UnkeyedProcessFunction, UserError, Watermarks, clap,
     };
     pub use std::time::Duration;
 }

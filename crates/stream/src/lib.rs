@@ -6,8 +6,10 @@
 //! [`share`](Stream::share) and sinks. The result is a [`Job`]: a graph, and for each vertex the factory of its
 //! tasks.
 //!
-//! Reading order: [`mod@env`], [`stream`], [`keyed`], [`connected`], [`windowed`], [`aggregates`], [`pipeline`], [`job`].
+//! Reading order: [`mod@env`], [`stream`], [`keyed`], [`connected`], [`windowed`], [`joins`], [`aggregates`], [`pipeline`], [`job`].
 #![warn(missing_docs)]
+
+extern crate reflow_api as reflow; // the name in derived code
 
 pub mod aggregates;
 pub mod connected;
@@ -15,6 +17,7 @@ mod draft;
 pub mod env;
 mod event_time;
 pub mod job;
+pub mod joins;
 pub mod keyed;
 mod partitioning;
 pub mod pipeline;
@@ -24,6 +27,7 @@ pub mod windowed;
 pub use connected::{BroadcastConnectedStream, ConnectedKeyedStreams, ConnectedStreams};
 pub use env::StreamEnv;
 pub use job::{Job, JobError, TaskFactory};
+pub use joins::{IntervalJoin, IntervalJoined, TemporalJoin};
 pub use keyed::{KeyedInputs, KeyedStream};
 pub use pipeline::{Fallible, Link, Pipeline};
 pub use stream::{BoxedStream, SharedStream, SinkHandle, Stream};

@@ -110,6 +110,12 @@ pub enum Operator {
     WindowJoin,
     /// The records of two streams in sessions, of which one may have none.
     CoGroup,
+    /// The pairs of records of two streams whose times are close.
+    IntervalJoin,
+    /// Records with the version that is valid at their time.
+    TemporalJoin,
+    /// Records with the latest version.
+    LookUpJoin,
 }
 
 /// A time after that of all records.
@@ -140,7 +146,7 @@ const FIFTH: OutputTag<Reading> = OutputTag::new("fifth");
 
 impl Operator {
     /// All operators.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 30] = [
         Self::Reduce,
         Self::Aggregate,
         Self::Tumbling,
@@ -168,6 +174,9 @@ impl Operator {
         Self::RollingSum,
         Self::WindowJoin,
         Self::CoGroup,
+        Self::IntervalJoin,
+        Self::TemporalJoin,
+        Self::LookUpJoin,
     ];
 
     /// Builds its job, from a stream of readings to a sink of lines. The output does not depend on the order of
@@ -305,6 +314,9 @@ impl Operator {
             }
             Self::WindowJoin => return joins::window_join(timed(readings), sink),
             Self::CoGroup => return joins::co_group(timed(readings), sink),
+            Self::IntervalJoin => return joins::interval_join(timed(readings), sink),
+            Self::TemporalJoin => return joins::temporal_join(timed(readings), sink),
+            Self::LookUpJoin => return joins::look_up_join(readings, sink),
             Self::KeyedMap => readings.key_by(key).map(text).key_by(|line| line.clone()).sink("out", sink),
         };
     }

@@ -1,7 +1,7 @@
 //! Joins of two streams.
 
 use reflow_api::window::{CoGroup, SlidingWindows, TumblingWindows, WindowContext, WindowFunction};
-use reflow_api::{Either, OutputTag, UserError, Watermarks};
+use reflow_api::{Either, JoinContext, OutputTag, ProcessJoinFunction, TimeBound, UserError, Watermarks};
 use reflow_stream::pipeline::Boxed;
 use reflow_stream::{KeyedStream, StreamEnv};
 use reflow_testkit::{Collect, Feed, Harness};
@@ -242,4 +242,271 @@ fn windows_without_records_of_one_stream() {
     let written: Vec<_> = joining.out.written().into_iter().map(|(counts, _)| counts).collect();
     let expected = (0..19).map(|round| (round * 100, 50, usize::from(round == 0)));
     assert_eq!(written, expected.collect::<Vec<_>>());
+}
+
+/// Emits the numbers of both records, and the time that the result must have.
+#[derive(Clone)]
+struct Numbers;
+
+type Pair = (u64, u64, Timestamp);
+
+impl ProcessJoinFunction for Numbers {
+    type Key = u64;
+    type Left = Record;
+    type Right = Record;
+    type Out = Pair;
+
+    fn process(
+        &mut self,
+        context: &mut impl JoinContext<u64, Pair>,
+        left: &Record,
+        right: &Record,
+    ) -> Result<(), UserError> {
+        assert_eq!((*context.key(), *context.key()), (left.key, right.key));
+        assert_eq!((context.left_timestamp(), context.right_timestamp()), (left.time, right.time));
+        context.emit((left.number, right.number, left.time.max(right.time)));
+        Ok(())
+    }
+}
+
+#[test]
+fn an_interval_joins_each_pair_once() {
+    let (before, after) = (|n| TimeBound::before(ms(n)), |n| TimeBound::after(ms(n)));
+    for (seed, (lower, upper, first_ms, last_ms)) in [
+        (before(30), after(50), -30, 50),
+        (before(30).exclusive(), after(50).exclusive(), -29, 49),
+        (after(5), after(60), 5, 60),
+        (before(90), before(10).exclusive(), -90, -11),
+        (before(0), after(0), 0, 0),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (left, right) = (random_records(seed as u64, 900), random_records(seed as u64 + 100, 700));
+        let mut joining = start(move |left, right, out: Collect<Pair>| {
+            let _ = left.interval_join(right).between(lower, upper).process(Numbers).sink("out", out);
+        });
+        let mut expected = Vec::new();
+        for one in &left {
+            let matching = one.time + first_ms..=one.time + last_ms;
+            let matches = right.iter().filter(|two| two.key == one.key && matching.contains(&two.time));
+            expected.extend(matches.map(|two| (one.number, two.number, one.time.max(two.time))));
+        }
+        expected.sort_unstable();
+        assert!(expected.len() > 20, "{} pairs", expected.len());
+        assert_eq!(joining.run(&left, &right), expected, "between {lower:?} and {upper:?}");
+        assert!(joining.out.written().into_iter().all(|((_, _, expected), time)| time == expected));
+    }
+}
+
+/// The size of a savepoint, which has what is kept and nothing else.
+fn kept_bytes(job: &mut Harness) -> usize {
+    let directory = job.savepoint().expect("a savepoint");
+    let objects = job.store().below("").filter(|(name, _)| name.contains(&directory));
+    let bytes = objects.map(|(_, body)| body.len()).sum();
+    assert!(bytes > 0, "no objects in {directory}");
+    bytes
+}
+
+/// A record matches more records than a call removes, and than a small index has; then a watermark that jumps by a year
+/// drops all of them.
+#[test]
+fn an_interval_of_many_records_and_a_watermark_that_jumps_a_year() {
+    const MANY: u64 = 5_000;
+    let mut joining = start(|left, right, out: Collect<(u64, u64)>| {
+        let joined =
+            left.interval_join(right).between(TimeBound::before(ms(10_000)), TimeBound::after(ms(0)));
+        let _ = joined.join(|_, one, two| (one.number, two.number)).sink("out", out);
+    });
+    let record = |time, number| Record { key: 0, time, number };
+    joining.right.push(0, (0..MANY).map(|number| record(number as Timestamp, number)));
+    joining.left.push(0, [record(10, 0), record(MANY as Timestamp, 1)]);
+    joining.job.settle();
+    let mut written: Vec<_> = joining.out.written().into_iter().map(|(pair, _)| pair).collect();
+    written.sort_unstable();
+    let expected = (0..=10).map(|two| (0, two)).chain((0..MANY).map(|two| (1, two)));
+    assert_eq!(written, expected.collect::<Vec<_>>());
+    let before = kept_bytes(&mut joining.job);
+    joining.job.rescale(3);
+    joining.left.push(0, [record(YEAR_MS, 2)]);
+    joining.right.push(0, [record(YEAR_MS, MANY)]);
+    joining.job.settle();
+    let after = kept_bytes(&mut joining.job);
+    assert!(after < before / 5, "{after} of {before} bytes");
+    assert!(joining.job.checkpoint(), "{}", joining.job.state());
+    joining.left.end();
+    joining.right.end();
+    assert!(joining.job.finish(), "{}", joining.job.state());
+    assert!(joining.out.committed(&joining.job).contains(&(2, MANY)));
+}
+
+/// The state of a join whose right stream has no records is what the watermark has not passed.
+#[test]
+fn the_state_of_an_interval_join_with_an_idle_side_is_bounded() {
+    let mut joining = start(|left, right, out: Collect<(u64, u64)>| {
+        let joined = left.interval_join(right).between(TimeBound::before(ms(100)), TimeBound::after(ms(100)));
+        let _ = joined.join(|_, one, two| (one.number, two.number)).sink("out", out);
+    });
+    let record = |time| Record { key: time as u64 % 5, time, number: 0 };
+    joining.right.push(0, [record(-100_000)]);
+    joining.job.settle();
+    let mut sizes = Vec::new();
+    for round in 0..30 {
+        if round == 10 {
+            joining.right.end();
+        }
+        joining.left.push(0, (0..200).map(|number| record(round * 200 + number)));
+        joining.job.settle();
+        sizes.push(kept_bytes(&mut joining.job));
+    }
+    assert!(sizes[9] * 2 > sizes[2] * 3, "the right stream holds the watermark back: {sizes:?}");
+    assert!(sizes[12..].iter().all(|size| *size < sizes[9] / 2), "{sizes:?}");
+}
+
+const LEFT_LATE: OutputTag<Record> = OutputTag::new("left late");
+const RIGHT_LATE: OutputTag<Record> = OutputTag::new("right late");
+
+#[test]
+fn late_records_of_either_side_of_an_interval_join() {
+    let mut joining = start(|left, right, out: Collect<(u64, u64)>| {
+        let joined = left.interval_join(right).between(TimeBound::before(ms(500)), TimeBound::after(ms(500)));
+        let joined = joined.left_late_output(&LEFT_LATE).right_late_output(&RIGHT_LATE);
+        let (pairs, left) = joined.join(|_, one, two| (one.number, two.number)).side_output(&LEFT_LATE);
+        let (pairs, right) = pairs.side_output(&RIGHT_LATE);
+        let late = left.map(|late| (late.number, 0)).union(right.map(|late| (0, late.number)));
+        let _ = pairs.union(late).sink("out", out);
+    });
+    let record = |time, number| Record { key: 0, time, number };
+    joining.left.push(0, [record(141, 1)]);
+    joining.right.push(0, [record(141, 11)]);
+    joining.job.settle();
+    // The watermark is 100.
+    joining.left.push(0, [record(100, 2), record(101, 3)]);
+    joining.job.settle();
+    joining.right.push(0, [record(100, 12), record(101, 13)]);
+    joining.job.settle();
+    let mut written: Vec<_> = joining.out.written().into_iter().map(|(pair, _)| pair).collect();
+    written.sort_unstable();
+    assert_eq!(written, [(0, 12), (1, 11), (1, 13), (2, 0), (3, 11), (3, 13)]);
+}
+
+#[test]
+fn an_interval_join_without_event_time_says_what_to_do() {
+    let (feed, out) = (Feed::new(1), Collect::new("out"));
+    let (source, sink) = (feed.clone(), out.clone());
+    let mut job = Harness::new(move |env: &mut StreamEnv| {
+        let shared = env.source("in", source.clone()).share();
+        let (left, right) = (shared.stream().key_by(|n: &u64| *n), shared.stream().key_by(|n: &u64| *n));
+        let joined = left.interval_join(right).between(TimeBound::before(ms(0)), TimeBound::after(ms(0)));
+        let _ = joined.join(|_, one, two| (*one, *two)).sink("out", sink.clone());
+    });
+    job.start(1);
+    feed.push(0, [1]);
+    job.settle();
+    let failures: Vec<String> = job.failures().iter().map(|failure| format!("{failure:?}")).collect();
+    assert!(failures[0].contains("a record has no timestamp: give both streams event time"), "{failures:?}");
+    assert!(failures[0].contains("Interval join"), "{failures:?}");
+}
+
+#[test]
+fn the_bounds_of_an_interval_are_checked() {
+    let panic = std::panic::catch_unwind(|| {
+        StreamEnv::build("job", |env| {
+            let stream = |env: &mut StreamEnv| env.source("in", Feed::<u64>::new(1)).key_by(|n: &u64| *n);
+            let (left, right) = (stream(env), stream(env));
+            let after = TimeBound::after(ms(5));
+            let _ = left.interval_join(right).between(after, after.exclusive());
+            Ok(())
+        })
+    });
+    let panic = panic.err().and_then(|panic| panic.downcast::<String>().ok()).expect("a text");
+    assert!(panic.contains("no record matches an interval join"), "{panic}");
+}
+
+type WithVersion = (u64, Option<u64>);
+
+#[test]
+fn records_are_joined_with_the_version_of_their_time() {
+    for seed in 1..4 {
+        let (left, versions) = (random_records(seed, 900), random_records(seed + 100, 500));
+        let is_deletion = |version: &Record| version.number.is_multiple_of(6);
+        let mut joining = start(move |left, versions, out: Collect<WithVersion>| {
+            let joined = left.temporal_join(versions).deleted_by(is_deletion);
+            let _ = joined.left_join(|_, one, two| (one.number, two.map(|two| two.number))).sink("out", out);
+        });
+        let expected: Vec<WithVersion> = left
+            .iter()
+            .map(|one| {
+                let until = versions.iter().filter(|two| two.key == one.key && two.time <= one.time);
+                let valid = until.max_by_key(|two| (two.time, two.number));
+                (one.number, valid.filter(|two| !is_deletion(two)).map(|two| two.number))
+            })
+            .collect();
+        assert!(expected.iter().filter(|(_, version)| version.is_none()).count() > 20, "{expected:?}");
+        assert_eq!(joining.run(&left, &versions), expected);
+        let time_of = |number: u64| left[number as usize].time;
+        assert!(joining.out.written().into_iter().all(|((number, _), time)| time == time_of(number)));
+    }
+}
+
+#[test]
+fn versions_that_are_replaced_are_dropped_and_late_ones_count() {
+    let mut joining = start(|left, versions, out: Collect<(u64, u64)>| {
+        let joined = left.temporal_join(versions).late_output(&LEFT_LATE);
+        let (pairs, late) = joined.join(|_, one, two| (one.number, two.number)).side_output(&LEFT_LATE);
+        let _ = pairs.union(late.map(|late| (late.number, 0))).sink("out", out);
+    });
+    let record = |time, number| Record { key: 0, time, number };
+    let written = |joining: &Joining<(u64, u64)>| {
+        let mut written: Vec<_> = joining.out.written().into_iter().map(|(pair, _)| pair).collect();
+        written.sort_unstable();
+        written
+    };
+    joining.left.push(0, [record(50, 1)]);
+    joining.right.push(0, (0..5_000).map(|number| record(number as Timestamp, number)));
+    joining.job.settle();
+    assert_eq!(written(&joining), [], "the record waits for the watermark");
+    let before = kept_bytes(&mut joining.job);
+    joining.left.push(0, [record(5_000, 2)]);
+    joining.job.settle();
+    assert_eq!(written(&joining), [(1, 50)]);
+    let after = kept_bytes(&mut joining.job);
+    assert!(after < before / 5, "{after} of {before} bytes");
+    // The watermark becomes 9,959.
+    joining.left.push(0, [record(10_000, 3)]);
+    joining.right.push(0, [record(10_000, 9_000)]);
+    joining.job.rescale(3);
+    assert_eq!(written(&joining), [(2, 4_999)]);
+    // A late version between the current one and the watermark, and one before the current one.
+    joining.right.push(0, [record(9_000, 7_000), record(100, 7_001)]);
+    joining.job.settle();
+    joining.left.push(0, [record(9_959, 4), record(9_960, 5)]);
+    joining.job.settle();
+    assert_eq!(written(&joining), [(4, 0)]);
+    joining.left.push(0, [record(YEAR_MS, 6)]);
+    joining.right.push(0, [record(YEAR_MS + 1, 9_001)]);
+    joining.left.end();
+    joining.right.end();
+    assert!(joining.job.finish(), "{}", joining.job.state());
+    assert_eq!(written(&joining), [(3, 9_000), (5, 7_000), (6, 9_000)]);
+}
+
+#[test]
+fn the_latest_version_in_processing_time() {
+    let mut joining = start(|left, versions, out: Collect<WithVersion>| {
+        let joined =
+            left.temporal_join(versions).deleted_by(|version| version.number == 0).in_processing_time();
+        let _ = joined.left_join(|_, one, two| (one.number, two.map(|two| two.number))).sink("out", out);
+    });
+    let record = |number| Record { key: 0, time: 0, number };
+    joining.left.push(0, [record(1)]);
+    for version in [7, 8, 0] {
+        joining.job.settle();
+        joining.right.push(0, [record(version)]);
+        joining.job.rescale(1 + version as u32 % 3);
+        joining.left.push(0, [record(version + 10)]);
+    }
+    joining.job.settle();
+    let written: Vec<_> = joining.out.written().into_iter().map(|(pair, _)| pair).collect();
+    assert_eq!(written, [(1, None), (17, Some(7)), (18, Some(8)), (10, None)]);
 }

@@ -3,7 +3,9 @@
 
 use reflow_api::Watermarks;
 use reflow_api::window::{Assigner, Window, Windowed};
-use reflow_testkit::operators::joins::{self, SESSION_GAP, is_first, is_second, product};
+use reflow_testkit::operators::joins::{
+    self, AFTER, BEFORE, SESSION_GAP, is_deletion, is_first, is_second, product, version_line,
+};
 use reflow_testkit::operators::windows::{gap_ms, late_time, session_line, total_line};
 use reflow_testkit::operators::{
     DELETING, Disorder, FLAT_MAP, FLAT_MAP_KEPT, LEDGER_LAST, LEFT_OUT, Operator, Reading, SLIDE, SLIDING,
@@ -340,6 +342,47 @@ fn co_grouped_sessions() {
     let lines =
         all().map(|(key, (window, first, second))| joins::session_line(key, *window, *first, *second));
     assert_eq!(committed(Operator::CoGroup), sorted(lines));
+}
+
+#[test]
+fn interval_join() {
+    let [before, after] = [BEFORE, AFTER].map(|duration| duration.as_millis() as Timestamp);
+    let mut pairs = Vec::new();
+    for first in all_readings().filter(is_first) {
+        let matches = |other: &Reading| {
+            other.key == first.key && (first.time - before..first.time + after).contains(&other.time)
+        };
+        pairs.extend(all_readings().filter(is_second).filter(matches).map(|second| Reading {
+            time: first.time.max(second.time),
+            value: product((first.time, first.value), (second.time, second.value)),
+            ..second
+        }));
+    }
+    assert!(pairs.len() > 50, "{pairs:?}");
+    assert_eq!(committed(Operator::IntervalJoin), sums(pairs.into_iter(), TUMBLING, TUMBLING));
+}
+
+#[test]
+fn temporal_join() {
+    let lines: Vec<String> = all_readings()
+        .filter(is_first)
+        .map(|first| {
+            let of_key = all_readings().filter(is_second);
+            let of_key = of_key.filter(|other| (other.split, other.key) == (first.split, first.key));
+            let valid = of_key.filter(|version| version.time <= first.time).last();
+            let valid = valid.filter(|version| !is_deletion(version.value));
+            version_line(&first, valid.map(|version| (version.time, version.value)))
+        })
+        .collect();
+    let with = lines.iter().filter(|line| line.contains("Some")).count();
+    assert!((10..lines.len() - 10).contains(&with), "{with} of {}", lines.len());
+    assert_eq!(committed(Operator::TemporalJoin), sorted(lines.into_iter()));
+}
+
+#[test]
+fn look_up_join() {
+    let lines = all_readings().filter(is_first).map(|reading| format!("{reading:?}"));
+    assert_eq!(committed(Operator::LookUpJoin), sorted(lines));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 extern crate reflow_api as reflow;
 
-use reflow::states::{Expiring, ListState, MapState, States, TimeToLive, ValueState};
+use reflow::states::{Expiring, ListState, MapState, SortedMapState, States, TimeToLive, ValueState};
 use reflow_api::operator_state::{OperatorList, RestoredLists, SnapshotLists};
 use reflow_api::{Context, ProcessFunction, UnkeyedContext, UnkeyedProcessFunction, UserError};
 use reflow_protocol::failure::Fault;
@@ -244,6 +244,65 @@ fn a_time_to_live_goes_on_over_restarts_and_rescales() {
     assert!(job.checkpoint());
     let manifest = job.latest().expect("it is complete");
     assert_eq!(manifest.vertices.iter().flat_map(|vertex| vertex.runs()).count(), 0);
+}
+
+#[derive(States, Clone)]
+struct Unsorted {
+    seen: MapState<u64, u64>,
+}
+
+#[derive(States, Clone)]
+struct InOrder {
+    seen: SortedMapState<u64, u64>,
+    recent: SortedMapState<u64, u64, Expiring>,
+}
+
+#[test]
+fn a_sorted_map_has_ranges_and_reads_what_an_unsorted_one_wrote() {
+    let streams = streams();
+    let unsorted = Stateful {
+        declare: || Unsorted { seen: MapState::new("seen") },
+        change: |states, number| {
+            states.seen.insert(number, number * 2);
+            String::new()
+        },
+    };
+    let in_order = Stateful {
+        declare: || InOrder {
+            seen: SortedMapState::new("seen"),
+            recent: SortedMapState::new("recent")
+                .time_to_live(TimeToLive::since_write(Duration::from_secs(10))),
+        },
+        change: |states: &mut reflow::states::Access<'_, u64, InOrder>, number| {
+            states.recent.insert(number, number);
+            let seen: Vec<_> = states.seen.range(number..number + 3).collect();
+            let ends = (states.seen.first(), states.seen.last());
+            let line = format!("{seen:?} of {ends:?}");
+            let recent: Vec<_> = states.recent.range(5..).rev().map(|(key, _)| *key).collect();
+            format!("{line}, recent {recent:?}")
+        },
+    };
+    let mut job = Harness::new(build(&streams, unsorted)).on_executors(2);
+    job.start(2);
+    streams.0.push(0, (0..50).map(|number| (1, number * 7 % 50)));
+    job.settle();
+    assert_eq!(lines(&streams).len(), 50);
+    let savepoint = job.savepoint().expect("a savepoint");
+    job.kill();
+    job.rebuild(build(&streams, in_order));
+    job.start_from_savepoint(&savepoint, 3);
+    let lines_of = |job: &mut Harness, number| {
+        streams.0.push(0, [(1, number)]);
+        job.settle();
+        lines(&streams).into_iter().map(|(_, line)| line).collect::<Vec<_>>()
+    };
+    let of = "of (Some((0, 0)), Some((49, 98)))";
+    assert_eq!(lines_of(&mut job, 20), [format!("[(20, 40), (21, 42), (22, 44)] {of}, recent [20]")]);
+    job.advance(Duration::from_secs(6));
+    assert_eq!(lines_of(&mut job, 48), [format!("[(48, 96), (49, 98)] {of}, recent [48, 20]")]);
+    job.rescale(2);
+    job.advance(Duration::from_secs(6));
+    assert_eq!(lines_of(&mut job, 0), [format!("[(0, 0), (1, 2), (2, 4)] {of}, recent [48]")]);
 }
 
 /// Adds each record to a list of each kind, and emits the lists at record 0.

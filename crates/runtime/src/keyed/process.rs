@@ -9,7 +9,7 @@ use crate::stages::WithoutKey;
 use crate::wiring::Place;
 use reflow_api::states::{Access, Current, PlainState, StateTables, States};
 use reflow_api::{
-    Context, Input, OnError, OutputTag, ProcessFunction, RuntimeContext, TimeDomain, UserError,
+    Context, Input, OnError, OutputTag, Outputs, ProcessFunction, RuntimeContext, TimeDomain, UserError,
 };
 use reflow_network::Row;
 use reflow_network::output::KeySelector;
@@ -53,6 +53,8 @@ struct Keyed<K: Key, S: States<K>> {
     watermark: Timestamp,
     /// Never goes back, also not after a restore.
     processing_time: Timestamp,
+    /// The number of records that were dropped because they were late.
+    late: u64,
 }
 
 impl<T, F, P, D, E> Process<T, F, P, D, E>
@@ -76,6 +78,7 @@ where
             processing_timers: TimerTable::new(TableId(2), "processing-time timers", max),
             watermark: MIN_WATERMARK,
             processing_time: MIN_WATERMARK,
+            late: 0,
         };
         Self {
             lifecycle: Lifecycle::new(operator.clone()),
@@ -251,6 +254,14 @@ where
         (S::access(&mut self.keyed.states, current), move |value| next.push(value, time))
     }
 
+    #[inline]
+    fn states_and_outputs(&mut self) -> (Access<'_, K, S>, impl Outputs<K, Out>) {
+        let current = self.current();
+        let Keyed { states, watermark, late, .. } = &mut *self.keyed;
+        let (next, lifecycle) = (&mut *self.next, &mut *self.lifecycle);
+        (S::access(states, current), Emitting { key: self.key, watermark: *watermark, late, next, lifecycle })
+    }
+
     fn timestamp(&self) -> Timestamp {
         self.time
     }
@@ -279,6 +290,44 @@ where
     #[inline]
     fn emit_to<E: Data>(&mut self, tag: &OutputTag<E>, value: E) {
         self.lifecycle.emit_to(self.next, tag, value, self.time);
+    }
+}
+
+/// What the function emits to, apart from its states.
+struct Emitting<'a, K, D> {
+    key: &'a K,
+    watermark: Timestamp,
+    late: &'a mut u64,
+    next: &'a mut D,
+    lifecycle: &'a mut Lifecycle,
+}
+
+impl<K, Out, D: Stage<Out>> Outputs<K, Out> for Emitting<'_, K, D> {
+    fn runtime(&self) -> &RuntimeContext {
+        self.lifecycle.context()
+    }
+
+    fn key(&self) -> &K {
+        self.key
+    }
+
+    fn watermark(&self) -> Timestamp {
+        self.watermark
+    }
+
+    #[inline]
+    fn emit_at(&mut self, value: Out, time: Timestamp) {
+        self.next.push(value, time);
+    }
+
+    fn emit_to_at<E: Data>(&mut self, tag: &OutputTag<E>, value: E, time: Timestamp) {
+        self.lifecycle.emit_to(self.next, tag, value, time);
+    }
+
+    #[cold]
+    fn late<E: Data>(&mut self, tag: Option<OutputTag<E>>, value: E, time: Timestamp) {
+        let sent = tag.map(|tag| self.next.emit_to(&tag, value, time));
+        *self.late += u64::from(!matches!(sent, Some(Ok(()))));
     }
 }
 
@@ -428,6 +477,7 @@ where
     fn count(&self, metrics: &mut SubtaskMetrics) {
         self.errors.as_ref().count(metrics);
         let keyed = &self.keyed;
+        metrics.late_records += keyed.late;
         let timers = keyed.event_timers.memory_bytes() + keyed.processing_timers.memory_bytes();
         metrics.state_bytes += (keyed.states.memory_bytes() + timers) as u64;
         self.next.count(metrics);

@@ -2,7 +2,7 @@
 
 use super::{Reading, Sum, TUMBLING, key, window_line, window_text};
 use reflow_api::window::{Elements, SessionWindows, TumblingWindows, Window};
-use reflow_api::Sink;
+use reflow_api::{Sink, TimeBound};
 use reflow_stream::{Pipeline, SharedStream, Stream};
 use reflow_types::Timestamp;
 use std::time::Duration;
@@ -71,6 +71,69 @@ where
         let first = first.iter().map(|(_, reading)| reading.value).sum();
         let second = second.iter().map(|(_, (_, _, value))| *value).sum();
         [session_line(*key, window, first, second)]
+    });
+    let _ = lines.sink("out", sink);
+}
+
+/// A second reading matches a first one if it is at most this much earlier.
+pub const BEFORE: Duration = Duration::from_millis(30);
+/// A second reading matches a first one if it is less than this later.
+pub const AFTER: Duration = Duration::from_millis(20);
+
+/// The pairs of readings whose times are close, of which the sums are written, by the time of the later one.
+pub(super) fn interval_join<P, S>(timed: Stream<P>, sink: S)
+where
+    P: Pipeline<Out = Reading>,
+    S: Sink<Item = String>,
+{
+    let shared = timed.share();
+    let second = second(&shared).key_by(|((_, key), _, _)| *key);
+    let joined = shared.filter(is_first).key_by(key).interval_join(second);
+    let joined = joined.between(TimeBound::before(BEFORE), TimeBound::after(AFTER).exclusive());
+    let pairs = joined.join(|key, first, second| pair(*key, first, second));
+    let sums = pairs.key_by(key).window(TumblingWindows::of(TUMBLING)).aggregate(Sum);
+    let _ = sums.map(window_text).sink("out", sink);
+}
+
+/// Whether a reading of the second stream is a deletion.
+pub fn is_deletion(value: i64) -> bool {
+    value % 4 == 0
+}
+
+/// The line of a reading of the first stream with its version.
+pub fn version_line(first: &Reading, version: Option<(Timestamp, i64)>) -> String {
+    format!("{first:?} with {version:?}")
+}
+
+/// Each reading of the first stream with the version that is valid at its time.
+pub(super) fn temporal_join<P, S>(timed: Stream<P>, sink: S)
+where
+    P: Pipeline<Out = Reading>,
+    S: Sink<Item = String>,
+{
+    let shared = timed.share();
+    let versions = second(&shared).key_by(|(key, _, _)| *key);
+    let joined = shared.filter(is_first).key_by(Reading::own_key).temporal_join(versions);
+    let joined = joined.deleted_by(|(_, _, value)| is_deletion(*value));
+    let lines = joined.left_join(|_, first, version: Option<&Second>| {
+        version_line(first, version.map(|(_, time, value)| (*time, *value)))
+    });
+    let _ = lines.sink("out", sink);
+}
+
+/// Each reading of the first stream with the latest version, which is not written, because it depends on the order of
+/// arrival.
+pub(super) fn look_up_join<P, S>(readings: Stream<P>, sink: S)
+where
+    P: Pipeline<Out = Reading>,
+    S: Sink<Item = String>,
+{
+    let shared = readings.share();
+    let versions = second(&shared).key_by(|(key, _, _)| *key);
+    let joined = shared.filter(is_first).key_by(Reading::own_key).temporal_join(versions);
+    let lines = joined.in_processing_time().left_join(|_, first, version: Option<&Second>| {
+        assert!(version.is_none_or(|(key, _, _)| *key == first.own_key()), "{first:?} with {version:?}");
+        super::text(first)
     });
     let _ = lines.sink("out", sink);
 }
