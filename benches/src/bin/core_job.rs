@@ -98,7 +98,11 @@ impl ProcessFunction for Count {
 /// Car, time in milliseconds, speed, distance.
 type Report = (u64, Timestamp, u32, f64);
 
-fn sink<P: Pipeline>(results: Stream<P>, directory: String, fold: fn(&mut Outcome, P::Out)) -> SinkHandle {
+fn sink<P: Pipeline>(
+    results: Stream<P>,
+    directory: String,
+    fold: fn(&mut Outcome, P::Out),
+) -> SinkHandle<P::Out> {
     results.sink("outcome", OutcomeSink::new(directory, fold))
 }
 

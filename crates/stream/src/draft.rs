@@ -143,10 +143,39 @@ impl JobDraft {
         place: usize,
         change: impl FnOnce(&mut Operator),
     ) {
-        if let Some(vertex) = &mut self.begun(vertex).vertex {
-            change(&mut vertex.operators[place]);
-            vertex.name = joined(&vertex.operators);
-        }
+        let vertex = self.vertex_mut(vertex);
+        change(&mut vertex.operators[place]);
+        vertex.name = joined(&vertex.operators);
+        vertex.id = VertexId::of_uid(&vertex.operators[0].uid);
+    }
+
+    /// Ends a vertex that was added before the operator at position `place`, and adds the rest of it as another vertex
+    /// with the same settings.
+    pub(crate) fn split_vertex(&mut self, vertex: VertexIndex, place: usize, head: HeadDraft) -> VertexIndex {
+        let first = self.vertex_mut(vertex);
+        let operators = first.operators.split_off(place);
+        first.name = joined(&first.operators);
+        let (max_parallelism, group) = (first.max_parallelism, first.slot_sharing_group.clone());
+        let index = VertexIndex(self.vertices.len() as u16);
+        self.vertices.push(Begun { name: operators[0].name.clone(), vertex: None, factory: None });
+        self.add_vertex(VertexDraft {
+            index,
+            operators,
+            parallelism: None,
+            max_parallelism,
+            slot_sharing_group: Some(group),
+            head,
+        })
+    }
+
+    /// A vertex that was added.
+    pub(crate) fn vertex_mut(&mut self, index: VertexIndex) -> &mut Vertex {
+        self.begun(index).vertex.as_mut().expect("its chain has ended")
+    }
+
+    /// An edge that was reserved.
+    pub(crate) fn edge_mut(&mut self, edge: EdgeId) -> &mut Edge {
+        &mut self.edges[usize::from(edge.0)]
     }
 
     fn begun(&mut self, vertex: VertexIndex) -> &mut Begun {

@@ -3,7 +3,8 @@
 use crate::aggregates::{Best, Measured, Side};
 use crate::draft::HeadDraft;
 use crate::pipeline::{FilterLink, FlatMapLink, GateHead, MapLink, Pipeline, ProcessHead, RollingHead, Then};
-use crate::stream::{SinkHandle, Stream};
+use crate::sink::SinkHandle;
+use crate::stream::Stream;
 use crate::windowed::{EvictingStream, WindowedStream};
 use reflow_api::states::Reduce;
 use reflow_api::window::session::DynamicGap;
@@ -103,7 +104,7 @@ impl<P: Pipeline<Out: Data>, F: KeySelector<P::Out>> KeyedStream<P, F> {
     }
 
     /// [`Stream::sink`] of the records, [partitioned](Self::partitioned) by key.
-    pub fn sink<S: Sink<Item = P::Out>>(self, name: &str, sink: S) -> SinkHandle {
+    pub fn sink<S: Sink<Item = P::Out>>(self, name: &str, sink: S) -> SinkHandle<P::Out> {
         self.partitioned().sink(name, sink)
     }
 

@@ -6,7 +6,7 @@
 //! [`share`](Stream::share) and sinks. The result is a [`Job`]: a graph, and for each vertex the factory of its
 //! tasks.
 //!
-//! Reading order: [`mod@env`], [`stream`], [`keyed`], [`connected`], [`windowed`], [`joins`], [`aggregates`], [`pipeline`], [`job`].
+//! Reading order: [`mod@env`], [`stream`], [`keyed`], [`connected`], [`windowed`], [`joins`], [`sink`], [`aggregates`], [`pipeline`], [`job`].
 #![warn(missing_docs)]
 
 extern crate reflow_api as reflow; // the name in derived code
@@ -21,6 +21,7 @@ pub mod joins;
 pub mod keyed;
 mod partitioning;
 pub mod pipeline;
+pub mod sink;
 pub mod stream;
 pub mod windowed;
 
@@ -30,5 +31,6 @@ pub use job::{Job, JobError, TaskFactory};
 pub use joins::{IntervalJoin, IntervalJoined, TemporalJoin};
 pub use keyed::{KeyedInputs, KeyedStream};
 pub use pipeline::{Fallible, Link, Pipeline};
-pub use stream::{BoxedStream, SharedStream, SinkHandle, Stream};
+pub use sink::SinkHandle;
+pub use stream::{BoxedStream, SharedStream, Stream};
 pub use windowed::{EvictingStream, WindowedStream};

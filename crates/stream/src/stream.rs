@@ -9,12 +9,13 @@ use crate::pipeline::{
     Boxed, Fallible, FilterLink, FlatMapLink, GateHead, InspectLink, Kept, Link, MapLink, Pipeline,
     ProcessLink, SideOutputs, SplitErrors, Then, ToMany, ToOne, TryLink, WithSideOutput,
 };
+use crate::sink::SinkHandle;
 use reflow_api::{Data, Failed, OnError, OutputTag, Sink, UnkeyedProcessFunction, UserError};
 use reflow_graph::{EdgeId, Operator, Shipping, SideOutput, VertexIndex};
 use reflow_network::Output;
 use reflow_network::output::{KeySelector, NoKey};
 use reflow_runtime::error_handler::errors_tag;
-use reflow_runtime::stages::{Edge, FilteredEdge, SharedTail, SinkStage, Tail};
+use reflow_runtime::stages::{Edge, FilteredEdge, SharedTail, Tail};
 use reflow_runtime::{BuildContext, declared};
 use reflow_types::{Key, MaxParallelism};
 use std::marker::PhantomData;
@@ -338,7 +339,7 @@ impl<P: Pipeline> Stream<P> {
     }
 
     /// Ends the chain with a sink.
-    pub fn sink<S>(mut self, name: &str, sink: S) -> SinkHandle
+    pub fn sink<S>(mut self, name: &str, sink: S) -> SinkHandle<P::Out>
     where
         S: Sink<Item = P::Out>,
         P::Out: 'static,
@@ -346,20 +347,8 @@ impl<P: Pipeline> Stream<P> {
         let mut operator = self.env.borrow_mut().operator("sink", format!("Sink: {name}"));
         operator.commits = sink.commits();
         operator.lists = declared::lists_of_sink();
-        let place = self.draft.operators.len();
         self.draft.operators.push(operator);
-        let mut env = self.env.borrow_mut();
-        let vertex = env.add_vertex(self.draft);
-        let pipeline = self.pipeline;
-        env.add_factory(
-            vertex,
-            Box::new(move |context| {
-                let stage = SinkStage::new(crate::pipeline::operator(context, place), sink.clone());
-                pipeline.build(stage, context)
-            }),
-        );
-        drop(env);
-        SinkHandle { env: self.env, vertex, place }
+        SinkHandle::chained(self, sink)
     }
 }
 
@@ -526,26 +515,5 @@ impl<T: Data + Clone + Sync> SharedStream<T> {
         self.edges.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(make));
         let head = HeadDraft::Edges(vec![edge]);
         Stream::begin(self.env.clone(), "shared", "Shared".to_owned(), head, GateHead(PhantomData))
-    }
-}
-
-/// The settings of a sink.
-pub struct SinkHandle {
-    env: SharedDraft,
-    vertex: VertexIndex,
-    place: usize,
-}
-
-impl SinkHandle {
-    /// Sets the sink's uid, by which its open transactions are found in a savepoint.
-    pub fn uid(self, uid: &str) -> Self {
-        self.env.borrow_mut().change_operator(self.vertex, self.place, |sink| sink.set_uid(uid));
-        self
-    }
-
-    /// Sets the displayed name of the sink.
-    pub fn name(self, name: &str) -> Self {
-        self.env.borrow_mut().change_operator(self.vertex, self.place, |sink| sink.name = name.to_owned());
-        self
     }
 }

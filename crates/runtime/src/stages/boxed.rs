@@ -30,6 +30,25 @@ impl<T> Stage<T> for BoxedStage<T> {
     }
 }
 
+/// The end of a chain: its sink, or the exchange to a sink in a task of its own, which costs an indirect call for each
+/// record. Which of them it is, a job decides after it has built the chain.
+pub enum SinkEnd<T, S> {
+    /// The sink is in the chain.
+    Here(S),
+    /// It is in a task of its own.
+    Elsewhere(BoxedStage<T>),
+}
+
+impl<T, S: Stage<T>> Stage<T> for SinkEnd<T, S> {
+    #[inline]
+    fn push(&mut self, value: T, time: Timestamp) {
+        match self {
+            Self::Here(sink) => Stage::push(sink, value, time),
+            Self::Elsewhere(exchange) => Stage::push(exchange, value, time),
+        }
+    }
+}
+
 /// Defines a trait with the methods of `Control` that can be a trait object. `Control` cannot, because it has an
 /// associated type.
 macro_rules! erase {
@@ -61,6 +80,28 @@ macro_rules! erase {
             }
             $(fn $read(&self $(, $a: $A)*) $(-> $R)? { self.0.$read($($a),*) })*
             $(fn $call(&mut self $(, $b: $B)*) $(-> $S)? { self.0.$call($($b),*) })*
+        }
+
+        impl<T, S: Stage<T>> Control for SinkEnd<T, S> {
+            type Next = Self;
+            fn next_stage(&self) -> &Self {
+                unreachable!("the end of a chain passes on every call itself")
+            }
+            fn next_stage_mut(&mut self) -> &mut Self {
+                unreachable!("the end of a chain passes on every call itself")
+            }
+            $(fn $read(&self $(, $a: $A)*) $(-> $R)? {
+                match self {
+                    Self::Here(sink) => Control::$read(sink $(, $a)*),
+                    Self::Elsewhere(exchange) => Control::$read(exchange $(, $a)*),
+                }
+            })*
+            $(fn $call(&mut self $(, $b: $B)*) $(-> $S)? {
+                match self {
+                    Self::Here(sink) => Control::$call(sink $(, $b)*),
+                    Self::Elsewhere(exchange) => Control::$call(exchange $(, $b)*),
+                }
+            })*
         }
     };
 }

@@ -13,7 +13,7 @@ mod try_map;
 
 pub use assign_time::{AssignTime, EventTime, Extracted, Given, Punctuated};
 pub(crate) use assign_time::{TIME_RANGE, WATERMARKS};
-pub use boxed::BoxedStage;
+pub use boxed::{BoxedStage, SinkEnd};
 pub use flat_map::Flatten;
 pub use map::{Filter, Inspect, Map};
 pub use process::UnkeyedProcess;
