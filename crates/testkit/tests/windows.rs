@@ -1,9 +1,9 @@
 //! Windows in processing time, triggers with timers, late records, window functions, errors.
 
 use reflow_api::window::{
-    ContinuousEventTimeTrigger, ContinuousProcessingTimeTrigger, Elements, EventTimeTrigger, GlobalWindows,
-    ProcessingTimeTrigger, SessionWindows, SlidingWindows, Trigger, TriggerResult, TumblingWindows, Window,
-    WindowContext, WindowFunction, Windowed,
+    CalendarWindows, ContinuousEventTimeTrigger, ContinuousProcessingTimeTrigger, Elements, EventTimeTrigger,
+    GlobalWindows, ProcessingTimeTrigger, SessionWindows, SlidingWindows, Trigger, TriggerResult,
+    TumblingWindows, Window, WindowContext, WindowFunction, Windowed,
 };
 use reflow_api::{OnError, OutputTag, RuntimeContext, TryAggregate, UserError, Watermarks};
 use reflow_stream::pipeline::Boxed;
@@ -100,6 +100,27 @@ fn sliding_windows_in_processing_time() {
     feed.push(0, [5]);
     job.advance(ms(100));
     assert_eq!(values(&out), [(-50, 50, 1), (0, 100, 2), (50, 150, 1)]);
+}
+
+/// An hour each, over the night in which daylight saving time begins, and the one in which it ends.
+#[test]
+fn days_of_a_time_zone_have_the_hours_that_the_clock_gives_them() {
+    for (midnight, days) in [("2026-03-27T23:00Z", [24, 23, 24]), ("2026-10-23T22:00Z", [24, 25, 24])] {
+        let (feed, out, mut job) = start(2, |records, out: Collect<u64>| {
+            let windows = records.window(CalendarWindows::days("Europe/Berlin"));
+            let _ = windows.count().map(|day| day.value).sink("out", out);
+        });
+        let midnight: jiff::Timestamp = midnight.parse().expect("a time");
+        let hours =
+            |range: std::ops::Range<i64>| range.map(move |n| midnight.as_millisecond() + n * 3_600_000);
+        feed.push(0, hours(0..30));
+        job.settle();
+        job.rescale(3);
+        feed.push(0, hours(30..days.iter().sum::<u64>() as i64));
+        feed.end();
+        assert!(job.finish(), "{}", job.state());
+        assert_eq!(values(&out), days, "{midnight}");
+    }
 }
 
 #[test]

@@ -102,6 +102,18 @@ pub enum WindowError {
         /// The number of windows of a record.
         windows: i64,
     },
+    /// There is no such time zone.
+    #[error("there is no time zone '{name}': use a name of the IANA database, such as Europe/Berlin or UTC")]
+    NoTimeZone {
+        /// What was given as its name.
+        name: String,
+    },
+    /// A day cannot be divided into parts of so many hours.
+    #[error("a day has no equal parts of {hours} hours: use 1, 2, 3, 4, 6, 8, 12 or 24")]
+    NoPartOfDay {
+        /// The number of hours.
+        hours: u32,
+    },
 }
 
 /// The most windows that a record may be in: as many as a day has seconds, and some more. Each costs a look-up and keeps

@@ -1,9 +1,11 @@
 //! Windows: assigners, triggers, evictors and functions.
 //!
-//! Reading order: [`assigner`], [`session`], [`trigger`], [`elements`] and [`evictor`] (of windows that keep their records),
+//! Reading order: [`assigner`], `calendar`, [`session`], [`trigger`], [`elements`] and [`evictor`] (of windows that keep their records),
 //! [`function`].
 
 pub mod assigner;
+#[cfg(feature = "jiff")]
+pub mod calendar;
 pub mod elements;
 pub mod evictor;
 pub mod function;
@@ -14,6 +16,8 @@ pub use assigner::{
     Assigner, GlobalWindows, Merges, NeverMerges, ProcessingTime, SlidingWindows, TumblingWindows,
     WindowAssigner, WindowError,
 };
+#[cfg(feature = "jiff")]
+pub use calendar::CalendarWindows;
 pub use elements::{CoGroup, Elements};
 pub use evictor::{CountEvictor, DeltaEvictor, Evictor, KeepAll, TimeEvictor};
 pub use function::{WindowContext, WindowFunction};
