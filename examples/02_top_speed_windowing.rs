@@ -72,7 +72,8 @@ fn top_speed(env: &mut StreamEnv, options: Options) -> JobResult {
         .uid("top-speed");
     match options.output {
         Some(directory) => {
-            top_speeds.sink("files", FileSink::new(directory, reflow::connectors::format::Lines))
+            let sink = FileSink::new(directory, reflow::connectors::format::Lines);
+            top_speeds.sink("files", sink.rolling_policy(RollingPolicy::on_checkpoint()))
         }
         None => top_speeds.sink("print", Print::stdout()),
     };

@@ -8,7 +8,7 @@
 //! went wrong, and in the counts, timers and windows if the state did.
 
 use reflow::UserError;
-use reflow::connectors::{FileSink, Lines};
+use reflow::connectors::{FileSink, Lines, RollingPolicy};
 use reflow::prelude::*;
 use reflow_benches::chaos::load::{checksum, key, payload, touched};
 use std::time::Duration;
@@ -129,12 +129,10 @@ fn chaos_job(env: &mut StreamEnv, options: Options) -> JobResult {
         .process(Slow)
         .uid("slow");
 
-    counted
-        .union(timers)
-        .union(windows)
-        .union(large)
-        .union(slow)
-        .sink("output", FileSink::<String, _>::new(output, Lines));
+    counted.union(timers).union(windows).union(large).union(slow).sink(
+        "output",
+        FileSink::<String, _>::new(output, Lines).rolling_policy(RollingPolicy::on_checkpoint()),
+    );
     Ok(())
 }
 

@@ -4,7 +4,7 @@
 //! and is written to a file exactly once; when it left the keyed operator is noted in the log.
 
 use reflow::UserError;
-use reflow::connectors::{FileSink, Lines};
+use reflow::connectors::{FileSink, Lines, RollingPolicy};
 use reflow::prelude::*;
 use reflow_benches::rescale::log::{Entry, Recorder};
 use reflow_benches::rescale::schedule::Schedule;
@@ -87,7 +87,10 @@ fn rescale_job(env: &mut StreamEnv, options: Options) -> JobResult {
     env.source("paced", Paced { schedule })
         .key_by(move |record: &u64| schedule.key(*record))
         .process(Count { schedule, payload_bytes, recorder: Recorder::new(log.into()) })
-        .sink("output", FileSink::<String, _>::new(output, Lines));
+        .sink(
+            "output",
+            FileSink::<String, _>::new(output, Lines).rolling_policy(RollingPolicy::on_checkpoint()),
+        );
     Ok(())
 }
 

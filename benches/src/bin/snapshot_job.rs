@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use reflow::UserError;
-use reflow::connectors::{FileSink, Lines};
+use reflow::connectors::{FileSink, Lines, RollingPolicy};
 use reflow::prelude::*;
 use reflow_benches::clock;
 use reflow_benches::rounds::{Event, Rounds};
@@ -79,10 +79,10 @@ fn snapshot_job(env: &mut StreamEnv, options: Options) -> JobResult {
     let Options { keys, puts, value_bytes, output } = options;
     let source = Rounds { keys, puts };
     let keep = Keep { value_bytes, last: None, longest: Duration::ZERO };
-    env.source("rounds", source)
-        .key_by(Event::key)
-        .process(keep)
-        .sink("output", FileSink::<String, _>::new(output, Lines));
+    env.source("rounds", source).key_by(Event::key).process(keep).sink(
+        "output",
+        FileSink::<String, _>::new(output, Lines).rolling_policy(RollingPolicy::on_checkpoint()),
+    );
     Ok(())
 }
 

@@ -4,11 +4,14 @@
 //! prepared, in storage or in another system, but not visible. The transaction becomes part of the checkpoint, and is
 //! committed when that checkpoint is complete, by the same subtask or, after a restore, by any other. A commit may be
 //! repeated.
+//!
+//! A writer whose transactions may be open over several checkpoints, as parts of files are, implements
+//! [`Writer::snapshot`] instead of [`Writer::prepare`].
 
 use crate::{Io, UserError};
 use bytes::Bytes;
 use reflow_env::{Request, RequestError, StoreError, Ticket};
-use reflow_types::{Instant, SubtaskId, SubtaskIndex, Timestamp};
+use reflow_types::{CheckpointId, Instant, SubtaskId, SubtaskIndex, Timestamp};
 use std::time::Duration;
 
 /// A sink, which writes records to an external system.
@@ -57,8 +60,53 @@ pub trait Writer: Send + 'static {
     }
 
     /// Prepares everything written since the last call. Returns what must be carried out before the checkpoint can be
-    /// complete and how to commit it; `None` if nothing was written.
-    fn prepare(&mut self) -> Result<Option<Prepared>, UserError>;
+    /// complete and how to commit it; `None` if nothing was written. Not called if [`snapshot`](Self::snapshot) is
+    /// implemented.
+    fn prepare(&mut self) -> Result<Option<Prepared>, UserError> {
+        Ok(None)
+    }
+
+    /// Takes part in a checkpoint. By default, [prepares](Self::prepare) everything that was written.
+    ///
+    /// A writer that leaves output open returns its state, from which the writers of a later attempt
+    /// [continue](Self::restore). It must leave none open unless [`Barrier::may_leave_open`] is true.
+    fn snapshot(&mut self, _barrier: Barrier) -> Result<WriterOutput, UserError> {
+        let Some(Prepared { transaction, requests, wait_for }) = self.prepare()? else {
+            return Ok(WriterOutput::default());
+        };
+        let transactions = vec![transaction];
+        Ok(WriterOutput { transactions, requests, wait_for, ..WriterOutput::default() })
+    }
+
+    /// Takes what the writer has finished, or will not keep in memory, before a checkpoint asks for it. It belongs to the
+    /// next checkpoint. Called before each step.
+    fn take_output(&mut self) -> WriterOutput {
+        WriterOutput::default()
+    }
+
+    /// Continues output that writers of an earlier attempt have left open. Called before the first record. Each open output
+    /// of the checkpoint goes to one of the subtasks, whatever their number is.
+    fn restore(&mut self, open: Vec<OpenOutput>) -> Result<(), UserError> {
+        match open.len() {
+            0 => Ok(()),
+            count => {
+                Err(format!("the checkpoint has {count} open outputs, which this sink does not have").into())
+            }
+        }
+    }
+
+    /// Called before each step with the wall clock.
+    fn tick(&mut self, _now: Instant) -> Result<(), UserError> {
+        Ok(())
+    }
+
+    /// When [`tick`](Self::tick) must be called at the latest.
+    fn next_wakeup(&self) -> Option<Instant> {
+        None
+    }
+
+    /// A checkpoint is complete, and what it has prepared is being committed.
+    fn completed(&mut self, _checkpoint: CheckpointId) {}
 
     /// The request that makes a prepared transaction visible. It may be repeated after it was carried out, wholly or
     /// in part, because its answer can be lost.
@@ -102,6 +150,69 @@ pub trait Writer: Send + 'static {
     fn flush(&mut self) -> Result<(), UserError> {
         Ok(())
     }
+}
+
+/// The barrier at which a writer takes part in a checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Barrier {
+    /// The checkpoint.
+    pub checkpoint: CheckpointId,
+    /// What comes behind it.
+    pub followed_by: FollowedBy,
+}
+
+/// What comes behind a barrier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FollowedBy {
+    /// More records for the same subtask, or a restart from the checkpoint.
+    Records,
+    /// Perhaps records for other subtasks: it is the cut of a live rescale, after which subtasks may leave.
+    OtherSubtasks,
+    /// Perhaps several jobs, which start from it: it is a savepoint.
+    OtherJobs,
+    /// Nothing: the input has ended.
+    Nothing,
+}
+
+impl Barrier {
+    /// Whether output may stay open behind the barrier.
+    #[must_use]
+    pub fn may_leave_open(self) -> bool {
+        self.followed_by == FollowedBy::Records
+    }
+}
+
+/// What a writer gives to the runtime, for the checkpoint under way or the next one.
+#[derive(Debug, Default)]
+pub struct WriterOutput {
+    /// The transactions that the checkpoint commits.
+    pub transactions: Vec<Transaction>,
+    /// As [`Prepared::requests`]. They are carried out at the same time, in any order.
+    pub requests: Vec<Request>,
+    /// As [`Prepared::wait_for`].
+    pub wait_for: Vec<Ticket>,
+    /// As `requests`, but submitted only when these and all earlier ones have been carried out.
+    pub then: Vec<Request>,
+    /// The state of each output that stays open. Ignored except in [`Writer::snapshot`].
+    pub open: Vec<Bytes>,
+}
+
+/// Output that a writer has left open at a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenOutput {
+    /// Its state, as the writer has given it.
+    pub state: Bytes,
+    /// Whose it is.
+    pub owner: Owner,
+}
+
+/// Whose job has made something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// This job.
+    ThisJob,
+    /// Another job, from whose checkpoint this one was started. It may still run, so nothing of it must be removed.
+    AnotherJob,
 }
 
 /// A transaction, and what must be carried out before its checkpoint can be complete.

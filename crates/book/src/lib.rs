@@ -23,6 +23,7 @@ pages! {
     joins: "docs/jobs/joins.md"
     keyed: "docs/jobs/keyed.md"
     operators: "docs/jobs/operators.md"
+    sinks: "docs/jobs/sinks.md"
     states: "docs/jobs/states.md"
     testing: "docs/jobs/testing.md"
     time: "docs/jobs/time.md"

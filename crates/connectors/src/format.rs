@@ -22,6 +22,9 @@ pub trait Format<T>: Clone + Send + 'static {
     /// Called at the start of each file.
     fn begin_file(&mut self) {}
 
+    /// Called instead of [`begin_file`](Self::begin_file) when records are added to a file that has some.
+    fn resume_file(&mut self) {}
+
     /// Appends a record to `out`.
     ///
     /// # Errors
@@ -101,6 +104,10 @@ impl<T: Serialize> Format<T> for Csv {
 
     fn begin_file(&mut self) {
         self.header_due = self.header;
+    }
+
+    fn resume_file(&mut self) {
+        self.header_due = false;
     }
 
     fn encode(&mut self, value: &T, out: &mut Vec<u8>) -> Result<(), UserError> {

@@ -23,7 +23,7 @@ mod testing;
 
 pub use collection::Collection;
 pub use error::ConnectorError;
-pub use file_sink::FileSink;
+pub use file_sink::{BucketAssigner, FileSink, RollingPolicy};
 pub use file_source::{FileSource, Malformed};
 pub use format::{Csv, Format, JsonLines, Lines};
 pub use generator::Generator;

@@ -188,6 +188,16 @@ impl Store {
                 Some(body) => drop(self.objects.insert(to.0, body)),
                 None => return Err(StoreError::NotFound(from)),
             },
+            StoreOp::Concat { at, pieces, tail } => {
+                let mut body = BytesMut::new();
+                for (piece, len) in pieces {
+                    let read = StoreOp::Get { at: piece, range: Some(0..len) };
+                    let StoreReply::Bytes(bytes) = self.carry_out(read)? else { continue };
+                    body.extend_from_slice(&bytes);
+                }
+                body.extend_from_slice(&tail);
+                self.objects.insert(at.0, body.freeze());
+            }
             StoreOp::MakeExecutable { .. } => {}
         }
         Ok(StoreReply::Done)

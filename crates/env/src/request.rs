@@ -25,6 +25,7 @@ impl Request {
         match self {
             Self::Store(StoreOp::Put { body, .. }) => body.len(),
             Self::Store(StoreOp::Upload { part, .. }) => part.len(),
+            Self::Store(StoreOp::Concat { tail, .. }) => tail.len(),
             Self::Store(_) => 0,
             Self::External(call) => call.bytes(),
         }

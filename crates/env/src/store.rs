@@ -92,6 +92,17 @@ pub enum StoreOp {
         /// The target.
         to: Location,
     },
+    /// Write an object that has the bytes of others, one after the other, and then some more. It is written whole or not at
+    /// all, and replaces what is there. Fails with [`StoreError::NotFound`] if one of them does not exist, and with
+    /// [`StoreError::OutOfRange`] if one has another length.
+    Concat {
+        /// The new object.
+        at: Location,
+        /// The objects, which stay, with their lengths.
+        pieces: Vec<(Location, u64)>,
+        /// The bytes behind those of the objects.
+        tail: Bytes,
+    },
     /// Make a file executable (mode 0755). Only for files of the local file system. Fails with
     /// [`StoreError::NotFound`] if it does not exist.
     MakeExecutable {

@@ -66,8 +66,8 @@ pub type JobResult = Result<(), UserError>;
 /// The items that most jobs need.
 pub mod prelude {
     pub use crate::connectors::{
-        collection::Collection, file_sink::FileSink, file_source::FileSource, generator::Generator,
-        print::Print,
+        collection::Collection, file_sink::FileSink, file_sink::RollingPolicy, file_source::FileSource,
+        generator::Generator, print::Print,
     };
     pub use crate::states::{
         AggregatingState, Expiring, ListState, MapState, ReducingState, SortedMapState, States, TimeToLive,

@@ -70,7 +70,11 @@ pub fn lists_of_event_time() -> Vec<DeclaredList> {
 
 /// The lists of a sink.
 pub fn lists_of_sink() -> Vec<DeclaredList> {
-    vec![list::<Bytes>(sink::TRANSACTIONS), list::<sink::WriterTrace>(sink::WRITERS)]
+    vec![
+        list::<Bytes>(sink::TRANSACTIONS),
+        list::<sink::WriterTrace>(sink::WRITERS),
+        list::<sink::OpenState>(sink::OPEN),
+    ]
 }
 
 /// The lists of an operator with the broadcast state `S`.

@@ -71,11 +71,11 @@ impl Checker {
     pub fn look(&mut self, storage: &Storage, changes: &[Change]) -> bool {
         let mut newly_committed = false;
         for Change { name, by, kind } in changes {
-            if let Some(file) = name.strip_prefix(sink::PENDING) {
+            if let Some(file) = sink::pending(name) {
                 if *kind != ChangeKind::Deleted {
                     self.files.prepared(file);
                 }
-            } else if name.starts_with(sink::COMMITTED) {
+            } else if sink::is_committed(name) {
                 match kind {
                     ChangeKind::Written => {}
                     ChangeKind::Replaced => {

@@ -59,7 +59,8 @@ impl Files {
     /// file are in its order, and files in the order of their checkpoints.
     pub fn out_of_order(&self, storage: &Storage) -> Option<String> {
         let mut pieces: BTreeMap<&str, Vec<(CheckpointId, Vec<u64>)>> = BTreeMap::new();
-        let bodies: Vec<_> = self.belongs.iter().map(|(name, at)| (*at, committed(name, storage))).collect();
+        let bodies: Vec<_> =
+            self.belongs.iter().map(|(name, at)| (*at, sink::committed(name, storage))).collect();
         for (at, body) in &bodies {
             let mut of_file: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
             for line in body.lines() {
@@ -80,15 +81,8 @@ impl Files {
     }
 }
 
-fn committed(name: &str, storage: &Storage) -> String {
-    let body = storage.get(&format!("{}{name}", sink::COMMITTED));
-    body.map(|body| String::from_utf8_lossy(body).into_owned()).unwrap_or_default()
-}
-
 fn body(name: &str, storage: &Storage) -> String {
-    let pending = storage.get(&format!("{}{name}", sink::PENDING));
-    let pending = pending.map(|body| String::from_utf8_lossy(body).into_owned()).unwrap_or_default();
-    pending + &committed(name, storage)
+    sink::waiting(name, storage) + &sink::committed(name, storage)
 }
 
 #[cfg(test)]

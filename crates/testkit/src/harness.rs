@@ -369,6 +369,7 @@ impl<'a> Harness<'a> {
     /// Ends the attempt without warning: everything since the last checkpoint is lost.
     pub fn kill(&mut self) {
         self.attempt = None;
+        self.store.drop_uploads();
         let effects = self.coordinator.end_attempt(self.clock.now());
         self.carry_out(effects);
     }

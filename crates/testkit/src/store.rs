@@ -59,6 +59,11 @@ impl MemoryStore {
         self.objects.remove(name);
     }
 
+    /// Drops the uploads of slots that are no more, as storage does.
+    pub(crate) fn drop_uploads(&mut self) {
+        self.uploads.clear();
+    }
+
     /// Carries out a request of a slot.
     pub(crate) fn answer(&mut self, slot: usize, op: StoreOp) -> StoreResult {
         match op {
@@ -94,6 +99,16 @@ impl MemoryStore {
                 let body = self.objects.remove(&from.0).ok_or(StoreError::NotFound(from))?;
                 self.objects.insert(to.0, body);
                 Ok(StoreReply::Done)
+            }
+            StoreOp::Concat { at, pieces, tail } => {
+                self.may_write(&at)?;
+                let mut body = BytesMut::new();
+                for (piece, len) in pieces {
+                    let StoreReply::Bytes(bytes) = self.get(piece, Some(0..len))? else { continue };
+                    body.extend_from_slice(&bytes);
+                }
+                body.extend_from_slice(&tail);
+                self.put(at, body.freeze(), PutMode::Overwrite)
             }
             StoreOp::MakeExecutable { at } => Err(failed(at, "nothing in memory can be run")),
         }

@@ -76,6 +76,7 @@ const TABLE: &[(&str, May)] = &[
             "protocol",
             "coordination",
             "api",
+            "connectors",
             "stream",
             "jobmanager",
             "taskmanager",

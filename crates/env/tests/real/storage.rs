@@ -239,6 +239,60 @@ fn a_rename_replaces() {
 }
 
 #[test]
+fn objects_are_made_of_others() {
+    each_store(|probe, base| {
+        let concat = |pieces: &[(&str, u64)], tail: &'static str| {
+            let pieces = pieces.iter().map(|(name, len)| (base.join(name), *len)).collect();
+            probe.store(StoreOp::Concat { at: base.join("to/whole"), pieces, tail: tail.into() })
+        };
+        for (name, body) in [("a", "first "), ("b", "second ")] {
+            probe.store(put(&base.join(name), body, PutMode::Create)).unwrap();
+        }
+        let whole = base.join("to/whole");
+        for _ in 0..2 {
+            assert_eq!(concat(&[("a", 6), ("b", 7)], "third"), Ok(StoreReply::Done));
+            assert_eq!(probe.store(get(&whole)), bytes("first second third"));
+        }
+        assert_eq!(concat(&[], "alone"), Ok(StoreReply::Done));
+        assert_eq!(probe.store(get(&whole)), bytes("alone"));
+        let gone = base.join("gone");
+        assert_eq!(concat(&[("a", 6), ("gone", 1)], ""), Err(StoreError::NotFound(gone)));
+        let (at, len) = (base.join("b"), 7);
+        assert_eq!(concat(&[("b", 8)], ""), Err(StoreError::OutOfRange { at, range: 0..8, len }));
+        assert_eq!(probe.store(get(&whole)), bytes("alone"), "nothing is written by halves");
+        assert_eq!(names(probe, &base), [base.join("a").0, base.join("b").0, whole.0]);
+    });
+}
+
+/// Larger than a part of an upload, with pieces that are smaller and larger than one.
+#[test]
+fn a_large_object_is_made_of_others() {
+    each_store(|probe, base| {
+        let letter = |n: usize| b'a' + (n % 23) as u8;
+        let lens = [5 << 20, 1, 17 << 20, 3 << 20];
+        let mut pieces = Vec::new();
+        let mut expected = Vec::new();
+        for (number, len) in lens.into_iter().enumerate() {
+            let body: Vec<u8> = (0..len).map(|n| letter(n + number)).collect();
+            expected.extend_from_slice(&body);
+            let at = base.join(&format!("piece-{number}"));
+            probe.store(StoreOp::Put { at: at.clone(), body: body.into(), mode: PutMode::Create }).unwrap();
+            pieces.push((at, len as u64));
+        }
+        let whole = base.join("whole");
+        let make = |pieces| probe.store(StoreOp::Concat { at: whole.clone(), pieces, tail: "end".into() });
+        pieces.push((base.join("gone"), 1));
+        assert_eq!(make(pieces.clone()), Err(StoreError::NotFound(base.join("gone"))));
+        assert_eq!(probe.store(get(&whole)), Err(StoreError::NotFound(whole.clone())));
+        pieces.pop();
+        assert_eq!(make(pieces), Ok(StoreReply::Done));
+        expected.extend_from_slice(b"end");
+        let Ok(StoreReply::Bytes(body)) = probe.store(get(&whole)) else { panic!("it is there") };
+        assert!(body == expected, "{} bytes", body.len());
+    });
+}
+
+#[test]
 fn what_a_crashed_writer_left_is_not_listed() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("_metadata#1"), "half").unwrap();

@@ -7,14 +7,17 @@
 //! checkpoint.
 //!
 //! Until a commit is confirmed, the transaction is part of every later checkpoint (split state), so that after a
-//! failure the subtask that gets it commits it again.
+//! failure the subtask that gets it commits it again. Output that a writer leaves open at a checkpoint is split state,
+//! too.
+
+mod unstored;
 
 use crate::failure::{OperatorName, with_sources};
 use crate::stage::{Control, EndOfChain, OpenContext, SnapshotContext, Stage};
 use bytes::Bytes;
-use reflow_api::sink::{CommitFailure, WriterContext};
+use reflow_api::sink::{Barrier, CommitFailure, FollowedBy, OpenOutput, Owner, WriterContext, WriterOutput};
 use reflow_api::{Io, Sink, Transaction, Writer};
-use reflow_env::{Request, RequestError, Ticket};
+use reflow_env::{RequestError, Ticket};
 use reflow_protocol::control::SubtaskMetrics;
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::failure::Fault;
@@ -24,6 +27,7 @@ use reflow_types::{
     Bounds, CheckpointId, Data, Instant, JobId, MAX_WATERMARK, SubtaskIndex, Timestamp, injected_fault,
 };
 use std::time::Duration;
+use unstored::{Loss, Unstored};
 
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// The longest pause between two tries, as a multiple of the first one.
@@ -34,6 +38,12 @@ const LOG_INTERVAL: Duration = Duration::from_secs(10);
 pub(crate) const TRANSACTIONS: &str = "transactions";
 /// The name of the state with the writers' traces.
 pub(crate) const WRITERS: &str = "writers";
+/// The name of the state with the output that is open.
+pub(crate) const OPEN: &str = "open output";
+/// Requests that are not carried out. Beyond that the sink accepts no more records.
+const MAX_UNSTORED: usize = 1_000;
+/// Commits under way. Others wait, because each answer is looked for before each step.
+const MAX_COMMITS: usize = 256;
 
 /// What a writer leaves in a checkpoint, so that a later attempt can remove what it has left behind.
 #[derive(Data)]
@@ -50,6 +60,13 @@ impl WriterTrace {
     }
 }
 
+/// Output that a writer leaves open at a checkpoint.
+#[derive(Data)]
+pub(crate) struct OpenState {
+    job: u128,
+    state: Bytes,
+}
+
 /// A sink at the end of a chain.
 pub struct SinkStage<S: Sink> {
     operator: OperatorName,
@@ -60,10 +77,8 @@ pub struct SinkStage<S: Sink> {
     former: Vec<Bytes>,
     written: u64,
     ended: bool,
-    /// The error of something that could not be stored, until the checkpoint that waits for it is declined.
-    store_error: Option<RequestError>,
-    /// When failed requests are submitted again.
-    store_again_at: Option<Instant>,
+    /// What must be stored before checkpoints can be complete.
+    unstored: Unstored,
     /// When the last message about waiting commits was logged.
     last_logged: Option<Instant>,
     bounds: Bounds,
@@ -79,29 +94,20 @@ struct Opened<W> {
 }
 
 struct Pending {
-    /// The checkpoint that it belongs to; `None` if that is complete.
-    checkpoint: Option<CheckpointId>,
+    of: Of,
     transaction: Transaction,
-    /// Requests that must succeed before that checkpoint can complete.
-    unstored: Vec<Unstored>,
     commit: Commit,
 }
 
-/// A request, with its ticket while it is under way.
-struct Unstored {
-    /// `None` if it cannot be submitted again.
-    request: Option<Request>,
-    ticket: Option<Ticket>,
-}
-
-impl Unstored {
-    fn submit(request: Request, io: &Io) -> Self {
-        Self { ticket: Some(io.submit(request.clone())), request: Some(request) }
-    }
-
-    fn bytes(&self) -> usize {
-        self.request.as_ref().map_or(0, Request::bytes)
-    }
+/// The checkpoint that a transaction belongs to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Of {
+    /// The one whose barrier comes next.
+    NextCheckpoint,
+    /// This one.
+    Checkpoint(CheckpointId),
+    /// One that is complete.
+    Complete,
 }
 
 enum Commit {
@@ -141,8 +147,7 @@ impl<S: Sink> SinkStage<S> {
             former: Vec::new(),
             written: 0,
             ended: false,
-            store_error: None,
-            store_again_at: None,
+            unstored: Unstored::default(),
             last_logged: None,
             bounds: Bounds::default(),
             end: EndOfChain,
@@ -160,53 +165,48 @@ impl<S: Sink> SinkStage<S> {
     /// Takes the answers to requests. Failed requests become due again after a pause.
     fn collect_stored(&mut self) {
         let Some(Opened { io, now, .. }) = &self.opened else { return };
-        let now = *now;
-        let (mut again, mut lost) = (None, None);
-        for request in self.transactions.iter_mut().flat_map(|pending| &mut pending.unstored) {
-            let Some(answer) = request.ticket.and_then(|ticket| io.take_outcome(ticket)) else { continue };
-            request.ticket = None;
-            match answer {
-                Ok(()) => request.request = None,
-                Err(error) if request.request.is_some() => again = Some(error),
-                Err(error) => lost = Some(error),
-            }
-        }
-        if let Some(error) = lost {
-            self.fail(format!(
+        match self.unstored.collect(io, *now, RETRY_AFTER) {
+            Ok(()) => {}
+            Err(Loss::NotRepeatable(error)) => self.fail(format!(
                 "cannot store the data that was written since the last checkpoint: {error}; a part of it cannot be \
                  submitted again, so the job must write it again from that checkpoint"
-            ));
-        }
-        for pending in &mut self.transactions {
-            pending.unstored.retain(|request| request.request.is_some() || request.ticket.is_some());
-        }
-        if let Some(error) = again {
-            self.store_error = Some(error);
-            self.store_again_at.get_or_insert(now + RETRY_AFTER);
+            )),
+            Err(Loss::Removed(error)) => self.fail(format!(
+                "data that was written before the last checkpoint has been removed from storage or cut off: {error}; \
+                 put it back, or start the job from a savepoint"
+            )),
         }
     }
 
-    /// Submits failed requests again.
-    fn store_again(&mut self) {
-        self.store_again_at = None;
-        let Some(Opened { io, .. }) = &self.opened else { return };
-        for request in self.transactions.iter_mut().flat_map(|pending| &mut pending.unstored) {
-            if request.ticket.is_none() {
-                request.ticket = request.request.clone().map(|request| io.submit(request));
-            }
-        }
+    /// Takes what the writer has finished before a barrier.
+    fn take_output(&mut self) {
+        let output = self.writer().take_output();
+        self.add_output(output);
+    }
+
+    /// Adds what belongs to the next checkpoint. Returns the state of what is open.
+    fn add_output(&mut self, mut output: WriterOutput) -> Vec<Bytes> {
+        let Some(Opened { io, .. }) = &self.opened else { return Vec::new() };
+        self.unstored.add(&mut output, io);
+        let pending = |transaction| Pending { of: Of::NextCheckpoint, transaction, commit: Commit::NotDue };
+        self.transactions.extend(output.transactions.into_iter().map(pending));
+        output.open
     }
 
     /// Takes the next step of every due commit. A commit that fails is tried again for as long as the writer allows.
     fn commit(&mut self) {
         let Some(Opened { writer, io, now, .. }) = &self.opened else { return };
         let mut failed = None;
+        let mut under_way = self.commits_under_way();
         self.transactions.retain_mut(|pending| match pending.commit {
             Commit::NotDue => true,
-            Commit::Due { at, .. } if at > *now => true,
+            Commit::Due { at, .. } if at > *now || under_way >= MAX_COMMITS => true,
             Commit::Due { tries, .. } => {
                 match writer.commit(&pending.transaction) {
-                    Ok(request) => pending.commit = Commit::UnderWay { tries, ticket: io.submit(request) },
+                    Ok(request) => {
+                        under_way += 1;
+                        pending.commit = Commit::UnderWay { tries, ticket: io.submit(request) };
+                    }
                     Err(error) => failed = Some(Failed::ForGood(with_sources(&*error))),
                 }
                 true
@@ -240,6 +240,11 @@ impl<S: Sink> SinkStage<S> {
             Some(Failed::ForGood(text)) => self.fail(text),
             Some(Failed::Again(error)) => self.log_waiting(&error),
         }
+    }
+
+    fn commits_under_way(&self) -> usize {
+        let is_under_way = |pending: &&Pending| matches!(pending.commit, Commit::UnderWay { .. });
+        self.transactions.iter().filter(is_under_way).count()
     }
 
     /// Logs now and then that commits fail.
@@ -303,11 +308,19 @@ impl<S: Sink> Control for SinkStage<S> {
         }
         for transaction in context.take_list::<Bytes>(&self.operator.uid, TRANSACTIONS) {
             self.transactions.push(Pending {
-                checkpoint: None,
+                of: Of::Complete,
                 transaction: Transaction(transaction),
-                unstored: Vec::new(),
                 commit: Commit::due(context.now),
             });
+        }
+        let open =
+            context.take_list::<OpenState>(&self.operator.uid, OPEN).into_iter().map(|open| OpenOutput {
+                owner: if open.job == context.job.0 { Owner::ThisJob } else { Owner::AnotherJob },
+                state: open.state,
+            });
+        let open = open.collect();
+        if let Err(error) = self.writer().restore(open) {
+            self.fail(with_sources(&*error));
         }
         // One subtask cleans up for all. Leftovers of another job, whose checkpoint this job has restored, are
         // not removed, because that job may still run.
@@ -327,16 +340,21 @@ impl<S: Sink> Control for SinkStage<S> {
     }
 
     fn tick(&mut self, now: Instant) {
-        if let Some(opened) = &mut self.opened {
-            opened.now = now;
+        let Some(opened) = &mut self.opened else { return };
+        opened.now = now;
+        if let Err(error) = opened.writer.tick(now) {
+            self.fail(with_sources(&*error));
         }
-        if !self.transactions.is_empty() {
+        self.take_output();
+        if !self.unstored.is_empty() {
             // Not only at the next barrier: a sink with too much unstored data takes no records, so the barrier
             // behind them would never arrive.
             self.collect_stored();
-            if self.store_again_at.is_some_and(|at| at <= now) {
-                self.store_again();
+            if let Some(Opened { io, .. }) = &self.opened {
+                self.unstored.submit_due(io, now);
             }
+        }
+        if !self.transactions.is_empty() {
             self.commit();
         }
         if !self.former.is_empty() {
@@ -350,39 +368,50 @@ impl<S: Sink> Control for SinkStage<S> {
     fn next_wakeup(&self) -> Option<Instant> {
         let due =
             |pending: &Pending| if let Commit::Due { at, .. } = pending.commit { Some(at) } else { None };
-        self.transactions.iter().filter_map(due).chain(self.store_again_at).min()
+        // Commits that wait for others are woken by the answers to those.
+        let may_commit = self.transactions.len() <= MAX_COMMITS || self.commits_under_way() < MAX_COMMITS;
+        let commit = self.transactions.iter().filter_map(due).filter(|_| may_commit).min();
+        let writer = self.opened.as_ref().and_then(|opened| opened.writer.next_wakeup());
+        [commit, writer, self.unstored.again_at()].into_iter().flatten().min()
     }
 
     fn snapshot(&mut self, context: &mut SnapshotContext<'_>) {
         self.collect_stored();
-        self.store_again();
+        if let Some(Opened { io, .. }) = &self.opened {
+            self.unstored.submit_failed(io);
+        }
         // The error belongs to earlier checkpoints.
-        self.store_error = None;
-        match self.writer().prepare() {
-            Ok(Some(prepared)) => {
-                let opened = self.opened.as_ref().expect("a chain is opened before its first barrier");
-                let (io, now) = (&opened.io, opened.now);
-                let given = prepared.wait_for.into_iter();
-                let given = given.map(|ticket| Unstored { request: None, ticket: Some(ticket) });
-                let unstored = prepared.requests.into_iter().map(|request| Unstored::submit(request, io));
-                let commit = if injected_fault::is_active("commit_before_complete") {
-                    Commit::due(now)
-                } else {
-                    Commit::NotDue
-                };
-                self.transactions.push(Pending {
-                    checkpoint: Some(context.checkpoint),
-                    transaction: prepared.transaction,
-                    unstored: unstored.chain(given).collect(),
-                    commit,
-                });
-            }
-            Ok(None) => {}
+        self.unstored.take_error();
+        self.take_output();
+        let followed_by = match context.kind {
+            _ if self.ended => FollowedBy::Nothing,
+            SnapshotKind::Checkpoint | SnapshotKind::Full => FollowedBy::Records,
+            SnapshotKind::Cut => FollowedBy::OtherSubtasks,
+            SnapshotKind::Savepoint => FollowedBy::OtherJobs,
+        };
+        let barrier = Barrier { checkpoint: context.checkpoint, followed_by };
+        let open = match self.writer().snapshot(barrier) {
+            Ok(output) => self.add_output(output),
             Err(error) => self.fail(with_sources(&*error)),
+        };
+        assert!(
+            open.is_empty() || barrier.may_leave_open(),
+            "the writer of sink '{}' has left output open at {barrier:?}",
+            self.operator.uid
+        );
+        self.unstored.at_barrier(context.checkpoint);
+        let now = self.opened.as_ref().map_or(Instant::default(), |opened| opened.now);
+        for pending in self.transactions.iter_mut().filter(|pending| pending.of == Of::NextCheckpoint) {
+            pending.of = Of::Checkpoint(context.checkpoint);
+            if injected_fault::is_active("commit_before_complete") {
+                pending.commit = Commit::due(now);
+            }
         }
         let transactions = self.transactions.iter().map(|pending| pending.transaction.0.clone());
         context.put_list(&self.operator.uid, TRANSACTIONS, Redistribution::Split, transactions);
         let Some(Opened { job, attempt, writer, io, .. }) = &self.opened else { return };
+        let open = open.into_iter().map(|state| OpenState { job: job.0, state });
+        context.put_list(&self.operator.uid, OPEN, Redistribution::Split, open);
         match context.kind {
             SnapshotKind::Checkpoint | SnapshotKind::Full | SnapshotKind::Cut => {
                 let trace = writer.trace().map(|trace| WriterTrace::of(*job, *attempt, trace));
@@ -390,10 +419,10 @@ impl<S: Sink> Control for SinkStage<S> {
             }
             SnapshotKind::Savepoint => {
                 // A savepoint without transactions refers to no data that a clean-up could remove.
-                if let Some(last) = self.transactions.last_mut()
-                    && let Some(request) = writer.keep()
-                {
-                    last.unstored.push(Unstored::submit(request, io));
+                if !self.transactions.is_empty() {
+                    let requests = writer.keep().into_iter().collect();
+                    self.unstored.add(&mut WriterOutput { requests, ..WriterOutput::default() }, io);
+                    self.unstored.at_barrier(context.checkpoint);
                 }
             }
         }
@@ -401,22 +430,23 @@ impl<S: Sink> Control for SinkStage<S> {
 
     fn prepared(&mut self) -> Result<bool, String> {
         self.collect_stored();
-        if let Some(error) = self.store_error.take() {
+        if let Some(error) = self.unstored.take_error() {
             return Err(format!("cannot store the output of '{}': {error}", self.operator.uid));
         }
-        Ok(self.transactions.iter().all(|pending| pending.unstored.is_empty()))
+        Ok(self.unstored.is_stored())
     }
 
     fn completed(&mut self, checkpoint: CheckpointId) {
         let now = self.opened.as_ref().map_or(Instant::default(), |opened| opened.now);
         for pending in &mut self.transactions {
-            if pending.checkpoint.is_some_and(|of| of <= checkpoint)
+            if matches!(pending.of, Of::Checkpoint(of) if of <= checkpoint)
                 && matches!(pending.commit, Commit::NotDue)
             {
-                pending.checkpoint = None;
+                pending.of = Of::Complete;
                 pending.commit = Commit::due(now);
             }
         }
+        self.writer().completed(checkpoint);
         self.commit();
     }
 
@@ -428,8 +458,9 @@ impl<S: Sink> Control for SinkStage<S> {
     }
 
     fn has_room(&mut self) -> bool {
-        let unstored = self.transactions.iter().flat_map(|pending| &pending.unstored);
-        unstored.map(Unstored::bytes).sum::<usize>() <= self.bounds.unstored_bytes && self.writer().has_room()
+        self.unstored.bytes() <= self.bounds.unstored_bytes
+            && self.unstored.len() <= MAX_UNSTORED
+            && self.writer().has_room()
     }
 
     fn flush(&mut self) {

@@ -8,6 +8,7 @@
 pub mod alignment;
 mod broker;
 pub mod counts;
+mod files;
 pub mod idle;
 pub mod late;
 pub mod operators;
@@ -80,13 +81,15 @@ pub enum Shape {
     Bursts,
     /// Broker → count by key → broker.
     Broker,
+    /// Source → count by key → files.
+    Files,
     /// Source → an operator of the operator suite → sink.
     Operator(Operator),
 }
 
 impl Shape {
     /// The kinds with their own model.
-    const MODELLED: [Shape; 10] = [
+    const MODELLED: [Shape; 11] = [
         Shape::Counts,
         Shape::CountsOfCounts,
         Shape::Windows,
@@ -97,6 +100,7 @@ impl Shape {
         Shape::Slow,
         Shape::Bursts,
         Shape::Broker,
+        Shape::Files,
     ];
 
     /// All kinds.
@@ -106,7 +110,10 @@ impl Shape {
 
     /// Whether the output does not depend on event time.
     fn is_timeless(self) -> bool {
-        matches!(self, Self::Counts | Self::CountsOfCounts | Self::Slow | Self::Bursts | Self::Broker)
+        matches!(
+            self,
+            Self::Counts | Self::CountsOfCounts | Self::Slow | Self::Bursts | Self::Broker | Self::Files
+        )
     }
 
     fn random(rng: &mut Rng) -> Self {
@@ -205,6 +212,7 @@ impl Workload {
             Shape::Slow => slow::build(env, self),
             Shape::Bursts => slow::build_bursts(env, self),
             Shape::Broker => broker::build(env, self),
+            Shape::Files => files::build(env, self),
             Shape::Operator(operator) => operators::build(env, self, operator),
         }
     }
@@ -217,7 +225,9 @@ impl Workload {
     /// The lines that must be committed at the end.
     fn expected(&self) -> Lines {
         match self.shape {
-            Shape::Counts | Shape::Slow | Shape::Broker => counts::expected(self.readings.all()),
+            Shape::Counts | Shape::Slow | Shape::Broker | Shape::Files => {
+                counts::expected(self.readings.all())
+            }
             Shape::CountsOfCounts => counts::expected_twice(&self.readings),
             Shape::Windows => windows::expected_tumbling(self),
             Shape::SlidingUnion => windows::expected_sliding_union(self),
@@ -349,7 +359,7 @@ impl fmt::Display for Workload {
 /// The lines that are committed.
 pub fn committed(storage: &Storage) -> Lines {
     let mut lines = Lines::new();
-    for (_, body) in storage.below(sink::COMMITTED) {
+    for (_, body) in storage.below(sink::COMMITTED).filter(|(name, _)| sink::is_committed(name)) {
         for line in String::from_utf8_lossy(body).lines() {
             *lines.entry(line.to_owned()).or_default() += 1;
         }

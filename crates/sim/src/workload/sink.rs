@@ -1,6 +1,7 @@
 //! The sink of workloads, which commits lines to the world's storage: a file appears below `/out` when its
 //! checkpoint is complete.
 
+use crate::world::Storage;
 use bytes::Bytes;
 use reflow_api::sink::{Prepared, WriterContext};
 use reflow_api::{Sink, Transaction, UserError, Writer};
@@ -11,6 +12,33 @@ use reflow_types::{SubtaskId, Timestamp};
 pub const COMMITTED: &str = "/out/";
 /// The directory of files that wait for their checkpoint.
 pub const PENDING: &str = "/pending/";
+
+/// The directory of such files of the file sink.
+const HIDDEN: &str = "/out/.pending/";
+
+/// The name of a file that waits for its checkpoint.
+pub fn pending(name: &str) -> Option<&str> {
+    name.strip_prefix(PENDING).or_else(|| name.strip_prefix(HIDDEN))
+}
+
+/// Whether this is a committed file.
+pub fn is_committed(name: &str) -> bool {
+    name.starts_with(COMMITTED) && !name.starts_with(HIDDEN)
+}
+
+/// The text of the committed file of this name, in any directory.
+pub fn committed(name: &str, storage: &Storage) -> String {
+    let found = storage.below(COMMITTED).find(|(path, _)| {
+        is_committed(path) && path.strip_suffix(name).is_some_and(|directory| directory.ends_with('/'))
+    });
+    found.map(|(_, body)| String::from_utf8_lossy(body).into_owned()).unwrap_or_default()
+}
+
+/// The text of a file that waits for its checkpoint.
+pub fn waiting(name: &str, storage: &Storage) -> String {
+    let bodies = [PENDING, HIDDEN].iter().filter_map(|directory| storage.get(&format!("{directory}{name}")));
+    bodies.map(|body| String::from_utf8_lossy(body).into_owned()).collect()
+}
 
 /// The sink.
 #[derive(Clone, Copy, Debug)]

@@ -190,6 +190,15 @@ impl Storage {
                 }
                 None => return Err(StoreError::NotFound(from)),
             },
+            StoreOp::Concat { at, pieces, tail } => {
+                let mut body = BytesMut::new();
+                for (piece, len) in pieces {
+                    let StoreReply::Bytes(bytes) = self.read(piece, Some(0..len))? else { continue };
+                    body.extend_from_slice(&bytes);
+                }
+                body.extend_from_slice(&tail);
+                self.write(Some(process), path(&at).to_owned(), body.freeze());
+            }
             StoreOp::MakeExecutable { at } => {
                 if !self.objects.contains_key(path(&at)) {
                     return Err(StoreError::NotFound(at));
@@ -242,6 +251,7 @@ fn location(op: &StoreOp) -> Location {
         | StoreOp::Upload { at, .. }
         | StoreOp::Get { at, .. }
         | StoreOp::Delete { at }
+        | StoreOp::Concat { at, .. }
         | StoreOp::MakeExecutable { at } => at.clone(),
         StoreOp::List { below } => below.clone(),
         StoreOp::Rename { from, .. } => from.clone(),

@@ -7,6 +7,7 @@
 //! place and moved or linked into it, so readers see whole objects only; what a crashed writer leaves behind is
 //! named `object#1` and is never listed ([`listing`] says what else is not).
 
+mod concat;
 mod error;
 mod http;
 mod listing;
@@ -69,6 +70,9 @@ impl Storage {
             StoreOp::List { below } => self.list(&below).await.map(StoreReply::Objects),
             StoreOp::Delete { at } => self.delete(&at).await.map(|()| StoreReply::Done),
             StoreOp::Rename { from, to } => self.rename(&from, &to).await.map(|()| StoreReply::Done),
+            StoreOp::Concat { at, pieces, tail } => {
+                self.concat(&at, pieces, tail).await.map(|()| StoreReply::Done)
+            }
             StoreOp::MakeExecutable { at } => self.make_executable(&at).await.map(|()| StoreReply::Done),
             StoreOp::Upload { .. } | StoreOp::CancelUpload { .. } => {
                 unreachable!("the driver keeps the parts of an upload in order")
