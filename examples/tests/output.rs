@@ -1,17 +1,25 @@
 //! The examples as a reader runs them, with what they print.
 
-use std::process::Command;
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::process::{Command, Stdio};
+
+/// The command that runs an example with checkpoints in a directory.
+fn command(example: &str, checkpoints: &std::path::Path, args: &[&str]) -> Command {
+    let mut command = Command::new(example);
+    command
+        .arg("run")
+        .arg(format!("-Dexecution.checkpointing.dir={}", checkpoints.display()))
+        .arg("-Drest.port=0")
+        .args(args);
+    command
+}
 
 /// Runs an example to its end. Returns the lines that it prints, sorted.
 fn run(example: &str, args: &[&str]) -> Vec<String> {
     let checkpoints = tempfile::tempdir().expect("there is room for a directory");
-    let output = Command::new(example)
-        .arg("run")
-        .arg(format!("-Dexecution.checkpointing.dir={}", checkpoints.path().display()))
-        .arg("-Drest.port=0")
-        .args(args)
-        .output()
-        .expect("the example has been built");
+    let output = command(example, checkpoints.path(), args).output().expect("the example has been built");
     let log = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{example} ended with {}: {log}", output.status);
     let mut lines: Vec<String> = String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect();
@@ -85,4 +93,43 @@ fn grades_are_joined_with_salaries() {
     expected.sort();
     assert!(expected.len() > 50);
     assert_eq!(run(env!("CARGO_BIN_EXE_window_join"), &["--records", "60"]), expected);
+}
+
+/// The server sends the next text when the counts of the former one have been printed, over a connection of its own.
+#[test]
+fn words_from_a_socket_are_counted() {
+    let server = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    let address = server.local_addr().expect("it is bound").to_string();
+    let checkpoints = tempfile::tempdir().expect("there is room for a directory");
+    let args = ["--address", &address, "--window-ms", "20", "--reconnects", "1"];
+    let example = env!("CARGO_BIN_EXE_socket_window_word_count");
+    let mut job = command(example, checkpoints.path(), &args)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the example has been built");
+    let mut lines = BufReader::new(job.stdout.take().expect("it is piped")).lines();
+    for (text, expected) in [("to be or\nnot to", "to 2, be 1, or 1, not 1"), ("be\r\n\n be", "be 2")] {
+        let (mut connection, _) = server.accept().expect("the job connects");
+        connection.write_all(text.as_bytes()).expect("the job reads");
+        connection.write_all(b"\n").expect("the job reads");
+        let expected: BTreeMap<String, u64> = expected
+            .split(", ")
+            .map(|count| {
+                let (word, count) = count.split_once(' ').expect("a word and a count");
+                (word.to_owned(), count.parse().expect("a count"))
+            })
+            .collect();
+        // The words may be in several windows.
+        let mut counts = BTreeMap::new();
+        while counts != expected {
+            let line = lines.next().expect("the job goes on").expect("it prints text");
+            let (count, word) = line.split_once(' ').expect("a count and a word");
+            *counts.entry(word.to_owned()).or_insert(0) += count.parse::<u64>().expect("a count");
+            assert!(counts.iter().all(|(word, count)| expected.get(word) >= Some(count)), "{counts:?}");
+        }
+    }
+    // It connects once more, and receives nothing.
+    drop(server.accept().expect("the job connects"));
+    assert!(job.wait().expect("it is a child").success());
+    assert!(lines.next().is_none());
 }

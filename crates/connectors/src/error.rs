@@ -1,6 +1,6 @@
 //! Errors of connectors.
 
-use reflow_env::{Location, StoreError};
+use reflow_env::{CallError, Location, StoreError};
 
 /// A connector's failure. The runtime adds the operator and the subtask.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +62,24 @@ pub enum ConnectorError {
         offset: u64,
         /// The error of the read.
         source: StoreError,
+    },
+    /// A connection to a socket cannot be opened, or is lost.
+    #[error(
+        "cannot read from a socket, tried {tries} times: {error}; start what listens there, or use reconnect(times, pause) to wait for it"
+    )]
+    Socket {
+        /// How often it was tried.
+        tries: u32,
+        /// The last error.
+        error: CallError,
+    },
+    /// A line from a socket is too long.
+    #[error("a line from {address} has more than {most} bytes: is it text? If so, set max_line_bytes")]
+    LongLine {
+        /// The address.
+        address: String,
+        /// The longest line.
+        most: usize,
     },
     /// A record cannot be decoded.
     #[error("{0}")]

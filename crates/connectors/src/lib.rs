@@ -3,7 +3,7 @@
 //! Connectors implement the traits of `reflow-api` and use nothing else of the engine. They run on slots' threads
 //! and never wait: they submit storage requests ([`Io`](reflow_api::Io)) and take the answers in a later call.
 //!
-//! Reading order: [`generator`], [`collection`], [`rate_limited`], [`mod@print`], [`mod@format`] (how records become
+//! Reading order: [`generator`], [`collection`], [`rate_limited`], [`socket_source`], [`mod@print`], [`mod@format`] (how records become
 //! bytes), [`file_sink`], [`file_source`].
 #![warn(missing_docs)]
 
@@ -17,6 +17,7 @@ pub mod format;
 pub mod generator;
 pub mod print;
 pub mod rate_limited;
+pub mod socket_source;
 
 #[cfg(test)]
 mod testing;
@@ -29,3 +30,4 @@ pub use format::{Csv, Format, JsonLines, Lines};
 pub use generator::Generator;
 pub use print::Print;
 pub use rate_limited::RateLimited;
+pub use socket_source::SocketSource;

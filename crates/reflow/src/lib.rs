@@ -67,7 +67,7 @@ pub type JobResult = Result<(), UserError>;
 pub mod prelude {
     pub use crate::connectors::{
         collection::Collection, file_sink::FileSink, file_sink::RollingPolicy, file_source::FileSource,
-        generator::Generator, print::Print,
+        generator::Generator, print::Print, socket_source::SocketSource,
     };
     pub use crate::states::{
         AggregatingState, Expiring, ListState, MapState, ReducingState, SortedMapState, States, TimeToLive,

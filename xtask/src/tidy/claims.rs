@@ -40,7 +40,7 @@ const CLAIMS: &[Claim] = &[
             "crates/executor/src/",
         ],
         absent: &["async ", ".await"],
-        except: &["crates/jobmanager/src/handle.rs"],
+        except: &["crates/connectors/src/socket_source/client.rs", "crates/jobmanager/src/handle.rs"],
         advice: "code that decides or runs records is a state machine; async belongs into crates/env/src/real and crates/rest",
     },
     Claim {
