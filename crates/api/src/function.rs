@@ -1,7 +1,7 @@
 //! Functions with keyed state: aggregates, and process functions with timers.
 
 use crate::states::{Access, PlainState, States};
-use crate::{Input, OutputTag, RuntimeContext, UserError};
+use crate::{Input, LateTimestamp, OutputTag, RuntimeContext, UserError};
 use reflow_types::{Data, Key, Timestamp};
 
 /// Folds records into an accumulator.
@@ -363,6 +363,28 @@ pub trait Context<K, S, Out> {
     fn delete_timer(&mut self, domain: TimeDomain, time: Timestamp);
     /// Emits a record, with the current timestamp.
     fn emit(&mut self, value: Out);
+    /// The watermark that has been passed on to what follows. It is lower than [`watermark`](Self::watermark) while that makes
+    /// timers or windows fire.
+    fn output_watermark(&self) -> Timestamp;
+    /// Emits a record with another timestamp. It must be after the [`output_watermark`](Self::output_watermark), so that the
+    /// record is not late for what follows; otherwise nothing is emitted, and the error says so.
+    ///
+    /// ```
+    /// # use reflow_api::{Context, UserError};
+    /// /// Emits a reminder for each order, a minute after its event time.
+    /// fn remind(context: &mut impl Context<u64, (), String>, order: String) -> Result<(), UserError> {
+    ///     context.emit_at(context.timestamp() + 60_000, order)?;
+    ///     Ok(())
+    /// }
+    /// ```
+    fn emit_at(&mut self, time: Timestamp, value: Out) -> Result<(), LateTimestamp> {
+        LateTimestamp::check(time, self.output_watermark())?;
+        self.emit_late_at(time, value);
+        Ok(())
+    }
+    /// Emits a record with any timestamp. If it is late, windows that follow drop it or send it to their side output of late
+    /// records, and event-time timers for it fire at once.
+    fn emit_late_at(&mut self, time: Timestamp, value: Out);
     /// Sends a record to the side output of this tag, with the current timestamp. If the job does not take that output,
     /// the record is dropped, and a warning is logged once.
     fn emit_to<T: Data>(&mut self, tag: &OutputTag<T>, value: T);

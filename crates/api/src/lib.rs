@@ -18,6 +18,7 @@ pub mod co_process;
 pub mod function;
 pub mod io;
 pub mod join;
+pub mod late;
 pub mod metrics;
 pub mod opened;
 pub mod operator_state;
@@ -39,6 +40,7 @@ pub use function::{
 };
 pub use io::{CallTicket, Io};
 pub use join::{JoinContext, ProcessJoinFunction, TimeBound};
+pub use late::LateTimestamp;
 pub use opened::Opened;
 pub use output_tag::OutputTag;
 pub use reflow_types::{Data, Key, KeyWriter, data};

@@ -1,7 +1,7 @@
 //! Process functions without a key, which have a life cycle, but neither keyed state nor timers.
 
 use crate::operator_state::{OperatorList, RestoredLists, SnapshotLists};
-use crate::{Input, OutputTag, RuntimeContext, UserError};
+use crate::{Input, LateTimestamp, OutputTag, RuntimeContext, UserError};
 use reflow_types::{Data, Timestamp};
 
 /// A function for the records of a stream that is not keyed, which emits any number of records for each.
@@ -109,6 +109,19 @@ pub trait UnkeyedContext<Out> {
     fn processing_time(&self) -> Timestamp;
     /// Emits a record, with the current timestamp.
     fn emit(&mut self, value: Out);
+    /// The watermark that has been passed on to what follows. It is lower than [`watermark`](Self::watermark) while that makes
+    /// timers or windows fire.
+    fn output_watermark(&self) -> Timestamp;
+    /// Emits a record with another timestamp. It must be after the [`output_watermark`](Self::output_watermark), so that the
+    /// record is not late for what follows; otherwise nothing is emitted, and the error says so.
+    fn emit_at(&mut self, time: Timestamp, value: Out) -> Result<(), LateTimestamp> {
+        LateTimestamp::check(time, self.output_watermark())?;
+        self.emit_late_at(time, value);
+        Ok(())
+    }
+    /// Emits a record with any timestamp. If it is late, windows that follow drop it or send it to their side output of late
+    /// records, and event-time timers for it fire at once.
+    fn emit_late_at(&mut self, time: Timestamp, value: Out);
     /// See [`Context::emit_to`](crate::Context::emit_to).
     fn emit_to<T: Data>(&mut self, tag: &OutputTag<T>, value: T);
 }

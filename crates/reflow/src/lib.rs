@@ -43,8 +43,8 @@ pub use reflow_api::source;
 pub use reflow_api::states::{self, States};
 pub use reflow_api::{
     Aggregate, BroadcastProcessFunction, CallTicket, CoProcessFunction, Context, Either, Emit, Enumerator,
-    EnumeratorContext, Failed, Input, Io, JoinContext, MergeableAggregate, OnError, Opened, OutputTag,
-    Polled, ProcessFunction, ProcessJoinFunction, Reader, RuntimeContext, Sink, Source, TimeBound,
+    EnumeratorContext, Failed, Input, Io, JoinContext, LateTimestamp, MergeableAggregate, OnError, Opened,
+    OutputTag, Polled, ProcessFunction, ProcessJoinFunction, Reader, RuntimeContext, Sink, Source, TimeBound,
     TimeDomain, Transaction, TryAggregate, UnkeyedCoProcessFunction, UnkeyedContext, UnkeyedProcessFunction,
     UserError, Watermarks, Writer, window,
 };

@@ -1,7 +1,7 @@
 //! Functions of windows.
 
 use super::Window;
-use crate::{OutputTag, RuntimeContext, UserError};
+use crate::{LateTimestamp, OutputTag, RuntimeContext, UserError};
 use reflow_types::{Data, Key, Timestamp};
 
 /// A function that is called each time a window fires, with its records or the result of an aggregate over them.
@@ -102,6 +102,19 @@ pub trait WindowContext<F: WindowFunction> {
     fn processing_time(&self) -> Timestamp;
     /// Emits a record.
     fn emit(&mut self, value: F::Out);
+    /// The watermark that has been passed on to what follows. It is lower than [`watermark`](Self::watermark) while that makes
+    /// timers or windows fire.
+    fn output_watermark(&self) -> Timestamp;
+    /// Emits a record with another timestamp. It must be after the [`output_watermark`](Self::output_watermark), so that the
+    /// record is not late for what follows; otherwise nothing is emitted, and the error says so.
+    fn emit_at(&mut self, time: Timestamp, value: F::Out) -> Result<(), LateTimestamp> {
+        LateTimestamp::check(time, self.output_watermark())?;
+        self.emit_late_at(time, value);
+        Ok(())
+    }
+    /// Emits a record with any timestamp. If it is late, windows that follow drop it or send it to their side output of late
+    /// records, and event-time timers for it fire at once.
+    fn emit_late_at(&mut self, time: Timestamp, value: F::Out);
     /// Emits a record to a side output, as [`Context::emit_to`](crate::Context::emit_to) does.
     fn emit_to<T: 'static>(&mut self, tag: &OutputTag<T>, value: T);
 }

@@ -51,6 +51,8 @@ struct Keyed<K: Key, S: States<K>> {
     event_timers: TimerTable<K>,
     processing_timers: TimerTable<K>,
     watermark: Timestamp,
+    /// The watermark that has been passed on.
+    output_watermark: Timestamp,
     /// Never goes back, also not after a restore.
     processing_time: Timestamp,
     /// The number of records that were dropped because they were late.
@@ -77,6 +79,7 @@ where
             event_timers: TimerTable::new(TableId(1), "event-time timers", max),
             processing_timers: TimerTable::new(TableId(2), "processing-time timers", max),
             watermark: MIN_WATERMARK,
+            output_watermark: MIN_WATERMARK,
             processing_time: MIN_WATERMARK,
             late: 0,
         };
@@ -107,8 +110,8 @@ where
         call: impl FnOnce(&mut P, &mut WithoutKey<'_, D>) -> Result<(), UserError>,
     ) {
         let Self { function, keyed, next, lifecycle, errors, .. } = self;
-        let (watermark, processing_time) = (keyed.watermark, keyed.processing_time);
-        let mut at = WithoutKey { time, watermark, processing_time, lifecycle, next };
+        let Keyed { watermark, output_watermark, processing_time, .. } = *keyed;
+        let mut at = WithoutKey { time, watermark, output_watermark, processing_time, lifecycle, next };
         if let Err(error) = call(function, &mut at) {
             errors.as_mut().on_error(&error);
         }
@@ -161,6 +164,7 @@ where
             return;
         }
         self.firing = None;
+        self.keyed.output_watermark = watermark;
         self.next.watermark(watermark);
         if std::mem::take(&mut self.then_end) {
             self.ended = true;
@@ -282,9 +286,18 @@ where
         self.keyed.timers(domain).delete(self.hash, self.key, time, 0);
     }
 
+    fn output_watermark(&self) -> Timestamp {
+        self.keyed.output_watermark
+    }
+
     #[inline]
     fn emit(&mut self, value: Out) {
         self.next.push(value, self.time);
+    }
+
+    #[inline]
+    fn emit_late_at(&mut self, time: Timestamp, value: Out) {
+        self.next.push(value, time);
     }
 
     #[inline]
@@ -377,7 +390,7 @@ where
     fn open(&mut self, context: &mut OpenContext<'_>) {
         self.bounds = context.bounds;
         self.lifecycle.set(context);
-        self.keyed.watermark = context.watermark;
+        (self.keyed.watermark, self.keyed.output_watermark) = (context.watermark, context.watermark);
         self.keyed.processing_time = context.now.as_millis();
         self.next.open(context);
     }

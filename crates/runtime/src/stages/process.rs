@@ -47,6 +47,7 @@ impl<P: UnkeyedProcessFunction, D, E: From<ErrorHandler>> UnkeyedProcess<P, D, E
 pub(crate) struct WithoutKey<'a, D> {
     pub(crate) time: Timestamp,
     pub(crate) watermark: Timestamp,
+    pub(crate) output_watermark: Timestamp,
     pub(crate) processing_time: Timestamp,
     pub(crate) lifecycle: &'a mut Lifecycle,
     pub(crate) next: &'a mut D,
@@ -69,9 +70,18 @@ impl<Out, D: Stage<Out>> UnkeyedContext<Out> for WithoutKey<'_, D> {
         self.processing_time
     }
 
+    fn output_watermark(&self) -> Timestamp {
+        self.output_watermark
+    }
+
     #[inline]
     fn emit(&mut self, value: Out) {
         self.next.push(value, self.time);
+    }
+
+    #[inline]
+    fn emit_late_at(&mut self, time: Timestamp, value: Out) {
+        self.next.push(value, time);
     }
 
     #[inline]
@@ -91,7 +101,8 @@ where
         let Self { function, lifecycle, errors, next, watermark, processing_time, .. } = self;
         let kept = errors.keep(&value);
         let (watermark, processing_time) = (*watermark, *processing_time);
-        let mut at = WithoutKey { time, watermark, processing_time, lifecycle, next };
+        let output_watermark = watermark;
+        let mut at = WithoutKey { time, watermark, output_watermark, processing_time, lifecycle, next };
         if let Err(error) = function.process(&mut at, value) {
             errors.failed(kept, &error, time, next);
         }

@@ -12,6 +12,8 @@ use reflow_types::{Data, Key, KeyHash, MAX_WATERMARK, MIN_WATERMARK, MaxParallel
 #[derive(Clone, Copy)]
 pub(super) struct Clocks {
     watermark: Timestamp,
+    /// The watermark that has been passed on.
+    pub(super) output_watermark: Timestamp,
     /// Windows that end here or before have ended.
     ended_until: Timestamp,
     /// Never goes back, also not after a restore.
@@ -20,7 +22,12 @@ pub(super) struct Clocks {
 
 impl Clocks {
     pub(super) fn new() -> Self {
-        let mut clocks = Self { watermark: 0, ended_until: 0, processing_time: MIN_WATERMARK };
+        let mut clocks = Self {
+            watermark: 0,
+            output_watermark: MIN_WATERMARK,
+            ended_until: 0,
+            processing_time: MIN_WATERMARK,
+        };
         clocks.set_watermark(MIN_WATERMARK);
         clocks
     }
@@ -219,8 +226,14 @@ where
     fn processing_time(&self) -> Timestamp {
         self.clocks.processing_time
     }
+    fn output_watermark(&self) -> Timestamp {
+        self.clocks.output_watermark
+    }
     fn emit(&mut self, value: Q::Out) {
         self.push(value);
+    }
+    fn emit_late_at(&mut self, time: Timestamp, value: Q::Out) {
+        self.next.push(value, time);
     }
     fn emit_to<T: 'static>(&mut self, tag: &OutputTag<T>, value: T) {
         self.lifecycle.emit_to(self.next, tag, value, self.time);

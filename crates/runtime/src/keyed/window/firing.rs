@@ -46,6 +46,7 @@ where
             return;
         }
         self.firing = None;
+        self.panes.clocks.output_watermark = watermark;
         self.panes.next.watermark(watermark);
         if then_end {
             self.ended = true;

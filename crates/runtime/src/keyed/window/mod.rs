@@ -255,6 +255,7 @@ where
         self.bounds = context.bounds;
         self.panes.lifecycle.set(context);
         self.panes.clocks.set_watermark(context.watermark);
+        self.panes.clocks.output_watermark = context.watermark;
         self.panes.clocks.processing_time = context.now.as_millis();
         self.panes.next.open(context);
     }
@@ -286,6 +287,7 @@ where
         } else if self.panes.has_due(TimeDomain::Event, time) {
             self.firing = Some(Firing { watermark: time, then_end: false });
         } else {
+            self.panes.clocks.output_watermark = time;
             self.panes.next.watermark(time);
         }
     }
