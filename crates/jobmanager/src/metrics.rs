@@ -156,6 +156,11 @@ impl Metrics {
         self.subtasks.get(&subtask).map(|series| series.user.shown()).unwrap_or_default()
     }
 
+    /// What the functions of a subtask and of its predecessors have counted.
+    pub(crate) fn user_counters(&self, subtask: SubtaskId) -> BTreeMap<String, u64> {
+        self.subtasks.get(&subtask).map(|series| series.user.counts()).unwrap_or_default()
+    }
+
     /// A subtask's figures.
     pub(crate) fn of(&self, subtask: SubtaskId) -> Figures {
         self.subtasks.get(&subtask).map(Series::figures).unwrap_or_default()

@@ -8,6 +8,7 @@
 //! `null`, whichever Flink uses there; values that only a JVM has are 0. Ids are strings, as in JSON; code that
 //! needs an id as a value parses it.
 
+mod accumulator;
 mod checkpoint;
 mod checkpoint_detail;
 mod cluster;
@@ -24,6 +25,7 @@ mod task_manager;
 mod timeline;
 mod vertex;
 
+pub use accumulator::*;
 pub use checkpoint::*;
 pub use checkpoint_detail::*;
 pub use cluster::*;

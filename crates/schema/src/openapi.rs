@@ -45,6 +45,7 @@ pub fn document() -> OpenApi {
     api.get("/jobs/{job}/exceptions", "Failures, newest first", one::<Exceptions>)
         .query(&[("maxExceptions", "The most failures to return; 20 by default")]);
     api.get("/jobs/{job}/metrics", "The job's metrics", many::<Metric>).query(&[GET]);
+    api.get("/jobs/{job}/accumulators", "What the functions of the job have counted", one::<JobAccumulators>);
     api.get("/jobs/{job}/timeline", "The job's figures and events over time. Not in Flink", one::<Timeline>)
         .query(&[("since", "Return only later points and events; milliseconds since the Unix epoch")]);
     api.get("/jobs/{job}/resource-requirements", "The bounds on each vertex's parallelism", by_id::<VertexRequirements>);
@@ -52,6 +53,7 @@ pub fn document() -> OpenApi {
         .body_of(by_id::<VertexRequirements>, Required::True).refused(&[403, 409, 413, 500, 503]);
     api.get("/jobs/{job}/vertices/{vertex}", "A vertex and its subtasks", one::<VertexDetails>);
     api.get("/jobs/{job}/vertices/{vertex}/backpressure", "How busy and backpressured its subtasks are", one::<Backpressure>);
+    api.get("/jobs/{job}/vertices/{vertex}/accumulators", "What the functions of the vertex have counted", one::<VertexAccumulators>);
     api.get("/jobs/{job}/vertices/{vertex}/metrics", "The metrics of its subtasks, each with the index before its name", many::<Metric>)
         .query(&[GET]);
     api.get("/jobs/{job}/vertices/{vertex}/watermarks", "The watermarks that its subtasks have reached", many::<Metric>);

@@ -49,6 +49,15 @@ impl VertexView {
         ends?.into_iter().max()
     }
 
+    /// What the functions of all subtasks have counted since the job began.
+    pub fn counters(&self) -> BTreeMap<&str, u64> {
+        let mut counters = BTreeMap::new();
+        for (name, count) in self.subtasks.iter().flat_map(|subtask| &subtask.counters) {
+            *counters.entry(name.as_str()).or_default() += count;
+        }
+        counters
+    }
+
     /// The number of subtasks in `state`.
     pub fn count(&self, state: ExecutionState) -> usize {
         self.subtasks.iter().filter(|subtask| subtask.state == state).count()
@@ -103,6 +112,8 @@ pub struct SubtaskView {
     pub input_watermark_ms: Option<i64>,
     /// Its other metrics under Flink's names, those of operators as `operator_name.metric`.
     pub metrics: BTreeMap<String, f64>,
+    /// What its functions have counted since the job began, as `operator_name.counter`.
+    pub counters: BTreeMap<String, u64>,
 }
 
 impl SubtaskView {

@@ -53,13 +53,16 @@ pub(super) fn run(
         "{} runs with {task_managers} TaskManagers; look at http://localhost:{port}",
         executable.name
     ));
-    let exit = job_manager::drive(
+    let job_manager::Ended { exit, counters } = job_manager::drive(
         &executable,
         &options,
         &config,
         &runtime,
         real::Options { signals: true, ..driver },
     )?;
+    for (name, count) in counters {
+        print_to_stderr(format_args!("{name}: {count}"));
+    }
     if exit.code != 0 {
         print_to_stderr(format_args!("{}: {}", executable.name, exit.reason));
     }

@@ -7,6 +7,7 @@ use reflow_env::{Signal, real};
 use reflow_jobmanager::{JobManager, JobSpec, StartMode};
 use reflow_launch::{logging, machine, storage};
 use reflow_types::Bounds;
+use reflow_view::{Cluster, ClusterView};
 use std::process::ExitCode;
 use tokio::runtime::Runtime;
 
@@ -21,7 +22,7 @@ pub(super) fn run(executable: Executable, options: &Options) -> Result<ExitCode,
         storage,
         ..Default::default()
     };
-    let exit = drive(&executable, options, &config, &runtime, driver)?;
+    let Ended { exit, .. } = drive(&executable, options, &config, &runtime, driver)?;
     Ok(ExitCode::from(u8::try_from(exit.code).unwrap_or(1)))
 }
 
@@ -32,7 +33,7 @@ pub(super) fn drive(
     config: &Config,
     runtime: &Runtime,
     driver: real::Options,
-) -> Result<real::Exit, LaunchError> {
+) -> Result<Ended, LaunchError> {
     let job = executable.build(&options.args)?;
     let server = runtime.block_on(HttpServer::bind(config))?;
     let spec = JobSpec {
@@ -52,9 +53,10 @@ pub(super) fn drive(
     let seed = machine::random().map_err(system("cannot read random numbers"))?;
     let signal = Signal::default();
     let (process, handle) = JobManager::new(config, spec, seed, signal.clone(), Bounds::default());
-    let server = server.start(handle, runtime);
+    let server = server.start(handle.clone(), runtime);
     let exit = real::run(Box::new(process), signal, driver);
     runtime.block_on(server.stop());
+    let counters = counters(&handle.view());
     if exit.code == 0 {
         tracing::info!(
             "the JobManager ends{}",
@@ -63,7 +65,20 @@ pub(super) fn drive(
     } else {
         tracing::error!("the JobManager ends: {}", exit.reason);
     }
-    Ok(exit)
+    Ok(Ended { exit, counters })
+}
+
+/// The end of a JobManager.
+pub(super) struct Ended {
+    pub(super) exit: real::Exit,
+    /// What the functions of the job have counted.
+    pub(super) counters: Vec<(String, u64)>,
+}
+
+fn counters(view: &ClusterView) -> Vec<(String, u64)> {
+    let vertices = view.jobs.iter().flat_map(|job| &job.vertices);
+    let named = |(name, count): (&str, u64)| (name.to_owned(), count);
+    vertices.flat_map(|vertex| vertex.counters().into_iter().map(named)).collect()
 }
 
 /// Reads the options, and warns about those that have no effect.

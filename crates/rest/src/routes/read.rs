@@ -13,9 +13,9 @@ use super::ask::{Ask, PathParameters};
 use super::failure::Failure;
 use reflow_schema::{
     Backpressure, Checkpoint, CheckpointConfig, Checkpoints, ClusterOverview, DEFAULT_MAX_EXCEPTIONS,
-    DashboardConfig, Exceptions, JobConfig, JobDetails, JobPlan, JobStatusInfo, Jobs, JobsOverview, Plan,
-    Rescale, RescalesConfig, RescalesOverview, RescalesSummary, TaskManagerDetails, TaskManagers, Timeline,
-    VertexCheckpoint, VertexDetails, metrics,
+    DashboardConfig, Exceptions, JobAccumulators, JobConfig, JobDetails, JobPlan, JobStatusInfo, Jobs,
+    JobsOverview, Plan, Rescale, RescalesConfig, RescalesOverview, RescalesSummary, TaskManagerDetails,
+    TaskManagers, Timeline, VertexAccumulators, VertexCheckpoint, VertexDetails, metrics,
 };
 use reflow_view::Cluster;
 
@@ -107,6 +107,10 @@ pub(super) fn job_metrics(ask: &Ask<'_>) -> Answer {
     json(&metrics::select(&metrics::of_job(ask.job()?, ask.view.now_ms), ask.wanted_metrics().as_ref()))
 }
 
+pub(super) fn job_accumulators(ask: &Ask<'_>) -> Answer {
+    json(&JobAccumulators::of(ask.job()?))
+}
+
 pub(super) fn timeline(ask: &Ask<'_>) -> Answer {
     json(&Timeline::of(&ask.job()?.timeline, ask.view.now_ms, ask.since_ms()?))
 }
@@ -121,6 +125,10 @@ pub(super) fn vertex(ask: &Ask<'_>) -> Answer {
 
 pub(super) fn backpressure(ask: &Ask<'_>) -> Answer {
     json(&Backpressure::of(ask.vertex()?, ask.view.now_ms))
+}
+
+pub(super) fn vertex_accumulators(ask: &Ask<'_>) -> Answer {
+    json(&VertexAccumulators::of(ask.vertex()?))
 }
 
 pub(super) fn vertex_metrics(ask: &Ask<'_>) -> Answer {

@@ -322,3 +322,20 @@ async fn the_document_is_served_as_it_is_committed() {
         assert_eq!(server.get(path).await.body, include_str!("../../../../docs/openapi.json"));
     }
 }
+
+#[tokio::test]
+async fn counters_of_functions_are_accumulators() {
+    let mut view = fixture::cluster();
+    for (vertex, subtasks) in view.jobs[0].vertices.iter_mut().zip([[3, 4], [10, 0]]) {
+        for (subtask, count) in vertex.subtasks.iter_mut().zip(subtasks) {
+            subtask.counters.insert("Parse.broken".to_owned(), count);
+        }
+    }
+    let server = Server::start(FakeCluster::obedient(view)).await;
+    let of = |count: &str| json!({"name": "Parse.broken", "type": "LongCounter", "value": count});
+    let job = server.request("GET", &format!("/jobs/{JOB}/accumulators"), "").await.json();
+    assert_eq!(job["user-task-accumulators"], json!([of("7"), of("10")]));
+    let vertex =
+        server.request("GET", &format!("/jobs/{JOB}/vertices/{SOURCE}/accumulators"), "").await.json();
+    assert_eq!(vertex, json!({"id": SOURCE.to_string(), "user-accumulators": [of("7")]}));
+}

@@ -27,6 +27,13 @@ const ANSWERS: &[(&str, &str, Compare, ReadBack)] = &[
     ("/jobs/JOB", "job", Compare::Shape, read_back::<JobDetails>),
     ("/jobs/JOB/plan", "job_plan", Compare::Value, read_back::<JobPlan>),
     ("/jobs/JOB/config", "job_config", Compare::Value, read_back::<JobConfig>),
+    ("/jobs/JOB/accumulators", "job_accumulators", Compare::Value, read_back::<JobAccumulators>),
+    (
+        "/jobs/JOB/vertices/COUNT/accumulators",
+        "vertex1_accumulators",
+        Compare::Shape,
+        read_back::<VertexAccumulators>,
+    ),
     ("/jobs/JOB/status", "job_status", Compare::Value, read_back::<JobStatusInfo>),
     ("/jobs/JOB/exceptions", "job_exceptions", Compare::Value, read_back::<Exceptions>),
     (
