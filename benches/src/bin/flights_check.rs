@@ -1,5 +1,5 @@
-//! `cargo xtask flights`: compares the output of the flights example on real processes line by line with that of
-//! DuckDB for the same file: at parallelism 1, at parallelism 3, and while TaskManagers are started, stopped and
+//! `cargo xtask flights`: compares the output of the flights examples on real processes line by line with that of
+//! DuckDB for the same files: at parallelism 1, at parallelism 3, and while TaskManagers are started, stopped and
 //! killed.
 //!
 //! [`CHANGES`] lists the changes of the cluster. A change is made only when the whole job runs at the parallelism
@@ -36,15 +36,32 @@ const CHANGES: [(Fault, u32); 8] = [
     (Fault::KillJobManager, 2),
     (Fault::Stop, 1),
 ];
-/// The files with expected lines, and the directories with those of the job.
-const OUTPUTS: [&str; 2] = ["delay_by_carrier_and_day", "busiest_origin"];
+/// An example.
+#[derive(Clone, Copy)]
+struct Example {
+    /// Its executable.
+    name: &'static str,
+    /// What it reads, in the directory of the tables.
+    input: &'static str,
+    /// The files with expected lines, and the directories with those of the job.
+    outputs: [&'static str; 2],
+}
+
+const EXAMPLES: [Example; 2] = [
+    Example {
+        name: "flights",
+        input: "flights.csv",
+        outputs: ["delay_by_carrier_and_day", "busiest_origin"],
+    },
+    Example { name: "flights_and_weather", input: "", outputs: ["sessions_by_aircraft", "delays_in_rain"] },
+];
 
 /// The outcome of a check.
 type Checked = Result<(), Box<dyn Error>>;
 /// A way to run the job to its end.
 type Check = fn(&mut Run) -> Checked;
 
-/// Compares the flights example with DuckDB.
+/// Compares the flights examples with DuckDB.
 #[derive(Parser)]
 struct Arguments {
     /// The directory into which examples/flights/fetch.sh has put the table and the expected lines.
@@ -62,10 +79,13 @@ fn main() -> ExitCode {
         ("parallelism 3", |run| run.undisturbed(3)),
         ("a changing cluster", Run::disturbed),
     ];
-    for (name, check) in runs {
-        if let Err(error) = Run::checked(&arguments, name, check) {
-            eprintln!("flights: at {name}: {error}");
-            return ExitCode::FAILURE;
+    for example in EXAMPLES {
+        for (name, check) in runs {
+            let name = format!("{} at {name}", example.name);
+            if let Err(error) = Run::checked(&arguments, example, &name, check) {
+                eprintln!("{name}: {error}");
+                return ExitCode::FAILURE;
+            }
         }
     }
     ExitCode::SUCCESS
@@ -73,6 +93,7 @@ fn main() -> ExitCode {
 
 /// A run of the job under way.
 struct Run {
+    example: Example,
     scratch: PathBuf,
     data: PathBuf,
     rate: u32,
@@ -81,10 +102,10 @@ struct Run {
 
 impl Run {
     /// Runs the job as `check` does it, and compares its output. What a failed run leaves is kept.
-    fn checked(arguments: &Arguments, name: &str, check: Check) -> Checked {
+    fn checked(arguments: &Arguments, example: Example, name: &str, check: Check) -> Checked {
         let scratch = cluster::scratch()?;
         let (data, rate) = (fs::canonicalize(&arguments.data)?, arguments.rate);
-        let mut run = Run { scratch, data, rate, began: clock::now() };
+        let mut run = Run { example, scratch, data, rate, began: clock::now() };
         let checked = check(&mut run).and_then(|()| run.compare());
         checked.map_err(|error| format!("{error}\nlogs and output are in {}", run.scratch.display()))?;
         fs::remove_dir_all(&run.scratch)?;
@@ -97,7 +118,7 @@ impl Run {
         let mut options = cluster::options(&self.scratch);
         options.push("-Djobmanager.scheduler=adaptive".to_owned());
         options.push(format!("-Dparallelism.default={parallelism}"));
-        let mut cluster = Cluster::start("flights", &options, self.arguments(), &self.scratch)?;
+        let mut cluster = Cluster::start(self.example.name, &options, self.arguments(), &self.scratch)?;
         let mut plan = Plan::new(1, PATIENCE);
         for _ in 0..parallelism {
             cluster.strike(Fault::Start, &mut plan)?;
@@ -119,7 +140,7 @@ impl Run {
         arguments.extend(["--rate".to_owned(), self.rate.to_string()]);
 
         let rest = Rest::new(rest_port);
-        let mut cluster = Cluster::start("flights", &options, arguments, &self.scratch)?;
+        let mut cluster = Cluster::start(self.example.name, &options, arguments, &self.scratch)?;
         let mut plan = Plan::new(1, PATIENCE);
         cluster.strike(Fault::Start, &mut plan)?;
         let (mut parallelism, mut committed, mut struck) = (1, 0, 0);
@@ -175,7 +196,7 @@ impl Run {
     }
 
     fn arguments(&self) -> Vec<String> {
-        let input = self.data.join("flights.csv").display().to_string();
+        let input = self.data.join(self.example.input).display().to_string();
         let output = self.output().display().to_string();
         ["--input", &input, "--output", &output, "--split-size", "3000000"].map(str::to_owned).to_vec()
     }
@@ -186,12 +207,12 @@ impl Run {
 
     fn expected(&self) -> io::Result<Vec<String>> {
         let file = |name: &str| self.data.join("expected").join(name).with_extension("csv");
-        lines(OUTPUTS.map(|name| (name, vec![file(name)])))
+        lines(self.example.outputs.map(|name| (name, vec![file(name)])))
     }
 
     fn committed(&self) -> io::Result<Vec<String>> {
         let mut files = Vec::new();
-        for name in OUTPUTS {
+        for name in self.example.outputs {
             files.push((name, parts(&self.output().join(name))?));
         }
         lines(files)
