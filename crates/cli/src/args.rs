@@ -1,6 +1,9 @@
 //! The arguments of the command line.
 
+mod savepoint;
+
 use clap::{Parser, Subcommand};
+pub(crate) use savepoint::{Edit, Export, Inspect, Savepoint, SavepointCommand, StorageArgs};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -17,6 +20,8 @@ Examples:
   reflow list                                   what runs here
   reflow info                                   the only job, vertex by vertex
   reflow savepoint 9cb9 s3://bucket/savepoints  a savepoint of the job whose id begins with 9cb9
+  reflow savepoint inspect s3://bucket/savepoints/savepoint-9cb9b5-0123456789ab
+                                                what it contains, by operator and state
   reflow stop orders --savepoint-path /data/sp  end the job named orders; nothing is lost
   reflow rescale orders --parallelism 4         run it with up to 4 subtasks of each operator, from now on
   reflow drain 1488                             empty the TaskManager whose id begins with 1488; it then ends
@@ -40,7 +45,7 @@ pub(crate) enum Command {
     /// Prints the location of the savepoint when it is complete. Start the job from it with `-s LOCATION`, at any
     /// parallelism.
     Stop(Stop),
-    /// Take a savepoint of a job. The job continues.
+    /// Take a savepoint of a job, which continues; or inspect, export or edit one.
     ///
     /// Prints the location of the savepoint when it is complete. Start the job from it with `-s LOCATION`, at any
     /// parallelism. Reflow never deletes a savepoint.
@@ -124,20 +129,6 @@ pub(crate) struct Stop {
     /// Fire all timers and windows first, as at the end of the input. Use it for jobs that will not be resumed.
     #[arg(short, long)]
     pub(crate) drain: bool,
-    /// How long to wait for the savepoint.
-    #[arg(long, value_name = "DURATION", default_value = "10 min", value_parser = duration)]
-    pub(crate) timeout: Duration,
-    #[command(flatten)]
-    pub(crate) connection: Connection,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct Savepoint {
-    /// The job: its id, a prefix of its id, or its name. Can be omitted if there is only one.
-    pub(crate) job: Option<String>,
-    /// The directory of the savepoint [default: execution.checkpointing.savepoint-dir of the JobManager].
-    #[arg(value_name = "DIR")]
-    pub(crate) directory: Option<String>,
     /// How long to wait for the savepoint.
     #[arg(long, value_name = "DURATION", default_value = "10 min", value_parser = duration)]
     pub(crate) timeout: Duration,

@@ -3,6 +3,7 @@
 use crate::table::{job_table, task_manager_table};
 use reflow_config::ConfigError;
 use reflow_launch::storage::UnusableDirectory;
+use reflow_savepoint::SavepointError;
 use reflow_schema::{JobOverview, TaskManager};
 use reflow_view::JobStatus;
 use std::path::PathBuf;
@@ -59,6 +60,10 @@ pub(crate) enum CliError {
     LostMeanwhile { what: String, address: String },
     #[error(transparent)]
     Storage(#[from] UnusableDirectory),
+    #[error(transparent)]
+    Savepoint(#[from] SavepointError),
+    #[error("{} of --entries: {cause}", .file.display())]
+    Entries { file: PathBuf, cause: std::io::Error },
     #[error("{0}")]
     Config(#[from] ConfigError),
     #[error("no job {name} in {}: {there}", .lib.display())]

@@ -21,7 +21,7 @@ mod table;
 mod task_manager;
 mod wait;
 
-use args::{Args, Command};
+use args::{Args, Command, SavepointCommand};
 use clap::Parser;
 use error::CliError;
 use reflow_env::real::is_first_process;
@@ -42,7 +42,12 @@ fn carry_out(args: Args) -> Result<ExitCode, CliError> {
         Command::Info(info) => command::info::run(&info)?,
         Command::Cancel(cancel) => command::cancel::run(&cancel)?,
         Command::Stop(stop) => command::savepoint::stop(&stop)?,
-        Command::Savepoint(savepoint) => command::savepoint::take(&savepoint)?,
+        Command::Savepoint(savepoint) => match &savepoint.command {
+            None => command::savepoint::take(&savepoint)?,
+            Some(SavepointCommand::Inspect(inspect)) => command::offline::inspect(inspect)?,
+            Some(SavepointCommand::Export(export)) => command::offline::export(export)?,
+            Some(SavepointCommand::Edit(edit)) => command::offline::edit(edit)?,
+        },
         Command::Rescale(rescale) => command::rescale::run(&rescale)?,
         Command::Rescales(rescales) => command::rescales::run(&rescales)?,
         Command::Drain(drain) => command::drain::run(&drain)?,

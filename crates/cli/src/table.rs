@@ -29,6 +29,15 @@ pub(crate) fn table<const N: usize>(header: [&str; N], rows: impl Iterator<Item 
     table.trim_fmt() + "\n"
 }
 
+/// A number of bytes in its largest unit: `12 B`, `1.5 MiB`.
+pub(crate) fn bytes(bytes: u64) -> String {
+    let units = ["KiB", "MiB", "GiB", "TiB"];
+    let scaled =
+        |(power, unit): (u32, &&str)| (bytes as f64 / 1024f64.powi(power as i32), (*unit).to_owned());
+    let shown = (1..).zip(&units).map(scaled).take_while(|(count, _)| *count >= 1.0).last();
+    shown.map_or_else(|| format!("{bytes} B"), |(count, unit)| format!("{count:.1} {unit}"))
+}
+
 /// [`duration`] in milliseconds. Negative differences, which two clocks can have, count as 0.
 pub(crate) fn duration_ms(ms: i64) -> String {
     duration(Duration::from_millis(u64::try_from(ms).unwrap_or(0)))
@@ -63,6 +72,15 @@ mod tests {
         check(60, "1 min");
         check(3 * 3600 + 5 * 60 + 7, "3 h 5 min");
         check(86_400 * 12 + 59, "12 d");
+    }
+
+    #[test]
+    fn bytes_have_one_unit() {
+        let check = |count, expected| assert_eq!(bytes(count), expected);
+        check(0, "0 B");
+        check(1023, "1023 B");
+        check(1536, "1.5 KiB");
+        check(5 << 30, "5.0 GiB");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 // The module exports everything under one path for derived code and for crates that export it again.
 pub use crate::{
     Buffer, DecodeError, Decoder, Dump, EncodeError, Encoder, Field, Fingerprint, Incompatible,
-    IncompatibleEntries, Length, Migration, Reason, Schema, SchemaBuilder, Shape, Type, Variant,
+    IncompatibleEntries, Length, Migration, Number, Reason, Schema, SchemaBuilder, Shape, Type, Variant,
 };
 pub use reflow_derive::Data;
 

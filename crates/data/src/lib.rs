@@ -20,6 +20,7 @@ pub mod error;
 mod impls;
 pub mod migration;
 pub mod schema;
+mod schema_part;
 
 pub use data::{Adapter, Data, decode, decode_prefix, encode, encoded_len};
 pub use decoder::Decoder;
@@ -27,7 +28,7 @@ pub use dump::Dump;
 pub use encoder::{Buffer, Encoder, Length};
 pub use error::{DecodeError, EncodeError, Reason};
 pub use migration::{Incompatible, IncompatibleEntries, Migration};
-pub use schema::{Field, Fingerprint, Schema, SchemaBuilder, Shape, Type, Variant};
+pub use schema::{Field, Fingerprint, Number, Schema, SchemaBuilder, Shape, Type, Variant};
 
 /// The deepest nesting of boxes, collections and other indirections in a value. Decoding is recursive, and
 /// arbitrary bytes must not make a recursive type overflow the stack.

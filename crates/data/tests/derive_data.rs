@@ -211,3 +211,10 @@ fn fingerprints_tell_what_bytes_mean() {
     // Pinned: checkpoints have it.
     assert_eq!(Schema::of::<(u64, Option<Tree<String>>)>().fingerprint().to_string(), "ff305b5b505938ee");
 }
+
+#[test]
+fn a_part_of_a_schema_is_the_schema_of_its_type() {
+    let whole = Schema::of::<(Tuple, Option<Tree<String>>)>();
+    let (first, second) = whole.entry().expect("a pair");
+    assert_eq!((first, second), (Schema::of::<Tuple>(), Schema::of::<Option<Tree<String>>>()));
+}

@@ -19,8 +19,9 @@ pub(crate) const HEADER: usize = 29;
 
 const CRC_AT: usize = 25;
 
+/// What a block contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// Keys with their values.
     Puts,
     /// Keys that were removed.
@@ -97,4 +98,48 @@ fn checksum(header: &[u8; HEADER], entries: &[u8]) -> u32 {
     crc.update(&header[..CRC_AT]);
     crc.update(entries);
     crc.finalize()
+}
+
+/// A block of a run, for readers and writers that do not know the types of its entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Block<'a> {
+    pub kind: Kind,
+    pub table: TableId,
+    /// The number of key groups.
+    pub max: MaxParallelism,
+    /// The first and the last key group of its segment.
+    pub groups: (KeyGroup, KeyGroup),
+    /// The fingerprint of the entries' schema.
+    pub fingerprint: Fingerprint,
+    /// The number of entries.
+    pub entries: u32,
+    /// The entries, or the schema.
+    pub bytes: &'a [u8],
+}
+
+impl<'a> Block<'a> {
+    /// The length of the block at the front of `bytes`, as its header says, which is not verified yet. `None` if `bytes` ends
+    /// within the header.
+    pub fn len(bytes: &[u8]) -> Option<usize> {
+        let header = bytes.first_chunk::<HEADER>()?;
+        let entries = u32::from_le_bytes([header[21], header[22], header[23], header[24]]);
+        Some(HEADER + entries as usize)
+    }
+
+    /// Takes a block from the front of `bytes` and checks it. `table` names the table in errors.
+    ///
+    /// # Errors
+    /// If the block is damaged or truncated.
+    pub fn take(table: &str, bytes: &mut &'a [u8]) -> Result<Self, StateError> {
+        let (Header { kind, table, max, groups, fingerprint, entries }, content) =
+            Header::take(table, bytes)?;
+        Ok(Self { kind, table, max, groups, fingerprint, entries, bytes: content })
+    }
+
+    /// The encoded block.
+    pub fn encode(&self) -> Vec<u8> {
+        let Self { kind, table, max, groups, fingerprint, entries, bytes } = *self;
+        let header = Header { kind, table, max, groups, fingerprint, entries };
+        [&header.encode(bytes), bytes].concat()
+    }
 }

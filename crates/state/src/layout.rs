@@ -60,6 +60,11 @@ impl SegmentLayout {
         (KeyGroup(first as u16), KeyGroup(last.min(u64::from(self.max.get()) - 1) as u16))
     }
 
+    /// The segment of a key with this hash.
+    pub fn segment(&self, hash: KeyHash) -> u16 {
+        self.place(hash).segment as u16
+    }
+
     #[inline]
     pub(crate) fn place(&self, hash: KeyHash) -> Place {
         let h = hash.0;

@@ -43,6 +43,7 @@ mod writer;
 
 use serde::{Deserialize, Serialize};
 
+pub use block::{Block, Kind as BlockKind};
 pub use error::{Site, StateError};
 pub use handover::InstallCursor;
 pub use index::{Index, Indexed};

@@ -34,6 +34,7 @@ const TABLE: &[(&str, May)] = &[
     ("crates/state", Use(&["types", "derive", "env"])),
     ("crates/network", Use(&["types", "env", "graph", "protocol"])),
     ("crates/api", Use(&["types", "derive", "env", "graph", "state"])),
+    ("crates/savepoint", Use(&["types", "env", "graph", "protocol", "coordination", "state"])),
     // 3: slots and connectors
     ("crates/runtime", Use(&["types", "env", "graph", "protocol", "state", "network", "api"])),
     ("crates/connectors", Use(&["types", "derive", "env", "api"])),
@@ -87,7 +88,7 @@ const TABLE: &[(&str, May)] = &[
     // 6: where the parts are put together
     ("crates/reflow", UseAnything),
     // no engine: it runs TaskManagers, whose executors are the executables of jobs
-    ("crates/cli", Use(&["types", "env", "config", "view", "schema", "taskmanager", "launch"])),
+    ("crates/cli", Use(&["types", "env", "config", "view", "schema", "savepoint", "taskmanager", "launch"])),
     // for developers
     ("crates/book", UseAnything),
     ("examples", UseAnything),
@@ -112,8 +113,9 @@ pub(super) fn check(path: &Path, manifest: &str) -> Vec<Finding> {
     };
     let is_breach = |edge: &Edge| {
         let is_test_tool = edge.for_tests && edge.used == "testkit";
-        let is_users_view =
-            edge.for_tests && edge.used == "reflow" && ["crates/testkit", "crates/sim"].contains(&directory);
+        let is_users_view = edge.for_tests
+            && edge.used == "reflow"
+            && ["crates/savepoint", "crates/testkit", "crates/sim"].contains(&directory);
         let is_itself = directory.strip_prefix("crates/") == Some(edge.used);
         !is_test_tool && !is_users_view && !is_itself && !allowed.contains(&edge.used)
     };

@@ -5,6 +5,7 @@ pub(crate) mod config;
 pub(crate) mod drain;
 pub(crate) mod info;
 pub(crate) mod list;
+pub(crate) mod offline;
 pub(crate) mod rescale;
 pub(crate) mod rescales;
 pub(crate) mod run;

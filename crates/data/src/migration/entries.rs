@@ -45,9 +45,8 @@ impl Schema {
     /// The schemas of key and value, if this is the schema of the entries of a table.
     pub fn entry(&self) -> Option<(Schema, Schema)> {
         let Type::Tuple(parts) = &self.root else { return None };
-        let part = |root: &Type| Schema { types: self.types.clone(), root: root.clone() };
         match parts.as_slice() {
-            [key, value] => Some((part(key), part(value))),
+            [key, value] => Some((self.part(key), self.part(value))),
             _ => None,
         }
     }

@@ -113,6 +113,19 @@ impl Translator<'_> {
     }
 }
 
+impl Schema {
+    /// Takes a value of this schema, which must be [valid](Schema::validate), from the front of `bytes`. Returns its bytes.
+    ///
+    /// # Errors
+    /// If the bytes are not such a value.
+    pub fn take_value<'a>(&self, bytes: &mut &'a [u8]) -> Result<&'a [u8], DecodeError> {
+        let (all, mut input) = (*bytes, Decoder::new(bytes));
+        pass_over(self, &self.root, 0, &mut input)?;
+        *bytes = input.rest();
+        Ok(&all[..all.len() - bytes.len()])
+    }
+}
+
 fn deeper(depth: u32) -> Result<u32, DecodeError> {
     if depth == MAX_NAMED_DEPTH { Err(DecodeError::new(Reason::TooDeep)) } else { Ok(depth + 1) }
 }

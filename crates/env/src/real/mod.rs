@@ -37,4 +37,4 @@ pub use exit::Exit;
 pub use init::{is_first_process, run_as_first_process};
 pub use options::{ChildFactory, ChildMode, Options};
 pub use parent::{end_when_stdin_closes, read_stdin};
-pub use storage::{Storage, StorageOptions};
+pub use storage::{BlockingStorage, Storage, StorageOptions};

@@ -7,6 +7,7 @@
 //! place and moved or linked into it, so readers see whole objects only; what a crashed writer leaves behind is
 //! named `object#1` and is never listed ([`listing`] says what else is not).
 
+mod blocking;
 mod concat;
 mod error;
 mod http;
@@ -16,6 +17,7 @@ mod place;
 mod s3;
 mod upload;
 
+pub use blocking::BlockingStorage;
 pub use place::StorageOptions;
 pub(super) use upload::{Part, Uploads};
 

@@ -1,0 +1,185 @@
+//! The commands `reflow savepoint inspect`, `export` and `edit`, which need no cluster.
+
+use crate::args::{Edit, Export, Inspect, StorageArgs};
+use crate::client::own_config_directory;
+use crate::error::CliError;
+use crate::output::{print, print_json};
+use crate::table::{bytes, duration_ms, table};
+use reflow_config::Loader;
+use reflow_env::real::BlockingStorage;
+use reflow_env::{Location, StoreOp, StoreResult};
+use reflow_savepoint::edit::{self, Change};
+use reflow_savepoint::inspect::{ListReport, OperatorReport, Report, StateReport};
+use reflow_savepoint::{Counting, Savepoint, SavepointError, export, inspect};
+use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
+use std::path::PathBuf;
+
+pub(crate) fn inspect(arguments: &Inspect) -> Result<(), CliError> {
+    let storage = open(&arguments.storage)?;
+    let requests = |op: StoreOp| -> StoreResult { storage.request(op) };
+    let savepoint = Savepoint::open(&absolute(&arguments.path)?, &requests)?;
+    let counting = if arguments.count { Counting::Yes } else { Counting::No };
+    let report = inspect::inspect(&savepoint, counting)?;
+    if arguments.json { print_json(&report) } else { print(&text(&report)) }
+}
+
+pub(crate) fn export(arguments: &Export) -> Result<(), CliError> {
+    let storage = open(&arguments.storage)?;
+    let requests = |op: StoreOp| -> StoreResult { storage.request(op) };
+    let savepoint = Savepoint::open(&absolute(&arguments.path)?, &requests)?;
+    let wanted = export::Export {
+        uid: arguments.uid.clone(),
+        states: arguments.states.clone(),
+        keys: arguments.keys.clone(),
+    };
+    let shows_progress = io::stderr().is_terminal() && !io::stdout().is_terminal();
+    let mut progress = |lines| {
+        if shows_progress {
+            drop(write!(io::stderr(), "\r{lines} lines"));
+        }
+    };
+    let mut out = BufWriter::with_capacity(1 << 20, io::stdout().lock());
+    let exported = export::export(&savepoint, &wanted, &mut out, &mut progress);
+    let exported = exported.and_then(|lines| out.flush().map(|()| lines).map_err(SavepointError::from));
+    if shows_progress {
+        drop(writeln!(io::stderr()));
+    }
+    match exported {
+        // A reader may close the pipe early (`reflow savepoint export … | head -1`).
+        Err(SavepointError::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        exported => Ok(exported.map(drop)?),
+    }
+}
+
+pub(crate) fn edit(arguments: &Edit) -> Result<(), CliError> {
+    let storage = open(&arguments.storage)?;
+    let requests = |op: StoreOp| -> StoreResult { storage.request(op) };
+    let savepoint = Savepoint::open(&absolute(&arguments.path)?, &requests)?;
+    let to = absolute(&arguments.to)?;
+    edit::edit(&savepoint, &changes(arguments)?, &to)?;
+    print(&format!("Savepoint: {to}\n"))
+}
+
+fn changes(arguments: &Edit) -> Result<Vec<Change>, CliError> {
+    let mut changes = Vec::new();
+    changes.extend(arguments.dropped_operators.iter().cloned().map(|uid| Change::DropOperator { uid }));
+    changes.extend(
+        arguments.dropped_states.iter().cloned().map(|(uid, state)| Change::DropState { uid, state }),
+    );
+    for (uid, state, file) in arguments.entries.iter().cloned() {
+        let file = PathBuf::from(file);
+        let lines = std::fs::read_to_string(&file).map_err(|cause| CliError::Entries { file, cause })?;
+        changes.push(Change::Entries { uid, state, lines });
+    }
+    let renamed = arguments.renamed_states.iter().cloned();
+    changes.extend(renamed.map(|(uid, state, to)| Change::RenameState { uid, state, to }));
+    let renamed = arguments.renamed_operators.iter().cloned();
+    changes.extend(renamed.map(|(uid, to)| Change::RenameOperator { uid, to }));
+    Ok(changes)
+}
+
+fn open(arguments: &StorageArgs) -> Result<BlockingStorage, CliError> {
+    let directory = arguments.config_dir.clone().or_else(own_config_directory);
+    let config = Loader::of_process(directory.as_deref(), &arguments.definitions)?.load()?.config;
+    BlockingStorage::new(reflow_launch::storage::open(&config)?).map_err(CliError::Machine)
+}
+
+/// The absolute path, if it is one of the file system.
+fn absolute(path: &str) -> Result<String, CliError> {
+    if Location(path.to_owned()).0.contains("://") {
+        return Ok(path.to_owned());
+    }
+    let absolute = std::path::absolute(path).map_err(CliError::Machine)?;
+    Ok(absolute.display().to_string())
+}
+
+/// A report as text.
+fn text(report: &Report) -> String {
+    let Report { path, kind, format, checkpoint, job, job_name, build, triggered_at, bytes: size, vertices } =
+        report;
+    let taken = jiff::Timestamp::from_millisecond(*triggered_at)
+        .map_or_else(|_| triggered_at.to_string(), |at| at.to_string());
+    let mut text = format!(
+        "{path}\n{kind} {checkpoint} of {job_name} ({job}), taken {taken}\nformat {format}, build {}, {} of state\n\n",
+        build.get(..12).unwrap_or(build),
+        bytes(*size)
+    );
+    let operators =
+        || vertices.iter().flat_map(|vertex| vertex.operators.iter().map(move |operator| (vertex, operator)));
+    let shown = |number: Option<u32>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
+    text += &table(
+        ["UID", "OPERATOR", "KEY GROUPS", "SUBTASKS", "WATERMARK"],
+        operators().map(|(vertex, operator)| {
+            let is_head = vertex.operators.first().is_some_and(|head| head.uid == operator.uid);
+            let of_head = |number| shown(number).clone();
+            let (groups, subtasks) = match is_head {
+                true => (of_head(vertex.max_parallelism), of_head(vertex.parallelism)),
+                false => (shown(None), shown(None)),
+            };
+            let uid = if operator.has_derived_uid {
+                format!("{} (derived)", operator.uid)
+            } else {
+                operator.uid.clone()
+            };
+            [uid, operator.name.clone(), groups, subtasks, watermark(vertex.watermark)]
+        }),
+    );
+    let rows: Vec<[String; 8]> = operators().flat_map(|(_, operator)| rows(operator)).collect();
+    if !rows.is_empty() {
+        text += "\n";
+        text += &table(["UID", "STATE", "KIND", "TTL", "KEYS", "ENTRIES", "BYTES", "TYPE"], rows.into_iter());
+    }
+    text
+}
+
+fn rows(operator: &OperatorReport) -> Vec<[String; 8]> {
+    let counted = |count: Option<u64>| count.map_or_else(|| "-".to_owned(), |count| count.to_string());
+    let state = |state: &StateReport| {
+        let ttl = state.time_to_live_ms.map(|ms| duration_ms(i64::try_from(ms).unwrap_or(i64::MAX)));
+        [
+            operator.uid.clone(),
+            state.name.clone(),
+            state.kind.clone(),
+            ttl.unwrap_or_else(|| "-".to_owned()),
+            counted(state.keys),
+            counted(state.entries),
+            bytes(state.bytes),
+            state.types.clone().unwrap_or_else(|| "unknown".to_owned()),
+        ]
+    };
+    let list = |list: &ListReport| {
+        [
+            operator.uid.clone(),
+            list.name.clone(),
+            format!("{} list", list.redistribution.unwrap_or("empty")),
+            "-".to_owned(),
+            "-".to_owned(),
+            list.items.to_string(),
+            bytes(list.bytes),
+            list.types.clone().unwrap_or_else(|| "unknown".to_owned()),
+        ]
+    };
+    let enumerator = operator.enumerator_bytes.map(|size| {
+        let blank = || "-".to_owned();
+        [
+            operator.uid.clone(),
+            "enumerator".to_owned(),
+            "source".to_owned(),
+            blank(),
+            blank(),
+            blank(),
+            bytes(size),
+            blank(),
+        ]
+    });
+    operator.states.iter().map(state).chain(operator.lists.iter().map(list)).chain(enumerator).collect()
+}
+
+/// A watermark. The lowest one is that of a stream without event time, the highest one that of an ended input.
+fn watermark(at: i64) -> String {
+    match at {
+        reflow_types::MIN_WATERMARK => "none".to_owned(),
+        reflow_types::MAX_WATERMARK => "ended".to_owned(),
+        at => jiff::Timestamp::from_millisecond(at).map_or_else(|_| at.to_string(), |at| at.to_string()),
+    }
+}
