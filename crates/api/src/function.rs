@@ -120,7 +120,7 @@ impl<A: Aggregate> TryAggregate for A {
 /// ```
 #[diagnostic::on_unimplemented(
     message = "the aggregate `{Self}` cannot be merged",
-    label = "session windows merge, and need an aggregate with `merge`",
+    label = "session windows and `window_all` merge, and need an aggregate with `merge`",
     note = "implement `MergeableAggregate` for it"
 )]
 pub trait MergeableAggregate: TryAggregate {

@@ -53,7 +53,7 @@ pub use reflow_env::store;
 pub use reflow_env::{Call, CallError, Client, Request, RequestError};
 pub use reflow_stream::{
     BoxedStream, BroadcastConnectedStream, ConnectedKeyedStreams, ConnectedStreams, KeyedInputs, KeyedStream,
-    Pipeline, SharedStream, SinkHandle, Stream, StreamEnv, WindowedStream,
+    Pipeline, SharedStream, SinkHandle, Stream, StreamEnv, WindowAllStream, WindowedStream,
 };
 pub use reflow_types::{
     Adapter, CanonicalF64, Data, Instant, Key, KeyWriter, MAX_WATERMARK, MIN_WATERMARK, NO_TIMESTAMP,

@@ -6,7 +6,7 @@
 //! [`share`](Stream::share) and sinks. The result is a [`Job`]: a graph, and for each vertex the factory of its
 //! tasks.
 //!
-//! Reading order: [`mod@env`], [`stream`], [`keyed`], [`connected`], [`windowed`], [`joins`], [`sink`], [`aggregates`], [`pipeline`], [`job`].
+//! Reading order: [`mod@env`], [`stream`], [`keyed`], [`connected`], [`windowed`], [`window_all`], [`joins`], [`sink`], [`aggregates`], [`pipeline`], [`job`].
 #![warn(missing_docs)]
 
 extern crate reflow_api as reflow; // the name in derived code
@@ -23,6 +23,7 @@ mod partitioning;
 pub mod pipeline;
 pub mod sink;
 pub mod stream;
+pub mod window_all;
 pub mod windowed;
 
 pub use connected::{BroadcastConnectedStream, ConnectedKeyedStreams, ConnectedStreams};
@@ -33,4 +34,5 @@ pub use keyed::{KeyedInputs, KeyedStream};
 pub use pipeline::{Fallible, Link, Pipeline};
 pub use sink::SinkHandle;
 pub use stream::{BoxedStream, SharedStream, Stream};
+pub use window_all::WindowAllStream;
 pub use windowed::{EvictingStream, WindowedStream};

@@ -102,6 +102,8 @@ pub enum Operator {
     Sessions,
     /// Windows in processing time.
     ProcessingTime,
+    /// Sums of sliding windows over all keys, in two stages.
+    WindowAll,
     /// Sums of windows of three records.
     CountWindows,
     /// A sum by key, written at each record.
@@ -146,7 +148,7 @@ const FIFTH: OutputTag<Reading> = OutputTag::new("fifth");
 
 impl Operator {
     /// All operators.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::Reduce,
         Self::Aggregate,
         Self::Tumbling,
@@ -170,6 +172,7 @@ impl Operator {
         Self::LateOutput,
         Self::Sessions,
         Self::ProcessingTime,
+        Self::WindowAll,
         Self::CountWindows,
         Self::RollingSum,
         Self::WindowJoin,
@@ -305,6 +308,10 @@ impl Operator {
             Self::LateOutput => return windows::late_output(readings, disorder.in_split, sink),
             Self::Sessions => return windows::sessions(timed(readings), sink),
             Self::ProcessingTime => return windows::processing_time(readings, sink),
+            Self::WindowAll => {
+                let windows = timed(readings).window_all(SlidingWindows::of(SLIDING, SLIDE));
+                windows.aggregate(Sum).map(|of| window_line(0, of.window.end, of.value)).sink("out", sink)
+            }
             Self::CountWindows => {
                 let sums = readings.key_by(Reading::own_key).count_window(3).sum(|r| r.value);
                 sums.map(text).sink("out", sink)

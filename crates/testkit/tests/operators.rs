@@ -386,6 +386,12 @@ fn look_up_join() {
 }
 
 #[test]
+fn windows_over_all_keys() {
+    let of_one_key = all_readings().map(|reading| Reading { key: 0, ..reading });
+    assert_eq!(committed(Operator::WindowAll), sums(of_one_key, SLIDING, SLIDE));
+}
+
+#[test]
 fn windows_in_processing_time() {
     let mut numbers = BTreeMap::new();
     let lines = all_readings().map(|reading| {
