@@ -7,6 +7,7 @@
 pub mod chaos;
 pub mod clock;
 pub mod cluster;
+pub mod compared;
 pub mod endurance;
 pub mod loops;
 pub mod measure;

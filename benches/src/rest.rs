@@ -32,11 +32,12 @@ impl Rest {
         self.get(&self.job()?)
     }
 
-    /// Whether every vertex has this number of subtasks, and all of them run.
+    /// Whether every vertex has this number of subtasks, or its max parallelism, and all of them run.
     pub fn runs_at(&self, parallelism: u32) -> Result<bool, Error> {
         let job = self.details()?;
         let runs = |vertex: &VertexSummary| {
-            vertex.status == ExecutionState::Running && vertex.parallelism == parallelism
+            vertex.status == ExecutionState::Running
+                && vertex.parallelism == parallelism.min(vertex.max_parallelism)
         };
         Ok(job.state == JobStatus::Running && job.vertices.iter().all(runs))
     }

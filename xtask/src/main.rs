@@ -9,6 +9,7 @@ mod dependencies;
 mod dist;
 mod docs;
 mod flights;
+mod nexmark;
 mod process;
 mod pypi;
 mod s3;
@@ -23,7 +24,7 @@ cargo xtask COMMAND: the project's own commands
 
   ci      everything that must hold before a change lands, one step after the other:
           formatting, tidy, dependencies, clippy, documentation, tests, simulation, injected faults, web,
-          flights
+          flights, nexmark
   tidy    the rules that no other tool checks: which crate may use which, that the paths
           in ARCHITECTURE.md and docs/ exist, length and headers of files, forbidden words
   docs    writes docs/configuration.md from the options in crates/config
@@ -31,6 +32,7 @@ cargo xtask COMMAND: the project's own commands
           licences, bans and sources of third-party crates, and dependencies that are not used
   dist    builds the distribution and lays it out under target/dist/reflow
   flights the flights example against DuckDB, on processes that come, go and are killed
+  nexmark the queries of the Nexmark example against DuckDB, in the same way
   s3      runs a command, such as `cargo test`, with a server of S3 for tests
   bench   runs a benchmark: cargo xtask bench NAME [ARGUMENT]...
   web     checks the web interface: types, lints, tests, that web/dist is what web/ gives, in a browser
@@ -64,6 +66,7 @@ fn run(command: &str, arguments: &[String]) -> Result<(), Failure> {
         "dependencies" => dependencies::HELP,
         "dist" => dist::HELP,
         "flights" => flights::HELP,
+        "nexmark" => nexmark::HELP,
         "s3" => s3::HELP,
         "bench" => bench::HELP,
         "sim" => sim::HELP,
@@ -87,6 +90,7 @@ fn run(command: &str, arguments: &[String]) -> Result<(), Failure> {
         "dependencies" => no_arguments(arguments).and_then(|()| dependencies::check()),
         "dist" => dist::run(arguments),
         "flights" => no_arguments(arguments).and_then(|()| flights::run()),
+        "nexmark" => no_arguments(arguments).and_then(|()| nexmark::run()),
         "s3" => s3::run(arguments),
         "bench" => bench::run(arguments),
         "sim" => sim::run(arguments),
