@@ -133,3 +133,12 @@ fn words_from_a_socket_are_counted() {
     assert!(job.wait().expect("it is a child").success());
     assert!(lines.next().is_none());
 }
+
+#[test]
+fn every_number_is_looked_up_once() {
+    let mut expected: Vec<String> = (0..500).map(|number| format!("{number}: key {}", number % 10)).collect();
+    expected.sort();
+    for args in [&["--numbers", "500"][..], &["--numbers", "500", "--ordered", "--capacity", "20"]] {
+        assert_eq!(run(env!("CARGO_BIN_EXE_async_calls"), args), expected);
+    }
+}

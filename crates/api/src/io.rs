@@ -6,7 +6,7 @@
 
 use reflow_env::{Answer, Call, CallError, Client, Request, RequestError, StoreOp, StoreResult, Ticket};
 use std::any::Any;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -40,6 +40,66 @@ impl<C> std::fmt::Debug for CallTicket<C> {
     }
 }
 
+/// Calls of one client whose answers are taken in the order in which they arrive. With many calls under way, it takes long
+/// to look for the answer to each.
+///
+/// ```
+/// # extern crate reflow_api as reflow;
+/// use reflow::{Client, Io, io::Calls};
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// fn ask_all<C: Client>(calls: &Calls<C>, client: &Arc<C>, requests: Vec<C::Request>) {
+///     for request in requests {
+///         calls.call(client, request, Duration::from_secs(1));
+///     }
+/// }
+///
+/// fn take_answers<C: Client>(calls: &Calls<C>) {
+///     while let Some((ticket, answer)) = calls.next_answer() {
+///         println!("{ticket:?}: {answer:?}");
+///     }
+/// }
+/// ```
+pub struct Calls<C> {
+    io: Io,
+    arrived: Arrived,
+    client: PhantomData<fn() -> C>,
+}
+
+/// The tickets of answers, in the order in which they have arrived.
+type Arrived = Arc<Mutex<VecDeque<Ticket>>>;
+
+impl<C: Client> Calls<C> {
+    /// Calls that are made by `io`.
+    pub fn new(io: Io) -> Self {
+        Self { io, arrived: Arrived::default(), client: PhantomData }
+    }
+
+    /// As [`Io::call`].
+    pub fn call(&self, client: &Arc<C>, request: C::Request, time_limit: Duration) -> Ticket {
+        let ticket = self.io.call(client, request, time_limit).untyped();
+        self.io.0.slot().notified.insert(ticket, self.arrived.clone());
+        ticket
+    }
+
+    /// Takes the next answer, if one has arrived.
+    pub fn next_answer(&self) -> Option<(Ticket, Result<C::Answer, CallError>)> {
+        loop {
+            let ticket = lock(&self.arrived).pop_front()?;
+            // Cancelled calls leave their tickets.
+            if let Some(answer) = self.io.take_answer(&CallTicket::<C> { ticket, client: PhantomData }) {
+                return Some((ticket, answer));
+            }
+        }
+    }
+
+    /// As [`Io::cancel`].
+    pub fn cancel(&self, ticket: Ticket) {
+        self.io.cancel(ticket);
+    }
+}
+
 /// The requests of one [`Io`] and its clones.
 #[derive(Default)]
 struct Scope {
@@ -63,6 +123,8 @@ struct Inner {
     /// Requests whose answers are wanted and have not arrived, and whether they are calls, which can be cancelled.
     unanswered: BTreeMap<Ticket, Kind>,
     answered: BTreeMap<Ticket, Answer>,
+    /// Where the tickets of unanswered [`Calls`] are put when they are answered.
+    notified: BTreeMap<Ticket, Arrived>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -188,6 +250,9 @@ impl Io {
         let mut slot = self.0.slot();
         if slot.unanswered.remove(&ticket).is_some() {
             slot.answered.insert(ticket, answer.into());
+            if let Some(arrived) = slot.notified.remove(&ticket) {
+                lock(&arrived).push_back(ticket);
+            }
         }
     }
 }
@@ -204,6 +269,7 @@ impl Inner {
 
     fn forget(&mut self, ticket: Ticket) -> Option<Kind> {
         self.answered.remove(&ticket);
+        self.notified.remove(&ticket);
         self.unanswered.remove(&ticket)
     }
 
@@ -219,12 +285,16 @@ impl Inner {
 
 impl Scope {
     fn slot(&self) -> MutexGuard<'_, Inner> {
-        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.slot)
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.open)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for Scope {
@@ -301,6 +371,25 @@ mod tests {
         assert!(matches!(io.take_answer(&first), Some(Ok(7))));
         let Some(Err(error)) = io.take_answer(&second) else { panic!("it has failed") };
         assert!(error.client_error::<std::fmt::Error>().is_some());
+    }
+
+    #[test]
+    fn answers_are_taken_in_the_order_of_their_arrival() {
+        let slot = Io::default();
+        let calls = Calls::<Echo>::new(slot.for_task());
+        let [first, second, third, fourth] =
+            [1, 2, 3, 4].map(|number| calls.call(&Arc::new(Echo), number, Duration::from_secs(1)));
+        let answer = |ticket, number: u32| slot.answer(ticket, Answer::External(Ok(Box::new(number))));
+        answer(third, 3);
+        answer(second, 2);
+        calls.cancel(second);
+        calls.cancel(fourth);
+        answer(fourth, 4);
+        assert!(matches!(calls.next_answer(), Some((ticket, Ok(3))) if ticket == third));
+        assert!(calls.next_answer().is_none(), "the others are cancelled or not answered");
+        answer(first, 1);
+        assert!(matches!(calls.next_answer(), Some((ticket, Ok(1))) if ticket == first));
+        assert!(slot.0.slot().notified.is_empty());
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //!
 //! Reading order: [`watermarks`], [`source`], [`sink`], [`io`] (storage for both), [`function`]
 //! (aggregates and process functions), [`states`] (what they keep for each key), [`unkeyed`] (process functions without
-//! a key), [`operator_state`] (what they keep), [`co_process`] and [`broadcast`] (those with two inputs), [`join`],
+//! a key), [`operator_state`] (what they keep), [`async_calls`] (functions that call other systems), [`co_process`] and [`broadcast`] (those with two inputs), [`join`],
 //! [`output_tag`] (their side outputs),
 //! [`runtime_context`] (their context), [`opened`] (what they hold
 //! while they are open), [`metrics`] (what they count and measure), [`window`].
@@ -13,6 +13,7 @@
 
 extern crate self as reflow; // the name in derived code
 
+pub mod async_calls;
 pub mod broadcast;
 pub mod co_process;
 pub mod function;
@@ -31,6 +32,7 @@ pub mod unkeyed;
 pub mod watermarks;
 pub mod window;
 
+pub use async_calls::{AsyncCalls, AsyncFunction, Retry};
 pub use broadcast::BroadcastProcessFunction;
 pub use co_process::{CoProcessFunction, Either, Input, UnkeyedCoProcessFunction};
 #[doc(hidden)]
@@ -43,6 +45,7 @@ pub use join::{JoinContext, ProcessJoinFunction, TimeBound};
 pub use late::LateTimestamp;
 pub use opened::Opened;
 pub use output_tag::OutputTag;
+pub use reflow_env::{CallError, Client};
 pub use reflow_types::{Data, Key, KeyWriter, data};
 pub use runtime_context::RuntimeContext;
 pub use sink::{Sink, Transaction, Writer};

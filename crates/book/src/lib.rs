@@ -19,6 +19,7 @@ pages! {
     readme: "README.md"
     flink: "docs/flink.md"
     jobs: "docs/jobs/README.md"
+    async_calls: "docs/jobs/async.md"
     failures: "docs/jobs/failures.md"
     joins: "docs/jobs/joins.md"
     keyed: "docs/jobs/keyed.md"

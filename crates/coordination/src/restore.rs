@@ -8,6 +8,7 @@ mod evolution;
 
 use crate::checkpoint::chain::Chain;
 use crate::manifest::{Manifest, OwnedRuns, VertexState};
+use bytes::Bytes;
 use evolution::Evolution;
 use reflow_graph::{DeclaredList, DeclaredState, ExecutionGraph, ExecutionVertex, JobGraph, Vertex};
 use reflow_protocol::snapshot::{
@@ -353,8 +354,13 @@ fn share_operator(
     // first subtask.
     let mut next = 0;
     for former in states.into_values() {
+        let redistribution = match (former[0].redistribution, &placed.table) {
+            // The operator was by key and is not any more.
+            (Redistribution::ByKey, None) => Redistribution::Split,
+            (redistribution, _) => redistribution,
+        };
         for (SubtaskIndex(index), subtask) in placed.numbered() {
-            let items = match former[0].redistribution {
+            let items = match redistribution {
                 Redistribution::Split => {
                     let p = placed.subtasks.len();
                     let items = former.iter().flat_map(|state| &state.items).enumerate();
@@ -367,16 +373,26 @@ fn share_operator(
                     former.iter().flat_map(|state| state.items.iter().cloned()).collect()
                 }
                 Redistribution::Broadcast => former[0].items.clone(),
+                Redistribution::ByKey => {
+                    let table = placed.table.as_ref().expect("checked above");
+                    let items = former.iter().flat_map(|state| &state.items);
+                    items.filter(|item| owner_of_item(table, item) == SubtaskIndex(index)).cloned().collect()
+                }
             };
             let state = OperatorState { items, ..former[0].clone() };
             restores.entry(subtask.id).or_default().operator.push(state);
         }
-        if former[0].redistribution == Redistribution::Split {
+        if redistribution == Redistribution::Split {
             next =
                 (next + former.iter().map(|state| state.items.len()).sum::<usize>()) % placed.subtasks.len();
         }
     }
     Ok(())
+}
+
+/// The owner of an item's key group. An item that has no hash belongs to the first subtask, which reports it.
+pub(crate) fn owner_of_item(table: &OwnershipTable, item: &Bytes) -> SubtaskIndex {
+    OperatorState::key_of_item(item).map_or(SubtaskIndex(0), |hash| table.owner_of(hash))
 }
 
 fn share_watermark(

@@ -77,6 +77,11 @@ impl Operator {
         self.lists.iter().any(|list| DeclaredList::display_name(&list.name) != list.name)
     }
 
+    /// Whether it has records under way, which move at a live rescale.
+    pub fn has_records_under_way(&self) -> bool {
+        self.lists.iter().any(|list| list.name == DeclaredList::UNDER_WAY)
+    }
+
     /// Checks that each of its states can be found by its name.
     fn validate_states(&self) -> Result<(), GraphError> {
         let operator = || self.name.clone();

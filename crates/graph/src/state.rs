@@ -76,6 +76,9 @@ const OF_FUNCTION: &str = "list: ";
 impl DeclaredList {
     /// The name of the list of a source's unfinished splits.
     pub const SPLITS: &str = "splits";
+    /// The name of the list of the records under way of an operator with asynchronous calls. Each item belongs to one
+    /// subtask; at a live rescale it moves with its key, or from a subtask that is removed to one that stays.
+    pub const UNDER_WAY: &str = "records under way";
 
     /// The name that a list of a function has among its operator's state.
     pub fn of_function(list: &str) -> String {

@@ -1,7 +1,7 @@
 //! Handles to the state objects of a subtask's snapshot. The control plane never sees their contents.
 
 use bytes::Bytes;
-use reflow_types::{KeyGroupSet, Timestamp};
+use reflow_types::{KeyGroupSet, KeyHash, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// How the keyed state of a snapshot is written. Keys and values are encoded alike in both.
@@ -72,6 +72,15 @@ pub enum Redistribution {
     Union,
     /// Every subtask holds the same items and gets one copy.
     Broadcast,
+    /// Each item goes to the owner of its key group. It begins with the key's hash ([`OperatorState::key_of_item`]).
+    ByKey,
+}
+
+impl Redistribution {
+    /// Whether each item belongs to one subtask.
+    pub fn is_exclusive(self) -> bool {
+        matches!(self, Self::Split | Self::ByKey)
+    }
 }
 
 /// A list of items of an operator that belong to no key.
@@ -84,6 +93,14 @@ pub struct OperatorState {
     pub redistribution: Redistribution,
     /// Its items, encoded.
     pub items: Vec<Bytes>,
+}
+
+impl OperatorState {
+    /// The hash of the key of an item that is redistributed by key: the first eight bytes, in little-endian order. `None` if
+    /// it is too short.
+    pub fn key_of_item(item: &[u8]) -> Option<KeyHash> {
+        item.first_chunk().map(|hash| KeyHash(u64::from_le_bytes(*hash)))
+    }
 }
 
 /// The state that a subtask restores.

@@ -36,17 +36,18 @@ pub mod testing;
 pub use args::Args;
 pub use clap;
 pub use job_function::JobFunction;
+pub use reflow_api::async_calls;
 pub use reflow_api::metrics;
 pub use reflow_api::operator_state;
 pub use reflow_api::sink;
 pub use reflow_api::source;
 pub use reflow_api::states::{self, States};
 pub use reflow_api::{
-    Aggregate, BroadcastProcessFunction, CallTicket, CoProcessFunction, Context, Either, Emit, Enumerator,
-    EnumeratorContext, Failed, Input, Io, JoinContext, LateTimestamp, MergeableAggregate, OnError, Opened,
-    OutputTag, Polled, ProcessFunction, ProcessJoinFunction, Reader, RuntimeContext, Sink, Source, TimeBound,
-    TimeDomain, Transaction, TryAggregate, UnkeyedCoProcessFunction, UnkeyedContext, UnkeyedProcessFunction,
-    UserError, Watermarks, Writer, window,
+    Aggregate, AsyncCalls, AsyncFunction, BroadcastProcessFunction, CallTicket, CoProcessFunction, Context,
+    Either, Emit, Enumerator, EnumeratorContext, Failed, Input, Io, JoinContext, LateTimestamp,
+    MergeableAggregate, OnError, Opened, OutputTag, Polled, ProcessFunction, ProcessJoinFunction, Reader,
+    Retry, RuntimeContext, Sink, Source, TimeBound, TimeDomain, Transaction, TryAggregate,
+    UnkeyedCoProcessFunction, UnkeyedContext, UnkeyedProcessFunction, UserError, Watermarks, Writer, window,
 };
 pub use reflow_connectors as connectors;
 pub use reflow_env::store;
@@ -79,10 +80,10 @@ pub mod prelude {
         WindowFunction, Windowed,
     };
     pub use crate::{
-        Aggregate, Args, BoxedStream, BroadcastProcessFunction, CoProcessFunction, Context, Data, Either,
-        Failed, Input, JobResult, JoinContext, Key, MergeableAggregate, OnError, Opened, OutputTag,
-        ProcessFunction, ProcessJoinFunction, RuntimeContext, SharedStream, Stream, StreamEnv, TimeBound,
-        TimeDomain, Timestamp, TryAggregate, UnkeyedCoProcessFunction, UnkeyedContext,
+        Aggregate, Args, AsyncCalls, AsyncFunction, BoxedStream, BroadcastProcessFunction, CoProcessFunction,
+        Context, Data, Either, Failed, Input, JobResult, JoinContext, Key, MergeableAggregate, OnError,
+        Opened, OutputTag, ProcessFunction, ProcessJoinFunction, Retry, RuntimeContext, SharedStream, Stream,
+        StreamEnv, TimeBound, TimeDomain, Timestamp, TryAggregate, UnkeyedCoProcessFunction, UnkeyedContext,
         UnkeyedProcessFunction, UserError, Watermarks, clap,
     };
     pub use std::time::Duration;

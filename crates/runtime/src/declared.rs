@@ -2,6 +2,7 @@
 //!
 //! An operator's tables are known once it is built. So for the graph it is built in front of nothing, asked, and dropped.
 
+use crate::async_calls::UnderWay;
 use crate::failure::OperatorName;
 use crate::keyed::BROADCAST;
 use crate::stage::{Control, EndOfChain, Stage};
@@ -80,6 +81,11 @@ pub fn lists_of_sink() -> Vec<DeclaredList> {
 /// The lists of an operator with the broadcast state `S`.
 pub fn lists_of_broadcast<S: Data>() -> Vec<DeclaredList> {
     vec![list::<S>(BROADCAST)]
+}
+
+/// The lists of an operator with asynchronous calls for records of type `T`.
+pub fn lists_of_async_calls<T: Data>() -> Vec<DeclaredList> {
+    vec![list::<UnderWay<T>>(DeclaredList::UNDER_WAY)]
 }
 
 /// The lists that a function declares.

@@ -2,7 +2,7 @@
 
 use crate::failure::{OperatorName, with_sources};
 use crate::stage::Control;
-use reflow_api::{Failed, OnError, OutputTag, UserError};
+use reflow_api::{CallError, Failed, OnError, OutputTag, UserError};
 use reflow_protocol::control::SubtaskMetrics;
 use reflow_protocol::failure::Fault;
 use reflow_types::{Data, Instant, Timestamp};
@@ -39,7 +39,8 @@ impl ErrorHandler {
     /// Handles an error that cannot be skipped.
     #[cold]
     pub fn fail(&self, error: &UserError) -> ! {
-        self.operator.fail(Fault::User, &**error)
+        let fault = if error.is::<CallError>() { Fault::External } else { Fault::User };
+        self.operator.fail(fault, &**error)
     }
 
     fn skip(&mut self, error: &UserError) {

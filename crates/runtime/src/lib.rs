@@ -5,12 +5,14 @@
 //! record passes from one to the next by a call that the compiler can inline.
 //!
 //! Reading order: [`stage`] (the interface of stages), [`stages`] (those without keyed state), [`keyed`]
-//! (operators with keyed state), [`declared`] (what operators keep in checkpoints), [`lifecycle`] and [`error_handler`] (of user functions), [`task`] (steps, barriers,
+//! (operators with keyed state), [`async_calls`] (the operator that calls other systems), [`declared`] (what
+//! operators keep in checkpoints), [`lifecycle`] and [`error_handler`] (of user functions), [`task`] (steps, barriers,
 //! snapshots, live rescale), [`slot`] (the thread), [`step`] (how it is observed), [`build`] and [`wiring`] (what a
 //! task is built from), [`rescale`] (the preparation of a live rescale).
 
 extern crate reflow_types as reflow; // the name in derived code
 
+pub mod async_calls;
 pub mod build;
 pub mod declared;
 pub mod error_handler;

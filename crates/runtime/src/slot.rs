@@ -211,7 +211,7 @@ impl TimeSpent {
         match self.last {
             TaskStep::Backpressured(_) => self.backpressured += passed,
             TaskStep::Idle(_) | TaskStep::Finished => self.idle += passed,
-            TaskStep::Worked => self.busy += passed,
+            TaskStep::Worked | TaskStep::AtCapacity(_) => self.busy += passed,
         }
         self.since = now;
     }
@@ -354,7 +354,9 @@ impl Slot {
             }
             match step {
                 TaskStep::Worked => moved = true,
-                TaskStep::Idle(at) | TaskStep::Backpressured(at) => wake = wake.into_iter().chain(at).min(),
+                TaskStep::Idle(at) | TaskStep::Backpressured(at) | TaskStep::AtCapacity(at) => {
+                    wake = wake.into_iter().chain(at).min();
+                }
                 TaskStep::Finished => {}
             }
             let (attempt, subtask) = (self.attempt, running.subtask);

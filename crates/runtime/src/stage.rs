@@ -7,9 +7,11 @@ use reflow_api::{Input, Io, OutputTag};
 use reflow_protocol::control::SubtaskMetrics;
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::failure::Failure;
-use reflow_protocol::snapshot::{OperatorState, Redistribution};
+use reflow_protocol::snapshot::{AfterBarrier, OperatorState, Redistribution};
 use reflow_state::{SnapshotKind, SnapshotTable};
-use reflow_types::{Bounds, CheckpointId, Data, Instant, JobId, MaxParallelism, SubtaskId, Timestamp, data};
+use reflow_types::{
+    Bounds, CheckpointId, Data, Instant, JobId, KeyGroupSet, MaxParallelism, SubtaskId, Timestamp, data,
+};
 use std::time::Duration;
 
 /// A stage of a chain, with all stages that follow it.
@@ -144,7 +146,8 @@ pub trait Control: Send {
     fn abandon(&mut self) {
         self.next_stage_mut().abandon();
     }
-    /// Adds union and broadcast state of other subtasks.
+    /// Adds union and broadcast state of other subtasks, and items that they have released. A stage that does not release
+    /// items gets such state only before its first record.
     fn adopt(&mut self, states: &mut AdoptedState) {
         self.next_stage_mut().adopt(states);
     }
@@ -163,6 +166,12 @@ pub trait Control: Send {
     /// The input has ended.
     fn end(&mut self) {
         self.next_stage_mut().end();
+    }
+    /// Whether nothing that was taken is still under way, so that the end of the input has been passed on if it was
+    /// reached. Only the head of a task has records under way.
+    #[inline]
+    fn is_drained(&self) -> bool {
+        true
     }
     /// Whether all due commits are done.
     #[inline]
@@ -295,6 +304,8 @@ pub struct OpenContext<'a> {
     pub now: Instant,
     /// Bounds on steps and queues.
     pub bounds: Bounds,
+    /// What the task does after the restore.
+    pub then: AfterBarrier,
     pub(crate) operator: &'a mut Vec<OperatorState>,
 }
 
@@ -311,7 +322,7 @@ impl OpenContext<'_> {
     }
 }
 
-/// Union and broadcast state of other subtasks.
+/// Union and broadcast state of other subtasks, and items that they have released.
 pub struct AdoptedState(pub(crate) Vec<OperatorState>);
 
 impl AdoptedState {
@@ -351,7 +362,24 @@ pub struct SnapshotContext<'a> {
     /// of other subtasks, which may have reached a lower event time, and sends its watermark again once that is
     /// known. A stage may set it for the stages after it.
     pub resets: bool,
+    /// What the task does after the barrier.
+    pub then: AfterBarrier,
+    /// Set at a cut that changes the subtasks of the vertex.
+    pub(crate) release: Option<Release>,
     pub(crate) operator: &'a mut Vec<OperatorState>,
+    /// Items for other subtasks. They are also part of the snapshot.
+    pub(crate) released: &'a mut Vec<OperatorState>,
+}
+
+/// The items of a subtask that other subtasks take over at a cut, of state of which each item belongs to one subtask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Release {
+    /// The subtask stays, and items belong to no key.
+    Nothing,
+    /// The subtask is removed.
+    All,
+    /// The subtask stays with these key groups.
+    AllBut(KeyGroupSet),
 }
 
 impl SnapshotContext<'_> {
@@ -364,6 +392,22 @@ impl SnapshotContext<'_> {
         items: Vec<Bytes>,
     ) {
         self.operator.push(OperatorState { operator: operator.to_owned(), name, redistribution, items });
+    }
+
+    /// At a cut that changes the subtasks of the vertex: what the operator releases.
+    pub fn take_release(&mut self) -> Option<Release> {
+        self.release.take()
+    }
+
+    /// Releases items of an operator's list state to other subtasks.
+    pub fn release_items(
+        &mut self,
+        operator: &str,
+        name: String,
+        redistribution: Redistribution,
+        items: Vec<Bytes>,
+    ) {
+        self.released.push(OperatorState { operator: operator.to_owned(), name, redistribution, items });
     }
 
     /// Adds an operator's list state.

@@ -8,6 +8,7 @@ use reflow_types::{
     Data, ExecutorId, GraphVersion, KeyGroupSet, MaxParallelism, OwnershipTable, SubtaskId, SubtaskIndex,
     injected_fault,
 };
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A subtask's place in a graph.
@@ -56,6 +57,14 @@ impl Wiring {
     /// The parallelism of the vertex.
     pub fn parallelism(&self) -> u32 {
         self.graph.vertex(self.vertex).parallelism()
+    }
+
+    /// Whether the vertex has the same subtasks in another graph.
+    pub fn has_same_subtasks(&self, other: &Wiring) -> bool {
+        let ids = |wiring: &Wiring| -> BTreeSet<SubtaskId> {
+            wiring.graph.vertex(wiring.vertex).subtasks.iter().map(|subtask| subtask.id).collect()
+        };
+        ids(self) == ids(other)
     }
 
     /// The subtask's place among those of the vertex.

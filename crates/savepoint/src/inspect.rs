@@ -235,6 +235,7 @@ fn lists(savepoint: &Savepoint<'_>, operator: &Operator) -> Vec<ListReport> {
                 Redistribution::Split => "split",
                 Redistribution::Union => "union",
                 Redistribution::Broadcast => "broadcast",
+                Redistribution::ByKey => "by key",
             }),
             types: declared.and_then(|list| list.schema.as_ref()).map(ToString::to_string),
             items: of_list().map(|state| state.items.len()).sum(),

@@ -24,7 +24,7 @@ pub enum Only {
 const DIRECTED: &[Only] = &[Only::Scenario(Scenario::DirectedRescales)];
 
 /// All injected faults.
-pub const ALL: [InjectedFault; 25] = [
+pub const ALL: [InjectedFault; 26] = [
     ("barrier_not_awaited", &[]),
     ("group_restored_twice", &[]),
     ("offset_after_barrier", &[]),
@@ -53,6 +53,7 @@ pub const ALL: [InjectedFault; 25] = [
     ("deposed_leader_goes_on", &[Only::Scenario(Scenario::Successors)]),
     ("job_without_epochs_begun_anew", &[Only::Scenario(Scenario::OutsideDeletions)]),
     ("deleted_checkpoint_not_missed", &[Only::Scenario(Scenario::OutsideDeletions)]),
+    ("records_under_way_lost", &[Only::Job("OrderedAsyncCalls")]),
 ];
 
 /// The number of seeds within which a fault must be found.

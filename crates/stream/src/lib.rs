@@ -6,12 +6,13 @@
 //! [`share`](Stream::share) and sinks. The result is a [`Job`]: a graph, and for each vertex the factory of its
 //! tasks.
 //!
-//! Reading order: [`mod@env`], [`stream`], [`keyed`], [`connected`], [`windowed`], [`window_all`], [`joins`], [`sink`], [`aggregates`], [`pipeline`], [`job`].
+//! Reading order: [`mod@env`], [`stream`], [`keyed`], [`connected`], [`async_calls`], [`windowed`], [`window_all`], [`joins`], [`sink`], [`aggregates`], [`pipeline`], [`job`].
 #![warn(missing_docs)]
 
 extern crate reflow_api as reflow; // the name in derived code
 
 pub mod aggregates;
+pub mod async_calls;
 pub mod connected;
 mod draft;
 pub mod env;

@@ -2,9 +2,10 @@
 
 use crate::clock::ManualClock;
 use crate::order::Order;
+use crate::peer::Peer;
 use crate::store::MemoryStore;
 use reflow_api::Io;
-use reflow_env::{Clock, Request, Signal, SlotLoop, SlotStep, StoreResult, Ticket};
+use reflow_env::{Answer, Call, Clock, Request, Signal, SlotLoop, SlotStep, StoreResult, Ticket};
 use reflow_network::{Hub, Outgoing};
 use reflow_protocol::control::SubtaskMetrics;
 use reflow_protocol::data::{DataFrame, ToSender};
@@ -38,12 +39,33 @@ pub(crate) struct Machines {
     /// Frames in transit by sender and receiver, in order.
     links: BTreeMap<(ExecutorId, ExecutorId), VecDeque<Frame>>,
     answers: VecDeque<(usize, Ticket, StoreResult)>,
+    /// The systems outside the cluster.
+    pub(crate) peers: Vec<Peer>,
+    calls: Vec<WaitingCall>,
     /// Whether answers from storage are withheld.
     pub(crate) storage_held: bool,
     /// Whether frames are withheld.
     pub(crate) network_held: bool,
     pub(crate) events: Vec<(SubtaskId, TaskEvent)>,
     pub(crate) metrics: Vec<SubtaskMetrics>,
+}
+
+/// A call that is not answered.
+struct WaitingCall {
+    slot: usize,
+    ticket: Ticket,
+    call: Call,
+    peer: Peer,
+    /// When its time is up.
+    until: Instant,
+    /// Whether it is never answered.
+    is_lost: bool,
+}
+
+impl WaitingCall {
+    fn can_end(&self, now: Instant) -> bool {
+        self.until <= now || !self.is_lost && !self.peer.is_held()
+    }
 }
 
 enum Frame {
@@ -56,6 +78,7 @@ enum Next {
     Slot(usize),
     Link((ExecutorId, ExecutorId)),
     Answer,
+    Call,
 }
 
 impl Machines {
@@ -92,6 +115,8 @@ impl Machines {
             slots,
             links: BTreeMap::new(),
             answers: VecDeque::new(),
+            peers: Vec::new(),
+            calls: Vec::new(),
             storage_held: false,
             network_held: false,
             events: Vec::new(),
@@ -118,9 +143,10 @@ impl Machines {
         self.slots.iter_mut().for_each(|slot| slot.ready = true);
     }
 
-    /// The earliest time at which a sleeping slot must be woken.
+    /// The earliest time at which a sleeping slot must be woken, or the time of a call is up.
     pub(crate) fn next_wake(&self) -> Option<Instant> {
-        self.slots.iter().filter_map(|slot| slot.wake).min()
+        let slots = self.slots.iter().filter_map(|slot| slot.wake);
+        slots.chain(self.calls.iter().map(|call| call.until)).min()
     }
 
     /// Carries out one event. Returns whether there was one.
@@ -140,6 +166,9 @@ impl Machines {
         if !self.storage_held && !self.answers.is_empty() {
             possible.push(Next::Answer);
         }
+        if self.calls.iter().any(|call| call.can_end(now)) {
+            possible.push(Next::Call);
+        }
         if possible.is_empty() {
             return false;
         }
@@ -151,8 +180,36 @@ impl Machines {
                     self.slots[slot].port.send(SlotCommand::Answer(ticket, result.into()));
                 }
             }
+            Next::Call => self.end_call(order, now),
         }
         true
+    }
+
+    /// Answers one of the calls that can be answered, or ends one whose time is up.
+    fn end_call(&mut self, order: &mut Order, now: Instant) {
+        let count = self.calls.len();
+        let first = order.pick(count);
+        let mut numbers = (first..count).chain(0..first);
+        let Some(number) = numbers.find(|number| self.calls[*number].can_end(now)) else { return };
+        let waiting = &mut self.calls[number];
+        let result = match waiting.until <= now {
+            true => Some(Err(waiting.call.timed_out())),
+            false => waiting.peer.answer(&waiting.call),
+        };
+        let Some(result) = result else {
+            waiting.is_lost = true;
+            return;
+        };
+        let WaitingCall { slot, ticket, .. } = self.calls.remove(number);
+        self.slots[slot].port.send(SlotCommand::Answer(ticket, Answer::External(result)));
+    }
+
+    fn begin_call(&mut self, slot: usize, ticket: Ticket, call: Call, now: Instant) {
+        let peer = self.peers.iter().find(|peer| peer.is_for(&call)).cloned();
+        let peer = peer.unwrap_or_else(|| panic!("the test adds no system for {call:?}"));
+        peer.arrived();
+        let until = now + call.time_limit();
+        self.calls.push(WaitingCall { slot, ticket, call, peer, until, is_lost: false });
     }
 
     fn step_slot(&mut self, number: usize, now: Instant, store: &mut MemoryStore) {
@@ -163,6 +220,7 @@ impl Machines {
             SlotStep::Wait(wake) => (false, wake),
             SlotStep::Ended => (false, None),
         };
+        let (mut begun, mut canceled) = (Vec::new(), Vec::new());
         for event in slot.port.take_events() {
             match event {
                 SlotEvent::Task { subtask, event, .. } => self.events.push((subtask, event)),
@@ -170,11 +228,14 @@ impl Machines {
                     self.answers.push_back((number, ticket, store.answer(number, op)));
                 }
                 SlotEvent::Metrics(metrics) => self.metrics.extend(metrics),
-                SlotEvent::Request(_, Request::External(call)) => {
-                    panic!("the harness has no systems outside the cluster: {call:?}");
-                }
-                SlotEvent::CancelCall(_) | SlotEvent::LastMetrics(_) | SlotEvent::Cleared => {}
+                SlotEvent::Request(ticket, Request::External(call)) => begun.push((ticket, call)),
+                SlotEvent::CancelCall(ticket) => canceled.push(ticket),
+                SlotEvent::LastMetrics(_) | SlotEvent::Cleared => {}
             }
+        }
+        begun.into_iter().for_each(|(ticket, call)| self.begin_call(number, ticket, call, now));
+        if !canceled.is_empty() {
+            self.calls.retain(|call| call.slot != number || !canceled.contains(&call.ticket));
         }
         for executor in &self.executors {
             for outgoing in executor.hub.take_outgoing() {

@@ -4,6 +4,7 @@ use crate::attempt::{Attempt, Restored, Sizes};
 use crate::clock::ManualClock;
 use crate::executor::SteppedSlot;
 use crate::order::Order;
+use crate::peer::Peer;
 use crate::store::MemoryStore;
 use reflow_api::{EnumeratorContext, Io};
 use reflow_coordination::action::Action;
@@ -51,6 +52,7 @@ pub struct Harness<'a> {
     failures: Vec<Failure>,
     unclaimed_state: UnclaimedState,
     network_held: bool,
+    peers: Vec<Peer>,
 }
 
 impl<'a> Harness<'a> {
@@ -78,6 +80,7 @@ impl<'a> Harness<'a> {
             failures: Vec::new(),
             unclaimed_state: UnclaimedState::Refuse,
             network_held: false,
+            peers: Vec::new(),
         }
     }
 
@@ -114,6 +117,13 @@ impl<'a> Harness<'a> {
     #[must_use]
     pub fn in_random_order(mut self, seed: u64) -> Self {
         self.order = Order::random(seed);
+        self
+    }
+
+    /// Adds a system outside the cluster. Calls of others panic.
+    #[must_use]
+    pub fn with_peer(mut self, peer: &Peer) -> Self {
+        self.peers.push(peer.clone());
         self
     }
 
@@ -240,6 +250,7 @@ impl<'a> Harness<'a> {
         let (mut attempt, failures) =
             Attempt::deploy(id, &job, &graph, &self.clock, &self.sizes, restored, survivors);
         attempt.machines.network_held = self.network_held;
+        attempt.machines.peers = self.peers.clone();
         self.failures.extend(failures);
         self.coordinator.begin_attempt(now, id, attempt.participants.clone(), &job.graph, &graph);
         self.assign_splits(&job, &graph, &attempt, latest.as_ref());

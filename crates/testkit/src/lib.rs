@@ -25,7 +25,7 @@
 //!
 //! Reading order: [`harness`] (the calls of a test), [`feed`], [`timed_feed`] and [`collect`] (its ends),
 //! [`operator_harness`] (the shortest form, for users), [`operators`] (every stateful operator), [`scenario`] (one check
-//! for all of them), `attempt` and `executor` (what runs), [`store`], [`clock`], `order`; [`broker`] is apart: a system
+//! for all of them), [`peer`] (systems that it calls), `attempt` and `executor` (what runs), [`store`], [`clock`], `order`; [`broker`] is apart: a system
 //! outside the cluster, with its source and sink.
 #![warn(missing_docs)]
 
@@ -41,6 +41,7 @@ pub mod harness;
 pub mod operator_harness;
 pub mod operators;
 mod order;
+pub mod peer;
 pub mod scenario;
 pub mod store;
 pub mod timed_feed;
@@ -50,6 +51,7 @@ pub use collect::Collect;
 pub use feed::Feed;
 pub use harness::Harness;
 pub use operator_harness::OperatorHarness;
+pub use peer::{Peer, PeerError};
 pub use scenario::check_rescales;
 pub use store::MemoryStore;
 pub use timed_feed::TimedFeed;

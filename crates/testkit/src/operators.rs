@@ -3,6 +3,7 @@
 //! A new operator needs a line here. [`check_rescales`](crate::check_rescales) then tests it with checkpoints,
 //! crashes and restarts at another parallelism, and the simulator with live rescales on a cluster with failures.
 
+pub mod called;
 pub mod joins;
 mod ledger;
 mod placed;
@@ -15,8 +16,8 @@ use reflow_api::window::{
     CountEvictor, CountTrigger, GlobalWindows, SlidingWindows, TimeEvictor, TumblingWindows, Windowed,
 };
 use reflow_api::{
-    Aggregate, BroadcastProcessFunction, CoProcessFunction, Context, OutputTag, ProcessFunction, Sink,
-    TimeDomain, UnkeyedContext, UnkeyedProcessFunction, UserError, Watermarks,
+    Aggregate, AsyncCalls, BroadcastProcessFunction, CoProcessFunction, Context, OutputTag, ProcessFunction,
+    Sink, TimeDomain, UnkeyedContext, UnkeyedProcessFunction, UserError, Watermarks,
 };
 use reflow_stream::{Pipeline, Stream};
 use reflow_types::{Data, Timestamp};
@@ -118,6 +119,10 @@ pub enum Operator {
     TemporalJoin,
     /// Records with the latest version.
     LookUpJoin,
+    /// Asynchronous calls without a key, whose results are in the order of the answers.
+    AsyncCalls,
+    /// Asynchronous calls by key, whose results are in the order of the records.
+    OrderedAsyncCalls,
 }
 
 /// A time after that of all records.
@@ -148,7 +153,7 @@ const FIFTH: OutputTag<Reading> = OutputTag::new("fifth");
 
 impl Operator {
     /// All operators.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 33] = [
         Self::Reduce,
         Self::Aggregate,
         Self::Tumbling,
@@ -180,7 +185,14 @@ impl Operator {
         Self::IntervalJoin,
         Self::TemporalJoin,
         Self::LookUpJoin,
+        Self::AsyncCalls,
+        Self::OrderedAsyncCalls,
     ];
+
+    /// Whether its job calls the system [`called`].
+    pub fn calls(self) -> bool {
+        matches!(self, Self::AsyncCalls | Self::OrderedAsyncCalls)
+    }
 
     /// Builds its job, from a stream of readings to a sink of lines. The output does not depend on the order of
     /// records of different splits.
@@ -324,6 +336,19 @@ impl Operator {
             Self::IntervalJoin => return joins::interval_join(timed(readings), sink),
             Self::TemporalJoin => return joins::temporal_join(timed(readings), sink),
             Self::LookUpJoin => return joins::look_up_join(readings, sink),
+            Self::AsyncCalls => {
+                let calls = called::patient(AsyncCalls::unordered().capacity(5));
+                let results = timed(readings).async_call(called::client(), calls, |r| *r, called::result);
+                let windows = results.key_by(key).window(TumblingWindows::of(TUMBLING));
+                windows.aggregate(Sum).map(window_text).sink("out", sink)
+            }
+            Self::OrderedAsyncCalls => {
+                let calls = called::patient(AsyncCalls::ordered().capacity(4));
+                let keyed = timed(readings).key_by(Reading::own_key);
+                let results = keyed.async_call(called::client(), calls, |r| *r, called::result);
+                let sum = |a: Reading, b: Reading| Reading { value: a.value + b.value, ..b };
+                results.key_by(Reading::own_key).reduce(sum).map(text).sink("out", sink)
+            }
             Self::KeyedMap => readings.key_by(key).map(text).key_by(|line| line.clone()).sink("out", sink),
         };
     }

@@ -1,5 +1,6 @@
 //! The check that every stateful operator must pass.
 
+use crate::operators::called;
 use crate::{Collect, Feed, Harness};
 use reflow_stream::StreamEnv;
 use reflow_types::Bounds;
@@ -31,7 +32,7 @@ where
         let (feed, out, job) = (Feed::new(records.len()), Collect::new("out"), job.clone());
         let (source, sink) = (feed.clone(), out.clone());
         let mut harness = Harness::new(move |env| job(env, source.clone(), sink.clone()));
-        harness = harness.on_executors(if parallelism == 1 { 1 } else { 2 });
+        harness = harness.on_executors(if parallelism == 1 { 1 } else { 2 }).with_peer(&called::peer());
         (feed, out, harness)
     };
     let push = |feed: &Feed<I>, from: usize, to: usize| {
@@ -121,6 +122,7 @@ fn bounds(order: u64) -> Bounds {
         undo_chunk_bytes: 100 * few,
         undo_log_bytes: 1_000 * few as u64,
         unstored_bytes: few,
+        reserved_bytes: 100 * few as u64,
         message_splits: few,
         deletions: few,
     }

@@ -1,12 +1,15 @@
-//! A job that reads from and writes to a broker over TCP, which is slow, answers nonsense and dies between the steps
-//! of a commit. Each record must be in the output exactly once.
+//! A job that reads from and writes to a broker over TCP, and asks it for each record by an asynchronous call. The broker
+//! is slow, answers nonsense and dies between the steps of a commit. Each record must be in the output exactly once.
 //!
 //! This is a test and the executable of its job: it starts itself with `run`, as a user would.
 
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
-use reflow::{JobResult, StreamEnv, clap};
-use reflow_testkit::broker::{Broker, BrokerServer, BrokerSink, BrokerSource, BrokerSplit, Trouble};
+use reflow::{AsyncCalls, JobResult, Retry, StreamEnv, clap};
+use reflow_testkit::broker::{
+    Broker, BrokerClient, BrokerReply, BrokerRequest, BrokerServer, BrokerSink, BrokerSource, BrokerSplit,
+    Trouble,
+};
 use std::collections::BTreeMap;
 use std::process::{Child, Command, ExitCode};
 use std::sync::{Arc, Mutex, mpsc};
@@ -24,11 +27,33 @@ struct Options {
 }
 
 fn job(env: &mut StreamEnv, options: Options) -> JobResult {
+    let client = Arc::new(BrokerClient::new(&options.broker));
+    let calls = AsyncCalls::ordered()
+        .call_time_limit(Duration::from_secs(5))
+        .retry(Retry::fixed(1_000, Duration::from_millis(20)));
     env.source("readings", BrokerSource::new(&options.broker, IN, GROUP))
         .key_by(|(at, _): &(BrokerSplit, String)| at.partition)
+        .async_call(client, calls, look_up, same)
         .map(|(at, value)| format!("{}/{} {value}", at.partition, at.next))
         .sink("lines", BrokerSink::new(&options.broker, OUT));
     Ok(())
+}
+
+/// Asks the broker once more for a record.
+fn look_up((at, _): &(BrokerSplit, String)) -> BrokerRequest {
+    let BrokerSplit { partition, next, .. } = *at;
+    BrokerRequest::Fetch { topic: IN.to_owned(), partition, offset: next, most: 1, wait_ms: 0 }
+}
+
+/// Checks that the answer is that to the record's own call.
+fn same(
+    (at, value): (BrokerSplit, String),
+    answer: BrokerReply,
+) -> Result<(BrokerSplit, String), reflow::UserError> {
+    match answer {
+        BrokerReply::Records { records, .. } if records == [value.as_str()] => Ok((at, value)),
+        other => Err(format!("the broker says of {value}: {other:?}").into()),
+    }
 }
 
 fn main() -> ExitCode {

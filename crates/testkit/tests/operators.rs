@@ -137,6 +137,17 @@ fn process_functions_without_a_key() {
 }
 
 #[test]
+fn async_calls_let_no_result_be_late() {
+    assert_eq!(committed(Operator::AsyncCalls), sums(all_readings(), TUMBLING, TUMBLING));
+}
+
+#[test]
+fn ordered_async_calls_keep_the_order_of_a_key() {
+    let expected = folded(|reading, value| format!("{:?}", Reading { value, ..reading }));
+    assert_eq!(committed(Operator::OrderedAsyncCalls), expected);
+}
+
+#[test]
 fn global_windows_by_count() {
     let mut seen: BTreeMap<_, Vec<Reading>> = BTreeMap::new();
     let greatest = all_readings().filter_map(|reading| {

@@ -68,6 +68,9 @@ pub struct Bounds {
     pub undo_log_bytes: u64,
     /// Bytes of a sink's transactions that are not yet stored. Beyond that the sink accepts no more records.
     pub unstored_bytes: usize,
+    /// Encoded bytes of records that an operator with asynchronous calls takes in all, if it is at its capacity and a
+    /// barrier is behind them.
+    pub reserved_bytes: u64,
     /// Splits in a message to a reader.
     pub message_splits: usize,
     /// Deletions of a job's objects under way.
@@ -109,6 +112,7 @@ impl Default for Bounds {
             undo_chunk_bytes: 64 << 10,
             undo_log_bytes: 4 << 20,
             unstored_bytes: 32 << 20,
+            reserved_bytes: 32 << 20,
             message_splits: 1_000,
             deletions: 32,
         }

@@ -34,12 +34,29 @@ pub trait Head<T>: Control {
         true
     }
 
+    /// Whether it takes records now.
+    #[inline]
+    fn intake(&self) -> Intake {
+        Intake::Open
+    }
+
     /// Called before each step while key groups migrate. Their state is installed table by table, so a head whose timers
     /// in processing time need several tables must not fire any.
     fn hold_timers(&mut self) {}
 
     /// Called before each other step.
     fn release_timers(&mut self) {}
+}
+
+/// Whether a head takes records, in ascending order of what it takes none of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Intake {
+    /// It takes records.
+    Open,
+    /// It takes only records that are in front of a barrier which is on its way, so that the checkpoint does not wait.
+    BeforeBarrier,
+    /// It takes no records.
+    Closed,
 }
 
 /// A head without keyed state, which passes records to the first stage.

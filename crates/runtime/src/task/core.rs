@@ -68,6 +68,8 @@ pub(super) struct TaskCore<C> {
     input_clock: InputClock,
     records_in: u64,
     metrics: TaskMetrics,
+    /// Whether the input has ended and records are still under way, so that the end is not reported yet.
+    end_unreported: bool,
 }
 
 /// When the outputs were last flushed.
@@ -95,6 +97,7 @@ impl<C: Control> TaskCore<C> {
             watermark,
             now: context.clock.now(),
             bounds: context.bounds,
+            then: context.restored.then,
             operator: &mut context.restored.state.operator,
         });
         chain.tables(&mut |table| table.set_bounds(context.bounds));
@@ -119,6 +122,7 @@ impl<C: Control> TaskCore<C> {
             input_clock: InputClock::default(),
             records_in: 0,
             metrics,
+            end_unreported: false,
         }
     }
 
@@ -348,7 +352,16 @@ impl<C: Control> TaskCore<C> {
         self.chain.watermark(MAX_WATERMARK);
         self.chain.end();
         self.phase = Phase::Ended;
-        events.push(SubtaskEvent::Ended.into());
+        self.end_unreported = true;
+        self.report_end(events);
+    }
+
+    /// Reports the end of input, once no record is under way.
+    pub(super) fn report_end(&mut self, events: &mut Vec<TaskEvent>) {
+        if self.end_unreported && self.chain.is_drained() {
+            self.end_unreported = false;
+            events.push(SubtaskEvent::Ended.into());
+        }
     }
 
     /// The input has ended with a complete savepoint. The task still has to pass the end on.
@@ -426,12 +439,13 @@ impl<C: Control> TaskCore<C> {
 
     /// Reports the cut, whose snapshot has begun. `splits` are those that move to other readers.
     pub(super) fn report_cut(&mut self, version: GraphVersion, splits: Vec<Bytes>) {
-        let operator = self.snapshots.common_state();
+        let operator = self.snapshots.take_state_for_others();
         self.report(SubtaskEvent::Cut { version, splits, operator });
     }
 
     /// The next graph does not have this task.
     pub(super) fn remove(&mut self, cut: CheckpointId) {
         self.phase = Phase::Removed { cut, complete: false };
+        self.end_unreported = false;
     }
 }

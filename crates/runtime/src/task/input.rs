@@ -12,9 +12,9 @@ use super::retained::RetainedState;
 use super::snapshot::{AtBarrier, AtCut, Barrier};
 use super::{Task, TaskEvent, TaskStep};
 use crate::build::BuildContext;
-use crate::keyed::Head;
+use crate::keyed::{Head, Intake};
 use crate::rescale::Preparation;
-use crate::stage::{NO_SPLIT, Starved};
+use crate::stage::{NO_SPLIT, Release, Starved};
 use crate::wiring::Wiring;
 use bytes::Bytes;
 use reflow_api::Input;
@@ -33,12 +33,6 @@ use std::time::Duration;
 /// until they are processed.
 const MAX_BUFFERED_WORK: Duration = Duration::from_millis(200);
 
-/// The key groups of a subtask in its graph, if its vertex is keyed.
-fn groups(wiring: &Wiring) -> Option<KeyGroupSet> {
-    let table = wiring.graph.vertex(wiring.vertex).table.as_ref();
-    table.map(|table| table.groups_of(wiring.index))
-}
-
 /// A task whose head reads a gate.
 pub struct InputTask<T, H> {
     core: TaskCore<H>,
@@ -52,6 +46,8 @@ pub struct InputTask<T, H> {
     rescale: Rescale<T>,
     /// The end of the last step that processed records; from then on, other tasks of the slot have their turns.
     stepped_until: Option<Instant>,
+    /// The task's place in the current graph.
+    wiring: Wiring,
 }
 
 #[derive(Clone, Copy)]
@@ -74,7 +70,8 @@ where
         }
         let first = context.wiring.job.inputs(context.wiring.vertex).map(|(edge, _)| edge).next();
         let first = first.expect("a task with a gate has an input");
-        Self { core, gate, first, rows: Vec::new().into_iter(), barrier: None, rescale, stepped_until: None }
+        let (rows, wiring) = (Vec::new().into_iter(), context.wiring.clone());
+        Self { core, gate, first, rows, barrier: None, rescale, stepped_until: None, wiring }
     }
 
     /// The part of a step that depends on the input.
@@ -108,12 +105,16 @@ where
             }
             // Its sinks commit with the checkpoint of the cut. If that fails, they commit with the next one, in
             // which the task must take part.
-            Phase::Removed { .. } | Phase::Ended => return self.without_input(now),
+            Phase::Removed { .. } | Phase::Ended => return self.without_input(now, events),
             _ => {}
         }
         // Buffered records are older than those of the current batch, and records of a key must keep their order.
         if self.rescale.process_ready(&mut self.core, now) {
             return TaskStep::Worked;
+        }
+        if self.barrier.is_none() && !self.takes_records() {
+            self.core.flush(now);
+            return TaskStep::AtCapacity(self.core.chain().next_wakeup());
         }
         // The rest of the current batch must be processed before the next poll, whose batch replaces it.
         if !self.rows.as_slice().is_empty() {
@@ -132,6 +133,16 @@ where
             return TaskStep::Idle(None);
         }
         self.poll(now, events)
+    }
+
+    /// Whether the head takes records.
+    #[inline]
+    fn takes_records(&self) -> bool {
+        match self.core.chain().intake() {
+            Intake::Open => true,
+            Intake::BeforeBarrier => self.core.snapshots().pending_trigger().is_some(),
+            Intake::Closed => false,
+        }
     }
 
     fn poll(&mut self, now: Instant, events: &mut Vec<TaskEvent>) -> TaskStep {
@@ -159,9 +170,13 @@ where
         let chunk = self.core.step_records();
         let before = self.rows.as_slice().len();
         let mut left = chunk.min(before);
+        let least = match self.core.snapshots().pending_trigger() {
+            Some(_) => Intake::BeforeBarrier,
+            None => Intake::Open,
+        };
         let head = self.core.chain_mut();
         // One record may yield more records than this step may pass on.
-        while left > 0 && !head.has_rest() && !head.is_full() {
+        while left > 0 && !head.has_rest() && !head.is_full() && head.intake() <= least {
             left -= 1;
             if let Some(coming) = self.rows.as_slice().get(PREFETCH_DISTANCE) {
                 head.expect(coming);
@@ -235,12 +250,22 @@ where
             && !self.core.snapshots().is_keyed()
             && !self.gate.is_ended()
             && !injected_fault::is_active("event_time_kept_at_the_cut");
-        self.core.begin_snapshot(barrier, kind, Vec::new(), AtCut { handover, resets });
+        let release = preparation.as_ref().and_then(|preparation| self.release(preparation));
+        self.core.begin_snapshot(barrier, kind, Vec::new(), AtCut { handover, resets, release });
         if let Some(preparation) = preparation {
             if resets {
                 self.gate.reset();
             }
             self.cut(checkpoint, now, &preparation);
+        }
+    }
+
+    /// What the task releases at the cut, if it changes the subtasks of the vertex.
+    fn release(&self, preparation: &Preparation) -> Option<Release> {
+        match &preparation.wiring {
+            None => Some(Release::All),
+            Some(next) if next.has_same_subtasks(&self.wiring) => None,
+            Some(next) => Some(next.groups().map_or(Release::Nothing, Release::AllBut)),
         }
     }
 
@@ -251,7 +276,8 @@ where
         let groups = match &preparation.wiring {
             Some(wiring) => {
                 self.core.chain_mut().rescaled(wiring.place());
-                groups(wiring)
+                self.wiring = wiring.clone();
+                wiring.groups()
             }
             None => {
                 self.core.remove(checkpoint);
@@ -264,8 +290,10 @@ where
     }
 
     /// A step of a task whose input has ended. No barrier will arrive, so the trigger begins a snapshot.
-    fn without_input(&mut self, now: Instant) -> TaskStep {
+    fn without_input(&mut self, now: Instant, events: &mut Vec<TaskEvent>) -> TaskStep {
         self.gate.discard_input();
+        // Before a cut, after which the JobManager gives records under way of others only to subtasks that have not ended.
+        self.core.report_end(events);
         self.core.flush(now);
         if let Some(checkpoint) = self.core.snapshots().pending_trigger() {
             match self.core.at_barrier(checkpoint) {

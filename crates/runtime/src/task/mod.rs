@@ -88,6 +88,9 @@ pub enum TaskStep {
     Idle(Option<Instant>),
     /// The task's outputs have no room.
     Backpressured(Option<Instant>),
+    /// The task takes no more input until calls to other systems are answered, or until the given time. It counts as busy,
+    /// because it limits the job's throughput.
+    AtCapacity(Option<Instant>),
     /// The task has ended.
     Finished,
 }
@@ -117,7 +120,7 @@ impl TaskStep {
     /// more of that.
     fn or_worked(self) -> Self {
         match self {
-            Self::Idle(_) | Self::Backpressured(_) => Self::Worked,
+            Self::Idle(_) | Self::Backpressured(_) | Self::AtCapacity(_) => Self::Worked,
             step => step,
         }
     }

@@ -10,7 +10,7 @@
 use super::TaskEvent;
 use super::handover_writer::{HandoverWriter, Tee};
 use super::upload::{Buffers, Upload};
-use crate::stage::{Control, SnapshotContext};
+use crate::stage::{Control, Release, SnapshotContext};
 use reflow_api::Io;
 use reflow_env::Location;
 use reflow_protocol::command::SnapshotKind;
@@ -18,9 +18,7 @@ use reflow_protocol::deployment::Attempt;
 use reflow_protocol::failure::Fault;
 use reflow_protocol::report::{SnapshotTiming, SubtaskEvent};
 use reflow_protocol::rescale::Part;
-use reflow_protocol::snapshot::{
-    AfterBarrier, KeyedState, OperatorState, Redistribution, Run, StateFormat, SubtaskState,
-};
+use reflow_protocol::snapshot::{AfterBarrier, KeyedState, OperatorState, Run, StateFormat, SubtaskState};
 use reflow_state::{Progress, RunKind, SnapshotWriter};
 use reflow_types::{Bounds, CheckpointId, Instant, KeyGroupSet, SubtaskId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -79,6 +77,8 @@ struct Writing {
     handover: Option<HandoverWriter>,
     /// The error of storage, while the hand-over still has to be written.
     broken: Option<String>,
+    /// At a cut, the items of operator state that other subtasks take over.
+    released: Vec<OperatorState>,
 }
 
 /// The additional work of the snapshot of a cut.
@@ -88,6 +88,8 @@ pub(super) struct AtCut {
     pub(super) handover: Option<HandoverWriter>,
     /// Whether the barrier resets the event time of its channels.
     pub(super) resets: bool,
+    /// What is released, if the subtasks of the vertex change.
+    pub(super) release: Option<Release>,
 }
 
 /// The action at a barrier.
@@ -162,10 +164,13 @@ impl Snapshots {
         }
     }
 
-    /// Union and broadcast state of the snapshot under way.
-    pub(super) fn common_state(&self) -> Vec<OperatorState> {
-        let common = |state: &&OperatorState| state.redistribution != Redistribution::Split;
-        self.writing.iter().flat_map(|writing| &writing.operator).filter(common).cloned().collect()
+    /// The state of the snapshot under way that other subtasks need: union and broadcast state, and released items.
+    pub(super) fn take_state_for_others(&mut self) -> Vec<OperatorState> {
+        let Some(writing) = &mut self.writing else { return Vec::new() };
+        let common = |state: &&OperatorState| !state.redistribution.is_exclusive();
+        let mut states: Vec<_> = writing.operator.iter().filter(common).cloned().collect();
+        states.append(&mut writing.released);
+        states
     }
 
     /// Begins a snapshot: `extra` is the task's own operator state.
@@ -177,7 +182,7 @@ impl Snapshots {
         at_cut: AtCut,
         chain: &mut impl Control,
     ) {
-        let AtCut { handover, resets } = at_cut;
+        let AtCut { handover, resets, release } = at_cut;
         let checkpoint = barrier.checkpoint;
         if let Some(unfinished) = self.writing.take() {
             self.drop_writing(unfinished, chain);
@@ -187,7 +192,7 @@ impl Snapshots {
             _ if kind.format == StateFormat::Savepoint => drop(self.savepoints.insert(checkpoint)),
             _ => {}
         }
-        let mut operator = extra;
+        let (mut operator, mut released) = (extra, Vec::new());
         let table_kind = match kind.format {
             StateFormat::Checkpoint if kind.cut.is_some() => reflow_state::SnapshotKind::Cut,
             StateFormat::Checkpoint if kind.full => reflow_state::SnapshotKind::Full,
@@ -199,7 +204,10 @@ impl Snapshots {
             checkpoint,
             kind: table_kind,
             resets,
+            then: kind.then,
+            release,
             operator: &mut operator,
+            released: &mut released,
         });
         let Identity { subtask, attempt, io, groups, bounds } = &self.identity;
         let object = format!("{}-{checkpoint}-{subtask}-{}", attempt.epoch, attempt.number);
@@ -215,6 +223,7 @@ impl Snapshots {
             groups: groups.clone(),
             handover,
             broken: None,
+            released,
         });
     }
 

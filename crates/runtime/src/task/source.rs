@@ -246,7 +246,7 @@ where
             && cut.as_ref().is_some_and(|(next, _)| self.readers_change(next))
             && !injected_fault::is_active("event_time_kept_at_the_cut");
         let barrier = Barrier { checkpoint, at: now, alignment: Duration::ZERO, watermark: self.watermark };
-        self.core.begin_snapshot(barrier, kind, vec![state], AtCut { handover: None, resets });
+        self.core.begin_snapshot(barrier, kind, vec![state], AtCut { resets, ..AtCut::default() });
         if resets {
             self.assignment.reopen();
             let chain = self.core.chain_mut();
@@ -260,11 +260,7 @@ where
 
     /// Whether the next graph has this task and a different set of readers.
     fn readers_change(&self, next: &Preparation) -> bool {
-        let readers = |wiring: &Wiring| {
-            let subtasks = &wiring.graph.vertex(wiring.vertex).subtasks;
-            subtasks.iter().map(|subtask| subtask.id).collect::<Vec<_>>()
-        };
-        next.wiring.as_ref().is_some_and(|next| readers(next) != readers(&self.wiring))
+        next.wiring.as_ref().is_some_and(|next| !next.has_same_subtasks(&self.wiring))
     }
 
     /// Switches to the next graph, after the snapshot of the cut has begun: releases the splits that move to

@@ -29,7 +29,7 @@ use reading::{Reading, Readings};
 use reflow_api::UserError;
 use reflow_api::source::HandOut;
 use reflow_stream::{Pipeline, Stream, StreamEnv};
-use reflow_testkit::operators::Operator;
+use reflow_testkit::operators::{Operator, called};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -323,8 +323,16 @@ impl SimulatedJob for Workload {
     }
 
     fn system(&self) -> Option<(&'static str, Box<dyn System>)> {
-        let broker = || broker::GrowingBroker::new(self.readings.clone(), self.probe.clone());
-        (self.shape == Shape::Broker).then(|| (broker::SYSTEM, Box::new(broker()) as _))
+        match self.shape {
+            Shape::Broker => {
+                let broker = broker::GrowingBroker::new(self.readings.clone(), self.probe.clone());
+                Some((broker::SYSTEM, Box::new(broker)))
+            }
+            Shape::Operator(operator) if operator.calls() => {
+                Some((called::CALLED, Box::new(operators::Called)))
+            }
+            _ => None,
+        }
     }
 
     fn is_timeless(&self) -> bool {

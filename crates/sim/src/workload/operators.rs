@@ -5,9 +5,12 @@ use super::reading::{Reading, Readings};
 use super::sink::{COMMITTED, LineSink};
 use super::{Lines, Workload, lines};
 use crate::faults::Probe;
+use crate::world::{Storage, System, Time};
+use reflow_env::CallResult;
 use reflow_stream::StreamEnv;
 use reflow_testkit::Harness;
-use reflow_testkit::operators::{self, Disorder, Operator};
+use reflow_testkit::operators::{self, Disorder, Operator, called};
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,7 +36,7 @@ pub(super) fn expected(workload: &Workload) -> Lines {
         alignment: None,
         ..workload.clone()
     };
-    let mut harness = Harness::new(move |env| calm.build(env));
+    let mut harness = Harness::new(move |env| calm.build(env)).with_peer(&called::peer());
     harness.start(1);
     assert!(harness.finish(), "{workload}, undisturbed: {}", harness.state());
     let committed = harness.store().below(COMMITTED);
@@ -41,4 +44,14 @@ pub(super) fn expected(workload: &Workload) -> Lines {
         let body = String::from_utf8_lossy(body).into_owned();
         body.lines().map(str::to_owned).collect::<Vec<_>>()
     }))
+}
+
+/// The system that operators call.
+pub(super) struct Called;
+
+impl System for Called {
+    fn answer(&mut self, _: Time, request: &(dyn Any + Send + Sync), _: &mut Storage) -> Option<CallResult> {
+        let reading = request.downcast_ref().expect("operators send readings");
+        Some(Ok(Box::new(called::answer(reading))))
+    }
 }

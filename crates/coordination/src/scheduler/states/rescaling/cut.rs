@@ -1,14 +1,16 @@
 //! Progress of the cut: which subtasks have passed it, which have installed their incoming key groups, and what old subtasks
 //! have released.
 //!
-//! If the subtasks of a vertex change, its old subtasks report their union and broadcast state, and readers the splits that
-//! they release. Once all have reported, new readers are assigned the splits, and other new subtasks get that state.
+//! If the subtasks of a vertex change, its old subtasks report their union and broadcast state, the records under way that
+//! they release, and readers the splits that they release. Once all have reported, new readers are assigned the splits,
+//! other new subtasks get that state, and the records under way go to the subtasks to which they belong now.
 
 use crate::action::Action;
 use crate::checkpoint::Coordinator;
+use crate::restore::owner_of_item;
 use crate::scheduler::rescale_plan::Plan;
 use bytes::Bytes;
-use reflow_graph::{JobGraph, Subtask, VertexIndex};
+use reflow_graph::{ExecutionVertex, JobGraph, Operator, Subtask, VertexIndex};
 use reflow_protocol::command::{AttemptCommand, Command, SubtaskCommand};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::rescale::Cut;
@@ -34,6 +36,8 @@ pub(super) struct Cutting {
 struct Gather {
     vertex: VertexIndex,
     source: bool,
+    /// Whether its subtasks wait for records under way that others release.
+    moves_records: bool,
     to_cut: BTreeSet<SubtaskId>,
     splits: Vec<Bytes>,
     operator: BTreeMap<SubtaskId, Vec<OperatorState>>,
@@ -45,8 +49,12 @@ struct Gather {
 pub(super) struct Gathered {
     pub(super) vertex: VertexIndex,
     pub(super) source: bool,
+    moves_records: bool,
     splits: Vec<Bytes>,
+    /// Union and broadcast state.
     states: Vec<OperatorState>,
+    /// State of which each item belongs to one subtask.
+    released: Vec<OperatorState>,
     kept: BTreeMap<SubtaskId, usize>,
 }
 
@@ -105,12 +113,15 @@ impl Cutting {
         for vertex in plan.changing(job) {
             let subtasks = &plan.old.vertex(vertex).subtasks;
             let source = job.vertex(vertex).source;
-            let shared = |s: &OperatorState| s.redistribution != Redistribution::Split;
-            let reports =
-                source || subtasks.iter().any(|s| coordinator.last_operator(s.id).iter().any(shared));
+            let shared = |s: &OperatorState| !s.redistribution.is_exclusive();
+            let moves_records = job.vertex(vertex).operators.iter().any(Operator::has_records_under_way);
+            let reports = source
+                || moves_records
+                || subtasks.iter().any(|s| coordinator.last_operator(s.id).iter().any(shared));
             gathers.push(Gather {
                 vertex,
                 source,
+                moves_records,
                 to_cut: subtasks.iter().filter(|_| reports).map(|subtask| subtask.id).collect(),
                 splits: Vec::new(),
                 operator: BTreeMap::new(),
@@ -160,22 +171,22 @@ impl Cutting {
 }
 
 impl Gathered {
-    /// Combines the reports: union state of all old subtasks, and broadcast state of one, because it is the same
-    /// in all.
+    /// Combines the reports: union state and released items of all old subtasks, and broadcast state of one, because it is
+    /// the same in all.
     fn of(gather: Gather) -> Self {
-        let Gather { vertex, source, splits, operator, kept, .. } = gather;
+        let Gather { vertex, source, moves_records, splits, operator, kept, .. } = gather;
         let mut states: BTreeMap<(String, String), OperatorState> = BTreeMap::new();
         for state in operator.into_values().flatten() {
             let key = (state.operator.clone(), state.name.clone());
             match (states.get_mut(&key), state.redistribution) {
-                (None, Redistribution::Union | Redistribution::Broadcast) => {
-                    states.insert(key, state);
-                }
-                (Some(whole), Redistribution::Union) => whole.items.extend(state.items),
-                _ => {}
+                (None, _) => drop(states.insert(key, state)),
+                (Some(_), Redistribution::Broadcast) => {}
+                (Some(whole), _) => whole.items.extend(state.items),
             }
         }
-        Self { vertex, source, splits, states: states.into_values().collect(), kept }
+        let (released, states) =
+            states.into_values().partition(|state: &OperatorState| state.redistribution.is_exclusive());
+        Self { vertex, source, moves_records, splits, states, released, kept }
     }
 
     /// Moves released splits to those readers that have not ended. An error if there are splits but no such
@@ -194,18 +205,58 @@ impl Gathered {
         Ok(Action::MoveSplits { attempt, vertex, splits, states, readers })
     }
 
-    /// Sends added subtasks of a vertex without splits the state that they wait for.
-    pub(super) fn adopt(self, attempt: Attempt, plan: &Plan) -> Vec<Action> {
-        let old = &plan.old.vertex(self.vertex).subtasks;
-        let new = plan.new.vertex(self.vertex).subtasks.iter();
-        let fresh = new.filter(|subtask| !old.iter().any(|stays| stays.id == subtask.id));
-        let adopt = |subtask: &reflow_graph::Subtask| {
-            let command = SubtaskCommand::AdoptState(self.states.clone());
-            let command = Command::Subtask { subtask: subtask.id, command };
+    /// Sends subtasks of a vertex without splits the state that they wait for: added ones that of all, and those that have
+    /// not ended the records under way that were released. An error if there are such records and no such subtask.
+    pub(super) fn adopt(
+        self,
+        attempt: Attempt,
+        plan: &Plan,
+        runs: impl Fn(SubtaskId) -> bool,
+    ) -> Result<Vec<Action>, String> {
+        let (old, new) = (&plan.old.vertex(self.vertex).subtasks, plan.new.vertex(self.vertex));
+        let is_added = |id: SubtaskId| !old.iter().any(|stays| stays.id == id);
+        let takers: Vec<SubtaskId> = new.subtasks.iter().map(|s| s.id).filter(|id| runs(*id)).collect();
+        let mut states: BTreeMap<SubtaskId, Vec<OperatorState>> = BTreeMap::new();
+        for subtask in &new.subtasks {
+            match is_added(subtask.id) {
+                true => drop(states.insert(subtask.id, self.states.clone())),
+                false if self.moves_records => drop(states.insert(subtask.id, Vec::new())),
+                false => {}
+            }
+        }
+        for OperatorState { operator, name, redistribution, items } in self.released {
+            if takers.is_empty() && !items.is_empty() {
+                let count = items.len();
+                return Err(format!(
+                    "{count} records under way are to be moved, and every subtask has ended"
+                ));
+            }
+            let mut shares: BTreeMap<SubtaskId, Vec<Bytes>> = BTreeMap::new();
+            for (number, item) in items.into_iter().enumerate() {
+                let owner = owner(new, redistribution, &item).filter(|owner| takers.contains(owner));
+                // If its owner has ended, no further record of the key comes, so any other subtask will do.
+                let taker = owner.unwrap_or_else(|| takers[number % takers.len()]);
+                shares.entry(taker).or_default().push(item);
+            }
+            for (taker, items) in shares {
+                let (operator, name) = (operator.clone(), name.clone());
+                let state = OperatorState { operator, name, redistribution, items };
+                states.entry(taker).or_default().push(state);
+            }
+        }
+        let adopt = |(subtask, states)| {
+            let command = Command::Subtask { subtask, command: SubtaskCommand::AdoptState(states) };
             Action::Command(AttemptCommand { attempt, command })
         };
-        fresh.map(adopt).collect()
+        Ok(states.into_iter().map(adopt).collect())
     }
+}
+
+/// The subtask to which an item belongs, if that depends on its key.
+fn owner(vertex: &ExecutionVertex, redistribution: Redistribution, item: &Bytes) -> Option<SubtaskId> {
+    let table = vertex.table.as_ref().filter(|_| redistribution == Redistribution::ByKey)?;
+    let index = usize::try_from(owner_of_item(table, item).0).ok()?;
+    vertex.subtasks.get(index).map(|subtask| subtask.id)
 }
 
 #[cfg(test)]

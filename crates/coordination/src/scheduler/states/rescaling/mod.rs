@@ -442,17 +442,17 @@ impl Rescaling {
         let Phase::Cutting { cutting, fail_at } = &mut self.phase else { return Progress::Wait };
         let fail_at = *fail_at;
         for gathered in cutting.take_gathered() {
-            if !gathered.source {
-                ctx.outputs.extend(gathered.adopt(self.plan.attempt, &self.plan));
-                continue;
-            }
             let deployed = ctx.attempt.as_ref();
-            let reads = |reader| {
-                let record = deployed.and_then(|deployed| deployed.subtasks().get(&reader));
+            let runs = |subtask| {
+                let record = deployed.and_then(|deployed| deployed.subtasks().get(&subtask));
                 record.is_some_and(|record| record.status < SubtaskStatus::Ended)
             };
-            match gathered.move_splits(self.plan.attempt, reads) {
-                Ok(action) => ctx.outputs.push(action),
+            let actions = match gathered.source {
+                true => gathered.move_splits(self.plan.attempt, runs).map(|action| vec![action]),
+                false => gathered.adopt(self.plan.attempt, &self.plan, runs),
+            };
+            match actions {
+                Ok(actions) => ctx.outputs.extend(actions),
                 Err(reason) => return Progress::Leave(fail(ctx, now, reason)),
             }
         }
