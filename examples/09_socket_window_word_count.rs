@@ -27,7 +27,7 @@ fn socket_window_word_count(env: &mut StreamEnv, options: Options) -> JobResult 
         .count()
         .map(|counted| format!("{} {}", counted.value, counted.key))
         .sink("counts", Print::stdout())
-        .parallelism(1);
+        .max_parallelism(1);
     Ok(())
 }
 

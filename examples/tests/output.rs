@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 /// The command that runs an example with checkpoints in a directory.
 fn command(example: &str, checkpoints: &std::path::Path, args: &[&str]) -> Command {
@@ -95,6 +95,16 @@ fn grades_are_joined_with_salaries() {
     assert_eq!(run(env!("CARGO_BIN_EXE_window_join"), &["--records", "60"]), expected);
 }
 
+/// A job that does not outlive a test that fails.
+struct KilledOnDrop(Child);
+
+impl Drop for KilledOnDrop {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.0.kill();
+    }
+}
+
 /// The server sends the next text when the counts of the former one have been printed, over a connection of its own.
 #[test]
 fn words_from_a_socket_are_counted() {
@@ -103,11 +113,10 @@ fn words_from_a_socket_are_counted() {
     let checkpoints = tempfile::tempdir().expect("there is room for a directory");
     let args = ["--address", &address, "--window-ms", "20", "--reconnects", "1"];
     let example = env!("CARGO_BIN_EXE_socket_window_word_count");
-    let mut job = command(example, checkpoints.path(), &args)
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the example has been built");
-    let mut lines = BufReader::new(job.stdout.take().expect("it is piped")).lines();
+    let mut command = command(example, checkpoints.path(), &args);
+    let job = command.stdout(Stdio::piped()).spawn().expect("the example has been built");
+    let mut job = KilledOnDrop(job);
+    let mut lines = BufReader::new(job.0.stdout.take().expect("it is piped")).lines();
     for (text, expected) in [("to be or\nnot to", "to 2, be 1, or 1, not 1"), ("be\r\n\n be", "be 2")] {
         let (mut connection, _) = server.accept().expect("the job connects");
         connection.write_all(text.as_bytes()).expect("the job reads");
@@ -130,7 +139,7 @@ fn words_from_a_socket_are_counted() {
     }
     // It connects once more, and receives nothing.
     drop(server.accept().expect("the job connects"));
-    assert!(job.wait().expect("it is a child").success());
+    assert!(job.0.wait().expect("it is a child").success());
     assert!(lines.next().is_none());
 }
 

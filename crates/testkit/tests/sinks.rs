@@ -131,7 +131,7 @@ fn a_sink_that_leaves_its_chain_commits_what_its_savepoint_prepared() {
     let (feed, out) = (Feed::new(1), sink());
     let (source, written) = (feed.clone(), out.clone());
     let mut job = Harness::new(move |env| {
-        let _ = env.source("in", source.clone()).sink("out", written.clone()).uid("out");
+        let _ = env.source("in", source.clone()).uid("in").sink("out", written.clone()).uid("out");
     });
     job.start(2);
     feed.push(0, 0..10);
@@ -140,7 +140,8 @@ fn a_sink_that_leaves_its_chain_commits_what_its_savepoint_prepared() {
     job.kill();
     let (source, written) = (feed.clone(), out.clone());
     job.rebuild(move |env| {
-        let _ = env.source("in", source.clone()).sink("out", written.clone()).uid("out").parallelism(3);
+        let _ =
+            env.source("in", source.clone()).uid("in").sink("out", written.clone()).uid("out").parallelism(3);
     });
     job.start_from_savepoint(&savepoint, 2);
     feed.end();
