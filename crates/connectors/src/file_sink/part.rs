@@ -233,21 +233,31 @@ impl<F> Part<F> {
         Ok(())
     }
 
-    /// Joins the last pieces, if they are many.
+    /// Joins the last pieces, if they are many. This is one request, whatever it joins: requests of the same output are
+    /// carried out at the same time, so none may need the object of another.
     pub(super) fn join(&mut self, objects: &mut Objects, output: &mut WriterOutput, garbage: &mut Garbage) {
-        while let Some(last) = self.pieces.last() {
-            let level = last.level;
-            let first = self.pieces.iter().rposition(|piece| piece.level != level).map_or(0, |at| at + 1);
-            if self.pieces.len() - first < objects.bounds.joined_pieces || level == u8::MAX {
-                return;
+        let Some(mut level) = self.pieces.last().map(|piece| piece.level) else { return };
+        let mut first = self.pieces.len();
+        loop {
+            let others = self.pieces[..first].iter().rposition(|piece| piece.level != level);
+            let start = others.map_or(0, |at| at + 1);
+            // What is joined from the level below counts as one piece of this one.
+            let from_below = usize::from(first < self.pieces.len());
+            if first - start + from_below < objects.bounds.joined_pieces || level == u8::MAX {
+                break;
             }
-            let joined: Vec<Piece> = self.pieces.drain(first..).collect();
-            let whole = objects.name(joined.iter().map(|piece| piece.len).sum(), level + 1);
-            output.then.push(concat(objects, &whole, &joined, Bytes::new()).into());
-            garbage.add(joined);
-            self.pieces.push(whole);
-            self.state = None;
+            first = start;
+            level += 1;
         }
+        if first == self.pieces.len() {
+            return;
+        }
+        let joined: Vec<Piece> = self.pieces.drain(first..).collect();
+        let whole = objects.name(joined.iter().map(|piece| piece.len).sum(), level);
+        output.then.push(concat(objects, &whole, &joined, Bytes::new()).into());
+        garbage.add(joined);
+        self.pieces.push(whole);
+        self.state = None;
     }
 
     /// Stores the whole part as one hidden object and returns that; `None` if the part is empty.

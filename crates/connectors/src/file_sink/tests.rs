@@ -81,7 +81,8 @@ impl<T: 'static, F: Format<T>, B: BucketAssigner<T>> Driven<FileWriter<T, F, B>>
         for ticket in output.wait_for.drain(..) {
             assert_eq!(self.io.take(ticket), Some(Ok(reflow_env::StoreReply::Done)));
         }
-        for request in output.then.drain(..) {
+        // They are under way at the same time, so none may need the object of an earlier one.
+        for request in output.then.drain(..).rev() {
             self.store.carry_out(request).unwrap();
         }
     }

@@ -292,7 +292,8 @@ impl<T: 'static, F: Format<T>, B: BucketAssigner<T>> Writer for FileWriter<T, F,
     }
 
     fn next_wakeup(&self) -> Option<Instant> {
-        self.next_due
+        // Without limits in time a part is due at the end of all times.
+        self.next_due.filter(|due| *due < Instant(u64::MAX))
     }
 
     fn completed(&mut self, checkpoint: reflow_types::CheckpointId) {
