@@ -126,7 +126,7 @@ fn a_report_names_operators_states_and_sizes() {
     };
     let total = "String -> Total { sum: u64, last: Option<u64> }";
     assert_eq!(state("each", "total"), ("value", Some(2), Some(2), total));
-    assert_eq!(state("each", "seen"), ("list", Some(2), Some(3), "String -> i64 -> u64"));
+    assert_eq!(state("each", "seen"), ("list", Some(2), Some(3), "String -> u64 -> u64"));
     assert_eq!(state("each", "counts"), ("map", Some(2), Some(2), "String -> u64 -> u32"));
     assert_eq!(state("each", "highest"), ("aggregating", Some(2), Some(2), "String -> Option<u64>"));
     assert_eq!(state("each", "event-time timers").0, "timers");
