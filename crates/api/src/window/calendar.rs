@@ -8,7 +8,7 @@ use reflow_types::Timestamp;
 
 /// The first and the last moment that the calendar has, in milliseconds.
 fn range_ms() -> (Timestamp, Timestamp) {
-    (jiff::Timestamp::MIN.as_millisecond(), jiff::Timestamp::MAX.as_millisecond())
+    (jiff::Timestamp::MIN.as_second() * 1_000, jiff::Timestamp::MAX.as_second() * 1_000)
 }
 
 /// Days, hours, weeks or months of a time zone. A day on which daylight saving time begins has 23 hours, and one on which
@@ -94,12 +94,13 @@ impl CalendarWindows {
     #[cold]
     fn window_of(&self, time: Timestamp) -> Window {
         let range = range_ms();
-        let Ok(moment) = jiff::Timestamp::from_millisecond(time) else {
-            // Event time has a day more than the calendar on either side.
-            return match time < range.0 {
-                true => Window { start: Timestamp::MIN + 1, end: range.0 },
-                false => Window { start: range.1 + 1, end: Timestamp::MAX - 1 },
-            };
+        // Event time has a day more than the calendar on either side.
+        if time < range.0 {
+            return Window { start: Timestamp::MIN + 1, end: range.0 };
+        }
+        let calendar = jiff::Timestamp::from_millisecond(time).ok().filter(|_| time <= range.1);
+        let Some(moment) = calendar else {
+            return Window { start: range.1 + 1, end: Timestamp::MAX - 1 };
         };
         let (first, next) = self.unit.around(self.zone.to_datetime(moment));
         // A local time that the clock skips is that after the change, and of one that it has twice the earlier.

@@ -97,7 +97,7 @@ impl<T, F: Format<T>> FileSink<T, F> {
             directory: Location(directory.into()),
             format,
             buckets: OneBucket,
-            policy: RollingPolicy::default(),
+            policy: RollingPolicy::on_checkpoint(),
             prefix: "part".to_owned(),
             extension: None,
             max_open_buckets: MAX_OPEN_BUCKETS,

@@ -13,7 +13,7 @@ use std::time::Duration;
 type Lined<B = OneBucket> = FileSink<String, Lines, B>;
 
 fn sink() -> Lined {
-    FileSink::new("/out", Lines)
+    FileSink::new("/out", Lines).rolling_policy(RollingPolicy::default())
 }
 
 fn on_checkpoint() -> Lined {
@@ -459,7 +459,9 @@ fn each_file_has_one_header() {
     struct Row {
         n: u8,
     }
-    let csv = FileSink::new("/out/", Csv::with_header()).bucket_by(|row: &Row| row.n % 2);
+    let csv = FileSink::new("/out/", Csv::with_header())
+        .bucket_by(|row: &Row| row.n % 2)
+        .rolling_policy(RollingPolicy::default());
     let mut failed = Driven::new(&csv);
     (1..=3).for_each(|n| failed.write(Row { n }));
     let open = failed.checkpoint().open;
