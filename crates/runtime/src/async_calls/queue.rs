@@ -152,7 +152,7 @@ impl<T, R> Queue<T, R> {
         // Of adjacent watermarks, the last one counts.
         if let (Signal::Watermark(_), Some((number, last @ Signal::Watermark(_)))) =
             (signal, self.signals.back_mut())
-            && *number == self.numbers.1 - 1
+            && self.entries.last_key_value().is_none_or(|(last, _)| last < number)
         {
             *last = signal;
             return None;

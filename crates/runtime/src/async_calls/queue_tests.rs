@@ -35,6 +35,15 @@ impl Model {
         self.elements.splice(0..0, records);
     }
 
+    fn resume(&mut self) {
+        self.is_held = false;
+        for element in &mut self.elements {
+            if let Element::Record { is_held, .. } = element {
+                *is_held = false;
+            }
+        }
+    }
+
     fn signal(&mut self, signal: Signal) -> Option<Signal> {
         if self.elements.is_empty() && !self.is_held {
             return Some(signal);
@@ -181,7 +190,7 @@ fn check(order: ResultOrder, seed: u64) {
                 queue.push_front(records.iter().map(|value| record(*value)).collect());
                 model.push_front(&records);
                 queue.resume();
-                model.is_held = false;
+                model.resume();
             }
             _ => {}
         }
