@@ -9,14 +9,14 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::process::{cargo, is_installed, root, succeed};
-use crate::{Failure, dependencies, flights, nexmark, s3, sim, tidy, web};
+use crate::{Failure, dependencies, flights, s3, sim, tidy, web};
 
 pub(crate) const HELP: &str = "\
 cargo xtask ci: everything that must hold before a change lands
 
 Prints each step with the time it took and stops at the first that fails. A step that needs
 a tool which is not installed (rustfmt, clippy, shellcheck; Python for S3; Node and Chromium
-for the web interface) is skipped, and says so. The steps dependencies, flights and nexmark are
+for the web interface) is skipped, and says so. The steps dependencies and flights are
 never left out: they need python3 and, the first time, a package index.
 ";
 
@@ -43,7 +43,6 @@ const STEPS: &[Step] = &[
     Step { name: "injected faults", check: sim::injected_faults },
     Step { name: "web", check: web },
     Step { name: "flights", check: flights::run },
-    Step { name: "nexmark", check: nexmark::run },
 ];
 
 #[expect(clippy::disallowed_methods, reason = "shows how long a step took; nothing is decided by it")]

@@ -24,7 +24,7 @@ cargo xtask COMMAND: the project's own commands
 
   ci      everything that must hold before a change lands, one step after the other:
           formatting, tidy, dependencies, clippy, documentation, tests, simulation, injected faults, web,
-          flights, nexmark
+          flights
   tidy    the rules that no other tool checks: which crate may use which, that the paths
           in ARCHITECTURE.md and docs/ exist, length and headers of files, forbidden words
   docs    writes docs/configuration.md from the options in crates/config
