@@ -313,16 +313,6 @@ export interface components {
             "write-records": number;
             "write-records-complete": boolean;
         };
-        /** @description The accumulators of a job. */
-        JobAccumulators: {
-            /** @description Always empty. */
-            "job-accumulators": components["schemas"]["UserAccumulator"][];
-            /** @description Always empty: serialized values are for a JVM. */
-            "serialized-user-task-accumulators": {
-                [key: string]: string;
-            };
-            "user-task-accumulators": components["schemas"]["UserAccumulator"][];
-        };
         /** @description `GET /jobs/:id/config` */
         JobConfig: {
             "execution-config": components["schemas"]["ExecutionConfig"];
@@ -886,18 +876,6 @@ export interface components {
         /** @description The answer to a trigger: `202`, with the id by which the operation is queried. */
         Triggered: {
             "request-id": string;
-        };
-        /** @description An accumulator: what all subtasks have counted together. */
-        UserAccumulator: {
-            name: string;
-            /** @description `LongCounter`. */
-            type: string;
-            value: string;
-        };
-        /** @description The accumulators of a vertex. */
-        VertexAccumulators: {
-            id: string;
-            "user-accumulators": components["schemas"]["UserAccumulator"][];
         };
         /** @description `GET /jobs/:id/checkpoints/details/:checkpoint/subtasks/:vertex` */
         VertexCheckpoint: components["schemas"]["VertexFigures"] & {
