@@ -88,7 +88,7 @@ impl<P: Pipeline, L: Link<P::Out>> Pipeline for Then<P, L> {
 #[diagnostic::on_unimplemented(
     message = "the functions of this operator return no errors",
     label = "`on_error` must follow an operator whose function returns a `Result`",
-    note = "these are `try_map`, `try_filter`, `try_flat_map`, `process`, and `aggregate` by key and in windows"
+    note = "these are `try_map`, `try_filter`, `try_flat_map`, `process`, asynchronous calls, and `aggregate` by key and in windows"
 )]
 pub trait Fallible {
     /// Sets how such a record is handled.
@@ -99,7 +99,7 @@ pub trait Fallible {
 #[diagnostic::on_unimplemented(
     message = "the last operator cannot split off records with errors",
     label = "`split_errors` must follow an operator whose function returns a `Result`",
-    note = "these are `try_map`, `try_filter`, `try_flat_map` and `process`"
+    note = "these are `try_map`, `try_filter`, `try_flat_map`, `process` and asynchronous calls"
 )]
 pub trait SplitErrors: Pipeline {
     /// The type of the records that the operator takes.

@@ -30,8 +30,8 @@ pub(crate) enum SavepointCommand {
     Inspect(Inspect),
     /// Print the states of an operator as lines of JSON, with their keys.
     ///
-    /// Reads the schemas in the savepoint, so it needs neither the job nor a cluster. Memory is bounded, whatever the size
-    /// of the state.
+    /// Reads the schemas in the savepoint, so it needs neither the job nor a cluster. It needs memory for the
+    /// largest value, and for a checkpoint also for the keys of one of up to 512 segments.
     Export(Export),
     /// Write a changed copy of a savepoint: drop or rename operators and states, and change entries.
     ///

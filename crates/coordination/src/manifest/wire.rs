@@ -45,7 +45,9 @@ pub enum ManifestError {
         len: usize,
     },
     /// The format is that of another release.
-    #[error("manifest format {found}, this release reads {FORMAT}: use the release that wrote it")]
+    #[error(
+        "manifest format {found}, this release reads {OLDEST} to {FORMAT}: use the release that wrote it"
+    )]
     Format {
         /// The format version in the bytes.
         found: u16,
