@@ -80,6 +80,9 @@ impl Draft {
         let vertex = &mut self.manifest.vertices[v];
         if o == 0 {
             vertex.keyed.iter_mut().for_each(|part| part.segments.clear());
+            let id = vertex.vertex;
+            self.keys.retain(|(at, _), _| *at != id);
+            self.renamed.retain(|(at, _), _| *at != id);
         }
         vertex.operators[o].states.clear();
         vertex.operators[o].lists.clear();
@@ -103,6 +106,10 @@ impl Draft {
         for part in &mut vertex.keyed {
             part.segments.retain(|segment| !tables.contains(&segment.table));
         }
+        // Another state can get the name, and with it the table.
+        let id = vertex.vertex;
+        self.keys.retain(|(at, table), _| *at != id || !tables.contains(table));
+        self.renamed.retain(|(at, _), now| *at != id || !tables.contains(now));
         vertex.operators[o].states.retain(|state| state.name != name);
         vertex.operators[o].lists.retain(|list| DeclaredList::display_name(&list.name) != name);
         for vertex in &mut self.manifest.vertices {
@@ -197,7 +204,7 @@ impl Draft {
         let shape = EntryShape::of(state, schema).ok_or_else(refused)?;
         let changes = self.keys.entry((vertex.vertex, state.table)).or_default();
         changes
-            .add(state.kind, &shape, lines)
+            .add(state, &shape, lines)
             .map_err(|error| SavepointError::Line { state: state_name.clone(), error })
     }
 

@@ -1,6 +1,7 @@
 //! Why a savepoint cannot be read or changed, and what the user can do.
 
 use crate::edit::LineError;
+use crate::json::Mismatch;
 use reflow_coordination::manifest::ManifestError;
 use reflow_env::StoreError;
 use reflow_state::StateError;
@@ -145,6 +146,14 @@ pub enum SavepointError {
         state: String,
         /// The line, the field and the type.
         error: LineError,
+    },
+    /// A key has another type than those of the state.
+    #[error("state '{state}': no key can be that: {mismatch}")]
+    Key {
+        /// The state.
+        state: String,
+        /// Both types.
+        mismatch: Mismatch,
     },
     /// The output cannot be written.
     #[error("cannot write the output: {0}")]

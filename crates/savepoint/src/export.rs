@@ -2,12 +2,15 @@
 
 use crate::entries::StateReader;
 use crate::error::SavepointError;
+use crate::json;
 use crate::open::Savepoint;
-use reflow_graph::{DeclaredList, Operator};
+use crate::shape::EntryShape;
+use reflow_graph::{DeclaredList, DeclaredState, Operator};
 use reflow_protocol::snapshot::Redistribution;
 use reflow_types::data::{Dump, Schema};
 use serde::Serialize;
 use serde_json::Value;
+use std::collections::HashSet;
 use std::io::{self, Write};
 
 /// What is exported.
@@ -57,13 +60,11 @@ pub fn export(
     for state in operator.states.iter().filter(|state| wanted(&state.name) && vertex.has_entries(state.table))
     {
         let reader = StateReader::new(savepoint, vertex, state)?;
+        let keys = encode_keys(state, reader.shape(), &export.keys)?;
         reader.for_each(&mut |entry| {
             let shape = reader.shape();
-            if !export.keys.is_empty() {
-                let key = serde_json::to_value(shape.dump_key(&entry.key)).map_err(io::Error::from)?;
-                if !export.keys.contains(&key) {
-                    return Ok(());
-                }
+            if !keys.is_empty() && !keys.contains(entry.key.key) {
+                return Ok(());
             }
             line(
                 &mut |out| {
@@ -114,4 +115,20 @@ fn check_names(operator: &Operator, export: &Export) -> Result<(), SavepointErro
             known: known.into_iter().map(str::to_owned).collect(),
         }),
     }
+}
+
+/// The keys as entries have them. Refuses keys of another type, which no entry can have.
+fn encode_keys(
+    state: &DeclaredState,
+    shape: &EntryShape,
+    keys: &[Value],
+) -> Result<HashSet<Vec<u8>>, SavepointError> {
+    let encoded = keys.iter().map(|key| {
+        let mut bytes = Vec::new();
+        json::encode(shape.key(), key, &mut bytes)?;
+        Ok(bytes)
+    });
+    encoded
+        .collect::<Result<_, _>>()
+        .map_err(|mismatch| SavepointError::Key { state: state.name.clone(), mismatch })
 }

@@ -122,11 +122,6 @@ impl EntryShape {
     pub fn line<'e>(&'e self, state: &'e str, entry: &'e Entry<'e>) -> Line<'e> {
         Line { shape: self, state, entry }
     }
-
-    /// The key of the stream as JSON.
-    pub(crate) fn dump_key<'e>(&'e self, key: &EntryKey<'e>) -> Dump<'e> {
-        Dump::new(&self.key, key.key)
-    }
 }
 
 /// The schemas of the fields of a struct, if the root is one of this name with these fields.
@@ -176,7 +171,7 @@ impl Serialize for Line<'_> {
         let Self { shape, entry, .. } = self;
         let mut line = serializer.serialize_map(None)?;
         line.serialize_entry("state", self.state)?;
-        line.serialize_entry("key", &shape.dump_key(&entry.key))?;
+        line.serialize_entry("key", &Dump::new(&shape.key, entry.key.key))?;
         if let Some((name, of)) = shape.scope() {
             line.serialize_entry(name, &Dump::new(of, entry.key.scope))?;
         }

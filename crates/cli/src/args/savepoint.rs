@@ -2,6 +2,7 @@
 
 use super::{Connection, duration};
 use clap::Subcommand;
+use clap::builder::NonEmptyStringValueParser;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -43,7 +44,7 @@ pub(crate) enum SavepointCommand {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Inspect {
     /// The directory of the savepoint or checkpoint: a path, or s3://…
-    #[arg(value_name = "PATH")]
+    #[arg(value_name = "PATH", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) path: String,
     /// Count keys and entries, for which all state is read.
     #[arg(long)]
@@ -58,7 +59,7 @@ pub(crate) struct Inspect {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Export {
     /// The directory of the savepoint or checkpoint: a path, or s3://…
-    #[arg(value_name = "PATH")]
+    #[arg(value_name = "PATH", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) path: String,
     /// The uid of the operator, as `reflow savepoint inspect` shows it.
     #[arg(long)]
@@ -76,10 +77,10 @@ pub(crate) struct Export {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Edit {
     /// The directory of the savepoint: a path, or s3://…
-    #[arg(value_name = "PATH")]
+    #[arg(value_name = "PATH", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) path: String,
     /// The directory of the copy, which must not exist.
-    #[arg(value_name = "TO")]
+    #[arg(value_name = "TO", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) to: String,
     /// Drop all state of an operator. Can be given several times, as each of the following.
     #[arg(long = "drop", value_name = "UID")]
@@ -164,6 +165,8 @@ mod tests {
         };
         assert_eq!((inspect.path.as_str(), inspect.count), ("/sp", true));
         assert!(parse("savepoint inspect").unwrap_err().contains("<PATH>"));
+        let empty = Args::try_parse_from(["reflow", "savepoint", "inspect", ""]).unwrap_err().to_string();
+        assert!(empty.contains("a value is required for '<PATH>'"), "{empty}");
     }
 
     #[test]

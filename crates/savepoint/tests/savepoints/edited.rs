@@ -76,6 +76,32 @@ fn entries_are_replaced_added_and_dropped() {
     }
 }
 
+/// An export has the elements of a list in the order of the table, which is another one.
+#[test]
+fn a_list_that_is_exported_and_put_back_keeps_its_order() {
+    const ELEMENTS: u64 = 100;
+    let mut job = Job::fed();
+    job.feed.push(0, (0..ELEMENTS).map(|number| ("c".to_owned(), number)));
+    job.harness.settle();
+    let at = job.harness.savepoint().expect("a savepoint");
+    let store = Store::of(&job);
+    let requests = |op| store.request(op);
+    let savepoint = Savepoint::open(&at, &requests).unwrap();
+    let seen = |at: &str| {
+        let mut lines = exported(&store, at, &of("each", &["seen"])).unwrap();
+        lines.retain(|line| line["key"] == "c");
+        lines
+    };
+    let mut lines = seen(&at);
+    lines.reverse();
+    lines.push(json!({ "key": "c", "value": ELEMENTS }));
+    edit(&savepoint, &[entries("seen", &lines)], "/edited").unwrap();
+    let mut edited: Vec<_> =
+        seen("/edited").iter().map(|line| (line["position"].as_u64(), line["value"].as_u64())).collect();
+    edited.sort_unstable();
+    assert_eq!(edited, (0..=ELEMENTS).map(|number| (Some(number), Some(number))).collect::<Vec<_>>());
+}
+
 #[test]
 fn states_are_dropped_and_renamed() {
     let mut job = Job::fed();
@@ -119,6 +145,24 @@ fn a_renamed_state_is_found_under_its_new_name() {
     assert_eq!(lines.iter().map(|line| line["value"].clone()).collect::<Vec<_>>(), [json!(3), json!(2)]);
 }
 
+/// Changes to a state that is dropped afterwards do not reach another one that gets its name.
+#[test]
+fn a_dropped_state_leaves_nothing_to_the_one_that_gets_its_name() {
+    let mut job = Job::fed();
+    let uid = || "each".to_owned();
+    let changes = [
+        entries("total", &[json!({ "key": "z", "value": { "sum": 1, "last": null } })]),
+        Change::DropState { uid: uid(), state: "total".to_owned() },
+        Change::RenameState { uid: uid(), state: "highest".to_owned(), to: "total".to_owned() },
+    ];
+    let at = job.harness.savepoint().expect("a savepoint");
+    let store = Store::of(&job);
+    let requests = |op| store.request(op);
+    edit(&Savepoint::open(&at, &requests).unwrap(), &changes, "/edited").unwrap();
+    let lines = exported(&store, "/edited", &of("each", &["total"])).unwrap();
+    assert_eq!(lines.iter().map(|line| line["value"].clone()).collect::<Vec<_>>(), [json!(3), json!(2)]);
+}
+
 #[test]
 fn what_does_not_fit_is_refused_by_line_and_field_and_nothing_is_written() {
     let mut job = Job::fed();
@@ -139,6 +183,14 @@ fn what_does_not_fit_is_refused_by_line_and_field_and_nothing_is_written() {
     refused(entries("total", &[json!({ "value": 1 })]), "not an object with a \"key\"");
     refused(entries("counts", &[json!({ "key": "a", "value": 1 })]), "\"user_key\" is missing");
     refused(entries("totals", &[good]), "has no state 'totals'");
+    let of_counts = json!({ "state": "counts", "key": "a", "user_key": 5, "value": 1 });
+    refused(entries("highest", &[of_counts]), "line 1: it is an entry of state \"counts\"; leave it out");
+    let scoped = json!({ "key": "a", "user_key": 5, "value": 1 });
+    refused(entries("highest", &[scoped]), "no field \"user_key\"; they have: state, key, value, drop");
+    let unclear = json!({ "key": "a", "value": 1, "drop": "no" });
+    refused(entries("highest", &[unclear]), "\"drop\" must be true or false, found \"no\"");
+    let element = json!({ "key": "a", "position": 0, "drop": true });
+    refused(entries("seen", &[element]), "an element of a list cannot be dropped alone");
     let windows = Change::Entries { uid: "windows".into(), state: "panes".into(), lines: String::new() };
     refused(windows, "cannot be changed");
     let taken = Change::RenameOperator { uid: "each".into(), to: "windows".into() };

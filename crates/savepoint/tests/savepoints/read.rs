@@ -161,6 +161,8 @@ fn unknown_names_damage_and_foreign_files_are_refused_by_name() {
     };
     refused(&at, &of("nobody", &[]), "no operator has the uid 'nobody'; there are: in, times, waiting");
     refused(&at, &of("each", &["totals"]), "has no state 'totals'; it has: total, seen");
+    let of_key = Export { uid: "each".to_owned(), states: vec![], keys: vec![serde_json::json!(7)] };
+    refused(&at, &of_key, "state 'total': no key can be that: expected String, found 7");
     refused("/nowhere", &of("each", &[]), "no savepoint or checkpoint at /nowhere");
     let manifest = job.harness.store().below(&format!("{at}/_metadata")).next().unwrap().1.clone();
     let copy = |name: &str, body: &[u8]| {
