@@ -134,8 +134,8 @@ pub trait Writer: Send + 'static {
     }
 
     /// Removes what writers of ended attempts of this job have left behind, by their traces in the restored
-    /// checkpoint. What they had prepared by then is part of that checkpoint and stays. Called in one subtask,
-    /// repeatedly until it returns true.
+    /// checkpoint. What they had prepared by then is part of that checkpoint and stays. Called in one subtask
+    /// when a checkpoint of this attempt is complete, repeatedly until it returns true.
     fn clean_up(&mut self, _traces: &[Bytes]) -> bool {
         true
     }

@@ -177,6 +177,58 @@ fn a_savepoint_can_be_restored_twice() {
     assert_eq!(written(&job), (0..20).collect::<Vec<_>>());
 }
 
+/// The job does not return to a savepoint after a failure, so a savepoint removes nothing that a checkpoint has.
+#[test]
+fn a_savepoint_behind_the_end_of_the_input_keeps_the_pieces_of_the_checkpoint_before() {
+    let feed = Feed::new(1);
+    let mut job = job(&feed, open_long());
+    job.start(1);
+    feed.push(0, 0..10);
+    assert!(job.checkpoint());
+    feed.end();
+    job.settle();
+    job.savepoint().expect("it is taken");
+    job.settle();
+    job.kill();
+    job.start(2);
+    assert!(job.finish(), "{}", job.state());
+    assert_eq!(written(&job), (0..10).collect::<Vec<_>>());
+}
+
+/// Until a checkpoint of the new attempt is complete, the job may return to one that is newer than what it restored.
+/// Traces of former writers stay in its checkpoints until their leftovers are removed.
+#[test]
+fn leftovers_are_removed_when_a_checkpoint_of_the_next_attempt_is_complete() {
+    let feed = Feed::new(1);
+    let mut job = job(&feed, open_long());
+    job.start(2);
+    feed.push(0, 0..10);
+    assert!(job.checkpoint());
+    feed.push(0, 10..20);
+    let in_checkpoint = hidden(&job);
+    let of_one_writer =
+        in_checkpoint.last().and_then(|name| name.rsplit_once('-')).expect("pieces are there").0;
+    job.store_mut().fail_writes(of_one_writer);
+    assert!(!job.checkpoint());
+    job.kill();
+    job.store_mut().heal();
+    let left = &hidden(&job) - &in_checkpoint;
+    assert!(!left.is_empty());
+    for parallelism in [1, 2] {
+        job.start(parallelism);
+        job.settle();
+        job.kill();
+        assert!(left.is_subset(&hidden(&job)), "{parallelism}");
+    }
+    job.start(2);
+    assert!(job.checkpoint());
+    job.settle();
+    assert!(left.is_disjoint(&hidden(&job)), "{:?}", hidden(&job));
+    feed.end();
+    assert!(job.finish(), "{}", job.state());
+    assert_eq!(written(&job), (0..20).collect::<Vec<_>>());
+}
+
 #[test]
 fn a_part_that_somebody_removes_is_named() {
     let feed = Feed::new(1);

@@ -7,10 +7,6 @@ use std::time::Duration;
 ///
 /// A [`FileSink`](super::FileSink) without a policy closes its files [at each checkpoint](Self::on_checkpoint).
 ///
-/// **Other policies can lose data.** A file that is open over checkpoints has hidden objects, and one of them may be removed
-/// too early when a rescale is followed by several failures of the JobManager. The job then does not start, and says which
-/// object is missing.
-///
 /// `RollingPolicy::default()` is Flink's `DefaultRollingPolicy`: a file stays open over checkpoints until it has 128 MiB, or was opened
 /// 60 s ago, or nothing was written to it for 60 s. A file that has got half of its size since the last checkpoint is
 /// closed with the checkpoint, because keeping it open would only mean to write it twice.

@@ -46,7 +46,7 @@ const MAX_UNSTORED: usize = 1_000;
 const MAX_COMMITS: usize = 256;
 
 /// What a writer leaves in a checkpoint, so that a later attempt can remove what it has left behind.
-#[derive(Data)]
+#[derive(Clone, Data)]
 pub(crate) struct WriterTrace {
     job: u128,
     epoch: u64,
@@ -73,8 +73,10 @@ pub struct SinkStage<S: Sink> {
     sink: S,
     opened: Option<Opened<S::Writer>>,
     transactions: Vec<Pending>,
-    /// Traces of the writers of ended attempts, until their leftovers are removed.
-    former: Vec<Bytes>,
+    /// Traces of the writers of ended attempts, until their leftovers are removed. In one subtask only, and part of its
+    /// checkpoints.
+    former: Vec<WriterTrace>,
+    clean_up: CleanUp,
     written: u64,
     ended: bool,
     /// What must be stored before checkpoints can be complete.
@@ -83,6 +85,17 @@ pub struct SinkStage<S: Sink> {
     last_logged: Option<Instant>,
     bounds: Bounds,
     end: EndOfChain,
+}
+
+/// When the leftovers of former attempts are removed: when a checkpoint of this one is complete. Before, the job may still
+/// return to a newer checkpoint than the restored one, if that was damaged and is repaired, and what it names would be
+/// taken for a leftover.
+#[derive(Clone, Copy)]
+enum CleanUp {
+    NotDue,
+    /// With this checkpoint, or a later one.
+    With(CheckpointId),
+    Due,
 }
 
 struct Opened<W> {
@@ -145,6 +158,7 @@ impl<S: Sink> SinkStage<S> {
             opened: None,
             transactions: Vec::new(),
             former: Vec::new(),
+            clean_up: CleanUp::NotDue,
             written: 0,
             ended: false,
             unstored: Unstored::default(),
@@ -242,6 +256,10 @@ impl<S: Sink> SinkStage<S> {
         }
     }
 
+    fn must_clean_up(&self) -> bool {
+        matches!(self.clean_up, CleanUp::Due) && !self.former.is_empty()
+    }
+
     fn commits_under_way(&self) -> usize {
         let is_under_way = |pending: &&Pending| matches!(pending.commit, Commit::UnderWay { .. });
         self.transactions.iter().filter(is_under_way).count()
@@ -327,10 +345,9 @@ impl<S: Sink> Control for SinkStage<S> {
         let writers = context.take_list::<WriterTrace>(&self.operator.uid, WRITERS);
         if context.place.index == SubtaskIndex(0) {
             let now = WriterTrace::of(context.job, context.attempt, Bytes::new());
-            let ended = |of: WriterTrace| {
-                (of.job == now.job && (of.epoch, of.number) != (now.epoch, now.number)).then_some(of.trace)
-            };
-            self.former = writers.into_iter().filter_map(ended).collect();
+            let has_ended =
+                |of: &WriterTrace| of.job == now.job && (of.epoch, of.number) != (now.epoch, now.number);
+            self.former = writers.into_iter().filter(has_ended).collect();
         }
         self.commit();
     }
@@ -357,10 +374,10 @@ impl<S: Sink> Control for SinkStage<S> {
         if !self.transactions.is_empty() {
             self.commit();
         }
-        if !self.former.is_empty() {
-            let former = std::mem::take(&mut self.former);
-            if !self.writer().clean_up(&former) {
-                self.former = former;
+        if self.must_clean_up() {
+            let traces: Vec<_> = self.former.iter().map(|former| former.trace.clone()).collect();
+            if self.writer().clean_up(&traces) {
+                self.former.clear();
             }
         }
     }
@@ -384,11 +401,15 @@ impl<S: Sink> Control for SinkStage<S> {
         self.unstored.take_error();
         self.take_output();
         let followed_by = match context.kind {
+            // Also behind the end of the input: the job does not return to a savepoint, so it is not the last checkpoint.
+            SnapshotKind::Savepoint => FollowedBy::OtherJobs,
             _ if self.ended => FollowedBy::Nothing,
             SnapshotKind::Checkpoint | SnapshotKind::Full => FollowedBy::Records,
             SnapshotKind::Cut => FollowedBy::OtherSubtasks,
-            SnapshotKind::Savepoint => FollowedBy::OtherJobs,
         };
+        if matches!(self.clean_up, CleanUp::NotDue) && context.kind != SnapshotKind::Savepoint {
+            self.clean_up = CleanUp::With(context.checkpoint);
+        }
         let barrier = Barrier { checkpoint: context.checkpoint, followed_by };
         let open = match self.writer().snapshot(barrier) {
             Ok(output) => self.add_output(output),
@@ -414,8 +435,9 @@ impl<S: Sink> Control for SinkStage<S> {
         context.put_list(&self.operator.uid, OPEN, Redistribution::Split, open);
         match context.kind {
             SnapshotKind::Checkpoint | SnapshotKind::Full | SnapshotKind::Cut => {
-                let trace = writer.trace().map(|trace| WriterTrace::of(*job, *attempt, trace));
-                context.put_list(&self.operator.uid, WRITERS, Redistribution::Union, trace);
+                let own = writer.trace().map(|trace| WriterTrace::of(*job, *attempt, trace));
+                let traces = self.former.iter().cloned().chain(own);
+                context.put_list(&self.operator.uid, WRITERS, Redistribution::Union, traces);
             }
             SnapshotKind::Savepoint => {
                 // A savepoint without transactions refers to no data that a clean-up could remove.
@@ -446,6 +468,9 @@ impl<S: Sink> Control for SinkStage<S> {
                 pending.commit = Commit::due(now);
             }
         }
+        if matches!(self.clean_up, CleanUp::With(first) if first <= checkpoint) {
+            self.clean_up = CleanUp::Due;
+        }
         self.writer().completed(checkpoint);
         self.commit();
     }
@@ -454,7 +479,7 @@ impl<S: Sink> Control for SinkStage<S> {
     fn aborted(&mut self, _: CheckpointId) {}
 
     fn is_settled(&self) -> bool {
-        self.transactions.is_empty()
+        self.transactions.is_empty() && !self.must_clean_up()
     }
 
     fn has_room(&mut self) -> bool {

@@ -88,9 +88,8 @@ pub enum Shape {
 }
 
 impl Shape {
-    /// The kinds with their own model that runs draw. `Files` is not among them: a piece of an open part is removed while a
-    /// checkpoint that may be restored has it (docs/design/simulation.md, "Open").
-    const MODELLED: [Shape; 10] = [
+    /// The kinds with their own model.
+    const MODELLED: [Shape; 11] = [
         Shape::Counts,
         Shape::CountsOfCounts,
         Shape::Windows,
@@ -101,11 +100,12 @@ impl Shape {
         Shape::Slow,
         Shape::Bursts,
         Shape::Broker,
+        Shape::Files,
     ];
 
     /// All kinds.
     pub fn all() -> impl Iterator<Item = Self> {
-        Self::MODELLED.into_iter().chain([Self::Files]).chain(Operator::ALL.map(Self::Operator))
+        Self::MODELLED.into_iter().chain(Operator::ALL.map(Self::Operator))
     }
 
     /// Whether the output does not depend on event time.
