@@ -85,7 +85,19 @@ impl Config {
     /// # Errors
     /// All errors in one.
     pub fn load(directory: Option<&Path>, definitions: &[String]) -> Result<Loaded, ConfigError> {
-        Loader::of_process(directory, definitions)?.load()
+        Self::load_with_defaults(&[], directory, definitions)
+    }
+
+    /// The same for a process that has other defaults for some options.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn load_with_defaults(
+        defaults: &[(&str, String)],
+        directory: Option<&Path>,
+        definitions: &[String],
+    ) -> Result<Loaded, ConfigError> {
+        Loader::of_process(directory, definitions)?.defaults(defaults).load()
     }
 
     /// A configuration that is set by a program or a test.
@@ -133,6 +145,17 @@ impl Loader {
     /// the system's temporary directory.
     pub fn home(mut self, directory: &Path) -> Self {
         self.home = Some(directory.canonicalize().unwrap_or_else(|_| directory.to_owned()));
+        self
+    }
+
+    /// Adds defaults, which all sources override.
+    fn defaults(mut self, defaults: &[(&str, String)]) -> Self {
+        let setting = |(key, text): &(&str, String)| Setting {
+            key: (*key).to_owned(),
+            text: text.clone(),
+            origin: Source::Default,
+        };
+        self.settings.splice(0..0, defaults.iter().map(setting));
         self
     }
 

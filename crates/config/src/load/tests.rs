@@ -80,6 +80,22 @@ fn aliases_are_the_option() {
 }
 
 #[test]
+fn a_process_has_defaults_of_its_own() {
+    let directory = |yaml: &str, definition: Option<&str>| {
+        let loader = Loader::new().yaml("conf/config.yaml", yaml).unwrap();
+        let loader = definition.into_iter().try_fold(loader, Loader::define).unwrap();
+        let defaults = [("execution.checkpointing.dir", "memory://c".to_owned())];
+        CHECKPOINT_DIRECTORY.get(&loader.defaults(&defaults).load().unwrap().config)
+    };
+    assert_eq!(directory("", None), "memory://c");
+    assert_eq!(directory("state.checkpoints.dir: /file", None), "/file");
+    assert_eq!(
+        directory("state.checkpoints.dir: /file", Some("-Dexecution.checkpointing.dir=/given")),
+        "/given"
+    );
+}
+
+#[test]
 fn the_quick_start_is_understood() {
     let given = Given {
         arguments: &[

@@ -69,22 +69,19 @@ pub(super) fn run(
     Ok(ExitCode::from(u8::try_from(exit.code).unwrap_or(1)))
 }
 
-/// The defaults for a cluster in one process: checkpoints are in memory, and the job runs in reactive mode.
+/// The address of a cluster in one process, which no other cluster has, and its defaults: checkpoints are in memory, and the
+/// job runs in reactive mode.
 fn with_defaults(options: &Options) -> Result<Options, LaunchError> {
     let free = std::net::TcpListener::bind(("127.0.0.1", 0)).and_then(|socket| socket.local_addr());
     let port = free.map_err(system("cannot find a free port"))?.port();
-    let defaults = [
-        ("jobmanager.rpc.address", "127.0.0.1".to_owned()),
-        ("jobmanager.rpc.port", port.to_string()),
-        ("execution.checkpointing.dir", "memory://checkpoints".to_owned()),
-        ("jobmanager.scheduler", "adaptive".to_owned()),
-        ("scheduler-mode", "reactive".to_owned()),
+    // Before those of the user, of which the last one counts.
+    let address = ["jobmanager.rpc.address=127.0.0.1".to_owned(), format!("jobmanager.rpc.port={port}")];
+    let definitions = address.into_iter().chain(options.definitions.iter().cloned()).collect();
+    let defaults = vec![
+        (options::CHECKPOINT_DIRECTORY.key(), "memory://checkpoints".to_owned()),
+        (options::SCHEDULER_MODE.key(), "reactive".to_owned()),
     ];
-    let given = |key: &str| options.definitions.iter().any(|d| d.split('=').next() == Some(key));
-    let mut definitions: Vec<String> =
-        defaults.iter().filter(|(key, _)| !given(key)).map(|(key, value)| format!("{key}={value}")).collect();
-    definitions.extend(options.definitions.iter().cloned());
-    Ok(Options { definitions, ..options.clone() })
+    Ok(Options { definitions, defaults, ..options.clone() })
 }
 
 /// Runs an executor on a thread of this process, like `JOB executor` in a separate process.
@@ -107,5 +104,38 @@ impl Process for Broken {
 
     fn next_wakeup(&self) -> Option<Instant> {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(definitions: &[&str], expected: [&str; 3]) {
+        let definitions = definitions.iter().map(|&definition| definition.to_owned()).collect();
+        let given = Options {
+            config_dir: None,
+            definitions,
+            defaults: vec![],
+            fresh: false,
+            from_savepoint: None,
+            allow_other_build: false,
+            allow_replay: false,
+            args: vec![],
+        };
+        let config = job_manager::load(&with_defaults(&given).unwrap()).unwrap();
+        let keys = ["execution.checkpointing.dir", "scheduler-mode", "jobmanager.rpc.address"];
+        let value =
+            |key| config.effective().find(|option| option.key == key).unwrap().value.unwrap_or_default();
+        assert_eq!(keys.map(value), expected);
+    }
+
+    #[test]
+    fn options_of_the_user_are_not_overridden_whatever_their_names() {
+        check(&[], ["memory://checkpoints", "reactive", "127.0.0.1"]);
+        check(&["-Dstate.checkpoints.dir=/c"], ["/c", "reactive", "127.0.0.1"]);
+        check(&["execution.checkpointing.dir=/c", "scheduler-mode="], ["/c", "", "127.0.0.1"]);
+        check(&["jobmanager.rpc.address = ::1"], ["memory://checkpoints", "reactive", "::1"]);
     }
 }

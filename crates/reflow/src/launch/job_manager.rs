@@ -87,7 +87,7 @@ pub(super) fn load(options: &Options) -> Result<Config, LaunchError> {
     if let Some(path) = &options.from_savepoint {
         definitions.push(format!("{}={path}", reflow_config::options::STATE_RECOVERY_PATH.key()));
     }
-    let loaded = Config::load(options.config_dir.as_deref(), &definitions)?;
+    let loaded = Config::load_with_defaults(&options.defaults, options.config_dir.as_deref(), &definitions)?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }

@@ -77,6 +77,9 @@ pub(crate) struct Options {
     /// Set an option. Overrides config.yaml and the environment.
     #[arg(short = 'D', value_name = "KEY=VALUE")]
     pub(crate) definitions: Vec<String>,
+    /// Options with another default than usual.
+    #[arg(skip)]
+    pub(crate) defaults: Vec<(&'static str, String)>,
     /// Start a new job, and ignore the state of earlier runs.
     #[arg(long)]
     pub(crate) fresh: bool,

@@ -152,7 +152,7 @@ where
             Some(left) => self.last_timers = left,
             None => self.lifecycle.fail(
                 Fault::Permanent,
-                "its timers go on and on after the end of the input, because they register others: register none once                  `context.watermark()` is `MAX_WATERMARK`",
+                "its timers go on and on after the end of the input, because they register others: register none once `context.watermark()` is `MAX_WATERMARK`",
             ),
         }
     }
