@@ -84,35 +84,3 @@ impl Files {
 fn body(name: &str, storage: &Storage) -> String {
     sink::waiting(name, storage) + &sink::committed(name, storage)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use bytes::Bytes;
-
-    #[test]
-    fn lines_of_damaged_checkpoints_may_come_once_more() {
-        let mut storage = Storage::default();
-        let mut files = Files::default();
-        for (name, body, checkpoint) in [("a", "1 1\n", 1), ("b", "1 2\n", 2), ("c", "1 3\n", 3)] {
-            storage.put(&format!("{}{name}", sink::COMMITTED), Bytes::from_static(body.as_bytes()));
-            files.prepared(name);
-            files.completed(CheckpointId(checkpoint));
-        }
-        assert_eq!(files.out_of_order(&storage), None);
-        files.begins(Some(CheckpointId(2)), &storage);
-        assert_eq!(["1 1", "1 2", "1 3"].map(|line| files.redone(line)), [0, 0, 1]);
-    }
-
-    #[test]
-    fn an_earlier_count_after_a_later_one_is_seen() {
-        let mut storage = Storage::default();
-        let mut files = Files::default();
-        for (name, body, checkpoint) in [("a", "1 1\n2 1\n1 3\n", 1), ("b", "1 2\n", 2)] {
-            storage.put(&format!("{}{name}", sink::COMMITTED), Bytes::from_static(body.as_bytes()));
-            files.prepared(name);
-            files.completed(CheckpointId(checkpoint));
-        }
-        assert!(files.out_of_order(&storage).is_some_and(|text| text.starts_with("key 1: ")));
-    }
-}

@@ -13,7 +13,7 @@ mod job_managers;
 pub mod options;
 pub mod programs;
 pub mod setup;
-mod target;
+pub mod target;
 mod trouble;
 mod user;
 

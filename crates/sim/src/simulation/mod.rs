@@ -9,9 +9,9 @@
 
 pub mod ends;
 pub mod fault;
-mod plan;
+pub mod plan;
 mod report;
-mod shrink;
+pub mod shrink;
 
 use crate::faults::Probe;
 use crate::trace::{Detail, Trace};

@@ -25,25 +25,25 @@ const ALL_STARTED: Duration = Duration::from_secs(2);
 
 /// A run.
 #[derive(Clone, Debug)]
-pub(super) struct Plan {
-    pub(super) seed: u64,
+pub struct Plan {
+    pub seed: u64,
     /// How many TaskManagers start with the job.
-    pub(super) task_managers: u64,
-    pub(super) most_task_managers: u64,
-    pub(super) slots: u64,
-    pub(super) checkpoint_interval: Duration,
+    pub task_managers: u64,
+    pub most_task_managers: u64,
+    pub slots: u64,
+    pub checkpoint_interval: Duration,
     /// The records of a batch between two tasks.
-    pub(super) batch_records: usize,
-    pub(super) lasts: Duration,
+    pub batch_records: usize,
+    pub lasts: Duration,
     /// What strikes, each at its time after the start.
-    pub(super) schedule: Vec<(Duration, Trouble)>,
+    pub schedule: Vec<(Duration, Trouble)>,
     /// For each input, the positions of its records.
-    pub(super) kept: Vec<Vec<usize>>,
+    pub kept: Vec<Vec<usize>>,
 }
 
 impl Plan {
     /// The run of a seed.
-    pub(super) fn random(seed: u64, bounds: &Bounds, faults: &[Fault], lengths: &[usize]) -> Self {
+    pub fn random(seed: u64, bounds: &Bounds, faults: &[Fault], lengths: &[usize]) -> Self {
         let mut rng = Rng::new(seed).fork("simulation");
         let usual = reflow_types::Bounds::default();
         let slots = rng.within(1..=bounds.slots);
@@ -72,18 +72,18 @@ impl Plan {
     }
 
     /// A run without faults on the smallest cluster.
-    pub(super) fn calm(lengths: &[usize]) -> Self {
+    pub fn calm(lengths: &[usize]) -> Self {
         let bounds = Bounds { task_managers: 1, slots: 1, ..Bounds::default() };
         Self::random(0, &bounds, &[], lengths)
     }
 
     /// When its records arrive.
-    pub(super) fn pace(&self, probe: &Probe, splits: usize) -> Pace {
+    pub fn pace(&self, probe: &Probe, splits: usize) -> Pace {
         Pace { lasts: self.lasts, splits, kept: self.kept.clone(), probe: probe.clone() }
     }
 
     /// The cluster before the first event.
-    pub(super) fn cluster(
+    pub fn cluster(
         &self,
         job: Arc<dyn SimulatedJob>,
         probe: Probe,
@@ -109,7 +109,7 @@ impl Plan {
     }
 
     /// The parallelism at which the job starts.
-    pub(super) fn parallelism(&self) -> u64 {
+    pub fn parallelism(&self) -> u64 {
         self.task_managers * self.slots
     }
 }
