@@ -1,8 +1,8 @@
 //! `cargo xtask ci`: every check in turn, the quick ones first, up to the first that fails.
 //!
-//! Everything is built in the profile of the tests, so that a complete run takes well under an hour on two slow
-//! cores: dependencies are checked once for clippy and the documentation, and compiled once for tests, doc tests
-//! and the simulation. Steps that need an optimised build (benchmarks, the distribution, thousands of simulated
+//! Everything is built in the profile of the tests, so that a complete run takes about half an hour on two slow
+//! cores: dependencies are checked once for clippy and the documentation, and compiled once for all other steps, which
+//! also use the same features (`build_as_for_tests`). Steps that need an optimised build (benchmarks, the distribution, thousands of simulated
 //! clusters) are separate commands: `cargo xtask bench`, `dist` and `sim`.
 
 use std::process::Command;
@@ -38,7 +38,6 @@ const STEPS: &[Step] = &[
     Step { name: "clippy", check: clippy },
     Step { name: "documentation", check: documentation },
     Step { name: "tests", check: tests },
-    Step { name: "doc tests", check: || succeed(&mut cargo(["test", "--workspace", "--doc"])) },
     Step { name: "simulation", check: simulation },
     Step { name: "injected faults", check: sim::injected_faults },
     Step { name: "web", check: web },
@@ -79,10 +78,10 @@ fn documentation() -> Result<(), Failure> {
     succeed(cargo(arguments).env("RUSTDOCFLAGS", flags))
 }
 
-/// Runs all suites even if one fails, so that one run shows all failures. If an S3 server can be installed, tests
-/// of storage and of whole clusters also use S3.
+/// Runs all suites, of documentation too, even if one fails, so that one run shows all failures. If an S3 server can be
+/// installed, tests of storage and of whole clusters also use S3.
 fn tests() -> Result<(), Failure> {
-    let arguments = ["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--tests", "--examples"];
+    let arguments = ["test", "--workspace", "--no-fail-fast"];
     if !s3::is_possible() {
         skip("python3", "apt-get install python3-venv; without it, the tests leave out S3")?;
         return succeed(&mut cargo(arguments));

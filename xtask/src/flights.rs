@@ -1,7 +1,7 @@
 //! `cargo xtask flights`: compares the flights examples with an independent program.
 
 use crate::Failure;
-use crate::process::{cargo, is_installed, root, succeed, target_directory};
+use crate::process::{build_as_for_tests, is_installed, root, succeed, target_directory};
 use std::process::Command;
 
 pub(crate) const HELP: &str = "\
@@ -29,9 +29,7 @@ pub(crate) fn run() -> Result<(), Failure> {
     let data = target_directory().join("flights");
     succeed(Command::new("sh").arg(root().join("examples/flights/fetch.sh")).arg(&data))
         .map_err(|failure| format!("{failure}: cannot fetch the table of flights, as said above"))?;
-    // Built as part of the workspace, so that features are those of the tests.
-    let bins = EXECUTABLES.iter().flat_map(|name| ["--bin", name]);
-    succeed(&mut cargo(["build", "--workspace", "--quiet"].into_iter().chain(bins)))?;
+    build_as_for_tests(EXECUTABLES.iter().flat_map(|name| ["--bin", name]))?;
     let check = target_directory().join("debug").join(CHECK);
     succeed(Command::new(check).arg("--data").arg(&data).current_dir(root()))
 }

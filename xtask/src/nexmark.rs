@@ -1,7 +1,7 @@
 //! `cargo xtask nexmark`: compares the Nexmark example with an independent program.
 
 use crate::Failure;
-use crate::process::{cargo, is_installed, root, succeed, target_directory};
+use crate::process::{build_as_for_tests, is_installed, root, succeed, target_directory};
 use crate::pypi;
 use std::process::Command;
 
@@ -29,9 +29,7 @@ pub(crate) fn run() -> Result<(), Failure> {
             .to_owned());
     }
     let programs = pypi::install(DUCKDB)?;
-    // Built as part of the workspace, so that features are those of the tests.
-    let bins = EXECUTABLES.iter().flat_map(|name| ["--bin", name]);
-    succeed(&mut cargo(["build", "--workspace", "--quiet"].into_iter().chain(bins)))?;
+    build_as_for_tests(EXECUTABLES.iter().flat_map(|name| ["--bin", name]))?;
     let executable = |name: &str| Command::new(target_directory().join("debug").join(name));
     let data = target_directory().join("nexmark");
     let (events, expected) = (data.join("events"), data.join("expected"));

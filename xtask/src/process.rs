@@ -28,7 +28,27 @@ pub(crate) fn cargo<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.args(arguments).current_dir(root());
+    // What `cargo xtask` says of xtask's package. Build scripts of dependencies watch these variables: with them, and
+    // without them in the next command, cargo would compile nearly everything again.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(name);
+        }
+    }
     command
+}
+
+/// Builds targets such as `["--bin", "reflow"]` in the profile of the tests, with the features that
+/// `cargo test --workspace` builds them with.
+///
+/// # Errors
+/// If the build fails.
+pub(crate) fn build_as_for_tests<'a>(targets: impl IntoIterator<Item = &'a str>) -> Result<(), Failure> {
+    // Features are those of the whole workspace, and those that dev-dependencies ask for count only if a test is
+    // built: this one takes a second. With other features, cargo would compile dependencies and engine again.
+    let with_features_of_tests = ["build", "--workspace", "--quiet", "--test", "page"];
+    succeed(&mut cargo(with_features_of_tests.into_iter().chain(targets)))
 }
 
 /// Runs `command` until it exits, with this process's input and output.

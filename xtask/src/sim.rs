@@ -1,7 +1,7 @@
 //! `cargo xtask sim`: runs the simulator, built with optimisation.
 
 use crate::Failure;
-use crate::process::{cargo, root, succeed, target_directory};
+use crate::process::{build_as_for_tests, cargo, root, succeed, target_directory};
 use std::process::Command;
 
 pub(crate) const HELP: &str = "\
@@ -13,7 +13,7 @@ cargo xtask sim [ARGUMENT]...: simulates whole clusters from seeds
   --scenario NAME   gives each run this scenario, even if its weight is 0
   --at-most SECONDS begins no more runs after that time
   --threads N       simulates N clusters at once; by default as many as there are cores
-  --injected-faults builds the simulator with known faults, and fails unless each is found; with
+  --injected-faults activates one known fault after the other, and fails unless each is found; with
                     --injected-fault NAME it tries this one alone
 
 Everything else goes to the simulator: cargo xtask sim -- --help lists it.
@@ -34,10 +34,9 @@ pub(crate) fn injected_faults() -> Result<(), Failure> {
     succeed(simulator()?.arg("--injected-faults"))
 }
 
-/// The simulator in the profile of the tests. It is built as part of the workspace with the features of the
-/// tests, because cargo would compile the dependencies again with others.
+/// The simulator in the profile of the tests, which contains injected faults.
 pub(crate) fn simulator() -> Result<Command, Failure> {
-    succeed(&mut cargo(["build", "--workspace", "--quiet", "--bin", "reflow-sim"]))?;
+    build_as_for_tests(["--bin", "reflow-sim"])?;
     let mut simulator = Command::new(target_directory().join("debug/reflow-sim"));
     simulator.current_dir(root());
     Ok(simulator)

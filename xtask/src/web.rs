@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::Failure;
-use crate::process::{cargo, is_installed, root, succeed, target_directory};
+use crate::process::{build_as_for_tests, is_installed, root, succeed, target_directory};
 
 pub(crate) const HELP: &str = "\
 cargo xtask web [--accept | --screenshots]: checks the web interface
@@ -149,16 +149,7 @@ fn build(into: &Path) -> Result<(), Failure> {
 
 /// Runs `command` with the executables that serve the page.
 fn browse(command: &mut Command) -> Result<(), Failure> {
-    // As parts of the workspace, whose features are then those that the tests are built with.
-    succeed(&mut cargo([
-        "build",
-        "--workspace",
-        "--quiet",
-        "--bin",
-        "top_speed_windowing",
-        "--example",
-        "made_up_cluster",
-    ]))?;
+    build_as_for_tests(["--bin", "top_speed_windowing", "--example", "made_up_cluster"])?;
     let debug = target_directory().join("debug");
     command
         .current_dir(sources())

@@ -146,11 +146,20 @@ impl Drop for Distribution {
     }
 }
 
-/// The job's executable, which is built here because cargo builds only the executables of the tested package. It
-/// has S3, as in the distribution.
+/// The job's executable, which is built here because cargo builds only the executables of the tested package. It has
+/// S3, as in the distribution, and the features with which the whole workspace is tested (as `build_as_for_tests` in
+/// xtask): with others, cargo would compile the engine again.
 pub(crate) fn job() -> PathBuf {
-    let built = ["build", "--quiet", "--package", "reflow-examples", "--features", "s3", "--bin", JOB];
-    assert!(Command::new(env!("CARGO")).args(built).status().unwrap().success());
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--quiet", "--workspace", "--test", "page", "--bin", JOB]);
+    // Build scripts of dependencies watch what cargo tells tests of their package.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            cargo.env_remove(name);
+        }
+    }
+    assert!(cargo.status().unwrap().success());
     Path::new(env!("CARGO_BIN_EXE_reflow")).with_file_name(JOB)
 }
 
