@@ -17,9 +17,9 @@ use reflow_api::window::{
 };
 use reflow_api::{
     Aggregate, AsyncCalls, BroadcastProcessFunction, CoProcessFunction, Context, OutputTag, ProcessFunction,
-    Sink, TimeDomain, UnkeyedContext, UnkeyedProcessFunction, UserError, Watermarks,
+    TimeDomain, UnkeyedContext, UnkeyedProcessFunction, UserError, Watermarks,
 };
-use reflow_stream::{Pipeline, Stream};
+use reflow_stream::BoxedStream;
 use reflow_types::{Data, Timestamp};
 use std::time::Duration;
 
@@ -194,49 +194,46 @@ impl Operator {
         matches!(self, Self::AsyncCalls | Self::OrderedAsyncCalls)
     }
 
-    /// Builds its job, from a stream of readings to a sink of lines. The output does not depend on the order of
-    /// records of different splits.
-    pub fn build<P, S>(self, readings: Stream<P>, disorder: Disorder, sink: S)
-    where
-        P: Pipeline<Out = Reading>,
-        S: Sink<Item = String>,
-    {
-        let timed = |readings: Stream<P>| {
+    /// Builds its job, from a stream of readings to one of lines. The lines do not depend on the order of records of
+    /// different splits.
+    ///
+    /// Both ends are boxed, so that a source and a sink are compiled once, and not for each operator.
+    #[inline] // so it is compiled by its caller: the simulator is optimised, and this crate is not
+    pub fn build(self, readings: BoxedStream<Reading>, disorder: Disorder) -> BoxedStream<String> {
+        let timed = |readings: BoxedStream<Reading>| {
             readings.assign_event_time(time, Watermarks::bounded_out_of_orderness(disorder.in_split))
         };
         let overall = Watermarks::bounded_out_of_orderness(disorder.overall);
-        let _ = match self {
+        match self {
             Self::Reduce => {
                 let sum = |a: Reading, b: Reading| Reading { value: a.value + b.value, ..b };
-                readings.key_by(Reading::own_key).reduce(sum).map(text).sink("out", sink)
+                readings.key_by(Reading::own_key).reduce(sum).map(text).boxed()
             }
             Self::Aggregate => {
                 let key = |r: &Reading| format!("{} of {}", r.key, r.split);
-                readings.key_by(key).aggregate(Sum).map(text).sink("out", sink)
+                readings.key_by(key).aggregate(Sum).map(text).boxed()
             }
             Self::Tumbling => {
                 let windows = timed(readings).key_by(key).window(TumblingWindows::of(TUMBLING));
-                windows.aggregate(Sum).map(window_text).sink("out", sink)
+                windows.aggregate(Sum).map(window_text).boxed()
             }
             Self::Sliding => {
                 let windows = timed(readings).key_by(key).window(SlidingWindows::of(SLIDING, SLIDE));
-                windows.aggregate(Sum).map(window_text).sink("out", sink)
+                windows.aggregate(Sum).map(window_text).boxed()
             }
             Self::GlobalByCount => {
                 let windows = timed(readings).key_by(Reading::own_key).window(GlobalWindows);
                 let windows = windows.trigger(CountTrigger::every(3)).evict(CountEvictor::keep_last(5));
-                windows.max_by(|r| r.value).map(text).sink("out", sink)
+                windows.max_by(|r| r.value).map(text).boxed()
             }
             Self::GlobalByDelta => {
                 let windows = timed(readings).key_by(Reading::own_key).window(GlobalWindows);
                 let windows = windows.evict(TimeEvictor::keep_last(Duration::from_millis(100)));
                 let windows = windows.trigger_on_rise(50.0, |r| r.time as f64);
-                windows.max_by(|r| r.value).map(text).sink("out", sink)
+                windows.max_by(|r| r.value).map(text).boxed()
             }
-            Self::EventTimers => {
-                timed(readings).key_by(Reading::own_key).process(Delayed::default()).sink("out", sink)
-            }
-            Self::States => readings.key_by(Reading::own_key).process(ledger::KeepLedger).sink("out", sink),
+            Self::EventTimers => timed(readings).key_by(Reading::own_key).process(Delayed::default()).boxed(),
+            Self::States => readings.key_by(Reading::own_key).process(ledger::KeepLedger).boxed(),
             Self::TwoKeyed => {
                 let first = timed(readings).key_by(key).window(TumblingWindows::of(TWO_KEYED[0]));
                 let first = first.aggregate(Sum).map(|w: Windowed<u64, i64>| Reading {
@@ -247,13 +244,13 @@ impl Operator {
                 });
                 let second = first.max_parallelism(7).key_by(key);
                 let second = second.window(TumblingWindows::of(TWO_KEYED[1])).aggregate(Sum);
-                second.max_parallelism(32_768).map(window_text).sink("out", sink)
+                second.max_parallelism(32_768).map(window_text).boxed()
             }
             Self::SingleBetween => {
                 let single = readings.start_new_chain().filter(|r: &Reading| r.value != LEFT_OUT);
                 let single = single.parallelism(1).assign_event_time(time, overall);
                 let windows = single.key_by(key).window(TumblingWindows::of(TUMBLING));
-                windows.aggregate(Sum).map(window_text).sink("out", sink)
+                windows.aggregate(Sum).map(window_text).boxed()
             }
             Self::SharedUnion => {
                 let times = Watermarks::bounded_out_of_orderness(disorder.in_split);
@@ -261,23 +258,23 @@ impl Operator {
                 let low = shared.filter(|r| r.value < 0).boxed();
                 let both = low.union(shared.stream().boxed().filter(|r| r.value >= 0));
                 let windows = both.boxed().key_by(key).window(TumblingWindows::of(TUMBLING));
-                windows.aggregate(Sum).map(window_text).sink("out", sink)
+                windows.aggregate(Sum).map(window_text).boxed()
             }
             Self::FlatMapRebalanced => {
                 let many =
                     |r: Reading| (0..FLAT_MAP).map(move |n| Reading { key: r.key * FLAT_MAP + n, ..r });
                 let kept = |r: &Reading| r.key.is_multiple_of(FLAT_MAP_KEPT);
                 let many = readings.boxed().flat_map(many).boxed().rebalance();
-                many.boxed().filter(kept).map(text).boxed().sink("out", sink)
+                many.boxed().filter(kept).map(text).boxed()
             }
             Self::TimesBehindExchange => {
                 let assigned = readings.rebalance().assign_event_time(time, overall);
                 let windows = assigned.key_by(key).window(TumblingWindows::of(TUMBLING));
-                windows.aggregate(Sum).map(window_text).sink("out", sink)
+                windows.aggregate(Sum).map(window_text).boxed()
             }
             Self::Unkeyed => {
                 let behind_source = timed(readings).process(PassOn::default());
-                behind_source.rebalance().process(PassOn::default()).map(text).sink("out", sink)
+                behind_source.rebalance().process(PassOn::default()).map(text).boxed()
             }
             Self::SideOutputs => {
                 let (positive, negative) = timed(readings).process(Divide).side_output(&NEGATIVE);
@@ -290,7 +287,7 @@ impl Operator {
                 let side = negative.union(none).union(fifth);
                 let other = other.boxed().filter(|r| r.value > 0 && r.value % 5 != 0);
                 let windows = side.union(other).key_by(key).window(TumblingWindows::of(TUMBLING));
-                windows.aggregate(Sum).map(window_text).sink("out", sink)
+                windows.aggregate(Sum).map(window_text).boxed()
             }
             Self::Connected => {
                 let shared = timed(readings).share();
@@ -300,7 +297,7 @@ impl Operator {
                 let negative = shared.filter(|r| r.value < 0).map(|r| (r.own_key(), (r.time, r.value)));
                 let merged = positive.connect(negative.key_by(|(key, _)| *key)).process(Merge);
                 let windows = merged.key_by(key).window(TumblingWindows::of(TUMBLING));
-                windows.aggregate(Sum).map(window_text).sink("out", sink)
+                windows.aggregate(Sum).map(window_text).boxed()
             }
             Self::Partitioned => {
                 let left_in = |r: Reading| (r.value != LEFT_OUT).then_some(r);
@@ -308,49 +305,49 @@ impl Operator {
                 let by_split = spread.partition_custom(|r, subtasks| r.split as usize % subtasks);
                 let first = by_split.map(|r: Reading| r).global();
                 let windows = first.map(|r: Reading| r).key_by(key).window(TumblingWindows::of(TUMBLING));
-                windows.aggregate(Sum).map(window_text).sink("out", sink)
+                windows.aggregate(Sum).map(window_text).boxed()
             }
             Self::Broadcast => {
                 let shared = timed(readings).share();
                 let values = shared.stream().map(|r| r.value);
                 let keyed = shared.stream().key_by(Reading::own_key);
-                keyed.connect_broadcast(values).process(Totals).sink("out", sink)
+                keyed.connect_broadcast(values).process(Totals).boxed()
             }
-            Self::Lateness => return windows::lateness(readings, disorder.in_split, sink),
-            Self::LateOutput => return windows::late_output(readings, disorder.in_split, sink),
-            Self::Sessions => return windows::sessions(timed(readings), sink),
-            Self::ProcessingTime => return windows::processing_time(readings, sink),
+            Self::Lateness => windows::lateness(readings, disorder.in_split),
+            Self::LateOutput => windows::late_output(readings, disorder.in_split),
+            Self::Sessions => windows::sessions(timed(readings)),
+            Self::ProcessingTime => windows::processing_time(readings),
             Self::WindowAll => {
                 let windows = timed(readings).window_all(SlidingWindows::of(SLIDING, SLIDE));
-                windows.aggregate(Sum).map(|of| window_line(0, of.window.end, of.value)).sink("out", sink)
+                windows.aggregate(Sum).map(|of| window_line(0, of.window.end, of.value)).boxed()
             }
             Self::CountWindows => {
                 let sums = readings.key_by(Reading::own_key).count_window(3).sum(|r| r.value);
-                sums.map(text).sink("out", sink)
+                sums.map(text).boxed()
             }
-            Self::RollingSum => {
-                readings.key_by(Reading::own_key).sum(|r| r.value).map(text).sink("out", sink)
-            }
-            Self::WindowJoin => return joins::window_join(timed(readings), sink),
-            Self::CoGroup => return joins::co_group(timed(readings), sink),
-            Self::IntervalJoin => return joins::interval_join(timed(readings), sink),
-            Self::TemporalJoin => return joins::temporal_join(timed(readings), sink),
-            Self::LookUpJoin => return joins::look_up_join(readings, sink),
+            Self::RollingSum => readings.key_by(Reading::own_key).sum(|r| r.value).map(text).boxed(),
+            Self::WindowJoin => joins::window_join(timed(readings)),
+            Self::CoGroup => joins::co_group(timed(readings)),
+            Self::IntervalJoin => joins::interval_join(timed(readings)),
+            Self::TemporalJoin => joins::temporal_join(timed(readings)),
+            Self::LookUpJoin => joins::look_up_join(readings),
             Self::AsyncCalls => {
                 let calls = called::patient(AsyncCalls::unordered().capacity(5));
                 let results = timed(readings).async_call(called::client(), calls, |r| *r, called::result);
                 let windows = results.key_by(key).window(TumblingWindows::of(TUMBLING));
-                windows.aggregate(Sum).map(window_text).sink("out", sink)
+                windows.aggregate(Sum).map(window_text).boxed()
             }
             Self::OrderedAsyncCalls => {
                 let calls = called::patient(AsyncCalls::ordered().capacity(4));
                 let keyed = timed(readings).key_by(Reading::own_key);
                 let results = keyed.async_call(called::client(), calls, |r| *r, called::result);
                 let sum = |a: Reading, b: Reading| Reading { value: a.value + b.value, ..b };
-                results.key_by(Reading::own_key).reduce(sum).map(text).sink("out", sink)
+                results.key_by(Reading::own_key).reduce(sum).map(text).boxed()
             }
-            Self::KeyedMap => readings.key_by(key).map(text).key_by(|line| line.clone()).sink("out", sink),
-        };
+            Self::KeyedMap => {
+                readings.key_by(key).map(text).key_by(|line| line.clone()).map(|line| line).boxed()
+            }
+        }
     }
 }
 

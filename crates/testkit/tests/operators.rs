@@ -36,7 +36,9 @@ fn all_readings() -> impl Iterator<Item = Reading> {
 /// What the operator's job commits, whatever happens to it.
 fn committed(operator: Operator) -> Vec<String> {
     let disorder = Disorder { in_split: Duration::ZERO, overall: Duration::from_secs(10) };
-    check_rescales(readings(), move |env, feed, out| operator.build(env.source("in", feed), disorder, out))
+    check_rescales(readings(), move |env, feed, out| {
+        operator.build(env.source("in", feed).boxed(), disorder).sink("out", out);
+    })
 }
 
 /// The sums by key and window.

@@ -76,7 +76,7 @@ pub struct Simulation<I: Inputs, O: Outputs> {
 
 /// The bounds of a simulation.
 #[derive(Clone, Debug)]
-pub(crate) struct Bounds {
+pub struct Bounds {
     seeds: u64,
     splits: usize,
     lasts: Duration,

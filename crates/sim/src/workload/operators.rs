@@ -24,7 +24,7 @@ pub(super) fn build(env: &mut StreamEnv, workload: &Workload, operator: Operator
     let readings = workload.readings(env, "readings").map(|Reading { split, key, time, amount, .. }| {
         operators::Reading { split: split.into(), key, time, value: amount - 500 }
     });
-    operator.build(readings, disorder, LineSink);
+    operator.build(readings.boxed(), disorder).sink("out", LineSink);
 }
 
 pub(super) fn expected(workload: &Workload) -> Lines {

@@ -1,9 +1,9 @@
 //! The jobs that join two streams: the readings of one value modulo seven with those of another one.
 
 use super::{Reading, Sum, TUMBLING, key, window_line, window_text};
+use reflow_api::TimeBound;
 use reflow_api::window::{Elements, SessionWindows, TumblingWindows, Window};
-use reflow_api::{Sink, TimeBound};
-use reflow_stream::{Pipeline, SharedStream, Stream};
+use reflow_stream::{BoxedStream, Pipeline, SharedStream, Stream};
 use reflow_types::Timestamp;
 use std::time::Duration;
 
@@ -39,17 +39,13 @@ pub fn product(first: (Timestamp, i64), second: (Timestamp, i64)) -> i64 {
 }
 
 /// The pairs of a window, of which the sums are written, by the time of the pairs.
-pub(super) fn window_join<P, S>(timed: Stream<P>, sink: S)
-where
-    P: Pipeline<Out = Reading>,
-    S: Sink<Item = String>,
-{
+pub(super) fn window_join(timed: Stream<impl Pipeline<Out = Reading>>) -> BoxedStream<String> {
     let shared = timed.share();
     let second = second(&shared).key_by(|((_, key), _, _)| *key);
     let windows = shared.filter(is_first).key_by(key).connect(second).window(TumblingWindows::of(TUMBLING));
     let pairs = windows.join(|key, _, first, second| pair(*key, first, second));
     let sums = pairs.key_by(key).window(TumblingWindows::of(TUMBLING)).aggregate(Sum);
-    let _ = sums.map(window_text).sink("out", sink);
+    sums.map(window_text).boxed()
 }
 
 /// The line of a session with records of both streams.
@@ -58,11 +54,7 @@ pub fn session_line(key: u64, window: Window, first: i64, second: i64) -> String
 }
 
 /// The sums of both streams in their sessions.
-pub(super) fn co_group<P, S>(timed: Stream<P>, sink: S)
-where
-    P: Pipeline<Out = Reading>,
-    S: Sink<Item = String>,
-{
+pub(super) fn co_group(timed: Stream<impl Pipeline<Out = Reading>>) -> BoxedStream<String> {
     let shared = timed.share();
     let second = second(&shared).key_by(|((_, key), _, _)| *key);
     let first = shared.filter(is_first).key_by(key);
@@ -72,7 +64,7 @@ where
         let second = second.iter().map(|(_, (_, _, value))| *value).sum();
         [session_line(*key, window, first, second)]
     });
-    let _ = lines.sink("out", sink);
+    lines.boxed()
 }
 
 /// A second reading matches a first one if it is at most this much earlier.
@@ -81,18 +73,14 @@ pub const BEFORE: Duration = Duration::from_millis(30);
 pub const AFTER: Duration = Duration::from_millis(20);
 
 /// The pairs of readings whose times are close, of which the sums are written, by the time of the later one.
-pub(super) fn interval_join<P, S>(timed: Stream<P>, sink: S)
-where
-    P: Pipeline<Out = Reading>,
-    S: Sink<Item = String>,
-{
+pub(super) fn interval_join(timed: Stream<impl Pipeline<Out = Reading>>) -> BoxedStream<String> {
     let shared = timed.share();
     let second = second(&shared).key_by(|((_, key), _, _)| *key);
     let joined = shared.filter(is_first).key_by(key).interval_join(second);
     let joined = joined.between(TimeBound::before(BEFORE), TimeBound::after(AFTER).exclusive());
     let pairs = joined.join(|key, first, second| pair(*key, first, second));
     let sums = pairs.key_by(key).window(TumblingWindows::of(TUMBLING)).aggregate(Sum);
-    let _ = sums.map(window_text).sink("out", sink);
+    sums.map(window_text).boxed()
 }
 
 /// Whether a reading of the second stream is a deletion.
@@ -106,11 +94,7 @@ pub fn version_line(first: &Reading, version: Option<(Timestamp, i64)>) -> Strin
 }
 
 /// Each reading of the first stream with the version that is valid at its time.
-pub(super) fn temporal_join<P, S>(timed: Stream<P>, sink: S)
-where
-    P: Pipeline<Out = Reading>,
-    S: Sink<Item = String>,
-{
+pub(super) fn temporal_join(timed: Stream<impl Pipeline<Out = Reading>>) -> BoxedStream<String> {
     let shared = timed.share();
     let versions = second(&shared).key_by(|(key, _, _)| *key);
     let joined = shared.filter(is_first).key_by(Reading::own_key).temporal_join(versions);
@@ -118,16 +102,13 @@ where
     let lines = joined.left_join(|_, first, version: Option<&Second>| {
         version_line(first, version.map(|(_, time, value)| (*time, *value)))
     });
-    let _ = lines.sink("out", sink);
+    lines.boxed()
 }
 
 /// Each reading of the first stream with the latest version, which is not written, because it depends on the order of
 /// arrival.
-pub(super) fn look_up_join<P, S>(readings: Stream<P>, sink: S)
-where
-    P: Pipeline<Out = Reading>,
-    S: Sink<Item = String>,
-{
+#[inline] // see [`build`](super::Operator::build)
+pub(super) fn look_up_join(readings: BoxedStream<Reading>) -> BoxedStream<String> {
     let shared = readings.share();
     let versions = second(&shared).key_by(|(key, _, _)| *key);
     let joined = shared.filter(is_first).key_by(Reading::own_key).temporal_join(versions);
@@ -135,5 +116,5 @@ where
         assert!(version.is_none_or(|(key, _, _)| *key == first.own_key()), "{first:?} with {version:?}");
         super::text(first)
     });
-    let _ = lines.sink("out", sink);
+    lines.boxed()
 }

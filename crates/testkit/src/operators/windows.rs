@@ -5,8 +5,8 @@ use reflow_api::window::{
     CountTrigger, Elements, EventTimeTrigger, PurgingTrigger, TumblingWindows, Window, WindowContext,
     WindowFunction, Windowed,
 };
-use reflow_api::{Aggregate, MergeableAggregate, OutputTag, Sink, UserError, Watermarks};
-use reflow_stream::{Pipeline, Stream};
+use reflow_api::{Aggregate, MergeableAggregate, OutputTag, UserError, Watermarks};
+use reflow_stream::{BoxedStream, Pipeline, Stream};
 use reflow_types::Timestamp;
 use std::time::Duration;
 
@@ -36,32 +36,24 @@ pub fn total_line(key: u64, end: Timestamp, sum: i64, total: i64) -> String {
     format!("{}, {total} in all", window_line(key, end, sum))
 }
 
-type Readings<P> = Stream<P>;
-
 /// Sums that are emitted when their window is removed, so that it does not matter which records were late. Until then
 /// it fires and is purged at any time.
-pub(super) fn lateness<P, S>(readings: Readings<P>, in_split: Duration, sink: S)
-where
-    P: Pipeline<Out = Reading>,
-    S: Sink<Item = String>,
-{
+#[inline] // see [`build`](super::Operator::build)
+pub(super) fn lateness(readings: BoxedStream<Reading>, in_split: Duration) -> BoxedStream<String> {
     let firings = EventTimeTrigger.with_early_firings(Duration::from_millis(10));
-    let _ = readings
+    readings
         .assign_event_time(late_time, Watermarks::bounded_out_of_orderness(in_split))
         .key_by(super::key)
         .window(TumblingWindows::of(super::TUMBLING))
         .allowed_lateness(Duration::from_millis(LATE_MS as u64))
         .trigger(PurgingTrigger::of(firings))
         .aggregate_with(Sum, SumOnRemoval)
-        .sink("out", sink);
+        .boxed()
 }
 
 /// Each record, either from its window or as a late one.
-pub(super) fn late_output<P, S>(readings: Readings<P>, in_split: Duration, sink: S)
-where
-    P: Pipeline<Out = Reading>,
-    S: Sink<Item = String>,
-{
+#[inline] // see [`build`](super::Operator::build)
+pub(super) fn late_output(readings: BoxedStream<Reading>, in_split: Duration) -> BoxedStream<String> {
     let (in_time, late) = readings
         .assign_event_time(late_time, Watermarks::bounded_out_of_orderness(in_split))
         .key_by(super::key)
@@ -72,35 +64,28 @@ where
         })
         .side_output(&LATE);
     let in_time = in_time.flat_map(|records: Vec<Reading>| records);
-    let _ = in_time.map(text).union(late.map(text)).sink("out", sink);
+    in_time.map(text).union(late.map(text)).boxed()
 }
 
 /// Sums of sessions.
-pub(super) fn sessions<P, S>(timed: Readings<P>, sink: S)
-where
-    P: Pipeline<Out = Reading>,
-    S: Sink<Item = String>,
-{
-    let _ = timed
+pub(super) fn sessions(timed: Stream<impl Pipeline<Out = Reading>>) -> BoxedStream<String> {
+    timed
         .key_by(super::key)
         .sessions_by_gap(|reading| Duration::from_millis(gap_ms(reading) as u64))
         .aggregate(Sum)
         .map(|sum: Windowed<u64, i64>| session_line(sum.key, sum.window, sum.value))
-        .sink("out", sink);
+        .boxed()
 }
 
 /// Numbers the records of each key, in windows that end by the wall clock.
-pub(super) fn processing_time<P, S>(readings: Readings<P>, sink: S)
-where
-    P: Pipeline<Out = Reading>,
-    S: Sink<Item = String>,
-{
-    let _ = readings
+#[inline] // see [`build`](super::Operator::build)
+pub(super) fn processing_time(readings: BoxedStream<Reading>) -> BoxedStream<String> {
+    readings
         .key_by(super::key)
         .window(TumblingWindows::of(Duration::from_millis(20)).in_processing_time())
         .trigger(CountTrigger::every(1))
         .process(Numbering)
-        .sink("out", sink);
+        .boxed()
 }
 
 impl MergeableAggregate for Sum {
