@@ -1,6 +1,6 @@
 //! The exception history: the latest failures of a job, each with the failures that it caused.
 
-use reflow_protocol::failure::Fault;
+use reflow_protocol::failure::{Fault, without_backtrace};
 use reflow_types::{ExecutorId, Instant, SubtaskIndex, TaskManagerId, VertexId};
 use std::collections::VecDeque;
 
@@ -19,6 +19,17 @@ pub struct Exception {
     pub subtask: Option<(VertexId, SubtaskIndex)>,
     /// The executor and the TaskManager that ran it.
     pub executor: Option<(ExecutorId, TaskManagerId)>,
+}
+
+impl Exception {
+    /// The operator and the message, without a backtrace: why a job restarts or has ended.
+    pub fn summary(&self) -> String {
+        let message = without_backtrace(&self.message);
+        match self.operator.as_str() {
+            "" => message.to_owned(),
+            operator => format!("{operator}: {message}"),
+        }
+    }
 }
 
 /// A failure, with those that followed before the job had restarted.

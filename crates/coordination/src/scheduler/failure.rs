@@ -8,7 +8,7 @@ use crate::event::Event;
 use crate::exceptions::Exception;
 use crate::rescale::TriggerCause;
 use crate::restart::{Cause, LostExecutorRestart, Verdict};
-use reflow_protocol::failure::{Failure, Fault, without_backtrace};
+use reflow_protocol::failure::{Failure, Fault};
 use reflow_protocol::report::{SubtaskEvent, SubtaskReport};
 use reflow_types::{ExecutorId, Instant, SubtaskId};
 use std::time::Duration;
@@ -71,7 +71,7 @@ pub(super) fn handle(ctx: &mut Context, now: Instant, failed: Failed) -> Next {
     if damage {
         return go_back(ctx, now, exception);
     }
-    let message = without_backtrace(&exception.message).to_owned();
+    let message = exception.summary();
     ctx.failures.record(exception);
     if permanent {
         return Next::Fail(message);

@@ -83,7 +83,10 @@ fn a_job_that_may_not_restart_fails() {
     world.fail_subtask(Fault::User);
     assert_eq!(world.status(), JobStatus::Failing);
     world.run();
-    world.expect(&["cancel 1 on e1", "end Failed: it broke (no restart: restart-strategy.type is none)"]);
+    world.expect(&[
+        "cancel 1 on e1",
+        "end Failed: count: it broke (no restart: restart-strategy.type is none)",
+    ]);
 }
 
 #[test]
