@@ -122,7 +122,7 @@ fn bounds(order: u64) -> Bounds {
         undo_chunk_bytes: 100 * few,
         undo_log_bytes: 1_000 * few as u64,
         unstored_bytes: few,
-        reserved_bytes: 100 * few as u64,
+        reserved_bytes: 1_000 * few as u64,
         message_splits: few,
         deletions: few,
     }

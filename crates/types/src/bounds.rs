@@ -68,8 +68,8 @@ pub struct Bounds {
     pub undo_log_bytes: u64,
     /// Bytes of a sink's transactions that are not yet stored. Beyond that the sink accepts no more records.
     pub unstored_bytes: usize,
-    /// Encoded bytes of records that an operator with asynchronous calls takes in all, if it is at its capacity and a
-    /// barrier is behind them.
+    /// Memory of the records that an operator with asynchronous calls takes in all, if it is at its capacity and a barrier is
+    /// behind them.
     pub reserved_bytes: u64,
     /// Splits in a message to a reader.
     pub message_splits: usize,

@@ -294,7 +294,7 @@ where
         let (records, bytes) = self.queue.len();
         if self.settings.has_capacity(records, bytes) {
             Intake::Open
-        } else if bytes < self.reserve_bytes {
+        } else if self.queue.memory_bytes() < self.reserve_bytes {
             Intake::BeforeBarrier
         } else {
             Intake::Closed

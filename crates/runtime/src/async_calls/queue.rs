@@ -112,6 +112,12 @@ impl<T, R> Queue<T, R> {
         (self.entries.len(), self.bytes)
     }
 
+    /// About the memory that it takes. Records of few bytes take more than those.
+    #[inline]
+    pub(super) fn memory_bytes(&self) -> u64 {
+        self.bytes + (self.entries.len() * size_of::<Entry<T, R>>()) as u64
+    }
+
     /// Whether neither records nor signals are left.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {

@@ -206,3 +206,14 @@ fn records_and_signals_pass_in_their_order() {
         check(ResultOrder::Unordered, seed);
     }
 }
+
+/// Otherwise there would be no bound for records that are encoded as nothing.
+#[test]
+fn records_without_bytes_take_memory() {
+    let mut queue: Queue<(), u64> = Queue::new(ResultOrder::Ordered);
+    for _ in 0..1_000 {
+        queue.push(Record { hash: KeyHash(0), time: 0, value: (), bytes: 0 });
+    }
+    assert_eq!(queue.len(), (1_000, 0));
+    assert!(queue.memory_bytes() > 50_000, "{}", queue.memory_bytes());
+}

@@ -52,7 +52,7 @@ pub(super) fn random(rng: &mut Rng) -> Bounds {
         message_splits: draw(usual.message_splits, 1..=3),
         deletions: draw(usual.deletions, 1..=4),
         swept_slots: draw(usual.swept_slots, 1..=50),
-        reserved_bytes: draw(usual.reserved_bytes as usize, 1..=3_000) as u64,
+        reserved_bytes: draw(usual.reserved_bytes as usize, 1..=30_000) as u64,
     }
 }
 
