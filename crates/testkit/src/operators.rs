@@ -334,7 +334,8 @@ impl Operator {
             Self::AsyncCalls => {
                 let calls = called::patient(AsyncCalls::unordered().capacity(5));
                 let results = timed(readings).async_call(called::client(), calls, |r| *r, called::result);
-                let windows = results.key_by(key).window(TumblingWindows::of(TUMBLING));
+                let in_time = results.process(PassOn::default());
+                let windows = in_time.key_by(key).window(TumblingWindows::of(TUMBLING));
                 windows.aggregate(Sum).map(window_text).boxed()
             }
             Self::OrderedAsyncCalls => {

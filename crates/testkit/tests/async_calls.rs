@@ -234,6 +234,57 @@ fn records_under_way_that_no_checkpoint_has_are_read_again() {
     assert_eq!(sorted(run.finish()), doubles(0..500));
 }
 
+/// Emits the double of a number at the number's time.
+#[derive(Clone)]
+struct AtItsTime(Arc<Doubles>);
+
+impl AsyncFunction for AtItsTime {
+    type In = u64;
+    type Out = u64;
+    type Client = Doubles;
+
+    fn client(&self) -> &Arc<Doubles> {
+        &self.0
+    }
+
+    fn request(&mut self, number: &u64) -> Result<u64, UserError> {
+        Ok(*number)
+    }
+
+    fn answered(
+        &mut self,
+        context: &mut impl UnkeyedContext<u64>,
+        _: u64,
+        double: u64,
+    ) -> Result<(), UserError> {
+        Ok(context.emit_at(context.timestamp(), double)?)
+    }
+}
+
+/// The watermark of the checkpoint is that of the input, and the records under way precede it.
+#[test]
+fn a_restored_record_is_not_late() {
+    for calls in [AsyncCalls::ordered, AsyncCalls::unordered] {
+        let peer = peer();
+        let mut run = start(&peer, move |numbers, out| {
+            let times = |number: &u64| *number as Timestamp;
+            let timed = numbers.start_new_chain().assign_event_time(times, Watermarks::monotonic());
+            let doubles = timed.async_process(calls(), AtItsTime(Arc::new(Doubles)));
+            doubles.process(NoneLate).sink("out", out);
+        });
+        peer.hold();
+        run.feed.push(0, 0..10);
+        run.job.settle();
+        assert!(run.job.checkpoint(), "{}", run.job.state());
+        run.job.kill();
+        peer.release();
+        run.job.start(2);
+        run.job.settle();
+        assert_eq!(run.job.failures(), []);
+        assert_eq!(sorted(run.finish()), doubles(0..10));
+    }
+}
+
 #[test]
 fn the_end_of_input_waits_for_the_answers_and_checkpoints_do_not() {
     let peer = peer();
@@ -252,8 +303,8 @@ fn the_end_of_input_waits_for_the_answers_and_checkpoints_do_not() {
     assert_eq!(sorted(run.finish()), doubles(0..10));
 }
 
-#[test]
-fn a_job_that_is_stopped_emits_nothing_behind_the_last_barrier() {
+/// A job whose attempt ends with the checkpoint under way. The answers to ten calls come behind its barrier.
+fn answered_behind_the_last_barrier(then: AfterBarrier) -> Run {
     let peer = peer();
     let mut run =
         start(&peer, |numbers, out| drop(doubled(numbers, AsyncCalls::unordered()).sink("out", out)));
@@ -264,10 +315,16 @@ fn a_job_that_is_stopped_emits_nothing_behind_the_last_barrier() {
     run.feed.push(0, 0..10);
     run.job.settle();
     run.job.hold_storage();
-    run.job.trigger(AfterBarrier::Finish);
+    run.job.trigger(then);
     peer.release();
     run.job.settle();
     assert!(run.written().is_empty());
+    run
+}
+
+#[test]
+fn a_job_that_is_stopped_emits_nothing_behind_the_last_barrier() {
+    let mut run = answered_behind_the_last_barrier(AfterBarrier::Finish);
     run.job.release_storage();
     run.job.settle();
     assert!(run.job.is_finished(), "{}", run.job.state());
@@ -278,20 +335,7 @@ fn a_job_that_is_stopped_emits_nothing_behind_the_last_barrier() {
 
 #[test]
 fn emission_continues_if_the_checkpoint_before_a_restart_fails() {
-    let peer = peer();
-    let mut run =
-        start(&peer, |numbers, out| drop(doubled(numbers, AsyncCalls::unordered()).sink("out", out)));
-    run.feed.push(0, [100]);
-    run.job.settle();
-    assert_eq!(run.written(), [200], "the sink has something to store");
-    peer.hold();
-    run.feed.push(0, 0..10);
-    run.job.settle();
-    run.job.hold_storage();
-    run.job.trigger(AfterBarrier::Pause);
-    peer.release();
-    run.job.settle();
-    assert!(run.written().is_empty());
+    let mut run = answered_behind_the_last_barrier(AfterBarrier::Pause);
     run.job.abort_checkpoint();
     run.job.release_storage();
     run.job.settle();

@@ -323,18 +323,20 @@ where
         self.calls = Calls::new(context.io.clone());
         (self.max, self.now) = (context.max_parallelism, context.now);
         self.reserve_bytes = context.bounds.reserved_bytes;
-        (self.watermark, self.input.watermark) = (context.watermark, context.watermark);
+        self.input.watermark = context.watermark;
         if context.then == AfterBarrier::Finish {
             self.pause = Pause::UntilTheEnd;
         }
         let records = self.records(context.take_list(self.lifecycle.uid(), UNDER_WAY));
         if !records.is_empty() {
             self.queue.push_front(records);
-            // The input continues behind this watermark, and it may not have been passed on.
+            // The input continues behind this watermark, which these records may precede.
             if context.watermark > MIN_WATERMARK {
                 self.queue.signal(Signal::Watermark(context.watermark));
+                context.watermark = MIN_WATERMARK;
             }
         }
+        self.watermark = context.watermark;
         self.next.open(context);
     }
 
@@ -431,15 +433,16 @@ where
         if let Some(release) = context.take_release() {
             self.cut(release, context);
         }
+        let resets = context.resets;
         self.next.snapshot(context);
-        if context.resets {
+        if resets {
             self.queue.reset_event_time();
             self.watermark = MIN_WATERMARK;
         }
         match input_resets {
             true => self.input = EventTime::UNKNOWN,
             // The input does not repeat what it has reached.
-            false if context.resets => self.repeat_event_time(),
+            false if resets => self.repeat_event_time(),
             false => {}
         }
     }

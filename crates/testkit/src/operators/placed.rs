@@ -37,7 +37,7 @@ impl Placement {
     }
 }
 
-/// Emits each record.
+/// Emits each record, but none that is late.
 #[derive(Clone, Default)]
 pub(super) struct PassOn(Placement);
 
@@ -66,7 +66,9 @@ impl UnkeyedProcessFunction for PassOn {
         if context.timestamp() != reading.time {
             return Err(format!("{reading:?} came with the time {}", context.timestamp()).into());
         }
-        context.emit(reading);
+        if context.watermark() < reading.time {
+            context.emit(reading);
+        }
         Ok(())
     }
 }
