@@ -7,7 +7,7 @@
 //! it were late without this stage.
 
 use crate::failure::OperatorName;
-use crate::stage::{Control, SnapshotContext, Stage};
+use crate::stage::{Control, OpenContext, SnapshotContext, Stage};
 use crate::stages::TIME_RANGE;
 use reflow_api::window::{Assigner, Window};
 use reflow_api::{TimeDomain, TryAggregate, UserError};
@@ -112,6 +112,11 @@ impl<W: Assigner, A: TryAggregate, D: Stage<(Window, A::Acc)>> Control for PreAg
         &mut self.next
     }
 
+    fn open(&mut self, context: &mut OpenContext<'_>) {
+        self.watermark = context.watermark;
+        self.next.open(context);
+    }
+
     fn watermark(&mut self, time: Timestamp) {
         self.watermark = time;
         self.emit_while(|window, _| window.max_timestamp() <= time);
@@ -126,11 +131,82 @@ impl<W: Assigner, A: TryAggregate, D: Stage<(Window, A::Acc)>> Control for PreAg
 
     fn snapshot(&mut self, context: &mut SnapshotContext<'_>) {
         self.emit_while(|_, _| true);
+        let resets = context.resets;
         self.next.snapshot(context);
+        if resets {
+            (self.watermark, self.idle) = (MIN_WATERMARK, false);
+        }
     }
 
     fn end(&mut self) {
         self.emit_while(|_, _| true);
         self.next.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stage::EndOfChain;
+    use crate::stages::Inspect;
+    use reflow_api::Aggregate;
+    use reflow_api::window::TumblingWindows;
+    use reflow_protocol::snapshot::AfterBarrier;
+    use reflow_state::SnapshotKind;
+    use reflow_types::CheckpointId;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::Duration;
+
+    #[derive(Clone)]
+    struct Count;
+
+    impl Aggregate for Count {
+        type In = ();
+        type Acc = u64;
+        type Out = u64;
+
+        fn create(&self) -> u64 {
+            0
+        }
+
+        fn add(&self, count: &mut u64, (): ()) {
+            *count += 1;
+        }
+
+        fn result(&self, count: &u64) -> u64 {
+            *count
+        }
+    }
+
+    /// Behind the barrier, the receiver may wait for what was over before it.
+    #[test]
+    fn records_are_aggregated_again_when_event_time_was_reset() {
+        let emitted = Arc::new(AtomicU64::new(0));
+        let seen = emitted.clone();
+        let next =
+            Inspect::new(move |_: &(Window, u64)| _ = seen.fetch_add(1, Ordering::Relaxed), EndOfChain);
+        let operator = OperatorName { name: "Count".into(), uid: "count".into() };
+        let windows = TumblingWindows::of(Duration::from_millis(10));
+        let mut stage = PreAggregate::new(operator, (windows, Count), 10, next);
+        let emits = |stage: &mut PreAggregate<_, _, _>, records: u64| {
+            let before = emitted.load(Ordering::Relaxed);
+            (0..records).for_each(|_| stage.push((), 5));
+            emitted.load(Ordering::Relaxed) - before
+        };
+        assert_eq!(emits(&mut stage, 3), 0);
+        Control::watermark(&mut stage, 100);
+        Control::idle(&mut stage, true);
+        assert_eq!(emits(&mut stage, 3), 3, "they are late");
+        stage.snapshot(&mut SnapshotContext {
+            checkpoint: CheckpointId(1),
+            kind: SnapshotKind::Cut,
+            resets: true,
+            then: AfterBarrier::Continue,
+            release: None,
+            operator: &mut Vec::new(),
+            released: &mut Vec::new(),
+        });
+        assert_eq!(emits(&mut stage, 3), 0);
     }
 }

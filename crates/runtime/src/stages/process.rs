@@ -165,7 +165,11 @@ where
                 );
             }
         }
+        let resets = context.resets;
         self.next.snapshot(context);
+        if resets {
+            self.watermark = MIN_WATERMARK;
+        }
     }
 
     fn rescaled(&mut self, place: Place) {
@@ -200,5 +204,46 @@ where
     fn count(&self, metrics: &mut SubtaskMetrics) {
         self.errors.as_ref().count(metrics);
         self.next.count(metrics);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stage::EndOfChain;
+    use reflow_api::UserError;
+    use reflow_protocol::snapshot::AfterBarrier;
+    use reflow_state::SnapshotKind;
+    use reflow_types::CheckpointId;
+
+    /// Emits each record a millisecond later.
+    #[derive(Clone)]
+    struct Later;
+
+    impl UnkeyedProcessFunction for Later {
+        type In = i64;
+        type Out = i64;
+
+        fn process(&mut self, context: &mut impl UnkeyedContext<i64>, value: i64) -> Result<(), UserError> {
+            Ok(context.emit_at(context.timestamp() + 1, value)?)
+        }
+    }
+
+    /// At a live rescale, a subtask may get input of another one, whose event time is behind.
+    #[test]
+    fn no_record_is_late_after_event_time_was_reset() {
+        let operator = OperatorName { name: "Later".into(), uid: "later".into() };
+        let mut stage: UnkeyedProcess<_, _> = UnkeyedProcess::new(operator, Later, OnError::Fail, EndOfChain);
+        stage.watermark(100);
+        stage.snapshot(&mut SnapshotContext {
+            checkpoint: CheckpointId(1),
+            kind: SnapshotKind::Cut,
+            resets: true,
+            then: AfterBarrier::Continue,
+            release: None,
+            operator: &mut Vec::new(),
+            released: &mut Vec::new(),
+        });
+        stage.push(10, 10);
     }
 }
