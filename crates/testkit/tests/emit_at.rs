@@ -182,3 +182,42 @@ fn window_functions_emit_with_other_timestamps() {
     // The watermark 40 has been passed on when the window of 45 and 46 fires.
     assert_eq!(out.written(), [(2, 0), (1, 20), (102, 40), (1, 50)]);
 }
+
+/// The checkpoint has the watermark of the first times. It must not make records late by the second ones.
+#[test]
+fn no_record_is_late_by_times_that_were_replaced() {
+    let (feed, out, mut job) = start(|env, feed, out: Collect<i64>| {
+        let first = env.source("in", feed).assign_event_time(|it: &(i64, i64)| it.0, Watermarks::monotonic());
+        let second = first.rebalance().assign_event_time(|it: &(i64, i64)| it.1, Watermarks::monotonic());
+        let _ = second.process(EmitAt { late: Late::Refused }).uid("emit").sink("out", out);
+    });
+    job.rescale(2);
+    // One of two subtasks has got no second time yet.
+    feed.push(0, [(1_000, 1)]);
+    job.rescale(2);
+    feed.push(0, [(2_000, 2), (3_000, 3)]);
+    feed.end();
+    assert!(job.finish(), "{} {:?}", job.state(), job.failures());
+    assert_eq!(out.committed(&job), [1, 2, 3]);
+}
+
+/// Both times are those of a split.
+#[test]
+fn times_that_replace_others_are_those_of_their_split() {
+    let (feed, out) = (Feed::new(2), Collect::new("out"));
+    let (source, sink) = (feed.clone(), out.clone());
+    let mut job = Harness::new(move |env| {
+        let first = env
+            .source("in", source.clone())
+            .assign_event_time(|it: &(i64, i64)| it.0, Watermarks::monotonic());
+        let second = first.assign_event_time(|it: &(i64, i64)| it.1, Watermarks::monotonic());
+        let _ = second.process(EmitAt { late: Late::Refused }).uid("emit").sink("out", sink.clone());
+    });
+    job.start(1);
+    feed.push(0, [(0, 100), (0, 200)]);
+    job.settle();
+    feed.push(1, [(0, 5)]);
+    feed.end();
+    assert!(job.finish(), "{} {:?}", job.state(), job.failures());
+    assert_eq!(out.committed(&job), [5, 100, 200]);
+}

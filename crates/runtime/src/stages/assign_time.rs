@@ -194,15 +194,19 @@ impl<T, F: Send, D: Control> Control for AssignTime<T, F, D> {
         if self.behind_gate {
             self.splits.add(NO_SPLIT);
         }
+        // The restored watermark is that of the input, and says nothing about the times that this stage assigns.
+        context.watermark = MIN_WATERMARK;
         self.next.open(context);
     }
 
     fn split_added(&mut self, split: u64) {
         self.splits.add(split);
+        self.next.split_added(split);
     }
 
     fn split(&mut self, split: u64) {
         self.splits.select(split);
+        self.next.split(split);
     }
 
     fn split_ended(&mut self, split: u64) {
@@ -210,6 +214,7 @@ impl<T, F: Send, D: Control> Control for AssignTime<T, F, D> {
         if let Some(highest) = self.splits.remove(split) {
             self.emit(self.watermark_at(highest));
         }
+        self.next.split_ended(split);
     }
 
     fn starved(&mut self, at: Duration, splits: Starved<'_>) {
@@ -249,8 +254,9 @@ impl<T, F: Send, D: Control> Control for AssignTime<T, F, D> {
         context.put_list(&self.operator.uid, WATERMARKS, Redistribution::Union, self.splits.to_snapshot());
         // Behind a gate the stage cannot know whether it will get records that other subtasks got before the cut.
         context.resets |= self.behind_gate && context.kind == SnapshotKind::Cut;
+        let resets = context.resets;
         self.next.snapshot(context);
-        if context.resets {
+        if resets {
             (self.emitted, self.idle) = (MIN_WATERMARK, false);
             if self.behind_gate {
                 self.splits.reset(NO_SPLIT);
