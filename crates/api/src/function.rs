@@ -400,9 +400,9 @@ pub trait Outputs<K, Out> {
     /// See [`Context::watermark`].
     fn watermark(&self) -> Timestamp;
     /// Emits a record with this timestamp.
-    fn emit_at(&mut self, value: Out, time: Timestamp);
+    fn emit_at(&mut self, time: Timestamp, value: Out);
     /// Sends a record with this timestamp to a side output.
-    fn emit_to_at<T: Data>(&mut self, tag: &OutputTag<T>, value: T, time: Timestamp);
+    fn emit_to_at<T: Data>(&mut self, time: Timestamp, tag: &OutputTag<T>, value: T);
     /// Sends a late record to its side output, or drops and counts it.
     fn late<T: Data>(&mut self, tag: Option<OutputTag<T>>, value: T, time: Timestamp);
 }

@@ -152,7 +152,8 @@ where
             Some(left) => self.last_timers = left,
             None => self.lifecycle.fail(
                 Fault::Permanent,
-                "its timers go on and on after the end of the input, because they register others: register none once `context.watermark()` is `MAX_WATERMARK`",
+                "its timers go on and on after the end of the input, because they register others: register none once \
+                 `context.watermark()` is `MAX_WATERMARK`",
             ),
         }
     }
@@ -329,11 +330,11 @@ impl<K, Out, D: Stage<Out>> Outputs<K, Out> for Emitting<'_, K, D> {
     }
 
     #[inline]
-    fn emit_at(&mut self, value: Out, time: Timestamp) {
+    fn emit_at(&mut self, time: Timestamp, value: Out) {
         self.next.push(value, time);
     }
 
-    fn emit_to_at<E: Data>(&mut self, tag: &OutputTag<E>, value: E, time: Timestamp) {
+    fn emit_to_at<E: Data>(&mut self, time: Timestamp, tag: &OutputTag<E>, value: E) {
         self.lifecycle.emit_to(self.next, tag, value, time);
     }
 

@@ -234,11 +234,11 @@ impl<K, Out, O: Outputs<K, Out>> JoinContext<K, Out> for OfPair<'_, O> {
 
     #[inline]
     fn emit(&mut self, value: Out) {
-        self.outputs.emit_at(value, self.left.max(self.right));
+        self.outputs.emit_at(self.left.max(self.right), value);
     }
 
     fn emit_to<T: Data>(&mut self, tag: &OutputTag<T>, value: T) {
-        self.outputs.emit_to_at(tag, value, self.left.max(self.right));
+        self.outputs.emit_to_at(self.left.max(self.right), tag, value);
     }
 }
 

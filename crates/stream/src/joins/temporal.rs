@@ -283,7 +283,7 @@ where
                 let version = of_key.versions.range(..=place.0).next_back();
                 let version = version.and_then(|(_, version)| version.as_ref());
                 if let Some(result) = self.function.result(outputs.key(), record, version) {
-                    outputs.emit_at(result, place.0);
+                    outputs.emit_at(place.0, result);
                 }
                 of_key.waiting.remove(&place);
                 left -= 1;
