@@ -23,20 +23,13 @@ fn append<A, B>(group: &mut CoGroup<A, B>, later: CoGroup<A, B>) {
     group.second.append(later.second);
 }
 
+fn has_pairs<A, B>(group: &CoGroup<A, B>) -> bool {
+    !group.first.is_empty() && !group.second.is_empty()
+}
+
 /// Calls a function for each pair of a record of the first stream and one of the second stream.
 #[derive(Clone)]
 pub struct Joined<J>(pub J);
-
-impl<J: Clone> Joined<J> {
-    fn emit<K, A, B, S, KS, D>(&self, group: CoGroup<A, B>, at: &mut OfContents<'_, K, S, KS, D>)
-    where
-        K: Key,
-        D: Stage<Pairs<K, A, B, J>>,
-    {
-        let (key, window, function) = (at.at.key.clone(), at.at.window, self.0.clone());
-        at.push(Pairs { key, window, group, next: (0, 0), function });
-    }
-}
 
 impl<K, A, B, U, J> Contents<K, Either<A, B>> for Joined<J>
 where
@@ -65,10 +58,7 @@ where
         acc: &mut Self::Acc,
         at: &mut OfContents<'_, K, (), (), D>,
     ) -> Result<(), UserError> {
-        if !acc.first.is_empty() && !acc.second.is_empty() {
-            self.emit(acc.clone(), at);
-        }
-        Ok(())
+        if has_pairs(acc) { self.fire_last(acc.clone(), at) } else { Ok(()) }
     }
 
     fn fire_last<D: Stage<Self::Out>>(
@@ -76,8 +66,9 @@ where
         acc: Self::Acc,
         at: &mut OfContents<'_, K, (), (), D>,
     ) -> Result<(), UserError> {
-        if !acc.first.is_empty() && !acc.second.is_empty() {
-            self.emit(acc, at);
+        if has_pairs(&acc) {
+            let (key, window, function) = (at.at.key.clone(), at.at.window, self.0.clone());
+            at.push(Pairs { key, window, group: acc, next: (0, 0), function });
         }
         Ok(())
     }
