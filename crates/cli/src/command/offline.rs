@@ -7,7 +7,7 @@ use crate::output::{print, print_json};
 use crate::table::{bytes, duration_ms, table};
 use reflow_config::Loader;
 use reflow_env::real::BlockingStorage;
-use reflow_env::{Location, StoreOp, StoreResult};
+use reflow_env::{StoreOp, StoreResult};
 use reflow_savepoint::edit::{self, Change};
 use reflow_savepoint::inspect::{ListReport, OperatorReport, Report, StateReport};
 use reflow_savepoint::{Counting, Savepoint, SavepointError, export, inspect};
@@ -86,7 +86,7 @@ fn open(arguments: &StorageArgs) -> Result<BlockingStorage, CliError> {
 
 /// The absolute path, if it is one of the file system.
 fn absolute(path: &str) -> Result<String, CliError> {
-    if Location(path.to_owned()).0.contains("://") {
+    if path.contains("://") {
         return Ok(path.to_owned());
     }
     let absolute = std::path::absolute(path).map_err(CliError::Machine)?;
@@ -111,17 +111,19 @@ fn text(report: &Report) -> String {
         ["UID", "OPERATOR", "KEY GROUPS", "SUBTASKS", "WATERMARK"],
         operators().map(|(vertex, operator)| {
             let is_head = vertex.operators.first().is_some_and(|head| head.uid == operator.uid);
-            let of_head = |number| shown(number).clone();
-            let (groups, subtasks) = match is_head {
-                true => (of_head(vertex.max_parallelism), of_head(vertex.parallelism)),
-                false => (shown(None), shown(None)),
-            };
+            let of_head = |number: Option<u32>| shown(number.filter(|_| is_head));
             let uid = if operator.has_derived_uid {
                 format!("{} (derived)", operator.uid)
             } else {
                 operator.uid.clone()
             };
-            [uid, operator.name.clone(), groups, subtasks, watermark(vertex.watermark)]
+            [
+                uid,
+                operator.name.clone(),
+                of_head(vertex.max_parallelism),
+                of_head(vertex.parallelism),
+                watermark(vertex.watermark),
+            ]
         }),
     );
     let rows: Vec<[String; 8]> = operators().flat_map(|(_, operator)| rows(operator)).collect();
