@@ -116,6 +116,15 @@ pub fn check(
     manifest: &Manifest,
     unclaimed_state: UnclaimedState,
 ) -> Result<(), RestoreError> {
+    checked(job, manifest, unclaimed_state).map(drop)
+}
+
+/// What is translated, if the job can be restored.
+fn checked(
+    job: &JobGraph,
+    manifest: &Manifest,
+    unclaimed_state: UnclaimedState,
+) -> Result<Evolution, RestoreError> {
     let (checkpoint, release) = (manifest.key_encoding, reflow_types::key::ENCODING);
     if checkpoint != release {
         return Err(RestoreError::KeyEncoding { checkpoint, release });
@@ -132,7 +141,7 @@ pub fn check(
     if !displaced.is_empty() {
         return Err(RestoreError::Displaced(displaced));
     }
-    Evolution::of(job, manifest).map(drop)
+    Evolution::of(job, manifest)
 }
 
 /// What the first checkpoint of an attempt contains that restores `manifest`, which fits the job.
@@ -151,8 +160,7 @@ pub fn plan(
     graph: &ExecutionGraph,
     unclaimed_state: UnclaimedState,
 ) -> Result<Plan, RestoreError> {
-    check(job, manifest, unclaimed_state)?;
-    let evolution = Evolution::of(job, manifest)?;
+    let evolution = checked(job, manifest, unclaimed_state)?;
     let mut restores: BTreeMap<SubtaskId, Restore> = BTreeMap::new();
     for (index, vertex) in job.numbered_vertices() {
         let placed = graph.vertex(index);
