@@ -220,6 +220,11 @@ pub enum TimeDomain {
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a process function for a stream with a key",
+    label = "expected a `ProcessFunction`",
+    note = "an `UnkeyedProcessFunction` runs on a stream without a key: call `process` before `key_by`, or `partitioned` behind it"
+)]
 pub trait ProcessFunction: Clone + Send + 'static {
     /// The type of the stream's keys.
     type Key: Key;
@@ -292,7 +297,8 @@ pub trait Context<K, S, Out> {
         K: Key,
         S: PlainState<K>;
     /// The key's state for changes, created by `Default` if there is none. Each call looks the key up and marks the
-    /// state as changed.
+    /// state as changed. The state is borrowed from the context: to emit meanwhile, use
+    /// [`state_and_emit`](Self::state_and_emit).
     fn state_mut(&mut self) -> &mut S
     where
         K: Key,

@@ -15,6 +15,11 @@ use reflow_types::{CheckpointId, Instant, SubtaskId, SubtaskIndex, Timestamp};
 use std::time::Duration;
 
 /// A sink, which writes records to an external system.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a sink",
+    label = "expected a sink",
+    note = "sinks are `Print::stdout()`, `FileSink::new(directory, format)` and your own types that implement `reflow::Sink`"
+)]
 pub trait Sink: Clone + Send + 'static {
     /// The type of its records.
     type Item;

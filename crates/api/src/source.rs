@@ -13,6 +13,11 @@ use reflow_types::{CheckpointId, Data, Instant, SubtaskId, SubtaskIndex, Timesta
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A source of records.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a source",
+    label = "expected a source",
+    note = "sources are `Collection::of(records)`, `Generator`, `FileSource`, `SocketSource` and your own types that implement `reflow::Source`"
+)]
 pub trait Source: Clone + Send + 'static {
     /// The type of its records.
     type Item: Send + 'static;

@@ -45,6 +45,11 @@ use reflow_types::{Data, Timestamp};
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a process function for a stream without a key",
+    label = "expected an `UnkeyedProcessFunction`",
+    note = "a `ProcessFunction` has state and timers by key: call `key_by` before `process`"
+)]
 pub trait UnkeyedProcessFunction: Clone + Send + 'static {
     /// The type of its input records.
     type In;

@@ -37,7 +37,21 @@ enum Target {
     Hook(Arc<dyn Fn(&str) + Send + Sync>),
 }
 
-impl<T: Display> Print<T> {
+/// A record that is printed in the `{}` format: one that implements [`Display`].
+///
+/// [`Print::stdout`] needs it, so that the compiler names the remedy for other types.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be printed, because it does not implement `Display`",
+    label = "needs records that implement `Display`",
+    note = "`Print::stdout_debug()` prints records that implement `Debug`",
+    note = "if the records are results of a function that can fail, call it by `try_map`: then it may use `?`"
+)]
+pub trait Printed: Display {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Display> Printed for T {}
+
+impl<T: Printed> Print<T> {
     /// Prints to the standard output of the process that the subtask runs in.
     pub fn stdout() -> Self {
         Self { target: Target::Stdout, format: |value, line| write!(line, "{value}") }

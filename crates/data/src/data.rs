@@ -52,9 +52,10 @@ pub use reflow_derive::Data;
 /// if `MIN_BYTES` is zero. `decode_from` must not panic, whatever the bytes.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot cross an exchange or be kept in state, because it does not implement `Data`",
-    label = "`{Self}` needs `#[derive(Data)]`",
-    note = "add `#[derive(reflow::Data)]` to `{Self}`",
-    note = "a field whose type is from another crate can be encoded as another one: `#[data(with = Adapter)]`"
+    label = "`{Self}` is not `Data`",
+    note = "add `#[derive(reflow::Data)]` to a type of your own",
+    note = "use an owned type, such as `String`, instead of a reference, such as `&str`",
+    note = "types of `jiff`, `uuid`, `serde_json` and `rust_decimal` need the feature `jiff`, `uuid`, `json` or `decimal` of `reflow`; a field of another type from another crate can be encoded as one of these types: `#[data(with = Adapter)]`"
 )]
 pub trait Data: Sized + Send + 'static {
     /// The length of the shortest encoding.

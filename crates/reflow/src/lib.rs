@@ -53,8 +53,8 @@ pub use reflow_connectors as connectors;
 pub use reflow_env::store;
 pub use reflow_env::{Call, CallError, Client, Request, RequestError};
 pub use reflow_stream::{
-    BoxedStream, BroadcastConnectedStream, ConnectedKeyedStreams, ConnectedStreams, KeyedInputs, KeyedStream,
-    Pipeline, SharedStream, SinkHandle, Stream, StreamEnv, WindowAllStream, WindowedStream,
+    BoxedStream, BroadcastConnectedStream, ConnectedKeyedStreams, ConnectedStreams, KeySelector, KeyedInputs,
+    KeyedStream, Pipeline, SharedStream, SinkHandle, Stream, StreamEnv, WindowAllStream, WindowedStream,
 };
 pub use reflow_types::{
     Adapter, CanonicalF64, Data, Instant, Key, KeyWriter, MAX_WATERMARK, MIN_WATERMARK, NO_TIMESTAMP,

@@ -21,6 +21,17 @@ use reflow_types::Timestamp;
 use std::marker::PhantomData;
 
 /// Two streams that one operator reads; see [`Stream::connect`].
+///
+/// ```
+/// # use reflow_api::UnkeyedCoProcessFunction;
+/// # use reflow_stream::{Pipeline, Stream};
+/// # fn job<F>(words: Stream<impl Pipeline<Out = String>>, numbers: Stream<impl Pipeline<Out = u64>>, mix: F)
+/// # where
+/// #     F: UnkeyedCoProcessFunction<First = String, Second = u64, Out = String>,
+/// # {
+/// let mixed = words.connect(numbers).process(mix);
+/// # }
+/// ```
 #[must_use = "a stream does nothing until it ends in a sink"]
 pub struct ConnectedStreams<A: Data, B: Data> {
     stream: Stream<GateHead<Either<A, B>>>,
@@ -89,6 +100,13 @@ impl<A: Data, B: Data> ConnectedStreams<A, B> {
     }
 
     /// Transforms each record into any number of records, those of each stream by a function of their own.
+    ///
+    /// ```
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// # fn job(words: Stream<impl Pipeline<Out = String>>, numbers: Stream<impl Pipeline<Out = u64>>) {
+    /// let digits = words.connect(numbers).flat_map(|word| vec![word], |number| vec![number.to_string(); 2]);
+    /// # }
+    /// ```
     pub fn flat_map<I, F, G>(self, mut of_first: F, mut of_second: G) -> Stream<impl Pipeline<Out = I::Item>>
     where
         I: IntoIterator<IntoIter: Send> + 'static,
@@ -105,6 +123,18 @@ impl<A: Data, B: Data> ConnectedStreams<A, B> {
 }
 
 /// Two streams that are partitioned by keys of the same type; see [`KeyedStream::connect`].
+///
+/// ```
+/// # use reflow_api::CoProcessFunction;
+/// # use reflow_stream::{Pipeline, Stream};
+/// # fn job<F>(payments: Stream<impl Pipeline<Out = (u64, f64)>>, names: Stream<impl Pipeline<Out = (u64, String)>>, enrich: F)
+/// # where
+/// #     F: CoProcessFunction<Key = u64, First = (u64, f64), Second = (u64, String), Out = String>,
+/// # {
+/// let (payments, names) = (payments.key_by(|payment| payment.0), names.key_by(|name| name.0));
+/// let enriched = payments.connect(names).process(enrich);
+/// # }
+/// ```
 #[must_use = "a stream does nothing until it ends in a sink"]
 pub struct ConnectedKeyedStreams<P: Pipeline, F, Q: Pipeline, G> {
     first: KeyedStream<P, F>,
@@ -149,6 +179,17 @@ where
     /// Groups the records of both into windows by key. [`join`](WindowedStream::join) and
     /// [`co_group`](WindowedStream::co_group) match those of a window; the other operators take them as one stream of
     /// [`Either`].
+    ///
+    /// ```
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// # use reflow_api::window::TumblingWindows;
+    /// # use std::time::Duration;
+    /// # fn job(payments: Stream<impl Pipeline<Out = (u64, f64)>>, refunds: Stream<impl Pipeline<Out = (u64, f64)>>) {
+    /// let (payments, refunds) = (payments.key_by(|payment| payment.0), refunds.key_by(|refund| refund.0));
+    /// let windows = payments.connect(refunds).window(TumblingWindows::of(Duration::from_secs(60)));
+    /// let differences = windows.join(|_, _, (_, paid), (_, refunded)| paid - refunded);
+    /// # }
+    /// ```
     pub fn window<W>(self, assigner: W) -> WindowedStream<Self, W, EventTimeTrigger>
     where
         W: WindowAssigner<EitherOf<P, Q>>,
@@ -157,6 +198,14 @@ where
     }
 
     /// The records without their keys: each subtask has all records of its keys, those of each stream in order.
+    ///
+    /// ```
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// # fn job(payments: Stream<impl Pipeline<Out = (u64, f64)>>, refunds: Stream<impl Pipeline<Out = (u64, f64)>>) {
+    /// let (payments, refunds) = (payments.key_by(|payment| payment.0), refunds.key_by(|refund| refund.0));
+    /// let balance = payments.connect(refunds).partitioned().map(|(_, paid)| paid, |(_, refunded)| -refunded);
+    /// # }
+    /// ```
     pub fn partitioned(self) -> ConnectedStreams<P::Out, Q::Out> {
         ConnectedStreams { stream: self.keyed("connect", "Connect", GateHead(PhantomData)) }
     }
@@ -196,6 +245,17 @@ where
 }
 
 /// A keyed stream and a broadcast stream; see [`KeyedStream::connect_broadcast`].
+///
+/// ```
+/// # use reflow_api::BroadcastProcessFunction;
+/// # use reflow_stream::{Pipeline, Stream};
+/// # fn job<F>(payments: Stream<impl Pipeline<Out = (u64, f64)>>, limits: Stream<impl Pipeline<Out = f64>>, check: F)
+/// # where
+/// #     F: BroadcastProcessFunction<Key = u64, In = (u64, f64), Broadcast = f64, Out = String>,
+/// # {
+/// let alerts = payments.key_by(|payment| payment.0).connect_broadcast(limits).process(check);
+/// # }
+/// ```
 #[must_use = "a stream does nothing until it ends in a sink"]
 pub struct BroadcastConnectedStream<P: Pipeline, F, Q: Pipeline> {
     keyed: KeyedStream<P, F>,

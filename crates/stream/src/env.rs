@@ -7,12 +7,26 @@ use crate::stream::Stream;
 use reflow_api::{Source, UserError};
 
 /// Builds a job. The argument of the job function.
+///
+/// ```
+/// # use reflow_api::{Sink, Source, UserError};
+/// # use reflow_stream::StreamEnv;
+/// # fn ends(readings: impl Source<Item = f64>, out: impl Sink<Item = f64>) {
+/// let job = |env: &mut StreamEnv| {
+///     env.name("warm");
+///     env.source("readings", readings).filter(|degrees| *degrees > 20.0).sink("warm", out);
+///     Ok(())
+/// };
+/// # let job = StreamEnv::build("job", job);
+/// # }
+/// ```
 pub struct StreamEnv {
     draft: SharedDraft,
 }
 
 impl StreamEnv {
     /// Calls a job function and returns the job that it built.
+    #[doc(hidden)]
     pub fn build(
         name: &str,
         function: impl FnOnce(&mut StreamEnv) -> Result<(), UserError>,

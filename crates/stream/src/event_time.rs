@@ -12,6 +12,17 @@ type Timed<P, F> = Then<P, TimeLink<F>>;
 impl<P: Pipeline> Stream<P> {
     /// Extracts each record's event time (milliseconds since the Unix epoch) and generates watermarks. Use it
     /// directly behind the source, where each split has its own watermark.
+    ///
+    /// ```
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// # use reflow_api::Watermarks;
+    /// # use reflow_types::Timestamp;
+    /// # use std::time::Duration;
+    /// # fn job(payments: Stream<impl Pipeline<Out = (u64, f64)>>) {
+    /// let watermarks = Watermarks::bounded_out_of_orderness(Duration::from_secs(5));
+    /// let payments = payments.assign_event_time(|payment| payment.1 as Timestamp, watermarks);
+    /// # }
+    /// ```
     pub fn assign_event_time<F>(self, time: F, watermarks: Watermarks) -> Stream<Timed<P, Extracted<F>>>
     where
         F: Fn(&P::Out) -> Timestamp + Clone + Send + 'static,
@@ -20,6 +31,14 @@ impl<P: Pipeline> Stream<P> {
     }
 
     /// As [`assign_event_time`](Self::assign_event_time), with the timestamps that the source has given to its records.
+    ///
+    /// ```
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// # use reflow_api::Watermarks;
+    /// # fn job(payments: Stream<impl Pipeline<Out = (u64, f64)>>) {
+    /// let payments = payments.assign_watermarks(Watermarks::monotonic());
+    /// # }
+    /// ```
     pub fn assign_watermarks(self, watermarks: Watermarks) -> Stream<Timed<P, Given>>
     where
         P::Out: 'static,

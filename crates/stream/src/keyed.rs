@@ -21,7 +21,17 @@ use std::marker::PhantomData;
 use std::ops::Add;
 use std::time::Duration;
 
-/// A stream that is partitioned by key. Operators on it have keyed state.
+/// A stream that is partitioned by key: what [`Stream::key_by`] returns. Operators on it have keyed state.
+///
+/// ```
+/// # use reflow_stream::{KeySelector, KeyedStream, Pipeline, Stream};
+/// /// Payments are pairs of account and amount here and in the examples of the methods.
+/// fn by_account(
+///     payments: Stream<impl Pipeline<Out = (u64, f64)>>,
+/// ) -> KeyedStream<impl Pipeline<Out = (u64, f64)>, impl KeySelector<(u64, f64), Key = u64>> {
+///     payments.key_by(|payment| payment.0)
+/// }
+/// ```
 #[must_use = "a stream does nothing until it ends in a sink"]
 pub struct KeyedStream<P: Pipeline, F> {
     pub(crate) stream: Stream<P>,
@@ -72,11 +82,25 @@ type RollingBest<P, F, S> = Stream<RollingHead<<P as Pipeline>::Out, F, Best<<P 
 impl<P: Pipeline<Out: Data>, F: KeySelector<P::Out>> KeyedStream<P, F> {
     /// The records without their key: a stream whose subtasks each have all records of their keys, in order. Operators on
     /// it have no keyed state.
+    ///
+    /// ```
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// # fn job(payments: Stream<impl Pipeline<Out = (u64, f64)>>) {
+    /// let by_account = payments.key_by(|payment| payment.0).partitioned();
+    /// # }
+    /// ```
     pub fn partitioned(self) -> Stream<GateHead<P::Out>> {
         self.keyed("partition", "Partition", GateHead(PhantomData))
     }
 
     /// [`Stream::map`] of the records, [partitioned](Self::partitioned) by key.
+    ///
+    /// ```
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// # fn job(payments: Stream<impl Pipeline<Out = (u64, f64)>>) {
+    /// let amounts = payments.key_by(|payment| payment.0).map(|(_, amount)| amount);
+    /// # }
+    /// ```
     pub fn map<U, G>(self, function: G) -> Partitioned<P, MapLink<G, U>>
     where
         U: Send + 'static,
@@ -86,6 +110,13 @@ impl<P: Pipeline<Out: Data>, F: KeySelector<P::Out>> KeyedStream<P, F> {
     }
 
     /// [`Stream::filter`] of the records, [partitioned](Self::partitioned) by key.
+    ///
+    /// ```
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// # fn job(payments: Stream<impl Pipeline<Out = (u64, f64)>>) {
+    /// let large = payments.key_by(|payment| payment.0).filter(|(_, amount)| *amount >= 10_000.0);
+    /// # }
+    /// ```
     pub fn filter<G>(self, condition: G) -> Partitioned<P, FilterLink<G>>
     where
         G: FnMut(&P::Out) -> bool + Clone + Send + 'static,
@@ -94,6 +125,13 @@ impl<P: Pipeline<Out: Data>, F: KeySelector<P::Out>> KeyedStream<P, F> {
     }
 
     /// [`Stream::flat_map`] of the records, [partitioned](Self::partitioned) by key.
+    ///
+    /// ```
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// # fn job(payments: Stream<impl Pipeline<Out = (u64, f64)>>) {
+    /// let coins = payments.key_by(|payment| payment.0).flat_map(|(account, amount)| vec![account; amount as usize]);
+    /// # }
+    /// ```
     pub fn flat_map<I, G>(self, function: G) -> Partitioned<P, FlatMapLink<G, I>>
     where
         I: IntoIterator<IntoIter: Send> + 'static,
@@ -104,12 +142,28 @@ impl<P: Pipeline<Out: Data>, F: KeySelector<P::Out>> KeyedStream<P, F> {
     }
 
     /// [`Stream::sink`] of the records, [partitioned](Self::partitioned) by key.
+    ///
+    /// ```
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// # use reflow_api::Sink;
+    /// # fn job(payments: Stream<impl Pipeline<Out = (u64, f64)>>, out: impl Sink<Item = (u64, f64)>) {
+    /// payments.key_by(|payment| payment.0).sink("by account", out).uid("payments");
+    /// # }
+    /// ```
     pub fn sink<S: Sink<Item = P::Out>>(self, name: &str, sink: S) -> SinkHandle<P::Out> {
         self.partitioned().sink(name, sink)
     }
 
     /// Emits the result of `aggregate` after each record. [`on_error`](Stream::on_error) sets how a record is handled
     /// for which it returns an error.
+    ///
+    /// ```
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// # use reflow_api::Aggregate;
+    /// # fn job<A: Aggregate<In = (u64, f64), Out = f64>>(payments: Stream<impl Pipeline<Out = (u64, f64)>>, mean: A) {
+    /// let means = payments.key_by(|payment| payment.0).aggregate(mean).uid("means");
+    /// # }
+    /// ```
     pub fn aggregate<A>(self, aggregate: A) -> Stream<RollingHead<P::Out, F, A>>
     where
         A: TryAggregate<In = P::Out>,
@@ -140,6 +194,13 @@ impl<P: Pipeline<Out: Data>, F: KeySelector<P::Out>> KeyedStream<P, F> {
 
     /// Emits, after each record, its key and the highest measure of the key's records so far. One that cannot be compared
     /// with itself, such as NaN, is lower than all others.
+    ///
+    /// ```
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// # fn job(payments: Stream<impl Pipeline<Out = (u64, f64)>>) {
+    /// let highest = payments.key_by(|payment| payment.0).max(|payment| payment.1);
+    /// # }
+    /// ```
     pub fn max<S, N>(self, measure: S) -> RollingMeasure<P, F, S, N>
     where
         S: Fn(&P::Out) -> N + Clone + Send + 'static,
@@ -151,6 +212,13 @@ impl<P: Pipeline<Out: Data>, F: KeySelector<P::Out>> KeyedStream<P, F> {
 
     /// Emits, after each record, its key and the lowest measure of the key's records so far. One that cannot be compared
     /// with itself, such as NaN, is higher than all others.
+    ///
+    /// ```
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// # fn job(payments: Stream<impl Pipeline<Out = (u64, f64)>>) {
+    /// let lowest = payments.key_by(|payment| payment.0).min(|payment| payment.1);
+    /// # }
+    /// ```
     pub fn min<S, N>(self, measure: S) -> RollingMeasure<P, F, S, N>
     where
         S: Fn(&P::Out) -> N + Clone + Send + 'static,
@@ -183,6 +251,13 @@ impl<P: Pipeline<Out: Data>, F: KeySelector<P::Out>> KeyedStream<P, F> {
 
     /// Emits, after each record, that of the key's records so far with the lowest measure, the earliest of several. A
     /// measure that cannot be compared with itself, such as NaN, is higher than all others.
+    ///
+    /// ```
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// # fn job(payments: Stream<impl Pipeline<Out = (u64, f64)>>) {
+    /// let smallest = payments.key_by(|payment| payment.0).min_by(|payment| payment.1);
+    /// # }
+    /// ```
     pub fn min_by<S, M>(self, measure: S) -> RollingBest<P, F, S>
     where
         P::Out: Clone,
@@ -194,6 +269,13 @@ impl<P: Pipeline<Out: Data>, F: KeySelector<P::Out>> KeyedStream<P, F> {
     }
 
     /// Emits, after each record, all records of its key so far, combined by `function`.
+    ///
+    /// ```
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// # fn job(payments: Stream<impl Pipeline<Out = (u64, f64)>>) {
+    /// let sums = payments.key_by(|payment| payment.0).reduce(|a, b| (a.0, a.1 + b.1)).uid("sums");
+    /// # }
+    /// ```
     pub fn reduce<G>(self, function: G) -> Stream<impl Pipeline<Out = P::Out>>
     where
         P::Out: Clone,
@@ -205,6 +287,14 @@ impl<P: Pipeline<Out: Data>, F: KeySelector<P::Out>> KeyedStream<P, F> {
 
     /// Runs a function with keyed state and timers. [`on_error`](Stream::on_error) sets how a record is handled
     /// for which it returns an error.
+    ///
+    /// ```
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// # use reflow_api::ProcessFunction;
+    /// # fn job<F: ProcessFunction<Key = u64, In = (u64, f64), Out = String>>(payments: Stream<impl Pipeline<Out = (u64, f64)>>, detect_fraud: F) {
+    /// let alerts = payments.key_by(|payment| payment.0).process(detect_fraud).uid("fraud");
+    /// # }
+    /// ```
     pub fn process<Q>(self, function: Q) -> Stream<ProcessHead<P::Out, F, Q>>
     where
         Q: ProcessFunction<Key = F::Key, In = P::Out>,

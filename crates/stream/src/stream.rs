@@ -11,20 +11,30 @@ use crate::pipeline::{
 };
 use crate::sink::SinkHandle;
 use reflow_api::{Data, Failed, OnError, OutputTag, Sink, UnkeyedProcessFunction, UserError};
-use reflow_graph::{EdgeId, Operator, Shipping, SideOutput, VertexIndex};
-use reflow_network::Output;
-use reflow_network::output::{KeySelector, NoKey};
+use reflow_graph::{EdgeId, Operator, Shipping, SideOutput};
+use reflow_network::output::KeySelector;
+use reflow_runtime::declared;
 use reflow_runtime::error_handler::errors_tag;
-use reflow_runtime::stages::{Edge, FilteredEdge, SharedTail, Tail};
-use reflow_runtime::{BuildContext, declared};
+use reflow_runtime::stages::Tail;
 use reflow_types::{Key, MaxParallelism};
 use std::marker::PhantomData;
-use std::sync::{Arc, Mutex, PoisonError};
 
 /// A stream of records: the end of a chain that is being built.
 ///
 /// Settings ([`uid`](Stream::uid), [`name`](Stream::name)) apply to the last operator. Settings of parallelism
 /// apply to the whole chain, because a chain runs as one task.
+///
+/// An operator consumes the stream that it follows: [`share`](Stream::share) lets several continue from one. The type `P`
+/// describes the operators of the chain, so functions take and return streams as `impl Pipeline`, and
+/// [`boxed`](Stream::boxed) hides it.
+///
+/// ```
+/// # use reflow_stream::{Pipeline, Stream};
+/// /// Payments are pairs of account and amount here and in the examples of the methods.
+/// fn large(payments: Stream<impl Pipeline<Out = (u64, f64)>>) -> Stream<impl Pipeline<Out = (u64, f64)>> {
+///     payments.filter(|payment| payment.1 >= 10_000.0)
+/// }
+/// ```
 #[must_use = "a stream does nothing until it ends in a sink"]
 pub struct Stream<P: Pipeline> {
     pub(crate) env: SharedDraft,
@@ -32,7 +42,7 @@ pub struct Stream<P: Pipeline> {
     pub(crate) draft: VertexDraft,
 }
 
-/// A stream whose chain is [`boxed`](Stream::boxed).
+/// A stream whose chain is [`boxed`](Stream::boxed), so that its type names only the records.
 pub type BoxedStream<T> = Stream<Boxed<T>>;
 
 /// A stream whose last operator sends the records for which its function returns an error to a side output.
@@ -42,7 +52,7 @@ type Splitting<P> = Stream<WithSideOutput<<P as SplitErrors>::Split, Failed<<P a
 type Errors<P> = Stream<GateHead<Failed<<P as SplitErrors>::In>>>;
 
 /// How a record is copied, for broadcast edges.
-type Copy<T> = Option<fn(&T) -> T>;
+pub(crate) type Copy<T> = Option<fn(&T) -> T>;
 
 impl<P: Pipeline> Stream<P> {
     pub(crate) fn begin(
@@ -75,6 +85,13 @@ impl<P: Pipeline> Stream<P> {
     }
 
     /// Transforms each record into one record.
+    ///
+    /// ```
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// # fn job(payments: Stream<impl Pipeline<Out = (u64, f64)>>) {
+    /// let amounts = payments.map(|(_, amount)| amount);
+    /// # }
+    /// ```
     pub fn map<U, F>(self, function: F) -> Stream<Then<P, MapLink<F, U>>>
     where
         U: Send + 'static,
@@ -84,6 +101,13 @@ impl<P: Pipeline> Stream<P> {
     }
 
     /// Keeps the records for which `condition` holds.
+    ///
+    /// ```
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// # fn job(payments: Stream<impl Pipeline<Out = (u64, f64)>>) {
+    /// let large = payments.filter(|(_, amount)| *amount >= 10_000.0);
+    /// # }
+    /// ```
     pub fn filter<F>(self, condition: F) -> Stream<Then<P, FilterLink<F>>>
     where
         F: FnMut(&P::Out) -> bool + Clone + Send + 'static,
@@ -92,6 +116,13 @@ impl<P: Pipeline> Stream<P> {
     }
 
     /// Transforms each record into one record or none.
+    ///
+    /// ```
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// # fn job(payments: Stream<impl Pipeline<Out = (u64, f64)>>) {
+    /// let accounts = payments.filter_map(|(account, amount)| (amount > 0.0).then_some(account));
+    /// # }
+    /// ```
     pub fn filter_map<U, F>(self, function: F) -> Stream<Then<P, FlatMapLink<F, Option<U>>>>
     where
         U: Send + 'static,
@@ -102,6 +133,13 @@ impl<P: Pipeline> Stream<P> {
 
     /// Transforms each record into any number of records. The iterator is advanced as the outputs accept records,
     /// so it may yield very many; no checkpoint is taken until it has ended.
+    ///
+    /// ```
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// # fn job(payments: Stream<impl Pipeline<Out = (u64, f64)>>) {
+    /// let coins = payments.flat_map(|(account, amount)| (0..amount as u64).map(move |_| account));
+    /// # }
+    /// ```
     pub fn flat_map<I, F>(self, function: F) -> Stream<Then<P, FlatMapLink<F, I>>>
     where
         I: IntoIterator<IntoIter: Send> + 'static,
@@ -174,6 +212,14 @@ impl<P: Pipeline> Stream<P> {
     /// Runs a function that is opened and closed, and that emits any number of records for each record.
     /// [`on_error`](Self::on_error) sets how a record is handled for which it returns an error.
     /// [`UnkeyedProcessFunction`] has an example.
+    ///
+    /// ```
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// # use reflow_api::UnkeyedProcessFunction;
+    /// # fn job<F: UnkeyedProcessFunction<In = (u64, f64), Out = String>>(payments: Stream<impl Pipeline<Out = (u64, f64)>>, audit: F) {
+    /// let audited = payments.process(audit).name("Audit");
+    /// # }
+    /// ```
     pub fn process<Q>(self, function: Q) -> Stream<Then<P, ProcessLink<Q>>>
     where
         Q: UnkeyedProcessFunction<In = P::Out, Out: Send + 'static>,
@@ -277,6 +323,13 @@ impl<P: Pipeline> Stream<P> {
     }
 
     /// Calls a function with a reference to each record.
+    ///
+    /// ```
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// # fn job(payments: Stream<impl Pipeline<Out = (u64, f64)>>) {
+    /// let payments = payments.inspect(|(account, amount)| eprintln!("{account} pays {amount}"));
+    /// # }
+    /// ```
     pub fn inspect<F>(self, function: F) -> Stream<Then<P, InspectLink<F>>>
     where
         F: FnMut(&P::Out) + Clone + Send + 'static,
@@ -298,12 +351,26 @@ impl<P: Pipeline> Stream<P> {
     }
 
     /// Sets the uid of the last operator, by which its state is found in a savepoint. It must be unique in the job.
+    ///
+    /// ```
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// # fn job(payments: Stream<impl Pipeline<Out = (u64, f64)>>) {
+    /// let sums = payments.key_by(|payment| payment.0).sum(|payment| payment.1).uid("sums");
+    /// # }
+    /// ```
     pub fn uid(mut self, uid: &str) -> Self {
         self.last_operator().set_uid(uid);
         self
     }
 
     /// Sets the displayed name of the last operator.
+    ///
+    /// ```
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// # fn job(payments: Stream<impl Pipeline<Out = (u64, f64)>>) {
+    /// let large = payments.filter(|(_, amount)| *amount >= 10_000.0).name("Large payments");
+    /// # }
+    /// ```
     pub fn name(mut self, name: &str) -> Self {
         self.last_operator().name = name.to_owned();
         self
@@ -314,6 +381,13 @@ impl<P: Pipeline> Stream<P> {
     }
 
     /// Sets the parallelism of the chain. Ignored in reactive mode.
+    ///
+    /// ```
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// # fn job(payments: Stream<impl Pipeline<Out = (u64, f64)>>) {
+    /// let amounts = payments.rebalance().map(|(_, amount)| amount).parallelism(4);
+    /// # }
+    /// ```
     pub fn parallelism(mut self, parallelism: u32) -> Self {
         self.draft.parallelism = Some(parallelism);
         self
@@ -321,6 +395,13 @@ impl<P: Pipeline> Stream<P> {
 
     /// Sets the max parallelism of the chain, 1 to 32768. It limits the parallelism and is the number of key
     /// groups.
+    ///
+    /// ```
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// # fn job(payments: Stream<impl Pipeline<Out = (u64, f64)>>) {
+    /// let sums = payments.key_by(|payment| payment.0).sum(|payment| payment.1).max_parallelism(128);
+    /// # }
+    /// ```
     ///
     /// # Panics
     /// If it is out of range.
@@ -333,12 +414,27 @@ impl<P: Pipeline> Stream<P> {
     }
 
     /// Sets the slot sharing group of the chain. Chains of different groups do not share slots.
+    ///
+    /// ```
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// # fn job(payments: Stream<impl Pipeline<Out = (u64, f64)>>) {
+    /// let amounts = payments.rebalance().map(|(_, amount)| amount).slot_sharing_group("amounts");
+    /// # }
+    /// ```
     pub fn slot_sharing_group(mut self, group: &str) -> Self {
         self.draft.slot_sharing_group = Some(group.to_owned());
         self
     }
 
     /// Ends the chain with a sink.
+    ///
+    /// ```
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// # use reflow_api::Sink;
+    /// # fn job(payments: Stream<impl Pipeline<Out = (u64, f64)>>, out: impl Sink<Item = (u64, f64)>) {
+    /// payments.sink("payments", out).uid("payments");
+    /// # }
+    /// ```
     pub fn sink<S>(mut self, name: &str, sink: S) -> SinkHandle<P::Out>
     where
         S: Sink<Item = P::Out>,
@@ -380,56 +476,16 @@ impl<P: Pipeline> Stream<P> {
         (self.env, edge)
     }
 
-    fn reship(
-        self,
-        kind: &'static str,
-        name: &str,
-        shipping: Shipping,
-        copy: Copy<P::Out>,
-    ) -> Stream<GateHead<P::Out>>
-    where
-        P::Out: Data,
-    {
-        let (env, input) = self.ship(shipping, NoKey, copy);
-        Stream::begin(env, kind, name.to_owned(), HeadDraft::Edges(vec![input]), GateHead(PhantomData))
-    }
-
-    /// Sends records to the subtasks in turn. Their order is not kept.
-    pub fn rebalance(self) -> Stream<GateHead<P::Out>>
-    where
-        P::Out: Data,
-    {
-        self.reship("rebalance", "Rebalance", Shipping::Rebalance, None)
-    }
-
-    /// Sends each record to every subtask.
-    pub fn broadcast(self) -> Stream<GateHead<P::Out>>
-    where
-        P::Out: Data + Clone,
-    {
-        self.reship("broadcast", "Broadcast", Shipping::Broadcast, Some(Clone::clone))
-    }
-
-    /// Ends the chain. What follows runs in a task of its own and may have another parallelism.
-    pub fn start_new_chain(self) -> Stream<GateHead<P::Out>>
-    where
-        P::Out: Data,
-    {
-        self.reship("chain", "Chain", Shipping::Forward, None)
-    }
-
-    /// Merges this stream with another one.
-    pub fn union<Q: Pipeline<Out = P::Out>>(self, other: Stream<Q>) -> Stream<GateHead<P::Out>>
-    where
-        P::Out: Data,
-    {
-        let (env, first) = self.ship(Shipping::Forward, NoKey, None);
-        let (_, second) = other.ship(Shipping::Forward, NoKey, None);
-        let head = HeadDraft::Edges(vec![first, second]);
-        Stream::begin(env, "union", "Union".to_owned(), head, GateHead(PhantomData))
-    }
-
     /// Partitions the stream by key: one subtask gets all records of a key and has that key's state.
+    ///
+    /// ```
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// # fn job(payments: Stream<impl Pipeline<Out = (u64, f64)>>) {
+    /// let sums = payments.key_by(|payment| payment.0).sum(|payment| payment.1);
+    /// # }
+    /// ```
+    ///
+    /// Records are [`Data`], and keys are [`Key`]:
     ///
     /// ```compile_fail,E0277
     /// # use reflow_stream::{Pipeline, Stream};
@@ -445,75 +501,5 @@ impl<P: Pipeline> Stream<P> {
         F: Fn(&P::Out) -> K + Clone + Send + 'static,
     {
         KeyedStream { stream: self, key }
-    }
-
-    /// Lets several streams continue from this one. Each gets every record.
-    pub fn share(self) -> SharedStream<P::Out>
-    where
-        P::Out: Data + Clone + Sync,
-    {
-        let edges: EdgeMakers<P::Out> = Arc::default();
-        let made = edges.clone();
-        let mut env = self.env.borrow_mut();
-        let vertex = env.add_vertex(self.draft);
-        let pipeline = self.pipeline;
-        env.add_factory(
-            vertex,
-            Box::new(move |context| {
-                let makers = made.lock().unwrap_or_else(PoisonError::into_inner);
-                let edges = makers.iter().map(|make| make(context)).collect();
-                drop(makers);
-                pipeline.build(SharedTail::new(edges), context)
-            }),
-        );
-        drop(env);
-        SharedStream { env: self.env, vertex, edges }
-    }
-}
-
-type EdgeMaker<T> = Box<dyn Fn(&BuildContext) -> Box<dyn Edge<T>> + Send>;
-type EdgeMakers<T> = Arc<Mutex<Vec<EdgeMaker<T>>>>;
-
-/// A stream from which several others continue.
-pub struct SharedStream<T> {
-    env: SharedDraft,
-    vertex: VertexIndex,
-    edges: EdgeMakers<T>,
-}
-
-impl<T: Data + Clone + Sync> SharedStream<T> {
-    /// A stream with all records of this one.
-    pub fn stream(&self) -> Stream<GateHead<T>> {
-        self.continued(|output| Box::new(output))
-    }
-
-    /// A stream with the records of this one for which `condition` holds. As `stream().filter(condition)`, but the
-    /// condition is evaluated before records are copied and sent.
-    ///
-    /// ```
-    /// # use reflow_stream::{Pipeline, Stream};
-    /// # fn parts(lines: Stream<impl Pipeline<Out = String>>)
-    /// # -> (Stream<impl Pipeline<Out = String>>, Stream<impl Pipeline<Out = String>>) {
-    /// let shared = lines.share();
-    /// let (warnings, all) = (shared.filter(|line| line.starts_with("warning")), shared.stream());
-    /// # (warnings, all)
-    /// # }
-    /// ```
-    pub fn filter<F>(&self, condition: F) -> Stream<GateHead<T>>
-    where
-        F: FnMut(&T) -> bool + Clone + Send + 'static,
-    {
-        self.continued(move |output| Box::new(FilteredEdge::new(output, condition.clone())))
-    }
-
-    fn continued(
-        &self,
-        edge_of: impl Fn(Output<T>) -> Box<dyn Edge<T>> + Send + 'static,
-    ) -> Stream<GateHead<T>> {
-        let edge = self.env.borrow_mut().reserve_edge(self.vertex, Shipping::Forward, None);
-        let make = move |context: &BuildContext| edge_of(context.output(edge, NoKey, None));
-        self.edges.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(make));
-        let head = HeadDraft::Edges(vec![edge]);
-        Stream::begin(self.env.clone(), "shared", "Shared".to_owned(), head, GateHead(PhantomData))
     }
 }

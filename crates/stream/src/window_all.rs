@@ -12,6 +12,16 @@ use reflow_types::Timestamp;
 use std::time::Duration;
 
 /// A stream whose records are grouped into windows, whatever their keys; see [`Stream::window_all`].
+///
+/// ```
+/// # use reflow_api::window::TumblingWindows;
+/// # use reflow_stream::{Pipeline, Stream};
+/// # use std::time::Duration;
+/// # fn job(payments: Stream<impl Pipeline<Out = (u64, f64)>>) {
+/// let windows = payments.window_all(TumblingWindows::of(Duration::from_secs(60)));
+/// let counts = windows.allowed_lateness(Duration::from_secs(5)).count().map(|count| count.value);
+/// # }
+/// ```
 #[must_use = "a stream does nothing until it ends in a sink"]
 pub struct WindowAllStream<P: Pipeline, W> {
     stream: Stream<P>,
@@ -53,6 +63,17 @@ where
     }
 
     /// Emits the result of `aggregate` over a window's records, with the window.
+    ///
+    /// ```
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// # use reflow_api::window::TumblingWindows;
+    /// # use std::time::Duration;
+    /// # use reflow_api::MergeableAggregate;
+    /// # fn job<A: MergeableAggregate<In = (u64, f64), Acc: Clone, Out = f64>>(payments: Stream<impl Pipeline<Out = (u64, f64)>>, mean: A) {
+    /// let windows = payments.window_all(TumblingWindows::of(Duration::from_secs(60)));
+    /// let means = windows.aggregate(mean).map(|mean| mean.value);
+    /// # }
+    /// ```
     pub fn aggregate<A>(self, aggregate: A) -> Stream<impl Pipeline<Out = Windowed<(), A::Out>>>
     where
         A: MergeableAggregate<In = P::Out, Acc: Clone, Out: Send + 'static>,

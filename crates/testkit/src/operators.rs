@@ -284,7 +284,7 @@ impl Operator {
                 let (by_key, none) = by_key.side_output(&NEGATIVE);
                 let (other, fifth) = by_key.side_output(&FIFTH);
                 let fifth = fifth.boxed().filter(|r| r.value % 5 == 0);
-                let side = negative.union(none).union(fifth);
+                let side = negative.union_all([none.boxed(), fifth.boxed()]);
                 let other = other.boxed().filter(|r| r.value > 0 && r.value % 5 != 0);
                 let windows = side.union(other).key_by(key).window(TumblingWindows::of(TUMBLING));
                 windows.aggregate(Sum).map(window_text).boxed()

@@ -7,6 +7,7 @@
 
 use crate::{Data, KeyHash};
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 pub use reflow_derive::Key;
 
@@ -29,9 +30,9 @@ pub const ENCODING: u32 = 1;
 #[diagnostic::on_unimplemented(
     message = "a stream cannot be keyed by `{Self}`, because it does not implement `Key`",
     label = "not a key",
-    note = "keys are integers of a fixed width, `bool`, `char`, `String`, `CanonicalF64`, and options, vectors and tuples (of up to four) of keys",
+    note = "keys are integers of a fixed width, `bool`, `char`, `String`, `Arc<str>`, `CanonicalF64`, and options, vectors, arrays, boxes and tuples of keys",
     note = "derive `Clone, PartialEq, Eq, reflow::Data, reflow::Key` for a type of your own",
-    note = "use `u64` instead of `usize`, an owned `String` instead of `&str`, `CanonicalF64` instead of a floating-point number, and `Vec` instead of an array or slice"
+    note = "use `u64` instead of `usize`, an owned `String` instead of `&str`, and `CanonicalF64` instead of a floating-point number"
 )]
 pub trait Key: Data + Clone + Eq {
     /// Appends the key's encoding.
@@ -122,9 +123,21 @@ impl<T: ?Sized + Send + 'static> Key for PhantomData<T> {
     fn encode(&self, _: &mut KeyWriter) {}
 }
 
-impl Key for String {
+macro_rules! text_key {
+    ($($t:ty),*) => {$(
+        impl Key for $t {
+            fn encode(&self, out: &mut KeyWriter) {
+                out.write(&(self.len() as u64).to_le_bytes());
+                out.write(self.as_bytes());
+            }
+        }
+    )*};
+}
+text_key!(String, Box<str>, Arc<str>);
+
+#[cfg(feature = "uuid")]
+impl Key for uuid::Uuid {
     fn encode(&self, out: &mut KeyWriter) {
-        out.write(&(self.len() as u64).to_le_bytes());
         out.write(self.as_bytes());
     }
 }
@@ -148,6 +161,19 @@ impl<T: Key> Key for Vec<T> {
     }
 }
 
+/// As the elements one after another: the type has their number.
+impl<T: Key, const N: usize> Key for [T; N] {
+    fn encode(&self, out: &mut KeyWriter) {
+        self.iter().for_each(|item| item.encode(out));
+    }
+}
+
+impl<T: Key> Key for Box<T> {
+    fn encode(&self, out: &mut KeyWriter) {
+        (**self).encode(out);
+    }
+}
+
 macro_rules! tuple_key {
     ($($name:ident . $index:tt),+) => {
         impl<$($name: Key),+> Key for ($($name,)+) {
@@ -162,6 +188,14 @@ tuple_key!(A.0);
 tuple_key!(A.0, B.1);
 tuple_key!(A.0, B.1, C.2);
 tuple_key!(A.0, B.1, C.2, D.3);
+tuple_key!(A.0, B.1, C.2, D.3, E.4);
+tuple_key!(A.0, B.1, C.2, D.3, E.4, F.5);
+tuple_key!(A.0, B.1, C.2, D.3, E.4, F.5, G.6);
+tuple_key!(A.0, B.1, C.2, D.3, E.4, F.5, G.6, H.7);
+tuple_key!(A.0, B.1, C.2, D.3, E.4, F.5, G.6, H.7, I.8);
+tuple_key!(A.0, B.1, C.2, D.3, E.4, F.5, G.6, H.7, I.8, J.9);
+tuple_key!(A.0, B.1, C.2, D.3, E.4, F.5, G.6, H.7, I.8, J.9, K.10);
+tuple_key!(A.0, B.1, C.2, D.3, E.4, F.5, G.6, H.7, I.8, J.9, K.10, L.11);
 
 #[cfg(test)]
 mod tests {
@@ -184,7 +218,12 @@ mod tests {
     fn encodings_are_as_documented() {
         assert_eq!(encoded(&7u32), [7, 0, 0, 0]);
         assert_eq!(encoded(&"ab".to_owned()), [2, 0, 0, 0, 0, 0, 0, 0, b'a', b'b']);
+        let shared: Arc<str> = "ab".into();
+        assert_eq!(encoded(&shared), encoded(&"ab".to_owned()));
         assert_eq!(encoded(&Some(1u8)), [1, 1]);
+        assert_eq!(encoded(&[1u16, 2]), [1, 0, 2, 0]);
+        assert_eq!(encoded(&Box::new(3u16)), [3, 0]);
+        assert_eq!(encoded(&(1u8, 2u8, 3u8, 4u8, 5u8, true)), [1, 2, 3, 4, 5, 1]);
         assert_eq!(encoded(&Shape::Dot), [0, 0, 0, 0]);
         assert_eq!(encoded(&Shape::Square(3)), [1, 0, 0, 0, 3, 0, 0, 0]);
         let named = Shape::Named { name: "x".into(), side: 2 };

@@ -26,6 +26,11 @@ pub trait Assigner: Clone + Send + 'static {
 
 /// What a window operator needs of an assigner: every [`Assigner`], and [sessions](super::SessionWindows), which depend on
 /// the record and merge. Not meant to be implemented elsewhere.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not assign windows",
+    label = "expected windows",
+    note = "for example `TumblingWindows::of(Duration::from_secs(10))`; others are `SlidingWindows`, `SessionWindows`, `GlobalWindows` and your own types that implement `reflow::window::Assigner`"
+)]
 pub trait WindowAssigner<T>: Clone + Send + 'static {
     /// Whether windows merge: [`NeverMerges`] or [`Merges`].
     type Merging;
@@ -138,7 +143,7 @@ impl TumblingWindows {
         Self { size: interval_ms(size, "size"), offset: 0, last: Window { start: 0, end: 0 } }
     }
 
-    /// Shifts all windows by `offset`, for example to the days of another time zone.
+    /// Shifts all windows by `offset`. For a negative offset, use [`with_offset_ms`](Self::with_offset_ms).
     #[must_use]
     pub fn with_offset(self, offset: Duration) -> Self {
         self.with_offset_ms(remainder_ms(offset, self.size))
@@ -200,7 +205,7 @@ impl SlidingWindows {
         Self { size, slide, offset: 0 }
     }
 
-    /// Shifts all windows by `offset`.
+    /// Shifts all windows by `offset`. For a negative offset, use [`with_offset_ms`](Self::with_offset_ms).
     #[must_use]
     pub fn with_offset(self, offset: Duration) -> Self {
         self.with_offset_ms(remainder_ms(offset, self.slide))

@@ -24,6 +24,16 @@ use std::ops::Add;
 use std::time::Duration;
 
 /// A keyed stream, or [two that are connected](crate::ConnectedKeyedStreams::window), whose records are grouped into windows.
+///
+/// ```
+/// # use reflow_api::window::TumblingWindows;
+/// # use reflow_stream::{Pipeline, Stream};
+/// # use std::time::Duration;
+/// # fn job(payments: Stream<impl Pipeline<Out = (u64, f64)>>) {
+/// let windows = payments.key_by(|payment| payment.0).window(TumblingWindows::of(Duration::from_secs(60)));
+/// let sums = windows.allowed_lateness(Duration::from_secs(5)).sum(|payment| payment.1);
+/// # }
+/// ```
 #[must_use = "a stream does nothing until it ends in a sink"]
 pub struct WindowedStream<I: KeyedInputs, W, G> {
     pub(crate) keyed: I,
@@ -76,6 +86,16 @@ where
     }
 
     /// Emits a window's result each time `measure` has risen by more than `threshold`, as [`DeltaTrigger::every`] says.
+    ///
+    /// ```
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// # use reflow_api::window::TumblingWindows;
+    /// # use std::time::Duration;
+    /// # fn job(payments: Stream<impl Pipeline<Out = (u64, f64)>>) {
+    /// let windows = payments.key_by(|payment| payment.0).window(TumblingWindows::of(Duration::from_secs(60)));
+    /// let sums = windows.trigger_on_rise(10.0, |payment| payment.1).count();
+    /// # }
+    /// ```
     pub fn trigger_on_rise<M>(
         self,
         threshold: f64,
@@ -89,6 +109,16 @@ where
 
     /// Emits a window's result each time `measure` has risen or fallen by more than `threshold`, as
     /// [`DeltaTrigger::either_way`] says.
+    ///
+    /// ```
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// # use reflow_api::window::TumblingWindows;
+    /// # use std::time::Duration;
+    /// # fn job(payments: Stream<impl Pipeline<Out = (u64, f64)>>) {
+    /// let windows = payments.key_by(|payment| payment.0).window(TumblingWindows::of(Duration::from_secs(60)));
+    /// let sums = windows.trigger_on_change(10.0, |payment| payment.1).count();
+    /// # }
+    /// ```
     pub fn trigger_on_change<M>(
         self,
         threshold: f64,
@@ -155,6 +185,17 @@ where
 
     /// Emits the result of `aggregate` over a window's records, with key and window. [`on_error`](Stream::on_error) sets
     /// how a record is handled for which it returns an error.
+    ///
+    /// ```
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// # use reflow_api::Aggregate;
+    /// # use reflow_api::window::TumblingWindows;
+    /// # use std::time::Duration;
+    /// # fn job<A: Aggregate<In = (u64, f64), Out = f64>>(payments: Stream<impl Pipeline<Out = (u64, f64)>>, mean: A) {
+    /// let windows = payments.key_by(|payment| payment.0).window(TumblingWindows::of(Duration::from_secs(60)));
+    /// let means = windows.aggregate(mean).uid("means").map(|mean| (mean.key, mean.value));
+    /// # }
+    /// ```
     pub fn aggregate<A>(self, aggregate: A) -> Windows<I, W, G, Aggregated<A>>
     where
         A: TryAggregate<In = I::Record>,
@@ -253,6 +294,16 @@ where
     }
 
     /// Emits a window's records combined by `function`, with key and window.
+    ///
+    /// ```
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// # use reflow_api::window::TumblingWindows;
+    /// # use std::time::Duration;
+    /// # fn job(payments: Stream<impl Pipeline<Out = (u64, f64)>>) {
+    /// let windows = payments.key_by(|payment| payment.0).window(TumblingWindows::of(Duration::from_secs(60)));
+    /// let sums = windows.reduce(|a, b| (a.0, a.1 + b.1)).map(|sum| (sum.window.start, sum.value));
+    /// # }
+    /// ```
     pub fn reduce<H>(self, function: H) -> Stream<impl Pipeline<Out = Windowed<I::Key, I::Record>>>
     where
         H: Fn(I::Record, I::Record) -> I::Record + Clone + Send + 'static,
@@ -262,6 +313,16 @@ where
     }
 
     /// Emits the number of a window's records, with key and window.
+    ///
+    /// ```
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// # use reflow_api::window::TumblingWindows;
+    /// # use std::time::Duration;
+    /// # fn job(payments: Stream<impl Pipeline<Out = (u64, f64)>>) {
+    /// let windows = payments.key_by(|payment| payment.0).window(TumblingWindows::of(Duration::from_secs(60)));
+    /// let counts = windows.count().map(|count| (count.key, count.value));
+    /// # }
+    /// ```
     pub fn count(self) -> Windows<I, W, G, Aggregated<Count<I::Record>>>
     where
         W::Merging: Merging<I::Key, I::Record, G, Aggregated<Count<I::Record>>>,
@@ -295,6 +356,16 @@ where
 
     /// Emits the highest measure of a window's records, with key and window. One that cannot be compared with itself, such
     /// as NaN, is lower than all others.
+    ///
+    /// ```
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// # use reflow_api::window::TumblingWindows;
+    /// # use std::time::Duration;
+    /// # fn job(payments: Stream<impl Pipeline<Out = (u64, f64)>>) {
+    /// let windows = payments.key_by(|payment| payment.0).window(TumblingWindows::of(Duration::from_secs(60)));
+    /// let highest = windows.max(|payment| payment.1).map(|highest| (highest.key, highest.value));
+    /// # }
+    /// ```
     pub fn max<S, N>(self, measure: S) -> MeasuredWindows<I, W, G, S, N>
     where
         S: Fn(&I::Record) -> N + Clone + Send + 'static,
@@ -306,6 +377,16 @@ where
 
     /// Emits the lowest measure of a window's records, with key and window. One that cannot be compared with itself, such
     /// as NaN, is higher than all others.
+    ///
+    /// ```
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// # use reflow_api::window::TumblingWindows;
+    /// # use std::time::Duration;
+    /// # fn job(payments: Stream<impl Pipeline<Out = (u64, f64)>>) {
+    /// let windows = payments.key_by(|payment| payment.0).window(TumblingWindows::of(Duration::from_secs(60)));
+    /// let lowest = windows.min(|payment| payment.1).map(|lowest| (lowest.key, lowest.value));
+    /// # }
+    /// ```
     pub fn min<S, N>(self, measure: S) -> MeasuredWindows<I, W, G, S, N>
     where
         S: Fn(&I::Record) -> N + Clone + Send + 'static,
@@ -328,6 +409,16 @@ where
 
     /// Emits the record of a window with the lowest measure, the earliest of several, with key and window. A measure
     /// that cannot be compared with itself, such as NaN, is higher than all others.
+    ///
+    /// ```
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// # use reflow_api::window::TumblingWindows;
+    /// # use std::time::Duration;
+    /// # fn job(payments: Stream<impl Pipeline<Out = (u64, f64)>>) {
+    /// let windows = payments.key_by(|payment| payment.0).window(TumblingWindows::of(Duration::from_secs(60)));
+    /// let smallest = windows.min_by(|payment| payment.1).map(|smallest| smallest.value);
+    /// # }
+    /// ```
     pub fn min_by<S, M>(self, measure: S) -> BestOfWindows<I, W, G, S>
     where
         S: Fn(&I::Record) -> M + Clone + Send + 'static,
