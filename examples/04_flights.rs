@@ -5,35 +5,12 @@
 //!
 //! `--rate 10000` reads at most this many flights per second, so that there is time to start and stop TaskManagers.
 
-use jiff::Timestamp as Time;
-use jiff::civil::date;
-use jiff::tz::TimeZone;
-use reflow::connectors::{Lines, RateLimited};
+#[path = "flights/table.rs"]
+mod table;
+
+use reflow::connectors::Lines;
 use reflow::prelude::*;
-use serde::Deserialize;
-
-/// A line of the table, with the columns that are needed.
-#[derive(Clone, Debug, Deserialize, Data)]
-struct Flight {
-    year: i16,
-    month: i8,
-    day: i8,
-    /// Hours × 100 + minutes.
-    sched_dep_time: i16,
-    /// Minutes, or `NA` for a flight that was cancelled.
-    dep_delay: String,
-    carrier: String,
-    origin: String,
-}
-
-impl Flight {
-    /// The scheduled departure by the wall clock, read as if it were UTC.
-    fn time(&self) -> Timestamp {
-        let (hour, minute) = (self.sched_dep_time / 100, self.sched_dep_time % 100);
-        let at = date(self.year, self.month, self.day).at(hour as i8, minute as i8, 0, 0);
-        at.to_zoned(TimeZone::UTC).map_or(i64::MAX, |at| at.timestamp().as_millisecond())
-    }
-}
+use table::{Files, Flight, HOUR, show};
 
 /// A carrier's delays.
 #[derive(Clone)]
@@ -56,33 +33,19 @@ impl Aggregate for Delays {
     }
 }
 
-const HOUR: Duration = Duration::from_secs(3600);
-
-fn show(time: Timestamp, format: &str) -> String {
-    Time::from_millisecond(time).map_or_else(|_| time.to_string(), |time| time.strftime(format).to_string())
-}
-
 #[derive(clap::Args)]
 struct Options {
     /// The file or directory of flights.
     #[arg(long, default_value = "target/flights/flights.csv")]
     input: String,
-    /// The directory for the results.
-    #[arg(long, default_value = "target/flights/out")]
-    output: String,
-    /// The size of the parts of a file that are read side by side, in bytes.
-    #[arg(long, default_value_t = 1 << 20)]
-    split_size: u64,
-    /// The most flights that are read per second.
-    #[arg(long, default_value_t = 1e9)]
-    rate: f64,
+    #[command(flatten)]
+    files: Files,
 }
 
-fn flights(env: &mut StreamEnv, options: Options) -> JobResult {
-    let output = &options.output;
-    let source = FileSource::csv::<Flight>(&options.input).splittable(true).split_size(options.split_size);
+fn flights(env: &mut StreamEnv, Options { input, files }: Options) -> JobResult {
+    let output = &files.output;
     let flights = env
-        .source("flights", RateLimited::new(source, options.rate))
+        .source("flights", files.flights(&input))
         .assign_event_time(Flight::time, Watermarks::bounded_out_of_orderness(24 * HOUR))
         .share();
 

@@ -4,12 +4,13 @@
 //! `cargo run --bin nexmark -- run --queries q4,q5 --output target/nexmark/out`
 
 mod events;
+mod inputs;
 mod queries;
 
-use events::{Auction, Bid, Event, Person};
+use events::Event;
+use inputs::{auctions, bids, persons, time};
 use reflow::connectors::Lines;
 use reflow::prelude::*;
-use reflow::{Pipeline, SharedStream};
 
 #[derive(clap::Args)]
 struct Options {
@@ -30,35 +31,6 @@ struct Options {
 /// Their names.
 const QUERIES: [&str; 16] =
     ["q0", "q1", "q2", "q3", "q4", "q5", "q6", "q7", "q8", "q11", "q12", "q13", "q14", "q18", "q19", "q20"];
-
-fn time(event: &Event) -> Timestamp {
-    match event {
-        Event::Person(Person { time, .. })
-        | Event::Auction(Auction { time, .. })
-        | Event::Bid(Bid { time, .. }) => *time,
-    }
-}
-
-fn persons(events: &SharedStream<Event>) -> Stream<impl Pipeline<Out = Person> + use<>> {
-    events.filter(|event| matches!(event, Event::Person(_))).filter_map(|event| match event {
-        Event::Person(person) => Some(person),
-        _ => None,
-    })
-}
-
-fn auctions(events: &SharedStream<Event>) -> Stream<impl Pipeline<Out = Auction> + use<>> {
-    events.filter(|event| matches!(event, Event::Auction(_))).filter_map(|event| match event {
-        Event::Auction(auction) => Some(auction),
-        _ => None,
-    })
-}
-
-fn bids(events: &SharedStream<Event>) -> Stream<impl Pipeline<Out = Bid> + use<>> {
-    events.filter(|event| matches!(event, Event::Bid(_))).filter_map(|event| match event {
-        Event::Bid(bid) => Some(bid),
-        _ => None,
-    })
-}
 
 fn nexmark(env: &mut StreamEnv, options: Options) -> JobResult {
     let events = env

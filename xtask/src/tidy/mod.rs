@@ -4,6 +4,7 @@
 mod claims;
 mod edges;
 mod index;
+mod links;
 mod paths;
 mod sources;
 mod vocabulary;
@@ -20,8 +21,9 @@ cargo xtask tidy: the rules that no other tool checks
 
   - a crate uses only the crates that the table in xtask/src/tidy/edges.rs allows it
   - paths of the repository in ARCHITECTURE.md, README.md and docs/ exist
+  - links between pages lead to pages and headings that exist
   - docs/SUMMARY.md and docs/design/README.md list every page below their directories
-  - a Rust file opens with a header comment and has at most 600 lines
+  - a Rust file opens with a header comment and has at most 600 lines, a numbered example 99
   - lints are relaxed with #[expect], which must give a reason, never with #[allow]
   - no file names places outside the repository
   - what ARCHITECTURE.md calls absent is absent: unsafe code, async code that decides, unordered maps in
@@ -96,6 +98,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         let pages = files.iter().filter(|file| file.has_extension("md"));
         findings.extend(index::check(index, text, pages.map(|file| file.path.as_path())));
     }
+    findings.extend(links::check(&files, |path| root().join(path).exists()));
     findings.sort();
     for finding in &findings {
         eprintln!("{finding}");
