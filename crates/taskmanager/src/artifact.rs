@@ -6,6 +6,7 @@
 //! arrive; the file appears there with the last piece, after its hash has been checked. [`Artifacts`] performs no
 //! I/O: it returns a [`Step`] and is given its result.
 
+use crate::settings::Executables;
 use reflow_env::{Location, StoreError, StoreOp, StoreReply, StoreResult};
 use reflow_protocol::deployment::Artifact;
 use reflow_types::Instant;
@@ -85,8 +86,7 @@ struct Search {
 
 /// The searches under way, by SHA-256 in hexadecimal.
 pub(super) struct Artifacts {
-    lib: Option<PathBuf>,
-    cache: PathBuf,
+    executables: Executables,
     searches: BTreeMap<String, Search>,
     uploads: u64,
     /// Whether the cache was cleaned of other executables.
@@ -94,13 +94,17 @@ pub(super) struct Artifacts {
 }
 
 impl Artifacts {
-    pub(super) fn new(lib: Option<PathBuf>, cache: PathBuf) -> Self {
-        Self { lib, cache, searches: BTreeMap::new(), uploads: 0, cleaned: false }
+    pub(super) fn new(executables: Executables) -> Self {
+        Self { executables, searches: BTreeMap::new(), uploads: 0, cleaned: false }
     }
 
     /// Begins a search; `None` if one for the same executable is in progress. `job_manager` is the JobManager's host.
     pub(super) fn search(&mut self, artifact: &Artifact, job_manager: &str) -> Option<Step> {
         let Artifact { name, sha256, len, http_port } = artifact;
+        let (lib, cache) = match &self.executables {
+            Executables::Files { lib, cache } => (lib, cache),
+            Executables::ThisProcess => return Some(Step::Found(PathBuf::new())),
+        };
         if self.searches.contains_key(sha256) {
             return None;
         }
@@ -110,12 +114,12 @@ impl Artifacts {
         if !(1..=MAX_ARTIFACT_BYTES).contains(len) {
             return Some(Step::Missing(format!("the job's executable cannot have {len} bytes")));
         }
-        let in_lib = self.lib.as_deref().filter(|_| is_file_name(name)).map(|lib| lib.join(name));
+        let in_lib = lib.as_deref().filter(|_| is_file_name(name)).map(|lib| lib.join(name));
         self.uploads += 1;
         let mut search = Search {
             artifact: artifact.clone(),
             url: Location(format!("http://{job_manager}:{http_port}/artifacts/{sha256}")),
-            cached: self.cache.join(sha256),
+            cached: cache.join(sha256),
             source: in_lib.map_or(Source::Cache, Source::Lib),
             stage: Stage::Measuring,
             position: 0,
@@ -155,8 +159,9 @@ impl Artifacts {
     /// the cache are used again only if exactly that build is started, so they would accumulate with each release
     /// of a job.
     pub(super) fn clean(&mut self) -> Option<StoreOp> {
+        let Executables::Files { cache, .. } = &self.executables else { return None };
         let first = !std::mem::replace(&mut self.cleaned, true);
-        first.then(|| StoreOp::List { below: location(&self.cache) })
+        first.then(|| StoreOp::List { below: location(cache) })
     }
 
     /// The requests that delete all executables in the cache but `used`. If another TaskManager of this machine

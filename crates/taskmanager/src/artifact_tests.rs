@@ -16,7 +16,13 @@ struct Driven {
 fn driven_for(body: &[u8]) -> Driven {
     let sha256 = hex(&Sha256::digest(body));
     let artifact = Artifact { name: "job".into(), sha256, len: body.len() as u64, http_port: 8081 };
-    Driven { artifacts: Artifacts::new(Some("/opt/lib".into()), "/tmp/cache".into()), artifact }
+    Driven {
+        artifacts: Artifacts::new(Executables::Files {
+            lib: Some("/opt/lib".into()),
+            cache: "/tmp/cache".into(),
+        }),
+        artifact,
+    }
 }
 
 impl Driven {
@@ -192,4 +198,14 @@ fn executables_of_other_jobs_are_removed_once() {
     let listed = Ok(StoreReply::Objects(names.map(meta).to_vec()));
     assert_eq!(artifacts.unused(&sha, listed), [StoreOp::Delete { at: below.join(&other) }]);
     assert_eq!(artifacts.unused(&sha, Err(StoreError::NotFound(below))), []);
+}
+
+#[test]
+fn a_job_in_this_process_is_neither_read_nor_hashed() {
+    let mut driven = driven_for(BODY);
+    driven.artifacts = Artifacts::new(Executables::ThisProcess);
+    for _ in 0..2 {
+        assert!(matches!(driven.search(), Some(Step::Found(_))));
+    }
+    assert_eq!(driven.artifacts.clean(), None, "the cache is that of TaskManagers in processes of their own");
 }

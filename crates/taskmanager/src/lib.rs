@@ -13,4 +13,4 @@ mod settings;
 
 pub use error::TaskManagerError;
 pub use process::TaskManager;
-pub use settings::{Machine, Settings};
+pub use settings::{Executables, Machine, Settings};

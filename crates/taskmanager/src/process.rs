@@ -70,7 +70,7 @@ impl TaskManager {
             id,
             host: settings.host_for(""),
             link: Link::new(settings.registration_timeout),
-            artifacts: Artifacts::new(settings.lib.clone(), settings.cache.clone()),
+            artifacts: Artifacts::new(settings.executables.clone()),
             settings,
             executors: BTreeMap::new(),
             requests: BTreeMap::new(),

@@ -29,6 +29,21 @@ pub struct Machine {
     pub memory_in_use: fn() -> u64,
 }
 
+/// Where the executables of jobs come from.
+#[derive(Clone, Debug)]
+pub enum Executables {
+    /// From `lib/`, the cache or the JobManager, if they have the SHA-256 that the JobManager names.
+    Files {
+        /// The distribution's `lib/`.
+        lib: Option<PathBuf>,
+        /// The directory in which executables are cached.
+        cache: PathBuf,
+    },
+    /// The job is part of this process. Nothing is read or hashed: without optimisation that takes many seconds for an
+    /// executable with debug information.
+    ThisProcess,
+}
+
 /// The parameters of a TaskManager.
 #[derive(Clone)]
 pub struct Settings {
@@ -52,10 +67,8 @@ pub struct Settings {
     pub executor_memory: Option<u64>,
     /// The properties of the machine that it reports.
     pub hardware: Hardware,
-    /// The distribution's `lib/`.
-    pub lib: Option<PathBuf>,
-    /// The directory in which executables are cached.
-    pub cache: PathBuf,
+    /// Where the executables of jobs come from.
+    pub executables: Executables,
     /// The options for its executors, as lines of `key: value`.
     pub properties: String,
     /// As in [`Machine`].
@@ -91,8 +104,10 @@ impl Settings {
                 physical_memory: machine.physical_memory,
                 process_memory: memory.unwrap_or(machine.physical_memory),
             },
-            lib: machine.lib,
-            cache: PathBuf::from(tmp).join(format!("reflow-artifacts-{}", machine.user)),
+            executables: Executables::Files {
+                lib: machine.lib,
+                cache: PathBuf::from(tmp).join(format!("reflow-artifacts-{}", machine.user)),
+            },
             properties: config.to_properties(),
             target: machine.target,
             pid: machine.pid,

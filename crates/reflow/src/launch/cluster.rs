@@ -7,7 +7,7 @@ use reflow_env::real::{self, ChildMode, Clock};
 use reflow_env::{ChildCommand, Input, Output, Process, Signal};
 use reflow_launch::{logging, machine, storage};
 use reflow_protocol::deployment::ExecutorStart;
-use reflow_taskmanager::{Settings, TaskManager};
+use reflow_taskmanager::{Executables, Settings, TaskManager};
 use reflow_types::{Instant, TaskManagerId};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -41,9 +41,8 @@ pub(super) fn run(
     };
     for number in 0..task_managers.max(1) {
         let id = machine::random().map_err(system("cannot read random numbers"))?;
-        let lib = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.to_owned()));
-        let settings =
-            Settings::new(&config, machine::inspect(lib).map_err(system("cannot inspect this machine"))?);
+        let machine = machine::inspect(None).map_err(system("cannot inspect this machine"))?;
+        let settings = Settings { executables: Executables::ThisProcess, ..Settings::new(&config, machine) };
         let process = Box::new(TaskManager::new(TaskManagerId(u128::from_le_bytes(id)), settings));
         let thread = real::spawn(format!("taskmanager-{number}"), process, Signal::default(), driver.clone());
         thread.map_err(system("cannot start a TaskManager"))?;
