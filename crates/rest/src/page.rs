@@ -12,7 +12,7 @@ use axum::routing::get;
 use rust_embed::{EmbeddedFile, RustEmbed};
 
 #[derive(RustEmbed)]
-#[folder = "../../web/dist"]
+#[folder = "page"] // a link to web/dist, because a published crate contains only what is below it
 struct Files;
 
 const INDEX: &str = "index.html";

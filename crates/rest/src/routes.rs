@@ -102,7 +102,7 @@ fn api<C: Cluster>() -> Api<C> {
 
 /// The committed OpenAPI document.
 async fn document() -> Response {
-    read::respond(StatusCode::OK, include_bytes!("../../../docs/openapi.json").to_vec())
+    read::respond(StatusCode::OK, include_bytes!("../openapi.json").to_vec())
 }
 
 async fn unknown_path(uri: Uri) -> Failure {
