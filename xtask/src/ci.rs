@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::process::{cargo, is_installed, root, succeed};
-use crate::{Failure, dependencies, flights, s3, sim, tidy, web};
+use crate::{Failure, dependencies, flights, publish, s3, sim, template, tidy, web};
 
 pub(crate) const HELP: &str = "\
 cargo xtask ci: everything that must hold before a change lands
@@ -35,11 +35,13 @@ const STEPS: &[Step] = &[
     Step { name: "tidy", check: tidy::run },
     Step { name: "scripts", check: scripts },
     Step { name: "dependencies", check: dependencies::check },
+    Step { name: "packages", check: publish::package },
     Step { name: "clippy", check: clippy },
     Step { name: "documentation", check: documentation },
     Step { name: "tests", check: tests },
     Step { name: "simulation", check: simulation },
     Step { name: "injected faults", check: sim::injected_faults },
+    Step { name: "template", check: template::check },
     Step { name: "web", check: web },
     Step { name: "flights", check: flights::run },
 ];

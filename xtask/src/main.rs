@@ -11,9 +11,11 @@ mod docs;
 mod flights;
 mod nexmark;
 mod process;
+mod publish;
 mod pypi;
 mod s3;
 mod sim;
+mod template;
 mod tidy;
 mod web;
 
@@ -23,8 +25,8 @@ const HELP: &str = "\
 cargo xtask COMMAND: the project's own commands
 
   ci      everything that must hold before a change lands, one step after the other:
-          formatting, tidy, dependencies, clippy, documentation, tests, simulation, injected faults, web,
-          flights
+          formatting, tidy, dependencies, packages, clippy, documentation, tests, simulation, injected
+          faults, template, web, flights
   tidy    the rules that no other tool checks: which crate may use which, that the paths
           in ARCHITECTURE.md and docs/ exist, length and headers of files, forbidden words
   docs    writes docs/configuration.md from the options in crates/config
@@ -34,6 +36,8 @@ cargo xtask COMMAND: the project's own commands
   flights the flights example against DuckDB, on processes that come, go and are killed
   nexmark the queries of the Nexmark example against DuckDB, in the same way
   s3      runs a command, such as `cargo test`, with a server of S3 for tests
+  new     makes a package with a job, outside this workspace: cargo xtask new PATH
+  publish packages the crates for a registry: cargo xtask publish --dry-run
   bench   runs a benchmark: cargo xtask bench NAME [ARGUMENT]...
   web     checks the web interface: types, lints, tests, that web/dist is what web/ gives, in a browser
   sim     simulates whole clusters from seeds: cargo xtask sim [--seeds N] [--seed S]...
@@ -66,7 +70,9 @@ fn run(command: &str, arguments: &[String]) -> Result<(), Failure> {
         "dependencies" => dependencies::HELP,
         "dist" => dist::HELP,
         "flights" => flights::HELP,
+        "new" => template::HELP,
         "nexmark" => nexmark::HELP,
+        "publish" => publish::HELP,
         "s3" => s3::HELP,
         "bench" => bench::HELP,
         "sim" => sim::HELP,
@@ -91,6 +97,8 @@ fn run(command: &str, arguments: &[String]) -> Result<(), Failure> {
         "dist" => dist::run(arguments),
         "flights" => no_arguments(arguments).and_then(|()| flights::run()),
         "nexmark" => no_arguments(arguments).and_then(|()| nexmark::run()),
+        "new" => template::run(arguments),
+        "publish" => publish::run(arguments),
         "s3" => s3::run(arguments),
         "bench" => bench::run(arguments),
         "sim" => sim::run(arguments),

@@ -6,8 +6,18 @@ use super::Finding;
 
 /// The beginnings of paths in the repository. Other texts with slashes are URLs, routes or paths in the
 /// distribution.
-const TOP: &[&str] =
-    &["crates/", "docs/", "dist/", "examples/", "benches/", "fuzz/", "xtask/", ".ci/", ".cargo/"];
+const TOP: &[&str] = &[
+    "crates/",
+    "docs/",
+    "dist/",
+    "examples/",
+    "benches/",
+    "fuzz/",
+    "templates/",
+    "xtask/",
+    ".ci/",
+    ".cargo/",
+];
 
 /// Paths in the distribution that look like paths in the repository.
 const OF_THE_DISTRIBUTION: &[&str] = &["examples/streaming"];
