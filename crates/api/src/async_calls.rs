@@ -42,6 +42,7 @@ pub struct AsyncCalls {
 }
 
 /// The order in which results are emitted.
+#[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResultOrder {
     /// That of the records.
@@ -86,6 +87,15 @@ impl AsyncCalls {
 
     /// Sets how many bytes the encoded records that a subtask has under way may take before it takes no more, 16 MiB by
     /// default. One record may always be under way.
+    ///
+    /// ```
+    /// # extern crate reflow_api as reflow;
+    /// use reflow::async_calls::{AsyncCalls, Retry};
+    /// use std::time::Duration;
+    ///
+    /// let calls = AsyncCalls::ordered().capacity_bytes(64 << 20).retry(Retry::fixed(3, Duration::from_millis(100)));
+    /// let once = AsyncCalls::unordered().retry(Retry::none());
+    /// ```
     #[must_use]
     pub fn capacity_bytes(self, bytes: u64) -> Self {
         Self { capacity_bytes: bytes, ..self }
@@ -119,31 +129,37 @@ impl AsyncCalls {
     }
 
     /// The order of results.
+    #[doc(hidden)]
     pub fn order(&self) -> ResultOrder {
         self.order
     }
 
     /// Whether a subtask may take one more record if it has this many, of this many bytes, under way.
+    #[doc(hidden)]
     pub fn has_capacity(&self, records: usize, bytes: u64) -> bool {
         records == 0 || records < self.capacity && bytes < self.capacity_bytes
     }
 
     /// The number of calls that a subtask has under way at most.
+    #[doc(hidden)]
     pub fn most_calls(&self) -> usize {
         self.capacity
     }
 
     /// The time limit of a record.
+    #[doc(hidden)]
     pub fn limit(&self) -> Duration {
         self.time_limit
     }
 
     /// The time limit of a call for a record that has `left` of its time.
+    #[doc(hidden)]
     pub fn limit_of_call(&self, left: Duration) -> Duration {
         self.call_time_limit.min(left)
     }
 
     /// When a call is repeated after `calls` of them have failed; `None` if it is not.
+    #[doc(hidden)]
     pub fn retry_after(&self, calls: u32) -> Option<Duration> {
         self.retry.after(calls)
     }
@@ -319,6 +335,7 @@ pub trait AsyncFunction: Clone + Send + 'static {
 
 /// An [`AsyncFunction`] of a client and two closures: the first makes the request of a record, the second the result of the
 /// record and its answer.
+#[doc(hidden)]
 pub struct ClientCalls<C, T, U, F, G> {
     client: Arc<C>,
     request: F,
@@ -328,6 +345,7 @@ pub struct ClientCalls<C, T, U, F, G> {
 
 impl<C, T, U, F, G> ClientCalls<C, T, U, F, G> {
     /// The function.
+    #[doc(hidden)]
     pub fn new(client: Arc<C>, request: F, result: G) -> Self {
         Self { client, request, result, types: PhantomData }
     }
@@ -371,10 +389,12 @@ where
 }
 
 /// An [`AsyncFunction`] that is one asynchronous closure.
+#[doc(hidden)]
 pub struct AsyncClosure<T, U, F>(Arc<ClosureClient<T, U, F>>);
 
 impl<T, U, F> AsyncClosure<T, U, F> {
     /// The function, which calls the [system](AsyncCalls::system) that `calls` name.
+    #[doc(hidden)]
     pub fn new(calls: &AsyncCalls, function: F) -> Self {
         Self(Arc::new(ClosureClient { system: calls.name(), function, types: PhantomData }))
     }
@@ -387,6 +407,7 @@ impl<T, U, F> Clone for AsyncClosure<T, U, F> {
 }
 
 /// The client of an [`AsyncClosure`]. Its request is the record, so that a simulated system can read it.
+#[doc(hidden)]
 pub struct ClosureClient<T, U, F> {
     system: Arc<str>,
     function: F,
@@ -394,9 +415,11 @@ pub struct ClosureClient<T, U, F> {
 }
 
 /// The request of an [`AsyncClosure`]: the record.
+#[doc(hidden)]
 pub struct Asked<T>(pub T);
 
 /// The answer to an [`AsyncClosure`]: the result.
+#[doc(hidden)]
 pub struct Answered<U>(pub U);
 
 impl<T> fmt::Debug for Asked<T> {
@@ -412,6 +435,7 @@ impl<U> fmt::Debug for Answered<U> {
 }
 
 /// The error that an asynchronous closure has returned.
+#[doc(hidden)]
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct ClosureFailed(pub UserError);

@@ -5,6 +5,18 @@ use crate::{Context, RuntimeContext, TimeDomain, UnkeyedContext, UserError};
 use reflow_types::{Data, Key, Timestamp};
 
 /// A record of the first or of the second of two connected streams.
+///
+/// ```
+/// # extern crate reflow_api as reflow;
+/// use reflow::Either;
+///
+/// let record: Either<String, u64> = Either::Second(7);
+/// let text = match record {
+///     Either::First(word) => word,
+///     Either::Second(number) => number.to_string(),
+/// };
+/// assert_eq!(text, "7");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Data)]
 pub enum Either<A, B> {
     /// A record of the first stream.
@@ -130,6 +142,36 @@ pub trait CoProcessFunction: Clone + Send + 'static {
 
 /// A function for the records of two streams that are not keyed. Otherwise as
 /// [`UnkeyedProcessFunction`](crate::UnkeyedProcessFunction).
+///
+/// ```
+/// # extern crate reflow_api as reflow;
+/// use reflow::{Input, RuntimeContext, UnkeyedCoProcessFunction, UnkeyedContext, UserError};
+///
+/// /// Puts the words and numbers of two streams into one.
+/// #[derive(Clone)]
+/// struct Mixed;
+///
+/// impl UnkeyedCoProcessFunction for Mixed {
+///     type First = String;
+///     type Second = u64;
+///     type Out = String;
+///
+///     fn process_first(&mut self, context: &mut impl UnkeyedContext<String>, word: String) -> Result<(), UserError> {
+///         context.emit(word);
+///         Ok(())
+///     }
+///
+///     fn process_second(&mut self, context: &mut impl UnkeyedContext<String>, number: u64) -> Result<(), UserError> {
+///         context.emit(number.to_string());
+///         Ok(())
+///     }
+///
+///     fn input_ended(&mut self, input: Input, _: &RuntimeContext) -> Result<(), UserError> {
+///         println!("there are no more {}", if input == Input::First { "words" } else { "numbers" });
+///         Ok(())
+///     }
+/// }
+/// ```
 pub trait UnkeyedCoProcessFunction: Clone + Send + 'static {
     /// The type of the first stream's records.
     type First;

@@ -129,6 +129,14 @@ pub trait MergeableAggregate: TryAggregate {
 }
 
 /// How a record is handled for which an operator's function returns an error. A panic always fails the attempt.
+///
+/// ```
+/// # extern crate reflow_api as reflow;
+/// use reflow::OnError;
+///
+/// let policy = OnError::Skip; // stream.try_map(…).on_error(policy)
+/// assert_eq!(OnError::default(), OnError::Fail);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnError {
     /// The attempt fails, and the restart strategy decides.
@@ -141,6 +149,15 @@ pub enum OnError {
 }
 
 /// A record for which an operator's function has returned an error.
+///
+/// ```
+/// # extern crate reflow_api as reflow;
+/// use reflow::Failed;
+///
+/// fn line(Failed { record, error }: Failed<String>) -> String {
+///     format!("{record}: {error}")
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Data)]
 pub struct Failed<T> {
     /// The record.
@@ -150,6 +167,16 @@ pub struct Failed<T> {
 }
 
 /// The kind of time that a timer waits for.
+///
+/// ```
+/// # extern crate reflow_api as reflow;
+/// use reflow::{Context, TimeDomain};
+///
+/// /// Registers a timer a minute from now.
+/// fn in_a_minute(context: &mut impl Context<u64, u64, String>) {
+///     context.register_timer(TimeDomain::Processing, context.processing_time() + 60_000);
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Data)]
 pub enum TimeDomain {
     /// Fires when the watermark reaches its time.
@@ -286,6 +313,35 @@ pub trait ProcessFunction: Clone + Send + 'static {
 
 /// The context of a call of a process function. State and timers are those of the key of the current record or
 /// timer.
+///
+/// ```
+/// # extern crate reflow_api as reflow;
+/// use reflow::{Context, OutputTag, TimeDomain, UserError};
+///
+/// const LARGE: OutputTag<u64> = OutputTag::new("large");
+///
+/// /// Adds a payment to the sum of its account, and sends large ones to a side output, too.
+/// fn add(context: &mut impl Context<u64, u64, String>, cents: u64) -> Result<(), UserError> {
+///     *context.state_mut() += cents;
+///     if cents > 50_000 {
+///         context.emit_to(&LARGE, cents);
+///     }
+///     context.delete_timer(TimeDomain::Processing, 0);
+///     context.register_timer(TimeDomain::Event, context.timestamp().max(context.watermark()) + 60_000);
+///     Ok(())
+/// }
+///
+/// /// Emits the sum a minute later.
+/// fn on_timer(context: &mut impl Context<u64, u64, String>) {
+///     let sum = context.state().copied().unwrap_or(0);
+///     let (account, subtask) = (*context.key(), context.runtime().subtask_index());
+///     context.emit(format!("{account}: {sum} at {}, by subtask {subtask}", context.processing_time()));
+///     context.clear_state();
+///     if context.output_watermark() > 0 {
+///         context.emit_late_at(0, "late for windows that follow".to_owned());
+///     }
+/// }
+/// ```
 pub trait Context<K, S, Out> {
     /// The current context of the function.
     fn runtime(&self) -> &RuntimeContext;
@@ -325,6 +381,19 @@ pub trait Context<K, S, Out> {
         K: Key,
         S: PlainState<K>;
     /// The key's states, by the names of the fields that declare them.
+    ///
+    /// ```
+    /// # extern crate reflow_api as reflow;
+    /// # use reflow::{Context, states::{States, ValueState}};
+    /// #[derive(States)]
+    /// struct Account {
+    ///     balance: ValueState<i64>,
+    /// }
+    ///
+    /// fn pay(context: &mut impl Context<u64, Account, i64>, cents: i64) {
+    ///     *context.states().balance.or_default() -= cents;
+    /// }
+    /// ```
     fn states(&mut self) -> Access<'_, K, S>
     where
         K: Key,

@@ -142,6 +142,24 @@ pub trait ProcessJoinFunction: Clone + Send + 'static {
 }
 
 /// The context of a call of a [`ProcessJoinFunction`].
+///
+/// ```
+/// # extern crate reflow_api as reflow;
+/// use reflow::{JoinContext, OutputTag};
+///
+/// const SLOW: OutputTag<u64> = OutputTag::new("slow");
+///
+/// /// Emits the milliseconds between the two records of a pair, and sends those of slow ones to a side output.
+/// fn delay(context: &mut impl JoinContext<String, u64>) {
+///     let delay_ms = (context.right_timestamp() - context.left_timestamp()).unsigned_abs();
+///     match delay_ms {
+///         0..60_000 => context.emit(delay_ms),
+///         _ => context.emit_to(&SLOW, delay_ms),
+///     }
+///     let late = context.watermark() > context.timestamp();
+///     println!("subtask {}: {}, late: {late}", context.runtime().subtask_index(), context.key());
+/// }
+/// ```
 pub trait JoinContext<K, Out> {
     /// The current context of the function.
     fn runtime(&self) -> &RuntimeContext;

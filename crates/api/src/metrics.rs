@@ -19,6 +19,7 @@ pub const MAX_NAME_BYTES: usize = 200;
 const WINDOW: usize = 1024;
 
 /// The metrics of one task, which its functions make and its slot reports.
+#[doc(hidden)]
 #[derive(Clone, Default)]
 pub struct TaskMetrics(Arc<Mutex<Registry>>);
 
@@ -127,12 +128,14 @@ pub struct MetricGroup {
 
 impl TaskMetrics {
     /// The metrics of one of the task's operators.
+    #[doc(hidden)]
     #[must_use]
     pub fn of_operator(&self, name: &str) -> MetricGroup {
         MetricGroup { task: self.clone(), scope: format!("{}.", plain(name)) }
     }
 
     /// The current values.
+    #[doc(hidden)]
     #[must_use]
     pub fn values(&self) -> Vec<UserMetric> {
         let value =
@@ -141,6 +144,7 @@ impl TaskMetrics {
     }
 
     /// Takes the reasons why metrics could not be made since the last call.
+    #[doc(hidden)]
     pub fn take_refused(&self) -> Vec<String> {
         std::mem::take(&mut self.registry().refused)
     }
@@ -163,6 +167,18 @@ fn plain(name: &str) -> String {
 
 impl MetricGroup {
     /// A group within this one, whose name precedes those of its metrics.
+    ///
+    /// ```
+    /// # extern crate reflow_api as reflow;
+    /// use reflow::RuntimeContext;
+    ///
+    /// let context = RuntimeContext::new("Parse", "parse");
+    /// let broken = context.metrics().group("lines").counter("broken");
+    /// broken.inc();
+    /// broken.add(2);
+    /// assert_eq!(broken.count(), 3);
+    /// assert_eq!(context.metrics().values().len(), 1);
+    /// ```
     #[must_use]
     pub fn group(&self, name: &str) -> Self {
         Self { task: self.task.clone(), scope: format!("{}{name}.", self.scope) }
@@ -303,6 +319,13 @@ impl Counter {
 }
 
 /// A number that rises and falls.
+///
+/// ```
+/// # extern crate reflow_api as reflow;
+/// let queued = reflow::RuntimeContext::new("Look up", "look-up").metrics().gauge("queued");
+/// queued.set(7.0);
+/// assert_eq!(queued.value(), 7.0);
+/// ```
 pub struct Gauge {
     shared: Arc<Shared>,
     one_thread: OneThread,
@@ -323,6 +346,13 @@ impl Gauge {
 }
 
 /// Events, of which users see the number per second over the last seconds.
+///
+/// ```
+/// # extern crate reflow_api as reflow;
+/// let requests = reflow::RuntimeContext::new("Look up", "look-up").metrics().meter("requests");
+/// requests.mark();
+/// requests.mark_all(10);
+/// ```
 pub struct Meter {
     shared: Arc<Shared>,
     one_thread: OneThread,

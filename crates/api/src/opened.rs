@@ -61,6 +61,14 @@ impl<T> Opened<T> {
     }
 
     /// Whether it holds a value.
+    ///
+    /// ```
+    /// # extern crate reflow_api as reflow;
+    /// let mut held: reflow::Opened<&str> = reflow::Opened::default();
+    /// assert!(!held.is_set());
+    /// held.set("a connection");
+    /// assert!(held.is_set());
+    /// ```
     #[must_use]
     pub fn is_set(&self) -> bool {
         self.0.is_some()

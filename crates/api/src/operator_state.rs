@@ -54,6 +54,16 @@ use reflow_types::Data;
 use reflow_types::data::{self, Schema};
 
 /// How the items of all subtasks are redistributed to another number of subtasks.
+///
+/// ```
+/// # extern crate reflow_api as reflow;
+/// use reflow::operator_state::{OperatorList, Redistribution};
+///
+/// let positions = OperatorList::split::<u64>("positions");
+/// let seen = OperatorList::union::<String>("seen");
+/// let rules = OperatorList::broadcast::<String>("rules");
+/// assert_eq!(rules.redistribution, Redistribution::Broadcast);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Redistribution {
     /// Each item goes to one subtask.

@@ -45,11 +45,17 @@ impl<T> OutputTag<T> {
     }
 
     /// Its name.
+    ///
+    /// ```
+    /// # extern crate reflow_api as reflow;
+    /// assert_eq!(reflow::OutputTag::<u64>::new("late").name(), "late");
+    /// ```
     pub const fn name(&self) -> &'static str {
         self.name
     }
 
     /// Whether the other tag has the same name. It may have another type.
+    #[doc(hidden)]
     #[inline]
     pub fn is_named_as<U>(&self, other: &OutputTag<U>) -> bool {
         self.id == other.id

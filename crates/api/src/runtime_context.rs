@@ -46,6 +46,20 @@ impl RuntimeContext {
     }
 
     /// Sets the subtask's index, from 0, and the parallelism.
+    ///
+    /// ```
+    /// # extern crate reflow_api as reflow;
+    /// use reflow::RuntimeContext;
+    ///
+    /// let context = RuntimeContext::new("Count", "count")
+    ///     .with_place(1, 3)
+    ///     .with_max_parallelism(64)
+    ///     .with_attempt_number(2);
+    /// assert_eq!((context.operator_name(), context.operator_uid()), ("Count", "count"));
+    /// assert_eq!((context.subtask_index(), context.parallelism(), context.max_parallelism()), (1, 3, 64));
+    /// assert_eq!(context.attempt_number(), 2);
+    /// let records = context.metrics().counter("records");
+    /// ```
     #[must_use]
     pub fn with_place(self, subtask_index: u32, parallelism: u32) -> Self {
         Self { subtask_index, parallelism, ..self }
@@ -64,6 +78,7 @@ impl RuntimeContext {
     }
 
     /// Sets the metrics of the function's task.
+    #[doc(hidden)]
     #[must_use]
     pub fn with_metrics(self, task: &TaskMetrics) -> Self {
         Self { metrics: task.of_operator(&self.operator_name), ..self }

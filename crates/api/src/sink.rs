@@ -15,6 +15,51 @@ use reflow_types::{CheckpointId, Instant, SubtaskId, SubtaskIndex, Timestamp};
 use std::time::Duration;
 
 /// A sink, which writes records to an external system.
+///
+/// ```
+/// # extern crate reflow_api as reflow;
+/// use reflow::sink::WriterContext;
+/// use reflow::{Request, Sink, Transaction, UserError, Writer};
+/// # type Timestamp = i64;
+/// use std::fs::{File, OpenOptions};
+/// use std::io::Write;
+///
+/// /// Appends lines to a file of each subtask. It prepares nothing, so lines may be written again after a failure.
+/// #[derive(Clone)]
+/// struct Log {
+///     path: String,
+/// }
+///
+/// impl Sink for Log {
+///     type Item = String;
+///     type Writer = LogWriter;
+///
+///     fn commits(&self) -> bool {
+///         false
+///     }
+///
+///     fn writer(&self, context: &WriterContext) -> Result<LogWriter, UserError> {
+///         let path = format!("{}-{}", self.path, context.index.0);
+///         Ok(LogWriter { file: OpenOptions::new().create(true).append(true).open(path)? })
+///     }
+/// }
+///
+/// struct LogWriter {
+///     file: File,
+/// }
+///
+/// impl Writer for LogWriter {
+///     type Item = String;
+///
+///     fn write(&mut self, line: String, _: Timestamp) -> Result<(), UserError> {
+///         Ok(writeln!(self.file, "{line}")?)
+///     }
+///
+///     fn commit(&self, _: &Transaction) -> Result<Request, UserError> {
+///         Err("nothing was prepared".into())
+///     }
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a sink",
     label = "expected a sink",

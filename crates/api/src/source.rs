@@ -13,6 +13,76 @@ use reflow_types::{CheckpointId, Data, Instant, SubtaskId, SubtaskIndex, Timesta
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A source of records.
+///
+/// ```
+/// # extern crate reflow_api as reflow;
+/// use reflow::source::{FixedSplits, ReaderContext};
+/// use reflow::{Emit, Enumerator, Polled, Reader, Source, UserError};
+/// # use reflow_types::{Instant, NO_TIMESTAMP};
+///
+/// /// Counts from 0 to 999, in two splits that two subtasks can read. A split is the next number and the one after the last.
+/// #[derive(Clone)]
+/// struct Numbers;
+///
+/// impl Source for Numbers {
+///     type Item = u64;
+///     type Split = (u64, u64);
+///     type Reader = NumberReader;
+///
+///     fn enumerator(&self) -> Box<dyn Enumerator> {
+///         Box::new(FixedSplits::new([(0u64, 500u64), (500, 1_000)]))
+///     }
+///
+///     fn reader(&self, _: &ReaderContext) -> NumberReader {
+///         NumberReader::default()
+///     }
+/// }
+///
+/// #[derive(Default)]
+/// struct NumberReader {
+///     splits: Vec<(u64, u64)>,
+///     complete: bool,
+/// }
+///
+/// impl Reader for NumberReader {
+///     type Item = u64;
+///     type Split = (u64, u64);
+///
+///     fn add_split(&mut self, split: (u64, u64)) -> u64 {
+///         self.splits.push(split);
+///         split.1 // a number that identifies the split
+///     }
+///
+///     fn no_more_splits(&mut self) {
+///         self.complete = true;
+///     }
+///
+///     fn release(&mut self, keep: usize) -> Vec<(u64, (u64, u64))> {
+///         let released = self.splits.split_off(keep.min(self.splits.len()));
+///         released.into_iter().map(|split| (split.1, split)).collect()
+///     }
+///
+///     fn poll(&mut self, _: Instant, out: &mut impl Emit<u64>) -> Result<Polled, UserError> {
+///         while let Some((next, end)) = self.splits.last_mut() {
+///             out.split(*end);
+///             while *next < *end {
+///                 if out.is_full() {
+///                     return Ok(Polled::More);
+///                 }
+///                 out.emit(*next, NO_TIMESTAMP);
+///                 *next += 1;
+///             }
+///             out.end_split(*end);
+///             self.splits.pop();
+///         }
+///         Ok(if self.complete { Polled::End } else { Polled::Wait(None) })
+///     }
+///
+///     fn snapshot(&self) -> Vec<(u64, u64)> {
+///         self.splits.clone()
+///     }
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a source",
     label = "expected a source",

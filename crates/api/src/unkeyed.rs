@@ -103,6 +103,27 @@ pub trait UnkeyedProcessFunction: Clone + Send + 'static {
 }
 
 /// The context of a call of an [`UnkeyedProcessFunction`], whose example uses it.
+///
+/// ```
+/// # extern crate reflow_api as reflow;
+/// use reflow::{OutputTag, UnkeyedContext, UserError};
+///
+/// const LATE: OutputTag<u64> = OutputTag::new("late");
+///
+/// /// Emits a record at the next full second, and those without a time or behind the watermark to a side output.
+/// fn at_the_second(context: &mut impl UnkeyedContext<u64>, record: u64) -> Result<(), UserError> {
+///     if context.timestamp() <= context.watermark() {
+///         context.emit_to(&LATE, record);
+///     } else if context.timestamp() > context.processing_time() {
+///         return Err(format!("subtask {}: a time in the future", context.runtime().subtask_index()).into());
+///     } else if context.output_watermark() < 0 {
+///         context.emit_late_at(0, record);
+///     } else {
+///         context.emit_at(context.timestamp() / 1_000 * 1_000 + 1_000, record)?;
+///     }
+///     Ok(())
+/// }
+/// ```
 pub trait UnkeyedContext<Out> {
     /// The current context of the function.
     fn runtime(&self) -> &RuntimeContext;

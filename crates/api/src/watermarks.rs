@@ -3,6 +3,16 @@
 use std::time::Duration;
 
 /// A watermark strategy. Each split of a source has its own watermark, and the lowest one counts.
+///
+/// ```
+/// # extern crate reflow_api as reflow;
+/// use reflow::Watermarks;
+/// use std::time::Duration;
+///
+/// let in_order = Watermarks::monotonic();
+/// let up_to_5_s_late = Watermarks::bounded_out_of_orderness(Duration::from_secs(5));
+/// let with_quiet_splits = up_to_5_s_late.with_idleness(Duration::from_secs(60));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Watermarks {
     pub(crate) out_of_orderness: Duration,
@@ -30,11 +40,13 @@ impl Watermarks {
     }
 
     /// How far the watermark is behind the highest timestamp seen, in milliseconds.
+    #[doc(hidden)]
     pub fn delay_ms(&self) -> i64 {
         i64::try_from(self.out_of_orderness.as_millis()).unwrap_or(i64::MAX)
     }
 
     /// The time without records after which a split is idle.
+    #[doc(hidden)]
     pub fn idleness(&self) -> Option<Duration> {
         self.idleness
     }

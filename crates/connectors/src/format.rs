@@ -43,6 +43,12 @@ where
 }
 
 /// Each record as its text ([`Display`]) and a line feed.
+///
+/// ```
+/// use reflow_connectors::{FileSink, Lines};
+///
+/// let sink: FileSink<String, _> = FileSink::new("/data/words", Lines);
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Lines;
 
@@ -58,6 +64,12 @@ impl<T: Display> Format<T> for Lines {
 }
 
 /// Each record as a line of JSON.
+///
+/// ```
+/// use reflow_connectors::{FileSink, JsonLines};
+///
+/// let sink: FileSink<(String, u64), _> = FileSink::new("/data/counts", JsonLines);
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct JsonLines;
 
@@ -74,6 +86,13 @@ impl<T: Serialize> Format<T> for JsonLines {
 }
 
 /// Each record as a row of comma-separated values: its fields in their order, quoted where necessary.
+///
+/// ```
+/// use reflow_connectors::{Csv, FileSink};
+///
+/// let sink: FileSink<(String, u64), _> = FileSink::new("/data/counts", Csv::rows());
+/// let with_names_of_columns: FileSink<(String, u64), _> = FileSink::new("/data/counts", Csv::with_header());
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Csv {
     header: bool,

@@ -74,6 +74,10 @@ impl<F> Generator<F> {
 
     /// Divides the source into `n` splits, which is the largest number of subtasks that can read it.
     ///
+    /// ```
+    /// let numbers = reflow_connectors::Generator::new(|index: u64| index).splits(4);
+    /// ```
+    ///
     /// # Panics
     /// If `n` is 0.
     #[must_use]

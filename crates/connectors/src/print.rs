@@ -58,11 +58,19 @@ impl<T: Printed> Print<T> {
     }
 
     /// Prints to the standard error of the process that the subtask runs in.
+    ///
+    /// ```
+    /// let sink = reflow_connectors::Print::<String>::stderr();
+    /// ```
     pub fn stderr() -> Self {
         Self { target: Target::Stderr, format: |value, line| write!(line, "{value}") }
     }
 
     /// Passes the output to `hook` instead of printing it, some whole lines at a time.
+    ///
+    /// ```
+    /// let sink = reflow_connectors::Print::<String>::to(|lines| print!("{lines}"));
+    /// ```
     pub fn to(hook: impl Fn(&str) + Send + Sync + 'static) -> Self {
         Self { target: Target::Hook(Arc::new(hook)), format: |value, line| write!(line, "{value}") }
     }
@@ -75,6 +83,10 @@ impl<T: Debug> Print<T> {
     }
 
     /// Like [`Print::stderr`], in the `{:?}` format.
+    ///
+    /// ```
+    /// let sink = reflow_connectors::Print::<Option<u64>>::stderr_debug();
+    /// ```
     pub fn stderr_debug() -> Self {
         Self { target: Target::Stderr, format: |value, line| write!(line, "{value:?}") }
     }

@@ -81,6 +81,13 @@ impl Args {
     }
 
     /// The text given for `name`, if any.
+    ///
+    /// ```
+    /// let args = reflow::Args::new(["--input", "/data"])?;
+    /// assert_eq!(args.get("input")?, Some("/data"));
+    /// assert_eq!(args.get("output")?, None);
+    /// # Ok::<(), reflow::args::ArgsError>(())
+    /// ```
     pub fn get(&self, name: &str) -> Result<Option<&str>, ArgsError> {
         self.asked.borrow_mut().insert(name.to_owned());
         match self.given.get(name) {

@@ -142,6 +142,15 @@ impl<P: Pipeline> Stream<P> {
 
     /// Runs an asynchronous function that is opened and closed, and that emits any number of records for each. Begins a new
     /// chain. [`AsyncFunction`] has an example.
+    ///
+    /// ```
+    /// # use reflow_api::AsyncFunction;
+    /// # use reflow_api::AsyncCalls;
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// # fn job<F: AsyncFunction<In = u64, Out = String>>(accounts: Stream<impl Pipeline<Out = u64>>, look_up: F) {
+    /// let names = accounts.async_process(AsyncCalls::ordered(), look_up);
+    /// # }
+    /// ```
     pub fn async_process<Q>(self, calls: AsyncCalls, function: Q) -> Stream<AsyncHead<Q>>
     where
         P::Out: Data,

@@ -40,6 +40,15 @@ pub struct KeyedStream<P: Pipeline, F> {
 
 /// What an operator with keyed state reads: a [`KeyedStream`], or two that are [connected](KeyedStream::connect). Not meant
 /// to be implemented elsewhere.
+///
+/// ```
+/// # use reflow_api::window::{EventTimeTrigger, TumblingWindows};
+/// # use reflow_stream::{KeyedInputs, Stream, WindowedStream};
+/// /// A function over windows, of whichever keyed stream.
+/// fn numbers<I: KeyedInputs>(windows: WindowedStream<I, TumblingWindows, EventTimeTrigger>) {
+///     let numbers = windows.count().map(|count| count.value);
+/// }
+/// ```
 pub trait KeyedInputs: Sized {
     /// The records: those of the stream, or of either.
     type Record: Data;

@@ -50,6 +50,14 @@ type EdgeMaker<T> = Box<dyn Fn(&BuildContext) -> Box<dyn Edge<T>> + Send>;
 type EdgeMakers<T> = Arc<Mutex<Vec<EdgeMaker<T>>>>;
 
 /// A stream from which several others continue: what [`Stream::share`] returns.
+///
+/// ```
+/// # use reflow_stream::{Pipeline, SharedStream, Stream};
+/// /// Payments above a limit, of a stream from which others continue as well.
+/// fn large(payments: &SharedStream<(u64, f64)>, limit: f64) -> Stream<impl Pipeline<Out = (u64, f64)> + use<>> {
+///     payments.filter(move |(_, amount)| *amount > limit)
+/// }
+/// ```
 pub struct SharedStream<T> {
     env: SharedDraft,
     vertex: VertexIndex,

@@ -121,6 +121,14 @@ impl<T: Send + 'static> SinkHandle<T> {
 
     /// Sets the max parallelism of the sink, 1 to 32768, which limits its parallelism in every mode.
     ///
+    /// ```
+    /// # use reflow_api::{Data, Sink};
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// # fn job<T: Data>(results: Stream<impl Pipeline<Out = T>>, files: impl Sink<Item = T>) {
+    /// let sink = results.sink("results", files).name("Results").max_parallelism(8).slot_sharing_group("files");
+    /// # }
+    /// ```
+    ///
     /// # Panics
     /// If it is out of range.
     pub fn max_parallelism(mut self, max: u32) -> Self

@@ -125,6 +125,26 @@ impl<K: Key, A: Aggregate, R: Retention> StateTables for AggregatingTable<K, A, 
 }
 
 /// The aggregate of the current key. [`AggregatingState`] has an example.
+///
+/// ```
+/// # extern crate reflow_api as reflow;
+/// use reflow::states::{Access, Expiring, ReducingState, States, TimeToLive};
+/// use std::time::Duration;
+///
+/// #[derive(States)]
+/// struct Highest {
+///     ever: ReducingState<u64>,
+///     lately: ReducingState<u64, fn(u64, u64) -> u64, Expiring>,
+/// }
+///
+/// fn add(highest: &mut Access<'_, u64, Highest>, value: u64) -> Option<u64> {
+///     if value == 0 {
+///         highest.ever.clear();
+///     }
+///     highest.ever.add(value);
+///     highest.ever.get()
+/// }
+/// ```
 pub struct Aggregating<'a, K, A: Aggregate, R: Retention = Forever> {
     accumulator: Value<'a, K, A::Acc, R>,
     aggregate: &'a A,

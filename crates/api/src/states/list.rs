@@ -112,6 +112,34 @@ impl<K: Key, T: Data, R: Retention> StateTables for ListStateTable<K, T, R> {
 /// # Costs
 /// Appending, and each element that an iterator returns, is one look-up in the table. [`clear`](Self::clear) removes
 /// the elements one by one before it returns: about 0.4 s for a million of them, in which no barrier passes.
+///
+/// ```
+/// # extern crate reflow_api as reflow;
+/// use reflow::states::{Access, Expiring, ListState, States, TimeToLive};
+/// use std::time::Duration;
+///
+/// #[derive(States)]
+/// struct Clicks {
+///     clicks: ListState<String, Expiring>,
+/// }
+///
+/// fn declare() -> Clicks {
+///     let day = TimeToLive::since_write(Duration::from_secs(24 * 3600));
+///     Clicks { clicks: ListState::new("clicks").time_to_live(day) }
+/// }
+///
+/// fn add(states: &mut Access<'_, u64, Clicks>, page: String) {
+///     states.clicks.push(page);
+///     states.clicks.extend(["/a".to_owned(), "/b".to_owned()]);
+///     while states.clicks.len() > 100 {
+///         states.clicks.pop_front();
+///     }
+///     if states.clicks.iter().any(|page| page == "/logout") {
+///         states.clicks.clear();
+///     }
+///     assert!(states.clicks.is_empty() || states.clicks.len() > 0);
+/// }
+/// ```
 pub struct List<'a, K: Key, T: Data, R: Retention = Forever> {
     of: &'a mut ListStateTable<K, T, R>,
     current: Current<'a, K>,

@@ -135,6 +135,47 @@ impl<K: Key, U: Key, V: Data, R: Retention, O: Order<U>> StateTables for MapStat
 /// index of the user keys, which is in memory only. [`clear`](Self::clear) removes the entries one by one before it returns:
 /// about 0.4 s for a million of them, in which no barrier passes. Let large maps expire, or remove a part of them at a
 /// time.
+///
+/// ```
+/// # extern crate reflow_api as reflow;
+/// use reflow::states::{Access, Expiring, MapState, SortedMapState, States, TimeToLive};
+/// use std::time::Duration;
+///
+/// #[derive(States)]
+/// struct Cart {
+///     items: MapState<String, u32>,
+///     seen: MapState<u64, (), Expiring>,
+///     prices: SortedMapState<i64, u32>,
+/// }
+///
+/// fn declare() -> Cart {
+///     let seen = MapState::new("seen").time_to_live(TimeToLive::since_access(Duration::from_secs(60)));
+///     Cart { items: MapState::new("items"), seen, prices: SortedMapState::new("prices") }
+/// }
+///
+/// fn change(cart: &mut Access<'_, u64, Cart>) {
+///     cart.items.insert("tea".to_owned(), 1);
+///     *cart.items.or_default("milk".to_owned()) += 1;
+///     *cart.items.or_insert_with("cups".to_owned(), || 2) += 1;
+///     if let Some(number) = cart.items.get_mut(&"tea".to_owned()) {
+///         *number += 1;
+///     }
+///     cart.items.remove(&"milk".to_owned());
+/// }
+///
+/// fn read(cart: &Access<'_, u64, Cart>) -> u32 {
+///     assert!(cart.items.contains_key(&"tea".to_owned()) || cart.items.is_empty());
+///     assert_eq!(cart.items.keys().count(), cart.items.len());
+///     let cheapest = cart.prices.first().map_or(0, |(_, price)| *price);
+///     let dearest = cart.prices.last().map_or(0, |(_, price)| *price);
+///     let teas = cart.items.get(&"tea".to_owned()).copied().unwrap_or(0);
+///     cheapest + dearest + teas + cart.items.iter().map(|(_, number)| number).sum::<u32>()
+/// }
+///
+/// fn empty(cart: &mut Access<'_, u64, Cart>) {
+///     cart.items.clear();
+/// }
+/// ```
 pub struct Map<'a, K: Key, U: Key, V: Data, R: Retention = Forever, O: Order<U> = Hashed> {
     of: &'a mut MapStateTable<K, U, V, R, O>,
     current: Current<'a, K>,

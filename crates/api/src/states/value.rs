@@ -113,6 +113,30 @@ impl<K: Key, T: Data, R: Retention> StateTables for ValueTable<K, T, R> {
 ///     is_higher
 /// }
 /// ```
+///
+/// ```
+/// # extern crate reflow_api as reflow;
+/// use reflow::states::{Access, States, ValueState};
+///
+/// #[derive(States)]
+/// struct Account {
+///     balance: ValueState<i64>,
+///     owner: ValueState<String>,
+/// }
+///
+/// fn pay(account: &mut Access<'_, u64, Account>, cents: i64) -> Option<String> {
+///     *account.balance.or_default() += cents;
+///     account.owner.or_insert_with(|| "unknown".to_owned()).push('!');
+///     if let Some(balance) = account.balance.get_mut() {
+///         *balance -= 1; // a fee
+///     }
+///     if account.balance.get() == Some(&0) {
+///         account.balance.clear();
+///     }
+///     account.owner.set("nobody".to_owned());
+///     account.owner.take()
+/// }
+/// ```
 pub struct Value<'a, K, T: Data, R: Retention = Forever> {
     of: &'a mut ValueTable<K, T, R>,
     current: Current<'a, K>,

@@ -144,6 +144,14 @@ impl TumblingWindows {
     }
 
     /// Shifts all windows by `offset`. For a negative offset, use [`with_offset_ms`](Self::with_offset_ms).
+    ///
+    /// ```
+    /// # extern crate reflow_api as reflow;
+    /// use reflow::window::TumblingWindows;
+    /// use std::time::Duration;
+    ///
+    /// let hours_from_half_to_half = TumblingWindows::of(Duration::from_secs(3600)).with_offset(Duration::from_secs(1800));
+    /// ```
     #[must_use]
     pub fn with_offset(self, offset: Duration) -> Self {
         self.with_offset_ms(remainder_ms(offset, self.size))
@@ -206,6 +214,15 @@ impl SlidingWindows {
     }
 
     /// Shifts all windows by `offset`. For a negative offset, use [`with_offset_ms`](Self::with_offset_ms).
+    ///
+    /// ```
+    /// # extern crate reflow_api as reflow;
+    /// use reflow::window::SlidingWindows;
+    /// use std::time::Duration;
+    ///
+    /// let second = Duration::from_secs(1);
+    /// let windows = SlidingWindows::of(10 * second, 5 * second).with_offset(second);
+    /// ```
     #[must_use]
     pub fn with_offset(self, offset: Duration) -> Self {
         self.with_offset_ms(remainder_ms(offset, self.slide))
@@ -245,6 +262,13 @@ impl Assigner for SlidingWindows {
 }
 
 /// One window without end for each key. A trigger, or the end of the input, emits its results.
+///
+/// ```
+/// # extern crate reflow_api as reflow;
+/// use reflow::window::{Assigner, GlobalWindows, Window};
+///
+/// GlobalWindows.assign(1_000, |window| assert_eq!(window, Window::GLOBAL));
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct GlobalWindows;
 

@@ -26,6 +26,15 @@ fn range_ms() -> (Timestamp, Timestamp) {
 /// days.assign(noon.as_millisecond(), |day| assert_eq!(day.end - day.start, 23 * hour_ms));
 /// # Ok::<(), jiff::Error>(())
 /// ```
+///
+/// ```
+/// # extern crate reflow_api as reflow;
+/// use reflow::window::CalendarWindows;
+///
+/// let weeks = CalendarWindows::weeks("Europe/Berlin");
+/// let months = CalendarWindows::months("Asia/Tokyo");
+/// let quarters_of_days = CalendarWindows::hours(6, "America/New_York").in_processing_time();
+/// ```
 #[derive(Clone, Debug)]
 pub struct CalendarWindows {
     zone: TimeZone,

@@ -4,6 +4,21 @@ use reflow_types::{Data, Timestamp};
 use std::collections::VecDeque;
 
 /// A window's records with their timestamps, in the order of their arrival.
+///
+/// ```
+/// # extern crate reflow_api as reflow;
+/// use reflow::window::Elements;
+///
+/// let mut speeds = Elements::default();
+/// [(1_000, 50), (2_000, 80), (3_000, 85), (4_000, 60)].map(|(time, speed)| speeds.push(time, speed));
+/// assert_eq!((speeds.len(), speeds.newest()), (4, Some(4_000)));
+/// speeds.drop_until(1_000); // what evictors do
+/// speeds.drop_first(1);
+/// speeds.retain(|speed| *speed > 60);
+/// assert_eq!(speeds.get(0), Some(&(3_000, 85)));
+/// assert_eq!(speeds.last(), speeds.iter().next());
+/// assert!(!speeds.is_empty());
+/// ```
 #[derive(Clone, Debug, Data)]
 pub struct Elements<T> {
     rows: VecDeque<(Timestamp, T)>,
@@ -94,6 +109,19 @@ impl<T> Elements<T> {
 }
 
 /// The records of two connected streams that are in one window.
+///
+/// ```
+/// # extern crate reflow_api as reflow;
+/// use reflow::window::{CoGroup, Elements};
+///
+/// let mut group = CoGroup::<String, u64>::default();
+/// group.first.push(0, "a".to_owned());
+/// group.second.push(0, 7);
+/// assert_eq!((group.first.len(), group.second.len()), (1, 1));
+/// let mut earlier = Elements::default();
+/// earlier.push(1, 6);
+/// group.second.append(earlier);
+/// ```
 #[derive(Clone, Debug, Data)]
 pub struct CoGroup<A, B> {
     /// Those of the first stream.

@@ -12,6 +12,17 @@ pub trait Evictor<T>: Clone + Send + 'static {
 
 /// Keeps the records whose timestamps are less than a duration below the highest one. Like Flink's, it keeps all
 /// records of a window in which none has a timestamp; if some have one, it removes those without.
+///
+/// ```
+/// # extern crate reflow_api as reflow;
+/// use reflow::window::{Elements, Evictor, TimeEvictor};
+/// use std::time::Duration;
+///
+/// let mut speeds = Elements::default();
+/// [1_000, 5_000, 6_000].map(|time| speeds.push(time, 50.0));
+/// TimeEvictor::keep_last(Duration::from_secs(2)).evict(&mut speeds);
+/// assert_eq!(speeds.len(), 2);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct TimeEvictor {
     keep_ms: i64,
@@ -33,6 +44,16 @@ impl<T> Evictor<T> for TimeEvictor {
 }
 
 /// Keeps the last `n` records.
+///
+/// ```
+/// # extern crate reflow_api as reflow;
+/// use reflow::window::{CountEvictor, Elements, Evictor};
+///
+/// let mut speeds = Elements::default();
+/// [1_000, 5_000, 6_000].map(|time| speeds.push(time, 50.0));
+/// CountEvictor::keep_last(1).evict(&mut speeds);
+/// assert_eq!(speeds.last(), Some(&(6_000, 50.0)));
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct CountEvictor {
     keep: usize,
@@ -91,6 +112,16 @@ impl<T: Clone, F: Fn(&T, &T) -> f64 + Clone + Send + 'static> Evictor<T> for Del
 }
 
 /// Removes no record.
+///
+/// ```
+/// # extern crate reflow_api as reflow;
+/// use reflow::window::{Elements, Evictor, KeepAll};
+///
+/// let mut speeds = Elements::default();
+/// speeds.push(1_000, 50.0);
+/// KeepAll.evict(&mut speeds);
+/// assert_eq!(speeds.len(), 1);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct KeepAll;
 

@@ -77,6 +77,37 @@ pub trait WindowFunction: Clone + Send + 'static {
 }
 
 /// The context of a call of a window function.
+///
+/// ```
+/// # extern crate reflow_api as reflow;
+/// use reflow::OutputTag;
+/// use reflow::window::{WindowContext, WindowFunction};
+///
+/// const FIRST: OutputTag<u64> = OutputTag::new("first");
+///
+/// /// Numbers the windows of each key, and how often each of them has fired.
+/// fn number<F>(context: &mut impl WindowContext<F>)
+/// where
+///     F: WindowFunction<Key = u64, Out = String, State = u64, KeyState = u64>,
+/// {
+///     if context.state().is_none() {
+///         *context.key_state_mut() += 1;
+///     }
+///     *context.state_mut() += 1;
+///     let (window, windows, firings) = (context.window(), *context.key_state_mut(), *context.state_mut());
+///     context.emit(format!("window {windows} of {}, {window:?}, fires the {firings}. time", context.key()));
+///     if windows == 1 {
+///         context.emit_to(&FIRST, *context.key());
+///     }
+///     if context.key_state().is_some_and(|windows| *windows >= 100) {
+///         context.clear_key_state();
+///     }
+///     if context.watermark() >= context.timestamp() && context.output_watermark() < window.start {
+///         context.emit_late_at(window.start, format!("at {}", context.processing_time()));
+///     }
+///     println!("subtask {}", context.runtime().subtask_index());
+/// }
+/// ```
 pub trait WindowContext<F: WindowFunction> {
     /// The current context of the function.
     fn runtime(&self) -> &RuntimeContext;

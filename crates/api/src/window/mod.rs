@@ -32,6 +32,14 @@ use reflow_types::{Data, Key, KeyWriter, MAX_WATERMARK, MIN_WATERMARK, Timestamp
 use std::time::Duration;
 
 /// A window: `start .. end`, in milliseconds since the Unix epoch.
+///
+/// ```
+/// # extern crate reflow_api as reflow;
+/// use reflow::window::Window;
+///
+/// let window = Window { start: 0, end: 10_000 };
+/// assert_eq!(window.max_timestamp(), 9_999);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Data)]
 pub struct Window {
     /// The first timestamp in the window.
@@ -60,6 +68,16 @@ impl Key for Window {
 }
 
 /// The result of a window.
+///
+/// ```
+/// # extern crate reflow_api as reflow;
+/// use reflow::window::{Window, Windowed};
+///
+/// fn line(Windowed { key, window, value }: Windowed<u64, f64>) -> String {
+///     format!("{key}: {value} from {} to {}", window.start, window.end)
+/// }
+/// # let _ = (line, Window::GLOBAL);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Data)]
 pub struct Windowed<K, R> {
     /// The key.

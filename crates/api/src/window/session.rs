@@ -79,6 +79,14 @@ impl<F> SessionWindows<DynamicGap<F>> {
 
 impl<G> SessionWindows<G> {
     /// The same sessions in processing time.
+    ///
+    /// ```
+    /// # extern crate reflow_api as reflow;
+    /// use reflow::window::SessionWindows;
+    /// use std::time::Duration;
+    ///
+    /// let visits = SessionWindows::with_gap(Duration::from_secs(60)).in_processing_time();
+    /// ```
     pub fn in_processing_time(self) -> ProcessingTime<Self> {
         ProcessingTime(self)
     }

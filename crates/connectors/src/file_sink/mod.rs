@@ -117,6 +117,12 @@ impl<T, F: Format<T>, B> FileSink<T, F, B> {
 
     /// Sets the beginning of the files' names instead of `part`.
     ///
+    /// ```
+    /// use reflow_connectors::{FileSink, Lines};
+    ///
+    /// let sink: FileSink<String, _> = FileSink::new("/data/words", Lines).prefix("words").max_open_buckets(100);
+    /// ```
+    ///
     /// # Panics
     /// If it contains a `/` or begins with a dot.
     #[must_use]

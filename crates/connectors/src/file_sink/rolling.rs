@@ -52,6 +52,10 @@ impl RollingPolicy {
     /// Closes every file at each checkpoint, so that records appear as soon as possible: with each checkpoint there is a
     /// file for each subtask and bucket that has records. As Flink's `OnCheckpointRollingPolicy`, it has no other limits
     /// unless they are set.
+    ///
+    /// ```
+    /// let policy = reflow_connectors::RollingPolicy::on_checkpoint();
+    /// ```
     #[must_use]
     pub fn on_checkpoint() -> Self {
         Self {

@@ -132,6 +132,12 @@ impl<D: Decoder> FileSource<D> {
 
 impl<T: DeserializeOwned + Send + 'static> FileSource<CsvDecoder<T>> {
     /// Reads files without a header row. Columns become fields by their order.
+    ///
+    /// ```
+    /// use reflow_connectors::FileSource;
+    ///
+    /// let rows = FileSource::csv::<(String, u64)>("/data/counts").without_header().delimiter(b';').split_size(1 << 20);
+    /// ```
     #[must_use]
     pub fn without_header(mut self) -> Self {
         self.decoder.header = false;

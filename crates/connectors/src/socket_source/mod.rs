@@ -59,6 +59,10 @@ impl SocketSource {
     }
 
     /// Sets the length of the longest line, 1 MiB by default. A longer one fails the attempt.
+    ///
+    /// ```
+    /// let lines = reflow_connectors::SocketSource::lines("localhost:9999").max_line_bytes(1 << 10);
+    /// ```
     #[must_use]
     pub fn max_line_bytes(mut self, bytes: usize) -> Self {
         self.max_line_bytes = bytes;

@@ -127,6 +127,20 @@ where
     }
 
     /// As [`left_late_output`](Self::left_late_output), for the right stream.
+    ///
+    /// ```
+    /// # use reflow_api::TimeBound;
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// # use std::time::Duration;
+    /// # use reflow_api::OutputTag;
+    /// # fn job(orders: Stream<impl Pipeline<Out = (u64, String)>>, payments: Stream<impl Pipeline<Out = (u64, f64)>>) {
+    /// # let (orders, payments) = (orders.key_by(|order| order.0), payments.key_by(|payment| payment.0));
+    /// let (at_once, an_hour_later) = (TimeBound::after(Duration::ZERO), TimeBound::after(Duration::from_secs(3_600)));
+    /// let joined = orders.interval_join(payments).between(at_once, an_hour_later);
+    /// let joined = joined.left_late_output(&OutputTag::new("late orders")).right_late_output(&OutputTag::new("late payments"));
+    /// let paid = joined.join(|_, order, payment| (order.1.clone(), payment.1));
+    /// # }
+    /// ```
     pub fn right_late_output(mut self, tag: &OutputTag<B>) -> Self {
         self.interval.right_late = Some(*tag);
         self
@@ -142,6 +156,19 @@ where
     }
 
     /// Calls `function` for each pair of a left and a right record.
+    ///
+    /// ```
+    /// # use reflow_api::TimeBound;
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// # use std::time::Duration;
+    /// # use reflow_api::ProcessJoinFunction;
+    /// # fn job<F: ProcessJoinFunction<Key = u64, Left = (u64, String), Right = (u64, f64), Out = String>>(orders: Stream<impl Pipeline<Out = (u64, String)>>, payments: Stream<impl Pipeline<Out = (u64, f64)>>, pay: F) {
+    /// # let (orders, payments) = (orders.key_by(|order| order.0), payments.key_by(|payment| payment.0));
+    /// let (at_once, an_hour_later) = (TimeBound::after(Duration::ZERO), TimeBound::after(Duration::from_secs(3_600)));
+    /// let joined = orders.interval_join(payments).between(at_once, an_hour_later);
+    /// let paid = joined.process(pay);
+    /// # }
+    /// ```
     pub fn process<Q>(self, function: Q) -> Stream<JoinHead<I, JoinIntervals<A, B, Q>>>
     where
         Q: ProcessJoinFunction<Key = I::Key, Left = A, Right = B, Out: Send + 'static>,

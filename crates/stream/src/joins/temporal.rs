@@ -85,6 +85,16 @@ where
     }
 
     /// Sends late records to a side output. A record is late if the watermark has reached its time.
+    ///
+    /// ```
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// # use reflow_api::OutputTag;
+    /// # fn job(orders: Stream<impl Pipeline<Out = (u64, f64)>>, rates: Stream<impl Pipeline<Out = (u64, f64)>>) {
+    /// # let (orders, rates) = (orders.key_by(|order| order.0), rates.key_by(|rate| rate.0));
+    /// let joined = orders.temporal_join(rates).late_output(&OutputTag::new("late orders"));
+    /// let in_euros = joined.join(|_currency, (_, amount), (_, rate)| amount * rate);
+    /// # }
+    /// ```
     pub fn late_output(mut self, tag: &OutputTag<A>) -> Self {
         self.late = Some(*tag);
         self
@@ -92,6 +102,15 @@ where
 
     /// Joins each record with the version that has arrived last when the record arrives, whatever their times. So the
     /// result depends on the order of arrival. Nothing waits, and nothing is late.
+    ///
+    /// ```
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// # fn job(orders: Stream<impl Pipeline<Out = (u64, f64)>>, rates: Stream<impl Pipeline<Out = (u64, f64)>>) {
+    /// # let (orders, rates) = (orders.key_by(|order| order.0), rates.key_by(|rate| rate.0));
+    /// let joined = orders.temporal_join(rates).in_processing_time();
+    /// let in_euros = joined.join(|_currency, (_, amount), (_, rate)| amount * rate);
+    /// # }
+    /// ```
     pub fn in_processing_time(self) -> LookUpJoin<I, A, B, X> {
         LookUpJoin { inputs: self.inputs, deletes: self.deletes, takes: PhantomData }
     }
@@ -107,6 +126,15 @@ where
     }
 
     /// Emits what `function` returns for each record, with its version if there is one.
+    ///
+    /// ```
+    /// # use reflow_stream::{Pipeline, Stream};
+    /// # fn job(orders: Stream<impl Pipeline<Out = (u64, f64)>>, rates: Stream<impl Pipeline<Out = (u64, f64)>>) {
+    /// # let (orders, rates) = (orders.key_by(|order| order.0), rates.key_by(|rate| rate.0));
+    /// let joined = orders.temporal_join(rates);
+    /// let in_euros = joined.left_join(|_currency, (_, amount), rate| amount * rate.map_or(1.0, |(_, rate)| *rate));
+    /// # }
+    /// ```
     pub fn left_join<U, J>(self, function: J) -> JoinedVersions<I, A, B, X, LeftOuter<J>>
     where
         U: Send + 'static,
@@ -118,6 +146,7 @@ where
 }
 
 /// A function of a record and its version.
+#[doc(hidden)]
 pub trait VersionFunction<K, A, B>: Clone + Send + 'static {
     /// The result.
     type Out;

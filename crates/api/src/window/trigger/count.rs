@@ -6,6 +6,13 @@ use crate::window::Window;
 use reflow_types::Timestamp;
 
 /// Fires at every `n`-th record.
+///
+/// ```
+/// # extern crate reflow_api as reflow;
+/// use reflow::window::CountTrigger;
+///
+/// let every_tenth_record = CountTrigger::every(10);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct CountTrigger {
     every: u64,

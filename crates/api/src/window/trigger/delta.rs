@@ -11,6 +11,14 @@ use std::marker::PhantomData;
 /// Flink's `DeltaTrigger` leaves the direction to its delta function: `new - old` is [`every`](Self::every), `|new - old|`
 /// is [`either_way`](Self::either_way). The streams' methods `trigger_on_rise` and `trigger_on_change` make one, and infer
 /// the type of records.
+///
+/// ```
+/// # extern crate reflow_api as reflow;
+/// use reflow::window::DeltaTrigger;
+///
+/// let each_50_metres = DeltaTrigger::every(50.0, |metres: &f64| *metres);
+/// let each_degree = DeltaTrigger::either_way(1.0, |degrees: &f64| *degrees);
+/// ```
 pub struct DeltaTrigger<T, F> {
     threshold: f64,
     measure: F,

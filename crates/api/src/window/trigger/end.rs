@@ -27,6 +27,14 @@ impl EventTimeTrigger {
 
     /// Fires for late records `delay` after the first of them, by the wall clock, instead of for each at once.
     ///
+    /// ```
+    /// # extern crate reflow_api as reflow;
+    /// use reflow::window::EventTimeTrigger;
+    /// use std::time::Duration;
+    ///
+    /// let trigger = EventTimeTrigger.with_late_firings(Duration::from_secs(1));
+    /// ```
+    ///
     /// # Panics
     /// If `delay` is below a millisecond.
     pub fn with_late_firings(self, delay: Duration) -> EarlyAndLateFirings {

@@ -33,12 +33,14 @@ pub enum TriggerResult {
 
 impl TriggerResult {
     /// Whether a result is emitted.
+    #[doc(hidden)]
     #[inline]
     pub fn fires(self) -> bool {
         matches!(self, TriggerResult::Fire | TriggerResult::FireAndPurge)
     }
 
     /// Whether the content is removed.
+    #[doc(hidden)]
     #[inline]
     pub fn purges(self) -> bool {
         matches!(self, TriggerResult::Purge | TriggerResult::FireAndPurge)
@@ -191,6 +193,23 @@ pub trait MergingTrigger<T>: Trigger<T> {
 }
 
 /// What a trigger knows of the current window, and its timers.
+///
+/// ```
+/// # extern crate reflow_api as reflow;
+/// use reflow::TimeDomain;
+/// use reflow::window::TriggerContext;
+///
+/// /// Registers a timer a second after the first record of a window, and none for late records.
+/// fn first_record(context: &mut impl TriggerContext<bool>) {
+///     let in_a_second = context.timestamp().max(context.watermark()) + 1_000;
+///     if context.has_ended() || in_a_second >= context.window().end {
+///         context.delete_timer(TimeDomain::Event, in_a_second);
+///     } else if !std::mem::replace(context.state(), true) {
+///         context.register_timer(TimeDomain::Event, in_a_second);
+///     }
+///     println!("the wall clock is at {}", context.processing_time());
+/// }
+/// ```
 pub trait TriggerContext<S> {
     /// The window.
     fn window(&self) -> Window;
