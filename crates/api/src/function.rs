@@ -382,7 +382,7 @@ pub trait Context<K, S, Out> {
         S: PlainState<K>;
     /// The key's states, by the names of the fields that declare them.
     ///
-    /// ```
+    /// ```standalone_crate
     /// # extern crate reflow_api as reflow;
     /// # use reflow::{Context, states::{States, ValueState}};
     /// #[derive(States)]
@@ -401,7 +401,7 @@ pub trait Context<K, S, Out> {
     /// The key's states as [`states`](Self::states) returns them, with a function that emits: for records that are made
     /// from state while it is borrowed.
     ///
-    /// ```
+    /// ```standalone_crate
     /// # extern crate reflow_api as reflow;
     /// # use reflow::{Context, UserError, states::{MapState, States}};
     /// #[derive(States)]

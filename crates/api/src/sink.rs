@@ -19,7 +19,8 @@ use std::time::Duration;
 /// ```
 /// # extern crate reflow_api as reflow;
 /// use reflow::sink::WriterContext;
-/// use reflow::{Request, Sink, Transaction, UserError, Writer};
+/// use reflow::{Sink, Transaction, UserError, Writer};
+/// # use reflow_env::Request;
 /// # type Timestamp = i64;
 /// use std::fs::{File, OpenOptions};
 /// use std::io::Write;

@@ -5,7 +5,7 @@
 //! the kind of state, its value the name and, if it has one, the time to live. [`Context::states`](crate::Context::states) returns a struct
 //! with the same fields, which are the states of the current key.
 //!
-//! ```
+//! ```standalone_crate
 //! # extern crate reflow_api as reflow;
 //! use reflow::states::{MapState, States, ValueState};
 //! use reflow::{Context, ProcessFunction, UserError};
@@ -109,7 +109,7 @@ pub trait States<K: Key>: Sized + Send + 'static {
 
 /// The states of the current key, for the parameters of functions that [`Context::states`] is passed to.
 ///
-/// ```
+/// ```standalone_crate
 /// # extern crate reflow_api as reflow;
 /// use reflow::states::{Access, States, ValueState};
 ///

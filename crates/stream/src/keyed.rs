@@ -45,7 +45,7 @@ pub struct KeyedStream<P: Pipeline, F> {
 /// # use reflow_api::window::{EventTimeTrigger, TumblingWindows};
 /// # use reflow_stream::{KeyedInputs, Stream, WindowedStream};
 /// /// A function over windows, of whichever keyed stream.
-/// fn numbers<I: KeyedInputs>(windows: WindowedStream<I, TumblingWindows, EventTimeTrigger>) {
+/// fn numbers<I: KeyedInputs<Record: Clone>>(windows: WindowedStream<I, TumblingWindows, EventTimeTrigger>) {
 ///     let numbers = windows.count().map(|count| count.value);
 /// }
 /// ```

@@ -206,7 +206,8 @@ fn shown<'a>(docs: impl Iterator<Item = &'a str>) -> String {
     for line in docs {
         match (line.strip_prefix("```"), in_block) {
             (Some(language), None) => {
-                in_block = Some(["", "rust", "no_run", "should_panic"].contains(&language))
+                in_block =
+                    Some(["", "rust", "no_run", "should_panic", "standalone_crate"].contains(&language))
             }
             (Some(_), Some(_)) => in_block = None,
             (None, Some(true)) if line != "#" && !line.starts_with("# ") => {

@@ -10,7 +10,7 @@ use std::marker::PhantomData;
 
 /// Declares a state with an [`Aggregate`] for each key, which [`Aggregating`] accesses.
 ///
-/// ```
+/// ```standalone_crate
 /// # extern crate reflow_api as reflow;
 /// use reflow::Aggregate;
 /// use reflow::states::{Access, AggregatingState, States};
@@ -126,7 +126,7 @@ impl<K: Key, A: Aggregate, R: Retention> StateTables for AggregatingTable<K, A, 
 
 /// The aggregate of the current key. [`AggregatingState`] has an example.
 ///
-/// ```
+/// ```standalone_crate
 /// # extern crate reflow_api as reflow;
 /// use reflow::states::{Access, Expiring, ReducingState, States, TimeToLive};
 /// use std::time::Duration;
@@ -188,7 +188,7 @@ impl<A> NoAggregate<A> {
 
 /// Declares a state that combines all values that are added to a key into one, by a function. [`Reducing`] accesses it.
 ///
-/// ```
+/// ```standalone_crate
 /// # extern crate reflow_api as reflow;
 /// use reflow::states::{Access, ReducingState, States};
 ///

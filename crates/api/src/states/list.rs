@@ -90,7 +90,7 @@ impl<K: Key, T: Data, R: Retention> StateTables for ListStateTable<K, T, R> {
 
 /// The list of the current key.
 ///
-/// ```
+/// ```standalone_crate
 /// # extern crate reflow_api as reflow;
 /// use reflow::states::{Access, ListState, States};
 ///
@@ -113,7 +113,7 @@ impl<K: Key, T: Data, R: Retention> StateTables for ListStateTable<K, T, R> {
 /// Appending, and each element that an iterator returns, is one look-up in the table. [`clear`](Self::clear) removes
 /// the elements one by one before it returns: about 0.4 s for a million of them, in which no barrier passes.
 ///
-/// ```
+/// ```standalone_crate
 /// # extern crate reflow_api as reflow;
 /// use reflow::states::{Access, Expiring, ListState, States, TimeToLive};
 /// use std::time::Duration;

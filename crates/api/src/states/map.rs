@@ -31,7 +31,7 @@ pub struct MapState<U, V, R = Forever, O = Hashed> {
 /// [`range`](Map::range) finds those between two user keys. Otherwise it is a [`MapState`], whose checkpoints it reads, and
 /// the other way round.
 ///
-/// ```
+/// ```standalone_crate
 /// # extern crate reflow_api as reflow;
 /// use reflow::states::{Access, SortedMapState, States};
 ///
@@ -115,7 +115,7 @@ impl<K: Key, U: Key, V: Data, R: Retention, O: Order<U>> StateTables for MapStat
 /// Iterators return entries in the order of the hashes of their user keys, which is the same after a restore; those of a
 /// [`SortedMapState`] in the order of the user keys.
 ///
-/// ```
+/// ```standalone_crate
 /// # extern crate reflow_api as reflow;
 /// use reflow::states::{Access, MapState, States};
 ///
@@ -136,7 +136,7 @@ impl<K: Key, U: Key, V: Data, R: Retention, O: Order<U>> StateTables for MapStat
 /// about 0.4 s for a million of them, in which no barrier passes. Let large maps expire, or remove a part of them at a
 /// time.
 ///
-/// ```
+/// ```standalone_crate
 /// # extern crate reflow_api as reflow;
 /// use reflow::states::{Access, Expiring, MapState, SortedMapState, States, TimeToLive};
 /// use std::time::Duration;

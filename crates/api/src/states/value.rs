@@ -95,7 +95,7 @@ impl<K: Key, T: Data, R: Retention> StateTables for ValueTable<K, T, R> {
 
 /// The value of the current key.
 ///
-/// ```
+/// ```standalone_crate
 /// # extern crate reflow_api as reflow;
 /// use reflow::states::{Access, States, ValueState};
 ///
@@ -114,7 +114,7 @@ impl<K: Key, T: Data, R: Retention> StateTables for ValueTable<K, T, R> {
 /// }
 /// ```
 ///
-/// ```
+/// ```standalone_crate
 /// # extern crate reflow_api as reflow;
 /// use reflow::states::{Access, States, ValueState};
 ///
