@@ -287,8 +287,11 @@ impl ProcessFunction for Renew {
     }
 }
 
-/// Feeds 1, 2, 3 and ends.
-fn renewed(stops: fn(Timestamp, Timestamp) -> bool) -> (Collect<i64>, Harness<'static>) {
+/// Feeds these numbers, of each of which a timer is due at the end, and ends.
+fn renewed(
+    numbers: std::ops::Range<i64>,
+    stops: fn(Timestamp, Timestamp) -> bool,
+) -> (Collect<i64>, Harness<'static>) {
     let (feed, out) = (Feed::new(1), Collect::new("out"));
     let (source, sink) = (feed.clone(), out.clone());
     let mut job = Harness::new(move |env| {
@@ -296,7 +299,7 @@ fn renewed(stops: fn(Timestamp, Timestamp) -> bool) -> (Collect<i64>, Harness<'s
         let _ = timers.process(Renew { stops }).uid("renews").sink("out", sink.clone());
     });
     job.start(1);
-    feed.push(0, [1, 2, 3]);
+    feed.push(0, numbers);
     feed.end();
     job.settle();
     (out, job)
@@ -304,17 +307,29 @@ fn renewed(stops: fn(Timestamp, Timestamp) -> bool) -> (Collect<i64>, Harness<'s
 
 #[test]
 fn timers_that_renew_themselves_do_not_keep_a_job_from_ending() {
-    let (_, job) = renewed(|_, _| false);
+    let (_, job) = renewed(1..4, |_, _| false);
     let [failure] = job.failures() else { panic!("{}", job.state()) };
     assert_eq!(failure.fault, Fault::Permanent, "a restart would not end either");
     assert!(failure.operator.contains("renews") && failure.message.contains("register none"), "{failure:?}");
 
     // Those of a function that stops fire, many though they are.
-    let (out, job) = renewed(|_, time| time > 100_000_000);
+    let (out, job) = renewed(1..4, |_, time| time > 100_000_000);
     assert!(job.failures().is_empty(), "{:?}", job.failures());
     assert_eq!(out.written().len(), 3 * 100_001);
-    let (out, _) = renewed(|watermark, _| watermark == MAX_WATERMARK);
+    let (out, _) = renewed(1..4, |watermark, _| watermark == MAX_WATERMARK);
     assert_eq!(out.written().len(), 3);
+}
+
+/// The end of the input makes a million timers of as many keys due at once.
+#[test]
+fn a_million_timers_that_are_due_at_once_fire_once_each() {
+    const MANY: i64 = 1_000_000;
+    let (out, mut job) = renewed(0..MANY, |_, _| true);
+    assert!(job.finish(), "{}", job.state());
+    assert!(job.failures().is_empty(), "{:?}", job.failures());
+    let mut fired: Vec<i64> = out.written().into_iter().map(|(time, _)| time).collect();
+    fired.sort_unstable();
+    assert!(fired.into_iter().eq(0..MANY));
 }
 
 #[test]

@@ -380,6 +380,53 @@ fn a_new_field_without_a_default_is_refused_by_name() {
     }
 }
 
+/// Keys go to subtasks by their encoding, which follows the order of their fields.
+#[test]
+fn a_key_whose_fields_have_another_order_is_refused_with_both_types() {
+    mod before {
+        use super::*;
+        #[derive(Clone, Debug, PartialEq, Eq, Data, reflow::Key)]
+        pub(super) struct Route {
+            pub(super) from: u64,
+            pub(super) to: u64,
+        }
+    }
+    mod now {
+        use super::*;
+        #[derive(Clone, Debug, PartialEq, Eq, Data, reflow::Key)]
+        pub(super) struct Route {
+            pub(super) to: u64,
+            pub(super) from: u64,
+        }
+    }
+    fn job<K: reflow::Key>(
+        (feed, out): (&Feed<Payment>, &Collect<String>),
+        key: fn(&Payment) -> K,
+    ) -> impl Fn(&mut StreamEnv) + 'static + use<K> {
+        let (feed, out) = (feed.clone(), out.clone());
+        move |env| {
+            let payments = env.source("payments", feed.clone()).uid("payments").key_by(key);
+            let sums = payments.reduce(|(key, a), (_, b)| (key, a + b)).uid("routes");
+            let _ = sums.map(|sum| format!("{sum:?}")).sink("out", out.clone()).uid("out");
+        }
+    }
+    let streams = (&Feed::new(1), &Collect::new("out"));
+    let mut harness = Harness::new(job(streams, |(from, _)| before::Route { from: *from, to: 2 }));
+    harness.start(1);
+    streams.0.push(0, [(1, 10)]);
+    harness.settle();
+    assert!(harness.checkpoint());
+    harness.kill();
+    harness.rebuild(job(streams, |(from, _)| now::Route { from: *from, to: 2 }));
+    harness.start(1);
+    let [failure] = harness.failures() else { panic!("{}", harness.state()) };
+    let message = &failure.message;
+    assert_eq!(failure.fault, Fault::Permanent);
+    for text in ["'routes'", "Route { from: u64, to: u64 }", "Route { to: u64, from: u64 }"] {
+        assert!(message.contains(text), "{message}");
+    }
+}
+
 #[test]
 fn state_of_an_operator_that_is_gone_is_refused_unless_it_is_to_be_dropped() {
     for mut saved in Saved::each() {

@@ -189,6 +189,25 @@ fn names_of_states_are_checked_when_the_job_is_built() {
     assert!(unnamed.contains("operator 'Process' declares a state without a name"), "{unnamed}");
 }
 
+#[test]
+fn two_operators_of_one_uid_are_refused_when_the_job_is_built() {
+    let declare = || {
+        let time_to_live = TimeToLive::since_write(Duration::from_secs(10));
+        Short {
+            sum: ValueState::new("sum").time_to_live(time_to_live),
+            seen: MapState::new("seen").time_to_live(time_to_live),
+        }
+    };
+    let job = build(&streams(), Stateful { declare, change: |_, _| String::new() });
+    let built = StreamEnv::build("job", |env| {
+        job(env);
+        job(env);
+        Ok(())
+    });
+    let error = built.err().expect("all uids are there twice").to_string();
+    assert!(error.contains("two operators have the uid '") && error.contains("give each its own"), "{error}");
+}
+
 #[derive(States, Clone)]
 struct Short {
     sum: ValueState<u64, Expiring>,

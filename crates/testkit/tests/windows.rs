@@ -210,9 +210,31 @@ fn a_processing_time_trigger_does_not_wait_for_the_watermark() {
     assert!(values(&out).is_empty(), "nor does it fire with the watermark");
 }
 
+const YEAR_MS: i64 = 365 * 24 * 3_600 * 1_000;
+
+/// A record is in as many windows as it can be, and a watermark that jumps by a year fires all of them.
+#[test]
+fn the_largest_sliding_windows_are_exact() {
+    const WINDOWS: i64 = 100_000;
+    let (feed, out, mut job) = start(1, |records, out: Counted| {
+        let windows = records.window(SlidingWindows::of(ms(WINDOWS as u64), ms(1)));
+        let _ =
+            windows.count().map(|count| (count.window.start, count.window.end, count.value)).sink("out", out);
+    });
+    feed.push(0, [0, 0]);
+    job.settle();
+    assert!(job.checkpoint(), "{}", job.state());
+    assert!(values(&out).is_empty());
+    job.rescale(2);
+    feed.push(0, [YEAR_MS]);
+    job.settle();
+    let mut fired = values(&out);
+    fired.sort_unstable();
+    assert!(fired.into_iter().eq((1 - WINDOWS..=0).map(|start| (start, start + WINDOWS, 2))));
+}
+
 #[test]
 fn continuous_triggers_fire_at_each_interval() {
-    const YEAR_MS: i64 = 365 * 24 * 3_600 * 1_000;
     let (feed, out, mut job) = start(1, |records, out: Collect<u64>| {
         let windows = records.window(GlobalWindows).trigger(ContinuousEventTimeTrigger::every(ms(10)));
         let _ = windows.count().map(|count| count.value).sink("out", out);

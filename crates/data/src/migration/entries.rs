@@ -13,7 +13,10 @@ pub enum IncompatibleEntries {
     #[error("key: {0}")]
     Key(Incompatible),
     /// Keys could be read, but they would have another hash, so that records would not find their entries.
-    #[error("the type of the key was {was} and is {is} now")]
+    #[error(
+        "the type of the key was {was} and is {is} now, so records would not find their entries: fields and variants of \
+         a key keep their order and their types"
+    )]
     KeyChanged {
         /// The writer's type.
         was: String,
