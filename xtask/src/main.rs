@@ -25,7 +25,7 @@ const HELP: &str = "\
 cargo xtask COMMAND: the project's own commands
 
   ci      everything that must hold before a change lands, one step after the other:
-          formatting, tidy, dependencies, packages, clippy, documentation, tests, simulation, injected
+          formatting, tidy, dependencies, clippy, packages, documentation, tests, simulation, injected
           faults, template, web, flights
   tidy    the rules that no other tool checks: which crate may use which, that the paths
           in ARCHITECTURE.md and docs/ exist, length and headers of files, forbidden words

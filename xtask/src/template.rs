@@ -11,11 +11,14 @@ use crate::Failure;
 use crate::process::{cargo, root, succeed, target_directory};
 
 pub(crate) const HELP: &str = "\
-cargo xtask new PATH: makes a package with a job and its test from templates/job
+cargo xtask new PATH | --check: makes a package with a job and its test from templates/job
 
 PATH is a directory that does not exist yet, outside this repository; its last part is the name of
 the package. The package depends on this checkout of Reflow. `cargo generate` with the same template
 makes the same package.
+
+  --check  makes one in a directory of temporary files, builds it in the dev profile and runs its job
+           to the end, as CI does
 ";
 
 /// The files of the template, and what they are called in the package.
@@ -27,9 +30,12 @@ const COUNTS: [&str; 3] = ["2 to", "2 the", "1 question"];
 /// The time within which a job of three lines must end, in seconds.
 const LIMIT_SECONDS: u32 = 60;
 
-/// Makes the package that the argument names.
+/// Makes the package that the argument names, or checks the template.
 pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     let [path] = arguments else { return Err(format!("where?\n\n{HELP}")) };
+    if path == "--check" {
+        return check();
+    }
     let package = std::path::absolute(path).map_err(|error| format!("{path}: {error}"))?;
     make(&package)?;
     eprintln!("{path} has a job; there, `cargo run -- run` runs it, and `cargo test` tests it");
