@@ -217,7 +217,7 @@ pub struct Barrier {
 pub enum FollowedBy {
     /// More records for the same subtask, or a restart from the checkpoint.
     Records,
-    /// Perhaps records for other subtasks: it is the cut of a live rescale, after which subtasks may leave.
+    /// Records for other subtasks: a live rescale removes this one.
     OtherSubtasks,
     /// Perhaps several jobs, which start from it: it is a savepoint.
     OtherJobs,

@@ -1,6 +1,7 @@
 //! The preparation of one task for a live rescale: its place in the next graph and its incoming and outgoing key
 //! groups.
 
+use crate::stage::Fate;
 use crate::wiring::Wiring;
 use reflow_protocol::snapshot::Restore;
 use reflow_types::{CheckpointId, GraphVersion, KeyGroupSet, SubtaskId};
@@ -22,6 +23,14 @@ pub struct Preparation {
 }
 
 impl Preparation {
+    /// What becomes of the task.
+    pub(crate) fn fate(&self) -> Fate {
+        match self.wiring {
+            Some(_) => Fate::Stays,
+            None => Fate::IsRemoved,
+        }
+    }
+
     /// The incoming groups of all old owners.
     pub fn incoming_groups(&self) -> KeyGroupSet {
         self.incoming.iter().flat_map(|incoming| incoming.groups.iter()).collect()

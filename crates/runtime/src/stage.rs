@@ -364,11 +364,23 @@ pub struct SnapshotContext<'a> {
     pub resets: bool,
     /// What the task does after the barrier.
     pub then: AfterBarrier,
+    /// Whether the subtask goes on behind the barrier.
+    pub(crate) fate: Fate,
     /// Set at a cut that changes the subtasks of the vertex.
     pub(crate) release: Option<Release>,
     pub(crate) operator: &'a mut Vec<OperatorState>,
     /// Items for other subtasks. They are also part of the snapshot.
     pub(crate) released: &'a mut Vec<OperatorState>,
+}
+
+/// What becomes of a subtask behind a barrier.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It stays.
+    #[default]
+    Stays,
+    /// The barrier is that of a cut, with which the subtask is removed.
+    IsRemoved,
 }
 
 /// The items of a subtask that other subtasks take over at a cut, of state of which each item belongs to one subtask.

@@ -11,7 +11,8 @@ use std::time::Duration;
 /// 60 s ago, or nothing was written to it for 60 s. A file that has got half of its size since the last checkpoint is
 /// closed with the checkpoint, because keeping it open would only mean to write it twice.
 ///
-/// Whatever the policy, files are closed at savepoints, at rescales and at the end of the input.
+/// Whatever the policy, files are closed at savepoints and at the end of the input, and a live rescale closes those of
+/// subtasks that it removes.
 ///
 /// ```
 /// use reflow_connectors::RollingPolicy;

@@ -147,7 +147,7 @@ impl<W: Assigner, A: TryAggregate, D: Stage<(Window, A::Acc)>> Control for PreAg
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stage::EndOfChain;
+    use crate::stage::{EndOfChain, Fate};
     use crate::stages::Inspect;
     use reflow_api::Aggregate;
     use reflow_api::window::TumblingWindows;
@@ -203,6 +203,7 @@ mod tests {
             kind: SnapshotKind::Cut,
             resets: true,
             then: AfterBarrier::Continue,
+            fate: Fate::Stays,
             release: None,
             operator: &mut Vec::new(),
             released: &mut Vec::new(),

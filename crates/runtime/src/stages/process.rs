@@ -210,7 +210,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stage::EndOfChain;
+    use crate::stage::{EndOfChain, Fate};
     use reflow_api::UserError;
     use reflow_protocol::snapshot::AfterBarrier;
     use reflow_state::SnapshotKind;
@@ -240,6 +240,7 @@ mod tests {
             kind: SnapshotKind::Cut,
             resets: true,
             then: AfterBarrier::Continue,
+            fate: Fate::Stays,
             release: None,
             operator: &mut Vec::new(),
             released: &mut Vec::new(),

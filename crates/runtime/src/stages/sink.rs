@@ -13,7 +13,7 @@
 mod unstored;
 
 use crate::failure::{OperatorName, with_sources};
-use crate::stage::{Control, EndOfChain, OpenContext, SnapshotContext, Stage};
+use crate::stage::{Control, EndOfChain, Fate, OpenContext, SnapshotContext, Stage};
 use bytes::Bytes;
 use reflow_api::sink::{Barrier, CommitFailure, FollowedBy, OpenOutput, Owner, WriterContext, WriterOutput};
 use reflow_api::{Io, Sink, Transaction, Writer};
@@ -404,8 +404,8 @@ impl<S: Sink> Control for SinkStage<S> {
             // Also behind the end of the input: the job does not return to a savepoint, so it is not the last checkpoint.
             SnapshotKind::Savepoint => FollowedBy::OtherJobs,
             _ if self.ended => FollowedBy::Nothing,
-            SnapshotKind::Checkpoint | SnapshotKind::Full => FollowedBy::Records,
-            SnapshotKind::Cut => FollowedBy::OtherSubtasks,
+            _ if context.fate == Fate::IsRemoved => FollowedBy::OtherSubtasks,
+            SnapshotKind::Checkpoint | SnapshotKind::Full | SnapshotKind::Cut => FollowedBy::Records,
         };
         if matches!(self.clean_up, CleanUp::NotDue) && context.kind != SnapshotKind::Savepoint {
             self.clean_up = CleanUp::With(context.checkpoint);

@@ -250,8 +250,9 @@ where
             && !self.core.snapshots().is_keyed()
             && !self.gate.is_ended()
             && !injected_fault::is_active("event_time_kept_at_the_cut");
+        let fate = preparation.as_ref().map(Preparation::fate).unwrap_or_default();
         let release = preparation.as_ref().and_then(|preparation| self.release(preparation));
-        self.core.begin_snapshot(barrier, kind, Vec::new(), AtCut { handover, resets, release });
+        self.core.begin_snapshot(barrier, kind, Vec::new(), AtCut { handover, resets, fate, release });
         if let Some(preparation) = preparation {
             if resets {
                 self.gate.reset();

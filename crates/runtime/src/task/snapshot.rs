@@ -10,7 +10,7 @@
 use super::TaskEvent;
 use super::handover_writer::{HandoverWriter, Tee};
 use super::upload::{Buffers, Upload};
-use crate::stage::{Control, Release, SnapshotContext};
+use crate::stage::{Control, Fate, Release, SnapshotContext};
 use reflow_api::Io;
 use reflow_env::Location;
 use reflow_protocol::command::SnapshotKind;
@@ -88,6 +88,8 @@ pub(super) struct AtCut {
     pub(super) handover: Option<HandoverWriter>,
     /// Whether the barrier resets the event time of its channels.
     pub(super) resets: bool,
+    /// What becomes of the subtask.
+    pub(super) fate: Fate,
     /// What is released, if the subtasks of the vertex change.
     pub(super) release: Option<Release>,
 }
@@ -182,7 +184,7 @@ impl Snapshots {
         at_cut: AtCut,
         chain: &mut impl Control,
     ) {
-        let AtCut { handover, resets, release } = at_cut;
+        let AtCut { handover, resets, fate, release } = at_cut;
         let checkpoint = barrier.checkpoint;
         if let Some(unfinished) = self.writing.take() {
             self.drop_writing(unfinished, chain);
@@ -205,6 +207,7 @@ impl Snapshots {
             kind: table_kind,
             resets,
             then: kind.then,
+            fate,
             release,
             operator: &mut operator,
             released: &mut released,

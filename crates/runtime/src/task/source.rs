@@ -245,8 +245,9 @@ where
         let resets = self.core.phase() == Phase::Running
             && cut.as_ref().is_some_and(|(next, _)| self.readers_change(next))
             && !injected_fault::is_active("event_time_kept_at_the_cut");
+        let fate = cut.as_ref().map(|(next, _)| next.fate()).unwrap_or_default();
         let barrier = Barrier { checkpoint, at: now, alignment: Duration::ZERO, watermark: self.watermark };
-        self.core.begin_snapshot(barrier, kind, vec![state], AtCut { resets, ..AtCut::default() });
+        self.core.begin_snapshot(barrier, kind, vec![state], AtCut { resets, fate, ..AtCut::default() });
         if resets {
             self.assignment.reopen();
             let chain = self.core.chain_mut();
