@@ -72,8 +72,9 @@ impl Checker {
         let mut newly_committed = false;
         for Change { name, by, kind } in changes {
             if let Some(file) = sink::pending(name) {
-                if *kind != ChangeKind::Deleted {
-                    self.files.prepared(file);
+                match kind {
+                    ChangeKind::Deleted => self.files.removed(file),
+                    _ => self.files.written(file),
                 }
             } else if sink::is_committed(name) {
                 match kind {
@@ -154,7 +155,7 @@ impl Checker {
                 if !is_savepoint {
                     self.highest = self.highest.max(Some(manifest.checkpoint));
                 }
-                self.files.completed(manifest.checkpoint);
+                self.files.completed(&manifest);
                 if manifest.format == StateFormat::Savepoint && !is_savepoint {
                     self.stops.insert(name.to_owned());
                 }
@@ -248,6 +249,11 @@ impl Checker {
         let newer = self.manifests.extract_if(.., |checkpoint, _| Some(*checkpoint) > from);
         self.unsure.extend(newer.map(|(checkpoint, _)| checkpoint));
         self.watermarks.clear();
+    }
+
+    /// Whether the job has gone back to an older checkpoint.
+    pub fn has_gone_back(&self) -> bool {
+        self.files.has_gone_back()
     }
 
     fn deleted(&mut self, name: &str, storage: &Storage) {

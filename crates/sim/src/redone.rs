@@ -1,39 +1,61 @@
 //! The output that may be committed again, and the order of committed output.
 //!
-//! A sink's file belongs to the first checkpoint that completes after the file was written. An attempt that
-//! continues from an older checkpoint, because newer ones are damaged and the user has allowed it, commits the
-//! output of the newer ones once more, and nothing else.
+//! A sink's file belongs to the first checkpoint whose manifest has its transaction. An attempt that continues from
+//! an older checkpoint, because newer ones are damaged and the user has allowed it, commits the output of the newer
+//! ones once more, and nothing else.
 
 use crate::workload::{Lines, sink};
 use crate::world::Storage;
+use reflow_coordination::manifest::Manifest;
 use reflow_types::CheckpointId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The name of the operator state with the transactions that are not committed.
+const TRANSACTIONS: &str = "transactions";
 
 /// Tracks the files of sinks.
 #[derive(Debug, Default)]
 pub struct Files {
-    /// Files written since the last complete checkpoint.
-    open: Vec<String>,
+    /// Hidden files of which no complete checkpoint has a transaction.
+    open: BTreeSet<String>,
     /// The other files, each with its checkpoint.
     belongs: BTreeMap<String, CheckpointId>,
     /// The lines that may be committed again, with their numbers.
     redone: Lines,
+    has_gone_back: bool,
 }
 
 impl Files {
-    /// A file was prepared.
-    pub fn prepared(&mut self, name: &str) {
-        self.open.push(name.to_owned());
+    /// A hidden file was written.
+    pub fn written(&mut self, name: &str) {
+        self.open.insert(name.to_owned());
+    }
+
+    /// A hidden file was renamed or deleted.
+    pub fn removed(&mut self, name: &str) {
+        self.open.remove(name);
     }
 
     /// A checkpoint is complete.
-    pub fn completed(&mut self, checkpoint: CheckpointId) {
-        self.belongs.extend(self.open.drain(..).map(|name| (name, checkpoint)));
+    pub fn completed(&mut self, manifest: &Manifest) {
+        let states = manifest.vertices.iter().flat_map(|vertex| &vertex.operator);
+        let items = states.filter(|state| state.name == TRANSACTIONS).flat_map(|state| &state.items);
+        let transactions: Vec<_> = items.map(|item| String::from_utf8_lossy(item)).collect();
+        self.belong(manifest.checkpoint, &transactions);
+    }
+
+    /// A checkpoint with these transactions is complete.
+    pub fn belong(&mut self, checkpoint: CheckpointId, transactions: &[impl AsRef<str>]) {
+        let committed = self
+            .open
+            .extract_if(.., |name| transactions.iter().any(|transaction| names(transaction.as_ref(), name)));
+        self.belongs.extend(committed.map(|name| (name, checkpoint)));
     }
 
     /// An attempt begins from an older checkpoint than the newest one, because that is damaged and the user has
     /// allowed it.
     pub fn begins(&mut self, from: Option<CheckpointId>, storage: &Storage) {
+        self.has_gone_back = true;
         let newer = |checkpoint: &CheckpointId| Some(*checkpoint) > from;
         let redone: Vec<String> =
             self.belongs.iter().filter(|(_, at)| newer(at)).map(|(name, _)| name.clone()).collect();
@@ -52,7 +74,7 @@ impl Files {
 
     /// Whether an attempt has begun from an older checkpoint than the newest one.
     pub fn has_gone_back(&self) -> bool {
-        !self.redone.is_empty()
+        self.has_gone_back
     }
 
     /// The first violation of the order of lines `key count`, whose counts must ascend for each key. Lines of a
@@ -79,6 +101,16 @@ impl Files {
             Some(format!("key {key}: the output of count {} comes before that of {}", wrong[0], wrong[1]))
         })
     }
+}
+
+/// Whether a transaction names a file, and not one with a longer number.
+fn names(transaction: &str, file: &str) -> bool {
+    let is_whole = |(at, _): (usize, &str)| {
+        let (before, behind) = (&transaction[..at], &transaction[at + file.len()..]);
+        !before.ends_with(|last: char| last.is_ascii_digit())
+            && !behind.starts_with(|next: char| next.is_ascii_digit())
+    };
+    transaction.match_indices(file).any(is_whole)
 }
 
 fn body(name: &str, storage: &Storage) -> String {

@@ -65,6 +65,8 @@ pub struct Storage {
     /// The number of reads of each object with a bit that was flipped only once.
     misread: BTreeMap<String, u32>,
     changes: Vec<Change>,
+    /// What was deleted, which a bucket with versions keeps.
+    deleted: BTreeMap<String, Bytes>,
 }
 
 impl Storage {
@@ -81,6 +83,14 @@ impl Storage {
     /// Deletes an object from outside, as a rule of the store or a person does.
     pub fn lose(&mut self, name: &str) {
         self.delete(None, name);
+    }
+
+    /// A user puts back an object that was deleted. Returns whether it is there now.
+    pub fn put_back(&mut self, name: &str) -> bool {
+        if let Some(body) = self.deleted.remove(name) {
+            self.put(name, body);
+        }
+        self.objects.contains_key(name)
     }
 
     /// All objects whose names begin with `prefix`.
@@ -238,7 +248,8 @@ impl Storage {
     }
 
     fn delete(&mut self, by: Option<ProcessId>, name: &str) {
-        if self.objects.remove(name).is_some() {
+        if let Some(body) = self.objects.remove(name) {
+            self.deleted.insert(name.to_owned(), body);
             self.changes.push(Change { name: name.to_owned(), by, kind: ChangeKind::Deleted });
         }
     }
