@@ -52,7 +52,7 @@ pub use sink::{Sink, Transaction, Writer};
 pub use source::{Emit, Enumerator, EnumeratorContext, Polled, Reader, Source};
 pub use states::States;
 pub use unkeyed::{UnkeyedContext, UnkeyedProcessFunction};
-pub use watermarks::Watermarks;
+pub use watermarks::{Alignment, Watermarks};
 
 /// An error of user code. The runtime adds the operator, the subtask and the record's position.
 pub type UserError = Box<dyn std::error::Error + Send + Sync>;

@@ -241,6 +241,14 @@ pub trait Emit<T> {
     /// Emits a record with its timestamp, or [`NO_TIMESTAMP`](reflow_types::NO_TIMESTAMP).
     fn emit(&mut self, value: T, time: Timestamp);
 
+    /// Whether a split is so far ahead of others in event time that it should not be read now
+    /// ([`Watermarks::with_alignment`](crate::Watermarks::with_alignment)). A reader that reads all of its splits at once
+    /// asks before each turn of a split; a paused split counts as one without records, and does not become idle. A reader
+    /// that begins a split only when it is done with others must not ask: what is ahead would wait for what has not begun.
+    fn is_paused(&self, _split: u64) -> bool {
+        false
+    }
+
     /// Whether the reader should return, because the step has emitted enough or an output is full.
     fn is_full(&self) -> bool;
 }

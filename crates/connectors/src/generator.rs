@@ -173,7 +173,7 @@ where
             let split = &mut self.splits[self.turn];
             without += 1;
             let due = self.limits.due_before(split, now);
-            if split.next < due {
+            if split.next < due && !out.is_paused(split.number.into()) {
                 without = 0;
                 out.split(split.number.into());
                 let step = u64::from(split.of);

@@ -189,6 +189,10 @@ impl<T, E: Emit<T>> Emit<T> for Metered<'_, E> {
         self.out.emit(value, time);
     }
 
+    fn is_paused(&self, split: u64) -> bool {
+        self.out.is_paused(split)
+    }
+
     fn is_full(&self) -> bool {
         *self.left < 1.0 || self.out.is_full()
     }

@@ -11,6 +11,7 @@
 //! (the history of rescales), [`exceptions`] (the history of failures).
 
 pub mod action;
+pub mod alignment;
 pub mod checkpoint;
 mod end_state;
 pub mod event;

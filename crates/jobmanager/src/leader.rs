@@ -27,6 +27,7 @@ use newest::Newest;
 use objects::Check;
 use reflow_api::source::ReaderMessage;
 use reflow_coordination::action::{Action, EndState};
+use reflow_coordination::alignment::EventTimeAlignment;
 use reflow_coordination::event::{Event, StoreOutcome};
 use reflow_coordination::manifest::{self, Decision};
 use reflow_coordination::requirements::RequestedBounds;
@@ -80,6 +81,7 @@ pub(crate) struct Leader {
     pub(crate) operations: Operations,
     pub(crate) declarations: Declarations,
     enumerators: Enumerators,
+    alignment: EventTimeAlignment,
     deployed: Deployed,
     requests: Storage<Purpose>,
     deletions: Deletions,
@@ -119,6 +121,7 @@ impl Leader {
             operations: Operations::default(),
             declarations: parts.declarations,
             enumerators: parts.enumerators,
+            alignment: EventTimeAlignment::default(),
             deployed: Deployed::default(),
             requests: Storage::new(parts.tickets),
             deletions: parts.deletions,
@@ -162,8 +165,8 @@ impl Leader {
         loop {
             for event in self.members.take_events() {
                 match event {
-                    MemberEvent::Job(Event::SubtaskReported(report)) if is_for_enumerator(&report.event) => {
-                        self.reader_reported(report);
+                    MemberEvent::Job(Event::SubtaskReported(report)) if is_of_reader(&report.event) => {
+                        self.reader_reported(report, out);
                     }
                     MemberEvent::Job(event) => self.events.push_back(event),
                     MemberEvent::Metrics(metrics) => self.metrics.take(now, metrics),
@@ -184,8 +187,8 @@ impl Leader {
         self.log.log(&self.scheduler.view());
     }
 
-    /// Handles a report of a reader to its enumerator.
-    fn reader_reported(&mut self, report: SubtaskReport) {
+    /// Handles a report of a reader that is not for the scheduler.
+    fn reader_reported(&mut self, report: SubtaskReport, out: &mut Vec<Output>) {
         let SubtaskReport { attempt, subtask, event } = report;
         let current = self.scheduler.view().attempt.map(|deployed| deployed.attempt());
         if current != Some(attempt) {
@@ -196,6 +199,11 @@ impl Leader {
             SubtaskEvent::SplitRequested => self.enumerators.received(subtask, ReaderMessage::SplitRequest),
             SubtaskEvent::SourceEvent(event) => {
                 self.enumerators.received(subtask, ReaderMessage::Event(event));
+            }
+            SubtaskEvent::EventTime(report) => {
+                for (reader, lowest) in self.alignment.report(subtask, report) {
+                    self.send_to_subtask(reader, SubtaskCommand::SetLowestWatermark(lowest), out);
+                }
             }
             _ => {}
         }
@@ -359,6 +367,7 @@ impl Leader {
         match action {
             Action::Deploy { deployment, enumerators } => {
                 self.deploy_enumerators(now, &deployment, &enumerators);
+                self.alignment.retain(|_| false);
                 self.metrics.deploy(&deployment.graph);
                 self.deployed.deploy(*deployment, &self.members, out);
             }
@@ -433,7 +442,9 @@ impl Leader {
                 let commits = command == RescaleCommand::Commit;
                 self.deployed.rescale(attempt, version, command, &self.members, out);
                 if commits {
-                    self.metrics.remove_leaving(self.deployed.graph());
+                    let graph = self.deployed.graph();
+                    self.metrics.remove_leaving(graph);
+                    self.alignment.retain(|reader| graph.find(reader).is_some());
                 }
             }
         }
@@ -557,7 +568,13 @@ impl Leader {
     }
 }
 
-/// Whether a report of a reader is for its enumerator, and not for the scheduler.
-fn is_for_enumerator(event: &SubtaskEvent) -> bool {
-    matches!(event, SubtaskEvent::Exhausted | SubtaskEvent::SplitRequested | SubtaskEvent::SourceEvent(_))
+/// Whether a report of a reader is for its enumerator or about its event time, and not for the scheduler.
+fn is_of_reader(event: &SubtaskEvent) -> bool {
+    matches!(
+        event,
+        SubtaskEvent::Exhausted
+            | SubtaskEvent::SplitRequested
+            | SubtaskEvent::SourceEvent(_)
+            | SubtaskEvent::EventTime(_)
+    )
 }

@@ -8,7 +8,7 @@ use crate::deployment::Attempt;
 use crate::rescale::Cut;
 use crate::snapshot::{AfterBarrier, OperatorState, Restore, StateFormat};
 use bytes::Bytes;
-use reflow_types::{CheckpointId, GraphVersion, SubtaskId};
+use reflow_types::{CheckpointId, GraphVersion, SubtaskId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// A command to a running attempt. An executor drops a command for an attempt that it does not run.
@@ -66,6 +66,8 @@ pub enum SubtaskCommand {
     AssignSplits(SplitAssignment),
     /// The number of readers of the subtask's source that have splits to read.
     SetActiveReaders(u32),
+    /// The lowest watermark of the readers with which the subtask's reader is aligned.
+    SetLowestWatermark(Timestamp),
     /// End the input, because all readers of the source are exhausted. Ignored by a reader that has splits again.
     EndSource,
     /// Start with this union and broadcast state of the cut. An added subtask waits for it.

@@ -191,6 +191,9 @@ pub struct SubtaskMetrics {
     pub watermark: Timestamp,
     /// The number of records in its splits that are not read yet; `None` if unknown.
     pub pending_records: Option<u64>,
+    /// By how much its watermark is ahead of the lowest one in its alignment group, in milliseconds; `None` if it is not
+    /// aligned or holds nobody back.
+    pub alignment_drift_ms: Option<i64>,
     /// Bytes of keyed state in memory.
     pub state_bytes: u64,
     /// Records dropped because they were late.

@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::rescale::Installation;
 use crate::snapshot::{OperatorState, SubtaskState};
 use bytes::Bytes;
-use reflow_types::{CheckpointId, GraphVersion, SubtaskId};
+use reflow_types::{CheckpointId, GraphVersion, SubtaskId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -34,6 +34,8 @@ pub enum SubtaskEvent {
     SourceEvent(Bytes),
     /// A source reader requests a split.
     SplitRequested,
+    /// The event time of a source reader that is aligned with others.
+    EventTime(EventTimeReport),
     /// Its inputs have ended, and it waits for the final checkpoint.
     Ended,
     /// Its inputs have ended, and its last transactions are committed.
@@ -60,6 +62,19 @@ pub enum SubtaskEvent {
     },
     /// A subtask of the new graph has installed all of its incoming key groups and processes their records.
     Installed { version: GraphVersion, installation: Installation },
+}
+
+/// The event time of a source reader that is aligned with others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventTimeReport {
+    /// The group of readers with which it is aligned.
+    pub group: String,
+    /// Its watermark; the highest one if it holds nobody back.
+    pub watermark: Timestamp,
+    /// The lowest watermark of the group, as it was told last.
+    pub lowest: Timestamp,
+    /// Set if it reads nothing, because it is ahead: the lowest watermark of the group with which it reads on.
+    pub waits_for: Option<Timestamp>,
 }
 
 /// The durations of a subtask's part of a checkpoint.

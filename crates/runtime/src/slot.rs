@@ -261,6 +261,7 @@ impl Slot {
                     task.assign_splits(&splits, states, more);
                 }
                 SubtaskCommand::SetActiveReaders(readers) => task.active_readers(readers),
+                SubtaskCommand::SetLowestWatermark(lowest) => task.set_lowest_watermark(lowest),
                 SubtaskCommand::EndSource => task.end_source(),
                 SubtaskCommand::AdoptState(states) => task.adopt(states),
             }),

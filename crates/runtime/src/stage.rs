@@ -1,5 +1,6 @@
 //! The interface of the stages of a chain.
 
+use crate::stages::SplitTimes;
 use crate::wiring::{Place, Wiring};
 use bytes::Bytes;
 use reflow_api::metrics::TaskMetrics;
@@ -95,6 +96,11 @@ pub trait Control: Send {
     /// have been read.
     fn starved(&mut self, at: Duration, splits: Starved<'_>) {
         self.next_stage_mut().starved(at, splits);
+    }
+    /// The event time of the reader's splits, if it is aligned with that of others.
+    #[inline]
+    fn aligned(&self) -> Option<&SplitTimes> {
+        self.next_stage().aligned()
     }
     /// The watermark has advanced.
     fn watermark(&mut self, time: Timestamp) {
@@ -233,6 +239,10 @@ impl Control for EndOfChain {
     fn split(&mut self, _: u64) {}
     fn split_ended(&mut self, _: u64) {}
     fn starved(&mut self, _: Duration, _: Starved<'_>) {}
+    #[inline]
+    fn aligned(&self) -> Option<&SplitTimes> {
+        None
+    }
     fn watermark(&mut self, _: Timestamp) {}
     fn idle(&mut self, _: bool) {}
     fn tick(&mut self, _: Instant) {}

@@ -1,8 +1,9 @@
 //! Event time and watermarks of streams.
 
+use crate::draft::HeadDraft;
 use crate::pipeline::{Pipeline, Then, TimeLink};
 use crate::stream::Stream;
-use reflow_api::Watermarks;
+use reflow_api::{Alignment, Watermarks};
 use reflow_runtime::stages::{EventTime, Extracted, Given, Punctuated};
 use reflow_types::Timestamp;
 
@@ -12,6 +13,9 @@ type Timed<P, F> = Then<P, TimeLink<F>>;
 impl<P: Pipeline> Stream<P> {
     /// Extracts each record's event time (milliseconds since the Unix epoch) and generates watermarks. Use it
     /// directly behind the source, where each split has its own watermark.
+    ///
+    /// # Panics
+    /// If the watermarks are [aligned](Watermarks::with_alignment) and the chain has no source.
     ///
     /// ```
     /// # use reflow_stream::{Pipeline, Stream};
@@ -31,6 +35,9 @@ impl<P: Pipeline> Stream<P> {
     }
 
     /// As [`assign_event_time`](Self::assign_event_time), with the timestamps that the source has given to its records.
+    ///
+    /// # Panics
+    /// As there.
     ///
     /// ```
     /// # use reflow_stream::{Pipeline, Stream};
@@ -62,6 +69,9 @@ impl<P: Pipeline> Stream<P> {
     ///     )
     /// }
     /// ```
+    ///
+    /// # Panics
+    /// As there.
     pub fn assign_punctuated_event_time<F, W>(
         self,
         time: F,
@@ -76,6 +86,13 @@ impl<P: Pipeline> Stream<P> {
     }
 
     fn timed<F: EventTime<P::Out>>(self, time: F, watermarks: Watermarks) -> Stream<Timed<P, F>> {
+        if let Some(Alignment { group, .. }) = watermarks.alignment() {
+            assert!(
+                matches!(self.draft.head, HeadDraft::Source(_)),
+                "event time cannot be aligned with the group '{group}' behind an exchange, where nothing could be paused: \
+                 assign it directly behind the source"
+            );
+        }
         let place = self.draft.operators.len();
         self.then("event-time", "EventTime", TimeLink { time, watermarks, place })
     }

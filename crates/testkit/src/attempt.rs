@@ -3,6 +3,7 @@
 use crate::clock::ManualClock;
 use crate::executor::{Machines, SteppedSlot};
 use bytes::Bytes;
+use reflow_coordination::alignment::EventTimeAlignment;
 use reflow_coordination::checkpoint::Participant;
 use reflow_coordination::manifest::Manifest;
 use reflow_env::Clock;
@@ -10,6 +11,7 @@ use reflow_graph::{ExecutionGraph, ExecutionVertex, Subtask, Vertex};
 use reflow_protocol::command::{MoreSplits, SplitAssignment, SubtaskCommand};
 use reflow_protocol::deployment::Attempt as AttemptId;
 use reflow_protocol::failure::Failure;
+use reflow_protocol::report::EventTimeReport;
 use reflow_protocol::snapshot::{AfterBarrier, FirstCheckpoint, Restore};
 use reflow_runtime::{BuildContext, DeployedTask, SlotCommand, Wiring};
 use reflow_stream::Job;
@@ -25,6 +27,7 @@ pub(crate) struct Attempt {
     pub(crate) id: AttemptId,
     pub(crate) machines: Machines,
     pub(crate) participants: Vec<Participant>,
+    alignment: EventTimeAlignment,
     pub(crate) running: BTreeSet<SubtaskId>,
     /// Sources that have read all of their splits.
     pub(crate) exhausted: BTreeSet<SubtaskId>,
@@ -148,8 +151,8 @@ impl Attempt {
         for (slot, tasks) in machines.slots.iter().zip(tasks) {
             slot.port.send(SlotCommand::Deploy { attempt: id, tasks });
         }
-        let (running, exhausted, ended, finished) = Default::default();
-        (Self { id, machines, participants, running, exhausted, ended, finished }, failures)
+        let (alignment, running, exhausted, ended, finished) = Default::default();
+        (Self { id, machines, participants, alignment, running, exhausted, ended, finished }, failures)
     }
 
     /// Assigns a source's splits in turn to its readers, as the last ones. Returns the commands for the readers
@@ -187,10 +190,21 @@ impl Attempt {
         let vertex = self.participants.iter().find(|p| p.subtask == subtask).map(|p| p.vertex);
         let readers = || self.participants.iter().filter(|p| Some(p.vertex) == vertex);
         if readers().all(|reader| self.exhausted.contains(&reader.subtask)) {
-            for reader in readers() {
-                let slot = &self.machines.slots[reader.index.0 as usize];
-                slot.port.send(SlotCommand::Subtask(reader.subtask, SubtaskCommand::EndSource));
-            }
+            readers().for_each(|reader| self.send(reader.subtask, SubtaskCommand::EndSource));
+        }
+    }
+
+    /// Takes a reader's report of its event time.
+    pub(crate) fn event_time(&mut self, reader: SubtaskId, report: EventTimeReport) {
+        for (reader, lowest) in self.alignment.report(reader, report) {
+            self.send(reader, SubtaskCommand::SetLowestWatermark(lowest));
+        }
+    }
+
+    fn send(&self, subtask: SubtaskId, command: SubtaskCommand) {
+        if let Some(participant) = self.participants.iter().find(|p| p.subtask == subtask) {
+            let slot = &self.machines.slots[participant.index.0 as usize];
+            slot.port.send(SlotCommand::Subtask(subtask, command));
         }
     }
 

@@ -135,6 +135,7 @@ impl<T: Clone + Send> Reader for FeedReader<T> {
             out.split(split.number);
             while let Some(Entry { record, .. }) = records.get(split.next).filter(|entry| entry.due <= now)
                 && !out.is_full()
+                && !out.is_paused(split.number)
             {
                 self.emitted = Some(*split);
                 out.emit(record.clone(), NO_TIMESTAMP);
@@ -146,7 +147,7 @@ impl<T: Clone + Send> Reader for FeedReader<T> {
                 Some(Entry { due, .. }) if *due > now => {
                     next_due = Some(next_due.map_or(*due, |earliest| earliest.min(*due)));
                 }
-                Some(_) => more = true,
+                Some(_) => more |= !out.is_paused(split.number),
                 None => {}
             }
             if read && shared.ended {

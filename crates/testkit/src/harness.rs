@@ -496,6 +496,7 @@ impl<'a> Harness<'a> {
                 }
             }
             SubtaskEvent::Exhausted => attempt.exhausted(subtask),
+            SubtaskEvent::EventTime(report) => attempt.event_time(subtask, report.clone()),
             SubtaskEvent::Ended => drop(attempt.ended.insert(subtask)),
             SubtaskEvent::Finished => drop(attempt.finished.insert(subtask)),
             SubtaskEvent::Failed(failure) => self.failures.push(failure.clone()),

@@ -446,3 +446,102 @@ fn timestamps_that_records_have_are_kept() {
     job.settle();
     assert_eq!(values(&out), [(20, 3)]);
 }
+
+fn aligned(watermarks: Watermarks) -> Watermarks {
+    watermarks.with_alignment("times", ms(100))
+}
+
+/// Passes on records, which are their times. Readers may be 100 ms ahead of others.
+fn pass_on_aligned(watermarks: Watermarks) -> impl Fn(&mut StreamEnv, Feed<i64>, Collect<i64>) + 'static {
+    move |env, feed, out| {
+        let _ = env
+            .source("in", feed)
+            .assign_event_time(|time: &i64| *time, aligned(watermarks))
+            .sink("out", out);
+    }
+}
+
+fn highest(out: &Collect<i64>) -> Option<i64> {
+    values(out).into_iter().max()
+}
+
+#[test]
+fn a_split_that_is_ahead_waits_for_others() {
+    for parallelism in 1..=3 {
+        let (feed, out, mut job) = start(2, parallelism, pass_on_aligned(Watermarks::monotonic()));
+        feed.push(0, (0..1_000).step_by(10));
+        job.advance(ms(500));
+        assert_eq!(highest(&out), Some(0), "nothing is known of the other");
+        feed.push(1, [5]);
+        job.advance(ms(500));
+        assert_eq!(highest(&out), Some(110), "watermarks of 109 and 4");
+        let drift = job.metrics().iter().filter_map(|metrics| metrics.alignment_drift_ms).max();
+        assert_eq!(drift, Some(if parallelism == 1 { 0 } else { 105 }));
+        assert!(job.checkpoint());
+        job.fail_over(4 - parallelism);
+        job.advance(ms(500));
+        assert!(highest(&out) <= Some(220), "not further ahead of where it was before it knows of the other");
+        feed.push(1, [300]);
+        job.advance(ms(500));
+        assert_eq!(highest(&out), Some(410));
+        feed.end();
+        job.advance(ms(1_000));
+        assert!(job.finish(), "{}", job.state());
+        assert_eq!(out.committed(&job).len(), 102, "what has ended holds nobody back");
+    }
+}
+
+#[test]
+fn an_idle_split_does_not_hold_back_those_that_are_ahead() {
+    for parallelism in 1..=2 {
+        let watermarks = Watermarks::monotonic().with_idleness(ms(1_000));
+        let (feed, out, mut job) = start(2, parallelism, pass_on_aligned(watermarks));
+        feed.push(0, (0..1_000).step_by(10));
+        feed.push(1, [5]);
+        job.advance(ms(900));
+        assert_eq!(highest(&out), Some(110));
+        job.advance(ms(2_000));
+        assert_eq!(highest(&out), Some(990), "at parallelism {parallelism}");
+        // The split that has waited is not idle itself.
+        feed.push(1, [995]);
+        job.advance(ms(300));
+        feed.push(0, [1_000, 1_200, 2_000]);
+        job.advance(ms(600));
+        assert_eq!(highest(&out), Some(1_200), "at parallelism {parallelism}");
+    }
+}
+
+#[test]
+fn sources_of_a_group_wait_for_each_other() {
+    let (fast, slow, out) = (Feed::new(1), Feed::new(1), Collect::new("out"));
+    let (sources, sink) = ([fast.clone(), slow.clone()], out.clone());
+    let mut job = Harness::new(move |env| {
+        let [fast, slow] = sources.clone();
+        let watermarks = aligned(Watermarks::monotonic());
+        let fast = env.source("fast", fast).assign_event_time(|time: &i64| *time, watermarks);
+        let slow = env.source("slow", slow).map(|time: i64| time).boxed();
+        fast.union(slow.assign_event_time(|time: &i64| *time, watermarks)).sink("out", sink.clone());
+    });
+    job.start(1);
+    fast.push(0, (0..1_000).step_by(10));
+    slow.push(0, [0, 50]);
+    job.advance(ms(500));
+    assert_eq!(highest(&out), Some(160));
+    slow.end();
+    fast.end();
+    job.advance(ms(1_000));
+    assert!(job.finish(), "{}", job.state());
+    assert_eq!(out.committed(&job).len(), 102);
+}
+
+#[test]
+#[should_panic(expected = "cannot be aligned with the group 'times' behind an exchange")]
+fn event_time_is_aligned_behind_a_source_only() {
+    let _ = StreamEnv::build("test", |env| {
+        let times = env.source("in", Feed::new(1)).rebalance();
+        times
+            .assign_event_time(|time: &i64| *time, aligned(Watermarks::monotonic()))
+            .sink("out", Collect::new("out"));
+        Ok(())
+    });
+}

@@ -177,6 +177,9 @@ fn metrics(figures: &Figures, user: BTreeMap<String, f64>) -> BTreeMap<String, f
         metrics.insert("stateSizeBytes".to_owned(), latest.state_bytes as f64);
         metrics.insert("longestStepMs".to_owned(), latest.longest_step.as_millis() as f64);
         metrics.extend(latest.pending_records.map(|pending| ("pendingRecords".to_owned(), pending as f64)));
+        let drift =
+            latest.alignment_drift_ms.map(|drift| ("watermarkAlignmentDrift".to_owned(), drift as f64));
+        metrics.extend(drift);
     }
     metrics
 }

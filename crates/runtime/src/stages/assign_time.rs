@@ -92,7 +92,6 @@ where
 pub struct AssignTime<T, F, D> {
     operator: OperatorName,
     time: F,
-    watermarks: Watermarks,
     splits: SplitTimes,
     now: Instant,
     emitted: Timestamp,
@@ -112,8 +111,7 @@ impl<T, F, D: Control> AssignTime<T, F, D> {
         Self {
             operator,
             time,
-            watermarks,
-            splits: SplitTimes::new(watermarks.idleness()),
+            splits: SplitTimes::new(watermarks),
             now: Instant::default(),
             emitted: MIN_WATERMARK,
             idle: false,
@@ -138,16 +136,10 @@ impl<T, F, D: Control> AssignTime<T, F, D> {
             self.next.idle(idle);
         }
         match reached {
-            Reached::Time(lowest) => self.emit(self.watermark_at(lowest)),
+            Reached::Time(lowest) => self.emit(self.splits.watermark_at(lowest)),
             Reached::Exhausted => self.emit(MAX_WATERMARK),
             Reached::AwaitsSplit | Reached::Idle => {}
         }
-    }
-
-    /// The watermark for the highest timestamp seen. As in Flink, another record with that timestamp may still
-    /// come.
-    fn watermark_at(&self, highest: Timestamp) -> Timestamp {
-        highest.saturating_sub(self.watermarks.delay_ms()).saturating_sub(1)
     }
 
     fn emit(&mut self, watermark: Timestamp) {
@@ -212,7 +204,7 @@ impl<T, F: Send, D: Control> Control for AssignTime<T, F, D> {
     fn split_ended(&mut self, split: u64) {
         // The watermark of the last split was not emitted yet.
         if let Some(highest) = self.splits.remove(split) {
-            self.emit(self.watermark_at(highest));
+            self.emit(self.splits.watermark_at(highest));
         }
         self.next.split_ended(split);
     }
@@ -236,6 +228,13 @@ impl<T, F: Send, D: Control> Control for AssignTime<T, F, D> {
     }
 
     fn idle(&mut self, _: bool) {}
+
+    fn aligned(&self) -> Option<&SplitTimes> {
+        match self.splits.watermarks.alignment() {
+            Some(_) => Some(&self.splits),
+            None => self.next.aligned(),
+        }
+    }
 
     fn tick(&mut self, now: Instant) {
         self.now = now;

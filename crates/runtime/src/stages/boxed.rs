@@ -4,6 +4,7 @@
 //! is boxed only if the job requests it.
 
 use crate::stage::{AdoptedState, Control, OpenContext, SnapshotContext, Stage, Starved};
+use crate::stages::SplitTimes;
 use crate::wiring::Place;
 use crate::wiring::Wiring;
 use reflow_api::Input;
@@ -112,6 +113,7 @@ erase! {
         next_wakeup() -> Option<Instant>;
         is_settled() -> bool;
         is_full() -> bool;
+        aligned() -> Option<&SplitTimes>;
         count(metrics: &mut SubtaskMetrics);
     }
     &mut self {

@@ -22,5 +22,6 @@ pub use process::UnkeyedProcess;
 pub(crate) use process::WithoutKey;
 pub use side_output::SideOutput;
 pub use sink::SinkStage;
+pub use split_times::SplitTimes;
 pub use tail::{Edge, FilteredEdge, SharedTail, Tail};
 pub use try_map::{Convert, Keep, Try};

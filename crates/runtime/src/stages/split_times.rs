@@ -14,14 +14,14 @@
 //! goes.
 
 use crate::stage::{AWAITED_SPLIT, NO_MORE_SPLITS, NO_SPLIT, Starved};
-use reflow_types::{Instant, MIN_WATERMARK, Timestamp};
+use reflow_api::Watermarks;
+use reflow_types::{Instant, MAX_WATERMARK, MIN_WATERMARK, Timestamp};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The event times of a reader's splits.
-pub(super) struct SplitTimes {
-    /// The time without a record after which a split is idle, by the input clock.
-    idle_after: Option<Duration>,
+pub struct SplitTimes {
+    pub(crate) watermarks: Watermarks,
     splits: BTreeMap<u64, Split>,
     /// When the reader was first polled without having a split.
     without_split_since: Option<Duration>,
@@ -61,9 +61,9 @@ pub(super) enum Reached {
 
 impl SplitTimes {
     /// No splits yet.
-    pub(super) fn new(idle_after: Option<Duration>) -> Self {
+    pub(super) fn new(watermarks: Watermarks) -> Self {
         Self {
-            idle_after,
+            watermarks,
             splits: BTreeMap::new(),
             without_split_since: None,
             starved: (Duration::ZERO, Instant::default()),
@@ -128,7 +128,7 @@ impl SplitTimes {
     /// Marks splits that had no records when the input was read, at `at` by the input clock and `now` by the wall
     /// clock.
     pub(super) fn mark_starved(&mut self, at: Duration, now: Instant, splits: Starved<'_>) {
-        if self.idle_after.is_none() {
+        if self.watermarks.idleness().is_none() {
             return;
         }
         self.settle();
@@ -140,7 +140,9 @@ impl SplitTimes {
             }
             Starved::AllBut(has_more) => {
                 for (number, split) in &mut self.splits {
-                    if !matches!(*number, AWAITED_SPLIT | NO_MORE_SPLITS) && !has_more(*number) {
+                    if has_more(*number) {
+                        split.starved_since = None;
+                    } else if !matches!(*number, AWAITED_SPLIT | NO_MORE_SPLITS) {
                         split.starved_since.get_or_insert(at);
                     }
                 }
@@ -165,6 +167,10 @@ impl SplitTimes {
     /// The event time that all splits together have reached.
     pub(super) fn reached(&mut self) -> Reached {
         self.settle();
+        self.settled()
+    }
+
+    fn settled(&self) -> Reached {
         let active = |(number, split): &(&u64, &Split)| {
             **number != NO_MORE_SPLITS && !self.is_idle(split.starved_since)
         };
@@ -180,15 +186,42 @@ impl SplitTimes {
         }
     }
 
+    /// The watermark for the highest timestamp seen. As in Flink, another record with that timestamp may still
+    /// come.
+    pub(super) fn watermark_at(&self, highest: Timestamp) -> Timestamp {
+        highest.saturating_sub(self.watermarks.delay_ms()).saturating_sub(1)
+    }
+
+    /// The watermark of a split.
+    pub(crate) fn watermark_of(&self, split: u64) -> Timestamp {
+        let before = self.splits.get(&split).map_or(MIN_WATERMARK, |split| split.highest);
+        let since = if split == self.current { self.highest } else { MIN_WATERMARK };
+        self.watermark_at(before.max(since))
+    }
+
+    /// The splits whose watermark is above this one.
+    pub(crate) fn above(&self, watermark: Timestamp) -> impl Iterator<Item = u64> + '_ {
+        self.splits.keys().copied().filter(move |split| self.watermark_of(*split) > watermark)
+    }
+
+    /// The watermark by which the reader holds others back with which it is aligned; the highest one if it holds back
+    /// nobody, because it has no split or all are idle.
+    pub(crate) fn holds_back(&self) -> Timestamp {
+        match self.settled() {
+            Reached::Time(lowest) => self.watermark_at(lowest),
+            Reached::AwaitsSplit | Reached::Exhausted | Reached::Idle => MAX_WATERMARK,
+        }
+    }
+
     /// Whether the timeout has passed since `since`.
     fn is_idle(&self, since: Option<Duration>) -> bool {
         let waited = since.map(|since| self.starved.0.saturating_sub(since));
-        waited.zip(self.idle_after).is_some_and(|(waited, timeout)| waited >= timeout)
+        waited.zip(self.watermarks.idleness()).is_some_and(|(waited, timeout)| waited >= timeout)
     }
 
     /// When the next split becomes idle.
     pub(super) fn next_idle(&self, now: Instant) -> Option<Instant> {
-        let timeout = self.idle_after?;
+        let timeout = self.watermarks.idleness()?;
         let (at, wall) = self.starved;
         let without = self.without_split_since.filter(|_| self.splits.is_empty());
         let starved = self.splits.values().filter_map(|split| split.starved_since).chain(without);
@@ -213,7 +246,7 @@ mod tests {
     /// The story of a reader with two splits, of which one falls silent.
     #[test]
     fn the_lowest_split_that_is_not_idle_decides() {
-        let mut splits = SplitTimes::new(Some(3 * SECOND));
+        let mut splits = SplitTimes::new(Watermarks::monotonic().with_idleness(3 * SECOND));
         assert_eq!(splits.reached(), Reached::AwaitsSplit);
         splits.restore(vec![(1, 40)]);
         splits.add(1);
@@ -240,11 +273,24 @@ mod tests {
 
     #[test]
     fn a_reader_at_the_end_of_its_splits_is_not_idle() {
-        let mut splits = SplitTimes::new(Some(SECOND));
+        let mut splits = SplitTimes::new(Watermarks::monotonic().with_idleness(SECOND));
         splits.add(NO_MORE_SPLITS);
         splits.mark_starved(SECOND, Instant(0), Starved::AllBut(&|_| false));
         splits.mark_starved(9 * SECOND, Instant(0), Starved::AllBut(&|_| false));
         assert_eq!(splits.reached(), Reached::Exhausted);
         assert_eq!(splits.to_snapshot().count(), 0);
+    }
+
+    /// What it has more of was held up, also if it had nothing before.
+    #[test]
+    fn a_split_that_has_more_is_not_idle() {
+        let mut splits = SplitTimes::new(Watermarks::monotonic().with_idleness(SECOND));
+        splits.add(1);
+        splits.select(1);
+        splits.record(7);
+        splits.mark_starved(SECOND, Instant(0), Starved::AllBut(&|_| false));
+        splits.mark_starved(9 * SECOND, Instant(0), Starved::AllBut(&|_| true));
+        assert_eq!(splits.reached(), Reached::Time(7));
+        assert_eq!((splits.watermark_of(1), splits.holds_back()), (6, 6));
     }
 }

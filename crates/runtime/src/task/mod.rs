@@ -27,7 +27,7 @@ use reflow_protocol::failure::Failure;
 use reflow_protocol::report::SubtaskEvent;
 use reflow_protocol::rescale::Part;
 use reflow_protocol::snapshot::{OperatorState, Restore};
-use reflow_types::{CheckpointId, GraphVersion, Instant, SubtaskId};
+use reflow_types::{CheckpointId, GraphVersion, Instant, SubtaskId, Timestamp};
 
 /// The code that runs one subtask. Its slot calls it, on the slot's thread. Methods unwind if user code or state
 /// fails, and the slot catches that.
@@ -48,6 +48,8 @@ pub trait Task: Send {
     /// Ends the input, because all readers of the source are [exhausted](SubtaskEvent::Exhausted). No effect on a
     /// reader that got splits since.
     fn end_source(&mut self) {}
+    /// Sets the lowest watermark of the readers with which the source's reader is aligned.
+    fn set_lowest_watermark(&mut self, _lowest: Timestamp) {}
     /// Prepares the next graph. Answered by [`TaskEvent::Prepared`] or [`TaskEvent::Refused`].
     fn prepare(&mut self, preparation: Preparation);
     /// Prefetches the state of the incoming groups from a later checkpoint. Answered as `prepare`.
@@ -122,6 +124,17 @@ impl TaskStep {
         match self {
             Self::Idle(_) | Self::Backpressured(_) | Self::AtCapacity(_) => Self::Worked,
             step => step,
+        }
+    }
+
+    /// The outcome of a step after which the task wants to be woken at this time, too.
+    fn until(self, at: Option<Instant>) -> Self {
+        let sooner = |wake: Option<Instant>| wake.into_iter().chain(at).min();
+        match self {
+            Self::Idle(wake) => Self::Idle(sooner(wake)),
+            Self::Backpressured(wake) => Self::Backpressured(sooner(wake)),
+            Self::AtCapacity(wake) => Self::AtCapacity(sooner(wake)),
+            Self::Worked | Self::Finished => self,
         }
     }
 }

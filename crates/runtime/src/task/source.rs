@@ -1,8 +1,10 @@
 //! The task whose head is a source's reader.
 
+mod alignment;
 mod assignment;
 mod emitter;
 
+use self::alignment::Aligned;
 use self::assignment::{Assignment, Pause};
 use self::emitter::{Emitted, Emitter};
 use super::core::{Phase, TaskCore};
@@ -13,6 +15,7 @@ use crate::build::BuildContext;
 use crate::failure::with_sources;
 use crate::rescale::Preparation;
 use crate::stage::{AWAITED_SPLIT, AdoptedState, NO_MORE_SPLITS, Stage, Starved, take_list};
+use crate::stages::SplitTimes;
 use crate::wiring::Wiring;
 use bytes::Bytes;
 use reflow_api::source::{ReaderMessage, ToEnumerator, encode_split};
@@ -47,6 +50,8 @@ pub struct SourceTask<R: Reader, C> {
     pause: Pause,
     wiring: Wiring,
     watermark: Timestamp,
+    /// Set if its event time is aligned with that of others.
+    aligned: Option<Aligned>,
     /// A list for the starved splits of a poll, kept for its memory.
     starved: Vec<u64>,
 }
@@ -66,8 +71,10 @@ where
     ) -> Self {
         let watermark = context.watermark();
         let splits = take_list::<R::Split>(&mut context.restored.state.operator, &operator, SPLITS);
+        let aligned = chain.aligned().and_then(|splits| splits.watermarks.alignment()).map(Aligned::new);
         let mut task = Self {
             core: TaskCore::new(chain, watermark, context),
+            aligned,
             operator,
             reader,
             messages,
@@ -143,6 +150,9 @@ where
             self.end(events);
             return TaskStep::Worked;
         }
+        if self.aligned.as_ref().is_some_and(|aligned| aligned.is_ahead(self.holds_back())) {
+            return self.wait(now);
+        }
         match self.poll(now) {
             Polled::More => {
                 self.core.flush_if_due(now);
@@ -172,6 +182,23 @@ where
     fn wait(&mut self, now: Instant) -> TaskStep {
         self.core.flush(now);
         self.core.idle()
+    }
+
+    /// The watermark by which the reader holds others back with which it is aligned.
+    fn holds_back(&self) -> Timestamp {
+        match self.core.phase() {
+            Phase::Running => self.core.chain().aligned().map_or(MAX_WATERMARK, SplitTimes::holds_back),
+            _ => MAX_WATERMARK,
+        }
+    }
+
+    /// Reports event time, if that is due. Returns when it is due next.
+    fn report_event_time(&mut self, now: Instant, events: &mut Vec<TaskEvent>) -> Option<Instant> {
+        let watermark = self.holds_back();
+        let aligned = self.aligned.as_mut()?;
+        let report = aligned.report(now, watermark);
+        events.extend(report.map(|report| TaskEvent::from(SubtaskEvent::EventTime(report))));
+        Some(aligned.report_at())
     }
 
     /// Starts an added task, if the checkpoint is its cut.
@@ -288,7 +315,8 @@ where
 
     fn poll(&mut self, now: Instant) -> Polled {
         let most = self.core.step_records() as u64;
-        let mut out = Emitter::new(self.core.chain_mut(), most, std::mem::take(&mut self.starved));
+        let limit = self.aligned.as_ref().map(Aligned::limit);
+        let mut out = Emitter::new(self.core.chain_mut(), (most, limit), std::mem::take(&mut self.starved));
         let polled = match self.reader.poll(now, &mut out) {
             Ok(polled) => polled,
             Err(error) => self.core.fail(Fault::External, with_sources(&*error)),
@@ -298,7 +326,13 @@ where
         match polled {
             // Without room, the poll may have left out records of any split.
             Polled::Wait(_) if !has_room => {}
-            Polled::Wait(_) => self.core.starved(Starved::AllBut(&|split| reader.has_more(split))),
+            Polled::Wait(_) => {
+                let splits = limit.and_then(|limit| Some((limit, self.core.chain().aligned()?)));
+                let paused: Vec<u64> =
+                    splits.map_or(Vec::new(), |(limit, splits)| splits.above(limit).collect());
+                self.core
+                    .starved(Starved::AllBut(&|split| paused.contains(&split) || reader.has_more(split)));
+            }
             Polled::More | Polled::End => {
                 let without = starved.iter().filter(|split| !reader.has_more(**split));
                 without.for_each(|split| self.core.starved(Starved::Split(*split)));
@@ -342,6 +376,7 @@ where
         let worked = self.core.write_snapshot(now, events);
         let step = self.step_input(now, events);
         events.extend(self.messages.take().into_iter().map(report));
+        let step = step.until(self.report_event_time(now, events));
         if worked { step.or_worked() } else { step }
     }
 
@@ -392,6 +427,12 @@ where
         self.assignment.end_source();
     }
 
+    fn set_lowest_watermark(&mut self, lowest: Timestamp) {
+        if let Some(aligned) = &mut self.aligned {
+            aligned.set_lowest(lowest);
+        }
+    }
+
     fn prepare(&mut self, preparation: Preparation) {
         self.core.chain_mut().prepare(preparation.wiring.as_ref());
         self.core.report(prepared(&preparation));
@@ -425,6 +466,7 @@ where
             watermark: self.watermark,
             pending_records: self.reader.pending_records(),
             skipped_records: self.reader.skipped_records(),
+            alignment_drift_ms: self.aligned.as_ref().and_then(|aligned| aligned.drift_ms(self.holds_back())),
             ..Default::default()
         };
         self.core.count(&mut metrics);

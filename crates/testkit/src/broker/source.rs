@@ -213,6 +213,7 @@ impl Reader for BrokerReader {
             active.fetch(now, &self.io, &self.source)?;
             out.split(active.split.partition.into());
             while !out.is_full()
+                && !out.is_paused(active.split.partition.into())
                 && let Some(record) = active.fetched.pop_front()
             {
                 let at = active.split;
@@ -226,7 +227,9 @@ impl Reader for BrokerReader {
             }
         }
         self.splits.retain(|active| !active.is_read());
-        if self.splits.iter().any(|active| !active.fetched.is_empty()) {
+        let is_left =
+            |active: &Active| !active.fetched.is_empty() && !out.is_paused(active.split.partition.into());
+        if self.splits.iter().any(is_left) {
             return Ok(Polled::More);
         }
         if self.complete && self.splits.is_empty() {

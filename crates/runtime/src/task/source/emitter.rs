@@ -8,6 +8,8 @@ use reflow_types::Timestamp;
 pub(super) struct Emitter<'a, C> {
     chain: &'a mut C,
     most: u64,
+    /// The watermark above which splits are paused, if event time is aligned.
+    limit: Option<Timestamp>,
     emitted: u64,
     /// The split that is being read, and the value of `emitted` when it began.
     turn: Option<(u64, u64)>,
@@ -25,9 +27,10 @@ pub(super) struct Emitted {
 }
 
 impl<'a, C: Control> Emitter<'a, C> {
-    /// An emitter that takes at most `most` records. `starved` is an empty list, passed for its memory.
-    pub(super) fn new(chain: &'a mut C, most: u64, starved: Vec<u64>) -> Self {
-        Self { chain, most, emitted: 0, turn: None, starved }
+    /// An emitter that takes at most `most` records, and pauses splits whose watermark is above `limit`. `starved` is an
+    /// empty list, passed for its memory.
+    pub(super) fn new(chain: &'a mut C, (most, limit): (u64, Option<Timestamp>), starved: Vec<u64>) -> Self {
+        Self { chain, most, limit, emitted: 0, turn: None, starved }
     }
 
     /// Ends the poll.
@@ -40,9 +43,15 @@ impl<'a, C: Control> Emitter<'a, C> {
         if let Some((split, before)) = self.turn.take()
             && self.emitted == before
             && self.has_room()
+            && !self.pauses(split)
         {
             self.starved.push(split);
         }
+    }
+
+    fn pauses(&self, split: u64) -> bool {
+        let splits = self.limit.and_then(|limit| Some((limit, self.chain.aligned()?)));
+        splits.is_some_and(|(limit, splits)| splits.watermark_of(split) > limit)
     }
 
     #[inline]
@@ -67,6 +76,10 @@ impl<T, C: Stage<T>> Emit<T> for Emitter<'_, C> {
     fn emit(&mut self, value: T, time: Timestamp) {
         self.emitted += 1;
         self.chain.push(value, time);
+    }
+
+    fn is_paused(&self, split: u64) -> bool {
+        self.pauses(split)
     }
 
     #[inline]
