@@ -1,7 +1,7 @@
 //! The alignment of event time: readers of a group do not read on while they are too far ahead of the slowest one.
 //!
 //! Readers report their watermarks ([`EventTimeReport`]) and decide themselves whether they are too far ahead of the lowest
-//! one in their group, which they are notified here: in answer to a report that shows that they know another one, and as soon as
+//! one in their group. They are notified of it: in answer to a report that shows that they know another one, and as soon as
 //! a reader that waits may read on. So each reader gets about as many messages as it sends, and a message that is lost is
 //! replaced with the next report. A reader that has not reported in this attempt holds nobody back.
 
@@ -16,7 +16,7 @@ pub struct EventTimeAlignment {
 }
 
 impl EventTimeAlignment {
-    /// Takes a reader's report. Returns the readers that are to be notified the lowest watermark of the group, with it.
+    /// Takes a reader's report. Returns the readers that are to be notified of the lowest watermark of the group, with it.
     pub fn report(&mut self, reader: SubtaskId, report: EventTimeReport) -> Vec<(SubtaskId, Timestamp)> {
         let group = report.group.clone();
         self.readers.insert(reader, report);
@@ -59,7 +59,7 @@ mod tests {
         }
     }
 
-    /// What each reader is notified.
+    /// What each reader is notified of.
     fn notified(
         alignment: &mut EventTimeAlignment,
         reader: u64,
