@@ -292,14 +292,18 @@ fn what_an_ended_attempt_has_left_is_cleaned_up_once_and_by_its_own_job() {
     t.job.kill();
     assert_eq!(t.out.cleaned(), Vec::<String>::new(), "at first nobody has been there before");
     t.job.start(3);
+    t.job.settle();
+    assert_eq!(t.out.cleaned(), Vec::<String>::new(), "the job may return to a checkpoint that has it");
+    assert!(t.job.checkpoint(), "{}", t.job.state());
     let mut cleaned = t.out.cleaned();
     cleaned.sort();
     let [first, second] = &cleaned[..] else { panic!("two subtasks were there: {cleaned:?}") };
     assert!(first.ends_with(": 1") && second.ends_with(": 1"), "{cleaned:?}");
-    t.job.settle();
+    assert!(t.job.checkpoint(), "{}", t.job.state());
     assert_eq!(t.out.cleaned(), Vec::<String>::new(), "once is enough");
     t.job.kill();
     t.job.start_from_savepoint(&savepoint, 1);
+    assert!(t.job.checkpoint(), "{}", t.job.state());
     assert_eq!(t.out.cleaned(), Vec::<String>::new(), "a savepoint's job may still run somewhere");
 }
 
