@@ -26,8 +26,8 @@ use crate::rng::Rng;
 use crate::world::{Storage, System, Work};
 use alignment::Alignment;
 use reading::{Reading, Readings};
-use reflow_api::UserError;
 use reflow_api::source::HandOut;
+use reflow_api::{UserError, Watermarks};
 use reflow_stream::{Pipeline, Stream, StreamEnv};
 use reflow_testkit::operators::{Operator, called};
 use std::collections::BTreeMap;
@@ -55,6 +55,8 @@ pub struct Workload {
     work: Work,
     /// Whether splits wait for each other.
     alignment: Option<Alignment>,
+    /// Whether the engine lets them wait, so that none is much further ahead in event time than they are from the beginning.
+    event_time_alignment: Option<Duration>,
     hand_out: HandOut,
 }
 
@@ -171,6 +173,16 @@ impl Workload {
             most_records = most_records.min(60_000) / fan_out;
         }
         readings.per_split = readings.per_split.min(most_records / u64::from(readings.splits)).max(20);
+        // Splits that wait for others in two ways could wait for each other.
+        let mut of_event_time = Rng::new(readings.seed).fork("alignment");
+        let event_time_alignment = of_event_time.chance(0.5).then(|| {
+            let steps = of_event_time.within(1..=10);
+            Duration::from_millis(readings.lead_ms + readings.disorder_ms + steps * readings.step_ms)
+        });
+        let max_parallelism = [rng.skewed(1..=32_768) as u32, rng.skewed(1..=32_768) as u32];
+        let window = Duration::from_millis(rng.skewed(100..=20_000));
+        // A split that waits for one that pauses would become idle as well, and then be late.
+        let alignment = rng.chance(0.5).then(|| Alignment::random(rng)).filter(|_| shape != Shape::Idle);
         Self {
             shape,
             readings: Arc::new(readings),
@@ -178,10 +190,10 @@ impl Workload {
             cost,
             work: Work::default(),
             probe,
-            max_parallelism: [rng.skewed(1..=32_768) as u32, rng.skewed(1..=32_768) as u32],
-            window: Duration::from_millis(rng.skewed(100..=20_000)),
-            // A split that waits for one that pauses would become idle as well, and then be late.
-            alignment: rng.chance(0.5).then(|| Alignment::random(rng)).filter(|_| shape != Shape::Idle),
+            max_parallelism,
+            window,
+            event_time_alignment: event_time_alignment.filter(|_| alignment.is_none()),
+            alignment,
             // The records of a split that is handed out late may be late.
             hand_out: match rng.chance(0.5) && shape.is_timeless() {
                 true => HandOut::OnRequest,
@@ -276,6 +288,14 @@ impl Workload {
             }
             reading
         })
+    }
+
+    /// Watermarks by which no reading is late.
+    fn watermarks(&self) -> Watermarks {
+        let disorder = Duration::from_millis(self.readings.disorder_ms);
+        let watermarks = Watermarks::bounded_out_of_orderness(disorder);
+        let aligned = self.event_time_alignment.map(|ahead| watermarks.with_alignment("readings", ahead));
+        aligned.unwrap_or(watermarks)
     }
 
     /// A function that takes time for each record, if the operator at this place is slow.

@@ -137,6 +137,10 @@ impl Reader for ReadingReader {
             if *due > now || out.is_full() {
                 continue;
             }
+            if out.is_paused(split.number.into()) {
+                *due = now + HELD;
+                continue;
+            }
             out.split(split.number.into());
             let mut end = (split.next / readings.burst * readings.burst + readings.burst).min(last);
             let pause = self.source.pause.filter(|pause| pause.split == split.number);

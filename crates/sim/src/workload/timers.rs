@@ -5,11 +5,10 @@ use super::reading::Reading;
 use super::sink::LineSink;
 use super::{Lines, Workload};
 use crate::faults::Probe;
-use reflow_api::{Context, ProcessFunction, TimeDomain, UserError, Watermarks};
+use reflow_api::{Context, ProcessFunction, TimeDomain, UserError};
 use reflow_stream::StreamEnv;
 use reflow_types::{Data, MAX_WATERMARK, Timestamp};
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 /// How long a record is held back.
 const HOLD_MS: i64 = 150;
@@ -17,10 +16,9 @@ const HOLD_MS: i64 = 150;
 const AT_THE_END: Timestamp = MAX_WATERMARK - 1;
 
 pub(super) fn build(env: &mut StreamEnv, workload: &Workload) {
-    let disorder = Duration::from_millis(workload.readings.disorder_ms);
     workload
         .readings(env, "readings")
-        .assign_event_time(|reading: &Reading| reading.time, Watermarks::bounded_out_of_orderness(disorder))
+        .assign_event_time(|reading: &Reading| reading.time, workload.watermarks())
         .key_by(|reading: &Reading| reading.key)
         .process(HoldAndSum { size_ms: workload.window.as_millis() as i64, probe: workload.probe.clone() })
         .max_parallelism(workload.max_parallelism[0])

@@ -4,18 +4,13 @@
 use super::reading::Reading;
 use super::sink::LineSink;
 use super::{Lines, Workload};
+use reflow_api::Aggregate;
 use reflow_api::window::{SlidingWindows, TumblingWindows, Windowed};
-use reflow_api::{Aggregate, Watermarks};
 use reflow_stream::StreamEnv;
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 /// The number of slides in a sliding window.
 const SLIDES: u32 = 3;
-
-fn watermarks(workload: &Workload) -> Watermarks {
-    Watermarks::bounded_out_of_orderness(Duration::from_millis(workload.readings.disorder_ms))
-}
 
 pub(super) fn line(windowed: &Windowed<u64, (u64, i64)>) -> String {
     let Windowed { key, window, value: (count, sum) } = windowed;
@@ -25,7 +20,7 @@ pub(super) fn line(windowed: &Windowed<u64, (u64, i64)>) -> String {
 pub(super) fn build_tumbling(env: &mut StreamEnv, workload: &Workload) {
     workload
         .readings(env, "readings")
-        .assign_event_time(|reading: &Reading| reading.time, watermarks(workload))
+        .assign_event_time(|reading: &Reading| reading.time, workload.watermarks())
         .key_by(|reading: &Reading| reading.key)
         .window(TumblingWindows::of(workload.window))
         .aggregate(Sum)
@@ -43,7 +38,7 @@ pub(super) fn build_sliding_union(env: &mut StreamEnv, workload: &Workload) {
     let mut of = |name, source| {
         workload
             .readings_of(env, name, source)
-            .assign_event_time(|reading: &Reading| reading.time, watermarks(workload))
+            .assign_event_time(|reading: &Reading| reading.time, workload.watermarks())
     };
     let one = of("readings", workload.source());
     let other = of("the first again", workload.source().ending_early());
