@@ -2,8 +2,8 @@
 //!
 //! Everything is built in the profile of the tests, so that a complete run takes about half an hour on two slow
 //! cores: dependencies are checked once for clippy and the documentation, and compiled once for all other steps, which
-//! also use the same features (`build_as_for_tests`). Steps that need an optimised build (benchmarks, the distribution, thousands of simulated
-//! clusters) are separate commands: `cargo xtask bench`, `dist` and `sim`.
+//! also use the same features (`build_as_for_tests`). Steps that need an optimised build (benchmarks, the distribution,
+//! thousands of simulated clusters) are separate commands: `cargo xtask bench`, `dist` and `sim`.
 
 use std::process::Command;
 use std::time::Instant;
