@@ -16,10 +16,92 @@ use std::time::Duration;
 /// When the last clone is dropped, answers that were not taken are dropped, including later ones, calls are
 /// cancelled, and so are uploads whose last part was not submitted. So a task that ends at any point leaves nothing
 /// behind in its slot and its process, which outlive it.
+///
+/// The requests of a source or sink go through here. A test of a source or sink does what the slot does: it takes the
+/// requests, and answers them.
+///
+/// ```
+/// # mod reflow { pub use reflow_api::*; pub use reflow_env::*; }
+/// use bytes::Bytes;
+/// use reflow::Io;
+/// use reflow::store::{Location, StoreOp, StoreReply};
+///
+/// let io = Io::default();
+/// let prices = StoreOp::Get { at: Location("s3://shop/prices.csv".to_owned()), range: None };
+/// let ticket = io.submit(prices);
+/// assert!(io.take(ticket).is_none(), "not answered yet");
+///
+/// for (ticket, request) in io.drain_submitted() {
+///     assert!(matches!(request.into_store(), Some(StoreOp::Get { .. })));
+///     io.answer(ticket, Ok(StoreReply::Bytes(Bytes::from("tea,3"))));
+/// }
+/// assert_eq!(io.take(ticket), Some(Ok(StoreReply::Bytes(Bytes::from("tea,3")))));
+/// ```
+///
+/// A large object is uploaded in parts. What is not needed any more is forgotten or cancelled:
+///
+/// ```
+/// # mod reflow { pub use reflow_api::*; pub use reflow_env::*; }
+/// use bytes::Bytes;
+/// use reflow::store::{Location, StoreOp, StoreReply};
+/// use reflow::{Io, RequestError};
+///
+/// fn upload(io: &Io, at: &Location, parts: Vec<Bytes>) -> Vec<reflow::store::Ticket> {
+///     let upload = io.new_upload();
+///     let (at, last) = (at.clone(), parts.len() - 1);
+///     let part = |(index, part)| StoreOp::Upload { upload, at: at.clone(), part, last: index == last };
+///     parts.into_iter().enumerate().map(part).map(|part| io.submit(part)).collect()
+/// }
+///
+/// let io = Io::default();
+/// let parts = vec![Bytes::from("one"), Bytes::from("two")];
+/// let tickets = upload(&io, &Location("s3://shop/report".to_owned()), parts);
+/// io.answer(tickets[0], Ok(StoreReply::Done));
+/// let outcome: Option<Result<(), RequestError>> = io.take_outcome(tickets[0]);
+/// assert!(matches!(outcome, Some(Ok(()))));
+/// io.forget(tickets[1]);
+/// io.submit_and_forget(StoreOp::Delete { at: Location("s3://shop/report.old".to_owned()) });
+/// ```
 #[derive(Clone, Default)]
 pub struct Io(Arc<Scope>);
 
 /// Identifies a call to a system outside the cluster, and knows the types of its answer.
+///
+/// ```
+/// # mod reflow { pub use reflow_api::*; pub use reflow_env::*; }
+/// use reflow::{Answer, CallTicket, Client, Io};
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// /// Looks up the price of a product.
+/// #[derive(Debug)]
+/// struct Prices;
+///
+/// impl Client for Prices {
+///     type Request = String;
+///     type Answer = u32;
+///     type Error = std::io::Error;
+///
+///     fn system(&self) -> &str {
+///         "prices://shop"
+///     }
+///
+///     async fn call(&self, product: &String) -> Result<u32, std::io::Error> {
+///         Ok(product.len() as u32) // a request over the network
+///     }
+/// }
+///
+/// let io = Io::default();
+/// let client = Arc::new(Prices);
+/// let tea: CallTicket<Prices> = io.call(&client, "tea".to_owned(), Duration::from_secs(1));
+/// let salt = io.call(&client, "salt".to_owned(), Duration::from_secs(1));
+/// io.cancel(salt.untyped());
+/// // What the slot does.
+/// let submitted = io.drain_submitted();
+/// assert_eq!(submitted.len(), 1, "a call that was cancelled is not made");
+/// io.answer(submitted[0].0, Answer::External(Ok(Box::new(3u32))));
+/// assert!(matches!(io.take_answer(&tea), Some(Ok(3))));
+/// ```
 pub struct CallTicket<C> {
     ticket: Ticket,
     client: PhantomData<fn() -> C>,
@@ -45,19 +127,27 @@ impl<C> std::fmt::Debug for CallTicket<C> {
 ///
 /// ```
 /// # extern crate reflow_api as reflow;
+/// # use reflow_env::Ticket;
 /// use reflow::{Client, Io, io::Calls};
 /// use std::sync::Arc;
 /// use std::time::Duration;
 ///
-/// fn ask_all<C: Client>(calls: &Calls<C>, client: &Arc<C>, requests: Vec<C::Request>) {
+/// fn ask_all<C: Client>(io: &Io, client: &Arc<C>, requests: Vec<C::Request>) -> Calls<C> {
+///     let calls = Calls::new(io.clone());
 ///     for request in requests {
 ///         calls.call(client, request, Duration::from_secs(1));
 ///     }
+///     calls
 /// }
 ///
-/// fn take_answers<C: Client>(calls: &Calls<C>) {
+/// /// Prints the answers that have arrived, and cancels the others once one has failed.
+/// fn take_answers<C: Client>(calls: &Calls<C>, mut unanswered: Vec<Ticket>) {
 ///     while let Some((ticket, answer)) = calls.next_answer() {
-///         println!("{ticket:?}: {answer:?}");
+///         unanswered.retain(|other| *other != ticket);
+///         match answer {
+///             Ok(answer) => println!("{answer:?}"),
+///             Err(_) => unanswered.drain(..).for_each(|ticket| calls.cancel(ticket)),
+///         }
 ///     }
 /// }
 /// ```
@@ -134,7 +224,8 @@ enum Kind {
 }
 
 impl Io {
-    /// A new [`Io`] in the same slot, with its own requests.
+    /// For the slot: a new [`Io`] in the same slot, with its own requests.
+    #[doc(hidden)]
     #[must_use]
     pub fn for_task(&self) -> Self {
         Self(Arc::new(Scope { slot: self.0.slot.clone(), open: Mutex::default() }))
@@ -234,18 +325,19 @@ impl Io {
         }
     }
 
-    /// For the slot: takes the requests submitted since the last call.
+    /// For the slot, and for tests: takes the requests submitted since the last call.
     pub fn drain_submitted(&self) -> Vec<(Ticket, Request)> {
         std::mem::take(&mut self.0.slot().submitted)
     }
 
     /// For the slot: takes the calls cancelled since the last call. They were submitted before what
     /// [`drain_submitted`](Self::drain_submitted) returned last.
+    #[doc(hidden)]
     pub fn drain_canceled(&self) -> Vec<Ticket> {
         std::mem::take(&mut self.0.slot().canceled)
     }
 
-    /// For the slot: delivers an answer. Dropped if nobody waits for it.
+    /// For the slot, and for tests: delivers an answer. Dropped if nobody waits for it.
     pub fn answer(&self, ticket: Ticket, answer: impl Into<Answer>) {
         let mut slot = self.0.slot();
         if slot.unanswered.remove(&ticket).is_some() {

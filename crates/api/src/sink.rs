@@ -98,6 +98,83 @@ pub struct WriterContext {
 }
 
 /// Writes records. All calls come from one thread, none may block.
+///
+/// A commit must be possible in the next process, so what it needs is in the transaction. This sink writes an object at
+/// each checkpoint, hidden, and moves it to its place when the checkpoint is complete:
+///
+/// ```
+/// # mod reflow { pub use reflow_api::*; pub use reflow_env::*; pub use reflow_types::*; }
+/// use bytes::Bytes;
+/// use reflow::sink::{CommitFailure, Prepared, WriterContext};
+/// use reflow::store::{Location, PutMode, StoreError, StoreOp};
+/// use reflow::{Request, RequestError, Sink, Timestamp, Transaction, UserError, Writer};
+///
+/// /// Writes words to objects below `directory`.
+/// #[derive(Clone)]
+/// struct Words {
+///     directory: Location,
+/// }
+///
+/// impl Sink for Words {
+///     type Item = String;
+///     type Writer = WordWriter;
+///
+///     fn writer(&self, context: &WriterContext) -> Result<WordWriter, UserError> {
+///         // No other subtask of this or another job has the same name.
+///         let name = format!("{}-{}", context.opened.0, context.subtask.0);
+///         Ok(WordWriter { directory: self.directory.clone(), name, objects: 0, words: String::new() })
+///     }
+/// }
+///
+/// struct WordWriter {
+///     directory: Location,
+///     name: String,
+///     objects: u32,
+///     words: String,
+/// }
+///
+/// impl Writer for WordWriter {
+///     type Item = String;
+///
+///     fn write(&mut self, word: String, _: Timestamp) -> Result<(), UserError> {
+///         self.words.push_str(&word);
+///         self.words.push('\n');
+///         Ok(())
+///     }
+///
+///     fn prepare(&mut self) -> Result<Option<Prepared>, UserError> {
+///         if self.words.is_empty() {
+///             return Ok(None);
+///         }
+///         self.objects += 1;
+///         let name = format!("{}-{}", self.name, self.objects);
+///         let put = StoreOp::Put {
+///             at: self.directory.join(".pending").join(&name),
+///             body: Bytes::from(std::mem::take(&mut self.words)),
+///             mode: PutMode::Overwrite, // it may be repeated
+///         };
+///         Ok(Some(Prepared {
+///             transaction: Transaction(Bytes::from(name)),
+///             requests: vec![put.into()],
+///             wait_for: Vec::new(),
+///         }))
+///     }
+///
+///     fn commit(&self, Transaction(name): &Transaction) -> Result<Request, UserError> {
+///         let name = std::str::from_utf8(name)?;
+///         let from = self.directory.join(".pending").join(name);
+///         Ok(StoreOp::Rename { from, to: self.directory.join(name) }.into())
+///     }
+///
+///     fn commit_failed(&self, error: &RequestError) -> CommitFailure {
+///         match error {
+///             // The answer to an earlier commit was lost.
+///             RequestError::Store(StoreError::NotFound(_)) => CommitFailure::AlreadyCommitted,
+///             _ => CommitFailure::Transient,
+///         }
+///     }
+/// }
+/// ```
 pub trait Writer: Send + 'static {
     /// The type of its records.
     type Item;
@@ -204,6 +281,70 @@ pub trait Writer: Send + 'static {
 }
 
 /// The barrier at which a writer takes part in a checkpoint.
+///
+/// A writer that keeps its output open over checkpoints returns the state of it, and continues from that state:
+///
+/// ```
+/// # mod reflow { pub use reflow_api::*; pub use reflow_env::*; pub use reflow_types::*; }
+/// use bytes::Bytes;
+/// use reflow::sink::{Barrier, FollowedBy, OpenOutput, Owner, WriterOutput};
+/// use reflow::{CheckpointId, Request, Timestamp, Transaction, UserError, Writer};
+///
+/// /// Sends a thousand words at once to a system outside, as one transaction.
+/// #[derive(Default)]
+/// struct Batches {
+///     words: Vec<String>,
+/// }
+///
+/// impl Batches {
+///     fn transaction(&mut self) -> Transaction {
+///         Transaction(Bytes::from(std::mem::take(&mut self.words).join(" ")))
+///     }
+/// }
+///
+/// impl Writer for Batches {
+///     type Item = String;
+///
+///     fn write(&mut self, word: String, _: Timestamp) -> Result<(), UserError> {
+///         self.words.push(word);
+///         Ok(())
+///     }
+///
+///     fn snapshot(&mut self, barrier: Barrier) -> Result<WriterOutput, UserError> {
+///         let mut output = WriterOutput::default();
+///         if self.words.len() < 1_000 && barrier.may_leave_open() {
+///             output.open.push(Bytes::from(self.words.join(" ")));
+///         } else {
+///             output.transactions.push(self.transaction());
+///         }
+///         Ok(output)
+///     }
+///
+///     fn restore(&mut self, open: Vec<OpenOutput>) -> Result<(), UserError> {
+///         for OpenOutput { state, owner } in open {
+///             // Nothing of it exists outside, so it does not matter whose it was.
+///             assert!(matches!(owner, Owner::ThisJob | Owner::AnotherJob));
+///             self.words.extend(std::str::from_utf8(&state)?.split(' ').map(str::to_owned));
+///         }
+///         Ok(())
+///     }
+///
+///     fn commit(&self, _: &Transaction) -> Result<Request, UserError> {
+///         todo!("a call of the system's client")
+///     }
+/// }
+///
+/// let mut writer = Batches::default();
+/// writer.write("tea".to_owned(), 0)?;
+/// let barrier = Barrier { checkpoint: CheckpointId(7), followed_by: FollowedBy::Records };
+/// let state = writer.snapshot(barrier)?.open.remove(0);
+/// // After a failure.
+/// let mut writer = Batches::default();
+/// writer.restore(vec![OpenOutput { state, owner: Owner::ThisJob }])?;
+/// let last = Barrier { checkpoint: CheckpointId(8), followed_by: FollowedBy::Nothing };
+/// assert_eq!(writer.snapshot(last)?.transactions, [Transaction(Bytes::from("tea"))]);
+/// # Ok::<(), UserError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Barrier {
     /// The checkpoint.

@@ -120,6 +120,43 @@ pub struct ReaderContext {
 ///
 /// A message arrives once, or not at all if the attempt ends or a rescale removes the reader. Messages are not part of
 /// checkpoints, so after a restore a reader sends again what still matters.
+///
+/// ```
+/// # extern crate reflow_api as reflow;
+/// use reflow::source::{ReaderMessage, ToEnumerator};
+///
+/// /// Reads splits one after the other.
+/// struct Reading {
+///     current: Option<u32>,
+///     requested: bool,
+///     enumerator: ToEnumerator,
+/// }
+///
+/// impl Reading {
+///     /// Called by the reader's `poll`.
+///     fn request_split(&mut self) {
+///         if self.current.is_none() && !self.requested {
+///             self.enumerator.request_split();
+///             self.requested = true;
+///         }
+///     }
+///
+///     /// Called by the reader's `poll` when a split has ended.
+///     fn end(&mut self) {
+///         // `Enumerator::on_event` receives it.
+///         self.enumerator.send("a page was read".into());
+///         self.current = None;
+///     }
+/// }
+///
+/// let enumerator = ToEnumerator::default();
+/// let mut reading = Reading { current: None, requested: false, enumerator: enumerator.clone() };
+/// reading.request_split();
+/// reading.end();
+/// // What the task does.
+/// let sent = [ReaderMessage::SplitRequest, ReaderMessage::Event("a page was read".into())];
+/// assert_eq!(enumerator.take(), sent);
+/// ```
 #[derive(Clone, Default)]
 pub struct ToEnumerator(Arc<Mutex<Vec<ReaderMessage>>>);
 
@@ -143,7 +180,7 @@ impl ToEnumerator {
         self.lock().push(ReaderMessage::SplitRequest);
     }
 
-    /// For the task: takes the messages since the last call.
+    /// For the task, and for tests: takes the messages since the last call.
     pub fn take(&self) -> Vec<ReaderMessage> {
         std::mem::take(&mut self.lock())
     }
@@ -258,6 +295,87 @@ pub trait Emit<T> {
 ///
 /// All calls come from one thread, and none may block. The JobManager keeps the splits that are found, assigns them to
 /// readers and includes those that are not assigned in checkpoints.
+///
+/// The splits of this source are the pages of a catalogue, which a call finds. Readers ask for one when they have none.
+///
+/// ```
+/// # mod reflow { pub use reflow_api::*; pub use reflow_env::*; pub use reflow_types::*; }
+/// use bytes::Bytes;
+/// use reflow::source::{HandOut, decode_split, encode_split};
+/// use reflow::{Answer, CallTicket, Client, Enumerator, EnumeratorContext, Instant, Io, UserError};
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// /// Asks the catalogue for its number of pages.
+/// struct Catalogue;
+///
+/// impl Client for Catalogue {
+///     type Request = ();
+///     type Answer = u32;
+///     type Error = std::io::Error;
+///
+///     fn system(&self) -> &str {
+///         "catalogue://shop"
+///     }
+///
+///     async fn call(&self, _: &()) -> Result<u32, std::io::Error> {
+///         Ok(3) // a request over the network
+///     }
+/// }
+///
+/// #[derive(Default)]
+/// struct Pages {
+///     /// The call under way.
+///     call: Option<CallTicket<Catalogue>>,
+///     is_done: bool,
+/// }
+///
+/// impl Enumerator for Pages {
+///     fn poll(&mut self, _: Instant, context: &mut EnumeratorContext) -> Result<Option<Instant>, UserError> {
+///         if self.is_done {
+///             return Ok(None);
+///         }
+///         let io = context.io().clone();
+///         let call = self.call.get_or_insert_with(|| io.call(&Arc::new(Catalogue), (), Duration::from_secs(10)));
+///         if let Some(pages) = io.take_answer(call) {
+///             (0..pages?).for_each(|page| context.found(&page));
+///             self.is_done = true;
+///         }
+///         Ok(None) // it is polled when the call is answered
+///     }
+///
+///     fn hand_out(&self) -> HandOut {
+///         HandOut::OnRequest
+///     }
+///
+///     fn is_done(&self) -> bool {
+///         self.is_done
+///     }
+///
+///     fn snapshot(&self) -> Bytes {
+///         encode_split(&self.is_done)
+///     }
+///
+///     fn restore(&mut self, snapshot: &[u8]) -> Result<(), UserError> {
+///         self.is_done = decode_split(snapshot)?;
+///         Ok(())
+///     }
+/// }
+///
+/// // What the JobManager does.
+/// let io = Io::default();
+/// let mut context = EnumeratorContext::new(io.clone());
+/// let mut pages = Pages::default();
+/// pages.poll(Instant::default(), &mut context)?;
+/// let (ticket, _) = io.drain_submitted().remove(0);
+/// io.answer(ticket, Answer::External(Ok(Box::new(3u32))));
+/// pages.poll(Instant::default(), &mut context)?;
+/// assert_eq!(context.take_found().len(), 3);
+/// let mut restored = Pages::default();
+/// restored.restore(&pages.snapshot())?;
+/// assert!(restored.is_done());
+/// # Ok::<(), UserError>(())
+/// ```
 pub trait Enumerator: Send {
     /// Does what can be done now: takes answers, submits requests and reports splits that it has found. Returns when
     /// it is to be called again; it is also called at the start and whenever a request was answered. An error fails
@@ -347,6 +465,14 @@ pub fn decode_split<S: Data>(bytes: &[u8]) -> Result<S, DecodeError> {
 }
 
 /// The enumerator of a source whose splits are known from the start.
+///
+/// ```
+/// # extern crate reflow_api as reflow;
+/// use reflow::source::{FixedSplits, HandOut};
+///
+/// // Twelve months, of which some take longer to read than others.
+/// let months = FixedSplits::new(1..=12u32).hand_out(HandOut::OnRequest);
+/// ```
 pub struct FixedSplits {
     unassigned: Vec<Bytes>,
     hand_out: HandOut,

@@ -129,6 +129,36 @@ pub trait States<K: Key>: Sized + Send + 'static {
 pub type Access<'a, K, S> = <S as States<K>>::Access<'a>;
 
 /// One plain value for each key, whose type is the state of its function.
+///
+/// ```
+/// # extern crate reflow_api as reflow;
+/// use reflow::states::PlainState;
+/// use reflow::{Context, ProcessFunction, UserError};
+///
+/// /// Numbers the records of each key.
+/// #[derive(Clone)]
+/// struct Number;
+///
+/// impl ProcessFunction for Number {
+///     type Key = String;
+///     type In = String;
+///     type Out = (u64, String);
+///     type State = u64;
+///
+///     fn process(
+///         &mut self,
+///         context: &mut impl Context<String, u64, (u64, String)>,
+///         record: String,
+///     ) -> Result<(), UserError> {
+///         *context.state_mut() += 1;
+///         let number = *context.state_mut();
+///         context.emit((number, record));
+///         Ok(())
+///     }
+/// }
+/// # fn is_plain<S: PlainState<String>>() {}
+/// # is_plain::<u64>();
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` declares states, and is not itself the value that a key has",
     label = "call `states()` instead, or `states_and_emit()`"
@@ -164,6 +194,7 @@ impl<K: Key, T: Default + Data> States<K> for T {
 const PLAIN: (TableId, &str) = (TableId(0), "state");
 
 /// The access to a plain value. Use [`Context::state`](crate::Context::state) and the methods beside it.
+#[doc(hidden)]
 pub struct Plain<'a, K, T> {
     _table: &'a mut KeyedTable<K, T>,
     _current: Current<'a, K>,

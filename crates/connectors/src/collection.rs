@@ -28,6 +28,7 @@ impl<T> Collection<T> {
 }
 
 /// The whole collection, with the position of the next record.
+#[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Data)]
 pub struct CollectionSplit {
     next: u64,
@@ -48,6 +49,7 @@ impl<T: Clone + Send + Sync + 'static> Source for Collection<T> {
 }
 
 /// Reads a [`Collection`].
+#[doc(hidden)]
 pub struct CollectionReader<T> {
     items: Arc<[T]>,
     split: Option<CollectionSplit>,

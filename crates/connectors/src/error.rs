@@ -3,6 +3,24 @@
 use reflow_env::{CallError, Location, StoreError};
 
 /// A connector's failure. The runtime adds the operator and the subtask.
+///
+/// ```
+/// use reflow_connectors::ConnectorError;
+/// use reflow_connectors::error::MalformedRecord;
+///
+/// /// Whether reading again can help.
+/// fn may_pass(error: &(dyn std::error::Error + 'static)) -> bool {
+///     match error.downcast_ref::<ConnectorError>() {
+///         Some(ConnectorError::Malformed(record)) => {
+///             let MalformedRecord { at, offset, reason, .. } = &**record;
+///             eprintln!("mend {at} at byte {offset}: {reason}");
+///             false
+///         }
+///         Some(ConnectorError::LongLine { .. }) => false,
+///         _ => true,
+///     }
+/// }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectorError {

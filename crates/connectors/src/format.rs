@@ -13,6 +13,37 @@ use std::io::Write;
 /// // Big-endian numbers, without anything between them.
 /// let sink = FileSink::new("/data/numbers", |n: &u32, out: &mut Vec<u8>| out.extend(n.to_be_bytes()));
 /// ```
+///
+/// A format that can fail, or that writes a header, is a type:
+///
+/// ```
+/// use reflow_api::UserError;
+/// use reflow_connectors::Format;
+///
+/// /// Percentages.
+/// #[derive(Clone)]
+/// struct Percent;
+///
+/// impl Format<f64> for Percent {
+///     fn extension(&self) -> &'static str {
+///         "txt"
+///     }
+///
+///     fn encode(&mut self, share: &f64, out: &mut Vec<u8>) -> Result<(), UserError> {
+///         if !(0.0..=1.0).contains(share) {
+///             return Err(format!("{share} is not a share").into());
+///         }
+///         out.extend(format!("{:.1} %\n", share * 100.0).bytes());
+///         Ok(())
+///     }
+/// }
+///
+/// let mut out = Vec::new();
+/// Percent.encode(&0.125, &mut out)?;
+/// assert_eq!(out, b"12.5 %\n");
+/// assert!(Percent.encode(&2.0, &mut out).is_err());
+/// # Ok::<(), UserError>(())
+/// ```
 pub trait Format<T>: Clone + Send + 'static {
     /// The extension of its files' names, without the dot. Empty for none.
     fn extension(&self) -> &'static str {

@@ -89,6 +89,7 @@ impl<F> Generator<F> {
 }
 
 /// Every `of`-th index, starting with the next one.
+#[doc(hidden)]
 #[derive(Clone, Debug, PartialEq, Eq, Data)]
 pub struct GeneratorSplit {
     number: u32,
@@ -126,6 +127,7 @@ where
 }
 
 /// Reads splits of a [`Generator`], in turn.
+#[doc(hidden)]
 pub struct GeneratorReader<F> {
     make: F,
     limits: Limits,

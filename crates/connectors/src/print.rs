@@ -40,6 +40,15 @@ enum Target {
 /// A record that is printed in the `{}` format: one that implements [`Display`].
 ///
 /// [`Print::stdout`] needs it, so that the compiler names the remedy for other types.
+///
+/// ```
+/// use reflow_connectors::print::{Print, Printed};
+///
+/// fn print<T: Printed>() -> Print<T> {
+///     Print::stdout()
+/// }
+/// let words: Print<String> = print();
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be printed, because it does not implement `Display`",
     label = "needs records that implement `Display`",
@@ -114,6 +123,7 @@ impl<T: 'static> Sink for Print<T> {
 }
 
 /// Prints one subtask's records.
+#[doc(hidden)]
 pub struct PrintWriter<T> {
     print: Print<T>,
     prefix: String,

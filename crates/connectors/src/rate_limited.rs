@@ -64,6 +64,7 @@ impl<S: Source> Source for RateLimited<S> {
 }
 
 /// Reads at its share of the rate.
+#[doc(hidden)]
 pub struct RateLimitedReader<R> {
     /// Records per second of all readers together.
     total: f64,

@@ -18,6 +18,34 @@ use std::time::Duration;
 ///
 /// It is made where no runtime runs, so it opens its connections in its first call. The subtasks of a process can
 /// share one client and its connections; their calls then run concurrently.
+///
+/// ```
+/// # extern crate reflow_env as reflow;
+/// use reflow::Client;
+/// use std::io;
+///
+/// /// Looks up the host that serves a shard.
+/// struct Directory {
+///     url: String,
+/// }
+///
+/// impl Client for Directory {
+///     type Request = u32;
+///     type Answer = String;
+///     type Error = io::Error;
+///
+///     fn system(&self) -> &str {
+///         &self.url
+///     }
+///
+///     async fn call(&self, shard: &u32) -> io::Result<String> {
+///         if *shard >= 16 {
+///             return Err(io::Error::other("there are 16 shards"));
+///         }
+///         Ok(format!("host-{shard}")) // a request over the network
+///     }
+/// }
+/// ```
 pub trait Client: Send + Sync + 'static {
     /// A request, as plain data: the simulator's system reads it, too.
     type Request: fmt::Debug + Send + Sync + 'static;
@@ -55,6 +83,33 @@ pub type CallResult = Result<Box<dyn AnyAnswer>, CallError>;
 pub type CallFuture = Pin<Box<dyn Future<Output = CallResult> + Send>>;
 
 /// A request to a system outside the cluster. Clones are the same request, which can be submitted again.
+///
+/// ```
+/// # extern crate reflow_env as reflow;
+/// use reflow::{Call, CallError, Client};
+/// use std::sync::Arc;
+/// use std::time::Duration;
+/// # struct Directory;
+/// # impl Client for Directory {
+/// #     type Request = u32;
+/// #     type Answer = String;
+/// #     type Error = std::io::Error;
+/// #     fn system(&self) -> &str { "directory://shop" }
+/// #     async fn call(&self, _: &u32) -> Result<String, std::io::Error> { Ok(String::new()) }
+/// #     fn bytes(&self, _: &u32) -> usize { 4 }
+/// # }
+///
+/// let call = Call::new(&Arc::new(Directory), 7, Duration::from_secs(1));
+/// assert_eq!((call.system(), call.bytes()), ("directory://shop", 4));
+/// // What a test that plays the directory looks at.
+/// assert_eq!(call.request().downcast_ref(), Some(&7u32));
+/// assert_eq!(call.time_limit(), Duration::from_secs(1));
+/// assert_eq!(call.timed_out().to_string(), "directory://shop has not answered within 1s");
+///
+/// let refused = CallError::failed("directory://shop", std::io::Error::other("there are 16 shards"));
+/// let reason = refused.client_error::<std::io::Error>().map(ToString::to_string);
+/// assert_eq!(reason.as_deref(), Some("there are 16 shards"));
+/// ```
 #[derive(Clone)]
 pub struct Call {
     time_limit: Duration,
@@ -128,7 +183,8 @@ impl Call {
         self.bound.request()
     }
 
-    /// Begins to carry the call out, without its time limit.
+    /// Begins to carry the call out, without its time limit. For drivers.
+    #[doc(hidden)]
     pub fn start(&self) -> CallFuture {
         self.bound.clone().start()
     }

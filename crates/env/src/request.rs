@@ -6,6 +6,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A request to the outside.
+///
+/// ```
+/// # extern crate reflow_env as reflow;
+/// use reflow::Request;
+/// use reflow::store::{Location, StoreOp};
+///
+/// let delete = StoreOp::Delete { at: Location("s3://shop/old".to_owned()) };
+/// let request = Request::from(delete.clone());
+/// assert_eq!(request.bytes(), 0);
+/// assert_eq!(request.into_store(), Some(delete));
+/// ```
+///
+/// To another system, it is a call of its [`Client`]:
+///
+/// ```
+/// # extern crate reflow_env as reflow;
+/// use reflow::{Client, Request};
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// fn commit<C: Client<Request = String>>(client: &Arc<C>, transaction: &str) -> Request {
+///     Request::call(client, format!("commit {transaction}"), Duration::from_secs(10))
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
     /// To object storage.
@@ -50,6 +74,19 @@ impl From<Call> for Request {
 }
 
 /// The answer to a [`Request`] of the same kind.
+///
+/// ```
+/// # extern crate reflow_env as reflow;
+/// use reflow::store::StoreReply;
+/// use reflow::{Answer, CallError};
+///
+/// let stored = Answer::Store(Ok(StoreReply::Done));
+/// assert!(stored.outcome().is_ok());
+/// let found = Answer::External(Ok(Box::new("host-7".to_owned())));
+/// assert!(found.outcome().is_ok());
+/// let refused = Answer::External(Err(CallError::failed("directory://shop", std::fmt::Error)));
+/// assert!(refused.outcome().is_err());
+/// ```
 #[derive(Debug)]
 pub enum Answer {
     /// From object storage.
@@ -81,6 +118,20 @@ impl From<CallResult> for Answer {
 }
 
 /// The error of a [`Request`].
+///
+/// ```
+/// # extern crate reflow_env as reflow;
+/// use reflow::store::StoreError;
+/// use reflow::{CallError, RequestError};
+///
+/// fn may_pass(error: &RequestError) -> bool {
+///     match error {
+///         RequestError::Store(StoreError::Failed { .. }) => true,
+///         RequestError::Store(_) => false,
+///         RequestError::External(CallError::TimedOut { .. } | CallError::Failed { .. }) => true,
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum RequestError {
     /// Of object storage.

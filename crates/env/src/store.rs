@@ -1,4 +1,28 @@
 //! Requests to object storage, and their answers.
+//!
+//! ```
+//! # extern crate reflow_env as reflow;
+//! use bytes::Bytes;
+//! use reflow::store::{Location, ObjectMeta, PutMode, StoreError, StoreOp, StoreReply, StoreResult, Ticket};
+//!
+//! let directory = Location("s3://shop/orders".to_owned());
+//! let put = StoreOp::Put {
+//!     at: directory.join("2026-03-29.csv"),
+//!     body: Bytes::from("tea,3\n"),
+//!     mode: PutMode::Create, // only one of several writers succeeds
+//! };
+//! let list = StoreOp::List { below: directory };
+//!
+//! fn bytes_of(listing: StoreResult) -> Result<u64, StoreError> {
+//!     let StoreReply::Objects(objects) = listing? else { unreachable!("the reply to a listing") };
+//!     Ok(objects.iter().map(|ObjectMeta { len, .. }| len).sum())
+//! }
+//!
+//! /// `Io::submit` returns the ticket, by which the reply is taken.
+//! struct Listing {
+//!     ticket: Ticket,
+//! }
+//! ```
 
 use bytes::Bytes;
 use reflow_types::Data;

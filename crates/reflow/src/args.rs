@@ -22,6 +22,17 @@ pub struct Args {
 }
 
 /// Invalid arguments of a job.
+///
+/// ```
+/// use reflow::Args;
+/// use reflow::args::ArgsError;
+///
+/// let args = Args::new(["--rate", "ten"])?;
+/// let error = args.parse("rate", 1u64).unwrap_err();
+/// assert!(matches!(error, ArgsError::BadValue { .. }));
+/// assert_eq!(error.to_string(), "invalid value 'ten' for --rate: invalid digit found in string");
+/// # Ok::<(), ArgsError>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum ArgsError {
     /// An argument is neither `--name` nor `--name value`.

@@ -37,28 +37,29 @@ pub use args::Args;
 pub use clap;
 pub use job_function::JobFunction;
 pub use reflow_api::async_calls;
+pub use reflow_api::io;
 pub use reflow_api::metrics;
 pub use reflow_api::operator_state;
 pub use reflow_api::sink;
 pub use reflow_api::source;
-pub use reflow_api::states::{self, States};
+pub use reflow_api::states;
 pub use reflow_api::{
     Aggregate, AsyncCalls, AsyncFunction, BroadcastProcessFunction, CallTicket, CoProcessFunction, Context,
     Either, Emit, Enumerator, EnumeratorContext, Failed, Input, Io, JoinContext, LateTimestamp,
     MergeableAggregate, OnError, Opened, OutputTag, Polled, ProcessFunction, ProcessJoinFunction, Reader,
-    Retry, RuntimeContext, Sink, Source, TimeBound, TimeDomain, Transaction, TryAggregate,
+    Retry, RuntimeContext, Sink, Source, States, TimeBound, TimeDomain, Transaction, TryAggregate,
     UnkeyedCoProcessFunction, UnkeyedContext, UnkeyedProcessFunction, UserError, Watermarks, Writer, window,
 };
 pub use reflow_connectors as connectors;
 pub use reflow_env::store;
-pub use reflow_env::{Call, CallError, Client, Request, RequestError};
+pub use reflow_env::{Answer, Call, CallError, Client, Request, RequestError};
 pub use reflow_stream::{
     BoxedStream, BroadcastConnectedStream, ConnectedKeyedStreams, ConnectedStreams, KeySelector, KeyedInputs,
     KeyedStream, Pipeline, SharedStream, SinkHandle, Stream, StreamEnv, WindowAllStream, WindowedStream,
 };
 pub use reflow_types::{
-    Adapter, CanonicalF64, Data, Instant, Key, KeyWriter, MAX_WATERMARK, MIN_WATERMARK, NO_TIMESTAMP,
-    Timestamp, data,
+    Adapter, CanonicalF64, CheckpointId, Data, Instant, Key, KeyWriter, MAX_WATERMARK, MIN_WATERMARK,
+    NO_TIMESTAMP, SubtaskId, SubtaskIndex, Timestamp, data,
 };
 
 /// The result of a job function.

@@ -22,13 +22,25 @@ use reflow_runtime::{BuildContext, EndOfChain, OperatorName, Stage, Task, declar
 use reflow_types::{Data, MaxParallelism};
 use std::marker::PhantomData;
 
-/// The head of a task and the operators chained to it.
+/// The head of a task and the operators chained to it. A job names it only in the types of its functions' parameters:
+///
+/// ```
+/// # extern crate reflow_stream as reflow;
+/// use reflow::{Pipeline, Stream};
+///
+/// /// Works on any stream of lines, whatever is chained before.
+/// fn words(lines: Stream<impl Pipeline<Out = String>>) -> Stream<impl Pipeline<Out = String>> {
+///     lines.flat_map(|line: String| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+/// }
+/// ```
 pub trait Pipeline: Send + 'static {
     /// The type of the records that it emits.
     type Out: Send + 'static;
     /// Adds what the head keeps in checkpoints to its operator. Called when the chain begins with it.
+    #[doc(hidden)]
     fn declare(&self, _operator: &mut Operator) {}
     /// Creates a task that passes its records to `down`.
+    #[doc(hidden)]
     fn build<D: Stage<Self::Out> + 'static>(&self, down: D, context: &mut BuildContext) -> Box<dyn Task>;
 }
 

@@ -27,6 +27,35 @@ pub const ENCODING: u32 = 1;
 ///
 /// Implementors guarantee that equal keys have equal encodings and different keys different ones. `usize` and
 /// `isize` are not keys, because their width depends on the machine.
+///
+/// A type of which only a part is the key implements the trait itself:
+///
+/// ```
+/// # extern crate reflow_types as reflow;
+/// use reflow::{Key, KeyWriter};
+///
+/// /// A word, whose case does not matter.
+/// #[derive(Clone, reflow::Data)]
+/// struct Word(String);
+///
+/// impl PartialEq for Word {
+///     fn eq(&self, other: &Word) -> bool {
+///         self.0.to_lowercase() == other.0.to_lowercase()
+///     }
+/// }
+///
+/// impl Eq for Word {}
+///
+/// impl Key for Word {
+///     fn encode(&self, out: &mut KeyWriter) {
+///         let word = self.0.to_lowercase();
+///         out.write(&(word.len() as u64).to_le_bytes());
+///         out.write(word.as_bytes());
+///     }
+/// }
+///
+/// assert_eq!(Word("Tea".to_owned()).key_hash(), Word("TEA".to_owned()).key_hash());
+/// ```
 #[diagnostic::on_unimplemented(
     message = "a stream cannot be keyed by `{Self}`, because it does not implement `Key`",
     label = "not a key",

@@ -20,6 +20,17 @@ pub const MAX_WATERMARK: Timestamp = i64::MAX;
 /// A process reads its wall clock once, when it starts, and adds monotonic time to it. So instants never go back
 /// within a process. Between processes they differ as the machines' clocks do, so they are shown to users but never
 /// compared across processes.
+///
+/// ```
+/// # extern crate reflow_types as reflow;
+/// use reflow::Instant;
+/// use std::time::Duration;
+///
+/// let opened = Instant::from_millis(1_000);
+/// let now = opened + Duration::from_millis(250);
+/// assert_eq!(now.since(opened), Duration::from_millis(250));
+/// assert_eq!(now.as_millis(), 1_250);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Data)]
 pub struct Instant(pub u64);
 

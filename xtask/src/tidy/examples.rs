@@ -1,65 +1,81 @@
-//! Checks that what a job uses is shown by an example. Each public type, trait, function, macro and method has one, or
-//! another one of the same file shows it: names it, or calls or implements the method. So one example may show a whole
-//! builder. Methods of traits that have a default need none, and lines that rustdoc hides do not count.
+//! Checks that what a job uses is shown by an example. Each type, trait, function, macro and method that `reflow`
+//! exports has one, or another one of the same file shows it: names it, or calls or implements the method. So one
+//! example may show a whole builder. Methods of traits that have a default need none, and lines that rustdoc hides do not count.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::Finding;
+use super::{File, Finding};
 
-/// The crates whose items `reflow` exports for jobs.
-const CRATES: &[&str] =
-    &["crates/api/src", "crates/connectors/src", "crates/reflow/src", "crates/stream/src"];
+/// The crates of which `reflow` exports everything.
+const WHOLE: &[&str] = &["reflow", "connectors"];
+/// The crates of which `reflow` exports some items and modules.
+const IN_PART: &[&str] = &["api", "env", "stream", "types"];
+/// The files of `reflow` that export items of other crates.
+const EXPORTING: &[&str] = &["crates/reflow/src/lib.rs", "crates/reflow/src/testing.rs"];
 
-/// Files in which something is not shown yet, most of it what only connectors and the engine use. Remove a file here once
-/// all of it is shown: this list only becomes shorter.
-const NOT_YET: &[&str] = &[
-    "crates/api/src/io.rs",
-    "crates/api/src/sink.rs",
-    "crates/api/src/source.rs",
-    "crates/api/src/states/aggregating.rs",
-    "crates/api/src/states/retention.rs",
-    "crates/api/src/states.rs",
-    "crates/api/src/window/assigner.rs",
-    "crates/api/src/window/session.rs",
-    "crates/connectors/src/collection.rs",
-    "crates/connectors/src/error.rs",
-    "crates/connectors/src/file_sink/bucket.rs",
-    "crates/connectors/src/file_sink/mod.rs",
-    "crates/connectors/src/file_sink/part.rs",
-    "crates/connectors/src/file_sink/writer.rs",
-    "crates/connectors/src/file_source/decode.rs",
-    "crates/connectors/src/file_source/framing.rs",
-    "crates/connectors/src/file_source/mod.rs",
-    "crates/connectors/src/file_source/reader.rs",
-    "crates/connectors/src/file_source/split.rs",
-    "crates/connectors/src/format.rs",
-    "crates/connectors/src/generator.rs",
-    "crates/connectors/src/print.rs",
-    "crates/connectors/src/rate_limited.rs",
-    "crates/connectors/src/socket_source/client.rs",
-    "crates/connectors/src/socket_source/mod.rs",
-    "crates/reflow/src/args.rs",
-    "crates/reflow/src/launch/mod.rs",
-    "crates/stream/src/job.rs",
-    "crates/stream/src/pipeline.rs",
-];
+/// What `reflow` exports of other crates.
+#[derive(Default)]
+pub(super) struct Exports<'a> {
+    /// Each item or module: the crate that it is taken from, and its name.
+    names: BTreeSet<(&'a str, &'a str)>,
+}
+
+impl<'a> Exports<'a> {
+    /// Reads them from the repository's files.
+    pub(super) fn of(files: &'a [File]) -> Self {
+        let mut exports = Self::default();
+        for file in files.iter().filter(|file| EXPORTING.iter().any(|path| file.path == Path::new(path))) {
+            exports.add(&file.text);
+        }
+        exports
+    }
+
+    fn add(&mut self, text: &'a str) {
+        for statement in text.split("pub use reflow_").skip(1) {
+            let statement = statement.split(';').next().unwrap_or_default();
+            let name_end = statement.find(|c: char| !is_word(c)).unwrap_or(statement.len());
+            let (crate_name, rest) = statement.split_at(name_end);
+            if rest.starts_with(" as ") {
+                continue; // the whole crate
+            }
+            let words = rest.split(|c: char| !is_word(c) && c != ':').filter(|word| !word.is_empty());
+            let leaves = words.filter_map(|path| path.rsplit("::").next()).filter(|leaf| !leaf.is_empty());
+            self.names.extend(leaves.map(|leaf| (crate_name, leaf)));
+        }
+    }
+
+    /// Whether the item is one of these, if it is public.
+    fn has(&self, path: &Path, item: &str) -> bool {
+        let mut parts = path.iter().filter_map(|part| part.to_str()).skip(1);
+        let (Some(crate_name), Some(_), Some(module)) = (parts.next(), parts.next(), parts.next()) else {
+            return false;
+        };
+        WHOLE.contains(&crate_name)
+            || self.names.contains(&(crate_name, item))
+            || self.names.contains(&(crate_name, module.trim_end_matches(".rs")))
+    }
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
 
 /// Checks one Rust file.
-///
-/// `exported` is the text that names what `reflow` exports. Types of `crates/stream` that are not there occur only in the
-/// signatures of operators.
-pub(super) fn check(path: &Path, text: &str, exported: &str) -> Vec<Finding> {
+pub(super) fn check(path: &Path, text: &str, exports: &Exports<'_>) -> Vec<Finding> {
     let is_test = path.to_str().is_some_and(|path| path.contains("tests"));
-    if is_test || !CRATES.iter().any(|directory| path.starts_with(directory)) {
+    let is_checked =
+        WHOLE.iter().chain(IN_PART).any(|name| path.starts_with(Path::new("crates").join(name).join("src")));
+    if is_test || !is_checked {
         return Vec::new();
     }
     let items = items(text);
     let example = items.iter().map(|item| item.example.as_str()).collect::<String>() + &module_example(text);
     let mut findings: Vec<Finding> = Vec::new();
-    for item in items.iter().filter(|item| item.is_public && item.example.is_empty()) {
+    let unshown = items.iter().filter(|item| item.is_public && item.example.is_empty());
+    for item in unshown.filter(|item| exports.has(path, item.owner.unwrap_or(item.name))) {
         let is_shown = match &item.owner {
             Some(_) => ["fn ", ".", "::"].iter().any(|before| has(&example, before, item.name)),
-            None if path.starts_with("crates/stream") && !has(exported, "", item.name) => true,
             None => has(&example, "", item.name),
         };
         if !is_shown {
@@ -68,16 +84,7 @@ pub(super) fn check(path: &Path, text: &str, exported: &str) -> Vec<Finding> {
             findings.push(Finding::at_line(path, item.line, text));
         }
     }
-    match (NOT_YET.iter().any(|file| path == Path::new(file)), findings.is_empty()) {
-        (true, true) => {
-            vec![Finding::in_file(
-                path,
-                "is shown by examples: remove it from NOT_YET in xtask/src/tidy/examples.rs",
-            )]
-        }
-        (true, false) => Vec::new(),
-        (false, _) => findings,
-    }
+    findings
 }
 
 /// A documented item, or one that could be.
@@ -223,9 +230,8 @@ fn shown<'a>(docs: impl Iterator<Item = &'a str>) -> String {
 /// Whether `name` occurs as a word behind `before`.
 fn has(code: &str, before: &str, name: &str) -> bool {
     code.match_indices(name).any(|(at, _)| {
-        let is_part = |c: char| c.is_alphanumeric() || c == '_';
-        let starts = code[..at].ends_with(before) && !code[..at].ends_with(is_part);
-        starts && !code[at + name.len()..].starts_with(is_part)
+        let starts = code[..at].ends_with(before) && !code[..at].ends_with(is_word);
+        starts && !code[at + name.len()..].starts_with(is_word)
     })
 }
 
@@ -235,7 +241,9 @@ mod tests {
 
     #[track_caller]
     fn check_file(text: &str, expected: &[&str]) {
-        let found = check(Path::new("crates/api/src/a.rs"), text, "");
+        let mut exports = Exports::default();
+        exports.add("pub use reflow_api::{a, b::C};\npub use reflow_stream::Stream;\n");
+        let found = check(Path::new("crates/api/src/a.rs"), text, &exports);
         let texts: Vec<_> = found.iter().map(Finding::to_string).collect();
         assert_eq!(texts, expected);
     }
@@ -266,5 +274,25 @@ mod tests {
     fn what_is_not_for_jobs() {
         check_file("#[doc(hidden)]\npub struct Seam;\nimpl Clone for Seam {\n    fn clone() {}\n}\n", &[]);
         check_file("pub(crate) struct Seam;\n#[cfg(test)]\nmod tests {\n    pub fn a() {}\n}\n", &[]);
+    }
+
+    #[test]
+    fn what_is_not_exported_needs_no_example() {
+        let mut exports = Exports::default();
+        exports.add(
+            "pub use clap;\npub use reflow_api::{\n    a,\n    b::{self, C},\n};\npub use reflow_env as env;",
+        );
+        for (path, item, expected) in [
+            ("crates/api/src/a.rs", "X", true),
+            ("crates/api/src/a/d.rs", "X", true),
+            ("crates/stream/src/a.rs", "X", false),
+            ("crates/api/src/c.rs", "X", false),
+            ("crates/api/src/c.rs", "C", true),
+            ("crates/stream/src/c.rs", "C", false),
+            ("crates/env/src/b.rs", "X", false),
+            ("crates/connectors/src/b.rs", "X", true),
+        ] {
+            assert_eq!(exports.has(Path::new(path), item), expected, "{path} {item}");
+        }
     }
 }

@@ -137,6 +137,12 @@ impl<K: Key, A: Aggregate, R: Retention> StateTables for AggregatingTable<K, A, 
 ///     lately: ReducingState<u64, fn(u64, u64) -> u64, Expiring>,
 /// }
 ///
+/// fn declare() -> Highest {
+///     let day = TimeToLive::since_write(Duration::from_secs(86_400));
+///     let lately = ReducingState::by("lately", u64::max as _);
+///     Highest { ever: ReducingState::by("ever", u64::max), lately: lately.time_to_live(day) }
+/// }
+///
 /// fn add(highest: &mut Access<'_, u64, Highest>, value: u64) -> Option<u64> {
 ///     if value == 0 {
 ///         highest.ever.clear();
@@ -226,6 +232,18 @@ where
 }
 
 /// The aggregate that combines all values by a function. It is behind `reduce`, too.
+///
+/// ```
+/// # extern crate reflow_api as reflow;
+/// use reflow::Aggregate;
+/// use reflow::states::Reduce;
+///
+/// let product = Reduce::new(|a: u64, b: u64| a * b);
+/// let mut so_far = product.create();
+/// product.add(&mut so_far, 6);
+/// product.add(&mut so_far, 7);
+/// assert_eq!(product.result(&so_far), 42);
+/// ```
 pub struct Reduce<T, F> {
     function: F,
     takes: PhantomData<fn(T)>,

@@ -19,6 +19,11 @@ use std::time::Duration;
 /// fn recent() -> MapState<String, u64, Expiring> {
 ///     MapState::new("recent").time_to_live(TimeToLive::since_write(Duration::from_secs(3600)))
 /// }
+///
+/// /// Entries that are gone an hour after they were last used.
+/// fn used() -> MapState<String, u64, Expiring> {
+///     MapState::new("used").time_to_live(TimeToLive::since_access(Duration::from_secs(3600)))
+/// }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeToLive {
@@ -50,11 +55,32 @@ impl TimeToLive {
 }
 
 /// Whether the entries of a state expire: [`Forever`] or [`Expiring`].
+///
+/// ```
+/// # extern crate reflow_api as reflow;
+/// use reflow::states::{Expiring, Forever, List, Retention};
+///
+/// /// For lists that expire and for lists that do not.
+/// fn add_all<R: Retention>(words: &mut List<'_, u64, String, R>, text: &str) {
+///     text.split(' ').for_each(|word| words.push(word.to_owned()));
+/// }
+/// # fn uses(forever: &mut List<'_, u64, String, Forever>, expiring: &mut List<'_, u64, String, Expiring>) {
+/// #     add_all(forever, "a"); add_all(expiring, "b");
+/// # }
+/// ```
 pub trait Retention: sealed::Retains {}
 
 impl<R: sealed::Retains> Retention for R {}
 
 /// Entries stay until they are removed.
+///
+/// ```
+/// # extern crate reflow_api as reflow;
+/// use reflow::states::{Forever, ValueState};
+///
+/// // What is meant if it is left out.
+/// let total: ValueState<u64, Forever> = ValueState::<u64>::new("total");
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Forever;
 
@@ -74,6 +100,7 @@ impl From<TimeToLive> for Expiring {
 }
 
 /// An entry without a stamp. The name in savepoints is that of the entry that a state has.
+#[doc(hidden)]
 #[derive(Data)]
 #[data(removed = "stamp")]
 pub struct Kept<V> {
@@ -81,6 +108,7 @@ pub struct Kept<V> {
 }
 
 /// An entry with the time from which its time to live counts.
+#[doc(hidden)]
 #[derive(Data)]
 pub struct Stamped<V> {
     stamp: Timestamp,

@@ -26,6 +26,34 @@ pub trait Assigner: Clone + Send + 'static {
 
 /// What a window operator needs of an assigner: every [`Assigner`], and [sessions](super::SessionWindows), which depend on
 /// the record and merge. Not meant to be implemented elsewhere.
+///
+/// ```
+/// # mod reflow { pub use reflow_api::*; pub use reflow_types::*; }
+/// use reflow::window::{Merges, NeverMerges, SessionWindows, TumblingWindows, Window, WindowAssigner};
+/// use reflow::{Timestamp, UserError};
+/// use std::time::Duration;
+///
+/// /// The windows of a record, for any windows.
+/// fn windows<T, W: WindowAssigner<T>>(mut of: W, record: &T, time: Timestamp) -> Result<Vec<Window>, UserError> {
+///     let mut windows = Vec::new();
+///     of.assign(record, time, |window| windows.push(window))?;
+///     Ok(windows)
+/// }
+///
+/// /// Only for windows that stay as they were assigned.
+/// fn is_fixed<W: WindowAssigner<(), Merging = NeverMerges>>(_: &W) {}
+///
+/// /// Only for windows that merge.
+/// fn is_merging<W: WindowAssigner<(), Merging = Merges>>(_: &W) {}
+///
+/// let minutes = TumblingWindows::of(Duration::from_secs(60));
+/// is_fixed(&minutes);
+/// assert_eq!(windows(minutes, &(), 61_000)?, [Window { start: 60_000, end: 120_000 }]);
+/// let sessions = SessionWindows::with_gap(Duration::from_secs(60));
+/// is_merging(&sessions);
+/// assert_eq!(windows(sessions, &(), 61_000)?, [Window { start: 61_000, end: 121_000 }]);
+/// # Ok::<(), UserError>(())
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not assign windows",
     label = "expected windows",
@@ -83,7 +111,17 @@ impl<W: Assigner> Assigner for ProcessingTime<W> {
     }
 }
 
-/// Invalid windows.
+/// Invalid windows: what a job panics with when it is built, and the error of a record whose gap is invalid.
+///
+/// ```
+/// # extern crate reflow_api as reflow;
+/// use reflow::window::{SessionWindows, WindowAssigner, WindowError};
+/// use std::time::Duration;
+///
+/// let mut sessions = SessionWindows::with_dynamic_gap(|gap_ms: &u64| Duration::from_millis(*gap_ms));
+/// let error = sessions.assign(&0, 61_000, |_| unreachable!()).unwrap_err();
+/// assert_eq!(error.downcast_ref(), Some(&WindowError::TooShort { what: "gap" }));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WindowError {
     /// Below a millisecond.

@@ -17,7 +17,7 @@ use std::time::Duration;
 /// use std::time::Duration;
 ///
 /// struct Click { is_mobile: bool }
-/// let fixed = SessionWindows::with_gap(Duration::from_secs(60));
+/// let fixed: SessionWindows = SessionWindows::with_gap(Duration::from_secs(60));
 /// let by_record = SessionWindows::with_dynamic_gap(|click: &Click| {
 ///     Duration::from_secs(if click.is_mobile { 300 } else { 60 })
 /// });
@@ -27,17 +27,37 @@ pub struct SessionWindows<G = FixedGap> {
     gap: G,
 }
 
-/// The same gap behind each record.
+/// The same gap behind each record: what [`SessionWindows`] have if nothing else is said.
+///
+/// ```
+/// use reflow_api::window::SessionWindows;
+/// use reflow_api::window::session::FixedGap;
+/// use std::time::Duration;
+///
+/// let sessions: SessionWindows<FixedGap> = SessionWindows::with_gap(Duration::from_secs(60));
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct FixedGap {
     ms: i64,
 }
 
 /// A gap that depends on the record.
+///
+/// ```
+/// use reflow_api::window::SessionWindows;
+/// use reflow_api::window::session::DynamicGap;
+/// use std::time::Duration;
+///
+/// /// A function that returns such windows can name their type.
+/// fn sessions() -> SessionWindows<DynamicGap<fn(&u64) -> Duration>> {
+///     SessionWindows::with_dynamic_gap(|gap_ms| Duration::from_millis(*gap_ms))
+/// }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct DynamicGap<F>(F);
 
 /// The gap behind a record.
+#[doc(hidden)]
 pub trait Gap<T>: Clone + Send + 'static {
     /// The gap in milliseconds.
     fn ms(&self, value: &T) -> Result<i64, UserError>;

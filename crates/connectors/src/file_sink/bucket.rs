@@ -35,7 +35,13 @@ pub trait BucketAssigner<T>: Clone + Send + 'static {
     fn assign(&mut self, record: &T, time: Timestamp, bucket: &mut String) -> Result<(), UserError>;
 }
 
-/// All records go to the directory of the sink.
+/// All records go to the directory of the sink: what a [`FileSink`](super::FileSink) has if nothing else is said.
+///
+/// ```
+/// use reflow_connectors::{FileSink, Lines, file_sink::OneBucket};
+///
+/// let sink: FileSink<String, Lines, OneBucket> = FileSink::new("/data/words", Lines);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct OneBucket;
 
@@ -47,6 +53,15 @@ impl<T> BucketAssigner<T> for OneBucket {
 }
 
 /// Buckets that a function names; see [`FileSink::bucket_by`](super::FileSink::bucket_by).
+///
+/// ```
+/// use reflow_connectors::{FileSink, Lines, file_sink::ByFunction};
+///
+/// /// A function that returns such a sink can name its type.
+/// fn by_length() -> FileSink<String, Lines, ByFunction<fn(&String) -> usize>> {
+///     FileSink::new("/data/words", Lines).bucket_by(|word: &String| word.len())
+/// }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct ByFunction<G>(pub(super) G);
 
@@ -63,6 +78,16 @@ where
 }
 
 /// A bucket for each date and time of the records' event time, formatted in a time zone.
+///
+/// ```
+/// use reflow_connectors::file_sink::{BucketAssigner, DateTimeBuckets};
+///
+/// let mut buckets = DateTimeBuckets::new("%Y-%m-%d--%H", "Europe/Berlin");
+/// let mut name = String::new();
+/// buckets.assign(&"a word", 0, &mut name)?;
+/// assert_eq!(name, "1970-01-01--01");
+/// # Ok::<(), reflow_api::UserError>(())
+/// ```
 #[cfg(feature = "jiff")]
 #[derive(Clone, Debug)]
 pub struct DateTimeBuckets {

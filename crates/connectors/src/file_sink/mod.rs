@@ -136,8 +136,7 @@ impl<T, F: Format<T>, B> FileSink<T, F, B> {
         self
     }
 
-    /// Sets when files are closed. By default they are when they have 128 MiB, after 60 s, and when nothing was written for
-    /// 60 s.
+    /// Sets when files are closed. By default they are [at each checkpoint](RollingPolicy::on_checkpoint).
     #[must_use]
     pub fn rolling_policy(mut self, policy: RollingPolicy) -> Self {
         self.policy = policy;
@@ -192,6 +191,13 @@ impl<T, F: Format<T>, B> FileSink<T, F, B> {
     }
 
     /// Writes each record to the directory that an assigner names.
+    ///
+    /// ```
+    /// use reflow_connectors::{FileSink, Lines, file_sink::DateTimeBuckets};
+    ///
+    /// let days = DateTimeBuckets::new("%Y-%m-%d", "UTC");
+    /// let words = FileSink::<String, _>::new("/data/words", Lines).bucket_assigner(days);
+    /// ```
     #[must_use]
     pub fn bucket_assigner<C: BucketAssigner<T>>(self, buckets: C) -> FileSink<T, F, C> {
         FileSink {

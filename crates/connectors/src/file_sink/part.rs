@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 /// Bounds on what a writer has in memory and in its state. Tests and the simulator draw other values, so that little data
 /// exceeds each.
+#[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// More data of a part is uploaded in parts of this size. Object stores accept none below 5 MiB.

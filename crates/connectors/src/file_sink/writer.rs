@@ -26,6 +26,7 @@ pub(super) struct Move {
 }
 
 /// Writes one subtask's files.
+#[doc(hidden)]
 pub struct FileWriter<T, F, B> {
     format: F,
     buckets: B,

@@ -8,6 +8,36 @@ use serde::de::DeserializeOwned;
 use std::marker::PhantomData;
 
 /// Decodes the records of a file source. Each file has its own decoder, cloned from the source's.
+///
+/// ```
+/// use reflow_connectors::FileSource;
+/// use reflow_connectors::file_source::decode::{Decoder, Framing};
+///
+/// /// Lines of the form `name = value`. Lines that begin with `#` are comments.
+/// #[derive(Clone)]
+/// struct Settings;
+///
+/// impl Decoder for Settings {
+///     type Item = (String, String);
+///
+///     fn framing(&self) -> Framing {
+///         Framing::Lines
+///     }
+///
+///     fn decode(&mut self, line: &[u8]) -> Result<Option<(String, String)>, String> {
+///         let line = std::str::from_utf8(line).map_err(|error| format!("not UTF-8: {error}"))?;
+///         if line.starts_with('#') {
+///             return Ok(None);
+///         }
+///         let (name, value) = line.split_once(" = ").ok_or("there is no ` = `")?;
+///         Ok(Some((name.to_owned(), value.to_owned())))
+///     }
+/// }
+///
+/// let setting = Settings.decode(b"parallelism = 3");
+/// assert_eq!(setting, Ok(Some(("parallelism".to_owned(), "3".to_owned()))));
+/// let settings = FileSource::new("/etc/shop", Settings);
+/// ```
 pub trait Decoder: Clone + Send + 'static {
     /// The type of the decoded records.
     type Item: Send + 'static;
@@ -41,7 +71,13 @@ pub trait Decoder: Clone + Send + 'static {
     fn decode(&mut self, record: &[u8]) -> Result<Option<Self::Item>, String>;
 }
 
-/// Lines of UTF-8 text.
+/// Lines of UTF-8 text; see [`FileSource::lines`](super::FileSource::lines).
+///
+/// ```
+/// use reflow_connectors::file_source::decode::{Decoder, LineDecoder};
+///
+/// assert_eq!(LineDecoder.decode(b"to be"), Ok(Some("to be".to_owned())));
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct LineDecoder;
 
@@ -58,7 +94,16 @@ impl Decoder for LineDecoder {
     }
 }
 
-/// JSON values, one per line. Empty lines are ignored.
+/// JSON values, one per line. Empty lines are ignored. See [`FileSource::json_lines`](super::FileSource::json_lines).
+///
+/// ```
+/// use reflow_connectors::FileSource;
+/// use reflow_connectors::file_source::decode::JsonDecoder;
+///
+/// fn counts(directory: &str) -> FileSource<JsonDecoder<(String, u64)>> {
+///     FileSource::json_lines(directory)
+/// }
+/// ```
 #[derive(Debug)]
 pub struct JsonDecoder<T>(PhantomData<fn() -> T>);
 
@@ -116,7 +161,16 @@ fn json_reason<T: DeserializeOwned>(record: &[u8]) -> String {
     }
 }
 
-/// Rows of comma-separated values. Empty lines are ignored.
+/// Rows of comma-separated values. Empty lines are ignored. See [`FileSource::csv`](super::FileSource::csv).
+///
+/// ```
+/// use reflow_connectors::FileSource;
+/// use reflow_connectors::file_source::decode::CsvDecoder;
+///
+/// fn counts(directory: &str) -> FileSource<CsvDecoder<(String, u64)>> {
+///     FileSource::csv(directory).without_header()
+/// }
+/// ```
 #[derive(Debug)]
 pub struct CsvDecoder<T> {
     pub(super) header: bool,

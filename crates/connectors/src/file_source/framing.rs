@@ -1,6 +1,14 @@
 //! Framing: how records are delimited.
 
 /// How the end of a record is found.
+///
+/// ```
+/// use reflow_connectors::file_source::decode::{Decoder, Framing, LineDecoder};
+///
+/// // Files of lines can be divided into splits, those with quotes cannot.
+/// assert_eq!(LineDecoder.framing(), Framing::Lines);
+/// let semicolons = Framing::Quoted { delimiter: b';' };
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
     /// A line feed ends it.

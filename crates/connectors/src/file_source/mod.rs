@@ -97,6 +97,13 @@ impl FileSource<()> {
 impl<D: Decoder> FileSource<D> {
     /// Reads records with another decoder. `at` is an absolute path, or a URL such as `s3://bucket/prefix`; all
     /// TaskManagers and the JobManager must reach it.
+    ///
+    /// ```
+    /// use reflow_connectors::{FileSource, file_source::decode::LineDecoder};
+    ///
+    /// // The same as `FileSource::lines`. `Decoder` has an example with a decoder of one's own.
+    /// let lines = FileSource::new("/data/words", LineDecoder);
+    /// ```
     pub fn new(at: impl Into<String>, decoder: D) -> Self {
         let location = Location(at.into());
         Self { location, decoder, split_size: 64 << 20, watch: None, malformed: Malformed::Fail }

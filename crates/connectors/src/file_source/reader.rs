@@ -19,6 +19,7 @@ const LOG_INTERVAL: Duration = Duration::from_secs(10);
 type Wake = Option<Instant>;
 
 /// Reads one subtask's splits.
+#[doc(hidden)]
 pub struct FileReader<D> {
     decoder: D,
     malformed: Malformed,

@@ -4,6 +4,7 @@ use reflow_env::Location;
 use reflow_types::Data;
 
 /// A range of a file's bytes and the position in it. The records that begin in the range belong to the split.
+#[doc(hidden)]
 #[derive(Clone, Debug, PartialEq, Eq, Data)]
 pub struct FileSplit {
     /// A number that never changes and differs from those of other splits.

@@ -15,6 +15,7 @@ pub(super) const TIME_LIMIT: Duration = Duration::from_secs(15);
 const MAX_BYTES: usize = 64 << 10;
 
 /// A connection to an address, opened by the first read and after a failure.
+#[doc(hidden)]
 #[derive(Debug)]
 pub struct SocketClient {
     address: String,
@@ -24,10 +25,12 @@ pub struct SocketClient {
 }
 
 /// Reads the next bytes.
+#[doc(hidden)]
 #[derive(Debug)]
 pub struct ReadSocket;
 
 /// What was read.
+#[doc(hidden)]
 #[derive(Debug, PartialEq, Eq)]
 pub enum FromSocket {
     /// Bytes; none if none have arrived for a while.

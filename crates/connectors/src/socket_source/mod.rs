@@ -71,6 +71,7 @@ impl SocketSource {
 }
 
 /// The connection, which has no position.
+#[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Data)]
 pub struct SocketSplit;
 
@@ -89,6 +90,7 @@ impl Source for SocketSource {
 }
 
 /// Reads a socket.
+#[doc(hidden)]
 pub struct SocketReader {
     source: SocketSource,
     io: Io,

@@ -126,7 +126,8 @@ fn system(what: &'static str) -> impl FnOnce(io::Error) -> LaunchError {
     move |error| LaunchError::System { what, error }
 }
 
-/// The `main` of a job's executable.
+/// The `main` of a job's executable, which [`main!`](crate::main) calls.
+#[doc(hidden)]
 pub fn main<P, F: JobFunction<P>>(name: &'static str, function: F) -> ExitCode {
     let executable = Executable::new(name, function);
     let matches = command_line::<P, F>(name).get_matches_from(separate_job_args(std::env::args()));
