@@ -11,7 +11,7 @@
 //!   ([`crate::redone`]).
 //! - The output of each key is committed in order.
 
-use crate::redone::Files;
+use crate::redone::{Files, TransactionText};
 use crate::workload::{Lines, committed, sink};
 use crate::world::{Change, ChangeKind, Storage};
 use bytes::Bytes;
@@ -37,6 +37,7 @@ pub struct Checker {
     /// The same for savepoints.
     savepoints: BTreeMap<CheckpointId, (String, BTreeSet<String>)>,
     files: Files,
+    transaction_text: TransactionText,
     /// The watermark of each vertex in the newest complete checkpoint.
     watermarks: BTreeMap<VertexId, (CheckpointId, Timestamp)>,
     /// Whether a checkpoint is known to be damaged.
@@ -63,8 +64,8 @@ const SHOWN: usize = 8;
 
 impl Checker {
     /// A checker for a job that retains `retained` complete checkpoints.
-    pub fn new(retained: usize) -> Self {
-        Self { retained, ..Self::default() }
+    pub fn new(retained: usize, transaction_text: TransactionText) -> Self {
+        Self { retained, transaction_text, ..Self::default() }
     }
 
     /// Checks changes of the storage. Returns whether something was committed.
@@ -155,7 +156,8 @@ impl Checker {
                 if !is_savepoint {
                     self.highest = self.highest.max(Some(manifest.checkpoint));
                 }
-                self.files.completed(&manifest);
+                let unnamed = self.files.completed(&manifest, self.transaction_text);
+                self.violations.extend(unnamed);
                 if manifest.format == StateFormat::Savepoint && !is_savepoint {
                     self.stops.insert(name.to_owned());
                 }

@@ -6,12 +6,24 @@
 
 use crate::workload::{Lines, sink};
 use crate::world::Storage;
+use bytes::Bytes;
 use reflow_coordination::manifest::Manifest;
-use reflow_types::CheckpointId;
+use reflow_types::{CheckpointId, data};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The name of the operator state with the transactions that are not committed.
 const TRANSACTIONS: &str = "transactions";
+
+/// How the encoded transaction of a sink is shown as text, which contains the name of the transaction's file.
+#[derive(Clone, Copy, Debug)]
+pub struct TransactionText(pub fn(&[u8]) -> String);
+
+impl Default for TransactionText {
+    /// The file's name is part of the encoded transaction.
+    fn default() -> Self {
+        Self(|transaction| String::from_utf8_lossy(transaction).into_owned())
+    }
+}
 
 /// Tracks the files of sinks.
 #[derive(Debug, Default)]
@@ -36,12 +48,25 @@ impl Files {
         self.open.remove(name);
     }
 
-    /// A checkpoint is complete.
-    pub fn completed(&mut self, manifest: &Manifest) {
+    /// A checkpoint is complete. Returns a violation if its transactions name no file although there are some: then
+    /// the check would excuse no output that is committed again, and see none that is out of order.
+    pub fn completed(
+        &mut self,
+        manifest: &Manifest,
+        TransactionText(text): TransactionText,
+    ) -> Option<String> {
         let states = manifest.vertices.iter().flat_map(|vertex| &vertex.operator);
         let items = states.filter(|state| state.name == TRANSACTIONS).flat_map(|state| &state.items);
-        let transactions: Vec<_> = items.map(|item| String::from_utf8_lossy(item)).collect();
+        let encoded =
+            items.map(|item| data::decode::<Bytes>(item).expect("a transaction is encoded as bytes"));
+        let transactions: Vec<String> = encoded.map(|transaction| text(&transaction)).collect();
+        let has_files = !self.open.is_empty() && self.belongs.is_empty() && !self.has_gone_back;
         self.belong(manifest.checkpoint, &transactions);
+        let transaction = transactions.first().filter(|_| has_files && self.belongs.is_empty())?;
+        Some(format!(
+            "no file is named by the transactions of checkpoint {}: {transaction:?}",
+            manifest.checkpoint
+        ))
     }
 
     /// A checkpoint with these transactions is complete.

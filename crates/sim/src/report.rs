@@ -120,10 +120,16 @@ impl Report {
     /// in flight, nearly all of many runs must have had one, and in very many runs each kind of fault must have
     /// struck in each phase of a live rescale.
     pub fn passes(&self) -> bool {
-        let seldom = (self.vacuous.len() as u64) * 20 > self.runs;
         self.violations.is_empty()
-            && !seldom
+            && self.vacuous.len() as u64 <= self.most_vacuous()
             && (self.runs < RUNS_FOR_ALL_CELLS || self.empty_cells().is_empty())
+    }
+
+    /// How many of the runs may have had no fault in flight: one in twenty, and twice the deviation that so many
+    /// runs have by chance. Otherwise a few runs with other seeds would fail although nothing is wrong.
+    fn most_vacuous(&self) -> u64 {
+        let mean = self.runs as f64 / 20.0;
+        (mean + 2.0 * mean.sqrt()) as u64
     }
 
     /// The kinds of faults that have struck, each with phases of live rescales in which it never has. Calls are left
@@ -206,7 +212,12 @@ impl fmt::Display for Report {
         for (scenario, runs) in &self.scenarios {
             writeln!(f, "{runs} runs with {scenario}")?;
         }
-        writeln!(f, "{} runs without a fault in flight", self.vacuous.len())?;
+        writeln!(
+            f,
+            "{} runs without a fault in flight; at most {} may have none",
+            self.vacuous.len(),
+            self.most_vacuous()
+        )?;
         if self.runs >= RUNS_FOR_ALL_CELLS {
             for (kind, phase) in self.empty_cells() {
                 writeln!(f, "{kind:?} has never struck in phase {phase:?}")?;

@@ -1,6 +1,7 @@
 //! The job that a cluster runs.
 
 use crate::check::Checker;
+use crate::redone::TransactionText;
 use crate::world::{Storage, System, Work};
 use reflow_api::UserError;
 use reflow_stream::StreamEnv;
@@ -19,6 +20,11 @@ pub trait SimulatedJob: Send + Sync {
     /// The system outside the cluster that the job needs, with the name by which clients reach it.
     fn system(&self) -> Option<(&'static str, Box<dyn System>)> {
         None
+    }
+
+    /// How a checkpoint's transaction of a sink is shown as text, which contains the name of its file.
+    fn transaction_text(&self) -> TransactionText {
+        TransactionText::default()
     }
 
     /// Whether the output does not depend on event time, so that a job that was stopped with the last watermark can

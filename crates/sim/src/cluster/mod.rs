@@ -181,7 +181,7 @@ impl Cluster {
     /// A cluster before its first event.
     pub fn of(setup: Setup, trace: Trace) -> Self {
         let Setup { seed, rng, job, probe, shape, scenarios, .. } = setup;
-        let system = job.system();
+        let (system, transaction_text) = (job.system(), job.transaction_text());
         let programs = Programs::new(shape, job);
         let strikes = Strikes::new(probe.clone());
         let mut world = World::new(seed, Box::new(programs.spawner()), strikes, trace);
@@ -195,7 +195,7 @@ impl Cluster {
             world,
             rng,
             watch: Watch::default(),
-            checker: Checker::new(programs.shape.retained as usize),
+            checker: Checker::new(programs.shape.retained as usize, transaction_text),
             probe,
             ended_leaders: BTreeMap::new(),
             leaders: Vec::new(),

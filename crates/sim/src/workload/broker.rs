@@ -13,6 +13,7 @@ use reflow_stream::StreamEnv;
 use reflow_testkit::broker::{
     Broker, BrokerError, BrokerRequest, BrokerSink, BrokerSource, BrokerSplit, TransactionId,
 };
+use reflow_types::data;
 use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
@@ -128,6 +129,15 @@ fn show(request: &BrokerRequest, disk: &mut Storage) {
 
 /// The names of a transaction's file, before and after its commit.
 fn names(transaction: &TransactionId) -> (String, String) {
-    let TransactionId { writer, number } = transaction;
-    (format!("{PENDING}{writer}-{number}"), format!("{COMMITTED}{writer}-{number}"))
+    let file = file(transaction);
+    (format!("{PENDING}{file}"), format!("{COMMITTED}{file}"))
+}
+
+fn file(TransactionId { writer, number }: &TransactionId) -> String {
+    format!("{writer}-{number}")
+}
+
+/// The name of the file of a transaction, as checkpoints have it.
+pub(super) fn file_of_encoded(transaction: &[u8]) -> String {
+    file(&data::decode(transaction).expect("a transaction of the broker's sink"))
 }

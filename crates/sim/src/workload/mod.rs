@@ -22,6 +22,7 @@ pub mod windows;
 use crate::check::Checker;
 use crate::cluster::job::SimulatedJob;
 use crate::faults::Probe;
+use crate::redone::TransactionText;
 use crate::rng::Rng;
 use crate::world::{Storage, System, Work};
 use alignment::Alignment;
@@ -352,6 +353,13 @@ impl SimulatedJob for Workload {
                 Some((called::CALLED, Box::new(operators::Called)))
             }
             _ => None,
+        }
+    }
+
+    fn transaction_text(&self) -> TransactionText {
+        match self.shape {
+            Shape::Broker => TransactionText(broker::file_of_encoded),
+            _ => TransactionText::default(),
         }
     }
 
