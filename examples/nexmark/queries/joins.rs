@@ -3,7 +3,6 @@
 use crate::events::{Auction, Bid, Person};
 use reflow::Pipeline;
 use reflow::prelude::*;
-use std::collections::BTreeMap;
 
 /// q3, local item suggestion: who in three states sells what of a category. Nothing bounds how far apart a person and an
 /// auction are, so both are kept for good.
@@ -62,82 +61,21 @@ impl CoProcessFunction for LocalItems {
     }
 }
 
-const WINDOW: Timestamp = 10_000;
-
 /// q8, monitor new users: who opens an auction in the ten seconds in which they registered.
 pub(crate) fn q8(
     persons: Stream<impl Pipeline<Out = Person>>,
     auctions: Stream<impl Pipeline<Out = Auction>>,
 ) -> Stream<impl Pipeline<Out = String>> {
-    let persons = persons.map(|person| (person.id, person.time / WINDOW * WINDOW, person.name));
-    let auctions = auctions.map(|auction| (auction.seller, auction.time / WINDOW * WINDOW));
-    let persons = persons.key_by(|(id, ..)| *id);
-    persons.connect(auctions.key_by(|(seller, _)| *seller)).process(NewSellers).uid("q8-join")
-}
-
-/// The windows of a person, until they are over: whether the person registered in it, and whether it has an auction.
-type Windows = BTreeMap<Timestamp, (Option<String>, bool)>;
-
-#[derive(Clone)]
-struct NewSellers;
-
-impl NewSellers {
-    /// Emits the person if the window has got its second half with this change.
-    fn change(
-        context: &mut impl Context<u64, Windows, String>,
-        window: Timestamp,
-        change: impl FnOnce(&mut (Option<String>, bool)),
-    ) {
-        let key = *context.key();
-        context.register_timer(TimeDomain::Event, window + WINDOW);
-        let (windows, mut emit) = context.state_and_emit();
-        let halves = windows.entry(window).or_default();
-        let before = matches!(halves, (Some(_), true));
-        change(halves);
-        if let ((Some(name), true), false) = (halves, before) {
-            emit(format!("{key},{name},{window}"));
-        }
-    }
-}
-
-impl CoProcessFunction for NewSellers {
-    type Key = u64;
-    type First = (u64, Timestamp, String);
-    type Second = (u64, Timestamp);
-    type Out = String;
-    type State = Windows;
-
-    fn process_first(
-        &mut self,
-        context: &mut impl Context<u64, Windows, String>,
-        (_, window, name): (u64, Timestamp, String),
-    ) -> JobResult {
-        Self::change(context, window, |(person, _)| *person = Some(name));
-        Ok(())
-    }
-
-    fn process_second(
-        &mut self,
-        context: &mut impl Context<u64, Windows, String>,
-        (_, window): (u64, Timestamp),
-    ) -> JobResult {
-        Self::change(context, window, |(_, sells)| *sells = true);
-        Ok(())
-    }
-
-    fn on_timer(
-        &mut self,
-        context: &mut impl Context<u64, Windows, String>,
-        time: Timestamp,
-        _: TimeDomain,
-    ) -> JobResult {
-        let windows = context.state_mut();
-        windows.retain(|window, _| window + WINDOW > time);
-        if windows.is_empty() {
-            context.clear_state();
-        }
-        Ok(())
-    }
+    let persons = persons.map(|person| (person.id, person.name)).key_by(|(id, _)| *id);
+    let sellers = auctions.map(|auction| auction.seller).key_by(|seller| *seller);
+    persons
+        .connect(sellers)
+        .window(TumblingWindows::of(Duration::from_secs(10)))
+        .co_group(|id, window, persons, auctions| {
+            let seller = persons.last().filter(|_| !auctions.is_empty());
+            seller.map(|(_, (_, name))| format!("{id},{name},{}", window.start))
+        })
+        .uid("q8-join")
 }
 
 /// q20, expand bid with auction: the bids for auctions of a category, with the auction. As in q3, nothing bounds the
