@@ -46,7 +46,7 @@ pub use late::LateTimestamp;
 pub use opened::Opened;
 pub use output_tag::OutputTag;
 pub use reflow_env::{CallError, Client};
-pub use reflow_types::{Data, Key, KeyWriter, data};
+pub use reflow_types::{Data, JobParameters, Key, KeyWriter, data};
 pub use runtime_context::RuntimeContext;
 pub use sink::{Sink, Transaction, Writer};
 pub use source::{Emit, Enumerator, EnumeratorContext, Polled, Reader, Source};

@@ -1,6 +1,7 @@
 //! The context of a function: the operator and the subtask that runs it.
 
 use crate::metrics::{MetricGroup, TaskMetrics};
+use reflow_types::JobParameters;
 
 /// The operator and the subtask of a function, which it gets when it is opened.
 ///
@@ -26,6 +27,7 @@ pub struct RuntimeContext {
     parallelism: u32,
     max_parallelism: u32,
     attempt_number: u32,
+    job_parameters: JobParameters,
     metrics: MetricGroup,
 }
 
@@ -41,6 +43,7 @@ impl RuntimeContext {
             parallelism: 1,
             max_parallelism: 128,
             attempt_number: 1,
+            job_parameters: JobParameters::default(),
             metrics: TaskMetrics::default().of_operator(operator_name),
         }
     }
@@ -77,11 +80,32 @@ impl RuntimeContext {
         Self { attempt_number, ..self }
     }
 
+    /// Sets the job's parameters.
+    ///
+    /// ```
+    /// # extern crate reflow_api as reflow;
+    /// use reflow::{JobParameters, RuntimeContext};
+    ///
+    /// let context = RuntimeContext::new("Parse", "parse")
+    ///     .with_job_parameters(JobParameters::from_iter([("separator", ";")]));
+    /// assert_eq!(context.job_parameters().get("separator"), Some(";"));
+    /// ```
+    #[must_use]
+    pub fn with_job_parameters(self, job_parameters: JobParameters) -> Self {
+        Self { job_parameters, ..self }
+    }
+
     /// Sets the metrics of the function's task.
     #[doc(hidden)]
     #[must_use]
     pub fn with_metrics(self, task: &TaskMetrics) -> Self {
         Self { metrics: task.of_operator(&self.operator_name), ..self }
+    }
+
+    /// The job's parameters: its arguments, and what the job function has added. They never change while the job runs.
+    #[must_use]
+    pub fn job_parameters(&self) -> &JobParameters {
+        &self.job_parameters
     }
 
     /// The function's metrics, to which it adds in `open`.

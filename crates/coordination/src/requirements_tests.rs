@@ -19,7 +19,7 @@ fn vertex(id: u128, parallelism: Option<u32>) -> Vertex {
 fn job() -> (JobGraph, Vec<MaxParallelism>) {
     let vertices = vec![vertex(1, None), vertex(2, Some(3))];
     let max = [8, 4].map(|max| MaxParallelism::new(max).unwrap());
-    (JobGraph { name: "job".into(), vertices, edges: Vec::new() }, max.to_vec())
+    (JobGraph { name: "job".into(), vertices, ..JobGraph::default() }, max.to_vec())
 }
 
 /// Requests `(vertex, lower, upper)`; expects accepted bounds or a part of the message.

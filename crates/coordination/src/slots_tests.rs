@@ -21,7 +21,7 @@ fn sketch(vertices: &[Sketch]) -> (JobGraph, Vec<ParallelismBounds>) {
     };
     let bounds = vertices.iter().map(|&(_, lower, upper, _)| ParallelismBounds { lower, upper }).collect();
     let vertices = vertices.iter().enumerate().map(vertex).collect();
-    (JobGraph { name: "job".into(), vertices, edges: Vec::new() }, bounds)
+    (JobGraph { name: "job".into(), vertices, ..JobGraph::default() }, bounds)
 }
 
 /// Slots named by TaskManager and index.

@@ -47,7 +47,7 @@ fn registered() -> Driven {
         memory_limit: Some(LIMIT),
         properties: String::new(),
     };
-    let graph = Arc::new(JobGraph { name: "job".into(), vertices: vec![], edges: vec![] });
+    let graph = Arc::new(JobGraph { name: "job".into(), vertices: vec![], ..JobGraph::default() });
     let memory = Arc::new(AtomicU64::new(LIMIT / 2));
     let used = memory.clone();
     let executor = Executor::new(ExecutorOptions {

@@ -152,6 +152,7 @@ mod tests {
             name: "job".into(),
             vertices: (0..parallelism.len()).map(vertex).collect(),
             edges: edges.iter().map(edge).collect(),
+            ..JobGraph::default()
         };
         let mut capped = parallelism.to_vec();
         job.cap_forward(&mut capped);

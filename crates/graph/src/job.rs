@@ -1,7 +1,7 @@
 //! The job graph: vertices, which are chains of operators, and the edges between them.
 
 use crate::state::{DeclaredList, DeclaredState};
-use reflow_types::{MaxParallelism, VertexId, injected_fault};
+use reflow_types::{JobParameters, MaxParallelism, VertexId, injected_fault};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,6 +24,8 @@ pub struct JobGraph {
     pub vertices: Vec<Vertex>,
     /// In the order in which they were added.
     pub edges: Vec<Edge>,
+    /// What every function of the job can read.
+    pub parameters: JobParameters,
 }
 
 /// A chain of operators that run as one task.
@@ -412,7 +414,7 @@ mod tests {
         };
         let vertices = vec![vertex(1, "orders", false), vertex(2, "prices", false), vertex(3, "Join", true)];
         let edges = vec![edge(0, Shipping::Hash), edge(1, shipping)];
-        JobGraph { name: "job".to_owned(), vertices, edges }.validate()
+        JobGraph { name: "job".to_owned(), vertices, edges, ..JobGraph::default() }.validate()
     }
 
     #[test]

@@ -25,7 +25,7 @@ fn job() -> JobGraph {
         source: true,
         keyed: false,
     };
-    JobGraph { name: "job".into(), vertices: vec![vertex], edges: vec![] }
+    JobGraph { name: "job".into(), vertices: vec![vertex], ..JobGraph::default() }
 }
 
 /// Readers with these ids.

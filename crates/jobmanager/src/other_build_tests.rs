@@ -39,7 +39,7 @@ fn graph_with_state<V: Data>() -> Arc<JobGraph> {
         source: false,
         keyed: true,
     };
-    Arc::new(JobGraph { name: "job".into(), vertices: vec![vertex], edges: Vec::new() })
+    Arc::new(JobGraph { name: "job".into(), vertices: vec![vertex], ..JobGraph::default() })
 }
 
 #[test]

@@ -88,7 +88,7 @@ impl JobManager {
         bounds: Bounds,
     ) -> (Self, Handle) {
         let settings = Settings::new(config);
-        let frame = Frame::new(config, &spec.args);
+        let frame = Frame::new(config);
         let handle = Handle::new(signal, frame.starting(Instant(0)));
         let job_manager = Self {
             layout: Layout::new(&settings.checkpoint_dir, &settings.cluster_id, &spec.graph.name),

@@ -17,18 +17,16 @@ pub(crate) struct Frame {
     cancel_enabled: bool,
     rescale_enabled: bool,
     default_parallelism: u32,
-    args: Vec<String>,
 }
 
 impl Frame {
-    pub(crate) fn new(config: &Config, args: &[String]) -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
         let shown = config.effective().filter_map(|option| Some((option.key.to_owned(), option.value?)));
         Self {
             configuration: shown.collect(),
             cancel_enabled: options::WEB_CANCEL_ENABLE.get(config),
             rescale_enabled: options::WEB_RESCALE_ENABLE.get(config),
             default_parallelism: options::DEFAULT_PARALLELISM.get(config),
-            args: args.to_vec(),
         }
     }
 
@@ -50,7 +48,7 @@ impl Frame {
         let config = ExecutionConfigView {
             restart_strategy: strategy_in_words(&scheduler.settings.restart),
             parallelism: self.default_parallelism,
-            user_config: self.user_config(),
+            user_config: scheduler.job.parameters.iter().map(shown).collect(),
         };
         ClusterView {
             task_managers: members::view(job, leader),
@@ -58,15 +56,38 @@ impl Frame {
             ..self.starting(now)
         }
     }
+}
 
-    /// The job's arguments in the form in which Flink shows parameters: `--key value`.
-    fn user_config(&self) -> BTreeMap<String, String> {
-        let keys = self.args.iter().enumerate().filter(|(_, arg)| arg.starts_with("--"));
-        let value = |index: usize| self.args.get(index + 1).filter(|arg| !arg.starts_with("--"));
-        keys.map(|(index, key)| match key[2..].split_once('=') {
-            Some((key, value)) => (key.to_owned(), value.to_owned()),
-            None => (key[2..].to_owned(), value(index).cloned().unwrap_or_default()),
-        })
-        .collect()
+/// Parts of the names whose values are not shown; those of Flink.
+const SECRET: [&str; 11] = [
+    "password",
+    "secret",
+    "fs.azure.account.key",
+    "apikey",
+    "api-key",
+    "auth-params",
+    "service-key",
+    "token",
+    "basic-auth",
+    "jaas.config",
+    "http-headers",
+];
+
+/// A parameter of the job as users see it.
+fn shown((name, value): (&str, &str)) -> (String, String) {
+    let lower = name.to_lowercase();
+    let is_secret = SECRET.iter().any(|part| lower.contains(part));
+    (name.to_owned(), if is_secret { "******" } else { value }.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let owned = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(shown(("rate", "3")), owned("rate", "3"));
+        assert_eq!(shown(("db-Password", "xyz")), owned("db-Password", "******"));
     }
 }

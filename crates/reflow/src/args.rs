@@ -1,5 +1,6 @@
 //! The arguments of a job as names and values, for a job function that decides at run time which ones it has.
 
+use crate::JobParameters;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
@@ -128,6 +129,12 @@ impl Args {
     pub fn flag(&self, name: &str) -> bool {
         self.asked.borrow_mut().insert(name.to_owned());
         self.given.contains_key(name)
+    }
+
+    /// The arguments as parameters of the job. One without a value is `true`.
+    pub(crate) fn parameters(&self) -> JobParameters {
+        let given = self.given.iter();
+        given.map(|(name, value)| (name.as_str(), value.as_deref().unwrap_or("true"))).collect()
     }
 
     /// Called after the job function: an argument that it has not read is an error.

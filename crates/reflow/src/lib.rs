@@ -58,8 +58,8 @@ pub use reflow_stream::{
     KeyedStream, Pipeline, SharedStream, SinkHandle, Stream, StreamEnv, WindowAllStream, WindowedStream,
 };
 pub use reflow_types::{
-    Adapter, CanonicalF64, CheckpointId, Data, Instant, Key, KeyWriter, MAX_WATERMARK, MIN_WATERMARK,
-    NO_TIMESTAMP, SubtaskId, SubtaskIndex, Timestamp, data,
+    Adapter, BadParameter, CanonicalF64, CheckpointId, Data, Instant, JobParameters, Key, KeyWriter,
+    MAX_WATERMARK, MIN_WATERMARK, NO_TIMESTAMP, SubtaskId, SubtaskIndex, Timestamp, data,
 };
 
 /// The result of a job function.
@@ -82,10 +82,10 @@ pub mod prelude {
     };
     pub use crate::{
         Aggregate, Args, AsyncCalls, AsyncFunction, BoxedStream, BroadcastProcessFunction, CoProcessFunction,
-        Context, Data, Either, Failed, Input, JobResult, JoinContext, Key, MergeableAggregate, OnError,
-        Opened, OutputTag, ProcessFunction, ProcessJoinFunction, Retry, RuntimeContext, SharedStream, Stream,
-        StreamEnv, TimeBound, TimeDomain, Timestamp, TryAggregate, UnkeyedCoProcessFunction, UnkeyedContext,
-        UnkeyedProcessFunction, UserError, Watermarks, clap,
+        Context, Data, Either, Failed, Input, JobParameters, JobResult, JoinContext, Key, MergeableAggregate,
+        OnError, Opened, OutputTag, ProcessFunction, ProcessJoinFunction, Retry, RuntimeContext,
+        SharedStream, Stream, StreamEnv, TimeBound, TimeDomain, Timestamp, TryAggregate,
+        UnkeyedCoProcessFunction, UnkeyedContext, UnkeyedProcessFunction, UserError, Watermarks, clap,
     };
     pub use std::time::Duration;
 }

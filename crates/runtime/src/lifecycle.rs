@@ -37,6 +37,7 @@ impl Lifecycle {
             .with_place(index.0, parallelism)
             .with_max_parallelism(context.max_parallelism.get())
             .with_attempt_number(context.attempt.number.0)
+            .with_job_parameters(context.parameters.clone())
             .with_metrics(context.metrics);
     }
 

@@ -11,7 +11,8 @@ use reflow_protocol::failure::Failure;
 use reflow_protocol::snapshot::{AfterBarrier, OperatorState, Redistribution};
 use reflow_state::{SnapshotKind, SnapshotTable};
 use reflow_types::{
-    Bounds, CheckpointId, Data, Instant, JobId, KeyGroupSet, MaxParallelism, SubtaskId, Timestamp, data,
+    Bounds, CheckpointId, Data, Instant, JobId, JobParameters, KeyGroupSet, MaxParallelism, SubtaskId,
+    Timestamp, data,
 };
 use std::time::Duration;
 
@@ -308,6 +309,8 @@ pub struct OpenContext<'a> {
     pub io: &'a Io,
     /// The metrics of the task's functions.
     pub metrics: &'a TaskMetrics,
+    /// The job's parameters.
+    pub parameters: &'a JobParameters,
     /// The watermark of the restored checkpoint, or the lowest one.
     pub watermark: Timestamp,
     /// The wall clock.

@@ -2,7 +2,7 @@
 
 use crate::job::{EnumeratorFactory, Job, JobError, TaskFactory};
 use reflow_graph::{Edge, EdgeId, GraphError, JobGraph, Operator, Shipping, SideOutput, Vertex, VertexIndex};
-use reflow_types::{MaxParallelism, VertexId};
+use reflow_types::{JobParameters, MaxParallelism, VertexId};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -16,6 +16,7 @@ pub(crate) struct JobDraft {
     name: String,
     vertices: Vec<Begun>,
     edges: Vec<Edge>,
+    pub(crate) parameters: JobParameters,
     enumerators: Vec<(VertexIndex, EnumeratorFactory)>,
     /// The number of operators of each kind, for the default uids.
     kinds: BTreeMap<&'static str, usize>,
@@ -67,7 +68,7 @@ impl JobDraft {
             vertices.push(vertex);
             factories.push(factory);
         }
-        let graph = JobGraph { name: self.name, vertices, edges: self.edges };
+        let graph = JobGraph { name: self.name, vertices, edges: self.edges, parameters: self.parameters };
         graph.validate()?;
         let uid = |vertex: VertexIndex| graph.vertex(vertex).operators[0].uid.clone();
         let enumerators = self.enumerators.into_iter().map(|(vertex, make)| (uid(vertex), make)).collect();

@@ -43,6 +43,24 @@ impl StreamEnv {
         self.draft.borrow_mut().name(name);
     }
 
+    /// Adds parameters of the job, which every function can read
+    /// ([`RuntimeContext::job_parameters`](reflow_api::RuntimeContext::job_parameters)) and REST shows. The job's arguments
+    /// are among them already; one that is there gets the new value.
+    ///
+    /// ```
+    /// # use reflow_stream::StreamEnv;
+    /// # fn job(env: &mut StreamEnv) {
+    /// env.job_parameters([("region", "eu"), ("threshold", "0.5")]);
+    /// # }
+    /// ```
+    pub fn job_parameters<N, V>(&mut self, parameters: impl IntoIterator<Item = (N, V)>)
+    where
+        N: Into<String>,
+        V: Into<String>,
+    {
+        self.draft.borrow_mut().parameters.extend(parameters);
+    }
+
     /// Starts a stream with the records of a source.
     pub fn source<S: Source>(&mut self, name: &str, source: S) -> Stream<SourceHead<S>> {
         let enumerated = source.clone();

@@ -3,7 +3,7 @@
 use crate::{Collect, Harness, TimedFeed};
 use reflow_protocol::failure::Failure;
 use reflow_stream::{BoxedStream, Pipeline, Stream};
-use reflow_types::{Data, Timestamp};
+use reflow_types::{Data, JobParameters, Timestamp};
 use std::time::Duration;
 
 /// Runs one operator, or several in a row, on the test's own thread. The test gives it records with event times,
@@ -43,9 +43,21 @@ impl<'a, I: Clone + Send + 'static, O: Data + Clone> OperatorHarness<'a, I, O> {
     /// # Panics
     /// If the job cannot be built.
     pub fn new<P: Pipeline<Out = O>>(operators: impl Fn(BoxedStream<I>) -> Stream<P> + 'a) -> Self {
+        Self::with_job_parameters(JobParameters::default(), operators)
+    }
+
+    /// As [`new`](Self::new), in a job with these parameters.
+    ///
+    /// # Panics
+    /// If the job cannot be built.
+    pub fn with_job_parameters<P: Pipeline<Out = O>>(
+        parameters: JobParameters,
+        operators: impl Fn(BoxedStream<I>) -> Stream<P> + 'a,
+    ) -> Self {
         let (input, output) = (TimedFeed::new(), Collect::new("output"));
         let (source, sink) = (input.clone(), output.clone());
         let mut job = Harness::new(move |env| {
+            env.job_parameters(parameters.iter());
             operators(source.stream(env, "input").boxed()).sink("output", sink.clone());
         });
         job.start(1);

@@ -42,6 +42,7 @@ impl ProcessFunction for Logging {
         let (index, parallelism) = (context.subtask_index(), context.parallelism());
         let operator = (context.operator_name(), context.operator_uid());
         self.note(format!("open {operator:?} {index}/{parallelism} of {}", context.max_parallelism()));
+        assert_eq!(context.job_parameters().parse("threshold", 0.0)?, 0.5, "in each attempt");
         self.opened = Some(context.clone());
         if self.mistake == Mistake::OpenFails { Err("cannot connect".into()) } else { Ok(()) }
     }
@@ -89,6 +90,7 @@ impl Rig {
         let (feed, out, log) = (Feed::new(1), Collect::new("out"), Log::default());
         let (source, sink, shared) = (feed.clone(), out.clone(), log.clone());
         let job = Harness::new(move |env| {
+            env.job_parameters([("threshold", "0.5")]);
             let function = Logging { log: shared.clone(), mistake, opened: None };
             let keyed = env.source("numbers", source.clone()).key_by(|n: &u64| *n);
             let counted = keyed.process(function).name("Count").uid("count");

@@ -48,6 +48,43 @@ fn harness() -> OperatorHarness<'static, (u64, u64), String> {
     OperatorHarness::new(|numbers| numbers.key_by(|(key, _)| *key).process(SumAndAlarm))
 }
 
+/// Keeps the numbers that the job's parameter `divisor` divides.
+#[derive(Clone, Default)]
+struct Divisible(u64);
+
+impl UnkeyedProcessFunction for Divisible {
+    type In = u64;
+    type Out = u64;
+
+    fn open(&mut self, context: &RuntimeContext) -> JobResult {
+        self.0 = context.job_parameters().parse("divisor", 1)?;
+        Ok(())
+    }
+
+    fn process(&mut self, context: &mut impl UnkeyedContext<u64>, number: u64) -> JobResult {
+        if number.is_multiple_of(self.0) {
+            context.emit(number);
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn functions_read_parameters_of_the_job() {
+    let harness = |divisor: &str| {
+        let parameters = JobParameters::from_iter([("divisor", divisor)]);
+        OperatorHarness::with_job_parameters(parameters, |numbers| {
+            numbers.rebalance().process(Divisible::default())
+        })
+    };
+    let mut job = harness("3");
+    job.rescale(3);
+    (0..8).for_each(|number| job.push(number, 0));
+    assert_eq!(job.output(), [0, 3, 6]);
+    let failure = harness("three").failure().unwrap();
+    assert!(failure.contains("invalid value 'three' for the job's parameter divisor"), "{failure}");
+}
+
 #[test]
 fn event_time_is_in_the_tests_hands() {
     let mut job = harness();

@@ -109,7 +109,7 @@ fn job(max: MaxParallelism) -> JobGraph {
         keyed: !source,
     };
     let vertices = vec![vertex(1, "source", true), vertex(2, "count", false)];
-    JobGraph { name: "model".into(), vertices, edges: Vec::new() }
+    JobGraph { name: "model".into(), vertices, ..JobGraph::default() }
 }
 
 fn coordinator(random: &mut Random, epoch: u64, recovered: Option<Recovered>) -> Coordinator {

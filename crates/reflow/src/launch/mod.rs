@@ -5,8 +5,8 @@ mod executor;
 mod http_server;
 mod job_manager;
 
-use crate::JobFunction;
 use crate::args::ArgsError;
+use crate::job_function::{self, JobFunction};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use reflow_config::ConfigError;
 use reflow_launch::{logging, machine, storage};
@@ -234,9 +234,10 @@ fn describe(name: &str) -> String {
 impl Executable {
     fn new<P, F: JobFunction<P>>(name: &'static str, function: F) -> Self {
         let build = move |arguments: &[String]| {
-            let command = clap::Command::new(name).no_binary_name(true).bin_name(format!("{name} run"));
-            let arguments = F::parse(command, arguments)?;
-            StreamEnv::build(name, |env| function.call(env, arguments)).map_err(|error| match error {
+            let command = clap::Command::new(name).bin_name(format!("{name} run"));
+            let built =
+                StreamEnv::build(name, |env| job_function::call_as(command, function, env, arguments));
+            built.map_err(|error| match error {
                 JobError::Function(error) => match error.downcast::<ArgsError>() {
                     Ok(error) => LaunchError::Args(*error),
                     Err(error) => LaunchError::Job(JobError::Function(error)),

@@ -94,6 +94,7 @@ impl<C: Control> TaskCore<C> {
             max_parallelism: context.wiring.max_parallelism(),
             io: &context.io,
             metrics: &metrics,
+            parameters: &context.wiring.job.parameters,
             watermark,
             now: context.clock.now(),
             bounds: context.bounds,

@@ -46,7 +46,7 @@ pub(super) fn job() -> (JobGraph, ExecutionGraph) {
     let vertices = vec![placed(READER, None), placed(COUNTER, Some(OwnershipTable::initial(max(), 1)))];
     let vertices_of_job = vec![vertex(1, "read", true), vertex(2, "count", false)];
     (
-        JobGraph { name: "job".into(), vertices: vertices_of_job, edges: Vec::new() },
+        JobGraph { name: "job".into(), vertices: vertices_of_job, ..JobGraph::default() },
         ExecutionGraph { vertices },
     )
 }

@@ -39,6 +39,7 @@ pub(super) fn job() -> JobGraph {
         name: "job".into(),
         vertices: vec![vertex(1, "source"), vertex(2, "count"), vertex(3, "sink")],
         edges: vec![edge(0, 1, Shipping::Hash), edge(1, 2, Shipping::Forward)],
+        ..JobGraph::default()
     }
 }
 

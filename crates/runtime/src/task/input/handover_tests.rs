@@ -120,6 +120,7 @@ fn wiring(hub: &Hub, version: GraphVersion) -> Wiring {
             shipping: Shipping::Hash,
             side_output: None,
         }],
+        ..JobGraph::default()
     };
     let subtask = |id| Subtask { id, slot };
     let graph = ExecutionGraph {
