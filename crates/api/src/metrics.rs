@@ -1,9 +1,12 @@
-//! Metrics of functions: counters, gauges, meters and histograms.
+//! Metrics of functions: counters and other accumulators, gauges, meters and histograms.
 //!
-//! A function makes its metrics in `open`. They are shown beside the metrics of its subtask, as Flink names them: `GET /jobs/:id/vertices/:v/metrics` has `0.Parse.broken`. Counters and meters
-//! continue when the job restarts or rescales.
+//! A function makes its metrics in `open`. They are shown beside the metrics of its subtask, as Flink names them: `GET /jobs/:id/vertices/:v/metrics` has `0.Parse.broken`. Counters, other
+//! accumulators and meters continue when the job restarts or rescales. `GET /jobs/:id/accumulators` has what the subtasks
+//! of each operator have accumulated together.
 
-use reflow_types::metric::{Distribution, MetricValue, UserMetric};
+pub use reflow_types::metric::{Accumulated, MetricValue, UserMetric};
+
+use reflow_types::metric::Distribution;
 use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
@@ -34,8 +37,10 @@ struct Registry {
 /// one atomic operation, which is several times slower.
 struct Shared {
     kind: Kind,
-    /// The count, or the bits of a gauge.
+    /// The count, or the bits of a gauge or of what was accumulated.
     value: AtomicU64,
+    /// The number of values of an average.
+    added: AtomicU64,
     /// The bits of the latest values of a histogram.
     latest: Box<[AtomicU64]>,
 }
@@ -46,6 +51,41 @@ enum Kind {
     Gauge,
     Meter,
     Histogram,
+    Accumulator(Accumulation),
+}
+
+/// How an [`Accumulator`] makes one value of many.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Accumulation {
+    /// Their sum, as Flink's `DoubleCounter`.
+    #[default]
+    Sum,
+    /// The lowest, as Flink's `DoubleMinimum`.
+    Minimum,
+    /// The highest, as Flink's `DoubleMaximum`.
+    Maximum,
+    /// Their mean, as Flink's `AverageAccumulator`.
+    Average,
+}
+
+impl Accumulation {
+    /// The value before there are any.
+    fn first(self) -> f64 {
+        match self {
+            Self::Sum | Self::Average => 0.0,
+            Self::Minimum => f64::INFINITY,
+            Self::Maximum => f64::NEG_INFINITY,
+        }
+    }
+
+    fn accumulated(self, value: f64, count: u64) -> Accumulated {
+        match self {
+            Self::Sum => Accumulated::Sum(value),
+            Self::Minimum => Accumulated::Minimum(value),
+            Self::Maximum => Accumulated::Maximum(value),
+            Self::Average => Accumulated::Average { sum: value, count },
+        }
+    }
 }
 
 impl Shared {
@@ -56,7 +96,11 @@ impl Shared {
 
     /// What nobody reads.
     fn detached(kind: Kind) -> Self {
-        Self { kind, value: AtomicU64::new(0), latest: Box::default() }
+        let first = match kind {
+            Kind::Accumulator(accumulation) => accumulation.first().to_bits(),
+            _ => 0,
+        };
+        Self { kind, value: AtomicU64::new(first), added: AtomicU64::new(0), latest: Box::default() }
     }
 
     #[inline]
@@ -69,9 +113,14 @@ impl Shared {
         self.value.store(value, Ordering::Relaxed);
     }
 
+    fn accumulated(&self, accumulation: Accumulation) -> Accumulated {
+        accumulation.accumulated(f64::from_bits(self.get()), self.added.load(Ordering::Relaxed))
+    }
+
     fn value(&self) -> MetricValue {
         match self.kind {
-            Kind::Counter => MetricValue::Counter(self.get()),
+            Kind::Counter => MetricValue::Accumulated(Accumulated::Count(self.get())),
+            Kind::Accumulator(accumulation) => MetricValue::Accumulated(self.accumulated(accumulation)),
             Kind::Gauge => MetricValue::Gauge(f64::from_bits(self.get())),
             Kind::Meter => MetricValue::Meter(self.get()),
             Kind::Histogram => {
@@ -205,6 +254,29 @@ impl MetricGroup {
         Meter { shared: self.make(name, Kind::Meter), one_thread: PhantomData }
     }
 
+    /// An accumulator of values, of which users see one for all subtasks, in `GET /jobs/:id/accumulators`. See
+    /// [`counter`](Self::counter) for its name.
+    ///
+    /// ```
+    /// # extern crate reflow_api as reflow;
+    /// use reflow::RuntimeContext;
+    /// use reflow::metrics::{Accumulated, Accumulation, Accumulator};
+    ///
+    /// let context = RuntimeContext::new("Bids", "bids");
+    /// let dearest: Accumulator = context.metrics().accumulator("dearest", Accumulation::Maximum);
+    /// dearest.add(3.5);
+    /// dearest.add(2.0);
+    /// assert_eq!(dearest.accumulated(), Accumulated::Maximum(3.5));
+    /// ```
+    #[must_use]
+    pub fn accumulator(&self, name: &str, accumulation: Accumulation) -> Accumulator {
+        Accumulator {
+            shared: self.make(name, Kind::Accumulator(accumulation)),
+            accumulation,
+            one_thread: PhantomData,
+        }
+    }
+
     /// A histogram. See [`counter`](Self::counter) for its name.
     #[must_use]
     pub fn histogram(&self, name: &str) -> Histogram {
@@ -272,6 +344,12 @@ macro_rules! detached {
             }
         }
 
+        detached_clones!($metric);
+    };
+}
+
+macro_rules! detached_clones {
+    ($metric:ident) => {
         impl Clone for $metric {
             /// One that is not shown and has counted nothing.
             fn clone(&self) -> Self {
@@ -291,6 +369,7 @@ detached!(Counter);
 detached!(Gauge);
 detached!(Meter);
 detached!(Histogram);
+detached_clones!(Accumulator);
 
 /// A number that only grows.
 pub struct Counter {
@@ -372,6 +451,47 @@ impl Meter {
     }
 }
 
+/// One value that is made of many: their sum, the lowest, the highest, or their mean. Whole numbers are exact up to 2⁵³.
+pub struct Accumulator {
+    shared: Arc<Shared>,
+    accumulation: Accumulation,
+    one_thread: OneThread,
+}
+
+impl Default for Accumulator {
+    /// One that is not shown. It is for the time before `open`.
+    fn default() -> Self {
+        let accumulation = Accumulation::default();
+        let shared = Arc::new(Shared::detached(Kind::Accumulator(accumulation)));
+        Self { shared, accumulation, one_thread: PhantomData }
+    }
+}
+
+impl Accumulator {
+    /// Adds a value. NaN is ignored.
+    #[inline]
+    pub fn add(&self, value: f64) {
+        if value.is_nan() {
+            return;
+        }
+        let before = f64::from_bits(self.shared.get());
+        let after = match self.accumulation {
+            Accumulation::Sum | Accumulation::Average => before + value,
+            Accumulation::Minimum => before.min(value),
+            Accumulation::Maximum => before.max(value),
+        };
+        self.shared.set(after.to_bits());
+        let added = self.shared.added.load(Ordering::Relaxed);
+        self.shared.added.store(added.wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// What it has accumulated since the function was opened.
+    #[must_use]
+    pub fn accumulated(&self) -> Accumulated {
+        self.shared.accumulated(self.accumulation)
+    }
+}
+
 /// The distribution of values, of which the latest 1,024 count.
 pub struct Histogram {
     shared: Arc<Shared>,
@@ -412,7 +532,7 @@ mod tests {
         let values: Vec<_> = task.values().into_iter().map(|metric| (metric.id, metric.value)).collect();
         let (latest, count) = ((WINDOW..2 * WINDOW).map(|value| value as f64), 2 * WINDOW as u64);
         let expected = [
-            ("Source__cars.read", MetricValue::Counter(5)),
+            ("Source__cars.read", MetricValue::Accumulated(Accumulated::Count(5))),
             ("Source__cars.lag", MetricValue::Gauge(-1.5)),
             ("Source__cars.io.calls", MetricValue::Meter(3)),
             (
@@ -421,6 +541,27 @@ mod tests {
             ),
         ];
         assert_eq!(values, expected.map(|(id, value)| (id.to_owned(), value)));
+    }
+
+    #[test]
+    fn values_are_accumulated_in_four_ways() {
+        let group = TaskMetrics::default().of_operator("bids");
+        let accumulate = |accumulation| {
+            let accumulator = group.accumulator(&format!("{accumulation:?}"), accumulation);
+            [3.0, f64::NAN, -1.0, 7.0].into_iter().for_each(|value| accumulator.add(value));
+            accumulator.accumulated()
+        };
+        assert_eq!(accumulate(Accumulation::Sum), Accumulated::Sum(9.0));
+        assert_eq!(accumulate(Accumulation::Minimum), Accumulated::Minimum(-1.0));
+        assert_eq!(accumulate(Accumulation::Maximum), Accumulated::Maximum(7.0));
+        assert_eq!(accumulate(Accumulation::Average), Accumulated::Average { sum: 9.0, count: 3 });
+        // Another one of the name and kind continues; one of another kind is not shown.
+        let again = group.accumulator("Maximum", Accumulation::Maximum);
+        assert_eq!(again.accumulated(), Accumulated::Maximum(7.0));
+        let other = group.accumulator("Maximum", Accumulation::Minimum);
+        other.add(0.0);
+        assert_eq!(group.values().len(), 4);
+        assert_eq!(group.task.take_refused().len(), 1);
     }
 
     #[test]
@@ -434,7 +575,11 @@ mod tests {
         assert_eq!(task.take_refused().len(), 2);
         drop(first);
         group.counter("seen").inc();
-        assert_eq!(task.values()[0].value, MetricValue::Counter(3), "a counter that is made again continues");
+        assert_eq!(
+            task.values()[0].value,
+            MetricValue::Accumulated(Accumulated::Count(3)),
+            "a counter that is made again continues"
+        );
         (0..2 * MAX_METRICS).for_each(|key| group.counter(&key.to_string()).inc());
         assert_eq!(task.values().len(), MAX_METRICS);
         let refused = task.take_refused();

@@ -6,7 +6,7 @@
 
 mod user;
 
-use self::user::UserMetrics;
+use self::user::{Accumulators, UserMetrics};
 use reflow_graph::{ExecutionGraph, VertexIndex};
 use reflow_protocol::control::SubtaskMetrics;
 use reflow_types::{Instant, SubtaskId};
@@ -156,9 +156,9 @@ impl Metrics {
         self.subtasks.get(&subtask).map(|series| series.user.shown()).unwrap_or_default()
     }
 
-    /// What the functions of a subtask and of its predecessors have counted.
-    pub(crate) fn user_counters(&self, subtask: SubtaskId) -> BTreeMap<String, u64> {
-        self.subtasks.get(&subtask).map(|series| series.user.counts()).unwrap_or_default()
+    /// What the functions of a subtask and of its predecessors have accumulated.
+    pub(crate) fn accumulators(&self, subtask: SubtaskId) -> Accumulators {
+        self.subtasks.get(&subtask).map(|series| series.user.accumulated()).unwrap_or_default()
     }
 
     /// A subtask's figures.
@@ -171,7 +171,7 @@ impl Series {
     /// Adds the counts of a subtask that is no more.
     fn continue_from(&mut self, former: &Series) {
         self.carried = self.carried.plus(former.totals());
-        self.user.carry(former.user.counts());
+        self.user.carry(former.user.accumulated());
     }
 
     fn add(&mut self, now: Instant, mut metrics: SubtaskMetrics) {

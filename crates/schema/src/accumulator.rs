@@ -1,4 +1,4 @@
-//! The JSON form of accumulators, which are the counters of users' functions: `/jobs/:id/accumulators` and
+//! The JSON form of accumulators, which are counters and others of users' functions: `/jobs/:id/accumulators` and
 //! `/jobs/:id/vertices/:v/accumulators`.
 
 use std::collections::BTreeMap;
@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use reflow_types::metric::Accumulated;
 use reflow_view::{JobView, VertexView};
 
 /// The accumulators of a job.
@@ -27,11 +28,11 @@ pub struct VertexAccumulators {
     pub user_accumulators: Vec<UserAccumulator>,
 }
 
-/// An accumulator: what all subtasks have counted together.
+/// An accumulator: what all subtasks have accumulated together.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct UserAccumulator {
     pub name: String,
-    /// `LongCounter`.
+    /// `LongCounter`, `DoubleCounter`, `DoubleMinimum`, `DoubleMaximum` or `AverageAccumulator`.
     #[serde(rename = "type")]
     pub kind: String,
     pub value: String,
@@ -54,10 +55,10 @@ impl VertexAccumulators {
 }
 
 fn accumulators(vertex: &VertexView) -> Vec<UserAccumulator> {
-    let accumulator = |(name, count): (&str, u64)| UserAccumulator {
+    let accumulator = |(name, value): (&str, Accumulated)| UserAccumulator {
         name: name.to_owned(),
-        kind: "LongCounter".to_owned(),
-        value: count.to_string(),
+        kind: value.flink_name().to_owned(),
+        value: value.to_string(),
     };
-    vertex.counters().into_iter().map(accumulator).collect()
+    vertex.accumulators().into_iter().map(accumulator).collect()
 }

@@ -1,6 +1,7 @@
 //! Metrics that users' functions count and measure, as values.
 
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// A metric of one subtask of an operator.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -12,17 +13,99 @@ pub struct UserMetric {
     pub value: MetricValue,
 }
 
-/// The value of a metric. Its kind is one of Flink's four.
+/// The value of a metric. Its kind is one of Flink's four, or one of its accumulators.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum MetricValue {
-    /// What has been counted since the function was opened.
-    Counter(u64),
+    /// What has been accumulated since the function was opened. A counter is an accumulator.
+    Accumulated(Accumulated),
     /// The value that was set last.
     Gauge(f64),
     /// The number of events since the function was opened. Users see its rate.
     Meter(u64),
     /// The distribution of the latest values.
     Histogram(Distribution),
+}
+
+/// What functions have accumulated, of which the values of all subtasks and attempts make one.
+///
+/// ```
+/// use reflow_types::metric::Accumulated;
+///
+/// let mut dearest = Accumulated::Maximum(3.5);
+/// dearest.merge(Accumulated::Maximum(7.0));
+/// assert_eq!(dearest.to_string(), "7.0");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Accumulated {
+    /// A number of events.
+    Count(u64),
+    /// The sum of values.
+    Sum(f64),
+    /// The lowest of values; infinite if there were none.
+    Minimum(f64),
+    /// The highest of values; negative infinite if there were none.
+    Maximum(f64),
+    /// The mean of values, 0 if there were none.
+    Average {
+        /// Their sum.
+        sum: f64,
+        /// Their number.
+        count: u64,
+    },
+}
+
+impl Accumulated {
+    /// Adds what another function has accumulated. If it has accumulated in another way, which one name cannot mean at
+    /// once, it counts alone.
+    pub fn merge(&mut self, other: Self) {
+        *self = match (*self, other) {
+            (Self::Count(a), Self::Count(b)) => Self::Count(a.saturating_add(b)),
+            (Self::Sum(a), Self::Sum(b)) => Self::Sum(a + b),
+            (Self::Minimum(a), Self::Minimum(b)) => Self::Minimum(a.min(b)),
+            (Self::Maximum(a), Self::Maximum(b)) => Self::Maximum(a.max(b)),
+            (Self::Average { sum, count }, Self::Average { sum: more, count: others }) => {
+                Self::Average { sum: sum + more, count: count.saturating_add(others) }
+            }
+            (_, other) => other,
+        };
+    }
+
+    /// Its value as a metric.
+    #[must_use]
+    pub fn number(self) -> f64 {
+        match self {
+            Self::Count(count) => count as f64,
+            Self::Sum(value) | Self::Minimum(value) | Self::Maximum(value) => value,
+            Self::Average { count: 0, .. } => 0.0,
+            Self::Average { sum, count } => sum / count as f64,
+        }
+    }
+
+    /// The name of Flink's accumulator of this kind.
+    #[must_use]
+    pub fn flink_name(self) -> &'static str {
+        match self {
+            Self::Count(_) => "LongCounter",
+            Self::Sum(_) => "DoubleCounter",
+            Self::Minimum(_) => "DoubleMinimum",
+            Self::Maximum(_) => "DoubleMaximum",
+            Self::Average { .. } => "AverageAccumulator",
+        }
+    }
+}
+
+impl fmt::Display for Accumulated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Count(count) => count.fmt(f),
+            // As Java writes them.
+            other => match other.number() {
+                f64::INFINITY => f.write_str("Infinity"),
+                f64::NEG_INFINITY => f.write_str("-Infinity"),
+                number => write!(f, "{number:?}"),
+            },
+        }
+    }
 }
 
 /// The distribution of the latest values of a histogram.
@@ -85,6 +168,23 @@ impl Distribution {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn accumulators_of_subtasks_make_one() {
+        let merged = |first: Accumulated, second| {
+            let mut merged = first;
+            merged.merge(second);
+            merged.to_string()
+        };
+        assert_eq!(merged(Accumulated::Count(3), Accumulated::Count(4)), "7");
+        assert_eq!(merged(Accumulated::Sum(0.5), Accumulated::Sum(-2.0)), "-1.5");
+        assert_eq!(merged(Accumulated::Minimum(f64::INFINITY), Accumulated::Minimum(4.0)), "4.0");
+        assert_eq!(merged(Accumulated::Maximum(9.0), Accumulated::Maximum(f64::NEG_INFINITY)), "9.0");
+        let mean = |sum, count| Accumulated::Average { sum, count };
+        assert_eq!(merged(mean(9.0, 3), mean(1.0, 1)), "2.5");
+        assert_eq!(merged(mean(0.0, 0), mean(0.0, 0)), "0.0");
+        assert_eq!(Accumulated::Maximum(f64::NEG_INFINITY).to_string(), "-Infinity", "there were no values");
+    }
 
     #[test]
     fn percentiles_are_values_that_occurred() {

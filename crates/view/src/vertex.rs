@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use reflow_types::metric::Accumulated;
 use reflow_types::{AttemptNumber, SubtaskIndex, TaskManagerId, VertexId};
 
 use crate::ExecutionState;
@@ -49,13 +50,13 @@ impl VertexView {
         ends?.into_iter().max()
     }
 
-    /// What the functions of all subtasks have counted since the job began.
-    pub fn counters(&self) -> BTreeMap<&str, u64> {
-        let mut counters = BTreeMap::new();
-        for (name, count) in self.subtasks.iter().flat_map(|subtask| &subtask.counters) {
-            *counters.entry(name.as_str()).or_default() += count;
+    /// What the functions of all subtasks have accumulated since the job began.
+    pub fn accumulators(&self) -> BTreeMap<&str, Accumulated> {
+        let mut all: BTreeMap<&str, Accumulated> = BTreeMap::new();
+        for (name, value) in self.subtasks.iter().flat_map(|subtask| &subtask.accumulators) {
+            all.entry(name).and_modify(|all| all.merge(*value)).or_insert(*value);
         }
-        counters
+        all
     }
 
     /// The number of subtasks in `state`.
@@ -112,8 +113,8 @@ pub struct SubtaskView {
     pub input_watermark_ms: Option<i64>,
     /// Its other metrics under Flink's names, those of operators as `operator_name.metric`.
     pub metrics: BTreeMap<String, f64>,
-    /// What its functions have counted since the job began, as `operator_name.counter`.
-    pub counters: BTreeMap<String, u64>,
+    /// What its functions have accumulated since the job began, as `operator_name.accumulator`.
+    pub accumulators: BTreeMap<String, Accumulated>,
 }
 
 impl SubtaskView {

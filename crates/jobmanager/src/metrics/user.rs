@@ -1,7 +1,7 @@
 //! The metrics that the functions of a subtask count and measure.
 
 use reflow_types::Instant;
-use reflow_types::metric::{MetricValue, UserMetric};
+use reflow_types::metric::{Accumulated, MetricValue, UserMetric};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ const WINDOW: Duration = Duration::from_secs(60);
 /// The most samples of the meters of a subtask.
 const MAX_SAMPLES: usize = 64;
 
-/// Counts by metric.
-pub(super) type Counts = BTreeMap<String, u64>;
+/// What functions have accumulated, by metric.
+pub(super) type Accumulators = BTreeMap<String, Accumulated>;
 
 /// The users' metrics of a subtask.
 #[derive(Default)]
 pub(super) struct UserMetrics {
     latest: Vec<UserMetric>,
     /// The counts of meters, oldest first.
-    meters: VecDeque<(Instant, Counts)>,
-    /// The counts of former attempts, and of subtasks that were removed.
-    carried: Counts,
+    meters: VecDeque<(Instant, BTreeMap<String, u64>)>,
+    /// What former attempts have accumulated, and subtasks that were removed.
+    carried: Accumulators,
 }
 
 impl UserMetrics {
@@ -29,7 +29,7 @@ impl UserMetrics {
             MetricValue::Meter(count) => Some((metric.id.clone(), count)),
             _ => None,
         };
-        let meters: Counts = metrics.iter().filter_map(count).collect();
+        let meters: BTreeMap<_, _> = metrics.iter().filter_map(count).collect();
         if !meters.is_empty() {
             self.meters.push_back((now, meters));
         }
@@ -41,31 +41,30 @@ impl UserMetrics {
         self.latest = metrics;
     }
 
-    /// Adds the counts of a former subtask.
-    pub(super) fn carry(&mut self, counts: Counts) {
-        for (id, count) in counts {
-            *self.carried.entry(id).or_default() += count;
-        }
+    /// Adds what a former subtask has accumulated.
+    pub(super) fn carry(&mut self, former: Accumulators) {
+        former.into_iter().for_each(|(id, value)| merge(&mut self.carried, id, value));
     }
 
-    /// What its successor continues to count from.
-    pub(super) fn counts(&self) -> Counts {
-        let mut counts = self.carried.clone();
+    /// What its successor continues from.
+    pub(super) fn accumulated(&self) -> Accumulators {
+        let mut accumulated = self.carried.clone();
         for UserMetric { id, value } in &self.latest {
-            if let MetricValue::Counter(count) = value {
-                *counts.entry(id.clone()).or_default() += count;
+            if let MetricValue::Accumulated(value) = value {
+                merge(&mut accumulated, id.clone(), *value);
             }
         }
-        counts
+        accumulated
     }
 
     /// The values by the names that users see.
     pub(super) fn shown(&self) -> BTreeMap<String, f64> {
-        let mut shown: BTreeMap<String, f64> =
-            self.counts().into_iter().map(|(id, count)| (id, count as f64)).collect();
+        let accumulated = self.accumulated().into_iter().map(|(id, value)| (id, value.number()));
+        // The lowest and the highest of no values is no number.
+        let mut shown: BTreeMap<String, f64> = accumulated.filter(|(_, value)| value.is_finite()).collect();
         for UserMetric { id, value } in &self.latest {
             match value {
-                MetricValue::Counter(_) => {}
+                MetricValue::Accumulated(_) => {}
                 MetricValue::Gauge(value) => drop(shown.insert(id.clone(), *value)),
                 MetricValue::Meter(_) => drop(shown.insert(id.clone(), self.rate(id))),
                 MetricValue::Histogram(values) => {
@@ -83,9 +82,13 @@ impl UserMetrics {
             return 0.0;
         };
         let seconds = to.since(*from).as_secs_f64();
-        let of = |counts: &Counts| counts.get(meter).copied().unwrap_or_default();
+        let of = |counts: &BTreeMap<String, u64>| counts.get(meter).copied().unwrap_or_default();
         if seconds == 0.0 { 0.0 } else { of(last).saturating_sub(of(first)) as f64 / seconds }
     }
+}
+
+fn merge(all: &mut Accumulators, id: String, value: Accumulated) {
+    all.entry(id).and_modify(|all| all.merge(value)).or_insert(value);
 }
 
 #[cfg(test)]
@@ -102,18 +105,26 @@ mod tests {
         let mut metrics = UserMetrics::default();
         for second in 0..10 {
             let values = vec![
-                metric("Parse.broken", MetricValue::Counter(second)),
+                metric("Parse.broken", MetricValue::Accumulated(Accumulated::Count(second))),
+                metric("Parse.dearest", MetricValue::Accumulated(Accumulated::Maximum(second as f64))),
                 metric("Parse.lag", MetricValue::Gauge(0.5)),
                 metric("Parse.calls", MetricValue::Meter(second * 3)),
                 metric("Parse.size", MetricValue::Histogram(Distribution::of(2, &mut [1.0, 2.0]))),
             ];
             metrics.add(Instant::from_millis(second * 1_000), values);
         }
-        metrics.carry(Counts::from([("Parse.broken".to_owned(), 100)]));
+        let accumulators = |count, highest| {
+            let of = |name: &str, value| (format!("Parse.{name}"), value);
+            Accumulators::from([
+                of("broken", Accumulated::Count(count)),
+                of("dearest", Accumulated::Maximum(highest)),
+            ])
+        };
+        metrics.carry(accumulators(100, 4.0));
         let shown = metrics.shown();
         assert_eq!((shown["Parse.broken"], shown["Parse.lag"], shown["Parse.calls"]), (109.0, 0.5, 3.0));
         assert_eq!((shown["Parse.size_count"], shown["Parse.size_median"]), (2.0, 1.0));
-        assert_eq!(shown.len(), 3 + 11);
-        assert_eq!(metrics.counts(), Counts::from([("Parse.broken".to_owned(), 109)]));
+        assert_eq!((shown["Parse.dearest"], shown.len()), (9.0, 4 + 11));
+        assert_eq!(metrics.accumulated(), accumulators(109, 9.0));
     }
 }

@@ -105,7 +105,7 @@ fn subtasks(
             io: io(&figures),
             input_watermark_ms: watermark(vertex, &figures),
             metrics: metrics(&figures, leader.metrics.user_metrics(subtask.id)),
-            counters: leader.metrics.user_counters(subtask.id),
+            accumulators: leader.metrics.accumulators(subtask.id),
         })
     };
     placed.numbered().filter_map(of_one).collect()

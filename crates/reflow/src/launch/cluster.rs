@@ -52,15 +52,15 @@ pub(super) fn run(
         "{} runs with {task_managers} TaskManagers; look at http://localhost:{port}",
         executable.name
     ));
-    let job_manager::Ended { exit, counters } = job_manager::drive(
+    let job_manager::Ended { exit, accumulators } = job_manager::drive(
         &executable,
         &options,
         &config,
         &runtime,
         real::Options { signals: true, ..driver },
     )?;
-    for (name, count) in counters {
-        print_to_stderr(format_args!("{name}: {count}"));
+    for (name, value) in accumulators {
+        print_to_stderr(format_args!("{name}: {value}"));
     }
     if exit.code != 0 {
         print_to_stderr(format_args!("{}: {}", executable.name, exit.reason));

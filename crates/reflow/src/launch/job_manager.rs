@@ -7,6 +7,7 @@ use reflow_env::{Signal, real};
 use reflow_jobmanager::{JobManager, JobSpec, StartMode};
 use reflow_launch::{logging, machine, storage};
 use reflow_types::Bounds;
+use reflow_types::metric::Accumulated;
 use reflow_view::{Cluster, ClusterView};
 use std::process::ExitCode;
 use tokio::runtime::Runtime;
@@ -56,7 +57,7 @@ pub(super) fn drive(
     let server = server.start(handle.clone(), runtime);
     let exit = real::run(Box::new(process), signal, driver);
     runtime.block_on(server.stop());
-    let counters = counters(&handle.view());
+    let accumulators = accumulators(&handle.view());
     if exit.code == 0 {
         tracing::info!(
             "the JobManager ends{}",
@@ -65,20 +66,20 @@ pub(super) fn drive(
     } else {
         tracing::error!("the JobManager ends: {}", exit.reason);
     }
-    Ok(Ended { exit, counters })
+    Ok(Ended { exit, accumulators })
 }
 
 /// The end of a JobManager.
 pub(super) struct Ended {
     pub(super) exit: real::Exit,
-    /// What the functions of the job have counted.
-    pub(super) counters: Vec<(String, u64)>,
+    /// What the functions of the job have accumulated.
+    pub(super) accumulators: Vec<(String, Accumulated)>,
 }
 
-fn counters(view: &ClusterView) -> Vec<(String, u64)> {
+fn accumulators(view: &ClusterView) -> Vec<(String, Accumulated)> {
     let vertices = view.jobs.iter().flat_map(|job| &job.vertices);
-    let named = |(name, count): (&str, u64)| (name.to_owned(), count);
-    vertices.flat_map(|vertex| vertex.counters().into_iter().map(named)).collect()
+    let named = |(name, value): (&str, Accumulated)| (name.to_owned(), value);
+    vertices.flat_map(|vertex| vertex.accumulators().into_iter().map(named)).collect()
 }
 
 /// Reads the options, and warns about those that have no effect.

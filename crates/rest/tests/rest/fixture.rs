@@ -218,7 +218,7 @@ fn subtask(index: u32, input_watermark_ms: Option<i64>, entered: [i64; 5], io: I
         io,
         input_watermark_ms,
         metrics: Default::default(),
-        counters: Default::default(),
+        accumulators: Default::default(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::client::Server;
 use crate::fixture::{self, FakeCluster, JOB, REQUEST, SOURCE, TASK_MANAGERS};
+use reflow_types::metric::Accumulated;
 use reflow_types::{CheckpointId, JobId, TaskManagerId};
 use reflow_view::{Command, CommandError, OperationStatus, Reply};
 use reflow_view::{ParallelismBounds, SavepointFormat};
@@ -324,18 +325,24 @@ async fn the_document_is_served_as_it_is_committed() {
 }
 
 #[tokio::test]
-async fn counters_of_functions_are_accumulators() {
+async fn functions_accumulate_over_their_subtasks() {
     let mut view = fixture::cluster();
     for (vertex, subtasks) in view.jobs[0].vertices.iter_mut().zip([[3, 4], [10, 0]]) {
         for (subtask, count) in vertex.subtasks.iter_mut().zip(subtasks) {
-            subtask.counters.insert("Parse.broken".to_owned(), count);
+            subtask.accumulators.insert("Parse.broken".to_owned(), Accumulated::Count(count));
+            subtask.accumulators.insert("Parse.dearest".to_owned(), Accumulated::Maximum(count as f64));
         }
     }
     let server = Server::start(FakeCluster::obedient(view)).await;
-    let of = |count: &str| json!({"name": "Parse.broken", "type": "LongCounter", "value": count});
+    let of = |count: &str, dearest: &str| {
+        [
+            json!({"name": "Parse.broken", "type": "LongCounter", "value": count}),
+            json!({"name": "Parse.dearest", "type": "DoubleMaximum", "value": dearest}),
+        ]
+    };
     let job = server.request("GET", &format!("/jobs/{JOB}/accumulators"), "").await.json();
-    assert_eq!(job["user-task-accumulators"], json!([of("7"), of("10")]));
+    assert_eq!(job["user-task-accumulators"], json!([of("7", "4.0"), of("10", "10.0")].concat()));
     let vertex =
         server.request("GET", &format!("/jobs/{JOB}/vertices/{SOURCE}/accumulators"), "").await.json();
-    assert_eq!(vertex, json!({"id": SOURCE.to_string(), "user-accumulators": [of("7")]}));
+    assert_eq!(vertex, json!({"id": SOURCE.to_string(), "user-accumulators": of("7", "4.0")}));
 }
