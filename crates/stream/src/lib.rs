@@ -39,5 +39,5 @@ pub use reflow_network::output::KeySelector;
 pub use shared::SharedStream;
 pub use sink::SinkHandle;
 pub use stream::{BoxedStream, Stream};
-pub use window_all::WindowAllStream;
+pub use window_all::{AllRecords, WindowAll, WindowAllStream};
 pub use windowed::{EvictingStream, WindowedStream};

@@ -1,7 +1,8 @@
 //! Windows over all records, in two stages: what crosses between them, and what is late.
 
+use reflow::Pipeline;
 use reflow::prelude::*;
-use reflow_testkit::{Collect, Feed, Harness};
+use reflow_testkit::{Collect, Feed, Harness, OperatorHarness};
 
 const WINDOW: Duration = Duration::from_millis(100);
 
@@ -108,4 +109,73 @@ fn an_idle_subtask_holds_nothing_back() {
     feed.push(1, [(200, 0)]);
     job.settle();
     assert_eq!(sums(&out), [(0, 3)]);
+}
+
+const LATE: OutputTag<u64> = OutputTag::new("late");
+
+/// What windows over all records emit that one subtask has, as lines; with a rescale from one subtask to three before the
+/// third record, which all windows outlive.
+fn in_one_subtask<P: Pipeline<Out = String>>(
+    windows: impl Fn(BoxedStream<u64>) -> Stream<P>,
+    records: [(u64, Timestamp); 5],
+) -> Vec<String> {
+    let mut job = OperatorHarness::new(|records| windows(records.rebalance().boxed()));
+    for (number, (record, time)) in records.into_iter().enumerate() {
+        if number == 2 {
+            job.rescale(3);
+        }
+        job.push(record, time);
+        job.watermark(time - 50);
+    }
+    job.finish();
+    job.output()
+}
+
+#[test]
+fn sessions_of_all_records_merge() {
+    let sessions = |records: BoxedStream<u64>| {
+        let windows = records.window_all(SessionWindows::with_gap(Duration::from_millis(20)));
+        windows.sum(|value| *value).uid("sums").map(|sum| format!("{:?} {}", sum.window, sum.value))
+    };
+    // The fourth record joins the sessions of the first and the third.
+    let lines = in_one_subtask(sessions, [(1, 100), (2, 130), (4, 145), (8, 115), (16, 200)]);
+    assert_eq!(lines, ["Window { start: 100, end: 165 } 15", "Window { start: 200, end: 220 } 16"]);
+}
+
+#[test]
+fn a_trigger_sees_all_records() {
+    let counted = |records: BoxedStream<u64>| {
+        let windows = records.window_all(TumblingWindows::of(WINDOW)).trigger(CountTrigger::every(2));
+        windows.max_by(|value| *value).uid("highest").map(|highest| highest.value.to_string())
+    };
+    assert_eq!(in_one_subtask(counted, [(5, 100), (2, 130), (4, 145), (8, 115), (16, 200)]), ["5", "8"]);
+    let counted = |records: BoxedStream<u64>| {
+        records.count_window_all(2).sum(|value| *value).uid("sums").map(|sum| sum.value.to_string())
+    };
+    assert_eq!(in_one_subtask(counted, [(5, 100), (2, 130), (4, 145), (8, 115), (16, 200)]), ["7", "12"]);
+}
+
+#[test]
+fn late_records_of_all_are_a_side_output() {
+    let divided = |records: BoxedStream<u64>| {
+        let windows = records.window_all(TumblingWindows::of(WINDOW)).late_output(&LATE);
+        let sums = windows.apply(|_, window, values: &Elements<u64>| {
+            Some(format!("from {}: {}", window.start, values.iter().map(|(_, value)| value).sum::<u64>()))
+        });
+        let (sums, late) = sums.uid("sums").side_output(&LATE);
+        sums.union(late.map(|value| format!("late: {value}")))
+    };
+    let lines = in_one_subtask(divided, [(1, 10), (2, 20), (4, 180), (8, 30), (16, 190)]);
+    assert_eq!(lines, ["from 0: 3", "late: 8", "from 100: 20"]);
+}
+
+#[test]
+fn windows_in_processing_time_have_one_stage() {
+    let mut job = OperatorHarness::new(|records: BoxedStream<u64>| {
+        let windows = records.window_all(TumblingWindows::of(WINDOW).in_processing_time());
+        windows.in_one_subtask().count().uid("counts").map(|count| count.value)
+    });
+    (0..3).for_each(|number| job.push(number, 0));
+    job.advance(WINDOW);
+    assert_eq!(job.output(), [3]);
 }

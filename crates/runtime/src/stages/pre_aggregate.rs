@@ -37,7 +37,7 @@ impl<W: Assigner, A: TryAggregate, D: Stage<(Window, A::Acc)>> PreAggregate<W, A
         const {
             assert!(
                 matches!(W::DOMAIN, TimeDomain::Event),
-                "window_all aggregates in two stages, and only in event time: write .key_by(|_| ()).window(…) for \
+                "window_all aggregates in two stages only in event time: write .window_all(…).in_one_subtask() for \
                  processing time"
             );
         }

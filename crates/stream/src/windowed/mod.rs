@@ -42,7 +42,8 @@ pub struct WindowedStream<I: KeyedInputs, W, G> {
     pub(crate) lateness: Lateness<I::Record>,
 }
 
-type Windows<I, W, G, C> =
+/// Windows with their contents.
+pub(crate) type Windows<I, W, G, C> =
     Stream<WindowHead<<I as KeyedInputs>::Record, <I as KeyedInputs>::Selector, W, G, C>>;
 
 /// Measures of windows.
