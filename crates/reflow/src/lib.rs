@@ -27,6 +27,7 @@
 
 mod allocator;
 pub mod args;
+pub mod collect;
 pub mod job_function;
 #[doc(hidden)]
 pub mod launch;
@@ -35,6 +36,7 @@ pub mod testing;
 
 pub use args::Args;
 pub use clap;
+pub use collect::{CollectError, execute_and_collect};
 pub use job_function::JobFunction;
 pub use reflow_api::async_calls;
 pub use reflow_api::io;

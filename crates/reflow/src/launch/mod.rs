@@ -1,6 +1,6 @@
 //! The command line of a job's executable.
 
-mod cluster;
+pub(crate) mod cluster;
 mod executor;
 mod http_server;
 mod job_manager;
@@ -26,6 +26,7 @@ pub(crate) struct Executable {
     build: Arc<Build>,
 }
 
+/// Builds the job from its arguments.
 type Build = dyn Fn(&[String]) -> Result<Job, LaunchError> + Send + Sync;
 
 /// A Reflow job.
@@ -69,7 +70,7 @@ enum Command {
 }
 
 /// The common options of `run` and `jobmanager`.
-#[derive(clap::Args, Clone)]
+#[derive(clap::Args, Clone, Default)]
 pub(crate) struct Options {
     /// The directory of config.yaml.
     #[arg(long)]
@@ -245,6 +246,14 @@ impl Executable {
                 error => LaunchError::Job(error),
             })
         };
+        Self::built_by(name, build)
+    }
+
+    /// An executable whose job is built otherwise than by a job function.
+    pub(crate) fn built_by(
+        name: &'static str,
+        build: impl Fn(&[String]) -> Result<Job, LaunchError> + Send + Sync + 'static,
+    ) -> Self {
         Self { name, build: Arc::new(build) }
     }
 
