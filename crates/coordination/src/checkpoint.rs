@@ -62,6 +62,8 @@ pub struct Settings {
     pub keep_on_cancellation: bool,
     /// The most bytes of operator state and of lists of runs, because a deployment sends them in one message.
     pub max_operator_bytes: u64,
+    /// `web.checkpoints.history`: the most checkpoints in the statistics.
+    pub history: usize,
 }
 
 /// The default of [`Settings::max_operator_bytes`]: the largest message of a connection.

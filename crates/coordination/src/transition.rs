@@ -6,18 +6,21 @@
 //! manager say what resources there are ([`Resources`]); it says when to go. A timer belongs to its phase: when
 //! the phase changes, it is gone.
 //!
+//! The waits spare the job restarts. A transition that interrupts nothing has waits of its own, which are none by default.
+//!
 //! ```
-//! use reflow_coordination::transition::{Manager, Output, PhaseName, Resources, Timeouts};
+//! use reflow_coordination::transition::{Cost, Manager, Output, PhaseName, Resources, Timeouts, Waits};
 //! use reflow_types::Instant;
 //! use std::time::Duration;
 //!
 //! let seconds = Duration::from_secs;
 //! let at = |second| Instant(0) + seconds(second);
-//! let timeouts = Timeouts { cooldown: seconds(10), stabilization: seconds(20), max_trigger_delay: seconds(60) };
+//! let waits = Waits { cooldown: seconds(10), stabilization: seconds(20) };
+//! let timeouts = Timeouts { restart: waits, live: Waits::default(), max_trigger_delay: seconds(60) };
 //! let mut manager = Manager::new(timeouts, at(0));
 //!
 //! // A TaskManager comes just after a rescale. The job could use it, although it would like more.
-//! let more = Resources { desired: false, sufficient: true };
+//! let more = Resources { desired: false, sufficient: true, cost: Cost::Restart };
 //! assert_eq!(manager.on_change(at(3), more), []);
 //! assert_eq!(manager.phase(), PhaseName::Cooldown);
 //!
@@ -38,21 +41,41 @@ use std::time::Duration;
 /// How long the phases last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timeouts {
-    /// After a rescale, changes are only remembered for this long.
-    pub cooldown: Duration,
-    /// How long merely sufficient resources must be there before they are used.
-    pub stabilization: Duration,
+    /// Before a transition that restarts the job.
+    pub restart: Waits,
+    /// Before one that does not.
+    pub live: Waits,
     /// How long a change waits for a trigger (a complete checkpoint) at most.
     pub max_trigger_delay: Duration,
 }
 
-/// What a transition at this moment would get.
+/// How long a transition is held back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waits {
+    /// After a rescale, changes are only remembered for this long.
+    pub cooldown: Duration,
+    /// How long merely sufficient resources must be there before they are used.
+    pub stabilization: Duration,
+}
+
+/// What a transition interrupts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cost {
+    /// The job restarts.
+    #[default]
+    Restart,
+    /// The job runs on.
+    Live,
+}
+
+/// What a transition at this moment would get, and cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Resources {
     /// Something would change, and the job would get all that it asks for.
     pub desired: bool,
     /// Something would change, and the job would get as much as it needs.
     pub sufficient: bool,
+    pub cost: Cost,
 }
 
 /// What the owner is to do.
@@ -81,7 +104,7 @@ pub enum PhaseName {
 
 #[derive(Clone, Copy, Debug)]
 enum Phase {
-    Cooldown { until: Instant, first_change: Option<Instant> },
+    Cooldown { since: Instant, first_change: Option<Instant> },
     Idling,
     Stabilizing { first_change: Instant, evaluate_at: Option<Instant> },
     Stabilized { evaluate_at: Instant },
@@ -93,17 +116,19 @@ enum Phase {
 pub struct Manager {
     timeouts: Timeouts,
     phase: Phase,
+    /// That of the resources that were seen last.
+    cost: Cost,
 }
 
 impl Manager {
     /// Begins with the cooldown, which may be none.
     pub fn new(timeouts: Timeouts, now: Instant) -> Self {
-        let phase = if timeouts.cooldown.is_zero() {
+        let phase = if timeouts.restart.cooldown.max(timeouts.live.cooldown).is_zero() {
             Phase::Idling
         } else {
-            Phase::Cooldown { until: now + timeouts.cooldown, first_change: None }
+            Phase::Cooldown { since: now, first_change: None }
         };
-        Self { timeouts, phase }
+        Self { timeouts, phase, cost: Cost::Restart }
     }
 
     /// The current phase.
@@ -125,6 +150,8 @@ impl Manager {
                 if resources.sufficient {
                     first_change.get_or_insert(now);
                 }
+                // The cooldown of a live rescale may be over.
+                outputs.extend(self.on_tick(now, resources));
             }
             Phase::Idling => {
                 if resources.sufficient {
@@ -159,6 +186,7 @@ impl Manager {
     /// Lets every timer act that is due.
     pub fn on_tick(&mut self, now: Instant, resources: Resources) -> Vec<Output> {
         let mut outputs = Vec::new();
+        self.cost = resources.cost;
         while self.next_wakeup().is_some_and(|due| due <= now) {
             self.expire(now, resources, &mut outputs);
         }
@@ -168,13 +196,24 @@ impl Manager {
     /// When the next timer is due.
     pub fn next_wakeup(&self) -> Option<Instant> {
         match self.phase {
-            Phase::Cooldown { until, .. } => Some(until),
+            Phase::Cooldown { since, first_change } => {
+                // Without a change it is not known what one would cost.
+                let waits = if first_change.is_some() { self.waits() } else { self.timeouts.restart };
+                Some(since + waits.cooldown)
+            }
             Phase::Stabilizing { first_change, evaluate_at } => {
-                let stabilized = first_change + self.timeouts.stabilization;
+                let stabilized = first_change + self.waits().stabilization;
                 Some(evaluate_at.map_or(stabilized, |at| at.min(stabilized)))
             }
             Phase::Stabilized { evaluate_at } => Some(evaluate_at),
             Phase::Idling | Phase::Transitioning => None,
+        }
+    }
+
+    fn waits(&self) -> Waits {
+        match self.cost {
+            Cost::Restart => self.timeouts.restart,
+            Cost::Live => self.timeouts.live,
         }
     }
 

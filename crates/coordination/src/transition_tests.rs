@@ -12,9 +12,10 @@ enum Do {
 }
 use Do::{Change, Tick, Trigger};
 
-const DESIRED: Resources = Resources { desired: true, sufficient: true };
-const SUFFICIENT: Resources = Resources { desired: false, sufficient: true };
-const NOTHING: Resources = Resources { desired: false, sufficient: false };
+const DESIRED: Resources = Resources { desired: true, sufficient: true, cost: Cost::Restart };
+const SUFFICIENT: Resources = Resources { desired: false, ..DESIRED };
+const NOTHING: Resources = Resources { desired: false, sufficient: false, ..DESIRED };
+const LIVE: Resources = Resources { cost: Cost::Live, ..SUFFICIENT };
 
 /// At which second what happens with which resources, and the phase and the outputs that follow: `c` for a
 /// checkpoint, `g` for go.
@@ -24,8 +25,8 @@ type Step = (u64, Do, Resources, PhaseName, &'static str);
 fn check(name: &str, max_delay: u64, steps: &[Step]) {
     let seconds = |s: u64| Instant(0) + Duration::from_secs(s);
     let timeouts = Timeouts {
-        cooldown: Duration::from_secs(10),
-        stabilization: Duration::from_secs(20),
+        restart: Waits { cooldown: Duration::from_secs(10), stabilization: Duration::from_secs(20) },
+        live: Waits { cooldown: Duration::from_secs(2), stabilization: Duration::ZERO },
         max_trigger_delay: Duration::from_secs(max_delay),
     };
     let mut manager = Manager::new(timeouts, seconds(0));
@@ -307,4 +308,32 @@ fn checkpoints_are_requested_where_a_trigger_would_help() {
 fn without_a_cooldown_a_manager_begins_idling() {
     let manager = Manager::new(Timeouts::default(), Instant(5));
     assert_eq!((manager.phase(), manager.next_wakeup()), (Idling, None));
+}
+
+#[test]
+fn a_transition_that_restarts_nothing_has_waits_of_its_own() {
+    check(
+        "a change in its cooldown",
+        LONG,
+        &[
+            (1, Change, LIVE, Cooldown, ""),
+            (2, Tick, LIVE, Stabilized, "cc"),
+            (2, Trigger, LIVE, Transitioning, "g"),
+        ],
+    );
+    check(
+        "a change after it",
+        LONG,
+        &[(5, Change, LIVE, Stabilized, "cc"), (5, Trigger, LIVE, Transitioning, "g")],
+    );
+    check(
+        "a change that meanwhile needs a restart",
+        LONG,
+        &[
+            (1, Change, LIVE, Cooldown, ""),
+            (2, Tick, SUFFICIENT, Cooldown, ""),
+            (10, Tick, SUFFICIENT, Stabilizing, "c"),
+            (10, Tick, LIVE, Stabilized, "c"),
+        ],
+    );
 }

@@ -197,6 +197,11 @@ impl Ending {
         recorded && (!leader.operations.unseen() || now >= self.deadline)
     }
 
+    /// Whether there is an end to show: not if the next JobManager resumes the job, or another one leads.
+    pub(crate) fn shows_job(&self) -> bool {
+        self.end.state != EndState::Suspended && !matches!(self.record, Record::Deposed(_))
+    }
+
     /// When something is due. Nothing is due while the record is being written, however long storage takes.
     pub(crate) fn next_wakeup(&self) -> Option<Instant> {
         match self.record {

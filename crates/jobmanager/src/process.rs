@@ -14,7 +14,7 @@ use crate::leadership::{Claimant, Leadership};
 use crate::members::{MemberSettings, Members};
 use crate::requirements::Declarations;
 use crate::schedule;
-use crate::settings::{JobSpec, Settings};
+use crate::settings::{AfterJob, JobSpec, Settings};
 use crate::storage::{Storage, Tickets};
 use crate::timeline::Timeline;
 use crate::view::Frame;
@@ -24,7 +24,7 @@ use reflow_coordination::event::Event;
 use reflow_coordination::scheduler::{Identity, Scheduler};
 use reflow_env::{Input, ListenerId, Location, Output, Process, Signal, StoreResult, Ticket};
 use reflow_types::{Bounds, Instant, JobId};
-use reflow_view::CommandError;
+use reflow_view::{Cluster, CommandError};
 use std::time::Duration;
 
 const LISTENER: ListenerId = ListenerId(0);
@@ -65,6 +65,8 @@ enum Phase {
     Claiming(Box<Claim>, Storage<Question>),
     Leading(Box<Led>),
     Ending(Box<Led>, Box<Ending>),
+    /// The job has ended, and users look at it.
+    Shown(Box<Led>, Box<Ending>),
     Ended,
 }
 
@@ -202,7 +204,7 @@ impl JobManager {
 
     fn on_time(&mut self, now: Instant, out: &mut Vec<Output>) {
         match &mut self.phase {
-            Phase::Opening | Phase::Ended => {}
+            Phase::Opening | Phase::Shown(..) | Phase::Ended => {}
             Phase::Claiming(claim, requests) => {
                 out.extend(claim.ask(now).into_iter().map(|(question, op)| requests.ask(question, op)));
             }
@@ -227,7 +229,9 @@ impl JobManager {
                 }
             }
             Phase::Leading(led) => led.leader.stored(now, ticket, result, out),
-            Phase::Ending(led, ending) => ending.stored(now, ticket, result, &mut led.leader, out),
+            Phase::Ending(led, ending) | Phase::Shown(led, ending) => {
+                ending.stored(now, ticket, result, &mut led.leader, out)
+            }
         }
     }
 
@@ -244,6 +248,10 @@ impl JobManager {
                 );
                 self.exit(0, String::new(), out);
             }
+            Phase::Shown(_, ending) => {
+                let (code, reason) = ending.exit();
+                self.exit(code, reason, out);
+            }
             Phase::Ended => {}
             Phase::Opening | Phase::Claiming(..) | Phase::Ending(..) => self.exit(0, String::new(), out),
         }
@@ -253,8 +261,12 @@ impl JobManager {
     /// must connect again.
     fn on_connection(&mut self, now: Instant, input: Input, out: &mut Vec<Output>) {
         let Phase::Leading(led) = &mut self.phase else {
-            if let Input::Accepted { conn, .. } = input {
-                out.push(Output::Close { conn });
+            match (&mut self.phase, input) {
+                (_, Input::Accepted { conn, .. }) => out.push(Output::Close { conn }),
+                (Phase::Shown(led, _), Input::Closed { conn, reason }) => {
+                    led.leader.members.closed(now, conn, &reason, out);
+                }
+                _ => {}
             }
             return;
         };
@@ -274,7 +286,7 @@ impl JobManager {
             self.changed = true;
             let new_request = self.ids.next();
             let result = match &mut self.phase {
-                Phase::Leading(led) | Phase::Ending(led, _) => {
+                Phase::Leading(led) | Phase::Ending(led, _) | Phase::Shown(led, _) => {
                     let savepoint_dir = self.settings.savepoint_dir.as_deref();
                     let mut desk = Desk { job: led.job, leader: &mut led.leader, savepoint_dir, new_request };
                     match desk.carry_out(now, asked.command.clone(), out) {
@@ -325,15 +337,28 @@ impl JobManager {
             && ending.is_over(now, &led.leader)
         {
             let (code, reason) = ending.exit();
+            let stays = self.settings.after_job == AfterJob::Stay && ending.shows_job();
             self.publish(now);
-            self.exit(code, reason, out);
+            if stays {
+                self.show(&reason);
+            } else {
+                self.exit(code, reason, out);
+            }
         }
+    }
+
+    /// Keeps the ended job in the view until the process is terminated.
+    fn show(&mut self, reason: &str) {
+        let Phase::Ending(led, ending) = std::mem::replace(&mut self.phase, Phase::Ended) else { return };
+        let name = &led.name;
+        tracing::info!(name, reason, "showing the job until this JobManager is terminated");
+        self.phase = Phase::Shown(led, ending);
     }
 
     fn publish(&mut self, now: Instant) {
         let view = match &mut self.phase {
-            Phase::Leading(led) | Phase::Ending(led, _) => {
-                let mut view = self.frame.leading(now, led.job, &led.leader);
+            Phase::Leading(led) | Phase::Ending(led, _) | Phase::Shown(led, _) => {
+                let mut view = self.frame.leading(now, led.job, &led.leader, &self.handle.view());
                 led.timeline.follow(&mut view);
                 view
             }
@@ -396,7 +421,7 @@ impl Process for JobManager {
     fn next_wakeup(&self) -> Option<Instant> {
         let of_phase = match &self.phase {
             Phase::Ended => return None,
-            Phase::Opening => None,
+            Phase::Opening | Phase::Shown(..) => None,
             Phase::Claiming(claim, _) => claim.next_wakeup(),
             Phase::Leading(led) => led.leader.next_wakeup(),
             Phase::Ending(_, ending) => ending.next_wakeup(),

@@ -2,13 +2,15 @@
 
 use crate::layout::Layout;
 use crate::settings::StartMode;
-use reflow_config::{Config, RestartStrategy, Source, options};
+use reflow_config::{Config, ConfigOption, RestartStrategy, Source, options};
 use reflow_coordination::checkpoint::fallback::AllowReplay;
 use reflow_coordination::requirements::SchedulerMode;
 use reflow_coordination::restart::LostExecutorRestart;
 use reflow_coordination::restore::UnclaimedState;
+use reflow_coordination::transition::Waits;
 use reflow_coordination::{checkpoint, restart, scheduler};
 use reflow_types::{JobId, LeaderEpoch, MaxParallelism};
+use std::time::Duration;
 
 /// The scheduler's settings for a job.
 pub(crate) fn settings(
@@ -26,8 +28,14 @@ pub(crate) fn settings(
         default_max_parallelism: max_parallelism.expect("the option has the bounds of a max parallelism"),
         resource_wait_timeout: options::RESOURCE_WAIT_TIMEOUT.get(config),
         resource_stabilization_timeout: options::RESOURCE_STABILIZATION_TIMEOUT.get(config),
-        cooldown: options::EXECUTING_COOLDOWN_AFTER_RESCALING.get(config),
-        executing_stabilization_timeout: options::EXECUTING_RESOURCE_STABILIZATION_TIMEOUT.get(config),
+        restart_waits: Waits {
+            cooldown: options::EXECUTING_COOLDOWN_AFTER_RESCALING.get(config),
+            stabilization: options::EXECUTING_RESOURCE_STABILIZATION_TIMEOUT.get(config),
+        },
+        live_waits: Waits {
+            cooldown: set_by_user(config, &options::EXECUTING_COOLDOWN_AFTER_RESCALING),
+            stabilization: set_by_user(config, &options::EXECUTING_RESOURCE_STABILIZATION_TIMEOUT),
+        },
         max_checkpoint_failures: options::RESCALE_TRIGGER_MAX_CHECKPOINT_FAILURES.get(config),
         max_trigger_delay: options::RESCALE_TRIGGER_MAX_DELAY.get(config),
         active_checkpoint: options::RESCALE_TRIGGER_ACTIVE_CHECKPOINT.get(config),
@@ -53,7 +61,16 @@ pub(crate) fn settings(
             job_dir: layout.job_dir(job).0,
             keep_on_cancellation: false,
             max_operator_bytes: checkpoint::MAX_OPERATOR_BYTES,
+            history: options::WEB_CHECKPOINTS_HISTORY.get(config) as usize,
         },
+    }
+}
+
+/// A wait that the user has set; none by default.
+fn set_by_user(config: &Config, option: &ConfigOption<Duration>) -> Duration {
+    match config.source(option.key()) {
+        Source::Default => Duration::ZERO,
+        _ => option.get(config),
     }
 }
 
@@ -130,7 +147,6 @@ pub(crate) fn strategy_in_words(strategy: &restart::Strategy) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn of(pairs: &[(&str, &str)]) -> scheduler::Settings {
         let config = Config::from_pairs(pairs.iter().copied()).unwrap();
@@ -153,6 +169,16 @@ mod tests {
         assert_eq!(settings.default_max_parallelism.get(), 32_768);
         assert_eq!(settings.checkpoints.interval, Some(Duration::from_secs(1)));
         assert_eq!(settings.checkpoints.job_dir, format!("/c/default/job/{}", JobId(1)));
+    }
+
+    #[test]
+    fn a_live_rescale_waits_only_as_the_user_says() {
+        let seconds = Duration::from_secs;
+        let settings = of(&[]);
+        assert_eq!(settings.restart_waits, Waits { cooldown: seconds(30), stabilization: seconds(60) });
+        assert_eq!(settings.live_waits, Waits::default());
+        let set = "jobmanager.adaptive-scheduler.executing.cooldown-after-rescaling";
+        assert_eq!(of(&[(set, "7 s")]).live_waits, Waits { cooldown: seconds(7), stabilization: seconds(0) });
     }
 
     #[test]

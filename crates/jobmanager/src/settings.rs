@@ -58,6 +58,16 @@ pub(crate) struct Settings {
     pub(crate) savepoint_dir: Option<String>,
     /// `-s`: the savepoint from which a new job starts.
     pub(crate) start_from: Option<String>,
+    pub(crate) after_job: AfterJob,
+}
+
+/// What the JobManager does when its job has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AfterJob {
+    /// It ends.
+    End,
+    /// It shows the job until it is terminated.
+    Stay,
 }
 
 impl Settings {
@@ -84,6 +94,10 @@ impl Settings {
             cluster_id: options::CLUSTER_ID.get(config),
             savepoint_dir: options::SAVEPOINT_DIRECTORY.get(config),
             start_from: options::STATE_RECOVERY_PATH.get(config),
+            after_job: match options::SHUTDOWN_ON_APPLICATION_FINISH.get(config) {
+                true => AfterJob::End,
+                false => AfterJob::Stay,
+            },
         }
     }
 }

@@ -42,8 +42,14 @@ impl Frame {
         }
     }
 
-    /// The view of the cluster and its job.
-    pub(crate) fn leading(&self, now: Instant, job: JobId, leader: &Leader) -> ClusterView {
+    /// The view of the cluster and its job, with those parts of the former view that do not change any more.
+    pub(crate) fn leading(
+        &self,
+        now: Instant,
+        job: JobId,
+        leader: &Leader,
+        former: &ClusterView,
+    ) -> ClusterView {
         let scheduler = leader.scheduler.view();
         let config = ExecutionConfigView {
             restart_strategy: strategy_in_words(&scheduler.settings.restart),
@@ -52,7 +58,7 @@ impl Frame {
         };
         ClusterView {
             task_managers: members::view(job, leader),
-            jobs: vec![job::view(now, job, leader, config)],
+            jobs: vec![job::view(now, job, leader, config, former.job(job))],
             ..self.starting(now)
         }
     }

@@ -588,6 +588,7 @@ fn coordinator(recovered: Option<Recovered>) -> Coordinator {
         job_dir: "/checkpoints".to_owned(),
         keep_on_cancellation: false,
         max_operator_bytes: MAX_OPERATOR_BYTES,
+        history: 10,
     };
     let identity =
         Identity { job: JobId(1), name: "test".to_owned(), epoch: LeaderEpoch(1), build: "test".to_owned() };

@@ -34,7 +34,8 @@ section! { "Scheduler and elasticity" {
             .default("10 s")
             .in_reactive_mode("0 ms");
 
-    /// The shortest time between two rescales. A change within this time takes effect at its end.
+    /// The shortest time between two rescales. A change within this time takes effect at its end. A live rescale does not
+    /// wait unless this option is set, because it interrupts nothing.
     EXECUTING_COOLDOWN_AFTER_RESCALING: Duration =
         option("jobmanager.adaptive-scheduler.executing.cooldown-after-rescaling")
             .aliases(&["jobmanager.adaptive-scheduler.scaling-interval.min"])
@@ -42,7 +43,8 @@ section! { "Scheduler and elasticity" {
             .in_reactive_mode("0 ms");
 
     /// How long a running job waits for further changes before it rescales to slots that suffice but are fewer than
-    /// it requests. It rescales at once when all requested slots are available.
+    /// it requests. It rescales at once when all requested slots are available, and so does a live rescale unless this
+    /// option is set.
     EXECUTING_RESOURCE_STABILIZATION_TIMEOUT: Duration =
         option("jobmanager.adaptive-scheduler.executing.resource-stabilization-timeout")
             .default("1 min")

@@ -26,6 +26,13 @@ section! { "REST and web interface" {
     /// the web interface, which otherwise has no buttons for it.
     WEB_RESCALE_ENABLE: bool = option("web.rescale.enable").default("true");
 
+    /// How many checkpoints of a job are kept for display, with the figures of each subtask.
+    WEB_CHECKPOINTS_HISTORY: u32 =
+        option("web.checkpoints.history")
+            .aliases(&["jobmanager.web.checkpoints.history"])
+            .default("10")
+            .between(0, 10_000);
+
     /// How many exceptions of a job are kept.
     WEB_EXCEPTION_HISTORY_SIZE: u32 = option("web.exception-history-size").default("16").between(1, 10_000);
 

@@ -58,7 +58,7 @@ impl Coordinator {
         recovered.objects.into_iter().for_each(|object| retention.know_object(object));
         recovered.abandoned.into_iter().for_each(|id| retention.know_abandoned(id));
         recovered.damaged.iter().for_each(|(id, _)| retention.know_damaged(*id));
-        let stats = Stats { rejected: recovered.damaged, ..Stats::default() };
+        let stats = Stats::new(settings.history, recovered.damaged);
         recovered.completed.into_iter().for_each(|completed| retention.add(completed));
         Self {
             settings,

@@ -122,6 +122,7 @@ fn coordinator(random: &mut Random, epoch: u64, recovered: Option<Recovered>) ->
         job_dir: JOB_DIR.into(),
         keep_on_cancellation: false,
         max_operator_bytes: MAX_OPERATOR_BYTES,
+        history: 10,
     };
     let identity =
         Identity { job: JobId(7), name: "model".into(), epoch: LeaderEpoch(epoch), build: "b".into() };

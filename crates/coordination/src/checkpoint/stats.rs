@@ -1,12 +1,9 @@
-//! Checkpoint statistics for users: counts, the latest ten, and figures for each subtask.
+//! Checkpoint statistics for users: counts, the latest ones, and figures for each subtask.
 
 use super::Purpose;
 use reflow_types::{CheckpointId, Instant, SubtaskIndex, Timestamp, VertexId};
 use std::collections::VecDeque;
 use std::time::Duration;
-
-/// The number of checkpoints in the history (Flink's `web.checkpoints.history`).
-pub const HISTORY: usize = 10;
 
 /// The statistics of a job's checkpoints since the start of the JobManager.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -15,6 +12,8 @@ pub struct Stats {
     pub counts: Counts,
     /// The latest checkpoints, newest first, with the pending one.
     pub history: VecDeque<Entry>,
+    /// The most checkpoints in the history, without the pending one.
+    most: usize,
     /// The last complete checkpoint that is not a savepoint.
     pub latest_completed: Option<Entry>,
     /// The last complete savepoint.
@@ -121,11 +120,16 @@ impl Entry {
 }
 
 impl Stats {
+    /// Statistics with a history of at most this number of checkpoints.
+    pub(super) fn new(most: usize, rejected: Vec<(CheckpointId, String)>) -> Self {
+        Self { most, rejected, ..Self::default() }
+    }
+
     pub(super) fn triggered(&mut self, entry: Entry) {
         self.counts.total += 1;
         self.counts.in_progress += 1;
         self.history.push_front(entry);
-        self.history.truncate(HISTORY);
+        self.history.truncate(self.most.max(1));
     }
 
     /// The pending checkpoint, which is always the newest.
@@ -170,6 +174,7 @@ impl Stats {
             &mut self.latest_completed
         };
         *latest = Some(entry);
+        self.history.truncate(self.most);
     }
 
     pub(super) fn failed(&mut self, checkpoint: CheckpointId, at: Instant, reason: String) {
@@ -178,6 +183,7 @@ impl Stats {
         let Some(entry) = self.current(checkpoint) else { return };
         entry.status = Status::Failed { at, reason };
         self.latest_failed = Some(entry.clone());
+        self.history.truncate(self.most);
     }
 
     pub(super) fn discarded(&mut self, checkpoint: CheckpointId) {

@@ -19,8 +19,8 @@ use crate::event::{Event, RequestId};
 use crate::exceptions::Exception;
 use crate::rescale::{Timeline, TriggerCause};
 use crate::slots::Parallelism;
-use crate::transition::Resources;
-use reflow_graph::JobGraph;
+use crate::transition::{Cost, Resources};
+use reflow_graph::{JobGraph, Operator};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::failure::Failure;
 use reflow_protocol::report::{ExecutorReport, SubtaskEvent, SubtaskReport};
@@ -268,7 +268,22 @@ impl Context {
 
     /// The resources that a rescale would get now: none if the parallelism would not change.
     pub(super) fn rescale_resources(&self) -> Resources {
-        if self.parallelism_would_change() { self.resources() } else { Resources::default() }
+        if !self.parallelism_would_change() {
+            return Resources::default();
+        }
+        Resources { cost: self.rescale_cost(), ..self.resources() }
+    }
+
+    /// Whether a rescale would be live, as far as that is known before it is planned.
+    fn rescale_cost(&self) -> Cost {
+        let runs = self.attempt.as_ref().is_some_and(DeployedAttempt::runs);
+        let job = self.demand.job();
+        let lists = job.vertices.iter().flat_map(|vertex| &vertex.operators).any(Operator::declares_lists);
+        if runs && self.settings.live_rescale && self.checkpointing() && !lists {
+            Cost::Live
+        } else {
+            Cost::Restart
+        }
     }
 
     /// Whether a rescale now would change anything.

@@ -88,7 +88,7 @@ impl Demand {
     /// The resources that a deployment into this number of slots would get.
     pub(super) fn resources(&self, available: u32) -> Resources {
         let (lower, upper) = self.slots(available);
-        Resources { desired: available >= upper, sufficient: available >= lower }
+        Resources { desired: available >= upper, sufficient: available >= lower, ..Resources::default() }
     }
 
     /// The start of a rescale record, with the former parallelism.

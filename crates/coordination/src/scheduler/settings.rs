@@ -3,6 +3,7 @@
 use crate::checkpoint::fallback::AllowReplay;
 use crate::requirements::SchedulerMode;
 use crate::restore::UnclaimedState;
+use crate::transition::Waits;
 use crate::{checkpoint, restart};
 use reflow_types::{JobId, LeaderEpoch, MaxParallelism};
 use std::time::Duration;
@@ -20,10 +21,10 @@ pub struct Settings {
     pub resource_wait_timeout: Option<Duration>,
     /// `…submission.resource-stabilization-timeout`.
     pub resource_stabilization_timeout: Duration,
-    /// `…executing.cooldown-after-rescaling`.
-    pub cooldown: Duration,
-    /// `…executing.resource-stabilization-timeout`.
-    pub executing_stabilization_timeout: Duration,
+    /// `…executing.cooldown-after-rescaling` and `…executing.resource-stabilization-timeout`.
+    pub restart_waits: Waits,
+    /// The same for a live rescale: only what the user set, because it interrupts nothing.
+    pub live_waits: Waits,
     /// `…rescale-trigger.max-checkpoint-failures`, at least 1.
     pub max_checkpoint_failures: u32,
     /// `…rescale-trigger.max-delay`; `None` takes the default of [`Settings::trigger_delay`].

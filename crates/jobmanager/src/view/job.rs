@@ -18,7 +18,13 @@ use reflow_view::{
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub(super) fn view(now: Instant, id: JobId, leader: &Leader, config: ExecutionConfigView) -> JobView {
+pub(super) fn view(
+    now: Instant,
+    id: JobId,
+    leader: &Leader,
+    config: ExecutionConfigView,
+    former: Option<&JobView>,
+) -> JobView {
     let scheduler = leader.scheduler.view();
     let times = scheduler.times;
     let current = scheduler.status;
@@ -47,7 +53,7 @@ pub(super) fn view(now: Instant, id: JobId, leader: &Leader, config: ExecutionCo
             .map(|entry| exception(leader, &scheduler, entry))
             .collect(),
         exceptions_truncated: scheduler.exceptions.truncated(),
-        checkpoints: Some(checkpoints(&scheduler)),
+        checkpoints: Some(checkpoints(&scheduler, former.and_then(|former| former.checkpoints.as_ref()))),
         rescales: rescales::view(scheduler.rescales, scheduler.settings),
         restarts: scheduler.restarts,
         timeline: Arc::default(),
@@ -223,15 +229,23 @@ fn one_exception(leader: &Leader, scheduler: &View<'_>, exception: &Exception) -
     }
 }
 
-fn checkpoints(scheduler: &View<'_>) -> CheckpointsView {
+fn checkpoints(scheduler: &View<'_>, former: Option<&CheckpointsView>) -> CheckpointsView {
+    let former: BTreeMap<_, _> =
+        former.iter().flat_map(|former| &former.history).map(|entry| (entry.id, entry)).collect();
+    let checkpoint = |entry: &stats::Entry| match former.get(&entry.checkpoint) {
+        Some(former) if entry.status != stats::Status::InProgress && former.outcome == outcome(entry) => {
+            Arc::clone(former)
+        }
+        _ => Arc::new(checkpoint(entry)),
+    };
     let Stats { counts, history, latest_completed, latest_savepoint, latest_failed, restored, .. } =
         scheduler.checkpoints;
-    let history: Vec<_> = history.iter().map(|entry| Arc::new(checkpoint(entry))).collect();
+    let history: Vec<_> = history.iter().map(checkpoint).collect();
     let mut samples = CheckpointSamples::default();
     let completed =
         |entry: &&Arc<CheckpointView>| matches!(entry.outcome, CheckpointOutcome::Completed { .. });
     history.iter().filter(completed).for_each(|entry| samples.add(entry));
-    let shown = |entry: &Option<stats::Entry>| entry.as_ref().map(|entry| Arc::new(checkpoint(entry)));
+    let shown = |entry: &Option<stats::Entry>| entry.as_ref().map(checkpoint);
     CheckpointsView {
         counts: CheckpointCounts {
             restored: counts.restored,
@@ -255,8 +269,8 @@ fn checkpoints(scheduler: &View<'_>) -> CheckpointsView {
     }
 }
 
-fn checkpoint(entry: &stats::Entry) -> CheckpointView {
-    let outcome = match &entry.status {
+fn outcome(entry: &stats::Entry) -> CheckpointOutcome {
+    match &entry.status {
         stats::Status::InProgress => CheckpointOutcome::InProgress,
         stats::Status::Completed { path, discarded, .. } => {
             CheckpointOutcome::Completed { location: path.clone(), discarded: *discarded }
@@ -264,7 +278,10 @@ fn checkpoint(entry: &stats::Entry) -> CheckpointView {
         stats::Status::Failed { at, reason } => {
             CheckpointOutcome::Failed { at_ms: at.as_millis(), reason: reason.clone() }
         }
-    };
+    }
+}
+
+fn checkpoint(entry: &stats::Entry) -> CheckpointView {
     let vertex = |vertex: &stats::VertexStats| VertexCheckpointView {
         id: vertex.vertex,
         subtasks: vertex
@@ -289,7 +306,7 @@ fn checkpoint(entry: &stats::Entry) -> CheckpointView {
             | Purpose::Final => CheckpointKind::Checkpoint,
         },
         triggered_at_ms: entry.triggered_at.as_millis(),
-        outcome,
+        outcome: outcome(entry),
         vertices: entry.vertices.iter().map(vertex).collect(),
     }
 }

@@ -94,8 +94,8 @@ fn config(settings: &Settings) -> RescaleConfigView {
         submission_wait_ms: settings.resource_wait_timeout.map(millis),
         submission_stabilization_ms: millis(settings.resource_stabilization_timeout),
         slot_idle_ms: 0,
-        cooldown_ms: millis(settings.cooldown),
-        stabilization_ms: millis(settings.executing_stabilization_timeout),
+        cooldown_ms: millis(settings.restart_waits.cooldown),
+        stabilization_ms: millis(settings.restart_waits.stabilization),
         max_trigger_delay_ms: millis(settings.trigger_delay()),
         on_failed_checkpoints: settings.max_checkpoint_failures,
     }

@@ -16,6 +16,7 @@ pub(super) fn settings() -> Settings {
         job_dir: DIR.into(),
         keep_on_cancellation: false,
         max_operator_bytes: MAX_OPERATOR_BYTES,
+        history: 10,
     }
 }
 

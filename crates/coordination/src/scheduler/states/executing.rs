@@ -54,13 +54,13 @@ pub(in crate::scheduler) struct Executing {
 
 impl Executing {
     pub(in crate::scheduler) fn new(ctx: &Context, now: Instant, how: Execution) -> Self {
-        let (phase, cooldown) = match how {
-            Execution::Deployed => (Phase::Starting, ctx.settings.cooldown),
-            Execution::Resumed => (Phase::Running, Duration::ZERO),
-            Execution::Rescaled => (Phase::Running, ctx.settings.cooldown),
-            Execution::RetryAt(at) => (Phase::RetryAt(at), Duration::ZERO),
+        let (phase, timeouts) = match how {
+            Execution::Deployed => (Phase::Starting, timeouts(ctx)),
+            Execution::Resumed => (Phase::Running, without_cooldown(ctx)),
+            Execution::Rescaled => (Phase::Running, timeouts(ctx)),
+            Execution::RetryAt(at) => (Phase::RetryAt(at), without_cooldown(ctx)),
         };
-        let manager = Manager::new(timeouts(ctx, cooldown), now);
+        let manager = Manager::new(timeouts, now);
         let (ending, changed, go) = (Ending::NotYet, true, false);
         Self { manager, phase, ending, failed_checkpoints: 0, changed, go }
     }
@@ -235,7 +235,7 @@ impl Executing {
 
     /// The cause of the rescale no longer exists, so its record ends.
     fn settle(&mut self, ctx: &mut Context, now: Instant) {
-        self.manager = Manager::new(timeouts(ctx, Duration::ZERO), now);
+        self.manager = Manager::new(without_cooldown(ctx), now);
         self.failed_checkpoints = 0;
         ctx.timeline.end(now, TerminatedReason::NoResourcesOrParallelismsChange);
     }
@@ -250,10 +250,18 @@ impl Executing {
     }
 }
 
-fn timeouts(ctx: &Context, cooldown: Duration) -> Timeouts {
+fn timeouts(ctx: &Context) -> Timeouts {
+    let settings = &ctx.settings;
     Timeouts {
-        cooldown,
-        stabilization: ctx.settings.executing_stabilization_timeout,
-        max_trigger_delay: ctx.settings.trigger_delay(),
+        restart: settings.restart_waits,
+        live: settings.live_waits,
+        max_trigger_delay: settings.trigger_delay(),
     }
+}
+
+fn without_cooldown(ctx: &Context) -> Timeouts {
+    let mut timeouts = timeouts(ctx);
+    timeouts.restart.cooldown = Duration::ZERO;
+    timeouts.live.cooldown = Duration::ZERO;
+    timeouts
 }

@@ -4,7 +4,7 @@ use crate::action::EndState;
 use crate::event::Event;
 use crate::scheduler::context::Context;
 use crate::scheduler::next::Next;
-use crate::transition::{Manager, Output, Timeouts};
+use crate::transition::{Manager, Output, Timeouts, Waits};
 use reflow_types::Instant;
 use std::time::Duration;
 
@@ -18,8 +18,11 @@ impl WaitingForResources {
     pub(in crate::scheduler) fn new(ctx: &mut Context, now: Instant) -> Self {
         ctx.refuse_deferred("the job does not run: it waits for slots");
         let timeouts = Timeouts {
-            cooldown: Duration::ZERO,
-            stabilization: ctx.settings.resource_stabilization_timeout,
+            restart: Waits {
+                cooldown: Duration::ZERO,
+                stabilization: ctx.settings.resource_stabilization_timeout,
+            },
+            live: Waits::default(),
             max_trigger_delay: Duration::ZERO,
         };
         Self {

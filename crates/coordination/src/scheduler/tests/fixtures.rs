@@ -5,6 +5,7 @@ use crate::event::Event;
 use crate::requirements::SchedulerMode;
 use crate::restart::{self, LostExecutorRestart};
 use crate::scheduler::Settings;
+use crate::transition::Waits;
 use reflow_graph::{DeclaredList, Edge, JobGraph, Operator, Shipping, Vertex, VertexIndex};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::failure::{Failure, Fault};
@@ -51,8 +52,8 @@ pub(super) fn reactive() -> Settings {
         default_max_parallelism: MaxParallelism::new(16).unwrap(),
         resource_wait_timeout: None,
         resource_stabilization_timeout: Duration::ZERO,
-        cooldown: Duration::ZERO,
-        executing_stabilization_timeout: Duration::ZERO,
+        restart_waits: Waits::default(),
+        live_waits: Waits::default(),
         max_checkpoint_failures: 2,
         max_trigger_delay: None,
         active_checkpoint: true,
@@ -75,6 +76,7 @@ pub(super) fn reactive() -> Settings {
             job_dir: "mem:/job".into(),
             keep_on_cancellation: true,
             max_operator_bytes: checkpoint::MAX_OPERATOR_BYTES,
+            history: 10,
         },
     }
 }
@@ -91,8 +93,7 @@ pub(super) fn fixed(parallelism: u32) -> Settings {
     settings.default_parallelism = parallelism;
     settings.resource_wait_timeout = Some(seconds(300));
     settings.resource_stabilization_timeout = seconds(10);
-    settings.cooldown = seconds(30);
-    settings.executing_stabilization_timeout = seconds(60);
+    settings.restart_waits = Waits { cooldown: seconds(30), stabilization: seconds(60) };
     settings.checkpoints.interval = Some(seconds(86_400));
     settings
 }

@@ -1,10 +1,10 @@
 //! Rescaling: the graph changes while the job runs.
 
-use super::fixtures::{live, reported, seconds};
+use super::fixtures::{fixed, live, reported, seconds};
 use super::world::{Faults, World};
 use crate::event::{Event, RequestId};
 use crate::rescale::{Live, LiveOutcome, LivePhase, TerminatedReason};
-use crate::scheduler::{JobStatus, StateName};
+use crate::scheduler::{JobStatus, Settings, StateName};
 use reflow_protocol::failure::Fault;
 use reflow_protocol::report::{ExecutorReport, SubtaskEvent, SubtaskReport};
 use reflow_types::{ExecutorId, GraphVersion};
@@ -51,6 +51,22 @@ fn given_up(reason: &str) -> (Option<LiveOutcome>, Option<TerminatedReason>) {
 
 const COMMITTED: (Option<LiveOutcome>, Option<TerminatedReason>) =
     (Some(LiveOutcome::Committed), Some(TerminatedReason::Succeeded));
+
+#[test]
+fn a_rescale_that_restarts_nothing_does_not_wait() {
+    let grown = |live_rescale| {
+        let mut settings = Settings { live_rescale, ..fixed(4) };
+        settings.resource_stabilization_timeout = seconds(0);
+        settings.checkpoints.interval = Some(seconds(1));
+        let (mut world, _) = World::running(settings, 2);
+        world.pass(seconds(3));
+        world.add(1);
+        world.pass(seconds(5));
+        world.scheduler.view().vertices().next().unwrap().parallelism
+    };
+    assert_eq!(grown(false), 2, "a restart waits until it is clear that no more slots come");
+    assert_eq!(grown(true), 3);
+}
 
 #[test]
 fn the_job_spreads_onto_new_slots_and_goes_on() {

@@ -272,7 +272,7 @@ fn newer_requirements_replace_a_rescale_under_way() {
 #[test]
 fn new_slots_that_go_before_they_were_used_are_ignored() {
     let mut settings = fixed(3);
-    settings.cooldown = seconds(0);
+    settings.restart_waits.cooldown = seconds(0);
     settings.resource_stabilization_timeout = seconds(0);
     let (mut world, _) = World::running(settings, 1);
     let second = world.add(1);
