@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
-use reflow_schema::TaskManager;
+use reflow_schema::{ClusterOverview, TaskManager};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -323,6 +323,11 @@ fn run_names_what_is_in_lib() {
 /// A JobManager with a job at parallelism 2, which reaches a requested parallelism at the second query, and two
 /// TaskManagers, one of which can be drained.
 fn elastic() -> JobManager {
+    elastic_with_free_slots(6, "REACTIVE")
+}
+
+/// The same with this number of free slots. Without one, the job stays at parallelism 2.
+fn elastic_with_free_slots(free: u32, mode: &'static str) -> JobManager {
     let mut wanted = 2;
     let mut polls = 0;
     let mut left = None;
@@ -345,13 +350,22 @@ fn elastic() -> JobManager {
             }
             ("GET", "") => {
                 polls += 1;
-                (200, details_at(if polls > 2 { wanted } else { 2 }))
+                (200, details_at(if polls > 2 && free > 0 { wanted } else { 2 }))
             }
             (_, "/rescales/overview") => {
                 let under_way = u32::from(polls < 4);
                 let counts = json!({ "ignored": 0, "inProgress": under_way, "completed": 1, "failed": 0 });
                 let latest = json!({ "completed": null, "failed": null, "ignored": null });
                 (200, json!({ "rescalesCounts": counts, "latest": latest }))
+            }
+            (_, "/rescales/config") => (200, rescales_config(mode)),
+            (_, "/overview") => {
+                let overview = ClusterOverview {
+                    slots_total: 2 + free,
+                    slots_available: free,
+                    ..ClusterOverview::default()
+                };
+                (200, serde_json::to_value(overview).unwrap())
             }
             (_, "/rescales/history") => (200, json!([live_rescale(), first_rescale()])),
             (_, "/rescales/details/b") => (200, live_rescale()),
@@ -376,6 +390,15 @@ fn elastic() -> JobManager {
             (_, path) => panic!("{method} {path}"),
         }
     }))
+}
+
+fn rescales_config(mode: &str) -> Value {
+    json!({
+        "rescaleHistoryMax": 100, "schedulerExecutionMode": mode, "submissionResourceWaitTimeoutInMillis": -1,
+        "submissionResourceStabilizationTimeoutInMillis": 0, "slotIdleTimeoutInMillis": 0,
+        "executingCooldownTimeoutInMillis": 0, "executingResourceStabilizationTimeoutInMillis": 0,
+        "maximumDelayForTriggeringRescaleInMillis": 0, "rescaleOnFailedCheckpointCount": 2,
+    })
 }
 
 fn task_manager(id: &str) -> Value {
@@ -442,6 +465,25 @@ fn rescale_asks_and_waits_until_the_job_runs_so() {
     );
     assert_eq!(cluster.last_request("PUT"), expected);
     assert_eq!(ran.err, "", "no progress where there is no terminal");
+}
+
+#[test]
+fn a_rescale_beyond_the_slots_says_at_once_what_happens() {
+    let ran = elastic_with_free_slots(0, "REACTIVE").reflow("rescale --parallelism 99999");
+    let expected = format!(
+        "orders ({ORDERS}) runs at parallelism 2. It uses all slots of the cluster; with more slots, its parallelism may \
+         be up to 8.\n"
+    );
+    assert_eq!(
+        (ran.out, ran.err),
+        (expected, String::new()),
+        "the bound is in effect: there is nothing to wait for"
+    );
+    let ran = elastic_with_free_slots(0, "none").reflow("rescale --parallelism 4 --timeout 1s");
+    let notice = "orders uses all slots of the cluster (2): it rescales when TaskManagers with more slots register. \
+                  Waiting for 1 s; --no-wait does not wait.\n";
+    assert!(ran.err.starts_with(notice) && ran.err.contains("is not done after 1"), "{}", ran.err);
+    assert_eq!(ran.err.lines().count(), 2, "{}", ran.err);
 }
 
 #[test]

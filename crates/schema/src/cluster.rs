@@ -53,7 +53,7 @@ impl DashboardConfig {
 }
 
 /// `GET /overview`
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct ClusterOverview {
     pub taskmanagers: usize,

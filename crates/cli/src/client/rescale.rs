@@ -2,7 +2,9 @@
 
 use super::Client;
 use crate::error::CliError;
-use reflow_schema::{Accepted, Rescale, RescalesOverview, VertexRequirements};
+use reflow_schema::{
+    Accepted, ClusterOverview, Rescale, RescalesConfig, RescalesOverview, VertexRequirements,
+};
 use std::collections::BTreeMap;
 
 impl Client {
@@ -18,6 +20,17 @@ impl Client {
         requirements: &BTreeMap<String, VertexRequirements>,
     ) -> Result<(), CliError> {
         self.put(&format!("/jobs/{job}/resource-requirements"), requirements).map(|Accepted {}| ())
+    }
+
+    /// Whether the job runs in reactive mode.
+    pub(crate) fn is_reactive(&self, job: &str) -> Result<bool, CliError> {
+        let config: RescalesConfig = self.get(&format!("/jobs/{job}/rescales/config"))?;
+        Ok(config.scheduler_execution_mode.is_some_and(|mode| mode.eq_ignore_ascii_case("reactive")))
+    }
+
+    /// The slots of the cluster.
+    pub(crate) fn overview(&self) -> Result<ClusterOverview, CliError> {
+        self.get("/overview")
     }
 
     /// Whether a rescale is under way.

@@ -5,12 +5,13 @@ use crate::client::Client;
 use crate::error::CliError;
 use crate::output::{print, print_json};
 use crate::selection::{self, Among};
-use crate::table::table;
+use crate::table::{duration, table};
 use crate::wait::{self, Standing};
 use reflow_schema::{JobDetails, JobOverview, RequirementBounds, VertexRequirements, VertexSummary};
 use reflow_view::{ExecutionState, JobStatus};
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 use std::time::Duration;
 
 /// The JobManager shows a change at the latest after this time.
@@ -39,7 +40,9 @@ pub(crate) fn run(rescale: &Rescale) -> Result<(), CliError> {
         details
     } else {
         wait::pause(SHOWN_AFTER);
-        let done = wait::until(rescale.timeout, || ask(&client, &job, &wanted));
+        let mut slots =
+            Slots { reactive: client.is_reactive(&job.jid)?, patience: rescale.timeout, noticed: false };
+        let done = wait::until(rescale.timeout, || ask(&client, &job, &wanted, &mut slots));
         done.map_err(|stopped| stopped.error(format!("the rescale of {}", job.name)))?
     };
     report(rescale, &job, &details, &wanted)
@@ -87,22 +90,59 @@ fn list(details: &JobDetails) -> String {
 }
 
 /// Done when all subtasks run and no rescale is under way, because an earlier rescale may have another goal.
-fn ask(client: &Client, job: &JobOverview, wanted: &Wanted) -> Result<Standing<JobDetails>, CliError> {
+fn ask(
+    client: &Client,
+    job: &JobOverview,
+    wanted: &Wanted,
+    slots: &mut Slots,
+) -> Result<Standing<JobDetails>, CliError> {
     let details = client.job(&job.jid)?;
     if details.state.is_terminal() {
         return Err(CliError::EndedMeanwhile { job: job.name.clone(), state: details.state });
     }
     let runs = |vertex: &VertexSummary| {
-        let running = vertex.tasks.get(&ExecutionState::Running).copied().unwrap_or(0);
-        let wanted = wanted.get(&vertex.id).copied().unwrap_or(vertex.parallelism);
-        vertex.parallelism == wanted && running == wanted as usize
+        vertex.tasks.get(&ExecutionState::Running).copied().unwrap_or(0) == vertex.parallelism as usize
     };
-    let done = details.state == JobStatus::Running && details.vertices.iter().all(runs);
-    if done && !client.rescales_now(&job.jid)? {
-        return Ok(Standing::Done(details));
+    let is_wanted = |vertex: &VertexSummary| wanted.get(&vertex.id).is_none_or(|n| vertex.parallelism == *n);
+    if details.state == JobStatus::Running && details.vertices.iter().all(runs) {
+        let done = match details.vertices.iter().all(is_wanted) {
+            true => !client.rescales_now(&job.jid)?,
+            false => slots.are_all_that_the_job_gets(client, job)?,
+        };
+        if done {
+            return Ok(Standing::Done(details));
+        }
     }
     let (state, at, to) = (&details.state, in_words(&details, &at(&details)), in_words(&details, wanted));
     Ok(Standing::UnderWay(format!("{} is {state} at parallelism {at}, rescaling to {to}", job.name)))
+}
+
+/// What the command does about a job that already uses all slots.
+struct Slots {
+    /// In reactive mode, the bounds are in effect and there is nothing to wait for. Otherwise the user may start TaskManagers.
+    reactive: bool,
+    patience: Duration,
+    /// Whether the user knows that the command waits for slots.
+    noticed: bool,
+}
+
+impl Slots {
+    /// Whether the job, which runs as it is, has all that it can have at present.
+    fn are_all_that_the_job_gets(&mut self, client: &Client, job: &JobOverview) -> Result<bool, CliError> {
+        let cluster = client.overview()?;
+        if cluster.slots_available > 0 || client.rescales_now(&job.jid)? {
+            return Ok(false);
+        }
+        if !self.reactive && !std::mem::replace(&mut self.noticed, true) {
+            let (name, slots, patience) = (&job.name, cluster.slots_total, duration(self.patience));
+            let _ = writeln!(
+                io::stderr(),
+                "{name} uses all slots of the cluster ({slots}): it rescales when TaskManagers with more slots register. \
+                 Waiting for {patience}; --no-wait does not wait."
+            );
+        }
+        Ok(self.reactive)
+    }
 }
 
 /// The current parallelism.
@@ -141,7 +181,20 @@ fn report(
         let vertices: Vec<_> = details.vertices.iter().map(vertex).collect();
         return print_json(&json!({ "jid": job.jid, "name": job.name, "vertices": vertices }));
     }
-    let parallelism = in_words(details, wanted);
-    let what = if rescale.no_wait { "will run" } else { "runs" };
-    print(&format!("{} ({}) {what} at parallelism {parallelism}.\n", job.name, job.jid))
+    let bound = in_words(details, wanted);
+    let text = if rescale.no_wait {
+        format!("will run at parallelism {bound}.")
+    } else {
+        let mut reached = at(details);
+        reached.retain(|vertex, _| wanted.contains_key(vertex));
+        let reached = in_words(details, &reached);
+        match reached == bound {
+            true => format!("runs at parallelism {bound}."),
+            false => format!(
+                "runs at parallelism {reached}. It uses all slots of the cluster; with more slots, its parallelism may \
+                 be up to {bound}."
+            ),
+        }
+    };
+    print(&format!("{} ({}) {text}\n", job.name, job.jid))
 }
