@@ -73,14 +73,14 @@ function executable(name) {
   return path;
 }
 
-/** The README's job on a cluster inside one process, when it runs at parallelism 2 and has figures. */
+/** The README's job on a cluster inside one process, with the distribution's defaults, when it runs at parallelism 2 and has figures. */
 export const startJob = (...options) =>
   start(
     executable("REFLOW_TOP_SPEED_WINDOWING"),
     (port, directory) => [
       "run",
       `-Drest.port=${port}`,
-      `-Dexecution.checkpointing.savepoint-dir=${directory}`,
+      `-Dexecution.checkpointing.dir=${directory}/checkpoints`,
       ...options,
     ],
     async (server) => {

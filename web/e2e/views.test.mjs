@@ -1,6 +1,6 @@
 // The page over a cluster that runs: each view, its values against REST's, and what its buttons do.
 import assert from "node:assert/strict";
-import { existsSync, readdirSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { launch, open, visit } from "./browser.mjs";
 import { startJob, until } from "./cluster.mjs";
@@ -228,6 +228,7 @@ async function act(page, name, { value, confirm, within = ".tools" } = {}) {
   const dialog = page.locator("dialog[open]");
   await dialog.waitFor();
   if (value !== undefined) await dialog.locator("input").first().fill(value);
+  await dialog.locator("input:invalid").waitFor({ state: "detached" });
   await dialog.locator("button[type=submit]").click();
   const said = dialog.locator(".said.done, .said.refused");
   await said.waitFor({ timeout: 60_000 });
@@ -299,7 +300,8 @@ test("a savepoint is taken", async () => {
   const { refused, text: said } = await act(page, "Savepoint");
   assert.equal(refused, false, said);
   assert.match(said, /^Complete: /);
-  assert.ok(readdirSync(cluster.directory).some((name) => name.startsWith("savepoint-")));
+  const directory = `${cluster.directory}/checkpoints/savepoints`;
+  assert.ok(readdirSync(directory).some((name) => name.startsWith("savepoint-")));
   await close();
 });
 
@@ -353,17 +355,21 @@ test("a lost connection is told, what was known stays, and it comes back", async
 test("stop ends the job with a savepoint", async () => {
   const { page, close } = await open(browser, cluster.url);
   await page.waitForSelector(".tools .button");
-  const directory = `${cluster.directory}/stopped`;
-  const { refused, text: said } = await act(page, "Stop", { value: directory, confirm: false });
+  const directory = `${cluster.directory}/checkpoints/savepoints`;
+  const before = readdirSync(directory).length;
+  const { refused, text: said } = await act(page, "Stop", { confirm: false });
   assert.equal(refused, false, said);
   await cluster.ended;
-  assert.ok(existsSync(directory) && readdirSync(directory).length === 1);
+  assert.equal(readdirSync(directory).length, before + 1);
   await page.waitForSelector(".lost", { timeout: 30_000 });
   await close();
 });
 
 test("a TaskManager is drained, and then the job cancelled", async () => {
-  const other = await startJob();
+  const other = await startJob(
+    "-Dexecution.shutdown-on-application-finish=false",
+    "-Dexecution.checkpointing.dir=memory://checkpoints",
+  );
   try {
     const { page, close } = await open(browser, other.url);
     const { jid } = (await other.json("jobs/overview")).jobs[0];
@@ -378,9 +384,12 @@ test("a TaskManager is drained, and then the job cancelled", async () => {
     await page.waitForSelector(`[data-taskmanager="${leaving}"]`, { state: "detached", timeout: 60_000 });
     await visit(page, "overview");
     await page.waitForSelector(".tools .button");
+    await page.locator(".tools").getByRole("button", { name: "Stop", exact: true }).click();
+    await page.locator("dialog[open] input[type=text]:invalid").waitFor();
+    await page.getByRole("button", { name: "Not now" }).click();
     const { refused, text: said } = await act(page, "Cancel", { confirm: false });
     assert.equal(refused, false, said);
-    await other.ended;
+    await until("the job that has ended is shown", async () => (await text(page, "[data-tile=state]")) === "CANCELED");
     await close();
   } finally {
     await other.stop();

@@ -4,6 +4,7 @@
 import { Component, type ComponentChildren, createRef } from "preact";
 import {
   type Config,
+  type ConfigEntry,
   type DrainRequest,
   get,
   isOver,
@@ -26,7 +27,16 @@ export interface Action {
   /** What it does, for whoever hesitates. */
   body: ComponentChildren;
   /** What is to be filled in, with its default. */
-  field?: { label: string; type: "number" | "text"; value: string; placeholder?: string; min?: number; max?: number };
+  field?: {
+    label: string;
+    type: "number" | "text";
+    value: string;
+    placeholder?: string;
+    min?: number;
+    max?: number;
+    /** A value to begin with, which the server is asked for. */
+    suggest?: () => Promise<string>;
+  };
   tick?: { label: string };
   confirm: string;
   danger?: boolean;
@@ -59,8 +69,15 @@ export class ActionDialog extends Component<Props, Progress> {
     if (action && action !== previous.action) {
       this.setState({ ...IDLE, value: action.field?.value ?? "" });
       if (!this.dialog.current!.open) this.dialog.current!.showModal();
+      this.suggest(action);
     }
     if (!action && previous.action && this.dialog.current!.open) this.dialog.current!.close();
+  }
+
+  private async suggest(action: Action) {
+    // Without an answer the field stays empty, and the user fills it in.
+    const value = await action.field?.suggest?.().catch(() => "");
+    if (value && this.props.action === action && !this.state.value) this.setState({ value });
   }
 
   private onSubmit = async (event: Event) => {
@@ -98,7 +115,7 @@ export class ActionDialog extends Component<Props, Progress> {
                   min={action.field.min}
                   max={action.field.max}
                   placeholder={action.field.placeholder}
-                  required={action.field.type === "number"}
+                  required
                   disabled={busy}
                   onInput={(event) => this.setState({ value: event.currentTarget.value })}
                 />
@@ -188,16 +205,33 @@ function rescale(job: Job): Action {
   };
 }
 
+/** Where savepoints go: where the cluster is configured to write them, or else beside its checkpoints, if those are kept. */
+async function savepointDirectory(): Promise<string> {
+  const entries = await get<ConfigEntry[]>("jobmanager/config");
+  const value = (key: string) => entries.find((entry) => entry.key === key)?.value ?? "";
+  const checkpoints = value("execution.checkpointing.dir").replace(/\/+$/, "");
+  const beside = checkpoints && !checkpoints.startsWith("memory:") ? `${checkpoints}/savepoints` : "";
+  return value("execution.checkpointing.savepoint-dir") || beside;
+}
+
+const DIRECTORY: Action["field"] = {
+  label: "Directory",
+  type: "text",
+  value: "",
+  placeholder: "/a/path or s3://bucket/path",
+  suggest: savepointDirectory,
+};
+
 function savepoint(job: Job): Action {
   return {
     name: "Savepoint",
     title: "Take a savepoint",
     body: <p>Writes the whole state of the job to where it stays until you delete it. The job goes on.</p>,
-    field: { label: "Directory", type: "text", value: "", placeholder: "as configured" },
+    field: DIRECTORY,
     confirm: "Take savepoint",
     run: async (value, _, say) => {
       const path = `jobs/${job.jid}/savepoints`;
-      const triggered = await send<Triggered, SavepointRequest>("POST", path, { "target-directory": value || null });
+      const triggered = await send<Triggered, SavepointRequest>("POST", path, { "target-directory": value });
       return `Complete: ${await outcome(`${path}/${triggered["request-id"]}`, say)}`;
     },
   };
@@ -212,14 +246,14 @@ function stop(job: Job): Action {
         Takes a savepoint, commits what the sinks hold, and ends the job. It can be started again from the savepoint.
       </p>
     ),
-    field: { label: "Directory", type: "text", value: "", placeholder: "as configured" },
+    field: DIRECTORY,
     tick: { label: "Drain: fire all windows and timers first, for a job that is not to go on" },
     confirm: "Stop the job",
     danger: true,
     run: async (value, drain, say) => {
       const path = `jobs/${job.jid}`;
       const triggered = await send<Triggered, StopRequest>("POST", `${path}/stop`, {
-        targetDirectory: value || null,
+        targetDirectory: value,
         drain,
       });
       try {
