@@ -3,6 +3,16 @@
 use serde::{Deserialize, Serialize};
 
 /// Why a task failed.
+///
+/// ```
+/// # mod reflow { pub mod testing { pub use reflow_protocol::failure::*; } }
+/// use reflow::testing::Failure;
+///
+/// /// Whether it is the failure that a test expects.
+/// fn is_expected(failure: &Failure) -> bool {
+///     failure.operator.starts_with("Parse") && failure.message.contains("invalid digit")
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// The origin of the failure.
@@ -18,6 +28,7 @@ const BACKTRACE: &str = "\nstack backtrace:\n";
 
 impl Failure {
     /// Appends the backtrace of a panic.
+    #[doc(hidden)]
     #[must_use]
     pub fn with_backtrace(mut self, backtrace: &str) -> Self {
         self.message.push_str(BACKTRACE);
@@ -26,6 +37,7 @@ impl Failure {
     }
 
     /// Adds to the message, before the backtrace.
+    #[doc(hidden)]
     pub fn add_note(&mut self, note: &str) {
         self.message.insert_str(without_backtrace(&self.message).len(), note);
     }

@@ -9,4 +9,6 @@
 
 pub use reflow_protocol::failure::Failure;
 pub use reflow_sim::simulation::{Committed, Fault, Inputs, Outputs, Simulation};
-pub use reflow_testkit::{Collect, Feed, Harness, ManualClock, MemoryStore, OperatorHarness, TimedFeed};
+pub use reflow_testkit::{
+    Collect, Feed, Harness, ManualClock, MemoryStore, OperatorHarness, Peer, PeerError, TimedFeed,
+};

@@ -8,6 +8,22 @@ use std::time::Duration;
 
 /// A clock whose clones show the same time. The test advances it, or a function under test that simulates slow
 /// work.
+///
+/// ```
+/// # mod reflow {
+/// #     pub use reflow_stream::*;
+/// #     pub mod testing { pub use reflow_testkit::*; }
+/// # }
+/// use reflow::testing::{Harness, ManualClock};
+/// use std::time::Duration;
+///
+/// /// A minute passes, in which the machine is busy with something else: timers fire late.
+/// fn freeze(job: &mut Harness<'_>) {
+///     let clock: ManualClock = job.clock().clone();
+///     clock.advance(Duration::from_secs(60));
+///     job.settle();
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct ManualClock(Arc<AtomicU64>);
 
@@ -25,6 +41,7 @@ impl ManualClock {
     }
 
     /// Advances to `moment` if that is later.
+    #[doc(hidden)]
     pub fn advance_to(&self, moment: Instant) {
         self.0.fetch_max(moment.0, Ordering::Relaxed);
     }

@@ -12,6 +12,37 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub const COMMITTED: &str = "/committed/";
 
 /// A sink. Clones are the same sink.
+///
+/// ```
+/// # mod reflow {
+/// #     pub use reflow_stream::*;
+/// #     pub mod testing { pub use reflow_testkit::*; }
+/// # }
+/// use reflow::testing::{Collect, Feed, Harness};
+///
+/// let (numbers, squares) = (Feed::new(1), Collect::new("squares"));
+/// let mut job = Harness::new(|env| {
+///     env.source("numbers", numbers.clone()).map(|n: u64| n * n).sink("squares", squares.clone());
+/// });
+/// job.start(1);
+/// squares.block(); // the job is under backpressure
+/// numbers.push(0, [1, 2, 3]);
+/// job.settle();
+/// assert!(squares.written().is_empty());
+/// squares.unblock();
+/// job.settle();
+/// let written: Vec<u64> = squares.written().into_iter().map(|(square, _)| square).collect();
+/// assert_eq!(written, [1, 4, 9]);
+///
+/// assert!(squares.committed(&job).is_empty());
+/// assert!(job.checkpoint());
+/// assert_eq!(squares.committed(&job), [1, 4, 9]);
+///
+/// squares.refuse("no space left");
+/// numbers.push(0, [4]);
+/// job.settle();
+/// assert!(job.failures()[0].message.contains("no space left"));
+/// ```
 pub struct Collect<T> {
     name: String,
     shared: Arc<Mutex<Shared<T>>>,
@@ -46,6 +77,7 @@ impl<T> Collect<T> {
 
     /// Makes the sink submit its prepared data itself, like a sink that uploads while it writes, so that the
     /// runtime cannot submit it again.
+    #[doc(hidden)]
     #[must_use]
     pub fn giving_away(self) -> Self {
         self.lock().gives_away = true;
@@ -54,6 +86,7 @@ impl<T> Collect<T> {
 
     /// Takes what its writers were told, since the last call, of those that may have left something behind: the ids of
     /// their subtasks and how many transactions they had prepared.
+    #[doc(hidden)]
     pub fn cleaned(&self) -> Vec<String> {
         std::mem::take(&mut self.lock().cleaned)
     }
@@ -85,6 +118,7 @@ impl<T> Collect<T> {
 
 impl<T: Data> Collect<T> {
     /// The prefix of the names of committed objects.
+    #[doc(hidden)]
     pub fn committed_prefix(&self) -> String {
         format!("{}{COMMITTED}", self.name)
     }
@@ -93,6 +127,7 @@ impl<T: Data> Collect<T> {
     ///
     /// # Panics
     /// If an object is damaged.
+    #[doc(hidden)]
     pub fn decode<'a>(&self, committed: impl Iterator<Item = (&'a str, &'a Bytes)>) -> Vec<T> {
         let decode = |(name, body): (&str, &Bytes)| -> Vec<T> {
             data::decode(body).unwrap_or_else(|error| panic!("{name} is damaged: {error}"))

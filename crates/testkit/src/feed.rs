@@ -7,6 +7,26 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A source with a fixed number of splits. Pushed records are kept, so that they are read again after a restore.
 /// Clones are the same source. Its records have no timestamps.
+///
+/// ```
+/// # mod reflow {
+/// #     pub use reflow_stream::*;
+/// #     pub mod testing { pub use reflow_testkit::*; }
+/// # }
+/// # use reflow_types::Instant;
+/// use reflow::testing::{Collect, Feed, Harness};
+///
+/// let (numbers, out) = (Feed::new(2), Collect::new("out"));
+/// let mut job = Harness::new(|env| {
+///     env.source("numbers", numbers.clone()).sink("out", out.clone());
+/// });
+/// job.start(2);
+/// numbers.push(0, [1, 2]); // to the first split
+/// numbers.push_due(1, Instant(u64::MAX), 3); // never read, in this test
+/// assert!(job.checkpoint());
+/// assert_eq!(numbers.completed(), [2, 0]);
+/// assert_eq!(out.committed(&job), [1, 2]);
+/// ```
 pub struct Feed<T>(Arc<Mutex<Shared<T>>>);
 
 struct Shared<T> {
@@ -60,11 +80,21 @@ impl<T> Feed<T> {
 
     /// From now on `observer` is called for each record that is emitted, with the number of its split and the position
     /// behind it. A record that is read again is reported again.
+    #[doc(hidden)]
     pub fn observe(&self, observer: impl Fn(usize, usize) + Send + 'static) {
         self.lock().observer = Some(Box::new(observer));
     }
 
-    /// Ends the input: nothing more will be pushed.
+    /// Ends the input: nothing more will be pushed. [`Harness::finish`](crate::Harness::finish) then runs the job to its
+    /// end.
+    ///
+    /// ```
+    /// # use reflow_testkit::{Feed, Harness};
+    /// fn end(numbers: &Feed<u64>, job: &mut Harness<'_>) {
+    ///     numbers.end();
+    ///     assert!(job.finish());
+    /// }
+    /// ```
     pub fn end(&self) {
         self.lock().ended = true;
     }

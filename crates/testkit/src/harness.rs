@@ -1,4 +1,6 @@
-//! The harness, which runs a job step by step.
+//! The harness, which runs a job step by step. `controls` has how it is set up, and what else a test takes in hand.
+
+mod controls;
 
 use crate::attempt::{Attempt, Restored, Sizes};
 use crate::clock::ManualClock;
@@ -33,7 +35,47 @@ use std::time::Duration;
 const MAX_STEPS: usize = 2_000_000;
 const CHECKPOINT_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// Runs a job step by step. See the [crate's example](crate).
+/// Runs a job step by step, on the test's own thread.
+///
+/// ```
+/// # mod reflow {
+/// #     pub use reflow_stream::*;
+/// #     pub mod testing { pub use reflow_testkit::*; }
+/// # }
+/// use reflow::testing::{Collect, Feed, Harness};
+/// use std::time::Duration;
+///
+/// let (numbers, sums) = (Feed::new(1), Collect::new("sums"));
+/// let mut job = Harness::new(|env| {
+///     let numbers = env.source("numbers", numbers.clone());
+///     numbers.key_by(|n: &u64| *n % 2).reduce(|a, b| a + b).sink("sums", sums.clone());
+/// });
+/// job.start(2); // the parallelism
+///
+/// numbers.push(0, [1, 2, 3]);
+/// assert!(job.checkpoint(), "{}", job.state());
+/// assert_eq!(sums.committed(&job), [1, 2, 4]);
+/// assert_eq!(job.metrics().iter().map(|subtask| subtask.records_in).sum::<u64>(), 6); // of sources and sums
+/// numbers.push(0, [5]);
+/// job.steps(3); // something is under way
+/// job.kill(); // what came since the checkpoint is lost, and read again
+/// job.start(2);
+/// job.fail_over(1); // a failure from which one slot comes back, with the state that it retains
+/// job.rescale(3);
+/// job.settle(); // until nothing more happens
+/// job.advance(Duration::from_secs(1)); // of processing time, which stands still otherwise
+/// job.suspend(); // as when the JobManager is stopped
+/// job.kill();
+/// job.start(1);
+/// let at = job.savepoint().expect("storage is there");
+/// job.kill();
+///
+/// job.start_from_savepoint(&at, 2);
+/// numbers.push(0, [7]);
+/// numbers.end();
+/// assert!(job.finish() && job.is_finished(), "{}", job.state());
+/// assert!(sums.committed(&job).ends_with(&[9, 16]));
+/// ```
 pub struct Harness<'a> {
     function: Box<dyn Fn(&mut StreamEnv) + 'a>,
     sizes: Sizes,
@@ -84,118 +126,8 @@ impl<'a> Harness<'a> {
         }
     }
 
-    /// Replaces the job by another build, which later attempts run.
-    ///
-    /// # Panics
-    /// If the job runs.
-    pub fn rebuild(&mut self, function: impl Fn(&mut StreamEnv) + 'a) {
-        assert!(self.attempt.is_none(), "the job runs already");
-        self.function = Box::new(function);
-        self.failures.clear();
-    }
-
-    /// Drops state of operators that the job does not have. By default such state is an error.
-    pub fn drop_unclaimed_state(&mut self) {
-        self.unclaimed_state = UnclaimedState::Drop;
-    }
-
-    /// Spreads the slots over this many executors, between which records are encoded. The default is one.
-    #[must_use]
-    pub fn on_executors(mut self, executors: usize) -> Self {
-        self.sizes.executors = executors;
-        self
-    }
-
-    /// Sets the bounds. The default is production's.
-    #[must_use]
-    pub fn with_bounds(mut self, bounds: Bounds) -> Self {
-        self.sizes.bounds = bounds;
-        self
-    }
-
-    /// Steps slots, frames and storage in an order drawn from `seed`, instead of in turn.
-    #[must_use]
-    pub fn in_random_order(mut self, seed: u64) -> Self {
-        self.order = Order::random(seed);
-        self
-    }
-
-    /// Adds a system outside the cluster. Calls of others panic.
-    #[must_use]
-    pub fn with_peer(mut self, peer: &Peer) -> Self {
-        self.peers.push(peer.clone());
-        self
-    }
-
-    /// The reader with this index gets its splits only when the test calls
-    /// [`assign_late_splits`](Self::assign_late_splits), as if its executor started long after the others.
-    #[must_use]
-    pub fn with_late_reader(mut self, index: usize) -> Self {
-        self.late_readers.insert(index);
-        self
-    }
-
-    /// Assigns the splits of late readers, and runs the job until nothing more happens.
-    pub fn assign_late_splits(&mut self) {
-        for (slot, command) in std::mem::take(&mut self.held) {
-            self.running().machines.slots[slot].port.send(command);
-        }
-        self.settle();
-    }
-
-    /// Sets the max parallelism of vertices that set none. The default is 128.
-    #[must_use]
-    pub fn max_parallelism(mut self, max: u32) -> Self {
-        self.sizes.max_parallelism = MaxParallelism::new(max).expect("a max parallelism in range");
-        self
-    }
-
-    /// The job's clock.
-    pub fn clock(&self) -> &ManualClock {
-        &self.clock
-    }
-
-    /// The job's storage.
-    pub fn store(&self) -> &MemoryStore {
-        &self.store
-    }
-
-    /// The job's storage, for injecting faults.
-    pub fn store_mut(&mut self) -> &mut MemoryStore {
-        &mut self.store
-    }
-
-    /// Lets storage answer nothing until it is released.
-    pub fn hold_storage(&mut self) {
-        self.running().machines.storage_held = true;
-    }
-
-    /// Lets storage answer again.
-    pub fn release_storage(&mut self) {
-        self.running().machines.storage_held = false;
-    }
-
-    /// From the next start on, nothing that an executor sends arrives at another.
-    pub fn hold_network(&mut self) {
-        self.network_held = true;
-    }
-
-    /// The failures of subtasks.
-    pub fn failures(&self) -> &[Failure] {
-        &self.failures
-    }
-
-    /// Forgets the failures of subtasks, for a test that lets the job go on after them.
-    pub fn forget_failures(&mut self) {
-        self.failures.clear();
-    }
-
-    /// The checkpoints that failed, with the reasons.
-    pub fn failed_checkpoints(&self) -> &[(CheckpointId, String)] {
-        &self.failed_checkpoints
-    }
-
     /// The latest complete checkpoint.
+    #[doc(hidden)]
     pub fn latest(&self) -> Option<&Manifest> {
         self.coordinator.latest().map(|latest| &latest.manifest)
     }
@@ -333,12 +265,14 @@ impl<'a> Harness<'a> {
 
     /// Triggers a checkpoint, after which sources do what `then` says, and runs the job.
     /// [`has_completed`](Self::has_completed) returns whether it is complete.
+    #[doc(hidden)]
     pub fn trigger(&mut self, then: AfterBarrier) {
         self.begin_checkpoint(then);
         self.settle();
     }
 
     /// Triggers a checkpoint without running the job.
+    #[doc(hidden)]
     pub fn begin_checkpoint(&mut self, then: AfterBarrier) {
         let (purpose, directory) = match then {
             AfterBarrier::Continue => (Purpose::User, None),
@@ -357,6 +291,7 @@ impl<'a> Harness<'a> {
     }
 
     /// Whether the checkpoint that was triggered last is complete.
+    #[doc(hidden)]
     pub fn has_completed(&self) -> bool {
         let failed = self.failed_checkpoints.last().map(|(id, _)| *id);
         self.coordinator.is_settled() && self.completed.last().map(|(id, _)| *id) > failed
@@ -371,6 +306,7 @@ impl<'a> Harness<'a> {
     }
 
     /// Aborts the checkpoint in progress.
+    #[doc(hidden)]
     pub fn abort_checkpoint(&mut self) {
         let effects = self.coordinator.on_tick(self.clock.now() + CHECKPOINT_TIMEOUT);
         self.carry_out(effects);
@@ -446,11 +382,13 @@ impl<'a> Harness<'a> {
     }
 
     /// The number of subtasks whose inputs have ended.
+    #[doc(hidden)]
     pub fn ended_subtasks(&self) -> usize {
         self.attempt.as_ref().map_or(0, |attempt| attempt.ended.len())
     }
 
     /// Whether every subtask has reached the end of its input.
+    #[doc(hidden)]
     pub fn is_ended(&self) -> bool {
         self.attempt.as_ref().is_some_and(|attempt| attempt.all(&attempt.ended))
     }

@@ -30,6 +30,51 @@ use std::time::Duration;
 /// count.push("to".to_owned(), 0);
 /// assert_eq!(count.output(), [3]);
 /// ```
+///
+/// Time is in the test's hands, and an error of a function can be looked at:
+///
+/// ```
+/// # mod reflow {
+/// #     pub use reflow_stream::*;
+/// #     pub mod testing { pub use reflow_testkit::*; }
+/// # }
+/// # use reflow_api::window::TumblingWindows;
+/// use reflow::testing::OperatorHarness;
+/// use reflow::{Pipeline, Stream};
+/// use std::time::Duration;
+///
+/// /// The sum of each second.
+/// fn sums(numbers: Stream<impl Pipeline<Out = String>>) -> Stream<impl Pipeline<Out = u64>> {
+///     numbers.try_map(|number: String| Ok(number.parse()?))
+///         .key_by(|_: &u64| 0)
+///         .window(TumblingWindows::of(Duration::from_secs(1)))
+///         .reduce(|a, b| a + b)
+///         .map(|sum| sum.value)
+/// }
+///
+/// let mut sums = OperatorHarness::new(sums);
+/// let before = sums.processing_time();
+/// sums.advance(Duration::from_secs(5)); // nothing happens: the windows are in event time
+/// assert_eq!(sums.processing_time(), before + 5_000);
+/// sums.push("5".to_owned(), 100);
+/// sums.push("6".to_owned(), 900);
+/// sums.watermark(999);
+/// assert_eq!(sums.output_with_timestamps(), [(11, 999)]);
+/// assert!(sums.job().checkpoint());
+///
+/// sums.push("seven".to_owned(), 1_000);
+/// assert!(sums.failure().is_some_and(|failure| failure.contains("invalid digit")));
+/// ```
+///
+/// With [`finish`](Self::finish) the input ends, and so does event time:
+///
+/// ```
+/// # use reflow_testkit::OperatorHarness;
+/// fn finish(sums: &mut OperatorHarness<'_, String, u64>) -> Vec<u64> {
+///     sums.finish();
+///     sums.output()
+/// }
+/// ```
 pub struct OperatorHarness<'a, I, O> {
     input: TimedFeed<I>,
     output: Collect<O>,
@@ -47,6 +92,24 @@ impl<'a, I: Clone + Send + 'static, O: Data + Clone> OperatorHarness<'a, I, O> {
     }
 
     /// As [`new`](Self::new), in a job with these parameters.
+    ///
+    /// ```
+    /// # mod reflow {
+    /// #     pub use reflow_stream::*;
+    /// #     pub use reflow_types::JobParameters;
+    /// #     pub mod testing { pub use reflow_testkit::*; }
+    /// # }
+    /// use reflow::testing::OperatorHarness;
+    /// use reflow::{JobParameters, Pipeline, Stream};
+    ///
+    /// /// Runs operators whose functions read `threshold` when they are opened.
+    /// fn above<P: Pipeline<Out = u64>>(
+    ///     threshold: &str,
+    ///     operators: fn(reflow::BoxedStream<u64>) -> Stream<P>,
+    /// ) -> OperatorHarness<'static, u64, u64> {
+    ///     OperatorHarness::with_job_parameters(JobParameters::from_iter([("threshold", threshold)]), operators)
+    /// }
+    /// ```
     ///
     /// # Panics
     /// If the job cannot be built.

@@ -6,6 +6,30 @@ use std::fmt::Debug;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A system outside the cluster. Clones are the same system, so a test can let it wait, and count its requests.
+///
+/// ```
+/// # mod reflow {
+/// #     pub use reflow_stream::*;
+/// #     pub mod testing { pub use reflow_testkit::*; }
+/// # }
+/// use reflow::testing::{Harness, Peer, PeerError};
+///
+/// // Answers what a client with the name `prices://shop` asks.
+/// let prices = Peer::new("prices://shop", |product: &String| match product.as_str() {
+///     "tea" => Some(Ok(3u32)),
+///     "salt" => None, // it never answers
+///     other => Some(Err(PeerError(format!("there is no {other}")))),
+/// });
+///
+/// /// The answers come late, in a job that was made by `Harness::new(…).with_peer(&prices)`.
+/// fn answer_late(job: &mut Harness<'_>, prices: &Peer) {
+///     prices.hold();
+///     job.settle();
+///     assert!(prices.requests() > 0);
+///     prices.release();
+///     job.settle();
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Peer(Arc<Mutex<Inner>>);
 
@@ -19,7 +43,7 @@ struct Inner {
 /// What it answers to a request, if anything.
 type Answering = Box<dyn FnMut(&dyn Any) -> Option<CallResult> + Send>;
 
-/// What a [`Peer`] refuses.
+/// What a [`Peer`] refuses. [`Peer`] has an example.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct PeerError(pub String);

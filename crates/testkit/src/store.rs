@@ -6,6 +6,30 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// Objects by name. Requests are carried out at once; the harness decides when the answer arrives.
+///
+/// ```
+/// # mod reflow {
+/// #     pub use reflow_stream::*;
+/// #     pub mod testing { pub use reflow_testkit::*; }
+/// # }
+/// use reflow::testing::{Harness, MemoryStore};
+///
+/// /// While storage is full, checkpoints fail, and the job goes on.
+/// fn storage_is_full_for_a_while(job: &mut Harness<'_>) {
+///     job.store_mut().fail_writes("");
+///     assert!(!job.checkpoint());
+///     job.store_mut().heal();
+///     assert!(job.checkpoint());
+/// }
+///
+/// /// An object is damaged, another is lost.
+/// fn damage(store: &mut MemoryStore) {
+///     let names: Vec<String> = store.below("/checkpoints/").map(|(name, _)| name.to_owned()).collect();
+///     let [first, second, ..] = &names[..] else { panic!("there are {} objects", names.len()) };
+///     store.overwrite(first, "nonsense");
+///     store.remove(second);
+/// }
+/// ```
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     objects: BTreeMap<String, Bytes>,
@@ -29,11 +53,13 @@ impl MemoryStore {
     }
 
     /// Flips a bit in the next `reads` reads of parts of objects.
+    #[doc(hidden)]
     pub fn flip_reads(&mut self, reads: u32) {
         self.flipping = reads;
     }
 
     /// The number of bytes that have been read.
+    #[doc(hidden)]
     pub fn bytes_read(&self) -> u64 {
         self.bytes_read
     }

@@ -24,6 +24,10 @@ use reflow_types::Timestamp;
 /// amounts.watermark(999);
 /// job.settle();
 /// assert_eq!(out.written(), [(11, 999)]);
+/// amounts.push(7, 1_500);
+/// amounts.end();
+/// assert!(job.finish());
+/// assert_eq!(out.written(), [(7, 1_999)]);
 /// ```
 pub struct TimedFeed<T>(Feed<Element<T>>);
 

@@ -10,7 +10,7 @@ use super::{File, Finding};
 /// The crates of which `reflow` exports everything.
 const WHOLE: &[&str] = &["reflow", "connectors"];
 /// The crates of which `reflow` exports some items and modules.
-const IN_PART: &[&str] = &["api", "env", "stream", "types"];
+const IN_PART: &[&str] = &["api", "env", "protocol", "sim", "stream", "testkit", "types"];
 /// The files of `reflow` that export items of other crates.
 const EXPORTING: &[&str] = &["crates/reflow/src/lib.rs", "crates/reflow/src/testing.rs"];
 

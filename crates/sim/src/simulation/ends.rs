@@ -43,16 +43,35 @@ impl Pace {
 }
 
 /// The records that a simulated job reads: a vector, a tuple of vectors, or `()` for a job with its own sources.
+///
+/// ```
+/// # mod reflow {
+/// #     pub use reflow_stream::*;
+/// #     pub mod testing { pub use reflow_testkit::*; pub use reflow_sim::simulation::*; }
+/// # }
+/// use reflow::testing::{Feed, Inputs};
+///
+/// /// What the job function gets for an input.
+/// fn gets<I: Inputs<Feeds = F>, F>() {}
+///
+/// gets::<Vec<u64>, Feed<u64>>();
+/// gets::<(Vec<u64>, Vec<String>), (Feed<u64>, Feed<String>)>();
+/// gets::<(), ()>();
+/// ```
 pub trait Inputs: Sized {
     /// The sources of the job: a [`Feed`] for each vector.
     type Feeds: Clone + Send + Sync + 'static;
     /// The number of records of each vector.
+    #[doc(hidden)]
     fn lengths(&self) -> Vec<usize>;
     /// The sources of a run.
+    #[doc(hidden)]
     fn feeds(&self, pace: &Pace) -> Self::Feeds;
     /// The records at the given positions of each vector.
+    #[doc(hidden)]
     fn keep(&self, kept: &[Vec<usize>]) -> Self;
     /// The records as text, by vector.
+    #[doc(hidden)]
     fn texts(&self) -> Vec<Vec<String>>;
 }
 
@@ -85,16 +104,35 @@ impl<T: Clone + Debug + Send + 'static> Inputs for Vec<T> {
 }
 
 /// The sinks of a simulated job: a [`Collect`], a tuple of them, or `()` for a job with its own sinks.
+///
+/// ```
+/// # mod reflow {
+/// #     pub use reflow_stream::*;
+/// #     pub mod testing { pub use reflow_testkit::*; pub use reflow_sim::simulation::*; }
+/// # }
+/// use reflow::testing::{Collect, Outputs};
+///
+/// /// What is compared for an output.
+/// fn compares<O: Outputs<Records = R>, R>() {}
+///
+/// compares::<Collect<u64>, Vec<u64>>();
+/// compares::<(Collect<u64>, Collect<String>), (Vec<u64>, Vec<String>)>();
+/// compares::<(), ()>();
+/// ```
 pub trait Outputs: Clone + Send + Sync + 'static {
     /// The committed records: a vector for each sink.
     type Records;
     /// The sinks of a run.
+    #[doc(hidden)]
     fn create() -> Self;
     /// What they have committed.
+    #[doc(hidden)]
     fn committed(&self, storage: &Storage) -> Self::Records;
     /// What is wrong with the committed records.
+    #[doc(hidden)]
     fn difference(expected: &Self::Records, committed: &Self::Records) -> Vec<String>;
     /// The records of all sinks, encoded and in order, to compare two runs.
+    #[doc(hidden)]
     fn encoded(records: &Self::Records) -> Vec<Vec<u8>>;
 }
 

@@ -6,6 +6,24 @@ use crate::rng::Rng;
 use std::time::Duration;
 
 /// A kind of fault.
+///
+/// ```
+/// # mod reflow {
+/// #     pub use reflow_stream::*;
+/// #     pub mod testing { pub use reflow_sim::simulation::*; }
+/// # }
+/// use reflow::testing::{Fault, Inputs, Outputs, Simulation};
+///
+/// /// Only the loss of processes.
+/// fn losses<I: Inputs, O: Outputs>(simulation: Simulation<I, O>) -> Simulation<I, O> {
+///     simulation.faults([Fault::KilledExecutor, Fault::LostTaskManager, Fault::LostJobManager])
+/// }
+///
+/// /// All but the loss of the JobManager.
+/// fn without_failover<I: Inputs, O: Outputs>(simulation: Simulation<I, O>) -> Simulation<I, O> {
+///     simulation.faults(Fault::ALL.into_iter().filter(|fault| *fault != Fault::LostJobManager))
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
     /// The job is rescaled live: a TaskManager starts, stops or is drained, or a user limits the parallelism.

@@ -66,6 +66,28 @@ type JobFunction<F, O> = dyn Fn(&mut StreamEnv, F, O) -> Result<(), UserError> +
 ///     words.iter().map(|word| count(word)).collect()
 /// });
 /// ```
+///
+/// A simulation can have another size, and only some of the faults:
+///
+/// ```
+/// # mod reflow {
+/// #     pub use reflow_stream::*; pub use reflow_api::*;
+/// #     pub mod testing { pub use reflow_testkit::*; pub use reflow_sim::simulation::*; }
+/// # }
+/// use reflow::testing::{Fault, Inputs, Outputs, Simulation};
+/// use std::time::Duration;
+///
+/// /// Many small rescales.
+/// fn rescales<I: Inputs, O: Outputs>(simulation: Simulation<I, O>) -> Simulation<I, O> {
+///     simulation
+///         .faults([Fault::Rescale])
+///         .lasting(Duration::from_secs(60))
+///         .cluster_of(5, 1)
+///         .splits(5)
+///         .checkpoint_interval(Duration::from_millis(500))
+///         .shrink_runs(50)
+/// }
+/// ```
 pub struct Simulation<I: Inputs, O: Outputs> {
     input: I,
     job: Arc<JobFunction<I::Feeds, O>>,
@@ -101,6 +123,30 @@ impl Default for Bounds {
 }
 
 /// What a job has committed at its end, for [`Simulation::assert_that`].
+///
+/// ```
+/// # mod reflow {
+/// #     pub use reflow_stream::*; pub use reflow_api::*;
+/// #     pub mod testing { pub use reflow_testkit::*; pub use reflow_sim::simulation::*; }
+/// # }
+/// use reflow::testing::{Committed, Simulation};
+/// use reflow::{StreamEnv, UserError};
+///
+/// /// Runs a job that reads `/data/words.txt`, and writes each word to a line of a file below `/out`.
+/// fn test(job: fn(&mut StreamEnv, (), ()) -> Result<(), UserError>) {
+///     Simulation::new((), job).file("/data/words.txt", "to be or not to be").assert_that(|committed| {
+///         assert_eq!(lines(committed), ["be", "be", "not", "or", "to", "to"]);
+///     });
+/// }
+///
+/// fn lines(committed: &Committed<'_, (), ()>) -> Vec<String> {
+///     let files = committed.files("/out");
+///     let text: String = files.iter().map(|(_, body)| String::from_utf8_lossy(body)).collect();
+///     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+///     lines.sort();
+///     lines
+/// }
+/// ```
 pub struct Committed<'a, I, O: Outputs> {
     /// The input of the run. It has fewer records while a failing run is shrunk.
     pub input: &'a I,
