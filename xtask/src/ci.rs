@@ -9,14 +9,14 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::process::{cargo, is_installed, root, succeed};
-use crate::{Failure, dependencies, flights, publish, s3, sim, template, tidy, web};
+use crate::{Failure, book, dependencies, flights, publish, s3, sim, template, tidy, web};
 
 pub(crate) const HELP: &str = "\
 cargo xtask ci: everything that must hold before a change lands
 
 Prints each step with the time it took and stops at the first that fails. A step that needs
 a tool which is not installed (rustfmt, clippy, shellcheck; Python for S3; Node and Chromium
-for the web interface) is skipped, and says so. The steps dependencies and flights are
+for the web interface) is skipped, and says so. The steps dependencies, book and flights are
 never left out: they need python3 and, the first time, a package index.
 ";
 
@@ -35,6 +35,7 @@ const STEPS: &[Step] = &[
     Step { name: "tidy", check: tidy::run },
     Step { name: "scripts", check: scripts },
     Step { name: "dependencies", check: dependencies::check },
+    Step { name: "book", check: book::build },
     Step { name: "clippy", check: clippy },
     Step { name: "packages", check: publish::package },
     Step { name: "documentation", check: documentation },

@@ -4,6 +4,7 @@
 //! command is a file, and [`tidy`] contains the rules that no other tool checks.
 
 mod bench;
+mod book;
 mod ci;
 mod dependencies;
 mod dist;
@@ -25,11 +26,12 @@ const HELP: &str = "\
 cargo xtask COMMAND: the project's own commands
 
   ci      everything that must hold before a change lands, one step after the other:
-          formatting, tidy, dependencies, clippy, packages, documentation, tests, simulation, injected
-          faults, template, web, flights
+          formatting, tidy, dependencies, book, clippy, packages, documentation, tests, simulation,
+          injected faults, template, web, flights
   tidy    the rules that no other tool checks: which crate may use which, that the paths
           in ARCHITECTURE.md and docs/ exist, length and headers of files, forbidden words
   docs    writes docs/configuration.md from the options in crates/config
+  book    builds docs/ as a book, and checks its links
   dependencies
           licences, bans and sources of third-party crates, and dependencies that are not used
   dist    builds the distribution and lays it out under target/dist/reflow
@@ -67,6 +69,7 @@ fn run(command: &str, arguments: &[String]) -> Result<(), Failure> {
         "ci" => ci::HELP,
         "tidy" => tidy::HELP,
         "docs" => docs::HELP,
+        "book" => book::HELP,
         "dependencies" => dependencies::HELP,
         "dist" => dist::HELP,
         "flights" => flights::HELP,
@@ -93,6 +96,7 @@ fn run(command: &str, arguments: &[String]) -> Result<(), Failure> {
         "ci" => no_arguments(arguments).and_then(|()| ci::run()),
         "tidy" => no_arguments(arguments).and_then(|()| tidy::run()),
         "docs" => no_arguments(arguments).and_then(|()| docs::write()),
+        "book" => no_arguments(arguments).and_then(|()| book::build()),
         "dependencies" => no_arguments(arguments).and_then(|()| dependencies::check()),
         "dist" => dist::run(arguments),
         "flights" => no_arguments(arguments).and_then(|()| flights::run()),
