@@ -26,6 +26,7 @@ pages! {
     joins: "docs/jobs/joins.md"
     keyed: "docs/jobs/keyed.md"
     operators: "docs/jobs/operators.md"
+    own_connectors: "docs/jobs/own-connectors.md"
     sinks: "docs/jobs/sinks.md"
     states: "docs/jobs/states.md"
     testing: "docs/jobs/testing.md"
