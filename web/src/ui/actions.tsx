@@ -218,7 +218,7 @@ const DIRECTORY: Action["field"] = {
   label: "Directory",
   type: "text",
   value: "",
-  placeholder: "/a/path or s3://bucket/path",
+  placeholder: "an absolute path or a URL",
   suggest: savepointDirectory,
 };
 
