@@ -50,6 +50,39 @@ pub use reflow_derive::Data;
 /// Implementors guarantee that `describe` describes the bytes that `encode_into` appends, that `decode_from`
 /// takes exactly these bytes and returns an equal value, and that there are at least `MIN_BYTES` of them, or none
 /// if `MIN_BYTES` is zero. `decode_from` must not panic, whatever the bytes.
+///
+/// ```
+/// # extern crate reflow_data as reflow;
+/// use reflow::data::{self, Buffer, Data, DecodeError, Decoder, Encoder, SchemaBuilder, Type};
+///
+/// /// A name in lower case, encoded as text.
+/// struct Name(String);
+///
+/// impl Data for Name {
+///     const MIN_BYTES: usize = String::MIN_BYTES;
+///
+///     fn encode_into<B: Buffer>(&self, out: &mut Encoder<'_, B>) {
+///         self.0.encode_into(out);
+///     }
+///
+///     fn decode_from(input: &mut Decoder<'_>) -> Result<Name, DecodeError> {
+///         let name = String::decode_from(input)?;
+///         if name.chars().any(char::is_uppercase) {
+///             return Err(DecodeError::refused(format!("'{name}' is not in lower case")));
+///         }
+///         Ok(Name(name))
+///     }
+///
+///     fn describe(schema: &mut SchemaBuilder) -> Type {
+///         String::describe(schema)
+///     }
+/// }
+///
+/// let bytes = data::to_vec(&Name("tea".to_owned()))?;
+/// assert_eq!(data::decode::<Name>(&bytes)?.0, "tea");
+/// assert!(data::decode::<Name>(&data::to_vec(&"Tea".to_owned())?).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot cross an exchange or be kept in state, because it does not implement `Data`",
     label = "`{Self}` is not `Data`",
@@ -130,6 +163,22 @@ pub trait Adapter<T>: 'static {
 }
 
 /// Appends a value's encoding. On an error, `out` is unchanged.
+///
+/// ```
+/// # extern crate reflow_data as reflow;
+/// use reflow::data;
+///
+/// let mut bytes = Vec::new();
+/// data::encode(&7u32, &mut bytes)?;
+/// data::encode(&"tea".to_owned(), &mut bytes)?;
+/// assert_eq!(bytes.len(), data::encoded_len(&7u32) + data::encoded_len(&"tea".to_owned()));
+///
+/// let mut rest = &bytes[..];
+/// assert_eq!(data::decode_prefix::<u32>(&mut rest)?, 7);
+/// assert_eq!(data::decode_prefix::<String>(&mut rest)?, "tea");
+/// assert!(rest.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 /// If the value nests too deeply, or an implementation refuses it.

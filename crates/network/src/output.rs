@@ -46,6 +46,18 @@ pub struct Routes<T> {
 }
 
 /// A function from a record to its key.
+///
+/// ```
+/// # mod reflow { pub use reflow_network::output::KeySelector; }
+/// use reflow::KeySelector;
+///
+/// /// The keys of records, whatever selects them.
+/// fn keys<T, F: KeySelector<T>>(selector: F, records: &[T]) -> Vec<F::Key> {
+///     records.iter().map(|record| selector.key(record)).collect()
+/// }
+///
+/// assert_eq!(keys(|word: &&str| word.len() as u64, &["tea", "salt"]), [3, 4]);
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not select a key of `{T}`",
     label = "expected a function from a record to its key",

@@ -11,6 +11,8 @@ use super::{File, Finding};
 const WHOLE: &[&str] = &["reflow", "connectors"];
 /// The crates of which `reflow` exports some items and modules.
 const IN_PART: &[&str] = &["api", "env", "protocol", "sim", "stream", "testkit", "types"];
+/// Crates whose items another one exports, from which `reflow` takes them: the crate, and the other one.
+const PASSED_ON: &[(&str, &str)] = &[("data", "types"), ("network", "stream")];
 /// The files of `reflow` that export items of other crates.
 const EXPORTING: &[&str] = &["crates/reflow/src/lib.rs", "crates/reflow/src/testing.rs"];
 
@@ -51,6 +53,8 @@ impl<'a> Exports<'a> {
         let (Some(crate_name), Some(_), Some(module)) = (parts.next(), parts.next(), parts.next()) else {
             return false;
         };
+        let passed_on = PASSED_ON.iter().find(|(defines, _)| *defines == crate_name);
+        let crate_name = passed_on.map_or(crate_name, |(_, exports)| *exports);
         WHOLE.contains(&crate_name)
             || self.names.contains(&(crate_name, item))
             || self.names.contains(&(crate_name, module.trim_end_matches(".rs")))
@@ -64,8 +68,9 @@ fn is_word(c: char) -> bool {
 /// Checks one Rust file.
 pub(super) fn check(path: &Path, text: &str, exports: &Exports<'_>) -> Vec<Finding> {
     let is_test = path.to_str().is_some_and(|path| path.contains("tests"));
+    let crates = WHOLE.iter().chain(IN_PART).chain(PASSED_ON.iter().map(|(defines, _)| defines));
     let is_checked =
-        WHOLE.iter().chain(IN_PART).any(|name| path.starts_with(Path::new("crates").join(name).join("src")));
+        crates.map(|name| Path::new("crates").join(name).join("src")).any(|src| path.starts_with(src));
     if is_test || !is_checked {
         return Vec::new();
     }
@@ -279,9 +284,8 @@ mod tests {
     #[test]
     fn what_is_not_exported_needs_no_example() {
         let mut exports = Exports::default();
-        exports.add(
-            "pub use clap;\npub use reflow_api::{\n    a,\n    b::{self, C},\n};\npub use reflow_env as env;",
-        );
+        exports.add("pub use clap;\npub use reflow_api::{\n    a,\n    b::{self, C},\n};");
+        exports.add("pub use reflow_env as env;\npub use reflow_types::d;");
         for (path, item, expected) in [
             ("crates/api/src/a.rs", "X", true),
             ("crates/api/src/a/d.rs", "X", true),
@@ -291,6 +295,8 @@ mod tests {
             ("crates/stream/src/c.rs", "C", false),
             ("crates/env/src/b.rs", "X", false),
             ("crates/connectors/src/b.rs", "X", true),
+            ("crates/data/src/d.rs", "X", true),
+            ("crates/data/src/e.rs", "X", false),
         ] {
             assert_eq!(exports.has(Path::new(path), item), expected, "{path} {item}");
         }
