@@ -7,7 +7,7 @@ export type paths = Record<string, never>;
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        /** @description A metric aggregated over subtasks. */
+        /** @description A metric aggregated over subtasks, jobs or TaskManagers. */
         Aggregate: {
             /** Format: double */
             avg?: number;

@@ -17,6 +17,7 @@ cargo xtask dist [--symbols]: builds the distribution and lays it out under targ
   conf/                dist/conf
   lib/                 where a job's executable goes
   examples/streaming/  the examples as jobs
+  monitoring/          dist/monitoring: alert rules of Prometheus, a dashboard of Grafana
   LICENSE README.md
 
 The executables are stripped, to an eighth of their size. With --symbols they keep symbols and
@@ -78,14 +79,15 @@ fn build(symbols: Symbols) -> Result<(), Failure> {
 
 /// Copies the executables in `built` and the files of the repository to `home`.
 fn lay_out(built: &Path, home: &Path) -> io::Result<()> {
-    for replaced in ["bin", "conf", "examples"] {
+    for replaced in ["bin", "conf", "examples", "monitoring"] {
         remove(&home.join(replaced))?;
     }
-    for directory in ["bin", "conf", "lib", "examples/streaming"] {
+    for directory in ["bin", "conf", "lib", "examples/streaming", "monitoring"] {
         fs::create_dir_all(home.join(directory))?;
     }
     copy_files(&root().join("dist/bin"), &home.join("bin"))?;
     copy_files(&root().join("dist/conf"), &home.join("conf"))?;
+    copy_files(&root().join("dist/monitoring"), &home.join("monitoring"))?;
     fs::copy(built.join(COMMAND_LINE.name), home.join("bin").join(COMMAND_LINE.name))?;
     for example in EXAMPLES {
         fs::copy(built.join(example.name), home.join("examples/streaming").join(example.name))?;
@@ -135,7 +137,7 @@ mod tests {
         assert_eq!(fs::read_to_string(home.join("lib/job")).unwrap(), "a user's");
         assert!(!home.join("bin/gone.sh").exists());
         for there in
-            ["bin/taskmanager.sh", "bin/standalone-job.sh", "conf/config.yaml", "LICENSE", "README.md"]
+            ["bin/taskmanager.sh", "conf/config.yaml", "monitoring/alerts.yml", "LICENSE", "README.md"]
         {
             assert!(home.join(there).is_file(), "{there}");
         }

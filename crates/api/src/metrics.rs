@@ -4,7 +4,7 @@
 //! accumulators and meters continue when the job restarts or rescales. `GET /jobs/:id/accumulators` has what the subtasks
 //! of each operator have accumulated together.
 
-pub use reflow_types::metric::{Accumulated, MetricValue, UserMetric};
+pub use reflow_types::metric::{Accumulated, MetricValue, UserMetric, operator_scope};
 
 use reflow_types::metric::Distribution;
 use std::cell::Cell;
@@ -180,7 +180,7 @@ impl TaskMetrics {
     #[doc(hidden)]
     #[must_use]
     pub fn of_operator(&self, name: &str) -> MetricGroup {
-        MetricGroup { task: self.clone(), scope: format!("{}.", plain(name)) }
+        MetricGroup { task: self.clone(), scope: format!("{}.", operator_scope(name)) }
     }
 
     /// The current values.
@@ -207,11 +207,6 @@ impl fmt::Debug for TaskMetrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.values()).finish()
     }
-}
-
-/// An operator's name without characters that separate names in ids and queries.
-fn plain(name: &str) -> String {
-    name.replace([' ', ':', ';', ',', '.', '"', '\'', '/', '?', '&', '#'], "_")
 }
 
 impl MetricGroup {

@@ -102,7 +102,10 @@ static TABLE: &[Unsupported] = &[
     ),
     ignored("jobmanager.adaptive-scheduler.scaling-interval.max", "Flink no longer uses it either"),
     ignored("jobmanager.execution.attempts-history-size", SCHEDULER),
-    ignored("metrics.", "metrics are served by REST"),
+    ignored(
+        "metrics.",
+        "the JobManager serves metrics for Prometheus at /metrics of rest.port, without an option",
+    ),
     ignored("pipeline.auto-watermark-interval", "watermarks are generated with the records"),
     ignored("pipeline.generic-types", "the compiler knows all types"),
     ignored("pipeline.name", "the job function names the job: env.name(…)"),

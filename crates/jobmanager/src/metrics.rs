@@ -10,6 +10,7 @@ use self::user::{Accumulators, UserMetrics};
 use reflow_graph::{ExecutionGraph, VertexIndex};
 use reflow_protocol::control::SubtaskMetrics;
 use reflow_types::{Instant, SubtaskId};
+use reflow_view::Figure;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -152,7 +153,7 @@ impl Metrics {
     }
 
     /// What the functions of a subtask count and measure, by the names that users see.
-    pub(crate) fn user_metrics(&self, subtask: SubtaskId) -> BTreeMap<String, f64> {
+    pub(crate) fn user_metrics(&self, subtask: SubtaskId) -> BTreeMap<String, Figure> {
         self.subtasks.get(&subtask).map(|series| series.user.shown()).unwrap_or_default()
     }
 

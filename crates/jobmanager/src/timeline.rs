@@ -7,7 +7,7 @@
 use reflow_types::{CheckpointId, MAX_WATERMARK};
 use reflow_view::RescaleId;
 use reflow_view::{
-    CheckpointOutcome, ClusterView, JobStatus, JobView, SubtaskView, TerminalState, TimelineEvent,
+    CheckpointOutcome, ClusterView, Figure, JobStatus, JobView, SubtaskView, TerminalState, TimelineEvent,
     TimelineEventKind, TimelinePoint, TimelineView, VertexView,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -117,7 +117,10 @@ fn point(view: &ClusterView, job: &JobView) -> TimelinePoint {
     };
     let sources = || job.vertices.iter().filter(is_source).flat_map(|vertex| &vertex.subtasks);
     let sinks = job.vertices.iter().filter(is_sink).flat_map(|vertex| &vertex.subtasks);
-    let pending = sources().filter_map(|source| source.metrics.get("pendingRecords")).copied();
+    let pending = sources().filter_map(|source| match source.metrics.get("pendingRecords") {
+        Some(Figure::Number(pending)) => Some(*pending),
+        _ => None,
+    });
     let watermarks = subtasks()
         .filter(|subtask| !subtask.state.is_terminal())
         .filter_map(|subtask| subtask.input_watermark_ms)

@@ -8,17 +8,20 @@ mod read;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
-use axum::http::{HeaderValue, Method, StatusCode, Uri};
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::header::{
+    ACCEPT, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::map_response;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, patch, post, put};
 
 use crate::page;
 use ask::Ask;
 use failure::Failure;
 use read::{Answer, read};
+use reflow_schema::metrics::prometheus::{Format, exposition};
 use reflow_view::Cluster;
 
 /// The longest request body that is read, in bytes.
@@ -29,6 +32,7 @@ pub(crate) fn router<C: Cluster>(cluster: Arc<C>) -> Router {
     Router::new()
         .merge(api().router)
         .nest("/v1", api().router)
+        .route("/metrics", get(prometheus::<C>))
         .merge(page::routes())
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
@@ -62,16 +66,23 @@ fn api<C: Cluster>() -> Api<C> {
         .get("/overview", read::overview)
         .get("/jobmanager/config", read::jobmanager_config)
         .get("/jobmanager/metrics", read::jobmanager_metrics)
+        .get("/applications/overview", read::applications_overview)
+        .get("/datasets", read::datasets)
+        .get("/taskmanagers/metrics", read::task_managers_metrics)
+        .get("/taskmanagers/{taskmanager}/metrics", read::task_manager_metrics)
         .get("/taskmanagers", read::task_managers)
         .get("/taskmanagers/{taskmanager}", read::task_manager)
         .on(Method::POST, "/taskmanagers/{taskmanager}/drain", post(act::drain::<C>))
         .get("/jobs", read::jobs)
         .get("/jobs/overview", read::jobs_overview)
+        .get("/jobs/metrics", read::jobs_metrics)
         .get("/jobs/{job}", read::job)
         .on(Method::PATCH, "/jobs/{job}", patch(act::terminate::<C>))
         .get("/jobs/{job}/plan", read::plan)
         .get("/jobs/{job}/config", read::job_config)
         .get("/jobs/{job}/status", read::status)
+        .get("/jobs/{job}/jobmanager/config", read::job_jobmanager_config)
+        .on(Method::GET, "/jobs/{job}/yarn-cancel", get(act::terminate::<C>))
         .get("/jobs/{job}/exceptions", read::exceptions)
         .get("/jobs/{job}/metrics", read::job_metrics)
         .get("/jobs/{job}/accumulators", read::job_accumulators)
@@ -83,7 +94,12 @@ fn api<C: Cluster>() -> Api<C> {
         .get("/jobs/{job}/vertices/{vertex}/accumulators", read::vertex_accumulators)
         .get("/jobs/{job}/vertices/{vertex}/metrics", read::vertex_metrics)
         .get("/jobs/{job}/vertices/{vertex}/watermarks", read::watermarks)
-        .get("/jobs/{job}/vertices/{vertex}/subtasks/metrics", read::subtask_metrics)
+        .get("/jobs/{job}/vertices/{vertex}/jm-operator-metrics", read::coordinator_metrics)
+        .get("/jobs/{job}/vertices/{vertex}/subtasktimes", read::subtask_times)
+        .get("/jobs/{job}/vertices/{vertex}/subtasks/metrics", read::subtasks_metrics)
+        .get("/jobs/{job}/vertices/{vertex}/subtasks/{subtask}", read::subtask)
+        .get("/jobs/{job}/vertices/{vertex}/subtasks/{subtask}/attempts/{attempt}", read::subtask_attempt)
+        .get("/jobs/{job}/vertices/{vertex}/subtasks/{subtask}/metrics", read::subtask_metrics)
         .get("/jobs/{job}/checkpoints", read::checkpoints)
         .on(Method::POST, "/jobs/{job}/checkpoints", post(act::trigger_checkpoint::<C>))
         .get("/jobs/{job}/checkpoints/config", read::checkpoint_config)
@@ -103,6 +119,13 @@ fn api<C: Cluster>() -> Api<C> {
 /// The committed OpenAPI document.
 async fn document() -> Response {
     read::respond(StatusCode::OK, include_bytes!("../openapi.json").to_vec())
+}
+
+/// All metrics, for Prometheus.
+async fn prometheus<C: Cluster>(State(cluster): State<Arc<C>>, headers: HeaderMap) -> Response {
+    let accepted = headers.get_all(ACCEPT).iter().filter_map(|accept| accept.to_str().ok());
+    let format = Format::accepted(&accepted.collect::<Vec<_>>().join(","));
+    ([(CONTENT_TYPE, format.content_type())], exposition(&cluster.view(), format)).into_response()
 }
 
 async fn unknown_path(uri: Uri) -> Failure {

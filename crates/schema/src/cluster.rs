@@ -170,3 +170,49 @@ pub fn jobmanager_config(view: &ClusterView) -> Vec<ConfigEntry> {
         .map(|(key, value)| ConfigEntry { key: key.clone(), value: value.clone() })
         .collect()
 }
+
+/// `GET /applications/overview`
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct ApplicationsOverview {
+    pub applications: Vec<Application>,
+}
+
+/// An application: the main function of an executable, which has one job.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct Application {
+    /// That of its job.
+    pub id: String,
+    pub name: String,
+    pub start_time: i64,
+    pub end_time: i64,
+    pub duration: i64,
+    pub status: String,
+    /// The number of its jobs by status.
+    pub jobs: BTreeMap<JobStatus, usize>,
+}
+
+impl ApplicationsOverview {
+    pub fn of(view: &ClusterView) -> Self {
+        let application = |job: &JobView| Application {
+            id: job.id.to_string(),
+            name: job.name.clone(),
+            start_time: job.started_at_ms,
+            end_time: job.ended_at_ms.unwrap_or(UNSET),
+            duration: job.ended_at_ms.unwrap_or(view.now_ms) - job.started_at_ms,
+            status: match job.status {
+                status if status.is_terminal() => status.to_string(),
+                _ => JobStatus::Running.to_string(),
+            },
+            jobs: BTreeMap::from([(job.status, 1)]),
+        };
+        Self { applications: view.jobs.iter().map(application).collect() }
+    }
+}
+
+/// `GET /datasets`: there are none.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DataSets {
+    pub data_sets: Vec<String>,
+}

@@ -30,18 +30,28 @@ pub fn document() -> OpenApi {
     api.get("/overview", "The cluster: TaskManagers, slots, jobs by status", one::<ClusterOverview>);
     api.get("/jobmanager/config", "The effective configuration, without secrets", many::<ConfigEntry>);
     api.get("/jobmanager/metrics", "The JobManager's metrics", many::<Metric>).query(&[GET]);
+    api.get("/applications/overview", "The applications: the job, as Flink's dashboard shows it first", one::<ApplicationsOverview>);
+    api.get("/datasets", "Cached data sets; there are none", one::<DataSets>);
+    api.get("/taskmanagers/metrics", "Metrics aggregated over TaskManagers", many::<Aggregate>)
+        .query(&[GET, AGGREGATES, ("taskmanagers", "The TaskManagers to include, by id, separated by commas; all by default")]);
+    api.get("/taskmanagers/{taskmanager}/metrics", "The metrics of a TaskManager", many::<Metric>).query(&[GET]);
     api.get("/taskmanagers", "The registered TaskManagers", one::<TaskManagers>);
     api.get("/taskmanagers/{taskmanager}", "A TaskManager with its slots and memory", one::<TaskManagerDetails>);
     api.post("/taskmanagers/{taskmanager}/drain", "Moves all jobs off a TaskManager, which then ends", one::<DrainAccepted>)
         .body::<DrainRequest>(Required::False).refused(&[403, 409]);
     api.get("/jobs", "The jobs and their statuses", one::<Jobs>);
     api.get("/jobs/overview", "The jobs with times and counts of tasks", one::<JobsOverview>);
+    api.get("/jobs/metrics", "Metrics aggregated over jobs", many::<Aggregate>)
+        .query(&[GET, AGGREGATES, ("jobs", "The jobs to include, by id, separated by commas; all by default")]);
     api.get("/jobs/{job}", "A job with its vertices and plan", one::<JobDetails>);
     api.add(HttpMethod::Patch, "/jobs/{job}", "Cancels a job", 202, one::<Accepted>)
         .query(&[("mode", "`cancel`, which is the default")]).refused(&[308, 403, 409, 500, 503]);
     api.get("/jobs/{job}/plan", "The job graph", one::<JobPlan>);
     api.get("/jobs/{job}/config", "The configuration of the job", one::<JobConfig>);
     api.get("/jobs/{job}/status", "The job's status", one::<JobStatusInfo>);
+    api.get("/jobs/{job}/jobmanager/config", "The effective configuration of the job's JobManager", many::<ConfigEntry>);
+    api.add(HttpMethod::Get, "/jobs/{job}/yarn-cancel", "Cancels a job, for proxies that allow only GET", 202, one::<Accepted>)
+        .refused(&[403, 409, 500, 503]);
     api.get("/jobs/{job}/exceptions", "Failures, newest first", one::<Exceptions>)
         .query(&[("maxExceptions", "The most failures to return; 20 by default")]);
     api.get("/jobs/{job}/metrics", "The job's metrics", many::<Metric>).query(&[GET]);
@@ -57,9 +67,13 @@ pub fn document() -> OpenApi {
     api.get("/jobs/{job}/vertices/{vertex}/metrics", "The metrics of its subtasks, each with the index before its name", many::<Metric>)
         .query(&[GET]);
     api.get("/jobs/{job}/vertices/{vertex}/watermarks", "The watermarks that its subtasks have reached", many::<Metric>);
+    api.get("/jobs/{job}/vertices/{vertex}/jm-operator-metrics", "The metrics of its coordinator; there are none", many::<Metric>);
+    api.get("/jobs/{job}/vertices/{vertex}/subtasktimes", "When its subtasks entered each state", one::<SubtaskTimes>);
+    api.get("/jobs/{job}/vertices/{vertex}/subtasks/{subtask}", "A subtask", one::<Subtask>);
+    api.get("/jobs/{job}/vertices/{vertex}/subtasks/{subtask}/attempts/{attempt}", "The current attempt of a subtask", one::<Subtask>);
+    api.get("/jobs/{job}/vertices/{vertex}/subtasks/{subtask}/metrics", "The metrics of a subtask", many::<Metric>).query(&[GET]);
     api.get("/jobs/{job}/vertices/{vertex}/subtasks/metrics", "Metrics aggregated over its subtasks", many::<Aggregate>)
-        .query(&[GET, ("agg", "Aggregates to return, of min, max, avg, sum and skew, separated by commas; all by default"),
-            ("subtasks", "Subtasks to include, as in `0,2-4`; all by default")]);
+        .query(&[GET, AGGREGATES, ("subtasks", "Subtasks to include, as in `0,2-4`; all by default")]);
     api.get("/jobs/{job}/checkpoints", "Checkpoints: counts, statistics and the last ones", one::<Checkpoints>);
     api.post("/jobs/{job}/checkpoints", "Takes a checkpoint now", one::<Triggered>)
         .body::<CheckpointRequest>(Required::False).refused(&[409]);
@@ -93,12 +107,17 @@ const GET: (&str, &str) = (
     "Names of metrics, separated by commas, whose values are returned; without it the answer lists the names",
 );
 
+const AGGREGATES: (&str, &str) =
+    ("agg", "Aggregates to return, of min, max, avg, sum and skew, separated by commas; all by default");
+
 /// The description of a path parameter.
 fn path_parameter(name: &str) -> &'static str {
     match name {
         "job" => "The job's id: 32 hexadecimal digits",
         "vertex" => "The vertex's id: 32 hexadecimal digits",
         "taskmanager" => "The TaskManager's id: 32 hexadecimal digits",
+        "subtask" => "The index of the subtask: a number",
+        "attempt" => "The number of the attempt",
         "checkpoint" => "The checkpoint's id: a number",
         "rescale" => "The rescale's id: 32 hexadecimal digits",
         "trigger" => "The `request-id` from the answer to the trigger",

@@ -146,16 +146,57 @@ impl Aggregated {
     }
 }
 
-/// How long a subtask was in each state that it has entered, terminal states excepted.
+/// How long a subtask was in each state that it has entered, terminal states excepted. Flink's dashboard needs
+/// `INITIALIZING`, in which a subtask here spends no time.
 fn status_durations(subtask: &SubtaskView, now_ms: i64) -> BTreeMap<ExecutionState, i64> {
     let mut entered: Vec<_> = subtask.entered_at_ms.iter().map(|(&state, &at_ms)| (at_ms, state)).collect();
     entered.sort_unstable();
     let left = entered.iter().skip(1).map(|&(at_ms, _)| at_ms).chain([now_ms]);
+    let initialized = entered.iter().any(|(_, state)| *state == ExecutionState::Running);
     let spans = entered.iter().zip(left);
-    spans
+    let spent = spans
         .filter(|((_, state), _)| !state.is_terminal())
-        .map(|(&(entered_at_ms, state), left_at_ms)| (state, left_at_ms - entered_at_ms))
-        .collect()
+        .map(|(&(entered_at_ms, state), left_at_ms)| (state, left_at_ms - entered_at_ms));
+    initialized.then_some((ExecutionState::Initializing, 0)).into_iter().chain(spent).collect()
+}
+
+/// `GET /jobs/:id/vertices/:v/subtasktimes`
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct SubtaskTimes {
+    pub id: String,
+    pub name: String,
+    pub now: i64,
+    pub subtasks: Vec<TimesOfSubtask>,
+}
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct TimesOfSubtask {
+    pub subtask: u32,
+    pub endpoint: String,
+    pub duration: i64,
+    /// When it entered each state; 0 if never.
+    pub timestamps: BTreeMap<ExecutionState, i64>,
+}
+
+impl SubtaskTimes {
+    pub fn of(vertex: &VertexView, now_ms: i64) -> Self {
+        let times = |subtask: &SubtaskView| {
+            let Subtask { subtask: index, endpoint, duration, .. } = Subtask::of(subtask, now_ms);
+            let entered = |state| (state, subtask.entered_at_ms.get(&state).copied().unwrap_or(0));
+            TimesOfSubtask {
+                subtask: index,
+                endpoint,
+                duration,
+                timestamps: ExecutionState::ALL.map(entered).into(),
+            }
+        };
+        Self {
+            id: vertex.id.to_string(),
+            name: vertex.name(),
+            now: now_ms,
+            subtasks: vertex.subtasks.iter().map(times).collect(),
+        }
+    }
 }
 
 /// `GET /jobs/:id/vertices/:v/backpressure`

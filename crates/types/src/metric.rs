@@ -13,6 +13,17 @@ pub struct UserMetric {
     pub value: MetricValue,
 }
 
+/// An operator's name as the first part of the names of its metrics: without characters that separate names in ids and
+/// queries.
+///
+/// ```
+/// assert_eq!(reflow_types::metric::operator_scope("Source: orders"), "Source__orders");
+/// ```
+#[must_use]
+pub fn operator_scope(name: &str) -> String {
+    name.replace([' ', ':', ';', ',', '.', '"', '\'', '/', '?', '&', '#'], "_")
+}
+
 /// The value of a metric. Its kind is one of Flink's four, or one of its accumulators.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum MetricValue {

@@ -48,7 +48,7 @@ pub use status::{ExecutionState, JobStatus};
 pub use task_manager::{AllocatedSlotView, MemoryView, TaskManagerView};
 pub use timeline::{TimelineEvent, TimelineEventKind, TimelinePoint, TimelineView};
 pub use vertex::{
-    InputView, IoView, ParallelismBounds, PlacementView, SharingGroup, SubtaskView, VertexView,
+    Figure, InputView, IoView, ParallelismBounds, PlacementView, SharingGroup, SubtaskView, VertexView,
 };
 
 use std::collections::BTreeMap;

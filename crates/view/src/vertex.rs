@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use reflow_types::metric::Accumulated;
+use reflow_types::metric::{Accumulated, Distribution};
 use reflow_types::{AttemptNumber, SubtaskIndex, TaskManagerId, VertexId};
 
 use crate::ExecutionState;
@@ -112,7 +112,7 @@ pub struct SubtaskView {
     /// Its input watermark; `None` for a source.
     pub input_watermark_ms: Option<i64>,
     /// Its other metrics under Flink's names, those of operators as `operator_name.metric`.
-    pub metrics: BTreeMap<String, f64>,
+    pub metrics: BTreeMap<String, Figure>,
     /// What its functions have accumulated since the job began, as `operator_name.accumulator`.
     pub accumulators: BTreeMap<String, Accumulated>,
 }
@@ -127,6 +127,15 @@ impl SubtaskView {
     pub fn ended_at_ms(&self) -> Option<i64> {
         self.state.is_terminal().then(|| self.entered_at_ms.get(&self.state).copied()).flatten()
     }
+}
+
+/// The value of a metric.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Figure {
+    /// A number.
+    Number(f64),
+    /// The distribution of the latest values.
+    Distribution(Distribution),
 }
 
 /// The TaskManager that runs a subtask.

@@ -2,6 +2,7 @@
 
 use reflow_types::Instant;
 use reflow_types::metric::{Accumulated, MetricValue, UserMetric};
+use reflow_view::Figure;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -58,20 +59,19 @@ impl UserMetrics {
     }
 
     /// The values by the names that users see.
-    pub(super) fn shown(&self) -> BTreeMap<String, f64> {
+    pub(super) fn shown(&self) -> BTreeMap<String, Figure> {
         let accumulated = self.accumulated().into_iter().map(|(id, value)| (id, value.number()));
         // The lowest and the highest of no values is no number.
-        let mut shown: BTreeMap<String, f64> = accumulated.filter(|(_, value)| value.is_finite()).collect();
+        let accumulated = accumulated.filter(|(_, value)| value.is_finite());
+        let mut shown: BTreeMap<_, _> = accumulated.map(|(id, value)| (id, Figure::Number(value))).collect();
         for UserMetric { id, value } in &self.latest {
-            match value {
-                MetricValue::Accumulated(_) => {}
-                MetricValue::Gauge(value) => drop(shown.insert(id.clone(), *value)),
-                MetricValue::Meter(_) => drop(shown.insert(id.clone(), self.rate(id))),
-                MetricValue::Histogram(values) => {
-                    let named = values.figures().map(|(name, figure)| (format!("{id}_{name}"), figure));
-                    shown.extend(named);
-                }
-            }
+            let figure = match value {
+                MetricValue::Accumulated(_) => continue,
+                MetricValue::Gauge(value) => Figure::Number(*value),
+                MetricValue::Meter(_) => Figure::Number(self.rate(id)),
+                MetricValue::Histogram(values) => Figure::Distribution(*values),
+            };
+            shown.insert(id.clone(), figure);
         }
         shown
     }
@@ -122,9 +122,10 @@ mod tests {
         };
         metrics.carry(accumulators(100, 4.0));
         let shown = metrics.shown();
-        assert_eq!((shown["Parse.broken"], shown["Parse.lag"], shown["Parse.calls"]), (109.0, 0.5, 3.0));
-        assert_eq!((shown["Parse.size_count"], shown["Parse.size_median"]), (2.0, 1.0));
-        assert_eq!((shown["Parse.dearest"], shown.len()), (9.0, 4 + 11));
+        let numbers = ["broken", "lag", "calls", "dearest"].map(|name| shown[&format!("Parse.{name}")]);
+        assert_eq!(numbers, [109.0, 0.5, 3.0, 9.0].map(Figure::Number));
+        let sizes = Distribution::of(2, &mut [1.0, 2.0]);
+        assert_eq!((shown["Parse.size"], shown.len()), (Figure::Distribution(sizes), 5));
         assert_eq!(metrics.accumulated(), accumulators(109, 9.0));
     }
 }

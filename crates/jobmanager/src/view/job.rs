@@ -6,13 +6,14 @@ use crate::metrics::Figures;
 use reflow_coordination::checkpoint::{Purpose, Stats, stats};
 use reflow_coordination::exceptions::{Entry, Exception};
 use reflow_coordination::scheduler::{self, SubtaskRecord, SubtaskStatus, View};
-use reflow_graph::{ExecutionVertex, JobGraph, Vertex, VertexIndex};
+use reflow_graph::{ExecutionVertex, JobGraph, Operator, Vertex, VertexIndex};
 use reflow_protocol::failure::Fault;
+use reflow_types::metric::operator_scope;
 use reflow_types::{ExecutorId, Instant, JobId, MIN_WATERMARK, SubtaskIndex, TaskManagerId};
 use reflow_view::{
     AckView, CheckpointConfigView, CheckpointCounts, CheckpointKind, CheckpointOutcome, CheckpointSamples,
-    CheckpointView, CheckpointsView, ExceptionView, ExecutionConfigView, ExecutionState, InputView, IoView,
-    JobView, PlacementView, RestoredView, SavepointFormat, SubtaskCheckpointView, SubtaskView,
+    CheckpointView, CheckpointsView, ExceptionView, ExecutionConfigView, ExecutionState, Figure, InputView,
+    IoView, JobView, PlacementView, RestoredView, SavepointFormat, SubtaskCheckpointView, SubtaskView,
     VertexCheckpointView, VertexView,
 };
 use std::collections::BTreeMap;
@@ -110,7 +111,7 @@ fn subtasks(
             entered_at_ms: entered(record),
             io: io(&figures),
             input_watermark_ms: watermark(vertex, &figures),
-            metrics: metrics(&figures, leader.metrics.user_metrics(subtask.id)),
+            metrics: metrics(vertex, &figures, leader.metrics.user_metrics(subtask.id)),
             accumulators: leader.metrics.accumulators(subtask.id),
         })
     };
@@ -174,18 +175,40 @@ fn watermark(vertex: &Vertex, figures: &Figures) -> Option<i64> {
         .filter(|watermark| !vertex.source && *watermark != MIN_WATERMARK)
 }
 
-/// The metrics of a subtask that have no place of their own, and those of its functions.
-fn metrics(figures: &Figures, user: BTreeMap<String, f64>) -> BTreeMap<String, f64> {
+/// The metrics of a subtask that have no place of their own, those of its operators, and those of its functions.
+fn metrics(vertex: &Vertex, figures: &Figures, user: BTreeMap<String, Figure>) -> BTreeMap<String, Figure> {
     let mut metrics = user;
-    metrics.insert("numLateRecordsDropped".to_owned(), figures.totals.late_records as f64);
-    metrics.insert("numRecordsInErrors".to_owned(), figures.totals.skipped_records as f64);
+    let mut add = |id: String, value: f64| {
+        metrics.insert(id, Figure::Number(value));
+    };
+    add("numLateRecordsDropped".to_owned(), figures.totals.late_records as f64);
+    add("numRecordsInErrors".to_owned(), figures.totals.skipped_records as f64);
+    let scope = |operator: Option<&Operator>| operator.map(|operator| operator_scope(&operator.name));
+    let (first, last) = (scope(vertex.operators.first()), scope(vertex.operators.last()));
+    let (totals, rates) = (&figures.totals, &figures.rates);
+    if let Some(last) = last {
+        add(format!("{last}.numRecordsOut"), totals.records_out as f64);
+        add(format!("{last}.numRecordsOutPerSecond"), rates.records_out);
+    }
+    if let Some(first) = &first {
+        add(format!("{first}.numRecordsIn"), totals.records_in as f64);
+        add(format!("{first}.numRecordsInPerSecond"), rates.records_in);
+        if vertex.source {
+            // A source emits what it reads.
+            add(format!("{first}.numRecordsOut"), totals.records_in as f64);
+            add(format!("{first}.numRecordsOutPerSecond"), rates.records_in);
+        }
+    }
     if let Some(latest) = &figures.latest {
-        metrics.insert("stateSizeBytes".to_owned(), latest.state_bytes as f64);
-        metrics.insert("longestStepMs".to_owned(), latest.longest_step.as_millis() as f64);
-        metrics.extend(latest.pending_records.map(|pending| ("pendingRecords".to_owned(), pending as f64)));
-        let drift =
-            latest.alignment_drift_ms.map(|drift| ("watermarkAlignmentDrift".to_owned(), drift as f64));
-        metrics.extend(drift);
+        add("stateSizeBytes".to_owned(), latest.state_bytes as f64);
+        add("longestStepMs".to_owned(), latest.longest_step.as_millis() as f64);
+        if let Some(pending) = latest.pending_records {
+            add("pendingRecords".to_owned(), pending as f64);
+            first.iter().for_each(|first| add(format!("{first}.pendingRecords"), pending as f64));
+        }
+        if let Some(drift) = latest.alignment_drift_ms {
+            add("watermarkAlignmentDrift".to_owned(), drift as f64);
+        }
     }
     metrics
 }
@@ -340,12 +363,33 @@ fn checkpoint_config(scheduler: &View<'_>) -> CheckpointConfigView {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use reflow_types::VertexId;
 
     #[test]
-    fn records_that_were_left_out_are_shown_by_their_reasons() {
+    fn operators_have_the_figures_that_are_known_of_them() {
         let mut figures = Figures::default();
         (figures.totals.late_records, figures.totals.skipped_records) = (2, 3);
-        let shown = metrics(&figures, BTreeMap::new());
-        assert_eq!((shown["numLateRecordsDropped"], shown["numRecordsInErrors"]), (2.0, 3.0));
+        (figures.totals.records_in, figures.totals.records_out) = (10, 7);
+        let operator = |name: &str| Operator { name: name.to_owned(), ..Operator::default() };
+        let mut vertex = Vertex {
+            id: VertexId(1),
+            name: String::new(),
+            operators: vec![operator("Source: orders"), operator("Filter")],
+            parallelism: None,
+            max_parallelism: None,
+            slot_sharing_group: String::new(),
+            source: true,
+            keyed: false,
+        };
+        let shown = |vertex: &Vertex, id: &str| metrics(vertex, &figures, BTreeMap::new()).remove(id);
+        let number = |value| Some(Figure::Number(value));
+        assert_eq!(shown(&vertex, "numLateRecordsDropped"), number(2.0));
+        assert_eq!(shown(&vertex, "numRecordsInErrors"), number(3.0));
+        assert_eq!(shown(&vertex, "Source__orders.numRecordsIn"), number(10.0));
+        assert_eq!(shown(&vertex, "Source__orders.numRecordsOut"), number(10.0));
+        assert_eq!(shown(&vertex, "Filter.numRecordsOut"), number(7.0));
+        assert_eq!(shown(&vertex, "Filter.numRecordsIn"), None);
+        vertex.source = false;
+        assert_eq!(shown(&vertex, "Source__orders.numRecordsOut"), None);
     }
 }

@@ -7,13 +7,14 @@ use std::str::FromStr;
 use axum::extract::{FromRequestParts, Query, RawPathParams};
 use axum::http::Uri;
 use axum::http::request::Parts;
-use reflow_types::{CheckpointId, JobId, SubtaskIndex, TaskManagerId, VertexId};
+use reflow_types::{AttemptNumber, CheckpointId, JobId, SubtaskIndex, TaskManagerId, VertexId};
 
 use super::failure::Failure;
 use reflow_schema::metrics::Aggregations;
 use reflow_view::RescaleId;
 use reflow_view::{
-    CheckpointView, CheckpointsView, ClusterView, JobView, RescaleView, TaskManagerView, VertexView,
+    CheckpointView, CheckpointsView, ClusterView, JobView, RescaleView, SubtaskView, TaskManagerView,
+    VertexView,
 };
 
 /// A request for information.
@@ -41,6 +42,18 @@ impl<'a> Ask<'a> {
 
     pub(crate) fn vertex_id(&self) -> Result<VertexId, Failure> {
         self.path.get("vertex", "vertexid")
+    }
+
+    pub(crate) fn subtask(&self) -> Result<&'a SubtaskView, Failure> {
+        let vertex = self.vertex()?;
+        let index = SubtaskIndex(self.path.get("subtask", "subtaskindex")?);
+        let subtask = vertex.subtasks.iter().find(|subtask| subtask.index == index);
+        let absent = || Failure::not_found(format!("vertex {} has no subtask {index}", vertex.id));
+        subtask.ok_or_else(absent)
+    }
+
+    pub(crate) fn attempt(&self) -> Result<AttemptNumber, Failure> {
+        self.path.get("attempt", "attempt").map(AttemptNumber)
     }
 
     pub(crate) fn checkpoints(&self) -> Result<&'a CheckpointsView, Failure> {
@@ -78,6 +91,13 @@ impl<'a> Ask<'a> {
     pub(crate) fn since_ms(&self) -> Result<i64, Failure> {
         let Some(text) = self.query.get("since") else { return Ok(i64::MIN) };
         text.parse().map_err(|_| bad_query("since", text, "a time in milliseconds"))
+    }
+
+    /// The ids in the query parameter `name`, which errors call `flink_name`; `None` if there is no such parameter.
+    pub(crate) fn ids<T: FromStr>(&self, name: &str, flink_name: &str) -> Result<Option<Vec<T>>, Failure> {
+        let Some(text) = self.query.get(name) else { return Ok(None) };
+        let id = |text: &str| text.parse().map_err(|_| bad_query(name, text, &format!("a {flink_name}")));
+        text.split(',').map(id).collect::<Result<_, _>>().map(Some)
     }
 
     /// The names in `?get=`; `None` if there is no such parameter.

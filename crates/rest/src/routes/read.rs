@@ -12,11 +12,13 @@ use serde::Serialize;
 use super::ask::{Ask, PathParameters};
 use super::failure::Failure;
 use reflow_schema::{
-    Backpressure, Checkpoint, CheckpointConfig, Checkpoints, ClusterOverview, DEFAULT_MAX_EXCEPTIONS,
-    DashboardConfig, Exceptions, JobAccumulators, JobConfig, JobDetails, JobPlan, JobStatusInfo, Jobs,
-    JobsOverview, Plan, Rescale, RescalesConfig, RescalesOverview, RescalesSummary, TaskManagerDetails,
-    TaskManagers, Timeline, VertexAccumulators, VertexCheckpoint, VertexDetails, metrics,
+    ApplicationsOverview, Backpressure, Checkpoint, CheckpointConfig, Checkpoints, ClusterOverview,
+    DEFAULT_MAX_EXCEPTIONS, DashboardConfig, DataSets, Exceptions, JobAccumulators, JobConfig, JobDetails,
+    JobPlan, JobStatusInfo, Jobs, JobsOverview, Plan, Rescale, RescalesConfig, RescalesOverview,
+    RescalesSummary, Subtask, SubtaskTimes, TaskManagerDetails, TaskManagers, Timeline, VertexAccumulators,
+    VertexCheckpoint, VertexDetails, metrics, metrics::Metrics,
 };
+use reflow_types::{JobId, TaskManagerId};
 use reflow_view::Cluster;
 
 /// JSON, or an error answer.
@@ -64,7 +66,7 @@ pub(super) fn jobmanager_config(ask: &Ask<'_>) -> Answer {
 }
 
 pub(super) fn jobmanager_metrics(ask: &Ask<'_>) -> Answer {
-    json(&metrics::select(&metrics::of_jobmanager(ask.view), ask.wanted_metrics().as_ref()))
+    json(&metrics::select(metrics::of_jobmanager(ask.view), ask.wanted_metrics().as_ref()))
 }
 
 pub(super) fn task_managers(ask: &Ask<'_>) -> Answer {
@@ -104,7 +106,7 @@ pub(super) fn exceptions(ask: &Ask<'_>) -> Answer {
 }
 
 pub(super) fn job_metrics(ask: &Ask<'_>) -> Answer {
-    json(&metrics::select(&metrics::of_job(ask.job()?, ask.view.now_ms), ask.wanted_metrics().as_ref()))
+    json(&metrics::select(metrics::of_job(ask.job()?, ask.view.now_ms), ask.wanted_metrics().as_ref()))
 }
 
 pub(super) fn job_accumulators(ask: &Ask<'_>) -> Answer {
@@ -132,23 +134,89 @@ pub(super) fn vertex_accumulators(ask: &Ask<'_>) -> Answer {
 }
 
 pub(super) fn vertex_metrics(ask: &Ask<'_>) -> Answer {
-    json(&metrics::select(&metrics::of_vertex(ask.vertex()?), ask.wanted_metrics().as_ref()))
+    json(&metrics::select(metrics::of_vertex(ask.vertex()?), ask.wanted_metrics().as_ref()))
 }
 
 pub(super) fn watermarks(ask: &Ask<'_>) -> Answer {
     let watermarks = metrics::watermarks(ask.vertex()?);
-    let all = watermarks.keys().map(String::as_str).collect();
-    json(&metrics::select(&watermarks, Some(&all)))
+    let names: Vec<String> = watermarks.keys().cloned().collect();
+    json(&metrics::select(watermarks, Some(&names.iter().map(String::as_str).collect())))
 }
 
-pub(super) fn subtask_metrics(ask: &Ask<'_>) -> Answer {
+pub(super) fn subtasks_metrics(ask: &Ask<'_>) -> Answer {
     let ranges = ask.subtask_ranges()?;
     let includes = |index| match &ranges {
         Some(ranges) => ranges.iter().any(|&[first, last]| first <= index && index <= last),
         None => true,
     };
-    let wanted = ask.wanted_metrics();
-    json(&metrics::over_subtasks(ask.vertex()?, wanted.as_ref(), includes, ask.aggregations()?))
+    let subtasks = ask.vertex()?.subtasks.iter().filter(|subtask| includes(subtask.index));
+    aggregated(ask, subtasks.map(metrics::of_subtask))
+}
+
+pub(super) fn subtask_metrics(ask: &Ask<'_>) -> Answer {
+    json(&metrics::select(metrics::of_subtask(ask.subtask()?), ask.wanted_metrics().as_ref()))
+}
+
+/// The metrics of coordinators in the JobManager. There are none.
+pub(super) fn coordinator_metrics(ask: &Ask<'_>) -> Answer {
+    ask.vertex()?;
+    json(&Vec::<metrics::Metric>::new())
+}
+
+pub(super) fn jobs_metrics(ask: &Ask<'_>) -> Answer {
+    let wanted = ask.ids::<JobId>("jobs", "jobid")?;
+    let jobs = ask.view.jobs.iter().filter(|job| wanted.as_ref().is_none_or(|ids| ids.contains(&job.id)));
+    aggregated(ask, jobs.map(|job| metrics::of_job(job, ask.view.now_ms)))
+}
+
+pub(super) fn task_managers_metrics(ask: &Ask<'_>) -> Answer {
+    let wanted = ask.ids::<TaskManagerId>("taskmanagers", "taskmanagerid")?;
+    let includes = |id| wanted.as_ref().is_none_or(|ids| ids.contains(&id));
+    let task_managers = ask.view.task_managers.iter().filter(|task_manager| includes(task_manager.id));
+    aggregated(ask, task_managers.map(metrics::of_task_manager))
+}
+
+pub(super) fn task_manager_metrics(ask: &Ask<'_>) -> Answer {
+    json(&metrics::select(metrics::of_task_manager(ask.task_manager()?), ask.wanted_metrics().as_ref()))
+}
+
+fn aggregated(ask: &Ask<'_>, scopes: impl Iterator<Item = Metrics>) -> Answer {
+    json(&metrics::aggregate(scopes, ask.wanted_metrics().as_ref(), ask.aggregations()?))
+}
+
+pub(super) fn subtask(ask: &Ask<'_>) -> Answer {
+    json(&Subtask::of(ask.subtask()?, ask.view.now_ms))
+}
+
+/// Only the current attempt is known.
+pub(super) fn subtask_attempt(ask: &Ask<'_>) -> Answer {
+    let (subtask, attempt) = (ask.subtask()?, ask.attempt()?);
+    if attempt != subtask.attempt {
+        let text = format!(
+            "attempt {} of subtask {} is unknown: its current attempt is {}",
+            attempt.0, subtask.index, subtask.attempt.0
+        );
+        return Err(Failure::not_found(text));
+    }
+    json(&Subtask::of(subtask, ask.view.now_ms))
+}
+
+pub(super) fn subtask_times(ask: &Ask<'_>) -> Answer {
+    json(&SubtaskTimes::of(ask.vertex()?, ask.view.now_ms))
+}
+
+/// The configuration of the JobManager, which has one job.
+pub(super) fn job_jobmanager_config(ask: &Ask<'_>) -> Answer {
+    ask.job()?;
+    jobmanager_config(ask)
+}
+
+pub(super) fn applications_overview(ask: &Ask<'_>) -> Answer {
+    json(&ApplicationsOverview::of(ask.view))
+}
+
+pub(super) fn datasets(_: &Ask<'_>) -> Answer {
+    json(&DataSets::default())
 }
 
 pub(super) fn checkpoints(ask: &Ask<'_>) -> Answer {

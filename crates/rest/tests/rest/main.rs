@@ -6,5 +6,6 @@ mod artifact;
 mod client;
 mod connections;
 mod fixture;
+mod metrics;
 mod requests;
 mod shape;
