@@ -3,7 +3,9 @@
 mod savepoint;
 
 use clap::{Parser, Subcommand};
-pub(crate) use savepoint::{Edit, Export, Inspect, Savepoint, SavepointCommand, StorageArgs};
+pub(crate) use savepoint::{
+    Edit, Export, ExportFormat, Inspect, Savepoint, SavepointCommand, StorageArgs, TimeUnit,
+};
 use std::path::PathBuf;
 use std::time::Duration;
 

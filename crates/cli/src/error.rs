@@ -64,6 +64,10 @@ pub(crate) enum CliError {
     Savepoint(#[from] SavepointError),
     #[error("{} of --entries: {cause}", .file.display())]
     Entries { file: PathBuf, cause: std::io::Error },
+    #[error("lines of JSON go to standard output: leave out --to, or choose --format parquet or arrow")]
+    DirectoryOfLines,
+    #[error("cannot create {}: {cause}", .directory.display())]
+    Directory { directory: PathBuf, cause: std::io::Error },
     #[error("{0}")]
     Config(#[from] ConfigError),
     #[error("no job {name} in {}: {there}", .lib.display())]

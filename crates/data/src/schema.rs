@@ -169,7 +169,7 @@ impl Schema {
     }
 
     /// Whether values of this type have no bytes.
-    pub(crate) fn is_empty(&self, ty: &Type) -> bool {
+    pub fn is_empty(&self, ty: &Type) -> bool {
         match ty {
             Type::Unit => true,
             Type::Array(of, len) => *len == 0 || self.is_empty(of),

@@ -1,4 +1,4 @@
-//! A part of a schema as a schema of its own.
+//! A part of a schema as a schema of its own, and schemas as the fields of one.
 
 use crate::schema::Named;
 use crate::{Field, Schema, Shape, Type, Variant};
@@ -11,6 +11,21 @@ impl Schema {
         let root = part.copy(root);
         let types = part.types.into_iter().map(|named| named.expect("copied before it is left"));
         Schema { types: types.collect(), root }
+    }
+
+    /// The schema of a struct with fields of these schemas, whose values are one behind the other.
+    pub fn of_struct(name: &str, fields: &[(&str, &Schema)]) -> Schema {
+        let mut types = vec![None]; // the struct's place
+        let mut field = |(name, of): &(&str, &Schema)| {
+            let mut part = Part { of, positions: BTreeMap::new(), types: std::mem::take(&mut types) };
+            let ty = part.copy(&of.root);
+            types = part.types;
+            Field::new(name, ty, None)
+        };
+        let shape = Shape::Struct(fields.iter().map(&mut field).collect());
+        types[0] = Some(Named { name: name.to_owned(), shape, removed: Vec::new() });
+        let types = types.into_iter().map(|named| named.expect("copied before it is left"));
+        Schema { types: types.collect(), root: Type::Named(0) }
     }
 }
 

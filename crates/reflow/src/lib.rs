@@ -52,6 +52,8 @@ pub use reflow_api::{
     Retry, RuntimeContext, Sink, Source, States, TimeBound, TimeDomain, Transaction, TryAggregate,
     UnkeyedCoProcessFunction, UnkeyedContext, UnkeyedProcessFunction, UserError, Watermarks, Writer, window,
 };
+#[cfg(feature = "arrow")]
+pub use reflow_arrow as arrow;
 pub use reflow_connectors as connectors;
 pub use reflow_env::store;
 pub use reflow_env::{Answer, Call, CallError, Client, Request, RequestError};

@@ -2,6 +2,7 @@
 
 use crate::edit::LineError;
 use crate::json::Mismatch;
+use reflow_arrow::ArrowError;
 use reflow_coordination::manifest::ManifestError;
 use reflow_env::StoreError;
 use reflow_state::StateError;
@@ -154,6 +155,22 @@ pub enum SavepointError {
         state: String,
         /// Both types.
         mismatch: Mismatch,
+    },
+    /// A state does not fit into columns.
+    #[error("state '{state}': {error}")]
+    Columns {
+        /// The state.
+        state: String,
+        /// The field, and what to do.
+        error: ArrowError,
+    },
+    /// A file of columns cannot be written.
+    #[error("state '{state}': cannot write its file: {cause}")]
+    File {
+        /// The state.
+        state: String,
+        /// The error of the file's format or of the file system.
+        cause: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The output cannot be written.
     #[error("cannot write the output: {0}")]

@@ -1,10 +1,10 @@
-//! The content of an operator's states as lines of JSON.
+//! The content of an operator's states as lines of JSON, or row by row for other formats.
 
 use crate::entries::StateReader;
 use crate::error::SavepointError;
 use crate::json;
 use crate::open::Savepoint;
-use crate::shape::EntryShape;
+use crate::shape::{Entry, EntryShape};
 use reflow_graph::{DeclaredList, DeclaredState, Operator};
 use reflow_protocol::snapshot::Redistribution;
 use reflow_types::data::{Dump, Schema};
@@ -31,6 +31,18 @@ struct Item<'a> {
     item: Dump<'a>,
 }
 
+/// Takes the rows of one state after the other.
+pub(crate) trait StateWriter {
+    /// Begins a state, whose rows have this schema.
+    fn begin(&mut self, state: &str, row: &dyn Fn() -> Schema) -> Result<(), SavepointError>;
+    /// Writes an entry of a state by key.
+    fn entry(&mut self, state: &str, shape: &EntryShape, entry: &Entry<'_>) -> Result<(), SavepointError>;
+    /// Writes an item of a list.
+    fn item(&mut self, state: &str, schema: &Schema, item: &[u8]) -> Result<(), SavepointError>;
+    /// Ends the state.
+    fn end(&mut self, state: &str) -> Result<(), SavepointError>;
+}
+
 /// Writes the states of an operator, each entry and each item of a list as one line. Calls `progress` with the number of
 /// lines now and then. Returns the number of lines.
 ///
@@ -42,52 +54,87 @@ pub fn export(
     out: &mut dyn Write,
     progress: &mut dyn FnMut(u64),
 ) -> Result<u64, SavepointError> {
-    const LINES: u64 = 100_000;
+    write(savepoint, export, &mut Lines { out }, progress)
+}
+
+/// Gives the rows of an operator's states to a writer. Returns their number.
+pub(crate) fn write(
+    savepoint: &Savepoint<'_>,
+    export: &Export,
+    writer: &mut dyn StateWriter,
+    progress: &mut dyn FnMut(u64),
+) -> Result<u64, SavepointError> {
+    const ROWS: u64 = 100_000;
     let (vertex, operator) = savepoint.operator(&export.uid)?;
     check_names(operator, export)?;
     let wanted = |name: &str| export.states.is_empty() || export.states.iter().any(|state| state == name);
-    let mut lines = 0u64;
-    let mut line = |write: &mut dyn FnMut(&mut dyn Write) -> Result<(), SavepointError>,
-                    out: &mut dyn Write| {
-        write(out)?;
-        out.write_all(b"\n")?;
-        lines += 1;
-        if lines.is_multiple_of(LINES) {
-            progress(lines);
+    let mut rows = 0u64;
+    let mut count = || {
+        rows += 1;
+        if rows.is_multiple_of(ROWS) {
+            progress(rows);
         }
-        Ok::<(), SavepointError>(())
     };
     for state in operator.states.iter().filter(|state| wanted(&state.name) && vertex.has_entries(state.table))
     {
         let reader = StateReader::new(savepoint, vertex, state)?;
-        let keys = encode_keys(state, reader.shape(), &export.keys)?;
+        let shape = reader.shape();
+        let keys = encode_keys(state, shape, &export.keys)?;
+        writer.begin(&state.name, &|| shape.row())?;
         reader.for_each(&mut |entry| {
-            let shape = reader.shape();
-            if !keys.is_empty() && !keys.contains(entry.key.key) {
-                return Ok(());
+            if keys.is_empty() || keys.contains(entry.key.key) {
+                writer.entry(&state.name, shape, entry)?;
+                count();
             }
-            line(
-                &mut |out| {
-                    Ok(serde_json::to_writer(out, &shape.line(&state.name, entry))
-                        .map_err(io::Error::from)?)
-                },
-                out,
-            )
+            Ok(())
         })?;
+        writer.end(&state.name)?;
     }
     for list in operator.lists.iter().filter(|_| export.keys.is_empty()) {
         let name = DeclaredList::display_name(&list.name);
         let Some(schema) = list.schema.as_ref().filter(|_| wanted(name)) else { continue };
-        for item in items(savepoint, operator, &list.name) {
-            line(&mut |out| write_item(out, name, schema, item), out)?;
+        let mut items = items(savepoint, operator, &list.name).peekable();
+        if items.peek().is_none() {
+            continue;
         }
+        writer.begin(name, &|| Schema::of_struct("Item", &[("item", schema)]))?;
+        for item in items {
+            writer.item(name, schema, item)?;
+            count();
+        }
+        writer.end(name)?;
     }
-    Ok(lines)
+    Ok(rows)
 }
 
-fn write_item(out: &mut dyn Write, state: &str, schema: &Schema, item: &[u8]) -> Result<(), SavepointError> {
-    let item = Item { state, item: Dump::new(schema, item) };
-    Ok(serde_json::to_writer(out, &item).map_err(io::Error::from)?)
+/// Writes lines of JSON.
+struct Lines<'o> {
+    out: &'o mut dyn Write,
+}
+
+impl Lines<'_> {
+    fn line(&mut self, line: &impl Serialize) -> Result<(), SavepointError> {
+        serde_json::to_writer(&mut *self.out, line).map_err(io::Error::from)?;
+        Ok(self.out.write_all(b"\n")?)
+    }
+}
+
+impl StateWriter for Lines<'_> {
+    fn begin(&mut self, _: &str, _: &dyn Fn() -> Schema) -> Result<(), SavepointError> {
+        Ok(())
+    }
+
+    fn entry(&mut self, state: &str, shape: &EntryShape, entry: &Entry<'_>) -> Result<(), SavepointError> {
+        self.line(&shape.line(state, entry))
+    }
+
+    fn item(&mut self, state: &str, schema: &Schema, item: &[u8]) -> Result<(), SavepointError> {
+        self.line(&Item { state, item: Dump::new(schema, item) })
+    }
+
+    fn end(&mut self, _: &str) -> Result<(), SavepointError> {
+        Ok(())
+    }
 }
 
 /// The items of a list of all subtasks; of a list that is the same everywhere, those of one.

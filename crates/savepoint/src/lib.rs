@@ -9,12 +9,13 @@
 //!
 //! Reading order: [`open`] (a savepoint at a location), [`entries`] (of a state by key), [`shape`] (the parts of an
 //! entry), [`keys`] (the key group of an encoded key), [`mod@inspect`], [`mod@export`], [`mod@json`] (values from
-//! JSON), [`mod@edit`], [`error`].
+//! JSON), [`columns`] (files of columns), [`mod@edit`], [`error`].
 #![warn(missing_docs)]
 
 #[cfg(test)]
 extern crate reflow_types as reflow; // the name in derived code
 
+pub mod columns;
 pub mod edit;
 pub mod entries;
 pub mod error;
@@ -25,7 +26,9 @@ pub mod keys;
 pub mod open;
 pub mod shape;
 
+pub use columns::FileFormat;
 pub use error::SavepointError;
 pub use export::Export;
 pub use inspect::{Counting, Report};
 pub use open::{Requests, Savepoint};
+pub use reflow_arrow::{MappingOptions, TimeUnit};

@@ -92,6 +92,17 @@ impl EntryShape {
         self.value.root != Type::Unit
     }
 
+    /// The schema of an entry as a struct of key, scope, stamp and value.
+    pub fn row(&self) -> Schema {
+        let mut fields = vec![("key", &self.key)];
+        fields.extend(self.scope());
+        fields.extend(self.stamp.as_ref().map(|of| ("stamp", of)));
+        if self.has_value() {
+            fields.push(("value", &self.value));
+        }
+        Schema::of_struct("Entry", &fields)
+    }
+
     /// The text of the types, for users.
     pub fn types(&self) -> String {
         let scope = self.scope.as_ref().map(|(_, of)| format!("{of} -> ")).unwrap_or_default();

@@ -22,6 +22,7 @@ const TABLE: &[(&str, May)] = &[
     // 0: plain values, and the world behind traits
     ("crates/derive", Use(&[])),
     ("crates/data", Use(&["derive"])),
+    ("crates/arrow", Use(&["data"])),
     ("crates/types", Use(&["derive", "data"])),
     ("crates/env", Use(&["types"])),
     // 1: what is decided, without I/O
@@ -34,7 +35,7 @@ const TABLE: &[(&str, May)] = &[
     ("crates/state", Use(&["types", "derive", "env"])),
     ("crates/network", Use(&["types", "env", "graph", "protocol"])),
     ("crates/api", Use(&["types", "derive", "env", "graph", "state"])),
-    ("crates/savepoint", Use(&["types", "env", "graph", "protocol", "coordination", "state"])),
+    ("crates/savepoint", Use(&["arrow", "types", "env", "graph", "protocol", "coordination", "state"])),
     // 3: slots and connectors
     ("crates/runtime", Use(&["types", "env", "graph", "protocol", "state", "network", "api"])),
     ("crates/connectors", Use(&["types", "derive", "env", "api"])),

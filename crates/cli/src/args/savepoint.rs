@@ -29,7 +29,7 @@ pub(crate) enum SavepointCommand {
     ///
     /// Needs neither the job nor a cluster.
     Inspect(Inspect),
-    /// Print the states of an operator as lines of JSON, with their keys.
+    /// Write the states of an operator, with their keys: as lines of JSON, or as files of Parquet or Arrow.
     ///
     /// Reads the schemas in the savepoint, so it needs neither the job nor a cluster. It needs memory for the
     /// largest value, and for a checkpoint also for the keys of one of up to 512 segments.
@@ -70,8 +70,39 @@ pub(crate) struct Export {
     /// Only this key, as JSON: 7, or "tea". Can be given several times.
     #[arg(long = "key", value_name = "JSON", value_parser = key)]
     pub(crate) keys: Vec<serde_json::Value>,
+    /// The format. JSON goes to standard output, as one line for each entry.
+    #[arg(long, value_enum, default_value_t = ExportFormat::Json)]
+    pub(crate) format: ExportFormat,
+    /// The directory for files of Parquet or Arrow, one for each state that has entries: STATE.parquet or STATE.arrow.
+    #[arg(long = "to", value_name = "DIR", required_if_eq_any([("format", "parquet"), ("format", "arrow")]))]
+    pub(crate) directory: Option<PathBuf>,
+    /// The unit of timestamps, times and durations in columns. Nanoseconds reach from 1677 to 2262; microseconds drop what
+    /// is below them.
+    #[arg(long, value_enum, default_value_t = TimeUnit::Ns)]
+    pub(crate) time_unit: TimeUnit,
+    /// The digits of decimals behind the point in columns, of 38 digits in all.
+    #[arg(long, value_name = "DIGITS", default_value_t = 18, value_parser = clap::value_parser!(u8).range(0..=28))]
+    pub(crate) decimal_scale: u8,
     #[command(flatten)]
     pub(crate) storage: StorageArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// Lines of JSON.
+    Json,
+    /// Parquet, which DuckDB, pandas, Spark and most other tools read.
+    Parquet,
+    /// Arrow IPC, also called Feather.
+    Arrow,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum TimeUnit {
+    /// Nanoseconds.
+    Ns,
+    /// Microseconds.
+    Us,
 }
 
 #[derive(Debug, clap::Args)]
@@ -152,6 +183,22 @@ mod tests {
             Ok(command) => panic!("{command:?}"),
             Err(error) => Err(error.to_string()),
         }
+    }
+
+    #[test]
+    fn files_of_columns_need_a_directory() {
+        let export = |line: &str| match parse(&format!("savepoint export /data/sp --uid u {line}"))?.command {
+            Some(SavepointCommand::Export(export)) => Ok::<_, String>(export),
+            other => panic!("{other:?}"),
+        };
+        let lines = export("").unwrap();
+        assert_eq!((lines.format, lines.directory), (ExportFormat::Json, None));
+        let files = export("--format parquet --to out --time-unit us --decimal-scale 28").unwrap();
+        assert_eq!((files.format, files.directory), (ExportFormat::Parquet, Some("out".into())));
+        assert_eq!((files.time_unit, files.decimal_scale), (TimeUnit::Us, 28));
+        assert!(export("--format arrow").unwrap_err().contains("--to <DIR>"));
+        assert!(export("--format csv").unwrap_err().contains("json, parquet, arrow"));
+        assert!(export("--decimal-scale 29").is_err());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The commands `reflow savepoint inspect`, `export` and `edit`, which need no cluster.
 
-use crate::args::{Edit, Export, Inspect, StorageArgs};
+use crate::args::{Edit, Export, ExportFormat, Inspect, StorageArgs, TimeUnit};
 use crate::client::own_config_directory;
 use crate::error::CliError;
 use crate::output::{print, print_json};
@@ -8,11 +8,13 @@ use crate::table::{bytes, duration_ms, table};
 use reflow_config::Loader;
 use reflow_env::real::BlockingStorage;
 use reflow_env::{StoreOp, StoreResult};
+use reflow_savepoint::columns::{OutputFile, export_columns};
 use reflow_savepoint::edit::{self, Change};
 use reflow_savepoint::inspect::{ListReport, OperatorReport, Report, StateReport};
-use reflow_savepoint::{Counting, Savepoint, SavepointError, export, inspect};
+use reflow_savepoint::{Counting, FileFormat, MappingOptions, Savepoint, SavepointError, export, inspect};
+use std::fs::{self, File};
 use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub(crate) fn inspect(arguments: &Inspect) -> Result<(), CliError> {
     let storage = open(&arguments.storage)?;
@@ -32,22 +34,100 @@ pub(crate) fn export(arguments: &Export) -> Result<(), CliError> {
         states: arguments.states.clone(),
         keys: arguments.keys.clone(),
     };
-    let shows_progress = io::stderr().is_terminal() && !io::stdout().is_terminal();
-    let mut progress = |lines| {
-        if shows_progress {
-            drop(write!(io::stderr(), "\r{lines} lines"));
-        }
+    let format = match arguments.format {
+        ExportFormat::Json => None,
+        ExportFormat::Parquet => Some((FileFormat::Parquet, "parquet")),
+        ExportFormat::Arrow => Some((FileFormat::Arrow, "arrow")),
     };
-    let mut out = BufWriter::with_capacity(1 << 20, io::stdout().lock());
-    let exported = export::export(&savepoint, &wanted, &mut out, &mut progress);
-    let exported = exported.and_then(|lines| out.flush().map(|()| lines).map_err(SavepointError::from));
-    if shows_progress {
-        drop(writeln!(io::stderr()));
+    match (format, &arguments.directory) {
+        (None, None) => export_lines(&savepoint, &wanted),
+        (Some((format, extension)), Some(directory)) => {
+            let options = MappingOptions {
+                time_unit: match arguments.time_unit {
+                    TimeUnit::Ns => reflow_savepoint::TimeUnit::Nanoseconds,
+                    TimeUnit::Us => reflow_savepoint::TimeUnit::Microseconds,
+                },
+                decimal_scale: arguments.decimal_scale,
+            };
+            export_files(&savepoint, &wanted, (format, extension), options, directory)
+        }
+        (None, Some(_)) | (Some(_), None) => Err(CliError::DirectoryOfLines),
     }
+}
+
+fn export_lines(savepoint: &Savepoint<'_>, wanted: &export::Export) -> Result<(), CliError> {
+    let mut progress = Progress::new("lines", !io::stdout().is_terminal());
+    let mut out = BufWriter::with_capacity(1 << 20, io::stdout().lock());
+    let exported = export::export(savepoint, wanted, &mut out, &mut |lines| progress.show(lines));
+    let exported = exported.and_then(|lines| out.flush().map(|()| lines).map_err(SavepointError::from));
+    progress.end();
     match exported {
         // A reader may close the pipe early (`reflow savepoint export … | head -1`).
         Err(SavepointError::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         exported => Ok(exported.map(drop)?),
+    }
+}
+
+/// Writes a file for each state. A file is never overwritten, and one that was not completed is removed.
+fn export_files(
+    savepoint: &Savepoint<'_>,
+    wanted: &export::Export,
+    (format, extension): (FileFormat, &str),
+    options: MappingOptions,
+    directory: &Path,
+) -> Result<(), CliError> {
+    let uncreated = |cause| CliError::Directory { directory: directory.to_owned(), cause };
+    fs::create_dir_all(directory).map_err(uncreated)?;
+    let file = |state: &str| directory.join(format!("{}.{extension}", file_name(state)));
+    let mut last = None;
+    let mut create = |state: &str| {
+        let created = File::create_new(file(state))?;
+        last = Some(file(state));
+        Ok(Box::new(BufWriter::with_capacity(1 << 20, created)) as OutputFile)
+    };
+    let mut progress = Progress::new("rows", true);
+    let exported =
+        export_columns(savepoint, wanted, format, options, &mut create, &mut |rows| progress.show(rows));
+    progress.end();
+    let written = match (exported, last) {
+        (Ok(written), _) => written,
+        (Err(error), Some(incomplete)) => {
+            let _ = fs::remove_file(incomplete); // what failed is the export
+            return Err(error.into());
+        }
+        (Err(error), None) => return Err(error.into()),
+    };
+    let lines = written.iter().map(|(state, rows)| format!("{}: {rows} rows\n", file(state).display()));
+    print(&lines.collect::<String>())
+}
+
+/// The name of a state as that of a file: without `/`, and not hidden.
+fn file_name(state: &str) -> String {
+    let name = state.replace('%', "%25").replace('/', "%2F");
+    if name.starts_with('.') { name.replacen('.', "%2E", 1) } else { name }
+}
+
+/// The number of rows so far, on a terminal.
+struct Progress {
+    of: &'static str,
+    is_shown: bool,
+}
+
+impl Progress {
+    fn new(of: &'static str, is_wanted: bool) -> Self {
+        Self { of, is_shown: is_wanted && io::stderr().is_terminal() }
+    }
+
+    fn show(&mut self, count: u64) {
+        if self.is_shown {
+            drop(write!(io::stderr(), "\r{count} {}", self.of));
+        }
+    }
+
+    fn end(&mut self) {
+        if self.is_shown {
+            drop(writeln!(io::stderr()));
+        }
     }
 }
 

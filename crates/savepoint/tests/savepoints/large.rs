@@ -1,10 +1,11 @@
 //! Large states.
 
+use crate::columns::files;
 use crate::job::Job;
 use crate::store::Store;
 use reflow::states::{MapState, States, ValueState};
 use reflow::{Context, ProcessFunction, StreamEnv, UserError};
-use reflow_savepoint::{Counting, Export, Savepoint, export, inspect};
+use reflow_savepoint::{Counting, Export, FileFormat, Savepoint, export, inspect};
 use reflow_testkit::{Collect, Feed, Harness};
 
 /// Values of more than a chunk, and a state of which each part is small beside the whole, are read in bounded pieces.
@@ -66,5 +67,10 @@ fn a_large_state_under_one_key_is_read_in_pieces() {
     let wanted = Export { uid: "hoard".into(), ..Export::default() };
     let exported = export::export(&savepoint, &wanted, &mut lines, &mut |_| {}).unwrap();
     assert_eq!(exported, ENTRIES + 1);
+    let files = files(&store, &at, &wanted, FileFormat::Parquet).unwrap();
+    let (batches, rows) = &files["pieces"];
+    assert_eq!(*rows, ENTRIES);
+    assert!(batches.len() > 5, "a batch is bounded");
+    assert_eq!(batches.iter().map(|batch| batch.num_rows() as u64).sum::<u64>(), ENTRIES);
     assert!(*store.largest.borrow() <= 10_100_000, "{}", store.largest.borrow());
 }
