@@ -9,8 +9,8 @@
 
 use super::TaskEvent;
 use super::prefetch::add_run;
+use super::stateful_chain::StatefulChain;
 use crate::rescale::{Incoming, Preparation};
-use crate::stage::Control;
 use reflow_api::Input;
 use reflow_network::Row;
 use reflow_protocol::report::SubtaskEvent;
@@ -176,7 +176,7 @@ impl<T> KeyGroupMigration<T> {
     pub(super) fn step(
         &mut self,
         now: Instant,
-        chain: &mut impl Control,
+        chain: &mut dyn StatefulChain,
     ) -> Result<(bool, Option<Installed>), String> {
         let has_work =
             |handover: &IncomingHandover| !handover.parts.is_empty() || handover.installing.is_some();
@@ -375,6 +375,7 @@ impl DeferredSignals {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stage::Control;
     use crate::stages::SharedTail;
     use reflow_state::{SnapshotKind, SnapshotTable, SnapshotWriter, TableId, TimerTable};
     use reflow_types::{Key, KeyGroup};

@@ -12,6 +12,7 @@ mod retained;
 mod snapshot;
 mod source;
 mod splits;
+mod stateful_chain;
 mod upload;
 
 pub use input::InputTask;

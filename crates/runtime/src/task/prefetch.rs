@@ -4,7 +4,7 @@
 //! A later checkpoint usually extends the chains of runs that have been read; then only the new runs are read. If it
 //! has a segment in full again, the prefetched state of that segment is dropped first.
 
-use crate::stage::Control;
+use super::stateful_chain::StatefulChain;
 use bytes::Bytes;
 use reflow_api::Io;
 use reflow_env::{Location, StoreOp, StoreReply, Ticket};
@@ -52,7 +52,12 @@ impl StatePrefetch {
     }
 
     /// Requests the state of `checkpoint`, as far as it was not requested before.
-    pub(super) fn request(&mut self, checkpoint: CheckpointId, restore: &Restore, chain: &mut impl Control) {
+    pub(super) fn request(
+        &mut self,
+        checkpoint: CheckpointId,
+        restore: &Restore,
+        chain: &mut dyn StatefulChain,
+    ) {
         self.target = Some(checkpoint);
         let mut wanted = Runs::new();
         for part in &restore.keyed {
@@ -90,7 +95,7 @@ impl StatePrefetch {
 
     /// Drops the prefetched state of a segment. No read of it may be under way, because its bytes would be loaded
     /// afterwards. Callers have read either everything or nothing.
-    fn drop_segment(&mut self, at: (u16, u16), chain: &mut impl Control) {
+    fn drop_segment(&mut self, at: (u16, u16), chain: &mut dyn StatefulChain) {
         let Some(parts) = self.requested.remove(&at) else { return };
         chain.tables(&mut |table| {
             if table.id() == TableId(at.0) {
@@ -105,7 +110,7 @@ impl StatePrefetch {
     }
 
     /// Starts reads, and adds the bytes of the oldest finished one to its table.
-    pub(super) fn step(&mut self, chain: &mut impl Control) -> Result<Step, String> {
+    pub(super) fn step(&mut self, chain: &mut dyn StatefulChain) -> Result<Step, String> {
         let Some(target) = self.target else { return Ok(Step::Waiting) };
         while self.reading.len() < self.max_reads
             && let Some((groups, run)) = self.to_read.pop_front()
@@ -139,7 +144,7 @@ impl Drop for StatePrefetch {
 
 /// Adds the entries of `groups` in a run to their table.
 pub(super) fn add_run(
-    chain: &mut impl Control,
+    chain: &mut dyn StatefulChain,
     table: u16,
     bytes: &Bytes,
     groups: &KeyGroupSet,

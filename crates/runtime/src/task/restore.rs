@@ -6,8 +6,8 @@
 //! of storage is not an answer.
 
 use super::retained::{RetainedState, without};
+use super::stateful_chain::StatefulChain;
 use crate::build::BuildContext;
-use crate::stage::Control;
 use bytes::Bytes;
 use reflow_api::Io;
 use reflow_env::{Location, StoreError, StoreOp, StoreReply, Ticket};
@@ -107,7 +107,7 @@ impl Restoring {
     }
 
     /// Rolls retained state back, and reads only the key groups that it does not have.
-    fn restore_retained(&mut self, retained: RetainedState, chain: &mut impl Control) {
+    fn restore_retained(&mut self, retained: RetainedState, chain: &mut dyn StatefulChain) {
         let Some(checkpoint) = self.checkpoint else { return };
         let here = retained.restore(checkpoint, &self.groups, self.max, chain);
         let layout = SegmentLayout::new(self.max);
@@ -121,7 +121,7 @@ impl Restoring {
     }
 
     /// Loads a part of what has been read. Returns whether everything is loaded.
-    pub(super) fn step(&mut self, now: Instant, task: &str, chain: &mut impl Control) -> bool {
+    pub(super) fn step(&mut self, now: Instant, task: &str, chain: &mut dyn StatefulChain) -> bool {
         self.reads.waiting = false;
         if let Some(retained) = self.retained.take() {
             self.restore_retained(retained, chain);
@@ -160,7 +160,7 @@ impl Restoring {
     }
 
     /// Everything is loaded: begins the undo logs of the tables, if they can outlive the attempt.
-    fn is_done(&self, chain: &mut impl Control) -> bool {
+    fn is_done(&self, chain: &mut dyn StatefulChain) -> bool {
         if self.from_local {
             chain.tables(&mut |table| table.remember(self.checkpoint));
         }
@@ -209,7 +209,7 @@ impl Reads {
     }
 
     /// The next read in order, if its answer has arrived and is intact.
-    fn take_answer(&mut self, now: Instant, task: &str, chain: &mut impl Control) -> Option<Loading> {
+    fn take_answer(&mut self, now: Instant, task: &str, chain: &mut dyn StatefulChain) -> Option<Loading> {
         let answer = self.under_way.front().and_then(|(ticket, _)| self.io.take(*ticket));
         self.waiting = answer.is_none();
         let answer = answer?;
@@ -262,7 +262,7 @@ impl Read {
 
     /// The damage of the bytes, if any. All checksums are verified before any run is loaded, because a table
     /// cannot drop half a run.
-    fn damage(&self, bytes: &Bytes, chain: &mut impl Control) -> Option<String> {
+    fn damage(&self, bytes: &Bytes, chain: &mut dyn StatefulChain) -> Option<String> {
         let (object, expected) = (&self.object, self.range.end - self.range.start);
         if bytes.len() as u64 != expected {
             return Some(format!("{object}: {} bytes at {} of {expected}", bytes.len(), self.range.start));
@@ -280,7 +280,7 @@ impl Read {
     }
 
     /// Loads one run.
-    fn load(&self, task: &str, chain: &mut impl Control, id: TableId, run: &[u8], origin: Origin) {
+    fn load(&self, task: &str, chain: &mut dyn StatefulChain, id: TableId, run: &[u8], origin: Origin) {
         let mut known = false;
         chain.tables(&mut |table| {
             if table.id() == id {

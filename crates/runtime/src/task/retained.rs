@@ -6,7 +6,7 @@
 //! reads only the groups that they lack, those of a lost process. If the tables cannot be rolled back to that
 //! checkpoint, the task reads everything.
 
-use crate::stage::Control;
+use super::stateful_chain::StatefulChain;
 use reflow_types::{CheckpointId, KeyGroup, KeyGroupSet, MaxParallelism};
 use std::any::Any;
 
@@ -19,7 +19,7 @@ pub struct RetainedState {
 
 impl RetainedState {
     /// Takes the tables of a chain that owns `groups`.
-    pub(super) fn take(groups: KeyGroupSet, chain: &mut impl Control) -> Self {
+    pub(super) fn take(groups: KeyGroupSet, chain: &mut dyn StatefulChain) -> Self {
         let mut tables = Vec::new();
         chain.tables(&mut |table| tables.push(table.take()));
         Self { groups, tables }
@@ -32,7 +32,7 @@ impl RetainedState {
         checkpoint: CheckpointId,
         groups: &KeyGroupSet,
         max: MaxParallelism,
-        chain: &mut impl Control,
+        chain: &mut dyn StatefulChain,
     ) -> KeyGroupSet {
         let here = self.groups.intersection(groups);
         let mut retained = self.tables.into_iter();

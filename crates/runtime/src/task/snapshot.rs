@@ -9,8 +9,9 @@
 
 use super::TaskEvent;
 use super::handover_writer::{HandoverWriter, Tee};
+use super::stateful_chain::StatefulChain;
 use super::upload::{Buffers, Upload};
-use crate::stage::{Control, Fate, Release, SnapshotContext};
+use crate::stage::{Fate, Release, SnapshotContext};
 use reflow_api::Io;
 use reflow_env::Location;
 use reflow_protocol::command::SnapshotKind;
@@ -182,7 +183,7 @@ impl Snapshots {
         kind: SnapshotKind,
         extra: Vec<OperatorState>,
         at_cut: AtCut,
-        chain: &mut impl Control,
+        chain: &mut dyn StatefulChain,
     ) {
         let AtCut { handover, resets, fate, release } = at_cut;
         let checkpoint = barrier.checkpoint;
@@ -234,7 +235,7 @@ impl Snapshots {
     pub(super) fn step(
         &mut self,
         now: Instant,
-        chain: &mut impl Control,
+        chain: &mut dyn StatefulChain,
         events: &mut Vec<TaskEvent>,
     ) -> bool {
         let Some(mut writing) = self.writing.take() else { return false };
@@ -266,7 +267,7 @@ impl Snapshots {
         &mut self,
         writing: Writing,
         reason: String,
-        chain: &mut impl Control,
+        chain: &mut dyn StatefulChain,
         events: &mut Vec<TaskEvent>,
     ) -> bool {
         let checkpoint = writing.barrier.checkpoint;
@@ -277,7 +278,7 @@ impl Snapshots {
 
     /// A checkpoint is complete. Returns whether sinks commit with it: not with a savepoint after which the job
     /// continues.
-    pub(super) fn completed(&mut self, checkpoint: CheckpointId, chain: &mut impl Control) -> bool {
+    pub(super) fn completed(&mut self, checkpoint: CheckpointId, chain: &mut dyn StatefulChain) -> bool {
         if let Some((with, complete)) = &mut self.finish {
             *complete |= *with == checkpoint;
         }
@@ -294,7 +295,7 @@ impl Snapshots {
         matches!(self.finish, Some((_, true)))
     }
 
-    pub(super) fn aborted(&mut self, checkpoint: CheckpointId, chain: &mut impl Control) {
+    pub(super) fn aborted(&mut self, checkpoint: CheckpointId, chain: &mut dyn StatefulChain) {
         self.aborted = self.aborted.max(Some(checkpoint));
         self.triggered.remove(&checkpoint);
         self.savepoints.remove(&checkpoint);
@@ -309,7 +310,7 @@ impl Snapshots {
         chain.aborted(checkpoint);
     }
 
-    fn drop_writing(&mut self, writing: Writing, chain: &mut impl Control) {
+    fn drop_writing(&mut self, writing: Writing, chain: &mut dyn StatefulChain) {
         chain.tables(&mut |table| table.abort(writing.barrier.checkpoint));
         let upload =
             writing.writer.map(|writer| writer.into_sink()).or(writing.done.map(|(upload, _)| upload));
@@ -323,7 +324,7 @@ enum Stepped {
 }
 
 impl Writing {
-    fn step(&mut self, step_bytes: usize, chain: &mut impl Control) -> Result<Stepped, String> {
+    fn step(&mut self, step_bytes: usize, chain: &mut dyn StatefulChain) -> Result<Stepped, String> {
         let Some(writer) = &mut self.writer else {
             return self.broken.take().map_or(Ok(Stepped::Waits), Err);
         };
@@ -357,7 +358,7 @@ impl Writing {
     }
 
     /// Whether everything is in storage.
-    fn settle(&mut self, chain: &mut impl Control) -> Result<bool, String> {
+    fn settle(&mut self, chain: &mut dyn StatefulChain) -> Result<bool, String> {
         let prepared = chain.prepared()?;
         let uploaded = match &mut self.done {
             Some((upload, _)) => upload.settled()?,
