@@ -7,10 +7,12 @@
 //! Reading order: [`event`] and [`action`] (its inputs and outputs), [`scheduler`] (the states of a job), [`transition`]
 //! (when a rescale happens), [`slots`] (slot assignment), [`checkpoint`] (when a checkpoint is triggered, completed, aborted
 //! and deleted), [`manifest`] (the contents of a checkpoint), [`restore`] (how they are redistributed at another
-//! parallelism), [`restart`] (whether and when a failed job restarts), [`requirements`] (bounds on parallelism), [`rescale`]
+//! parallelism), [`adoption`] (whether a running attempt goes on under a new leader), [`restart`] (whether and when a failed
+//! job restarts), [`requirements`] (bounds on parallelism), [`rescale`]
 //! (the history of rescales), [`exceptions`] (the history of failures).
 
 pub mod action;
+pub mod adoption;
 pub mod alignment;
 pub mod checkpoint;
 mod end_state;
