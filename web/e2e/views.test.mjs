@@ -389,7 +389,7 @@ test("a TaskManager is drained, and then the job cancelled", async () => {
     await page.getByRole("button", { name: "Not now" }).click();
     const { refused, text: said } = await act(page, "Cancel", { confirm: false });
     assert.equal(refused, false, said);
-    await until("the job that has ended is shown", async () => (await text(page, "[data-tile=state]")) === "CANCELED");
+    await until("the job that has ended is shown", async () => (await text(page, "[data-tile=state]")) === "Canceled");
     await close();
   } finally {
     await other.stop();
