@@ -288,32 +288,33 @@ pub trait Writer: Send + 'static {
 /// # mod reflow { pub use reflow_api::*; pub use reflow_env::*; pub use reflow_types::*; }
 /// use bytes::Bytes;
 /// use reflow::sink::{Barrier, FollowedBy, OpenOutput, Owner, WriterOutput};
+/// use reflow::store::{Location, PutMode, StoreOp};
 /// use reflow::{CheckpointId, Request, Timestamp, Transaction, UserError, Writer};
 ///
-/// /// Sends a thousand words at once to a system outside, as one transaction.
+/// /// Writes a thousand order numbers at once, as an object with the name of the first. Each number comes once.
 /// #[derive(Default)]
 /// struct Batches {
-///     words: Vec<String>,
+///     orders: Vec<String>,
 /// }
 ///
 /// impl Batches {
 ///     fn transaction(&mut self) -> Transaction {
-///         Transaction(Bytes::from(std::mem::take(&mut self.words).join(" ")))
+///         Transaction(Bytes::from(std::mem::take(&mut self.orders).join(" ")))
 ///     }
 /// }
 ///
 /// impl Writer for Batches {
 ///     type Item = String;
 ///
-///     fn write(&mut self, word: String, _: Timestamp) -> Result<(), UserError> {
-///         self.words.push(word);
+///     fn write(&mut self, order: String, _: Timestamp) -> Result<(), UserError> {
+///         self.orders.push(order);
 ///         Ok(())
 ///     }
 ///
 ///     fn snapshot(&mut self, barrier: Barrier) -> Result<WriterOutput, UserError> {
 ///         let mut output = WriterOutput::default();
-///         if self.words.len() < 1_000 && barrier.may_leave_open() {
-///             output.open.push(Bytes::from(self.words.join(" ")));
+///         if self.orders.len() < 1_000 && barrier.may_leave_open() {
+///             output.open.push(Bytes::from(self.orders.join(" ")));
 ///         } else {
 ///             output.transactions.push(self.transaction());
 ///         }
@@ -324,25 +325,28 @@ pub trait Writer: Send + 'static {
 ///         for OpenOutput { state, owner } in open {
 ///             // Nothing of it exists outside, so it does not matter whose it was.
 ///             assert!(matches!(owner, Owner::ThisJob | Owner::AnotherJob));
-///             self.words.extend(std::str::from_utf8(&state)?.split(' ').map(str::to_owned));
+///             self.orders.extend(std::str::from_utf8(&state)?.split(' ').map(str::to_owned));
 ///         }
 ///         Ok(())
 ///     }
 ///
-///     fn commit(&self, _: &Transaction) -> Result<Request, UserError> {
-///         todo!("a call of the system's client")
+///     fn commit(&self, Transaction(orders): &Transaction) -> Result<Request, UserError> {
+///         let first = std::str::from_utf8(orders)?.split(' ').next().unwrap_or_default();
+///         let at = Location(format!("s3://shop/orders/{first}"));
+///         // A commit may be repeated, and then changes nothing.
+///         Ok(StoreOp::Put { at, body: orders.clone(), mode: PutMode::Overwrite }.into())
 ///     }
 /// }
 ///
 /// let mut writer = Batches::default();
-/// writer.write("tea".to_owned(), 0)?;
+/// writer.write("A17".to_owned(), 0)?;
 /// let barrier = Barrier { checkpoint: CheckpointId(7), followed_by: FollowedBy::Records };
 /// let state = writer.snapshot(barrier)?.open.remove(0);
 /// // After a failure.
 /// let mut writer = Batches::default();
 /// writer.restore(vec![OpenOutput { state, owner: Owner::ThisJob }])?;
 /// let last = Barrier { checkpoint: CheckpointId(8), followed_by: FollowedBy::Nothing };
-/// assert_eq!(writer.snapshot(last)?.transactions, [Transaction(Bytes::from("tea"))]);
+/// assert_eq!(writer.snapshot(last)?.transactions, [Transaction(Bytes::from("A17"))]);
 /// # Ok::<(), UserError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
