@@ -81,7 +81,8 @@ fn export_files(
     let file = |state: &str| directory.join(format!("{}.{extension}", file_name(state)));
     let mut last = None;
     let mut create = |state: &str| {
-        let created = File::create_new(file(state))?;
+        last = None; // that of the state before is complete
+        let created = File::create_new(file(state)).map_err(|error| uncreated_file(&file(state), &error))?;
         last = Some(file(state));
         Ok(Box::new(BufWriter::with_capacity(1 << 20, created)) as OutputFile)
     };
@@ -99,6 +100,18 @@ fn export_files(
     };
     let lines = written.iter().map(|(state, rows)| format!("{}: {rows} rows\n", file(state).display()));
     print(&lines.collect::<String>())
+}
+
+/// The error with the file's name, and what to do.
+fn uncreated_file(file: &Path, error: &io::Error) -> io::Error {
+    let file = file.display();
+    let text = match error.kind() {
+        ErrorKind::AlreadyExists => {
+            format!("{file} exists, and is not overwritten; remove it, or give another directory with --to")
+        }
+        _ => format!("{file}: {error}"),
+    };
+    io::Error::new(error.kind(), text)
 }
 
 /// The name of a state as that of a file: without `/`, and not hidden.

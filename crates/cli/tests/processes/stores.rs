@@ -60,6 +60,13 @@ fn check(store: &str, credentials: &str, expected: &[String]) {
     let savepoint = printed.trim().rsplit(' ').next().unwrap();
     assert!(savepoint.starts_with(&format!("{store}/savepoints/savepoint-")), "{printed}");
     d.wait_for_end();
+    let export =
+        format!("./bin/reflow savepoint export {savepoint} --uid top-speed --format parquet --to columns");
+    assert!(d.run(&export).starts_with("columns/panes.parquet: "));
+    let again = d.try_run(&export);
+    let refusal = String::from_utf8(again.stderr).unwrap();
+    assert!(!again.status.success() && refusal.contains("columns/panes.parquet exists"), "{refusal}");
+    assert!(d.home.path().join("columns/panes.parquet").exists(), "the first export stays");
 
     start(1_000_000, &format!("-s {savepoint}"));
     d.wait_for_end();
