@@ -6,7 +6,7 @@ use crate::error::CliError;
 use reflow_config::Config;
 use reflow_env::Signal;
 use reflow_env::real::{self, Options};
-use reflow_launch::{logging, machine, storage};
+use reflow_launch::{exposure, logging, machine, storage};
 use reflow_taskmanager::{Settings, TaskManager};
 use reflow_types::TaskManagerId;
 use std::process::ExitCode;
@@ -28,6 +28,7 @@ pub(crate) fn run(start: &Taskmanager) -> Result<ExitCode, CliError> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+    exposure::warn(&loaded.config, exposure::TASK_MANAGER);
     let lib = distribution().map(|home| home.join("lib")).filter(|lib| lib.is_dir());
     let settings = Settings::new(&loaded.config, machine::inspect(lib).map_err(CliError::Machine)?);
     let id = TaskManagerId(u128::from_le_bytes(machine::random().map_err(CliError::Machine)?));

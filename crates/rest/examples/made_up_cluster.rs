@@ -7,7 +7,7 @@ mod fixture;
 use std::sync::Arc;
 
 use fixture::{FakeCluster, sharing_group};
-use reflow_rest::{Artifact, Limits, ServeError};
+use reflow_rest::{Artifact, Limits, Origins, ServeError};
 use reflow_types::{CheckpointId, SubtaskIndex, VertexId};
 use reflow_view::RescaleId;
 use reflow_view::{
@@ -23,7 +23,15 @@ async fn main() -> Result<(), ServeError> {
     println!("web interface on http://localhost:{port}");
     let cluster = Arc::new(FakeCluster::obedient(cluster()));
     let artifact = Artifact { sha256: "made-up".to_owned(), path: "/proc/self/exe".into() };
-    reflow_rest::serve(listener, cluster, &artifact, Limits::default(), std::future::pending()).await
+    reflow_rest::serve(
+        listener,
+        cluster,
+        &artifact,
+        Origins::default(),
+        Limits::default(),
+        std::future::pending(),
+    )
+    .await
 }
 
 /// The tests' cluster with a larger job, whose names try to be markup.

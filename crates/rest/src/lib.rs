@@ -9,14 +9,16 @@
 //! trace, and a known path with the wrong method is answered by 405 with an `Allow` header instead of Flink's 404.
 //!
 //! `crates/schema` defines the JSON and makes the answers from a view. Reading order here: `routes` (the paths), `server`,
-//! `connections`, `page`, `artifact` (the job's executable, for TaskManagers).
+//! `connections`, `origin` (what pages of other servers may do), `page`, `artifact` (the job's executable, for TaskManagers).
 
 mod artifact;
 mod connections;
+mod origin;
 mod page;
 mod routes;
 mod server;
 
 pub use artifact::Artifact;
 pub use connections::Limits;
+pub use origin::Origins;
 pub use server::{ServeError, serve, serve_artifact};

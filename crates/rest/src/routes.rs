@@ -9,17 +9,16 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::header::{
-    ACCEPT, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS,
-};
+use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
-use axum::middleware::map_response;
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, patch, post, put};
 
+use crate::origin::{Origins, check_origin};
 use crate::page;
 use ask::Ask;
-use failure::Failure;
+pub(crate) use failure::Failure;
 use read::{Answer, read};
 use reflow_schema::metrics::prometheus::{Format, exposition};
 use reflow_view::Cluster;
@@ -28,7 +27,7 @@ use reflow_view::Cluster;
 const MAX_BODY_BYTES: usize = 1 << 20;
 
 /// All routes: the API with and without its version, and the web interface.
-pub(crate) fn router<C: Cluster>(cluster: Arc<C>) -> Router {
+pub(crate) fn router<C: Cluster>(cluster: Arc<C>, origins: Origins) -> Router {
     Router::new()
         .merge(api().router)
         .nest("/v1", api().router)
@@ -36,6 +35,7 @@ pub(crate) fn router<C: Cluster>(cluster: Arc<C>) -> Router {
         .merge(page::routes())
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(Arc::new(origins), check_origin))
         .layer(map_response(with_headers))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(cluster)
@@ -138,7 +138,6 @@ async fn wrong_method(method: Method, uri: Uri) -> Failure {
 
 async fn with_headers(mut response: Response) -> Response {
     let headers = response.headers_mut();
-    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use crate::artifact::Artifact;
 use crate::connections::{Bounded, Limits};
+use crate::origin::Origins;
 use crate::routes::router;
 use reflow_view::Cluster;
 
@@ -31,13 +32,14 @@ pub async fn serve<C: Cluster>(
     listener: TcpListener,
     cluster: Arc<C>,
     artifact: &Artifact,
+    origins: Origins,
     limits: Limits,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
     if let Ok(address) = listener.local_addr() {
         tracing::info!("REST API and web interface on http://{address}");
     }
-    run(listener, router(cluster).merge(artifact.route()), limits, shutdown).await
+    run(listener, router(cluster, origins).merge(artifact.route()), limits, shutdown).await
 }
 
 /// Serves the job's executable alone, in the same way.

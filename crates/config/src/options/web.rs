@@ -18,6 +18,15 @@ section! { "REST and web interface" {
     /// REST does not listen on, they fetch it from a free port of that interface, which is logged.
     REST_BIND_ADDRESS: String = option("rest.bind-address").default("localhost");
 
+    /// Names of this server that REST accepts in the `Host` header, besides `localhost`, addresses, `rest.address`,
+    /// `rest.bind-address`, `jobmanager.rpc.address` and the machine's name; `*` accepts all. The check keeps pages of other
+    /// servers out that let their own name resolve to this machine.
+    REST_ALLOWED_HOSTS: Vec<String> = option("rest.allowed-hosts").default("");
+
+    /// Origins, such as `https://example.org`, whose pages may read and change over REST in a user's browser. `*`: the pages of
+    /// all may read. By default only pages of REST itself may. Programs other than browsers are not affected.
+    WEB_ACCESS_CONTROL_ALLOW_ORIGIN: Vec<String> = option("web.access-control-allow-origin").default("");
+
     /// Whether a job can be cancelled over REST, and so by `reflow cancel`. It can always be stopped with a
     /// savepoint.
     WEB_CANCEL_ENABLE: bool = option("web.cancel.enable").default("true");

@@ -7,8 +7,9 @@ use super::{LaunchError, system};
 use reflow_config::{Config, options};
 use reflow_env::real;
 use reflow_jobmanager::Handle;
+use reflow_launch::machine;
 use reflow_protocol::deployment;
-use reflow_rest::{Artifact, Limits, ServeError};
+use reflow_rest::{Artifact, Limits, Origins, ServeError};
 use sha2::{Digest, Sha256};
 use std::io::{self, Read};
 use std::path::Path;
@@ -24,6 +25,7 @@ const THIS_EXECUTABLE: &str = "/proc/self/exe";
 /// A server with bound ports.
 pub(super) struct HttpServer {
     rest: TcpListener,
+    origins: Origins,
     /// The listener for TaskManagers, if they cannot reach REST.
     artifacts: Option<TcpListener>,
     artifact: Artifact,
@@ -55,7 +57,7 @@ impl HttpServer {
         let (sha256, len) =
             hash(Path::new(THIS_EXECUTABLE)).map_err(system("cannot read this executable"))?;
         let artifact = Artifact { sha256, path: THIS_EXECUTABLE.into() };
-        Ok(Self { rest, artifacts, artifact, len, artifact_port })
+        Ok(Self { rest, origins: origins(config), artifacts, artifact, len, artifact_port })
     }
 
     /// This executable, as TaskManagers look for it under `name` or fetch it here.
@@ -78,7 +80,7 @@ impl HttpServer {
         let most = Limits::default();
         // Most descriptors are reserved for the job: its TaskManagers and executors, and storage.
         let limits = Limits { connections: most.connections.min(real::descriptor_limit() / 4), ..most };
-        let Self { rest, artifacts, artifact, .. } = self;
+        let Self { rest, origins, artifacts, artifact, .. } = self;
         let mut servers = JoinSet::new();
         if let Some(listener) = artifacts {
             let (artifact, shutdown) = (artifact.clone(), shutdown());
@@ -87,8 +89,9 @@ impl HttpServer {
             servers.spawn_on(logged(serve), runtime.handle());
         }
         let shutdown = shutdown();
-        let serve =
-            async move { reflow_rest::serve(rest, Arc::new(job_manager), &artifact, limits, shutdown).await };
+        let serve = async move {
+            reflow_rest::serve(rest, Arc::new(job_manager), &artifact, origins, limits, shutdown).await
+        };
         servers.spawn_on(logged(serve), runtime.handle());
         Serving { until, servers }
     }
@@ -106,6 +109,17 @@ async fn logged(server: impl Future<Output = Result<(), ServeError>>) {
     if let Err(error) = server.await {
         tracing::error!("{error}");
     }
+}
+
+fn origins(config: &Config) -> Origins {
+    let own = [
+        options::REST_ADDRESS.get(config),
+        options::REST_BIND_ADDRESS.get(config),
+        options::JOB_MANAGER_ADDRESS.get(config),
+        machine::host(),
+    ];
+    let hosts = options::REST_ALLOWED_HOSTS.get(config).into_iter().chain(own);
+    Origins::new(hosts, options::WEB_ACCESS_CONTROL_ALLOW_ORIGIN.get(config))
 }
 
 /// Whether clients that can reach the JobManager's port, bound to `job_manager`, can also reach REST.

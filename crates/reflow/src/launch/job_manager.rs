@@ -5,7 +5,7 @@ use super::{Executable, LaunchError, Options, system};
 use reflow_config::Config;
 use reflow_env::{Signal, real};
 use reflow_jobmanager::{JobManager, JobSpec, StartMode};
-use reflow_launch::{logging, machine, storage};
+use reflow_launch::{exposure, logging, machine, storage};
 use reflow_types::Bounds;
 use reflow_types::metric::Accumulated;
 use reflow_view::{Cluster, ClusterView};
@@ -36,6 +36,7 @@ pub(super) fn drive(
     driver: real::Options,
 ) -> Result<Ended, LaunchError> {
     let job = executable.build(&options.args)?;
+    exposure::warn(config, exposure::JOB_MANAGER);
     let server = runtime.block_on(HttpServer::bind(config))?;
     let spec = JobSpec {
         fingerprint: job.fingerprint(),

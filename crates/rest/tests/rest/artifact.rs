@@ -6,7 +6,8 @@ use tokio::io::AsyncReadExt;
 
 async fn get(path: &str, range: &str) -> (String, Vec<u8>) {
     let server = Server::start(FakeCluster::obedient(fixture::cluster())).await;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nRange: {range}\r\n\r\n");
+    let request =
+        format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nRange: {range}\r\n\r\n");
     let mut answer = Vec::new();
     server.connect(&request).await.read_to_end(&mut answer).await.unwrap();
     let end = answer.windows(4).position(|end| end == b"\r\n\r\n").unwrap();

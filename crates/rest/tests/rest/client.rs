@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use reflow_rest::{Artifact, Limits};
+use reflow_rest::{Artifact, Limits, Origins};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -55,10 +55,10 @@ impl Server {
         let (end, ended) = oneshot::channel();
         let until = async move { drop(ended.await) };
         let served = Arc::clone(&cluster);
-        let serving =
-            tokio::spawn(
-                async move { reflow_rest::serve(listener, served, &artifact(), limits, until).await },
-            );
+        let serving = tokio::spawn(async move {
+            let origins = Origins::new([], ["https://dash.example".to_owned()]);
+            reflow_rest::serve(listener, served, &artifact(), origins, limits, until).await
+        });
         Self { address, cluster, end, serving }
     }
 
@@ -79,9 +79,14 @@ impl Server {
     }
 
     pub(crate) async fn request(&self, method: &str, path: &str, body: &str) -> Response {
+        self.request_with(method, path, "", body).await
+    }
+
+    /// A request with more headers, each of which ends with a line break.
+    pub(crate) async fn request_with(&self, method: &str, path: &str, headers: &str, body: &str) -> Response {
         let length = body.len();
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n"
         );
         let mut stream = self.connect(&head).await;
         stream.write_all(body.as_bytes()).await.unwrap();

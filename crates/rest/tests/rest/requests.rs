@@ -214,14 +214,35 @@ async fn bad_requests_are_refused_before_they_are_commands() {
 }
 
 #[tokio::test]
-async fn every_answer_may_be_read_from_anywhere() {
+async fn only_allowed_origins_read_in_a_browser() {
     let server = obedient().await;
-    for path in ["/overview", "/v1/jobs", "/nonexistent", "/", "/status.js"] {
-        let response = server.get(path).await;
-        assert!(response.head.contains("\r\naccess-control-allow-origin: *"), "{path}: {}", response.head);
+    for path in ["/overview", "/v1/jobs", "/nonexistent", "/"] {
+        let allowed = server.request_with("GET", path, "Origin: https://dash.example\r\n", "").await;
+        let origin = "\r\naccess-control-allow-origin: https://dash.example\r\n";
+        assert!(allowed.head.contains(origin), "{path}: {}", allowed.head);
+        let other = server.request_with("GET", path, "Origin: http://evil.example\r\n", "").await;
+        assert!(!other.head.contains("access-control-allow"), "{path}: {}", other.head);
     }
     let wrong_method = server.request("DELETE", &format!("/jobs/{JOB}"), "").await;
     assert!(wrong_method.head.contains("\r\nallow: "), "{}", wrong_method.head);
+}
+
+#[tokio::test]
+async fn a_page_of_another_origin_changes_nothing() {
+    let server = obedient().await;
+    let savepoints = format!("/v1/jobs/{JOB}/savepoints");
+    for header in ["Origin: http://evil.example\r\n", "Sec-Fetch-Site: cross-site\r\n"] {
+        let refused = server.request_with("POST", &savepoints, header, "{}").await;
+        assert_eq!(refused.status, 403, "{header}");
+        assert!(refused.error().contains("web.access-control-allow-origin"), "{}", refused.body);
+    }
+    assert_eq!(*server.cluster.commands.lock().unwrap(), []);
+    let asks = "Origin: https://dash.example\r\nAccess-Control-Request-Method: POST\r\n";
+    let preflight = server.request_with("OPTIONS", &savepoints, asks, "").await;
+    assert_eq!(preflight.status, 204);
+    assert!(preflight.head.contains("\r\naccess-control-allow-methods: get, post,"), "{}", preflight.head);
+    let allowed = server.request_with("POST", &savepoints, "Origin: https://dash.example\r\n", "{}").await;
+    assert_eq!(allowed.status, 202);
 }
 
 #[tokio::test]

@@ -1,0 +1,52 @@
+//! Warns when a port can be reached from other machines and nothing protects it.
+
+use reflow_config::{Config, ConfigOption, options};
+use std::net::IpAddr;
+
+/// Ports of a JobManager.
+pub const JOB_MANAGER: &[&ConfigOption<String>] =
+    &[&options::REST_BIND_ADDRESS, &options::JOB_MANAGER_BIND_HOST];
+/// Ports of a TaskManager.
+pub const TASK_MANAGER: &[&ConfigOption<String>] = &[&options::TASK_MANAGER_BIND_HOST];
+
+/// Warns for each of the options that names an interface of other machines.
+pub fn warn(config: &Config, interfaces: &[&ConfigOption<String>]) {
+    for option in interfaces {
+        let interface = option.get(config);
+        if !is_loopback(&interface) {
+            tracing::warn!(
+                "{}: {interface} lets other machines connect, and nothing asks them who they are: whoever reaches the port \
+                 can read and change the job. Let a firewall admit only machines of the cluster, or bind it to localhost",
+                option.key()
+            );
+        }
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    address.map_or(host == "localhost", |address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_is_this_machine_alone() {
+        for host in ["localhost", "127.0.0.1", "127.3.2.1", "::1", "[::1]"] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in ["0.0.0.0", "::", "10.1.2.3", "jm.example", "localhost.evil.example"] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn by_default_every_port_is_on_loopback() {
+        let config = Config::from_pairs([] as [(&str, &str); 0]).unwrap();
+        for option in JOB_MANAGER.iter().chain(TASK_MANAGER) {
+            assert!(is_loopback(&option.get(&config)), "{}", option.key());
+        }
+    }
+}
