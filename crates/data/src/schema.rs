@@ -5,7 +5,7 @@
 use crate::Data;
 use serde::{Deserialize, Serialize};
 use std::any::TypeId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// The deepest nesting of types in a stored schema, without named types.
@@ -170,17 +170,23 @@ impl Schema {
 
     /// Whether values of this type have no bytes.
     pub fn is_empty(&self, ty: &Type) -> bool {
-        match ty {
-            Type::Unit => true,
-            Type::Array(of, len) => *len == 0 || self.is_empty(of),
-            Type::Tuple(of) => of.iter().all(|ty| self.is_empty(ty)),
-            Type::Logical(_, of) => self.is_empty(of),
-            Type::Named(position) => match &self.named(*position).shape {
-                Shape::Struct(fields) => fields.iter().all(|field| self.is_empty(&field.ty)),
-                Shape::Enum(_) => false,
-            },
-            _ => false,
+        // Each named type once: a schema of a few kilobytes could mention them along 2^100 paths.
+        let (mut open, mut seen) = (vec![ty], BTreeSet::new());
+        while let Some(ty) = open.pop() {
+            match ty {
+                Type::Unit | Type::Array(_, 0) => {}
+                Type::Array(..) | Type::Tuple(_) | Type::Logical(..) => open.extend(ty.parts()),
+                Type::Named(position) => match &self.named(*position).shape {
+                    Shape::Struct(fields) if seen.insert(*position) => {
+                        open.extend(fields.iter().map(|field| &field.ty));
+                    }
+                    Shape::Struct(_) => {}
+                    Shape::Enum(_) => return false,
+                },
+                _ => return false,
+            }
         }
+        true
     }
 
     /// Checks a stored schema. The other methods rely on its validity.
@@ -192,7 +198,7 @@ impl Schema {
         types.extend(self.types.iter().flat_map(|named| named.shape.fields()).map(|field| &field.ty));
         types.into_iter().try_for_each(|ty| self.validate_type(ty, 0))?;
         let mut finite = vec![None; self.types.len()];
-        (0..self.types.len()).try_for_each(|position| self.validate_finite(position, &mut finite))?;
+        (0..self.types.len()).try_for_each(|position| self.validate_finite(position, 0, &mut finite))?;
         types_of_arrays(self).try_for_each(|(of, len)| {
             let fits = len <= MAX_EMPTY_ELEMENTS || !self.is_empty(of);
             if fits { Ok(()) } else { Err(InvalidSchema(format!("an array of {len} empty elements"))) }
@@ -213,7 +219,15 @@ impl Schema {
 
     /// A struct must not contain itself but for a list, a map, an option or an enum in between.
     /// `finite`: whether a struct is known to be finite; `Some(false)` while it is looked at.
-    fn validate_finite(&self, position: usize, finite: &mut [Option<bool>]) -> Result<(), InvalidSchema> {
+    fn validate_finite(
+        &self,
+        position: usize,
+        nesting: u32,
+        finite: &mut [Option<bool>],
+    ) -> Result<(), InvalidSchema> {
+        if nesting == MAX_NAMED_DEPTH {
+            return Err(InvalidSchema(format!("structs nest more than {MAX_NAMED_DEPTH} others")));
+        }
         match finite[position] {
             Some(true) => return Ok(()),
             Some(false) => {
@@ -226,7 +240,7 @@ impl Schema {
             let mut open: Vec<&Type> = fields.iter().map(|field| &field.ty).collect();
             while let Some(ty) = open.pop() {
                 match ty {
-                    Type::Named(inner) => self.validate_finite(*inner as usize, finite)?,
+                    Type::Named(inner) => self.validate_finite(*inner as usize, nesting + 1, finite)?,
                     Type::Array(..) | Type::Tuple(_) | Type::Logical(..) => open.extend(ty.parts()),
                     _ => {}
                 }

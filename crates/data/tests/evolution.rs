@@ -255,6 +255,17 @@ fn damaged_schemas_are_found() {
     assert!(check(long, vec![]).ends_with("an array of 1099511627776 empty elements"));
     let deep = (0..100).fold(Type::Unit, |ty, _| Type::Option(Box::new(ty)));
     assert!(check(deep, vec![]).ends_with("nests more than 64 others"));
+    let chain = |next: &dyn Fn(u32) -> Type, length: u32| -> Vec<Named> {
+        let types = (1..length).map(|position| named(next(position)));
+        types.chain([named(Type::Unit)]).collect()
+    };
+    let error = check(Type::Named(0), chain(&Type::Named, 200_000));
+    assert!(error.ends_with("structs nest more than 512 others"), "{error}");
+    // 2^200 paths to the last type.
+    let twice = |next| Type::Tuple(vec![Type::Named(next), Type::Named(next)]);
+    let many = Schema { types: chain(&twice, 200), root: Type::Array(Box::new(Type::Named(0)), 100_000) };
+    assert!(many.validate().unwrap_err().to_string().ends_with("an array of 100000 empty elements"));
+    assert!(many.is_empty(&Type::Named(0)));
 }
 
 proptest! {
