@@ -15,8 +15,8 @@ struct Arguments {
     /// How many events there are.
     #[arg(long)]
     events: u64,
-    /// Events a second while the cluster changes.
-    #[arg(long, default_value_t = 3_000)]
+    /// Events a second while the cluster changes. With 100,000 events, all changes fit into the run.
+    #[arg(long, default_value_t = 1_000)]
     rate: u32,
 }
 
