@@ -393,6 +393,13 @@ pub trait Enumerator: Send {
         Ok(())
     }
 
+    /// A split was assigned to a reader after the snapshot that was just restored, by a JobManager that is lost, and the
+    /// reader goes on with it. Returns whether the enumerator will not find that split again. If it does not know, the job
+    /// restarts from its last checkpoint. Splits that it had found before the snapshot are not passed.
+    fn assigned(&mut self, _split: &[u8]) -> bool {
+        false
+    }
+
     /// When the splits that it finds are handed out. Must not change.
     fn hand_out(&self) -> HandOut {
         HandOut::AtOnce
@@ -493,6 +500,11 @@ impl FixedSplits {
 }
 
 impl Enumerator for FixedSplits {
+    fn assigned(&mut self, split: &[u8]) -> bool {
+        let place = self.unassigned.iter().position(|unassigned| unassigned == split);
+        place.map(|place| self.unassigned.remove(place)).is_some()
+    }
+
     fn poll(&mut self, _: Instant, context: &mut EnumeratorContext) -> Result<Option<Instant>, UserError> {
         context.found.append(&mut self.unassigned);
         Ok(None)

@@ -1,5 +1,6 @@
 //! The scheduler's outputs: what the JobManager must do.
 
+use crate::adoption::Adopted;
 use crate::event::RequestId;
 use crate::manifest::Manifest;
 use bytes::Bytes;
@@ -22,6 +23,15 @@ pub enum Action {
         /// The enumerators' states in the restored checkpoint: `(operator uid, state)`.
         enumerators: Vec<(String, Bytes)>,
     },
+    /// Continue an attempt that a former leader has deployed. Answered by
+    /// [`AdoptionRefused`](crate::event::Event::AdoptionRefused) if that is not possible.
+    AdoptAttempt {
+        adopted: Box<Adopted>,
+        /// The last complete checkpoint, if there is one.
+        checkpoint: Option<CheckpointId>,
+        /// The enumerators' states in that checkpoint: `(operator uid, state)`.
+        enumerators: Vec<(String, Bytes)>,
+    },
     /// End an attempt on these executors. Each first commits the checkpoints of whose completion it was notified,
     /// then answers by
     /// [`ExecutorReport::AttemptCanceled`](reflow_protocol::report::ExecutorReport::AttemptCanceled).
@@ -30,6 +40,8 @@ pub enum Action {
         /// The executors that run a part of it.
         executors: Vec<ExecutorId>,
     },
+    /// End what these executors run of an attempt of a former leader that the job does not use. Nothing waits for it.
+    DropAttempt { attempt: Attempt, executors: Vec<ExecutorId> },
     /// Prepare the next graph of the running attempt, on the executors of both graphs. Each answers by
     /// [`ExecutorReport::RescalePrepared`](reflow_protocol::report::ExecutorReport::RescalePrepared) or
     /// [`ExecutorReport::RescaleRefused`](reflow_protocol::report::ExecutorReport::RescaleRefused).

@@ -1,5 +1,7 @@
 //! The scheduler's inputs: what happened to the job's executors, subtasks, checkpoints and users' requests.
 
+use reflow_protocol::adoption::AttemptReport;
+use reflow_protocol::deployment::Attempt;
 use reflow_protocol::failure::Failure;
 use reflow_protocol::report::{ExecutorReport, SubtaskReport};
 use reflow_types::{CheckpointId, ExecutorId, TaskManagerId, VertexId};
@@ -31,6 +33,11 @@ pub enum Event {
     ExecutorDraining { executor: ExecutorId },
     /// A report of a subtask.
     SubtaskReported(SubtaskReport),
+    /// An executor that is about to be added runs an attempt that a former leader has deployed.
+    AttemptReported { executor: ExecutorId, report: Box<AttemptReport> },
+    /// The JobManager cannot continue an attempt that it was to adopt, because it has lost too much of what the former one
+    /// knew.
+    AdoptionRefused { attempt: Attempt, reason: String },
     /// A report of an executor.
     ExecutorReported { executor: ExecutorId, report: ExecutorReport },
     /// A failure that belongs to no subtask, such as that of a split enumerator.

@@ -26,6 +26,11 @@ impl Builder<'_> {
         subtask.slot.executor == self.executor
     }
 
+    /// Whether the subtasks of a vertex read a source.
+    pub(super) fn reads(&self, vertex: VertexIndex) -> bool {
+        self.options.job.graph.vertex(vertex).source
+    }
+
     /// A subtask's inputs and outputs in a graph.
     pub(super) fn wiring(
         &self,

@@ -11,9 +11,12 @@ mod link;
 mod options;
 mod peers;
 mod process;
+mod record;
 mod rescale;
 mod slots;
+mod unsent;
 mod watch;
 
+pub use link::is_to_job_manager;
 pub use options::ExecutorOptions;
 pub use process::Executor;

@@ -5,6 +5,7 @@ use reflow_protocol::deployment::ExecutorStart;
 use reflow_stream::Job;
 use reflow_types::Bounds;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The parameters of an executor.
 pub struct ExecutorOptions {
@@ -24,6 +25,8 @@ pub struct ExecutorOptions {
     pub pid: u32,
     /// Whether a later attempt may restore state from this process.
     pub from_local: bool,
+    /// How long its tasks go on without a JobManager. Zero: it ends with its JobManager.
+    pub adoption_timeout: Duration,
     /// Bounds on what is processed, kept or sent at a time. Tests use small ones.
     pub bounds: Bounds,
 }

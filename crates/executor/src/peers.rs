@@ -17,6 +17,26 @@ pub(super) struct Credentials {
     pub(super) id: ExecutorId,
     pub(super) job: JobId,
     pub(super) token: u128,
+    /// The secret of the former leadership. A peer may not have heard of the change.
+    former: u128,
+}
+
+impl Credentials {
+    pub(super) fn new(id: ExecutorId, job: JobId, token: u128) -> Self {
+        Self { id, job, token, former: token }
+    }
+
+    /// Another leadership has another secret.
+    pub(super) fn follow(&mut self, token: u128) {
+        if token != self.token {
+            self.former = std::mem::replace(&mut self.token, token);
+        }
+    }
+
+    /// Whether a peer is an executor of this job.
+    pub(super) fn accept(&self, job: JobId, token: u128) -> bool {
+        job == self.job && (token == self.token || token == self.former)
+    }
 }
 
 #[derive(Default)]
@@ -93,7 +113,7 @@ impl Peers {
             let conn = ConnId(self.next_conn);
             self.by_conn.insert(conn, Peer::Sender(to));
             out.push(Output::Connect { conn, address: address.clone() });
-            let Credentials { id, job, token } = *ours;
+            let Credentials { id, job, token, .. } = *ours;
             let hello = Hello::Receiver { id, job, token, number: conn.0 };
             ToPeer { conn, waiting: Some(vec![hello.encode()]) }
         });
@@ -188,7 +208,7 @@ impl Peers {
     /// Handles the establishment of an outgoing connection.
     pub(super) fn connected(&mut self, conn: ConnId, ours: &Credentials, out: &mut Vec<Output>) {
         if let Some(Peer::OldOwner(_)) = self.by_conn.get(&conn) {
-            let Credentials { id, job, token } = *ours;
+            let Credentials { id, job, token, .. } = *ours;
             let hello = Hello::NewOwner { id, job, token, number: conn.0 };
             out.push(Output::Send { conn, frame: hello.encode() });
             return;

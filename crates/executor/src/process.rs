@@ -1,6 +1,8 @@
 //! The executor as a process.
 
+mod ending;
 mod failing;
+mod job_manager;
 mod report_frame;
 
 use super::attempt::Running;
@@ -9,10 +11,13 @@ use super::fence::Fence;
 use super::link::Link;
 use super::options::ExecutorOptions;
 use super::peers::{Credentials, Peer, Peers};
+use super::record::Record;
 use super::rescale::NextGraph;
 use super::slots::Slots;
+use super::unsent::Unsent;
 use super::watch::{self, GiveBack, LongSteps, WATCH_INTERVAL};
 use bytes::Bytes;
+use ending::Ending;
 use reflow_env::{ConnId, Input, ListenerId, MAX_FRAME_BYTES, Output, Process};
 use reflow_network::{Hub, Outgoing};
 use reflow_protocol::command::{AttemptCommand, CheckpointCommand, Command, RescaleCommand, SnapshotKind};
@@ -24,10 +29,11 @@ use reflow_protocol::hello::Hello;
 use reflow_protocol::report::{ExecutorReport, SubtaskEvent, SubtaskReport};
 use reflow_protocol::rescale::{HandOver, Preparation};
 use reflow_runtime::{SlotCommand, SlotEvent, TaskEvent};
-use reflow_types::{CheckpointId, ExecutorId, GraphVersion, Instant, SubtaskId};
+use reflow_types::{CheckpointId, ExecutorId, GraphVersion, Instant, LeaderEpoch, SubtaskId};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use tracing::{debug, info, warn};
 
-const JOB_MANAGER: ConnId = ConnId(0);
 const DATA: ListenerId = ListenerId(0);
 /// The most bytes that wait for a new owner's connection: as many as the driver buffers for a peer that does not
 /// read.
@@ -42,14 +48,23 @@ pub struct Executor {
     peers: Peers,
     data_address: Option<String>,
     job_manager: Link,
+    /// Acknowledgements since the JobManager was lost, one for each subtask at most. They come too late for their
+    /// checkpoint, but name objects that must be deleted.
+    late: BTreeMap<SubtaskId, SubtaskReport>,
+    /// Reports since the executor has begun to register, which its report of the attempt does not contain.
+    unsent: Unsent,
     running: Option<Running>,
     /// The deployment that waits until the slots have dropped the previous attempt.
     deploying: Option<(Box<Deployment>, Addresses)>,
     /// Messages for the attempt that is being deployed.
     deferred: Vec<ToExecutor>,
-    /// The cancellation that is answered once the slots have dropped the attempt.
-    canceling: Option<Attempt>,
+    /// What follows once the slots have dropped the attempt.
+    ending: Option<Ending>,
+    /// Subtasks of the next attempt or rescale have this id or higher ones.
+    next_subtask: SubtaskId,
     fence: Fence,
+    /// The leadership whose checkpoints the state that the slots retain knows by their ids.
+    retained_epoch: Option<LeaderEpoch>,
     next_watch: Instant,
     long_steps: LongSteps,
     give_back: GiveBack,
@@ -60,17 +75,21 @@ impl Executor {
     pub fn new(options: ExecutorOptions) -> Self {
         let start = &options.start.start;
         Self {
-            credentials: Credentials { id: start.executor, job: start.job, token: start.token },
+            credentials: Credentials::new(start.executor, start.job, start.token),
             hub: Hub::with_bounds(options.signal.clone(), options.bounds),
             slots: None,
             peers: Peers::default(),
             data_address: None,
-            job_manager: Link::default(),
+            job_manager: Link::new(options.adoption_timeout),
+            late: BTreeMap::new(),
+            unsent: Unsent::default(),
             running: None,
             deploying: None,
             deferred: Vec::new(),
-            canceling: None,
+            ending: None,
+            next_subtask: SubtaskId::default(),
             fence: Fence::default(),
+            retained_epoch: None,
             next_watch: Instant::default(),
             long_steps: LongSteps::default(),
             give_back: GiveBack::default(),
@@ -87,59 +106,63 @@ impl Executor {
         self.slots = Some(Slots::start(start.start.slots, signal, clock, out));
         let address = format!("{}:{}", start.bind_host, start.data_port);
         out.push(Output::Listen { listener: DATA, address });
-        out.push(Output::Connect { conn: JOB_MANAGER, address: start.job_manager.clone() });
-        self.job_manager.last_message_at = now;
+        self.job_manager.connect(now, &start.job_manager, out);
         self.next_watch = now + WATCH_INTERVAL;
     }
 
     fn register(&mut self, out: &mut Vec<Output>) {
         let Some(data_address) = self.data_address.clone() else { return };
-        if !self.job_manager.connected || self.job_manager.registered {
-            return;
-        }
-        self.job_manager.registered = true;
-        let Credentials { id, job, token } = self.credentials;
-        out.push(Output::Send { conn: JOB_MANAGER, frame: Hello::Executor { id, job, token }.encode() });
+        let Some(conn) = self.job_manager.begin_registration() else { return };
+        self.unsent = Unsent::default();
+        let Credentials { id, job, .. } = self.credentials;
+        // The JobManager knows from its TaskManager with which secret the executor was started.
+        let token = self.options.start.start.token;
+        out.push(Output::Send { conn, frame: Hello::Executor { id, job, token }.encode() });
         let fingerprint = self.options.job.fingerprint();
-        send(out, &FromExecutor::Register { id, data_address, fingerprint, pid: self.options.pid });
+        let (pid, followed) = (self.options.pid, self.job_manager.followed());
+        let attempt = self.attempt_report().map(Box::new);
+        let register = FromExecutor::Register { id, data_address, fingerprint, pid, followed, attempt };
+        out.push(Output::Send { conn, frame: reflow_protocol::encode(&register) });
     }
 
     fn handle_message(&mut self, now: Instant, message: ToExecutor, out: &mut Vec<Output>) {
-        self.job_manager.last_message_at = now;
-        // Messages for an attempt that is still being deployed wait for its tasks.
-        if self.deploying.is_some() && !matches!(message, ToExecutor::Deploy { .. } | ToExecutor::Heartbeat) {
+        // Messages for an attempt that is still being deployed wait for its tasks. Those behind a cancellation wait for its
+        // end, which clears the channels.
+        let waits = self.deploying.is_some() || self.slots().is_clearing();
+        if waits && !matches!(message, ToExecutor::Deploy { .. }) {
             match message {
                 ToExecutor::CancelAttempt { attempt } => self.cancel(now, attempt, out),
+                ToExecutor::DropAttempt { attempt } => self.end(now, attempt, Ending::Dropped, out),
                 message => self.deferred.push(message),
             }
             return;
         }
         let current = self.running.as_ref().filter(|running| !running.failed).map(|running| running.attempt);
         match message {
-            ToExecutor::Registered { heartbeat_interval, heartbeat_timeout } => {
-                self.job_manager.heartbeat_interval = heartbeat_interval;
-                self.job_manager.heartbeat_timeout = heartbeat_timeout;
-                self.job_manager.next_heartbeat = Some(now);
-            }
-            ToExecutor::Refused { reason } => out.push(Output::Exit { code: 1, reason }),
-            ToExecutor::Heartbeat => {}
+            // These are handled before the others.
+            ToExecutor::Registered { .. } | ToExecutor::Refused { .. } | ToExecutor::Heartbeat => {}
+            ToExecutor::AdoptAttempt { attempt } => self.adopt(attempt),
             ToExecutor::Deploy { deployment, .. } if !self.fence.admit(deployment.attempt) => {
                 warn!(attempt = %deployment.attempt, "an attempt that a later one has replaced is not deployed");
             }
             ToExecutor::Deploy { deployment, addresses } => {
                 info!(attempt = %deployment.attempt, "deploying");
                 self.deferred.clear();
+                self.note_subtasks(&deployment.graph);
                 self.deploying = Some((deployment, addresses));
                 self.running = None;
                 self.slots().clear();
             }
             ToExecutor::CancelAttempt { attempt } => self.cancel(now, attempt, out),
+            ToExecutor::DropAttempt { attempt } => self.end(now, attempt, Ending::Dropped, out),
             ToExecutor::PrepareRescale { preparation, addresses } if current == Some(preparation.attempt) => {
                 self.prepare(*preparation, &addresses, out);
             }
             // The attempt has no subtasks in this executor yet.
             ToExecutor::PrepareRescale { preparation, addresses } if self.running.is_none() => {
-                self.running = Some(Running::nothing_of(preparation.attempt));
+                let former = Arc::new(preparation.former.clone());
+                let record = Record::new(former, None);
+                self.running = Some(Running::nothing_of(preparation.attempt, record));
                 self.prepare(*preparation, &addresses, out);
             }
             ToExecutor::Command(AttemptCommand { attempt, command }) if current == Some(attempt) => {
@@ -155,12 +178,22 @@ impl Executor {
     }
 
     fn handle_command(&mut self, now: Instant, command: Command, out: &mut Vec<Output>) {
+        if let Some(running) = &mut self.running {
+            if let Command::Checkpoint { checkpoint, command } = &command
+                && running.record.is_known(*checkpoint, command)
+            {
+                return;
+            }
+            let epoch = self.job_manager.followed().unwrap_or(running.attempt.epoch);
+            running.record.on_command(epoch, &command);
+        }
         match command {
             Command::Checkpoint { checkpoint, command } => {
                 if let CheckpointCommand::Trigger(SnapshotKind { cut: Some(cut), .. }) = &command
                     && let Some(running) = &mut self.running
                 {
-                    running.begin_cut(cut.version);
+                    let builder = builder(&self.options, &self.credentials, &self.hub, &self.slots);
+                    running.begin_cut(&builder, cut.version);
                 }
                 self.slots().send_to_all(|| SlotCommand::Checkpoint(checkpoint, command.clone()));
             }
@@ -218,14 +251,19 @@ impl Executor {
             self.rescale(former, |builder, running| running.abandon(builder));
         }
         self.peers.set_addresses(addresses, out);
+        self.note_subtasks(&preparation.graph);
         let Some(running) = &mut self.running else { return };
         let builder = builder(&self.options, &self.credentials, &self.hub, &self.slots);
         let (next, failed) = NextGraph::prepare(&builder, &running.subtasks, preparation);
         self.peers.expect_from(next.old_owners.iter().copied(), out);
+        running.record.version = running.record.version.max(version);
         running.next = Some(next);
         if let Some(Failure { operator, message, .. }) = failed {
             let reason = format!("operator '{operator}' cannot be built: {message}");
-            send(out, &FromExecutor::Report(ExecutorReport::RescaleRefused { attempt, version, reason }));
+            self.job_manager.send(
+                out,
+                &FromExecutor::Report(ExecutorReport::RescaleRefused { attempt, version, reason }),
+            );
         }
         self.answer_preparation(out);
     }
@@ -235,10 +273,8 @@ impl Executor {
         let Some(running) = &self.running else { return };
         if let Some(next) = running.next.as_ref().filter(|next| next.awaited.is_empty() && !next.cut) {
             let (attempt, version, checkpoint) = (running.attempt, next.version, next.checkpoint);
-            send(
-                out,
-                &FromExecutor::Report(ExecutorReport::RescalePrepared { attempt, version, checkpoint }),
-            );
+            let prepared = ExecutorReport::RescalePrepared { attempt, version, checkpoint };
+            self.job_manager.send(out, &FromExecutor::Report(prepared));
         }
     }
 
@@ -266,56 +302,14 @@ impl Executor {
         }
     }
 
-    fn cancel(&mut self, now: Instant, attempt: Attempt, out: &mut Vec<Output>) {
-        if self.fence.has_passed(attempt) {
-            return send(out, &FromExecutor::Report(ExecutorReport::AttemptCanceled { attempt }));
-        }
-        if self.deploying.as_ref().is_some_and(|(deployment, _)| deployment.attempt == attempt) {
-            self.deploying = None;
-            self.deferred.clear();
-        }
-        self.canceling = Some(attempt);
-        self.running = None;
-        self.slots().clear();
-        self.after_clearing(now, out);
-    }
-
-    /// Continues a cancellation or a deployment once the slots have dropped their tasks.
-    fn after_clearing(&mut self, now: Instant, out: &mut Vec<Output>) {
-        if self.slots().is_clearing() {
-            return;
-        }
-        if let Some(attempt) = self.canceling.take() {
-            self.give_back.on_change(now);
-            self.hub.clear(reflow_types::SubtaskId(u64::MAX));
-            send(out, &FromExecutor::Report(ExecutorReport::AttemptCanceled { attempt }));
-        }
-        let Some((deployment, addresses)) = self.deploying.take() else { return };
-        self.give_back.on_change(now);
-        self.hub
-            .clear(deployment.graph.subtasks().map(|(_, _, subtask)| subtask.id).min().unwrap_or_default());
-        self.peers.end_hand_overs(out);
-        self.peers.set_addresses(&addresses, out);
-        let builder = builder(&self.options, &self.credentials, &self.hub, &self.slots);
-        let (running, failures) = Running::deploy(&builder, &deployment);
-        self.running = Some(running);
-        for (subtask, failure) in failures {
-            self.fail(subtask, failure, out);
-        }
-        for message in std::mem::take(&mut self.deferred) {
-            self.handle_message(now, message, out);
-        }
-    }
-
     fn received(&mut self, now: Instant, conn: ConnId, frame: Bytes, out: &mut Vec<Output>) {
-        if conn == JOB_MANAGER {
-            match reflow_protocol::decode(&frame) {
-                Ok(message) => self.handle_message(now, message, out),
+        if self.job_manager.is(conn) {
+            return match reflow_protocol::decode(&frame) {
+                Ok(message) => self.on_job_manager(now, message, out),
                 Err(error) => {
-                    out.push(Output::Exit { code: 1, reason: format!("from the JobManager: {error}") })
+                    out.push(Output::Exit { code: 1, reason: format!("from the JobManager: {error}") });
                 }
-            }
-            return;
+            };
         }
         let refused = match self.peers.get(conn) {
             Some(Peer::Sender(_)) => DataFrame::decode(frame).map(|frame| self.hub.deliver(frame)),
@@ -339,14 +333,10 @@ impl Executor {
 
     fn on_hello(&mut self, conn: ConnId, hello: Hello, out: &mut Vec<Output>) {
         match hello {
-            Hello::Receiver { id, job, token, number }
-                if job == self.credentials.job && token == self.credentials.token =>
-            {
+            Hello::Receiver { id, job, token, number } if self.credentials.accept(job, token) => {
                 self.peers.identified_receiver(conn, id, number, out);
             }
-            Hello::NewOwner { id, job, token, number }
-                if job == self.credentials.job && token == self.credentials.token =>
-            {
+            Hello::NewOwner { id, job, token, number } if self.credentials.accept(job, token) => {
                 self.peers.identified_new_owner(conn, id, number, out);
             }
             other => {
@@ -365,7 +355,7 @@ impl Executor {
         let subtasks = self.slots().take_last_metrics();
         if !subtasks.is_empty() {
             let memory_bytes = (self.options.memory)();
-            send(out, &FromExecutor::Heartbeat { memory_bytes, subtasks });
+            self.job_manager.send(out, &FromExecutor::Heartbeat { memory_bytes, subtasks });
         }
         for event in events {
             if let SlotEvent::Task { attempt, subtask, event } = event {
@@ -400,7 +390,10 @@ impl Executor {
             }
             TaskEvent::Prepared { version, checkpoint } => self.prepared(subtask, version, checkpoint, out),
             TaskEvent::Refused { version, reason } => {
-                send(out, &FromExecutor::Report(ExecutorReport::RescaleRefused { attempt, version, reason }));
+                self.job_manager.send(
+                    out,
+                    &FromExecutor::Report(ExecutorReport::RescaleRefused { attempt, version, reason }),
+                );
             }
             TaskEvent::HandOver { checkpoint, to, part } => {
                 self.hand_over(HandOver { attempt, checkpoint, from: subtask, to, part }, out);
@@ -409,9 +402,14 @@ impl Executor {
     }
 
     /// Sends a subtask's report to the JobManager.
-    fn report(&self, report: SubtaskReport, out: &mut Vec<Output>) {
-        let frame = report_frame::encode(report, MAX_FRAME_BYTES);
-        out.push(Output::Send { conn: JOB_MANAGER, frame });
+    fn report(&mut self, report: SubtaskReport, out: &mut Vec<Output>) {
+        if let Some(conn) = self.job_manager.registered_conn() {
+            out.push(Output::Send { conn, frame: report_frame::encode(report, MAX_FRAME_BYTES) });
+        } else if let SubtaskEvent::Acknowledged { .. } = report.event {
+            self.late.insert(report.subtask, report);
+        } else if self.job_manager.is_registering() {
+            self.unsent.add(report);
+        }
     }
 
     /// Records that a task is prepared for the next graph.
@@ -432,12 +430,7 @@ impl Executor {
     }
 
     fn tick(&mut self, now: Instant, out: &mut Vec<Output>) {
-        let silence = now.since(self.job_manager.last_message_at);
-        if silence >= self.job_manager.heartbeat_timeout {
-            let reason = format!("the JobManager has been silent for {} ms", silence.as_millis());
-            out.push(Output::Exit { code: 1, reason });
-            return;
-        }
+        self.watch_job_manager(now, out);
         if now >= self.next_watch {
             self.next_watch = now + WATCH_INTERVAL;
             self.watch_steps(now);
@@ -446,12 +439,11 @@ impl Executor {
                 (self.options.give_back)();
             }
         }
-        if self.job_manager.next_heartbeat.is_some_and(|due| now >= due) {
-            self.job_manager.next_heartbeat = Some(now + self.job_manager.heartbeat_interval);
+        if self.job_manager.begin_heartbeat(now) {
             let memory_bytes = (self.options.memory)();
             let subtasks = if self.running.is_some() { self.slots().metrics(now) } else { Vec::new() };
             self.give_back.on_state(now, subtasks.iter().map(|subtask| subtask.state_bytes).sum());
-            send(out, &FromExecutor::Heartbeat { memory_bytes, subtasks });
+            self.job_manager.send(out, &FromExecutor::Heartbeat { memory_bytes, subtasks });
             self.slots().send_to_all(|| SlotCommand::Measure);
         }
     }
@@ -479,9 +471,7 @@ impl Executor {
             return;
         };
         // Also where no subtask can fail any more: the next executor's slots wait, or it would happen again at once.
-        if self.job_manager.registered {
-            send(out, &FromExecutor::Report(ExecutorReport::MemoryExhausted));
-        }
+        self.job_manager.send(out, &FromExecutor::Report(ExecutorReport::MemoryExhausted));
         let deployed = self.running.as_ref().and_then(|running| running.subtasks.keys().next());
         if let Some(subtask) = largest.map(|largest| largest.subtask).or(deployed.copied()) {
             let operator = "memory".to_owned();
@@ -499,10 +489,6 @@ fn builder<'a>(
 ) -> Builder<'a> {
     let slots = slots.as_ref().expect("slots are made with the first input");
     Builder { executor: credentials.id, options, job_id: credentials.job, hub, slots }
-}
-
-fn send(out: &mut Vec<Output>, message: &FromExecutor) {
-    out.push(Output::Send { conn: JOB_MANAGER, frame: reflow_protocol::encode(message) });
 }
 
 impl Process for Executor {
@@ -526,16 +512,18 @@ impl Process for Executor {
                 out.push(Output::Exit { code: 1, reason });
             }
             Input::Accepted { conn, .. } => self.peers.accepted(conn),
-            Input::Connected { conn: JOB_MANAGER, .. } => {
-                self.job_manager.connected = true;
-                self.job_manager.last_message_at = now;
+            Input::Connected { conn, .. } if self.job_manager.is(conn) => {
+                self.job_manager.connected(now);
                 self.register(out);
             }
             Input::Connected { conn, .. } => self.peers.connected(conn, &self.credentials, out),
             Input::Received { conn, frame } => self.received(now, conn, frame, out),
-            Input::Closed { conn: JOB_MANAGER, reason } => {
-                let reason = format!("the connection to the JobManager is gone: {reason}");
-                out.push(Output::Exit { code: 1, reason });
+            Input::Closed { conn, reason } if self.job_manager.is(conn) => {
+                self.lose_job_manager(
+                    now,
+                    &format!("the connection to the JobManager is gone: {reason}"),
+                    out,
+                );
             }
             Input::Closed { conn, reason } => {
                 if let Some(peer) = self.peers.closed(conn) {
@@ -552,8 +540,7 @@ impl Process for Executor {
     }
 
     fn next_wakeup(&self) -> Option<Instant> {
-        let silence = self.job_manager.last_message_at + self.job_manager.heartbeat_timeout;
-        [Some(silence), self.job_manager.next_heartbeat, Some(self.next_watch)].into_iter().flatten().min()
+        self.job_manager.next_wakeup().into_iter().chain([self.next_watch]).min()
     }
 }
 

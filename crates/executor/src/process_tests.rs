@@ -59,13 +59,21 @@ fn registered() -> Driven {
         give_back: || (),
         pid: 1,
         from_local: true,
+        adoption_timeout: Duration::from_secs(60),
         bounds: Bounds::default(),
     });
     let mut driven = Driven { executor, now: Instant::default(), memory };
     driven.feed(Input::Start);
     driven.feed(Input::Listening { listener: DATA, address: "localhost:4001".into() });
-    driven.feed(Input::Connected { conn: JOB_MANAGER, local: "localhost".into() });
+    driven.feed(Input::Connected { conn: ConnId(0), local: "localhost".into() });
+    driven.receive(&leader(1));
     driven
+}
+
+/// What a JobManager of this leadership answers to a registration.
+fn leader(epoch: u64) -> ToExecutor {
+    let (heartbeat_interval, heartbeat_timeout) = (Duration::from_secs(1), Duration::from_secs(5));
+    ToExecutor::Registered { heartbeat_interval, heartbeat_timeout, epoch: LeaderEpoch(epoch), token: 4 }
 }
 
 impl Driven {
@@ -76,7 +84,7 @@ impl Driven {
     }
 
     fn receive(&mut self, message: &ToExecutor) {
-        self.feed(Input::Received { conn: JOB_MANAGER, frame: reflow_protocol::encode(message) });
+        self.feed(Input::Received { conn: ConnId(0), frame: reflow_protocol::encode(message) });
     }
 
     /// The process uses more than it may; the messages that it then sends, and whether it ends.
@@ -123,4 +131,50 @@ fn the_memory_limit_holds_in_every_state() {
             messages.len()
         );
     }
+}
+
+/// The connection that it opens with this output, if it does.
+fn connects(out: &[Output]) -> Option<ConnId> {
+    out.iter().find_map(|output| match output {
+        Output::Connect { conn, .. } => Some(*conn),
+        _ => None,
+    })
+}
+
+fn exits(out: &[Output]) -> bool {
+    out.iter().any(|output| matches!(output, Output::Exit { .. }))
+}
+
+#[test]
+fn without_a_job_manager_it_looks_for_a_later_one_and_ends_after_a_while() {
+    let mut driven = registered();
+    let lost = |conn| Input::Closed { conn, reason: "reset".into() };
+    assert!(!exits(&driven.feed(lost(ConnId(0)))));
+    let mut conn = None;
+    // A JobManager of an earlier leadership answers, one that has not said which it is, and a later one.
+    for (answer, stays) in [(leader(0), false), (ToExecutor::Heartbeat, false), (leader(2), true)] {
+        driven.now = driven.now + Duration::from_secs(1);
+        let next = connects(&driven.feed(Input::Wakeup)).expect("it connects again");
+        assert!(crate::is_to_job_manager(next) && conn != Some(next), "{next:?}");
+        let out = driven.feed(Input::Connected { conn: next, local: "localhost".into() });
+        let Some(Output::Send { frame, .. }) = out.get(1) else { panic!("it registers") };
+        let register = reflow_protocol::decode(frame);
+        assert!(
+            matches!(register, Ok(FromExecutor::Register { followed: Some(LeaderEpoch(1)), .. })),
+            "{register:?}"
+        );
+        let out = driven.feed(Input::Received { conn: next, frame: reflow_protocol::encode(&answer) });
+        assert_eq!(driven.executor.job_manager.is_registered(), stays, "{answer:?}");
+        let closes = |output: &Output| matches!(output, Output::Close { conn } if *conn == next);
+        assert_eq!(out.iter().any(closes), answer == leader(0));
+        if answer == ToExecutor::Heartbeat {
+            driven.feed(lost(next));
+        }
+        conn = Some(next);
+    }
+    driven.feed(lost(conn.expect("it is connected")));
+    driven.now = driven.now + Duration::from_secs(59);
+    assert!(!exits(&driven.feed(Input::Wakeup)));
+    driven.now = driven.now + Duration::from_secs(1);
+    assert!(exits(&driven.feed(Input::Wakeup)), "the adoption timeout is over");
 }

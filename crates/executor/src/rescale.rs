@@ -18,7 +18,7 @@ use std::sync::Arc;
 /// The next graph, from its announcement until the rescale is committed or abandoned.
 pub(super) struct NextGraph {
     pub(super) version: GraphVersion,
-    graph: Arc<ExecutionGraph>,
+    pub(super) graph: Arc<ExecutionGraph>,
     /// The checkpoint whose state is prefetched. `awaited` are the subtasks of this executor that have not
     /// prefetched it yet.
     pub(super) checkpoint: CheckpointId,

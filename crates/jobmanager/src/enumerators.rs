@@ -9,6 +9,7 @@
 //! No split is assigned after the trigger of a checkpoint after which sources emit nothing. A source whose readers change
 //! assigns none from the trigger of the cut until its readers have reported the splits that they release.
 
+pub(crate) mod adoption;
 mod source;
 
 use bytes::Bytes;

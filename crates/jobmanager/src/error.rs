@@ -30,7 +30,7 @@ pub enum JobManagerError {
     Leadership(#[from] LeadershipError),
     /// Another JobManager has taken the job over.
     #[error(
-        "another JobManager has taken over job {name} (leadership {epoch}): this one has ended its tasks and changes \
+        "another JobManager has taken over job {name} (leadership {epoch}): this one ends, its tasks go on there, and it changes \
          nothing more. One JobManager runs a job: stop the one that is not wanted, or give each job a \
          high-availability.cluster-id of its own"
     )]

@@ -10,6 +10,8 @@ pub(crate) struct Executor {
     /// The TaskManager whose child it is.
     pub(crate) task_manager: TaskManagerId,
     pub(crate) slots: u32,
+    /// The secret with which it authenticates: that of the leadership that has started it.
+    pub(crate) token: u128,
     /// When its TaskManager was told to start it.
     pub(crate) started_at: Instant,
     pub(crate) stage: Stage,
@@ -22,6 +24,8 @@ pub(crate) struct Executor {
 pub(crate) enum Stage {
     /// Its TaskManager was told to start it.
     Starting,
+    /// A former leadership has started it. It has not registered with this one.
+    Returning,
     /// It has registered.
     Registered {
         conn: ConnId,
@@ -34,8 +38,13 @@ pub(crate) enum Stage {
 }
 
 impl Executor {
-    pub(crate) fn new(now: Instant, task_manager: TaskManagerId, slots: u32) -> Self {
-        Self { task_manager, slots, started_at: now, stage: Stage::Starting, memory_bytes: 0 }
+    pub(crate) fn new(now: Instant, task_manager: TaskManagerId, slots: u32, token: u128) -> Self {
+        Self { task_manager, slots, token, started_at: now, stage: Stage::Starting, memory_bytes: 0 }
+    }
+
+    /// An executor that a former leadership has started.
+    pub(crate) fn returning(now: Instant, task_manager: TaskManagerId, slots: u32, token: u128) -> Self {
+        Self { stage: Stage::Returning, ..Self::new(now, task_manager, slots, token) }
     }
 
     pub(crate) fn register(&mut self, now: Instant, conn: ConnId, data_address: String) {
@@ -48,7 +57,7 @@ impl Executor {
 
     /// Whether it has registered, so that the scheduler knows it.
     pub(crate) fn has_registered(&self) -> bool {
-        !matches!(self.stage, Stage::Starting)
+        !matches!(self.stage, Stage::Starting | Stage::Returning)
     }
 
     pub(crate) fn on_message(&mut self, now: Instant) {
@@ -61,6 +70,7 @@ impl Executor {
     pub(crate) fn problem(&self) -> String {
         match &self.stage {
             Stage::Starting => "it did not register within taskmanager.registration.timeout".to_owned(),
+            Stage::Returning => "it did not register with this JobManager".to_owned(),
             Stage::Registered { .. } => "no heartbeat within heartbeat.timeout".to_owned(),
             Stage::Disconnected { reason, .. } => {
                 format!("its connection closed ({reason}), and its TaskManager does not report its end")

@@ -4,6 +4,7 @@
 //! It makes no decisions itself. The actions of an event are carried out, in order, before the next event is
 //! handled.
 
+mod adoption;
 mod deployed;
 mod log;
 mod look;
@@ -19,6 +20,7 @@ use crate::metrics::Metrics;
 use crate::operations::Operations;
 use crate::requirements::Declarations;
 use crate::storage::{Storage, Tickets};
+use adoption::EarlyReports;
 use bytes::Bytes;
 use deployed::Deployed;
 use log::ChangeLog;
@@ -83,6 +85,7 @@ pub(crate) struct Leader {
     enumerators: Enumerators,
     alignment: EventTimeAlignment,
     deployed: Deployed,
+    early: EarlyReports,
     requests: Storage<Purpose>,
     deletions: Deletions,
     newest: Newest,
@@ -123,6 +126,7 @@ impl Leader {
             enumerators: parts.enumerators,
             alignment: EventTimeAlignment::default(),
             deployed: Deployed::default(),
+            early: EarlyReports::default(),
             requests: Storage::new(parts.tickets),
             deletions: parts.deletions,
             newest,
@@ -165,9 +169,7 @@ impl Leader {
         loop {
             for event in self.members.take_events() {
                 match event {
-                    MemberEvent::Job(Event::SubtaskReported(report)) if is_of_reader(&report.event) => {
-                        self.reader_reported(report, out);
-                    }
+                    MemberEvent::Job(Event::SubtaskReported(report)) => self.subtask_reported(report, out),
                     MemberEvent::Job(event) => self.events.push_back(event),
                     MemberEvent::Metrics(metrics) => self.metrics.take(now, metrics),
                 }
@@ -176,6 +178,7 @@ impl Leader {
             for action in self.scheduler.on_event(now, event) {
                 self.carry_out(now, action, out);
             }
+            self.take_early(out);
         }
         // After the actions: a split that is assigned between an enumerator's snapshot and the trigger that
         // follows it would be in both parts of the checkpoint, and be read twice after a restore.
@@ -371,10 +374,18 @@ impl Leader {
                 self.metrics.deploy(&deployment.graph);
                 self.deployed.deploy(*deployment, &self.members, out);
             }
+            Action::AdoptAttempt { adopted, checkpoint, enumerators } => {
+                self.adopt(now, &adopted, (checkpoint, &enumerators), out);
+            }
             Action::CancelAttempt { attempt, executors } => {
                 self.enumerators.stop();
                 for executor in executors {
                     self.members.send(executor, &ToExecutor::CancelAttempt { attempt }, out);
+                }
+            }
+            Action::DropAttempt { attempt, executors } => {
+                for executor in executors {
+                    self.members.send(executor, &ToExecutor::DropAttempt { attempt }, out);
                 }
             }
             Action::PrepareRescale(preparation) => {
@@ -566,15 +577,4 @@ impl Leader {
         );
         out.push(self.requests.ask(Purpose::Epoch, create));
     }
-}
-
-/// Whether a report of a reader is for its enumerator or about its event time, and not for the scheduler.
-fn is_of_reader(event: &SubtaskEvent) -> bool {
-    matches!(
-        event,
-        SubtaskEvent::Exhausted
-            | SubtaskEvent::SplitRequested
-            | SubtaskEvent::SourceEvent(_)
-            | SubtaskEvent::EventTime(_)
-    )
 }

@@ -17,6 +17,7 @@ use reflow_coordination::event::Event;
 use reflow_env::{ConnId, Output};
 use reflow_protocol::ProtocolError;
 use reflow_protocol::control::{FromExecutor, FromTaskManager, SubtaskMetrics, ToExecutor, ToTaskManager};
+use reflow_protocol::deployment::StartExecutor;
 use reflow_protocol::failure::Failure;
 use reflow_protocol::hello::Hello;
 use reflow_protocol::report::{SubtaskEvent, SubtaskReport};
@@ -29,6 +30,9 @@ use violation::ProtocolViolation;
 const REGISTRATION_TIMEOUT: Duration = Duration::from_secs(10);
 /// The most connections that are open at a time: three for each of some thousand TaskManagers.
 const MAX_CONNECTIONS: usize = 16_384;
+/// How long an executor that a former leadership has started may take to register. It tries each second, and a try may
+/// take ten.
+const RETURN_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long after an executor's connection has closed its TaskManager may take to report how the process ended.
 const EXIT_REPORT_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -233,9 +237,13 @@ impl Members {
     fn identify(&mut self, now: Instant, conn: ConnId, frame: &[u8]) -> Result<(), ProtocolViolation> {
         let hello = Hello::decode(frame)?;
         if let Hello::Executor { id, job, token } = &hello {
+            let executor = self.executors.get(id);
+            if executor.is_none() && *job == self.settings.job {
+                return Err(ProtocolViolation::UnknownExecutor(*id));
+            }
             let expected =
-                self.executors.get(id).is_some_and(|executor| matches!(executor.stage, Stage::Starting));
-            if *job != self.settings.job || *token != self.settings.token || !expected {
+                executor.is_some_and(|executor| executor.token == *token && !executor.has_registered());
+            if *job != self.settings.job || !expected {
                 let reason = format!("executor {id} of job {job} was not started by this JobManager");
                 return Err(ProtocolViolation::Refused(reason));
             }
@@ -253,7 +261,9 @@ impl Members {
         out: &mut Vec<Output>,
     ) -> Result<(), ProtocolViolation> {
         let message: FromTaskManager = reflow_protocol::decode(frame)?;
-        let FromTaskManager::Register { id, host, slots, release, target, pid, hardware } = message else {
+        let FromTaskManager::Register { id, host, slots, release, target, pid, hardware, executors } =
+            message
+        else {
             return Err(ProtocolViolation::Refused("it did not register first".to_owned()));
         };
         if id != identified {
@@ -272,8 +282,30 @@ impl Members {
         let registered =
             ToTaskManager::Registered { heartbeat_interval, heartbeat_timeout, storage, job, epoch };
         self.send_to_task_manager(id, &registered, out);
+        self.keep_executors(now, id, executors, out);
         self.start_executor(now, id, out);
         Ok(())
+    }
+
+    /// A TaskManager has registered with executors that former leaderships have started. One that runs this job is kept: it
+    /// will register, too.
+    fn keep_executors(
+        &mut self,
+        now: Instant,
+        id: TaskManagerId,
+        executors: Vec<StartExecutor>,
+        out: &mut Vec<Output>,
+    ) {
+        for start in executors {
+            let Some(task_manager) = self.task_managers.get_mut(&id) else { return };
+            let (executor, slots) = (start.executor, task_manager.slots);
+            if task_manager.executor.is_none() && self.settings.is_ours(&start, slots) {
+                task_manager.executor = Some(executor);
+                self.executors.insert(executor, Executor::returning(now, id, slots, start.token));
+            } else {
+                self.send_to_task_manager(id, &ToTaskManager::StopExecutor { executor }, out);
+            }
+        }
     }
 
     fn register_executor(
@@ -285,13 +317,21 @@ impl Members {
         out: &mut Vec<Output>,
     ) -> Result<(), ProtocolViolation> {
         let message: FromExecutor = reflow_protocol::decode(frame)?;
-        let FromExecutor::Register { id, data_address, fingerprint, pid } = message else {
+        let FromExecutor::Register { id, data_address, fingerprint, pid, followed, attempt } = message else {
             return Err(ProtocolViolation::Refused("it did not register first".to_owned()));
         };
         if id != identified {
             return Err(ProtocolViolation::Inconsistent);
         }
         self.settings.check_fingerprint(fingerprint)?;
+        let epoch = self.settings.epoch;
+        if followed > Some(epoch) {
+            return Err(ProtocolViolation::UnknownExecutor(id)); // it belongs to a later leader
+        }
+        if followed == Some(epoch) {
+            // What was sent to it and by it meanwhile is lost.
+            return Err(ProtocolViolation::Refused(format!("executor {id} has lost its connection")));
+        }
         let Some(executor) = self.executors.get_mut(&id).filter(|executor| !executor.has_registered()) else {
             return Err(ProtocolViolation::Refused(format!("executor {id} has been given up")));
         };
@@ -301,7 +341,11 @@ impl Members {
         tracing::info!(executor = %id, %task_manager, slots, pid, "an executor has registered");
         let (heartbeat_interval, heartbeat_timeout) =
             (self.settings.heartbeat_interval, self.settings.heartbeat_timeout);
-        self.send(id, &ToExecutor::Registered { heartbeat_interval, heartbeat_timeout }, out);
+        let token = self.settings.token;
+        self.send(id, &ToExecutor::Registered { heartbeat_interval, heartbeat_timeout, epoch, token }, out);
+        // Before it is added, so that its slots are not used for another attempt.
+        let reported = attempt.map(|report| Event::AttemptReported { executor: id, report });
+        self.events.extend(reported.map(MemberEvent::Job));
         self.events.push(MemberEvent::Job(Event::ExecutorAdded { executor: id, task_manager, slots }));
         if self.task_managers.get(&task_manager).is_some_and(|tm| tm.draining) {
             self.events.push(MemberEvent::Job(Event::ExecutorDraining { executor: id }));
@@ -408,7 +452,8 @@ impl Members {
         }
         let executor = ExecutorId(self.ids.next());
         task_manager.executor = Some(executor);
-        self.executors.insert(executor, Executor::new(now, id, task_manager.slots));
+        let token = self.settings.token;
+        self.executors.insert(executor, Executor::new(now, id, task_manager.slots, token));
         let start = self.settings.start_executor(executor, task_manager.slots);
         self.send_to_task_manager(id, &ToTaskManager::StartExecutor(start), out);
     }
@@ -464,6 +509,7 @@ impl Members {
     fn deadline(&self, executor: &Executor) -> Instant {
         match executor.stage {
             Stage::Starting => executor.started_at + self.settings.executor_start_timeout,
+            Stage::Returning => executor.started_at + RETURN_TIMEOUT,
             Stage::Registered { last_message_at, .. } => last_message_at + self.settings.heartbeat_timeout,
             Stage::Disconnected { since, .. } => since + EXIT_REPORT_TIMEOUT,
         }

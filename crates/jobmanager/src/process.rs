@@ -304,11 +304,10 @@ impl JobManager {
         }
     }
 
-    /// Ends the tasks and the process. The JobManager that leads now does everything else.
+    /// Ends the process. The tasks go on: the JobManager that leads now adopts or ends them.
     fn step_down(&mut self, out: &mut Vec<Output>) {
         let (Phase::Leading(led) | Phase::Ending(led, _)) = &mut self.phase else { return };
         let Some(epoch) = led.leader.deposed else { return };
-        led.leader.members.stop_all(out);
         let name = led.name.clone();
         self.fail(&JobManagerError::Deposed { name, epoch }, out);
     }

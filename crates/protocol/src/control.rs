@@ -3,6 +3,7 @@
 //! Facts are named in the past tense, requests in the imperative. Messages of one connection arrive in order, so
 //! splits that are assigned before a trigger belong to that checkpoint.
 
+use crate::adoption::AttemptReport;
 use crate::command::AttemptCommand;
 use crate::deployment::{Addresses, Attempt, Deployment, StartExecutor};
 use crate::report::{ExecutorReport, SubtaskReport};
@@ -43,6 +44,8 @@ pub enum FromTaskManager {
         pid: u32,
         /// The machine.
         hardware: Hardware,
+        /// The executors that run, as former JobManagers of the job have started them.
+        executors: Vec<StartExecutor>,
     },
     /// Sent each heartbeat interval.
     Heartbeat {
@@ -119,6 +122,10 @@ pub enum FromExecutor {
         fingerprint: u64,
         /// The process id, which is shown to users.
         pid: u32,
+        /// The leadership with which it was registered before.
+        followed: Option<LeaderEpoch>,
+        /// The attempt that it runs, if a former leadership has deployed one.
+        attempt: Option<Box<AttemptReport>>,
     },
     /// Sent each heartbeat interval, with metrics.
     Heartbeat {
@@ -140,8 +147,12 @@ pub enum ToExecutor {
     Registered {
         /// How often it sends a heartbeat.
         heartbeat_interval: Duration,
-        /// The time without a message of the JobManager after which it exits.
+        /// The time without a message of the JobManager after which it looks for another one.
         heartbeat_timeout: Duration,
+        /// The leadership of this JobManager. An executor that has followed a later one ignores it.
+        epoch: LeaderEpoch,
+        /// The secret by which the executors of this leadership authenticate to each other.
+        token: u128,
     },
     /// The registration is refused. The process logs the reason and exits.
     Refused {
@@ -158,6 +169,8 @@ pub enum ToExecutor {
     },
     /// End the attempt's subtasks. Answered by [`ExecutorReport::AttemptCanceled`].
     CancelAttempt { attempt: Attempt },
+    /// End all tasks of this attempt, which the job does not use. Not answered: the next message may be of another attempt.
+    DropAttempt { attempt: Attempt },
     /// Prepare another graph for a live rescale. Answered by [`ExecutorReport::RescalePrepared`] or
     /// [`ExecutorReport::RescaleRefused`].
     PrepareRescale {
@@ -165,6 +178,8 @@ pub enum ToExecutor {
         /// The addresses of the executors of both graphs.
         addresses: Addresses,
     },
+    /// The running attempt, which a former leader has deployed, goes on under this one.
+    AdoptAttempt { attempt: Attempt },
     /// A command to the running attempt.
     Command(AttemptCommand),
 }

@@ -46,6 +46,8 @@ pub enum SlotCommand {
     },
     /// Drop all tasks but keep their retained state. Answered by [`SlotEvent::Cleared`].
     Clear,
+    /// Drop the retained state of earlier tasks.
+    Forget,
     /// A command to all tasks.
     Checkpoint(CheckpointId, CheckpointCommand),
     /// A command to the task of this subtask.
@@ -251,6 +253,7 @@ impl Slot {
                 }
                 self.events.push(SlotEvent::Cleared);
             }
+            SlotCommand::Forget => self.retained.clear(),
             SlotCommand::Checkpoint(checkpoint, command) => self.each(now, |task| match &command {
                 CheckpointCommand::Trigger(kind) => task.trigger(now, checkpoint, kind),
                 CheckpointCommand::NotifyComplete => task.completed(checkpoint),

@@ -195,6 +195,7 @@ impl Kind {
             Scenario::Cancel => vec![Self::Cancel],
             Scenario::FewRestarts => vec![Self::KillExecutor, Self::KillTaskManager, Self::StartTaskManager],
             Scenario::Steps => vec![Self::Savepoint, Self::Stop],
+            Scenario::Adoption => vec![Self::KillJobManager, Self::ReplaceJobManager],
             Scenario::FixedParallelism
             | Scenario::EndsInPhase
             | Scenario::UserFailures

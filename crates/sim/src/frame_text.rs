@@ -13,7 +13,7 @@ pub const EXECUTOR: &str = "executor";
 /// process and the connection.
 pub fn of(process: &str, conn: ConnId, frame: &[u8]) -> String {
     if process.starts_with(EXECUTOR) {
-        if conn == ConnId(0) {
+        if reflow_executor::is_to_job_manager(conn) {
             return reflow_protocol::decode::<ToExecutor>(frame)
                 .map_or_else(|e| e.to_string(), |m| format!("{m:?}"));
         }

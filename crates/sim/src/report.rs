@@ -52,6 +52,8 @@ pub struct Report {
     pub rescales: u64,
     /// See [`Outcome`].
     pub live_rescales: LiveRescales,
+    /// See [`Outcome`].
+    pub adoptions: (u64, u64),
     /// The numbers of runs, of live rescales begun and of live rescales committed, by kind of job.
     pub by_shape: BTreeMap<Shape, [u64; 3]>,
     /// How often each kind of fault struck in each phase of a live rescale.
@@ -96,6 +98,8 @@ impl Report {
         self.live_rescales.begun += begun;
         self.live_rescales.committed += committed;
         self.live_rescales.past_an_end += past_an_end;
+        self.adoptions.0 += outcome.adoptions.0;
+        self.adoptions.1 += outcome.adoptions.1;
         let of_shape = self.by_shape.entry(outcome.shape).or_default();
         for (sum, count) in of_shape.iter_mut().zip([1, begun, committed]) {
             *sum += count;
@@ -158,6 +162,7 @@ impl Report {
                 "committed": self.live_rescales.committed,
                 "past_an_end": self.live_rescales.past_an_end,
             },
+            "adoptions": { "begun": self.adoptions.0, "succeeded": self.adoptions.1 },
             "jobs": self.by_shape.iter().map(|(shape, [runs, begun, committed])| serde_json::json!({
                 "job": shape.to_string(), "runs": runs, "begun": begun, "committed": committed,
             })).collect::<Vec<_>>(),
@@ -208,6 +213,8 @@ impl fmt::Display for Report {
             f,
             "{begun} live rescales begun, {committed} committed, {past_an_end} of them after an input had ended"
         )?;
+        let (begun, succeeded) = self.adoptions;
+        writeln!(f, "{begun} JobManagers found a running attempt, {succeeded} adopted it")?;
         writeln!(f, "{restarts} restarts, {rescales} of them rescales; {checkpoints} checkpoints")?;
         for (scenario, runs) in &self.scenarios {
             writeln!(f, "{runs} runs with {scenario}")?;

@@ -36,6 +36,8 @@ pub enum Scenario {
     DirectedRescales,
     /// The job has so much state that it exceeds the bounds of production.
     LargeState,
+    /// Tasks process on without a JobManager, and the next one may adopt them.
+    Adoption,
     /// One checkpoint an hour, so that there are only those of rescales, savepoints and the end.
     RareCheckpoints,
 }
@@ -44,7 +46,7 @@ impl Scenario {
     /// All scenarios, with the probability of each.
     ///
     /// Weight 0 keeps a scenario out of CI whose faults are known and not fixed yet.
-    pub const ALL: [(Self, f64); 13] = [
+    pub const ALL: [(Self, f64); 14] = [
         (Self::Successors, 0.15),
         (Self::Steps, 0.1),
         (Self::OutsideDeletions, 0.1),
@@ -58,12 +60,16 @@ impl Scenario {
         (Self::DirectedRescales, 0.12),
         (Self::LargeState, 0.01),
         (Self::RareCheckpoints, 0.04),
+        (Self::Adoption, 0.0),
     ];
 
     /// Draws the scenarios of a run, in addition to the forced ones.
     pub fn draw(rng: &mut Rng, forced: &[Self]) -> BTreeSet<Self> {
-        let drawn: Vec<Self> =
-            Self::ALL.into_iter().filter(|(_, weight)| rng.chance(*weight)).map(|(drawn, _)| drawn).collect();
+        let drawn: Vec<Self> = Self::ALL
+            .into_iter()
+            .filter(|(_, weight)| *weight > 0.0 && rng.chance(*weight))
+            .map(|(drawn, _)| drawn)
+            .collect();
         drawn.into_iter().chain(forced.iter().copied()).collect()
     }
 }

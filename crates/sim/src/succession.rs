@@ -7,13 +7,13 @@
 //!   So no attempt of a later epoch may begin from a checkpoint below *n*, whether the notification comes before
 //!   or after the later attempt is deployed. The same holds for attempts of one leader.
 //! - **It deletes nothing** that the newest complete checkpoints name, nor their manifests ([`crate::check`]).
-//! - **It gets no TaskManager back.** A TaskManager that has registered with a later epoch starts no executor for
-//!   it. Each change of the JobManager ends a TaskManager's executors, so the successor would lose its own.
+//! - **It gets no TaskManager and no executor back.** A TaskManager that has registered with a later epoch starts no executor
+//!   for it, and an executor that follows a later epoch takes no command of it.
 //! - **It steps down** within [`STEP_DOWN`] of simulated time in which it is awake and storage answers.
 
 use crate::world::{ProcessId, Time};
 use reflow_env::ConnId;
-use reflow_protocol::control::ToTaskManager;
+use reflow_protocol::control::{ToExecutor, ToTaskManager};
 use reflow_protocol::deployment::Attempt;
 use reflow_types::{CheckpointId, ExecutorId, JobId, LeaderEpoch};
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,20 +27,25 @@ pub const STEP_DOWN: Duration = Duration::from_secs(120);
 pub struct Completions {
     /// The highest checkpoint of whose completion executors were notified, by the attempt that completed it.
     completed: BTreeMap<Attempt, CheckpointId>,
-    /// The checkpoint from which the first attempt of each epoch began.
+    /// The checkpoint from which the first attempt of each epoch began. An epoch that has adopted an attempt began from
+    /// that attempt's last complete checkpoint.
     began: BTreeMap<LeaderEpoch, Option<CheckpointId>>,
 }
 
 impl Completions {
-    /// An executor was notified that a checkpoint is complete. Returns the violation, if any.
-    pub fn completed(&mut self, attempt: Attempt, checkpoint: CheckpointId) -> Option<String> {
+    /// A leader of this epoch has notified an executor that a checkpoint is complete. Returns the violation, if any.
+    pub fn completed(
+        &mut self,
+        epoch: LeaderEpoch,
+        attempt: Attempt,
+        checkpoint: CheckpointId,
+    ) -> Option<String> {
         let completed = self.completed.entry(attempt).or_default();
         *completed = checkpoint.max(*completed);
-        let (later, began) =
-            self.began.range(attempt.epoch.next()..).find(|(_, b)| **b < Some(checkpoint))?;
+        let (later, began) = self.began.range(epoch.next()..).find(|(_, b)| **b < Some(checkpoint))?;
         let began = began.map_or("nothing".to_owned(), |checkpoint| format!("checkpoint {checkpoint}"));
         Some(format!(
-            "attempt {attempt} completes checkpoint {checkpoint}, but the leader of epoch {later} has begun from {began}"
+            "the leader of epoch {epoch} completes checkpoint {checkpoint} of attempt {attempt}, but the leader of epoch {later} has begun from {began}"
         ))
     }
 
@@ -61,6 +66,12 @@ impl Completions {
                 "attempt {attempt} begins from {from}, but executors were told in attempt {earlier} that {completed} is complete"
             )
         })
+    }
+
+    /// The leader of an epoch has adopted an attempt. No earlier leader completes a later checkpoint than `from`, the one
+    /// that it would otherwise have begun from.
+    pub fn adopted(&mut self, epoch: LeaderEpoch, from: Option<CheckpointId>) {
+        self.began.entry(epoch).or_insert(from);
     }
 
     /// The job goes back to this checkpoint or an older one, as a user has allowed.
@@ -113,6 +124,41 @@ impl Followers {
         void.then(|| {
             format!("executor {executor} has started for a deposed JobManager, on a TaskManager that has followed a later one")
         })
+    }
+}
+
+/// The leaderships that executors follow. None goes back to an earlier one.
+#[derive(Debug, Default)]
+pub struct Registrations {
+    followed: BTreeMap<String, LeaderEpoch>,
+    /// Connections on which the JobManager of an earlier leadership has answered.
+    deposed: BTreeSet<(String, ConnId)>,
+}
+
+impl Registrations {
+    /// An executor has received a message of a JobManager. Returns the violation, if any: the executor has not closed the
+    /// connection to a deposed one.
+    pub fn received(&mut self, executor: &str, conn: ConnId, message: &ToExecutor) -> Option<String> {
+        let connection = (executor.to_owned(), conn);
+        if self.deposed.contains(&connection) {
+            let followed = self.followed.get(executor).copied().unwrap_or_default();
+            return Some(format!(
+                "{executor} has followed leadership {followed}, and obeys an earlier one again"
+            ));
+        }
+        if let ToExecutor::Registered { epoch, .. } = message {
+            let followed = self.followed.entry(executor.to_owned()).or_insert(*epoch);
+            if *followed > *epoch {
+                self.deposed.insert(connection);
+            }
+            *followed = (*followed).max(*epoch);
+        }
+        None
+    }
+
+    /// The leadership that an executor follows.
+    pub fn followed(&self, executor: &str) -> Option<LeaderEpoch> {
+        self.followed.get(executor).copied()
     }
 }
 

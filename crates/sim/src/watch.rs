@@ -15,7 +15,7 @@
 use crate::faults::{RescalePhase, Step};
 use crate::frame_text::EXECUTOR;
 use crate::phase::Phases;
-use crate::succession::{Completions, Followers};
+use crate::succession::{Completions, Followers, Registrations};
 use crate::watermarks::Watermarks;
 use crate::world::{Seen, Time};
 use reflow_coordination::manifest::Manifest;
@@ -100,6 +100,13 @@ pub struct Watch {
     failures: Vec<(Time, String)>,
     /// The JobManager's connections to executors.
     from_executors: BTreeSet<(String, ConnId)>,
+    registrations: Registrations,
+    /// JobManagers to which executors have reported an attempt of a former one.
+    reconciling: BTreeSet<String>,
+    /// Leaderships that have adopted an attempt.
+    adopted: BTreeSet<LeaderEpoch>,
+    /// The newest complete checkpoint that is not a savepoint.
+    newest: Option<CheckpointId>,
     triggered: BTreeMap<String, CheckpointId>,
     channels: BTreeMap<(String, ConnId, ChannelId), (Timestamp, CheckpointId)>,
     violations: Vec<String>,
@@ -120,8 +127,9 @@ impl Watch {
         if seen.conn.0 >= ConnId::ACCEPTED {
             return;
         }
-        if seen.conn == ConnId(0) {
+        if reflow_executor::is_to_job_manager(seen.conn) {
             if let Ok(message) = reflow_protocol::decode::<ToExecutor>(&seen.frame) {
+                self.violations.extend(self.registrations.received(&seen.process, seen.conn, &message));
                 self.at_executor(now, &seen.process, message);
             }
         } else if HandOver::is_one(&seen.frame) {
@@ -137,6 +145,10 @@ impl Watch {
         if let Ok(Hello::Executor { id, .. }) = Hello::decode(&seen.frame) {
             self.from_executors.insert(connection);
             self.violations.extend(self.followers.started(id));
+        } else if self.from_executors.contains(&connection)
+            && let Ok(FromExecutor::Register { attempt: Some(_), .. }) = reflow_protocol::decode(&seen.frame)
+        {
+            self.reconciling.insert(seen.process.clone());
         } else if self.from_executors.contains(&connection)
             && let Ok(FromExecutor::SubtaskReport(report)) = reflow_protocol::decode(&seen.frame)
         {
@@ -161,6 +173,15 @@ impl Watch {
     fn at_executor(&mut self, now: Time, executor: &str, message: ToExecutor) {
         match message {
             ToExecutor::Registered { .. } if !self.attempts.is_empty() => self.phases.plan(now),
+            ToExecutor::AdoptAttempt { .. } => {
+                self.phases.end(now);
+                self.under_way = None;
+                if let Some(epoch) = self.registrations.followed(executor)
+                    && self.adopted.insert(epoch)
+                {
+                    self.completions.adopted(epoch, self.newest);
+                }
+            }
             ToExecutor::Deploy { deployment, .. } => {
                 self.phases.end(now);
                 (self.under_way, self.ending) = (None, false);
@@ -225,7 +246,7 @@ impl Watch {
                     };
                 }
                 if self.under_way.is_none_or(|known| known.checkpoint < checkpoint) {
-                    let epoch = attempt.epoch;
+                    let epoch = self.leader_of(executor, attempt);
                     self.under_way = Some(UnderWay { checkpoint, epoch, since: now, then: kind.then });
                 }
                 self.triggered(executor, checkpoint);
@@ -233,7 +254,8 @@ impl Watch {
             CheckpointCommand::NotifyComplete => {
                 self.phases.complete(now);
                 if !self.savepoints.contains(&checkpoint) {
-                    let wrong = self.completions.completed(attempt, checkpoint);
+                    let epoch = self.leader_of(executor, attempt);
+                    let wrong = self.completions.completed(epoch, attempt, checkpoint);
                     self.violations.extend(wrong.filter(|_| !self.damaged));
                 }
                 self.ending |=
@@ -245,6 +267,11 @@ impl Watch {
                 self.stops.remove(&checkpoint);
             }
         }
+    }
+
+    /// The leadership that commands an executor.
+    fn leader_of(&self, executor: &str, attempt: Attempt) -> LeaderEpoch {
+        self.registrations.followed(executor).unwrap_or(attempt.epoch)
     }
 
     /// The outcome of a checkpoint is known. Returns what sources do after it.
@@ -325,6 +352,7 @@ impl Watch {
 
     /// The manifest of a checkpoint that is not a savepoint was created.
     pub fn checkpoint_decided(&mut self, manifest: &Manifest) {
+        self.newest = self.newest.max(Some(manifest.checkpoint));
         let wrong = self.watermarks.complete(manifest);
         self.violations.extend(wrong);
     }
@@ -349,11 +377,20 @@ impl Watch {
         match &self.under_way {
             _ if self.ending => Step::End,
             Some(UnderWay { then: AfterBarrier::Finish | AfterBarrier::Drain, .. }) => Step::Stop,
-            _ if epoch.is_none() || self.attempts.keys().next_back().map(|last| last.epoch) < epoch => {
-                Step::Start
-            }
+            _ if epoch.is_none() || self.newest_epoch() < epoch => Step::Start,
             _ => Step::None,
         }
+    }
+
+    /// The last leadership that has deployed or adopted an attempt.
+    fn newest_epoch(&self) -> Option<LeaderEpoch> {
+        let deployed = self.attempts.keys().next_back().map(|last| last.epoch);
+        deployed.max(self.adopted.last().copied())
+    }
+
+    /// The number of leaderships to which executors have reported a running attempt, and of those that have adopted it.
+    pub fn adoptions(&self) -> (u64, u64) {
+        (self.reconciling.len() as u64, self.adopted.len() as u64)
     }
 
     /// Whether the job ends with this savepoint and has not continued from an earlier checkpoint.

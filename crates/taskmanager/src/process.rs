@@ -18,7 +18,7 @@ use std::path::PathBuf;
 ///
 /// It registers with the JobManager under one id for its whole lifetime, checks that it can use the job's
 /// checkpoint storage, starts an executor when the JobManager requests it, and reports when an executor is gone.
-/// When it loses its JobManager it kills its executors, which are of no use without one, and registers again. On
+/// When it loses its JobManager its executors process on, and it registers with the next one, which keeps or stops them. On
 /// SIGTERM, or when the JobManager requests it, it waits until the job has been moved off it, and then exits.
 ///
 /// # Invariants
@@ -137,13 +137,18 @@ impl TaskManager {
             target: self.settings.target.clone(),
             pid: self.settings.pid,
             hardware: self.settings.hardware.clone(),
+            executors: self.executors.values().map(|executor| executor.start.clone()).collect(),
         };
         send(conn, &register, out);
     }
 
     /// Handles the loss of the JobManager, or a failed attempt to reach it.
     fn on_lost(&mut self, now: Instant, problem: &str, out: &mut Vec<Output>) {
-        self.stop_executors(out);
+        // Those that wait for their executable are not started: their JobManager's requests are void.
+        self.executors.retain(|_, executor| executor.child.is_some());
+        if self.settings.adoption_timeout.is_zero() {
+            self.stop_executors(out);
+        }
         self.proof = None;
         self.requests.clear(); // an answer to a former request must not be taken for that to the next one
         for removal in self.artifacts.give_up() {
@@ -177,6 +182,10 @@ impl TaskManager {
             }
             ToTaskManager::Registered { heartbeat_interval, heartbeat_timeout, storage, job, epoch } => {
                 self.followed = Some((job, epoch));
+                let of_another = |executor: &mut Executor| executor.start.job != job;
+                let others = self.executors.extract_if(.., |_, executor| of_another(executor));
+                let children = others.filter_map(|(_, executor)| executor.child);
+                out.extend(children.map(|child| Output::KillChild { child }));
                 tracing::info!(id = %self.id, address = %self.settings.job_manager, "registered");
                 self.link.up(now, conn, heartbeat_interval, heartbeat_timeout);
                 self.try_storage(now, storage, out);
@@ -252,7 +261,8 @@ impl TaskManager {
             }
             Verdict::Seen => {
                 self.proof = None;
-                for executor in self.executors.keys().copied().collect::<Vec<_>>() {
+                let waiting = self.executors.values().filter(|executor| executor.child.is_none());
+                for executor in waiting.map(|executor| executor.start.executor).collect::<Vec<_>>() {
                     self.search(executor, out);
                 }
             }

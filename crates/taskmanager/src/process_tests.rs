@@ -29,7 +29,8 @@ fn start() -> Driven {
         lib: Some("/opt/lib".into()),
         memory_in_use: || 42,
     };
-    let settings = Settings::new(&Config::default(), machine);
+    let adoption_timeout = Duration::from_secs(60);
+    let settings = Settings { adoption_timeout, ..Settings::new(&Config::default(), machine) };
     let mut driven = Driven {
         process: TaskManager::new(TaskManagerId(5), settings),
         now: Instant(1_000_000),
@@ -343,18 +344,35 @@ fn an_executors_end_is_reported_unless_it_was_asked_for() {
 }
 
 #[test]
-fn without_its_job_manager_it_stops_executors_and_registers_again() {
+fn without_its_job_manager_executors_go_on_and_it_registers_with_them() {
     let garbage = Input::Received { conn: CONN, frame: Bytes::from_static(&[0xff; 9]) };
+    let next = ConnId(1);
     for input in [Input::Closed { conn: CONN, reason: "reset".into() }, garbage] {
         let mut driven = running();
         driven.feed(input);
-        assert_eq!(driven.killed(), [ChildId(0)]);
         driven.pass(Duration::from_millis(100));
-        assert!(matches!(driven.out.last(), Some(Output::Connect { conn: ConnId(1), .. })));
+        assert_eq!(driven.killed(), []);
+        assert!(matches!(driven.out.last(), Some(Output::Connect { conn, .. }) if *conn == next));
+        driven.feed(Input::Connected { conn: next, local: "10.0.0.7".into() });
+        let Output::Send { frame, .. } = &driven.out[1] else { panic!("it registers") };
+        let FromTaskManager::Register { executors, .. } = reflow_protocol::decode(frame).unwrap() else {
+            panic!("it registers first")
+        };
+        assert_eq!(executors, [start_message()]);
+        // The next leadership may be of the same job, or of another one.
+        let answer = |job| reflow_protocol::encode(&taken_in(JobId(job), LeaderEpoch(9)));
+        driven.feed(Input::Received { conn: next, frame: answer(3) });
+        assert_eq!(driven.killed(), []);
+        driven.feed(Input::Received { conn: next, frame: answer(4) });
+        assert_eq!(driven.killed(), [ChildId(0)]);
     }
     let mut driven = running();
     driven.pass(Duration::from_secs(5));
-    assert_eq!(driven.killed(), [ChildId(0)], "silence counts as gone");
+    assert_eq!(driven.killed(), []);
+    assert!(
+        driven.out.iter().any(|output| matches!(output, Output::Close { conn } if *conn == CONN)),
+        "it is silent"
+    );
 }
 
 #[test]

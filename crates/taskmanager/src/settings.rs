@@ -61,6 +61,8 @@ pub struct Settings {
     pub slots: u32,
     /// How long it tries to reach a JobManager before it exits.
     pub registration_timeout: Duration,
+    /// How long executors process on without a JobManager. Zero: they end with it.
+    pub adoption_timeout: Duration,
     /// How long it waits for the job to be moved off it.
     pub drain_timeout: Duration,
     /// The memory limit of an executor in bytes.
@@ -97,6 +99,7 @@ impl Settings {
             data_port: options::TASK_MANAGER_DATA_PORT.get(config),
             slots: options::NUM_TASK_SLOTS.get(config),
             registration_timeout: options::REGISTRATION_TIMEOUT.get(config),
+            adoption_timeout: options::ADOPTION_TIMEOUT.get(config),
             drain_timeout: options::DRAIN_TIMEOUT.get(config),
             executor_memory: memory.map(|limit| limit - OWN_MEMORY_BYTES.min(limit / 2)),
             hardware: Hardware {

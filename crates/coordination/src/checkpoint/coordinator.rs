@@ -107,6 +107,28 @@ impl Coordinator {
         self.failures = 0;
     }
 
+    /// Executors know the ids of checkpoints up to this one, which a former leader has triggered. They are not used again.
+    pub fn skip_ids(&mut self, highest: CheckpointId) {
+        self.next_id = self.next_id.max(highest.next());
+    }
+
+    /// Continues an attempt that a former leader has deployed. Its subtasks build on the state of [`latest`](Self::latest),
+    /// and know the ids of checkpoints up to `highest`.
+    pub fn adopt_attempt(
+        &mut self,
+        attempt: Attempt,
+        participants: Vec<Participant>,
+        job: &JobGraph,
+        graph: &ExecutionGraph,
+        highest: CheckpointId,
+    ) {
+        assert!(self.deployed.is_none() && self.pending.is_none(), "a leader adopts before it deploys");
+        let deployed = Deployed::new(attempt, participants, job, graph, self.retention.latest());
+        self.skip_ids(highest);
+        self.next_subtask = self.next_subtask.max(deployed.next_subtask);
+        self.deployed = Some(deployed);
+    }
+
     /// All subtasks of the attempt run, so checkpoints may begin, the first periodic one after an interval.
     pub fn set_running(&mut self, now: Instant) -> Vec<Effect> {
         let mut out = Vec::new();

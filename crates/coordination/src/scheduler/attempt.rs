@@ -154,6 +154,11 @@ impl DeployedAttempt {
         self.version
     }
 
+    /// The last graph that a former leader has planned had this version.
+    pub(super) fn continue_versions(&mut self, version: GraphVersion) {
+        self.version = version;
+    }
+
     /// Whether a live rescale was planned since it was deployed.
     pub(super) fn has_changed(&self) -> bool {
         self.version > GraphVersion(0)

@@ -10,9 +10,12 @@ use super::demand::Demand;
 use super::failures::Failures;
 use super::fit;
 use super::lineage::Lineage;
+use super::next::{Next, Restart};
 use super::outputs::Outputs;
 use super::settings::{Identity, Settings};
+use super::view::Takeover;
 use crate::action::Action;
+use crate::adoption::Reports;
 use crate::checkpoint::fallback::AllowReplay;
 use crate::checkpoint::{self, Coordinator, Effect, Purpose, Recovered, Request};
 use crate::event::{Event, RequestId};
@@ -21,6 +24,7 @@ use crate::rescale::{Timeline, TriggerCause};
 use crate::slots::Parallelism;
 use crate::transition::{Cost, Resources};
 use reflow_graph::{JobGraph, Operator};
+use reflow_protocol::adoption::AttemptReport;
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::failure::Failure;
 use reflow_protocol::report::{ExecutorReport, SubtaskEvent, SubtaskReport};
@@ -42,6 +46,10 @@ pub(super) struct Context {
     pub(super) warnings: Vec<String>,
     /// Requests that wait for the job to run again.
     pub(super) deferred: VecDeque<Event>,
+    /// What executors have reported of an attempt of a former leader, until that is adopted or ended.
+    pub(super) reports: Reports,
+    /// What became of that attempt.
+    pub(super) takeover: Option<Takeover>,
     pub(super) outputs: Outputs,
 }
 
@@ -76,6 +84,8 @@ impl Context {
             cluster: Cluster::default(),
             attempt: None,
             deferred: VecDeque::new(),
+            reports: Reports::default(),
+            takeover: None,
             outputs: Outputs::default(),
             coordinator: Coordinator::new(settings.checkpoints.clone(), checkpoint_identity, recovered, now),
             settings,
@@ -87,6 +97,8 @@ impl Context {
     pub(super) fn observe(&mut self, now: Instant, event: &Event) {
         self.cluster.observe(now, event, self.settings.drain_timeout);
         match event {
+            Event::AttemptReported { executor, report } => self.note_report(*executor, report),
+            Event::ExecutorLost { executor, .. } => self.reports.remove(*executor),
             Event::ExecutorReported { executor, report: ExecutorReport::AttemptCanceled { attempt } } => {
                 if let Some(current) = self.attempt_named(*attempt) {
                     current.remove_holder(*executor);
@@ -106,6 +118,27 @@ impl Context {
             }
             _ => {}
         }
+    }
+
+    /// Keeps the report of an attempt of a former leader. Once the job has an attempt, that one ends.
+    fn note_report(&mut self, executor: ExecutorId, report: &AttemptReport) {
+        self.coordinator.skip_ids(report.highest.unwrap_or_default());
+        let fits = report.graph.vertices.len() == self.demand.job().vertices.len();
+        if self.attempt.is_none() && fits {
+            self.reports.add(executor, report.clone());
+        } else {
+            let (attempt, executors) = (report.attempt, vec![executor]);
+            self.outputs.push(Action::DropAttempt { attempt, executors });
+        }
+    }
+
+    /// The adopted attempt cannot go on. Nothing has been decided in it, so the job restarts as if it had not been adopted.
+    pub(super) fn refuse_adoption(&mut self, attempt: Attempt, reason: &str) -> Next {
+        if self.attempt_named(attempt).is_none() {
+            return Next::Stay;
+        }
+        self.takeover = Some(Takeover::NewAttempt { former: attempt, reason: reason.to_owned() });
+        Next::Restart(Restart::NotAdopted)
     }
 
     /// Records executors that run out of memory. Returns whether the event must be handled.

@@ -39,7 +39,7 @@ pub use executor::Executor;
 pub use reflow_view::JobStatus;
 pub use settings::{Identity, Settings};
 pub use state::StateName;
-pub use view::{StatusTimes, VertexView, View};
+pub use view::{StatusTimes, Takeover, VertexView, View};
 
 use crate::action::Action;
 use crate::checkpoint::Recovered;
@@ -107,7 +107,12 @@ impl Scheduler {
             self.ctx.demand.update(bounds);
             self.ctx.begin_rescale_record(now, TriggerCause::UpdateRequirement);
         }
-        let next = self.state.on_event(&mut self.ctx, now, &event);
+        let next = match &event {
+            Event::AdoptionRefused { attempt, reason } if self.state.has_attempt() => {
+                self.ctx.refuse_adoption(*attempt, reason)
+            }
+            _ => self.state.on_event(&mut self.ctx, now, &event),
+        };
         self.follow(now, next);
         self.ctx.coordinate(now, event);
         self.settle(now);

@@ -14,6 +14,8 @@ pub(super) enum Next {
     Stay,
     /// The job waits for slots.
     WaitForResources,
+    /// Executors run an attempt of a former leader. Whether it goes on is decided when all of them have registered.
+    Reconcile,
     /// The next attempt is planned and deployed.
     CreateExecutionGraph,
     /// The attempt runs.
@@ -37,6 +39,8 @@ pub(super) enum Next {
 pub(super) enum Execution {
     /// It was just deployed.
     Deployed,
+    /// A former leader has deployed it.
+    Adopted,
     /// It continues after a stop or live rescale without effect.
     Resumed,
     /// It continues with the next graph.
@@ -50,6 +54,8 @@ pub(super) enum Execution {
 pub(super) enum Restart {
     /// To run with the parallelism that the available slots allow.
     Rescale,
+    /// A former leader has deployed it, and it cannot go on under this one.
+    NotAdopted,
     /// It failed.
     Failure {
         /// The delay of the restart strategy.

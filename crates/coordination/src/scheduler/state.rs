@@ -10,6 +10,8 @@ pub enum StateName {
     Created,
     /// The job waits for slots.
     WaitingForResources,
+    /// Executors run an attempt of a former JobManager. Whether it goes on under this one is not decided yet.
+    Reconciling,
     /// The execution graph is created and deployed. Takes no time.
     CreatingExecutionGraph,
     /// An attempt is deployed.
@@ -33,6 +35,7 @@ impl StateName {
     pub fn flink_name(self) -> &'static str {
         match self {
             StateName::Rescaling => StateName::Executing.as_str(),
+            StateName::Reconciling => StateName::WaitingForResources.as_str(),
             other => other.as_str(),
         }
     }
@@ -42,6 +45,7 @@ impl StateName {
         match self {
             StateName::Created => "Created",
             StateName::WaitingForResources => "WaitingForResources",
+            StateName::Reconciling => "Reconciling",
             StateName::CreatingExecutionGraph => "CreatingExecutionGraph",
             StateName::Executing => "Executing",
             StateName::Rescaling => "Rescaling",
@@ -58,6 +62,7 @@ impl StateName {
         match (self, end) {
             (StateName::Created, _) => JobStatus::Initializing,
             (StateName::WaitingForResources | StateName::CreatingExecutionGraph, _) => JobStatus::Created,
+            (StateName::Reconciling, _) => JobStatus::Reconciling,
             (StateName::Executing | StateName::Rescaling | StateName::StopWithSavepoint, _) => {
                 JobStatus::Running
             }

@@ -1,7 +1,7 @@
 //! The state that a scheduler is in, and the table of legal transitions.
 
 use super::context::Context;
-use super::next::{Execution, Next, Stop};
+use super::next::{Execution, Next, Restart, Stop};
 use super::outputs::Outcome;
 use super::state::StateName;
 use super::states::canceling::Canceling;
@@ -10,6 +10,7 @@ use super::states::creating_execution_graph::CreatingExecutionGraph;
 use super::states::executing::Executing;
 use super::states::failing::Failing;
 use super::states::finished::Finished;
+use super::states::reconciling::Reconciling;
 use super::states::rescaling::Rescaling;
 use super::states::restarting::Restarting;
 use super::states::stop_with_savepoint::StopWithSavepoint;
@@ -21,6 +22,7 @@ use reflow_types::Instant;
 pub(super) enum State {
     Created(Created),
     WaitingForResources(WaitingForResources),
+    Reconciling(Reconciling),
     CreatingExecutionGraph(CreatingExecutionGraph),
     Executing(Executing),
     Rescaling(Box<Rescaling>),
@@ -40,15 +42,19 @@ pub(super) fn step(from: State, next: Next, ctx: &mut Context, now: Instant) -> 
     match (from, next) {
         (from, Next::Stay) => from,
 
-        (S::Created(_) | S::CreatingExecutionGraph(_) | S::Restarting(_), Next::WaitForResources) => {
-            S::WaitingForResources(WaitingForResources::new(ctx, now))
-        }
+        (
+            S::Created(_) | S::Reconciling(_) | S::CreatingExecutionGraph(_) | S::Restarting(_),
+            Next::WaitForResources,
+        ) => S::WaitingForResources(WaitingForResources::new(ctx, now)),
+
+        (S::WaitingForResources(_), Next::Reconcile) => S::Reconciling(Reconciling::new(now)),
 
         (S::WaitingForResources(_) | S::Restarting(_), Next::CreateExecutionGraph) => {
             S::CreatingExecutionGraph(CreatingExecutionGraph)
         }
 
         (S::CreatingExecutionGraph(_), Next::Execute(how @ Execution::Deployed))
+        | (S::Reconciling(_), Next::Execute(how @ Execution::Adopted))
         | (
             S::Rescaling(_),
             Next::Execute(how @ (Execution::Resumed | Execution::Rescaled | Execution::RetryAt(_))),
@@ -59,7 +65,8 @@ pub(super) fn step(from: State, next: Next, ctx: &mut Context, now: Instant) -> 
 
         (S::Executing(_), Next::Rescale(plan)) => S::Rescaling(Box::new(Rescaling::new(*plan))),
 
-        (S::Executing(_) | S::Rescaling(_) | S::StopWithSavepoint(_), Next::Restart(why)) => {
+        (S::Executing(_) | S::Rescaling(_) | S::StopWithSavepoint(_), Next::Restart(why))
+        | (S::Reconciling(_), Next::Restart(why @ Restart::NotAdopted)) => {
             S::Restarting(Restarting::new(ctx, now, why))
         }
 
@@ -87,6 +94,7 @@ pub(super) fn step(from: State, next: Next, ctx: &mut Context, now: Instant) -> 
         (
             S::Created(_)
             | S::WaitingForResources(_)
+            | S::Reconciling(_)
             | S::CreatingExecutionGraph(_)
             | S::Executing(_)
             | S::Restarting(_)
@@ -106,10 +114,16 @@ impl State {
         State::Created(Created::new(now, not_restored))
     }
 
+    /// Whether an attempt runs, which a restart may follow.
+    pub(super) fn has_attempt(&self) -> bool {
+        matches!(self, State::Executing(_) | State::Rescaling(_) | State::StopWithSavepoint(_))
+    }
+
     pub(super) fn name(&self) -> StateName {
         match self {
             State::Created(_) => StateName::Created,
             State::WaitingForResources(_) => StateName::WaitingForResources,
+            State::Reconciling(_) => StateName::Reconciling,
             State::CreatingExecutionGraph(_) => StateName::CreatingExecutionGraph,
             State::Executing(_) => StateName::Executing,
             State::Rescaling(_) => StateName::Rescaling,
@@ -126,6 +140,7 @@ impl State {
         match self {
             State::Created(state) => state.on_event(ctx, event),
             State::WaitingForResources(state) => state.on_event(ctx, event),
+            State::Reconciling(state) => state.on_event(ctx, event),
             State::Executing(state) => state.on_event(ctx, now, event),
             State::Rescaling(state) => state.on_event(ctx, now, event),
             State::Restarting(state) => state.on_event(ctx, now, event),
@@ -151,6 +166,7 @@ impl State {
         match self {
             State::Created(state) => state.advance(ctx, now),
             State::WaitingForResources(state) => state.advance(ctx, now),
+            State::Reconciling(state) => state.advance(ctx, now),
             State::CreatingExecutionGraph(state) => state.advance(ctx, now),
             State::Executing(state) => state.advance(ctx, now),
             State::Rescaling(state) => state.advance(ctx, now),
@@ -166,6 +182,7 @@ impl State {
         match self {
             State::Created(state) => Some(state.since()),
             State::WaitingForResources(state) => state.next_wakeup(),
+            State::Reconciling(state) => Some(state.next_wakeup()),
             State::CreatingExecutionGraph(_) | State::Finished(_) => None,
             State::Executing(state) => state.next_wakeup(),
             State::Rescaling(state) => state.next_wakeup(ctx),

@@ -13,6 +13,7 @@ use crate::exceptions::History;
 use crate::rescale::Timeline;
 use crate::transition::Resources;
 use reflow_graph::{JobGraph, Vertex};
+use reflow_protocol::deployment::Attempt;
 use reflow_types::{ExecutorId, Instant, MaxParallelism};
 use reflow_view::JobStatus;
 use std::collections::BTreeMap;
@@ -56,6 +57,15 @@ pub struct VertexView<'a> {
     pub bounds: ParallelismBounds,
 }
 
+/// What became of the attempt that executors ran when this leader began.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Takeover {
+    /// It goes on.
+    Adopted(Attempt),
+    /// It ended, and the job restarts from its last complete checkpoint.
+    NewAttempt { former: Attempt, reason: String },
+}
+
 /// A scheduler at one moment. A list of what its parts show, read by field: nothing of it can be changed here.
 #[derive(Clone, Debug)]
 pub struct View<'a> {
@@ -70,6 +80,8 @@ pub struct View<'a> {
     pub settings: &'a Settings,
     /// The current attempt, or the last one.
     pub attempt: Option<&'a DeployedAttempt>,
+    /// What became of the attempt of a former leader, if executors ran one.
+    pub takeover: Option<&'a Takeover>,
     /// The executors whose slots it knows.
     pub executors: &'a BTreeMap<ExecutorId, Executor>,
     pub rescales: &'a Timeline,
@@ -104,6 +116,7 @@ impl<'a> View<'a> {
             job: ctx.demand.job(),
             settings: &ctx.settings,
             attempt: ctx.attempt.as_ref(),
+            takeover: ctx.takeover.as_ref(),
             executors: ctx.cluster.executors(),
             rescales: &ctx.timeline,
             exceptions: ctx.failures.history(),

@@ -1,6 +1,6 @@
 //! The failure of an executor's part of an attempt.
 
-use super::{Executor, send};
+use super::Executor;
 use crate::peers::Peer;
 use reflow_env::Output;
 use reflow_protocol::control::FromExecutor;
@@ -49,10 +49,8 @@ impl Executor {
         {
             let (attempt, version) = (running.attempt, next.version);
             let reason = format!("the connection to executor {id}, made for the rescale, is gone: {reason}");
-            return send(
-                out,
-                &FromExecutor::Report(ExecutorReport::RescaleRefused { attempt, version, reason }),
-            );
+            let refused = ExecutorReport::RescaleRefused { attempt, version, reason };
+            return self.job_manager.send(out, &FromExecutor::Report(refused));
         }
         let has_left = running.next.as_ref().is_some_and(|next| next.has_left(id));
         if has_left || !running.peers.contains(&id) {

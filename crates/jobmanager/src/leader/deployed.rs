@@ -49,6 +49,22 @@ impl Deployed {
         self.next = None;
     }
 
+    /// Continues an attempt that a former leader has deployed.
+    pub(super) fn adopt(
+        &mut self,
+        attempt: Attempt,
+        graph: &ExecutionGraph,
+        members: &Members,
+        out: &mut Vec<Output>,
+    ) {
+        tracing::info!(%attempt, parallelism = ?parallelism(graph), "the attempt of the former JobManager goes on");
+        self.executors = executors(graph).collect();
+        for executor in &self.executors {
+            members.send(*executor, &ToExecutor::AdoptAttempt { attempt }, out);
+        }
+        (self.graph, self.next) = (graph.clone(), None);
+    }
+
     /// Sends the next graph to the executors of both graphs. From now on, all of them get all commands.
     pub(super) fn prepare_rescale(
         &mut self,

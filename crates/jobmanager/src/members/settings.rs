@@ -51,6 +51,13 @@ impl MemberSettings {
         Err(ProtocolViolation::Refused(problem))
     }
 
+    /// Whether an executor that a former leadership has started runs this job as this one would.
+    pub(super) fn is_ours(&self, start: &StartExecutor, slots: u32) -> bool {
+        let StartExecutor { job, artifact, job_args, slots: of_executor, .. } = start;
+        (job, &artifact.sha256, job_args) == (&self.job, &self.artifact.sha256, &self.job_args)
+            && *of_executor == slots
+    }
+
     /// Checks that the job function has built the same graph in an executor as here.
     pub(super) fn check_fingerprint(&self, fingerprint: u64) -> Result<(), ProtocolViolation> {
         if fingerprint != self.fingerprint {

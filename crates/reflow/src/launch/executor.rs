@@ -48,6 +48,7 @@ pub(super) fn process(
         give_back: crate::allocator::give_back,
         pid: std::process::id(),
         from_local: options::STATE_RECOVERY_FROM_LOCAL.get(&config),
+        adoption_timeout: options::ADOPTION_TIMEOUT.get(&config),
         bounds: Bounds::default(),
     });
     Ok((Box::new(executor), signal))

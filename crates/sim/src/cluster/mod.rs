@@ -81,6 +81,8 @@ pub struct Outcome {
     pub rescales: u64,
     /// The numbers of live rescales.
     pub live_rescales: LiveRescales,
+    /// The number of leaderships to which executors have reported a running attempt, and of those that have adopted it.
+    pub adoptions: (u64, u64),
     /// The number of records that the job read, each counted once.
     pub records: u64,
     /// The scenarios of the run.
@@ -326,6 +328,7 @@ impl Cluster {
             restarts: self.watch.restarts(),
             rescales: self.watch.rescales(),
             live_rescales: self.watch.live_rescales(),
+            adoptions: self.watch.adoptions(),
             records: workload.records(),
             scenarios: self.scenarios.clone(),
             longest: self.liveness.longest,

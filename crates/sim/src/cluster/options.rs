@@ -23,6 +23,8 @@ pub struct Shape {
     pub parallelism: Option<u64>,
     /// The restart strategy.
     pub restarts: Restarts,
+    /// How long tasks process on without a JobManager, in milliseconds.
+    pub adoption_timeout_ms: u64,
     /// Bounds on the work, memory and messages of executors.
     pub bounds: Bounds,
 }
@@ -85,6 +87,11 @@ impl Restarts {
 
 const HOUR_MS: u64 = 3_600_000;
 
+/// Usually longer than JobManagers are away, sometimes shorter.
+fn adoption_timeout_ms(rng: &mut Rng) -> u64 {
+    if rng.chance(0.2) { rng.skewed(100..=10_000) } else { 120_000 }
+}
+
 impl Shape {
     /// A random shape.
     pub fn random(rng: &mut Rng) -> Self {
@@ -95,6 +102,7 @@ impl Shape {
             retained: rng.within(1..=4),
             parallelism: None,
             restarts: Restarts::Always,
+            adoption_timeout_ms: 0,
             bounds: bounds::random(rng),
         }
     }
@@ -102,11 +110,17 @@ impl Shape {
     /// The shape with the options that scenarios need.
     pub fn for_scenarios(self, rng: &mut Rng, scenarios: &BTreeSet<Scenario>) -> Self {
         let (parallelism, restarts) = (rng.within(1..=8), Restarts::random(rng));
+        let adoption_timeout_ms = adoption_timeout_ms(&mut rng.fork("adoption timeout"));
         let rare = scenarios.contains(&Scenario::RareCheckpoints);
         Self {
             checkpoint_interval_ms: if rare { HOUR_MS } else { self.checkpoint_interval_ms },
             parallelism: scenarios.contains(&Scenario::FixedParallelism).then_some(parallelism),
             bounds: if scenarios.contains(&Scenario::LargeState) { Bounds::default() } else { self.bounds },
+            adoption_timeout_ms: if scenarios.contains(&Scenario::Adoption) {
+                adoption_timeout_ms
+            } else {
+                0
+            },
             restarts: if scenarios.contains(&Scenario::FewRestarts) { restarts } else { Restarts::Always },
             ..self
         }
@@ -123,6 +137,7 @@ impl Shape {
             ("execution.checkpointing.timeout", "20 s".to_owned()),
             ("execution.checkpointing.num-retained", self.retained.to_string()),
             ("execution.checkpointing.dir", "/checkpoints".to_owned()),
+            ("jobmanager.adoption.timeout", format!("{} ms", self.adoption_timeout_ms)),
             ("task.cancellation.timeout", "10 s".to_owned()),
             ("taskmanager.drain.timeout", "10 s".to_owned()),
             ("io.tmp.dirs", "/tmp".to_owned()),
@@ -148,10 +163,11 @@ impl Shape {
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { slots, most_task_managers, checkpoint_interval_ms, retained, .. } = self;
-        let Self { parallelism, restarts, bounds, .. } = self;
+        let Self { parallelism, restarts, bounds, adoption_timeout_ms, .. } = self;
         write!(
             f,
-            "{slots} slots, up to {most_task_managers} TaskManagers, a checkpoint each {checkpoint_interval_ms} ms, {retained} kept"
+            "{slots} slots, up to {most_task_managers} TaskManagers, a checkpoint each {checkpoint_interval_ms} ms, {retained} kept, adoption \
+             within {adoption_timeout_ms} ms"
         )?;
         if let Some(parallelism) = parallelism {
             write!(f, ", parallelism {parallelism}")?;

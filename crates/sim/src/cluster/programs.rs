@@ -6,7 +6,7 @@ use super::options::Shape;
 use crate::frame_text::EXECUTOR;
 use crate::world::{Context, Program, Spawner, Storage, Work};
 use bytes::Bytes;
-use reflow_config::Config;
+use reflow_config::{Config, options};
 use reflow_env::ChildCommand;
 use reflow_executor::{Executor, ExecutorOptions};
 use reflow_jobmanager::{Handle, JobManager, JobSpec, StartMode};
@@ -17,6 +17,7 @@ use reflow_types::{Bounds, TaskManagerId};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The port of the HTTP server of a JobManager.
 const HTTP_PORT: u16 = 8081;
@@ -79,7 +80,12 @@ impl Programs {
 
     /// The spawner of executors.
     pub fn spawner(&self) -> impl Spawner + use<> {
-        ExecutorSpawner { job: self.job.clone(), bounds: self.shape.bounds, started: 0 }
+        ExecutorSpawner {
+            job: self.job.clone(),
+            bounds: self.shape.bounds,
+            adoption_timeout: options::ADOPTION_TIMEOUT.get(&self.config),
+            started: 0,
+        }
     }
 
     /// Stores the job's executables where TaskManagers fetch them. The simulated world has no HTTP: what a JobManager
@@ -186,6 +192,7 @@ fn sha256(build: u32) -> String {
 struct ExecutorSpawner {
     job: Arc<dyn SimulatedJob>,
     bounds: Bounds,
+    adoption_timeout: Duration,
     started: u64,
 }
 
@@ -206,6 +213,7 @@ impl Spawner for ExecutorSpawner {
             give_back: || (),
             pid: self.started as u32,
             from_local: true,
+            adoption_timeout: self.adoption_timeout,
             bounds: self.bounds,
         });
         Ok(Program {

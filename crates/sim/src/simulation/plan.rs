@@ -97,6 +97,7 @@ impl Plan {
             retained: 2,
             parallelism: None,
             restarts: Restarts::Always,
+            adoption_timeout_ms: 0,
             bounds: reflow_types::Bounds { batch_records: self.batch_records, ..Default::default() },
         };
         let last = self.schedule.last().map_or(Duration::ZERO, |(at, _)| *at);

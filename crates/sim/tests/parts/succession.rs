@@ -14,11 +14,22 @@ fn attempt(epoch: u64) -> Attempt {
 fn what_a_deposed_leader_completes_behind_its_successor_is_found_in_either_order() {
     let mut completions = Completions::default();
     assert_eq!(completions.began(attempt(1), None), None);
-    assert_eq!(completions.completed(attempt(1), CheckpointId(3)), None);
+    assert_eq!(completions.completed(LeaderEpoch(1), attempt(1), CheckpointId(3)), None);
     assert_eq!(completions.began(attempt(2), Some(CheckpointId(3))), None);
-    assert!(completions.completed(attempt(1), CheckpointId(4)).is_some());
+    assert!(completions.completed(LeaderEpoch(1), attempt(1), CheckpointId(4)).is_some());
     assert!(completions.began(attempt(3), Some(CheckpointId(3))).is_some());
-    assert_eq!(completions.completed(attempt(3), CheckpointId(3)), None);
+    assert_eq!(completions.completed(LeaderEpoch(3), attempt(3), CheckpointId(3)), None);
+}
+
+#[test]
+fn an_adopted_attempt_completes_checkpoints_under_its_new_leader_only() {
+    let mut completions = Completions::default();
+    assert_eq!(completions.began(attempt(1), None), None);
+    assert_eq!(completions.completed(LeaderEpoch(1), attempt(1), CheckpointId(3)), None);
+    completions.adopted(LeaderEpoch(2), Some(CheckpointId(3)));
+    assert_eq!(completions.completed(LeaderEpoch(2), attempt(1), CheckpointId(4)), None);
+    assert!(completions.completed(LeaderEpoch(1), attempt(1), CheckpointId(5)).is_some());
+    assert!(completions.began(attempt(3), Some(CheckpointId(3))).is_some());
 }
 
 #[test]

@@ -56,6 +56,7 @@ impl Executing {
     pub(in crate::scheduler) fn new(ctx: &Context, now: Instant, how: Execution) -> Self {
         let (phase, timeouts) = match how {
             Execution::Deployed => (Phase::Starting, timeouts(ctx)),
+            Execution::Adopted => (Phase::Starting, without_cooldown(ctx)),
             Execution::Resumed => (Phase::Running, without_cooldown(ctx)),
             Execution::Rescaled => (Phase::Running, timeouts(ctx)),
             Execution::RetryAt(at) => (Phase::RetryAt(at), without_cooldown(ctx)),

@@ -46,6 +46,9 @@ impl WaitingForResources {
     }
 
     pub(in crate::scheduler) fn advance(&mut self, ctx: &mut Context, now: Instant) -> Next {
+        if ctx.reports.newest().is_some() {
+            return Next::Reconcile;
+        }
         let resources = ctx.resources();
         let mut outputs = self.manager.on_tick(now, resources);
         if std::mem::take(&mut self.changed) {

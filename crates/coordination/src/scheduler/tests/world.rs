@@ -262,6 +262,11 @@ impl World {
                     self.completed(*attempt, last);
                 }
             }
+            Action::AdoptAttempt { adopted, checkpoint, .. } => {
+                self.log.push(format!("adopt {}", adopted.attempt.number));
+                self.tasks.deploy(&adopted.graph, &[], checkpoint.is_some());
+                self.deployed = Some((adopted.attempt, adopted.graph.clone()));
+            }
             Action::CancelAttempt { attempt, executors } => {
                 self.log.push(format!("cancel {} on {}", attempt.number, names(executors)));
                 self.ended.insert(*attempt);
@@ -271,6 +276,9 @@ impl World {
                         self.events.push_back(Event::ExecutorReported { executor, report });
                     }
                 }
+            }
+            Action::DropAttempt { attempt, executors } => {
+                self.log.push(format!("drop {} on {}", attempt.number, names(executors)));
             }
             Action::Command(AttemptCommand { attempt, command }) => self.command(*attempt, command),
             Action::StoreManifest { checkpoint, at, manifest } => {

@@ -1,0 +1,155 @@
+//! The next JobManager finds a running attempt.
+
+use super::*;
+use reflow_protocol::adoption::{
+    AttemptReport, ReaderReport, ReportedStatus, RescaleProgress, SplitNotice, TakenCheckpoint,
+};
+use reflow_types::GraphVersion;
+
+/// A JobManager that is lost after its first checkpoint, what its TaskManager has started, and what runs there.
+fn lost() -> (MemoryStore, StartExecutor, Deployment) {
+    let mut first = started(MemoryStore::default());
+    let start = first.register_task_manager();
+    let deployment = first.register_executor(&start);
+    let (attempt, subtask) = (deployment.attempt, subtask(&deployment));
+    first.report(SubtaskReport { attempt, subtask, event: SubtaskEvent::Running });
+    first.checkpoint(&deployment);
+    (first.store, start, deployment)
+}
+
+/// What the executor reports: it has not heard that checkpoint 1 is complete.
+fn report(deployment: &Deployment) -> AttemptReport {
+    let (epoch, checkpoint) = (LeaderEpoch(1), CheckpointId(1));
+    AttemptReport {
+        attempt: deployment.attempt,
+        graph: deployment.graph.clone(),
+        version: GraphVersion(0),
+        rescale: RescaleProgress::None,
+        restored: None,
+        completed: None,
+        undecided: Some(TakenCheckpoint { epoch, checkpoint, then: AfterBarrier::Continue }),
+        highest: Some(checkpoint),
+        subtasks: vec![(subtask(deployment), ReportedStatus::Running)],
+        readers: vec![ReaderReport {
+            subtask: subtask(deployment),
+            splits: 3,
+            assigned: Some(vec![]),
+            notified: SplitNotice::NoneFollow,
+            requests: 0,
+            exhausted: false,
+            has_sent_events: false,
+        }],
+    }
+}
+
+/// The next JobManager, after TaskManager and executor have registered. Returns what each got.
+fn next(
+    store: MemoryStore,
+    start: &StartExecutor,
+    report: AttemptReport,
+) -> (World, Vec<ToTaskManager>, Vec<ToExecutor>) {
+    let mut second = started(store);
+    // An executor may come before its TaskManager, and tries again.
+    let hello = Hello::Executor { id: start.executor, job: start.job, token: start.token };
+    second.accept(STRANGER, &hello);
+    assert!(second.closed.contains(&STRANGER) && second.sent.is_empty());
+    second.accept(TM, &Hello::TaskManager { id: TaskManagerId(5) });
+    let mut registration = registration();
+    if let FromTaskManager::Register { executors, .. } = &mut registration {
+        executors.push(start.clone());
+    }
+    second.send(TM, &registration);
+    let of_task_manager = second.received(TM);
+    second.accept(EXECUTOR, &hello);
+    let mut registration = executor_registration(start.executor, FINGERPRINT);
+    if let FromExecutor::Register { followed, attempt, .. } = &mut registration {
+        (*followed, *attempt) = (Some(LeaderEpoch(1)), Some(Box::new(report)));
+    }
+    second.send(EXECUTOR, &registration);
+    let of_executor = second.received(EXECUTOR);
+    (second, of_task_manager, of_executor)
+}
+
+#[test]
+fn a_running_attempt_goes_on_and_hears_which_checkpoint_is_complete() {
+    let (store, start, deployment) = lost();
+    let (mut second, of_task_manager, of_executor) = next(store, &start, report(&deployment));
+    assert!(matches!(of_task_manager[..], [ToTaskManager::Registered { .. }]), "{of_task_manager:?}");
+    let [
+        ToExecutor::Registered { epoch: LeaderEpoch(2), token, .. },
+        ToExecutor::AdoptAttempt { attempt },
+        ..,
+    ] = of_executor[..]
+    else {
+        panic!("{of_executor:?}")
+    };
+    assert!(attempt == deployment.attempt && token != start.token);
+    let commands: Vec<_> = checkpoint_commands(of_executor.clone()).collect();
+    assert_eq!(commands, [(CheckpointId(1), CheckpointCommand::NotifyComplete)]);
+    let assigns = |message: &ToExecutor| format!("{message:?}").contains("AssignSplits");
+    assert!(!of_executor.iter().any(assigns), "its splits are not assigned again: {of_executor:?}");
+    second.checkpoint(&deployment);
+    let completed = checkpoint_commands(second.received(EXECUTOR)).collect::<Vec<_>>();
+    assert!(
+        completed
+            .iter()
+            .any(|(checkpoint, command)| checkpoint.0 > 1 && *command == CheckpointCommand::NotifyComplete),
+        "the next checkpoint completes: {completed:?}"
+    );
+}
+
+#[test]
+fn splits_that_are_not_in_the_checkpoint_must_be_known_to_the_enumerator() {
+    let (store, start, deployment) = lost();
+    let mut unknown = report(&deployment);
+    let split = reflow_api::source::encode_split(&7u32);
+    unknown.readers[0].assigned = Some(vec![(Some(CheckpointId(1)), split)]);
+    let (mut second, _, of_executor) = next(store, &start, unknown);
+    let canceled = |message: &ToExecutor| matches!(message, ToExecutor::CancelAttempt { .. });
+    assert!(of_executor.iter().any(canceled), "{of_executor:?}");
+    second.confirm_cancellation(&deployment);
+    let deployed = second.received::<ToExecutor>(EXECUTOR);
+    let [ToExecutor::Deploy { deployment: next, .. }, ..] = &deployed[..] else { panic!("{deployed:?}") };
+    assert_eq!((next.attempt.epoch, next.checkpoint), (LeaderEpoch(2), Some(CheckpointId(1))));
+}
+
+#[test]
+fn executors_of_another_build_or_leadership_are_not_kept() {
+    let (store, start, deployment) = lost();
+    let mut other = start.clone();
+    other.artifact.sha256 = "other".into();
+    let mut second = started(store);
+    second.accept(TM, &Hello::TaskManager { id: TaskManagerId(5) });
+    let mut registration = registration();
+    if let FromTaskManager::Register { executors, .. } = &mut registration {
+        executors.push(other);
+    }
+    second.send(TM, &registration);
+    let received = second.received::<ToTaskManager>(TM);
+    let [
+        ToTaskManager::Registered { .. },
+        ToTaskManager::StopExecutor { executor },
+        ToTaskManager::StartExecutor(_),
+    ] = &received[..]
+    else {
+        panic!("{received:?}")
+    };
+    assert_eq!(*executor, start.executor);
+
+    // It has lost its connection to this very leader, which does not know what it has missed.
+    let (store, start, _) = lost();
+    let mut second = started(store);
+    second.accept(TM, &Hello::TaskManager { id: TaskManagerId(5) });
+    let mut registration = super::registration();
+    if let FromTaskManager::Register { executors, .. } = &mut registration {
+        executors.push(start.clone());
+    }
+    second.send(TM, &registration);
+    second.accept(EXECUTOR, &Hello::Executor { id: start.executor, job: start.job, token: start.token });
+    let mut registration = executor_registration(start.executor, FINGERPRINT);
+    if let FromExecutor::Register { followed, attempt, .. } = &mut registration {
+        (*followed, *attempt) = (Some(LeaderEpoch(2)), Some(Box::new(report(&deployment))));
+    }
+    second.send(EXECUTOR, &registration);
+    assert!(matches!(second.received::<ToExecutor>(EXECUTOR)[..], [ToExecutor::Refused { .. }]));
+}
